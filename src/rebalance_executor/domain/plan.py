@@ -1,0 +1,161 @@
+"""The rebalance plan: what comes in, validated.
+
+A plan is made elsewhere; this module decides only whether it is one. ``RebalancePlan.parse`` turns any
+decoded JSON value into a plan or raises ``InvalidInput`` naming the field.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from decimal import Decimal
+from enum import StrEnum
+from functools import cached_property
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from rebalance_executor.domain.errors import InvalidInput
+from rebalance_executor.domain.values import Amount, Name, Timestamp, plain
+
+MAX_ITEMS = 500
+"""Items a plan may have: Alpaca lists 500 orders a page, and 500 orders take 2.5 minutes of its rate limit."""
+
+Symbol = Annotated[
+    str,
+    StringConstraints(
+        strip_whitespace=True, to_upper=True, min_length=1, max_length=50, pattern=r"^[^\s,?&#%\x00-\x1f]+$"
+    ),
+]
+"""A ticker; no comma, space or URL delimiter, because symbols travel in comma-separated queries."""
+
+
+class Action(StrEnum):
+    """What an item asks for."""
+
+    BUY = "BUY"
+    SELL = "SELL"
+    HOLD = "HOLD"
+
+
+class Urgency(StrEnum):
+    """How patiently a plan is worked."""
+
+    LOW = "LOW"
+    NORMAL = "NORMAL"
+    HIGH = "HIGH"
+    URGENT = "URGENT"
+
+
+class _Dto(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", str_strip_whitespace=True)
+
+
+class RebalancePlanItem(_Dto):
+    """One symbol of a plan: a signed dollar amount and where it comes from."""
+
+    symbol: Symbol = Field(description="Ticker, trimmed and upper case.")
+    action: Action = Field(description="BUY, SELL or HOLD.")
+    trade_amount: Amount = Field(description="Dollars: positive for BUY, negative for SELL; ignored for HOLD.")
+    current_weight: Amount = Field(ge=0, le=1, description="Share of the portfolio now, 0 to 1.")
+    target_weight: Amount = Field(ge=0, le=1, description="Share of the portfolio wanted, 0 to 1.")
+    weight_diff: Amount = Field(description="target_weight − current_weight.")
+    target_value: Amount = Field(ge=0, description="Dollars wanted; 0 on a SELL means a full exit.")
+    current_value: Amount = Field(ge=0, description="Dollars held when the plan was made.")
+    priority: int = Field(ge=1, le=5, description="1 is first.")
+    strategy_id: str | None = Field(default=None, max_length=100, description="Which strategy asked for it.")
+
+    @model_validator(mode="after")
+    def _sign_matches_action(self) -> Self:
+        if self.action is Action.BUY and self.trade_amount <= 0:
+            raise ValueError(f"trade_amount must be positive for BUY, is {plain(self.trade_amount)}")
+        if self.action is Action.SELL and self.trade_amount >= 0:
+            raise ValueError(f"trade_amount must be negative for SELL, is {plain(self.trade_amount)}")
+        return self
+
+    @property
+    def is_full_exit(self) -> bool:
+        """Whether the exact position is to be sold, whatever the dollar amount says."""
+        return self.action is Action.SELL and self.target_value == 0
+
+
+class RebalancePlan(_Dto):
+    """A portfolio rebalance plan, schema 1.x."""
+
+    schema_version: str = Field(default="1.0.0", pattern=r"^1(\.\d{1,5}){0,2}$", description="1.x.")
+    plan_id: Name = Field(description="Identity of the plan within its account.")
+    correlation_id: Name = Field(description="Identity of the work this plan belongs to.")
+    causation_id: Name = Field(description="Identity of what caused this plan.")
+    timestamp: Timestamp = Field(description="When the plan was made, with time zone.")
+    items: tuple[RebalancePlanItem, ...] = Field(
+        min_length=1, max_length=MAX_ITEMS, description="At least one; no symbol twice."
+    )
+    total_portfolio_value: Amount = Field(ge=0, description="Dollars.")
+    total_trade_value: Amount = Field(description="Dollars.")
+    max_drift_tolerance: Amount = Field(default=Decimal("0.05"), ge=0, le=1, description="0 to 1.")
+    execution_urgency: Urgency = Field(default=Urgency.NORMAL, description="How patiently to work it.")
+    strategy_id: str | None = Field(default=None, max_length=100)
+    estimated_duration_minutes: int | None = Field(default=None, ge=1)
+    metadata: dict[str, Any] | None = Field(default=None, description="Carried along, never interpreted.")
+    account: Name | None = Field(default=None, description="Name of the account; the deployed one by default.")
+    valid_until: Timestamp | None = Field(default=None, description="After this time it is not begun.")
+
+    @model_validator(mode="after")
+    def _no_symbol_twice(self) -> Self:
+        seen: set[str] = set()
+        for item in self.items:
+            if item.symbol in seen:
+                raise ValueError(f"items: symbol {item.symbol} appears twice; merge its items")
+            seen.add(item.symbol)
+        return self
+
+    @classmethod
+    def parse(cls, document: object) -> RebalancePlan:
+        """A plan from a decoded JSON value.
+
+        Raises:
+            InvalidInput: names the first offending field; ``context["problems"]`` lists up to 20 of them.
+        """
+        if not isinstance(document, dict):
+            raise InvalidInput("$", f"must be a JSON object holding a plan, is {_kind(document)}")
+        items = document.get("items")
+        if isinstance(items, list) and len(items) > MAX_ITEMS:  # before 10,000 of them are validated
+            raise InvalidInput("items", f"has {len(items)} items, at most {MAX_ITEMS} are accepted; split the plan")
+        try:
+            return cls.model_validate(document)
+        except ValidationError as error:
+            raise _as_invalid_input(error) from None
+
+    @property
+    def trades(self) -> tuple[RebalancePlanItem, ...]:
+        """The items to be traded: all but HOLD."""
+        return tuple(item for item in self.items if item.action is not Action.HOLD)
+
+    @cached_property
+    def content_hash(self) -> str:
+        """SHA-256 of what the plan asks for, independent of spelling and of the order of keys and items.
+
+        Correlation, causation and metadata say where a plan comes from, not what it asks for: left out.
+        """
+        body = self.model_dump(mode="json", exclude={"correlation_id", "causation_id", "metadata", "schema_version"})
+        body["items"] = sorted(body["items"], key=lambda item: item["symbol"])
+        return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+
+
+def _kind(value: object) -> str:
+    names = {type(None): "null", list: "a list", str: "text", bool: "a boolean"}
+    return names.get(type(value), "a number" if isinstance(value, int | float | Decimal) else type(value).__name__)
+
+
+def _as_invalid_input(error: ValidationError) -> InvalidInput:
+    problems = [
+        (".".join(str(part) for part in e["loc"]) or "$", e["msg"].removeprefix("Value error, "))
+        for e in error.errors(include_url=False, include_context=False, include_input=False)[:20]
+    ]
+    field, problem = problems[0]
+    head, _, rest = problem.partition(" ")
+    if head.rstrip(":") in ("items", "trade_amount"):  # a rule over several fields names its own
+        field = f"{field}.{head.rstrip(':')}" if field != "$" else head.rstrip(":")
+        problem = rest
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return InvalidInput(field, problem + more, problems=[f"{where}: {what}" for where, what in problems])

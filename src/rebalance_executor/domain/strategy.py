@@ -1,0 +1,179 @@
+"""What to do next with one parent order: a pure function of the parent, the quote and the time.
+
+The executor carries the answer out. Working strategies differ only in how they price and time a child
+(``_price``, ``_next_child``); everything about safety stands here once for all of them: one open child at a
+time, sized by what remains, a new child only after the former one is settled at the broker.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+
+from rebalance_executor.domain.codes import Code
+from rebalance_executor.domain.config import ExecutionConfig, OrderStyle
+from rebalance_executor.domain.market import OrderType, Quote, Side
+from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome, ParentOrder
+from rebalance_executor.domain.pricing import collar, far_touch, is_inside
+from rebalance_executor.domain.sizing import floor_qty
+from rebalance_executor.domain.values import plain, span
+
+
+class Mode(StrEnum):
+    """What the run is about just now."""
+
+    WORK = "WORK"
+    YIELD = "YIELD"
+    """The deadline is near: cancel what rests, leave the parents to the next run."""
+    CONCLUDE = "CONCLUDE"
+    """Nothing new may be sent (time limit, market closed, …): cancel what rests and settle every parent."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a decision is taken from, besides the parent itself."""
+
+    now: datetime
+    mode: Mode = Mode.WORK
+    quote: Quote | None = None
+    quote_missing_since: datetime | None = None
+    funds: Decimal | None = None
+    """Dollars this buy may still commit; None where no bound applies (sells)."""
+    reason: Code = Code.TIME_LIMIT
+    """Why the run concludes, for parents that end unfinished."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing to do before the next look."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Send a new child of this shape."""
+
+    type: OrderType
+    qty: Decimal
+    limit_price: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Ask the broker to cancel the open child."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """The parent is done, with this outcome."""
+
+    outcome: Outcome
+    code: Code | None = None
+    message: str | None = None
+
+
+Decision = Wait | Place | Cancel | Settle
+
+
+def decide(parent: ParentOrder, view: View, config: ExecutionConfig) -> Decision:
+    """What to do next with ``parent``."""
+    if parent.outcome is not None:
+        return Wait()
+    child = parent.open_child
+    if child is not None:
+        return _with_open_child(child, view, config)
+    last = parent.last
+    if parent.filled_qty > parent.qty or any(child.filled_qty > child.qty for child in parent.children):
+        filled = f"{plain(parent.filled_qty)} shares filled of {plain(parent.qty)} ordered"
+        return Settle(Outcome.UNRESOLVED, Code.OVERFILLED, filled)
+    if parent.remaining == 0:
+        return Settle(Outcome.FILLED)
+    if last is not None and last.state is ChildState.REPLACED:
+        text = f"order {last.order_id} was replaced at the broker by somebody else"
+        return Settle(Outcome.UNRESOLVED, Code.REPLACED_BY_OTHERS, text)
+    if last is not None and last.state is ChildState.REJECTED:
+        outcome = Outcome.PARTIALLY_FILLED if parent.filled_qty else Outcome.REJECTED
+        return Settle(outcome, Code.REJECTED, last.error_message or "rejected by the broker after it was accepted")
+    if view.mode is Mode.YIELD:
+        return Wait()
+    if view.mode is Mode.CONCLUDE:
+        return _unfinished(parent, view.reason, "stopped before the order was done")
+    if parent.attempts >= config.max_children:
+        return _unfinished(parent, Code.ATTEMPTS_EXHAUSTED, f"{parent.attempts} orders did not fill it")
+    return _next_child(parent, view, config)
+
+
+def needs_quote(parent: ParentOrder, config: ExecutionConfig) -> bool:
+    """Whether the next decision may place a child and so needs a fresh quote."""
+    return (
+        parent.outcome is None
+        and parent.open_child is None
+        and parent.remaining > 0
+        and parent.attempts < config.max_children
+    )
+
+
+def _with_open_child(child: ChildOrder, view: View, config: ExecutionConfig) -> Decision:
+    if child.state is not ChildState.LIVE:
+        return Wait()  # INTENDED or UNKNOWN: the executor looks it up; nothing may be decided before
+    if child.priced_late_since is not None:
+        if view.now - child.priced_late_since < span(config.price_wait_seconds):
+            return Wait()
+        text = f"order {child.order_id} is {child.status}, its average price was never told"
+        return Settle(Outcome.UNRESOLVED, Code.PRICE_PENDING, text)
+    if child.cancel_requested_at is not None:
+        if view.now - child.cancel_requested_at < span(config.cancel_wait_seconds):
+            return Wait()
+        text = f"order {child.order_id} is still {child.status} after its cancel was requested"
+        return Settle(Outcome.UNRESOLVED, Code.CANCEL_UNCONFIRMED, text)
+    if view.mode is not Mode.WORK:
+        return Cancel()
+    since = child.submitted_at or child.intended_at
+    if view.now - max(since, child.intended_at) >= span(config.child_wait_seconds):
+        return Cancel()
+    return Wait()
+
+
+def _next_child(parent: ParentOrder, view: View, config: ExecutionConfig) -> Decision:
+    quote = view.quote
+    if quote is None or quote.problem is not None or parent.arrival is None:
+        missing = view.quote_missing_since or view.now
+        if view.now - missing < span(config.quote_wait_seconds):
+            return Wait()
+        return _denied(parent, Code.QUOTE_REJECTED, (quote.problem if quote else None) or "no quote")
+    worst = collar(parent.side, parent.arrival, config.price_collar)
+    limit = far_touch(parent.side, quote)
+    if not is_inside(parent.side, limit, worst):
+        text = f"the far touch {plain(limit)} is outside the collar {plain(worst)}"
+        return _denied(parent, Code.PRICE_COLLAR, text)
+    market = config.order_style is OrderStyle.MARKET
+    qty = _affordable(parent, view.funds, worst if market else limit)
+    if qty <= 0:
+        return _no_funds(parent)
+    if parent.side is Side.BUY and qty * limit < config.minimum_notional:
+        return _unfinished(parent, Code.BELOW_MINIMUM, f"{plain(qty)} shares are below the minimum notional")
+    return Place(OrderType.MARKET if market else OrderType.LIMIT, qty, None if market else limit)
+
+
+def _affordable(parent: ParentOrder, funds: Decimal | None, price: Decimal) -> Decimal:
+    """Shares of what remains that ``funds`` pay for at ``price``, the worst that can happen."""
+    if funds is None or parent.remaining * price <= funds:
+        return parent.remaining
+    return floor_qty(max(funds, Decimal(0)) / price, fractionable=parent.fractionable)
+
+
+def _denied(parent: ParentOrder, code: Code, message: str) -> Settle:
+    """Ours to refuse: DENIED where nothing was ever sent, otherwise an unfinished order."""
+    return _unfinished(parent, code, message) if parent.attempts else Settle(Outcome.DENIED, code, message)
+
+
+def _no_funds(parent: ParentOrder) -> Settle:
+    text = "what is left does not fit into cash + proceeds − buffer"
+    if parent.attempts:
+        return _unfinished(parent, Code.INSUFFICIENT_CASH, text)
+    return Settle(Outcome.SKIPPED, Code.INSUFFICIENT_CASH, text)
+
+
+def _unfinished(parent: ParentOrder, code: Code, message: str) -> Settle:
+    return Settle(Outcome.PARTIALLY_FILLED if parent.filled_qty else Outcome.UNFILLED, code, message)

@@ -1,0 +1,68 @@
+"""Field types shared by the models: exact decimals, UTC times, plain JSON."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Annotated
+
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, PlainSerializer, StringConstraints
+
+_LARGEST_EXPONENT = 15
+"""Amounts of 10^16 dollars or shares and more are a mistake, and their plain notation could fill memory."""
+
+_SMALLEST_EXPONENT = -60
+"""Plans carry 28 significant digits; anything finer than this is a mistake of the same kind."""
+
+
+def plain(value: Decimal) -> str:
+    """A decimal in plain notation, without exponent and without trailing zeros: ``1.50`` → ``1.5``."""
+    text = format(value, "f")
+    if "." in text:
+        text = text.rstrip("0").rstrip(".")
+    return "0" if text in ("", "-0") else text
+
+
+def span(seconds: Decimal | int) -> timedelta:
+    """Seconds as a ``timedelta``, exact to the microsecond."""
+    return timedelta(microseconds=int(seconds * 1_000_000))
+
+
+def _bounded(value: Decimal) -> Decimal:
+    if value == 0:
+        return Decimal(0)  # also "0E+20", which plans really contain
+    exponent = value.as_tuple().exponent
+    if value.adjusted() > _LARGEST_EXPONENT or (isinstance(exponent, int) and exponent < _SMALLEST_EXPONENT):
+        raise ValueError("is outside the range of amounts (10^16, 60 decimals)")
+    return value
+
+
+def _no_bool(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("is a boolean where a number is expected")  # noqa: TRY004 - pydantic wants ValueError
+    return value
+
+
+def _utc(value: datetime) -> datetime:
+    return value.astimezone(UTC)
+
+
+def _printable(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError("holds control characters")
+    return value
+
+
+Amount = Annotated[
+    Decimal,
+    BeforeValidator(_no_bool),
+    AfterValidator(_bounded),
+    PlainSerializer(plain, return_type=str, when_used="json"),
+]
+"""Dollars, shares, prices, weights or basis points; a plain decimal string in JSON; never NaN or infinite."""
+
+Timestamp = Annotated[AwareDatetime, BeforeValidator(_no_bool), AfterValidator(_utc)]
+"""A time with a zone, held in UTC."""
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(_printable)]
+"""An identifier: 1 to 100 printable characters."""

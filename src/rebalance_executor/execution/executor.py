@@ -1,0 +1,383 @@
+"""The executor: one synchronous loop a wave — look, decide, journal, send.
+
+A wave is all parents of one side, worked together. Whatever is sent was journalled before; whatever is decided
+was looked at before; and what a submission did is never guessed. The decisions themselves are in
+``domain.strategy``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from rebalance_executor.domain.cash import committed
+from rebalance_executor.domain.codes import Code
+from rebalance_executor.domain.config import ExecutionConfig
+from rebalance_executor.domain.errors import (
+    BrokerUnavailable,
+    DuplicateClientOrderId,
+    OrderRejected,
+    OutcomeUnknown,
+    OverfillGuard,
+    RateLimited,
+)
+from rebalance_executor.domain.market import ZERO, BrokerOrder, Quote, Side
+from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome, ParentOrder, child_order_id
+from rebalance_executor.domain.pricing import collar
+from rebalance_executor.domain.strategy import Cancel, Mode, Place, Settle, View, decide, needs_quote
+from rebalance_executor.domain.values import span
+from rebalance_executor.execution.events import LogEvent
+from rebalance_executor.execution.ports import Broker, Clock, EventLog, Journal
+from rebalance_executor.execution.run import Run
+
+_CLOCK_DIFFERENCE = timedelta(minutes=10)
+"""How far the broker's clock may be behind ours; orders are listed by the broker's submission time."""
+
+_PAUSE = timedelta(seconds=5)
+"""How long sending pauses after a 429 that does not say when its window opens again."""
+
+_STOPPING_TICK = timedelta(milliseconds=200)
+"""Seconds between looks while the run stops: its whole margin may be little more than a second."""
+
+
+@dataclass(slots=True)
+class _Orders:
+    """What one tick decided to send."""
+
+    submits: list[str] = field(default_factory=list)
+    cancels: list[str] = field(default_factory=list)
+
+
+class Executor:
+    """Works the parents of a run to their outcomes through one broker account."""
+
+    def __init__(self, broker: Broker, journal: Journal, clock: Clock, log: EventLog, config: ExecutionConfig) -> None:
+        self._broker = broker
+        self._journal = journal
+        self._clock = clock
+        self._log = log
+        self._config = config
+        self._quotes: dict[str, Quote] = {}
+        self._quoted_at: datetime | None = None
+        self._missing_since: dict[str, datetime] = {}
+        self._paused_until: datetime | None = None
+
+    def remember(self, quotes: dict[str, Quote]) -> None:
+        """Take quotes that were read just now, so that they are not read twice."""
+        self._quotes, self._quoted_at = dict(quotes), self._clock.now()
+
+    def work(self, run: Run, side: Side) -> bool:
+        """Work every unsettled parent of ``side``.
+
+        Returns:
+            True when all are settled; False when the deadline came first and the plan must be yielded.
+
+        Raises:
+            BrokerUnavailable: a read failed after its retries.
+            CredentialsRefused, Fenced, JournalUnavailable: as they say; nothing more was sent.
+            OverfillGuard: a submission would have exceeded its parent; nothing more was sent.
+        """
+        stopping = False
+        while run.unsettled(side):
+            self._look(run, side)
+            mode, reason = self._mode(run)
+            if mode is Mode.YIELD and not stopping:
+                stopping = True
+                self._log.emit(LogEvent.RUN_STOPPING, give_up_at=run.deadline.give_up_at)
+            orders = self._decide(run, side, mode, reason)
+            self.save(run)
+            waves_open = any(parent.open_child for parent in run.unsettled(side))
+            if mode is Mode.YIELD and (not waves_open or self._clock.now() >= run.deadline.give_up_at):
+                return False
+            if not self._send(run, orders) and run.unsettled(side):
+                self._sleep(run)
+        return True
+
+    def save(self, run: Run) -> None:
+        """Journal what changed since the last time, in one write."""
+        if not run.dirty and not run.unsaved:
+            return
+        parents = [run.parents[symbol] for symbol in sorted(run.dirty)]
+        self._journal.write(run.lease, run.state, parents=parents, run=run.record if run.unsaved else None)
+        run.dirty.clear()
+        run.unsaved = False
+
+    # --- look --------------------------------------------------------------------------------------------
+
+    def _look(self, run: Run, side: Side) -> None:
+        """Bring every open child up to date with one request, plus one for each that it does not show."""
+        watched = [p for p in run.unsettled(side) if (c := p.open_child) and c.client_order_id not in run.unsent]
+        if not watched:
+            return
+        since = min(child.intended_at for p in watched if (child := p.open_child)) - _CLOCK_DIFFERENCE
+        listed = self._broker.orders([parent.symbol for parent in watched], since)
+        by_client_id = {order.client_order_id: order for order in listed}
+        for parent in watched:
+            child = parent.open_child
+            if child is None:
+                continue
+            order = by_client_id.get(child.client_order_id)
+            if order is None:
+                order = self._broker.order_by_client_id(child.client_order_id)
+            if order is not None:
+                self._saw(run, parent, child, order)
+            elif child.state is not ChildState.LIVE:
+                self._absent(run, parent, child)
+
+    def _saw(self, run: Run, parent: ParentOrder, child: ChildOrder, order: BrokerOrder) -> None:
+        now = self._clock.now()
+        if (order.symbol, order.side, order.qty) != (parent.symbol, parent.side, child.qty):
+            text = f"{order.client_order_id} is order {order.id}: {order.side} {order.qty} {order.symbol}, not ours"
+            self._settle(run, parent, Settle(Outcome.UNRESOLVED, Code.FOREIGN_ORDER, text))
+            return
+        after = child.seen(order, now)
+        if child.order_id is None:
+            self._log.emit(LogEvent.ORDER_FOUND, symbol=parent.symbol, **_told(after))
+        if after != child:
+            run.put_child(parent.symbol, after)
+        if not after.is_open:
+            self._log.emit(LogEvent.ORDER_CLOSED, symbol=parent.symbol, **_told(after))
+
+    def _absent(self, run: Run, parent: ParentOrder, child: ChildOrder) -> None:
+        """The broker answered that it does not know this submission — yet."""
+        now = self._clock.now()
+        mode, _ = self._mode(run)
+        if mode is Mode.WORK:
+            run.put_child(parent.symbol, replace(child, state=ChildState.INTENDED, intended_at=now, resent=True))
+            run.unsent.add(child.client_order_id)  # the very same order, sent once more after it is journalled
+            self._log.emit(LogEvent.ORDER_RESENT, symbol=parent.symbol, client_order_id=child.client_order_id)
+        elif mode is Mode.CONCLUDE and now - child.intended_at >= span(self._config.arrival_horizon_seconds):
+            run.put_child(parent.symbol, replace(child, state=ChildState.NOT_SENT))
+
+    # --- decide ------------------------------------------------------------------------------------------
+
+    def _mode(self, run: Run) -> tuple[Mode, Code]:
+        now = self._clock.now()
+        if now >= run.deadline.stop_at:
+            return Mode.YIELD, Code.TIME_LIMIT
+        if run.conclude is not None:
+            return Mode.CONCLUDE, run.conclude
+        if run.closes_at is not None and now >= run.closes_at:
+            return Mode.CONCLUDE, Code.MARKET_CLOSED
+        if now - run.state.begun_at >= span(self._config.plan_time_limit_minutes * 60):
+            return Mode.CONCLUDE, Code.TIME_LIMIT
+        return Mode.WORK, Code.TIME_LIMIT
+
+    def _decide(self, run: Run, side: Side, mode: Mode, reason: Code) -> _Orders:
+        if mode is not Mode.WORK:
+            run.drop_unsent()
+        orders = _Orders()
+        wave = run.unsettled(side)
+        if mode is Mode.WORK:
+            self._refresh_quotes([p.symbol for p in wave if needs_quote(p, self._config)])
+        funds = self._funds(run) if side is Side.BUY else None
+        for parent in wave:
+            view = View(
+                now=self._clock.now(),
+                mode=mode,
+                quote=self._quotes.get(parent.symbol),
+                quote_missing_since=self._missing_since.get(parent.symbol),
+                funds=funds,
+                reason=reason,
+            )
+            decision = decide(parent, view, self._config)
+            if isinstance(decision, Place):
+                self._intend(run, parent, decision)
+                funds = funds - self._cost(parent, decision) if funds is not None else None
+            elif isinstance(decision, Settle):
+                self._settle(run, parent, decision)
+            elif isinstance(decision, Cancel) and parent.open_child is not None:
+                run.put_child(parent.symbol, replace(parent.open_child, cancel_requested_at=view.now))
+                orders.cancels.append(parent.symbol)
+        for parent in wave:
+            child = run.parents[parent.symbol].open_child
+            if child is not None and child.client_order_id in run.unsent:
+                orders.submits.append(parent.symbol)
+        return orders
+
+    def fresh_quotes(self, symbols: list[str]) -> Mapping[str, Quote]:
+        """Quotes of these symbols, read again unless those at hand are fresh; unusable ones included."""
+        self._refresh_quotes(symbols)
+        return self._quotes
+
+    def _refresh_quotes(self, symbols: list[str]) -> None:
+        """Read the quotes of ``symbols`` again unless those at hand are fresh and usable; one request."""
+        if not symbols:
+            return
+        now = self._clock.now()
+        fresh = self._quoted_at is not None and now - self._quoted_at < span(self._config.quote_refresh_seconds)
+        if not fresh or any(not _usable(self._quotes.get(symbol)) for symbol in symbols):
+            self._quotes.update(self._broker.quotes(symbols))
+            self._quoted_at = self._clock.now()
+        for symbol in symbols:
+            if _usable(self._quotes.get(symbol)):
+                self._missing_since.pop(symbol, None)
+            else:
+                self._missing_since.setdefault(symbol, now)
+
+    def _funds(self, run: Run) -> Decimal:
+        budget = run.state.buy_budget if run.state.buy_budget is not None else ZERO
+        return budget - committed(run.parents.values(), self._config.price_collar)
+
+    def _cost(self, parent: ParentOrder, place: Place) -> Decimal:
+        if place.limit_price is not None:
+            return place.qty * place.limit_price
+        worst = collar(parent.side, parent.arrival, self._config.price_collar) if parent.arrival else ZERO
+        return place.qty * worst
+
+    def _intend(self, run: Run, parent: ParentOrder, place: Place) -> None:
+        attempt = len(parent.children) + 1
+        child = ChildOrder(
+            attempt=attempt,
+            client_order_id=child_order_id(run.state.account, run.state.plan_id, parent.symbol, attempt),
+            type=place.type,
+            qty=place.qty,
+            limit_price=place.limit_price,
+            intended_at=self._clock.now(),
+        )
+        run.put_child(parent.symbol, child)
+        run.unsent.add(child.client_order_id)
+        self._log.emit(LogEvent.ORDER_INTENDED, symbol=parent.symbol, side=parent.side, **_told(child))
+
+    def _settle(self, run: Run, parent: ParentOrder, settle: Settle) -> None:
+        run.put(parent.settled(settle.outcome, settle.code, settle.message, self._clock.now()))
+        tell_outcome(self._log, run.parents[parent.symbol])
+
+    # --- send --------------------------------------------------------------------------------------------
+
+    def _send(self, run: Run, orders: _Orders) -> bool:
+        """Send what was decided and journalled; returns whether the next look is worth taking at once."""
+        for symbol in orders.cancels:
+            self._cancel(run, symbol)
+        answered = bool(orders.submits)
+        for symbol in orders.submits:
+            now = self._clock.now()
+            if now >= run.deadline.stop_at or (self._paused_until is not None and now < self._paused_until):
+                return False
+            answered = self._submit(run, run.parents[symbol]) and answered
+        return answered
+
+    def _cancel(self, run: Run, symbol: str) -> None:
+        child = run.parents[symbol].open_child
+        if child is None or child.order_id is None:
+            return
+        try:
+            self._broker.cancel(child.order_id)
+        except BrokerUnavailable:
+            run.put_child(symbol, replace(child, cancel_requested_at=None))  # asked again at the next tick
+            return
+        self._log.emit(LogEvent.ORDER_CANCEL_REQUESTED, symbol=symbol, **_told(child))
+
+    def _submit(self, run: Run, parent: ParentOrder) -> bool:
+        """Send the parent's open child once; returns whether the broker gave a definite answer."""
+        child = parent.open_child
+        if child is None:
+            return True
+        guard(parent)
+        try:
+            order = self._broker.submit(child.request(parent.symbol, parent.side))
+        except RateLimited as error:  # certainly not accepted: the same order goes out later
+            self._paused_until = error.retry_at or self._clock.now() + _PAUSE
+            self._log.emit(LogEvent.BROKER_RATE_LIMITED, symbol=parent.symbol, retry_at=self._paused_until)
+            return False
+        except OrderRejected as error:
+            run.unsent.discard(child.client_order_id)
+            self._rejected(run, parent, child, error)
+            return True
+        except (OutcomeUnknown, DuplicateClientOrderId) as error:
+            run.unsent.discard(child.client_order_id)
+            run.put_child(parent.symbol, replace(child, state=ChildState.UNKNOWN))
+            self._log.emit(LogEvent.ORDER_UNKNOWN, symbol=parent.symbol, reason=str(error), **_told(child))
+            return False
+        run.unsent.discard(child.client_order_id)
+        after = child.seen(order, self._clock.now())
+        run.put_child(parent.symbol, after)
+        self._log.emit(LogEvent.ORDER_SUBMITTED, symbol=parent.symbol, side=parent.side, **_told(after))
+        if not after.is_open:
+            self._log.emit(LogEvent.ORDER_CLOSED, symbol=parent.symbol, **_told(after))
+        return True
+
+    def _rejected(self, run: Run, parent: ParentOrder, child: ChildOrder, error: OrderRejected) -> None:
+        """A definite no — unless the same id was sent before and that submission has come through after all."""
+        earlier = self._broker.order_by_client_id(child.client_order_id) if child.resent else None
+        if earlier is not None:
+            self._saw(run, parent, child, earlier)
+            return
+        text = f"{error.reason} (HTTP {error.http_status}, code {error.broker_code})"
+        code = str(error.broker_code) if error.broker_code is not None else None
+        refused = replace(child, state=ChildState.REJECTED, status="rejected", error_code=code, error_message=text)
+        run.put_child(parent.symbol, replace(refused, closed_at=self._clock.now()))
+        self._log.emit(LogEvent.ORDER_REJECTED, symbol=parent.symbol, reason=text, **_told(refused))
+
+    def _sleep(self, run: Run) -> None:
+        """Wait for the next tick, or until sending may go on, but never past the point of stopping."""
+        now = self._clock.now()
+        if now >= run.deadline.stop_at:
+            self._clock.sleep(min(_STOPPING_TICK, run.deadline.give_up_at - now))
+            return
+        wait = span(self._config.tick_seconds)
+        if self._paused_until is not None:
+            wait = max(wait, self._paused_until - now)
+        self._clock.sleep(min(wait, run.deadline.stop_at - now))
+
+
+def guard(parent: ParentOrder) -> None:
+    """The last line before the broker: filled + live + unknown + new ≤ parent quantity, one open child.
+
+    Raises:
+        OverfillGuard: a breach; nothing may be sent any more.
+    """
+    open_children = sum(child.is_open for child in parent.children)
+    if parent.exposure > parent.qty or open_children > 1:
+        raise OverfillGuard(
+            f"{parent.symbol}: {parent.exposure} shares filled, live or unknown, the parent order is for {parent.qty}",
+            symbol=parent.symbol,
+            exposure=parent.exposure,
+            qty=parent.qty,
+            open_children=open_children,
+        )
+
+
+def tell_outcome(log: EventLog, parent: ParentOrder) -> None:
+    """One log event for a parent that was just settled."""
+    events = {
+        Outcome.FILLED: LogEvent.ORDER_FILLED,
+        Outcome.DENIED: LogEvent.ORDER_DENIED,
+        Outcome.SKIPPED: LogEvent.ORDER_SKIPPED,
+        Outcome.UNRESOLVED: LogEvent.ORDER_UNRESOLVED,
+    }
+    if parent.outcome is None:
+        return
+    log.emit(
+        events.get(parent.outcome, LogEvent.ORDER_UNFINISHED),
+        symbol=parent.symbol,
+        side=parent.side,
+        outcome=parent.outcome,
+        qty=parent.qty,
+        filled_qty=parent.filled_qty,
+        filled_value=parent.filled_value,
+        children=len(parent.children),
+        code=parent.code,
+        reason=parent.message,
+    )
+
+
+def _usable(quote: Quote | None) -> bool:
+    return quote is not None and quote.problem is None
+
+
+def _told(child: ChildOrder) -> dict[str, object]:
+    """A child order's fields for the log."""
+    return {
+        "client_order_id": child.client_order_id,
+        "attempt": child.attempt,
+        "order_id": child.order_id,
+        "status": child.status,
+        "type": child.type,
+        "qty": child.qty,
+        "limit_price": child.limit_price,
+        "filled_qty": child.filled_qty,
+        "filled_avg_price": child.filled_avg_price,
+    }

@@ -1,0 +1,227 @@
+"""The manager: one plan from its lease to its result.
+
+The whole story: take the account's lease, open the plan's journal or resume it, work the sells, pass the gate
+(what did they really bring?), work the buys, write the result. Whatever stops a run in between is journalled,
+the lease is given back, and the error asks for another delivery where one can help.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from decimal import Decimal
+
+from rebalance_executor.domain.cash import buy_budget, funds, has_arrived, proceeds, scale_to_budget
+from rebalance_executor.domain.codes import Code
+from rebalance_executor.domain.config import ExecutionConfig
+from rebalance_executor.domain.errors import (
+    ConfigurationError,
+    Fenced,
+    JournalUnavailable,
+    OverfillGuard,
+    PlanChanged,
+    PlanYielded,
+    RebalanceError,
+    Redeliver,
+)
+from rebalance_executor.domain.journal import Phase, PlanJournal, RunEnd
+from rebalance_executor.domain.market import Account, Side
+from rebalance_executor.domain.outcome import build_result
+from rebalance_executor.domain.plan import RebalancePlan
+from rebalance_executor.domain.result import ExecutionResult, ExecutionStatus
+from rebalance_executor.domain.values import span
+from rebalance_executor.execution.events import LogEvent
+from rebalance_executor.execution.executor import Executor, tell_outcome
+from rebalance_executor.execution.opening import Opening, check_fresh
+from rebalance_executor.execution.ports import AssetCache, Broker, Clock, EventLog, Journal, Lease
+from rebalance_executor.execution.run import Deadline, Run
+
+_LONGEST_REQUEST_MARGIN = timedelta(seconds=2)
+"""Added to the longest request, by which the lease outlasts the invocation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The outside world, as the manager needs it."""
+
+    brokers: Callable[[str, Deadline], Broker]
+    """The broker of an account by its name; raises ``UnknownAccount`` or ``ConfigurationError``."""
+    journal: Journal
+    assets: AssetCache
+    clock: Clock
+    log: EventLog
+    new_run_id: Callable[[], str]
+    """A new, unique id for each invocation; the invocation's own request id comes again on its retries."""
+
+
+class ExecutionManager:
+    """Executes plans: each once, no order twice, every outcome recorded."""
+
+    def __init__(self, ports: Ports, config: ExecutionConfig) -> None:
+        self._ports = ports
+        self._config = config
+
+    def execute(self, plan: RebalancePlan, account: str, deadline: Deadline) -> ExecutionResult:
+        """Execute ``plan`` on ``account``, resume it, or answer with its stored result.
+
+        Raises:
+            InvalidInput: the plan can never be executed (expired, changed, unknown account); nothing was sent.
+            Redeliver: the plan is not finished and another delivery goes on with it.
+            OverfillGuard: the program stopped itself.
+        """
+        broker = self._ports.brokers(account, deadline)
+        lease = self._take_lease(account, deadline)
+        finished = False
+        try:
+            result = self._under_lease(plan, broker, lease, deadline)
+            finished = True
+        finally:
+            if not finished:
+                self._give_back(lease)
+        return result
+
+    # --- lease -------------------------------------------------------------------------------------------
+
+    def _take_lease(self, account: str, deadline: Deadline) -> Lease:
+        config = self._config
+        longest = span(config.connect_timeout_seconds + config.read_timeout_seconds) + _LONGEST_REQUEST_MARGIN
+        lease = self._ports.journal.acquire(
+            account, self._ports.new_run_id(), now=self._ports.clock.now(), expires_at=deadline.at + longest
+        )
+        self._ports.log.emit(LogEvent.RUN_STARTED, run_id=lease.run_id, epoch=lease.epoch)
+        return lease
+
+    def _give_back(self, lease: Lease) -> None:
+        try:
+            self._ports.journal.release(lease)
+        except JournalUnavailable as error:  # an error is under way already; the lease runs out by itself
+            self._ports.log.emit(LogEvent.LEASE_NOT_RETURNED, reason=str(error))
+
+    # --- the plan ----------------------------------------------------------------------------------------
+
+    def _under_lease(self, plan: RebalancePlan, broker: Broker, lease: Lease, deadline: Deadline) -> ExecutionResult:
+        journal = self._ports.journal.load(lease.account, plan.plan_id)
+        if journal is not None and journal.plan.content_hash != plan.content_hash:
+            raise PlanChanged(
+                "plan_id",
+                f"{plan.plan_id} was used before with other content; give the changed plan an id of its own",
+                begun_at=journal.plan.begun_at,
+            )
+        if journal is not None and journal.result is not None:
+            self._ports.log.emit(LogEvent.PLAN_DUPLICATE, status=journal.result.status, answered_by="journal")
+            self._give_back(lease)
+            return journal.result
+        opening = Opening(broker, self._ports.assets, self._ports.clock, self._ports.log, self._config)
+        executor = Executor(broker, self._ports.journal, self._ports.clock, self._ports.log, self._config)
+        if journal is None:
+            check_fresh(plan, self._ports.clock.now(), self._config)
+            run = opening.begin(plan, lease, deadline)
+            executor.remember(opening.quotes)
+        else:
+            run = self._resume(plan, journal, opening, lease, deadline)
+        return self._drive(run, broker, executor)
+
+    def _resume(
+        self, plan: RebalancePlan, journal: PlanJournal, opening: Opening, lease: Lease, deadline: Deadline
+    ) -> Run:
+        state = replace(journal.plan, runs=journal.plan.runs + 1)
+        run = opening.run(plan, lease, deadline, state, dict(journal.parents))
+        account, refused, closes_at = opening.may_trade()
+        if state.account_number is not None and account.account_number != state.account_number:
+            raise ConfigurationError(
+                "account_number",
+                f"the plan was begun on account {state.account_number}, the credentials now lead to another",
+            )
+        run.closes_at = closes_at
+        run.conclude = refused.code if refused is not None else None
+        if state.runs > self._config.max_runs:
+            run.conclude = Code.TOO_MANY_RUNS
+        self._ports.log.emit(LogEvent.PLAN_RESUMED, runs=state.runs, phase=state.phase, conclude=run.conclude)
+        return run
+
+    def _drive(self, run: Run, broker: Broker, executor: Executor) -> ExecutionResult:
+        """Sells → real proceeds → buys → result; whatever stops it is journalled."""
+        try:
+            if not executor.work(run, Side.SELL):
+                raise PlanYielded("stopped safely before the deadline; the next delivery goes on with the sells")
+            if run.state.phase is Phase.SELLS:
+                self._gate(run, broker, executor)
+            if not executor.work(run, Side.BUY):
+                raise PlanYielded("stopped safely before the deadline; the next delivery goes on with the buys")
+        except Fenced:
+            raise  # the journal is no longer ours to write
+        except (Redeliver, OverfillGuard) as error:
+            self._stop(run, error)
+            raise
+        return self._finish(run)
+
+    def _gate(self, run: Run, broker: Broker, executor: Executor) -> None:
+        """Between sells and buys: what may the buys cost? An empty phase of sells is complete."""
+        buys = run.unsettled(Side.BUY)
+        if buys:
+            brought = proceeds(run.parents.values())
+            expected = run.state.starting_funds + brought
+            account = self._wait_for_proceeds(run, broker, expected) if brought else broker.account()
+            budget = buy_budget(account, expected, self._config)
+            quotes = executor.fresh_quotes([parent.symbol for parent in buys])
+            for parent in scale_to_budget(buys, quotes, budget, self._config, self._ports.clock.now()):
+                run.put(parent)
+                tell_outcome(self._ports.log, parent)
+            self._ports.log.emit(LogEvent.GATE_PASSED, proceeds=brought, expected_funds=expected, buy_budget=budget)
+            run.state = replace(run.state, buy_budget=budget)
+        run.state = replace(run.state, phase=Phase.BUYS)
+        run.unsaved = True
+
+    def _wait_for_proceeds(self, run: Run, broker: Broker, expected: Decimal) -> Account:
+        """The account once it shows the proceeds, or as it is after a bounded wait."""
+        clock = self._ports.clock
+        until = clock.now() + span(self._config.proceeds_wait_seconds)
+        while True:
+            account = broker.account()
+            if has_arrived(account, expected) or clock.now() >= until:
+                return account
+            if clock.now() >= run.deadline.stop_at:
+                raise PlanYielded("stopped safely before the deadline; the next delivery waits for the proceeds")
+            self._ports.log.emit(LogEvent.GATE_WAITING, shown=funds(account), expected=expected)
+            clock.sleep(min(span(self._config.tick_seconds), run.deadline.stop_at - clock.now()))
+
+    # --- ends --------------------------------------------------------------------------------------------
+
+    def _stop(self, run: Run, error: RebalanceError) -> None:
+        """Journal how far the run came. The error under way tells the caller; a second one is only logged."""
+        run.drop_unsent()
+        yielded = isinstance(error, PlanYielded)
+        run.record = replace(
+            run.record,
+            ended_at=self._ports.clock.now(),
+            end=RunEnd.YIELDED if yielded else RunEnd.FAILED,
+            reason=f"{error.code}: {error}",
+        )
+        parents = [run.parents[symbol] for symbol in sorted(run.dirty)]
+        try:
+            self._ports.journal.write(run.lease, run.state, parents=parents, run=run.record)
+        except Redeliver as second:  # the next run finds out at the broker what this one could not write
+            self._ports.log.emit(LogEvent.LEASE_NOT_RETURNED, reason=str(second))
+        self._ports.log.emit(LogEvent.RUN_ENDED, end=run.record.end, reason=run.record.reason)
+
+    def _finish(self, run: Run) -> ExecutionResult:
+        now = self._ports.clock.now()
+        run.state = replace(run.state, phase=Phase.FINISHED)
+        result = build_result(run.plan, run.state, run.parents, now)
+        parents = [run.parents[symbol] for symbol in sorted(run.dirty)]
+        self._ports.journal.finish(run.lease, run.state, parents=parents, result=result)
+        unresolved = result.status is ExecutionStatus.UNRESOLVED
+        self._ports.log.emit(
+            LogEvent.PLAN_UNRESOLVED if unresolved else LogEvent.PLAN_FINISHED,
+            status=result.status,
+            runs=result.runs,
+            orders_placed=result.orders_placed,
+            orders_succeeded=result.orders_succeeded,
+            orders_skipped=result.orders_skipped,
+            orders_denied=result.orders_denied,
+            total_trade_value=result.total_trade_value,
+            slippage_bps=result.slippage_bps,
+            seconds=(now - result.started_at).total_seconds(),
+        )
+        return result

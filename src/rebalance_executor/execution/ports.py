@@ -1,0 +1,163 @@
+"""What execution needs of the outside world. Small protocols; the adapters implement them.
+
+All times are aware and UTC, all amounts ``Decimal``. Every call that leaves the process has a time-out in
+its adapter, and every error is one of ``domain.errors``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from rebalance_executor.domain.journal import PlanJournal, PlanState, RunRecord
+from rebalance_executor.domain.market import (
+    Account,
+    Asset,
+    BrokerOrder,
+    MarketClock,
+    OrderRequest,
+    Position,
+    Quote,
+)
+from rebalance_executor.domain.orders import ParentOrder
+from rebalance_executor.domain.result import ExecutionResult
+
+
+class Clock(Protocol):
+    """Time, and waiting. The only source of both."""
+
+    def now(self) -> datetime:
+        """The time now, aware, UTC."""
+        ...
+
+    def sleep(self, span: timedelta) -> None:
+        """Wait in the invocation's own thread."""
+        ...
+
+
+class Broker(Protocol):
+    """The broker of **one** account.
+
+    Reads raise ``BrokerUnavailable`` after their retries (``RateLimited`` for 429), and
+    ``CredentialsRefused`` on 401.
+    """
+
+    @property
+    def expected_account_number(self) -> str | None:
+        """The account number that the credentials were configured for, if one was."""
+        ...
+
+    def account(self) -> Account: ...
+
+    def clock(self) -> MarketClock: ...
+
+    def positions(self) -> Mapping[str, Position]:
+        """All positions of the account, by symbol."""
+        ...
+
+    def asset(self, symbol: str) -> Asset:
+        """Flags of one symbol; raises ``NotFound``."""
+        ...
+
+    def quotes(self, symbols: Sequence[str]) -> Mapping[str, Quote]:
+        """Latest quotes; a symbol without data is absent. One request."""
+        ...
+
+    def open_orders(self, symbols: Sequence[str]) -> Sequence[BrokerOrder]:
+        """Every open order of these symbols, anybody's. One request a page of 500."""
+        ...
+
+    def orders(self, symbols: Sequence[str], after: datetime) -> Sequence[BrokerOrder]:
+        """Every order of these symbols submitted after that time, in any status. One request a page."""
+        ...
+
+    def order_by_client_id(self, client_order_id: str) -> BrokerOrder | None:
+        """That order, or None where the broker answers definitely that it does not know it (404)."""
+        ...
+
+    def submit(self, request: OrderRequest) -> BrokerOrder:
+        """Send one order, once: never repeated here.
+
+        Raises:
+            OrderRejected: definitely refused; nothing exists.
+            DuplicateClientOrderId: the id exists already: read that order.
+            RateLimited: definitely not accepted (429); may be sent again later.
+            CredentialsRefused: definitely not accepted (401).
+            OutcomeUnknown: no definite answer; the order may exist or may still appear.
+        """
+        ...
+
+    def cancel(self, order_id: str) -> None:
+        """Ask for a cancel: a request and not an outcome. An order that can no longer be cancelled is no error."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to work on one account. Every journal write is conditional on ``epoch``."""
+
+    account: str
+    epoch: int
+    run_id: str
+    expires_at: datetime
+
+
+class Journal(Protocol):
+    """The durable truth: plan, runs, parents with their children, result; and the account's lease.
+
+    Every method raises ``JournalUnavailable`` when the database does not answer. Writes are atomic: all of a
+    call or nothing. Repeating a write with the same content is harmless.
+    """
+
+    def acquire(self, account: str, run_id: str, *, now: datetime, expires_at: datetime) -> Lease:
+        """Take the account's lease with a new, higher epoch; raises ``LeaseHeld``."""
+        ...
+
+    def release(self, lease: Lease) -> None:
+        """Give the lease back, if it is still ours; a lease taken over by another is left alone."""
+        ...
+
+    def load(self, account: str, plan_id: str) -> PlanJournal | None:
+        """Everything journalled of that plan, read consistently; None where it was never begun."""
+        ...
+
+    def write(
+        self,
+        lease: Lease,
+        plan: PlanState,
+        *,
+        parents: Iterable[ParentOrder] = (),
+        run: RunRecord | None = None,
+    ) -> None:
+        """Write the plan's state with these parents (and the run); raises ``Fenced`` for an old epoch."""
+        ...
+
+    def finish(self, lease: Lease, plan: PlanState, *, parents: Iterable[ParentOrder], result: ExecutionResult) -> None:
+        """Write the last state and the result, and give the lease back. A result is never overwritten."""
+        ...
+
+    def result(self, account: str, plan_id: str) -> ExecutionResult | None:
+        """The stored result of a finished plan."""
+        ...
+
+
+class AssetCache(Protocol):
+    """Asset flags kept in the database, with a time-to-live."""
+
+    def get(self, symbols: Sequence[str], *, now: datetime) -> Mapping[str, Asset]:
+        """The flags that are known and not too old."""
+        ...
+
+    def put(self, assets: Iterable[Asset], *, now: datetime) -> None:
+        """Remember these flags."""
+        ...
+
+
+class EventLog(Protocol):
+    """Where state changes are told: structured log and metrics."""
+
+    def emit(self, event: str, **fields: object) -> None:
+        """Tell one event of the catalogue (``telemetry.CATALOGUE``). Never raises."""
+        ...

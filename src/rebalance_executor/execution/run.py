@@ -1,0 +1,86 @@
+"""One invocation's work on one plan: its deadline, its lease and the plan's orders in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from rebalance_executor.domain.codes import Code
+from rebalance_executor.domain.journal import PlanState, RunRecord
+from rebalance_executor.domain.market import Side
+from rebalance_executor.domain.orders import ChildOrder, ChildState, ParentOrder
+from rebalance_executor.domain.plan import RebalancePlan
+from rebalance_executor.execution.ports import Lease
+
+_SHARE = 5
+"""A fifth of the time-out is kept for stopping safely, …"""
+_LEAST = timedelta(seconds=1.5)
+"""… but at least this (a cancel, a look and a write), …"""
+_MOST = timedelta(seconds=30)
+"""… and at most this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """When the invocation ends, and when a run must begin to stop so that it ends well before.
+
+    Margins scale with the time-out: an 8-second invocation trades for 6.4 s, a 600-second one for 570 s.
+    """
+
+    at: datetime
+    stop_at: datetime
+    """From here on nothing new is sent: open orders are cancelled and confirmed."""
+    give_up_at: datetime
+    """From here on nothing is waited for: the journal is written and the invocation ends."""
+
+    @classmethod
+    def after(cls, now: datetime, remaining: timedelta) -> Deadline:
+        """The deadline of an invocation that has ``remaining`` left at ``now``."""
+        margin = max(_LEAST, min(_MOST, remaining / _SHARE))
+        at = now + remaining
+        return cls(at=at, stop_at=at - margin, give_up_at=at - margin / 3)
+
+
+@dataclass(slots=True)
+class Run:
+    """Mutable state of one run. ``parents`` is what the journal holds, plus what is in ``dirty``."""
+
+    plan: RebalancePlan
+    lease: Lease
+    deadline: Deadline
+    state: PlanState
+    record: RunRecord
+    parents: dict[str, ParentOrder]
+    closes_at: datetime | None = None
+    """When the market closes, by the broker's clock."""
+    conclude: Code | None = None
+    """Set where nothing new may be sent, and why."""
+    dirty: set[str] = field(default_factory=set)
+    """Symbols whose parents changed since the last journal write."""
+    unsent: set[str] = field(default_factory=set)
+    """Client order ids that this run journalled and certainly has not sent."""
+    unsaved: bool = True
+    """Whether the plan's own record, or the run's, changed since the last journal write."""
+
+    def put(self, parent: ParentOrder) -> None:
+        """Take a changed parent in."""
+        if self.parents.get(parent.symbol) != parent:
+            self.parents[parent.symbol] = parent
+            self.dirty.add(parent.symbol)
+
+    def put_child(self, symbol: str, child: ChildOrder) -> None:
+        """Take a changed or new child in."""
+        self.put(self.parents[symbol].with_child(child))
+
+    def drop_unsent(self) -> None:
+        """What this run journalled and never sent cannot appear at the broker any more: say so."""
+        for parent in list(self.parents.values()):
+            child = parent.open_child
+            if child is not None and child.client_order_id in self.unsent:
+                self.put_child(parent.symbol, replace(child, state=ChildState.NOT_SENT))
+        self.unsent.clear()
+
+    def unsettled(self, side: Side) -> list[ParentOrder]:
+        """Parents of this side without an outcome, first priority first."""
+        open_parents = (p for p in self.parents.values() if p.side is side and p.outcome is None)
+        return sorted(open_parents, key=lambda parent: (parent.priority, parent.symbol))
