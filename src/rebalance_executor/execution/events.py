@@ -61,6 +61,8 @@ class LogEvent(StrEnum):
     BROKER_REQUESTS = "broker.requests", Severity.INFO, "How many requests a run made."
     CACHE_FAILED = "cache.failed", Severity.WARNING, "Asset flags could not be remembered; trading goes on."
     LEASE_NOT_RETURNED = "lease.not_returned", Severity.WARNING, "Giving back the lease failed; it runs out by itself."
+    JOURNAL_FAILED = "journal.failed", Severity.ERROR, "How a run ended could not be written; the next run finds out."
+    RECORD_NOT_SAVED = "record.not_saved", Severity.WARNING, "The front door's record failed; the journal answers."
     REPORT_FAILED = "report.failed", Severity.ERROR, "The result is stored, but publishing it failed."
     RESULT_PUBLISHED = "result.published", Severity.INFO, "The result event is on the bus."
     HEALTH_CHECKED = "health.checked", Severity.INFO, "A health request was answered."

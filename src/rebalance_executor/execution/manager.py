@@ -51,8 +51,6 @@ class Ports:
     assets: AssetCache
     clock: Clock
     log: EventLog
-    new_run_id: Callable[[], str]
-    """A new, unique id for each invocation; the invocation's own request id comes again on its retries."""
 
 
 class ExecutionManager:
@@ -62,8 +60,10 @@ class ExecutionManager:
         self._ports = ports
         self._config = config
 
-    def execute(self, plan: RebalancePlan, account: str, deadline: Deadline) -> ExecutionResult:
+    def execute(self, plan: RebalancePlan, account: str, deadline: Deadline, run_id: str) -> ExecutionResult:
         """Execute ``plan`` on ``account``, resume it, or answer with its stored result.
+
+        ``run_id`` is new and unique for each call: the invocation's own request id comes again on its retries.
 
         Raises:
             InvalidInput: the plan can never be executed (expired, changed, unknown account); nothing was sent.
@@ -71,7 +71,7 @@ class ExecutionManager:
             OverfillGuard: the program stopped itself.
         """
         broker = self._ports.brokers(account, deadline)
-        lease = self._take_lease(account, deadline)
+        lease = self._take_lease(account, deadline, run_id)
         finished = False
         try:
             result = self._under_lease(plan, broker, lease, deadline)
@@ -83,13 +83,13 @@ class ExecutionManager:
 
     # --- lease -------------------------------------------------------------------------------------------
 
-    def _take_lease(self, account: str, deadline: Deadline) -> Lease:
+    def _take_lease(self, account: str, deadline: Deadline, run_id: str) -> Lease:
         config = self._config
         longest = span(config.connect_timeout_seconds + config.read_timeout_seconds) + _LONGEST_REQUEST_MARGIN
         lease = self._ports.journal.acquire(
-            account, self._ports.new_run_id(), now=self._ports.clock.now(), expires_at=deadline.at + longest
+            account, run_id, now=self._ports.clock.now(), expires_at=deadline.at + longest
         )
-        self._ports.log.emit(LogEvent.RUN_STARTED, run_id=lease.run_id, epoch=lease.epoch)
+        self._ports.log.emit(LogEvent.RUN_STARTED, epoch=lease.epoch, stop_at=deadline.stop_at)
         return lease
 
     def _give_back(self, lease: Lease) -> None:
@@ -176,7 +176,8 @@ class ExecutionManager:
     def _wait_for_proceeds(self, run: Run, broker: Broker, expected: Decimal) -> Account:
         """The account once it shows the proceeds, or as it is after a bounded wait."""
         clock = self._ports.clock
-        until = clock.now() + span(self._config.proceeds_wait_seconds)
+        sold_at = max((p.settled_at for p in run.parents.values() if p.settled_at), default=clock.now())
+        until = sold_at + span(self._config.proceeds_wait_seconds)  # one wait, however many runs it takes
         while True:
             account = broker.account()
             if has_arrived(account, expected) or clock.now() >= until:
@@ -202,7 +203,7 @@ class ExecutionManager:
         try:
             self._ports.journal.write(run.lease, run.state, parents=parents, run=run.record)
         except Redeliver as second:  # the next run finds out at the broker what this one could not write
-            self._ports.log.emit(LogEvent.LEASE_NOT_RETURNED, reason=str(second))
+            self._ports.log.emit(LogEvent.JOURNAL_FAILED, reason=str(second))
         self._ports.log.emit(LogEvent.RUN_ENDED, end=run.record.end, reason=run.record.reason)
 
     def _finish(self, run: Run) -> ExecutionResult:

@@ -23,6 +23,7 @@ from rebalance_executor.domain.market import (
 )
 from rebalance_executor.domain.orders import ParentOrder
 from rebalance_executor.domain.result import ExecutionResult
+from rebalance_executor.execution.events import LogEvent
 
 
 class Clock(Protocol):
@@ -158,6 +159,6 @@ class AssetCache(Protocol):
 class EventLog(Protocol):
     """Where state changes are told: structured log and metrics."""
 
-    def emit(self, event: str, **fields: object) -> None:
-        """Tell one event of the catalogue (``telemetry.CATALOGUE``). Never raises."""
+    def emit(self, event: LogEvent, **fields: object) -> None:
+        """Tell one event of the catalogue. Never raises."""
         ...

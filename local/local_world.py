@@ -1,0 +1,99 @@
+"""The world around the function in ``sam local invoke``: a paper broker and a local AWS in the function's container.
+
+A container of sam cannot reach this machine's loopback, and the function accepts plain http to loopback only. So the
+servers run beside it, begin with ``events/world.json``, and are gone with the container: every invocation meets the
+same world. ``make run`` keeps its world from run to run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import boto3
+from botocore.config import Config
+
+_SAMPLES = Path(__file__).parents[1] / "samples"
+_SCRATCH = Path("/tmp")  # noqa: S108 - the only place that a function may write to
+_AWS = "http://127.0.0.1:4566"
+_BROKER = "http://127.0.0.1:4567"
+_READY_TRIES = 600
+_POLL_SECONDS = 0.05
+
+
+def _start() -> None:
+    """Start both servers, wait until they answer, and make what the template would make."""
+    search_path = os.pathsep.join(sys.path)
+    settings = {
+        "GATEWAY_PORT": "4566",
+        "BIND_HOST": "127.0.0.1",
+        "SERVICES": "dynamodb,s3,events,secretsmanager",
+        "S3_DATA_DIR": str(_SCRATCH / "s3"),
+        "STATE_DIR": str(_SCRATCH / "state"),
+        "LOG_LEVEL": "WARNING",
+        "SFTP_ENABLED": "0",
+        "IOT_MTLS_ENABLED": "0",
+        "PYTHONPATH": search_path,
+    }
+    broker = ["-m", "paper_broker", "--port", "4567", "--scenario", str(_SAMPLES / "world.json")]
+    with (_SCRATCH / "servers.log").open("wb") as log:
+        for arguments in (["-m", "ministack"], broker):
+            subprocess.Popen(  # ended with the container
+                [sys.executable, *arguments], env=os.environ | settings, stdout=log, stderr=subprocess.STDOUT
+            )
+    _wait_for(f"{_AWS}/_ministack/health")
+    _wait_for(f"{_BROKER}/admin/health")
+    os.environ.update(
+        AWS_ENDPOINT_URL=_AWS,
+        AWS_ACCESS_KEY_ID="local",
+        AWS_SECRET_ACCESS_KEY="local",  # noqa: S106 - opens nothing
+        ALPACA_TRADING_URL=_BROKER,
+        ALPACA_DATA_URL=_BROKER,
+    )
+    os.environ.pop("AWS_SESSION_TOKEN", None)
+    _provision()
+
+
+def _wait_for(url: str) -> None:
+    for _ in range(_READY_TRIES):
+        try:
+            with urllib.request.urlopen(url, timeout=2):  # noqa: S310 - one of the two addresses above
+                return
+        except OSError:
+            time.sleep(_POLL_SECONDS)
+    said = (_SCRATCH / "servers.log").read_text(errors="replace")
+    raise RuntimeError(f"The local servers did not come up: {url} does not answer. They said: {said[-1000:]}")
+
+
+def _provision() -> None:
+    """Tables, credentials, and a bucket with the plan documents that the sample pointers name."""
+    database = boto3.client("dynamodb")
+    for table, keys in ((os.environ["EXECUTION_TABLE"], ("pk", "sk")), (os.environ["IDEMPOTENCY_TABLE"], ("id",))):
+        database.create_table(
+            TableName=table,
+            AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in keys],
+            KeySchema=[
+                {"AttributeName": key, "KeyType": kind} for key, kind in zip(keys, ("HASH", "RANGE"), strict=False)
+            ],
+            BillingMode="PAY_PER_REQUEST",
+        )
+    secret = os.environ["ALPACA_SECRET_NAME"].replace("{account}", os.environ["ACCOUNT"])
+    credentials = json.dumps({"api_key": "local", "secret_key": "local"})
+    boto3.client("secretsmanager").create_secret(Name=secret, SecretString=credentials)
+    storage = boto3.client("s3", config=Config(s3={"addressing_style": "path"}))
+    bucket = os.environ["PLAN_BUCKET"]
+    storage.create_bucket(Bucket=bucket)
+    for document in (_SAMPLES / "plans").glob("*.json"):
+        storage.put_object(Bucket=bucket, Key=f"plans/{document.name}", Body=document.read_bytes())
+
+
+_start()
+
+from rebalance_executor.handler import lambda_handler  # noqa: E402 - it reads the environment that was just made
+
+__all__ = ["lambda_handler"]

@@ -1,0 +1,291 @@
+"""Whether an order may enter: every rule that Alpaca checks before it answers a submission."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from paper_broker.errors import (
+    BrokerError,
+    duplicate_client_order_id,
+    forbidden,
+    insufficient_buying_power,
+    insufficient_qty,
+    malformed,
+    unprocessable,
+    wash_trade,
+)
+from paper_broker.ledger import Account, Ledger
+from paper_broker.market import Asset, Market, Quote, on_tick
+from paper_broker.orders import Book, Order
+from paper_broker.wire import ONE, ZERO, floor_shares, plain
+
+_LONGEST_CLIENT_ORDER_ID = 128
+_TYPES = ("market", "limit", "stop", "stop_limit")
+_TIMES_IN_FORCE = ("day", "gtc", "ioc", "fok")
+_COLLAR = Decimal("0.05")
+"""Alpaca turns market orders into limits 2 to 5 per cent away; the widest is what buying power must cover."""
+_SMALLEST_COST = ONE
+"""Dollars; sales may be smaller."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """A readable order request; prices in dollars, quantity in shares."""
+
+    symbol: str
+    side: str
+    type: str
+    time_in_force: str
+    qty: Decimal | None
+    notional: Decimal | None
+    limit_price: Decimal | None
+    stop_price: Decimal | None
+    extended_hours: bool
+    client_order_id: str | None
+    order_class: str
+
+    @property
+    def fractional(self) -> bool:
+        """Whether it asks for part of a share: by its quantity, or by dollars."""
+        return self.qty is None or self.qty != self.qty.to_integral_value()
+
+
+def read_ticket(body: Mapping[str, Any]) -> Ticket:
+    """Read the body of ``POST /v2/orders``; shares are cut to nine decimals without a word.
+
+    Raises:
+        BrokerError: 422 for what is missing, unreadable, or contradicts itself.
+    """
+    ticket = Ticket(
+        symbol=_text(body, "symbol").upper(),
+        side=_choice(body, "side", ("buy", "sell")),
+        type=_choice(body, "type", _TYPES),
+        time_in_force=_choice(body, "time_in_force", _TIMES_IN_FORCE),
+        qty=_decimal(body, "qty"),
+        notional=_decimal(body, "notional"),
+        limit_price=_decimal(body, "limit_price"),
+        stop_price=_decimal(body, "stop_price"),
+        extended_hours=str(body.get("extended_hours") or False).lower() == "true",
+        client_order_id=str(body["client_order_id"]) if body.get("client_order_id") else None,
+        order_class=str(body.get("order_class") or "simple"),
+    )
+    if len(ticket.client_order_id or "") > _LONGEST_CLIENT_ORDER_ID:
+        raise malformed("client_order_id must be no more than 128 characters")
+    if (ticket.qty is None) == (ticket.notional is None):
+        wrong = "qty or notional is required" if ticket.qty is None else "only one of qty or notional is accepted"
+        raise malformed(wrong)
+    _check_prices_given(ticket)
+    if ticket.qty is not None:
+        ticket = _with_qty(ticket, floor_shares(ticket.qty))
+    return ticket
+
+
+def _with_qty(ticket: Ticket, qty: Decimal) -> Ticket:
+    if qty <= 0:
+        raise unprocessable("qty must be > 0")
+    values = {name: getattr(ticket, name) for name in Ticket.__slots__}
+    return Ticket(**values | {"qty": qty})
+
+
+def _check_prices_given(ticket: Ticket) -> None:
+    for name, needed in (("limit", ("limit", "stop_limit")), ("stop", ("stop", "stop_limit"))):
+        price = ticket.limit_price if name == "limit" else ticket.stop_price
+        if ticket.type in needed and price is None:
+            raise malformed(f"{ticket.type} orders require a {name} price")
+        if ticket.type not in needed and price is not None:
+            raise malformed(f"{ticket.type} orders require no {name} price")
+
+
+def _text(body: Mapping[str, Any], name: str) -> str:
+    value = body.get(name)
+    if not value or not isinstance(value, str):
+        raise malformed(f"{name} is required")
+    return value
+
+
+def _choice(body: Mapping[str, Any], name: str, allowed: tuple[str, ...]) -> str:
+    value = _text(body, name).lower()
+    if value not in allowed:
+        raise malformed(f"invalid {name} {value}: this broker knows {', '.join(allowed)}")
+    return value
+
+
+def _decimal(body: Mapping[str, Any], name: str) -> Decimal | None:
+    value = body.get(name)
+    if value is None:
+        return None
+    try:
+        number = Decimal(str(value))
+    except InvalidOperation:
+        number = Decimal("NaN")
+    if not number.is_finite():
+        raise malformed(f"{name} is not a number")
+    return number
+
+
+class Admission:
+    """The checks against one account's state.
+
+    Args:
+        book: open orders, and the client order ids that were used.
+        ledger: cash and positions.
+        market: assets and quotes.
+    """
+
+    def __init__(self, book: Book, ledger: Ledger, market: Market) -> None:
+        self._book = book
+        self._ledger = ledger
+        self._market = market
+
+    def check(self, ticket: Ticket, now: int, replaced: Order | None = None) -> Decimal | None:
+        """Refuse the order, or give its collar: the worst price of an order without a limit.
+
+        Args:
+            ticket: what is asked for.
+            now: the instant, for what the account shows.
+            replaced: the order whose place it takes, which does not count against it.
+
+        Raises:
+            BrokerError: with Alpaca's status and code.
+        """
+        if ticket.client_order_id in self._book.by_client_id:
+            raise duplicate_client_order_id()
+        check_account(self._ledger.account)
+        asset = self._market.assets.get(ticket.symbol)
+        if asset is None:
+            raise unprocessable(f'asset "{ticket.symbol}" not found')
+        check_rules(ticket, asset)
+        quote = self._market.quotes.get(ticket.symbol)
+        collar = ticket.limit_price or _collar(ticket, quote)
+        self._check_wash_trade(ticket, replaced)
+        if ticket.side == "sell":
+            self._check_holdings(ticket, quote, replaced)
+        else:
+            self._check_cost(ticket, collar, now, replaced)
+        return None if ticket.limit_price else collar
+
+    def _check_wash_trade(self, ticket: Ticket, replaced: Order | None) -> None:
+        for order in self._book.open_in(ticket.symbol):
+            if order.side == ticket.side or order is replaced:
+                continue
+            if order.type != "limit" or ticket.type != "limit":
+                raise wash_trade(order.id, "opposite side market/stop order exists")
+            bid, ask = (ticket, order) if ticket.side == "buy" else (order, ticket)
+            if (bid.limit_price or ZERO) >= (ask.limit_price or ZERO):
+                raise wash_trade(order.id, "opposite side limit order exists")
+
+    def _check_holdings(self, ticket: Ticket, quote: Quote | None, replaced: Order | None) -> None:
+        existing = self._ledger.qty(ticket.symbol)
+        if not existing:
+            raise forbidden("account is not allowed to short")
+        held = self._book.held_qty(ticket.symbol, but=replaced)
+        requested = ticket.qty or sale_qty(ticket.notional or ZERO, quote)
+        if requested > existing - held:
+            sales = [o.id for o in self._book.open_in(ticket.symbol) if o.side == "sell" and o is not replaced]
+            raise insufficient_qty(ticket.symbol, requested, existing, held, sales)
+
+    def _check_cost(self, ticket: Ticket, worst: Decimal | None, now: int, replaced: Order | None) -> None:
+        if worst is None:
+            raise unprocessable(f"unable to price the order: {ticket.symbol} has no quote")
+        cost = ticket.notional if ticket.qty is None else ticket.qty * worst
+        cost = cost or ZERO
+        if cost < _SMALLEST_COST:
+            raise forbidden("cost basis must be >= minimal amount of order 1")
+        value = self._ledger.market_value(self._market.quotes)
+        power = self._ledger.buying_power(now, value, self._book.held_cash(but=replaced))
+        if cost > power:
+            raise insufficient_buying_power(max(power, ZERO), cost)
+
+
+def check_account(account: Account) -> None:
+    """Refuse every order of an account that must not trade."""
+    if account.trade_suspended_by_user:
+        raise forbidden("new orders are rejected by user request")
+    if account.status != "ACTIVE" or account.trading_blocked or account.account_blocked:
+        raise forbidden("account is not allowed to trade")
+
+
+def check_rules(ticket: Ticket, asset: Asset) -> None:
+    """Refuse what no account may order of this asset."""
+    if asset.status != "active":
+        raise unprocessable(f'asset "{asset.symbol}" is not active')
+    if not asset.tradable:
+        raise unprocessable(f'asset "{asset.symbol}" is not tradable')
+    if ticket.fractional:
+        _check_fractional(ticket, asset)
+    if ticket.order_class != "simple":
+        raise unprocessable(f"order_class {ticket.order_class} is not supported by this broker")
+    if ticket.extended_hours and (ticket.type != "limit" or ticket.time_in_force != "day"):
+        raise unprocessable("extended hours order must be DAY limit orders")
+    for name in ("limit_price", "stop_price"):
+        _check_tick(name, getattr(ticket, name))
+
+
+def _check_fractional(ticket: Ticket, asset: Asset) -> None:
+    if not asset.fractionable:
+        raise forbidden(f'asset "{asset.symbol}" is not fractionable')
+    if ticket.order_class != "simple":
+        raise unprocessable("fractional orders must be simple orders")
+    if ticket.time_in_force != "day":
+        raise unprocessable("fractional orders must be DAY orders")
+    if ticket.notional is not None:
+        if ticket.notional < _SMALLEST_COST:
+            raise unprocessable("notional amount must be >= 1.00")
+        if ticket.notional != round(ticket.notional, 2):
+            raise unprocessable("notional amount must be limited to 2 decimal places")
+
+
+def _check_tick(name: str, price: Decimal | None) -> None:
+    """Alpaca: from a dollar up two decimals, below it four."""
+    if price is None:
+        return
+    if price <= 0:
+        raise unprocessable(f"{name} must be > 0")
+    if price != on_tick(price):
+        message = f"invalid {name} {plain(price)}. sub-penny increment does not fulfill minimum pricing criteria"
+        raise unprocessable(message)
+
+
+def _collar(ticket: Ticket, quote: Quote | None) -> Decimal | None:
+    anchor = ticket.stop_price
+    if anchor is None and quote is not None:
+        anchor = (quote.ask if ticket.side == "buy" else quote.bid) or quote.last
+    if not anchor:
+        return None
+    return on_tick(anchor * (ONE + _COLLAR if ticket.side == "buy" else ONE - _COLLAR))
+
+
+def sale_qty(notional: Decimal, quote: Quote | None) -> Decimal:
+    """Shares that a sale of so many dollars holds.
+
+    Raises:
+        BrokerError: 422 without a bid.
+    """
+    if quote is None or not quote.bid:
+        raise unprocessable("unable to price the order: there is no bid")
+    return floor_shares(notional / quote.bid)
+
+
+def check_replaceable(order: Order, changes: Mapping[str, Any]) -> None:
+    """Refuse a replacement that Alpaca does not do.
+
+    Raises:
+        BrokerError: 422.
+    """
+    if order.status in ("accepted", "pending_new", "pending_cancel", "pending_replace"):
+        raise unprocessable(f"unable to replace order, order is in {order.status} state")
+    if order.notional is not None:
+        raise unprocessable("notional orders cannot be replaced")
+    qty = _decimal(changes, "qty")
+    if qty is None or order.qty is None or qty == order.qty:
+        return
+    if qty != qty.to_integral_value() or order.qty != order.qty.to_integral_value():
+        raise unprocessable("qty of fractional orders cannot be replaced")
+    if qty <= order.filled_qty:
+        raise unprocessable("qty must be > filled_qty")
+
+
+def bad_request(message: str) -> BrokerError:
+    """400 for a body that is no JSON object."""
+    return BrokerError(400, 40010000, message)

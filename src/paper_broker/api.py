@@ -1,0 +1,187 @@
+"""Alpaca's paths: which method and path is answered by which question to the exchange."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from paper_broker.errors import BrokerError, malformed, not_found
+from paper_broker.exchange import Exchange
+from paper_broker.orders import OrderQuery
+from paper_broker.wire import Wire
+
+_LARGEST_ACTIVITY_PAGE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request; header names in lower case."""
+
+    method: str
+    path: str
+    query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: Mapping[str, Any] = field(default_factory=dict)
+    arguments: tuple[str, ...] = ()
+    """What the path names: an order id, a symbol."""
+
+    def flag(self, name: str) -> bool:
+        """A boolean of the query; Alpaca's SDK writes it as Python does."""
+        return self.query.get(name, "").lower() == "true"
+
+    def symbols(self) -> frozenset[str] | None:
+        """The comma-separated symbols of the query."""
+        given = self.query.get("symbols")
+        return frozenset(name.strip().upper() for name in given.split(",") if name.strip()) if given else None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Status and JSON; none is an empty body."""
+
+    status: int
+    body: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One path of the API, and who answers it."""
+
+    method: str
+    template: str
+    answer: Callable[[Exchange, Request], Any]
+    status: int = 200
+    budget: str = "trading"
+
+    @property
+    def pattern(self) -> re.Pattern[str]:
+        """The template as a regular expression whose groups are its arguments."""
+        return re.compile(re.sub(r"\\\{\w+\\\}", "([^/]+)", re.escape(self.template)) + "$")
+
+    @property
+    def name(self) -> str:
+        """The name under which its requests are counted."""
+        return f"{self.method} {self.template}"
+
+    def __call__(self, exchange: Exchange, request: Request) -> Answer:
+        """Ask the exchange; a refusal becomes the answer that Alpaca would give."""
+        try:
+            return Answer(self.status, self.answer(exchange, request))
+        except BrokerError as error:
+            return Answer(error.http_status, error.body())
+
+
+def find_route(method: str, path: str) -> tuple[Route, tuple[str, ...]]:
+    """The route of a request, and the arguments in its path.
+
+    Raises:
+        BrokerError: 404 for an unknown path, 405 for another method.
+    """
+    known_path = False
+    for route, pattern in _COMPILED:
+        if found := pattern.match(path):
+            if route.method == method:
+                return route, found.groups()
+            known_path = True
+    raise BrokerError(405, 40510000, "method not allowed") if known_path else not_found("endpoint not found")
+
+
+def _list_orders(exchange: Exchange, request: Request) -> list[Wire]:
+    names = ("status", "after", "until", "direction", "side")
+    given: dict[str, Any] = {name: request.query[name] for name in names if request.query.get(name)}
+    if "limit" in request.query:
+        given["limit"] = _whole_number(request, "limit")
+    return exchange.list_orders(OrderQuery(symbols=request.symbols(), **given))
+
+
+def _whole_number(request: Request, name: str) -> int:
+    try:
+        return int(request.query[name])
+    except ValueError as error:
+        raise malformed(f"{name} is not a number") from error
+
+
+def _data_symbols(request: Request) -> list[str]:
+    symbols = request.symbols()
+    if not symbols:
+        raise BrokerError(400, 40010001, "symbols is required")
+    return sorted(symbols)
+
+
+def _activities(exchange: Exchange, request: Request) -> list[Wire]:
+    query = request.query
+    kinds = request.arguments or tuple(query.get("activity_types", "FILL").split(","))
+    found = exchange.activities(query.get("order_id"), query.get("after"), query.get("until"))
+    if "FILL" not in kinds:
+        return []
+    if query.get("direction", "desc") == "desc":
+        found.reverse()
+    if token := query.get("page_token"):
+        ids = [activity["id"] for activity in found]
+        if token not in ids:
+            raise malformed("page_token is unknown")
+        found = found[ids.index(token) + 1 :]
+    size = _whole_number(request, "page_size") if "page_size" in query else _LARGEST_ACTIVITY_PAGE
+    if not 1 <= size <= _LARGEST_ACTIVITY_PAGE:
+        raise malformed(f"page_size must be from 1 to {_LARGEST_ACTIVITY_PAGE}")
+    return found[:size]
+
+
+def _configurations(exchange: Exchange, _: Request) -> Wire:
+    account = exchange.account_settings
+    return {
+        "suspend_trade": account.trade_suspended_by_user,
+        "no_shorting": not account.shorting_enabled,
+        "fractional_trading": True,
+        "max_margin_multiplier": account.multiplier,
+        "max_options_trading_level": 0,
+        "trade_confirm_email": "all",
+        "ptp_no_exception_entry": False,
+        "disable_overnight_trading": False,
+    }
+
+
+def _change_configurations(exchange: Exchange, request: Request) -> Wire:
+    changes: dict[str, Any] = {}
+    if "suspend_trade" in request.body:
+        changes["trade_suspended_by_user"] = bool(request.body["suspend_trade"])
+    if "no_shorting" in request.body:
+        changes["shorting_enabled"] = not request.body["no_shorting"]
+    exchange.merge({"account": changes})
+    return _configurations(exchange, request)
+
+
+def _order_by_client_id(exchange: Exchange, request: Request) -> Wire:
+    return exchange.get_order_by_client_order_id(request.query.get("client_order_id", ""))
+
+
+def _close_position(exchange: Exchange, request: Request) -> Wire:
+    return exchange.close_position(request.arguments[0], request.query.get("qty"), request.query.get("percentage"))
+
+
+ROUTES = (
+    Route("GET", "/v2/account", lambda x, _: x.account()),
+    Route("GET", "/v2/account/configurations", _configurations),
+    Route("PATCH", "/v2/account/configurations", _change_configurations),
+    Route("GET", "/v2/account/activities", _activities),
+    Route("GET", "/v2/account/activities/{activity_type}", _activities),
+    Route("GET", "/v2/assets", lambda x, r: x.assets(r.query.get("status"), r.query.get("exchange"))),
+    Route("GET", "/v2/assets/{symbol_or_asset_id}", lambda x, r: x.asset(r.arguments[0])),
+    Route("GET", "/v2/calendar", lambda x, r: x.calendar(r.query.get("start"), r.query.get("end"))),
+    Route("GET", "/v2/clock", lambda x, _: x.clock()),
+    Route("GET", "/v2/orders", _list_orders),
+    Route("POST", "/v2/orders", lambda x, r: x.submit_order(r.body)),
+    Route("DELETE", "/v2/orders", lambda x, _: x.cancel_all(), 207),
+    Route("GET", "/v2/orders:by_client_order_id", _order_by_client_id),
+    Route("GET", "/v2/orders/{order_id}", lambda x, r: x.get_order(r.arguments[0])),
+    Route("PATCH", "/v2/orders/{order_id}", lambda x, r: x.replace_order(r.arguments[0], r.body)),
+    Route("DELETE", "/v2/orders/{order_id}", lambda x, r: x.cancel_order(r.arguments[0]), 204),
+    Route("GET", "/v2/positions", lambda x, _: x.positions()),
+    Route("DELETE", "/v2/positions", lambda x, r: x.close_positions(cancel_orders=r.flag("cancel_orders")), 207),
+    Route("GET", "/v2/positions/{symbol_or_asset_id}", lambda x, r: x.position(r.arguments[0])),
+    Route("DELETE", "/v2/positions/{symbol_or_asset_id}", _close_position),
+    Route("GET", "/v2/stocks/quotes/latest", lambda x, r: x.latest_quotes(_data_symbols(r)), budget="data"),
+    Route("GET", "/v2/stocks/trades/latest", lambda x, r: x.latest_trades(_data_symbols(r)), budget="data"),
+    Route("GET", "/v2/stocks/snapshots", lambda x, r: x.snapshots(_data_symbols(r)), budget="data"),
+)
+_COMPILED = tuple((route, route.pattern) for route in ROUTES)

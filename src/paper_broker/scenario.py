@@ -1,0 +1,61 @@
+"""Scenarios: the JSON in which a world is described, and the world there is without one.
+
+All keys are optional: ``seed``, ``account``, ``clock``, ``assets``, ``quotes``, ``positions``, ``default_fill``,
+``fills``, ``faults``, ``rate_limit`` (requests a minute for ``trading`` and ``data``) and ``drift``. Dollars and shares
+are decimal strings, times RFC 3339, durations seconds.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+KEYS = frozenset({
+    "seed", "account", "clock", "assets", "quotes", "positions", "default_fill", "fills", "faults", "rate_limit",
+    "drift",
+})  # fmt: skip
+CLOCK_KEYS = frozenset({"mode", "now", "advance_seconds", "sessions", "holidays", "half_days"})
+
+# Symbol, price in cents, and a letter for the exchange: Nasdaq, NYSE, NYSE Arca.
+_STOCKS = """
+AAPL 25540 Q  MSFT 46595 Q  NVDA 18670 Q  AMZN 23916 Q  GOOGL 32800 Q  META 65876 Q  TSLA 44906 Q  AVGO 32005 Q
+COST 98312 Q  NFLX 8612 Q   AMD 25968 Q   ADBE 29668 Q  CSCO 7472 Q    INTC 4507 Q   QCOM 15583 Q  PEP 14621 Q
+AMGN 34355 Q  SBUX 9736 Q   MU 39965 Q    PYPL 5665 Q   BRK.B 47909 N  JPM 29772 N   V 32613 N     MA 52445 N
+JNJ 22018 N   WMT 11799 N   PG 15000 N    XOM 13490 N   CVX 16674 N    KO 7273 N     DIS 11125 N   HD 38250 N
+MCD 30790 N   NKE 6542 N    BAC 5172 N    WFC 8742 N    GS 91883 N     CAT 62628 N   BA 25251 N    GE 29390 N
+IBM 29246 N   ORCL 17720 N  CRM 22808 N   PFE 2569 N    MRK 10807 N    LLY 106380 N  UNH 35626 N   T 2366 N
+SPY 68923 P   QQQ 62272 Q   IWM 26477 P   DIA 49091 P   VTI 33965 P    VOO 63368 P   TQQQ 5378 Q   SQQQ 6690 Q
+UPRO 11806 P  UVXY 3560 P   TLT 8778 Q    BIL 9158 P    SHY 8290 Q     GLD 45810 P   SLV 9304 P    XLF 5310 P
+XLK 14614 P   XLE 4888 P    SOXL 6120 P   TECL 11620 P  BND 7418 Q     AGG 10012 P
+"""
+_EXCHANGES = {"Q": "NASDAQ", "N": "NYSE", "P": "ARCA"}
+
+
+def check(world: Mapping[str, Any]) -> None:
+    """Refuse keys that no scenario has.
+
+    Raises:
+        ValueError: naming them.
+    """
+    for given, known, what in ((world, KEYS, "scenario"), (world.get("clock", {}), CLOCK_KEYS, "clock")):
+        if unknown := given.keys() - known:
+            raise ValueError(f"Unknown {what} keys {sorted(unknown)}: choose from {sorted(known)}.")
+
+
+def default_world() -> dict[str, Any]:
+    """A hundred thousand dollars, New York hours, and the best known stocks and funds."""
+    words = _STOCKS.split()
+    rows = list(zip(words[::3], map(int, words[1::3]), words[2::3], strict=True))
+    return {
+        "account": {"cash": "100000"},
+        "assets": [{"symbol": symbol, "exchange": _EXCHANGES[letter]} for symbol, _, letter in rows],
+        "quotes": {symbol: _quote(cents) for symbol, cents, _ in rows},
+    }
+
+
+def _quote(cents: int) -> dict[str, Any]:
+    spread = max(1, cents // 10_000)
+    before = cents - cents // 250
+    prices = {"bid": cents, "ask": cents + spread, "last": cents, "prev_close": before}
+    return {name: f"{value // 100}.{value % 100:02d}" for name, value in prices.items()} | {
+        "bid_size": 500,
+        "ask_size": 500,
+    }

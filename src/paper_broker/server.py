@@ -1,0 +1,289 @@
+"""The exchange behind HTTP: trading and market data on one port of this machine, with keys, limits and faults."""
+
+import contextlib
+import itertools
+import json
+import socket
+import sys
+import threading
+from collections.abc import Mapping
+from decimal import Decimal
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, cast, override
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from paper_broker.admin import administer
+from paper_broker.admission import bad_request
+from paper_broker.api import Answer, Request, Route, find_route
+from paper_broker.errors import BrokerError, rate_limited
+from paper_broker.faults import Fault
+from paper_broker.store import StateFile
+from paper_broker.venue import Allowance, Venue
+from paper_broker.wire import identifier
+
+_HTML = "<html><body><h1>{status} {reason}</h1></body></html>"
+
+
+class PaperBroker:
+    """A paper broker on a loopback port; a context manager.
+
+    Args:
+        scenario: the world to begin with; none is the default world.
+        host: a loopback address.
+        port: 0 takes a free one.
+        state: a file that keeps the state; if it exists, it wins over the scenario.
+
+    Raises:
+        ValueError: for a host that others can reach, or an unreadable scenario or state.
+    """
+
+    def __init__(
+        self,
+        scenario: Mapping[str, Any] | None = None,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        state: Path | None = None,
+    ) -> None:
+        if not _is_loopback(host):
+            raise ValueError(f"The paper broker listens on this machine only, and {host} is not a loopback address.")
+        self._file = None if state is None else StateFile(state)
+        saved = None if self._file is None else self._file.read()
+        self.venue = Venue(scenario) if saved is None else Venue.load(saved)
+        self.closing = threading.Event()
+        self._lock = threading.Lock()
+        self._saved: tuple[object, int, Any] | None = None
+        self._request_numbers = itertools.count(1)
+        self._server = _Server(host, port, self)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="paper-broker")
+
+    @property
+    def url(self) -> str:
+        """The address of trading and of market data."""
+        host, port = self._server.server_address[:2]
+        return f"http://{host!s}:{port}"
+
+    def start(self) -> Self:
+        """Serve until :meth:`close`."""
+        with self._lock:
+            self._save()
+        self._thread.start()
+        return self
+
+    def close(self) -> None:
+        """Stop serving; requests that hang are cut."""
+        self.closing.set()
+        self._server.shutdown()
+        self._thread.join()
+        self._server.cut_connections()
+        self._server.server_close()
+
+    def __enter__(self) -> Self:
+        """Start."""
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close."""
+        self.close()
+
+    def request_id(self) -> str:
+        """A new id for the ``X-Request-ID`` header."""
+        return identifier("request", next(self._request_numbers)).replace("-", "")
+
+    def administer(self, request: Request) -> Answer:
+        """Carry out a request below ``/admin``."""
+        with self._lock:
+            answer = administer(self.venue, request)
+            self._save()
+        return answer
+
+    def receive(self, request: Request, route: Route) -> tuple[Allowance, BrokerError | None, Fault | None]:
+        """Count a request, and tell whether it is refused at the door and which fault it meets."""
+        with self._lock:
+            allowance = self.venue.count(route.budget, route.name)
+            try:
+                headers = request.headers
+                self.venue.authorize(headers.get("apca-api-key-id", ""), headers.get("apca-api-secret-key", ""))
+            except BrokerError as error:
+                return allowance, error, None
+            if allowance.exceeded:
+                return allowance, rate_limited(), None
+            fault = self.venue.faults.next(request.method, request.path, {**request.query, **request.body})
+            if fault is not None:
+                self._save()
+            return allowance, None, fault
+
+    def carry_out(self, route: Route, request: Request) -> Answer:
+        """Ask the exchange; what changed is on disk before the answer is given."""
+        with self._lock:
+            answer = route(self.venue.exchange, request)
+            self._save()
+        return answer
+
+    def _save(self) -> None:
+        if self._file is None:
+            return
+        exchange = self.venue.exchange
+        mark = (
+            exchange,
+            exchange.changes,
+            (self.venue.faults.dump(), self.venue.clock.dump(), self.venue.limiter.limits),
+        )
+        if mark != self._saved:
+            self._file.write(self.venue.dump())
+            self._saved = mark
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class _Server(ThreadingHTTPServer):
+    """One thread for each connection, so that a hanging request holds up no other."""
+
+    daemon_threads = False
+    block_on_close = True
+    request_queue_size = 128
+
+    def __init__(self, host: str, port: int, broker: PaperBroker) -> None:
+        self.broker = broker
+        self._connections: set[socket.socket] = set()
+        self._guard = threading.Lock()
+        super().__init__((host, port), _Handler)
+
+    @override
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self._guard:
+            self._connections.add(request)
+        super().process_request(request, client_address)
+
+    @override
+    def shutdown_request(self, request: Any) -> None:
+        with self._guard:
+            self._connections.discard(request)
+        super().shutdown_request(request)
+
+    def cut_connections(self) -> None:
+        """End idle keep-alive connections, whose threads would wait for ever."""
+        with self._guard:
+            for connection in self._connections:
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+
+    @override
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Clients that hang up are what the faults are for; all else is shown."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Reads one request, lets its fault happen, and writes the answer in one piece."""
+
+    protocol_version = "HTTP/1.1"
+    server_version = "paper-broker"
+    wbufsize = -1
+    disable_nagle_algorithm = True
+
+    @property
+    def broker(self) -> PaperBroker:
+        """Whose requests these are."""
+        return cast("_Server", self.server).broker
+
+    def do_GET(self) -> None:
+        """Answer one request."""
+        self._allowance: Allowance | None = None
+        try:
+            request = self._read()
+            if request.path.startswith("/admin/"):
+                self._write(self.broker.administer(request))
+            else:
+                self._serve(request)
+        except BrokerError as error:
+            self._write(Answer(error.http_status, error.body()))
+
+    do_POST = do_PATCH = do_DELETE = do_GET  # noqa: N815
+
+    def _read(self) -> Request:
+        parts = urlsplit(self.path)
+        raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        try:
+            # An order's decimals must arrive as they were written; a scenario goes into the state file as it came.
+            exact = None if parts.path.startswith("/admin/") else Decimal
+            body = json.loads(raw, parse_float=exact) if raw.strip() else {}
+        except ValueError as error:
+            raise bad_request("request body format is invalid") from error
+        if not isinstance(body, dict):
+            raise bad_request("request body format is invalid")
+        return Request(
+            method=self.command,
+            path=unquote(parts.path),
+            query=dict(parse_qsl(parts.query)),
+            headers={name.lower(): value for name, value in self.headers.items()},
+            body=body,
+        )
+
+    def _serve(self, request: Request) -> None:
+        route, arguments = find_route(request.method, request.path)
+        request = Request(request.method, request.path, request.query, request.headers, request.body, arguments)
+        self._allowance, refusal, fault = self.broker.receive(request, route)
+        if refusal is not None:
+            raise refusal
+        if fault is not None and fault.when == "before" and self._suffer(fault):
+            return
+        answer = self.broker.carry_out(route, request)
+        if fault is None or fault.when == "before" or not self._suffer(fault):
+            self._write(answer)
+
+    def _suffer(self, fault: Fault) -> bool:
+        """Let a fault happen; tells whether it took the place of the answer."""
+        if fault.kind in ("latency", "hang"):
+            self.broker.closing.wait(fault.seconds)
+        if fault.kind == "latency":
+            return False
+        if fault.kind == "status":
+            self._write_fault(fault)
+            return True
+        self.close_connection = True
+        with contextlib.suppress(OSError):
+            self.connection.shutdown(socket.SHUT_RDWR)
+        return True
+
+    def _write_fault(self, fault: Fault) -> None:
+        reason = HTTPStatus(fault.status).phrase
+        if fault.body == "json":
+            code = 42910000 if fault.status == HTTPStatus.TOO_MANY_REQUESTS else fault.status * 100_000 + 10_000
+            self._write(Answer(fault.status, {"code": code, "message": reason.lower()}))
+        else:
+            page = _HTML.format(status=fault.status, reason=reason) if fault.body == "html" else ""
+            self._send(fault.status, page.encode(), "text/html")
+
+    def _write(self, answer: Answer) -> None:
+        payload = b"" if answer.body is None else json.dumps(answer.body).encode()
+        self._send(answer.status, payload, "application/json; charset=UTF-8")
+
+    def _send(self, status: int, payload: bytes, content_type: str) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", content_type)
+        self.send_header("X-Request-ID", self.broker.request_id())
+        if (allowance := self._allowance) is not None:
+            self.send_header("X-RateLimit-Limit", str(allowance.limit))
+            self.send_header("X-RateLimit-Remaining", str(allowance.remaining))
+            self.send_header("X-RateLimit-Reset", str(allowance.reset))
+        if status != HTTPStatus.NO_CONTENT:
+            self.send_header("Content-Length", str(len(payload)))
+        self.end_headers()
+        self.wfile.write(payload)
+
+    @override
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing: requests are counted, and their counts can be read."""

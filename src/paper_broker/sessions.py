@@ -1,0 +1,199 @@
+"""When the market is open: New York Stock Exchange hours, holidays and half days of any year, or a fixed answer."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from functools import lru_cache
+from typing import Literal, cast, get_args
+
+from paper_broker.wire import NEW_YORK, SECOND, Wire, moment, nanoseconds, new_york_timestamp
+
+type Kind = Literal["nyse", "always_open", "always_closed"]
+
+_DAY = timedelta(days=1)
+_HORIZON = 86_400 * SECOND
+"""What a market without hours tells about its next open and close: a day from now, and so for ever."""
+_LONGEST_CLOSURE_DAYS = 40
+_OPEN, _CLOSE, _EARLY_CLOSE = time(9, 30), time(16), time(13)
+_PRE_MARKET, _POST_MARKET, _EARLY_POST_MARKET = time(4), time(20), time(17)
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One trading day; instants in nanoseconds since the epoch."""
+
+    day: date
+    open: int
+    close: int
+    early: bool
+
+
+class Sessions:
+    """The trading days of one market.
+
+    Args:
+        kind: ``nyse`` hours, or a market that never closes, or one that never opens.
+        holidays: further days without a session.
+        half_days: further days that close at 13:00 New York.
+    """
+
+    def __init__(self, kind: str = "nyse", holidays: Collection[str] = (), half_days: Collection[str] = ()) -> None:
+        if kind not in get_args(Kind.__value__):
+            raise ValueError(f"sessions is {kind!r}: write nyse, always_open or always_closed.")
+        self.kind = cast("Kind", kind)
+        self._holidays = frozenset(map(date.fromisoformat, holidays))
+        self._half_days = frozenset(map(date.fromisoformat, half_days))
+        self._known: dict[tuple[int, bool], Session] = {}
+        self._last: dict[bool, tuple[int, Session]] = {}
+
+    def dump(self) -> Wire:
+        """What the constructor takes."""
+        return {
+            "sessions": self.kind,
+            "holidays": sorted(day.isoformat() for day in self._holidays),
+            "half_days": sorted(day.isoformat() for day in self._half_days),
+        }
+
+    def current_or_next(self, now: int, *, extended: bool = False) -> Session | None:
+        """The session that is open at ``now``, or else the next one; none if the market never opens.
+
+        Args:
+            extended: include pre-market and after-hours, 04:00 to 20:00 New York.
+        """
+        if self.kind == "always_open":
+            return Session(moment(now).date(), now, now + _HORIZON, early=False)
+        if self.kind == "always_closed":
+            return None
+        since, session = self._last.get(extended, (0, None))
+        if session is not None and since <= now < session.close:
+            return session
+        session = self._search(now, extended=extended)
+        self._last[extended] = (now, session)
+        return session
+
+    def is_open(self, now: int, *, extended: bool = False) -> bool:
+        """Whether orders execute at ``now``."""
+        session = self.current_or_next(now, extended=extended)
+        return session is not None and session.open <= now
+
+    def close_of(self, session: Session) -> int | None:
+        """When DAY orders of the session end; never in a market that never closes."""
+        return None if self.kind == "always_open" else session.close
+
+    def clock(self, now: int) -> Wire:
+        """``GET /v2/clock``, with the New York offset."""
+        session = self.current_or_next(now)
+        is_open = session is not None and session.open <= now
+        if self.kind != "nyse" or session is None:
+            next_open = next_close = now + _HORIZON
+        else:
+            following = self._search(session.close, extended=False)
+            next_open, next_close = (following.open if is_open else session.open), session.close
+        return {
+            "timestamp": new_york_timestamp(now, fraction=True),
+            "is_open": is_open,
+            "next_open": new_york_timestamp(next_open),
+            "next_close": new_york_timestamp(next_close),
+        }
+
+    def calendar(self, start: date, end: date) -> list[Wire]:
+        """``GET /v2/calendar``: the trading days from ``start`` to ``end``, both included; times are naive New York."""
+        if self.kind == "always_closed":
+            return []
+        days = (start + _DAY * n for n in range((end - start).days + 1))
+        if self.kind == "always_open":
+            return [{"date": day.isoformat(), "open": "00:00", "close": "23:59"} for day in days]
+        found = (self._on(day, extended=False) for day in days)
+        return [_calendar_day(session) for session in found if session is not None]
+
+    def _search(self, now: int, *, extended: bool) -> Session:
+        day = moment(now).astimezone(NEW_YORK).date()
+        for n in range(_LONGEST_CLOSURE_DAYS):
+            session = self._on(day + _DAY * n, extended=extended)
+            if session is not None and now < session.close:
+                return session
+        raise ValueError(f"No session within {_LONGEST_CLOSURE_DAYS} days of {day}: too many holidays.")
+
+    def _on(self, day: date, *, extended: bool) -> Session | None:
+        if day.weekday() >= 5 or day in self._holidays or day in nyse_holidays(day.year):
+            return None
+        key = (day.toordinal(), extended)
+        if key not in self._known:
+            early = day in self._half_days or day in nyse_half_days(day.year)
+            opening, closing = (_OPEN, _EARLY_CLOSE if early else _CLOSE)
+            if extended:
+                opening, closing = (_PRE_MARKET, _EARLY_POST_MARKET if early else _POST_MARKET)
+            self._known[key] = Session(day, _instant(day, opening), _instant(day, closing), early)
+        return self._known[key]
+
+
+def _instant(day: date, at: time) -> int:
+    return nanoseconds(datetime.combine(day, at, NEW_YORK))
+
+
+def _calendar_day(session: Session) -> Wire:
+    closing = _EARLY_CLOSE if session.early else _CLOSE
+    evening = _EARLY_POST_MARKET if session.early else _POST_MARKET
+    return {
+        "date": session.day.isoformat(),
+        "open": f"{_OPEN:%H:%M}",
+        "close": f"{closing:%H:%M}",
+        "session_open": f"{_PRE_MARKET:%H%M}",
+        "session_close": f"{evening:%H%M}",
+    }
+
+
+@lru_cache
+def nyse_holidays(year: int) -> frozenset[date]:
+    """The days on which the New York Stock Exchange is closed by rule (its Rule 7.2), weekends aside."""
+    new_year = date(year, 1, 1)
+    days = {
+        _nth_weekday(year, 1, 0, 3),  # Martin Luther King
+        _nth_weekday(year, 2, 0, 3),  # Washington
+        _easter(year) - 2 * _DAY,  # Good Friday
+        _last_monday_of_may(year),  # Memorial Day
+        _observed(date(year, 7, 4)),
+        _nth_weekday(year, 9, 0, 1),  # Labor Day
+        _nth_weekday(year, 11, 3, 4),  # Thanksgiving
+        _observed(date(year, 12, 25)),
+    }
+    if new_year.weekday() != 5:  # a Saturday's New Year is not moved into the old year
+        days.add(_observed(new_year))
+    if year >= 2022:
+        days.add(_observed(date(year, 6, 19)))
+    return frozenset(days)
+
+
+@lru_cache
+def nyse_half_days(year: int) -> frozenset[date]:
+    """The days that close at 13:00: before Independence Day, after Thanksgiving, Christmas Eve."""
+    days = {_nth_weekday(year, 11, 3, 4) + _DAY}
+    days |= {day for day in (date(year, 7, 3), date(year, 12, 24)) if day.weekday() < 4}
+    return frozenset(days)
+
+
+def _nth_weekday(year: int, month: int, weekday: int, nth: int) -> date:
+    first = date(year, month, 1)
+    return first + _DAY * ((weekday - first.weekday()) % 7 + 7 * (nth - 1))
+
+
+def _last_monday_of_may(year: int) -> date:
+    last = date(year, 5, 31)
+    return last - _DAY * last.weekday()
+
+
+def _observed(day: date) -> date:
+    return day + _DAY * {5: -1, 6: 1}.get(day.weekday(), 0)
+
+
+def _easter(year: int) -> date:
+    """Easter Sunday by the anonymous Gregorian computus."""
+    a, (b, c) = year % 19, divmod(year, 100)
+    d, e = divmod(b, 4)
+    g = (8 * b + 13) // 25
+    h = (19 * a + b - d - g + 15) % 30
+    i, k = divmod(c, 4)
+    m = (32 + 2 * e + 2 * i - h - k) % 7
+    n = (a + 11 * h + 22 * m) // 451
+    month, day = divmod(h + m - 7 * n + 114, 31)
+    return date(year, month, day + 1)

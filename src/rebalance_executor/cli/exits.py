@@ -1,0 +1,83 @@
+"""Exit codes of the operator's commands: one meaning each, so that scripts can branch on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import IntEnum
+
+from rebalance_executor.domain.errors import (
+    ConfigurationError,
+    InvalidInput,
+    JournalContradiction,
+    OverfillGuard,
+    Redeliver,
+)
+from rebalance_executor.domain.result import ExecutionStatus
+
+
+class Exit(IntEnum):
+    """How a command ended."""
+
+    COMPLETE = 0
+    """Done: ``success`` or ``success_with_skips``."""
+    USAGE = 2
+    """The input or the environment can never work as it stands; the sentence says what to mend."""
+    PARTIAL = 3
+    """Some was done and some was not."""
+    FAILED = 4
+    """Nothing was done, or a control refused it, or the program broke."""
+    DEFERRED = 5
+    """Not finished: run the same command again, it goes on where it stopped."""
+    UNRESOLVED = 7
+    """An operator must look at the broker's orders before anything else is done."""
+    INTERRUPTED = 130
+    """Stopped by Ctrl-C."""
+
+
+_BY_STATUS = {
+    ExecutionStatus.SUCCESS: Exit.COMPLETE,
+    ExecutionStatus.SUCCESS_WITH_SKIPS: Exit.COMPLETE,
+    ExecutionStatus.PARTIAL_SUCCESS: Exit.PARTIAL,
+    ExecutionStatus.FAILURE: Exit.FAILED,
+    ExecutionStatus.UNRESOLVED: Exit.UNRESOLVED,
+}
+
+
+class CliError(Exception):
+    """Ends a command with a sentence and its exit code, without a traceback.
+
+    Args:
+        problem: what is wrong, one sentence.
+        next_step: what to type or change now.
+        code: the exit code.
+    """
+
+    def __init__(self, problem: str, next_step: str, code: Exit = Exit.USAGE) -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.next_step = next_step
+        self.code = code
+
+
+def of_status(status: ExecutionStatus) -> Exit:
+    """The exit code of a plan that reached a result."""
+    return _BY_STATUS[status]
+
+
+def of_error(error: BaseException) -> Exit:
+    """The exit code of a delivery that ended with an error."""
+    if isinstance(error, InvalidInput | ConfigurationError):
+        return Exit.USAGE
+    if isinstance(error, Redeliver):
+        return Exit.DEFERRED
+    if isinstance(error, OverfillGuard | JournalContradiction):
+        return Exit.UNRESOLVED
+    return Exit.INTERRUPTED if isinstance(error, KeyboardInterrupt) else Exit.FAILED
+
+
+def of_batch(statuses: Iterable[ExecutionStatus], messages: int, failed: int) -> Exit:
+    """The exit code of a queue's batch: the worst of its plans; messages that failed make it partial, or failed."""
+    codes = [of_status(status) for status in statuses]
+    if failed:
+        codes.append(Exit.PARTIAL if failed < messages else Exit.FAILED)
+    return max(codes, default=Exit.COMPLETE)

@@ -1,0 +1,131 @@
+"""From plans to a paper world in which they make sense: prices, positions and cash, as the plans assume them.
+
+Pure: the same plans give the same world. Prices of symbols that the broker does not know come from a hash of the
+symbol, so that they are plausible, differ from each other, and are the same tomorrow.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Decimal
+
+from rebalance_executor.domain.plan import RebalancePlan
+from rebalance_executor.domain.values import plain
+
+CENT = Decimal("0.01")
+SHARE_STEP = Decimal("0.000001")
+"""Positions are held to six decimals of a share."""
+DEPTH = 20_000
+"""Shares at the best bid and at the best ask: more than any plan of a private account takes."""
+_LOWEST_PRICE = 20
+_PRICES = 380_00
+"""Cents above the lowest price: 20 to 400 dollars, where one cent is at most 5 basis points."""
+_ZERO = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """Bid and ask in dollars."""
+
+    bid: Decimal
+    ask: Decimal
+
+    @property
+    def mid(self) -> Decimal:
+        """Half-way between bid and ask."""
+        return (self.bid + self.ask) / 2
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What the paper broker is told before plans run for the first time."""
+
+    new_quotes: Mapping[str, Quote]
+    """Only of symbols that the broker does not know."""
+    positions: Mapping[str, Decimal]
+    """Shares of every symbol the plans trade or hold; zero where the plans say that none is held."""
+    prices: Mapping[str, Decimal]
+    """The mid of each of these symbols, in dollars."""
+    cash: Decimal
+
+    @property
+    def holdings(self) -> int:
+        """How many symbols are held."""
+        return sum(qty > 0 for qty in self.positions.values())
+
+    def as_request(self) -> dict[str, object]:
+        """The body for the paper broker's ``POST /admin/world``."""
+        return {
+            "account": {"cash": plain(self.cash)},
+            "clock": {"mode": "real", "sessions": "always_open"},
+            "quotes": {symbol: _quote_request(symbol, quote) for symbol, quote in self.new_quotes.items()},
+            "positions": [
+                {"symbol": symbol, "qty": plain(qty), "avg_entry_price": plain(self.prices[symbol])}
+                for symbol, qty in self.positions.items()
+            ],
+        }
+
+
+def world_for(plans: Iterable[RebalancePlan], known: Mapping[str, Quote]) -> World:
+    """The world in which these plans' values and cash are true.
+
+    Args:
+        plans: plans that were not begun yet; a plan that is named twice counts once.
+        known: quotes of the symbols that the broker has already: they stay as they are.
+    """
+    values: dict[str, Decimal] = {}
+    cash = _ZERO
+    for plan in {plan.plan_id: plan for plan in plans}.values():
+        cash += assumed_cash(plan)
+        for item in plan.items:
+            values[item.symbol] = values.get(item.symbol, _ZERO) + item.current_value
+    quotes = {symbol: known.get(symbol) or plausible_quote(symbol) for symbol in values}
+    return World(
+        new_quotes={symbol: quote for symbol, quote in quotes.items() if symbol not in known},
+        positions={symbol: shares_worth(value, quotes[symbol].mid) for symbol, value in values.items()},
+        prices={symbol: quote.mid for symbol, quote in quotes.items()},
+        cash=cash.quantize(CENT, rounding=ROUND_HALF_EVEN),
+    )
+
+
+def assumed_cash(plan: RebalancePlan) -> Decimal:
+    """The cash a plan was made with: its own word in ``metadata.cash_balance``, or what its holdings leave over."""
+    told = (plan.metadata or {}).get("cash_balance")
+    if told is not None:
+        try:
+            cash = Decimal(str(told))
+        except ArithmeticError:
+            cash = Decimal("NaN")
+        if cash.is_finite():
+            return max(cash, _ZERO)
+    return max(plan.total_portfolio_value - sum((item.current_value for item in plan.items), _ZERO), _ZERO)
+
+
+def shares_worth(value: Decimal, price: Decimal) -> Decimal:
+    """Shares, to six decimals, that are worth ``value`` dollars at ``price``; at least one step if anything is held."""
+    shares = (value / price).quantize(SHARE_STEP, rounding=ROUND_HALF_EVEN)
+    return max(shares, SHARE_STEP) if value > 0 else _ZERO
+
+
+def plausible_quote(symbol: str) -> Quote:
+    """A two-sided quote, 1 to 5 basis points wide, that follows from the symbol alone."""
+    digest = hashlib.sha256(symbol.encode()).digest()
+    bid = _LOWEST_PRICE + Decimal(int.from_bytes(digest[:4]) % _PRICES) / 100
+    basis_points = 1 + digest[4] % 5
+    spread = (bid * basis_points / 10_000).quantize(CENT, rounding=ROUND_DOWN)
+    return Quote(bid=bid, ask=bid + max(spread, CENT))
+
+
+def _quote_request(symbol: str, quote: Quote) -> dict[str, object]:
+    move = Decimal(hashlib.sha256(symbol.encode()).digest()[5] - 128) / 6400  # yesterday within ±2 %
+    previous = (quote.bid * (1 - move)).quantize(CENT, rounding=ROUND_HALF_EVEN)
+    return {
+        "bid": plain(quote.bid),
+        "ask": plain(quote.ask),
+        "bid_size": DEPTH,
+        "ask_size": DEPTH,
+        "last": plain(quote.bid),
+        "prev_close": plain(previous),
+    }

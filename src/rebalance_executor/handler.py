@@ -1,0 +1,54 @@
+"""The Lambda entry point: any envelope in, one answer out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rebalance_executor import bootstrap
+from rebalance_executor.domain.errors import RebalanceError
+from rebalance_executor.service import Service
+from rebalance_executor.triggers import QueueBatch, decode, read
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+
+def lambda_handler(event: object, context: LambdaContext) -> dict[str, Any]:
+    """Execute the plan (or plans) that ``event`` holds.
+
+    Returns:
+        The ``ExecutionResult`` as JSON; for SQS the partial batch response; for a health request its report.
+
+    Raises:
+        InvalidInput, ConfigurationError: can never succeed as it stands; the message names the field.
+        Redeliver: the plan is not finished; another delivery goes on with it.
+    """
+    with bootstrap.telemetry().invocation(context):
+        service = bootstrap.service()
+        request = read(event)
+        if isinstance(request, QueueBatch):
+            return _answer_queue(service, request, context)
+        return service.answer(request, context)
+
+
+def _answer_queue(service: Service, batch: QueueBatch, context: LambdaContext) -> dict[str, Any]:
+    """The ids of the messages to be delivered again.
+
+    In a FIFO queue the messages of a group stay in order: after one has failed, the others of its group wait.
+    """
+    failed: list[str] = []
+    waiting_groups: set[str] = set()
+    for message in batch.messages:
+        if message.group in waiting_groups:
+            failed.append(message.message_id)
+            continue
+        try:
+            service.answer(decode(message.body), context)
+        except RebalanceError as error:
+            service.telemetry.error(error)
+            failed.append(message.message_id)
+            if message.group is not None:
+                waiting_groups.add(message.group)
+        finally:
+            service.telemetry.forget()
+    return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}

@@ -1,0 +1,99 @@
+"""From a request to its answer: fetch, validate, pass the front door, execute, publish."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Protocol
+
+from rebalance_executor.domain.errors import InvalidInput, RebalanceError
+from rebalance_executor.domain.plan import RebalancePlan
+from rebalance_executor.domain.result import ExecutionResult
+from rebalance_executor.execution.events import LogEvent
+from rebalance_executor.execution.manager import ExecutionManager
+from rebalance_executor.execution.ports import Clock, Journal
+from rebalance_executor.execution.run import Deadline
+from rebalance_executor.idempotency import FrontDoor
+from rebalance_executor.telemetry import Telemetry
+from rebalance_executor.triggers import HealthRequest, PlanPointer, Request, decode
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+
+class PlanStore(Protocol):
+    """Where plan documents lie that are too large for an event, or wait for a schedule."""
+
+    def fetch(self, bucket: str, key: str, version_id: str | None = None) -> bytes:
+        """The document's bytes; raises ``InvalidInput`` or ``PlanSourceUnavailable``."""
+        ...
+
+
+class Reporter(Protocol):
+    """Where results are published."""
+
+    def publish(self, result: ExecutionResult) -> None:
+        """Publish once; raises ``RebalanceError``, which never fails the execution."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Everything an invocation needs, built once for each container by ``bootstrap``."""
+
+    account: str
+    """The deployed account's name, for plans that name none."""
+    plans: PlanStore
+    front_door: FrontDoor
+    manager: ExecutionManager
+    journal: Journal
+    reporter: Reporter | None
+    clock: Clock
+    telemetry: Telemetry
+    new_run_id: Callable[[], str]
+    check_health: Callable[[], dict[str, Any]]
+
+    def answer(self, request: Request, context: LambdaContext) -> dict[str, Any]:
+        """The JSON answer to one request; raises what ``domain.errors`` names."""
+        if isinstance(request, HealthRequest):
+            return self.check_health()
+        return self._execute(self._plan(request), context)
+
+    def _plan(self, request: Request) -> RebalancePlan:
+        if isinstance(request, PlanPointer):
+            request = decode(self.plans.fetch(request.bucket, request.key, request.version_id))
+            if isinstance(request, PlanPointer):
+                raise InvalidInput("plan_s3", "the object holds another pointer; it must hold the plan")
+        if isinstance(request, HealthRequest):
+            raise InvalidInput("plan_s3", "the object holds a health request; it must hold the plan")
+        return RebalancePlan.parse(request.body)
+
+    def _execute(self, plan: RebalancePlan, context: LambdaContext) -> dict[str, Any]:
+        account = plan.account or self.account
+        run_id = self.new_run_id()
+        remaining = timedelta(milliseconds=context.get_remaining_time_in_millis())
+        deadline = Deadline.after(self.clock.now(), remaining)
+
+        def execute() -> ExecutionResult:
+            result = self.manager.execute(plan, account, deadline, run_id)
+            self._report(result)
+            return result
+
+        self.telemetry.identify(plan, account, run_id)
+        self.telemetry.emit(LogEvent.PLAN_RECEIVED, items=len(plan.items), content_hash=plan.content_hash)
+        result = self.front_door.answer(
+            plan, account, context, execute, lambda: self.journal.result(account, plan.plan_id)
+        )
+        return result.model_dump(mode="json")
+
+    def _report(self, result: ExecutionResult) -> None:
+        """Publish the result; a failure is told and never fails what was executed."""
+        if self.reporter is None:
+            return
+        try:
+            self.reporter.publish(result)
+        except RebalanceError as error:
+            self.telemetry.emit(LogEvent.REPORT_FAILED, reason=str(error))
+        else:
+            self.telemetry.emit(LogEvent.RESULT_PUBLISHED)

@@ -1,0 +1,101 @@
+"""The environment, typed. Every variable of the function stands here once."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from rebalance_executor.domain.errors import ConfigurationError
+
+PAPER_URL = "https://paper-api.alpaca.markets"
+LIVE_URL = "https://api.alpaca.markets"
+DATA_URL = "https://data.alpaca.markets"
+
+
+def checked_url(url: str, variable: str) -> str:
+    """An endpoint without its trailing slash.
+
+    Raises:
+        ConfigurationError: empty (alpaca-py would silently take the real API), not http(s), or plain http to
+            a host that is not this machine: credentials travel in headers.
+    """
+    parts = urlsplit(url.strip())
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ConfigurationError(variable, "must be an http(s) URL with a host")
+    if parts.scheme == "http" and not _is_loopback(parts.hostname):
+        raise ConfigurationError(variable, f"plain http is allowed to this machine only, not to {parts.hostname}")
+    return url.strip().rstrip("/")
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class Settings(BaseSettings):
+    """What the function is told by its environment. Secrets never show in its representation."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", case_sensitive=True, env_ignore_empty=True)
+
+    execution_table: str = Field(validation_alias="EXECUTION_TABLE")
+    idempotency_table: str = Field(validation_alias="IDEMPOTENCY_TABLE")
+    account: str = Field(default="default", min_length=1, max_length=100, validation_alias="ACCOUNT")
+    alpaca_secret_name: str | None = Field(default=None, validation_alias="ALPACA_SECRET_NAME")
+    alpaca_api_key: SecretStr | None = Field(default=None, validation_alias="ALPACA_API_KEY")
+    alpaca_secret_key: SecretStr | None = Field(default=None, validation_alias="ALPACA_SECRET_KEY")
+    alpaca_paper: bool = Field(default=True, validation_alias="ALPACA_PAPER")
+    live_trading: str = Field(default="", validation_alias="LIVE_TRADING")
+    alpaca_trading_url: str | None = Field(default=None, validation_alias="ALPACA_TRADING_URL")
+    alpaca_data_url: str = Field(default=DATA_URL, validation_alias="ALPACA_DATA_URL")
+    execution_config: str = Field(default="", validation_alias="EXECUTION_CONFIG")
+    plan_bucket: str | None = Field(default=None, validation_alias="PLAN_BUCKET")
+    result_bus: str | None = Field(default=None, validation_alias="RESULT_BUS")
+    idempotency_disabled: str = Field(default="", validation_alias="POWERTOOLS_IDEMPOTENCY_DISABLED")
+
+    @field_validator("alpaca_trading_url")
+    @classmethod
+    def _trading_url(cls, url: str | None) -> str | None:
+        return checked_url(url, "ALPACA_TRADING_URL") if url is not None else None
+
+    @field_validator("alpaca_data_url")
+    @classmethod
+    def _data_url(cls, url: str) -> str:
+        return checked_url(url, "ALPACA_DATA_URL")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if not self.alpaca_paper and self.live_trading != "yes":
+            raise ConfigurationError(
+                "LIVE_TRADING", "LIVE_NOT_ALLOWED: live trading needs LIVE_TRADING=yes; set ALPACA_PAPER=true for paper"
+            )
+        if self.idempotency_disabled:
+            raise ConfigurationError("POWERTOOLS_IDEMPOTENCY_DISABLED", "must not be set: it opens the front door to all")
+        return self
+
+    @property
+    def trading_url(self) -> str:
+        """The trading endpoint: the given one, or Alpaca's for paper or live."""
+        return self.alpaca_trading_url or (PAPER_URL if self.alpaca_paper else LIVE_URL)
+
+
+def load_settings() -> Settings:
+    """The settings from the environment.
+
+    Raises:
+        ConfigurationError: names the variable that is missing or unusable, never its value.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        variable = str(first["loc"][0]) if first["loc"] else "environment"
+        missing = first["type"] == "missing"
+        raise ConfigurationError(variable, "is not set" if missing else first["msg"]) from None

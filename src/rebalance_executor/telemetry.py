@@ -1,0 +1,160 @@
+"""Logger, metrics and tracer of Powertools behind one door.
+
+``emit`` writes one JSON line an event of the catalogue (``execution.events``) and counts what the dashboards need.
+Every line carries correlation_id, causation_id, plan_id, account and run. No secret is ever passed here.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from decimal import Decimal
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from aws_lambda_powertools import Logger, Metrics, Tracer
+from aws_lambda_powertools.metrics import MetricUnit
+
+from rebalance_executor.domain.errors import InvalidInput, RebalanceError, Redeliver
+from rebalance_executor.domain.orders import Outcome
+from rebalance_executor.domain.plan import RebalancePlan
+from rebalance_executor.domain.values import plain
+from rebalance_executor.execution.events import LogEvent
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+SERVICE = "rebalance-executor"
+NAMESPACE = "RebalanceExecutor"
+
+METRICS = {
+    "PlansFinished": "Plans that reached a result, by status in `PlansSuccess`, `PlansFailure`, …",
+    "DuplicatesAnswered": "Repeats of a finished plan that were answered with its stored result.",
+    "PlansRefused": "Plans or messages refused as a whole.",
+    "PlansDeferred": "Deliveries that asked for another one.",
+    "TimeToCompletion": "Seconds from a plan's begin to its result.",
+    "SlippageBps": "Implementation shortfall of a plan against arrival mid, in basis points.",
+    "TradedDollars": "Filled dollars of a plan.",
+    "BrokerRequests": "Requests to the broker in one invocation.",
+    "ColdStarts": "Invocations that had to build everything first.",
+    "OrdersFilled": "Parent orders by outcome; likewise OrdersDenied, OrdersRejected, OrdersUnresolved, …",
+}
+"""Metric names and what they count. The namespace is ``RebalanceExecutor``, the one dimension ``service``."""
+
+_OUTCOME_METRIC = {outcome: "Orders" + outcome.title().replace("_", "") for outcome in Outcome}
+
+
+def shown(value: object) -> object:
+    """A value as the log shows it: decimals in plain notation, times in ISO 8601."""
+    if isinstance(value, Decimal):
+        return plain(value)
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Enum):
+        return value.value
+    return value
+
+
+class Telemetry:
+    """Implements ``EventLog`` on Powertools. One for each container."""
+
+    def __init__(self, *, logger: Logger | None = None, metrics: Metrics | None = None) -> None:
+        self._logger = logger or Logger(service=SERVICE, location=None, utc=True, json_default=lambda v: str(shown(v)))
+        self._metrics = metrics or Metrics(namespace=NAMESPACE, service=SERVICE)
+        self._tracer = Tracer(service=SERVICE, patch_modules=("boto3", "requests"))
+        self._is_cold = True
+        self._broker_requests: Counter[str] = Counter()
+
+    def emit(self, event: LogEvent, **fields: object) -> None:
+        """One line for one event, with these fields; fields that are None are left out."""
+        extra = {name: shown(value) for name, value in fields.items() if value is not None}
+        self._logger.log(getattr(logging, event.severity), str(event), extra=extra)
+        self._measure(event, fields)
+
+    def error(self, error: BaseException) -> None:
+        """One line for what ended a delivery: refused, deferred, or stopped by the program itself."""
+        if isinstance(error, RebalanceError):
+            event = LogEvent.PLAN_FAILED
+            if isinstance(error, InvalidInput):
+                event = LogEvent.PLAN_REFUSED
+            elif isinstance(error, Redeliver):
+                event = LogEvent.PLAN_DEFERRED
+            context = {name: value for name, value in error.context.items() if name != "code"}
+            self.emit(event, code=error.code, reason=str(error), error=type(error).__name__, **context)
+        else:
+            self._logger.critical(str(LogEvent.PLAN_FAILED), exc_info=error, extra={"error": type(error).__name__})
+
+    def count_request(self, path: str) -> None:
+        """Count one request to the broker, by its path."""
+        self._broker_requests[path] += 1
+
+    @contextmanager
+    def invocation(self, context: LambdaContext) -> Iterator[None]:
+        """One invocation: its request id on every line, its metrics in one line at the end, one trace segment."""
+        self._logger.append_keys(function_request_id=context.aws_request_id, cold_start=self._is_cold)
+        if self._is_cold:
+            self._metrics.add_metric("ColdStarts", MetricUnit.Count, 1)
+            self._is_cold = False
+        try:
+            with self._tracer.provider.in_subsegment("## rebalance"):
+                yield
+        except Exception as error:
+            self.error(error)
+            raise
+        finally:
+            self._tell_requests()
+            self.forget()
+            if self._metrics.metric_set:
+                self._metrics.flush_metrics()
+
+    def identify(self, plan: RebalancePlan, account: str, run_id: str) -> None:
+        """From here on every line carries this plan's identity, until ``forget``."""
+        self._logger.append_keys(
+            correlation_id=plan.correlation_id,
+            causation_id=plan.causation_id,
+            plan_id=plan.plan_id,
+            account=account,
+            run=run_id,
+        )
+        self._tracer.put_annotation("plan_id", plan.plan_id)
+        self._tracer.put_annotation("correlation_id", plan.correlation_id)
+
+    def forget(self) -> None:
+        """The next line belongs to another plan, or to none."""
+        self._logger.remove_keys(["correlation_id", "causation_id", "plan_id", "account", "run"])
+
+    def _tell_requests(self) -> None:
+        if self._broker_requests:
+            total = self._broker_requests.total()
+            self._metrics.add_metric("BrokerRequests", MetricUnit.Count, total)
+            self.emit(LogEvent.BROKER_REQUESTS, total=total, by_path=dict(self._broker_requests))
+            self._broker_requests.clear()
+
+    def _measure(self, event: LogEvent, fields: dict[str, object]) -> None:
+        add = self._metrics.add_metric
+        if event in (LogEvent.PLAN_FINISHED, LogEvent.PLAN_UNRESOLVED):
+            add("PlansFinished", MetricUnit.Count, 1)
+            add("Plans" + str(fields["status"]).title().replace("_", ""), MetricUnit.Count, 1)
+            add("TimeToCompletion", MetricUnit.Seconds, _number(fields["seconds"]))
+            add("TradedDollars", MetricUnit.NoUnit, _number(fields["total_trade_value"]))
+            if fields.get("slippage_bps") is not None:
+                add("SlippageBps", MetricUnit.NoUnit, _number(fields["slippage_bps"]))
+        elif isinstance(outcome := fields.get("outcome"), Outcome):
+            add(_OUTCOME_METRIC[outcome], MetricUnit.Count, 1)
+        elif event in _COUNTED:
+            add(_COUNTED[event], MetricUnit.Count, 1)
+
+
+_COUNTED = {
+    LogEvent.PLAN_DUPLICATE: "DuplicatesAnswered",
+    LogEvent.PLAN_REFUSED: "PlansRefused",
+    LogEvent.PLAN_DEFERRED: "PlansDeferred",
+}
+
+
+def _number(value: object) -> float:
+    """A metric's value: CloudWatch knows floats only; no decision is taken from it."""
+    return float(str(value))

@@ -1,0 +1,39 @@
+"""A paper broker for each test, and the clients that talk to it."""
+
+from collections.abc import Iterator
+
+import pytest
+from tests.contract.sdk import Api, StockHistoricalDataClient, TradingClient, broker_world, data_client, trading_client
+
+from paper_broker.server import PaperBroker
+
+
+@pytest.fixture
+def broker() -> Iterator[PaperBroker]:
+    """A broker whose clock stands still."""
+    with PaperBroker(broker_world()) as running:
+        yield running
+
+
+@pytest.fixture
+def api(broker: PaperBroker) -> Iterator[Api]:
+    """Bare requests to it."""
+    client = Api(broker.url)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def trading(broker: PaperBroker) -> Iterator[TradingClient]:
+    """The SDK's trading client."""
+    client = trading_client(broker.url)
+    yield client
+    client._session.close()
+
+
+@pytest.fixture
+def data(broker: PaperBroker) -> Iterator[StockHistoricalDataClient]:
+    """The SDK's market-data client."""
+    client = data_client(broker.url)
+    yield client
+    client._session.close()

@@ -1,0 +1,101 @@
+"""The command: a process that can be killed at any moment and knows afterwards what it acknowledged."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from tests.contract.sdk import Api, broker_world
+
+
+@contextmanager
+def running(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], Api]]:
+    """The command, once it is ready; killed at the end if it still runs."""
+    command = [sys.executable, "-m", "paper_broker", "--port", "0", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        ready = json.loads(process.stdout.readline())
+        assert ready["event"] == "paper_broker.ready"
+        api = Api(ready["url"])
+        try:
+            yield process, api
+        finally:
+            api.close()
+            process.kill()
+
+
+@pytest.fixture
+def scenario(tmp_path: Path) -> Path:
+    """A scenario file."""
+    path = tmp_path / "scenario.json"
+    path.write_text(json.dumps(broker_world()))
+    return path
+
+
+def test_what_was_acknowledged_survives_a_kill(tmp_path: Path, scenario: Path) -> None:
+    state = str(tmp_path / "state.json")
+    with running("--state", state, "--scenario", str(scenario)) as (process, api):
+        filled = api.order(client_order_id="filled").json()
+        rests = api.order(limit_price="9.50", client_order_id="rests").json()
+        account = api("GET", "/v2/account").json()
+        api.admin("POST", "faults", {"kind": "drop", "nth": 100})
+        process.send_signal(signal.SIGKILL)
+        process.wait(timeout=10)
+
+    with running("--state", state) as (_, api):
+        assert api("GET", f"/v2/orders/{filled['id']}").json()["status"] == "filled"
+        assert api("GET", f"/v2/orders/{rests['id']}").json()["status"] == "new"
+        assert api("GET", "/v2/account").json() == account
+        assert api.order(client_order_id="filled").json()["message"] == "client_order_id must be unique"
+        assert api.admin("GET", "state")["faults"][0]["nth"] == 100
+
+
+def test_the_state_wins_over_the_scenario(tmp_path: Path, scenario: Path) -> None:
+    state = str(tmp_path / "state.json")
+    with running("--state", state, "--scenario", str(scenario)) as (_, api):
+        api.admin("POST", "world", {"account": {"cash": "42"}})
+
+    with running("--state", state, "--scenario", str(scenario)) as (_, api):
+        assert api("GET", "/v2/account").json()["cash"] == "42"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_cleanly_although_a_connection_is_open(number: signal.Signals) -> None:
+    with running() as (process, api):
+        assert api("GET", "/v2/account").json()["cash"] == "100000"
+
+        process.send_signal(number)
+
+        assert process.wait(timeout=10) == 0
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+
+
+def test_a_seed_gives_the_same_ids_again(scenario: Path) -> None:
+    ids = []
+    for seed in ("5", "5", "6"):
+        with running("--scenario", str(scenario), "--seed", seed) as (_, api):
+            ids.append(api.order().json()["id"])
+
+    assert ids[0] == ids[1] != ids[2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--host", "0.0.0.0"], "0.0.0.0 is not a loopback address"),  # noqa: S104 - this is what must be refused
+        (["--host", "example.com"], "example.com is not a loopback address"),
+        (["--scenario", "/none/such.json"], "No such file"),
+    ],
+)
+def test_it_refuses_to_start_with_a_sentence(arguments: list[str], sentence: str) -> None:
+    command = [sys.executable, "-m", "paper_broker", *arguments]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+
+    assert ended.returncode == 2
+    assert sentence in ended.stderr
+    assert "Traceback" not in ended.stderr

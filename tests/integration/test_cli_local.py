@@ -1,0 +1,135 @@
+"""``rebalance local`` end to end: real servers on loopback, the real handler, in a directory of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rebalance_executor.cli.processes import birth
+
+
+def item(symbol: str, action: str, trade: str, current: str, target: str) -> dict[str, Any]:
+    return {
+        "symbol": symbol,
+        "action": action,
+        "trade_amount": trade,
+        "current_weight": "0.1",
+        "target_weight": "0.1",
+        "weight_diff": "0",
+        "target_value": target,
+        "current_value": current,
+        "priority": 2,
+    }
+
+
+PLAN = {
+    "plan_id": "local-1",
+    "correlation_id": "c",
+    "causation_id": "c",
+    "timestamp": "2026-01-26T15:00:00Z",
+    "total_portfolio_value": "20000",
+    "total_trade_value": "5000",
+    "items": [
+        item("ZZA", "SELL", "-2000", "2000", "0"),
+        item("ZZB", "SELL", "-1000", "3000", "2000"),
+        item("ZZC", "BUY", "2500", "500", "3000"),
+        item("ZZD", "HOLD", "0", "1000", "1000"),
+    ],
+}
+
+
+class Terminal:
+    """Types ``rebalance local …`` in a directory of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.home = folder / "home"
+
+    def type(self, *words: str) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "NO_COLOR": "1", "COLUMNS": "80", "REBALANCE_LOCAL_HOME": str(self.home)}
+        return subprocess.run(
+            [sys.executable, "-m", "rebalance_executor.cli.main", "local", *words],
+            cwd=self.folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def event(self, content: object) -> str:
+        path = self.folder / "event.json"
+        path.write_text(json.dumps(content))
+        return str(path)
+
+    def pids(self) -> list[int]:
+        records = [json.loads(path.read_text()) for path in (self.home / "run").glob("*.json")]
+        return [record["pid"] for record in records if "pid" in record and birth(record["pid"]) == record["born"]]
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Iterator[Terminal]:
+    terminal = Terminal(tmp_path)
+    yield terminal
+    terminal.type("down")
+
+
+def broker_orders(shown: str) -> tuple[int, int]:
+    found = re.search(r"\((\d+) before, (\d+) after\)", shown)
+    assert found is not None, shown
+    return int(found[1]), int(found[2])
+
+
+def test_a_plan_is_executed_once_and_its_repeats_are_answered_from_the_record(terminal: Terminal) -> None:
+    event = terminal.event({"source": "planner", "detail-type": "RebalancePlanned", "detail": PLAN})
+
+    first = terminal.type("run", event)
+    again = terminal.type("run", event)
+    as_json = terminal.type("run", event, "--json")
+
+    assert first.returncode == 0, first.stdout + first.stderr
+    assert "SUCCESS" in first.stdout
+    assert "it adds up" in first.stdout
+    assert broker_orders(first.stdout) == (0, 3)
+    assert again.returncode == 0
+    assert "Already executed" in again.stdout
+    assert broker_orders(again.stdout) == (3, 3)
+    assert max(map(len, (first.stdout + again.stdout).splitlines())) <= 80
+    answer = json.loads(as_json.stdout)
+    assert (answer["plan_id"], answer["status"], answer["orders_succeeded"]) == ("local-1", "success_with_skips", 3)
+    assert terminal.pids() == []
+
+
+def test_servers_left_running_are_used_and_stopped_by_down(terminal: Terminal) -> None:
+    up = terminal.type("up")
+    started = terminal.pids()
+    run = terminal.type("run", terminal.event({"health": True}))
+
+    assert up.returncode == 0, up.stderr
+    assert "export AWS_ENDPOINT_URL=http://127.0.0.1:" in up.stdout
+    assert len(started) == 2
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert terminal.pids() == started
+    assert "Stopped: aws, broker" in terminal.type("down").stdout
+    assert terminal.pids() == []
+    assert terminal.type("reset", "--yes").returncode == 0
+    assert not (terminal.home / "aws").exists()
+
+
+def test_input_that_can_never_work_ends_with_a_sentence_and_code_2(terminal: Terminal) -> None:
+    missing = terminal.type("run", "nothing.json")
+    refused = terminal.type("run", terminal.event(PLAN | {"items": []}))
+
+    assert missing.returncode == 2
+    assert "does not exist" in missing.stderr
+    assert refused.returncode == 2
+    assert "items" in refused.stdout
+    assert "Traceback" not in missing.stderr + refused.stderr + refused.stdout

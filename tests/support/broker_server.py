@@ -1,0 +1,70 @@
+"""The paper broker as a server for tests."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from tests.support.processes import LOOPBACK, answers, clean_environment, free_port, server
+
+_SECONDS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerServer:
+    """A running paper broker."""
+
+    url: str
+    session: requests.Session
+
+    def environment(self) -> dict[str, str]:
+        """The variables that lead a function here."""
+        return {"ALPACA_TRADING_URL": self.url, "ALPACA_DATA_URL": self.url}
+
+    def begin(self, scenario: dict[str, Any]) -> None:
+        """Start afresh with this world: no orders, no history."""
+        self._checked(self.session.post(f"{self.url}/admin/scenario", json=scenario, timeout=_SECONDS))
+
+    def orders(self) -> list[dict[str, Any]]:
+        """Every order there is, in any status."""
+        query = {"status": "all", "limit": "500"}
+        found: list[dict[str, Any]] = self._checked(
+            self.session.get(f"{self.url}/v2/orders", params=query, timeout=_SECONDS)
+        ).json()
+        return found
+
+    def positions(self) -> dict[str, str]:
+        """Shares held, by symbol."""
+        held = self._checked(self.session.get(f"{self.url}/v2/positions", timeout=_SECONDS)).json()
+        return {position["symbol"]: position["qty"] for position in held}
+
+    @staticmethod
+    def _checked(response: requests.Response) -> requests.Response:
+        assert response.ok, f"{response.request.method} {response.url}: {response.status_code} {response.text[:500]}"
+        return response
+
+
+@contextmanager
+def paper_broker(folder: Path, scenario: Path) -> Iterator[BrokerServer]:
+    """A paper broker with this world, until the end of the block."""
+    port = free_port()
+    url = f"http://{LOOPBACK}:{port}"
+    command = [sys.executable, "-m", "paper_broker", "--port", str(port), "--scenario", str(scenario)]
+    log = folder / "broker.log"
+    with server(command, clean_environment(), log, lambda: answers(f"{url}/admin/health")), requests.Session() as session:
+        session.trust_env = False
+        session.headers.update({"APCA-API-KEY-ID": "test", "APCA-API-SECRET-KEY": "test"})
+        yield BrokerServer(url, session)
+
+
+def world(path: Path) -> dict[str, Any]:
+    """The scenario in a file."""
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
