@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import requests
-
 from tests.support.processes import LOOPBACK, answers, clean_environment, free_port, server
 
 _SECONDS = 10
@@ -58,7 +57,10 @@ def paper_broker(folder: Path, scenario: Path) -> Iterator[BrokerServer]:
     url = f"http://{LOOPBACK}:{port}"
     command = [sys.executable, "-m", "paper_broker", "--port", str(port), "--scenario", str(scenario)]
     log = folder / "broker.log"
-    with server(command, clean_environment(), log, lambda: answers(f"{url}/admin/health")), requests.Session() as session:
+    with (
+        server(command, clean_environment(), log, lambda: answers(f"{url}/admin/health")),
+        requests.Session() as session,
+    ):
         session.trust_env = False
         session.headers.update({"APCA-API-KEY-ID": "test", "APCA-API-SECRET-KEY": "test"})
         yield BrokerServer(url, session)

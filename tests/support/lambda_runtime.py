@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import requests
-
 from tests.support.processes import LOOPBACK, clean_environment, free_port, listens, server
 
 ROOT = Path(__file__).parents[2]

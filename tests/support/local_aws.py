@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import boto3
 from botocore.config import Config
-
 from tests.support.processes import LOOPBACK, answers, clean_environment, free_port, server
 
 if TYPE_CHECKING:
@@ -121,9 +120,7 @@ def local_aws(folder: Path) -> Iterator[LocalAws]:
         folder / "ministack.log",
         lambda: answers(f"{url}/_ministack/health"),
     ):
-        session = boto3.Session(
-            aws_access_key_id=CREDENTIALS, aws_secret_access_key=CREDENTIALS, region_name=REGION
-        )
+        session = boto3.Session(aws_access_key_id=CREDENTIALS, aws_secret_access_key=CREDENTIALS, region_name=REGION)
         config = Config(proxies={}, s3={"addressing_style": "path"}, retries={"total_max_attempts": 2})
         aws = LocalAws(
             url,

@@ -119,9 +119,7 @@ def test_nothing_of_a_real_account_reaches_the_function() -> None:
         assert name not in environment
 
 
-@pytest.mark.parametrize(
-    ("own", "age"), [("", 52_704_000), ("{}", 52_704_000), ('{"max_plan_age_minutes": 5}', 5)]
-)
+@pytest.mark.parametrize(("own", "age"), [("", 52_704_000), ("{}", 52_704_000), ('{"max_plan_age_minutes": 5}', 5)])
 def test_plans_of_any_age_are_allowed_unless_the_user_says_an_age(own: str, age: int) -> None:
     assert json.loads(execution_config(own))["max_plan_age_minutes"] == age
 
