@@ -1,0 +1,18 @@
+"""Executes portfolio rebalance plans on Alpaca: each plan once, no order twice, every outcome recorded."""
+
+from rebalance_executor.domain.config import ExecutionConfig
+from rebalance_executor.domain.plan import RebalancePlan, RebalancePlanItem
+from rebalance_executor.domain.result import ExecutionResult, OrderResult
+from rebalance_executor.execution.manager import ExecutionManager, Ports
+from rebalance_executor.execution.run import Deadline
+
+__all__ = [
+    "Deadline",
+    "ExecutionConfig",
+    "ExecutionManager",
+    "ExecutionResult",
+    "OrderResult",
+    "Ports",
+    "RebalancePlan",
+    "RebalancePlanItem",
+]

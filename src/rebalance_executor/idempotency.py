@@ -49,17 +49,17 @@ class FrontDoor:
             hash_function="sha256",
         )
 
-        @idempotent_function(
+        def execute_once(*, claim: dict[str, str], execute: Callable[[], ExecutionResult]) -> dict[str, str]:
+            result = execute()
+            return {"plan_id": claim["plan_id"], "account": claim["account"], "status": result.status.value}
+
+        self._execute_once = idempotent_function(
+            execute_once,
             data_keyword_argument="claim",
             persistence_store=persistence,
             config=self._config,
             key_prefix=KEY_PREFIX,
         )
-        def execute_once(*, claim: dict[str, str], execute: Callable[[], ExecutionResult]) -> dict[str, str]:
-            result = execute()
-            return {"plan_id": claim["plan_id"], "account": claim["account"], "status": result.status.value}
-
-        self._execute_once = execute_once
 
     def answer(
         self,

@@ -1,4 +1,4 @@
-"""From a request to its answer: fetch, validate, pass the front door, execute, publish."""
+"""From a request to its answer: fetch, validate, pass the front door, execute."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
-from rebalance_executor.domain.errors import InvalidInput, RebalanceError
+from rebalance_executor.domain.errors import InvalidInput
 from rebalance_executor.domain.plan import RebalancePlan
-from rebalance_executor.domain.result import ExecutionResult
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.manager import ExecutionManager
 from rebalance_executor.execution.ports import Clock, Journal
@@ -30,14 +29,6 @@ class PlanStore(Protocol):
         ...
 
 
-class Reporter(Protocol):
-    """Where results are published."""
-
-    def publish(self, result: ExecutionResult) -> None:
-        """Publish once; raises ``RebalanceError``, which never fails the execution."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Service:
     """Everything an invocation needs, built once for each container by ``bootstrap``."""
@@ -48,16 +39,15 @@ class Service:
     front_door: FrontDoor
     manager: ExecutionManager
     journal: Journal
-    reporter: Reporter | None
     clock: Clock
     telemetry: Telemetry
     new_run_id: Callable[[], str]
-    check_health: Callable[[], dict[str, Any]]
+    check_health: Callable[[Deadline], dict[str, Any]]
 
     def answer(self, request: Request, context: LambdaContext) -> dict[str, Any]:
         """The JSON answer to one request; raises what ``domain.errors`` names."""
         if isinstance(request, HealthRequest):
-            return self.check_health()
+            return self.check_health(self._deadline(context))
         return self._execute(self._plan(request), context)
 
     def _plan(self, request: Request) -> RebalancePlan:
@@ -72,28 +62,18 @@ class Service:
     def _execute(self, plan: RebalancePlan, context: LambdaContext) -> dict[str, Any]:
         account = plan.account or self.account
         run_id = self.new_run_id()
-        remaining = timedelta(milliseconds=context.get_remaining_time_in_millis())
-        deadline = Deadline.after(self.clock.now(), remaining)
-
-        def execute() -> ExecutionResult:
-            result = self.manager.execute(plan, account, deadline, run_id)
-            self._report(result)
-            return result
-
+        deadline = self._deadline(context)
         self.telemetry.identify(plan, account, run_id)
         self.telemetry.emit(LogEvent.PLAN_RECEIVED, items=len(plan.items), content_hash=plan.content_hash)
         result = self.front_door.answer(
-            plan, account, context, execute, lambda: self.journal.result(account, plan.plan_id)
+            plan,
+            account,
+            context,
+            execute=lambda: self.manager.execute(plan, account, deadline, run_id),
+            stored=lambda: self.journal.result(account, plan.plan_id),
         )
         return result.model_dump(mode="json")
 
-    def _report(self, result: ExecutionResult) -> None:
-        """Publish the result; a failure is told and never fails what was executed."""
-        if self.reporter is None:
-            return
-        try:
-            self.reporter.publish(result)
-        except RebalanceError as error:
-            self.telemetry.emit(LogEvent.REPORT_FAILED, reason=str(error))
-        else:
-            self.telemetry.emit(LogEvent.RESULT_PUBLISHED)
+    def _deadline(self, context: LambdaContext) -> Deadline:
+        remaining = timedelta(milliseconds=context.get_remaining_time_in_millis())
+        return Deadline.after(self.clock.now(), remaining)

@@ -77,9 +77,7 @@ class Settings(BaseSettings):
                 "LIVE_TRADING", "LIVE_NOT_ALLOWED: live trading needs LIVE_TRADING=yes; set ALPACA_PAPER=true for paper"
             )
         if self.idempotency_disabled:
-            raise ConfigurationError(
-                "POWERTOOLS_IDEMPOTENCY_DISABLED", "must not be set: it opens the front door to all"
-            )
+            raise ConfigurationError("POWERTOOLS_IDEMPOTENCY_DISABLED", "must not be set: it opens the front door")
         return self
 
     @property

@@ -6,7 +6,6 @@ Every line carries correlation_id, causation_id, plan_id, account and run. No se
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +21,7 @@ from rebalance_executor.domain.errors import InvalidInput, RebalanceError, Redel
 from rebalance_executor.domain.orders import Outcome
 from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.domain.values import plain
-from rebalance_executor.execution.events import LogEvent
+from rebalance_executor.execution.events import LogEvent, Severity
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -63,6 +62,12 @@ class Telemetry:
 
     def __init__(self, *, logger: Logger | None = None, metrics: Metrics | None = None) -> None:
         self._logger = logger or Logger(service=SERVICE, location=None, utc=True, json_default=lambda v: str(shown(v)))
+        self._write = {
+            Severity.INFO: self._logger.info,
+            Severity.WARNING: self._logger.warning,
+            Severity.ERROR: self._logger.error,
+            Severity.CRITICAL: self._logger.critical,
+        }
         self._metrics = metrics or Metrics(namespace=NAMESPACE, service=SERVICE)
         self._tracer = Tracer(service=SERVICE, patch_modules=("boto3", "requests"))
         self._is_cold = True
@@ -71,7 +76,7 @@ class Telemetry:
     def emit(self, event: LogEvent, **fields: object) -> None:
         """One line for one event, with these fields; fields that are None are left out."""
         extra = {name: shown(value) for name, value in fields.items() if value is not None}
-        self._logger.log(getattr(logging, event.severity), str(event), extra=extra)
+        self._write[event.severity](str(event), extra=extra)
         self._measure(event, fields)
 
     def error(self, error: BaseException) -> None:

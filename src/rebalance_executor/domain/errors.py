@@ -93,6 +93,12 @@ class JournalContradiction(RebalanceError):
     code = "JOURNAL_CONTRADICTION"
 
 
+class ReportingFailed(RebalanceError):
+    """A result was stored, but could not be published."""
+
+    code = "REPORTING_FAILED"
+
+
 # --- another delivery can help ---------------------------------------------------------------------------
 
 

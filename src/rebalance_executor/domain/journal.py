@@ -68,3 +68,5 @@ class PlanJournal:
     parents: Mapping[str, ParentOrder]
     """By symbol."""
     result: ExecutionResult | None = None
+    is_reported: bool = False
+    """Whether the result was published: one event a plan, however often it is delivered."""

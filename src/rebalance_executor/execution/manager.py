@@ -24,6 +24,7 @@ from rebalance_executor.domain.errors import (
     PlanYielded,
     RebalanceError,
     Redeliver,
+    ReportingFailed,
 )
 from rebalance_executor.domain.journal import Phase, PlanJournal, RunEnd
 from rebalance_executor.domain.market import Account, Side
@@ -34,7 +35,7 @@ from rebalance_executor.domain.values import span
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.executor import Executor, tell_outcome
 from rebalance_executor.execution.opening import Opening, check_fresh
-from rebalance_executor.execution.ports import AssetCache, Broker, Clock, EventLog, Journal, Lease
+from rebalance_executor.execution.ports import AssetCache, Broker, Clock, EventLog, Journal, Lease, Reporter
 from rebalance_executor.execution.run import Deadline, Run
 
 _LONGEST_REQUEST_MARGIN = timedelta(seconds=2)
@@ -51,6 +52,8 @@ class Ports:
     assets: AssetCache
     clock: Clock
     log: EventLog
+    reporter: Reporter | None = None
+    """Where results are published, if anywhere."""
 
 
 class ExecutionManager:
@@ -111,6 +114,8 @@ class ExecutionManager:
         if journal is not None and journal.result is not None:
             self._ports.log.emit(LogEvent.PLAN_DUPLICATE, status=journal.result.status, answered_by="journal")
             self._give_back(lease)
+            if not journal.is_reported:  # a run died between its result and the event
+                self._report(journal.result)
             return journal.result
         opening = Opening(broker, self._ports.assets, self._ports.clock, self._ports.log, self._config)
         executor = Executor(broker, self._ports.journal, self._ports.clock, self._ports.log, self._config)
@@ -225,4 +230,17 @@ class ExecutionManager:
             slippage_bps=result.slippage_bps,
             seconds=(now - result.started_at).total_seconds(),
         )
+        self._report(result)
         return result
+
+    def _report(self, result: ExecutionResult) -> None:
+        """Publish the result and remember that; a failure is told and never fails what was executed."""
+        if self._ports.reporter is None:
+            return
+        try:
+            self._ports.reporter.publish(result)
+            self._ports.journal.mark_reported(result.account, result.plan_id, self._ports.clock.now())
+        except (ReportingFailed, JournalUnavailable) as error:
+            self._ports.log.emit(LogEvent.REPORT_FAILED, reason=str(error))
+        else:
+            self._ports.log.emit(LogEvent.RESULT_PUBLISHED)

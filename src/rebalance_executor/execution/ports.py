@@ -143,6 +143,18 @@ class Journal(Protocol):
         """The stored result of a finished plan."""
         ...
 
+    def mark_reported(self, account: str, plan_id: str, at: datetime) -> None:
+        """Remember that the result was published. Needs no lease: the plan is finished."""
+        ...
+
+
+class Reporter(Protocol):
+    """Where results are published."""
+
+    def publish(self, result: ExecutionResult) -> None:
+        """Publish the result; raises ``ReportingFailed``, which never fails the execution."""
+        ...
+
 
 class AssetCache(Protocol):
     """Asset flags kept in the database, with a time-to-live."""

@@ -1,0 +1,44 @@
+"""The published JSON schemas: ``python -m rebalance_executor.domain.schemas FOLDER`` writes them.
+
+They are made from the models, so that they cannot say anything else than the code does; a test compares.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from rebalance_executor.domain.config import ExecutionConfig
+from rebalance_executor.domain.plan import RebalancePlan
+from rebalance_executor.domain.result import ExecutionResult
+
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def schemas() -> dict[str, str]:
+    """File name → text of each schema."""
+    return {
+        "rebalance-plan.schema.json": _text(RebalancePlan, is_input=True),
+        "execution-config.schema.json": _text(ExecutionConfig, is_input=True),
+        "execution-result.schema.json": _text(ExecutionResult, is_input=False),
+    }
+
+
+def _text(model: type[BaseModel], *, is_input: bool) -> str:
+    schema = model.model_json_schema(mode="validation" if is_input else "serialization")
+    return json.dumps({"$schema": _DIALECT, **schema}, indent=2, ensure_ascii=False) + "\n"
+
+
+def main(folder: str) -> None:
+    """Write every schema into ``folder``, which is made where it is missing."""
+    target = Path(folder)
+    target.mkdir(parents=True, exist_ok=True)
+    for name, text in schemas().items():
+        (target / name).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
