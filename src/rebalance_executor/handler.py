@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from rebalance_executor import bootstrap
 from rebalance_executor.domain.errors import RebalanceError
 from rebalance_executor.service import Service
+from rebalance_executor.telemetry import Telemetry
 from rebalance_executor.triggers import QueueBatch, decode, read
 
 if TYPE_CHECKING:
@@ -23,9 +25,16 @@ def lambda_handler(event: object, context: LambdaContext) -> dict[str, Any]:
         InvalidInput, ConfigurationError: can never succeed as it stands; the message names the field.
         Redeliver: the plan is not finished; another delivery goes on with it.
     """
-    with bootstrap.telemetry().invocation(context):
-        service = bootstrap.service()
+    return handle(event, context, bootstrap.telemetry(), bootstrap.service)
+
+
+def handle(
+    event: object, context: LambdaContext, telemetry: Telemetry, get_service: Callable[[], Service]
+) -> dict[str, Any]:
+    """``lambda_handler`` with its collaborators given."""
+    with telemetry.invocation(context):
         request = read(event)
+        service = get_service()
         if isinstance(request, QueueBatch):
             return _answer_queue(service, request, context)
         return service.answer(request, context)

@@ -45,19 +45,55 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", case_sensitive=True, env_ignore_empty=True)
 
-    execution_table: str = Field(validation_alias="EXECUTION_TABLE")
-    idempotency_table: str = Field(validation_alias="IDEMPOTENCY_TABLE")
-    account: str = Field(default="default", min_length=1, max_length=100, validation_alias="ACCOUNT")
-    alpaca_secret_name: str | None = Field(default=None, validation_alias="ALPACA_SECRET_NAME")
-    alpaca_api_key: SecretStr | None = Field(default=None, validation_alias="ALPACA_API_KEY")
-    alpaca_secret_key: SecretStr | None = Field(default=None, validation_alias="ALPACA_SECRET_KEY")
-    alpaca_paper: bool = Field(default=True, validation_alias="ALPACA_PAPER")
-    live_trading: str = Field(default="", validation_alias="LIVE_TRADING")
-    alpaca_trading_url: str | None = Field(default=None, validation_alias="ALPACA_TRADING_URL")
-    alpaca_data_url: str = Field(default=DATA_URL, validation_alias="ALPACA_DATA_URL")
-    execution_config: str = Field(default="", validation_alias="EXECUTION_CONFIG")
-    plan_bucket: str | None = Field(default=None, validation_alias="PLAN_BUCKET")
-    result_bus: str | None = Field(default=None, validation_alias="RESULT_BUS")
+    execution_table: str = Field(
+        validation_alias="EXECUTION_TABLE", description="DynamoDB table of journal, results and asset flags."
+    )
+    idempotency_table: str = Field(
+        validation_alias="IDEMPOTENCY_TABLE", description="DynamoDB table of the front door."
+    )
+    account: str = Field(
+        default="default",
+        min_length=1,
+        max_length=100,
+        validation_alias="ACCOUNT",
+        description="Name of the account for plans that name none.",
+    )
+    alpaca_secret_name: str | None = Field(
+        default=None,
+        validation_alias="ALPACA_SECRET_NAME",
+        description="Secret with `api_key`, `secret_key` and perhaps `account_number`; `{account}` is filled in.",
+    )
+    alpaca_api_key: SecretStr | None = Field(
+        default=None, validation_alias="ALPACA_API_KEY", description="Instead of the secret, for local use."
+    )
+    alpaca_secret_key: SecretStr | None = Field(
+        default=None, validation_alias="ALPACA_SECRET_KEY", description="Belongs to `ALPACA_API_KEY`."
+    )
+    alpaca_paper: bool = Field(
+        default=True, validation_alias="ALPACA_PAPER", description="Paper trading; `false` is real money."
+    )
+    live_trading: str = Field(
+        default="", validation_alias="LIVE_TRADING", description="Must be `yes` for real money, besides `ALPACA_PAPER`."
+    )
+    alpaca_trading_url: str | None = Field(
+        default=None,
+        validation_alias="ALPACA_TRADING_URL",
+        description="Another trading endpoint; plain http to this machine only.",
+    )
+    alpaca_data_url: str = Field(
+        default=DATA_URL,
+        validation_alias="ALPACA_DATA_URL",
+        description="Another market-data endpoint; plain http to this machine only.",
+    )
+    execution_config: str = Field(
+        default="", validation_alias="EXECUTION_CONFIG", description="JSON object over the defaults below."
+    )
+    plan_bucket: str | None = Field(
+        default=None, validation_alias="PLAN_BUCKET", description="The only bucket that plan pointers may name."
+    )
+    result_bus: str | None = Field(
+        default=None, validation_alias="RESULT_BUS", description="Bus on which `RebalanceExecuted` is published."
+    )
     idempotency_disabled: str = Field(default="", validation_alias="POWERTOOLS_IDEMPOTENCY_DISABLED")
 
     @field_validator("alpaca_trading_url")

@@ -15,12 +15,19 @@ class Outcome(StrEnum):
     """How a parent order ended."""
 
     FILLED = "FILLED"
+    """All of the frozen quantity was filled."""
     PARTIALLY_FILLED = "PARTIALLY_FILLED"
+    """Some of it was filled; no order is open any more."""
     UNFILLED = "UNFILLED"
+    """Orders were sent, nothing was filled; no order is open any more."""
     REJECTED = "REJECTED"
+    """The broker refused it."""
     DENIED = "DENIED"
+    """Our own controls refused it before anything was sent."""
     SKIPPED = "SKIPPED"
+    """Nothing to do, or no cash left for it."""
     UNRESOLVED = "UNRESOLVED"
+    """The truth could not be found out; an operator must look."""
 
 
 class ChildState(StrEnum):

@@ -1,4 +1,4 @@
-"""The published JSON schemas: ``python -m rebalance_executor.domain.schemas FOLDER`` writes them.
+"""The published JSON schemas.
 
 They are made from the models, so that they cannot say anything else than the code does; a test compares.
 """
@@ -6,8 +6,6 @@ They are made from the models, so that they cannot say anything else than the co
 from __future__ import annotations
 
 import json
-import sys
-from pathlib import Path
 
 from pydantic import BaseModel
 
@@ -30,15 +28,3 @@ def schemas() -> dict[str, str]:
 def _text(model: type[BaseModel], *, is_input: bool) -> str:
     schema = model.model_json_schema(mode="validation" if is_input else "serialization")
     return json.dumps({"$schema": _DIALECT, **schema}, indent=2, ensure_ascii=False) + "\n"
-
-
-def main(folder: str) -> None:
-    """Write every schema into ``folder``, which is made where it is missing."""
-    target = Path(folder)
-    target.mkdir(parents=True, exist_ok=True)
-    for name, text in schemas().items():
-        (target / name).write_text(text, encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])

@@ -1,0 +1,97 @@
+"""``python -m rebalance_executor.cli.reference docs`` writes the schemas and ``reference.md`` from the code."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from pydantic_core import PydanticUndefined
+
+from rebalance_executor.domain import codes, errors, orders
+from rebalance_executor.domain.config import ExecutionConfig
+from rebalance_executor.domain.schemas import schemas
+from rebalance_executor.domain.values import plain
+from rebalance_executor.execution.events import LogEvent
+from rebalance_executor.settings import Settings
+from rebalance_executor.telemetry import METRICS
+
+_HEAD = """# Reference
+
+Made from the code by `make reference`; a test compares. The JSON schemas of plan, configuration and result are in
+[schemas](schemas/).
+"""
+
+
+def documents() -> dict[str, str]:
+    """Path below ``docs`` → text of everything that is made from the code."""
+    return {f"schemas/{name}": text for name, text in schemas().items()} | {"reference.md": _reference()}
+
+
+def _reference() -> str:
+    parts = [
+        _HEAD,
+        _table("Environment", ("variable", "default", "meaning"), _variables()),
+        _table("`EXECUTION_CONFIG`", ("field", "default", "meaning"), _config_fields()),
+        _table("Outcomes of an order", ("outcome", "meaning"), _members(orders, "Outcome")),
+        _table("Codes", ("code", "meaning"), _members(codes, "Code")),
+        _table("Errors", ("error", "code", "delivered again", "meaning"), _errors()),
+        _table("Log events", ("event", "severity", "meaning"), ((f"`{e}`", e.severity, e.meaning) for e in LogEvent)),
+        _table("Metrics", ("metric", "meaning"), ((f"`{name}`", text) for name, text in METRICS.items())),
+    ]
+    return "\n".join(parts)
+
+
+def _table(title: str, columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [f"## {title}", "", f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    lines += [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def _variables() -> Iterator[tuple[str, str, str]]:
+    for field in Settings.model_fields.values():
+        default = "required" if field.default is PydanticUndefined else f"`{field.default}`" if field.default else ""
+        if field.description:
+            yield f"`{field.validation_alias}`", _lower(default), field.description
+
+
+def _lower(default: str) -> str:
+    return default.lower() if default in ("`True`", "`False`") else default
+
+
+def _config_fields() -> Iterator[tuple[str, str, str]]:
+    for name, field in ExecutionConfig.model_fields.items():
+        default = plain(field.default) if hasattr(field.default, "as_tuple") else str(field.default)
+        yield f"`{name}`", f"`{default}`", field.description or ""
+
+
+def _errors() -> Iterator[tuple[str, str, str, str]]:
+    for name, error in vars(errors).items():
+        if inspect.isclass(error) and issubclass(error, errors.RebalanceError) and error.__module__ == errors.__name__:
+            again = "yes" if issubclass(error, errors.Redeliver) else "no"
+            yield f"`{name}`", f"`{error.code}`", again, inspect.cleandoc(error.__doc__ or "").split("\n\n")[0]
+
+
+def _members(module: object, enum: str) -> Iterator[tuple[str, str]]:
+    """Names of an enumeration with the texts below them, which exist in the source only."""
+    tree = ast.parse(inspect.getsource(module))  # type: ignore[arg-type]
+    body = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == enum).body
+    for member, text in zip(body, [*body[1:], None], strict=True):
+        if isinstance(member, ast.Assign) and isinstance(member.targets[0], ast.Name):
+            is_text = isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant)
+            meaning = str(text.value.value) if is_text else ""  # type: ignore[union-attr]
+            yield f"`{member.targets[0].id}`", " ".join(meaning.split())
+
+
+def main(folder: str) -> None:
+    """Write every document below ``folder``."""
+    for name, text in documents().items():
+        target = Path(folder) / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
