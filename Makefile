@@ -2,12 +2,15 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format unit template schemas setup lock sam build clean
+.PHONY: help run test lint format unit template schemas setup sam build invoke lock clean
 
 EVENT ?= events/eventbridge_plan.json
+CONFIG ?= default
 BIN := .venv/bin
 SAM := .venv-sam/bin
-PIP_INSTALL = -m pip install --quiet --disable-pip-version-check --no-input
+# Only errors: what pip says beyond them is about the machine's settings, not about this project.
+PIP_INSTALL = -m pip -qq --disable-pip-version-check --no-input install
+NO_PACKAGES = { echo "The packages could not be installed. The first call needs the network; later ones do not." >&2; exit 1; }
 export SAM_CLI_TELEMETRY := 0
 export PYTHONDONTWRITEBYTECODE := 1
 
@@ -25,7 +28,7 @@ help: ## Show this list
 run: .venv/.installed ## Execute a sample plan against a paper broker and a local AWS (EVENT=events/….json)
 	@$(BIN)/rebalance local run $(EVENT)
 
-test: lint .venv-sam/.installed ## Everything CI checks: lint, types, imports, tests with coverage, template
+test: lint template ## Everything CI checks: lint, types, imports, template, tests with coverage
 	$(call say,"Tests")
 	@$(BIN)/pytest -q --cov=src/rebalance_executor --cov-report=term:skip-covered --cov-fail-under=90
 
@@ -33,7 +36,7 @@ lint: .venv/.installed ## Style, types and the direction of imports
 	$(call say,"Lint")
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet . || { echo "Some files are not formatted: make format"; exit 1; }
-	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/mypy --no-error-summary src tests local $(wildcard benchmarks/*.py)
 	@$(BIN)/lint-imports --no-timings > .venv/imports.log 2>&1 || { cat .venv/imports.log; exit 1; }
 
 format: .venv/.installed ## Put the code in shape
@@ -43,15 +46,23 @@ format: .venv/.installed ## Put the code in shape
 unit: .venv/.installed ## The quick tests only
 	@$(BIN)/pytest -q tests/unit
 
-template: .venv-sam/.installed ## Check template.yaml
-	@$(SAM)/sam validate --lint
+template: .venv-sam/.installed ## Check template.yaml and local/template.yaml
+	$(call say,"Template")
+	@$(SAM)/sam validate --lint > .venv-sam/validate.log 2>&1 || { cat .venv-sam/validate.log; exit 1; }
 	@$(SAM)/cfn-lint template.yaml local/template.yaml
 
 schemas: .venv/.installed ## Write the JSON schemas of plan and result into docs/schemas
 	@$(BIN)/python -m rebalance_executor.domain.schemas docs/schemas
 
-build: .venv-sam/.installed ## Build the deployment artefact (CONFIG=default|dev|paper|live of samconfig.toml)
-	@$(SAM)/sam build --config-env $(or $(CONFIG),default)
+build: .venv-sam/.installed ## Build what is deployed (CONFIG=dev|paper|live), or what is invoked here (default)
+	@$(SAM)/sam build --config-env $(CONFIG)
+
+# A container of another architecture would be emulated, slowly or not at all.
+MACHINE = $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
+invoke: .venv-sam/.installed ## Build for this machine and send an event with sam local invoke (needs Docker; EVENT=…)
+	@docker info > /dev/null 2>&1 || { echo "sam local invoke needs a running Docker: start it, or use make run, which needs none." >&2; exit 1; }
+	@$(SAM)/sam build --parameter-overrides Architecture=$(MACHINE)
+	@$(SAM)/sam local invoke --parameter-overrides Architecture=$(MACHINE) -e $(EVENT) RebalanceFunction
 
 # --- environments ----------------------------------------------------------------------------------------
 
@@ -64,7 +75,7 @@ sam: .venv-sam/.installed ## Create or update .venv-sam with AWS SAM and cfn-lin
 .venv/.installed: requirements/dev.txt pyproject.toml
 	@scripts/make-venv .venv
 	$(call say,"Installing the project (.venv)")
-	@$(BIN)/python $(PIP_INSTALL) --require-hashes -r requirements/dev.txt
+	@$(BIN)/python $(PIP_INSTALL) --require-hashes -r requirements/dev.txt || $(NO_PACKAGES)
 	@$(BIN)/python $(PIP_INSTALL) --no-deps --no-build-isolation -e .
 	@touch $@
 
@@ -72,11 +83,12 @@ sam: .venv-sam/.installed ## Create or update .venv-sam with AWS SAM and cfn-lin
 .venv-sam/.installed: requirements/sam.txt
 	@scripts/make-venv .venv-sam
 	$(call say,"Installing AWS SAM and cfn-lint (.venv-sam)")
-	@$(SAM)/python $(PIP_INSTALL) --require-hashes -r requirements/sam.txt
+	@$(SAM)/python $(PIP_INSTALL) --require-hashes -r requirements/sam.txt || $(NO_PACKAGES)
 	@touch $@
 
 UV_COMPILE = uv pip compile --quiet --python-version 3.12 --universal --generate-hashes --no-emit-index-url --no-header
 lock: ## Pin requirements/*.in anew (needs uv)
+	@command -v uv > /dev/null || { echo "make lock needs uv: pip install uv, then try again." >&2; exit 1; }
 	@$(UV_COMPILE) requirements/dev.in -o requirements/dev.txt
 	@$(UV_COMPILE) -c requirements/dev.txt requirements/lambda.in -o requirements/lambda.txt
 	@$(UV_COMPILE) -c requirements/dev.txt requirements/local.in -o requirements/local.txt
@@ -85,23 +97,25 @@ lock: ## Pin requirements/*.in anew (needs uv)
 clean: ## Delete environments, builds and caches; local data (.local) stays
 	@rm -rf .venv .venv-sam .aws-sam build dist htmlcov .coverage .coverage.* src/*.egg-info
 	@rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
-	@find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+	@find $(wildcard src tests benchmarks local) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- called by sam build, not by people ------------------------------------------------------------------
 
 .PHONY: build-RebalanceFunction build-LocalWorld
+PACKAGES := scripts/lambda-pip
+NO_CACHES = find "$(ARTIFACTS_DIR)" -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # What is deployed, and nothing else.
 build-RebalanceFunction:
-	@scripts/lambda-pip "$(ARTIFACTS_DIR)" "$(ARTIFACTS_DIR)" requirements/lambda.txt
+	@$(PACKAGES) "$(ARTIFACTS_DIR)" "$(ARTIFACTS_DIR)" requirements/lambda.txt
 	@cp -R src/rebalance_executor "$(ARTIFACTS_DIR)/"
 	@rm -rf "$(ARTIFACTS_DIR)/rebalance_executor/cli"
-	@find "$(ARTIFACTS_DIR)" -name __pycache__ -type d -prune -exec rm -rf {} +
+	@$(NO_CACHES)
 
 # The layer of local/template.yaml.
 build-LocalWorld:
 	@mkdir -p "$(ARTIFACTS_DIR)/python" "$(ARTIFACTS_DIR)/samples"
-	@scripts/lambda-pip "$(ARTIFACTS_DIR)" "$(ARTIFACTS_DIR)/python" requirements/local.txt
+	@$(PACKAGES) "$(ARTIFACTS_DIR)" "$(ARTIFACTS_DIR)/python" requirements/local.txt
 	@cp -R src/paper_broker local/local_world.py "$(ARTIFACTS_DIR)/python/"
 	@cp -R events/world.json events/plans "$(ARTIFACTS_DIR)/samples/"
-	@find "$(ARTIFACTS_DIR)" -name __pycache__ -type d -prune -exec rm -rf {} +
+	@$(NO_CACHES)

@@ -43,7 +43,7 @@ def _start() -> None:
     broker = ["-m", "paper_broker", "--port", "4567", "--scenario", str(_SAMPLES / "world.json")]
     with (_SCRATCH / "servers.log").open("wb") as log:
         for arguments in (["-m", "ministack"], broker):
-            subprocess.Popen(  # ended with the container
+            subprocess.Popen(  # noqa: S603 - our own two servers; the container's end is theirs
                 [sys.executable, *arguments], env=os.environ | settings, stdout=log, stderr=subprocess.STDOUT
             )
     _wait_for(f"{_AWS}/_ministack/health")

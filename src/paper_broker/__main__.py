@@ -6,9 +6,17 @@ import signal
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 from paper_broker.scenario import default_world
 from paper_broker.server import PaperBroker
+
+
+def _read(path: Path) -> dict[str, Any]:
+    scenario = json.loads(path.read_text())
+    if not isinstance(scenario, dict):
+        raise ValueError(f"The scenario in {path} is no JSON object.")  # noqa: TRY004 - the file is wrong, not a type
+    return scenario
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -24,12 +32,12 @@ def main(arguments: list[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     try:
-        scenario = default_world() if options.scenario is None else json.loads(options.scenario.read_text())
+        scenario = default_world() if options.scenario is None else _read(options.scenario)
         if options.seed is not None:
             scenario["seed"] = options.seed
         broker = PaperBroker(scenario, host=options.host, port=options.port, state=options.state)
-    except (OSError, ValueError) as error:
-        sys.stderr.write(f"{error}\n")
+    except (OSError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError) as error:
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
         return 2
     with broker:
         sys.stdout.write(json.dumps({"event": "paper_broker.ready", "url": broker.url}) + "\n")

@@ -25,7 +25,7 @@ def administer(venue: Venue, request: Request) -> Answer:
         return Answer(200, action(venue, request.body))
     except BrokerError as error:
         return Answer(error.http_status, error.body())
-    except (ValueError, TypeError, KeyError, ArithmeticError) as error:
+    except (ValueError, TypeError, AttributeError, LookupError, ArithmeticError) as error:
         return Answer(422, {"message": f"{type(error).__name__}: {error}"})
 
 
@@ -69,6 +69,7 @@ def _requests(venue: Venue, _: Any) -> Wire:
         "trading": venue.totals["trading"],
         "data": venue.totals["data"],
         "by_path": dict(sorted(venue.requests.items())),
+        "log": list(venue.log),
     }
 
 

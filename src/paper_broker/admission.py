@@ -6,7 +6,6 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from paper_broker.errors import (
-    BrokerError,
     duplicate_client_order_id,
     forbidden,
     insufficient_buying_power,
@@ -18,13 +17,17 @@ from paper_broker.errors import (
 from paper_broker.ledger import Account, Ledger
 from paper_broker.market import Asset, Market, Quote, on_tick
 from paper_broker.orders import Book, Order
+from paper_broker.windows import AUCTION_WINDOWS, Window
 from paper_broker.wire import ONE, ZERO, floor_shares, plain
 
 _LONGEST_CLIENT_ORDER_ID = 128
 _TYPES = ("market", "limit", "stop", "stop_limit")
-_TIMES_IN_FORCE = ("day", "gtc", "ioc", "fok")
+_TIMES_IN_FORCE = ("day", "gtc", "opg", "cls", "ioc", "fok")
 _COLLAR = Decimal("0.05")
 """Alpaca turns market orders into limits 2 to 5 per cent away; the widest is what buying power must cover."""
+_TOO_LARGE = Decimal(10) ** 12
+"""Beyond any order's shares or dollars, and within what decimals carry exactly."""
+_CENT = Decimal("0.01")
 _SMALLEST_COST = ONE
 """Dollars; sales may be smaller."""
 
@@ -121,6 +124,8 @@ def _decimal(body: Mapping[str, Any], name: str) -> Decimal | None:
         number = Decimal("NaN")
     if not number.is_finite():
         raise malformed(f"{name} is not a number")
+    if abs(number) >= _TOO_LARGE:
+        raise malformed(f"{name} is out of range")
     return number
 
 
@@ -137,6 +142,8 @@ class Admission:
         self._book = book
         self._ledger = ledger
         self._market = market
+        self.windows: tuple[Window, ...] = ()
+        """Times at which orders are refused, besides those around the auctions."""
 
     def check(self, ticket: Ticket, now: int, replaced: Order | None = None) -> Decimal | None:
         """Refuse the order, or give its collar: the worst price of an order without a limit.
@@ -150,12 +157,15 @@ class Admission:
             BrokerError: with Alpaca's status and code.
         """
         if ticket.client_order_id in self._book.by_client_id:
-            raise duplicate_client_order_id()
-        check_account(self._ledger.account)
+            raise duplicate_client_order_id(self._ledger.account.duplicate_code)
+        check_account(self._ledger.account, ticket.side)
         asset = self._market.assets.get(ticket.symbol)
         if asset is None:
             raise unprocessable(f'asset "{ticket.symbol}" not found')
         check_rules(ticket, asset)
+        windows = (*AUCTION_WINDOWS, *self.windows)
+        if closed := next((window for window in windows if window.refuses(ticket, now)), None):
+            raise forbidden(closed.message)
         quote = self._market.quotes.get(ticket.symbol)
         collar = ticket.limit_price or _collar(ticket, quote)
         self._check_wash_trade(ticket, replaced)
@@ -166,14 +176,15 @@ class Admission:
         return None if ticket.limit_price else collar
 
     def _check_wash_trade(self, ticket: Ticket, replaced: Order | None) -> None:
+        status = self._ledger.account.wash_trade_status
         for order in self._book.open_in(ticket.symbol):
             if order.side == ticket.side or order is replaced:
                 continue
             if order.type != "limit" or ticket.type != "limit":
-                raise wash_trade(order.id, "opposite side market/stop order exists")
+                raise wash_trade(order.id, "opposite side market/stop order exists", status)
             bid, ask = (ticket, order) if ticket.side == "buy" else (order, ticket)
             if (bid.limit_price or ZERO) >= (ask.limit_price or ZERO):
-                raise wash_trade(order.id, "opposite side limit order exists")
+                raise wash_trade(order.id, "opposite side limit order exists", status)
 
     def _check_holdings(self, ticket: Ticket, quote: Quote | None, replaced: Order | None) -> None:
         existing = self._ledger.qty(ticket.symbol)
@@ -198,12 +209,14 @@ class Admission:
             raise insufficient_buying_power(max(power, ZERO), cost)
 
 
-def check_account(account: Account) -> None:
-    """Refuse every order of an account that must not trade."""
+def check_account(account: Account, side: str) -> None:
+    """Refuse every order of an account that must not trade, and the buys of one that may only sell."""
     if account.trade_suspended_by_user:
         raise forbidden("new orders are rejected by user request")
     if account.status != "ACTIVE" or account.trading_blocked or account.account_blocked:
         raise forbidden("account is not allowed to trade")
+    if account.liquidation_only and side == "buy":
+        raise forbidden("account is restricted to liquidation only")
 
 
 def check_rules(ticket: Ticket, asset: Asset) -> None:
@@ -216,8 +229,10 @@ def check_rules(ticket: Ticket, asset: Asset) -> None:
         _check_fractional(ticket, asset)
     if ticket.order_class != "simple":
         raise unprocessable(f"order_class {ticket.order_class} is not supported by this broker")
-    if ticket.extended_hours and (ticket.type != "limit" or ticket.time_in_force != "day"):
-        raise unprocessable("extended hours order must be DAY limit orders")
+    if ticket.extended_hours and (ticket.type != "limit" or ticket.time_in_force not in ("day", "gtc")):
+        raise unprocessable("extended hours order must be DAY or GTC limit orders")
+    if ticket.time_in_force in ("opg", "cls") and ticket.type not in ("market", "limit"):
+        raise unprocessable(f"{ticket.time_in_force} orders must be market or limit orders")
     for name in ("limit_price", "stop_price"):
         _check_tick(name, getattr(ticket, name))
 
@@ -230,7 +245,8 @@ def _check_fractional(ticket: Ticket, asset: Asset) -> None:
     if ticket.time_in_force != "day":
         raise unprocessable("fractional orders must be DAY orders")
     if ticket.notional is not None:
-        if ticket.notional < _SMALLEST_COST:
+        least = _SMALLEST_COST if ticket.side == "buy" else _CENT
+        if ticket.notional < least:
             raise unprocessable("notional amount must be >= 1.00")
         if ticket.notional != round(ticket.notional, 2):
             raise unprocessable("notional amount must be limited to 2 decimal places")
@@ -284,8 +300,3 @@ def check_replaceable(order: Order, changes: Mapping[str, Any]) -> None:
         raise unprocessable("qty of fractional orders cannot be replaced")
     if qty <= order.filled_qty:
         raise unprocessable("qty must be > filled_qty")
-
-
-def bad_request(message: str) -> BrokerError:
-    """400 for a body that is no JSON object."""
-    return BrokerError(400, 40010000, message)

@@ -87,11 +87,27 @@ def find_route(method: str, path: str) -> tuple[Route, tuple[str, ...]]:
 
 
 def _list_orders(exchange: Exchange, request: Request) -> list[Wire]:
-    names = ("status", "after", "until", "direction", "side")
+    names = ("status", "after", "until", "direction", "side", "after_order_id", "before_order_id")
+    if not _asks_for_stocks(request):
+        return []
     given: dict[str, Any] = {name: request.query[name] for name in names if request.query.get(name)}
     if "limit" in request.query:
         given["limit"] = _whole_number(request, "limit")
     return exchange.list_orders(OrderQuery(symbols=request.symbols(), **given))
+
+
+def _asks_for_stocks(request: Request) -> bool:
+    """Stocks and funds are the only asset class here."""
+    classes = request.query.get("asset_class", "us_equity").split(",")
+    return "us_equity" in classes or "all" in classes
+
+
+def _assets(exchange: Exchange, request: Request) -> list[Wire]:
+    if not _asks_for_stocks(request):
+        return []
+    found = exchange.assets(request.query.get("status"), request.query.get("exchange"))
+    wanted = set(filter(None, request.query.get("attributes", "").split(",")))
+    return [asset for asset in found if not wanted or wanted & set(asset["attributes"])]
 
 
 def _whole_number(request: Request, name: str) -> int:
@@ -112,8 +128,10 @@ def _activities(exchange: Exchange, request: Request) -> list[Wire]:
     query = request.query
     kinds = request.arguments or tuple(query.get("activity_types", "FILL").split(","))
     found = exchange.activities(query.get("order_id"), query.get("after"), query.get("until"))
-    if "FILL" not in kinds:
+    if "FILL" not in kinds or query.get("category", "trade_activity") != "trade_activity":
         return []
+    if day := query.get("date"):
+        found = [activity for activity in found if activity["transaction_time"].startswith(day[:10])]
     if query.get("direction", "desc") == "desc":
         found.reverse()
     if token := query.get("page_token"):
@@ -165,7 +183,7 @@ ROUTES = (
     Route("PATCH", "/v2/account/configurations", _change_configurations),
     Route("GET", "/v2/account/activities", _activities),
     Route("GET", "/v2/account/activities/{activity_type}", _activities),
-    Route("GET", "/v2/assets", lambda x, r: x.assets(r.query.get("status"), r.query.get("exchange"))),
+    Route("GET", "/v2/assets", _assets),
     Route("GET", "/v2/assets/{symbol_or_asset_id}", lambda x, r: x.asset(r.arguments[0])),
     Route("GET", "/v2/calendar", lambda x, r: x.calendar(r.query.get("start"), r.query.get("end"))),
     Route("GET", "/v2/clock", lambda x, _: x.clock()),

@@ -54,6 +54,11 @@ def forbidden(message: str, extras: Mapping[str, Any] | None = None) -> BrokerEr
     return BrokerError(403, FORBIDDEN, message, extras)
 
 
+def bad_request(message: str) -> BrokerError:
+    """400 for a body that is no JSON object."""
+    return BrokerError(400, 40010000, message)
+
+
 def not_found(message: str) -> BrokerError:
     """404 for an unknown order, position or asset."""
     return BrokerError(404, 40410000, message)
@@ -69,9 +74,21 @@ def rate_limited() -> BrokerError:
     return BrokerError(429, 42910000, "rate limit exceeded")
 
 
-def duplicate_client_order_id() -> BrokerError:
-    """422 for a client order id that was used before, whatever became of that order."""
-    return malformed("client_order_id must be unique")
+def duplicate_client_order_id(code: int = MALFORMED) -> BrokerError:
+    """422 for a client order id that was used before, whatever became of that order; two codes have been seen."""
+    return BrokerError(422, code, "client_order_id must be unique")
+
+
+def scripted(spec: Mapping[str, Any]) -> BrokerError:
+    """The refusal that a scenario words itself: ``status``, ``code``, ``message``, and any further fields of the body.
+
+    Raises:
+        ValueError: if one of the three is missing.
+    """
+    if missing := {"status", "code", "message"} - spec.keys():
+        raise ValueError(f"An error is {dict(spec)}: write {sorted(missing)} as well.")
+    extras = {name: value for name, value in spec.items() if name not in ("status", "code", "message")}
+    return BrokerError(int(spec["status"]), int(spec["code"]), str(spec["message"]), extras)
 
 
 def insufficient_buying_power(buying_power: Decimal, cost_basis: Decimal) -> BrokerError:
@@ -97,10 +114,10 @@ def insufficient_qty(
     )
 
 
-def wash_trade(existing_order_id: str, reason: str) -> BrokerError:
-    """403 for an order that could trade with an open one of the same account."""
+def wash_trade(existing_order_id: str, reason: str, http_status: int = 403) -> BrokerError:
+    """403 for an order that could trade with an open one of the same account; it has been seen with 422 as well."""
     extras = {"existing_order_id": existing_order_id, "reject_reason": reason}
-    return forbidden("potential wash trade detected. use complex orders", extras)
+    return BrokerError(http_status, FORBIDDEN, "potential wash trade detected. use complex orders", extras)
 
 
 def already(status: str) -> BrokerError:

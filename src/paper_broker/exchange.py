@@ -4,24 +4,27 @@ It answers what Alpaca's API answers, in the same words. Time comes from outside
 happens before the call is answered.
 """
 
-import itertools
+import json
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from paper_broker.admission import Admission, Ticket, check_replaceable, read_ticket, sale_qty
-from paper_broker.errors import BrokerError, already, malformed, not_found
+from paper_broker.archive import Archive, json_object, json_text
+from paper_broker.errors import BrokerError, already, malformed, not_found, scripted
 from paper_broker.fills import FillBehaviour, FillPlan, FillRule
 from paper_broker.ledger import Ledger
 from paper_broker.lifecycle import Lifecycle
 from paper_broker.market import Market
 from paper_broker.orders import WORKING, Book, Order, OrderQuery, boundary
 from paper_broker.sessions import Sessions
+from paper_broker.windows import Window
 from paper_broker.wire import (
     ONE,
     ZERO,
     Wire,
+    floor_shares,
     identifier,
     nanoseconds,
     parse_date,
@@ -54,7 +57,8 @@ class Exchange:
         self._life = Lifecycle(self._book, self._ledger, self._market, Sessions())
         self._admission = Admission(self._book, self._ledger, self._market)
         self._submitted = 0
-        self._made = itertools.count(1)
+        self._made = 0
+        self._archive = Archive()
         self.merge(scenario)
 
     # The world
@@ -68,6 +72,8 @@ class Exchange:
         now = self.advance()
         default = FillBehaviour.parse(world["default_fill"]) if "default_fill" in world else self._fills.default
         rules = [FillRule.parse(spec) for spec in world["fills"]] if "fills" in world else self._fills.rules
+        if "windows" in world:
+            self._admission.windows = tuple(Window.parse(spec) for spec in world["windows"])
         self._market.merge(world)
         self._ledger.merge(world)
         self._fills.default, self._fills.rules = default, rules
@@ -91,21 +97,33 @@ class Exchange:
         """Grows whenever anything changes that :meth:`dump` holds."""
         return self._life.changes
 
-    def dump(self) -> Wire:
-        """The whole state, ready for JSON."""
-        return {
+    def to_json(self) -> str:
+        """The whole state as JSON text."""
+        open_orders = self._book.open
+        rest = {
             "seed": self._seed,
-            **self._market.dump(),
             **self._ledger.dump(),
             **self._fills.dump(),
             "clock": self._life.sessions.dump(),
-            "orders": [order.dump() for order in self._book.orders.values()],
-            "events": sorted(self._life.events),
+            "windows": [window.dump() for window in self._admission.windows],
             "sequence": self._life.sequence,
-            "activities": self._life.activities,
             "submitted": self._submitted,
+            "made": self._made,
             "walked": self._market.walked,
         }
+        return json_object(
+            {
+                **{name: json_text(value) for name, value in rest.items()},
+                **self._archive.market(self._market),
+                "orders": self._archive.orders(self._book.orders.values()),
+                "events": json_text(sorted(event for event in self._life.events if event[3] in open_orders)),
+                "activities": self._archive.activities(self._life.activities),
+            }
+        )
+
+    def dump(self) -> Wire:
+        """The whole state, ready for JSON; a copy."""
+        return dict(json.loads(self.to_json()))
 
     @classmethod
     def load(cls, state: Wire, now: Callable[[], datetime]) -> "Exchange":
@@ -117,10 +135,9 @@ class Exchange:
         exchange._fills.load_counts(state["submissions"])
         exchange._life.events = [(due, nr, kind, order, what) for due, nr, kind, order, what in state["events"]]
         exchange._life.sequence = state["sequence"]
-        exchange._life.activities = state["activities"]
-        exchange._submitted = state["submitted"]
+        exchange._life.activities = list(state["activities"])
+        exchange._submitted, exchange._made = state["submitted"], state["made"]
         exchange._market.walked = state["walked"]
-        exchange._made = itertools.count(len(state["orders"]) + 1)
         return exchange
 
     # Account, clock, assets, market data
@@ -199,10 +216,7 @@ class Exchange:
         symbol = self._held(symbol_or_id)
         if qty is not None and percentage is not None:
             raise malformed("only one of qty or percentage is accepted")
-        shares = self._ledger.qty(symbol)
-        if percentage is not None:
-            shares = shares * Decimal(percentage) / 100
-        asked = plain(shares) if qty is None else qty
+        asked = qty or plain(_part_of(self._ledger.qty(symbol), percentage or "100"))
         return self.submit_order({
             "symbol": symbol, "qty": asked, "side": "sell", "type": "market", "time_in_force": "day",
         })  # fmt: skip
@@ -233,12 +247,14 @@ class Exchange:
         return order.wire(now)
 
     def _new_order(self, ticket: Ticket, now: int, collar: Decimal | None) -> Order:
-        made = next(self._made)
+        made = self._made + 1
         order_id = identifier(self._seed, "order", made)
         client_order_id = ticket.client_order_id or identifier(self._seed, "client order", made)
         behaviour = self._fills.choose(ticket, client_order_id)
-        if (error := behaviour.error) is not None:
-            raise BrokerError(error["status"], error["code"], error["message"])
+        self._life.changes += 1
+        if behaviour.error is not None:
+            raise scripted(behaviour.error)
+        self._made = made
         # No two orders share a submission time, so that pages by time neither skip nor repeat one.
         self._submitted = max(now, self._submitted + 1)
         quote = self._market.quotes.get(ticket.symbol)
@@ -342,20 +358,29 @@ class Exchange:
     # What the venue does by itself
 
     def force_fill(self, order_id: str, qty: str | None = None, price: str | None = None) -> Wire:
-        """Execute an open order now: all that is left at its own price, or as told.
+        """Execute a working order now: all that is left, at the touch or its own limit, or as told.
+
+        Args:
+            order_id: of the order.
+            qty: shares; none is all that is left, and an order for dollars takes nothing else.
+            price: dollars a share.
 
         Raises:
             ValueError: if the order is not working, or the quantity is more than is left.
         """
         now = self.advance()
         order = self._book.get(order_id)
-        if order.status not in WORKING or order.qty is None:
-            raise ValueError(f"order {order_id} cannot be filled: it is {order.status}, and needs a qty.")
-        left = order.qty - order.filled_qty
-        shares = left if qty is None else Decimal(qty)
-        at = order.worst_price if price is None else Decimal(price)
-        if not 0 < shares <= left or not at:
-            raise ValueError(f"fill {shares} at {at}: {left} shares are left, and a price is needed.")
+        at = self._life.price(order, scripted=True) if price is None else Decimal(price)
+        if order.status not in WORKING or not at or at < 0:
+            raise ValueError(f"order {order_id} cannot be filled: it is {order.status}, its price would be {at}.")
+        if qty is None:
+            self._life.fill(order, now, ONE, at)
+            return order.wire(now)
+        shares, left = Decimal(qty), (order.qty or ZERO) - order.filled_qty
+        if order.qty is None or not 0 < shares <= left:
+            raise ValueError(
+                f"{shares} cannot be filled: {left} shares are left; an order for dollars fills as a whole."
+            )
         self._life.book_execution(order, now, shares, at)
         order.executed = min(order.filled_qty / order.qty, ONE)
         return order.wire(now)
@@ -377,6 +402,18 @@ class Exchange:
     def account_settings(self) -> Any:
         """The account's settings."""
         return self._ledger.account
+
+
+def _part_of(shares: Decimal, percentage: str) -> Decimal:
+    """Shares to nine decimals; of a whole position whole shares only."""
+    try:
+        percent = Decimal(percentage)
+    except ArithmeticError as error:
+        raise malformed("percentage is not a number") from error
+    if not 0 < percent <= 100:
+        raise malformed("percentage must be above 0 and at most 100")
+    part = floor_shares(shares * percent / 100)
+    return part // ONE if shares == shares.to_integral_value() else part
 
 
 _REPLACEABLE = ("qty", "time_in_force", "limit_price", "stop_price")

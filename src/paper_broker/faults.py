@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 _KINDS = ("latency", "hang", "drop", "status")
+_TIMES = ("before", "after")
 _STATUSES = (429, 500, 502, 503, 504)
 _BODIES = ("json", "html", "empty")
 
@@ -21,13 +22,13 @@ class Fault:
     Attributes:
         kind: ``latency`` answers late; ``hang`` never answers; ``drop`` closes the connection; ``status`` fails.
         when: ``before`` the request takes effect, or ``after`` it did.
-        seconds: how long latency and hanging take.
+        seconds: how long latency (without it one second) and hanging (without it for ever) take.
         status: the HTTP status of a ``status`` fault.
         body: its body: ``json``, ``html`` or ``empty``.
         method: of the requests it meets; none is any.
         path: a regular expression, searched in the path; none is any.
         client_order_id: a prefix, looked for in body and query; none is any.
-        symbol: as in body or query; none is any.
+        symbol: as in the body, or among those of the query; none is any.
         nth: the first matching request it meets, counted from 1.
         count: how many it meets from there on; none is all.
         seen: matching requests so far.
@@ -35,7 +36,7 @@ class Fault:
 
     kind: str
     when: str = "before"
-    seconds: float = 1.0
+    seconds: float | None = None
     status: int = 503
     body: str = "json"
     method: str | None = None
@@ -56,14 +57,28 @@ class Fault:
         if unknown := spec.keys() - set(cls.__slots__):
             raise ValueError(f"Unknown fault fields {sorted(unknown)}.")
         fault = cls(**spec)
-        right = fault.kind in _KINDS and fault.when in ("before", "after") and fault.body in _BODIES
-        if not right or fault.status not in _STATUSES:
-            raise ValueError(
-                f"A fault is {dict(spec)}: kind is one of {_KINDS}, when before or after, "
-                f"status one of {_STATUSES}, body one of {_BODIES}."
-            )
-        re.compile(fault.path or "")
+        if problem := fault._problem():
+            raise ValueError(f"A fault is {dict(spec)}: {problem}.")
         return fault
+
+    def _problem(self) -> str | None:
+        for name, value, known in (
+            ("kind", self.kind, _KINDS),
+            ("when", self.when, _TIMES),
+            ("status", self.status, _STATUSES),
+            ("body", self.body, _BODIES),
+        ):
+            if value not in known:
+                return f"{name} is one of {known}"
+        if any(not isinstance(number, int) or number < 1 for number in (self.nth, self.count or 1)) or self.count == 0:
+            return "nth and count are at least 1"
+        if self.seconds is not None and (not isinstance(self.seconds, int | float) or self.seconds < 0):
+            return "seconds are a number, and not negative"
+        try:
+            re.compile(self.path or "")
+        except re.error as error:
+            return f"path is no regular expression: {error}"
+        return None
 
     def dump(self) -> dict[str, Any]:
         """What :meth:`parse` takes."""
@@ -74,11 +89,16 @@ class Fault:
         return (
             self.method in (None, method)
             and (self.path is None or re.search(self.path, path) is not None)
-            and self.symbol in (None, body.get("symbol"))
+            and (self.symbol is None or self.symbol in {body.get("symbol"), *str(body.get("symbols", "")).split(",")})
             and (
                 self.client_order_id is None or str(body.get("client_order_id") or "").startswith(self.client_order_id)
             )
         )
+
+    @property
+    def wait_seconds(self) -> float | None:
+        """How long the request waits; none is for ever."""
+        return 1.0 if self.seconds is None and self.kind == "latency" else self.seconds
 
     @property
     def due(self) -> bool:

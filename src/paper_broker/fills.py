@@ -11,6 +11,7 @@ from decimal import Decimal
 from random import Random
 from typing import Any, Protocol
 
+from paper_broker.errors import scripted
 from paper_broker.wire import ONE, ZERO, duration
 
 _OPTIONS = frozenset({
@@ -43,7 +44,7 @@ class FillBehaviour:
     """The terminal status that the broker brings about, and when."""
     price: Decimal | None = None
     error: Mapping[str, Any] | None = None
-    """A refusal of the submission itself: ``status``, ``code``, ``message``."""
+    """A refusal of the submission itself: see :func:`~paper_broker.errors.scripted`."""
     pending_new: int = 0
     price_pending: int = 0
     cancel: int | None = 0
@@ -73,7 +74,7 @@ class FillBehaviour:
             gated=spec.get("behaviour", "marketable") in ("marketable", "random"),
             end=end,
             price=Decimal(str(spec["price"])) if "price" in spec else None,
-            error=spec.get("error"),
+            error=_error(spec.get("error")),
             pending_new=duration(spec.get("pending_new_seconds", 0)),
             price_pending=duration(spec.get("price_pending_seconds", 0)),
             cancel=None if cancel is None else duration(cancel),
@@ -83,6 +84,12 @@ class FillBehaviour:
             status=spec.get("status"),
             at_close=_one_of(spec.get("at_close", "expired"), "expired", "canceled"),
         )
+
+
+def _error(spec: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    if spec is not None:
+        scripted(spec)  # so that it is refused when it is written and not when an order meets it
+    return spec
 
 
 def _script(spec: Mapping[str, Any]) -> tuple[tuple[Part, ...], tuple[str, int] | None]:

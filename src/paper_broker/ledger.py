@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field, fields
 from decimal import Decimal
 from typing import Any
 
+from paper_broker.errors import MALFORMED
 from paper_broker.market import Asset, Quote
 from paper_broker.wire import ONE, ZERO, Wire, duration, identifier, plain, plain_or_none
 
@@ -29,6 +30,12 @@ class Account:
     api_key: str | None = None
     secret_key: str | None = None
     """The pair that is accepted; without them any pair is."""
+    liquidation_only: bool = False
+    """Sales are taken, buys are refused."""
+    duplicate_code: int = MALFORMED
+    """Of the refusal of a client order id that was used before: 40010001 and 42210000 have both been seen."""
+    wash_trade_status: int = 403
+    """HTTP status of the refusal of a wash trade: 403 and 422 have both been seen."""
 
 
 @dataclass(slots=True)
@@ -90,7 +97,7 @@ class Ledger:
         if unknown := settings.keys() - {item.name for item in fields(Account)}:
             raise ValueError(f"Unknown account fields {sorted(unknown)}.")
         for name, value in settings.items():
-            setattr(self.account, name, value)
+            setattr(self.account, name, str(Decimal(value)) if name == "multiplier" else value)
         for spec in world.get("positions", ()):
             qty, entry = Decimal(str(spec["qty"])), Decimal(str(spec.get("avg_entry_price", 0)))
             if qty < 0:

@@ -5,18 +5,23 @@ what is due; so the model needs no thread and no real time.
 """
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 
+from paper_broker.fills import Part
 from paper_broker.ledger import Ledger
 from paper_broker.market import Market
 from paper_broker.orders import WORKING, Book, Order
-from paper_broker.sessions import Sessions
-from paper_broker.wire import ONE, ZERO, Wire, identifier, moment, plain, timestamp
+from paper_broker.sessions import Session, Sessions
+from paper_broker.wire import ONE, SECOND, ZERO, Wire, identifier, moment, plain, timestamp
 
 type Event = tuple[int, int, str, str, str]
 """Due time, sequence, kind, order id, argument."""
 
+_AT_ONCE_OR_NEVER = ("ioc", "fok", "opg", "cls")
+"""Times in force that give an order one moment."""
+_CLOSING_AUCTION = SECOND // 1000
+"""How long before the close orders on the close execute: the model's sessions end before their last instant."""
 _ENDED_AT = {"canceled": "canceled_at", "expired": "expired_at", "rejected": "failed_at"}
 
 
@@ -80,10 +85,10 @@ class Lifecycle:
     def plan_session(self, order: Order, now: int) -> None:
         """Set when the order starts working and when its day ends."""
         session = self.sessions.current_or_next(now, extended=order.extended_hours)
-        waits = session is None or session.open > now
         if order.status not in WORKING:
+            waits = session is None or session.open > now or order.time_in_force == "cls"
             order.status = "accepted" if waits else "pending_new"
-            order.activates_at = None if session is None else max(session.open, now + order.behaviour.pending_new)
+            order.activates_at = self._starts_at(order, session, now)
             if order.activates_at is not None:
                 self.schedule(order.activates_at, "activate", order)
         order.expires_at = None
@@ -91,6 +96,14 @@ class Lifecycle:
             order.expires_at = self.sessions.close_of(session)
         if order.expires_at is not None:
             self.schedule(order.expires_at, "close", order)
+
+    def _starts_at(self, order: Order, session: Session | None, now: int) -> int | None:
+        if session is None:
+            return None
+        opening, close = session.open, self.sessions.close_of(session)
+        if order.time_in_force == "cls" and close is not None:
+            opening = close - _CLOSING_AUCTION
+        return max(opening, now + order.behaviour.pending_new)
 
     def replan(self, sessions: Sessions, now: int) -> None:
         """Other trading hours: every open order gets new times."""
@@ -106,14 +119,20 @@ class Lifecycle:
             return
         self._set(order, "new", due)
         released = ZERO
-        for part in order.behaviour.parts:
+        for part in self._parts(order):
             released = min(released + part.fraction, ONE)
             self.schedule(due + part.after, "release", order, str(released))
         if order.behaviour.end is not None:
             status, after = order.behaviour.end
             self.schedule(due + after, "end", order, status)
-        if order.time_in_force in ("ioc", "fok"):
+        if order.time_in_force in _AT_ONCE_OR_NEVER:
             self.schedule(due, "end", order, "canceled")
+
+    @staticmethod
+    def _parts(order: Order) -> Sequence[Part]:
+        parts = order.behaviour.parts
+        at_once = sum((part.fraction for part in parts if not part.after), ZERO)
+        return () if order.time_in_force == "fok" and at_once < ONE else parts
 
     def _release(self, order: Order, due: int, fraction: str) -> None:
         order.released = max(order.released, Decimal(fraction))
@@ -122,7 +141,7 @@ class Lifecycle:
     def _beat(self, order: Order, due: int, fraction: str) -> None:
         """Part of what is left executes before a cancel or a replacement gets there."""
         target = order.executed + Decimal(fraction) * (ONE - order.executed)
-        price = self._price(order, scripted=True)
+        price = self.price(order, scripted=True)
         if price is not None and order.status in WORKING:
             self.fill(order, due, target, price)
 
@@ -153,11 +172,11 @@ class Lifecycle:
         if session.open > now:
             self.schedule(session.open, "match", order)
             return
-        price = self._price(order, scripted=not order.behaviour.gated)
+        price = self.price(order, scripted=not order.behaviour.gated)
         if price is not None:
             self.fill(order, now, order.released, price)
 
-    def _price(self, order: Order, *, scripted: bool) -> Decimal | None:
+    def price(self, order: Order, *, scripted: bool) -> Decimal | None:
         """The price of an execution now, if there is one: the touch, or the order's own limit for scripted ones."""
         quote = self._market.quotes.get(order.symbol)
         buying, worst = order.side == "buy", order.worst_price
@@ -247,9 +266,13 @@ class Lifecycle:
         self.schedule(now + old.behaviour.replace, "replace", new)
 
     def end(self, order: Order, now: int, status: str) -> None:
-        """Cancel, expire or reject an open order."""
+        """Cancel, expire or reject an open order; one that was about to be replaced by it goes on."""
         setattr(order, _ENDED_AT[status], now)
         self._finish(order, status, now)
+        old = self._book.open.get(order.replaces or "")
+        if old is not None and old.status == "pending_replace":
+            self._set(old, "partially_filled" if old.filled_qty else "new", now)
+            self.unmatched = True
 
     def _finish(self, order: Order, status: str, now: int) -> None:
         self._set(order, status, now)

@@ -30,6 +30,7 @@ class Asset:
     """Orders are taken and do not execute. Not on the wire."""
     name: str = ""
     id: str = ""
+    attributes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Derive the id from the symbol, so that it is the same in every world."""
@@ -51,7 +52,7 @@ class Asset:
             "borrow_status": "easy_to_borrow" if self.shortable else "hard_to_borrow",
             "fractionable": self.fractionable,
             "maintenance_margin_requirement": 30,
-            "attributes": [],
+            "attributes": list(self.attributes),
         }
 
 
@@ -148,6 +149,8 @@ class Market:
         self.drift: dict[str, Any] | None = None
         """``step_seconds`` and ``basis_points``: every quote moves up to so much in each step."""
         self.walked: int | None = None
+        self.revision = 0
+        """Grows with every change of what :meth:`dump` gives."""
 
     def asset(self, symbol_or_id: str) -> Asset | None:
         """The asset of a symbol or of an asset id."""
@@ -156,6 +159,7 @@ class Market:
 
     def merge(self, world: Mapping[str, Any]) -> None:
         """Add or change assets and quotes; a quote or position of an unknown symbol brings its asset along."""
+        self.revision += 1
         names = {field.name for field in fields(Asset)}
         for spec in world.get("assets", ()):
             if unknown := spec.keys() - names:
@@ -168,6 +172,8 @@ class Market:
         for symbol in (*world.get("quotes", ()), *held):
             self.assets.setdefault(symbol, Asset(symbol))
         if "drift" in world:
+            if unknown := (world["drift"] or {}).keys() - {"step_seconds", "basis_points"}:
+                raise ValueError(f"Unknown drift fields {sorted(unknown)}.")
             self.drift, self.walked = world["drift"], None
 
     def dump(self) -> Wire:
@@ -190,6 +196,7 @@ class Market:
         return step > done
 
     def _move(self, step: int) -> None:
+        self.revision += 1
         limit = float(self.drift["basis_points"]) if self.drift and "basis_points" in self.drift else 2.0
         for symbol, quote in self.quotes.items():
             rng = Random(f"{self._seed}:{symbol}:{step}")  # noqa: S311 - a market to play again, no secret

@@ -185,6 +185,8 @@ class OrderQuery:
         direction: ``desc``, the newest first, or ``asc``.
         symbols: only orders of these.
         side: only ``buy`` or only ``sell``.
+        after_order_id: only orders submitted later than this one.
+        before_order_id: only orders submitted earlier than this one.
     """
 
     status: str = "open"
@@ -194,6 +196,8 @@ class OrderQuery:
     direction: str = "desc"
     symbols: frozenset[str] | None = None
     side: str | None = None
+    after_order_id: str | None = None
+    before_order_id: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse what Alpaca does not know."""
@@ -201,6 +205,9 @@ class OrderQuery:
             raise malformed("status must be open, closed or all; direction must be asc or desc")
         if not 1 <= self.limit <= LARGEST_PAGE:
             raise malformed(f"limit must be from 1 to {LARGEST_PAGE}")
+        by_id = [bound for bound in (self.after_order_id, self.before_order_id) if bound]
+        if len(by_id) > 1 or (by_id and (self.after or self.until)):
+            raise malformed("give only one of after_order_id and before_order_id, and neither after nor until with it")
 
     def matches(self, order: Order) -> bool:
         """Whether the order is asked for, times aside."""
@@ -253,9 +260,13 @@ class Book:
         """One page of orders in the order of their submission.
 
         Raises:
-            BrokerError: 422 for an unreadable timestamp.
+            BrokerError: 422 for an unreadable timestamp, 404 for an unknown order.
         """
         first, last = boundary("after", query.after), boundary("until", query.until)
+        if query.after_order_id:
+            first = self.get(query.after_order_id).submitted_at
+        if query.before_order_id:
+            last = self.get(query.before_order_id).submitted_at
         known = list((self.open if query.status == "open" else self.orders).values())
         found = (
             order

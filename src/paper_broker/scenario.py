@@ -1,8 +1,9 @@
 """Scenarios: the JSON in which a world is described, and the world there is without one.
 
 All keys are optional: ``seed``, ``account``, ``clock``, ``assets``, ``quotes``, ``positions``, ``default_fill``,
-``fills``, ``faults``, ``rate_limit`` (requests a minute for ``trading`` and ``data``) and ``drift``. Dollars and shares
-are decimal strings, times RFC 3339, durations seconds.
+``fills``, ``faults``, ``windows``, ``rate_limit`` (requests a minute for ``trading`` and ``data``) and ``drift``.
+Dollars and shares are decimal strings, times RFC 3339, durations seconds. The guide to all of them is
+``docs/paper-broker.md``.
 """
 
 from collections.abc import Mapping
@@ -10,11 +11,11 @@ from typing import Any
 
 KEYS = frozenset({
     "seed", "account", "clock", "assets", "quotes", "positions", "default_fill", "fills", "faults", "rate_limit",
-    "drift",
+    "drift", "windows",
 })  # fmt: skip
 CLOCK_KEYS = frozenset({"mode", "now", "advance_seconds", "sessions", "holidays", "half_days"})
 
-# Symbol, price in cents, and a letter for the exchange: Nasdaq, NYSE, NYSE Arca.
+# Symbol, price in cents, and letters: Q Nasdaq, N NYSE, P NYSE Arca; F a fund, W whole shares only, H hard to borrow.
 _STOCKS = """
 AAPL 25540 Q  MSFT 46595 Q  NVDA 18670 Q  AMZN 23916 Q  GOOGL 32800 Q  META 65876 Q  TSLA 44906 Q  AVGO 32005 Q
 COST 98312 Q  NFLX 8612 Q   AMD 25968 Q   ADBE 29668 Q  CSCO 7472 Q    INTC 4507 Q   QCOM 15583 Q  PEP 14621 Q
@@ -22,9 +23,9 @@ AMGN 34355 Q  SBUX 9736 Q   MU 39965 Q    PYPL 5665 Q   BRK.B 47909 N  JPM 29772
 JNJ 22018 N   WMT 11799 N   PG 15000 N    XOM 13490 N   CVX 16674 N    KO 7273 N     DIS 11125 N   HD 38250 N
 MCD 30790 N   NKE 6542 N    BAC 5172 N    WFC 8742 N    GS 91883 N     CAT 62628 N   BA 25251 N    GE 29390 N
 IBM 29246 N   ORCL 17720 N  CRM 22808 N   PFE 2569 N    MRK 10807 N    LLY 106380 N  UNH 35626 N   T 2366 N
-SPY 68923 P   QQQ 62272 Q   IWM 26477 P   DIA 49091 P   VTI 33965 P    VOO 63368 P   TQQQ 5378 Q   SQQQ 6690 Q
-UPRO 11806 P  UVXY 3560 P   TLT 8778 Q    BIL 9158 P    SHY 8290 Q     GLD 45810 P   SLV 9304 P    XLF 5310 P
-XLK 14614 P   XLE 4888 P    SOXL 6120 P   TECL 11620 P  BND 7418 Q     AGG 10012 P
+SPY 68923 PF  QQQ 62272 QF  IWM 26477 PF  DIA 49091 PF  VTI 33965 PF   VOO 63368 PF  TQQQ 5378 QF  SQQQ 6690 QF
+UPRO 11806 PF UVXY 3560 PFWH TLT 8778 QF  BIL 9158 PF   SHY 8290 QF    GLD 45810 PF  SLV 9304 PF   XLF 5310 PF
+XLK 14614 PF  XLE 4888 PF   SOXL 6120 PF  TECL 11620 PF BND 7418 QF    AGG 10012 PF  FAS 17250 PFW DRN 961 PFWH
 """
 _EXCHANGES = {"Q": "NASDAQ", "N": "NYSE", "P": "ARCA"}
 
@@ -46,8 +47,18 @@ def default_world() -> dict[str, Any]:
     rows = list(zip(words[::3], map(int, words[1::3]), words[2::3], strict=True))
     return {
         "account": {"cash": "100000"},
-        "assets": [{"symbol": symbol, "exchange": _EXCHANGES[letter]} for symbol, _, letter in rows],
+        "assets": [_asset(symbol, letters) for symbol, _, letters in rows],
         "quotes": {symbol: _quote(cents) for symbol, cents, _ in rows},
+    }
+
+
+def _asset(symbol: str, letters: str) -> dict[str, Any]:
+    return {
+        "symbol": symbol,
+        "name": f"{symbol} {'Exchange Traded Fund' if 'F' in letters else 'Common Stock'}",
+        "exchange": _EXCHANGES[letters[0]],
+        "fractionable": "W" not in letters,
+        "shortable": "H" not in letters,
     }
 
 

@@ -7,6 +7,7 @@ import socket
 import sys
 import threading
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,15 +18,25 @@ from typing import Any, Self, cast, override
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from paper_broker.admin import administer
-from paper_broker.admission import bad_request
 from paper_broker.api import Answer, Request, Route, find_route
-from paper_broker.errors import BrokerError, rate_limited
+from paper_broker.errors import BrokerError, bad_request, rate_limited
 from paper_broker.faults import Fault
 from paper_broker.store import StateFile
 from paper_broker.venue import Allowance, Venue
-from paper_broker.wire import identifier
+from paper_broker.wire import Wire, identifier
 
 _HTML = "<html><body><h1>{status} {reason}</h1></body></html>"
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A request at the door."""
+
+    allowance: Allowance
+    entry: Wire
+    """Of the log; its status is filled in when it is known."""
+    refusal: BrokerError | None = None
+    fault: Fault | None = None
 
 
 class PaperBroker:
@@ -56,7 +67,7 @@ class PaperBroker:
         self.venue = Venue(scenario) if saved is None else Venue.load(saved)
         self.closing = threading.Event()
         self._lock = threading.Lock()
-        self._saved: tuple[object, int, Any] | None = None
+        self._saved: tuple[object, ...] | None = None
         self._request_numbers = itertools.count(1)
         self._server = _Server(host, port, self)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="paper-broker")
@@ -103,21 +114,31 @@ class PaperBroker:
             self._save()
         return answer
 
-    def receive(self, request: Request, route: Route) -> tuple[Allowance, BrokerError | None, Fault | None]:
+    def receive(self, request: Request, route: Route) -> Arrival:
         """Count a request, and tell whether it is refused at the door and which fault it meets."""
+        said = {**request.query, **request.body}
+        entry: Wire = {
+            "method": request.method,
+            "path": request.path,
+            "query": dict(request.query),
+            "client_order_id": said.get("client_order_id"),
+            "fault": None,
+            "status": None,
+        }
         with self._lock:
-            allowance = self.venue.count(route.budget, route.name)
+            arrival = Arrival(self.venue.count(route.budget, route.name, entry), entry)
             try:
                 headers = request.headers
                 self.venue.authorize(headers.get("apca-api-key-id", ""), headers.get("apca-api-secret-key", ""))
             except BrokerError as error:
-                return allowance, error, None
-            if allowance.exceeded:
-                return allowance, rate_limited(), None
-            fault = self.venue.faults.next(request.method, request.path, {**request.query, **request.body})
+                return replace(arrival, refusal=error)
+            if arrival.allowance.exceeded:
+                return replace(arrival, refusal=rate_limited())
+            fault = self.venue.faults.next(request.method, request.path, said)
             if fault is not None:
+                entry["fault"] = f"{fault.kind} {fault.when}"
                 self._save()
-            return allowance, None, fault
+            return replace(arrival, fault=fault)
 
     def carry_out(self, route: Route, request: Request) -> Answer:
         """Ask the exchange; what changed is on disk before the answer is given."""
@@ -129,14 +150,13 @@ class PaperBroker:
     def _save(self) -> None:
         if self._file is None:
             return
-        exchange = self.venue.exchange
+        venue = self.venue
         mark = (
-            exchange,
-            exchange.changes,
-            (self.venue.faults.dump(), self.venue.clock.dump(), self.venue.limiter.limits),
+            *(venue.exchange, venue.exchange.changes),
+            *(venue.faults.dump(), venue.clock.dump(), dict(venue.limiter.limits)),
         )
         if mark != self._saved:
-            self._file.write(self.venue.dump())
+            self._file.write(venue.to_json())
             self._saved = mark
 
 
@@ -191,6 +211,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     server_version = "paper-broker"
+    sys_version = ""
     wbufsize = -1
     disable_nagle_algorithm = True
 
@@ -201,7 +222,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer one request."""
-        self._allowance: Allowance | None = None
+        self._arrival: Arrival | None = None
         try:
             request = self._read()
             if request.path.startswith("/admin/"):
@@ -215,8 +236,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _read(self) -> Request:
         parts = urlsplit(self.path)
-        raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         try:
+            raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             # An order's decimals must arrive as they were written; a scenario goes into the state file as it came.
             exact = None if parts.path.startswith("/admin/") else Decimal
             body = json.loads(raw, parse_float=exact) if raw.strip() else {}
@@ -234,10 +255,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self, request: Request) -> None:
         route, arguments = find_route(request.method, request.path)
-        request = Request(request.method, request.path, request.query, request.headers, request.body, arguments)
-        self._allowance, refusal, fault = self.broker.receive(request, route)
-        if refusal is not None:
-            raise refusal
+        request = replace(request, arguments=arguments)
+        self._arrival = arrival = self.broker.receive(request, route)
+        if arrival.refusal is not None:
+            raise arrival.refusal
+        fault = arrival.fault
         if fault is not None and fault.when == "before" and self._suffer(fault):
             return
         answer = self.broker.carry_out(route, request)
@@ -247,7 +269,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _suffer(self, fault: Fault) -> bool:
         """Let a fault happen; tells whether it took the place of the answer."""
         if fault.kind in ("latency", "hang"):
-            self.broker.closing.wait(fault.seconds)
+            self.broker.closing.wait(fault.wait_seconds)
         if fault.kind == "latency":
             return False
         if fault.kind == "status":
@@ -260,6 +282,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _write_fault(self, fault: Fault) -> None:
         reason = HTTPStatus(fault.status).phrase
+        if (arrival := self._arrival) is not None and fault.status == HTTPStatus.TOO_MANY_REQUESTS:
+            self._arrival = replace(arrival, allowance=replace(arrival.allowance, remaining=0))
         if fault.body == "json":
             code = 42910000 if fault.status == HTTPStatus.TOO_MANY_REQUESTS else fault.status * 100_000 + 10_000
             self._write(Answer(fault.status, {"code": code, "message": reason.lower()}))
@@ -275,7 +299,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", content_type)
         self.send_header("X-Request-ID", self.broker.request_id())
-        if (allowance := self._allowance) is not None:
+        if (arrival := self._arrival) is not None:
+            arrival.entry["status"] = status
+            allowance = arrival.allowance
             self.send_header("X-RateLimit-Limit", str(allowance.limit))
             self.send_header("X-RateLimit-Remaining", str(allowance.remaining))
             self.send_header("X-RateLimit-Reset", str(allowance.reset))
@@ -283,6 +309,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(len(payload)))
         self.end_headers()
         self.wfile.write(payload)
+
+    @override
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        """The broker's time, so that equal histories give equal answers to the byte."""
+        return super().date_time_string(self.broker.venue.clock().timestamp())
 
     @override
     def log_message(self, format: str, *args: Any) -> None:

@@ -31,12 +31,16 @@ class StateFile:
             message = f"The state file {self._path} is not readable: {error}. Move it away to start afresh."
             raise ValueError(message) from error
 
-    def write(self, state: Wire) -> None:
-        """Replace the file, so that a reader sees the old state or the new one and never a half."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+    def write(self, text: str) -> None:
+        """Replace the file, so that a reader sees the old state or the new one and never a half.
+
+        The new state outlives this process, however it ends. Whether it outlives a power cut is left to the system: to
+        wait for the disk would make every request tens of milliseconds slower.
+        """
         draft = self._path.with_name(f"{self._path.name}.{os.getpid()}.tmp")
-        with draft.open("w") as file:
-            json.dump(state, file, separators=(",", ":"))
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            draft.write_text(text)
+        except FileNotFoundError:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            draft.write_text(text)
         draft.replace(self._path)

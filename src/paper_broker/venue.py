@@ -1,19 +1,23 @@
 """The running broker without its sockets: exchange, clock, faults, rate limits and request counts."""
 
 import hmac
-from collections import Counter
+import json
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from paper_broker.archive import json_object, json_text
 from paper_broker.errors import unauthorized
 from paper_broker.exchange import Exchange
 from paper_broker.faults import FaultPlan
 from paper_broker.scenario import check, default_world
 from paper_broker.wire import Wire, moment, parse_instant
 
-_FORMAT = 1
+_FORMAT = 2
+_LOGGED = 1000
+"""Requests that are remembered one by one."""
 _MINUTE = 60
 _TIME_KEYS = frozenset({"mode", "now", "advance_seconds"})
 _BUDGETS = {"trading": 200, "data": 200}
@@ -139,18 +143,25 @@ class Venue:
         self.clock, self.limiter, self.faults = clock, limiter, faults
         self.requests: Counter[str] = Counter()
         self.totals: Counter[str] = Counter()
+        self.log: deque[Wire] = deque(maxlen=_LOGGED)
+        """The newest requests, oldest first: what was asked, which fault they met, which status they got."""
 
     def merge(self, world: Mapping[str, Any]) -> None:
         """Change the world, leave the orders and the counts.
 
         Raises:
-            ValueError: for what no scenario may say.
+            ValueError: for what no scenario may say; the world stays as it is.
         """
         check(world)
-        self.faults.arm(world.get("faults", ()))
-        self.limiter.set(world.get("rate_limit", {}))
-        self.clock.set(_time_settings(world))
-        self.exchange.merge(world)
+        before = self.dump()
+        try:
+            self.faults.arm(world.get("faults", ()))
+            self.limiter.set(world.get("rate_limit", {}))
+            self.clock.set(_time_settings(world))
+            self.exchange.merge(world)
+        except Exception:
+            self._restore(before)
+            raise
 
     def authorize(self, key: str, secret: str) -> None:
         """Refuse missing keys, and wrong ones if the scenario names the right ones.
@@ -163,40 +174,56 @@ class Venue:
         if not key or not secret or not (_same(key, right_key) and _same(secret, right_secret)):
             raise unauthorized()
 
-    def count(self, budget: str, template: str) -> Allowance:
-        """Count a request among those of its path and of this minute."""
+    def count(self, budget: str, template: str, entry: Wire) -> Allowance:
+        """Count a request among those of its path and of this minute, and remember it in the log."""
         self.requests[template] += 1
         self.totals[budget] += 1
+        self.log.append(entry)
         return self.limiter.take(budget, self.clock())
 
     def forget_requests(self) -> None:
         """Count from zero again."""
         self.requests.clear()
         self.totals.clear()
+        self.log.clear()
+
+    def to_json(self) -> str:
+        """The whole state as JSON text; request counts are not part of it."""
+        return json_object(
+            {
+                "format": str(_FORMAT),
+                "clock": json_text(self.clock.dump()),
+                "faults": json_text(self.faults.dump()),
+                "rate_limit": json_text(self.limiter.limits),
+                "exchange": self.exchange.to_json(),
+            }
+        )
 
     def dump(self) -> Wire:
-        """The whole state, ready for JSON; request counts are not part of it."""
-        return {
-            "format": _FORMAT,
-            "clock": self.clock.dump(),
-            "faults": self.faults.dump(),
-            "rate_limit": self.limiter.limits,
-            "exchange": self.exchange.dump(),
-        }
+        """The whole state, ready for JSON; a copy."""
+        return dict(json.loads(self.to_json()))
 
     @classmethod
     def load(cls, state: Wire, real_time: Callable[[], datetime] = _real_time) -> "Venue":
         """Go on from a dumped state.
 
         Raises:
-            ValueError: if it was written in another format.
+            ValueError: if it was written in another format, or something is missing.
         """
         if state.get("format") != _FORMAT:
             raise ValueError(f"The state has format {state.get('format')!r}, and this broker reads {_FORMAT}.")
-        venue = cls({"faults": state["faults"], "rate_limit": state["rate_limit"]}, real_time)
-        venue.clock.load(state["clock"])
-        venue.exchange = Exchange.load(state["exchange"], venue.clock)
+        venue = cls({}, real_time)
+        try:
+            venue._restore(state)
+        except (LookupError, TypeError, AttributeError, ArithmeticError) as error:
+            raise ValueError(f"The state cannot be read: {type(error).__name__} {error}.") from error
         return venue
+
+    def _restore(self, state: Wire) -> None:
+        self.clock.load(state["clock"])
+        self.faults = FaultPlan(state["faults"])
+        self.limiter.set(state["rate_limit"])
+        self.exchange = Exchange.load(state["exchange"], self.clock)
 
 
 def _time_settings(world: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from tests.contract.sdk import Api, StockHistoricalDataClient, TradingClient, broker_world, data_client, trading_client
+from tests.contract.sdk import Api, Sdk, broker_world, data_client, trading_client
 
 from paper_broker.server import PaperBroker
 
@@ -24,7 +24,7 @@ def api(broker: PaperBroker) -> Iterator[Api]:
 
 
 @pytest.fixture
-def trading(broker: PaperBroker) -> Iterator[TradingClient]:
+def trading(broker: PaperBroker) -> Iterator[Sdk]:
     """The SDK's trading client."""
     client = trading_client(broker.url)
     yield client
@@ -32,7 +32,7 @@ def trading(broker: PaperBroker) -> Iterator[TradingClient]:
 
 
 @pytest.fixture
-def data(broker: PaperBroker) -> Iterator[StockHistoricalDataClient]:
+def data(broker: PaperBroker) -> Iterator[Sdk]:
     """The SDK's market-data client."""
     client = data_client(broker.url)
     yield client

@@ -1,5 +1,6 @@
 """Alpaca's own Python SDK, pointed at a paper broker on this machine, and bare requests beside it."""
 
+import json
 import warnings
 from typing import Any
 
@@ -15,6 +16,7 @@ with warnings.catch_warnings():
 __all__ = [
     "APIError",
     "Api",
+    "Sdk",
     "StockHistoricalDataClient",
     "StockLatestQuoteRequest",
     "StockLatestTradeRequest",
@@ -22,10 +24,13 @@ __all__ = [
     "TradingClient",
     "broker_world",
     "data_client",
+    "extras",
     "refused",
     "trading_client",
 ]
 
+type Sdk = Any
+"""A client of the SDK. It declares that every answer may as well be a plain dict, and tests read fields of models."""
 KEYS = {"APCA-API-KEY-ID": "key", "APCA-API-SECRET-KEY": "secret"}
 _SECONDS = 10
 
@@ -44,20 +49,26 @@ def broker_world(**world: Any) -> dict[str, Any]:
     }
 
 
-def trading_client(url: str, *, raw: bool = False) -> TradingClient:
+def trading_client(url: str, key: str = "key") -> TradingClient:
     """The SDK's trading client; without its own retries, which sleep."""
-    client = TradingClient("key", "secret", paper=True, url_override=url, raw_data=raw)
+    client = TradingClient(key, "secret", paper=True, url_override=url)
     client._retry = 0
     client._session.trust_env = False
     return client
 
 
-def data_client(url: str) -> StockHistoricalDataClient:
+def data_client(url: str, key: str = "key") -> StockHistoricalDataClient:
     """The SDK's market-data client; without its own retries, which sleep."""
-    client = StockHistoricalDataClient("key", "secret", url_override=url)
+    client = StockHistoricalDataClient(key, "secret", url_override=url)
     client._retry = 0
     client._session.trust_env = False
     return client
+
+
+def extras(error: APIError) -> dict[str, Any]:
+    """What a refusal tells besides its code and its message."""
+    body: dict[str, Any] = json.loads(str(error))
+    return {name: value for name, value in body.items() if name not in ("code", "message")}
 
 
 def refused(error: APIError) -> tuple[int, int, str]:

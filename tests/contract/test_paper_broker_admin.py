@@ -83,13 +83,34 @@ def test_requests_are_counted_by_path_and_budget(api: Api) -> None:
         api("GET", f"/v2/orders/{order['id']}")
     api("GET", "/v2/stocks/quotes/latest?symbols=ABC")
 
-    assert api.admin("GET", "requests") == {
+    counts = api.admin("GET", "requests")
+    del counts["log"]
+    assert counts == {
         "total": 4,
         "trading": 3,
         "data": 1,
         "by_path": {"GET /v2/orders/{order_id}": 2, "GET /v2/stocks/quotes/latest": 1, "POST /v2/orders": 1},
     }
-    assert api.admin("DELETE", "requests") == {"total": 0, "trading": 0, "data": 0, "by_path": {}}
+    assert api.admin("DELETE", "requests") == {"total": 0, "trading": 0, "data": 0, "by_path": {}, "log": []}
+
+
+def test_requests_are_remembered_with_their_faults_and_answers(api: Api) -> None:
+    api.admin("POST", "faults", {"kind": "status", "status": 503, "when": "after", "method": "POST"})
+    api.order(client_order_id="plan-1")
+    api("GET", "/v2/orders", params={"status": "all"})
+    api("GET", "/v2/account", headers={})
+
+    log = api.admin("GET", "requests")["log"]
+
+    assert log[0] == {
+        "method": "POST",
+        "path": "/v2/orders",
+        "query": {},
+        "client_order_id": "plan-1",
+        "fault": "status after",
+        "status": 503,
+    }
+    assert (log[1]["query"], log[1]["status"], log[2]["status"]) == ({"status": "all"}, 200, 401)
 
 
 def test_the_state_can_be_read(api: Api) -> None:
@@ -111,6 +132,8 @@ def test_the_state_can_be_read(api: Api) -> None:
         ("orders/none/fill", {}, 404),
         ("orders/none/bless", {}, 422),
         ("foreign_order", {"symbol": "NONE"}, 422),
+        ("world", {"assets": {"ABC": {}}}, 422),
+        ("world", {"account": ["cash"]}, 422),
         ("weather", {}, 404),
     ],
 )

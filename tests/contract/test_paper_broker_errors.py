@@ -1,10 +1,11 @@
 """Every refusal, as Alpaca's SDK and bare requests see it: HTTP status, code, sentence, and what else it tells."""
 
+import http.client
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.contract.sdk import KEYS, Api, APIError, TradingClient, broker_world, refused, trading_client
+from tests.contract.sdk import KEYS, Api, APIError, Sdk, broker_world, refused, trading_client
 
 from paper_broker.server import PaperBroker
 
@@ -18,7 +19,7 @@ LIMIT: dict[str, Any] = {
 }
 
 
-def refusal(trading: TradingClient, **changes: Any) -> tuple[int, int, str]:
+def refusal(trading: Sdk, **changes: Any) -> tuple[int, int, str]:
     """How an order is refused."""
     with pytest.raises(APIError) as error:
         trading.post("/orders", {**LIMIT, **changes})
@@ -51,15 +52,13 @@ NEW_ORDERS: list[tuple[dict[str, Any], tuple[int, int, str]]] = [
 
 
 @pytest.mark.parametrize(("changes", "answer"), NEW_ORDERS)
-def test_a_new_order_is_refused(
-    api: Api, trading: TradingClient, changes: dict[str, Any], answer: tuple[int, int, str]
-) -> None:
+def test_a_new_order_is_refused(api: Api, trading: Sdk, changes: dict[str, Any], answer: tuple[int, int, str]) -> None:
     api.admin("POST", "world", {"assets": [{"symbol": "WHOLE", "fractionable": False}]})
 
     assert refusal(trading, **changes) == answer
 
 
-def test_a_duplicate_is_refused_even_after_its_order_was_cancelled(trading: TradingClient) -> None:
+def test_a_duplicate_is_refused_even_after_its_order_was_cancelled(trading: Sdk) -> None:
     order = trading.post("/orders", {**LIMIT, "client_order_id": "once"})
     trading.cancel_order_by_id(order["id"])
 
@@ -115,7 +114,7 @@ def test_a_wash_trade_names_the_order_in_the_way(api: Api) -> None:
     ],
 )
 def test_an_account_that_must_not_trade_is_forbidden(
-    api: Api, trading: TradingClient, account: dict[str, Any], message: str
+    api: Api, trading: Sdk, account: dict[str, Any], message: str
 ) -> None:
     api.admin("POST", "world", {"account": account})
 
@@ -144,17 +143,17 @@ def test_what_does_not_exist_is_not_found(api: Api, method: str, path: str, mess
     assert (response.status_code, response.json()) == (404, {"code": 40410000, "message": message})
 
 
-def test_a_filled_order_can_neither_be_cancelled_nor_replaced(trading: TradingClient) -> None:
+def test_a_filled_order_can_neither_be_cancelled_nor_replaced(trading: Sdk) -> None:
     order = trading.post("/orders", {**LIMIT, "limit_price": "10.02"})
     trading.get_order_by_id(order["id"])
 
-    for call in (
-        lambda: trading.cancel_order_by_id(order["id"]),
-        lambda: trading.patch(f"/orders/{order['id']}", {"limit_price": "10.03"}),
-    ):
-        with pytest.raises(APIError) as error:
-            call()
-        assert refused(error.value) == (422, 42210000, 'order is already in "filled" state')
+    with pytest.raises(APIError) as cancel:
+        trading.cancel_order_by_id(order["id"])
+    with pytest.raises(APIError) as change:
+        trading.patch(f"/orders/{order['id']}", {"limit_price": "10.03"})
+
+    too_late = (422, 42210000, 'order is already in "filled" state')
+    assert (refused(cancel.value), refused(change.value)) == (too_late, too_late)
 
 
 def test_a_pending_order_cannot_be_replaced(api: Api) -> None:
@@ -188,12 +187,25 @@ def test_a_body_that_is_no_json_object_is_a_bad_request(api: Api, raw: bytes) ->
     assert (response.status_code, response.json()["code"]) == (400, 40010000)
 
 
+def test_a_length_that_is_no_number_is_a_bad_request(broker: PaperBroker) -> None:
+    connection = http.client.HTTPConnection(broker.url.removeprefix("http://"), timeout=10)
+    connection.putrequest("POST", "/v2/orders")
+    connection.putheader("Content-Length", "long")
+    connection.endheaders()
+
+    assert connection.getresponse().status == 400
+    connection.close()
+
+
 @pytest.mark.parametrize(
     ("path", "status"),
     [
         ("/v2/orders?status=lost", 422),
         ("/v2/orders?limit=many", 422),
         ("/v2/orders?after=noon", 422),
+        ("/v2/orders?after_order_id=none", 404),
+        ("/v2/orders?after_order_id=a&before_order_id=b", 422),
+        ("/v2/orders?after_order_id=a&until=2026-01-26", 422),
         ("/v2/calendar?start=noon", 422),
         ("/v2/account/activities?page_token=x", 422),
         ("/v2/account/activities?page_size=101", 422),

@@ -94,6 +94,14 @@ def test_a_failing_answer_may_be_empty(api: Api) -> None:
     assert submit(api).content == b""
 
 
+def test_a_failing_answer_that_speaks_of_the_rate_limit_leaves_nothing_of_it(api: Api) -> None:
+    arm(api, kind="status", status=429)
+
+    headers = submit(api).headers
+
+    assert (headers["X-RateLimit-Limit"], headers["X-RateLimit-Remaining"]) == ("200", "0")
+
+
 def test_faults_are_disarmed(api: Api) -> None:
     arm(api, kind="drop", count=None)
     api.admin("DELETE", "faults")

@@ -6,11 +6,10 @@ from typing import Any
 import pytest
 from tests.contract.sdk import (
     Api,
-    StockHistoricalDataClient,
+    Sdk,
     StockLatestQuoteRequest,
     StockLatestTradeRequest,
     StockSnapshotRequest,
-    TradingClient,
 )
 
 LIMIT: dict[str, Any] = {
@@ -23,13 +22,13 @@ LIMIT: dict[str, Any] = {
 }
 
 
-def submit(trading: TradingClient, **changes: Any) -> dict[str, Any]:
+def submit(trading: Sdk, **changes: Any) -> dict[str, Any]:
     """Submit with decimals as strings, as they must travel."""
     order: dict[str, Any] = trading.post("/orders", {**LIMIT, **changes})
     return order
 
 
-def test_the_account_is_read_by_the_sdk(trading: TradingClient) -> None:
+def test_the_account_is_read_by_the_sdk(trading: Sdk) -> None:
     account = trading.get_account()
 
     assert (account.account_number, account.status.value, account.multiplier) == ("PA0000001", "ACTIVE", "1")
@@ -37,7 +36,7 @@ def test_the_account_is_read_by_the_sdk(trading: TradingClient) -> None:
     assert (account.trading_blocked, account.account_blocked, account.trade_suspended_by_user) == (False, False, False)
 
 
-def test_the_account_s_configuration_can_be_read_and_changed(trading: TradingClient) -> None:
+def test_the_account_s_configuration_can_be_read_and_changed(trading: Sdk) -> None:
     configuration = trading.get_account_configurations()
     assert (configuration.suspend_trade, configuration.no_shorting) == (False, True)
 
@@ -46,7 +45,7 @@ def test_the_account_s_configuration_can_be_read_and_changed(trading: TradingCli
     assert trading.get_account().trade_suspended_by_user is True
 
 
-def test_the_clock_is_read_by_the_sdk(trading: TradingClient) -> None:
+def test_the_clock_is_read_by_the_sdk(trading: Sdk) -> None:
     clock = trading.get_clock()
 
     assert clock.timestamp == datetime(2026, 1, 26, 15, tzinfo=UTC)
@@ -57,7 +56,7 @@ def test_the_clock_is_read_by_the_sdk(trading: TradingClient) -> None:
     )
 
 
-def test_the_calendar_is_read_by_the_sdk(trading: TradingClient) -> None:
+def test_the_calendar_is_read_by_the_sdk(trading: Sdk) -> None:
     days = trading.get("/calendar", {"start": "2026-01-16", "end": "2026-01-20"})
     whole = trading.get_calendar()
 
@@ -65,7 +64,7 @@ def test_the_calendar_is_read_by_the_sdk(trading: TradingClient) -> None:
     assert date(2026, 1, 26) in {day.date for day in whole}
 
 
-def test_assets_are_read_by_the_sdk_by_symbol_and_by_id(trading: TradingClient) -> None:
+def test_assets_are_read_by_the_sdk_by_symbol_and_by_id(trading: Sdk) -> None:
     asset = trading.get_asset("ABC")
 
     assert (asset.symbol, asset.fractionable, asset.tradable, asset.status.value) == ("ABC", True, True, "active")
@@ -74,7 +73,18 @@ def test_assets_are_read_by_the_sdk_by_symbol_and_by_id(trading: TradingClient) 
     assert trading.get("/assets", {"status": "inactive"}) == []
 
 
-def test_positions_are_read_by_the_sdk(trading: TradingClient) -> None:
+def test_assets_are_listed_as_asked(trading: Sdk, api: Api) -> None:
+    api.admin("POST", "world", {"assets": [{"symbol": "XYZ", "exchange": "NYSE", "attributes": ["has_options"]}]})
+
+    def symbols(**query: str) -> list[str]:
+        return [asset["symbol"] for asset in trading.get("/assets", query)]
+
+    assert symbols() == ["ABC", "XYZ"]
+    assert symbols(exchange="NYSE") == symbols(attributes="has_options,ipo") == ["XYZ"]
+    assert symbols(attributes="ipo") == symbols(asset_class="crypto") == []
+
+
+def test_positions_are_read_by_the_sdk(trading: Sdk) -> None:
     position = trading.get_open_position("ABC")
 
     assert (position.qty, position.qty_available, position.avg_entry_price) == ("20", "20", "9")
@@ -82,20 +92,20 @@ def test_positions_are_read_by_the_sdk(trading: TradingClient) -> None:
     assert [p.symbol for p in trading.get_all_positions()] == ["ABC"]
 
 
-def test_a_position_is_closed_by_the_sdk(trading: TradingClient) -> None:
+def test_a_position_is_closed_by_the_sdk(trading: Sdk) -> None:
     order = trading.close_position("ABC")
 
     assert (order.side.value, order.qty, order.type.value) == ("sell", "20", "market")
     assert trading.get_all_positions() == []
 
 
-def test_part_of_a_position_is_closed(trading: TradingClient) -> None:
+def test_part_of_a_position_is_closed(trading: Sdk) -> None:
     trading.delete("/positions/ABC", {"qty": "5"})
 
     assert trading.get_open_position("ABC").qty == "15"
 
 
-def test_all_positions_are_closed_by_the_sdk(trading: TradingClient) -> None:
+def test_all_positions_are_closed_by_the_sdk(trading: Sdk) -> None:
     submit(trading, side="sell", limit_price="11")
 
     (closed,) = trading.close_all_positions(cancel_orders=True)
@@ -104,7 +114,7 @@ def test_all_positions_are_closed_by_the_sdk(trading: TradingClient) -> None:
     assert trading.get_all_positions() == []
 
 
-def test_an_order_lives_from_pending_to_filled(trading: TradingClient) -> None:
+def test_an_order_lives_from_pending_to_filled(trading: Sdk) -> None:
     order = submit(trading, limit_price="10.02", client_order_id="plan-1")
     read = trading.get_order_by_id(order["id"])
 
@@ -115,7 +125,7 @@ def test_an_order_lives_from_pending_to_filled(trading: TradingClient) -> None:
     assert trading.get_account().cash == "9899.8"
 
 
-def test_an_order_is_cancelled_by_the_sdk(trading: TradingClient) -> None:
+def test_an_order_is_cancelled_by_the_sdk(trading: Sdk) -> None:
     order = submit(trading)
 
     trading.cancel_order_by_id(order["id"])
@@ -132,7 +142,7 @@ def test_a_cancel_is_answered_without_content(api: Api) -> None:
     assert api("GET", "/v2/clock").status_code == 200  # the connection is still good
 
 
-def test_all_orders_are_cancelled_by_the_sdk(trading: TradingClient, api: Api) -> None:
+def test_all_orders_are_cancelled_by_the_sdk(trading: Sdk, api: Api) -> None:
     order = submit(trading)
 
     response = api("DELETE", "/v2/orders")
@@ -142,7 +152,7 @@ def test_all_orders_are_cancelled_by_the_sdk(trading: TradingClient, api: Api) -
     assert trading.cancel_orders() == []
 
 
-def test_an_order_is_replaced_by_a_new_one(trading: TradingClient) -> None:
+def test_an_order_is_replaced_by_a_new_one(trading: Sdk) -> None:
     old = submit(trading)
     trading.get_order_by_id(old["id"])
 
@@ -152,7 +162,7 @@ def test_an_order_is_replaced_by_a_new_one(trading: TradingClient) -> None:
     assert str(trading.get_order_by_id(old["id"]).replaced_by) == new["id"]
 
 
-def test_executions_are_listed_page_by_page(trading: TradingClient) -> None:
+def test_executions_are_listed_page_by_page(trading: Sdk) -> None:
     orders = [submit(trading, limit_price="10.02", qty="1") for _ in range(3)]
     trading.get_account()
 
@@ -162,10 +172,13 @@ def test_executions_are_listed_page_by_page(trading: TradingClient) -> None:
     assert [a["order_id"] for a in newest + rest] == [order["id"] for order in reversed(orders)]
     assert newest[0]["price"] == "10.02"
     assert trading.get("/account/activities/DIV") == []
+    assert trading.get("/account/activities", {"category": "non_trade_activity"}) == []
+    assert len(trading.get("/account/activities", {"date": "2026-01-26"})) == 3
+    assert trading.get("/account/activities", {"date": "2026-01-25"}) == []
     assert len(trading.get("/account/activities", {"direction": "asc", "order_id": orders[0]["id"]})) == 1
 
 
-def test_latest_quotes_are_read_by_the_sdk_and_unknown_symbols_are_absent(data: StockHistoricalDataClient) -> None:
+def test_latest_quotes_are_read_by_the_sdk_and_unknown_symbols_are_absent(data: Sdk) -> None:
     quotes = data.get_stock_latest_quote(StockLatestQuoteRequest(symbol_or_symbols=["ABC", "NONE"]))
 
     assert set(quotes) == {"ABC"}
@@ -173,13 +186,13 @@ def test_latest_quotes_are_read_by_the_sdk_and_unknown_symbols_are_absent(data: 
     assert quotes["ABC"].timestamp == datetime(2026, 1, 26, 15, tzinfo=UTC)
 
 
-def test_latest_trades_are_read_by_the_sdk(data: StockHistoricalDataClient) -> None:
+def test_latest_trades_are_read_by_the_sdk(data: Sdk) -> None:
     trades = data.get_stock_latest_trade(StockLatestTradeRequest(symbol_or_symbols=["ABC"]))
 
     assert trades["ABC"].price == 10.01
 
 
-def test_snapshots_are_read_by_the_sdk(data: StockHistoricalDataClient) -> None:
+def test_snapshots_are_read_by_the_sdk(data: Sdk) -> None:
     snapshot = data.get_stock_snapshot(StockSnapshotRequest(symbol_or_symbols="ABC"))["ABC"]
 
     assert (snapshot.latest_quote.ask_price, snapshot.previous_daily_bar.close) == (10.02, 9.90)
@@ -209,7 +222,7 @@ def test_an_order_carries_every_field_and_null_for_what_is_not_there(api: Api) -
 
 
 @pytest.fixture
-def four(trading: TradingClient) -> list[dict[str, Any]]:
+def four(trading: Sdk) -> list[dict[str, Any]]:
     """Four orders in the order of their submission: open, filled, open of another symbol, open sale."""
     return [
         submit(trading),
@@ -229,21 +242,21 @@ QUERIES: list[tuple[dict[str, Any], list[int]]] = [
     ({"symbols": "XYZ,NONE"}, [2]),
     ({"side": "sell"}, [3]),
     ({"nested": "True"}, [3, 2, 0]),
+    ({"asset_class": "us_equity"}, [3, 2, 0]),
+    ({"asset_class": "crypto"}, []),
 ]
 
 
 @pytest.mark.parametrize(("query", "expected"), QUERIES)
 def test_orders_are_listed_as_asked(
-    trading: TradingClient, four: list[dict[str, Any]], query: dict[str, Any], expected: list[int]
+    trading: Sdk, four: list[dict[str, Any]], query: dict[str, Any], expected: list[int]
 ) -> None:
     listed = trading.get("/orders", query)
 
     assert [order["id"] for order in listed] == [four[n]["id"] for n in expected]
 
 
-def test_after_and_until_leave_out_the_order_of_that_very_time(
-    trading: TradingClient, four: list[dict[str, Any]]
-) -> None:
+def test_after_and_until_leave_out_the_order_of_that_very_time(trading: Sdk, four: list[dict[str, Any]]) -> None:
     times = [order["submitted_at"] for order in four]
 
     between = trading.get("/orders", {"status": "all", "after": times[0], "until": times[3]})
@@ -251,7 +264,16 @@ def test_after_and_until_leave_out_the_order_of_that_very_time(
     assert [order["id"] for order in between] == [four[2]["id"], four[1]["id"]]
 
 
-def test_pages_by_time_neither_skip_nor_repeat_an_order(trading: TradingClient) -> None:
+@pytest.mark.parametrize(("bound", "expected"), [("after_order_id", [3, 2]), ("before_order_id", [0])])
+def test_an_order_may_be_the_bound_of_a_list(
+    trading: Sdk, four: list[dict[str, Any]], bound: str, expected: list[int]
+) -> None:
+    listed = trading.get("/orders", {"status": "all", bound: four[1]["id"]})
+
+    assert [order["id"] for order in listed] == [four[n]["id"] for n in expected]
+
+
+def test_pages_by_time_neither_skip_nor_repeat_an_order(trading: Sdk) -> None:
     submitted = [submit(trading, qty="1")["id"] for _ in range(7)]
     listed: list[str] = []
     query: dict[str, Any] = {"status": "all", "limit": 3, "direction": "asc"}
@@ -263,7 +285,7 @@ def test_pages_by_time_neither_skip_nor_repeat_an_order(trading: TradingClient) 
     assert listed == submitted
 
 
-def test_fifty_orders_are_listed_unless_more_are_asked_for(trading: TradingClient, api: Api) -> None:
+def test_fifty_orders_are_listed_unless_more_are_asked_for(trading: Sdk, api: Api) -> None:
     for _ in range(51):
         submit(trading, qty="1")
 

@@ -89,12 +89,18 @@ def test_a_seed_gives_the_same_ids_again(scenario: Path) -> None:
     [
         (["--host", "0.0.0.0"], "0.0.0.0 is not a loopback address"),  # noqa: S104 - this is what must be refused
         (["--host", "example.com"], "example.com is not a loopback address"),
-        (["--scenario", "/none/such.json"], "No such file"),
+        (["--scenario", "none.json"], "No such file"),
+        (["--scenario", "list.json"], "is no JSON object"),
+        (["--scenario", "wrong.json"], "Unknown scenario keys ['money']"),
+        (["--state", "list.json"], "Move it away to start afresh"),
+        (["--state", "wrong.json"], "The state has format None"),
     ],
 )
-def test_it_refuses_to_start_with_a_sentence(arguments: list[str], sentence: str) -> None:
-    command = [sys.executable, "-m", "paper_broker", *arguments]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+def test_it_refuses_to_start_with_a_sentence(tmp_path: Path, arguments: list[str], sentence: str) -> None:
+    (tmp_path / "list.json").write_text("[1]")
+    (tmp_path / "wrong.json").write_text('{"money": 1}')
+    command = [sys.executable, "-m", "paper_broker", "--port", "0", *arguments]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False, cwd=tmp_path)
 
     assert ended.returncode == 2
     assert sentence in ended.stderr

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rebalance_executor.cli.cloud import execution_config, function_environment
+from rebalance_executor.cli.cloud import execution_config, function_environment, server_variables
 from rebalance_executor.cli.documents import document_for, read_event
 from rebalance_executor.cli.exits import CliError, Exit
 from rebalance_executor.triggers import PlanPointer
@@ -34,6 +34,9 @@ PLAN: dict[str, Any] = {
         }
     ],
 }
+SAMPLES = sorted(
+    path for path in Path(__file__).parents[2].joinpath("events").glob("*.json") if path.stem not in ("env", "world")
+)
 POINTER = {"plan_s3": {"bucket": "plans", "key": "2026/plan.json"}}
 
 
@@ -55,6 +58,15 @@ def record(message_id: str, body: object) -> dict[str, Any]:
 )
 def test_an_inline_plan_is_found_in_every_envelope(tmp_path: Path, event: dict[str, Any]) -> None:
     assert [plan.plan_id for plan in read_event(written(tmp_path, event)).plans] == ["plan-1"]
+
+
+@pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
+def test_every_sample_event_can_be_prepared_for(path: Path) -> None:
+    found = read_event(path)
+
+    documents = [document_for(pointer, path.parent.rglob("*.json")) for pointer in found.pointers]
+    assert found.plans or documents or found.is_health
+    assert None not in documents
 
 
 def test_a_queues_messages_are_read_one_by_one(tmp_path: Path) -> None:
@@ -110,7 +122,9 @@ def test_nothing_of_a_real_account_reaches_the_function() -> None:
         "LIVE_TRADING": "yes",
     }
 
-    environment = function_environment(inherited, "http://127.0.0.1:1", "http://127.0.0.1:2", "plans")
+    servers = server_variables("http://127.0.0.1:1", "http://127.0.0.1:2")
+
+    environment = function_environment(inherited, servers)
 
     assert "real" not in environment.values()
     assert environment["ALPACA_PAPER"] == "true"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from tests.unit.test_cli_render import order, result
 
-from rebalance_executor.cli.exits import Exit, of_batch, of_error, of_status
+from rebalance_executor.cli.exits import Exit, of_batch, of_error, of_result
 from rebalance_executor.domain import errors
 from rebalance_executor.domain.result import ExecutionStatus
 
@@ -14,11 +15,16 @@ from rebalance_executor.domain.result import ExecutionStatus
     [("success", 0), ("success_with_skips", 0), ("partial_success", 3), ("failure", 4), ("unresolved", 7)],
 )
 def test_a_result_ends_with_the_code_of_its_status(status: str, code: int) -> None:
-    assert of_status(ExecutionStatus(status)) == code
+    assert of_result(result(status=status)) == code
 
 
 def test_every_status_has_a_code() -> None:
-    assert all(isinstance(of_status(status), Exit) for status in ExecutionStatus)
+    assert all(isinstance(of_result(result(status=status)), Exit) for status in ExecutionStatus)
+
+
+@pytest.mark.parametrize(("status", "code"), [("failure", 6), ("partial_success", 3), ("unresolved", 7)])
+def test_a_halt_is_told_only_where_it_kept_everything_from_being_traded(status: str, code: int) -> None:
+    assert of_result(result(order("AAPL", "BUY", "DENIED", error_code="HALTED"), status=status)) == code
 
 
 @pytest.mark.parametrize(
@@ -34,7 +40,7 @@ def test_every_status_has_a_code() -> None:
         (errors.BrokerUnavailable("down"), 5),
         (errors.OverfillGuard("would exceed"), 7),
         (errors.JournalContradiction("look"), 7),
-        (KeyError("bug"), 4),
+        (KeyError("bug"), 1),
         (KeyboardInterrupt(), 130),
     ],
 )
@@ -53,4 +59,4 @@ def test_an_error_ends_with_the_code_of_its_family(error: BaseException, code: i
     ],
 )
 def test_a_batch_ends_with_its_worst_code(statuses: list[str], messages: int, failed: int, code: int) -> None:
-    assert of_batch(map(ExecutionStatus, statuses), messages, failed) == code
+    assert of_batch([result(status=status) for status in statuses], messages, failed) == code

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from rebalance_executor.cli.bench import alone
 from rebalance_executor.cli.exits import CliError, Exit
-from rebalance_executor.cli.processes import LOOPBACK, Servers, Spec, birth, free_port
+from rebalance_executor.cli.processes import LOOPBACK, Servers, Spec, alone, birth, delete_data, free_port
 
 ABSENT = Spec("absent", "absent server", "no_such_module_anywhere", "/", lambda _port: [], lambda _port: {})
 
@@ -52,7 +51,7 @@ def test_a_missing_package_is_told_with_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(CliError, match="no_such_module_anywhere is not installed") as error:
         Servers(tmp_path, [ABSENT]).start()
 
-    assert "make install" in error.value.next_step
+    assert "make setup" in error.value.next_step
 
 
 def test_the_preferred_port_is_kept_if_it_is_free_and_left_if_not() -> None:
@@ -69,7 +68,7 @@ def test_two_commands_do_not_work_in_one_home_at_a_time(tmp_path: Path) -> None:
     with alone(tmp_path), pytest.raises(CliError, match="at work") as error, alone(tmp_path):
         pass
 
-    assert error.value.code is Exit.DEFERRED
+    assert error.value.code is Exit.IN_PROGRESS
     with alone(tmp_path):
         pass
 
@@ -79,3 +78,11 @@ def test_a_home_that_cannot_be_made_is_told(tmp_path: Path) -> None:
 
     with pytest.raises(CliError, match="cannot be used"), alone(tmp_path / "file" / "home"):
         pass
+
+
+def test_only_data_is_deleted(tmp_path: Path) -> None:
+    for name in ("aws", "log", "run", "mine"):
+        (tmp_path / name).mkdir()
+
+    assert delete_data(tmp_path) == ["aws", "log"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "run"]

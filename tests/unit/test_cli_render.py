@@ -18,6 +18,7 @@ from rebalance_executor.cli.render import (
     cash_line,
     dollars,
     facts,
+    health_table,
     natural_width,
     orders_table,
     plan_view,
@@ -197,12 +198,12 @@ def test_a_plan_of_holds_says_that_there_was_nothing_to_trade() -> None:
     shown = text(facts(result_facts(holds)))
 
     assert "nothing to trade" in shown
-    assert "nothing was filled" in shown
+    assert "Filled" not in shown
 
 
 def test_a_gain_is_called_better_and_a_cost_worse() -> None:
-    assert "0.05 dollars better than arrival mid" in text(facts(result_facts(result(MIXED[3], slippage_bps="-0.1"))))
-    assert "0.11 dollars worse than arrival mid" in text(facts(result_facts(result(MIXED[0]))))
+    assert "$0.05 better than arrival mid" in text(facts(result_facts(result(MIXED[3], slippage_bps="-0.1"))))
+    assert "$0.11 worse than arrival mid" in text(facts(result_facts(result(MIXED[0]))))
 
 
 @pytest.mark.parametrize(
@@ -220,3 +221,18 @@ def test_a_batch_says_what_the_queue_does_next() -> None:
     assert "failed" in shown
     assert "dead-letter queue" in text(batch_meaning(1, 2))
     assert "deletes all 2" in text(batch_meaning(0, 2))
+
+
+@pytest.mark.parametrize(("ok", "words"), [(True, "Healthy: plans can be executed."), (False, "Not healthy")])
+def test_a_health_report_names_every_dependency(ok: bool, words: str) -> None:
+    checks = [
+        {"name": "journal", "ok": True, "detail": "table execution is ACTIVE"},
+        {"name": "quotes", "ok": ok, "detail": "SPY [quoted]"},
+    ]
+
+    shown = text(health_table({"healthy": ok, "checks": checks}))
+
+    assert words in shown
+    assert "journal" in shown
+    assert "SPY [quoted]" in shown
+    assert ("failing" in shown) is not ok

@@ -1,27 +1,35 @@
-"""The local AWS account: tables and bucket as the template makes them, and the environment that leads there."""
+"""The local AWS account: tables, bucket and queues as the template makes them, and the environment that leads there."""
 
 from __future__ import annotations
 
 import json
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
 
 import boto3
+import botocore.session
 from botocore.config import Config
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import KeySchemaElementTypeDef
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sqs import SQSClient
 
 EXECUTION_TABLE = "rebalance-execution"
 IDEMPOTENCY_TABLE = "rebalance-idempotency"
 PLAN_BUCKET = "rebalance-plans"
+PLAN_QUEUE = "rebalance-plans.fifo"
+DEAD_LETTER_QUEUE = "rebalance-plans-dead-letters.fifo"
+RESULT_BUS = "default"
 REGION = "us-east-1"
 _DUMMY = "local"
 _ANY_AGE_MINUTES = 100 * 366 * 24 * 60
-"""Sample events carry a fixed timestamp."""
+"""A century: sample events carry a fixed timestamp, and get older."""
+_DELIVERIES = 6
+_INVOCATION_SECONDS = 600
 
 _NOT_INHERITED = (
     "ALPACA_SECRET_NAME",
@@ -44,6 +52,8 @@ def server_variables(aws_url: str, broker_url: str) -> dict[str, str]:
         "AWS_REGION": REGION,
         "EXECUTION_TABLE": EXECUTION_TABLE,
         "IDEMPOTENCY_TABLE": IDEMPOTENCY_TABLE,
+        "PLAN_BUCKET": PLAN_BUCKET,
+        "RESULT_BUS": RESULT_BUS,
         "ALPACA_API_KEY": _DUMMY,
         "ALPACA_SECRET_KEY": _DUMMY,
         "ALPACA_PAPER": "true",
@@ -52,12 +62,14 @@ def server_variables(aws_url: str, broker_url: str) -> dict[str, str]:
     }
 
 
-def function_environment(
-    inherited: Mapping[str, str], aws_url: str, broker_url: str, plan_bucket: str
-) -> dict[str, str]:
+def function_environment(inherited: Mapping[str, str], servers: Mapping[str, str]) -> dict[str, str]:
     """The whole environment of a local invocation.
 
     Nothing of a real account gets through: other endpoints, credentials and profiles are left out.
+
+    Args:
+        inherited: this process's environment.
+        servers: what ``server_variables`` gives.
     """
     kept = {
         name: value
@@ -66,11 +78,10 @@ def function_environment(
     }
     return {
         **kept,
-        **server_variables(aws_url, broker_url),
+        **servers,
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "AWS_EC2_METADATA_DISABLED": "true",
-        "PLAN_BUCKET": plan_bucket,
         "EXECUTION_CONFIG": execution_config(inherited.get("EXECUTION_CONFIG", "")),
         "POWERTOOLS_TRACE_DISABLED": "true",
         "NO_PROXY": "127.0.0.1",
@@ -91,10 +102,15 @@ def execution_config(own: str) -> str:
 
 
 class Cloud:
-    """DynamoDB and S3 of the local AWS."""
+    """DynamoDB, S3 and SQS of the local AWS; a context manager.
+
+    Args:
+        url: where it listens.
+    """
 
     def __init__(self, url: str) -> None:
-        session = boto3.Session(aws_access_key_id=_DUMMY, aws_secret_access_key=_DUMMY, region_name=REGION)
+        own = botocore.session.Session({"profile": (None, None, None, None)})  # not the user's AWS_PROFILE
+        session = boto3.Session(_DUMMY, _DUMMY, region_name=REGION, botocore_session=own)
         config = Config(
             connect_timeout=3,
             read_timeout=10,
@@ -104,27 +120,37 @@ class Cloud:
         )
         self._dynamodb: DynamoDBClient = session.client("dynamodb", endpoint_url=url, config=config)
         self._s3: S3Client = session.client("s3", endpoint_url=url, config=config)
+        self._sqs: SQSClient = session.client("sqs", endpoint_url=url, config=config)
 
-    def close(self) -> None:
+    def __enter__(self) -> Self:
+        """The same."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """Give the connections back."""
-        self._dynamodb.close()
-        self._s3.close()
+        for client in (self._dynamodb, self._s3, self._sqs):
+            client.close()
 
-    def create_tables(self) -> None:
-        """Create the two tables if they are absent, with their times to live."""
-        present = self._dynamodb.list_tables()["TableNames"]
-        if EXECUTION_TABLE not in present:
-            self._create(EXECUTION_TABLE, ("pk", "sk"), expires="expires_at")
-        if IDEMPOTENCY_TABLE not in present:
-            self._create(IDEMPOTENCY_TABLE, ("id",), expires="expiration")
+    def provision(self) -> None:
+        """Make what the template makes, if it is absent: tables, plan bucket, plan queue and its dead letters."""
+        tables = self._dynamodb.list_tables()["TableNames"]
+        if EXECUTION_TABLE not in tables:
+            self._create_table(EXECUTION_TABLE, ("pk", "sk"), expires="expires_at")
+        if IDEMPOTENCY_TABLE not in tables:
+            self._create_table(IDEMPOTENCY_TABLE, ("id",), expires="expiration")
+        if PLAN_BUCKET not in {bucket.get("Name") for bucket in self._s3.list_buckets().get("Buckets", [])}:
+            self._s3.create_bucket(Bucket=PLAN_BUCKET)
+            self._s3.put_bucket_versioning(Bucket=PLAN_BUCKET, VersioningConfiguration={"Status": "Enabled"})
+        if not any(url.endswith(f"/{PLAN_QUEUE}") for url in self._sqs.list_queues().get("QueueUrls", [])):
+            self._create_queues()
 
-    def put_plan(self, bucket: str, key: str, document: bytes) -> None:
-        """Put a plan document where a pointer says, in a bucket that is made for it."""
-        if bucket not in {known.get("Name") for known in self._s3.list_buckets().get("Buckets", [])}:
-            self._s3.create_bucket(Bucket=bucket)
-        self._s3.put_object(Bucket=bucket, Key=key, Body=document)
+    def put_plan(self, key: str, document: bytes) -> None:
+        """Put a plan document into the plan bucket."""
+        self._s3.put_object(Bucket=PLAN_BUCKET, Key=key, Body=document)
 
-    def _create(self, table: str, keys: tuple[str, ...], expires: str) -> None:
+    def _create_table(self, table: str, keys: tuple[str, ...], expires: str) -> None:
         schema: list[KeySchemaElementTypeDef] = [{"AttributeName": keys[0], "KeyType": "HASH"}]
         schema += [{"AttributeName": key, "KeyType": "RANGE"} for key in keys[1:]]
         self._dynamodb.create_table(
@@ -135,4 +161,17 @@ class Cloud:
         )
         self._dynamodb.update_time_to_live(
             TableName=table, TimeToLiveSpecification={"Enabled": True, "AttributeName": expires}
+        )
+
+    def _create_queues(self) -> None:
+        dead = self._sqs.create_queue(QueueName=DEAD_LETTER_QUEUE, Attributes={"FifoQueue": "true"})["QueueUrl"]
+        arn = self._sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        self._sqs.create_queue(
+            QueueName=PLAN_QUEUE,
+            Attributes={
+                "FifoQueue": "true",
+                "ContentBasedDeduplication": "true",
+                "VisibilityTimeout": str(6 * _INVOCATION_SECONDS),
+                "RedrivePolicy": json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": _DELIVERIES}),
+            },
         )

@@ -12,7 +12,10 @@ from rebalance_executor.domain.errors import (
     OverfillGuard,
     Redeliver,
 )
-from rebalance_executor.domain.result import ExecutionStatus
+from rebalance_executor.domain.result import ExecutionResult, ExecutionStatus
+
+HALTED = "HALTED"
+"""Error code of orders that were not sent because an operator had halted trading."""
 
 
 class Exit(IntEnum):
@@ -20,14 +23,18 @@ class Exit(IntEnum):
 
     COMPLETE = 0
     """Done: ``success`` or ``success_with_skips``."""
+    BROKEN = 1
+    """A program or a server broke; says which, and where its log is."""
     USAGE = 2
     """The input or the environment can never work as it stands; the sentence says what to mend."""
     PARTIAL = 3
     """Some was done and some was not."""
-    FAILED = 4
-    """Nothing was done, or a control refused it, or the program broke."""
-    DEFERRED = 5
+    DENIED = 4
+    """Nothing was traded: controls or the broker refused, or nothing filled."""
+    IN_PROGRESS = 5
     """Not finished: run the same command again, it goes on where it stopped."""
+    HALTED = 6
+    """An operator has halted trading; nothing was sent."""
     UNRESOLVED = 7
     """An operator must look at the broker's orders before anything else is done."""
     INTERRUPTED = 130
@@ -38,7 +45,7 @@ _BY_STATUS = {
     ExecutionStatus.SUCCESS: Exit.COMPLETE,
     ExecutionStatus.SUCCESS_WITH_SKIPS: Exit.COMPLETE,
     ExecutionStatus.PARTIAL_SUCCESS: Exit.PARTIAL,
-    ExecutionStatus.FAILURE: Exit.FAILED,
+    ExecutionStatus.FAILURE: Exit.DENIED,
     ExecutionStatus.UNRESOLVED: Exit.UNRESOLVED,
 }
 
@@ -59,9 +66,11 @@ class CliError(Exception):
         self.code = code
 
 
-def of_status(status: ExecutionStatus) -> Exit:
+def of_result(result: ExecutionResult) -> Exit:
     """The exit code of a plan that reached a result."""
-    return _BY_STATUS[status]
+    code = _BY_STATUS[result.status]
+    halted = any(order.error_code == HALTED for order in result.orders)
+    return Exit.HALTED if code is Exit.DENIED and halted else code
 
 
 def of_error(error: BaseException) -> Exit:
@@ -69,15 +78,15 @@ def of_error(error: BaseException) -> Exit:
     if isinstance(error, InvalidInput | ConfigurationError):
         return Exit.USAGE
     if isinstance(error, Redeliver):
-        return Exit.DEFERRED
+        return Exit.IN_PROGRESS
     if isinstance(error, OverfillGuard | JournalContradiction):
         return Exit.UNRESOLVED
-    return Exit.INTERRUPTED if isinstance(error, KeyboardInterrupt) else Exit.FAILED
+    return Exit.INTERRUPTED if isinstance(error, KeyboardInterrupt) else Exit.BROKEN
 
 
-def of_batch(statuses: Iterable[ExecutionStatus], messages: int, failed: int) -> Exit:
-    """The exit code of a queue's batch: the worst of its plans; messages that failed make it partial, or failed."""
-    codes = [of_status(status) for status in statuses]
+def of_batch(results: Iterable[ExecutionResult], messages: int, failed: int) -> Exit:
+    """The exit code of a queue's batch: the worst of its plans; failed messages make it partial, or denied if all."""
+    codes = [of_result(result) for result in results]
     if failed:
-        codes.append(Exit.PARTIAL if failed < messages else Exit.FAILED)
+        codes.append(Exit.PARTIAL if failed < messages else Exit.DENIED)
     return max(codes, default=Exit.COMPLETE)

@@ -1,30 +1,138 @@
-"""The real handler in a process of its own: ``python -m rebalance_executor.cli.invoke EVENT``.
+"""The real handler in a process of its own, from both sides.
 
-Its stdout is what CloudWatch would get, one JSON line each, and then one more line, ``{"invocation": …}``, with the
-answer or the error as Lambda would return it, and the stored results of the plans the event held.
+``invoke`` starts ``python -m rebalance_executor.cli.invoke EVENT SECONDS`` and reads what it prints: first what
+CloudWatch would get, one JSON line each, and then one more line, ``{"invocation": …}``, with the answer or the error
+as Lambda would return it, and the stored results of the plans that a queue's event held.
 """
 
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
 import sys
+import threading
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from rebalance_executor.cli.documents import read_event
-from rebalance_executor.cli.exits import Exit, of_error
+from rebalance_executor.cli.exits import CliError, Exit, of_error
 from rebalance_executor.domain.errors import RebalanceError
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-FUNCTION = "rebalance-executor-local"
-SECONDS = 300.0
-"""Seconds an invocation has, unless told otherwise."""
+_FUNCTION = "rebalance-executor-local"
+_END_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """How one invocation ended: with an answer or with an error, as Lambda would return it."""
+
+    code: Exit
+    """The exit code that follows from the error; COMPLETE where there is an answer."""
+    answer: dict[str, Any] | None = None
+    error: dict[str, str] | None = None
+    results: list[dict[str, Any]] = field(default_factory=list)
+    """For a queue's event: the stored results of its plans."""
+
+
+# --- this side: the command ------------------------------------------------------------------------------
+
+
+def invoke(
+    event: Path,
+    environment: Mapping[str, str],
+    log: Path,
+    seconds: float,
+    on_record: Callable[[dict[str, Any]], None],
+) -> Invocation:
+    """Run the handler on an event file; every log line goes to ``log`` and, decoded, to ``on_record``.
+
+    As Lambda does, the function is ended when its ``seconds`` are over.
+
+    Raises:
+        CliError: the process ended without an answer.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "rebalance_executor.cli.invoke", str(event), str(seconds)]
+    told: dict[str, Any] | None = None
+    errors = log.with_suffix(".stderr")
+    with log.open("w", encoding="utf-8") as kept, errors.open("w", encoding="utf-8") as noise:
+        child = subprocess.Popen(
+            command,
+            env=dict(environment),
+            stdout=subprocess.PIPE,
+            stderr=noise,
+            text=True,
+            start_new_session=True,  # Ctrl-C is for the command, which passes it on once
+        )
+        timer = threading.Timer(seconds + 1, child.kill)
+        timer.daemon = True
+        timer.start()
+        try:
+            for record in _records(child, kept.write):
+                if "invocation" in record:
+                    told = record["invocation"]
+                else:
+                    on_record(record)
+            code = child.wait()
+        except KeyboardInterrupt:
+            child.send_signal(signal.SIGINT)
+            raise
+        finally:
+            timer.cancel()
+            _end(child)
+    said = errors.read_text(encoding="utf-8", errors="replace").splitlines()
+    if not said:
+        errors.unlink()
+    if told is None:
+        raise _without_answer(code, said, log)
+    return Invocation(Exit(code), **told)
+
+
+def _records(child: subprocess.Popen[str], keep: Callable[[str], object]) -> Iterator[dict[str, Any]]:
+    for line in child.stdout or ():
+        try:
+            record = json.loads(line)
+        except ValueError:
+            record = None
+        if not isinstance(record, dict):
+            record = {"message": line.rstrip("\n")}
+        if "invocation" not in record:
+            keep(line)
+        yield record
+
+
+def _end(child: subprocess.Popen[str]) -> None:
+    """Wait for the child; after an interrupt it gets the time to give its lease back."""
+    try:
+        child.wait(timeout=_END_SECONDS)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+    if child.stdout is not None:
+        child.stdout.close()
+
+
+def _without_answer(code: int, said: list[str], log: Path) -> CliError:
+    if code < 0:
+        return CliError(
+            "The function was ended at its time-out, as Lambda would have done.",
+            "Run the same command again: it goes on from the journal once the lease has run out.",
+            Exit.IN_PROGRESS,
+        )
+    words = f" It said: {said[-1]}" if said else ""
+    problem = f"The function ended without an answer (exit code {code}).{words}"
+    return CliError(problem, f"Look at {log.with_suffix('.stderr')}.", Exit.BROKEN)
+
+
+# --- the other side: the function's process --------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +142,11 @@ class LocalContext:
     deadline: float
     """On ``time.monotonic()``."""
     aws_request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
-    function_name: str = FUNCTION
+    function_name: str = _FUNCTION
     function_version: str = "$LATEST"
-    invoked_function_arn: str = f"arn:aws:lambda:us-east-1:000000000000:function:{FUNCTION}"
+    invoked_function_arn: str = f"arn:aws:lambda:us-east-1:000000000000:function:{_FUNCTION}"
     memory_limit_in_mb: int = 512
-    log_group_name: str = f"/aws/lambda/{FUNCTION}"
+    log_group_name: str = f"/aws/lambda/{_FUNCTION}"
     log_stream_name: str = "local"
 
     def get_remaining_time_in_millis(self) -> int:
@@ -48,18 +156,17 @@ class LocalContext:
 
 def main(arguments: list[str]) -> int:
     """Invoke the handler with the event file ``arguments[0]``, for at most ``arguments[1]`` seconds."""
-    context = LocalContext(deadline=time.monotonic() + (float(arguments[1]) if len(arguments) > 1 else SECONDS))
     event_file = read_event(Path(arguments[0]))
-    account_plans = [(plan.account, plan.plan_id) for plan in event_file.plans]
+    context = LocalContext(deadline=time.monotonic() + float(arguments[1]))
     code, told = _invoke(event_file.event, context)
-    if event_file.messages is not None:
-        told["results"] = _stored_results(account_plans)
+    if event_file.messages is not None and "answer" in told:
+        told["results"] = _stored_results((plan.account, plan.plan_id) for plan in event_file.plans)
     print(json.dumps({"invocation": told}), flush=True)
     return code
 
 
 def _invoke(event: object, context: LocalContext) -> tuple[int, dict[str, Any]]:
-    from rebalance_executor.handler import lambda_handler  # here: what cannot even be imported is an answer, too
+    from rebalance_executor.handler import lambda_handler  # here: it reads the environment of the function's process
 
     try:
         answer = lambda_handler(event, cast("LambdaContext", context))

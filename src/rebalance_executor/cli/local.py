@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import os
+import signal
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -12,69 +16,46 @@ import requests
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
+from rich.text import Text
 
-from rebalance_executor.cli import bench
-from rebalance_executor.cli.cloud import Cloud, server_variables
-from rebalance_executor.cli.documents import read_event
+from rebalance_executor.cli.cloud import PLAN_BUCKET, Cloud, function_environment, server_variables
+from rebalance_executor.cli.documents import EventFile, document_for, plan_in, read_event, read_json
 from rebalance_executor.cli.exits import CliError, Exit
-from rebalance_executor.cli.rehearsal import Options, rehearse
-from rebalance_executor.cli.render import error_view, facts
-from rebalance_executor.cli.verdict import code_of, raw_answer, show
+from rebalance_executor.cli.invoke import invoke
+from rebalance_executor.cli.paper import PaperBroker
+from rebalance_executor.cli.processes import Bench, Servers, alone, delete_data
+from rebalance_executor.cli.progress import Story, telling
+from rebalance_executor.cli.render import Cash, error_view, facts
+from rebalance_executor.cli.verdict import Report, code_of, show, shown_path
+from rebalance_executor.cli.world import world_for
+from rebalance_executor.domain.config import ExecutionConfig
+from rebalance_executor.domain.plan import Action, RebalancePlan
 
-app = typer.Typer(help="Run the function here, against a paper broker and a local AWS. Nothing leaves this machine.")
+app = typer.Typer(
+    help="Run the function on this machine, against a paper broker and a local AWS.", no_args_is_help=True
+)
 
 Home = Annotated[
     Path, typer.Option("--home", envvar="REBALANCE_LOCAL_HOME", help="Where data, logs and pids are kept.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout; everything else goes to stderr.")]
 HOME = Path(".local")
+_SELLS_FIRST = (Action.SELL, Action.BUY, Action.HOLD)
 
 
-@app.command()
-def up(home: Home = HOME, as_json: AsJson = False) -> None:
-    """Start local AWS and the paper broker, and leave them running."""
-    console = Console(stderr=True)
-    with _sentences(console), bench.opened(home.resolve(), keep=True) as it:
-        cloud = Cloud(it.aws.url)
-        try:
-            cloud.create_tables()
-        finally:
-            cloud.close()
-        variables = server_variables(it.aws.url, it.broker.url)
-        servers = {
-            server.spec.title: f"{server.url}  (pid {server.pid}, {_since(server.spec.name, it.started)})"
-            for server in (it.aws, it.broker)
-        }
-    if as_json:
-        typer.echo(json.dumps({"environment": variables, "aws": it.aws.url, "broker": it.broker.url}, indent=2))
-        return
-    console.print(facts(servers.items()))
-    console.print("\nThe environment that leads there (stdout, so that `eval` can take it):")
-    for name, value in variables.items():
-        typer.echo(f"export {name}={value}")
-    console.print("\nStop them with: rebalance local down")
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the user asked for besides the event."""
+
+    seconds: float
+    """Of the invocation."""
+    keep_world: bool
+    """Leave the paper broker's prices, positions and cash as they are."""
+    plan_file: Path | None
+    """What is uploaded where a pointer points to."""
 
 
-@app.command()
-def down(home: Home = HOME) -> None:
-    """Stop the servers that were left running; their data stays."""
-    console = Console(stderr=True)
-    with _sentences(console), bench.alone(home.resolve()):
-        ended = bench.stop_all(home.resolve())
-    typer.echo(f"Stopped: {', '.join(ended)}. Their data stays in {home}." if ended else "Nothing was running.")
-
-
-@app.command()
-def reset(home: Home = HOME, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False) -> None:
-    """Stop the servers and delete tables, paper orders and logs."""
-    console = Console(stderr=True)
-    if not yes and not typer.confirm(f"Delete the local tables, paper orders and logs in {home}?", err=True):
-        console.print("Nothing was deleted.")
-        raise typer.Exit(Exit.USAGE)
-    with _sentences(console), bench.alone(home.resolve()):
-        bench.stop_all(home.resolve())
-        found = bench.delete_data(home.resolve())
-    typer.echo(f"Deleted in {home}: {', '.join(found)}." if found else f"There was nothing to delete in {home}.")
+# --- the commands ----------------------------------------------------------------------------------------
 
 
 @app.command()
@@ -90,22 +71,157 @@ def run(
 ) -> None:
     """Send one event through the real handler and show what became of it.
 
-    Exit codes: 0 complete, 2 bad input, 3 partial, 4 failed or denied, 5 run it again, 7 an operator must look.
+    Exit codes: 0 complete, 1 something broke, 2 bad input, 3 partial, 4 denied, 5 in progress (run it again),
+    6 halted, 7 an operator must look.
     """
-    console = Console(stderr=True)
-    out = Console(stderr=as_json)
+    console, out = Console(stderr=True), Console(stderr=as_json)
     with _sentences(console):
         event_file = read_event(event)
-        with bench.opened(home.resolve(), keep=False) as it:
-            rehearsal = rehearse(it, event_file, Options(timeout, keep_world, plan), console)
+        with _bench(home, console, keep=False) as bench:
+            report = _rehearse(bench, event_file, Options(timeout, keep_world, plan), console)
+            if as_json:
+                typer.echo(json.dumps(report.answer, indent=2))
+            show(report, out)
+    raise typer.Exit(code_of(report))
+
+
+@app.command()
+def up(home: Home = HOME, as_json: AsJson = False) -> None:
+    """Start local AWS and the paper broker, and leave them running."""
+    console = Console(stderr=True)
+    with _sentences(console), _bench(home, console, keep=True) as bench:
+        with Cloud(bench.aws.url) as cloud:
+            cloud.provision()
+        variables = server_variables(bench.aws.url, bench.broker.url)
         if as_json:
-            typer.echo(json.dumps(raw_answer(rehearsal), indent=2))
-        show(rehearsal, it, out)
-    raise typer.Exit(code_of(rehearsal))
+            answer = {"environment": variables, "aws": bench.aws.url, "broker": bench.broker.url}
+            typer.echo(json.dumps(answer, indent=2))
+            return
+        servers = (bench.aws, bench.broker)
+        was = {True: "started now", False: "was running"}
+        console.print(
+            facts((s.spec.title, f"{s.url}  (pid {s.pid}, {was[s.spec.name in bench.started]})") for s in servers)
+        )
+        console.print('\nThe environment that leads there, for eval "$(rebalance local up)":\n', highlight=False)
+        for name, value in variables.items():
+            typer.echo(f"export {name}={value}")
+        console.print("\nStop them with: [bold]rebalance local down[/]")
 
 
-def _since(name: str, started: tuple[str, ...]) -> str:
-    return "started now" if name in started else "was running"
+@app.command()
+def down(home: Home = HOME) -> None:
+    """Stop the servers that were left running; their data stays."""
+    with _sentences(Console(stderr=True)), alone(home):
+        ended = Servers.of(home.resolve()).stop()
+    typer.echo(f"Stopped: {', '.join(ended)}. Their data stays in {home}." if ended else "Nothing was running.")
+
+
+@app.command()
+def reset(home: Home = HOME, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False) -> None:
+    """Stop the servers and delete tables, paper orders and logs."""
+    if not yes and not typer.confirm(f"Delete the local tables, paper orders and logs in {home}?", err=True):
+        typer.echo("Nothing was deleted.", err=True)
+        raise typer.Exit(Exit.USAGE)
+    with _sentences(Console(stderr=True)), alone(home):
+        Servers.of(home.resolve()).stop()
+        found = delete_data(home)
+    typer.echo(f"Deleted in {home}: {', '.join(found)}." if found else f"There was nothing to delete in {home}.")
+
+
+# --- one run ---------------------------------------------------------------------------------------------
+
+
+def _rehearse(bench: Bench, event_file: EventFile, options: Options, console: Console) -> Report:
+    """One event through the real handler, in a paper world in which its plans make sense; progress to ``console``."""
+    with Cloud(bench.aws.url) as cloud, PaperBroker(bench.broker.url) as broker:
+        cloud.provision()
+        _say(console, "Event", shown_path(event_file.path))
+        event_file = _with_documents(event_file, options.plan_file, cloud, console)
+        _introduce(event_file.plans, console)
+        if not options.keep_world:
+            _make_world(event_file.plans, bench.home, broker, console)
+        cash, orders = broker.cash(), broker.order_count()
+        story = Story.of(event_file.plans)
+        log = bench.home / "log" / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{event_file.path.stem}.jsonl"
+        environment = function_environment(os.environ, server_variables(bench.aws.url, bench.broker.url))
+        console.print()
+        with telling(story, console) as tell:
+            invocation = invoke(event_file.path, environment, log, options.seconds, tell)
+        return Report(
+            event_file=event_file,
+            invocation=invocation,
+            story=story,
+            cash=Cash(cash, broker.cash()),
+            orders_before=orders,
+            orders_after=broker.order_count(),
+            log=log,
+            home=bench.home,
+        )
+
+
+def _with_documents(event_file: EventFile, plan_file: Path | None, cloud: Cloud, console: Console) -> EventFile:
+    """The event file with the plans its pointers point to, which are uploaded here."""
+    plans = {plan.plan_id: plan for plan in event_file.plans}
+    for pointer in event_file.pointers:
+        path = plan_file or document_for(pointer, event_file.path.parent.rglob("*.json"))
+        if pointer.bucket != PLAN_BUCKET:
+            continue  # the handler refuses it, and says why
+        if path is None:
+            raise CliError(
+                f"No plan was found beside {event_file.path} to upload as s3://{pointer.bucket}/{pointer.key}.",
+                "Name the file that holds it with --plan.",
+            )
+        plan = plan_in(read_json(path))
+        if plan is not None:
+            plans.setdefault(plan.plan_id, plan)
+        cloud.put_plan(pointer.key, path.read_bytes())
+        _say(console, "Upload", f"{shown_path(path)} → s3://{pointer.bucket}/{pointer.key}")
+    return replace(event_file, plans=tuple(plans.values()))
+
+
+def _introduce(plans: Sequence[RebalancePlan], console: Console) -> None:
+    for plan in plans:
+        counts = {action: sum(item.action is action for item in plan.items) for action in _SELLS_FIRST}
+        items = ", ".join(f"{n} {action.lower()}{'s' * (n != 1)}" for action, n in counts.items() if n)
+        _say(console, "Plan", f"{plan.plan_id}: {items}; portfolio ${plan.total_portfolio_value:,.2f}")
+    allowed = ExecutionConfig().max_plan_age_minutes
+    made = min((plan.timestamp for plan in plans), default=None)
+    if made is None or "max_plan_age_minutes" in os.environ.get("EXECUTION_CONFIG", ""):
+        return
+    if datetime.now(UTC) - made > timedelta(minutes=float(allowed)):
+        text = f"made on {made:%Y-%m-%d}: older than {allowed} minutes, so EXECUTION_CONFIG raises the limit here"
+        _say(console, "", text, "dim")
+
+
+def _make_world(plans: Sequence[RebalancePlan], home: Path, broker: PaperBroker, console: Console) -> None:
+    """Make prices, positions and cash fit the plans, once each: the world of a plan that was begun is left alone."""
+    memory = home / "broker" / "worlds.json"
+    known: dict[str, str] = json.loads(memory.read_text()) if memory.exists() else {}
+    new = [plan for plan in plans if plan.plan_id not in known]
+    if not new:
+        return
+    world = world_for(new, broker.quotes({item.symbol for plan in new for item in plan.items}))
+    broker.make(world)
+    memory.write_text(json.dumps(known | {plan.plan_id: plan.content_hash for plan in new}, indent=1))
+    _say(console, "World", f"{world.holdings} positions, ${world.cash:,.2f} cash, as the plan says")
+    _say(console, "", "prices are invented, and only in this paper world", "dim")
+
+
+# --- around it -------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _bench(home: Path, console: Console, *, keep: bool) -> Iterator[Bench]:
+    """Both servers, for this command alone; says so while they start, on a terminal."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a command that is ended stops its servers, too
+    starting = console.status("Starting local AWS and the paper broker …")
+    with alone(home), starting, Servers.of(home.resolve()).ready(keep=keep) as bench:
+        starting.stop()
+        yield bench
+
+
+def _say(console: Console, name: str, text: str, style: str = "") -> None:
+    console.print(facts([(name, Text(text, style))]))
 
 
 @contextmanager
@@ -119,7 +235,7 @@ def _sentences(console: Console) -> Iterator[None]:
         problem = CliError(
             f"A local server did not answer as it should: {type(error).__name__}: {error}",
             "Try again; if it stays: rebalance local down, then rebalance local reset.",
-            Exit.FAILED,
+            Exit.BROKEN,
         )
     except KeyboardInterrupt:
         problem = CliError(
@@ -129,5 +245,5 @@ def _sentences(console: Console) -> Iterator[None]:
         )
     else:
         return
-    console.print(error_view(str(problem), problem.next_step))
+    console.print(error_view(problem.problem, problem.next_step))
     raise typer.Exit(problem.code)

@@ -7,7 +7,7 @@ import typer
 from rebalance_executor.cli import local
 
 app = typer.Typer(
-    help="Executes portfolio rebalance plans on Alpaca: each plan once, no order twice, every outcome recorded.",
+    help="Executes portfolio rebalance plans on Alpaca: each once, no order twice, every outcome recorded.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,

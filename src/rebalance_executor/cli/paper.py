@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from decimal import Decimal
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import requests
 
@@ -16,7 +17,14 @@ _KEYS = {"APCA-API-KEY-ID": "local", "APCA-API-SECRET-KEY": "local"}
 
 
 class PaperBroker:
-    """One paper broker on this machine."""
+    """One paper broker on this machine; a context manager.
+
+    Args:
+        url: where it listens.
+
+    Raises:
+        CliError: from every method, where the broker refuses.
+    """
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -24,7 +32,13 @@ class PaperBroker:
         self._session.trust_env = False  # no proxy on the way to this machine
         self._session.headers.update(_KEYS)
 
-    def close(self) -> None:
+    def __enter__(self) -> Self:
+        """The same."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """Give the connection back."""
         self._session.close()
 
@@ -47,9 +61,8 @@ class PaperBroker:
         self._checked(self._session.post(self._url + "/admin/world", json=world.as_request(), timeout=_SECONDS))
 
     def _get(self, path: str, query: dict[str, str] | None = None) -> Any:
-        return self._checked(self._session.get(self._url + path, params=query, timeout=_SECONDS)).json(
-            parse_float=Decimal
-        )
+        response = self._checked(self._session.get(self._url + path, params=query, timeout=_SECONDS))
+        return response.json(parse_float=Decimal)
 
     def _checked(self, response: requests.Response) -> requests.Response:
         if not response.ok:
@@ -57,6 +70,6 @@ class PaperBroker:
                 f"The paper broker answered {response.status_code} to {response.request.method} "
                 f"{response.request.path_url}: {response.text[:200]}",
                 "Its world may not fit the command: rebalance local reset starts afresh.",
-                Exit.FAILED,
+                Exit.BROKEN,
             )
         return response

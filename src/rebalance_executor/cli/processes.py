@@ -7,15 +7,18 @@ by now, and strangers are never signalled.
 
 from __future__ import annotations
 
+import fcntl
 import importlib.util
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,6 +32,8 @@ START_SECONDS = 20.0
 STOP_SECONDS = 10.0
 """Seconds a server may take to save its state and end, before it is killed."""
 _POLL_SECONDS = 0.02
+_DATA = ("aws", "broker", "log")
+"""Folders of a home directory that hold data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +73,14 @@ class Running:
 
 
 def aws_spec(home: Path) -> Spec:
-    """DynamoDB, S3 and EventBridge by ministack; its state is written when it ends, and read when it starts."""
+    """DynamoDB, S3, SQS and EventBridge by ministack; its state is written when it ends, and read when it starts."""
     settings = {
         "BIND_HOST": LOOPBACK,
         "PERSIST_STATE": "1",
         "STATE_DIR": str(home / "aws" / "state"),
         "S3_PERSIST": "1",
         "S3_DATA_DIR": str(home / "aws" / "s3"),
-        "SERVICES": "dynamodb,s3,events",
+        "SERVICES": "dynamodb,s3,sqs,events",
         "LOG_LEVEL": "WARNING",
         "SFTP_ENABLED": "0",
         "IOT_MTLS_ENABLED": "0",
@@ -105,6 +110,17 @@ def broker_spec(home: Path) -> Spec:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """Both servers, ready."""
+
+    home: Path
+    aws: Running
+    broker: Running
+    started: tuple[str, ...]
+    """Names of those that were started for it."""
+
+
 @dataclass(slots=True)
 class Servers:
     """The servers of one home directory."""
@@ -112,6 +128,28 @@ class Servers:
     home: Path
     specs: Sequence[Spec]
     _children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, home: Path) -> Servers:
+        """The local AWS and the paper broker of a home directory."""
+        return cls(home, (aws_spec(home), broker_spec(home)))
+
+    @contextmanager
+    def ready(self, *, keep: bool) -> Iterator[Bench]:
+        """Both servers, as long as the block lasts.
+
+        Those that had to be started are stopped at the end, whatever happened: no process is left that nobody asked
+        for, and the local AWS writes its state when it ends. With ``keep`` they stay, unless the block fails.
+        """
+        done = False
+        try:
+            self.start()
+            up = self.wait_ready()
+            yield Bench(self.home, up["aws"], up["broker"], tuple(self._children))
+            done = True
+        finally:
+            if not (keep and done):
+                self.stop(list(self._children))
 
     def running(self) -> dict[str, Running]:
         """Those that are up, by name; stale records are passed over."""
@@ -122,13 +160,8 @@ class Servers:
                     found[spec.name] = Running(spec, pid, port, born)
         return found
 
-    @property
-    def launched(self) -> list[str]:
-        """Names of those that this object started and did not stop."""
-        return list(self._children)
-
     def start(self) -> None:
-        """Start what is not up, without waiting; see ``launched``.
+        """Start what is not up, without waiting.
 
         Raises:
             CliError: a server's package is missing.
@@ -139,7 +172,7 @@ class Servers:
             if importlib.util.find_spec(spec.module) is None:
                 raise CliError(
                     f"The {spec.title} cannot start: the Python package {spec.module} is not installed.",
-                    "Install the development requirements (make install) and use that environment's rebalance.",
+                    "Type make setup, and use that environment's command: .venv/bin/rebalance.",
                 )
         for spec in missing:
             self._launch(spec)
@@ -160,10 +193,14 @@ class Servers:
                 time.sleep(_POLL_SECONDS)
         return up
 
-    def stop(self, names: Sequence[str]) -> list[str]:
-        """End these servers by their pid, and wait until they have saved their state; returns what was ended."""
+    def stop(self, names: Sequence[str] | None = None) -> list[str]:
+        """End these servers (all by default) by their pid and wait until they have saved their state.
+
+        Returns:
+            The names of those that were running.
+        """
         up = self.running()
-        ended = [name for name in names if name in up]
+        ended = [name for name in up if names is None or name in names]
         for name in ended:
             os.kill(up[name].pid, signal.SIGTERM)
         for name in ended:
@@ -208,12 +245,12 @@ class Servers:
 
     def _not_ready(self, spec: Spec) -> CliError:
         log = self.log_path(spec.name)
-        lines = log.read_text(errors="replace").splitlines()[-3:] if log.exists() else []
-        said = f" It said: {' | '.join(lines)}" if lines else ""
+        lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+        said = f" It said: {lines[-1]}" if lines else ""
         return CliError(
             f"The {spec.title} did not come up.{said}",
             f"Look at {log}, then try again: rebalance local up",
-            Exit.FAILED,
+            Exit.BROKEN,
         )
 
     def _record_path(self, spec: Spec) -> Path:
@@ -231,6 +268,38 @@ class Servers:
         draft = path.with_suffix(".tmp")
         draft.write_text(json.dumps(record))
         draft.replace(path)
+
+
+@contextmanager
+def alone(home: Path) -> Iterator[None]:
+    """Hold the home directory's lock: two commands at a time would stop each other's servers.
+
+    Raises:
+        CliError: another command is at work, or the directory cannot be written.
+    """
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        lock = (home / "lock").open("a")
+    except OSError as error:
+        raise CliError(
+            f"The directory {home} cannot be used: {error.strerror}.", "Name another one with --home."
+        ) from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CliError(
+                f"Another rebalance local command is at work in {home}.", "Wait until it has ended.", Exit.IN_PROGRESS
+            ) from None
+        yield
+
+
+def delete_data(home: Path) -> list[str]:
+    """Delete tables, orders and logs; returns the folders that were there."""
+    found = [name for name in _DATA if (home / name).exists()]
+    for name in found:
+        shutil.rmtree(home / name)
+    return found
 
 
 def birth(pid: int) -> str | None:

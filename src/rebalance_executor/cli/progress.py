@@ -1,19 +1,21 @@
 """A run as it happens, read from the handler's log lines.
 
-``Story`` is the state after each line; ``grid`` shows it on a terminal, ``Narrator`` tells it line by line where
-there is none.
+``Story`` is the state after each line; ``telling`` shows it while it happens: as a ``grid`` on a terminal, line by line
+(``Narrator``) where there is none.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from rich.columns import Columns
 from rich.console import Console, Group, RenderableType
+from rich.live import Live
 from rich.text import Text
 
 from rebalance_executor.domain.plan import Action, RebalancePlan
@@ -147,6 +149,29 @@ def grid(story: Story) -> RenderableType:
             parts += [Text(action.value, style="bold"), Columns(cells, width=18, padding=(0, 1))]
     parts.append(Text(f"{story.settled} of {len(story.stages)} settled · {story.seconds:.1f} s · {story.now}", "dim"))
     return Group(*parts)
+
+
+@contextmanager
+def telling(story: Story, console: Console) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """Gives what takes in each log line, and shows the story as it grows; the grid is gone at the end."""
+    narrator = Narrator(console, story)
+    if not console.is_terminal:
+
+        def tell(record: dict[str, Any]) -> None:
+            event = story.read(record)
+            if event is not None:
+                narrator.tell(event, record)
+
+        yield tell
+        narrator.flush()
+        return
+    with Live(grid(story), console=console, transient=True) as live:
+
+        def draw(record: dict[str, Any]) -> None:
+            story.read(record)
+            live.update(grid(story))
+
+        yield draw
 
 
 class Narrator:

@@ -5,10 +5,11 @@ Pure: values in, rich renderables out. Widths are chosen for 80 columns, and giv
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from io import StringIO
+from typing import Any
 
 from rich import box
 from rich.console import Console, Group, RenderableType
@@ -208,9 +209,9 @@ def headline(result: ExecutionResult) -> Text:
 
 
 def facts(rows: Iterable[tuple[str, RenderableType]]) -> Table:
-    """Names and values, one a line."""
+    """Names and values, one a line; tables that follow each other line up."""
     table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(style="bold", no_wrap=True)
+    table.add_column(style="bold", no_wrap=True, min_width=8)
     table.add_column(overflow="fold")
     for name, value in rows:
         table.add_row(name, value)
@@ -219,39 +220,41 @@ def facts(rows: Iterable[tuple[str, RenderableType]]) -> Table:
 
 def result_facts(result: ExecutionResult) -> list[tuple[str, RenderableType]]:
     """What the result itself says of the plan as a whole."""
-    seconds = (result.execution_timestamp - result.started_at).total_seconds()
-    costs = sum((order.slippage_amount for order in result.orders if order.slippage_amount is not None), _ZERO)
-    slippage = "nothing was filled"
-    if result.slippage_bps is not None:
-        word = "better" if costs < 0 else "worse"
-        slippage = f"{dollars(abs(costs))} dollars {word} than arrival mid ({_bps(result.slippage_bps)} bps)"
-    runs = "1 run" if result.runs == 1 else f"{result.runs} runs"
-    return [
+    rows: list[tuple[str, RenderableType]] = [
         ("Status", headline(result)),
         ("Plan", f"{result.plan_id}  (account {result.account})"),
-        (
-            "Filled",
-            f"{dollars(result.total_trade_value)} dollars, {result.orders_succeeded} of {_traded(result)} orders",
-        ),
-        ("Slippage", slippage),
-        ("Time", f"{seconds:.1f} s in {runs}, finished {result.execution_timestamp:%Y-%m-%d %H:%M:%S} UTC"),
     ]
+    if traded := _traded(result):
+        filled = f"${dollars(result.total_trade_value)}, {result.orders_succeeded} of {traded} orders as planned"
+        rows += [("Filled", filled), ("Slippage", _slippage(result))]
+    seconds = (result.execution_timestamp - result.started_at).total_seconds()
+    runs = "1 run" if result.runs == 1 else f"{result.runs} runs"
+    return [*rows, ("Time", f"{seconds:.1f} s in {runs}, finished {result.execution_timestamp:%Y-%m-%d %H:%M:%S} UTC")]
 
 
 def plan_view(result: ExecutionResult, width: int, cash: Cash | None) -> Group:
     """The whole of one plan: orders, remarks, sums, cash."""
-    parts: list[RenderableType] = [orders_table(result, width), ""]
+    parts: list[RenderableType] = [orders_table(result, width)]
     why = remarks(result)
     if why is not None:
-        parts += [why, ""]
-    parts += [sums_table(result), ""]
-    if cash is not None:
-        parts.append(cash_line(result, cash))
+        parts += ["", why]
+    if _traded(result):
+        parts += ["", sums_table(result)]
+        if cash is not None:
+            parts += ["", cash_line(result, cash)]
     return Group(*parts)
 
 
 def _traded(result: ExecutionResult) -> int:
     return sum(order.action is not Action.HOLD for order in result.orders)
+
+
+def _slippage(result: ExecutionResult) -> str:
+    if result.slippage_bps is None:
+        return "nothing was filled"
+    costs = sum((order.slippage_amount for order in result.orders if order.slippage_amount is not None), _ZERO)
+    word = "better" if costs < 0 else "worse"
+    return f"${dollars(abs(costs))} {word} than arrival mid ({_bps(result.slippage_bps)} bps)"
 
 
 def _price(price: Decimal | None) -> str:
@@ -304,6 +307,16 @@ def error_view(problem: str, next_step: str) -> Padding:
     return Padding(Group(Text(problem, "red"), Text.assemble(("→ ", "bold"), next_step)), (0, 0))
 
 
-def health_table(report: dict[str, object]) -> Table:
-    """Every dependency with its state."""
-    return Table()
+def health_table(report: Mapping[str, Any]) -> Group:
+    """Every dependency with its state, and whether plans can be executed."""
+    table = _plain_table(gap=3)
+    for head in ("Dependency", "State"):
+        table.add_column(head, no_wrap=True)
+    table.add_column("Detail", overflow="fold")
+    for check in report.get("checks", ()):
+        state = Text("ok", "green") if check["ok"] else Text("failing", "red")
+        table.add_row(Text(check["name"], "bold"), state, Text(check["detail"]))
+    verdict = Text("Healthy: plans can be executed.", "bold green")
+    if report.get("healthy") is not True:
+        verdict = Text("Not healthy: mend what is failing first.", "bold red")
+    return Group(table, "", verdict)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from rebalance_executor.cli.bench import Bench
-from rebalance_executor.cli.documents import Message
-from rebalance_executor.cli.exits import Exit, of_batch, of_status
-from rebalance_executor.cli.rehearsal import Rehearsal
+from rebalance_executor.cli.documents import EventFile, Message
+from rebalance_executor.cli.exits import Exit, of_batch, of_result
+from rebalance_executor.cli.invoke import Invocation
+from rebalance_executor.cli.progress import Story
 from rebalance_executor.cli.render import (
     Cash,
     MessageLine,
@@ -27,77 +28,106 @@ from rebalance_executor.cli.render import (
 from rebalance_executor.domain.result import ExecutionResult
 
 _NEXT_AFTER_ERROR = {
+    Exit.BROKEN: "The log holds the details.",
     Exit.USAGE: "Mend what the message names; the event cannot succeed as it stands. Nothing was sent.",
-    Exit.DEFERRED: "Run the same command again: the plan goes on where it stopped, and nothing is sent twice.",
+    Exit.IN_PROGRESS: "Run the same command again: the plan goes on where it stopped, and nothing is sent twice.",
     Exit.UNRESOLVED: "Look at the broker's orders and at the log before anything else is done.",
-    Exit.FAILED: "The log holds the details.",
     Exit.INTERRUPTED: "Run the same command again: the plan goes on where it stopped.",
 }
 
 
-def raw_answer(rehearsal: Rehearsal) -> dict[str, Any]:
-    """The answer, or the error, as Lambda returns it."""
-    return rehearsal.invocation.answer or dict(rehearsal.invocation.error or {})
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Everything to be shown of one run."""
+
+    event_file: EventFile
+    invocation: Invocation
+    story: Story
+    cash: Cash
+    orders_before: int
+    """Orders that the broker held before the run, in any status."""
+    orders_after: int
+    log: Path
+    home: Path
+
+    @property
+    def answer(self) -> dict[str, Any]:
+        """The answer, or the error, as Lambda returns it."""
+        return self.invocation.answer or dict(self.invocation.error or {})
+
+    @property
+    def results(self) -> list[ExecutionResult]:
+        """The results of the event's plans, as far as there are any."""
+        found = self.invocation.results
+        if not self.is_batch and not self.event_file.is_health and self.invocation.answer is not None:
+            found = [self.invocation.answer]
+        return [ExecutionResult.model_validate(result) for result in found]
+
+    @property
+    def is_batch(self) -> bool:
+        """Whether the answer is a queue's."""
+        return "batchItemFailures" in (self.invocation.answer or {})
+
+    @property
+    def failed_messages(self) -> set[str]:
+        """Ids of the queue's messages that are delivered again."""
+        return {failure["itemIdentifier"] for failure in self.answer.get("batchItemFailures", ())}
 
 
-def code_of(rehearsal: Rehearsal) -> Exit:
+def code_of(report: Report) -> Exit:
     """The exit code of the whole command."""
-    invocation, answer = rehearsal.invocation, rehearsal.invocation.answer
-    if answer is None:
-        return invocation.code
-    if "batchItemFailures" in answer:
-        statuses = [result.status for result in _stored(rehearsal)]
-        return of_batch(statuses, len(rehearsal.event_file.messages or ()), len(answer["batchItemFailures"]))
-    if rehearsal.event_file.is_health:
-        return Exit.COMPLETE if answer.get("healthy") is True else Exit.FAILED
-    return of_status(ExecutionResult.model_validate(answer).status)
+    if report.invocation.answer is None:
+        return report.invocation.code
+    if report.is_batch:
+        return of_batch(report.results, len(report.event_file.messages or ()), len(report.failed_messages))
+    if report.event_file.is_health:
+        return Exit.COMPLETE if report.answer.get("healthy") is True else Exit.BROKEN
+    return of_result(report.results[0])
 
 
-def show(rehearsal: Rehearsal, bench: Bench, out: Console) -> None:
+def show(report: Report, out: Console) -> None:
     """Print the answer for a person."""
-    answer = rehearsal.invocation.answer
-    if answer is None:
-        error = rehearsal.invocation.error or {}
-        kind = error.get("code") or error.get("errorType")
-        out.print(error_view(f"{kind}  {error.get('errorMessage')}", _NEXT_AFTER_ERROR[rehearsal.invocation.code]))
-        out.print(facts(_around(rehearsal, bench)))
-    elif "batchItemFailures" in answer:
-        _show_batch(rehearsal, answer, bench, out)
-    elif rehearsal.event_file.is_health:
-        out.print(health_table(answer))
-        out.print(facts(_around(rehearsal, bench)))
+    out.print()
+    if report.invocation.answer is None:
+        error = report.answer
+        title = f"{error.get('code') or error.get('errorType')}  {error.get('errorMessage')}"
+        out.print(error_view(title, _NEXT_AFTER_ERROR[report.invocation.code]))
+        out.print()
+        out.print(facts(_around(report)))
+    elif report.is_batch:
+        _show_batch(report, out)
+    elif report.event_file.is_health:
+        out.print(health_table(report.answer))
+        out.print()
+        out.print(facts(_around(report)))
     else:
-        result = ExecutionResult.model_validate(answer)
-        _show_result(rehearsal, result, rehearsal.cash, out)
-        out.print(facts([*result_facts(result), *_around(rehearsal, bench), _next(rehearsal)]))
+        (result,) = report.results
+        _show_result(report, result, report.cash, out)
+        out.print(facts([*result_facts(result), *_around(report), _next(report)]))
 
 
-def _show_result(rehearsal: Rehearsal, result: ExecutionResult, cash: Cash | None, out: Console) -> None:
-    repeated = result.plan_id in rehearsal.story.repeated
+def _show_result(report: Report, result: ExecutionResult, cash: Cash | None, out: Console) -> None:
+    repeated = result.plan_id in report.story.repeated
     if repeated:
-        out.print(
-            Text.assemble(
-                ("Already executed", "bold"),
-                f" on {result.execution_timestamp:%Y-%m-%d at %H:%M:%S} UTC with status {result.status}. "
-                "This is the stored result; nothing was sent.",
-                style="cyan",
-            )
-        )
+        when = f"{result.execution_timestamp:%Y-%m-%d at %H:%M:%S} UTC"
+        out.print(Text.assemble(("Already executed", "bold"), f" on {when}: this is the stored result.", style="cyan"))
+        out.print()
     out.print(plan_view(result, out.width, None if repeated else cash))
     out.print()
 
 
-def _show_batch(rehearsal: Rehearsal, answer: dict[str, Any], bench: Bench, out: Console) -> None:
-    failed = {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
-    messages = rehearsal.event_file.messages or ()
-    results = {result.plan_id: result for result in _stored(rehearsal)}
+def _show_batch(report: Report, out: Console) -> None:
+    results = {result.plan_id: result for result in report.results}
     for result in results.values():
-        out.print(facts([("Plan", result.plan_id)]))
-        _show_result(rehearsal, result, None, out)
-    out.print(batch_table([_message_line(message, results, failed) for message in messages]))
+        _show_result(report, result, report.cash if len(results) == 1 else None, out)
+        out.print(facts(result_facts(result)))
+        out.print()
+    messages, failed = report.event_file.messages or (), report.failed_messages
+    out.print(batch_table(_message_line(message, results, failed) for message in messages))
+    out.print()
     out.print(batch_meaning(len(failed), len(messages)))
     out.print()
-    out.print(facts(_around(rehearsal, bench)))
+    out.print(facts(_around(report)))
 
 
 def _message_line(message: Message, results: dict[str, ExecutionResult], failed: set[str]) -> MessageLine:
@@ -109,27 +139,25 @@ def _message_line(message: Message, results: dict[str, ExecutionResult], failed:
     return MessageLine(message.message_id, message.message_id in failed, what)
 
 
-def _stored(rehearsal: Rehearsal) -> list[ExecutionResult]:
-    return [ExecutionResult.model_validate(result) for result in rehearsal.invocation.results]
-
-
-def _around(rehearsal: Rehearsal, bench: Bench) -> list[tuple[str, RenderableType]]:
+def _around(report: Report) -> list[tuple[str, RenderableType]]:
     """What lies around the answer: the broker's count of orders, where log and data are."""
-    before, after = rehearsal.orders_before, rehearsal.orders_after
+    before, after = report.orders_before, report.orders_after
     new = after - before
-    sent = "no new order" if not new else ("1 new order" if new == 1 else f"{new} new orders")
+    sent = Text("no new order", "bold") if not new else Text(f"{new} new order" + "s" * (new > 1))
+    requests = report.story.broker_requests
+    asked = f", {requests} request{'s' * (requests != 1)}" if requests else ""
     return [
-        ("Broker", f"{rehearsal.story.broker_requests} requests; {sent} ({before} before, {after} after)"),
-        ("Log", _short(rehearsal.log)),
-        ("Data", f"{_short(bench.home)}  (kept; rebalance local reset deletes it)"),
+        ("Broker", Text.assemble(sent, f" ({before} before, {after} after){asked}")),
+        ("Log", shown_path(report.log)),
+        ("Data", f"{shown_path(report.home)}  (kept; rebalance local reset deletes it)"),
     ]
 
 
-def _next(rehearsal: Rehearsal) -> tuple[str, RenderableType]:
-    command = f"rebalance local run {_short(rehearsal.event_file.path)}"
-    return "Next", Text.assemble((command, "bold"), "  answers from the record, sends nothing")
+def _next(report: Report) -> tuple[str, RenderableType]:
+    command = f"rebalance local run {shown_path(report.event_file.path)}"
+    return "Again", Text.assemble((command, "bold"), "  answers from the record")
 
 
-def _short(path: Path) -> str:
+def shown_path(path: Path) -> str:
     """The path as seen from here, if it lies below."""
     return os.path.relpath(path) if path.resolve().is_relative_to(Path.cwd()) else str(path)

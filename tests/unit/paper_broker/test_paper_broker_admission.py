@@ -10,11 +10,13 @@ UNREADABLE: list[tuple[dict[str, Any], str]] = [
     ({"symbol": ""}, "symbol is required"),
     ({"side": "hold"}, "invalid side hold: this broker knows buy, sell"),
     ({"type": "trailing_stop"}, "invalid type trailing_stop: this broker knows market, limit, stop, stop_limit"),
-    ({"time_in_force": "cls"}, "invalid time_in_force cls: this broker knows day, gtc, ioc, fok"),
+    ({"time_in_force": "gtd"}, "invalid time_in_force gtd: this broker knows day, gtc, opg, cls, ioc, fok"),
     ({"qty": None}, "qty or notional is required"),
     ({"qty": "1", "notional": "10"}, "only one of qty or notional is accepted"),
     ({"qty": "many"}, "qty is not a number"),
     ({"qty": "NaN"}, "qty is not a number"),
+    ({"qty": "1e12"}, "qty is out of range"),
+    ({"limit_price": "1e30"}, "limit_price is out of range"),
     ({"limit_price": None}, "limit orders require a limit price"),
     ({"type": "stop"}, "stop orders require a stop price"),
     ({"type": "market", "limit_price": "10"}, "market orders require no limit price"),
@@ -40,8 +42,11 @@ AGAINST_THE_RULES: list[tuple[dict[str, Any], str]] = [
     ({"order_class": "bracket"}, "order_class bracket is not supported by this broker"),
     ({"type": "market", "notional": "0.99"}, "notional amount must be >= 1.00"),
     ({"type": "market", "notional": "10.001"}, "notional amount must be limited to 2 decimal places"),
-    ({"type": "market", "extended_hours": True}, "extended hours order must be DAY limit orders"),
-    ({"time_in_force": "gtc", "extended_hours": True}, "extended hours order must be DAY limit orders"),
+    ({"type": "market", "notional": "0"}, "notional amount must be >= 1.00"),
+    ({"side": "sell", "type": "market", "notional": "0"}, "notional amount must be >= 1.00"),
+    ({"type": "market", "extended_hours": True}, "extended hours order must be DAY or GTC limit orders"),
+    ({"time_in_force": "ioc", "extended_hours": True}, "extended hours order must be DAY or GTC limit orders"),
+    ({"type": "stop", "stop_price": "11", "time_in_force": "opg"}, "opg orders must be market or limit orders"),
     ({"type": "market", "symbol": "DARK"}, "unable to price the order: DARK has no quote"),
 ]
 ASSETS = [
@@ -186,6 +191,73 @@ def test_a_buy_of_less_than_a_dollar_is_forbidden_and_a_sale_is_not() -> None:
 
     assert answer == (403, 40310000, "cost basis must be >= minimal amount of order 1")
     assert desk.order(side="sell", qty="0.05")["status"] == "pending_new"
+    assert desk.order(side="sell", type="market", notional="0.50")["status"] == "pending_new"
+
+
+def test_an_account_in_liquidation_sells_and_does_not_buy() -> None:
+    desk = Desk(account={"cash": "10000", "liquidation_only": True})
+
+    answer = refused_order(desk)
+
+    assert answer == (403, 40310000, "account is restricted to liquidation only")
+    assert desk.order(side="sell")["status"] == "pending_new"
+
+
+def test_a_scenario_may_choose_among_the_codes_that_have_been_seen() -> None:
+    desk = Desk(
+        account={"cash": "10000", "duplicate_code": 42210000, "wash_trade_status": 422},
+        default_fill={"behaviour": "never"},
+    )
+    desk.order(client_order_id="once")
+
+    assert refused_order(desk, client_order_id="once") == (422, 42210000, "client_order_id must be unique")
+    assert refused_order(desk, side="sell")[:2] == (422, 40310000)
+
+
+# Times of the day
+
+
+PAUSE = {"from": "09:27", "until": "09:31", "side": "buy", "fractional": True, "message": "not during the auction"}
+OPG, CLS = {"time_in_force": "opg"}, {"time_in_force": "cls"}
+TOO_LATE_FOR_THE_OPEN = "opg orders are not accepted between 9:28am and 7:00pm ET"
+TOO_LATE_FOR_THE_CLOSE = "cls orders are not accepted between 3:50pm and 7:00pm ET"
+
+
+@pytest.mark.parametrize(
+    ("new_york", "order", "message"),
+    [
+        ("09:27:59", OPG, None),
+        ("09:28:00", OPG, TOO_LATE_FOR_THE_OPEN),
+        ("18:59:59", OPG, TOO_LATE_FOR_THE_OPEN),
+        ("19:00:00", OPG, None),
+        ("15:49:59", CLS, None),
+        ("15:50:00", CLS, TOO_LATE_FOR_THE_CLOSE),
+        ("19:00:00", CLS, None),
+        ("15:50:00", {}, None),
+        ("09:26:59", {"qty": "1.5"}, None),
+        ("09:27:00", {"qty": "1.5"}, "not during the auction"),
+        ("09:30:59", {"type": "market", "notional": "50"}, "not during the auction"),
+        ("09:31:00", {"qty": "1.5"}, None),
+        ("09:28:00", {"qty": "1"}, None),
+        ("09:28:00", {"qty": "1.5", "side": "sell"}, None),
+    ],
+)
+def test_some_orders_are_refused_at_some_times_of_the_day(
+    new_york: str, order: dict[str, Any], message: str | None
+) -> None:
+    at = datetime.fromisoformat(f"2026-01-26T{new_york}-05:00")
+    desk = Desk(at=at, windows=[PAUSE])
+
+    if message is None:
+        assert desk.order(**order)["status"] in ("pending_new", "accepted")
+    else:
+        assert refused_order(desk, **order) == (403, 40310000, message)
+
+
+@pytest.mark.parametrize("spec", [{"from": "09:27"}, {"from": "x", "until": "y"}, {**PAUSE, "colour": "red"}])
+def test_a_window_that_makes_no_sense_is_refused(spec: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"until|isoformat|colour"):
+        Desk(windows=[spec])
 
 
 @pytest.mark.parametrize(

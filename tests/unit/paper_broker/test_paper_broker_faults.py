@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from paper_broker.faults import FaultPlan
+from paper_broker.faults import Fault, FaultPlan
 
 POST = ("POST", "/v2/orders", {"client_order_id": "plan-7", "symbol": "ABC"})
 
@@ -45,10 +45,26 @@ def test_faults_come_in_the_order_in_which_they_were_armed() -> None:
         ({"client_order_id": "other"}, False),
         ({"symbol": "ABC"}, True),
         ({"symbol": "XYZ"}, False),
+        ({"symbol": "AB"}, False),
     ],
 )
 def test_a_fault_meets_the_requests_it_matches(match: dict[str, Any], meets: bool) -> None:
     assert (FaultPlan([{"kind": "drop", **match}]).next(*POST) is not None) is meets
+
+
+@pytest.mark.parametrize(("symbol", "meets"), [("ABC", True), ("XYZ", True), ("BC", False)])
+def test_a_fault_meets_questions_about_several_symbols(symbol: str, meets: bool) -> None:
+    plan = FaultPlan([{"kind": "drop", "symbol": symbol}])
+
+    assert (plan.next("GET", "/v2/stocks/quotes/latest", {"symbols": "ABC,XYZ"}) is not None) is meets
+
+
+@pytest.mark.parametrize(
+    ("spec", "seconds"),
+    [({"kind": "hang"}, None), ({"kind": "hang", "seconds": 5}, 5), ({"kind": "latency"}, 1.0)],
+)
+def test_a_request_hangs_for_ever_unless_told_otherwise(spec: dict[str, Any], seconds: float | None) -> None:
+    assert Fault.parse(spec).wait_seconds == seconds
 
 
 def test_requests_that_do_not_match_do_not_count() -> None:
@@ -74,7 +90,18 @@ def test_a_plan_goes_on_where_it_was_dumped() -> None:
 
 @pytest.mark.parametrize(
     "spec",
-    [{"kind": "rain"}, {"kind": "status", "status": 200}, {"kind": "drop", "when": "now"}, {"kind": "drop", "x": 1}],
+    [
+        {"kind": "rain"},
+        {"kind": "status", "status": 200},
+        {"kind": "drop", "when": "now"},
+        {"kind": "drop", "x": 1},
+        {"kind": "drop", "nth": 0},
+        {"kind": "drop", "count": 0},
+        {"kind": "drop", "count": "many"},
+        {"kind": "hang", "seconds": -1},
+        {"kind": "hang", "seconds": "long"},
+        {"kind": "drop", "path": "("},
+    ],
 )
 def test_a_fault_that_makes_no_sense_is_refused(spec: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="fault"):

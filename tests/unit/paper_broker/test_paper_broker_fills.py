@@ -3,8 +3,9 @@
 from typing import Any
 
 import pytest
-from tests.unit.paper_broker.desk import Desk
+from tests.unit.paper_broker.desk import Desk, refusal
 
+from paper_broker.exchange import Exchange
 from paper_broker.fills import FillBehaviour, FillPlan
 from paper_broker.wire import Wire
 
@@ -196,11 +197,43 @@ def test_a_rule_s_error_is_the_answer_and_leaves_no_order() -> None:
     assert desk.order(client_order_id="a")["status"] == "pending_new"
 
 
+def test_a_rule_s_error_has_all_that_the_scenario_says_of_it() -> None:
+    error = {"status": 422, "code": 42210000, "message": "sorry", "symbol": "ABC"}
+
+    refused = refusal(lambda: Desk(default_fill={"error": error}).order())
+
+    assert (refused.http_status, refused.body()) == (422, {"code": 42210000, "message": "sorry", "symbol": "ABC"})
+
+
+def test_ids_stay_unique_after_a_refusal_and_a_restart() -> None:
+    error = {"status": 403, "code": 40310000, "message": "no"}
+    desk = Desk(fills=[{"nth": 1, "error": error}])
+    refusal(desk.order)
+    first = desk.order()
+    desk.exchange = Exchange.load(desk.exchange.dump(), lambda: desk.now)
+
+    second = desk.order()
+
+    assert second["id"] != first["id"]
+    assert desk.look(first)["status"] == "filled"
+
+
 def test_an_immediate_or_cancel_order_takes_what_there_is_and_ends() -> None:
     desk = Desk()
 
     assert desk.status(desk.order(time_in_force="ioc")) == "filled"
     assert desk.status(desk.order(time_in_force="ioc", limit_price="9")) == "canceled"
+
+
+def test_a_fill_or_kill_order_is_filled_as_a_whole_or_not_at_all() -> None:
+    parts = {"behaviour": "parts", "parts": [{"fraction": 0.4}, {"fraction": 0.6, "after_seconds": 1}]}
+
+    killed = Desk(default_fill=parts)
+    order = killed.order(time_in_force="fok")
+    filled = Desk()
+
+    assert (killed.status(order), killed.look(order)["filled_qty"]) == ("canceled", "0")
+    assert filled.status(filled.order(time_in_force="fok")) == "filled"
 
 
 def test_a_stop_order_waits_for_its_stop_price() -> None:
@@ -299,6 +332,7 @@ def test_random_fills_partially_about_one_time_in_ten() -> None:
         {"speed": 3},
         {"behaviour": "parts", "parts": [{"fraction": 2}]},
         {"at_close": "held"},
+        {"error": {"status": 403}},
     ],
 )
 def test_an_unknown_behaviour_is_refused(spec: Wire) -> None:

@@ -168,6 +168,22 @@ def test_all_shares_may_be_offered_again_by_a_replacement() -> None:
     assert desk.exchange.position("ABC")["qty_available"] == "0"
 
 
+@pytest.mark.parametrize("end", ["cancel", "reject"])
+def test_an_order_goes_on_when_its_replacement_ends_first(end: str) -> None:
+    desk = resting(replace_seconds=60)
+    old = desk.order(limit_price="9")
+    desk.look(old)
+    new = desk.exchange.replace_order(old["id"], {"limit_price": "9.50"})
+
+    if end == "cancel":
+        desk.exchange.cancel_order(new["id"])
+    else:
+        desk.exchange.force_end(new["id"], "rejected")
+    desk.wait(seconds=60)
+
+    assert (desk.status(old), desk.buying_power) == ("new", "9910")
+
+
 @pytest.mark.parametrize(
     ("behaviour", "body", "changes", "message"),
     [
@@ -230,6 +246,28 @@ def test_an_accepted_order_can_be_cancelled_before_its_session() -> None:
     assert desk.status(order) == "canceled"
 
 
+def test_an_order_on_the_open_has_the_open_and_nothing_else() -> None:
+    desk = Desk(at=datetime(2026, 1, 26, 13, tzinfo=UTC))
+    filled, missed = desk.order(time_in_force="opg"), desk.order(time_in_force="opg", limit_price="9")
+    assert (filled["status"], missed["status"]) == ("accepted", "accepted")
+
+    desk.now = datetime(2026, 1, 26, 14, 30, tzinfo=UTC)
+
+    assert desk.look(filled)["filled_at"] == "2026-01-26T14:30:00.000000000Z"
+    assert desk.look(missed)["canceled_at"] == "2026-01-26T14:30:00.000000000Z"
+
+
+def test_an_order_on_the_close_waits_for_the_close() -> None:
+    desk = Desk()
+    filled, missed = desk.order(time_in_force="cls"), desk.order(time_in_force="cls", limit_price="9")
+    desk.now = datetime(2026, 1, 26, 20, 59, tzinfo=UTC)
+    assert (desk.status(filled), desk.status(missed)) == ("accepted", "accepted")
+
+    desk.now = datetime(2026, 1, 26, 21, tzinfo=UTC)
+
+    assert (desk.status(filled), desk.status(missed)) == ("filled", "canceled")
+
+
 def test_extended_hours_orders_work_before_the_open() -> None:
     desk = Desk(at=datetime(2026, 1, 26, 10, tzinfo=UTC))
 
@@ -263,6 +301,26 @@ def test_an_order_can_be_filled_by_hand() -> None:
     assert (desk.status(order), desk.shares()) == ("filled", "30")
     with pytest.raises(ValueError, match="cannot be filled"):
         desk.exchange.force_fill(order["id"])
+
+
+def test_an_order_for_dollars_is_filled_by_hand_as_a_whole() -> None:
+    desk = resting()
+    order = desk.order(type="market", notional="50")
+    desk.look(order)
+    with pytest.raises(ValueError, match="as a whole"):
+        desk.exchange.force_fill(order["id"], "1")
+
+    filled = desk.exchange.force_fill(order["id"], price="10")
+
+    assert (filled["status"], filled["filled_qty"], filled["filled_avg_price"]) == ("filled", "5", "10")
+
+
+def test_a_market_order_is_filled_by_hand_at_the_touch() -> None:
+    desk = resting()
+    order = desk.order(type="market")
+    desk.look(order)
+
+    assert desk.exchange.force_fill(order["id"])["filled_avg_price"] == "10.02"
 
 
 @pytest.mark.parametrize("status", ["canceled", "expired", "rejected"])

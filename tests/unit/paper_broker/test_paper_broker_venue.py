@@ -63,6 +63,8 @@ def test_the_default_world_has_sixty_assets_that_can_be_bought() -> None:
     quotes = venue.exchange.latest_quotes(world["quotes"])["quotes"]
 
     assert len(venue.exchange.assets()) == len(quotes) >= 60
+    assert {asset["fractionable"] for asset in venue.exchange.assets()} == {True, False}
+    assert {asset["exchange"] for asset in venue.exchange.assets()} == {"NASDAQ", "NYSE", "ARCA"}
     assert {"AAPL", "MSFT", "SPY", "QQQ", "TQQQ", "BIL"} <= quotes.keys()
     assert all(0 < quote["bp"] < quote["ap"] for quote in quotes.values())
     assert venue.exchange.account()["cash"] == "100000"
@@ -100,6 +102,7 @@ def test_a_world_is_changed_and_its_orders_stay() -> None:
         {"positions": [{"symbol": "A", "qty": "-1"}]},
         {"rate_limit": {"news": 1}},
         {"default_fill": {"behaviour": "luck"}},
+        {"drift": {"speed": 1}},
     ],
 )
 def test_a_scenario_that_makes_no_sense_is_refused(scenario: dict[str, Any]) -> None:
@@ -114,6 +117,23 @@ def test_a_refused_scenario_leaves_the_old_world() -> None:
         venue.begin({"money": 1})
 
     assert venue.exchange.account()["cash"] == "100"
+
+
+def test_a_change_that_is_refused_changes_nothing() -> None:
+    venue = Venue({"account": {"cash": "100"}, "quotes": {"ABC": {"bid": "10", "ask": "11"}}}, lambda: NOON)
+    before = venue.dump()
+
+    with pytest.raises(ValueError, match="long only"):
+        venue.merge({
+            "faults": [{"kind": "drop"}],
+            "rate_limit": {"trading": 1},
+            "clock": {"advance_seconds": 60},
+            "quotes": {"ABC": {"bid": "9"}},
+            "account": {"cash": "1"},
+            "positions": [{"symbol": "ABC", "qty": "-1"}],
+        })  # fmt: skip
+
+    assert venue.dump() == before
 
 
 def test_a_scenario_may_name_the_only_keys() -> None:
@@ -142,7 +162,7 @@ def test_a_venue_goes_on_where_it_was_dumped(tmp_path: Path) -> None:
     file = StateFile(tmp_path / "new" / "state.json")
     assert file.read() is None
 
-    file.write(venue.dump())
+    file.write(venue.to_json())
 
     assert Venue.load(file.read() or {}).dump() == venue.dump()
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["state.json"]
@@ -155,6 +175,32 @@ def test_a_state_that_cannot_be_read_is_refused_with_what_to_do(tmp_path: Path, 
 
     with pytest.raises(ValueError, match="Move it away"):
         StateFile(path).read()
+
+
+@pytest.mark.parametrize("missing", ["clock", "faults", "exchange"])
+def test_a_state_that_lacks_something_is_refused(missing: str) -> None:
+    state = Venue({}, lambda: NOON).dump()
+    del state[missing]
+
+    with pytest.raises(ValueError, match=f"cannot be read: KeyError '{missing}'"):
+        Venue.load(state)
+
+
+def test_the_state_is_a_copy() -> None:
+    venue = Venue({"quotes": {"ABC": {"bid": "10", "ask": "11"}}}, lambda: NOON)
+    before = venue.dump()
+
+    before["exchange"]["quotes"].clear()
+
+    assert list(venue.dump()["exchange"]["quotes"]) == ["ABC"]
+
+
+def test_the_log_keeps_the_newest_thousand_requests() -> None:
+    venue = Venue({}, lambda: NOON)
+    for n in range(1001):
+        venue.count("trading", "GET /v2/account", {"n": n})
+
+    assert (len(venue.log), venue.log[0], venue.requests) == (1000, {"n": 1}, {"GET /v2/account": 1001})
 
 
 def test_a_state_of_another_format_is_refused() -> None:

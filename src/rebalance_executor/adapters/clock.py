@@ -1,0 +1,18 @@
+"""The machine's clock."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+
+
+class SystemClock:
+    """Implements ``Clock`` with the real time."""
+
+    def now(self) -> datetime:
+        """The time now, aware, UTC."""
+        return datetime.now(UTC)
+
+    def sleep(self, span: timedelta) -> None:
+        """Wait in the invocation's own thread; a span that is over already waits for nothing."""
+        time.sleep(max(span.total_seconds(), 0))

@@ -1,0 +1,66 @@
+"""The broker's credentials of one account, checked for their shape. Their values are never shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from rebalance_executor.domain.errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What opens one account at the broker. Neither ``repr`` nor ``str`` shows a key."""
+
+    api_key: str = field(repr=False)
+    secret_key: str = field(repr=False)
+    account_number: str | None = None
+    """The broker's number of the account that these keys must lead to, where one is configured."""
+
+    @classmethod
+    def parse(cls, document: object, where: str) -> Credentials:
+        """Credentials from a decoded secret: ``{"api_key", "secret_key", "account_number"?}``.
+
+        Args:
+            document: the decoded JSON.
+            where: the secret's name, for the message.
+
+        Raises:
+            ConfigurationError: names the key that is missing or unusable, never its value.
+        """
+        if not isinstance(document, Mapping):
+            raise ConfigurationError(where, 'must be a JSON object {"api_key", "secret_key", "account_number"?}')
+        number = document.get("account_number")
+        return cls(
+            api_key=checked(document.get("api_key"), f"{where}.api_key"),
+            secret_key=checked(document.get("secret_key"), f"{where}.secret_key"),
+            account_number=checked(number, f"{where}.account_number") if number is not None else None,
+        )
+
+
+class CredentialsSource(Protocol):
+    """Where credentials come from."""
+
+    def credentials(self, account: str) -> Credentials:
+        """The credentials of exactly this account; raises ``UnknownAccount`` where it has none."""
+        ...
+
+    def forget(self) -> None:
+        """Ask anew next time: the broker has refused what was given."""
+        ...
+
+
+def checked(value: object, name: str) -> str:
+    """A text that may travel in an HTTP header.
+
+    Raises:
+        ConfigurationError: missing, empty, or with spaces or characters beyond printable ASCII.
+    """
+    if value is None or value == "":
+        raise ConfigurationError(name, "is missing")
+    if not isinstance(value, str):
+        raise ConfigurationError(name, "must be a text")
+    if not (value.isascii() and value.isprintable()) or " " in value:
+        raise ConfigurationError(name, "holds spaces or characters that no key has; it was copied wrongly")
+    return value

@@ -1,0 +1,100 @@
+"""Results published as events."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from rebalance_executor.adapters.aws import error_code, error_text
+from rebalance_executor.domain.errors import ReportingFailed
+from rebalance_executor.domain.result import ExecutionResult
+from rebalance_executor.triggers import OWN_SOURCE
+
+if TYPE_CHECKING:
+    from mypy_boto3_events import EventBridgeClient
+
+DETAIL_TYPE = "RebalanceExecuted"
+
+MAX_DETAIL_BYTES = 240_000
+"""EventBridge takes 256 KB for an entry with everything around its detail."""
+
+_TRIES = 3
+_TRANSIENT = frozenset({"InternalFailure", "InternalException", "ThrottlingException"})
+"""An entry refused for these was not published, and is tried again."""
+
+
+class EventBridgeResults:
+    """Implements ``Reporter``: one ``RebalanceExecuted`` event a result, with the result as its detail.
+
+    Args:
+        bus: the bus's name (``RESULT_BUS``).
+        client: an EventBridge client with time-outs.
+    """
+
+    def __init__(self, bus: str, client: EventBridgeClient) -> None:
+        self._bus = bus
+        self._client = client
+
+    def publish(self, result: ExecutionResult) -> None:
+        """Publish the result; one that is too large for an event is trimmed and says so (``orders_truncated``).
+
+        Raises:
+            ReportingFailed: EventBridge did not answer, or did not take it.
+        """
+        entry: Any = {
+            "EventBusName": self._bus,
+            "Source": OWN_SOURCE,
+            "DetailType": DETAIL_TYPE,
+            "Time": result.execution_timestamp,
+            "Detail": detail(result),
+        }
+        code = told = ""
+        for _ in range(_TRIES):
+            answer = self._put(entry)
+            if answer["FailedEntryCount"] == 0:
+                return
+            refusal = answer["Entries"][0]
+            code, told = refusal.get("ErrorCode", "Unknown"), refusal.get("ErrorMessage", "no message")
+            if code not in _TRANSIENT:
+                break
+        raise ReportingFailed(f"bus {self._bus} did not take the result: {code}: {told}", aws_code=code)
+
+    def _put(self, entry: Any) -> Any:
+        try:
+            return self._client.put_events(Entries=[entry])
+        except ClientError as error:
+            code = error_code(error)
+            text = f"bus {self._bus} refused the result: {code}: {error_text(error)}"
+            raise ReportingFailed(text, aws_code=code) from error
+        except BotoCoreError as error:
+            code = type(error).__name__
+            raise ReportingFailed(f"EventBridge did not answer: {error}", aws_code=code) from error
+
+
+def detail(result: ExecutionResult) -> str:
+    """The event's detail: the result as JSON, or as much of it as an event holds.
+
+    What is left out, in this order until it fits: the orders' children, the orders, the metadata.
+    """
+    body = result.model_dump(mode="json")
+    text = _json(body)
+    for trim in _TRIMS:
+        if len(text.encode()) <= MAX_DETAIL_BYTES:
+            return text
+        body |= {**trim(body), "orders_truncated": True, "orders_total": len(result.orders)}
+        text = _json(body)
+    return text
+
+
+_TRIMS: tuple[Callable[[dict[str, Any]], dict[str, Any]], ...] = (
+    lambda body: {"orders": [{**order, "children": []} for order in body["orders"]]},
+    lambda _: {"orders": []},
+    lambda _: {"metadata": {}},
+)
+
+
+def _json(body: dict[str, Any]) -> str:
+    return json.dumps(body, separators=(",", ":"), ensure_ascii=False)

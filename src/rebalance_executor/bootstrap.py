@@ -1,0 +1,128 @@
+"""Settings → object graph, once for each container. Only this file knows which adapter stands behind which port."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import boto3
+from aws_lambda_powertools.utilities.idempotency import DynamoDBPersistenceLayer
+
+from rebalance_executor import health
+from rebalance_executor.adapters.alpaca import AlpacaBrokers
+from rebalance_executor.adapters.asset_cache import DynamoAssetCache
+from rebalance_executor.adapters.aws import client_config
+from rebalance_executor.adapters.clock import SystemClock
+from rebalance_executor.adapters.dynamodb import DynamoJournal
+from rebalance_executor.adapters.eventbridge import EventBridgeResults
+from rebalance_executor.adapters.plan_store import S3PlanStore
+from rebalance_executor.adapters.secrets import credentials_source
+from rebalance_executor.domain.config import ExecutionConfig
+from rebalance_executor.domain.values import span
+from rebalance_executor.execution.manager import ExecutionManager, Ports
+from rebalance_executor.execution.ports import Clock
+from rebalance_executor.execution.run import Deadline
+from rebalance_executor.idempotency import FrontDoor
+from rebalance_executor.service import Service
+from rebalance_executor.settings import Settings, load_settings
+from rebalance_executor.telemetry import Telemetry
+
+Clients = Callable[[str], Any]
+"""Gives an AWS client by the name of its service."""
+
+
+@cache
+def telemetry() -> Telemetry:
+    """Logger, metrics and tracer of this container."""
+    return Telemetry()
+
+
+@cache
+def service() -> Service:
+    """The whole program of this container; connections are kept and used again by warm invocations.
+
+    Raises:
+        ConfigurationError: names the variable that is missing or unusable.
+    """
+    return build(load_settings(), telemetry())
+
+
+def build(
+    settings: Settings, told: Telemetry, *, clock: Clock | None = None, clients: Clients | None = None
+) -> Service:
+    """The program on these settings; tests give a clock and clients of their own.
+
+    Raises:
+        ConfigurationError: names the setting that is missing or unusable.
+    """
+    clock = clock or SystemClock()
+    clients = cache(clients or _client)
+    config = ExecutionConfig.from_json(settings.execution_config)
+    database = clients("dynamodb")
+    journal = DynamoJournal(database, settings.execution_table, clock)
+    credentials = credentials_source(settings, lambda: clients("secretsmanager"))
+    brokers = AlpacaBrokers(settings, credentials, config, clock, on_request=told.count_request)
+    ports = Ports(
+        brokers=brokers.broker,
+        journal=journal,
+        assets=DynamoAssetCache(database, settings.execution_table, clock, ttl=span(config.asset_cache_hours * 3600)),
+        clock=clock,
+        log=told,
+        reporter=EventBridgeResults(settings.result_bus, clients("events")) if settings.result_bus else None,
+    )
+
+    def check_health(deadline: Deadline) -> dict[str, Any]:
+        return health.check_health(_checks(settings, clients, ports, deadline), told)
+
+    return Service(
+        account=settings.account,
+        plans=S3PlanStore(settings.plan_bucket, lambda: clients("s3")),
+        front_door=FrontDoor(DynamoDBPersistenceLayer(settings.idempotency_table, boto3_client=database), told),
+        manager=ExecutionManager(ports, config),
+        journal=journal,
+        clock=clock,
+        telemetry=told,
+        new_run_id=lambda: uuid.uuid4().hex,
+        check_health=check_health,
+    )
+
+
+def _client(name: str) -> Any:
+    return boto3.client(name, config=client_config())  # type: ignore[call-overload]
+
+
+def _checks(
+    settings: Settings, clients: Clients, ports: Ports, deadline: Deadline
+) -> dict[str, Callable[[], str]]:
+    """What a health request asks, by name."""
+
+    def front_door() -> str:
+        clients("dynamodb").get_item(TableName=settings.idempotency_table, Key={"id": {"S": "health"}})
+        return f"{settings.idempotency_table} answers"
+
+    def journal() -> str:
+        ports.journal.result(settings.account, "health")
+        return f"{settings.execution_table} answers"
+
+    def plans() -> str:
+        clients("s3").head_bucket(Bucket=settings.plan_bucket)
+        return f"{settings.plan_bucket} may be listed"
+
+    def results() -> str:
+        clients("events").describe_event_bus(Name=settings.result_bus)
+        return f"{settings.result_bus} is there"
+
+    checks: dict[str, Callable[[], str]] = {
+        "front door": front_door,
+        "journal": journal,
+        "account": lambda: health.account_is_ready(ports.brokers(settings.account, deadline)),
+        "clock": lambda: health.clocks_agree(ports.brokers(settings.account, deadline), ports.clock),
+        "quotes": lambda: health.quotes_come(ports.brokers(settings.account, deadline)),
+    }
+    if settings.plan_bucket:
+        checks["plans"] = plans
+    if settings.result_bus:
+        checks["results"] = results
+    return checks

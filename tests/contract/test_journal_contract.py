@@ -1,0 +1,381 @@
+"""What every journal keeps to: the one on DynamoDB, and the one in memory that stands for it in unit tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Protocol
+from uuid import uuid4
+
+import pytest
+from tests.support.aws import TABLE, create_execution_table, execution_table
+from tests.support.clocks import START, ManualClock
+from tests.support.in_memory_journal import InMemoryJournal
+from tests.support.journalled import ACCOUNT, PLAN_ID, child, filled_parent, parent, result, state
+from tests.support.local_aws import LocalAws, local_aws
+
+from rebalance_executor.adapters.dynamodb import DynamoJournal
+from rebalance_executor.domain.errors import Fenced, JournalContradiction, LeaseHeld
+from rebalance_executor.domain.journal import Phase, PlanJournal, RunEnd, RunRecord
+from rebalance_executor.domain.result import ExecutionStatus
+from rebalance_executor.execution.ports import Journal, Lease
+
+HELD_FOR = timedelta(minutes=10)
+FINISHED = replace(state(), phase=Phase.FINISHED)
+
+
+class ReadableJournal(Journal, Protocol):
+    """A journal that also shows the runs of a plan."""
+
+    def runs(self, account: str, plan_id: str) -> list[RunRecord]: ...
+
+
+@pytest.fixture(scope="module")
+def ministack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
+    with local_aws(tmp_path_factory.mktemp("aws")) as aws:
+        yield aws
+
+
+@pytest.fixture(params=["memory", "moto", "ministack"])
+def journal(request: pytest.FixtureRequest) -> Iterator[ReadableJournal]:
+    with ExitStack() as stack:
+        if request.param == "memory":
+            yield InMemoryJournal()
+        elif request.param == "moto":
+            yield DynamoJournal(stack.enter_context(execution_table()), TABLE, ManualClock())
+        else:
+            client = request.getfixturevalue("ministack").dynamodb
+            name = f"journal-{uuid4().hex}"
+            create_execution_table(client, name)
+            yield DynamoJournal(client, name, ManualClock())
+
+
+def take(journal: Journal, run_id: str, at: datetime = START, account: str = ACCOUNT) -> Lease:
+    return journal.acquire(account, run_id, now=at, expires_at=at + HELD_FOR)
+
+
+def loaded(journal: Journal, plan_id: str = PLAN_ID) -> PlanJournal:
+    found = journal.load(ACCOUNT, plan_id)
+    assert found is not None
+    return found
+
+
+# --- lease -----------------------------------------------------------------------------------------------
+
+
+def test_given_nobody_holds_the_account_when_acquired_then_the_lease_is_the_runs(journal: ReadableJournal) -> None:
+    assert take(journal, "run-1") == Lease(ACCOUNT, 1, "run-1", START + HELD_FOR)
+
+
+def test_given_a_held_lease_when_another_run_asks_then_it_learns_who_holds_it_and_until_when(
+    journal: ReadableJournal,
+) -> None:
+    take(journal, "run-1")
+
+    with pytest.raises(LeaseHeld) as caught:
+        take(journal, "run-2", START + HELD_FOR)
+
+    assert caught.value.context["held_by"] == "run-1"
+    assert datetime.fromisoformat(str(caught.value.context["held_until"])) == START + HELD_FOR
+
+
+def test_given_a_lease_that_ran_out_when_another_run_asks_then_it_takes_over_with_a_higher_epoch(
+    journal: ReadableJournal,
+) -> None:
+    first = take(journal, "run-1")
+
+    second = take(journal, "run-2", START + HELD_FOR + timedelta(microseconds=1))
+
+    assert (second.run_id, second.epoch) == ("run-2", first.epoch + 1)
+
+
+def test_given_a_lease_given_back_when_another_run_asks_then_it_gets_it_at_once(journal: ReadableJournal) -> None:
+    first = take(journal, "run-1")
+    journal.release(first)
+
+    assert take(journal, "run-2").epoch == first.epoch + 1
+
+
+def test_given_a_taken_over_lease_when_the_former_holder_gives_it_back_then_the_new_one_keeps_it(
+    journal: ReadableJournal,
+) -> None:
+    first = take(journal, "run-1")
+    second = take(journal, "run-2", START + HELD_FOR * 2)
+
+    journal.release(first)
+
+    journal.write(second, state())  # not fenced
+    with pytest.raises(LeaseHeld):
+        take(journal, "run-3", START + HELD_FOR * 2)
+
+
+def test_given_one_account_is_held_when_another_account_is_asked_for_then_it_is_free(journal: ReadableJournal) -> None:
+    take(journal, "run-1")
+
+    assert take(journal, "run-2", account="other").epoch == 1
+
+
+def test_given_a_run_holds_the_lease_when_it_asks_again_then_it_gets_the_same_one(journal: ReadableJournal) -> None:
+    first = take(journal, "run-1")
+
+    assert take(journal, "run-1") == first
+
+
+# --- writing and reading ---------------------------------------------------------------------------------
+
+
+def test_given_nothing_was_written_when_loaded_then_there_is_no_plan_and_no_result(journal: ReadableJournal) -> None:
+    assert journal.load(ACCOUNT, PLAN_ID) is None
+    assert journal.result(ACCOUNT, PLAN_ID) is None
+
+
+def test_given_a_plan_with_parents_when_loaded_then_everything_comes_back_exactly(journal: ReadableJournal) -> None:
+    lease = take(journal, "run-1")
+    parents = [parent("AAPL", children=(child("AAPL"),)), filled_parent("MSFT")]
+    plan = state(buy_budget=Decimal("99.990"), account_number=None)
+
+    journal.write(lease, plan, parents=parents)
+
+    assert loaded(journal) == PlanJournal(plan, {"AAPL": parents[0], "MSFT": parents[1]}, None)
+
+
+def test_given_a_plan_when_some_parents_are_written_again_then_the_others_stay(journal: ReadableJournal) -> None:
+    lease = take(journal, "run-1")
+    journal.write(lease, state(), parents=[parent("AAPL"), parent("MSFT")])
+
+    journal.write(lease, state(phase=Phase.BUYS), parents=[filled_parent("MSFT")])
+
+    assert loaded(journal).plan.phase is Phase.BUYS
+    assert loaded(journal).parents == {"AAPL": parent("AAPL"), "MSFT": filled_parent("MSFT")}
+
+
+def test_given_one_parent_twice_in_a_write_when_loaded_then_the_later_one_counts(journal: ReadableJournal) -> None:
+    journal.write(take(journal, "run-1"), state(), parents=[parent("AAPL"), filled_parent("AAPL")])
+
+    assert loaded(journal).parents == {"AAPL": filled_parent("AAPL")}
+
+
+def test_given_a_write_when_it_is_repeated_then_nothing_changes(journal: ReadableJournal) -> None:
+    lease = take(journal, "run-1")
+    run = RunRecord(lease.epoch, lease.run_id, START)
+    journal.write(lease, state(), parents=[parent()], run=run)
+    before = loaded(journal)
+
+    journal.write(lease, state(), parents=[parent()], run=run)
+
+    assert loaded(journal) == before
+    assert journal.runs(ACCOUNT, PLAN_ID) == [run]
+
+
+def test_given_several_runs_when_listed_then_they_come_in_order_with_how_they_ended(journal: ReadableJournal) -> None:
+    first = take(journal, "run-1")
+    yielded = RunRecord(first.epoch, "run-1", START, START + timedelta(seconds=9), RunEnd.YIELDED, "PLAN_YIELDED: stop")
+    journal.write(first, state(), run=yielded)
+    journal.release(first)
+    second = take(journal, "run-2")
+    going_on = RunRecord(second.epoch, "run-2", START + timedelta(seconds=10))
+    journal.write(second, state(runs=2), run=going_on)
+
+    assert journal.runs(ACCOUNT, PLAN_ID) == [yielded, going_on]
+
+
+def test_given_two_plans_when_loaded_then_each_has_its_own(journal: ReadableJournal) -> None:
+    lease = take(journal, "run-1")
+    journal.write(lease, state(), parents=[parent("AAPL")])
+    journal.write(lease, state(plan_id="plan-10"), parents=[parent("MSFT")])
+
+    assert set(loaded(journal).parents) == {"AAPL"}
+    assert set(loaded(journal, "plan-10").parents) == {"MSFT"}
+
+
+def test_given_500_parents_when_written_and_loaded_then_none_is_lost(journal: ReadableJournal) -> None:
+    parents = {f"SYM{n}": parent(f"SYM{n}", qty=Decimal(n)) for n in range(500)}
+
+    journal.write(take(journal, "run-1"), state(), parents=parents.values())
+
+    assert loaded(journal).parents == parents
+
+
+# --- fencing and contradictions --------------------------------------------------------------------------
+
+
+def test_given_a_runner_was_taken_over_when_it_writes_then_it_is_fenced_and_nothing_changes(
+    journal: ReadableJournal,
+) -> None:
+    paused = take(journal, "run-1")
+    journal.write(paused, state(), parents=[parent()])
+    take(journal, "run-2", START + HELD_FOR * 2)
+
+    with pytest.raises(Fenced):
+        journal.write(paused, state(phase=Phase.BUYS), parents=[filled_parent()])
+    with pytest.raises(Fenced):
+        journal.finish(paused, FINISHED, parents=[filled_parent()], result=result())
+
+    assert loaded(journal) == PlanJournal(state(), {"AAPL": parent()}, None)
+
+
+def test_given_a_fenced_runner_when_it_writes_500_parents_then_none_is_written(journal: ReadableJournal) -> None:
+    paused = take(journal, "run-1")
+    journal.write(paused, state(), parents=[parent("SYM1")])
+    take(journal, "run-2", START + HELD_FOR * 2)
+
+    with pytest.raises(Fenced):
+        journal.write(paused, state(), parents=[filled_parent(f"SYM{n}") for n in range(500)])
+
+    assert loaded(journal).parents == {"SYM1": parent("SYM1")}
+
+
+def test_given_a_lease_that_ran_out_and_nobody_took_when_written_then_it_still_counts(journal: ReadableJournal) -> None:
+    lease = take(journal, "run-1")
+
+    journal.write(lease, state(begun_at=START + HELD_FOR * 2))
+
+    assert loaded(journal).plan.begun_at == START + HELD_FOR * 2
+
+
+def test_given_a_runner_gave_its_lease_back_when_it_writes_then_it_is_fenced(journal: ReadableJournal) -> None:
+    lease = take(journal, "run-1")
+    journal.release(lease)
+
+    with pytest.raises(Fenced):
+        journal.write(lease, state())
+
+    assert journal.load(ACCOUNT, PLAN_ID) is None
+
+
+@pytest.mark.parametrize("parents", [1, 200])
+def test_given_a_plan_when_written_with_other_content_then_it_is_contradicted_and_kept(
+    journal: ReadableJournal, parents: int
+) -> None:
+    lease = take(journal, "run-1")
+    journal.write(lease, state(), parents=[parent("SYM0")])
+    changed = [filled_parent(f"SYM{n}") for n in range(parents)]
+
+    with pytest.raises(JournalContradiction):
+        journal.write(lease, state(content_hash="bb22"), parents=changed)
+    with pytest.raises(JournalContradiction):
+        journal.finish(lease, replace(FINISHED, content_hash="bb22"), parents=changed, result=result())
+
+    assert loaded(journal) == PlanJournal(state(), {"SYM0": parent("SYM0")}, None)
+
+
+# --- finishing -------------------------------------------------------------------------------------------
+
+
+def test_given_a_worked_plan_when_finished_then_result_and_parents_are_stored_and_the_lease_is_free(
+    journal: ReadableJournal,
+) -> None:
+    lease = take(journal, "run-1")
+    journal.write(lease, state(), parents=[parent()], run=RunRecord(lease.epoch, "run-1", START))
+
+    journal.finish(lease, FINISHED, parents=[filled_parent()], result=result())
+
+    assert loaded(journal) == PlanJournal(FINISHED, {"AAPL": filled_parent()}, result())
+    assert journal.result(ACCOUNT, PLAN_ID) == result()
+    assert take(journal, "run-2").epoch == lease.epoch + 1
+
+
+def test_given_a_run_when_its_plan_is_finished_then_its_record_says_completed(journal: ReadableJournal) -> None:
+    lease = take(journal, "run-1")
+    journal.write(lease, state(), run=RunRecord(lease.epoch, "run-1", START))
+
+    journal.finish(lease, FINISHED, parents=(), result=result())
+
+    ended = result().execution_timestamp
+    assert journal.runs(ACCOUNT, PLAN_ID) == [RunRecord(lease.epoch, "run-1", START, ended, RunEnd.COMPLETED)]
+
+
+def test_given_a_plan_that_wrote_nothing_before_when_finished_then_it_is_stored_with_its_run(
+    journal: ReadableJournal,
+) -> None:
+    lease = take(journal, "run-1")
+
+    journal.finish(lease, FINISHED, parents=(), result=result(orders=()))
+
+    assert loaded(journal) == PlanJournal(FINISHED, {}, result(orders=()))
+    ended = result().execution_timestamp
+    assert journal.runs(ACCOUNT, PLAN_ID) == [RunRecord(lease.epoch, "run-1", ended, ended, RunEnd.COMPLETED)]
+
+
+def test_given_200_parents_when_finished_then_all_of_it_is_stored(journal: ReadableJournal) -> None:
+    parents = {f"SYM{n}": filled_parent(f"SYM{n}") for n in range(200)}
+
+    journal.finish(take(journal, "run-1"), FINISHED, parents=parents.values(), result=result())
+
+    assert loaded(journal) == PlanJournal(FINISHED, parents, result())
+
+
+def test_given_a_finished_plan_when_finished_again_with_the_same_result_then_nothing_happens(
+    journal: ReadableJournal,
+) -> None:
+    lease = take(journal, "run-1")
+    journal.finish(lease, FINISHED, parents=[filled_parent()], result=result())
+    before = loaded(journal)
+
+    journal.finish(lease, FINISHED, parents=[filled_parent()], result=result())
+
+    assert loaded(journal) == before
+
+
+def test_given_a_finished_plan_when_a_later_run_finishes_it_alike_then_its_lease_is_given_back(
+    journal: ReadableJournal,
+) -> None:
+    journal.finish(take(journal, "run-1"), FINISHED, parents=[filled_parent()], result=result())
+    later = take(journal, "run-2")
+
+    journal.finish(later, FINISHED, parents=[filled_parent()], result=result())
+
+    assert take(journal, "run-3").epoch == later.epoch + 1
+
+
+@pytest.mark.parametrize("parents", [1, 200])
+def test_given_a_finished_plan_when_another_result_is_written_then_the_first_one_stays(
+    journal: ReadableJournal, parents: int
+) -> None:
+    journal.finish(take(journal, "run-1"), FINISHED, parents=[filled_parent("SYM0")], result=result())
+    later = take(journal, "run-2")
+    other = result(status=ExecutionStatus.FAILURE, success=False)
+
+    with pytest.raises(JournalContradiction):
+        journal.finish(later, FINISHED, parents=[parent(f"SYM{n}") for n in range(parents)], result=other)
+
+    assert loaded(journal) == PlanJournal(FINISHED, {"SYM0": filled_parent("SYM0")}, result())
+
+
+def test_given_a_finished_plan_when_a_later_run_writes_its_state_then_it_stays_finished(
+    journal: ReadableJournal,
+) -> None:
+    journal.finish(take(journal, "run-1"), FINISHED, parents=(), result=result())
+    later = take(journal, "run-2")
+
+    with pytest.raises(JournalContradiction):
+        journal.write(later, state(runs=2))
+
+    assert loaded(journal).plan == FINISHED
+
+
+# --- reporting -------------------------------------------------------------------------------------------
+
+
+def test_given_a_finished_plan_when_marked_as_reported_then_that_is_remembered_with_everything_else(
+    journal: ReadableJournal,
+) -> None:
+    journal.finish(take(journal, "run-1"), FINISHED, parents=[filled_parent()], result=result())
+    assert not loaded(journal).is_reported
+
+    journal.mark_reported(ACCOUNT, PLAN_ID, START)
+
+    assert loaded(journal) == PlanJournal(FINISHED, {"AAPL": filled_parent()}, result(), is_reported=True)
+
+
+def test_given_an_unfinished_plan_when_marked_as_reported_then_it_is_left_alone(journal: ReadableJournal) -> None:
+    journal.write(take(journal, "run-1"), state())
+
+    journal.mark_reported(ACCOUNT, PLAN_ID, START)
+    journal.mark_reported(ACCOUNT, "unknown", START)
+
+    assert not loaded(journal).is_reported
+    assert journal.load(ACCOUNT, "unknown") is None

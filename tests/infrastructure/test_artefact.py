@@ -1,0 +1,117 @@
+"""What leaves this machine: pinned, hashed, and nothing but the function."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.infrastructure.templates import ROOT
+from tests.support.processes import clean_environment
+
+REQUIREMENTS = ("lambda", "dev", "local", "sam")
+TOOLS = {"pytest", "moto", "mypy", "ruff", "hypothesis", "ministack", "awslambdaric", "typer", "rich", "import-linter"}
+
+
+def pins(name: str) -> dict[str, str]:
+    """Package → version, of one requirements file."""
+    text = (ROOT / "requirements" / f"{name}.txt").read_text(encoding="utf-8")
+    return dict(re.findall(r"^([a-z0-9][a-z0-9._-]*)(?:\[[^\]]*\])?==([^ \\\n]+)", text, re.MULTILINE))
+
+
+@pytest.fixture(scope="module")
+def artefact(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the make target puts into the artefact, without the packages: they would need the network."""
+    target = tmp_path_factory.mktemp("artefact")
+    command = ["make", "--no-print-directory", "build-RebalanceFunction", f"ARTIFACTS_DIR={target}", "PACKAGES=true"]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    return target
+
+
+@pytest.mark.parametrize("name", REQUIREMENTS)
+def test_every_requirement_is_pinned_with_its_hashes(name: str) -> None:
+    text = (ROOT / "requirements" / f"{name}.txt").read_text(encoding="utf-8").replace("\\\n", " ")
+    lines = [line for line in text.splitlines() if line and not line.lstrip().startswith("#")]
+
+    assert lines
+    for line in lines:
+        assert "==" in line.split(";")[0], line
+        assert "--hash=sha256:" in line, line
+
+
+@pytest.mark.parametrize("name", ["lambda", "local"])
+def test_what_runs_elsewhere_is_what_was_tested_here(name: str) -> None:
+    assert pins(name).items() <= pins("dev").items()
+
+
+def test_the_declared_dependencies_are_those_that_are_deployed() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    lines = (ROOT / "requirements" / "lambda.in").read_text(encoding="utf-8").splitlines()
+
+    wanted = {line.split("#")[0].strip() for line in lines} - {""}
+    assert wanted == set(project["dependencies"])
+
+
+def test_no_tool_is_deployed() -> None:
+    assert not pins("lambda").keys() & TOOLS
+
+
+def test_the_artefact_holds_the_deployed_package_and_nothing_else(artefact: Path) -> None:
+    package = artefact / "rebalance_executor"
+
+    assert [path.name for path in artefact.iterdir()] == ["rebalance_executor"]
+    assert not (package / "cli").exists()
+    assert not list(artefact.rglob("__pycache__"))
+    deployed = {path.relative_to(package) for path in package.rglob("*.py")}
+    source = ROOT / "src" / "rebalance_executor"
+    written = {path.relative_to(source) for path in source.rglob("*.py")}
+    assert deployed == {path for path in written if path.parts[0] != "cli"}
+
+
+def test_the_handler_imports_from_the_artefact_alone(artefact: Path, tmp_path: Path) -> None:
+    """Nothing of what is deployed needs the commands, the paper broker or a tool."""
+    program = (
+        f"import sys; sys.path.insert(0, {str(artefact)!r})\n"
+        "import rebalance_executor.handler as handler\n"
+        "print(handler.__file__)\n"
+        "print(*sorted({name.split('.')[0] for name in sys.modules}))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", program],
+        cwd=tmp_path,
+        env=clean_environment(PYTHONDONTWRITEBYTECODE="1"),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    file, modules = done.stdout.splitlines()
+
+    assert Path(file).is_relative_to(artefact)
+    assert not set(modules.split()) & ({name.replace("-", "_") for name in TOOLS} | {"paper_broker", "_pytest"})
+
+
+def samconfig() -> dict[str, Any]:
+    return tomllib.loads((ROOT / "samconfig.toml").read_text(encoding="utf-8"))
+
+
+def test_sam_knows_this_machine_and_three_stages() -> None:
+    config = samconfig()
+
+    assert config.keys() == {"version", "default", "dev", "paper", "live"}
+    assert config["default"]["build"]["parameters"]["template_file"] == "local/template.yaml"
+    assert "deploy" not in config["default"]
+    for stage in ("dev", "paper", "live"):
+        assert config[stage]["deploy"]["parameters"]["stack_name"] == f"rebalance-executor-{stage}"
+        assert "template_file" not in config[stage]["build"]["parameters"]  # template.yaml
+    assert not re.search(r"\b\d{12}\b", (ROOT / "samconfig.toml").read_text(encoding="utf-8"))
+
+
+def test_no_stage_makes_money_real_by_itself() -> None:
+    for stage in ("dev", "paper", "live"):
+        overrides = samconfig()[stage]["deploy"]["parameters"].get("parameter_overrides", [])
+        assert not {"AlpacaPaper=false", "LiveTrading=yes"} & set(overrides)
+    assert samconfig()["live"]["deploy"]["parameters"]["confirm_changeset"] is True

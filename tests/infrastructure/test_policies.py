@@ -1,0 +1,131 @@
+"""What the function may do, and who may reach it: as little as works."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from moto.events.models import EventPattern  # AWS's pattern language, as the test double of EventBridge knows it
+from tests.infrastructure.templates import ROOT, attribute, strings
+
+from rebalance_executor.triggers import OWN_SOURCE
+
+X_RAY = {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
+"""AWS lets these be granted for everything or not at all."""
+
+
+def as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+@pytest.fixture(scope="module")
+def statements(resources: dict[str, Any]) -> list[dict[str, Any]]:
+    policies = resources["FunctionRole"]["Properties"]["Policies"]
+    return [statement for policy in policies for statement in policy["PolicyDocument"]["Statement"]]
+
+
+def test_every_permission_is_of_the_role_that_stands_here(function: dict[str, Any], resources: dict[str, Any]) -> None:
+    role = resources["FunctionRole"]["Properties"]
+
+    assert function["Role"] == attribute("FunctionRole")
+    assert "Policies" not in function
+    assert "ManagedPolicyArns" not in role
+    assert role["AssumeRolePolicyDocument"]["Statement"][0]["Principal"] == {"Service": "lambda.amazonaws.com"}
+
+
+def test_no_action_is_granted_by_wildcard(statements: list[dict[str, Any]]) -> None:
+    assert {statement["Effect"] for statement in statements} == {"Allow"}
+    assert not [action for statement in statements for action in as_list(statement["Action"]) if "*" in action]
+
+
+def test_no_resource_is_a_wildcard_but_where_aws_knows_no_other(statements: list[dict[str, Any]]) -> None:
+    unlimited = [statement for statement in statements if "*" in as_list(statement["Resource"])]
+
+    assert [set(statement["Action"]) for statement in unlimited] == [X_RAY]
+
+
+def test_each_service_is_limited_to_what_the_stack_names(statements: list[dict[str, Any]]) -> None:
+    reached = {
+        service: set(strings([s["Resource"] for s in statements if as_list(s["Action"])[0].startswith(f"{service}:")]))
+        for service in ("dynamodb", "sqs", "logs", "events", "secretsmanager", "s3")
+    }
+
+    assert reached["dynamodb"] - {"Fn::GetAtt"} == {"ExecutionTable.Arn", "IdempotencyTable.Arn"}
+    assert reached["sqs"] - {"Fn::GetAtt"} == {"PlanQueue.Arn", "FailureQueue.Arn"}
+    assert reached["logs"] - {"Fn::GetAtt"} == {"FunctionLogs.Arn"}
+    assert any("event-bus/${ResultBusName}" in text for text in reached["events"])
+    assert any(text.endswith("secret:${AnyAccount}-??????") for text in reached["secretsmanager"])
+    assert any(text.endswith(":s3:::${Bucket}/*") for text in reached["s3"])
+
+
+def test_nothing_is_public(resources: dict[str, Any]) -> None:
+    for resource in resources.values():
+        document = resource["Properties"].get("PolicyDocument", {"Statement": []})
+        open_to_all = [s for s in document["Statement"] if s["Effect"] == "Allow" and s["Principal"] == "*"]
+        assert not open_to_all
+    assert "FunctionUrlConfig" not in resources["RebalanceFunction"]["Properties"]
+
+
+@pytest.mark.parametrize(
+    ("source", "detail_type", "is_taken"),
+    [
+        ("portfolio.construction", "RebalancePlanned", True),
+        ("anyone.else", "RebalancePlanned", True),
+        ("portfolio.construction", "SomethingElse", False),
+        (OWN_SOURCE, "RebalanceExecuted", False),
+        (OWN_SOURCE, "RebalancePlanned", False),
+    ],
+)
+def test_the_rule_takes_plans_and_never_our_own_output(
+    function: dict[str, Any], source: str, detail_type: str, is_taken: bool
+) -> None:
+    rule = function["Events"]["PlanAnnounced"]["Properties"]["Pattern"]
+    pattern = EventPattern(raw_pattern="", pattern=rule)
+
+    assert pattern.matches_event({"source": source, "detail-type": detail_type, "detail": {}}) is is_taken
+
+
+CALLS = {
+    r"\.get_item\(": "dynamodb:GetItem",
+    r"\.put_item\(": "dynamodb:PutItem",
+    r"\.update_item\(": "dynamodb:UpdateItem",
+    r"\.delete_item\(": "dynamodb:DeleteItem",
+    r"\.query\(": "dynamodb:Query",
+    r"\.scan\(": "dynamodb:Scan",
+    r"\.describe_table\(": "dynamodb:DescribeTable",
+    r"\.batch_get_item\(": "dynamodb:BatchGetItem",
+    r"\.batch_write_item\(": "dynamodb:BatchWriteItem",
+    r'"Put":': "dynamodb:PutItem",
+    r'"Update":': "dynamodb:UpdateItem",
+    r'"Delete":': "dynamodb:DeleteItem",
+    r'"ConditionCheck":': "dynamodb:ConditionCheckItem",
+    r"\.get_object\(": "s3:GetObject",
+    r"\.head_bucket\(": "s3:ListBucket",
+    r"\.put_events\(": "events:PutEvents",
+    r"\.describe_event_bus\(": "events:DescribeEventBus",
+    r"\.describe_secret\(": "secretsmanager:DescribeSecret",
+    r"SecretsProvider\(": "secretsmanager:GetSecretValue",
+    r"\.change_message_visibility\(": "sqs:ChangeMessageVisibility",
+}
+"""How a request to AWS looks in our code, and the permission that it takes."""
+
+BY_POWERTOOLS = {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"}
+BY_LAMBDA = {
+    *("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:SendMessage"),
+    *("logs:CreateLogStream", "logs:PutLogEvents"),
+}
+BY_VERSION = {"s3:GetObjectVersion"}
+"""What ``get_object`` takes where a version is named."""
+
+
+def test_what_the_code_calls_is_granted_and_nothing_else(statements: list[dict[str, Any]]) -> None:
+    """No emulator here checks permissions, so that a missing one would show in AWS only."""
+    package = ROOT / "src" / "rebalance_executor"
+    files = [path for path in package.rglob("*.py") if "cli" not in path.relative_to(package).parts]
+    source = "\n".join(path.read_text(encoding="utf-8") for path in files)
+
+    called = {action for call, action in CALLS.items() if re.search(call, source)}
+    granted = {action for statement in statements for action in as_list(statement["Action"])}
+
+    assert granted == called | BY_POWERTOOLS | BY_LAMBDA | BY_VERSION | X_RAY

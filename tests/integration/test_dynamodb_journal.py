@@ -1,0 +1,451 @@
+"""The journal on DynamoDB where it is not like any journal: transactions, lost answers, busy tables, its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, cast
+
+import boto3
+import pytest
+from botocore.exceptions import ConnectTimeoutError, EndpointConnectionError, NoCredentialsError, ReadTimeoutError
+from tests.support.aws import REGION, TABLE, Tampered, canceled, client_error, execution_table, once
+from tests.support.clocks import START, ManualClock
+from tests.support.journalled import ACCOUNT, PLAN_ID, filled_parent, order_result, parent, result, state
+from tests.support.processes import LOOPBACK, free_port
+
+from rebalance_executor.adapters.aws import client_config
+from rebalance_executor.adapters.dynamodb import DynamoJournal, dynamodb_client_config
+from rebalance_executor.domain.errors import Fenced, JournalContradiction, JournalUnavailable
+from rebalance_executor.domain.journal import Phase, PlanJournal, RunRecord
+from rebalance_executor.execution.ports import Lease
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+HELD_UNTIL = START + timedelta(minutes=10)
+FINISHED = replace(state(), phase=Phase.FINISHED)
+TIMED_OUT = ReadTimeoutError(endpoint_url="http://table")
+
+
+@pytest.fixture
+def client() -> Iterator[DynamoDBClient]:
+    with execution_table() as made:
+        yield made
+
+
+@pytest.fixture
+def tampered(client: DynamoDBClient) -> Tampered:
+    return Tampered(client)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def journal(tampered: Tampered, clock: ManualClock) -> DynamoJournal:
+    return DynamoJournal(cast("DynamoDBClient", tampered), TABLE, clock)
+
+
+@pytest.fixture
+def lease(journal: DynamoJournal, tampered: Tampered) -> Lease:
+    taken = journal.acquire(ACCOUNT, "run-1", now=START, expires_at=HELD_UNTIL)
+    tampered.calls.clear()
+    return taken
+
+
+def transactions(tampered: Tampered) -> list[list[Mapping[str, Any]]]:
+    return [request["TransactItems"] for name, request in tampered.calls if name == "transact_write_items"]
+
+
+def sort_keys(actions: list[Mapping[str, Any]]) -> list[str]:
+    whats = [next(iter(action.values())) for action in actions]
+    return [(what.get("Item") or what.get("Key"))["sk"]["S"] for what in whats]
+
+
+def scanned(client: DynamoDBClient) -> list[dict[str, Any]]:
+    return client.scan(TableName=TABLE)["Items"]
+
+
+# --- requests --------------------------------------------------------------------------------------------
+
+
+def test_given_a_plan_of_usual_size_when_executed_then_every_step_is_one_request(
+    journal: DynamoJournal, tampered: Tampered
+) -> None:
+    lease = journal.acquire(ACCOUNT, "run-1", now=START, expires_at=HELD_UNTIL)
+    journal.load(ACCOUNT, PLAN_ID)
+    symbols = [f"SYM{n}" for n in range(88)]
+    journal.write(lease, state(), parents=map(parent, symbols), run=RunRecord(1, "run-1", START))
+    journal.finish(lease, FINISHED, parents=map(filled_parent, symbols), result=result())
+    journal.mark_reported(ACCOUNT, PLAN_ID, START)
+
+    assert [name for name, _ in tampered.calls] == [
+        "update_item",
+        "query",
+        "transact_write_items",
+        "transact_write_items",
+        "update_item",
+    ]
+
+
+def test_given_500_parents_when_written_then_the_plans_row_comes_with_the_last_transaction(
+    journal: DynamoJournal, lease: Lease, tampered: Tampered
+) -> None:
+    parents = [parent(f"SYM{n}") for n in range(500)]
+
+    journal.write(lease, state(), parents=parents, run=RunRecord(1, "run-1", START))
+
+    sent = transactions(tampered)
+    assert len(sent) == 6
+    assert all(len(actions) <= 100 for actions in sent)
+    assert all(sort_keys(actions)[0] == "LEASE" for actions in sent)
+    assert ["Put" in actions[1] for actions in sent] == [False] * 5 + [True]
+    assert all(sort_keys(actions)[1] == "PLAN" for actions in sent)
+    written = [key for actions in sent for key in sort_keys(actions) if key.startswith("PARENT#")]
+    assert sorted(written) == sorted(f"PARENT#{order.symbol}" for order in parents)
+
+
+def test_given_parents_with_long_messages_when_written_then_no_transaction_exceeds_its_bytes(
+    journal: DynamoJournal, lease: Lease, tampered: Tampered
+) -> None:
+    parents = [parent(f"SYM{n}", message="x" * 100_000) for n in range(30)]
+
+    journal.write(lease, state(), parents=parents)
+
+    sizes = [sum(len(str(action)) for action in actions) for actions in transactions(tampered)]
+    assert len(sizes) > 1
+    assert max(sizes) < 4_000_000 - 8 * 350_000  # what the largest result leaves over
+
+
+def test_given_a_large_result_when_finished_then_it_is_stored_in_one_transaction_and_comes_back(
+    journal: DynamoJournal, lease: Lease, tampered: Tampered
+) -> None:
+    large = result(tuple(order_result(f"SYM{n}", children=3) for n in range(500)))
+
+    journal.finish(lease, FINISHED, parents=(), result=large)
+
+    (actions,) = transactions(tampered)
+    assert sum(key.startswith("RESULT#") for key in sort_keys(actions)) > 1
+    assert journal.result(ACCOUNT, PLAN_ID) == large
+
+
+def test_given_more_than_a_page_of_rows_when_loaded_then_none_is_lost(journal: DynamoJournal, lease: Lease) -> None:
+    parents = {f"SYM{n}": parent(f"SYM{n}", message="x" * 100_000) for n in range(15)}  # a page holds 1 MB
+    journal.write(lease, state(), parents=parents.values())
+
+    found = journal.load(ACCOUNT, PLAN_ID)
+
+    assert found is not None
+    assert found.parents == parents
+
+
+def test_given_anything_is_read_when_asked_then_it_is_read_consistently(
+    journal: DynamoJournal, tampered: Tampered
+) -> None:
+    journal.load(ACCOUNT, PLAN_ID)
+    journal.result(ACCOUNT, PLAN_ID)
+    journal.runs(ACCOUNT, PLAN_ID)
+
+    assert [request["ConsistentRead"] for _, request in tampered.calls] == [True, True, True]
+
+
+# --- rows ------------------------------------------------------------------------------------------------
+
+
+def test_given_a_finished_plan_when_its_rows_are_looked_at_then_none_ever_expires(
+    journal: DynamoJournal, lease: Lease, client: DynamoDBClient
+) -> None:
+    journal.write(lease, state(), parents=[parent()], run=RunRecord(1, "run-1", START))
+    journal.finish(lease, FINISHED, parents=[filled_parent()], result=result())
+    journal.mark_reported(ACCOUNT, PLAN_ID, START)
+
+    rows = {(item["pk"]["S"], item["sk"]["S"]): item for item in scanned(client)}
+    assert set(rows) == {
+        (f"ACCOUNT#{ACCOUNT}", "LEASE"),
+        (f"PLAN#{ACCOUNT}#{PLAN_ID}", "PLAN"),
+        (f"PLAN#{ACCOUNT}#{PLAN_ID}", "PARENT#AAPL"),
+        (f"PLAN#{ACCOUNT}#{PLAN_ID}", "RUN#000001"),
+        (f"PLAN#{ACCOUNT}#{PLAN_ID}", "RESULT#000"),
+    }
+    assert not any("expires_at" in item for item in rows.values())
+
+
+def test_given_a_deleted_piece_of_a_result_when_read_then_it_is_a_contradiction_and_no_unfinished_plan(
+    journal: DynamoJournal, lease: Lease, client: DynamoDBClient
+) -> None:
+    large = result(tuple(order_result(f"SYM{n}", children=3) for n in range(500)))
+    journal.finish(lease, FINISHED, parents=(), result=large)
+    client.delete_item(TableName=TABLE, Key={"pk": {"S": f"PLAN#{ACCOUNT}#{PLAN_ID}"}, "sk": {"S": "RESULT#000"}})
+
+    with pytest.raises(JournalContradiction):
+        journal.result(ACCOUNT, PLAN_ID)
+    with pytest.raises(JournalContradiction):
+        journal.load(ACCOUNT, PLAN_ID)
+
+
+# --- broken off ------------------------------------------------------------------------------------------
+
+
+def fail_at(operation: str, number: int) -> Callable[[str, Mapping[str, Any]], None]:
+    """For ``before``: the call with this number, counted from 1, times out and has no effect."""
+    seen = [0]
+
+    def disturb(name: str, _request: Mapping[str, Any]) -> None:
+        seen[0] += name == operation
+        if name == operation and seen[0] == number:
+            raise TIMED_OUT
+
+    return disturb
+
+
+def test_given_the_first_write_breaks_off_when_loaded_then_the_plan_was_never_begun(
+    journal: DynamoJournal, lease: Lease, tampered: Tampered
+) -> None:
+    tampered.before = fail_at("transact_write_items", 3)
+
+    with pytest.raises(JournalUnavailable):
+        journal.write(lease, state(), parents=[parent(f"SYM{n}") for n in range(200)])
+
+    assert tampered.count("transact_write_items") == 3
+    assert journal.load(ACCOUNT, PLAN_ID) is None
+
+
+def test_given_the_first_write_broke_off_when_begun_with_other_content_then_no_left_over_parent_is_traded(
+    journal: DynamoJournal, lease: Lease, tampered: Tampered
+) -> None:
+    tampered.before = fail_at("transact_write_items", 2)
+    with pytest.raises(JournalUnavailable):
+        journal.write(lease, state(), parents=[parent(f"OLD{n}") for n in range(100)])
+
+    journal.write(lease, state(content_hash="bb22"), parents=[parent("NEW")])
+
+    found = journal.load(ACCOUNT, PLAN_ID)
+    assert found is not None
+    assert set(found.parents) == {"NEW"}
+
+
+def test_given_a_later_write_breaks_off_when_repeated_by_the_next_run_then_all_of_it_is_there(
+    journal: DynamoJournal, lease: Lease, tampered: Tampered
+) -> None:
+    symbols = [f"SYM{n}" for n in range(200)]
+    journal.write(lease, state(), parents=map(parent, symbols))
+    tampered.before = fail_at("transact_write_items", 2)
+    with pytest.raises(JournalUnavailable):
+        journal.write(lease, state(phase=Phase.BUYS), parents=map(filled_parent, symbols))
+    halfway = journal.load(ACCOUNT, PLAN_ID)
+    assert halfway is not None
+    assert halfway.plan.phase is Phase.SELLS
+
+    later = journal.acquire(ACCOUNT, "run-2", now=HELD_UNTIL + timedelta(seconds=1), expires_at=HELD_UNTIL)
+    journal.write(later, state(phase=Phase.BUYS), parents=map(filled_parent, symbols))
+
+    found = journal.load(ACCOUNT, PLAN_ID)
+    assert found == PlanJournal(state(phase=Phase.BUYS), {s: filled_parent(s) for s in symbols}, None)
+
+
+# --- lost answers ----------------------------------------------------------------------------------------
+
+
+def test_given_the_answer_to_a_write_is_lost_when_written_again_then_it_is_as_if_written_once(
+    journal: DynamoJournal, lease: Lease, tampered: Tampered
+) -> None:
+    tampered.after = once(TIMED_OUT, "transact_write_items")
+    with pytest.raises(JournalUnavailable):
+        journal.write(lease, state(), parents=[parent()])
+
+    journal.write(lease, state(), parents=[parent()])
+
+    assert journal.load(ACCOUNT, PLAN_ID) == PlanJournal(state(), {"AAPL": parent()}, None)
+
+
+def test_given_the_answer_to_the_finish_is_lost_when_the_next_run_loads_then_it_finds_the_result(
+    journal: DynamoJournal, lease: Lease, tampered: Tampered
+) -> None:
+    tampered.after = once(TIMED_OUT, "transact_write_items")
+    with pytest.raises(JournalUnavailable):
+        journal.finish(lease, FINISHED, parents=(), result=result())
+
+    journal.acquire(ACCOUNT, "run-2", now=START, expires_at=HELD_UNTIL)
+
+    found = journal.load(ACCOUNT, PLAN_ID)
+    assert found is not None
+    assert found.result == result()
+
+
+def delivered_twice(client: DynamoDBClient) -> Callable[[str, Mapping[str, Any]], None]:
+    """For ``before``: the transaction has taken effect already when it comes again."""
+
+    def disturb(name: str, request: Mapping[str, Any]) -> None:
+        if name == "transact_write_items":
+            client.transact_write_items(TransactItems=request["TransactItems"])
+
+    return disturb
+
+
+def test_given_a_finish_is_delivered_twice_when_the_second_is_refused_then_it_counts_as_done(
+    journal: DynamoJournal, lease: Lease, tampered: Tampered, client: DynamoDBClient
+) -> None:
+    tampered.before = delivered_twice(client)
+
+    journal.finish(lease, FINISHED, parents=[filled_parent()], result=result())
+
+    assert journal.load(ACCOUNT, PLAN_ID) == PlanJournal(FINISHED, {"AAPL": filled_parent()}, result())
+
+
+def test_given_the_answer_to_acquire_is_lost_when_the_request_comes_again_then_the_lease_is_the_same(
+    journal: DynamoJournal, tampered: Tampered
+) -> None:
+    tampered.after = once(TIMED_OUT, "update_item")
+    with pytest.raises(JournalUnavailable):
+        journal.acquire(ACCOUNT, "run-1", now=START, expires_at=HELD_UNTIL)
+
+    again = journal.acquire(ACCOUNT, "run-1", now=START, expires_at=HELD_UNTIL)
+
+    assert again == Lease(ACCOUNT, 1, "run-1", HELD_UNTIL)
+    journal.write(again, state())  # not fenced
+
+
+def test_given_a_write_arrives_after_the_lease_was_taken_over_when_it_lands_then_it_is_fenced(
+    journal: DynamoJournal, lease: Lease, tampered: Tampered
+) -> None:
+    def taken_over(name: str, _request: Mapping[str, Any]) -> None:
+        if name == "transact_write_items":
+            tampered.before = lambda _name, _request: None
+            journal.acquire(ACCOUNT, "run-2", now=HELD_UNTIL + timedelta(seconds=1), expires_at=HELD_UNTIL)
+
+    tampered.before = taken_over
+
+    with pytest.raises(Fenced) as caught:
+        journal.write(lease, state(), parents=[parent()])
+
+    assert caught.value.context == {"epoch": 1}
+    assert journal.load(ACCOUNT, PLAN_ID) is None
+
+
+# --- busy and down ---------------------------------------------------------------------------------------
+
+WAITS = [timedelta(milliseconds=ms) for ms in (50, 100, 200, 400)]
+
+
+@pytest.mark.parametrize("reason", ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"])
+def test_given_a_transaction_meets_another_when_tried_again_then_it_goes_through(
+    journal: DynamoJournal, lease: Lease, tampered: Tampered, clock: ManualClock, reason: str
+) -> None:
+    tampered.before = once(canceled(reason, "None"), "transact_write_items", times=2)
+
+    journal.write(lease, state())
+
+    assert clock.slept == WAITS[:2]
+    assert journal.load(ACCOUNT, PLAN_ID) is not None
+
+
+def test_given_a_transaction_meets_others_for_ever_when_tries_are_used_up_then_the_journal_is_unavailable(
+    journal: DynamoJournal, lease: Lease, tampered: Tampered, clock: ManualClock
+) -> None:
+    tampered.before = once(canceled("TransactionConflict", "None"), "transact_write_items", times=99)
+
+    with pytest.raises(JournalUnavailable, match="TransactionConflict"):
+        journal.write(lease, state())
+
+    assert tampered.count("transact_write_items") == 5
+    assert clock.slept == WAITS
+
+
+def test_given_another_transaction_touches_the_lease_when_acquired_then_it_is_tried_again(
+    journal: DynamoJournal, tampered: Tampered, clock: ManualClock
+) -> None:
+    tampered.before = once(client_error("TransactionConflictException"), "update_item")
+
+    assert journal.acquire(ACCOUNT, "run-1", now=START, expires_at=HELD_UNTIL).epoch == 1
+    assert clock.slept == WAITS[:1]
+
+
+def test_given_a_condition_failed_beside_a_conflict_when_written_then_it_is_not_tried_again(
+    journal: DynamoJournal, lease: Lease, tampered: Tampered
+) -> None:
+    tampered.before = once(canceled("ConditionalCheckFailed", "TransactionConflict"), "transact_write_items")
+
+    with pytest.raises(Fenced):
+        journal.write(lease, state())
+
+    assert tampered.count("transact_write_items") == 1
+
+
+def test_given_a_transaction_is_refused_for_what_it_is_when_written_then_it_is_not_tried_again(
+    journal: DynamoJournal, lease: Lease, tampered: Tampered
+) -> None:
+    tampered.before = once(canceled("ValidationError", "None"), "transact_write_items")
+
+    with pytest.raises(JournalUnavailable, match="ValidationError"):
+        journal.write(lease, state())
+
+    assert tampered.count("transact_write_items") == 1
+
+
+OPERATIONS: dict[str, Callable[[DynamoJournal, Lease], object]] = {
+    "acquire": lambda j, _: j.acquire(ACCOUNT, "run-2", now=START, expires_at=HELD_UNTIL),
+    "release": lambda j, lease: j.release(lease),
+    "load": lambda j, _: j.load(ACCOUNT, PLAN_ID),
+    "result": lambda j, _: j.result(ACCOUNT, PLAN_ID),
+    "write": lambda j, lease: j.write(lease, state()),
+    "finish": lambda j, lease: j.finish(lease, FINISHED, parents=(), result=result()),
+    "mark_reported": lambda j, _: j.mark_reported(ACCOUNT, PLAN_ID, START),
+}
+
+
+@pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS)
+@pytest.mark.parametrize(
+    "error",
+    [
+        TIMED_OUT,
+        ConnectTimeoutError(endpoint_url="http://table"),
+        NoCredentialsError(),
+        client_error("ProvisionedThroughputExceededException"),
+        client_error("InternalServerError"),
+        client_error("AccessDeniedException"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_given_the_table_does_not_answer_when_asked_then_the_journal_is_unavailable(
+    journal: DynamoJournal,
+    lease: Lease,
+    tampered: Tampered,
+    operation: Callable[[DynamoJournal, Lease], object],
+    error: Exception,
+) -> None:
+    def down(_name: str, _request: Mapping[str, Any]) -> None:
+        raise error
+
+    tampered.before = down
+
+    with pytest.raises(JournalUnavailable) as caught:
+        operation(journal, lease)
+
+    assert caught.value.context["table"] == TABLE
+    assert caught.value.__cause__ is error
+
+
+def test_given_nobody_listens_when_asked_then_the_journal_is_unavailable(clock: ManualClock) -> None:
+    session = boto3.Session("test", "test", region_name=REGION)
+    url = f"http://{LOOPBACK}:{free_port()}"
+    client = session.client("dynamodb", endpoint_url=url, config=client_config(attempts=1))
+
+    with pytest.raises(JournalUnavailable) as caught:
+        DynamoJournal(client, TABLE, clock).load(ACCOUNT, PLAN_ID)
+
+    client.close()
+    assert isinstance(caught.value.__cause__, EndpointConnectionError)
+
+
+def test_given_the_functions_client_when_made_then_one_request_is_bounded_to_five_seconds_and_three_attempts() -> None:
+    client = boto3.Session("test", "test", region_name=REGION).client("dynamodb", config=dynamodb_client_config())
+    config: Any = client.meta.config
+
+    assert config.connect_timeout + config.read_timeout == 5
+    assert config.retries == {"mode": "standard", "total_max_attempts": 3}
+    assert config.tcp_keepalive is True
+    client.close()

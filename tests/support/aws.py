@@ -1,0 +1,109 @@
+"""AWS in the process: the tables that the template makes, dummy credentials, and nothing that reaches a network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from moto import mock_aws
+
+from rebalance_executor.adapters.aws import client_config
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+TABLE = "execution"
+REGION = "us-east-1"
+_NOT_INHERITED = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_CONFIG_FILE")
+
+
+@contextmanager
+def aws() -> Iterator[boto3.Session]:
+    """An empty AWS account until the end of the block."""
+    with pytest.MonkeyPatch.context() as environment:
+        for name in _NOT_INHERITED:
+            environment.delenv(name, raising=False)
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            environment.setenv(name, "test")
+        environment.setenv("AWS_DEFAULT_REGION", REGION)
+        environment.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        with mock_aws():
+            yield boto3.Session(region_name=REGION)
+
+
+@contextmanager
+def execution_table() -> Iterator[DynamoDBClient]:
+    """A client of an account with the execution table, configured as the function's."""
+    with aws() as session:
+        client = session.client("dynamodb", config=client_config())
+        create_execution_table(client, TABLE)
+        yield client
+        client.close()
+
+
+def create_execution_table(client: DynamoDBClient, name: str) -> None:
+    """The execution table as the template makes it."""
+    client.create_table(
+        TableName=name,
+        AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in ("pk", "sk")],
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+
+
+def client_error(code: str, text: str = "told by the test", **more: Any) -> ClientError:
+    """An error as boto3 raises it."""
+    response: Any = {"Error": {"Code": code, "Message": text}, **more}
+    return ClientError(response, "Operation")
+
+
+def canceled(*reasons: str) -> ClientError:
+    """A cancelled transaction with a reason for each of its actions."""
+    return client_error("TransactionCanceledException", CancellationReasons=[{"Code": reason} for reason in reasons])
+
+
+class Tampered:
+    """A boto3 client whose calls a test counts and disturbs; what it does not disturb goes through.
+
+    ``before`` is called with the operation's name and request before the real client is, ``after`` once the real
+    client has answered: what they raise is what the caller sees, so that an ``after`` loses the answer of a
+    request that took effect.
+    """
+
+    def __init__(self, client: object) -> None:
+        self._client = client
+        self.calls: list[tuple[str, Mapping[str, Any]]] = []
+        self.before: Callable[[str, Mapping[str, Any]], None] = lambda _name, _request: None
+        self.after: Callable[[str, Mapping[str, Any]], None] = lambda _name, _request: None
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        operation = getattr(self._client, name)
+
+        def call(**request: Any) -> Any:
+            self.calls.append((name, request))
+            self.before(name, request)
+            answer = operation(**request)
+            self.after(name, request)
+            return answer
+
+        return call
+
+    def count(self, name: str) -> int:
+        """How often this operation was asked for."""
+        return sum(called == name for called, _ in self.calls)
+
+
+def once(error: Exception, operation: str, *, times: int = 1) -> Callable[[str, Mapping[str, Any]], None]:
+    """For ``before`` and ``after``: the first ``times`` calls of this operation fail with this error."""
+    left = [times]
+
+    def disturb(name: str, _request: Mapping[str, Any]) -> None:
+        if name == operation and left[0] > 0:
+            left[0] -= 1
+            raise error
+
+    return disturb

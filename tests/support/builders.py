@@ -1,0 +1,185 @@
+"""Plans, quotes and orders for tests: valid as they stand, changed by keyword. One symbol, ABC, at about $10."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from rebalance_executor.domain.journal import Phase, PlanState
+from rebalance_executor.domain.market import Account, Asset, BrokerOrder, OrderType, Position, Quote, Side
+from rebalance_executor.domain.orders import Arrival, ChildOrder, ChildState, Outcome, ParentOrder
+from rebalance_executor.domain.plan import RebalancePlan, RebalancePlanItem
+
+NOW = datetime(2026, 1, 26, 15, tzinfo=UTC)
+"""Ten in the morning in New York; the market is open."""
+
+BUY, SELL = Side.BUY, Side.SELL
+
+
+def later(seconds: float) -> datetime:
+    """``NOW`` and so many seconds."""
+    return NOW + timedelta(seconds=seconds)
+
+
+def an_item_document(symbol: str = "ABC", action: str = "BUY", amount: object = "1000", **fields: object) -> Any:
+    """An item as it stands in a plan's JSON."""
+    return {
+        "symbol": symbol,
+        "action": action,
+        "trade_amount": amount,
+        "current_weight": "0.1",
+        "target_weight": "0.2",
+        "weight_diff": "0.1",
+        "target_value": "20000",
+        "current_value": "10000",
+        "priority": 1,
+    } | fields
+
+
+def a_plan_document(*items: object, **fields: object) -> dict[str, Any]:
+    """A plan as decoded JSON, with one buy unless items are given."""
+    return {
+        "plan_id": "plan-1",
+        "correlation_id": "correlation-1",
+        "causation_id": "causation-1",
+        "timestamp": "2026-01-26T15:00:00Z",
+        "items": list(items) or [an_item_document()],
+        "total_portfolio_value": "100000",
+        "total_trade_value": "1000",
+    } | fields
+
+
+def an_item(symbol: str = "ABC", action: str = "BUY", amount: object = "1000", **fields: object) -> RebalancePlanItem:
+    """A valid item."""
+    return RebalancePlanItem.model_validate(an_item_document(symbol, action, amount, **fields))
+
+
+def an_exit(symbol: str = "ABC", amount: object = "-1000", **fields: object) -> RebalancePlanItem:
+    """A SELL with a target value of zero."""
+    return an_item(symbol, "SELL", amount, target_value="0", target_weight="0", **fields)
+
+
+def a_plan(*items: RebalancePlanItem, **fields: object) -> RebalancePlan:
+    """A valid plan, with one buy unless items are given."""
+    return RebalancePlan.parse(a_plan_document(*(item.model_dump() for item in items), **fields))
+
+
+def a_quote(bid: str = "9.99", ask: str = "10.01", *, symbol: str = "ABC", at: datetime = NOW) -> Quote:
+    """A quote around $10."""
+    return Quote(symbol, Decimal(bid), Decimal(ask), bid_size=Decimal(100), ask_size=Decimal(100), at=at)
+
+
+def an_asset(*, fractionable: bool = True, tradable: bool = True, status: str = "active", symbol: str = "ABC") -> Asset:
+    """An asset that may be traded."""
+    return Asset(symbol, status, tradable=tradable, fractionable=fractionable)
+
+
+def a_position(qty: str, available: str | None = None, *, symbol: str = "ABC") -> Position:
+    """Shares held, all of them available unless told."""
+    return Position(symbol, Decimal(qty), Decimal(qty if available is None else available))
+
+
+def an_account(cash: str = "10000", buying_power: str | None = None) -> Account:
+    """An active account whose buying power is its cash unless told."""
+    power = Decimal(cash if buying_power is None else buying_power)
+    return Account("PA1", "ACTIVE", cash=Decimal(cash), buying_power=power, blocked_by=None)
+
+
+def an_order(
+    status: str = "new",
+    *,
+    filled: str = "0",
+    price: str | None = None,
+    qty: str = "10",
+    side: str = "buy",
+    submitted_at: datetime | None = NOW,
+    closed_at: datetime | None = None,
+) -> BrokerOrder:
+    """The broker's report of an order for ten ABC."""
+    return BrokerOrder(
+        id="order-1",
+        client_order_id="client-1",
+        symbol="ABC",
+        side=side,
+        type="limit",
+        status=status,
+        qty=Decimal(qty),
+        filled_qty=Decimal(filled),
+        filled_avg_price=_decimal(price),
+        limit_price=Decimal("10.01"),
+        submitted_at=submitted_at,
+        closed_at=closed_at,
+    )
+
+
+def a_child(
+    state: ChildState = ChildState.LIVE,
+    *,
+    attempt: int = 1,
+    qty: str = "10",
+    filled: str = "0",
+    price: str | None = None,
+    limit: str | None = "10.01",
+    **fields: Any,
+) -> ChildOrder:
+    """A child order for ten shares; a market order where ``limit`` is None."""
+    at_broker = state not in (ChildState.INTENDED, ChildState.UNKNOWN, ChildState.NOT_SENT)
+    return ChildOrder(
+        attempt=attempt,
+        client_order_id=f"client-{attempt}",
+        type=OrderType.LIMIT if limit is not None else OrderType.MARKET,
+        qty=Decimal(qty),
+        limit_price=_decimal(limit),
+        state=state,
+        filled_qty=Decimal(filled),
+        filled_avg_price=_decimal(price),
+        **({"intended_at": NOW, "order_id": f"order-{attempt}" if at_broker else None} | fields),
+    )
+
+
+def a_filled_child(qty: str = "10", price: str = "10.01", **fields: Any) -> ChildOrder:
+    """A child order that is done."""
+    return a_child(ChildState.FILLED, qty=qty, filled=qty, price=price, **fields)
+
+
+def a_parent(
+    *children: ChildOrder,
+    side: Side = BUY,
+    qty: str = "10",
+    symbol: str = "ABC",
+    priority: int = 1,
+    arrival: Quote | None = a_quote(),  # noqa: B008 - a frozen value
+    outcome: Outcome | None = None,
+    **fields: Any,
+) -> ParentOrder:
+    """A parent order for ten shares that arrived at $9.99 to $10.01."""
+    return ParentOrder(
+        symbol=symbol,
+        side=side,
+        priority=priority,
+        qty=Decimal(qty),
+        arrival=Arrival(arrival.bid, arrival.ask, arrival.at) if arrival is not None else None,
+        children=children,
+        outcome=outcome,
+        **({"planned_amount": Decimal(100 if side is BUY else -100)} | fields),
+    )
+
+
+def a_state(plan: RebalancePlan, *, runs: int = 1) -> PlanState:
+    """The record of a plan that was begun at ``NOW`` on the account ``default``."""
+    return PlanState(
+        account="default",
+        plan_id=plan.plan_id,
+        content_hash=plan.content_hash,
+        correlation_id=plan.correlation_id,
+        causation_id=plan.causation_id,
+        begun_at=NOW,
+        phase=Phase.FINISHED,
+        runs=runs,
+        starting_funds=Decimal(10_000),
+    )
+
+
+def _decimal(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)

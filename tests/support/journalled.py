@@ -1,0 +1,140 @@
+"""Values as the journal holds them, for its tests."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+from tests.support.clocks import START
+
+from rebalance_executor.domain.journal import Phase, PlanState
+from rebalance_executor.domain.market import OrderType, Side
+from rebalance_executor.domain.orders import Arrival, ChildOrder, ChildState, Outcome, ParentOrder, child_order_id
+from rebalance_executor.domain.plan import Action
+from rebalance_executor.domain.result import ChildResult, ExecutionResult, ExecutionStatus, OrderResult
+
+ACCOUNT = "main"
+PLAN_ID = "plan-1"
+
+
+def state(**changes: Any) -> PlanState:
+    """A plan that is worked on."""
+    fields: dict[str, Any] = {
+        "account": ACCOUNT,
+        "plan_id": PLAN_ID,
+        "content_hash": "aa11",
+        "correlation_id": "correlation",
+        "causation_id": "causation",
+        "begun_at": START,
+        "phase": Phase.SELLS,
+        "runs": 1,
+        "starting_funds": Decimal("1234.56"),
+        "account_number": "PA123",
+    }
+    return PlanState(**fields | changes)
+
+
+def child(symbol: str = "AAPL", **changes: Any) -> ChildOrder:
+    """A child that was journalled and not sent yet."""
+    fields: dict[str, Any] = {
+        "attempt": 1,
+        "client_order_id": child_order_id(ACCOUNT, PLAN_ID, symbol, 1),
+        "type": OrderType.LIMIT,
+        "qty": Decimal("7.2273576"),
+        "limit_price": Decimal("101.50"),
+        "intended_at": START,
+    }
+    return ChildOrder(**fields | changes)
+
+
+def filled_child(symbol: str = "AAPL") -> ChildOrder:
+    """A child that is filled, with everything known of it."""
+    return child(
+        symbol,
+        state=ChildState.FILLED,
+        order_id=f"order-{symbol}",
+        status="filled",
+        filled_qty=Decimal("7.2273576"),
+        filled_avg_price=Decimal("101.4987654321"),
+        submitted_at=START + timedelta(milliseconds=123),
+        closed_at=START + timedelta(seconds=2),
+    )
+
+
+def parent(symbol: str = "AAPL", **changes: Any) -> ParentOrder:
+    """A parent that waits to be worked."""
+    fields: dict[str, Any] = {
+        "symbol": symbol,
+        "side": Side.SELL,
+        "priority": 1,
+        "planned_amount": Decimal("-733.58"),
+        "qty": Decimal("7.2273576"),
+        "arrival": Arrival(Decimal("101.49"), Decimal("101.53"), START),
+    }
+    return ParentOrder(**fields | changes)
+
+
+def filled_parent(symbol: str = "AAPL") -> ParentOrder:
+    """A parent that is filled by its one child."""
+    return parent(symbol, children=(filled_child(symbol),)).settled(Outcome.FILLED, None, None, START)
+
+
+def order_result(symbol: str = "AAPL", *, children: int = 1) -> OrderResult:
+    """What became of a filled parent."""
+    return OrderResult(
+        symbol=symbol,
+        action=Action.SELL,
+        outcome=Outcome.FILLED,
+        success=True,
+        skipped=False,
+        trade_amount=Decimal("-733.57"),
+        planned_trade_amount=Decimal("-733.58"),
+        shares=Decimal("7.2273576"),
+        planned_shares=Decimal("7.2273576"),
+        price=Decimal("101.4987654321"),
+        expected_price=Decimal("101.51"),
+        slippage_amount=Decimal("0.0812"),
+        slippage_bps=Decimal("1.1068"),
+        children=tuple(_child_result(symbol, attempt) for attempt in range(1, children + 1)),
+        timestamp=START,
+    )
+
+
+def result(orders: tuple[OrderResult, ...] | None = None, **changes: Any) -> ExecutionResult:
+    """The result of a plan."""
+    told = orders if orders is not None else (order_result(),)
+    fields: dict[str, Any] = {
+        "plan_id": PLAN_ID,
+        "correlation_id": "correlation",
+        "causation_id": "causation",
+        "account": ACCOUNT,
+        "status": ExecutionStatus.SUCCESS,
+        "success": True,
+        "orders": told,
+        "orders_placed": len(told),
+        "orders_succeeded": len(told),
+        "orders_skipped": 0,
+        "orders_denied": 0,
+        "total_trade_value": Decimal("733.57"),
+        "started_at": START,
+        "execution_timestamp": START + timedelta(seconds=3, microseconds=5),
+        "runs": 1,
+        "slippage_bps": Decimal("1.1068"),
+    }
+    return ExecutionResult(**fields | changes)
+
+
+def _child_result(symbol: str, attempt: int) -> ChildResult:
+    return ChildResult(
+        client_order_id=child_order_id(ACCOUNT, PLAN_ID, symbol, attempt),
+        order_id=f"order-{symbol}-{attempt}",
+        status="filled",
+        type="limit",
+        limit_price=Decimal("101.5"),
+        qty=Decimal("7.2273576"),
+        filled_qty=Decimal("7.2273576"),
+        filled_avg_price=Decimal("101.4987654321"),
+        submitted_at=START,
+        closed_at=START,
+    )

@@ -1,0 +1,35 @@
+"""Values for property tests, and how they are run: the same examples every time, without a stopwatch."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from rebalance_executor.domain.market import Quote, Side
+from tests.support.builders import NOW
+
+law = settings(max_examples=200, deadline=None, derandomize=True, database=None)
+"""Decorator of every property test."""
+
+sides = st.sampled_from(Side)
+
+
+def decimals(low: str, high: str, places: int) -> st.SearchStrategy[Decimal]:
+    """Decimals from ``low`` to ``high`` with so many places."""
+    return st.decimals(Decimal(low), Decimal(high), places=places, allow_nan=False, allow_infinity=False)
+
+
+shares = decimals("0.000001", "100000", 6)
+dollars = decimals("0", "10000000", 2)
+
+
+@st.composite
+def quotes(draw: st.DrawFn, symbol: str = "ABC") -> Quote:
+    """Two-sided quotes that are not crossed, from a hundredth of a cent to $5,000, each price on its tick."""
+    if draw(st.booleans()):
+        bid, spread = draw(decimals("1", "5000", 2)), draw(decimals("0", "5", 2))
+    else:
+        bid, spread = draw(decimals("0.0001", "0.9", 4)), draw(decimals("0", "0.0999", 4))
+    return Quote(symbol, bid, bid + spread, Decimal(100), Decimal(100), NOW)

@@ -1,0 +1,100 @@
+"""Errors as their callers rely on them: which family, which fields."""
+
+from __future__ import annotations
+
+import pytest
+
+from rebalance_executor.domain.errors import (
+    BrokerUnavailable,
+    ConfigurationError,
+    CredentialsRefused,
+    DuplicateClientOrderId,
+    Fenced,
+    InvalidInput,
+    JournalContradiction,
+    JournalUnavailable,
+    LeaseHeld,
+    NotFound,
+    OrderRejected,
+    OutcomeUnknown,
+    OverfillGuard,
+    PlanChanged,
+    PlanExpired,
+    PlanInProgress,
+    PlanSourceUnavailable,
+    PlanYielded,
+    RateLimited,
+    RebalanceError,
+    Redeliver,
+    UnknownAccount,
+)
+from tests.support.builders import NOW
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        BrokerUnavailable,
+        CredentialsRefused,
+        Fenced,
+        JournalUnavailable,
+        LeaseHeld,
+        PlanInProgress,
+        PlanSourceUnavailable,
+        PlanYielded,
+        RateLimited,
+    ],
+)
+def test_what_passes_by_itself_asks_for_another_delivery(error: type[RebalanceError]) -> None:
+    assert issubclass(error, Redeliver)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConfigurationError,
+        DuplicateClientOrderId,
+        InvalidInput,
+        JournalContradiction,
+        NotFound,
+        OrderRejected,
+        OutcomeUnknown,
+        OverfillGuard,
+        PlanChanged,
+        PlanExpired,
+        UnknownAccount,
+    ],
+)
+def test_what_another_delivery_cannot_mend_does_not_ask_for_one(error: type[RebalanceError]) -> None:
+    assert not issubclass(error, Redeliver)
+
+
+@pytest.mark.parametrize("error", [InvalidInput, PlanExpired, PlanChanged, UnknownAccount, ConfigurationError])
+def test_an_error_about_a_field_names_it_in_text_and_context(
+    error: type[InvalidInput] | type[ConfigurationError],
+) -> None:
+    raised = error("items.3.trade_amount", "must be positive", plan_id="plan-1")
+    assert str(raised) == "items.3.trade_amount: must be positive"
+    assert raised.field == "items.3.trade_amount"
+    assert raised.problem == "must be positive"
+    assert raised.context == {"field": "items.3.trade_amount", "plan_id": "plan-1"}
+
+
+def test_a_rejection_keeps_what_the_broker_said() -> None:
+    raised = OrderRejected(
+        "insufficient qty", http_status=403, broker_code=40310000, extras={"available": "7.2273576"}
+    )
+    assert str(raised) == "insufficient qty"
+    assert raised.context == {"http_status": 403, "broker_code": 40310000}
+    assert raised.extras == {"available": "7.2273576"}
+
+
+def test_a_rejection_without_code_or_extras_has_none() -> None:
+    raised = OrderRejected("no", http_status=422)
+    assert raised.broker_code is None
+    assert raised.extras == {}
+
+
+def test_a_rate_limit_says_when_it_ends() -> None:
+    assert RateLimited("slow down", retry_at=NOW).retry_at == NOW
+    assert RateLimited("slow down").retry_at is None

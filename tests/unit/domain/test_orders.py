@@ -1,0 +1,307 @@
+"""Parent and child orders, and what a broker's report makes of them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rebalance_executor.domain.codes import Code
+from rebalance_executor.domain.market import ZERO, BrokerOrder, OrderRequest, OrderType
+from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome, ParentOrder, child_order_id
+from tests.support.builders import (
+    BUY,
+    NOW,
+    SELL,
+    a_child,
+    a_filled_child,
+    a_parent,
+    an_order,
+    later,
+)
+from tests.support.laws import law
+
+TERMINAL = {
+    "filled": ChildState.FILLED,
+    "canceled": ChildState.CANCELED,
+    "expired": ChildState.EXPIRED,
+    "rejected": ChildState.REJECTED,
+    "replaced": ChildState.REPLACED,
+}
+LIVE = [
+    "new",
+    "partially_filled",
+    "accepted",
+    "pending_new",
+    "accepted_for_bidding",
+    "pending_cancel",
+    "pending_replace",
+    "done_for_day",
+    "stopped",
+    "suspended",
+    "calculated",
+    "held",
+    "a_word_of_next_year",
+    "",
+]
+CLOSED = [ChildState.FILLED, ChildState.CANCELED, ChildState.EXPIRED, ChildState.REJECTED, ChildState.REPLACED]
+OPEN = [ChildState.INTENDED, ChildState.UNKNOWN, ChildState.LIVE]
+
+
+# --- a report --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", LIVE)
+@pytest.mark.parametrize("before", OPEN)
+def test_a_status_that_is_not_terminal_is_live_also_an_unlisted_one(before: ChildState, status: str) -> None:
+    """Production failure 11."""
+    seen = a_child(before).seen(an_order(status), NOW)
+    assert (seen.state, seen.status, seen.order_id, seen.closed_at) == (ChildState.LIVE, status, "order-1", None)
+
+
+@pytest.mark.parametrize(("status", "state"), TERMINAL.items())
+@pytest.mark.parametrize("before", OPEN)
+def test_a_terminal_status_with_its_price_closes_the_child(before: ChildState, status: str, state: ChildState) -> None:
+    seen = a_child(before).seen(an_order(status, filled="10", price="10.01"), later(5))
+    assert (seen.state, seen.filled_qty, seen.filled_avg_price) == (state, 10, Decimal("10.01"))
+    assert seen.closed_at == later(5)
+
+
+@pytest.mark.parametrize("status", ["canceled", "expired", "rejected", "replaced"])
+def test_a_terminal_status_without_fills_needs_no_price(status: str) -> None:
+    assert a_child().seen(an_order(status), NOW).state is TERMINAL[status]
+
+
+@pytest.mark.parametrize("status", TERMINAL)
+def test_a_fill_without_its_price_leaves_the_child_open(status: str) -> None:
+    """Production failure 10: filled is told before the average price."""
+    seen = a_child().seen(an_order(status, filled="10"), later(1))
+    assert (seen.state, seen.filled_qty, seen.priced_late_since) == (ChildState.LIVE, 10, later(1))
+    assert seen.is_open
+
+
+def test_the_wait_for_a_price_counts_from_its_first_absence() -> None:
+    """Production failure 10."""
+    late = an_order("filled", filled="10")
+    assert a_child().seen(late, later(1)).seen(late, later(9)).priced_late_since == later(1)
+
+
+def test_a_price_that_comes_late_closes_the_child() -> None:
+    """Production failure 10."""
+    pending = a_child().seen(an_order("filled", filled="10"), later(1))
+    seen = pending.seen(an_order("filled", filled="10", price="10.01"), later(2))
+    assert (seen.state, seen.filled_avg_price, seen.priced_late_since) == (ChildState.FILLED, Decimal("10.01"), None)
+
+
+def test_a_partial_fill_without_a_price_is_not_late_while_the_order_works() -> None:
+    assert a_child().seen(an_order("partially_filled", filled="4"), NOW).priced_late_since is None
+
+
+def test_fills_that_were_seen_are_never_lost() -> None:
+    """Production failure 17: on doubt the larger fill is true."""
+    child = a_child().seen(an_order("partially_filled", filled="6", price="10"), NOW)
+    assert child.seen(an_order("partially_filled", filled="4", price="10"), NOW).filled_qty == 6
+
+
+def test_a_price_that_was_seen_is_never_lost() -> None:
+    child = a_child().seen(an_order("partially_filled", filled="6", price="10"), NOW)
+    seen = child.seen(an_order("canceled", filled="6"), NOW)
+    assert (seen.state, seen.filled_avg_price) == (ChildState.CANCELED, 10)
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"), [(later(3), later(3)), (None, later(7))], ids=["the broker's", "ours where it has none"]
+)
+def test_a_terminal_order_closes_at_a_time(told: datetime | None, expected: datetime) -> None:
+    assert a_child().seen(an_order("canceled", closed_at=told), later(7)).closed_at == expected
+
+
+def test_the_time_of_submission_is_kept_where_a_report_lacks_it() -> None:
+    child = a_child().seen(an_order(submitted_at=later(1)), NOW)
+    assert child.seen(an_order(submitted_at=None), NOW).submitted_at == later(1)
+
+
+@pytest.mark.parametrize(
+    ("order", "is_terminal", "is_settled"),
+    [
+        (an_order("new"), False, False),
+        (an_order("partially_filled", filled="4", price="10"), False, False),
+        (an_order("done_for_day"), False, False),
+        (an_order("a_word_of_next_year"), False, False),
+        (an_order("canceled"), True, True),
+        (an_order("canceled", filled="4"), True, False),
+        (an_order("filled", filled="10"), True, False),
+        (an_order("filled", filled="10", price="10"), True, True),
+    ],
+)
+def test_a_report_is_settled_when_terminal_and_priced(
+    order: BrokerOrder, *, is_terminal: bool, is_settled: bool
+) -> None:
+    """Production failures 10 and 11."""
+    assert (order.is_terminal, order.is_settled) == (is_terminal, is_settled)
+
+
+reports = st.builds(
+    lambda status, filled, price: an_order(status, filled=str(filled), price=price),
+    st.sampled_from([*TERMINAL, *LIVE]),
+    st.integers(0, 10),
+    st.sampled_from([None, "9.99", "10.01"]),
+)
+
+
+@law
+@given(st.sampled_from([*CLOSED, ChildState.NOT_SENT]), reports)
+def test_law_a_closed_child_never_changes(state: ChildState, report: BrokerOrder) -> None:
+    child = a_child(state, filled="4", price="10")
+    assert child.seen(report, later(9)) is child
+
+
+@law
+@given(st.lists(reports, max_size=8))
+def test_law_a_childs_fills_only_grow_and_closed_is_closed(told: list[BrokerOrder]) -> None:
+    child = a_child(ChildState.UNKNOWN)
+    for second, report in enumerate(told):
+        after = child.seen(report, later(second))
+        assert after.filled_qty >= child.filled_qty
+        assert child.is_open or after is child
+        assert after.is_open or after.filled_qty == 0 or after.filled_avg_price is not None
+        assert (after.client_order_id, after.qty, after.limit_price) == ("client-1", 10, Decimal("10.01"))
+        child = after
+
+
+# --- exposure --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("child", "exposure"),
+    [
+        (a_child(ChildState.INTENDED), "10"),
+        (a_child(ChildState.UNKNOWN), "10"),
+        (a_child(ChildState.LIVE, filled="4", price="10"), "10"),
+        (a_child(ChildState.LIVE, filled="11", price="10"), "11"),
+        (a_child(ChildState.FILLED, filled="10", price="10"), "10"),
+        (a_child(ChildState.CANCELED, filled="4", price="10"), "4"),
+        (a_child(ChildState.EXPIRED), "0"),
+        (a_child(ChildState.REJECTED), "0"),
+        (a_child(ChildState.REPLACED, filled="4", price="10"), "4"),
+        (a_child(ChildState.NOT_SENT), "0"),
+    ],
+)
+def test_a_childs_exposure_is_what_it_has_filled_or_may_still_fill(child: ChildOrder, exposure: str) -> None:
+    assert child.exposure == Decimal(exposure)
+
+
+def test_a_parent_adds_up_its_children() -> None:
+    """Production failure 14: what remains counts, not the original quantity."""
+    first = a_child(ChildState.CANCELED, filled="4", price="10")
+    parent = a_parent(first, a_child(attempt=2, qty="6", filled="1", price="10.10"))
+    assert (parent.filled_qty, parent.remaining, parent.exposure) == (5, 5, 10)
+    assert parent.filled_value == Decimal("50.10")
+
+
+def test_a_fill_without_price_counts_in_shares_and_not_in_dollars() -> None:
+    """Production failure 10."""
+    parent = a_parent(a_child(filled="10"))
+    assert (parent.filled_qty, parent.filled_value, parent.remaining) == (10, 0, 0)
+
+
+# --- children of a parent --------------------------------------------------------------------------------
+
+
+def test_a_new_parent_has_no_child() -> None:
+    parent = a_parent()
+    assert (parent.last, parent.open_child, parent.attempts) == (None, None, 0)
+
+
+@pytest.mark.parametrize("state", OPEN)
+def test_the_last_child_is_the_open_one(state: ChildState) -> None:
+    second = a_child(state, attempt=2)
+    assert a_parent(a_child(ChildState.CANCELED), second).open_child is second
+
+
+@pytest.mark.parametrize("state", [*CLOSED, ChildState.NOT_SENT])
+def test_a_closed_child_is_not_open(state: ChildState) -> None:
+    assert a_parent(a_child(state)).open_child is None
+
+
+def test_a_child_that_was_never_sent_is_no_attempt() -> None:
+    parent = a_parent(a_child(ChildState.NOT_SENT), a_child(ChildState.CANCELED, attempt=2), a_child(attempt=3))
+    assert parent.attempts == 2
+
+
+def test_a_child_of_the_same_attempt_is_replaced_and_a_new_one_appended() -> None:
+    intended = a_child(ChildState.INTENDED)
+    live = a_child(ChildState.LIVE)
+    second = a_child(attempt=2)
+    parent = a_parent().with_child(intended).with_child(live).with_child(second)
+    assert parent.children == (live, second)
+
+
+def test_what_is_sent_for_a_child_is_always_the_same() -> None:
+    request = OrderRequest("client-1", "ABC", SELL, OrderType.LIMIT, Decimal(10), Decimal("10.01"))
+    assert a_child(ChildState.INTENDED).request("ABC", SELL) == request
+    assert a_child(ChildState.UNKNOWN, resent=True).request("ABC", SELL) == request
+
+
+# --- outcome ---------------------------------------------------------------------------------------------
+
+
+def test_a_settled_parent_never_changes_again() -> None:
+    settled = a_parent().settled(Outcome.UNRESOLVED, Code.PRICE_PENDING, "look", NOW)
+    assert settled.settled(Outcome.FILLED, None, None, later(9)) is settled
+
+
+def test_a_filled_parent_keeps_its_remark() -> None:
+    scaled = a_parent(code=Code.SCALED_TO_CASH, message="scaled")
+    settled = scaled.settled(Outcome.FILLED, None, None, NOW)
+    assert (settled.outcome, settled.code, settled.message) == (Outcome.FILLED, Code.SCALED_TO_CASH, "scaled")
+
+
+def test_why_a_parent_failed_takes_the_place_of_a_remark() -> None:
+    scaled = a_parent(code=Code.SCALED_TO_CASH, message="scaled")
+    settled = scaled.settled(Outcome.UNFILLED, Code.TIME_LIMIT, "too late", NOW)
+    assert (settled.code, settled.message, settled.settled_at) == (Code.TIME_LIMIT, "too late", NOW)
+
+
+# --- identity --------------------------------------------------------------------------------------------
+
+names = st.text(st.characters(categories=["L", "N", "P"]), min_size=1, max_size=100)
+
+
+@law
+@given(names, names, st.integers(1, 50))
+def test_law_a_client_order_id_fits_the_broker_and_repeats(account: str, plan_id: str, attempt: int) -> None:
+    """Production failure 17 and the double buys: the same intent has the same id, in every run."""
+    made = child_order_id(account, plan_id, "S" * 50, attempt)
+    assert made == child_order_id(account, plan_id, "S" * 50, attempt)
+    assert len(made) <= 128
+    assert made.isascii()
+
+
+def test_another_account_plan_symbol_or_attempt_has_another_id() -> None:
+    ids = {
+        child_order_id("default", "plan-1", "ABC", 1),
+        child_order_id("growth", "plan-1", "ABC", 1),
+        child_order_id("default", "plan-2", "ABC", 1),
+        child_order_id("default", "plan-1", "ABD", 1),
+        child_order_id("default", "plan-1", "ABC", 2),
+        child_order_id("defaultp", "lan-1", "ABC", 1),
+    }
+    assert len(ids) == 6
+
+
+@law
+@given(st.lists(st.tuples(st.sampled_from(CLOSED), st.integers(0, 10)), max_size=6))
+def test_law_filled_and_remaining_are_the_quantity(children: list[tuple[ChildState, int]]) -> None:
+    parent: ParentOrder = a_parent(side=BUY, qty="100")
+    for attempt, (state, filled) in enumerate(children, start=1):
+        parent = parent.with_child(a_child(state, attempt=attempt, filled=str(filled), price="10"))
+    assert parent.filled_qty + parent.remaining == parent.qty
+    assert parent.exposure == parent.filled_qty == sum((c.filled_qty for c in parent.children), ZERO)
+
+
+def test_a_filled_child_has_no_exposure_beyond_its_fill() -> None:
+    assert a_filled_child("10").exposure == 10

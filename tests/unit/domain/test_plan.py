@@ -1,0 +1,293 @@
+"""What is a plan, and what is not: every refusal names its field."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from rebalance_executor.domain.errors import InvalidInput
+from rebalance_executor.domain.plan import MAX_ITEMS, Action, RebalancePlan, Urgency
+from tests.support.builders import a_plan, a_plan_document, an_exit, an_item, an_item_document
+
+ABSENT = object()
+
+
+def refusal(document: object) -> InvalidInput:
+    with pytest.raises(InvalidInput) as raised:
+        RebalancePlan.parse(document)
+    return raised.value
+
+
+def without_absent(document: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in document.items() if value is not ABSENT}
+
+
+# --- accepted --------------------------------------------------------------------------------------------
+
+
+def test_a_plan_needs_no_optional_field() -> None:
+    plan = RebalancePlan.parse(a_plan_document())
+    assert plan.schema_version == "1.0.0"
+    assert plan.max_drift_tolerance == Decimal("0.05")
+    assert plan.execution_urgency is Urgency.NORMAL
+    optional = (plan.strategy_id, plan.estimated_duration_minutes, plan.metadata, plan.account, plan.valid_until)
+    assert optional == (None,) * 5
+    assert plan.items[0].strategy_id is None
+
+
+def test_a_plan_keeps_every_optional_field() -> None:
+    plan = a_plan(
+        schema_version="1.2",
+        max_drift_tolerance="0.1",
+        execution_urgency="URGENT",
+        strategy_id="momentum",
+        estimated_duration_minutes=5,
+        metadata={"cash_balance": "5000"},
+        account="growth",
+        valid_until="2026-01-26T16:00:00+00:00",
+    )
+    assert (plan.schema_version, plan.execution_urgency) == ("1.2", Urgency.URGENT)
+    assert (plan.strategy_id, plan.account, plan.estimated_duration_minutes) == ("momentum", "growth", 5)
+    assert plan.metadata == {"cash_balance": "5000"}
+    assert plan.valid_until == datetime(2026, 1, 26, 16, tzinfo=UTC)
+
+
+def test_unknown_keys_are_ignored() -> None:
+    item = an_item_document(event_id="e-1")
+    assert RebalancePlan.parse(a_plan_document(item, source_module="x")) == RebalancePlan.parse(a_plan_document())
+
+
+@pytest.mark.parametrize("symbol", ["brk.b", " BRK.B", "Brk.b\n"])
+def test_a_symbol_is_trimmed_and_upper_case(symbol: str) -> None:
+    assert an_item(symbol).symbol == "BRK.B"
+
+
+@pytest.mark.parametrize("amount", ["1000", "1000.00", 1000, 1000.0, "1E+3", Decimal(1000)])
+def test_an_amount_may_be_spelled_as_text_or_number(amount: object) -> None:
+    """Production failure 33."""
+    assert an_item(amount=amount).trade_amount == 1000
+
+
+def test_28_digits_stay_exact() -> None:
+    """Production failure 33."""
+    text = "-0.01871264990783499419610331245"
+    assert an_item(weight_diff=text).weight_diff == Decimal(text)
+
+
+@pytest.mark.parametrize("zero", ["0E+20", "0E-14", "0.00", 0])
+def test_a_sell_to_a_target_of_zero_is_a_full_exit(zero: object) -> None:
+    """Production failure 33: "0E+20" is a zero."""
+    assert an_item(action="SELL", amount="-1", target_value=zero).is_full_exit
+
+
+@pytest.mark.parametrize(
+    ("action", "amount", "target"), [("SELL", "-1", "0.01"), ("HOLD", "0", "0"), ("BUY", "1", "0")]
+)
+def test_anything_else_is_no_full_exit(action: str, amount: str, target: str) -> None:
+    assert not an_item(action=action, amount=amount, target_value=target).is_full_exit
+
+
+@pytest.mark.parametrize("amount", ["0", "0E+20", "12.5", "-12.5"])
+def test_a_hold_may_carry_any_amount_and_is_not_traded(amount: str) -> None:
+    plan = a_plan(an_item("AAA", "HOLD", amount), an_item("BBB"), an_exit("CCC"))
+    assert [item.symbol for item in plan.trades] == ["BBB", "CCC"]
+
+
+@pytest.mark.parametrize("priority", [1, 5, "3", 2.0])
+def test_a_priority_may_be_spelled_as_text_or_number(priority: object) -> None:
+    assert an_item(priority=priority).priority == int(float(str(priority)))
+
+
+@pytest.mark.parametrize("version", ["1", "1.0", "1.0.0", "1.14.2"])
+def test_every_schema_1_x_is_accepted(version: str) -> None:
+    assert a_plan(schema_version=version).schema_version == version
+
+
+def test_as_many_items_as_allowed_are_accepted() -> None:
+    items = [an_item_document(f"S{number}") for number in range(MAX_ITEMS)]
+    assert len(RebalancePlan.parse(a_plan_document(*items)).items) == MAX_ITEMS
+
+
+# --- refused ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("document", "kind"),
+    [
+        (None, "null"),
+        ([], "a list"),
+        ([{"plan_id": "x"}], "a list"),
+        ("plan", "text"),
+        (7, "a number"),
+        (Decimal("7.5"), "a number"),
+        (True, "a boolean"),
+    ],
+)
+def test_what_is_no_json_object_is_refused_by_its_kind(document: object, kind: str) -> None:
+    error = refusal(document)
+    assert error.field == "$"
+    assert error.problem.endswith(f"is {kind}")
+
+
+@pytest.mark.parametrize(
+    "field",
+    ["plan_id", "correlation_id", "causation_id", "timestamp", "items", "total_portfolio_value", "total_trade_value"],
+)
+def test_a_missing_field_is_named(field: str) -> None:
+    error = refusal(without_absent(a_plan_document(**{field: ABSENT})))
+    assert error.field == field
+    assert "required" in error.problem
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        "symbol",
+        "action",
+        "trade_amount",
+        "current_weight",
+        "target_weight",
+        "weight_diff",
+        "target_value",
+        "current_value",
+        "priority",
+    ],
+)
+def test_a_missing_field_of_an_item_is_named_with_its_place(field: str) -> None:
+    bad = without_absent(an_item_document("BAD") | {field: ABSENT})
+    error = refusal(a_plan_document(an_item_document("GOOD"), bad))
+    assert error.field == f"items.1.{field}"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("schema_version", "2.0.0"),
+        ("schema_version", "10.0"),
+        ("schema_version", "0.9"),
+        ("schema_version", "1."),
+        ("schema_version", ""),
+        ("plan_id", ""),
+        ("plan_id", "   "),
+        ("plan_id", "p" * 101),
+        ("plan_id", "a\nb"),
+        ("plan_id", None),
+        ("plan_id", 7),
+        ("correlation_id", ""),
+        ("causation_id", "c" * 101),
+        ("timestamp", "2026-01-26T15:00:00"),
+        ("timestamp", "2026-01-26"),
+        ("timestamp", "yesterday"),
+        ("timestamp", None),
+        ("items", []),
+        ("items", None),
+        ("items", {}),
+        ("items", "ABC"),
+        ("total_portfolio_value", "-0.01"),
+        ("total_portfolio_value", "NaN"),
+        ("total_trade_value", "Infinity"),
+        ("max_drift_tolerance", "1.01"),
+        ("max_drift_tolerance", "-0.01"),
+        ("execution_urgency", "SOON"),
+        ("estimated_duration_minutes", 0),
+        ("metadata", []),
+        ("account", ""),
+        ("valid_until", "2026-01-26T16:00:00"),
+    ],
+)
+def test_a_bad_field_is_named(field: str, value: object) -> None:
+    error = refusal(a_plan_document(**{field: value}))
+    assert error.field == field
+    assert error.problem
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("symbol", ""),
+        ("symbol", "  "),
+        ("symbol", "S" * 51),
+        ("symbol", "A,B"),
+        ("symbol", "A B"),
+        ("symbol", "A&B"),
+        ("symbol", "A?B"),
+        ("symbol", "A%2FB"),
+        ("symbol", "A\x00"),
+        ("symbol", None),
+        ("action", "buy"),
+        ("action", "SHORT"),
+        ("trade_amount", "NaN"),
+        ("trade_amount", float("nan")),
+        ("trade_amount", "Infinity"),
+        ("trade_amount", "-Infinity"),
+        ("trade_amount", "1E+16"),
+        ("trade_amount", "ten"),
+        ("trade_amount", True),
+        ("current_weight", "1.01"),
+        ("target_weight", "-0.01"),
+        ("weight_diff", "NaN"),
+        ("target_value", "-0.01"),
+        ("current_value", "-0.01"),
+        ("priority", 0),
+        ("priority", 6),
+        ("priority", 1.5),
+        ("strategy_id", "s" * 101),
+    ],
+)
+def test_a_bad_field_of_an_item_is_named_with_its_place(field: str, value: object) -> None:
+    bad = an_item_document("BAD") | {field: value}
+    error = refusal(a_plan_document(an_item_document("GOOD"), bad))
+    assert error.field == f"items.1.{field}"
+    assert error.problem
+
+
+@pytest.mark.parametrize(
+    ("action", "amount", "wanted"),
+    [
+        ("BUY", "-1", "must be positive for BUY, is -1"),
+        ("BUY", "0", "must be positive for BUY, is 0"),
+        ("BUY", "0E+20", "must be positive for BUY, is 0"),
+        ("SELL", "1", "must be negative for SELL, is 1"),
+        ("SELL", "0", "must be negative for SELL, is 0"),
+    ],
+)
+def test_the_sign_must_match_the_action(action: str, amount: str, wanted: str) -> None:
+    error = refusal(a_plan_document(an_item_document(action=action, amount=amount)))
+    assert error.field == "items.0.trade_amount"
+    assert error.problem.startswith(wanted)
+
+
+@pytest.mark.parametrize("twin", ["ABC", "abc", " ABC "])
+def test_a_symbol_may_not_stand_twice(twin: str) -> None:
+    error = refusal(a_plan_document(an_item_document("ABC"), an_item_document("XYZ"), an_item_document(twin)))
+    assert error.field == "items"
+    assert error.problem == "symbol ABC appears twice; merge its items"
+
+
+@pytest.mark.parametrize("count", [MAX_ITEMS + 1, 10_000])
+def test_too_many_items_are_refused_before_they_are_read(count: int) -> None:
+    error = refusal(a_plan_document(*[None] * count))
+    assert error.field == "items"
+    assert error.problem == f"has {count} items, at most {MAX_ITEMS} are accepted; split the plan"
+
+
+@pytest.mark.parametrize("item", [None, [], "ABC", 7])
+def test_an_item_that_is_no_object_is_named_by_its_place(item: object) -> None:
+    assert refusal(a_plan_document(an_item_document(), item)).field == "items.1"
+
+
+def test_every_problem_stands_in_the_context_up_to_twenty() -> None:
+    items = [an_item_document(f"S{number}", priority=9) for number in range(30)]
+    problems = refusal(a_plan_document(*items)).context["problems"]
+    assert isinstance(problems, list)
+    assert len(problems) == 20
+    assert problems[0].startswith("items.0.priority: ")
+
+
+def test_a_plan_cannot_be_changed_afterwards() -> None:
+    plan = a_plan()
+    with pytest.raises(ValueError, match="frozen"):
+        plan.items[0].action = Action.SELL  # type: ignore[misc]
