@@ -15,7 +15,7 @@ export SAM_CLI_TELEMETRY := 0
 export PYTHONDONTWRITEBYTECODE := 1
 
 define say
-	@printf '\033[1m%s\033[0m\n' $(1)
+	@if [ -t 1 ]; then printf '\033[1m%s\033[0m\n' $(1); else echo $(1); fi
 endef
 
 help: ## Show this list

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from pathlib import Path
@@ -19,44 +21,51 @@ import boto3
 from botocore.config import Config
 
 _SAMPLES = Path(__file__).parents[1] / "samples"
-_SCRATCH = Path("/tmp")  # noqa: S108 - the only place that a function may write to
-_AWS = "http://127.0.0.1:4566"
-_BROKER = "http://127.0.0.1:4567"
+_SCRATCH = Path(tempfile.gettempdir())
+_LOOPBACK = "127.0.0.1"
 _READY_TRIES = 600
 _POLL_SECONDS = 0.05
 
 
 def _start() -> None:
     """Start both servers, wait until they answer, and make what the template would make."""
-    search_path = os.pathsep.join(sys.path)
+    aws_port, broker_port = _free_port(), _free_port()
     settings = {
-        "GATEWAY_PORT": "4566",
-        "BIND_HOST": "127.0.0.1",
+        "GATEWAY_PORT": str(aws_port),
+        "BIND_HOST": _LOOPBACK,
         "SERVICES": "dynamodb,s3,events,secretsmanager",
         "S3_DATA_DIR": str(_SCRATCH / "s3"),
         "STATE_DIR": str(_SCRATCH / "state"),
         "LOG_LEVEL": "WARNING",
         "SFTP_ENABLED": "0",
         "IOT_MTLS_ENABLED": "0",
-        "PYTHONPATH": search_path,
+        "DOCKER_HOST": "unix:///nonexistent",  # it would remove containers of other instances at its start
+        "PYTHONPATH": os.pathsep.join(sys.path),
     }
-    broker = ["-m", "paper_broker", "--port", "4567", "--scenario", str(_SAMPLES / "world.json")]
+    broker = ["-m", "paper_broker", "--port", str(broker_port), "--scenario", str(_SAMPLES / "world.json")]
     with (_SCRATCH / "servers.log").open("wb") as log:
         for arguments in (["-m", "ministack"], broker):
             subprocess.Popen(  # noqa: S603 - our own two servers; the container's end is theirs
                 [sys.executable, *arguments], env=os.environ | settings, stdout=log, stderr=subprocess.STDOUT
             )
-    _wait_for(f"{_AWS}/_ministack/health")
-    _wait_for(f"{_BROKER}/admin/health")
+    aws_url, broker_url = f"http://{_LOOPBACK}:{aws_port}", f"http://{_LOOPBACK}:{broker_port}"
+    _wait_for(f"{aws_url}/_ministack/health")
+    _wait_for(f"{broker_url}/admin/health")
     os.environ.update(
-        AWS_ENDPOINT_URL=_AWS,
+        AWS_ENDPOINT_URL=aws_url,
         AWS_ACCESS_KEY_ID="local",
         AWS_SECRET_ACCESS_KEY="local",  # noqa: S106 - opens nothing
-        ALPACA_TRADING_URL=_BROKER,
-        ALPACA_DATA_URL=_BROKER,
+        ALPACA_TRADING_URL=broker_url,
+        ALPACA_DATA_URL=broker_url,
     )
     os.environ.pop("AWS_SESSION_TOKEN", None)
     _provision()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((_LOOPBACK, 0))
+        return int(probe.getsockname()[1])
 
 
 def _wait_for(url: str) -> None:
@@ -72,16 +81,8 @@ def _wait_for(url: str) -> None:
 
 def _provision() -> None:
     """Tables, credentials, and a bucket with the plan documents that the sample pointers name."""
-    database = boto3.client("dynamodb")
-    for table, keys in ((os.environ["EXECUTION_TABLE"], ("pk", "sk")), (os.environ["IDEMPOTENCY_TABLE"], ("id",))):
-        database.create_table(
-            TableName=table,
-            AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in keys],
-            KeySchema=[
-                {"AttributeName": key, "KeyType": kind} for key, kind in zip(keys, ("HASH", "RANGE"), strict=False)
-            ],
-            BillingMode="PAY_PER_REQUEST",
-        )
+    _create_table(os.environ["EXECUTION_TABLE"], HASH="pk", RANGE="sk")
+    _create_table(os.environ["IDEMPOTENCY_TABLE"], HASH="id")
     secret = os.environ["ALPACA_SECRET_NAME"].replace("{account}", os.environ["ACCOUNT"])
     credentials = json.dumps({"api_key": "local", "secret_key": "local"})
     boto3.client("secretsmanager").create_secret(Name=secret, SecretString=credentials)
@@ -90,6 +91,15 @@ def _provision() -> None:
     storage.create_bucket(Bucket=bucket)
     for document in (_SAMPLES / "plans").glob("*.json"):
         storage.put_object(Bucket=bucket, Key=f"plans/{document.name}", Body=document.read_bytes())
+
+
+def _create_table(name: str, **keys: str) -> None:
+    boto3.client("dynamodb").create_table(
+        TableName=name,
+        AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in keys.values()],
+        KeySchema=[{"AttributeName": key, "KeyType": kind} for kind, key in keys.items()],
+        BillingMode="PAY_PER_REQUEST",
+    )
 
 
 _start()

@@ -12,15 +12,16 @@ from paper_broker.venue import Venue
 from paper_broker.wire import Wire, timestamp
 
 _ENDINGS = {"cancel": "canceled", "expire": "expired", "reject": "rejected"}
+_ORDER_ACTIONS = {("POST", "orders", action) for action in ("fill", *_ENDINGS)}
 
 
 def administer(venue: Venue, request: Request) -> Answer:
     """Carry out one request below ``/admin``: 422 with a sentence if it makes no sense, 404 for an unknown path."""
     parts = request.path.removeprefix("/admin/").split("/")
     try:
-        if parts[0] == "orders" and len(parts) == 3 and request.method == "POST":
+        if (request.method, parts[0], parts[-1]) in _ORDER_ACTIONS and len(parts) == 3:
             return Answer(200, _order(venue, parts[1], parts[2], request.body))
-        if (action := _ACTIONS.get((request.method, "/".join(parts)))) is None:
+        if (action := ACTIONS.get((request.method, "/".join(parts)))) is None:
             return Answer(404, {"message": f"There is no {request.method} {request.path}."})
         return Answer(200, action(venue, request.body))
     except BrokerError as error:
@@ -87,7 +88,7 @@ def _health(venue: Venue, _: Any) -> Wire:
     return {"status": "ok", "now": timestamp(venue.exchange.advance())}
 
 
-_ACTIONS: dict[tuple[str, str], Callable[[Venue, Any], Any]] = {
+ACTIONS: dict[tuple[str, str], Callable[[Venue, Any], Any]] = {
     ("POST", "scenario"): _scenario,
     ("POST", "world"): _world,
     ("POST", "clock"): _clock,
@@ -99,3 +100,4 @@ _ACTIONS: dict[tuple[str, str], Callable[[Venue, Any], Any]] = {
     ("GET", "state"): _state,
     ("GET", "health"): _health,
 }
+"""What can be asked for, by method and path below ``/admin/``; actions on one order aside."""

@@ -23,6 +23,7 @@ from paper_broker.wire import ONE, ZERO, floor_shares, plain
 _LONGEST_CLIENT_ORDER_ID = 128
 _TYPES = ("market", "limit", "stop", "stop_limit")
 _TIMES_IN_FORCE = ("day", "gtc", "opg", "cls", "ioc", "fok")
+_REPLACEABLE = ("qty", "time_in_force", "limit_price", "stop_price")
 _COLLAR = Decimal("0.05")
 """Alpaca turns market orders into limits 2 to 5 per cent away; the widest is what buying power must cover."""
 _TOO_LARGE = Decimal(10) ** 12
@@ -300,3 +301,15 @@ def check_replaceable(order: Order, changes: Mapping[str, Any]) -> None:
         raise unprocessable("qty of fractional orders cannot be replaced")
     if qty <= order.filled_qty:
         raise unprocessable("qty must be > filled_qty")
+
+
+def replacement(order: Order, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The body of the order that replaces another one: what is not changed stays as it was."""
+    return {
+        "symbol": order.symbol,
+        "side": order.side,
+        "type": order.type,
+        "extended_hours": order.extended_hours,
+        **{name: changes.get(name) or getattr(order, name) for name in _REPLACEABLE},
+        "client_order_id": changes.get("client_order_id"),
+    }

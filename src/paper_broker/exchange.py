@@ -5,16 +5,16 @@ happens before the call is answered.
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from paper_broker.admission import Admission, Ticket, check_replaceable, read_ticket, sale_qty
+from paper_broker.admission import Admission, Ticket, check_replaceable, read_ticket, replacement, sale_qty
 from paper_broker.archive import Archive, json_object, json_text
 from paper_broker.errors import BrokerError, already, malformed, not_found, scripted
 from paper_broker.fills import FillBehaviour, FillPlan, FillRule
-from paper_broker.ledger import Ledger
+from paper_broker.ledger import Ledger, part_of
 from paper_broker.lifecycle import Lifecycle
 from paper_broker.market import Market
 from paper_broker.orders import WORKING, Book, Order, OrderQuery, boundary
@@ -24,7 +24,6 @@ from paper_broker.wire import (
     ONE,
     ZERO,
     Wire,
-    floor_shares,
     identifier,
     nanoseconds,
     parse_date,
@@ -78,8 +77,8 @@ class Exchange:
         self._ledger.merge(world)
         self._fills.default, self._fills.rules = default, rules
         hours = {key: value for key, value in world.get("clock", {}).items() if key in _SESSION_KEYS}
-        if hours:
-            known = self._life.sessions.dump() | hours
+        known = self._life.sessions.dump() | hours
+        if known != self._life.sessions.dump():
             self._life.replan(Sessions(known["sessions"], known["holidays"], known["half_days"]), now)
         self._life.unmatched = True
         self._life.changes += 1
@@ -97,8 +96,8 @@ class Exchange:
         """Grows whenever anything changes that :meth:`dump` holds."""
         return self._life.changes
 
-    def to_json(self) -> str:
-        """The whole state as JSON text."""
+    def json_pieces(self) -> Iterator[str]:
+        """The whole state as JSON text; use it before the next call."""
         open_orders = self._book.open
         rest = {
             "seed": self._seed,
@@ -116,14 +115,14 @@ class Exchange:
                 **{name: json_text(value) for name, value in rest.items()},
                 **self._archive.market(self._market),
                 "orders": self._archive.orders(self._book.orders.values()),
-                "events": json_text(sorted(event for event in self._life.events if event[3] in open_orders)),
+                "events": json_text(sorted(e for e in self._life.events if e[3] in open_orders)),
                 "activities": self._archive.activities(self._life.activities),
             }
         )
 
     def dump(self) -> Wire:
         """The whole state, ready for JSON; a copy."""
-        return dict(json.loads(self.to_json()))
+        return dict(json.loads("".join(self.json_pieces())))
 
     @classmethod
     def load(cls, state: Wire, now: Callable[[], datetime]) -> "Exchange":
@@ -216,7 +215,7 @@ class Exchange:
         symbol = self._held(symbol_or_id)
         if qty is not None and percentage is not None:
             raise malformed("only one of qty or percentage is accepted")
-        asked = qty or plain(_part_of(self._ledger.qty(symbol), percentage or "100"))
+        asked = qty or plain(part_of(self._ledger.qty(symbol), percentage or "100"))
         return self.submit_order({
             "symbol": symbol, "qty": asked, "side": "sell", "type": "market", "time_in_force": "day",
         })  # fmt: skip
@@ -291,10 +290,15 @@ class Exchange:
             raise not_found(f"order not found for {client_order_id}")
         return self._book.orders[order_id].wire(now)
 
-    def list_orders(self, query: OrderQuery | None = None) -> list[Wire]:
-        """``GET /v2/orders``: by default the newest fifty that are open."""
+    def list_orders(self, query: OrderQuery | None = None, **filters: Any) -> list[Wire]:
+        """``GET /v2/orders``: by default the newest fifty that are open.
+
+        Args:
+            query: which orders.
+            filters: the same by the names of :class:`~paper_broker.orders.OrderQuery`, instead of a query.
+        """
         now = self.advance()
-        return [order.wire(now) for order in self._book.find(query or OrderQuery())]
+        return [order.wire(now) for order in self._book.find(query or OrderQuery(**filters))]
 
     def cancel_order(self, order_id: str) -> None:
         """``DELETE /v2/orders/{order_id}`` (204): a request, and not yet an outcome."""
@@ -328,15 +332,7 @@ class Exchange:
         if not old.is_open:
             raise already(old.status)
         check_replaceable(old, changes)
-        body = {
-            "symbol": old.symbol,
-            "side": old.side,
-            "type": old.type,
-            "extended_hours": old.extended_hours,
-            **{name: changes.get(name) or getattr(old, name) for name in _REPLACEABLE},
-            "client_order_id": changes.get("client_order_id"),
-        }
-        ticket = read_ticket(body)
+        ticket = read_ticket(replacement(old, changes))
         collar = self._admission.check(ticket, now, replaced=old)
         new = self._new_order(ticket, now, collar)
         new.replaces = old.id
@@ -402,18 +398,3 @@ class Exchange:
     def account_settings(self) -> Any:
         """The account's settings."""
         return self._ledger.account
-
-
-def _part_of(shares: Decimal, percentage: str) -> Decimal:
-    """Shares to nine decimals; of a whole position whole shares only."""
-    try:
-        percent = Decimal(percentage)
-    except ArithmeticError as error:
-        raise malformed("percentage is not a number") from error
-    if not 0 < percent <= 100:
-        raise malformed("percentage must be above 0 and at most 100")
-    part = floor_shares(shares * percent / 100)
-    return part // ONE if shares == shares.to_integral_value() else part
-
-
-_REPLACEABLE = ("qty", "time_in_force", "limit_price", "stop_price")

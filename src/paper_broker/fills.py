@@ -14,11 +14,12 @@ from typing import Any, Protocol
 from paper_broker.errors import scripted
 from paper_broker.wire import ONE, ZERO, duration
 
-_OPTIONS = frozenset({
+OPTIONS = frozenset({
     "behaviour", "after_seconds", "parts", "fraction", "price", "error", "pending_new_seconds",
     "price_pending_seconds", "cancel_seconds", "replace_seconds", "fill_beats_cancel", "fill_beats_replace",
     "status", "at_close",
 })  # fmt: skip
+"""What a behaviour may say."""
 _MATCHES = frozenset({"symbol", "side", "type", "client_order_id", "nth"})
 _PARTIAL_ODDS = 0.10
 """Alpaca: its paper fills are partial about one time in ten."""
@@ -64,8 +65,8 @@ class FillBehaviour:
         Raises:
             ValueError: for an unknown behaviour or option.
         """
-        if unknown := spec.keys() - _OPTIONS:
-            raise ValueError(f"Unknown fill options {sorted(unknown)}: choose from {sorted(_OPTIONS)}.")
+        if unknown := spec.keys() - OPTIONS:
+            raise ValueError(f"Unknown fill options {sorted(unknown)}: choose from {sorted(OPTIONS)}.")
         parts, end = _script(spec)
         cancel = spec.get("cancel_seconds", 0)
         return cls(

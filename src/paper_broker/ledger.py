@@ -5,9 +5,9 @@ from dataclasses import asdict, dataclass, field, fields
 from decimal import Decimal
 from typing import Any
 
-from paper_broker.errors import MALFORMED
+from paper_broker.errors import MALFORMED, malformed
 from paper_broker.market import Asset, Quote
-from paper_broker.wire import ONE, ZERO, Wire, duration, identifier, plain, plain_or_none
+from paper_broker.wire import ONE, ZERO, Wire, duration, floor_shares, identifier, plain, plain_or_none
 
 _RATIO = Decimal("0.000001")
 
@@ -197,6 +197,22 @@ class Ledger:
             "trade_suspended_by_user": account.trade_suspended_by_user,
             "shorting_enabled": account.shorting_enabled,
         }
+
+
+def part_of(shares: Decimal, percentage: str) -> Decimal:
+    """A percentage of a position, to nine decimals; of a whole number of shares a whole number.
+
+    Raises:
+        BrokerError: 422 for what is no number above 0 and up to 100.
+    """
+    try:
+        percent = Decimal(percentage)
+    except ArithmeticError as error:
+        raise malformed("percentage is not a number") from error
+    if not 0 < percent <= 100:
+        raise malformed("percentage must be above 0 and at most 100")
+    part = floor_shares(shares * percent / 100)
+    return part // ONE if shares == shares.to_integral_value() else part
 
 
 def _value_of(position: Position, quote: Quote | None) -> Decimal:

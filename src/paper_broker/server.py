@@ -70,13 +70,13 @@ class PaperBroker:
         self._saved: tuple[object, ...] | None = None
         self._request_numbers = itertools.count(1)
         self._server = _Server(host, port, self)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="paper-broker")
+        self._host, self._port = host, self._server.server_port
+        self._thread = threading.Thread(target=self._accept, name="paper-broker")
 
     @property
     def url(self) -> str:
         """The address of trading and of market data."""
-        host, port = self._server.server_address[:2]
-        return f"http://{host!s}:{port}"
+        return f"http://{self._host}:{self._port}"
 
     def start(self) -> Self:
         """Serve until :meth:`close`."""
@@ -88,10 +88,15 @@ class PaperBroker:
     def close(self) -> None:
         """Stop serving; requests that hang are cut."""
         self.closing.set()
-        self._server.shutdown()
+        with contextlib.suppress(OSError):  # one more connection, so that the accepting thread looks up
+            socket.create_connection((self._host, self._port)).close()
         self._thread.join()
         self._server.cut_connections()
         self._server.server_close()
+
+    def _accept(self) -> None:
+        while not self.closing.is_set():
+            self._server.handle_request()
 
     def __enter__(self) -> Self:
         """Start."""
@@ -106,6 +111,16 @@ class PaperBroker:
     def request_id(self) -> str:
         """A new id for the ``X-Request-ID`` header."""
         return identifier("request", next(self._request_numbers)).replace("-", "")
+
+    def change(self, world: Mapping[str, Any]) -> None:
+        """Change the world from the same process, between two requests; as ``POST /admin/world``.
+
+        Raises:
+            ValueError: for what no scenario may say; the world stays as it is.
+        """
+        with self._lock:
+            self.venue.merge(world)
+            self._save()
 
     def administer(self, request: Request) -> Answer:
         """Carry out a request below ``/admin``."""
@@ -156,7 +171,7 @@ class PaperBroker:
             *(venue.faults.dump(), venue.clock.dump(), dict(venue.limiter.limits)),
         )
         if mark != self._saved:
-            self._file.write(venue.to_json())
+            self._file.write(venue.json_pieces())
             self._saved = mark
 
 
@@ -210,8 +225,6 @@ class _Handler(BaseHTTPRequestHandler):
     """Reads one request, lets its fault happen, and writes the answer in one piece."""
 
     protocol_version = "HTTP/1.1"
-    server_version = "paper-broker"
-    sys_version = ""
     wbufsize = -1
     disable_nagle_algorithm = True
 
@@ -309,6 +322,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(len(payload)))
         self.end_headers()
         self.wfile.write(payload)
+
+    @override
+    def version_string(self) -> str:
+        """The ``Server`` header: the same with every Python."""
+        return "paper-broker"
 
     @override
     def date_time_string(self, timestamp: float | None = None) -> str:

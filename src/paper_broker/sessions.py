@@ -71,11 +71,6 @@ class Sessions:
         self._last[extended] = (now, session)
         return session
 
-    def is_open(self, now: int, *, extended: bool = False) -> bool:
-        """Whether orders execute at ``now``."""
-        session = self.current_or_next(now, extended=extended)
-        return session is not None and session.open <= now
-
     def close_of(self, session: Session) -> int | None:
         """When DAY orders of the session end; never in a market that never closes."""
         return None if self.kind == "always_open" else session.close

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from paper_broker.wire import Wire
@@ -11,11 +12,12 @@ class StateFile:
     """One JSON file, replaced as a whole.
 
     Args:
-        path: of the file; its directory is made if it is missing.
+        path: of the file; its directory is made.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
 
     def read(self) -> Wire | None:
         """The state; none if there is no file yet.
@@ -31,16 +33,13 @@ class StateFile:
             message = f"The state file {self._path} is not readable: {error}. Move it away to start afresh."
             raise ValueError(message) from error
 
-    def write(self, text: str) -> None:
+    def write(self, pieces: Iterable[str]) -> None:
         """Replace the file, so that a reader sees the old state or the new one and never a half.
 
         The new state outlives this process, however it ends. Whether it outlives a power cut is left to the system: to
         wait for the disk would make every request tens of milliseconds slower.
         """
         draft = self._path.with_name(f"{self._path.name}.{os.getpid()}.tmp")
-        try:
-            draft.write_text(text)
-        except FileNotFoundError:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            draft.write_text(text)
+        with draft.open("w") as file:
+            file.writelines(pieces)
         draft.replace(self._path)

@@ -90,12 +90,10 @@ def build(
 
 
 def _client(name: str) -> Any:
-    return boto3.client(name, config=client_config())  # type: ignore[call-overload]
+    return boto3.client(name, config=client_config())
 
 
-def _checks(
-    settings: Settings, clients: Clients, ports: Ports, deadline: Deadline
-) -> dict[str, Callable[[], str]]:
+def _checks(settings: Settings, clients: Clients, ports: Ports, deadline: Deadline) -> dict[str, Callable[[], str]]:
     """What a health request asks, by name."""
 
     def front_door() -> str:

@@ -19,7 +19,13 @@ from aws_lambda_powertools.utilities.idempotency.exceptions import (
 )
 from aws_lambda_powertools.utilities.idempotency.persistence.base import BasePersistenceLayer
 
-from rebalance_executor.domain.errors import JournalContradiction, JournalUnavailable, PlanChanged, PlanInProgress
+from rebalance_executor.domain.errors import (
+    JournalContradiction,
+    JournalUnavailable,
+    PlanChanged,
+    PlanInProgress,
+    RebalanceError,
+)
 from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.domain.result import ExecutionResult
 from rebalance_executor.execution.events import LogEvent
@@ -79,10 +85,15 @@ class FrontDoor:
             RebalanceError: whatever ``execute`` raised; its claim is given back.
         """
         executed: list[ExecutionResult] = []
+        failed: list[RebalanceError] = []
 
         def remembered() -> ExecutionResult:
             self._log.emit(LogEvent.PLAN_CLAIMED)
-            executed.append(execute())
+            try:
+                executed.append(execute())
+            except RebalanceError as error:
+                failed.append(error)
+                raise
             return executed[0]
 
         self._config.register_lambda_context(context)  # before the call: otherwise a crash locks for ever
@@ -95,6 +106,8 @@ class FrontDoor:
             text = f"{plan.plan_id} was used before with other content; give the changed plan an id of its own"
             raise PlanChanged("plan_id", text) from None
         except (IdempotencyPersistenceLayerError, IdempotencyInconsistentStateError) as error:
+            if failed:
+                raise failed[0] from error  # the claim could not be given back; it ends with this invocation
             if not executed:
                 raise JournalUnavailable(f"the front door's table did not answer: {error}") from error
             self._log.emit(LogEvent.RECORD_NOT_SAVED, reason=str(error))  # the journal holds the result

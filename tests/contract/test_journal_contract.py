@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 from uuid import uuid4
 
 import pytest
-from tests.support.aws import TABLE, create_execution_table, execution_table
+from tests.support.aws import create_execution_table, dynamodb
 from tests.support.clocks import START, ManualClock
 from tests.support.in_memory_journal import InMemoryJournal
 from tests.support.journalled import ACCOUNT, PLAN_ID, child, filled_parent, parent, result, state
@@ -22,6 +21,9 @@ from rebalance_executor.domain.errors import Fenced, JournalContradiction, Lease
 from rebalance_executor.domain.journal import Phase, PlanJournal, RunEnd, RunRecord
 from rebalance_executor.domain.result import ExecutionStatus
 from rebalance_executor.execution.ports import Journal, Lease
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
 
 HELD_FOR = timedelta(minutes=10)
 FINISHED = replace(state(), phase=Phase.FINISHED)
@@ -39,18 +41,23 @@ def ministack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
         yield aws
 
 
+@pytest.fixture(scope="module")
+def moto() -> Iterator[DynamoDBClient]:
+    with dynamodb() as client:
+        yield client
+
+
 @pytest.fixture(params=["memory", "moto", "ministack"])
 def journal(request: pytest.FixtureRequest) -> Iterator[ReadableJournal]:
-    with ExitStack() as stack:
-        if request.param == "memory":
-            yield InMemoryJournal()
-        elif request.param == "moto":
-            yield DynamoJournal(stack.enter_context(execution_table()), TABLE, ManualClock())
-        else:
-            client = request.getfixturevalue("ministack").dynamodb
-            name = f"journal-{uuid4().hex}"
-            create_execution_table(client, name)
-            yield DynamoJournal(client, name, ManualClock())
+    if request.param == "memory":
+        yield InMemoryJournal()
+        return
+    is_moto = request.param == "moto"
+    client = request.getfixturevalue("moto") if is_moto else request.getfixturevalue("ministack").dynamodb
+    name = f"journal-{uuid4().hex}"
+    create_execution_table(client, name)
+    yield DynamoJournal(client, name, ManualClock())
+    client.delete_table(TableName=name)
 
 
 def take(journal: Journal, run_id: str, at: datetime = START, account: str = ACCOUNT) -> Lease:

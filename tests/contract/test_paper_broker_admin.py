@@ -130,7 +130,7 @@ def test_the_state_can_be_read(api: Api) -> None:
         ("clock", {"advance_seconds": -1}, 422),
         ("faults", {"kind": "rain"}, 422),
         ("orders/none/fill", {}, 404),
-        ("orders/none/bless", {}, 422),
+        ("orders/none/bless", {}, 404),
         ("foreign_order", {"symbol": "NONE"}, 422),
         ("world", {"assets": {"ABC": {}}}, 422),
         ("world", {"account": ["cash"]}, 422),

@@ -9,7 +9,8 @@ from tests.contract.sdk import Api, broker_world
 
 from paper_broker.server import PaperBroker
 
-IMPATIENT = 0.2
+IMPATIENT = 0.4
+"""Seconds; enough for a busy machine to carry a request out."""
 
 
 def arm(api: Api, **fault: Any) -> None:

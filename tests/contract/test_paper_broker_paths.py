@@ -40,9 +40,10 @@ def test_the_account_s_configuration_can_be_read_and_changed(trading: Sdk) -> No
     configuration = trading.get_account_configurations()
     assert (configuration.suspend_trade, configuration.no_shorting) == (False, True)
 
-    trading.patch("/account/configurations", {"suspend_trade": True})
+    trading.patch("/account/configurations", {"suspend_trade": True, "no_shorting": False})
 
-    assert trading.get_account().trade_suspended_by_user is True
+    account = trading.get_account()
+    assert (account.trade_suspended_by_user, account.shorting_enabled) == (True, True)
 
 
 def test_the_clock_is_read_by_the_sdk(trading: Sdk) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from tests.contract.sdk import Api, broker_world
 
+from paper_broker.server import PaperBroker
+
 
 @contextmanager
 def running(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], Api]]:
@@ -52,6 +54,15 @@ def test_what_was_acknowledged_survives_a_kill(tmp_path: Path, scenario: Path) -
         assert api("GET", "/v2/account").json() == account
         assert api.order(client_order_id="filled").json()["message"] == "client_order_id must be unique"
         assert api.admin("GET", "state")["faults"][0]["nth"] == 100
+
+
+def test_a_change_from_the_same_process_is_kept_too(tmp_path: Path) -> None:
+    state = tmp_path / "state.json"
+    with PaperBroker(broker_world(), state=state) as broker:
+        broker.change({"account": {"cash": "42"}})
+
+    with PaperBroker(state=state) as broker:
+        assert broker.venue.exchange.account()["cash"] == "42"
 
 
 def test_the_state_wins_over_the_scenario(tmp_path: Path, scenario: Path) -> None:

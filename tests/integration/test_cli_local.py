@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import Result
+from typer.testing import CliRunner
 
+from rebalance_executor.cli.main import app
 from rebalance_executor.cli.processes import birth
 
 
@@ -46,18 +49,21 @@ PLAN = {
 
 
 class Terminal:
-    """Types ``rebalance local …`` in a directory of its own."""
+    """Types ``rebalance local …`` in a directory of its own; servers and function are processes of their own."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.home = folder / "home"
 
-    def type(self, *words: str) -> subprocess.CompletedProcess[str]:
-        environment = {**os.environ, "NO_COLOR": "1", "COLUMNS": "80", "REBALANCE_LOCAL_HOME": str(self.home)}
+    def type(self, *words: str) -> Result:
+        environment = {"NO_COLOR": "1", "COLUMNS": "80", "REBALANCE_LOCAL_HOME": str(self.home)}
+        return CliRunner().invoke(app, ["local", *words], env=environment)
+
+    def type_in_a_shell(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """In a process that ends, as what it started goes on."""
         return subprocess.run(
             [sys.executable, "-m", "rebalance_executor.cli.main", "local", *words],
-            cwd=self.folder,
-            env=environment,
+            env={**os.environ, "NO_COLOR": "1", "COLUMNS": "80", "REBALANCE_LOCAL_HOME": str(self.home)},
             capture_output=True,
             text=True,
             timeout=60,
@@ -88,14 +94,14 @@ def test_a_plan_is_executed_once_and_its_repeat_is_answered_from_the_record(term
     servers_after_first = terminal.pids()
     again = terminal.type("run", event, "--json")
 
-    assert first.returncode == 0, first.stdout + first.stderr
+    assert first.exit_code == 0, first.stdout + first.stderr
     assert "SUCCESS" in first.stdout
     assert "it adds up" in first.stdout
     assert "3 new orders (0 before, 3 after)" in first.stdout
     assert "prices are invented" in first.stderr
     assert max(map(len, first.stdout.splitlines())) <= 80
     assert servers_after_first == []
-    assert again.returncode == 0
+    assert again.exit_code == 0
     assert "Already executed" in again.stderr
     assert "no new order (3 before, 3 after)" in again.stderr
     answer = json.loads(again.stdout)
@@ -103,7 +109,7 @@ def test_a_plan_is_executed_once_and_its_repeat_is_answered_from_the_record(term
 
 
 def test_servers_left_running_are_used_and_stopped_by_down(terminal: Terminal) -> None:
-    up = terminal.type("up")
+    up = terminal.type_in_a_shell("up")
     started = terminal.pids()
     healthy = terminal.type("run", terminal.event({"health": True}))
     refused = terminal.type("run", terminal.event(PLAN | {"items": []}))
@@ -111,21 +117,21 @@ def test_servers_left_running_are_used_and_stopped_by_down(terminal: Terminal) -
     assert up.returncode == 0, up.stderr
     assert "export AWS_ENDPOINT_URL=http://127.0.0.1:" in up.stdout
     assert len(started) == 2
-    assert healthy.returncode == 0, healthy.stdout + healthy.stderr
+    assert healthy.exit_code == 0, healthy.stdout + healthy.stderr
     assert "plans can be executed" in healthy.stdout
-    assert refused.returncode == 2
+    assert refused.exit_code == 2
     assert "INVALID_INPUT  items" in refused.stdout
     assert "Traceback" not in refused.stderr + refused.stdout
     assert terminal.pids() == started
     assert "Stopped: aws, broker" in terminal.type("down").stdout
     assert terminal.pids() == []
-    assert terminal.type("reset", "--yes").returncode == 0
+    assert terminal.type("reset", "--yes").exit_code == 0
     assert not (terminal.home / "aws").exists()
 
 
 def test_an_event_file_that_is_not_there_ends_with_a_sentence_and_code_2(terminal: Terminal) -> None:
     missing = terminal.type("run", "nothing.json")
 
-    assert missing.returncode == 2
+    assert missing.exit_code == 2
     assert "The event file nothing.json does not exist." in missing.stderr
     assert not terminal.home.exists()

@@ -6,14 +6,13 @@ As in ``sam local invoke``, the variables are those of ``events/env.json``, the 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from tests.support.broker_server import BrokerServer, paper_broker, world
-from tests.support.lambda_runtime import ROOT, LambdaRuntime, emulator, lambda_runtime
+from tests.support.lambda_runtime import ROOT, LambdaRuntime, lambda_runtime, needed_emulator
 from tests.support.local_aws import PLAN_BUCKET, LocalAws, local_aws
 
 EVENTS = ROOT / "events"
@@ -61,11 +60,7 @@ def event(sample: str) -> Any:
 
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    binary = emulator()
-    if binary is None:
-        if os.environ.get("CI"):
-            pytest.fail("the emulator is missing: make sam")
-        pytest.skip("the emulator comes with AWS SAM, on Linux only: make sam")
+    binary = needed_emulator()
     folder = tmp_path_factory.mktemp("servers")
     variables = event("env")["RebalanceFunction"] | {"ALPACA_SECRET_NAME": "alpaca/{account}"}
     with local_aws(folder) as aws, paper_broker(folder, EVENTS / "world.json") as broker:

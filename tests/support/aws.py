@@ -36,13 +36,20 @@ def aws() -> Iterator[boto3.Session]:
 
 
 @contextmanager
-def execution_table() -> Iterator[DynamoDBClient]:
-    """A client of an account with the execution table, configured as the function's."""
+def dynamodb() -> Iterator[DynamoDBClient]:
+    """A client of an empty account, configured as the function's."""
     with aws() as session:
         client = session.client("dynamodb", config=client_config())
-        create_execution_table(client, TABLE)
         yield client
         client.close()
+
+
+@contextmanager
+def execution_table(client: DynamoDBClient) -> Iterator[str]:
+    """An empty execution table until the end of the block; its name."""
+    create_execution_table(client, TABLE)
+    yield TABLE
+    client.delete_table(TableName=TABLE)
 
 
 def create_execution_table(client: DynamoDBClient, name: str) -> None:
@@ -81,12 +88,10 @@ class Tampered:
         self.after: Callable[[str, Mapping[str, Any]], None] = lambda _name, _request: None
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        operation = getattr(self._client, name)
-
         def call(**request: Any) -> Any:
             self.calls.append((name, request))
             self.before(name, request)
-            answer = operation(**request)
+            answer = getattr(self._client, name)(**request)
             self.after(name, request)
             return answer
 

@@ -41,7 +41,7 @@ class InMemoryJournal:
         self._reach()
         held = self._leases.get(account)
         if held is not None and held.run_id == run_id:
-            return replace(held, expires_at=expires_at)
+            return held
         if held is not None and held.expires_at >= now:
             raise LeaseHeld(f"account {account} is held", held_by=held.run_id, held_until=held.expires_at.isoformat())
         epoch = self._epochs[account] = self._epochs.get(account, 0) + 1

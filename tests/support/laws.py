@@ -6,11 +6,11 @@ from decimal import Decimal
 
 from hypothesis import settings
 from hypothesis import strategies as st
-
-from rebalance_executor.domain.market import Quote, Side
 from tests.support.builders import NOW
 
-law = settings(max_examples=200, deadline=None, derandomize=True, database=None)
+from rebalance_executor.domain.market import Quote, Side
+
+law = settings(max_examples=100, deadline=None, derandomize=True, database=None)
 """Decorator of every property test."""
 
 sides = st.sampled_from(Side)

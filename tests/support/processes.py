@@ -18,6 +18,7 @@ _POLL_SECONDS = 0.02
 _READY_TRIES = 1500
 """Thirty seconds: a cold machine under load, not what is usual."""
 _STOP_SECONDS = 10
+_NOT_INHERITED = ("AWS_", "ALPACA_", "POWERTOOLS_", "EXECUTION_", "ACCOUNT", "LIVE_TRADING", "COV_")
 
 
 def free_port() -> int:
@@ -73,7 +74,7 @@ def clean_environment(**variables: str) -> dict[str, str]:
     inherited = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("AWS_", "ALPACA_", "COV_")) and not name.lower().endswith("_proxy")
+        if not name.startswith(_NOT_INHERITED) and not name.lower().endswith("_proxy")
     }
     return inherited | {"PYTHONUNBUFFERED": "1", "AWS_EC2_METADATA_DISABLED": "true"} | variables
 

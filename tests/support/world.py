@@ -1,8 +1,9 @@
-"""The whole program in one process: real handler, Powertools and alpaca-py; AWS by moto; the paper broker; one clock."""
+"""The whole program in one process: real handler, Powertools, alpaca-py; AWS by moto; the paper broker; one clock."""
 
 from __future__ import annotations
 
 import io
+import itertools
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +16,8 @@ from unittest.mock import patch
 
 import boto3
 from aws_lambda_powertools import Logger, Metrics
+from tests.support.aws import aws, create_execution_table
+from tests.support.builders import NOW, a_plan_document, an_item_document
 
 from paper_broker.server import PaperBroker
 from rebalance_executor import bootstrap
@@ -23,10 +26,9 @@ from rebalance_executor.handler import handle
 from rebalance_executor.service import Service
 from rebalance_executor.settings import Settings
 from rebalance_executor.telemetry import NAMESPACE, SERVICE, Telemetry, shown
-from tests.support.aws import aws, create_execution_table
-from tests.support.builders import NOW, a_plan_document, an_item_document
 
 EXECUTION, IDEMPOTENCY, BUCKET, BUS = "execution", "idempotency", "plans", "results"
+_CONTAINERS = itertools.count(1)
 KEYS = {"api_key": "key", "secret_key": "secret"}
 
 
@@ -47,9 +49,13 @@ class WorldClock:
         self.slept += span
         self.pass_time(span.total_seconds())
 
+    def in_seconds(self, seconds: float) -> datetime:
+        """A time to come."""
+        return self.now() + timedelta(seconds=seconds)
+
     def pass_time(self, seconds: float) -> None:
         """Let the time pass without anybody waiting."""
-        self._broker.venue.merge({"clock": {"advance_seconds": seconds}})
+        self._broker.change({"clock": {"advance_seconds": seconds}})
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +97,25 @@ class World:
         if self._service is None or self._telemetry is None:
             self.restart()
         context = Invocation(self.clock, self.clock.now() + timedelta(seconds=seconds))
-        return handle(event, cast("Any", context), cast("Telemetry", self._telemetry), lambda: cast("Service", self._service))
+        return handle(
+            event, cast("Any", context), cast("Telemetry", self._telemetry), lambda: cast("Service", self._service)
+        )
+
+    @property
+    def service(self) -> Service:
+        """The program itself."""
+        return cast("Service", self._service)
 
     def restart(self) -> None:
         """A new container: nothing in memory is left."""
-        logger = Logger(service=SERVICE, location=None, utc=True, stream=self.lines, json_default=lambda v: str(shown(v)))
+        # Loggers of one name share their first stream: each container's has a name of its own.
+        logger = Logger(
+            service=f"{SERVICE}-{next(_CONTAINERS)}",
+            location=None,
+            utc=True,
+            stream=self.lines,
+            json_default=lambda v: str(shown(v)),
+        )
         self._telemetry = Telemetry(logger=logger, metrics=Metrics(namespace=NAMESPACE, service=SERVICE))
         self._service = bootstrap.build(self.settings, self._telemetry, clock=self.clock, clients=self._client)
 
@@ -107,7 +127,9 @@ class World:
 
     def _client(self, name: str) -> Any:
         client = self.session.client(cast("Any", name), config=client_config())
-        client.meta.events.register("before-call", lambda model, **_: self.aws_requests.update([f"{name}.{model.name}"]))
+        client.meta.events.register(
+            "before-call", lambda model, **_: self.aws_requests.update([f"{name}.{model.name}"])
+        )
         return client
 
     # --- look --------------------------------------------------------------------------------------------
@@ -115,7 +137,7 @@ class World:
     @property
     def orders(self) -> list[dict[str, Any]]:
         """Every order at the broker, oldest first."""
-        return cast("list[dict[str, Any]]", self.broker.venue.exchange.list_orders(status="all", direction="asc"))
+        return cast("list[dict[str, Any]]", self.broker.venue.exchange.list_orders(status="all", direction="asc", limit=500))
 
     def filled(self, symbol: str) -> Decimal:
         """Shares that the broker has filled of this symbol, whatever the side."""

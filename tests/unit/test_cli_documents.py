@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from rebalance_executor.cli.cloud import execution_config, function_environment, server_variables
-from rebalance_executor.cli.documents import document_for, read_event
+from rebalance_executor.cli.documents import document_for, read_event, with_documents
 from rebalance_executor.cli.exits import CliError, Exit
+from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.triggers import PlanPointer
 
 PLAN: dict[str, Any] = {
@@ -81,8 +82,20 @@ def test_a_queues_messages_are_read_one_by_one(tmp_path: Path) -> None:
     assert "is not JSON" in str(found.messages[1].problem)
 
 
+def test_a_pointers_message_gets_the_plan_it_points_to(tmp_path: Path) -> None:
+    records = [record("m-1", POINTER), record("m-2", PLAN | {"plan_id": "plan-2"})]
+    read = read_event(written(tmp_path, {"Records": records}))
+    plan = RebalancePlan.parse(PLAN)
+
+    found = with_documents(read, {PlanPointer("plans", "2026/plan.json", None): plan})
+
+    assert [message.plan and message.plan.plan_id for message in found.messages or ()] == ["plan-1", "plan-2"]
+    assert {plan.plan_id for plan in found.plans} == {"plan-1", "plan-2"}
+
+
 def test_what_the_handler_refuses_is_left_to_the_handler(tmp_path: Path) -> None:
-    for event in ({"Records": []}, {"items": []}, 7, {"plan_s3": {}}):
+    events: list[object] = [{"Records": []}, {"items": []}, 7, {"plan_s3": {}}]
+    for event in events:
         assert read_event(written(tmp_path, event)).plans == ()
 
 

@@ -220,7 +220,7 @@ def test_a_batch_says_what_the_queue_does_next() -> None:
     assert "done" in shown
     assert "failed" in shown
     assert "dead-letter queue" in text(batch_meaning(1, 2))
-    assert "deletes all 2" in text(batch_meaning(0, 2))
+    assert "deletes 2 messages" in text(batch_meaning(0, 2))
 
 
 @pytest.mark.parametrize(("ok", "words"), [(True, "Healthy: plans can be executed."), (False, "Not healthy")])
@@ -236,3 +236,12 @@ def test_a_health_report_names_every_dependency(ok: bool, words: str) -> None:
     assert "journal" in shown
     assert "SPY [quoted]" in shown
     assert ("failing" in shown) is not ok
+
+
+def test_messages_that_begin_alike_are_told_apart() -> None:
+    ids = [f"059f36b4-87a3-44ab-83d2-{number:012}" for number in (3, 4)]
+
+    shown = text(batch_table(MessageLine(message_id, False, "plan-1: success") for message_id in ids))
+
+    assert "059f36b4…00000003" in shown
+    assert "059f36b4…00000004" in shown

@@ -10,10 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from botocore.config import Config
-
 from rebalance_executor.adapters import journal_rows as rows
-from rebalance_executor.adapters.aws import client_config
 from rebalance_executor.adapters.dynamodb_table import ConditionFailed, Row, Table, Value, to_item
 from rebalance_executor.domain.errors import Fenced, JournalContradiction, LeaseHeld
 from rebalance_executor.domain.journal import Phase, PlanJournal, PlanState, RunEnd, RunRecord
@@ -40,11 +37,6 @@ _SAME_PLAN = "attribute_not_exists(pk) OR (content_hash = :hash AND phase <> :fi
 _ABSENT = "attribute_not_exists(pk)"
 
 
-def dynamodb_client_config() -> Config:
-    """Time-outs (2 s to connect, 3 s to answer) and three attempts, for the client of journal and cache."""
-    return client_config()
-
-
 class DynamoJournal:
     """Implements ``Journal``.
 
@@ -53,7 +45,7 @@ class DynamoJournal:
     every parent is complete in its own row.
 
     Args:
-        client: a DynamoDB client with ``dynamodb_client_config``.
+        client: a DynamoDB client with ``aws.client_config``.
         table: the table's name.
         clock: waits between tries of a transaction that met another one.
     """
@@ -100,7 +92,8 @@ class DynamoJournal:
                     held_by=holder,
                     held_until=until,
                 ) from None
-        return Lease(account=account, epoch=int(row["epoch"]), run_id=run_id, expires_at=expires_at)
+        held_until = datetime.fromisoformat(str(row["held_until"]))
+        return Lease(account=account, epoch=int(row["epoch"]), run_id=run_id, expires_at=held_until)
 
     def release(self, lease: Lease) -> None:
         """Give the lease back; one that another run has taken over, or that was given back, is left alone."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,8 @@ class Message:
     plan: RebalancePlan | None
     problem: str | None
     """Why it holds no plan, in the program's own words."""
+    pointer: PlanPointer | None = None
+    """Where its plan lies, if it does not hold it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,18 @@ def plan_in(document: object) -> RebalancePlan | None:
         return None
 
 
+def with_documents(event_file: EventFile, documents: Mapping[PlanPointer, RebalancePlan]) -> EventFile:
+    """The event with the plans that its pointers point to."""
+    plans = {plan.plan_id: plan for plan in (*event_file.plans, *documents.values())}
+    messages = event_file.messages
+    if messages is not None:
+        messages = tuple(
+            replace(message, plan=documents.get(message.pointer)) if message.pointer is not None else message
+            for message in messages
+        )
+    return replace(event_file, plans=tuple(plans.values()), messages=messages)
+
+
 def _queue(path: Path, event: object, batch: QueueBatch) -> EventFile:
     messages = []
     plans: dict[str, RebalancePlan] = {}
@@ -110,10 +124,11 @@ def _queue(path: Path, event: object, batch: QueueBatch) -> EventFile:
         except InvalidInput as error:
             messages.append(Message(message.message_id, None, str(error)))
             continue
-        if isinstance(request, PlanPointer):
-            pointers.append(request)
+        pointer = request if isinstance(request, PlanPointer) else None
+        if pointer is not None:
+            pointers.append(pointer)
         plan, problem = _plan(request)
-        messages.append(Message(message.message_id, plan, problem))
+        messages.append(Message(message.message_id, plan, problem, pointer))
         if plan is not None:
             plans.setdefault(plan.plan_id, plan)
     return EventFile(path, event, tuple(plans.values()), tuple(pointers), tuple(messages), is_health=False)

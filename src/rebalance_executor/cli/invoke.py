@@ -1,8 +1,8 @@
 """The real handler in a process of its own, from both sides.
 
-``invoke`` starts ``python -m rebalance_executor.cli.invoke EVENT SECONDS`` and reads what it prints: first what
+``invoke`` starts ``python -m rebalance_executor.cli.invoke EVENT SECONDS PLANS`` and reads what it prints: first what
 CloudWatch would get, one JSON line each, and then one more line, ``{"invocation": …}``, with the answer or the error
-as Lambda would return it, and the stored results of the plans that a queue's event held.
+as Lambda would return it, and for a queue's event the stored results of its plans.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from rebalance_executor.cli.documents import read_event
+from rebalance_executor.cli.documents import EventFile, read_json
 from rebalance_executor.cli.exits import CliError, Exit, of_error
 from rebalance_executor.domain.errors import RebalanceError
 
@@ -46,13 +46,13 @@ class Invocation:
 
 
 def invoke(
-    event: Path,
+    event_file: EventFile,
     environment: Mapping[str, str],
     log: Path,
     seconds: float,
     on_record: Callable[[dict[str, Any]], None],
 ) -> Invocation:
-    """Run the handler on an event file; every log line goes to ``log`` and, decoded, to ``on_record``.
+    """Run the handler on an event; every log line goes to ``log`` and, decoded, to ``on_record``.
 
     As Lambda does, the function is ended when its ``seconds`` are over.
 
@@ -60,7 +60,9 @@ def invoke(
         CliError: the process ended without an answer.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "rebalance_executor.cli.invoke", str(event), str(seconds)]
+    plans = [(plan.account, plan.plan_id) for plan in event_file.plans if event_file.messages is not None]
+    arguments = [str(event_file.path), str(seconds), json.dumps(plans)]
+    command = [sys.executable, "-m", "rebalance_executor.cli.invoke", *arguments]
     told: dict[str, Any] | None = None
     errors = log.with_suffix(".stderr")
     with log.open("w", encoding="utf-8") as kept, errors.open("w", encoding="utf-8") as noise:
@@ -155,12 +157,12 @@ class LocalContext:
 
 
 def main(arguments: list[str]) -> int:
-    """Invoke the handler with the event file ``arguments[0]``, for at most ``arguments[1]`` seconds."""
-    event_file = read_event(Path(arguments[0]))
-    context = LocalContext(deadline=time.monotonic() + float(arguments[1]))
-    code, told = _invoke(event_file.event, context)
-    if event_file.messages is not None and "answer" in told:
-        told["results"] = _stored_results((plan.account, plan.plan_id) for plan in event_file.plans)
+    """Invoke the handler with an event file, for some seconds; then read the results of these plans."""
+    path, seconds, plans = arguments
+    context = LocalContext(deadline=time.monotonic() + float(seconds))
+    code, told = _invoke(read_json(Path(path)), context)
+    if "answer" in told:
+        told["results"] = _stored_results(json.loads(plans))
     print(json.dumps({"invocation": told}), flush=True)
     return code
 
@@ -177,8 +179,10 @@ def _invoke(event: object, context: LocalContext) -> tuple[int, dict[str, Any]]:
     return Exit.COMPLETE, {"answer": answer}
 
 
-def _stored_results(plans: Iterable[tuple[str | None, str]]) -> list[dict[str, Any]]:
+def _stored_results(plans: Sequence[tuple[str | None, str]]) -> list[dict[str, Any]]:
     """The journal's results of these plans: a queue's answer names failed messages only."""
+    if not plans:
+        return []
     from rebalance_executor import bootstrap
 
     service = bootstrap.service()

@@ -7,7 +7,7 @@ import os
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
@@ -19,17 +19,18 @@ from rich.console import Console
 from rich.text import Text
 
 from rebalance_executor.cli.cloud import PLAN_BUCKET, Cloud, function_environment, server_variables
-from rebalance_executor.cli.documents import EventFile, document_for, plan_in, read_event, read_json
+from rebalance_executor.cli.documents import EventFile, document_for, plan_in, read_event, read_json, with_documents
 from rebalance_executor.cli.exits import CliError, Exit
 from rebalance_executor.cli.invoke import invoke
 from rebalance_executor.cli.paper import PaperBroker
 from rebalance_executor.cli.processes import Bench, Servers, alone, delete_data
 from rebalance_executor.cli.progress import Story, telling
-from rebalance_executor.cli.render import Cash, error_view, facts
+from rebalance_executor.cli.render import Cash, counted, error_view, facts
 from rebalance_executor.cli.verdict import Report, code_of, show, shown_path
 from rebalance_executor.cli.world import world_for
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.plan import Action, RebalancePlan
+from rebalance_executor.triggers import PlanPointer
 
 app = typer.Typer(
     help="Run the function on this machine, against a paper broker and a local AWS.", no_args_is_help=True
@@ -136,7 +137,7 @@ def _rehearse(bench: Bench, event_file: EventFile, options: Options, console: Co
     with Cloud(bench.aws.url) as cloud, PaperBroker(bench.broker.url) as broker:
         cloud.provision()
         _say(console, "Event", shown_path(event_file.path))
-        event_file = _with_documents(event_file, options.plan_file, cloud, console)
+        event_file = _upload(event_file, options.plan_file, cloud, console)
         _introduce(event_file.plans, console)
         if not options.keep_world:
             _make_world(event_file.plans, bench.home, broker, console)
@@ -144,9 +145,8 @@ def _rehearse(bench: Bench, event_file: EventFile, options: Options, console: Co
         story = Story.of(event_file.plans)
         log = bench.home / "log" / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{event_file.path.stem}.jsonl"
         environment = function_environment(os.environ, server_variables(bench.aws.url, bench.broker.url))
-        console.print()
         with telling(story, console) as tell:
-            invocation = invoke(event_file.path, environment, log, options.seconds, tell)
+            invocation = invoke(event_file, environment, log, options.seconds, tell)
         return Report(
             event_file=event_file,
             invocation=invocation,
@@ -159,13 +159,13 @@ def _rehearse(bench: Bench, event_file: EventFile, options: Options, console: Co
         )
 
 
-def _with_documents(event_file: EventFile, plan_file: Path | None, cloud: Cloud, console: Console) -> EventFile:
+def _upload(event_file: EventFile, plan_file: Path | None, cloud: Cloud, console: Console) -> EventFile:
     """The event file with the plans its pointers point to, which are uploaded here."""
-    plans = {plan.plan_id: plan for plan in event_file.plans}
+    documents: dict[PlanPointer, RebalancePlan] = {}
     for pointer in event_file.pointers:
-        path = plan_file or document_for(pointer, event_file.path.parent.rglob("*.json"))
         if pointer.bucket != PLAN_BUCKET:
             continue  # the handler refuses it, and says why
+        path = plan_file or document_for(pointer, event_file.path.parent.rglob("*.json"))
         if path is None:
             raise CliError(
                 f"No plan was found beside {event_file.path} to upload as s3://{pointer.bucket}/{pointer.key}.",
@@ -173,24 +173,23 @@ def _with_documents(event_file: EventFile, plan_file: Path | None, cloud: Cloud,
             )
         plan = plan_in(read_json(path))
         if plan is not None:
-            plans.setdefault(plan.plan_id, plan)
+            documents[pointer] = plan
         cloud.put_plan(pointer.key, path.read_bytes())
         _say(console, "Upload", f"{shown_path(path)} → s3://{pointer.bucket}/{pointer.key}")
-    return replace(event_file, plans=tuple(plans.values()))
+    return with_documents(event_file, documents)
 
 
 def _introduce(plans: Sequence[RebalancePlan], console: Console) -> None:
     for plan in plans:
         counts = {action: sum(item.action is action for item in plan.items) for action in _SELLS_FIRST}
-        items = ", ".join(f"{n} {action.lower()}{'s' * (n != 1)}" for action, n in counts.items() if n)
+        items = ", ".join(counted(n, action.lower()) for action, n in counts.items() if n)
         _say(console, "Plan", f"{plan.plan_id}: {items}; portfolio ${plan.total_portfolio_value:,.2f}")
-    allowed = ExecutionConfig().max_plan_age_minutes
+    allowed = timedelta(minutes=float(ExecutionConfig().max_plan_age_minutes))
     made = min((plan.timestamp for plan in plans), default=None)
     if made is None or "max_plan_age_minutes" in os.environ.get("EXECUTION_CONFIG", ""):
         return
-    if datetime.now(UTC) - made > timedelta(minutes=float(allowed)):
-        text = f"made on {made:%Y-%m-%d}: older than {allowed} minutes, so EXECUTION_CONFIG raises the limit here"
-        _say(console, "", text, "dim")
+    if datetime.now(UTC) - made > allowed:
+        _say(console, "", f"made {made:%Y-%m-%d}; EXECUTION_CONFIG raises max_plan_age_minutes here", "dim")
 
 
 def _make_world(plans: Sequence[RebalancePlan], home: Path, broker: PaperBroker, console: Console) -> None:
@@ -203,7 +202,7 @@ def _make_world(plans: Sequence[RebalancePlan], home: Path, broker: PaperBroker,
     world = world_for(new, broker.quotes({item.symbol for plan in new for item in plan.items}))
     broker.make(world)
     memory.write_text(json.dumps(known | {plan.plan_id: plan.content_hash for plan in new}, indent=1))
-    _say(console, "World", f"{world.holdings} positions, ${world.cash:,.2f} cash, as the plan says")
+    _say(console, "World", f"{counted(world.holdings, 'position')}, ${world.cash:,.2f} cash, as the plan says")
     _say(console, "", "prices are invented, and only in this paper world", "dim")
 
 
@@ -213,11 +212,14 @@ def _make_world(plans: Sequence[RebalancePlan], home: Path, broker: PaperBroker,
 @contextmanager
 def _bench(home: Path, console: Console, *, keep: bool) -> Iterator[Bench]:
     """Both servers, for this command alone; says so while they start, on a terminal."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a command that is ended stops its servers, too
     starting = console.status("Starting local AWS and the paper broker …")
-    with alone(home), starting, Servers.of(home.resolve()).ready(keep=keep) as bench:
-        starting.stop()
-        yield bench
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # also a command that is ended stops its servers
+    try:
+        with alone(home), starting, Servers.of(home.resolve()).ready(keep=keep) as bench:
+            starting.stop()
+            yield bench
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _say(console: Console, name: str, text: str, style: str = "") -> None:

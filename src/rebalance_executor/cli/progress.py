@@ -59,7 +59,7 @@ _MILESTONES = {
     LogEvent.PLAN_BEGUN: "sized; quantities frozen and journalled",
     LogEvent.PLAN_RESUMED: "resumed where an earlier run stopped",
     LogEvent.GATE_WAITING: "sells done; waiting until the account shows their proceeds",
-    LogEvent.GATE_PASSED: "sells done; the buys' budget is known",
+    LogEvent.GATE_PASSED: "the buys' budget is known",
     LogEvent.RUN_STOPPING: "the deadline is near: cancelling what rests",
     LogEvent.BROKER_RATE_LIMITED: "the broker asks for a pause (429)",
     LogEvent.PLAN_DEFERRED: "not finished: another delivery goes on with it",
@@ -136,7 +136,7 @@ class Story:
 
 def grid(story: Story) -> RenderableType:
     """Every order with its stage, sells above buys, and one line on the whole."""
-    parts: list[RenderableType] = []
+    parts: list[RenderableType] = [""]
     for action in (Action.SELL, Action.BUY):
         cells = [
             Text.assemble(
@@ -183,6 +183,7 @@ class Narrator:
         self._stage = ""
         self._symbols: list[str] = []
         self._at = 0.0
+        self._has_begun = False
 
     def tell(self, event: LogEvent, record: dict[str, Any]) -> None:
         """Tell one event; orders are gathered until the stage changes."""
@@ -206,6 +207,9 @@ class Narrator:
         self._symbols = []
 
     def _line(self, seconds: float, text: Text) -> None:
+        if not self._has_begun:
+            self._console.print()
+            self._has_begun = True
         line = Text.assemble((f"{seconds:7.2f} s  ", "dim"), text)
         line.truncate(self._console.width, overflow="ellipsis")
         self._console.print(line)

@@ -24,6 +24,7 @@ from rebalance_executor.domain.values import plain
 
 _ZERO = Decimal(0)
 _NONE = "–"
+_ID_WIDTH = 20
 _OUTCOME = {
     Outcome.FILLED: ("filled", "green"),
     Outcome.PARTIALLY_FILLED: ("partial", "yellow"),
@@ -61,6 +62,11 @@ def dollars(amount: Decimal | None, *, sign: bool = False) -> str:
 def shares(quantity: Decimal, digits: int) -> str:
     """A quantity of shares with at most so many decimals."""
     return plain(round(quantity, digits))
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: ``1 order``, ``2 orders``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def cost(amount: Decimal | None, text: str) -> Text:
@@ -228,8 +234,8 @@ def result_facts(result: ExecutionResult) -> list[tuple[str, RenderableType]]:
         filled = f"${dollars(result.total_trade_value)}, {result.orders_succeeded} of {traded} orders as planned"
         rows += [("Filled", filled), ("Slippage", _slippage(result))]
     seconds = (result.execution_timestamp - result.started_at).total_seconds()
-    runs = "1 run" if result.runs == 1 else f"{result.runs} runs"
-    return [*rows, ("Time", f"{seconds:.1f} s in {runs}, finished {result.execution_timestamp:%Y-%m-%d %H:%M:%S} UTC")]
+    finished = f"{result.execution_timestamp:%Y-%m-%d %H:%M:%S} UTC"
+    return [*rows, ("Time", f"{seconds:.1f} s in {counted(result.runs, 'run')}, finished {finished}")]
 
 
 def plan_view(result: ExecutionResult, width: int, cash: Cash | None) -> Group:
@@ -282,19 +288,24 @@ class MessageLine:
 def batch_table(lines: Iterable[MessageLine]) -> Table:
     """The messages of a batch: which are done, and which the queue delivers again."""
     table = _plain_table(gap=3)
-    table.add_column("Message", overflow="ellipsis", no_wrap=True, max_width=20)
+    table.add_column("Message", no_wrap=True)
     table.add_column("Verdict", no_wrap=True)
     table.add_column("What became of it")
     for line in lines:
         verdict = Text("failed", "red") if line.failed else Text("done", "green")
-        table.add_row(line.message_id, verdict, line.what)
+        table.add_row(_short_id(line.message_id), verdict, Text(line.what))
     return table
+
+
+def _short_id(message_id: str) -> str:
+    """Both ends of an id: the ids of one batch often begin alike."""
+    return message_id if len(message_id) <= _ID_WIDTH else f"{message_id[:8]}…{message_id[-8:]}"
 
 
 def batch_meaning(failed: int, messages: int) -> Text:
     """What the queue does with the answer."""
     if not failed:
-        return Text(f"batchItemFailures is empty: the queue deletes all {messages} messages.", "green")
+        return Text(f"batchItemFailures is empty: the queue deletes {counted(messages, 'message')}.", "green")
     return Text(
         f"batchItemFailures names {failed} of {messages}: the queue deletes the others and delivers these again; "
         "after its maxReceiveCount a message goes to the dead-letter queue. Nothing of the others is repeated.",

@@ -19,6 +19,7 @@ from rebalance_executor.cli.render import (
     MessageLine,
     batch_meaning,
     batch_table,
+    counted,
     error_view,
     facts,
     health_table,
@@ -103,7 +104,10 @@ def show(report: Report, out: Console) -> None:
     else:
         (result,) = report.results
         _show_result(report, result, report.cash, out)
-        out.print(facts([*result_facts(result), *_around(report), _next(report)]))
+        rows = [*result_facts(result), *_around(report)]
+        if result.plan_id not in report.story.repeated:
+            rows.append(("Again", "the same command is answered from the record: no order twice"))
+        out.print(facts(rows))
 
 
 def _show_result(report: Report, result: ExecutionResult, cash: Cash | None, out: Console) -> None:
@@ -142,20 +146,14 @@ def _message_line(message: Message, results: dict[str, ExecutionResult], failed:
 def _around(report: Report) -> list[tuple[str, RenderableType]]:
     """What lies around the answer: the broker's count of orders, where log and data are."""
     before, after = report.orders_before, report.orders_after
-    new = after - before
-    sent = Text("no new order", "bold") if not new else Text(f"{new} new order" + "s" * (new > 1))
+    new = counted(after - before, "new order") if after > before else "no new order"
     requests = report.story.broker_requests
-    asked = f", {requests} request{'s' * (requests != 1)}" if requests else ""
+    asked = f", {counted(requests, 'request')}" if requests else ""
     return [
-        ("Broker", Text.assemble(sent, f" ({before} before, {after} after){asked}")),
+        ("Broker", Text.assemble((new, "bold"), f" ({before} before, {after} after){asked}")),
         ("Log", shown_path(report.log)),
         ("Data", f"{shown_path(report.home)}  (kept; rebalance local reset deletes it)"),
     ]
-
-
-def _next(report: Report) -> tuple[str, RenderableType]:
-    command = f"rebalance local run {shown_path(report.event_file.path)}"
-    return "Again", Text.assemble((command, "bold"), "  answers from the record")
 
 
 def shown_path(path: Path) -> str:

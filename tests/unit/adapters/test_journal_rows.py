@@ -14,14 +14,14 @@ from tests.support.clocks import START
 from tests.support.journalled import ACCOUNT, child, filled_parent, order_result, parent, result, state
 
 from rebalance_executor.adapters import journal_rows as rows
-from rebalance_executor.adapters.dynamodb_table import from_item, to_item
+from rebalance_executor.adapters.dynamodb_table import Row, from_item, to_item
 from rebalance_executor.domain.errors import JournalContradiction
 from rebalance_executor.domain.journal import Phase, PlanState, RunEnd, RunRecord
 from rebalance_executor.domain.market import OrderType, Side
 from rebalance_executor.domain.orders import Arrival, ChildOrder, ChildState, Outcome, ParentOrder
 from rebalance_executor.domain.result import ExecutionStatus
 
-law = settings(max_examples=200, deadline=None, derandomize=True, database=None)
+law = settings(max_examples=60, deadline=None, derandomize=True, database=None)
 
 texts = st.text(min_size=1, max_size=30)
 words = st.none() | texts
@@ -91,7 +91,7 @@ runs = st.builds(
 )
 
 
-def stored(row: rows.Row) -> rows.Row:
+def stored(row: Row) -> Row:
     """The row after its way through the database's notation."""
     return from_item(json.loads(json.dumps(to_item(row))))
 
@@ -212,7 +212,7 @@ def test_given_a_piece_of_a_result_is_gone_when_read_then_it_is_a_contradiction(
 
 
 @pytest.mark.parametrize("change", [{"parent": "{"}, {"parent": '{"symbol": "A"}'}, {"parent": 5}, None])
-def test_given_a_row_that_is_no_parent_when_read_then_the_error_names_the_row(change: rows.Row | None) -> None:
+def test_given_a_row_that_is_no_parent_when_read_then_the_error_names_the_row(change: Row | None) -> None:
     row = rows.parent_row(state(), parent())
     broken = row | change if change is not None else {name: row[name] for name in ("pk", "sk")}
 

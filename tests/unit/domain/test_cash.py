@@ -8,6 +8,17 @@ from decimal import Decimal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.builders import (
+    BUY,
+    NOW,
+    SELL,
+    a_child,
+    a_filled_child,
+    a_parent,
+    a_quote,
+    an_account,
+)
+from tests.support.laws import decimals, dollars, law, quotes, shares
 
 from rebalance_executor.domain.cash import (
     buy_budget,
@@ -22,17 +33,6 @@ from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.market import ZERO, Quote
 from rebalance_executor.domain.orders import ChildState, Outcome, ParentOrder
 from rebalance_executor.domain.pricing import far_touch
-from tests.support.builders import (
-    BUY,
-    NOW,
-    SELL,
-    a_child,
-    a_filled_child,
-    a_parent,
-    a_quote,
-    an_account,
-)
-from tests.support.laws import decimals, dollars, law, quotes, shares
 
 CONFIG = ExecutionConfig()
 NO_BUFFER = ExecutionConfig(cash_buffer=ZERO)
@@ -133,7 +133,7 @@ def test_buys_that_fit_stay_as_they_are() -> None:
 def test_the_first_priority_is_served_first() -> None:
     parents = fitted(a_buy("AAA", priority=3), a_buy("BBB", priority=1), a_buy("CCC", priority=2), budget="150")
     assert parents["BBB"].qty == 10
-    assert (parents["CCC"].qty, parents["CCC"].code) == (5, Code.SCALED_TO_CASH)
+    assert (parents["CCC"].qty, parents["CCC"].code) == (Decimal(5), Code.SCALED_TO_CASH)
     assert (parents["AAA"].outcome, parents["AAA"].code) == (Outcome.SKIPPED, Code.INSUFFICIENT_CASH)
 
 
@@ -165,7 +165,7 @@ def test_what_would_be_below_the_minimum_is_skipped(budget: str, outcome: Outcom
 
 def test_a_skipped_buy_keeps_the_quantity_that_was_planned() -> None:
     parent = fitted(a_buy("AAA"), budget="0")["AAA"]
-    assert (parent.qty, parent.settled_at) == (10, NOW)
+    assert (parent.qty, parent.settled_at) == (Decimal(10), NOW)
     assert parent.message == "$0 are left of the buys' budget, 10 shares at 10 wanted"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.support.builders import NOW
 
 from rebalance_executor.domain.errors import (
     BrokerUnavailable,
@@ -28,7 +29,6 @@ from rebalance_executor.domain.errors import (
     Redeliver,
     UnknownAccount,
 )
-from tests.support.builders import NOW
 
 
 @pytest.mark.parametrize(
@@ -81,9 +81,7 @@ def test_an_error_about_a_field_names_it_in_text_and_context(
 
 
 def test_a_rejection_keeps_what_the_broker_said() -> None:
-    raised = OrderRejected(
-        "insufficient qty", http_status=403, broker_code=40310000, extras={"available": "7.2273576"}
-    )
+    raised = OrderRejected("insufficient qty", http_status=403, broker_code=40310000, extras={"available": "7.2273576"})
     assert str(raised) == "insufficient qty"
     assert raised.context == {"http_status": 403, "broker_code": 40310000}
     assert raised.extras == {"available": "7.2273576"}

@@ -8,10 +8,6 @@ from decimal import Decimal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from rebalance_executor.domain.codes import Code
-from rebalance_executor.domain.market import ZERO, BrokerOrder, OrderRequest, OrderType
-from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome, ParentOrder, child_order_id
 from tests.support.builders import (
     BUY,
     NOW,
@@ -23,6 +19,10 @@ from tests.support.builders import (
     later,
 )
 from tests.support.laws import law
+
+from rebalance_executor.domain.codes import Code
+from rebalance_executor.domain.market import ZERO, BrokerOrder, OrderRequest, OrderType
+from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome, ParentOrder, child_order_id
 
 TERMINAL = {
     "filled": ChildState.FILLED,
@@ -66,7 +66,7 @@ def test_a_status_that_is_not_terminal_is_live_also_an_unlisted_one(before: Chil
 @pytest.mark.parametrize("before", OPEN)
 def test_a_terminal_status_with_its_price_closes_the_child(before: ChildState, status: str, state: ChildState) -> None:
     seen = a_child(before).seen(an_order(status, filled="10", price="10.01"), later(5))
-    assert (seen.state, seen.filled_qty, seen.filled_avg_price) == (state, 10, Decimal("10.01"))
+    assert (seen.state, seen.filled_qty, seen.filled_avg_price) == (state, Decimal(10), Decimal("10.01"))
     assert seen.closed_at == later(5)
 
 
@@ -79,7 +79,7 @@ def test_a_terminal_status_without_fills_needs_no_price(status: str) -> None:
 def test_a_fill_without_its_price_leaves_the_child_open(status: str) -> None:
     """Production failure 10: filled is told before the average price."""
     seen = a_child().seen(an_order(status, filled="10"), later(1))
-    assert (seen.state, seen.filled_qty, seen.priced_late_since) == (ChildState.LIVE, 10, later(1))
+    assert (seen.state, seen.filled_qty, seen.priced_late_since) == (ChildState.LIVE, Decimal(10), later(1))
     assert seen.is_open
 
 
@@ -109,7 +109,7 @@ def test_fills_that_were_seen_are_never_lost() -> None:
 def test_a_price_that_was_seen_is_never_lost() -> None:
     child = a_child().seen(an_order("partially_filled", filled="6", price="10"), NOW)
     seen = child.seen(an_order("canceled", filled="6"), NOW)
-    assert (seen.state, seen.filled_avg_price) == (ChildState.CANCELED, 10)
+    assert (seen.state, seen.filled_avg_price) == (ChildState.CANCELED, Decimal(10))
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_law_a_childs_fills_only_grow_and_closed_is_closed(told: list[BrokerOrde
         assert after.filled_qty >= child.filled_qty
         assert child.is_open or after is child
         assert after.is_open or after.filled_qty == 0 or after.filled_avg_price is not None
-        assert (after.client_order_id, after.qty, after.limit_price) == ("client-1", 10, Decimal("10.01"))
+        assert (after.client_order_id, after.qty, after.limit_price) == ("client-1", Decimal(10), Decimal("10.01"))
         child = after
 
 
@@ -198,14 +198,14 @@ def test_a_parent_adds_up_its_children() -> None:
     """Production failure 14: what remains counts, not the original quantity."""
     first = a_child(ChildState.CANCELED, filled="4", price="10")
     parent = a_parent(first, a_child(attempt=2, qty="6", filled="1", price="10.10"))
-    assert (parent.filled_qty, parent.remaining, parent.exposure) == (5, 5, 10)
+    assert (parent.filled_qty, parent.remaining, parent.exposure) == (Decimal(5), Decimal(5), Decimal(10))
     assert parent.filled_value == Decimal("50.10")
 
 
 def test_a_fill_without_price_counts_in_shares_and_not_in_dollars() -> None:
     """Production failure 10."""
     parent = a_parent(a_child(filled="10"))
-    assert (parent.filled_qty, parent.filled_value, parent.remaining) == (10, 0, 0)
+    assert (parent.filled_qty, parent.filled_value, parent.remaining) == (Decimal(10), ZERO, ZERO)
 
 
 # --- children of a parent --------------------------------------------------------------------------------

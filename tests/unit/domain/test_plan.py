@@ -7,10 +7,10 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from tests.support.builders import a_plan, a_plan_document, an_exit, an_item, an_item_document
 
 from rebalance_executor.domain.errors import InvalidInput
 from rebalance_executor.domain.plan import MAX_ITEMS, Action, RebalancePlan, Urgency
-from tests.support.builders import a_plan, a_plan_document, an_exit, an_item, an_item_document
 
 ABSENT = object()
 

@@ -8,13 +8,6 @@ from decimal import Decimal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from rebalance_executor.domain.codes import Code
-from rebalance_executor.domain.config import ExecutionConfig
-from rebalance_executor.domain.market import Asset, BrokerOrder, Position, Quote
-from rebalance_executor.domain.orders import Arrival, Outcome, ParentOrder
-from rebalance_executor.domain.plan import RebalancePlanItem
-from rebalance_executor.domain.sizing import SymbolFacts, blank_parent, floor_qty, size
 from tests.support.builders import (
     BUY,
     NOW,
@@ -27,6 +20,13 @@ from tests.support.builders import (
     an_order,
 )
 from tests.support.laws import decimals, law, quotes
+
+from rebalance_executor.domain.codes import Code
+from rebalance_executor.domain.config import ExecutionConfig
+from rebalance_executor.domain.market import ZERO, Asset, BrokerOrder, Position, Quote
+from rebalance_executor.domain.orders import Arrival, Outcome, ParentOrder
+from rebalance_executor.domain.plan import RebalancePlanItem
+from rebalance_executor.domain.sizing import SymbolFacts, blank_parent, floor_qty, size
 
 CONFIG = ExecutionConfig()
 
@@ -118,13 +118,13 @@ def test_available_beyond_the_position_is_not_believed() -> None:
 
 def test_an_exit_in_whole_shares_says_what_remains() -> None:
     parent = sized(an_exit(), asset=an_asset(fractionable=False), position=a_position("10.4"))
-    assert (parent.qty, parent.outcome, parent.code) == (10, None, Code.NOT_FRACTIONABLE)
+    assert (parent.qty, parent.outcome, parent.code) == (Decimal(10), None, Code.NOT_FRACTIONABLE)
     assert parent.message == "whole shares only: 0.4 of 10.4 shares remain"
 
 
 def test_a_parent_remembers_its_item_and_its_arrival_quote() -> None:
     parent = sized(an_item("ABC", amount="1000", priority=3))
-    assert (parent.symbol, parent.priority, parent.planned_amount) == ("ABC", 3, 1000)
+    assert (parent.symbol, parent.priority, parent.planned_amount) == ("ABC", 3, Decimal(1000))
     assert parent.arrival == Arrival(Decimal("9.99"), Decimal("10.01"), NOW)
     assert parent.children == ()
 
@@ -163,9 +163,7 @@ TEN = a_position("10")
             sized(an_item(amount="5"), quote=a_quote("9000000", "9000001")), Code.BELOW_MINIMUM, id="rounds to nothing"
         ),
         pytest.param(sized(an_item(amount="9.99"), asset=WHOLE), Code.NOT_FRACTIONABLE, id="buy below one share"),
-        pytest.param(
-            sized(sell("-9.99"), asset=WHOLE, position=TEN), Code.NOT_FRACTIONABLE, id="sell below one share"
-        ),
+        pytest.param(sized(sell("-9.99"), asset=WHOLE, position=TEN), Code.NOT_FRACTIONABLE, id="sell below one share"),
         pytest.param(
             sized(an_exit(), asset=WHOLE, position=a_position("0.3")), Code.NOT_FRACTIONABLE, id="exit below one share"
         ),
@@ -173,7 +171,7 @@ TEN = a_position("10")
 )
 def test_what_may_not_be_traded_is_denied_with_its_code(parent: ParentOrder, code: Code) -> None:
     """Production failures 4 to 7 and 9."""
-    assert (parent.outcome, parent.code, parent.qty) == (Outcome.DENIED, code, 0)
+    assert (parent.outcome, parent.code, parent.qty) == (Outcome.DENIED, code, ZERO)
     assert parent.message
     assert parent.settled_at == NOW
 
@@ -200,7 +198,7 @@ def test_a_conflict_names_the_orders() -> None:
 
 def test_a_blank_parent_has_the_items_side_and_nothing_to_trade() -> None:
     parents = [blank_parent(an_item()), blank_parent(an_exit())]
-    assert [(parent.side, parent.qty, parent.arrival) for parent in parents] == [(BUY, 0, None), (SELL, 0, None)]
+    assert [(parent.side, parent.qty, parent.arrival) for parent in parents] == [(BUY, ZERO, None), (SELL, ZERO, None)]
 
 
 # --- laws ------------------------------------------------------------------------------------------------

@@ -113,6 +113,12 @@ def test_a_percentage_of_a_position_that_makes_no_sense_is_refused(percentage: s
     assert refusal(lambda: Desk().exchange.close_position("ABC", percentage=percentage)).code == 40010001
 
 
+def test_a_position_is_closed_by_shares_or_by_percentage_and_not_by_both() -> None:
+    error = refusal(lambda: Desk().exchange.close_position("ABC", "5", "25"))
+
+    assert (error.code, error.message) == (40010001, "only one of qty or percentage is accepted")
+
+
 def test_closing_all_positions_answers_for_each_and_can_cancel_first() -> None:
     desk = Desk(default_fill={"behaviour": "never"})
     desk.order(side="sell", limit_price="11")

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from tests.unit.paper_broker.desk import Desk, refusal
 
+from paper_broker.orders import OrderQuery
+
 FRIDAY_EVENING = datetime(2026, 1, 23, 22, tzinfo=UTC)
 
 
@@ -89,6 +91,16 @@ def test_a_second_cancel_is_refused_while_the_first_is_pending() -> None:
     desk.exchange.cancel_order(order["id"])
 
     assert refusal(lambda: desk.exchange.cancel_order(order["id"])).http_status == 422
+
+
+def test_orders_are_listed_by_a_query_or_by_its_fields() -> None:
+    desk = resting()
+    first, second = desk.order(), desk.order()
+
+    by_fields = desk.exchange.list_orders(status="all", direction="asc")
+
+    assert by_fields == desk.exchange.list_orders(OrderQuery(status="all", direction="asc"))
+    assert [order["id"] for order in by_fields] == [first["id"], second["id"]]
 
 
 def test_cancel_all_answers_for_each_order_and_mixes_successes_with_errors() -> None:
@@ -273,6 +285,45 @@ def test_extended_hours_orders_work_before_the_open() -> None:
 
     assert desk.status(desk.order(extended_hours=True)) == "filled"
     assert desk.status(desk.order()) == "accepted"
+
+
+def test_a_market_that_never_closes_forgets_the_hours_it_had() -> None:
+    desk = Desk(at=FRIDAY_EVENING, default_fill={"behaviour": "parts", "parts": [{"fraction": 0.4}]})
+    order = desk.order()
+
+    desk.exchange.merge({"clock": {"sessions": "always_open"}})
+    desk.now = datetime(2026, 1, 27, 3, tzinfo=UTC)
+
+    look = desk.look(order)
+    assert (look["status"], look["filled_qty"], look["filled_at"]) == (
+        "partially_filled",
+        "4",
+        "2026-01-23T22:00:00.000000000Z",
+    )
+
+
+def test_an_order_and_its_replacement_keep_their_places_when_the_hours_change() -> None:
+    desk = resting(replace_seconds=60)
+    old = desk.order(limit_price="9")
+    desk.look(old)
+    new = desk.exchange.replace_order(old["id"], {"limit_price": "9.50"})
+
+    desk.exchange.merge({"clock": {"sessions": "always_open"}})
+
+    assert (desk.status(old), desk.status(new)) == ("pending_replace", "pending_new")
+    desk.wait(seconds=60)
+    assert (desk.status(old), desk.status(new)) == ("replaced", "new")
+
+
+def test_the_same_hours_told_again_change_nothing() -> None:
+    desk = resting(pending_new_seconds=5)
+    order = desk.order()
+    desk.wait(seconds=4)
+
+    desk.exchange.merge({"clock": {"sessions": "nyse"}})
+    desk.wait(seconds=1)
+
+    assert desk.status(order) == "new"
 
 
 def test_a_market_that_opens_by_decree_works_the_waiting_orders() -> None:

@@ -33,6 +33,15 @@ def test_a_virtual_clock_stands_still_until_it_is_moved() -> None:
     assert clock() == datetime(2026, 1, 26, 15, 0, 1, 500000, tzinfo=UTC)
 
 
+def test_a_virtual_clock_can_be_let_go() -> None:
+    clock = VenueClock(lambda: NOON)
+    clock.set({"now": "2026-01-26T15:00:00Z"})
+
+    clock.set({"mode": "real"})
+
+    assert clock() == NOON
+
+
 @pytest.mark.parametrize(
     "settings", [{"mode": "lunar"}, {"now": "2026-01-26T14:59:59Z"}, {"now": "tomorrow"}, {"advance_seconds": -1}]
 )
@@ -119,6 +128,30 @@ def test_a_refused_scenario_leaves_the_old_world() -> None:
     assert venue.exchange.account()["cash"] == "100"
 
 
+def test_time_that_passes_lets_happen_what_is_due() -> None:
+    venue = Venue(
+        {"clock": {"now": "2026-01-26T15:00:00Z"}, "account": {"cash": "99"}, "quotes": {"ABC": {"ask": "9"}}}
+    )
+    venue.exchange.submit_order({"symbol": "ABC", "qty": "1", "side": "buy", "type": "market", "time_in_force": "day"})
+
+    venue.merge({"clock": {"advance_seconds": 1}})
+
+    (order,) = venue.dump()["exchange"]["orders"]
+    assert (order["status"], venue.clock()) == ("filled", datetime(2026, 1, 26, 15, 0, 1, tzinfo=UTC))
+
+
+@pytest.mark.parametrize(
+    "clock", [{"mode": "real", "advance_seconds": -1}, {"now": "2030-01-01", "sessions": "sometimes"}]
+)
+def test_a_clock_that_is_refused_goes_on_as_before(clock: dict[str, Any]) -> None:
+    venue = Venue({"clock": {"now": "2026-01-26T15:00:00Z"}})
+
+    with pytest.raises(ValueError, match=r"forward|sometimes"):
+        venue.merge({"clock": clock})
+
+    assert venue.clock() == datetime(2026, 1, 26, 15, tzinfo=UTC)
+
+
 def test_a_change_that_is_refused_changes_nothing() -> None:
     venue = Venue({"account": {"cash": "100"}, "quotes": {"ABC": {"bid": "10", "ask": "11"}}}, lambda: NOON)
     before = venue.dump()
@@ -162,7 +195,7 @@ def test_a_venue_goes_on_where_it_was_dumped(tmp_path: Path) -> None:
     file = StateFile(tmp_path / "new" / "state.json")
     assert file.read() is None
 
-    file.write(venue.to_json())
+    file.write(venue.json_pieces())
 
     assert Venue.load(file.read() or {}).dump() == venue.dump()
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["state.json"]

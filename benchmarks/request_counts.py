@@ -1,0 +1,80 @@
+"""Requests to the broker and to DynamoDB for plans of immediately filled orders: ``make bench-requests``.
+
+Counted, not timed: the broker counts what reaches it, boto3 what it sends. Asset flags are in the cache, as after the
+first plan of a day; filling it costs one request a symbol, shown apart.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict, dataclass
+
+from tests.support.world import World, a_world, buy, plan, sell
+
+SIZES = (1, 8, 32)
+MORE_THAN_ORDERS = 10
+"""Broker requests allowed beyond one an order."""
+DATABASE_REQUESTS = 14
+"""DynamoDB requests allowed, whatever the number of orders."""
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """Requests of one plan."""
+
+    orders: int
+    broker: int
+    broker_allowed: int
+    database: int
+    database_allowed: int
+    filling_the_cache: int
+    """Broker requests that the first plan made besides."""
+
+    @property
+    def is_within(self) -> bool:
+        """Whether both bounds hold."""
+        return self.broker <= self.broker_allowed and self.database <= self.database_allowed
+
+
+def count(orders: int) -> Count:
+    """The requests of a plan with this many orders: a third of them sells, the rest buys."""
+    symbols = [f"S{i:02d}" for i in range(orders)]
+    sells = symbols[: orders // 3]
+    with a_world(prices=dict.fromkeys(symbols, "100"), positions=dict.fromkeys(symbols, "50")) as world:
+        items = [sell(s, 500) if s in sells else buy(s, 500) for s in symbols]
+        first, _ = _requests(world, plan(*items, plan_id="fills the cache"), orders)
+        broker, database = _requests(world, plan(*items, plan_id="counted"), orders)
+    return Count(orders, broker, orders + MORE_THAN_ORDERS, database, DATABASE_REQUESTS, first - broker)
+
+
+def _requests(world: World, document: dict[str, object], orders: int) -> tuple[int, int]:
+    """Requests to the broker and to DynamoDB that this plan took."""
+    broker, database = world.broker.venue.totals.total(), _database(world)
+    result = world.deliver(document)
+    if result["orders_succeeded"] != orders:
+        raise AssertionError(f"not every order was filled: {result['status']}")
+    return world.broker.venue.totals.total() - broker, _database(world) - database
+
+
+def _database(world: World) -> int:
+    return sum(n for name, n in world.aws_requests.items() if name.startswith("dynamodb."))
+
+
+def main(arguments: list[str]) -> int:
+    """Print the counts; 1 if a bound is broken."""
+    counts = [count(orders) for orders in SIZES]
+    if "--json" in arguments:
+        print(json.dumps([asdict(c) for c in counts]))
+    else:
+        print("orders   broker requests   DynamoDB requests   filling the cache")
+        for c in counts:
+            print(
+                f"{c.orders:6d} {c.broker:8d} of {c.broker_allowed:3d} {c.database:12d} of {c.database_allowed:3d} "
+                f"{c.filling_the_cache:16d}"
+            )
+    return 0 if all(c.is_within for c in counts) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

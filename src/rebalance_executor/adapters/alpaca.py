@@ -1,0 +1,259 @@
+"""The broker: Alpaca through alpaca-py."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from itertools import islice
+from urllib.parse import quote as url_quoted
+
+from requests import Response
+
+from rebalance_executor.adapters import alpaca_parsing as parse
+from rebalance_executor.adapters.alpaca_http import Door, Limits
+from rebalance_executor.adapters.alpaca_sdk import DataApi, Timeouts, TradingApi
+from rebalance_executor.adapters.credentials import Credentials, CredentialsSource
+from rebalance_executor.domain.config import ExecutionConfig
+from rebalance_executor.domain.errors import BrokerUnavailable, NotFound, OutcomeUnknown
+from rebalance_executor.domain.market import (
+    Account,
+    Asset,
+    BrokerOrder,
+    MarketClock,
+    OrderRequest,
+    Position,
+    Quote,
+)
+from rebalance_executor.domain.values import plain
+from rebalance_executor.execution.ports import Clock
+from rebalance_executor.execution.run import Deadline
+from rebalance_executor.settings import Settings
+
+_PAGE = 500
+"""Alpaca's largest page of orders; its default is 50."""
+_MOST_PAGES = 20
+_SYMBOLS_EACH = 250
+"""Symbols in one request: more would make its URL too long."""
+_RESOLUTION = timedelta(microseconds=1)
+
+
+class AlpacaBroker:
+    """Implements ``Broker`` for one account; its connections last from one invocation to the next.
+
+    Args:
+        credentials: the account's keys.
+        settings: the endpoints.
+        config: time-outs and the rate limit.
+        clock: for waiting.
+        on_request: told of every request.
+    """
+
+    def __init__(
+        self,
+        credentials: Credentials,
+        settings: Settings,
+        config: ExecutionConfig,
+        clock: Clock,
+        on_request: Callable[[str], None],
+    ) -> None:
+        self.credentials = credentials
+        self._limits = Limits(
+            clock, float(config.connect_timeout_seconds), float(config.read_timeout_seconds), until=clock.now()
+        )
+        key = (credentials.api_key, credentials.secret_key)
+
+        def trading(timeouts: Timeouts, observe: Callable[[Response], None]) -> TradingApi:
+            return TradingApi(key, settings.trading_url, timeouts, observe)
+
+        def data(timeouts: Timeouts, observe: Callable[[Response], None]) -> DataApi:
+            return DataApi(key, settings.alpaca_data_url, timeouts, observe)
+
+        self._trading = Door(trading, self._limits, config.rate_limit_per_minute, on_request)
+        self._data = Door(data, self._limits, config.rate_limit_per_minute, on_request)
+
+    def patient_until(self, until: datetime) -> None:
+        """Begin a run: nothing is waited for beyond this time."""
+        self._limits.until = until
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._trading.close()
+        self._data.close()
+
+    @property
+    def expected_account_number(self) -> str | None:
+        """The account number that the credentials were configured for, if one was."""
+        return self.credentials.account_number
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the broker has refused these credentials."""
+        return self._trading.is_refused or self._data.is_refused
+
+    # --- reads -------------------------------------------------------------------------------------------
+
+    def account(self) -> Account:
+        """The account's dollars and permissions."""
+        return _usable(lambda: parse.account(self._trading.get("/account")))
+
+    def clock(self) -> MarketClock:
+        """The market's clock."""
+        return _usable(lambda: parse.clock(self._trading.get("/clock")))
+
+    def positions(self) -> Mapping[str, Position]:
+        """All positions by symbol."""
+        told = self._trading.get("/positions")
+        found = _usable(lambda: [parse.position(one) for one in parse.items(told, "position")])
+        return {position.symbol: position for position in found}
+
+    def asset(self, symbol: str) -> Asset:
+        """One symbol's flags; raises ``NotFound``."""
+        told = self._trading.get(f"/assets/{url_quoted(symbol, safe='')}", template="/assets/{symbol}")
+        return _usable(lambda: parse.asset(told))
+
+    def quotes(self, symbols: Sequence[str]) -> Mapping[str, Quote]:
+        """Latest quotes of those symbols that have one."""
+        found: dict[str, Quote] = {}
+        for some in _chunks(symbols):
+            told = self._data.get("/stocks/quotes/latest", {"symbols": ",".join(some)})
+            found |= _usable(lambda: _quotes(told))  # noqa: B023 - called at once
+        return found
+
+    def open_orders(self, symbols: Sequence[str]) -> Sequence[BrokerOrder]:
+        """Every open order of these symbols."""
+        return self._orders(symbols, {"status": "open"})
+
+    def orders(self, symbols: Sequence[str], after: datetime) -> Sequence[BrokerOrder]:
+        """Every order of these symbols submitted after that time, in any status."""
+        return self._orders(symbols, {"status": "all", "after": after.isoformat()})
+
+    def order_by_client_id(self, client_order_id: str) -> BrokerOrder | None:
+        """That order, or None where the broker answers that it does not know it."""
+        try:
+            told = self._trading.get("/orders:by_client_order_id", {"client_order_id": client_order_id})
+        except NotFound:
+            return None
+        return _usable(lambda: parse.order(told))
+
+    def _orders(self, symbols: Sequence[str], which: Mapping[str, str]) -> list[BrokerOrder]:
+        found: dict[str, BrokerOrder] = {}
+        for some in _chunks(symbols):
+            for order in self._pages({"symbols": ",".join(some), "direction": "asc", "nested": "false", **which}):
+                found[order.id] = order
+        return list(found.values())
+
+    def _pages(self, query: dict[str, str]) -> Iterator[BrokerOrder]:
+        """Page by page, oldest first. The next page begins where this one's last order was submitted.
+
+        ``after`` is exclusive: a microsecond earlier, so that orders of the same moment are not lost between two
+        pages; those that come twice have the same id.
+        """
+        for _ in range(_MOST_PAGES):
+            told = self._trading.get("/orders", query | {"limit": str(_PAGE)})
+            page = _usable(lambda: [parse.order(one) for one in parse.items(told, "order")])  # noqa: B023 - called at once
+            yield from page
+            if len(page) < _PAGE:
+                return
+            last = page[-1].submitted_at
+            after = (last - _RESOLUTION).isoformat() if last is not None else query.get("after")
+            if after == query.get("after"):
+                break
+            query["after"] = str(after)
+        raise BrokerUnavailable(f"the list of orders does not end after {_MOST_PAGES} pages")
+
+    # --- writes ------------------------------------------------------------------------------------------
+
+    def submit(self, request: OrderRequest) -> BrokerOrder:
+        """Send one order, once; errors as in the port."""
+        body = {
+            "client_order_id": request.client_order_id,
+            "symbol": request.symbol,
+            "side": request.side.value,
+            "type": request.type.value,
+            "qty": plain(request.qty),
+            "time_in_force": "day",
+        }
+        if request.limit_price is not None:
+            body["limit_price"] = plain(request.limit_price)
+        told = self._trading.post("/orders", body)
+        try:
+            order = parse.order(told)
+        except parse.Malformed as error:
+            raise OutcomeUnknown(f"the submission was answered, but {error}") from None
+        if (order.client_order_id, order.symbol) != (request.client_order_id, request.symbol):
+            raise OutcomeUnknown(f"the submission was answered with another order: {order.id}")
+        return order
+
+    def cancel(self, order_id: str) -> None:
+        """Ask for a cancel."""
+        self._trading.delete(f"/orders/{url_quoted(order_id, safe='')}", template="/orders/{id}")
+
+
+class AlpacaBrokers:
+    """The brokers of this container, by account; made when first asked for.
+
+    Args:
+        settings: the endpoints.
+        source: the credentials.
+        config: time-outs and the rate limit.
+        clock: for waiting.
+        on_request: told of every request.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        source: CredentialsSource,
+        config: ExecutionConfig,
+        clock: Clock,
+        on_request: Callable[[str], None],
+    ) -> None:
+        self._settings = settings
+        self._source = source
+        self._config = config
+        self._clock = clock
+        self._on_request = on_request
+        self._brokers: dict[str, AlpacaBroker] = {}
+
+    def broker(self, account: str, deadline: Deadline) -> AlpacaBroker:
+        """The broker of this account, patient until the run must give up.
+
+        Raises:
+            UnknownAccount, ConfigurationError, PlanSourceUnavailable: as the source of credentials says.
+        """
+        broker = self._brokers.get(account)
+        if broker is not None and broker.is_refused:  # perhaps the keys were rotated meanwhile
+            self._source.forget()
+            broker.close()
+            broker = None
+        credentials = self._source.credentials(account)
+        if broker is None or broker.credentials != credentials:
+            if broker is not None:
+                broker.close()
+            broker = AlpacaBroker(credentials, self._settings, self._config, self._clock, self._on_request)
+            self._brokers[account] = broker
+        broker.patient_until(deadline.give_up_at)
+        return broker
+
+
+def _quotes(told: object) -> dict[str, Quote]:
+    quotes = told.get("quotes") if isinstance(told, Mapping) else None
+    if quotes is None:
+        return {}
+    if not isinstance(quotes, Mapping):
+        raise parse.Malformed("answer", "quotes")
+    return {str(symbol): parse.quote(str(symbol), one) for symbol, one in quotes.items() if one is not None}
+
+
+def _usable[T](read: Callable[[], T]) -> T:
+    """What ``read`` gives, or ``BrokerUnavailable`` where the answer is nonsense."""
+    try:
+        return read()
+    except parse.Malformed as error:
+        raise BrokerUnavailable(f"the broker's answer cannot be used: {error}") from None
+
+
+def _chunks(symbols: Sequence[str]) -> Iterator[list[str]]:
+    remaining = iter(symbols)
+    while chunk := list(islice(remaining, _SYMBOLS_EACH)):
+        yield chunk

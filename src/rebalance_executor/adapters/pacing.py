@@ -1,0 +1,77 @@
+"""Keeps the broker's rate limit by waiting before it is reached, instead of running into 429."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+
+from rebalance_executor.domain.errors import RateLimited
+from rebalance_executor.execution.ports import Clock
+
+MINUTE = timedelta(minutes=1)
+
+
+class Pacer:
+    """One budget of requests a minute: a sliding window of our own requests, and what the broker's headers say.
+
+    Args:
+        per_minute: requests allowed in any minute (Alpaca: 200 for trading, and as many for data).
+        clock: waits.
+    """
+
+    def __init__(self, per_minute: int, clock: Clock) -> None:
+        self._per_minute = per_minute
+        self._clock = clock
+        self._sent: deque[datetime] = deque()
+        self._closed_until: datetime | None = None
+
+    def take(self, until: datetime) -> None:
+        """Wait until one more request is allowed.
+
+        Raises:
+            RateLimited: that would be after ``until``; ``retry_at`` says when.
+        """
+        while (opens_at := self._opens_at()) > (now := self._clock.now()):
+            if opens_at > until:
+                raise RateLimited("the minute's requests are used up", retry_at=opens_at)
+            self._clock.sleep(opens_at - now)
+        self._sent.append(self._clock.now())
+
+    def heed(self, headers: Mapping[str, str], *, refused: bool) -> None:
+        """Take in what an answer's headers say about the window; nonsense is ignored.
+
+        ``refused`` means HTTP 429: the window is closed, whatever the headers say.
+        """
+        now = self._clock.now()
+        remaining = _whole(headers.get("X-RateLimit-Remaining"))
+        if not refused and (remaining is None or remaining > 0):
+            return
+        wait = _whole(headers.get("Retry-After"))
+        reset = _whole(headers.get("X-RateLimit-Reset"))
+        if wait is not None and wait <= MINUTE.total_seconds():
+            self._closed_until = now + timedelta(seconds=wait)
+        elif reset is not None and now < (opens := _moment(reset)) <= now + MINUTE:
+            self._closed_until = opens
+        elif refused:
+            self._closed_until = now + timedelta(seconds=1)
+
+    def _opens_at(self) -> datetime:
+        now = self._clock.now()
+        while self._sent and self._sent[0] <= now - MINUTE:
+            self._sent.popleft()
+        own = self._sent[-self._per_minute] + MINUTE if len(self._sent) >= self._per_minute else now
+        return max(own, self._closed_until or now)
+
+    @property
+    def closed_until(self) -> datetime | None:
+        """When the broker's own window opens again, as last heard."""
+        return self._closed_until
+
+
+def _whole(text: str | None) -> int | None:
+    return int(text) if text is not None and text.isascii() and text.isdigit() and len(text) < 12 else None
+
+
+def _moment(epoch: int) -> datetime:
+    return datetime.fromtimestamp(epoch, UTC)

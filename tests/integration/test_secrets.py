@@ -1,0 +1,255 @@
+"""Whose credentials are found, and what is said where there are none."""
+
+from __future__ import annotations
+
+import json
+import traceback
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+from botocore.exceptions import ReadTimeoutError
+from tests.support.aws import Tampered, aws, client_error, once
+
+from rebalance_executor.adapters.credentials import Credentials
+from rebalance_executor.adapters.secrets import (
+    EnvironmentCredentials,
+    SecretCredentials,
+    credentials_source,
+)
+from rebalance_executor.domain.errors import ConfigurationError, PlanSourceUnavailable, UnknownAccount
+from rebalance_executor.settings import Settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+
+SECRET = "s3cr3t-value"
+KEYS = {"api_key": "PK-main", "secret_key": SECRET}
+
+
+class Manager(Tampered):
+    """Secrets Manager with a place for the handlers that Powertools registers."""
+
+    def __init__(self, client: SecretsManagerClient) -> None:
+        super().__init__(client)
+        self.meta = client.meta
+
+
+@pytest.fixture
+def manager() -> Iterator[Manager]:
+    with aws() as session:
+        client = session.client("secretsmanager")
+        client.create_secret(Name="alpaca/main", SecretString=json.dumps(KEYS))
+        client.create_secret(Name="alpaca/other", SecretString=json.dumps(KEYS | {"api_key": "PK-other"}))
+        yield Manager(client)
+        client.close()
+
+
+def source(manager: Manager, name: str = "alpaca/{account}", *, needs_number: bool = False) -> SecretCredentials:
+    return SecretCredentials(cast("SecretsManagerClient", manager), name, "main", needs_number=needs_number)
+
+
+def store(manager: Manager, name: str, **secret: Any) -> None:
+    client = cast("SecretsManagerClient", manager)
+    client.create_secret(Name=name, **secret)
+
+
+# --- secrets ---------------------------------------------------------------------------------------------
+
+
+def test_given_a_secret_of_each_account_when_asked_then_each_gets_its_own(manager: Manager) -> None:
+    secrets = source(manager)
+
+    assert secrets.credentials("main") == Credentials("PK-main", SECRET)
+    assert secrets.credentials("other") == Credentials("PK-other", SECRET)
+
+
+def test_given_a_secret_was_read_when_asked_again_then_it_is_not_read_again(manager: Manager) -> None:
+    secrets = source(manager)
+
+    secrets.credentials("main")
+    secrets.credentials("main")
+
+    assert manager.count("get_secret_value") == 1
+
+
+def test_given_the_keys_were_rotated_when_forgotten_then_the_new_ones_are_read(manager: Manager) -> None:
+    secrets = source(manager)
+    secrets.credentials("main")
+    rotated = json.dumps(KEYS | {"api_key": "PK-new"})
+    cast("SecretsManagerClient", manager).put_secret_value(SecretId="alpaca/main", SecretString=rotated)
+
+    secrets.forget()
+
+    assert secrets.credentials("main").api_key == "PK-new"
+
+
+def test_given_an_account_without_a_secret_when_asked_then_it_is_unknown_and_no_other_secret_is_read(
+    manager: Manager,
+) -> None:
+    with pytest.raises(UnknownAccount, match=r"'third'.*another account's are never used"):
+        source(manager).credentials("third")
+
+    assert [request["SecretId"] for _, request in manager.calls] == ["alpaca/third"]
+
+
+@pytest.mark.parametrize("account", ["../main", "main/..", "a b", "", "main*", "ma\u0131n", "x" * 101, "main\n"])
+def test_given_an_unsafe_account_name_when_asked_then_it_is_unknown_and_nothing_is_read(
+    manager: Manager, account: str
+) -> None:
+    with pytest.raises(UnknownAccount):
+        source(manager).credentials(account)
+
+    assert manager.calls == []
+
+
+def test_given_a_secret_name_without_a_placeholder_when_asked_then_it_is_the_deployed_accounts_only(
+    manager: Manager,
+) -> None:
+    secrets = source(manager, "alpaca/main")
+
+    assert secrets.credentials("main").api_key == "PK-main"
+    with pytest.raises(UnknownAccount):
+        secrets.credentials("other")
+
+
+def test_given_a_binary_secret_when_asked_then_it_is_read_alike(manager: Manager) -> None:
+    store(manager, "alpaca/binary", SecretBinary=json.dumps(KEYS).encode())
+
+    assert source(manager).credentials("binary") == Credentials("PK-main", SECRET)
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        (f"{SECRET} is no JSON", "alpaca/broken"),
+        (f'["{SECRET}"]', "alpaca/broken"),
+        ("null", "alpaca/broken"),
+        (json.dumps({"secret_key": SECRET}), "alpaca/broken.api_key"),
+        (json.dumps({"api_key": "PK", "secret_key": f"{SECRET}\n"}), "alpaca/broken.secret_key"),
+    ],
+)
+def test_given_a_secret_of_another_shape_when_asked_then_it_is_named_and_its_value_never_shows(
+    manager: Manager, text: str, field: str
+) -> None:
+    store(manager, "alpaca/broken", SecretString=text)
+
+    with pytest.raises(ConfigurationError) as caught:
+        source(manager).credentials("broken")
+
+    assert caught.value.field == field
+    assert SECRET not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (client_error("ResourceNotFoundException"), UnknownAccount),
+        (client_error("AccessDeniedException"), ConfigurationError),
+        (client_error("DecryptionFailure"), ConfigurationError),
+        (client_error("InvalidRequestException", "scheduled for deletion"), ConfigurationError),
+        (client_error("InternalServiceError"), PlanSourceUnavailable),
+        (client_error("ThrottlingException"), PlanSourceUnavailable),
+        (ReadTimeoutError(endpoint_url="http://secrets"), PlanSourceUnavailable),
+    ],
+    ids=str,
+)
+def test_given_secrets_manager_refuses_when_asked_then_the_error_says_what_helps(
+    manager: Manager, error: Exception, expected: type[Exception]
+) -> None:
+    manager.before = once(error, "get_secret_value")
+
+    with pytest.raises(expected) as caught:
+        source(manager).credentials("main")
+
+    assert type(caught.value) is expected
+
+
+def test_given_live_trading_when_the_secret_names_no_account_number_then_it_is_refused(manager: Manager) -> None:
+    store(manager, "alpaca/live", SecretString=json.dumps(KEYS | {"account_number": "123"}))
+    secrets = source(manager, needs_number=True)
+
+    assert secrets.credentials("live").account_number == "123"
+    with pytest.raises(ConfigurationError, match=r"alpaca/main\.account_number"):
+        secrets.credentials("main")
+
+
+# --- environment, and which of both ----------------------------------------------------------------------
+
+
+def settings(monkeypatch: pytest.MonkeyPatch, **variables: str) -> Settings:
+    names = ("ALPACA_SECRET_NAME", "ALPACA_API_KEY", "ALPACA_SECRET_KEY", "ALPACA_PAPER", "LIVE_TRADING", "ACCOUNT")
+    for name in names:
+        monkeypatch.delenv(name, raising=False)
+    given: Mapping[str, str] = {"EXECUTION_TABLE": "e", "IDEMPOTENCY_TABLE": "i", "ACCOUNT": "main"} | variables
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    return Settings()
+
+
+def no_client() -> SecretsManagerClient:
+    raise AssertionError("no client is needed")
+
+
+def test_given_keys_in_the_environment_when_asked_then_they_serve_the_deployed_account_and_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told = settings(monkeypatch, ALPACA_API_KEY="PK-env", ALPACA_SECRET_KEY=SECRET, ALPACA_SECRET_NAME="x/{account}")
+
+    keys = credentials_source(told, no_client)
+
+    assert keys.credentials("main") == Credentials("PK-env", SECRET)
+    with pytest.raises(UnknownAccount):
+        keys.credentials("other")
+
+
+def test_given_keys_in_the_environment_when_forgotten_then_they_are_still_there() -> None:
+    keys = EnvironmentCredentials("main", Credentials("PK-env", SECRET))
+
+    keys.forget()
+
+    assert keys.credentials("main").api_key == "PK-env"
+
+
+def test_given_a_secret_name_when_asked_then_the_secret_is_read(
+    monkeypatch: pytest.MonkeyPatch, manager: Manager
+) -> None:
+    told = settings(monkeypatch, ALPACA_SECRET_NAME="alpaca/{account}")
+
+    secrets = credentials_source(told, lambda: cast("SecretsManagerClient", manager))
+
+    assert secrets.credentials("other").api_key == "PK-other"
+
+
+@pytest.mark.parametrize(
+    ("variables", "field"),
+    [
+        ({}, "ALPACA_SECRET_NAME"),
+        ({"ALPACA_API_KEY": "PK"}, "ALPACA_SECRET_KEY"),
+        ({"ALPACA_SECRET_KEY": SECRET}, "ALPACA_API_KEY"),
+        ({"ALPACA_API_KEY": "P K", "ALPACA_SECRET_KEY": SECRET}, "ALPACA_API_KEY"),
+        (
+            {"ALPACA_API_KEY": "PK", "ALPACA_SECRET_KEY": SECRET, "ALPACA_PAPER": "false", "LIVE_TRADING": "yes"},
+            "ALPACA_API_KEY",
+        ),
+    ],
+)
+def test_given_half_or_no_credentials_when_configured_then_the_variable_is_named(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], field: str
+) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        credentials_source(settings(monkeypatch, **variables), no_client)
+
+    assert caught.value.field == field
+    assert SECRET not in str(caught.value)
+
+
+def test_given_live_trading_when_configured_then_secrets_must_name_their_account_number(
+    monkeypatch: pytest.MonkeyPatch, manager: Manager
+) -> None:
+    told = settings(monkeypatch, ALPACA_SECRET_NAME="alpaca/{account}", ALPACA_PAPER="false", LIVE_TRADING="yes")
+
+    secrets = credentials_source(told, lambda: cast("SecretsManagerClient", manager))
+
+    with pytest.raises(ConfigurationError, match="account_number"):
+        secrets.credentials("main")

@@ -1,0 +1,171 @@
+"""Production failures 1 to 16: what went wrong with single orders, and what happens here instead."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from tests.support.world import a_world, buy, exit_of, outcomes, plan, sell
+
+from rebalance_executor.domain.errors import LeaseHeld, PlanChanged
+
+
+def test_01_a_plan_delivered_again_and_again_is_executed_once() -> None:
+    """Transport de-duplication was taken for idempotency; here the journal alone would do."""
+    with a_world() as world:
+        first = world.deliver(plan(buy("AAA", 1000)))
+        again = world.deliver(plan(buy("AAA", 1000)))
+        world.forget_front_door()
+        world.restart()
+        much_later = world.deliver(plan(buy("AAA", 1000)))
+
+        assert first == again == much_later
+        assert first["status"] == "success"
+        assert len(world.orders) == 1
+        assert [line["answered_by"] for line in world.told("plan.duplicate")] == ["front door", "journal"]
+
+
+def test_01_the_same_plan_id_with_other_content_is_refused_even_without_the_front_door() -> None:
+    with a_world() as world:
+        world.deliver(plan(buy("AAA", 1000)))
+        with pytest.raises(PlanChanged, match="plan_id"):
+            world.deliver(plan(buy("AAA", 2000)))
+        world.forget_front_door()
+        with pytest.raises(PlanChanged, match="plan_id"):
+            world.deliver(plan(buy("AAA", 2000)))
+
+        assert len(world.orders) == 1
+
+
+def test_02_two_plans_of_one_account_never_run_at_the_same_time() -> None:
+    with a_world() as world:
+        world.restart()
+        journal = world.service.journal
+        lease = journal.acquire("default", "other-run", now=world.clock.now(), expires_at=world.clock.in_seconds(60))
+        with pytest.raises(LeaseHeld):
+            world.deliver(plan(buy("AAA", 1000), plan_id="second schedule"))
+        assert world.orders == []
+
+        journal.release(lease)
+        assert world.deliver(plan(buy("AAA", 1000), plan_id="second schedule"))["status"] == "success"
+
+
+def test_03_an_exit_sells_the_exact_position() -> None:
+    with a_world(positions={"AAA": "7.2273576"}) as world:
+        result = world.deliver(plan(exit_of("AAA", "722.7358")))
+
+        assert outcomes(result) == {"AAA": ("FILLED", None)}
+        assert world.orders[0]["qty"] == "7.2273576"
+
+
+def test_04_an_exit_of_a_third_of_a_share_is_not_rounded_to_nothing() -> None:
+    with a_world(positions={"AAA": "0.3"}) as world:
+        world.deliver(plan(exit_of("AAA", 30)))
+
+        assert world.filled("AAA") == Decimal("0.3")
+
+
+def test_05_whole_shares_only_where_the_asset_is_not_fractionable() -> None:
+    with a_world(whole_shares=["AAA"]) as world:
+        result = world.deliver(plan(buy("AAA", 1050)))
+
+        assert result["orders"][0]["planned_shares"] == "10"
+        assert world.orders[0]["qty"] == "10"
+
+
+@pytest.mark.parametrize(
+    ("bid", "ask"),
+    [("107", "0"), ("0", "107"), ("0", "0"), ("107", "106")],
+    ids=["no ask", "no bid", "none", "crossed"],
+)
+def test_06_07_09_no_price_is_made_from_a_quote_that_has_none(bid: str, ask: str) -> None:
+    with a_world(quotes={"AAA": {"bid": bid, "ask": ask}, "BBB": {"bid": "99.99", "ask": "100.01"}}) as world:
+        result = world.deliver(plan(buy("AAA", 1000), buy("BBB", 1000)))
+
+        assert outcomes(result) == {"AAA": ("DENIED", "QUOTE_REJECTED"), "BBB": ("FILLED", None)}
+        assert result["orders"][0]["price"] is result["orders"][0]["expected_price"] is None
+        assert [order["symbol"] for order in world.orders] == ["BBB"]
+
+
+def test_08_a_buy_is_never_priced_above_the_ask() -> None:
+    with a_world() as world:
+        world.deliver(plan(buy("AAA", 1000)))
+
+        assert world.orders[0]["limit_price"] == "100.01"
+
+
+def test_10_a_fill_without_its_price_yet_is_read_again() -> None:
+    with a_world(default_fill={"behaviour": "marketable", "price_pending_seconds": 3}) as world:
+        result = world.deliver(plan(buy("AAA", 1000)))
+
+        assert outcomes(result) == {"AAA": ("FILLED", None)}
+        assert Decimal(result["orders"][0]["price"]) == Decimal("100.01")
+        assert world.filled("AAA") == Decimal(result["orders"][0]["shares"])
+
+
+def test_10_a_price_that_never_comes_is_unresolved_and_not_zero() -> None:
+    with a_world(default_fill={"behaviour": "marketable", "price_pending_seconds": 3600}) as world:
+        result = world.deliver(plan(buy("AAA", 1000)))
+
+        assert outcomes(result) == {"AAA": ("UNRESOLVED", "PRICE_PENDING")}
+        assert result["status"] == "unresolved"
+        assert result["orders"][0]["shares"] == result["orders"][0]["planned_shares"]
+        assert result["orders"][0]["price"] is None
+
+
+@pytest.mark.parametrize("status", ["pending_new", "held", "calculated", "something_new"])
+def test_11_any_status_is_tolerated(status: str) -> None:
+    with a_world(default_fill={"behaviour": "later", "after_seconds": 2, "status": status}) as world:
+        result = world.deliver(plan(buy("AAA", 1000)))
+
+        assert outcomes(result) == {"AAA": ("FILLED", None)}
+        assert len(world.orders) == 1
+
+
+def test_12_an_order_filled_before_its_cancel_counts_as_filled() -> None:
+    with a_world(default_fill={"behaviour": "never", "fill_beats_cancel": 1}) as world:
+        result = world.deliver(plan(buy("AAA", 1000)))
+
+        assert outcomes(result) == {"AAA": ("FILLED", None)}
+        assert len(world.orders) == 1
+        assert result["orders"][0]["shares"] == world.orders[0]["filled_qty"]
+
+
+def test_13_14_a_new_order_waits_for_the_cancel_and_asks_for_the_remainder_only() -> None:
+    """The double buy: asked 10, bought 20, reported 10."""
+    first = {"symbol": "AAA", "nth": 1, "behaviour": "never", "fill_beats_cancel": "0.4", "cancel_seconds": 3}
+    with a_world(fills=[first], whole_shares=["AAA"]) as world:
+        result = world.deliver(plan(buy("AAA", 1005)))
+
+        assert outcomes(result) == {"AAA": ("FILLED", None)}
+        assert [(o["qty"], o["filled_qty"]) for o in world.orders] == [("10", "4"), ("6", "6")]
+        assert world.orders[1]["submitted_at"] >= world.orders[0]["canceled_at"]
+        assert result["orders"][0]["shares"] == "10"
+
+
+def test_13_a_cancel_that_is_never_confirmed_is_unresolved() -> None:
+    with a_world(default_fill={"behaviour": "never", "cancel_seconds": None}) as world:
+        result = world.deliver(plan(buy("AAA", 1000)))
+
+        assert outcomes(result) == {"AAA": ("UNRESOLVED", "CANCEL_UNCONFIRMED")}
+        assert len(world.orders) == 1
+
+
+def test_14_an_order_sold_in_parts_never_oversells() -> None:
+    """The oversell on retry: asked 20, sold 30, reported 20."""
+    parts = {"symbol": "AAA", "nth": 1, "behaviour": "parts", "parts": [{"fraction": "0.5"}]}
+    with a_world(fills=[parts], positions={"AAA": "30"}, whole_shares=["AAA"]) as world:
+        result = world.deliver(plan(sell("AAA", 2000)))
+
+        assert world.filled("AAA") == Decimal(20)
+        assert result["orders"][0]["shares"] == "20"
+
+
+@pytest.mark.parametrize("end", ["cancel", "expire"])
+def test_16_what_the_broker_cancels_or_lets_expire_is_worked_further(end: str) -> None:
+    first = {"symbol": "AAA", "nth": 1, "behaviour": end, "fraction": "0.3", "after_seconds": 1}
+    with a_world(fills=[first], whole_shares=["AAA"]) as world:
+        result = world.deliver(plan(buy("AAA", 1005)))
+
+        assert outcomes(result) == {"AAA": ("FILLED", None)}
+        assert [o["qty"] for o in world.orders] == ["10", "7"]

@@ -1,0 +1,361 @@
+"""What to do next with a parent: each state it can be in has a name, and one answer."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+
+import pytest
+from tests.support.builders import BUY, NOW, SELL, a_child, a_filled_child, a_parent, a_quote, later
+
+from rebalance_executor.domain.codes import Code
+from rebalance_executor.domain.config import ExecutionConfig, OrderStyle
+from rebalance_executor.domain.market import OrderType, Quote
+from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome, ParentOrder
+from rebalance_executor.domain.strategy import Cancel, Decision, Mode, Place, Settle, View, Wait, decide, needs_quote
+
+CONFIG = ExecutionConfig(
+    child_wait_seconds=Decimal(5),
+    cancel_wait_seconds=Decimal(60),
+    price_wait_seconds=Decimal(15),
+    quote_wait_seconds=Decimal(5),
+    max_children=3,
+)
+MARKET = CONFIG.model_copy(update={"order_style": OrderStyle.MARKET})
+
+
+def view(
+    at: datetime = NOW,
+    *,
+    mode: Mode = Mode.WORK,
+    quote: Quote | None = a_quote(),  # noqa: B008 - a frozen value
+    missing_since: datetime | None = None,
+    funds: str | None = "100000",
+    reason: Code = Code.TIME_LIMIT,
+) -> View:
+    money = None if funds is None else Decimal(funds)
+    return View(at, mode, quote=quote, quote_missing_since=missing_since, funds=money, reason=reason)
+
+
+def limit(qty: str, price: str) -> Place:
+    return Place(OrderType.LIMIT, Decimal(qty), Decimal(price))
+
+
+def cancelled(filled: str = "0", *, attempt: int = 1, qty: str = "10") -> ChildOrder:
+    return a_child(
+        ChildState.CANCELED, attempt=attempt, qty=qty, filled=filled, price=None if filled == "0" else "10.01"
+    )
+
+
+def verdict(decision: Decision) -> tuple[Outcome, Code | None]:
+    """Outcome and code of a decision that settles; its message must say something where there is a code."""
+    assert isinstance(decision, Settle)
+    assert decision.code is None or decision.message
+    return decision.outcome, decision.code
+
+
+# --- nothing open: the next child ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("parent", "look", "place"),
+    [
+        pytest.param(a_parent(), view(), limit("10", "10.01"), id="first buy at the ask"),
+        pytest.param(a_parent(side=SELL), view(funds=None), limit("10", "9.99"), id="first sell at the bid"),
+        pytest.param(
+            a_parent(side=SELL, qty="7.2273576"), view(funds=None), limit("7.2273576", "9.99"), id="exact exit"
+        ),
+        pytest.param(
+            a_parent(cancelled("4")), view(quote=a_quote("10.01", "10.03")), limit("6", "10.03"), id="what remains"
+        ),
+        pytest.param(
+            a_parent(a_child(ChildState.EXPIRED)),
+            view(quote=a_quote("10.01", "10.03")),
+            limit("10", "10.03"),
+            id="expired",
+        ),
+        pytest.param(a_parent(a_child(ChildState.NOT_SENT)), view(), limit("10", "10.01"), id="the former never left"),
+        pytest.param(
+            a_parent(a_filled_child("4"), qty="10"), view(), limit("6", "10.01"), id="the former was made smaller"
+        ),
+        pytest.param(
+            a_parent(*[a_child(ChildState.NOT_SENT, attempt=n) for n in range(1, 9)]),
+            view(),
+            limit("10", "10.01"),
+            id="what never left does not use attempts up",
+        ),
+        pytest.param(a_parent(), view(quote=a_quote("10.28", "10.30")), limit("10", "10.30"), id="at the collar, buy"),
+        pytest.param(
+            a_parent(side=SELL),
+            view(quote=a_quote("9.70", "9.72"), funds=None),
+            limit("10", "9.70"),
+            id="at the collar, sell",
+        ),
+        pytest.param(
+            a_parent(qty="0.1"), view(quote=a_quote("9.99", "10.00")), limit("0.1", "10.00"), id="just the minimum"
+        ),
+        pytest.param(a_parent(), view(funds="100.10"), limit("10", "10.01"), id="the funds just suffice"),
+        pytest.param(a_parent(), view(funds="100.09"), limit("9.999", "10.01"), id="the funds fall short"),
+        pytest.param(
+            a_parent(fractionable=False),
+            view(funds="100.09"),
+            limit("9", "10.01"),
+            id="the funds fall short, whole shares",
+        ),
+    ],
+)
+def test_a_parent_with_nothing_open_gets_its_next_child(parent: ParentOrder, look: View, place: Place) -> None:
+    """Production failures 8, 14 and 16."""
+    assert decide(parent, look, CONFIG) == place
+
+
+@pytest.mark.parametrize(
+    ("parent", "funds", "qty"),
+    [(a_parent(), "103", "10"), (a_parent(), "51.5", "5"), (a_parent(side=SELL), None, "10")],
+    ids=["at the worst price it fits", "at the worst price half fits", "sell"],
+)
+def test_a_market_order_has_no_limit_and_is_paid_for_at_the_collar(
+    parent: ParentOrder, funds: str | None, qty: str
+) -> None:
+    assert decide(parent, view(funds=funds), MARKET) == Place(OrderType.MARKET, Decimal(qty), None)
+
+
+# --- something open --------------------------------------------------------------------------------------
+
+LATE = a_child(filled="10", status="filled", priced_late_since=NOW)
+CANCELLING = a_child(cancel_requested_at=NOW, status="pending_cancel")
+
+
+@pytest.mark.parametrize(
+    ("child", "at", "decision"),
+    [
+        pytest.param(a_child(), later(4.9), Wait(), id="rests"),
+        pytest.param(a_child(), later(5), Cancel(), id="rested long enough"),
+        pytest.param(a_child(filled="4", price="10"), later(5), Cancel(), id="partly filled, rested long enough"),
+        pytest.param(a_child(status="a_word_of_next_year"), later(4.9), Wait(), id="unlisted status"),
+        pytest.param(a_child(status="done_for_day"), later(5), Cancel(), id="done for the day"),
+        pytest.param(a_child(submitted_at=later(2)), later(6.9), Wait(), id="rests since it arrived"),
+        pytest.param(a_child(submitted_at=later(2)), later(7), Cancel(), id="rested since it arrived"),
+        pytest.param(a_child(submitted_at=later(-600)), later(4.9), Wait(), id="the broker's clock is behind"),
+        pytest.param(a_child(ChildState.INTENDED), later(3600), Wait(), id="journalled, to be looked up"),
+        pytest.param(a_child(ChildState.UNKNOWN), later(3600), Wait(), id="unknown, to be looked up"),
+        pytest.param(CANCELLING, later(59.9), Wait(), id="cancel not confirmed yet"),
+        pytest.param(LATE, later(14.9), Wait(), id="price pending"),
+    ],
+)
+def test_an_open_child_is_waited_for_or_cancelled(child: ChildOrder, at: datetime, decision: Decision) -> None:
+    """Production failures 11 and 13: no second order before the first is terminal."""
+    assert decide(a_parent(child), view(at), CONFIG) == decision
+
+
+@pytest.mark.parametrize("mode", [Mode.YIELD, Mode.CONCLUDE])
+@pytest.mark.parametrize(
+    ("child", "decision"),
+    [
+        pytest.param(a_child(), Cancel(), id="live"),
+        pytest.param(a_child(ChildState.INTENDED), Wait(), id="journalled"),
+        pytest.param(a_child(ChildState.UNKNOWN), Wait(), id="unknown"),
+        pytest.param(CANCELLING, Wait(), id="cancel asked for already"),
+        pytest.param(LATE, Wait(), id="price pending"),
+    ],
+)
+def test_a_run_that_stops_cancels_what_rests_once(mode: Mode, child: ChildOrder, decision: Decision) -> None:
+    assert decide(a_parent(child), view(mode=mode), CONFIG) == decision
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_a_cancel_that_is_never_confirmed_needs_an_operator(mode: Mode) -> None:
+    decision = decide(a_parent(CANCELLING), view(later(60), mode=mode), CONFIG)
+    assert verdict(decision) == (Outcome.UNRESOLVED, Code.CANCEL_UNCONFIRMED)
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_a_price_that_is_never_told_needs_an_operator(mode: Mode) -> None:
+    """Production failure 10: not a failure, and not a fill of 0 dollars."""
+    decision = decide(a_parent(LATE), view(later(15), mode=mode), CONFIG)
+    assert verdict(decision) == (Outcome.UNRESOLVED, Code.PRICE_PENDING)
+
+
+# --- done ------------------------------------------------------------------------------------------------
+
+REJECTED = a_child(ChildState.REJECTED, attempt=2, qty="6", error_message="insufficient buying power")
+
+
+@pytest.mark.parametrize(
+    ("parent", "outcome", "code"),
+    [
+        pytest.param(a_parent(a_filled_child()), Outcome.FILLED, None, id="filled"),
+        pytest.param(a_parent(cancelled("10")), Outcome.FILLED, None, id="filled while it was cancelled"),
+        pytest.param(
+            a_parent(cancelled("4"), a_filled_child("6", attempt=2)), Outcome.FILLED, None, id="filled in two parts"
+        ),
+        pytest.param(
+            a_parent(a_child(ChildState.REPLACED, filled="10", price="10")),
+            Outcome.FILLED,
+            None,
+            id="filled before it was replaced",
+        ),
+        pytest.param(a_parent(a_child(ChildState.REJECTED)), Outcome.REJECTED, Code.REJECTED, id="rejected"),
+        pytest.param(
+            a_parent(cancelled("4"), REJECTED), Outcome.PARTIALLY_FILLED, Code.REJECTED, id="the rest was rejected"
+        ),
+        pytest.param(
+            a_parent(a_child(ChildState.REPLACED)), Outcome.UNRESOLVED, Code.REPLACED_BY_OTHERS, id="replaced by others"
+        ),
+        pytest.param(
+            a_parent(a_child(ChildState.FILLED, filled="11", price="10")),
+            Outcome.UNRESOLVED,
+            Code.OVERFILLED,
+            id="overfilled",
+        ),
+        pytest.param(
+            a_parent(a_child(ChildState.FILLED, qty="4", filled="5", price="10")),
+            Outcome.UNRESOLVED,
+            Code.OVERFILLED,
+            id="a child overfilled within its parent",
+        ),
+    ],
+)
+@pytest.mark.parametrize("mode", Mode)
+def test_what_the_broker_settled_settles_the_parent_in_every_mode(
+    parent: ParentOrder, outcome: Outcome, code: Code | None, mode: Mode
+) -> None:
+    """Production failure 12: filled during a cancel is filled."""
+    assert verdict(decide(parent, view(mode=mode), CONFIG)) == (outcome, code)
+
+
+def test_a_rejection_says_what_the_broker_said() -> None:
+    decision = decide(a_parent(cancelled("4"), REJECTED), view(), CONFIG)
+    assert isinstance(decision, Settle)
+    assert decision.message == "insufficient buying power"
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+@pytest.mark.parametrize("mode", Mode)
+def test_a_settled_parent_is_left_alone(outcome: Outcome, mode: Mode) -> None:
+    assert decide(a_parent(outcome=outcome), view(mode=mode), CONFIG) == Wait()
+
+
+THREE_CANCELLED = tuple(cancelled(attempt=n) for n in (1, 2, 3))
+
+
+@pytest.mark.parametrize(
+    ("parent", "look", "outcome", "code"),
+    [
+        pytest.param(
+            a_parent(*THREE_CANCELLED), view(), Outcome.UNFILLED, Code.ATTEMPTS_EXHAUSTED, id="three orders, no fill"
+        ),
+        pytest.param(
+            a_parent(cancelled("1"), *THREE_CANCELLED[1:]),
+            view(),
+            Outcome.PARTIALLY_FILLED,
+            Code.ATTEMPTS_EXHAUSTED,
+            id="three orders, some fill",
+        ),
+        pytest.param(
+            a_parent(), view(quote=None, missing_since=later(-5)), Outcome.DENIED, Code.QUOTE_REJECTED, id="no quote"
+        ),
+        pytest.param(
+            a_parent(),
+            view(quote=a_quote("107", "0"), missing_since=later(-5)),
+            Outcome.DENIED,
+            Code.QUOTE_REJECTED,
+            id="one-sided quote",
+        ),
+        pytest.param(
+            a_parent(cancelled("4")),
+            view(quote=None, missing_since=later(-5)),
+            Outcome.PARTIALLY_FILLED,
+            Code.QUOTE_REJECTED,
+            id="no quote for the rest",
+        ),
+        pytest.param(
+            a_parent(), view(quote=a_quote("10.29", "10.31")), Outcome.DENIED, Code.PRICE_COLLAR, id="buy ran away"
+        ),
+        pytest.param(
+            a_parent(side=SELL),
+            view(quote=a_quote("9.69", "9.71"), funds=None),
+            Outcome.DENIED,
+            Code.PRICE_COLLAR,
+            id="sell ran away",
+        ),
+        pytest.param(
+            a_parent(cancelled()),
+            view(quote=a_quote("10.29", "10.31")),
+            Outcome.UNFILLED,
+            Code.PRICE_COLLAR,
+            id="ran away later",
+        ),
+        pytest.param(a_parent(), view(funds="0"), Outcome.SKIPPED, Code.INSUFFICIENT_CASH, id="no cash"),
+        pytest.param(a_parent(), view(funds="-5"), Outcome.SKIPPED, Code.INSUFFICIENT_CASH, id="less than no cash"),
+        pytest.param(
+            a_parent(fractionable=False), view(funds="10"), Outcome.SKIPPED, Code.INSUFFICIENT_CASH, id="not one share"
+        ),
+        pytest.param(
+            a_parent(cancelled("4")),
+            view(funds="0"),
+            Outcome.PARTIALLY_FILLED,
+            Code.INSUFFICIENT_CASH,
+            id="no cash for the rest",
+        ),
+        pytest.param(
+            a_parent(cancelled("9.95")),
+            view(),
+            Outcome.PARTIALLY_FILLED,
+            Code.BELOW_MINIMUM,
+            id="the rest is below the minimum",
+        ),
+    ],
+)
+def test_what_cannot_go_on_ends_with_its_code(parent: ParentOrder, look: View, outcome: Outcome, code: Code) -> None:
+    """Production failures 6, 7, 9, 16 and 19."""
+    assert verdict(decide(parent, look, CONFIG)) == (outcome, code)
+
+
+@pytest.mark.parametrize("quote", [None, a_quote("107", "0"), a_quote("0", "107"), a_quote("10.02", "10.01")])
+@pytest.mark.parametrize("missing_since", [None, later(-4.9)])
+def test_a_quote_that_cannot_be_used_is_looked_at_again(quote: Quote | None, missing_since: datetime | None) -> None:
+    """Production failure 6: no price is invented."""
+    assert decide(a_parent(), view(quote=quote, missing_since=missing_since), CONFIG) == Wait()
+
+
+def test_a_sell_of_a_few_cents_is_not_below_the_minimum() -> None:
+    """Production failure 4: what is left of an exit goes too."""
+    parent = a_parent(side=SELL, qty="0.003")
+    assert decide(parent, view(funds=None), CONFIG) == limit("0.003", "9.99")
+
+
+def test_a_run_that_yields_leaves_an_unfinished_parent_to_the_next() -> None:
+    assert decide(a_parent(cancelled("4")), view(mode=Mode.YIELD), CONFIG) == Wait()
+
+
+@pytest.mark.parametrize("reason", [Code.TIME_LIMIT, Code.MARKET_CLOSED, Code.TOO_MANY_RUNS])
+@pytest.mark.parametrize(
+    ("parent", "outcome"),
+    [(a_parent(cancelled()), Outcome.UNFILLED), (a_parent(cancelled("4")), Outcome.PARTIALLY_FILLED)],
+    ids=["nothing filled", "some filled"],
+)
+def test_a_plan_that_is_concluded_says_why(parent: ParentOrder, outcome: Outcome, reason: Code) -> None:
+    assert verdict(decide(parent, view(mode=Mode.CONCLUDE, reason=reason), CONFIG)) == (outcome, reason)
+
+
+@pytest.mark.parametrize(
+    ("parent", "needed"),
+    [
+        pytest.param(a_parent(), True, id="nothing sent"),
+        pytest.param(a_parent(cancelled("4")), True, id="some remains"),
+        pytest.param(a_parent(a_child()), False, id="one is open"),
+        pytest.param(a_parent(a_child(ChildState.UNKNOWN)), False, id="one is unknown"),
+        pytest.param(a_parent(a_filled_child()), False, id="filled"),
+        pytest.param(a_parent(*THREE_CANCELLED), False, id="no attempt left"),
+        pytest.param(a_parent(outcome=Outcome.DENIED), False, id="settled"),
+    ],
+)
+def test_a_quote_is_read_only_where_it_may_price_a_child(parent: ParentOrder, *, needed: bool) -> None:
+    assert needs_quote(parent, CONFIG) is needed
+
+
+def test_a_parent_without_arrival_is_never_priced() -> None:
+    parent = a_parent(side=BUY, arrival=None)
+    look = view(missing_since=later(-5))
+    assert verdict(decide(parent, look, CONFIG)) == (Outcome.DENIED, Code.QUOTE_REJECTED)

@@ -1,0 +1,53 @@
+"""The guide speaks of everything a scenario may say, its example works, and the model keeps to itself."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from paper_broker.admin import ACTIONS
+from paper_broker.faults import Fault
+from paper_broker.fills import OPTIONS
+from paper_broker.ledger import Account
+from paper_broker.market import Asset, Quote
+from paper_broker.scenario import CLOCK_KEYS, KEYS
+from paper_broker.venue import Venue
+from paper_broker.windows import Window
+
+GUIDE = (Path(__file__).parents[3] / "docs" / "paper-broker.md").read_text()
+NOT_WRITTEN = {"seen", "since"}
+"""Fields that count, or have another name in a scenario."""
+
+
+def test_the_example_of_the_guide_is_a_scenario() -> None:
+    (example,) = re.findall(r"```json\n(.*?)```", GUIDE, re.DOTALL)
+    scenario = json.loads(example)
+
+    state = Venue(scenario).dump()
+
+    assert scenario.keys() == KEYS
+    assert [position["symbol"] for position in state["exchange"]["positions"]] == ["ABC"]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [KEYS, CLOCK_KEYS, OPTIONS, *(kind.__slots__ for kind in (Account, Asset, Quote, Window, Fault))],
+)
+def test_the_guide_names_every_field(names: frozenset[str] | tuple[str, ...]) -> None:
+    assert [name for name in names if f"`{name}`" not in GUIDE and name not in NOT_WRITTEN] == []
+
+
+def test_the_guide_names_every_admin_path() -> None:
+    assert [f"{method} {path}" for method, path in ACTIONS if f"`{method} /admin/{path}`" not in GUIDE] == []
+
+
+def test_the_exchange_has_no_way_to_the_outside() -> None:
+    program = "import sys, paper_broker.exchange; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+
+    assert "paper_broker.lifecycle" in loaded
+    assert not {"socket", "http", "selectors", "asyncio", "subprocess"} & set(loaded)
+    assert not [name for name in loaded if name.startswith("rebalance_executor")]

@@ -1,0 +1,76 @@
+"""Margins of a run: they scale with the time-out, leave time to trade, and end before the invocation does."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.support.builders import NOW
+from tests.support.laws import law
+
+from rebalance_executor.execution.run import Deadline
+
+
+def deadline(seconds: float) -> Deadline:
+    return Deadline.after(NOW, timedelta(seconds=seconds))
+
+
+def seconds_to_trade(timeout: float) -> float:
+    return (deadline(timeout).stop_at - NOW).total_seconds()
+
+
+@pytest.mark.parametrize(
+    ("timeout", "trades", "waits"),
+    [
+        (3, 1.5, 2.5),
+        (8, 6.4, 7.466667),
+        (30, 24, 28),
+        (60, 48, 56),
+        (150, 120, 140),
+        (600, 570, 590),
+        (900, 870, 890),
+    ],
+)
+def test_the_margins_scale_with_the_timeout(timeout: float, trades: float, waits: float) -> None:
+    limit = deadline(timeout)
+    assert seconds_to_trade(timeout) == trades
+    assert (limit.give_up_at - NOW).total_seconds() == pytest.approx(waits, abs=1e-5)
+    assert limit.at == NOW + timedelta(seconds=timeout)
+
+
+def test_a_plan_of_three_seconds_completes_within_an_eight_second_timeout() -> None:
+    """Also after a second and a half of cold start and of taking the lease."""
+    assert seconds_to_trade(8) > 3
+    assert seconds_to_trade(8 - 1.5) > 3
+
+
+@pytest.mark.parametrize("left", [1.5, 1, 0.2, 0])
+def test_a_run_with_hardly_any_time_left_begins_nothing(left: float) -> None:
+    assert deadline(left).stop_at <= NOW
+
+
+timeouts = st.floats(0, 900, allow_nan=False)
+
+
+@law
+@given(timeouts)
+def test_law_a_run_stops_then_gives_up_then_ends(timeout: float) -> None:
+    limit = deadline(timeout)
+    assert limit.stop_at < limit.give_up_at < limit.at
+    assert timedelta(seconds=1.5) <= limit.at - limit.stop_at <= timedelta(seconds=30)
+    assert limit.at - limit.give_up_at >= timedelta(seconds=0.5)
+
+
+@law
+@given(timeouts, timeouts)
+def test_law_a_longer_timeout_never_leaves_less_time_to_trade(one: float, other: float) -> None:
+    shorter, longer = sorted((one, other))
+    assert seconds_to_trade(shorter) <= seconds_to_trade(longer)
+
+
+@law
+@given(st.floats(7.5, 900, allow_nan=False))
+def test_law_four_fifths_of_the_time_is_for_trading(timeout: float) -> None:
+    assert seconds_to_trade(timeout) >= timeout * 0.8 - 1e-5

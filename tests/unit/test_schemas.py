@@ -1,0 +1,45 @@
+"""The published schemas are what the code says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from rebalance_executor.domain.plan import RebalancePlan, RebalancePlanItem
+from rebalance_executor.domain.schemas import schemas
+
+PUBLISHED = Path(__file__).parents[2] / "docs" / "schemas"
+
+
+@pytest.mark.parametrize("name", schemas())
+def test_the_published_schema_is_the_codes(name: str) -> None:
+    assert (PUBLISHED / name).read_text(encoding="utf-8") == schemas()[name], "run make schemas"
+
+
+def test_no_other_schema_is_published() -> None:
+    assert {file.name for file in PUBLISHED.iterdir()} == set(schemas())
+
+
+def test_every_schema_names_its_dialect_and_its_fields() -> None:
+    for text in schemas().values():
+        schema = json.loads(text)
+        assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+        assert schema["properties"]
+
+
+def test_the_plans_schema_requires_what_the_contract_requires() -> None:
+    schema = json.loads(schemas()["rebalance-plan.schema.json"])
+    item = schema["$defs"]["RebalancePlanItem"]
+    assert set(schema["required"]) == {
+        "plan_id",
+        "correlation_id",
+        "causation_id",
+        "timestamp",
+        "items",
+        "total_portfolio_value",
+        "total_trade_value",
+    }
+    assert set(item["required"]) == set(RebalancePlanItem.model_fields) - {"strategy_id"}
+    assert set(schema["properties"]) == set(RebalancePlan.model_fields)

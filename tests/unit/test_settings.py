@@ -1,0 +1,188 @@
+"""The environment: what is missing or dangerous is named, and secrets never show."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import pytest
+
+from rebalance_executor.domain.errors import ConfigurationError
+from rebalance_executor.settings import DATA_URL, LIVE_URL, PAPER_URL, Settings, checked_url, load_settings
+
+Load = Callable[..., Settings]
+
+
+@pytest.fixture
+def load(monkeypatch: pytest.MonkeyPatch) -> Load:
+    """Loads the settings from an environment of two tables and the variables given; None takes one out."""
+    for name in os.environ:
+        monkeypatch.delenv(name)
+
+    def with_variables(**variables: str | None) -> Settings:
+        tables: dict[str, str | None] = {"EXECUTION_TABLE": "execution", "IDEMPOTENCY_TABLE": "idempotency"}
+        for name, value in (tables | variables).items():
+            if value is not None:
+                monkeypatch.setenv(name, value)
+        return load_settings()
+
+    return with_variables
+
+
+def test_two_tables_are_enough_and_trade_on_paper(load: Load) -> None:
+    settings = load()
+    assert (settings.execution_table, settings.idempotency_table) == ("execution", "idempotency")
+    assert (settings.account, settings.alpaca_paper) == ("default", True)
+    assert (settings.trading_url, settings.alpaca_data_url) == (PAPER_URL, DATA_URL)
+    optional = (settings.alpaca_secret_name, settings.alpaca_api_key, settings.plan_bucket, settings.result_bus)
+    assert optional == (None,) * 4
+
+
+def test_every_variable_is_read(load: Load) -> None:
+    settings = load(
+        ACCOUNT="growth",
+        ALPACA_SECRET_NAME="alpaca/{account}",
+        ALPACA_TRADING_URL="http://127.0.0.1:8001/",
+        ALPACA_DATA_URL="https://data.example/feed/",
+        EXECUTION_CONFIG='{"max_children": 3}',
+        PLAN_BUCKET="plans",
+        RESULT_BUS="results",
+    )
+    assert (settings.account, settings.alpaca_secret_name) == ("growth", "alpaca/{account}")
+    assert settings.trading_url == "http://127.0.0.1:8001"
+    assert settings.alpaca_data_url == "https://data.example/feed"
+    assert settings.execution_config == '{"max_children": 3}'
+    assert (settings.plan_bucket, settings.result_bus) == ("plans", "results")
+
+
+@pytest.mark.parametrize("table", ["EXECUTION_TABLE", "IDEMPOTENCY_TABLE"])
+@pytest.mark.parametrize("value", [None, ""])
+def test_a_missing_table_is_named(load: Load, table: str, value: str | None) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        load(**{table: value})
+    assert (raised.value.field, raised.value.problem) == (table, "is not set")
+
+
+# --- live trading ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("switch", [None, "", "no", "true", "1", "YES", "yes "])
+def test_live_trading_needs_its_own_explicit_switch(load: Load, switch: str | None) -> None:
+    with pytest.raises(ConfigurationError, match="LIVE_NOT_ALLOWED") as raised:
+        load(ALPACA_PAPER="false", LIVE_TRADING=switch)
+    assert raised.value.field == "LIVE_TRADING"
+
+
+def test_live_trading_goes_to_the_live_endpoint(load: Load) -> None:
+    assert load(ALPACA_PAPER="false", LIVE_TRADING="yes").trading_url == LIVE_URL
+
+
+def test_the_switch_alone_does_not_trade_live(load: Load) -> None:
+    settings = load(LIVE_TRADING="yes")
+    assert settings.alpaca_paper
+    assert settings.trading_url == PAPER_URL
+
+
+def test_a_switch_that_is_neither_true_nor_false_is_refused(load: Load) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        load(ALPACA_PAPER="maybe")
+    assert raised.value.field == "ALPACA_PAPER"
+
+
+# --- the front door --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", ["1", "true", "false", "0"])
+def test_the_front_door_cannot_be_switched_off(load: Load, value: str) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        load(POWERTOOLS_IDEMPOTENCY_DISABLED=value)
+    assert raised.value.field == "POWERTOOLS_IDEMPOTENCY_DISABLED"
+
+
+# --- endpoints -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("url", "kept"),
+    [
+        ("https://paper-api.alpaca.markets", "https://paper-api.alpaca.markets"),
+        ("https://proxy.example/alpaca/", "https://proxy.example/alpaca"),
+        (" https://proxy.example ", "https://proxy.example"),
+        ("http://127.0.0.1:8001", "http://127.0.0.1:8001"),
+        ("http://127.8.8.8", "http://127.8.8.8"),
+        ("http://localhost:8001/", "http://localhost:8001"),
+        ("http://[::1]:8001", "http://[::1]:8001"),
+        ("HTTP://LOCALHOST", "HTTP://LOCALHOST"),
+    ],
+)
+def test_https_goes_anywhere_and_plain_http_to_this_machine(url: str, kept: str) -> None:
+    assert checked_url(url, "ALPACA_TRADING_URL") == kept
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://paper-api.alpaca.markets",
+        "http://10.0.0.1",
+        "http://0.0.0.0:8001",
+        "http://127.0.0.1.example.com",
+        "http://localhost.example.com",
+        "http://localhost@example.com",
+        "http://127.1",
+    ],
+)
+@pytest.mark.parametrize("variable", ["ALPACA_TRADING_URL", "ALPACA_DATA_URL"])
+def test_credentials_never_travel_in_plain_http(load: Load, url: str, variable: str) -> None:
+    with pytest.raises(ConfigurationError, match="plain http") as raised:
+        load(**{variable: url})
+    assert raised.value.field == variable
+
+
+@pytest.mark.parametrize("url", ["", "  ", "paper-api.alpaca.markets", "ftp://127.0.0.1", "https://", "file:///etc"])
+def test_what_is_no_endpoint_is_refused(url: str) -> None:
+    """The SDK takes an empty address for its own default."""
+    with pytest.raises(ConfigurationError, match=r"must be an http\(s\) URL"):
+        checked_url(url, "ALPACA_TRADING_URL")
+
+
+@pytest.mark.parametrize("variable", ["ALPACA_TRADING_URL", "ALPACA_DATA_URL"])
+@pytest.mark.parametrize("url", ["  ", "paper-api.alpaca.markets", "http://[::1"])
+def test_a_bad_endpoint_is_named(load: Load, variable: str, url: str) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        load(**{variable: url})
+    assert raised.value.field == variable
+
+
+def test_an_empty_endpoint_is_as_good_as_none(load: Load) -> None:
+    """A template hands its empty parameters on; what is used then is spelled out, never empty."""
+    settings = load(ALPACA_TRADING_URL="", ALPACA_DATA_URL="")
+    assert (settings.trading_url, settings.alpaca_data_url) == (PAPER_URL, DATA_URL)
+
+
+# --- secrets and names -----------------------------------------------------------------------------------
+
+
+def test_secrets_never_show(load: Load) -> None:
+    settings = load(ALPACA_API_KEY="PKSECRET", ALPACA_SECRET_KEY="TOPSECRET")
+    shown = f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"
+    assert "PKSECRET" not in shown
+    assert "TOPSECRET" not in shown
+    assert settings.alpaca_api_key is not None
+    assert settings.alpaca_api_key.get_secret_value() == "PKSECRET"
+
+
+def test_an_error_never_shows_a_value(load: Load) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        load(ALPACA_PAPER="maybe-TOPSECRET", ALPACA_SECRET_KEY="TOPSECRET")
+    assert "TOPSECRET" not in f"{raised.value} {raised.value.context}"
+
+
+def test_an_accounts_name_has_at_most_100_characters(load: Load) -> None:
+    assert load(ACCOUNT="a" * 100).account == "a" * 100
+    with pytest.raises(ConfigurationError) as raised:
+        load(ACCOUNT="a" * 101)
+    assert raised.value.field == "ACCOUNT"
+
+
+def test_variables_of_others_do_not_matter(load: Load) -> None:
+    assert load(AWS_REGION="us-east-1", execution_table="another").execution_table == "execution"

@@ -1,0 +1,137 @@
+"""What is told, and what is counted."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+from collections.abc import Iterator
+from decimal import Decimal
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aws_lambda_powertools import Logger, Metrics
+from tests.support.builders import NOW, a_plan
+
+from rebalance_executor.domain.errors import InvalidInput, PlanYielded
+from rebalance_executor.domain.orders import Outcome
+from rebalance_executor.execution.events import LogEvent
+from rebalance_executor.telemetry import NAMESPACE, SERVICE, Telemetry, shown
+
+_NUMBERS = itertools.count(1)
+CONTEXT: Any = SimpleNamespace(aws_request_id="request-1", function_name="rebalance")
+
+
+class Told:
+    """Telemetry with its log in memory."""
+
+    def __init__(self) -> None:
+        self._stream = io.StringIO()
+        # Loggers of one name share their first stream: each test's has a name of its own.
+        logger = Logger(
+            service=f"test-{next(_NUMBERS)}",
+            location=None,
+            utc=True,
+            stream=self._stream,
+            json_default=lambda v: str(shown(v)),
+        )
+        self.telemetry = Telemetry(logger=logger, metrics=Metrics(namespace=NAMESPACE, service=SERVICE))
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self._stream.getvalue().splitlines()]
+
+
+@pytest.fixture
+def told() -> Iterator[Told]:
+    telling = Told()
+    yield telling
+    Metrics(namespace=NAMESPACE, service=SERVICE).clear_metrics()
+
+
+def metrics(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    """The one line of metrics that was printed."""
+    (line,) = capsys.readouterr().out.splitlines()
+    return dict(json.loads(line))
+
+
+def test_every_line_of_a_plan_carries_its_identity_and_the_next_plans_lines_do_not(told: Told) -> None:
+    with told.telemetry.invocation(CONTEXT):
+        told.telemetry.identify(a_plan(), "main", "run-1")
+        told.telemetry.emit(LogEvent.PLAN_RECEIVED, items=1)
+        told.telemetry.forget()
+        told.telemetry.emit(LogEvent.HEALTH_CHECKED)
+
+    first, second = told.lines
+    identity = {name: first[name] for name in ("correlation_id", "causation_id", "plan_id", "account", "run")}
+    assert list(identity.values()) == ["correlation-1", "causation-1", "plan-1", "main", "run-1"]
+    assert not identity.keys() & second.keys()
+    assert first["function_request_id"] == second["function_request_id"] == "request-1"
+
+
+def test_decimals_and_times_are_told_plainly_and_missing_fields_not_at_all(told: Told) -> None:
+    told.telemetry.emit(LogEvent.ORDER_CLOSED, qty=Decimal("1E+2"), closed_at=NOW, limit_price=None)
+
+    (line,) = told.lines
+    assert (line["qty"], line["closed_at"]) == ("100", "2026-01-26T15:00:00+00:00")
+    assert "limit_price" not in line
+    assert (line["level"], line["message"]) == ("INFO", "order.closed")
+
+
+@pytest.mark.parametrize(
+    ("error", "event", "level"),
+    [
+        (InvalidInput("items", "is missing"), "plan.refused", "WARNING"),
+        (PlanYielded("stopped"), "plan.deferred", "WARNING"),
+        (RuntimeError("a mistake"), "plan.failed", "CRITICAL"),
+    ],
+)
+def test_an_error_is_told_by_what_it_means_and_raised_again(
+    told: Told, error: Exception, event: str, level: str
+) -> None:
+    with pytest.raises(type(error)), told.telemetry.invocation(CONTEXT):
+        raise error
+
+    (line,) = told.lines
+    assert (line["message"], line["level"], line["error"]) == (event, level, type(error).__name__)
+
+
+def test_a_finished_plan_is_counted_by_status_with_its_figures(told: Told, capsys: pytest.CaptureFixture[str]) -> None:
+    with told.telemetry.invocation(CONTEXT):
+        told.telemetry.emit(
+            LogEvent.PLAN_FINISHED,
+            status="success_with_skips",
+            seconds=2.5,
+            total_trade_value=Decimal(1000),
+            slippage_bps=Decimal("1.25"),
+        )
+        told.telemetry.emit(LogEvent.ORDER_FILLED, outcome=Outcome.FILLED)
+        told.telemetry.emit(LogEvent.ORDER_UNFINISHED, outcome=Outcome.PARTIALLY_FILLED)
+        told.telemetry.count_request("GET /v2/orders")
+        told.telemetry.count_request("GET /v2/orders")
+
+    line = metrics(capsys)
+    counted = {name: value[0] for name, value in line.items() if isinstance(value, list)}
+    assert counted == {
+        "ColdStarts": 1,
+        "PlansFinished": 1,
+        "PlansSuccessWithSkips": 1,
+        "TimeToCompletion": 2.5,
+        "TradedDollars": 1000,
+        "SlippageBps": 1.25,
+        "OrdersFilled": 1,
+        "OrdersPartiallyFilled": 1,
+        "BrokerRequests": 2,
+    }
+    assert line["service"] == SERVICE
+
+
+def test_a_warm_invocation_is_no_cold_start(told: Told, capsys: pytest.CaptureFixture[str]) -> None:
+    for _ in range(2):
+        with told.telemetry.invocation(CONTEXT):
+            told.telemetry.emit(LogEvent.PLAN_DUPLICATE)
+
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert ["ColdStarts" in line for line in lines] == [True, False]
+    assert all(line["DuplicatesAnswered"] == [1] for line in lines)
