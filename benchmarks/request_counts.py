@@ -1,4 +1,4 @@
-"""Requests to the broker and to DynamoDB for plans of immediately filled orders: ``make bench-requests``.
+"""Requests to the broker and to DynamoDB for plans of immediately filled orders: ``python -m benchmarks.request_counts``.
 
 Counted, not timed: the broker counts what reaches it, boto3 what it sends. Asset flags are in the cache, as after the
 first plan of a day; filling it costs one request a symbol, shown apart.
@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass
+from io import StringIO
 
 from tests.support.world import World, a_world, buy, plan, sell
 
@@ -51,7 +53,8 @@ def count(orders: int) -> Count:
 def _requests(world: World, document: dict[str, object], orders: int) -> tuple[int, int]:
     """Requests to the broker and to DynamoDB that this plan took."""
     broker, database = world.broker.venue.totals.total(), _database(world)
-    result = world.deliver(document)
+    with redirect_stdout(StringIO()):  # Powertools prints metrics
+        result = world.deliver(document)
     if result["orders_succeeded"] != orders:
         raise AssertionError(f"not every order was filled: {result['status']}")
     return world.broker.venue.totals.total() - broker, _database(world) - database

@@ -84,6 +84,13 @@ def test_a_repeat_says_so_and_that_the_broker_got_no_new_order() -> None:
     assert "at the broker: it adds up" not in shown(again)  # the cash of today says nothing of the stored result
 
 
+def test_the_cash_of_a_resumed_run_is_not_held_against_the_whole_plan() -> None:
+    resumed = Invocation(Exit.COMPLETE, result(SOLD, status="success", runs=2).model_dump(mode="json"))
+
+    assert "in 2 runs" in shown(report(resumed))
+    assert "at the broker:" not in shown(report(resumed))
+
+
 def test_a_partial_result_shows_its_reasons() -> None:
     partial = report(answered(*MIXED, status="partial_success"))
 

@@ -148,6 +148,12 @@ def test_what_is_no_object_is_left_to_the_plans_own_validation(document: Any) ->
         RebalancePlan.parse(document)
 
 
+@pytest.mark.parametrize("key", ["source", "detail", "detail-type", "Records"])
+def test_one_key_of_an_envelope_does_not_make_one(key: str) -> None:
+    """Unknown keys of a plan are ignored."""
+    assert read({**PLAN, key: "x"}) == PlanDocument({**PLAN, key: "x"})
+
+
 # --- queue -----------------------------------------------------------------------------------------------
 
 
@@ -202,6 +208,13 @@ def test_a_document_of_two_megabytes_is_refused_before_it_is_read() -> None:
     for text in (json.dumps(large), json.dumps(large).encode(), '{"a": "' + "é" * MAX_BYTES + '"}'):
         with pytest.raises(InvalidInput, match="at most"):
             decode(text)
+
+
+def test_a_document_of_one_megabyte_is_small_enough() -> None:
+    text = json.dumps({"note": ""})
+    filled = text.replace('""', '"' + "x" * (MAX_BYTES - len(text)) + '"')
+    assert isinstance(decode(filled), PlanDocument)
+    assert isinstance(read(json.loads(filled)), PlanDocument)
 
 
 def test_a_plan_of_five_hundred_items_is_small_enough() -> None:

@@ -73,7 +73,7 @@ def of_result(result: ExecutionResult) -> Exit:
     return Exit.HALTED if code is Exit.DENIED and halted else code
 
 
-def of_error(error: BaseException) -> Exit:
+def of_error(error: Exception) -> Exit:
     """The exit code of a delivery that ended with an error."""
     if isinstance(error, InvalidInput | ConfigurationError):
         return Exit.USAGE
@@ -81,7 +81,7 @@ def of_error(error: BaseException) -> Exit:
         return Exit.IN_PROGRESS
     if isinstance(error, OverfillGuard | JournalContradiction):
         return Exit.UNRESOLVED
-    return Exit.INTERRUPTED if isinstance(error, KeyboardInterrupt) else Exit.BROKEN
+    return Exit.BROKEN
 
 
 def of_batch(results: Iterable[ExecutionResult], messages: int, failed: int) -> Exit:

@@ -15,9 +15,10 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from rebalance_executor.cli.documents import EventFile, read_json
 from rebalance_executor.cli.exits import CliError, Exit, of_error
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 _FUNCTION = "rebalance-executor-local"
 _END_SECONDS = 10.0
+"""Seconds a function has to start, or to give back what it holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ def invoke(
 ) -> Invocation:
     """Run the handler on an event; every log line goes to ``log`` and, decoded, to ``on_record``.
 
-    As Lambda does, the function is ended when its ``seconds`` are over.
+    As Lambda does, the function is ended some time after its ``seconds`` are over.
 
     Raises:
         CliError: the process ended without an answer.
@@ -74,22 +76,19 @@ def invoke(
             text=True,
             start_new_session=True,  # Ctrl-C is for the command, which passes it on once
         )
-        timer = threading.Timer(seconds + 1, child.kill)
-        timer.daemon = True
-        timer.start()
         try:
-            for record in _records(child, kept.write):
-                if "invocation" in record:
-                    told = record["invocation"]
-                else:
-                    on_record(record)
-            code = child.wait()
+            with _killed_after(child, seconds + _END_SECONDS):
+                told = _follow(child, kept.write, on_record)
         except KeyboardInterrupt:
             child.send_signal(signal.SIGINT)
+            with _killed_after(child, _END_SECONDS):
+                _follow(child, kept.write, on_record)
             raise
         finally:
-            timer.cancel()
-            _end(child)
+            child.kill()
+            code = child.wait()
+            if child.stdout is not None:
+                child.stdout.close()
     said = errors.read_text(encoding="utf-8", errors="replace").splitlines()
     if not said:
         errors.unlink()
@@ -98,7 +97,11 @@ def invoke(
     return Invocation(Exit(code), **told)
 
 
-def _records(child: subprocess.Popen[str], keep: Callable[[str], object]) -> Iterator[dict[str, Any]]:
+def _follow(
+    child: subprocess.Popen[str], keep: Callable[[str], object], on_record: Callable[[dict[str, Any]], None]
+) -> dict[str, Any] | None:
+    """Pass on what the child prints until it ends; returns what it told at the end."""
+    told = None
     for line in child.stdout or ():
         try:
             record = json.loads(line)
@@ -106,20 +109,25 @@ def _records(child: subprocess.Popen[str], keep: Callable[[str], object]) -> Ite
             record = None
         if not isinstance(record, dict):
             record = {"message": line.rstrip("\n")}
-        if "invocation" not in record:
+        if "invocation" in record:
+            told = record["invocation"]
+        else:
             keep(line)
-        yield record
+            on_record(record)
+    child.wait()
+    return told
 
 
-def _end(child: subprocess.Popen[str]) -> None:
-    """Wait for the child; after an interrupt it gets the time to give its lease back."""
+@contextmanager
+def _killed_after(child: subprocess.Popen[str], seconds: float) -> Iterator[None]:
+    """What hangs is ended, as Lambda does."""
+    timer = threading.Timer(seconds, child.kill)
+    timer.daemon = True
+    timer.start()
     try:
-        child.wait(timeout=_END_SECONDS)
-    except subprocess.TimeoutExpired:
-        child.kill()
-        child.wait()
-    if child.stdout is not None:
-        child.stdout.close()
+        yield
+    finally:
+        timer.cancel()
 
 
 def _without_answer(code: int, said: list[str], log: Path) -> CliError:
@@ -135,6 +143,13 @@ def _without_answer(code: int, said: list[str], log: Path) -> CliError:
 
 
 # --- the other side: the function's process --------------------------------------------------------------
+
+
+class Interrupted(Exception):
+    """Ctrl-C, as an error that ends the invocation: claim and lease are given back at once.
+
+    Not one of the program's own: after those it journals what it has certainly not sent, and here it cannot know.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +174,7 @@ class LocalContext:
 def main(arguments: list[str]) -> int:
     """Invoke the handler with an event file, for some seconds; then read the results of these plans."""
     path, seconds, plans = arguments
+    signal.signal(signal.SIGINT, _interrupt)
     context = LocalContext(deadline=time.monotonic() + float(seconds))
     code, told = _invoke(read_json(Path(path)), context)
     if "answer" in told:
@@ -167,14 +183,19 @@ def main(arguments: list[str]) -> int:
     return code
 
 
+def _interrupt(number: int, _frame: object) -> NoReturn:
+    signal.signal(number, signal.SIG_IGN)  # once: what is done at the end is not interrupted again
+    raise Interrupted("interrupted")
+
+
 def _invoke(event: object, context: LocalContext) -> tuple[int, dict[str, Any]]:
     from rebalance_executor.handler import lambda_handler  # here: it reads the environment of the function's process
 
     try:
         answer = lambda_handler(event, cast("LambdaContext", context))
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - Lambda turns every error into an answer, so here
+    except Exception as error:  # noqa: BLE001 - Lambda turns every error into an answer, so here
         known = {"code": error.code} if isinstance(error, RebalanceError) else {}
-        told = {"errorType": type(error).__name__, "errorMessage": str(error) or "interrupted", **known}
+        told = {"errorType": type(error).__name__, "errorMessage": str(error), **known}
         return of_error(error), {"error": told}
     return Exit.COMPLETE, {"answer": answer}
 

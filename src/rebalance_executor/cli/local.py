@@ -62,6 +62,7 @@ class Options:
 @app.command()
 def run(
     event: Annotated[Path, typer.Argument(help="A JSON file with any event the function accepts.")],
+    *,
     home: Home = HOME,
     as_json: AsJson = False,
     timeout: Annotated[float, typer.Option(help="Seconds the invocation has, as in Lambda.", min=1)] = 300,
@@ -195,13 +196,13 @@ def _introduce(plans: Sequence[RebalancePlan], console: Console) -> None:
 def _make_world(plans: Sequence[RebalancePlan], home: Path, broker: PaperBroker, console: Console) -> None:
     """Make prices, positions and cash fit the plans, once each: the world of a plan that was begun is left alone."""
     memory = home / "broker" / "worlds.json"
-    known: dict[str, str] = json.loads(memory.read_text()) if memory.exists() else {}
+    known: list[str] = json.loads(memory.read_text()) if memory.exists() else []
     new = [plan for plan in plans if plan.plan_id not in known]
     if not new:
         return
     world = world_for(new, broker.quotes({item.symbol for plan in new for item in plan.items}))
     broker.make(world)
-    memory.write_text(json.dumps(known | {plan.plan_id: plan.content_hash for plan in new}, indent=1))
+    memory.write_text(json.dumps([*known, *(plan.plan_id for plan in new)]))
     _say(console, "World", f"{counted(world.holdings, 'position')}, ${world.cash:,.2f} cash, as the plan says")
     _say(console, "", "prices are invented, and only in this paper world", "dim")
 

@@ -66,7 +66,7 @@ _MILESTONES = {
     LogEvent.PLAN_FINISHED: "finished; result stored",
     LogEvent.PLAN_UNRESOLVED: "finished, and an operator must look; result stored",
     LogEvent.PLAN_REFUSED: "refused",
-    LogEvent.PLAN_FAILED: "stopped by the program itself",
+    LogEvent.PLAN_FAILED: "stopped by an error",
     LogEvent.REPORT_FAILED: "the result event could not be published",
 }
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,7 +35,6 @@ _NEXT_AFTER_ERROR = {
     Exit.USAGE: "Mend what the message names; the event cannot succeed as it stands. Nothing was sent.",
     Exit.IN_PROGRESS: "Run the same command again: the plan goes on where it stopped, and nothing is sent twice.",
     Exit.UNRESOLVED: "Look at the broker's orders and at the log before anything else is done.",
-    Exit.INTERRUPTED: "Run the same command again: the plan goes on where it stopped.",
 }
 
 
@@ -116,7 +117,8 @@ def _show_result(report: Report, result: ExecutionResult, cash: Cash | None, out
         when = f"{result.execution_timestamp:%Y-%m-%d at %H:%M:%S} UTC"
         out.print(Text.assemble(("Already executed", "bold"), f" on {when}: this is the stored result.", style="cyan"))
         out.print()
-    out.print(plan_view(result, out.width, None if repeated else cash))
+    in_this_run = not repeated and result.runs == 1  # else the cash before is not the plan's
+    out.print(plan_view(result, out.width, cash if in_this_run else None))
     out.print()
 
 
@@ -152,8 +154,14 @@ def _around(report: Report) -> list[tuple[str, RenderableType]]:
     return [
         ("Broker", Text.assemble((new, "bold"), f" ({before} before, {after} after){asked}")),
         ("Log", shown_path(report.log)),
-        ("Data", f"{shown_path(report.home)}  (kept; rebalance local reset deletes it)"),
+        ("Data", f"{shown_path(report.home)}  (kept; {_command()} local reset deletes it)"),
     ]
+
+
+def _command() -> str:
+    """How this command can be typed: with its path, unless the shell finds it."""
+    typed = Path(sys.argv[0])
+    return shown_path(typed) if typed.name == "rebalance" and shutil.which("rebalance") is None else "rebalance"
 
 
 def shown_path(path: Path) -> str:

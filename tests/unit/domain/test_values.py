@@ -54,6 +54,7 @@ def test_plain_notation_keeps_the_exact_value(value: Decimal) -> None:
         ("-0", "0"),
         ("0.02666809368770691465719278284", "0.02666809368770691465719278284"),
         ("9999999999999999", "9999999999999999"),
+        ("1E-60", "1E-60"),
     ],
 )
 def test_an_amount_may_be_a_text_or_a_number(given_value: object, amount: str) -> None:

@@ -1,0 +1,382 @@
+"""The real alpaca-py against the paper broker: what each answer, and each missing answer, means."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from tests.support.builders import NOW
+from tests.support.world import WorldClock
+
+from paper_broker.server import PaperBroker
+from rebalance_executor.adapters.alpaca import AlpacaBroker, AlpacaBrokers
+from rebalance_executor.adapters.credentials import Credentials
+from rebalance_executor.domain.config import ExecutionConfig
+from rebalance_executor.domain.errors import (
+    BrokerUnavailable,
+    CredentialsRefused,
+    DuplicateClientOrderId,
+    NotFound,
+    OrderRejected,
+    OutcomeUnknown,
+    RateLimited,
+)
+from rebalance_executor.domain.market import OrderRequest, OrderType, Side
+from rebalance_executor.execution.run import Deadline
+from rebalance_executor.settings import Settings
+
+WORLD = {
+    "account": {"cash": "100000", "account_number": "PA7", "api_key": "key", "secret_key": "secret"},
+    "clock": {"mode": "virtual", "now": NOW.isoformat(), "sessions": "always_open"},
+    "assets": [{"symbol": "AAA"}, {"symbol": "BRK.B", "fractionable": False}],
+    "quotes": {"AAA": {"bid": "99.99", "ask": "100.01"}, "BRK.B": {"bid": "400.1", "ask": "400.2"}},
+    "positions": [{"symbol": "BRK.B", "qty": "7.2273576"}],
+    "default_fill": {"behaviour": "never"},
+}
+
+
+@dataclass
+class Desk:
+    """A broker, its server and its clock."""
+
+    server: PaperBroker
+    clock: WorldClock
+    settings: Settings
+    requests: Counter[str] = field(default_factory=Counter)
+
+    def broker(self, *, key: str = "key", **config: object) -> AlpacaBroker:
+        settings = ExecutionConfig.model_validate({"read_timeout_seconds": "0.2", **config})
+        broker = AlpacaBroker(
+            Credentials(key, "secret", "PA7"),
+            self.settings,
+            settings,
+            self.clock,
+            lambda name: self.requests.update([name]),
+        )
+        broker.patient_until(self.clock.in_seconds(60))
+        return broker
+
+    def fault(self, kind: str, **fields: object) -> None:
+        """Arm a fault."""
+        self.server.change({"faults": [{"kind": kind, **fields}]})
+
+    @property
+    def orders(self) -> list[Any]:
+        return list(self.server.venue.exchange.list_orders(status="all", limit=500))
+
+
+@pytest.fixture
+def desk() -> Iterator[Desk]:
+    with PaperBroker(WORLD) as server:
+        values = {
+            "EXECUTION_TABLE": "t",
+            "IDEMPOTENCY_TABLE": "i",
+            "ALPACA_TRADING_URL": server.url + "/",
+            "ALPACA_DATA_URL": server.url,
+        }
+        yield Desk(server, WorldClock(server), Settings.model_validate(values))
+
+
+def a_request(number: int = 1, **fields: Any) -> OrderRequest:
+    """A limit order for ten AAA."""
+    values: dict[str, Any] = {
+        "client_order_id": f"client-{number}",
+        "symbol": "AAA",
+        "side": Side.BUY,
+        "type": OrderType.LIMIT,
+        "qty": Decimal(10),
+        "limit_price": Decimal("100.01"),
+    }
+    return OrderRequest(**(values | fields))
+
+
+# --- reads -----------------------------------------------------------------------------------------------
+
+
+def test_everything_that_is_read(desk: Desk) -> None:
+    broker = desk.broker()
+
+    assert (broker.account().account_number, broker.account().cash) == ("PA7", Decimal(100_000))
+    assert broker.clock().is_open
+    assert broker.positions()["BRK.B"].available == Decimal("7.2273576")
+    assert not broker.asset("BRK.B").fractionable
+    assert broker.quotes(["AAA", "BRK.B", "ZZZ"]).keys() == {"AAA", "BRK.B"}
+    assert broker.quotes(["AAA"])["AAA"].ask == Decimal("100.01")
+    assert broker.expected_account_number == "PA7"
+    with pytest.raises(NotFound):
+        broker.asset("ZZZ")
+
+
+def test_nothing_is_asked_about_no_symbols(desk: Desk) -> None:
+    broker = desk.broker()
+
+    assert broker.quotes([]) == {}
+    assert list(broker.open_orders([])) == []
+    assert desk.requests == Counter()
+
+
+def test_requests_are_counted_by_path_without_ids(desk: Desk) -> None:
+    broker = desk.broker()
+    order = broker.submit(a_request())
+    broker.cancel(order.id)
+    broker.asset("AAA")
+    broker.order_by_client_id("client-1")
+
+    assert desk.requests == {
+        "POST /v2/orders": 1,
+        "DELETE /v2/orders/{id}": 1,
+        "GET /v2/assets/{symbol}": 1,
+        "GET /v2/orders:by_client_order_id": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"kind": "status", "status": 429},
+        {"kind": "status", "status": 500, "body": "html"},
+        {"kind": "status", "status": 503, "body": "empty"},
+        {"kind": "status", "status": 504},
+        {"kind": "drop"},
+        {"kind": "drop", "when": "after"},
+        {"kind": "hang", "seconds": 0.5},
+    ],
+    ids=lambda fault: "-".join(str(value) for value in fault.values()),
+)
+def test_a_read_that_fails_once_is_asked_again(desk: Desk, fault: dict[str, Any]) -> None:
+    desk.fault(**fault)
+
+    assert desk.broker().account().cash == Decimal(100_000)
+    assert desk.requests["GET /v2/account"] == 2
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        ({"kind": "status", "status": 500}, BrokerUnavailable),
+        ({"kind": "status", "status": 429, "body": "html"}, RateLimited),
+        ({"kind": "drop"}, BrokerUnavailable),
+    ],
+    ids=["500", "429", "drop"],
+)
+def test_a_read_that_fails_on_and_on_gives_up(desk: Desk, fault: dict[str, Any], error: type[Exception]) -> None:
+    desk.fault(**fault, count=None)
+    with pytest.raises(error):
+        desk.broker().account()
+
+    assert 1 < desk.requests["GET /v2/account"] <= 4
+
+
+def test_a_read_is_not_repeated_beyond_the_runs_patience(desk: Desk) -> None:
+    desk.fault("status", status=500, count=None)
+    broker = desk.broker()
+    broker.patient_until(desk.clock.now() + timedelta(milliseconds=50))
+    with pytest.raises(BrokerUnavailable):
+        broker.account()
+
+    assert desk.requests["GET /v2/account"] == 1
+
+
+@pytest.mark.parametrize("ask", [lambda b: b.account(), lambda b: b.submit(a_request())], ids=["read", "submission"])
+def test_wrong_keys_are_refused_at_once(desk: Desk, ask: Callable[[AlpacaBroker], object]) -> None:
+    broker = desk.broker(key="wrong")
+    with pytest.raises(CredentialsRefused) as caught:
+        ask(broker)
+
+    assert broker.is_refused
+    assert desk.requests.total() == 1
+    assert "wrong" not in str(caught.value)
+
+
+def test_no_order_is_lost_between_pages(desk: Desk) -> None:
+    broker = desk.broker(rate_limit_per_minute=10_000)
+    exchange = desk.server.venue.exchange
+    for number in range(1003):  # all within the same moment, but for a step in the second page
+        if number == 700:
+            desk.clock.pass_time(1)
+        exchange.submit_order(
+            {"symbol": "AAA", "qty": "1", "side": "buy", "type": "limit", "limit_price": "90", "time_in_force": "day"}
+            | {"client_order_id": f"c{number}"}
+        )
+        if number % 100 == 99:
+            desk.clock.pass_time(0.001)
+
+    found = broker.orders(["AAA"], NOW - timedelta(minutes=10))
+
+    assert len(found) == len({order.id for order in found}) == 1003
+    assert len(broker.open_orders(["AAA"])) == 1003
+
+
+# --- submissions -----------------------------------------------------------------------------------------
+
+
+def test_decimals_travel_exactly(desk: Desk) -> None:
+    desk.broker().submit(a_request(qty=Decimal("1.123456"), limit_price=Decimal("100.010")))
+
+    assert (desk.orders[0]["qty"], desk.orders[0]["limit_price"]) == ("1.123456", "100.01")
+
+
+@pytest.mark.parametrize(
+    ("fault", "exists"),
+    [
+        ({"kind": "status", "status": 500, "when": "before"}, False),
+        ({"kind": "status", "status": 500, "when": "after"}, True),
+        ({"kind": "status", "status": 503, "body": "html", "when": "after"}, True),
+        ({"kind": "status", "status": 504, "body": "empty", "when": "after"}, True),
+        ({"kind": "drop", "when": "before"}, False),
+        ({"kind": "drop", "when": "after"}, True),
+        ({"kind": "hang", "when": "after", "seconds": 0.5}, True),
+    ],
+    ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else None,
+)
+def test_a_submission_without_an_answer_is_unknown_and_never_repeated(
+    desk: Desk, fault: dict[str, Any], exists: bool
+) -> None:
+    broker = desk.broker()
+    desk.fault(**fault, method="POST")
+    with pytest.raises(OutcomeUnknown):
+        broker.submit(a_request())
+
+    assert desk.requests["POST /v2/orders"] == 1
+    assert (broker.order_by_client_id("client-1") is not None) is exists
+    assert len(desk.orders) == int(exists)
+
+
+def test_429_means_that_nothing_was_accepted(desk: Desk) -> None:
+    desk.fault("status", status=429, method="POST")
+    with pytest.raises(RateLimited):
+        desk.broker().submit(a_request())
+
+    assert desk.orders == []
+    assert desk.requests["POST /v2/orders"] == 1
+
+
+def test_the_same_client_order_id_again_is_a_duplicate(desk: Desk) -> None:
+    broker = desk.broker()
+    broker.submit(a_request())
+    with pytest.raises(DuplicateClientOrderId):
+        broker.submit(a_request())
+
+    assert len(desk.orders) == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "reason"),
+    [
+        ({"qty": Decimal(5000)}, 403, "insufficient buying power"),
+        ({"limit_price": Decimal("100.001")}, 422, "sub-penny"),
+        ({"symbol": "ZZZ"}, 422, "not found"),
+        (
+            {"symbol": "BRK.B", "side": Side.SELL, "qty": Decimal(100), "limit_price": None, "type": OrderType.MARKET},
+            403,
+            "",
+        ),
+    ],
+    ids=["buying power", "sub-penny", "unknown asset", "too many shares"],
+)
+def test_a_refusal_says_why(desk: Desk, fields: dict[str, Any], status: int, reason: str) -> None:
+    with pytest.raises(OrderRejected) as caught:
+        desk.broker().submit(a_request(**fields))
+
+    assert caught.value.http_status == status
+    assert reason in caught.value.reason
+    assert caught.value.broker_code is not None
+    assert desk.orders == []
+
+
+# --- cancels ---------------------------------------------------------------------------------------------
+
+
+def test_a_cancel_that_comes_too_late_is_no_error(desk: Desk) -> None:
+    broker = desk.broker()
+    order = broker.submit(a_request())
+    broker.cancel(order.id)
+    broker.cancel(order.id)
+    broker.cancel("00000000-0000-0000-0000-000000000000")
+
+    found = broker.order_by_client_id("client-1")
+    assert found is not None
+    assert found.status == "canceled"
+
+
+def test_a_cancel_without_an_answer_is_asked_again(desk: Desk) -> None:
+    broker = desk.broker()
+    order = broker.submit(a_request())
+    desk.fault("drop", method="DELETE")
+    broker.cancel(order.id)
+
+    assert desk.orders[0]["status"] == "canceled"
+
+
+# --- the rate limit --------------------------------------------------------------------------------------
+
+
+def test_the_rate_limit_is_kept_by_waiting(desk: Desk) -> None:
+    desk.server.change({"rate_limit": {"trading": 20}})
+    broker = desk.broker(rate_limit_per_minute=20)
+    broker.patient_until(desk.clock.in_seconds(600))
+    for _ in range(50):
+        broker.account()
+
+    assert desk.requests["GET /v2/account"] == 50, "none was refused and repeated"
+    assert timedelta(minutes=1) < desk.clock.slept < timedelta(minutes=4)
+
+
+def test_a_window_used_up_by_others_is_waited_for(desk: Desk) -> None:
+    desk.server.change({"rate_limit": {"trading": 2}})
+    broker = desk.broker()
+    for _ in range(3):
+        broker.account()
+
+    assert desk.requests["GET /v2/account"] == 3
+    assert desk.clock.slept > timedelta()
+
+
+# --- the container's brokers -----------------------------------------------------------------------------
+
+
+class Keys:
+    """Credentials that can be rotated."""
+
+    def __init__(self) -> None:
+        self.key = "wrong"
+        self.forgotten = 0
+
+    def credentials(self, account: str) -> Credentials:
+        return Credentials(self.key, "secret", None)
+
+    def forget(self) -> None:
+        self.forgotten += 1
+
+
+def test_a_warm_container_keeps_its_broker_until_the_keys_are_refused(desk: Desk) -> None:
+    keys = Keys()
+    brokers = AlpacaBrokers(desk.settings, keys, ExecutionConfig(), desk.clock, lambda _: None)
+    deadline = Deadline.after(desk.clock.now(), timedelta(minutes=10))
+    first = brokers.broker("default", deadline)
+    with pytest.raises(CredentialsRefused):
+        first.account()
+    keys.key = "key"
+    second = brokers.broker("default", deadline)
+
+    assert second.account().account_number == "PA7"
+    assert keys.forgotten == 1
+    assert brokers.broker("default", deadline) is second is not first
+
+
+# --- what is imported ------------------------------------------------------------------------------------
+
+
+def test_the_handler_never_executes_pandas() -> None:
+    code = "import sys; import rebalance_executor.handler; print('numpy' in sys.modules)"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert answer.stdout.strip() == "False"
+    assert answer.stderr == ""

@@ -1,0 +1,128 @@
+"""Alpaca's JSON as values: tolerant of what is new, strict about what is needed."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from rebalance_executor.adapters import alpaca_parsing as parse
+
+ACCOUNT = {"account_number": "PA1", "status": "ACTIVE", "cash": "100.10", "buying_power": "200.2"}
+ORDER: dict[str, Any] = {
+    "id": "o-1",
+    "client_order_id": "c-1",
+    "symbol": "AAA",
+    "side": "buy",
+    "type": "limit",
+    "status": "new",
+    "qty": "10",
+    "filled_qty": "0",
+    "filled_avg_price": None,
+    "limit_price": "100.01",
+    "submitted_at": "2026-01-26T15:00:00.123456789Z",
+    "filled_at": None,
+}
+
+
+def test_an_account_that_may_trade() -> None:
+    account = parse.account(ACCOUNT)
+
+    assert (account.cash, account.buying_power, account.blocked_by) == (Decimal("100.10"), Decimal("200.2"), None)
+
+
+@pytest.mark.parametrize(
+    ("fields", "blocked_by"),
+    [
+        ({"trading_blocked": True}, "trading_blocked"),
+        ({"account_blocked": True}, "account_blocked"),
+        ({"trade_suspended_by_user": True}, "trade_suspended_by_user"),
+        ({"trading_blocked": "nonsense"}, "trading_blocked"),
+        ({"status": "ACCOUNT_CLOSED"}, "status ACCOUNT_CLOSED"),
+        ({"transfers_blocked": True}, None),
+    ],
+)
+def test_what_blocks_an_account(fields: dict[str, object], blocked_by: str | None) -> None:
+    assert parse.account(ACCOUNT | fields).blocked_by == blocked_by
+
+
+def test_an_orders_times_are_utc_to_the_microsecond() -> None:
+    order = parse.order(ORDER | {"canceled_at": "2026-01-26T10:00:01-05:00"})
+
+    assert order.submitted_at == datetime(2026, 1, 26, 15, 0, 0, 123456, UTC)
+    assert order.closed_at == datetime(2026, 1, 26, 15, 0, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("status", ["new", "filled", "a_status_of_tomorrow"])
+def test_any_status_and_any_further_field_is_taken(status: str) -> None:
+    assert parse.order(ORDER | {"status": status, "invented": [1]}).status == status
+
+
+def test_an_order_by_notional_has_no_quantity() -> None:
+    order = parse.order(ORDER | {"qty": None, "filled_qty": "", "limit_price": ""})
+
+    assert (order.qty, order.filled_qty, order.limit_price) == (None, Decimal(0), None)
+
+
+@pytest.mark.parametrize("number", [100.01, "100.01"])
+def test_prices_are_exact_whether_text_or_number(number: object) -> None:
+    quote = parse.quote("AAA", {"bp": number, "ap": 100.03, "t": "2026-01-26T15:00:00Z"})
+
+    assert (quote.bid, quote.ask) == (Decimal("100.01"), Decimal("100.03"))
+
+
+def test_a_side_that_is_not_quoted_is_zero() -> None:
+    quote = parse.quote("AAA", {"bp": 0, "t": "2026-01-26T15:00:00Z"})
+
+    assert quote.problem is not None
+    assert quote.ask == 0
+
+
+@pytest.mark.parametrize(
+    ("told", "qty", "available"),
+    [
+        ({"qty": "5", "qty_available": "3"}, "5", "3"),
+        ({"qty": "5"}, "5", "0"),
+        ({"qty": "5", "side": "short", "qty_available": "5"}, "-5", "5"),
+    ],
+    ids=["part held", "nothing said", "short"],
+)
+def test_positions(told: dict[str, str], qty: str, available: str) -> None:
+    position = parse.position({"symbol": "AAA", **told})
+
+    assert (position.qty, position.available) == (Decimal(qty), Decimal(available))
+
+
+def test_a_flag_that_is_not_told_does_not_hold() -> None:
+    asset = parse.asset({"symbol": "AAA", "status": "active"})
+
+    assert (asset.tradable, asset.fractionable) == (False, False)
+
+
+@pytest.mark.parametrize(
+    ("read", "told"),
+    [
+        (parse.account, {}),
+        (parse.account, None),
+        (parse.account, ACCOUNT | {"cash": "a lot"}),
+        (parse.account, ACCOUNT | {"cash": "NaN"}),
+        (parse.account, ACCOUNT | {"cash": True}),
+        (parse.clock, {"is_open": "yes", "timestamp": "2026-01-26T15:00:00Z"}),
+        (parse.clock, {"is_open": True, "timestamp": "2026-01-26T15:00:00", "next_open": "", "next_close": ""}),
+        (parse.order, ORDER | {"id": ""}),
+        (parse.order, ORDER | {"status": None}),
+        (parse.order, ORDER | {"filled_qty": "many"}),
+        (parse.position, {"symbol": "AAA"}),
+        (parse.asset, []),
+    ],
+)
+def test_what_cannot_be_used_is_named(read: Any, told: object) -> None:
+    with pytest.raises(parse.Malformed, match="no usable"):
+        read(told)
+
+
+def test_a_list_must_be_one() -> None:
+    with pytest.raises(parse.Malformed, match="list of orders"):
+        parse.items({"orders": []}, "order")
