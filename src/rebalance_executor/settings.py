@@ -112,6 +112,10 @@ class Settings(BaseSettings):
             raise ConfigurationError(
                 "LIVE_TRADING", "LIVE_NOT_ALLOWED: live trading needs LIVE_TRADING=yes; set ALPACA_PAPER=true for paper"
             )
+        if self.alpaca_paper and urlsplit(self.trading_url).hostname == urlsplit(LIVE_URL).hostname:
+            raise ConfigurationError(
+                "ALPACA_TRADING_URL", "LIVE_NOT_ALLOWED: leads to real money while ALPACA_PAPER says paper"
+            )
         if self.idempotency_disabled:
             raise ConfigurationError("POWERTOOLS_IDEMPOTENCY_DISABLED", "must not be set: it opens the front door")
         return self

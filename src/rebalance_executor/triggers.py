@@ -72,31 +72,33 @@ def read(event: object) -> Request | QueueBatch:
     """
     if isinstance(event, dict) and isinstance(event.get("Records"), list):
         return _queue_batch(event)
-    size = len(json.dumps(event, default=str))
-    if size > MAX_BYTES:
-        raise InvalidInput("$", f"the event has {size} bytes, at most {MAX_BYTES} are accepted")
-    return unwrap(event)
+    try:
+        size = len(json.dumps(event, default=str, ensure_ascii=False).encode(errors="replace"))
+        if size > MAX_BYTES:
+            raise InvalidInput("$", f"the event has {size} bytes, at most {MAX_BYTES} are accepted")
+        return unwrap(event)
+    except RecursionError:
+        raise InvalidInput("$", "is nested too deeply to be a plan") from None
 
 
 def decode(text: str | bytes) -> Request:
     """What a JSON text (an SQS body, an S3 object) asks for; decimals stay exact."""
-    size = len(text.encode() if isinstance(text, str) else text)
+    size = len(text.encode(errors="replace") if isinstance(text, str) else text)
     if size > MAX_BYTES:
         raise InvalidInput("$", f"the document has {size} bytes, at most {MAX_BYTES} are accepted")
     try:
-        document = json.loads(text, parse_float=Decimal, parse_constant=_no_constant)
+        return unwrap(json.loads(text, parse_float=Decimal, parse_constant=_no_constant))
     except RecursionError:
         raise InvalidInput("$", "is nested too deeply to be a plan") from None
     except ValueError as error:
         raise InvalidInput("$", f"is not JSON: {error}") from None
-    return unwrap(document)
 
 
 def unwrap(document: object) -> Request:
     """The plan or pointer inside any of the envelopes."""
     if not isinstance(document, dict):
         return PlanDocument(document)  # refused by the plan's own validation, which says what it is
-    if document.get("health") is True:
+    if document.keys() == {"health"} and document["health"] is True:
         return HealthRequest()
     if "detail" in document and ("detail-type" in document or "source" in document):
         if document.get("source") == OWN_SOURCE:

@@ -52,7 +52,7 @@ def scale_to_budget(
     """The buys as they fit into ``budget``, by priority, 1 first; the rest scaled down, then skipped.
 
     Only parents without an outcome and without a child are touched: their quantity is frozen from here on.
-    A buy without a usable quote is left to the strategy, which looks again.
+    A buy without a usable quote just now is left to the strategy, which looks again; its money at arrival is kept.
     """
     left = budget
     fitted = []
@@ -60,6 +60,8 @@ def scale_to_budget(
         quote = quotes.get(buy.symbol)
         if buy.outcome is not None or buy.children or quote is None or quote.problem is not None:
             fitted.append(buy)
+            if buy.outcome is None and buy.arrival is not None:
+                left = max(ZERO, left - buy.remaining * buy.arrival.ask)
             continue
         price = far_touch(Side.BUY, quote)
         fitted.append(_fit(buy, left, price, config, now))

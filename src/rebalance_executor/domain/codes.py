@@ -37,8 +37,6 @@ class Code(StrEnum):
     """Somebody else's open order on the symbol stands against this one, or holds its shares."""
     TOO_MANY_RUNS = "TOO_MANY_RUNS"
     """The plan took more runs than allowed."""
-    OVERFILL_GUARD = "OVERFILL_GUARD"
-    """A submission would have exceeded its parent: the program stopped."""
 
     # worked, but not to the end
     REJECTED = "REJECTED"
@@ -55,12 +53,12 @@ class Code(StrEnum):
     """The quantity was reduced to what is held and available."""
 
     # an operator must look
-    OUTCOME_UNKNOWN = "OUTCOME_UNKNOWN"
-    """A submission was never confirmed nor disproved."""
+    JOURNAL_INCOMPLETE = "JOURNAL_INCOMPLETE"
+    """The journal holds no order for this item of a plan that was begun."""
     CANCEL_UNCONFIRMED = "CANCEL_UNCONFIRMED"
     """A cancel was requested and never became terminal."""
     PRICE_PENDING = "PRICE_PENDING"
-    """The broker reports a fill but never told its average price."""
+    """The broker reports a fill but never told its average price, or all of its quantity."""
     FOREIGN_ORDER = "FOREIGN_ORDER"
     """The broker holds an order under our client order id that is not what was sent."""
     REPLACED_BY_OTHERS = "REPLACED_BY_OTHERS"

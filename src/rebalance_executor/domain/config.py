@@ -10,6 +10,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from rebalance_executor.domain.errors import ConfigurationError
 from rebalance_executor.domain.values import Amount
 
+_DAY = 86_400
+"""Seconds; nothing waits longer."""
+_CENTURY = 100 * 366 * 24 * 60
+"""Minutes."""
+_SHORTEST_TICK = Decimal("0.05")
+"""Seconds; below it the loop would do nothing but look."""
+
 
 class OrderStyle(StrEnum):
     """What a child order is."""
@@ -27,11 +34,12 @@ class ExecutionConfig(BaseModel):
 
     # when a plan may be begun
     max_plan_age_minutes: Amount = Field(
-        default=Decimal(30), gt=0, description="Minutes after its timestamp; an older plan is not begun."
+        default=Decimal(30), gt=0, le=_CENTURY, description="Minutes after its timestamp; an older plan is not begun."
     )
     max_clock_skew_seconds: Amount = Field(
         default=Decimal(120),
         ge=0,
+        le=_DAY,
         description="Seconds a plan's timestamp may lie in the future: clocks differ.",
     )
     max_runs: int = Field(
@@ -40,6 +48,7 @@ class ExecutionConfig(BaseModel):
     plan_time_limit_minutes: Amount = Field(
         default=Decimal(60),
         gt=0,
+        le=_DAY,
         description="Minutes from begin after which what is left is not traded any more.",
     )
 
@@ -50,6 +59,7 @@ class ExecutionConfig(BaseModel):
     child_wait_seconds: Amount = Field(
         default=Decimal(5),
         gt=0,
+        le=_DAY,
         description="Seconds a child may rest before it is cancelled and priced anew.",
     )
     max_children: int = Field(default=5, ge=1, le=50, description="Child orders a parent may use.")
@@ -65,11 +75,13 @@ class ExecutionConfig(BaseModel):
     quote_wait_seconds: Amount = Field(
         default=Decimal(5),
         ge=0,
+        le=_DAY,
         description="Seconds to look again for a usable quote before the item is denied.",
     )
     quote_refresh_seconds: Amount = Field(
         default=Decimal(2),
         ge=0,
+        le=_DAY,
         description="Seconds after which a quote is read again before it prices a child.",
     )
 
@@ -83,37 +95,43 @@ class ExecutionConfig(BaseModel):
     proceeds_wait_seconds: Amount = Field(
         default=Decimal(30),
         ge=0,
+        le=_DAY,
         description="Seconds to wait for the account to show the proceeds of the sells.",
     )
 
     # bounded waits
     tick_seconds: Amount = Field(
         default=Decimal("0.5"),
-        gt=0,
+        ge=_SHORTEST_TICK,
+        le=_DAY,
         description="Seconds between two looks: 120 a minute leaves room under 200.",
     )
     cancel_wait_seconds: Amount = Field(
         default=Decimal(60),
         gt=0,
+        le=_DAY,
         description="Seconds for a cancel to become terminal; then an operator must look.",
     )
     price_wait_seconds: Amount = Field(
-        default=Decimal(15), ge=0, description="Seconds for a fill's average price to appear."
+        default=Decimal(15), ge=0, le=_DAY, description="Seconds for a fill's average price to appear."
     )
     arrival_horizon_seconds: Amount = Field(
         default=Decimal(120),
         gt=0,
+        le=_DAY,
         description="Seconds after which a submission without an answer can no longer appear at the broker.",
     )
 
     # the way to the broker
-    connect_timeout_seconds: Amount = Field(default=Decimal(3), gt=0, description="Seconds to connect.")
-    read_timeout_seconds: Amount = Field(default=Decimal(10), gt=0, description="Seconds to wait for an answer.")
+    connect_timeout_seconds: Amount = Field(default=Decimal(3), gt=0, le=_DAY, description="Seconds to connect.")
+    read_timeout_seconds: Amount = Field(
+        default=Decimal(10), gt=0, le=_DAY, description="Seconds to wait for an answer."
+    )
     rate_limit_per_minute: int = Field(
         default=200, ge=10, description="Requests a minute and account; Alpaca's published limit."
     )
     asset_cache_hours: Amount = Field(
-        default=Decimal(12), gt=0, description="Hours that asset flags are believed; they change overnight."
+        default=Decimal(12), gt=0, le=_DAY, description="Hours that asset flags are believed; they change overnight."
     )
 
     @classmethod

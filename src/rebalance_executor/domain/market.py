@@ -117,11 +117,6 @@ class BrokerOrder:
         """Whether the broker can do nothing more with it. Unlisted statuses count as live."""
         return self.status in _TERMINAL
 
-    @property
-    def is_settled(self) -> bool:
-        """Terminal, and every fill has its price (``filled`` can be reported before the average price)."""
-        return self.is_terminal and (self.filled_qty == 0 or self.filled_avg_price is not None)
-
 
 @dataclass(frozen=True, slots=True)
 class OrderRequest:

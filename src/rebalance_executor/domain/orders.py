@@ -38,7 +38,7 @@ class ChildState(StrEnum):
     UNKNOWN = "UNKNOWN"
     """Sent, without a definite answer."""
     LIVE = "LIVE"
-    """At the broker, not settled (``filled`` without its price counts as live)."""
+    """At the broker, not settled (``filled`` without its price or its whole quantity counts as live)."""
     FILLED = "FILLED"
     CANCELED = "CANCELED"
     EXPIRED = "EXPIRED"
@@ -82,7 +82,7 @@ class ChildOrder:
     closed_at: datetime | None = None
     cancel_requested_at: datetime | None = None
     priced_late_since: datetime | None = None
-    """Since when a fill is reported without its price."""
+    """Since when a terminal status is reported without all of its quantity or without its price."""
     error_code: str | None = None
     error_message: str | None = None
 
@@ -104,9 +104,11 @@ class ChildOrder:
         """This child after the broker reported it. A settled child never changes again."""
         if not self.is_open:
             return self
-        filled = max(self.filled_qty, order.filled_qty)
-        price = order.filled_avg_price if order.filled_avg_price is not None else self.filled_avg_price
-        settled = order.is_terminal and (filled == 0 or price is not None)
+        filled, price = self.filled_qty, self.filled_avg_price
+        if order.filled_qty >= filled:  # a price belongs to the fills it was told with; an older report is stale
+            filled, price = order.filled_qty, order.filled_avg_price or price
+        is_whole = order.status != "filled" or filled >= self.qty  # ``filled`` can come before the quantity, too
+        settled = order.is_terminal and is_whole and (filled == 0 or price is not None)
         late = not settled and order.is_terminal
         return replace(
             self,

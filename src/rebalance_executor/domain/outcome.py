@@ -13,6 +13,7 @@ from rebalance_executor.domain.orders import ChildOrder, Outcome, ParentOrder
 from rebalance_executor.domain.plan import Action, RebalancePlan, RebalancePlanItem
 from rebalance_executor.domain.pricing import shortfall
 from rebalance_executor.domain.result import ChildResult, ExecutionResult, ExecutionStatus, OrderResult
+from rebalance_executor.domain.sizing import blank_parent
 
 _BPS = Decimal(10_000)
 _BPS_STEP = Decimal("0.0001")
@@ -58,7 +59,7 @@ def plan_status(orders: Sequence[OrderResult]) -> ExecutionStatus:
         return ExecutionStatus.UNRESOLVED
     if all(order.action is Action.HOLD for order in orders):
         return ExecutionStatus.SUCCESS
-    if all(outcome in (Outcome.FILLED, Outcome.SKIPPED) for outcome in outcomes):
+    if Outcome.FILLED in outcomes and all(outcome in (Outcome.FILLED, Outcome.SKIPPED) for outcome in outcomes):
         return ExecutionStatus.SUCCESS_WITH_SKIPS if Outcome.SKIPPED in outcomes else ExecutionStatus.SUCCESS
     if any(order.shares > 0 for order in orders):
         return ExecutionStatus.PARTIAL_SUCCESS
@@ -66,8 +67,11 @@ def plan_status(orders: Sequence[OrderResult]) -> ExecutionStatus:
 
 
 def _order_result(item: RebalancePlanItem, parent: ParentOrder | None, now: datetime) -> OrderResult:
-    if parent is None:
+    if item.action is Action.HOLD:
         return _hold(item, now)
+    if parent is None:
+        text = "the journal holds no order for this item; compare with the broker's orders"
+        parent = blank_parent(item).settled(Outcome.UNRESOLVED, Code.JOURNAL_INCOMPLETE, text, now)
     filled, value, last = parent.filled_qty, parent.filled_value, parent.last
     priced = filled > 0 and all(c.filled_avg_price is not None for c in parent.children if c.filled_qty)
     mid = parent.arrival.mid if parent.arrival is not None else None

@@ -8,26 +8,51 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from decimal import Decimal
 from enum import StrEnum
 from functools import cached_property
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from rebalance_executor.domain.errors import InvalidInput
-from rebalance_executor.domain.values import Amount, Name, Timestamp, plain
+from rebalance_executor.domain.values import Amount, Name, Timestamp, no_bool, plain
 
 MAX_ITEMS = 500
 """Items a plan may have: Alpaca lists 500 orders a page, and 500 orders take 2.5 minutes of its rate limit."""
 
+_TICKER = r"^[A-Za-z0-9][A-Za-z0-9./_-]*$"
+"""Symbols travel in paths and in comma-separated queries: nothing that means something there."""
+
 Symbol = Annotated[
     str,
-    StringConstraints(
-        strip_whitespace=True, to_upper=True, min_length=1, max_length=50, pattern=r"^[^\s,?&#%\x00-\x1f]+$"
-    ),
+    StringConstraints(strip_whitespace=True, to_upper=True, min_length=1, max_length=50, pattern=_TICKER),
 ]
-"""A ticker; no comma, space or URL delimiter, because symbols travel in comma-separated queries."""
+"""A ticker, trimmed and upper case."""
+
+
+def _major_one(value: str) -> str:
+    if not re.fullmatch(r"1(\.[0-9]{1,5}){0,2}", value):
+        raise PydanticCustomError("schema_version", "only 1.x is understood")
+    return value
+
+
+SchemaVersion = Annotated[
+    str, AfterValidator(_major_one), WithJsonSchema({"type": "string", "pattern": r"^1(\.[0-9]{1,5}){0,2}$"})
+]
+"""Of the plan's schema; another major means another language."""
 
 
 class Action(StrEnum):
@@ -62,8 +87,8 @@ class RebalancePlanItem(_Dto):
     weight_diff: Amount = Field(description="target_weight − current_weight.")
     target_value: Amount = Field(ge=0, description="Dollars wanted; 0 on a SELL means a full exit.")
     current_value: Amount = Field(ge=0, description="Dollars held when the plan was made.")
-    priority: int = Field(ge=1, le=5, description="1 is first.")
-    strategy_id: str | None = Field(default=None, max_length=100, description="Which strategy asked for it.")
+    priority: Annotated[int, BeforeValidator(no_bool)] = Field(ge=1, le=5, description="1 is first.")
+    strategy_id: Name | None = Field(default=None, description="Which strategy asked for it.")
 
     @model_validator(mode="after")
     def _sign_matches_action(self) -> Self:
@@ -82,7 +107,7 @@ class RebalancePlanItem(_Dto):
 class RebalancePlan(_Dto):
     """A portfolio rebalance plan, schema 1.x."""
 
-    schema_version: str = Field(default="1.0.0", pattern=r"^1(\.\d{1,5}){0,2}$", description="1.x.")
+    schema_version: SchemaVersion = Field(default="1.0.0", description="1.x.")
     plan_id: Name = Field(description="Identity of the plan within its account.")
     correlation_id: Name = Field(description="Identity of the work this plan belongs to.")
     causation_id: Name = Field(description="Identity of what caused this plan.")
@@ -94,7 +119,7 @@ class RebalancePlan(_Dto):
     total_trade_value: Amount = Field(description="Dollars.")
     max_drift_tolerance: Amount = Field(default=Decimal("0.05"), ge=0, le=1, description="0 to 1.")
     execution_urgency: Urgency = Field(default=Urgency.NORMAL, description="How patiently to work it.")
-    strategy_id: str | None = Field(default=None, max_length=100)
+    strategy_id: Name | None = Field(default=None, description="Which strategy made it.")
     estimated_duration_minutes: int | None = Field(default=None, ge=1)
     metadata: dict[str, Any] | None = Field(default=None, description="Carried along, never interpreted.")
     account: Name | None = Field(default=None, description="Name of the account; the deployed one by default.")
@@ -142,15 +167,31 @@ class RebalancePlan(_Dto):
         return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 
+_PLAINER = {
+    "tuple_type": "must be a list",
+    "too_short": "must have at least one item",
+    "missing": "is missing",
+    "schema_version": "only 1.x is understood",
+    "timezone_aware": "must have a time zone, like 2026-01-26T15:45:00-05:00",
+}
+"""Pydantic's words where ours are plainer."""
+
+
 def _kind(value: object) -> str:
     names = {type(None): "null", list: "a list", str: "text", bool: "a boolean"}
     return names.get(type(value), "a number" if isinstance(value, int | float | Decimal) else type(value).__name__)
 
 
 def _as_invalid_input(error: ValidationError) -> InvalidInput:
+    told = error.errors(include_url=False, include_context=False, include_input=False)
+    if len(told) > 1:  # an item that is wrong counts as missing, too
+        told = [e for e in told if (e["loc"], e["type"]) != (("items",), "too_short")] or told
     problems = [
-        (".".join(str(part) for part in e["loc"]) or "$", e["msg"].removeprefix("Value error, "))
-        for e in error.errors(include_url=False, include_context=False, include_input=False)[:20]
+        (
+            ".".join(str(part) for part in e["loc"]) or "$",
+            _PLAINER.get(e["type"], e["msg"].removeprefix("Value error, ")),
+        )
+        for e in told[:20]
     ]
     field, problem = problems[0]
     head, _, rest = problem.partition(" ")

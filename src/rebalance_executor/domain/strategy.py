@@ -98,7 +98,7 @@ def decide(parent: ParentOrder, view: View, config: ExecutionConfig) -> Decision
     if view.mode is Mode.YIELD:
         return Wait()
     if view.mode is Mode.CONCLUDE:
-        return _unfinished(parent, view.reason, "stopped before the order was done")
+        return _denied(parent, view.reason, "stopped before the order was done")
     if parent.attempts >= config.max_children:
         return _unfinished(parent, Code.ATTEMPTS_EXHAUSTED, f"{parent.attempts} orders did not fill it")
     return _next_child(parent, view, config)
@@ -106,12 +106,9 @@ def decide(parent: ParentOrder, view: View, config: ExecutionConfig) -> Decision
 
 def needs_quote(parent: ParentOrder, config: ExecutionConfig) -> bool:
     """Whether the next decision may place a child and so needs a fresh quote."""
-    return (
-        parent.outcome is None
-        and parent.open_child is None
-        and parent.remaining > 0
-        and parent.attempts < config.max_children
-    )
+    last = parent.last
+    may_follow = last is None or (not last.is_open and last.state not in (ChildState.REJECTED, ChildState.REPLACED))
+    return parent.outcome is None and may_follow and parent.remaining > 0 and parent.attempts < config.max_children
 
 
 def _with_open_child(child: ChildOrder, view: View, config: ExecutionConfig) -> Decision:
@@ -120,7 +117,7 @@ def _with_open_child(child: ChildOrder, view: View, config: ExecutionConfig) -> 
     if child.priced_late_since is not None:
         if view.now - child.priced_late_since < span(config.price_wait_seconds):
             return Wait()
-        text = f"order {child.order_id} is {child.status}, its average price was never told"
+        text = f"order {child.order_id} is {child.status}, its fills or their average price were never told in full"
         return Settle(Outcome.UNRESOLVED, Code.PRICE_PENDING, text)
     if child.cancel_requested_at is not None:
         if view.now - child.cancel_requested_at < span(config.cancel_wait_seconds):
@@ -129,8 +126,7 @@ def _with_open_child(child: ChildOrder, view: View, config: ExecutionConfig) -> 
         return Settle(Outcome.UNRESOLVED, Code.CANCEL_UNCONFIRMED, text)
     if view.mode is not Mode.WORK:
         return Cancel()
-    since = child.submitted_at or child.intended_at
-    if view.now - max(since, child.intended_at) >= span(config.child_wait_seconds):
+    if view.now - child.intended_at >= span(config.child_wait_seconds):
         return Cancel()
     return Wait()
 
@@ -152,7 +148,7 @@ def _next_child(parent: ParentOrder, view: View, config: ExecutionConfig) -> Dec
     if qty <= 0:
         return _no_funds(parent)
     if parent.side is Side.BUY and qty * limit < config.minimum_notional:
-        return _unfinished(parent, Code.BELOW_MINIMUM, f"{plain(qty)} shares are below the minimum notional")
+        return _denied(parent, Code.BELOW_MINIMUM, f"{plain(qty)} shares are below the minimum notional")
     return Place(OrderType.MARKET if market else OrderType.LIMIT, qty, None if market else limit)
 
 

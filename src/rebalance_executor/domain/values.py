@@ -37,14 +37,18 @@ def _bounded(value: Decimal) -> Decimal:
     return value
 
 
-def _no_bool(value: object) -> object:
+def no_bool(value: object) -> object:
+    """The value, unless it is a boolean, which Python and pydantic would take for a number."""
     if isinstance(value, bool):
-        raise ValueError("is a boolean where a number is expected")  # noqa: TRY004 - pydantic wants ValueError
+        raise ValueError("is a boolean where something else is expected")  # noqa: TRY004 - pydantic wants ValueError
     return value
 
 
 def _utc(value: datetime) -> datetime:
-    return value.astimezone(UTC)
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("lies outside the years 1 to 9999 in UTC") from None
 
 
 def _printable(value: str) -> str:
@@ -55,13 +59,13 @@ def _printable(value: str) -> str:
 
 Amount = Annotated[
     Decimal,
-    BeforeValidator(_no_bool),
+    BeforeValidator(no_bool),
     AfterValidator(_bounded),
     PlainSerializer(plain, return_type=str, when_used="json"),
 ]
 """Dollars, shares, prices, weights or basis points; a plain decimal string in JSON; never NaN or infinite."""
 
-Timestamp = Annotated[AwareDatetime, BeforeValidator(_no_bool), AfterValidator(_utc)]
+Timestamp = Annotated[AwareDatetime, BeforeValidator(no_bool), AfterValidator(_utc)]
 """A time with a zone, held in UTC."""
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(_printable)]

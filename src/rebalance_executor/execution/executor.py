@@ -144,11 +144,15 @@ class Executor:
         """The broker answered that it does not know this submission — yet."""
         now = self._clock.now()
         mode, _ = self._mode(run)
-        if mode is Mode.WORK:
+        may_still_appear = now - child.intended_at < span(self._config.arrival_horizon_seconds)
+        if child.error_code is not None:  # its repetition was refused: settled once the first can no longer appear
+            if not may_still_appear:
+                run.put_child(parent.symbol, replace(child, state=ChildState.REJECTED, closed_at=now))
+        elif mode is Mode.WORK:
             run.put_child(parent.symbol, replace(child, state=ChildState.INTENDED, intended_at=now, resent=True))
             run.unsent.add(child.client_order_id)  # the very same order, sent once more after it is journalled
             self._log.emit(LogEvent.ORDER_RESENT, symbol=parent.symbol, client_order_id=child.client_order_id)
-        elif mode is Mode.CONCLUDE and now - child.intended_at >= span(self._config.arrival_horizon_seconds):
+        elif mode is Mode.CONCLUDE and not may_still_appear:
             run.put_child(parent.symbol, replace(child, state=ChildState.NOT_SENT))
 
     # --- decide ------------------------------------------------------------------------------------------
@@ -300,15 +304,14 @@ class Executor:
         return True
 
     def _rejected(self, run: Run, parent: ParentOrder, child: ChildOrder, error: OrderRejected) -> None:
-        """A definite no — unless the same id was sent before and that submission has come through after all."""
-        earlier = self._broker.order_by_client_id(child.client_order_id) if child.resent else None
-        if earlier is not None:
-            self._saw(run, parent, child, earlier)
-            return
+        """A definite no. Where the same order was sent before, that submission may have come through, or may yet."""
         text = f"{error.reason} (HTTP {error.http_status}, code {error.broker_code})"
-        code = str(error.broker_code) if error.broker_code is not None else None
-        refused = replace(child, state=ChildState.REJECTED, status="rejected", error_code=code, error_message=text)
-        run.put_child(parent.symbol, replace(refused, closed_at=self._clock.now()))
+        refused = replace(child, error_code=str(error.broker_code or error.http_status), error_message=text)
+        if child.resent:
+            run.put_child(parent.symbol, replace(refused, state=ChildState.UNKNOWN))
+        else:
+            rejected = replace(refused, state=ChildState.REJECTED, status="rejected", closed_at=self._clock.now())
+            run.put_child(parent.symbol, rejected)
         self._log.emit(LogEvent.ORDER_REJECTED, symbol=parent.symbol, reason=text, **_told(refused))
 
     def _sleep(self, run: Run) -> None:

@@ -73,11 +73,15 @@ class Run:
         self.put(self.parents[symbol].with_child(child))
 
     def drop_unsent(self) -> None:
-        """What this run journalled and never sent cannot appear at the broker any more: say so."""
+        """What this run journalled and never sent cannot appear at the broker any more: say so.
+
+        A child that an earlier submission may still bring about stays unknown.
+        """
         for parent in list(self.parents.values()):
             child = parent.open_child
             if child is not None and child.client_order_id in self.unsent:
-                self.put_child(parent.symbol, replace(child, state=ChildState.NOT_SENT))
+                state = ChildState.UNKNOWN if child.resent else ChildState.NOT_SENT
+                self.put_child(parent.symbol, replace(child, state=state))
         self.unsent.clear()
 
     def unsettled(self, side: Side) -> list[ParentOrder]:
