@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format unit template schemas setup sam build invoke lock clean
+.PHONY: help run test lint format unit template reference setup sam build invoke lock clean
 
 EVENT ?= events/eventbridge_plan.json
 CONFIG ?= default
@@ -37,7 +37,7 @@ lint: .venv/.installed ## Style, types and the direction of imports
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet . || { echo "Some files are not formatted: make format"; exit 1; }
 	@$(BIN)/mypy --no-error-summary src tests local $(wildcard benchmarks/*.py)
-	@$(BIN)/lint-imports --no-timings > .venv/imports.log 2>&1 || { cat .venv/imports.log; exit 1; }
+	@$(BIN)/lint-imports > .venv/imports.log 2>&1 || { cat .venv/imports.log; exit 1; }
 
 format: .venv/.installed ## Put the code in shape
 	@$(BIN)/ruff check --fix --quiet .
@@ -51,8 +51,8 @@ template: .venv-sam/.installed ## Check template.yaml and local/template.yaml
 	@$(SAM)/sam validate --lint > .venv-sam/validate.log 2>&1 || { cat .venv-sam/validate.log; exit 1; }
 	@$(SAM)/cfn-lint template.yaml local/template.yaml
 
-schemas: .venv/.installed ## Write the JSON schemas of plan and result into docs/schemas
-	@$(BIN)/python -m rebalance_executor.domain.schemas docs/schemas
+reference: .venv/.installed ## Write docs/reference.md and docs/schemas from the code
+	@$(BIN)/python -m rebalance_executor.cli.reference docs
 
 build: .venv-sam/.installed ## Build what is deployed (CONFIG=dev|paper|live), or what is invoked here (default)
 	@$(SAM)/sam build --config-env $(CONFIG)

@@ -1,5 +1,6 @@
-"""Requests to the broker and to DynamoDB for plans of immediately filled orders: ``python -m benchmarks.request_counts``.
+"""Requests to the broker and to DynamoDB for plans of immediately filled orders.
 
+Run with ``python -m benchmarks.request_counts [--json]``.
 Counted, not timed: the broker counts what reaches it, boto3 what it sends. Asset flags are in the cache, as after the
 first plan of a day; filling it costs one request a symbol, shown apart.
 """

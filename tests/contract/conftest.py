@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 import pytest
-from tests.contract.sdk import Api, Sdk, broker_world, data_client, trading_client
 
 from paper_broker.server import PaperBroker
+from tests.contract.sdk import Api, Sdk, broker_world, data_client, trading_client
 
 
 @pytest.fixture

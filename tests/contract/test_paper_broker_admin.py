@@ -3,9 +3,9 @@
 from typing import Any
 
 import pytest
-from tests.contract.sdk import Api, broker_world
 
 from paper_broker.server import PaperBroker
+from tests.contract.sdk import Api, broker_world
 
 
 def test_a_scenario_replaces_the_world_and_its_orders(api: Api) -> None:

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+
+from paper_broker.server import PaperBroker
 from tests.contract.sdk import (
     Api,
     APIError,
@@ -16,8 +18,6 @@ from tests.contract.sdk import (
     refused,
     trading_client,
 )
-
-from paper_broker.server import PaperBroker
 
 UNKNOWN = "904837e3-3b76-47ec-b432-046db621571b"
 QUOTE = StockLatestQuoteRequest(symbol_or_symbols="ABC")

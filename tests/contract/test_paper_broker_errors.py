@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.contract.sdk import KEYS, Api, APIError, Sdk, broker_world, refused, trading_client
 
 from paper_broker.server import PaperBroker
+from tests.contract.sdk import KEYS, Api, APIError, Sdk, broker_world, refused, trading_client
 
 LIMIT: dict[str, Any] = {
     "symbol": "ABC",

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 import requests
-from tests.contract.sdk import Api, broker_world
 
 from paper_broker.server import PaperBroker
+from tests.contract.sdk import Api, broker_world
 
 IMPATIENT = 0.4
 """Seconds; enough for a busy machine to carry a request out."""

@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
+
 from tests.contract.sdk import (
     Api,
     Sdk,

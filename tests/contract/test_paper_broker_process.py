@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.contract.sdk import Api, broker_world
 
 from paper_broker.server import PaperBroker
+from tests.contract.sdk import Api, broker_world
 
 
 @contextmanager

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.contract.sdk import KEYS, broker_world
 
 from paper_broker.server import PaperBroker
+from tests.contract.sdk import KEYS, broker_world
 
 ORDERS = 40
 DELAYED_ACKNOWLEDGEMENT = 0.04

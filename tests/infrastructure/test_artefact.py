@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tests.infrastructure.templates import ROOT
 from tests.support.processes import clean_environment
 

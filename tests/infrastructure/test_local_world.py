@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from tests.infrastructure.templates import ROOT, read
 from tests.support.lambda_runtime import lambda_runtime, needed_emulator
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from moto.events.models import EventPattern  # AWS's pattern language, as the test double of EventBridge knows it
-from tests.infrastructure.templates import ROOT, attribute, strings
 
 from rebalance_executor.triggers import OWN_SOURCE
+from tests.infrastructure.templates import ROOT, attribute, strings
 
 X_RAY = {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
 """AWS lets these be granted for everything or not at all."""

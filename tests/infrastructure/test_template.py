@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.infrastructure.templates import ROOT, attribute, read, reference, strings
 
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.settings import Settings
 from rebalance_executor.telemetry import NAMESPACE, SERVICE
+from tests.infrastructure.templates import ROOT, attribute, read, reference, strings
 
 LOCAL_ONLY = {"ALPACA_API_KEY", "ALPACA_SECRET_KEY"}
 """Secrets: in the deployed function they come from Secrets Manager alone."""

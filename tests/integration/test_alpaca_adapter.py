@@ -12,8 +12,6 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from tests.support.builders import NOW
-from tests.support.world import WorldClock
 
 from paper_broker.server import PaperBroker
 from rebalance_executor.adapters.alpaca import AlpacaBroker, AlpacaBrokers
@@ -31,6 +29,8 @@ from rebalance_executor.domain.errors import (
 from rebalance_executor.domain.market import OrderRequest, OrderType, Side
 from rebalance_executor.execution.run import Deadline
 from rebalance_executor.settings import Settings
+from tests.support.builders import NOW
+from tests.support.world import WorldClock
 
 WORLD = {
     "account": {"cash": "100000", "account_number": "PA7", "api_key": "key", "secret_key": "secret"},

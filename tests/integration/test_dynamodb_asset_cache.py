@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from botocore.exceptions import ReadTimeoutError
-from tests.support.aws import TABLE, Tampered, dynamodb, execution_table, once
-from tests.support.clocks import START, ManualClock
 
 from rebalance_executor.adapters.asset_cache import DynamoAssetCache
 from rebalance_executor.domain.errors import JournalUnavailable
 from rebalance_executor.domain.market import Asset
+from tests.support.aws import TABLE, Tampered, dynamodb, execution_table, once
+from tests.support.clocks import START, ManualClock
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any, cast
 import boto3
 import pytest
 from botocore.exceptions import ConnectTimeoutError, EndpointConnectionError, NoCredentialsError, ReadTimeoutError
-from tests.support.aws import REGION, TABLE, Tampered, canceled, client_error, dynamodb, execution_table, once
-from tests.support.clocks import START, ManualClock
-from tests.support.journalled import ACCOUNT, PLAN_ID, filled_parent, order_result, parent, result, state
-from tests.support.processes import LOOPBACK, free_port
 
 from rebalance_executor.adapters.aws import client_config
 from rebalance_executor.adapters.dynamodb import DynamoJournal
 from rebalance_executor.domain.errors import Fenced, JournalContradiction, JournalUnavailable
 from rebalance_executor.domain.journal import Phase, PlanJournal, RunRecord
 from rebalance_executor.execution.ports import Lease
+from tests.support.aws import REGION, TABLE, Tampered, canceled, client_error, dynamodb, execution_table, once
+from tests.support.clocks import START, ManualClock
+from tests.support.journalled import ACCOUNT, PLAN_ID, filled_parent, order_result, parent, result, state
+from tests.support.processes import LOOPBACK, free_port
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from botocore.exceptions import EndpointConnectionError
-from tests.support.aws import Tampered, aws, client_error, once
-from tests.support.journalled import order_result, result
 
 from rebalance_executor.adapters.eventbridge import MAX_DETAIL_BYTES, EventBridgeResults, detail
 from rebalance_executor.domain.errors import InvalidInput, ReportingFailed
 from rebalance_executor.domain.result import ExecutionResult
 from rebalance_executor.triggers import read
+from tests.support.aws import Tampered, aws, client_error, once
+from tests.support.journalled import order_result, result
 
 if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient

@@ -9,8 +9,6 @@ from typing import Any
 import pytest
 from aws_lambda_powertools.utilities.idempotency import DynamoDBPersistenceLayer
 from botocore.exceptions import EndpointConnectionError
-from tests.support.aws import aws
-from tests.support.builders import NOW, a_plan, a_state, an_item
 
 from rebalance_executor.domain.errors import (
     JournalContradiction,
@@ -24,6 +22,8 @@ from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.domain.result import ExecutionResult
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.idempotency import FrontDoor
+from tests.support.aws import aws
+from tests.support.builders import NOW, a_plan, a_state, an_item
 
 CONTEXT: Any = SimpleNamespace(get_remaining_time_in_millis=lambda: 60_000)
 DEAD: Any = SimpleNamespace(get_remaining_time_in_millis=lambda: -1000)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from botocore.exceptions import ReadTimeoutError
-from tests.support.aws import Tampered, aws, client_error, once
 
 from rebalance_executor.adapters.plan_store import S3PlanStore
 from rebalance_executor.domain.errors import ConfigurationError, InvalidInput, PlanSourceUnavailable
 from rebalance_executor.triggers import MAX_BYTES
+from tests.support.aws import Tampered, aws, client_error, once
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

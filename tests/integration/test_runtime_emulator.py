@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+
 from tests.support.broker_server import BrokerServer, paper_broker, world
 from tests.support.lambda_runtime import ROOT, LambdaRuntime, lambda_runtime, needed_emulator
 from tests.support.local_aws import PLAN_BUCKET, LocalAws, local_aws

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from botocore.exceptions import ReadTimeoutError
-from tests.support.aws import Tampered, aws, client_error, once
 
 from rebalance_executor.adapters.credentials import Credentials
 from rebalance_executor.adapters.secrets import (
@@ -19,6 +18,7 @@ from rebalance_executor.adapters.secrets import (
 )
 from rebalance_executor.domain.errors import ConfigurationError, PlanSourceUnavailable, UnknownAccount
 from rebalance_executor.settings import Settings
+from tests.support.aws import Tampered, aws, client_error, once
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient

@@ -5,9 +5,9 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from tests.support.world import a_world, buy, exit_of, outcomes, plan, sell
 
 from rebalance_executor.domain.errors import LeaseHeld, PlanChanged
+from tests.support.world import a_world, buy, exit_of, outcomes, plan, sell
 
 
 def test_01_a_plan_delivered_again_and_again_is_executed_once() -> None:

@@ -7,9 +7,9 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from tests.support.world import BUS, a_world, buy, exit_of, hold, outcomes, plan, sell
 
 from rebalance_executor.domain.errors import InvalidInput
+from tests.support.world import BUS, a_world, buy, exit_of, hold, outcomes, plan, sell
 
 SUBMIT = {"method": "POST", "path": "/v2/orders"}
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import requests
+
 from tests.support.processes import LOOPBACK, answers, clean_environment, free_port, server
 
 _SECONDS = 10

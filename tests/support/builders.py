@@ -22,7 +22,9 @@ def later(seconds: float) -> datetime:
     return NOW + timedelta(seconds=seconds)
 
 
-def an_item_document(symbol: str = "ABC", action: str = "BUY", amount: object = "1000", **fields: object) -> Any:
+def an_item_document(
+    symbol: str = "ABC", action: str = "BUY", amount: object = "1000", **fields: object
+) -> dict[str, Any]:
     """An item as it stands in a plan's JSON."""
     return {
         "symbol": symbol,

@@ -6,13 +6,12 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from tests.support.clocks import START
-
 from rebalance_executor.domain.journal import Phase, PlanState
 from rebalance_executor.domain.market import OrderType, Side
 from rebalance_executor.domain.orders import Arrival, ChildOrder, ChildState, Outcome, ParentOrder, child_order_id
 from rebalance_executor.domain.plan import Action
 from rebalance_executor.domain.result import ChildResult, ExecutionResult, ExecutionStatus, OrderResult
+from tests.support.clocks import START
 
 ACCOUNT = "main"
 PLAN_ID = "plan-1"

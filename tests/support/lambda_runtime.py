@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import requests
+
 from tests.support.processes import LOOPBACK, clean_environment, free_port, listens, server
 
 ROOT = Path(__file__).parents[2]

@@ -6,9 +6,9 @@ from decimal import Decimal
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from tests.support.builders import NOW
 
 from rebalance_executor.domain.market import Quote, Side
+from tests.support.builders import NOW
 
 law = settings(max_examples=100, deadline=None, derandomize=True, database=None)
 """Decorator of every property test."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import boto3
 from botocore.config import Config
+
 from tests.support.processes import LOOPBACK, answers, clean_environment, free_port, server
 
 if TYPE_CHECKING:

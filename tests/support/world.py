@@ -16,8 +16,6 @@ from unittest.mock import patch
 
 import boto3
 from aws_lambda_powertools import Logger, Metrics
-from tests.support.aws import aws, create_execution_table
-from tests.support.builders import NOW, a_plan_document, an_item_document
 
 from paper_broker.server import PaperBroker
 from rebalance_executor import bootstrap
@@ -26,6 +24,8 @@ from rebalance_executor.handler import handle
 from rebalance_executor.service import Service
 from rebalance_executor.settings import Settings
 from rebalance_executor.telemetry import NAMESPACE, SERVICE, Telemetry, shown
+from tests.support.aws import aws, create_execution_table
+from tests.support.builders import NOW, a_plan_document, an_item_document
 
 EXECUTION, IDEMPOTENCY, BUCKET, BUS = "execution", "idempotency", "plans", "results"
 _CONTAINERS = itertools.count(1)
@@ -137,7 +137,7 @@ class World:
     @property
     def orders(self) -> list[dict[str, Any]]:
         """Every order at the broker, oldest first."""
-        return cast("list[dict[str, Any]]", self.broker.venue.exchange.list_orders(status="all", direction="asc", limit=500))
+        return self.broker.venue.exchange.list_orders(status="all", direction="asc", limit=500)
 
     def filled(self, symbol: str) -> Decimal:
         """Shares that the broker has filled of this symbol, whatever the side."""

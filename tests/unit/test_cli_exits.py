@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from tests.unit.test_cli_render import order, result
 
 from rebalance_executor.cli.exits import Exit, of_batch, of_error, of_result
 from rebalance_executor.domain import errors
 from rebalance_executor.domain.result import ExecutionStatus
+from tests.unit.test_cli_render import order, result
 
 
 @pytest.mark.parametrize(

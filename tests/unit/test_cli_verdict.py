@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from tests.unit.test_cli_render import MIXED, filled, order, result
 
 from rebalance_executor.cli.documents import EventFile, Message
 from rebalance_executor.cli.exits import Exit
@@ -18,6 +17,7 @@ from rebalance_executor.cli.progress import Story
 from rebalance_executor.cli.render import Cash
 from rebalance_executor.cli.verdict import Report, code_of, show
 from rebalance_executor.domain.plan import RebalancePlan
+from tests.unit.test_cli_render import MIXED, filled, order, result
 
 EVENT = EventFile(Path("/elsewhere/event.json"), {}, (), (), None, is_health=False)
 SOLD = filled("BOND", "SELL", "10", "90.02", "90.025", "0.05")

@@ -7,10 +7,10 @@ from datetime import timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.builders import NOW
-from tests.support.laws import law
 
 from rebalance_executor.execution.run import Deadline
+from tests.support.builders import NOW
+from tests.support.laws import law
 
 
 def deadline(seconds: float) -> Deadline:

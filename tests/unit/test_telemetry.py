@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 from aws_lambda_powertools import Logger, Metrics
-from tests.support.builders import NOW, a_plan
 
 from rebalance_executor.domain.errors import InvalidInput, PlanYielded
 from rebalance_executor.domain.orders import Outcome
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.telemetry import NAMESPACE, SERVICE, Telemetry, shown
+from tests.support.builders import NOW, a_plan
 
 _NUMBERS = itertools.count(1)
 CONTEXT: Any = SimpleNamespace(aws_request_id="request-1", function_name="rebalance")

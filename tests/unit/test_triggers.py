@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.builders import a_plan_document, an_item_document
 
 from rebalance_executor.domain.errors import InvalidInput
 from rebalance_executor.domain.plan import RebalancePlan
@@ -24,6 +23,7 @@ from rebalance_executor.triggers import (
     decode,
     read,
 )
+from tests.support.builders import a_plan_document, an_item_document
 
 EVENTS = Path(__file__).parents[2] / "events"
 PLAN = a_plan_document()

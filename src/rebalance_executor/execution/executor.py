@@ -17,6 +17,7 @@ from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.errors import (
     BrokerUnavailable,
+    CredentialsRefused,
     DuplicateClientOrderId,
     OrderRejected,
     OutcomeUnknown,
@@ -280,22 +281,24 @@ class Executor:
         if child is None:
             return True
         guard(parent)
+        run.unsent.discard(child.client_order_id)  # from here on it may exist, whatever stops us
         try:
             order = self._broker.submit(child.request(parent.symbol, parent.side))
         except RateLimited as error:  # certainly not accepted: the same order goes out later
+            run.unsent.add(child.client_order_id)
             self._paused_until = error.retry_at or self._clock.now() + _PAUSE
             self._log.emit(LogEvent.BROKER_RATE_LIMITED, symbol=parent.symbol, retry_at=self._paused_until)
             return False
+        except CredentialsRefused:  # certainly not accepted
+            run.unsent.add(child.client_order_id)
+            raise
         except OrderRejected as error:
-            run.unsent.discard(child.client_order_id)
             self._rejected(run, parent, child, error)
             return True
         except (OutcomeUnknown, DuplicateClientOrderId) as error:
-            run.unsent.discard(child.client_order_id)
             run.put_child(parent.symbol, replace(child, state=ChildState.UNKNOWN))
             self._log.emit(LogEvent.ORDER_UNKNOWN, symbol=parent.symbol, reason=str(error), **_told(child))
             return False
-        run.unsent.discard(child.client_order_id)
         after = child.seen(order, self._clock.now())
         run.put_child(parent.symbol, after)
         self._log.emit(LogEvent.ORDER_SUBMITTED, symbol=parent.symbol, side=parent.side, **_told(after))

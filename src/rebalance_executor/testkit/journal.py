@@ -24,7 +24,7 @@ PARENTS_EACH = 88
 class Way(Protocol):
     """How an effect of the journal comes about."""
 
-    def __call__[T](self, name: str, effect: Callable[[], T]) -> T:
+    def __call__[T](self, name: str, effect: Callable[[], T], /) -> T:
         """What ``effect`` gives, or what went wrong on the way, before or after it."""
         ...
 

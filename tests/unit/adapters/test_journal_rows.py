@@ -10,8 +10,6 @@ from decimal import Decimal
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.clocks import START
-from tests.support.journalled import ACCOUNT, child, filled_parent, order_result, parent, result, state
 
 from rebalance_executor.adapters import journal_rows as rows
 from rebalance_executor.adapters.dynamodb_table import Row, from_item, to_item
@@ -20,6 +18,8 @@ from rebalance_executor.domain.journal import Phase, PlanState, RunEnd, RunRecor
 from rebalance_executor.domain.market import OrderType, Side
 from rebalance_executor.domain.orders import Arrival, ChildOrder, ChildState, Outcome, ParentOrder
 from rebalance_executor.domain.result import ExecutionStatus
+from tests.support.clocks import START
+from tests.support.journalled import ACCOUNT, child, filled_parent, order_result, parent, result, state
 
 law = settings(max_examples=60, deadline=None, derandomize=True, database=None)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from tests.support.clocks import START, ManualClock
 
 from rebalance_executor.adapters.pacing import Pacer
 from rebalance_executor.domain.errors import RateLimited
+from tests.support.clocks import START, ManualClock
 
 FAR = START + timedelta(hours=1)
 MINUTE = timedelta(minutes=1)

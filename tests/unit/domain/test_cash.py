@@ -8,17 +8,6 @@ from decimal import Decimal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.builders import (
-    BUY,
-    NOW,
-    SELL,
-    a_child,
-    a_filled_child,
-    a_parent,
-    a_quote,
-    an_account,
-)
-from tests.support.laws import decimals, dollars, law, quotes, shares
 
 from rebalance_executor.domain.cash import (
     buy_budget,
@@ -33,6 +22,17 @@ from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.market import ZERO, Quote
 from rebalance_executor.domain.orders import ChildState, Outcome, ParentOrder
 from rebalance_executor.domain.pricing import far_touch
+from tests.support.builders import (
+    BUY,
+    NOW,
+    SELL,
+    a_child,
+    a_filled_child,
+    a_parent,
+    a_quote,
+    an_account,
+)
+from tests.support.laws import decimals, dollars, law, quotes, shares
 
 CONFIG = ExecutionConfig()
 NO_BUFFER = ExecutionConfig(cash_buffer=ZERO)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from tests.support.builders import NOW
 
 from rebalance_executor.domain.errors import (
     BrokerUnavailable,
@@ -29,6 +28,7 @@ from rebalance_executor.domain.errors import (
     Redeliver,
     UnknownAccount,
 )
+from tests.support.builders import NOW
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,10 @@ from decimal import Decimal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+from rebalance_executor.domain.codes import Code
+from rebalance_executor.domain.market import ZERO, BrokerOrder, OrderRequest, OrderType
+from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome, ParentOrder, child_order_id
 from tests.support.builders import (
     BUY,
     NOW,
@@ -19,10 +23,6 @@ from tests.support.builders import (
     later,
 )
 from tests.support.laws import law
-
-from rebalance_executor.domain.codes import Code
-from rebalance_executor.domain.market import ZERO, BrokerOrder, OrderRequest, OrderType
-from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome, ParentOrder, child_order_id
 
 TERMINAL = {
     "filled": ChildState.FILLED,
@@ -125,23 +125,28 @@ def test_the_time_of_submission_is_kept_where_a_report_lacks_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("order", "is_terminal", "is_settled"),
+    ("order", "state"),
     [
-        (an_order("new"), False, False),
-        (an_order("partially_filled", filled="4", price="10"), False, False),
-        (an_order("done_for_day"), False, False),
-        (an_order("a_word_of_next_year"), False, False),
-        (an_order("canceled"), True, True),
-        (an_order("canceled", filled="4"), True, False),
-        (an_order("filled", filled="10"), True, False),
-        (an_order("filled", filled="10", price="10"), True, True),
+        (an_order("new"), ChildState.LIVE),
+        (an_order("partially_filled", filled="4", price="10"), ChildState.LIVE),
+        (an_order("done_for_day"), ChildState.LIVE),
+        (an_order("a_word_of_next_year"), ChildState.LIVE),
+        (an_order("canceled"), ChildState.CANCELED),
+        (an_order("canceled", filled="4"), ChildState.LIVE),
+        (an_order("filled", filled="10"), ChildState.LIVE),
+        (an_order("filled", filled="4", price="10"), ChildState.LIVE),
+        (an_order("filled", filled="10", price="10"), ChildState.FILLED),
     ],
 )
-def test_a_report_is_settled_when_terminal_and_priced(
-    order: BrokerOrder, *, is_terminal: bool, is_settled: bool
-) -> None:
-    """Production failures 10 and 11."""
-    assert (order.is_terminal, order.is_settled) == (is_terminal, is_settled)
+def test_a_child_is_settled_when_terminal_whole_and_priced(order: BrokerOrder, state: ChildState) -> None:
+    """Production failures 10 and 11; ``filled`` can also be told before the quantity."""
+    assert a_child().seen(order, NOW).state is state
+
+
+def test_an_older_report_changes_neither_quantity_nor_price() -> None:
+    seen = a_child().seen(an_order("partially_filled", filled="6", price="10"), NOW)
+    after = seen.seen(an_order("partially_filled", filled="4", price="11"), NOW)
+    assert (after.filled_qty, after.filled_avg_price) == (Decimal(6), Decimal(10))
 
 
 reports = st.builds(

@@ -8,6 +8,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+from rebalance_executor.domain.codes import Code
+from rebalance_executor.domain.market import ZERO
+from rebalance_executor.domain.orders import ChildState, Outcome, ParentOrder
+from rebalance_executor.domain.outcome import build_result
+from rebalance_executor.domain.plan import RebalancePlanItem
+from rebalance_executor.domain.result import ExecutionResult, ExecutionStatus, OrderResult
 from tests.support.builders import (
     BUY,
     NOW,
@@ -23,13 +30,6 @@ from tests.support.builders import (
     later,
 )
 from tests.support.laws import decimals, law, quotes, shares, sides
-
-from rebalance_executor.domain.codes import Code
-from rebalance_executor.domain.market import ZERO
-from rebalance_executor.domain.orders import ChildState, Outcome, ParentOrder
-from rebalance_executor.domain.outcome import build_result
-from rebalance_executor.domain.plan import RebalancePlanItem
-from rebalance_executor.domain.result import ExecutionResult, ExecutionStatus, OrderResult
 
 
 def result_of(*parents: ParentOrder, holds: int = 0, **fields: Any) -> ExecutionResult:

@@ -7,10 +7,10 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from tests.support.builders import a_plan, a_plan_document, an_exit, an_item, an_item_document
 
 from rebalance_executor.domain.errors import InvalidInput
 from rebalance_executor.domain.plan import MAX_ITEMS, Action, RebalancePlan, Urgency
+from tests.support.builders import a_plan, a_plan_document, an_exit, an_item, an_item_document
 
 ABSENT = object()
 
@@ -139,7 +139,7 @@ def test_what_is_no_json_object_is_refused_by_its_kind(document: object, kind: s
 def test_a_missing_field_is_named(field: str) -> None:
     error = refusal(without_absent(a_plan_document(**{field: ABSENT})))
     assert error.field == field
-    assert "required" in error.problem
+    assert "is missing" in error.problem
 
 
 @pytest.mark.parametrize(

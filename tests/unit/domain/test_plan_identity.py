@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.builders import a_plan, a_plan_document, an_exit, an_item, an_item_document
-from tests.support.laws import law
 
 from rebalance_executor.domain.plan import RebalancePlan
+from tests.support.builders import a_plan, a_plan_document, an_exit, an_item, an_item_document
+from tests.support.laws import law
 
 
 def identity(document: dict[str, Any]) -> str:

@@ -6,12 +6,12 @@ from decimal import Decimal
 
 import pytest
 from hypothesis import given
-from tests.support.builders import BUY, NOW, SELL, a_quote
-from tests.support.laws import decimals, dollars, law, quotes, shares, sides
 
 from rebalance_executor.domain.market import Quote, Side
 from rebalance_executor.domain.orders import Arrival
 from rebalance_executor.domain.pricing import collar, far_touch, is_inside, shortfall, tick, to_tick
+from tests.support.builders import BUY, NOW, SELL, a_quote
+from tests.support.laws import decimals, dollars, law, quotes, shares, sides
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,13 @@ from decimal import Decimal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+from rebalance_executor.domain.codes import Code
+from rebalance_executor.domain.config import ExecutionConfig
+from rebalance_executor.domain.market import ZERO, Asset, BrokerOrder, Position, Quote
+from rebalance_executor.domain.orders import Arrival, Outcome, ParentOrder
+from rebalance_executor.domain.plan import RebalancePlanItem
+from rebalance_executor.domain.sizing import SymbolFacts, blank_parent, floor_qty, size
 from tests.support.builders import (
     BUY,
     NOW,
@@ -20,13 +27,6 @@ from tests.support.builders import (
     an_order,
 )
 from tests.support.laws import decimals, law, quotes
-
-from rebalance_executor.domain.codes import Code
-from rebalance_executor.domain.config import ExecutionConfig
-from rebalance_executor.domain.market import ZERO, Asset, BrokerOrder, Position, Quote
-from rebalance_executor.domain.orders import Arrival, Outcome, ParentOrder
-from rebalance_executor.domain.plan import RebalancePlanItem
-from rebalance_executor.domain.sizing import SymbolFacts, blank_parent, floor_qty, size
 
 CONFIG = ExecutionConfig()
 

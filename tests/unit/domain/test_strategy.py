@@ -6,13 +6,13 @@ from datetime import datetime
 from decimal import Decimal
 
 import pytest
-from tests.support.builders import BUY, NOW, SELL, a_child, a_filled_child, a_parent, a_quote, later
 
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig, OrderStyle
 from rebalance_executor.domain.market import OrderType, Quote
 from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome, ParentOrder
 from rebalance_executor.domain.strategy import Cancel, Decision, Mode, Place, Settle, View, Wait, decide, needs_quote
+from tests.support.builders import BUY, NOW, SELL, a_child, a_filled_child, a_parent, a_quote, later
 
 CONFIG = ExecutionConfig(
     child_wait_seconds=Decimal(5),
@@ -134,8 +134,8 @@ CANCELLING = a_child(cancel_requested_at=NOW, status="pending_cancel")
         pytest.param(a_child(filled="4", price="10"), later(5), Cancel(), id="partly filled, rested long enough"),
         pytest.param(a_child(status="a_word_of_next_year"), later(4.9), Wait(), id="unlisted status"),
         pytest.param(a_child(status="done_for_day"), later(5), Cancel(), id="done for the day"),
-        pytest.param(a_child(submitted_at=later(2)), later(6.9), Wait(), id="rests since it arrived"),
-        pytest.param(a_child(submitted_at=later(2)), later(7), Cancel(), id="rested since it arrived"),
+        pytest.param(a_child(submitted_at=later(2)), later(4.9), Wait(), id="rests since it was intended"),
+        pytest.param(a_child(submitted_at=later(2)), later(5), Cancel(), id="the broker's clock is ahead"),
         pytest.param(a_child(submitted_at=later(-600)), later(4.9), Wait(), id="the broker's clock is behind"),
         pytest.param(a_child(ChildState.INTENDED), later(3600), Wait(), id="journalled, to be looked up"),
         pytest.param(a_child(ChildState.UNKNOWN), later(3600), Wait(), id="unknown, to be looked up"),

@@ -6,8 +6,6 @@ from decimal import Decimal
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.builders import NOW, a_child, a_parent, a_quote, later
-from tests.support.laws import decimals, dollars, law, quotes, shares, sides
 
 from rebalance_executor.domain.cash import committed
 from rebalance_executor.domain.config import ExecutionConfig, OrderStyle
@@ -15,6 +13,8 @@ from rebalance_executor.domain.market import ZERO, OrderType, Quote, Side
 from rebalance_executor.domain.orders import Arrival, ChildState, Outcome, ParentOrder
 from rebalance_executor.domain.pricing import collar, far_touch
 from rebalance_executor.domain.strategy import Cancel, Mode, Place, Settle, View, decide
+from tests.support.builders import NOW, a_child, a_parent, a_quote, later
+from tests.support.laws import decimals, dollars, law, quotes, shares, sides
 
 CLOSED = [ChildState.FILLED, ChildState.CANCELED, ChildState.EXPIRED, ChildState.NOT_SENT]
 OPEN = [ChildState.INTENDED, ChildState.UNKNOWN, ChildState.LIVE]

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
-from tests.support.laws import law
 
 from rebalance_executor.domain.values import Amount, Name, Timestamp, plain, span
+from tests.support.laws import law
 
 
 class _Model(BaseModel):

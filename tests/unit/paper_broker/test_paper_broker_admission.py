@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+
 from tests.unit.paper_broker.desk import Desk, refusal, refused_order
 
 UNREADABLE: list[tuple[dict[str, Any], str]] = [

@@ -3,11 +3,11 @@
 from typing import Any
 
 import pytest
-from tests.unit.paper_broker.desk import Desk, refusal
 
 from paper_broker.exchange import Exchange
 from paper_broker.fills import FillBehaviour, FillPlan
 from paper_broker.wire import Wire
+from tests.unit.paper_broker.desk import Desk, refusal
 
 
 def with_fill(**behaviour: Any) -> Desk:

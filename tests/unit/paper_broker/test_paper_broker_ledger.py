@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.paper_broker.desk import WORLD, Desk, refusal, refused_order
 
 from paper_broker.errors import BrokerError
 from paper_broker.exchange import Exchange
 from paper_broker.orders import OrderQuery
+from tests.unit.paper_broker.desk import WORLD, Desk, refusal, refused_order
 
 
 def test_a_buy_costs_cash_and_moves_the_average_price() -> None:

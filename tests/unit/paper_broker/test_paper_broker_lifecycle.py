@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from tests.unit.paper_broker.desk import Desk, refusal
 
 from paper_broker.orders import OrderQuery
+from tests.unit.paper_broker.desk import Desk, refusal
 
 FRIDAY_EVENING = datetime(2026, 1, 23, 22, tzinfo=UTC)
 
