@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -14,7 +13,7 @@ from rebalance_executor import health
 from rebalance_executor.adapters.alpaca import AlpacaBrokers
 from rebalance_executor.adapters.asset_cache import DynamoAssetCache
 from rebalance_executor.adapters.aws import client_config
-from rebalance_executor.adapters.clock import SystemClock
+from rebalance_executor.adapters.clock import SystemClock, new_run_id
 from rebalance_executor.adapters.dynamodb import DynamoJournal
 from rebalance_executor.adapters.eventbridge import EventBridgeResults
 from rebalance_executor.adapters.plan_store import S3PlanStore
@@ -84,7 +83,7 @@ def build(
         journal=journal,
         clock=clock,
         telemetry=told,
-        new_run_id=lambda: uuid.uuid4().hex,
+        new_run_id=new_run_id,
         check_health=check_health,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated
@@ -57,8 +58,17 @@ def _printable(value: str) -> str:
     return value
 
 
+def _spelled_as_json(value: object) -> object:
+    if isinstance(value, str) and not re.fullmatch(
+        r"\s*[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*", value, re.ASCII | re.IGNORECASE
+    ):
+        raise ValueError("is not a decimal number")
+    return value
+
+
 Amount = Annotated[
     Decimal,
+    BeforeValidator(_spelled_as_json),
     BeforeValidator(no_bool),
     AfterValidator(_bounded),
     PlainSerializer(plain, return_type=str, when_used="json"),

@@ -1,4 +1,4 @@
-"""The published schemas are what the code says."""
+"""The published reference and schemas are what the code says."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from rebalance_executor.cli.reference import documents
 from rebalance_executor.domain.plan import RebalancePlan, RebalancePlanItem
 from rebalance_executor.domain.schemas import schemas
 
-PUBLISHED = Path(__file__).parents[2] / "docs" / "schemas"
+DOCS = Path(__file__).parents[2] / "docs"
+PUBLISHED = DOCS / "schemas"
 
 
-@pytest.mark.parametrize("name", schemas())
-def test_the_published_schema_is_the_codes(name: str) -> None:
-    assert (PUBLISHED / name).read_text(encoding="utf-8") == schemas()[name], "run make schemas"
+@pytest.mark.parametrize("name", documents())
+def test_the_published_document_is_the_codes(name: str) -> None:
+    assert (DOCS / name).read_text(encoding="utf-8") == documents()[name], "run make reference"
 
 
 def test_no_other_schema_is_published() -> None:
