@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -81,6 +82,25 @@ def test_a_python_is_found_where_the_first_name_on_the_path_fails(tmp_path: Path
     assert os.access(done.stdout.strip(), os.X_OK)
 
 
-@pytest.mark.parametrize("name", ["LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"])
+@pytest.mark.parametrize("name", ["LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "README.md"])
 def test_the_usual_documents_are_there(name: str) -> None:
     assert (ROOT / name).stat().st_size > 0
+
+
+DOCUMENTS = sorted(str(path.relative_to(ROOT)) for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_link_leads_somewhere(document: str) -> None:
+    text = (ROOT / document).read_text(encoding="utf-8")
+    linked = re.findall(r"\]\((?!https?:)([^)#]*)", text)
+
+    assert [target for target in linked if not ((ROOT / document).parent / target).exists()] == []
+
+
+def test_every_file_the_audit_names_is_there() -> None:
+    text = (ROOT / "docs" / "audit.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`([a-z_/]+\.(?:py|yaml|toml))`", text))
+    places = [ROOT, ROOT / "src" / "rebalance_executor", ROOT / "tests"]
+
+    assert [name for name in sorted(named) if not any((place / name).exists() for place in places)] == []
