@@ -235,7 +235,7 @@ def result_facts(result: ExecutionResult) -> list[tuple[str, RenderableType]]:
         rows += [("Filled", filled), ("Slippage", _slippage(result))]
     seconds = (result.execution_timestamp - result.started_at).total_seconds()
     finished = f"{result.execution_timestamp:%Y-%m-%d %H:%M:%S} UTC"
-    return [*rows, ("Time", f"{seconds:.1f} s in {counted(result.runs, 'run')}, finished {finished}")]
+    return [*rows, ("Time", f"{seconds:.2f} s in {counted(result.runs, 'run')}, finished {finished}")]
 
 
 def plan_view(result: ExecutionResult, width: int, cash: Cash | None) -> Group:
