@@ -14,14 +14,15 @@ from rebalance_executor.adapters.alpaca import AlpacaBrokers
 from rebalance_executor.adapters.asset_cache import DynamoAssetCache
 from rebalance_executor.adapters.aws import client_config
 from rebalance_executor.adapters.clock import SystemClock, new_run_id
+from rebalance_executor.adapters.control_book import DynamoControlBook
 from rebalance_executor.adapters.dynamodb import DynamoJournal
 from rebalance_executor.adapters.eventbridge import EventBridgeResults
 from rebalance_executor.adapters.plan_store import S3PlanStore
 from rebalance_executor.adapters.secrets import credentials_source
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.values import span
-from rebalance_executor.execution.manager import ExecutionManager, Ports
-from rebalance_executor.execution.ports import Clock
+from rebalance_executor.execution.manager import ExecutionManager
+from rebalance_executor.execution.ports import Clock, Ports
 from rebalance_executor.execution.run import Deadline
 from rebalance_executor.idempotency import FrontDoor
 from rebalance_executor.service import Service
@@ -66,6 +67,7 @@ def build(
     ports = Ports(
         brokers=brokers.broker,
         journal=journal,
+        book=DynamoControlBook(database, settings.execution_table, clock),
         assets=DynamoAssetCache(database, settings.execution_table, clock, ttl=span(config.asset_cache_hours * 3600)),
         clock=clock,
         log=told,

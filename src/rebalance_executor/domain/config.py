@@ -5,9 +5,10 @@ from __future__ import annotations
 from decimal import Decimal
 from enum import StrEnum
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from rebalance_executor.domain.errors import ConfigurationError
+from rebalance_executor.domain.limits import Limits
 from rebalance_executor.domain.values import Amount
 
 _DAY = 86_400
@@ -27,10 +28,10 @@ class OrderStyle(StrEnum):
     """A market order: Alpaca collars it, the price is whatever comes."""
 
 
-class ExecutionConfig(BaseModel):
+class ExecutionConfig(Limits):
     """How plans are executed. Frozen; ``EXECUTION_CONFIG`` (a JSON object) overrides single fields."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    # The limits of the controls stand in ``domain.limits``; they are fields of this object like those below.
 
     # when a plan may be begun
     max_plan_age_minutes: Amount = Field(
@@ -41,9 +42,6 @@ class ExecutionConfig(BaseModel):
         ge=0,
         le=_DAY,
         description="Seconds a plan's timestamp may lie in the future: clocks differ.",
-    )
-    max_runs: int = Field(
-        default=20, ge=6, description="Runs a plan may take; six deliveries must always be enough to finish."
     )
     plan_time_limit_minutes: Amount = Field(
         default=Decimal(60),
