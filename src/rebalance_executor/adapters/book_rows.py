@@ -39,8 +39,8 @@ def day_row(account: str, reservation: Reservation) -> Row:
     day = reservation.after
     return made_row(
         account_pk(account),
-        day_sk(day.date),
-        date=day.date.isoformat(),
+        day_sk(day.on),
+        on=day.on.isoformat(),
         plans=day.plans,
         buys=plain(day.buys),
         sells=plain(day.sells),

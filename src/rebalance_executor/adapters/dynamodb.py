@@ -182,7 +182,7 @@ class DynamoJournal:
             if reservation is not None and failure.failed == {_RESERVATION}:
                 raise DayChanged(
                     f"another plan of account {lease.account} was begun meanwhile; this delivery comes again",
-                    day=reservation.before.date,
+                    day=reservation.before.on,
                 ) from None
             self._refuse(lease, plan, failure)
 
@@ -267,7 +267,7 @@ class DynamoJournal:
         day = {"Item": to_item(book_rows.day_row(lease.account, reservation))}
         return [
             {"Put": self._action(day, f"{unchanged} OR last_plan = :plan", values)},
-            self._put(book_rows.begun_row(lease.account, reservation.after.date, reservation.plan)),
+            self._put(book_rows.begun_row(lease.account, reservation.after.on, reservation.plan)),
         ]
 
     def _put(self, row: Row, condition: str | None = None) -> Mapping[str, Any]:

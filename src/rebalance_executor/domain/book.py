@@ -47,7 +47,7 @@ class Day:
     matter, and an unknown one counts in full.
     """
 
-    date: date
+    on: date
     plans: int = 0
     """Plans begun; it counts every reservation, and so tells whether another one came between."""
     buys: Decimal = ZERO
@@ -66,7 +66,7 @@ class Day:
 
     def plus(self, buys: Decimal, sells: Decimal) -> Day:
         """The day with one more plan in it."""
-        return Day(self.date, self.plans + 1, self.buys + buys, self.sells + sells)
+        return Day(self.on, self.plans + 1, self.buys + buys, self.sells + sells)
 
 
 @dataclass(frozen=True, slots=True)

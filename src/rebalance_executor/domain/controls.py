@@ -291,7 +291,7 @@ def day_limit(after: Day, equity: Decimal, limits: Limits) -> Refusal | None:
     """Gross, net and turnover of the account's trading day with the plan in it."""
     most = (limits.max_day_gross_dollars, limits.max_day_net_dollars, limits.max_day_turnover)
     text = _beyond(after.buys, after.sells, equity, most)
-    return Refusal(Code.DAILY_LIMIT, f"{after.date} would come to {text}") if text is not None else None
+    return Refusal(Code.DAILY_LIMIT, f"{after.on} would come to {text}") if text is not None else None
 
 
 def _beyond(

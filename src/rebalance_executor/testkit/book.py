@@ -58,13 +58,13 @@ class InMemoryControlBook:
 
     def check(self, account: str, reservation: Reservation) -> None:
         """Raise ``DayChanged`` where the day is not what the reservation was made from; part of a write."""
-        known = self._days.get((account, reservation.before.date), _Day(Day(reservation.before.date)))
+        known = self._days.get((account, reservation.before.on), _Day(Day(reservation.before.on)))
         if known.last_plan != reservation.plan.plan_id and known.day.plans != reservation.before.plans:
-            raise DayChanged("another plan was begun meanwhile", day=reservation.before.date)
+            raise DayChanged("another plan was begun meanwhile", day=reservation.before.on)
 
     def take_in(self, account: str, reservation: Reservation) -> None:
         """Keep a reservation; part of a write."""
-        known = self._days.setdefault((account, reservation.after.date), _Day(reservation.after))
+        known = self._days.setdefault((account, reservation.after.on), _Day(reservation.after))
         known.day, known.last_plan = reservation.after, reservation.plan.plan_id
         known.plans[reservation.plan.plan_id] = reservation.plan
 
