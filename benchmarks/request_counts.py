@@ -48,7 +48,7 @@ def count(orders: int) -> Count:
     symbols = [f"S{i:02d}" for i in range(orders)]
     sells = symbols[: orders // 3]
     with a_world(prices=dict.fromkeys(symbols, "100"), positions=dict.fromkeys(symbols, "50")) as world:
-        items = [sell(s, 500) if s in sells else buy(s, 500) for s in symbols]
+        items = [(sell if s in sells else buy)(s, 500, current_value=5000) for s in symbols]
         first, _ = _requests(world, plan(*items, plan_id="fills the cache"), orders)
         world.clock.pass_time(_APART)
         broker, database = _requests(world, plan(*items, plan_id="counted"), orders)
