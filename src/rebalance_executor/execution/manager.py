@@ -1,12 +1,13 @@
 """The manager: one plan from its lease to its result.
 
 The whole story: take the account's lease, open the plan's journal or resume it, work the sells, pass the gate
-(what did they really bring?), work the buys, write the result. Whatever stops a run in between is journalled,
-the lease is given back, and the error asks for another delivery where one can help.
+(what did they really bring?), work the buys, compare with the broker, write the result. Whatever stops a run in
+between is journalled, the lease is given back, and the error asks for another delivery where one can help.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -29,6 +30,7 @@ from rebalance_executor.domain.journal import Phase, PlanJournal, RunEnd
 from rebalance_executor.domain.market import Account, Side
 from rebalance_executor.domain.outcome import build_result
 from rebalance_executor.domain.plan import RebalancePlan
+from rebalance_executor.domain.reconcile import Difference
 from rebalance_executor.domain.result import ExecutionResult, ExecutionStatus
 from rebalance_executor.domain.values import span
 from rebalance_executor.execution.events import LogEvent
@@ -36,6 +38,7 @@ from rebalance_executor.execution.executor import Executor
 from rebalance_executor.execution.kill_switch import KillSwitch
 from rebalance_executor.execution.opening import Opening
 from rebalance_executor.execution.ports import Broker, Lease, Ports
+from rebalance_executor.execution.reconciling import reconcile
 from rebalance_executor.execution.run import Deadline, Run
 from rebalance_executor.execution.telling import tell_outcome
 
@@ -154,7 +157,7 @@ class ExecutionManager:
         )
 
     def _drive(self, run: Run, broker: Broker, executor: Executor) -> ExecutionResult:
-        """Sells → real proceeds → buys → result; whatever stops it is journalled."""
+        """Sells → real proceeds → buys → the broker's own account of it → result; whatever stops it is journalled."""
         try:
             if not executor.work(run, Side.SELL):
                 raise _yielded(run, "sells")
@@ -162,12 +165,13 @@ class ExecutionManager:
                 self._gate(run, broker, executor)
             if not executor.work(run, Side.BUY):
                 raise _yielded(run, "buys")
+            differing = reconcile(run, self._ports, broker, self._config)
         except Fenced:
             raise  # the journal is no longer ours to write
         except (Redeliver, OverfillGuard) as error:
             self._stop(run, error)
             raise
-        return self._finish(run)
+        return self._finish(run, differing)
 
     def _gate(self, run: Run, broker: Broker, executor: Executor) -> None:
         """Between sells and buys: what may the buys cost? An empty phase of sells is complete."""
@@ -219,10 +223,10 @@ class ExecutionManager:
             self._ports.log.emit(LogEvent.JOURNAL_FAILED, reason=str(second))
         self._ports.log.emit(LogEvent.RUN_ENDED, end=run.record.end, reason=run.record.reason)
 
-    def _finish(self, run: Run) -> ExecutionResult:
+    def _finish(self, run: Run, differing: Sequence[Difference]) -> ExecutionResult:
         now = self._ports.clock.now()
         run.state = replace(run.state, phase=Phase.FINISHED)
-        result = build_result(run.plan, run.state, run.parents, now)
+        result = build_result(run.plan, run.state, run.parents, now, differing)
         parents = [run.parents[symbol] for symbol in sorted(run.dirty)]
         self._ports.journal.finish(run.lease, run.state, parents=parents, result=result)
         unresolved = result.status is ExecutionStatus.UNRESOLVED
@@ -234,8 +238,13 @@ class ExecutionManager:
             orders_succeeded=result.orders_succeeded,
             orders_skipped=result.orders_skipped,
             orders_denied=result.orders_denied,
+            orders_rejected=result.orders_rejected,
+            orders_unresolved=result.orders_unresolved,
             total_trade_value=result.total_trade_value,
             slippage_bps=result.slippage_bps,
+            delay_bps=result.delay_bps,
+            spread_bps=result.spread_bps,
+            residual_bps=result.residual_bps,
             seconds=(now - result.started_at).total_seconds(),
         )
         self._report(result)
