@@ -154,7 +154,7 @@ class Executor:
 
     def _mode(self, run: Run) -> tuple[Mode, Code]:
         now = self._clock.now()
-        if now >= run.deadline.stop_at or run.broken_off is not None:
+        if now >= run.deadline.stop_at:
             return Mode.YIELD, Code.TIME_LIMIT
         if run.conclude is not None:
             return Mode.CONCLUDE, run.conclude

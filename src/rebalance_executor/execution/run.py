@@ -74,6 +74,13 @@ class Run:
         self.conclude = refusal.code
         log.emit(LogEvent.RUN_CONCLUDING, code=refusal.code, reason=refusal.message)
 
+    def break_off(self, reason: str, now: datetime) -> None:
+        """Stop as if the deadline were near: what rests is cancelled, and the plan is left to another delivery."""
+        self.broken_off = reason
+        margin = self.deadline.give_up_at - self.deadline.stop_at
+        give_up_at = min(self.deadline.give_up_at, now + margin)
+        self.deadline = replace(self.deadline, stop_at=min(self.deadline.stop_at, now), give_up_at=give_up_at)
+
     def write_to(self, journal: Journal) -> None:
         """Journal what changed since the last time, in one write."""
         parents = [self.parents[symbol] for symbol in sorted(self.dirty)]

@@ -68,7 +68,7 @@ class Sender:
             now = self._clock.now()
             if now >= run.deadline.stop_at or (self.paused_until is not None and now < self.paused_until):
                 return False
-            if run.conclude is not None or run.broken_off is not None:
+            if run.conclude is not None:
                 return True
             answered = self._submit(run, run.parents[symbol]) and answered
         return answered
@@ -162,7 +162,7 @@ class Sender:
             self.paused_until = error.retry_at or self._clock.now() + _PAUSE
             self._log.emit(LogEvent.BROKER_RATE_LIMITED, symbol=parent.symbol, retry_at=self.paused_until)
         elif isinstance(error, CircuitOpen):
-            run.broken_off = str(error)
+            run.break_off(str(error), self._clock.now())
             self._log.emit(LogEvent.BROKER_FAILING, reason=str(error))
         else:
             raise error
