@@ -10,7 +10,7 @@ import pytest
 
 from rebalance_executor.adapters.control_book import DynamoControlBook
 from rebalance_executor.domain import controls
-from rebalance_executor.domain.book import PROGRAM, SwitchState
+from rebalance_executor.domain.book import NEVER_SET, PROGRAM, Book, Day, SwitchState
 from rebalance_executor.domain.errors import DayChanged, JournalUnavailable, OverfillGuard, PlanYielded
 from rebalance_executor.domain.orders import child_order_prefix
 from tests.support.builders import NOW
@@ -169,16 +169,13 @@ def test_the_day_is_reserved_before_anything_is_sent(monkeypatch: pytest.MonkeyP
     """A reservation from a day that another plan has changed meanwhile is refused whole: no journal, no order."""
     with a_world() as world:
         world.deliver(plan(buy("BBB", 1000)))
-        read = DynamoControlBook.book
-        before = world.book.book("default", A_DAY_ON + timedelta(days=7))
-        monkeypatch.setattr(DynamoControlBook, "book", lambda *_: before)
-        with pytest.raises(DayChanged):
-            stale = before.day.__class__(A_DAY_ON)
-            monkeypatch.setattr(DynamoControlBook, "book", lambda *_: before.__class__(before.switch, stale))
-            world.deliver(plan(buy("AAA", 1000), plan_id="next"))
+        stale = Book(NEVER_SET, Day(A_DAY_ON))
+        with monkeypatch.context() as late:
+            late.setattr(DynamoControlBook, "book", lambda *_: stale)
+            with pytest.raises(DayChanged):
+                world.deliver(plan(buy("AAA", 1000), plan_id="next"))
         assert [order["symbol"] for order in world.orders] == ["BBB"]
 
-        monkeypatch.setattr(DynamoControlBook, "book", read)
         assert world.deliver(plan(buy("AAA", 1000), plan_id="next"))["status"] == "success"
 
 
