@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from rebalance_executor.adapters.alpaca import AlpacaBroker
 from rebalance_executor.adapters.control_book import DynamoControlBook
 from rebalance_executor.domain import controls
 from rebalance_executor.domain.book import NEVER_SET, PROGRAM, Book, Day, SwitchState
@@ -163,6 +164,45 @@ def test_the_day_counts_what_was_reserved_also_where_nothing_was_filled() -> Non
         assert outcomes(result) == {"BBB": ("DENIED", "DAILY_LIMIT")}
         day = world.book.book("default", A_DAY_ON).day
         assert (day.plans, day.buys) == (1, Decimal(1000))
+
+
+def test_26_what_is_skipped_or_denied_is_no_part_of_the_days_sums() -> None:
+    with a_world(positions={"CCC": "5"}, config={"restricted_symbols": ["BBB"]}) as world:
+        world.deliver(plan(buy("AAA", 1000), buy("BBB", 700), sell("CCC", 200), hold("SPY")))
+
+        book = world.book.book("default", A_DAY_ON)
+        assert (book.day.plans, book.day.buys, book.day.sells) == (1, Decimal(1000), Decimal(200))
+        assert [order.symbol for order in book.plans[0].orders] == ["AAA", "CCC"]
+
+
+def test_an_order_that_stays_unknown_counts_in_full() -> None:
+    lost = {"method": "POST", "path": "/v2/orders", "kind": "drop", "when": "after", "count": None}
+    with a_world(faults=[lost], config={"max_day_gross_dollars": 1500}) as world:
+        world.deliver(plan(buy("AAA", 1000)))
+        result = world.deliver(plan(buy("BBB", 1000), plan_id="next"))
+
+        assert outcomes(result) == {"BBB": ("DENIED", "DAILY_LIMIT")}
+
+
+def test_a_run_killed_after_its_first_write_has_reserved_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Killed(BaseException):
+        """The process is gone."""
+
+    def kill(*_: object) -> None:
+        raise Killed
+
+    with a_world() as world:
+        with monkeypatch.context() as dying:
+            dying.setattr(AlpacaBroker, "submit", kill)
+            with pytest.raises(Killed):
+                world.deliver(plan(buy("AAA", 1000)), seconds=10)
+        assert world.book.book("default", A_DAY_ON).day.plans == 1
+        world.restart()
+        world.forget_front_door()
+        world.clock.pass_time(30)
+
+        assert world.deliver(plan(buy("AAA", 1000)))["status"] == "success"
+        assert world.book.book("default", A_DAY_ON).day.buys == Decimal(1000)
 
 
 def test_the_day_is_reserved_before_anything_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
