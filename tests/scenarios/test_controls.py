@@ -67,6 +67,7 @@ def test_halted_while_an_order_rests_it_is_cancelled_and_nothing_else_is_sent() 
         result = world.deliver(plan(sell("AAA", 500), buy("BBB", 500)))
 
         assert outcomes(result) == {"AAA": ("UNFILLED", "HALTED"), "BBB": ("DENIED", "HALTED")}
+        assert all("Ada" in order["error_message"] for order in result["orders"])
         assert [order["status"] for order in world.orders] == ["canceled"]
         assert world.clock.now() - NOW < timedelta(seconds=12)
 
@@ -97,11 +98,24 @@ def test_a_switch_that_cannot_be_read_lets_nothing_out(monkeypatch: pytest.Monke
         document = plan(exit_of("AAA"), buy("BBB", 900))
         with monkeypatch.context() as broken:
             broken.setattr(DynamoControlBook, "switch", fails)
-            with pytest.raises(JournalUnavailable):
+            with pytest.raises(PlanYielded, match="the kill switch cannot be read"):
                 world.deliver(document)
         assert [order["symbol"] for order in world.orders] == ["AAA"]
 
         assert outcomes(world.deliver(document)) == {"AAA": ("FILLED", None), "BBB": ("FILLED", None)}
+
+
+def test_a_switch_that_cannot_be_read_while_orders_rest_cancels_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise JournalUnavailable("the table does not answer")
+
+    with a_world(fills=[NEVER], config={"child_wait_seconds": 60}) as world:
+        monkeypatch.setattr(DynamoControlBook, "switch", fails)
+        with pytest.raises(PlanYielded):
+            world.deliver(plan(buy("AAA", 1000)))
+
+        assert [order["status"] for order in world.orders] == ["canceled"]
+        assert world.clock.now() - NOW < timedelta(seconds=10)
 
 
 def test_a_breach_at_the_last_line_stops_the_program_and_halts_the_account(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,6 +58,8 @@ class Run:
     """When the market closes, by the broker's clock."""
     conclude: Code | None = None
     """Set where nothing new may be sent, and why."""
+    conclude_text: str = "stopped before the order was done"
+    """The same in words."""
     dirty: set[str] = field(default_factory=set)
     """Symbols whose parents changed since the last journal write."""
     unsent: set[str] = field(default_factory=set)
@@ -71,7 +73,7 @@ class Run:
 
     def stop(self, refusal: Refusal, log: EventLog) -> None:
         """Send nothing new from here on; what rests is cancelled and every parent settled."""
-        self.conclude = refusal.code
+        self.conclude, self.conclude_text = refusal.code, refusal.message
         log.emit(LogEvent.RUN_CONCLUDING, code=refusal.code, reason=refusal.message)
 
     def break_off(self, reason: str, now: datetime) -> None:
