@@ -170,7 +170,8 @@ def a_world(
         positions: shares by symbol.
         prices: mid price by symbol; the quotes stand a cent to either side. AAA, BBB and CCC at $100 by default.
         whole_shares: symbols that are not fractionable.
-        config: fields of ``ExecutionConfig``.
+        config: fields of ``ExecutionConfig``. Marketable limits unless it says otherwise: most scenarios are about
+            what happens to an order and not about where it is priced.
         scenario: further keys of the paper broker's scenario.
     """
     quoted = {name: Decimal(price) for name, price in (prices or dict.fromkeys(("AAA", "BBB", "CCC"), "100")).items()}
@@ -201,7 +202,7 @@ def a_world(
                 "ALPACA_SECRET_NAME": "alpaca/{account}",
                 "ALPACA_TRADING_URL": broker.url,
                 "ALPACA_DATA_URL": broker.url,
-                "EXECUTION_CONFIG": json.dumps(config or {}),
+                "EXECUTION_CONFIG": json.dumps({"order_style": "marketable_limit"} | dict(config or {})),
                 "PLAN_BUCKET": BUCKET,
                 "RESULT_BUS": BUS,
             }
