@@ -66,7 +66,7 @@ class Cell:
 CELLS = (
     Cell("calm, wide", (8, 10, 12), 0.02, 1, 0.06, 6.0, 1.2, 0.3),
     Cell("calm, tight", (2, 3), 0.05, 1, 0.05, 10.0, 1.2, 0.3),
-    Cell("fast", (4, 6, 8), 0.05, 2, 0.20, 10.0, 1.2, 0.5, momentum=0.5, trend_begins=0.01, trend_ends=0.05),
+    Cell("fast", (4, 6, 8), 0.05, 2, 0.20, 10.0, 1.2, 0.5, momentum=0.2, trend_begins=0.02, trend_ends=0.1),
     Cell("illiquid", (24, 30, 36), 0.01, 2, 0.05, 1.5, 0.9, 0.4),
 )
 

@@ -71,9 +71,9 @@ class Ours:
 
 
 def ladder_seconds(config: ExecutionConfig, urgency: Urgency) -> float:
-    """Seconds until the last rung, if nothing fills and the market is calm."""
+    """Seconds until the last rung is out, if nothing fills and the market is calm: every cancel takes a step."""
     rungs = config.ladder.of(urgency)
-    return float(rungs.wait_seconds) * (len(rungs.aims) - 1)
+    return (float(rungs.wait_seconds) + STEP_SECONDS) * (len(rungs.aims) - 1)
 
 
 @cache

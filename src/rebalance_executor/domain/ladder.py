@@ -161,13 +161,13 @@ def is_worth_replacing(
     return _towards(parent.side, child.limit_price, price) >= step
 
 
-def is_exhausted(parent: ParentOrder, price: Decimal, config: ExecutionConfig) -> bool:
-    """Whether the last child was given the last rung's time in vain, and ``price`` does not improve on it."""
+def is_exhausted(parent: ParentOrder, price: Decimal, pace: Pace, now: datetime, config: ExecutionConfig) -> bool:
+    """Whether the last child was given all its time in vain, and ``price`` does not improve on it."""
     last = last_sent(parent)
     if last is None or last.state is not ChildState.CANCELED or last.cancel_requested_at is None:
         return False
-    if last.cancel_requested_at - last.intended_at < span(config.last_rung_seconds):
-        return False
+    if not is_overdue(parent, last, pace, now, config):
+        return False  # cancelled for a better price, or by the end of a run
     return last.limit_price is None or _towards(parent.side, last.limit_price, price) <= 0
 
 

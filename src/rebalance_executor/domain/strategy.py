@@ -175,7 +175,8 @@ def _next_child(parent: ParentOrder, view: View, config: ExecutionConfig) -> Dec
         text = f"the far touch {plain(touch)} is outside the collar {plain(worst)}"
         return _denied(parent, Code.PRICE_COLLAR, text)
     shape = _shape(parent, quote, view, config)
-    if config.order_style is OrderStyle.LADDER and ladder.is_exhausted(parent, shape.limit_price or worst, config):
+    is_ladder = config.order_style is OrderStyle.LADDER
+    if is_ladder and ladder.is_exhausted(parent, shape.limit_price or worst, view.pace, view.now, config):
         text = f"nothing came at {plain(touch)} in {plain(config.last_rung_seconds)} seconds"
         return _unfinished(parent, Code.ATTEMPTS_EXHAUSTED, text)
     qty = _affordable(parent, view.funds, shape.limit_price or worst)
