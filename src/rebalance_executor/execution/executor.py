@@ -178,6 +178,7 @@ class Executor:
         if mode is Mode.WORK:
             self._refresh_quotes([p.symbol for p in wave if needs_quote(p, self._config)])
         funds = self._funds(run) if side is Side.BUY else None
+        pace = run.pace(side, self._config)
         for parent in wave:
             view = View(
                 now=self._clock.now(),
@@ -186,6 +187,7 @@ class Executor:
                 quote_missing_since=self._missing_since.get(parent.symbol),
                 funds=funds,
                 reason=reason,
+                pace=pace,
             )
             decision = decide(parent, view, self._config)
             if isinstance(decision, Place):
@@ -224,12 +226,12 @@ class Executor:
 
     def _funds(self, run: Run) -> Decimal:
         budget = run.state.buy_budget if run.state.buy_budget is not None else ZERO
-        return budget - committed(run.parents.values(), self._config.price_collar)
+        return budget - committed(run.parents.values(), self._config.widest_collar)
 
     def _cost(self, parent: ParentOrder, place: Place) -> Decimal:
         if place.limit_price is not None:
             return place.qty * place.limit_price
-        worst = collar(parent.side, parent.arrival, self._config.price_collar) if parent.arrival else ZERO
+        worst = collar(parent.side, parent.arrival, self._config.widest_collar) if parent.arrival else ZERO
         return place.qty * worst
 
     def _intend(self, run: Run, parent: ParentOrder, place: Place) -> None:
@@ -241,6 +243,7 @@ class Executor:
             qty=place.qty,
             limit_price=place.limit_price,
             intended_at=self._clock.now(),
+            aim=place.aim,
         )
         run.put_child(parent.symbol, child)
         run.unsent.add(child.client_order_id)
@@ -384,6 +387,7 @@ def _told(child: ChildOrder) -> dict[str, object]:
         "type": child.type,
         "qty": child.qty,
         "limit_price": child.limit_price,
+        "aim": child.aim,
         "filled_qty": child.filled_qty,
         "filled_avg_price": child.filled_avg_price,
     }
