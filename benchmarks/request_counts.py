@@ -21,6 +21,9 @@ MORE_THAN_ORDERS = 10
 DATABASE_REQUESTS = 14
 """DynamoDB requests allowed, whatever the number of orders."""
 
+_APART = 15 * 60
+"""Seconds between the two plans: within ten minutes the second one's orders would be duplicates."""
+
 
 @dataclass(frozen=True, slots=True)
 class Count:
@@ -45,8 +48,9 @@ def count(orders: int) -> Count:
     symbols = [f"S{i:02d}" for i in range(orders)]
     sells = symbols[: orders // 3]
     with a_world(prices=dict.fromkeys(symbols, "100"), positions=dict.fromkeys(symbols, "50")) as world:
-        items = [sell(s, 500) if s in sells else buy(s, 500) for s in symbols]
+        items = [(sell if s in sells else buy)(s, 500, current_value=5000) for s in symbols]
         first, _ = _requests(world, plan(*items, plan_id="fills the cache"), orders)
+        world.clock.pass_time(_APART)
         broker, database = _requests(world, plan(*items, plan_id="counted"), orders)
     return Count(orders, broker, orders + MORE_THAN_ORDERS, database, DATABASE_REQUESTS, first - broker)
 

@@ -48,6 +48,7 @@ def solve(cell: Cell, steps: int) -> Optimum:
     for _ in range(steps):
         rested, idle = _one_step(cell, above, resting, free)
         import os
+
         cand = rested.copy()
         if os.environ.get("NEAR"):
             cand[:, :, above < 0] = np.inf

@@ -3,7 +3,8 @@
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.plan import RebalancePlan, RebalancePlanItem
 from rebalance_executor.domain.result import ExecutionResult, OrderResult
-from rebalance_executor.execution.manager import ExecutionManager, Ports
+from rebalance_executor.execution.manager import ExecutionManager
+from rebalance_executor.execution.ports import Ports
 from rebalance_executor.execution.run import Deadline
 
 __all__ = [

@@ -13,15 +13,17 @@ from rebalance_executor import health
 from rebalance_executor.adapters.alpaca import AlpacaBrokers
 from rebalance_executor.adapters.asset_cache import DynamoAssetCache
 from rebalance_executor.adapters.aws import client_config
+from rebalance_executor.adapters.breaker import BreakingBroker
 from rebalance_executor.adapters.clock import SystemClock, new_run_id
+from rebalance_executor.adapters.control_book import DynamoControlBook
 from rebalance_executor.adapters.dynamodb import DynamoJournal
 from rebalance_executor.adapters.eventbridge import EventBridgeResults
 from rebalance_executor.adapters.plan_store import S3PlanStore
 from rebalance_executor.adapters.secrets import credentials_source
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.values import span
-from rebalance_executor.execution.manager import ExecutionManager, Ports
-from rebalance_executor.execution.ports import Clock
+from rebalance_executor.execution.manager import ExecutionManager
+from rebalance_executor.execution.ports import Broker, Clock, Ports
 from rebalance_executor.execution.run import Deadline
 from rebalance_executor.idempotency import FrontDoor
 from rebalance_executor.service import Service
@@ -63,9 +65,14 @@ def build(
     journal = DynamoJournal(database, settings.execution_table, clock)
     credentials = credentials_source(settings, lambda: clients("secretsmanager"))
     brokers = AlpacaBrokers(settings, credentials, config, clock, on_request=told.count_request)
+
+    def broker(account: str, deadline: Deadline) -> Broker:
+        return BreakingBroker(brokers.broker(account, deadline), config.max_broker_failures)
+
     ports = Ports(
-        brokers=brokers.broker,
+        brokers=broker,
         journal=journal,
+        book=DynamoControlBook(database, settings.execution_table, clock),
         assets=DynamoAssetCache(database, settings.execution_table, clock, ttl=span(config.asset_cache_hours * 3600)),
         clock=clock,
         log=told,

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from rebalance_executor.domain.errors import ConfigurationError
+from rebalance_executor.domain.errors import ConfigurationError, LiveNotAllowed
 
 PAPER_URL = "https://paper-api.alpaca.markets"
 LIVE_URL = "https://api.alpaca.markets"
@@ -109,13 +109,9 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if not self.alpaca_paper and self.live_trading != "yes":
-            raise ConfigurationError(
-                "LIVE_TRADING", "LIVE_NOT_ALLOWED: live trading needs LIVE_TRADING=yes; set ALPACA_PAPER=true for paper"
-            )
+            raise LiveNotAllowed("LIVE_TRADING", "live trading needs LIVE_TRADING=yes; set ALPACA_PAPER=true for paper")
         if self.alpaca_paper and urlsplit(self.trading_url).hostname == urlsplit(LIVE_URL).hostname:
-            raise ConfigurationError(
-                "ALPACA_TRADING_URL", "LIVE_NOT_ALLOWED: leads to real money while ALPACA_PAPER says paper"
-            )
+            raise LiveNotAllowed("ALPACA_TRADING_URL", "leads to real money while ALPACA_PAPER says paper")
         if self.idempotency_disabled:
             raise ConfigurationError("POWERTOOLS_IDEMPOTENCY_DISABLED", "must not be set: it opens the front door")
         return self

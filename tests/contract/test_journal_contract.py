@@ -16,9 +16,9 @@ from rebalance_executor.domain.errors import Fenced, JournalContradiction, Lease
 from rebalance_executor.domain.journal import Phase, PlanJournal, RunEnd, RunRecord
 from rebalance_executor.domain.result import ExecutionStatus
 from rebalance_executor.execution.ports import Journal, Lease
+from rebalance_executor.testkit.journal import InMemoryJournal
 from tests.support.aws import create_execution_table, dynamodb
 from tests.support.clocks import START, ManualClock
-from tests.support.in_memory_journal import InMemoryJournal
 from tests.support.journalled import ACCOUNT, PLAN_ID, child, filled_parent, parent, result, state
 from tests.support.local_aws import LocalAws, local_aws
 

@@ -30,11 +30,11 @@ def an_item_document(
         "symbol": symbol,
         "action": action,
         "trade_amount": amount,
-        "current_weight": "0.1",
+        "current_weight": "0",
         "target_weight": "0.2",
         "weight_diff": "0.1",
         "target_value": "20000",
-        "current_value": "10000",
+        "current_value": "0",
         "priority": 1,
     } | fields
 

@@ -30,6 +30,7 @@ def account(told: object) -> Account:
         cash=_amount(document, "cash", "account"),
         buying_power=_amount(document, "buying_power", "account"),
         blocked_by=flags[0] if flags else None if status == "ACTIVE" else f"status {status}",
+        equity=_optional(document, "equity", "account"),
     )
 
 
@@ -54,7 +55,10 @@ def position(told: object) -> Position:
     if document.get("side") == "short":
         qty = -abs(qty)
     return Position(
-        _text(document, "symbol", "position"), qty, _optional(document, "qty_available", "position") or ZERO
+        _text(document, "symbol", "position"),
+        qty,
+        _optional(document, "qty_available", "position") or ZERO,
+        _optional(document, "lastday_price", "position") or None,  # zero is no price
     )
 
 

@@ -10,9 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from rebalance_executor.adapters import book_rows
 from rebalance_executor.adapters import journal_rows as rows
 from rebalance_executor.adapters.dynamodb_table import ConditionFailed, Row, Table, Value, to_item
-from rebalance_executor.domain.errors import Fenced, JournalContradiction, LeaseHeld
+from rebalance_executor.domain.book import Reservation
+from rebalance_executor.domain.errors import DayChanged, Fenced, JournalContradiction, LeaseHeld
 from rebalance_executor.domain.journal import Phase, PlanJournal, PlanState, RunEnd, RunRecord
 from rebalance_executor.domain.orders import ParentOrder
 from rebalance_executor.domain.result import ExecutionResult
@@ -26,6 +28,9 @@ _NOBODY = ""
 
 _PARENTS_EACH = 88
 """Parents in one transaction: it may have 100 actions, and lease, plan, run and a result take up to 11."""
+
+_RESERVATION = 2
+"""Where the day stands among the actions of a write that reserves: after lease and plan."""
 
 _PARENT_BYTES_EACH = 1_000_000
 """A transaction may have 4 MB, of which a result takes up to 2.8."""
@@ -154,22 +159,31 @@ class DynamoJournal:
         *,
         parents: Iterable[ParentOrder] = (),
         run: RunRecord | None = None,
+        reservation: Reservation | None = None,
     ) -> None:
-        """Write the plan's state with these parents and the run.
+        """Write the plan's state with these parents, the run and the plan's share of the day.
 
         Raises:
             Fenced: the lease is no longer ours; nothing (more) was written.
+            DayChanged: the day is not what the reservation was made from; the plan's state was not written.
             JournalContradiction: the plan was begun with other content, or is finished.
             JournalUnavailable: whether it was written may be unknown; writing the same again is harmless.
         """
         *before, last = _batches(plan, parents)
         actions = [self._check_lease(lease), self._put_plan(plan, rows.plan_row(plan, lease.epoch))]
+        if reservation is not None:
+            actions += self._reserve(lease, reservation)
         if run is not None:
             actions.append(self._put(rows.run_row(plan, run)))
         try:
             self._write_parents(lease, plan, before)
             self._table.transact([*actions, *map(self._put, last)])
         except ConditionFailed as failure:
+            if reservation is not None and failure.failed == {_RESERVATION}:
+                raise DayChanged(
+                    f"another plan of account {lease.account} was begun meanwhile; this delivery comes again",
+                    day=reservation.before.on,
+                ) from None
             self._refuse(lease, plan, failure)
 
     def finish(self, lease: Lease, plan: PlanState, *, parents: Iterable[ParentOrder], result: ExecutionResult) -> None:
@@ -243,6 +257,18 @@ class DynamoJournal:
 
     def _put_plan(self, plan: PlanState, row: Row) -> Mapping[str, Any]:
         return {"Put": self._action({"Item": to_item(row)}, _SAME_PLAN, _same(plan))}
+
+    def _reserve(self, lease: Lease, reservation: Reservation) -> list[Mapping[str, Any]]:
+        """The day with this plan in it, if it is as it was read, or has this plan as its last one already."""
+        unchanged = "plans = :plans" if reservation.before.plans else _ABSENT
+        values: dict[str, Value] = {":plan": reservation.plan.plan_id}
+        if reservation.before.plans:
+            values[":plans"] = reservation.before.plans
+        day = {"Item": to_item(book_rows.day_row(lease.account, reservation))}
+        return [
+            {"Put": self._action(day, f"{unchanged} OR last_plan = :plan", values)},
+            self._put(book_rows.begun_row(lease.account, reservation.after.on, reservation.plan)),
+        ]
 
     def _put(self, row: Row, condition: str | None = None) -> Mapping[str, Any]:
         return {"Put": self._action({"Item": to_item(row)}, condition, {})}

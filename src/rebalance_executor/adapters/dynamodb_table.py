@@ -102,11 +102,20 @@ class Table:
 
     def query(self, pk: str, prefix: str = "") -> Iterator[Row]:
         """The rows of one partition whose sort key begins with ``prefix``, in its order, read consistently."""
+        if not prefix:
+            return self._query("pk = :pk", {":pk": pk})
+        return self._query("pk = :pk AND begins_with(sk, :prefix)", {":pk": pk, ":prefix": prefix})
+
+    def between(self, pk: str, first: str, last: str) -> Iterator[Row]:
+        """The rows of one partition from one sort key to another, both included, read consistently."""
+        return self._query("pk = :pk AND sk BETWEEN :first AND :last", {":pk": pk, ":first": first, ":last": last})
+
+    def _query(self, condition: str, values: Mapping[str, Value]) -> Iterator[Row]:
         request: dict[str, Any] = {
             "TableName": self.name,
             "ConsistentRead": True,
-            "KeyConditionExpression": "pk = :pk AND begins_with(sk, :prefix)" if prefix else "pk = :pk",
-            "ExpressionAttributeValues": to_item({":pk": pk, ":prefix": prefix} if prefix else {":pk": pk}),
+            "KeyConditionExpression": condition,
+            "ExpressionAttributeValues": to_item(values),
         }
         while True:
             page = self._ask(lambda: self._client.query(**request))

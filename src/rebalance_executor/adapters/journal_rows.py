@@ -63,7 +63,7 @@ def plan_key(account: str, plan_id: str) -> Row:
 
 def plan_row(state: PlanState, epoch: int, result: ExecutionResult | None = None) -> Row:
     """The plan's own row. ``day`` and ``status`` are for lists of plans."""
-    return _row(
+    return made_row(
         plan_pk(state.account, state.plan_id),
         PLAN,
         status="in_progress" if result is None else result.status.value,
@@ -76,7 +76,7 @@ def plan_row(state: PlanState, epoch: int, result: ExecutionResult | None = None
 
 def plan_from(row: Row) -> PlanState:
     """The plan's state as written; raises ``JournalContradiction`` for a row that is none."""
-    return _read(row, _STATE.validate_python)
+    return read_row(row, _STATE.validate_python)
 
 
 # --- parents ---------------------------------------------------------------------------------------------
@@ -88,7 +88,7 @@ def parent_row(state: PlanState, parent: ParentOrder) -> Row:
     ``content_hash`` ties it to its plan: parents that a broken-off first write left behind belong to nothing.
     """
     last = parent.last
-    return _row(
+    return made_row(
         plan_pk(state.account, state.plan_id),
         PARENT + parent.symbol,
         content_hash=state.content_hash,
@@ -106,7 +106,7 @@ def parent_row(state: PlanState, parent: ParentOrder) -> Row:
 
 def parent_from(row: Row) -> ParentOrder:
     """The parent as written; raises ``JournalContradiction`` for a row that is none."""
-    return _read(row, lambda found: _PARENT.validate_json(str(found["parent"])))
+    return read_row(row, lambda found: _PARENT.validate_json(str(found["parent"])))
 
 
 # --- runs ------------------------------------------------------------------------------------------------
@@ -119,12 +119,12 @@ def run_sk(epoch: int) -> str:
 
 def run_row(state: PlanState, run: RunRecord) -> Row:
     """One run of the plan."""
-    return _row(plan_pk(state.account, state.plan_id), run_sk(run.epoch), **_RECORD.dump_python(run, mode="json"))
+    return made_row(plan_pk(state.account, state.plan_id), run_sk(run.epoch), **_RECORD.dump_python(run, mode="json"))
 
 
 def run_from(row: Row) -> RunRecord:
     """The run as written; raises ``JournalContradiction`` for a row that is none."""
-    return _read(row, _RECORD.validate_python)
+    return read_row(row, _RECORD.validate_python)
 
 
 # --- result ----------------------------------------------------------------------------------------------
@@ -137,7 +137,7 @@ def result_rows(state: PlanState, result: ExecutionResult) -> list[Row]:
     body = text if readable else gzip.compress(text.encode("ascii"), mtime=0)
     pieces = [body[start : start + CHUNK_BYTES] for start in range(0, len(body), CHUNK_BYTES)]
     return [
-        _row(
+        made_row(
             plan_pk(state.account, state.plan_id),
             f"{RESULT}{number:03d}",
             pieces=len(pieces),
@@ -171,7 +171,7 @@ def result_from(rows: Sequence[Row]) -> ExecutionResult | None:
             )
         return ExecutionResult.model_validate_json("".join(str(piece) for piece in pieces))
 
-    return _read(rows[0], joined)
+    return read_row(rows[0], joined)
 
 
 def same_result(one: ExecutionResult, other: ExecutionResult) -> bool:
@@ -182,12 +182,12 @@ def same_result(one: ExecutionResult, other: ExecutionResult) -> bool:
 # --- common ----------------------------------------------------------------------------------------------
 
 
-def _row(pk: str, sk: str, **attributes: Value | None) -> Row:
+def made_row(pk: str, sk: str, **attributes: Value | None) -> Row:
     """A row of these attributes; None is left out."""
     return {"pk": pk, "sk": sk} | {name: value for name, value in attributes.items() if value is not None}
 
 
-def _read[T](row: Row, parse: Callable[[Any], T]) -> T:
+def read_row[T](row: Row, parse: Callable[[Any], T]) -> T:
     try:
         return parse(row)
     except (ValidationError, KeyError, ValueError, OSError, EOFError) as error:

@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 
 from rebalance_executor.adapters.aws import error_code, error_text
 from rebalance_executor.adapters.credentials import Credentials, CredentialsSource, checked
-from rebalance_executor.domain.errors import ConfigurationError, PlanSourceUnavailable, UnknownAccount
+from rebalance_executor.domain.errors import ConfigurationError, LiveNotAllowed, PlanSourceUnavailable, UnknownAccount
 from rebalance_executor.settings import Settings
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class SecretCredentials:
         name = self._secret_name(account)
         credentials = Credentials.parse(_decoded(self._read(name, account)), name)
         if self._needs_number and credentials.account_number is None:
-            raise ConfigurationError(f"{name}.account_number", "is missing; live trading needs it")
+            raise LiveNotAllowed(f"{name}.account_number", "is missing; live trading needs it")
         return credentials
 
     def forget(self) -> None:
@@ -134,7 +134,7 @@ def credentials_source(settings: Settings, client: Callable[[], SecretsManagerCl
         needs_number = not settings.alpaca_paper
         return SecretCredentials(client(), settings.alpaca_secret_name, settings.account, needs_number=needs_number)
     if not settings.alpaca_paper:
-        raise ConfigurationError(
+        raise LiveNotAllowed(
             "ALPACA_API_KEY", "serves paper trading only; live trading needs a secret with its account_number"
         )
     credentials = Credentials(

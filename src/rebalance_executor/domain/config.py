@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from rebalance_executor.domain.errors import ConfigurationError
+from rebalance_executor.domain.limits import Limits
 from rebalance_executor.domain.plan import Symbol
 from rebalance_executor.domain.styles import Children, Collar, Fraction, Ladder, Seconds, Spreads, Style, SymbolOverride
 from rebalance_executor.domain.styles import OrderStyle as OrderStyle
@@ -21,10 +22,10 @@ _SHORTEST_TICK = Decimal("0.05")
 """Seconds; below it the loop would do nothing but look."""
 
 
-class ExecutionConfig(BaseModel):
+class ExecutionConfig(Limits):
     """How plans are executed. Frozen; ``EXECUTION_CONFIG`` (a JSON object) overrides single fields."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    # The limits of the controls stand in ``domain.limits``; they are fields of this object like those below.
 
     # when a plan may be begun
     max_plan_age_minutes: Amount = Field(
@@ -35,9 +36,6 @@ class ExecutionConfig(BaseModel):
         ge=0,
         le=_DAY,
         description="Seconds a plan's timestamp may lie in the future: clocks differ.",
-    )
-    max_runs: int = Field(
-        default=20, ge=6, description="Runs a plan may take; six deliveries must always be enough to finish."
     )
     plan_time_limit_minutes: Amount = Field(
         default=Decimal(60),

@@ -81,6 +81,15 @@ class ConfigurationError(RebalanceError):
         self.problem = problem
 
 
+class LiveNotAllowed(ConfigurationError):
+    """Something leads to real money without the explicit switches that it needs."""
+
+    code = "LIVE_NOT_ALLOWED"
+
+    def __init__(self, field: str, problem: str, **context: object) -> None:
+        super().__init__(field, f"{self.code}: {problem}", **context)
+
+
 class OverfillGuard(RebalanceError):
     """The last line before the broker: a submission would exceed its parent order. The program stops."""
 
@@ -124,6 +133,12 @@ class Fenced(Redeliver):
     """This run's epoch is no longer the account's: another run took over. It must not send anything more."""
 
     code = "FENCED"
+
+
+class DayChanged(Redeliver):
+    """The account's day was written to between reading and reserving it; nothing was sent or journalled."""
+
+    code = "DAY_CHANGED"
 
 
 class PlanYielded(Redeliver):
@@ -173,6 +188,12 @@ class RateLimited(BrokerUnavailable):
     def __init__(self, message: str, *, retry_at: datetime | None = None, **context: object) -> None:
         super().__init__(message, **context)
         self.retry_at = retry_at
+
+
+class CircuitOpen(BrokerUnavailable):
+    """The broker failed too often in a row: this was certainly not sent, and the run sends nothing more."""
+
+    code = "CIRCUIT_OPEN"
 
 
 class OutcomeUnknown(BrokerError):

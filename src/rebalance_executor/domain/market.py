@@ -68,6 +68,8 @@ class Position:
     symbol: str
     qty: Decimal
     available: Decimal
+    previous_close: Decimal | None = None
+    """Dollars a share at the last close; None where it is not told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,8 @@ class Account:
     buying_power: Decimal
     blocked_by: str | None
     """Name of the flag that forbids trading (``trading_blocked``, …), or None."""
+    equity: Decimal | None = None
+    """Cash and positions; None where it is not told."""
 
 
 @dataclass(frozen=True, slots=True)

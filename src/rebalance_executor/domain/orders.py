@@ -87,6 +87,14 @@ class ChildOrder:
     error_message: str | None = None
     aim: Decimal | None = None
     """The ladder's rung: fraction of the spread, from our own side, that it was priced at; None off the ladder."""
+    bid: Decimal | None = None
+    """Best bid when it was priced; None where that was not journalled."""
+    ask: Decimal | None = None
+
+    @property
+    def mid(self) -> Decimal | None:
+        """Half-way between bid and ask when it was priced."""
+        return (self.bid + self.ask) / 2 if self.bid is not None and self.ask is not None else None
 
     @property
     def is_open(self) -> bool:
@@ -157,6 +165,10 @@ class ParentOrder:
     code: str | None = None
     message: str | None = None
     settled_at: datetime | None = None
+    previous_close: Decimal | None = None
+    """Dollars a share, where the broker tells it."""
+    held_before: Decimal | None = None
+    """Shares held when the plan was begun; None where that is not known."""
 
     @property
     def filled_qty(self) -> Decimal:
@@ -206,11 +218,26 @@ class ParentOrder:
             return self
         return replace(self, outcome=outcome, code=code or self.code, message=message or self.message, settled_at=now)
 
+    def refused(self, code: str, message: str, now: datetime) -> ParentOrder:
+        """This parent after a control refused to send any more of it: DENIED where nothing was ever sent."""
+        outcome = Outcome.PARTIALLY_FILLED if self.filled_qty else Outcome.UNFILLED
+        return self.settled(outcome if self.attempts else Outcome.DENIED, code, message, now)
+
+    def disputed(self, code: str, message: str, now: datetime) -> ParentOrder:
+        """This settled parent after something else than its journal turned up: an operator must look."""
+        if self.outcome is Outcome.UNRESOLVED:
+            return replace(self, message=f"{self.message}; {message}" if self.message else message)
+        return replace(self, outcome=Outcome.UNRESOLVED, code=code, message=message, settled_at=now)
+
+
+def child_order_prefix(account: str, plan_id: str) -> str:
+    """How the client order ids of one plan begin."""
+    return f"rb1-{hashlib.sha256(f'{account}\x1f{plan_id}'.encode()).hexdigest()[:20]}-"
+
 
 def child_order_id(account: str, plan_id: str, symbol: str, attempt: int) -> str:
     """The client order id of one child: a function of account, plan, item and attempt, nothing else.
 
     At most 78 of Alpaca's 128 characters; 80 bits of digest keep plans apart, the rest is for readers.
     """
-    digest = hashlib.sha256(f"{account}\x1f{plan_id}".encode()).hexdigest()[:20]
-    return f"rb1-{digest}-{symbol}-{attempt}"
+    return f"{child_order_prefix(account, plan_id)}{symbol}-{attempt}"

@@ -11,8 +11,15 @@ from rebalance_executor.domain.journal import PlanState
 from rebalance_executor.domain.market import ZERO, Side
 from rebalance_executor.domain.orders import ChildOrder, Outcome, ParentOrder
 from rebalance_executor.domain.plan import Action, RebalancePlan, RebalancePlanItem
-from rebalance_executor.domain.pricing import shortfall
-from rebalance_executor.domain.result import ChildResult, ExecutionResult, ExecutionStatus, OrderResult
+from rebalance_executor.domain.reconcile import Difference
+from rebalance_executor.domain.result import (
+    ChildResult,
+    DifferenceResult,
+    ExecutionResult,
+    ExecutionStatus,
+    OrderResult,
+)
+from rebalance_executor.domain.shortfall import Shortfall, of_parent, of_plan
 from rebalance_executor.domain.sizing import blank_parent
 
 _BPS = Decimal(10_000)
@@ -21,13 +28,17 @@ _PRICE_STEP = Decimal("0.000000001")
 
 
 def build_result(
-    plan: RebalancePlan, state: PlanState, parents: Mapping[str, ParentOrder], now: datetime
+    plan: RebalancePlan,
+    state: PlanState,
+    parents: Mapping[str, ParentOrder],
+    now: datetime,
+    differing: Sequence[Difference] = (),
 ) -> ExecutionResult:
-    """The result of a plan whose parents are all settled."""
+    """The result of a plan whose parents are all settled; ``differing`` is what the broker tells otherwise."""
     orders = tuple(_order_result(item, parents.get(item.symbol), now) for item in plan.items)
     traded = sum((abs(order.trade_amount) for order in orders), ZERO)
-    slippage = sum((order.slippage_amount for order in orders if order.slippage_amount is not None), ZERO)
-    status = plan_status(orders)
+    lost = [part for item in plan.items if (p := parents.get(item.symbol)) and (part := of_parent(p)) is not None]
+    status = plan_status(orders, differing)
     return ExecutionResult(
         plan_id=plan.plan_id,
         correlation_id=state.correlation_id,
@@ -40,22 +51,25 @@ def build_result(
         orders_succeeded=sum(order.success for order in orders),
         orders_skipped=sum(order.skipped for order in orders),
         orders_denied=sum(order.outcome is Outcome.DENIED for order in orders),
+        orders_rejected=sum(order.outcome is Outcome.REJECTED for order in orders),
+        orders_unresolved=sum(order.outcome is Outcome.UNRESOLVED for order in orders),
         total_trade_value=traded,
         started_at=state.begun_at,
         execution_timestamp=now,
         runs=state.runs,
-        slippage_bps=_bps(slippage, traded),
+        **_shortfall(of_plan(lost) if lost else None, traded),
+        differences=tuple(DifferenceResult(symbol=d.symbol, problem=d.problem) for d in differing),
         metadata={"content_hash": state.content_hash, "strategy_id": plan.strategy_id},
     )
 
 
-def plan_status(orders: Sequence[OrderResult]) -> ExecutionStatus:
+def plan_status(orders: Sequence[OrderResult], differing: Sequence[Difference] = ()) -> ExecutionStatus:
     """How the plan ended, from how its items ended.
 
     A plan of nothing but HOLDs is a success: there was nothing to do and it was done.
     """
     outcomes = [order.outcome for order in orders]
-    if Outcome.UNRESOLVED in outcomes:
+    if differing or Outcome.UNRESOLVED in outcomes:
         return ExecutionStatus.UNRESOLVED
     if all(order.action is Action.HOLD for order in orders):
         return ExecutionStatus.SUCCESS
@@ -75,7 +89,6 @@ def _order_result(item: RebalancePlanItem, parent: ParentOrder | None, now: date
     filled, value, last = parent.filled_qty, parent.filled_value, parent.last
     priced = filled > 0 and all(c.filled_avg_price is not None for c in parent.children if c.filled_qty)
     mid = parent.arrival.mid if parent.arrival is not None else None
-    slippage = shortfall(parent.side, mid, filled, value) if priced and mid is not None else None
     outcome = parent.outcome or Outcome.UNRESOLVED
     return OrderResult(
         symbol=item.symbol,
@@ -92,8 +105,7 @@ def _order_result(item: RebalancePlanItem, parent: ParentOrder | None, now: date
         planned_shares=parent.qty,
         price=_average(parent, filled, value) if priced else None,
         expected_price=mid,
-        slippage_amount=slippage,
-        slippage_bps=_bps(slippage, value) if slippage is not None else None,
+        **_shortfall(of_parent(parent), value),
         order_type=last.type if last is not None else None,
         order_id=last.order_id if last is not None else None,
         client_order_id=last.client_order_id if last is not None else None,
@@ -136,6 +148,23 @@ def _child_result(child: ChildOrder) -> ChildResult:
         submitted_at=child.submitted_at,
         closed_at=child.closed_at,
     )
+
+
+def _shortfall(lost: Shortfall | None, filled_dollars: Decimal) -> dict[str, Decimal | None]:
+    """The fields of a shortfall; the parts add up to the whole, in dollars and in basis points."""
+    if lost is None:
+        return {"slippage_amount": None, "slippage_bps": None}
+    amounts = {
+        "slippage_amount": lost.total,
+        "delay_amount": lost.delay,
+        "spread_amount": lost.spread,
+        "residual_amount": lost.residual,
+    }
+    if not filled_dollars:
+        return {**amounts, "slippage_bps": None}
+    total, delay, spread = (_bps(part, filled_dollars) or ZERO for part in (lost.total, lost.delay, lost.spread))
+    parts = {"delay_bps": delay, "spread_bps": spread, "residual_bps": total - delay - spread}
+    return {**amounts, "slippage_bps": total, **parts}
 
 
 def _average(parent: ParentOrder, filled: Decimal, value: Decimal) -> Decimal:

@@ -60,12 +60,31 @@ class OrderResult(_Dto):
     expected_price: Amount | None = Field(description="Arrival mid.")
     slippage_amount: Amount | None = Field(description="Dollars lost against arrival mid; positive is a cost.")
     slippage_bps: Amount | None = Field(description="The same in basis points of the filled dollars.")
+    delay_amount: Amount | None = Field(
+        default=None, description="Of these dollars: from arrival mid to the mid when each child was priced."
+    )
+    spread_amount: Amount | None = Field(
+        default=None, description="Of these dollars: half the spread when each child was priced."
+    )
+    residual_amount: Amount | None = Field(
+        default=None, description="The rest of them: what waiting won back (negative) or impact cost."
+    )
+    delay_bps: Amount | None = Field(default=None, description="The delay in basis points of the filled dollars.")
+    spread_bps: Amount | None = Field(default=None, description="The spread, likewise.")
+    residual_bps: Amount | None = Field(default=None, description="What they leave of slippage_bps.")
     order_type: str | None = None
     order_id: str | None = Field(default=None, description="The last child's.")
     client_order_id: str | None = Field(default=None, description="The last child's.")
     children: tuple[ChildResult, ...] = ()
     filled_at: Timestamp | None = None
     timestamp: Timestamp = Field(description="When the item was settled.")
+
+
+class DifferenceResult(_Dto):
+    """One thing in which broker and journal differ."""
+
+    symbol: str
+    problem: str
 
 
 class ExecutionResult(_Dto):
@@ -83,11 +102,23 @@ class ExecutionResult(_Dto):
     orders_succeeded: int
     orders_skipped: int
     orders_denied: int
+    orders_rejected: int = 0
+    orders_unresolved: int = 0
     total_trade_value: Amount = Field(description="Filled dollars, unsigned.")
     started_at: Timestamp
     execution_timestamp: Timestamp = Field(description="When the plan was finished.")
     runs: int
     slippage_bps: Amount | None = Field(
         description="Implementation shortfall against arrival mid; null if nothing filled."
+    )
+    slippage_amount: Amount | None = Field(default=None, description="The same in dollars; the orders' sum.")
+    delay_amount: Amount | None = Field(default=None, description="Of these dollars; the orders' sum, likewise below.")
+    spread_amount: Amount | None = None
+    residual_amount: Amount | None = None
+    delay_bps: Amount | None = Field(default=None, description="In basis points of the filled dollars, likewise below.")
+    spread_bps: Amount | None = None
+    residual_bps: Amount | None = None
+    differences: tuple[DifferenceResult, ...] = Field(
+        default=(), description="In what broker and journal differ after the trade; any of them makes it unresolved."
     )
     metadata: dict[str, Any] = Field(default_factory=dict)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
 from decimal import ROUND_FLOOR, Decimal
 
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig
-from rebalance_executor.domain.market import ZERO, Asset, BrokerOrder, Position, Quote, Side
+from rebalance_executor.domain.controls import Refusal, SymbolFacts, item_refusal
+from rebalance_executor.domain.market import ZERO, Side
 from rebalance_executor.domain.orders import Arrival, Outcome, ParentOrder
 from rebalance_executor.domain.plan import Action, RebalancePlanItem
 from rebalance_executor.domain.values import plain
@@ -23,39 +23,24 @@ def floor_qty(qty: Decimal, *, fractionable: bool) -> Decimal:
     return qty.quantize(_SIX_DECIMALS if fractionable else _WHOLE, rounding=ROUND_FLOOR)
 
 
-@dataclass(frozen=True, slots=True)
-class SymbolFacts:
-    """What the broker says about one symbol when the plan is begun."""
-
-    asset: Asset | None
-    quote: Quote | None
-    position: Position | None
-    others: Sequence[BrokerOrder] = field(default=())
-    """Open orders on the symbol that are not this plan's."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Denial:
-    code: Code
-    message: str
-
-
 def size(item: RebalancePlanItem, facts: SymbolFacts, config: ExecutionConfig, now: datetime) -> ParentOrder:
     """The parent order of one BUY or SELL item; denied with its code where it may not be traded.
 
     Dollars become shares at arrival mid, rounded down. A full exit sells the exact position that is available.
     """
-    quote = facts.quote
+    quote, position = facts.quote, facts.position
     parent = replace(
         blank_parent(item),
         fractionable=facts.asset is not None and facts.asset.fractionable,
         arrival=Arrival(quote.bid, quote.ask, quote.at) if quote is not None and quote.problem is None else None,
+        previous_close=position.previous_close if position is not None else None,
+        held_before=position.qty if position is not None else ZERO,
     )
     side = parent.side
-    sized: ParentOrder | _Denial | None = _may_trade(side, item, facts)
+    sized: ParentOrder | Refusal | None = item_refusal(side, item, facts, config, now)
     if sized is None:
         sized = _buy(item, parent, config) if side is Side.BUY else _sell(item, parent, facts)
-    if isinstance(sized, _Denial):
+    if isinstance(sized, Refusal):
         return parent.settled(Outcome.DENIED, sized.code, sized.message, now)
     return sized
 
@@ -71,43 +56,26 @@ def blank_parent(item: RebalancePlanItem) -> ParentOrder:
     )
 
 
-def _may_trade(side: Side, item: RebalancePlanItem, facts: SymbolFacts) -> _Denial | None:
-    asset, quote = facts.asset, facts.quote
-    if asset is None:
-        return _Denial(Code.NOT_TRADABLE, f"{item.symbol} is not an asset of the broker")
-    if not asset.tradable or asset.status != "active":
-        return _Denial(Code.NOT_TRADABLE, f"{item.symbol} is {asset.status}, tradable: {asset.tradable}")
-    if side is Side.SELL and (facts.position is None or facts.position.qty <= 0):
-        return _Denial(Code.NO_POSITION, f"no shares of {item.symbol} are held")
-    against = [order for order in facts.others if side is Side.BUY or order.side == Side.BUY]
-    if against:
-        ids = ", ".join(order.id for order in against[:5])
-        return _Denial(Code.CONFLICTING_ORDER, f"{len(against)} open order(s) of others on {item.symbol}: {ids}")
-    if quote is None or quote.problem is not None:
-        return _Denial(Code.QUOTE_REJECTED, (quote.problem if quote else None) or "no quote")
-    return None
-
-
-def _buy(item: RebalancePlanItem, parent: ParentOrder, config: ExecutionConfig) -> ParentOrder | _Denial:
+def _buy(item: RebalancePlanItem, parent: ParentOrder, config: ExecutionConfig) -> ParentOrder | Refusal:
     if item.trade_amount < config.minimum_notional:
         least = plain(config.minimum_notional)
-        return _Denial(Code.BELOW_MINIMUM, f"${plain(item.trade_amount)} is below the minimum of ${least}")
+        return Refusal(Code.BELOW_MINIMUM, f"${plain(item.trade_amount)} is below the minimum of ${least}")
     return _sized(parent, item.trade_amount / _mid(parent))
 
 
-def _sell(item: RebalancePlanItem, parent: ParentOrder, facts: SymbolFacts) -> ParentOrder | _Denial:
+def _sell(item: RebalancePlanItem, parent: ParentOrder, facts: SymbolFacts) -> ParentOrder | Refusal:
     position = facts.position
     available = min(position.available, position.qty) if position is not None else ZERO
     held = position.qty if position is not None else ZERO
     wanted = held if item.is_full_exit else -item.trade_amount / _mid(parent)
     if available <= 0:
-        return _Denial(Code.CONFLICTING_ORDER, f"all {plain(held)} shares are held by open orders of others")
+        return Refusal(Code.CONFLICTING_ORDER, f"all {plain(held)} shares are held by open orders of others")
     reduced = available < wanted
     if item.is_full_exit and parent.fractionable:
         sized = replace(parent, qty=available)  # exact: an exit leaves nothing behind
     else:
         exact_or_less = _sized(parent, min(wanted, available))
-        if isinstance(exact_or_less, _Denial):
+        if isinstance(exact_or_less, Refusal):
             return exact_or_less
         sized = exact_or_less
     if reduced:
@@ -119,16 +87,16 @@ def _sell(item: RebalancePlanItem, parent: ParentOrder, facts: SymbolFacts) -> P
     return sized
 
 
-def _sized(parent: ParentOrder, shares: Decimal) -> ParentOrder | _Denial:
+def _sized(parent: ParentOrder, shares: Decimal) -> ParentOrder | Refusal:
     qty = floor_qty(shares, fractionable=parent.fractionable)
     if qty > 0:
         return replace(parent, qty=qty)
     if parent.fractionable:
-        return _Denial(Code.BELOW_MINIMUM, f"{plain(shares)} shares round down to nothing")
-    return _Denial(Code.NOT_FRACTIONABLE, f"{plain(shares)} shares, but only whole shares of it can be traded")
+        return Refusal(Code.BELOW_MINIMUM, f"{plain(shares)} shares round down to nothing")
+    return Refusal(Code.NOT_FRACTIONABLE, f"{plain(shares)} shares, but only whole shares of it can be traded")
 
 
 def _mid(parent: ParentOrder) -> Decimal:
-    if parent.arrival is None:  # _may_trade has denied every item without a usable quote
+    if parent.arrival is None:  # the controls have refused every item without a usable quote
         raise AssertionError("sizing needs an arrival quote")
     return parent.arrival.mid

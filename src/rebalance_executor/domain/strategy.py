@@ -41,6 +41,8 @@ class View:
     now: datetime
     mode: Mode = Mode.WORK
     quote: Quote | None = None
+    quote_problem: str | None = None
+    """Why ``quote`` is not given, where the controls refused it."""
     quote_missing_since: datetime | None = None
     funds: Decimal | None = None
     """Dollars this buy may still commit; None where no bound applies (sells)."""
@@ -168,7 +170,8 @@ def _next_child(parent: ParentOrder, view: View, config: ExecutionConfig) -> Dec
         missing = view.quote_missing_since or view.now
         if view.now - missing < span(config.quote_wait_seconds):
             return Wait()
-        return _denied(parent, Code.QUOTE_REJECTED, (quote.problem if quote else None) or "no quote")
+        problem = view.quote_problem or (quote.problem if quote else None) or "no quote"
+        return _denied(parent, Code.QUOTE_REJECTED, problem)
     worst = collar(parent.side, parent.arrival, config.price_collar)
     touch = far_touch(parent.side, quote)
     if not is_inside(parent.side, touch, worst):

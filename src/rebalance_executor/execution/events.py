@@ -50,13 +50,24 @@ class LogEvent(StrEnum):
     ORDER_RESENT = "order.resent", Severity.WARNING, "The broker does not know the order; the same one is sent again."
     ORDER_REJECTED = "order.rejected", Severity.WARNING, "The broker refused a child order."
     ORDER_CANCEL_REQUESTED = "order.cancel_requested", Severity.INFO, "A cancel was requested (not yet an outcome)."
+    FOREIGN_CANCEL_REQUESTED = "foreign_order.cancel_requested", Severity.WARNING, "Somebody else's order is cancelled."
     ORDER_CLOSED = "order.closed", Severity.INFO, "A child order is terminal at the broker, with its fills."
     ORDER_FILLED = "order.filled", Severity.INFO, "A parent order is filled."
-    ORDER_UNFINISHED = "order.unfinished", Severity.WARNING, "A parent order ended partly filled, unfilled or rejected."
+    ORDER_UNFINISHED = "order.unfinished", Severity.WARNING, "A parent order ended partly filled or unfilled."
     ORDER_DENIED = "order.denied", Severity.WARNING, "A control refused a parent order."
     ORDER_SKIPPED = "order.skipped", Severity.INFO, "A parent order was skipped."
     ORDER_SCALED = "order.scaled", Severity.INFO, "A parent order was reduced before it was frozen."
     ORDER_UNRESOLVED = "order.unresolved", Severity.ERROR, "A parent order cannot be settled; an operator must look."
+    ORDER_FAILED = "order.failed", Severity.WARNING, "A parent order ended because the broker refused it."
+    SWITCH_TRIPPED = (
+        "switch.tripped",
+        Severity.CRITICAL,
+        "The program halted the account; a person must resume it.",
+    )
+    SWITCH_NOT_SET = "switch.not_set", Severity.CRITICAL, "The program could not halt the account; it stops itself."
+    RUN_CONCLUDING = "run.concluding", Severity.WARNING, "A control stops the plan: nothing new is sent; says why."
+    PLAN_DIFFERS = "plan.differs", Severity.ERROR, "The broker and the journal differ after the trade; says in what."
+    BROKER_FAILING = "broker.failing", Severity.ERROR, "The circuit breaker opened: this run sends nothing more."
     BROKER_RATE_LIMITED = "broker.rate_limited", Severity.WARNING, "The broker answered 429; sending pauses."
     BROKER_REQUESTS = "broker.requests", Severity.INFO, "How many requests a run made."
     CACHE_FAILED = "cache.failed", Severity.WARNING, "Asset flags could not be remembered; trading goes on."

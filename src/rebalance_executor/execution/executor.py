@@ -8,62 +8,47 @@ was looked at before; and what a submission did is never guessed. The decisions 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 from rebalance_executor.domain.cash import committed
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig
-from rebalance_executor.domain.errors import (
-    BrokerUnavailable,
-    CredentialsRefused,
-    DuplicateClientOrderId,
-    OrderRejected,
-    OutcomeUnknown,
-    OverfillGuard,
-    RateLimited,
-)
+from rebalance_executor.domain.controls import quote_problem
 from rebalance_executor.domain.market import ZERO, BrokerOrder, Quote, Side
 from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome, ParentOrder, child_order_id
 from rebalance_executor.domain.pricing import collar
 from rebalance_executor.domain.strategy import Cancel, Mode, Place, Settle, View, decide, needs_quote
 from rebalance_executor.domain.values import span
 from rebalance_executor.execution.events import LogEvent
-from rebalance_executor.execution.ports import Broker, Clock, EventLog, Journal
+from rebalance_executor.execution.kill_switch import WHILE_RESTING, KillSwitch
+from rebalance_executor.execution.ports import Broker, Ports
 from rebalance_executor.execution.run import Run
+from rebalance_executor.execution.sender import Orders, Sender
+from rebalance_executor.execution.telling import tell_outcome, told
 
 _CLOCK_DIFFERENCE = timedelta(minutes=10)
 """How far the broker's clock may be behind ours; orders are listed by the broker's submission time."""
-
-_PAUSE = timedelta(seconds=5)
-"""How long sending pauses after a 429 that does not say when its window opens again."""
 
 _STOPPING_TICK = timedelta(milliseconds=200)
 """Seconds between looks while the run stops: its whole margin may be little more than a second."""
 
 
-@dataclass(slots=True)
-class _Orders:
-    """What one tick decided to send."""
-
-    submits: list[str] = field(default_factory=list)
-    cancels: list[str] = field(default_factory=list)
-
-
 class Executor:
     """Works the parents of a run to their outcomes through one broker account."""
 
-    def __init__(self, broker: Broker, journal: Journal, clock: Clock, log: EventLog, config: ExecutionConfig) -> None:
+    def __init__(self, ports: Ports, broker: Broker, switch: KillSwitch, config: ExecutionConfig) -> None:
         self._broker = broker
-        self._journal = journal
-        self._clock = clock
-        self._log = log
+        self._journal = ports.journal
+        self._clock = ports.clock
+        self._log = ports.log
         self._config = config
+        self._switch = switch
+        self._sender = Sender(ports, broker, switch, config)
         self._quotes: dict[str, Quote] = {}
         self._quoted_at: datetime | None = None
         self._missing_since: dict[str, datetime] = {}
-        self._paused_until: datetime | None = None
 
     def remember(self, quotes: dict[str, Quote]) -> None:
         """Take quotes that were read just now, so that they are not read twice."""
@@ -83,16 +68,19 @@ class Executor:
         stopping = False
         while run.unsettled(side):
             self._look(run, side)
+            self._heed_switch(run, side)
             mode, reason = self._mode(run)
             if mode is Mode.YIELD and not stopping:
                 stopping = True
-                self._log.emit(LogEvent.RUN_STOPPING, give_up_at=run.deadline.give_up_at)
+                self._log.emit(
+                    LogEvent.RUN_STOPPING, give_up_at=run.deadline.give_up_at, reason=run.broken_off or "deadline"
+                )
             orders = self._decide(run, side, mode, reason)
             self.save(run)
             waves_open = any(parent.open_child for parent in run.unsettled(side))
             if mode is Mode.YIELD and (not waves_open or self._clock.now() >= run.deadline.give_up_at):
                 return False
-            if not self._send(run, orders) and run.unsettled(side):
+            if not self._sender.send(run, orders) and run.unsettled(side):
                 self._sleep(run)
         return True
 
@@ -100,10 +88,7 @@ class Executor:
         """Journal what changed since the last time, in one write."""
         if not run.dirty and not run.unsaved:
             return
-        parents = [run.parents[symbol] for symbol in sorted(run.dirty)]
-        self._journal.write(run.lease, run.state, parents=parents, run=run.record if run.unsaved else None)
-        run.dirty.clear()
-        run.unsaved = False
+        run.write_to(self._journal)
 
     # --- look --------------------------------------------------------------------------------------------
 
@@ -135,11 +120,13 @@ class Executor:
             return
         after = child.seen(order, now)
         if child.order_id is None:
-            self._log.emit(LogEvent.ORDER_FOUND, symbol=parent.symbol, **_told(after))
+            self._log.emit(LogEvent.ORDER_FOUND, symbol=parent.symbol, **told(after))
         if after != child:
             run.put_child(parent.symbol, after)
         if not after.is_open:
-            self._log.emit(LogEvent.ORDER_CLOSED, symbol=parent.symbol, **_told(after))
+            self._log.emit(LogEvent.ORDER_CLOSED, symbol=parent.symbol, **told(after))
+        if after.state is ChildState.REJECTED:
+            self._sender.rejected_later(run)
 
     def _absent(self, run: Run, parent: ParentOrder, child: ChildOrder) -> None:
         """The broker answered that it does not know this submission — yet."""
@@ -158,9 +145,16 @@ class Executor:
 
     # --- decide ------------------------------------------------------------------------------------------
 
+    def _heed_switch(self, run: Run, side: Side) -> None:
+        """Conclude when the account was halted (or, for buys, may only reduce) while orders rest."""
+        if run.conclude is None and self._clock.now() < run.deadline.stop_at:
+            refusal = self._switch.refusal(WHILE_RESTING, side)
+            if refusal is not None:
+                run.stop(refusal, self._log)
+
     def _mode(self, run: Run) -> tuple[Mode, Code]:
         now = self._clock.now()
-        if now >= run.deadline.stop_at:
+        if now >= run.deadline.stop_at or run.broken_off is not None:
             return Mode.YIELD, Code.TIME_LIMIT
         if run.conclude is not None:
             return Mode.CONCLUDE, run.conclude
@@ -170,20 +164,22 @@ class Executor:
             return Mode.CONCLUDE, Code.TIME_LIMIT
         return Mode.WORK, Code.TIME_LIMIT
 
-    def _decide(self, run: Run, side: Side, mode: Mode, reason: Code) -> _Orders:
+    def _decide(self, run: Run, side: Side, mode: Mode, reason: Code) -> Orders:
         if mode is not Mode.WORK:
             run.drop_unsent()
-        orders = _Orders()
+        orders = Orders()
         wave = run.unsettled(side)
         if mode is Mode.WORK:
             self._refresh_quotes([p.symbol for p in wave if needs_quote(p, self._config)])
         funds = self._funds(run) if side is Side.BUY else None
         pace = run.pace(side, self._config)
         for parent in wave:
+            problem = self._problem(parent.symbol)
             view = View(
                 now=self._clock.now(),
                 mode=mode,
-                quote=self._quotes.get(parent.symbol),
+                quote=self._quotes.get(parent.symbol) if problem is None else None,
+                quote_problem=problem,
                 quote_missing_since=self._missing_since.get(parent.symbol),
                 funds=funds,
                 reason=reason,
@@ -215,14 +211,17 @@ class Executor:
             return
         now = self._clock.now()
         fresh = self._quoted_at is not None and now - self._quoted_at < span(self._config.quote_refresh_seconds)
-        if not fresh or any(not _usable(self._quotes.get(symbol)) for symbol in symbols):
+        if not fresh or any(self._problem(symbol) is not None for symbol in symbols):
             self._quotes.update(self._broker.quotes(symbols))
             self._quoted_at = self._clock.now()
         for symbol in symbols:
-            if _usable(self._quotes.get(symbol)):
+            if self._problem(symbol) is None:
                 self._missing_since.pop(symbol, None)
             else:
                 self._missing_since.setdefault(symbol, now)
+
+    def _problem(self, symbol: str) -> str | None:
+        return quote_problem(self._quotes.get(symbol), self._config, self._clock.now())
 
     def _funds(self, run: Run) -> Decimal:
         budget = run.state.buy_budget if run.state.buy_budget is not None else ZERO
@@ -235,7 +234,7 @@ class Executor:
         return place.qty * worst
 
     def _intend(self, run: Run, parent: ParentOrder, place: Place) -> None:
-        attempt = len(parent.children) + 1
+        attempt, quote = len(parent.children) + 1, self._quotes.get(parent.symbol)
         child = ChildOrder(
             attempt=attempt,
             client_order_id=child_order_id(run.state.account, run.state.plan_id, parent.symbol, attempt),
@@ -244,81 +243,16 @@ class Executor:
             limit_price=place.limit_price,
             intended_at=self._clock.now(),
             aim=place.aim,
+            bid=quote.bid if quote is not None else None,
+            ask=quote.ask if quote is not None else None,
         )
         run.put_child(parent.symbol, child)
         run.unsent.add(child.client_order_id)
-        self._log.emit(LogEvent.ORDER_INTENDED, symbol=parent.symbol, side=parent.side, **_told(child))
+        self._log.emit(LogEvent.ORDER_INTENDED, symbol=parent.symbol, side=parent.side, **told(child))
 
     def _settle(self, run: Run, parent: ParentOrder, settle: Settle) -> None:
         run.put(parent.settled(settle.outcome, settle.code, settle.message, self._clock.now()))
         tell_outcome(self._log, run.parents[parent.symbol])
-
-    # --- send --------------------------------------------------------------------------------------------
-
-    def _send(self, run: Run, orders: _Orders) -> bool:
-        """Send what was decided and journalled; returns whether the next look is worth taking at once."""
-        for symbol in orders.cancels:
-            self._cancel(run, symbol)
-        answered = bool(orders.submits)
-        for symbol in orders.submits:
-            now = self._clock.now()
-            if now >= run.deadline.stop_at or (self._paused_until is not None and now < self._paused_until):
-                return False
-            answered = self._submit(run, run.parents[symbol]) and answered
-        return answered
-
-    def _cancel(self, run: Run, symbol: str) -> None:
-        child = run.parents[symbol].open_child
-        if child is None or child.order_id is None:
-            return
-        try:
-            self._broker.cancel(child.order_id)
-        except BrokerUnavailable:
-            run.put_child(symbol, replace(child, cancel_requested_at=None))  # asked again at the next tick
-            return
-        self._log.emit(LogEvent.ORDER_CANCEL_REQUESTED, symbol=symbol, **_told(child))
-
-    def _submit(self, run: Run, parent: ParentOrder) -> bool:
-        """Send the parent's open child once; returns whether the broker gave a definite answer."""
-        child = parent.open_child
-        if child is None:
-            return True
-        guard(parent)
-        run.unsent.discard(child.client_order_id)  # from here on it may exist, whatever stops us
-        try:
-            order = self._broker.submit(child.request(parent.symbol, parent.side))
-        except RateLimited as error:  # certainly not accepted: the same order goes out later
-            run.unsent.add(child.client_order_id)
-            self._paused_until = error.retry_at or self._clock.now() + _PAUSE
-            self._log.emit(LogEvent.BROKER_RATE_LIMITED, symbol=parent.symbol, retry_at=self._paused_until)
-            return False
-        except CredentialsRefused:  # certainly not accepted
-            run.unsent.add(child.client_order_id)
-            raise
-        except OrderRejected as error:
-            self._rejected(run, parent, child, error)
-            return True
-        except (OutcomeUnknown, DuplicateClientOrderId) as error:
-            run.put_child(parent.symbol, replace(child, state=ChildState.UNKNOWN))
-            self._log.emit(LogEvent.ORDER_UNKNOWN, symbol=parent.symbol, reason=str(error), **_told(child))
-            return False
-        after = child.seen(order, self._clock.now())
-        run.put_child(parent.symbol, after)
-        self._log.emit(LogEvent.ORDER_SUBMITTED, symbol=parent.symbol, side=parent.side, **_told(after))
-        if not after.is_open:
-            self._log.emit(LogEvent.ORDER_CLOSED, symbol=parent.symbol, **_told(after))
-        return True
-
-    def _rejected(self, run: Run, parent: ParentOrder, child: ChildOrder, error: OrderRejected) -> None:
-        """A definite no. Where the same order was sent before, that submission may have come through, or may yet."""
-        text = f"{error.reason} (HTTP {error.http_status}, code {error.broker_code})"
-        refused = replace(child, error_code=str(error.broker_code or error.http_status), error_message=text)
-        if child.resent:
-            run.put_child(parent.symbol, replace(refused, state=ChildState.UNKNOWN))
-        else:
-            rejected = replace(refused, state=ChildState.REJECTED, status="rejected", closed_at=self._clock.now())
-            run.put_child(parent.symbol, rejected)
-        self._log.emit(LogEvent.ORDER_REJECTED, symbol=parent.symbol, reason=text, **_told(refused))
 
     def _sleep(self, run: Run) -> None:
         """Wait for the next tick, or until sending may go on, but never past the point of stopping."""
@@ -327,67 +261,6 @@ class Executor:
             self._clock.sleep(min(_STOPPING_TICK, run.deadline.give_up_at - now))
             return
         wait = span(self._config.tick_seconds)
-        if self._paused_until is not None:
-            wait = max(wait, self._paused_until - now)
+        if self._sender.paused_until is not None:
+            wait = max(wait, self._sender.paused_until - now)
         self._clock.sleep(min(wait, run.deadline.stop_at - now))
-
-
-def guard(parent: ParentOrder) -> None:
-    """The last line before the broker: filled + live + unknown + new ≤ parent quantity, one open child.
-
-    Raises:
-        OverfillGuard: a breach; nothing may be sent any more.
-    """
-    open_children = sum(child.is_open for child in parent.children)
-    if parent.exposure > parent.qty or open_children > 1:
-        raise OverfillGuard(
-            f"{parent.symbol}: {parent.exposure} shares filled, live or unknown, the parent order is for {parent.qty}",
-            symbol=parent.symbol,
-            exposure=parent.exposure,
-            qty=parent.qty,
-            open_children=open_children,
-        )
-
-
-def tell_outcome(log: EventLog, parent: ParentOrder) -> None:
-    """One log event for a parent that was just settled."""
-    events = {
-        Outcome.FILLED: LogEvent.ORDER_FILLED,
-        Outcome.DENIED: LogEvent.ORDER_DENIED,
-        Outcome.SKIPPED: LogEvent.ORDER_SKIPPED,
-        Outcome.UNRESOLVED: LogEvent.ORDER_UNRESOLVED,
-    }
-    if parent.outcome is None:
-        return
-    log.emit(
-        events.get(parent.outcome, LogEvent.ORDER_UNFINISHED),
-        symbol=parent.symbol,
-        side=parent.side,
-        outcome=parent.outcome,
-        qty=parent.qty,
-        filled_qty=parent.filled_qty,
-        filled_value=parent.filled_value,
-        children=len(parent.children),
-        code=parent.code,
-        reason=parent.message,
-    )
-
-
-def _usable(quote: Quote | None) -> bool:
-    return quote is not None and quote.problem is None
-
-
-def _told(child: ChildOrder) -> dict[str, object]:
-    """A child order's fields for the log."""
-    return {
-        "client_order_id": child.client_order_id,
-        "attempt": child.attempt,
-        "order_id": child.order_id,
-        "status": child.status,
-        "type": child.type,
-        "qty": child.qty,
-        "limit_price": child.limit_price,
-        "aim": child.aim,
-        "filled_qty": child.filled_qty,
-        "filled_avg_price": child.filled_avg_price,
-    }

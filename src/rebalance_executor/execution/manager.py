@@ -1,20 +1,20 @@
 """The manager: one plan from its lease to its result.
 
 The whole story: take the account's lease, open the plan's journal or resume it, work the sells, pass the gate
-(what did they really bring?), work the buys, write the result. Whatever stops a run in between is journalled,
-the lease is given back, and the error asks for another delivery where one can help.
+(what did they really bring?), work the buys, compare with the broker, write the result. Whatever stops a run in
+between is journalled, the lease is given back, and the error asks for another delivery where one can help.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
 from rebalance_executor.domain.cash import buy_budget, funds, has_arrived, proceeds, scale_to_budget
-from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig
+from rebalance_executor.domain.controls import check_fresh, runs_refusal
 from rebalance_executor.domain.errors import (
     ConfigurationError,
     Fenced,
@@ -30,30 +30,20 @@ from rebalance_executor.domain.journal import Phase, PlanJournal, RunEnd
 from rebalance_executor.domain.market import Account, Side
 from rebalance_executor.domain.outcome import build_result
 from rebalance_executor.domain.plan import RebalancePlan
+from rebalance_executor.domain.reconcile import Difference
 from rebalance_executor.domain.result import ExecutionResult, ExecutionStatus
 from rebalance_executor.domain.values import span
 from rebalance_executor.execution.events import LogEvent
-from rebalance_executor.execution.executor import Executor, tell_outcome
-from rebalance_executor.execution.opening import Opening, check_fresh
-from rebalance_executor.execution.ports import AssetCache, Broker, Clock, EventLog, Journal, Lease, Reporter
+from rebalance_executor.execution.executor import Executor
+from rebalance_executor.execution.kill_switch import KillSwitch
+from rebalance_executor.execution.opening import Opening
+from rebalance_executor.execution.ports import Broker, Lease, Ports
+from rebalance_executor.execution.reconciling import reconcile
 from rebalance_executor.execution.run import Deadline, Run
+from rebalance_executor.execution.telling import tell_outcome
 
 _LONGEST_REQUEST_MARGIN = timedelta(seconds=2)
 """Added to the longest request, by which the lease outlasts the invocation."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ports:
-    """The outside world, as the manager needs it."""
-
-    brokers: Callable[[str, Deadline], Broker]
-    """The broker of an account by its name; raises ``UnknownAccount`` or ``ConfigurationError``."""
-    journal: Journal
-    assets: AssetCache
-    clock: Clock
-    log: EventLog
-    reporter: Reporter | None = None
-    """Where results are published, if anywhere."""
 
 
 class ExecutionManager:
@@ -117,49 +107,71 @@ class ExecutionManager:
             if not journal.is_reported:  # a run died between its result and the event
                 self._report(journal.result)
             return journal.result
-        opening = Opening(broker, self._ports.assets, self._ports.clock, self._ports.log, self._config)
-        executor = Executor(broker, self._ports.journal, self._ports.clock, self._ports.log, self._config)
+        switch = KillSwitch(self._ports, lease.account)
+        opening = Opening(self._ports, broker, switch, self._config)
+        executor = Executor(self._ports, broker, switch, self._config)
         if journal is None:
-            check_fresh(plan, self._ports.clock.now(), self._config)
+            self._check_fresh(plan)
             run = opening.begin(plan, lease, deadline)
             executor.remember(opening.quotes)
         else:
             run = self._resume(plan, journal, opening, lease, deadline)
-        return self._drive(run, broker, executor)
+            self._judge(run, switch)
+        try:
+            return self._drive(run, broker, executor)
+        except OverfillGuard as error:
+            switch.trip(f"{error.code}: {error}")
+            raise
 
     def _resume(
         self, plan: RebalancePlan, journal: PlanJournal, opening: Opening, lease: Lease, deadline: Deadline
     ) -> Run:
         state = replace(journal.plan, runs=journal.plan.runs + 1)
         run = opening.run(plan, lease, deadline, state, dict(journal.parents))
-        account, refused, closes_at = opening.may_trade()
-        if state.account_number is not None and account.account_number != state.account_number:
+        standing = opening.may_trade()
+        if state.account_number is not None and standing.account.account_number != state.account_number:
             raise ConfigurationError(
                 "account_number",
                 f"the plan was begun on account {state.account_number}, the credentials now lead to another",
             )
-        run.closes_at = closes_at
-        run.conclude = refused.code if refused is not None else None
-        if state.runs > self._config.max_runs:
-            run.conclude = Code.TOO_MANY_RUNS
-        self._ports.log.emit(LogEvent.PLAN_RESUMED, runs=state.runs, phase=state.phase, conclude=run.conclude)
+        run.closes_at = opening.closes_at(standing)
+        self._ports.log.emit(LogEvent.PLAN_RESUMED, runs=state.runs, phase=state.phase)
+        if standing.refusal is not None:
+            run.stop(standing.refusal, self._ports.log)
         return run
 
+    def _judge(self, run: Run, switch: KillSwitch) -> None:
+        """A plan that was begun before goes on, unless it took too many runs; that halts the account."""
+        refusal = runs_refusal(run.state.runs, self._config)
+        if refusal is not None:
+            run.stop(refusal, self._ports.log)
+            switch.trip(f"{run.plan.plan_id}: {refusal.message}")
+
+    def _check_fresh(self, plan: RebalancePlan) -> None:
+        config = self._config
+        check_fresh(
+            plan,
+            self._ports.clock.now(),
+            max_age_minutes=config.max_plan_age_minutes,
+            max_skew_seconds=config.max_clock_skew_seconds,
+        )
+
     def _drive(self, run: Run, broker: Broker, executor: Executor) -> ExecutionResult:
-        """Sells → real proceeds → buys → result; whatever stops it is journalled."""
+        """Sells → real proceeds → buys → the broker's own account of it → result; whatever stops it is journalled."""
         try:
             if not executor.work(run, Side.SELL):
-                raise PlanYielded("stopped safely before the deadline; the next delivery goes on with the sells")
+                raise _yielded(run, "sells")
             if run.state.phase is Phase.SELLS:
                 self._gate(run, broker, executor)
             if not executor.work(run, Side.BUY):
-                raise PlanYielded("stopped safely before the deadline; the next delivery goes on with the buys")
+                raise _yielded(run, "buys")
+            differing = reconcile(run, self._ports, broker, self._config)
         except Fenced:
             raise  # the journal is no longer ours to write
         except (Redeliver, OverfillGuard) as error:
             self._stop(run, error)
             raise
-        return self._finish(run)
+        return self._finish(run, differing)
 
     def _gate(self, run: Run, broker: Broker, executor: Executor) -> None:
         """Between sells and buys: what may the buys cost? An empty phase of sells is complete."""
@@ -204,17 +216,17 @@ class ExecutionManager:
             end=RunEnd.YIELDED if yielded else RunEnd.FAILED,
             reason=f"{error.code}: {error}",
         )
-        parents = [run.parents[symbol] for symbol in sorted(run.dirty)]
+        run.unsaved = True
         try:
-            self._ports.journal.write(run.lease, run.state, parents=parents, run=run.record)
+            run.write_to(self._ports.journal)
         except Redeliver as second:  # the next run finds out at the broker what this one could not write
             self._ports.log.emit(LogEvent.JOURNAL_FAILED, reason=str(second))
         self._ports.log.emit(LogEvent.RUN_ENDED, end=run.record.end, reason=run.record.reason)
 
-    def _finish(self, run: Run) -> ExecutionResult:
+    def _finish(self, run: Run, differing: Sequence[Difference]) -> ExecutionResult:
         now = self._ports.clock.now()
         run.state = replace(run.state, phase=Phase.FINISHED)
-        result = build_result(run.plan, run.state, run.parents, now)
+        result = build_result(run.plan, run.state, run.parents, now, differing)
         parents = [run.parents[symbol] for symbol in sorted(run.dirty)]
         self._ports.journal.finish(run.lease, run.state, parents=parents, result=result)
         unresolved = result.status is ExecutionStatus.UNRESOLVED
@@ -226,8 +238,13 @@ class ExecutionManager:
             orders_succeeded=result.orders_succeeded,
             orders_skipped=result.orders_skipped,
             orders_denied=result.orders_denied,
+            orders_rejected=result.orders_rejected,
+            orders_unresolved=result.orders_unresolved,
             total_trade_value=result.total_trade_value,
             slippage_bps=result.slippage_bps,
+            delay_bps=result.delay_bps,
+            spread_bps=result.spread_bps,
+            residual_bps=result.residual_bps,
             seconds=(now - result.started_at).total_seconds(),
         )
         self._report(result)
@@ -244,3 +261,8 @@ class ExecutionManager:
             self._ports.log.emit(LogEvent.REPORT_FAILED, reason=str(error))
         else:
             self._ports.log.emit(LogEvent.RESULT_PUBLISHED)
+
+
+def _yielded(run: Run, wave: str) -> PlanYielded:
+    why = run.broken_off or "stopped safely before the deadline"
+    return PlanYielded(f"{why}; the next delivery goes on with the {wave}")

@@ -2,77 +2,94 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from rebalance_executor.domain.book import BegunPlan, Book, Reservation, ReservedOrder
 from rebalance_executor.domain.cash import funds
-from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig
-from rebalance_executor.domain.errors import JournalUnavailable, NotFound, PlanExpired
+from rebalance_executor.domain.controls import (
+    Refusal,
+    Setting,
+    SymbolFacts,
+    account_refusal,
+    conflicting,
+    day_limit,
+    parent_refusal,
+    plan_limit,
+    plans_refusal,
+    quote_problem,
+    session_refusal,
+    switch_refusal,
+    tradable,
+)
+from rebalance_executor.domain.errors import JournalUnavailable, NotFound
 from rebalance_executor.domain.journal import Phase, PlanState, RunRecord
-from rebalance_executor.domain.market import ZERO, Account, Asset, Quote
+from rebalance_executor.domain.limits import Conflict
+from rebalance_executor.domain.market import ZERO, Account, Asset, BrokerOrder, MarketClock, Quote
 from rebalance_executor.domain.orders import Outcome, ParentOrder
 from rebalance_executor.domain.plan import RebalancePlan, RebalancePlanItem
-from rebalance_executor.domain.sizing import SymbolFacts, blank_parent, size
-from rebalance_executor.domain.values import plain, span
+from rebalance_executor.domain.sizing import blank_parent, size
+from rebalance_executor.domain.values import span
 from rebalance_executor.execution.events import LogEvent
-from rebalance_executor.execution.executor import tell_outcome
-from rebalance_executor.execution.ports import AssetCache, Broker, Clock, EventLog, Lease
+from rebalance_executor.execution.kill_switch import KillSwitch
+from rebalance_executor.execution.ports import Broker, Lease, Ports
 from rebalance_executor.execution.run import Deadline, Run
+from rebalance_executor.execution.telling import tell_outcome
 
 _SECOND_LOOK = timedelta(seconds=1)
-"""Between two looks at a quote that could not be used."""
+"""Between two looks at a quote that could not be used, or at an order that is being cancelled."""
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why nothing may be traded on the account now."""
+class Standing:
+    """Whether an account may trade now."""
 
-    code: Code
-    message: str
-
-
-def check_fresh(plan: RebalancePlan, now: datetime, config: ExecutionConfig) -> None:
-    """A plan is begun only while it is fresh (a plan already begun may go on).
-
-    Raises:
-        PlanExpired: too old, past its ``valid_until``, or from the future.
-    """
-    age = now - plan.timestamp
-    if age > span(config.max_plan_age_minutes * 60):
-        minutes = plain(config.max_plan_age_minutes)
-        raise PlanExpired(
-            "timestamp", f"{plan.timestamp.isoformat()} is more than {minutes} minutes ago; make the plan anew"
-        )
-    if age < -span(config.max_clock_skew_seconds):
-        raise PlanExpired("timestamp", f"{plan.timestamp.isoformat()} lies in the future; check the sender's clock")
-    if plan.valid_until is not None and now > plan.valid_until:
-        raise PlanExpired("valid_until", f"{plan.valid_until.isoformat()} has passed; make the plan anew")
+    account: Account
+    refusal: Refusal | None
+    clock: MarketClock | None = None
+    """None where the account itself may not trade."""
 
 
 class Opening:
     """Reads what is needed to begin (or resume) a plan on one account."""
 
-    def __init__(
-        self, broker: Broker, assets: AssetCache, clock: Clock, log: EventLog, config: ExecutionConfig
-    ) -> None:
+    def __init__(self, ports: Ports, broker: Broker, switch: KillSwitch, config: ExecutionConfig) -> None:
         self._broker = broker
-        self._assets = assets
-        self._clock = clock
-        self._log = log
+        self._assets = ports.assets
+        self._book = ports.book
+        self._clock = ports.clock
+        self._log = ports.log
+        self._switch = switch
         self._config = config
         self.quotes: dict[str, Quote] = {}
         """The quotes that the parents were sized with."""
 
     def begin(self, plan: RebalancePlan, lease: Lease, deadline: Deadline) -> Run:
         """The run of a plan that is begun now: every item sized to a frozen parent, or denied."""
-        parents: dict[str, ParentOrder] = {}
-        account, closes_at = None, None
-        if plan.trades:  # a plan of HOLDs asks the broker nothing
-            account, refusal, closes_at = self.may_trade()
-            parents = self._refuse(plan, refusal) if refusal is not None else self._size(plan, deadline)
-        state = PlanState(
+        if not plan.trades:  # a plan of HOLDs asks the broker nothing
+            run = self.run(plan, lease, deadline, self._state(plan, lease, None), {})
+        else:
+            standing = self.may_trade()
+            run = self.run(plan, lease, deadline, self._state(plan, lease, standing.account), {})
+            for parent in self._parents(run, standing):
+                run.put(parent)
+            run.closes_at = self.closes_at(standing)
+        self._tell(plan, run)
+        return run
+
+    def _parents(self, run: Run, standing: Standing) -> Iterable[ParentOrder]:
+        if standing.refusal is not None or standing.clock is None:
+            return self._refuse(run.plan, standing.refusal)
+        book = self._read_book(run.lease.account, standing.clock)
+        refusal = self._book_refusal(book)
+        if refusal is not None:
+            return self._refuse(run.plan, refusal)
+        return self._limit(run, self._size(run.plan, book, run.deadline), book, standing.account)
+
+    def _state(self, plan: RebalancePlan, lease: Lease, account: Account | None) -> PlanState:
+        return PlanState(
             account=lease.account,
             plan_id=plan.plan_id,
             content_hash=plan.content_hash,
@@ -84,12 +101,6 @@ class Opening:
             starting_funds=funds(account) if account is not None else ZERO,
             account_number=account.account_number if account is not None else None,
         )
-        run = self.run(plan, lease, deadline, state, {})
-        for parent in parents.values():
-            run.put(parent)
-        run.closes_at = closes_at
-        self._tell(plan, run)
-        return run
 
     def run(
         self,
@@ -103,47 +114,101 @@ class Opening:
         record = RunRecord(epoch=lease.epoch, run_id=lease.run_id, started_at=self._clock.now())
         return Run(plan, lease, deadline, state, record, parents)
 
-    def may_trade(self) -> tuple[Account, Refusal | None, datetime | None]:
-        """The account, why it may not trade now (or None), and when the market closes."""
+    def may_trade(self) -> Standing:
+        """The account, and why it may not trade now (or None), by the broker's word."""
         account = self._broker.account()
-        expected = self._broker.expected_account_number
-        if expected is not None and account.account_number != expected:
-            text = f"the credentials lead to account {account.account_number}, {expected} is configured"
-            return account, Refusal(Code.ACCOUNT_MISMATCH, text), None
-        if account.blocked_by is not None:
-            text = f"the broker's account is blocked: {account.blocked_by}"
-            return account, Refusal(Code.ACCOUNT_BLOCKED, text), None
+        refusal = account_refusal(account, self._broker.expected_account_number)
+        if refusal is not None:
+            return Standing(account, refusal)
         clock = self._broker.clock()
-        if not clock.is_open:
-            text = f"the market is closed, it opens at {clock.next_open.isoformat()}"
-            return account, Refusal(Code.MARKET_CLOSED, text), None
-        return account, None, self._clock.now() + (clock.next_close - clock.now)
+        return Standing(account, session_refusal(clock), clock)
 
-    def _refuse(self, plan: RebalancePlan, refusal: Refusal) -> dict[str, ParentOrder]:
+    def closes_at(self, standing: Standing) -> datetime | None:
+        """When the session ends, by our clock."""
+        clock = standing.clock
+        return self._clock.now() + (clock.next_close - clock.now) if clock is not None and clock.is_open else None
+
+    def _read_book(self, account: str, clock: MarketClock) -> Book:
+        """What the controls remember of the account; the trading day is the one whose session closes next."""
+        now = self._clock.now()
+        book = self._book.book(account, clock.next_close.date())
+        self._switch.remember(book.switch, now)
+        return book
+
+    def _book_refusal(self, book: Book) -> Refusal | None:
+        """Halted, or too many plans, which halts the account until a named person resumes it."""
+        halted = switch_refusal(book.switch)
+        if halted is not None:
+            return halted
+        too_many = plans_refusal(book, self._config)
+        if too_many is not None:
+            self._switch.trip(too_many.message)
+        return too_many
+
+    def _refuse(self, plan: RebalancePlan, refusal: Refusal | None) -> list[ParentOrder]:
+        if refusal is None:
+            raise AssertionError("a plan is refused for a reason")
         now = self._clock.now()
         self._log.emit(LogEvent.PLAN_REFUSED, code=refusal.code, reason=refusal.message)
-        return {
-            item.symbol: blank_parent(item).settled(Outcome.DENIED, refusal.code, refusal.message, now)
-            for item in plan.trades
-        }
+        return [blank_parent(item).refused(refusal.code, refusal.message, now) for item in plan.trades]
 
-    def _size(self, plan: RebalancePlan, deadline: Deadline) -> dict[str, ParentOrder]:
+    def _size(self, plan: RebalancePlan, book: Book, deadline: Deadline) -> list[ParentOrder]:
         symbols = [item.symbol for item in plan.trades]
+        open_orders = self._others(plan, symbols, deadline)
         positions = self._broker.positions()
-        open_orders = self._broker.open_orders(symbols)
         assets = self._asset_flags(symbols)
         self.quotes = self._usable_quotes([s for s in symbols if s in assets], deadline)
+        now = self._clock.now()
+        setting = Setting(plan, book, self._config, now)
 
-        def facts(item: RebalancePlanItem) -> SymbolFacts:
-            return SymbolFacts(
+        def sized(item: RebalancePlanItem) -> ParentOrder:
+            facts = SymbolFacts(
                 asset=assets.get(item.symbol),
                 quote=self.quotes.get(item.symbol),
                 position=positions.get(item.symbol),
                 others=[order for order in open_orders if order.symbol == item.symbol],
             )
+            parent = size(item, facts, self._config, now)
+            refusal = parent_refusal(parent, item, facts, setting) if parent.outcome is None else None
+            return parent if refusal is None else parent.refused(refusal.code, refusal.message, now)
 
-        now = self._clock.now()
-        return {item.symbol: size(item, facts(item), self._config, now) for item in plan.trades}
+        return [sized(item) for item in plan.trades]
+
+    def _limit(self, run: Run, parents: list[ParentOrder], book: Book, account: Account) -> list[ParentOrder]:
+        """The parents, their share of the trading day to be written before anything is sent; or all of them denied."""
+        wanted = [parent for parent in parents if parent.outcome is None]
+        if not wanted:
+            return parents
+        buys, sells = tradable(wanted, funds(account))
+        equity = account.equity or run.plan.total_portfolio_value
+        after, now = book.day.plus(buys, sells), self._clock.now()
+        refusal = plan_limit(buys, sells, equity, self._config) or day_limit(after, equity, self._config)
+        if refusal is not None:
+            self._log.emit(LogEvent.PLAN_REFUSED, code=refusal.code, reason=refusal.message)
+            return [parent.refused(refusal.code, refusal.message, now) for parent in parents]
+        orders = tuple(ReservedOrder(parent.symbol, parent.side, parent.qty) for parent in wanted)
+        run.reservation = Reservation(book.day, after, BegunPlan(run.plan.plan_id, now, orders))
+        return parents
+
+    def _others(self, plan: RebalancePlan, symbols: Sequence[str], deadline: Deadline) -> Sequence[BrokerOrder]:
+        """Open orders of others on these symbols; where configured so, those in the way are cancelled first."""
+        found = self._broker.open_orders(symbols)
+        if self._config.conflicting_orders is not Conflict.CANCEL:
+            return found
+        sides = {item.symbol: blank_parent(item).side for item in plan.trades}
+        asked: set[str] = set()
+        until = min(self._clock.now() + span(self._config.cancel_wait_seconds), deadline.stop_at)
+        while against := [order for order in found if conflicting(sides[order.symbol], [order])]:
+            for order in against:
+                if order.id not in asked:
+                    asked.add(order.id)
+                    self._broker.cancel(order.id)
+                    self._log.emit(LogEvent.FOREIGN_CANCEL_REQUESTED, symbol=order.symbol, order_id=order.id)
+            if self._clock.now() + _SECOND_LOOK > until:
+                break  # what is still open is a conflict
+            self._clock.sleep(_SECOND_LOOK)
+            found = self._broker.open_orders(symbols)
+        return found
 
     def _asset_flags(self, symbols: Sequence[str]) -> Mapping[str, Asset]:
         """Flags from the cache; what it lacks is asked of the broker, one request a symbol, and remembered."""
@@ -167,7 +232,7 @@ class Opening:
         """The quotes; those that cannot be used are looked at again for a bounded time."""
         quotes = dict(self._broker.quotes(symbols)) if symbols else {}
         until = min(self._clock.now() + span(self._config.quote_wait_seconds), deadline.stop_at)
-        while unusable := [s for s in symbols if (q := quotes.get(s)) is None or q.problem is not None]:
+        while unusable := [s for s in symbols if quote_problem(quotes.get(s), self._config, self._clock.now())]:
             if self._clock.now() + _SECOND_LOOK > until:
                 break
             self._clock.sleep(_SECOND_LOOK)

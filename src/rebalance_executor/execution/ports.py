@@ -6,11 +6,12 @@ its adapter, and every error is one of ``domain.errors``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Protocol
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING, Protocol
 
+from rebalance_executor.domain.book import Book, Reservation, Switch
 from rebalance_executor.domain.journal import PlanJournal, PlanState, RunRecord
 from rebalance_executor.domain.market import (
     Account,
@@ -24,6 +25,9 @@ from rebalance_executor.domain.market import (
 from rebalance_executor.domain.orders import ParentOrder
 from rebalance_executor.domain.result import ExecutionResult
 from rebalance_executor.execution.events import LogEvent
+
+if TYPE_CHECKING:
+    from rebalance_executor.execution.run import Deadline
 
 
 class Clock(Protocol):
@@ -131,8 +135,14 @@ class Journal(Protocol):
         *,
         parents: Iterable[ParentOrder] = (),
         run: RunRecord | None = None,
+        reservation: Reservation | None = None,
     ) -> None:
-        """Write the plan's state with these parents (and the run); raises ``Fenced`` for an old epoch."""
+        """Write the plan's state with these parents (and the run, and the plan's share of the day).
+
+        Raises:
+            Fenced: another run took over.
+            DayChanged: the day is not what the reservation was made from.
+        """
         ...
 
     def finish(self, lease: Lease, plan: PlanState, *, parents: Iterable[ParentOrder], result: ExecutionResult) -> None:
@@ -145,6 +155,25 @@ class Journal(Protocol):
 
     def mark_reported(self, account: str, plan_id: str, at: datetime) -> None:
         """Remember that the result was published. Needs no lease: the plan is finished."""
+        ...
+
+
+class ControlBook(Protocol):
+    """What the controls remember of an account. Reads are consistent; raises ``JournalUnavailable``.
+
+    Reservations are written by ``Journal.write``, together with what they are made for.
+    """
+
+    def book(self, account: str, day: date) -> Book:
+        """Kill switch and reservations of that trading day; one request."""
+        ...
+
+    def switch(self, account: str) -> Switch:
+        """The kill switch as it is now; ``NEVER_SET`` where none was ever set. One request."""
+        ...
+
+    def set_switch(self, account: str, switch: Switch) -> None:
+        """Set the kill switch; every setting is kept."""
         ...
 
 
@@ -174,3 +203,18 @@ class EventLog(Protocol):
     def emit(self, event: LogEvent, **fields: object) -> None:
         """Tell one event of the catalogue. Never raises."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The outside world, as execution needs it."""
+
+    brokers: Callable[[str, Deadline], Broker]
+    """The broker of an account by its name; raises ``UnknownAccount`` or ``ConfigurationError``."""
+    journal: Journal
+    book: ControlBook
+    assets: AssetCache
+    clock: Clock
+    log: EventLog
+    reporter: Reporter | None = None
+    """Where results are published, if anywhere."""

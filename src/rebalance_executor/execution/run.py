@@ -5,15 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from rebalance_executor.domain.book import Reservation
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig
+from rebalance_executor.domain.controls import Refusal
 from rebalance_executor.domain.journal import PlanState, RunRecord
 from rebalance_executor.domain.ladder import Pace, cross_by
 from rebalance_executor.domain.market import Side
 from rebalance_executor.domain.orders import ChildOrder, ChildState, ParentOrder
 from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.domain.values import span
-from rebalance_executor.execution.ports import Lease
+from rebalance_executor.execution.events import LogEvent
+from rebalance_executor.execution.ports import EventLog, Journal, Lease
 
 _SHARE = 5
 """A fifth of the time-out is kept for stopping safely, …"""
@@ -62,8 +65,26 @@ class Run:
     """Symbols whose parents changed since the last journal write."""
     unsent: set[str] = field(default_factory=set)
     """Client order ids that this run journalled and certainly has not sent."""
+    reservation: Reservation | None = None
+    """The plan's share of the day, until it is written with the first journal write."""
+    broken_off: str | None = None
+    """Set where the run must yield before its deadline, and why."""
     unsaved: bool = True
     """Whether the plan's own record, or the run's, changed since the last journal write."""
+
+    def stop(self, refusal: Refusal, log: EventLog) -> None:
+        """Send nothing new from here on; what rests is cancelled and every parent settled."""
+        self.conclude = refusal.code
+        log.emit(LogEvent.RUN_CONCLUDING, code=refusal.code, reason=refusal.message)
+
+    def write_to(self, journal: Journal) -> None:
+        """Journal what changed since the last time, in one write."""
+        parents = [self.parents[symbol] for symbol in sorted(self.dirty)]
+        record = self.record if self.unsaved else None
+        journal.write(self.lease, self.state, parents=parents, run=record, reservation=self.reservation)
+        self.dirty.clear()
+        self.unsaved = False
+        self.reservation = None
 
     def put(self, parent: ParentOrder) -> None:
         """Take a changed parent in."""

@@ -11,22 +11,16 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
 
+from rebalance_executor.domain.book import Reservation
 from rebalance_executor.domain.errors import Fenced, JournalContradiction, LeaseHeld
 from rebalance_executor.domain.journal import Phase, PlanJournal, PlanState, RunEnd, RunRecord
 from rebalance_executor.domain.orders import ParentOrder
 from rebalance_executor.domain.result import ExecutionResult
 from rebalance_executor.execution.ports import Lease
+from rebalance_executor.testkit.book import InMemoryControlBook, Way
 
 PARENTS_EACH = 88
 """Parents in one transaction, as on DynamoDB; a simulation takes fewer to cut a write in the middle."""
-
-
-class Way(Protocol):
-    """How an effect of the journal comes about."""
-
-    def __call__[T](self, name: str, effect: Callable[[], T], /) -> T:
-        """What ``effect`` gives, or what went wrong on the way, before or after it."""
-        ...
 
 
 class Observer(Protocol):
@@ -63,6 +57,8 @@ class InMemoryJournal:
         self, way: Way = _straight, observe: Observer | None = None, *, parents_each: int = PARENTS_EACH
     ) -> None:
         self._way = way
+        self.book = InMemoryControlBook(way)
+        """The control book that belongs to this journal."""
         self._observe = observe
         self._parents_each = parents_each
         self._leases: dict[str, Lease] = {}
@@ -133,12 +129,16 @@ class InMemoryJournal:
         *,
         parents: Iterable[ParentOrder] = (),
         run: RunRecord | None = None,
+        reservation: Reservation | None = None,
     ) -> None:
-        """Write the plan's state with these parents (and the run); raises ``Fenced`` for an old epoch."""
+        """Write the plan's state with these parents (and the run, and the plan's share of the day)."""
         *before, last = self._batches(parents)
 
         def put() -> None:
             self._check(lease, plan)
+            if reservation is not None:
+                self.book.check(lease.account, reservation)
+                self.book.take_in(lease.account, reservation)
             written = self._put_parents(plan, last)
             written.state = plan
             if run is not None:

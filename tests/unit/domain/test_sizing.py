@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig
+from rebalance_executor.domain.controls import SymbolFacts
 from rebalance_executor.domain.market import ZERO, Asset, BrokerOrder, Position, Quote
 from rebalance_executor.domain.orders import Arrival, Outcome, ParentOrder
 from rebalance_executor.domain.plan import RebalancePlanItem
-from rebalance_executor.domain.sizing import SymbolFacts, blank_parent, floor_qty, size
+from rebalance_executor.domain.sizing import blank_parent, floor_qty, size
 from tests.support.builders import (
     BUY,
     NOW,

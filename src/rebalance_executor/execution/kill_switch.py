@@ -1,0 +1,55 @@
+"""The kill switch as a run sees it: never older than was asked for, and tripped by the program itself."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from rebalance_executor.domain.book import PROGRAM, Switch, SwitchState
+from rebalance_executor.domain.controls import Refusal, switch_refusal
+from rebalance_executor.domain.errors import JournalUnavailable
+from rebalance_executor.domain.market import Side
+from rebalance_executor.execution.events import LogEvent
+from rebalance_executor.execution.ports import Ports
+
+BEFORE_SENDING = timedelta(seconds=1)
+"""How old the switch may be when an order is sent."""
+WHILE_RESTING = timedelta(seconds=5)
+"""How old it may be while orders only rest."""
+
+
+class KillSwitch:
+    """Reads and trips the kill switch of one account, for one run."""
+
+    def __init__(self, ports: Ports, account: str) -> None:
+        self._account = account
+        self._book = ports.book
+        self._clock = ports.clock
+        self._log = ports.log
+        self._known: Switch | None = None
+        self._read_at: datetime | None = None
+
+    def remember(self, switch: Switch, read_at: datetime) -> None:
+        """Take a switch that was read at that time, so that it is not read twice."""
+        self._known, self._read_at = switch, read_at
+
+    def refusal(self, at_most: timedelta, side: Side | None = None) -> Refusal | None:
+        """What the switch forbids, read again where what is known is older than ``at_most``.
+
+        Raises:
+            JournalUnavailable: it cannot be read: nothing may be sent.
+        """
+        now = self._clock.now()
+        if self._known is None or self._read_at is None or now - self._read_at > at_most:
+            self._known, self._read_at = self._book.switch(self._account), now
+        return switch_refusal(self._known, side)
+
+    def trip(self, reason: str) -> None:
+        """Halt the account until a named person resumes it. Where that cannot be written, the log tells."""
+        now = self._clock.now()
+        switch = Switch(SwitchState.HALTED, by=PROGRAM, reason=reason, at=now)
+        self._log.emit(LogEvent.SWITCH_TRIPPED, reason=reason)
+        try:
+            self._book.set_switch(self._account, switch)
+        except JournalUnavailable as error:
+            self._log.emit(LogEvent.SWITCH_NOT_SET, reason=str(error))
+        self.remember(switch, now)

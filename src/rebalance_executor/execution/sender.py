@@ -1,0 +1,188 @@
+"""The sender: the last line before the broker. What is journalled goes out here, or is refused by a control."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from rebalance_executor.domain import controls
+from rebalance_executor.domain.config import ExecutionConfig
+from rebalance_executor.domain.errors import (
+    BrokerUnavailable,
+    CircuitOpen,
+    CredentialsRefused,
+    DuplicateClientOrderId,
+    OrderRejected,
+    OutcomeUnknown,
+    OverfillGuard,
+    RateLimited,
+)
+from rebalance_executor.domain.market import BrokerOrder
+from rebalance_executor.domain.orders import ChildOrder, ChildState, ParentOrder
+from rebalance_executor.execution.events import LogEvent
+from rebalance_executor.execution.kill_switch import BEFORE_SENDING, KillSwitch
+from rebalance_executor.execution.ports import Broker, Ports
+from rebalance_executor.execution.run import Run
+from rebalance_executor.execution.telling import tell_outcome, told
+
+_PAUSE = timedelta(seconds=5)
+"""How long sending pauses after a 429 that does not say when its window opens again."""
+
+_MINUTE = timedelta(minutes=1)
+
+
+@dataclass(slots=True)
+class Orders:
+    """What one tick decided to send, by symbol."""
+
+    submits: list[str] = field(default_factory=list)
+    cancels: list[str] = field(default_factory=list)
+
+
+class Sender:
+    """Sends what a run decided, through one broker account."""
+
+    def __init__(self, ports: Ports, broker: Broker, switch: KillSwitch, config: ExecutionConfig) -> None:
+        self._broker = broker
+        self._clock = ports.clock
+        self._log = ports.log
+        self._config = config
+        self._switch = switch
+        self._sent_at: deque[datetime] = deque()
+        self._rejects = 0
+        self.paused_until: datetime | None = None
+        """Until when the broker's rate limit lets nothing through."""
+
+    def send(self, run: Run, orders: Orders) -> bool:
+        """Send what was decided and journalled; returns whether the next look is worth taking at once.
+
+        Raises:
+            OverfillGuard: a submission would have exceeded its parent; nothing more was sent.
+            CredentialsRefused, JournalUnavailable: as they say; nothing more was sent.
+        """
+        for symbol in orders.cancels:
+            self._cancel(run, symbol)
+        answered = bool(orders.submits)
+        for symbol in orders.submits:
+            now = self._clock.now()
+            if now >= run.deadline.stop_at or (self.paused_until is not None and now < self.paused_until):
+                return False
+            if run.conclude is not None or run.broken_off is not None:
+                return True
+            answered = self._submit(run, run.parents[symbol]) and answered
+        return answered
+
+    def rejected_later(self, run: Run) -> None:
+        """Count an order that the broker accepted first and rejected then."""
+        self._count_reject(run)
+
+    def _cancel(self, run: Run, symbol: str) -> None:
+        child = run.parents[symbol].open_child
+        if child is None or child.order_id is None:
+            return
+        self._sent_at.append(self._clock.now())
+        try:
+            self._broker.cancel(child.order_id)
+        except BrokerUnavailable:
+            run.put_child(symbol, replace(child, cancel_requested_at=None))  # asked again at the next tick
+            return
+        self._log.emit(LogEvent.ORDER_CANCEL_REQUESTED, symbol=symbol, **told(child))
+
+    def _submit(self, run: Run, parent: ParentOrder) -> bool:
+        """Send the parent's open child once; returns whether the broker gave a definite answer."""
+        child = parent.open_child
+        if child is None:
+            return True
+        self._guard(parent)
+        if not self._may_send(run, parent, child):
+            return True
+        run.unsent.discard(child.client_order_id)  # from here on it may exist, whatever stops us
+        self._sent_at.append(self._clock.now())
+        try:
+            order = self._broker.submit(child.request(parent.symbol, parent.side))
+        except (RateLimited, CircuitOpen, CredentialsRefused) as error:  # certainly not accepted
+            run.unsent.add(child.client_order_id)
+            self._held_up(run, parent, error)
+            return False
+        except OrderRejected as error:
+            self._rejected(run, parent, child, error)
+            return True
+        except (OutcomeUnknown, DuplicateClientOrderId) as error:
+            run.put_child(parent.symbol, replace(child, state=ChildState.UNKNOWN))
+            self._log.emit(LogEvent.ORDER_UNKNOWN, symbol=parent.symbol, reason=str(error), **told(child))
+            return False
+        self._accepted(run, parent, child, order)
+        return True
+
+    # --- the last line -----------------------------------------------------------------------------------
+
+    def _guard(self, parent: ParentOrder) -> None:
+        problem = controls.overfill(parent)
+        if problem is not None:
+            raise OverfillGuard(problem, symbol=parent.symbol, exposure=parent.exposure, qty=parent.qty)
+
+    def _may_send(self, run: Run, parent: ParentOrder, child: ChildOrder) -> bool:
+        """Whether the controls let this child out. What they refuse is settled, or concludes the run."""
+        stop = self._switch.refusal(BEFORE_SENDING, parent.side) or controls.message_refusal(
+            controls.messages(run.parents.values()), self._in_last_minute() + 1, self._config
+        )
+        if stop is not None:
+            run.stop(stop, self._log)
+            return False
+        if child.resent:
+            return True  # judged when it was sent first: its repetition must be the very same order
+        config = self._config.for_symbol(parent.symbol)
+        refusal = controls.child_refusal(parent, child, config, config.price_collar)
+        if refusal is None:
+            return True
+        run.unsent.discard(child.client_order_id)
+        run.put_child(parent.symbol, replace(child, state=ChildState.NOT_SENT))
+        run.put(run.parents[parent.symbol].refused(refusal.code, refusal.message, self._clock.now()))
+        tell_outcome(self._log, run.parents[parent.symbol])
+        return False
+
+    def _in_last_minute(self) -> int:
+        since = self._clock.now() - _MINUTE
+        while self._sent_at and self._sent_at[0] <= since:
+            self._sent_at.popleft()
+        return len(self._sent_at)
+
+    # --- answers -----------------------------------------------------------------------------------------
+
+    def _accepted(self, run: Run, parent: ParentOrder, child: ChildOrder, order: BrokerOrder) -> None:
+        self._rejects = 0
+        after = child.seen(order, self._clock.now())
+        run.put_child(parent.symbol, after)
+        self._log.emit(LogEvent.ORDER_SUBMITTED, symbol=parent.symbol, side=parent.side, **told(after))
+        if not after.is_open:
+            self._log.emit(LogEvent.ORDER_CLOSED, symbol=parent.symbol, **told(after))
+
+    def _held_up(self, run: Run, parent: ParentOrder, error: RateLimited | CircuitOpen | CredentialsRefused) -> None:
+        if isinstance(error, RateLimited):  # the same order goes out later
+            self.paused_until = error.retry_at or self._clock.now() + _PAUSE
+            self._log.emit(LogEvent.BROKER_RATE_LIMITED, symbol=parent.symbol, retry_at=self.paused_until)
+        elif isinstance(error, CircuitOpen):
+            run.broken_off = str(error)
+            self._log.emit(LogEvent.BROKER_FAILING, reason=str(error))
+        else:
+            raise error
+
+    def _rejected(self, run: Run, parent: ParentOrder, child: ChildOrder, error: OrderRejected) -> None:
+        """A definite no. Where the same order was sent before, that submission may have come through, or may yet."""
+        text = f"{error.reason} (HTTP {error.http_status}, code {error.broker_code})"
+        refused = replace(child, error_code=str(error.broker_code or error.http_status), error_message=text)
+        if child.resent:
+            run.put_child(parent.symbol, replace(refused, state=ChildState.UNKNOWN))
+        else:
+            rejected = replace(refused, state=ChildState.REJECTED, status="rejected", closed_at=self._clock.now())
+            run.put_child(parent.symbol, rejected)
+        self._log.emit(LogEvent.ORDER_REJECTED, symbol=parent.symbol, reason=text, **told(refused))
+        self._count_reject(run)
+
+    def _count_reject(self, run: Run) -> None:
+        self._rejects += 1
+        refusal = controls.rejects_refusal(self._rejects, self._config)
+        if refusal is not None and run.conclude is None:
+            self._switch.trip(refusal.message)
+            run.stop(refusal, self._log)
