@@ -11,8 +11,7 @@ behind. An order that the ask comes down to is filled at its own limit.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from math import exp
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +60,13 @@ class Cell:
     def informed_share(self) -> float:
         """Share of the steps with a strong arrival on one side: a tenth, as at the near touch of a busy book."""
         return 0.1
+
+    def without_trend(self) -> Cell:
+        """The same market to one who cannot see the trend: its pushes are moves like others."""
+        if not self.momentum:
+            return self
+        trending = self.trend_begins / (self.trend_begins + self.trend_ends)
+        return replace(self, momentum=0.0, trend_begins=0.0, volatility=self.volatility + trending * self.momentum / 2)
 
 
 CELLS = (
@@ -118,11 +124,3 @@ def moves(cell: Cell, trend: int) -> list[tuple[float, int, int]]:
     pushed = [(cell.momentum, trend), (1 - cell.momentum, 0)] if trend else [(1.0, 0)]
     informed = [(cell.informed, 1), (1 - cell.informed, 0)]
     return [(p * q * r, cell.jump * (a + b), cell.jump * c) for p, a in plain for q, b in pushed for r, c in informed]
-
-
-def half_life_seconds(cell: Cell) -> float:
-    """Seconds after which half of the orders at the mid would be filled."""
-    return 60 * float(np.log(2)) / cell.fills_a_minute
-
-
-__all__ = ["CELLS", "PRICE", "STEP_SECONDS", "Cell", "Paths", "exp", "half_life_seconds", "moves", "paths"]

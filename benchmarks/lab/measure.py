@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -34,6 +35,8 @@ class Row:
     captured: float | None
     """Part of what the optimum of the same time saves over the market order; None where it saves nothing."""
     captured_interval: float | None
+    captured_of_ladders: float | None
+    """The same against the optimum among strategies that, like the ladder, never step back from a price."""
     captured_of_longest: float
     """The same against the optimum of the most patient time."""
     beyond_market: float
@@ -67,6 +70,7 @@ def measure(cell: Cell, count: int, seed: int, config: ExecutionConfig) -> list[
     longest = max(times.values())
     horizon = in_steps(longest + _SLACK_SECONDS)
     market = paths(cell, count, horizon + 1, seed)
+    steady = {s: solve(cell, in_steps(s), backs_away=False).value for s in {*times.values()} if s}
     optima = {seconds: solve(cell, in_steps(seconds)) for seconds in {*times.values()} if seconds}
     arrival = market.bid[:, 0] + market.spread[:, 0] / 2
     ways = _ways(market)
@@ -80,15 +84,21 @@ def measure(cell: Cell, count: int, seed: int, config: ExecutionConfig) -> list[
 
     at_market, _ = costs(_Strategy("market", Market, 0))
     best = {
-        seconds: costs(_Strategy("", lambda o=optimum, s=seconds: Best(o, in_steps(s)), seconds))  # type: ignore[misc]
+        seconds: costs(_Strategy("", partial(Best, optimum, in_steps(seconds)), seconds))
         for seconds, optimum in optima.items()
     }
     rows = []
     for strategy in _strategies(times, config):
         cost, done = costs(strategy)
         saved = at_market - best[strategy.seconds][0] if strategy.seconds in best else None
-        rows.append(_row(cell, strategy.name, (cost, at_market, saved, at_market - best[longest][0]), done))
+        row = _row(cell, strategy.name, (cost, at_market, saved, at_market - best[longest][0]), done)
+        rows.append(replace(row, captured_of_ladders=_of_ladders(cell, row, steady.get(strategy.seconds))))
     for urgency, seconds in times.items():
+        if seconds in best and cell.momentum:
+            blind = partial(Best, solve(cell.without_trend(), in_steps(seconds)), in_steps(seconds), sees_trend=False)
+            cost, done = costs(_Strategy("", blind, seconds))
+            figures = (cost, at_market, at_market - best[seconds][0], at_market - best[longest][0])
+            rows.append(_row(cell, f"optimum blind to the trend, {urgency}'s time", figures, done))
         if seconds in best:
             cost, done = best[seconds]
             figures = (cost, at_market, at_market - cost, at_market - best[longest][0])
@@ -104,10 +114,7 @@ def _strategies(times: dict[Urgency, float], config: ExecutionConfig) -> list[_S
         _Strategy("market, a third of the spread improved", Market, normal, improved=IMPROVED),
         _Strategy("static 50/75/95, then market", lambda: Static((0.5, 0.75, 0.95), third), normal),
         _Strategy("mid, then cross", lambda: Static((0.5,), in_steps(normal)), normal),
-        *(
-            _Strategy(f"ours, {urgency}", lambda u=urgency: Ours(config, u), times[urgency])  # type: ignore[misc]
-            for urgency in Urgency
-        ),
+        *(_Strategy(f"ours, {urgency}", partial(Ours, config, urgency), times[urgency]) for urgency in Urgency),
     ]
 
 
@@ -134,6 +141,7 @@ def _row(
         interval=_interval(cost),
         captured=captured[0] if captured else None,
         captured_interval=captured[1] if captured else None,
+        captured_of_ladders=None,
         captured_of_longest=_ratio(at_market - cost, most)[0],
         beyond_market=float(beyond.mean()),
         beyond_market_interval=_interval(beyond),
@@ -145,14 +153,23 @@ def _row(
     )
 
 
+def _of_ladders(cell: Cell, row: Row, value: float | None) -> float | None:
+    """Part of what the best of all ladders saves, by its exact value in ticks above the mid."""
+    if value is None:
+        return None
+    saved = sum(cell.spreads) / len(cell.spreads) / 2 - value
+    return -row.beyond_market / (saved / PRICE * 10_000)
+
+
 def _interval(values: Floats) -> float:
-    return _NORMAL_95 * float(values.std(ddof=1)) / len(values) ** 0.5
+    return float(_NORMAL_95 * values.std(ddof=1) / np.sqrt(len(values)))
 
 
 def _ratio(part: Floats, whole: Floats) -> tuple[float, float]:
     """Ratio of two means on the same paths, with half of its 95 % confidence interval (delta method)."""
-    ratio = float(part.mean() / whole.mean())
-    return ratio, _interval(part - ratio * whole) / abs(float(whole.mean()))
+    mean = float(whole.mean())
+    ratio = float(part.mean()) / mean
+    return ratio, _interval(part - ratio * whole) / abs(mean)
 
 
 def _rungs(done: list[Done]) -> dict[str, tuple[float, float]]:

@@ -1,4 +1,4 @@
-"""The best that can be had in a market of the lab, by dynamic programming over time, trend, spread and the order's place.
+"""The best that can be had in a market of the lab: dynamic programming over time, trend, spread and the order's place.
 
 The optimum knows everything that the ladder does not: the model's parameters, the trend, and the quote without delay.
 Its value is the expected price paid above the mid, in ticks; it is a bound that no program can beat in this model.
@@ -37,33 +37,41 @@ class Optimum:
         return bool(self.keep[step][trend + 1, self.spreads.index(spread), max(above_bid, -BEHIND) + BEHIND])
 
 
-def solve(cell: Cell, steps: int) -> Optimum:
-    """The optimum of ``steps`` steps, after which whatever is left crosses."""
+def solve(cell: Cell, steps: int, *, backs_away: bool = True) -> Optimum:
+    """The optimum of ``steps`` steps, after which whatever is left crosses.
+
+    Without ``backs_away`` each order must stand nearer to the ask than the one before, as the ladder's must: it may
+    not step back when the market falls towards it.
+    """
     above = np.arange(-BEHIND, max(cell.spreads))
     crossing = np.array([[spread / 2 for spread in cell.spreads]] * 3)
-    free = crossing.copy()
-    resting = np.repeat(crossing[:, :, None], len(above), axis=2)
+    free = np.repeat(crossing[:, :, None], len(above), axis=2)
+    """By the place of the order before; where orders may back away it makes no difference."""
+    resting, first = free.copy(), crossing
     places: list[Ints] = []
     keeps: list[Floats] = []
     for _ in range(steps):
         rested, idle = _one_step(cell, above, resting, free)
-        import os
-
-        cand = rested.copy()
-        if os.environ.get("NEAR"):
-            cand[:, :, above < 0] = np.inf
-        best = np.argmin(cand, axis=2)
+        best = np.argmin(rested, axis=2)
         waiting = np.take_along_axis(rested, best[:, :, None], axis=2)[:, :, 0]
-        place = np.where(waiting < crossing, above[best], np.array(cell.spreads)[None, :])
-        places.append(place)
-        keeps.append((rested <= idle[:, :, None]).astype(np.float64))
-        free = np.minimum(waiting, crossing)
-        resting = np.minimum(rested, idle[:, :, None])
-    return Optimum(cell.spreads, float(free[1].mean()), places[::-1], keeps[::-1])
+        places.append(np.where(waiting < crossing, above[best], np.array(cell.spreads)[None, :]))
+        keeps.append((rested <= idle).astype(np.float64))
+        first = np.minimum(waiting, crossing)
+        free = np.repeat(first[:, :, None], len(above), axis=2) if backs_away else _nearer(rested, crossing)
+        resting = np.minimum(rested, idle)
+    return Optimum(cell.spreads, float(first[1].mean()), places[::-1], keeps[::-1])
+
+
+def _nearer(rested: Floats, crossing: Floats) -> Floats:
+    """Cost of the best order that stands nearer to the ask than each place, or of crossing."""
+    best = np.minimum.accumulate(rested[:, :, ::-1], axis=2)[:, :, ::-1]
+    nearer = np.concatenate([best[:, :, 1:], np.full_like(best[:, :, :1], np.inf)], axis=2)
+    result: Floats = np.minimum(nearer, crossing[:, :, None])
+    return result
 
 
 def _one_step(cell: Cell, above: Ints, resting: Floats, free: Floats) -> tuple[Floats, Floats]:
-    """Expected cost of a step with an order resting at each place, and with none."""
+    """Expected cost of a step with an order resting at each place, and with none after one at each place."""
     rested, idle = np.zeros_like(resting), np.zeros_like(free)
     for i, trend in enumerate((-1, 0, 1)):
         for j, spread in enumerate(cell.spreads):
@@ -74,11 +82,10 @@ def _one_step(cell: Cell, above: Ints, resting: Floats, free: Floats) -> tuple[F
             for weight, unfilled, shift, k, m in _outcomes(cell, trend, j, fill):
                 moved = shift + (cell.spreads[k] - spread) / 2
                 place = above - shift
-                went = np.where(
-                    place >= cell.spreads[k], paid, moved + resting[m, k, np.clip(place, -BEHIND, above[-1]) + BEHIND]
-                )
+                then = np.clip(place, -BEHIND, above[-1]) + BEHIND
+                went = np.where(place >= cell.spreads[k], paid, moved + resting[m, k, then])
                 rested[i, j] += np.where(above < spread, unfilled * went, 0.0)
-                idle[i, j] += weight * (moved + free[m, k])
+                idle[i, j] += weight * (moved + free[m, k, then])
     return rested, idle
 
 

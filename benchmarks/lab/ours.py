@@ -50,8 +50,8 @@ class Ours:
         if isinstance(decision, strategy.Cancel) and child is not None:
             self._parent = parent.with_child(replace(child, cancel_requested_at=at))
             return Cancel()
-        if isinstance(decision, strategy.Settle):
-            raise AssertionError(f"the lab's market gives no reason to settle: {decision}")
+        if parent.outcome is None and isinstance(decision, strategy.Settle):
+            raise RuntimeError(f"the lab's market gives no reason to settle: {decision}")
         return None
 
     def _begin(self, now: Now) -> ParentOrder:
@@ -66,7 +66,7 @@ class Ours:
         )
         self._parent = parent.with_child(child)
         if place.limit_price is None or place.aim is None:
-            raise AssertionError("the lab's ladder sends limits")
+            raise RuntimeError("the lab's ladder sends limits")
         return Place(int(place.limit_price / _CENT), float(place.aim))
 
 

@@ -97,7 +97,7 @@ def work(worker: Worker, way: Way, fills: dict[int, list[float]], steps: int) ->
 
 @dataclass(slots=True)
 class Market:
-    """A market order: the whole half spread, at once; ``improved`` is the part of it that is given back."""
+    """A market order: the whole half spread, at once."""
 
     def act(self, now: Now) -> Action:
         """Cross."""
@@ -134,14 +134,16 @@ class Best:
 
     optimum: Optimum
     steps: int
+    sees_trend: bool = True
 
     def act(self, now: Now) -> Action:
         """As the table says; at the end, cross."""
         if now.step >= self.steps:
             return Cancel() if now.resting is not None else Place(now.ask, 1.0)
+        trend = now.trend if self.sees_trend else 0
         if now.resting is not None:
-            return None if self.optimum.keeps(now.step, now.trend, now.spread, now.resting - now.bid) else Cancel()
-        above = self.optimum.placed_at(now.step, now.trend, now.spread)
+            return None if self.optimum.keeps(now.step, trend, now.spread, now.resting - now.bid) else Cancel()
+        above = self.optimum.placed_at(now.step, trend, now.spread)
         return Place(now.bid + above, above / now.spread)
 
 

@@ -111,10 +111,11 @@ class ExecutionConfig(Limits):
         description="Seconds to look again for a usable quote before the item is denied.",
     )
     quote_refresh_seconds: Amount = Field(
-        default=Decimal(2),
+        default=Decimal(1),
         ge=0,
         le=_DAY,
-        description="Seconds after which a quote is read again before it prices a child.",
+        description="Seconds after which a quote is read again before it prices a child: 60 a minute of the 200 that "
+        "market data has to itself.",
     )
 
     # cash

@@ -77,9 +77,9 @@ def _rungs(wait: str, *aims: str) -> Rungs:
 class Ladder(_Frozen):
     """The rungs by the plan's urgency; the benchmark ``python -m benchmarks.lab`` measures them."""
 
-    LOW: Rungs = Field(default=_rungs("12", "0", "0.25", "0.5", "0.75", "1"), description="Starts passively.")
-    NORMAL: Rungs = Field(default=_rungs("5", "0.5", "0.75", "1"), description="Starts at the mid.")
-    HIGH: Rungs = Field(default=_rungs("3", "0.75", "1"), description="Starts towards the far touch.")
+    LOW: Rungs = Field(default=_rungs("6", "0", "0.2", "0.4", "0.6", "1"), description="Starts passively.")
+    NORMAL: Rungs = Field(default=_rungs("4", "0.3", "0.4", "0.6", "1"), description="Starts a little behind the mid.")
+    HIGH: Rungs = Field(default=_rungs("3", "0.5", "1"), description="Starts at the mid, then crosses.")
     URGENT: Rungs = Field(default=_rungs("2", "1"), description="Crosses at once.")
 
     def of(self, urgency: Urgency) -> Rungs:
