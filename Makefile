@@ -87,10 +87,12 @@ sam: .venv-sam/.installed ## Create or update .venv-sam with AWS SAM and cfn-lin
 	@touch $@
 
 UV_COMPILE = uv pip compile --quiet --python-version 3.12 --universal --generate-hashes --no-emit-index-url --no-header
+# alpaca-py names them for data frames, streams and its broker API, none of which the function uses: 100 MB.
+LEFT_OUT = $(addprefix --no-emit-package ,pandas numpy pytz msgpack sseclient-py)
 lock: ## Pin requirements/*.in anew (needs uv)
 	@command -v uv > /dev/null || { echo "make lock needs uv: pip install uv, then try again." >&2; exit 1; }
 	@$(UV_COMPILE) requirements/dev.in -o requirements/dev.txt
-	@$(UV_COMPILE) -c requirements/dev.txt requirements/lambda.in -o requirements/lambda.txt
+	@$(UV_COMPILE) -c requirements/dev.txt $(LEFT_OUT) requirements/lambda.in -o requirements/lambda.txt
 	@$(UV_COMPILE) -c requirements/dev.txt requirements/local.in -o requirements/local.txt
 	@$(UV_COMPILE) requirements/sam.in -o requirements/sam.txt
 
@@ -103,14 +105,15 @@ clean: ## Delete environments, builds and caches; local data (.local) stays
 
 .PHONY: build-RebalanceFunction build-LocalWorld
 PACKAGES := scripts/lambda-pip
+TRIM := scripts/lambda-trim
 NO_CACHES = find "$(ARTIFACTS_DIR)" -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # What is deployed, and nothing else.
 build-RebalanceFunction:
 	@$(PACKAGES) "$(ARTIFACTS_DIR)" "$(ARTIFACTS_DIR)" requirements/lambda.txt
 	@cp -R src/rebalance_executor "$(ARTIFACTS_DIR)/"
-	@rm -rf "$(ARTIFACTS_DIR)/rebalance_executor/cli"
-	@$(NO_CACHES)
+	@rm -rf "$(ARTIFACTS_DIR)/rebalance_executor/cli" "$(ARTIFACTS_DIR)/rebalance_executor/testkit"
+	@$(TRIM) "$(ARTIFACTS_DIR)"
 
 # The layer of local/template.yaml.
 build-LocalWorld:

@@ -12,23 +12,19 @@ from typing import Any
 import pytest
 
 from tests.infrastructure.templates import ROOT
+from tests.support.deployed import deployed_packages, pins
 from tests.support.processes import clean_environment
 
 REQUIREMENTS = ("lambda", "dev", "local", "sam")
 TOOLS = {"pytest", "moto", "mypy", "ruff", "hypothesis", "ministack", "awslambdaric", "typer", "rich", "import-linter"}
 
 
-def pins(name: str) -> dict[str, str]:
-    """Package → version, of one requirements file."""
-    text = (ROOT / "requirements" / f"{name}.txt").read_text(encoding="utf-8")
-    return dict(re.findall(r"^([a-z0-9][a-z0-9._-]*)(?:\[[^\]]*\])?==([^ \\\n]+)", text, re.MULTILINE))
-
-
 @pytest.fixture(scope="module")
 def artefact(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the make target puts into the artefact, without the packages: they would need the network."""
     target = tmp_path_factory.mktemp("artefact")
-    command = ["make", "--no-print-directory", "build-RebalanceFunction", f"ARTIFACTS_DIR={target}", "PACKAGES=true"]
+    steps = [f"ARTIFACTS_DIR={target}", "PACKAGES=true", "TRIM=true"]
+    command = ["make", "--no-print-directory", "build-RebalanceFunction", *steps]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     return target
 
@@ -61,28 +57,34 @@ def test_no_tool_is_deployed() -> None:
     assert not pins("lambda").keys() & TOOLS
 
 
+def test_data_frames_and_streams_are_not_deployed() -> None:
+    """They are two thirds of what alpaca-py installs, and nothing of them is used."""
+    assert not pins("lambda").keys() & {"pandas", "numpy", "pytz", "msgpack", "sseclient-py"}
+
+
 def test_the_artefact_holds_the_deployed_package_and_nothing_else(artefact: Path) -> None:
     package = artefact / "rebalance_executor"
 
     assert [path.name for path in artefact.iterdir()] == ["rebalance_executor"]
     assert not (package / "cli").exists()
-    assert not list(artefact.rglob("__pycache__"))
     deployed = {path.relative_to(package) for path in package.rglob("*.py")}
     source = ROOT / "src" / "rebalance_executor"
     written = {path.relative_to(source) for path in source.rglob("*.py")}
-    assert deployed == {path for path in written if path.parts[0] != "cli"}
+    assert deployed == {path for path in written if path.parts[0] not in ("cli", "testkit")}
 
 
 def test_the_handler_imports_from_the_artefact_alone(artefact: Path, tmp_path: Path) -> None:
     """Nothing of what is deployed needs the commands, the paper broker or a tool."""
+    packages = tmp_path / "packages"
+    packages.mkdir()
     program = (
-        f"import sys; sys.path.insert(0, {str(artefact)!r})\n"
+        f"import sys; sys.path[:0] = [{str(artefact)!r}, {str(deployed_packages(packages))!r}]\n"
         "import rebalance_executor.handler as handler\n"
         "print(handler.__file__)\n"
         "print(*sorted({name.split('.')[0] for name in sys.modules}))\n"
     )
     done = subprocess.run(
-        [sys.executable, "-P", "-c", program],
+        [sys.executable, "-P", "-S", "-c", program],
         cwd=tmp_path,
         env=clean_environment(PYTHONDONTWRITEBYTECODE="1"),
         capture_output=True,

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import requests
 
+from tests.support.deployed import deployed_packages
 from tests.support.processes import LOOPBACK, clean_environment, free_port, listens, server
 
 ROOT = Path(__file__).parents[2]
@@ -69,7 +70,7 @@ class LambdaRuntime:
 def lambda_runtime(
     binary: Path, variables: Mapping[str, str], folder: Path, *, handler: str = HANDLER, seconds: int = 60
 ) -> Iterator[LambdaRuntime]:
-    """The handler behind the emulator, until the end of the block.
+    """The handler behind the emulator, with what is deployed and nothing else, until the end of the block.
 
     Args:
         binary: from :func:`emulator`.
@@ -85,19 +86,27 @@ def lambda_runtime(
         f"--runtime-interface-emulator-address={LOOPBACK}:{port}",
         f"--runtime-api-address={LOOPBACK}:{runtime_port}",
         sys.executable,
+        "-S",  # the packages of the artefact and no others
         "-m",
         "awslambdaric",
         handler,
     ]
+    paths = [variables.get("PYTHONPATH", ""), str(ROOT / "src"), str(_packages(folder))]
     environment = clean_environment(
         AWS_LAMBDA_FUNCTION_NAME="rebalance-executor",
         AWS_LAMBDA_FUNCTION_VERSION="$LATEST",
         AWS_LAMBDA_FUNCTION_MEMORY_SIZE="512",
         AWS_LAMBDA_FUNCTION_TIMEOUT=str(seconds),
         POWERTOOLS_TRACE_DISABLED="true",  # there is no X-Ray daemon here
-        **variables,
+        **{**variables, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
     )
     log = folder / "function.log"
     with server(command, environment, log, lambda: listens(port)), requests.Session() as session:
         session.trust_env = False
         yield LambdaRuntime(f"http://{LOOPBACK}:{port}/2015-03-31/functions/function/invocations", log, session)
+
+
+def _packages(folder: Path) -> Path:
+    packages = folder / "packages"
+    packages.mkdir()
+    return deployed_packages(packages)

@@ -42,6 +42,7 @@ class WorldClock:
         self._broker = broker
         self.slept = timedelta()
         self._due: list[tuple[datetime, Callable[[], object]]] = []
+        self._to_come: list[tuple[datetime, dict[str, Any]]] = []
 
     def now(self) -> datetime:
         """The broker's time: both clocks agree."""
@@ -66,7 +67,20 @@ class WorldClock:
 
     def pass_time(self, seconds: float) -> None:
         """Let the time pass without anybody waiting."""
-        self._broker.change({"clock": {"advance_seconds": seconds}})
+        until = self.in_seconds(seconds)
+        while self._to_come and self._to_come[0][0] <= until:
+            at, change = self._to_come.pop(0)
+            self._advance(at)
+            self._broker.change(change)
+        self._advance(until)
+
+    def then(self, seconds: float, change: dict[str, Any]) -> None:
+        """Let the broker's world change in so many seconds from now."""
+        self._to_come.append((self.in_seconds(seconds), change))
+        self._to_come.sort(key=lambda entry: entry[0])
+
+    def _advance(self, until: datetime) -> None:
+        self._broker.change({"clock": {"advance_seconds": (until - self.now()).total_seconds()}})
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +204,8 @@ def a_world(
         positions: shares by symbol.
         prices: mid price by symbol; the quotes stand a cent to either side. AAA, BBB and CCC at $100 by default.
         whole_shares: symbols that are not fractionable.
-        config: fields of ``ExecutionConfig``.
+        config: fields of ``ExecutionConfig``. Marketable limits unless it says otherwise: most scenarios are about
+            what happens to an order and not about where it is priced.
         scenario: further keys of the paper broker's scenario.
     """
     quoted = {name: Decimal(price) for name, price in (prices or dict.fromkeys(("AAA", "BBB", "CCC"), "100")).items()}
@@ -221,7 +236,7 @@ def a_world(
                 "ALPACA_SECRET_NAME": "alpaca/{account}",
                 "ALPACA_TRADING_URL": broker.url,
                 "ALPACA_DATA_URL": broker.url,
-                "EXECUTION_CONFIG": json.dumps(config or {}),
+                "EXECUTION_CONFIG": json.dumps({"order_style": "marketable_limit"} | dict(config or {})),
                 "PLAN_BUCKET": BUCKET,
                 "RESULT_BUS": BUS,
             }

@@ -11,6 +11,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.abc import Loader
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
@@ -19,14 +20,25 @@ from requests import PreparedRequest, Response, Session
 from requests.adapters import HTTPAdapter
 
 
+class _LeftOut(Loader):
+    """Loads a module without anything in it."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Nothing: what is not deployed has no names."""
+
+
 class _PandasWhenUsed:
-    """Finds pandas as a lazy module, which is executed at its first use: here never."""
+    """Finds pandas as a lazy module, which is executed at its first use: here never. So it need not be deployed."""
 
     @staticmethod
     def find_spec(name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> ModuleSpec | None:
-        spec = PathFinder.find_spec(name, path, target) if name == "pandas" else None
-        if spec is not None and spec.loader is not None:
-            spec.loader = importlib.util.LazyLoader(spec.loader)
+        """The lazy module, or an empty one where pandas is not installed; None for every other name."""
+        if name != "pandas":
+            return None
+        spec = PathFinder.find_spec(name, path, target)
+        if spec is None or spec.loader is None:
+            return ModuleSpec(name, _LeftOut())
+        spec.loader = importlib.util.LazyLoader(spec.loader)
         return spec
 
 
@@ -40,6 +52,8 @@ def _light_import() -> Iterator[None]:
             yield
     finally:
         sys.meta_path.remove(_PandasWhenUsed)
+        if PathFinder.find_spec("pandas") is None:
+            del sys.modules["pandas"]  # whoever else asks for it is told the truth
 
 
 with _light_import():

@@ -204,7 +204,7 @@ def _make_world(plans: Sequence[RebalancePlan], home: Path, broker: PaperBroker,
     broker.make(world)
     memory.write_text(json.dumps([*known, *(plan.plan_id for plan in new)]))
     _say(console, "World", f"{counted(world.holdings, 'position')}, ${world.cash:,.2f} cash, as the plan says")
-    _say(console, "", "prices are invented, and only in this paper world", "dim")
+    _say(console, "", "prices are invented, and orders fill after a second", "dim")
 
 
 # --- around it -------------------------------------------------------------------------------------------

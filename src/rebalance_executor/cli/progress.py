@@ -202,7 +202,7 @@ class Narrator:
         if not self._symbols:
             return
         counted = Counter(self._symbols)
-        text = Text.assemble((f"{len(counted):>3} {self._stage:<10}", _LOOK[self._stage][1]), " ".join(counted))
+        text = Text.assemble((f"{len(counted):>3} {self._stage:<11}", _LOOK[self._stage][1]), " ".join(counted))
         self._line(self._at, text)
         self._symbols = []
 

@@ -19,6 +19,8 @@ SHARE_STEP = Decimal("0.000001")
 """Positions are held to six decimals of a share."""
 DEPTH = 20_000
 """Shares at the best bid and at the best ask: more than any plan of a private account takes."""
+PATIENCE = {"behaviour": "later", "after_seconds": 1}
+"""How orders fare in the paper world: whatever rests inside the spread finds its counterparty after a second."""
 _LOWEST_PRICE = 20
 _PRICES = 380_00
 """Cents above the lowest price: 20 to 400 dollars, where one cent is at most 5 basis points."""
@@ -60,6 +62,7 @@ class World:
         return {
             "account": {"cash": plain(self.cash)},
             "clock": {"mode": "real", "sessions": "always_open"},
+            "default_fill": PATIENCE,
             "quotes": {symbol: _quote_request(symbol, quote) for symbol, quote in self.new_quotes.items()},
             "positions": [
                 {"symbol": symbol, "qty": plain(qty), "avg_entry_price": plain(self.prices[symbol])}

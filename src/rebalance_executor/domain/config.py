@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
-from enum import StrEnum
 
 from pydantic import Field, ValidationError
 
 from rebalance_executor.domain.errors import ConfigurationError
 from rebalance_executor.domain.limits import Limits
+from rebalance_executor.domain.plan import Symbol
+from rebalance_executor.domain.styles import Children, Collar, Fraction, Ladder, Seconds, Spreads, Style, SymbolOverride
+from rebalance_executor.domain.styles import OrderStyle as OrderStyle
 from rebalance_executor.domain.values import Amount
 
 _DAY = 86_400
@@ -17,15 +20,6 @@ _CENTURY = 100 * 366 * 24 * 60
 """Minutes."""
 _SHORTEST_TICK = Decimal("0.05")
 """Seconds; below it the loop would do nothing but look."""
-
-
-class OrderStyle(StrEnum):
-    """What a child order is."""
-
-    MARKETABLE_LIMIT = "marketable_limit"
-    """A limit at the far touch: fills at once when the quote holds, and never worse than its limit."""
-    MARKET = "market"
-    """A market order: Alpaca collars it, the price is whatever comes."""
 
 
 class ExecutionConfig(Limits):
@@ -50,21 +44,61 @@ class ExecutionConfig(Limits):
         description="Minutes from begin after which what is left is not traded any more.",
     )
 
-    # child orders
-    order_style: OrderStyle = Field(
-        default=OrderStyle.MARKETABLE_LIMIT, description="Limits bound the price; market orders do not."
+    # how an order is worked
+    order_style: Style = Field(
+        default=OrderStyle.LADDER,
+        description="A ladder pays less than the spread where time allows, and ends as a marketable limit.",
     )
-    child_wait_seconds: Amount = Field(
+    ladder: Ladder = Field(
+        default=Ladder(),
+        description="By urgency: fractions of the spread, from our own side (0) to the far touch (1), and the seconds "
+        "each rung rests. Chosen with the execution lab.",
+    )
+    improvement_threshold: Fraction = Field(
+        default=Decimal("0.1"),
+        description="Fraction of the spread, at least one tick, by which a new price must improve on the resting "
+        "order: less is not worth its place in the queue and two requests.",
+    )
+    fast_market_spreads: Spreads = Field(
+        default=Decimal(1),
+        description="Spreads that the quote must have moved away from a resting order for the market to count as "
+        "fast; less is noise.",
+    )
+    fast_market_wait: Fraction = Field(
+        default=Decimal("0.25"),
+        description="Fraction of its time that a rung rests in a fast market: what ran away often runs on.",
+    )
+    shortest_rung_seconds: Seconds = Field(
+        default=Decimal(2),
+        description="Seconds below which a rung is left out: a cancel, a look and a submission take about one.",
+    )
+    last_rung_seconds: Seconds = Field(
+        default=Decimal(30),
+        description="Seconds the last rung may rest where the quote offers no better price; then the order ends "
+        "unfinished.",
+    )
+    last_rung_market: bool = Field(
+        default=False, description="Whether the last rung is a market order, whose price nothing bounds."
+    )
+    opening_wait_seconds: Amount = Field(
+        default=Decimal(120),
+        ge=0,
+        le=3_600,
+        description="Seconds after 09:30 New York in which no fractional order is sent: Alpaca has rejected them.",
+    )
+    child_wait_seconds: Seconds = Field(
         default=Decimal(5),
-        gt=0,
-        le=_DAY,
-        description="Seconds a child may rest before it is cancelled and priced anew.",
+        description="Seconds a child of another style than the ladder may rest before it is cancelled and priced anew.",
     )
-    max_children: int = Field(default=5, ge=1, le=50, description="Child orders a parent may use.")
-    price_collar: Amount = Field(
+    max_children: Children = Field(
+        default=10,
+        description="Child orders a parent may use: five rungs, and as many to follow a moving quote.",
+    )
+    per_symbol: Mapping[Symbol, SymbolOverride] = Field(
+        default={}, description="Other values of these fields for single symbols, illiquid ones for instance."
+    )
+    price_collar: Collar = Field(
         default=Decimal("0.03"),
-        gt=0,
-        lt=1,
         description="Fraction of arrival mid that a limit may move against us.",
     )
     minimum_notional: Amount = Field(
@@ -77,10 +111,11 @@ class ExecutionConfig(Limits):
         description="Seconds to look again for a usable quote before the item is denied.",
     )
     quote_refresh_seconds: Amount = Field(
-        default=Decimal(2),
+        default=Decimal(1),
         ge=0,
         le=_DAY,
-        description="Seconds after which a quote is read again before it prices a child.",
+        description="Seconds after which a quote is read again before it prices a child: 60 a minute of the 200 that "
+        "market data has to itself.",
     )
 
     # cash
@@ -131,6 +166,20 @@ class ExecutionConfig(Limits):
     asset_cache_hours: Amount = Field(
         default=Decimal(12), gt=0, le=_DAY, description="Hours that asset flags are believed; they change overnight."
     )
+
+    def for_symbol(self, symbol: str) -> ExecutionConfig:
+        """This configuration as it applies to one symbol."""
+        override = self.per_symbol.get(symbol)
+        if override is None:
+            return self
+        changed = {name: getattr(override, name) for name in override.model_fields_set}
+        return self.model_copy(update={name: value for name, value in changed.items() if value is not None})
+
+    @property
+    def widest_collar(self) -> Decimal:
+        """The largest collar of any symbol: what an unpriced order is reserved at."""
+        others = (o.price_collar for o in self.per_symbol.values() if o.price_collar is not None)
+        return max((self.price_collar, *others))
 
     @classmethod
     def from_json(cls, text: str) -> ExecutionConfig:

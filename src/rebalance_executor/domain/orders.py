@@ -85,6 +85,8 @@ class ChildOrder:
     """Since when a terminal status is reported without all of its quantity or without its price."""
     error_code: str | None = None
     error_message: str | None = None
+    aim: Decimal | None = None
+    """The ladder's rung: fraction of the spread, from our own side, that it was priced at; None off the ladder."""
     bid: Decimal | None = None
     """Best bid when it was priced; None where that was not journalled."""
     ask: Decimal | None = None

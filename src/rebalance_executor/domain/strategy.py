@@ -7,16 +7,19 @@ time, sized by what remains, a new child only after the former one is settled at
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
+from rebalance_executor.domain import ladder
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig, OrderStyle
+from rebalance_executor.domain.ladder import Pace
 from rebalance_executor.domain.market import OrderType, Quote, Side
 from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome, ParentOrder
 from rebalance_executor.domain.pricing import collar, far_touch, is_inside
+from rebalance_executor.domain.session import is_opening
 from rebalance_executor.domain.sizing import floor_qty
 from rebalance_executor.domain.values import plain, span
 
@@ -46,6 +49,8 @@ class View:
     reason: Code = Code.TIME_LIMIT
     """Why the run concludes, for parents that end unfinished."""
     reason_text: str = "stopped before the order was done"
+    pace: Pace = field(default_factory=Pace)
+    """Urgency, time and company: what the ladder is chosen by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,8 @@ class Place:
     type: OrderType
     qty: Decimal
     limit_price: Decimal | None
+    aim: Decimal | None = None
+    """The ladder's rung, journalled with the child; None off the ladder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +90,10 @@ def decide(parent: ParentOrder, view: View, config: ExecutionConfig) -> Decision
     """What to do next with ``parent``."""
     if parent.outcome is not None:
         return Wait()
+    config = config.for_symbol(parent.symbol)
     child = parent.open_child
     if child is not None:
-        return _with_open_child(child, view, config)
+        return _with_open_child(parent, child, view, config)
     last = parent.last
     if parent.filled_qty > parent.qty or any(child.filled_qty > child.qty for child in parent.children):
         filled = f"{plain(parent.filled_qty)} shares filled of {plain(parent.qty)} ordered"
@@ -108,13 +116,19 @@ def decide(parent: ParentOrder, view: View, config: ExecutionConfig) -> Decision
 
 
 def needs_quote(parent: ParentOrder, config: ExecutionConfig) -> bool:
-    """Whether the next decision may place a child and so needs a fresh quote."""
+    """Whether the next decision may place a child, or compare a resting one with the market: needs a fresh quote."""
+    config = config.for_symbol(parent.symbol)
     last = parent.last
-    may_follow = last is None or (not last.is_open and last.state not in (ChildState.REJECTED, ChildState.REPLACED))
-    return parent.outcome is None and may_follow and parent.remaining > 0 and parent.attempts < config.max_children
+    if parent.outcome is not None or parent.remaining <= 0:
+        return False
+    if last is not None and last.is_open:
+        is_ladder = config.order_style is OrderStyle.LADDER
+        return is_ladder and last.state is ChildState.LIVE and last.cancel_requested_at is None
+    may_follow = last is None or last.state not in (ChildState.REJECTED, ChildState.REPLACED)
+    return may_follow and parent.attempts < config.max_children
 
 
-def _with_open_child(child: ChildOrder, view: View, config: ExecutionConfig) -> Decision:
+def _with_open_child(parent: ParentOrder, child: ChildOrder, view: View, config: ExecutionConfig) -> Decision:
     if child.state is not ChildState.LIVE:
         return Wait()  # INTENDED or UNKNOWN: the executor looks it up; nothing may be decided before
     if child.priced_late_since is not None:
@@ -129,12 +143,29 @@ def _with_open_child(child: ChildOrder, view: View, config: ExecutionConfig) -> 
         return Settle(Outcome.UNRESOLVED, Code.CANCEL_UNCONFIRMED, text)
     if view.mode is not Mode.WORK:
         return Cancel()
+    if config.order_style is OrderStyle.LADDER:
+        return Cancel() if _rested_enough(parent, child, view, config) else Wait()
     if view.now - child.intended_at >= span(config.child_wait_seconds):
         return Cancel()
     return Wait()
 
 
+def _rested_enough(parent: ParentOrder, child: ChildOrder, view: View, config: ExecutionConfig) -> bool:
+    """Whether a child of the ladder gives way: to a better price, or because its time is over."""
+    if ladder.is_overdue(parent, child, view.pace, view.now, config):
+        return True
+    quote = view.quote
+    if quote is None or quote.problem is not None or parent.arrival is None:
+        return False
+    worst = collar(parent.side, parent.arrival, config.price_collar)
+    if not is_inside(parent.side, far_touch(parent.side, quote), worst):
+        return False  # the next child would be denied: this one may still fill
+    return ladder.is_worth_replacing(parent, child, quote, view.pace, view.now, config)
+
+
 def _next_child(parent: ParentOrder, view: View, config: ExecutionConfig) -> Decision:
+    if not ladder.is_whole(parent.remaining) and is_opening(view.now, span(config.opening_wait_seconds)):
+        return Wait()
     quote = view.quote
     if quote is None or quote.problem is not None or parent.arrival is None:
         missing = view.quote_missing_since or view.now
@@ -143,17 +174,34 @@ def _next_child(parent: ParentOrder, view: View, config: ExecutionConfig) -> Dec
         problem = view.quote_problem or (quote.problem if quote else None) or "no quote"
         return _denied(parent, Code.QUOTE_REJECTED, problem)
     worst = collar(parent.side, parent.arrival, config.price_collar)
-    limit = far_touch(parent.side, quote)
-    if not is_inside(parent.side, limit, worst):
-        text = f"the far touch {plain(limit)} is outside the collar {plain(worst)}"
+    touch = far_touch(parent.side, quote)
+    if not is_inside(parent.side, touch, worst):
+        text = f"the far touch {plain(touch)} is outside the collar {plain(worst)}"
         return _denied(parent, Code.PRICE_COLLAR, text)
-    market = config.order_style is OrderStyle.MARKET
-    qty = _affordable(parent, view.funds, worst if market else limit)
+    shape = _shape(parent, quote, view, config)
+    is_ladder = config.order_style is OrderStyle.LADDER
+    if is_ladder and ladder.is_exhausted(parent, shape.limit_price or worst, view.pace, view.now, config):
+        text = f"nothing came at {plain(touch)} in {plain(config.last_rung_seconds)} seconds"
+        return _unfinished(parent, Code.ATTEMPTS_EXHAUSTED, text)
+    qty = _affordable(parent, view.funds, shape.limit_price or worst)
     if qty <= 0:
         return _no_funds(parent)
-    if parent.side is Side.BUY and qty * limit < config.minimum_notional:
+    if parent.side is Side.BUY and qty * (shape.limit_price or touch) < config.minimum_notional:
         return _denied(parent, Code.BELOW_MINIMUM, f"{plain(qty)} shares are below the minimum notional")
-    return Place(OrderType.MARKET if market else OrderType.LIMIT, qty, None if market else limit)
+    return replace(shape, qty=qty)
+
+
+def _shape(parent: ParentOrder, quote: Quote, view: View, config: ExecutionConfig) -> Place:
+    """Type and price of the next child, for all that remains."""
+    qty = parent.remaining
+    if config.order_style is OrderStyle.MARKET:
+        return Place(OrderType.MARKET, qty, None)
+    if config.order_style is OrderStyle.MARKETABLE_LIMIT:
+        return Place(OrderType.LIMIT, qty, far_touch(parent.side, quote))
+    aim = ladder.next_aim(parent, quote, view.pace, view.now, config)
+    if ladder.shape(aim, config) is OrderType.MARKET:
+        return Place(OrderType.MARKET, qty, None, aim)
+    return Place(OrderType.LIMIT, qty, ladder.next_price(parent, quote, aim), aim)
 
 
 def _affordable(parent: ParentOrder, funds: Decimal | None, price: Decimal) -> Decimal:

@@ -165,6 +165,7 @@ class Executor:
         if mode is Mode.WORK:
             self._refresh_quotes([p.symbol for p in wave if needs_quote(p, self._config)])
         funds = self._funds(run) if side is Side.BUY else None
+        pace = run.pace(side, self._config)
         for parent in wave:
             problem = self._problem(parent.symbol)
             view = View(
@@ -176,6 +177,7 @@ class Executor:
                 funds=funds,
                 reason=reason,
                 reason_text=run.conclude_text,
+                pace=pace,
             )
             decision = decide(parent, view, self._config)
             if isinstance(decision, Place):
@@ -217,12 +219,12 @@ class Executor:
 
     def _funds(self, run: Run) -> Decimal:
         budget = run.state.buy_budget if run.state.buy_budget is not None else ZERO
-        return budget - committed(run.parents.values(), self._config.price_collar)
+        return budget - committed(run.parents.values(), self._config.widest_collar)
 
     def _cost(self, parent: ParentOrder, place: Place) -> Decimal:
         if place.limit_price is not None:
             return place.qty * place.limit_price
-        worst = collar(parent.side, parent.arrival, self._config.price_collar) if parent.arrival else ZERO
+        worst = collar(parent.side, parent.arrival, self._config.widest_collar) if parent.arrival else ZERO
         return place.qty * worst
 
     def _intend(self, run: Run, parent: ParentOrder, place: Place) -> None:
@@ -234,6 +236,7 @@ class Executor:
             qty=place.qty,
             limit_price=place.limit_price,
             intended_at=self._clock.now(),
+            aim=place.aim,
             bid=quote.bid if quote is not None else None,
             ask=quote.ask if quote is not None else None,
         )

@@ -7,11 +7,14 @@ from datetime import datetime, timedelta
 
 from rebalance_executor.domain.book import Reservation
 from rebalance_executor.domain.codes import Code
+from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.controls import Refusal
 from rebalance_executor.domain.journal import PlanState, RunRecord
+from rebalance_executor.domain.ladder import Pace, cross_by
 from rebalance_executor.domain.market import Side
 from rebalance_executor.domain.orders import ChildOrder, ChildState, ParentOrder
 from rebalance_executor.domain.plan import RebalancePlan
+from rebalance_executor.domain.values import span
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.ports import EventLog, Journal, Lease
 
@@ -118,3 +121,14 @@ class Run:
         """Parents of this side without an outcome, first priority first."""
         open_parents = (p for p in self.parents.values() if p.side is side and p.outcome is None)
         return sorted(open_parents, key=lambda parent: (parent.priority, parent.symbol))
+
+    def pace(self, side: Side, config: ExecutionConfig) -> Pace:
+        """What bounds the ladder of this side's wave: deadline, close and the plan's time limit, whichever is first."""
+        limit = self.state.begun_at + span(config.plan_time_limit_minutes * 60)
+        ends = min(end for end in (self.deadline.stop_at, limit, self.closes_at) if end is not None)
+        buys_follow = side is Side.SELL and bool(self.unsettled(Side.BUY))
+        return Pace(
+            urgency=self.plan.execution_urgency,
+            cross_by=cross_by(self.record.started_at, ends, buys_follow=buys_follow),
+            parents=len(self.unsettled(side)),
+        )

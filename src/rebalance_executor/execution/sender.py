@@ -148,7 +148,8 @@ class Sender:
             return False
         if child.resent:
             return True  # judged when it was sent first: its repetition must be the very same order
-        refusal = controls.child_refusal(parent, child, self._config, self._config.price_collar)
+        config = self._config.for_symbol(parent.symbol)
+        refusal = controls.child_refusal(parent, child, config, config.price_collar)
         if refusal is None:
             return True
         run.unsent.discard(child.client_order_id)

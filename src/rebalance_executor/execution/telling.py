@@ -42,6 +42,7 @@ def told(child: ChildOrder) -> dict[str, object]:
         "type": child.type,
         "qty": child.qty,
         "limit_price": child.limit_price,
+        "aim": child.aim,
         "bid": child.bid,
         "ask": child.ask,
         "filled_qty": child.filled_qty,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 
@@ -310,3 +311,17 @@ def test_law_filled_and_remaining_are_the_quantity(children: list[tuple[ChildSta
 
 def test_a_filled_child_has_no_exposure_beyond_its_fill() -> None:
     assert a_filled_child("10").exposure == 10
+
+
+def test_a_parent_keeps_every_former_child() -> None:
+    first, second, third = (a_child(ChildState.CANCELED, attempt=n) for n in (1, 2, 3))
+    parent = a_parent(first, second, third)
+
+    changed = replace(third, status="canceled")
+    assert parent.with_child(changed).children == (first, second, changed)
+    assert parent.with_child(a_child(attempt=4)).children[:3] == (first, second, third)
+
+
+def test_a_client_order_id_is_the_same_for_ever() -> None:
+    """Orders that are open when a new version is deployed must be found by it."""
+    assert child_order_id("default", "plan-1", "BRK.B", 12) == "rb1-ff0e21d67e6f03aa4033-BRK.B-12"

@@ -15,6 +15,7 @@ from rebalance_executor.domain.strategy import Cancel, Decision, Mode, Place, Se
 from tests.support.builders import BUY, NOW, SELL, a_child, a_filled_child, a_parent, a_quote, later
 
 CONFIG = ExecutionConfig(
+    order_style=OrderStyle.MARKETABLE_LIMIT,
     child_wait_seconds=Decimal(5),
     cancel_wait_seconds=Decimal(60),
     price_wait_seconds=Decimal(15),

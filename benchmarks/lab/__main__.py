@@ -1,0 +1,42 @@
+"""``python -m benchmarks.lab [--paths N] [--seed N] [--json] [--plot FILE] [--config JSON]``: run the execution lab."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks.lab.market import CELLS
+from benchmarks.lab.measure import measure
+from benchmarks.lab.report import as_json, plot, show
+from rebalance_executor.domain.config import ExecutionConfig
+
+
+def main(arguments: list[str]) -> int:
+    """Measure every cell and show the figures; 1 where the fast market costs more than the market order."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.lab", description="The execution lab.")
+    parser.add_argument("--paths", type=int, default=4_000, help="paths a cell (4000)")
+    parser.add_argument("--seed", type=int, default=1, help="the same seed gives the same figures (1)")
+    parser.add_argument("--json", action="store_true", help="every figure as JSON")
+    parser.add_argument("--plot", type=Path, help="write the plot to this file (needs matplotlib)")
+    parser.add_argument("--config", default="", help="fields of EXECUTION_CONFIG to try")
+    options = parser.parse_args(arguments)
+    one = partial(measure, count=options.paths, seed=options.seed, config=ExecutionConfig.from_json(options.config))
+    with ProcessPoolExecutor() as pool:
+        rows = [row for cell in pool.map(one, CELLS) for row in cell]
+    if options.json:
+        sys.stdout.write(as_json(rows) + "\n")
+    else:
+        show(rows, Console())
+    if options.plot is not None:
+        plot(rows, options.plot)
+    ours = [row for row in rows if row.strategy.startswith("ours") and row.cell == "fast"]
+    return int(any(row.beyond_market > row.beyond_market_interval for row in ours))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,91 @@
+"""The program's own decisions in the lab: ``strategy.decide`` with the real configuration, nothing rewritten."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from functools import cache
+
+from benchmarks.lab.market import STEP_SECONDS
+from benchmarks.lab.strategies import Action, Cancel, Now, Place
+from rebalance_executor.domain import strategy
+from rebalance_executor.domain.config import ExecutionConfig
+from rebalance_executor.domain.ladder import Pace
+from rebalance_executor.domain.market import Quote, Side
+from rebalance_executor.domain.orders import Arrival, ChildOrder, ChildState, ParentOrder
+from rebalance_executor.domain.plan import Urgency
+
+_BEGIN = datetime(2026, 1, 26, 15, tzinfo=UTC)
+_CENT = Decimal("0.01")
+_SHARES = Decimal(100)
+_STEP = timedelta(seconds=STEP_SECONDS)
+
+
+class Ours:
+    """One parent order on the ladder, with quotes as old as the executor lets them become."""
+
+    def __init__(self, config: ExecutionConfig, urgency: Urgency) -> None:
+        self._config = config
+        self._pace = Pace(urgency)
+        self._refresh = config.quote_refresh_seconds / Decimal(str(STEP_SECONDS))
+        self._parent: ParentOrder | None = None
+        self._quote: Quote | None = None
+        self._quoted = 0
+
+    def act(self, now: Now) -> Action:
+        """What ``decide`` answers; the order's way through the journal is the executor's."""
+        at = _time(now.step)
+        parent = self._parent or self._begin(now)
+        child = parent.open_child
+        if child is not None and now.resting is None:
+            parent = parent.with_child(replace(child, state=ChildState.CANCELED, closed_at=at))
+        if self._quote is None or now.step - self._quoted >= self._refresh:
+            self._quote, self._quoted = _quote(now), now.step
+        decision = strategy.decide(parent, strategy.View(at, quote=self._quote, pace=self._pace), self._config)
+        self._parent = parent
+        if isinstance(decision, strategy.Place):
+            return self._place(parent, decision, at)
+        child = parent.open_child
+        if isinstance(decision, strategy.Cancel) and child is not None:
+            self._parent = parent.with_child(replace(child, cancel_requested_at=at))
+            return Cancel()
+        if parent.outcome is None and isinstance(decision, strategy.Settle):
+            raise RuntimeError(f"the lab's market gives no reason to settle: {decision}")
+        return None
+
+    def _begin(self, now: Now) -> ParentOrder:
+        self._quote = quote = _quote(now)
+        arrival = Arrival(quote.bid, quote.ask, quote.at)
+        return ParentOrder("LAB", Side.BUY, 1, _SHARES * quote.ask, _SHARES, arrival=arrival)
+
+    def _place(self, parent: ParentOrder, place: strategy.Place, at: datetime) -> Action:
+        attempt = len(parent.children) + 1
+        child = ChildOrder(
+            attempt, f"lab-{attempt}", place.type, place.qty, place.limit_price, at, ChildState.LIVE, aim=place.aim
+        )
+        self._parent = parent.with_child(child)
+        if place.limit_price is None or place.aim is None:
+            raise RuntimeError("the lab's ladder sends limits")
+        return Place(int(place.limit_price / _CENT), float(place.aim))
+
+
+def ladder_seconds(config: ExecutionConfig, urgency: Urgency) -> float:
+    """Seconds until the last rung is out, if nothing fills and the market is calm: every cancel takes a step."""
+    rungs = config.ladder.of(urgency)
+    return (float(rungs.wait_seconds) + STEP_SECONDS) * (len(rungs.aims) - 1)
+
+
+@cache
+def _time(step: int) -> datetime:
+    return _BEGIN + step * _STEP
+
+
+@cache
+def _dollars(ticks: int) -> Decimal:
+    return ticks * _CENT
+
+
+def _quote(now: Now) -> Quote:
+    size = Decimal(100)
+    return Quote("LAB", _dollars(now.bid), _dollars(now.ask), size, size, _time(now.step))

@@ -1,0 +1,112 @@
+"""The lab's figures as a table, as JSON and as a plot."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.lab.measure import Row
+
+
+def as_json(rows: Sequence[Row]) -> str:
+    """Every figure of every row."""
+    return json.dumps([asdict(row) for row in rows], indent=1)
+
+
+def show(rows: Sequence[Row], console: Console) -> None:
+    """A table a cell, and how the ladder's rungs were filled."""
+    for cell in dict.fromkeys(row.cell for row in rows):
+        mine = [row for row in rows if row.cell == cell]
+        console.print(_table(cell, mine))
+        console.print(_rung_table(mine))
+        console.print()
+
+
+def _table(cell: str, rows: Sequence[Row]) -> Table:
+    table = Table(title=cell, title_justify="left", title_style="bold")
+    table.add_column("strategy")
+    for name in (
+        "cost, bps",
+        "beyond market",
+        "captured",
+        "of ladders",
+        "of the longest",
+        "worst 1 %",
+        "seconds",
+        "orders",
+    ):
+        table.add_column(name, justify="right")
+    for row in rows:
+        captured = "–" if row.captured is None else f"{row.captured:.0%} ± {row.captured_interval:.0%}"
+        table.add_row(
+            row.strategy,
+            f"{row.cost:.2f} ± {row.interval:.2f}",
+            f"{row.beyond_market:+.2f} ± {row.beyond_market_interval:.2f}",
+            captured,
+            "–" if row.captured_of_ladders is None else f"{row.captured_of_ladders:.0%}",
+            f"{row.captured_of_longest:.0%}",
+            f"{row.worst:.1f}",
+            f"{row.seconds:.1f}",
+            f"{row.orders:.1f}",
+            style="bold" if row.strategy.startswith("ours") else None,
+        )
+    return table
+
+
+def _rung_table(rows: Sequence[Row]) -> Table:
+    ours = [row for row in rows if row.strategy.startswith("ours")]
+    rungs = sorted({rung for row in ours for rung in row.rungs})
+    table = Table(title="filled at each rung, of those that came there (share that came)", title_justify="left")
+    table.add_column("strategy")
+    for rung in rungs:
+        table.add_column(rung, justify="right")
+    for row in ours:
+        cells = [row.rungs.get(rung) for rung in rungs]
+        table.add_row(row.strategy, *("" if cell is None else f"{cell[1]:.0%} ({cell[0]:.0%})" for cell in cells))
+    return table
+
+
+_COLOURS = {"ours": "#1f5fa8", "optimum": "#2f8f4e", "other": "#9a9a9a"}
+
+
+def plot(rows: Sequence[Row], target: Path) -> None:
+    """Cost of every strategy in every cell, with its confidence interval and its worst 1 %."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    mpl.rcParams.update({"svg.hashsalt": "lab", "svg.fonttype": "none", "font.size": 9})
+    from matplotlib import pyplot as plt
+
+    cells = list(dict.fromkeys(row.cell for row in rows))
+    names = list(dict.fromkeys(row.strategy for row in rows))
+    figure, axes = plt.subplots(1, len(cells), figsize=(3.1 * len(cells) + 2.6, 0.34 * len(names) + 1.5), sharey=True)
+    for axis, cell in zip(axes, cells, strict=True):
+        mine = {row.strategy: row for row in rows if row.cell == cell}
+        for place, name in enumerate(names):
+            if (row := mine.get(name)) is None:
+                continue
+            colour = _COLOURS.get(name.replace(",", " ").split()[0], _COLOURS["other"])
+            axis.barh(place, row.cost, xerr=row.interval, color=colour, height=0.66, error_kw={"lw": 0.9, "capsize": 2})
+        axis.axvline(mine["market order"].cost, color="#b03030", lw=0.9, ls="--")
+        axis.axvline(0, color="black", lw=0.6)
+        axis.set_title(cell, fontsize=10)
+        axis.set_xlabel("bps above arrival mid")
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.tick_params(axis="y", length=0)
+    axes[0].set_yticks(range(len(names)), names)
+    axes[0].invert_yaxis()
+    figure.suptitle(
+        "Implementation shortfall by strategy, with 95 % intervals; dashed: the market order",
+        x=0.01,
+        ha="left",
+        fontsize=11,
+    )
+    figure.tight_layout()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(target, metadata={"Date": None})
+    plt.close(figure)

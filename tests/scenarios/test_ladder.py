@@ -1,0 +1,178 @@
+"""Orders on the ladder, worked by the whole program against the paper broker."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from rebalance_executor.domain.errors import PlanYielded
+from tests.support.world import World, a_world, buy, exit_of, outcomes, plan, sell
+
+LADDER = {
+    "order_style": "ladder",
+    "ladder": {
+        "LOW": {"aims": [0, 0.5, 1], "wait_seconds": 10},
+        "NORMAL": {"aims": [0.5, 0.75, 1], "wait_seconds": 10},
+    },
+}
+WIDE = {"AAA": {"bid": "10.00", "ask": "10.10"}}
+
+
+def quoted(bid: str, ask: str) -> dict[str, Any]:
+    return {"quotes": {"AAA": {"bid": bid, "ask": ask}}}
+
+
+def limits(world: World) -> list[str]:
+    return [order["limit_price"] for order in world.orders]
+
+
+def seconds_between(world: World) -> list[float]:
+    """Seconds from one submission to the next."""
+    times = [datetime.fromisoformat(order["submitted_at"]) for order in world.orders]
+    return [(b - a) / timedelta(seconds=1) for a, b in pairwise(times)]
+
+
+def test_a_passive_rung_is_filled_where_the_market_comes_to_it() -> None:
+    with a_world(quotes=WIDE, config=LADDER) as world:
+        world.clock.then(6, quoted("9.95", "10.00"))
+        result = world.deliver(plan(buy("AAA", 1000), execution_urgency="LOW"))
+
+        assert outcomes(result) == {"AAA": ("FILLED", None)}
+        assert limits(world) == ["10"]
+        assert Decimal(result["slippage_bps"]) < 0
+
+
+def test_without_a_fill_the_ladder_ends_at_the_far_touch() -> None:
+    with a_world(quotes=WIDE, config=LADDER) as world:
+        result = world.deliver(plan(buy("AAA", 1000)))
+
+        assert outcomes(result) == {"AAA": ("FILLED", None)}
+        assert limits(world) == ["10.05", "10.07", "10.1"]
+        assert [order["status"] for order in world.orders] == ["canceled", "canceled", "filled"]
+
+
+def test_a_sell_walks_down_to_the_bid() -> None:
+    with a_world(quotes=WIDE, config=LADDER, positions={"AAA": "7.5"}) as world:
+        result = world.deliver(plan(exit_of("AAA", 75)))
+
+        assert outcomes(result) == {"AAA": ("FILLED", None)}
+        assert limits(world) == ["10.05", "10.03", "10"]
+        assert world.filled("AAA") == Decimal("7.5")
+
+
+def test_each_rung_is_priced_from_a_fresh_quote() -> None:
+    with a_world(quotes=WIDE, config=LADDER) as world:
+        world.clock.then(5, quoted("10.04", "10.14"))
+        world.clock.then(15, quoted("10.05", "10.15"))
+        world.deliver(plan(buy("AAA", 1000)))
+
+        assert limits(world) == ["10.05", "10.11", "10.15"]
+
+
+def test_rungs_are_short_where_the_market_runs_away() -> None:
+    with a_world(quotes=WIDE, config=LADDER) as world:
+        world.clock.then(1, quoted("10.12", "10.22"))
+        result = world.deliver(plan(buy("AAA", 1000)))
+
+        assert outcomes(result) == {"AAA": ("FILLED", None)}
+        assert limits(world)[0] == "10.05"
+        assert seconds_between(world)[0] < 5
+
+
+def test_a_partial_fill_leaves_the_rest_to_the_next_rung() -> None:
+    part = {"symbol": "AAA", "nth": 1, "behaviour": "parts", "parts": [{"fraction": "0.4", "after_seconds": 3}]}
+    with a_world(quotes=WIDE, fills=[part], whole_shares=["AAA"], config=LADDER) as world:
+        result = world.deliver(plan(buy("AAA", 1010)))
+
+        assert outcomes(result) == {"AAA": ("FILLED", None)}
+        assert [(order["qty"], order["filled_qty"]) for order in world.orders][:2] == [("100", "40"), ("60", "0")]
+        assert world.filled("AAA") == 100
+
+
+def test_an_order_that_rests_at_the_far_touch_is_not_sent_again() -> None:
+    """Production failure 15."""
+    with a_world(quotes=WIDE, default_fill={"behaviour": "never"}, config=LADDER) as world:
+        result = world.deliver(plan(buy("AAA", 1000)))
+
+        assert outcomes(result) == {"AAA": ("UNFILLED", "ATTEMPTS_EXHAUSTED")}
+        assert limits(world) == ["10.05", "10.07", "10.1"]
+
+
+def test_a_short_invocation_has_short_rungs_and_completes() -> None:
+    quotes = WIDE | {"BBB": {"bid": "20.00", "ask": "20.10"}}
+    with a_world(quotes=quotes, positions={"AAA": "100"}, cash="0", config=LADDER) as world:
+        result = world.deliver(plan(sell("AAA", 500), buy("BBB", 400)), seconds=8)
+
+        assert outcomes(result) == {"AAA": ("FILLED", None), "BBB": ("FILLED", None)}
+        assert result["runs"] == 1
+
+
+class _Killed(BaseException):
+    """The process is gone: nothing may catch it."""
+
+
+def test_a_new_process_goes_on_where_the_journal_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The order rested while nobody looked; its rungs have passed, and the last one follows."""
+    with a_world(quotes=WIDE, config=LADDER) as world:
+
+        def sleep(_: timedelta) -> None:
+            raise _Killed
+
+        with monkeypatch.context() as killed:
+            killed.setattr(world.clock, "sleep", sleep)
+            with pytest.raises(_Killed):
+                world.deliver(plan(buy("AAA", 1000)), seconds=30)
+        assert [order["status"] for order in world.orders] == ["new"]
+
+        world.clock.pass_time(60)
+        world.restart()
+        world.forget_front_door()
+        result = world.deliver(plan(buy("AAA", 1000)))
+
+        assert outcomes(result) == {"AAA": ("FILLED", None)}
+        assert limits(world) == ["10.05", "10.1"]
+        assert result["runs"] == 2
+
+
+def test_a_run_that_yields_leaves_the_next_rung_to_the_next_run() -> None:
+    slow = {"behaviour": "never", "cancel_seconds": 4}
+    with a_world(quotes=WIDE, default_fill=slow, config=LADDER) as world:
+        with pytest.raises(PlanYielded):
+            world.deliver(plan(buy("AAA", 1000)), seconds=20)
+        sent = limits(world)
+        world.broker.change({"default_fill": {"behaviour": "marketable"}})
+        world.clock.pass_time(10)
+        world.restart()
+        result = world.deliver(plan(buy("AAA", 1000)))
+
+        assert outcomes(result) == {"AAA": ("FILLED", None)}
+        assert limits(world)[: len(sent)] == sent
+        assert limits(world)[-1] == "10.1"
+
+
+def test_fractions_wait_until_the_first_two_minutes_are_over() -> None:
+    clock = {"mode": "virtual", "now": "2026-01-26T14:30:20Z", "sessions": "always_open"}
+    quotes = WIDE | {"BBB": {"bid": "10.00", "ask": "10.10"}}
+    with a_world(quotes=quotes, clock=clock, whole_shares=["BBB"], config=LADDER) as world:
+        document = plan(buy("AAA", 1000), buy("BBB", 1000), timestamp="2026-01-26T14:30:20Z")
+        result = world.deliver(document)
+
+        assert outcomes(result) == {"AAA": ("FILLED", None), "BBB": ("FILLED", None)}
+        first = {order["symbol"]: order["submitted_at"] for order in reversed(world.orders)}
+        assert first["BBB"] < "2026-01-26T14:31"
+        assert first["AAA"] >= "2026-01-26T14:32"
+
+
+def test_a_hundred_items_have_fewer_rungs_and_never_meet_the_rate_limit() -> None:
+    symbols = [f"S{n:02d}" for n in range(100)]
+    quotes = {symbol: {"bid": "10.00", "ask": "10.10"} for symbol in symbols}
+    with a_world(quotes=quotes, config=LADDER, rate_limit={"trading": 200, "data": 200}) as world:
+        result = world.deliver(plan(*(buy(symbol, 100) for symbol in symbols)))
+
+        assert {outcome for outcome, _ in outcomes(result).values()} == {"FILLED"}
+        assert not world.told("broker.rate_limited")
+        assert 100 < len(world.orders) <= 200

@@ -1,0 +1,394 @@
+"""The ladder as tables: quote × state × time × urgency → action. One symbol at about $10, ten cents wide."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from rebalance_executor.domain.codes import Code
+from rebalance_executor.domain.config import ExecutionConfig, OrderStyle
+from rebalance_executor.domain.ladder import Pace, affordable, cross_by, next_price, rung_price, rungs_ahead
+from rebalance_executor.domain.market import OrderType, Quote, Side
+from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome, ParentOrder
+from rebalance_executor.domain.plan import Urgency
+from rebalance_executor.domain.strategy import Cancel, Decision, Place, Settle, View, Wait, decide, needs_quote
+from rebalance_executor.domain.styles import Ladder, Rungs, SymbolOverride
+from tests.support.builders import BUY, NOW, SELL, a_child, a_parent, a_quote, later
+
+LOW, NORMAL, HIGH, URGENT = Urgency
+
+
+def rungs(wait: str, *aims: str) -> Rungs:
+    return Rungs(aims=tuple(map(Decimal, aims)), wait_seconds=Decimal(wait))
+
+
+CONFIG = ExecutionConfig(
+    ladder=Ladder(
+        LOW=rungs("10", "0", "0.25", "0.5", "0.75", "1"),
+        NORMAL=rungs("10", "0.5", "0.75", "1"),
+        HIGH=rungs("5", "0.75", "1"),
+        URGENT=rungs("2", "1"),
+    ),
+    improvement_threshold=Decimal("0.1"),
+    fast_market_spreads=Decimal("0.5"),
+    fast_market_wait=Decimal("0.25"),
+    shortest_rung_seconds=Decimal(2),
+    last_rung_seconds=Decimal(30),
+    max_children=10,
+)
+WIDE = a_quote("10.00", "10.10")
+
+
+def view(seconds: float = 0, *, quote: Quote | None = WIDE, urgency: Urgency = NORMAL, **pace: Any) -> View:
+    return View(later(seconds), quote=quote, quote_missing_since=NOW, pace=Pace(urgency, **pace))
+
+
+def resting(limit: str, aim: str, *, attempt: int = 1, **fields: Any) -> ChildOrder:
+    return a_child(limit=limit, aim=Decimal(aim), attempt=attempt, **fields)
+
+
+def ended(limit: str, aim: str, after: float = 10, *, filled: str = "0", attempt: int = 1) -> ChildOrder:
+    """Cancelled by us after so many seconds."""
+    price = None if filled == "0" else limit
+    at = later(after)
+    child = a_child(ChildState.CANCELED, limit=limit, filled=filled, price=price, attempt=attempt)
+    return replace(child, aim=Decimal(aim), cancel_requested_at=at, closed_at=at)
+
+
+def parent(*children: ChildOrder, side: Side = BUY, **fields: Any) -> ParentOrder:
+    return a_parent(*children, side=side, **({"arrival": WIDE} | fields))
+
+
+def place(price: str, aim: str, qty: str = "10") -> Place:
+    return Place(OrderType.LIMIT, Decimal(qty), Decimal(price), Decimal(aim))
+
+
+# --- the first rung --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("urgency", "side", "decision"),
+    [
+        (LOW, BUY, place("10.00", "0")),
+        (LOW, SELL, place("10.10", "0")),
+        (NORMAL, BUY, place("10.05", "0.5")),
+        (NORMAL, SELL, place("10.05", "0.5")),
+        (HIGH, BUY, place("10.07", "0.75")),
+        (HIGH, SELL, place("10.03", "0.75")),
+        (URGENT, BUY, place("10.10", "1")),
+        (URGENT, SELL, place("10.00", "1")),
+    ],
+)
+def test_the_urgency_chooses_where_to_start(urgency: Urgency, side: Side, decision: Place) -> None:
+    assert decide(parent(side=side), view(urgency=urgency), CONFIG) == decision
+
+
+@pytest.mark.parametrize(
+    ("bid", "ask", "side", "price"),
+    [
+        ("10.00", "10.01", BUY, "10.01"),
+        ("10.00", "10.01", SELL, "10.00"),
+        ("10.00", "10.00", BUY, "10.00"),
+        ("0.5000", "0.5001", BUY, "0.5001"),
+        ("0.5000", "0.5001", SELL, "0.5000"),
+    ],
+    ids=["a cent, buy", "a cent, sell", "locked", "below $1, buy", "below $1, sell"],
+)
+@pytest.mark.parametrize("urgency", Urgency)
+def test_a_spread_of_one_tick_is_crossed_at_once(bid: str, ask: str, side: Side, price: str, urgency: Urgency) -> None:
+    quote = a_quote(bid, ask)
+    decision = decide(parent(side=side, arrival=quote), view(quote=quote, urgency=urgency), CONFIG)
+    assert decision == place(price, "1")
+
+
+@pytest.mark.parametrize(
+    ("side", "bid", "ask", "aim", "price"),
+    [
+        (BUY, "10.00", "10.03", "0.5", "10.01"),
+        (SELL, "10.00", "10.03", "0.5", "10.02"),
+        (BUY, "0.5000", "0.5003", "0.5", "0.5001"),
+        (SELL, "0.9990", "1.01", "0.5", "1.01"),
+        (BUY, "0.9990", "1.01", "0.5", "1.00"),
+        (BUY, "10.001", "10.052", "1", "10.06"),
+        (SELL, "10.001", "10.052", "0", "10.06"),
+        (SELL, "10.001", "10.052", "1", "10.00"),
+    ],
+)
+def test_a_rung_is_on_tick_and_rounded_towards_our_own_side(
+    side: Side, bid: str, ask: str, aim: str, price: str
+) -> None:
+    """The last rung alone is rounded towards the other side, so that it stays marketable."""
+    assert rung_price(side, a_quote(bid, ask), Decimal(aim)) == Decimal(price)
+
+
+# --- the next rung ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("former", "quote", "decision"),
+    [
+        pytest.param(ended("10.05", "0.5"), WIDE, place("10.07", "0.75"), id="the next rung"),
+        pytest.param(ended("10.05", "0.5"), a_quote("10.04", "10.14"), place("10.11", "0.75"), id="from a fresh quote"),
+        pytest.param(
+            ended("10.05", "0.5", 2.5), a_quote("10.06", "10.16"), place("10.13", "0.75"), id="in a fast market"
+        ),
+        pytest.param(
+            ended("10.05", "0.5"), a_quote("10.06", "10.16"), place("10.16", "1"), id="in a fast market it came late"
+        ),
+        pytest.param(
+            ended("10.05", "0.5"), a_quote("9.96", "10.06"), place("10.06", "0.75"), id="at least a tick better"
+        ),
+        pytest.param(
+            ended("10.05", "0.5"), a_quote("9.94", "10.04"), place("10.04", "0.75"), id="never beyond the far touch"
+        ),
+        pytest.param(
+            ended("10.05", "0.5", filled="4"), WIDE, place("10.07", "0.75", qty="6"), id="sized by what remains"
+        ),
+        pytest.param(ended("10.05", "0.5", 20), WIDE, place("10.10", "1"), id="it rested through two rungs"),
+        pytest.param(ended("10.05", "0.5", 1), WIDE, place("10.07", "0.75"), id="cut short by the end of a run"),
+        pytest.param(
+            a_child(ChildState.EXPIRED, limit="10.05", aim=Decimal("0.5")), WIDE, place("10.07", "0.75"), id="expired"
+        ),
+        pytest.param(
+            a_child(ChildState.NOT_SENT, limit="10.05", aim=Decimal("0.5")),
+            WIDE,
+            place("10.05", "0.5"),
+            id="the former never left",
+        ),
+        pytest.param(
+            a_child(ChildState.CANCELED, limit="10.05"), WIDE, place("10.10", "1"), id="the former was of another style"
+        ),
+        pytest.param(ended("10.07", "0.75"), WIDE, place("10.10", "1"), id="the last rung"),
+        pytest.param(
+            ended("10.10", "1"), a_quote("10.04", "10.14"), place("10.14", "1"), id="the last rung follows the quote"
+        ),
+    ],
+)
+def test_each_rung_is_priced_anew_and_better_for_the_counterparty(
+    former: ChildOrder, quote: Quote, decision: Decision
+) -> None:
+    """Production failures 13 to 16; all that is needed stands in the journal."""
+    assert decide(parent(former), view(40, quote=quote), CONFIG) == decision
+
+
+def test_a_sell_walks_down() -> None:
+    former = ended("10.05", "0.5")
+    assert decide(parent(former, side=SELL), view(11), CONFIG) == place("10.03", "0.75")
+    far = replace(WIDE, bid=Decimal("10.03"), ask=Decimal("10.13"))
+    assert next_price(parent(former, side=SELL), far, Decimal("0.5")) == Decimal("10.04")
+
+
+# --- a resting rung --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("child", "look", "decision"),
+    [
+        pytest.param(resting("10.05", "0.5"), view(9.9), Wait(), id="rests"),
+        pytest.param(resting("10.05", "0.5"), view(10), Cancel(), id="rested, the next is better"),
+        pytest.param(
+            resting("10.05", "0.5"),
+            view(10, quote=a_quote("9.98", "10.08")),
+            Wait(),
+            id="rested, the next is no better",
+        ),
+        pytest.param(
+            resting("10.05", "0.5"),
+            view(20, quote=a_quote("9.98", "10.08")),
+            Cancel(),
+            id="rested twice, the one after is better",
+        ),
+        pytest.param(
+            resting("10.05", "0.5"),
+            view(10, quote=a_quote("9.87", "10.13")),
+            Wait(),
+            id="a cent is below a tenth of this spread",
+        ),
+        pytest.param(resting("10.05", "0.5", filled="4", price="10.05"), view(10), Cancel(), id="partly filled"),
+        pytest.param(
+            resting("10.05", "0.5", filled="9.95", price="10.05"), view(10), Wait(), id="the rest is below the minimum"
+        ),
+        pytest.param(
+            resting("10.05", "0.5", filled="9.95", price="10.05"), view(60), Cancel(), id="it had its time, too"
+        ),
+        pytest.param(resting("10.05", "0.5"), view(10, quote=None), Wait(), id="no quote"),
+        pytest.param(resting("10.05", "0.5"), view(10, quote=a_quote("10.2", "10.1")), Wait(), id="crossed quote"),
+        pytest.param(
+            resting("10.05", "0.5"), view(10, quote=a_quote("10.30", "10.40")), Wait(), id="beyond the collar"
+        ),
+        pytest.param(resting("10.10", "1"), view(29.9), Wait(), id="the same limit is not sent again"),
+        pytest.param(resting("10.10", "1"), view(30), Cancel(), id="the last rung had its time"),
+        pytest.param(
+            resting("10.10", "1"),
+            view(9.9, quote=a_quote("10.03", "10.13")),
+            Wait(),
+            id="the last rung was left behind",
+        ),
+        pytest.param(
+            resting("10.10", "1"), view(10, quote=a_quote("10.03", "10.13")), Cancel(), id="the last rung follows"
+        ),
+        pytest.param(
+            resting("10.10", "1", attempt=10), view(10, quote=a_quote("10.03", "10.13")), Cancel(), id="once more"
+        ),
+    ],
+)
+def test_a_resting_rung_gives_way_only_to_a_better_price(child: ChildOrder, look: View, decision: Decision) -> None:
+    """Production failure 15."""
+    assert decide(parent(child), look, CONFIG) == decision
+
+
+def test_the_last_child_allowed_is_not_cancelled_for_another() -> None:
+    former = [ended("10.10", "1", attempt=n) for n in range(1, 10)]
+    last = resting("10.10", "1", attempt=10)
+    assert decide(parent(*former, last), view(10, quote=a_quote("10.03", "10.13")), CONFIG) == Wait()
+
+
+@pytest.mark.parametrize(
+    ("quote", "seconds", "decision"),
+    [
+        (a_quote("10.04", "10.14"), 9.9, Wait()),
+        (a_quote("10.06", "10.16"), 2.4, Wait()),
+        (a_quote("10.06", "10.16"), 2.5, Cancel()),
+        (a_quote("9.90", "10.06"), 2.5, Wait()),
+    ],
+    ids=["moved away a little", "moved away, too early", "moved away", "came towards us"],
+)
+def test_a_rung_is_shorter_in_a_fast_market(quote: Quote, seconds: float, decision: Decision) -> None:
+    assert decide(parent(resting("10.05", "0.5")), view(seconds, quote=quote), CONFIG) == decision
+
+
+@pytest.mark.parametrize(
+    ("crosses_in", "seconds", "decision"),
+    [
+        pytest.param(20, 10, Cancel(), id="just enough time for both rungs"),
+        pytest.param(12, 5.9, Wait(), id="time for two short rungs, the first still has some"),
+        pytest.param(12, 6, Cancel(), id="time for two short rungs"),
+        pytest.param(3, 2.9, Wait(), id="time for one more rung only, it has some left"),
+        pytest.param(3, 3, Cancel(), id="time is over"),
+        pytest.param(-1, 0, Cancel(), id="time was over before"),
+    ],
+)
+def test_rungs_are_shorter_as_the_time_runs_out(crosses_in: float, seconds: float, decision: Decision) -> None:
+    look = view(seconds, cross_by=later(crosses_in))
+    assert decide(parent(resting("10.05", "0.5")), look, CONFIG) == decision
+
+
+@pytest.mark.parametrize(
+    ("urgency", "crosses_in", "decision"),
+    [
+        (LOW, 9, place("10.00", "0")),
+        (LOW, 7, place("10.00", "0")),
+        (LOW, 5, place("10.00", "0")),
+        (LOW, 3, place("10.02", "0.25")),
+        (LOW, 1.9, place("10.10", "1")),
+        (NORMAL, 4, place("10.05", "0.5")),
+        (NORMAL, 3, place("10.05", "0.5")),
+        (NORMAL, 1, place("10.10", "1")),
+        (HIGH, 1, place("10.10", "1")),
+    ],
+)
+def test_rungs_that_have_no_time_are_left_out(urgency: Urgency, crosses_in: float, decision: Place) -> None:
+    assert decide(parent(), view(urgency=urgency, cross_by=later(crosses_in)), CONFIG) == decision
+
+
+# --- the end ---------------------------------------------------------------------------------------------
+
+
+def test_a_last_rung_that_had_its_time_in_vain_ends_the_order() -> None:
+    decision = decide(parent(ended("10.10", "1", 30, filled="4")), view(31), CONFIG)
+    assert isinstance(decision, Settle)
+    assert (decision.outcome, decision.code) == (Outcome.PARTIALLY_FILLED, Code.ATTEMPTS_EXHAUSTED)
+
+
+def test_a_last_rung_that_a_yield_cut_short_is_sent_again() -> None:
+    assert decide(parent(ended("10.10", "1", 3)), view(600), CONFIG) == place("10.10", "1")
+
+
+def test_a_last_rung_is_a_market_order_only_where_it_is_configured() -> None:
+    config = CONFIG.model_copy(update={"last_rung_market": True})
+    far = Place(OrderType.MARKET, Decimal(10), None, Decimal(1))
+    assert decide(parent(resting("10.07", "0.75")), view(10), config) == Cancel()
+    assert decide(parent(ended("10.07", "0.75")), view(11), config) == far
+    assert decide(parent(), view(urgency=URGENT), config) == far
+    assert decide(parent(a_child(limit=None, aim=Decimal(1))), view(10), config) == Wait()
+
+
+def test_a_symbol_may_be_worked_otherwise() -> None:
+    own = {"ABC": SymbolOverride(order_style=OrderStyle.MARKETABLE_LIMIT)}
+    config = CONFIG.model_copy(update={"per_symbol": own})
+    assert decide(parent(), view(), config) == Place(OrderType.LIMIT, Decimal(10), Decimal("10.10"))
+    assert not needs_quote(parent(resting("10.05", "0.5")), config)
+
+
+@pytest.mark.parametrize(
+    ("child", "needed"),
+    [
+        (resting("10.05", "0.5"), True),
+        (resting("10.05", "0.5", cancel_requested_at=NOW), False),
+        (a_child(ChildState.UNKNOWN, limit="10.05"), False),
+    ],
+    ids=["resting", "being cancelled", "unknown"],
+)
+def test_a_resting_rung_is_compared_with_the_market(child: ChildOrder, *, needed: bool) -> None:
+    assert needs_quote(parent(child), CONFIG) is needed
+
+
+# --- at the open -----------------------------------------------------------------------------------------
+
+OPEN = datetime(2026, 1, 26, 14, 30, tzinfo=UTC)
+"""Half past nine in New York."""
+
+
+@pytest.mark.parametrize("style", OrderStyle)
+@pytest.mark.parametrize(
+    ("qty", "seconds", "waits"),
+    [("1.5", 0, True), ("1.5", 119, True), ("1.5", 120, False), ("1.5", -1, False), ("2", 0, False)],
+)
+def test_fractions_are_not_sent_in_the_first_two_minutes(
+    qty: str, seconds: int, style: OrderStyle, *, waits: bool
+) -> None:
+    look = replace(view(), now=OPEN + timedelta(seconds=seconds))
+    decision = decide(parent(qty=qty), look, CONFIG.model_copy(update={"order_style": style}))
+    assert isinstance(decision, Wait if waits else Place)
+
+
+# --- the budget ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("parents", "seconds", "children"),
+    [
+        (1, 60, 90),
+        (1, 0, 50),
+        (10, 30, 7),
+        (32, 210, 6),
+        (100, 210, 2),
+        (100, 30, 1),
+        (500, 210, 1),
+    ],
+)
+def test_children_a_parent_fit_the_rate_limit(parents: int, seconds: int, children: int) -> None:
+    """200 a minute, 120 of them looks; half a minute's requests may go out at once."""
+    assert affordable(parents, Decimal(seconds), CONFIG) == children
+
+
+@pytest.mark.parametrize(
+    ("parents", "aims"),
+    [(1, ["0", "0.25", "0.5", "0.75", "1"]), (50, ["0", "0.5", "1"]), (80, ["0.25", "1"]), (200, ["1"])],
+)
+def test_a_large_plan_has_fewer_rungs(parents: int, aims: list[str]) -> None:
+    pace = Pace(LOW, cross_by=later(210), parents=parents)
+    assert rungs_ahead(parent(), pace, NOW, CONFIG) == tuple(map(Decimal, aims))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "buys_follow", "crosses_in"), [(600, False, 450), (600, True, 225), (0, False, 0), (-5, True, 0)]
+)
+def test_sells_leave_time_to_the_buys_and_every_wave_to_its_last_rung(
+    seconds: int, crosses_in: int, *, buys_follow: bool
+) -> None:
+    assert cross_by(NOW, later(seconds), buys_follow=buys_follow) == later(crosses_in)

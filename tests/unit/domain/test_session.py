@@ -1,0 +1,45 @@
+"""New York's wall clock, against the time-zone database."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rebalance_executor.domain.session import is_opening, new_york
+from tests.support.laws import law
+
+NEW_YORK = ZoneInfo("America/New_York")
+TWO_MINUTES = timedelta(minutes=2)
+
+
+@law
+@given(st.datetimes(datetime(2007, 6, 1), datetime(2037, 12, 31), timezones=st.just(UTC)))  # noqa: DTZ001 - hypothesis wants it so
+def test_law_new_yorks_clock_is_the_databases(at: datetime) -> None:
+    assert new_york(at) == at.astimezone(NEW_YORK).replace(tzinfo=None)
+
+
+@pytest.mark.parametrize(
+    "at", ["2026-03-08T06:59:59", "2026-03-08T07:00:00", "2026-11-01T05:59:59", "2026-11-01T06:00:00"]
+)
+def test_summer_begins_and_ends_to_the_second(at: str) -> None:
+    moment = datetime.fromisoformat(at).replace(tzinfo=UTC)
+    assert new_york(moment) == moment.astimezone(NEW_YORK).replace(tzinfo=None)
+
+
+@pytest.mark.parametrize(
+    ("local", "expected"),
+    [("09:29:59", False), ("09:30:00", True), ("09:31:59", True), ("09:32:00", False), ("21:30:00", False)],
+)
+@pytest.mark.parametrize("day", ["2026-01-26", "2026-07-27"], ids=["winter", "summer"])
+def test_the_opening_lasts_two_minutes(day: str, local: str, *, expected: bool) -> None:
+    at = datetime.fromisoformat(f"{day}T{local}").replace(tzinfo=NEW_YORK)
+    assert is_opening(at, TWO_MINUTES) is expected
+
+
+def test_an_opening_of_no_time_is_none() -> None:
+    at = datetime(2026, 1, 26, 9, 30, tzinfo=NEW_YORK)
+    assert not is_opening(at, timedelta())
