@@ -384,7 +384,7 @@ def test_a_broker_that_keeps_failing_gets_nothing_more_and_the_run_yields() -> N
 
 def test_a_position_that_others_changed_meanwhile_makes_the_plan_unresolved() -> None:
     with a_world(fills=[LATER]) as world:
-        world.clock.after(1, lambda: world.broker.change({"positions": [{"symbol": "AAA", "qty": "3"}]}))
+        world.clock.then(1, {"positions": [{"symbol": "AAA", "qty": "3"}]})
         result = world.deliver(plan(buy("AAA", 1000), buy("BBB", 1000)))
 
         assert outcomes(result) == {"AAA": ("UNRESOLVED", "NOT_RECONCILED"), "BBB": ("FILLED", None)}
@@ -408,7 +408,7 @@ def test_an_order_under_the_plans_ids_that_the_journal_does_not_know_is_named() 
 def test_the_parts_of_the_shortfall_add_up_and_are_told() -> None:
     first = {"symbol": "AAA", "nth": 1, "behaviour": "cancel", "fraction": "0.4", "after_seconds": 1}
     with a_world(fills=[first], positions={"BBB": "10"}) as world:
-        world.clock.after(0.5, lambda: world.broker.change({"quotes": {"AAA": {"bid": "100.19", "ask": "100.23"}}}))
+        world.clock.then(0.5, {"quotes": {"AAA": {"bid": "100.19", "ask": "100.23"}}})
         result = world.deliver(plan(buy("AAA", 1000), sell("BBB", 500)))
 
         for told in (*result["orders"], result):

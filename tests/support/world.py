@@ -41,8 +41,7 @@ class WorldClock:
     def __init__(self, broker: PaperBroker) -> None:
         self._broker = broker
         self.slept = timedelta()
-        self._due: list[tuple[datetime, Callable[[], object]]] = []
-        self._to_come: list[tuple[datetime, dict[str, Any]]] = []
+        self._to_come: list[tuple[datetime, Callable[[], object]]] = []
 
     def now(self) -> datetime:
         """The broker's time: both clocks agree."""
@@ -53,13 +52,6 @@ class WorldClock:
         assert span >= timedelta(), "nobody waits backwards"
         self.slept += span
         self.pass_time(span.total_seconds())
-        due, self._due = [d for d in self._due if d[0] <= self.now()], [d for d in self._due if d[0] > self.now()]
-        for _, happen in due:
-            happen()
-
-    def after(self, seconds: float, happen: Callable[[], object]) -> None:
-        """Let something happen as soon as the program has waited so long."""
-        self._due.append((self.in_seconds(seconds), happen))
 
     def in_seconds(self, seconds: float) -> datetime:
         """A time to come."""
@@ -69,15 +61,19 @@ class WorldClock:
         """Let the time pass without anybody waiting."""
         until = self.in_seconds(seconds)
         while self._to_come and self._to_come[0][0] <= until:
-            at, change = self._to_come.pop(0)
+            at, happen = self._to_come.pop(0)
             self._advance(at)
-            self._broker.change(change)
+            happen()
         self._advance(until)
+
+    def after(self, seconds: float, happen: Callable[[], object]) -> None:
+        """Let something happen in so many seconds from now."""
+        self._to_come.append((self.in_seconds(seconds), happen))
+        self._to_come.sort(key=lambda entry: entry[0])
 
     def then(self, seconds: float, change: dict[str, Any]) -> None:
         """Let the broker's world change in so many seconds from now."""
-        self._to_come.append((self.in_seconds(seconds), change))
-        self._to_come.sort(key=lambda entry: entry[0])
+        self.after(seconds, lambda: self._broker.change(change))
 
     def _advance(self, until: datetime) -> None:
         self._broker.change({"clock": {"advance_seconds": (until - self.now()).total_seconds()}})
