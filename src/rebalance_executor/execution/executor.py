@@ -244,6 +244,7 @@ class Executor:
             limit_price=place.limit_price,
             intended_at=self._clock.now(),
             aim=place.aim,
+            extended_hours=run.is_before_open(self._clock.now()),
         )
         run.put_child(parent.symbol, child)
         run.unsent.add(child.client_order_id)

@@ -138,7 +138,7 @@ class ExecutionManager:
                 "account_number",
                 f"the plan was begun on account {state.account_number}, the credentials now lead to another",
             )
-        run.closes_at = closes_at
+        run.closes_at, run.opens_at = closes_at, opening.opens_at
         run.conclude = refused.code if refused is not None else None
         if state.runs > self._config.max_runs:
             run.conclude = Code.TOO_MANY_RUNS

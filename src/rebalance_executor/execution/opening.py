@@ -14,6 +14,7 @@ from rebalance_executor.domain.journal import Phase, PlanState, RunRecord
 from rebalance_executor.domain.market import ZERO, Account, Asset, Quote
 from rebalance_executor.domain.orders import Outcome, ParentOrder
 from rebalance_executor.domain.plan import RebalancePlan, RebalancePlanItem
+from rebalance_executor.domain.session import EARLY_HOURS
 from rebalance_executor.domain.sizing import SymbolFacts, blank_parent, size
 from rebalance_executor.domain.values import plain, span
 from rebalance_executor.execution.events import LogEvent
@@ -64,6 +65,8 @@ class Opening:
         self._config = config
         self.quotes: dict[str, Quote] = {}
         """The quotes that the parents were sized with."""
+        self.opens_at: datetime | None = None
+        """When the regular session opens, where the account may trade before it."""
 
     def begin(self, plan: RebalancePlan, lease: Lease, deadline: Deadline) -> Run:
         """The run of a plan that is begun now: every item sized to a frozen parent, or denied."""
@@ -87,7 +90,7 @@ class Opening:
         run = self.run(plan, lease, deadline, state, {})
         for parent in parents.values():
             run.put(parent)
-        run.closes_at = closes_at
+        run.closes_at, run.opens_at = closes_at, self.opens_at
         self._tell(plan, run)
         return run
 
@@ -104,7 +107,10 @@ class Opening:
         return Run(plan, lease, deadline, state, record, parents)
 
     def may_trade(self) -> tuple[Account, Refusal | None, datetime | None]:
-        """The account, why it may not trade now (or None), and when the market closes."""
+        """The account, why it may not trade now (or None), and when the market closes.
+
+        Before the open it may where ``extended_hours`` says so; ``opens_at`` then tells until when.
+        """
         account = self._broker.account()
         expected = self._broker.expected_account_number
         if expected is not None and account.account_number != expected:
@@ -114,7 +120,10 @@ class Opening:
             text = f"the broker's account is blocked: {account.blocked_by}"
             return account, Refusal(Code.ACCOUNT_BLOCKED, text), None
         clock = self._broker.clock()
-        if not clock.is_open:
+        early = not clock.is_open and clock.now >= clock.next_open - EARLY_HOURS and self._config.extended_hours
+        if early:
+            self.opens_at = self._clock.now() + (clock.next_open - clock.now)
+        elif not clock.is_open:
             text = f"the market is closed, it opens at {clock.next_open.isoformat()}"
             return account, Refusal(Code.MARKET_CLOSED, text), None
         return account, None, self._clock.now() + (clock.next_close - clock.now)
