@@ -39,6 +39,11 @@ METRICS = {
     "TradedDollars": "Filled dollars of a plan.",
     "BrokerRequests": "Requests to the broker in one invocation.",
     "ColdStarts": "Invocations that had to build everything first.",
+    "SubmissionsRejected": "Submissions that the broker definitely refused.",
+    "SubmissionsUnknown": "Submissions without a definite answer; each is looked up.",
+    "KillSwitchTrips": "Times the program halted an account by itself; a person must resume it.",
+    "CircuitsOpened": "Runs that sent nothing more because the broker kept failing.",
+    "ItemsDiffering": "Items in which broker and journal differed after the trade.",
     "OrdersFilled": "Parent orders by outcome; likewise OrdersDenied, OrdersRejected, OrdersUnresolved, …",
 }
 """Metric names and what they count. The namespace is ``RebalanceExecutor``, the one dimension ``service``."""
@@ -157,6 +162,11 @@ _COUNTED = {
     LogEvent.PLAN_DUPLICATE: "DuplicatesAnswered",
     LogEvent.PLAN_REFUSED: "PlansRefused",
     LogEvent.PLAN_DEFERRED: "PlansDeferred",
+    LogEvent.ORDER_REJECTED: "SubmissionsRejected",
+    LogEvent.ORDER_UNKNOWN: "SubmissionsUnknown",
+    LogEvent.SWITCH_TRIPPED: "KillSwitchTrips",
+    LogEvent.BROKER_FAILING: "CircuitsOpened",
+    LogEvent.PLAN_DIFFERS: "ItemsDiffering",
 }
 
 

@@ -11,11 +11,23 @@ from uuid import uuid4
 
 import pytest
 
+from rebalance_executor.adapters.control_book import DynamoControlBook
 from rebalance_executor.adapters.dynamodb import DynamoJournal
-from rebalance_executor.domain.errors import Fenced, JournalContradiction, LeaseHeld
+from rebalance_executor.domain.book import (
+    NEVER_SET,
+    BegunPlan,
+    Book,
+    Day,
+    Reservation,
+    ReservedOrder,
+    Switch,
+    SwitchState,
+)
+from rebalance_executor.domain.errors import DayChanged, Fenced, JournalContradiction, LeaseHeld
 from rebalance_executor.domain.journal import Phase, PlanJournal, RunEnd, RunRecord
+from rebalance_executor.domain.market import Side
 from rebalance_executor.domain.result import ExecutionStatus
-from rebalance_executor.execution.ports import Journal, Lease
+from rebalance_executor.execution.ports import ControlBook, Journal, Lease
 from rebalance_executor.testkit.journal import InMemoryJournal
 from tests.support.aws import create_execution_table, dynamodb
 from tests.support.clocks import START, ManualClock
@@ -33,6 +45,14 @@ class ReadableJournal(Journal, Protocol):
     """A journal that also shows the runs of a plan."""
 
     def runs(self, account: str, plan_id: str) -> list[RunRecord]: ...
+
+
+class TableJournal(DynamoJournal):
+    """The journal on DynamoDB with the control book in the same table."""
+
+    def __init__(self, client: DynamoDBClient, table: str) -> None:
+        super().__init__(client, table, ManualClock())
+        self.book = DynamoControlBook(client, table, ManualClock())
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +76,14 @@ def journal(request: pytest.FixtureRequest) -> Iterator[ReadableJournal]:
     client = request.getfixturevalue("moto") if is_moto else request.getfixturevalue("ministack").dynamodb
     name = f"journal-{uuid4().hex}"
     create_execution_table(client, name)
-    yield DynamoJournal(client, name, ManualClock())
+    yield TableJournal(client, name)
     client.delete_table(TableName=name)
+
+
+@pytest.fixture
+def book(journal: InMemoryJournal | TableJournal) -> ControlBook:
+    """The control book that belongs to the journal."""
+    return journal.book
 
 
 def take(journal: Journal, run_id: str, at: datetime = START, account: str = ACCOUNT) -> Lease:
@@ -386,3 +412,102 @@ def test_given_an_unfinished_plan_when_marked_as_reported_then_it_is_left_alone(
 
     assert not loaded(journal).is_reported
     assert journal.load(ACCOUNT, "unknown") is None
+
+
+# --- the control book ------------------------------------------------------------------------------------
+
+TODAY = START.date()
+
+
+def a_reservation(plan_id: str = PLAN_ID, before: Day | None = None, dollars: str = "1000.10") -> Reservation:
+    """A plan that buys AAPL for so many dollars."""
+    known = before or Day(TODAY)
+    order = ReservedOrder("AAPL", Side.BUY, Decimal("7.2273576"))
+    plan = BegunPlan(plan_id, START, (order,))
+    return Reservation(known, known.plus(Decimal(dollars), Decimal("0.05")), plan)
+
+
+def test_given_nothing_was_reserved_when_the_book_is_read_then_the_day_is_empty_and_the_account_active(
+    journal: ReadableJournal, book: ControlBook
+) -> None:
+    assert book.book(ACCOUNT, TODAY) == Book(NEVER_SET, Day(TODAY), [])
+    assert book.switch(ACCOUNT) == NEVER_SET
+
+
+def test_given_a_plan_reserved_when_the_book_is_read_then_day_and_orders_come_back_exactly(
+    journal: ReadableJournal, book: ControlBook
+) -> None:
+    journal.write(take(journal, "run-1"), state(), parents=[parent()], reservation=a_reservation())
+
+    found = book.book(ACCOUNT, TODAY)
+    assert found.day == Day(TODAY, 1, Decimal("1000.10"), Decimal("0.05"))
+    assert list(found.plans) == [a_reservation().plan]
+
+
+def test_given_a_reservation_when_its_write_is_repeated_then_it_counts_once(
+    journal: ReadableJournal, book: ControlBook
+) -> None:
+    lease = take(journal, "run-1")
+    for _ in range(2):
+        journal.write(lease, state(), parents=[parent()], reservation=a_reservation())
+
+    assert book.book(ACCOUNT, TODAY).day.plans == 1
+
+
+def test_given_the_day_changed_meanwhile_when_reserved_then_neither_day_nor_plan_is_written(
+    journal: ReadableJournal, book: ControlBook
+) -> None:
+    lease = take(journal, "run-1")
+    journal.write(lease, state(), reservation=a_reservation())
+
+    with pytest.raises(DayChanged):
+        journal.write(lease, state(plan_id="plan-2"), parents=[parent()], reservation=a_reservation("plan-2"))
+
+    assert journal.load(ACCOUNT, "plan-2") is None
+    assert book.book(ACCOUNT, TODAY).day.plans == 1
+
+
+def test_given_two_plans_when_both_reserve_then_the_day_counts_both_and_other_days_and_accounts_neither(
+    journal: ReadableJournal, book: ControlBook
+) -> None:
+    lease = take(journal, "run-1")
+    journal.write(lease, state(), reservation=a_reservation())
+    after = book.book(ACCOUNT, TODAY).day
+    journal.write(lease, state(plan_id="plan-2"), reservation=a_reservation("plan-2", after))
+
+    found = book.book(ACCOUNT, TODAY)
+    assert (found.day.plans, found.day.buys, found.day.net) == (2, Decimal("2000.20"), Decimal("2000.10"))
+    assert {plan.plan_id for plan in found.plans} == {PLAN_ID, "plan-2"}
+    assert book.book(ACCOUNT, TODAY + timedelta(days=1)).plans == []
+    assert book.book("other", TODAY).plans == []
+
+
+def test_given_a_fenced_runner_when_it_reserves_then_the_day_stays(journal: ReadableJournal, book: ControlBook) -> None:
+    paused = take(journal, "run-1")
+    take(journal, "run-2", START + HELD_FOR * 2)
+
+    with pytest.raises(Fenced):
+        journal.write(paused, state(), reservation=a_reservation())
+
+    assert book.book(ACCOUNT, TODAY).day.plans == 0
+
+
+def test_given_500_parents_when_reserved_then_plan_and_day_are_written(
+    journal: ReadableJournal, book: ControlBook
+) -> None:
+    parents = [parent(f"SYM{n}") for n in range(500)]
+    journal.write(take(journal, "run-1"), state(), parents=parents, reservation=a_reservation())
+
+    assert len(loaded(journal).parents) == 500
+    assert book.book(ACCOUNT, TODAY).day.plans == 1
+
+
+def test_given_a_switch_was_set_when_read_then_the_last_setting_holds_for_its_account_only(book: ControlBook) -> None:
+    halted = Switch(SwitchState.HALTED, "Ada", "drill", START)
+    active = Switch(SwitchState.ACTIVE, "Ben", "over", START + timedelta(seconds=1))
+    book.set_switch(ACCOUNT, halted)
+    assert book.switch(ACCOUNT) == halted
+    book.set_switch(ACCOUNT, active)
+
+    assert book.switch(ACCOUNT) == active == book.book(ACCOUNT, TODAY).switch
+    assert book.switch("other") == NEVER_SET

@@ -213,6 +213,7 @@ def test_the_plan_bucket_is_private_and_keeps_versions(resources: dict[str, Any]
         ("ApproximateNumberOfMessagesVisible", attribute("PlanDeadLetterQueue", "QueueName")),
         ("ApproximateNumberOfMessagesVisible", attribute("FailureQueue", "QueueName")),
         ("PlansUnresolved", SERVICE),
+        ("KillSwitchTrips", SERVICE),
     ],
 )
 def test_what_goes_wrong_unseen_raises_an_alarm(resources: dict[str, Any], metric: str, dimension: Any) -> None:

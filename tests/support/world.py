@@ -6,7 +6,7 @@ import io
 import itertools
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -20,6 +20,9 @@ from aws_lambda_powertools import Logger, Metrics
 from paper_broker.server import PaperBroker
 from rebalance_executor import bootstrap
 from rebalance_executor.adapters.aws import client_config
+from rebalance_executor.adapters.control_book import DynamoControlBook
+from rebalance_executor.domain.book import SwitchState
+from rebalance_executor.execution.kill_switch import set_by_person
 from rebalance_executor.handler import handle
 from rebalance_executor.service import Service
 from rebalance_executor.settings import Settings
@@ -38,6 +41,7 @@ class WorldClock:
     def __init__(self, broker: PaperBroker) -> None:
         self._broker = broker
         self.slept = timedelta()
+        self._due: list[tuple[datetime, Callable[[], object]]] = []
         self._to_come: list[tuple[datetime, dict[str, Any]]] = []
 
     def now(self) -> datetime:
@@ -49,6 +53,13 @@ class WorldClock:
         assert span >= timedelta(), "nobody waits backwards"
         self.slept += span
         self.pass_time(span.total_seconds())
+        due, self._due = [d for d in self._due if d[0] <= self.now()], [d for d in self._due if d[0] > self.now()]
+        for _, happen in due:
+            happen()
+
+    def after(self, seconds: float, happen: Callable[[], object]) -> None:
+        """Let something happen as soon as the program has waited so long."""
+        self._due.append((self.in_seconds(seconds), happen))
 
     def in_seconds(self, seconds: float) -> datetime:
         """A time to come."""
@@ -132,6 +143,15 @@ class World:
         )
         self._telemetry = Telemetry(logger=logger, metrics=Metrics(namespace=NAMESPACE, service=SERVICE))
         self._service = bootstrap.build(self.settings, self._telemetry, clock=self.clock, clients=self._client)
+
+    @property
+    def book(self) -> DynamoControlBook:
+        """The account's control book, as an operator reads and sets it."""
+        return DynamoControlBook(self.session.client("dynamodb"), EXECUTION, self.clock)
+
+    def set_switch(self, state: SwitchState, reason: str = "drill") -> None:
+        """Set the kill switch by hand."""
+        set_by_person(self.book, "default", state, by="Ada", reason=reason, now=self.clock.now())
 
     def forget_front_door(self) -> None:
         """Lose every record of the front door, as an expiry or a mistake would."""

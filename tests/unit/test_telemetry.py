@@ -135,3 +135,29 @@ def test_a_warm_invocation_is_no_cold_start(told: Told, capsys: pytest.CaptureFi
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert ["ColdStarts" in line for line in lines] == [True, False]
     assert all(line["DuplicatesAnswered"] == [1] for line in lines)
+
+
+def test_denied_skipped_rejected_and_unknown_are_counted_apart(told: Told, capsys: pytest.CaptureFixture[str]) -> None:
+    events = [
+        (LogEvent.ORDER_DENIED, {"outcome": Outcome.DENIED}),
+        (LogEvent.ORDER_SKIPPED, {"outcome": Outcome.SKIPPED}),
+        (LogEvent.ORDER_FAILED, {"outcome": Outcome.REJECTED}),
+        (LogEvent.ORDER_UNRESOLVED, {"outcome": Outcome.UNRESOLVED}),
+        (LogEvent.ORDER_REJECTED, {}),
+        (LogEvent.ORDER_UNKNOWN, {}),
+        (LogEvent.SWITCH_TRIPPED, {}),
+    ]
+    with told.telemetry.invocation(CONTEXT):
+        for event, fields in events:
+            told.telemetry.emit(event, **fields)
+
+    counted = {name for name, value in metrics(capsys).items() if value == [1]} - {"ColdStarts"}
+    assert counted == {
+        "OrdersDenied",
+        "OrdersSkipped",
+        "OrdersRejected",
+        "OrdersUnresolved",
+        "SubmissionsRejected",
+        "SubmissionsUnknown",
+        "KillSwitchTrips",
+    }

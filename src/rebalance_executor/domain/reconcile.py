@@ -75,9 +75,8 @@ def _of_order(parent: ParentOrder, child: ChildOrder, order: BrokerOrder | None)
     if order.filled_qty != child.filled_qty:
         problems.append(f"{name}: the broker filled {plain(order.filled_qty)}, the journal {plain(child.filled_qty)}")
     elif order.filled_qty and order.filled_avg_price != child.filled_avg_price:
-        problems.append(
-            f"{name}: the broker's price is {order.filled_avg_price}, the journal's {child.filled_avg_price}"
-        )
+        by_broker, by_journal = order.filled_avg_price, child.filled_avg_price
+        problems.append(f"{name}: priced {by_broker} by the broker, {by_journal} by the journal")
     return [Difference(parent.symbol, problem) for problem in problems]
 
 

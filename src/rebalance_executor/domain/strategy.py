@@ -48,6 +48,7 @@ class View:
     """Dollars this buy may still commit; None where no bound applies (sells)."""
     reason: Code = Code.TIME_LIMIT
     """Why the run concludes, for parents that end unfinished."""
+    reason_text: str = "stopped before the order was done"
     pace: Pace = field(default_factory=Pace)
     """Urgency, time and company: what the ladder is chosen by."""
 
@@ -108,7 +109,7 @@ def decide(parent: ParentOrder, view: View, config: ExecutionConfig) -> Decision
     if view.mode is Mode.YIELD:
         return Wait()
     if view.mode is Mode.CONCLUDE:
-        return _denied(parent, view.reason, "stopped before the order was done")
+        return _denied(parent, view.reason, view.reason_text)
     if parent.attempts >= config.max_children:
         return _unfinished(parent, Code.ATTEMPTS_EXHAUSTED, f"{parent.attempts} orders did not fill it")
     return _next_child(parent, view, config)

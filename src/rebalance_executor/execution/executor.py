@@ -44,7 +44,6 @@ class Executor:
         self._clock = ports.clock
         self._log = ports.log
         self._config = config
-        self._switch = switch
         self._sender = Sender(ports, broker, switch, config)
         self._quotes: dict[str, Quote] = {}
         self._quoted_at: datetime | None = None
@@ -68,7 +67,8 @@ class Executor:
         stopping = False
         while run.unsettled(side):
             self._look(run, side)
-            self._heed_switch(run, side)
+            if run.conclude is None and self._clock.now() < run.deadline.stop_at:
+                self._sender.heed_switch(run, side, WHILE_RESTING)
             mode, reason = self._mode(run)
             if mode is Mode.YIELD and not stopping:
                 stopping = True
@@ -145,16 +145,9 @@ class Executor:
 
     # --- decide ------------------------------------------------------------------------------------------
 
-    def _heed_switch(self, run: Run, side: Side) -> None:
-        """Conclude when the account was halted (or, for buys, may only reduce) while orders rest."""
-        if run.conclude is None and self._clock.now() < run.deadline.stop_at:
-            refusal = self._switch.refusal(WHILE_RESTING, side)
-            if refusal is not None:
-                run.stop(refusal, self._log)
-
     def _mode(self, run: Run) -> tuple[Mode, Code]:
         now = self._clock.now()
-        if now >= run.deadline.stop_at or run.broken_off is not None:
+        if now >= run.deadline.stop_at:
             return Mode.YIELD, Code.TIME_LIMIT
         if run.conclude is not None:
             return Mode.CONCLUDE, run.conclude
@@ -183,6 +176,7 @@ class Executor:
                 quote_missing_since=self._missing_since.get(parent.symbol),
                 funds=funds,
                 reason=reason,
+                reason_text=run.conclude_text,
                 pace=pace,
             )
             decision = decide(parent, view, self._config)

@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 
 from rebalance_executor.domain.book import PROGRAM, Switch, SwitchState
 from rebalance_executor.domain.controls import Refusal, switch_refusal
-from rebalance_executor.domain.errors import JournalUnavailable
+from rebalance_executor.domain.errors import InvalidInput, JournalUnavailable
 from rebalance_executor.domain.market import Side
 from rebalance_executor.execution.events import LogEvent
-from rebalance_executor.execution.ports import Ports
+from rebalance_executor.execution.ports import ControlBook, Ports
 
 BEFORE_SENDING = timedelta(seconds=1)
 """How old the switch may be when an order is sent."""
@@ -53,3 +53,28 @@ class KillSwitch:
         except JournalUnavailable as error:
             self._log.emit(LogEvent.SWITCH_NOT_SET, reason=str(error))
         self.remember(switch, now)
+
+
+def set_by_person(
+    book: ControlBook, account: str, state: SwitchState, *, by: str, reason: str, now: datetime
+) -> Switch:
+    """Set an account's kill switch by hand: halt it, let it only reduce, or resume it.
+
+    Args:
+        book: where it is kept.
+        account: the account's name.
+        state: what holds from now on.
+        by: the person's name.
+        reason: why; both stand in every refusal that follows.
+        now: the time.
+
+    Raises:
+        InvalidInput: name or reason is missing.
+        JournalUnavailable: whether it was set may be unknown; set it again.
+    """
+    for field, text in (("by", by), ("reason", reason)):
+        if not text.strip():
+            raise InvalidInput(field, "is missing: the kill switch is set by a named person with a reason")
+    switch = Switch(state, by=by.strip(), reason=reason.strip(), at=now)
+    book.set_switch(account, switch)
+    return switch

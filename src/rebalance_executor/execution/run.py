@@ -63,6 +63,8 @@ class Run:
     """When the regular session opens, of a run that works before it."""
     conclude: Code | None = None
     """Set where nothing new may be sent, and why."""
+    conclude_text: str = "stopped before the order was done"
+    """The same in words."""
     dirty: set[str] = field(default_factory=set)
     """Symbols whose parents changed since the last journal write."""
     unsent: set[str] = field(default_factory=set)
@@ -76,8 +78,15 @@ class Run:
 
     def stop(self, refusal: Refusal, log: EventLog) -> None:
         """Send nothing new from here on; what rests is cancelled and every parent settled."""
-        self.conclude = refusal.code
+        self.conclude, self.conclude_text = refusal.code, refusal.message
         log.emit(LogEvent.RUN_CONCLUDING, code=refusal.code, reason=refusal.message)
+
+    def break_off(self, reason: str, now: datetime) -> None:
+        """Stop as if the deadline were near: what rests is cancelled, and the plan is left to another delivery."""
+        self.broken_off = reason
+        margin = self.deadline.give_up_at - self.deadline.stop_at
+        give_up_at = min(self.deadline.give_up_at, now + margin)
+        self.deadline = replace(self.deadline, stop_at=min(self.deadline.stop_at, now), give_up_at=give_up_at)
 
     def write_to(self, journal: Journal) -> None:
         """Journal what changed since the last time, in one write."""

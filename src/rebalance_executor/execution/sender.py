@@ -13,12 +13,13 @@ from rebalance_executor.domain.errors import (
     CircuitOpen,
     CredentialsRefused,
     DuplicateClientOrderId,
+    JournalUnavailable,
     OrderRejected,
     OutcomeUnknown,
     OverfillGuard,
     RateLimited,
 )
-from rebalance_executor.domain.market import BrokerOrder
+from rebalance_executor.domain.market import BrokerOrder, Side
 from rebalance_executor.domain.orders import ChildOrder, ChildState, ParentOrder
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.kill_switch import BEFORE_SENDING, KillSwitch
@@ -59,7 +60,7 @@ class Sender:
 
         Raises:
             OverfillGuard: a submission would have exceeded its parent; nothing more was sent.
-            CredentialsRefused, JournalUnavailable: as they say; nothing more was sent.
+            CredentialsRefused: as it says; nothing more was sent.
         """
         for symbol in orders.cancels:
             self._cancel(run, symbol)
@@ -68,10 +69,24 @@ class Sender:
             now = self._clock.now()
             if now >= run.deadline.stop_at or (self.paused_until is not None and now < self.paused_until):
                 return False
-            if run.conclude is not None or run.broken_off is not None:
+            if run.conclude is not None:
                 return True
             answered = self._submit(run, run.parents[symbol]) and answered
         return answered
+
+    def heed_switch(self, run: Run, side: Side, at_most: timedelta) -> bool:
+        """Whether the kill switch, at most so old, lets orders of this side out.
+
+        If it does not, the run concludes; if it cannot be read, the run yields: without its word nothing is sent.
+        """
+        try:
+            refusal = self._switch.refusal(at_most, side)
+        except JournalUnavailable as error:
+            run.break_off(f"the kill switch cannot be read: {error}", self._clock.now())
+            return False
+        if refusal is not None:
+            run.stop(refusal, self._log)
+        return refusal is None
 
     def rejected_later(self, run: Run) -> None:
         """Count an order that the broker accepted first and rejected then."""
@@ -124,9 +139,10 @@ class Sender:
 
     def _may_send(self, run: Run, parent: ParentOrder, child: ChildOrder) -> bool:
         """Whether the controls let this child out. What they refuse is settled, or concludes the run."""
-        stop = self._switch.refusal(BEFORE_SENDING, parent.side) or controls.message_refusal(
-            controls.messages(run.parents.values()), self._in_last_minute() + 1, self._config
-        )
+        if not self.heed_switch(run, parent.side, BEFORE_SENDING):
+            return False
+        of_plan = controls.messages(run.parents.values())
+        stop = controls.message_refusal(of_plan, self._in_last_minute() + 1, self._config)
         if stop is not None:
             run.stop(stop, self._log)
             return False
@@ -163,7 +179,7 @@ class Sender:
             self.paused_until = error.retry_at or self._clock.now() + _PAUSE
             self._log.emit(LogEvent.BROKER_RATE_LIMITED, symbol=parent.symbol, retry_at=self.paused_until)
         elif isinstance(error, CircuitOpen):
-            run.broken_off = str(error)
+            run.break_off(str(error), self._clock.now())
             self._log.emit(LogEvent.BROKER_FAILING, reason=str(error))
         else:
             raise error

@@ -1,0 +1,435 @@
+"""Every control once, end to end: what it refuses, with which code, and that nothing was sent that it forbids."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from rebalance_executor.adapters.alpaca import AlpacaBroker
+from rebalance_executor.adapters.control_book import DynamoControlBook
+from rebalance_executor.domain import controls
+from rebalance_executor.domain.book import NEVER_SET, PROGRAM, Book, Day, SwitchState
+from rebalance_executor.domain.errors import DayChanged, JournalUnavailable, OverfillGuard, PlanYielded
+from rebalance_executor.domain.orders import child_order_prefix
+from tests.support.builders import NOW
+from tests.support.world import World, a_world, buy, exit_of, hold, outcomes, plan, sell
+
+NEVER = {"symbol": "AAA", "behaviour": "never"}
+LATER = {"symbol": "BBB", "behaviour": "later", "after_seconds": 2}
+REFUSAL = {"status": 422, "code": 42210000, "message": "it cannot be traded now"}
+A_DAY_ON = NOW.date() + timedelta(days=1)
+"""The trading day of a world that is always open: its next close is a day ahead."""
+
+
+def of_others(world: World, symbol: str, side: str, price: str = "50", **fields: str) -> None:
+    """An order of somebody else that rests at the broker."""
+    body = {"symbol": symbol, "side": side, "qty": "1", "type": "limit", "limit_price": price, "time_in_force": "day"}
+    world.broker.venue.exchange.submit_order(body | fields)
+
+
+# --- kill switch -----------------------------------------------------------------------------------------
+
+
+def test_halted_means_that_nothing_is_sent_and_who_halted_it_why() -> None:
+    with a_world() as world:
+        world.set_switch(SwitchState.HALTED, "prices look wrong")
+        result = world.deliver(plan(buy("AAA", 1000), hold("BBB")))
+
+        assert outcomes(result)["AAA"] == ("DENIED", "HALTED")
+        assert "Ada" in result["orders"][0]["error_message"]
+        assert "prices look wrong" in result["orders"][0]["error_message"]
+        assert (result["status"], result["orders_denied"], world.orders) == ("failure", 1, [])
+        assert world.told("plan.refused")[0]["level"] == "WARNING"
+
+
+def test_reducing_sells_and_does_not_buy() -> None:
+    with a_world(positions={"AAA": "10"}) as world:
+        world.set_switch(SwitchState.REDUCING)
+        result = world.deliver(plan(sell("AAA", 500), buy("BBB", 500)))
+
+        assert outcomes(result) == {"AAA": ("FILLED", None), "BBB": ("DENIED", "REDUCING_ONLY")}
+
+
+def test_a_person_who_resumes_lets_the_next_plan_trade() -> None:
+    with a_world() as world:
+        world.set_switch(SwitchState.HALTED)
+        world.set_switch(SwitchState.ACTIVE, "drill is over")
+
+        assert world.deliver(plan(buy("AAA", 1000)))["status"] == "success"
+
+
+def test_halted_while_an_order_rests_it_is_cancelled_and_nothing_else_is_sent() -> None:
+    with a_world(fills=[NEVER], positions={"AAA": "10"}, config={"child_wait_seconds": 60}) as world:
+        world.clock.after(3, lambda: world.set_switch(SwitchState.HALTED))
+        result = world.deliver(plan(sell("AAA", 500), buy("BBB", 500)))
+
+        assert outcomes(result) == {"AAA": ("UNFILLED", "HALTED"), "BBB": ("DENIED", "HALTED")}
+        assert all("Ada" in order["error_message"] for order in result["orders"])
+        assert [order["status"] for order in world.orders] == ["canceled"]
+        assert world.clock.now() - NOW < timedelta(seconds=12)
+
+
+def test_reducing_from_now_on_cancels_the_buys_that_rest() -> None:
+    with a_world(fills=[NEVER], config={"child_wait_seconds": 60}) as world:
+        world.clock.after(3, lambda: world.set_switch(SwitchState.REDUCING))
+        result = world.deliver(plan(buy("AAA", 500)))
+
+        assert outcomes(result) == {"AAA": ("UNFILLED", "REDUCING_ONLY")}
+        assert [order["status"] for order in world.orders] == ["canceled"]
+
+
+def test_before_an_order_is_sent_the_switch_is_at_most_a_second_old() -> None:
+    lag = {"proceeds_lag_seconds": 3}
+    with a_world(cash="0", positions={"AAA": "10"}, account=lag) as world:
+        world.clock.after(2, lambda: world.set_switch(SwitchState.HALTED))
+        result = world.deliver(plan(exit_of("AAA"), buy("BBB", 900)))
+
+        assert outcomes(result) == {"AAA": ("FILLED", None), "BBB": ("DENIED", "HALTED")}
+
+
+def test_a_switch_that_cannot_be_read_lets_nothing_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise JournalUnavailable("the table does not answer")
+
+    with a_world(cash="0", positions={"AAA": "10"}, account={"proceeds_lag_seconds": 3}) as world:
+        document = plan(exit_of("AAA"), buy("BBB", 900))
+        with monkeypatch.context() as broken:
+            broken.setattr(DynamoControlBook, "switch", fails)
+            with pytest.raises(PlanYielded, match="the kill switch cannot be read"):
+                world.deliver(document)
+        assert [order["symbol"] for order in world.orders] == ["AAA"]
+
+        assert outcomes(world.deliver(document)) == {"AAA": ("FILLED", None), "BBB": ("FILLED", None)}
+
+
+def test_a_switch_that_cannot_be_read_while_orders_rest_cancels_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise JournalUnavailable("the table does not answer")
+
+    with a_world(fills=[NEVER], config={"child_wait_seconds": 60}) as world:
+        monkeypatch.setattr(DynamoControlBook, "switch", fails)
+        with pytest.raises(PlanYielded):
+            world.deliver(plan(buy("AAA", 1000)))
+
+        assert [order["status"] for order in world.orders] == ["canceled"]
+        assert world.clock.now() - NOW < timedelta(seconds=10)
+
+
+def test_a_breach_at_the_last_line_stops_the_program_and_halts_the_account(monkeypatch: pytest.MonkeyPatch) -> None:
+    with a_world() as world:
+        with monkeypatch.context() as broken:
+            broken.setattr(controls, "overfill", lambda parent: f"{parent.symbol}: too much")
+            with pytest.raises(OverfillGuard):
+                world.deliver(plan(buy("AAA", 1000)))
+
+        switch = world.book.switch("default")
+        assert (switch.state, switch.by, world.orders) == (SwitchState.HALTED, PROGRAM, [])
+        assert "OVERFILL_GUARD" in switch.reason
+        assert outcomes(world.deliver(plan(buy("BBB", 1000), plan_id="next"))) == {"BBB": ("DENIED", "HALTED")}
+
+
+def test_too_many_rejects_in_a_row_halt_the_account() -> None:
+    prices = dict.fromkeys(("AAA", "BBB", "CCC", "DDD"), "100")
+    rejected = {"behaviour": "reject", "error": REFUSAL}
+    with a_world(prices=prices, fills=[rejected], config={"max_rejects_in_a_row": 3}) as world:
+        result = world.deliver(plan(*(buy(symbol, 1000) for symbol in prices)))
+
+        assert [outcome for outcome, _ in outcomes(result).values()] == ["REJECTED"] * 3 + ["DENIED"]
+        assert outcomes(result)["DDD"] == ("DENIED", "HALTED")
+        assert "3 orders in a row" in world.book.switch("default").reason
+        assert (result["orders_rejected"], result["orders_denied"], result["orders_placed"]) == (3, 1, 0)
+
+
+# --- limits ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("config", "code"),
+    [
+        ({"max_order_dollars": 999}, "ORDER_TOO_LARGE"),
+        ({"max_order_shares": 9}, "ORDER_TOO_LARGE"),
+        ({"max_share_of_displayed": "0.01"}, "ORDER_TOO_LARGE"),
+        ({"max_plan_gross_dollars": 999}, "PLAN_LIMIT"),
+        ({"max_plan_net_dollars": 999}, "PLAN_LIMIT"),
+        ({"max_plan_turnover": "0.009"}, "PLAN_LIMIT"),
+        ({"max_day_gross_dollars": 999}, "DAILY_LIMIT"),
+        ({"restricted_symbols": ["AAA"]}, "RESTRICTED"),
+        ({"allowed_symbols": ["BBB"]}, "RESTRICTED"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else next(iter(value)),
+)
+def test_what_a_limit_forbids_is_denied_and_never_sent(config: dict[str, Any], code: str) -> None:
+    with a_world(config=config) as world:
+        result = world.deliver(plan(buy("AAA", 1000)))
+
+        assert outcomes(result) == {"AAA": ("DENIED", code)}
+        assert (result["orders_denied"], world.orders) == (1, [])
+        assert world.told("order.denied")[0]["code"] == code
+
+
+def test_the_day_counts_what_was_reserved_also_where_nothing_was_filled() -> None:
+    with a_world(fills=[NEVER], config={"max_day_gross_dollars": 1500, "max_children": 1}) as world:
+        assert outcomes(world.deliver(plan(buy("AAA", 1000))))["AAA"][0] == "UNFILLED"
+        result = world.deliver(plan(buy("BBB", 1000), plan_id="next"))
+
+        assert outcomes(result) == {"BBB": ("DENIED", "DAILY_LIMIT")}
+        day = world.book.book("default", A_DAY_ON).day
+        assert (day.plans, day.buys) == (1, Decimal(1000))
+
+
+def test_26_what_is_skipped_or_denied_is_no_part_of_the_days_sums() -> None:
+    with a_world(positions={"CCC": "5"}, config={"restricted_symbols": ["BBB"]}) as world:
+        world.deliver(plan(buy("AAA", 1000), buy("BBB", 700), sell("CCC", 200), hold("SPY")))
+
+        book = world.book.book("default", A_DAY_ON)
+        assert (book.day.plans, book.day.buys, book.day.sells) == (1, Decimal(1000), Decimal(200))
+        assert [order.symbol for order in book.plans[0].orders] == ["AAA", "CCC"]
+
+
+def test_an_order_that_stays_unknown_counts_in_full() -> None:
+    lost = {"method": "POST", "path": "/v2/orders", "kind": "drop", "when": "after", "count": None}
+    with a_world(faults=[lost], config={"max_day_gross_dollars": 1500}) as world:
+        world.deliver(plan(buy("AAA", 1000)))
+        result = world.deliver(plan(buy("BBB", 1000), plan_id="next"))
+
+        assert outcomes(result) == {"BBB": ("DENIED", "DAILY_LIMIT")}
+
+
+def test_a_run_killed_after_its_first_write_has_reserved_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Killed(BaseException):
+        """The process is gone."""
+
+    def kill(*_: object) -> None:
+        raise Killed
+
+    with a_world() as world:
+        with monkeypatch.context() as dying:
+            dying.setattr(AlpacaBroker, "submit", kill)
+            with pytest.raises(Killed):
+                world.deliver(plan(buy("AAA", 1000)), seconds=10)
+        assert world.book.book("default", A_DAY_ON).day.plans == 1
+        world.restart()
+        world.forget_front_door()
+        world.clock.pass_time(30)
+
+        assert world.deliver(plan(buy("AAA", 1000)))["status"] == "success"
+        assert world.book.book("default", A_DAY_ON).day.buys == Decimal(1000)
+
+
+def test_the_day_is_reserved_before_anything_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reservation from a day that another plan has changed meanwhile is refused whole: no journal, no order."""
+    with a_world() as world:
+        world.deliver(plan(buy("BBB", 1000)))
+        stale = Book(NEVER_SET, Day(A_DAY_ON))
+        with monkeypatch.context() as late:
+            late.setattr(DynamoControlBook, "book", lambda *_: stale)
+            with pytest.raises(DayChanged):
+                world.deliver(plan(buy("AAA", 1000), plan_id="next"))
+        assert [order["symbol"] for order in world.orders] == ["BBB"]
+
+        assert world.deliver(plan(buy("AAA", 1000), plan_id="next"))["status"] == "success"
+
+
+def test_more_messages_than_allowed_are_not_sent() -> None:
+    with a_world(config={"max_plan_messages": 2, "max_children": 5}, fills=[NEVER]) as world:
+        result = world.deliver(plan(buy("AAA", 1000)))
+
+        assert outcomes(result) == {"AAA": ("UNFILLED", "MESSAGE_LIMIT")}
+        assert len(world.orders) == 1
+
+
+def test_more_messages_than_a_minute_may_have_are_not_sent() -> None:
+    with a_world(config={"max_messages_per_minute": 2}) as world:
+        result = world.deliver(plan(buy("AAA", 1000), buy("BBB", 1000), buy("CCC", 1000)))
+
+        assert [code for _, code in outcomes(result).values()] == [None, None, "MESSAGE_LIMIT"]
+        assert len(world.orders) == 2
+
+
+def test_too_many_plans_halt_the_account_until_a_person_resumes_it() -> None:
+    with a_world(config={"max_plans_per_day": 2}) as world:
+        for number in range(2):
+            assert world.deliver(plan(buy("AAA", 1000 + number), plan_id=f"plan-{number}"))["success"]
+        world.clock.pass_time(1)
+        third = world.deliver(plan(buy("BBB", 1000), plan_id="third"))
+        fourth = world.deliver(plan(buy("BBB", 1001), plan_id="fourth"))
+        world.clock.pass_time(1)
+        world.set_switch(SwitchState.ACTIVE, "looked at both")
+        fifth = world.deliver(plan(buy("BBB", 1002), plan_id="fifth"))
+
+        codes = [outcomes(result)["BBB"] for result in (third, fourth, fifth)]
+        assert codes == [("DENIED", "TOO_MANY_PLANS"), ("DENIED", "HALTED"), ("FILLED", None)]
+
+
+def test_too_many_runs_end_the_plan_and_halt_the_account() -> None:
+    with a_world(default_fill={"behaviour": "never"}, config={"max_runs": 6, "max_children": 50}) as world:
+        document = plan(buy("AAA", 1000))
+        for _ in range(6):
+            with pytest.raises(PlanYielded):
+                world.deliver(document, seconds=3)
+        result = world.deliver(document, seconds=3)
+
+        assert outcomes(result) == {"AAA": ("UNFILLED", "TOO_MANY_RUNS")}
+        assert world.book.switch("default").state is SwitchState.HALTED
+
+
+# --- prices ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("quote", "code"),
+    [
+        ({"bid": "99.99", "ask": "100.01", "t": (NOW - timedelta(hours=18)).isoformat()}, "QUOTE_REJECTED"),
+        ({"bid": "90", "ask": "110"}, "QUOTE_REJECTED"),
+        ({"bid": "99.99", "ask": "100.01", "prev_close": "200"}, "PRICE_COLLAR"),
+    ],
+    ids=["yesterday's", "too wide", "half of the previous close"],
+)
+def test_a_price_that_cannot_be_trusted_is_not_traded_on(quote: dict[str, str], code: str) -> None:
+    with a_world(quotes={"AAA": quote}, positions={"AAA": "10"}) as world:
+        result = world.deliver(plan(sell("AAA", 500)))
+
+        assert outcomes(result) == {"AAA": ("DENIED", code)}
+        assert world.orders == []
+
+
+def test_the_last_line_refuses_a_limit_outside_the_collar() -> None:
+    with a_world(quotes={"AAA": {"bid": "98", "ask": "102"}}, config={"limit_collar": "0.01"}) as world:
+        result = world.deliver(plan(buy("AAA", 1000)))
+
+        assert outcomes(result) == {"AAA": ("DENIED", "PRICE_COLLAR")}
+        assert world.orders == []
+
+
+# --- others ----------------------------------------------------------------------------------------------
+
+
+def test_02_the_same_strategy_five_minutes_later_under_another_plan_id_trades_nothing() -> None:
+    with a_world(positions={"AAA": "10"}) as world:
+        items = [sell("AAA", 500), buy("BBB", 500)]
+        assert world.deliver(plan(*items))["status"] == "success"
+        world.clock.pass_time(300)
+        again = world.deliver(plan(*items, plan_id="second schedule"))
+
+        assert outcomes(again) == {"AAA": ("DENIED", "DUPLICATE_ORDER"), "BBB": ("DENIED", "DUPLICATE_ORDER")}
+        assert len(world.orders) == 2
+
+
+def test_the_same_order_is_no_duplicate_when_the_window_has_passed() -> None:
+    with a_world() as world:
+        world.deliver(plan(buy("BBB", 500)))
+        world.clock.pass_time(601)
+
+        assert world.deliver(plan(buy("BBB", 500), plan_id="later"))["status"] == "success"
+
+
+def test_others_orders_deny_by_default_and_stay() -> None:
+    with a_world() as world:
+        of_others(world, "AAA", "buy")
+        result = world.deliver(plan(buy("AAA", 1000)))
+
+        assert outcomes(result) == {"AAA": ("DENIED", "CONFLICTING_ORDER")}
+        assert [order["status"] for order in world.orders] == ["new"]
+
+
+def test_others_orders_are_cancelled_and_waited_for_where_that_is_configured() -> None:
+    with a_world(config={"conflicting_orders": "cancel"}, default_fill={"cancel_seconds": 2}) as world:
+        of_others(world, "AAA", "buy")
+        result = world.deliver(plan(buy("AAA", 1000)))
+
+        assert outcomes(result) == {"AAA": ("FILLED", None)}
+        assert [order["status"] for order in world.orders] == ["canceled", "filled"]
+        assert world.told("foreign_order.cancel_requested")
+
+
+def test_an_order_of_others_that_will_not_go_away_still_denies() -> None:
+    with a_world(config={"conflicting_orders": "cancel"}, default_fill={"cancel_seconds": None}) as world:
+        of_others(world, "AAA", "buy")
+        result = world.deliver(plan(buy("AAA", 1000)), seconds=60)
+
+        assert outcomes(result) == {"AAA": ("DENIED", "CONFLICTING_ORDER")}
+
+
+def test_a_position_that_the_plan_did_not_know_is_not_traded() -> None:
+    with a_world(positions={"AAA": "100"}) as world:
+        result = world.deliver(plan(buy("AAA", 1000), buy("BBB", 1000), max_drift_tolerance="0.05"))
+
+        assert outcomes(result) == {"AAA": ("DENIED", "POSITION_DRIFT"), "BBB": ("FILLED", None)}
+
+
+# --- the broker ------------------------------------------------------------------------------------------
+
+
+def test_a_broker_that_keeps_failing_gets_nothing_more_and_the_run_yields() -> None:
+    prices = {f"S{n}": "100" for n in range(8)}
+    down = {"method": "POST", "path": "/v2/orders", "kind": "status", "status": 503, "when": "before", "count": 5}
+    with a_world(prices=prices, faults=[down]) as world:
+        document = plan(*(buy(symbol, 1000) for symbol in prices))
+        with pytest.raises(PlanYielded, match="5 times in a row"):
+            world.deliver(document)
+        assert world.orders == []
+        assert world.told("broker.failing")
+
+        result = world.deliver(document)
+
+        assert {outcome for outcome, _ in outcomes(result).values()} == {"FILLED"}
+        assert len(world.orders) == 8
+
+
+# --- after the trade -------------------------------------------------------------------------------------
+
+
+def test_a_position_that_others_changed_meanwhile_makes_the_plan_unresolved() -> None:
+    with a_world(fills=[LATER]) as world:
+        world.clock.after(1, lambda: world.broker.change({"positions": [{"symbol": "AAA", "qty": "3"}]}))
+        result = world.deliver(plan(buy("AAA", 1000), buy("BBB", 1000)))
+
+        assert outcomes(result) == {"AAA": ("UNRESOLVED", "NOT_RECONCILED"), "BBB": ("FILLED", None)}
+        assert (result["status"], result["orders_unresolved"]) == ("unresolved", 1)
+        (difference,) = result["differences"]
+        assert difference["symbol"] == "AAA"
+        assert "3 shares are held" in difference["problem"]
+        assert world.told("plan.differs")[0]["level"] == "ERROR"
+
+
+def test_an_order_under_the_plans_ids_that_the_journal_does_not_know_is_named() -> None:
+    stray = child_order_prefix("default", "plan-1") + "AAA-7"
+    with a_world(fills=[LATER]) as world:
+        world.clock.after(1, lambda: of_others(world, "AAA", "sell", price="150", client_order_id=stray))
+        result = world.deliver(plan(buy("AAA", 1000), buy("BBB", 1000)))
+
+        assert outcomes(result)["AAA"] == ("UNRESOLVED", "NOT_RECONCILED")
+        assert stray in result["differences"][0]["problem"]
+
+
+def test_the_parts_of_the_shortfall_add_up_and_are_told() -> None:
+    first = {"symbol": "AAA", "nth": 1, "behaviour": "cancel", "fraction": "0.4", "after_seconds": 1}
+    with a_world(fills=[first], positions={"BBB": "10"}) as world:
+        world.clock.after(0.5, lambda: world.broker.change({"quotes": {"AAA": {"bid": "100.19", "ask": "100.23"}}}))
+        result = world.deliver(plan(buy("AAA", 1000), sell("BBB", 500)))
+
+        for told in (*result["orders"], result):
+            dollars = [Decimal(told[f"{part}_amount"]) for part in ("delay", "spread", "residual")]
+            points = [Decimal(told[f"{part}_bps"]) for part in ("delay", "spread", "residual")]
+            assert sum(dollars) == Decimal(told["slippage_amount"])
+            assert sum(points) == Decimal(told["slippage_bps"])
+        assert Decimal(result["orders"][0]["delay_amount"]) > 0
+        assert sum(Decimal(order["slippage_amount"]) for order in result["orders"]) == Decimal(
+            result["slippage_amount"]
+        )
+
+
+def test_denied_skipped_rejected_and_unresolved_are_different_things() -> None:
+    refused = {"symbol": "BBB", "behaviour": "reject", "error": REFUSAL}
+    fills = [refused, {"symbol": "CCC", "behaviour": "never", "cancel_seconds": None}]
+    with a_world(fills=fills, config={"restricted_symbols": ["AAA"]}) as world:
+        result = world.deliver(plan(buy("AAA", 100), buy("BBB", 100), buy("CCC", 100), hold("SPY")))
+
+        assert [o["outcome"] for o in result["orders"]] == ["DENIED", "REJECTED", "UNRESOLVED", "SKIPPED"]
+        counts = ("orders_denied", "orders_rejected", "orders_unresolved", "orders_skipped", "orders_placed")
+        assert [result[name] for name in counts] == [1, 1, 1, 1, 1]
+        for event in ("order.denied", "order.failed", "order.unresolved"):
+            assert len(world.told(event)) == 1, event

@@ -1,0 +1,88 @@
+"""The shortfall's parts: each by hand once, and always adding up to the whole."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rebalance_executor.domain.market import Side
+from rebalance_executor.domain.orders import ChildState, Outcome
+from rebalance_executor.domain.outcome import build_result
+from rebalance_executor.domain.shortfall import Shortfall, of_parent, of_plan
+from tests.support.builders import BUY, NOW, SELL, a_child, a_filled_child, a_parent, a_plan, a_state, an_item
+from tests.support.laws import decimals, law, quotes, sides
+
+prices = decimals("0.0001", "6000", 4)
+
+
+@pytest.mark.parametrize(
+    ("side", "bid", "ask", "price", "parts"),
+    [
+        # arrival 9.99 – 10.01; ten shares
+        (BUY, "9.99", "10.01", "10.01", ("0.10", "0", "0.10", "0")),  # crossed at once: half the spread
+        (BUY, "10.09", "10.11", "10.11", ("1.10", "1.00", "0.10", "0")),  # the market ran away first
+        (BUY, "9.99", "10.01", "10.00", ("0", "0", "0.10", "-0.10")),  # filled at mid: patience won the spread back
+        (BUY, "9.89", "9.91", "9.91", ("-0.90", "-1.00", "0.10", "0")),
+        (SELL, "9.99", "10.01", "9.99", ("0.10", "0", "0.10", "0")),
+        (SELL, "9.89", "9.91", "9.88", ("1.20", "1.00", "0.10", "0.10")),  # slipped below the bid
+    ],
+)
+def test_delay_spread_and_residual_of_one_fill(
+    side: Side, bid: str, ask: str, price: str, parts: tuple[str, ...]
+) -> None:
+    parent = a_parent(a_filled_child(price=price, bid=Decimal(bid), ask=Decimal(ask)), side=side)
+    lost = of_parent(parent)
+
+    assert lost is not None
+    assert (lost.total, lost.delay, lost.spread, lost.residual) == tuple(map(Decimal, parts))
+
+
+def test_a_fill_whose_quote_was_not_journalled_is_all_residual() -> None:
+    assert of_parent(a_parent(a_filled_child())) == Shortfall(Decimal("0.10"))
+    assert Shortfall(Decimal("0.10")).residual == Decimal("0.10")
+
+
+@pytest.mark.parametrize(
+    "parent",
+    [
+        a_parent(),
+        a_parent(a_child(ChildState.CANCELED)),
+        a_parent(a_filled_child(), arrival=None),
+        a_parent(a_child(ChildState.LIVE, filled="10")),
+    ],
+    ids=["no child", "no fill", "no arrival", "no price"],
+)
+def test_what_cannot_be_measured_is_none_and_not_zero(parent: Any) -> None:
+    assert of_parent(parent) is None
+
+
+@law
+@given(
+    sides,
+    quotes(),
+    st.lists(
+        st.tuples(quotes(), decimals("0.0001", "6000", 4), decimals("0.000001", "1000", 6)), min_size=1, max_size=4
+    ),
+)
+def test_the_parts_add_up_in_dollars_and_in_basis_points(side: Side, arrival: Any, fills: Any) -> None:
+    children = [
+        a_filled_child(str(qty), str(price), attempt=number, bid=quote.bid, ask=quote.ask)
+        for number, (quote, price, qty) in enumerate(fills, start=1)
+    ]
+    qty = sum((child.qty for child in children), Decimal())
+    item = an_item(action=side.name, amount="1000" if side is BUY else "-1000")
+    parent = a_parent(*children, side=side, qty=str(qty), arrival=arrival, outcome=Outcome.FILLED)
+    plan = a_plan(item)
+    result = build_result(plan, a_state(plan), {"ABC": parent}, NOW)
+
+    told: Any
+    for told in (result, *result.orders):
+        assert told.delay_amount + told.spread_amount + told.residual_amount == told.slippage_amount
+        assert told.delay_bps + told.spread_bps + told.residual_bps == told.slippage_bps
+    lost = of_parent(parent)
+    assert lost is not None
+    assert of_plan([lost, lost]) == Shortfall(2 * lost.total, 2 * lost.delay, 2 * lost.spread)

@@ -1,0 +1,116 @@
+"""The kill switch as a run sees it: how old it may be, and what happens when it is tripped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, cast
+
+import pytest
+
+from rebalance_executor.domain.book import NEVER_SET, PROGRAM, SwitchState
+from rebalance_executor.domain.codes import Code
+from rebalance_executor.domain.errors import InvalidInput, JournalUnavailable
+from rebalance_executor.domain.market import Side
+from rebalance_executor.execution.events import LogEvent
+from rebalance_executor.execution.kill_switch import BEFORE_SENDING, KillSwitch, set_by_person
+from rebalance_executor.execution.ports import Ports
+from rebalance_executor.testkit.book import InMemoryControlBook
+from tests.support.clocks import START, ManualClock
+
+
+class Desk:
+    """A kill switch on a book in memory; ``fails`` breaks the way to it."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.reads = 0
+        self.fails = False
+        self.told: list[LogEvent] = []
+        self.book = InMemoryControlBook(self._way)
+        ports = Ports(
+            brokers=cast("Any", None),
+            journal=cast("Any", None),
+            book=self.book,
+            assets=cast("Any", None),
+            clock=self.clock,
+            log=self,
+        )
+        self.switch = KillSwitch(ports, "main")
+
+    def emit(self, event: LogEvent, **_: object) -> None:
+        self.told.append(event)
+
+    def _way[T](self, name: str, effect: Callable[[], T], /) -> T:
+        if self.fails:
+            raise JournalUnavailable("the table does not answer")
+        self.reads += name == "book.switch"
+        return effect()
+
+
+def test_within_a_second_it_is_read_once_and_after_it_again() -> None:
+    desk = Desk()
+    for _ in range(5):
+        assert desk.switch.refusal(BEFORE_SENDING) is None
+    desk.clock.at += timedelta(seconds=1)
+    desk.switch.refusal(BEFORE_SENDING)
+    assert desk.reads == 1
+
+    desk.clock.at += timedelta(microseconds=1)
+    desk.switch.refusal(BEFORE_SENDING)
+    assert desk.reads == 2
+
+
+def test_what_was_read_with_the_book_counts_from_then() -> None:
+    desk = Desk()
+    desk.switch.remember(NEVER_SET, START)
+    desk.switch.refusal(BEFORE_SENDING)
+    assert desk.reads == 0
+
+
+def test_a_switch_that_cannot_be_read_is_an_error_and_no_permission() -> None:
+    desk = Desk()
+    desk.fails = True
+    with pytest.raises(JournalUnavailable):
+        desk.switch.refusal(BEFORE_SENDING, Side.SELL)
+
+
+def test_tripped_it_is_halted_for_everybody_by_the_program() -> None:
+    desk = Desk()
+    desk.switch.trip("10 rejects")
+
+    (switch,) = desk.book.settings["main"]
+    assert (switch.state, switch.by, switch.reason, switch.at) == (SwitchState.HALTED, PROGRAM, "10 rejects", START)
+    refusal = desk.switch.refusal(BEFORE_SENDING)
+    assert refusal is not None
+    assert refusal.code is Code.HALTED
+    assert desk.told == [LogEvent.SWITCH_TRIPPED]
+
+
+def test_a_trip_that_cannot_be_written_still_stops_this_run() -> None:
+    desk = Desk()
+    desk.fails = True
+    desk.switch.trip("overfill")
+
+    assert desk.told == [LogEvent.SWITCH_TRIPPED, LogEvent.SWITCH_NOT_SET]
+    assert desk.switch.refusal(BEFORE_SENDING) is not None
+
+
+@pytest.mark.parametrize(("by", "reason"), [("", "drill"), (" ", "drill"), ("Ada", ""), ("Ada", "  ")])
+def test_nobody_sets_it_without_a_name_and_a_reason(by: str, reason: str) -> None:
+    desk = Desk()
+    with pytest.raises(InvalidInput, match="is missing"):
+        set_by_person(desk.book, "main", SwitchState.ACTIVE, by=by, reason=reason, now=START)
+    assert desk.book.settings == {}
+
+
+def test_every_setting_is_kept_with_who_when_and_why() -> None:
+    desk = Desk()
+    for state in (SwitchState.HALTED, SwitchState.REDUCING, SwitchState.ACTIVE):
+        set_by_person(desk.book, "main", state, by=" Ada ", reason="drill", now=START)
+
+    assert [(s.state, s.by) for s in desk.book.settings["main"]] == [
+        (SwitchState.HALTED, "Ada"),
+        (SwitchState.REDUCING, "Ada"),
+        (SwitchState.ACTIVE, "Ada"),
+    ]
