@@ -1,4 +1,4 @@
-"""``python -m benchmarks.lab [--paths N] [--seed N] [--json] [--plot FILE] [--config JSON]``: run the execution lab."""
+"""``python -m benchmarks.lab [--paths N] [--seed N] [--json | --markdown] [--plot FILE]``: run the execution lab."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.console import Console
 
 from benchmarks.lab.market import CELLS
 from benchmarks.lab.measure import measure
-from benchmarks.lab.report import as_json, plot, show
+from benchmarks.lab.report import as_json, as_markdown, plot, show
 from rebalance_executor.domain.config import ExecutionConfig
 
 
@@ -22,6 +22,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--paths", type=int, default=4_000, help="paths a cell (4000)")
     parser.add_argument("--seed", type=int, default=1, help="the same seed gives the same figures (1)")
     parser.add_argument("--json", action="store_true", help="every figure as JSON")
+    parser.add_argument("--markdown", action="store_true", help="the table of docs/execution.md")
     parser.add_argument("--plot", type=Path, help="write the plot to this file (needs matplotlib)")
     parser.add_argument("--config", default="", help="fields of EXECUTION_CONFIG to try")
     options = parser.parse_args(arguments)
@@ -30,6 +31,8 @@ def main(arguments: list[str]) -> int:
         rows = [row for cell in pool.map(one, CELLS) for row in cell]
     if options.json:
         sys.stdout.write(as_json(rows) + "\n")
+    elif options.markdown:
+        sys.stdout.write(as_markdown(rows) + "\n")
     else:
         show(rows, Console())
     if options.plot is not None:

@@ -18,6 +18,27 @@ def as_json(rows: Sequence[Row]) -> str:
     return json.dumps([asdict(row) for row in rows], indent=1)
 
 
+def as_markdown(rows: Sequence[Row]) -> str:
+    """The table of the documentation: cost, and the part captured of the optimum."""
+    cells = list(dict.fromkeys(row.cell for row in rows))
+    found = {(row.strategy, row.cell): row for row in rows}
+    lines = [f"| strategy | {' | '.join(cells)} |", "|---" + "|---:" * len(cells) + "|"]
+    for name in dict.fromkeys(row.strategy for row in rows):
+        told = (_markdown(found.get((name, cell))) for cell in cells)
+        lines.append(f"| {name} | {' | '.join(told)} |")
+    return "\n".join(lines)
+
+
+def _markdown(row: Row | None) -> str:
+    if row is None:
+        return ""
+    cost = f"{row.cost:.2f} ± {row.interval:.2f}"
+    if row.captured is None or row.strategy in ("market order",) or row.strategy.startswith("optimum, "):
+        return cost
+    ladders = "" if row.captured_of_ladders is None else f" / {row.captured_of_ladders:.0%}"
+    return f"{cost} ({row.captured:.0%}{ladders})"
+
+
 def show(rows: Sequence[Row], console: Console) -> None:
     """A table a cell, and how the ladder's rungs were filled."""
     for cell in dict.fromkeys(row.cell for row in rows):
@@ -79,11 +100,11 @@ def plot(rows: Sequence[Row], target: Path) -> None:
     import matplotlib as mpl
 
     mpl.use("Agg")
-    mpl.rcParams.update({"svg.hashsalt": "lab", "svg.fonttype": "none", "font.size": 9})
+    mpl.rcParams.update({"svg.hashsalt": "lab", "svg.fonttype": "path", "font.size": 9})
     from matplotlib import pyplot as plt
 
     cells = list(dict.fromkeys(row.cell for row in rows))
-    names = list(dict.fromkeys(row.strategy for row in rows))
+    names = list(dict.fromkeys(row.strategy for row in rows if "blind" not in row.strategy))
     figure, axes = plt.subplots(1, len(cells), figsize=(3.1 * len(cells) + 2.6, 0.34 * len(names) + 1.5), sharey=True)
     for axis, cell in zip(axes, cells, strict=True):
         mine = {row.strategy: row for row in rows if row.cell == cell}
@@ -108,5 +129,5 @@ def plot(rows: Sequence[Row], target: Path) -> None:
     )
     figure.tight_layout()
     target.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(target, metadata={"Date": None})
+    figure.savefig(target, metadata={"Date": None, "Creator": None} if target.suffix == ".svg" else None)
     plt.close(figure)

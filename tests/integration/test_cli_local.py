@@ -54,15 +54,21 @@ class Terminal:
         self.folder = folder
         self.home = folder / "home"
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """Plain text, and orders that are filled at once: nobody waits for a ladder here."""
+        config = '{"order_style": "marketable_limit"}'
+        home = str(self.home)
+        return {"NO_COLOR": "1", "COLUMNS": "80", "REBALANCE_LOCAL_HOME": home, "EXECUTION_CONFIG": config}
+
     def type(self, *words: str) -> Result:
-        environment = {"NO_COLOR": "1", "COLUMNS": "80", "REBALANCE_LOCAL_HOME": str(self.home)}
-        return CliRunner().invoke(app, ["local", *words], env=environment)
+        return CliRunner().invoke(app, ["local", *words], env=self.environment)
 
     def type_in_a_shell(self, *words: str) -> subprocess.CompletedProcess[str]:
         """In a process that ends, as what it started goes on."""
         return subprocess.run(
             [sys.executable, "-m", "rebalance_executor.cli.main", "local", *words],
-            env={**os.environ, "NO_COLOR": "1", "COLUMNS": "80", "REBALANCE_LOCAL_HOME": str(self.home)},
+            env=os.environ | self.environment,
             capture_output=True,
             text=True,
             timeout=60,

@@ -167,6 +167,27 @@ def test_fractions_wait_until_the_first_two_minutes_are_over() -> None:
         assert first["AAA"] >= "2026-01-26T14:32"
 
 
+@pytest.mark.parametrize(
+    ("allowed", "at", "outcome"),
+    [
+        (True, "2026-01-26T13:00:00Z", ("FILLED", None)),
+        (False, "2026-01-26T13:00:00Z", ("DENIED", "MARKET_CLOSED")),
+        (True, "2026-01-26T08:59:00Z", ("DENIED", "MARKET_CLOSED")),
+        (True, "2026-01-25T15:00:00Z", ("DENIED", "MARKET_CLOSED")),
+    ],
+    ids=["allowed", "not allowed", "before four", "on a Sunday"],
+)
+def test_before_the_open_limits_are_sent_where_it_is_allowed(
+    at: str, outcome: tuple[str, str | None], *, allowed: bool
+) -> None:
+    config = LADDER | {"extended_hours": allowed}
+    with a_world(quotes=WIDE, clock={"mode": "virtual", "now": at}, config=config) as world:
+        result = world.deliver(plan(buy("AAA", 1000), timestamp=at))
+
+        assert outcomes(result) == {"AAA": outcome}
+        assert {(order["type"], order["extended_hours"]) for order in world.orders} <= {("limit", True)}
+
+
 def test_a_hundred_items_have_fewer_rungs_and_never_meet_the_rate_limit() -> None:
     symbols = [f"S{n:02d}" for n in range(100)]
     quotes = {symbol: {"bid": "10.00", "ask": "10.10"} for symbol in symbols}

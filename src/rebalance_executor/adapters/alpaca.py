@@ -165,7 +165,7 @@ class AlpacaBroker:
 
     def submit(self, request: OrderRequest) -> BrokerOrder:
         """Send one order, once; errors as in the port."""
-        body = {
+        body: dict[str, object] = {
             "client_order_id": request.client_order_id,
             "symbol": request.symbol,
             "side": request.side.value,
@@ -175,6 +175,8 @@ class AlpacaBroker:
         }
         if request.limit_price is not None:
             body["limit_price"] = plain(request.limit_price)
+        if request.extended_hours:
+            body["extended_hours"] = True
         told = self._trading.post("/orders", body)
         try:
             order = parse.order(told)

@@ -131,7 +131,7 @@ class Door:
             with attempt:
                 self._cancel(path, f"DELETE {template}")
 
-    def post(self, path: str, body: Mapping[str, str]) -> Any:
+    def post(self, path: str, body: Mapping[str, object]) -> Any:
         """The decoded answer to a submission, sent exactly once.
 
         Raises:

@@ -98,7 +98,7 @@ def execution_config(own: str) -> str:
         return own  # the function says what is wrong with it
     if not isinstance(config, dict):
         return own
-    return json.dumps({"max_plan_age_minutes": _ANY_AGE_MINUTES, **config})
+    return json.dumps({"max_plan_age_minutes": _ANY_AGE_MINUTES, "duplicate_window_minutes": 0, **config})
 
 
 class Cloud:

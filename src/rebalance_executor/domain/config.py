@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
+from typing import Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from rebalance_executor.domain.errors import ConfigurationError
 from rebalance_executor.domain.limits import Limits
@@ -85,6 +86,11 @@ class ExecutionConfig(Limits):
         ge=0,
         le=3_600,
         description="Seconds after 09:30 New York in which no fractional order is sent: Alpaca has rejected them.",
+    )
+    extended_hours: bool = Field(
+        default=False,
+        description="Whether a plan may be worked from 04:00 New York to the open, too, with limits only: spreads are "
+        "wide and books thin then.",
     )
     child_wait_seconds: Seconds = Field(
         default=Decimal(5),
@@ -166,6 +172,13 @@ class ExecutionConfig(Limits):
     asset_cache_hours: Amount = Field(
         default=Decimal(12), gt=0, le=_DAY, description="Hours that asset flags are believed; they change overnight."
     )
+
+    @model_validator(mode="after")
+    def _limits_only_before_the_open(self) -> Self:
+        each: list[ExecutionConfig] = [self, *(self.for_symbol(symbol) for symbol in self.per_symbol)]
+        if self.extended_hours and any(c.order_style is OrderStyle.MARKET or c.last_rung_market for c in each):
+            raise ValueError("extended_hours allows limit orders only: neither order_style market nor last_rung_market")
+        return self
 
     def for_symbol(self, symbol: str) -> ExecutionConfig:
         """This configuration as it applies to one symbol."""

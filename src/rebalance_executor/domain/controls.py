@@ -20,6 +20,7 @@ from rebalance_executor.domain.limits import Limits
 from rebalance_executor.domain.market import ZERO, Account, Asset, BrokerOrder, MarketClock, Position, Quote, Side
 from rebalance_executor.domain.orders import ChildOrder, ChildState, ParentOrder
 from rebalance_executor.domain.plan import RebalancePlan, RebalancePlanItem
+from rebalance_executor.domain.session import EARLY_HOURS
 from rebalance_executor.domain.values import plain, span
 
 
@@ -65,9 +66,9 @@ def account_refusal(account: Account, expected_number: str | None) -> Refusal | 
     return None
 
 
-def session_refusal(clock: MarketClock) -> Refusal | None:
-    """The broker's clock alone says whether the market is open."""
-    if clock.is_open:
+def session_refusal(clock: MarketClock, *, extended_hours: bool = False) -> Refusal | None:
+    """The broker's clock alone says whether the market is open; before the open it may do where it is configured."""
+    if clock.is_open or (extended_hours and clock.now >= clock.next_open - EARLY_HOURS):
         return None
     return Refusal(Code.MARKET_CLOSED, f"the market is closed, it opens at {clock.next_open.isoformat()}")
 

@@ -132,6 +132,8 @@ class OrderRequest:
     type: OrderType
     qty: Decimal
     limit_price: Decimal | None = None
+    extended_hours: bool = False
+    """Whether it may also be filled before the open; Alpaca takes DAY limits only there."""
 
 
 Quotes = Mapping[str, Quote]

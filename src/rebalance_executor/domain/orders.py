@@ -87,6 +87,8 @@ class ChildOrder:
     error_message: str | None = None
     aim: Decimal | None = None
     """The ladder's rung: fraction of the spread, from our own side, that it was priced at; None off the ladder."""
+    extended_hours: bool = False
+    """Whether it may also be filled before the open."""
     bid: Decimal | None = None
     """Best bid when it was priced; None where that was not journalled."""
     ask: Decimal | None = None
@@ -108,7 +110,8 @@ class ChildOrder:
 
     def request(self, symbol: str, side: Side) -> OrderRequest:
         """What is sent for this child: always the same, however often."""
-        return OrderRequest(self.client_order_id, symbol, side, self.type, self.qty, self.limit_price)
+        limit = self.limit_price
+        return OrderRequest(self.client_order_id, symbol, side, self.type, self.qty, limit, self.extended_hours)
 
     def seen(self, order: BrokerOrder, now: datetime) -> ChildOrder:
         """This child after the broker reported it. A settled child never changes again."""

@@ -7,6 +7,9 @@ from datetime import UTC, datetime, time, timedelta
 _OPEN = time(9, 30)
 _SUNDAY = 6
 
+EARLY_HOURS = timedelta(hours=5, minutes=30)
+"""From 04:00 New York, when Alpaca begins to trade, to the open."""
+
 
 def new_york(at: datetime) -> datetime:
     """New York's wall clock at ``at``, without a zone.

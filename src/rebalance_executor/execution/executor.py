@@ -239,6 +239,7 @@ class Executor:
             aim=place.aim,
             bid=quote.bid if quote is not None else None,
             ask=quote.ask if quote is not None else None,
+            extended_hours=run.is_before_open(self._clock.now()),
         )
         run.put_child(parent.symbol, child)
         run.unsent.add(child.client_order_id)

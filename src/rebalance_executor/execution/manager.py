@@ -134,7 +134,7 @@ class ExecutionManager:
                 "account_number",
                 f"the plan was begun on account {state.account_number}, the credentials now lead to another",
             )
-        run.closes_at = opening.closes_at(standing)
+        opening.keep_hours(run, standing)
         self._ports.log.emit(LogEvent.PLAN_RESUMED, runs=state.runs, phase=state.phase)
         if standing.refusal is not None:
             run.stop(standing.refusal, self._ports.log)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from rebalance_executor.domain.book import BegunPlan, Book, Reservation, ReservedOrder
 from rebalance_executor.domain.cash import funds
@@ -75,7 +75,7 @@ class Opening:
             run = self.run(plan, lease, deadline, self._state(plan, lease, standing.account), {})
             for parent in self._parents(run, standing):
                 run.put(parent)
-            run.closes_at = self.closes_at(standing)
+            self.keep_hours(run, standing)
         self._tell(plan, run)
         return run
 
@@ -121,12 +121,16 @@ class Opening:
         if refusal is not None:
             return Standing(account, refusal)
         clock = self._broker.clock()
-        return Standing(account, session_refusal(clock), clock)
+        return Standing(account, session_refusal(clock, extended_hours=self._config.extended_hours), clock)
 
-    def closes_at(self, standing: Standing) -> datetime | None:
-        """When the session ends, by our clock."""
+    def keep_hours(self, run: Run, standing: Standing) -> None:
+        """Tell the run when the session ends, and when it begins if that is still to come, by our clock."""
         clock = standing.clock
-        return self._clock.now() + (clock.next_close - clock.now) if clock is not None and clock.is_open else None
+        if clock is None or standing.refusal is not None:
+            return
+        behind = self._clock.now() - clock.now
+        run.closes_at = clock.next_close + behind
+        run.opens_at = None if clock.is_open else clock.next_open + behind
 
     def _read_book(self, account: str, clock: MarketClock) -> Book:
         """What the controls remember of the account; the trading day is the one whose session closes next."""

@@ -59,6 +59,8 @@ class Run:
     parents: dict[str, ParentOrder]
     closes_at: datetime | None = None
     """When the market closes, by the broker's clock."""
+    opens_at: datetime | None = None
+    """When the regular session opens, of a run that works before it."""
     conclude: Code | None = None
     """Set where nothing new may be sent, and why."""
     conclude_text: str = "stopped before the order was done"
@@ -121,6 +123,10 @@ class Run:
         """Parents of this side without an outcome, first priority first."""
         open_parents = (p for p in self.parents.values() if p.side is side and p.outcome is None)
         return sorted(open_parents, key=lambda parent: (parent.priority, parent.symbol))
+
+    def is_before_open(self, now: datetime) -> bool:
+        """Whether an order sent now must say that it is meant for the hours before the open."""
+        return self.opens_at is not None and now < self.opens_at
 
     def pace(self, side: Side, config: ExecutionConfig) -> Pace:
         """What bounds the ladder of this side's wave: deadline, close and the plan's time limit, whichever is first."""
