@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format unit template reference setup sam build invoke lock clean
+.PHONY: help run test lint format unit template reference simulate setup sam build invoke lock clean
 
 EVENT ?= events/eventbridge_plan.json
 CONFIG ?= default
@@ -45,6 +45,10 @@ format: .venv/.installed ## Put the code in shape
 
 unit: .venv/.installed ## The quick tests only
 	@$(BIN)/pytest -q tests/unit
+
+SEEDS ?= 1000
+simulate: .venv/.installed ## Histories of the whole program under faults, on all cores (SEEDS=1000)
+	@$(BIN)/python -m rebalance_executor.testkit --seeds $(SEEDS)
 
 template: .venv-sam/.installed ## Check template.yaml and local/template.yaml
 	$(call say,"Template")

@@ -127,7 +127,9 @@ class ExecutionManager:
         self, plan: RebalancePlan, journal: PlanJournal, opening: Opening, lease: Lease, deadline: Deadline
     ) -> Run:
         state = replace(journal.plan, runs=journal.plan.runs + 1)
-        run = opening.run(plan, lease, deadline, state, dict(journal.parents))
+        run = opening.run(
+            plan, lease, deadline, state, {symbol: parent.taken_over() for symbol, parent in journal.parents.items()}
+        )
         standing = opening.may_trade()
         if state.account_number is not None and standing.account.account_number != state.account_number:
             raise ConfigurationError(

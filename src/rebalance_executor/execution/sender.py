@@ -112,6 +112,8 @@ class Sender:
         self._guard(parent)
         if not self._may_send(run, parent, child):
             return True
+        if self._clock.now() >= run.deadline.stop_at:
+            return False  # asking took so long that others may have taken over
         run.unsent.discard(child.client_order_id)  # from here on it may exist, whatever stops us
         self._sent_at.append(self._clock.now())
         try:

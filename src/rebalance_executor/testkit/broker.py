@@ -1,4 +1,4 @@
-"""The broker on the paper broker's exchange model, in the process: the real parsing, typed errors, and what gets lost."""
+"""The broker on the paper broker's exchange model: the real parsing, typed errors, and what gets lost."""
 
 from __future__ import annotations
 

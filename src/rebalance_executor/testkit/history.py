@@ -1,4 +1,4 @@
-"""One history: a world, some plans, deliveries and faults drawn from a seed; then calm, in which everything must end."""
+"""One history: a world, plans, deliveries and faults drawn from a seed; then calm, in which everything must end."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from random import Random
 from typing import Any
 
 from paper_broker.errors import BrokerError
+from rebalance_executor.domain.book import Switch, SwitchState
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.errors import InvalidInput, OverfillGuard, Redeliver
 from rebalance_executor.domain.orders import Outcome
 from rebalance_executor.domain.result import ExecutionResult
 from rebalance_executor.testkit.clock import BEGIN
-from rebalance_executor.testkit.faults import Crossing, Fault, swarm
+from rebalance_executor.testkit.faults import Crossing, swarm
 from rebalance_executor.testkit.faults import World as Happening
 from rebalance_executor.testkit.invariants import LIVE, Violation
 from rebalance_executor.testkit.world import Delivery, World
@@ -77,7 +78,6 @@ class History:
     """
 
     seed: int
-    bug: str | None = None
     happened: Counter[str] = field(default_factory=Counter)
     world: World = field(init=False)
     messages: list[Message] = field(init=False)
@@ -131,13 +131,9 @@ class History:
     def _calm(self) -> None:
         """Faults stop, symbols trade again, leases run out."""
         self.world.crossing.is_calm = True
-        self.world.exchange.merge(
-            {
-                "assets": [{"symbol": s, "halted": False} for s in SYMBOLS],
-                "default_fill": {"behaviour": "marketable"},
-                "fills": [],
-            }
-        )
+        trading = [{"symbol": symbol, "halted": False} for symbol in SYMBOLS]
+        self.world.exchange.merge({"assets": trading, "default_fill": {"behaviour": "marketable"}, "fills": []})
+        self._set_switch(SwitchState.ACTIVE)
         self.world.clock.sleep(_LEASE_LASTS)
 
     def _end(self, message: Message) -> None:
@@ -160,7 +156,11 @@ class History:
                 positions.append({"symbol": symbol, "qty": str(Decimal(draw.randint(1, 400_000)) / 10_000)})
         return {
             "seed": self.seed,
-            "account": {"cash": str(draw.choice((0, 500, 20_000))), "proceeds_lag_seconds": draw.choice((0, 0, 4, 60))},
+            "account": {
+                "cash": str(draw.choice((0, 500, 20_000))),
+                "proceeds_lag_seconds": draw.choice((0, 0, 4, 60)),
+                "multiplier": draw.choice(("1", "2")),
+            },
             "clock": {"sessions": "always_open"},
             "assets": [{"symbol": s, "fractionable": draw.random() < 0.8} for s in SYMBOLS],
             "quotes": quotes,
@@ -300,6 +300,13 @@ class History:
     def _duplicate(self) -> None:
         self._deliver(self._chance.choice(self.messages))
 
+    def _kill_switch(self) -> None:
+        self._set_switch(self._chance.choice(list(SwitchState)))
+
+    def _set_switch(self, state: SwitchState) -> None:
+        switch = Switch(state, by="operator", reason="simulated", at=self.world.clock.now())
+        self.world.journal.book.settings.setdefault("default", []).append(switch)
+
     def _long_pause(self) -> None:
         self.world.clock.sleep(timedelta(days=self._chance.choice((1, 5))))
 
@@ -318,8 +325,8 @@ class History:
             told = " ".join(f"{key}={value}" for key, value in fields.items() if value is not None)
             lines.append(f"{(at - BEGIN).total_seconds():10.2f}  {name:24} {told}"[:240])
         for order in self.world.watch.orders():
-            told = {k: order[k] for k in ("client_order_id", "side", "qty", "limit_price", "status", "filled_qty")}
-            lines.append(f"{'broker':>10}  {json.dumps(told)}")
+            shown = {k: order[k] for k in ("client_order_id", "side", "qty", "limit_price", "status", "filled_qty")}
+            lines.append(f"{'broker':>10}  {json.dumps(shown)}")
         return "\n".join(lines)
 
     def outcomes(self) -> Counter[Outcome]:
@@ -328,6 +335,3 @@ class History:
         for text in self.world.watch.results.values():
             found.update(order.outcome for order in ExecutionResult.model_validate_json(text).orders)
         return found
-
-
-FAULTS = (*Fault, *Happening)

@@ -43,8 +43,15 @@ class Watch:
     # --- what the journal is told ------------------------------------------------------------------------
 
     def journalled(self, state: PlanState, parents: Sequence[ParentOrder]) -> None:
-        """Intents are known from here on; what is frozen, appended or settled stays."""
-        for parent in parents:
+        """Intents are known from here on; what is frozen, appended or settled stays.
+
+        Batches of a plan whose own row was never written do not count: the plan does not exist yet.
+        """
+        journal = self._world.journal.peek(state.account, state.plan_id)
+        if journal is None:
+            return
+        del parents
+        for parent in journal.parents.values():
             key = (state.account, state.plan_id, parent.symbol)
             before = self._parents.get(key)
             if before is not None:
@@ -86,9 +93,11 @@ class Watch:
         if request.side is Side.BUY and (journal is None or journal.plan.phase is not Phase.BUYS):
             raise Violation(f"{request.client_order_id} buys before the gate")
         settings = self._world.journal.book.settings.get(state.account)
-        if settings and settings[-1].state is SwitchState.HALTED and settings[-1].at is not None:
-            if self._world.clock.now() - settings[-1].at > _SWITCH_AGE:
-                raise Violation(f"{request.client_order_id} is sent though {parent.symbol}'s account is halted")
+        last = settings[-1] if settings else None
+        if last is None or last.at is None or last.state is not SwitchState.HALTED:
+            return
+        if self._world.clock.now() - last.at > _SWITCH_AGE:
+            raise Violation(f"{request.client_order_id} is sent though {parent.symbol}'s account is halted")
 
     def look(self) -> None:
         """At the exchange: no parent beyond its quantity, at most one live order each."""

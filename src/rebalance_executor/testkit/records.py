@@ -34,7 +34,7 @@ class SimulatedRecords(BasePersistenceLayer):
     """
 
     def __init__(self, way: Way, now: Callable[[], datetime], claim_ends: Callable[[], datetime]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._way = way
         self._now = now
         self._claim_ends = claim_ends

@@ -1,8 +1,8 @@
 """One deployed program in one process and one thread, with its broker, database, queue and time simulated.
 
-Real are: trigger, handler, Powertools' idempotency, service, manager, executor, sender, controls, circuit breaker and the
-broker's parsing. Simulated are clock, exchange, journal, record store, asset cache and reporter, each reached through
-``World.cross``, where faults happen.
+Real are: trigger, handler, Powertools' idempotency, service, manager, executor, sender, controls, circuit breaker,
+and the parsing of what the broker says. Simulated are clock, exchange, journal, record store, asset cache and
+reporter, each reached through ``World.cross``, where faults happen.
 """
 
 from __future__ import annotations
@@ -180,14 +180,7 @@ class World:
         if not self.stack:
             return effect(None)
         running = self.stack[-1]
-        if running.is_dead:
-            raise Killed
-        self.clock.sleep(LATENCY)
-        if self.clock.now() >= running.ends_at and not running.is_zombie:
-            self._kill(running, "time-out")
-        fault = self.crossing.fault(name, running)
-        if fault is not None:
-            self.ledger.lines.append((self.clock.world(), f"! {fault}", {"call": name, "of": running.number}))
+        fault = self._fault(name, running)
         if fault is Fault.KILL_BEFORE:
             self._kill(running, name)
         if fault in (Fault.INTERRUPT, Fault.ZOMBIE):
@@ -202,6 +195,18 @@ class World:
         if fault is Fault.FAIL_AFTER:
             raise self._failure(name)
         return answer
+
+    def _fault(self, name: str, running: Invocation) -> Fault | None:
+        """What goes wrong at this call of a process that lives, and has time left."""
+        if running.is_dead:
+            raise Killed
+        self.clock.sleep(LATENCY)
+        if self.clock.now() >= running.ends_at and not running.is_zombie:
+            self._kill(running, "time-out")
+        fault = self.crossing.fault(name, running)
+        if fault is not None:
+            self.ledger.lines.append((self.clock.world(), f"! {fault}", {"call": name, "of": running.number}))
+        return fault
 
     def _kill(self, running: Invocation, where: str) -> None:
         running.is_dead = True

@@ -1,0 +1,209 @@
+"""Deliberate bugs, each switched on in turn: what the simulation must catch. A safety net that never caught is none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from itertools import count
+from typing import Any
+
+from rebalance_executor.domain import controls, outcome, strategy
+from rebalance_executor.domain.errors import OrderRejected, OutcomeUnknown
+from rebalance_executor.domain.market import Account, BrokerOrder, OrderRequest, Side
+from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome, ParentOrder
+from rebalance_executor.execution import executor, kill_switch, manager
+from rebalance_executor.execution.executor import Executor
+from rebalance_executor.execution.run import Deadline, Run
+from rebalance_executor.idempotency import FrontDoor
+from rebalance_executor.testkit.broker import SimulatedBroker
+from rebalance_executor.testkit.journal import InMemoryJournal
+
+
+@contextmanager
+def _swapped(owner: Any, name: str, new: Any) -> Iterator[None]:
+    old = vars(owner)[name] if isinstance(owner, type) else getattr(owner, name)
+    setattr(owner, name, new)
+    try:
+        yield
+    finally:
+        setattr(owner, name, old)
+
+
+def _nothing(*_: Any, **__: Any) -> None:
+    return None
+
+
+def _new_id_each_time() -> Callable[..., OrderRequest]:
+    request, numbers = ChildOrder.request, count()
+
+    def renamed(child: ChildOrder, *args: Any) -> OrderRequest:
+        return replace(request(child, *args), client_order_id=f"{child.client_order_id}-{next(numbers)}")
+
+    return renamed
+
+
+def _seen_as(change: Callable[[ChildOrder, BrokerOrder], ChildOrder | None]) -> Callable[..., ChildOrder]:
+    seen = ChildOrder.seen
+
+    def changed(child: ChildOrder, order: BrokerOrder, now: datetime) -> ChildOrder:
+        after = seen(child, order, now)
+        return change(after, order) or after
+
+    return changed
+
+
+def _believed(after: ChildOrder, _: BrokerOrder) -> ChildOrder | None:
+    is_asked = after.cancel_requested_at is not None and after.state is ChildState.LIVE
+    return replace(after, state=ChildState.CANCELED) if is_asked else None
+
+
+def _fills_of_cancelled_lost(after: ChildOrder, _: BrokerOrder) -> ChildOrder | None:
+    return replace(after, filled_qty=Decimal(0)) if after.state is ChildState.CANCELED else None
+
+
+def _unpriced_is_settled(after: ChildOrder, order: BrokerOrder) -> ChildOrder | None:
+    is_late = order.status == "filled" and after.state is ChildState.LIVE
+    return replace(after, state=ChildState.FILLED, filled_qty=Decimal(0)) if is_late else None
+
+
+def _unknown_is_rejected() -> Callable[..., BrokerOrder]:
+    submit = SimulatedBroker.submit
+
+    def sent(broker: SimulatedBroker, request: OrderRequest) -> BrokerOrder:
+        try:
+            return submit(broker, request)
+        except OutcomeUnknown as error:
+            raise OrderRejected(str(error), http_status=500, broker_code=None) from None
+
+    return sent
+
+
+def _resent_differently() -> Callable[..., OrderRequest]:
+    request = ChildOrder.request
+
+    def other(child: ChildOrder, *args: Any) -> OrderRequest:
+        sent = request(child, *args)
+        return replace(sent, qty=sent.qty / 2) if child.resent else sent
+
+    return other
+
+
+def _taken(journal: InMemoryJournal, account: str, run_id: str, **times: Any) -> Any:
+    journal._leases.pop(account, None)  # noqa: SLF001 - a bug
+    return _acquire(journal, account, run_id, **times)
+
+
+_acquire = InMemoryJournal.acquire
+
+
+def _executed_anew(*_: Any, execute: Callable[[], Any], **__: Any) -> Any:
+    return execute()
+
+
+def _all_dropped(run: Run) -> None:
+    for parent in list(run.parents.values()):
+        if parent.open_child is not None:
+            run.put_child(parent.symbol, replace(parent.open_child, state=ChildState.NOT_SENT))
+    run.unsent.clear()
+
+
+def _buys_first(self: Any, run: Run, broker: Any, working: Executor) -> Any:
+    run.state = replace(run.state, buy_budget=Decimal(1_000_000))
+    working.work(run, Side.BUY)
+    return _drive(self, run, broker, working)
+
+
+_drive = manager.ExecutionManager._drive  # noqa: SLF001 - a bug
+
+
+def _everything_filled() -> Callable[..., Any]:
+    told = outcome._order_result  # noqa: SLF001 - a bug
+
+    def invented(*args: Any) -> Any:
+        result = told(*args)
+        return result.model_copy(update={"shares": result.planned_shares})
+
+    return invented
+
+
+def _doubt_hidden() -> Callable[..., Any]:
+    decide = strategy.decide
+
+    def decided(*args: Any) -> Any:
+        decision = decide(*args)
+        if isinstance(decision, strategy.Settle) and decision.outcome is Outcome.UNRESOLVED:
+            return replace(decision, outcome=Outcome.UNFILLED)
+        return decision
+
+    return decided
+
+
+def _endless(_: Any, now: datetime, remaining: timedelta) -> Deadline:
+    at = now + remaining
+    return Deadline(at=at, stop_at=at + timedelta(days=1), give_up_at=at + timedelta(days=1))
+
+
+def _rich(_: Account, expected: Decimal, __: Any) -> Decimal:
+    return expected * 10 + 50_000
+
+
+def _sent_twice() -> Callable[..., BrokerOrder]:
+    submit = SimulatedBroker.submit
+
+    def sent(broker: SimulatedBroker, request: OrderRequest) -> BrokerOrder:
+        submit(broker, request)
+        return submit(broker, replace(request, client_order_id=f"{request.client_order_id}x"))
+
+    return sent
+
+
+def _sold_again(parent: ParentOrder) -> Decimal:
+    return parent.qty
+
+
+Swap = tuple[Any, str, Callable[[], Any]]
+
+BUGS: dict[str, list[Swap]] = {
+    "no write-ahead": [(Executor, "save", lambda: _nothing)],
+    "a new client order id each time": [(ChildOrder, "request", _new_id_each_time)],
+    "the original quantity after a partial fill": [(ParentOrder, "remaining", lambda: property(_sold_again))],
+    "the same, without the guard": [
+        (ParentOrder, "remaining", lambda: property(_sold_again)),
+        (controls, "overfill", lambda: _nothing),
+    ],
+    "a cancel is believed": [(ChildOrder, "seen", lambda: _seen_as(_believed))],
+    "fills of cancelled orders are lost": [(ChildOrder, "seen", lambda: _seen_as(_fills_of_cancelled_lost))],
+    "filled without its price counts as nothing": [(ChildOrder, "seen", lambda: _seen_as(_unpriced_is_settled))],
+    "unknown is taken for rejected": [(SimulatedBroker, "submit", _unknown_is_rejected)],
+    "a repetition is another order": [(ChildOrder, "request", _resent_differently)],
+    "the lease is unconditional": [(InMemoryJournal, "acquire", lambda: _taken)],
+    "writes are not fenced": [
+        (InMemoryJournal, "acquire", lambda: _taken),
+        (InMemoryJournal, "_check", lambda: _nothing),
+    ],
+    "front door off, journal forgotten": [
+        (FrontDoor, "answer", lambda: _executed_anew),
+        (InMemoryJournal, "peek", lambda: _nothing),
+    ],
+    "what was sent is dropped as unsent": [(Run, "drop_unsent", lambda: _all_dropped)],
+    "buys before the gate": [(manager.ExecutionManager, "_drive", lambda: _buys_first)],
+    "the result is invented": [(outcome, "_order_result", _everything_filled)],
+    "doubt is hidden": [(executor, "decide", _doubt_hidden), (manager, "reconcile", lambda: lambda *_: [])],
+    "no safe stop before the deadline": [(Deadline, "after", lambda: classmethod(_endless))],
+    "more is spent than there is": [(manager, "buy_budget", lambda: _rich)],
+    "every order is sent twice": [(SimulatedBroker, "submit", _sent_twice)],
+    "the kill switch is ignored": [(kill_switch, "switch_refusal", lambda: _nothing)],
+}
+"""By name; each bug replaces what is listed."""
+
+
+@contextmanager
+def switched_on(name: str) -> Iterator[None]:
+    """The program with this bug, until the end of the block."""
+    with ExitStack() as stack:
+        for owner, attribute, make in BUGS[name]:
+            stack.enter_context(_swapped(owner, attribute, make()))
+        yield
