@@ -46,10 +46,12 @@ format: .venv/.installed ## Put the code in shape
 unit: .venv/.installed ## The quick tests only
 	@$(BIN)/pytest -q tests/unit
 
-template: .venv-sam/.installed ## Check template.yaml and local/template.yaml
+template: .venv-sam/.installed .venv-scan/.installed ## Check template.yaml and local/template.yaml: lint and policies
 	$(call say,"Template")
 	@$(SAM)/sam validate --lint > .venv-sam/validate.log 2>&1 || { cat .venv-sam/validate.log; exit 1; }
 	@$(SAM)/cfn-lint template.yaml local/template.yaml
+	@.venv-scan/bin/checkov -f template.yaml --framework cloudformation --skip-download --compact --quiet \
+		> .venv-scan/scan.log 2>&1 || { cat .venv-scan/scan.log; exit 1; }
 
 reference: .venv/.installed ## Write docs/reference.md and docs/schemas from the code
 	@$(BIN)/python -m rebalance_executor.cli.reference docs
@@ -86,6 +88,12 @@ sam: .venv-sam/.installed ## Create or update .venv-sam with AWS SAM and cfn-lin
 	@$(SAM)/python $(PIP_INSTALL) --require-hashes -r requirements/sam.txt || $(NO_PACKAGES)
 	@touch $@
 
+.venv-scan/.installed: requirements/scan.txt
+	@scripts/make-venv .venv-scan
+	$(call say,"Installing the policy scanner (.venv-scan)")
+	@.venv-scan/bin/python $(PIP_INSTALL) --require-hashes -r requirements/scan.txt || $(NO_PACKAGES)
+	@touch $@
+
 UV_COMPILE = uv pip compile --quiet --python-version 3.12 --universal --generate-hashes --no-emit-index-url --no-header
 lock: ## Pin requirements/*.in anew (needs uv)
 	@command -v uv > /dev/null || { echo "make lock needs uv: pip install uv, then try again." >&2; exit 1; }
@@ -93,9 +101,10 @@ lock: ## Pin requirements/*.in anew (needs uv)
 	@$(UV_COMPILE) -c requirements/dev.txt requirements/lambda.in -o requirements/lambda.txt
 	@$(UV_COMPILE) -c requirements/dev.txt requirements/local.in -o requirements/local.txt
 	@$(UV_COMPILE) requirements/sam.in -o requirements/sam.txt
+	@$(UV_COMPILE) requirements/scan.in -o requirements/scan.txt
 
 clean: ## Delete environments, builds and caches; local data (.local) stays
-	@rm -rf .venv .venv-sam .aws-sam build dist htmlcov .coverage .coverage.* src/*.egg-info
+	@rm -rf .venv .venv-sam .venv-scan .aws-sam build dist htmlcov .coverage .coverage.* src/*.egg-info
 	@rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	@find $(wildcard src tests benchmarks local) -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -34,14 +34,20 @@ METRICS = {
     "DuplicatesAnswered": "Repeats of a finished plan that were answered with its stored result.",
     "PlansRefused": "Plans or messages refused as a whole.",
     "PlansDeferred": "Deliveries that asked for another one.",
+    "ReportsFailed": "Results that a channel did not get.",
+    "DaysOverdue": "Watches that found no completed plan on a trading day.",
     "TimeToCompletion": "Seconds from a plan's begin to its result.",
     "SlippageBps": "Implementation shortfall of a plan against arrival mid, in basis points.",
     "TradedDollars": "Filled dollars of a plan.",
     "BrokerRequests": "Requests to the broker in one invocation.",
     "ColdStarts": "Invocations that had to build everything first.",
+    "OrdersHalted": "Parent orders denied because the account is halted.",
     "OrdersFilled": "Parent orders by outcome; likewise OrdersDenied, OrdersRejected, OrdersUnresolved, …",
 }
 """Metric names and what they count. The namespace is ``RebalanceExecutor``, the one dimension ``service``."""
+
+_HALTED = "HALTED"
+"""The code of an order that was denied because its account is halted."""
 
 _OUTCOME_METRIC = {outcome: "Orders" + outcome.title().replace("_", "") for outcome in Outcome}
 
@@ -149,6 +155,8 @@ class Telemetry:
                 add("SlippageBps", MetricUnit.NoUnit, _number(fields["slippage_bps"]))
         elif isinstance(outcome := fields.get("outcome"), Outcome):
             add(_OUTCOME_METRIC[outcome], MetricUnit.Count, 1)
+            if fields.get("code") == _HALTED:
+                add("OrdersHalted", MetricUnit.Count, 1)
         elif event in _COUNTED:
             add(_COUNTED[event], MetricUnit.Count, 1)
 
@@ -157,6 +165,8 @@ _COUNTED = {
     LogEvent.PLAN_DUPLICATE: "DuplicatesAnswered",
     LogEvent.PLAN_REFUSED: "PlansRefused",
     LogEvent.PLAN_DEFERRED: "PlansDeferred",
+    LogEvent.REPORT_FAILED: "ReportsFailed",
+    LogEvent.DAY_OVERDUE: "DaysOverdue",
 }
 
 

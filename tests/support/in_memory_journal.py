@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -19,7 +19,7 @@ class _Plan:
     parents: dict[str, ParentOrder] = field(default_factory=dict)
     runs: dict[int, RunRecord] = field(default_factory=dict)
     result: ExecutionResult | None = None
-    is_reported: bool = False
+    reported: frozenset[str] = frozenset()
 
 
 class InMemoryJournal:
@@ -58,7 +58,7 @@ class InMemoryJournal:
         plan = self._plans.get((account, plan_id))
         if plan is None:
             return None
-        return PlanJournal(plan.state, dict(plan.parents), plan.result, plan.is_reported)
+        return PlanJournal(plan.state, dict(plan.parents), plan.result, plan.reported)
 
     def write(
         self,
@@ -100,11 +100,11 @@ class InMemoryJournal:
         plan = self._plans.get((account, plan_id))
         return plan.result if plan is not None else None
 
-    def mark_reported(self, account: str, plan_id: str, at: datetime) -> None:
+    def mark_reported(self, account: str, plan_id: str, channels: Collection[str], at: datetime) -> None:
         self._reach()
         plan = self._plans.get((account, plan_id))
         if plan is not None and plan.state.phase is Phase.FINISHED:
-            plan.is_reported = True
+            plan.reported |= frozenset(channels)
 
     def runs(self, account: str, plan_id: str) -> list[RunRecord]:
         """The plan's runs by epoch."""
