@@ -43,9 +43,7 @@ def text(result: ExecutionResult) -> str:
         _line("Account", result.account),
         _line("Plan", result.plan_id),
         _line("Status", result.status.value),
-        _line(
-            "Filled", f"{result.orders_succeeded} of {_traded(result)} orders, ${_dollars(result.total_trade_value)}"
-        ),
+        _line("Filled", f"{result.orders_succeeded} of {_traded(result)} orders, ${result.total_trade_value:,.2f}"),
     ]
     if result.slippage_bps is not None:
         lines.append(_line("Slippage", f"{result.slippage_bps:.1f} bps against arrival mid"))
