@@ -75,9 +75,7 @@ def deployed_in_aws() -> Iterator[System]:
     """The stack that ``E2E_STACK`` names, in the account and region of the environment, on Alpaca's paper API."""
     stack = os.environ.get("E2E_STACK")
     if not stack:
-        pytest.skip(
-            "no real AWS account: set E2E_STACK to a deployed paper stack, and AWS's variables (docs/deploy.md)"
-        )
+        pytest.skip("no real AWS account: set E2E_STACK to a deployed paper stack, and AWS's variables")
     system = System(stack, boto3.Session())
     with _listening(system):
         yield system
