@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format unit template reference setup sam build invoke lock clean
+.PHONY: help run test e2e lint format unit template reference setup sam build invoke lock clean
 
 EVENT ?= events/eventbridge_plan.json
 CONFIG ?= default
@@ -21,7 +21,7 @@ endef
 help: ## Show this list
 	@echo "Usage: make TARGET"
 	@echo
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 # --- what one uses ---------------------------------------------------------------------------------------
 
@@ -30,13 +30,13 @@ run: .venv/.installed ## Execute a sample plan against a paper broker and a loca
 
 test: lint template ## Everything CI checks: lint, types, imports, template, tests with coverage
 	$(call say,"Tests")
-	@$(BIN)/pytest -q --cov=src/rebalance_executor --cov-report=term:skip-covered --cov-fail-under=90
+	@$(BIN)/pytest -q --ignore=tests/e2e --cov=src/rebalance_executor --cov-report=term:skip-covered --cov-fail-under=90
 
 lint: .venv/.installed ## Style, types and the direction of imports
 	$(call say,"Lint")
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet . || { echo "Some files are not formatted: make format"; exit 1; }
-	@$(BIN)/mypy --no-error-summary src tests local $(wildcard benchmarks/*.py)
+	@$(BIN)/mypy --no-error-summary src tests local rollout $(wildcard benchmarks/*.py)
 	@$(BIN)/lint-imports > .venv/imports.log 2>&1 || { cat .venv/imports.log; exit 1; }
 
 format: .venv/.installed ## Put the code in shape
@@ -52,6 +52,10 @@ template: .venv-sam/.installed .venv-scan/.installed ## Check template.yaml and 
 	@$(SAM)/cfn-lint template.yaml local/template.yaml
 	@.venv-scan/bin/checkov -f template.yaml --framework cloudformation --skip-download --compact --quiet \
 		> .venv-scan/scan.log 2>&1 || { cat .venv-scan/scan.log; exit 1; }
+
+e2e: .venv/.installed .venv-sam/.installed ## Deploy template.yaml to a local AWS and drive it from outside (E2E_STACK=… too: AWS)
+	$(call say,"End to end")
+	@$(BIN)/pytest -q tests/e2e
 
 reference: .venv/.installed ## Write docs/reference.md and docs/schemas from the code
 	@$(BIN)/python -m rebalance_executor.cli.reference docs

@@ -17,6 +17,7 @@ import boto3
 import pytest
 
 from tests.e2e.system import System
+from tests.infrastructure.templates import read
 from tests.support.broker_server import BrokerServer, paper_broker
 from tests.support.processes import LOOPBACK, answers, clean_environment, free_port, server
 
@@ -66,6 +67,7 @@ def deployed_locally(folder: Path) -> Iterator[System]:
             freeze=lambda: _freeze(process.pid),
             told=lambda: (folder / "aws.log").read_text(errors="replace")[-6000:],
         )
+        _set_redrive_policy(system)  # the local AWS makes queues without one, whatever the template says
         with _listening(system):
             yield system
 
@@ -148,6 +150,14 @@ def _session(environment: dict[str, str]) -> boto3.Session:
 def _put_secret(session: boto3.Session, url: str, account: str) -> None:
     secret = json.dumps({"api_key": f"key-{account}", "secret_key": "secret"})
     session.client("secretsmanager", endpoint_url=url).create_secret(Name=f"alpaca/{account}", SecretString=secret)
+
+
+def _set_redrive_policy(system: System) -> None:
+    wanted = read("template.yaml")["Resources"]["PlanQueue"]["Properties"]["RedrivePolicy"]
+    sqs, dead = system.client("sqs"), system.outputs["PlanDeadLetterQueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    policy = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": wanted["maxReceiveCount"]})
+    sqs.set_queue_attributes(QueueUrl=system.outputs["PlanQueueUrl"], Attributes={"RedrivePolicy": policy})
 
 
 def _freeze(pid: int) -> None:
