@@ -37,7 +37,8 @@ def watch_day(broker: Broker, index: PlanIndex, log: EventLog) -> dict[str, Any]
     days need no calendar here.
 
     Returns:
-        ``trading_day``, ``plans`` (a count for each status), and ``overdue``: a trading day without a completed plan.
+        ``trading_day``, ``plans`` (a count for each status), and ``overdue``: a trading day without a completed plan;
+        and the same as a health report.
     """
     market = broker.clock()
     counts = Counter(plan.status for plan in index.plans_of(market.now.astimezone(UTC).date()))
@@ -45,4 +46,11 @@ def watch_day(broker: Broker, index: PlanIndex, log: EventLog) -> dict[str, Any]
     overdue = market.is_open and not completed
     event = LogEvent.DAY_OVERDUE if overdue else LogEvent.DAY_WATCHED
     log.emit(event, trading_day=market.is_open, completed=completed, plans=dict(counts))
-    return {"trading_day": market.is_open, "overdue": overdue, "plans": dict(counts)}
+    detail = f"{completed} completed of {counts.total()}; the market is {'open' if market.is_open else 'closed'}"
+    return {
+        "healthy": not overdue,
+        "checks": [{"name": "plans of the day", "ok": not overdue, "detail": detail}],
+        "trading_day": market.is_open,
+        "overdue": overdue,
+        "plans": dict(counts),
+    }

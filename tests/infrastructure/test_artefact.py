@@ -14,8 +14,20 @@ import pytest
 from tests.infrastructure.templates import ROOT
 from tests.support.processes import clean_environment
 
-REQUIREMENTS = ("lambda", "dev", "local", "sam")
-TOOLS = {"pytest", "moto", "mypy", "ruff", "hypothesis", "ministack", "awslambdaric", "typer", "rich", "import-linter"}
+REQUIREMENTS = ("lambda", "dev", "local", "sam", "scan")
+TOOLS = {
+    "pytest",
+    "moto",
+    "mypy",
+    "ruff",
+    "hypothesis",
+    "ministack",
+    "awslambdaric",
+    "typer",
+    "rich",
+    "import-linter",
+    "checkov",
+}
 
 
 def pins(name: str) -> dict[str, str]:
