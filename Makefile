@@ -122,7 +122,7 @@ NO_CACHES = find "$(ARTIFACTS_DIR)" -name __pycache__ -type d -prune -exec rm -r
 build-RebalanceFunction:
 	@$(PACKAGES) "$(ARTIFACTS_DIR)" "$(ARTIFACTS_DIR)" requirements/lambda.txt
 	@cp -R src/rebalance_executor "$(ARTIFACTS_DIR)/"
-	@rm -rf "$(ARTIFACTS_DIR)/rebalance_executor/cli"
+	@rm -rf "$(ARTIFACTS_DIR)/rebalance_executor/cli" "$(ARTIFACTS_DIR)/rebalance_executor/testkit"
 	@$(NO_CACHES)
 
 # The layer of local/template.yaml.

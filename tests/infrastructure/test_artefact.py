@@ -78,11 +78,12 @@ def test_the_artefact_holds_the_deployed_package_and_nothing_else(artefact: Path
 
     assert [path.name for path in artefact.iterdir()] == ["rebalance_executor"]
     assert not (package / "cli").exists()
+    assert not (package / "testkit").exists()
     assert not list(artefact.rglob("__pycache__"))
     deployed = {path.relative_to(package) for path in package.rglob("*.py")}
     source = ROOT / "src" / "rebalance_executor"
     written = {path.relative_to(source) for path in source.rglob("*.py")}
-    assert deployed == {path for path in written if path.parts[0] != "cli"}
+    assert deployed == {path for path in written if path.parts[0] not in ("cli", "testkit")}
 
 
 def test_the_handler_imports_from_the_artefact_alone(artefact: Path, tmp_path: Path) -> None:
