@@ -4,9 +4,9 @@ Run with ``python -m benchmarks.accounts [--accounts 10 100 1000] [--consumers 2
 
 Each consumer is a process with the real handler, taking one message at a time as Lambda does. Beside it stands a paper
 broker, which begins anew for every account, as no account sees another one's orders at Alpaca. All of them share one
-local AWS (tables and the FIFO queue, message group = account). What is told of a plan is the **consumer's** CPU time and its
-requests: the emulators share this machine, so that time on the wall says less. In every round one account is stuck
-(its lease is held by somebody else): its plan must be deferred, and nobody else's.
+local AWS (tables and the FIFO queue, message group = account). What is told of a plan is the **consumer's** CPU time
+and its requests: the emulators share this machine, so that time on the wall says less. In every round one account is
+stuck (its lease is held by somebody else): its plan must be deferred, and nobody else's.
 """
 
 from __future__ import annotations

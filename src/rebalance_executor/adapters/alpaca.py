@@ -194,7 +194,7 @@ MAX_BROKERS = 16
 
 
 class AlpacaBrokers:
-    """The brokers of this container, by account; made when first asked for, and the least used one closed for a new one.
+    """The brokers of this container, by account: made when first asked for, and only the last few are kept.
 
     Args:
         settings: the endpoints.
