@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format unit template reference simulate setup sam build invoke lock clean
+.PHONY: help run test e2e lint format unit template reference simulate setup sam build invoke lock clean
 
 EVENT ?= events/eventbridge_plan.json
 CONFIG ?= default
@@ -21,7 +21,7 @@ endef
 help: ## Show this list
 	@echo "Usage: make TARGET"
 	@echo
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 # --- what one uses ---------------------------------------------------------------------------------------
 
@@ -30,13 +30,13 @@ run: .venv/.installed ## Execute a sample plan against a paper broker and a loca
 
 test: lint template ## Everything CI checks: lint, types, imports, template, tests with coverage
 	$(call say,"Tests")
-	@$(BIN)/pytest -q --cov=src/rebalance_executor --cov-report=term:skip-covered --cov-fail-under=90
+	@$(BIN)/pytest -q --ignore=tests/e2e --cov=src/rebalance_executor --cov-report=term:skip-covered --cov-fail-under=90
 
 lint: .venv/.installed ## Style, types and the direction of imports
 	$(call say,"Lint")
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet . || { echo "Some files are not formatted: make format"; exit 1; }
-	@$(BIN)/mypy --no-error-summary src tests local benchmarks
+	@$(BIN)/mypy --no-error-summary src tests local rollout benchmarks
 	@$(BIN)/lint-imports > .venv/imports.log 2>&1 || { cat .venv/imports.log; exit 1; }
 
 format: .venv/.installed ## Put the code in shape
@@ -50,10 +50,16 @@ SEEDS ?= 1000
 simulate: .venv/.installed ## Histories of the whole program under faults, on all cores (SEEDS=1000)
 	@$(BIN)/python -m rebalance_executor.testkit --seeds $(SEEDS)
 
-template: .venv-sam/.installed ## Check template.yaml and local/template.yaml
+template: .venv-sam/.installed .venv-scan/.installed ## Check template.yaml and local/template.yaml: lint and policies
 	$(call say,"Template")
 	@$(SAM)/sam validate --lint > .venv-sam/validate.log 2>&1 || { cat .venv-sam/validate.log; exit 1; }
 	@$(SAM)/cfn-lint template.yaml local/template.yaml
+	@.venv-scan/bin/checkov -f template.yaml --framework cloudformation --skip-download --compact --quiet \
+		> .venv-scan/scan.log 2>&1 || { cat .venv-scan/scan.log; exit 1; }
+
+e2e: .venv/.installed .venv-sam/.installed ## Deploy template.yaml to a local AWS and drive it from outside (E2E_STACK=… too: AWS)
+	$(call say,"End to end")
+	@$(BIN)/pytest -q tests/e2e
 
 reference: .venv/.installed ## Write docs/reference.md and docs/schemas from the code
 	@$(BIN)/python -m rebalance_executor.cli.reference docs
@@ -90,6 +96,12 @@ sam: .venv-sam/.installed ## Create or update .venv-sam with AWS SAM and cfn-lin
 	@$(SAM)/python $(PIP_INSTALL) --require-hashes -r requirements/sam.txt || $(NO_PACKAGES)
 	@touch $@
 
+.venv-scan/.installed: requirements/scan.txt
+	@scripts/make-venv .venv-scan
+	$(call say,"Installing the policy scanner (.venv-scan)")
+	@.venv-scan/bin/python $(PIP_INSTALL) --require-hashes -r requirements/scan.txt || $(NO_PACKAGES)
+	@touch $@
+
 UV_COMPILE = uv pip compile --quiet --python-version 3.12 --universal --generate-hashes --no-emit-index-url --no-header
 # alpaca-py names them for data frames, streams and its broker API, none of which the function uses: 100 MB.
 LEFT_OUT = $(addprefix --no-emit-package ,pandas numpy pytz msgpack sseclient-py)
@@ -99,9 +111,10 @@ lock: ## Pin requirements/*.in anew (needs uv)
 	@$(UV_COMPILE) -c requirements/dev.txt $(LEFT_OUT) requirements/lambda.in -o requirements/lambda.txt
 	@$(UV_COMPILE) -c requirements/dev.txt requirements/local.in -o requirements/local.txt
 	@$(UV_COMPILE) requirements/sam.in -o requirements/sam.txt
+	@$(UV_COMPILE) requirements/scan.in -o requirements/scan.txt
 
 clean: ## Delete environments, builds and caches; local data (.local) stays
-	@rm -rf .venv .venv-sam .aws-sam build dist htmlcov .coverage .coverage.* src/*.egg-info
+	@rm -rf .venv .venv-sam .venv-scan .aws-sam build dist htmlcov .coverage .coverage.* src/*.egg-info
 	@rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	@find $(wildcard src tests benchmarks local) -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -16,6 +16,7 @@ import tempfile
 import time
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import boto3
 from botocore.config import Config
@@ -25,6 +26,11 @@ _SCRATCH = Path(tempfile.gettempdir())
 _LOOPBACK = "127.0.0.1"
 _READY_TRIES = 600
 _POLL_SECONDS = 0.05
+_INDEX: Any = {
+    "IndexName": "plans-by-day",
+    "KeySchema": [{"AttributeName": "day", "KeyType": "HASH"}, {"AttributeName": "status", "KeyType": "RANGE"}],
+    "Projection": {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["account", "plan_id"]},
+}
 
 
 def _start() -> None:
@@ -81,7 +87,13 @@ def _wait_for(url: str) -> None:
 
 def _provision() -> None:
     """Tables, credentials, and a bucket with the plan documents that the sample pointers name."""
-    _create_table(os.environ["EXECUTION_TABLE"], HASH="pk", RANGE="sk")
+    table = os.environ["EXECUTION_TABLE"]
+    _create_table(table, HASH="pk", RANGE="sk")
+    boto3.client("dynamodb").update_table(
+        TableName=table,
+        AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in ("pk", "sk", "day", "status")],
+        GlobalSecondaryIndexUpdates=[{"Create": _INDEX}],
+    )
     _create_table(os.environ["IDEMPOTENCY_TABLE"], HASH="id")
     secret = os.environ["ALPACA_SECRET_NAME"].replace("{account}", os.environ["ACCOUNT"])
     credentials = json.dumps({"api_key": "local", "secret_key": "local"})

@@ -9,7 +9,7 @@ from typing import Any
 import boto3
 from aws_lambda_powertools.utilities.idempotency import DynamoDBPersistenceLayer
 
-from rebalance_executor import health
+from rebalance_executor import health, watch
 from rebalance_executor.adapters.alpaca import AlpacaBrokers
 from rebalance_executor.adapters.asset_cache import DynamoAssetCache
 from rebalance_executor.adapters.aws import client_config
@@ -18,12 +18,14 @@ from rebalance_executor.adapters.clock import SystemClock, new_run_id
 from rebalance_executor.adapters.control_book import DynamoControlBook
 from rebalance_executor.adapters.dynamodb import DynamoJournal
 from rebalance_executor.adapters.eventbridge import EventBridgeResults
+from rebalance_executor.adapters.plan_index import DynamoPlanIndex
 from rebalance_executor.adapters.plan_store import S3PlanStore
 from rebalance_executor.adapters.secrets import credentials_source
+from rebalance_executor.adapters.sns import SnsNotices
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.values import span
 from rebalance_executor.execution.manager import ExecutionManager
-from rebalance_executor.execution.ports import Broker, Clock, Ports
+from rebalance_executor.execution.ports import Broker, Clock, Ports, Reporter
 from rebalance_executor.execution.run import Deadline
 from rebalance_executor.idempotency import FrontDoor
 from rebalance_executor.service import Service
@@ -76,11 +78,15 @@ def build(
         assets=DynamoAssetCache(database, settings.execution_table, clock, ttl=span(config.asset_cache_hours * 3600)),
         clock=clock,
         log=told,
-        reporter=EventBridgeResults(settings.result_bus, clients("events")) if settings.result_bus else None,
+        reporters=_reporters(settings, clients),
     )
 
     def check_health(deadline: Deadline) -> dict[str, Any]:
         return health.check_health(_checks(settings, clients, ports, deadline), told)
+
+    def watch_day(deadline: Deadline) -> dict[str, Any]:
+        index = DynamoPlanIndex(database, settings.execution_table)
+        return watch.watch_day(ports.brokers(settings.account, deadline), index, told)
 
     return Service(
         account=settings.account,
@@ -92,11 +98,22 @@ def build(
         telemetry=told,
         new_run_id=new_run_id,
         check_health=check_health,
+        watch_day=watch_day,
     )
 
 
 def _client(name: str) -> Any:
     return boto3.client(name, config=client_config())
+
+
+def _reporters(settings: Settings, clients: Clients) -> list[Reporter]:
+    """Where results are published: a client is made only for what is configured."""
+    found: list[Reporter] = []
+    if settings.result_bus:
+        found.append(EventBridgeResults(settings.result_bus, clients("events")))
+    if settings.result_topic:
+        found.append(SnsNotices(settings.result_topic, clients("sns")))
+    return found
 
 
 def _checks(settings: Settings, clients: Clients, ports: Ports, deadline: Deadline) -> dict[str, Callable[[], str]]:

@@ -15,7 +15,7 @@ from rebalance_executor.execution.ports import Clock, Journal
 from rebalance_executor.execution.run import Deadline
 from rebalance_executor.idempotency import FrontDoor
 from rebalance_executor.telemetry import Telemetry
-from rebalance_executor.triggers import HealthRequest, PlanPointer, Request, decode
+from rebalance_executor.triggers import HealthRequest, PlanPointer, Request, WatchRequest, decode
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -43,11 +43,14 @@ class Service:
     telemetry: Telemetry
     new_run_id: Callable[[], str]
     check_health: Callable[[Deadline], dict[str, Any]]
+    watch_day: Callable[[Deadline], dict[str, Any]]
 
     def answer(self, request: Request, context: LambdaContext) -> dict[str, Any]:
         """The JSON answer to one request; raises what ``domain.errors`` names."""
         if isinstance(request, HealthRequest):
             return self.check_health(self._deadline(context))
+        if isinstance(request, WatchRequest):
+            return self.watch_day(self._deadline(context))
         return self._execute(self._plan(request), context)
 
     def _plan(self, request: Request) -> RebalancePlan:
@@ -55,8 +58,8 @@ class Service:
             request = decode(self.plans.fetch(request.bucket, request.key, request.version_id))
             if isinstance(request, PlanPointer):
                 raise InvalidInput("plan_s3", "the object holds another pointer; it must hold the plan")
-        if isinstance(request, HealthRequest):
-            raise InvalidInput("plan_s3", "the object holds a health request; it must hold the plan")
+        if isinstance(request, HealthRequest | WatchRequest):
+            raise InvalidInput("plan_s3", "the object holds a health or watch request; it must hold the plan")
         return RebalancePlan.parse(request.body)
 
     def _execute(self, plan: RebalancePlan, context: LambdaContext) -> dict[str, Any]:

@@ -94,6 +94,11 @@ class Settings(BaseSettings):
     result_bus: str | None = Field(
         default=None, validation_alias="RESULT_BUS", description="Bus on which `RebalanceExecuted` is published."
     )
+    result_topic: str | None = Field(
+        default=None,
+        validation_alias="RESULT_TOPIC",
+        description="ARN of the SNS topic that gets a readable notice of each result.",
+    )
     idempotency_disabled: str = Field(default="", validation_alias="POWERTOOLS_IDEMPOTENCY_DISABLED")
 
     @field_validator("alpaca_trading_url")

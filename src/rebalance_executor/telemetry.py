@@ -34,6 +34,8 @@ METRICS = {
     "DuplicatesAnswered": "Repeats of a finished plan that were answered with its stored result.",
     "PlansRefused": "Plans or messages refused as a whole.",
     "PlansDeferred": "Deliveries that asked for another one.",
+    "ReportsFailed": "Results that a channel did not get.",
+    "DaysOverdue": "Watches that found no completed plan on a trading day.",
     "TimeToCompletion": "Seconds from a plan's begin to its result.",
     "SlippageBps": "Implementation shortfall of a plan against arrival mid, in basis points.",
     "TradedDollars": "Filled dollars of a plan.",
@@ -44,9 +46,13 @@ METRICS = {
     "KillSwitchTrips": "Times the program halted an account by itself; a person must resume it.",
     "CircuitsOpened": "Runs that sent nothing more because the broker kept failing.",
     "ItemsDiffering": "Items in which broker and journal differed after the trade.",
+    "OrdersHalted": "Parent orders denied because the account is halted.",
     "OrdersFilled": "Parent orders by outcome; likewise OrdersDenied, OrdersRejected, OrdersUnresolved, …",
 }
 """Metric names and what they count. The namespace is ``RebalanceExecutor``, the one dimension ``service``."""
+
+_HALTED = "HALTED"
+"""The code of an order that was denied because its account is halted."""
 
 _OUTCOME_METRIC = {outcome: "Orders" + outcome.title().replace("_", "") for outcome in Outcome}
 
@@ -154,6 +160,8 @@ class Telemetry:
                 add("SlippageBps", MetricUnit.NoUnit, _number(fields["slippage_bps"]))
         elif isinstance(outcome := fields.get("outcome"), Outcome):
             add(_OUTCOME_METRIC[outcome], MetricUnit.Count, 1)
+            if fields.get("code") == _HALTED:
+                add("OrdersHalted", MetricUnit.Count, 1)
         elif event in _COUNTED:
             add(_COUNTED[event], MetricUnit.Count, 1)
 
@@ -167,6 +175,8 @@ _COUNTED = {
     LogEvent.SWITCH_TRIPPED: "KillSwitchTrips",
     LogEvent.BROKER_FAILING: "CircuitsOpened",
     LogEvent.PLAN_DIFFERS: "ItemsDiffering",
+    LogEvent.REPORT_FAILED: "ReportsFailed",
+    LogEvent.DAY_OVERDUE: "DaysOverdue",
 }
 
 

@@ -2,7 +2,8 @@
 
 A document is the decoded JSON of a plan, or a pointer to one in S3. Accepted are: the plan itself, a mapping that
 holds it under ``rebalance_plan``, an EventBridge event with either as its ``detail``, a Scheduler input or direct
-invocation that is any of these, and SQS messages whose body is any of these.
+invocation that is any of these, Lambda's record of an asynchronous invocation that failed (so that it can be sent
+again as it is), and SQS messages whose body is any of these.
 """
 
 from __future__ import annotations
@@ -26,6 +27,11 @@ OWN_SOURCE = "rebalance-executor"
 @dataclass(frozen=True, slots=True)
 class HealthRequest:
     """Asks for the state of every dependency; trades nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class WatchRequest:
+    """Asks whether a plan of the day is completed; trades nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +67,7 @@ class QueueBatch:
     messages: tuple[QueueMessage, ...]
 
 
-Request = HealthRequest | PlanPointer | PlanDocument
+Request = HealthRequest | WatchRequest | PlanPointer | PlanDocument
 
 
 def read(event: object) -> Request | QueueBatch:
@@ -100,6 +106,10 @@ def unwrap(document: object) -> Request:
         return PlanDocument(document)  # refused by the plan's own validation, which says what it is
     if document.keys() == {"health"} and document["health"] is True:
         return HealthRequest()
+    if document.keys() == {"watch"} and document["watch"] is True:
+        return WatchRequest()
+    if "requestPayload" in document and "requestContext" in document:
+        return unwrap(_mapping(document["requestPayload"], "requestPayload"))
     if "detail" in document and ("detail-type" in document or "source" in document):
         if document.get("source") == OWN_SOURCE:
             raise InvalidInput("source", f"events of {OWN_SOURCE} are results, not plans; mend the rule that sent this")

@@ -397,20 +397,20 @@ def test_given_a_finished_plan_when_marked_as_reported_then_that_is_remembered_w
     journal: ReadableJournal,
 ) -> None:
     journal.finish(take(journal, "run-1"), FINISHED, parents=[filled_parent()], result=result())
-    assert not loaded(journal).is_reported
+    assert not loaded(journal).reported
 
-    journal.mark_reported(ACCOUNT, PLAN_ID, START)
+    journal.mark_reported(ACCOUNT, PLAN_ID, ["event"], START)
 
-    assert loaded(journal) == PlanJournal(FINISHED, {"AAPL": filled_parent()}, result(), is_reported=True)
+    assert loaded(journal) == PlanJournal(FINISHED, {"AAPL": filled_parent()}, result(), reported=frozenset({"event"}))
 
 
 def test_given_an_unfinished_plan_when_marked_as_reported_then_it_is_left_alone(journal: ReadableJournal) -> None:
     journal.write(take(journal, "run-1"), state())
 
-    journal.mark_reported(ACCOUNT, PLAN_ID, START)
-    journal.mark_reported(ACCOUNT, "unknown", START)
+    journal.mark_reported(ACCOUNT, PLAN_ID, ["event"], START)
+    journal.mark_reported(ACCOUNT, "unknown", ["event"], START)
 
-    assert not loaded(journal).is_reported
+    assert not loaded(journal).reported
     assert journal.load(ACCOUNT, "unknown") is None
 
 

@@ -15,8 +15,20 @@ from tests.infrastructure.templates import ROOT
 from tests.support.deployed import deployed_packages, pins
 from tests.support.processes import clean_environment
 
-REQUIREMENTS = ("lambda", "dev", "local", "sam")
-TOOLS = {"pytest", "moto", "mypy", "ruff", "hypothesis", "ministack", "awslambdaric", "typer", "rich", "import-linter"}
+REQUIREMENTS = ("lambda", "dev", "local", "sam", "scan")
+TOOLS = {
+    "pytest",
+    "moto",
+    "mypy",
+    "ruff",
+    "hypothesis",
+    "ministack",
+    "awslambdaric",
+    "typer",
+    "rich",
+    "import-linter",
+    "checkov",
+}
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +79,7 @@ def test_the_artefact_holds_the_deployed_package_and_nothing_else(artefact: Path
 
     assert [path.name for path in artefact.iterdir()] == ["rebalance_executor"]
     assert not (package / "cli").exists()
+    assert not (package / "testkit").exists()
     deployed = {path.relative_to(package) for path in package.rglob("*.py")}
     source = ROOT / "src" / "rebalance_executor"
     written = {path.relative_to(source) for path in source.rglob("*.py")}

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from moto.events.models import EventPattern  # AWS's pattern language, as the test double of EventBridge knows it
 
+from rebalance_executor.adapters.plan_index import INDEX
 from rebalance_executor.triggers import OWN_SOURCE
 from tests.infrastructure.templates import ROOT, attribute, strings
 
@@ -48,15 +49,57 @@ def test_no_resource_is_a_wildcard_but_where_aws_knows_no_other(statements: list
 def test_each_service_is_limited_to_what_the_stack_names(statements: list[dict[str, Any]]) -> None:
     reached = {
         service: set(strings([s["Resource"] for s in statements if as_list(s["Action"])[0].startswith(f"{service}:")]))
-        for service in ("dynamodb", "sqs", "logs", "events", "secretsmanager", "s3")
+        for service in ("dynamodb", "sqs", "logs", "events", "secretsmanager", "s3", "sns", "kms")
     }
 
-    assert reached["dynamodb"] - {"Fn::GetAtt"} == {"ExecutionTable.Arn", "IdempotencyTable.Arn"}
+    assert reached["dynamodb"] - {"Fn::GetAtt", "Fn::Sub"} == {
+        "ExecutionTable.Arn",
+        "IdempotencyTable.Arn",
+        f"${{ExecutionTable.Arn}}/index/{INDEX}",
+    }
+    assert reached["sns"] - {"Ref"} == {"ResultTopic"}
+    assert reached["kms"] - {"Fn::GetAtt"} == {"DataKey.Arn"}
     assert reached["sqs"] - {"Fn::GetAtt"} == {"PlanQueue.Arn", "FailureQueue.Arn"}
     assert reached["logs"] - {"Fn::GetAtt"} == {"FunctionLogs.Arn"}
-    assert any("event-bus/${ResultBusName}" in text for text in reached["events"])
+    assert any(text.endswith("event-bus/${Bus}") for text in reached["events"])
     assert any(text.endswith("secret:${AnyAccount}-??????") for text in reached["secretsmanager"])
     assert any(text.endswith(":s3:::${Bucket}/*") for text in reached["s3"])
+
+
+def test_the_tables_key_is_used_by_way_of_tables_and_topics_only(
+    statements: list[dict[str, Any]], resources: dict[str, Any]
+) -> None:
+    (grant,) = [s for s in statements if as_list(s["Action"])[0].startswith("kms:")]
+    key = resources["DataKey"]
+
+    services = grant["Condition"]["StringEquals"]["kms:ViaService"]
+    assert [str(service["Fn::Sub"]).split(".")[0] for service in services] == ["dynamodb", "sns"]
+    assert key["DeletionPolicy"] == "Retain"  # a retained table without its key is lost
+    assert key["Properties"]["EnableKeyRotation"] is True
+
+
+def test_the_pre_traffic_check_may_invoke_the_function_and_answer_codedeploy_only(resources: dict[str, Any]) -> None:
+    (policy,) = resources["PreTrafficRole"]["Properties"]["Policies"]
+    granted = {action for s in policy["PolicyDocument"]["Statement"] for action in as_list(s["Action"])}
+
+    assert granted == {
+        "lambda:InvokeFunction",
+        "codedeploy:PutLifecycleEventHookExecutionStatus",
+        *X_RAY,
+        *("logs:CreateLogStream", "logs:PutLogEvents"),
+    }
+
+
+@pytest.mark.parametrize("name", ["PlanQueue", "PlanDeadLetterQueue", "FailureQueue", "PlanBucket"])
+def test_every_queue_and_bucket_refuses_connections_without_tls(resources: dict[str, Any], name: str) -> None:
+    refusing = [
+        set(strings(statement["Resource"]))
+        for resource in resources.values()
+        for statement in resource["Properties"].get("PolicyDocument", {"Statement": []})["Statement"]
+        if statement["Effect"] == "Deny" and statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    ]
+
+    assert any(f"{name}.Arn" in reached for reached in refusing)
 
 
 def test_nothing_is_public(resources: dict[str, Any]) -> None:
@@ -103,6 +146,7 @@ CALLS = {
     r"\.get_object\(": "s3:GetObject",
     r"\.head_bucket\(": "s3:ListBucket",
     r"\.put_events\(": "events:PutEvents",
+    r"_client\.publish\(": "sns:Publish",
     r"\.describe_event_bus\(": "events:DescribeEventBus",
     r"\.describe_secret\(": "secretsmanager:DescribeSecret",
     r"SecretsProvider\(": "secretsmanager:GetSecretValue",
@@ -115,6 +159,11 @@ BY_LAMBDA = {
     *("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:SendMessage"),
     *("logs:CreateLogStream", "logs:PutLogEvents"),
 }
+BY_ENCRYPTION = {
+    *("kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey", "kms:GenerateDataKeyWithoutPlaintext"),
+    *("kms:ReEncryptFrom", "kms:ReEncryptTo"),
+}
+"""What tables and topics under a key of one's own take, by way of the service only."""
 BY_VERSION = {"s3:GetObjectVersion"}
 """What ``get_object`` takes where a version is named."""
 
@@ -128,4 +177,4 @@ def test_what_the_code_calls_is_granted_and_nothing_else(statements: list[dict[s
     called = {action for call, action in CALLS.items() if re.search(call, source)}
     granted = {action for statement in statements for action in as_list(statement["Action"])}
 
-    assert granted == called | BY_POWERTOOLS | BY_LAMBDA | BY_VERSION | X_RAY
+    assert granted == called | BY_POWERTOOLS | BY_LAMBDA | BY_ENCRYPTION | BY_VERSION | X_RAY

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import re
+import tomllib
 from typing import Any
 
 import pytest
 
+from rebalance_executor.adapters.plan_index import INDEX
 from rebalance_executor.domain.config import ExecutionConfig
+from rebalance_executor.domain.result import ExecutionStatus
+from rebalance_executor.execution.events import LogEvent
+from rebalance_executor.idempotency import EXPIRES_AFTER_SECONDS
 from rebalance_executor.settings import Settings
-from rebalance_executor.telemetry import NAMESPACE, SERVICE
+from rebalance_executor.telemetry import _OUTCOME_METRIC, METRICS, NAMESPACE, SERVICE
 from tests.infrastructure.templates import ROOT, attribute, read, reference, strings
 
 LOCAL_ONLY = {"ALPACA_API_KEY", "ALPACA_SECRET_KEY"}
@@ -77,7 +84,7 @@ def test_the_log_is_kept_for_a_stated_time_and_traces_are_on(
 def test_no_account_id_and_no_fixed_name_stands_in_the_way_of_a_second_stack(template: dict[str, Any]) -> None:
     for resource in template["Resources"].values():
         names = {"TableName", "QueueName", "BucketName", "FunctionName", "RoleName"} & resource["Properties"].keys()
-        assert not names
+        assert not [name for name in names if "${AWS::StackName}" not in str(resource["Properties"][name])]
     assert not [text for text in strings(template) if len(text) == 12 and text.isdigit()]
 
 
@@ -96,13 +103,14 @@ def test_a_message_stays_hidden_for_six_time_outs(
     template: dict[str, Any], function: dict[str, Any], resources: dict[str, Any]
 ) -> None:
     allowed = parameter(template, "TimeoutSeconds", "AllowedValues")
-    table = template["Mappings"]["VisibilityTimeout"]
+    table = template["Mappings"]["Timeouts"]
 
     assert function["Timeout"] == reference("TimeoutSeconds")
     assert resources["PlanQueue"]["Properties"]["VisibilityTimeout"] == {
-        "Fn::FindInMap": ["VisibilityTimeout", reference("TimeoutSeconds"), "Seconds"]
+        "Fn::FindInMap": ["Timeouts", reference("TimeoutSeconds"), "Visibility"]
     }
-    assert {str(seconds): row["Seconds"] for seconds, row in table.items()} == {str(s): 6 * s for s in allowed}
+    assert {str(seconds): row["Visibility"] for seconds, row in table.items()} == {str(s): 6 * s for s in allowed}
+    assert {str(seconds): row["Near"] for seconds, row in table.items()} == {str(s): 800 * s for s in allowed}
     assert parameter(template, "TimeoutSeconds") in allowed
 
 
@@ -122,6 +130,7 @@ def test_six_deliveries_then_the_dead_letter_queue_for_fourteen_days(resources: 
     }
     assert dead["MessageRetentionPeriod"] == 14 * DAY > queue["MessageRetentionPeriod"]
     assert queue["FifoQueue"] is dead["FifoQueue"] is True
+    assert queue["MessageRetentionPeriod"] + dead["MessageRetentionPeriod"] < EXPIRES_AFTER_SECONDS
 
 
 @pytest.mark.parametrize("name", ["PlanQueue", "PlanDeadLetterQueue", "FailureQueue"])
@@ -147,8 +156,9 @@ def test_asynchronous_failures_are_tried_again_and_kept(function: dict[str, Any]
     kept = attribute("FailureQueue")
 
     assert function["EventInvokeConfig"]["MaximumRetryAttempts"] == 2
-    assert function["DeadLetterQueue"] == {"Type": "SQS", "TargetArn": kept}
-    for way in ("PlanAnnounced", "PlanScheduled"):
+    assert function["EventInvokeConfig"]["MaximumEventAgeInSeconds"] == 60 * ExecutionConfig().plan_time_limit_minutes
+    assert function["EventInvokeConfig"]["DestinationConfig"] == {"OnFailure": {"Type": "SQS", "Destination": kept}}
+    for way in ("PlanAnnounced", "PlanScheduled", "DayWatched"):
         assert function["Events"][way]["Properties"]["DeadLetterConfig"] == {"Arn": kept}
     assert "FifoQueue" not in resources["FailureQueue"]["Properties"]  # neither would hand over to such a queue
     assert resources["FailureQueue"]["Properties"]["MessageRetentionPeriod"] == 14 * DAY
@@ -179,11 +189,29 @@ def test_the_journal_can_be_restored_and_forgets_cache_rows_only(
     journal = resources["ExecutionTable"]
     table = journal["Properties"]
 
-    assert keys(table) == {"HASH": "pk", "RANGE": "sk"}
+    assert keys(table)["HASH"] == "pk"
+    assert keys(table)["RANGE"] == "sk"
     assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
     assert table["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
     assert journal["DeletionPolicy"] == journal["UpdateReplacePolicy"] == "Retain"
     assert function["Environment"]["Variables"]["EXECUTION_TABLE"] == reference("ExecutionTable")
+
+
+def test_the_journal_cannot_be_deleted_and_is_under_the_stacks_own_key(resources: dict[str, Any]) -> None:
+    own = {"SSEEnabled": True, "SSEType": "KMS", "KMSMasterKeyId": attribute("DataKey")}
+
+    assert resources["ExecutionTable"]["Properties"]["DeletionProtectionEnabled"] is True
+    for name in ("ExecutionTable", "IdempotencyTable"):
+        assert resources[name]["Properties"]["SSESpecification"] == own
+        assert resources[name]["Properties"]["BillingMode"] == "PAY_PER_REQUEST"
+
+
+def test_the_plans_of_a_day_are_indexed_by_status(resources: dict[str, Any]) -> None:
+    (index,) = resources["ExecutionTable"]["Properties"]["GlobalSecondaryIndexes"]
+
+    assert index["IndexName"] == INDEX
+    assert {key["KeyType"]: key["AttributeName"] for key in index["KeySchema"]} == {"HASH": "day", "RANGE": "status"}
+    assert set(index["Projection"]["NonKeyAttributes"]) == {"account", "plan_id"}  # neither changes: few index writes
 
 
 def test_the_front_door_has_powertools_keys(resources: dict[str, Any], function: dict[str, Any]) -> None:
@@ -212,8 +240,14 @@ def test_the_plan_bucket_is_private_and_keeps_versions(resources: dict[str, Any]
         ("ApproximateAgeOfOldestMessage", attribute("PlanQueue", "QueueName")),
         ("ApproximateNumberOfMessagesVisible", attribute("PlanDeadLetterQueue", "QueueName")),
         ("ApproximateNumberOfMessagesVisible", attribute("FailureQueue", "QueueName")),
+        ("Duration", reference("RebalanceFunction")),
         ("PlansUnresolved", SERVICE),
         ("KillSwitchTrips", SERVICE),
+        ("OrdersHalted", SERVICE),
+        ("OrdersDenied", SERVICE),
+        ("OrdersRejected", SERVICE),
+        ("DaysOverdue", SERVICE),
+        ("ReportsFailed", SERVICE),
     ],
 )
 def test_what_goes_wrong_unseen_raises_an_alarm(resources: dict[str, Any], metric: str, dimension: Any) -> None:
@@ -227,7 +261,118 @@ def test_what_goes_wrong_unseen_raises_an_alarm(resources: dict[str, Any], metri
 
     assert len(alarms) == 1
     assert alarms[0]["TreatMissingData"] == "notBreaching"
-    assert alarms[0]["AlarmActions"]["Fn::If"][:2] == ["TellsSomeone", [reference("AlarmTopicArn")]]
+    topic = {"Fn::If": ["CreatesAlarmTopic", reference("AlarmTopic"), reference("AlarmTopicArn")]}
+    assert alarms[0]["AlarmActions"] == [topic]
+
+
+def test_the_dashboard_shows_every_outcome_and_only_metrics_that_there_are(resources: dict[str, Any]) -> None:
+    body = resources["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"][0]
+    shown = set(re.findall(r'"((?:Plans|Orders|Slippage|TimeTo|Broker|Cold|Traded|Duplicates)[A-Za-z]+)"', body))
+    statuses = {"Plans" + status.title().replace("_", "") for status in ExecutionStatus}
+
+    assert shown <= METRICS.keys() | set(_OUTCOME_METRIC.values()) | statuses
+    assert statuses | set(_OUTCOME_METRIC.values()) <= shown
+    assert {"SlippageBps", "TimeToCompletion", "BrokerRequests", "ColdStarts", "TradedDollars"} <= shown
+    json.loads(re.sub(r"\$\{[A-Za-z:.]+\}", "1", body))
+
+
+def test_the_saved_queries_ask_for_events_and_fields_that_are_logged(resources: dict[str, Any]) -> None:
+    queries = [r["Properties"] for r in resources.values() if r["Type"] == "AWS::Logs::QueryDefinition"]
+    known = {str(event) for event in LogEvent}
+
+    assert len(queries) == 4
+    for query in queries:
+        assert query["LogGroupNames"] == [reference("FunctionLogs")]
+        assert set(re.findall(r'"([a-z]+\.[a-z_]+)"', query["QueryString"])) <= known
+
+
+# --- rollout ----------------------------------------------------------------------------------------------
+
+
+def test_everything_invokes_the_alias_of_a_version_that_starts_from_a_snapshot(function: dict[str, Any]) -> None:
+    assert function["AutoPublishAlias"] == "live"
+    assert function["SnapStart"] == {"ApplyOn": reference("SnapStart")}
+
+
+def test_every_parameter_of_the_function_is_in_the_record_whose_number_makes_a_new_version(
+    template: dict[str, Any], function: dict[str, Any], resources: dict[str, Any]
+) -> None:
+    """Without it, a changed parameter would change the unpublished code only, and the alias would stay as it was."""
+    steering = {
+        *("Architectures", "Timeout", "MemorySize", "SnapStart", "Environment"),
+    }
+    conditions = {name: set(strings(condition)) for name, condition in template["Conditions"].items()}
+    used = {text for name in steering for text in strings(function[name])}
+    used |= {text for name in used & conditions.keys() for text in conditions[name]}
+    recorded = set(re.findall(r"\$\{(\w+)\}", resources["Configuration"]["Properties"]["Content"]["Fn::Sub"]))
+
+    assert used & template["Parameters"].keys() == recorded
+    assert function["VersionDescription"] == {"Fn::Sub": "configuration ${Configuration}"}
+
+
+def test_small_accounts_can_deploy_the_defaults(template: dict[str, Any], function: dict[str, Any]) -> None:
+    assert parameter(template, "ReservedConcurrency") == 0
+    assert parameter(template, "Rollout") == "AllAtOnce"
+    assert function["ReservedConcurrentExecutions"]["Fn::If"][0] == "ReservesConcurrency"
+
+
+def test_codedeploy_asks_for_health_first_and_goes_back_when_errors_ring(
+    template: dict[str, Any], function: dict[str, Any]
+) -> None:
+    preference = function["DeploymentPreference"]
+    rollouts = template["Mappings"]["Rollouts"]
+
+    assert preference["Hooks"]["PreTraffic"]["Fn::If"][1] == reference("PreTrafficCheck")
+    assert preference["Alarms"] == [reference("FunctionErrorsAlarm")]
+    assert rollouts.keys() == set(parameter(template, "Rollout", "AllowedValues"))
+    assert [name for name, row in rollouts.items() if row["ByCodeDeploy"] == "false"] == ["AllAtOnce"]
+
+
+# --- real money -------------------------------------------------------------------------------------------
+
+
+def holds(condition: Any, values: dict[str, str]) -> bool:
+    """What CloudFormation makes of a rule's condition."""
+    ((function, operands),) = condition.items()
+    if function == "Fn::Equals":
+        one, other = (values[o["Ref"]] if isinstance(o, dict) else o for o in operands)
+        return bool(one == other)
+    if function == "Fn::Not":
+        return not holds(operands[0], values)
+    return all(holds(operand, values) for operand in operands)
+
+
+def refusals(template: dict[str, Any], **typed: str) -> list[str]:
+    """What the template's rules say to these parameters."""
+    values = {name: str(declared.get("Default")) for name, declared in template["Parameters"].items()} | typed
+    return [
+        assertion["AssertDescription"]
+        for rule in template["Rules"].values()
+        if holds(rule["RuleCondition"], values)
+        for assertion in rule["Assertions"]
+        if not holds(assertion["Assert"], values)
+    ]
+
+
+LIVE = {"Stage": "live", "AlpacaPaper": "false", "LiveTrading": "yes", "NotifyEmail": "a@b.c"}
+
+
+@pytest.mark.parametrize("missing", LIVE)
+def test_live_refuses_to_deploy_without_each_of_its_explicit_parameters(template: dict[str, Any], missing: str) -> None:
+    assert refusals(template, **LIVE) == []
+    assert refusals(template, **{name: value for name, value in LIVE.items() if name != missing})
+
+
+def test_the_stages_of_samconfig_are_accepted_but_live_which_must_be_typed(template: dict[str, Any]) -> None:
+    stages = tomllib.loads((ROOT / "samconfig.toml").read_text(encoding="utf-8"))
+    given = {
+        stage: dict(text.split("=") for text in stages[stage]["deploy"]["parameters"]["parameter_overrides"])
+        for stage in ("dev", "paper", "live")
+    }
+
+    assert all(values.keys() <= template["Parameters"].keys() for values in given.values())
+    assert refusals(template, **given["dev"]) == refusals(template, **given["paper"]) == []
+    assert refusals(template, **given["live"])
 
 
 # --- the local template -----------------------------------------------------------------------------------

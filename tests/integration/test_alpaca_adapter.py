@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from paper_broker.server import PaperBroker
-from rebalance_executor.adapters.alpaca import AlpacaBroker, AlpacaBrokers
+from rebalance_executor.adapters.alpaca import MAX_BROKERS, AlpacaBroker, AlpacaBrokers
 from rebalance_executor.adapters.credentials import Credentials
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.errors import (
@@ -369,6 +369,20 @@ def test_a_warm_container_keeps_its_broker_until_the_keys_are_refused(desk: Desk
     assert second.account().account_number == "PA7"
     assert keys.forgotten == 1
     assert brokers.broker("default", deadline) is second is not first
+
+
+def test_a_container_that_serves_many_accounts_keeps_the_brokers_of_the_last_ones(desk: Desk) -> None:
+    brokers = AlpacaBrokers(desk.settings, Keys(), ExecutionConfig(), desk.clock, lambda _: None)
+    deadline = Deadline.after(desk.clock.now(), timedelta(minutes=10))
+    used_again = brokers.broker("account-0", deadline)
+    forgotten = brokers.broker("account-1", deadline)
+
+    for number in range(2, MAX_BROKERS + 1):
+        brokers.broker(f"account-{number}", deadline)
+        brokers.broker("account-0", deadline)
+
+    assert brokers.broker("account-0", deadline) is used_again
+    assert brokers.broker("account-1", deadline) is not forgotten
 
 
 # --- what is imported ------------------------------------------------------------------------------------

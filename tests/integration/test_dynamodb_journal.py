@@ -87,7 +87,7 @@ def test_given_a_plan_of_usual_size_when_executed_then_every_step_is_one_request
     symbols = [f"SYM{n}" for n in range(88)]
     journal.write(lease, state(), parents=map(parent, symbols), run=RunRecord(1, "run-1", START))
     journal.finish(lease, FINISHED, parents=map(filled_parent, symbols), result=result())
-    journal.mark_reported(ACCOUNT, PLAN_ID, START)
+    journal.mark_reported(ACCOUNT, PLAN_ID, ["event"], START)
 
     assert [name for name, _ in tampered.calls] == [
         "update_item",
@@ -177,7 +177,7 @@ def test_given_a_finished_plan_when_its_rows_are_looked_at_then_none_ever_expire
 ) -> None:
     journal.write(lease, state(), parents=[parent()], run=RunRecord(1, "run-1", START))
     journal.finish(lease, FINISHED, parents=[filled_parent()], result=result())
-    journal.mark_reported(ACCOUNT, PLAN_ID, START)
+    journal.mark_reported(ACCOUNT, PLAN_ID, ["event"], START)
 
     rows = {(item["pk"]["S"], item["sk"]["S"]): item for item in scanned(client)}
     assert set(rows) == {
@@ -409,7 +409,7 @@ OPERATIONS: dict[str, Callable[[DynamoJournal, Lease], object]] = {
     "result": lambda j, _: j.result(ACCOUNT, PLAN_ID),
     "write": lambda j, lease: j.write(lease, state()),
     "finish": lambda j, lease: j.finish(lease, FINISHED, parents=(), result=result()),
-    "mark_reported": lambda j, _: j.mark_reported(ACCOUNT, PLAN_ID, START),
+    "mark_reported": lambda j, _: j.mark_reported(ACCOUNT, PLAN_ID, ["event"], START),
 }
 
 

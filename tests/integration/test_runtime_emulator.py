@@ -38,7 +38,7 @@ MESSAGES = {
 }
 """Samples of a queue that are answered with an empty list of failures, and the plan that they hold."""
 
-OTHERS = {"sqs_partial", "health"}
+OTHERS = {"sqs_partial", "health", "watch"}
 """Samples that have a test of their own below."""
 
 
@@ -126,6 +126,13 @@ def test_of_a_mixed_batch_only_the_bad_message_comes_back(stage: Stage) -> None:
     assert answer == {"batchItemFailures": [{"itemIdentifier": bad["messageId"]}]}
     assert stage.aws.published_plan_ids() == [json.loads(good["body"])["plan_id"]]
     assert len(stage.broker.orders()) == 1
+
+
+def test_a_watch_counts_the_plans_of_the_day_and_trades_nothing(stage: Stage) -> None:
+    report = stage.send("watch")
+
+    assert isinstance(report.get("overdue"), bool), report
+    assert sum(report["plans"].values()) >= 0
 
 
 def test_a_health_request_reports_every_dependency_and_trades_nothing(stage: Stage) -> None:

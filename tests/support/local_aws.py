@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import boto3
 from botocore.config import Config
 
+from tests.support.aws import create_execution_table
 from tests.support.processes import LOOPBACK, answers, clean_environment, free_port, server
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class LocalAws:
 
     def provision(self) -> None:
         """Make the tables, the plan bucket, and the result bus with a queue behind it."""
-        self._create_table(EXECUTION_TABLE, "pk", "sk")
+        create_execution_table(self.dynamodb, EXECUTION_TABLE)
         self._create_table(IDEMPOTENCY_TABLE, "id")
         self.s3.create_bucket(Bucket=PLAN_BUCKET)
         self.events.create_event_bus(Name=RESULT_BUS)

@@ -57,6 +57,10 @@ def refusal(event: object) -> InvalidInput:
 
 
 ENVELOPES = [
+    pytest.param(
+        {"version": "1.0", "requestContext": {"condition": "RetriesExhausted"}, "requestPayload": PLAN},
+        id="Lambda's record of a failed asynchronous invocation",
+    ),
     pytest.param(PLAN, id="the plan itself"),
     pytest.param({"rebalance_plan": PLAN}, id="under rebalance_plan"),
     pytest.param({"rebalance_plan": PLAN, "event_id": "e-1", "trades_required": True}, id="beside other keys"),

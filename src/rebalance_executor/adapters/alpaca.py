@@ -191,8 +191,12 @@ class AlpacaBroker:
         self._trading.delete(f"/orders/{url_quoted(order_id, safe='')}", template="/orders/{id}")
 
 
+MAX_BROKERS = 16
+"""Brokers that a container keeps. Each holds connections, and Lambda lets a container open 1,024 files."""
+
+
 class AlpacaBrokers:
-    """The brokers of this container, by account; made when first asked for.
+    """The brokers of this container, by account: made when first asked for, and only the last few are kept.
 
     Args:
         settings: the endpoints.
@@ -223,7 +227,7 @@ class AlpacaBrokers:
         Raises:
             UnknownAccount, ConfigurationError, PlanSourceUnavailable: as the source of credentials says.
         """
-        broker = self._brokers.get(account)
+        broker = self._brokers.pop(account, None)  # and back at the end: the first is the one not used for longest
         if broker is not None and broker.is_refused:  # perhaps the keys were rotated meanwhile
             self._source.forget()
             broker.close()
@@ -233,7 +237,9 @@ class AlpacaBrokers:
             if broker is not None:
                 broker.close()
             broker = AlpacaBroker(credentials, self._settings, self._config, self._clock, self._on_request)
-            self._brokers[account] = broker
+        self._brokers[account] = broker
+        while len(self._brokers) > MAX_BROKERS:
+            self._brokers.pop(next(iter(self._brokers))).close()
         broker.patient_until(deadline.give_up_at)
         return broker
 

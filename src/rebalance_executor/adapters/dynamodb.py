@@ -6,7 +6,7 @@ keys ``PLAN``, ``PARENT#<symbol>``, ``RUN#<epoch>`` and ``RESULT#<number>``. Non
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -131,7 +131,7 @@ class DynamoJournal:
             plan=plan,
             parents={parent.symbol: parent for parent in parents},
             result=rows.result_from([row for row in found if _kind(row, rows.RESULT)]),
-            is_reported="reported_at" in own,
+            reported=rows.channels_of(own),
         )
 
     def result(self, account: str, plan_id: str) -> ExecutionResult | None:
@@ -210,8 +210,8 @@ class DynamoJournal:
                 self._refuse(lease, plan, failure)
             self.release(lease)  # it was written before, and only the answer was lost
 
-    def mark_reported(self, account: str, plan_id: str, at: datetime) -> None:
-        """Remember that the result was published at ``at``; a plan that is not finished is left alone.
+    def mark_reported(self, account: str, plan_id: str, channels: Collection[str], at: datetime) -> None:
+        """Remember that these channels got the result at ``at``; a plan that is not finished is left alone.
 
         Raises:
             JournalUnavailable: whether it is remembered may be unknown.
@@ -219,7 +219,7 @@ class DynamoJournal:
         key = rows.plan_key(account, plan_id)
         values: dict[str, Value] = {":at": rows.iso(at), ":finished": Phase.FINISHED.value}
         try:
-            self._table.update(key, "SET reported_at = if_not_exists(reported_at, :at)", "phase = :finished", values)
+            self._table.update(key, rows.reported_change(channels), "phase = :finished", values)
         except ConditionFailed:
             return
 

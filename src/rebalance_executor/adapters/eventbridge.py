@@ -38,6 +38,8 @@ class EventBridgeResults:
         self._bus = bus
         self._client = client
 
+    channel = "event"
+
     def publish(self, result: ExecutionResult) -> None:
         """Publish the result; one that is too large for an event is trimmed and says so (``orders_truncated``).
 

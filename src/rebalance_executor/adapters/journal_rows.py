@@ -8,7 +8,7 @@ wrote.
 from __future__ import annotations
 
 import gzip
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -62,7 +62,7 @@ def plan_key(account: str, plan_id: str) -> Row:
 
 
 def plan_row(state: PlanState, epoch: int, result: ExecutionResult | None = None) -> Row:
-    """The plan's own row. ``day`` and ``status`` are for lists of plans."""
+    """The plan's own row. ``day`` and ``status`` are the keys of the index of plans; no other row has a ``day``."""
     return made_row(
         plan_pk(state.account, state.plan_id),
         PLAN,
@@ -77,6 +77,25 @@ def plan_row(state: PlanState, epoch: int, result: ExecutionResult | None = None
 def plan_from(row: Row) -> PlanState:
     """The plan's state as written; raises ``JournalContradiction`` for a row that is none."""
     return read_row(row, _STATE.validate_python)
+
+
+_REPORTED = "reported_"
+_AT = "_at"
+
+
+def reported_change(channels: Collection[str]) -> str:
+    """The update that notes ``:at`` for each channel, unless an earlier time stands there."""
+    names = [f"{_REPORTED}{channel}{_AT}" for channel in sorted(channels)]
+    return "SET " + ", ".join(f"{name} = if_not_exists({name}, :at)" for name in names)
+
+
+def channels_of(row: Row) -> frozenset[str]:
+    """The channels that got the plan's result."""
+    return frozenset(
+        name.removeprefix(_REPORTED).removesuffix(_AT)
+        for name in row
+        if name.startswith(_REPORTED) and name.endswith(_AT)
+    )
 
 
 # --- parents ---------------------------------------------------------------------------------------------

@@ -6,11 +6,13 @@ import json
 import os
 from collections.abc import Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import boto3
 import botocore.session
 from botocore.config import Config
+
+from rebalance_executor.adapters.plan_index import INDEX
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -29,6 +31,11 @@ _DUMMY = "local"
 _ANY_AGE_MINUTES = 100 * 366 * 24 * 60
 """A century: sample events carry a fixed timestamp, and get older."""
 _DELIVERIES = 6
+_PLANS_BY_DAY: Any = {
+    "IndexName": INDEX,
+    "KeySchema": [{"AttributeName": "day", "KeyType": "HASH"}, {"AttributeName": "status", "KeyType": "RANGE"}],
+    "Projection": {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["account", "plan_id"]},
+}
 _INVOCATION_SECONDS = 600
 
 _NOT_INHERITED = (
@@ -159,6 +166,12 @@ class Cloud:
             KeySchema=schema,
             BillingMode="PAY_PER_REQUEST",
         )
+        if table == EXECUTION_TABLE:
+            self._dynamodb.update_table(
+                TableName=table,
+                AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in (*keys, "day", "status")],
+                GlobalSecondaryIndexUpdates=[{"Create": _PLANS_BY_DAY}],
+            )
         self._dynamodb.update_time_to_live(
             TableName=table, TimeToLiveSpecification={"Enabled": True, "AttributeName": expires}
         )

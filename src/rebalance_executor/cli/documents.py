@@ -17,6 +17,7 @@ from rebalance_executor.triggers import (
     PlanPointer,
     QueueBatch,
     Request,
+    WatchRequest,
     decode,
     read,
     unwrap,
@@ -64,7 +65,8 @@ def read_event(path: Path) -> EventFile:
         return _queue(path, event, request)
     pointers = (request,) if isinstance(request, PlanPointer) else ()
     plan = _plan(request)[0]
-    return EventFile(path, event, (plan,) if plan else (), pointers, None, is_health=isinstance(request, HealthRequest))
+    is_health = isinstance(request, HealthRequest | WatchRequest)
+    return EventFile(path, event, (plan,) if plan else (), pointers, None, is_health=is_health)
 
 
 def read_json(path: Path) -> Any:

@@ -68,5 +68,5 @@ class PlanJournal:
     parents: Mapping[str, ParentOrder]
     """By symbol."""
     result: ExecutionResult | None = None
-    is_reported: bool = False
-    """Whether the result was published: one event a plan, however often it is delivered."""
+    reported: frozenset[str] = frozenset()
+    """Channels on which the result was published: once on each, however often the plan is delivered."""

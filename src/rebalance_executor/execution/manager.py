@@ -24,7 +24,6 @@ from rebalance_executor.domain.errors import (
     PlanYielded,
     RebalanceError,
     Redeliver,
-    ReportingFailed,
 )
 from rebalance_executor.domain.journal import Phase, PlanJournal, RunEnd
 from rebalance_executor.domain.market import Account, Side
@@ -104,8 +103,7 @@ class ExecutionManager:
         if journal is not None and journal.result is not None:
             self._ports.log.emit(LogEvent.PLAN_DUPLICATE, status=journal.result.status, answered_by="journal")
             self._give_back(lease)
-            if not journal.is_reported:  # a run died between its result and the event
-                self._report(journal.result)
+            self._report(journal.result, journal.reported)  # a run may have died before it could
             return journal.result
         switch = KillSwitch(self._ports, lease.account)
         opening = Opening(self._ports, broker, switch, self._config)
@@ -252,17 +250,33 @@ class ExecutionManager:
         self._report(result)
         return result
 
-    def _report(self, result: ExecutionResult) -> None:
-        """Publish the result and remember that; a failure is told and never fails what was executed."""
-        if self._ports.reporter is None:
+    def _report(self, result: ExecutionResult, already: frozenset[str] = frozenset()) -> None:
+        """Publish the result on every channel that has not had it, and remember which have it now.
+
+        What fails here is told, whatever it is, and fails neither the other channels nor what was executed.
+        """
+        done = []
+        for reporter in self._ports.reporters:
+            if reporter.channel in already:
+                continue
+            try:
+                reporter.publish(result)
+            except Exception as error:  # noqa: BLE001 - the plan is executed: nothing here may deliver it again
+                self._report_failed(reporter.channel, error)
+            else:
+                done.append(reporter.channel)
+                self._ports.log.emit(LogEvent.RESULT_PUBLISHED, channel=reporter.channel)
+        if not done:
             return
         try:
-            self._ports.reporter.publish(result)
-            self._ports.journal.mark_reported(result.account, result.plan_id, self._ports.clock.now())
-        except (ReportingFailed, JournalUnavailable) as error:
-            self._ports.log.emit(LogEvent.REPORT_FAILED, reason=str(error))
-        else:
-            self._ports.log.emit(LogEvent.RESULT_PUBLISHED)
+            self._ports.journal.mark_reported(result.account, result.plan_id, done, self._ports.clock.now())
+        except JournalUnavailable as error:
+            self._report_failed("journal", error)
+
+    def _report_failed(self, channel: str, error: Exception) -> None:
+        self._ports.log.emit(
+            LogEvent.REPORT_FAILED, channel=channel, error=type(error).__name__, reason=str(error) or repr(error)
+        )
 
 
 def _yielded(run: Run, wave: str) -> PlanYielded:

@@ -6,7 +6,7 @@ its adapter, and every error is one of ``domain.errors``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
@@ -153,8 +153,8 @@ class Journal(Protocol):
         """The stored result of a finished plan."""
         ...
 
-    def mark_reported(self, account: str, plan_id: str, at: datetime) -> None:
-        """Remember that the result was published. Needs no lease: the plan is finished."""
+    def mark_reported(self, account: str, plan_id: str, channels: Collection[str], at: datetime) -> None:
+        """Remember that the result was published on these channels. Needs no lease: the plan is finished."""
         ...
 
 
@@ -179,6 +179,11 @@ class ControlBook(Protocol):
 
 class Reporter(Protocol):
     """Where results are published."""
+
+    @property
+    def channel(self) -> str:
+        """Its name in the journal, which remembers for each channel whether the result was published."""
+        ...
 
     def publish(self, result: ExecutionResult) -> None:
         """Publish the result; raises ``ReportingFailed``, which never fails the execution."""
@@ -216,5 +221,5 @@ class Ports:
     assets: AssetCache
     clock: Clock
     log: EventLog
-    reporter: Reporter | None = None
-    """Where results are published, if anywhere."""
+    reporters: Sequence[Reporter] = ()
+    """Where results are published."""

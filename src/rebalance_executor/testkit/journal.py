@@ -6,7 +6,7 @@ through a *way*, by which a simulation lets it fail, get lost or be cut off; wit
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
@@ -41,7 +41,7 @@ class _Plan:
     """By symbol, with the content hash of the plan they belong to."""
     runs: dict[int, RunRecord] = field(default_factory=dict)
     result: ExecutionResult | None = None
-    is_reported: bool = False
+    reported: frozenset[str] = frozenset()
 
 
 class InMemoryJournal:
@@ -104,7 +104,7 @@ class InMemoryJournal:
             return None
         known = plan.state.content_hash
         parents = {symbol: parent for symbol, (belongs, parent) in plan.parents.items() if belongs == known}
-        return PlanJournal(plan.state, parents, plan.result, plan.is_reported)
+        return PlanJournal(plan.state, parents, plan.result, plan.reported)
 
     def result(self, account: str, plan_id: str) -> ExecutionResult | None:
         """The stored result of a finished plan."""
@@ -170,14 +170,14 @@ class InMemoryJournal:
             self._put_batches(lease, plan, before)
         self._way("journal.finish", put)
 
-    def mark_reported(self, account: str, plan_id: str, at: datetime) -> None:
+    def mark_reported(self, account: str, plan_id: str, channels: Collection[str], at: datetime) -> None:
         """Remember that the result was published; a plan that is not finished is left alone."""
         del at  # when, only the table shows
 
         def mark() -> None:
             plan = self._plans.get((account, plan_id))
             if plan is not None and plan.state is not None and plan.state.phase is Phase.FINISHED:
-                plan.is_reported = True
+                plan.reported |= frozenset(channels)
 
         self._way("journal.mark_reported", mark)
 

@@ -119,7 +119,7 @@ class Ledger:
 
 @dataclass
 class World:
-    """Everything, for one history.
+    """Everything, for one history. Implements ``AssetCache`` and ``Reporter`` itself.
 
     Args:
         scenario: the exchange's world.
@@ -135,6 +135,7 @@ class World:
     """What an interrupted invocation is interrupted by."""
     invocations: int = 0
     published: list[ExecutionResult] = field(default_factory=list)
+    channel: str = "bus"
 
     def __post_init__(self) -> None:
         self.exchange = Exchange(self.scenario, self.clock.world)
@@ -237,7 +238,7 @@ class World:
             assets=self,
             clock=self.clock,
             log=self.ledger,
-            reporter=self,
+            reporters=[self],
         )
         return Service(
             account="default",
@@ -249,6 +250,7 @@ class World:
             telemetry=cast("Telemetry", self.ledger),
             new_run_id=self._new_run_id,
             check_health=lambda _: {},
+            watch_day=lambda *_: {},
         )
 
     def _new_run_id(self) -> str:

@@ -1,0 +1,111 @@
+"""What a plan costs in AWS, in dollars by component: units counted here, times list prices.
+
+Run with ``python -m benchmarks.cost [--orders 8] [--seconds 3] [--json]``.
+
+Counted are the writes and reads of DynamoDB (each rounded up to its unit, twice in a transaction), the bytes of the log
+and the events, for one queued plan of immediately filled orders. How long the function runs is up to Alpaca, and
+therefore asked for: ``--seconds``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from collections import Counter
+from contextlib import redirect_stdout
+from io import StringIO
+from typing import Any
+
+from tests.support.world import World, a_world, buy, plan, sell
+
+PRICES = {
+    "Lambda, GB-seconds (arm64)": 0.0000133334,
+    "Lambda, requests": 0.20e-6,
+    "DynamoDB, write units": 0.625e-6,
+    "DynamoDB, read units": 0.125e-6,
+    "SQS FIFO, requests": 0.50e-6,
+    "EventBridge, events": 1.00e-6,
+    "SNS, publications": 0.50e-6,
+    "SNS, mails": 20e-6,
+    "CloudWatch, log bytes": 0.50 / 1e9,
+    "X-Ray, traces": 5.00e-6,
+    "Secrets Manager, requests": 5.00e-6,
+    "KMS, requests": 3.00e-6,
+}
+"""Dollars a unit: list prices of us-east-1. Look them up before you rely on them."""
+MEMORY_GB = 0.5
+
+
+def units(orders: int, seconds: float) -> dict[str, float]:
+    """Units of each priced thing that one plan uses."""
+    symbols = [f"S{i:02d}" for i in range(orders)]
+    sells = symbols[: orders // 3]
+    used: Counter[str] = Counter()
+    with a_world(prices=dict.fromkeys(symbols, "100"), positions=dict.fromkeys(symbols, "50")) as world:
+        items = [sell(s, 500) if s in sells else buy(s, 500) for s in symbols]
+        _deliver(world, plan(*items, plan_id="fills the cache"))
+        world.restart()
+        world.lines.truncate(0)
+        world.lines.seek(0)
+        client = world.service.journal._table._client  # type: ignore[attr-defined] # noqa: SLF001
+        client.meta.events.register(
+            "provide-client-params.dynamodb.*", lambda params, **_: used.update(_dynamodb(params))
+        )
+        _deliver(world, plan(*items, plan_id="counted"))
+        log = len(world.lines.getvalue().encode())
+    return {
+        "Lambda, GB-seconds (arm64)": seconds * MEMORY_GB,
+        "Lambda, requests": 1,
+        "DynamoDB, write units": used["write"] + 3,  # of the index: one at the begin, two when the status changes
+        "DynamoDB, read units": used["read"],
+        "SQS FIFO, requests": 3,  # send, receive, delete
+        "EventBridge, events": 2,  # one to announce the plan, where it comes that way, and the result
+        "SNS, publications": 1,
+        "SNS, mails": 1,
+        "CloudWatch, log bytes": log,
+        "X-Ray, traces": 0.05,  # one invocation a second, and then one in twenty
+        "Secrets Manager, requests": 1,  # at most: a warm container keeps a secret for five minutes
+        "KMS, requests": 0.1,  # DynamoDB asks for the table's key every few minutes, not for every row
+    }
+
+
+def _deliver(world: World, document: dict[str, Any]) -> None:
+    with redirect_stdout(StringIO()):  # Powertools prints metrics
+        world.deliver(document)
+
+
+def _dynamodb(request: dict[str, Any]) -> dict[str, int]:
+    """Units of one request, from what it sends; reads are counted as one small row, or one a kilobyte times four."""
+    if "TransactItems" in request:
+        return {"write": sum(2 * _kilobytes(action) for action in request["TransactItems"])}
+    if "Item" in request or "UpdateExpression" in request or "ConditionExpression" in request:
+        return {"write": _kilobytes(request)}
+    if "RequestItems" in request:
+        return {"read": sum(len(table["Keys"]) for table in request["RequestItems"].values() if "Keys" in table)}
+    return {"read": 2 if "KeyConditionExpression" in request else 1}
+
+
+def _kilobytes(value: object) -> int:
+    return max(1, math.ceil(len(json.dumps(value, default=str)) / 1024))
+
+
+def main() -> None:
+    """Count and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--orders", type=int, default=8)
+    parser.add_argument("--seconds", type=float, default=3)
+    parser.add_argument("--json", action="store_true")
+    asked = parser.parse_args()
+    used = units(asked.orders, asked.seconds)
+    dollars = {name: used[name] * price for name, price in PRICES.items()}
+    if asked.json:
+        print(json.dumps({"units": used, "dollars": dollars, "total": sum(dollars.values())}, indent=2))
+        return
+    for name, cost in dollars.items():
+        print(f"{name:<28}{used[name]:>12,.2f}  ${cost * 1_000_000:>8.2f} a million plans")
+    print(f"{'together':<40}  ${sum(dollars.values()) * 1_000_000:>8.2f} a million plans")
+
+
+if __name__ == "__main__":
+    main()

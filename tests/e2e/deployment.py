@@ -1,0 +1,214 @@
+"""Builds the template and deploys it to a local AWS, with a paper broker beside it; or finds it in a real account."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import signal
+import subprocess
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from tests.e2e.system import System
+from tests.infrastructure.templates import read
+from tests.support.broker_server import BrokerServer, paper_broker
+from tests.support.processes import LOOPBACK, answers, clean_environment, free_port, server
+
+ROOT = Path(__file__).parents[2]
+TOOLS = ROOT / ".venv-sam" / "bin"
+REGION = "us-east-1"
+STACK = "rebalance-e2e"
+SECONDS = 10
+"""The function's time-out: short, because one test waits for it."""
+CONFIG = {"connect_timeout_seconds": "1", "read_timeout_seconds": "3"}
+"""A lease outlasts its invocation by the longest request: that test waits for this, too."""
+_WORLD = {
+    "account": {"cash": "100000"},
+    "clock": {"sessions": "always_open"},
+    "assets": [{"symbol": "SPY", "fractionable": True}],
+    "quotes": {"SPY": {"bid": "599.99", "ask": "600.01"}},
+}
+
+
+@contextmanager
+def deployed_locally(folder: Path) -> Iterator[System]:
+    """``template.yaml`` as ``sam build`` and ``sam deploy`` bring it to the local AWS; gone at the end of the block."""
+    if not (TOOLS / "sam").exists():
+        pytest.skip("AWS SAM is missing: make sam")
+    world = folder / "world.json"
+    world.write_text(json.dumps(_WORLD))
+    with paper_broker(folder, world) as broker, _local_aws(folder) as (url, process):
+        environment = _sam_environment(url)
+        _sam(environment, folder, "build", "--build-dir", str(folder / "build"), "--config-env", "dev", *_overrides())
+        session = _session(environment)
+        for account in ("default", "growth"):
+            _put_secret(session, url, account)
+        parameters = {
+            "AlpacaTradingUrl": broker.url,
+            "AlpacaDataUrl": broker.url,
+            "TimeoutSeconds": SECONDS,
+            "ExecutionConfig": json.dumps(json.dumps(CONFIG)),  # quoted once more: sam reads it as a shell would
+            "NotifyEmail": "operator@example.com",
+            "SavedQueries": "no",  # the local AWS has none
+        }
+        _deploy(environment, folder, parameters)
+        system = System(
+            STACK,
+            session,
+            url,
+            broker,
+            freeze=lambda: _freeze(process.pid),
+            told=lambda: (folder / "aws.log").read_text(errors="replace")[-6000:],
+        )
+        _set_redrive_policy(system)  # the local AWS makes queues without one, whatever the template says
+        with _listening(system):
+            yield system
+
+
+@contextmanager
+def deployed_in_aws() -> Iterator[System]:
+    """The stack that ``E2E_STACK`` names, in the account and region of the environment, on Alpaca's paper API."""
+    stack = os.environ.get("E2E_STACK")
+    if not stack:
+        pytest.skip("no real AWS account: set E2E_STACK to a deployed paper stack, and AWS's variables")
+    system = System(stack, boto3.Session())
+    with _listening(system):
+        yield system
+
+
+# --- local ------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _local_aws(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    port = free_port()
+    url = f"http://{LOOPBACK}:{port}"
+    environment = clean_environment(
+        GATEWAY_PORT=str(port),
+        BIND_HOST=LOOPBACK,
+        PERSIST_STATE="0",
+        S3_PERSIST="0",
+        S3_DATA_DIR=str(folder / "s3"),
+        STATE_DIR=str(folder / "state"),
+        TMPDIR=str(folder),
+        SFTP_ENABLED="0",
+        IOT_MTLS_ENABLED="0",
+        DOCKER_HOST="unix:///nonexistent",  # it would remove containers of other instances at its start
+    )
+    command = [str(TOOLS / "python"), "-m", "ministack"]
+    ready = f"{url}/_ministack/health"
+    with server(command, environment, folder / "aws.log", lambda: answers(ready)) as process:
+        yield url, process
+
+
+def _sam_environment(url: str) -> dict[str, str]:
+    return clean_environment(
+        AWS_ENDPOINT_URL=url,
+        AWS_ACCESS_KEY_ID="test",
+        AWS_SECRET_ACCESS_KEY="test",
+        AWS_DEFAULT_REGION=REGION,
+        SAM_CLI_TELEMETRY="0",
+    )
+
+
+def _overrides(**values: object) -> list[str]:
+    architecture = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
+    return ["--parameter-overrides", " ".join(f"{k}={v}" for k, v in ({"Architecture": architecture} | values).items())]
+
+
+def _deploy(environment: dict[str, str], folder: Path, parameters: dict[str, object]) -> None:
+    _sam(
+        environment,
+        folder,
+        *("deploy", "--template-file", str(folder / "build" / "template.yaml"), "--stack-name", STACK),
+        *("--region", REGION, "--resolve-s3", "--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset"),
+        *("--no-progressbar", "--no-fail-on-empty-changeset"),
+        *_overrides(**parameters),
+    )
+
+
+def _sam(environment: dict[str, str], folder: Path, *arguments: str) -> None:
+    done = subprocess.run(
+        [str(TOOLS / "sam"), *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    said = f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    (folder / f"sam-{arguments[0]}.log").write_text(said)
+    assert done.returncode == 0, said
+
+
+def _session(environment: dict[str, str]) -> boto3.Session:
+    return boto3.Session(environment["AWS_ACCESS_KEY_ID"], environment["AWS_SECRET_ACCESS_KEY"], region_name=REGION)
+
+
+def _put_secret(session: boto3.Session, url: str, account: str) -> None:
+    secret = json.dumps({"api_key": f"key-{account}", "secret_key": "secret"})
+    session.client("secretsmanager", endpoint_url=url).create_secret(Name=f"alpaca/{account}", SecretString=secret)
+
+
+def _set_redrive_policy(system: System) -> None:
+    wanted = read("template.yaml")["Resources"]["PlanQueue"]["Properties"]["RedrivePolicy"]
+    sqs, dead = system.client("sqs"), system.outputs["PlanDeadLetterQueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    policy = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": wanted["maxReceiveCount"]})
+    sqs.set_queue_attributes(QueueUrl=system.outputs["PlanQueueUrl"], Attributes={"RedrivePolicy": policy})
+
+
+def _freeze(pid: int) -> None:
+    """Stop the function's processes, which are children of the local AWS: to it they hang."""
+    for child in Path(f"/proc/{pid}/task/{pid}/children").parent.parent.glob("*/children"):
+        for number in child.read_text().split():
+            with suppress(OSError):
+                if "_worker.py" in Path(f"/proc/{number}/cmdline").read_text():
+                    os.kill(int(number), signal.SIGSTOP)
+
+
+# --- what is published ------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _listening(system: System) -> Iterator[None]:
+    """Two queues that get the result events and the notices, as any other system would."""
+    name = f"e2e-{uuid.uuid4().hex[:12]}"
+    sqs, events, sns = (system.client(service) for service in ("sqs", "events", "sns"))
+    bus = system.outputs["ResultBusName"]
+    system.event_listener, event_arn = _a_queue(sqs, f"{name}-events")
+    system.notice_listener, notice_arn = _a_queue(sqs, f"{name}-notices")
+    events.put_rule(Name=name, EventBusName=bus, EventPattern=json.dumps({"detail-type": ["RebalanceExecuted"]}))
+    events.put_targets(Rule=name, EventBusName=bus, Targets=[{"Id": "queue", "Arn": event_arn}])
+    subscription = sns.subscribe(
+        TopicArn=system.outputs["ResultTopicArn"], Protocol="sqs", Endpoint=notice_arn, ReturnSubscriptionArn=True
+    )["SubscriptionArn"]
+    try:
+        yield
+    finally:
+        if system.endpoint is None:  # the local one ends as a whole
+            sns.unsubscribe(SubscriptionArn=subscription)
+            events.remove_targets(Rule=name, EventBusName=bus, Ids=["queue"])
+            events.delete_rule(Name=name, EventBusName=bus)
+            for url in (system.event_listener, system.notice_listener):
+                sqs.delete_queue(QueueUrl=url)
+
+
+def _a_queue(sqs: Any, name: str) -> tuple[str, str]:
+    """A standard queue that EventBridge and SNS may send to: its address and its ARN."""
+    url = sqs.create_queue(QueueName=name)["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"Service": ["events.amazonaws.com", "sns.amazonaws.com"]},
+        "Action": "sqs:SendMessage",
+        "Resource": arn,
+    }
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
+    return url, arn
+
+
+__all__ = ["BrokerServer", "deployed_in_aws", "deployed_locally"]

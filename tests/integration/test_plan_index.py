@@ -1,0 +1,52 @@
+"""The plans of a day, from the table that the journal writes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rebalance_executor.adapters.clock import SystemClock
+from rebalance_executor.adapters.dynamodb import DynamoJournal
+from rebalance_executor.adapters.plan_index import DynamoPlanIndex
+from rebalance_executor.domain.errors import JournalUnavailable
+from rebalance_executor.domain.journal import Phase
+from tests.support.aws import TABLE, Tampered, client_error, dynamodb, execution_table, once
+from tests.support.builders import NOW
+from tests.support.journalled import ACCOUNT, PLAN_ID, filled_parent, result, state
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+
+@pytest.fixture
+def client() -> Iterator[DynamoDBClient]:
+    with dynamodb() as found, execution_table(found):
+        yield found
+
+
+def test_a_plan_moves_from_in_progress_to_its_results_status(client: DynamoDBClient) -> None:
+    journal, index, day = DynamoJournal(client, TABLE, SystemClock()), DynamoPlanIndex(client, TABLE), NOW.date()
+    lease = journal.acquire(ACCOUNT, "run-1", now=NOW, expires_at=NOW + timedelta(minutes=5))
+
+    journal.write(lease, state(), parents=[filled_parent()])
+    assert [(plan.account, plan.plan_id, plan.status) for plan in index.plans_of(day)] == [
+        (ACCOUNT, PLAN_ID, "in_progress")
+    ]
+
+    journal.finish(lease, state(phase=Phase.FINISHED), parents=[filled_parent()], result=result())
+    assert [plan.status for plan in index.plans_of(day)] == [result().status.value]
+    assert list(index.plans_of(day, "in_progress")) == []
+    assert list(index.plans_of(day - timedelta(days=1))) == []
+
+
+def test_a_table_that_does_not_answer_asks_for_another_delivery(client: DynamoDBClient) -> None:
+    tampered = Tampered(client)
+    tampered.before = once(client_error("InternalServerError"), "query")
+
+    with pytest.raises(JournalUnavailable) as raised:
+        list(DynamoPlanIndex(tampered, TABLE).plans_of(NOW.date()))  # type: ignore[arg-type]
+
+    assert raised.value.context["aws_code"] == "InternalServerError"

@@ -1,0 +1,68 @@
+"""Notices on an SNS topic."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from botocore.exceptions import EndpointConnectionError
+
+from rebalance_executor.adapters.sns import SnsNotices
+from rebalance_executor.domain.errors import ReportingFailed
+from tests.support.aws import Tampered, aws, client_error, once
+from tests.support.journalled import result
+
+
+class Topic:
+    """A topic with a queue behind it."""
+
+    def __init__(self, session: object) -> None:
+        self._sqs = session.client("sqs")  # type: ignore[attr-defined]
+        self.client = Tampered(session.client("sns"))  # type: ignore[attr-defined]
+        self.arn = self.client.create_topic(Name="results")["TopicArn"]
+        self._queue = self._sqs.create_queue(QueueName="mail")["QueueUrl"]
+        self.client.subscribe(TopicArn=self.arn, Protocol="sqs", Endpoint="arn:aws:sqs:us-east-1:123456789012:mail")
+
+    def received(self) -> list[dict[str, object]]:
+        """Messages that came out of it."""
+        return [json.loads(m["Body"]) for m in self._sqs.receive_message(QueueUrl=self._queue).get("Messages", [])]
+
+
+@pytest.fixture
+def topic() -> Iterator[Topic]:
+    with aws() as session:
+        yield Topic(session)
+
+
+def publish(topic: Topic) -> None:
+    SnsNotices(topic.arn, topic.client).publish(result())  # type: ignore[arg-type]
+
+
+def test_a_result_is_one_message_that_subscriptions_can_filter(topic: Topic) -> None:
+    publish(topic)
+
+    (message,) = topic.received()
+    assert str(message["Subject"]).startswith("Rebalance ")
+    assert result().plan_id in str(message["Message"])
+    attributes = message["MessageAttributes"]
+    assert isinstance(attributes, dict)
+    assert attributes["account"]["Value"] == result().account
+    assert attributes["status"]["Value"] == result().status.value
+    assert attributes["needs_attention"]["Value"] in ("true", "false")
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (client_error("AuthorizationErrorException"), "AuthorizationErrorException"),
+        (EndpointConnectionError(endpoint_url="http://localhost"), "EndpointConnectionError"),
+    ],
+)
+def test_a_topic_that_does_not_take_it_is_told_apart(topic: Topic, error: Exception, code: str) -> None:
+    topic.client.before = once(error, "publish")
+
+    with pytest.raises(ReportingFailed) as raised:
+        publish(topic)
+
+    assert raised.value.context["aws_code"] == code
