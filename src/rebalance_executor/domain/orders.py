@@ -215,12 +215,6 @@ class ParentOrder:
             return replace(self, children=(*self.children[:-1], child))
         return replace(self, children=(*self.children, child))
 
-    def taken_over(self) -> ParentOrder:
-        """This parent as another run goes on with it: a cancel that the former one journalled was perhaps never sent,
-        and is asked for again."""
-        child = self.open_child
-        return self if child is None else self.with_child(replace(child, cancel_requested_at=None))
-
     def settled(self, outcome: Outcome, code: str | None, message: str | None, now: datetime) -> ParentOrder:
         """This parent with its outcome. A settled parent never changes again."""
         if self.outcome is not None:

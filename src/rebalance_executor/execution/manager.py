@@ -125,9 +125,7 @@ class ExecutionManager:
         self, plan: RebalancePlan, journal: PlanJournal, opening: Opening, lease: Lease, deadline: Deadline
     ) -> Run:
         state = replace(journal.plan, runs=journal.plan.runs + 1)
-        run = opening.run(
-            plan, lease, deadline, state, {symbol: parent.taken_over() for symbol, parent in journal.parents.items()}
-        )
+        run = opening.run(plan, lease, deadline, state, dict(journal.parents))
         standing = opening.may_trade()
         if state.account_number is not None and standing.account.account_number != state.account_number:
             raise ConfigurationError(
@@ -135,6 +133,8 @@ class ExecutionManager:
                 f"the plan was begun on account {state.account_number}, the credentials now lead to another",
             )
         opening.keep_hours(run, standing)
+        children = (parent.open_child for parent in run.parents.values())
+        run.unasked = {child.client_order_id for child in children if child is not None and child.cancel_requested_at}
         self._ports.log.emit(LogEvent.PLAN_RESUMED, runs=state.runs, phase=state.phase)
         if standing.refusal is not None:
             run.stop(standing.refusal, self._ports.log)
