@@ -20,7 +20,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -161,6 +160,8 @@ class Moment:
     at_aws: bool = False
     first_rests: bool = False
     """Whether the first sell rests until it is cancelled."""
+    freeze: bool = False
+    """Whether the process is only frozen, and wakes up later."""
 
 
 SUBMISSION = "^POST /v2/orders "
@@ -187,6 +188,18 @@ MOMENTS = {
     "after the result is published": Moment(PUBLISHED, at_aws=True, after=True),
     "before the answer": Moment(RECORDED, at_aws=True, after=True),
 }
+
+LATE = {
+    "after its sender, and before the next run": Moment(SUBMISSION),
+    "after the next run has sent it, too": Moment(SUBMISSION),
+}
+"""When a submission lands that was on its way while its sender was killed."""
+
+FROZEN = {
+    "with the answer to a submission": Moment(SUBMISSION, nth=2, after=True, freeze=True),
+    "before its journal write": Moment(JOURNAL, nth=2, at_aws=True, freeze=True),
+}
+"""Where a process stands still until another one has finished its plan."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +230,7 @@ def deliver_until_taken(container: Container, document: Mapping[str, Any]) -> in
     raise AssertionError("unreachable")
 
 
-def bring_to(moment: Moment, stage: Stage, stack: ExitStack, *, freeze: bool = False) -> Grave:
+def bring_to(moment: Moment, stage: Stage, stack: ExitStack) -> Grave:
     """Execute a plan in a new process, and kill (or freeze) it at the moment."""
     rests = {"symbol": "AAA", "nth": 1, "behaviour": "never"}
     account = an_account(stage, stack, **({"fills": [rests]} if moment.first_rests else {}))
@@ -228,15 +241,15 @@ def bring_to(moment: Moment, stage: Stage, stack: ExitStack, *, freeze: bool = F
     container.begin(message(document), seconds=DOOMED_SECONDS)
     was_reached = held.is_reached()
     if was_reached:
-        container.freeze() if freeze else container.kill()
+        container.freeze() if moment.freeze else container.kill()
     return Grave(account, document, container, held, was_reached)
 
 
 @pytest.fixture(scope="module")
 def graves(stage: Stage) -> Iterator[Mapping[str, Grave]]:
-    """One process killed at each moment."""
+    """One process stopped at each moment."""
     with ExitStack() as stack:
-        yield {name: bring_to(moment, stage, stack) for name, moment in MOMENTS.items()}
+        yield {name: bring_to(moment, stage, stack) for name, moment in (MOMENTS | LATE | FROZEN).items()}
 
 
 # --- what must hold ------------------------------------------------------------------------------------------
@@ -265,10 +278,10 @@ def assert_each_order_once(orders: list[dict[str, Any]]) -> None:
 
 def filled_shares(orders: list[dict[str, Any]]) -> dict[str, Decimal]:
     """Shares by symbol."""
-    filled: Counter[str] = Counter()
+    filled: dict[str, Decimal] = {}
     for order in orders:
-        filled[order["symbol"]] += Decimal(order["filled_qty"])  # type: ignore[assignment]
-    return dict(filled)  # type: ignore[arg-type]
+        filled[order["symbol"]] = filled.get(order["symbol"], Decimal()) + Decimal(order["filled_qty"])
+    return filled
 
 
 def assert_result_is_the_truth(result: Mapping[str, Any], orders: list[dict[str, Any]]) -> None:
@@ -283,12 +296,181 @@ def assert_result_is_the_truth(result: Mapping[str, Any], orders: list[dict[str,
     assert {order["symbol"]: Decimal(order["shares"]) for order in result["orders"]} == SHARES
 
 
+def reached(grave: Grave) -> Grave:
+    """The grave, if its process came as far as it should."""
+    assert grave.was_reached, f"the run never came to the moment: {grave.account.broker.orders()}"
+    return grave
+
+
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_a_plan_whose_process_is_killed_is_executed_once(graves: Mapping[str, Grave], moment: str) -> None:
     """Given a process killed at the moment, when the message comes again, then the plan is executed exactly once."""
-    grave = graves[moment]
-    assert grave.was_reached, f"the run never came to the moment: {grave.account.broker.orders()}"
+    grave = reached(graves[moment])
 
     container = grave.redeliver()
 
     assert_executed_once(grave.account, grave.document, container)
+
+
+def test_a_submission_that_outlives_its_sender_is_found_and_not_repeated(graves: Mapping[str, Grave]) -> None:
+    """Given an order that lands when nobody is left to read the answer, then the next run finds it."""
+    grave = reached(graves["after its sender, and before the next run"])
+    grave.gate.open()
+    (landed,) = grave.account.broker.orders()
+
+    container = grave.redeliver()
+
+    assert_executed_once(grave.account, grave.document, container)
+    assert landed["id"] in {order["id"] for order in grave.account.broker.orders()}
+
+
+def test_a_submission_that_lands_after_its_repetition_is_refused_by_the_broker(graves: Mapping[str, Grave]) -> None:
+    """Given a run that sent the order once more, when the first submission lands at last, then it trades nothing."""
+    grave = reached(graves["after the next run has sent it, too"])
+    container = grave.redeliver()
+
+    grave.gate.open()
+
+    assert_executed_once(grave.account, grave.document, container)
+
+
+@pytest.mark.parametrize("moment", FROZEN)
+def test_a_process_that_wakes_up_after_its_lease_sends_nothing(graves: Mapping[str, Grave], moment: str) -> None:
+    """Given a process frozen under way and another that finished its plan, when it wakes up, then it only gives up."""
+    grave = reached(graves[moment])
+    successor = grave.redeliver()
+    orders = grave.account.broker.orders()
+
+    grave.gate.open()
+    grave.container.thaw()
+    answer = grave.container.answer()
+
+    assert not is_taken(answer)
+    assert grave.account.broker.orders() == orders
+    assert_executed_once(grave.account, grave.document, successor)
+
+
+# --- races ---------------------------------------------------------------------------------------------------
+
+ROUNDS = {"AAA": "DDD", "BBB": "EEE", "CCC": "FFF"}
+"""What the plans of a race sell and buy: each plan other symbols, because a repeated order is denied."""
+
+
+@pytest.fixture
+def account(stage: Stage) -> Iterator[Account]:
+    """An account that nobody has worked on."""
+    with ExitStack() as stack:
+        yield an_account(stage, stack)
+
+
+def a_small_plan(plan_id: str, sold: str = "AAA", bought: str = "DDD") -> dict[str, Any]:
+    """One share sold, one bought."""
+    return plan(sell(sold, 100), buy(bought, 100, priority=2), plan_id=plan_id, timestamp=datetime.now(UTC).isoformat())
+
+
+def warm(*some: Container) -> None:
+    """Bring containers up to their first request, so that they start a race together."""
+    for container in some:
+        container.invoke({"health": True})
+
+
+def result_or_refusal(container: Container) -> dict[str, Any] | str:
+    """The result of the invocation under way, or the kind of error that asks for another delivery."""
+    try:
+        result: dict[str, Any] = container.answer()
+    except Raised as error:
+        return error.kind
+    return result
+
+
+def symbols_sent(account: Account) -> list[str]:
+    """Symbols of all submissions, repeated ones included, in the order in which the broker got them."""
+    log = account.broker.session.get(f"{account.broker.url}/admin/requests", timeout=10).json()["log"]
+    return [r["client_order_id"].split("-")[-2] for r in log if (r["method"], r["path"]) == ("POST", "/v2/orders")]
+
+
+def test_two_processes_that_race_for_one_plan_send_one_set_of_orders(account: Account) -> None:
+    """Given one plan delivered to two processes at once, then one executes it and the other one does not."""
+    racers = [account.container(), account.container()]
+    warm(*racers)
+    for sold, bought in ROUNDS.items():
+        document = a_small_plan(f"race-for-{sold}", sold, bought)
+
+        for racer in racers:
+            racer.begin(document)
+        answers = [result_or_refusal(racer) for racer in racers]
+
+        results = [answer for answer in answers if isinstance(answer, dict)]
+        assert results, answers
+        assert {answer for answer in answers if isinstance(answer, str)} <= {"PlanInProgress", "LeaseHeld"}
+        assert [racer.invoke(document) for racer in racers] == [results[0]] * 2
+        assert symbols_sent(account)[-2:] == [sold, bought]
+    assert len(symbols_sent(account)) == 2 * len(ROUNDS)
+
+
+def test_where_the_front_door_has_forgotten_the_lease_keeps_the_second_process_out(account: Account) -> None:
+    """Given a run under way and its claim lost, when the plan comes again, then the lease sends it away."""
+    document = a_plan("claim-lost")
+    with gate(account.broker.url, SUBMISSION, nth=2) as held:
+        first, second = account.container(broker=held.url), account.container()
+        first.begin(document)
+        assert held.is_reached()
+        forget_claims(account.stage.aws)
+
+        with pytest.raises(Raised) as refused:
+            second.invoke(document)
+
+        assert refused.value.kind == "LeaseHeld"
+        held.open()
+        first.answer()
+    assert_executed_once(account, document, second)
+
+
+def test_two_processes_that_race_for_one_account_work_one_after_the_other(account: Account) -> None:
+    """Given two plans of one account delivered at once, then both are executed, never both at a time."""
+    racers = [account.container(), account.container()]
+    warm(*racers)
+    documents = [a_small_plan("one", "AAA", "DDD"), a_small_plan("two", "BBB", "EEE")]
+
+    for racer, document in zip(racers, documents, strict=True):
+        racer.begin(message(document))
+    taken = [is_taken(racer.answer()) for racer in racers]
+    assert any(taken)
+    for racer, document in zip(racers, documents, strict=True):
+        deliver_until_taken(racer, document)
+
+    assert_in_turns(account, "AAA", "DDD", "BBB", "EEE")
+
+
+def test_a_plan_waits_for_the_one_that_is_under_way_on_its_account(account: Account) -> None:
+    """Given a run in the middle of its orders, when another plan comes, then it is given back, and executed later."""
+    with gate(account.broker.url, SUBMISSION, nth=2) as held:
+        first, second = account.container(broker=held.url), account.container()
+        first.begin(message(a_small_plan("one", "AAA", "DDD")))
+        assert held.is_reached()
+
+        early = second.invoke(message(a_small_plan("two", "BBB", "EEE")))
+
+        assert not is_taken(early)
+        assert symbols_sent(account) == ["AAA"]
+        held.open()
+        assert is_taken(first.answer())
+    deliver_until_taken(second, a_small_plan("two", "BBB", "EEE"))
+    assert_in_turns(account, "AAA", "DDD", "BBB", "EEE")
+
+
+def assert_in_turns(account: Account, *symbols: str) -> None:
+    """One plan's two orders, then the other's; each order sent once, and filled."""
+    sent = symbols_sent(account)
+    assert sent in ([*symbols], [*symbols[2:], *symbols[:2]])
+    orders = account.broker.orders()
+    assert_each_order_once(orders)
+    assert filled_shares(orders) == dict.fromkeys(symbols, 1)
+    assert account.broker.positions() == {"AAA": "29", "BBB": "19", "CCC": "10", "DDD": "1", "EEE": "1"}
+    assert account.cash() == Decimal("1000") + 2 * Decimal("99.99") - 2 * Decimal("100.01")
+
+
+def forget_claims(aws: LocalAws) -> None:
+    """Lose every record of the front door."""
+    for item in aws.dynamodb.scan(TableName=IDEMPOTENCY_TABLE)["Items"]:
+        aws.dynamodb.delete_item(TableName=IDEMPOTENCY_TABLE, Key={"id": item["id"]})

@@ -18,6 +18,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import IO, Any, cast
 
+from rebalance_executor import bootstrap
 from rebalance_executor.handler import lambda_handler
 
 
@@ -41,6 +42,7 @@ class Context:
 
 def main(port: int) -> None:
     """Fork a process for each connection, until this one is ended."""
+    bootstrap.telemetry()  # with what it imports the slowest part of a cold start
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them: the kernel buries the dead
     with socket.create_server(("127.0.0.1", port)) as door:
         while True:
