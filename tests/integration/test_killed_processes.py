@@ -17,7 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -93,6 +93,13 @@ class Stage:
 
     aws: LocalAws
     containers: Containers
+    published: set[str] = field(default_factory=set)
+    """Plans whose result event was seen so far."""
+
+    def is_published(self, plan_id: str) -> bool:
+        """Whether the result of this plan is on the bus."""
+        self.published.update(self.aws.published_plan_ids())
+        return plan_id in self.published
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,7 +263,7 @@ def graves(stage: Stage) -> Iterator[Mapping[str, Grave]]:
 
 
 def assert_executed_once(account: Account, document: Mapping[str, Any], container: Container) -> None:
-    """Exact positions and dollars; each order once; the result is the broker's truth, and stays it."""
+    """Exact positions and dollars; each order once; the result is the broker's truth, stays it, and is published."""
     orders = account.broker.orders()
 
     result = container.invoke(document)
@@ -268,6 +275,7 @@ def assert_executed_once(account: Account, document: Mapping[str, Any], containe
     assert result["status"] == "success", result
     assert_result_is_the_truth(result, orders)
     assert account.broker.orders() == orders, "another delivery sent something"
+    assert account.stage.is_published(result["plan_id"])
 
 
 def assert_each_order_once(orders: list[dict[str, Any]]) -> None:
