@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import pytest
 
+from rebalance_executor.adapters.alpaca import AlpacaBroker
 from rebalance_executor.domain.errors import (
     BrokerUnavailable,
     ConfigurationError,
@@ -57,6 +58,41 @@ def test_a_killed_run_is_resumed_and_what_rests_is_worked_further(monkeypatch: p
 
         assert outcomes(result) == {"AAA": ("FILLED", None)}
         assert [order["status"] for order in world.orders] == ["canceled", "filled"]
+
+
+def killed_when_it_cancels(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next cancel is journalled, and never sent; a minute and a half pass."""
+
+    def kill(_broker: AlpacaBroker, _order_id: str) -> None:
+        raise Killed
+
+    with monkeypatch.context() as context:
+        context.setattr(AlpacaBroker, "cancel", kill)
+        with pytest.raises(Killed):
+            world.deliver(plan(buy("AAA", 1000)), seconds=60)
+    world.restart()
+    world.forget_front_door()
+    world.clock.pass_time(90)
+
+
+def test_a_cancel_that_died_with_its_run_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    with a_world(fills=[NEVER]) as world:
+        killed_when_it_cancels(world, monkeypatch)
+
+        result = world.deliver(plan(buy("AAA", 1000)), seconds=60)
+
+        assert outcomes(result) == {"AAA": ("FILLED", None)}
+        assert [order["status"] for order in world.orders] == ["canceled", "filled"]
+
+
+def test_a_cancel_that_dies_with_every_run_ends_with_an_operator(monkeypatch: pytest.MonkeyPatch) -> None:
+    with a_world(fills=[NEVER], config={"max_runs": 6}) as world:
+        for _ in range(5):
+            killed_when_it_cancels(world, monkeypatch)
+
+        result = world.deliver(plan(buy("AAA", 1000)), seconds=60)
+
+        assert outcomes(result) == {"AAA": ("UNRESOLVED", "CANCEL_UNCONFIRMED")}
 
 
 def test_what_was_filled_while_nobody_looked_is_not_bought_again(monkeypatch: pytest.MonkeyPatch) -> None:

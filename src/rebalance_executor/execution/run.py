@@ -69,6 +69,8 @@ class Run:
     """Symbols whose parents changed since the last journal write."""
     unsent: set[str] = field(default_factory=set)
     """Client order ids that this run journalled and certainly has not sent."""
+    cancels: set[str] = field(default_factory=set)
+    """Client order ids whose cancel this run has asked for itself."""
     reservation: Reservation | None = None
     """The plan's share of the day, until it is written with the first journal write."""
     broken_off: str | None = None
