@@ -31,9 +31,6 @@ from rebalance_executor.execution.telling import tell_outcome, told
 _CLOCK_DIFFERENCE = timedelta(minutes=10)
 """How far the broker's clock may be behind ours; orders are listed by the broker's submission time."""
 
-_CANCEL_TAKEN = "pending_cancel"
-"""The broker's word for an order whose cancel it has taken and not carried out."""
-
 _STOPPING_TICK = timedelta(milliseconds=200)
 """Seconds between looks while the run stops: its whole margin may be little more than a second."""
 
@@ -122,8 +119,6 @@ class Executor:
             self._settle(run, parent, Settle(Outcome.UNRESOLVED, Code.FOREIGN_ORDER, text))
             return
         after = child.seen(order, now)
-        if after.cancel_requested_at is not None and self._never_heard_of_cancel(run, after):
-            after = replace(after, cancel_requested_at=None)  # asked for anew, and waited for anew
         if child.order_id is None:
             self._log.emit(LogEvent.ORDER_FOUND, symbol=parent.symbol, **told(after))
         if after != child:
@@ -132,15 +127,6 @@ class Executor:
             self._log.emit(LogEvent.ORDER_CLOSED, symbol=parent.symbol, **told(after))
         if after.state is ChildState.REJECTED:
             self._sender.rejected_later(run)
-
-    def _never_heard_of_cancel(self, run: Run, child: ChildOrder) -> bool:
-        """Whether an earlier run journalled the cancel of this order, and died before the broker took it.
-
-        A plan that has used up its runs waits no longer: its cancel counts as asked for.
-        """
-        by_this_run = child.client_order_id in run.cancels
-        may_try = run.state.runs < self._config.max_runs
-        return may_try and not by_this_run and child.is_open and child.status != _CANCEL_TAKEN
 
     def _absent(self, run: Run, parent: ParentOrder, child: ChildOrder) -> None:
         """The broker answered that it does not know this submission — yet."""
@@ -181,6 +167,9 @@ class Executor:
         funds = self._funds(run) if side is Side.BUY else None
         pace = run.pace(side, self._config)
         for parent in wave:
+            if run.ask_again(parent.symbol, self._clock.now(), span(self._config.cancel_wait_seconds)):
+                orders.cancels.append(parent.symbol)
+                continue
             problem = self._problem(parent.symbol)
             view = View(
                 now=self._clock.now(),
@@ -201,7 +190,6 @@ class Executor:
                 self._settle(run, parent, decision)
             elif isinstance(decision, Cancel) and parent.open_child is not None:
                 run.put_child(parent.symbol, replace(parent.open_child, cancel_requested_at=view.now))
-                run.cancels.add(parent.open_child.client_order_id)
                 orders.cancels.append(parent.symbol)
         for parent in wave:
             child = run.parents[parent.symbol].open_child

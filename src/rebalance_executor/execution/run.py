@@ -25,6 +25,9 @@ _LEAST = timedelta(seconds=1.5)
 _MOST = timedelta(seconds=30)
 """… and at most this."""
 
+_SECOND_WAIT = timedelta(seconds=3)
+"""What is left at least of the wait for a cancel that a later run requests once more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
@@ -69,8 +72,8 @@ class Run:
     """Symbols whose parents changed since the last journal write."""
     unsent: set[str] = field(default_factory=set)
     """Client order ids that this run journalled and certainly has not sent."""
-    cancels: set[str] = field(default_factory=set)
-    """Client order ids whose cancel this run has asked for itself."""
+    unasked: set[str] = field(default_factory=set)
+    """Client order ids whose cancel an earlier run journalled: it may have died before it asked."""
     reservation: Reservation | None = None
     """The plan's share of the day, until it is written with the first journal write."""
     broken_off: str | None = None
@@ -120,6 +123,21 @@ class Run:
                 state = ChildState.UNKNOWN if child.resent else ChildState.NOT_SENT
                 self.put_child(parent.symbol, replace(child, state=state))
         self.unsent.clear()
+
+    def ask_again(self, symbol: str, now: datetime, wait: timedelta) -> bool:
+        """Whether this parent's cancel must be requested by this run, too; its wait then lasts a little longer.
+
+        The wait goes on counting from the first request, so that runs shorter than it come to an end, too.
+        """
+        child = self.parents[symbol].open_child
+        if child is None or child.client_order_id not in self.unasked or child.state is not ChildState.LIVE:
+            return False
+        self.unasked.discard(child.client_order_id)
+        if child.cancel_requested_at is None or child.priced_late_since is not None:
+            return False
+        since = max(child.cancel_requested_at, now - wait + min(wait, _SECOND_WAIT))
+        self.put_child(symbol, replace(child, cancel_requested_at=since))
+        return True
 
     def unsettled(self, side: Side) -> list[ParentOrder]:
         """Parents of this side without an outcome, first priority first."""
