@@ -17,11 +17,15 @@ from rebalance_executor import bootstrap
 from rebalance_executor.handler import lambda_handler
 from tests.support.broker_server import BrokerServer, paper_broker
 from tests.support.builders import a_plan_document
-from tests.support.local_aws import LocalAws, local_aws
+from tests.support.local_aws import EXECUTION_TABLE, LocalAws, local_aws
 from tests.support.world import buy, sell
 
 NO_LIMIT = 10_000_000
 """Requests a minute that nothing here reaches: what is measured is the program and not its waiting."""
+
+HELD = 100
+"""Shares held of each symbol, at $100 each."""
+_MID = 100
 
 
 class Context:
@@ -52,9 +56,16 @@ class Stage:
         """A new plan of this many orders: a third of them sells, the rest buys."""
         self._plans += 1
         chosen = self.symbols[:orders]
-        items = [sell(s, 100) if n < orders // 3 else buy(s, 100) for n, s in enumerate(chosen)]
-        now = datetime.now(UTC).isoformat()
-        return a_plan_document(*items, **({"plan_id": f"plan-{self._plans}", "timestamp": now} | fields))
+        items = [
+            (sell if n < orders // 3 else buy)(s, 100, current_value=HELD * _MID, target_value=HELD * _MID)
+            for n, s in enumerate(chosen)
+        ]
+        own = {
+            "plan_id": f"plan-{self._plans}",
+            "timestamp": datetime.now(UTC).isoformat(),
+            "total_portfolio_value": HELD * _MID * len(self.symbols),
+        }
+        return a_plan_document(*items, **(own | fields))
 
     def execute(self, document: dict[str, Any]) -> dict[str, Any]:
         """The result of this plan; what would go to the log is thrown away."""
@@ -64,6 +75,19 @@ class Stage:
     def begin(self, orders: int, **scenario: Any) -> None:
         """A broker as on the first day, with the positions of a plan of this size; further keys of its scenario."""
         self.broker.begin(_world(self.symbols[:orders]) | scenario)
+        self.forget_the_day()
+
+    def forget_the_day(self) -> None:
+        """Empty the account's control book: the next plan is the first of its day, and duplicates nothing."""
+        key = {":pk": {"S": "ACCOUNT#default"}, ":day": {"S": "DAY#"}}
+        found = self.aws.dynamodb.query(
+            TableName=EXECUTION_TABLE,
+            KeyConditionExpression="pk = :pk AND begins_with(sk, :day)",
+            ExpressionAttributeValues=key,
+            ProjectionExpression="pk, sk",
+        )
+        for row in found["Items"]:
+            self.aws.dynamodb.delete_item(TableName=EXECUTION_TABLE, Key=row)
 
 
 def _world(symbols: Sequence[str]) -> dict[str, Any]:
@@ -71,7 +95,7 @@ def _world(symbols: Sequence[str]) -> dict[str, Any]:
         "account": {"cash": "100000000"},
         "clock": {"sessions": "always_open"},
         "quotes": {symbol: {"bid": "99.99", "ask": "100.01"} for symbol in symbols},
-        "positions": [{"symbol": symbol, "qty": "100000"} for symbol in symbols],
+        "positions": [{"symbol": symbol, "qty": str(HELD)} for symbol in symbols],
         "rate_limit": {"trading": NO_LIMIT, "data": NO_LIMIT},
     }
 
@@ -84,7 +108,8 @@ def stage(symbols: Sequence[str], **config: object) -> Iterator[Stage]:
         scenario = folder / "world.json"
         scenario.write_text(json.dumps(_world(symbols)), encoding="utf-8")
         with local_aws(folder) as aws, paper_broker(folder, scenario) as broker:
-            settings = {"rate_limit_per_minute": NO_LIMIT, "order_style": "marketable_limit"} | config
+            no_limit = {"rate_limit_per_minute": NO_LIMIT, "max_messages_per_minute": NO_LIMIT}
+            settings = no_limit | {"order_style": "marketable_limit"} | config
             os.environ.update(aws.environment() | broker.environment())
             os.environ.update(
                 ALPACA_API_KEY="local",
