@@ -51,6 +51,8 @@ class Sender:
         self._switch = switch
         self._sent_at: deque[datetime] = deque()
         self._rejects = 0
+        self._messages = 0
+        """Submissions and cancels of the plan so far, those included that are journalled to be sent."""
         self.paused_until: datetime | None = None
         """Until when the broker's rate limit lets nothing through."""
 
@@ -64,6 +66,7 @@ class Sender:
         for symbol in orders.cancels:
             self._cancel(run, symbol)
         answered = bool(orders.submits)
+        self._messages = controls.messages(run.parents.values())
         for symbol in orders.submits:
             now = self._clock.now()
             if now >= run.deadline.stop_at or (self.paused_until is not None and now < self.paused_until):
@@ -125,7 +128,7 @@ class Sender:
     def _may_send(self, run: Run, parent: ParentOrder, child: ChildOrder) -> bool:
         """Whether the controls let this child out. What they refuse is settled, or concludes the run."""
         stop = self._switch.refusal(BEFORE_SENDING, parent.side) or controls.message_refusal(
-            controls.messages(run.parents.values()), self._in_last_minute() + 1, self._config
+            self._messages, self._in_last_minute() + 1, self._config
         )
         if stop is not None:
             run.stop(stop, self._log)
@@ -138,6 +141,7 @@ class Sender:
             return True
         run.unsent.discard(child.client_order_id)
         run.put_child(parent.symbol, replace(child, state=ChildState.NOT_SENT))
+        self._messages -= 1
         run.put(run.parents[parent.symbol].refused(refusal.code, refusal.message, self._clock.now()))
         tell_outcome(self._log, run.parents[parent.symbol])
         return False
