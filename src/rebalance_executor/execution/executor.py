@@ -76,6 +76,8 @@ class Executor:
                     LogEvent.RUN_STOPPING, give_up_at=run.deadline.give_up_at, reason=run.broken_off or "deadline"
                 )
             orders = self._decide(run, side, mode, reason)
+            if not run.unsettled(side):
+                return True  # nothing is to be sent: what was seen is journalled with the next write
             self.save(run)
             waves_open = any(parent.open_child for parent in run.unsettled(side))
             if mode is Mode.YIELD and (not waves_open or self._clock.now() >= run.deadline.give_up_at):
