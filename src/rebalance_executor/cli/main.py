@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import typer
 
-from rebalance_executor.cli import local
+from rebalance_executor.cli import local, read
 
 app = typer.Typer(
     help="Executes portfolio rebalance plans on Alpaca: each once, no order twice, every outcome recorded.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
 )
-app.add_typer(local.app, name="local")
-
-
-@app.callback()
-def commands() -> None:
-    """Keep ``rebalance`` a group of groups, also while it has only one."""
+for command in (read.status, read.watch, read.explain, read.report):
+    app.command(rich_help_panel="What became of plans")(command)
+app.add_typer(local.app, name="local", rich_help_panel="This machine")
 
 
 if __name__ == "__main__":
