@@ -24,7 +24,6 @@ import typer
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 
-from rebalance_executor import bootstrap
 from rebalance_executor.adapters.clock import SystemClock
 from rebalance_executor.adapters.dynamodb import DynamoJournal
 from rebalance_executor.cli.cloud import PLAN_QUEUE, Cloud, function_environment, server_variables
@@ -129,6 +128,8 @@ def look_through(settings: Settings, environment: Mapping[str, str], home: Path,
     Raises:
         ConfigurationError: names the setting that is unusable.
     """
+    from rebalance_executor import bootstrap  # here: it takes a second, which the help and a usage error need not wait
+
     config = ExecutionConfig.from_json(settings.execution_config)
     clients, heard = cache(bootstrap.aws_client), Heard()
     ports = bootstrap.outside_world(

@@ -241,5 +241,10 @@ def rows_of(results: Sequence[ExecutionResult]) -> str:
         for order in told["orders"]:
             own = [told["plan_id"], told["account"], told["status"], *(order[name] for name in _OF_ORDER)]
             for sent in order["children"] or [{}]:
-                writer.writerow([*own, *(sent.get(name) for name in (*_CHILD, *_TIMES))])
+                writer.writerow(_cell(value) for value in [*own, *(sent.get(name) for name in (*_CHILD, *_TIMES))])
     return text.getvalue()
+
+
+def _cell(value: object) -> object:
+    """Booleans as JSON spells them."""
+    return str(value).lower() if isinstance(value, bool) else value

@@ -205,6 +205,10 @@ class EventLog(Protocol):
         ...
 
 
+def _never() -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
     """The outside world, as execution needs it."""
@@ -218,3 +222,5 @@ class Ports:
     log: EventLog
     reporter: Reporter | None = None
     """Where results are published, if anywhere."""
+    stop_requested: Callable[[], bool] = _never
+    """Whether somebody asks the run to stop safely before its deadline: what rests is cancelled, and it yields."""
