@@ -75,7 +75,7 @@ def test_a_plan_that_was_never_begun_ends_with_the_next_command(desk: Terminal) 
 
 def test_a_plan_that_waits_for_its_next_delivery_is_in_progress(desk: Terminal) -> None:
     world = desk.world
-    world.broker.change({"fills": {"AAA": {"behaviour": "never"}}})
+    world.broker.change({"fills": [{"symbol": "AAA", "behaviour": "never"}]})
     with pytest.raises(PlanYielded):
         world.deliver(PLAN, seconds=8)
 
@@ -121,13 +121,15 @@ def test_the_story_of_a_denied_order_says_what_its_code_means(executed: Terminal
     assert answer["meaning"] == "The asset is unknown, inactive or not tradable."
 
 
-def test_the_story_takes_from_the_log_what_the_journal_does_not_hold(desk: Terminal) -> None:
-    desk.world.broker.add_fault({"match": {"method": "POST", "path": "/v2/orders"}, "drop": "after", "times": 1})
-    desk.world.deliver(plan(buy("BBB", "2000")))
-    log = desk.folder / "lines.jsonl"
-    log.write_text(desk.world.lines.getvalue())
+def test_the_story_takes_from_the_log_what_the_journal_does_not_hold(tmp_path: Path) -> None:
+    lost = {"method": "POST", "path": "/v2/orders", "kind": "drop", "when": "after", "count": 1}
+    with a_world(faults=[lost]) as world:
+        desk = Terminal(world, tmp_path, {})
+        world.deliver(plan(buy("BBB", "2000")))
+        log = tmp_path / "lines.jsonl"
+        log.write_text(world.lines.getvalue())
 
-    steps = desk.json("cli/explain", "explain", "plan-1", "BBB", "--log", str(log))["steps"]
+        steps = desk.json("cli/explain", "explain", "plan-1", "BBB", "--log", str(log))["steps"]
 
     assert {"order.unknown", "order.found"} <= {step["event"] for step in steps if step["source"] == "log"}
 
