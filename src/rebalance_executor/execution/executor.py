@@ -39,6 +39,7 @@ class Executor:
     """Works the parents of a run to their outcomes through one broker account."""
 
     def __init__(self, ports: Ports, broker: Broker, switch: KillSwitch, config: ExecutionConfig) -> None:
+        self._ports = ports
         self._broker = broker
         self._journal = ports.journal
         self._clock = ports.clock
@@ -67,6 +68,7 @@ class Executor:
         stopping = False
         while run.unsettled(side):
             self._look(run, side)
+            run.heed(self._ports)
             if run.conclude is None and self._clock.now() < run.deadline.stop_at:
                 self._sender.heed_switch(run, side, WHILE_RESTING)
             mode, reason = self._mode(run)
