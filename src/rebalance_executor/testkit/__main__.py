@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -19,8 +20,10 @@ from rebalance_executor.testkit.tally import play_seeds, play_sweep
 _EACH = 50
 """Seeds in one piece of work."""
 _out = Console()
+app = typer.Typer(add_completion=False)
 
 
+@app.command()
 def main(  # noqa: PLR0913 - each is an option
     *,
     seed: Annotated[int | None, typer.Option(help="Play one history and show it line by line.")] = None,
@@ -63,22 +66,27 @@ def _sweep(kind: Sweep, stories: list[Story], jobs: int) -> int:
 
 def _one(seed: int) -> int:
     history = History(seed)
+    return _told(history.run, history.timeline)
+
+
+def _told(live: Callable[[], object], told: Callable[[], str]) -> int:
+    """Live through it, tell it line by line, and say whether every promise held."""
     try:
-        history.run()
-    except Exception:
-        typer.echo(history.timeline())
-        raise
-    typer.echo(history.timeline())
+        live()
+    except Exception as error:  # noqa: BLE001 - whatever it is, its history is shown
+        typer.echo(told())
+        typer.echo(f"\n{type(error).__name__}: {error}")
+        return 1
+    typer.echo(told())
+    typer.echo("\nevery promise held")
     return 0
 
 
 def _scripted(story: Story, text: str) -> int:
     parts = (part.split(":") for part in text.split(","))
     faults = {int(number): Fault[name] for number, name in parts}
-    world = sweep.live_through(story, faults)
-    typer.echo(timeline(world))
-    typer.echo(str(sweep.Ending.of(world)))
-    return 0
+    world = sweep.world_of(story, faults)
+    return _told(lambda: sweep.check(story, faults, world), lambda: timeline(world))
 
 
 def _bugs(most: int) -> int:
@@ -96,4 +104,4 @@ def _bugs(most: int) -> int:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    app()

@@ -33,10 +33,14 @@ _HTML = "<html><body><h1>502 Bad Gateway</h1></body></html>"
 Timeouts = Callable[[], tuple[float, float]]
 
 
+Body = Mapping[str, Any]
+"""A submission as it is sent."""
+
+
 class Cross(Protocol):
     """A call to the outside; its effect is told the fault, as far as it has to bring it about itself."""
 
-    def __call__(self, name: str, effect: Callable[[Fault | None], Any], /) -> Any: ...
+    def __call__(self, name: str, effect: Callable[[Fault | None], Any], order: Body | None = None, /) -> Any: ...
 
 
 class Refused(APIError):
@@ -97,7 +101,7 @@ class SimulatedApi:
 
     # --- the way -----------------------------------------------------------------------------------------
 
-    def _request(self, name: str, answer: Callable[[], Any], order: Mapping[str, Any] | None = None) -> Any:
+    def _request(self, name: str, answer: Callable[[], Any], order: Body | None = None) -> Any:
         def carried(fault: Fault | None) -> Any:
             if fault is not None:
                 self._before(fault, order)
@@ -107,7 +111,7 @@ class SimulatedApi:
             self._observe(SimpleNamespace(status_code=200, headers={}))
             return told
 
-        return self._cross(name, carried)
+        return self._cross(name, carried, order)
 
     def _answered(self, answer: Callable[[], Any]) -> Any:
         try:
@@ -115,7 +119,7 @@ class SimulatedApi:
         except BrokerError as error:
             raise self._refused(error.http_status, _json(error.code, error.message)) from None
 
-    def _before(self, fault: Fault, order: Mapping[str, Any] | None) -> None:
+    def _before(self, fault: Fault, order: Body | None) -> None:
         """What goes wrong before the request takes effect."""
         if fault is Fault.NO_ANSWER:
             self._time_out()
@@ -130,7 +134,7 @@ class SimulatedApi:
         elif fault is Fault.UNAUTHORIZED:
             raise self._refused(401, _json(40110000, "request is not authorized"))
 
-    def _after(self, fault: Fault, told: Any, order: Mapping[str, Any] | None) -> Any:
+    def _after(self, fault: Fault, told: Any, order: Body | None) -> Any:
         """What goes wrong when it has taken effect."""
         if fault is Fault.HIDDEN and order is not None:
             self._hidden_until[order["client_order_id"]] = self._clock.world() + timedelta(seconds=4)
@@ -151,7 +155,7 @@ class SimulatedApi:
         self._observe(SimpleNamespace(status_code=status, headers=headers or {}))
         return Refused(status, text)
 
-    def _land(self, order: Mapping[str, Any]) -> None:
+    def _land(self, order: Body) -> None:
         try:
             self._exchange.submit_order(order)
         except BrokerError:

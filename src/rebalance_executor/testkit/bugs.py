@@ -16,7 +16,7 @@ from rebalance_executor.domain import controls, outcome, strategy
 from rebalance_executor.domain.errors import OrderRejected, OutcomeUnknown
 from rebalance_executor.domain.market import Account, BrokerOrder, OrderRequest, Side
 from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome, ParentOrder
-from rebalance_executor.execution import executor, kill_switch, manager
+from rebalance_executor.execution import executor, kill_switch, manager, opening
 from rebalance_executor.execution.executor import Executor
 from rebalance_executor.execution.run import Deadline, Run
 from rebalance_executor.idempotency import FrontDoor
@@ -216,6 +216,10 @@ def _invented_quote() -> Callable[..., Any]:
     return with_prices
 
 
+def _side_forgotten() -> Callable[..., Any]:
+    return lambda switch, _=None: controls.switch_refusal(switch)
+
+
 Swap = tuple[Any, str, Callable[[], Any]]
 
 BUGS: dict[str, list[Swap]] = {
@@ -259,6 +263,12 @@ BUGS: dict[str, list[Swap]] = {
     "a lost cancel is not asked for again": [(Run, "ask_again", lambda: lambda *_: False)],
     "every order is sent twice": [(AlpacaBroker, "submit", _sent_twice)],
     "the kill switch is ignored": [(kill_switch, "switch_refusal", lambda: _nothing)],
+    "an account that may only reduce buys": [(kill_switch, "switch_refusal", _side_forgotten)],
+    "restricted symbols are traded": [(controls, "_restricted", lambda: _nothing)],
+    "an order's size is not looked at": [(controls, "size_refusal", lambda: _nothing)],
+    "messages are not counted": [(controls, "message_refusal", lambda: _nothing)],
+    "the day's limit is forgotten": [(opening, "day_limit", lambda: _nothing)],
+    "nothing is reserved": [(opening, "Reservation", lambda: _nothing)],
 }
 """By name; each bug replaces what is listed."""
 

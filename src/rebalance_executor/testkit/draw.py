@@ -7,11 +7,9 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
-from functools import cache
 from random import Random
 from typing import Any
 
-from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.testkit.clock import BEGIN
 from rebalance_executor.testkit.faults import Trait
 
@@ -82,8 +80,11 @@ def _enveloped(document: dict[str, object], way: str) -> dict[str, Any]:
 
 def begin(chance: Random, traits: Collection[Trait]) -> datetime:
     """When the history begins."""
-    near = timedelta(minutes=chance.choice((345, 355, 359)))  # 15:45, 15:55 or 15:59 in New York
-    return BEGIN + near if Trait.NEAR_CLOSE in traits else BEGIN
+    if Trait.NEAR_CLOSE in traits:
+        return BEGIN + timedelta(minutes=chance.choice((345, 355, 359)))  # 15:45, 15:55 or 15:59 in New York
+    if Trait.EARLY in traits:
+        return BEGIN - timedelta(minutes=chance.choice((120, 35, 31, 29)))  # 08:00, 09:25, 09:29 or 09:31
+    return BEGIN
 
 
 def scenario(seed: int, chance: Random, traits: Collection[Trait]) -> dict[str, Any]:
@@ -99,9 +100,10 @@ def scenario(seed: int, chance: Random, traits: Collection[Trait]) -> dict[str, 
         "account": {
             "cash": str(chance.choice((0, 500, 20_000, 20_000))),
             "proceeds_lag_seconds": chance.choice((0, 0, 4, 60)),
+            "multiplier": chance.choice(("1", "2")),
             "duplicate_code": chance.choice((40010001, 42210000)),
         },
-        "clock": {"sessions": "nyse" if Trait.NEAR_CLOSE in traits else "always_open"},
+        "clock": {"sessions": "nyse" if {Trait.NEAR_CLOSE, Trait.EARLY} & set(traits) else "always_open"},
         "assets": [{"symbol": symbol, "fractionable": chance.random() < 0.8} for symbol in SYMBOLS],
         "quotes": quotes,
         "positions": positions,
@@ -115,7 +117,18 @@ def scenario(seed: int, chance: Random, traits: Collection[Trait]) -> dict[str, 
     }
 
 
-_FILLS = ("marketable",) * 3 + ("immediate", "later", "parts", "parts", "never", "cancel", "expire", "reject", "refuse")
+_FILLS = ("marketable",) * 3 + (
+    "immediate",
+    "later",
+    "parts",
+    "parts",
+    "random",
+    "never",
+    "cancel",
+    "expire",
+    "reject",
+    "refuse",
+)
 
 
 def _fill(chance: Random) -> dict[str, Any]:
@@ -141,59 +154,6 @@ def _fill(chance: Random) -> dict[str, Any]:
     if chance.random() < 0.05:
         fill["status"] = chance.choice(("held", "calculated", "never_heard_of"))
     return fill
-
-
-_FIXED = {
-    "tick_seconds": 2,
-    "last_rung_seconds": 4,
-    "quote_wait_seconds": 2,
-    "proceeds_wait_seconds": 12,
-    "cancel_wait_seconds": 20,
-    "price_wait_seconds": 8,
-    "arrival_horizon_seconds": 40,
-    "reconcile_wait_seconds": 5,
-    "max_plan_age_minutes": 90,
-    "max_spread": "0.5",
-    "limit_collar": "0.5",
-    "duplicate_window_minutes": 0,
-    "previous_close_collar": "10",
-}
-"""Waits are short, so that histories are; controls that only refuse are wide, so that there is something to send."""
-
-
-@cache
-def _configured(
-    style: str, wait: int, children: int, minutes: int, conflicting: str, rate: int = 200
-) -> ExecutionConfig:
-    return ExecutionConfig.model_validate(
-        {
-            **_FIXED,
-            "order_style": style,
-            "child_wait_seconds": wait,
-            "max_children": children,
-            "plan_time_limit_minutes": minutes,
-            "conflicting_orders": conflicting,
-            "rate_limit_per_minute": rate,
-        }
-    )
-
-
-def config(chance: Random) -> ExecutionConfig:
-    """The program's configuration."""
-    style = chance.choice(("ladder", "marketable_limit", "marketable_limit", "market"))
-    return _configured(
-        style,
-        chance.choice((2, 6)),
-        chance.choice((2, 4)),
-        chance.choice((5, 60)),
-        chance.choice(("deny", "cancel")),
-        chance.choice((200, 200, 30)),
-    )
-
-
-def steady_config() -> ExecutionConfig:
-    """A configuration for histories whose every step is written down: marketable limits, an hour's time."""
-    return _configured("marketable_limit", 2, 4, 60, "deny")
 
 
 def messages(chance: Random, traits: Collection[Trait], begin: datetime) -> list[Message]:

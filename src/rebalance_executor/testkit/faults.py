@@ -58,8 +58,14 @@ def possible(name: str) -> tuple[Fault, ...]:
     return (*_ANYWHERE, Fault.ZOMBIE)
 
 
-_OFTEN = {Fault.LATE: (0.05, 0.2, 0.5), Fault.HIDDEN: (0.05, 0.2, 0.5), Fault.INTERRUPT: (0.01, 0.05, 0.2)}
-"""How often a fault happens that is too rare otherwise: submissions are few, and interruptions must meet them."""
+_OFTEN = {
+    Fault.LATE: (0.05, 0.2, 0.5),
+    Fault.HIDDEN: (0.05, 0.2, 0.5),
+    Fault.INTERRUPT: (0.01, 0.05, 0.2),
+    Fault.KILL_BEFORE: (0.005, 0.02, 0.06),
+    Fault.KILL_AFTER: (0.005, 0.02, 0.06),
+}
+"""How often a fault happens that is too rare otherwise: submissions are few, interruptions and kills must meet them."""
 
 
 class Happening(StrEnum):
@@ -88,7 +94,14 @@ class Trait(StrEnum):
     SKEW = "clocks disagree"
     SHORT_LIFE = "little time until the time-out"
     NEAR_CLOSE = "the session ends soon"
+    EARLY = "the session begins soon"
+    TIGHT_LIMITS = "limits of the controls that bind"
+    OVERRIDES = "symbols with a configuration of their own"
     QUIET = "no faults at all"
+
+
+RARE = {Trait.QUIET: 0.1, Trait.EARLY: 0.12, Trait.NEAR_CLOSE: 0.2, Trait.TIGHT_LIMITS: 0.25, Trait.OVERRIDES: 0.2}
+"""How many histories have a trait that is rarer than others: most of these leave less to be traded."""
 
 
 @dataclass(slots=True)

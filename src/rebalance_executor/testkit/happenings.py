@@ -58,6 +58,16 @@ class Happenings:
         self._world.lines.tell(0, f"~ {kind}", {})
         self._ways[kind]()
 
+    def set_switch(self) -> None:
+        """Let a person halt or resume the account, where that can happen: it must be heeded within a second."""
+        if Happening.KILL_SWITCH in self._kinds:
+            self.happen(Happening.KILL_SWITCH)
+
+    def lose_records(self) -> None:
+        """Empty the front door's table, where that can happen: what comes meets the run that is interrupted."""
+        if Happening.RECORD_LOST in self._kinds and self._chance.random() < 0.5:
+            self.happen(Happening.RECORD_LOST)
+
     def undo(self) -> None:
         """Everything that can be mended is mended."""
         self._world.exchange.merge(

@@ -11,9 +11,9 @@ from rebalance_executor.domain.errors import InvalidInput, OverfillGuard, Redeli
 from rebalance_executor.domain.orders import Outcome
 from rebalance_executor.domain.values import plain
 from rebalance_executor.execution.events import LogEvent
-from rebalance_executor.testkit import draw
+from rebalance_executor.testkit import configured, draw
 from rebalance_executor.testkit.draw import SYMBOLS, Message
-from rebalance_executor.testkit.faults import Crossing, Happening, Trait, swarm
+from rebalance_executor.testkit.faults import RARE, Crossing, Happening, Trait, swarm
 from rebalance_executor.testkit.happenings import Happenings
 from rebalance_executor.testkit.invariants import Violation
 from rebalance_executor.testkit.world import World
@@ -34,12 +34,12 @@ class History:
         self.seed = seed
         self._chance = Random(f"history {seed}")  # noqa: S311 - reproducible on purpose
         chance = self._chance
-        self.traits = {trait for trait in Trait if chance.random() < (0.1 if trait is Trait.QUIET else 0.3)}
+        self.traits = {trait for trait in Trait if chance.random() < RARE.get(trait, 0.3)}
         is_quiet = Trait.QUIET in self.traits
         begin = draw.begin(chance, self.traits)
         self.world = World(
             draw.scenario(seed, chance, self.traits),
-            draw.config(chance),
+            configured.config(chance, self.traits),
             Crossing(chance, {} if is_quiet else swarm(chance)),
             begin,
         )
@@ -75,8 +75,9 @@ class History:
         is_short = Trait.SHORT_LIFE in self.traits
         seconds = seconds or self._chance.choice((12, 30, 60) if is_short else (60, 300, 600))
         message.deliveries += 1
-        if self._chance.random() < 0.4:  # something happens while it works
-            self.world.clock.later(timedelta(seconds=self._chance.choice(_SOON)), self.happenings.one)
+        for likely, happen in ((0.4, self.happenings.one), (0.2, self.happenings.set_switch)):
+            if self._chance.random() < likely:  # something happens while it works
+                self.world.clock.later(timedelta(seconds=self._chance.choice(_SOON)), happen)
         self._take(message, seconds)
 
     def _take(self, message: Message, seconds: float) -> None:
@@ -108,6 +109,7 @@ class History:
     def _in_between(self) -> None:
         """Something else, while an invocation is interrupted."""
         if self._chance.random() < 0.6:
+            self.happenings.lose_records()
             self._deliver(self._chance.choice(self.messages))
         else:
             self.happenings.one()

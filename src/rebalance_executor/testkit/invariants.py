@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -18,8 +18,7 @@ from rebalance_executor.domain.market import ZERO, Side
 from rebalance_executor.domain.orders import ChildOrder, Outcome, ParentOrder
 from rebalance_executor.domain.pricing import collar, is_inside
 from rebalance_executor.domain.result import ExecutionResult
-from rebalance_executor.testkit.api import SECRET
-from rebalance_executor.testkit.faults import SUBMIT
+from rebalance_executor.testkit.api import SECRET, Body
 
 if TYPE_CHECKING:
     from rebalance_executor.testkit.world import Invocation, World
@@ -30,6 +29,9 @@ _SWITCH_AGE = timedelta(seconds=2)
 _MINUTE = timedelta(minutes=1)
 _MARKET_SLIP = Decimal("1.06")
 """What a market order may cost more than was reserved: nothing bounds its price but the broker's own collar."""
+
+_MOVED = Decimal("1.3")
+"""By how much a fill may differ from what was reserved: limits are counted at arrival mid, and markets move."""
 
 PlanKey = tuple[str, str]
 
@@ -51,6 +53,7 @@ class Watch:
         """Own orders that were seen at the exchange."""
         self._changes = -1
         self._asked: dict[tuple[int, str], deque[datetime]] = {}
+        """When each process asked each endpoint."""
         self.results: dict[PlanKey, ExecutionResult] = {}
 
     # --- what is journalled: an intent is never changed, what is settled stays -----------------------------
@@ -119,35 +122,42 @@ class Watch:
 
     # --- what is asked: within the rate limit, and nothing is sent without the right to -------------------
 
-    def requested(self, name: str) -> None:
-        """A request leaves for the broker."""
+    def requested(self, name: str, order: Body | None) -> None:
+        """A request leaves for the broker; ``order`` is what it submits."""
         running, now = self._world.stack[-1], self._world.clock.world()
-        asked = self._asked.setdefault((running.number, "data" if "/stocks" in name else "trading"), deque())
+        asked = self._asked.setdefault((running.process, "data" if "/stocks" in name else "trading"), deque())
         while asked and asked[0] <= now - _MINUTE:
             asked.popleft()
         asked.append(now)
         if len(asked) > self._world.config.rate_limit_per_minute:
             raise Violation(f"{len(asked)} requests in a minute")
-        if name == SUBMIT:
-            self._check_right()
+        if order is not None:
+            self._check_right(order)
+
+    def forget_requests(self, process: int) -> None:
+        """A process begins anew with its connections, and with its pacing."""
+        for endpoint in ("data", "trading"):
+            self._asked.pop((process, endpoint), None)
 
     def timed_out(self, running: Invocation) -> None:
         """An invocation ends by itself before its time-out, if nothing goes wrong."""
         if not running.is_disturbed:
             raise Violation(f"invocation {running.number} ran into its time-out, and nothing had gone wrong")
 
-    def _check_right(self) -> None:
-        """Only the holder of the lease sends, and not when the account was halted."""
+    def _check_right(self, order: Body) -> None:
+        """Only the holder of the lease sends, and not what the kill switch forbids."""
         running, journal = self._world.stack[-1], self._world.journal
         holder = journal.holder("default")
         if holder is None or holder.run_id != running.run_id:
             raise Violation(f"{running.run_id} sends, the lease is held by {holder and holder.run_id}")
         settings = journal.book.settings.get("default")
         last = settings[-1] if settings else None
-        if last is None or last.at is None or last.state is not SwitchState.HALTED:
+        if last is None or last.at is None or last.state is SwitchState.ACTIVE:
+            return
+        if last.state is SwitchState.REDUCING and order["side"] == Side.SELL:
             return
         if self._world.clock.now() - last.at > _SWITCH_AGE:
-            raise Violation(f"{running.run_id} sends, the account is halted since {last.at}")
+            raise Violation(f"{running.run_id} sends a {order['side']}, the account is {last.state} since {last.at}")
 
     # --- what is at the exchange -------------------------------------------------------------------------
 
@@ -188,14 +198,25 @@ class Watch:
         sent = (order.symbol, order.side, order.qty, order.limit_price, order.type)
         if sent != (symbol, parent.side, child.qty, child.limit_price, child.type):
             raise Violation(f"{order.client_order_id} is at the broker as {sent}, the journal says {child}")
-        if order.limit_price is not None and parent.arrival is not None:
-            worst = collar(parent.side, parent.arrival, self._world.config.price_collar)
-            if not is_inside(parent.side, order.limit_price, worst):
-                raise Violation(f"{order.client_order_id} is at {order.limit_price}, the worst allowed is {worst}")
+        self._check_limits(order, parent, child)
         if parent.outcome is not None and parent.outcome is not Outcome.UNRESOLVED:
             raise Violation(f"{order.client_order_id} appears at the broker, its parent is {parent.outcome} already")
         if parent.side is Side.BUY and self._plans[key].phase is Phase.SELLS:
             raise Violation(f"{order.client_order_id} buys before the gate")
+
+    def _check_limits(self, order: Order, parent: ParentOrder, child: ChildOrder) -> None:
+        """An order at the broker is one that the configuration allows."""
+        config = self._world.config.for_symbol(order.symbol)
+        if order.limit_price is not None and parent.arrival is not None:
+            worst = collar(parent.side, parent.arrival, config.price_collar)
+            if not is_inside(parent.side, order.limit_price, worst):
+                raise Violation(f"{order.client_order_id} is at {order.limit_price}, the worst allowed is {worst}")
+        is_listed = config.allowed_symbols is None or order.symbol in config.allowed_symbols
+        if not is_listed or order.symbol in config.restricted_symbols:
+            raise Violation(f"{order.symbol} may not be traded, and is")
+        dollars = child.qty * (order.limit_price or child.mid or ZERO)
+        if config.max_order_dollars is not None and dollars > config.max_order_dollars:
+            raise Violation(f"{order.client_order_id} is for {dollars} dollars, {config.max_order_dollars} are allowed")
 
     # --- what is answered --------------------------------------------------------------------------------
 
@@ -234,11 +255,35 @@ class Watch:
         """Once more when everything is over: results still hold, no secret was told, what was published is true."""
         for key, result in self.results.items():
             self._check_truth(key, result)
+        self._check_traded()
         for line in self._world.lines.holding(SECRET):
             raise Violation(f"a secret stands in the log: {line}")
         for told in self._world.published:
             if told != self.results.get((told.account, told.plan_id)):
                 raise Violation(f"{told.plan_id} was published with another result than is stored")
+
+    def _check_traded(self) -> None:
+        """What was traded was reserved before, and stays within the limits of plan and day."""
+        config, traded, sent = self._world.config, dict[PlanKey, Decimal](), Counter[PlanKey]()
+        for order in self.orders():
+            key, _ = self._intents[order.client_order_id]
+            traded[key] = traded.get(key, ZERO) + order.filled_value
+            sent[key] += 1
+        for key, value in traded.items():
+            days = [(day, plans) for day, plans in self._world.journal.book.reserved(key[0]) if key[1] in plans]
+            if not days:
+                raise Violation(f"{key} traded {value} dollars, and had reserved nothing")
+            _check_most(f"{key} in all", value, config.max_plan_gross_dollars)
+            for day, plans in days:
+                of_day = sum((traded.get((key[0], plan), ZERO) for plan in plans), ZERO)
+                _check_most(f"{day.on}", of_day, config.max_day_gross_dollars)
+            if sent[key] > config.max_plan_messages:
+                raise Violation(f"{key} has {sent[key]} orders, {config.max_plan_messages} messages are allowed")
+
+
+def _check_most(what: str, dollars: Decimal, most: Decimal | None) -> None:
+    if most is not None and dollars > most * _MOVED:
+        raise Violation(f"{what}: {dollars} dollars were traded, {most} are allowed")
 
 
 def _exposure(child: ChildOrder, order: Order | None) -> Decimal:

@@ -69,6 +69,8 @@ def show(tally: Tally, console: Console, what: str, wall_seconds: float) -> None
     for kind, times in sorted(tally.happened.items(), key=lambda one: (-one[1], one[0])):
         kinds.add_row(str(kind), f"{times:,}")
     console.print(kinds)
+    for failure in tally.failures[:1]:
+        console.print(failure.timeline, markup=False, highlight=False, soft_wrap=True)
     for failure in tally.failures:
         console.print(f"[red]{failure.problem}[/red]\n    {failure.replay}", highlight=False, soft_wrap=True)
 

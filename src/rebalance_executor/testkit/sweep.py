@@ -2,7 +2,9 @@
 
 ``singles`` kills the program before and after every call of every run, ``pairs`` does it twice in every combination,
 ``yields`` lets the deadline come at every call, and once more at every later one, or the kill in the middle of a
-yield. However it is interrupted, the story must end like the undisturbed one: same positions, same cash, same result.
+yield. ``interruptions`` delivers the plan once more at every call, while the run waits or is frozen until another
+took its lease, with nothing left at the front door to stop it. However it is interrupted, the story must end like the
+undisturbed one: same positions, same cash, same result.
 """
 
 from __future__ import annotations
@@ -16,8 +18,9 @@ from typing import Any
 
 from rebalance_executor.domain.errors import OverfillGuard
 from rebalance_executor.domain.orders import Outcome
-from rebalance_executor.testkit.draw import item, plan, steady_config
-from rebalance_executor.testkit.faults import KILLS, Crossing, Fault
+from rebalance_executor.testkit.configured import steady_config
+from rebalance_executor.testkit.draw import item, plan
+from rebalance_executor.testkit.faults import KILLS, Crossing, Fault, possible
 from rebalance_executor.testkit.invariants import Violation
 from rebalance_executor.testkit.world import World
 
@@ -36,6 +39,7 @@ class Sweep(StrEnum):
     SINGLES = "singles"
     PAIRS = "pairs"
     YIELDS = "yields"
+    INTERRUPTIONS = "interruptions"
 
 
 class Story(StrEnum):
@@ -44,19 +48,35 @@ class Story(StrEnum):
     AT_ONCE = "at-once"
     RESTS = "rests"
     """The first order of each symbol fills in part and rests: it is cancelled and priced anew."""
+    LADDER = "ladder"
+    """Every order climbs its ladder from its own side of the spread to the other one."""
 
 
 _PARTLY = [{"symbol": symbol, "nth": 1, "behaviour": "parts", "parts": [{"fraction": 0.4}]} for symbol in _SYMBOLS]
 
 
-def live_through(story: Story, script: Script) -> World:
+def world_of(story: Story, script: Script) -> World:
+    """The story's world as it begins, with these interruptions to come."""
+    style = "ladder" if story is Story.LADDER else "marketable_limit"
+    return World(_scenario(story), steady_config(style), Crossing(script=script))
+
+
+def live_through(story: Story, script: Script, world: World | None = None) -> World:
     """The story with these interruptions, delivered again until it has its result.
 
     Raises:
         Violation: a promise was broken, or it took too many deliveries.
     """
-    world = World(_scenario(story), steady_config(), Crossing(script=script))
+    world = world or world_of(story, script)
     event = plan("plan-1", [item(s, "SELL" if n < 3 else "BUY", 1000) for n, s in enumerate(_SYMBOLS)])
+
+    def deliver_again() -> None:
+        world.records.stored.clear()
+        delivery = world.deliver(event)
+        if delivery.answer is not None:
+            world.watch.answered(delivery.answer)
+
+    world.between = deliver_again
     for _ in range(_MOST_DELIVERIES):
         delivery = world.deliver(event)
         if delivery.answer is not None:
@@ -80,11 +100,15 @@ def _scenario(story: Story) -> dict[str, Any]:
     }
 
 
+_FIRST = {Sweep.YIELDS: (Fault.DEADLINE,), Sweep.INTERRUPTIONS: (Fault.INTERRUPT, Fault.ZOMBIE)}
+
+
 @dataclass(frozen=True, slots=True)
 class Ending:
     """What a story leaves behind."""
 
-    calls: int
+    names: tuple[str, ...]
+    """Its calls, in order."""
     positions: Mapping[str, str]
     cash: str
     outcomes: tuple[Outcome, ...]
@@ -95,7 +119,7 @@ class Ending:
         (result,) = world.watch.results.values()
         held = {position["symbol"]: position["qty"] for position in world.exchange.positions()}
         outcomes = tuple(order.outcome for order in result.orders)
-        return cls(world.crossing.calls, held, world.exchange.account()["cash"], outcomes)
+        return cls(tuple(world.crossing.names), held, world.exchange.account()["cash"], outcomes)
 
 
 @cache
@@ -107,9 +131,9 @@ def undisturbed(story: Story) -> Ending:
     return ending
 
 
-def check(story: Story, script: Script) -> World:
+def check(story: Story, script: Script, world: World | None = None) -> World:
     """Live through it and compare its end with the undisturbed one."""
-    world = live_through(story, script)
+    world = live_through(story, script, world)
     ending, wanted = Ending.of(world), undisturbed(story)
     if (ending.positions, ending.cash, ending.outcomes) != (wanted.positions, wanted.cash, wanted.outcomes):
         raise Violation(f"ended as {ending}, undisturbed as {wanted}")
@@ -118,15 +142,16 @@ def check(story: Story, script: Script) -> World:
 
 def firsts(sweep: Sweep, story: Story) -> Iterator[Script]:
     """Every single interruption of the first run."""
-    kinds = (Fault.DEADLINE,) if sweep is Sweep.YIELDS else KILLS
-    for number in range(1, undisturbed(story).calls + 1):
+    kinds = _FIRST.get(sweep, KILLS)
+    for number, name in enumerate(undisturbed(story).names, 1):
         for kind in kinds:
-            yield {number: kind}
+            if kind in possible(name):
+                yield {number: kind}
 
 
 def seconds(sweep: Sweep, first: Script, calls: int) -> Iterator[Script]:
     """Every second interruption after a first one, whose story took so many calls; none for single ones."""
-    if sweep is Sweep.SINGLES:
+    if sweep in (Sweep.SINGLES, Sweep.INTERRUPTIONS):
         return
     kinds = (Fault.DEADLINE, *KILLS) if sweep is Sweep.YIELDS else KILLS
     for number in range(max(first) + 1, calls + 1):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from rebalance_executor.testkit import sweep
-from rebalance_executor.testkit.history import History
+from rebalance_executor.testkit.history import History, timeline
 from rebalance_executor.testkit.sweep import Script, Story, Sweep
 from rebalance_executor.testkit.world import World
 
@@ -23,6 +23,8 @@ class Failure:
     replay: str
     """The command that plays it again."""
     problem: str
+    timeline: str = ""
+    """Of the first failure of each piece of work."""
 
 
 @dataclass(slots=True)
@@ -65,10 +67,11 @@ class Tally:
         for result in world.watch.results.values():
             self.outcomes.update(order.outcome.value for order in result.orders)
 
-    def fail(self, replay: str, error: BaseException) -> None:
+    def fail(self, replay: str, error: BaseException, world: World) -> None:
         """Count a broken promise."""
         self.failed += 1
-        self.failures.append(Failure(replay, f"{type(error).__name__}: {error}"))
+        told = timeline(world) if not self.failures else ""
+        self.failures.append(Failure(replay, f"{type(error).__name__}: {error}", told))
 
 
 def _timed(work: Callable[[Tally], None]) -> Tally:
@@ -87,7 +90,7 @@ def play_seeds(first: int, count: int) -> Tally:
             try:
                 history.run()
             except Exception as error:  # noqa: BLE001 - whatever it is, it is told with the way to see it again
-                tally.fail(f"{COMMAND} --seed {seed}", error)
+                tally.fail(f"{COMMAND} --seed {seed}", error, history.world)
             tally.take(history.world)
             tally.happened += history.happenings.happened + Counter(history.traits)
 
@@ -108,11 +111,12 @@ def play_sweep(kind: Sweep, story: Story, first: Script) -> Tally:
 
 
 def _check(tally: Tally, story: Story, script: Script) -> World | None:
+    world = sweep.world_of(story, script)
     try:
-        world = sweep.check(story, script)
+        sweep.check(story, script, world)
     except Exception as error:  # noqa: BLE001 - as above
         tally.histories += 1
-        tally.fail(f"{COMMAND} --story {story} --script {spelled(script)}", error)
+        tally.fail(f"{COMMAND} --story {story} --script {spelled(script)}", error, world)
         return None
     tally.take(world)
     return world

@@ -29,7 +29,7 @@ from rebalance_executor.handler import handle
 from rebalance_executor.idempotency import FrontDoor
 from rebalance_executor.service import Service
 from rebalance_executor.telemetry import Telemetry
-from rebalance_executor.testkit.api import SECRET, SimulatedApi, SimulatedBroker
+from rebalance_executor.testkit.api import SECRET, Body, SimulatedApi, SimulatedBroker
 from rebalance_executor.testkit.clock import BEGIN, SimulatedClock
 from rebalance_executor.testkit.faults import KILLS, Crossing, Fault, Killed
 from rebalance_executor.testkit.invariants import Violation, Watch
@@ -52,6 +52,7 @@ class Invocation:
     clock: SimulatedClock
     ends_at: datetime
     number: int
+    process: int
     aws_request_id: str
     is_nested: bool
     function_name: str = "simulated"
@@ -133,8 +134,10 @@ class World:
         """Invoke the handler once, in a warm process if one is idle. A killed process is gone."""
         self.invocations += 1
         ends_at = self.clock.now() + timedelta(seconds=seconds)
-        invocation = Invocation(self.clock, ends_at, self.invocations, request_id, is_nested=bool(self.stack))
         process = self._warm.pop() if self._warm else self._new_process()
+        invocation = Invocation(
+            self.clock, ends_at, self.invocations, process.number, request_id, is_nested=bool(self.stack)
+        )
         self.stack.append(invocation)
         self.lines.tell(process.number, "> invoked", {"until": ends_at})
         try:
@@ -168,7 +171,7 @@ class World:
         answer: T = self.cross(name, carried)
         return answer
 
-    def cross(self, name: str, effect: Callable[[Fault | None], Any], /) -> Any:
+    def cross(self, name: str, effect: Callable[[Fault | None], Any], order: Body | None = None, /) -> Any:
         """A call to the outside: its effect, and what goes wrong before and after it."""
         if not self.stack:
             return effect(None)
@@ -176,17 +179,19 @@ class World:
         if running.is_dead:
             raise Killed
         try:
-            return self._crossed(name, effect, running)
+            return self._crossed(name, effect, running, order)
         except Violation as broken:  # the program must not catch it: whoever does so may hide what it did
             self.broken = self.broken or broken
             running.is_dead = True
             raise Killed from broken
 
-    def _crossed(self, name: str, effect: Callable[[Fault | None], Any], running: Invocation) -> Any:
+    def _crossed(
+        self, name: str, effect: Callable[[Fault | None], Any], running: Invocation, order: Body | None
+    ) -> Any:
         self.clock.sleep(LATENCY)
         self._end_in_time(running)
         if name.startswith("broker"):
-            self.watch.requested(name)
+            self.watch.requested(name, order)
         fault = self._fault(name, running)
         if fault is not None:
             running.is_disturbed = True
@@ -252,6 +257,7 @@ class World:
             known = brokers.get(account)
             if known is None or known.is_refused:
                 known = brokers[account] = self._new_broker(telemetry)
+                self.watch.forget_requests(number)
             known.patient_until(deadline.give_up_at)
             return BreakingBroker(known, self.config.max_broker_failures)
 
