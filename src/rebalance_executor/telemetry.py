@@ -71,7 +71,9 @@ def shown(value: object) -> object:
 class Telemetry:
     """Implements ``EventLog`` on Powertools. One for each container."""
 
-    def __init__(self, *, logger: Logger | None = None, metrics: Metrics | None = None) -> None:
+    def __init__(
+        self, *, logger: Logger | None = None, metrics: Metrics | None = None, tracer: Tracer | None = None
+    ) -> None:
         self._logger = logger or Logger(service=SERVICE, location=None, utc=True, json_default=lambda v: str(shown(v)))
         self._write = {
             Severity.INFO: self._logger.info,
@@ -80,7 +82,7 @@ class Telemetry:
             Severity.CRITICAL: self._logger.critical,
         }
         self._metrics = metrics or Metrics(namespace=NAMESPACE, service=SERVICE)
-        self._tracer = Tracer(service=SERVICE, patch_modules=("boto3", "requests"))
+        self._tracer = tracer or Tracer(service=SERVICE, patch_modules=("boto3", "requests"))
         self._is_cold = True
         self._broker_requests: Counter[str] = Counter()
 

@@ -42,7 +42,9 @@ class Fault(StrEnum):
 KILLS = (Fault.KILL_BEFORE, Fault.KILL_AFTER)
 _ANYWHERE = (*KILLS, Fault.NO_ANSWER, Fault.LOST_ANSWER, Fault.INTERRUPT, Fault.PAUSE, Fault.DEADLINE)
 _BROKER = (Fault.RATE_LIMIT, Fault.SERVER_ERROR, Fault.HTML, Fault.GARBLED, Fault.UNAUTHORIZED)
-_SUBMISSION = (Fault.LATE, Fault.HIDDEN)
+_AT_SUBMISSIONS = (*_ANYWHERE, *_BROKER, Fault.LATE, Fault.HIDDEN)
+_AT_BROKER = (*_ANYWHERE, *_BROKER, Fault.ZOMBIE)
+_AT_DATABASE = (*_ANYWHERE, Fault.ZOMBIE)
 
 
 def possible(name: str) -> tuple[Fault, ...]:
@@ -52,10 +54,8 @@ def possible(name: str) -> tuple[Fault, ...]:
     fence that off. A request that is under way while others take over is a late one.
     """
     if name == SUBMIT:
-        return _ANYWHERE + _BROKER + _SUBMISSION
-    if name.startswith("broker"):
-        return (*_ANYWHERE, *_BROKER, Fault.ZOMBIE)
-    return (*_ANYWHERE, Fault.ZOMBIE)
+        return _AT_SUBMISSIONS
+    return _AT_BROKER if name.startswith("broker") else _AT_DATABASE
 
 
 _OFTEN = {
@@ -125,7 +125,8 @@ class Crossing:
     """Where the program was killed: call, and before or after its effect."""
     names: list[str] = field(default_factory=list)
     """Every call so far, in order."""
-    _tables: dict[str, list[tuple[float, Fault]]] = field(default_factory=dict)
+    _tables: dict[str | tuple[Fault, ...], list[tuple[float, Fault]]] = field(default_factory=dict)
+    """By the name of a call, and by what can happen at it."""
 
     def fault(self, name: str) -> Fault | None:
         """What happens at this call, if anything."""
@@ -137,7 +138,11 @@ class Crossing:
             return None
         table = self._tables.get(name)
         if table is None:
-            table = self._tables[name] = self._table(name)
+            faults = possible(name)
+            table = self._tables.get(faults)
+            if table is None:
+                table = self._tables[faults] = self._table(faults)
+            self._tables[name] = table
         if not table:
             return None
         roll = self.chance.random()
@@ -151,9 +156,9 @@ class Crossing:
         if fault in KILLS:
             self.points.add((name, "before" if fault is Fault.KILL_BEFORE else "after"))
 
-    def _table(self, name: str) -> list[tuple[float, Fault]]:
+    def _table(self, faults: tuple[Fault, ...]) -> list[tuple[float, Fault]]:
         bound, table = 0.0, []
-        for fault in possible(name):
+        for fault in faults:
             if odds := self.odds.get(fault, 0.0):
                 bound += odds
                 table.append((bound, fault))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 
 from rebalance_executor.testkit.clock import SimulatedClock
@@ -50,6 +51,23 @@ class SimulatedLogger:
         """No longer."""
         for key in keys:
             self._keys.pop(key, None)
+
+
+class NoTracer:
+    """Traces nothing."""
+
+    @property
+    def provider(self) -> NoTracer:
+        """Itself."""
+        return self
+
+    def in_subsegment(self, name: str) -> AbstractContextManager[None]:
+        """Nothing around it."""
+        del name
+        return nullcontext()
+
+    def put_annotation(self, *_: object) -> None:
+        """Nothing."""
 
 
 class NoMetrics:

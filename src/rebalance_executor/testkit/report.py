@@ -7,6 +7,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -72,7 +73,7 @@ def show(tally: Tally, console: Console, what: str, wall_seconds: float) -> None
     for failure in tally.failures[:1]:
         console.print(failure.timeline, markup=False, highlight=False, soft_wrap=True)
     for failure in tally.failures:
-        console.print(f"[red]{failure.problem}[/red]\n    {failure.replay}", highlight=False, soft_wrap=True)
+        console.print(f"[red]{escape(failure.problem)}[/red]\n    {failure.replay}", highlight=False, soft_wrap=True)
 
 
 def _figures(tally: Tally, wall_seconds: float) -> list[tuple[str, str]]:

@@ -34,7 +34,7 @@ from rebalance_executor.testkit.clock import BEGIN, SimulatedClock
 from rebalance_executor.testkit.faults import KILLS, Crossing, Fault, Killed
 from rebalance_executor.testkit.invariants import Violation, Watch
 from rebalance_executor.testkit.journal import InMemoryJournal
-from rebalance_executor.testkit.lines import Lines, NoMetrics, SimulatedLogger
+from rebalance_executor.testkit.lines import Lines, NoMetrics, NoTracer, SimulatedLogger
 from rebalance_executor.testkit.records import RecordTable, SimulatedRecords
 
 LATENCY = timedelta(milliseconds=20)
@@ -249,7 +249,8 @@ class World:
         self._processes += 1
         number = self._processes
         log = SimulatedLogger(self.lines, number)
-        telemetry = Telemetry(logger=cast("Any", log), metrics=cast("Any", NoMetrics()))
+        nothing = {"metrics": cast("Any", NoMetrics()), "tracer": cast("Any", NoTracer())}
+        telemetry = Telemetry(logger=cast("Any", log), **nothing)
         brokers: dict[str, SimulatedBroker] = {}
 
         def broker(account: str, deadline: Deadline) -> Broker:
