@@ -69,7 +69,7 @@ def _enveloped(document: dict[str, object], way: str) -> dict[str, Any]:
         return {"detail-type": "RebalancePlanned", "source": "strategy", "detail": document}
     if way == "sqs":
         record = {
-            "messageId": "message-1",
+            "messageId": f"message of {document['plan_id']}",
             "body": json.dumps(document),
             "eventSource": "aws:sqs",
             "attributes": {"MessageGroupId": "default"},

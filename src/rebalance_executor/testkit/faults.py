@@ -112,11 +112,13 @@ class Crossing:
         chance: the history's randomness; None where only ``script`` decides.
         odds: how often each fault happens at a call where it can.
         script: faults by the number of the call, for exhaustive sweeps; a call where it cannot happen has none.
+        armed: by the name of the call, what happens at the next ones of that name; goes before the script.
     """
 
     chance: Random | None = None
     odds: Mapping[Fault, float] = field(default_factory=dict)
     script: Mapping[int, Fault] = field(default_factory=dict)
+    armed: dict[str, list[Fault]] = field(default_factory=dict)
     calls: int = 0
     is_calm: bool = False
     """Faults have stopped."""
@@ -132,10 +134,12 @@ class Crossing:
         """What happens at this call, if anything."""
         self.calls += 1
         self.names.append(name)
-        if self.script:
-            return self.script.get(self.calls)
-        if self.chance is None or self.is_calm:
+        if self.is_calm:
             return None
+        if self.chance is None:
+            waiting = self.armed.get(name)
+            fault = waiting.pop(0) if waiting else self.script.get(self.calls)
+            return fault if fault in possible(name) else None
         table = self._tables.get(name)
         if table is None:
             faults = possible(name)

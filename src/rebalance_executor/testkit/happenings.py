@@ -41,7 +41,7 @@ class Happenings:
             Happening.BROKER_DOWN: lambda: self._take_down("broker"),
             Happening.DATABASE_DOWN: lambda: self._take_down("database"),
             Happening.KILL_SWITCH: self._set_switch,
-            Happening.ACCOUNT_BLOCKED: lambda: self._world.exchange.merge({"account": {"trading_blocked": True}}),
+            Happening.ACCOUNT_BLOCKED: self._block_account,
             Happening.LONG_PAUSE: lambda: self._world.clock.sleep(timedelta(days=self._chance.choice((1, 5, 60)))),
         }
 
@@ -128,10 +128,18 @@ class Happenings:
         def mend() -> None:
             self._world.exchange.merge({"quotes": {symbol: {"bid": str(bid), "ask": str(bid)}}})
 
-        self._world.clock.later(timedelta(seconds=self._chance.choice((1, 3, 60))), mend)
+        self._later(mend, (1, 3, 60))
+
+    def _later(self, mend: Callable[[], None], seconds: Sequence[int]) -> None:
+        self._world.clock.later(timedelta(seconds=self._chance.choice(seconds)), mend)
 
     def _halt(self, symbol: str) -> None:
         self._world.exchange.merge({"assets": [{"symbol": symbol, "halted": True}]})
+        self._later(lambda: self._world.exchange.merge({"assets": [{"symbol": symbol, "halted": False}]}), (3, 60, 900))
+
+    def _block_account(self) -> None:
+        self._world.exchange.merge({"account": {"trading_blocked": True}})
+        self._later(lambda: self._world.exchange.merge({"account": {"trading_blocked": False}}), (3, 60, 900))
 
     def _expire_records(self) -> None:
         for stored in self._world.records.stored.values():

@@ -7,24 +7,17 @@ from datetime import timedelta
 from random import Random
 
 from paper_broker.errors import BrokerError
-from rebalance_executor.domain.errors import InvalidInput, OverfillGuard, Redeliver
 from rebalance_executor.domain.orders import Outcome
 from rebalance_executor.domain.values import plain
-from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.testkit import configured, draw
-from rebalance_executor.testkit.draw import SYMBOLS, Message
+from rebalance_executor.testkit.draw import Message
 from rebalance_executor.testkit.faults import RARE, Crossing, Happening, Trait, swarm
 from rebalance_executor.testkit.happenings import Happenings
-from rebalance_executor.testkit.invariants import Violation
+from rebalance_executor.testkit.inbox import Inbox
 from rebalance_executor.testkit.world import World
 
-MOST_DELIVERIES = 6
-"""Once faults stop, a plan must be finished within so many."""
-_APART = timedelta(seconds=1.5)
-"""Between two deliveries at the least."""
 _SOON = (0.1, 0.3, 1, 3, 8, 30)
 """Seconds after which something happens during a run."""
-_LEASE_LASTS = timedelta(seconds=700)
 
 
 class History:
@@ -49,6 +42,7 @@ class History:
         self.messages = draw.messages(chance, self.traits, begin)
         kinds = [] if is_quiet else [kind for kind in Happening if chance.random() < 0.4]
         self.happenings = Happenings(self.world, chance, kinds)
+        self.inbox = Inbox(self.world, self.happenings)
 
     # --- the story ---------------------------------------------------------------------------------------
 
@@ -60,51 +54,28 @@ class History:
                     self.happenings.one()
                 self._deliver(self._chance.choice(self.messages))
                 self.world.clock.sleep(timedelta(seconds=self._chance.choice((1.5, 30, 700))))
-            self._calm()
+            self.inbox.calm()
             for message in self.messages:
-                self._end(message)
+                self.inbox.end(message)
             self.world.watch.end()
         except (AssertionError, BrokerError, ArithmeticError, LookupError, TypeError, ValueError) as error:
             self.world.lines.tell(0, "!! violation", {"what": f"{type(error).__name__}: {error}"})
             raise
         return self
 
-    def _deliver(self, message: Message, seconds: float | None = None) -> None:
+    def _deliver(self, message: Message) -> None:
         if message.done and Trait.DUPLICATES not in self.traits:
             return
         is_short = Trait.SHORT_LIFE in self.traits
-        seconds = seconds or self._chance.choice((12, 30, 60) if is_short else (60, 300, 600))
-        message.deliveries += 1
+        seconds = self._chance.choice((12, 30, 60) if is_short else (60, 300, 600))
         for likely, happen in ((0.4, self.happenings.one), (0.2, self.happenings.set_switch)):
             if self._chance.random() < likely:  # something happens while it works
                 self.world.clock.later(timedelta(seconds=self._chance.choice(_SOON)), happen)
-        self._take(message, seconds)
-
-    def _take(self, message: Message, seconds: float) -> None:
-        told = len(self.world.lines.all)
-        # an asynchronous invocation is repeated with the very same request id
-        delivery = self.world.deliver(message.event, seconds, message.plan_id)
-        if delivery.answer is not None and message.way == "sqs":
-            refused = self._stopped(told)
-            message.done = message.done or refused or not delivery.answer["batchItemFailures"]
-        elif delivery.answer is not None:
-            self.world.watch.answered(delivery.answer)
-            message.done = True
-        elif isinstance(delivery.error, InvalidInput):
-            message.done = True
-        elif isinstance(delivery.error, OverfillGuard):
-            raise Violation(f"the program had to stop itself: {delivery.error}")
-        elif delivery.error is not None and not isinstance(delivery.error, Redeliver):
-            raise Violation(f"{type(delivery.error).__name__}: {delivery.error}")
-
-    def _stopped(self, since: int) -> bool:
-        """Whether the log says why a message can never succeed; a queue is told no more than that it failed."""
-        for _, _, event, fields in self.world.lines.all[since:]:
-            if event == LogEvent.PLAN_FAILED:
-                raise Violation(f"the program had to stop itself: {fields}")
-            if event == LogEvent.PLAN_REFUSED and "error" in fields:
-                return True
-        return False
+        others = [other for other in self.messages if other is not message and other.way == "sqs"]
+        if message.way == "sqs" and others and self._chance.random() < 0.4:
+            self.inbox.deliver_together([message, self._chance.choice(others)], seconds)
+        else:
+            self.inbox.deliver(message, seconds)
 
     def _in_between(self) -> None:
         """Something else, while an invocation is interrupted."""
@@ -113,23 +84,6 @@ class History:
             self._deliver(self._chance.choice(self.messages))
         else:
             self.happenings.one()
-
-    def _calm(self) -> None:
-        """Faults stop, symbols trade again, leases run out."""
-        self.world.crossing.is_calm = True
-        self.world.down.clear()
-        self.happenings.undo()
-        self.world.clock.sleep(_LEASE_LASTS)
-
-    def _end(self, message: Message) -> None:
-        """A plan must reach its result, and must be refused for what it is, not for bad luck."""
-        for _ in range(MOST_DELIVERIES):
-            message.deliveries += 1
-            self._take(message, 600)
-            if message.done:
-                return
-            self.world.clock.sleep(_APART)
-        raise Violation(f"{message.plan_id} is not finished after {MOST_DELIVERIES} undisturbed deliveries")
 
     # --- to be read --------------------------------------------------------------------------------------
 
@@ -158,6 +112,3 @@ def timeline(world: World) -> str:
         asked = f"{order.client_order_id} {order.side} {plain(order.qty or order.filled_qty)} at {price}"
         told.append(f"{'broker':>10}     {asked}: {order.status}, {plain(order.filled_qty)} filled")
     return "\n".join(told)
-
-
-__all__ = ["MOST_DELIVERIES", "SYMBOLS", "History", "timeline"]

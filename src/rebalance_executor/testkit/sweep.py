@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from enum import StrEnum
 from functools import cache
 from typing import Any
@@ -21,6 +20,7 @@ from rebalance_executor.domain.orders import Outcome
 from rebalance_executor.testkit.configured import steady_config
 from rebalance_executor.testkit.draw import item, plan
 from rebalance_executor.testkit.faults import KILLS, Crossing, Fault, possible
+from rebalance_executor.testkit.inbox import APART, LEASE_LASTS, MOST_DELIVERIES
 from rebalance_executor.testkit.invariants import Violation
 from rebalance_executor.testkit.world import World
 
@@ -28,9 +28,6 @@ Script = Mapping[int, Fault]
 """Number of the call, over all runs → what happens there."""
 
 _SYMBOLS = ("AAA", "BBB", "CCC", "DDD", "EEE", "FFF")
-_MOST_DELIVERIES = 6
-_LEASE_LASTS = timedelta(seconds=700)
-_APART = timedelta(seconds=1.5)
 
 
 class Sweep(StrEnum):
@@ -77,7 +74,7 @@ def live_through(story: Story, script: Script, world: World | None = None) -> Wo
             world.watch.answered(delivery.answer)
 
     world.between = deliver_again
-    for _ in range(_MOST_DELIVERIES):
+    for _ in range(MOST_DELIVERIES):
         delivery = world.deliver(event)
         if delivery.answer is not None:
             world.watch.answered(delivery.answer)
@@ -85,8 +82,8 @@ def live_through(story: Story, script: Script, world: World | None = None) -> Wo
             return world
         if isinstance(delivery.error, OverfillGuard):
             raise Violation(f"the program had to stop itself: {delivery.error}")
-        world.clock.sleep(_LEASE_LASTS if delivery.was_killed else _APART)
-    raise Violation(f"not finished after {_MOST_DELIVERIES} deliveries")
+        world.clock.sleep(LEASE_LASTS if delivery.was_killed else APART)
+    raise Violation(f"not finished after {MOST_DELIVERIES} deliveries")
 
 
 def _scenario(story: Story) -> dict[str, Any]:
