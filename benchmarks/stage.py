@@ -84,7 +84,11 @@ def stage(symbols: Sequence[str], **config: object) -> Iterator[Stage]:
         scenario = folder / "world.json"
         scenario.write_text(json.dumps(_world(symbols)), encoding="utf-8")
         with local_aws(folder) as aws, paper_broker(folder, scenario) as broker:
-            settings = {"rate_limit_per_minute": NO_LIMIT, "order_style": "marketable_limit"} | config
+            settings = {
+                "rate_limit_per_minute": NO_LIMIT,
+                "order_style": "marketable_limit",
+                "lease_wait_seconds": 0,
+            } | config
             os.environ.update(aws.environment() | broker.environment())
             os.environ.update(
                 ALPACA_API_KEY="local",

@@ -63,7 +63,9 @@ _OVERRIDES: tuple[Mapping[str, object], ...] = (
 
 
 @cache
-def _configured(style: str, wait: int, children: int, minutes: int, conflicting: str, rate: int) -> ExecutionConfig:
+def _configured(  # noqa: PLR0913 - each is drawn
+    style: str, wait: int, children: int, minutes: int, conflicting: str, rate: int, lease_wait: int = 0
+) -> ExecutionConfig:
     return ExecutionConfig.model_validate(
         {
             **_FIXED,
@@ -73,6 +75,7 @@ def _configured(style: str, wait: int, children: int, minutes: int, conflicting:
             "plan_time_limit_minutes": minutes,
             "conflicting_orders": conflicting,
             "rate_limit_per_minute": rate,
+            "lease_wait_seconds": lease_wait,
         }
     )
 
@@ -97,6 +100,7 @@ def config(chance: Random, traits: Collection[Trait]) -> ExecutionConfig:
         chance.choice((5, 60)),
         chance.choice(("deny", "cancel")),
         chance.choice((200, 200, 30)),
+        chance.choice((0, 0, 12, 150)),
     )
     changed: dict[str, object] = {}
     if Trait.TIGHT_LIMITS in traits:
