@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -25,7 +26,7 @@ from rebalance_executor.adapters.sns import SnsNotices
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.values import span
 from rebalance_executor.execution.manager import ExecutionManager
-from rebalance_executor.execution.ports import Broker, Clock, Ports, Reporter
+from rebalance_executor.execution.ports import Broker, Clock, EventLog, Ports, Reporter
 from rebalance_executor.execution.run import Deadline
 from rebalance_executor.idempotency import FrontDoor
 from rebalance_executor.service import Service
@@ -53,47 +54,40 @@ def service() -> Service:
 
 
 def build(
-    settings: Settings, told: Telemetry, *, clock: Clock | None = None, clients: Clients | None = None
+    settings: Settings,
+    told: Telemetry,
+    *,
+    clock: Clock | None = None,
+    clients: Clients | None = None,
+    stop_requested: Callable[[], bool] | None = None,
 ) -> Service:
-    """The program on these settings; tests give a clock and clients of their own.
+    """The program on these settings; tests give a clock and clients of their own, commands a way to stop it.
 
     Raises:
         ConfigurationError: names the setting that is missing or unusable.
     """
     clock = clock or SystemClock()
-    clients = cache(clients or _client)
+    clients = cache(clients or aws_client)
     config = ExecutionConfig.from_json(settings.execution_config)
-    database = clients("dynamodb")
-    journal = DynamoJournal(database, settings.execution_table, clock)
-    credentials = credentials_source(settings, lambda: clients("secretsmanager"))
-    brokers = AlpacaBrokers(settings, credentials, config, clock, on_request=told.count_request)
-
-    def broker(account: str, deadline: Deadline) -> Broker:
-        return BreakingBroker(brokers.broker(account, deadline), config.max_broker_failures)
-
-    ports = Ports(
-        brokers=broker,
-        journal=journal,
-        book=DynamoControlBook(database, settings.execution_table, clock),
-        assets=DynamoAssetCache(database, settings.execution_table, clock, ttl=span(config.asset_cache_hours * 3600)),
-        clock=clock,
-        log=told,
-        reporters=_reporters(settings, clients),
-    )
+    ports = outside_world(settings, config, told, clock=clock, clients=clients, on_request=told.count_request)
+    if stop_requested is not None:
+        ports = replace(ports, stop_requested=stop_requested)
 
     def check_health(deadline: Deadline) -> dict[str, Any]:
-        return health.check_health(_checks(settings, clients, ports, deadline), told)
+        return health.check_health(checks(settings, clients, ports, deadline), told)
 
     def watch_day(deadline: Deadline) -> dict[str, Any]:
-        index = DynamoPlanIndex(database, settings.execution_table)
+        index = DynamoPlanIndex(clients("dynamodb"), settings.execution_table)
         return watch.watch_day(ports.brokers(settings.account, deadline), index, told)
 
     return Service(
         account=settings.account,
         plans=S3PlanStore(settings.plan_bucket, lambda: clients("s3")),
-        front_door=FrontDoor(DynamoDBPersistenceLayer(settings.idempotency_table, boto3_client=database), told),
+        front_door=FrontDoor(
+            DynamoDBPersistenceLayer(settings.idempotency_table, boto3_client=clients("dynamodb")), told
+        ),
         manager=ExecutionManager(ports, config),
-        journal=journal,
+        journal=ports.journal,
         clock=clock,
         telemetry=told,
         new_run_id=new_run_id,
@@ -102,8 +96,42 @@ def build(
     )
 
 
-def _client(name: str) -> Any:
-    return boto3.client(name, config=client_config())
+def outside_world(
+    settings: Settings,
+    config: ExecutionConfig,
+    log: EventLog,
+    *,
+    clock: Clock,
+    clients: Clients,
+    on_request: Callable[[str], None],
+) -> Ports:
+    """The adapters behind the ports, on these settings; also what the operator's commands look through.
+
+    Raises:
+        ConfigurationError: names the setting that is missing or unusable.
+    """
+    database = clients("dynamodb")
+    credentials = credentials_source(settings, lambda: clients("secretsmanager"))
+    brokers = AlpacaBrokers(settings, credentials, config, clock, on_request=on_request)
+
+    def broker(account: str, deadline: Deadline) -> Broker:
+        return BreakingBroker(brokers.broker(account, deadline), config.max_broker_failures)
+
+    return Ports(
+        brokers=broker,
+        journal=DynamoJournal(database, settings.execution_table, clock),
+        book=DynamoControlBook(database, settings.execution_table, clock),
+        assets=DynamoAssetCache(database, settings.execution_table, clock, ttl=span(config.asset_cache_hours * 3600)),
+        clock=clock,
+        log=log,
+        reporters=_reporters(settings, clients),
+    )
+
+
+def aws_client(name: str) -> Any:
+    """An AWS client with this program's time-outs, by the name of its service."""
+    # DynamoDB's requests are made of our own rows; what S3 and Secrets Manager are asked for comes from outside.
+    return boto3.client(name, config=client_config(validated=name != "dynamodb"))
 
 
 def _reporters(settings: Settings, clients: Clients) -> list[Reporter]:
@@ -116,7 +144,7 @@ def _reporters(settings: Settings, clients: Clients) -> list[Reporter]:
     return found
 
 
-def _checks(settings: Settings, clients: Clients, ports: Ports, deadline: Deadline) -> dict[str, Callable[[], str]]:
+def checks(settings: Settings, clients: Clients, ports: Ports, deadline: Deadline) -> dict[str, Callable[[], str]]:
     """What a health request asks, by name."""
 
     def front_door() -> str:

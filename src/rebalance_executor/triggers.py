@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NoReturn
 
-from aws_lambda_powertools.utilities.data_classes import SQSEvent
-
 from rebalance_executor.domain.errors import InvalidInput
 
 MAX_BYTES = 1024 * 1024
@@ -125,11 +123,9 @@ def _queue_batch(event: dict[str, Any]) -> QueueBatch:
     records = event["Records"]
     if not records or not all(isinstance(r, dict) and r.get("eventSource") == "aws:sqs" for r in records):
         raise InvalidInput("Records", "are not SQS messages; only queues may send records")
+    # Three fields of a record: Powertools' data classes would import those of every other service, too.
     return QueueBatch(
-        tuple(
-            QueueMessage(record.message_id, record.body, record.attributes.get("MessageGroupId"))
-            for record in SQSEvent(event).records
-        )
+        tuple(QueueMessage(r["messageId"], r["body"], r["attributes"].get("MessageGroupId")) for r in records)
     )
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import boto3
 import pytest
 
-from tests.e2e.system import System
+from tests.e2e.system import OTHER_SYMBOL, SYMBOL, System
 from tests.infrastructure.templates import read
 from tests.support.broker_server import BrokerServer, paper_broker
 from tests.support.processes import LOOPBACK, answers, clean_environment, free_port, server
@@ -27,13 +27,16 @@ REGION = "us-east-1"
 STACK = "rebalance-e2e"
 SECONDS = 10
 """The function's time-out: short, because one test waits for it."""
-CONFIG = {"connect_timeout_seconds": "1", "read_timeout_seconds": "3"}
-"""A lease outlasts its invocation by the longest request: that test waits for this, too."""
+CONFIG = {"connect_timeout_seconds": "1", "read_timeout_seconds": "3", "duplicate_window_minutes": 0}
+"""A lease outlasts its invocation by the longest request: that test waits for this, too.
+
+Test after test buys the same, which would be denied as a duplicate order.
+"""
 _WORLD = {
     "account": {"cash": "100000"},
     "clock": {"sessions": "always_open"},
-    "assets": [{"symbol": "SPY", "fractionable": True}],
-    "quotes": {"SPY": {"bid": "599.99", "ask": "600.01"}},
+    "assets": [{"symbol": symbol, "fractionable": True} for symbol in (SYMBOL, OTHER_SYMBOL)],
+    "quotes": {symbol: {"bid": "599.99", "ask": "600.01"} for symbol in (SYMBOL, OTHER_SYMBOL)},
 }
 
 

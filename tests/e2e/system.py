@@ -19,6 +19,7 @@ from tests.support.broker_server import BrokerServer
 
 SYMBOL = "SPY"
 """Always quoted, fractionable."""
+OTHER_SYMBOL = "QQQ"
 _POLL_SECONDS = 0.1
 PATIENCE_SECONDS = 90
 
@@ -167,11 +168,11 @@ class System:
             time.sleep(_POLL_SECONDS)
 
 
-def a_plan(dollars: str = "25", **fields: object) -> dict[str, Any]:
+def a_plan(dollars: str = "25", symbol: str = SYMBOL, **fields: object) -> dict[str, Any]:
     """A plan made now that buys a little of one symbol."""
     plan_id = f"e2e-{uuid.uuid4().hex[:12]}"
     item = {
-        "symbol": SYMBOL,
+        "symbol": symbol,
         "action": "BUY",
         "trade_amount": dollars,
         "current_weight": "0",

@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.system import SYMBOL, System, a_plan
+from tests.e2e.system import OTHER_SYMBOL, SYMBOL, System, a_plan
 
 ALARMS = {
     *("FunctionErrors", "FunctionThrottles", "FunctionDuration", "PlanQueueAge", "PlanDeadLetterQueue", "FailureQueue"),
-    *("PlansUnresolved", "OrdersHalted", "OrdersDenied", "OrdersRejected", "DayOverdue", "ReportsFailed"),
+    *("PlansUnresolved", "KillSwitchTrips", "OrdersHalted", "OrdersDenied", "OrdersRejected"),
+    *("DayOverdue", "ReportsFailed"),
 }
 
 
@@ -202,7 +203,8 @@ def test_two_accounts_are_worked_on_side_by_side(system: System) -> None:
     if system.broker is not None:
         _let_orders(system, {"behaviour": "later", "after_seconds": 2})
     other = "growth"
-    plans = {"default": a_plan("30", account="default"), other: a_plan("30", account=other)}
+    # The paper broker has one account: two plans of one symbol would find each other's trades.
+    plans = {"default": a_plan("30", account="default"), other: a_plan("30", OTHER_SYMBOL, account=other)}
     # The local AWS runs one process for each version, and one invocation at a time in it: two versions are two.
     versions = ["live", "$LATEST"] if system.endpoint else ["live", "live"]
     for version in versions:

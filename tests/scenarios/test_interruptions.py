@@ -85,9 +85,7 @@ def test_a_cancel_that_died_with_its_run_is_asked_for_again(monkeypatch: pytest.
         assert [order["status"] for order in world.orders] == ["canceled", "filled"]
 
 
-def test_a_cancel_that_died_with_every_run_but_the_last_is_carried_out_by_the_last(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_cancel_that_died_with_every_earlier_run_is_carried_out_by_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
     with a_world(fills=[NEVER], config={"max_runs": 6}) as world:
         for _ in range(5):
             killed_when_it_cancels(world, monkeypatch)

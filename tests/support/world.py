@@ -15,7 +15,7 @@ from typing import Any, cast
 from unittest.mock import patch
 
 import boto3
-from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools import Metrics
 
 from paper_broker.server import PaperBroker
 from rebalance_executor import bootstrap
@@ -26,7 +26,7 @@ from rebalance_executor.execution.kill_switch import set_by_person
 from rebalance_executor.handler import handle
 from rebalance_executor.service import Service
 from rebalance_executor.settings import Settings
-from rebalance_executor.telemetry import NAMESPACE, SERVICE, Telemetry, shown
+from rebalance_executor.telemetry import NAMESPACE, SERVICE, Telemetry, new_logger
 from tests.support.aws import aws, create_execution_table
 from tests.support.builders import NOW, a_plan_document, an_item_document
 
@@ -130,13 +130,7 @@ class World:
     def restart(self) -> None:
         """A new container: nothing in memory is left."""
         # Loggers of one name share their first stream: each container's has a name of its own.
-        logger = Logger(
-            service=f"{SERVICE}-{next(_CONTAINERS)}",
-            location=None,
-            utc=True,
-            stream=self.lines,
-            json_default=lambda v: str(shown(v)),
-        )
+        logger = new_logger(f"{SERVICE}-{next(_CONTAINERS)}", self.lines)
         self._telemetry = Telemetry(logger=logger, metrics=Metrics(namespace=NAMESPACE, service=SERVICE))
         self._service = bootstrap.build(self.settings, self._telemetry, clock=self.clock, clients=self._client)
 

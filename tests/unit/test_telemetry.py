@@ -11,12 +11,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools import Metrics
 
 from rebalance_executor.domain.errors import InvalidInput, PlanYielded
 from rebalance_executor.domain.orders import Outcome
 from rebalance_executor.execution.events import LogEvent
-from rebalance_executor.telemetry import NAMESPACE, SERVICE, Telemetry, shown
+from rebalance_executor.telemetry import NAMESPACE, SERVICE, Telemetry, new_logger
 from tests.support.builders import NOW, a_plan
 
 _NUMBERS = itertools.count(1)
@@ -29,13 +29,7 @@ class Told:
     def __init__(self) -> None:
         self._stream = io.StringIO()
         # Loggers of one name share their first stream: each test's has a name of its own.
-        logger = Logger(
-            service=f"test-{next(_NUMBERS)}",
-            location=None,
-            utc=True,
-            stream=self._stream,
-            json_default=lambda v: str(shown(v)),
-        )
+        logger = new_logger(f"test-{next(_NUMBERS)}", self._stream)
         self.telemetry = Telemetry(logger=logger, metrics=Metrics(namespace=NAMESPACE, service=SERVICE))
 
     @property

@@ -11,7 +11,7 @@ from requests import Response
 
 from rebalance_executor.adapters import alpaca_parsing as parse
 from rebalance_executor.adapters.alpaca_http import Door, Limits
-from rebalance_executor.adapters.alpaca_sdk import DataApi, Timeouts, TradingApi
+from rebalance_executor.adapters.alpaca_sdk import AlpacaApi, Timeouts
 from rebalance_executor.adapters.credentials import Credentials, CredentialsSource
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.errors import BrokerUnavailable, NotFound, OutcomeUnknown
@@ -62,11 +62,11 @@ class AlpacaBroker:
         )
         key = (credentials.api_key, credentials.secret_key)
 
-        def trading(timeouts: Timeouts, observe: Callable[[Response], None]) -> TradingApi:
-            return TradingApi(key, settings.trading_url, timeouts, observe)
+        def trading(timeouts: Timeouts, observe: Callable[[Response], None]) -> AlpacaApi:
+            return AlpacaApi(key, settings.trading_url, timeouts, observe)
 
-        def data(timeouts: Timeouts, observe: Callable[[Response], None]) -> DataApi:
-            return DataApi(key, settings.alpaca_data_url, timeouts, observe)
+        def data(timeouts: Timeouts, observe: Callable[[Response], None]) -> AlpacaApi:
+            return AlpacaApi(key, settings.alpaca_data_url, timeouts, observe)
 
         self._trading = Door(trading, self._limits, config.rate_limit_per_minute, on_request)
         self._data = Door(data, self._limits, config.rate_limit_per_minute, on_request)

@@ -81,8 +81,10 @@ def detail(result: ExecutionResult) -> str:
 
     What is left out, in this order until it fits: the orders' children, the orders, the metadata.
     """
+    text = result.model_dump_json()
+    if len(text.encode()) <= MAX_DETAIL_BYTES:
+        return text
     body = result.model_dump(mode="json")
-    text = _json(body)
     for trim in _TRIMS:
         if len(text.encode()) <= MAX_DETAIL_BYTES:
             return text

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from rebalance_executor.cli.documents import EventFile, read_json
 from rebalance_executor.cli.exits import CliError, Exit, of_error
@@ -27,9 +27,13 @@ from rebalance_executor.domain.errors import RebalanceError
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
+    from rebalance_executor.service import Service
+
 _FUNCTION = "rebalance-executor-local"
 _END_SECONDS = 10.0
 """Seconds a function has to start, or to give back what it holds."""
+_STOP_SECONDS = 45.0
+"""Seconds it has to stop safely: to cancel what rests, see that confirmed and journal it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +84,9 @@ def invoke(
             with _killed_after(child, seconds + _END_SECONDS):
                 told = _follow(child, kept.write, on_record)
         except KeyboardInterrupt:
-            child.send_signal(signal.SIGINT)
-            with _killed_after(child, _END_SECONDS):
-                _follow(child, kept.write, on_record)
-            raise
+            told = _stop(child, kept.write, on_record)
+            if told is None:
+                raise
         finally:
             child.kill()
             code = child.wait()
@@ -95,6 +98,20 @@ def invoke(
     if told is None:
         raise _without_answer(code, said, log)
     return Invocation(Exit(code), **told)
+
+
+def _stop(
+    child: subprocess.Popen[str], keep: Callable[[str], object], on_record: Callable[[dict[str, Any]], None]
+) -> dict[str, Any] | None:
+    """Pass Ctrl-C on: once to stop safely, twice to stop at once. Returns what the function told at its end."""
+    child.send_signal(signal.SIGINT)
+    try:
+        with _killed_after(child, _STOP_SECONDS):
+            return _follow(child, keep, on_record)
+    except KeyboardInterrupt:
+        child.send_signal(signal.SIGINT)
+        with _killed_after(child, _END_SECONDS):
+            return _follow(child, keep, on_record)
 
 
 def _follow(
@@ -174,25 +191,42 @@ class LocalContext:
 def main(arguments: list[str]) -> int:
     """Invoke the handler with an event file, for some seconds; then read the results of these plans."""
     path, seconds, plans = arguments
-    signal.signal(signal.SIGINT, _interrupt)
+    stop = _Stop()
+    signal.signal(signal.SIGINT, stop.ask)
     context = LocalContext(deadline=time.monotonic() + float(seconds))
-    code, told = _invoke(read_json(Path(path)), context)
+    code, told = _invoke(read_json(Path(path)), context, stop)
     if "answer" in told:
         told["results"] = _stored_results(json.loads(plans))
     print(json.dumps({"invocation": told}), flush=True)
     return code
 
 
-def _interrupt(number: int, _frame: object) -> NoReturn:
-    signal.signal(number, signal.SIG_IGN)  # once: what is done at the end is not interrupted again
-    raise Interrupted("interrupted")
+@dataclass(slots=True)
+class _Stop:
+    """Ctrl-C: the first asks the run to stop safely, the second ends it as it stands."""
+
+    asked: bool = False
+
+    def ask(self, number: int, _frame: object) -> None:
+        """Take the signal in."""
+        if self.asked:
+            signal.signal(number, signal.SIG_IGN)  # once: what is done at the end is not interrupted again
+            raise Interrupted("interrupted")
+        self.asked = True
 
 
-def _invoke(event: object, context: LocalContext) -> tuple[int, dict[str, Any]]:
-    from rebalance_executor.handler import lambda_handler  # here: it reads the environment of the function's process
+def _invoke(event: object, context: LocalContext, stop: _Stop) -> tuple[int, dict[str, Any]]:
+    from rebalance_executor import bootstrap  # here: they read the environment of the function's process
+    from rebalance_executor.handler import handle
+    from rebalance_executor.settings import load_settings
+
+    telemetry = bootstrap.telemetry()
+
+    def service() -> Service:
+        return bootstrap.build(load_settings(), telemetry, stop_requested=lambda: stop.asked)
 
     try:
-        answer = lambda_handler(event, cast("LambdaContext", context))
+        answer = handle(event, cast("LambdaContext", context), telemetry, service)
     except Exception as error:  # noqa: BLE001 - Lambda turns every error into an answer, so here
         known = {"code": error.code} if isinstance(error, RebalanceError) else {}
         told = {"errorType": type(error).__name__, "errorMessage": str(error), **known}

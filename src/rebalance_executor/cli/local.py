@@ -16,18 +16,18 @@ import requests
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
-from rich.text import Text
 
 from rebalance_executor.cli.cloud import PLAN_BUCKET, Cloud, function_environment, server_variables
+from rebalance_executor.cli.desk import HOME, AsJson, Home
 from rebalance_executor.cli.documents import EventFile, document_for, plan_in, read_event, read_json, with_documents
 from rebalance_executor.cli.exits import CliError, Exit
+from rebalance_executor.cli.fitting import make_world, say
 from rebalance_executor.cli.invoke import invoke
 from rebalance_executor.cli.paper import PaperBroker
 from rebalance_executor.cli.processes import Bench, Servers, alone, delete_data
 from rebalance_executor.cli.progress import Story, telling
 from rebalance_executor.cli.render import Cash, counted, error_view, facts
 from rebalance_executor.cli.verdict import Report, code_of, show, shown_path
-from rebalance_executor.cli.world import world_for
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.plan import Action, RebalancePlan
 from rebalance_executor.triggers import PlanPointer
@@ -36,11 +36,6 @@ app = typer.Typer(
     help="Run the function on this machine, against a paper broker and a local AWS.", no_args_is_help=True
 )
 
-Home = Annotated[
-    Path, typer.Option("--home", envvar="REBALANCE_LOCAL_HOME", help="Where data, logs and pids are kept.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout; everything else goes to stderr.")]
-HOME = Path(".local")
 _SELLS_FIRST = (Action.SELL, Action.BUY, Action.HOLD)
 
 
@@ -137,11 +132,11 @@ def _rehearse(bench: Bench, event_file: EventFile, options: Options, console: Co
     """One event through the real handler, in a paper world in which its plans make sense; progress to ``console``."""
     with Cloud(bench.aws.url) as cloud, PaperBroker(bench.broker.url) as broker:
         cloud.provision()
-        _say(console, "Event", shown_path(event_file.path))
+        say(console, "Event", shown_path(event_file.path))
         event_file = _upload(event_file, options.plan_file, cloud, console)
         _introduce(event_file.plans, console)
         if not options.keep_world:
-            _make_world(event_file.plans, bench.home, broker, console)
+            make_world(event_file.plans, bench.home, broker, console)
         cash, orders = broker.cash(), broker.order_count()
         story = Story.of(event_file.plans)
         log = bench.home / "log" / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{event_file.path.stem}.jsonl"
@@ -176,7 +171,7 @@ def _upload(event_file: EventFile, plan_file: Path | None, cloud: Cloud, console
         if plan is not None:
             documents[pointer] = plan
         cloud.put_plan(pointer.key, path.read_bytes())
-        _say(console, "Upload", f"{shown_path(path)} → s3://{pointer.bucket}/{pointer.key}")
+        say(console, "Upload", f"{shown_path(path)} → s3://{pointer.bucket}/{pointer.key}")
     return with_documents(event_file, documents)
 
 
@@ -184,27 +179,13 @@ def _introduce(plans: Sequence[RebalancePlan], console: Console) -> None:
     for plan in plans:
         counts = {action: sum(item.action is action for item in plan.items) for action in _SELLS_FIRST}
         items = ", ".join(counted(n, action.lower()) for action, n in counts.items() if n)
-        _say(console, "Plan", f"{plan.plan_id}: {items}; portfolio ${plan.total_portfolio_value:,.2f}")
+        say(console, "Plan", f"{plan.plan_id}: {items}; portfolio ${plan.total_portfolio_value:,.2f}")
     allowed = timedelta(minutes=float(ExecutionConfig().max_plan_age_minutes))
     made = min((plan.timestamp for plan in plans), default=None)
     if made is None or "max_plan_age_minutes" in os.environ.get("EXECUTION_CONFIG", ""):
         return
     if datetime.now(UTC) - made > allowed:
-        _say(console, "", f"made {made:%Y-%m-%d}; EXECUTION_CONFIG raises max_plan_age_minutes here", "dim")
-
-
-def _make_world(plans: Sequence[RebalancePlan], home: Path, broker: PaperBroker, console: Console) -> None:
-    """Make prices, positions and cash fit the plans, once each: the world of a plan that was begun is left alone."""
-    memory = home / "broker" / "worlds.json"
-    known: list[str] = json.loads(memory.read_text()) if memory.exists() else []
-    new = [plan for plan in plans if plan.plan_id not in known]
-    if not new:
-        return
-    world = world_for(new, broker.quotes({item.symbol for plan in new for item in plan.items}))
-    broker.make(world)
-    memory.write_text(json.dumps([*known, *(plan.plan_id for plan in new)]))
-    _say(console, "World", f"{counted(world.holdings, 'position')}, ${world.cash:,.2f} cash, as the plan says")
-    _say(console, "", "prices are invented, and orders fill after a second", "dim")
+        say(console, "", f"made {made:%Y-%m-%d}; EXECUTION_CONFIG raises max_plan_age_minutes here", "dim")
 
 
 # --- around it -------------------------------------------------------------------------------------------
@@ -221,10 +202,6 @@ def _bench(home: Path, console: Console, *, keep: bool) -> Iterator[Bench]:
             yield bench
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _say(console: Console, name: str, text: str, style: str = "") -> None:
-    console.print(facts([(name, Text(text, style))]))
 
 
 @contextmanager

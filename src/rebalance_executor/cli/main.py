@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import typer
 
-from rebalance_executor.cli import local
+from rebalance_executor.cli import local, plans, read, sheet
 
 app = typer.Typer(
     help="Executes portfolio rebalance plans on Alpaca: each once, no order twice, every outcome recorded.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
 )
-app.add_typer(local.app, name="local")
-
-
-@app.callback()
-def commands() -> None:
-    """Keep ``rebalance`` a group of groups, also while it has only one."""
+_PANELS: dict[str, tuple[Callable[..., None], ...]] = {
+    "A plan": (plans.validate, plans.preview, plans.apply, plans.submit),
+    "What became of plans": (read.status, read.watch, read.explain, read.report),
+}
+for panel, commands in _PANELS.items():
+    for command in commands:
+        app.command(rich_help_panel=panel)(command)
+app.add_typer(sheet.app, name="plan", rich_help_panel="A plan")
+app.add_typer(local.app, name="local", rich_help_panel="This machine")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
 import sys
 from collections.abc import Iterable, Iterator
@@ -10,9 +9,11 @@ from pathlib import Path
 
 from pydantic_core import PydanticUndefined
 
+from rebalance_executor.cli.answers import ANSWERS
+from rebalance_executor.cli.meanings import members
 from rebalance_executor.domain import codes, errors, orders
 from rebalance_executor.domain.config import ExecutionConfig
-from rebalance_executor.domain.schemas import schemas
+from rebalance_executor.domain.schemas import schema_text, schemas
 from rebalance_executor.domain.values import plain
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.settings import Settings
@@ -27,7 +28,11 @@ Made from the code by `make reference`; a test compares. The JSON schemas of pla
 
 def documents() -> dict[str, str]:
     """Path below ``docs`` → text of everything that is made from the code."""
-    return {f"schemas/{name}": text for name, text in schemas().items()} | {"reference.md": _reference()}
+    published = {f"schemas/{name}": text for name, text in schemas().items()}
+    answers = {
+        f"schemas/cli/{name}.schema.json": schema_text(answer, is_input=False) for name, answer in ANSWERS.items()
+    }
+    return published | answers | {"reference.md": _reference()}
 
 
 def _reference() -> str:
@@ -75,14 +80,8 @@ def _errors() -> Iterator[tuple[str, str, str, str]]:
 
 
 def _members(module: object, enum: str) -> Iterator[tuple[str, str]]:
-    """Names of an enumeration with the texts below them, which exist in the source only."""
-    tree = ast.parse(inspect.getsource(module))  # type: ignore[arg-type]
-    body = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == enum).body
-    for member, text in zip(body, [*body[1:], None], strict=True):
-        if isinstance(member, ast.Assign) and isinstance(member.targets[0], ast.Name):
-            is_text = isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant)
-            meaning = str(text.value.value) if is_text else ""  # type: ignore[union-attr]
-            yield f"`{member.targets[0].id}`", " ".join(meaning.split())
+    for name, meaning in members(module, enum):
+        yield f"`{name}`", meaning
 
 
 def main(folder: str) -> None:

@@ -98,7 +98,7 @@ def natural_width(table: Table) -> int:
 
 
 def _orders_table(result: ExecutionResult, *, split: bool, digits: int) -> Table:
-    table = _plain_table(gap=2 if split else 1)
+    table = plain_table(gap=2 if split else 1)
     for head in ("Symbol", "Side", "Outcome"):
         table.add_column(head, no_wrap=True)
     heads = ["Filled", "Planned"] if split else ["Shares"]
@@ -110,7 +110,8 @@ def _orders_table(result: ExecutionResult, *, split: bool, digits: int) -> Table
     return table
 
 
-def _plain_table(gap: int) -> Table:
+def plain_table(gap: int) -> Table:
+    """A table without a frame."""
     return Table(box=box.SIMPLE, padding=(0, gap - 1, 0, 0), show_edge=False, pad_edge=False, header_style="bold")
 
 
@@ -140,7 +141,7 @@ def _order_row(order: OrderResult, quantities: Sequence[str]) -> list[Renderable
 
 def sums_table(result: ExecutionResult) -> Table:
     """What was planned and what was filled, by side: every item of the plan is in one of the rows."""
-    table = _plain_table(gap=2)
+    table = plain_table(gap=2)
     table.show_footer = True
     traded = [order for order in result.orders if order.action is not Action.HOLD]
     heads = ("Sum", "Items", "Filled", "Planned $", "Filled $", "Filled %", "Slip $", "bps")
@@ -287,7 +288,7 @@ class MessageLine:
 
 def batch_table(lines: Iterable[MessageLine]) -> Table:
     """The messages of a batch: which are done, and which the queue delivers again."""
-    table = _plain_table(gap=3)
+    table = plain_table(gap=3)
     table.add_column("Message", no_wrap=True)
     table.add_column("Verdict", no_wrap=True)
     table.add_column("What became of it")
@@ -320,7 +321,7 @@ def error_view(problem: str, next_step: str) -> Padding:
 
 def health_table(report: Mapping[str, Any]) -> Group:
     """Every dependency with its state, and whether plans can be executed."""
-    table = _plain_table(gap=3)
+    table = plain_table(gap=3)
     for head in ("Dependency", "State"):
         table.add_column(head, no_wrap=True)
     table.add_column("Detail", overflow="fold")

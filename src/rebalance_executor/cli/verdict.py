@@ -30,7 +30,7 @@ from rebalance_executor.cli.render import (
 )
 from rebalance_executor.domain.result import ExecutionResult
 
-_NEXT_AFTER_ERROR = {
+NEXT_AFTER_ERROR = {
     Exit.BROKEN: "The log holds the details.",
     Exit.USAGE: "Mend what the message names; the event cannot succeed as it stands. Nothing was sent.",
     Exit.IN_PROGRESS: "Run the same command again: the plan goes on where it stopped, and nothing is sent twice.",
@@ -93,7 +93,7 @@ def show(report: Report, out: Console) -> None:
     if report.invocation.answer is None:
         error = report.answer
         title = f"{error.get('code') or error.get('errorType')}  {error.get('errorMessage')}"
-        out.print(error_view(title, _NEXT_AFTER_ERROR[report.invocation.code]))
+        out.print(error_view(title, NEXT_AFTER_ERROR[report.invocation.code]))
         out.print()
         out.print(facts(_around(report)))
     elif report.is_batch:

@@ -54,6 +54,7 @@ def build_result(
         orders_rejected=sum(order.outcome is Outcome.REJECTED for order in orders),
         orders_unresolved=sum(order.outcome is Outcome.UNRESOLVED for order in orders),
         total_trade_value=traded,
+        total_portfolio_value=plan.total_portfolio_value,
         started_at=state.begun_at,
         execution_timestamp=now,
         runs=state.runs,
@@ -110,6 +111,8 @@ def _order_result(item: RebalancePlanItem, parent: ParentOrder | None, now: date
         order_id=last.order_id if last is not None else None,
         client_order_id=last.client_order_id if last is not None else None,
         children=tuple(_child_result(child) for child in parent.children),
+        current_weight=item.current_weight,
+        target_weight=item.target_weight,
         filled_at=max((c.closed_at for c in parent.children if c.filled_qty and c.closed_at), default=None),
         timestamp=parent.settled_at or now,
     )
@@ -131,6 +134,8 @@ def _hold(item: RebalancePlanItem, now: datetime) -> OrderResult:
         expected_price=None,
         slippage_amount=None,
         slippage_bps=None,
+        current_weight=item.current_weight,
+        target_weight=item.target_weight,
         timestamp=now,
     )
 

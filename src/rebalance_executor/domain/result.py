@@ -76,6 +76,8 @@ class OrderResult(_Dto):
     order_id: str | None = Field(default=None, description="The last child's.")
     client_order_id: str | None = Field(default=None, description="The last child's.")
     children: tuple[ChildResult, ...] = ()
+    current_weight: Amount | None = Field(default=None, description="Share of the portfolio when the plan was made.")
+    target_weight: Amount | None = Field(default=None, description="Share of the portfolio that the plan wanted.")
     filled_at: Timestamp | None = None
     timestamp: Timestamp = Field(description="When the item was settled.")
 
@@ -105,6 +107,7 @@ class ExecutionResult(_Dto):
     orders_rejected: int = 0
     orders_unresolved: int = 0
     total_trade_value: Amount = Field(description="Filled dollars, unsigned.")
+    total_portfolio_value: Amount | None = Field(default=None, description="The plan's; dollars.")
     started_at: Timestamp
     execution_timestamp: Timestamp = Field(description="When the plan was finished.")
     runs: int

@@ -39,6 +39,7 @@ class Executor:
     """Works the parents of a run to their outcomes through one broker account."""
 
     def __init__(self, ports: Ports, broker: Broker, switch: KillSwitch, config: ExecutionConfig) -> None:
+        self._ports = ports
         self._broker = broker
         self._journal = ports.journal
         self._clock = ports.clock
@@ -67,6 +68,7 @@ class Executor:
         stopping = False
         while run.unsettled(side):
             self._look(run, side)
+            run.heed(self._ports)
             if run.conclude is None and self._clock.now() < run.deadline.stop_at:
                 self._sender.heed_switch(run, side, WHILE_RESTING)
             mode, reason = self._mode(run)
@@ -76,6 +78,8 @@ class Executor:
                     LogEvent.RUN_STOPPING, give_up_at=run.deadline.give_up_at, reason=run.broken_off or "deadline"
                 )
             orders = self._decide(run, side, mode, reason)
+            if not run.unsettled(side):
+                return True  # nothing is to be sent: what was seen is journalled with the next write
             self.save(run)
             waves_open = any(parent.open_child for parent in run.unsettled(side))
             if mode is Mode.YIELD and (not waves_open or self._clock.now() >= run.deadline.give_up_at):

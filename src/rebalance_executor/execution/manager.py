@@ -210,6 +210,7 @@ class ExecutionManager:
             account = broker.account()
             if has_arrived(account, expected) or clock.now() >= until:
                 return account
+            run.heed(self._ports)
             if clock.now() >= run.deadline.stop_at:
                 raise PlanYielded("stopped safely before the deadline; the next delivery waits for the proceeds")
             self._ports.log.emit(LogEvent.GATE_WAITING, shown=funds(account), expected=expected)

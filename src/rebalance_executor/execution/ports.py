@@ -210,6 +210,10 @@ class EventLog(Protocol):
         ...
 
 
+def _never() -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
     """The outside world, as execution needs it."""
@@ -223,3 +227,5 @@ class Ports:
     log: EventLog
     reporters: Sequence[Reporter] = ()
     """Where results are published."""
+    stop_requested: Callable[[], bool] = _never
+    """Whether somebody asks the run to stop safely before its deadline: what rests is cancelled, and it yields."""

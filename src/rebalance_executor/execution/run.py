@@ -16,7 +16,7 @@ from rebalance_executor.domain.orders import ChildOrder, ChildState, ParentOrder
 from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.domain.values import span
 from rebalance_executor.execution.events import LogEvent
-from rebalance_executor.execution.ports import EventLog, Journal, Lease
+from rebalance_executor.execution.ports import EventLog, Journal, Lease, Ports
 
 _SHARE = 5
 """A fifth of the time-out is kept for stopping safely, …"""
@@ -92,6 +92,11 @@ class Run:
         margin = self.deadline.give_up_at - self.deadline.stop_at
         give_up_at = min(self.deadline.give_up_at, now + margin)
         self.deadline = replace(self.deadline, stop_at=min(self.deadline.stop_at, now), give_up_at=give_up_at)
+
+    def heed(self, ports: Ports) -> None:
+        """Break off where somebody asks for it."""
+        if self.broken_off is None and ports.stop_requested():
+            self.break_off("stopped safely on request", ports.clock.now())
 
     def write_to(self, journal: Journal) -> None:
         """Journal what changed since the last time, in one write."""

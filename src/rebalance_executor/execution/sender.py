@@ -52,6 +52,8 @@ class Sender:
         self._switch = switch
         self._sent_at: deque[datetime] = deque()
         self._rejects = 0
+        self._messages = 0
+        """Submissions and cancels of the plan so far, those included that are journalled to be sent."""
         self.paused_until: datetime | None = None
         """Until when the broker's rate limit lets nothing through."""
 
@@ -65,6 +67,7 @@ class Sender:
         for symbol in orders.cancels:
             self._cancel(run, symbol)
         answered = bool(orders.submits)
+        self._messages = controls.messages(run.parents.values())
         for symbol in orders.submits:
             now = self._clock.now()
             if now >= run.deadline.stop_at or (self.paused_until is not None and now < self.paused_until):
@@ -143,8 +146,7 @@ class Sender:
         """Whether the controls let this child out. What they refuse is settled, or concludes the run."""
         if not self.heed_switch(run, parent.side, BEFORE_SENDING):
             return False
-        of_plan = controls.messages(run.parents.values())
-        stop = controls.message_refusal(of_plan, self._in_last_minute() + 1, self._config)
+        stop = controls.message_refusal(self._messages, self._in_last_minute() + 1, self._config)
         if stop is not None:
             run.stop(stop, self._log)
             return False
@@ -156,6 +158,7 @@ class Sender:
             return True
         run.unsent.discard(child.client_order_id)
         run.put_child(parent.symbol, replace(child, state=ChildState.NOT_SENT))
+        self._messages -= 1
         run.put(run.parents[parent.symbol].refused(refusal.code, refusal.message, self._clock.now()))
         tell_outcome(self._log, run.parents[parent.symbol])
         return False

@@ -1,0 +1,27 @@
+"""What members of an enumeration mean: the texts below them, which exist in the source only."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Iterator
+from functools import cache
+
+from rebalance_executor.domain import codes
+
+
+def members(module: object, enum: str) -> Iterator[tuple[str, str]]:
+    """Names of an enumeration with the texts below them."""
+    tree = ast.parse(inspect.getsource(module))  # type: ignore[arg-type]
+    body = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == enum).body
+    for member, text in zip(body, [*body[1:], None], strict=True):
+        if isinstance(member, ast.Assign) and isinstance(member.targets[0], ast.Name):
+            is_text = isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant)
+            meaning = str(text.value.value) if is_text else ""  # type: ignore[union-attr]
+            yield member.targets[0].id, " ".join(meaning.split())
+
+
+@cache
+def of_codes() -> dict[str, str]:
+    """Code of an order → what it means."""
+    return dict(members(codes, "Code"))

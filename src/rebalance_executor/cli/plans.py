@@ -1,0 +1,284 @@
+"""``rebalance validate | preview | apply | submit``: a plan before and while it is executed."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from rebalance_executor.cli import exits
+from rebalance_executor.cli.answers import Decision, Preview, Submission
+from rebalance_executor.cli.desk import CONFIG_FILE, HOME, AsJson, ConfigFile, Desk, Home, desk, sentences
+from rebalance_executor.cli.documents import EventFile, read_event, read_json
+from rebalance_executor.cli.dry import preview as preview_of
+from rebalance_executor.cli.exits import CliError, Exit
+from rebalance_executor.cli.fitting import make_world, say
+from rebalance_executor.cli.invoke import Invocation, invoke
+from rebalance_executor.cli.paper import PaperBroker
+from rebalance_executor.cli.plan_views import preview_view, validation_view
+from rebalance_executor.cli.progress import Story, telling
+from rebalance_executor.cli.read import answer, consoles
+from rebalance_executor.cli.remarks import validation_of
+from rebalance_executor.cli.render import Cash, error_view, facts, plan_view, result_facts
+from rebalance_executor.cli.verdict import NEXT_AFTER_ERROR, shown_path
+from rebalance_executor.domain.config import ExecutionConfig
+from rebalance_executor.domain.errors import InvalidInput
+from rebalance_executor.domain.plan import RebalancePlan
+from rebalance_executor.domain.result import ExecutionResult
+from rebalance_executor.triggers import PlanDocument, unwrap
+
+_HASH_DIGITS = 8
+"""Least characters of a hash that are compared."""
+_ACCOUNT_DIGITS = 4
+
+PlanFile = Annotated[Path, typer.Argument(metavar="PLAN", help="A file that holds a plan, in any envelope.")]
+Hash = Annotated[str | None, typer.Option("--hash", help="Of the plan, as its preview told: another plan is refused.")]
+Digits = Annotated[
+    str | None,
+    typer.Option("--account-number", help="Last digits of the broker's account number; asked for real money."),
+]
+
+
+# --- looking ---------------------------------------------------------------------------------------------
+
+
+def validate(plan: PlanFile, *, as_json: AsJson = False) -> None:
+    """List every problem of a plan with its path; needs no account and no network. Exit code 2 if there is any."""
+    console, out = consoles(as_json)
+    with sentences(console):
+        config = ExecutionConfig.from_json(os.environ.get("EXECUTION_CONFIG", ""))
+        try:
+            request = unwrap(read_json(plan))
+        except InvalidInput as error:
+            raise CliError(f"{plan} holds no plan: {error}", "Samples of all envelopes are in events/.") from None
+        if not isinstance(request, PlanDocument):
+            raise CliError(f"{plan} holds no plan but a {type(request).__name__}.", "Name the file with the plan.")
+        verdict = validation_of(request.body, config, datetime.now(UTC))
+        answer(verdict, validation_view(verdict, str(plan)), as_json=as_json, out=out)
+        raise typer.Exit(Exit.COMPLETE if verdict.valid else Exit.USAGE)
+
+
+def preview(
+    plan: PlanFile,
+    *,
+    home: Home = HOME,
+    config: ConfigFile = CONFIG_FILE,
+    as_json: AsJson = False,
+) -> None:
+    """Show what would be sent, denied and skipped, with codes and estimates from live quotes. Sends nothing.
+
+    Exit codes: 0 everything would be sent or skipped, 3 some of it denied, 4 all of it, 6 halted.
+    """
+    console, out = consoles(as_json)
+    with sentences(console):
+        event = only_plan(plan)
+        with desk(home, config, console) as found:
+            fit(found, event.plans, console)
+            (one,) = event.plans
+            told = preview_of(found, one, found.account(one.account))
+            answer(told, preview_view(told, shown_path(plan), out.width), as_json=as_json, out=out)
+            raise typer.Exit(code_of_preview(told))
+
+
+def code_of_preview(told: Preview) -> Exit:
+    """The exit code that goes with a preview."""
+    if told.code is not None:
+        return Exit.HALTED if told.code == exits.HALTED else Exit.DENIED
+    decisions = {order.decision for order in told.orders}
+    if Decision.DENY not in decisions:
+        return Exit.COMPLETE
+    return Exit.PARTIAL if Decision.SEND in decisions else Exit.DENIED
+
+
+# --- executing -------------------------------------------------------------------------------------------
+
+
+def apply(
+    plan: PlanFile,
+    *,
+    hash_: Hash = None,
+    account_number: Digits = None,
+    timeout: Annotated[float, typer.Option(help="Seconds the run has, as in Lambda.", min=1)] = 600,
+    home: Home = HOME,
+    config: ConfigFile = CONFIG_FILE,
+    as_json: AsJson = False,
+) -> None:
+    """Execute a plan here, with its progress; the same program as the deployed one, on the same journal.
+
+    Ctrl-C stops safely: what rests is cancelled and confirmed, and the same command goes on later.
+
+    Exit codes: 0 complete, 2 bad input, 3 partial, 4 denied, 5 in progress (run it again), 6 halted,
+    7 an operator must look.
+    """
+    console, out = consoles(as_json)
+    with sentences(console):
+        event = only_plan(plan)
+        (one,) = event.plans
+        check_hash(one, hash_, plan)
+        with desk(home, config, console) as found:
+            confirm_live(found, found.account(one.account), account_number)
+            fit(found, event.plans, console)
+            raise typer.Exit(_execute(found, event, timeout, console, out, as_json=as_json))
+
+
+def _execute(found: Desk, event: EventFile, seconds: float, console: Console, out: Console, *, as_json: bool) -> Exit:
+    (plan,) = event.plans
+    account = found.account(plan.account)
+    log = found.home / "log" / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{event.path.stem}.jsonl"
+    story = Story.of(event.plans)
+    cash = found.broker(account).account().cash if plan.trades else None
+    with telling(story, console) as tell:
+        done = invoke(event, found.environment, log, seconds, tell)
+    if as_json:
+        typer.echo(json.dumps(done.answer or done.error, indent=2))
+    out.print()
+    if done.answer is None:
+        out.print(error_view(*_error(done, event.path)))
+        out.print(facts([("Log", shown_path(log))]))
+        return done.code
+    result = ExecutionResult.model_validate(done.answer)
+    repeated = plan.plan_id in story.repeated
+    if repeated:
+        when = f"{result.execution_timestamp:%Y-%m-%d at %H:%M:%S} UTC"
+        out.print(
+            Text.assemble(("Already executed", "bold"), f" on {when}: this is the stored result.\n", style="cyan")
+        )
+    compared = None
+    if cash is not None and not repeated and result.runs == 1:
+        compared = Cash(cash, found.broker(account).account().cash)
+    out.print(plan_view(result, out.width, compared))
+    out.print()
+    out.print(facts([*result_facts(result), ("Log", shown_path(log)), ("Next", _after(result))]))
+    return exits.of_result(result)
+
+
+def _error(done: Invocation, path: Path) -> tuple[str, str]:
+    error = done.error or {}
+    title = f"{error.get('code') or error.get('errorType')}  {error.get('errorMessage')}"
+    if done.code is Exit.IN_PROGRESS:
+        return title, f"Go on: rebalance apply {shown_path(path)}  (nothing is sent twice)"
+    return title, NEXT_AFTER_ERROR[done.code]
+
+
+def _after(result: ExecutionResult) -> str:
+    odd = next((order.symbol for order in result.orders if not order.success and not order.skipped), None)
+    if odd is not None:
+        return f"rebalance explain {result.plan_id} {odd}"
+    return f"rebalance report {result.plan_id} --html report.html"
+
+
+def submit(
+    plan: PlanFile,
+    *,
+    hash_: Hash = None,
+    account_number: Digits = None,
+    bus: Annotated[str | None, typer.Option("--bus", help="Send it to this event bus, not to the queue.")] = None,
+    home: Home = HOME,
+    config: ConfigFile = CONFIG_FILE,
+    as_json: AsJson = False,
+) -> None:
+    """Send a plan to the deployed function: to its queue (PLAN_QUEUE_URL), or to an event bus."""
+    console, out = consoles(as_json)
+    with sentences(console):
+        event = only_plan(plan)
+        (one,) = event.plans
+        check_hash(one, hash_, plan)
+        with desk(home, config, console) as found:
+            account = found.account(one.account)
+            confirm_live(found, account, account_number)
+            body = one.model_dump_json()
+            sent = _to_bus(found, bus, body) if bus is not None else _to_queue(found, account, body)
+            told = Submission(plan_id=one.plan_id, content_hash=one.content_hash, to=sent[0], message_id=sent[1])
+            rows = [("Sent", f"{one.plan_id} to {told.to}"), ("Message", told.message_id)]
+            answer(told, facts([*rows, ("Next", f"rebalance watch {one.plan_id}")]), as_json=as_json, out=out)
+
+
+def _to_queue(found: Desk, account: str, body: str) -> tuple[str, str]:
+    url = found.variable("PLAN_QUEUE_URL", "the address of the plan queue")
+    grouped = {"MessageGroupId": account} if url.endswith(".fifo") else {}
+    return url, str(found.clients("sqs").send_message(QueueUrl=url, MessageBody=body, **grouped)["MessageId"])
+
+
+def _to_bus(found: Desk, bus: str, body: str) -> tuple[str, str]:
+    entry = {
+        "EventBusName": bus,
+        "Source": "rebalance.desk",
+        "DetailType": "RebalancePlanned",
+        "Detail": body,
+    }
+    told = found.clients("events").put_events(Entries=[entry])
+    refused = told["Entries"][0]
+    if told["FailedEntryCount"]:
+        text = f"The bus {bus} did not take the plan: {refused.get('ErrorCode')}: {refused.get('ErrorMessage')}"
+        raise CliError(text, "Name another one with --bus, or send it to the queue.", Exit.BROKEN)
+    return bus, str(refused["EventId"])
+
+
+# --- what they share -------------------------------------------------------------------------------------
+
+
+def only_plan(path: Path) -> EventFile:
+    """The file with the one valid plan that it holds itself.
+
+    Raises:
+        CliError: it holds none, or several.
+    """
+    event = read_event(path)
+    if len(event.plans) == 1 and event.messages is None:
+        return event
+    what = "holds no valid plan" if not event.plans else "is a queue's event"
+    raise CliError(f"{path} {what}.", f"List its problems: rebalance validate {path}")
+
+
+def check_hash(plan: RebalancePlan, typed: str | None, path: Path) -> None:
+    """Refuse a plan that is not the one that was previewed."""
+    if typed is None:
+        return
+    if len(typed) < _HASH_DIGITS:
+        raise CliError(f"--hash needs at least {_HASH_DIGITS} characters.", f"See it again: rebalance preview {path}")
+    if not plan.content_hash.startswith(typed.lower()):
+        raise CliError(
+            f"{path} changed since its preview: its hash is {plan.content_hash[:12]}, not {typed[:12]}. "
+            "Nothing was sent.",
+            f"Look at it again: rebalance preview {path}",
+        )
+
+
+def confirm_live(found: Desk, account: str, digits: str | None) -> None:
+    """For real money: the last digits of the broker's account number, typed or given."""
+    if found.settings.alpaca_paper:
+        return
+    number = found.broker(account).account().account_number
+    if digits is None:
+        if not sys.stdin.isatty():
+            raise CliError("This is real money, and nobody is here to confirm it.", "Give --account-number 1234.")
+        prompt = f"REAL MONEY on account {account}. Last {_ACCOUNT_DIGITS} digits of its number"
+        digits = str(typer.prompt(prompt, err=True))
+    if len(digits) < _ACCOUNT_DIGITS or not number.endswith(digits):
+        raise CliError("These are not the last digits of the account's number. Nothing was sent.", "rebalance doctor")
+
+
+def fit(found: Desk, plans: Sequence[RebalancePlan], console: Console) -> None:
+    """On this machine: a paper world in which the plans make sense."""
+    if found.is_local and found.broker_url is not None:
+        with PaperBroker(found.broker_url) as broker:
+            make_world(plans, found.home, broker, console)
+
+
+def written(document: dict[str, Any], output: Path | None, console: Console) -> None:
+    """A plan document on stdout or in a file."""
+    text = json.dumps(document, indent=2)
+    if output is None:
+        typer.echo(text)
+        return
+    output.write_text(text + "\n", encoding="utf-8")
+    say(console, "Written", str(output))
+    say(console, "Next", f"rebalance preview {output}")
