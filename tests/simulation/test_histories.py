@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -49,13 +50,25 @@ def test_one_history_is_shown_line_by_line() -> None:
     assert "every promise held" in shown.output
 
 
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_what_was_simulated_is_summed_up(jobs: str) -> None:
+    shown = CliRunner().invoke(app, ["--seeds", "60", "--jobs", jobs])
+
+    assert shown.exit_code == 0
+    figures = dict(re.findall(r"│ ([a-z ]+?) +│ +([\d,]+) +│", shown.output))
+    assert (figures["histories"], figures["violations"]) == ("60", "0")
+    assert {"calls to the outside", "distinct crash points", "histories per second and core"} <= figures.keys()
+    assert int(figures[str(Fault.KILL_BEFORE)]) > 0
+
+
 def test_a_broken_promise_is_shown_with_the_command_that_plays_it_again() -> None:
     with switched_on("the result is invented"):
-        tally = play_seeds(0, 3)
-        shown = CliRunner().invoke(app, ["--seed", tally.failures[0].replay.split()[-1]])
+        of_many = CliRunner().invoke(app, ["--seeds", "3", "--jobs", "1"])
+        command = re.findall(r"python -m rebalance_executor.testkit --seed (\d+)", of_many.output)
+        of_one = CliRunner().invoke(app, ["--seed", command[0]])
 
-    assert tally.failures[0].replay.startswith("python -m rebalance_executor.testkit --seed ")
-    assert tally.failures[0].timeline in shown.output
-    assert shown.exit_code == 1
-    assert "!! violation" in shown.output
-    assert tally.failures[0].problem in shown.output
+    assert (of_many.exit_code, of_one.exit_code) == (1, 1)
+    problem = of_one.output.strip().splitlines()[-1]
+    assert problem.startswith("Violation: ")
+    assert problem in of_many.output
+    assert "!! violation" in of_many.output
