@@ -181,7 +181,7 @@ def stage(symbols: Sequence[str], accounts: Sequence[str] = (), **config: object
         scenario.write_text(json.dumps(_world(symbols)), encoding="utf-8")
         with local_aws(folder) as aws, paper_broker(folder, scenario) as broker:
             no_limit = {"rate_limit_per_minute": NO_LIMIT, "max_messages_per_minute": NO_LIMIT}
-            settings = no_limit | {"order_style": "marketable_limit"} | config
+            settings = no_limit | {"order_style": "marketable_limit", "lease_wait_seconds": 0} | config
             for account in accounts:
                 aws.put_secret(f"alpaca/{account}", api_key="local", secret_key="local")  # noqa: S106 - opens nothing
             keys = {"ALPACA_API_KEY": "local", "ALPACA_SECRET_KEY": "local"}

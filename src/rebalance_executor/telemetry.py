@@ -96,7 +96,9 @@ def new_logger(service: str = SERVICE, stream: IO[str] | None = None) -> Logger:
 class Telemetry:
     """Implements ``EventLog`` on Powertools. One for each container."""
 
-    def __init__(self, *, logger: Logger | None = None, metrics: Metrics | None = None) -> None:
+    def __init__(
+        self, *, logger: Logger | None = None, metrics: Metrics | None = None, tracer: Tracer | None = None
+    ) -> None:
         self._logger = logger or new_logger()
         self._write = {
             Severity.INFO: self._logger.info,
@@ -105,7 +107,7 @@ class Telemetry:
             Severity.CRITICAL: self._logger.critical,
         }
         self._metrics = metrics or Metrics(namespace=NAMESPACE, service=SERVICE)
-        self._tracer = Tracer(service=SERVICE, patch_modules=("boto3", "requests"))
+        self._tracer = tracer or Tracer(service=SERVICE, patch_modules=("boto3", "requests"))
         self._is_cold = True
         self._broker_requests: Counter[str] = Counter()
 

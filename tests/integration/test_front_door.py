@@ -1,14 +1,20 @@
-"""The front door on Powertools' own DynamoDB layer: what it lets in, what it answers, what it refuses."""
+"""The front door: what it lets in, what it answers, what it refuses.
+
+On Powertools' own DynamoDB layer, and on the store that stands for it in simulations: so they cannot drift apart.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from aws_lambda_powertools.utilities.idempotency import DynamoDBPersistenceLayer
+from aws_lambda_powertools.utilities.idempotency.persistence.base import BasePersistenceLayer
 from botocore.exceptions import EndpointConnectionError
+from requests.exceptions import ReadTimeout
 
 from rebalance_executor.domain.errors import (
     JournalContradiction,
@@ -22,6 +28,7 @@ from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.domain.result import ExecutionResult
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.idempotency import FrontDoor
+from rebalance_executor.testkit.records import RecordTable, SimulatedRecords
 from tests.support.aws import aws
 from tests.support.builders import NOW, a_plan, a_state, an_item
 
@@ -31,30 +38,37 @@ DEAD: Any = SimpleNamespace(get_remaining_time_in_millis=lambda: -1000)
 
 
 class Door:
-    """A front door with its log and its DynamoDB client, whose answers can be made to fail."""
+    """A front door with its log; the answers of its table can be made to fail."""
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, persistence: BasePersistenceLayer | None = None) -> None:
         self.events: list[LogEvent] = []
-        self.client = client
-        self._door = FrontDoor(DynamoDBPersistenceLayer("idempotency", boto3_client=client), self)
+        self.is_down = False
+        self._remaining = timedelta()
+        simulated = SimulatedRecords(RecordTable(), self._way, lambda: NOW, lambda: NOW + self._remaining)
+        self._door = FrontDoor(persistence or simulated, self)
+
+    def _way[T](self, _: str, effect: Callable[[], T], /) -> T:
+        if self.is_down:
+            raise ReadTimeout
+        return effect()
 
     def emit(self, event: LogEvent, **fields: object) -> None:
         self.events.append(event)
 
     def answer(self, plan: RebalancePlan, execute: Any, stored: Any = None, context: Any = CONTEXT) -> ExecutionResult:
+        self._remaining = timedelta(milliseconds=context.get_remaining_time_in_millis())
         return self._door.answer(plan, "default", context, execute, stored or (lambda: None))
 
     def fail_from_now_on(self) -> None:
         """Every further request finds no database."""
-
-        def no_way(**_: object) -> None:
-            raise EndpointConnectionError(endpoint_url="http://localhost:1")
-
-        self.client.meta.events.register_first("before-send.dynamodb", no_way)
+        self.is_down = True
 
 
-@pytest.fixture
-def door() -> Iterator[Door]:
+@pytest.fixture(params=["DynamoDB", "simulated"])
+def door(request: pytest.FixtureRequest) -> Iterator[Door]:
+    if request.param == "simulated":
+        yield Door()
+        return
     with aws() as session:
         client = session.client("dynamodb")
         client.create_table(
@@ -63,7 +77,14 @@ def door() -> Iterator[Door]:
             KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
             BillingMode="PAY_PER_REQUEST",
         )
-        yield Door(client)
+        door = Door(DynamoDBPersistenceLayer("idempotency", boto3_client=client))
+
+        def perhaps(**_: object) -> None:
+            if door.is_down:
+                raise EndpointConnectionError(endpoint_url="http://localhost:1")
+
+        client.meta.events.register_first("before-send.dynamodb", perhaps)
+        yield door
 
 
 PLAN = a_plan()

@@ -44,6 +44,7 @@ CONFIG = {
     "connect_timeout_seconds": "0.5",
     "read_timeout_seconds": "3",
     "opening_wait_seconds": "0",
+    "lease_wait_seconds": "0",
 }
 
 HELD = {"AAA": "30", "BBB": "20", "CCC": "10"}

@@ -105,6 +105,13 @@ class Door:
         self._pacer = Pacer(per_minute, limits.clock)
         self._on_request = on_request
         self._api = make(limits.timeouts, self._observe)
+        self._attempts = Retrying(
+            retry=retry_if_exception_type(_Passing),
+            wait=wait_exponential(multiplier=0.1, exp_base=3, max=3),
+            stop=self._is_over,
+            sleep=lambda seconds: limits.clock.sleep(timedelta(seconds=seconds)),
+            retry_error_callback=_give_up,
+        )
         self.is_refused = False
         """Whether the broker has refused the credentials."""
 
@@ -116,7 +123,7 @@ class Door:
             CredentialsRefused: 401 or 403.
             BrokerUnavailable: no usable answer within the retries (``RateLimited`` for 429).
         """
-        for attempt in self._attempts():
+        for attempt in self._attempts:
             with attempt:
                 return self._read(lambda: self._api.get(path, params), f"GET {template or path}")
         raise AssertionError("unreachable: the last attempt raises")  # pragma: no cover
@@ -127,7 +134,7 @@ class Door:
         Raises:
             CredentialsRefused, BrokerUnavailable: as for reads.
         """
-        for attempt in self._attempts():
+        for attempt in self._attempts:
             with attempt:
                 self._cancel(path, f"DELETE {template}")
 
@@ -208,15 +215,6 @@ class Door:
         return OrderRejected(failure.message, http_status=failure.status, broker_code=failure.code, extras=extras)
 
     # --- again -------------------------------------------------------------------------------------------
-
-    def _attempts(self) -> Retrying:
-        return Retrying(
-            retry=retry_if_exception_type(_Passing),
-            wait=wait_exponential(multiplier=0.1, exp_base=3, max=3),
-            stop=self._is_over,
-            sleep=lambda seconds: self._limits.clock.sleep(timedelta(seconds=seconds)),
-            retry_error_callback=_give_up,
-        )
 
     def _is_over(self, state: RetryCallState) -> bool:
         next_try = self._limits.clock.now() + timedelta(seconds=state.upcoming_sleep)

@@ -154,6 +154,13 @@ class ExecutionConfig(Limits):
     price_wait_seconds: Amount = Field(
         default=Decimal(15), ge=0, le=_DAY, description="Seconds for a fill's average price to appear."
     )
+    lease_wait_seconds: Amount = Field(
+        default=Decimal(150),
+        ge=0,
+        le=_DAY,
+        description="Seconds to wait for another run of the account to end, at most half of the time there is. Lambda "
+        "delivers an event three times within three minutes: so three waits outlast the longest ordinary run.",
+    )
     arrival_horizon_seconds: Amount = Field(
         default=Decimal(120),
         gt=0,

@@ -16,6 +16,9 @@ _SMALLEST_EXPONENT = -60
 """Plans carry 28 significant digits; anything finer than this is a mistake of the same kind."""
 
 
+_JSON_NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*", re.ASCII | re.IGNORECASE)
+
+
 def plain(value: Decimal) -> str:
     """A decimal in plain notation, without exponent and without trailing zeros: ``1.50`` → ``1.5``."""
     text = format(value, "f")
@@ -59,9 +62,7 @@ def _printable(value: str) -> str:
 
 
 def _spelled_as_json(value: object) -> object:
-    if isinstance(value, str) and not re.fullmatch(
-        r"\s*[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*", value, re.ASCII | re.IGNORECASE
-    ):
+    if isinstance(value, str) and not _JSON_NUMBER.fullmatch(value):
         raise ValueError("is not a decimal number")
     return value
 

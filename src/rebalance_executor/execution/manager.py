@@ -19,6 +19,7 @@ from rebalance_executor.domain.errors import (
     ConfigurationError,
     Fenced,
     JournalUnavailable,
+    LeaseHeld,
     OverfillGuard,
     PlanChanged,
     PlanYielded,
@@ -41,6 +42,8 @@ from rebalance_executor.execution.reconciling import reconcile
 from rebalance_executor.execution.run import Deadline, Run
 from rebalance_executor.execution.telling import tell_outcome
 
+_SECOND_LOOK = timedelta(seconds=5)
+"""Between two looks at a lease that another run holds."""
 _LONGEST_REQUEST_MARGIN = timedelta(seconds=2)
 """Added to the longest request, by which the lease outlasts the invocation."""
 
@@ -78,11 +81,19 @@ class ExecutionManager:
     def _take_lease(self, account: str, deadline: Deadline, run_id: str) -> Lease:
         config = self._config
         longest = span(config.connect_timeout_seconds + config.read_timeout_seconds) + _LONGEST_REQUEST_MARGIN
-        lease = self._ports.journal.acquire(
-            account, run_id, now=self._ports.clock.now(), expires_at=deadline.at + longest
-        )
-        self._ports.log.emit(LogEvent.RUN_STARTED, epoch=lease.epoch, stop_at=deadline.stop_at)
-        return lease
+        clock, begun = self._ports.clock, self._ports.clock.now()
+        until = begun + min(span(config.lease_wait_seconds), (deadline.stop_at - begun) / 2)
+        while True:
+            try:
+                lease = self._ports.journal.acquire(account, run_id, now=clock.now(), expires_at=deadline.at + longest)
+            except LeaseHeld as held:
+                if clock.now() + _SECOND_LOOK > until:
+                    raise
+                self._ports.log.emit(LogEvent.LEASE_AWAITED, reason=str(held), until=until)
+                clock.sleep(_SECOND_LOOK)
+                continue
+            self._ports.log.emit(LogEvent.RUN_STARTED, epoch=lease.epoch, stop_at=deadline.stop_at)
+            return lease
 
     def _give_back(self, lease: Lease) -> None:
         try:

@@ -56,6 +56,10 @@ class InMemoryControlBook:
         """Set the kill switch."""
         self._way("book.set_switch", lambda: self.settings.setdefault(account, []).append(switch))
 
+    def reserved(self, account: str) -> list[tuple[Day, frozenset[str]]]:
+        """Each trading day's reservations with the plans that made them; not a port call."""
+        return [(one.day, frozenset(one.plans)) for (owner, _), one in self._days.items() if owner == account]
+
     def check(self, account: str, reservation: Reservation) -> None:
         """Raise ``DayChanged`` where the day is not what the reservation was made from; part of a write."""
         known = self._days.get((account, reservation.before.on), _Day(Day(reservation.before.on)))

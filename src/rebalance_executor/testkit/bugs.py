@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import count
 from typing import Any
 
+from rebalance_executor.adapters.alpaca import AlpacaBroker
+from rebalance_executor.adapters.pacing import Pacer
 from rebalance_executor.domain import controls, outcome, strategy
 from rebalance_executor.domain.errors import OrderRejected, OutcomeUnknown
 from rebalance_executor.domain.market import Account, BrokerOrder, OrderRequest, Side
 from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome, ParentOrder
-from rebalance_executor.execution import executor, kill_switch, manager
+from rebalance_executor.execution import executor, kill_switch, manager, opening
 from rebalance_executor.execution.executor import Executor
 from rebalance_executor.execution.run import Deadline, Run
 from rebalance_executor.idempotency import FrontDoor
-from rebalance_executor.testkit.broker import SimulatedBroker
+from rebalance_executor.telemetry import Telemetry
+from rebalance_executor.testkit.api import SECRET
+from rebalance_executor.testkit.history import History
 from rebalance_executor.testkit.journal import InMemoryJournal
 
 
@@ -70,9 +74,9 @@ def _unpriced_is_settled(after: ChildOrder, order: BrokerOrder) -> ChildOrder | 
 
 
 def _unknown_is_rejected() -> Callable[..., BrokerOrder]:
-    submit = SimulatedBroker.submit
+    submit = AlpacaBroker.submit
 
-    def sent(broker: SimulatedBroker, request: OrderRequest) -> BrokerOrder:
+    def sent(broker: AlpacaBroker, request: OrderRequest) -> BrokerOrder:
         try:
             return submit(broker, request)
         except OutcomeUnknown as error:
@@ -151,9 +155,9 @@ def _rich(_: Account, expected: Decimal, __: Any) -> Decimal:
 
 
 def _sent_twice() -> Callable[..., BrokerOrder]:
-    submit = SimulatedBroker.submit
+    submit = AlpacaBroker.submit
 
-    def sent(broker: SimulatedBroker, request: OrderRequest) -> BrokerOrder:
+    def sent(broker: AlpacaBroker, request: OrderRequest) -> BrokerOrder:
         submit(broker, request)
         return submit(broker, replace(request, client_order_id=f"{request.client_order_id}x"))
 
@@ -162,6 +166,58 @@ def _sent_twice() -> Callable[..., BrokerOrder]:
 
 def _sold_again(parent: ParentOrder) -> Decimal:
     return parent.qty
+
+
+def _given_up(_: Executor, run: Run, parent: ParentOrder, child: ChildOrder) -> None:
+    run.put_child(parent.symbol, replace(child, state=ChildState.NOT_SENT))
+
+
+def _begun_anew() -> Callable[..., Any]:
+    load = InMemoryJournal.load
+
+    def childless(journal: InMemoryJournal, account: str, plan_id: str) -> Any:
+        known = load(journal, account, plan_id)
+        if known is None or known.result is not None:
+            return known
+        return replace(known, parents={s: replace(p, children=(), outcome=None) for s, p in known.parents.items()})
+
+    return childless
+
+
+def _talkative() -> Callable[..., None]:
+    emit = Telemetry.emit
+
+    def told(telemetry: Telemetry, event: Any, **fields: object) -> None:
+        emit(telemetry, event, **fields, headers={"APCA-API-SECRET-KEY": SECRET})
+
+    return told
+
+
+def _second_before_first_is_over() -> Callable[..., Any]:
+    decide = strategy.decide
+
+    def decided(parent: ParentOrder, *args: Any) -> Any:
+        child = parent.open_child
+        if child is not None and child.state is ChildState.LIVE and child.cancel_requested_at is not None:
+            done = replace(child, state=ChildState.CANCELED)
+            return decide(parent.with_child(done), *args)
+        return decide(parent, *args)
+
+    return decided
+
+
+def _invented_quote() -> Callable[..., Any]:
+    quotes = AlpacaBroker.quotes
+
+    def with_prices(broker: AlpacaBroker, symbols: Any) -> Any:
+        told = quotes(broker, symbols)
+        return {s: replace(q, bid=q.bid or q.ask / 2, ask=q.ask * Decimal("1.5")) for s, q in told.items()}
+
+    return with_prices
+
+
+def _side_forgotten() -> Callable[..., Any]:
+    return lambda switch, _=None: controls.switch_refusal(switch)
 
 
 Swap = tuple[Any, str, Callable[[], Any]]
@@ -177,7 +233,7 @@ BUGS: dict[str, list[Swap]] = {
     "a cancel is believed": [(ChildOrder, "seen", lambda: _seen_as(_believed))],
     "fills of cancelled orders are lost": [(ChildOrder, "seen", lambda: _seen_as(_fills_of_cancelled_lost))],
     "filled without its price counts as nothing": [(ChildOrder, "seen", lambda: _seen_as(_unpriced_is_settled))],
-    "unknown is taken for rejected": [(SimulatedBroker, "submit", _unknown_is_rejected)],
+    "unknown is taken for rejected": [(AlpacaBroker, "submit", _unknown_is_rejected)],
     "a repetition is another order": [(ChildOrder, "request", _resent_differently)],
     "the lease is unconditional": [(InMemoryJournal, "acquire", lambda: _taken)],
     "writes are not fenced": [
@@ -191,11 +247,28 @@ BUGS: dict[str, list[Swap]] = {
     "what was sent is dropped as unsent": [(Run, "drop_unsent", lambda: _all_dropped)],
     "buys before the gate": [(manager.ExecutionManager, "_drive", lambda: _buys_first)],
     "the result is invented": [(outcome, "_order_result", _everything_filled)],
-    "doubt is hidden": [(executor, "decide", _doubt_hidden), (manager, "reconcile", lambda: lambda *_: [])],
+    "doubt is hidden": [(executor, "decide", _doubt_hidden)],
     "no safe stop before the deadline": [(Deadline, "after", lambda: classmethod(_endless))],
     "more is spent than there is": [(manager, "buy_budget", lambda: _rich)],
-    "every order is sent twice": [(SimulatedBroker, "submit", _sent_twice)],
+    "absent is taken for never sent": [(Executor, "_absent", lambda: _given_up)],
+    "a plan that was begun is begun anew": [(InMemoryJournal, "load", _begun_anew)],
+    "the next order does not wait for the end of the former": [(executor, "decide", _second_before_first_is_over)],
+    "prices beyond the collar": [
+        (strategy, "is_inside", lambda: lambda *_: True),
+        (controls, "child_refusal", lambda: _nothing),
+        (AlpacaBroker, "quotes", _invented_quote),
+    ],
+    "the rate limit is not paced": [(Pacer, "take", lambda: _nothing)],
+    "a secret in the log": [(Telemetry, "emit", _talkative)],
+    "a lost cancel is not asked for again": [(Run, "ask_again", lambda: lambda *_: False)],
+    "every order is sent twice": [(AlpacaBroker, "submit", _sent_twice)],
     "the kill switch is ignored": [(kill_switch, "switch_refusal", lambda: _nothing)],
+    "an account that may only reduce buys": [(kill_switch, "switch_refusal", _side_forgotten)],
+    "restricted symbols are traded": [(controls, "_restricted", lambda: _nothing)],
+    "an order's size is not looked at": [(controls, "size_refusal", lambda: _nothing)],
+    "messages are not counted": [(controls, "message_refusal", lambda: _nothing)],
+    "the day's limit is forgotten": [(opening, "day_limit", lambda: _nothing)],
+    "nothing is reserved": [(opening, "Reservation", lambda: _nothing)],
 }
 """By name; each bug replaces what is listed."""
 
@@ -207,3 +280,23 @@ def switched_on(name: str) -> Iterator[None]:
         for owner, attribute, make in BUGS[name]:
             stack.enter_context(_swapped(owner, attribute, make()))
         yield
+
+
+@dataclass(frozen=True, slots=True)
+class Caught:
+    """How a bug was found."""
+
+    histories: int
+    """How many it took."""
+    problem: str
+
+
+def hunt(name: str, most: int) -> Caught | None:
+    """Play histories with this bug until one of them breaks a promise, but not more than ``most``."""
+    with switched_on(name):
+        for seed in range(most):
+            try:
+                History(seed).run()
+            except Exception as error:  # noqa: BLE001 - a bug may break anything
+                return Caught(seed + 1, f"{type(error).__name__}: {error}")
+    return None

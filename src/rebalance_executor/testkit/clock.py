@@ -11,10 +11,15 @@ BEGIN = datetime(2026, 1, 26, 15, 0, tzinfo=UTC)
 
 
 class SimulatedClock:
-    """Implements ``Clock``. What was put off happens when its time comes, in order."""
+    """Implements ``Clock``. What was put off happens when its time comes, in order.
 
-    def __init__(self) -> None:
-        self._now = BEGIN
+    Args:
+        begin: when the history begins.
+    """
+
+    def __init__(self, begin: datetime = BEGIN) -> None:
+        self.begin = begin
+        self._now = begin
         self._due: list[tuple[datetime, int, Callable[[], None]]] = []
         self._count = 0
         self.skew = timedelta()

@@ -1,7 +1,6 @@
-"""What can go wrong, how often, and where: every call to the outside passes ``Crossing``.
+"""What can go wrong, how often, and where: every call to the outside asks ``Crossing`` what happens to it.
 
-A call is named like ``journal.write`` or ``broker.submit``. Before and after its effect the runner may be killed, the
-answer may be lost, or another invocation may come in between. In a swarm every history draws which faults are
+A call is named like ``journal.write`` or ``broker POST /orders``. In a swarm every history draws which faults are
 possible at all and how often, so that rare combinations are not drowned by common ones.
 """
 
@@ -10,13 +9,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
 from enum import StrEnum
 from random import Random
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from rebalance_executor.testkit.world import Invocation
+SUBMIT = "broker POST /orders"
 
 
 class Killed(BaseException):
@@ -28,37 +24,84 @@ class Fault(StrEnum):
 
     KILL_BEFORE = "killed before the effect"
     KILL_AFTER = "killed after the effect"
-    FAIL_BEFORE = "no answer, no effect"
-    FAIL_AFTER = "no answer after the effect"
-    LATE = "lands after its sender gave up"
+    NO_ANSWER = "time-out, no effect"
+    LOST_ANSWER = "answer lost after the effect"
+    LATE = "submission lands after its sender gave up"
+    HIDDEN = "404 for a while, then found"
     RATE_LIMIT = "429"
-    HIDDEN = "404, found later"
-    INTERRUPT = "another delivery in between"
+    SERVER_ERROR = "5xx before the effect"
+    HTML = "HTML page after the effect"
+    GARBLED = "answer without its fields"
+    UNAUTHORIZED = "401"
+    INTERRUPT = "something else happens in between"
     ZOMBIE = "frozen until others took over, then thawed"
+    PAUSE = "frozen for a while"
+    DEADLINE = "the deadline comes"
 
 
-class World(StrEnum):
-    """What can happen between two deliveries, besides."""
+KILLS = (Fault.KILL_BEFORE, Fault.KILL_AFTER)
+_ANYWHERE = (*KILLS, Fault.NO_ANSWER, Fault.LOST_ANSWER, Fault.INTERRUPT, Fault.PAUSE, Fault.DEADLINE)
+_BROKER = (Fault.RATE_LIMIT, Fault.SERVER_ERROR, Fault.HTML, Fault.GARBLED, Fault.UNAUTHORIZED)
+_AT_SUBMISSIONS = (*_ANYWHERE, *_BROKER, Fault.LATE, Fault.HIDDEN)
+_AT_BROKER = (*_ANYWHERE, *_BROKER, Fault.ZOMBIE)
+_AT_DATABASE = (*_ANYWHERE, Fault.ZOMBIE)
 
-    FOREIGN_ORDER = "somebody else's order"
-    BROKER_CANCEL = "cancelled or expired by the broker"
+
+def possible(name: str) -> tuple[Fault, ...]:
+    """The faults that can happen at a call of this name.
+
+    No zombie wakes up between the last check of its time and the submission itself: nothing at the broker could
+    fence that off. A request that is under way while others take over is a late one.
+    """
+    if name == SUBMIT:
+        return _AT_SUBMISSIONS
+    return _AT_BROKER if name.startswith("broker") else _AT_DATABASE
+
+
+_OFTEN = {
+    Fault.LATE: (0.05, 0.2, 0.5),
+    Fault.HIDDEN: (0.05, 0.2, 0.5),
+    Fault.INTERRUPT: (0.01, 0.05, 0.2),
+    Fault.KILL_BEFORE: (0.005, 0.02, 0.06),
+    Fault.KILL_AFTER: (0.005, 0.02, 0.06),
+}
+"""How often a fault happens that is too rare otherwise: submissions are few, interruptions and kills must meet them."""
+
+
+class Happening(StrEnum):
+    """What can happen in the world besides."""
+
+    FOREIGN_ORDER = "somebody else's order or trade"
+    BROKER_ENDS = "cancelled or expired by the broker"
+    BROKER_FILLS = "filled by the broker"
     MARKET_MOVES = "the market moves"
+    NO_QUOTE = "one-sided or crossed quote"
     HALT = "a symbol is halted"
     RECORD_LOST = "front door's record deleted"
-    DUPLICATE = "delivered twice"
-    OTHER_CONTENT = "the same plan id with other content"
+    RECORD_EXPIRED = "front door's record expired"
+    BROKER_DOWN = "broker down for a while"
+    DATABASE_DOWN = "database down for a while"
+    KILL_SWITCH = "account halted or resumed by a person"
+    ACCOUNT_BLOCKED = "account blocked at the broker"
     LONG_PAUSE = "days in the dead letters"
+
+
+class Trait(StrEnum):
+    """What a whole history can be like."""
+
+    DUPLICATES = "messages are delivered twice"
+    OTHER_CONTENT = "the same plan id with other content"
     SKEW = "clocks disagree"
-    KILL_SWITCH = "the kill switch"
     SHORT_LIFE = "little time until the time-out"
+    NEAR_CLOSE = "the session ends soon"
+    EARLY = "the session begins soon"
+    TIGHT_LIMITS = "limits of the controls that bind"
+    OVERRIDES = "symbols with a configuration of their own"
+    QUIET = "no faults at all"
 
 
-_MORE_AT_SUBMISSIONS = 4
-"""Submissions are few among the calls, and matter most."""
-LATENCY = timedelta(milliseconds=20)
-"""What a call takes."""
-LATEST = timedelta(seconds=14)
-"""How long a submission can be under way: longer than the longest request, shorter than the lease outlasts it."""
+RARE = {Trait.QUIET: 0.1, Trait.EARLY: 0.12, Trait.NEAR_CLOSE: 0.2, Trait.TIGHT_LIMITS: 0.25, Trait.OVERRIDES: 0.2}
+"""How many histories have a trait that is rarer than others: most of these leave less to be traded."""
 
 
 @dataclass(slots=True)
@@ -68,58 +111,72 @@ class Crossing:
     Args:
         chance: the history's randomness; None where only ``script`` decides.
         odds: how often each fault happens at a call where it can.
-        script: faults by the number of the call, for exhaustive sweeps.
+        script: faults by the number of the call, for exhaustive sweeps; a call where it cannot happen has none.
+        armed: by the name of the call, what happens at the next ones of that name; goes before the script.
     """
 
-    chance: Random | None
+    chance: Random | None = None
     odds: Mapping[Fault, float] = field(default_factory=dict)
     script: Mapping[int, Fault] = field(default_factory=dict)
+    armed: dict[str, list[Fault]] = field(default_factory=dict)
     calls: int = 0
     is_calm: bool = False
     """Faults have stopped."""
     happened: Counter[str] = field(default_factory=Counter)
-    points: set[tuple[str, Fault]] = field(default_factory=set)
-    """Where the runner was killed."""
+    points: set[tuple[str, str]] = field(default_factory=set)
+    """Where the program was killed: call, and before or after its effect."""
     names: list[str] = field(default_factory=list)
-    """Every call, in order."""
+    """Every call so far, in order."""
+    _tables: dict[str | tuple[Fault, ...], list[tuple[float, Fault]]] = field(default_factory=dict)
+    """By the name of a call, and by what can happen at it."""
 
-    def fault(self, name: str, running: Invocation) -> Fault | None:
+    def fault(self, name: str) -> Fault | None:
         """What happens at this call, if anything."""
         self.calls += 1
         self.names.append(name)
-        drawn = self.script.get(self.calls) if self.script else self._drawn(name, running)
-        if drawn is not None:
-            self.happened[drawn] += 1
-            if drawn in (Fault.KILL_BEFORE, Fault.KILL_AFTER):
-                self.points.add((name, drawn))
-        return drawn
-
-    def _drawn(self, name: str, running: Invocation) -> Fault | None:
-        if self.chance is None or self.is_calm:
+        if self.is_calm:
             return None
-        roll = self.chance.random() / (_MORE_AT_SUBMISSIONS if name == "broker.submit" else 1)
-        for fault, odds in self.odds.items():
-            if roll < odds:
-                return fault if _can(fault, name, running) else None
-            roll -= odds
-        return None
+        if self.chance is None:
+            waiting = self.armed.get(name)
+            fault = waiting.pop(0) if waiting else self.script.get(self.calls)
+            return fault if fault in possible(name) else None
+        table = self._tables.get(name)
+        if table is None:
+            faults = possible(name)
+            table = self._tables.get(faults)
+            if table is None:
+                table = self._tables[faults] = self._table(faults)
+            self._tables[name] = table
+        if not table:
+            return None
+        roll = self.chance.random()
+        if roll >= table[-1][0]:
+            return None
+        return next(fault for bound, fault in table if roll < bound)
 
+    def count(self, name: str, fault: Fault) -> None:
+        """A fault really happened."""
+        self.happened[fault] += 1
+        if fault in KILLS:
+            self.points.add((name, "before" if fault is Fault.KILL_BEFORE else "after"))
 
-def _can(fault: Fault, name: str, running: Invocation) -> bool:
-    if fault in (Fault.LATE, Fault.RATE_LIMIT):
-        return name == "broker.submit"
-    if fault is Fault.HIDDEN:
-        return name == "broker.submit"
-    if fault in (Fault.INTERRUPT, Fault.ZOMBIE):
-        # A request under way while others take over is one that lands late; the lease outlasts the longest.
-        return running.depth == 0 and name != "broker.submit"
-    return True
+    def _table(self, faults: tuple[Fault, ...]) -> list[tuple[float, Fault]]:
+        bound, table = 0.0, []
+        for fault in faults:
+            if odds := self.odds.get(fault, 0.0):
+                bound += odds
+                table.append((bound, fault))
+        return table
 
 
 def swarm(chance: Random) -> dict[Fault, float]:
     """Which faults a history knows, and how often each happens at a call."""
-    known = [fault for fault in Fault if chance.random() < 0.5]
-    total = chance.choice((0.0, 0.02, 0.06, 0.2)) if known else 0.0
-    weights = [chance.random() for _ in known]
+    kinds = [fault for fault in Fault if fault is not Fault.DEADLINE and chance.random() < 0.4]
+    total = chance.choice((0.01, 0.03, 0.06, 0.12))
+    weights = [chance.random() for _ in kinds]
     whole = sum(weights) or 1.0
-    return {fault: total * weight / whole for fault, weight in zip(known, weights, strict=True)}
+    odds: dict[Fault, float] = {fault: total * weight / whole for fault, weight in zip(kinds, weights, strict=True)}
+    for fault, often in _OFTEN.items():
+        if fault in odds:
+            odds[fault] = chance.choice(often)
+    return odds

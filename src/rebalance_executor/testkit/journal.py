@@ -163,7 +163,7 @@ class InMemoryJournal:
             ended = result.execution_timestamp
             run = written.runs.get(lease.epoch, RunRecord(lease.epoch, lease.run_id, ended))
             written.runs[lease.epoch] = replace(run, ended_at=ended, end=RunEnd.COMPLETED)
-            del self._leases[lease.account]
+            self._leases.pop(lease.account, None)
             self._tell(plan, last)
 
         if (plan.account, plan.plan_id) not in self._plans or self._plans[plan.account, plan.plan_id].result != result:
@@ -220,7 +220,7 @@ class InMemoryJournal:
 
     def _release(self, lease: Lease) -> None:
         if self._holds(lease):
-            del self._leases[lease.account]
+            self._leases.pop(lease.account, None)
 
     def _tell(self, plan: PlanState, parents: Sequence[ParentOrder]) -> None:
         if self._observe is not None:

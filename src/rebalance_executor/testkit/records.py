@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from aws_lambda_powertools.utilities.idempotency.exceptions import (
     IdempotencyItemAlreadyExistsError,
@@ -13,60 +13,87 @@ from aws_lambda_powertools.utilities.idempotency.exceptions import (
 from aws_lambda_powertools.utilities.idempotency.persistence.base import BasePersistenceLayer
 from aws_lambda_powertools.utilities.idempotency.persistence.datarecord import STATUS_CONSTANTS, DataRecord
 
+from rebalance_executor.idempotency import EXPIRES_AFTER_SECONDS
 from rebalance_executor.testkit.book import Way
 
-IN_PROGRESS = STATUS_CONSTANTS["INPROGRESS"]
+_IN_PROGRESS = STATUS_CONSTANTS["INPROGRESS"]
+_FAR_AWAY = 32_503_680_000
+"""Seconds since the epoch, in the year 3000: Powertools compares expiries with real time, this store with its own."""
 
 
 @dataclass(slots=True)
-class _Stored:
+class Stored:
+    """One record."""
+
     record: DataRecord
     claimed_until: datetime
+    """While in progress: until when nobody else may claim it."""
+    expires_at: datetime
+
+
+class RecordTable:
+    """The table: the records of all processes."""
+
+    def __init__(self) -> None:
+        self.stored: dict[str, Stored] = {}
 
 
 class SimulatedRecords(BasePersistenceLayer):
-    """One record a key. A claim ends with the invocation that made it, as Powertools' own does.
+    """Powertools' layer of one process.
 
     Args:
+        table: what all processes share.
         way: how effects come about.
         now: the time.
-        claim_ends: when the invocation under way ends at the latest.
+        claim_ends: when the invocation under way ends at the latest; a claim ends with it.
     """
 
-    def __init__(self, way: Way, now: Callable[[], datetime], claim_ends: Callable[[], datetime]) -> None:
+    def __init__(
+        self, table: RecordTable, way: Way, now: Callable[[], datetime], claim_ends: Callable[[], datetime]
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self._stored = table.stored
         self._way = way
         self._now = now
         self._claim_ends = claim_ends
-        self.stored: dict[str, _Stored] = {}
+
+    def _get_expiry_timestamp(self) -> int:
+        return _FAR_AWAY
 
     def _get_record(self, idempotency_key: str) -> DataRecord:
         def read() -> DataRecord:
             try:
-                return self.stored[idempotency_key].record
+                return self._stored[idempotency_key].record
             except KeyError:
                 raise IdempotencyItemNotFoundError from None
 
         return self._way("records.get", read)
 
     def _put_record(self, data_record: DataRecord) -> None:
+        """One conditional put: absent, expired, or in progress beyond the end of its invocation."""
+
         def claim() -> None:
-            known = self.stored.get(data_record.idempotency_key)
-            if known is not None and not (known.record.status == IN_PROGRESS and known.claimed_until < self._now()):
+            known = self._stored.get(data_record.idempotency_key)
+            if known is not None and not self._is_free(known):
                 self._validate_payload(data_record, known.record)
                 raise IdempotencyItemAlreadyExistsError(old_data_record=known.record)
-            self.stored[data_record.idempotency_key] = _Stored(data_record, self._claim_ends())
+            self._keep(data_record, self._claim_ends())
 
         self._way("records.claim", claim)
 
     def _update_record(self, data_record: DataRecord) -> None:
-        def complete() -> None:
-            self.stored[data_record.idempotency_key] = _Stored(data_record, self._now())
-
-        self._way("records.complete", complete)
+        self._way("records.complete", lambda: self._keep(data_record, self._now()))
 
     def _delete_record(self, data_record: DataRecord) -> None:
         def delete() -> None:
-            self.stored.pop(data_record.idempotency_key, None)
+            self._stored.pop(data_record.idempotency_key, None)
 
         self._way("records.delete", delete)
+
+    def _is_free(self, known: Stored) -> bool:
+        is_over = known.record.status == _IN_PROGRESS and known.claimed_until < self._now()
+        return is_over or known.expires_at <= self._now()
+
+    def _keep(self, record: DataRecord, claimed_until: datetime) -> None:
+        expires_at = self._now() + timedelta(seconds=EXPIRES_AFTER_SECONDS)
+        self._stored[record.idempotency_key] = Stored(record, claimed_until, expires_at)

@@ -1,130 +1,156 @@
-"""Exhaustive: one plan of three sells and three buys, interrupted at every single call, and at every pair of calls."""
+"""Exhaustive sweeps: one story of three sells and three buys, interrupted at every call of the program to the outside.
+
+``singles`` kills the program before and after every call of every run, ``pairs`` does it twice in every combination,
+``yields`` lets the deadline come at every call, and once more at every later one, or the kill in the middle of a
+yield. ``interruptions`` delivers the plan once more at every call, while the run waits or is frozen until another
+took its lease, with nothing left at the front door to stop it. However it is interrupted, the story must end like the
+undisturbed one: same positions, same cash, same result.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from enum import StrEnum
+from functools import cache
 from typing import Any
 
-from rebalance_executor.domain.config import ExecutionConfig
-from rebalance_executor.domain.errors import InvalidInput, Redeliver
-from rebalance_executor.domain.result import ExecutionResult
-from rebalance_executor.testkit.faults import Crossing, Fault
-from rebalance_executor.testkit.history import MOST_DELIVERIES, item, plan
+from rebalance_executor.domain.errors import OverfillGuard
+from rebalance_executor.domain.orders import Outcome
+from rebalance_executor.testkit.configured import steady_config
+from rebalance_executor.testkit.draw import item, plan
+from rebalance_executor.testkit.faults import KILLS, Crossing, Fault, possible
+from rebalance_executor.testkit.inbox import APART, LEASE_LASTS, MOST_DELIVERIES
 from rebalance_executor.testkit.invariants import Violation
 from rebalance_executor.testkit.world import World
 
-KILLS = (Fault.KILL_BEFORE, Fault.KILL_AFTER)
-SELLS, BUYS = ("AAA", "BBB", "CCC"), ("DDD", "EEE", "FFF")
-PLAN = plan("swept", [item(s, "SELL", "500", "1000") for s in SELLS] + [item(s, "BUY", "400", "0") for s in BUYS])
-_SCENARIO: dict[str, Any] = {
-    "account": {"cash": "100"},
-    "clock": {"sessions": "always_open"},
-    "quotes": {symbol: {"bid": "99.99", "ask": "100.01"} for symbol in (*SELLS, *BUYS)},
-    "positions": [{"symbol": symbol, "qty": "10"} for symbol in SELLS],
-    # One rests and is cancelled half filled, one fills late, the others at once: every kind of step is in the story.
-    "fills": [
-        {"symbol": "AAA", "nth": 1, "behaviour": "parts", "parts": [{"fraction": 0.5}], "cancel_seconds": 1},
-        {"symbol": "DDD", "behaviour": "later", "after_seconds": 3},
-    ],
-}
-_CONFIG = ExecutionConfig.model_validate(
-    {
-        "order_style": "marketable_limit",
-        "child_wait_seconds": 4,
-        "tick_seconds": 2,
-        "max_plan_age_minutes": 600,
-        "arrival_horizon_seconds": 40,
-        "previous_close_collar": "10",
+Script = Mapping[int, Fault]
+"""Number of the call, over all runs → what happens there."""
+
+_SYMBOLS = ("AAA", "BBB", "CCC", "DDD", "EEE", "FFF")
+
+
+class Sweep(StrEnum):
+    """What is tried."""
+
+    SINGLES = "singles"
+    PAIRS = "pairs"
+    YIELDS = "yields"
+    INTERRUPTIONS = "interruptions"
+
+
+class Story(StrEnum):
+    """How the broker fills the six orders."""
+
+    AT_ONCE = "at-once"
+    RESTS = "rests"
+    """The first order of each symbol fills in part and rests: it is cancelled and priced anew."""
+    LADDER = "ladder"
+    """Every order climbs its ladder from its own side of the spread to the other one."""
+
+
+_PARTLY = [{"symbol": symbol, "nth": 1, "behaviour": "parts", "parts": [{"fraction": 0.4}]} for symbol in _SYMBOLS]
+
+
+def world_of(story: Story, script: Script) -> World:
+    """The story's world as it begins, with these interruptions to come."""
+    style = "ladder" if story is Story.LADDER else "marketable_limit"
+    return World(_scenario(story), steady_config(style), Crossing(script=script))
+
+
+def live_through(story: Story, script: Script, world: World | None = None) -> World:
+    """The story with these interruptions, delivered again until it has its result.
+
+    Raises:
+        Violation: a promise was broken, or it took too many deliveries.
+    """
+    world = world or world_of(story, script)
+    event = plan("plan-1", [item(s, "SELL" if n < 3 else "BUY", 1000) for n, s in enumerate(_SYMBOLS)])
+
+    def deliver_again() -> None:
+        world.records.stored.clear()
+        delivery = world.deliver(event)
+        if delivery.answer is not None:
+            world.watch.answered(delivery.answer)
+
+    world.between = deliver_again
+    for _ in range(MOST_DELIVERIES):
+        delivery = world.deliver(event)
+        if delivery.answer is not None:
+            world.watch.answered(delivery.answer)
+            world.watch.end()
+            return world
+        if isinstance(delivery.error, OverfillGuard):
+            raise Violation(f"the program had to stop itself: {delivery.error}")
+        world.clock.sleep(LEASE_LASTS if delivery.was_killed else APART)
+    raise Violation(f"not finished after {MOST_DELIVERIES} deliveries")
+
+
+def _scenario(story: Story) -> dict[str, Any]:
+    return {
+        "account": {"cash": "500"},
+        "clock": {"sessions": "always_open"},
+        "assets": [{"symbol": symbol} for symbol in _SYMBOLS],
+        "quotes": {symbol: {"bid": "99.99", "ask": "100.01"} for symbol in _SYMBOLS},
+        "positions": [{"symbol": symbol, "qty": "40"} for symbol in _SYMBOLS[:3]],
+        "fills": _PARTLY if story is Story.RESTS else [],
     }
-)
+
+
+_FIRST = {Sweep.YIELDS: (Fault.DEADLINE,), Sweep.INTERRUPTIONS: (Fault.INTERRUPT, Fault.ZOMBIE)}
 
 
 @dataclass(frozen=True, slots=True)
-class Swept:
-    """One way through the plan."""
+class Ending:
+    """What a story leaves behind."""
 
-    calls: list[str]
-    result: ExecutionResult
+    names: tuple[str, ...]
+    """Its calls, in order."""
+    positions: Mapping[str, str]
+    cash: str
+    outcomes: tuple[Outcome, ...]
 
-
-def live(script: Mapping[int, Fault], *, seconds: float = 600) -> Swept:
-    """The plan from its first delivery to its result, with these faults at these calls.
-
-    Raises:
-        Violation: a promise was broken, or more deliveries were needed than two kills explain.
-    """
-    crossing = Crossing(None, script=script or {-1: Fault.KILL_BEFORE})
-    world = World(_SCENARIO, _CONFIG, crossing)
-    world.between = lambda: _come_again(world)
-    allowed = MOST_DELIVERIES + len(script)
-    for _ in range(allowed):
-        delivery = world.deliver(PLAN, seconds)
-        if delivery.answer is not None:
-            result = ExecutionResult.model_validate(delivery.answer)
-            world.watch.answered(result)
-            again = world.deliver(PLAN, seconds)
-            if again.answer is not None:
-                world.watch.answered(ExecutionResult.model_validate(again.answer))
-            return Swept(crossing.names, result)
-        if delivery.error is not None and (
-            isinstance(delivery.error, InvalidInput) or not isinstance(delivery.error, Redeliver)
-        ):
-            raise Violation(f"{script}: {delivery.error}")
-        world.clock.sleep(timedelta(seconds=seconds + 30))
-    raise Violation(f"{script}: not finished after {allowed} deliveries")
+    @classmethod
+    def of(cls, world: World) -> Ending:
+        """How this one ended."""
+        (result,) = world.watch.results.values()
+        held = {position["symbol"]: position["qty"] for position in world.exchange.positions()}
+        outcomes = tuple(order.outcome for order in result.orders)
+        return cls(tuple(world.crossing.names), held, world.exchange.account()["cash"], outcomes)
 
 
-def _come_again(world: World) -> None:
-    """The same plan once more while a run of it is under way, with nothing left at the front door to stop it."""
-    world.records.stored.clear()
-    delivery = world.deliver(PLAN)
-    if delivery.answer is not None:
-        world.watch.answered(ExecutionResult.model_validate(delivery.answer))
+@cache
+def undisturbed(story: Story) -> Ending:
+    """How the story ends when nothing interrupts it."""
+    ending = Ending.of(live_through(story, {}))
+    if set(ending.outcomes) != {Outcome.FILLED}:
+        raise Violation(f"undisturbed, the story ends as {ending.outcomes}")
+    return ending
 
 
-def interruptions() -> Iterator[dict[int, Fault]]:
-    """Another delivery of the same plan at every call: while the run waits, and while it is frozen until others took
-    over. A submission under way is left out for the latter: that one lands late, and the lease outlasts it."""
-    for call, name in enumerate(live({}).calls, start=1):
-        yield {call: Fault.INTERRUPT}
-        if name != "broker.submit":
-            yield {call: Fault.ZOMBIE}
+def check(story: Story, script: Script, world: World | None = None) -> World:
+    """Live through it and compare its end with the undisturbed one."""
+    world = live_through(story, script, world)
+    ending, wanted = Ending.of(world), undisturbed(story)
+    if (ending.positions, ending.cash, ending.outcomes) != (wanted.positions, wanted.cash, wanted.outcomes):
+        raise Violation(f"ended as {ending}, undisturbed as {wanted}")
+    return world
 
 
-def singles() -> Iterator[dict[int, Fault]]:
-    """A kill before and after every call."""
-    for call in range(1, len(live({}).calls) + 1):
-        for kill in KILLS:
-            yield {call: kill}
+def firsts(sweep: Sweep, story: Story) -> Iterator[Script]:
+    """Every single interruption of the first run."""
+    kinds = _FIRST.get(sweep, KILLS)
+    for number, name in enumerate(undisturbed(story).names, 1):
+        for kind in kinds:
+            if kind in possible(name):
+                yield {number: kind}
 
 
-def pairs() -> Iterator[dict[int, Fault]]:
-    """Every pair of kills: the second at every call of the runs that follow the first."""
-    for first in singles():
-        (call,) = first
-        for second in range(call + 1, len(live(first).calls) + 1):
-            for kill in KILLS:
-                yield first | {second: kill}
-
-
-def yields() -> Iterator[float]:
-    """Every deadline at which a run stops safely, a fifth of a second apart: seconds of each invocation."""
-    whole = 30
-    for tenths in range(20, whole * 10, 2):
-        yield tenths / 10
-
-
-def check_yield(seconds: float) -> Swept:
-    """The plan with invocations of ``seconds`` until it is done, and only then with long ones."""
-    crossing = Crossing(None, script={-1: Fault.KILL_BEFORE})
-    world = World(_SCENARIO, _CONFIG, crossing)
-    for attempt in range(MOST_DELIVERIES + 2):
-        delivery = world.deliver(PLAN, seconds if attempt < MOST_DELIVERIES else 600)
-        if delivery.answer is not None:
-            result = ExecutionResult.model_validate(delivery.answer)
-            world.watch.answered(result)
-            return Swept(crossing.names, result)
-        world.clock.sleep(timedelta(seconds=700))
-    raise Violation(f"invocations of {seconds} s: not finished")
+def seconds(sweep: Sweep, first: Script, calls: int) -> Iterator[Script]:
+    """Every second interruption after a first one, whose story took so many calls; none for single ones."""
+    if sweep in (Sweep.SINGLES, Sweep.INTERRUPTIONS):
+        return
+    kinds = (Fault.DEADLINE, *KILLS) if sweep is Sweep.YIELDS else KILLS
+    for number in range(max(first) + 1, calls + 1):
+        for kind in kinds:
+            yield {**first, number: kind}

@@ -1,32 +1,27 @@
-"""One deployed program in one process and one thread, with its broker, database, queue and time simulated.
+"""One deployed program in one process and one thread, with its broker, database and time simulated.
 
-Real are: trigger, handler, Powertools' idempotency, service, manager, executor, sender, controls, circuit breaker,
-and the parsing of what the broker says. Simulated are clock, exchange, journal, record store, asset cache and
-reporter, each reached through ``World.cross``, where faults happen.
+Real are: trigger, handler, Powertools' idempotency, service, telemetry, manager, executor, sender, controls, circuit
+breaker, and the broker adapter with its pacing, repetitions and parsing. Simulated are clock, Alpaca's API (on the
+paper broker's exchange model), journal, record store, asset cache and reporter. Each is reached through
+``World.cross``, where faults happen.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, cast
 
+from requests.exceptions import ReadTimeout
+
 from paper_broker.exchange import Exchange
 from rebalance_executor.adapters.breaker import BreakingBroker
+from rebalance_executor.adapters.credentials import Credentials
 from rebalance_executor.domain.config import ExecutionConfig
-from rebalance_executor.domain.errors import (
-    BrokerUnavailable,
-    JournalUnavailable,
-    OutcomeUnknown,
-    RebalanceError,
-    ReportingFailed,
-)
+from rebalance_executor.domain.errors import JournalUnavailable, RebalanceError, ReportingFailed
 from rebalance_executor.domain.market import Asset
-from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.domain.result import ExecutionResult
-from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.manager import ExecutionManager
 from rebalance_executor.execution.ports import Broker, Ports
 from rebalance_executor.execution.run import Deadline
@@ -34,23 +29,20 @@ from rebalance_executor.handler import handle
 from rebalance_executor.idempotency import FrontDoor
 from rebalance_executor.service import Service
 from rebalance_executor.telemetry import Telemetry
-from rebalance_executor.testkit.broker import SimulatedBroker
-from rebalance_executor.testkit.clock import SimulatedClock
-from rebalance_executor.testkit.faults import LATENCY, Crossing, Fault, Killed
-from rebalance_executor.testkit.invariants import Watch
+from rebalance_executor.testkit.api import SECRET, Body, SimulatedApi, SimulatedBroker
+from rebalance_executor.testkit.clock import BEGIN, SimulatedClock
+from rebalance_executor.testkit.faults import KILLS, Crossing, Fault, Killed
+from rebalance_executor.testkit.invariants import Violation, Watch
 from rebalance_executor.testkit.journal import InMemoryJournal
-from rebalance_executor.testkit.records import SimulatedRecords
+from rebalance_executor.testkit.lines import Lines, NoMetrics, NoTracer, SimulatedLogger
+from rebalance_executor.testkit.records import RecordTable, SimulatedRecords
 
-_GIVES_UP = timedelta(seconds=3)
-"""How long a call without an answer takes."""
-_FAILURES: dict[str, Callable[[], Exception]] = {
-    "journal": lambda: JournalUnavailable("no answer"),
-    "book": lambda: JournalUnavailable("no answer"),
-    "assets": lambda: JournalUnavailable("no answer"),
-    "records": lambda: ConnectionError("no answer"),
-    "reporter": lambda: ReportingFailed("no answer"),
-    "broker": lambda: BrokerUnavailable("no answer"),
-}
+LATENCY = timedelta(milliseconds=20)
+"""What a call takes."""
+_DATABASE_GIVES_UP = timedelta(seconds=3)
+"""How long a call to the database takes that gets no answer."""
+_PAUSES = (1, 5, 20, 90)
+"""Seconds a process is frozen."""
 
 
 @dataclass(slots=True)
@@ -60,11 +52,15 @@ class Invocation:
     clock: SimulatedClock
     ends_at: datetime
     number: int
-    depth: int
-    aws_request_id: str = "the same on every retry"
+    process: int
+    aws_request_id: str
+    is_nested: bool
     function_name: str = "simulated"
     run_id: str = ""
+    stop_at: datetime | None = None
     is_dead: bool = False
+    is_disturbed: bool = False
+    """Whether anything went wrong in it."""
     is_zombie: bool = False
     """Frozen beyond its time-out and thawed: what ends other processes has not ended this one."""
 
@@ -75,196 +71,231 @@ class Invocation:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """How one delivery ended."""
+    """How one delivery ended: with an answer, with an error, or not at all."""
 
     answer: dict[str, Any] | None = None
     error: RebalanceError | None = None
     was_killed: bool = False
 
 
-class Ledger:
-    """Implements what ``handle`` needs of ``Telemetry``: every line, nothing printed."""
+@dataclass(slots=True)
+class Process:
+    """One container: its program, and when it asked the broker."""
 
-    def __init__(self, clock: SimulatedClock) -> None:
-        self._clock = clock
-        self.lines: list[tuple[datetime, str, dict[str, object]]] = []
-
-    def emit(self, event: LogEvent, **fields: object) -> None:
-        """Keep one line."""
-        self.lines.append((self._clock.world(), str(event), fields))
-
-    def error(self, error: BaseException) -> None:
-        """Keep how a delivery ended."""
-        self.lines.append((self._clock.world(), type(error).__name__, {"reason": str(error)}))
-
-    def count_request(self, path: str) -> None:
-        """Nothing: the exchange's own counts are looked at."""
-
-    def forget(self) -> None:
-        """Nothing."""
-
-    def identify(self, plan: RebalancePlan, account: str, run_id: str) -> None:
-        """Nothing: the lines of a history stand in order."""
-
-    @contextmanager
-    def invocation(self, context: object) -> Iterator[None]:
-        """One invocation."""
-        del context
-        try:
-            yield
-        except Exception as error:
-            self.error(error)
-            raise
+    service: Service
+    telemetry: Telemetry
+    number: int
 
 
 @dataclass
 class World:
-    """Everything, for one history. Implements ``AssetCache`` and ``Reporter`` itself.
+    """Everything, for one history.
 
     Args:
         scenario: the exchange's world.
         config: the program's configuration.
         crossing: which faults happen where.
+        begin: when it begins.
     """
 
     scenario: Mapping[str, Any]
     config: ExecutionConfig
     crossing: Crossing
-    clock: SimulatedClock = field(default_factory=SimulatedClock)
+    begin: datetime = BEGIN
     between: Callable[[], None] | None = None
     """What an interrupted invocation is interrupted by."""
-    invocations: int = 0
+    parents_each: int = 2
+    """Parents in one transaction: few, so that writes are cut in the middle."""
+    broken: Violation | None = None
+    """The first promise that was broken."""
     published: list[ExecutionResult] = field(default_factory=list)
     channel: str = "bus"
+    """Its name as the one channel that results are published on."""
 
     def __post_init__(self) -> None:
+        self.clock = SimulatedClock(self.begin)
         self.exchange = Exchange(self.scenario, self.clock.world)
-        self.ledger = Ledger(self.clock)
+        self.lines = Lines(self.clock)
         self.stack: list[Invocation] = []
-        self.journal = InMemoryJournal(self.way, self._observe, parents_each=2)
-        self.records = SimulatedRecords(self.way, self.clock.now, lambda: self.stack[-1].ends_at)
         self.watch = Watch(self)
+        self.journal = InMemoryJournal(self.way, self.watch.journalled, parents_each=self.parents_each)
+        self.records = RecordTable()
+        self.down: dict[str, datetime] = {}
+        """Until when ``broker`` or ``database`` answer nothing."""
+        self.invocations = 0
+        self._processes = 0
         self._assets: dict[str, Asset] = {}
         self._hidden_until: dict[str, datetime] = {}
-        self._service = self._build()
+        self._warm: list[Process] = []
 
     # --- drive -------------------------------------------------------------------------------------------
 
-    def deliver(self, event: object, seconds: float = 600) -> Delivery:
-        """Invoke the handler once. A killed process is followed by a new one."""
+    def deliver(self, event: object, seconds: float = 600, request_id: str = "request") -> Delivery:
+        """Invoke the handler once, in a warm process if one is idle. A killed process is gone."""
         self.invocations += 1
         ends_at = self.clock.now() + timedelta(seconds=seconds)
-        invocation = Invocation(self.clock, ends_at, self.invocations, len(self.stack))
-        service = self._service if not self.stack else self._build()
+        process = self._warm.pop() if self._warm else self._new_process()
+        invocation = Invocation(
+            self.clock, ends_at, self.invocations, process.number, request_id, is_nested=bool(self.stack)
+        )
         self.stack.append(invocation)
+        self.lines.tell(process.number, "> invoked", {"until": ends_at})
         try:
-            answer = handle(event, cast("Any", invocation), cast("Telemetry", self.ledger), lambda: service)
+            answer = handle(event, cast("Any", invocation), process.telemetry, lambda: process.service)
         except Killed:
-            self._service = self._build()
+            if self.broken is not None:
+                raise self.broken from None
             return Delivery(was_killed=True)
         except RebalanceError as error:
+            self._warm.append(process)
             return Delivery(error=error)
         finally:
             self.stack.pop()
             self.watch.look()
+        self._warm.append(process)
         return Delivery(answer)
 
     # --- every call to the outside -----------------------------------------------------------------------
 
     def way[T](self, name: str, effect: Callable[[], T], /) -> T:
-        """A call whose effect knows nothing of faults."""
-        answer: T = self.cross(name, lambda _: effect())
+        """A call whose failures are only that there is no answer."""
+
+        def carried(fault: Fault | None) -> T:
+            if fault is Fault.NO_ANSWER:
+                raise self._no_answer(name)
+            answer = effect()
+            if fault is Fault.LOST_ANSWER:
+                raise self._no_answer(name)
+            return answer
+
+        answer: T = self.cross(name, carried)
         return answer
 
-    def cross(self, name: str, effect: Callable[[Fault | None], Any]) -> Any:
+    def cross(self, name: str, effect: Callable[[Fault | None], Any], order: Body | None = None, /) -> Any:
         """A call to the outside: its effect, and what goes wrong before and after it."""
         if not self.stack:
             return effect(None)
         running = self.stack[-1]
+        if running.is_dead:
+            raise Killed
+        try:
+            return self._crossed(name, effect, running, order)
+        except Violation as broken:  # the program must not catch it: whoever does so may hide what it did
+            self.broken = self.broken or broken
+            running.is_dead = True
+            raise Killed from broken
+
+    def _crossed(
+        self, name: str, effect: Callable[[Fault | None], Any], running: Invocation, order: Body | None
+    ) -> Any:
+        self.clock.sleep(LATENCY)
+        self._end_in_time(running)
+        if name.startswith("broker"):
+            self.watch.requested(name, order)
         fault = self._fault(name, running)
-        if fault is Fault.KILL_BEFORE:
-            self._kill(running, name)
-        if fault in (Fault.INTERRUPT, Fault.ZOMBIE):
-            self._interrupt(running, is_frozen=fault is Fault.ZOMBIE)
-        if fault is Fault.FAIL_BEFORE:
-            raise self._failure(name)
+        if fault is not None:
+            running.is_disturbed = True
+            self.crossing.count(name, fault)
+            self.lines.tell(0, f"! {fault}", {"call": name, "invocation": running.number})
+            self._before(fault, name, running)
         answer = effect(fault)
-        if name == "broker.submit":
-            self.watch.look()
+        self.watch.look()
         if fault is Fault.KILL_AFTER:
             self._kill(running, name)
-        if fault is Fault.FAIL_AFTER:
-            raise self._failure(name)
         return answer
 
     def _fault(self, name: str, running: Invocation) -> Fault | None:
-        """What goes wrong at this call of a process that lives, and has time left."""
-        if running.is_dead:
-            raise Killed
-        self.clock.sleep(LATENCY)
-        if self.clock.now() >= running.ends_at and not running.is_zombie:
-            self._kill(running, "time-out")
-        fault = self.crossing.fault(name, running)
-        if fault is not None:
-            self.ledger.lines.append((self.clock.world(), f"! {fault}", {"call": name, "of": running.number}))
+        fault = self.crossing.fault(name)
+        down = self.down.get("broker" if name.startswith("broker") else "database")
+        if down is not None and down > self.clock.world() and fault not in KILLS:
+            return Fault.NO_ANSWER
+        if fault in (Fault.ZOMBIE, Fault.INTERRUPT) and (running.is_nested or self.between is None):
+            return None
         return fault
+
+    def _before(self, fault: Fault, name: str, running: Invocation) -> None:
+        if fault is Fault.KILL_BEFORE:
+            self._kill(running, name)
+        if fault is Fault.ZOMBIE:
+            running.is_zombie = True
+            self.clock.sleep(running.ends_at - self.clock.now() + timedelta(seconds=30))
+        if fault is Fault.PAUSE:
+            self.clock.sleep(timedelta(seconds=_PAUSES[self.crossing.calls % len(_PAUSES)]))
+        if fault is Fault.DEADLINE:
+            self.clock.sleep((running.stop_at or running.ends_at - timedelta(seconds=30)) - self.clock.now())
+        if fault in (Fault.ZOMBIE, Fault.INTERRUPT) and self.between is not None:
+            self.between()
+        self._end_in_time(running)
+
+    def _end_in_time(self, running: Invocation) -> None:
+        if self.clock.now() >= running.ends_at and not running.is_zombie:
+            self.watch.timed_out(running)
+            self._kill(running, "time-out")
 
     def _kill(self, running: Invocation, where: str) -> None:
         running.is_dead = True
-        self.ledger.lines.append((self.clock.world(), "! dead", {"at": where, "of": running.number}))
+        self.lines.tell(0, "! dead", {"at": where, "invocation": running.number})
         raise Killed
 
-    def _interrupt(self, running: Invocation, *, is_frozen: bool) -> None:
-        if self.between is None:
-            return
-        if is_frozen:
-            running.is_zombie = True
-            self.clock.sleep(max(running.ends_at - self.clock.now(), timedelta()) + timedelta(seconds=30))
-        self.between()
-
-    def _failure(self, name: str) -> Exception:
-        self.clock.sleep(_GIVES_UP)
-        if name == "broker.submit":
-            return OutcomeUnknown("no answer")
-        return _FAILURES[name.split(".")[0]]()
+    def _no_answer(self, name: str) -> Exception:
+        self.clock.sleep(_DATABASE_GIVES_UP)
+        if name.startswith("records"):
+            return ReadTimeout("no answer")
+        return ReportingFailed("no answer") if name.startswith("reporter") else JournalUnavailable("no answer")
 
     # --- the program -------------------------------------------------------------------------------------
 
-    def _build(self) -> Service:
+    def _new_process(self) -> Process:
+        self._processes += 1
+        number = self._processes
+        log = SimulatedLogger(self.lines, number)
+        nothing = {"metrics": cast("Any", NoMetrics()), "tracer": cast("Any", NoTracer())}
+        telemetry = Telemetry(logger=cast("Any", log), **nothing)
+        brokers: dict[str, SimulatedBroker] = {}
+
+        def broker(account: str, deadline: Deadline) -> Broker:
+            self.stack[-1].stop_at = deadline.stop_at
+            known = brokers.get(account)
+            if known is None or known.is_refused:
+                known = brokers[account] = self._new_broker(telemetry)
+                self.watch.forget_requests(number)
+            known.patient_until(deadline.give_up_at)
+            return BreakingBroker(known, self.config.max_broker_failures)
+
         ports = Ports(
-            brokers=self._broker,
+            brokers=broker,
             journal=self.journal,
             book=self.journal.book,
             assets=self,
             clock=self.clock,
-            log=self.ledger,
+            log=telemetry,
             reporters=[self],
         )
-        return Service(
+        records = SimulatedRecords(self.records, self.way, self.clock.now, lambda: self.stack[-1].ends_at)
+        service = Service(
             account="default",
             plans=cast("Any", None),  # plans come inline here
-            front_door=FrontDoor(self.records, self.ledger),
+            front_door=FrontDoor(records, telemetry),
             manager=ExecutionManager(ports, self.config),
             journal=self.journal,
             clock=self.clock,
-            telemetry=cast("Telemetry", self.ledger),
+            telemetry=telemetry,
             new_run_id=self._new_run_id,
             check_health=lambda _: {},
             watch_day=lambda *_: {},
         )
+        return Process(service, telemetry, number)
+
+    def _new_broker(self, telemetry: Telemetry) -> SimulatedBroker:
+        def api(timeouts: Any, observe: Any) -> SimulatedApi:
+            return SimulatedApi(self.exchange, self.cross, self.clock, self._hidden_until, (timeouts, observe))
+
+        return SimulatedBroker(api, Credentials("key", SECRET), self.config, self.clock, telemetry.count_request)
 
     def _new_run_id(self) -> str:
         running = self.stack[-1]
         running.run_id = f"run-{running.number}"
         return running.run_id
-
-    def _broker(self, account: str, deadline: Deadline) -> Broker:
-        del account, deadline
-        broker = SimulatedBroker(self.exchange, self.cross, self.clock, self.watch.submitted, self._hidden_until)
-        return BreakingBroker(broker, self.config.max_broker_failures)
-
-    def _observe(self, state: Any, parents: Sequence[Any]) -> None:
-        self.watch.journalled(state, parents)
 
     # --- asset cache and reporter ------------------------------------------------------------------------
 
