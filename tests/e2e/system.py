@@ -169,7 +169,7 @@ class System:
 
 
 def a_plan(dollars: str = "25", symbol: str = SYMBOL, **fields: object) -> dict[str, Any]:
-    """A plan made now that buys a little of one symbol."""
+    """A plan made now that buys a little of one symbol, at once unless ``execution_urgency`` says otherwise."""
     plan_id = f"e2e-{uuid.uuid4().hex[:12]}"
     item = {
         "symbol": symbol,
@@ -190,4 +190,5 @@ def a_plan(dollars: str = "25", symbol: str = SYMBOL, **fields: object) -> dict[
         "items": [item],
         "total_portfolio_value": "100000",
         "total_trade_value": dollars,
+        "execution_urgency": "URGENT",
     } | fields
