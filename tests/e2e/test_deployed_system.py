@@ -16,7 +16,8 @@ import pytest
 from tests.e2e.system import OTHER_SYMBOL, SYMBOL, System, a_plan
 
 ALARMS = {
-    *("FunctionErrors", "FunctionThrottles", "FunctionDuration", "PlanQueueAge", "PlanDeadLetterQueue", "FailureQueue"),
+    *("FunctionErrors", "FunctionThrottles", "FunctionDuration", "PlanQueueAge"),
+    *("PlanDeadLetterQueue", "EventDeadLetterQueue", "ScheduleDeadLetterQueue", "FailureQueue"),
     *("PlansUnresolved", "KillSwitchTrips", "OrdersHalted", "OrdersDenied", "OrdersRejected"),
     *("DayOverdue", "ReportsFailed"),
 }
