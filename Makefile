@@ -30,7 +30,7 @@ run: .venv/.installed ## Execute a sample plan against a paper broker and a loca
 
 test: lint template ## Everything CI checks: lint, types, imports, template, tests with coverage
 	$(call say,"Tests")
-	@$(BIN)/pytest -q --ignore=tests/e2e --cov=src/rebalance_executor --cov-report=term:skip-covered --cov-fail-under=90
+	@$(BIN)/pytest -q -n auto --dist worksteal --ignore=tests/e2e --cov=src/rebalance_executor --cov-report=term:skip-covered --cov-fail-under=90
 
 lint: .venv/.installed ## Style, types and the direction of imports
 	$(call say,"Lint")

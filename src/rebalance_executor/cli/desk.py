@@ -26,7 +26,7 @@ from rich.console import Console
 
 from rebalance_executor.adapters.clock import SystemClock
 from rebalance_executor.adapters.dynamodb import DynamoJournal
-from rebalance_executor.cli.cloud import PLAN_QUEUE, Cloud, function_environment, server_variables
+from rebalance_executor.cli.cloud import DEAD_LETTER_QUEUE, PLAN_QUEUE, Cloud, function_environment, server_variables
 from rebalance_executor.cli.exits import CliError, Exit, of_error
 from rebalance_executor.cli.processes import Servers, alone
 from rebalance_executor.cli.render import error_view
@@ -166,7 +166,8 @@ def _local(home: Path, variables: Mapping[str, str], console: Console) -> Iterat
         with Cloud(aws) as cloud:
             cloud.provision()
         own = {**variables, **{k: v for k, v in os.environ.items() if k == "EXECUTION_CONFIG"}}
-        servers = {**server_variables(aws, broker), "PLAN_QUEUE_URL": f"{aws}/000000000000/{PLAN_QUEUE}"}
+        queues = {"PLAN_QUEUE_URL": PLAN_QUEUE, "PLAN_DEAD_LETTER_QUEUE_URL": DEAD_LETTER_QUEUE}
+        servers = server_variables(aws, broker) | {name: f"{aws}/000000000000/{q}" for name, q in queues.items()}
         environment = function_environment({**os.environ, **own}, servers)
         with _as_environment(environment):
             yield look_through(load_settings(), environment, home, is_local=True, broker_url=broker)

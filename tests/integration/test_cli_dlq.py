@@ -1,0 +1,113 @@
+"""``rebalance dlq``: dead letters are listed, shown, replayed and discarded, and nothing is lost in between."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.terminal import Terminal
+from tests.support.world import World, a_world, buy, plan
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    with a_world() as world:
+        yield world
+
+
+@pytest.fixture
+def desk(world: World, tmp_path: Path) -> Terminal:
+    sqs = world.session.client("sqs")
+    fifo = {"FifoQueue": "true", "ContentBasedDeduplication": "true"}
+    urls = {
+        name: sqs.create_queue(QueueName=f"{name.lower()}.fifo", Attributes=fifo)["QueueUrl"]
+        for name in ("PLAN_QUEUE_URL", "PLAN_DEAD_LETTER_QUEUE_URL")
+    }
+    return Terminal(world, tmp_path, urls)
+
+
+def bury(desk: Terminal, *bodies: object) -> None:
+    sqs, url = desk.world.session.client("sqs"), desk.variables["PLAN_DEAD_LETTER_QUEUE_URL"]
+    for body in bodies:
+        text = body if isinstance(body, str) else json.dumps(body)
+        sqs.send_message(QueueUrl=url, MessageBody=text, MessageGroupId="default")
+
+
+def listed(desk: Terminal) -> list[dict[str, Any]]:
+    messages: list[dict[str, Any]] = desk.json("cli/dlq-list", "dlq", "list")["messages"]
+    return messages
+
+
+def test_every_dead_letter_is_listed_and_stays(desk: Terminal) -> None:
+    bury(desk, plan(buy("AAA", "100")), "this is no plan")
+
+    first, second = listed(desk), listed(desk)
+
+    assert [(m["plan_id"], m["problem"] is None) for m in first] == [("plan-1", True), (None, False)]
+    assert [m["message_id"] for m in first] == [m["message_id"] for m in second]
+    assert "plan-1" in desk.type("dlq", "list").stdout
+
+
+def test_an_empty_queue_is_good_news(desk: Terminal) -> None:
+    assert listed(desk) == []
+    assert "No dead letters" in desk.type("dlq", "list").stdout
+
+
+def test_a_message_is_shown_whole(desk: Terminal) -> None:
+    bury(desk, "this is no plan")
+    (message,) = listed(desk)
+    assert "this is no plan" in desk.type("dlq", "show", message["message_id"][:8]).stdout
+
+
+def test_a_replayed_plan_is_in_the_plan_queue_and_no_longer_dead(desk: Terminal) -> None:
+    bury(desk, plan(buy("AAA", "100"), account="growth"))
+    (message,) = listed(desk)
+
+    done = desk.json("cli/dlq-done", "dlq", "replay", message["message_id"])
+
+    assert (done["plan_id"], done["done"]) == ("plan-1", "replayed")
+    assert listed(desk) == []
+    (sent,) = desk.world.session.client("sqs").receive_message(
+        QueueUrl=desk.variables["PLAN_QUEUE_URL"], AttributeNames=["All"]
+    )["Messages"]
+    assert json.loads(sent["Body"])["plan_id"] == "plan-1"
+    assert desk.world.deliver(json.loads(sent["Body"]) | {"account": "default"})["status"] == "success"
+
+
+def test_what_holds_no_plan_is_not_replayed(desk: Terminal) -> None:
+    bury(desk, "this is no plan")
+    (message,) = listed(desk)
+
+    refused = desk.type("dlq", "replay", message["message_id"])
+
+    assert refused.exit_code == 2
+    assert "discard" in refused.stderr
+    assert len(listed(desk)) == 1
+
+
+def test_a_message_is_discarded_only_when_somebody_says_so(desk: Terminal) -> None:
+    bury(desk, "this is no plan")
+    (message,) = listed(desk)
+
+    assert desk.type("dlq", "discard", message["message_id"], answers="n\n").exit_code == 2
+    assert len(listed(desk)) == 1
+    done = desk.json("cli/dlq-done", "dlq", "discard", message["message_id"], "--yes")
+
+    assert done["done"] == "discarded"
+    assert listed(desk) == []
+
+
+def test_an_id_that_no_message_has_changes_nothing(desk: Terminal) -> None:
+    bury(desk, "this is no plan")
+    assert desk.type("dlq", "discard", "zzz", "--yes").exit_code == 2
+    assert len(listed(desk)) == 1
+
+
+def test_a_queue_that_is_not_named_says_which_variable(world: World, tmp_path: Path) -> None:
+    refused = Terminal(world, tmp_path, {}).type("dlq", "list", "--queue", "failures")
+    assert refused.exit_code == 2
+    assert "FAILURE_QUEUE_URL" in refused.stderr

@@ -1,0 +1,132 @@
+"""``rebalance init | doctor | halt | resume | reconcile``, typed into a world after real runs."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.terminal import Terminal
+from tests.support.world import World, a_world, buy, outcomes, plan
+
+DAY = {"prices": {"AAA": "100", "BBB": "100", "CCC": "100", "SPY": "600"}}
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    with a_world(positions={"AAA": "50"}, prices=DAY["prices"]) as world:
+        yield world
+
+
+@pytest.fixture
+def desk(world: World, tmp_path: Path) -> Terminal:
+    return Terminal(world, tmp_path, {"REBALANCE_OPERATOR": "ada"})
+
+
+# --- halt and resume -------------------------------------------------------------------------------------
+
+
+def test_a_halted_account_trades_nothing_until_a_named_person_resumes_it(world: World, desk: Terminal) -> None:
+    switch = desk.json("cli/switch", "halt", "--reason", "prices look wrong")
+    halted = world.deliver(plan(buy("AAA", "1000"), plan_id="halted"))
+
+    assert (switch["state"], switch["by"], switch["reason"]) == ("HALTED", "ada", "prices look wrong")
+    assert outcomes(halted) == {"AAA": ("DENIED", "HALTED")}
+
+    shown = desk.type("resume", "--reason", "feed is back", "--by", "grace")
+    assert shown.exit_code == 0
+    assert "HALTED  by ada" in shown.stdout
+    assert "ACTIVE  by grace" in shown.stdout
+    assert outcomes(world.deliver(plan(buy("AAA", "1000"), plan_id="later"))) == {"AAA": ("FILLED", None)}
+
+
+def test_an_account_that_may_only_reduce_buys_nothing(world: World, desk: Terminal) -> None:
+    assert desk.json("cli/switch", "halt", "--reducing", "--reason", "margin call")["state"] == "REDUCING"
+    assert outcomes(world.deliver(plan(buy("AAA", "1000")))) == {"AAA": ("DENIED", "REDUCING_ONLY")}
+
+
+def test_a_switch_needs_a_reason(desk: Terminal) -> None:
+    assert desk.type("halt").exit_code == 2
+    refused = desk.type("halt", "--reason", " ")
+    assert refused.exit_code == 2
+    assert "reason" in refused.stderr
+    assert desk.json("cli/status", "status")["switch"]["state"] == "ACTIVE"
+
+
+# --- the doctor ------------------------------------------------------------------------------------------
+
+
+def test_the_doctor_finds_everything_well(desk: Terminal) -> None:
+    told = desk.json("cli/doctor", "doctor")
+
+    assert told["healthy"]
+    assert [check["name"] for check in told["checks"]][:3] == ["configuration", "front door", "journal"]
+    assert "Healthy" in desk.type("doctor").stdout
+
+
+def test_the_doctor_says_what_is_wrong_and_how_to_mend_it(world: World, tmp_path: Path) -> None:
+    sick = Terminal(world, tmp_path, {"IDEMPOTENCY_TABLE": "missing"})
+
+    told = sick.json("cli/doctor", "doctor", code=1)
+    wrong = [check for check in told["checks"] if not check["ok"]]
+
+    assert [check["name"] for check in wrong] == ["front door"]
+    assert "IDEMPOTENCY_TABLE" in wrong[0]["mend"]
+    assert "→" in sick.type("doctor").stdout
+
+
+def test_the_doctor_tells_a_halt_apart_from_what_is_broken(desk: Terminal) -> None:
+    desk.type("halt", "--reason", "holiday")
+    told = desk.json("cli/doctor", "doctor", code=6)
+    assert [check["name"] for check in told["checks"] if not check["ok"]] == ["kill switch"]
+
+
+def test_the_doctor_names_a_setting_that_cannot_work(world: World, tmp_path: Path) -> None:
+    told = Terminal(world, tmp_path, {"EXECUTION_CONFIG": '{"cash_buffer": 2}'}).json("cli/doctor", "doctor", code=1)
+    assert "cash_buffer" in told["checks"][0]["detail"]
+
+
+# --- broker against journal ------------------------------------------------------------------------------
+
+
+def test_a_finished_plan_agrees_with_the_broker(world: World, desk: Terminal) -> None:
+    world.deliver(plan(buy("BBB", "1000")))
+    told = desk.json("cli/reconcile", "reconcile", "plan-1")
+    assert (told["agrees"], told["compared"], told["differences"]) == (True, 1, [])
+
+
+def test_what_somebody_else_traded_is_named(world: World, desk: Terminal) -> None:
+    world.deliver(plan(buy("BBB", "1000")))
+    world.clock.then(1, {"positions": [{"symbol": "BBB", "qty": "3"}]})
+    world.clock.pass_time(2)
+
+    told = desk.json("cli/reconcile", "reconcile", "plan-1", code=7)
+
+    assert [one["symbol"] for one in told["differences"]] == ["BBB"]
+    assert "3 shares are held" in told["differences"][0]["problem"]
+
+
+def test_what_a_later_plan_traded_is_no_difference(world: World, desk: Terminal) -> None:
+    world.deliver(plan(buy("BBB", "1000")))
+    world.clock.pass_time(3600)
+    world.deliver(plan(buy("BBB", "500"), plan_id="plan-2", timestamp=world.clock.now().isoformat()))
+    assert desk.json("cli/reconcile", "reconcile", "plan-1")["agrees"]
+
+
+# --- init ------------------------------------------------------------------------------------------------
+
+
+def test_init_writes_a_file_once(desk: Terminal, tmp_path: Path) -> None:
+    file = tmp_path / "rebalance.toml"
+
+    assert desk.type("init", "--local", "--config", str(file)).exit_code == 0
+    assert tomllib.loads(file.read_text()) == {"target": "local"}
+    again = desk.type("init", "--local", "--config", str(file))
+    assert again.exit_code == 2
+    assert "--force" in again.stderr
+
+
+def test_init_wants_to_know_where_to(desk: Terminal) -> None:
+    assert desk.type("init").exit_code == 2
