@@ -100,11 +100,11 @@ def measure(accounts: int, consumers: int) -> Round:
 
 def _world() -> dict[str, Any]:
     return {
-        "account": {"cash": "1000000000"},
+        "account": {"cash": "92000"},
         "clock": {"sessions": "always_open"},
         "assets": [{"symbol": symbol, "fractionable": True} for symbol in _SYMBOLS],
         "quotes": {symbol: {"bid": "99.99", "ask": "100.01"} for symbol in _SYMBOLS},
-        "positions": [{"symbol": symbol, "qty": "10000000"} for symbol in _SYMBOLS[:2]],
+        "positions": [{"symbol": symbol, "qty": "10"} for symbol in _SYMBOLS],
         "rate_limit": {"trading": 10_000_000, "data": 10_000_000},
     }
 
@@ -130,13 +130,20 @@ def _prepared(aws: LocalAws, accounts: Sequence[str]) -> str:
 
 
 def _plan(account: str) -> dict[str, Any]:
-    def item(symbol: str, action: str, dollars: str) -> dict[str, str | int]:
-        weights = {"current_weight": "0.1", "target_weight": "0.2", "weight_diff": "0.1"}
-        values = {"target_value": "2000", "current_value": "1000", "trade_amount": dollars}
-        return {"symbol": symbol, "action": action, "priority": 1, **weights, **values}
+    def item(symbol: str, action: str, dollars: int) -> dict[str, str | int]:
+        weights = {"current_weight": "0.01", "target_weight": str((1000 + dollars) / 100_000)}
+        values = {"target_value": str(1000 + dollars), "current_value": "1000", "trade_amount": str(dollars)}
+        return {
+            "symbol": symbol,
+            "action": action,
+            "priority": 1,
+            "weight_diff": str(dollars / 100_000),
+            **weights,
+            **values,
+        }
 
-    sells = [item(symbol, "SELL", "-1000") for symbol in _SYMBOLS[:2]]
-    buys = [item(symbol, "BUY", "1000") for symbol in _SYMBOLS[2:]]
+    sells = [item(symbol, "SELL", -1000) for symbol in _SYMBOLS[:2]]
+    buys = [item(symbol, "BUY", 1000) for symbol in _SYMBOLS[2:]]
     return {
         "plan_id": f"plan-{account}",
         "correlation_id": account,
@@ -181,7 +188,7 @@ def _work(environment: dict[str, str], url: str) -> list[Plan]:
     os.environ |= environment | {
         "POWERTOOLS_TRACE_DISABLED": "true",
         "ALPACA_SECRET_NAME": "alpaca/{account}",
-        "EXECUTION_CONFIG": '{"order_style": "marketable_limit"}',  # filled at once: what is measured is no wait
+        "EXECUTION_CONFIG": '{"order_style": "marketable_limit", "lease_wait_seconds": 0}',  # no wait is measured
     }
     counted: list[str] = []
     asked: list[str] = []
@@ -214,8 +221,11 @@ def _work(environment: dict[str, str], url: str) -> list[Plan]:
             answer = handle({"Records": [record]}, _Context(), told, lambda: service)  # type: ignore[arg-type]
         done = not answer["batchItemFailures"]
         taken = (time.process_time() - cpu, time.monotonic() - wall)
-        ids = [order["client_order_id"] for order in broker.orders()]
-        twice = len(ids) - len(set(ids))
+        orders = broker.orders()
+        filled = sum(order["status"] == "filled" for order in orders)
+        if done and filled != ORDERS:
+            raise AssertionError(f"{filled} of {ORDERS} orders were filled: this would measure something else")
+        twice = len(orders) - len({order["client_order_id"] for order in orders})
         account = message["Attributes"]["MessageGroupId"]
         plans.append(Plan(account, *taken, _database(counted), len(asked), done, twice))
         if done:

@@ -35,6 +35,8 @@ PRICES = {
 }
 """Dollars a unit: list prices of us-east-1. Look them up before you rely on them."""
 MEMORY_GB = 0.5
+_APART = 15 * 60
+"""Seconds between the two plans: within ten minutes the second one's orders would be duplicates."""
 
 
 def units(orders: int, seconds: float) -> dict[str, float]:
@@ -43,8 +45,9 @@ def units(orders: int, seconds: float) -> dict[str, float]:
     sells = symbols[: orders // 3]
     used: Counter[str] = Counter()
     with a_world(prices=dict.fromkeys(symbols, "100"), positions=dict.fromkeys(symbols, "50")) as world:
-        items = [sell(s, 500) if s in sells else buy(s, 500) for s in symbols]
-        _deliver(world, plan(*items, plan_id="fills the cache"))
+        items = [(sell if s in sells else buy)(s, 500, current_value=5000) for s in symbols]
+        _deliver(world, plan(*items, plan_id="fills the cache"), orders)
+        world.clock.pass_time(_APART)
         world.restart()
         world.lines.truncate(0)
         world.lines.seek(0)
@@ -52,7 +55,7 @@ def units(orders: int, seconds: float) -> dict[str, float]:
         client.meta.events.register(
             "provide-client-params.dynamodb.*", lambda params, **_: used.update(_dynamodb(params))
         )
-        _deliver(world, plan(*items, plan_id="counted"))
+        _deliver(world, plan(*items, plan_id="counted"), orders)
         log = len(world.lines.getvalue().encode())
     return {
         "Lambda, GB-seconds (arm64)": seconds * MEMORY_GB,
@@ -70,9 +73,11 @@ def units(orders: int, seconds: float) -> dict[str, float]:
     }
 
 
-def _deliver(world: World, document: dict[str, Any]) -> None:
+def _deliver(world: World, document: dict[str, Any], orders: int) -> None:
     with redirect_stdout(StringIO()):  # Powertools prints metrics
-        world.deliver(document)
+        result = world.deliver(document)
+    if result["orders_succeeded"] != orders:
+        raise AssertionError(f"not every order was filled, so that nothing is known of its cost: {result['status']}")
 
 
 def _dynamodb(request: dict[str, Any]) -> dict[str, int]:

@@ -70,6 +70,12 @@ def deployed_locally(folder: Path) -> Iterator[System]:
             freeze=lambda: _freeze(process.pid),
             told=lambda: (folder / "aws.log").read_text(errors="replace")[-6000:],
         )
+
+        def upgrade(**changed: object) -> None:
+            _deploy(environment, folder, parameters | changed)
+            _publish(system)  # the local AWS loses versions and alias when a stack is updated
+
+        system.upgrade = upgrade
         _set_redrive_policy(system)  # the local AWS makes queues without one, whatever the template says
         with _listening(system):
             yield system
@@ -161,6 +167,12 @@ def _set_redrive_policy(system: System) -> None:
     arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     policy = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": wanted["maxReceiveCount"]})
     sqs.set_queue_attributes(QueueUrl=system.outputs["PlanQueueUrl"], Attributes={"RedrivePolicy": policy})
+
+
+def _publish(system: System) -> None:
+    client, function = system.client("lambda"), system.outputs["FunctionName"]
+    version = client.publish_version(FunctionName=function)["Version"]
+    client.create_alias(FunctionName=function, Name="live", FunctionVersion=version)
 
 
 def _freeze(pid: int) -> None:

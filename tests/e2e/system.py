@@ -58,6 +58,7 @@ class System:
         broker: the paper broker behind it; None where it is Alpaca's paper API.
         freeze: stops the function's processes as a hung call would; None where nobody outside can.
         told: the local AWS's own log, for a failing test.
+        upgrade: deploys again with these parameters changed; None where the stack is somebody's own.
     """
 
     stack: str
@@ -66,6 +67,7 @@ class System:
     broker: BrokerServer | None = None
     freeze: Callable[[], None] | None = None
     told: Callable[[], str] = lambda: ""
+    upgrade: Callable[..., None] | None = None
     heard: Heard = field(default_factory=Heard)
     _clients: dict[str, Any] = field(default_factory=dict)
 

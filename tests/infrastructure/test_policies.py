@@ -90,7 +90,13 @@ def test_the_pre_traffic_check_may_invoke_the_function_and_answer_codedeploy_onl
     }
 
 
-@pytest.mark.parametrize("name", ["PlanQueue", "PlanDeadLetterQueue", "FailureQueue", "PlanBucket"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("PlanQueue", "PlanDeadLetterQueue", "EventDeadLetterQueue", "ScheduleDeadLetterQueue", "FailureQueue"),
+        "PlanBucket",
+    ],
+)
 def test_every_queue_and_bucket_refuses_connections_without_tls(resources: dict[str, Any], name: str) -> None:
     refusing = [
         set(strings(statement["Resource"]))

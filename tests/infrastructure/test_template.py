@@ -133,7 +133,11 @@ def test_six_deliveries_then_the_dead_letter_queue_for_fourteen_days(resources: 
     assert queue["MessageRetentionPeriod"] + dead["MessageRetentionPeriod"] < EXPIRES_AFTER_SECONDS
 
 
-@pytest.mark.parametrize("name", ["PlanQueue", "PlanDeadLetterQueue", "FailureQueue"])
+ASYNCHRONOUS = ("EventDeadLetterQueue", "ScheduleDeadLetterQueue", "FailureQueue")
+"""What could not be delivered or finished, by the hop that it got stuck at."""
+
+
+@pytest.mark.parametrize("name", ["PlanQueue", "PlanDeadLetterQueue", *ASYNCHRONOUS])
 def test_queues_are_encrypted_and_take_encrypted_connections_only(resources: dict[str, Any], name: str) -> None:
     statements = [
         statement
@@ -152,16 +156,19 @@ def test_queues_are_encrypted_and_take_encrypted_connections_only(resources: dic
 # --- events and schedule ----------------------------------------------------------------------------------
 
 
-def test_asynchronous_failures_are_tried_again_and_kept(function: dict[str, Any], resources: dict[str, Any]) -> None:
-    kept = attribute("FailureQueue")
+def test_asynchronous_failures_are_tried_again_and_kept_by_each_hop_apart(
+    function: dict[str, Any], resources: dict[str, Any]
+) -> None:
+    event, schedule, failed = (attribute(name) for name in ASYNCHRONOUS)
 
     assert function["EventInvokeConfig"]["MaximumRetryAttempts"] == 2
     assert function["EventInvokeConfig"]["MaximumEventAgeInSeconds"] == 60 * ExecutionConfig().plan_time_limit_minutes
-    assert function["EventInvokeConfig"]["DestinationConfig"] == {"OnFailure": {"Type": "SQS", "Destination": kept}}
-    for way in ("PlanAnnounced", "PlanScheduled", "DayWatched"):
+    assert function["EventInvokeConfig"]["DestinationConfig"] == {"OnFailure": {"Type": "SQS", "Destination": failed}}
+    for way, kept in (("PlanAnnounced", event), ("PlanScheduled", schedule), ("DayWatched", schedule)):
         assert function["Events"][way]["Properties"]["DeadLetterConfig"] == {"Arn": kept}
-    assert "FifoQueue" not in resources["FailureQueue"]["Properties"]  # neither would hand over to such a queue
-    assert resources["FailureQueue"]["Properties"]["MessageRetentionPeriod"] == 14 * DAY
+    for name in ASYNCHRONOUS:
+        assert "FifoQueue" not in resources[name]["Properties"]  # nobody of them would hand over to such a queue
+        assert resources[name]["Properties"]["MessageRetentionPeriod"] == 14 * DAY
 
 
 def test_the_schedule_follows_new_york_and_points_into_the_plan_bucket(function: dict[str, Any]) -> None:
@@ -239,7 +246,7 @@ def test_the_plan_bucket_is_private_and_keeps_versions(resources: dict[str, Any]
         ("Throttles", reference("RebalanceFunction")),
         ("ApproximateAgeOfOldestMessage", attribute("PlanQueue", "QueueName")),
         ("ApproximateNumberOfMessagesVisible", attribute("PlanDeadLetterQueue", "QueueName")),
-        ("ApproximateNumberOfMessagesVisible", attribute("FailureQueue", "QueueName")),
+        *(("ApproximateNumberOfMessagesVisible", attribute(name, "QueueName")) for name in ASYNCHRONOUS),
         ("Duration", reference("RebalanceFunction")),
         ("PlansUnresolved", SERVICE),
         ("KillSwitchTrips", SERVICE),

@@ -107,7 +107,16 @@ def test_an_id_that_no_message_has_changes_nothing(desk: Terminal) -> None:
     assert len(listed(desk)) == 1
 
 
-def test_a_queue_that_is_not_named_says_which_variable(world: World, tmp_path: Path) -> None:
-    refused = Terminal(world, tmp_path, {}).type("dlq", "list", "--queue", "failures")
+@pytest.mark.parametrize(
+    ("queue", "variable"),
+    [
+        ("plans", "PLAN_DEAD_LETTER_QUEUE_URL"),
+        ("events", "EVENT_DEAD_LETTER_QUEUE_URL"),
+        ("schedules", "SCHEDULE_DEAD_LETTER_QUEUE_URL"),
+        ("failures", "FAILURE_QUEUE_URL"),
+    ],
+)
+def test_a_queue_that_is_not_named_says_which_variable(world: World, tmp_path: Path, queue: str, variable: str) -> None:
+    refused = Terminal(world, tmp_path, {}).type("dlq", "list", "--queue", queue)
     assert refused.exit_code == 2
-    assert "FAILURE_QUEUE_URL" in refused.stderr
+    assert variable in refused.stderr

@@ -30,6 +30,8 @@ _OF_FUNCTION = (
 _OF_STACK = {
     "PLAN_QUEUE_URL": "PlanQueueUrl",
     "PLAN_DEAD_LETTER_QUEUE_URL": "PlanDeadLetterQueueUrl",
+    "EVENT_DEAD_LETTER_QUEUE_URL": "EventDeadLetterQueueUrl",
+    "SCHEDULE_DEAD_LETTER_QUEUE_URL": "ScheduleDeadLetterQueueUrl",
     "FAILURE_QUEUE_URL": "FailureQueueUrl",
 }
 _HEAD = "# Where the rebalance commands lead. Variables that are set win over those below. No secret belongs here.\n"

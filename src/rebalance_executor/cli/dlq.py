@@ -36,16 +36,27 @@ class Queue(StrEnum):
 
     PLANS = "plans"
     """Of the plan queue: messages that failed six times."""
+    EVENTS = "events"
+    """What the bus could not hand to the function."""
+    SCHEDULES = "schedules"
+    """What a schedule could not hand to the function."""
     FAILURES = "failures"
-    """Of the schedule, the bus and asynchronous invocations."""
+    """Asynchronous invocations that failed for good."""
 
     @property
     def variable(self) -> str:
         """Names the queue's address."""
-        return {"plans": "PLAN_DEAD_LETTER_QUEUE_URL", "failures": "FAILURE_QUEUE_URL"}[self.value]
+        return {
+            "plans": "PLAN_DEAD_LETTER_QUEUE_URL",
+            "events": "EVENT_DEAD_LETTER_QUEUE_URL",
+            "schedules": "SCHEDULE_DEAD_LETTER_QUEUE_URL",
+            "failures": "FAILURE_QUEUE_URL",
+        }[self.value]
 
 
-Which = Annotated[Queue, typer.Option("--queue", help="The plan queue's, or those of schedule, bus and invocations.")]
+Which = Annotated[
+    Queue, typer.Option("--queue", help="The plan queue's, or those of the bus, the schedules or failed invocations.")
+]
 Message = Annotated[str, typer.Argument(metavar="MESSAGE", help="Its id, or how it begins.")]
 
 
