@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 
 from tests.support.world import EXECUTION, a_world, buy, plan
 
@@ -25,8 +24,7 @@ def put_back(client: Any, row: dict[str, Any]) -> bool:
     """Whether that row was missing; one that is there is left as it is."""
     try:
         client.put_item(TableName=EXECUTION, Item=row, ConditionExpression="attribute_not_exists(pk)")
-    except ClientError as error:
-        assert error.response["Error"]["Code"] == "ConditionalCheckFailedException"
+    except client.exceptions.ConditionalCheckFailedException:
         return False
     return True
 
