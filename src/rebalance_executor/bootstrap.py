@@ -23,9 +23,10 @@ from rebalance_executor.adapters.plan_index import DynamoPlanIndex
 from rebalance_executor.adapters.plan_store import S3PlanStore
 from rebalance_executor.adapters.secrets import credentials_source
 from rebalance_executor.adapters.sns import SnsNotices
+from rebalance_executor.adapters.sqs import SqsPlanQueue
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.values import span
-from rebalance_executor.execution.manager import ExecutionManager
+from rebalance_executor.execution.manager import ExecutionManager, lease_margin
 from rebalance_executor.execution.ports import Broker, Clock, EventLog, Ports, Reporter
 from rebalance_executor.execution.run import Deadline
 from rebalance_executor.idempotency import FrontDoor
@@ -86,6 +87,7 @@ def build(
         front_door=FrontDoor(
             DynamoDBPersistenceLayer(settings.idempotency_table, boto3_client=clients("dynamodb")), told
         ),
+        queue=SqsPlanQueue(settings.plan_queue_url, lambda: clients("sqs"), lease_margin(config), told),
         manager=ExecutionManager(ports, config),
         journal=ports.journal,
         clock=clock,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from rebalance_executor import bootstrap
@@ -51,10 +52,13 @@ def _answer_queue(service: Service, batch: QueueBatch, context: LambdaContext) -
         if message.group in waiting_groups:
             failed.append(message.message_id)
             continue
+        remaining = timedelta(milliseconds=context.get_remaining_time_in_millis())
+        service.queue.begun(message, remaining)
         try:
             service.answer(decode(message.body), context)
         except RebalanceError as error:
             service.telemetry.error(error)
+            service.queue.failed(message, error)
             failed.append(message.message_id)
             if message.group is not None:
                 waiting_groups.add(message.group)

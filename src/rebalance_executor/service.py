@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
-from rebalance_executor.domain.errors import InvalidInput
+from rebalance_executor.domain.errors import InvalidInput, RebalanceError
 from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.manager import ExecutionManager
@@ -15,7 +15,7 @@ from rebalance_executor.execution.ports import Clock, Journal
 from rebalance_executor.execution.run import Deadline
 from rebalance_executor.idempotency import FrontDoor
 from rebalance_executor.telemetry import Telemetry
-from rebalance_executor.triggers import HealthRequest, PlanPointer, Request, WatchRequest, decode
+from rebalance_executor.triggers import HealthRequest, PlanPointer, QueueMessage, Request, WatchRequest, decode
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -29,6 +29,18 @@ class PlanStore(Protocol):
         ...
 
 
+class PlanQueue(Protocol):
+    """The queue that a message came from. It is told when to deliver it again, and never raises."""
+
+    def begun(self, message: QueueMessage, remaining: timedelta) -> None:
+        """This invocation works on it, and ends at most so much later."""
+        ...
+
+    def failed(self, message: QueueMessage, error: RebalanceError) -> None:
+        """The delivery failed with this error."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Service:
     """Everything an invocation needs, built once for each container by ``bootstrap``."""
@@ -37,6 +49,7 @@ class Service:
     """The deployed account's name, for plans that name none."""
     plans: PlanStore
     front_door: FrontDoor
+    queue: PlanQueue
     manager: ExecutionManager
     journal: Journal
     clock: Clock

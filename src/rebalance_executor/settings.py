@@ -85,6 +85,12 @@ class Settings(BaseSettings):
         validation_alias="ALPACA_DATA_URL",
         description="Another market-data endpoint; plain http to this machine only.",
     )
+    plan_queue_url: str | None = Field(
+        default=None,
+        validation_alias="PLAN_QUEUE_URL",
+        description="The queue that delivers plans: it is told when to deliver again. Without it the queue's own "
+        "visibility time-out counts.",
+    )
     execution_config: str = Field(
         default="", validation_alias="EXECUTION_CONFIG", description="JSON object over the defaults below."
     )

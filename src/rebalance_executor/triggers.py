@@ -56,6 +56,10 @@ class QueueMessage:
     body: str
     group: str | None
     """Message group in a FIFO queue: its messages must stay in order. None in a standard queue."""
+    receipt: str | None = None
+    """What the queue wants to be shown about this delivery."""
+    deliveries: int = 1
+    """How often it was delivered, this time included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +127,18 @@ def _queue_batch(event: dict[str, Any]) -> QueueBatch:
     records = event["Records"]
     if not records or not all(isinstance(r, dict) and r.get("eventSource") == "aws:sqs" for r in records):
         raise InvalidInput("Records", "are not SQS messages; only queues may send records")
-    # Three fields of a record: Powertools' data classes would import those of every other service, too.
-    return QueueBatch(
-        tuple(QueueMessage(r["messageId"], r["body"], r["attributes"].get("MessageGroupId")) for r in records)
+    return QueueBatch(tuple(_message(record) for record in records))
+
+
+def _message(record: dict[str, Any]) -> QueueMessage:
+    # By hand: Powertools' data classes would import those of every other service, too.
+    attributes = record["attributes"]
+    return QueueMessage(
+        record["messageId"],
+        record["body"],
+        attributes.get("MessageGroupId"),
+        record.get("receiptHandle"),
+        int(attributes.get("ApproximateReceiveCount", 1)),
     )
 
 

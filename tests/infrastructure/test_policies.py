@@ -162,7 +162,13 @@ CALLS = {
 
 BY_POWERTOOLS = {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"}
 BY_LAMBDA = {
-    *("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:SendMessage"),
+    *(
+        "sqs:ReceiveMessage",
+        "sqs:DeleteMessage",
+        "sqs:GetQueueAttributes",
+        "sqs:ChangeMessageVisibility",
+        "sqs:SendMessage",
+    ),
     *("logs:CreateLogStream", "logs:PutLogEvents"),
 }
 BY_ENCRYPTION = {

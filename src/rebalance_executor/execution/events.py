@@ -71,6 +71,7 @@ class LogEvent(StrEnum):
     BROKER_RATE_LIMITED = "broker.rate_limited", Severity.WARNING, "The broker answered 429; sending pauses."
     BROKER_REQUESTS = "broker.requests", Severity.INFO, "How many requests a run made."
     CACHE_FAILED = "cache.failed", Severity.WARNING, "Asset flags could not be remembered; trading goes on."
+    MESSAGE_NOT_TIMED = "message.not_timed", Severity.WARNING, "The queue keeps its own time until the next delivery."
     LEASE_AWAITED = "lease.awaited", Severity.INFO, "Another run holds the account's lease; its end is waited for."
     LEASE_NOT_RETURNED = "lease.not_returned", Severity.WARNING, "Giving back the lease failed; it runs out by itself."
     JOURNAL_FAILED = "journal.failed", Severity.ERROR, "How a run ended could not be written; the next run finds out."

@@ -48,6 +48,11 @@ _LONGEST_REQUEST_MARGIN = timedelta(seconds=2)
 """Added to the longest request, by which the lease outlasts the invocation."""
 
 
+def lease_margin(config: ExecutionConfig) -> timedelta:
+    """By how much a lease outlasts its invocation: nothing that it sent can arrive later."""
+    return span(config.connect_timeout_seconds + config.read_timeout_seconds) + _LONGEST_REQUEST_MARGIN
+
+
 class ExecutionManager:
     """Executes plans: each once, no order twice, every outcome recorded."""
 
@@ -79,8 +84,7 @@ class ExecutionManager:
     # --- lease -------------------------------------------------------------------------------------------
 
     def _take_lease(self, account: str, deadline: Deadline, run_id: str) -> Lease:
-        config = self._config
-        longest = span(config.connect_timeout_seconds + config.read_timeout_seconds) + _LONGEST_REQUEST_MARGIN
+        config, longest = self._config, lease_margin(self._config)
         clock, begun = self._ports.clock, self._ports.clock.now()
         until = begun + min(span(config.lease_wait_seconds), (deadline.stop_at - begun) / 2)
         while True:

@@ -18,6 +18,7 @@ from requests.exceptions import ReadTimeout
 from paper_broker.exchange import Exchange
 from rebalance_executor.adapters.breaker import BreakingBroker
 from rebalance_executor.adapters.credentials import Credentials
+from rebalance_executor.adapters.sqs import SqsPlanQueue
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.errors import JournalUnavailable, RebalanceError, ReportingFailed
 from rebalance_executor.domain.market import Asset
@@ -276,6 +277,7 @@ class World:
             account="default",
             plans=cast("Any", None),  # plans come inline here
             front_door=FrontDoor(records, telemetry),
+            queue=SqsPlanQueue(None, lambda: cast("Any", None), timedelta(0), telemetry),
             manager=ExecutionManager(ports, self.config),
             journal=self.journal,
             clock=self.clock,
