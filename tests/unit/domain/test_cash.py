@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -238,3 +239,31 @@ def test_what_is_spent_or_may_still_be_spent_is_committed(parent: ParentOrder, d
 def test_commitments_add_up() -> None:
     parents = [a_parent(a_child(limit="10")), a_parent(a_filled_child("5", "10"), symbol="XYZ")]
     assert committed(parents, COLLAR) == 150
+
+
+# --- money that is spoken for ----------------------------------------------------------------------------
+
+
+def test_a_buy_that_waits_for_its_quote_keeps_its_money_from_the_next_one() -> None:
+    """$100.10 of 200 are kept for AAA at its arrival ask; BBB gets the rest."""
+    quotes = {"BBB": a_quote("9.99", "10.00", symbol="BBB")}
+    done = fitted(a_buy("AAA", priority=1), a_buy("BBB", priority=2), budget="200", quotes=quotes)
+    assert (done["AAA"].qty, done["BBB"].qty) == (Decimal(10), Decimal("9.99"))
+
+
+def test_what_is_settled_keeps_no_money_from_the_next_one() -> None:
+    settled = replace(a_buy("AAA"), outcome=Outcome.DENIED)
+    done = fitted(settled, a_buy("BBB", priority=2), budget="100")
+    assert done["BBB"].qty == 10
+
+
+def test_a_scaled_buy_says_from_what_to_what() -> None:
+    scaled = fitted(a_buy("AAA"), budget="50")["AAA"]
+    assert (scaled.qty, scaled.code) == (Decimal(5), Code.SCALED_TO_CASH)
+    assert scaled.message == "10 shares wanted, the cash allows 5"
+
+
+def test_a_skipped_buy_says_what_was_left() -> None:
+    skipped = fitted(a_buy("AAA"), budget="0.5")["AAA"]
+    assert skipped.message is not None
+    assert "$0.5 are left" in skipped.message

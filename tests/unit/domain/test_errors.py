@@ -96,3 +96,15 @@ def test_a_rejection_without_code_or_extras_has_none() -> None:
 def test_a_rate_limit_says_when_it_ends() -> None:
     assert RateLimited("slow down", retry_at=NOW).retry_at == NOW
     assert RateLimited("slow down").retry_at is None
+
+
+def test_a_rejection_carries_what_the_broker_said() -> None:
+    error = OrderRejected("insufficient qty", http_status=403, broker_code=40310000, extras={"available": "0"})
+    assert (error.reason, error.http_status, error.broker_code) == ("insufficient qty", 403, 40310000)
+    assert error.extras == {"available": "0"}
+
+
+def test_a_rate_limit_says_when_it_ends_and_where_it_was_met() -> None:
+    error = RateLimited("slow down", retry_at=NOW, path="/v2/orders")
+    assert (error.retry_at, str(error)) == (NOW, "slow down")
+    assert error.context == {"path": "/v2/orders"}

@@ -88,3 +88,52 @@ def test_a_long_list_is_cut_and_says_so() -> None:
     lines = told(of(*[Outcome.REJECTED] * (MAX_ORDERS + 7))).lines
 
     assert lines[-1] == "  and 7 more, see the stored result"
+
+
+def test_a_notice_tells_the_sums_the_times_and_each_order_that_needs_attention() -> None:
+    open_order = order_result().model_copy(
+        update={
+            "symbol": "AAA",
+            "outcome": Outcome.UNRESOLVED,
+            "error_code": "CANCEL_UNCONFIRMED",
+            "error_message": "look",
+            "client_order_id": "rb1-x-AAA-1",
+            "shares": Decimal("1.5"),
+            "planned_shares": Decimal(4),
+        }
+    )
+    found = result().model_copy(
+        update={
+            "orders": (open_order,),
+            "status": ExecutionStatus.UNRESOLVED,
+            "slippage_bps": Decimal("-1.26"),
+            "total_trade_value": Decimal("1234567.891"),
+            "orders_succeeded": 0,
+            "runs": 3,
+        }
+    )
+
+    assert text(found).splitlines() == [
+        f"Account     {found.account}",
+        f"Plan        {found.plan_id}",
+        "Status      unresolved",
+        "Filled      0 of 1 orders, $1,234,567.89",
+        "Slippage    -1.3 bps against arrival mid",
+        f"Begun       {found.started_at.isoformat(timespec='seconds')}",
+        f"Finished    {found.execution_timestamp.isoformat(timespec='seconds')}",
+        "Runs        3",
+        f"Correlation {found.correlation_id}",
+        "",
+        "Orders that need attention:",
+        f"  AAA {open_order.action.value} UNRESOLVED, 1.5 of 4 shares [rb1-x-AAA-1] - CANCEL_UNCONFIRMED: look",
+    ]
+
+
+def test_what_is_not_ascii_does_not_reach_the_subject() -> None:
+    odd = of(Outcome.FILLED).model_copy(update={"account": "kärnten\n~ x"})
+    assert "k?rnten?~ x" in subject(odd)
+
+
+def test_only_what_is_unresolved_carries_its_order_id() -> None:
+    refused = order_result().model_copy(update={"outcome": Outcome.REJECTED, "client_order_id": "rb1-x"})
+    assert "rb1-x" not in text(of(Outcome.FILLED).model_copy(update={"orders": (refused,)}))

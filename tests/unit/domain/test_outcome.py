@@ -14,6 +14,7 @@ from rebalance_executor.domain.market import ZERO
 from rebalance_executor.domain.orders import ChildState, Outcome, ParentOrder
 from rebalance_executor.domain.outcome import build_result
 from rebalance_executor.domain.plan import RebalancePlanItem
+from rebalance_executor.domain.reconcile import Difference
 from rebalance_executor.domain.result import ExecutionResult, ExecutionStatus, OrderResult
 from tests.support.builders import (
     BUY,
@@ -255,3 +256,96 @@ def test_law_the_plans_slippage_is_the_sum_over_the_filled_dollars(parents: list
     for order in result.orders:
         assert order.shares == order.planned_shares
         assert (order.trade_amount > 0) == (order.action == "BUY")
+
+
+# --- every field -----------------------------------------------------------------------------------------
+
+
+def test_every_field_of_an_item_is_told() -> None:
+    child = a_filled_child(price="10.02", limit="10.03", status="filled", submitted_at=later(1), closed_at=later(2))
+    parent = a_parent(child, outcome=Outcome.FILLED, code=Code.SCALED_TO_CASH, message="less cash", settled_at=later(3))
+
+    order = result_of(parent).orders[0].model_dump(exclude={"children"})
+    told = result_of(parent).orders[0].children[0].model_dump()
+
+    shown = {name: order[name] for name in ("symbol", "outcome", "success", "skipped", "error_code", "error_message")}
+    assert shown == {
+        "symbol": "ABC",
+        "outcome": Outcome.FILLED,
+        "success": True,
+        "skipped": False,
+        "error_code": Code.SCALED_TO_CASH,
+        "error_message": "less cash",
+    }
+    assert (order["current_weight"], order["target_weight"]) == (Decimal(0), Decimal("0.2"))
+    assert (order["expected_price"], order["price"]) == (Decimal(10), Decimal("10.02"))
+    assert (order["filled_at"], order["timestamp"]) == (later(2), later(3))
+    assert told == {
+        "client_order_id": "client-1",
+        "order_id": "order-1",
+        "status": "filled",
+        "type": "limit",
+        "limit_price": Decimal("10.03"),
+        "qty": Decimal(10),
+        "filled_qty": Decimal(10),
+        "filled_avg_price": Decimal("10.02"),
+        "submitted_at": later(1),
+        "closed_at": later(2),
+    }
+
+
+def test_a_hold_tells_its_weights_and_when_it_was_settled() -> None:
+    hold = result_of(holds=1).orders[0]
+    assert (hold.current_weight, hold.target_weight, hold.timestamp) == (Decimal(0), Decimal("0.2"), later(30))
+    assert (hold.shares, hold.planned_shares, hold.trade_amount, hold.skipped) == (ZERO, ZERO, ZERO, True)
+
+
+def test_every_field_of_the_plan_is_told() -> None:
+    told = result_of(FILLED, REJECTED, UNRESOLVED, DENIED, SKIPPED, strategy_id="momentum")
+
+    counts = (told.orders_rejected, told.orders_unresolved, told.orders_denied, told.orders_skipped)
+    assert counts == (1, 1, 1, 1)
+    assert (told.total_portfolio_value, told.runs) == (Decimal(100_000), 2)
+    assert (told.started_at, told.execution_timestamp) == (NOW, later(30))
+    assert told.metadata.keys() == {"content_hash", "strategy_id"}
+    assert told.metadata["strategy_id"] == "momentum"
+
+
+def test_what_the_broker_tells_otherwise_is_in_the_result_and_makes_it_unresolved() -> None:
+    plan = a_plan(an_item("FULL"))
+    differing = [Difference("FULL", "one share too many")]
+
+    told = build_result(plan, a_state(plan), {"FULL": FILLED}, NOW, differing)
+
+    assert told.status is ExecutionStatus.UNRESOLVED
+    assert [(one.symbol, one.problem) for one in told.differences] == [("FULL", "one share too many")]
+
+
+def test_an_item_that_the_journal_does_not_hold_is_unresolved_and_says_so() -> None:
+    plan = a_plan(an_item("LOST"))
+
+    told = build_result(plan, a_state(plan), {}, NOW).orders[0]
+
+    assert (told.outcome, told.error_code, told.timestamp) == (Outcome.UNRESOLVED, Code.JOURNAL_INCOMPLETE, NOW)
+    assert "journal holds no order" in str(told.error_message)
+    assert (told.symbol, told.expected_price, told.price) == ("LOST", None, None)
+
+
+def test_half_a_share_is_a_trade_with_a_price() -> None:
+    parent = a_parent(a_filled_child("0.5", "10"), qty="0.5", symbol="HALF", outcome=Outcome.PARTIALLY_FILLED)
+    told = result_of(parent)
+    assert told.orders[0].price == 10
+    assert told.status is ExecutionStatus.PARTIAL_SUCCESS
+
+
+def test_a_plan_of_which_nothing_was_filled_has_no_shortfall() -> None:
+    told = result_of(UNFILLED)
+    assert (told.slippage_amount, told.slippage_bps, told.total_trade_value) == (None, None, ZERO)
+    assert result_of(holds=1).total_trade_value == ZERO
+
+
+def test_an_average_is_rounded_half_to_even_at_nine_digits() -> None:
+    parent = a_parent(
+        a_filled_child("1", "10.000000001"), a_filled_child("1", "10.000000002", attempt=2), outcome=Outcome.FILLED
+    )
+    assert order_of(parent).price == Decimal("10.000000002")

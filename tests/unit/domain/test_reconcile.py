@@ -98,3 +98,43 @@ def test_a_disputed_parent_is_unresolved_with_the_difference_in_its_message() ->
     already = replace(BOUGHT, outcome=Outcome.UNRESOLVED, code="PRICE_PENDING", message="no price")
     assert already.disputed("NOT_RECONCILED", "they differ", NOW).message == "no price; they differ"
     assert already.disputed("NOT_RECONCILED", "they differ", NOW).code == "PRICE_PENDING"
+
+
+def test_every_difference_names_its_order_and_its_symbol() -> None:
+    stray = replace(FILLED, client_order_id=f"{PREFIX}ABC-9", id="stray", symbol="XYZ")
+    lost = replace(FILLED, filled_qty=Decimal(9))
+
+    found = differences([BOUGHT], [lost, stray], {"ABC": a_position("15")}, PREFIX)
+
+    assert [one.symbol for one in found] == ["ABC", "XYZ"]
+    assert "client-1" in found[0].problem
+    assert f"{PREFIX}ABC-9" in found[1].problem
+
+
+def test_what_follows_a_parent_that_was_never_sent_is_compared_all_the_same() -> None:
+    denied = a_parent(symbol="AAA", outcome=Outcome.DENIED, held_before=Decimal(0))
+
+    (difference,) = differences([denied, BOUGHT], [FILLED], {"ABC": a_position("5")}, PREFIX)
+
+    assert difference.symbol == "ABC"
+    assert difference.problem.startswith("5 shares are held, 5 before and 10 filled")
+
+
+def test_an_order_that_was_refused_without_an_id_need_not_be_known() -> None:
+    refused = a_parent(a_child(ChildState.REJECTED, order_id=None), outcome=Outcome.REJECTED, held_before=Decimal(5))
+    assert problems(refused, None, "5") == []
+
+
+def test_an_order_that_the_broker_took_and_then_rejected_agrees() -> None:
+    rejected = a_parent(a_child(ChildState.REJECTED), outcome=Outcome.REJECTED, held_before=Decimal(5))
+    assert problems(rejected, an_order("rejected"), "5") == []
+
+
+def test_what_is_not_held_at_all_counts_as_nothing() -> None:
+    sold = replace(BOUGHT, side=SELL, held_before=Decimal(10))
+    assert differences([sold], [replace(FILLED, side="sell")], {}, PREFIX) == []
+
+
+@pytest.mark.parametrize(("held", "agrees"), [("15.000000001", True), ("15.0000000011", False)])
+def test_a_billionth_of_a_share_is_no_difference(held: str, agrees: bool) -> None:
+    assert (problems(BOUGHT, FILLED, held) == []) is agrees

@@ -1,0 +1,153 @@
+"""What a refusal says: who is meant, what was found, and what is allowed. The engineer on call reads nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from rebalance_executor.domain.book import NEVER_SET, BegunPlan, Book, Day, ReservedOrder, Switch, SwitchState
+from rebalance_executor.domain.codes import Code
+from rebalance_executor.domain.config import ExecutionConfig
+from rebalance_executor.domain.controls import (
+    Refusal,
+    Setting,
+    SymbolFacts,
+    account_refusal,
+    item_refusal,
+    message_refusal,
+    parent_refusal,
+    plan_limit,
+    plans_refusal,
+    rejects_refusal,
+    runs_refusal,
+    switch_refusal,
+    tradable,
+)
+from rebalance_executor.domain.orders import ParentOrder
+from tests.support.builders import (
+    BUY,
+    NOW,
+    SELL,
+    a_parent,
+    a_plan,
+    a_position,
+    a_quote,
+    an_account,
+    an_asset,
+    an_item,
+    an_order,
+)
+
+TODAY = Day(NOW.date())
+BOOK = Book(NEVER_SET, TODAY)
+HALT = Switch(SwitchState.HALTED, by="ada", reason="drill", at=NOW)
+REDUCE = replace(HALT, state=SwitchState.REDUCING)
+
+
+def limits(**changes: Any) -> ExecutionConfig:
+    return ExecutionConfig(**changes)
+
+
+def of_item(config: ExecutionConfig | None = None, **facts: Any) -> Refusal | None:
+    known: dict[str, Any] = {"asset": an_asset(), "quote": a_quote(), "position": None} | facts
+    return item_refusal(BUY, an_item(), SymbolFacts(**known), config or limits(), NOW)
+
+
+def of_parent(
+    parent: ParentOrder | None = None, *, book: Book = BOOK, current_value: str = "0", **fields: Any
+) -> Refusal | None:
+    item = an_item(current_value=current_value)
+    facts = SymbolFacts(an_asset(), fields.pop("quote", a_quote()), fields.pop("position", None))
+    return parent_refusal(parent or a_parent(), item, facts, Setting(a_plan(item), book, limits(**fields), NOW))
+
+
+@pytest.mark.parametrize(
+    ("ask", "words"),
+    [
+        (lambda: account_refusal(an_account(), "PA2"), "account PA1 PA2 configured"),
+        (lambda: account_refusal(replace(an_account(), blocked_by="trading_blocked"), None), "blocked trading_blocked"),
+        (lambda: switch_refusal(HALT), f"halted ada drill {NOW.isoformat()}"),
+        (lambda: switch_refusal(replace(HALT, at=None)), "halted ada no time"),
+        (lambda: switch_refusal(REDUCE, BUY), f"reduce ada drill {NOW.isoformat()}"),
+        (lambda: runs_refusal(21, limits()), "run 21 20 allowed"),
+        (lambda: plans_refusal(Book(NEVER_SET, TODAY, [BegunPlan("p", NOW)] * 40), limits()), "40 plans allowed"),
+        (lambda: of_item(limits(restricted_symbols=["ABC"])), "ABC restricted"),
+        (lambda: of_item(limits(allowed_symbols=["XYZ"])), "ABC allowed"),
+        (lambda: of_item(asset=None), "ABC not an asset"),
+        (lambda: of_item(asset=an_asset(tradable=False)), "ABC active tradable: False"),
+        (lambda: of_item(others=[an_order()]), "1 open ABC order-1"),
+        (lambda: of_item(quote=None), "no quote"),
+        (lambda: of_parent(current_value="50000"), "$0 held $50000 0.05 100000"),
+        (lambda: of_parent(position=a_position("5000.3333")), "$50003.33 held $0"),
+        (lambda: of_parent(max_share_of_displayed="0.01"), "10 shares 0.01 times 100 displayed"),
+        (lambda: plan_limit(Decimal(10), Decimal(0), Decimal(1), limits()), "the plan would trade"),
+        (lambda: message_refusal(5001, 1, limits()), "5001 submissions of the plan 5000 allowed"),
+        (lambda: message_refusal(1, 201, limits()), "201 submissions in a minute 200 allowed"),
+        (lambda: rejects_refusal(10, limits()), "refused 10 orders in a row"),
+    ],
+)
+def test_a_refusal_names_what_was_found_and_what_is_allowed(ask: Callable[[], Refusal | None], words: str) -> None:
+    refusal = ask()
+
+    assert refusal is not None
+    missing = [word for word in words.split() if word not in refusal.message]
+    assert not missing, refusal.message
+
+
+def test_at_most_five_of_others_orders_are_named() -> None:
+    refusal = of_item(others=[replace(an_order(), id=f"other-{number}") for number in range(7)])
+    assert refusal is not None
+    assert refusal.message.startswith("7 open")
+    assert "other-3, other-4" in refusal.message
+    assert "other-5" not in refusal.message
+
+
+def test_a_duplicate_names_the_other_plan_and_its_time() -> None:
+    at = NOW - timedelta(minutes=3)
+    other = BegunPlan("other", at, (ReservedOrder("ABC", BUY, Decimal(10)),))
+    refusal = of_parent(book=Book(NEVER_SET, TODAY, [other]))
+    assert refusal is not None
+    assert refusal.code is Code.DUPLICATE_ORDER
+    assert f"plan other ordered the same 10 shares at {at.isoformat()}" in refusal.message
+
+
+@pytest.mark.parametrize(("side", "refused"), [(BUY, True), (SELL, False)])
+def test_an_account_that_reduces_refuses_buys_and_lets_sells_through(side: Any, *, refused: bool) -> None:
+    refusal = of_parent(a_parent(side=side), book=Book(REDUCE, TODAY))
+    assert (refusal is not None) is refused
+
+
+@pytest.mark.parametrize(
+    ("side", "bid_size", "ask_size", "refused"),
+    [(BUY, 1, 100, False), (BUY, 100, 1, True), (SELL, 100, 1, False), (SELL, 1, 100, True)],
+)
+def test_the_size_that_counts_is_the_one_that_would_be_taken(
+    side: Any, bid_size: int, ask_size: int, *, refused: bool
+) -> None:
+    quote = replace(a_quote(), bid_size=Decimal(bid_size), ask_size=Decimal(ask_size))
+    refusal = of_parent(a_parent(side=side), quote=quote, max_share_of_displayed=1)
+    assert (refusal is not None) is refused
+
+
+def test_an_order_that_is_too_large_in_dollars_is_refused_with_its_value() -> None:
+    refusal = of_parent(max_order_dollars="99.99")
+    assert refusal is not None
+    assert "$100" in refusal.message
+    assert "$99.99" in refusal.message
+
+
+def test_an_order_without_a_price_has_an_unknown_value() -> None:
+    refusal = of_parent(a_parent(arrival=None))
+    assert refusal is not None
+    assert "unknown value" in refusal.message
+
+
+def test_what_the_parents_of_a_side_come_to_adds_up() -> None:
+    buys = [a_parent(symbol="AAA"), a_parent(symbol="BBB")]
+    sells = [a_parent(symbol="CCC", side=SELL), a_parent(symbol="DDD", side=SELL)]
+    assert tradable([*buys, *sells], Decimal(1000)) == (Decimal(200), Decimal(200))
