@@ -34,7 +34,6 @@ def refused(document: object) -> InvalidInput:
         ({"items": "none"}, "items", "must be a list"),
         ({"items": []}, "items", "must have at least one item"),
     ],
-    ids=str,
 )
 def test_one_problem_is_one_plain_sentence(fields: dict[str, Any], field: str, problem: str) -> None:
     error = refused(a_plan_document(**fields))

@@ -1,0 +1,255 @@
+"""One undisturbed plan, a sell and a buy: everything that is asked, sent, journalled and told, and in which order."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+
+from rebalance_executor.domain.book import BegunPlan, ReservedOrder
+from rebalance_executor.domain.journal import Phase, PlanState, RunEnd, RunRecord
+from rebalance_executor.domain.market import OrderRequest, OrderType
+from rebalance_executor.domain.orders import Arrival, Outcome, child_order_id
+from rebalance_executor.domain.plan import Urgency
+from rebalance_executor.domain.result import ExecutionStatus
+from rebalance_executor.execution.events import LogEvent
+from tests.support.builders import BUY, NOW, SELL, a_plan, an_exit, an_item, later
+from tests.support.floor import CLOSES_AT, Floor
+
+PLAN = a_plan(an_exit("AAA", amount="-2000", current_value="2000"), an_item("BBB", amount="3000"))
+SOLD, BOUGHT = (child_order_id("main", "plan-1", symbol, 1) for symbol in ("AAA", "BBB"))
+AT_ARRIVAL = Arrival(Decimal("99.99"), Decimal("100.01"), NOW)
+
+
+def executed() -> Floor:
+    floor = Floor()
+    floor.broker.held = {"AAA": Decimal(20)}
+    floor.execute(PLAN)
+    return floor
+
+
+def test_one_order_an_item_goes_out_sells_first() -> None:
+    assert executed().broker.sent == [
+        OrderRequest(SOLD, "AAA", SELL, OrderType.LIMIT, Decimal(20), Decimal("99.99"), extended_hours=False),
+        OrderRequest(BOUGHT, "BBB", BUY, OrderType.LIMIT, Decimal(30), Decimal("100.01"), extended_hours=False),
+    ]
+
+
+def test_the_broker_is_asked_no_more_than_is_needed() -> None:
+    """Ten reads for two orders; every one of them about the plan's own symbols."""
+    assert executed().broker.asked == [
+        ("account", None),
+        ("clock", None),
+        ("open_orders", ["AAA", "BBB"]),
+        ("positions", None),
+        ("asset", "AAA"),
+        ("asset", "BBB"),
+        ("quotes", ["AAA", "BBB"]),
+        ("account", None),  # what did the sells bring?
+        ("orders", (["AAA", "BBB"], NOW - timedelta(minutes=10))),  # after the trade
+        ("positions", None),
+    ]
+
+
+def test_each_wave_is_one_write_before_it_is_sent() -> None:
+    assert executed().calls == [
+        "journal.acquire",
+        "journal.load",
+        "book.book",
+        "assets.put",
+        "journal.write",
+        "journal.write",
+        "journal.finish",
+        "journal.mark_reported",
+    ]
+
+
+def test_nothing_is_waited_for_where_everything_is_there() -> None:
+    assert executed().clock.slept == []
+
+
+def test_the_journal_holds_the_plan_as_it_was_begun_and_ended() -> None:
+    floor = executed()
+
+    assert floor.known().plan == PlanState(
+        account="main",
+        plan_id="plan-1",
+        content_hash=PLAN.content_hash,
+        correlation_id="correlation-1",
+        causation_id="causation-1",
+        begun_at=NOW,
+        phase=Phase.FINISHED,
+        runs=1,
+        starting_funds=Decimal(100_000),
+        account_number="PA1",
+        buy_budget=Decimal("101489.80"),  # 100,000 + 1,999.80, less half a percent, down to the cent
+    )
+    assert floor.journal.runs("main", "plan-1") == [
+        RunRecord(1, "run-1", started_at=NOW, ended_at=NOW, end=RunEnd.COMPLETED)
+    ]
+    assert floor.known().reported == {"bus"}
+    assert floor.journal.holder("main") is None
+
+
+def test_the_journal_holds_every_order_with_the_quote_it_was_priced_at() -> None:
+    floor = executed()
+
+    sold, bought = floor.parent("AAA"), floor.parent("BBB")
+    assert [(p.outcome, p.qty, p.arrival, p.held_before, p.settled_at) for p in (sold, bought)] == [
+        (Outcome.FILLED, 20, AT_ARRIVAL, 20, NOW),
+        (Outcome.FILLED, 30, AT_ARRIVAL, 0, NOW),
+    ]
+    (child,) = bought.children
+    assert (child.attempt, child.bid, child.ask, child.aim, child.intended_at, child.resent, child.order_id) == (
+        1,
+        Decimal("99.99"),
+        Decimal("100.01"),
+        None,
+        NOW,
+        False,
+        "order-2",
+    )
+
+
+def test_the_day_has_what_the_plan_reserved_at_arrival_mid() -> None:
+    book = executed().journal.book.book("main", CLOSES_AT.date())
+
+    assert (book.day.plans, book.day.buys, book.day.sells) == (1, Decimal(3000), Decimal(2000))
+    orders = (ReservedOrder("AAA", SELL, Decimal(20)), ReservedOrder("BBB", BUY, Decimal(30)))
+    assert book.plans == [BegunPlan("plan-1", NOW, orders)]
+
+
+def test_the_result_is_returned_stored_and_published_the_same() -> None:
+    floor = Floor()
+    floor.broker.held = {"AAA": Decimal(20)}
+    result = floor.execute(PLAN)
+
+    assert result.status is ExecutionStatus.SUCCESS
+    assert floor.known().result == result
+    assert floor.channels[0].published == [result]
+
+
+def test_the_deadline_and_the_account_reach_the_broker() -> None:
+    ((account, deadline),) = executed().opened
+    assert (account, deadline.at) == ("main", later(600))
+
+
+def test_the_lease_outlasts_the_invocation_by_the_longest_request() -> None:
+    """13 seconds to connect and read, and two more."""
+    floor = Floor()
+    held = []
+    floor.broker.before_submit = lambda _: held.append(floor.journal.holder("main"))
+    floor.execute(PLAN, seconds=100)
+
+    (lease,) = held
+    assert lease is not None
+    assert (lease.run_id, lease.expires_at) == ("run-1", later(115))
+
+
+def of_child(
+    symbol: str, order_id: str | None, status: str | None, filled: str, price: str | None
+) -> dict[str, object]:
+    is_buy = symbol == "BBB"
+    return {
+        "symbol": symbol,
+        "client_order_id": BOUGHT if is_buy else SOLD,
+        "attempt": 1,
+        "order_id": order_id,
+        "status": status,
+        "type": OrderType.LIMIT,
+        "qty": Decimal(30) if is_buy else Decimal(20),
+        "limit_price": Decimal("100.01") if is_buy else Decimal("99.99"),
+        "aim": None,
+        "bid": Decimal("99.99"),
+        "ask": Decimal("100.01"),
+        "filled_qty": Decimal(filled),
+        "filled_avg_price": Decimal(price) if price else None,
+    }
+
+
+def of_parent(symbol: str, qty: str, value: str) -> dict[str, object]:
+    return {
+        "symbol": symbol,
+        "side": BUY if symbol == "BBB" else SELL,
+        "outcome": Outcome.FILLED,
+        "qty": Decimal(qty),
+        "filled_qty": Decimal(qty),
+        "filled_value": Decimal(value),
+        "children": 1,
+        "code": None,
+        "reason": None,
+    }
+
+
+def test_every_step_is_told_with_what_an_operator_needs() -> None:
+    sold = of_child("AAA", "order-1", "filled", "20", "99.99")
+    bought = of_child("BBB", "order-2", "filled", "30", "100.01")
+
+    assert executed().told == [
+        (LogEvent.RUN_STARTED, {"epoch": 1, "stop_at": later(570)}),
+        (
+            LogEvent.PLAN_BEGUN,
+            {
+                "items": 2,
+                "parents": 2,
+                "denied": 0,
+                "urgency": Urgency.NORMAL,
+                "starting_funds": Decimal(100_000),
+            },
+        ),
+        (LogEvent.ORDER_INTENDED, {"side": SELL} | of_child("AAA", None, None, "0", None)),
+        (LogEvent.ORDER_SUBMITTED, {"side": SELL} | sold),
+        (LogEvent.ORDER_CLOSED, sold),
+        (LogEvent.ORDER_FILLED, of_parent("AAA", "20", "1999.80")),
+        (
+            LogEvent.GATE_PASSED,
+            {
+                "proceeds": Decimal("1999.80"),
+                "expected_funds": Decimal("101999.80"),
+                "buy_budget": Decimal("101489.80"),
+            },
+        ),
+        (LogEvent.ORDER_INTENDED, {"side": BUY} | of_child("BBB", None, None, "0", None)),
+        (LogEvent.ORDER_SUBMITTED, {"side": BUY} | bought),
+        (LogEvent.ORDER_CLOSED, bought),
+        (LogEvent.ORDER_FILLED, of_parent("BBB", "30", "3000.30")),
+        (
+            LogEvent.PLAN_FINISHED,
+            {
+                "status": ExecutionStatus.SUCCESS,
+                "runs": 1,
+                "orders_placed": 2,
+                "orders_succeeded": 2,
+                "orders_skipped": 0,
+                "orders_denied": 0,
+                "orders_rejected": 0,
+                "orders_unresolved": 0,
+                "total_trade_value": Decimal("5000.10"),
+                "slippage_bps": Decimal(1),
+                "delay_bps": Decimal(0),
+                "spread_bps": Decimal(1),
+                "residual_bps": Decimal(0),
+                "seconds": 0.0,
+            },
+        ),
+        (LogEvent.RESULT_PUBLISHED, {"channel": "bus"}),
+    ]
+
+
+def test_a_plan_of_holds_asks_the_broker_nothing() -> None:
+    floor = Floor()
+    result = floor.execute(a_plan(an_item("AAA", "HOLD", "0")))
+
+    assert result.status is ExecutionStatus.SUCCESS
+    assert floor.broker.asked == []
+    plan = floor.known().plan
+    assert (plan.starting_funds, plan.account_number, plan.buy_budget) == (0, None, None)
+    begun = floor.fields(LogEvent.PLAN_BEGUN)
+    assert [(fields["items"], fields["parents"]) for fields in begun] == [(1, 0)]
+
+
+def test_asset_flags_that_are_remembered_are_not_asked_again() -> None:
+    floor = executed()
+    assert floor.cached == {symbol: floor.broker.flags[symbol] for symbol in ("AAA", "BBB")}
+
+    floor.execute(a_plan(an_item("BBB", amount="500"), an_item("CCC", amount="500"), plan_id="plan-2"))
+    assert [what for name, what in floor.broker.asked if name == "asset"] == ["AAA", "BBB", "CCC"]
