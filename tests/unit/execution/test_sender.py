@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from decimal import Decimal
 
 import pytest
 
@@ -19,6 +18,7 @@ from rebalance_executor.domain.errors import (
     RateLimited,
 )
 from rebalance_executor.domain.journal import RunEnd
+from rebalance_executor.domain.market import OrderRequest
 from rebalance_executor.domain.orders import ChildState, Outcome
 from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.execution.events import LogEvent
@@ -180,9 +180,14 @@ def test_a_repetition_that_is_refused_because_the_first_came_through_is_found() 
 def test_after_a_429_sending_pauses_as_long_as_the_broker_says() -> None:
     floor = Floor()
     floor.broker.behave("AAA", RateLimited("slow down", retry_at=later(7.25)))
-    sent_at = []
+    sent_at: list[float] = []
     check = floor.broker.before_submit
-    floor.broker.before_submit = lambda request: (sent_at.append(floor.clock.seconds), check(request))[1]
+
+    def submit(request: OrderRequest) -> None:
+        sent_at.append(floor.clock.seconds)
+        check(request)
+
+    floor.broker.before_submit = submit
     result = floor.execute(buys("AAA", "BBB"))
 
     assert ended(result) == {"AAA": (Outcome.FILLED, None), "BBB": (Outcome.FILLED, None)}

@@ -95,8 +95,8 @@ def test_the_journal_holds_every_order_with_the_quote_it_was_priced_at() -> None
 
     sold, bought = floor.parent("AAA"), floor.parent("BBB")
     assert [(p.outcome, p.qty, p.arrival, p.held_before, p.settled_at) for p in (sold, bought)] == [
-        (Outcome.FILLED, 20, AT_ARRIVAL, 20, NOW),
-        (Outcome.FILLED, 30, AT_ARRIVAL, 0, NOW),
+        (Outcome.FILLED, Decimal(20), AT_ARRIVAL, Decimal(20), NOW),
+        (Outcome.FILLED, Decimal(30), AT_ARRIVAL, Decimal(0), NOW),
     ]
     (child,) = bought.children
     assert (child.attempt, child.bid, child.ask, child.aim, child.intended_at, child.resent, child.order_id) == (
@@ -242,7 +242,7 @@ def test_a_plan_of_holds_asks_the_broker_nothing() -> None:
     assert result.status is ExecutionStatus.SUCCESS
     assert floor.broker.asked == []
     plan = floor.known().plan
-    assert (plan.starting_funds, plan.account_number, plan.buy_budget) == (0, None, None)
+    assert (plan.starting_funds, plan.account_number, plan.buy_budget) == (Decimal(0), None, None)
     begun = floor.fields(LogEvent.PLAN_BEGUN)
     assert [(fields["items"], fields["parents"]) for fields in begun] == [(1, 0)]
 
