@@ -112,8 +112,9 @@ class Lease:
 class Journal(Protocol):
     """The durable truth: plan, runs, parents with their children, result; and the account's lease.
 
-    Every method raises ``JournalUnavailable`` when the database does not answer. Writes are atomic: all of a
-    call or nothing. Repeating a write with the same content is harmless.
+    Every method raises ``JournalUnavailable`` when the database does not answer. A parent is written with all its
+    children or not at all. A write that breaks off between two parents leaves the plan's own row as it was: a plan
+    that is being begun does not exist yet, one that goes on is resumed. Repeating a write is harmless.
     """
 
     def acquire(self, account: str, run_id: str, *, now: datetime, expires_at: datetime) -> Lease:
