@@ -256,6 +256,8 @@ class Floor:
         """To the database."""
         self.trouble: dict[str, list[Exception | None]] = {}
         """By name: what the next calls to the database raise."""
+        self.slow: dict[str, list[float]] = {}
+        """By name: seconds that the next calls to the database take."""
         self.journal = InMemoryJournal(self._way)
         self.channels = [Channel()]
         self.cached: dict[str, Asset] = {}
@@ -322,6 +324,8 @@ class Floor:
 
     def _way[T](self, name: str, effect: Callable[[], T], /) -> T:
         self.calls.append(name)
+        if slow := self.slow.get(name):
+            self.clock.sleep(timedelta(seconds=slow.pop(0)))
         waiting = self.trouble.get(name)
         error = waiting.pop(0) if waiting else None
         if error is not None:

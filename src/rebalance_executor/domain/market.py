@@ -8,6 +8,8 @@ from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
+from rebalance_executor.domain.values import plain
+
 ZERO = Decimal(0)
 
 
@@ -120,6 +122,12 @@ class BrokerOrder:
     def is_terminal(self) -> bool:
         """Whether the broker can do nothing more with it. Unlisted statuses count as live."""
         return self.status in _TERMINAL
+
+    @property
+    def words(self) -> str:
+        """Side, shares and symbol, for sentences."""
+        shares = "an unknown quantity of" if self.qty is None else plain(self.qty)
+        return f"{self.side} {shares} {self.symbol}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,7 +69,7 @@ def _of_order(parent: ParentOrder, child: ChildOrder, order: BrokerOrder | None)
     if child.state is ChildState.NOT_SENT or (child.state is ChildState.REJECTED and child.order_id is None):
         problems.append(f"{name} is {order.status} at the broker, the journal says {child.state}")
     if (order.symbol, order.side, order.qty) != (parent.symbol, parent.side, child.qty):
-        problems.append(f"{name} is {order.side} {order.qty} {order.symbol} at the broker")
+        problems.append(f"{name} is {order.words} at the broker")
     if not order.is_terminal:
         problems.append(f"{name} is still {order.status} at the broker")
     if order.filled_qty != child.filled_qty:

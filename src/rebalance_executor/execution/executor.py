@@ -119,7 +119,7 @@ class Executor:
     def _saw(self, run: Run, parent: ParentOrder, child: ChildOrder, order: BrokerOrder) -> None:
         now = self._clock.now()
         if (order.symbol, order.side, order.qty) != (parent.symbol, parent.side, child.qty):
-            text = f"{order.client_order_id} is order {order.id}: {order.side} {order.qty} {order.symbol}, not ours"
+            text = f"{order.client_order_id} is order {order.id} at the broker, and not ours: {order.words}"
             self._settle(run, parent, Settle(Outcome.UNRESOLVED, Code.FOREIGN_ORDER, text))
             return
         after = child.seen(order, now)
