@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run test e2e lint format unit template reference simulate setup sam build invoke lock clean
+.PHONY: help run test e2e lint format unit template reference simulate mutants setup sam build invoke lock clean
 
 EVENT ?= events/eventbridge_plan.json
 CONFIG ?= default
@@ -49,6 +49,11 @@ unit: .venv/.installed ## The quick tests only
 SEEDS ?= 1000
 simulate: .venv/.installed ## Histories of the whole program under faults, on all cores (SEEDS=1000)
 	@$(BIN)/python -m rebalance_executor.testkit --seeds $(SEEDS)
+
+mutants: .venv/.installed ## Change the code in thousands of places and see which changes the tests notice (half an hour)
+	@rm -rf mutants
+	@$(BIN)/mutmut run
+	@$(BIN)/python -m benchmarks.mutants
 
 template: .venv-sam/.installed .venv-scan/.installed ## Check template.yaml and local/template.yaml: lint and policies
 	$(call say,"Template")

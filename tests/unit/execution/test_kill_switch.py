@@ -26,7 +26,7 @@ class Desk:
         self.clock = ManualClock()
         self.reads = 0
         self.fails = False
-        self.told: list[LogEvent] = []
+        self.told: list[tuple[LogEvent, dict[str, object]]] = []
         self.book = InMemoryControlBook(self._way)
         ports = Ports(
             brokers=cast("Any", None),
@@ -38,8 +38,8 @@ class Desk:
         )
         self.switch = KillSwitch(ports, "main")
 
-    def emit(self, event: LogEvent, **_: object) -> None:
-        self.told.append(event)
+    def emit(self, event: LogEvent, **fields: object) -> None:
+        self.told.append((event, fields))
 
     def _way[T](self, name: str, effect: Callable[[], T], /) -> T:
         if self.fails:
@@ -84,7 +84,7 @@ def test_tripped_it_is_halted_for_everybody_by_the_program() -> None:
     refusal = desk.switch.refusal(BEFORE_SENDING)
     assert refusal is not None
     assert refusal.code is Code.HALTED
-    assert desk.told == [LogEvent.SWITCH_TRIPPED]
+    assert desk.told == [(LogEvent.SWITCH_TRIPPED, {"reason": "10 rejects"})]
 
 
 def test_a_trip_that_cannot_be_written_still_stops_this_run() -> None:
@@ -92,14 +92,20 @@ def test_a_trip_that_cannot_be_written_still_stops_this_run() -> None:
     desk.fails = True
     desk.switch.trip("overfill")
 
-    assert desk.told == [LogEvent.SWITCH_TRIPPED, LogEvent.SWITCH_NOT_SET]
+    assert desk.told == [
+        (LogEvent.SWITCH_TRIPPED, {"reason": "overfill"}),
+        (LogEvent.SWITCH_NOT_SET, {"reason": "the table does not answer"}),
+    ]
     assert desk.switch.refusal(BEFORE_SENDING) is not None
 
 
-@pytest.mark.parametrize(("by", "reason"), [("", "drill"), (" ", "drill"), ("Ada", ""), ("Ada", "  ")])
-def test_nobody_sets_it_without_a_name_and_a_reason(by: str, reason: str) -> None:
+@pytest.mark.parametrize(
+    ("by", "reason", "missing"),
+    [("", "drill", "by"), (" ", "drill", "by"), ("Ada", "", "reason"), ("Ada", "  ", "reason")],
+)
+def test_nobody_sets_it_without_a_name_and_a_reason(by: str, reason: str, missing: str) -> None:
     desk = Desk()
-    with pytest.raises(InvalidInput, match="is missing"):
+    with pytest.raises(InvalidInput, match=f"^{missing}: is missing: the kill switch is set by a named person"):
         set_by_person(desk.book, "main", SwitchState.ACTIVE, by=by, reason=reason, now=START)
     assert desk.book.settings == {}
 
@@ -107,10 +113,10 @@ def test_nobody_sets_it_without_a_name_and_a_reason(by: str, reason: str) -> Non
 def test_every_setting_is_kept_with_who_when_and_why() -> None:
     desk = Desk()
     for state in (SwitchState.HALTED, SwitchState.REDUCING, SwitchState.ACTIVE):
-        set_by_person(desk.book, "main", state, by=" Ada ", reason="drill", now=START)
+        set_by_person(desk.book, "main", state, by=" Ada ", reason=" drill ", now=START)
 
-    assert [(s.state, s.by) for s in desk.book.settings["main"]] == [
-        (SwitchState.HALTED, "Ada"),
-        (SwitchState.REDUCING, "Ada"),
-        (SwitchState.ACTIVE, "Ada"),
+    assert [(s.state, s.by, s.reason, s.at) for s in desk.book.settings["main"]] == [
+        (SwitchState.HALTED, "Ada", "drill", START),
+        (SwitchState.REDUCING, "Ada", "drill", START),
+        (SwitchState.ACTIVE, "Ada", "drill", START),
     ]

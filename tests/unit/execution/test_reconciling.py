@@ -14,7 +14,7 @@ from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.errors import PlanYielded
 from rebalance_executor.domain.journal import RunRecord
 from rebalance_executor.domain.market import BrokerOrder, Position
-from rebalance_executor.domain.orders import Outcome, ParentOrder
+from rebalance_executor.domain.orders import Outcome, ParentOrder, child_order_prefix
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.ports import Broker, Lease, Ports
 from rebalance_executor.execution.reconciling import reconcile
@@ -28,19 +28,20 @@ FILLED = a_parent(a_filled_child(), outcome=Outcome.FILLED, held_before=Decimal(
 class Desk:
     """A broker whose positions agree after so many looks; counts its requests."""
 
-    def __init__(self, agree_after: int = 0) -> None:
+    def __init__(self, agree_after: int = 0, *others: BrokerOrder) -> None:
         self.clock = ManualClock(NOW)
+        self.others = others
         self.looks = 0
         self.agree_after = agree_after
-        self.told: list[LogEvent] = []
+        self.told: list[tuple[LogEvent, dict[str, object]]] = []
 
-    def emit(self, event: LogEvent, **_: object) -> None:
-        self.told.append(event)
+    def emit(self, event: LogEvent, **fields: object) -> None:
+        self.told.append((event, fields))
 
     def orders(self, symbols: Sequence[str], after: datetime) -> list[BrokerOrder]:
         assert symbols == ["ABC"]
-        assert after < NOW
-        return [an_order("filled", filled="10", price="10.01")]
+        assert after == NOW - timedelta(minutes=10)
+        return [an_order("filled", filled="10", price="10.01"), *self.others]
 
     def positions(self) -> dict[str, Position]:
         self.looks += 1
@@ -79,7 +80,31 @@ def test_a_difference_that_stays_disputes_its_item_after_a_bounded_wait() -> Non
     assert (run.parents["ABC"].outcome, run.parents["ABC"].code) == (Outcome.UNRESOLVED, "NOT_RECONCILED")
     assert run.dirty == {"ABC"}
     assert sum(desk.clock.slept, timedelta()) == timedelta(seconds=5)
-    assert desk.told == [LogEvent.PLAN_DIFFERS]
+    assert run.parents["ABC"].message == difference.problem
+    assert desk.told == [(LogEvent.PLAN_DIFFERS, {"symbol": "ABC", "reason": difference.problem})]
+
+
+def test_the_wait_counts_from_when_the_plan_was_settled() -> None:
+    desk = Desk(agree_after=1000)
+    desk.compare(desk.run(replace(FILLED, settled_at=NOW - timedelta(seconds=3))))
+    assert sum(desk.clock.slept, timedelta()) == timedelta(seconds=2)
+
+
+def test_every_difference_of_an_item_is_named_and_only_its_own() -> None:
+    """An order with the plan's own prefix that the journal does not know; one of another symbol has no item here."""
+    prefix = child_order_prefix("default", "plan-1")
+    ours = replace(an_order("canceled"), id="order-9", client_order_id=f"{prefix}ABC-9")
+    elsewhere = replace(ours, id="order-8", client_order_id=f"{prefix}XYZ-1", symbol="XYZ")
+    theirs = replace(ours, id="order-7", client_order_id="theirs")
+    desk = Desk(1000, ours, elsewhere, theirs)
+    run = desk.run()
+    assert len(desk.compare(run)) == 3
+
+    position, order = str(run.parents["ABC"].message).split("; ")
+    assert position == "0 shares are held, 0 before and 10 filled were expected"
+    assert order == f"order order-9 ({prefix}ABC-9) is at the broker and not in the journal"
+    assert run.parents["ABC"].settled_at == NOW + timedelta(seconds=5)
+    assert set(run.parents) == {"ABC"}
 
 
 def test_near_the_deadline_the_next_run_compares_again() -> None:

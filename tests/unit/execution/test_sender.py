@@ -23,7 +23,7 @@ from rebalance_executor.domain.orders import ChildState, Outcome
 from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.execution.events import LogEvent
 from tests.support.builders import NOW, a_plan, an_item, later
-from tests.support.floor import FILLS, LOST, LOST_RESTS, REJECTED_LATER, RESTS, VANISHES, Floor, ended, rejection
+from tests.support.floor import FILLS, LOST, LOST_RESTS, REJECTED_LATER, RESTS, STUCK, VANISHES, Floor, ended, rejection
 
 
 def buys(*symbols: str, amount: str = "1000") -> RebalancePlan:
@@ -72,6 +72,8 @@ def test_so_many_refusals_in_a_row_halt_the_account() -> None:
     assert [request.symbol for request in floor.broker.sent] == ["AAA", "BBB"]
     (switch,) = floor.journal.book.settings["main"]
     assert (switch.state, switch.by, switch.at) == (SwitchState.HALTED, PROGRAM, NOW)
+    assert "2 orders in a row" in switch.reason
+    assert floor.clock.slept == []
     assert floor.events.count(LogEvent.SWITCH_TRIPPED) == 1
     assert [fields["code"] for fields in floor.fields(LogEvent.RUN_CONCLUDING)] == [Code.HALTED]
 
@@ -98,16 +100,15 @@ def test_an_order_that_is_rejected_after_it_was_accepted_counts_too() -> None:
 
 def test_a_run_that_concludes_already_is_not_concluded_by_refusals_again() -> None:
     """The switch was set by a person; the program does not take it over."""
-    floor = Floor(max_rejects_in_a_row=1)
-    floor.broker.behave("AAA", REJECTED_LATER)
-    halted = Switch(SwitchState.HALTED, by="Ada", reason="drill", at=NOW)
-    floor.clock.at(0.2, lambda: floor.journal.book.set_switch("main", halted))
-    floor.broker.behave("BBB", RESTS)
-    floor.broker.trouble["orders"] = [None]
-    result = floor.execute(buys("AAA", "BBB"))
+    floor = Floor(max_rejects_in_a_row=1, child_wait_seconds=60)
+    floor.broker.behave("AAA", STUCK)
+    floor.clock.at(2, lambda: halt(floor))
+    floor.clock.at(8, lambda: floor.broker.end("order-1", "rejected"))
+    result = floor.execute(buys("AAA"))
 
-    assert result.orders_rejected == 1
-    assert len(floor.journal.book.settings["main"]) <= 2
+    assert ended(result) == {"AAA": (Outcome.REJECTED, Code.REJECTED)}
+    assert [switch.by for switch in floor.journal.book.settings["main"]] == ["Ada"]
+    assert LogEvent.SWITCH_TRIPPED not in floor.events
 
 
 # --- no definite answer ----------------------------------------------------------------------------------
