@@ -18,6 +18,8 @@ from rebalance_executor.domain.controls import (
     Setting,
     SymbolFacts,
     account_refusal,
+    child_refusal,
+    day_limit,
     item_refusal,
     message_refusal,
     parent_refusal,
@@ -25,14 +27,17 @@ from rebalance_executor.domain.controls import (
     plans_refusal,
     rejects_refusal,
     runs_refusal,
+    session_refusal,
     switch_refusal,
     tradable,
 )
-from rebalance_executor.domain.orders import ParentOrder
+from rebalance_executor.domain.market import MarketClock
+from rebalance_executor.domain.orders import ChildState, ParentOrder
 from tests.support.builders import (
     BUY,
     NOW,
     SELL,
+    a_child,
     a_parent,
     a_plan,
     a_position,
@@ -41,9 +46,12 @@ from tests.support.builders import (
     an_asset,
     an_item,
     an_order,
+    later,
 )
 
+D = Decimal
 TODAY = Day(NOW.date())
+CLOSED = MarketClock(NOW, is_open=False, next_open=later(3600), next_close=later(30_000))
 BOOK = Book(NEVER_SET, TODAY)
 HALT = Switch(SwitchState.HALTED, by="ada", reason="drill", at=NOW)
 REDUCE = replace(HALT, state=SwitchState.REDUCING)
@@ -66,6 +74,12 @@ def of_parent(
     return parent_refusal(parent or a_parent(), item, facts, Setting(a_plan(item), book, limits(**fields), NOW))
 
 
+def of_child(limit: str = "10.01", bid: str | None = "9.99", ask: str = "10.01") -> Refusal | None:
+    priced_at = {"bid": None if bid is None else D(bid), "ask": D(ask)}
+    child = a_child(ChildState.INTENDED, limit=limit, **priced_at)
+    return child_refusal(a_parent(child), child, limits(), D("0.03"))
+
+
 @pytest.mark.parametrize(
     ("ask", "words"),
     [
@@ -86,6 +100,21 @@ def of_parent(
         (lambda: of_parent(position=a_position("5000.3333")), "$50003.33 held $0"),
         (lambda: of_parent(max_share_of_displayed="0.01"), "10 shares 0.01 times 100 displayed"),
         (lambda: plan_limit(Decimal(10), Decimal(0), Decimal(1), limits()), "the plan would trade"),
+        (
+            lambda: plan_limit(D("1200.456"), D("0.1"), D(1), limits(max_plan_gross_dollars=1000)),
+            "$1200.56 gross, $1000",
+        ),
+        (lambda: plan_limit(D("1200.456"), D("0.1"), D(1), limits(max_plan_net_dollars=1000)), "$1200.36 net, $1000"),
+        (lambda: plan_limit(D(5), D(4), D(4), limits(max_plan_turnover=2)), "$9 of an equity of $4, 2 times allowed"),
+        (lambda: plan_limit(D(5), D(4), D(0), limits(max_plan_turnover=2)), "$9 of an unknown equity, 2 times allowed"),
+        (
+            lambda: day_limit(TODAY.plus(D(5), D(4)), D(4), limits(max_day_gross_dollars=8)),
+            "2026-01-26 $9 gross, $8",
+        ),
+        (lambda: session_refusal(CLOSED), "market closed, opens 2026-01-26T16:00:00+00:00"),
+        (lambda: of_child(bid=None), "client-1 priced without a quote"),
+        (lambda: of_child(limit="11"), "11 0.03 arrival mid 10"),
+        (lambda: of_child(bid="8.99", ask="9.01"), "10.01 present mid 9"),
         (lambda: message_refusal(5001, 1, limits()), "5001 submissions of the plan 5000 allowed"),
         (lambda: message_refusal(1, 201, limits()), "201 submissions in a minute 200 allowed"),
         (lambda: rejects_refusal(10, limits()), "refused 10 orders in a row"),

@@ -1,0 +1,140 @@
+"""What a run keeps in mind: cancels of its predecessor to be asked for again, and what bounds its ladder."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from rebalance_executor.domain.config import ExecutionConfig
+from rebalance_executor.domain.journal import RunRecord
+from rebalance_executor.domain.ladder import Pace
+from rebalance_executor.domain.market import Side
+from rebalance_executor.domain.orders import ChildState, Outcome, ParentOrder
+from rebalance_executor.domain.plan import Urgency
+from rebalance_executor.execution.ports import Lease
+from rebalance_executor.execution.run import Deadline, Run
+from tests.support.builders import BUY, NOW, SELL, a_child, a_parent, a_plan, a_state, later
+
+TEN_SECONDS = timedelta(seconds=10)
+
+
+def a_run(*parents: ParentOrder, seconds: float = 600, **fields: Any) -> Run:
+    plan = a_plan(execution_urgency="HIGH")
+    deadline = Deadline.after(NOW, timedelta(seconds=seconds))
+    record = RunRecord(1, "run-1", started_at=NOW)
+    lease = Lease("main", 1, "run-1", later(600))
+    return Run(plan, lease, deadline, a_state(plan), record, {p.symbol: p for p in parents}, **fields)
+
+
+# --- a cancel that an earlier run journalled -------------------------------------------------------------
+
+
+def resumed(requested_at: datetime | None = NOW, **fields: Any) -> Run:
+    child = replace(a_child(), cancel_requested_at=requested_at, **fields)
+    return a_run(a_parent(child), unasked={"client-1"})
+
+
+def test_a_cancel_of_the_last_run_is_asked_for_once_more_and_only_once() -> None:
+    run = resumed()
+    assert run.ask_again("ABC", later(2), TEN_SECONDS)
+    assert not run.ask_again("ABC", later(3), TEN_SECONDS)
+    assert run.unasked == set()
+
+
+@pytest.mark.parametrize(
+    ("asked_at", "counts_from"),
+    [(2, 0), (3, 0), (8, 1), (100, 93)],
+    ids=["early: from the first request", "just", "late: three seconds more", "long after"],
+)
+def test_the_wait_goes_on_from_the_first_request_with_three_seconds_left_at_least(
+    asked_at: float, counts_from: float
+) -> None:
+    run = resumed()
+    run.ask_again("ABC", later(asked_at), TEN_SECONDS)
+
+    child = run.parents["ABC"].open_child
+    assert child is not None
+    assert child.cancel_requested_at == later(counts_from)
+
+
+def test_a_wait_shorter_than_that_is_not_made_longer() -> None:
+    run = resumed()
+    run.ask_again("ABC", later(100), timedelta(seconds=2))
+
+    child = run.parents["ABC"].open_child
+    assert child is not None
+    assert child.cancel_requested_at == later(100)
+
+
+@pytest.mark.parametrize(
+    ("fields", "forgotten"),
+    [
+        ({"state": ChildState.UNKNOWN}, False),
+        ({"requested_at": None}, True),
+        ({"priced_late_since": NOW}, True),
+    ],
+    ids=["whose order is not known to rest", "that was never decided", "whose order is done but for its price"],
+)
+def test_no_cancel_is_asked_for(fields: dict[str, Any], *, forgotten: bool) -> None:
+    run = resumed(**fields)
+    before = run.parents["ABC"]
+    assert not run.ask_again("ABC", later(2), TEN_SECONDS)
+    assert run.parents["ABC"] == before
+    assert ("client-1" not in run.unasked) is forgotten
+
+
+def test_a_cancel_of_this_run_is_not_asked_for_again() -> None:
+    run = a_run(a_parent(a_child(cancel_requested_at=NOW)))
+    assert not run.ask_again("ABC", later(2), TEN_SECONDS)
+    assert not a_run(a_parent()).ask_again("ABC", later(2), TEN_SECONDS)
+
+
+# --- the ladder's bounds ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fields", "config", "ends"),
+    [
+        ({}, {}, 570),
+        ({"closes_at": later(200)}, {}, 200),
+        ({"closes_at": later(9000)}, {}, 570),
+        ({}, {"plan_time_limit_minutes": 5}, 300),
+    ],
+    ids=["the deadline", "the close", "a close that is far", "the plan's time limit"],
+)
+def test_the_last_rung_is_out_in_time_for_whatever_ends_first(
+    fields: dict[str, Any], config: dict[str, Any], ends: float
+) -> None:
+    run = a_run(a_parent(), **fields)
+    pace = run.pace(Side.BUY, ExecutionConfig.model_validate(config))
+    assert pace == Pace(Urgency.HIGH, cross_by=later(ends * 3 / 4), parents=1)
+
+
+def test_sells_leave_half_of_the_time_to_the_buys_that_follow() -> None:
+    sells = [a_parent(side=SELL, symbol="AAA"), a_parent(side=SELL, symbol="BBB")]
+    done = a_parent(side=SELL, symbol="DDD", outcome=Outcome.FILLED)
+    alone = a_run(*sells, done).pace(Side.SELL, ExecutionConfig())
+    followed = a_run(*sells, done, a_parent(side=BUY, symbol="CCC")).pace(Side.SELL, ExecutionConfig())
+
+    assert (alone.parents, alone.cross_by) == (2, later(570 * 3 / 4))
+    assert (followed.parents, followed.cross_by) == (2, later(570 / 2 * 3 / 4))
+
+
+@pytest.mark.parametrize(
+    ("opens_at", "seconds", "before"), [(None, 0, False), (10, 9, True), (10, 10, False), (10, 11, False)]
+)
+def test_the_hours_before_the_open_end_with_it(opens_at: float | None, seconds: float, *, before: bool) -> None:
+    run = a_run(opens_at=None if opens_at is None else later(opens_at))
+    assert run.is_before_open(later(seconds)) is before
+
+
+def test_only_what_changed_is_written_again() -> None:
+    parent = a_parent()
+    run = a_run(parent)
+    run.put(parent)
+    assert run.dirty == set()
+    run.put(replace(parent, priority=2))
+    assert run.dirty == {"ABC"}
