@@ -75,7 +75,7 @@ def of_parent(
 
 
 def of_child(limit: str = "10.01", bid: str | None = "9.99", ask: str = "10.01") -> Refusal | None:
-    priced_at = {"bid": None if bid is None else D(bid), "ask": D(ask)}
+    priced_at: dict[str, Any] = {"bid": None if bid is None else D(bid), "ask": D(ask)}
     child = a_child(ChildState.INTENDED, limit=limit, **priced_at)
     return child_refusal(a_parent(child), child, limits(), D("0.03"))
 
