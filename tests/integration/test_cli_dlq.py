@@ -27,18 +27,26 @@ def desk(world: World, tmp_path: Path) -> Terminal:
         name: sqs.create_queue(QueueName=f"{name.lower()}.fifo", Attributes=fifo)["QueueUrl"]
         for name in ("PLAN_QUEUE_URL", "PLAN_DEAD_LETTER_QUEUE_URL")
     }
+    urls["EVENT_DEAD_LETTER_QUEUE_URL"] = sqs.create_queue(QueueName="events")["QueueUrl"]
     return Terminal(world, tmp_path, urls)
 
 
-def bury(desk: Terminal, *bodies: object) -> None:
-    sqs, url = desk.world.session.client("sqs"), desk.variables["PLAN_DEAD_LETTER_QUEUE_URL"]
+def bury(desk: Terminal, *bodies: object, queue: str = "PLAN_DEAD_LETTER_QUEUE_URL") -> None:
+    sqs, url = desk.world.session.client("sqs"), desk.variables[queue]
+    group = {"MessageGroupId": "default"} if queue.startswith("PLAN") else {}
     for body in bodies:
         text = body if isinstance(body, str) else json.dumps(body)
-        sqs.send_message(QueueUrl=url, MessageBody=text, MessageGroupId="default")
+        sqs.send_message(QueueUrl=url, MessageBody=text, **group)
 
 
 def listed(desk: Terminal) -> list[dict[str, Any]]:
     messages: list[dict[str, Any]] = desk.json("cli/dlq-list", "dlq", "list")["messages"]
+    return messages
+
+
+def listed_events(desk: Terminal) -> list[dict[str, Any]]:
+    told = desk.json("cli/dlq-list", "dlq", "list", "--queue", "events")
+    messages: list[dict[str, Any]] = told["messages"]
     return messages
 
 
@@ -55,6 +63,32 @@ def test_every_dead_letter_is_listed_and_stays(desk: Terminal) -> None:
 def test_an_empty_queue_is_good_news(desk: Terminal) -> None:
     assert listed(desk) == []
     assert "No dead letters" in desk.type("dlq", "list").stdout
+
+
+def test_the_doctor_counts_the_dead_letters_of_every_hop(desk: Terminal) -> None:
+    def dead_letters(*, code: int) -> dict[str, Any]:
+        checks = desk.json("cli/doctor", "doctor", code=code)["checks"]
+        return next(check for check in checks if check["name"] == "dead letters")
+
+    desk.world.broker.change({"quotes": {"SPY": {"bid": "499.99", "ask": "500.01"}}})  # the doctor asks for it
+    assert dead_letters(code=0)["detail"] == "none of plans, events"
+    bury(desk, plan(buy("AAA", "100")))
+    bury(desk, "one", "two", queue="EVENT_DEAD_LETTER_QUEUE_URL")
+
+    found = dead_letters(code=1)
+    assert (found["ok"], found["detail"]) == (False, "ERROR: 1 of plans, 2 of events")
+    assert "rebalance dlq list" in found["mend"]
+
+
+def test_an_event_that_the_bus_could_not_hand_over_is_replayed_as_a_plan(desk: Terminal) -> None:
+    bury(desk, {"source": "portfolio", "detail": plan(buy("AAA", "100"))}, queue="EVENT_DEAD_LETTER_QUEUE_URL")
+    (letter,) = listed_events(desk)
+    desk.json("cli/dlq-done", "dlq", "replay", letter["message_id"], "--queue", "events")
+
+    assert listed_events(desk) == []
+    sqs, url = desk.world.session.client("sqs"), desk.variables["PLAN_QUEUE_URL"]
+    (message,) = sqs.receive_message(QueueUrl=url)["Messages"]
+    assert json.loads(message["Body"])["detail"]["plan_id"] == "plan-1"
 
 
 def test_a_message_is_shown_whole(desk: Terminal) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Annotated
@@ -12,6 +12,7 @@ import typer
 
 from rebalance_executor.cli.answers import Check, Deviation, Diagnosis, Reconciliation, SwitchAnswer
 from rebalance_executor.cli.desk import CONFIG_FILE, HOME, Account, AsJson, ConfigFile, Desk, Home, desk, sentences
+from rebalance_executor.cli.dlq import Queue
 from rebalance_executor.cli.exits import CliError, Exit
 from rebalance_executor.cli.ledger import Entry, entry, plan_id_of, plans_of
 from rebalance_executor.cli.operate_views import diagnosis_view, reconciliation_view, switch_view
@@ -39,7 +40,7 @@ _MEND = {
     "quotes": "Look at ALPACA_DATA_URL and the data subscription of the keys.",
     "plans": "Look at PLAN_BUCKET, and whether this role may list it.",
     "results": "Look at RESULT_BUS, and whether this role may describe it.",
-    "dead letters": "rebalance dlq list",
+    "dead letters": "rebalance dlq list --queue plans, events, schedules or failures",
 }
 
 
@@ -125,8 +126,9 @@ def _checks(found: Desk, account: str) -> Iterator[Check]:
     yield Check(name="configuration", ok=True, detail=_where(found), mend=None)
     settings = found.settings.model_copy(update={"account": account})
     asked = bootstrap.checks(settings, found.clients, found.ports, found.deadline())
-    if found.environment.get("PLAN_DEAD_LETTER_QUEUE_URL"):
-        asked["dead letters"] = lambda: _no_dead_letters(found)
+    queues = [queue for queue in Queue if found.environment.get(queue.variable)]
+    if queues:
+        asked["dead letters"] = lambda: _no_dead_letters(found, queues)
     report = check_health(asked, found.heard)
     for check in report["checks"]:
         yield Check(**check, mend=None if check["ok"] else _MEND[check["name"]])
@@ -146,13 +148,16 @@ def _where(found: Desk) -> str:
     return f"account {found.settings.account}, {money}, on {place}"
 
 
-def _no_dead_letters(found: Desk) -> str:
-    url = found.environment["PLAN_DEAD_LETTER_QUEUE_URL"]
-    name = "ApproximateNumberOfMessages"
-    told = found.clients("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=[name])["Attributes"]
-    if told[name] != "0":
-        raise RebalanceError(f"{told[name]} in the queue")
-    return "none"
+def _no_dead_letters(found: Desk, queues: Sequence[Queue]) -> str:
+    sqs, name = found.clients("sqs"), "ApproximateNumberOfMessages"
+    counts = {
+        queue: sqs.get_queue_attributes(QueueUrl=found.environment[queue.variable], AttributeNames=[name])
+        for queue in queues
+    }
+    waiting = [f"{count} of {queue}" for queue, told in counts.items() if (count := told["Attributes"][name]) != "0"]
+    if waiting:
+        raise RebalanceError(", ".join(waiting))
+    return f"none of {', '.join(queues)}"
 
 
 def _code_of(told: Diagnosis) -> Exit:
