@@ -37,12 +37,13 @@ def test_a_plan_that_becomes_too_old_while_it_is_half_executed_is_finished() -> 
     """Its sells are done; its buys must follow, whatever its age. A plan that was never begun is refused."""
     until = (NOW + timedelta(minutes=10)).isoformat()
     event = plan(exit_of("AAA", 1000), buy("BBB", 1000), valid_until=until)
+    config = {"child_wait_seconds": 60, "max_plan_age_minutes": 5}
     rests = [{"symbol": "BBB", "nth": 1, "behaviour": "never"}]
-    with a_world(positions={"AAA": "10"}, fills=rests, config={"child_wait_seconds": 60}) as world:
+    with a_world(positions={"AAA": "10"}, fills=rests, config=config) as world:
         with pytest.raises(PlanYielded):
             world.deliver(event, seconds=20)
         assert world.filled("AAA") == 10
-        world.clock.pass_time(3600)
+        world.clock.pass_time(900)
 
         result = world.deliver(event)
 
