@@ -18,6 +18,7 @@ from rebalance_executor.domain.controls import (
     Setting,
     SymbolFacts,
     account_refusal,
+    check_fresh,
     child_refusal,
     day_limit,
     item_refusal,
@@ -31,8 +32,9 @@ from rebalance_executor.domain.controls import (
     switch_refusal,
     tradable,
 )
+from rebalance_executor.domain.errors import PlanExpired
 from rebalance_executor.domain.market import MarketClock
-from rebalance_executor.domain.orders import ChildState, ParentOrder
+from rebalance_executor.domain.orders import ChildState, Outcome, ParentOrder
 from tests.support.builders import (
     BUY,
     NOW,
@@ -180,3 +182,44 @@ def test_what_the_parents_of_a_side_come_to_adds_up() -> None:
     buys = [a_parent(symbol="AAA"), a_parent(symbol="BBB")]
     sells = [a_parent(symbol="CCC", side=SELL), a_parent(symbol="DDD", side=SELL)]
     assert tradable([*buys, *sells], Decimal(1000)) == (Decimal(200), Decimal(200))
+
+
+@pytest.mark.parametrize(
+    ("fields", "field", "words"),
+    [
+        ({"timestamp": NOW - timedelta(minutes=31)}, "timestamp", "is more than 30 minutes ago; make the plan anew"),
+        ({"timestamp": NOW + timedelta(seconds=121)}, "timestamp", "lies in the future; check the sender's clock"),
+        ({"valid_until": NOW - timedelta(seconds=1)}, "valid_until", "has passed; make the plan anew"),
+    ],
+)
+def test_a_plan_of_another_time_is_told_which_field_and_what_to_do(
+    fields: dict[str, Any], field: str, words: str
+) -> None:
+    plan = a_plan().model_copy(update=fields)
+    with pytest.raises(PlanExpired) as caught:
+        check_fresh(plan, NOW, max_age_minutes=D(30), max_skew_seconds=D(120))
+
+    assert str(caught.value) == f"{field}: {fields[field].isoformat()} {words}"
+
+
+def test_a_plan_is_valid_until_the_very_moment() -> None:
+    plan = a_plan().model_copy(update={"valid_until": NOW})
+    check_fresh(plan, NOW, max_age_minutes=D(30), max_skew_seconds=D(120))
+
+
+@pytest.mark.parametrize(
+    ("parent", "outcome"),
+    [
+        (a_parent(), Outcome.DENIED),
+        (a_parent(a_child(ChildState.CANCELED)), Outcome.UNFILLED),
+        (a_parent(a_child(ChildState.CANCELED, filled="3", price="10")), Outcome.PARTIALLY_FILLED),
+    ],
+)
+def test_what_is_refused_keeps_what_was_done_before(parent: ParentOrder, outcome: Outcome) -> None:
+    refused = parent.refused(Code.PRICE_COLLAR, "too far", NOW)
+    assert (refused.outcome, refused.code, refused.message, refused.settled_at) == (
+        outcome,
+        Code.PRICE_COLLAR,
+        "too far",
+        NOW,
+    )

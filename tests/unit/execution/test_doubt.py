@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -240,3 +240,48 @@ def collared(floor: Floor) -> Decimal:
     arrival = floor.parent("AAA").arrival
     assert arrival is not None
     return arrival.mid * (1 + ExecutionConfig.model_validate(floor.config).widest_collar)
+
+
+# --- what an earlier run left behind ---------------------------------------------------------------------
+
+
+class Killed(BaseException):
+    """The process is gone: nothing of it runs on."""
+
+
+def test_a_cancel_that_died_with_its_run_is_asked_for_by_the_next_one_and_waited_for() -> None:
+    floor = Floor(child_wait_seconds=1, cancel_wait_seconds=10)
+    floor.broker.behave("AAA", STUCK)
+    plan = a_plan(an_item("AAA", amount="1000"))
+    floor.broker.trouble["cancel"] = [cast("Exception", Killed())]
+    with pytest.raises(Killed):
+        floor.execute(plan, seconds=60)
+    floor.clock.sleep(timedelta(seconds=90))
+    result = floor.execute(plan, run_id="run-2")
+
+    assert ended(result) == {"AAA": (Outcome.UNRESOLVED, Code.CANCEL_UNCONFIRMED)}
+    assert floor.broker.cancelled == ["order-1", "order-1"]
+    assert floor.parent("AAA").settled_at == later(91 + 3)  # of the ten seconds of the first request only that is left
+
+
+def test_an_order_that_the_list_does_not_show_is_looked_up_by_its_id() -> None:
+    """Of two that rest, the one that is shown is not asked for again."""
+    floor = Floor(child_wait_seconds=60)
+    floor.broker.behave("AAA", RESTS)
+    floor.broker.behave("BBB", RESTS)
+    old = {"order-1": NOW - timedelta(days=1)}  # what the broker says of it is before the time that is asked for
+
+    def hide_and_fill() -> None:
+        for order_id in ("order-1", "order-2"):
+            floor.broker.fill(order_id)
+            submitted_at = old.get(order_id, NOW)
+            floor.broker.book[order_id] = replace(floor.broker.book[order_id], submitted_at=submitted_at)
+
+    floor.clock.at(2, hide_and_fill)
+    result = floor.execute(a_plan(an_item("AAA", amount="1000"), an_item("BBB", amount="1000")))
+
+    assert {symbol: outcome for symbol, (outcome, _) in ended(result).items()}["BBB"] is Outcome.FILLED
+    asked = [what for name, what in floor.broker.asked if name == "order_by_client_id"]
+    assert asked == [floor.broker.sent[0].client_order_id]
+    lists = [what for name, what in floor.broker.asked if name == "orders"]
+    assert lists[0] == (["AAA", "BBB"], NOW - timedelta(minutes=10))

@@ -280,3 +280,25 @@ def test_once_the_session_has_begun_orders_no_longer_say_so() -> None:
     floor.execute(buys("AAA"))
 
     assert [request.extended_hours for request in floor.broker.sent] == [True, False]
+
+
+# --- judged after it is sized ----------------------------------------------------------------------------
+
+
+def test_an_item_whose_position_is_not_what_the_plan_says_is_denied_and_the_others_are_traded() -> None:
+    floor = Floor()
+    floor.broker.held = {"BBB": Decimal(5000)}
+    result = floor.execute(buys("AAA", "BBB"))
+
+    assert ended(result) == {"AAA": (Outcome.FILLED, None), "BBB": (Outcome.DENIED, Code.POSITION_DRIFT)}
+    assert floor.parent("BBB").settled_at == NOW
+    assert [request.symbol for request in floor.broker.sent] == ["AAA"]
+
+
+def test_an_item_that_cannot_be_sized_keeps_its_own_reason() -> None:
+    """Neither is judged by what follows: it is not tradable, whatever its position."""
+    floor = Floor()
+    floor.broker.flags["BBB"] = replace(floor.broker.flags["BBB"], tradable=False)
+    floor.broker.held = {"BBB": Decimal(5000)}
+
+    assert ended(floor.execute(buys("BBB"))) == {"BBB": (Outcome.DENIED, Code.NOT_TRADABLE)}

@@ -1,0 +1,48 @@
+"""The ladder as a run carries it out: one rung after the other, each with its price, its time and its aim."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from rebalance_executor.domain.orders import ChildState, Outcome
+from tests.support.builders import NOW, a_plan, an_item, later
+from tests.support.floor import HALF, RESTS, Floor, ended
+
+LADDER = {"NORMAL": {"aims": ["0.3", "0.6", "1"], "wait_seconds": 4}}
+
+
+def test_each_rung_is_priced_nearer_to_the_far_touch_and_rests_as_long_as_configured() -> None:
+    floor = Floor(order_style="ladder", ladder=LADDER)
+    floor.broker.quote("AAA", "99.95", "100.05")
+    floor.broker.behave("AAA", RESTS, HALF)
+    result = floor.execute(a_plan(an_item("AAA", amount="1000")))
+
+    assert ended(result) == {"AAA": (Outcome.FILLED, None)}
+    children = floor.parent("AAA").children
+    assert [(c.aim, c.limit_price, c.intended_at, c.state, c.bid, c.ask) for c in children] == [
+        (Decimal("0.3"), Decimal("99.98"), later(0), ChildState.CANCELED, Decimal("99.95"), Decimal("100.05")),
+        (Decimal("0.6"), Decimal("100.01"), later(4.5), ChildState.CANCELED, Decimal("99.95"), Decimal("100.05")),
+        (Decimal(1), Decimal("100.05"), later(9), ChildState.FILLED, Decimal("99.95"), Decimal("100.05")),
+    ]
+    assert children[2].qty == children[0].qty / 2
+
+
+@pytest.mark.parametrize(
+    ("seconds", "rungs"),
+    [
+        (8, [("0.3", 0.0), ("1", 3.0)]),
+        (10, [("0.3", 0.0), ("0.6", 3.5), ("1", 6.5)]),
+        (60, [("0.3", 0.0), ("0.6", 4.5), ("1", 9.0)]),
+    ],
+    ids=["one is left out", "they are shorter", "as configured"],
+)
+def test_the_less_time_is_left_the_sooner_the_last_rung_comes(seconds: float, rungs: list[tuple[str, float]]) -> None:
+    floor = Floor(order_style="ladder", ladder=LADDER)
+    floor.broker.quote("AAA", "99.95", "100.05")
+    floor.broker.behave("AAA", *[RESTS] * (len(rungs) - 1))
+    floor.execute(a_plan(an_item("AAA", amount="1000")), seconds=seconds)
+
+    children = floor.parent("AAA").children
+    assert [(str(child.aim), (child.intended_at - NOW).total_seconds()) for child in children] == rungs
