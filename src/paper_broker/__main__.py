@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from paper_broker.levers import Lever
 from paper_broker.scenario import default_world
 from paper_broker.server import PaperBroker
 
@@ -27,6 +28,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--state", type=Path, help="file that keeps the state; it wins over the scenario")
     parser.add_argument("--scenario", type=Path, help="JSON file that describes the world to begin with")
     parser.add_argument("--seed", type=int, help="of ids, random fills and drifting prices")
+    parser.add_argument(
+        "--lever",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("NAME", "COMMAND"),
+        help="a switch on the page; the command, a JSON list of words, is run with on, off or state after it",
+    )
     options = parser.parse_args(arguments)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -35,7 +44,8 @@ def main(arguments: list[str] | None = None) -> int:
         scenario = default_world() if options.scenario is None else _read(options.scenario)
         if options.seed is not None:
             scenario["seed"] = options.seed
-        broker = PaperBroker(scenario, host=options.host, port=options.port, state=options.state)
+        levers = [Lever.parse(*words) for words in options.lever]
+        broker = PaperBroker(scenario, host=options.host, port=options.port, state=options.state, levers=levers)
     except (OSError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError) as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         return 2

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 from paper_broker.api import Answer, Request
+from paper_broker.drills import DRILLS
 from paper_broker.errors import BrokerError
+from paper_broker.page import overview
 from paper_broker.venue import Venue
 from paper_broker.wire import Wire, timestamp
 
@@ -79,6 +81,14 @@ def _forget(venue: Venue, body: Any) -> Wire:
     return _requests(venue, body)
 
 
+def _drill(venue: Venue, body: Any) -> Wire:
+    drill, on = DRILLS[body["name"]], body["on"]
+    if not isinstance(on, bool):
+        raise TypeError("on is true or false")
+    drill.switch(venue, on=on)
+    return {"name": body["name"], "on": drill.is_on(venue)}
+
+
 def _state(venue: Venue, _: Any) -> Wire:
     venue.exchange.advance()
     return venue.dump()
@@ -97,6 +107,8 @@ ACTIONS: dict[tuple[str, str], Callable[[Venue, Any], Any]] = {
     ("POST", "foreign_order"): lambda venue, body: venue.exchange.submit_order(body),
     ("GET", "requests"): _requests,
     ("DELETE", "requests"): _forget,
+    ("POST", "drill"): _drill,
+    ("GET", "page"): lambda venue, _: overview(venue),
     ("GET", "state"): _state,
     ("GET", "health"): _health,
 }

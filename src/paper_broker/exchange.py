@@ -395,6 +395,16 @@ class Exchange:
         return order.wire(now)
 
     @property
+    def fill_rules(self) -> list[Wire]:
+        """How orders fare, as a scenario says it under ``fills``."""
+        return [rule.dump() for rule in self._fills.rules]
+
+    @property
+    def is_halted(self) -> bool:
+        """Whether nothing is executed at all."""
+        return self._market.halted
+
+    @property
     def account_settings(self) -> Any:
         """The account's settings."""
         return self._ledger.account

@@ -125,6 +125,16 @@ class FaultPlan:
         """
         self._faults += [Fault.parse(spec) for spec in specs]
 
+    def disarm(self, spec: Mapping[str, Any]) -> None:
+        """Remove the faults that were armed with just this."""
+        gone = Fault.parse(spec)
+        self._faults = [fault for fault in self._faults if replace(fault, seen=0) != gone]
+
+    def holds(self, spec: Mapping[str, Any]) -> bool:
+        """Whether such a fault is armed."""
+        wanted = Fault.parse(spec)
+        return any(replace(fault, seen=0) == wanted for fault in self._faults)
+
     def clear(self) -> None:
         """Disarm all."""
         self._faults = []

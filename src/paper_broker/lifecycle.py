@@ -167,7 +167,7 @@ class Lifecycle:
             return
         asset = self._market.assets[order.symbol]
         session = self.sessions.current_or_next(now, extended=order.extended_hours)
-        if asset.halted or session is None:
+        if asset.halted or self._market.halted or session is None:
             return
         if session.open > now:
             self.schedule(session.open, "match", order)

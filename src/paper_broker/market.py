@@ -149,6 +149,8 @@ class Market:
         self.drift: dict[str, Any] | None = None
         """``step_seconds`` and ``basis_points``: every quote moves up to so much in each step."""
         self.walked: int | None = None
+        self.halted = False
+        """Nothing is executed: of no asset, whatever its own flag says."""
         self.revision = 0
         """Grows with every change of what :meth:`dump` gives."""
 
@@ -175,6 +177,7 @@ class Market:
             if unknown := (world["drift"] or {}).keys() - {"step_seconds", "basis_points"}:
                 raise ValueError(f"Unknown drift fields {sorted(unknown)}.")
             self.drift, self.walked = world["drift"], None
+        self.halted = bool(world.get("halted", self.halted))
 
     def dump(self) -> Wire:
         """What :meth:`merge` takes."""
@@ -182,6 +185,7 @@ class Market:
             "assets": [asdict(asset) for asset in self.assets.values()],
             "quotes": {symbol: quote.dump() for symbol, quote in self.quotes.items()},
             "drift": self.drift,
+            "halted": self.halted,
         }
 
     def walk(self, now: int) -> bool:

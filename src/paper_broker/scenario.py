@@ -1,7 +1,8 @@
 """Scenarios: the JSON in which a world is described, and the world there is without one.
 
 All keys are optional: ``seed``, ``account``, ``clock``, ``assets``, ``quotes``, ``positions``, ``default_fill``,
-``fills``, ``faults``, ``windows``, ``rate_limit`` (requests a minute for ``trading`` and ``data``) and ``drift``.
+``fills``, ``faults``, ``windows``, ``halted``, ``rate_limit`` (requests a minute for ``trading`` and ``data``) and
+``drift``.
 Dollars and shares are decimal strings, times RFC 3339, durations seconds. The guide to all of them is
 ``docs/paper-broker.md``.
 """
@@ -11,7 +12,7 @@ from typing import Any
 
 KEYS = frozenset({
     "seed", "account", "clock", "assets", "quotes", "positions", "default_fill", "fills", "faults", "rate_limit",
-    "drift", "windows",
+    "drift", "windows", "halted",
 })  # fmt: skip
 CLOCK_KEYS = frozenset({"mode", "now", "advance_seconds", "sessions", "holidays", "half_days"})
 

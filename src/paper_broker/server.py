@@ -6,14 +6,14 @@ import json
 import socket
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Self, cast, override
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -21,6 +21,8 @@ from paper_broker.admin import administer
 from paper_broker.api import Answer, Request, Route, find_route
 from paper_broker.errors import BrokerError, bad_request, rate_limited
 from paper_broker.faults import Fault
+from paper_broker.levers import Lever
+from paper_broker.page import HEADERS, check_visitor, file
 from paper_broker.store import StateFile
 from paper_broker.venue import Allowance, Venue
 from paper_broker.wire import Wire, identifier
@@ -47,6 +49,7 @@ class PaperBroker:
         host: a loopback address.
         port: 0 takes a free one.
         state: a file that keeps the state; if it exists, it wins over the scenario.
+        levers: switches of the program under test, for the page.
 
     Raises:
         ValueError: for a host that others can reach, or an unreadable scenario or state.
@@ -59,12 +62,14 @@ class PaperBroker:
         host: str = "127.0.0.1",
         port: int = 0,
         state: Path | None = None,
+        levers: Sequence[Lever] = (),
     ) -> None:
         if not _is_loopback(host):
             raise ValueError(f"The paper broker listens on this machine only, and {host} is not a loopback address.")
         self._file = None if state is None else StateFile(state)
         saved = None if self._file is None else self._file.read()
         self.venue = Venue(scenario) if saved is None else Venue.load(saved)
+        self.levers = {lever.name: lever for lever in levers}
         self.closing = threading.Event()
         self._lock = threading.Lock()
         self._saved: tuple[object, ...] | None = None
@@ -128,6 +133,15 @@ class PaperBroker:
             answer = administer(self.venue, request)
             self._save()
         return answer
+
+    def pull(self, request: Request) -> Answer:
+        """Ask every lever how it stands, or with POST switch the one of that ``name`` to ``on``."""
+        if request.method == "GET":
+            return Answer(200, [lever.ask("state") for lever in self.levers.values()])
+        name, on = request.body.get("name"), request.body.get("on")
+        if name not in self.levers or not isinstance(on, bool):
+            return Answer(422, {"message": f"name is one of {sorted(self.levers)}, and on is true or false."})
+        return Answer(200, self.levers[name].ask("on" if on else "off"))
 
     def receive(self, request: Request, route: Route) -> Arrival:
         """Count a request, and tell whether it is refused at the door and which fault it meets."""
@@ -238,10 +252,17 @@ class _Handler(BaseHTTPRequestHandler):
         self._arrival: Arrival | None = None
         try:
             request = self._read()
-            if request.path.startswith("/admin/"):
-                self._write(self.broker.administer(request))
-            else:
+            page = file(request.path) if request.method == "GET" else None
+            if page is None and not request.path.startswith("/admin/"):
                 self._serve(request)
+                return
+            check_visitor(request.headers)
+            if page is not None:
+                self._send(HTTPStatus.OK, *page, HEADERS)
+            elif request.path == "/admin/levers":
+                self._write(self.broker.pull(request))
+            else:
+                self._write(self.broker.administer(request))
         except BrokerError as error:
             self._write(Answer(error.http_status, error.body()))
 
@@ -308,9 +329,13 @@ class _Handler(BaseHTTPRequestHandler):
         payload = b"" if answer.body is None else json.dumps(answer.body).encode()
         self._send(answer.status, payload, "application/json; charset=UTF-8")
 
-    def _send(self, status: int, payload: bytes, content_type: str) -> None:
+    def _send(
+        self, status: int, payload: bytes, content_type: str, headers: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         self.send_response(status)
         self.send_header("Content-Type", content_type)
+        for name, value in headers.items():
+            self.send_header(name, value)
         self.send_header("X-Request-ID", self.broker.request_id())
         if (arrival := self._arrival) is not None:
             arrival.entry["status"] = status

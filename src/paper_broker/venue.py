@@ -99,6 +99,10 @@ class RateLimiter:
         limit, used = self.limits[budget], self._used[budget]
         return Allowance(limit, max(limit - used, 0), (window + 1) * _MINUTE, used > limit)
 
+    def used(self, now: datetime) -> Mapping[str, int]:
+        """Requests of this minute, by budget."""
+        return self._used if int(now.timestamp()) // _MINUTE == self._window else Counter()
+
     def set(self, limits: Mapping[str, int]) -> None:
         """Change the limits.
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from typer.testing import CliRunner, Result
 
 from rebalance_executor.cli.main import app
@@ -136,3 +137,21 @@ def test_an_event_file_that_is_not_there_ends_with_a_sentence_and_code_2(termina
     assert missing.exit_code == 2
     assert "The event file nothing.json does not exist." in missing.stderr
     assert not terminal.home.exists()
+
+
+def test_the_kill_switch_on_the_brokers_page_halts_what_runs_here(terminal: Terminal) -> None:
+    page = json.loads(terminal.type_in_a_shell("up", "--json").stdout)["page"]
+
+    def pull(*, on: bool) -> dict[str, object]:
+        told = requests.post(f"{page}admin/levers", json={"name": "Kill switch", "on": on}, timeout=20)
+        return dict(told.json())
+
+    halted = pull(on=True)
+    denied = terminal.type("run", terminal.event({"source": "planner", "detail": PLAN}))
+    released = pull(on=False)
+
+    assert (halted["on"], released["on"]) == (True, False)
+    assert str(halted["text"]).startswith("HALTED by ")
+    assert denied.exit_code in (4, 6), denied.stdout + denied.stderr
+    assert "the paper broker's page" in denied.stdout
+    assert "no new order" in denied.stdout

@@ -12,7 +12,9 @@ import boto3
 import botocore.session
 from botocore.config import Config
 
+from rebalance_executor.adapters.control_book import DynamoControlBook
 from rebalance_executor.adapters.plan_index import INDEX
+from rebalance_executor.execution.ports import Clock
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -152,6 +154,10 @@ class Cloud:
             self._s3.put_bucket_versioning(Bucket=PLAN_BUCKET, VersioningConfiguration={"Status": "Enabled"})
         if not any(url.endswith(f"/{PLAN_QUEUE}") for url in self._sqs.list_queues().get("QueueUrls", [])):
             self._create_queues()
+
+    def book(self, clock: Clock) -> DynamoControlBook:
+        """What the controls remember of the accounts: the kill switch among it."""
+        return DynamoControlBook(self._dynamodb, EXECUTION_TABLE, clock)
 
     def put_plan(self, key: str, document: bytes) -> None:
         """Put a plan document into the plan bucket."""

@@ -91,7 +91,8 @@ def up(home: Home = HOME, as_json: AsJson = False) -> None:
             cloud.provision()
         variables = server_variables(bench.aws.url, bench.broker.url)
         if as_json:
-            answer = {"environment": variables, "aws": bench.aws.url, "broker": bench.broker.url}
+            page = f"{bench.broker.url}/"
+            answer = {"environment": variables, "aws": bench.aws.url, "broker": bench.broker.url, "page": page}
             typer.echo(json.dumps(answer, indent=2))
             return
         servers = (bench.aws, bench.broker)
@@ -99,6 +100,7 @@ def up(home: Home = HOME, as_json: AsJson = False) -> None:
         console.print(
             facts((s.spec.title, f"{s.url}  (pid {s.pid}, {was[s.spec.name in bench.started]})") for s in servers)
         )
+        console.print(f"\nWatch the broker, and trouble it: [bold]{bench.broker.url}/[/]", highlight=False)
         console.print('\nThe environment that leads there, for eval "$(rebalance local up)":\n', highlight=False)
         for name, value in variables.items():
             typer.echo(f"export {name}={value}")

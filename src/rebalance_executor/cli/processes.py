@@ -98,14 +98,15 @@ def aws_spec(home: Path) -> Spec:
 
 
 def broker_spec(home: Path) -> Spec:
-    """The paper broker; it writes its state before it answers."""
+    """The paper broker; it writes its state before it answers. Its page has the kill switch of this home."""
     state = home / "broker" / "state.json"
+    lever = ["--lever", "Kill switch", json.dumps([sys.executable, "-m", "rebalance_executor.cli.lever", str(home)])]
     return Spec(
         name="broker",
         title="paper broker",
         module="paper_broker",
         health="/admin/health",
-        arguments=lambda port: ["--port", str(port), "--state", str(state)],
+        arguments=lambda port: ["--port", str(port), "--state", str(state), *lever],
         environment=lambda _port: {},
     )
 
