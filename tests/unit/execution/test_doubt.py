@@ -13,7 +13,7 @@ import pytest
 from rebalance_executor.domain.book import Switch, SwitchState
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig
-from rebalance_executor.domain.errors import OverfillGuard, PlanYielded, RateLimited
+from rebalance_executor.domain.errors import JournalUnavailable, OverfillGuard, PlanYielded, RateLimited
 from rebalance_executor.domain.journal import RunRecord
 from rebalance_executor.domain.market import ZERO, BrokerOrder, OrderRequest, OrderType
 from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome
@@ -285,3 +285,54 @@ def test_an_order_that_the_list_does_not_show_is_looked_up_by_its_id() -> None:
     assert asked == [floor.broker.sent[0].client_order_id]
     lists = [what for name, what in floor.broker.asked if name == "orders"]
     assert lists[0] == (["AAA", "BBB"], NOW - timedelta(minutes=10))
+
+
+def test_what_is_filled_already_is_missing_to_what_is_priced_anew() -> None:
+    floor = Floor(child_wait_seconds=1, cash_buffer=0)
+    floor.broker.cash = Decimal(2_001)
+    floor.broker.behave("BBB", RESTS)
+    floor.clock.at(0.7, lambda: floor.broker.quote("BBB", "100.99", "101.01"))
+    floor.execute(a_plan(an_item("AAA", amount="1000"), an_item("BBB", amount="1000")))
+
+    left = Decimal(2_001) - Decimal(10) * Decimal("100.01")
+    assert floor.broker.sent[2].qty == (left / Decimal("101.01")).quantize(Decimal("0.000001"), "ROUND_DOWN")
+
+
+# --- the last look ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("state", "code"), [(SwitchState.HALTED, Code.HALTED), (SwitchState.REDUCING, Code.REDUCING_ONLY)]
+)
+def test_the_switch_is_looked_at_last_of_all_and_ends_the_run(state: SwitchState, code: Code) -> None:
+    floor = Floor()
+    floor.journal.book.set_switch("main", Switch(state, by="Ada", reason="drill", at=NOW))
+    run = a_run(a_child(ChildState.INTENDED, bid=Decimal("9.99"), ask=Decimal("10.01")))
+    assert a_sender(floor).send(run, Orders(submits=["AAA"]))
+
+    assert floor.broker.sent == []
+    assert run.conclude is code
+    (concluding,) = floor.fields(LogEvent.RUN_CONCLUDING)
+    assert (concluding["code"], "Ada" in str(concluding["reason"])) == (code, True)
+
+
+def test_a_switch_that_cannot_be_read_breaks_the_run_off() -> None:
+    floor = Floor()
+    floor.trouble["book.switch"] = [JournalUnavailable("the table does not answer")]
+    run = a_run(a_child(ChildState.INTENDED, bid=Decimal("9.99"), ask=Decimal("10.01")))
+    a_sender(floor).send(run, Orders(submits=["AAA"]))
+
+    assert floor.broker.sent == []
+    assert run.broken_off == "the kill switch cannot be read: the table does not answer"
+    assert run.deadline.stop_at == NOW
+
+
+def test_a_plan_ends_at_its_time_limit() -> None:
+    floor = Floor(plan_time_limit_minutes=1, child_wait_seconds=300)
+    floor.broker.behave("AAA", RESTS)
+    result = floor.execute(a_plan(an_item("AAA", amount="1000")))
+
+    assert ended(result) == {"AAA": (Outcome.UNFILLED, Code.TIME_LIMIT)}
+    assert floor.parent("AAA").settled_at == later(60.5)
+    (closed,) = floor.fields(LogEvent.ORDER_CLOSED)
+    assert (closed["symbol"], closed["status"]) == ("AAA", "canceled")

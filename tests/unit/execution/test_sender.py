@@ -347,6 +347,8 @@ def test_what_a_control_refuses_was_never_sent() -> None:
     assert floor.parent("AAA").settled_at == NOW
     (denied,) = floor.fields(LogEvent.ORDER_DENIED)
     assert (denied["symbol"], denied["code"]) == ("AAA", Code.PRICE_COLLAR)
+    assert denied["reason"] == floor.parent("AAA").message
+    assert "present mid" in str(floor.parent("AAA").message)
 
 
 def test_a_symbol_of_its_own_is_judged_by_its_own_collar() -> None:
