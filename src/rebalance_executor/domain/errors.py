@@ -26,7 +26,6 @@ class RebalanceError(Exception):
 
     def __init__(self, message: str, **context: object) -> None:
         super().__init__(message)
-        self.message = message
         self.context = context
 
 

@@ -236,8 +236,9 @@ def test_what_is_spent_or_may_still_be_spent_is_committed(parent: ParentOrder, d
     assert committed([parent], COLLAR) == Decimal(dollars_committed)
 
 
-def test_commitments_add_up() -> None:
-    parents = [a_parent(a_child(limit="10")), a_parent(a_filled_child("5", "10"), symbol="XYZ")]
+def test_commitments_add_up_whatever_is_sold_beside_them() -> None:
+    sold = a_parent(a_filled_child("7", "10"), symbol="AAA", side=SELL)
+    parents = [sold, a_parent(a_child(limit="10")), a_parent(a_filled_child("5", "10"), symbol="XYZ")]
     assert committed(parents, COLLAR) == 150
 
 
