@@ -158,7 +158,6 @@ class Sender:
             return True
         run.unsent.discard(child.client_order_id)
         run.put_child(parent.symbol, replace(child, state=ChildState.NOT_SENT))
-        self._messages -= 1
         run.put(run.parents[parent.symbol].refused(refusal.code, refusal.message, self._clock.now()))
         tell_outcome(self._log, run.parents[parent.symbol])
         return False

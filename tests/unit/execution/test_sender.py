@@ -351,16 +351,6 @@ def test_what_a_control_refuses_was_never_sent() -> None:
     assert "present mid" in str(floor.parent("AAA").message)
 
 
-def test_what_was_never_sent_is_no_message_of_the_plan() -> None:
-    floor = Floor(limit_collar="0.0001", max_spread="0.05", max_plan_messages=1)
-    floor.broker.quote("AAA", "99", "101")
-
-    assert ended(floor.execute(buys("AAA", "BBB"))) == {
-        "AAA": (Outcome.DENIED, Code.PRICE_COLLAR),
-        "BBB": (Outcome.FILLED, None),
-    }
-
-
 def test_a_symbol_of_its_own_is_judged_by_its_own_collar() -> None:
     floor = Floor(price_collar="0.0001", max_spread="0.05", per_symbol={"AAA": {"price_collar": "0.05"}})
     floor.broker.quote("AAA", "99", "101")
