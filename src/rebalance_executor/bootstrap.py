@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -25,6 +26,7 @@ from rebalance_executor.adapters.secrets import credentials_source
 from rebalance_executor.adapters.sns import SnsNotices
 from rebalance_executor.adapters.sqs import SqsPlanQueue
 from rebalance_executor.domain.config import ExecutionConfig
+from rebalance_executor.domain.errors import ConfigurationError
 from rebalance_executor.domain.values import span
 from rebalance_executor.execution.manager import ExecutionManager, lease_margin
 from rebalance_executor.execution.ports import Broker, Clock, EventLog, Ports, Reporter
@@ -52,6 +54,16 @@ def service() -> Service:
         ConfigurationError: names the variable that is missing or unusable.
     """
     return build(load_settings(), telemetry())
+
+
+def prepare() -> None:
+    """Build the program before the first plan comes: Lambda's init has more processor time than an invocation has.
+
+    Nothing is asked of anybody, so that a snapshot holds no open connection and no secret. A setting that is missing is
+    left to the invocation, which names it in its answer.
+    """
+    with suppress(ConfigurationError):
+        service()
 
 
 def build(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -65,3 +66,7 @@ def _answer_queue(service: Service, batch: QueueBatch, context: LambdaContext) -
         finally:
             service.telemetry.forget()
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
+
+
+if "AWS_LAMBDA_INITIALIZATION_TYPE" in os.environ:
+    bootstrap.prepare()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -383,14 +381,3 @@ def test_a_container_that_serves_many_accounts_keeps_the_brokers_of_the_last_one
 
     assert brokers.broker("account-0", deadline) is used_again
     assert brokers.broker("account-1", deadline) is not forgotten
-
-
-# --- what is imported ------------------------------------------------------------------------------------
-
-
-def test_the_handler_never_executes_pandas() -> None:
-    code = "import sys; import rebalance_executor.handler; print('numpy' in sys.modules)"
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-
-    assert answer.stdout.strip() == "False"
-    assert answer.stderr == ""
