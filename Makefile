@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run test e2e lint format unit template reference simulate mutants setup sam build invoke lock clean
+.PHONY: help run test e2e lint format unit template reference simulate bench mutants setup sam build invoke lock clean
 
 EVENT ?= events/eventbridge_plan.json
 CONFIG ?= default
@@ -49,6 +49,9 @@ unit: .venv/.installed ## The quick tests only
 SEEDS ?= 1000
 simulate: .venv/.installed ## Histories of the whole program under faults, on all cores (SEEDS=1000)
 	@$(BIN)/python -m rebalance_executor.testkit --seeds $(SEEDS)
+
+bench: .venv/.installed ## Measure everything of docs/performance.md: time, memory, requests, dollars (some ten minutes)
+	@$(BIN)/python -m benchmarks --write docs/performance.md
 
 mutants: .venv/.installed ## Change the code in thousands of places and see which changes the tests notice (half an hour)
 	@rm -rf mutants

@@ -32,6 +32,10 @@ class BrokerServer:
         """Start afresh with this world: no orders, no history."""
         self._checked(self.session.post(f"{self.url}/admin/scenario", json=scenario, timeout=_SECONDS))
 
+    def request_count(self) -> int:
+        """Requests to Alpaca's paths since the scenario began."""
+        return int(self._checked(self.session.get(f"{self.url}/admin/requests", timeout=_SECONDS)).json()["total"])
+
     def orders(self) -> list[dict[str, Any]]:
         """Every order there is, in any status."""
         query = {"status": "all", "limit": "500"}

@@ -1,0 +1,29 @@
+"""2. The artefact: what is uploaded, unpacked."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks.row import Row
+
+ROOT = Path(__file__).parents[1]
+_ALLOWED_MB = 60
+
+
+def measure() -> Iterator[Row]:
+    """Built as ``sam build`` does it; the packages come from the network or from pip's cache."""
+    machine = "arm64" if platform.machine() in ("aarch64", "arm64") else "x86_64"
+    with tempfile.TemporaryDirectory() as target:
+        words = ["make", "--no-print-directory", "build-RebalanceFunction", f"ARTIFACTS_DIR={target}"]
+        subprocess.run(words, cwd=ROOT, env={**os.environ, "ARCHITECTURE": machine}, check=True, capture_output=True)
+        files = [path for path in Path(target).rglob("*") if path.is_file()]
+        size = sum(path.stat().st_size for path in files) / 1e6
+        compiled = sum(path.stat().st_size for path in files if path.suffix == ".pyc") / 1e6
+    yield Row("2 artefact", "unpacked, byte code included", size, "MB", goal=_ALLOWED_MB)
+    yield Row("2 artefact", "byte code among it", compiled, "MB")
+    yield Row("2 artefact", "files", len(files), "")

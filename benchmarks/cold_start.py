@@ -1,0 +1,92 @@
+"""1. Cold start: a fresh process from its beginning to the first plan, and what its memory holds then."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+
+from benchmarks.row import Row
+from benchmarks.stage import stage
+
+_OURS, _NAIVE = "rebalance_executor.handler", "benchmarks.naive_handler"
+_IMPORTS = {
+    _OURS: "import rebalance_executor.handler",
+    _NAIVE: "import alpaca.trading.client, boto3, aws_lambda_powertools.utilities.idempotency",
+}
+"""What the goal compares."""
+_ALONE = """
+import sys, time
+begun = time.perf_counter()
+{imports}
+imported = time.perf_counter() - begun
+with open("/proc/self/status") as status:
+    resident = next(int(line.split()[1]) for line in status if line.startswith("VmRSS")) / 1024
+import json
+print(json.dumps(dict(imported=imported, resident=resident, modules=len(sys.modules))))
+"""
+_WHOLE = """
+import sys, time
+begun = time.perf_counter()
+from {module} import lambda_handler
+ready = time.perf_counter() - begun
+with open("/proc/self/status") as status:
+    resident = next(int(line.split()[1]) for line in status if line.startswith("VmRSS")) / 1024
+import json, os
+from benchmarks.stage import Context
+lambda_handler(json.loads(sys.argv[1]), Context())
+done = time.time()
+sys.stderr.write(json.dumps(dict(ready=ready, initialised=resident, done=done)) + chr(10))
+os._exit(0)
+"""
+_ALLOWED_SHARE = 0.55
+_ALLOWED_MB = 75
+
+
+def measure(pairs: int = 9) -> Iterator[Row]:
+    """Ours and the naive one by turns, in fresh processes with compiled byte code; medians."""
+    with tempfile.TemporaryDirectory() as cache, stage(["S0"]) as scene:
+        scene.begin(1)
+        environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+        environment["PYTHONPYCACHEPREFIX"] = cache
+        found: dict[str, list[dict[str, float]]] = {_OURS: [], _NAIVE: []}
+        for turn in range(pairs + 1):
+            for module, taken in found.items():
+                scene.forget_the_day()
+                alone = _run(environment, _ALONE.format(imports=_IMPORTS[module]))
+                begun, plan = time.time(), json.dumps(scene.plan(1))
+                on_demand = environment | {"AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand"}
+                whole = _run(on_demand, _WHOLE.format(module=module), plan)
+                if turn:  # the first one compiles
+                    taken.append(alone | whole | {"first": whole["done"] - begun})
+
+    def pair(name: str) -> tuple[float, float]:
+        ours, naive = (statistics.median(told[name] for told in taken) for taken in found.values())
+        return ours, naive
+
+    (ours, naive), point = pair("imported"), "1 cold start"
+    yield Row(point, "import", ours, "s", naive, _ALLOWED_SHARE * naive)
+    ours, naive = pair("resident")
+    yield Row(point, "resident after import", ours, "MB", naive, _ALLOWED_MB)
+    for name, what, unit in (
+        ("modules", "modules", ""),
+        ("ready", "import, and clients built", "s"),
+        ("initialised", "resident then", "MB"),
+        ("first", "process start to first plan done", "s"),
+    ):
+        ours, naive = pair(name)
+        yield Row(point, what, ours, unit, naive)
+
+
+def _run(environment: dict[str, str], program: str, *words: str) -> dict[str, float]:
+    """The last line that the program wrote."""
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words], env=environment, capture_output=True, text=True, check=True
+    )
+    told: dict[str, float] = json.loads((done.stdout + done.stderr).splitlines()[-1])
+    return told

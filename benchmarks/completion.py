@@ -1,0 +1,63 @@
+"""5 and 6. Time to complete with a broker that takes 40 ms a request, and beside the system that inspired this one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from benchmarks.row import Row
+from benchmarks.stage import Stage, stage
+
+_LATENCY = 0.04
+_SLOW = [{"kind": "latency", "seconds": _LATENCY, "count": None}]
+_SYMBOLS = [f"S{i}" for i in range(32)]
+_EARLIER = {"immediate": (8, 25.2), "never": (20, 75.2)}
+"""Requests and seconds of the earlier system: one order that fills at once, limits that never fill."""
+_LADDER_WAITS = 12
+"""Seconds that the three patient rungs of NORMAL rest, four each."""
+
+
+def measure() -> Iterator[Row]:
+    """Seconds on the wall of whole plans, one of each."""
+    with stage(_SYMBOLS) as scene:
+        for orders in (1, 8, 32):
+            _prepare(scene, orders)
+            taken, _ = _timed(scene, orders)
+            yield Row("5 time to complete", f"{orders} orders at once", taken, "s", goal=1.2 * (orders + 5) * _LATENCY)
+    with stage(_SYMBOLS, order_style="ladder") as scene:
+        _prepare(scene, 1)
+        taken, _ = _timed(scene, 1, total_portfolio_value=10_000)
+        yield Row(
+            "5 time to complete", "1 order up the whole ladder", taken, "s", goal=1.2 * (_LADDER_WAITS + 6 * _LATENCY)
+        )
+
+
+def measure_earlier() -> Iterator[Row]:
+    """The two cases of the earlier system, with the default configuration but for the style of the first one."""
+    point = "6 earlier system"
+    for case, style, behaviour in (
+        ("immediate", "marketable_limit", "immediate"),
+        ("never", "ladder", "never"),
+    ):
+        with stage(_SYMBOLS[:1], order_style=style) as scene:
+            _prepare(scene, 1, default_fill={"behaviour": behaviour})
+            taken, result = _timed(scene, 1, filled=case == "immediate")
+            asked, seconds = _EARLIER[case]
+            what = "one order that fills at once" if case == "immediate" else "limits that never fill"
+            yield Row(point, f"{what}: requests", scene.broker.request_count(), "", asked)
+            yield Row(point, f"{what}: until the answer", taken, "s", seconds, note=str(result["status"]))
+
+
+def _prepare(scene: Stage, orders: int, **scenario: Any) -> None:
+    """The cache of asset flags is filled, connections are open; then every request takes its time."""
+    scene.begin(orders)
+    scene.execute(scene.plan(orders))
+    scene.begin(orders, faults=_SLOW, **scenario)
+
+
+def _timed(scene: Stage, orders: int, *, filled: bool = True, **fields: object) -> tuple[float, dict[str, Any]]:
+    plan = scene.plan(orders, **fields)
+    begun = time.perf_counter()
+    result = scene.execute(plan) if filled else scene.answer(plan)
+    return time.perf_counter() - begun, result

@@ -1,0 +1,54 @@
+"""8. Dollars for a thousand plans, by memory size and component."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterator
+
+from benchmarks import cost
+from benchmarks.row import Row
+from benchmarks.stage import stage
+
+_ORDERS = 8
+_LATENCY = 0.04
+_WHOLE_CORE_MB = 1769
+"""At this size Lambda gives one whole processor; below it a share."""
+_SIZES_MB = (256, 512, 1024, 1769, 3008)
+
+
+def measure(rounds: int = 5) -> Iterator[Row]:
+    """What one plan waits and computes here, stretched by the share of a processor that each size has.
+
+    Nothing here runs on AWS: a core there may be faster or slower than this one.
+    """
+    cpu, waited = _taken(rounds)
+    point = "8 dollars"
+    per_size = {}
+    for memory in _SIZES_MB:
+        seconds = waited + cpu / min(1, memory / _WHOLE_CORE_MB)
+        lambda_dollars = 1000 * seconds * memory / 1024 * cost.PRICES["Lambda, GB-seconds (arm64)"]
+        per_size[memory] = (lambda_dollars, seconds)
+        yield Row(point, f"Lambda at {memory} MB, 1,000 plans", lambda_dollars, "$", note=f"{seconds:.2f} s a plan")
+    best = min(per_size, key=lambda memory: per_size[memory][0])
+    yield Row(point, "cheapest size", best, "MB", note=f"of {', '.join(map(str, _SIZES_MB))}")
+    used = cost.units(_ORDERS, per_size[best][1] * best / 1024 / cost.MEMORY_GB)
+    dollars = {name: 1000 * used[name] * price for name, price in cost.PRICES.items()}
+    for name, amount in sorted(dollars.items(), key=lambda pair: -pair[1])[:5]:
+        yield Row(point, f"{name}, 1,000 plans", amount, "$")
+    yield Row(point, f"together, 1,000 plans of {_ORDERS} orders", sum(dollars.values()), "$")
+
+
+def _taken(rounds: int) -> tuple[float, float]:
+    """Seconds of processor and of waiting of one warm plan, with 40 ms a broker request."""
+    cpus, waits = [], []
+    with stage([f"S{i}" for i in range(_ORDERS)]) as scene:
+        scene.begin(_ORDERS)
+        scene.execute(scene.plan(_ORDERS))
+        for _ in range(rounds):
+            scene.begin(_ORDERS, faults=[{"kind": "latency", "seconds": _LATENCY, "count": None}])
+            cpu, wall = time.process_time(), time.perf_counter()
+            scene.execute(scene.plan(_ORDERS))
+            cpus.append(time.process_time() - cpu)
+            waits.append(time.perf_counter() - wall - cpus[-1])
+    return statistics.median(cpus), statistics.median(waits)
