@@ -1,0 +1,50 @@
+"""A headless browser for tests of pages."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from selenium.webdriver import Chrome, ChromeOptions, ChromeService
+
+_NAMES = ("chromium", "chromium-browser", "google-chrome")
+
+
+@contextmanager
+def browser() -> Iterator[Chrome]:
+    """A browser of its own, with its console kept; skips the test where none is installed."""
+    program = next(filter(None, map(shutil.which, _NAMES)), None)
+    driver = shutil.which("chromedriver")
+    if program is None or driver is None:
+        pytest.skip("no Chromium with its driver is installed")
+    options = ChromeOptions()
+    options.binary_location = program
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--hide-scrollbars"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    with Chrome(options, ChromeService(driver)) as opened:
+        yield opened
+
+
+def resize(driver: Chrome, width: int, height: int = 900) -> None:
+    """Give the page a viewport of this many CSS pixels, which may be narrower than any window."""
+    size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+
+
+def prefer(driver: Chrome, scheme: str) -> None:
+    """Let the reader prefer ``light`` or ``dark``."""
+    feature = {"name": "prefers-color-scheme", "value": scheme}
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+
+
+def console(driver: Chrome) -> list[str]:
+    """What the page has written to the console, and what the browser had to complain about."""
+    return [str(entry["message"]) for entry in driver.get_log("browser")]  # type: ignore[no-untyped-call]
+
+
+def overflow(driver: Chrome) -> int:
+    """By how many pixels the page is wider than its viewport."""
+    return int(driver.execute_script("const e = document.documentElement; return e.scrollWidth - e.clientWidth"))
