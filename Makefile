@@ -36,7 +36,7 @@ lint: .venv/.installed ## Style, types and the direction of imports
 	$(call say,"Lint")
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet . || { echo "Some files are not formatted: make format"; exit 1; }
-	@$(BIN)/mypy --no-error-summary src tests local rollout benchmarks
+	@$(BIN)/mypy --no-error-summary src tests local rollout benchmarks examples
 	@$(BIN)/lint-imports > .venv/imports.log 2>&1 || { cat .venv/imports.log; exit 1; }
 
 format: .venv/.installed ## Put the code in shape

@@ -17,10 +17,11 @@ from tests.support.documents import Command, Differs, Shell, blocks, commands, c
 from tests.support.processes import clean_environment
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = [ROOT / "README.md", ROOT / "docs" / "tutorial.md"]
-_CHECKOUT = ("Makefile", "pyproject.toml", "requirements", "scripts", "events")
+DOCUMENTS = [ROOT / "README.md", ROOT / "docs" / "tutorial.md", ROOT / "docs" / "library.md"]
+_CHECKOUT = ("Makefile", "pyproject.toml", "requirements", "scripts", "events", "examples")
 _WHAT_THIS_IS_PART_OF = "make test"
-_FILES = ("csv", "json")
+_WRITTEN = ("csv",)
+"""Languages of the files that a reader writes."""
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def type_all(document: Path, terminal: Shell) -> None:
     """Write the document's files and type its commands; each must end well and print what is shown."""
     ids: dict[str, str] = {}
     for block in blocks(document):
-        if block.title is not None:
+        if block.language in _WRITTEN:
             terminal.type(f"cat > {block.title} <<'END'\n{block.text}END")
         for command in commands(block) if block.language == "console" else ():
             if command.typed != _WHAT_THIS_IS_PART_OF:
@@ -77,8 +78,15 @@ def test_every_command_ends_well_and_prints_what_is_shown(document: Path, checko
 def test_no_command_stands_where_it_is_not_typed(document: Path) -> None:
     found = blocks(document)
 
-    assert {block.language for block in found} <= {"console", "text", *_FILES}
+    assert {block.language for block in found} <= {"console", "text", "python", *_WRITTEN}
     assert any(commands(block) for block in found if block.language == "console")
+
+
+def test_every_program_that_is_shown_is_the_one_that_is_run() -> None:
+    shown = [block for document in DOCUMENTS for block in blocks(document) if block.language == "python"]
+
+    assert {block.title for block in shown} == {f"examples/{path.name}" for path in (ROOT / "examples").glob("*.py")}
+    assert [block.title for block in shown if block.text != (ROOT / str(block.title)).read_text("utf-8")] == []
 
 
 def test_the_one_command_that_is_not_typed_is_what_ci_runs() -> None:
