@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run test e2e lint format unit template reference simulate bench mutants setup sam build invoke lock clean
+.PHONY: help run test e2e lint format unit template docs reference simulate bench mutants setup sam build invoke lock clean
 
 EVENT ?= events/eventbridge_plan.json
 CONFIG ?= default
@@ -28,7 +28,7 @@ help: ## Show this list
 run: .venv/.installed ## Execute a sample plan against a paper broker and a local AWS (EVENT=events/….json)
 	@$(BIN)/rebalance local run $(EVENT)
 
-test: lint template ## Everything CI checks: lint, types, imports, template, tests with coverage
+test: lint docs template ## Everything CI checks: lint, types, imports, documents, template, tests with coverage
 	$(call say,"Tests")
 	@$(BIN)/pytest -q -n auto --dist worksteal --ignore=tests/e2e --cov=src/rebalance_executor --cov-report=term:skip-covered --cov-fail-under=90
 
@@ -36,7 +36,7 @@ lint: .venv/.installed ## Style, types and the direction of imports
 	$(call say,"Lint")
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet . || { echo "Some files are not formatted: make format"; exit 1; }
-	@$(BIN)/mypy --no-error-summary src tests local rollout benchmarks
+	@$(BIN)/mypy --no-error-summary src tests local rollout benchmarks examples
 	@$(BIN)/lint-imports > .venv/imports.log 2>&1 || { cat .venv/imports.log; exit 1; }
 
 format: .venv/.installed ## Put the code in shape
@@ -69,7 +69,11 @@ e2e: .venv/.installed .venv-sam/.installed ## Deploy template.yaml to a local AW
 	$(call say,"End to end")
 	@$(BIN)/pytest -q tests/e2e
 
-reference: .venv/.installed ## Write docs/reference.md and docs/schemas from the code
+docs: .venv/.installed ## Build the documentation as a site in build/site; a broken link is an error
+	$(call say,"Documentation")
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict > .venv/docs.log 2>&1 || { cat .venv/docs.log; exit 1; }
+
+reference: .venv/.installed ## Write what is made from the code: docs/reference.md, docs/commands.md, docs/schemas
 	@$(BIN)/python -m rebalance_executor.cli.reference docs
 
 build: .venv-sam/.installed ## Build what is deployed (CONFIG=dev|paper|live), or what is invoked here (default)

@@ -115,15 +115,25 @@ def outside_world(
     config: ExecutionConfig,
     log: EventLog,
     *,
-    clock: Clock,
-    clients: Clients,
-    on_request: Callable[[str], None],
+    clock: Clock | None = None,
+    clients: Clients | None = None,
+    on_request: Callable[[str], None] = lambda _path: None,
 ) -> Ports:
-    """The adapters behind the ports, on these settings; also what the operator's commands look through.
+    """The adapters behind the ports, on these settings; also what commands look through and scripts execute with.
+
+    Args:
+        settings: where the tables and the broker are.
+        config: how plans are executed.
+        log: is told every event of the catalogue.
+        clock: the machine's by default.
+        clients: boto3's by default, on the environment's credentials.
+        on_request: is told the path of every request to the broker.
 
     Raises:
         ConfigurationError: names the setting that is missing or unusable.
     """
+    clock = clock or SystemClock()
+    clients = clients or cache(aws_client)
     database = clients("dynamodb")
     credentials = credentials_source(settings, lambda: clients("secretsmanager"))
     brokers = AlpacaBrokers(settings, credentials, config, clock, on_request=on_request)

@@ -132,9 +132,7 @@ def look_through(settings: Settings, environment: Mapping[str, str], home: Path,
 
     config = ExecutionConfig.from_json(settings.execution_config)
     clients, heard = cache(bootstrap.aws_client), Heard()
-    ports = bootstrap.outside_world(
-        settings, config, heard, clock=SystemClock(), clients=clients, on_request=lambda _path: None
-    )
+    ports = bootstrap.outside_world(settings, config, heard, clock=SystemClock(), clients=clients)
     return Desk(settings, config, ports, clients, environment, home, heard=heard, **where)
 
 

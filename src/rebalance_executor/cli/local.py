@@ -56,7 +56,7 @@ class Options:
 
 @app.command()
 def run(
-    event: Annotated[Path, typer.Argument(help="A JSON file with any event the function accepts.")],
+    event: Annotated[Path, typer.Argument(metavar="EVENT", help="A JSON file with any event the function accepts.")],
     *,
     home: Home = HOME,
     as_json: AsJson = False,

@@ -1,4 +1,4 @@
-"""``python -m rebalance_executor.cli.reference docs`` writes the schemas and ``reference.md`` from the code."""
+"""``python -m rebalance_executor.cli.reference docs`` writes schemas, reference and commands from the code."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from rebalance_executor.cli.answers import ANSWERS
+from rebalance_executor.cli.manual import manual, table
 from rebalance_executor.cli.meanings import members
 from rebalance_executor.domain import codes, errors, orders
 from rebalance_executor.domain.config import ExecutionConfig
-from rebalance_executor.domain.schemas import schema_text, schemas
+from rebalance_executor.domain.schemas import SCHEMAS, schema_text, schemas
 from rebalance_executor.domain.values import plain
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.settings import Settings
@@ -21,8 +23,7 @@ from rebalance_executor.telemetry import METRICS
 
 _HEAD = """# Reference
 
-Made from the code by `make reference`; a test compares. The JSON schemas of plan, configuration and result are in
-[schemas](schemas/).
+Made from the code by `make reference`; a test compares. The commands have a page of their own: [commands](commands.md).
 """
 
 
@@ -32,7 +33,7 @@ def documents() -> dict[str, str]:
     answers = {
         f"schemas/cli/{name}.schema.json": schema_text(answer, is_input=False) for name, answer in ANSWERS.items()
     }
-    return published | answers | {"reference.md": _reference()}
+    return published | answers | {"reference.md": _reference(), "commands.md": manual()}
 
 
 def _reference() -> str:
@@ -45,14 +46,13 @@ def _reference() -> str:
         _table("Errors", ("error", "code", "delivered again", "meaning"), _errors()),
         _table("Log events", ("event", "severity", "meaning"), ((f"`{e}`", e.severity, e.meaning) for e in LogEvent)),
         _table("Metrics", ("metric", "meaning"), ((f"`{name}`", text) for name, text in METRICS.items())),
+        _table("Schemas", ("schema", "of"), _schemas()),
     ]
     return "\n".join(parts)
 
 
 def _table(title: str, columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    lines = [f"## {title}", "", f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
-    lines += [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows]
-    return "\n".join(lines) + "\n"
+    return f"## {title}\n\n{table(columns, rows)}"
 
 
 def _variables() -> Iterator[tuple[str, str, str]]:
@@ -77,6 +77,12 @@ def _errors() -> Iterator[tuple[str, str, str, str]]:
         if inspect.isclass(error) and issubclass(error, errors.RebalanceError) and error.__module__ == errors.__name__:
             again = "yes" if issubclass(error, errors.Redeliver) else "no"
             yield f"`{name}`", f"`{error.code}`", again, inspect.cleandoc(error.__doc__ or "").split("\n\n")[0]
+
+
+def _schemas() -> Iterator[tuple[str, str]]:
+    answers: dict[str, type[BaseModel]] = {f"cli/{name}.schema.json": answer for name, answer in ANSWERS.items()}
+    for name, model in {**SCHEMAS, **answers}.items():
+        yield f"[{name}](schemas/{name})", inspect.cleandoc(model.__doc__ or "").split("\n\n")[0]
 
 
 def _members(module: object, enum: str) -> Iterator[tuple[str, str]]:

@@ -43,7 +43,7 @@ class SheetRow:
 
 @app.command("from-csv")
 def from_csv(
-    sheet: Annotated[Path, typer.Argument(help="CSV with symbol, and trade_amount or target_weight.")],
+    sheet: Annotated[Path, typer.Argument(metavar="SHEET", help="CSV with symbol, and trade_amount or target_weight.")],
     *,
     value: Annotated[float | None, typer.Option("--value", help="The portfolio's dollars; else the account's.")] = None,
     min_trade: Annotated[float, typer.Option("--min-trade", help="Dollars below which an item is a HOLD.")] = 1.0,

@@ -6,6 +6,7 @@ They are made from the models, so that they cannot say anything else than the co
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 from pydantic import BaseModel
 
@@ -16,13 +17,17 @@ from rebalance_executor.domain.result import ExecutionResult
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
+SCHEMAS: Mapping[str, type[BaseModel]] = {
+    "rebalance-plan.schema.json": RebalancePlan,
+    "execution-config.schema.json": ExecutionConfig,
+    "execution-result.schema.json": ExecutionResult,
+}
+"""File name of each published schema → what it describes."""
+
+
 def schemas() -> dict[str, str]:
-    """File name → text of each schema."""
-    return {
-        "rebalance-plan.schema.json": schema_text(RebalancePlan, is_input=True),
-        "execution-config.schema.json": schema_text(ExecutionConfig, is_input=True),
-        "execution-result.schema.json": schema_text(ExecutionResult, is_input=False),
-    }
+    """File name → text of each schema: of what is taken, but of the result what is given."""
+    return {name: schema_text(model, is_input=model is not ExecutionResult) for name, model in SCHEMAS.items()}
 
 
 def schema_text(model: type[BaseModel], *, is_input: bool) -> str:

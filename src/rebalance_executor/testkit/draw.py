@@ -14,6 +14,8 @@ from rebalance_executor.testkit.clock import BEGIN
 from rebalance_executor.testkit.faults import Trait
 
 SYMBOLS = ("AAA", "BBB", "CCC", "DDD")
+WAYS_IN = ("direct", "eventbridge", "sqs", "sqs")
+"""How plans come in, with their odds."""
 _CENT = Decimal("0.01")
 _REFUSED = {"status": 403, "code": 40310000, "message": "insufficient buying power"}
 
@@ -107,10 +109,17 @@ def scenario(seed: int, chance: Random, traits: Collection[Trait]) -> dict[str, 
         "assets": [{"symbol": symbol, "fractionable": chance.random() < 0.8} for symbol in SYMBOLS],
         "quotes": quotes,
         "positions": positions,
+        **fates(chance, SYMBOLS),
+    }
+
+
+def fates(chance: Random, symbols: Collection[str]) -> dict[str, Any]:
+    """How orders fare, as keys of a scenario: in general, and some symbols' first two."""
+    return {
         "default_fill": _fill(chance),
         "fills": [
             {"symbol": symbol, "nth": 1 + nth, **_fill(chance)}
-            for symbol in SYMBOLS
+            for symbol in symbols
             for nth in range(2)
             if chance.random() < 0.3
         ],
@@ -163,7 +172,7 @@ def messages(chance: Random, traits: Collection[Trait], begin: datetime) -> list
         items = [_drawn_item(chance, symbol) for symbol in chance.sample(SYMBOLS, chance.randint(1, len(SYMBOLS)))]
         urgency = chance.choice(("LOW", "NORMAL", "HIGH", "URGENT"))
         document = plan(f"plan-{number}", items, begin, execution_urgency=urgency)
-        found.append(Message(f"plan-{number}", document, chance.choice(("direct", "eventbridge", "sqs", "sqs"))))
+        found.append(Message(f"plan-{number}", document, chance.choice(WAYS_IN)))
     if Trait.OTHER_CONTENT in traits:
         changed = found[0].document | {"items": [item(SYMBOLS[0], "BUY", 55)]}
         found.append(Message("plan-0", changed, "direct"))

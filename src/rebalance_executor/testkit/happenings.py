@@ -10,7 +10,6 @@ from random import Random
 from paper_broker.errors import BrokerError
 from rebalance_executor.domain.book import Switch, SwitchState
 from rebalance_executor.testkit import draw
-from rebalance_executor.testkit.draw import SYMBOLS
 from rebalance_executor.testkit.faults import Happening
 from rebalance_executor.testkit.world import World
 
@@ -28,6 +27,7 @@ class Happenings:
         self._world = world
         self._chance = chance
         self._kinds = kinds
+        self._symbols = tuple(world.scenario["quotes"])
         self.happened: Counter[str] = Counter()
         self._ways: dict[Happening, Callable[[], None]] = {
             Happening.FOREIGN_ORDER: self._foreign_order,
@@ -35,7 +35,7 @@ class Happenings:
             Happening.BROKER_FILLS: self._broker_fills,
             Happening.MARKET_MOVES: self._market_moves,
             Happening.NO_QUOTE: self._no_quote,
-            Happening.HALT: lambda: self._halt(self._chance.choice(SYMBOLS)),
+            Happening.HALT: lambda: self._halt(self._chance.choice(self._symbols)),
             Happening.RECORD_LOST: self._world.records.stored.clear,
             Happening.RECORD_EXPIRED: self._expire_records,
             Happening.BROKER_DOWN: lambda: self._take_down("broker"),
@@ -73,7 +73,7 @@ class Happenings:
         self._world.exchange.merge(
             {
                 "account": {"trading_blocked": False},
-                "assets": [{"symbol": symbol, "halted": False} for symbol in SYMBOLS],
+                "assets": [{"symbol": symbol, "halted": False} for symbol in self._symbols],
                 "default_fill": {"behaviour": "marketable"},
                 "fills": [],
             }
@@ -85,7 +85,7 @@ class Happenings:
 
     def _foreign_order(self) -> None:
         body = {
-            "symbol": self._chance.choice(SYMBOLS),
+            "symbol": self._chance.choice(self._symbols),
             "qty": "1",
             "side": self._chance.choice(("buy", "sell")),
             "type": "market",
@@ -114,12 +114,12 @@ class Happenings:
                 return
 
     def _market_moves(self) -> None:
-        symbol = self._chance.choice(SYMBOLS)
+        symbol = self._chance.choice(self._symbols)
         told = self._world.exchange.latest_quotes([symbol])["quotes"][symbol]
         self._world.exchange.merge({"quotes": {symbol: draw.moved(told, self._chance)}})
 
     def _no_quote(self) -> None:
-        symbol = self._chance.choice(SYMBOLS)
+        symbol = self._chance.choice(self._symbols)
         told = self._world.exchange.latest_quotes([symbol])["quotes"][symbol]
         bid = told["bp"] or told["ap"]
         broken = self._chance.choice(({"bid": str(bid), "ask": "0"}, {"bid": str(bid), "ask": str(bid / 2)}))

@@ -9,11 +9,12 @@ from random import Random
 from paper_broker.errors import BrokerError
 from rebalance_executor.domain.orders import Outcome
 from rebalance_executor.domain.values import plain
-from rebalance_executor.testkit import configured, draw
+from rebalance_executor.testkit import draw
 from rebalance_executor.testkit.draw import Message
 from rebalance_executor.testkit.faults import RARE, Crossing, Happening, Trait, swarm
 from rebalance_executor.testkit.happenings import Happenings
 from rebalance_executor.testkit.inbox import Inbox
+from rebalance_executor.testkit.subject import Cases, Drawn, Given, Subject
 from rebalance_executor.testkit.world import World
 
 _SOON = (0.1, 0.3, 1, 3, 8, 30)
@@ -21,25 +22,32 @@ _SOON = (0.1, 0.3, 1, 3, 8, 30)
 
 
 class History:
-    """A seed's history. ``run`` raises ``Violation`` where a promise was broken."""
+    """A seed's history. ``run`` raises ``Violation`` where a promise was broken.
 
-    def __init__(self, seed: int) -> None:
+    Args:
+        seed: of everything that is drawn.
+        cases: makes somebody's own plans and market; both are drawn where it is left out.
+    """
+
+    def __init__(self, seed: int, cases: Cases | None = None) -> None:
         self.seed = seed
         self._chance = Random(f"history {seed}")  # noqa: S311 - reproducible on purpose
         chance = self._chance
-        self.traits = {trait for trait in Trait if chance.random() < RARE.get(trait, 0.3)}
+        drawn = {trait for trait in Trait if chance.random() < RARE.get(trait, 0.3)}
+        subject: Subject = Drawn(seed, chance) if cases is None else Given(seed, chance, cases(chance))
+        self.traits = subject.traits(drawn)
         is_quiet = Trait.QUIET in self.traits
         begin = draw.begin(chance, self.traits)
         self.world = World(
-            draw.scenario(seed, chance, self.traits),
-            configured.config(chance, self.traits),
+            subject.scenario(self.traits),
+            subject.config(self.traits),
             Crossing(chance, {} if is_quiet else swarm(chance)),
             begin,
         )
         self.world.between = self._in_between
         if Trait.SKEW in self.traits:
             self.world.clock.skew = timedelta(seconds=chance.randint(-20, 20))
-        self.messages = draw.messages(chance, self.traits, begin)
+        self.messages = subject.messages(self.traits, begin)
         kinds = [] if is_quiet else [kind for kind in Happening if chance.random() < 0.4]
         self.happenings = Happenings(self.world, chance, kinds)
         self.inbox = Inbox(self.world, self.happenings)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from rebalance_executor.testkit import sweep
 from rebalance_executor.testkit.history import History, timeline
+from rebalance_executor.testkit.subject import Cases
 from rebalance_executor.testkit.sweep import Script, Story, Sweep
 from rebalance_executor.testkit.world import World
 
@@ -81,16 +82,17 @@ def _timed(work: Callable[[Tally], None]) -> Tally:
     return tally
 
 
-def play_seeds(first: int, count: int) -> Tally:
-    """Histories of consecutive seeds."""
+def play_seeds(first: int, count: int, cases: Cases | None = None) -> Tally:
+    """Histories of consecutive seeds: of what they draw, or of somebody's own plans."""
 
     def work(tally: Tally) -> None:
         for seed in range(first, first + count):
-            history = History(seed)
+            history = History(seed, cases)
             try:
                 history.run()
             except Exception as error:  # noqa: BLE001 - whatever it is, it is told with the way to see it again
-                tally.fail(f"{COMMAND} --seed {seed}", error, history.world)
+                replay = f"{COMMAND} --seed {seed}" if cases is None else f"History({seed}, cases).run()"
+                tally.fail(replay, error, history.world)
             tally.take(history.world)
             tally.happened += history.happenings.happened + Counter(history.traits)
 

@@ -73,6 +73,12 @@ class Gap:
     after: Decimal
 
 
+def signed(bps: Decimal) -> str:
+    """Basis points with one decimal and their sign; what rounds to nothing has none."""
+    shown = round(bps, 1)
+    return f"{shown:+.1f}" if shown else "0.0"
+
+
 def waterfall(parts: Sequence[Part], total: Part) -> Markup:
     """From arrival mid to the fills: what each part cost or won, in basis points."""
     with mpl.rc_context(_STYLE):
@@ -88,16 +94,18 @@ def waterfall(parts: Sequence[Part], total: Part) -> Markup:
         axes.set_xticks(range(len(parts) + 1), [*(part.name for part in parts), total.name])
         axes.tick_params(axis="x", length=0)
         axes.set_ylabel("bps of filled dollars")
+        axes.use_sticky_edges = False  # a bar that begins at the lowest or highest point leaves room for labels, too
         axes.margins(y=0.28)
         return _svg(figure, "Waterfall of the implementation shortfall")
 
 
-def _bar(axes: Axes, place: int, bottom: float, height: float, part: Part) -> None:
-    axes.bar(place, height, 0.7, bottom=bottom, color=BAD if height > 0 else GOOD, zorder=2)
-    above = height >= 0
+def _bar(axes: Axes, place: int, begin: float, height: float, part: Part) -> None:
+    axes.bar(place, height, 0.7, bottom=begin, color=BAD if height > 0 else GOOD, zorder=2)
+    end = begin + height
+    above = begin + end >= 0  # the label stands at the far side from the line of zero
     axes.annotate(
-        f"{part.bps:+.1f}",
-        (place, bottom + height),
+        signed(part.bps),
+        (place, max(begin, end) if above else min(begin, end)),
         xytext=(0, 3 if above else -3),
         textcoords="offset points",
         ha="center",

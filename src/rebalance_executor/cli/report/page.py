@@ -165,8 +165,9 @@ def _tiles(result: ExecutionResult) -> Iterator[tuple[str, str, str]]:
     whole = result.orders_succeeded == len(traded)
     yield f"{result.orders_succeeded} of {len(traded)}", "orders as planned", "good" if whole else "warn"
     bps = result.slippage_bps
-    tone = "" if not bps else "bad" if bps > 0 else "good"
-    yield (f"{bps:+.1f} bps" if bps is not None else "–"), "implementation shortfall (plus is a cost)", tone
+    shown = round(bps or ZERO, 1)
+    tone = "" if not shown else "bad" if shown > 0 else "good"
+    yield (f"{figures.signed(bps)} bps" if bps is not None else "–"), "implementation shortfall (plus is a cost)", tone
     yield (
         _span((result.execution_timestamp - result.started_at).total_seconds()),
         f"in {counted(result.runs, 'run')}",

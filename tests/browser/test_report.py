@@ -1,0 +1,143 @@
+"""The report's page in a real browser."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from selenium.webdriver import Chrome
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+
+from rebalance_executor.cli.report import figures
+from tests.support.browser import browser, console, overflow, prefer, resize
+from tests.support.terminal import Terminal
+from tests.support.world import a_world, buy, hold, plan, sell
+
+PARTLY = [{"symbol": "BBB", "nth": 1, "behaviour": "parts", "parts": [{"fraction": 0.4}]}]
+_TEXTS_THAT_OVERLAP = """
+const found = [];
+for (const svg of document.querySelectorAll("figure svg")) {
+  const texts = [...svg.querySelectorAll("text")].map((t) => [t.textContent.trim(), t.getBoundingClientRect()]);
+  texts.forEach(([one, a], i) => texts.slice(i + 1).forEach(([other, b]) => {
+    const apart = a.right <= b.left || b.right <= a.left || a.bottom <= b.top || b.bottom <= a.top;
+    if (!apart) found.push([one, other]);
+  }));
+}
+return found;
+"""
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of a plan that won on some orders, and needed two attempts for one."""
+    folder = tmp_path_factory.mktemp("report")
+    prices = {"AAA": "100", "BBB": "37.5", "CCC": "410", "DDD": "12"}
+    with a_world(positions={"AAA": "50"}, prices=prices, config={"order_style": "ladder"}, fills=PARTLY) as world:
+        items = [sell("AAA", "1000", current_value="5000"), buy("BBB", "900"), buy("CCC", "600"), hold("DDD")]
+        world.deliver(plan(*items))
+        done = Terminal(world, folder, {}).type("report", "plan-1", "--html", str(folder / "report.html"))
+    assert done.exit_code == 0, done.stderr
+    return folder / "report.html"
+
+
+@pytest.fixture(scope="module")
+def driver() -> Iterator[Chrome]:
+    with browser() as opened:
+        yield opened
+
+
+@pytest.fixture
+def opened(driver: Chrome, page: Path) -> Chrome:
+    """The page, as it is before anybody clicks."""
+    resize(driver, 1400)
+    prefer(driver, "light")
+    driver.get(page.as_uri())
+    return driver
+
+
+def children_table(driver: Chrome) -> WebElement:
+    return driver.find_element(By.XPATH, "//h3[.='Orders at the broker']/following::table[1]")
+
+
+def column(table: WebElement, number: int) -> list[Any]:
+    cells = table.find_elements(By.CSS_SELECTOR, f"tbody tr > td:nth-child({number})")
+    return [cell.get_attribute("data-v") or cell.text for cell in cells]
+
+
+@pytest.mark.parametrize("width", [400, 1400])
+def test_the_page_fits_the_screen_and_the_console_stays_empty(opened: Chrome, width: int) -> None:
+    resize(opened, width)
+
+    assert overflow(opened) == 0
+    assert opened.find_element(By.TAG_NAME, "h1").text == "plan-1"
+    assert console(opened) == []
+
+
+def test_a_click_on_a_head_sorts_the_orders_and_another_one_turns_them_round(opened: Chrome) -> None:
+    table = children_table(opened)
+    shares = 7
+    before = [float(value) for value in column(table, shares)]
+    head = table.find_element(By.CSS_SELECTOR, f"th:nth-child({shares}) button")
+
+    head.click()
+    up = [float(value) for value in column(table, shares)]
+    head.click()
+    down = [float(value) for value in column(table, shares)]
+
+    assert before not in (up, down), "the rows were in no such order to begin with"
+    assert up == sorted(before)
+    assert down == sorted(before, reverse=True)
+
+
+def a_waterfall(folder: Path, total: str, **parts: str) -> str:
+    """A page with this waterfall alone; its address."""
+    told = [figures.Part(name, Decimal(bps), Decimal(bps)) for name, bps in {**parts, "total": total}.items()]
+    page = folder / "waterfall.html"
+    page.write_text(f"<!doctype html><meta charset=utf-8><figure>{figures.waterfall(told[:-1], told[-1])}</figure>")
+    return page.as_uri()
+
+
+def labels(driver: Chrome) -> dict[str, WebElement]:
+    return {text.text: text for text in driver.find_elements(By.CSS_SELECTOR, "figure svg text")}
+
+
+def test_no_label_covers_another_one_where_the_steps_turn_below_zero(driver: Chrome, tmp_path: Path) -> None:
+    driver.get(a_waterfall(tmp_path, "-0.1", delay="-0.5", spread="0.4", residual="0.02"))
+
+    assert {"-0.5", "+0.4", "0.0", "-0.1"} <= set(labels(driver))
+    assert driver.execute_script(_TEXTS_THAT_OVERLAP) == []
+
+
+def test_the_label_of_a_step_back_to_zero_keeps_off_its_line(driver: Chrome, tmp_path: Path) -> None:
+    driver.get(a_waterfall(tmp_path, "0", delay="0", spread="0.5", residual="-0.5"))
+
+    up, down = labels(driver)["+0.5"].rect, labels(driver)["-0.5"].rect
+    assert down["y"] == pytest.approx(up["y"], abs=2)
+
+
+@pytest.mark.parametrize("width", [400, 1400])
+def test_no_label_of_a_plot_covers_another_one(opened: Chrome, width: int) -> None:
+    resize(opened, width)
+
+    assert len(opened.find_elements(By.CSS_SELECTOR, "figure svg")) == 6
+    assert opened.execute_script(_TEXTS_THAT_OVERLAP) == []
+
+
+def test_light_and_dark_have_colours_of_their_own(opened: Chrome) -> None:
+    shown = {}
+    for scheme in ("light", "dark"):
+        prefer(opened, scheme)
+        body = opened.find_element(By.TAG_NAME, "body")
+        label = opened.find_element(By.CSS_SELECTOR, "figure svg text")
+        shown[scheme] = (
+            body.value_of_css_property("background-color"),
+            body.value_of_css_property("color"),
+            label.value_of_css_property("fill"),
+        )
+
+    assert all(light != dark for light, dark in zip(shown["light"], shown["dark"], strict=True))
+    assert all(background not in (ink, label) for background, ink, label in shown.values())

@@ -1,0 +1,90 @@
+"""The documentation as a site, in a real browser."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from selenium.webdriver import Chrome
+from selenium.webdriver.common.by import By
+
+from tests.support.browser import browser, console, overflow, prefer, resize
+from tests.support.processes import LOOPBACK, clean_environment
+
+ROOT = Path(__file__).parents[2]
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *args: object) -> None:
+        """Nothing on the test's own screen."""
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site as ``make docs`` builds it."""
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--config-file", str(ROOT / "mkdocs.yml")]
+    done = subprocess.run(
+        [*command, "--site-dir", str(folder)],
+        env=clean_environment(NO_MKDOCS_2_WARNING="1"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def address(site: Path) -> Iterator[str]:
+    with ThreadingHTTPServer((LOOPBACK, 0), partial(Quiet, directory=str(site))) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://{LOOPBACK}:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def driver() -> Iterator[Chrome]:
+    with browser() as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("width", [400, 1400])
+def test_every_page_fits_the_screen_and_the_console_stays_empty(
+    driver: Chrome, site: Path, address: str, width: int
+) -> None:
+    resize(driver, width)
+    found = {}
+    for page in sorted(site.glob("*.html")):
+        driver.get(f"{address}/{page.name}")
+        found[page.name] = (overflow(driver), console(driver))
+
+    assert len(found) > 10
+    assert {name: told for name, told in found.items() if told != (0, [])} == {}
+
+
+def test_no_page_loads_anything_from_elsewhere(site: Path) -> None:
+    loaded = re.compile(r"""<(?:script|link|img|iframe)[^>]*?(?:src|href)=["']?(https?:)?//""")
+
+    assert [page.name for page in site.rglob("*.html") if loaded.search(page.read_text(encoding="utf-8"))] == []
+
+
+def test_the_page_is_light_or_dark_as_the_reader_prefers(driver: Chrome, address: str) -> None:
+    shown = {}
+    for scheme in ("light", "dark"):
+        prefer(driver, scheme)
+        driver.get(f"{address}/index.html")
+        body = driver.find_element(By.TAG_NAME, "body")
+        shown[scheme] = (body.value_of_css_property("background-color"), body.value_of_css_property("color"))
+
+    assert shown["light"] != shown["dark"]
+    assert all(background != ink for background, ink in shown.values())
