@@ -29,6 +29,7 @@ run: .venv/.installed ## Execute a sample plan against a paper broker and a loca
 	@$(BIN)/rebalance local run $(EVENT)
 
 test: lint docs template ## Everything CI checks: lint, types, imports, documents, template, tests with coverage
+	@scripts/get-browser
 	$(call say,"Tests")
 	@$(BIN)/pytest -q -n auto --dist worksteal --ignore=tests/e2e --cov=src/rebalance_executor --cov-report=term:skip-covered --cov-fail-under=90
 

@@ -10,6 +10,11 @@ import pytest
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
+_ARGUMENTS = (
+    *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars"),
+    # nothing of its own leaves this machine
+    *("--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"),
+)
 
 
 @contextmanager
@@ -18,10 +23,10 @@ def browser() -> Iterator[Chrome]:
     program = next(filter(None, map(shutil.which, _NAMES)), None)
     driver = shutil.which("chromedriver")
     if program is None or driver is None:
-        pytest.skip("no Chromium with its driver is installed")
+        pytest.skip("no Chromium with its driver is installed (apt install chromium-driver)")
     options = ChromeOptions()
     options.binary_location = program
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--hide-scrollbars"):
+    for argument in _ARGUMENTS:
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     with Chrome(options, ChromeService(driver)) as opened:
