@@ -51,7 +51,7 @@ SEEDS ?= 1000
 simulate: .venv/.installed ## Histories of the whole program under faults, on all cores (SEEDS=1000)
 	@$(BIN)/python -m rebalance_executor.testkit --seeds $(SEEDS)
 
-bench: .venv/.installed ## Measure everything of docs/performance.md: time, memory, requests, dollars (some ten minutes)
+bench: .venv/.installed ## Measure everything of docs/performance.md: time, memory, requests, dollars (a quarter of an hour)
 	@$(BIN)/python -m benchmarks --write docs/performance.md
 
 mutants: .venv/.installed ## Change the code in thousands of places and see which changes the tests notice (half an hour)

@@ -30,7 +30,7 @@ def main() -> None:
     """Measure, show, keep."""
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     parser.add_argument("--only", nargs="+", default=list("12345678"), metavar="POINT")
-    parser.add_argument("--plans", type=int, default=1000)
+    parser.add_argument("--plans", type=int, default=10_000)
     parser.add_argument("--json", type=Path, default=Path("build/bench.json"))
     parser.add_argument("--write", type=Path)
     asked = parser.parse_args()
