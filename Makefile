@@ -54,7 +54,7 @@ simulate: .venv/.installed ## Histories of the whole program under faults, on al
 bench: .venv/.installed ## Measure everything of docs/performance.md: time, memory, requests, dollars (a quarter of an hour)
 	@$(BIN)/python -m benchmarks --write docs/performance.md
 
-mutants: .venv/.installed ## Change the code in thousands of places and see which changes the tests notice (half an hour)
+mutants: .venv/.installed ## Change the code in thousands of places and see which changes the tests notice (a quarter of an hour)
 	@rm -rf mutants
 	@$(BIN)/mutmut run
 	@$(BIN)/python -m benchmarks.mutants
