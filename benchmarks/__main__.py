@@ -1,4 +1,4 @@
-"""``python -m benchmarks``, or ``make bench``: the eight points, each beside its goal and what it is compared with.
+"""``python -m benchmarks``, or ``make bench``: eight points beside their goals, and what each change won.
 
 ``--only 1 5`` takes some of them, ``--json FILE`` keeps the figures, ``--write FILE`` puts the table into a document
 between its two markers. ``--plans`` says over how many plans the memory is watched.
@@ -19,7 +19,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import artefact, cold_start, completion, counts, dollars, throughput, warm
+from benchmarks import artefact, changes, cold_start, completion, counts, dollars, throughput, warm
 from benchmarks.row import Row
 
 _BEGIN, _END = "<!-- table: begin -->", "<!-- table: end -->"
@@ -29,7 +29,7 @@ _LIBRARIES = ("alpaca-py", "boto3", "aws-lambda-powertools", "pydantic")
 def main() -> None:
     """Measure, show, keep."""
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
-    parser.add_argument("--only", nargs="+", default=list("12345678"), metavar="POINT")
+    parser.add_argument("--only", nargs="+", default=list("123456789"), metavar="POINT")
     parser.add_argument("--plans", type=int, default=10_000)
     parser.add_argument("--json", type=Path, default=Path("build/bench.json"))
     parser.add_argument("--write", type=Path)
@@ -43,6 +43,7 @@ def main() -> None:
         "6": [completion.measure_earlier],
         "7": [throughput.measure],
         "8": [dollars.measure],
+        "9": [changes.measure],
     }
     console, rows = Console(), []
     for point in asked.only:

@@ -16,14 +16,13 @@ from typing import Any
 import boto3
 import pytest
 
-from tests.e2e.system import OTHER_SYMBOL, SYMBOL, System
+from tests.e2e.system import OTHER_SYMBOL, REGION, SYMBOL, System
 from tests.infrastructure.templates import read
 from tests.support.broker_server import BrokerServer, paper_broker
 from tests.support.processes import LOOPBACK, answers, clean_environment, free_port, server
 
 ROOT = Path(__file__).parents[2]
 TOOLS = ROOT / ".venv-sam" / "bin"
-REGION = "us-east-1"
 STACK = "rebalance-e2e"
 SECONDS = 10
 """The function's time-out: short, because one test waits for it."""
@@ -69,6 +68,7 @@ def deployed_locally(folder: Path) -> Iterator[System]:
             broker,
             freeze=lambda: _freeze(process.pid),
             told=lambda: (folder / "aws.log").read_text(errors="replace")[-6000:],
+            artefact=folder / "build" / "RebalanceFunction",
         )
 
         def upgrade(**changed: object) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -17,6 +18,8 @@ from botocore.config import Config
 
 from tests.support.broker_server import BrokerServer
 
+REGION = "us-east-1"
+"""Of the local AWS."""
 SYMBOL = "SPY"
 """Always quoted, fractionable."""
 OTHER_SYMBOL = "QQQ"
@@ -59,6 +62,7 @@ class System:
         freeze: stops the function's processes as a hung call would; None where nobody outside can.
         told: the local AWS's own log, for a failing test.
         upgrade: deploys again with these parameters changed; None where the stack is somebody's own.
+        artefact: what was built for the function, unpacked; None where somebody else built it.
     """
 
     stack: str
@@ -68,6 +72,7 @@ class System:
     freeze: Callable[[], None] | None = None
     told: Callable[[], str] = lambda: ""
     upgrade: Callable[..., None] | None = None
+    artefact: Path | None = None
     heard: Heard = field(default_factory=Heard)
     _clients: dict[str, Any] = field(default_factory=dict)
 

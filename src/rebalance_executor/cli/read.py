@@ -139,7 +139,8 @@ def _follow(found: Desk, account: str, plan_id: str, every: float, *, as_json: b
 
 def _one_line(standing: PlanStanding) -> str:
     stages = [f"{order.symbol} {order.stage}" for order in standing.orders]
-    return f"{standing.progress.value:<9}{standing.phase.lower():<9}{', '.join(stages)}"
+    words = dict.fromkeys((standing.progress.value, standing.phase.lower()))  # a finished plan is so twice
+    return f"{' '.join(words)}: {', '.join(stages)}"
 
 
 def explain(

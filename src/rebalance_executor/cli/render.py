@@ -20,7 +20,7 @@ from rich.text import Text
 from rebalance_executor.domain.orders import Outcome
 from rebalance_executor.domain.plan import Action
 from rebalance_executor.domain.result import ExecutionResult, ExecutionStatus, OrderResult
-from rebalance_executor.domain.values import plain
+from rebalance_executor.domain.values import moment, plain
 
 _ZERO = Decimal(0)
 _NONE = "–"
@@ -235,7 +235,7 @@ def result_facts(result: ExecutionResult) -> list[tuple[str, RenderableType]]:
         filled = f"${dollars(result.total_trade_value)}, {result.orders_succeeded} of {traded} orders as planned"
         rows += [("Filled", filled), ("Slippage", _slippage(result))]
     seconds = (result.execution_timestamp - result.started_at).total_seconds()
-    finished = f"{result.execution_timestamp:%Y-%m-%d %H:%M:%S} UTC"
+    finished = moment(result.execution_timestamp)
     return [*rows, ("Time", f"{seconds:.2f} s in {counted(result.runs, 'run')}, finished {finished}")]
 
 

@@ -21,7 +21,7 @@ from rebalance_executor.domain.market import ZERO, Account, Asset, BrokerOrder, 
 from rebalance_executor.domain.orders import ChildOrder, ChildState, ParentOrder
 from rebalance_executor.domain.plan import RebalancePlan, RebalancePlanItem
 from rebalance_executor.domain.session import EARLY_HOURS
-from rebalance_executor.domain.values import plain, span
+from rebalance_executor.domain.values import moment, plain, span
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +70,12 @@ def session_refusal(clock: MarketClock, *, extended_hours: bool = False) -> Refu
     """The broker's clock alone says whether the market is open; before the open it may do where it is configured."""
     if clock.is_open or (extended_hours and clock.now >= clock.next_open - EARLY_HOURS):
         return None
-    return Refusal(Code.MARKET_CLOSED, f"the market is closed, it opens at {clock.next_open.isoformat()}")
+    return Refusal(Code.MARKET_CLOSED, f"the market is closed, it opens at {moment(clock.next_open)}")
 
 
 def switch_refusal(switch: Switch, side: Side | None = None) -> Refusal | None:
     """What the kill switch forbids: everything when HALTED, buys when REDUCING."""
-    told = f"set by {switch.by} at {switch.at.isoformat() if switch.at else 'no time'}: {switch.reason}"
+    told = f"set by {switch.by} at {moment(switch.at) if switch.at else 'no time'}: {switch.reason}"
     if switch.state is SwitchState.HALTED:
         return Refusal(Code.HALTED, f"the account is halted, {told}")
     if switch.state is SwitchState.REDUCING and side is Side.BUY:
@@ -260,7 +260,7 @@ def _duplicate(parent: ParentOrder, setting: Setting) -> Refusal | None:
     same = ReservedOrder(parent.symbol, parent.side, parent.qty)
     for other in setting.book.plans:
         if other.at > since and other.plan_id != setting.plan.plan_id and same in other.orders:
-            text = f"plan {other.plan_id} ordered the same {plain(parent.qty)} shares at {other.at.isoformat()}"
+            text = f"plan {other.plan_id} ordered the same {plain(parent.qty)} shares at {moment(other.at)}"
             return Refusal(Code.DUPLICATE_ORDER, text)
     return None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rebalance_executor.domain.orders import Outcome
 from rebalance_executor.domain.plan import Action
 from rebalance_executor.domain.result import ExecutionResult, OrderResult
-from rebalance_executor.domain.values import plain
+from rebalance_executor.domain.values import moment, plain
 
 MAX_SUBJECT = 100
 """Characters; SNS takes fewer than 101, printable ASCII only."""
@@ -48,8 +48,8 @@ def text(result: ExecutionResult) -> str:
     if result.slippage_bps is not None:
         lines.append(_line("Slippage", f"{result.slippage_bps:.1f} bps against arrival mid"))
     lines += [
-        _line("Begun", result.started_at.isoformat(timespec="seconds")),
-        _line("Finished", result.execution_timestamp.isoformat(timespec="seconds")),
+        _line("Begun", moment(result.started_at)),
+        _line("Finished", moment(result.execution_timestamp)),
         _line("Runs", str(result.runs)),
         _line("Correlation", result.correlation_id),
         "",

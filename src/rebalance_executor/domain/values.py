@@ -32,6 +32,11 @@ def span(seconds: Decimal | int) -> timedelta:
     return timedelta(microseconds=int(seconds * 1_000_000))
 
 
+def moment(at: datetime) -> str:
+    """A time as people read it, to the second: ``2026-01-26 20:45:00 UTC``."""
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
 def _bounded(value: Decimal) -> Decimal:
     if value == 0:
         return Decimal(0)  # also "0E+20", which plans really contain

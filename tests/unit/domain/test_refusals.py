@@ -35,6 +35,7 @@ from rebalance_executor.domain.controls import (
 from rebalance_executor.domain.errors import PlanExpired
 from rebalance_executor.domain.market import MarketClock
 from rebalance_executor.domain.orders import ChildState, Outcome, ParentOrder
+from rebalance_executor.domain.values import moment
 from tests.support.builders import (
     BUY,
     NOW,
@@ -87,9 +88,9 @@ def of_child(limit: str = "10.01", bid: str | None = "9.99", ask: str = "10.01")
     [
         (lambda: account_refusal(an_account(), "PA2"), "account PA1 PA2 configured"),
         (lambda: account_refusal(replace(an_account(), blocked_by="trading_blocked"), None), "blocked trading_blocked"),
-        (lambda: switch_refusal(HALT), f"halted ada drill {NOW.isoformat()}"),
+        (lambda: switch_refusal(HALT), f"halted ada drill {moment(NOW)}"),
         (lambda: switch_refusal(replace(HALT, at=None)), "halted ada no time"),
-        (lambda: switch_refusal(REDUCE, BUY), f"reduce ada drill {NOW.isoformat()}"),
+        (lambda: switch_refusal(REDUCE, BUY), f"reduce ada drill {moment(NOW)}"),
         (lambda: runs_refusal(21, limits()), "run 21 20 allowed"),
         (lambda: plans_refusal(Book(NEVER_SET, TODAY, [BegunPlan("p", NOW)] * 40), limits()), "40 plans allowed"),
         (lambda: of_item(limits(restricted_symbols=["ABC"])), "ABC restricted"),
@@ -113,7 +114,7 @@ def of_child(limit: str = "10.01", bid: str | None = "9.99", ask: str = "10.01")
             lambda: day_limit(TODAY.plus(D(5), D(4)), D(4), limits(max_day_gross_dollars=8)),
             "2026-01-26 $9 gross, $8",
         ),
-        (lambda: session_refusal(CLOSED), "market closed, opens 2026-01-26T16:00:00+00:00"),
+        (lambda: session_refusal(CLOSED), "market closed, opens 2026-01-26 16:00:00 UTC"),
         (lambda: of_child(bid=None), "client-1 priced without a quote"),
         (lambda: of_child(limit="11"), "11 0.03 arrival mid 10"),
         (lambda: of_child(bid="8.99", ask="9.01"), "10.01 present mid 9"),
@@ -144,7 +145,7 @@ def test_a_duplicate_names_the_other_plan_and_its_time() -> None:
     refusal = of_parent(book=Book(NEVER_SET, TODAY, [other]))
     assert refusal is not None
     assert refusal.code is Code.DUPLICATE_ORDER
-    assert f"plan other ordered the same 10 shares at {at.isoformat()}" in refusal.message
+    assert f"plan other ordered the same 10 shares at {moment(at)}" in refusal.message
 
 
 @pytest.mark.parametrize(("side", "refused"), [(BUY, True), (SELL, False)])

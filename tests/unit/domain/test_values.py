@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from rebalance_executor.domain.values import Amount, Name, Timestamp, plain, span
+from rebalance_executor.domain.values import Amount, Name, Timestamp, moment, plain, span
 from tests.support.laws import law
 
 
@@ -110,3 +110,9 @@ def test_a_name_may_have_100_characters() -> None:
 @pytest.mark.parametrize(("seconds", "microseconds"), [("0.5", 500_000), ("120", 120_000_000), ("0.0000019", 1)])
 def test_seconds_become_a_span_exact_to_the_microsecond(seconds: str, microseconds: int) -> None:
     assert span(Decimal(seconds)) == timedelta(microseconds=microseconds)
+
+
+def test_a_time_is_told_to_people_in_utc_to_the_second() -> None:
+    in_new_york = datetime.fromisoformat("2026-01-26T15:45:00.999-05:00")
+
+    assert moment(in_new_york) == "2026-01-26 20:45:00 UTC"

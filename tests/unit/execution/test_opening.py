@@ -52,7 +52,7 @@ def halted(floor: Floor) -> None:
     [
         (blocked, Code.ACCOUNT_BLOCKED, "trading_blocked"),
         (of_another_account, Code.ACCOUNT_MISMATCH, "PA1, PA2 is configured"),
-        (closed, Code.MARKET_CLOSED, "it opens at 2026-01-26T16:00:00"),
+        (closed, Code.MARKET_CLOSED, "it opens at 2026-01-26 16:00:00 UTC"),
         (halted, Code.HALTED, "set by Ada"),
     ],
 )

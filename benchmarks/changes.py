@@ -1,0 +1,109 @@
+"""9. What each change won that was made for speed: the same work with it and without it."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from importlib.metadata import distribution
+from pathlib import Path
+from typing import Any
+
+import boto3
+from alpaca.common.rest import RESTClient
+
+from benchmarks.row import Row
+from benchmarks.stage import Stage, stage
+from rebalance_executor.adapters.alpaca_sdk import AlpacaApi
+from rebalance_executor.adapters.aws import client_config
+from tests.support.local_aws import EXECUTION_TABLE
+
+_POINT = "9 what each change won"
+_KEY = ("local", "local")
+_LEFT_OUT = ("pandas", "numpy", "pytz", "msgpack", "sseclient-py")
+_ROWS = 34
+"""Rows in the write of a plan of 32 orders."""
+
+
+def measure(pairs: int = 9, times: int = 300) -> Iterator[Row]:
+    """Medians of turns; imports in fresh processes, requests in this one."""
+    sdk = "import rebalance_executor.adapters.alpaca_sdk"
+    everything = "import alpaca.trading.client, alpaca.data.historical.stock"
+    ours, without = _imports(pairs, sdk, everything)
+    yield Row(_POINT, "the SDK's base client, not its models and streams: import", ours, "ms", without)
+    handler = "import rebalance_executor.handler"
+    ours, without = _imports(pairs, handler, handler, second_compiles=True)
+    yield Row(_POINT, "byte code in the artefact: import of the handler", ours, "ms", without)
+    with stage(["S0"]) as scene:
+        scene.begin(1)
+        yield Row(_POINT, "a session of its own: CPU of a broker request", *_sessions(scene, times))
+        yield Row(_POINT, f"rows not checked twice: CPU of a write of {_ROWS}", *_writes(times))
+    models = _size_of("botocore", "data/")
+    yield Row(_POINT, "only the used services' models: uncompressed", _used_models(), "MB", models)
+    yield Row(_POINT, "packages that nothing reads left out: uncompressed", 0, "MB", sum(map(_size_of, _LEFT_OUT)))
+
+
+def _imports(pairs: int, first: str, second: str, *, second_compiles: bool = False) -> tuple[float, float]:
+    found: tuple[list[float], list[float]] = ([], [])
+    with tempfile.TemporaryDirectory() as cache:
+        for turn in range(pairs + 1):
+            for program, taken, compiles in ((first, found[0], False), (second, found[1], second_compiles)):
+                environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+                if compiles:  # as where there is none and none can be written
+                    environment |= {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPYCACHEPREFIX": "/nonexistent"}
+                else:
+                    environment["PYTHONPYCACHEPREFIX"] = cache
+                text = f"import time; begun = time.perf_counter(); {program}; print(time.perf_counter() - begun)"
+                done = subprocess.run([sys.executable, "-c", text], env=environment, capture_output=True, check=True)
+                if turn:
+                    taken.append(1000 * float(done.stdout))
+    return statistics.median(found[0]), statistics.median(found[1])
+
+
+def _sessions(scene: Stage, times: int) -> tuple[float, str, float]:
+    ours = AlpacaApi(_KEY, scene.broker.url, lambda: (2.0, 5.0), lambda _: None)
+    usual = RESTClient(base_url=scene.broker.url, api_key=_KEY[0], secret_key=_KEY[1], api_version="v2", raw_data=True)
+    first, second = _by_turns(times, lambda: ours.get("/clock"), lambda: usual.get("/clock"))
+    return first, "ms", second
+
+
+def _writes(times: int) -> tuple[float, str, float]:
+    clients = [boto3.client("dynamodb", config=client_config(validated=validated)) for validated in (False, True)]
+
+    attributes = {f"a{n}": {"S": "x"} for n in range(20)}
+
+    def write(client: Any) -> None:
+        rows = [{"pk": {"S": "changes"}, "sk": {"S": str(n)}} | attributes for n in range(_ROWS)]
+        client.transact_write_items(
+            TransactItems=[{"Put": {"TableName": EXECUTION_TABLE, "Item": row}} for row in rows]
+        )
+
+    first, second = _by_turns(times // 3, lambda: write(clients[0]), lambda: write(clients[1]))
+    return first, "ms", second
+
+
+def _by_turns(times: int, *works: Callable[[], object]) -> tuple[float, float]:
+    """Milliseconds of processor time of each, in ten turns; medians."""
+    taken: list[list[float]] = [[] for _ in works]
+    for _ in range(10):
+        for work, kept in zip(works, taken, strict=True):
+            begun = time.process_time()
+            for _ in range(times // 10):
+                work()
+            kept.append(1000 * (time.process_time() - begun) / (times // 10))
+    return statistics.median(taken[0]), statistics.median(taken[1])
+
+
+def _size_of(package: str, part: str = "") -> float:
+    """Megabytes of an installed package, without byte code."""
+    files = [f for f in distribution(package).files or () if part in str(f) and f.suffix != ".pyc"]
+    return sum(Path(str(f.locate())).stat().st_size for f in files) / 1e6
+
+
+def _used_models() -> float:
+    used = ("dynamodb", "events", "s3", "secretsmanager", "sns", "sqs")
+    return sum(_size_of("botocore", f"botocore/data/{name}/") for name in used)
