@@ -1,7 +1,8 @@
 """``python -m benchmarks``, or ``make bench``: eight points beside their goals, and what each change won.
 
-``--only 1 5`` takes some of them, ``--json FILE`` keeps the figures, ``--write FILE`` puts the table into a document
-between its two markers. ``--plans`` says over how many plans the memory is watched.
+``--only 1 5`` takes some of them; the figures of the others stay in the file that ``--json`` names. ``--write FILE``
+puts all that are there as a table into a document, between its two markers. ``--plans`` says over how many plans the
+memory is watched.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ import argparse
 import json
 import os
 import platform
+import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -23,6 +26,8 @@ from benchmarks import artefact, changes, cold_start, completion, counts, dollar
 from benchmarks.row import Row
 
 _BEGIN, _END = "<!-- table: begin -->", "<!-- table: end -->"
+_WIDTH = 150
+"""Columns, where no terminal says how many."""
 _LIBRARIES = ("alpaca-py", "boto3", "aws-lambda-powertools", "pydantic")
 
 
@@ -45,20 +50,29 @@ def main() -> None:
         "8": [dollars.measure],
         "9": [changes.measure],
     }
-    console, rows = Console(), []
+    console = Console(width=_WIDTH if not sys.stdout.isatty() else None)
     for point in asked.only:
+        rows: list[Row] = []
         for measure in points[point]:
             with Console(stderr=True).status(f"Point {point} …"):
-                rows += list(measure())
-    console.print(_table(rows))
-    asked.json.parent.mkdir(parents=True, exist_ok=True)
-    asked.json.write_text(json.dumps({"on": _machine(), "rows": [_as_json(row) for row in rows]}, indent=2) + "\n")
+                rows += measure()
+        console.print(_table(rows))
+        _keep(asked.json, point, rows)  # at once: a later point may fail
     if asked.write is not None:
-        _write(asked.write, rows)
+        _write(asked.write, _kept(asked.json))
 
 
-def _as_json(row: Row) -> dict[str, object]:
-    return asdict(row) | {"ratio": row.ratio, "met": row.met}
+def _keep(path: Path, point: str, rows: Sequence[Row]) -> None:
+    """Put the point's figures beside those of other points, in place of its older ones."""
+    kept = _kept(path) if path.exists() else {}
+    found = {"on": _machine(), "rows": [asdict(row) | {"ratio": row.ratio, "met": row.met} for row in rows]}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(dict(sorted((kept | {point: found}).items())), indent=2) + "\n", encoding="utf-8")
+
+
+def _kept(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
 
 
 def _machine() -> str:
@@ -93,23 +107,22 @@ _HEADS = ("", "measured", "compared", "ratio", "goal", "", "note")
 
 
 def _table(rows: Sequence[Row]) -> Table:
-    table = Table(title=_machine(), title_justify="left")
+    table = Table(title=rows[0].point, title_justify="left", title_style="bold", expand=True)
     for name in _HEADS:
         table.add_column(name, justify="right" if name in _HEADS[1:5] else "left")
-    for n, row in enumerate(rows):
-        if n == 0 or rows[n - 1].point != row.point:
-            table.add_section()
-            table.add_row(f"[bold]{row.point}")
+    for row in rows:
         table.add_row(*_cells(row), style="red" if row.met is False else None)
     return table
 
 
-def _write(path: Path, rows: Sequence[Row]) -> None:
-    lines = [f"{_machine()}.", "", f"| {' | '.join(_HEADS)} |", "|---|---:|---:|---:|---:|---|---|"]
-    for n, row in enumerate(rows):
-        if n == 0 or rows[n - 1].point != row.point:
-            lines.append(f"| **{row.point}** | | | | | | |")
-        lines.append(f"| {' | '.join(_cells(row))} |")
+def _write(path: Path, kept: dict[str, Any]) -> None:
+    names = [field.name for field in fields(Row)]
+    lines = [*dict.fromkeys(f"{point['on']}." for point in kept.values())]
+    lines += ["", f"| {' | '.join(_HEADS)} |", "|---|---:|---:|---:|---:|---|---|"]
+    for point in kept.values():
+        rows = [Row(**{name: row[name] for name in names}) for row in point["rows"]]
+        lines.append(f"| **{rows[0].point}** | | | | | | |")
+        lines += [f"| {' | '.join(_cells(row))} |" for row in rows]
     text = path.read_text(encoding="utf-8")
     before, after = text[: text.index(_BEGIN)], text[text.index(_END) :]
     path.write_text(f"{before}{_BEGIN}\n\n" + "\n".join(lines) + f"\n\n{after}", encoding="utf-8")

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from io import TextIOBase
 from pathlib import Path
 from typing import Any, cast
+from unittest.mock import patch
 
 import boto3
 
@@ -196,10 +197,10 @@ def stage(symbols: Sequence[str], accounts: Sequence[str] = (), **config: object
                 "POWERTOOLS_TRACE_DISABLED": "true",
                 "POWERTOOLS_LOG_LEVEL": "INFO",
             } | (dict.fromkeys(keys, "") if accounts else keys)
-            os.environ.update(environment)
             use = AwsUse()
-            boto3.setup_default_session()
-            cast("Any", boto3.DEFAULT_SESSION).events.register("before-call", use.heard)
-            bootstrap.telemetry.cache_clear()
-            bootstrap.service.cache_clear()
-            yield Stage(broker, aws, symbols, OUTPUT, use, environment)
+            with patch.dict(os.environ, environment):  # what is measured next must not be led here
+                boto3.setup_default_session()
+                cast("Any", boto3.DEFAULT_SESSION).events.register("before-call", use.heard)
+                bootstrap.telemetry.cache_clear()
+                bootstrap.service.cache_clear()
+                yield Stage(broker, aws, symbols, OUTPUT, use, environment)

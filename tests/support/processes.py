@@ -18,7 +18,8 @@ _POLL_SECONDS = 0.02
 _READY_TRIES = 1500
 """Thirty seconds: a cold machine under load, not what is usual."""
 _STOP_SECONDS = 10
-_NOT_INHERITED = ("AWS_", "ALPACA_", "POWERTOOLS_", "EXECUTION_", "ACCOUNT", "LIVE_TRADING", "COV_")
+_NOT_INHERITED = ("AWS_", "ALPACA_", "POWERTOOLS_", "EXECUTION_", "ACCOUNT", "LIVE_TRADING", "COV_", "MAKE", "MFLAGS")
+"""The last two: a ``make`` in a test is nobody's part, though ``make test`` runs it."""
 
 
 def free_port() -> int:

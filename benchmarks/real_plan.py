@@ -1,0 +1,73 @@
+"""A plan up the ladder: requests, time and shortfall by urgency, in the two markets between which all others lie.
+
+Run with ``python -m benchmarks.real_plan EVENT.json``. Every symbol is quoted ten cents wide around $100; orders are
+filled at their limit at once, or by nobody before they reach the far touch. The clock is virtual, and the broker allows
+its usual 200 requests a minute.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import redirect_stdout
+from decimal import Decimal
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from rebalance_executor.domain.plan import Urgency
+from tests.support.world import a_world
+
+MARKETS: dict[str, dict[str, Any]] = {
+    "filled at once": {"default_fill": {"behaviour": "immediate"}},
+    "filled at the far touch only": {},
+}
+_PRICE = Decimal(100)
+_HALF_SPREAD = Decimal("0.05")
+_CASH = "5000"
+_LINE = "{:<30}{:<8}{:>8}{:>18}{:>14}{:>9}{:>15}"
+
+
+def world_of(event: dict[str, Any]) -> dict[str, Any]:
+    """The positions that the plan assumes at $100 a share, and quotes of all its symbols."""
+    items = plan_of(event)["items"]
+    values = {item["symbol"]: Decimal(str(item["current_value"])) for item in items}
+    return {
+        "cash": _CASH,
+        "positions": {name: str(round(value / _PRICE, 9)) for name, value in values.items() if value > 0},
+        "prices": dict.fromkeys(values, str(_PRICE)),
+        "quotes": {name: {"bid": str(_PRICE - _HALF_SPREAD), "ask": str(_PRICE + _HALF_SPREAD)} for name in values},
+    }
+
+
+def plan_of(event: dict[str, Any]) -> dict[str, Any]:
+    """The plan in an event of EventBridge."""
+    detail: dict[str, Any] = event["detail"]
+    return dict(detail.get("rebalance_plan", detail))
+
+
+def main(path: str) -> None:
+    """Print a line for each market and urgency."""
+    event = json.loads(Path(path).read_text(encoding="utf-8"), parse_float=Decimal)
+    print(
+        _LINE.format("orders are", "urgency", "orders", "trading requests", "for prices", "seconds", "shortfall, bps")
+    )
+    for market, scenario in MARKETS.items():
+        for urgency in Urgency:
+            document = plan_of(event) | {"execution_urgency": urgency.value}
+            clock = {"mode": "virtual", "now": document["timestamp"], "sessions": "always_open"}
+            with a_world(config={"order_style": "ladder"}, clock=clock, **world_of(event), **scenario) as world:
+                with redirect_stdout(StringIO()):  # Powertools prints metrics
+                    result = world.deliver(event | {"detail": document})
+                asked = world.broker.venue.totals
+                children = sum(len(order["children"]) for order in result["orders"])
+                waited = f"{world.clock.slept.total_seconds():.1f}"
+                print(
+                    _LINE.format(
+                        market, urgency, children, asked["trading"], asked["data"], waited, result["slippage_bps"]
+                    )
+                )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
