@@ -3,27 +3,52 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.support.world import a_world
+from tests.support.world import World, a_world
 
 EVENT = Path(__file__).parents[3] / "shared" / "events" / "rebalance_planned.json"
 CASH = Decimal(5000)
 CLOCK = {"mode": "virtual", "now": "2026-01-26T20:50:00Z", "sessions": "always_open"}
 
 
-@pytest.mark.skipif(not EVENT.exists(), reason="the recorded event is not part of this repository")
-def test_every_number_of_a_real_plan_is_accounted_for() -> None:
-    event = json.loads(EVENT.read_text(encoding="utf-8"), parse_float=Decimal)
-    document = event["detail"].get("rebalance_plan", event["detail"])
-    items = document["items"]
-    held = {i["symbol"]: Decimal(str(i["current_value"])) / 100 for i in items if Decimal(str(i["current_value"])) > 0}
-    positions = {symbol: str(qty.quantize(Decimal("1e-9"))) for symbol, qty in held.items()}
-    prices = dict.fromkeys((item["symbol"] for item in items), "100")
-    with a_world(cash=str(CASH), positions=positions, prices=prices, clock=CLOCK) as world:
+HALF_SPREAD = Decimal("0.05")
+PRICE = Decimal(100)
+pytestmark = pytest.mark.skipif(not EVENT.exists(), reason="the recorded event is not part of this repository")
+
+
+@pytest.fixture
+def event() -> dict[str, Any]:
+    """The event, its numbers as they were written."""
+    found: dict[str, Any] = json.loads(EVENT.read_text(encoding="utf-8"), parse_float=Decimal)
+    return found
+
+
+@contextmanager
+def world_of(event: dict[str, Any], **scenario: Any) -> Iterator[World]:
+    """An account that holds at $100 a share what the plan assumes."""
+    items = plan_of(event)["items"]
+    held = {item["symbol"]: Decimal(str(item["current_value"])) / PRICE for item in items}
+    positions = {symbol: str(qty.quantize(Decimal("1e-9"))) for symbol, qty in held.items() if qty > 0}
+    prices = {item["symbol"]: str(PRICE) for item in items}
+    with a_world(cash=str(CASH), positions=positions, prices=prices, clock=CLOCK, **scenario) as world:
+        yield world
+
+
+def plan_of(event: dict[str, Any]) -> dict[str, Any]:
+    """The plan in the event."""
+    detail: dict[str, Any] = event["detail"]
+    return dict(detail.get("rebalance_plan", detail))
+
+
+def test_every_number_of_a_real_plan_is_accounted_for(event: dict[str, Any]) -> None:
+    with world_of(event) as world:
         result = world.deliver(event)
 
         sold = -sum(Decimal(o["trade_amount"]) for o in result["orders"] if o["action"] == "SELL")
@@ -31,8 +56,22 @@ def test_every_number_of_a_real_plan_is_accounted_for() -> None:
         at_the_broker = sum(Decimal(o["filled_qty"]) * Decimal(o["filled_avg_price"]) for o in world.orders)
         cash = Decimal(world.broker.venue.exchange.account()["cash"])
 
-        assert len(result["orders"]) == len(items) == 32
+        assert len(result["orders"]) == len(plan_of(event)["items"]) == 32
         assert {order["outcome"] for order in result["orders"]} == {"FILLED"}
         assert result["orders_placed"] == result["orders_succeeded"] == len(world.orders) == 32
         assert sold + bought == at_the_broker == Decimal(result["total_trade_value"])
         assert cash == CASH + sold - bought
+
+
+def test_where_nobody_gives_way_a_real_plan_climbs_its_ladder_within_the_brokers_rate(event: dict[str, Any]) -> None:
+    symbols = [item["symbol"] for item in plan_of(event)["items"]]
+    quotes = {symbol: {"bid": str(PRICE - HALF_SPREAD), "ask": str(PRICE + HALF_SPREAD)} for symbol in symbols}
+    plan = plan_of(event) | {"execution_urgency": "LOW"}
+    with world_of(event, config={"order_style": "ladder"}, quotes=quotes) as world:
+        result = world.deliver(event | {"detail": plan})
+
+        rungs = [len(order["children"]) for order in result["orders"]]
+        assert {order["outcome"] for order in result["orders"]} == {"FILLED"}
+        assert min(rungs) > 1
+        assert round(Decimal(result["slippage_bps"]), 2) == HALF_SPREAD / PRICE * 10_000  # all at the far touch
+        assert world.told("broker.rate_limited") == []
