@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from benchmarks.row import Row
+from benchmarks.row import Row, orders_of
 from benchmarks.stage import Stage, stage
 
 _LATENCY = 0.04
@@ -24,7 +24,9 @@ def measure() -> Iterator[Row]:
         for orders in (1, 8, 32):
             _prepare(scene, orders)
             taken, _ = _timed(scene, orders)
-            yield Row("5 time to complete", f"{orders} orders at once", taken, "s", goal=1.2 * (orders + 5) * _LATENCY)
+            yield Row(
+                "5 time to complete", f"{orders_of(orders)} at once", taken, "s", goal=1.2 * (orders + 5) * _LATENCY
+            )
     with stage(_SYMBOLS, order_style="ladder") as scene:
         _prepare(scene, 1)
         taken, _ = _timed(scene, 1, total_portfolio_value=10_000)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from benchmarks import request_counts
-from benchmarks.row import Row
+from benchmarks.row import Row, orders_of
 
 SIZES = (1, 8, 32, 50, 128)
 _CONSTANT_UP_TO = 50
@@ -16,6 +16,6 @@ def measure() -> Iterator[Row]:
     """Counted, not timed."""
     for orders in SIZES:
         found = request_counts.count(orders)
-        yield Row("4 requests", f"broker, {orders} orders", found.broker, "", goal=found.broker_allowed)
+        yield Row("4 requests", f"broker, {orders_of(orders)}", found.broker, "", goal=found.broker_allowed)
         allowed = found.database_allowed if orders <= _CONSTANT_UP_TO else None
-        yield Row("4 requests", f"DynamoDB, {orders} orders", found.database, "", goal=allowed)
+        yield Row("4 requests", f"DynamoDB, {orders_of(orders)}", found.database, "", goal=allowed)

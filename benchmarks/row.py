@@ -5,6 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 
+def orders_of(count: int) -> str:
+    """The number in words for people."""
+    return "1 order" if count == 1 else f"{count} orders"
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One line of the table.

@@ -11,7 +11,7 @@ from typing import Any, cast
 import boto3
 import requests
 
-from benchmarks.row import Row
+from benchmarks.row import Row, orders_of
 from benchmarks.stage import Context, Stage, stage
 from rebalance_executor.adapters.aws import client_config
 from tests.support.local_aws import EXECUTION_TABLE
@@ -40,8 +40,8 @@ def measure(rounds: int = 5, sizes: tuple[int, ...] = SIZES) -> Iterator[Row]:
             ours.append((orders, taken))
             goal = _ALLOWED_MS + _ALLOWED_MS_AN_ITEM * orders
             note = f"{wall:.0f} ms on the wall"
-            yield Row("3 warm plan", f"CPU, {orders} orders", taken, "ms", other, goal, note)
-            yield Row("3 warm plan", f"of it beyond its bare requests, {orders} orders", taken - floor, "ms")
+            yield Row("3 warm plan", f"CPU, {orders_of(orders)}", taken, "ms", other, goal, note)
+            yield Row("3 warm plan", f"of it beyond its bare requests, {orders_of(orders)}", taken - floor, "ms")
         an_item = (ours[-1][1] - ours[0][1]) / (ours[-1][0] - ours[0][0])
         yield Row("3 warm plan", "each further order", an_item, "ms", goal=_ALLOWED_MS_AN_ITEM)
 
