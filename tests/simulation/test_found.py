@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from decimal import Decimal
+
 import pytest
 
 from rebalance_executor.testkit import sweep
-from rebalance_executor.testkit.faults import Fault
+from rebalance_executor.testkit.configured import steady_config
+from rebalance_executor.testkit.draw import item, plan
+from rebalance_executor.testkit.faults import Crossing, Fault
 from rebalance_executor.testkit.sweep import Story
+from rebalance_executor.testkit.world import World
 
 CANCEL = "broker DELETE /orders/{id}"
 
@@ -23,3 +29,35 @@ def test_given_a_run_killed_between_journalling_a_cancel_and_asking_for_it_then_
     before = calls_of(Story.RESTS, CANCEL)[nth]
 
     sweep.check(Story.RESTS, {before: Fault.KILL_BEFORE})
+
+
+def test_given_a_run_killed_while_it_journals_its_gate_then_the_next_one_spends_only_what_is_left() -> None:
+    """A plan too large for one transaction: its buys were journalled, the gate's budget was not. They used to be sent
+    as they stood, though their money had gone elsewhere meanwhile."""
+    undisturbed = large_plan({})
+    second = [n for n, told in enumerate(undisturbed.crossing.names, 1) if told == "journal.write_batch"][1]
+    world = large_plan({second: Fault.KILL_AFTER})
+    world.exchange.merge({"account": {"cash": "150"}})  # somebody else spends it
+    world.clock.sleep(timedelta(seconds=700))
+
+    answer = world.deliver(LARGE_PLAN).answer  # no promise is broken on the way
+
+    assert answer is not None
+    bought = sum(Decimal(order["trade_amount"]) for order in answer["orders"] if order["action"] == "BUY")
+    assert Decimal(100) < bought <= Decimal(150)
+
+
+LARGE_PLAN = plan("large", [item("DDD", "SELL", 100), *(item(symbol, "BUY", 300) for symbol in ("AAA", "BBB", "CCC"))])
+
+
+def large_plan(script: dict[int, Fault]) -> World:
+    """The world after its first delivery: four orders, two of which fit into a transaction."""
+    scenario = {
+        "account": {"cash": "1000"},
+        "clock": {"sessions": "always_open"},
+        "quotes": {symbol: {"bid": "99.99", "ask": "100.01"} for symbol in ("AAA", "BBB", "CCC", "DDD")},
+        "positions": [{"symbol": "DDD", "qty": "5"}],
+    }
+    world = World(scenario, steady_config(), Crossing(script=script))
+    world.deliver(LARGE_PLAN)
+    return world

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -128,6 +129,11 @@ class Run:
                 state = ChildState.UNKNOWN if child.resent else ChildState.NOT_SENT
                 self.put_child(parent.symbol, replace(child, state=state))
         self.unsent.clear()
+
+    def forget_unsent(self, buys: Iterable[ParentOrder]) -> None:
+        """Drop what was intended for these buys before the gate was journalled: they are sent after it only."""
+        self.unsent |= {parent.open_child.client_order_id for parent in buys if parent.open_child is not None}
+        self.drop_unsent()
 
     def ask_again(self, symbol: str, now: datetime, wait: timedelta) -> bool:
         """Whether this parent's cancel must be requested by this run, too; its wait then lasts a little longer.
