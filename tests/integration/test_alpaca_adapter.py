@@ -337,6 +337,24 @@ def test_a_window_used_up_by_others_is_waited_for(desk: Desk) -> None:
     assert desk.clock.slept > timedelta()
 
 
+def test_a_submission_waits_for_its_turn_beforehand_and_never_on_its_way(desk: Desk) -> None:
+    """What was checked before it would not hold any more after a wait."""
+    broker = desk.broker(rate_limit_per_minute=10)
+    broker.patient_until(desk.clock.in_seconds(600))
+    for _ in range(10):
+        broker.account()
+
+    with pytest.raises(RateLimited):
+        broker.submit(a_request())
+    assert (desk.clock.slept, desk.orders) == (timedelta(), [])
+
+    broker.await_turn(desk.clock.in_seconds(600))
+    slept = desk.clock.slept
+    broker.submit(a_request())
+    assert slept > timedelta(seconds=50)
+    assert (desk.clock.slept, len(desk.orders)) == (slept, 1)
+
+
 # --- the container's brokers -----------------------------------------------------------------------------
 
 

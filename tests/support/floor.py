@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from rebalance_executor.domain.config import ExecutionConfig
-from rebalance_executor.domain.errors import OrderRejected, OutcomeUnknown
+from rebalance_executor.domain.errors import OrderRejected, OutcomeUnknown, RateLimited
 from rebalance_executor.domain.journal import PlanJournal
 from rebalance_executor.domain.market import (
     ZERO,
@@ -98,6 +98,8 @@ class FloorBroker:
         self.cancelled: list[str] = []
         self.asked: list[tuple[str, object]] = []
         self.before_submit: Callable[[OrderRequest], None] = lambda _: None
+        self.turn_at: datetime | None = None
+        """When the rate limit lets the next submission through, where that is not now."""
 
     def behave(self, symbol: str, *behaviours: Behaviour) -> None:
         """How the next submissions of a symbol behave; those that follow fill."""
@@ -171,6 +173,12 @@ class FloorBroker:
     def order_by_client_id(self, client_order_id: str) -> BrokerOrder | None:
         self._ask("order_by_client_id", client_order_id)
         return next((order for order in self.book.values() if order.client_order_id == client_order_id), None)
+
+    def await_turn(self, until: datetime) -> None:
+        if self.turn_at is not None and self.turn_at > until:
+            raise RateLimited("the minute's requests are used up", retry_at=self.turn_at)
+        if self.turn_at is not None and self.turn_at > self._clock.now():
+            self._clock.sleep(self.turn_at - self._clock.now())
 
     def submit(self, request: OrderRequest) -> BrokerOrder:
         self.before_submit(request)

@@ -163,6 +163,10 @@ class AlpacaBroker:
 
     # --- writes ------------------------------------------------------------------------------------------
 
+    def await_turn(self, until: datetime) -> None:
+        """Wait until a submission is within the rate limit; raises ``RateLimited`` where that is after ``until``."""
+        self._trading.await_turn(until)
+
     def submit(self, request: OrderRequest) -> BrokerOrder:
         """Send one order, once; errors as in the port."""
         body: dict[str, object] = {

@@ -138,13 +138,17 @@ class Door:
             with attempt:
                 self._cancel(path, f"DELETE {template}")
 
+    def await_turn(self, until: datetime) -> None:
+        """Wait until a request is within the rate limit; raises ``RateLimited`` where that is after ``until``."""
+        self._pacer.wait(min(until, self._limits.until))
+
     def post(self, path: str, body: Mapping[str, object]) -> Any:
-        """The decoded answer to a submission, sent exactly once.
+        """The decoded answer to a submission, sent exactly once and at once: what was checked before it still holds.
 
         Raises:
             OrderRejected, DuplicateClientOrderId, RateLimited, CredentialsRefused, OutcomeUnknown: as the port says.
         """
-        self._count(f"POST {path}")
+        self._count(f"POST {path}", until=self._limits.clock.now())
         try:
             return self._api.post(path, dict(body))
         except APIError as error:
@@ -158,8 +162,8 @@ class Door:
 
     # --- one request -------------------------------------------------------------------------------------
 
-    def _count(self, name: str) -> None:
-        self._pacer.take(self._limits.until)
+    def _count(self, name: str, until: datetime) -> None:
+        self._pacer.take(until)
         method, path = name.split(" ", 1)
         self._on_request(f"{method} /v2{path}")
 
@@ -167,7 +171,7 @@ class Door:
         self._pacer.heed(response.headers, refused=response.status_code == 429)
 
     def _read(self, ask: Callable[[], Any], name: str) -> Any:
-        self._count(name)
+        self._count(name, self._limits.until)
         try:
             answer = ask()
         except APIError as error:

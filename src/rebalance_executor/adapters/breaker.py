@@ -79,6 +79,10 @@ class BreakingBroker:
         """Ask for a cancel."""
         self._ask(lambda: self._broker.cancel(order_id))
 
+    def await_turn(self, until: datetime) -> None:
+        """Wait until a submission is within the rate limit."""
+        self._broker.await_turn(until)
+
     def submit(self, request: OrderRequest) -> BrokerOrder:
         """Send one order, once; errors as in the port.
 

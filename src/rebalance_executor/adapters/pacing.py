@@ -26,7 +26,7 @@ class Pacer:
         self._sent: deque[datetime] = deque()
         self._closed_until: datetime | None = None
 
-    def take(self, until: datetime) -> None:
+    def wait(self, until: datetime) -> None:
         """Wait until one more request is allowed.
 
         Raises:
@@ -36,6 +36,10 @@ class Pacer:
             if opens_at > until:
                 raise RateLimited("the minute's requests are used up", retry_at=opens_at)
             self._clock.sleep(opens_at - now)
+
+    def take(self, until: datetime) -> None:
+        """Wait until one more request is allowed, and count it; raises as ``wait`` does."""
+        self.wait(until)
         self._sent.append(self._clock.now())
 
     def heed(self, headers: Mapping[str, str], *, refused: bool) -> None:

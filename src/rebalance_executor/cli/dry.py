@@ -89,6 +89,9 @@ class ReadOnlyBroker:
         """As the real one."""
         return self._broker.order_by_client_id(client_order_id)
 
+    def await_turn(self, until: datetime) -> None:
+        """Nothing is sent."""
+
     def submit(self, request: OrderRequest) -> BrokerOrder:
         """Never."""
         raise AssertionError("a preview sends nothing")

@@ -38,10 +38,14 @@ class KillSwitch:
         Raises:
             JournalUnavailable: it cannot be read: nothing may be sent.
         """
-        now = self._clock.now()
-        if self._known is None or self._read_at is None or now - self._read_at > at_most:
+        if self._known is None or not self.is_fresh(at_most):
+            now = self._clock.now()
             self._known, self._read_at = self._book.switch(self._account), now
         return switch_refusal(self._known, side)
+
+    def is_fresh(self, at_most: timedelta) -> bool:
+        """Whether what is known was asked for at most so long ago; reading it may have taken longer than that."""
+        return self._read_at is not None and self._clock.now() - self._read_at <= at_most
 
     def trip(self, reason: str) -> None:
         """Halt the account until a named person resumes it. Where that cannot be written, the log tells."""

@@ -82,8 +82,16 @@ class Broker(Protocol):
         """That order, or None where the broker answers definitely that it does not know it (404)."""
         ...
 
+    def await_turn(self, until: datetime) -> None:
+        """Wait until a submission is within the rate limit; one that follows at once goes out without a wait.
+
+        Raises:
+            RateLimited: that would be after ``until``; ``retry_at`` says when.
+        """
+        ...
+
     def submit(self, request: OrderRequest) -> BrokerOrder:
-        """Send one order, once: never repeated here.
+        """Send one order, at once and once: never repeated here.
 
         Raises:
             OrderRejected: definitely refused; nothing exists.

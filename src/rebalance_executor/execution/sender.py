@@ -113,10 +113,15 @@ class Sender:
         if child is None:
             return True
         self._guard(parent)
+        try:
+            self._broker.await_turn(run.deadline.stop_at)  # before the last looks: nothing is waited for after them
+        except RateLimited as error:
+            self._held_up(run, parent, error)
+            return False
         if not self._may_send(run, parent, child):
             return True
-        if self._clock.now() >= run.deadline.stop_at:
-            return False  # asking took so long that others may have taken over
+        if self._clock.now() >= run.deadline.stop_at or not self._switch.is_fresh(BEFORE_SENDING):
+            return False  # looking took so long that others may have taken over, or a person may have halted
         run.unsent.discard(child.client_order_id)  # from here on it may exist, whatever stops us
         self._sent_at.append(self._clock.now())
         try:

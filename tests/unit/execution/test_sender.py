@@ -300,6 +300,38 @@ def test_the_switch_read_with_the_book_is_not_read_again_for_the_first_orders() 
     assert "book.switch" not in floor.calls
 
 
+def test_a_switch_that_is_set_while_an_order_waits_for_its_turn_keeps_it_here() -> None:
+    """The rate limit may make an order wait for most of a minute: the switch is looked at after that, not before."""
+    floor = Floor()
+    floor.broker.turn_at = later(40)
+    floor.clock.at(20, lambda: halt(floor))
+    result = floor.execute(buys("AAA"))
+
+    assert ended(result) == {"AAA": (Outcome.DENIED, Code.HALTED)}
+    assert floor.broker.sent == []
+
+
+def test_an_order_whose_turn_comes_after_the_deadline_is_left_to_the_next_run() -> None:
+    floor = Floor()
+    floor.broker.turn_at = later(55)
+    with pytest.raises(PlanYielded):
+        floor.execute(buys("AAA"), seconds=60)
+
+    assert floor.broker.sent == []
+    assert floor.clock.seconds == 48
+    assert [child.state for child in floor.parent("AAA").children] == [ChildState.NOT_SENT]
+
+
+def test_a_switch_whose_reading_took_long_is_read_again_before_anything_is_sent() -> None:
+    floor = Floor()
+    floor.broker.turn_at = later(2)
+    floor.slow["book.switch"] = [3]
+    result = floor.execute(buys("AAA"))
+
+    assert ended(result) == {"AAA": (Outcome.FILLED, None)}
+    assert floor.calls.count("book.switch") == 2
+
+
 # --- limits ----------------------------------------------------------------------------------------------
 
 
