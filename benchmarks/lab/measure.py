@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 
 import numpy as np
 
@@ -36,9 +37,7 @@ class Row:
     """Part of what the optimum of the same time saves over the market order; None where it saves nothing."""
     captured_interval: float | None
     captured_of_ladders: float | None
-    """The same against the optimum among strategies that, like the ladder, never step back from a price."""
-    captured_of_longest: float
-    """The same against the optimum of the most patient time."""
+    """The same against the best of all strategies that, like the ladder, never step back from a price."""
     beyond_market: float
     """Mean cost beyond the market order's on the same path, …"""
     beyond_market_interval: float
@@ -52,7 +51,7 @@ class Row:
     rungs: dict[str, tuple[float, float]]
     """By rung: part of the orders that were placed there, and the part of those that were filled there."""
     bound: float | None = None
-    """For the optimum: its exact value, which its simulation must meet."""
+    """For a bound: its exact value, which its simulation must meet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +61,22 @@ class _Strategy:
     seconds: float
     """Time it has; the optimum that it is compared with has the same."""
     improved: float = 0.0
+    bound: float | None = None
+    """Its exact value in ticks above the mid, where that is known."""
+
+
+_KINDS = ("optimum", "optimum, blind to the trend", "best ladder", "best ladder, blind to the trend")
+
+
+def _by_kind(strategy: _Strategy) -> int:
+    return _KINDS.index(strategy.name.rpartition(", ")[0])
 
 
 def measure(cell: Cell, count: int, seed: int, config: ExecutionConfig) -> list[Row]:
     """Every strategy in one cell."""
     times = {urgency: ladder_seconds(config, urgency) for urgency in Urgency}
-    longest = max(times.values())
-    horizon = in_steps(longest + _SLACK_SECONDS)
+    horizon = in_steps(max(times.values()) + _SLACK_SECONDS)
     market = paths(cell, count, horizon + 1, seed)
-    steady = {s: solve(cell, in_steps(s), backs_away=False).value for s in {*times.values()} if s}
-    optima = {seconds: solve(cell, in_steps(seconds)) for seconds in {*times.values()} if seconds}
     arrival = market.bid[:, 0] + market.spread[:, 0] / 2
     ways = _ways(market)
     fills = {s: [float(p) for p in cell.fill_probability(s, np.arange(-200.0, s))] for s in cell.spreads}
@@ -83,37 +88,40 @@ def measure(cell: Cell, count: int, seed: int, config: ExecutionConfig) -> list[
         return paid / arrival * 10_000, done
 
     at_market, _ = costs(_Strategy("market", Market, 0))
-    best = {
-        seconds: costs(_Strategy("", partial(Best, optimum, in_steps(seconds)), seconds))
-        for seconds, optimum in optima.items()
-    }
-    rows = []
-    for strategy in _strategies(times, config):
-        cost, done = costs(strategy)
-        saved = at_market - best[strategy.seconds][0] if strategy.seconds in best else None
-        row = _row(cell, strategy.name, (cost, at_market, saved, at_market - best[longest][0]), done)
-        rows.append(replace(row, captured_of_ladders=_of_ladders(cell, row, steady.get(strategy.seconds))))
-    for urgency, seconds in times.items():
-        if seconds in best and cell.momentum:
-            blind = partial(Best, solve(cell.without_trend(), in_steps(seconds)), in_steps(seconds), sees_trend=False)
-            cost, done = costs(_Strategy("", blind, seconds))
-            figures = (cost, at_market, at_market - best[seconds][0], at_market - best[longest][0])
-            rows.append(_row(cell, f"optimum blind to the trend, {urgency}'s time", figures, done))
-        if seconds in best:
-            cost, done = best[seconds]
-            figures = (cost, at_market, at_market - cost, at_market - best[longest][0])
-            rows.append(_row(cell, f"optimum, {urgency}'s time", figures, done, optima[seconds].value))
-    return rows
+    bounds = [_bounds(cell, urgency, seconds) for urgency, seconds in times.items() if seconds]
+    found = {bound.name: costs(bound) for bound in chain.from_iterable(bounds)}
+    saved = {free.seconds: [at_market - found[one.name][0] for one in (free, ladder)] for free, ladder, *_ in bounds}
+
+    def row(strategy: _Strategy, cost: Floats, done: list[Done]) -> Row:
+        return _row(cell, strategy, (cost, at_market), saved.get(strategy.seconds), done)
+
+    rows = [row(strategy, *costs(strategy)) for strategy in _strategies(times, config)]
+    return rows + [row(bound, *found[bound.name]) for bound in sorted(chain.from_iterable(bounds), key=_by_kind)]
+
+
+def _bounds(cell: Cell, urgency: Urgency, seconds: float) -> list[_Strategy]:
+    """What could be had at best in a time: of all strategies, of ladders, and of those that do not see a trend."""
+    steps = in_steps(seconds)
+    kinds = [("optimum", cell, True), ("best ladder", cell, False)]
+    if cell.momentum:
+        blind = cell.without_trend()
+        kinds += [("optimum, blind to the trend", blind, True), ("best ladder, blind to the trend", blind, False)]
+    found = []
+    for name, known, backs_away in kinds:
+        optimum = solve(known, steps, backs_away=backs_away)
+        make = partial(Best, optimum, sees_trend=known is cell)
+        found.append(_Strategy(f"{name}, {urgency}", make, seconds, bound=optimum.value if known is cell else None))
+    return found
 
 
 def _strategies(times: dict[Urgency, float], config: ExecutionConfig) -> list[_Strategy]:
     normal = times[Urgency.NORMAL]
-    third = in_steps(normal / 3)
+    steps = in_steps(normal)  # a cancel takes one
     return [
         _Strategy("market order", Market, normal),
         _Strategy("market, a third of the spread improved", Market, normal, improved=IMPROVED),
-        _Strategy("static 50/75/95, then market", lambda: Static((0.5, 0.75, 0.95), third), normal),
-        _Strategy("mid, then cross", lambda: Static((0.5,), in_steps(normal)), normal),
+        _Strategy("static 50/75/95, then market", lambda: Static((0.5, 0.75, 0.95), steps // 3 - 1), normal),
+        _Strategy("mid, then cross", lambda: Static((0.5,), steps - 1), normal),
         *(_Strategy(f"ours, {urgency}", partial(Ours, config, urgency), times[urgency]) for urgency in Urgency),
     ]
 
@@ -124,41 +132,28 @@ def _ways(market: Paths) -> list[Way]:
 
 
 def _row(
-    cell: Cell,
-    name: str,
-    figures: tuple[Floats, Floats, Floats | None, Floats],
-    done: list[Done],
-    bound: float | None = None,
+    cell: Cell, strategy: _Strategy, costs: tuple[Floats, Floats], saved: Sequence[Floats] | None, done: list[Done]
 ) -> Row:
-    cost, at_market, saved, most = figures
-    captured = _ratio(at_market - cost, saved) if saved is not None else None
+    cost, at_market = costs
     beyond = cost - at_market
+    captured = [_ratio(-beyond, most) for most in saved] if saved else None
     tail = np.sort(cost)[-max(1, len(cost) // 100) :]
     return Row(
         cell=cell.name,
-        strategy=name,
+        strategy=strategy.name,
         cost=float(cost.mean()),
         interval=_interval(cost),
-        captured=captured[0] if captured else None,
-        captured_interval=captured[1] if captured else None,
-        captured_of_ladders=None,
-        captured_of_longest=_ratio(at_market - cost, most)[0],
+        captured=captured[0][0] if captured else None,
+        captured_interval=captured[0][1] if captured else None,
+        captured_of_ladders=captured[1][0] if captured else None,
         beyond_market=float(beyond.mean()),
         beyond_market_interval=_interval(beyond),
         worst=float(tail.mean()),
         seconds=float(np.mean([one.step for one in done])) / 2,
         orders=float(np.mean([len(one.rungs) for one in done])),
         rungs=_rungs(done),
-        bound=bound / PRICE * 10_000 if bound is not None else None,
+        bound=strategy.bound / PRICE * 10_000 if strategy.bound is not None else None,
     )
-
-
-def _of_ladders(cell: Cell, row: Row, value: float | None) -> float | None:
-    """Part of what the best of all ladders saves, by its exact value in ticks above the mid."""
-    if value is None:
-        return None
-    saved = sum(cell.spreads) / len(cell.spreads) / 2 - value
-    return -row.beyond_market / (saved / PRICE * 10_000)
 
 
 def _interval(values: Floats) -> float:

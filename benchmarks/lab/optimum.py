@@ -24,50 +24,61 @@ class Optimum:
     value: float
     """Expected cost at the beginning, in ticks above the mid."""
     place: list[Ints]
-    """A step → (trend, spread) → ticks above the bid at which to place; the spread itself is to cross."""
+    """A step → (trend, spread, place of the order before) → ticks above the bid at which to place; the spread itself
+    is to cross."""
     keep: list[Floats]
     """A step → (trend, spread, place) → whether a resting order is better kept than cancelled."""
 
-    def placed_at(self, step: int, trend: int, spread: int) -> int:
-        """Ticks above the bid at which to place an order now."""
-        return int(self.place[step][trend + 1, self.spreads.index(spread)])
+    def placed_at(self, step: int, trend: int, spread: int, before: int | None) -> int:
+        """Ticks above the bid at which to place an order now; ``before`` is where the one before it stands."""
+        place = 0 if before is None else self._index(before)
+        return int(self.place[step][trend + 1, self.spreads.index(spread), place])
 
     def keeps(self, step: int, trend: int, spread: int, above_bid: int) -> bool:
         """Whether the resting order is kept."""
-        return bool(self.keep[step][trend + 1, self.spreads.index(spread), max(above_bid, -BEHIND) + BEHIND])
+        return bool(self.keep[step][trend + 1, self.spreads.index(spread), self._index(above_bid)])
+
+    def _index(self, above_bid: int) -> int:
+        return min(max(above_bid, -BEHIND), max(self.spreads) - 1) + BEHIND
 
 
 def solve(cell: Cell, steps: int, *, backs_away: bool = True) -> Optimum:
-    """The optimum of ``steps`` steps, after which whatever is left crosses.
+    """The optimum of an order that has crossed after ``steps`` steps, as the ladder has: the last is a cancel's.
 
     Without ``backs_away`` each order must stand nearer to the ask than the one before, as the ladder's must: it may
     not step back when the market falls towards it.
     """
     above = np.arange(-BEHIND, max(cell.spreads))
-    crossing = np.array([[spread / 2 for spread in cell.spreads]] * 3)
-    free = np.repeat(crossing[:, :, None], len(above), axis=2)
-    """By the place of the order before; where orders may back away it makes no difference."""
-    resting, first = free.copy(), crossing
+    crossing = np.repeat(np.array([[spread / 2 for spread in cell.spreads]] * 3)[:, :, None], len(above), axis=2)
+    resting = free = crossing
+    """With an order at each place; without one, after one that stood at each place."""
     places: list[Ints] = []
     keeps: list[Floats] = []
-    for _ in range(steps):
+    for left in range(1, steps + 1):
         rested, idle = _one_step(cell, above, resting, free)
-        best = np.argmin(rested, axis=2)
-        waiting = np.take_along_axis(rested, best[:, :, None], axis=2)[:, :, 0]
-        places.append(np.where(waiting < crossing, above[best], np.array(cell.spreads)[None, :]))
+        if left == 1:
+            rested[:] = np.inf  # what rests now could not be cancelled in time
+        best, waiting = _best(rested, backs_away=backs_away)
+        places.append(np.where(waiting < crossing, above[best], np.array(cell.spreads)[None, :, None]))
         keeps.append((rested <= idle).astype(np.float64))
-        first = np.minimum(waiting, crossing)
-        free = np.repeat(first[:, :, None], len(above), axis=2) if backs_away else _nearer(rested, crossing)
+        free = np.minimum(waiting, crossing)
         resting = np.minimum(rested, idle)
-    return Optimum(cell.spreads, float(first[1].mean()), places[::-1], keeps[::-1])
+    return Optimum(cell.spreads, float(free[1, :, 0].mean()), places[::-1], keeps[::-1])
 
 
-def _nearer(rested: Floats, crossing: Floats) -> Floats:
-    """Cost of the best order that stands nearer to the ask than each place, or of crossing."""
-    best = np.minimum.accumulate(rested[:, :, ::-1], axis=2)[:, :, ::-1]
-    nearer = np.concatenate([best[:, :, 1:], np.full_like(best[:, :, :1], np.inf)], axis=2)
-    result: Floats = np.minimum(nearer, crossing[:, :, None])
-    return result
+def _best(rested: Floats, *, backs_away: bool) -> tuple[Ints, Floats]:
+    """By the place of the order before: the place of the best next order, and its cost."""
+    last = rested.shape[2] - 1
+    best = np.empty(rested.shape, dtype=np.int64)
+    cost = np.full(rested.shape, np.inf)
+    best[:, :, last] = last
+    for before in reversed(range(last)):
+        is_better = rested[:, :, before + 1] < cost[:, :, before + 1]
+        best[:, :, before] = np.where(is_better, before + 1, best[:, :, before + 1])
+        cost[:, :, before] = np.where(is_better, rested[:, :, before + 1], cost[:, :, before + 1])
+    if backs_away:
+        best, cost = np.repeat(best[:, :, :1], last + 1, axis=2), np.repeat(cost[:, :, :1], last + 1, axis=2)
+    return best, cost
 
 
 def _one_step(cell: Cell, above: Ints, resting: Floats, free: Floats) -> tuple[Floats, Floats]:

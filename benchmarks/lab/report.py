@@ -33,10 +33,11 @@ def _markdown(row: Row | None) -> str:
     if row is None:
         return ""
     cost = f"{row.cost:.2f} ± {row.interval:.2f}"
-    if row.captured is None or row.strategy in ("market order",) or row.strategy.startswith("optimum, "):
+    if row.captured is None or row.captured_of_ladders is None or row.strategy == "market order":
         return cost
-    ladders = "" if row.captured_of_ladders is None else f" / {row.captured_of_ladders:.0%}"
-    return f"{cost} ({row.captured:.0%}{ladders})"
+    if row.bound is not None or "blind" in row.strategy:
+        return f"{cost} ({row.captured:.0%})"
+    return f"{cost} ({row.captured:.0%} / {row.captured_of_ladders:.0%})"
 
 
 def show(rows: Sequence[Row], console: Console) -> None:
@@ -56,7 +57,6 @@ def _table(cell: str, rows: Sequence[Row]) -> Table:
         "beyond market",
         "captured",
         "of ladders",
-        "of the longest",
         "worst 1 %",
         "seconds",
         "orders",
@@ -70,7 +70,6 @@ def _table(cell: str, rows: Sequence[Row]) -> Table:
             f"{row.beyond_market:+.2f} ± {row.beyond_market_interval:.2f}",
             captured,
             "–" if row.captured_of_ladders is None else f"{row.captured_of_ladders:.0%}",
-            f"{row.captured_of_longest:.0%}",
             f"{row.worst:.1f}",
             f"{row.seconds:.1f}",
             f"{row.orders:.1f}",
@@ -92,7 +91,7 @@ def _rung_table(rows: Sequence[Row]) -> Table:
     return table
 
 
-_COLOURS = {"ours": "#1f5fa8", "optimum": "#2f8f4e", "other": "#9a9a9a"}
+_COLOURS = {"ours": "#1f5fa8", "optimum": "#2f8f4e", "best": "#8cc7a0", "other": "#9a9a9a"}
 
 
 def plot(rows: Sequence[Row], target: Path) -> None:

@@ -133,18 +133,21 @@ class Best:
     """The optimum's own decisions."""
 
     optimum: Optimum
-    steps: int
     sees_trend: bool = True
+    _before: int | None = None
+    """The price of the order before."""
 
     def act(self, now: Now) -> Action:
         """As the table says; at the end, cross."""
-        if now.step >= self.steps:
-            return Cancel() if now.resting is not None else Place(now.ask, 1.0)
+        if now.step >= len(self.optimum.place):
+            return Place(now.ask, 1.0)
         trend = now.trend if self.sees_trend else 0
         if now.resting is not None:
             return None if self.optimum.keeps(now.step, trend, now.spread, now.resting - now.bid) else Cancel()
-        above = self.optimum.placed_at(now.step, trend, now.spread)
-        return Place(now.bid + above, above / now.spread)
+        before = None if self._before is None else self._before - now.bid
+        above = self.optimum.placed_at(now.step, trend, now.spread, before)
+        self._before = now.bid + above
+        return Place(self._before, above / now.spread)
 
 
 def in_steps(seconds: float) -> int:
