@@ -77,8 +77,8 @@ def _rungs(wait: str, *aims: str) -> Rungs:
 class Ladder(_Frozen):
     """The rungs by the plan's urgency; the benchmark ``python -m benchmarks.lab`` measures them."""
 
-    LOW: Rungs = Field(default=_rungs("6", "0", "0.2", "0.4", "0.6", "1"), description="Starts passively.")
-    NORMAL: Rungs = Field(default=_rungs("4", "0.3", "0.4", "0.6", "1"), description="Starts a little behind the mid.")
+    LOW: Rungs = Field(default=_rungs("6", "0", "0.1", "0.3", "0.6", "1"), description="Starts passively.")
+    NORMAL: Rungs = Field(default=_rungs("4", "0.1", "0.3", "0.5", "1"), description="Starts near our own side.")
     HIGH: Rungs = Field(default=_rungs("3", "0.5", "1"), description="Starts at the mid, then crosses.")
     URGENT: Rungs = Field(default=_rungs("2", "1"), description="Crosses at once.")
 
