@@ -41,7 +41,7 @@ def main(  # noqa: PLR0913 - each is an option
     if script is not None:
         raise typer.Exit(_scripted(story or Story.AT_ONCE, script))
     if with_bugs:
-        raise typer.Exit(_bugs(seeds or 2000))
+        raise typer.Exit(_bugs(seeds or 5000))
     if sweeping is not None:
         raise typer.Exit(_sweep(sweeping, [story] if story else list(Story), jobs))
     if seeds is None:

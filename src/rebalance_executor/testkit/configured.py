@@ -99,7 +99,7 @@ def config(chance: Random, traits: Collection[Trait]) -> ExecutionConfig:
         chance.choice((2, 4)),
         chance.choice((5, 60)),
         chance.choice(("deny", "cancel")),
-        chance.choice((200, 200, 30)),
+        chance.choice((200, 200, 12)),
         chance.choice((0, 0, 12, 150)),
     )
     changed: dict[str, object] = {}
