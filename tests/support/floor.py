@@ -34,7 +34,7 @@ from rebalance_executor.execution.manager import ExecutionManager
 from rebalance_executor.execution.ports import Broker, Ports
 from rebalance_executor.execution.run import Deadline
 from rebalance_executor.testkit.clock import SimulatedClock
-from rebalance_executor.testkit.journal import InMemoryJournal
+from rebalance_executor.testkit.journal import PARENTS_EACH, InMemoryJournal
 from tests.support.builders import NOW
 
 CLOSES_AT = NOW + timedelta(hours=6)
@@ -256,7 +256,7 @@ class Channel:
 class Floor:
     """The manager on its ports. Marketable limits unless the configuration says otherwise."""
 
-    def __init__(self, **config: object) -> None:
+    def __init__(self, *, parents_each: int = PARENTS_EACH, **config: object) -> None:
         self.config = ExecutionConfig.model_validate({"order_style": "marketable_limit"} | config)
         self.clock = FloorClock()
         self.broker = FloorBroker(self.clock)
@@ -266,7 +266,7 @@ class Floor:
         """By name: what the next calls to the database raise."""
         self.slow: dict[str, list[float]] = {}
         """By name: seconds that the next calls to the database take."""
-        self.journal = InMemoryJournal(self._way)
+        self.journal = InMemoryJournal(self._way, parents_each=parents_each)
         self.channels = [Channel()]
         self.cached: dict[str, Asset] = {}
         self.told: list[tuple[LogEvent, dict[str, object]]] = []

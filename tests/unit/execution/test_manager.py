@@ -35,8 +35,8 @@ def exchange(**fields: object) -> RebalancePlan:
     return a_plan(an_exit("AAA", amount="-2000", current_value="2000"), an_item("BBB", amount="3000"), **fields)
 
 
-def a_floor(**config: object) -> Floor:
-    floor = Floor(**config)
+def a_floor(parents_each: int = 88, **config: object) -> Floor:
+    floor = Floor(parents_each=parents_each, **config)
     floor.broker.held = {"AAA": Decimal(20)}
     return floor
 
@@ -370,6 +370,25 @@ def test_without_proceeds_there_is_nothing_to_wait_for() -> None:
 
     assert floor.clock.slept == []
     assert floor.known().plan.buy_budget == Decimal(99_500)
+
+
+def test_a_buy_that_was_journalled_without_the_gate_behind_it_is_not_sent_as_it_stands() -> None:
+    """More parents than one transaction takes, and the run died between its parts."""
+    floor = a_floor(parents_each=1)
+    floor.broker.held = {"CCC": Decimal(20)}
+    floor.trouble["journal.write"] = [None, JournalUnavailable("died")]
+    floor.trouble["journal.write_batch"] = [None, None, JournalUnavailable("died")]
+    plan = a_plan(an_exit("CCC", amount="-2000", current_value="2000"), an_item("AAA", amount="3000"))
+    with pytest.raises(JournalUnavailable):
+        floor.execute(plan)
+    assert floor.known().plan.phase is Phase.SELLS
+    assert [child.state for child in floor.parent("AAA").children] == [ChildState.INTENDED]
+
+    floor.broker.cash = Decimal(1_000)
+    result = floor.execute(plan, run_id="run-2")
+
+    assert [child.state for child in floor.parent("AAA").children] == [ChildState.NOT_SENT, ChildState.FILLED]
+    assert Decimal(900) < result.orders[1].trade_amount <= Decimal(995)
 
 
 # --- ends ------------------------------------------------------------------------------------------------

@@ -91,7 +91,7 @@ def test_one_plan_too_many_halts_the_account() -> None:
     ],
 )
 def test_a_plan_beyond_its_limit_is_denied_as_a_whole_and_reserves_nothing(
-    limits: dict[str, object], code: Code
+    limits: dict[str, int], code: Code
 ) -> None:
     floor = Floor(**limits)
     result = floor.execute(buys("AAA", "BBB"))

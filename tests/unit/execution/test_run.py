@@ -29,6 +29,25 @@ def a_run(*parents: ParentOrder, seconds: float = 600, **fields: Any) -> Run:
     return Run(plan, lease, deadline, a_state(plan), record, {p.symbol: p for p in parents}, **fields)
 
 
+# --- what was intended and never sent --------------------------------------------------------------------
+
+
+def test_what_was_intended_for_these_buys_counts_as_never_sent_and_nothing_else_does() -> None:
+    run = a_run(a_parent(a_child(state=ChildState.INTENDED)), a_parent(a_child(attempt=2), symbol="XYZ"))
+    run.forget_unsent([run.parents["ABC"]])
+
+    ends = {symbol: [child.state for child in parent.children] for symbol, parent in run.parents.items()}
+    assert ends == {"ABC": [ChildState.NOT_SENT], "XYZ": [ChildState.LIVE]}
+    assert (run.dirty, run.unsent) == ({"ABC"}, set())
+
+
+def test_buys_without_an_order_are_left_as_they_are() -> None:
+    run = a_run(a_parent())
+    run.forget_unsent(run.parents.values())
+
+    assert run.dirty == set()
+
+
 # --- a cancel that an earlier run journalled -------------------------------------------------------------
 
 
