@@ -51,10 +51,10 @@ SEEDS ?= 1000
 simulate: .venv/.installed ## Histories of the whole program under faults, on all cores (SEEDS=1000)
 	@$(BIN)/python -m rebalance_executor.testkit --seeds $(SEEDS)
 
-bench: .venv/.installed ## Measure everything of docs/performance.md: time, memory, requests, dollars (a quarter of an hour)
+bench: .venv/.installed ## Measure everything of docs/performance.md: time, memory, requests, dollars (ten minutes)
 	@$(BIN)/python -m benchmarks --write docs/performance.md
 
-mutants: .venv/.installed ## Change the code in thousands of places and see which changes the tests notice (a quarter of an hour)
+mutants: .venv/.installed ## Change the code in thousands of places and see which changes the tests notice (ten minutes)
 	@rm -rf mutants
 	@$(BIN)/mutmut run
 	@$(BIN)/python -m benchmarks.mutants

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -116,3 +118,22 @@ def test_a_time_is_told_to_people_in_utc_to_the_second() -> None:
     in_new_york = datetime.fromisoformat("2026-01-26T15:45:00.999-05:00")
 
     assert moment(in_new_york) == "2026-01-26 20:45:00 UTC"
+
+
+@pytest.fixture
+def in_tokyo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The machine's own time zone is not UTC."""
+    with monkeypatch.context() as changed:
+        changed.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("in_tokyo")
+def test_the_machines_own_time_zone_changes_nothing() -> None:
+    at = datetime(2026, 1, 26, 20, 45, tzinfo=UTC)
+
+    assert moment(at) == "2026-01-26 20:45:00 UTC"
+    assert _Model.model_validate({"at": "2026-01-26T15:45:00-05:00"}).at == at
+    assert _Model.model_validate({"at": "2026-01-26T15:45:00-05:00"}).model_dump(mode="json")["at"].endswith("Z")

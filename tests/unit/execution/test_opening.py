@@ -90,9 +90,7 @@ def test_one_plan_too_many_halts_the_account() -> None:
         ({"max_plan_gross_dollars": 2000, "max_day_gross_dollars": 1999}, Code.DAILY_LIMIT),
     ],
 )
-def test_a_plan_beyond_its_limit_is_denied_as_a_whole_and_reserves_nothing(
-    limits: dict[str, int], code: Code
-) -> None:
+def test_a_plan_beyond_its_limit_is_denied_as_a_whole_and_reserves_nothing(limits: dict[str, int], code: Code) -> None:
     floor = Floor(**limits)
     result = floor.execute(buys("AAA", "BBB"))
 
