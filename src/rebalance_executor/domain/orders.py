@@ -36,7 +36,7 @@ class ChildState(StrEnum):
     INTENDED = "INTENDED"
     """Journalled, perhaps sent."""
     UNKNOWN = "UNKNOWN"
-    """Sent, without a definite answer."""
+    """Sent, or perhaps sent by a run that died, without a definite answer."""
     LIVE = "LIVE"
     """At the broker, not settled (``filled`` without its price or its whole quantity counts as live)."""
     FILLED = "FILLED"
@@ -69,7 +69,8 @@ class ChildOrder:
     qty: Decimal
     limit_price: Decimal | None
     intended_at: datetime
-    """When it was journalled to be sent; moved on before it is sent once more."""
+    """When it was journalled to be sent; once it is sent, when that was; without an answer, until when it may have
+    been."""
     state: ChildState = ChildState.INTENDED
     resent: bool = False
     """Whether it was sent, or may have been, more than once; always with the same id and content."""

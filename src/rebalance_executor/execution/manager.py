@@ -143,6 +143,7 @@ class ExecutionManager:
         run = opening.run(plan, lease, deadline, state, dict(journal.parents))
         if state.phase is Phase.SELLS:  # a write of buys may have been cut off before the part with the gate's budget
             run.forget_unsent(run.unsettled(Side.BUY))
+        run.doubt_intended(self._ports.clock.now())
         standing = opening.may_trade()
         if state.account_number is not None and standing.account.account_number != state.account_number:
             raise ConfigurationError(

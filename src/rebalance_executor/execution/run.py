@@ -135,6 +135,13 @@ class Run:
         self.unsent |= {parent.open_child.client_order_id for parent in buys if parent.open_child is not None}
         self.drop_unsent()
 
+    def doubt_intended(self, now: datetime) -> None:
+        """What an earlier run intended and told nothing of may have been sent at any time until ``now``."""
+        for parent in list(self.parents.values()):
+            child = parent.open_child
+            if child is not None and child.state is ChildState.INTENDED:
+                self.put_child(parent.symbol, replace(child, state=ChildState.UNKNOWN, intended_at=now))
+
     def ask_again(self, symbol: str, now: datetime, wait: timedelta) -> bool:
         """Whether this parent's cancel must be requested by this run, too; its wait then lasts a little longer.
 

@@ -123,7 +123,8 @@ class Sender:
         if self._clock.now() >= run.deadline.stop_at or not self._switch.is_fresh(BEFORE_SENDING):
             return False  # looking took so long that others may have taken over, or a person may have halted
         run.unsent.discard(child.client_order_id)  # from here on it may exist, whatever stops us
-        self._sent_at.append(self._clock.now())
+        child = replace(child, intended_at=self._clock.now())
+        self._sent_at.append(child.intended_at)
         try:
             order = self._broker.submit(child.request(parent.symbol, parent.side))
         except (RateLimited, CircuitOpen, CredentialsRefused) as error:  # certainly not accepted
@@ -134,7 +135,7 @@ class Sender:
             self._rejected(run, parent, child, error)
             return True
         except (OutcomeUnknown, DuplicateClientOrderId) as error:
-            run.put_child(parent.symbol, replace(child, state=ChildState.UNKNOWN))
+            run.put_child(parent.symbol, replace(child, state=ChildState.UNKNOWN, intended_at=self._clock.now()))
             self._log.emit(LogEvent.ORDER_UNKNOWN, symbol=parent.symbol, reason=str(error), **told(child))
             return False
         self._accepted(run, parent, child, order)

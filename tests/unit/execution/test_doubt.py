@@ -109,6 +109,37 @@ def test_a_run_that_concludes_does_not_repeat_a_lost_order_and_waits_until_it_ca
     assert len(floor.broker.sent) == 1
 
 
+def test_an_order_that_waited_for_its_turn_is_looked_for_as_long_as_any_other_once_it_was_sent() -> None:
+    """It may be journalled most of a minute before it is sent; what it can still do counts from the sending."""
+    floor = Floor()
+    floor.broker.market = replace(floor.broker.market, next_close=later(105))
+    floor.broker.turn_at = later(100)
+    floor.broker.behave("AAA", VANISHES)
+    before_each(floor, lambda _: floor.clock.sleep(timedelta(seconds=6)))
+    result = floor.execute(a_plan(an_item("AAA", amount="1000")))
+
+    assert ended(result) == {"AAA": (Outcome.DENIED, Code.MARKET_CLOSED)}
+    assert floor.clock.seconds == 106 + 120
+    assert floor.parent("AAA").children[0].intended_at == later(106)
+
+
+def test_what_a_dead_run_intended_may_have_been_sent_until_the_next_one_began() -> None:
+    floor = Floor()
+    floor.broker.behave("AAA", RuntimeError("the process died"))
+    plan = a_plan(an_item("AAA", amount="1000"))
+    with pytest.raises(RuntimeError):
+        floor.execute(plan)
+    assert [child.state for child in floor.parent("AAA").children] == [ChildState.INTENDED]
+
+    floor.clock.sleep(timedelta(seconds=300))
+    floor.broker.blocked_by = "trading_blocked"
+    result = floor.execute(plan, run_id="run-2")
+
+    assert ended(result) == {"AAA": (Outcome.DENIED, Code.ACCOUNT_BLOCKED)}
+    assert floor.clock.seconds == 300 + 120
+    assert len(floor.broker.sent) == 1
+
+
 def test_a_lost_order_that_appears_while_the_run_concludes_is_cancelled() -> None:
     floor = Floor()
     floor.broker.behave("AAA", VANISHES)

@@ -48,6 +48,15 @@ def test_buys_without_an_order_are_left_as_they_are() -> None:
     assert run.dirty == set()
 
 
+def test_only_what_was_intended_is_doubted() -> None:
+    intended = a_child(state=ChildState.INTENDED, cancel_requested_at=None)
+    run = a_run(a_parent(intended), a_parent(a_child(attempt=2), symbol="XYZ"), a_parent(symbol="ZZZ"))
+    run.doubt_intended(later(7))
+
+    assert run.parents["ABC"].children == (replace(intended, state=ChildState.UNKNOWN, intended_at=later(7)),)
+    assert run.dirty == {"ABC"}
+
+
 # --- a cancel that an earlier run journalled -------------------------------------------------------------
 
 

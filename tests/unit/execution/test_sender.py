@@ -311,6 +311,16 @@ def test_a_switch_that_is_set_while_an_order_waits_for_its_turn_keeps_it_here() 
     assert floor.broker.sent == []
 
 
+def test_an_order_that_waited_for_its_turn_rests_its_whole_time() -> None:
+    floor = Floor(child_wait_seconds=10, max_children=1)
+    floor.broker.turn_at = later(30)
+    floor.broker.behave("AAA", RESTS)
+    floor.execute(buys("AAA"))
+
+    (child,) = floor.parent("AAA").children
+    assert (child.intended_at, child.cancel_requested_at) == (later(30), later(40))
+
+
 def test_an_order_whose_turn_comes_after_the_deadline_is_left_to_the_next_run() -> None:
     floor = Floor()
     floor.broker.turn_at = later(55)
