@@ -101,8 +101,10 @@ class Executor:
         watched = [p for p in run.unsettled(side) if (c := p.open_child) and c.client_order_id not in run.unsent]
         if not watched:
             return
-        since = min(child.intended_at for p in watched if (child := p.open_child)) - _CLOCK_DIFFERENCE
-        listed = self._broker.orders([parent.symbol for parent in watched], since)
+        children = [child for parent in watched if (child := parent.open_child)]
+        # One without an answer may have been sent at any time since the plan was begun.
+        sent = [child.intended_at if child.state is ChildState.LIVE else run.state.begun_at for child in children]
+        listed = self._broker.orders([parent.symbol for parent in watched], min(sent) - _CLOCK_DIFFERENCE)
         by_client_id = {order.client_order_id: order for order in listed}
         for parent in watched:
             child = parent.open_child

@@ -140,6 +140,22 @@ def test_what_a_dead_run_intended_may_have_been_sent_until_the_next_one_began() 
     assert len(floor.broker.sent) == 1
 
 
+def test_what_a_dead_run_sent_is_found_an_hour_later_in_the_list_of_orders() -> None:
+    """Not by its id, which would take a request for each."""
+    floor = Floor()
+    floor.broker.behave("AAA", RuntimeError("the process died"))
+    before_each(floor, lambda request: floor.broker.put(as_at_the_broker(request)))
+    plan = a_plan(an_item("AAA", amount="1000"))
+    with pytest.raises(RuntimeError):
+        floor.execute(plan)
+    floor.broker.fill("order-x")
+    floor.clock.sleep(timedelta(hours=1))
+    result = floor.execute(plan, run_id="run-2")
+
+    assert ended(result) == {"AAA": (Outcome.FILLED, None)}
+    assert "order_by_client_id" not in {name for name, _ in floor.broker.asked}
+
+
 def test_a_lost_order_that_appears_while_the_run_concludes_is_cancelled() -> None:
     floor = Floor()
     floor.broker.behave("AAA", VANISHES)
