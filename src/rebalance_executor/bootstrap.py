@@ -110,7 +110,7 @@ def build(
     )
 
 
-def outside_world(
+def outside_world(  # noqa: PLR0913 - half of them are options
     settings: Settings,
     config: ExecutionConfig,
     log: EventLog,

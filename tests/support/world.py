@@ -21,7 +21,7 @@ from paper_broker.server import PaperBroker
 from rebalance_executor import bootstrap
 from rebalance_executor.adapters.aws import client_config
 from rebalance_executor.adapters.control_book import DynamoControlBook
-from rebalance_executor.domain.book import SwitchState
+from rebalance_executor.domain.book import Switch, SwitchState
 from rebalance_executor.execution.kill_switch import set_by_person
 from rebalance_executor.handler import handle
 from rebalance_executor.service import Service
@@ -141,7 +141,7 @@ class World:
 
     def set_switch(self, state: SwitchState, reason: str = "drill") -> None:
         """Set the kill switch by hand."""
-        set_by_person(self.book, "default", state, by="Ada", reason=reason, now=self.clock.now())
+        set_by_person(self.book, "default", Switch(state, "Ada", reason, self.clock.now()))
 
     def forget_front_door(self) -> None:
         """Lose every record of the front door, as an expiry or a mistake would."""

@@ -64,7 +64,7 @@ class _Session(Session):
         self.mount("https://", _Bounded(timeouts))
         self.mount("http://", _Bounded(timeouts))
 
-    def request(  # type: ignore[override]
+    def request(  # type: ignore[override]  # noqa: PLR0913 - as its base class has them
         self,
         method: str | bytes,
         url: str | bytes,

@@ -153,7 +153,8 @@ def preview(found: Desk, plan: RebalancePlan, account: str) -> Preview:
     run = opening.begin(plan, lease, deadline)
     budget = _fit(run, broker, opening.quotes, config, now) if plan.trades else None
     orders = tuple(_order(item, run, opening.quotes, config, now) for item in plan.items)
-    return _sum_up(plan, found, run, orders, budget, refusal or _common_refusal(orders))
+    paper = found.settings.alpaca_paper
+    return _sum_up(run, orders, budget, refusal or _common_refusal(orders), paper=paper)
 
 
 def _fit(
@@ -243,23 +244,23 @@ def _common_refusal(orders: Sequence[PreviewOrder]) -> tuple[str, str] | None:
 
 
 def _sum_up(
-    plan: RebalancePlan,
-    found: Desk,
     run: Run,
     orders: tuple[PreviewOrder, ...],
     budget: Decimal | None,
     refusal: tuple[str, str] | None,
+    *,
+    paper: bool,
 ) -> Preview:
     sells = -sum((o.estimated_amount for o in orders if o.action is Action.SELL), ZERO)
     buys = sum((o.estimated_amount for o in orders if o.action is Action.BUY), ZERO)
     cost = sum((o.estimated_cost for o in orders), ZERO)
     cash = run.state.starting_funds
     return Preview(
-        plan_id=plan.plan_id,
+        plan_id=run.plan.plan_id,
         account=run.state.account,
         account_number=run.state.account_number,
-        paper=found.settings.alpaca_paper,
-        content_hash=plan.content_hash,
+        paper=paper,
+        content_hash=run.plan.content_hash,
         code=refusal[0] if refusal is not None else None,
         message=refusal[1] if refusal is not None else None,
         orders=orders,

@@ -14,7 +14,7 @@ from pathlib import Path
 from rebalance_executor.adapters.clock import SystemClock
 from rebalance_executor.cli.cloud import Cloud
 from rebalance_executor.cli.processes import Servers
-from rebalance_executor.domain.book import NEVER_SET, SwitchState
+from rebalance_executor.domain.book import NEVER_SET, Switch, SwitchState
 from rebalance_executor.execution.kill_switch import set_by_person
 from rebalance_executor.settings import Settings
 
@@ -34,7 +34,7 @@ def pull(home: Path, word: str) -> dict[str, object]:
         cloud.provision()
         book = cloud.book(clock)
         if word in _STATES:
-            set_by_person(book, account, _STATES[word], by=getpass.getuser(), reason=_REASON, now=clock.now())
+            set_by_person(book, account, Switch(_STATES[word], getpass.getuser(), _REASON, clock.now()))
         switch = book.switch(account)
     by = "" if switch == NEVER_SET else f" by {switch.by}: {switch.reason}"
     return {"on": switch.state is not SwitchState.ACTIVE, "text": f"{switch.state.value}{by}"}

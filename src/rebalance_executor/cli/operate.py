@@ -18,7 +18,7 @@ from rebalance_executor.cli.ledger import Entry, entry, plan_id_of, plans_of
 from rebalance_executor.cli.operate_views import diagnosis_view, reconciliation_view, switch_view
 from rebalance_executor.cli.plans import Digits, confirm_live
 from rebalance_executor.cli.read import Plan, answer, consoles
-from rebalance_executor.domain.book import SwitchState
+from rebalance_executor.domain.book import Switch, SwitchState
 from rebalance_executor.domain.errors import ConfigurationError, RebalanceError
 from rebalance_executor.domain.orders import ParentOrder, child_order_prefix
 from rebalance_executor.domain.reconcile import differences, was_sent
@@ -90,7 +90,7 @@ def resume(
 def _set(found: Desk, account: str, state: SwitchState, by: str | None, reason: str) -> tuple[SwitchAnswer, ...]:
     book = found.ports.book
     before = book.switch(account)
-    after = set_by_person(book, account, state, by=by or getpass.getuser(), reason=reason, now=found.now)
+    after = set_by_person(book, account, Switch(state, by or getpass.getuser(), reason, found.now))
     return SwitchAnswer.of(account, before), SwitchAnswer.of(account, after)
 
 

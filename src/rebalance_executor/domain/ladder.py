@@ -83,22 +83,19 @@ def next_aim(parent: ParentOrder, quote: Quote, pace: Pace, now: datetime, confi
     last = last_sent(parent)
     if last is None:
         return ahead[0]
-    wait = rung_wait(parent, last, quote, pace, now, config)
-    rested = _rested(last, now)
-    passed = int(rested / wait) if wait > timedelta() else len(ahead)
+    wait = rung_wait(parent, quote, pace, now, config)
+    passed = int(_rested(last, now) / wait) if wait > timedelta() else len(ahead)
     return ahead[min(max(passed, 1), len(ahead)) - 1]
 
 
-def rung_wait(
-    parent: ParentOrder, child: ChildOrder, quote: Quote, pace: Pace, now: datetime, config: ExecutionConfig
-) -> timedelta:
-    """How long ``child`` rests before the next rung: shorter in a fast market, and as the time runs out."""
-    wait = config.ladder.of(pace.urgency).wait_seconds
-    if is_fast(parent.side, child, quote, config):
+def rung_wait(parent: ParentOrder, quote: Quote, pace: Pace, now: datetime, config: ExecutionConfig) -> timedelta:
+    """How long the last child rests before the next rung: shorter in a fast market, and as the time runs out."""
+    wait, last = config.ladder.of(pace.urgency).wait_seconds, last_sent(parent)
+    if last is not None and is_fast(parent.side, last, quote, config):
         wait = min(wait, max(wait * config.fast_market_wait, config.shortest_rung_seconds))
-    if pace.cross_by is None:
+    if last is None or pace.cross_by is None:
         return span(wait)
-    left = (pace.cross_by - child.intended_at) / len(rungs_ahead(parent, pace, now, config))
+    left = (pace.cross_by - last.intended_at) / len(rungs_ahead(parent, pace, now, config))
     return max(timedelta(), min(span(wait), left))
 
 
@@ -139,17 +136,16 @@ def is_overdue(parent: ParentOrder, child: ChildOrder, pace: Pace, now: datetime
     return _rested(child, now) >= span(bound)
 
 
-def is_worth_replacing(
-    parent: ParentOrder, child: ChildOrder, quote: Quote, pace: Pace, now: datetime, config: ExecutionConfig
-) -> bool:
-    """Whether ``child`` rested long enough and the next rung's price improves on it by the threshold.
+def is_worth_replacing(parent: ParentOrder, quote: Quote, pace: Pace, now: datetime, config: ExecutionConfig) -> bool:
+    """Whether the last child rested long enough and the next rung's price improves on it by the threshold.
 
     Otherwise it keeps its place in the queue: nothing is cancelled in order to send the same price again. A
     remainder below the minimum notional could not be sent again at all.
     """
-    if parent.attempts >= config.max_children or child.limit_price is None:
+    last = last_sent(parent)
+    if parent.attempts >= config.max_children or last is None or last.limit_price is None:
         return False
-    if _rested(child, now) < rung_wait(parent, child, quote, pace, now, config):
+    if _rested(last, now) < rung_wait(parent, quote, pace, now, config):
         return False
     aim = next_aim(parent, quote, pace, now, config)
     price = rung_price(parent.side, quote, aim)
@@ -157,8 +153,8 @@ def is_worth_replacing(
         return False
     if aim == FAR and config.last_rung_market:
         return True
-    step = max(tick(child.limit_price), config.improvement_threshold * (quote.ask - quote.bid))
-    return _towards(parent.side, child.limit_price, price) >= step
+    step = max(tick(last.limit_price), config.improvement_threshold * (quote.ask - quote.bid))
+    return _towards(parent.side, last.limit_price, price) >= step
 
 
 def is_exhausted(parent: ParentOrder, price: Decimal, pace: Pace, now: datetime, config: ExecutionConfig) -> bool:

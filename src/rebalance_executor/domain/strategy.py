@@ -160,7 +160,7 @@ def _rested_enough(parent: ParentOrder, child: ChildOrder, view: View, config: E
     worst = collar(parent.side, parent.arrival, config.price_collar)
     if not is_inside(parent.side, far_touch(parent.side, quote), worst):
         return False  # the next child would be denied: this one may still fill
-    return ladder.is_worth_replacing(parent, child, quote, view.pace, view.now, config)
+    return ladder.is_worth_replacing(parent, quote, view.pace, view.now, config)
 
 
 def _next_child(parent: ParentOrder, view: View, config: ExecutionConfig) -> Decision:

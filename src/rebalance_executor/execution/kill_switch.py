@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from rebalance_executor.domain.book import PROGRAM, Switch, SwitchState
@@ -59,26 +60,22 @@ class KillSwitch:
         self.remember(switch, now)
 
 
-def set_by_person(
-    book: ControlBook, account: str, state: SwitchState, *, by: str, reason: str, now: datetime
-) -> Switch:
+def set_by_person(book: ControlBook, account: str, switch: Switch) -> Switch:
     """Set an account's kill switch by hand: halt it, let it only reduce, or resume it.
 
     Args:
         book: where it is kept.
         account: the account's name.
-        state: what holds from now on.
-        by: the person's name.
-        reason: why; both stand in every refusal that follows.
-        now: the time.
+        switch: what holds from now on, with the person's name and the reason: both stand in every refusal that
+            follows.
 
     Raises:
         InvalidInput: name or reason is missing.
         JournalUnavailable: whether it was set may be unknown; set it again.
     """
-    for field, text in (("by", by), ("reason", reason)):
-        if not text.strip():
+    switch = replace(switch, by=switch.by.strip(), reason=switch.reason.strip())
+    for field, text in (("by", switch.by), ("reason", switch.reason)):
+        if not text:
             raise InvalidInput(field, "is missing: the kill switch is set by a named person with a reason")
-    switch = Switch(state, by=by.strip(), reason=reason.strip(), at=now)
     book.set_switch(account, switch)
     return switch

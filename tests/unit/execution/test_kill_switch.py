@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from rebalance_executor.domain.book import NEVER_SET, PROGRAM, SwitchState
+from rebalance_executor.domain.book import NEVER_SET, PROGRAM, Switch, SwitchState
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.errors import InvalidInput, JournalUnavailable
 from rebalance_executor.domain.market import Side
@@ -106,14 +106,14 @@ def test_a_trip_that_cannot_be_written_still_stops_this_run() -> None:
 def test_nobody_sets_it_without_a_name_and_a_reason(by: str, reason: str, missing: str) -> None:
     desk = Desk()
     with pytest.raises(InvalidInput, match=f"^{missing}: is missing: the kill switch is set by a named person"):
-        set_by_person(desk.book, "main", SwitchState.ACTIVE, by=by, reason=reason, now=START)
+        set_by_person(desk.book, "main", Switch(SwitchState.ACTIVE, by, reason, START))
     assert desk.book.settings == {}
 
 
 def test_every_setting_is_kept_with_who_when_and_why() -> None:
     desk = Desk()
     for state in (SwitchState.HALTED, SwitchState.REDUCING, SwitchState.ACTIVE):
-        set_by_person(desk.book, "main", state, by=" Ada ", reason=" drill ", now=START)
+        set_by_person(desk.book, "main", Switch(state, " Ada ", " drill ", START))
 
     assert [(s.state, s.by, s.reason, s.at) for s in desk.book.settings["main"]] == [
         (SwitchState.HALTED, "Ada", "drill", START),
