@@ -40,7 +40,7 @@ def reconcile(run: Run, ports: Ports, broker: Broker, config: ExecutionConfig) -
             break
         if now >= run.deadline.stop_at:
             raise PlanYielded("stopped safely before the deadline; the next delivery compares with the broker again")
-        ports.clock.sleep(min(span(config.tick_seconds), until - now))
+        ports.clock.sleep(min(span(config.tick_seconds), until - now, run.deadline.stop_at - now))
     for symbol in {difference.symbol for difference in found} & run.parents.keys():
         text = "; ".join(difference.problem for difference in found if difference.symbol == symbol)
         run.put(run.parents[symbol].disputed(Code.NOT_RECONCILED, text, ports.clock.now()))
