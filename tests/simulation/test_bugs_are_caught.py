@@ -8,7 +8,7 @@ from rebalance_executor.testkit import bugs, sweep
 from rebalance_executor.testkit.invariants import Violation
 from rebalance_executor.testkit.sweep import Story, Sweep
 
-WITHIN = 350
+WITHIN = 500
 """Histories."""
 IN_A_SWEEP = {
     "the lease is unconditional": Sweep.INTERRUPTIONS,

@@ -8,6 +8,7 @@ from functools import cache
 from random import Random
 
 from rebalance_executor.domain.config import ExecutionConfig
+from rebalance_executor.domain.plan import Urgency
 from rebalance_executor.testkit.faults import Trait
 
 _FIXED = {
@@ -55,6 +56,33 @@ _TIGHT: Mapping[str, tuple[object, ...]] = {
 }
 """Limits that bind: a history whose limits are tight has a few of them."""
 
+
+def _ladder(wait_seconds: int, *aims: str) -> object:
+    return {urgency: {"aims": aims, "wait_seconds": wait_seconds} for urgency in Urgency}
+
+
+_OTHERWISE: Mapping[str, tuple[object, ...]] = {
+    "tick_seconds": ("0.5", 5),
+    "ladder": (_ladder(1, "0", "0.2", "0.4", "0.6", "0.8", "1"), _ladder(30, "0.5", "1")),
+    "improvement_threshold": (0, 1),
+    "fast_market_spreads": ("0.01", 10),
+    "fast_market_wait": (0, 1),
+    "shortest_rung_seconds": ("0.1", 10),
+    "last_rung_seconds": (1, 60),
+    "last_rung_market": (True,),
+    "child_wait_seconds": (1, 60),
+    "max_children": (1, 10),
+    "quote_wait_seconds": (0, 20),
+    "quote_refresh_seconds": (0, 30),
+    "proceeds_wait_seconds": (0, 60),
+    "cancel_wait_seconds": (1, 90),
+    "price_wait_seconds": (0, 60),
+    "arrival_horizon_seconds": (20, 120),
+    "reconcile_wait_seconds": (0, 30),
+    "conflicting_orders": ("cancel",),
+}
+"""Waits that are very short or long, other ladders, a market order at their end."""
+
 _OVERRIDES: tuple[Mapping[str, object], ...] = (
     {"AAA": {"price_collar": "0.002"}},
     {"BBB": {"max_children": 1}, "CCC": {"price_collar": "0.2"}},
@@ -81,9 +109,9 @@ def _configured(  # noqa: PLR0913 - each is drawn
 
 
 @cache
-def _tight(name: str, number: int) -> object:
-    """A limit as the configuration holds it, validated once."""
-    return getattr(ExecutionConfig.model_validate({name: _TIGHT[name][number]}), name)
+def _valid(name: str, number: int) -> object:
+    """A field of one of the tables above as the configuration holds it, validated once."""
+    return getattr(ExecutionConfig.model_validate({name: {**_TIGHT, **_OTHERWISE}[name][number]}), name)
 
 
 @cache
@@ -103,13 +131,15 @@ def config(chance: Random, traits: Collection[Trait]) -> ExecutionConfig:
         chance.choice((0, 0, 12, 150)),
     )
     changed: dict[str, object] = {}
-    if Trait.TIGHT_LIMITS in traits:
-        for name in chance.sample(sorted(_TIGHT), chance.randint(2, 5)):
-            changed[name] = _tight(name, chance.randrange(len(_TIGHT[name])))
+    for trait, table in ((Trait.TIGHT_LIMITS, _TIGHT), (Trait.OTHERWISE, _OTHERWISE)):
+        if trait in traits:
+            for name in chance.sample(sorted(table), chance.randint(2, 5)):
+                changed[name] = _valid(name, chance.randrange(len(table[name])))
     if Trait.OVERRIDES in traits:
         changed["per_symbol"] = _overrides(chance.randrange(len(_OVERRIDES)))
     if Trait.EARLY in traits and drawn.order_style != "market":
-        changed |= {"extended_hours": chance.random() < 0.6, "opening_wait_seconds": Decimal(20)}
+        limits_only = not changed.get("last_rung_market", False)
+        changed |= {"extended_hours": limits_only and chance.random() < 0.6, "opening_wait_seconds": Decimal(20)}
     return drawn.model_copy(update=changed)
 
 

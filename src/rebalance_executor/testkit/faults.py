@@ -97,10 +97,18 @@ class Trait(StrEnum):
     EARLY = "the session begins soon"
     TIGHT_LIMITS = "limits of the controls that bind"
     OVERRIDES = "symbols with a configuration of their own"
+    OTHERWISE = "orders are worked otherwise"
     QUIET = "no faults at all"
 
 
-RARE = {Trait.QUIET: 0.1, Trait.EARLY: 0.12, Trait.NEAR_CLOSE: 0.2, Trait.TIGHT_LIMITS: 0.25, Trait.OVERRIDES: 0.2}
+RARE = {
+    Trait.QUIET: 0.1,
+    Trait.EARLY: 0.12,
+    Trait.NEAR_CLOSE: 0.2,
+    Trait.TIGHT_LIMITS: 0.25,
+    Trait.OVERRIDES: 0.2,
+    Trait.OTHERWISE: 0.25,
+}
 """How many histories have a trait that is rarer than others: most of these leave less to be traded."""
 
 

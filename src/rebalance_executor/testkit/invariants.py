@@ -116,7 +116,7 @@ class Watch:
         most = max(ZERO, (state.starting_funds + brought) * (1 - config.cash_buffer))
         if state.buy_budget > most:
             raise Violation(f"{key}: a budget of {state.buy_budget}, cash + proceeds − buffer is {most}")
-        is_bounded = config.order_style is not OrderStyle.MARKET
+        is_bounded = config.order_style is not OrderStyle.MARKET and not config.last_rung_market
         if spent > state.buy_budget * (1 if is_bounded else _MARKET_SLIP):
             raise Violation(f"{key}: buys of {spent}, the budget is {state.buy_budget}")
 
