@@ -93,8 +93,10 @@ def scenario(seed: int, chance: Random, traits: Collection[Trait]) -> dict[str, 
     """The exchange's world."""
     quotes, positions = {}, []
     for symbol in SYMBOLS:
-        bid = Decimal(chance.randint(100, 40_000)) / 100
-        quotes[symbol] = {"bid": str(bid), "ask": str(bid + Decimal(chance.choice((1, 1, 3, 20))) / 100)}
+        bid, tick = Decimal(chance.randint(100, 40_000)) / 100, _CENT
+        if chance.random() < 0.1:  # below a dollar prices have four decimals
+            bid, tick = Decimal(chance.randint(100, 9_990)) / 10_000, _CENT / 100
+        quotes[symbol] = {"bid": str(bid), "ask": str(bid + chance.choice((1, 1, 3, 20)) * tick)}
         if chance.random() < 0.8:
             positions.append({"symbol": symbol, "qty": str(Decimal(chance.randint(1, 400_000)) / 10_000)})
     return {
