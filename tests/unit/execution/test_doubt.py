@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, cast
 
@@ -154,6 +154,19 @@ def test_what_a_dead_run_sent_is_found_an_hour_later_in_the_list_of_orders() -> 
 
     assert ended(result) == {"AAA": (Outcome.FILLED, None)}
     assert "order_by_client_id" not in {name for name, _ in floor.broker.asked}
+
+
+def test_a_live_order_is_listed_from_its_sending_on_and_not_from_the_begin_of_the_plan() -> None:
+    """A plan of an hour has a long list, and each look reads one page of it at the least."""
+    floor = Floor()
+    floor.broker.behave("AAA", RESTS, RESTS)
+    floor.execute(a_plan(an_item("AAA", amount="1000")))
+    looks = [cast("tuple[list[str], datetime]", what)[1] for name, what in floor.broker.asked if name == "orders"]
+
+    second = floor.broker.book["order-2"].submitted_at
+    assert second is not None
+    assert second > NOW
+    assert max(looks) == second - timedelta(minutes=10)
 
 
 def test_a_lost_order_that_appears_while_the_run_concludes_is_cancelled() -> None:

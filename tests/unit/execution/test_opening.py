@@ -17,7 +17,7 @@ from rebalance_executor.domain.orders import Outcome
 from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.execution.events import LogEvent
 from tests.support.builders import NOW, SELL, a_plan, an_exit, an_item, later
-from tests.support.floor import RESTS, Floor, an_order_of_others, ended
+from tests.support.floor import RESTS, Floor, FloorBroker, an_order_of_others, ended
 
 
 def buys(*symbols: str, plan_id: str = "plan-1") -> RebalancePlan:
@@ -222,16 +222,27 @@ def test_a_quote_that_stays_unusable_is_waited_for_so_long(wait: int, seconds: f
     assert floor.clock.seconds == waited
 
 
-def test_a_quote_that_is_lost_while_an_order_is_worked_is_waited_for_from_then_on() -> None:
+@pytest.mark.parametrize(
+    ("becomes", "why"),
+    [
+        (lambda broker: broker.quote("AAA", "0", "100.01"), "bid"),
+        (lambda broker: broker.quote("AAA", "90", "110"), "bid 90, ask 110: wider than"),
+        (lambda broker: broker.quoted_at.update(AAA=NOW - timedelta(hours=1)), "seconds old"),
+    ],
+    ids=["one-sided", "too wide", "too old"],
+)
+def test_a_quote_that_is_lost_while_an_order_is_worked_is_waited_for_from_then_on(
+    becomes: Callable[[FloorBroker], None], why: str
+) -> None:
     """The first child gives way after two seconds, the quote is gone since the first: the wait counts from the look."""
     floor = Floor(child_wait_seconds=2, quote_wait_seconds=10)
     floor.broker.behave("AAA", RESTS)
-    floor.clock.at(1, lambda: floor.broker.quote("AAA", "0", "100.01"))
+    floor.clock.at(1, lambda: becomes(floor.broker))
     result = floor.execute(buys("AAA"))
 
     assert ended(result) == {"AAA": (Outcome.UNFILLED, Code.QUOTE_REJECTED)}
     assert 12 <= floor.clock.seconds <= 13
-    assert "bid" in str(floor.parent("AAA").message)
+    assert why in str(floor.parent("AAA").message)
 
 
 def test_a_quote_that_comes_back_is_traded_on() -> None:
