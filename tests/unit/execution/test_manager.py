@@ -340,6 +340,18 @@ def test_buys_are_made_to_fit_what_the_sells_brought() -> None:
     assert floor.known().plan.buy_budget == Decimal("3000.10")
 
 
+def test_buys_are_made_to_fit_at_the_prices_of_the_gate_and_not_at_those_of_the_beginning() -> None:
+    floor = a_floor(cash_buffer=0, child_wait_seconds=60)
+    floor.broker.cash = Decimal("1000.30")
+    floor.broker.behave("AAA", RESTS)
+    floor.clock.at(3, lambda: floor.broker.fill("order-1"))
+    floor.clock.at(3, lambda: floor.broker.quote("BBB", "101.99", "102.01"))
+    result = floor.execute(exchange())
+
+    assert ended(result)["BBB"] == (Outcome.FILLED, Code.SCALED_TO_CASH)
+    assert floor.parent("BBB").qty == Decimal("29.409861")  # 3,000.10 at 102.01
+
+
 def test_a_buy_that_no_longer_fits_is_skipped_and_told() -> None:
     floor = a_floor(cash_buffer=0)
     floor.broker.cash = Decimal(0)
