@@ -304,6 +304,26 @@ def test_a_last_rung_that_had_its_time_in_vain_ends_the_order() -> None:
     assert (decision.outcome, decision.code) == (Outcome.PARTIALLY_FILLED, Code.ATTEMPTS_EXHAUSTED)
 
 
+@pytest.mark.parametrize(
+    ("side", "limit", "quote"),
+    [(BUY, "10.10", a_quote("10.01", "10.11")), (SELL, "10.00", a_quote("9.99", "10.09"))],
+)
+def test_a_last_rung_follows_a_far_touch_that_moved_away_by_a_cent(side: Side, limit: str, quote: Quote) -> None:
+    """It rested all its time, and there is a price that was not tried yet."""
+    touch = quote.ask if side is BUY else quote.bid
+    decision = decide(parent(ended(limit, "1", 30), side=side), view(31, quote=quote), CONFIG)
+    assert decision == place(str(touch), "1")
+
+
+@pytest.mark.parametrize(
+    ("side", "limit", "quote"),
+    [(BUY, "10.10", a_quote("9.99", "10.09")), (SELL, "10.00", a_quote("10.01", "10.11"))],
+)
+def test_a_last_rung_does_not_begin_anew_where_the_quote_came_nearer(side: Side, limit: str, quote: Quote) -> None:
+    decision = decide(parent(ended(limit, "1", 30), side=side), view(31, quote=quote), CONFIG)
+    assert isinstance(decision, Settle)
+
+
 def test_a_last_rung_that_a_yield_cut_short_is_sent_again() -> None:
     assert decide(parent(ended("10.10", "1", 3)), view(600), CONFIG) == place("10.10", "1")
 
@@ -315,6 +335,26 @@ def test_a_last_rung_is_a_market_order_only_where_it_is_configured() -> None:
     assert decide(parent(ended("10.07", "0.75")), view(11), config) == far
     assert decide(parent(), view(urgency=URGENT), config) == far
     assert decide(parent(a_child(limit=None, aim=Decimal(1))), view(10), config) == Wait()
+
+
+def test_a_market_order_that_was_cancelled_in_vain_ends_the_order() -> None:
+    config = CONFIG.model_copy(update={"last_rung_market": True})
+    market = replace(ended("10.10", "1", 30), type=OrderType.MARKET, limit_price=None)
+    decision = decide(parent(market), view(31), config)
+    assert isinstance(decision, Settle)
+    assert decision.outcome is Outcome.UNFILLED
+
+
+@pytest.mark.parametrize(("seconds", "decision"), [(49, Wait()), (50, Cancel())])
+def test_without_a_quote_a_rung_may_rest_as_long_as_the_rungs_that_follow(seconds: float, decision: Decision) -> None:
+    """Two rungs of ten seconds, and the last one's thirty."""
+    assert decide(parent(resting("10.05", "0.5")), view(seconds, quote=None), CONFIG) == decision
+
+
+def test_rungs_before_a_market_order_need_a_better_price_like_any_others() -> None:
+    config = CONFIG.model_copy(update={"last_rung_market": True})
+    lower = a_quote("9.96", "10.06")  # its next rung, 10.03, is below what rests
+    assert decide(parent(resting("10.05", "0.5")), view(10, quote=lower), config) == Wait()
 
 
 def test_a_symbol_may_be_worked_otherwise() -> None:
@@ -335,6 +375,10 @@ def test_a_symbol_may_be_worked_otherwise() -> None:
 )
 def test_a_resting_rung_is_compared_with_the_market(child: ChildOrder, *, needed: bool) -> None:
     assert needs_quote(parent(child), CONFIG) is needed
+
+
+def test_less_than_a_share_is_priced_anew_like_any_order() -> None:
+    assert needs_quote(parent(qty="0.5"), CONFIG)
 
 
 # --- at the open -----------------------------------------------------------------------------------------
@@ -383,6 +427,12 @@ def test_children_a_parent_fit_the_rate_limit(parents: int, seconds: int, childr
 def test_a_large_plan_has_fewer_rungs(parents: int, aims: list[str]) -> None:
     pace = Pace(LOW, cross_by=later(210), parents=parents)
     assert rungs_ahead(parent(), pace, NOW, CONFIG) == tuple(map(Decimal, aims))
+
+
+def test_the_children_that_are_left_bound_the_rungs() -> None:
+    config = CONFIG.model_copy(update={"max_children": 3})
+    pace = Pace(LOW, cross_by=later(600))
+    assert rungs_ahead(parent(ended("10.00", "0")), pace, NOW, config) == (Decimal("0.5"), Decimal(1))
 
 
 @pytest.mark.parametrize(

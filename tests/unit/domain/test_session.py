@@ -30,6 +30,13 @@ def test_summer_begins_and_ends_to_the_second(at: str) -> None:
     assert new_york(moment) == moment.astimezone(NEW_YORK).replace(tzinfo=None)
 
 
+def test_every_day_of_eleven_years_has_its_right_time() -> None:
+    """In eleven years the first of March and of November fall on every day of the week."""
+    noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    days = [noon + timedelta(days=day) for day in range(11 * 365)]
+    assert [new_york(at) for at in days] == [at.astimezone(NEW_YORK).replace(tzinfo=None) for at in days]
+
+
 @pytest.mark.parametrize(
     ("local", "expected"),
     [("09:29:59", False), ("09:30:00", True), ("09:31:59", True), ("09:32:00", False), ("21:30:00", False)],
