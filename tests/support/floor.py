@@ -98,6 +98,8 @@ class FloorBroker:
         self.cancelled: list[str] = []
         self.asked: list[tuple[str, object]] = []
         self.before_submit: Callable[[OrderRequest], None] = lambda _: None
+        self.shown: Callable[[BrokerOrder], BrokerOrder] = lambda order: order
+        """How an order looks in every answer."""
         self.turn_at: datetime | None = None
         """When the rate limit lets the next submission through, where that is not now."""
 
@@ -168,11 +170,12 @@ class FloorBroker:
 
     def orders(self, symbols: Sequence[str], after: datetime) -> Sequence[BrokerOrder]:
         self._ask("orders", (list(symbols), after))
-        return [o for o in self.book.values() if o.symbol in symbols and o.submitted_at and o.submitted_at > after]
+        since = [o for o in self.book.values() if o.symbol in symbols and o.submitted_at and o.submitted_at > after]
+        return [self.shown(order) for order in since]
 
     def order_by_client_id(self, client_order_id: str) -> BrokerOrder | None:
         self._ask("order_by_client_id", client_order_id)
-        return next((order for order in self.book.values() if order.client_order_id == client_order_id), None)
+        return next((self.shown(o) for o in self.book.values() if o.client_order_id == client_order_id), None)
 
     def await_turn(self, until: datetime) -> None:
         if self.turn_at is not None and self.turn_at > until:
@@ -200,7 +203,7 @@ class FloorBroker:
             self.book[order.id] = replace(order, status="pending_cancel")
         if behaviour in (LOST, LOST_RESTS):
             raise OutcomeUnknown("no answer")
-        return order if behaviour == REJECTED_LATER else self.book[order.id]
+        return self.shown(order if behaviour == REJECTED_LATER else self.book[order.id])
 
     def cancel(self, order_id: str) -> None:
         self.cancelled.append(order_id)

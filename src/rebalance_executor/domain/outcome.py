@@ -167,7 +167,7 @@ def _shortfall(lost: Shortfall | None, filled_dollars: Decimal) -> dict[str, Dec
     }
     if not filled_dollars:
         return {**amounts, "slippage_bps": None}
-    total, delay, spread = (_bps(part, filled_dollars) or ZERO for part in (lost.total, lost.delay, lost.spread))
+    total, delay, spread = (_bps(part, filled_dollars) for part in (lost.total, lost.delay, lost.spread))
     parts = {"delay_bps": delay, "spread_bps": spread, "residual_bps": total - delay - spread}
     return {**amounts, "slippage_bps": total, **parts}
 
@@ -178,5 +178,5 @@ def _average(parent: ParentOrder, filled: Decimal, value: Decimal) -> Decimal:
     return only if only is not None else (value / filled).quantize(_PRICE_STEP, rounding=ROUND_HALF_EVEN)
 
 
-def _bps(amount: Decimal, of: Decimal) -> Decimal | None:
-    return (amount / of * _BPS).quantize(_BPS_STEP, rounding=ROUND_HALF_EVEN) if of else None
+def _bps(amount: Decimal, of: Decimal) -> Decimal:
+    return (amount / of * _BPS).quantize(_BPS_STEP, rounding=ROUND_HALF_EVEN)

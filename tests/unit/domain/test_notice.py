@@ -91,6 +91,12 @@ def test_a_long_list_is_cut_and_says_so() -> None:
     assert lines[-1] == "  and 7 more, see the stored result"
 
 
+def test_a_list_that_just_fits_is_whole_and_does_not_speak_of_more() -> None:
+    lines = told(of(*[Outcome.REJECTED] * MAX_ORDERS)).lines
+
+    assert "REJECTED" in lines[-1]
+
+
 def test_a_notice_tells_the_sums_the_times_and_each_order_that_needs_attention() -> None:
     open_order = order_result().model_copy(
         update={

@@ -365,6 +365,7 @@ def test_a_buy_that_no_longer_fits_is_skipped_and_told() -> None:
     assert ended(result)["CCC"] == (Outcome.SKIPPED, Code.INSUFFICIENT_CASH)
     (skipped,) = floor.fields(LogEvent.ORDER_SKIPPED)
     assert (skipped["symbol"], skipped["outcome"]) == ("CCC", Outcome.SKIPPED)
+    assert floor.parent("CCC").settled_at == floor.clock.now()
 
 
 def test_a_plan_of_sells_needs_no_budget() -> None:
@@ -440,6 +441,7 @@ def test_an_item_that_an_operator_must_look_at_makes_the_plan_unresolved() -> No
     assert LogEvent.PLAN_FINISHED not in floor.events
     (told,) = floor.fields(LogEvent.PLAN_UNRESOLVED)
     assert (told["orders_unresolved"], told["seconds"]) == (1, 5.0)
+    assert [difference.symbol for difference in result.differences] == ["AAA"]
     assert floor.known().result == result
 
 
