@@ -7,9 +7,11 @@ from decimal import Decimal
 import pytest
 
 from rebalance_executor.domain.orders import ChildState, Outcome
-from tests.support.builders import NOW, a_plan, an_item, later
+from rebalance_executor.domain.plan import RebalancePlan
+from tests.support.builders import NOW, a_plan, an_exit, an_item, later
 from tests.support.floor import HALF, RESTS, Floor, ended
 
+SELL = an_exit("AAA", amount="-2000", current_value="2000")
 LADDER = {"NORMAL": {"aims": ["0.3", "0.6", "1"], "wait_seconds": 4}}
 
 
@@ -46,3 +48,33 @@ def test_the_less_time_is_left_the_sooner_the_last_rung_comes(seconds: float, ru
 
     children = floor.parent("AAA").children
     assert [(str(child.aim), (child.intended_at - NOW).total_seconds()) for child in children] == rungs
+
+
+@pytest.mark.parametrize(
+    ("plan", "rungs"),
+    [
+        (a_plan(SELL), [("0.3", 0.0), ("0.6", 4.5), ("1", 9.0)]),
+        (a_plan(SELL, an_item("BBB", amount="1000")), [("0.3", 0.0), ("1", 3.0)]),
+    ],
+    ids=["nothing follows", "a buy waits for them"],
+)
+def test_sells_hurry_where_buys_wait_for_them(plan: RebalancePlan, rungs: list[tuple[str, float]]) -> None:
+    floor = Floor(order_style="ladder", ladder=LADDER)
+    floor.broker.held = {"AAA": Decimal(20)}
+    floor.broker.quote("AAA", "99.95", "100.05")
+    floor.broker.behave("AAA", *[RESTS] * (len(rungs) - 1))
+    floor.execute(plan, seconds=16)
+
+    children = floor.parent("AAA").children
+    assert [(str(child.aim), (child.intended_at - NOW).total_seconds()) for child in children] == rungs
+
+
+@pytest.mark.parametrize(("refresh", "reads"), [("1", 2), ("2", 1)])
+def test_while_an_order_rests_its_quote_is_read_once_a_refresh(refresh: str, reads: int) -> None:
+    floor = Floor(order_style="ladder", ladder=LADDER, quote_refresh_seconds=refresh)
+    floor.broker.quote("AAA", "99.95", "100.05")
+    floor.broker.behave("AAA", RESTS)
+    floor.clock.at(3, lambda: floor.broker.fill("order-1"))
+    floor.execute(a_plan(an_item("AAA", amount="1000")))
+
+    assert [name for name, _ in floor.broker.asked].count("quotes") == 1 + reads  # and one to size it

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 
@@ -22,7 +23,7 @@ from rebalance_executor.domain.market import OrderRequest
 from rebalance_executor.domain.orders import ChildState, Outcome
 from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.execution.events import LogEvent
-from tests.support.builders import NOW, a_plan, an_item, later
+from tests.support.builders import NOW, a_plan, an_exit, an_item, later
 from tests.support.floor import FILLS, LOST, LOST_RESTS, REJECTED_LATER, RESTS, STUCK, VANISHES, Floor, ended, rejection
 
 
@@ -277,6 +278,28 @@ def test_a_switch_that_may_only_reduce_lets_no_buy_out() -> None:
     assert ended(result) == {"AAA": (Outcome.UNFILLED, Code.REDUCING_ONLY)}
     assert len(floor.broker.sent) == 1
     assert halted == [1]
+
+
+def test_a_switch_that_may_only_reduce_cancels_a_resting_buy_within_five_seconds() -> None:
+    floor = Floor(child_wait_seconds=60)
+    floor.broker.behave("AAA", RESTS)
+    floor.clock.at(2, lambda: halt(floor, SwitchState.REDUCING))
+    result = floor.execute(buys("AAA"))
+
+    assert ended(result) == {"AAA": (Outcome.UNFILLED, Code.REDUCING_ONLY)}
+    assert floor.clock.seconds <= 6
+
+
+def test_a_switch_that_may_only_reduce_lets_a_resting_sell_be() -> None:
+    floor = Floor(child_wait_seconds=60)
+    floor.broker.held = {"AAA": Decimal(20)}
+    floor.broker.behave("AAA", RESTS)
+    floor.clock.at(2, lambda: halt(floor, SwitchState.REDUCING))
+    floor.clock.at(20, lambda: floor.broker.fill("order-1"))
+    result = floor.execute(a_plan(an_exit("AAA", amount="-2000", current_value="2000")))
+
+    assert ended(result) == {"AAA": (Outcome.FILLED, None)}
+    assert floor.broker.cancelled == []
 
 
 def test_a_switch_that_cannot_be_read_lets_nothing_out() -> None:
