@@ -35,7 +35,7 @@ from rebalance_executor.adapters.aws import client_config
 from rebalance_executor.adapters.clock import SystemClock
 from rebalance_executor.adapters.dynamodb import DynamoJournal
 from rebalance_executor.handler import handle
-from rebalance_executor.settings import Settings
+from rebalance_executor.settings import load_settings
 from rebalance_executor.telemetry import Telemetry
 from tests.support.broker_server import BrokerServer, paper_broker
 from tests.support.local_aws import EXECUTION_TABLE, LocalAws, local_aws
@@ -202,7 +202,7 @@ def _work(environment: dict[str, str], url: str) -> list[Plan]:
         count(path)
 
     told.count_request = count_request  # type: ignore[method-assign]
-    service = bootstrap.build(Settings(), told, clients=lambda name: _counting(name, counted))
+    service = bootstrap.build(load_settings(), told, clients=lambda name: _counting(name, counted))
     plans = []
     broker = BrokerServer(environment["ALPACA_TRADING_URL"], _session())
     while messages := sqs.receive_message(QueueUrl=url, AttributeNames=["MessageGroupId"]).get("Messages"):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 from typing import Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from rebalance_executor.domain.errors import ConfigurationError, LiveNotAllowed
 
@@ -40,10 +40,10 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """What the function is told by its environment. Secrets never show in its representation."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", case_sensitive=True, env_ignore_empty=True)
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     execution_table: str = Field(
         validation_alias="EXECUTION_TABLE", description="DynamoDB table of journal, results and asset flags."
@@ -134,13 +134,13 @@ class Settings(BaseSettings):
 
 
 def load_settings() -> Settings:
-    """The settings from the environment.
+    """The settings from the environment; an empty variable is as good as none.
 
     Raises:
         ConfigurationError: names the variable that is missing or unusable, never its value.
     """
     try:
-        return Settings()
+        return Settings.model_validate({name: value for name, value in os.environ.items() if value})
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         variable = str(first["loc"][0]) if first["loc"] else "environment"

@@ -17,7 +17,7 @@ from rebalance_executor.adapters.secrets import (
     credentials_source,
 )
 from rebalance_executor.domain.errors import ConfigurationError, PlanSourceUnavailable, UnknownAccount
-from rebalance_executor.settings import Settings
+from rebalance_executor.settings import Settings, load_settings
 from tests.support.aws import Tampered, aws, client_error, once
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ def settings(monkeypatch: pytest.MonkeyPatch, **variables: str) -> Settings:
     given: Mapping[str, str] = {"EXECUTION_TABLE": "e", "IDEMPOTENCY_TABLE": "i", "ACCOUNT": "main"} | variables
     for name, value in given.items():
         monkeypatch.setenv(name, value)
-    return Settings()
+    return load_settings()
 
 
 def no_client() -> SecretsManagerClient:
