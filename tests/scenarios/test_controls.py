@@ -296,6 +296,19 @@ def test_a_price_that_cannot_be_trusted_is_not_traded_on(quote: dict[str, str], 
         assert world.orders == []
 
 
+def test_where_nobody_quotes_the_last_trade_prices_a_limit_if_that_is_configured() -> None:
+    quotes = {"AAA": {"bid": "90", "ask": "110", "last": "100.02"}}
+    config = {"order_style": "ladder", "unusable_quote": "last_trade", "last_rung_seconds": 3}
+    with a_world(quotes=quotes, config=config) as world:
+        world.clock.then(6, {"quotes": {"AAA": {"bid": "99.99", "ask": "100.01"}}})
+        result = world.deliver(plan(buy("AAA", 1000)))
+
+        assert outcomes(result) == {"AAA": ("FILLED", None)}
+        assert [(order["type"], order["limit_price"]) for order in world.orders] == [("limit", "100.02")]
+        assert result["orders"][0]["expected_price"] == "100.02"
+        assert [line["last_trade"] for line in world.told("order.without_quote")] == ["100.02"]
+
+
 def test_the_last_line_refuses_a_limit_outside_the_collar() -> None:
     with a_world(quotes={"AAA": {"bid": "98", "ask": "102"}}, config={"limit_collar": "0.01"}) as world:
         result = world.deliver(plan(buy("AAA", 1000)))

@@ -177,9 +177,12 @@ def quote_problem(quote: Quote | None, limits: Limits, now: datetime) -> str | N
         return "no quote"
     if quote.problem is not None:
         return quote.problem
+    name, most = ("quote", limits.max_quote_age_seconds)
+    if quote.is_trade:
+        name, most = ("last trade", limits.max_trade_age_seconds)
     age = now - quote.at
-    if age > span(limits.max_quote_age_seconds):
-        return f"the quote is {int(age.total_seconds())} seconds old, {plain(limits.max_quote_age_seconds)} are allowed"
+    if age > span(most):
+        return f"the {name} is {int(age.total_seconds())} seconds old, {plain(most)} are allowed"
     if quote.ask - quote.bid > quote.mid * limits.max_spread:
         return f"bid {plain(quote.bid)}, ask {plain(quote.ask)}: wider than {plain(limits.max_spread)} of mid"
     return None

@@ -26,9 +26,12 @@ def to_tick(price: Decimal, side: Side) -> Decimal:
 def far_touch(side: Side, quote: Quote) -> Decimal:
     """The price at which the other side stands: ask for a buy, bid for a sell.
 
-    Quotes come on tick; one that does not is rounded towards the other side, so that the limit stays marketable.
+    Quotes come on tick; one that does not is rounded towards the other side, so that the limit stays marketable. A last
+    trade is no counterparty: it is rounded towards our own side, so that the limit is not worse than its price.
     """
     price = quote.ask if side is Side.BUY else quote.bid
+    if quote.is_trade:
+        return to_tick(price, side)
     return price.quantize(tick(price), rounding=ROUND_CEILING if side is Side.BUY else ROUND_FLOOR)
 
 

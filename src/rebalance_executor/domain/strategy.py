@@ -194,6 +194,9 @@ def _next_child(parent: ParentOrder, view: View, config: ExecutionConfig) -> Dec
 def _shape(parent: ParentOrder, quote: Quote, view: View, config: ExecutionConfig) -> Place:
     """Type and price of the next child, for all that remains."""
     qty = parent.remaining
+    if quote.is_trade:  # a limit, whatever the style: nothing else bounds a price that nobody quotes
+        aim = ladder.FAR if config.order_style is OrderStyle.LADDER else None
+        return Place(OrderType.LIMIT, qty, far_touch(parent.side, quote), aim)
     if config.order_style is OrderStyle.MARKET:
         return Place(OrderType.MARKET, qty, None)
     if config.order_style is OrderStyle.MARKETABLE_LIMIT:

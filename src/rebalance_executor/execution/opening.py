@@ -37,6 +37,7 @@ from rebalance_executor.execution.kill_switch import KillSwitch
 from rebalance_executor.execution.ports import Broker, Lease, Ports
 from rebalance_executor.execution.run import Deadline, Run
 from rebalance_executor.execution.telling import tell_outcome
+from rebalance_executor.execution.unquoted import last_trades
 
 _SECOND_LOOK = timedelta(seconds=1)
 """Between two looks at a quote that could not be used, or at an order that is being cancelled."""
@@ -236,12 +237,15 @@ class Opening:
         """The quotes; those that cannot be used are looked at again for a bounded time."""
         quotes = dict(self._broker.quotes(symbols)) if symbols else {}
         until = min(self._clock.now() + span(self._config.quote_wait_seconds), deadline.stop_at)
-        while unusable := [s for s in symbols if quote_problem(quotes.get(s), self._config, self._clock.now())]:
+        while unusable := [s for s in symbols if self._problem(s, quotes.get(s))]:
             if self._clock.now() + _SECOND_LOOK > until:
-                break
+                return quotes | last_trades(self._broker, unusable, self._config, self._clock.now())
             self._clock.sleep(_SECOND_LOOK)
             quotes |= self._broker.quotes(unusable)
         return quotes
+
+    def _problem(self, symbol: str, quote: Quote | None) -> str | None:
+        return quote_problem(quote, self._config.for_symbol(symbol), self._clock.now())
 
     def _tell(self, plan: RebalancePlan, run: Run) -> None:
         parents = run.parents.values()

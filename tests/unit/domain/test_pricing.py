@@ -10,7 +10,7 @@ from hypothesis import given
 from rebalance_executor.domain.market import Quote, Side
 from rebalance_executor.domain.orders import Arrival
 from rebalance_executor.domain.pricing import collar, far_touch, is_inside, shortfall, tick, to_tick
-from tests.support.builders import BUY, NOW, SELL, a_quote
+from tests.support.builders import BUY, NOW, SELL, a_quote, a_trade
 from tests.support.laws import decimals, dollars, law, quotes, shares, sides
 
 
@@ -72,6 +72,10 @@ def test_a_price_is_put_on_tick_to_our_favour(side: Side, price: str, on_tick: s
         (SELL, a_quote("9.988", "10.01"), "9.98"),
         (BUY, a_quote("0.5", "0.50011"), "0.5002"),
         (SELL, a_quote("0.49999", "0.5"), "0.4999"),
+        (BUY, a_trade("10.0012"), "10.00"),
+        (SELL, a_trade("10.0012"), "10.01"),
+        (BUY, a_trade("0.99995"), "0.9999"),
+        (SELL, a_trade("0.99995"), "1.0000"),
     ],
 )
 def test_the_far_touch_is_where_the_other_side_stands(side: Side, quote: Quote, price: str) -> None:
