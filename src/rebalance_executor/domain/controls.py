@@ -274,14 +274,14 @@ def _duplicate(parent: ParentOrder, setting: Setting) -> Refusal | None:
 def tradable(parents: Iterable[ParentOrder], funds: Decimal) -> tuple[Decimal, Decimal]:
     """Dollars of buys and of sells that these parents can come to, at arrival mid.
 
-    Buys count as far as the funds and these sells pay for them: more is never bought. The collar bounds by how much
-    a fill may differ from arrival mid.
+    Buys count as far as the funds and these sells pay for them: more is never bought, and nothing where margin debt is
+    larger than the sells. The collar bounds by how much a fill may differ from arrival mid.
     """
     wanted = {Side.BUY: ZERO, Side.SELL: ZERO}
     for parent in parents:
         if parent.outcome is None and parent.arrival is not None:
             wanted[parent.side] += parent.qty * parent.arrival.mid
-    return min(wanted[Side.BUY], funds + wanted[Side.SELL]), wanted[Side.SELL]
+    return max(ZERO, min(wanted[Side.BUY], funds + wanted[Side.SELL])), wanted[Side.SELL]
 
 
 def plan_limit(buys: Decimal, sells: Decimal, equity: Decimal, limits: Limits) -> Refusal | None:

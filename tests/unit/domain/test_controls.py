@@ -274,6 +274,8 @@ def test_buys_count_as_far_as_funds_and_sells_pay_for_them() -> None:
 
     assert tradable(parents, Decimal(10_000)) == (Decimal(1000), Decimal(300))
     assert tradable(parents, Decimal(200)) == (Decimal(500), Decimal(300))
+    assert tradable(parents, Decimal(-200)) == (Decimal(100), Decimal(300))
+    assert tradable(parents, Decimal(-5000)) == (Decimal(0), Decimal(300))  # debt is no negative buy of the day
 
 
 @pytest.mark.parametrize(
