@@ -325,6 +325,9 @@ def test_02_the_same_strategy_five_minutes_later_under_another_plan_id_trades_no
         items = [sell("AAA", 500), buy("BBB", 500)]
         assert world.deliver(plan(*items))["status"] == "success"
         world.clock.pass_time(300)
+        world.broker.change(
+            {"quotes": {"AAA": {"bid": "99.5", "ask": "99.52"}, "BBB": {"bid": "101", "ask": "101.02"}}}
+        )
         again = world.deliver(plan(*items, plan_id="second schedule"))
 
         assert outcomes(again) == {"AAA": ("DENIED", "DUPLICATE_ORDER"), "BBB": ("DENIED", "DUPLICATE_ORDER")}

@@ -101,7 +101,10 @@ class ExecutionConfig(Limits):
         description="Child orders a parent may use: five rungs, and as many to follow a moving quote.",
     )
     per_symbol: Mapping[Symbol, SymbolOverride] = Field(
-        default={}, description="Other values of these fields for single symbols, illiquid ones for instance."
+        default={},
+        description="For single symbols, illiquid ones for instance, other values of "
+        + ", ".join(SymbolOverride.model_fields)
+        + ".",
     )
     price_collar: Collar = Field(
         default=Decimal("0.03"),

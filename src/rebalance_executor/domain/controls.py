@@ -258,14 +258,24 @@ def size_refusal(qty: Decimal, price: Decimal | None, limits: Limits) -> Refusal
 
 
 def _duplicate(parent: ParentOrder, setting: Setting) -> Refusal | None:
-    """The same symbol, side and quantity from another plan minutes ago: one strategy on two schedules."""
+    """The same symbol, side and quantity or dollars from another plan minutes ago: one strategy on two schedules."""
     since = setting.now - span(setting.limits.duplicate_window_minutes * 60)
-    same = ReservedOrder(parent.symbol, parent.side, parent.qty)
     for other in setting.book.plans:
-        if other.at > since and other.plan_id != setting.plan.plan_id and same in other.orders:
-            text = f"plan {other.plan_id} ordered the same {plain(parent.qty)} shares at {moment(other.at)}"
-            return Refusal(Code.DUPLICATE_ORDER, text)
+        if other.at <= since or other.plan_id == setting.plan.plan_id:
+            continue
+        same = next((order for order in other.orders if _is_same(order, parent, setting.limits)), None)
+        if same is not None:
+            text = f"plan {other.plan_id} ordered {plain(same.qty)} shares at {moment(other.at)}, this one would order"
+            return Refusal(Code.DUPLICATE_ORDER, f"{text} {plain(parent.qty)}")
     return None
+
+
+def _is_same(order: ReservedOrder, parent: ParentOrder, limits: Limits) -> bool:
+    """Whether one thing is asked for twice; the same dollars are other shares where the price moved between."""
+    if (order.symbol, order.side) != (parent.symbol, parent.side):
+        return False
+    pairs = [(order.qty, parent.qty), (order.dollars, abs(parent.planned_amount))]
+    return any(a is not None and abs(a - b) <= limits.duplicate_tolerance * max(a, b) for a, b in pairs)
 
 
 # --- the plan's orders together --------------------------------------------------------------------------

@@ -120,8 +120,16 @@ class Limits(BaseModel):
         default=Decimal(10),
         ge=0,
         le=1440,
-        description="Minutes in which another plan's order of the same symbol, side and quantity is a duplicate: "
-        "twice the five minutes by which two schedules of one strategy were once apart. 0 allows them.",
+        description="Minutes in which another plan's order of the same symbol and side, for as many shares or "
+        "dollars, is a duplicate: twice the five minutes by which two schedules of one strategy were once apart. 0 "
+        "allows them.",
+    )
+    duplicate_tolerance: Amount = Field(
+        default=Decimal(0),
+        ge=0,
+        le=1,
+        description="Fraction by which shares or dollars may differ and still be the same. 0, because two strategies "
+        "may trade one symbol; 0.05 where one strategy has the account also finds a plan that was made anew.",
     )
     conflicting_orders: Conflict = Field(
         default=Conflict.DENY, description="What is done about open orders of others that stand against an item."

@@ -191,7 +191,7 @@ class Opening:
         if refusal is not None:
             self._log.emit(LogEvent.PLAN_REFUSED, code=refusal.code, reason=refusal.message)
             return [parent.refused(refusal.code, refusal.message, now) for parent in parents]
-        orders = tuple(ReservedOrder(parent.symbol, parent.side, parent.qty) for parent in wanted)
+        orders = tuple(ReservedOrder(p.symbol, p.side, p.qty, abs(p.planned_amount)) for p in wanted)
         run.reservation = Reservation(book.day, after, BegunPlan(run.plan.plan_id, now, orders))
         return parents
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -262,8 +263,31 @@ def test_without_a_displayed_size_its_share_is_refused() -> None:
 def test_the_same_order_of_another_plan_minutes_ago_is_a_duplicate(
     plan_id: str, order: ReservedOrder, minutes_ago: float, refused: Code | None
 ) -> None:
-    book = Book(NEVER_SET, TODAY, [BegunPlan(plan_id, later(-60 * minutes_ago), (order,))])
-    assert judged(a_parent(), book=book) == refused
+    begun = BegunPlan(plan_id, later(-60 * minutes_ago), (ReservedOrder("XYZ", BUY, Decimal(1)), order))
+    assert judged(a_parent(), book=Book(NEVER_SET, TODAY, [begun])) == refused
+
+
+@pytest.mark.parametrize(
+    ("shares", "dollars", "tolerance", "refused"),
+    [
+        ("9.9", "100", "0", Code.DUPLICATE_ORDER),  # the same dollars, at a price that moved
+        ("9.9", "100.01", "0", None),
+        ("9.9", None, "0", None),
+        ("9.5", None, "0.05", Code.DUPLICATE_ORDER),
+        ("9.499999", None, "0.05", None),
+        ("10.526315", None, "0.05", Code.DUPLICATE_ORDER),
+        ("10.526317", None, "0.05", None),
+        ("8", "95", "0.05", Code.DUPLICATE_ORDER),
+        ("8", "94.99", "0.05", None),
+    ],
+)
+def test_the_same_dollars_are_a_duplicate_too_and_nearly_the_same_by_configuration(
+    shares: str, dollars: str | None, tolerance: str, refused: Code | None
+) -> None:
+    order = ReservedOrder("ABC", BUY, Decimal(shares), Decimal(dollars) if dollars else None)
+    book = Book(NEVER_SET, TODAY, [BegunPlan("other", NOW, (order,))])
+    parent = replace(a_parent(), planned_amount=Decimal(100))
+    assert judged(parent, book=book, config=limits(duplicate_tolerance=tolerance)) == refused
 
 
 # --- the plan's orders together --------------------------------------------------------------------------
