@@ -17,6 +17,13 @@ def tick(price: Decimal) -> Decimal:
     return _CENT if price >= _ONE_DOLLAR else _SUB_DOLLAR_TICK
 
 
+def next_tick(price: Decimal, side: Side) -> Decimal:
+    """The next allowed price nearer to the counterparty: from $1 a sell steps down to $0.9999."""
+    if side is Side.BUY:
+        return price + tick(price)
+    return price - (_CENT if price > _ONE_DOLLAR else _SUB_DOLLAR_TICK)
+
+
 def to_tick(price: Decimal, side: Side) -> Decimal:
     """The nearest allowed price that is not worse for us: down for a buy, up for a sell."""
     rounding = ROUND_FLOOR if side is Side.BUY else ROUND_CEILING

@@ -95,14 +95,28 @@ def test_the_urgency_chooses_where_to_start(urgency: Urgency, side: Side, decisi
         ("10.00", "10.00", BUY, "10.00"),
         ("0.5000", "0.5001", BUY, "0.5001"),
         ("0.5000", "0.5001", SELL, "0.5000"),
+        ("0.9999", "1.00", BUY, "1.00"),
+        ("0.9999", "1.00", SELL, "0.9999"),
     ],
-    ids=["a cent, buy", "a cent, sell", "locked", "below $1, buy", "below $1, sell"],
+    ids=["a cent, buy", "a cent, sell", "locked", "below $1, buy", "below $1, sell", "up to $1, buy", "up to $1, sell"],
 )
 @pytest.mark.parametrize("urgency", Urgency)
 def test_a_spread_of_one_tick_is_crossed_at_once(bid: str, ask: str, side: Side, price: str, urgency: Urgency) -> None:
     quote = a_quote(bid, ask)
     decision = decide(parent(side=side, arrival=quote), view(quote=quote, urgency=urgency), CONFIG)
     assert decision == place(price, "1")
+
+
+@pytest.mark.parametrize(("side", "price"), [(BUY, "0.9950"), (SELL, "1.00")])
+def test_the_fifty_ticks_up_to_one_dollar_are_no_spread_of_one_tick(side: Side, price: str) -> None:
+    quote = a_quote("0.9950", "1.00")
+    assert decide(parent(side=side, arrival=quote), view(quote=quote, urgency=LOW), CONFIG) == place(price, "0")
+
+
+def test_a_sell_at_one_dollar_gives_way_by_less_than_a_cent() -> None:
+    quote = a_quote("0.9900", "1.00")
+    former = ended("1.00", "0")
+    assert next_price(parent(former, side=SELL), quote, Decimal("0.3")) == Decimal("0.9970")
 
 
 @pytest.mark.parametrize(

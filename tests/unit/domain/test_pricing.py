@@ -9,7 +9,7 @@ from hypothesis import given
 
 from rebalance_executor.domain.market import Quote, Side
 from rebalance_executor.domain.orders import Arrival
-from rebalance_executor.domain.pricing import collar, far_touch, is_inside, shortfall, tick, to_tick
+from rebalance_executor.domain.pricing import collar, far_touch, is_inside, next_tick, shortfall, tick, to_tick
 from tests.support.builders import BUY, NOW, SELL, a_quote, a_trade
 from tests.support.laws import decimals, dollars, law, quotes, shares, sides
 
@@ -45,6 +45,21 @@ def test_the_mid_is_exact() -> None:
 )
 def test_the_tick_is_a_cent_from_one_dollar(price: str, step: str) -> None:
     assert tick(Decimal(price)) == Decimal(step)
+
+
+@pytest.mark.parametrize(
+    ("side", "price", "then"),
+    [
+        (BUY, "10.01", "10.02"),
+        (SELL, "10.01", "10.00"),
+        (BUY, "0.9999", "1.0000"),
+        (BUY, "1.00", "1.01"),
+        (SELL, "1.01", "1.00"),
+        (SELL, "1.00", "0.9999"),
+    ],
+)
+def test_the_next_tick_is_nearer_to_the_counterparty(side: Side, price: str, then: str) -> None:
+    assert next_tick(Decimal(price), side) == Decimal(then)
 
 
 @pytest.mark.parametrize(
