@@ -93,8 +93,8 @@ def test_a_partial_fill_leaves_the_rest_to_the_next_rung() -> None:
         assert world.filled("AAA") == 100
 
 
-def test_an_order_that_rests_at_the_far_touch_is_not_sent_again() -> None:
-    """Production failure 15."""
+def test_15_an_order_that_rests_at_the_far_touch_is_not_sent_again() -> None:
+    """It was cancelled and sent again at the same price."""
     with a_world(quotes=WIDE, default_fill={"behaviour": "never"}, config=LADDER) as world:
         result = world.deliver(plan(buy("AAA", 1000)))
 
