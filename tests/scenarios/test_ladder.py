@@ -188,6 +188,19 @@ def test_before_the_open_limits_are_sent_where_it_is_allowed(
         assert {(order["type"], order["extended_hours"]) for order in world.orders} <= {("limit", True)}
 
 
+def test_before_the_open_too_fractions_wait_where_alpaca_refused_them() -> None:
+    """From 09:27 to 09:31; ten refusals in a row would halt the account."""
+    at, symbols = "2026-01-26T14:28:00Z", [f"S{number}" for number in range(10)]
+    window = {"from": "09:27", "until": "09:31", "fractional": True, "message": "not during the auction"}
+    quotes = {symbol: {"bid": "10.00", "ask": "10.10"} for symbol in symbols}
+    config = LADDER | {"extended_hours": True}
+    with a_world(quotes=quotes, clock={"mode": "virtual", "now": at}, windows=[window], config=config) as world:
+        result = world.deliver(plan(*(buy(symbol, 1001) for symbol in symbols), timestamp=at))
+
+        assert set(outcomes(result).values()) == {("FILLED", None)}
+        assert min(order["submitted_at"] for order in world.orders) >= "2026-01-26T14:32"
+
+
 def test_a_hundred_items_have_fewer_rungs_and_never_meet_the_rate_limit() -> None:
     symbols = [f"S{n:02d}" for n in range(100)]
     quotes = {symbol: {"bid": "10.00", "ask": "10.10"} for symbol in symbols}

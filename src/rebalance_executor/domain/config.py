@@ -85,7 +85,8 @@ class ExecutionConfig(Limits):
         default=Decimal(120),
         ge=0,
         le=3_600,
-        description="Seconds after 09:30 New York in which no fractional order is sent: Alpaca has rejected them.",
+        description="Seconds after 09:30 New York in which no fractional order is sent, as from 09:27 on: Alpaca has "
+        "rejected them. 0 sends them.",
     )
     extended_hours: bool = Field(
         default=False,

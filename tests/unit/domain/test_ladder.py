@@ -404,11 +404,9 @@ OPEN = datetime(2026, 1, 26, 14, 30, tzinfo=UTC)
 @pytest.mark.parametrize("style", OrderStyle)
 @pytest.mark.parametrize(
     ("qty", "seconds", "waits"),
-    [("1.5", 0, True), ("1.5", 119, True), ("1.5", 120, False), ("1.5", -1, False), ("2", 0, False)],
+    [("1.5", -181, False), ("1.5", -180, True), ("1.5", 119, True), ("1.5", 120, False), ("2", 0, False)],
 )
-def test_fractions_are_not_sent_in_the_first_two_minutes(
-    qty: str, seconds: int, style: OrderStyle, *, waits: bool
-) -> None:
+def test_fractions_are_not_sent_around_the_open(qty: str, seconds: int, style: OrderStyle, *, waits: bool) -> None:
     look = replace(view(), now=OPEN + timedelta(seconds=seconds))
     decision = decide(parent(qty=qty), look, CONFIG.model_copy(update={"order_style": style}))
     assert isinstance(decision, Wait if waits else Place)
