@@ -139,6 +139,20 @@ def test_a_rung_is_on_tick_and_rounded_towards_our_own_side(
     assert rung_price(side, a_quote(bid, ask), Decimal(aim)) == Decimal(price)
 
 
+@pytest.mark.parametrize(
+    ("side", "qty", "decision"),
+    [
+        (BUY, "0.099", None),
+        (BUY, "0.0995", place("10.10", "1", "0.0995")),  # $0.995 at the bid, $1.00495 at the ask
+        (BUY, "0.1", place("10.00", "0", "0.1")),
+        (SELL, "0.0995", place("10.10", "0", "0.0995")),
+    ],
+)
+def test_a_buy_too_small_for_a_passive_rung_goes_to_the_far_touch(side: Side, qty: str, decision: Place | None) -> None:
+    decided = decide(parent(side=side, qty=qty), view(urgency=LOW), CONFIG)
+    assert decided == decision if decision is not None else isinstance(decided, Settle)
+
+
 # --- the next rung ---------------------------------------------------------------------------------------
 
 
