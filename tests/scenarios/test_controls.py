@@ -361,6 +361,14 @@ def test_others_orders_are_cancelled_and_waited_for_where_that_is_configured() -
         assert world.told("foreign_order.cancel_requested")
 
 
+def test_what_a_cancelled_order_of_others_held_pays_for_the_plan() -> None:
+    with a_world(cash="10000", config={"conflicting_orders": "cancel"}) as world:
+        of_others(world, "AAA", "buy", price="90", qty="90")
+        result = world.deliver(plan(buy("AAA", 8000)))
+
+        assert outcomes(result) == {"AAA": ("FILLED", None)}
+
+
 def test_an_order_of_others_that_will_not_go_away_still_denies() -> None:
     with a_world(config={"conflicting_orders": "cancel"}, default_fill={"cancel_seconds": None}) as world:
         of_others(world, "AAA", "buy")
