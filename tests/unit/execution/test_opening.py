@@ -330,6 +330,44 @@ def test_a_quote_that_is_lost_later_gives_way_to_the_last_trade_before_the_order
     assert [o.limit_price for o in floor.broker.sent] == [Decimal("100.01"), Decimal("99.98")]
 
 
+@pytest.mark.parametrize("ask", ["0", "200"])
+def test_buys_are_scaled_at_the_last_trade_where_nobody_quotes(ask: str) -> None:
+    floor = quoteless()
+    floor.broker.cash = Decimal(0)
+    floor.broker.held["BBB"] = Decimal(8)
+    floor.broker.behave("BBB", RESTS)  # a few seconds pass before the gate
+    floor.broker.quote("AAA", "99.99", ask)
+    result = floor.execute(a_plan(an_item("AAA", amount="1000"), an_exit("BBB", current_value="800")))
+
+    assert ended(result)["AAA"] == (Outcome.FILLED, Code.SCALED_TO_CASH)
+    assert floor.parent("AAA").qty == Decimal("7.9592")  # $795.92 at $100.00
+
+
+def test_buys_are_priced_at_quotes_of_the_moment_whenever_the_sells_were_looked_at() -> None:
+    """The sells' quotes are read every second; those of the buys were left as they had been at the beginning."""
+    floor = Floor(order_style="ladder")
+    floor.broker.cash = Decimal(300)
+    floor.broker.held["BBB"] = Decimal(10)
+    floor.broker.behave("BBB", RESTS)
+    floor.clock.at(2, lambda: floor.broker.quote("AAA", "101.00", "101.01"))
+    floor.execute(a_plan(an_item("AAA", amount="1000"), an_exit("BBB", current_value="1000")))
+
+    assert [order.limit_price for order in floor.broker.sent if order.symbol == "AAA"] == [Decimal("101.01")]
+
+
+def test_a_quote_too_wide_to_be_used_scales_nothing() -> None:
+    """It came between sizing and the gate; the buy waits for a better one, and keeps its shares."""
+    floor = Floor()
+    floor.broker.cash = Decimal(200)
+    floor.broker.held["BBB"] = Decimal(10)
+    floor.clock.at(2, lambda: floor.broker.quote("AAA", "99.99", "200"))
+    floor.clock.at(7, lambda: floor.broker.quote("AAA", "99.99", "100.01"))
+    floor.broker.behave("BBB", RESTS)
+    result = floor.execute(a_plan(an_item("AAA", amount="1000"), an_exit("BBB", current_value="1000")))
+
+    assert ended(result) == {"AAA": (Outcome.FILLED, None), "BBB": (Outcome.FILLED, None)}
+
+
 def test_a_quote_that_comes_back_prices_the_next_child_again() -> None:
     floor = quoteless(child_wait_seconds=2)
     floor.broker.behave("AAA", RESTS)
