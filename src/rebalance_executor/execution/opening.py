@@ -241,14 +241,14 @@ class Opening:
         return known | {asset.symbol: asset for asset in learned}
 
     def _usable_quotes(self, symbols: Sequence[str], deadline: Deadline) -> dict[str, Quote]:
-        """The quotes; those that cannot be used are looked at again for a bounded time."""
+        """The quotes; while some cannot be used, all are read again for a bounded time, so that none grows old."""
         quotes = dict(self._broker.quotes(symbols)) if symbols else {}
         until = min(self._clock.now() + span(self._config.quote_wait_seconds), deadline.stop_at)
         while unusable := [s for s in symbols if self._problem(s, quotes.get(s))]:
             if self._clock.now() + _SECOND_LOOK > until:
                 return quotes | last_trades(self._broker, unusable, self._config, self._clock.now())
             self._clock.sleep(_SECOND_LOOK)
-            quotes |= self._broker.quotes(unusable)
+            quotes |= self._broker.quotes(symbols)
         return quotes
 
     def _problem(self, symbol: str, quote: Quote | None) -> str | None:

@@ -199,15 +199,21 @@ def test_a_cancel_of_others_that_is_not_confirmed_is_waited_for_so_long(
 # --- quotes ----------------------------------------------------------------------------------------------
 
 
-def test_a_quote_that_cannot_be_used_is_looked_at_again_and_only_that() -> None:
+def test_a_quote_that_cannot_be_used_is_looked_at_again_and_the_others_do_not_grow_old() -> None:
     floor = Floor()
     floor.broker.quote("AAA", "0", "100.01")
     floor.clock.at(1.5, lambda: floor.broker.quote("AAA", "99.99", "100.01"))
+    floor.clock.at(1.5, lambda: floor.broker.quote("BBB", "99.97", "99.99"))
     result = floor.execute(buys("AAA", "BBB"))
 
     assert ended(result) == {"AAA": (Outcome.FILLED, None), "BBB": (Outcome.FILLED, None)}
     looks = [what for name, what in floor.broker.asked if name == "quotes"]
-    assert looks[:3] == [["AAA", "BBB"], ["AAA"], ["AAA"]]
+    assert looks == [["AAA", "BBB"]] * 3
+    assert {order.symbol: order.limit_price for order in floor.broker.sent} == {
+        "AAA": Decimal("100.01"),
+        "BBB": Decimal("99.99"),
+    }
+    assert floor.parent("BBB").arrival == Arrival(Decimal("99.97"), Decimal("99.99"), later(2))
     assert floor.clock.slept == [1.0] * 2
 
 
