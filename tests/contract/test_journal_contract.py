@@ -422,7 +422,7 @@ TODAY = START.date()
 def a_reservation(plan_id: str = PLAN_ID, before: Day | None = None, dollars: str = "1000.10") -> Reservation:
     """A plan that buys AAPL for so many dollars."""
     known = before or Day(TODAY)
-    order = ReservedOrder("AAPL", Side.BUY, Decimal("7.2273576"))
+    order = ReservedOrder("AAPL", Side.BUY, Decimal("7.2273576"), Decimal("1000.10"))
     plan = BegunPlan(plan_id, START, (order,))
     return Reservation(known, known.plus(Decimal(dollars), Decimal("0.05")), plan)
 

@@ -24,7 +24,7 @@ from rebalance_executor.domain.errors import (
     OutcomeUnknown,
     RateLimited,
 )
-from rebalance_executor.domain.market import OrderRequest, OrderType, Side
+from rebalance_executor.domain.market import OrderRequest, OrderType, Side, Trade
 from rebalance_executor.execution.run import Deadline
 from rebalance_executor.settings import Settings
 from tests.support.builders import NOW
@@ -107,6 +107,8 @@ def test_everything_that_is_read(desk: Desk) -> None:
     assert not broker.asset("BRK.B").fractionable
     assert broker.quotes(["AAA", "BRK.B", "ZZZ"]).keys() == {"AAA", "BRK.B"}
     assert broker.quotes(["AAA"])["AAA"].ask == Decimal("100.01")
+    assert broker.last_trades(["AAA", "BRK.B", "ZZZ"]).keys() == {"AAA", "BRK.B"}
+    assert broker.last_trades(["AAA"])["AAA"] == Trade("AAA", Decimal("100.00"), broker.clock().now)
     assert broker.expected_account_number == "PA7"
     with pytest.raises(NotFound):
         broker.asset("ZZZ")
@@ -116,6 +118,7 @@ def test_nothing_is_asked_about_no_symbols(desk: Desk) -> None:
     broker = desk.broker()
 
     assert broker.quotes([]) == {}
+    assert broker.last_trades([]) == {}
     assert list(broker.open_orders([])) == []
     assert desk.requests == Counter()
 

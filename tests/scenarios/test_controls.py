@@ -296,6 +296,19 @@ def test_a_price_that_cannot_be_trusted_is_not_traded_on(quote: dict[str, str], 
         assert world.orders == []
 
 
+def test_where_nobody_quotes_the_last_trade_prices_a_limit_if_that_is_configured() -> None:
+    quotes = {"AAA": {"bid": "90", "ask": "110", "last": "100.02"}}
+    config = {"order_style": "ladder", "unusable_quote": "last_trade", "last_rung_seconds": 3}
+    with a_world(quotes=quotes, config=config) as world:
+        world.clock.then(6, {"quotes": {"AAA": {"bid": "99.99", "ask": "100.01"}}})
+        result = world.deliver(plan(buy("AAA", 1000)))
+
+        assert outcomes(result) == {"AAA": ("FILLED", None)}
+        assert [(order["type"], order["limit_price"]) for order in world.orders] == [("limit", "100.02")]
+        assert result["orders"][0]["expected_price"] == "100.02"
+        assert [line["last_trade"] for line in world.told("order.without_quote")] == ["100.02"]
+
+
 def test_the_last_line_refuses_a_limit_outside_the_collar() -> None:
     with a_world(quotes={"AAA": {"bid": "98", "ask": "102"}}, config={"limit_collar": "0.01"}) as world:
         result = world.deliver(plan(buy("AAA", 1000)))
@@ -312,6 +325,9 @@ def test_02_the_same_strategy_five_minutes_later_under_another_plan_id_trades_no
         items = [sell("AAA", 500), buy("BBB", 500)]
         assert world.deliver(plan(*items))["status"] == "success"
         world.clock.pass_time(300)
+        world.broker.change(
+            {"quotes": {"AAA": {"bid": "99.5", "ask": "99.52"}, "BBB": {"bid": "101", "ask": "101.02"}}}
+        )
         again = world.deliver(plan(*items, plan_id="second schedule"))
 
         assert outcomes(again) == {"AAA": ("DENIED", "DUPLICATE_ORDER"), "BBB": ("DENIED", "DUPLICATE_ORDER")}
@@ -343,6 +359,14 @@ def test_others_orders_are_cancelled_and_waited_for_where_that_is_configured() -
         assert outcomes(result) == {"AAA": ("FILLED", None)}
         assert [order["status"] for order in world.orders] == ["canceled", "filled"]
         assert world.told("foreign_order.cancel_requested")
+
+
+def test_what_a_cancelled_order_of_others_held_pays_for_the_plan() -> None:
+    with a_world(cash="10000", config={"conflicting_orders": "cancel"}) as world:
+        of_others(world, "AAA", "buy", price="90", qty="90")
+        result = world.deliver(plan(buy("AAA", 8000)))
+
+        assert outcomes(result) == {"AAA": ("FILLED", None)}
 
 
 def test_an_order_of_others_that_will_not_go_away_still_denies() -> None:

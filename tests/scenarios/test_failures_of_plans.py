@@ -1,4 +1,4 @@
-"""Production failures 17 to 40: doubt, cash, sums, envelopes and reports."""
+"""Production failures 17 to 26 and 32 to 37: doubt, cash, sums, envelopes and reports."""
 
 from __future__ import annotations
 

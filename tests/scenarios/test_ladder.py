@@ -93,8 +93,8 @@ def test_a_partial_fill_leaves_the_rest_to_the_next_rung() -> None:
         assert world.filled("AAA") == 100
 
 
-def test_an_order_that_rests_at_the_far_touch_is_not_sent_again() -> None:
-    """Production failure 15."""
+def test_15_an_order_that_rests_at_the_far_touch_is_not_sent_again() -> None:
+    """It was cancelled and sent again at the same price."""
     with a_world(quotes=WIDE, default_fill={"behaviour": "never"}, config=LADDER) as world:
         result = world.deliver(plan(buy("AAA", 1000)))
 
@@ -186,6 +186,40 @@ def test_before_the_open_limits_are_sent_where_it_is_allowed(
 
         assert outcomes(result) == {"AAA": outcome}
         assert {(order["type"], order["extended_hours"]) for order in world.orders} <= {("limit", True)}
+
+
+def test_on_a_half_day_everything_is_over_at_one_o_clock() -> None:
+    at = "2026-11-27T17:55:00Z"
+    config = LADDER | {"last_rung_seconds": 3600}
+    clock = {"mode": "virtual", "now": at}
+    with a_world(quotes=WIDE, clock=clock, default_fill={"behaviour": "never"}, config=config) as world:
+        result = world.deliver(plan(buy("AAA", 1000), timestamp=at), seconds=900)
+
+        assert outcomes(result) == {"AAA": ("UNFILLED", "MARKET_CLOSED")}
+        assert f"{world.clock.now():%H:%M}" == "18:00"
+        assert limits(world)[-1] == "10.1"  # the last rung was out in time
+
+
+def test_on_a_holiday_nothing_is_sent() -> None:
+    at = "2026-11-26T16:00:00Z"
+    with a_world(clock={"mode": "virtual", "now": at}) as world:
+        result = world.deliver(plan(buy("AAA", 1000), timestamp=at))
+
+        assert outcomes(result) == {"AAA": ("DENIED", "MARKET_CLOSED")}
+        assert "it opens at 2026-11-27 14:30:00 UTC" in result["orders"][0]["error_message"]
+
+
+def test_before_the_open_too_fractions_wait_where_alpaca_refused_them() -> None:
+    """From 09:27 to 09:31; ten refusals in a row would halt the account."""
+    at, symbols = "2026-01-26T14:28:00Z", [f"S{number}" for number in range(10)]
+    window = {"from": "09:27", "until": "09:31", "fractional": True, "message": "not during the auction"}
+    quotes = {symbol: {"bid": "10.00", "ask": "10.10"} for symbol in symbols}
+    config = LADDER | {"extended_hours": True}
+    with a_world(quotes=quotes, clock={"mode": "virtual", "now": at}, windows=[window], config=config) as world:
+        result = world.deliver(plan(*(buy(symbol, 1001) for symbol in symbols), timestamp=at))
+
+        assert set(outcomes(result).values()) == {("FILLED", None)}
+        assert min(order["submitted_at"] for order in world.orders) >= "2026-01-26T14:32"
 
 
 def test_a_hundred_items_have_fewer_rungs_and_never_meet_the_rate_limit() -> None:

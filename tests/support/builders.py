@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from rebalance_executor.domain.journal import Phase, PlanState
-from rebalance_executor.domain.market import Account, Asset, BrokerOrder, OrderType, Position, Quote, Side
+from rebalance_executor.domain.market import Account, Asset, BrokerOrder, OrderType, Position, Quote, Side, Trade
 from rebalance_executor.domain.orders import Arrival, ChildOrder, ChildState, Outcome, ParentOrder
 from rebalance_executor.domain.plan import RebalancePlan, RebalancePlanItem
 
@@ -70,6 +70,11 @@ def a_plan(*items: RebalancePlanItem, **fields: object) -> RebalancePlan:
 def a_quote(bid: str = "9.99", ask: str = "10.01", *, symbol: str = "ABC", at: datetime = NOW) -> Quote:
     """A quote around $10."""
     return Quote(symbol, Decimal(bid), Decimal(ask), bid_size=Decimal(100), ask_size=Decimal(100), at=at)
+
+
+def a_trade(price: str = "10", *, symbol: str = "ABC", at: datetime = NOW) -> Quote:
+    """The last trade, where it stands in for a quote."""
+    return Quote.of_trade(Trade(symbol, Decimal(price), at))
 
 
 def an_asset(*, fractionable: bool = True, tradable: bool = True, status: str = "active", symbol: str = "ABC") -> Asset:

@@ -25,6 +25,7 @@ from rebalance_executor.domain.market import (
     Position,
     Quote,
     Side,
+    Trade,
 )
 from rebalance_executor.domain.orders import Outcome, ParentOrder
 from rebalance_executor.domain.plan import RebalancePlan
@@ -88,6 +89,8 @@ class FloorBroker:
         self.prices = {symbol: (Decimal("99.99"), Decimal("100.01")) for symbol in ("AAA", "BBB", "CCC")}
         self.quoted_at: dict[str, datetime] = {}
         """Since when a quote stands, where that is not now."""
+        self.traded: dict[str, Trade] = {}
+        """Last trades."""
         self.flags = {symbol: Asset(symbol, "active", tradable=True, fractionable=True) for symbol in self.prices}
         self.held: dict[str, Decimal] = {}
         self.book: dict[str, BrokerOrder] = {}
@@ -163,6 +166,10 @@ class FloorBroker:
             for symbol in symbols
             if symbol in self.prices
         }
+
+    def last_trades(self, symbols: Sequence[str]) -> Mapping[str, Trade]:
+        self._ask("last_trades", list(symbols))
+        return {symbol: self.traded[symbol] for symbol in symbols if symbol in self.traded}
 
     def open_orders(self, symbols: Sequence[str]) -> Sequence[BrokerOrder]:
         self._ask("open_orders", list(symbols))

@@ -28,8 +28,12 @@ dollars = decimals("0", "10000000", 2)
 @st.composite
 def quotes(draw: st.DrawFn, symbol: str = "ABC") -> Quote:
     """Two-sided quotes that are not crossed, from a hundredth of a cent to $5,000, each price on its tick."""
-    if draw(st.booleans()):
+    where = draw(st.sampled_from(["above $1", "below", "on both sides"]))
+    if where == "above $1":
         bid, spread = draw(decimals("1", "5000", 2)), draw(decimals("0", "5", 2))
-    else:
+    elif where == "below":
         bid, spread = draw(decimals("0.0001", "0.9", 4)), draw(decimals("0", "0.0999", 4))
+    else:
+        bid = draw(decimals("0.95", "0.9999", 4))
+        spread = draw(decimals("1", "1.04", 2)) - bid
     return Quote(symbol, bid, bid + spread, Decimal(100), Decimal(100), NOW)

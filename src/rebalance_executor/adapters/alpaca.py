@@ -23,6 +23,7 @@ from rebalance_executor.domain.market import (
     OrderRequest,
     Position,
     Quote,
+    Trade,
 )
 from rebalance_executor.domain.values import plain
 from rebalance_executor.execution.ports import Clock
@@ -116,7 +117,15 @@ class AlpacaBroker:
         found: dict[str, Quote] = {}
         for some in _chunks(symbols):
             told = self._data.get("/stocks/quotes/latest", {"symbols": ",".join(some)})
-            found |= _usable(lambda: _quotes(told))  # noqa: B023 - called at once
+            found |= _usable(lambda: _by_symbol(told, "quotes", parse.quote))  # noqa: B023 - called at once
+        return found
+
+    def last_trades(self, symbols: Sequence[str]) -> Mapping[str, Trade]:
+        """Last trades of those symbols that have one."""
+        found: dict[str, Trade] = {}
+        for some in _chunks(symbols):
+            told = self._data.get("/stocks/trades/latest", {"symbols": ",".join(some)})
+            found |= _usable(lambda: _by_symbol(told, "trades", parse.trade))  # noqa: B023 - called at once
         return found
 
     def open_orders(self, symbols: Sequence[str]) -> Sequence[BrokerOrder]:
@@ -248,13 +257,14 @@ class AlpacaBrokers:
         return broker
 
 
-def _quotes(told: object) -> dict[str, Quote]:
-    quotes = told.get("quotes") if isinstance(told, Mapping) else None
-    if quotes is None:
+def _by_symbol[T](told: object, field: str, read: Callable[[str, object], T]) -> dict[str, T]:
+    """What an answer of market data holds under ``field``, by symbol."""
+    found = told.get(field) if isinstance(told, Mapping) else None
+    if found is None:
         return {}
-    if not isinstance(quotes, Mapping):
-        raise parse.Malformed("answer", "quotes")
-    return {str(symbol): parse.quote(str(symbol), one) for symbol, one in quotes.items() if one is not None}
+    if not isinstance(found, Mapping):
+        raise parse.Malformed("answer", field)
+    return {str(symbol): read(str(symbol), one) for symbol, one in found.items() if one is not None}
 
 
 def _usable[T](read: Callable[[], T]) -> T:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from rebalance_executor.domain.market import ZERO, Account, Asset, BrokerOrder, MarketClock, Position, Quote
+from rebalance_executor.domain.market import ZERO, Account, Asset, BrokerOrder, MarketClock, Position, Quote, Trade
 
 _BLOCKING_FLAGS = ("trading_blocked", "account_blocked", "trade_suspended_by_user")
 
@@ -84,6 +84,12 @@ def quote(symbol: str, told: object) -> Quote:
         ask_size=_optional(document, "as", "quote") or ZERO,
         at=_time(document, "t", "quote"),
     )
+
+
+def trade(symbol: str, told: object) -> Trade:
+    """A last trade."""
+    document = _mapping(told, "trade")
+    return Trade(symbol, price=_amount(document, "p", "trade"), at=_time(document, "t", "trade"))
 
 
 def order(told: object) -> BrokerOrder:

@@ -13,7 +13,16 @@ from datetime import datetime
 from pybreaker import STATE_OPEN, CircuitBreaker
 
 from rebalance_executor.domain.errors import BrokerUnavailable, CircuitOpen, OutcomeUnknown, RateLimited
-from rebalance_executor.domain.market import Account, Asset, BrokerOrder, MarketClock, OrderRequest, Position, Quote
+from rebalance_executor.domain.market import (
+    Account,
+    Asset,
+    BrokerOrder,
+    MarketClock,
+    OrderRequest,
+    Position,
+    Quote,
+    Trade,
+)
 from rebalance_executor.execution.ports import Broker
 
 _FOR_GOOD = 86_400
@@ -62,6 +71,10 @@ class BreakingBroker:
     def quotes(self, symbols: Sequence[str]) -> Mapping[str, Quote]:
         """Latest quotes."""
         return self._ask(lambda: self._broker.quotes(symbols))
+
+    def last_trades(self, symbols: Sequence[str]) -> Mapping[str, Trade]:
+        """Last trades."""
+        return self._ask(lambda: self._broker.last_trades(symbols))
 
     def open_orders(self, symbols: Sequence[str]) -> Sequence[BrokerOrder]:
         """Every open order of these symbols."""

@@ -29,6 +29,7 @@ from rebalance_executor.domain.market import (
     Position,
     Quote,
     Side,
+    Trade,
 )
 from rebalance_executor.domain.orders import Outcome, ParentOrder
 from rebalance_executor.domain.plan import Action, RebalancePlan, RebalancePlanItem
@@ -76,6 +77,10 @@ class ReadOnlyBroker:
     def quotes(self, symbols: Sequence[str]) -> Mapping[str, Quote]:
         """As the real one."""
         return self._broker.quotes(symbols)
+
+    def last_trades(self, symbols: Sequence[str]) -> Mapping[str, Trade]:
+        """As the real one."""
+        return self._broker.last_trades(symbols)
 
     def orders(self, symbols: Sequence[str], since: datetime) -> Sequence[BrokerOrder]:
         """As the real one."""

@@ -76,6 +76,8 @@ class ReservedOrder:
     symbol: str
     side: Side
     qty: Decimal
+    dollars: Decimal | None = None
+    """What the plan asked for; None where an earlier version reserved it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ class Code(StrEnum):
     DAILY_LIMIT = "DAILY_LIMIT"
     """With this plan the account's trading day would exceed its gross, net or turnover limit."""
     DUPLICATE_ORDER = "DUPLICATE_ORDER"
-    """Another plan had the same symbol, side and quantity minutes ago."""
+    """Another plan had the same symbol, side and quantity, or dollars, minutes ago."""
     MESSAGE_LIMIT = "MESSAGE_LIMIT"
     """The submissions and cancels of the plan, or of the last minute, reached their limit."""
     POSITION_DRIFT = "POSITION_DRIFT"

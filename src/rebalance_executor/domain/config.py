@@ -85,7 +85,8 @@ class ExecutionConfig(Limits):
         default=Decimal(120),
         ge=0,
         le=3_600,
-        description="Seconds after 09:30 New York in which no fractional order is sent: Alpaca has rejected them.",
+        description="Seconds after 09:30 New York in which no fractional order is sent, as from 09:27 on: Alpaca has "
+        "rejected them. 0 sends them.",
     )
     extended_hours: bool = Field(
         default=False,
@@ -101,7 +102,10 @@ class ExecutionConfig(Limits):
         description="Child orders a parent may use: five rungs, and as many to follow a moving quote.",
     )
     per_symbol: Mapping[Symbol, SymbolOverride] = Field(
-        default={}, description="Other values of these fields for single symbols, illiquid ones for instance."
+        default={},
+        description="For single symbols, illiquid ones for instance, other values of "
+        + ", ".join(SymbolOverride.model_fields)
+        + ".",
     )
     price_collar: Collar = Field(
         default=Decimal("0.03"),

@@ -177,9 +177,12 @@ def quote_problem(quote: Quote | None, limits: Limits, now: datetime) -> str | N
         return "no quote"
     if quote.problem is not None:
         return quote.problem
+    name, most = ("quote", limits.max_quote_age_seconds)
+    if quote.is_trade:
+        name, most = ("last trade", limits.max_trade_age_seconds)
     age = now - quote.at
-    if age > span(limits.max_quote_age_seconds):
-        return f"the quote is {int(age.total_seconds())} seconds old, {plain(limits.max_quote_age_seconds)} are allowed"
+    if age > span(most):
+        return f"the {name} is {int(age.total_seconds())} seconds old, {plain(most)} are allowed"
     if quote.ask - quote.bid > quote.mid * limits.max_spread:
         return f"bid {plain(quote.bid)}, ask {plain(quote.ask)}: wider than {plain(limits.max_spread)} of mid"
     return None
@@ -255,14 +258,24 @@ def size_refusal(qty: Decimal, price: Decimal | None, limits: Limits) -> Refusal
 
 
 def _duplicate(parent: ParentOrder, setting: Setting) -> Refusal | None:
-    """The same symbol, side and quantity from another plan minutes ago: one strategy on two schedules."""
+    """The same symbol, side and quantity or dollars from another plan minutes ago: one strategy on two schedules."""
     since = setting.now - span(setting.limits.duplicate_window_minutes * 60)
-    same = ReservedOrder(parent.symbol, parent.side, parent.qty)
     for other in setting.book.plans:
-        if other.at > since and other.plan_id != setting.plan.plan_id and same in other.orders:
-            text = f"plan {other.plan_id} ordered the same {plain(parent.qty)} shares at {moment(other.at)}"
-            return Refusal(Code.DUPLICATE_ORDER, text)
+        if other.at <= since or other.plan_id == setting.plan.plan_id:
+            continue
+        same = next((order for order in other.orders if _is_same(order, parent, setting.limits)), None)
+        if same is not None:
+            text = f"plan {other.plan_id} ordered {plain(same.qty)} shares at {moment(other.at)}, this one would order"
+            return Refusal(Code.DUPLICATE_ORDER, f"{text} {plain(parent.qty)}")
     return None
+
+
+def _is_same(order: ReservedOrder, parent: ParentOrder, limits: Limits) -> bool:
+    """Whether one thing is asked for twice; the same dollars are other shares where the price moved between."""
+    if (order.symbol, order.side) != (parent.symbol, parent.side):
+        return False
+    pairs = [(order.qty, parent.qty), (order.dollars, abs(parent.planned_amount))]
+    return any(a is not None and abs(a - b) <= limits.duplicate_tolerance * max(a, b) for a, b in pairs)
 
 
 # --- the plan's orders together --------------------------------------------------------------------------
@@ -271,14 +284,14 @@ def _duplicate(parent: ParentOrder, setting: Setting) -> Refusal | None:
 def tradable(parents: Iterable[ParentOrder], funds: Decimal) -> tuple[Decimal, Decimal]:
     """Dollars of buys and of sells that these parents can come to, at arrival mid.
 
-    Buys count as far as the funds and these sells pay for them: more is never bought. The collar bounds by how much
-    a fill may differ from arrival mid.
+    Buys count as far as the funds and these sells pay for them: more is never bought, and nothing where margin debt is
+    larger than the sells. The collar bounds by how much a fill may differ from arrival mid.
     """
     wanted = {Side.BUY: ZERO, Side.SELL: ZERO}
     for parent in parents:
         if parent.outcome is None and parent.arrival is not None:
             wanted[parent.side] += parent.qty * parent.arrival.mid
-    return min(wanted[Side.BUY], funds + wanted[Side.SELL]), wanted[Side.SELL]
+    return max(ZERO, min(wanted[Side.BUY], funds + wanted[Side.SELL])), wanted[Side.SELL]
 
 
 def plan_limit(buys: Decimal, sells: Decimal, equity: Decimal, limits: Limits) -> Refusal | None:

@@ -15,7 +15,7 @@ from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.market import OrderType, Quote, Side
 from rebalance_executor.domain.orders import ChildOrder, ChildState, ParentOrder
 from rebalance_executor.domain.plan import Urgency
-from rebalance_executor.domain.pricing import far_touch, is_inside, tick, to_tick
+from rebalance_executor.domain.pricing import far_touch, is_inside, next_tick, tick, to_tick
 from rebalance_executor.domain.values import span
 
 FAR = Decimal(1)
@@ -77,7 +77,7 @@ def rungs_ahead(parent: ParentOrder, pace: Pace, now: datetime, config: Executio
 
 def next_aim(parent: ParentOrder, quote: Quote, pace: Pace, now: datetime, config: ExecutionConfig) -> Decimal:
     """The aim of the next child: the next rung, or a later one where the former child rested through several."""
-    if quote.ask - quote.bid <= tick(quote.ask):
+    if next_tick(quote.bid, Side.BUY) >= quote.ask:
         return FAR  # nothing lies between the touches
     ahead = rungs_ahead(parent, pace, now, config)
     last = last_sent(parent)
@@ -123,8 +123,7 @@ def next_price(parent: ParentOrder, quote: Quote, aim: Decimal) -> Decimal:
     price = rung_price(parent.side, quote, aim)
     last = last_sent(parent)
     if last is not None and last.limit_price is not None:
-        step = tick(last.limit_price)
-        better = last.limit_price + (step if parent.side is Side.BUY else -step)
+        better = next_tick(last.limit_price, parent.side)
         price = max(price, better) if parent.side is Side.BUY else min(price, better)
     return _clamped(parent.side, price, far_touch(parent.side, quote))
 
@@ -153,7 +152,8 @@ def is_worth_replacing(parent: ParentOrder, quote: Quote, pace: Pace, now: datet
         return False
     if aim == FAR and config.last_rung_market:
         return True
-    step = max(tick(last.limit_price), config.improvement_threshold * (quote.ask - quote.bid))
+    one_tick = abs(next_tick(last.limit_price, parent.side) - last.limit_price)
+    step = max(one_tick, config.improvement_threshold * (quote.ask - quote.bid))
     return _towards(parent.side, last.limit_price, price) >= step
 
 

@@ -14,6 +14,7 @@ from enum import StrEnum
 from pydantic import BaseModel, ConfigDict, Field
 
 from rebalance_executor.domain.plan import Symbol
+from rebalance_executor.domain.styles import Age, Collar, Spread, Unquoted
 from rebalance_executor.domain.values import Amount
 
 _DAY = 86_400
@@ -86,23 +87,27 @@ class Limits(BaseModel):
         description="Buys and sells of a day as a multiple of equity: half of it, twenty times, which is the number "
         "of plans a day that must work.",
     )
-    max_quote_age_seconds: Amount = Field(
+    max_quote_age_seconds: Age = Field(
         default=Decimal(300),
-        gt=0,
-        le=_DAY,
         description="Seconds; an older quote is refused. One venue's quotes of quiet names rest for minutes, and "
         "yesterday's are what does harm.",
     )
-    max_spread: Amount = Field(
+    max_spread: Spread = Field(
         default=Decimal("0.05"),
-        gt=0,
-        lt=2,
         description="Fraction of mid; a wider quote is refused. Traded names stay below 0.01.",
     )
-    limit_collar: Amount = Field(
+    unusable_quote: Unquoted = Field(
+        default=Unquoted.DENY,
+        description="What is done where no quote can be used, also at a second look: deny, or let the last trade price "
+        "a limit. Deny, because a market that nobody quotes is one to stay out of.",
+    )
+    max_trade_age_seconds: Age = Field(
+        default=Decimal(60),
+        description="Seconds; an older last trade prices nothing. Shorter than a quote's age: a quote still stands, a "
+        "trade is over.",
+    )
+    limit_collar: Collar = Field(
         default=Decimal("0.03"),
-        gt=0,
-        lt=1,
         description="Fraction of the present mid by which a limit may be worse; more than half of the widest spread.",
     )
     previous_close_collar: Amount = Field(
@@ -115,8 +120,16 @@ class Limits(BaseModel):
         default=Decimal(10),
         ge=0,
         le=1440,
-        description="Minutes in which another plan's order of the same symbol, side and quantity is a duplicate: "
-        "twice the five minutes by which two schedules of one strategy were once apart. 0 allows them.",
+        description="Minutes in which another plan's order of the same symbol and side, for as many shares or "
+        "dollars, is a duplicate: twice the five minutes by which two schedules of one strategy were once apart. 0 "
+        "allows them.",
+    )
+    duplicate_tolerance: Amount = Field(
+        default=Decimal(0),
+        ge=0,
+        le=1,
+        description="Fraction by which shares or dollars may differ and still be the same. 0, because two strategies "
+        "may trade one symbol; 0.05 where one strategy has the account also finds a plan that was made anew.",
     )
     conflicting_orders: Conflict = Field(
         default=Conflict.DENY, description="What is done about open orders of others that stand against an item."

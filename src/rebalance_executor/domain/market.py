@@ -28,6 +28,15 @@ class OrderType(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Trade:
+    """The last trade of one symbol, anybody's."""
+
+    symbol: str
+    price: Decimal
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Quote:
     """Best bid and offer of one symbol; a missing side is zero (Alpaca: price 0 means no quote there)."""
 
@@ -37,6 +46,13 @@ class Quote:
     bid_size: Decimal
     ask_size: Decimal
     at: datetime
+    is_trade: bool = False
+    """Whether both sides are the price of the last trade, because nobody's quote could be used."""
+
+    @classmethod
+    def of_trade(cls, trade: Trade) -> Quote:
+        """What stands in for a quote that cannot be used; it shows no size on either side."""
+        return cls(trade.symbol, trade.price, trade.price, ZERO, ZERO, trade.at, is_trade=True)
 
     @property
     def mid(self) -> Decimal:

@@ -17,6 +17,13 @@ def tick(price: Decimal) -> Decimal:
     return _CENT if price >= _ONE_DOLLAR else _SUB_DOLLAR_TICK
 
 
+def next_tick(price: Decimal, side: Side) -> Decimal:
+    """The next allowed price nearer to the counterparty: from $1 a sell steps down to $0.9999."""
+    if side is Side.BUY:
+        return price + tick(price)
+    return price - (_CENT if price > _ONE_DOLLAR else _SUB_DOLLAR_TICK)
+
+
 def to_tick(price: Decimal, side: Side) -> Decimal:
     """The nearest allowed price that is not worse for us: down for a buy, up for a sell."""
     rounding = ROUND_FLOOR if side is Side.BUY else ROUND_CEILING
@@ -26,9 +33,12 @@ def to_tick(price: Decimal, side: Side) -> Decimal:
 def far_touch(side: Side, quote: Quote) -> Decimal:
     """The price at which the other side stands: ask for a buy, bid for a sell.
 
-    Quotes come on tick; one that does not is rounded towards the other side, so that the limit stays marketable.
+    Quotes come on tick; one that does not is rounded towards the other side, so that the limit stays marketable. A last
+    trade is no counterparty: it is rounded towards our own side, so that the limit is not worse than its price.
     """
     price = quote.ask if side is Side.BUY else quote.bid
+    if quote.is_trade:
+        return to_tick(price, side)
     return price.quantize(tick(price), rounding=ROUND_CEILING if side is Side.BUY else ROUND_FLOOR)
 
 

@@ -7,6 +7,9 @@ from datetime import UTC, datetime, time, timedelta
 _OPEN = time(9, 30)
 _SUNDAY = 6
 
+_UNSETTLED = timedelta(minutes=3)
+"""Before the open: Alpaca refused fractional orders from 09:27 on."""
+
 EARLY_HOURS = timedelta(hours=5, minutes=30)
 """From 04:00 New York, when Alpaca begins to trade, to the open."""
 
@@ -24,9 +27,9 @@ def new_york(at: datetime) -> datetime:
 
 
 def is_opening(at: datetime, span: timedelta) -> bool:
-    """Whether the session opened less than ``span`` ago, by New York's wall clock."""
+    """Whether the session opened less than ``span`` ago or is about to, by New York's clock. Not without a span."""
     local = new_york(at)
-    return timedelta() <= local - datetime.combine(local.date(), _OPEN) < span
+    return bool(span) and -_UNSETTLED <= local - datetime.combine(local.date(), _OPEN) < span
 
 
 def _sunday(year: int, month: int, nth: int) -> datetime:

@@ -28,7 +28,7 @@ def size(item: RebalancePlanItem, facts: SymbolFacts, config: ExecutionConfig, n
 
     Dollars become shares at arrival mid, rounded down. A full exit sells the exact position that is available.
     """
-    quote, position = facts.quote, facts.position
+    quote, position, config = facts.quote, facts.position, config.for_symbol(item.symbol)
     parent = replace(
         blank_parent(item),
         fractionable=facts.asset is not None and facts.asset.fractionable,

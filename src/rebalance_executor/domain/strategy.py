@@ -194,6 +194,9 @@ def _next_child(parent: ParentOrder, view: View, config: ExecutionConfig) -> Dec
 def _shape(parent: ParentOrder, quote: Quote, view: View, config: ExecutionConfig) -> Place:
     """Type and price of the next child, for all that remains."""
     qty = parent.remaining
+    if quote.is_trade:  # a limit, whatever the style: nothing else bounds a price that nobody quotes
+        aim = ladder.FAR if config.order_style is OrderStyle.LADDER else None
+        return Place(OrderType.LIMIT, qty, far_touch(parent.side, quote), aim)
     if config.order_style is OrderStyle.MARKET:
         return Place(OrderType.MARKET, qty, None)
     if config.order_style is OrderStyle.MARKETABLE_LIMIT:
@@ -201,7 +204,10 @@ def _shape(parent: ParentOrder, quote: Quote, view: View, config: ExecutionConfi
     aim = ladder.next_aim(parent, quote, view.pace, view.now, config)
     if ladder.shape(aim, config) is OrderType.MARKET:
         return Place(OrderType.MARKET, qty, None, aim)
-    return Place(OrderType.LIMIT, qty, ladder.next_price(parent, quote, aim), aim)
+    price = ladder.next_price(parent, quote, aim)
+    if parent.side is Side.BUY and qty * price < config.minimum_notional:  # it may be enough where it costs the most
+        aim, price = ladder.FAR, far_touch(parent.side, quote)
+    return Place(OrderType.LIMIT, qty, price, aim)
 
 
 def _affordable(parent: ParentOrder, funds: Decimal | None, price: Decimal) -> Decimal:

@@ -28,6 +28,15 @@ class OrderStyle(StrEnum):
     """A market order: Alpaca collars it, the price is whatever comes."""
 
 
+class Unquoted(StrEnum):
+    """What is done where no quote can be used, also at a second look."""
+
+    DENY = "deny"
+    """The item is denied, or ends unfinished."""
+    LAST_TRADE = "last_trade"
+    """The last trade, if it is recent enough, prices a limit: at its price, inside the collars."""
+
+
 _AT_THE_CLOSE = frozenset({"market_on_close", "limit_on_close", "moc", "loc", "cls"})
 
 
@@ -97,6 +106,8 @@ Spreads = Annotated[Amount, Field(gt=0, le=1_000)]
 Seconds = Annotated[Amount, Field(gt=0, le=_DAY)]
 Collar = Annotated[Amount, Field(gt=0, lt=1)]
 Children = Annotated[int, Field(ge=1, le=50)]
+Age = Annotated[Amount, Field(gt=0, le=_DAY)]
+Spread = Annotated[Amount, Field(gt=0, lt=2)]
 
 
 class SymbolOverride(_Frozen):
@@ -113,3 +124,8 @@ class SymbolOverride(_Frozen):
     child_wait_seconds: Seconds | None = None
     max_children: Children | None = None
     price_collar: Collar | None = None
+    max_quote_age_seconds: Age | None = None
+    max_spread: Spread | None = None
+    unusable_quote: Unquoted | None = None
+    max_trade_age_seconds: Age | None = None
+    limit_collar: Collar | None = None

@@ -44,6 +44,11 @@ class LogEvent(StrEnum):
     GATE_WAITING = "gate.waiting", Severity.INFO, "The account does not show the sells' proceeds yet."
     GATE_PASSED = "gate.passed", Severity.INFO, "The buys' budget is known."
     ORDER_INTENDED = "order.intended", Severity.INFO, "A child order was journalled, before it is sent."
+    ORDER_WITHOUT_QUOTE = (
+        "order.without_quote",
+        Severity.WARNING,
+        "No quote can be used; the last trade prices a child order.",
+    )
     ORDER_SUBMITTED = "order.submitted", Severity.INFO, "The broker accepted a child order."
     ORDER_UNKNOWN = "order.unknown", Severity.WARNING, "A submission got no definite answer; it is looked up."
     ORDER_FOUND = "order.found", Severity.INFO, "A submission without an answer was found at the broker."

@@ -27,6 +27,7 @@ from rebalance_executor.execution.ports import Broker, Ports
 from rebalance_executor.execution.run import Run
 from rebalance_executor.execution.sender import Orders, Sender
 from rebalance_executor.execution.telling import tell_outcome, told
+from rebalance_executor.execution.unquoted import last_trades
 
 _CLOCK_DIFFERENCE = timedelta(minutes=10)
 """How far the broker's clock may be behind ours; orders are listed by the broker's submission time."""
@@ -47,12 +48,13 @@ class Executor:
         self._config = config
         self._sender = Sender(ports, broker, switch, config)
         self._quotes: dict[str, Quote] = {}
-        self._quoted_at: datetime | None = None
+        self._quoted_at: dict[str, datetime] = {}
+        """By symbol: the sells' are read while the buys wait."""
         self._missing_since: dict[str, datetime] = {}
 
     def remember(self, quotes: dict[str, Quote]) -> None:
         """Take quotes that were read just now, so that they are not read twice."""
-        self._quotes, self._quoted_at = dict(quotes), self._clock.now()
+        self._quotes, self._quoted_at = dict(quotes), dict.fromkeys(quotes, self._clock.now())
 
     def work(self, run: Run, side: Side) -> bool:
         """Work every unsettled parent of ``side``.
@@ -204,27 +206,32 @@ class Executor:
         return orders
 
     def fresh_quotes(self, symbols: list[str]) -> Mapping[str, Quote]:
-        """Quotes of these symbols, read again unless those at hand are fresh; unusable ones included."""
+        """The usable ones of these symbols' quotes, read again unless those at hand are fresh; or their last trades."""
         self._refresh_quotes(symbols)
-        return self._quotes
+        unusable = [symbol for symbol in symbols if self._problem(symbol) is not None]
+        usable = {symbol: self._quotes[symbol] for symbol in symbols if symbol not in unusable}
+        return usable | last_trades(self._broker, unusable, self._config, self._clock.now())
 
     def _refresh_quotes(self, symbols: list[str]) -> None:
         """Read the quotes of ``symbols`` again unless those at hand are fresh and usable; one request."""
         if not symbols:
             return
         now = self._clock.now()
-        fresh = self._quoted_at is not None and now - self._quoted_at < span(self._config.quote_refresh_seconds)
-        if not fresh or any(self._problem(symbol) is not None for symbol in symbols):
-            self._quotes.update(self._broker.quotes(symbols))
-            self._quoted_at = self._clock.now()
-        for symbol in symbols:
-            if self._problem(symbol) is None:
-                self._missing_since.pop(symbol, None)
-            else:
-                self._missing_since.setdefault(symbol, now)
+        since = now - span(self._config.quote_refresh_seconds)
+        if all(s in self._quoted_at and self._quoted_at[s] > since and self._problem(s) is None for s in symbols):
+            return
+        quotes = {symbol: quote for symbol, quote in self._quotes.items() if not quote.is_trade}
+        self._quotes = quotes | dict(self._broker.quotes(symbols))
+        self._quoted_at |= dict.fromkeys(symbols, self._clock.now())
+        unusable = [symbol for symbol in symbols if self._problem(symbol) is not None]
+        missing = {symbol: self._missing_since.get(symbol, now) for symbol in unusable}
+        self._missing_since = {s: at for s, at in self._missing_since.items() if s not in symbols} | missing
+        wait = span(self._config.quote_wait_seconds - self._config.tick_seconds)  # before the strategy gives up
+        waited = [symbol for symbol in unusable if self._clock.now() - missing[symbol] >= wait]
+        self._quotes |= last_trades(self._broker, waited, self._config, self._clock.now())
 
     def _problem(self, symbol: str) -> str | None:
-        return quote_problem(self._quotes.get(symbol), self._config, self._clock.now())
+        return quote_problem(self._quotes.get(symbol), self._config.for_symbol(symbol), self._clock.now())
 
     def _funds(self, run: Run) -> Decimal:
         budget = run.state.buy_budget if run.state.buy_budget is not None else ZERO
@@ -253,6 +260,8 @@ class Executor:
         run.put_child(parent.symbol, child)
         run.unsent.add(child.client_order_id)
         self._log.emit(LogEvent.ORDER_INTENDED, symbol=parent.symbol, side=parent.side, **told(child))
+        if quote is not None and quote.is_trade:
+            self._log.emit(LogEvent.ORDER_WITHOUT_QUOTE, symbol=parent.symbol, last_trade=quote.ask, traded_at=quote.at)
 
     def _settle(self, run: Run, parent: ParentOrder, settle: Settle) -> None:
         run.put(parent.settled(settle.outcome, settle.code, settle.message, self._clock.now()))

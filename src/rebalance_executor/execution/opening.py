@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from rebalance_executor.domain.book import BegunPlan, Book, Reservation, ReservedOrder
@@ -37,6 +37,7 @@ from rebalance_executor.execution.kill_switch import KillSwitch
 from rebalance_executor.execution.ports import Broker, Lease, Ports
 from rebalance_executor.execution.run import Deadline, Run
 from rebalance_executor.execution.telling import tell_outcome
+from rebalance_executor.execution.unquoted import last_trades
 
 _SECOND_LOOK = timedelta(seconds=1)
 """Between two looks at a quote that could not be used, or at an order that is being cancelled."""
@@ -86,7 +87,12 @@ class Opening:
         refusal = self._book_refusal(book)
         if refusal is not None:
             return self._refuse(run.plan, refusal)
-        return self._limit(run, self._size(run.plan, book, run.deadline), book, standing.account)
+        account, others = standing.account, self._broker.open_orders([item.symbol for item in run.plan.trades])
+        if self._config.conflicting_orders is Conflict.CANCEL and self._in_the_way(run.plan, others):
+            others = self._cancel_others(run.plan, others, run.deadline)
+            account = self._broker.account()  # with the dollars that they held
+            run.state = replace(run.state, starting_funds=funds(account))
+        return self._limit(run, self._size(run, book, others), book, account)
 
     def _state(self, plan: RebalancePlan, lease: Lease, account: Account | None) -> PlanState:
         return PlanState(
@@ -156,12 +162,12 @@ class Opening:
         self._log.emit(LogEvent.PLAN_REFUSED, code=refusal.code, reason=refusal.message)
         return [blank_parent(item).refused(refusal.code, refusal.message, now) for item in plan.trades]
 
-    def _size(self, plan: RebalancePlan, book: Book, deadline: Deadline) -> list[ParentOrder]:
+    def _size(self, run: Run, book: Book, open_orders: Sequence[BrokerOrder]) -> list[ParentOrder]:
+        plan = run.plan
         symbols = [item.symbol for item in plan.trades]
-        open_orders = self._others(plan, symbols, deadline)
         positions = self._broker.positions()
         assets = self._asset_flags(symbols)
-        self.quotes = self._usable_quotes([s for s in symbols if s in assets], deadline)
+        self.quotes = self._usable_quotes([s for s in symbols if s in assets], run.deadline)
         now = self._clock.now()
         setting = Setting(plan, book, self._config, now)
 
@@ -190,29 +196,31 @@ class Opening:
         if refusal is not None:
             self._log.emit(LogEvent.PLAN_REFUSED, code=refusal.code, reason=refusal.message)
             return [parent.refused(refusal.code, refusal.message, now) for parent in parents]
-        orders = tuple(ReservedOrder(parent.symbol, parent.side, parent.qty) for parent in wanted)
+        orders = tuple(ReservedOrder(p.symbol, p.side, p.qty, abs(p.planned_amount)) for p in wanted)
         run.reservation = Reservation(book.day, after, BegunPlan(run.plan.plan_id, now, orders))
         return parents
 
-    def _others(self, plan: RebalancePlan, symbols: Sequence[str], deadline: Deadline) -> Sequence[BrokerOrder]:
-        """Open orders of others on these symbols; where configured so, those in the way are cancelled first."""
-        found = self._broker.open_orders(symbols)
-        if self._config.conflicting_orders is not Conflict.CANCEL:
-            return found
+    def _in_the_way(self, plan: RebalancePlan, others: Iterable[BrokerOrder]) -> list[BrokerOrder]:
         sides = {item.symbol: blank_parent(item).side for item in plan.trades}
+        return [order for order in others if conflicting(sides[order.symbol], [order])]
+
+    def _cancel_others(
+        self, plan: RebalancePlan, others: Sequence[BrokerOrder], deadline: Deadline
+    ) -> Sequence[BrokerOrder]:
+        """Cancel the orders of others that stand in the way, and wait; what is still open then is a conflict."""
         asked: set[str] = set()
         until = min(self._clock.now() + span(self._config.cancel_wait_seconds), deadline.stop_at)
-        while against := [order for order in found if conflicting(sides[order.symbol], [order])]:
+        while against := self._in_the_way(plan, others):
             for order in against:
                 if order.id not in asked:
                     asked.add(order.id)
                     self._broker.cancel(order.id)
                     self._log.emit(LogEvent.FOREIGN_CANCEL_REQUESTED, symbol=order.symbol, order_id=order.id)
             if self._clock.now() + _SECOND_LOOK > until:
-                break  # what is still open is a conflict
+                break
             self._clock.sleep(_SECOND_LOOK)
-            found = self._broker.open_orders(symbols)
-        return found
+            others = self._broker.open_orders([item.symbol for item in plan.trades])
+        return others
 
     def _asset_flags(self, symbols: Sequence[str]) -> Mapping[str, Asset]:
         """Flags from the cache; what it lacks is asked of the broker, one request a symbol, and remembered."""
@@ -233,15 +241,18 @@ class Opening:
         return known | {asset.symbol: asset for asset in learned}
 
     def _usable_quotes(self, symbols: Sequence[str], deadline: Deadline) -> dict[str, Quote]:
-        """The quotes; those that cannot be used are looked at again for a bounded time."""
+        """The quotes; while some cannot be used, all are read again for a bounded time, so that none grows old."""
         quotes = dict(self._broker.quotes(symbols)) if symbols else {}
         until = min(self._clock.now() + span(self._config.quote_wait_seconds), deadline.stop_at)
-        while unusable := [s for s in symbols if quote_problem(quotes.get(s), self._config, self._clock.now())]:
+        while unusable := [s for s in symbols if self._problem(s, quotes.get(s))]:
             if self._clock.now() + _SECOND_LOOK > until:
-                break
+                return quotes | last_trades(self._broker, unusable, self._config, self._clock.now())
             self._clock.sleep(_SECOND_LOOK)
-            quotes |= self._broker.quotes(unusable)
+            quotes |= self._broker.quotes(symbols)
         return quotes
+
+    def _problem(self, symbol: str, quote: Quote | None) -> str | None:
+        return quote_problem(quote, self._config.for_symbol(symbol), self._clock.now())
 
     def _tell(self, plan: RebalancePlan, run: Run) -> None:
         parents = run.parents.values()

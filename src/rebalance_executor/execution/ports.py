@@ -21,6 +21,7 @@ from rebalance_executor.domain.market import (
     OrderRequest,
     Position,
     Quote,
+    Trade,
 )
 from rebalance_executor.domain.orders import ParentOrder
 from rebalance_executor.domain.result import ExecutionResult
@@ -68,6 +69,10 @@ class Broker(Protocol):
 
     def quotes(self, symbols: Sequence[str]) -> Mapping[str, Quote]:
         """Latest quotes; a symbol without data is absent. One request."""
+        ...
+
+    def last_trades(self, symbols: Sequence[str]) -> Mapping[str, Trade]:
+        """Last trades; a symbol without one is absent. One request."""
         ...
 
     def open_orders(self, symbols: Sequence[str]) -> Sequence[BrokerOrder]:

@@ -178,6 +178,8 @@ class SimulatedApi:
                 return self._order(query["client_order_id"])
             case "/stocks/quotes/latest":
                 return exchange.latest_quotes(query["symbols"].split(","))
+            case "/stocks/trades/latest":
+                return exchange.latest_trades(query["symbols"].split(","))
         if path.startswith("/assets/"):
             return exchange.asset(unquote(path.removeprefix("/assets/")))
         raise AssertionError(f"{path} is not simulated")

@@ -80,6 +80,7 @@ _OTHERWISE: Mapping[str, tuple[object, ...]] = {
     "arrival_horizon_seconds": (20, 120),
     "reconcile_wait_seconds": (0, 30),
     "conflicting_orders": ("cancel",),
+    "unusable_quote": ("last_trade",),
 }
 """Waits that are very short or long, other ladders, a market order at their end."""
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from rebalance_executor.adapters import alpaca_parsing as parse
+from rebalance_executor.domain.market import Trade
 
 ACCOUNT = {"account_number": "PA1", "status": "ACTIVE", "cash": "100.10", "buying_power": "200.2"}
 ORDER: dict[str, Any] = {
@@ -71,6 +72,15 @@ def test_prices_are_exact_whether_text_or_number(number: object) -> None:
     quote = parse.quote("AAA", {"bp": number, "ap": 100.03, "t": "2026-01-26T15:00:00Z"})
 
     assert (quote.bid, quote.ask) == (Decimal("100.01"), Decimal("100.03"))
+
+
+def test_a_last_trade_has_a_price_and_a_time() -> None:
+    trade = parse.trade("AAA", {"p": 100.0012, "s": 1, "t": "2026-01-26T15:00:00.5Z", "c": ["I"]})
+
+    assert trade == Trade("AAA", Decimal("100.0012"), datetime(2026, 1, 26, 15, 0, 0, 500_000, UTC))
+    for field in ("p", "t"):
+        with pytest.raises(parse.Malformed, match=field):
+            parse.trade("AAA", {"p": 100, "t": "2026-01-26T15:00:00Z"} | {field: None})
 
 
 def test_a_side_that_is_not_quoted_is_zero() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -46,6 +47,7 @@ from tests.support.builders import (
     a_plan,
     a_position,
     a_quote,
+    a_trade,
     an_account,
     an_asset,
     an_item,
@@ -160,6 +162,9 @@ def test_the_defaults_let_what_the_contract_promises_through() -> None:
         (BUY, {"quote": a_quote(at=later(-300))}, {}, None),
         (BUY, {"quote": a_quote("9.7", "10.3")}, {}, Code.QUOTE_REJECTED),
         (BUY, {"quote": a_quote("9.75", "10.25")}, {}, None),
+        (BUY, {"quote": a_trade(at=later(-60))}, {}, None),
+        (BUY, {"quote": a_trade(at=later(-61))}, {}, Code.QUOTE_REJECTED),
+        (BUY, {"quote": a_trade("0")}, {}, Code.QUOTE_REJECTED),
         (BUY, {"position": Position("ABC", Decimal(1), Decimal(1), Decimal("7.1"))}, {}, Code.PRICE_COLLAR),
         (BUY, {"position": Position("ABC", Decimal(1), Decimal(1), Decimal("17"))}, {}, Code.PRICE_COLLAR),
         (BUY, {"position": Position("ABC", Decimal(1), Decimal(1), Decimal("9.5"))}, {}, None),
@@ -258,8 +263,31 @@ def test_without_a_displayed_size_its_share_is_refused() -> None:
 def test_the_same_order_of_another_plan_minutes_ago_is_a_duplicate(
     plan_id: str, order: ReservedOrder, minutes_ago: float, refused: Code | None
 ) -> None:
-    book = Book(NEVER_SET, TODAY, [BegunPlan(plan_id, later(-60 * minutes_ago), (order,))])
-    assert judged(a_parent(), book=book) == refused
+    begun = BegunPlan(plan_id, later(-60 * minutes_ago), (ReservedOrder("XYZ", BUY, Decimal(1)), order))
+    assert judged(a_parent(), book=Book(NEVER_SET, TODAY, [begun])) == refused
+
+
+@pytest.mark.parametrize(
+    ("shares", "dollars", "tolerance", "refused"),
+    [
+        ("9.9", "100", "0", Code.DUPLICATE_ORDER),  # the same dollars, at a price that moved
+        ("9.9", "100.01", "0", None),
+        ("9.9", None, "0", None),
+        ("9.5", None, "0.05", Code.DUPLICATE_ORDER),
+        ("9.499999", None, "0.05", None),
+        ("10.526315", None, "0.05", Code.DUPLICATE_ORDER),
+        ("10.526317", None, "0.05", None),
+        ("8", "95", "0.05", Code.DUPLICATE_ORDER),
+        ("8", "94.99", "0.05", None),
+    ],
+)
+def test_the_same_dollars_are_a_duplicate_too_and_nearly_the_same_by_configuration(
+    shares: str, dollars: str | None, tolerance: str, refused: Code | None
+) -> None:
+    order = ReservedOrder("ABC", BUY, Decimal(shares), Decimal(dollars) if dollars else None)
+    book = Book(NEVER_SET, TODAY, [BegunPlan("other", NOW, (order,))])
+    parent = replace(a_parent(), planned_amount=Decimal(100))
+    assert judged(parent, book=book, config=limits(duplicate_tolerance=tolerance)) == refused
 
 
 # --- the plan's orders together --------------------------------------------------------------------------
@@ -270,6 +298,8 @@ def test_buys_count_as_far_as_funds_and_sells_pay_for_them() -> None:
 
     assert tradable(parents, Decimal(10_000)) == (Decimal(1000), Decimal(300))
     assert tradable(parents, Decimal(200)) == (Decimal(500), Decimal(300))
+    assert tradable(parents, Decimal(-200)) == (Decimal(100), Decimal(300))
+    assert tradable(parents, Decimal(-5000)) == (Decimal(0), Decimal(300))  # debt is no negative buy of the day
 
 
 @pytest.mark.parametrize(

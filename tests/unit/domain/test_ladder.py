@@ -95,14 +95,28 @@ def test_the_urgency_chooses_where_to_start(urgency: Urgency, side: Side, decisi
         ("10.00", "10.00", BUY, "10.00"),
         ("0.5000", "0.5001", BUY, "0.5001"),
         ("0.5000", "0.5001", SELL, "0.5000"),
+        ("0.9999", "1.00", BUY, "1.00"),
+        ("0.9999", "1.00", SELL, "0.9999"),
     ],
-    ids=["a cent, buy", "a cent, sell", "locked", "below $1, buy", "below $1, sell"],
+    ids=["a cent, buy", "a cent, sell", "locked", "below $1, buy", "below $1, sell", "up to $1, buy", "up to $1, sell"],
 )
 @pytest.mark.parametrize("urgency", Urgency)
 def test_a_spread_of_one_tick_is_crossed_at_once(bid: str, ask: str, side: Side, price: str, urgency: Urgency) -> None:
     quote = a_quote(bid, ask)
     decision = decide(parent(side=side, arrival=quote), view(quote=quote, urgency=urgency), CONFIG)
     assert decision == place(price, "1")
+
+
+@pytest.mark.parametrize(("side", "price"), [(BUY, "0.9950"), (SELL, "1.00")])
+def test_the_fifty_ticks_up_to_one_dollar_are_no_spread_of_one_tick(side: Side, price: str) -> None:
+    quote = a_quote("0.9950", "1.00")
+    assert decide(parent(side=side, arrival=quote), view(quote=quote, urgency=LOW), CONFIG) == place(price, "0")
+
+
+def test_a_sell_at_one_dollar_gives_way_by_less_than_a_cent() -> None:
+    quote = a_quote("0.9900", "1.00")
+    former = ended("1.00", "0")
+    assert next_price(parent(former, side=SELL), quote, Decimal("0.3")) == Decimal("0.9970")
 
 
 @pytest.mark.parametrize(
@@ -123,6 +137,20 @@ def test_a_rung_is_on_tick_and_rounded_towards_our_own_side(
 ) -> None:
     """The last rung alone is rounded towards the other side, so that it stays marketable."""
     assert rung_price(side, a_quote(bid, ask), Decimal(aim)) == Decimal(price)
+
+
+@pytest.mark.parametrize(
+    ("side", "qty", "decision"),
+    [
+        (BUY, "0.099", None),
+        (BUY, "0.0995", place("10.10", "1", "0.0995")),  # $0.995 at the bid, $1.00495 at the ask
+        (BUY, "0.1", place("10.00", "0", "0.1")),
+        (SELL, "0.0995", place("10.10", "0", "0.0995")),
+    ],
+)
+def test_a_buy_too_small_for_a_passive_rung_goes_to_the_far_touch(side: Side, qty: str, decision: Place | None) -> None:
+    decided = decide(parent(side=side, qty=qty), view(urgency=LOW), CONFIG)
+    assert decided == decision if decision is not None else isinstance(decided, Settle)
 
 
 # --- the next rung ---------------------------------------------------------------------------------------
@@ -390,11 +418,9 @@ OPEN = datetime(2026, 1, 26, 14, 30, tzinfo=UTC)
 @pytest.mark.parametrize("style", OrderStyle)
 @pytest.mark.parametrize(
     ("qty", "seconds", "waits"),
-    [("1.5", 0, True), ("1.5", 119, True), ("1.5", 120, False), ("1.5", -1, False), ("2", 0, False)],
+    [("1.5", -181, False), ("1.5", -180, True), ("1.5", 119, True), ("1.5", 120, False), ("2", 0, False)],
 )
-def test_fractions_are_not_sent_in_the_first_two_minutes(
-    qty: str, seconds: int, style: OrderStyle, *, waits: bool
-) -> None:
+def test_fractions_are_not_sent_around_the_open(qty: str, seconds: int, style: OrderStyle, *, waits: bool) -> None:
     look = replace(view(), now=OPEN + timedelta(seconds=seconds))
     decision = decide(parent(qty=qty), look, CONFIG.model_copy(update={"order_style": style}))
     assert isinstance(decision, Wait if waits else Place)

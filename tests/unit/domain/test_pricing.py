@@ -9,8 +9,8 @@ from hypothesis import given
 
 from rebalance_executor.domain.market import Quote, Side
 from rebalance_executor.domain.orders import Arrival
-from rebalance_executor.domain.pricing import collar, far_touch, is_inside, shortfall, tick, to_tick
-from tests.support.builders import BUY, NOW, SELL, a_quote
+from rebalance_executor.domain.pricing import collar, far_touch, is_inside, next_tick, shortfall, tick, to_tick
+from tests.support.builders import BUY, NOW, SELL, a_quote, a_trade
 from tests.support.laws import decimals, dollars, law, quotes, shares, sides
 
 
@@ -48,6 +48,21 @@ def test_the_tick_is_a_cent_from_one_dollar(price: str, step: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("side", "price", "then"),
+    [
+        (BUY, "10.01", "10.02"),
+        (SELL, "10.01", "10.00"),
+        (BUY, "0.9999", "1.0000"),
+        (BUY, "1.00", "1.01"),
+        (SELL, "1.01", "1.00"),
+        (SELL, "1.00", "0.9999"),
+    ],
+)
+def test_the_next_tick_is_nearer_to_the_counterparty(side: Side, price: str, then: str) -> None:
+    assert next_tick(Decimal(price), side) == Decimal(then)
+
+
+@pytest.mark.parametrize(
     ("side", "price", "on_tick"),
     [
         (BUY, "10.019", "10.01"),
@@ -72,6 +87,10 @@ def test_a_price_is_put_on_tick_to_our_favour(side: Side, price: str, on_tick: s
         (SELL, a_quote("9.988", "10.01"), "9.98"),
         (BUY, a_quote("0.5", "0.50011"), "0.5002"),
         (SELL, a_quote("0.49999", "0.5"), "0.4999"),
+        (BUY, a_trade("10.0012"), "10.00"),
+        (SELL, a_trade("10.0012"), "10.01"),
+        (BUY, a_trade("0.99995"), "0.9999"),
+        (SELL, a_trade("0.99995"), "1.0000"),
     ],
 )
 def test_the_far_touch_is_where_the_other_side_stands(side: Side, quote: Quote, price: str) -> None:

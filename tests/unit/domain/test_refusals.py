@@ -145,7 +145,7 @@ def test_a_duplicate_names_the_other_plan_and_its_time() -> None:
     refusal = of_parent(book=Book(NEVER_SET, TODAY, [other]))
     assert refusal is not None
     assert refusal.code is Code.DUPLICATE_ORDER
-    assert f"plan other ordered the same 10 shares at {moment(at)}" in refusal.message
+    assert refusal.message == f"plan other ordered 10 shares at {moment(at)}, this one would order 10"
 
 
 @pytest.mark.parametrize(("side", "refused"), [(BUY, True), (SELL, False)])

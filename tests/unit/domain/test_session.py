@@ -39,14 +39,21 @@ def test_every_day_of_eleven_years_has_its_right_time() -> None:
 
 @pytest.mark.parametrize(
     ("local", "expected"),
-    [("09:29:59", False), ("09:30:00", True), ("09:31:59", True), ("09:32:00", False), ("21:30:00", False)],
+    [
+        ("09:26:59", False),
+        ("09:27:00", True),
+        ("09:30:00", True),
+        ("09:31:59", True),
+        ("09:32:00", False),
+        ("21:30:00", False),
+    ],
 )
 @pytest.mark.parametrize("day", ["2026-01-26", "2026-07-27"], ids=["winter", "summer"])
-def test_the_opening_lasts_two_minutes(day: str, local: str, *, expected: bool) -> None:
+def test_the_opening_lasts_from_three_minutes_before_to_two_after(day: str, local: str, *, expected: bool) -> None:
     at = datetime.fromisoformat(f"{day}T{local}").replace(tzinfo=NEW_YORK)
     assert is_opening(at, TWO_MINUTES) is expected
 
 
 def test_an_opening_of_no_time_is_none() -> None:
-    at = datetime(2026, 1, 26, 9, 30, tzinfo=NEW_YORK)
-    assert not is_opening(at, timedelta())
+    for minute in (28, 30):
+        assert not is_opening(datetime(2026, 1, 26, 9, minute, tzinfo=NEW_YORK), timedelta())

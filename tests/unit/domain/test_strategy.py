@@ -9,10 +9,10 @@ import pytest
 
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig, OrderStyle
-from rebalance_executor.domain.market import OrderType, Quote
+from rebalance_executor.domain.market import OrderType, Quote, Side
 from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome, ParentOrder
 from rebalance_executor.domain.strategy import Cancel, Decision, Mode, Place, Settle, View, Wait, decide, needs_quote
-from tests.support.builders import BUY, NOW, SELL, a_child, a_filled_child, a_parent, a_quote, later
+from tests.support.builders import BUY, NOW, SELL, a_child, a_filled_child, a_parent, a_quote, a_trade, later
 
 CONFIG = ExecutionConfig(
     order_style=OrderStyle.MARKETABLE_LIMIT,
@@ -119,6 +119,24 @@ def test_a_market_order_has_no_limit_and_is_paid_for_at_the_collar(
     parent: ParentOrder, funds: str | None, qty: str
 ) -> None:
     assert decide(parent, view(funds=funds), MARKET) == Place(OrderType.MARKET, Decimal(qty), None)
+
+
+@pytest.mark.parametrize("side", [BUY, SELL])
+@pytest.mark.parametrize("changes", [{"order_style": style} for style in OrderStyle] + [{"last_rung_market": True}])
+def test_where_nobody_quotes_the_last_trade_prices_a_limit_in_every_style(
+    side: Side, changes: dict[str, object]
+) -> None:
+    config = ExecutionConfig.model_validate(changes)
+    decision = decide(a_parent(side=side), view(quote=a_trade("10.02")), config)
+
+    aim = Decimal(1) if config.order_style is OrderStyle.LADDER else None
+    assert decision == Place(OrderType.LIMIT, Decimal(10), Decimal("10.02"), aim)
+
+
+@pytest.mark.parametrize(("side", "price"), [(BUY, "10.31"), (SELL, "9.69")])
+def test_a_last_trade_outside_the_collar_prices_nothing(side: Side, price: str) -> None:
+    decision = decide(a_parent(side=side), view(quote=a_trade(price)), CONFIG)
+    assert verdict(decision) == (Outcome.DENIED, Code.PRICE_COLLAR)
 
 
 # --- something open --------------------------------------------------------------------------------------

@@ -6,14 +6,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
 from rebalance_executor.domain.book import PROGRAM, Switch, SwitchState
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.errors import JournalUnavailable, NotFound
-from rebalance_executor.domain.market import MarketClock
-from rebalance_executor.domain.orders import Outcome
+from rebalance_executor.domain.market import MarketClock, Trade
+from rebalance_executor.domain.orders import Arrival, Outcome
 from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.execution.events import LogEvent
 from tests.support.builders import NOW, SELL, a_plan, an_exit, an_item, later
@@ -198,15 +199,21 @@ def test_a_cancel_of_others_that_is_not_confirmed_is_waited_for_so_long(
 # --- quotes ----------------------------------------------------------------------------------------------
 
 
-def test_a_quote_that_cannot_be_used_is_looked_at_again_and_only_that() -> None:
+def test_a_quote_that_cannot_be_used_is_looked_at_again_and_the_others_do_not_grow_old() -> None:
     floor = Floor()
     floor.broker.quote("AAA", "0", "100.01")
     floor.clock.at(1.5, lambda: floor.broker.quote("AAA", "99.99", "100.01"))
+    floor.clock.at(1.5, lambda: floor.broker.quote("BBB", "99.97", "99.99"))
     result = floor.execute(buys("AAA", "BBB"))
 
     assert ended(result) == {"AAA": (Outcome.FILLED, None), "BBB": (Outcome.FILLED, None)}
     looks = [what for name, what in floor.broker.asked if name == "quotes"]
-    assert looks[:3] == [["AAA", "BBB"], ["AAA"], ["AAA"]]
+    assert looks == [["AAA", "BBB"]] * 3
+    assert {order.symbol: order.limit_price for order in floor.broker.sent} == {
+        "AAA": Decimal("100.01"),
+        "BBB": Decimal("99.99"),
+    }
+    assert floor.parent("BBB").arrival == Arrival(Decimal("99.97"), Decimal("99.99"), later(2))
     assert floor.clock.slept == [1.0] * 2
 
 
@@ -253,6 +260,129 @@ def test_a_quote_that_comes_back_is_traded_on() -> None:
     result = floor.execute(buys("AAA"))
 
     assert ended(result) == {"AAA": (Outcome.FILLED, None)}
+
+
+def test_an_illiquid_symbol_may_have_a_wider_and_older_quote_than_the_others() -> None:
+    own = {"max_spread": "0.08", "max_quote_age_seconds": 3600, "price_collar": "0.05", "limit_collar": "0.05"}
+    floor = Floor(quote_wait_seconds=0, per_symbol={"AAA": own})
+    for symbol in ("AAA", "BBB"):
+        floor.broker.quote(symbol, "96.5", "103.5")
+        floor.broker.quoted_at[symbol] = later(-1800)
+    result = floor.execute(buys("AAA", "BBB"))
+
+    assert ended(result) == {"AAA": (Outcome.FILLED, None), "BBB": (Outcome.DENIED, Code.QUOTE_REJECTED)}
+    assert [order.limit_price for order in floor.broker.sent] == [Decimal("103.5")]
+
+
+# --- nobody quotes, and the last trade may price a limit --------------------------------------------------------
+
+
+def quoteless(*, traded_ago: float = 10, **config: Any) -> Floor:
+    """A floor where nobody asks for AAA, and the last trade of it was so many seconds before ``NOW``."""
+    settings: dict[str, Any] = {"quote_wait_seconds": 3, "unusable_quote": "last_trade"} | config
+    floor = Floor(**settings)
+    floor.broker.quote("AAA", "99.99", "0")
+    floor.broker.traded["AAA"] = Trade("AAA", Decimal("100.003"), later(-traded_ago))
+    return floor
+
+
+def looks(floor: Floor) -> list[object]:
+    return [what for name, what in floor.broker.asked if name == "last_trades"]
+
+
+def test_the_last_trade_is_asked_for_after_the_second_look_and_prices_a_limit() -> None:
+    floor = quoteless()
+    result = floor.execute(buys("AAA", "BBB"))
+
+    assert ended(result) == {"AAA": (Outcome.FILLED, None), "BBB": (Outcome.FILLED, None)}
+    assert floor.clock.seconds == 3
+    assert looks(floor) == [["AAA"]]
+    assert [(o.type, o.limit_price) for o in floor.broker.sent if o.symbol == "AAA"] == [("limit", Decimal("100.00"))]
+    assert floor.parent("AAA").arrival == Arrival(Decimal("100.003"), Decimal("100.003"), later(-10))
+    assert floor.fields(LogEvent.ORDER_WITHOUT_QUOTE) == [
+        {"symbol": "AAA", "last_trade": Decimal("100.003"), "traded_at": later(-10)}
+    ]
+
+
+@pytest.mark.parametrize(
+    "prepare",
+    [
+        lambda: quoteless(traded_ago=58),
+        lambda: quoteless(traded_ago=10, max_trade_age_seconds=12),
+        lambda: quoteless(unusable_quote="deny"),
+        lambda: quoteless(per_symbol={"AAA": {"unusable_quote": "deny"}}),
+        lambda: Floor(quote_wait_seconds=3, unusable_quote="last_trade", allowed_symbols=["AAA"]),
+    ],
+    ids=["a minute old after the wait", "older than allowed", "not configured", "not for this symbol", "never traded"],
+)
+def test_without_a_recent_trade_that_may_be_used_the_item_is_denied(prepare: Callable[[], Floor]) -> None:
+    floor = prepare()
+    floor.broker.quote("AAA", "99.99", "0")
+    result = floor.execute(buys("AAA"))
+
+    assert ended(result) == {"AAA": (Outcome.DENIED, Code.QUOTE_REJECTED)}
+    assert "one-sided quote: bid 99.99, ask 0" in str(floor.parent("AAA").message)
+    assert floor.broker.sent == []
+
+
+def test_a_quote_that_is_lost_later_gives_way_to_the_last_trade_before_the_order_ends() -> None:
+    floor = Floor(child_wait_seconds=2, quote_wait_seconds=4, unusable_quote="last_trade")
+    floor.broker.behave("AAA", RESTS)
+    floor.clock.at(1, lambda: floor.broker.quote("AAA", "0", "100.01"))
+    floor.broker.traded["AAA"] = Trade("AAA", Decimal("99.98"), NOW)
+    result = floor.execute(buys("AAA"))
+
+    assert ended(result) == {"AAA": (Outcome.FILLED, None)}
+    assert [o.limit_price for o in floor.broker.sent] == [Decimal("100.01"), Decimal("99.98")]
+
+
+@pytest.mark.parametrize("ask", ["0", "200"])
+def test_buys_are_scaled_at_the_last_trade_where_nobody_quotes(ask: str) -> None:
+    floor = quoteless()
+    floor.broker.cash = Decimal(0)
+    floor.broker.held["BBB"] = Decimal(8)
+    floor.broker.behave("BBB", RESTS)  # a few seconds pass before the gate
+    floor.broker.quote("AAA", "99.99", ask)
+    result = floor.execute(a_plan(an_item("AAA", amount="1000"), an_exit("BBB", current_value="800")))
+
+    assert ended(result)["AAA"] == (Outcome.FILLED, Code.SCALED_TO_CASH)
+    assert floor.parent("AAA").qty == Decimal("7.9592")  # $795.92 at $100.00
+
+
+def test_buys_are_priced_at_quotes_of_the_moment_whenever_the_sells_were_looked_at() -> None:
+    """The sells' quotes are read every second; those of the buys were left as they had been at the beginning."""
+    floor = Floor(order_style="ladder")
+    floor.broker.cash = Decimal(300)
+    floor.broker.held["BBB"] = Decimal(10)
+    floor.broker.behave("BBB", RESTS)
+    floor.clock.at(2, lambda: floor.broker.quote("AAA", "101.00", "101.01"))
+    floor.execute(a_plan(an_item("AAA", amount="1000"), an_exit("BBB", current_value="1000")))
+
+    assert [order.limit_price for order in floor.broker.sent if order.symbol == "AAA"] == [Decimal("101.01")]
+
+
+def test_a_quote_too_wide_to_be_used_scales_nothing() -> None:
+    """It came between sizing and the gate; the buy waits for a better one, and keeps its shares."""
+    floor = Floor()
+    floor.broker.cash = Decimal(200)
+    floor.broker.held["BBB"] = Decimal(10)
+    floor.clock.at(2, lambda: floor.broker.quote("AAA", "99.99", "200"))
+    floor.clock.at(7, lambda: floor.broker.quote("AAA", "99.99", "100.01"))
+    floor.broker.behave("BBB", RESTS)
+    result = floor.execute(a_plan(an_item("AAA", amount="1000"), an_exit("BBB", current_value="1000")))
+
+    assert ended(result) == {"AAA": (Outcome.FILLED, None), "BBB": (Outcome.FILLED, None)}
+
+
+def test_a_quote_that_comes_back_prices_the_next_child_again() -> None:
+    floor = quoteless(child_wait_seconds=2)
+    floor.broker.behave("AAA", RESTS)
+    floor.clock.at(4, lambda: floor.broker.quote("AAA", "99.99", "100.01"))
+    result = floor.execute(buys("AAA"))
+
+    assert ended(result) == {"AAA": (Outcome.FILLED, None)}
+    assert [o.limit_price for o in floor.broker.sent] == [Decimal("100.00"), Decimal("100.01")]
+    assert len(floor.fields(LogEvent.ORDER_WITHOUT_QUOTE)) == 1
 
 
 # --- hours -----------------------------------------------------------------------------------------------

@@ -114,7 +114,10 @@ def test_the_day_has_what_the_plan_reserved_at_arrival_mid() -> None:
     book = executed().journal.book.book("main", CLOSES_AT.date())
 
     assert (book.day.plans, book.day.buys, book.day.sells) == (1, Decimal(3000), Decimal(2000))
-    orders = (ReservedOrder("AAA", SELL, Decimal(20)), ReservedOrder("BBB", BUY, Decimal(30)))
+    orders = (
+        ReservedOrder("AAA", SELL, Decimal(20), Decimal(2000)),
+        ReservedOrder("BBB", BUY, Decimal(30), Decimal(3000)),
+    )
     assert book.plans == [BegunPlan("plan-1", NOW, orders)]
 
 

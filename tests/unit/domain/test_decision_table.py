@@ -1,0 +1,143 @@
+"""The whole decision table of the default style: every state of a parent × every quote × what the run is about.
+
+A row is a state, with the time in it; what it must not depend on, it is asked for all the same. The prices of what is
+placed are in ``test_ladder``, the other styles in ``test_strategy``.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+
+from rebalance_executor.domain.config import ExecutionConfig
+from rebalance_executor.domain.ladder import Pace
+from rebalance_executor.domain.orders import ChildOrder, ChildState
+from rebalance_executor.domain.strategy import Mode, Settle, View, decide
+from tests.support.builders import a_child, a_filled_child, a_parent, a_quote, a_trade, later
+
+CONFIG = ExecutionConfig(max_children=4)
+"""NORMAL: rungs at 0.1, 0.3, 0.5 and 1 of the spread, 4 seconds each, and 30 for the last."""
+ARRIVAL = a_quote("10.00", "10.10")
+QUOTES = {
+    "usable": ARRIVAL,
+    "away": a_quote("10.03", "10.13"),
+    "no more": a_quote("10.00", "0"),
+    "long no more": a_quote("10.00", "0"),
+    "last trade": a_trade("10.12"),
+    "beyond": a_quote("10.40", "10.50"),
+}
+"""As it was at arrival; moved away; just now without an ask, and for longer than is waited; and beyond the collar."""
+LOST_SINCE = {"no more": 9.0, "long no more": 4.0}
+
+
+def rests(after: float, *, aim: str = "0.1", limit: str = "10.01", **fields: object) -> ChildOrder:
+    """A child that was sent so many seconds before the look, which is ten seconds after ``NOW``."""
+    return a_child(**({"limit": limit, "aim": Decimal(aim), "intended_at": later(10 - after)} | fields))  # type: ignore[arg-type]
+
+
+def over(state: ChildState, **fields: object) -> ChildOrder:
+    return replace(rests(5), state=state, closed_at=later(9), **fields)  # type: ignore[arg-type]
+
+
+CANCELLING = rests(9, cancel_requested_at=later(5))
+IN_VAIN = over(ChildState.CANCELED, aim=Decimal(1), limit_price=Decimal("10.13"), intended_at=later(-30))
+
+STATES: dict[str, tuple[ChildOrder, ...]] = {
+    "nothing sent yet": (),
+    "journalled": (rests(1, state=ChildState.INTENDED),),
+    "no answer": (rests(60, state=ChildState.UNKNOWN),),
+    "rests, its time not over": (rests(3),),
+    "rests, its time over": (rests(4),),
+    "rests through all of its time": (rests(50),),
+    "rests at the far touch": (rests(20, aim="1", limit="10.10"),),
+    "rests at the far touch in vain": (rests(30, aim="1", limit="10.10"),),
+    "cancel asked for": (CANCELLING,),
+    "cancel never confirmed": (replace(CANCELLING, cancel_requested_at=later(-50)),),
+    "filled, price to come": (rests(9, status="filled", filled="10", priced_late_since=later(5)),),
+    "filled, price never came": (rests(9, status="filled", filled="10", priced_late_since=later(-5)),),
+    "filled": (a_filled_child(),),
+    "filled in part, then cancelled": (over(ChildState.CANCELED, filled_qty=Decimal(4), filled_avg_price=Decimal(10)),),
+    "cancelled": (over(ChildState.CANCELED),),
+    "expired": (over(ChildState.EXPIRED),),
+    "cancelled after the last rung": (replace(IN_VAIN, cancel_requested_at=later(5)),),
+    "rejected": (over(ChildState.REJECTED),),
+    "replaced by somebody": (over(ChildState.REPLACED),),
+    "never left": (over(ChildState.NOT_SENT),),
+    "four orders in vain": tuple(replace(over(ChildState.CANCELED), attempt=n) for n in (1, 2, 3, 4)),
+}
+
+TABLE = """
+                               | usable    away      no more   long so   trade     beyond  | yield       | conclude
+nothing sent yet               | place     place     ·         no quote  place     collar  | ·           | time
+journalled                     | ·                                                         | ·           | ·
+no answer                      | ·                                                         | ·           | ·
+rests, its time not over       | ·         ·         ·         ·         cancel    ·       | cancel      | cancel
+rests, its time over           | cancel    cancel    ·         ·         cancel    ·       | cancel      | cancel
+rests through all of its time  | cancel                                                    | cancel      | cancel
+rests at the far touch         | ·         cancel    ·         ·         cancel    ·       | cancel      | cancel
+rests at the far touch in vain | cancel                                                    | cancel      | cancel
+cancel asked for               | ·                                                         | ·           | ·
+cancel never confirmed         | unconfirmed                                               | unconfirmed | unconfirmed
+filled, price to come          | ·                                                         | ·           | ·
+filled, price never came       | no price                                                  | no price    | no price
+filled                         | filled                                                    | filled      | filled
+filled in part, then cancelled | place     place     ·         no quote  place     collar  | ·           | time
+cancelled                      | place     place     ·         no quote  place     collar  | ·           | time
+expired                        | place     place     ·         no quote  place     collar  | ·           | time
+cancelled after the last rung  | in vain   in vain   ·         no quote  in vain   collar  | ·           | time
+rejected                       | rejected                                                  | rejected    | rejected
+replaced by somebody           | replaced                                                  | replaced    | replaced
+never left                     | place     place     ·         no quote  place     collar  | ·           | time
+four orders in vain            | in vain                                                   | ·           | time
+"""
+"""``·`` is to wait; one word for six quotes is said once."""
+
+WORDS = {
+    "Wait": "·",
+    "Place": "place",
+    "Cancel": "cancel",
+    "QUOTE_REJECTED": "no quote",
+    "PRICE_COLLAR": "collar",
+    "ATTEMPTS_EXHAUSTED": "in vain",
+    "TIME_LIMIT": "time",
+    "CANCEL_UNCONFIRMED": "unconfirmed",
+    "PRICE_PENDING": "no price",
+    "REPLACED_BY_OTHERS": "replaced",
+    "REJECTED": "rejected",
+    "FILLED": "filled",
+}
+
+
+def answers(children: tuple[ChildOrder, ...], mode: Mode) -> list[str]:
+    """What is decided for each quote; a parent that is settled shows its code."""
+    found = []
+    for name, quote in QUOTES.items():
+        since = later(LOST_SINCE[name]) if name in LOST_SINCE else None
+        view = View(later(10), mode, quote=quote, quote_missing_since=since, funds=Decimal(1000), pace=Pace())
+        decision = decide(a_parent(*children, arrival=ARRIVAL), view, CONFIG)
+        word = str(decision.code or decision.outcome) if isinstance(decision, Settle) else type(decision).__name__
+        found.append(WORDS.get(word, word))
+    return found
+
+
+def rows() -> dict[str, list[list[str]]]:
+    """The table: state → for each mode the answers to the six quotes."""
+    found = {}
+    for line in TABLE.strip().splitlines()[1:]:
+        state, *cells = (cell.strip() for cell in line.split("|"))
+        spread = [re.split(r"\s{2,}", cell) for cell in cells]
+        found[state] = [cell * 6 if len(cell) == 1 else cell for cell in spread]
+    return found
+
+
+def test_the_table_is_complete() -> None:
+    assert list(rows()) == list(STATES)
+    assert {child.state for children in STATES.values() for child in children} == set(ChildState)
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_every_state_quote_and_mode_has_its_one_answer(state: str) -> None:
+    assert [answers(STATES[state], mode) for mode in (Mode.WORK, Mode.YIELD, Mode.CONCLUDE)] == rows()[state]
