@@ -85,6 +85,9 @@ def test_no_account_id_and_no_fixed_name_stands_in_the_way_of_a_second_stack(tem
     for resource in template["Resources"].values():
         names = {"TableName", "QueueName", "BucketName", "FunctionName", "RoleName"} & resource["Properties"].keys()
         assert not [name for name in names if "${AWS::StackName}" not in str(resource["Properties"][name])]
+        events = resource["Properties"].get("Events", {}).values()
+        for schedule in [event["Properties"] for event in events if event["Type"] == "ScheduleV2"]:
+            assert "${AWS::StackName}" in str(schedule.get("Name"))  # SAM's own name has no stack in it
     assert not [text for text in strings(template) if len(text) == 12 and text.isdigit()]
 
 
@@ -315,6 +318,7 @@ def test_every_parameter_of_the_function_is_in_the_record_whose_number_makes_a_n
 
     assert used & template["Parameters"].keys() == recorded
     assert function["VersionDescription"] == {"Fn::Sub": "configuration ${Configuration}"}
+    assert "${Configuration}" in function["Description"]["Fn::Sub"]  # a version needs a function that has changed
 
 
 def test_small_accounts_can_deploy_the_defaults(template: dict[str, Any], function: dict[str, Any]) -> None:
