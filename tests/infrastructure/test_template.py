@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from rebalance_executor.adapters.plan_index import INDEX
+from rebalance_executor.adapters.sqs import MAX_DELIVERIES
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.result import ExecutionStatus
 from rebalance_executor.execution.events import LogEvent
@@ -129,7 +130,7 @@ def test_six_deliveries_then_the_dead_letter_queue_for_fourteen_days(resources: 
 
     assert queue["RedrivePolicy"] == {
         "deadLetterTargetArn": attribute("PlanDeadLetterQueue"),
-        "maxReceiveCount": 6,
+        "maxReceiveCount": MAX_DELIVERIES,
     }
     assert dead["MessageRetentionPeriod"] == 14 * DAY > queue["MessageRetentionPeriod"]
     assert queue["FifoQueue"] is dead["FifoQueue"] is True
