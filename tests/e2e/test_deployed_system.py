@@ -19,7 +19,7 @@ ALARMS = {
     *("FunctionErrors", "FunctionThrottles", "FunctionDuration", "PlanQueueAge"),
     *("PlanDeadLetterQueue", "EventDeadLetterQueue", "ScheduleDeadLetterQueue", "FailureQueue"),
     *("PlansUnresolved", "KillSwitchTrips", "OrdersHalted", "OrdersDenied", "OrdersRejected"),
-    *("DayOverdue", "ReportsFailed"),
+    *("DayOverdue", "ReportsFailed", "ProgramErrors"),
 }
 
 
