@@ -62,7 +62,7 @@ def units(orders: int, seconds: float) -> dict[str, float]:
         "Lambda, requests": 1,
         "DynamoDB, write units": used["write"] + 3,  # of the index: one at the begin, two when the status changes
         "DynamoDB, read units": used["read"],
-        "SQS FIFO, requests": 3,  # send, receive, delete
+        "SQS FIFO, requests": 4,  # send, receive, hide as long as the lease may last, delete
         "EventBridge, events": 2,  # one to announce the plan, where it comes that way, and the result
         "SNS, publications": 1,
         "SNS, mails": 1,

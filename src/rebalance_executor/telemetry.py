@@ -36,12 +36,13 @@ METRICS = {
     "DuplicatesAnswered": "Repeats of a finished plan that were answered with its stored result.",
     "PlansRefused": "Plans or messages refused as a whole.",
     "PlansDeferred": "Deliveries that asked for another one.",
+    "ProgramErrors": "Deliveries that the program ended by itself: a setting, a contradiction, a mistake of its own.",
     "ReportsFailed": "Results that a channel did not get.",
     "DaysOverdue": "Watches that found no completed plan on a trading day.",
     "TimeToCompletion": "Seconds from a plan's begin to its result.",
     "SlippageBps": "Implementation shortfall of a plan against arrival mid, in basis points.",
     "TradedDollars": "Filled dollars of a plan.",
-    "BrokerRequests": "Requests to the broker in one invocation.",
+    "BrokerRequests": "Requests to the broker for one delivery.",
     "ColdStarts": "Invocations that had to build everything first.",
     "SubmissionsRejected": "Submissions that the broker definitely refused.",
     "SubmissionsUnknown": "Submissions without a definite answer; each is looked up.",
@@ -129,6 +130,7 @@ class Telemetry:
             self.emit(event, code=error.code, reason=str(error), error=type(error).__name__, **context)
         else:
             self._logger.critical(str(LogEvent.PLAN_FAILED), exc_info=error, extra={"error": type(error).__name__})
+            self._measure(LogEvent.PLAN_FAILED, {})
 
     def count_request(self, path: str) -> None:
         """Count one request to the broker, by its path."""
@@ -148,7 +150,6 @@ class Telemetry:
             self.error(error)
             raise
         finally:
-            self._tell_requests()
             self.forget()
             if self._metrics.metric_set:
                 self._metrics.flush_metrics()
@@ -166,7 +167,8 @@ class Telemetry:
         self._tracer.put_annotation("correlation_id", plan.correlation_id)
 
     def forget(self) -> None:
-        """The next line belongs to another plan, or to none."""
+        """The next line belongs to another plan, or to none; what this one asked of the broker is told before."""
+        self._tell_requests()
         self._logger.remove_keys(["correlation_id", "causation_id", "plan_id", "account", "run"])
 
     def _tell_requests(self) -> None:
@@ -197,6 +199,7 @@ _COUNTED = {
     LogEvent.PLAN_DUPLICATE: "DuplicatesAnswered",
     LogEvent.PLAN_REFUSED: "PlansRefused",
     LogEvent.PLAN_DEFERRED: "PlansDeferred",
+    LogEvent.PLAN_FAILED: "ProgramErrors",
     LogEvent.ORDER_REJECTED: "SubmissionsRejected",
     LogEvent.ORDER_UNKNOWN: "SubmissionsUnknown",
     LogEvent.SWITCH_TRIPPED: "KillSwitchTrips",

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from moto.events.models import EventPattern  # AWS's pattern language, as the test double of EventBridge knows it
 
 from rebalance_executor.adapters.plan_index import INDEX
+from rebalance_executor.domain.errors import RebalanceError
 from rebalance_executor.triggers import OWN_SOURCE
 from tests.infrastructure.templates import ROOT, attribute, strings
+from tests.support.world import EXECUTION, IDEMPOTENCY, World, a_world, buy, plan
 
 X_RAY = {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
 """AWS lets these be granted for everything or not at all."""
@@ -190,3 +195,52 @@ def test_what_the_code_calls_is_granted_and_nothing_else(statements: list[dict[s
     granted = {action for statement in statements for action in as_list(statement["Action"])}
 
     assert granted == called | BY_POWERTOOLS | BY_LAMBDA | BY_ENCRYPTION | BY_VERSION | X_RAY
+
+
+TABLES = {EXECUTION: "ExecutionTable.Arn", IDEMPOTENCY: "IdempotencyTable.Arn"}
+IN_A_TRANSACTION = {"Put": "PutItem", "Update": "UpdateItem", "ConditionCheck": "ConditionCheckItem"}
+
+
+def asked(operation: str, request: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Each permission that a request to DynamoDB takes, and what it is needed for."""
+    if operation == "TransactWriteItems":
+        for item in request["TransactItems"]:
+            for kind, change in item.items():
+                yield IN_A_TRANSACTION[kind], TABLES[change["TableName"]]
+    elif "RequestItems" in request:
+        yield from ((operation, TABLES[table]) for table in request["RequestItems"])
+    elif "IndexName" in request:
+        yield operation, f"${{{TABLES[request['TableName']]}}}/index/{request['IndexName']}"
+    else:
+        yield operation, TABLES[request["TableName"]]
+
+
+def test_the_tables_are_used_as_they_may_be_each_by_itself(
+    statements: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Real runs, from a new plan to one that yields: a permission for the other table would be of no use."""
+    used: set[tuple[str, str]] = set()
+    make = World._client
+
+    def client(world: World, name: str) -> Any:
+        made = make(world, name)
+        heard = made.meta.events.register
+        heard("provide-client-params.dynamodb.*", lambda model, params, **_: used.update(asked(model.name, params)))
+        return made
+
+    monkeypatch.setattr(World, "_client", client)
+    with contextlib.redirect_stdout(io.StringIO()), a_world() as world:
+        for event in (plan(buy("AAA", 500)), plan(buy("AAA", 500)), {"health": True}, {"watch": True}):
+            world.deliver(event)
+        world.broker.change({"default_fill": {"behaviour": "never"}})
+        with contextlib.suppress(RebalanceError):
+            world.deliver(plan(buy("BBB", 500), plan_id="yields"), seconds=5)
+
+    granted = {
+        (action.removeprefix("dynamodb:"), resource)
+        for statement in statements
+        for action in as_list(statement["Action"])
+        if action.startswith("dynamodb:")
+        for resource in strings(list(statement["Resource"].values()))
+    }
+    assert used == granted

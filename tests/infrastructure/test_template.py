@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import tomllib
 from typing import Any
@@ -10,12 +9,11 @@ from typing import Any
 import pytest
 
 from rebalance_executor.adapters.plan_index import INDEX
+from rebalance_executor.adapters.sqs import MAX_DELIVERIES
 from rebalance_executor.domain.config import ExecutionConfig
-from rebalance_executor.domain.result import ExecutionStatus
-from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.idempotency import EXPIRES_AFTER_SECONDS
 from rebalance_executor.settings import Settings
-from rebalance_executor.telemetry import _OUTCOME_METRIC, METRICS, NAMESPACE, SERVICE
+from rebalance_executor.telemetry import NAMESPACE, SERVICE
 from tests.infrastructure.templates import ROOT, attribute, read, reference, strings
 
 LOCAL_ONLY = {"ALPACA_API_KEY", "ALPACA_SECRET_KEY"}
@@ -85,6 +83,9 @@ def test_no_account_id_and_no_fixed_name_stands_in_the_way_of_a_second_stack(tem
     for resource in template["Resources"].values():
         names = {"TableName", "QueueName", "BucketName", "FunctionName", "RoleName"} & resource["Properties"].keys()
         assert not [name for name in names if "${AWS::StackName}" not in str(resource["Properties"][name])]
+        events = resource["Properties"].get("Events", {}).values()
+        for schedule in [event["Properties"] for event in events if event["Type"] == "ScheduleV2"]:
+            assert "${AWS::StackName}" in str(schedule.get("Name"))  # SAM's own name has no stack in it
     assert not [text for text in strings(template) if len(text) == 12 and text.isdigit()]
 
 
@@ -126,7 +127,7 @@ def test_six_deliveries_then_the_dead_letter_queue_for_fourteen_days(resources: 
 
     assert queue["RedrivePolicy"] == {
         "deadLetterTargetArn": attribute("PlanDeadLetterQueue"),
-        "maxReceiveCount": 6,
+        "maxReceiveCount": MAX_DELIVERIES,
     }
     assert dead["MessageRetentionPeriod"] == 14 * DAY > queue["MessageRetentionPeriod"]
     assert queue["FifoQueue"] is dead["FifoQueue"] is True
@@ -236,63 +237,6 @@ def test_the_plan_bucket_is_private_and_keeps_versions(resources: dict[str, Any]
     assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
 
 
-# --- alarms -----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("metric", "dimension"),
-    [
-        ("Errors", reference("RebalanceFunction")),
-        ("Throttles", reference("RebalanceFunction")),
-        ("ApproximateAgeOfOldestMessage", attribute("PlanQueue", "QueueName")),
-        ("ApproximateNumberOfMessagesVisible", attribute("PlanDeadLetterQueue", "QueueName")),
-        *(("ApproximateNumberOfMessagesVisible", attribute(name, "QueueName")) for name in ASYNCHRONOUS),
-        ("Duration", reference("RebalanceFunction")),
-        ("PlansUnresolved", SERVICE),
-        ("KillSwitchTrips", SERVICE),
-        ("OrdersHalted", SERVICE),
-        ("OrdersDenied", SERVICE),
-        ("OrdersRejected", SERVICE),
-        ("DaysOverdue", SERVICE),
-        ("ReportsFailed", SERVICE),
-    ],
-)
-def test_what_goes_wrong_unseen_raises_an_alarm(resources: dict[str, Any], metric: str, dimension: Any) -> None:
-    alarms = [
-        resource["Properties"]
-        for resource in resources.values()
-        if resource["Type"] == "AWS::CloudWatch::Alarm"
-        and resource["Properties"]["MetricName"] == metric
-        and resource["Properties"]["Dimensions"][0]["Value"] == dimension
-    ]
-
-    assert len(alarms) == 1
-    assert alarms[0]["TreatMissingData"] == "notBreaching"
-    topic = {"Fn::If": ["CreatesAlarmTopic", reference("AlarmTopic"), reference("AlarmTopicArn")]}
-    assert alarms[0]["AlarmActions"] == [topic]
-
-
-def test_the_dashboard_shows_every_outcome_and_only_metrics_that_there_are(resources: dict[str, Any]) -> None:
-    body = resources["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"][0]
-    shown = set(re.findall(r'"((?:Plans|Orders|Slippage|TimeTo|Broker|Cold|Traded|Duplicates)[A-Za-z]+)"', body))
-    statuses = {"Plans" + status.title().replace("_", "") for status in ExecutionStatus}
-
-    assert shown <= METRICS.keys() | set(_OUTCOME_METRIC.values()) | statuses
-    assert statuses | set(_OUTCOME_METRIC.values()) <= shown
-    assert {"SlippageBps", "TimeToCompletion", "BrokerRequests", "ColdStarts", "TradedDollars"} <= shown
-    json.loads(re.sub(r"\$\{[A-Za-z:.]+\}", "1", body))
-
-
-def test_the_saved_queries_ask_for_events_and_fields_that_are_logged(resources: dict[str, Any]) -> None:
-    queries = [r["Properties"] for r in resources.values() if r["Type"] == "AWS::Logs::QueryDefinition"]
-    known = {str(event) for event in LogEvent}
-
-    assert len(queries) == 4
-    for query in queries:
-        assert query["LogGroupNames"] == [reference("FunctionLogs")]
-        assert set(re.findall(r'"([a-z]+\.[a-z_]+)"', query["QueryString"])) <= known
-
-
 # --- rollout ----------------------------------------------------------------------------------------------
 
 
@@ -315,6 +259,7 @@ def test_every_parameter_of_the_function_is_in_the_record_whose_number_makes_a_n
 
     assert used & template["Parameters"].keys() == recorded
     assert function["VersionDescription"] == {"Fn::Sub": "configuration ${Configuration}"}
+    assert "${Configuration}" in function["Description"]["Fn::Sub"]  # a version needs a function that has changed
 
 
 def test_small_accounts_can_deploy_the_defaults(template: dict[str, Any], function: dict[str, Any]) -> None:
@@ -330,7 +275,7 @@ def test_codedeploy_asks_for_health_first_and_goes_back_when_errors_ring(
     rollouts = template["Mappings"]["Rollouts"]
 
     assert preference["Hooks"]["PreTraffic"]["Fn::If"][1] == reference("PreTrafficCheck")
-    assert preference["Alarms"] == [reference("FunctionErrorsAlarm")]
+    assert preference["Alarms"] == [reference("FunctionErrorsAlarm"), reference("ProgramErrorsAlarm")]
     assert rollouts.keys() == set(parameter(template, "Rollout", "AllowedValues"))
     assert [name for name, row in rollouts.items() if row["ByCodeDeploy"] == "false"] == ["AllAtOnce"]
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
+import boto3
 import pytest
 
 from tests.support.terminal import Terminal
@@ -130,3 +132,26 @@ def test_init_writes_a_file_once(desk: Terminal, tmp_path: Path) -> None:
 
 def test_init_wants_to_know_where_to(desk: Terminal) -> None:
     assert desk.type("init").exit_code == 2
+
+
+def test_init_of_a_stack_leads_to_its_own_account_and_to_the_version_in_force(
+    desk: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise halting the account of the stack would halt one that is called default."""
+    outputs = {"FunctionAlias": "arn:f:live", "PlanQueueUrl": "https://queue/plans.fifo"}
+    told = [{"OutputKey": key, "OutputValue": value} for key, value in outputs.items()]
+    variables = {"ACCOUNT": "growth", "EXECUTION_TABLE": "execution", "RESULT_TOPIC": "arn:topic"}
+    versions = {"arn:f:live": {"Environment": {"Variables": variables}}}
+    aws = SimpleNamespace(
+        describe_stacks=lambda StackName: {"Stacks": [{"Outputs": told}]},  # noqa: N803, ARG005 - boto3's names
+        get_function_configuration=lambda FunctionName: versions[FunctionName],  # noqa: N803
+    )
+    monkeypatch.setattr(boto3, "client", lambda *_, **__: aws)
+    file = tmp_path / "rebalance.toml"
+
+    assert desk.type("init", "--stack", "rebalance", "--config", str(file)).exit_code == 0
+    assert tomllib.loads(file.read_text())["environment"] == {
+        "ACCOUNT": "growth",
+        "EXECUTION_TABLE": "execution",
+        "PLAN_QUEUE_URL": "https://queue/plans.fifo",
+    }

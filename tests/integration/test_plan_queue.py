@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rebalance_executor.adapters.sqs import delay
+from rebalance_executor.adapters.sqs import MAX_DELIVERIES, delay
 from rebalance_executor.domain.errors import BrokerUnavailable, InvalidInput, PlanYielded, RebalanceError
 from tests.support.world import World, a_world, buy, plan
 
@@ -64,11 +64,11 @@ def test_a_message_is_hidden_as_long_as_its_lease_may_last(world: World, shown: 
 def test_a_plan_that_must_wait_comes_again_soon_and_each_time_later(world: World, shown: Shown) -> None:
     world.service.journal.acquire("default", "other", now=world.clock.now(), expires_at=world.clock.in_seconds(900))
 
-    for deliveries in (1, 2, 6):
+    for deliveries in (1, 2, 5):
         answer = world.deliver(delivery(plan(buy("AAA", 100)), deliveries))
         assert answer["batchItemFailures"] == [{"itemIdentifier": "m-1"}]
 
-    assert shown.seconds[1::2] == [30, 60, 600]
+    assert shown.seconds[1::2] == [30, 60, 480]
 
 
 def test_what_can_never_succeed_is_out_of_the_way_at_once(world: World, shown: Shown) -> None:
@@ -79,12 +79,21 @@ def test_what_can_never_succeed_is_out_of_the_way_at_once(world: World, shown: S
     assert shown.seconds[-1] == 0
 
 
+def test_what_failed_for_the_last_time_makes_way_for_the_accounts_next_plan(world: World, shown: Shown) -> None:
+    world.service.journal.acquire("default", "other", now=world.clock.now(), expires_at=world.clock.in_seconds(900))
+
+    answer = world.deliver(delivery(plan(buy("AAA", 100)), MAX_DELIVERIES))
+
+    assert answer["batchItemFailures"] == [{"itemIdentifier": "m-1"}]
+    assert shown.seconds[-1] == 0
+
+
 @pytest.mark.parametrize(
     ("error", "deliveries", "seconds"),
     [
         (PlanYielded("deadline"), 1, 30),
         (BrokerUnavailable("down"), 3, 120),
-        (PlanYielded("deadline"), 99, 600),
+        (PlanYielded("deadline"), MAX_DELIVERIES - 1, 480),
         (InvalidInput("plan_id", "is missing"), 1, 0),
     ],
 )

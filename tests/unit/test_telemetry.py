@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from aws_lambda_powertools import Metrics
 
-from rebalance_executor.domain.errors import InvalidInput, PlanYielded
+from rebalance_executor.domain.errors import ConfigurationError, InvalidInput, PlanYielded
 from rebalance_executor.domain.orders import Outcome
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.telemetry import NAMESPACE, SERVICE, Telemetry, new_logger
@@ -129,6 +129,33 @@ def test_a_warm_invocation_is_no_cold_start(told: Told, capsys: pytest.CaptureFi
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert ["ColdStarts" in line for line in lines] == [True, False]
     assert all(line["DuplicatesAnswered"] == [1] for line in lines)
+
+
+def test_what_the_program_ends_by_itself_is_counted_and_a_deferral_is_not(
+    told: Told, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the queue it is the message that fails, and AWS's own metric counts no error."""
+    with told.telemetry.invocation(CONTEXT):
+        told.telemetry.error(ConfigurationError("EXECUTION_TABLE", "is not set"))
+        told.telemetry.error(RuntimeError("a mistake"))
+        told.telemetry.error(PlanYielded("stopped"))
+
+    line = metrics(capsys)
+    assert (line["ProgramErrors"], line["PlansDeferred"]) == ([1, 1], [1])
+
+
+def test_requests_to_the_broker_are_told_with_the_plan_that_made_them(
+    told: Told, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with told.telemetry.invocation(CONTEXT):
+        for plan_id, requests in (("plan-1", 2), ("plan-2", 3)):
+            told.telemetry.identify(a_plan(plan_id=plan_id), "main", "run-1")
+            for _ in range(requests):
+                told.telemetry.count_request("GET /v2/orders")
+            told.telemetry.forget()
+
+    assert [(line["plan_id"], line["total"]) for line in told.lines] == [("plan-1", 2), ("plan-2", 3)]
+    assert metrics(capsys)["BrokerRequests"] == [2, 3]
 
 
 def test_denied_skipped_rejected_and_unknown_are_counted_apart(told: Told, capsys: pytest.CaptureFixture[str]) -> None:

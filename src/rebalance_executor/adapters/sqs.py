@@ -22,19 +22,21 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 _FIRST = timedelta(seconds=30)
-_LONGEST = timedelta(minutes=10)
+MAX_DELIVERIES = 6
+"""After so many the queue gives a message to the dead letters (``maxReceiveCount`` of the template)."""
 
 
 def delay(error: RebalanceError, deliveries: int) -> timedelta:
     """How long after a failed delivery the next one comes.
 
     What may pass comes again after 30 seconds, and each time after twice as long: six deliveries last a quarter of an
-    hour. What can never succeed comes at once, so that it is in the dead letters, and out of the way, in seconds.
+    hour. What can never succeed comes at once, so that it is in the dead letters in seconds; and so does what has
+    failed for the last time, because the account's next plans wait behind it until it is there.
     """
-    if not isinstance(error, Redeliver):
+    if not isinstance(error, Redeliver) or deliveries >= MAX_DELIVERIES:
         return timedelta(0)
-    doubled: int = 2 ** min(max(deliveries, 1) - 1, 10)
-    return min(_FIRST * doubled, _LONGEST)
+    doubled: int = 2 ** (max(deliveries, 1) - 1)
+    return _FIRST * doubled
 
 
 class SqsPlanQueue:

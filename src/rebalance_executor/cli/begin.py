@@ -16,6 +16,7 @@ from rebalance_executor.cli.read import consoles
 from rebalance_executor.cli.render import facts
 
 _OF_FUNCTION = (
+    "ACCOUNT",
     "EXECUTION_TABLE",
     "IDEMPOTENCY_TABLE",
     "PLAN_BUCKET",
@@ -63,11 +64,11 @@ def _of_stack(stack: str) -> dict[str, str]:
     config = client_config()
     found = boto3.client("cloudformation", config=config).describe_stacks(StackName=stack)["Stacks"][0]
     outputs = {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
-    if "FunctionName" not in outputs:
+    if "FunctionAlias" not in outputs:
         raise CliError(
-            f"The stack {stack} has no output FunctionName: it is not one of this program.", "docs/deploy.md"
+            f"The stack {stack} has no output FunctionAlias: it is not one of this program.", "docs/deploy.md"
         )
-    function = boto3.client("lambda", config=config).get_function_configuration(FunctionName=outputs["FunctionName"])
+    function = boto3.client("lambda", config=config).get_function_configuration(FunctionName=outputs["FunctionAlias"])
     own = function.get("Environment", {}).get("Variables", {})
     told = {name: own[name] for name in _OF_FUNCTION if own.get(name)}
     return told | {name: outputs[key] for name, key in _OF_STACK.items() if key in outputs}

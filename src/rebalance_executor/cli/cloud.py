@@ -14,6 +14,7 @@ from botocore.config import Config
 
 from rebalance_executor.adapters.control_book import DynamoControlBook
 from rebalance_executor.adapters.plan_index import INDEX
+from rebalance_executor.adapters.sqs import MAX_DELIVERIES
 from rebalance_executor.execution.ports import Clock
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ REGION = "us-east-1"
 _DUMMY = "local"
 _ANY_AGE_MINUTES = 100 * 366 * 24 * 60
 """A century: sample events carry a fixed timestamp, and get older."""
-_DELIVERIES = 6
 _PLANS_BY_DAY: Any = {
     "IndexName": INDEX,
     "KeySchema": [{"AttributeName": "day", "KeyType": "HASH"}, {"AttributeName": "status", "KeyType": "RANGE"}],
@@ -191,6 +191,6 @@ class Cloud:
                 "FifoQueue": "true",
                 "ContentBasedDeduplication": "true",
                 "VisibilityTimeout": str(6 * _INVOCATION_SECONDS),
-                "RedrivePolicy": json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": _DELIVERIES}),
+                "RedrivePolicy": json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": MAX_DELIVERIES}),
             },
         )

@@ -229,9 +229,10 @@ class ExecutionManager:
         """Journal how far the run came. The error under way tells the caller; a second one is only logged."""
         run.drop_unsent()
         yielded = isinstance(error, PlanYielded)
+        now = self._ports.clock.now()
         run.record = replace(
             run.record,
-            ended_at=self._ports.clock.now(),
+            ended_at=now,
             end=RunEnd.YIELDED if yielded else RunEnd.FAILED,
             reason=f"{error.code}: {error}",
         )
@@ -240,7 +241,8 @@ class ExecutionManager:
             run.write_to(self._ports.journal)
         except Redeliver as second:  # the next run finds out at the broker what this one could not write
             self._ports.log.emit(LogEvent.JOURNAL_FAILED, reason=str(second))
-        self._ports.log.emit(LogEvent.RUN_ENDED, end=run.record.end, reason=run.record.reason)
+        seconds = (now - run.record.started_at).total_seconds()
+        self._ports.log.emit(LogEvent.RUN_ENDED, end=run.record.end, reason=run.record.reason, seconds=seconds)
 
     def _finish(self, run: Run, differing: Sequence[Difference]) -> ExecutionResult:
         now = self._ports.clock.now()

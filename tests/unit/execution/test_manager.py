@@ -159,7 +159,7 @@ def test_a_run_stops_before_its_deadline_with_nothing_left_open() -> None:
     assert (run.end, run.ended_at) == (RunEnd.YIELDED, floor.clock.now())
     assert run.reason is not None
     assert run.reason.startswith("PLAN_YIELDED: stopped safely")
-    assert floor.fields(LogEvent.RUN_ENDED) == [{"end": RunEnd.YIELDED, "reason": run.reason}]
+    assert floor.fields(LogEvent.RUN_ENDED) == [{"end": RunEnd.YIELDED, "reason": run.reason, "seconds": 80.2}]
     assert floor.known().plan.phase is Phase.BUYS
     assert floor.journal.holder("main") is None
 
@@ -427,7 +427,8 @@ def test_how_a_run_ended_is_told_even_where_it_cannot_be_written() -> None:
         floor.execute(BUY_ONE)
 
     assert floor.fields(LogEvent.JOURNAL_FAILED) == [{"reason": "the table does not answer"}]
-    assert floor.fields(LogEvent.RUN_ENDED) == [{"end": RunEnd.FAILED, "reason": "BROKER_UNAVAILABLE: 503"}]
+    (ended,) = floor.fields(LogEvent.RUN_ENDED)
+    assert (ended["end"], ended["reason"]) == (RunEnd.FAILED, "BROKER_UNAVAILABLE: 503")
 
 
 def test_an_item_that_an_operator_must_look_at_makes_the_plan_unresolved() -> None:

@@ -1,0 +1,195 @@
+"""Alarms, dashboard and saved queries ask for what the program really prints."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import re
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import pytest
+from aws_lambda_powertools import Metrics
+
+from rebalance_executor.domain.errors import RebalanceError
+from rebalance_executor.domain.orders import Outcome
+from rebalance_executor.domain.result import ExecutionStatus
+from rebalance_executor.execution.events import LogEvent
+from rebalance_executor.telemetry import METRICS, NAMESPACE, SERVICE, Telemetry, new_logger
+from tests.infrastructure.templates import attribute, reference
+from tests.support.world import a_world, buy, plan, sell
+
+OURS = {"service": SERVICE}
+A_QUEUE = [
+    attribute(name, "QueueName")
+    for name in ("PlanDeadLetterQueue", "EventDeadLetterQueue", "ScheduleDeadLetterQueue", "FailureQueue")
+]
+BY_AWS = {
+    *(("AWS/Lambda", name, "FunctionName") for name in ("Invocations", "Errors", "Throttles", "Duration")),
+    *(("AWS/SQS", f"Approximate{name}", "QueueName") for name in ("NumberOfMessagesVisible", "AgeOfOldestMessage")),
+}
+"""Metrics of AWS's own: namespace, name and dimension."""
+
+
+class Metric(NamedTuple):
+    """What CloudWatch tells one metric from another by."""
+
+    namespace: str
+    name: str
+    dimensions: tuple[tuple[str, str], ...]
+
+
+@pytest.fixture(scope="module")
+def printed() -> set[Metric]:
+    """Every metric that the program can print, as CloudWatch reads it from the log."""
+    context: Any = SimpleNamespace(aws_request_id="request", function_name="rebalance")
+    telemetry = Telemetry(
+        logger=new_logger("observed", io.StringIO()), metrics=Metrics(namespace=NAMESPACE, service=SERVICE)
+    )
+    told = {"seconds": 1, "total_trade_value": 1, "slippage_bps": 1}
+    with contextlib.redirect_stdout(io.StringIO()) as log, telemetry.invocation(context):
+        telemetry.count_request("GET /v2/orders")
+        for status in ExecutionStatus:
+            telemetry.emit(LogEvent.PLAN_FINISHED, status=status, **told)
+        for outcome in Outcome:
+            telemetry.emit(LogEvent.ORDER_DENIED, outcome=outcome, code="HALTED")
+        for event in set(LogEvent) - {LogEvent.PLAN_FINISHED, LogEvent.PLAN_UNRESOLVED}:
+            telemetry.emit(event)
+    return {metric for line in log.getvalue().splitlines() for metric in _metrics(json.loads(line))}
+
+
+def _metrics(line: dict[str, Any]) -> Iterator[Metric]:
+    for group in line["_aws"]["CloudWatchMetrics"]:
+        for names in group["Dimensions"]:
+            dimensions = tuple((name, line[name]) for name in names)
+            yield from (Metric(group["Namespace"], told["Name"], dimensions) for told in group["Metrics"])
+
+
+@pytest.fixture(scope="module")
+def fields() -> set[str]:
+    """The names of all fields on the lines of plans that come by the queue: filled, refused, and broken off."""
+    with contextlib.redirect_stdout(io.StringIO()), a_world(positions={"AAA": "50"}) as world:
+        message = {"messageId": "m-1", "eventSource": "aws:sqs", "attributes": {"MessageGroupId": "default"}}
+        for document in (plan(sell("AAA", 1000), buy("BBB", 500)), {"plan_id": "no plan"}):
+            world.deliver({"Records": [message | {"body": json.dumps(document)}]})
+        world.broker.change({"default_fill": {"behaviour": "never"}})
+        with contextlib.suppress(RebalanceError):
+            world.deliver(plan(buy("CCC", 500), plan_id="yields"), seconds=5)
+    return {name for line in world.log for name in line}
+
+
+def test_every_metric_that_is_documented_is_printed_under_one_dimension(printed: set[Metric]) -> None:
+    assert METRICS.keys() <= {metric.name for metric in printed}
+    assert {(metric.namespace, metric.dimensions) for metric in printed} == {(NAMESPACE, tuple(OURS.items()))}
+
+
+# --- alarms -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def alarms(resources: dict[str, Any]) -> list[dict[str, Any]]:
+    return [r["Properties"] for r in resources.values() if r["Type"] == "AWS::CloudWatch::Alarm"]
+
+
+def dimensions(alarm: dict[str, Any]) -> dict[str, Any]:
+    return {entry["Name"]: entry["Value"] for entry in alarm["Dimensions"]}
+
+
+@pytest.mark.parametrize(
+    ("metric", "by"),
+    [
+        *((name, {"FunctionName": reference("RebalanceFunction")}) for name in ("Errors", "Throttles", "Duration")),
+        ("ApproximateAgeOfOldestMessage", {"QueueName": attribute("PlanQueue", "QueueName")}),
+        *(("ApproximateNumberOfMessagesVisible", {"QueueName": queue}) for queue in A_QUEUE),
+        *((name, OURS) for name in ("PlansUnresolved", "ProgramErrors", "KillSwitchTrips", "ReportsFailed")),
+        *((name, OURS) for name in ("OrdersHalted", "OrdersDenied", "OrdersRejected", "DaysOverdue")),
+    ],
+)
+def test_what_goes_wrong_unseen_raises_an_alarm(alarms: list[dict[str, Any]], metric: str, by: dict[str, Any]) -> None:
+    (alarm,) = [alarm for alarm in alarms if alarm["MetricName"] == metric and dimensions(alarm) == by]
+
+    assert alarm["TreatMissingData"] == "notBreaching"
+    topic = {"Fn::If": ["CreatesAlarmTopic", reference("AlarmTopic"), reference("AlarmTopicArn")]}
+    assert alarm["AlarmActions"] == [topic]
+
+
+def test_every_alarm_watches_a_metric_that_there_is(alarms: list[dict[str, Any]], printed: set[Metric]) -> None:
+    for alarm in alarms:
+        ((name, value),) = dimensions(alarm).items()
+        ours = Metric(alarm["Namespace"], alarm["MetricName"], ((name, str(value)),)) in printed
+        assert ours or (alarm["Namespace"], alarm["MetricName"], name) in BY_AWS, alarm["AlarmDescription"]
+
+
+# --- dashboard --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def widgets(resources: dict[str, Any]) -> list[dict[str, Any]]:
+    body = resources["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"][0]
+    found: list[dict[str, Any]] = json.loads(re.sub(r"\$\{[A-Za-z:.]+\}", "1", body))["widgets"]
+    return [widget["properties"] for widget in found]
+
+
+def shown(widget: dict[str, Any]) -> Iterator[list[str]]:
+    """The widget's metrics in full; a dot stands for what is above it, three for the whole row."""
+    above: list[str] = []
+    for row in widget.get("metrics", []):
+        words = [word for word in row if isinstance(word, str)]
+        if words:  # not an expression
+            above = above if words == ["..."] else [above[i] if word == "." else word for i, word in enumerate(words)]
+            yield above
+
+
+def test_every_metric_of_the_dashboard_is_one_that_there_is(
+    widgets: list[dict[str, Any]], printed: set[Metric]
+) -> None:
+    rows = [row for widget in widgets for row in shown(widget)]
+
+    assert rows
+    for namespace, name, dimension, value in rows:
+        ours = Metric(namespace, name, ((dimension, value),)) in printed
+        assert ours or (namespace, name, dimension) in BY_AWS, name
+
+
+def test_the_dashboard_shows_every_status_and_every_outcome(widgets: list[dict[str, Any]]) -> None:
+    names = {row[1] for widget in widgets for row in shown(widget)}
+
+    assert {"Plans" + status.title().replace("_", "") for status in ExecutionStatus} <= names
+    assert {"Orders" + outcome.title().replace("_", "") for outcome in Outcome} <= names
+    assert {"SlippageBps", "TimeToCompletion", "BrokerRequests", "ColdStarts", "TradedDollars"} <= names
+
+
+# --- queries ----------------------------------------------------------------------------------------------
+
+
+def queries(resources: dict[str, Any], widgets: list[dict[str, Any]]) -> dict[str, str]:
+    """The saved ones and the dashboard's, by name."""
+    saved = [r["Properties"] for r in resources.values() if r["Type"] == "AWS::Logs::QueryDefinition"]
+    assert all(query["LogGroupNames"] == [reference("FunctionLogs")] for query in saved)
+    found = {query["Name"]["Fn::Sub"].partition("/")[2]: query["QueryString"] for query in saved}
+    return found | {widget["title"]: widget["query"].partition("|")[2] for widget in widgets if "query" in widget}
+
+
+LANGUAGE = {"fields", "filter", "in", "stats", "count", "latest", "as", "by", "sort", "asc", "desc", "limit"}
+
+
+def test_queries_ask_for_events_and_fields_that_are_logged(
+    resources: dict[str, Any], widgets: list[dict[str, Any]], fields: set[str]
+) -> None:
+    known = {str(event) for event in LogEvent}
+
+    for name, text in queries(resources, widgets).items():
+        assert set(re.findall(r'"([a-z]+\.[a-z_]+)"', text)) <= known, name
+        bare = re.sub(r"""".*?"|'.*?'|@[a-z]+""", "", text)
+        made_here = set(re.findall(r" as ([a-z]+)", bare))
+        assert set(re.findall(r"[a-z_]+", bare)) - LANGUAGE - made_here <= fields, name
+
+
+def test_the_saved_queries_are_those_that_the_manual_names(
+    resources: dict[str, Any], widgets: list[dict[str, Any]]
+) -> None:
+    names = {"a plan's whole story", "all of a correlation id", "slowest runs", "why orders and plans were refused"}
+
+    assert names <= queries(resources, widgets).keys()
