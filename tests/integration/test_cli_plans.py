@@ -38,9 +38,18 @@ def test_every_problem_is_listed_at_once_with_its_path(desk: Terminal) -> None:
     shown = desk.type("validate", desk.file(wrong)).stdout
 
     paths = {problem["path"] for problem in answer["problems"]}
-    assert {"items.0", "items.1.priority", "items.1.target_weight", "total_trade_value"} <= paths
+    assert {"items.0.trade_amount", "items.1.priority", "items.1.target_weight", "total_trade_value"} <= paths
     assert "items.1.priority" in shown
     assert "not valid: 4 problems" in shown
+
+
+def test_a_plan_with_thirty_problems_and_a_symbol_twice_is_told_of_all_of_them(desk: Terminal) -> None:
+    wrong = plan(*[buy(f"S{number}", "5", priority=9) for number in range(30)], buy(" s3 ", "5"))
+
+    problems = desk.json("cli/validate", "validate", desk.file(wrong), code=2)["problems"]
+
+    assert [p["path"] for p in problems] == [*(f"items.{number}.priority" for number in range(30)), "items"]
+    assert problems[-1]["text"] == "symbol S3 appears twice; merge its items"
 
 
 def test_a_valid_plan_tells_its_hash_and_the_next_command(desk: Terminal) -> None:
