@@ -54,11 +54,12 @@ def test_a_plan_in_a_file_names_the_next_command(desk: Terminal) -> None:
     (desk.folder / "s.csv").write_text("symbol,trade_amount\nBBB,100\n")
     target = desk.folder / "made.json"
 
-    done = desk.type("plan", "from-csv", str(desk.folder / "s.csv"), "--value", "1000", "-o", str(target))
+    words = ("plan", "from-csv", str(desk.folder / "s.csv"), "--value", "1000", "-o", str(target))
+    done = desk.type(*words)
 
     assert done.exit_code == 0
-    assert done.stdout == ""
-    assert "rebalance preview" in done.stderr
+    assert "rebalance preview" in done.stdout
+    assert desk.json("cli/written", *words) == {"path": str(target), "next": f"rebalance preview {target}"}
     assert json.loads(target.read_text())["items"][0]["symbol"] == "BBB"
 
 
