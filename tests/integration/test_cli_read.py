@@ -185,13 +185,19 @@ def test_a_command_that_leads_nowhere_says_how_to_begin(tmp_path: Path, monkeypa
 
 
 def test_who_watches_a_plan_that_is_not_begun_is_told_so_once(desk: Terminal, world: World) -> None:
-    looks = iter([lambda: None, lambda: world.deliver(PLAN)])
-    with patch("time.sleep", lambda _seconds: next(looks)()):
+    waits: list[float] = []
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 2:
+            world.deliver(PLAN)
+
+    with patch("time.sleep", wait):
         done = desk.type("watch", "plan-1")
 
     assert done.exit_code == 3
     assert done.stderr.count("plan-1 is not begun yet") == 1
-    assert done.stdout.startswith("finished: ")
+    assert done.stdout.count("\nfinished: ") == 1
 
 
 # --- what goes wrong -------------------------------------------------------------------------------------
