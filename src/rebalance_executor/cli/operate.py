@@ -20,7 +20,7 @@ from rebalance_executor.cli.output import answer, speaking
 from rebalance_executor.cli.plans import Digits, confirm_live
 from rebalance_executor.cli.read import Plan
 from rebalance_executor.domain.book import Switch, SwitchState
-from rebalance_executor.domain.errors import ConfigurationError, RebalanceError
+from rebalance_executor.domain.errors import BrokerUnavailable, ConfigurationError, RebalanceError
 from rebalance_executor.domain.orders import ParentOrder, child_order_prefix
 from rebalance_executor.domain.reconcile import differences, was_sent
 from rebalance_executor.execution.kill_switch import set_by_person
@@ -44,6 +44,7 @@ _MEND = {
     "dead letters": "rebalance dlq list --queue plans, events, schedules or failures",
 }
 
+_NO_BROKER = "See whether Alpaca is up and can be reached from here: ALPACA_TRADING_URL, ALPACA_DATA_URL."
 
 # --- the kill switch -------------------------------------------------------------------------------------
 
@@ -129,7 +130,7 @@ def _checks(found: Desk, account: str) -> Iterator[Check]:
         asked["dead letters"] = lambda: _no_dead_letters(found, queues)
     report = check_health(asked, found.heard)
     for check in report["checks"]:
-        yield Check(**check, mend=None if check["ok"] else _MEND[check["name"]])
+        yield Check(**check, mend=None if check["ok"] else _mend(check["name"], check["detail"]))
     try:
         switch = SwitchAnswer.of(account, found.ports.book.switch(account))
     except RebalanceError as error:
@@ -138,6 +139,10 @@ def _checks(found: Desk, account: str) -> Iterator[Check]:
     active = switch.state is SwitchState.ACTIVE
     detail = "ACTIVE" if active else f"{switch.state.value} by {switch.by}: {switch.reason}"
     yield Check(name="kill switch", ok=active, detail=detail, mend=None if active else "rebalance resume --reason …")
+
+
+def _mend(name: str, detail: str) -> str:
+    return _NO_BROKER if detail.startswith(BrokerUnavailable.code) else _MEND[name]
 
 
 def _where(found: Desk) -> str:

@@ -25,7 +25,6 @@ from rebalance_executor.cli.ledger import Entry, day_of, entry, holder, plan_id_
 from rebalance_executor.cli.logs import records
 from rebalance_executor.cli.output import answer, speaking
 from rebalance_executor.cli.render import facts, plan_view, result_facts, to_explain
-from rebalance_executor.cli.report import write_page
 from rebalance_executor.cli.standing import explanation_of, lease_of, line_of, standing_of
 from rebalance_executor.cli.views import standing_view, status_view, story_view
 from rebalance_executor.domain.result import ExecutionResult, OrderResult
@@ -199,6 +198,8 @@ def report(
         if plan is not None and not results:
             raise CliError(f"Plan {unfinished[0]} has no result yet.", f"rebalance watch {plan}", Exit.IN_PROGRESS)
         if html is not None:
+            from rebalance_executor.cli.report import write_page  # here: no other command waits for a plot library
+
             title = entries[0].plan.plan_id if plan is not None else f"{name}, {on.isoformat()}"
             write_page(html, title, [one for one in entries if one.journal.result is not None], unfinished)
             console.print(f"Written: {html}", soft_wrap=True, highlight=False)

@@ -29,7 +29,7 @@ app = typer.Typer(help="Make plans.", no_args_is_help=True)
 _CENT = Decimal("0.01")
 _WEIGHT_STEP = Decimal("0.000001")
 _NUMBERS = ("trade_amount", "target_weight", "current_value", "priority")
-_EXAMPLE = "A sheet: a line symbol,target_weight and below it AAPL,0.25 and so on."
+_EXAMPLE = "A sheet begins with a line like symbol,target_weight; below it stand lines like AAPL,0.25."
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +78,8 @@ def from_csv(
         document["execution_urgency"] = urgency.value
         verdict = validation_of(document, ExecutionConfig(), now)
         if not verdict.valid:
-            first = verdict.problems[0]
-            raise CliError(f"{sheet} makes no valid plan: {first.path}: {first.text}", "Mend the sheet; " + _EXAMPLE)
+            wrong = "; ".join(f"{problem.path}: {problem.text}" for problem in verdict.problems)
+            raise CliError(f"{sheet} makes no valid plan: {wrong}.", f"Mend the sheet or the options. {_EXAMPLE}")
         text = json.dumps(document, indent=2)
         if output is None:
             typer.echo(text)
@@ -119,6 +119,8 @@ def _row(path: Path, number: int, line: Mapping[str, str]) -> SheetRow:
             cell = Decimal("NaN")
         if cell is not None and not cell.is_finite():
             raise CliError(f"{path}, line {number}: {name} {line[name]!r} is not a number.", "Mend the cell.")
+        if name == "priority" and cell is not None and cell != int(cell):
+            raise CliError(f"{path}, line {number}: priority {line[name]!r} is not a whole number.", "Mend the cell.")
         told[name] = cell / 100 if percent and cell is not None else cell
     symbol = line.get("symbol", "").upper()
     if not symbol or (told["trade_amount"] is None) == (told["target_weight"] is None):
