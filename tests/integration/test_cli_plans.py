@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from rebalance_executor.domain.book import SwitchState
+from rebalance_executor.domain.errors import PlanYielded
 from tests.support.builders import NOW
 from tests.support.terminal import Terminal
 from tests.support.world import BUS, World, a_world, buy, hold, outcomes, plan, sell
@@ -145,6 +146,22 @@ def test_a_preview_trips_no_switch_and_cancels_no_order_of_others(tmp_path: Path
 
         assert answer["code"] == "TOO_MANY_PLANS"
         assert world.book.switch("default").state is SwitchState.ACTIVE
+
+
+def test_what_was_begun_is_not_previewed_as_if_it_were_new(desk: Terminal) -> None:
+    path, other = desk.file(PLAN), desk.file(plan(buy("BBB", "1")), "other.json")
+    desk.world.broker.change({"fills": [{"symbol": "AAA", "behaviour": "never"}]})
+    with pytest.raises(PlanYielded):
+        desk.world.deliver(PLAN, seconds=8)
+    begun = desk.json("cli/failure", "preview", path, code=5)
+    desk.world.broker.change({"fills": []})
+    desk.world.deliver(PLAN)
+    executed = desk.json("cli/failure", "preview", path, code=2)
+    changed = desk.json("cli/failure", "preview", other, code=2)
+
+    assert "goes on where it stopped" in begun["error"]
+    assert "sends nothing" in executed["error"]
+    assert "another plan" in changed["error"]
 
 
 def test_a_plan_of_holds_asks_the_broker_nothing(desk: Terminal) -> None:

@@ -75,13 +75,15 @@ def preview(
 ) -> None:
     """Show what would be sent, denied and skipped, with codes and estimates from live quotes. Sends nothing.
 
-    Exit codes: 0 everything would be sent or skipped, 3 some of it denied, 4 all of it, 6 halted.
+    Exit codes: 0 everything would be sent or skipped, 2 it was executed already, 3 some of it denied, 4 all of it,
+    5 it is begun and not finished, 6 halted.
     """
     with speaking(as_json=as_json) as (console, out):
         event = only_plan(plan)
         with desk(home, config, console) as found:
-            fit(found, event.plans, console)
             (one,) = event.plans
+            check_new(found, one)
+            fit(found, event.plans, console)
             told = preview_of(found, one, found.account(one.account))
             answer(told, preview_view(told, shown_path(plan), out.width), as_json=as_json, out=out)
             raise typer.Exit(code_of_preview(told))
@@ -247,6 +249,21 @@ def check_hash(plan: RebalancePlan, typed: str | None, path: Path) -> None:
             "Nothing was sent.",
             f"Look at it again: rebalance preview {path}",
         )
+
+
+def check_new(found: Desk, plan: RebalancePlan) -> None:
+    """Refuse to preview what was begun: apply would not begin it again."""
+    known = found.ports.journal.load(found.account(plan.account), plan.plan_id)
+    if known is None:
+        return
+    name = shlex.quote(plan.plan_id)
+    if known.plan.content_hash != plan.content_hash:
+        raise CliError(f"The id {plan.plan_id} belongs to another plan that was begun.", "Give this plan its own id.")
+    if known.result is None:
+        text = f"Plan {plan.plan_id} is begun and not finished: apply goes on where it stopped."
+        raise CliError(text, f"rebalance status {name}", Exit.IN_PROGRESS)
+    text = f"Plan {plan.plan_id} is executed already: apply answers with its stored result and sends nothing."
+    raise CliError(text, f"rebalance report {name}")
 
 
 def confirm_live(found: Desk, account: str, digits: str | None) -> None:
