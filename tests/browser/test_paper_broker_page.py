@@ -125,9 +125,10 @@ def test_all_well_again_ends_every_trouble(page: Chrome, broker: PaperBroker) ->
 def test_the_lever_is_pulled(page: Chrome) -> None:
     until(page, lambda: "Kill switch" in page.page_source)
     assert pressed(page, "Kill switch") == "false"
+    assert text(page, "pulled") == ""
     press(page, "Kill switch")
     until(page, lambda: pressed(page, "Kill switch") == "true")
-    assert text(page, "told") == "Kill switch: on"
+    assert text(page, "told") == text(page, "pulled") == "Kill switch: on"
 
 
 def test_what_is_shown_is_text_and_never_markup(page: Chrome, broker: PaperBroker) -> None:
