@@ -68,8 +68,8 @@ def pressed(driver: Chrome, title: str) -> str | None:
     return driver.find_element(By.XPATH, f"//button[normalize-space()='{title}']").get_attribute("aria-pressed")
 
 
-def submit(broker: PaperBroker) -> requests.Response:
-    return requests.post(f"{broker.url}/v2/orders", json=ORDER, headers=KEYS, timeout=10)
+def submit(broker: PaperBroker, **fields: str) -> requests.Response:
+    return requests.post(f"{broker.url}/v2/orders", json=ORDER | fields, headers=KEYS, timeout=10)
 
 
 def test_an_order_is_seen_as_it_comes_and_as_it_fills(page: Chrome, broker: PaperBroker) -> None:
@@ -89,12 +89,14 @@ def test_an_order_is_seen_as_it_comes_and_as_it_fills(page: Chrome, broker: Pape
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [400, 1400])
 def test_it_fits_without_a_complaint(page: Chrome, broker: PaperBroker, width: int, scheme: str) -> None:
-    submit(broker)
+    submit(broker, client_order_id="rb1-4c33a04348294fd4b2bf-BRK.B-12")
     resize(page, width)
     prefer(page, scheme)
     until(page, lambda: "ABC" in text(page, "orders"))
 
     assert overflow(page) <= 0
+    cut = "return [...document.querySelectorAll('.scroll')].filter((box) => box.scrollWidth > box.clientWidth).length"
+    assert page.execute_script(cut) == 0, "a status that is out of sight is not seen"
     assert console(page) == []
 
 
@@ -123,9 +125,10 @@ def test_all_well_again_ends_every_trouble(page: Chrome, broker: PaperBroker) ->
 def test_the_lever_is_pulled(page: Chrome) -> None:
     until(page, lambda: "Kill switch" in page.page_source)
     assert pressed(page, "Kill switch") == "false"
+    assert text(page, "pulled") == ""
     press(page, "Kill switch")
     until(page, lambda: pressed(page, "Kill switch") == "true")
-    assert text(page, "told") == "Kill switch: on"
+    assert text(page, "told") == text(page, "pulled") == "Kill switch: on"
 
 
 def test_what_is_shown_is_text_and_never_markup(page: Chrome, broker: PaperBroker) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from selenium.webdriver.remote.webelement import WebElement
 
 from rebalance_executor.cli.report import figures
 from tests.support.browser import browser, console, overflow, prefer, resize
+from tests.support.builders import NOW, a_child, a_parent, a_quote, later
 from tests.support.terminal import Terminal
 from tests.support.world import a_world, buy, hold, plan, sell
 
@@ -77,6 +80,18 @@ def test_the_page_fits_the_screen_and_the_console_stays_empty(opened: Chrome, wi
     assert console(opened) == []
 
 
+def test_on_paper_no_table_is_cut_and_every_control_is_named(opened: Chrome) -> None:
+    resize(opened, 1047)  # A4 in landscape without its margins
+    opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    cut = "return [...document.querySelectorAll('.scroll')].map((box) => box.scrollWidth - box.clientWidth)"
+
+    over = opened.execute_script(cut)
+    named = opened.find_element(By.XPATH, "//h3[.='Controls']/following::p[2]").is_displayed()
+    opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+
+    assert (set(over), named) == ({0}, True)
+
+
 def test_a_click_on_a_head_sorts_the_orders_and_another_one_turns_them_round(opened: Chrome) -> None:
     table = children_table(opened)
     shares = 7
@@ -117,6 +132,22 @@ def test_the_label_of_a_step_back_to_zero_keeps_off_its_line(driver: Chrome, tmp
 
     up, down = labels(driver)["+0.5"].rect, labels(driver)["-0.5"].rect
     assert down["y"] == pytest.approx(up["y"], abs=2)
+
+
+def test_an_order_that_waited_for_its_turn_and_never_closed_is_drawn_over_the_whole_plot(
+    driver: Chrome, tmp_path: Path
+) -> None:
+    sent = later(60)
+    child = replace(a_child(intended_at=sent, limit="99.99"), bid=Decimal("99.99"), ask=Decimal("100.01"))
+    parent = replace(a_parent(child, arrival=a_quote("99.99", "100.01")), settled_at=sent + timedelta(seconds=8))
+    page = tmp_path / "timeline.html"
+    page.write_text(f"<!doctype html><meta charset=utf-8><figure>{figures.timeline(parent, NOW)}</figure>")
+
+    driver.get(page.as_uri())
+
+    whole = driver.find_element(By.CSS_SELECTOR, "figure svg").rect["width"]
+    limit = driver.find_element(By.CSS_SELECTOR, "figure svg path[style*='--accent']").rect["width"]
+    assert limit > 0.7 * whole
 
 
 @pytest.mark.parametrize("width", [400, 1400])

@@ -79,6 +79,16 @@ def test_the_doctor_says_what_is_wrong_and_how_to_mend_it(world: World, tmp_path
     assert "→" in sick.type("doctor").stdout
 
 
+def test_a_broker_that_does_not_answer_is_not_mistaken_for_wrong_keys_or_clocks(world: World, tmp_path: Path) -> None:
+    world.broker.change({"faults": [{"kind": "status", "status": 503, "count": None}]})
+
+    told = Terminal(world, tmp_path, {}).json("cli/doctor", "doctor", code=1)
+
+    mended = {check["name"]: check["mend"] for check in told["checks"] if not check["ok"]}
+    assert set(mended) == {"account", "clock", "quotes"}
+    assert all("Alpaca is up" in mend for mend in mended.values())
+
+
 def test_the_doctor_tells_a_halt_apart_from_what_is_broken(desk: Terminal) -> None:
     desk.type("halt", "--reason", "holiday")
     told = desk.json("cli/doctor", "doctor", code=6)

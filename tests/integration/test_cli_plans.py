@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from rebalance_executor.domain.book import SwitchState
+from rebalance_executor.domain.errors import PlanYielded
 from tests.support.builders import NOW
 from tests.support.terminal import Terminal
 from tests.support.world import BUS, World, a_world, buy, hold, outcomes, plan, sell
@@ -38,9 +39,18 @@ def test_every_problem_is_listed_at_once_with_its_path(desk: Terminal) -> None:
     shown = desk.type("validate", desk.file(wrong)).stdout
 
     paths = {problem["path"] for problem in answer["problems"]}
-    assert {"items.0", "items.1.priority", "items.1.target_weight", "total_trade_value"} <= paths
+    assert {"items.0.trade_amount", "items.1.priority", "items.1.target_weight", "total_trade_value"} <= paths
     assert "items.1.priority" in shown
     assert "not valid: 4 problems" in shown
+
+
+def test_a_plan_with_thirty_problems_and_a_symbol_twice_is_told_of_all_of_them(desk: Terminal) -> None:
+    wrong = plan(*[buy(f"S{number}", "5", priority=9) for number in range(30)], buy(" s3 ", "5"))
+
+    problems = desk.json("cli/validate", "validate", desk.file(wrong), code=2)["problems"]
+
+    assert [p["path"] for p in problems] == [*(f"items.{number}.priority" for number in range(30)), "items"]
+    assert problems[-1]["text"] == "symbol S3 appears twice; merge its items"
 
 
 def test_a_valid_plan_tells_its_hash_and_the_next_command(desk: Terminal) -> None:
@@ -136,6 +146,22 @@ def test_a_preview_trips_no_switch_and_cancels_no_order_of_others(tmp_path: Path
 
         assert answer["code"] == "TOO_MANY_PLANS"
         assert world.book.switch("default").state is SwitchState.ACTIVE
+
+
+def test_what_was_begun_is_not_previewed_as_if_it_were_new(desk: Terminal) -> None:
+    path, other = desk.file(PLAN), desk.file(plan(buy("BBB", "1")), "other.json")
+    desk.world.broker.change({"fills": [{"symbol": "AAA", "behaviour": "never"}]})
+    with pytest.raises(PlanYielded):
+        desk.world.deliver(PLAN, seconds=8)
+    begun = desk.json("cli/failure", "preview", path, code=5)
+    desk.world.broker.change({"fills": []})
+    desk.world.deliver(PLAN)
+    executed = desk.json("cli/failure", "preview", path, code=2)
+    changed = desk.json("cli/failure", "preview", other, code=2)
+
+    assert "goes on where it stopped" in begun["error"]
+    assert "sends nothing" in executed["error"]
+    assert "another plan" in changed["error"]
 
 
 def test_a_plan_of_holds_asks_the_broker_nothing(desk: Terminal) -> None:

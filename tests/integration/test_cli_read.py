@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
@@ -181,3 +182,51 @@ def test_a_command_that_leads_nowhere_says_how_to_begin(tmp_path: Path, monkeypa
 
     assert done.exit_code == 2
     assert "rebalance init --local" in done.stderr
+
+
+def test_who_watches_a_plan_that_is_not_begun_is_told_so_once(desk: Terminal, world: World) -> None:
+    waits: list[float] = []
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 2:
+            world.deliver(PLAN)
+
+    with patch("time.sleep", wait):
+        done = desk.type("watch", "plan-1")
+
+    assert done.exit_code == 3
+    assert done.stderr.count("plan-1 is not begun yet") == 1
+    assert done.stdout.count("\nfinished: ") == 1
+
+
+# --- what goes wrong -------------------------------------------------------------------------------------
+
+
+def test_with_json_an_error_is_a_document_too(executed: Terminal) -> None:
+    told = executed.json("cli/failure", "status", "never-begun", code=2)
+
+    assert (told["code"], told["exit_code"]) == ("USAGE", 2)
+    assert "rebalance status --days 30" in told["next"]
+    assert "never-begun was never begun" in told["error"]
+
+
+@pytest.mark.parametrize("target", [".", "missing/page.html"])
+def test_a_page_that_cannot_be_written_ends_with_a_sentence(executed: Terminal, target: str) -> None:
+    path = str(executed.folder / target)
+
+    told = executed.json("cli/failure", "report", "plan-1", "--html", path, code=2)
+
+    assert path.rstrip("/.") in told["error"]
+
+
+def test_names_and_reasons_are_shown_as_they_are_and_never_read_as_markup(world: World, desk: Terminal) -> None:
+    name, reason = "plan [/bold] :fire:", "see [red]ticket[/] :x:"
+    world.deliver(plan(buy("BBB", "2000"), plan_id=name))
+    desk.type("halt", "--reason", reason)
+
+    for words in (("status", name), ("watch", name), ("report", name), ("explain", name, "BBB"), ("status", *DAY)):
+        done = desk.type(*words)
+        assert done.exit_code == 0, done.exception
+        assert name in done.stdout
+    assert reason in desk.type("doctor").stdout

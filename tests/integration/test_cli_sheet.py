@@ -54,11 +54,12 @@ def test_a_plan_in_a_file_names_the_next_command(desk: Terminal) -> None:
     (desk.folder / "s.csv").write_text("symbol,trade_amount\nBBB,100\n")
     target = desk.folder / "made.json"
 
-    done = desk.type("plan", "from-csv", str(desk.folder / "s.csv"), "--value", "1000", "-o", str(target))
+    words = ("plan", "from-csv", str(desk.folder / "s.csv"), "--value", "1000", "-o", str(target))
+    done = desk.type(*words)
 
     assert done.exit_code == 0
-    assert done.stdout == ""
-    assert "rebalance preview" in done.stderr
+    assert "rebalance preview" in done.stdout
+    assert desk.json("cli/written", *words) == {"path": str(target), "next": f"rebalance preview {target}"}
     assert json.loads(target.read_text())["items"][0]["symbol"] == "BBB"
 
 
@@ -70,6 +71,11 @@ def test_a_plan_in_a_file_names_the_next_command(desk: Terminal) -> None:
         ("symbol,trade_amount,target_weight\nA,1,1\n", "line 2: a symbol, and either"),
         ("symbol,trade_amount\nA,1\nA,2\n", "symbol A appears twice"),
         ("symbol,trade_amount\n", "at least one item"),
+        ("symbol,trade_amount,priority\nA,1,2.5\n", "line 2: priority '2.5' is not a whole number"),
+        (
+            "symbol,trade_amount,priority\nA,1,8\nB C,1,1\n",
+            "than or equal to 5; items.1.symbol: ",
+        ),
     ],
 )
 def test_a_sheet_that_makes_no_plan_ends_with_a_sentence(desk: Terminal, sheet: str, said: str) -> None:

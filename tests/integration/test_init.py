@@ -53,6 +53,14 @@ def after_init(**variables: str) -> dict[str, Any]:
     return told
 
 
+def test_no_command_but_the_page_waits_for_the_plot_library() -> None:
+    program = "import sys, rebalance_executor.cli.main; print('matplotlib' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=clean_environment(), capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "False"
+
+
 def test_nothing_is_imported_that_is_not_used() -> None:
     """Data frames, streams and the commands' libraries would double a cold start."""
     modules = after_init()["modules"]

@@ -24,6 +24,7 @@ from rebalance_executor.cli.render import (
     plan_view,
     result_facts,
     sums_table,
+    to_explain,
 )
 from rebalance_executor.domain.result import ExecutionResult
 
@@ -131,6 +132,16 @@ def test_the_whole_view_fits_and_nothing_is_cut(width: int) -> None:
         assert word in shown
 
 
+@pytest.mark.parametrize("width", [50, 60, 70])
+def test_on_a_narrow_screen_columns_are_left_out_and_no_figure_is_cut(width: int) -> None:
+    shown = text(plan_view(result(*MIXED), width, None), width)
+
+    assert max(map(len, shown.splitlines())) <= width
+    assert "…" not in shown
+    for word in ("Symbol", "Outcome", "Dollars", "-1,893.53", "4.5/11.12", "Planned $", "7,795.08"):
+        assert word in shown
+
+
 def test_large_numbers_lose_decimals_of_shares_before_anything_is_cut() -> None:
     large = filled("GOOGL", "SELL", "123456.123456789", "12345.123", "12345.125", "2.07")
 
@@ -148,6 +159,14 @@ def test_filled_and_planned_shares_share_a_column_only_where_it_is_narrow() -> N
     assert "4.5/11.123456" not in wide
 
 
+def test_what_needs_a_look_most_is_what_the_next_command_tells_of() -> None:
+    lost = order("XYZ", "BUY", "UNRESOLVED", error_code="CANCEL_UNCONFIRMED", error_message="no end of it is known")
+
+    assert to_explain(result(*MIXED, plan_id="a plan")) == "rebalance explain 'a plan' BRK.B"
+    assert to_explain(result(*MIXED, lost)) == "rebalance explain plan-1 XYZ"
+    assert to_explain(result(MIXED[0], MIXED[-1], status="success_with_skips")) is None
+
+
 def test_reasons_are_told_once_with_all_their_symbols() -> None:
     same = [order(s, "BUY", "DENIED", error_code="MARKET_CLOSED", error_message="closed") for s in ("AAA", "BBB")]
 
@@ -158,7 +177,7 @@ def test_reasons_are_told_once_with_all_their_symbols() -> None:
 
 
 def test_sums_account_for_every_item_and_dollar() -> None:
-    lines = [line.split() for line in text(sums_table(result(*MIXED))).splitlines() if line.strip()]
+    lines = [line.split() for line in text(sums_table(result(*MIXED), 80)).splitlines() if line.strip()]
     rows = {line[0]: line[1:] for line in lines}
 
     assert rows["Sells"][:4] == ["2", "1", "6,343.53", "3,693.98"]

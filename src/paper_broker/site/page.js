@@ -166,6 +166,8 @@ function showLever(lever) {
   }
   button.title = lever.text;
   button.ariaPressed = lever.on === null ? "mixed" : String(lever.on);
+  const pulled = [...at("levers").children].filter((child) => child.ariaPressed === "true");
+  at("pulled").textContent = pulled.map((child) => `${child.dataset.name}: ${child.title}`).join(" · ");
 }
 
 at("calm").addEventListener("click", async () => {

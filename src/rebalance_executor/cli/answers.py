@@ -20,6 +20,15 @@ class Answer(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class Failure(Answer):
+    """What every command answers instead where it ends with an error."""
+
+    error: str = Field(description="One sentence: what is wrong.")
+    code: str = Field(description="The error's code, or the exit code's name.")
+    next: str = Field(description="What to type or change now.")
+    exit_code: int
+
+
 # --- reading the journal ---------------------------------------------------------------------------------
 
 
@@ -284,7 +293,34 @@ class DeadLetterDone(Answer):
     done: Literal["replayed", "discarded"]
 
 
+class Written(Answer):
+    """``rebalance init``, and ``rebalance plan from-csv`` with an output: a file was written."""
+
+    path: str
+    next: str = Field(description="The next command.")
+
+
+class LocalUp(Answer):
+    """``rebalance local up``: where the servers of this machine are."""
+
+    environment: dict[str, str] = Field(description="The variables that lead there.")
+    aws: str
+    broker: str
+    page: str = Field(description="The paper broker's own page.")
+
+
+class LocalDone(Answer):
+    """``rebalance local down`` and ``reset``."""
+
+    stopped: tuple[str, ...] = Field(description="Servers that were running.")
+    deleted: tuple[str, ...] = Field(description="Folders of data.")
+
+
 ANSWERS: dict[str, type[Answer]] = {
+    "failure": Failure,
+    "written": Written,
+    "local-up": LocalUp,
+    "local-done": LocalDone,
     "status": StatusAnswer,
     "status-plan": PlanStanding,
     "explain": Explanation,

@@ -8,11 +8,13 @@ from typing import Annotated
 
 import boto3
 import typer
+from botocore.exceptions import ClientError
 
 from rebalance_executor.adapters.aws import client_config
-from rebalance_executor.cli.desk import CONFIG_FILE, ConfigFile, sentences
+from rebalance_executor.cli.answers import Written
+from rebalance_executor.cli.desk import CONFIG_FILE, AsJson, ConfigFile
 from rebalance_executor.cli.exits import CliError
-from rebalance_executor.cli.read import consoles
+from rebalance_executor.cli.output import answer, speaking
 from rebalance_executor.cli.render import facts
 
 _OF_FUNCTION = (
@@ -46,10 +48,10 @@ def init(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
     config: ConfigFile = CONFIG_FILE,
+    as_json: AsJson = False,
 ) -> None:
     """Write a working configuration: for this machine, or for a deployed stack."""
-    console, out = consoles(as_json=False)
-    with sentences(console):
+    with speaking(as_json=as_json) as (_, out):
         if local == (stack is not None):
             raise CliError("Say where to: this machine or a stack.", "rebalance init --local, or --stack NAME")
         if config.exists() and not force:
@@ -57,12 +59,17 @@ def init(
         variables = {} if stack is None else _of_stack(stack)
         _write(config, "local" if local else "aws", variables)
         rows = [("Written", str(config)), ("Leads to", "this machine" if local else f"stack {stack}")]
-        out.print(facts([*rows, ("Next", "rebalance doctor")]))
+        told = Written(path=str(config), next="rebalance doctor")
+        answer(told, facts([*rows, ("Next", told.next)]), as_json=as_json, out=out)
 
 
 def _of_stack(stack: str) -> dict[str, str]:
     config = client_config()
-    found = boto3.client("cloudformation", config=config).describe_stacks(StackName=stack)["Stacks"][0]
+    try:
+        found = boto3.client("cloudformation", config=config).describe_stacks(StackName=stack)["Stacks"][0]
+    except ClientError as error:
+        text = f"The stack {stack} cannot be read: {error.response['Error'].get('Message', error)}."
+        raise CliError(text, "See which there are: aws cloudformation list-stacks") from None
     outputs = {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
     if "FunctionAlias" not in outputs:
         raise CliError(

@@ -19,19 +19,15 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
-import requests
 import typer
-from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 
 from rebalance_executor.adapters.clock import SystemClock
 from rebalance_executor.adapters.dynamodb import DynamoJournal
 from rebalance_executor.cli.cloud import DEAD_LETTER_QUEUE, PLAN_QUEUE, Cloud, function_environment, server_variables
-from rebalance_executor.cli.exits import CliError, Exit, of_error
+from rebalance_executor.cli.exits import CliError
 from rebalance_executor.cli.processes import Servers, alone
-from rebalance_executor.cli.render import error_view
 from rebalance_executor.domain.config import ExecutionConfig
-from rebalance_executor.domain.errors import InvalidInput, RebalanceError, Redeliver
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.ports import Broker, Ports
 from rebalance_executor.execution.run import Deadline
@@ -224,34 +220,3 @@ def _read_config(path: Path) -> tuple[str | None, dict[str, str]]:
         for name, value in table.items()
     }
     return target, variables
-
-
-# --- what can go wrong -----------------------------------------------------------------------------------
-
-
-@contextmanager
-def sentences(console: Console) -> Iterator[None]:
-    """What can go wrong, as a sentence and the next command instead of a traceback."""
-    try:
-        yield
-    except CliError as error:
-        problem = error
-    except RebalanceError as error:
-        problem = CliError(f"{error.code}  {error}", _next_after(error), of_error(error))
-    except (requests.RequestException, BotoCoreError, ClientError) as error:
-        text = f"A server did not answer as it should: {type(error).__name__}: {error}"
-        problem = CliError(text, "Find out which: rebalance doctor", Exit.BROKEN)
-    except KeyboardInterrupt:
-        problem = CliError("Interrupted.", "Type it again; nothing is lost.", Exit.INTERRUPTED)
-    else:
-        return
-    console.print(error_view(problem.problem, problem.next_step))
-    raise typer.Exit(problem.code)
-
-
-def _next_after(error: RebalanceError) -> str:
-    if isinstance(error, Redeliver):
-        return "Find out what does not answer: rebalance doctor"
-    if isinstance(error, InvalidInput):
-        return "List every problem: rebalance validate PLAN"
-    return "Find out what is wrong: rebalance doctor"

@@ -13,11 +13,11 @@ from typing import Annotated, Any
 import typer
 
 from rebalance_executor.cli.answers import DeadLetter, DeadLetterDone, DeadLetters
-from rebalance_executor.cli.desk import CONFIG_FILE, HOME, AsJson, ConfigFile, Desk, Home, desk, sentences
+from rebalance_executor.cli.desk import CONFIG_FILE, HOME, AsJson, ConfigFile, Desk, Home, desk
 from rebalance_executor.cli.exits import CliError
 from rebalance_executor.cli.operate_views import dead_letter_view, dead_letters_view
+from rebalance_executor.cli.output import answer, speaking
 from rebalance_executor.cli.plans import Digits, confirm_live
-from rebalance_executor.cli.read import answer, consoles
 from rebalance_executor.cli.render import facts
 from rebalance_executor.domain.errors import InvalidInput
 from rebalance_executor.triggers import PlanDocument, decode
@@ -76,8 +76,7 @@ def list_(
     *, queue: Which = Queue.PLANS, home: Home = HOME, config: ConfigFile = CONFIG_FILE, as_json: AsJson = False
 ) -> None:
     """List the messages; they stay where they are. At most ten of each account, a hundred in all."""
-    console, out = consoles(as_json)
-    with sentences(console), desk(home, config, console) as found:
+    with speaking(as_json=as_json) as (console, out), desk(home, config, console) as found:
         url = _url(found, queue)
         with _letters(found, url) as letters:
             told = DeadLetters(queue=url, messages=tuple(letter.told for letter in letters))
@@ -94,8 +93,7 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show a message with its body; it stays where it is."""
-    console, out = consoles(as_json)
-    with sentences(console), desk(home, config, console) as found:
+    with speaking(as_json=as_json) as (console, out), desk(home, config, console) as found:
         with _letters(found, _url(found, queue)) as letters:
             told = _named(letters, message).told
         answer(told, dead_letter_view(told), as_json=as_json, out=out)
@@ -112,8 +110,7 @@ def replay(
     as_json: AsJson = False,
 ) -> None:
     """Send a message to the plan queue once more, and delete it here. Always safe: no plan is executed twice."""
-    console, out = consoles(as_json)
-    with sentences(console), desk(home, config, console) as found:
+    with speaking(as_json=as_json) as (console, out), desk(home, config, console) as found:
         url = _url(found, queue)
         plan_queue = found.variable("PLAN_QUEUE_URL", "the address of the plan queue")
         with _letters(found, url) as letters:
@@ -142,8 +139,7 @@ def discard(
     as_json: AsJson = False,
 ) -> None:
     """Delete a message for good. Its body is printed, so that nothing is lost by mistake."""
-    console, out = consoles(as_json)
-    with sentences(console), desk(home, config, console) as found:
+    with speaking(as_json=as_json) as (console, out), desk(home, config, console) as found:
         url = _url(found, queue)
         with _letters(found, url) as letters:
             letter = _named(letters, message)

@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from rebalance_executor.cli.exits import CliError
 from rebalance_executor.cli.paper import PaperBroker
 from rebalance_executor.cli.render import counted, facts
 from rebalance_executor.cli.world import world_for
@@ -23,7 +24,10 @@ def say(console: Console, name: str, text: str, style: str = "") -> None:
 def make_world(plans: Sequence[RebalancePlan], home: Path, broker: PaperBroker, console: Console) -> None:
     """Make prices, positions and cash fit those of the plans that were not seen here before."""
     memory = home / "broker" / "worlds.json"
-    known: list[str] = json.loads(memory.read_text()) if memory.exists() else []
+    try:
+        known: list[str] = json.loads(memory.read_text()) if memory.exists() else []
+    except ValueError:
+        raise CliError(f"{memory} is not readable.", "Begin a new world: rebalance local reset") from None
     new = [plan for plan in plans if plan.plan_id not in known]
     if not new:
         return

@@ -12,21 +12,22 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
-import requests
 import typer
-from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
+from rich.text import Text
 
+from rebalance_executor.cli.answers import LocalDone, LocalUp
 from rebalance_executor.cli.cloud import PLAN_BUCKET, Cloud, function_environment, server_variables
 from rebalance_executor.cli.desk import HOME, AsJson, Home
 from rebalance_executor.cli.documents import EventFile, document_for, plan_in, read_event, read_json, with_documents
-from rebalance_executor.cli.exits import CliError, Exit
+from rebalance_executor.cli.exits import CliError
 from rebalance_executor.cli.fitting import make_world, say
 from rebalance_executor.cli.invoke import invoke
+from rebalance_executor.cli.output import answer, speaking
 from rebalance_executor.cli.paper import PaperBroker
 from rebalance_executor.cli.processes import Bench, Servers, alone, delete_data
 from rebalance_executor.cli.progress import Story, telling
-from rebalance_executor.cli.render import Cash, counted, error_view, facts
+from rebalance_executor.cli.render import Cash, counted, facts
 from rebalance_executor.cli.verdict import Report, code_of, show, shown_path
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.plan import Action, RebalancePlan
@@ -36,6 +37,7 @@ app = typer.Typer(
     help="Run the function on this machine, against a paper broker and a local AWS.", no_args_is_help=True
 )
 
+_AFTER_SILENCE = "Try again; if it stays: rebalance local down, then rebalance local reset."
 _SELLS_FIRST = (Action.SELL, Action.BUY, Action.HOLD)
 
 
@@ -71,8 +73,7 @@ def run(
     Exit codes: 0 complete, 1 something broke, 2 bad input, 3 partial, 4 denied, 5 in progress (run it again),
     6 halted, 7 an operator must look.
     """
-    console, out = Console(stderr=True), Console(stderr=as_json)
-    with _sentences(console):
+    with speaking(as_json=as_json, after_silence=_AFTER_SILENCE) as (console, out):
         event_file = read_event(event)
         with _bench(home, console, keep=False) as bench:
             report = _rehearse(bench, event_file, Options(timeout, keep_world, plan), console)
@@ -83,48 +84,56 @@ def run(
 
 
 @app.command()
-def up(home: Home = HOME, as_json: AsJson = False) -> None:
+def up(*, home: Home = HOME, as_json: AsJson = False) -> None:
     """Start local AWS and the paper broker, and leave them running."""
-    console = Console(stderr=True)
-    with _sentences(console), _bench(home, console, keep=True) as bench:
+    speech = speaking(as_json=as_json, after_silence=_AFTER_SILENCE)
+    with speech as (console, _), _bench(home, console, keep=True) as bench:
         with Cloud(bench.aws.url) as cloud:
             cloud.provision()
         variables = server_variables(bench.aws.url, bench.broker.url)
         if as_json:
             page = f"{bench.broker.url}/"
-            answer = {"environment": variables, "aws": bench.aws.url, "broker": bench.broker.url, "page": page}
-            typer.echo(json.dumps(answer, indent=2))
+            told = LocalUp(environment=variables, aws=bench.aws.url, broker=bench.broker.url, page=page)
+            typer.echo(told.model_dump_json(indent=2))
             return
         servers = (bench.aws, bench.broker)
         was = {True: "started now", False: "was running"}
         console.print(
             facts((s.spec.title, f"{s.url}  (pid {s.pid}, {was[s.spec.name in bench.started]})") for s in servers)
         )
-        console.print(f"\nWatch the broker, and trouble it: [bold]{bench.broker.url}/[/]", highlight=False)
+        watch = Text.assemble("\nWatch the broker, and trouble it: ", (f"{bench.broker.url}/", "bold"))
+        console.print(watch, soft_wrap=True)
         console.print('\nThe environment that leads there, for eval "$(rebalance local up)":\n', highlight=False)
         for name, value in variables.items():
             typer.echo(f"export {name}={value}")
-        console.print("\nStop them with: [bold]rebalance local down[/]")
+        console.print(Text.assemble("\nStop them with: ", ("rebalance local down", "bold")))
 
 
 @app.command()
-def down(home: Home = HOME) -> None:
+def down(*, home: Home = HOME, as_json: AsJson = False) -> None:
     """Stop the servers that were left running; their data stays."""
-    with _sentences(Console(stderr=True)), alone(home):
+    with speaking(as_json=as_json) as (_, out), alone(home):
         ended = Servers.of(home.resolve()).stop()
-    typer.echo(f"Stopped: {', '.join(ended)}. Their data stays in {home}." if ended else "Nothing was running.")
+        text = f"Stopped: {', '.join(ended)}. Their data stays in {home}." if ended else "Nothing was running."
+        answer(LocalDone(stopped=tuple(ended), deleted=()), Text(text), as_json=as_json, out=out)
 
 
 @app.command()
-def reset(home: Home = HOME, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False) -> None:
+def reset(
+    *,
+    home: Home = HOME,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: AsJson = False,
+) -> None:
     """Stop the servers and delete tables, paper orders and logs."""
-    if not yes and not typer.confirm(f"Delete the local tables, paper orders and logs in {home}?", err=True):
-        typer.echo("Nothing was deleted.", err=True)
-        raise typer.Exit(Exit.USAGE)
-    with _sentences(Console(stderr=True)), alone(home):
-        Servers.of(home.resolve()).stop()
-        found = delete_data(home)
-    typer.echo(f"Deleted in {home}: {', '.join(found)}." if found else f"There was nothing to delete in {home}.")
+    with speaking(as_json=as_json) as (_, out):
+        if not yes and not typer.confirm(f"Delete the local tables, paper orders and logs in {home}?", err=True):
+            raise CliError("Nothing was deleted.", "rebalance local reset --yes does not ask.")
+        with alone(home):
+            ended = Servers.of(home.resolve()).stop()
+            found = delete_data(home)
+        text = f"Deleted in {home}: {', '.join(found)}." if found else f"There was nothing to delete in {home}."
+        answer(LocalDone(stopped=tuple(ended), deleted=tuple(found)), Text(text), as_json=as_json, out=out)
 
 
 # --- one run ---------------------------------------------------------------------------------------------
@@ -204,28 +213,3 @@ def _bench(home: Path, console: Console, *, keep: bool) -> Iterator[Bench]:
             yield bench
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-@contextmanager
-def _sentences(console: Console) -> Iterator[None]:
-    """What can go wrong, as a sentence and a next step instead of a traceback."""
-    try:
-        yield
-    except CliError as error:
-        problem = error
-    except (requests.RequestException, BotoCoreError, ClientError) as error:
-        problem = CliError(
-            f"A local server did not answer as it should: {type(error).__name__}: {error}",
-            "Try again; if it stays: rebalance local down, then rebalance local reset.",
-            Exit.BROKEN,
-        )
-    except KeyboardInterrupt:
-        problem = CliError(
-            "Interrupted. What was journalled is kept.",
-            "Run the same command again: the plan goes on where it stopped.",
-            Exit.INTERRUPTED,
-        )
-    else:
-        return
-    console.print(error_view(problem.problem, problem.next_step))
-    raise typer.Exit(problem.code)

@@ -17,7 +17,9 @@ _HEAD = """# Commands
 
 Made from the code by `make reference`; a test compares. After `make setup` the command is `.venv/bin/rebalance`. It
 says on stderr what goes on, and on stdout what came out. With `--json` stdout is one JSON document that follows a
-published [schema](reference.md#schemas). An environment variable in brackets sets an option, too.
+published [schema](reference.md#schemas); what ends with an error answers with a
+[failure](schemas/cli/failure.schema.json), which names the next command. An environment variable in brackets sets an
+option, too.
 """
 
 

@@ -11,15 +11,16 @@ from typing import Annotated
 import typer
 
 from rebalance_executor.cli.answers import Check, Deviation, Diagnosis, Reconciliation, SwitchAnswer
-from rebalance_executor.cli.desk import CONFIG_FILE, HOME, Account, AsJson, ConfigFile, Desk, Home, desk, sentences
+from rebalance_executor.cli.desk import CONFIG_FILE, HOME, Account, AsJson, ConfigFile, Desk, Home, desk
 from rebalance_executor.cli.dlq import Queue
 from rebalance_executor.cli.exits import CliError, Exit
 from rebalance_executor.cli.ledger import Entry, entry, plan_id_of, plans_of
 from rebalance_executor.cli.operate_views import diagnosis_view, reconciliation_view, switch_view
+from rebalance_executor.cli.output import answer, speaking
 from rebalance_executor.cli.plans import Digits, confirm_live
-from rebalance_executor.cli.read import Plan, answer, consoles
+from rebalance_executor.cli.read import Plan
 from rebalance_executor.domain.book import Switch, SwitchState
-from rebalance_executor.domain.errors import ConfigurationError, RebalanceError
+from rebalance_executor.domain.errors import BrokerUnavailable, ConfigurationError, RebalanceError
 from rebalance_executor.domain.orders import ParentOrder, child_order_prefix
 from rebalance_executor.domain.reconcile import differences, was_sent
 from rebalance_executor.execution.kill_switch import set_by_person
@@ -43,6 +44,7 @@ _MEND = {
     "dead letters": "rebalance dlq list --queue plans, events, schedules or failures",
 }
 
+_NO_BROKER = "See whether Alpaca is up and can be reached from here: ALPACA_TRADING_URL, ALPACA_DATA_URL."
 
 # --- the kill switch -------------------------------------------------------------------------------------
 
@@ -62,8 +64,7 @@ def halt(
     A run under way sees it within a second before it sends anything, within five while its orders only rest.
     """
     state = SwitchState.REDUCING if reducing else SwitchState.HALTED
-    console, out = consoles(as_json)
-    with sentences(console), desk(home, config, console) as found:
+    with speaking(as_json=as_json) as (console, out), desk(home, config, console) as found:
         before, after = _set(found, found.account(account), state, by, reason)
         answer(after, switch_view(before, after, "rebalance resume --reason …"), as_json=as_json, out=out)
 
@@ -79,8 +80,7 @@ def resume(
     as_json: AsJson = False,
 ) -> None:
     """Let an account trade again after a halt. Says who had halted it and why."""
-    console, out = consoles(as_json)
-    with sentences(console), desk(home, config, console) as found:
+    with speaking(as_json=as_json) as (console, out), desk(home, config, console) as found:
         name = found.account(account)
         confirm_live(found, name, account_number)
         before, after = _set(found, name, SwitchState.ACTIVE, by, reason)
@@ -108,8 +108,7 @@ def doctor(
 
     Exit codes: 0 healthy, 1 something is not, 6 the account is not active.
     """
-    console, out = consoles(as_json)
-    with sentences(console):
+    with speaking(as_json=as_json) as (console, out):
         try:
             with desk(home, config, console) as found:
                 checks = list(_checks(found, found.account(account)))
@@ -131,7 +130,7 @@ def _checks(found: Desk, account: str) -> Iterator[Check]:
         asked["dead letters"] = lambda: _no_dead_letters(found, queues)
     report = check_health(asked, found.heard)
     for check in report["checks"]:
-        yield Check(**check, mend=None if check["ok"] else _MEND[check["name"]])
+        yield Check(**check, mend=None if check["ok"] else _mend(check["name"], check["detail"]))
     try:
         switch = SwitchAnswer.of(account, found.ports.book.switch(account))
     except RebalanceError as error:
@@ -140,6 +139,10 @@ def _checks(found: Desk, account: str) -> Iterator[Check]:
     active = switch.state is SwitchState.ACTIVE
     detail = "ACTIVE" if active else f"{switch.state.value} by {switch.by}: {switch.reason}"
     yield Check(name="kill switch", ok=active, detail=detail, mend=None if active else "rebalance resume --reason …")
+
+
+def _mend(name: str, detail: str) -> str:
+    return _NO_BROKER if detail.startswith(BrokerUnavailable.code) else _MEND[name]
 
 
 def _where(found: Desk) -> str:
@@ -182,8 +185,7 @@ def reconcile(
 
     Positions are compared where no later plan traded the symbol. Exit codes: 0 they agree, 7 they differ.
     """
-    console, out = consoles(as_json)
-    with sentences(console), desk(home, config, console) as found:
+    with speaking(as_json=as_json) as (console, out), desk(home, config, console) as found:
         name = found.account(account)
         one = entry(found, name, plan_id_of(plan))
         if one.journal.result is None:

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rebalance_executor.cli.answers import Decision, Preview, PreviewOrder, Validation
-from rebalance_executor.cli.render import counted, dollars, facts, natural_width, plain_table, shares
+from rebalance_executor.cli.render import counted, dollars, facts, fitting, plain_table, shares
 
 _DECISION = {Decision.SEND: ("send", "green"), Decision.SKIP: ("skip", "dim"), Decision.DENY: ("DENY", "red")}
 _HASH_SHOWN = 12
@@ -43,11 +43,8 @@ def validation_view(verdict: Validation, path: str) -> Group:
 
 def preview_view(told: Preview, path: str, width: int) -> Group:
     """What would become of the plan."""
-    table = Table()
-    for quote, digits in ((True, 6), (True, 4), (False, 4), (False, 2)):
-        table = _table(told, quote=quote, digits=digits)
-        if natural_width(table) <= width:
-            break
+    variants = ((True, 6), (True, 4), (False, 4), (False, 2))
+    table = fitting((_table(told, quote=quote, digits=digits) for quote, digits in variants), width)
     return Group(table, "", *_reasons(told), facts(_sums(told, path)))
 
 

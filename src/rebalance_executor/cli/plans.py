@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -16,18 +17,18 @@ from rich.text import Text
 
 from rebalance_executor.cli import exits
 from rebalance_executor.cli.answers import Decision, Preview, Submission
-from rebalance_executor.cli.desk import CONFIG_FILE, HOME, AsJson, ConfigFile, Desk, Home, desk, sentences
+from rebalance_executor.cli.desk import CONFIG_FILE, HOME, AsJson, ConfigFile, Desk, Home, desk
 from rebalance_executor.cli.documents import EventFile, read_event, read_json
 from rebalance_executor.cli.dry import preview as preview_of
 from rebalance_executor.cli.exits import CliError, Exit
-from rebalance_executor.cli.fitting import make_world, say
+from rebalance_executor.cli.fitting import make_world
 from rebalance_executor.cli.invoke import Invocation, invoke
+from rebalance_executor.cli.output import answer, failure, speaking
 from rebalance_executor.cli.paper import PaperBroker
 from rebalance_executor.cli.plan_views import preview_view, validation_view
 from rebalance_executor.cli.progress import Story, telling
-from rebalance_executor.cli.read import answer, consoles
 from rebalance_executor.cli.remarks import validation_of
-from rebalance_executor.cli.render import Cash, error_view, facts, plan_view, result_facts
+from rebalance_executor.cli.render import Cash, error_view, facts, plan_view, result_facts, to_explain
 from rebalance_executor.cli.verdict import NEXT_AFTER_ERROR, shown_path
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.errors import InvalidInput
@@ -52,8 +53,7 @@ Digits = Annotated[
 
 def validate(plan: PlanFile, *, as_json: AsJson = False) -> None:
     """List every problem of a plan with its path; needs no account and no network. Exit code 2 if there is any."""
-    console, out = consoles(as_json)
-    with sentences(console):
+    with speaking(as_json=as_json) as (_, out):
         config = ExecutionConfig.from_json(os.environ.get("EXECUTION_CONFIG", ""))
         try:
             request = unwrap(read_json(plan))
@@ -75,14 +75,15 @@ def preview(
 ) -> None:
     """Show what would be sent, denied and skipped, with codes and estimates from live quotes. Sends nothing.
 
-    Exit codes: 0 everything would be sent or skipped, 3 some of it denied, 4 all of it, 6 halted.
+    Exit codes: 0 everything would be sent or skipped, 2 it was executed already, 3 some of it denied, 4 all of it,
+    5 it is begun and not finished, 6 halted.
     """
-    console, out = consoles(as_json)
-    with sentences(console):
+    with speaking(as_json=as_json) as (console, out):
         event = only_plan(plan)
         with desk(home, config, console) as found:
-            fit(found, event.plans, console)
             (one,) = event.plans
+            check_new(found, one)
+            fit(found, event.plans, console)
             told = preview_of(found, one, found.account(one.account))
             answer(told, preview_view(told, shown_path(plan), out.width), as_json=as_json, out=out)
             raise typer.Exit(code_of_preview(told))
@@ -118,8 +119,7 @@ def apply(
     Exit codes: 0 complete, 2 bad input, 3 partial, 4 denied, 5 in progress (run it again), 6 halted,
     7 an operator must look.
     """
-    console, out = consoles(as_json)
-    with sentences(console):
+    with speaking(as_json=as_json) as (console, out):
         event = only_plan(plan)
         (one,) = event.plans
         check_hash(one, hash_, plan)
@@ -137,13 +137,17 @@ def _execute(found: Desk, event: EventFile, seconds: float, console: Console, ou
     cash = found.broker(account).account().cash if plan.trades else None
     with telling(story, console) as tell:
         done = invoke(event, found.environment, log, seconds, tell)
-    if as_json:
-        typer.echo(json.dumps(done.answer or done.error, indent=2))
     out.print()
     if done.answer is None:
-        out.print(error_view(*_error(done, event.path)))
+        problem = _problem(done, event.path)
+        if as_json:
+            code = str((done.error or {}).get("code") or problem.code.name)
+            typer.echo(failure(problem, code).model_dump_json())
+        out.print(error_view(problem.problem, problem.next_step))
         out.print(facts([("Log", shown_path(log))]))
         return done.code
+    if as_json:
+        typer.echo(json.dumps(done.answer, indent=2))
     result = ExecutionResult.model_validate(done.answer)
     repeated = plan.plan_id in story.repeated
     if repeated:
@@ -156,23 +160,17 @@ def _execute(found: Desk, event: EventFile, seconds: float, console: Console, ou
         compared = Cash(cash, found.broker(account).account().cash)
     out.print(plan_view(result, out.width, compared))
     out.print()
-    out.print(facts([*result_facts(result), ("Log", shown_path(log)), ("Next", _after(result))]))
+    after = to_explain(result) or f"rebalance report {shlex.quote(result.plan_id)} --html report.html"
+    out.print(facts([*result_facts(result), ("Log", shown_path(log)), ("Next", after)]))
     return exits.of_result(result)
 
 
-def _error(done: Invocation, path: Path) -> tuple[str, str]:
+def _problem(done: Invocation, path: Path) -> CliError:
     error = done.error or {}
     title = f"{error.get('code') or error.get('errorType')}  {error.get('errorMessage')}"
     if done.code is Exit.IN_PROGRESS:
-        return title, f"Go on: rebalance apply {shown_path(path)}  (nothing is sent twice)"
-    return title, NEXT_AFTER_ERROR[done.code]
-
-
-def _after(result: ExecutionResult) -> str:
-    odd = next((order.symbol for order in result.orders if not order.success and not order.skipped), None)
-    if odd is not None:
-        return f"rebalance explain {result.plan_id} {odd}"
-    return f"rebalance report {result.plan_id} --html report.html"
+        return CliError(title, f"Go on: rebalance apply {shown_path(path)}  (nothing is sent twice)", done.code)
+    return CliError(title, NEXT_AFTER_ERROR[done.code], done.code)
 
 
 def submit(
@@ -186,8 +184,7 @@ def submit(
     as_json: AsJson = False,
 ) -> None:
     """Send a plan to the deployed function: to its queue (PLAN_QUEUE_URL), or to an event bus."""
-    console, out = consoles(as_json)
-    with sentences(console):
+    with speaking(as_json=as_json) as (console, out):
         event = only_plan(plan)
         (one,) = event.plans
         check_hash(one, hash_, plan)
@@ -198,7 +195,9 @@ def submit(
             sent = _to_bus(found, bus, body) if bus is not None else _to_queue(found, account, body)
             told = Submission(plan_id=one.plan_id, content_hash=one.content_hash, to=sent[0], message_id=sent[1])
             rows = [("Sent", f"{one.plan_id} to {told.to}"), ("Message", told.message_id)]
-            answer(told, facts([*rows, ("Next", f"rebalance watch {one.plan_id}")]), as_json=as_json, out=out)
+            answer(
+                told, facts([*rows, ("Next", f"rebalance watch {shlex.quote(one.plan_id)}")]), as_json=as_json, out=out
+            )
 
 
 def _to_queue(found: Desk, account: str, body: str) -> tuple[str, str]:
@@ -252,6 +251,21 @@ def check_hash(plan: RebalancePlan, typed: str | None, path: Path) -> None:
         )
 
 
+def check_new(found: Desk, plan: RebalancePlan) -> None:
+    """Refuse to preview what was begun: apply would not begin it again."""
+    known = found.ports.journal.load(found.account(plan.account), plan.plan_id)
+    if known is None:
+        return
+    name = shlex.quote(plan.plan_id)
+    if known.plan.content_hash != plan.content_hash:
+        raise CliError(f"The id {plan.plan_id} belongs to another plan that was begun.", "Give this plan its own id.")
+    if known.result is None:
+        text = f"Plan {plan.plan_id} is begun and not finished: apply goes on where it stopped."
+        raise CliError(text, f"rebalance status {name}", Exit.IN_PROGRESS)
+    text = f"Plan {plan.plan_id} is executed already: apply answers with its stored result and sends nothing."
+    raise CliError(text, f"rebalance report {name}")
+
+
 def confirm_live(found: Desk, account: str, digits: str | None) -> None:
     """For real money: the last digits of the broker's account number, typed or given."""
     if found.settings.alpaca_paper:
@@ -271,14 +285,3 @@ def fit(found: Desk, plans: Sequence[RebalancePlan], console: Console) -> None:
     if found.is_local and found.broker_url is not None:
         with PaperBroker(found.broker_url) as broker:
             make_world(plans, found.home, broker, console)
-
-
-def written(document: dict[str, Any], output: Path | None, console: Console) -> None:
-    """A plan document on stdout or in a file."""
-    text = json.dumps(document, indent=2)
-    if output is None:
-        typer.echo(text)
-        return
-    output.write_text(text + "\n", encoding="utf-8")
-    say(console, "Written", str(output))
-    say(console, "Next", f"rebalance preview {output}")

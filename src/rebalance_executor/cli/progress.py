@@ -60,7 +60,7 @@ _MILESTONES = {
     LogEvent.PLAN_RESUMED: "resumed where an earlier run stopped",
     LogEvent.GATE_WAITING: "sells done; waiting until the account shows their proceeds",
     LogEvent.GATE_PASSED: "the buys' budget is known",
-    LogEvent.RUN_STOPPING: "the deadline is near: cancelling what rests",
+    LogEvent.RUN_STOPPING: "stopping safely: cancelling what rests",
     LogEvent.BROKER_RATE_LIMITED: "the broker asks for a pause (429)",
     LogEvent.PLAN_DEFERRED: "not finished: another delivery goes on with it",
     LogEvent.PLAN_FINISHED: "finished; result stored",

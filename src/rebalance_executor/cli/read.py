@@ -7,47 +7,35 @@ import io
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import BaseModel
 from rich.console import Console, RenderableType
 from rich.live import Live
 
 from rebalance_executor.cli import exits
-from rebalance_executor.cli.answers import DayReport, PlanProgress, PlanStanding, StatusAnswer, SwitchAnswer
-from rebalance_executor.cli.desk import CONFIG_FILE, HOME, Account, AsJson, ConfigFile, Desk, Home, desk, sentences
+from rebalance_executor.cli.answers import DayReport, PlanStanding, StatusAnswer, SwitchAnswer
+from rebalance_executor.cli.desk import CONFIG_FILE, HOME, Account, AsJson, ConfigFile, Desk, Home, desk
 from rebalance_executor.cli.exits import CliError, Exit
 from rebalance_executor.cli.ledger import Entry, day_of, entry, holder, plan_id_of, plans_of
 from rebalance_executor.cli.logs import records
-from rebalance_executor.cli.render import facts, plan_view, result_facts
-from rebalance_executor.cli.report import write_page
+from rebalance_executor.cli.output import answer, speaking
+from rebalance_executor.cli.render import facts, plan_view, result_facts, to_explain
 from rebalance_executor.cli.standing import explanation_of, lease_of, line_of, standing_of
 from rebalance_executor.cli.views import standing_view, status_view, story_view
 from rebalance_executor.domain.result import ExecutionResult, OrderResult
 
+type Tell = Callable[[PlanStanding | None], None]
 Plan = Annotated[str, typer.Argument(metavar="PLAN", help="A plan's id, or a file that holds it.")]
 _CHILD = ("client_order_id", "order_id", "status", "type", "limit_price", "qty", "filled_qty", "filled_avg_price")
 _TIMES = ("submitted_at", "closed_at")
 _OF_ORDER = tuple(
     name for name in OrderResult.model_fields if name not in ("children", "order_type", "order_id", "client_order_id")
 )
-
-
-def consoles(as_json: bool) -> tuple[Console, Console]:
-    """For what is said beside the answer, and for the answer as a person reads it."""
-    return Console(stderr=True), Console(stderr=as_json)
-
-
-def answer(value: BaseModel, view: RenderableType, *, as_json: bool, out: Console) -> None:
-    """Print the answer: as JSON on stdout, or as a person reads it."""
-    if as_json:
-        typer.echo(value.model_dump_json(indent=2))
-    else:
-        out.print(view)
 
 
 def code_of(result: ExecutionResult | None) -> Exit:
@@ -74,13 +62,12 @@ def status(
 
     With PLAN the exit code tells: 0 complete, 3 partial, 4 denied, 5 in progress, 6 halted, 7 an operator must look.
     """
-    console, out = consoles(as_json)
-    with sentences(console), desk(home, config, console) as found:
+    with speaking(as_json=as_json) as (console, out), desk(home, config, console) as found:
         name = found.account(account)
         if plan is not None:
             one = entry(found, name, plan_id_of(plan))
             standing = standing_of(one)
-            answer(standing, standing_view(standing), as_json=as_json, out=out)
+            answer(standing, standing_view(standing, out.width), as_json=as_json, out=out)
             raise typer.Exit(code_of(one.journal.result))
         last = day_of(day, found.now)
         listed = StatusAnswer(
@@ -89,7 +76,7 @@ def status(
             lease=lease_of(holder(found, name)),
             plans=tuple(line_of(line) for line in plans_of(found, name, last - timedelta(days=days - 1), last)),
         )
-        answer(listed, status_view(listed), as_json=as_json, out=out)
+        answer(listed, status_view(listed, out.width), as_json=as_json, out=out)
 
 
 def watch(
@@ -105,36 +92,53 @@ def watch(
 
     Ctrl-C ends the watching, not the plan. The exit code is the plan's.
     """
-    console, out = consoles(as_json)
-    with sentences(console), desk(home, config, console) as found:
+    with speaking(as_json=as_json) as (console, out), desk(home, config, console) as found:
         name, plan_id = found.account(account), plan_id_of(plan)
-        last = _follow(found, name, plan_id, every, as_json=as_json, out=out)
+        not_begun = f"Plan {plan_id} is not begun yet on account {name}: waiting for it. Ctrl-C ends the watching."
+        with _teller(not_begun, console, out, as_json=as_json) as tell:
+            last = _follow(found, name, plan_id, every, tell)
         if last.journal.result is not None and not as_json:
-            out.print(facts(result_facts(last.journal.result)))
+            out.print(facts(_with_next(last.journal.result)))
         raise typer.Exit(code_of(last.journal.result))
 
 
-def _follow(found: Desk, account: str, plan_id: str, every: float, *, as_json: bool, out: Console) -> Entry:
+def _follow(
+    found: Desk, account: str, plan_id: str, every: float, tell: Callable[[PlanStanding | None], None]
+) -> Entry:
+    """Look again and again, and tell of each change, until the plan has its result; None is a plan not begun."""
     before: PlanStanding | None = None
-    show = out.is_terminal and not as_json
-    with Live(console=out, auto_refresh=False) if show else Live(console=Console(quiet=True)) as live:
-        while True:
-            if found.ports.journal.load(account, plan_id) is None:
-                live.update(f"Plan {plan_id} is not begun yet on account {account}.", refresh=True)
-                time.sleep(every)
-                continue
-            one = entry(found, account, plan_id)
-            standing = standing_of(one)
-            if standing != before:
-                live.update(standing_view(standing), refresh=True)
-                if as_json:
-                    typer.echo(standing.model_dump_json())
-                elif not show:
-                    out.print(_one_line(standing), soft_wrap=True, highlight=False)
-            before = standing
-            if standing.progress is PlanProgress.FINISHED:
-                return one
-            time.sleep(every)
+    begun, is_first = False, True
+    while True:
+        begun = begun or found.ports.journal.load(account, plan_id) is not None
+        one = entry(found, account, plan_id) if begun else None
+        standing = standing_of(one) if one is not None else None
+        if is_first or standing != before:
+            tell(standing)
+        before, is_first = standing, False
+        if one is not None and one.journal.result is not None:
+            return one
+        time.sleep(every)
+
+
+@contextmanager
+def _teller(
+    not_begun: str, console: Console, out: Console, *, as_json: bool
+) -> Iterator[Callable[[PlanStanding | None], None]]:
+    """Shows each change: in place on a terminal, line by line elsewhere, as JSON if that is asked for."""
+    if out.is_terminal and not as_json:
+        with Live(console=out, auto_refresh=False) as live:
+            yield lambda s: live.update(not_begun if s is None else standing_view(s, out.width), refresh=True)
+        return
+
+    def tell(standing: PlanStanding | None) -> None:
+        if standing is None:
+            console.print(not_begun)
+        elif as_json:
+            typer.echo(standing.model_dump_json())
+        else:
+            out.print(_one_line(standing), soft_wrap=True, highlight=False)
+
+    yield tell
 
 
 def _one_line(standing: PlanStanding) -> str:
@@ -154,8 +158,7 @@ def explain(
     as_json: AsJson = False,
 ) -> None:
     """Tell the whole story of one order, from the journal and the log."""
-    console, out = consoles(as_json)
-    with sentences(console), desk(home, config, console) as found:
+    with speaking(as_json=as_json) as (console, out), desk(home, config, console) as found:
         one = entry(found, found.account(account), plan_id_of(plan))
         parent = one.journal.parents.get(symbol.strip().upper())
         if parent is None:
@@ -184,8 +187,7 @@ def report(
 
     The exit code is the plan's; of a day the worst.
     """
-    console, out = consoles(as_json or as_csv)
-    with sentences(console), desk(home, config, console) as found:
+    with speaking(as_json=as_json) as (console, out), desk(home, config, console) as found:
         if (plan is None) == (day is None):
             raise CliError("Name a plan, or a day with --day: one of them.", "List plans: rebalance status --days 30")
         name = found.account(account)
@@ -196,6 +198,8 @@ def report(
         if plan is not None and not results:
             raise CliError(f"Plan {unfinished[0]} has no result yet.", f"rebalance watch {plan}", Exit.IN_PROGRESS)
         if html is not None:
+            from rebalance_executor.cli.report import write_page  # here: no other command waits for a plot library
+
             title = entries[0].plan.plan_id if plan is not None else f"{name}, {on.isoformat()}"
             write_page(html, title, [one for one in entries if one.journal.result is not None], unfinished)
             console.print(f"Written: {html}", soft_wrap=True, highlight=False)
@@ -222,13 +226,18 @@ def _print(results: Sequence[ExecutionResult], unfinished: Sequence[str], out: C
     for result in results:
         out.print(plan_view(result, out.width, None))
         out.print()
-        out.print(facts(result_facts(result)))
+        out.print(facts(_with_next(result)))
         if len(results) > 1:
             out.rule(style="dim")
     if unfinished:
         out.print(facts([("In work", "  ".join(unfinished))]))
     if not results and not unfinished:
         out.print("No plan was begun on that day.")
+
+
+def _with_next(result: ExecutionResult) -> list[tuple[str, RenderableType]]:
+    after = to_explain(result)
+    return [*result_facts(result), *([("Next", after)] if after is not None else [])]
 
 
 def rows_of(results: Sequence[ExecutionResult]) -> str:

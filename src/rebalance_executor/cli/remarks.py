@@ -23,9 +23,7 @@ def validation_of(document: object, config: ExecutionConfig, now: datetime) -> V
     try:
         plan = RebalancePlan.parse(document)
     except InvalidInput as error:
-        told = error.context.get("problems")
-        listed = [str(text) for text in told] if isinstance(told, list) else [f"{error.field}: {error.problem}"]
-        problems = tuple(Problem(path=path, text=text) for path, _, text in (line.partition(": ") for line in listed))
+        problems = tuple(Problem(path=path, text=text) for path, text in error.problems)
         return Validation(valid=False, plan_id=None, content_hash=None, problems=problems, remarks=())
     remarks = tuple(Problem(path=path, text=text) for path, text in _remarks(plan, config, now))
     return Validation(valid=True, plan_id=plan.plan_id, content_hash=plan.content_hash, problems=(), remarks=remarks)

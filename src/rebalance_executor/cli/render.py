@@ -5,6 +5,7 @@ Pure: values in, rich renderables out. Widths are chosen for 80 columns, and giv
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -59,6 +60,11 @@ def dollars(amount: Decimal | None, *, sign: bool = False) -> str:
     return text.replace("-0.00", "0.00").replace("+0.00", "0.00")
 
 
+def price(amount: Decimal) -> str:
+    """A price as it is, with cents at least."""
+    return f"{amount:,.2f}" if amount == round(amount, 2) else plain(amount)
+
+
 def shares(quantity: Decimal, digits: int) -> str:
     """A quantity of shares with at most so many decimals."""
     return plain(round(quantity, digits))
@@ -78,14 +84,30 @@ def cost(amount: Decimal | None, text: str) -> Text:
 # --- one plan --------------------------------------------------------------------------------------------
 
 
+_COLUMNS = ("Symbol", "Side", "Outcome", "Filled", "Planned", "Shares", "Price", "Arrival", "Slip $", "bps", "Dollars")
+_SMALL = ("Planned", "Filled")
+"""Both in one column, Shares, where there is no room."""
+
+
 def orders_table(result: ExecutionResult, width: int) -> Table:
     """One row for each item of the plan: what was planned, what was done, at which price, at which cost.
 
-    As many decimals of the shares as fit; where there is room, planned shares have a column of their own.
+    As many decimals of the shares and as many columns as fit; where there is room, planned shares have their own.
     """
+    variants = [_orders_table(result, ("Shares",), digits=9, gap=2)]
+    variants += [_orders_table(result, _SMALL, digits=digits) for digits in (9, 6, 4, 2)]
+    variants += [_orders_table(result, (*_SMALL, *less), digits=2) for less in _LESS]
+    return fitting(variants, width)
+
+
+_LESS = (("Arrival",), ("Arrival", "Slip $"), ("Arrival", "Slip $", "Side"), ("Arrival", "Slip $", "Side", "bps"))
+"""What is left out where the whole does not fit; no figure is ever cut."""
+
+
+def fitting(variants: Iterable[Table], width: int) -> Table:
+    """The first of these tables that fits, or else the last."""
     table = Table()
-    for split, digits in ((True, 9), (False, 9), (False, 6), (False, 4), (False, 2)):
-        table = _orders_table(result, split=split, digits=digits)
+    for table in variants:
         if natural_width(table) <= width:
             break
     return table
@@ -93,20 +115,18 @@ def orders_table(result: ExecutionResult, width: int) -> Table:
 
 def natural_width(table: Table) -> int:
     """Columns a table takes if nothing is cut."""
-    console = Console(width=1000, file=StringIO())
+    console = Console(width=1000, file=StringIO(), markup=False, emoji=False)
     return console.measure(table).maximum
 
 
-def _orders_table(result: ExecutionResult, *, split: bool, digits: int) -> Table:
-    table = plain_table(gap=2 if split else 1)
-    for head in ("Symbol", "Side", "Outcome"):
-        table.add_column(head, no_wrap=True)
-    heads = ["Filled", "Planned"] if split else ["Shares"]
-    for head in [*heads, "Price", "Arrival", "Slip $", "bps", "Dollars"]:
-        table.add_column(head, justify="right", no_wrap=True)
+def _orders_table(result: ExecutionResult, without: Sequence[str], *, digits: int, gap: int = 1) -> Table:
+    table = plain_table(gap=gap)
+    heads = [head for head in _COLUMNS if head not in without]
+    for head in heads:
+        table.add_column(head, justify="left" if head in _COLUMNS[:3] else "right", no_wrap=True)
     for order in result.orders:
-        row = _order_row(order, _quantities(order, split=split, digits=digits))
-        table.add_row(*row, style="dim" if order.action is Action.HOLD else "")
+        row = _order_row(order, digits)
+        table.add_row(*(row[head] for head in heads), style="dim" if order.action is Action.HOLD else "")
     return table
 
 
@@ -115,45 +135,54 @@ def plain_table(gap: int) -> Table:
     return Table(box=box.SIMPLE, padding=(0, gap - 1, 0, 0), show_edge=False, pad_edge=False, header_style="bold")
 
 
-def _quantities(order: OrderResult, *, split: bool, digits: int) -> list[str]:
+def _order_row(order: OrderResult, digits: int) -> dict[str, RenderableType]:
+    word, style = _OUTCOME[order.outcome]
     filled, planned = shares(order.shares, digits), shares(order.planned_shares, digits)
     if not order.planned_shares and not order.shares:
         filled = planned = _NONE
-    if split:
-        return [filled, planned]
-    return [filled if filled == planned else f"{filled}/{planned}"]
-
-
-def _order_row(order: OrderResult, quantities: Sequence[str]) -> list[RenderableType]:
-    word, style = _OUTCOME[order.outcome]
-    return [
+    cells: Sequence[RenderableType] = (
         Text(order.symbol, "bold"),
         order.action.value,
         Text(word, style),
-        *quantities,
+        filled,
+        planned,
+        filled if filled == planned else f"{filled}/{planned}",
         _price(order.price),
         _price(order.expected_price),
         cost(order.slippage_amount, dollars(order.slippage_amount)),
         cost(order.slippage_bps, _bps(order.slippage_bps)),
         dollars(order.trade_amount if order.shares else None),
-    ]
+    )
+    return dict(zip(_COLUMNS, cells, strict=True))
 
 
-def sums_table(result: ExecutionResult) -> Table:
+_SUMS = ("Sum", "Items", "Filled", "Planned $", "Filled $", "Filled %", "Slip $", "bps")
+
+
+def sums_table(result: ExecutionResult, width: int) -> Table:
     """What was planned and what was filled, by side: every item of the plan is in one of the rows."""
+    return fitting((_sums_table(result, without) for without in ((), ("Filled %",), ("Filled %", "Slip $"))), width)
+
+
+def _sums_table(result: ExecutionResult, without: Sequence[str]) -> Table:
     table = plain_table(gap=2)
     table.show_footer = True
     traded = [order for order in result.orders if order.action is not Action.HOLD]
-    heads = ("Sum", "Items", "Filled", "Planned $", "Filled $", "Filled %", "Slip $", "bps")
-    for head, total in zip(heads, _sum_row("All", traded, items=len(result.orders)), strict=True):
-        table.add_column(head, total, justify="left" if head == "Sum" else "right", no_wrap=True)
+    kept = [place for place, head in enumerate(_SUMS) if head not in without]
+    total = _sum_row("All", traded, items=len(result.orders))
+    for place in kept:
+        head = _SUMS[place]
+        table.add_column(head, total[place], justify="left" if head == "Sum" else "right", no_wrap=True)
+    rows = []
     for title, action in (("Sells", Action.SELL), ("Buys", Action.BUY)):
         some = [order for order in traded if order.action is action]
         if some:
-            table.add_row(*_sum_row(title, some))
+            rows.append(_sum_row(title, some))
     holds = len(result.orders) - len(traded)
     if holds:
-        table.add_row("Holds", str(holds), *[_NONE] * 6, style="dim")
+        rows.append([Text(word, "dim") for word in ("Holds", str(holds), *[_NONE] * 6)])
+    for row in rows:
+        table.add_row(*(row[place] for place in kept))
     return table
 
 
@@ -239,6 +268,15 @@ def result_facts(result: ExecutionResult) -> list[tuple[str, RenderableType]]:
     return [*rows, ("Time", f"{seconds:.2f} s in {counted(result.runs, 'run')}, finished {finished}")]
 
 
+_WORST = (Outcome.UNRESOLVED, Outcome.REJECTED, Outcome.PARTIALLY_FILLED, Outcome.UNFILLED, Outcome.DENIED)
+
+
+def to_explain(result: ExecutionResult) -> str | None:
+    """The command that tells of the order that needs a look most, if any does."""
+    odd = sorted((o for o in result.orders if o.outcome in _WORST), key=lambda order: _WORST.index(order.outcome))
+    return f"rebalance explain {shlex.quote(result.plan_id)} {odd[0].symbol}" if odd else None
+
+
 def plan_view(result: ExecutionResult, width: int, cash: Cash | None) -> Group:
     """The whole of one plan: orders, remarks, sums, cash."""
     parts: list[RenderableType] = [orders_table(result, width)]
@@ -246,7 +284,7 @@ def plan_view(result: ExecutionResult, width: int, cash: Cash | None) -> Group:
     if why is not None:
         parts += ["", why]
     if _traded(result):
-        parts += ["", sums_table(result)]
+        parts += ["", sums_table(result, width)]
         if cash is not None:
             parts += ["", cash_line(result, cash)]
     return Group(*parts)
@@ -261,6 +299,8 @@ def _slippage(result: ExecutionResult) -> str:
         return "nothing was filled"
     costs = sum((order.slippage_amount for order in result.orders if order.slippage_amount is not None), _ZERO)
     word = "better" if costs < 0 else "worse"
+    if not round(costs, 2):
+        return f"none against arrival mid ({_bps(result.slippage_bps)} bps)"
     return f"${dollars(abs(costs))} {word} than arrival mid ({_bps(result.slippage_bps)} bps)"
 
 

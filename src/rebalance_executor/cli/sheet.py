@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,12 +12,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
-from rebalance_executor.cli.desk import CONFIG_FILE, HOME, ConfigFile, Home, desk, sentences
+from rebalance_executor.cli.answers import Written
+from rebalance_executor.cli.desk import CONFIG_FILE, HOME, AsJson, ConfigFile, Home, desk
 from rebalance_executor.cli.exits import CliError
-from rebalance_executor.cli.plans import written
+from rebalance_executor.cli.output import answer, speaking
 from rebalance_executor.cli.remarks import validation_of
+from rebalance_executor.cli.render import facts
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.market import ZERO
 from rebalance_executor.domain.plan import Urgency
@@ -27,7 +29,7 @@ app = typer.Typer(help="Make plans.", no_args_is_help=True)
 _CENT = Decimal("0.01")
 _WEIGHT_STEP = Decimal("0.000001")
 _NUMBERS = ("trade_amount", "target_weight", "current_value", "priority")
-_EXAMPLE = "A sheet: a line symbol,target_weight and below it AAPL,0.25 and so on."
+_EXAMPLE = "A sheet begins with a line like symbol,target_weight; below it stand lines like AAPL,0.25."
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +54,14 @@ def from_csv(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the plan here, not to stdout.")] = None,
     home: Home = HOME,
     config: ConfigFile = CONFIG_FILE,
+    as_json: AsJson = False,
 ) -> None:
     """Make a plan from a CSV file.
 
     With trade_amount the dollars are taken as they are. With target_weight they are what leads from the current value
     (a column current_value, or else the account's positions at their mid) to that share of the portfolio.
     """
-    console = Console(stderr=True)
-    with sentences(console):
+    with speaking(as_json=as_json) as (console, out):
         rows = read_sheet(sheet)
         now = datetime.now(UTC)
         total, values = Decimal(str(value)) if value is not None else None, {r.symbol: r.current_value for r in rows}
@@ -76,9 +78,15 @@ def from_csv(
         document["execution_urgency"] = urgency.value
         verdict = validation_of(document, ExecutionConfig(), now)
         if not verdict.valid:
-            first = verdict.problems[0]
-            raise CliError(f"{sheet} makes no valid plan: {first.path}: {first.text}", "Mend the sheet; " + _EXAMPLE)
-        written(document, output, console)
+            wrong = "; ".join(f"{problem.path}: {problem.text}" for problem in verdict.problems)
+            raise CliError(f"{sheet} makes no valid plan: {wrong}.", f"Mend the sheet or the options. {_EXAMPLE}")
+        text = json.dumps(document, indent=2)
+        if output is None:
+            typer.echo(text)
+            return
+        output.write_text(text + "\n", encoding="utf-8")
+        told = Written(path=str(output), next=f"rebalance preview {output}")
+        answer(told, facts([("Written", told.path), ("Next", told.next)]), as_json=as_json, out=out)
 
 
 def read_sheet(path: Path) -> list[SheetRow]:
@@ -111,6 +119,8 @@ def _row(path: Path, number: int, line: Mapping[str, str]) -> SheetRow:
             cell = Decimal("NaN")
         if cell is not None and not cell.is_finite():
             raise CliError(f"{path}, line {number}: {name} {line[name]!r} is not a number.", "Mend the cell.")
+        if name == "priority" and cell is not None and cell != int(cell):
+            raise CliError(f"{path}, line {number}: priority {line[name]!r} is not a whole number.", "Mend the cell.")
         told[name] = cell / 100 if percent and cell is not None else cell
     symbol = line.get("symbol", "").upper()
     if not symbol or (told["trade_amount"] is None) == (told["target_weight"] is None):

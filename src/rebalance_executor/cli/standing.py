@@ -18,7 +18,7 @@ from rebalance_executor.cli.answers import (
 )
 from rebalance_executor.cli.ledger import Entry, Holder, Line
 from rebalance_executor.cli.meanings import of_codes
-from rebalance_executor.cli.render import dollars
+from rebalance_executor.cli.render import dollars, price
 from rebalance_executor.domain.market import ZERO
 from rebalance_executor.domain.orders import ChildOrder, ParentOrder
 from rebalance_executor.domain.shortfall import of_parent
@@ -135,7 +135,7 @@ def _verdict(parent: ParentOrder) -> str:
     done = f"{plain(parent.filled_qty)} of {plain(parent.qty)} shares filled"
     if parent.outcome is None:
         return f"not settled yet; {done}"
-    code = f" ({parent.code})" if parent.code is not None else ""
+    code = f" ({parent.code})" if parent.code not in (None, parent.outcome.value) else ""
     return f"{parent.outcome.value}{code}; {done}"
 
 
@@ -157,13 +157,14 @@ def _of_parent(entry: Entry, parent: ParentOrder) -> Iterator[Step]:
     arrival = "; no usable quote at arrival"
     if parent.arrival is not None:
         a = parent.arrival
-        arrival = f"; quote at arrival {plain(a.bid)} / {plain(a.ask)}, mid {plain(a.mid)}"
+        arrival = f"; quote at arrival {price(a.bid)} / {price(a.ask)}, mid {price(a.mid)}"
     frozen = f"; frozen at {plain(parent.qty)} shares" if parent.qty else ""
     yield _step(entry.plan.begun_at, "plan.begun", planned + arrival + frozen)
     for child in parent.children:
-        yield from _of_child(child)
+        yield from _of_child(child, is_last=child is parent.children[-1])
     if parent.outcome is not None and parent.settled_at is not None:
-        why = f" {parent.code}: {parent.message}" if parent.code is not None else ""
+        code = f" {parent.code}" if parent.code not in (None, parent.outcome.value) else ""
+        why = f"{code}: {parent.message}" if parent.code is not None else ""
         yield _step(parent.settled_at, "order.settled", f"{parent.outcome.value}{why}{_cost(parent)}")
 
 
@@ -178,28 +179,29 @@ def _cost(parent: ParentOrder) -> str:
     )
 
 
-def _of_child(child: ChildOrder) -> Iterator[Step]:
-    price = f"limit {plain(child.limit_price)}" if child.limit_price is not None else "market"
+def _of_child(child: ChildOrder, *, is_last: bool) -> Iterator[Step]:
+    priced = f"limit {price(child.limit_price)}" if child.limit_price is not None else "market"
     quote = ""
     if child.bid is not None and child.ask is not None:
-        quote = f"; quote {plain(child.bid)} / {plain(child.ask)}"
+        quote = f"; quote {price(child.bid)} / {price(child.ask)}"
     rung = ""
     if child.aim is not None:
         rung = f"; rung {plain(child.aim)} of the spread" + {0: f" ({_PRICES[0]})", 1: f" ({_PRICES[1]})"}.get(
             int(child.aim) if child.aim == int(child.aim) else -1, ""
         )
-    text = f"attempt {child.attempt}: {price} for {plain(child.qty)} shares{quote}{rung}"
+    text = f"attempt {child.attempt}: {priced} for {plain(child.qty)} shares{quote}{rung}"
     yield _step(child.intended_at, "order.intended", text)
     if child.submitted_at is not None:
         yield _step(
             child.submitted_at, "order.submitted", f"attempt {child.attempt} is at the broker: order {child.order_id}"
         )
     if child.cancel_requested_at is not None:
-        text = f"attempt {child.attempt} is cancelled to be priced anew, or because the run ends"
+        why = "no other follows" if is_last else "the next one is priced anew"
+        text = f"attempt {child.attempt}: its cancel is asked for; {why}"
         yield _step(child.cancel_requested_at, "order.cancel_requested", text)
     if child.closed_at is not None:
         filled = f"{plain(child.filled_qty)} of {plain(child.qty)} shares filled"
-        at = f" at {plain(child.filled_avg_price)}" if child.filled_avg_price is not None else ""
+        at = f" at {price(child.filled_avg_price)}" if child.filled_avg_price is not None else ""
         why = f": {child.error_message}" if child.error_message else ""
         text = f"attempt {child.attempt} is {child.status or child.state.value.lower()}: {filled}{at}{why}"
         yield _step(child.closed_at, "order.closed", text)

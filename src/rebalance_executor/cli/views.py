@@ -16,7 +16,7 @@ from rebalance_executor.cli.answers import (
     StatusAnswer,
     SwitchAnswer,
 )
-from rebalance_executor.cli.render import counted, dollars, facts, plain_table, shares
+from rebalance_executor.cli.render import counted, dollars, facts, fitting, plain_table, shares
 from rebalance_executor.domain.book import SwitchState
 from rebalance_executor.domain.result import ExecutionStatus
 
@@ -56,7 +56,7 @@ def switch_text(switch: SwitchAnswer) -> Text:
     return text.append(f"  by {switch.by} at {when(switch.at)} UTC: {switch.reason}", "default")
 
 
-def status_view(answer: StatusAnswer) -> Group:
+def status_view(answer: StatusAnswer, width: int) -> Group:
     """An account with its plans."""
     lease = answer.lease
     busy = f"run {lease.run_id[:8]}… until {when(lease.until)} UTC at the latest" if lease is not None else "nobody"
@@ -65,19 +65,24 @@ def status_view(answer: StatusAnswer) -> Group:
     )
     if not answer.plans:
         return Group(head, "", Text("No plan was begun on these days.", "dim"))
+    return Group(head, "", fitting((_plans_table(answer, whole=whole) for whole in (True, False)), width))
+
+
+def _plans_table(answer: StatusAnswer, *, whole: bool) -> Table:
     table = plain_table(gap=2)
     table.add_column("Plan", overflow="fold", style="bold")
-    for name in ("Status", "Begun (UTC)", "Finished"):
+    for name in ("Status", "Begun (UTC)", *(("Finished",) if whole else ())):
         table.add_column(name, no_wrap=True)
-    table.add_column("Runs", justify="right")
+    if whole:
+        table.add_column("Runs", justify="right")
     for plan in answer.plans:
         word = Text(plan.status, _STATUS.get(plan.status, "red"))
         finished = f"{plan.finished_at:%H:%M:%S}" if plan.finished_at is not None else "–"
-        table.add_row(plan.plan_id, word, when(plan.begun_at), finished, str(plan.runs))
-    return Group(head, "", table)
+        table.add_row(plan.plan_id, word, when(plan.begun_at), *((finished, str(plan.runs)) if whole else ()))
+    return table
 
 
-def standing_view(answer: PlanStanding) -> Group:
+def standing_view(answer: PlanStanding, width: int) -> Group:
     """Where one plan stands."""
     word, style = _PROGRESS[answer.progress]
     state = Text(word, style)
@@ -95,26 +100,29 @@ def standing_view(answer: PlanStanding) -> Group:
         ("Runs", Text(runs, "default")),
         ("Filled", f"${dollars(answer.filled_dollars)}"),
     ]
-    return Group(facts(rows), "", orders_view(answer.orders))
+    return Group(facts(rows), "", orders_view(answer.orders, width))
 
 
-def orders_view(orders: tuple[OrderLine, ...]) -> Table:
-    """Every order with its stage."""
+def orders_view(orders: tuple[OrderLine, ...], width: int) -> Table:
+    """Every order with its stage; its side, how many were sent for it, and at which limit, where there is room."""
+    return fitting((_orders_view(orders, whole=whole) for whole in (True, False)), width)
+
+
+def _orders_view(orders: tuple[OrderLine, ...], *, whole: bool) -> Table:
     table = plain_table(gap=2)
-    for head in ("Symbol", "Side", "Stage"):
+    for head in ("Symbol", *(("Side",) if whole else ()), "Stage"):
         table.add_column(head, no_wrap=True)
-    for head in ("Filled", "Wanted", "Orders", "Limit"):
+    for head in ("Filled", "Wanted", *(("Orders", "Limit") if whole else ())):
         table.add_column(head, justify="right", no_wrap=True)
     table.add_column("Remark", overflow="fold")
     for order in orders:
         table.add_row(
             Text(order.symbol, "bold"),
-            order.side.upper(),
+            *((order.side.upper(),) if whole else ()),
             Text(order.stage.replace("_", " "), _STAGE.get(order.stage, "red")),
             shares(order.filled_qty, 4),
             shares(order.qty, 4),
-            str(order.attempts),
-            dollars(order.limit_price),
+            *((str(order.attempts), dollars(order.limit_price)) if whole else ()),
             Text(order.code or "", "yellow"),
         )
     return table

@@ -38,6 +38,9 @@ class InvalidInput(RebalanceError):
     Args:
         field: path of the offending field (``items.3.trade_amount``), or ``$`` for the whole document.
         problem: what is wrong with its value, and what to do.
+
+    Attributes:
+        problems: every offending field with what is wrong with it.
     """
 
     code = "INVALID_INPUT"
@@ -46,6 +49,7 @@ class InvalidInput(RebalanceError):
         super().__init__(f"{field}: {problem}", field=field, **context)
         self.field = field
         self.problem = problem
+        self.problems: tuple[tuple[str, str], ...] = ((field, problem),)
 
 
 class PlanExpired(InvalidInput):

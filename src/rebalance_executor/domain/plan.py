@@ -9,10 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from enum import StrEnum
 from functools import cached_property
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
@@ -22,8 +24,9 @@ from pydantic import (
     Field,
     StringConstraints,
     ValidationError,
+    ValidationInfo,
     WithJsonSchema,
-    model_validator,
+    field_validator,
 )
 from pydantic_core import PydanticCustomError
 
@@ -90,13 +93,15 @@ class RebalancePlanItem(_Dto):
     priority: Annotated[int, BeforeValidator(no_bool)] = Field(ge=1, le=5, description="1 is first.")
     strategy_id: Name | None = Field(default=None, description="Which strategy asked for it.")
 
-    @model_validator(mode="after")
-    def _sign_matches_action(self) -> Self:
-        if self.action is Action.BUY and self.trade_amount <= 0:
-            raise ValueError(f"trade_amount must be positive for BUY, is {plain(self.trade_amount)}")
-        if self.action is Action.SELL and self.trade_amount >= 0:
-            raise ValueError(f"trade_amount must be negative for SELL, is {plain(self.trade_amount)}")
-        return self
+    @field_validator("trade_amount")
+    @classmethod
+    def _sign_matches_action(cls, amount: Decimal, info: ValidationInfo) -> Decimal:
+        action = info.data.get("action")
+        if action is Action.BUY and amount <= 0:
+            raise ValueError(f"must be positive for BUY, is {plain(amount)}")
+        if action is Action.SELL and amount >= 0:
+            raise ValueError(f"must be negative for SELL, is {plain(amount)}")
+        return amount
 
     @property
     def is_full_exit(self) -> bool:
@@ -125,21 +130,20 @@ class RebalancePlan(_Dto):
     account: Name | None = Field(default=None, description="Name of the account; the deployed one by default.")
     valid_until: Timestamp | None = Field(default=None, description="After this time it is not begun.")
 
-    @model_validator(mode="after")
-    def _no_symbol_twice(self) -> Self:
-        seen: set[str] = set()
-        for item in self.items:
-            if item.symbol in seen:
-                raise ValueError(f"items: symbol {item.symbol} appears twice; merge its items")
-            seen.add(item.symbol)
-        return self
+    @field_validator("items")
+    @classmethod
+    def _no_symbol_twice(cls, items: tuple[RebalancePlanItem, ...]) -> tuple[RebalancePlanItem, ...]:
+        for problem in _repeated(item.symbol for item in items):
+            raise ValueError(problem)
+        return items
 
     @classmethod
     def parse(cls, document: object) -> RebalancePlan:
         """A plan from a decoded JSON value.
 
         Raises:
-            InvalidInput: names the first offending field; ``context["problems"]`` lists up to 20 of them.
+            InvalidInput: names the first offending field; ``problems`` has all of them, and ``context["problems"]``,
+                for the log, the first 20.
         """
         if not isinstance(document, dict):
             raise InvalidInput("$", f"must be a JSON object holding a plan, is {_kind(document)}")
@@ -149,7 +153,7 @@ class RebalancePlan(_Dto):
         try:
             return cls.model_validate(document)
         except ValidationError as error:
-            raise _as_invalid_input(error) from None
+            raise _as_invalid_input(error, items) from None
 
     @property
     def trades(self) -> tuple[RebalancePlanItem, ...]:
@@ -167,6 +171,9 @@ class RebalancePlan(_Dto):
         return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 
+_LOGGED = 20
+"""Problems of one plan in a log line."""
+
 _PLAINER = {
     "tuple_type": "must be a list",
     "too_short": "must have at least one item",
@@ -182,7 +189,13 @@ def _kind(value: object) -> str:
     return names.get(type(value), "a number" if isinstance(value, int | float | Decimal) else type(value).__name__)
 
 
-def _as_invalid_input(error: ValidationError) -> InvalidInput:
+def _repeated(symbols: Iterable[str]) -> Iterator[str]:
+    for symbol, times in Counter(symbols).items():
+        if times > 1:
+            yield f"symbol {symbol} appears {'twice' if times == 2 else f'{times} times'}; merge its items"
+
+
+def _as_invalid_input(error: ValidationError, items: object) -> InvalidInput:
     told = error.errors(include_url=False, include_context=False, include_input=False)
     if len(told) > 1:  # an item that is wrong counts as missing, too
         told = [e for e in told if (e["loc"], e["type"]) != (("items",), "too_short")] or told
@@ -191,12 +204,14 @@ def _as_invalid_input(error: ValidationError) -> InvalidInput:
             ".".join(str(part) for part in e["loc"]) or "$",
             _PLAINER.get(e["type"], e["msg"].removeprefix("Value error, ")),
         )
-        for e in told[:20]
+        for e in told
     ]
+    if isinstance(items, list):  # the model does not compare its items where one of them is wrong
+        named = (item.get("symbol") for item in items if isinstance(item, dict))
+        repeated = _repeated(name.strip().upper() for name in named if isinstance(name, str) and name.strip())
+        problems += [("items", text) for text in repeated if ("items", text) not in problems]
     field, problem = problems[0]
-    head, _, rest = problem.partition(" ")
-    if head.rstrip(":") in ("items", "trade_amount"):  # a rule over several fields names its own
-        field = f"{field}.{head.rstrip(':')}" if field != "$" else head.rstrip(":")
-        problem = rest
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    return InvalidInput(field, problem + more, problems=[f"{where}: {what}" for where, what in problems])
+    found = InvalidInput(field, problem + more, problems=[f"{where}: {what}" for where, what in problems[:_LOGGED]])
+    found.problems = tuple(problems)
+    return found

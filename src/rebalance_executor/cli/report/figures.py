@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -176,26 +176,29 @@ def timeline(parent: ParentOrder, begun_at: datetime) -> Markup | None:
         def bps(price: Decimal) -> float:
             return float((price - mid) / mid * 10_000)
 
-        ends = [seconds(c.closed_at or c.intended_at) for c in parent.children]
-        last = max(ends)
+        begin, last = seconds(parent.children[0].intended_at), max(seconds(_end(parent, c)) for c in parent.children)
         times = [0.0, *(seconds(c.intended_at) for c in priced), last]
         bids = [bps(arrival.bid), *(bps(c.bid) for c in priced if c.bid is not None)]
         asks = [bps(arrival.ask), *(bps(c.ask) for c in priced if c.ask is not None)]
         axes.fill_between(times, [*bids, bids[-1]], [*asks, asks[-1]], step="post", color=BAND, linewidth=0, zorder=1)
         axes.axhline(0, color=LINE, linewidth=0.8, zorder=2)
         for child in parent.children:
-            _rung(axes, child, seconds, bps)
+            _rung(axes, child, (seconds(child.intended_at), seconds(_end(parent, child))), bps)
+        room = max(0.05 * (last - begin), 0.5)  # from its first order: a long wait would push the rungs to the edge
+        axes.set_xlim(begin - room, last + room)
         axes.set_xlabel("seconds since the plan was begun")
         axes.set_ylabel("bps from arrival")
-        axes.margins(x=0.04, y=0.15)
+        axes.margins(y=0.15)
         return _svg(figure, f"Orders of {parent.symbol} against its quotes")
 
 
-def _rung(axes: Axes, child: ChildOrder, seconds: object, bps: object) -> None:
-    to_seconds, to_bps = seconds, bps
-    if not callable(to_seconds) or not callable(to_bps):
-        raise TypeError("the rung is drawn on scales")
-    begin, end = to_seconds(child.intended_at), to_seconds(child.closed_at or child.intended_at)
+def _end(parent: ParentOrder, child: ChildOrder) -> datetime:
+    """When an order was closed; of one that never was, when we stopped looking."""
+    return child.closed_at or parent.settled_at or child.intended_at
+
+
+def _rung(axes: Axes, child: ChildOrder, span: tuple[float, float], to_bps: Callable[[Decimal], float]) -> None:
+    begin, end = span
     if child.limit_price is not None:
         level = to_bps(child.limit_price)
         axes.plot([begin, end], [level, level], color=ACCENT, linewidth=2, solid_capstyle="butt", zorder=3)

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from rebalance_executor.cli.ledger import Entry
 from rebalance_executor.cli.meanings import of_codes
-from rebalance_executor.cli.render import counted, dollars
+from rebalance_executor.cli.render import counted, dollars, price
 from rebalance_executor.cli.report import figures
 from rebalance_executor.cli.report.figures import Gap, Part
 from rebalance_executor.cli.standing import in_order
@@ -96,7 +96,12 @@ def write_page(path: Path, title: str, entries: Sequence[Entry], unfinished: Seq
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"dollars": dollars, "plain": plain, "tone": lambda outcome: _TONES.get(outcome, "bad")}
+    environment.filters |= {
+        "dollars": dollars,
+        "plain": plain,
+        "price": price,
+        "tone": lambda outcome: _TONES.get(outcome, "bad"),
+    }
     page = environment.get_template("page.html.j2")
     path.write_text(page.render(title=title, sections=sections, unfinished=unfinished), encoding="utf-8")
 
