@@ -131,6 +131,18 @@ def test_servers_left_running_are_used_and_stopped_by_down(terminal: Terminal) -
     assert not (terminal.home / "aws").exists()
 
 
+def test_a_plan_sent_to_the_queue_here_is_to_be_applied_because_no_function_reads_it(terminal: Terminal) -> None:
+    terminal.type_in_a_shell("up")
+    path = terminal.event(PLAN)
+
+    sent = CliRunner().invoke(app, ["submit", path, "--home", str(terminal.home)], env=terminal.environment)
+
+    assert sent.exit_code == 0, sent.stderr
+    told = " ".join(sent.stdout.split())
+    assert "Next rebalance apply" in told
+    assert "no function reads queue or bus" in told
+
+
 def test_an_event_file_that_is_not_there_ends_with_a_sentence_and_code_2(terminal: Terminal) -> None:
     missing = terminal.type("run", "nothing.json")
 

@@ -194,10 +194,10 @@ def submit(
             body = one.model_dump_json()
             sent = _to_bus(found, bus, body) if bus is not None else _to_queue(found, account, body)
             told = Submission(plan_id=one.plan_id, content_hash=one.content_hash, to=sent[0], message_id=sent[1])
+            watch = f"rebalance watch {shlex.quote(one.plan_id)}"
+            here = f"rebalance apply {shown_path(plan)}  (on this machine no function reads queue or bus)"
             rows = [("Sent", f"{one.plan_id} to {told.to}"), ("Message", told.message_id)]
-            answer(
-                told, facts([*rows, ("Next", f"rebalance watch {shlex.quote(one.plan_id)}")]), as_json=as_json, out=out
-            )
+            answer(told, facts([*rows, ("Next", here if found.is_local else watch)]), as_json=as_json, out=out)
 
 
 def _to_queue(found: Desk, account: str, body: str) -> tuple[str, str]:
