@@ -103,7 +103,7 @@ def test_everything_that_is_read(desk: Desk) -> None:
 
     assert (broker.account().account_number, broker.account().cash) == ("PA7", Decimal(100_000))
     assert broker.clock().is_open
-    assert broker.positions()["BRK.B"].available == Decimal("7.2273576")
+    assert broker.positions(["BRK.B"])["BRK.B"].available == Decimal("7.2273576")
     assert not broker.asset("BRK.B").fractionable
     assert broker.quotes(["AAA", "BRK.B", "ZZZ"]).keys() == {"AAA", "BRK.B"}
     assert broker.quotes(["AAA"])["AAA"].ask == Decimal("100.01")

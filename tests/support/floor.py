@@ -6,7 +6,7 @@ behave otherwise.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -147,9 +147,9 @@ class FloorBroker:
         self._ask("clock")
         return self.market
 
-    def positions(self) -> Mapping[str, Position]:
+    def positions(self, symbols: Collection[str]) -> Mapping[str, Position]:
         self._ask("positions")
-        return {symbol: Position(symbol, qty, qty) for symbol, qty in self.held.items() if qty}
+        return {symbol: Position(symbol, qty, qty) for symbol, qty in self.held.items() if qty and symbol in symbols}
 
     def asset(self, symbol: str) -> Asset:
         self._ask("asset", symbol)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from itertools import islice
 from urllib.parse import quote as url_quoted
@@ -35,6 +36,8 @@ _MOST_PAGES = 20
 _SYMBOLS_EACH = 250
 """Symbols in one request: more would make its URL too long."""
 _RESOLUTION = timedelta(microseconds=1)
+_NO_SYMBOL = (400, 422)
+"""How the broker may answer, besides 404, where it is asked for something that cannot be a symbol."""
 
 
 class AlpacaBroker:
@@ -100,15 +103,20 @@ class AlpacaBroker:
         """The market's clock."""
         return _usable(lambda: parse.clock(self._trading.get("/clock")))
 
-    def positions(self) -> Mapping[str, Position]:
-        """All positions by symbol."""
+    def positions(self, symbols: Collection[str]) -> Mapping[str, Position]:
+        """Positions in these symbols; what else the account holds need not even be understood."""
         told = self._trading.get("/positions")
-        found = _usable(lambda: [parse.position(one) for one in parse.items(told, "position")])
+        found = _usable(lambda: [parse.position(one) for one in parse.rows(told, "position", symbols)])
         return {position.symbol: position for position in found}
 
     def asset(self, symbol: str) -> Asset:
-        """One symbol's flags; raises ``NotFound``."""
-        told = self._trading.get(f"/assets/{url_quoted(symbol, safe='')}", template="/assets/{symbol}")
+        """One symbol's flags; raises ``NotFound``, also where the broker says that it can be no asset's symbol."""
+        try:
+            told = self._trading.get(f"/assets/{url_quoted(symbol, safe='')}", template="/assets/{symbol}")
+        except BrokerUnavailable as error:
+            if error.context.get("http_status") in _NO_SYMBOL:
+                raise NotFound(str(error)) from None
+            raise
         return _usable(lambda: parse.asset(told))
 
     def quotes(self, symbols: Sequence[str]) -> Mapping[str, Quote]:
@@ -138,11 +146,12 @@ class AlpacaBroker:
     def _orders(self, symbols: Sequence[str], which: Mapping[str, str]) -> list[BrokerOrder]:
         found: dict[str, BrokerOrder] = {}
         for some in _chunks(symbols):
-            for order in self._pages({"symbols": ",".join(some), "direction": "asc", "nested": "false", **which}):
+            query = {"symbols": ",".join(some), "direction": "asc", "nested": "false", **which}
+            for order in self._pages(some, query):
                 found[order.id] = order
         return list(found.values())
 
-    def _pages(self, query: dict[str, str]) -> Iterator[BrokerOrder]:
+    def _pages(self, symbols: Sequence[str], query: dict[str, str]) -> Iterator[BrokerOrder]:
         """Page by page, oldest first. The next page begins where this one's last order was submitted.
 
         ``after`` is exclusive: a microsecond earlier, so that orders of the same moment are not lost between two
@@ -150,11 +159,11 @@ class AlpacaBroker:
         """
         for _ in range(_MOST_PAGES):
             told = self._trading.get("/orders", query | {"limit": str(_PAGE)})
-            page = _usable(lambda: [parse.order(one) for one in parse.items(told, "order")])  # noqa: B023 - called at once
+            page = _usable(lambda: [parse.order(one) for one in parse.rows(told, "order", symbols)])  # noqa: B023 - called at once
             yield from page
-            if len(page) < _PAGE:
+            if len(told) < _PAGE:
                 return
-            last = page[-1].submitted_at
+            last = page[-1].submitted_at if page else None
             after = (last - _RESOLUTION).isoformat() if last is not None else query.get("after")
             if after == query.get("after"):
                 break
@@ -254,7 +263,11 @@ def _quotes(told: object) -> dict[str, Quote]:
         return {}
     if not isinstance(quotes, Mapping):
         raise parse.Malformed("answer", "quotes")
-    return {str(symbol): parse.quote(str(symbol), one) for symbol, one in quotes.items() if one is not None}
+    found: dict[str, Quote] = {}
+    for symbol, one in quotes.items():
+        with suppress(parse.Malformed):  # as good as none: it is looked at again, and the item is denied in the end
+            found[str(symbol)] = parse.quote(str(symbol), one)
+    return found
 
 
 def _usable[T](read: Callable[[], T]) -> T:

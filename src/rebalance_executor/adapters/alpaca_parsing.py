@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -106,11 +106,11 @@ def order(told: object) -> BrokerOrder:
     )
 
 
-def items(told: object, what: str) -> list[Any]:
-    """A JSON list."""
+def rows(told: object, what: str, symbols: Collection[str]) -> list[Mapping[str, Any]]:
+    """The rows of a JSON list that name one of these symbols: nonsense about another one must not stop them."""
     if not isinstance(told, list):
         raise Malformed(f"list of {what}s", "items")
-    return told
+    return [row for row in told if isinstance(row, Mapping) and row.get("symbol") in symbols]
 
 
 def _mapping(told: object, what: str) -> Mapping[str, Any]:

@@ -7,7 +7,7 @@ failures end it. pybreaker keeps the count; its lock is taken in the invocation'
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 
 from pybreaker import STATE_OPEN, CircuitBreaker
@@ -51,9 +51,9 @@ class BreakingBroker:
         """The market's clock."""
         return self._ask(self._broker.clock)
 
-    def positions(self) -> Mapping[str, Position]:
-        """All positions by symbol."""
-        return self._ask(self._broker.positions)
+    def positions(self, symbols: Collection[str]) -> Mapping[str, Position]:
+        """Positions in these symbols."""
+        return self._ask(lambda: self._broker.positions(symbols))
 
     def asset(self, symbol: str) -> Asset:
         """One symbol's flags; raises ``NotFound``."""

@@ -6,7 +6,7 @@ cash, with the sells' proceeds taken at the bid; the same strategy prices the fi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -65,9 +65,9 @@ class ReadOnlyBroker:
         """As the real one."""
         return self._broker.clock()
 
-    def positions(self) -> Mapping[str, Position]:
+    def positions(self, symbols: Collection[str]) -> Mapping[str, Position]:
         """As the real one."""
-        return self._broker.positions()
+        return self._broker.positions(symbols)
 
     def asset(self, symbol: str) -> Asset:
         """As the real one."""

@@ -159,7 +159,7 @@ class Opening:
     def _size(self, plan: RebalancePlan, book: Book, deadline: Deadline) -> list[ParentOrder]:
         symbols = [item.symbol for item in plan.trades]
         open_orders = self._others(plan, symbols, deadline)
-        positions = self._broker.positions()
+        positions = self._broker.positions(symbols)
         assets = self._asset_flags(symbols)
         self.quotes = self._usable_quotes([s for s in symbols if s in assets], deadline)
         now = self._clock.now()

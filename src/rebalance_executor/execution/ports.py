@@ -58,8 +58,8 @@ class Broker(Protocol):
 
     def clock(self) -> MarketClock: ...
 
-    def positions(self) -> Mapping[str, Position]:
-        """All positions of the account, by symbol."""
+    def positions(self, symbols: Collection[str]) -> Mapping[str, Position]:
+        """The account's positions in these symbols; one that is not held is absent. One request."""
         ...
 
     def asset(self, symbol: str) -> Asset:
@@ -67,7 +67,7 @@ class Broker(Protocol):
         ...
 
     def quotes(self, symbols: Sequence[str]) -> Mapping[str, Quote]:
-        """Latest quotes; a symbol without data is absent. One request."""
+        """Latest quotes; a symbol without data, or with nonsense for it, is absent. One request."""
         ...
 
     def open_orders(self, symbols: Sequence[str]) -> Sequence[BrokerOrder]:

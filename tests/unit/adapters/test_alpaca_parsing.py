@@ -125,4 +125,4 @@ def test_what_cannot_be_used_is_named(read: Any, told: object) -> None:
 
 def test_a_list_must_be_one() -> None:
     with pytest.raises(parse.Malformed, match="list of orders"):
-        parse.items({"orders": []}, "order")
+        parse.rows({"orders": []}, "order", ["AAA"])
