@@ -295,9 +295,9 @@ def test_a_refusal_says_why(desk: Desk, fields: dict[str, Any], status: int, rea
 def test_a_cancel_that_comes_too_late_is_no_error(desk: Desk) -> None:
     broker = desk.broker()
     order = broker.submit(a_request())
-    broker.cancel(order.id)
-    broker.cancel(order.id)
-    broker.cancel("00000000-0000-0000-0000-000000000000")
+    assert broker.cancel(order.id)
+    assert not broker.cancel(order.id)
+    assert not broker.cancel("00000000-0000-0000-0000-000000000000")
 
     found = broker.order_by_client_id("client-1")
     assert found is not None

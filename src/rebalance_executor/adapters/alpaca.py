@@ -199,9 +199,9 @@ class AlpacaBroker:
             raise OutcomeUnknown(f"the submission was answered with another order: {order.id}")
         return order
 
-    def cancel(self, order_id: str) -> None:
-        """Ask for a cancel."""
-        self._trading.delete(f"/orders/{url_quoted(order_id, safe='')}", template="/orders/{id}")
+    def cancel(self, order_id: str) -> bool:
+        """Ask for a cancel; whether it was taken."""
+        return self._trading.delete(f"/orders/{url_quoted(order_id, safe='')}", template="/orders/{id}")
 
 
 MAX_BROKERS = 16

@@ -128,15 +128,16 @@ class Door:
                 return self._read(lambda: self._api.get(path, params), f"GET {template or path}")
         raise AssertionError("unreachable: the last attempt raises")  # pragma: no cover
 
-    def delete(self, path: str, *, template: str) -> None:
-        """Ask for a cancel; 404 and 422 (nothing left to cancel) are no errors: the next look tells.
+    def delete(self, path: str, *, template: str) -> bool:
+        """Ask for a cancel; whether it was taken: 404 and 422 (nothing to cancel) are no errors.
 
         Raises:
             CredentialsRefused, BrokerUnavailable: as for reads.
         """
         for attempt in self._attempts:
             with attempt:
-                self._cancel(path, f"DELETE {template}")
+                return self._cancel(path, f"DELETE {template}")
+        raise AssertionError("unreachable: the last attempt raises")  # pragma: no cover
 
     def await_turn(self, until: datetime) -> None:
         """Wait until a request is within the rate limit; raises ``RateLimited`` where that is after ``until``."""
@@ -183,11 +184,12 @@ class Door:
             raise _Passing(BrokerUnavailable(f"{name} got an empty answer"))
         return answer
 
-    def _cancel(self, path: str, name: str) -> None:
+    def _cancel(self, path: str, name: str) -> bool:
         try:
             self._read(lambda: self._api.delete(path), name)
         except (NotFound, _Settled):
-            return
+            return False
+        return True
 
     def _read_failure(self, failure: _Failure, name: str) -> Exception:
         text = f"{name} was answered with {failure.status}: {failure.message}"

@@ -75,9 +75,9 @@ class BreakingBroker:
         """That order, or None."""
         return self._ask(lambda: self._broker.order_by_client_id(client_order_id))
 
-    def cancel(self, order_id: str) -> None:
-        """Ask for a cancel."""
-        self._ask(lambda: self._broker.cancel(order_id))
+    def cancel(self, order_id: str) -> bool:
+        """Ask for a cancel; whether it was taken."""
+        return self._ask(lambda: self._broker.cancel(order_id))
 
     def await_turn(self, until: datetime) -> None:
         """Wait until a submission is within the rate limit."""

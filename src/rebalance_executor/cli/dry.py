@@ -96,9 +96,10 @@ class ReadOnlyBroker:
         """Never."""
         raise AssertionError("a preview sends nothing")
 
-    def cancel(self, order_id: str) -> None:
+    def cancel(self, order_id: str) -> bool:
         """Count the order as gone; it stays where it is."""
         self._gone.add(order_id)
+        return True
 
 
 class ReadOnlyBook:

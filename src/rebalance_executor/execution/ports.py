@@ -102,8 +102,12 @@ class Broker(Protocol):
         """
         ...
 
-    def cancel(self, order_id: str) -> None:
-        """Ask for a cancel: a request and not an outcome. An order that can no longer be cancelled is no error."""
+    def cancel(self, order_id: str) -> bool:
+        """Ask for a cancel: a request and not an outcome.
+
+        Returns:
+            False where the broker says that there is nothing to cancel, which is no error: the next look tells.
+        """
         ...
 
 

@@ -101,10 +101,12 @@ class Sender:
             return
         self._sent_at.append(self._clock.now())
         try:
-            self._broker.cancel(child.order_id)
+            is_taken = self._broker.cancel(child.order_id)
         except BrokerUnavailable:
             run.put_child(symbol, replace(child, cancel_requested_at=None))  # asked again at the next tick
             return
+        if not is_taken:  # it ended meanwhile, or the broker does not know it well enough yet
+            run.untaken[child.client_order_id] = self._clock.now()
         self._log.emit(LogEvent.ORDER_CANCEL_REQUESTED, symbol=symbol, **told(child))
 
     def _submit(self, run: Run, parent: ParentOrder) -> bool:
