@@ -9,6 +9,8 @@ from typing import Any
 
 from rebalance_executor.domain.market import ZERO, Account, Asset, BrokerOrder, MarketClock, Position, Quote
 
+_STOCKS = "us_equity"
+"""The class of assets whose quotes are read; one of another class among them would be an error for all of them."""
 _BLOCKING_FLAGS = ("trading_blocked", "account_blocked", "trade_suspended_by_user")
 
 
@@ -63,11 +65,12 @@ def position(told: object) -> Position:
 
 
 def asset(told: object) -> Asset:
-    """An asset's flags; one that is not told does not hold."""
+    """An asset's flags; one that is not told does not hold. What is no stock or fund has its class as its status."""
     document = _mapping(told, "asset")
+    kind = document.get("class") or _STOCKS
     return Asset(
         symbol=_text(document, "symbol", "asset"),
-        status=_text(document, "status", "asset"),
+        status=_text(document, "status" if kind == _STOCKS else "class", "asset"),
         tradable=document.get("tradable") is True,
         fractionable=document.get("fractionable") is True,
     )
