@@ -28,7 +28,7 @@ from rebalance_executor.execution.run import Run
 from rebalance_executor.execution.telling import tell_outcome, told
 
 _PAUSE = timedelta(seconds=5)
-"""How long sending pauses after a 429 that does not say when its window opens again."""
+"""How long sending pauses after a 429 that does not say until when, and after an order that was lost again."""
 
 _MINUTE = timedelta(minutes=1)
 
@@ -55,7 +55,7 @@ class Sender:
         self._messages = 0
         """Submissions and cancels of the plan so far, those included that are journalled to be sent."""
         self.paused_until: datetime | None = None
-        """Until when the broker's rate limit lets nothing through."""
+        """Until when nothing is submitted: the broker's rate limit is reached, or orders go on being lost."""
 
     def send(self, run: Run, orders: Orders) -> bool:
         """Send what was decided and journalled; returns whether the next look is worth taking at once.
@@ -139,6 +139,10 @@ class Sender:
         except (OutcomeUnknown, DuplicateClientOrderId) as error:
             run.put_child(parent.symbol, replace(child, state=ChildState.UNKNOWN, intended_at=self._clock.now()))
             self._log.emit(LogEvent.ORDER_UNKNOWN, symbol=parent.symbol, reason=str(error), **told(child))
+            if child.resent and isinstance(
+                error, OutcomeUnknown
+            ):  # looking and sending at every tick would use up the rate limit for nothing
+                self.paused_until = self._clock.now() + _PAUSE
             return False
         self._accepted(run, parent, child, order)
         return True

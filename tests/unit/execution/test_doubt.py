@@ -302,6 +302,19 @@ def collared(floor: Floor) -> Decimal:
     return arrival.mid * (1 + ExecutionConfig.model_validate(floor.config).widest_collar)
 
 
+def test_an_order_that_is_lost_again_and_again_is_sent_less_often() -> None:
+    """Reads succeed between, so that no circuit opens: every tick would look and send until the minute is used up."""
+    floor = Floor()
+    floor.broker.behave("AAA", *[VANISHES] * 4)
+    floor.broker.before_submit = lambda _: sent_at.append(floor.clock.seconds)
+    sent_at: list[float] = []
+    result = floor.execute(a_plan(an_item("AAA", amount="1000")))
+
+    assert ended(result) == {"AAA": (Outcome.FILLED, None)}
+    assert sent_at == [0, 0.5, 5.5, 10.5, 15.5]
+    assert len({request.client_order_id for request in floor.broker.sent}) == 1
+
+
 # --- what an earlier run left behind ---------------------------------------------------------------------
 
 
