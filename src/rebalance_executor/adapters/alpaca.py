@@ -71,8 +71,8 @@ class AlpacaBroker:
         def data(timeouts: Timeouts, observe: Callable[[Response], None]) -> AlpacaApi:
             return AlpacaApi(key, settings.alpaca_data_url, timeouts, observe)
 
-        self._trading = Door(trading, self._limits, config.rate_limit_per_minute, on_request)
-        self._data = Door(data, self._limits, config.rate_limit_per_minute, on_request)
+        self._trading = Door(trading, self._limits, config.rate_limit_per_minute, on_request, key)
+        self._data = Door(data, self._limits, config.rate_limit_per_minute, on_request, key)
 
     def patient_until(self, until: datetime) -> None:
         """Begin a run: nothing is waited for beyond this time."""
