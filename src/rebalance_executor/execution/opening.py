@@ -23,6 +23,7 @@ from rebalance_executor.domain.controls import (
     session_refusal,
     switch_refusal,
     tradable,
+    untradable,
 )
 from rebalance_executor.domain.errors import JournalUnavailable, NotFound
 from rebalance_executor.domain.journal import Phase, PlanState, RunRecord
@@ -161,7 +162,7 @@ class Opening:
         open_orders = self._others(plan, symbols, deadline)
         positions = self._broker.positions(symbols)
         assets = self._asset_flags(symbols)
-        self.quotes = self._usable_quotes([s for s in symbols if s in assets], deadline)
+        self.quotes = self._usable_quotes([s for s in symbols if untradable(s, assets.get(s)) is None], deadline)
         now = self._clock.now()
         setting = Setting(plan, book, self._config, now)
 
