@@ -65,7 +65,7 @@ class Sender:
             CredentialsRefused: as it says; nothing more was sent.
         """
         for symbol in orders.cancels:
-            self._cancel(run, symbol)
+            self.cancel(run, symbol)
         answered = bool(orders.submits)
         self._messages = controls.messages(run.parents.values())
         for symbol in orders.submits:
@@ -95,19 +95,25 @@ class Sender:
         """Count an order that the broker accepted first and rejected then."""
         self._count_reject(run)
 
-    def _cancel(self, run: Run, symbol: str) -> None:
+    def cancel(self, run: Run, symbol: str) -> bool:
+        """Ask for the cancel of what rests for this symbol; whether the broker answered.
+
+        Raises:
+            CredentialsRefused: as it says.
+        """
         child = run.parents[symbol].open_child
         if child is None or child.order_id is None:
-            return
+            return True
         self._sent_at.append(self._clock.now())
         try:
             is_taken = self._broker.cancel(child.order_id)
         except BrokerUnavailable:
             run.put_child(symbol, replace(child, cancel_requested_at=None))  # asked again at the next tick
-            return
+            return False
         if not is_taken:  # it ended meanwhile, or the broker does not know it well enough yet
             run.untaken[child.client_order_id] = self._clock.now()
         self._log.emit(LogEvent.ORDER_CANCEL_REQUESTED, symbol=symbol, **told(child))
+        return True
 
     def _submit(self, run: Run, parent: ParentOrder) -> bool:
         """Send the parent's open child once; returns whether the broker gave a definite answer."""
