@@ -132,10 +132,13 @@ def _queue_batch(event: dict[str, Any]) -> QueueBatch:
 
 def _message(record: dict[str, Any]) -> QueueMessage:
     # By hand: Powertools' data classes would import those of every other service, too.
-    attributes = record["attributes"]
+    message_id, body = record.get("messageId"), record.get("body")
+    if not isinstance(message_id, str) or not isinstance(body, str):
+        raise InvalidInput("Records", "must have a messageId and a body each")
+    attributes = _mapping(record.get("attributes", {}), "Records.attributes")
     return QueueMessage(
-        record["messageId"],
-        record["body"],
+        message_id,
+        body,
         attributes.get("MessageGroupId"),
         record.get("receiptHandle"),
         int(attributes.get("ApproximateReceiveCount", 1)),

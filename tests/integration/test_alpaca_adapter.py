@@ -103,7 +103,7 @@ def test_everything_that_is_read(desk: Desk) -> None:
 
     assert (broker.account().account_number, broker.account().cash) == ("PA7", Decimal(100_000))
     assert broker.clock().is_open
-    assert broker.positions()["BRK.B"].available == Decimal("7.2273576")
+    assert broker.positions(["BRK.B"])["BRK.B"].available == Decimal("7.2273576")
     assert not broker.asset("BRK.B").fractionable
     assert broker.quotes(["AAA", "BRK.B", "ZZZ"]).keys() == {"AAA", "BRK.B"}
     assert broker.quotes(["AAA"])["AAA"].ask == Decimal("100.01")
@@ -298,9 +298,9 @@ def test_a_refusal_says_why(desk: Desk, fields: dict[str, Any], status: int, rea
 def test_a_cancel_that_comes_too_late_is_no_error(desk: Desk) -> None:
     broker = desk.broker()
     order = broker.submit(a_request())
-    broker.cancel(order.id)
-    broker.cancel(order.id)
-    broker.cancel("00000000-0000-0000-0000-000000000000")
+    assert broker.cancel(order.id)
+    assert not broker.cancel(order.id)
+    assert not broker.cancel("00000000-0000-0000-0000-000000000000")
 
     found = broker.order_by_client_id("client-1")
     assert found is not None

@@ -119,7 +119,7 @@ def test_the_story_of_a_denied_order_says_what_its_code_means(executed: Terminal
     answer = executed.json("cli/explain", "explain", "plan-1", "ZZZ")
 
     assert answer["verdict"] == "DENIED (NOT_TRADABLE); 0 of 0 shares filled"
-    assert answer["meaning"] == "The asset is unknown, inactive or not tradable."
+    assert answer["meaning"] == "The asset is unknown, no US stock or fund, inactive or not tradable."
 
 
 def test_the_story_takes_from_the_log_what_the_journal_does_not_hold(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ behave otherwise.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -103,6 +103,8 @@ class FloorBroker:
         self.before_submit: Callable[[OrderRequest], None] = lambda _: None
         self.shown: Callable[[BrokerOrder], BrokerOrder] = lambda order: order
         """How an order looks in every answer."""
+        self.unknown_to_cancel = 0
+        """How many more cancels find nothing to cancel, whatever rests."""
         self.turn_at: datetime | None = None
         """When the rate limit lets the next submission through, where that is not now."""
 
@@ -150,9 +152,9 @@ class FloorBroker:
         self._ask("clock")
         return self.market
 
-    def positions(self) -> Mapping[str, Position]:
+    def positions(self, symbols: Collection[str]) -> Mapping[str, Position]:
         self._ask("positions")
-        return {symbol: Position(symbol, qty, qty) for symbol, qty in self.held.items() if qty}
+        return {symbol: Position(symbol, qty, qty) for symbol, qty in self.held.items() if qty and symbol in symbols}
 
     def asset(self, symbol: str) -> Asset:
         self._ask("asset", symbol)
@@ -212,12 +214,16 @@ class FloorBroker:
             raise OutcomeUnknown("no answer")
         return self.shown(order if behaviour == REJECTED_LATER else self.book[order.id])
 
-    def cancel(self, order_id: str) -> None:
+    def cancel(self, order_id: str) -> bool:
         self.cancelled.append(order_id)
         self._fail("cancel")
         order = self.book[order_id]
-        if not order.is_terminal and order.status != "pending_cancel":
+        if order.is_terminal or self.unknown_to_cancel:
+            self.unknown_to_cancel = max(0, self.unknown_to_cancel - 1)
+            return False
+        if order.status != "pending_cancel":
             self.end(order_id, "canceled")
+        return True
 
     def _accepted(self, request: OrderRequest) -> BrokerOrder:
         now = self._clock.now()

@@ -182,6 +182,18 @@ def test_records_of_anything_but_a_queue_are_refused(records: list[object]) -> N
     assert refusal({"Records": records}).field == "Records"
 
 
+def test_a_message_needs_no_more_than_an_id_and_a_body() -> None:
+    record = a_record(json.dumps(PLAN))
+    del record["attributes"]
+
+    assert requests_of({"Records": [record]}) == [PlanDocument(PLAN)]
+
+
+@pytest.mark.parametrize("change", [{"messageId": None}, {"body": None}, {"body": {}}, {"attributes": "none"}], ids=str)
+def test_a_message_that_is_none_is_refused(change: dict[str, object]) -> None:
+    assert refusal({"Records": [a_record("{}") | change]}).field.startswith("Records")
+
+
 # --- text ------------------------------------------------------------------------------------------------
 
 

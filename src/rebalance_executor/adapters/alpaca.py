@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from itertools import islice
 from urllib.parse import quote as url_quoted
@@ -36,6 +37,8 @@ _MOST_PAGES = 20
 _SYMBOLS_EACH = 250
 """Symbols in one request: more would make its URL too long."""
 _RESOLUTION = timedelta(microseconds=1)
+_NO_SYMBOL = (400, 422)
+"""How the broker may answer, besides 404, where it is asked for something that cannot be a symbol."""
 
 
 class AlpacaBroker:
@@ -69,8 +72,8 @@ class AlpacaBroker:
         def data(timeouts: Timeouts, observe: Callable[[Response], None]) -> AlpacaApi:
             return AlpacaApi(key, settings.alpaca_data_url, timeouts, observe)
 
-        self._trading = Door(trading, self._limits, config.rate_limit_per_minute, on_request)
-        self._data = Door(data, self._limits, config.rate_limit_per_minute, on_request)
+        self._trading = Door(trading, self._limits, config.rate_limit_per_minute, on_request, key)
+        self._data = Door(data, self._limits, config.rate_limit_per_minute, on_request, key)
 
     def patient_until(self, until: datetime) -> None:
         """Begin a run: nothing is waited for beyond this time."""
@@ -101,15 +104,20 @@ class AlpacaBroker:
         """The market's clock."""
         return _usable(lambda: parse.clock(self._trading.get("/clock")))
 
-    def positions(self) -> Mapping[str, Position]:
-        """All positions by symbol."""
+    def positions(self, symbols: Collection[str]) -> Mapping[str, Position]:
+        """Positions in these symbols; what else the account holds need not even be understood."""
         told = self._trading.get("/positions")
-        found = _usable(lambda: [parse.position(one) for one in parse.items(told, "position")])
+        found = _usable(lambda: [parse.position(one) for one in parse.rows(told, "position", symbols)])
         return {position.symbol: position for position in found}
 
     def asset(self, symbol: str) -> Asset:
-        """One symbol's flags; raises ``NotFound``."""
-        told = self._trading.get(f"/assets/{url_quoted(symbol, safe='')}", template="/assets/{symbol}")
+        """One symbol's flags; raises ``NotFound``, also where the broker says that it can be no asset's symbol."""
+        try:
+            told = self._trading.get(f"/assets/{url_quoted(symbol, safe='')}", template="/assets/{symbol}")
+        except BrokerUnavailable as error:
+            if error.context.get("http_status") in _NO_SYMBOL:
+                raise NotFound(str(error)) from None
+            raise
         return _usable(lambda: parse.asset(told))
 
     def quotes(self, symbols: Sequence[str]) -> Mapping[str, Quote]:
@@ -147,11 +155,12 @@ class AlpacaBroker:
     def _orders(self, symbols: Sequence[str], which: Mapping[str, str]) -> list[BrokerOrder]:
         found: dict[str, BrokerOrder] = {}
         for some in _chunks(symbols):
-            for order in self._pages({"symbols": ",".join(some), "direction": "asc", "nested": "false", **which}):
+            query = {"symbols": ",".join(some), "direction": "asc", "nested": "false", **which}
+            for order in self._pages(some, query):
                 found[order.id] = order
         return list(found.values())
 
-    def _pages(self, query: dict[str, str]) -> Iterator[BrokerOrder]:
+    def _pages(self, symbols: Sequence[str], query: dict[str, str]) -> Iterator[BrokerOrder]:
         """Page by page, oldest first. The next page begins where this one's last order was submitted.
 
         ``after`` is exclusive: a microsecond earlier, so that orders of the same moment are not lost between two
@@ -159,11 +168,11 @@ class AlpacaBroker:
         """
         for _ in range(_MOST_PAGES):
             told = self._trading.get("/orders", query | {"limit": str(_PAGE)})
-            page = _usable(lambda: [parse.order(one) for one in parse.items(told, "order")])  # noqa: B023 - called at once
+            page = _usable(lambda: [parse.order(one) for one in parse.rows(told, "order", symbols)])  # noqa: B023 - called at once
             yield from page
-            if len(page) < _PAGE:
+            if len(told) < _PAGE:
                 return
-            last = page[-1].submitted_at
+            last = page[-1].submitted_at if page else None
             after = (last - _RESOLUTION).isoformat() if last is not None else query.get("after")
             if after == query.get("after"):
                 break
@@ -199,9 +208,9 @@ class AlpacaBroker:
             raise OutcomeUnknown(f"the submission was answered with another order: {order.id}")
         return order
 
-    def cancel(self, order_id: str) -> None:
-        """Ask for a cancel."""
-        self._trading.delete(f"/orders/{url_quoted(order_id, safe='')}", template="/orders/{id}")
+    def cancel(self, order_id: str) -> bool:
+        """Ask for a cancel; whether it was taken."""
+        return self._trading.delete(f"/orders/{url_quoted(order_id, safe='')}", template="/orders/{id}")
 
 
 MAX_BROKERS = 16
@@ -264,7 +273,11 @@ def _by_symbol[T](told: object, field: str, read: Callable[[str, object], T]) ->
         return {}
     if not isinstance(found, Mapping):
         raise parse.Malformed("answer", field)
-    return {str(symbol): read(str(symbol), one) for symbol, one in found.items() if one is not None}
+    usable: dict[str, T] = {}
+    for symbol, one in found.items():
+        with suppress(parse.Malformed):  # as good as none: it is looked at again, and the item is denied in the end
+            usable[str(symbol)] = read(str(symbol), one)
+    return usable
 
 
 def _usable[T](read: Callable[[], T]) -> T:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -27,6 +27,8 @@ from rebalance_executor.domain.errors import (
 from rebalance_executor.execution.ports import Clock
 
 _ATTEMPTS = 4
+_SHORTEST_SECRET = 8
+"""Letters; a local broker's key of one letter would be found in every word. Alpaca's have twenty and more."""
 _LEAST_SECONDS = 0.2
 """A request that is begun gets at least this long, however near the deadline."""
 
@@ -92,6 +94,7 @@ class Door:
         limits: shared by the endpoints of an account.
         per_minute: the endpoint's rate limit.
         on_request: told of every request, as method and path without ids.
+        secrets: what no error may show, even where the answer does.
     """
 
     def __init__(
@@ -100,8 +103,10 @@ class Door:
         limits: Limits,
         per_minute: int,
         on_request: Callable[[str], None],
+        secrets: Sequence[str] = (),
     ) -> None:
         self._limits = limits
+        self._secrets = [secret for secret in secrets if len(secret) >= _SHORTEST_SECRET]
         self._pacer = Pacer(per_minute, limits.clock)
         self._on_request = on_request
         self._api = make(limits.timeouts, self._observe)
@@ -128,15 +133,16 @@ class Door:
                 return self._read(lambda: self._api.get(path, params), f"GET {template or path}")
         raise AssertionError("unreachable: the last attempt raises")  # pragma: no cover
 
-    def delete(self, path: str, *, template: str) -> None:
-        """Ask for a cancel; 404 and 422 (nothing left to cancel) are no errors: the next look tells.
+    def delete(self, path: str, *, template: str) -> bool:
+        """Ask for a cancel; whether it was taken: 404 and 422 (nothing to cancel) are no errors.
 
         Raises:
             CredentialsRefused, BrokerUnavailable: as for reads.
         """
         for attempt in self._attempts:
             with attempt:
-                self._cancel(path, f"DELETE {template}")
+                return self._cancel(path, f"DELETE {template}")
+        raise AssertionError("unreachable: the last attempt raises")  # pragma: no cover
 
     def await_turn(self, until: datetime) -> None:
         """Wait until a request is within the rate limit; raises ``RateLimited`` where that is after ``until``."""
@@ -152,7 +158,7 @@ class Door:
         try:
             return self._api.post(path, dict(body))
         except APIError as error:
-            raise self._submission_failure(_failure(error)) from None
+            raise self._submission_failure(_failure(error, self._secrets)) from None
         except (RequestException, ValueError) as error:
             raise OutcomeUnknown(f"no definite answer to the submission: {type(error).__name__}") from error
 
@@ -175,7 +181,7 @@ class Door:
         try:
             answer = ask()
         except APIError as error:
-            raise self._read_failure(_failure(error), name) from None
+            raise self._read_failure(_failure(error, self._secrets), name) from None
         except (RequestException, ValueError) as error:
             text = f"{name} got no usable answer: {type(error).__name__}"
             raise _Passing(BrokerUnavailable(text)) from error
@@ -183,11 +189,12 @@ class Door:
             raise _Passing(BrokerUnavailable(f"{name} got an empty answer"))
         return answer
 
-    def _cancel(self, path: str, name: str) -> None:
+    def _cancel(self, path: str, name: str) -> bool:
         try:
             self._read(lambda: self._api.delete(path), name)
         except (NotFound, _Settled):
-            return
+            return False
+        return True
 
     def _read_failure(self, failure: _Failure, name: str) -> Exception:
         text = f"{name} was answered with {failure.status}: {failure.message}"
@@ -235,12 +242,15 @@ def _give_up(state: RetryCallState) -> None:
         raise error.final from error
 
 
-def _failure(error: APIError) -> _Failure:
+def _failure(error: APIError, secrets: Sequence[str]) -> _Failure:
     """What an error answer says. alpaca-py's own properties fail on bodies that are empty or HTML."""
     status = error.status_code or 0
     try:
         told = json.loads(str(error), parse_float=Decimal)
     except ValueError:
         return _Failure(status, None)
-    is_alpacas = isinstance(told, dict) and isinstance(told.get("message"), str)
-    return _Failure(status, told if is_alpacas else None)
+    if not isinstance(told, dict) or not isinstance(message := told.get("message"), str):
+        return _Failure(status, None)
+    for secret in secrets:  # what is in the way may show what it was sent
+        message = message.replace(secret, "…")
+    return _Failure(status, told | {"message": message})

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from rebalance_executor.domain.market import ZERO, Account, Asset, BrokerOrder, MarketClock, Position, Quote, Trade
 
+_STOCKS = "us_equity"
+"""The class of assets whose quotes are read; one of another class among them would be an error for all of them."""
 _BLOCKING_FLAGS = ("trading_blocked", "account_blocked", "trade_suspended_by_user")
 
 
@@ -63,11 +65,12 @@ def position(told: object) -> Position:
 
 
 def asset(told: object) -> Asset:
-    """An asset's flags; one that is not told does not hold."""
+    """An asset's flags; one that is not told does not hold. What is no stock or fund has its class as its status."""
     document = _mapping(told, "asset")
+    kind = document.get("class") or _STOCKS
     return Asset(
         symbol=_text(document, "symbol", "asset"),
-        status=_text(document, "status", "asset"),
+        status=_text(document, "status" if kind == _STOCKS else "class", "asset"),
         tradable=document.get("tradable") is True,
         fractionable=document.get("fractionable") is True,
     )
@@ -112,11 +115,11 @@ def order(told: object) -> BrokerOrder:
     )
 
 
-def items(told: object, what: str) -> list[Any]:
-    """A JSON list."""
+def rows(told: object, what: str, symbols: Collection[str]) -> list[Mapping[str, Any]]:
+    """The rows of a JSON list that name one of these symbols: nonsense about another one must not stop them."""
     if not isinstance(told, list):
         raise Malformed(f"list of {what}s", "items")
-    return told
+    return [row for row in told if isinstance(row, Mapping) and row.get("symbol") in symbols]
 
 
 def _mapping(told: object, what: str) -> Mapping[str, Any]:

@@ -7,7 +7,7 @@ failures end it. pybreaker keeps the count; its lock is taken in the invocation'
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 
 from pybreaker import STATE_OPEN, CircuitBreaker
@@ -60,9 +60,9 @@ class BreakingBroker:
         """The market's clock."""
         return self._ask(self._broker.clock)
 
-    def positions(self) -> Mapping[str, Position]:
-        """All positions by symbol."""
-        return self._ask(self._broker.positions)
+    def positions(self, symbols: Collection[str]) -> Mapping[str, Position]:
+        """Positions in these symbols."""
+        return self._ask(lambda: self._broker.positions(symbols))
 
     def asset(self, symbol: str) -> Asset:
         """One symbol's flags; raises ``NotFound``."""
@@ -88,9 +88,9 @@ class BreakingBroker:
         """That order, or None."""
         return self._ask(lambda: self._broker.order_by_client_id(client_order_id))
 
-    def cancel(self, order_id: str) -> None:
-        """Ask for a cancel."""
-        self._ask(lambda: self._broker.cancel(order_id))
+    def cancel(self, order_id: str) -> bool:
+        """Ask for a cancel; whether it was taken."""
+        return self._ask(lambda: self._broker.cancel(order_id))
 
     def await_turn(self, until: datetime) -> None:
         """Wait until a submission is within the rate limit."""

@@ -6,7 +6,7 @@ cash, with the sells' proceeds taken at the bid; the same strategy prices the fi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -66,9 +66,9 @@ class ReadOnlyBroker:
         """As the real one."""
         return self._broker.clock()
 
-    def positions(self) -> Mapping[str, Position]:
+    def positions(self, symbols: Collection[str]) -> Mapping[str, Position]:
         """As the real one."""
-        return self._broker.positions()
+        return self._broker.positions(symbols)
 
     def asset(self, symbol: str) -> Asset:
         """As the real one."""
@@ -101,9 +101,10 @@ class ReadOnlyBroker:
         """Never."""
         raise AssertionError("a preview sends nothing")
 
-    def cancel(self, order_id: str) -> None:
+    def cancel(self, order_id: str) -> bool:
         """Count the order as gone; it stays where it is."""
         self._gone.add(order_id)
+        return True
 
 
 class ReadOnlyBook:

@@ -202,11 +202,12 @@ def _compared(found: Desk, one: Entry) -> Reconciliation:
     differ: list[Deviation] = []
     if parents:
         broker = found.broker(plan.account)
-        orders = broker.orders(sorted(p.symbol for p in parents), plan.begun_at - _CLOCK_DIFFERENCE)
+        symbols = sorted(parent.symbol for parent in parents)
+        orders = broker.orders(symbols, plan.begun_at - _CLOCK_DIFFERENCE)
         later = _traded_later(found, one)
         compared = [_without_position(parent) if parent.symbol in later else parent for parent in parents]
         prefix = child_order_prefix(plan.account, plan.plan_id)
-        names = differences(compared, orders, broker.positions(), prefix)
+        names = differences(compared, orders, broker.positions(symbols), prefix)
         differ = [Deviation(symbol=one.symbol, problem=one.problem) for one in names]
     return Reconciliation(
         plan_id=plan.plan_id,

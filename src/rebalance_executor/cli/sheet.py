@@ -189,7 +189,7 @@ def _item(row: SheetRow, value: Decimal, total: Decimal, min_trade: Decimal) -> 
 
 def _holdings(broker: Any, symbols: Sequence[str]) -> tuple[Decimal, dict[str, Decimal]]:
     """The account's equity, and the dollars held of each symbol at mid."""
-    account, positions = broker.account(), broker.positions()
+    account, positions = broker.account(), broker.positions(symbols)
     held = [symbol for symbol in symbols if symbol in positions]
     quotes = broker.quotes(held) if held else {}
     unusable = [s for s in held if s not in quotes or quotes[s].problem is not None]

@@ -40,7 +40,7 @@ class Code(StrEnum):
     MARKET_CLOSED = "MARKET_CLOSED"
     """The broker's clock says closed."""
     NOT_TRADABLE = "NOT_TRADABLE"
-    """The asset is unknown, inactive or not tradable."""
+    """The asset is unknown, no US stock or fund, inactive or not tradable."""
     NOT_FRACTIONABLE = "NOT_FRACTIONABLE"
     """The amount is below one share of an asset that trades in whole shares only."""
     NO_POSITION = "NO_POSITION"

@@ -119,7 +119,7 @@ def item_refusal(
     """Whether the symbol may be traded at all: restricted list, asset, position, others' orders, quote."""
     return (
         _restricted(item.symbol, limits)
-        or _untradable(item.symbol, facts.asset)
+        or untradable(item.symbol, facts.asset)
         or _nothing_held(side, item.symbol, facts.position)
         or _conflict(side, item.symbol, facts.others)
         or _bad_quote(facts, limits, now)
@@ -134,7 +134,8 @@ def _restricted(symbol: str, limits: Limits) -> Refusal | None:
     return None
 
 
-def _untradable(symbol: str, asset: Asset | None) -> Refusal | None:
+def untradable(symbol: str, asset: Asset | None) -> Refusal | None:
+    """The broker must know it as an active and tradable asset; nothing else of it is asked for otherwise."""
     if asset is None:
         return Refusal(Code.NOT_TRADABLE, f"{symbol} is not an asset of the broker")
     if not asset.tradable or asset.status != "active":

@@ -8,6 +8,7 @@ was looked at before; and what a submission did is never guessed. The decisions 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -16,6 +17,7 @@ from rebalance_executor.domain.cash import committed
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.controls import quote_problem
+from rebalance_executor.domain.errors import Redeliver
 from rebalance_executor.domain.market import ZERO, BrokerOrder, Quote, Side
 from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome, ParentOrder, child_order_id
 from rebalance_executor.domain.pricing import collar
@@ -89,6 +91,23 @@ class Executor:
             if not self._sender.send(run, orders) and run.unsettled(side):
                 self._sleep(run)
         return True
+
+    def withdraw(self, run: Run) -> None:
+        """Ask for the cancel of everything that rests, as far as the broker and the journal answer.
+
+        For a run that ends because it can no longer look: the next one confirms, and asks for what this one could not.
+        """
+        asked: list[str] = []
+        for parent in list(run.parents.values()):
+            child = parent.open_child
+            if parent.outcome is not None or child is None or child.state is not ChildState.LIVE:
+                continue
+            if child.cancel_requested_at is None and child.priced_late_since is None:
+                run.put_child(parent.symbol, replace(child, cancel_requested_at=self._clock.now()))
+                asked.append(parent.symbol)
+        with suppress(Redeliver):  # one is under way
+            self.save(run)
+            all(self._sender.cancel(run, symbol) for symbol in asked)  # until the first that gets no answer
 
     def save(self, run: Run) -> None:
         """Journal what changed since the last time, in one write."""

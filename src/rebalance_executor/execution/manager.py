@@ -16,6 +16,7 @@ from rebalance_executor.domain.cash import buy_budget, funds, has_arrived, proce
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.controls import check_fresh, runs_refusal
 from rebalance_executor.domain.errors import (
+    BrokerUnavailable,
     ConfigurationError,
     Fenced,
     JournalUnavailable,
@@ -187,6 +188,8 @@ class ExecutionManager:
         except Fenced:
             raise  # the journal is no longer ours to write
         except (Redeliver, OverfillGuard) as error:
+            if isinstance(error, BrokerUnavailable):
+                executor.withdraw(run)
             self._stop(run, error)
             raise
         return self._finish(run, differing)

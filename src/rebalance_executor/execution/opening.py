@@ -23,6 +23,7 @@ from rebalance_executor.domain.controls import (
     session_refusal,
     switch_refusal,
     tradable,
+    untradable,
 )
 from rebalance_executor.domain.errors import JournalUnavailable, NotFound
 from rebalance_executor.domain.journal import Phase, PlanState, RunRecord
@@ -165,9 +166,9 @@ class Opening:
     def _size(self, run: Run, book: Book, open_orders: Sequence[BrokerOrder]) -> list[ParentOrder]:
         plan = run.plan
         symbols = [item.symbol for item in plan.trades]
-        positions = self._broker.positions()
+        positions = self._broker.positions(symbols)
         assets = self._asset_flags(symbols)
-        self.quotes = self._usable_quotes([s for s in symbols if s in assets], run.deadline)
+        self.quotes = self._usable_quotes([s for s in symbols if untradable(s, assets.get(s)) is None], run.deadline)
         now = self._clock.now()
         setting = Setting(plan, book, self._config, now)
 

@@ -59,8 +59,8 @@ class Broker(Protocol):
 
     def clock(self) -> MarketClock: ...
 
-    def positions(self) -> Mapping[str, Position]:
-        """All positions of the account, by symbol."""
+    def positions(self, symbols: Collection[str]) -> Mapping[str, Position]:
+        """The account's positions in these symbols; one that is not held is absent. One request."""
         ...
 
     def asset(self, symbol: str) -> Asset:
@@ -68,7 +68,7 @@ class Broker(Protocol):
         ...
 
     def quotes(self, symbols: Sequence[str]) -> Mapping[str, Quote]:
-        """Latest quotes; a symbol without data is absent. One request."""
+        """Latest quotes; a symbol without data, or with nonsense for it, is absent. One request."""
         ...
 
     def last_trades(self, symbols: Sequence[str]) -> Mapping[str, Trade]:
@@ -107,8 +107,12 @@ class Broker(Protocol):
         """
         ...
 
-    def cancel(self, order_id: str) -> None:
-        """Ask for a cancel: a request and not an outcome. An order that can no longer be cancelled is no error."""
+    def cancel(self, order_id: str) -> bool:
+        """Ask for a cancel: a request and not an outcome.
+
+        Returns:
+            False where the broker says that there is nothing to cancel, which is no error: the next look tells.
+        """
         ...
 
 

@@ -34,7 +34,7 @@ def reconcile(run: Run, ports: Ports, broker: Broker, config: ExecutionConfig) -
     until = settled_at + span(config.reconcile_wait_seconds)
     while True:
         orders = broker.orders(symbols, run.state.begun_at - _CLOCK_DIFFERENCE)
-        found = differences(parents, orders, broker.positions(), prefix)
+        found = differences(parents, orders, broker.positions(symbols), prefix)
         now = ports.clock.now()
         if not found or now >= until:
             break

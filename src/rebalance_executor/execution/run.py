@@ -26,6 +26,8 @@ _LEAST = timedelta(seconds=1.5)
 _MOST = timedelta(seconds=30)
 """… and at most this."""
 
+_NOT_TAKEN_WAIT = timedelta(seconds=2)
+"""After which a cancel is requested once more that the broker did not take, of an order that it still shows as live."""
 _SECOND_WAIT = timedelta(seconds=3)
 """What is left at least of the wait for a cancel that a later run requests once more."""
 
@@ -75,6 +77,8 @@ class Run:
     """Client order ids that this run journalled and certainly has not sent."""
     unasked: set[str] = field(default_factory=set)
     """Client order ids whose cancel an earlier run journalled: it may have died before it asked."""
+    untaken: dict[str, datetime] = field(default_factory=dict)
+    """Client order ids for which the broker said that there was nothing to cancel, and when."""
     reservation: Reservation | None = None
     """The plan's share of the day, until it is written with the first journal write."""
     broken_off: str | None = None
@@ -143,12 +147,18 @@ class Run:
                 self.put_child(parent.symbol, replace(child, state=ChildState.UNKNOWN, intended_at=now))
 
     def ask_again(self, symbol: str, now: datetime, wait: timedelta) -> bool:
-        """Whether this parent's cancel must be requested by this run, too; its wait then lasts a little longer.
+        """Whether this parent's cancel must be requested once more, though it was requested.
 
-        The wait goes on counting from the first request, so that runs shorter than it come to an end, too.
+        After an earlier run's request its wait lasts a little longer. Otherwise it goes on counting from the first
+        request, so that runs shorter than it come to an end, too.
         """
         child = self.parents[symbol].open_child
-        if child is None or child.client_order_id not in self.unasked or child.state is not ChildState.LIVE:
+        if child is None or child.state is not ChildState.LIVE:
+            return False
+        if self._was_not_taken(child, now, wait):
+            del self.untaken[child.client_order_id]
+            return True
+        if child.client_order_id not in self.unasked:
             return False
         self.unasked.discard(child.client_order_id)
         if child.cancel_requested_at is None or child.priced_late_since is not None:
@@ -156,6 +166,13 @@ class Run:
         since = max(child.cancel_requested_at, now - wait + min(wait, _SECOND_WAIT))
         self.put_child(symbol, replace(child, cancel_requested_at=since))
         return True
+
+    def _was_not_taken(self, child: ChildOrder, now: datetime, wait: timedelta) -> bool:
+        """Whether the broker said a while ago that there was nothing to cancel, and still shows the order as live."""
+        said, since = self.untaken.get(child.client_order_id), child.cancel_requested_at
+        if said is None or since is None or child.status == "pending_cancel" or child.priced_late_since is not None:
+            return False
+        return now - said >= _NOT_TAKEN_WAIT and now - since < wait
 
     def unsettled(self, side: Side) -> list[ParentOrder]:
         """Parents of this side without an outcome, first priority first."""

@@ -28,7 +28,7 @@ from rebalance_executor.execution.run import Run
 from rebalance_executor.execution.telling import tell_outcome, told
 
 _PAUSE = timedelta(seconds=5)
-"""How long sending pauses after a 429 that does not say when its window opens again."""
+"""How long sending pauses after a 429 that does not say until when, and after an order that was lost again."""
 
 _MINUTE = timedelta(minutes=1)
 
@@ -55,7 +55,7 @@ class Sender:
         self._messages = 0
         """Submissions and cancels of the plan so far, those included that are journalled to be sent."""
         self.paused_until: datetime | None = None
-        """Until when the broker's rate limit lets nothing through."""
+        """Until when nothing is submitted: the broker's rate limit is reached, or orders go on being lost."""
 
     def send(self, run: Run, orders: Orders) -> bool:
         """Send what was decided and journalled; returns whether the next look is worth taking at once.
@@ -65,7 +65,7 @@ class Sender:
             CredentialsRefused: as it says; nothing more was sent.
         """
         for symbol in orders.cancels:
-            self._cancel(run, symbol)
+            self.cancel(run, symbol)
         answered = bool(orders.submits)
         self._messages = controls.messages(run.parents.values())
         for symbol in orders.submits:
@@ -95,17 +95,25 @@ class Sender:
         """Count an order that the broker accepted first and rejected then."""
         self._count_reject(run)
 
-    def _cancel(self, run: Run, symbol: str) -> None:
+    def cancel(self, run: Run, symbol: str) -> bool:
+        """Ask for the cancel of what rests for this symbol; whether the broker answered.
+
+        Raises:
+            CredentialsRefused: as it says.
+        """
         child = run.parents[symbol].open_child
         if child is None or child.order_id is None:
-            return
+            return True
         self._sent_at.append(self._clock.now())
         try:
-            self._broker.cancel(child.order_id)
+            is_taken = self._broker.cancel(child.order_id)
         except BrokerUnavailable:
             run.put_child(symbol, replace(child, cancel_requested_at=None))  # asked again at the next tick
-            return
+            return False
+        if not is_taken:  # it ended meanwhile, or the broker does not know it well enough yet
+            run.untaken[child.client_order_id] = self._clock.now()
         self._log.emit(LogEvent.ORDER_CANCEL_REQUESTED, symbol=symbol, **told(child))
+        return True
 
     def _submit(self, run: Run, parent: ParentOrder) -> bool:
         """Send the parent's open child once; returns whether the broker gave a definite answer."""
@@ -137,6 +145,10 @@ class Sender:
         except (OutcomeUnknown, DuplicateClientOrderId) as error:
             run.put_child(parent.symbol, replace(child, state=ChildState.UNKNOWN, intended_at=self._clock.now()))
             self._log.emit(LogEvent.ORDER_UNKNOWN, symbol=parent.symbol, reason=str(error), **told(child))
+            if child.resent and isinstance(
+                error, OutcomeUnknown
+            ):  # looking and sending at every tick would use up the rate limit for nothing
+                self.paused_until = self._clock.now() + _PAUSE
             return False
         self._accepted(run, parent, child, order)
         return True

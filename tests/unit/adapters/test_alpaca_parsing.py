@@ -112,6 +112,17 @@ def test_a_flag_that_is_not_told_does_not_hold() -> None:
 
 
 @pytest.mark.parametrize(
+    ("told", "status"),
+    [({}, "active"), ({"class": None}, "active"), ({"class": "us_equity"}, "active"), ({"class": "crypto"}, "crypto")],
+    ids=str,
+)
+def test_what_is_no_stock_is_not_active(told: dict[str, Any], status: str) -> None:
+    asset = parse.asset({"symbol": "BTC/USD", "status": "active", "tradable": True, **told})
+
+    assert asset.status == status
+
+
+@pytest.mark.parametrize(
     ("read", "told"),
     [
         (parse.account, {}),
@@ -135,4 +146,4 @@ def test_what_cannot_be_used_is_named(read: Any, told: object) -> None:
 
 def test_a_list_must_be_one() -> None:
     with pytest.raises(parse.Malformed, match="list of orders"):
-        parse.items({"orders": []}, "order")
+        parse.rows({"orders": []}, "order", ["AAA"])

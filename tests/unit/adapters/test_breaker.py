@@ -45,8 +45,9 @@ class Scripted:
             raise BrokerUnavailable("503")
         return an_account()
 
-    def cancel(self, order_id: str) -> None:
+    def cancel(self, order_id: str) -> bool:
         self.cancelled.append(order_id)
+        return True
 
 
 def breaking(script: Scripted) -> BreakingBroker:

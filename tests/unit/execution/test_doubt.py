@@ -302,6 +302,19 @@ def collared(floor: Floor) -> Decimal:
     return arrival.mid * (1 + ExecutionConfig.model_validate(floor.config).widest_collar)
 
 
+def test_an_order_that_is_lost_again_and_again_is_sent_less_often() -> None:
+    """Reads succeed between, so that no circuit opens: every tick would look and send until the minute is used up."""
+    floor = Floor()
+    floor.broker.behave("AAA", *[VANISHES] * 4)
+    floor.broker.before_submit = lambda _: sent_at.append(floor.clock.seconds)
+    sent_at: list[float] = []
+    result = floor.execute(a_plan(an_item("AAA", amount="1000")))
+
+    assert ended(result) == {"AAA": (Outcome.FILLED, None)}
+    assert sent_at == [0, 0.5, 5.5, 10.5, 15.5]
+    assert len({request.client_order_id for request in floor.broker.sent}) == 1
+
+
 # --- what an earlier run left behind ---------------------------------------------------------------------
 
 
@@ -322,6 +335,27 @@ def test_a_cancel_that_died_with_its_run_is_asked_for_by_the_next_one_and_waited
     assert ended(result) == {"AAA": (Outcome.UNRESOLVED, Code.CANCEL_UNCONFIRMED)}
     assert floor.broker.cancelled == ["order-1", "order-1"]
     assert floor.parent("AAA").settled_at == later(91 + 3)  # of the ten seconds of the first request only that is left
+
+
+def test_a_cancel_that_found_nothing_is_asked_for_again_while_the_order_rests() -> None:
+    floor = Floor(child_wait_seconds=1, cancel_wait_seconds=10)
+    floor.broker.behave("AAA", RESTS)
+    floor.broker.unknown_to_cancel = 1
+    result = floor.execute(a_plan(an_item("AAA", amount="1000")))
+
+    assert ended(result) == {"AAA": (Outcome.FILLED, None)}  # by the order that followed
+    assert floor.broker.cancelled == ["order-1", "order-1"]
+
+
+def test_an_order_that_can_never_be_cancelled_is_given_up_when_its_wait_is_over() -> None:
+    floor = Floor(child_wait_seconds=1, cancel_wait_seconds=10)
+    floor.broker.behave("AAA", RESTS)
+    floor.broker.unknown_to_cancel = 100
+    result = floor.execute(a_plan(an_item("AAA", amount="1000")))
+
+    assert ended(result) == {"AAA": (Outcome.UNRESOLVED, Code.CANCEL_UNCONFIRMED)}
+    assert floor.parent("AAA").settled_at == later(11)
+    assert len(floor.broker.cancelled) == 5  # every two seconds
 
 
 def test_an_order_that_the_list_does_not_show_is_looked_up_by_its_id() -> None:

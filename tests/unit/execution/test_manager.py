@@ -422,13 +422,43 @@ def test_how_a_run_ended_is_told_even_where_it_cannot_be_written() -> None:
     floor = Floor()
     floor.broker.trouble["orders"] = [BrokerUnavailable("503")]
     floor.broker.behave("AAA", RESTS)
-    floor.trouble["journal.write"] = [None, JournalUnavailable("the table does not answer")]
+    floor.trouble["journal.write"] = [None, *[JournalUnavailable("the table does not answer")] * 2]
     with pytest.raises(BrokerUnavailable):
         floor.execute(BUY_ONE)
 
     assert floor.fields(LogEvent.JOURNAL_FAILED) == [{"reason": "the table does not answer"}]
     (ended,) = floor.fields(LogEvent.RUN_ENDED)
     assert (ended["end"], ended["reason"]) == (RunEnd.FAILED, "BROKER_UNAVAILABLE: 503")
+
+
+@pytest.mark.parametrize("cancel", [None, BrokerUnavailable("504")], ids=["taken", "without an answer, too"])
+def test_a_run_that_can_no_longer_look_asks_for_the_cancel_of_what_rests(cancel: Exception | None) -> None:
+    """Nobody looks at it until the plan is delivered again, if it is. Where one cancel fails, no other is tried."""
+    floor = Floor()
+    floor.broker.trouble |= {"orders": [None, BrokerUnavailable("503")], "cancel": [cancel]}
+    for symbol in ("AAA", "BBB"):
+        floor.broker.behave(symbol, RESTS)
+    plan = a_plan(an_item("AAA", amount="1000"), an_item("BBB", amount="1000"))
+    with pytest.raises(BrokerUnavailable, match="503"):
+        floor.execute(plan)
+    asked = list(floor.broker.cancelled)
+    result = floor.execute(plan, run_id="run-2")
+
+    assert asked == (["order-1", "order-2"] if cancel is None else ["order-1"])
+    assert {order.outcome for order in result.orders} == {Outcome.FILLED}
+    assert [order.status for order in floor.broker.book.values()] == ["canceled"] * 2 + ["filled"] * 2
+
+
+def test_a_run_that_can_write_nothing_cancels_nothing() -> None:
+    """Another run may have taken over: what rests may be its own by now."""
+    floor = Floor()
+    floor.broker.trouble["orders"] = [BrokerUnavailable("503")]
+    floor.broker.behave("AAA", RESTS)
+    floor.trouble["journal.write"] = [None, Fenced("another run took over")]
+    with pytest.raises(BrokerUnavailable):
+        floor.execute(BUY_ONE)
+
+    assert floor.broker.cancelled == []
 
 
 def test_an_item_that_an_operator_must_look_at_makes_the_plan_unresolved() -> None:

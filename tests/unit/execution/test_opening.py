@@ -229,6 +229,17 @@ def test_a_quote_that_stays_unusable_is_waited_for_so_long(wait: int, seconds: f
     assert floor.clock.seconds == waited
 
 
+@pytest.mark.parametrize("change", [{"status": "crypto"}, {"tradable": False}], ids=str)
+def test_what_cannot_be_traded_is_not_asked_for_its_quote(change: dict[str, Any]) -> None:
+    """It may have none to wait for, and a symbol that is no stock would be an error for all that stand beside it."""
+    floor = Floor()
+    floor.broker.flags["AAA"] = replace(floor.broker.flags["AAA"], **change)
+    result = floor.execute(buys("AAA", "BBB"))
+
+    assert ended(result) == {"AAA": (Outcome.DENIED, Code.NOT_TRADABLE), "BBB": (Outcome.FILLED, None)}
+    assert all(what == ["BBB"] for name, what in floor.broker.asked if name == "quotes")
+
+
 @pytest.mark.parametrize(
     ("becomes", "why"),
     [

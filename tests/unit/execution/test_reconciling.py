@@ -43,7 +43,8 @@ class Desk:
         assert after == NOW - timedelta(minutes=10)
         return [an_order("filled", filled="10", price="10.01"), *self.others]
 
-    def positions(self) -> dict[str, Position]:
+    def positions(self, symbols: Sequence[str]) -> dict[str, Position]:
+        assert symbols == ["ABC"]
         self.looks += 1
         return {"ABC": a_position("10" if self.looks > self.agree_after else "0")}
 

@@ -120,6 +120,33 @@ def test_a_cancel_of_this_run_is_not_asked_for_again() -> None:
     assert not a_run(a_parent()).ask_again("ABC", later(2), TEN_SECONDS)
 
 
+def not_taken(**fields: Any) -> Run:
+    """A cancel was requested at ``NOW``; a second later the broker said that there was nothing to cancel."""
+    return a_run(a_parent(a_child(cancel_requested_at=NOW, **fields)), untaken={"client-1": later(1)})
+
+
+def test_a_cancel_that_the_broker_did_not_take_is_asked_for_again_after_a_while_and_within_the_same_wait() -> None:
+    run = not_taken()
+
+    assert not run.ask_again("ABC", later(2.9), TEN_SECONDS)
+    assert run.ask_again("ABC", later(3), TEN_SECONDS)
+    assert not run.ask_again("ABC", later(9), TEN_SECONDS)  # unless it was not taken again
+    assert not run.dirty
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"status": "pending_cancel"}, {"priced_late_since": NOW}, {"state": ChildState.UNKNOWN}],
+    ids=["it is under way", "the order is done but for its price", "the order is not known to rest"],
+)
+def test_a_cancel_that_was_not_taken_is_left_where(fields: dict[str, Any]) -> None:
+    assert not not_taken(**fields).ask_again("ABC", later(3), TEN_SECONDS)
+
+
+def test_what_is_never_taken_is_not_asked_for_beyond_the_wait() -> None:
+    assert not not_taken().ask_again("ABC", later(10), TEN_SECONDS)
+
+
 # --- the ladder's bounds ---------------------------------------------------------------------------------
 
 
