@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from itertools import count
+from itertools import count, islice
+from types import SimpleNamespace
 from typing import Any
 
+from aws_lambda_powertools.utilities.idempotency import IdempotencyConfig
+
+from rebalance_executor import handler
+from rebalance_executor.adapters import dynamodb
 from rebalance_executor.adapters.alpaca import AlpacaBroker
+from rebalance_executor.adapters.dynamodb import DynamoJournal
+from rebalance_executor.adapters.dynamodb_table import Table
 from rebalance_executor.adapters.pacing import Pacer
 from rebalance_executor.domain import controls, outcome, strategy
-from rebalance_executor.domain.errors import OrderRejected, OutcomeUnknown
+from rebalance_executor.domain.errors import JournalUnavailable, OrderRejected, OutcomeUnknown, PlanYielded
+from rebalance_executor.domain.journal import Phase
 from rebalance_executor.domain.market import Account, BrokerOrder, OrderRequest, Side
 from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome, ParentOrder
-from rebalance_executor.execution import executor, kill_switch, manager, opening
+from rebalance_executor.execution import executor, kill_switch, manager, opening, sender
 from rebalance_executor.execution.executor import Executor
 from rebalance_executor.execution.run import Deadline, Run
 from rebalance_executor.idempotency import FrontDoor
 from rebalance_executor.telemetry import Telemetry
 from rebalance_executor.testkit.api import SECRET
-from rebalance_executor.testkit.history import History
-from rebalance_executor.testkit.journal import InMemoryJournal
 
 
 @contextmanager
@@ -93,14 +100,6 @@ def _resent_differently() -> Callable[..., OrderRequest]:
         return replace(sent, qty=sent.qty / 2) if child.resent else sent
 
     return other
-
-
-def _taken(journal: InMemoryJournal, account: str, run_id: str, **times: Any) -> Any:
-    journal._leases.pop(account, None)  # noqa: SLF001 - a bug
-    return _acquire(journal, account, run_id, **times)
-
-
-_acquire = InMemoryJournal.acquire
 
 
 def _executed_anew(*_: Any, execute: Callable[[], Any], **__: Any) -> Any:
@@ -173,9 +172,9 @@ def _given_up(_: Executor, run: Run, parent: ParentOrder, child: ChildOrder) -> 
 
 
 def _begun_anew() -> Callable[..., Any]:
-    load = InMemoryJournal.load
+    load = DynamoJournal.load
 
-    def childless(journal: InMemoryJournal, account: str, plan_id: str) -> Any:
+    def childless(journal: DynamoJournal, account: str, plan_id: str) -> Any:
         known = load(journal, account, plan_id)
         if known is None or known.result is not None:
             return known
@@ -220,6 +219,100 @@ def _side_forgotten() -> Callable[..., Any]:
     return lambda switch, _=None: controls.switch_refusal(switch)
 
 
+def _assumed(parents: Iterable[ParentOrder]) -> Decimal:
+    sells = (parent for parent in parents if parent.side is Side.SELL and parent.arrival is not None)
+    return sum((parent.qty * parent.arrival.mid for parent in sells if parent.arrival is not None), Decimal(0))
+
+
+def _gate_passed_again() -> Callable[..., Run]:
+    resume = manager.ExecutionManager._resume  # noqa: SLF001 - a bug
+
+    def resumed(*args: Any) -> Run:
+        run = resume(*args)
+        run.state = replace(run.state, phase=Phase.SELLS)
+        return run
+
+    return resumed
+
+
+def _never_sent(run: Run, _: datetime) -> None:
+    for parent in list(run.parents.values()):
+        child = parent.open_child
+        if child is not None and child.state is ChildState.INTENDED:
+            run.put_child(parent.symbol, replace(child, state=ChildState.NOT_SENT))
+
+
+def _cancels_the_former() -> Callable[..., None]:
+    cancel, asked = AlpacaBroker.cancel, list[str]()
+
+    def cancelled(broker: AlpacaBroker, order_id: str) -> None:
+        asked.append(order_id)
+        cancel(broker, asked[-2:][0])
+
+    return cancelled
+
+
+def _yield_is_an_end() -> Callable[..., Any]:
+    answer = FrontDoor.answer
+
+    def answered(*args: Any, **given: Any) -> Any:
+        execute = given.pop("execute")
+
+        def ended() -> Any:
+            try:
+                return execute()
+            except PlanYielded:
+                return SimpleNamespace(status=Outcome.FILLED, model_dump=dict)
+
+        return answer(*args, **given | {"execute": ended})
+
+    return answered
+
+
+def _last_outcomes_lost() -> Callable[..., Any]:
+    finish = manager.ExecutionManager._finish  # noqa: SLF001 - a bug
+
+    def finished(self: Any, run: Run, differing: Any) -> Any:
+        run.dirty.clear()
+        return finish(self, run, differing)
+
+    return finished
+
+
+def _all_went_well() -> Callable[..., Any]:
+    answer = handler._answer_queue  # noqa: SLF001 - a bug
+
+    def answered(*args: Any) -> Any:
+        answer(*args)
+        return {"batchItemFailures": []}
+
+    return answered
+
+
+def _without_context() -> Callable[..., None]:
+    warnings.filterwarnings("ignore", "Couldn't determine the remaining time")  # Powertools notices, too
+    return _nothing
+
+
+def _first_page() -> Callable[..., Any]:
+    query = Table._query  # noqa: SLF001 - a bug
+
+    def page(*args: Any) -> Iterator[Any]:
+        return islice(query(*args), 3)
+
+    return page
+
+
+def _busy_is_written() -> Callable[..., None]:
+    transact = Table.transact
+
+    def written(*args: Any) -> None:
+        with suppress(JournalUnavailable):
+            transact(*args)
+
+    return written
+
+
 Swap = tuple[Any, str, Callable[[], Any]]
 
 BUGS: dict[str, list[Swap]] = {
@@ -235,14 +328,14 @@ BUGS: dict[str, list[Swap]] = {
     "filled without its price counts as nothing": [(ChildOrder, "seen", lambda: _seen_as(_unpriced_is_settled))],
     "unknown is taken for rejected": [(AlpacaBroker, "submit", _unknown_is_rejected)],
     "a repetition is another order": [(ChildOrder, "request", _resent_differently)],
-    "the lease is unconditional": [(InMemoryJournal, "acquire", lambda: _taken)],
+    "the lease is unconditional": [(dynamodb, "_FREE", lambda: f"{dynamodb._FREE} OR attribute_exists(epoch)")],  # noqa: SLF001 - a bug
     "writes are not fenced": [
-        (InMemoryJournal, "acquire", lambda: _taken),
-        (InMemoryJournal, "_check", lambda: _nothing),
+        (dynamodb, "_FREE", lambda: f"{dynamodb._FREE} OR attribute_exists(epoch)"),  # noqa: SLF001 - a bug
+        (dynamodb, "_OURS", lambda: f"{dynamodb._OURS} OR attribute_exists(epoch)"),  # noqa: SLF001 - a bug
     ],
     "front door off, journal forgotten": [
         (FrontDoor, "answer", lambda: _executed_anew),
-        (InMemoryJournal, "peek", lambda: _nothing),
+        (DynamoJournal, "load", lambda: _nothing),
     ],
     "what was sent is dropped as unsent": [(Run, "drop_unsent", lambda: _all_dropped)],
     "buys before the gate": [(manager.ExecutionManager, "_drive", lambda: _buys_first)],
@@ -251,7 +344,7 @@ BUGS: dict[str, list[Swap]] = {
     "no safe stop before the deadline": [(Deadline, "after", lambda: classmethod(_endless))],
     "more is spent than there is": [(manager, "buy_budget", lambda: _rich)],
     "absent is taken for never sent": [(Executor, "_absent", lambda: _given_up)],
-    "a plan that was begun is begun anew": [(InMemoryJournal, "load", _begun_anew)],
+    "a plan that was begun is begun anew": [(DynamoJournal, "load", _begun_anew)],
     "the next order does not wait for the end of the former": [(executor, "decide", _second_before_first_is_over)],
     "prices beyond the collar": [
         (strategy, "is_inside", lambda: lambda *_: True),
@@ -269,6 +362,23 @@ BUGS: dict[str, list[Swap]] = {
     "messages are not counted": [(controls, "message_refusal", lambda: _nothing)],
     "the day's limit is forgotten": [(opening, "day_limit", lambda: _nothing)],
     "nothing is reserved": [(opening, "Reservation", lambda: _nothing)],
+    "proceeds are assumed": [(manager, "proceeds", lambda: _assumed)],
+    "the next run passes the gate again": [(manager.ExecutionManager, "_resume", _gate_passed_again)],
+    "what a dead run intended counts as never sent": [(Run, "doubt_intended", lambda: _never_sent)],
+    "a cancel goes to another order": [(AlpacaBroker, "cancel", _cancels_the_former)],
+    "a yield is remembered as an end": [(FrontDoor, "answer", _yield_is_an_end)],
+    "the last outcomes are not journalled": [(manager.ExecutionManager, "_finish", _last_outcomes_lost)],
+    "a published result is not noted": [(DynamoJournal, "mark_reported", lambda: _nothing)],
+    "a queue is told that all went well": [(handler, "_answer_queue", _all_went_well)],
+    "a claim never ends": [(IdempotencyConfig, "register_lambda_context", _without_context)],
+    "the lease is not given back": [(manager.ExecutionManager, "_give_back", lambda: _nothing)],
+    "the lease's epoch stays": [(dynamodb, "_TAKE", lambda: dynamodb._TAKE.replace(":none) + :one", ":one) + :none"))],  # noqa: SLF001 - a bug
+    "a plan too old is begun": [(manager, "check_fresh", lambda: _nothing)],
+    "the session is not asked for": [(opening, "session_refusal", lambda: _nothing)],
+    "the close is not looked at": [(opening.Opening, "keep_hours", lambda: _nothing)],
+    "a switch of half a minute ago is believed": [(sender, "BEFORE_SENDING", lambda: timedelta(seconds=30))],
+    "only three rows are read": [(Table, "_query", _first_page)],
+    "a write without an answer counts as written": [(Table, "transact", _busy_is_written)],
 }
 """By name; each bug replaces what is listed."""
 
@@ -280,23 +390,3 @@ def switched_on(name: str) -> Iterator[None]:
         for owner, attribute, make in BUGS[name]:
             stack.enter_context(_swapped(owner, attribute, make()))
         yield
-
-
-@dataclass(frozen=True, slots=True)
-class Caught:
-    """How a bug was found."""
-
-    histories: int
-    """How many it took."""
-    problem: str
-
-
-def hunt(name: str, most: int) -> Caught | None:
-    """Play histories with this bug until one of them breaks a promise, but not more than ``most``."""
-    with switched_on(name):
-        for seed in range(most):
-            try:
-                History(seed).run()
-            except Exception as error:  # noqa: BLE001 - a bug may break anything
-                return Caught(seed + 1, f"{type(error).__name__}: {error}")
-    return None
