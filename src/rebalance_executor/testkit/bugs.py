@@ -1,27 +1,25 @@
-"""Deliberate bugs, each switched on in turn: what the simulation must catch. A safety net that never caught is none."""
+"""Deliberate bugs, each switched on in turn: what the simulation must catch. A safety net that never caught is none.
+
+These are in what is done; those in what is told of it are in ``bugs_told``.
+"""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import count, islice
-from types import SimpleNamespace
 from typing import Any
 
-from aws_lambda_powertools.utilities.idempotency import IdempotencyConfig
-
-from rebalance_executor import handler
 from rebalance_executor.adapters import dynamodb
 from rebalance_executor.adapters.alpaca import AlpacaBroker
 from rebalance_executor.adapters.dynamodb import DynamoJournal
 from rebalance_executor.adapters.dynamodb_table import Table
 from rebalance_executor.adapters.pacing import Pacer
-from rebalance_executor.domain import controls, outcome, strategy
-from rebalance_executor.domain.errors import JournalUnavailable, OrderRejected, OutcomeUnknown, PlanYielded
+from rebalance_executor.domain import controls, strategy
+from rebalance_executor.domain.errors import JournalUnavailable, OrderRejected, OutcomeUnknown
 from rebalance_executor.domain.journal import Phase
 from rebalance_executor.domain.market import Account, BrokerOrder, OrderRequest, Side
 from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome, ParentOrder
@@ -31,6 +29,7 @@ from rebalance_executor.execution.run import Deadline, Run
 from rebalance_executor.idempotency import FrontDoor
 from rebalance_executor.telemetry import Telemetry
 from rebalance_executor.testkit.api import SECRET
+from rebalance_executor.testkit.bugs_told import TOLD, Swap
 
 
 @contextmanager
@@ -75,6 +74,23 @@ def _fills_of_cancelled_lost(after: ChildOrder, _: BrokerOrder) -> ChildOrder | 
     return replace(after, filled_qty=Decimal(0)) if after.state is ChildState.CANCELED else None
 
 
+def _repriced(after: ChildOrder, order: BrokerOrder) -> ChildOrder | None:
+    return replace(after, limit_price=order.filled_avg_price) if order.filled_avg_price is not None else None
+
+
+def _doubted_again() -> Callable[..., Run]:
+    resume = manager.ExecutionManager._resume  # noqa: SLF001 - a bug
+
+    def resumed(*args: Any) -> Run:
+        run = resume(*args)
+        for parent in [*run.unsettled(Side.SELL), *run.unsettled(Side.BUY)]:
+            if parent.last is not None and not parent.last.is_open:
+                run.put_child(parent.symbol, replace(parent.last, state=ChildState.UNKNOWN))
+        return run
+
+    return resumed
+
+
 def _unpriced_is_settled(after: ChildOrder, order: BrokerOrder) -> ChildOrder | None:
     is_late = order.status == "filled" and after.state is ChildState.LIVE
     return replace(after, state=ChildState.FILLED, filled_qty=Decimal(0)) if is_late else None
@@ -114,7 +130,7 @@ def _all_dropped(run: Run) -> None:
 
 
 def _buys_first(self: Any, run: Run, broker: Any, working: Executor) -> Any:
-    run.state = replace(run.state, buy_budget=Decimal(1_000_000))
+    run.state = replace(run.state, buy_budget=run.state.starting_funds * (1 - self._config.cash_buffer))
     working.work(run, Side.BUY)
     return _drive(self, run, broker, working)
 
@@ -122,14 +138,16 @@ def _buys_first(self: Any, run: Run, broker: Any, working: Executor) -> Any:
 _drive = manager.ExecutionManager._drive  # noqa: SLF001 - a bug
 
 
-def _everything_filled() -> Callable[..., Any]:
-    told = outcome._order_result  # noqa: SLF001 - a bug
+def _rest_counts_as_filled() -> Callable[..., Any]:
+    decide = strategy.decide
 
-    def invented(*args: Any) -> Any:
-        result = told(*args)
-        return result.model_copy(update={"shares": result.planned_shares})
+    def decided(*args: Any) -> Any:
+        decision = decide(*args)
+        if isinstance(decision, strategy.Settle) and decision.outcome is Outcome.PARTIALLY_FILLED:
+            return replace(decision, outcome=Outcome.FILLED)
+        return decision
 
-    return invented
+    return decided
 
 
 def _doubt_hidden() -> Callable[..., Any]:
@@ -252,48 +270,6 @@ def _cancels_the_former() -> Callable[..., None]:
     return cancelled
 
 
-def _yield_is_an_end() -> Callable[..., Any]:
-    answer = FrontDoor.answer
-
-    def answered(*args: Any, **given: Any) -> Any:
-        execute = given.pop("execute")
-
-        def ended() -> Any:
-            try:
-                return execute()
-            except PlanYielded:
-                return SimpleNamespace(status=Outcome.FILLED, model_dump=dict)
-
-        return answer(*args, **given | {"execute": ended})
-
-    return answered
-
-
-def _last_outcomes_lost() -> Callable[..., Any]:
-    finish = manager.ExecutionManager._finish  # noqa: SLF001 - a bug
-
-    def finished(self: Any, run: Run, differing: Any) -> Any:
-        run.dirty.clear()
-        return finish(self, run, differing)
-
-    return finished
-
-
-def _all_went_well() -> Callable[..., Any]:
-    answer = handler._answer_queue  # noqa: SLF001 - a bug
-
-    def answered(*args: Any) -> Any:
-        answer(*args)
-        return {"batchItemFailures": []}
-
-    return answered
-
-
-def _without_context() -> Callable[..., None]:
-    warnings.filterwarnings("ignore", "Couldn't determine the remaining time")  # Powertools notices, too
-    return _nothing
-
-
 def _first_page() -> Callable[..., Any]:
     query = Table._query  # noqa: SLF001 - a bug
 
@@ -313,9 +289,7 @@ def _busy_is_written() -> Callable[..., None]:
     return written
 
 
-Swap = tuple[Any, str, Callable[[], Any]]
-
-BUGS: dict[str, list[Swap]] = {
+_DONE: dict[str, list[Swap]] = {
     "no write-ahead": [(Executor, "save", lambda: _nothing)],
     "a new client order id each time": [(ChildOrder, "request", _new_id_each_time)],
     "the original quantity after a partial fill": [(ParentOrder, "remaining", lambda: property(_sold_again))],
@@ -325,6 +299,8 @@ BUGS: dict[str, list[Swap]] = {
     ],
     "a cancel is believed": [(ChildOrder, "seen", lambda: _seen_as(_believed))],
     "fills of cancelled orders are lost": [(ChildOrder, "seen", lambda: _seen_as(_fills_of_cancelled_lost))],
+    "a price is changed in the journal": [(ChildOrder, "seen", lambda: _seen_as(_repriced))],
+    "what has ended is in doubt again": [(manager.ExecutionManager, "_resume", _doubted_again)],
     "filled without its price counts as nothing": [(ChildOrder, "seen", lambda: _seen_as(_unpriced_is_settled))],
     "unknown is taken for rejected": [(AlpacaBroker, "submit", _unknown_is_rejected)],
     "a repetition is another order": [(ChildOrder, "request", _resent_differently)],
@@ -339,7 +315,7 @@ BUGS: dict[str, list[Swap]] = {
     ],
     "what was sent is dropped as unsent": [(Run, "drop_unsent", lambda: _all_dropped)],
     "buys before the gate": [(manager.ExecutionManager, "_drive", lambda: _buys_first)],
-    "the result is invented": [(outcome, "_order_result", _everything_filled)],
+    "a part counts as the whole": [(executor, "decide", _rest_counts_as_filled)],
     "doubt is hidden": [(executor, "decide", _doubt_hidden)],
     "no safe stop before the deadline": [(Deadline, "after", lambda: classmethod(_endless))],
     "more is spent than there is": [(manager, "buy_budget", lambda: _rich)],
@@ -366,11 +342,6 @@ BUGS: dict[str, list[Swap]] = {
     "the next run passes the gate again": [(manager.ExecutionManager, "_resume", _gate_passed_again)],
     "what a dead run intended counts as never sent": [(Run, "doubt_intended", lambda: _never_sent)],
     "a cancel goes to another order": [(AlpacaBroker, "cancel", _cancels_the_former)],
-    "a yield is remembered as an end": [(FrontDoor, "answer", _yield_is_an_end)],
-    "the last outcomes are not journalled": [(manager.ExecutionManager, "_finish", _last_outcomes_lost)],
-    "a published result is not noted": [(DynamoJournal, "mark_reported", lambda: _nothing)],
-    "a queue is told that all went well": [(handler, "_answer_queue", _all_went_well)],
-    "a claim never ends": [(IdempotencyConfig, "register_lambda_context", _without_context)],
     "the lease is not given back": [(manager.ExecutionManager, "_give_back", lambda: _nothing)],
     "the lease's epoch stays": [(dynamodb, "_TAKE", lambda: dynamodb._TAKE.replace(":none) + :one", ":one) + :none"))],  # noqa: SLF001 - a bug
     "a plan too old is begun": [(manager, "check_fresh", lambda: _nothing)],
@@ -380,6 +351,7 @@ BUGS: dict[str, list[Swap]] = {
     "only three rows are read": [(Table, "_query", _first_page)],
     "a write without an answer counts as written": [(Table, "transact", _busy_is_written)],
 }
+BUGS = _DONE | TOLD
 """By name; each bug replaces what is listed."""
 
 
