@@ -86,7 +86,7 @@ class SimulatedDynamoDB:
 
         def update() -> dict[str, Any]:
             old = self._row(request["Key"])
-            if not _holds(request, old, expressions.change(request["UpdateExpression"]).values):
+            if not _holds(request, old):
                 known = {"Item": old} if old is not None else {}
                 raise refused("ConditionalCheckFailedException", "The conditional request failed", **known)
             new = _updated(request, old)
@@ -113,7 +113,10 @@ class SimulatedDynamoDB:
         """One page of a partition's rows, in the order of their sort keys."""
 
         def read() -> dict[str, Any]:
-            values, test = request["ExpressionAttributeValues"], _condition(request, "KeyConditionExpression")
+            values, test = (
+                request["ExpressionAttributeValues"],
+                expressions.condition(request["KeyConditionExpression"]),
+            )
             after = request.get("ExclusiveStartKey", {"sk": {"S": ""}})["sk"]["S"]
             rows = self._rows.get(values[":pk"]["S"], {})
             found = [rows[sk] for sk in sorted(rows) if sk > after and test.holds(rows[sk], values)]
@@ -189,8 +192,7 @@ class SimulatedDynamoDB:
         reasons = []
         for kind, what in actions:
             old = self._row(what.get("Item") or what["Key"])
-            changed = expressions.change(what["UpdateExpression"]).values if kind == "Update" else frozenset[str]()
-            holds = _holds(what, old, changed)
+            holds = _holds(what, old)
             failed = failed or not holds
             reasons.append({"Code": "None" if holds else "ConditionalCheckFailed"})
             if kind != "ConditionCheck":
@@ -228,23 +230,14 @@ def _key(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _size(row: Mapping[str, Any]) -> int:
-    """Bytes of a row, as DynamoDB counts them, or a little more."""
-    size = 0
-    for name, attribute in row.items():
-        for value in attribute.values():
-            is_short = isinstance(value, bytes) or value.isascii()
-            size += len(name) + (len(value) if is_short else len(value.encode()))
-    return size
+    """Characters of a row: bytes, as DynamoDB counts them, where all of them are ASCII."""
+    return sum([len(name) + len(value) for name, attribute in row.items() for value in attribute.values()])
 
 
-def _condition(request: Request, of: str = "ConditionExpression") -> expressions.Condition:
-    return expressions.condition(request[of])
-
-
-def _holds(request: Request, old: Mapping[str, Any] | None, changed: frozenset[str]) -> bool:
+def _holds(request: Request, old: Mapping[str, Any] | None) -> bool:
     """Whether the request's condition holds; every value that it brings must be named, as DynamoDB wants it."""
     values, text = request.get("ExpressionAttributeValues", {}), request.get("ConditionExpression")
-    named = changed if text is None else changed | expressions.condition(text).values
+    named = expressions.named(text, request.get("UpdateExpression"))
     if named != values.keys():
         raise refused("ValidationException", f"values {sorted(values)} are given, {sorted(named)} are named")
     return text is None or expressions.condition(text).holds(old or {}, values)

@@ -69,6 +69,13 @@ def change(text: str) -> Change:
     return Change(tuple(sets), frozenset(reader.values))
 
 
+@cache
+def named(condition_text: str | None, change_text: str | None) -> frozenset[str]:
+    """The values that a request's expressions name."""
+    found = condition(condition_text).values if condition_text is not None else frozenset()
+    return found | change(change_text).values if change_text is not None else found
+
+
 @dataclass(slots=True)
 class _Reader:
     tokens: list[str]
