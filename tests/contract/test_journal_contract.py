@@ -1,4 +1,7 @@
-"""What every journal keeps to: the one on DynamoDB, and the one in memory that stands for it in unit tests."""
+"""What every journal keeps to: the one on DynamoDB, and the one in memory that stands for it in unit tests.
+
+DynamoDB itself is there three times, so that they cannot drift apart: moto, ministack, and the simulation's own.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 from uuid import uuid4
 
 import pytest
@@ -28,6 +31,7 @@ from rebalance_executor.domain.journal import Phase, PlanJournal, RunEnd, RunRec
 from rebalance_executor.domain.market import Side
 from rebalance_executor.domain.result import ExecutionStatus
 from rebalance_executor.execution.ports import ControlBook, Journal, Lease
+from rebalance_executor.testkit.dynamodb import SimulatedDynamoDB
 from rebalance_executor.testkit.journal import InMemoryJournal
 from tests.support.aws import create_execution_table, dynamodb
 from tests.support.clocks import START, ManualClock
@@ -67,10 +71,13 @@ def moto() -> Iterator[DynamoDBClient]:
         yield client
 
 
-@pytest.fixture(params=["memory", "moto", "ministack"])
+@pytest.fixture(params=["memory", "simulated", "moto", "ministack"])
 def journal(request: pytest.FixtureRequest) -> Iterator[ReadableJournal]:
     if request.param == "memory":
         yield InMemoryJournal()
+        return
+    if request.param == "simulated":
+        yield TableJournal(cast("DynamoDBClient", SimulatedDynamoDB(page_rows=7)), "simulated")
         return
     is_moto = request.param == "moto"
     client = request.getfixturevalue("moto") if is_moto else request.getfixturevalue("ministack").dynamodb

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rebalance_executor.testkit import bugs, sweep
+from rebalance_executor.testkit.hunting import hunt
 from rebalance_executor.testkit.invariants import Violation
 from rebalance_executor.testkit.sweep import Story, Sweep
 
@@ -23,7 +24,7 @@ def test_there_are_enough_of_them() -> None:
 
 @pytest.mark.parametrize("name", sorted(bugs.BUGS.keys() - IN_A_SWEEP.keys()))
 def test_a_bug_is_caught(name: str) -> None:
-    caught = bugs.hunt(name, WITHIN)
+    caught = hunt(name, WITHIN)
 
     assert caught is not None
     assert caught.problem.startswith(Violation.__name__)

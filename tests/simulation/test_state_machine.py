@@ -101,7 +101,7 @@ class OneAccount(RuleBasedStateMachine):
     def somebody_sets_the_switch(self, state: SwitchState, seconds: float) -> None:
         def set_it() -> None:
             switch = Switch(state, by="a person", reason="a rule", at=self.world.clock.now())
-            self.world.journal.book.set_switch("default", switch)
+            self.world.ledger.set_switch("default", switch)
 
         self.world.clock.later(timedelta(seconds=seconds), set_it)
 

@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 
 from rebalance_executor.testkit import sweep
 from rebalance_executor.testkit.__main__ import app
+from rebalance_executor.testkit.faults import Fault
 from rebalance_executor.testkit.sweep import Story, Sweep
 from rebalance_executor.testkit.tally import Tally, play_sweep
 
@@ -29,6 +30,14 @@ def test_interrupted_anywhere_every_order_is_filled_once(kind: Sweep, story: Sto
     assert tally.failures == []
     assert tally.histories >= len(sweep.undisturbed(story).names)
     assert tally.outcomes == {"FILLED": 6 * tally.histories}
+
+
+def test_whatever_is_answered_to_any_call_every_order_is_filled_once() -> None:
+    tally = everywhere(Sweep.ANSWERS, Story.RESTS)
+
+    assert tally.failures == []
+    assert tally.outcomes == {"FILLED": 6 * tally.histories}
+    assert tally.happened.keys() >= {Fault.LOST_ANSWER, Fault.THROTTLED, Fault.REPEATED, Fault.LATE, Fault.HIDDEN}
 
 
 def test_killed_anywhere_on_a_ladder_every_order_is_filled_once() -> None:

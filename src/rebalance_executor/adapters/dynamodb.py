@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _NOBODY = ""
 """The lease's run id after it was given back."""
 
-_PARENTS_EACH = 88
+PARENTS_EACH = 88
 """Parents in one transaction: it may have 100 actions, and lease, plan, run and a result take up to 11."""
 
 _RESERVATION = 2
@@ -53,10 +53,12 @@ class DynamoJournal:
         client: a DynamoDB client with ``aws.client_config``.
         table: the table's name.
         clock: waits between tries of a transaction that met another one.
+        parents_each: parents in one transaction; a simulation takes fewer to cut a write in the middle.
     """
 
-    def __init__(self, client: DynamoDBClient, table: str, clock: Clock) -> None:
+    def __init__(self, client: DynamoDBClient, table: str, clock: Clock, *, parents_each: int = PARENTS_EACH) -> None:
         self._table = Table(client, table, clock)
+        self._parents_each = parents_each
 
     # --- lease -------------------------------------------------------------------------------------------
 
@@ -169,7 +171,7 @@ class DynamoJournal:
             JournalContradiction: the plan was begun with other content, or is finished.
             JournalUnavailable: whether it was written may be unknown; writing the same again is harmless.
         """
-        *before, last = _batches(plan, parents)
+        *before, last = _batches(plan, parents, self._parents_each)
         actions = [self._check_lease(lease), self._put_plan(plan, rows.plan_row(plan, lease.epoch))]
         if reservation is not None:
             actions += self._reserve(lease, reservation)
@@ -194,7 +196,7 @@ class DynamoJournal:
             JournalContradiction: the plan was begun with other content, or has another result.
             JournalUnavailable: whether it was written may be unknown; the next run finds out.
         """
-        *before, last = _batches(plan, parents)
+        *before, last = _batches(plan, parents, self._parents_each)
         actions = [
             self._give_back(lease),
             self._put_plan(plan, rows.plan_row(plan, lease.epoch, result)),
@@ -311,13 +313,13 @@ def _kind(row: Row, prefix: str) -> bool:
     return str(row["sk"]).startswith(prefix)
 
 
-def _batches(plan: PlanState, parents: Iterable[ParentOrder]) -> list[list[Row]]:
+def _batches(plan: PlanState, parents: Iterable[ParentOrder], most: int) -> list[list[Row]]:
     """The parents' rows in portions of one transaction each; at least one portion, the last may be empty."""
     latest = {parent.symbol: parent for parent in parents}  # a transaction may not name a row twice
     batches: list[list[Row]] = [[]]
     size = 0
     for row, weight in _weighed(plan, latest.values()):
-        if len(batches[-1]) == _PARENTS_EACH or size + weight > _PARENT_BYTES_EACH:
+        if len(batches[-1]) == most or size + weight > _PARENT_BYTES_EACH:
             batches.append([])
             size = 0
         batches[-1].append(row)

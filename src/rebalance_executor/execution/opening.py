@@ -52,6 +52,8 @@ class Standing:
     refusal: Refusal | None
     clock: MarketClock | None = None
     """None where the account itself may not trade."""
+    behind: timedelta = timedelta()
+    """By how much the broker's clock is behind ours, or a little less."""
 
 
 class Opening:
@@ -127,17 +129,18 @@ class Opening:
         refusal = account_refusal(account, self._broker.expected_account_number)
         if refusal is not None:
             return Standing(account, refusal)
+        asked_at = self._clock.now()  # an answer that took long must not put the close off
         clock = self._broker.clock()
-        return Standing(account, session_refusal(clock, extended_hours=self._config.extended_hours), clock)
+        refusal = session_refusal(clock, extended_hours=self._config.extended_hours)
+        return Standing(account, refusal, clock, asked_at - clock.now)
 
     def keep_hours(self, run: Run, standing: Standing) -> None:
         """Tell the run when the session ends, and when it begins if that is still to come, by our clock."""
         clock = standing.clock
         if clock is None or standing.refusal is not None:
             return
-        behind = self._clock.now() - clock.now
-        run.closes_at = clock.next_close + behind
-        run.opens_at = None if clock.is_open else clock.next_open + behind
+        run.closes_at = clock.next_close + standing.behind
+        run.opens_at = None if clock.is_open else clock.next_open + standing.behind
 
     def _read_book(self, account: str, clock: MarketClock) -> Book:
         """What the controls remember of the account; the trading day is the one whose session closes next."""

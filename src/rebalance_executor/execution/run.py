@@ -179,6 +179,10 @@ class Run:
         open_parents = (p for p in self.parents.values() if p.side is side and p.outcome is None)
         return sorted(open_parents, key=lambda parent: (parent.priority, parent.symbol))
 
+    def is_over(self, now: datetime) -> bool:
+        """Whether it is too late to send anything: the run stops, or the market is closed."""
+        return now >= self.deadline.stop_at or (self.closes_at is not None and now >= self.closes_at)
+
     def is_before_open(self, now: datetime) -> bool:
         """Whether an order sent now must say that it is meant for the hours before the open."""
         return self.opens_at is not None and now < self.opens_at

@@ -70,7 +70,7 @@ class Sender:
         self._messages = controls.messages(run.parents.values())
         for symbol in orders.submits:
             now = self._clock.now()
-            if now >= run.deadline.stop_at or (self.paused_until is not None and now < self.paused_until):
+            if run.is_over(now) or (self.paused_until is not None and now < self.paused_until):
                 return False
             if run.conclude is not None:
                 return True
@@ -128,7 +128,7 @@ class Sender:
             return False
         if not self._may_send(run, parent, child):
             return True
-        if self._clock.now() >= run.deadline.stop_at or not self._switch.is_fresh(BEFORE_SENDING):
+        if run.is_over(self._clock.now()) or not self._switch.is_fresh(BEFORE_SENDING):
             return False  # looking took so long that others may have taken over, or a person may have halted
         run.unsent.discard(child.client_order_id)  # from here on it may exist, whatever stops us
         child = replace(child, intended_at=self._clock.now())

@@ -14,6 +14,7 @@ from rich.table import Table
 from rebalance_executor.testkit import bugs, report, sweep
 from rebalance_executor.testkit.faults import Fault
 from rebalance_executor.testkit.history import History, timeline
+from rebalance_executor.testkit.hunting import hunt
 from rebalance_executor.testkit.sweep import Story, Sweep
 from rebalance_executor.testkit.tally import play_seeds, play_sweep
 
@@ -95,7 +96,7 @@ def _bugs(most: int) -> int:
         table.add_column(name)
     escaped = 0
     for bug in bugs.BUGS:
-        caught = bugs.hunt(bug, most)
+        caught = hunt(bug, most)
         escaped += caught is None
         table.add_row(bug, *((str(caught.histories), caught.problem[:100]) if caught else ("never", "")))
         report.errors.print(f"{bug}: {caught.histories if caught else 'never'}")

@@ -1,29 +1,35 @@
-"""Deliberate bugs, each switched on in turn: what the simulation must catch. A safety net that never caught is none."""
+"""Deliberate bugs, each switched on in turn: what the simulation must catch. A safety net that never caught is none.
+
+These are in what is done; those in what is told of it are in ``bugs_told``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from itertools import count
+from itertools import count, islice
 from typing import Any
 
+from rebalance_executor.adapters import dynamodb
 from rebalance_executor.adapters.alpaca import AlpacaBroker
+from rebalance_executor.adapters.dynamodb import DynamoJournal
+from rebalance_executor.adapters.dynamodb_table import Table
 from rebalance_executor.adapters.pacing import Pacer
-from rebalance_executor.domain import controls, outcome, strategy
-from rebalance_executor.domain.errors import OrderRejected, OutcomeUnknown
+from rebalance_executor.domain import controls, strategy
+from rebalance_executor.domain.errors import JournalUnavailable, OrderRejected, OutcomeUnknown
+from rebalance_executor.domain.journal import Phase
 from rebalance_executor.domain.market import Account, BrokerOrder, OrderRequest, Side
 from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome, ParentOrder
-from rebalance_executor.execution import executor, kill_switch, manager, opening
+from rebalance_executor.execution import executor, kill_switch, manager, opening, sender
 from rebalance_executor.execution.executor import Executor
 from rebalance_executor.execution.run import Deadline, Run
 from rebalance_executor.idempotency import FrontDoor
 from rebalance_executor.telemetry import Telemetry
 from rebalance_executor.testkit.api import SECRET
-from rebalance_executor.testkit.history import History
-from rebalance_executor.testkit.journal import InMemoryJournal
+from rebalance_executor.testkit.bugs_told import TOLD, Swap
 
 
 @contextmanager
@@ -68,6 +74,23 @@ def _fills_of_cancelled_lost(after: ChildOrder, _: BrokerOrder) -> ChildOrder | 
     return replace(after, filled_qty=Decimal(0)) if after.state is ChildState.CANCELED else None
 
 
+def _repriced(after: ChildOrder, order: BrokerOrder) -> ChildOrder | None:
+    return replace(after, limit_price=order.filled_avg_price) if order.filled_avg_price is not None else None
+
+
+def _doubted_again() -> Callable[..., Run]:
+    resume = manager.ExecutionManager._resume  # noqa: SLF001 - a bug
+
+    def resumed(*args: Any) -> Run:
+        run = resume(*args)
+        for parent in [*run.unsettled(Side.SELL), *run.unsettled(Side.BUY)]:
+            if parent.last is not None and not parent.last.is_open:
+                run.put_child(parent.symbol, replace(parent.last, state=ChildState.UNKNOWN))
+        return run
+
+    return resumed
+
+
 def _unpriced_is_settled(after: ChildOrder, order: BrokerOrder) -> ChildOrder | None:
     is_late = order.status == "filled" and after.state is ChildState.LIVE
     return replace(after, state=ChildState.FILLED, filled_qty=Decimal(0)) if is_late else None
@@ -95,14 +118,6 @@ def _resent_differently() -> Callable[..., OrderRequest]:
     return other
 
 
-def _taken(journal: InMemoryJournal, account: str, run_id: str, **times: Any) -> Any:
-    journal._leases.pop(account, None)  # noqa: SLF001 - a bug
-    return _acquire(journal, account, run_id, **times)
-
-
-_acquire = InMemoryJournal.acquire
-
-
 def _executed_anew(*_: Any, execute: Callable[[], Any], **__: Any) -> Any:
     return execute()
 
@@ -115,7 +130,7 @@ def _all_dropped(run: Run) -> None:
 
 
 def _buys_first(self: Any, run: Run, broker: Any, working: Executor) -> Any:
-    run.state = replace(run.state, buy_budget=Decimal(1_000_000))
+    run.state = replace(run.state, buy_budget=run.state.starting_funds * (1 - self._config.cash_buffer))
     working.work(run, Side.BUY)
     return _drive(self, run, broker, working)
 
@@ -123,14 +138,16 @@ def _buys_first(self: Any, run: Run, broker: Any, working: Executor) -> Any:
 _drive = manager.ExecutionManager._drive  # noqa: SLF001 - a bug
 
 
-def _everything_filled() -> Callable[..., Any]:
-    told = outcome._order_result  # noqa: SLF001 - a bug
+def _rest_counts_as_filled() -> Callable[..., Any]:
+    decide = strategy.decide
 
-    def invented(*args: Any) -> Any:
-        result = told(*args)
-        return result.model_copy(update={"shares": result.planned_shares})
+    def decided(*args: Any) -> Any:
+        decision = decide(*args)
+        if isinstance(decision, strategy.Settle) and decision.outcome is Outcome.PARTIALLY_FILLED:
+            return replace(decision, outcome=Outcome.FILLED)
+        return decision
 
-    return invented
+    return decided
 
 
 def _doubt_hidden() -> Callable[..., Any]:
@@ -173,9 +190,9 @@ def _given_up(_: Executor, run: Run, parent: ParentOrder, child: ChildOrder) -> 
 
 
 def _begun_anew() -> Callable[..., Any]:
-    load = InMemoryJournal.load
+    load = DynamoJournal.load
 
-    def childless(journal: InMemoryJournal, account: str, plan_id: str) -> Any:
+    def childless(journal: DynamoJournal, account: str, plan_id: str) -> Any:
         known = load(journal, account, plan_id)
         if known is None or known.result is not None:
             return known
@@ -220,9 +237,59 @@ def _side_forgotten() -> Callable[..., Any]:
     return lambda switch, _=None: controls.switch_refusal(switch)
 
 
-Swap = tuple[Any, str, Callable[[], Any]]
+def _assumed(parents: Iterable[ParentOrder]) -> Decimal:
+    sells = (parent for parent in parents if parent.side is Side.SELL and parent.arrival is not None)
+    return sum((parent.qty * parent.arrival.mid for parent in sells if parent.arrival is not None), Decimal(0))
 
-BUGS: dict[str, list[Swap]] = {
+
+def _gate_passed_again() -> Callable[..., Run]:
+    resume = manager.ExecutionManager._resume  # noqa: SLF001 - a bug
+
+    def resumed(*args: Any) -> Run:
+        run = resume(*args)
+        run.state = replace(run.state, phase=Phase.SELLS)
+        return run
+
+    return resumed
+
+
+def _never_sent(run: Run, _: datetime) -> None:
+    for parent in list(run.parents.values()):
+        child = parent.open_child
+        if child is not None and child.state is ChildState.INTENDED:
+            run.put_child(parent.symbol, replace(child, state=ChildState.NOT_SENT))
+
+
+def _cancels_the_former() -> Callable[..., None]:
+    cancel, asked = AlpacaBroker.cancel, list[str]()
+
+    def cancelled(broker: AlpacaBroker, order_id: str) -> None:
+        asked.append(order_id)
+        cancel(broker, asked[-2:][0])
+
+    return cancelled
+
+
+def _first_page() -> Callable[..., Any]:
+    query = Table._query  # noqa: SLF001 - a bug
+
+    def page(*args: Any) -> Iterator[Any]:
+        return islice(query(*args), 3)
+
+    return page
+
+
+def _busy_is_written() -> Callable[..., None]:
+    transact = Table.transact
+
+    def written(*args: Any) -> None:
+        with suppress(JournalUnavailable):
+            transact(*args)
+
+    return written
+
+
+_DONE: dict[str, list[Swap]] = {
     "no write-ahead": [(Executor, "save", lambda: _nothing)],
     "a new client order id each time": [(ChildOrder, "request", _new_id_each_time)],
     "the original quantity after a partial fill": [(ParentOrder, "remaining", lambda: property(_sold_again))],
@@ -232,26 +299,28 @@ BUGS: dict[str, list[Swap]] = {
     ],
     "a cancel is believed": [(ChildOrder, "seen", lambda: _seen_as(_believed))],
     "fills of cancelled orders are lost": [(ChildOrder, "seen", lambda: _seen_as(_fills_of_cancelled_lost))],
+    "a price is changed in the journal": [(ChildOrder, "seen", lambda: _seen_as(_repriced))],
+    "what has ended is in doubt again": [(manager.ExecutionManager, "_resume", _doubted_again)],
     "filled without its price counts as nothing": [(ChildOrder, "seen", lambda: _seen_as(_unpriced_is_settled))],
     "unknown is taken for rejected": [(AlpacaBroker, "submit", _unknown_is_rejected)],
     "a repetition is another order": [(ChildOrder, "request", _resent_differently)],
-    "the lease is unconditional": [(InMemoryJournal, "acquire", lambda: _taken)],
+    "the lease is unconditional": [(dynamodb, "_FREE", lambda: f"{dynamodb._FREE} OR attribute_exists(epoch)")],  # noqa: SLF001 - a bug
     "writes are not fenced": [
-        (InMemoryJournal, "acquire", lambda: _taken),
-        (InMemoryJournal, "_check", lambda: _nothing),
+        (dynamodb, "_FREE", lambda: f"{dynamodb._FREE} OR attribute_exists(epoch)"),  # noqa: SLF001 - a bug
+        (dynamodb, "_OURS", lambda: f"{dynamodb._OURS} OR attribute_exists(epoch)"),  # noqa: SLF001 - a bug
     ],
     "front door off, journal forgotten": [
         (FrontDoor, "answer", lambda: _executed_anew),
-        (InMemoryJournal, "peek", lambda: _nothing),
+        (DynamoJournal, "load", lambda: _nothing),
     ],
     "what was sent is dropped as unsent": [(Run, "drop_unsent", lambda: _all_dropped)],
     "buys before the gate": [(manager.ExecutionManager, "_drive", lambda: _buys_first)],
-    "the result is invented": [(outcome, "_order_result", _everything_filled)],
+    "a part counts as the whole": [(executor, "decide", _rest_counts_as_filled)],
     "doubt is hidden": [(executor, "decide", _doubt_hidden)],
     "no safe stop before the deadline": [(Deadline, "after", lambda: classmethod(_endless))],
     "more is spent than there is": [(manager, "buy_budget", lambda: _rich)],
     "absent is taken for never sent": [(Executor, "_absent", lambda: _given_up)],
-    "a plan that was begun is begun anew": [(InMemoryJournal, "load", _begun_anew)],
+    "a plan that was begun is begun anew": [(DynamoJournal, "load", _begun_anew)],
     "the next order does not wait for the end of the former": [(executor, "decide", _second_before_first_is_over)],
     "prices beyond the collar": [
         (strategy, "is_inside", lambda: lambda *_: True),
@@ -269,7 +338,20 @@ BUGS: dict[str, list[Swap]] = {
     "messages are not counted": [(controls, "message_refusal", lambda: _nothing)],
     "the day's limit is forgotten": [(opening, "day_limit", lambda: _nothing)],
     "nothing is reserved": [(opening, "Reservation", lambda: _nothing)],
+    "proceeds are assumed": [(manager, "proceeds", lambda: _assumed)],
+    "the next run passes the gate again": [(manager.ExecutionManager, "_resume", _gate_passed_again)],
+    "what a dead run intended counts as never sent": [(Run, "doubt_intended", lambda: _never_sent)],
+    "a cancel goes to another order": [(AlpacaBroker, "cancel", _cancels_the_former)],
+    "the lease is not given back": [(manager.ExecutionManager, "_give_back", lambda: _nothing)],
+    "the lease's epoch stays": [(dynamodb, "_TAKE", lambda: dynamodb._TAKE.replace(":none) + :one", ":one) + :none"))],  # noqa: SLF001 - a bug
+    "a plan too old is begun": [(manager, "check_fresh", lambda: _nothing)],
+    "the session is not asked for": [(opening, "session_refusal", lambda: _nothing)],
+    "the close is not looked at": [(opening.Opening, "keep_hours", lambda: _nothing)],
+    "a switch of half a minute ago is believed": [(sender, "BEFORE_SENDING", lambda: timedelta(seconds=30))],
+    "only three rows are read": [(Table, "_query", _first_page)],
+    "a write without an answer counts as written": [(Table, "transact", _busy_is_written)],
 }
+BUGS = _DONE | TOLD
 """By name; each bug replaces what is listed."""
 
 
@@ -280,23 +362,3 @@ def switched_on(name: str) -> Iterator[None]:
         for owner, attribute, make in BUGS[name]:
             stack.enter_context(_swapped(owner, attribute, make()))
         yield
-
-
-@dataclass(frozen=True, slots=True)
-class Caught:
-    """How a bug was found."""
-
-    histories: int
-    """How many it took."""
-    problem: str
-
-
-def hunt(name: str, most: int) -> Caught | None:
-    """Play histories with this bug until one of them breaks a promise, but not more than ``most``."""
-    with switched_on(name):
-        for seed in range(most):
-            try:
-                History(seed).run()
-            except Exception as error:  # noqa: BLE001 - a bug may break anything
-                return Caught(seed + 1, f"{type(error).__name__}: {error}")
-    return None

@@ -26,6 +26,8 @@ class Fault(StrEnum):
     KILL_AFTER = "killed after the effect"
     NO_ANSWER = "time-out, no effect"
     LOST_ANSWER = "answer lost after the effect"
+    THROTTLED = "the database is busy"
+    REPEATED = "repeated by the SDK after its effect"
     LATE = "submission lands after its sender gave up"
     HIDDEN = "404 for a while, then found"
     RATE_LIMIT = "429"
@@ -45,6 +47,7 @@ _BROKER = (Fault.RATE_LIMIT, Fault.SERVER_ERROR, Fault.HTML, Fault.GARBLED, Faul
 _AT_SUBMISSIONS = (*_ANYWHERE, *_BROKER, Fault.LATE, Fault.HIDDEN)
 _AT_BROKER = (*_ANYWHERE, *_BROKER, Fault.ZOMBIE)
 _AT_DATABASE = (*_ANYWHERE, Fault.ZOMBIE)
+_AT_TABLE = (*_AT_DATABASE, Fault.THROTTLED, Fault.REPEATED)
 
 
 def possible(name: str) -> tuple[Fault, ...]:
@@ -55,7 +58,9 @@ def possible(name: str) -> tuple[Fault, ...]:
     """
     if name == SUBMIT:
         return _AT_SUBMISSIONS
-    return _AT_BROKER if name.startswith("broker") else _AT_DATABASE
+    if name.startswith("broker"):
+        return _AT_BROKER
+    return _AT_TABLE if name.startswith(("journal", "book", "assets")) else _AT_DATABASE
 
 
 _OFTEN = {

@@ -78,7 +78,7 @@ class Happenings:
                 "fills": [],
             }
         )
-        if self._world.journal.book.settings.get("default"):
+        if self._world.ledger.switch("default").at is not None:
             self._switch(SwitchState.ACTIVE)
 
     # --- the kinds ---------------------------------------------------------------------------------------
@@ -153,4 +153,4 @@ class Happenings:
 
     def _switch(self, state: SwitchState) -> None:
         switch = Switch(state, by="a person", reason="simulated", at=self._world.clock.now())
-        self._world.journal.book.settings.setdefault("default", []).append(switch)
+        self._world.ledger.set_switch("default", switch)

@@ -11,6 +11,7 @@ from rebalance_executor.domain.orders import Outcome
 from rebalance_executor.domain.values import plain
 from rebalance_executor.testkit import draw
 from rebalance_executor.testkit.draw import Message
+from rebalance_executor.testkit.dynamodb import PAGE_ROWS
 from rebalance_executor.testkit.faults import RARE, Crossing, Happening, Trait, swarm
 from rebalance_executor.testkit.happenings import Happenings
 from rebalance_executor.testkit.inbox import Inbox
@@ -43,6 +44,7 @@ class History:
             subject.config(self.traits),
             Crossing(chance, {} if is_quiet else swarm(chance)),
             begin,
+            page_rows=chance.choice((PAGE_ROWS, PAGE_ROWS, 3)),
         )
         self.world.between = self._in_between
         if Trait.SKEW in self.traits:

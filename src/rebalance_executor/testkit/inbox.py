@@ -40,7 +40,9 @@ class Inbox:
         delivery = self.world.deliver(message.event, seconds, message.plan_id)
         if delivery.answer is not None and message.way == "sqs":
             refused = self._stopped(told)
-            message.done = message.done or refused or not delivery.answer["batchItemFailures"]
+            is_over = not delivery.answer["batchItemFailures"]
+            self._check_over(message, is_over=is_over and not refused)
+            message.done = message.done or refused or is_over
         elif delivery.answer is not None:
             self.world.watch.answered(delivery.answer)
             message.done = True
@@ -64,7 +66,14 @@ class Inbox:
         failed = {failure["itemIdentifier"] for failure in delivery.answer["batchItemFailures"]}
         for message in messages:
             message.deliveries += 1
-            message.done = message.done or message.event["Records"][0]["messageId"] not in failed
+            is_over = message.event["Records"][0]["messageId"] not in failed
+            self._check_over(message, is_over=is_over)
+            message.done = message.done or is_over
+
+    def _check_over(self, message: Message, *, is_over: bool) -> None:
+        """A queue deletes what it is told is over: that must have its result."""
+        if is_over and not any(plan_id == message.plan_id for _, plan_id in self.world.watch.results):
+            raise Violation(f"the queue is told that {message.plan_id} is over, and it has no result")
 
     def _stopped(self, since: int) -> bool:
         """Whether the log says why a message can never succeed; a queue is told no more than that it failed."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from paper_broker.orders import Order
-from rebalance_executor.domain.book import SwitchState
+from rebalance_executor.domain.book import Book, SwitchState
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import OrderStyle
 from rebalance_executor.domain.journal import Phase, PlanState
@@ -18,6 +18,7 @@ from rebalance_executor.domain.market import ZERO, Side
 from rebalance_executor.domain.orders import ChildOrder, Outcome, ParentOrder
 from rebalance_executor.domain.pricing import collar, is_inside
 from rebalance_executor.domain.result import ExecutionResult
+from rebalance_executor.execution.ports import Lease
 from rebalance_executor.testkit.api import SECRET, Body
 
 if TYPE_CHECKING:
@@ -54,17 +55,24 @@ class Watch:
         self._changes = -1
         self._asked: dict[tuple[int, str], deque[datetime]] = {}
         """When each process asked each endpoint."""
+        self._sent: dict[str, deque[datetime]] = {}
+        """When each run sent an order."""
+        self._lease: Lease | None = None
+        """The last one that was taken."""
+        self._publishers: dict[PlanKey, Invocation] = {}
+        """Who published each result last."""
         self.results: dict[PlanKey, ExecutionResult] = {}
 
     # --- what is journalled: an intent is never changed, what is settled stays -----------------------------
 
-    def journalled(self, state: PlanState, parents: Sequence[ParentOrder]) -> None:
-        """Is told of every transaction. Batches of a plan whose own row is not there yet do not count."""
-        del parents
-        key = (state.account, state.plan_id)
-        journal = self._world.journal.peek(*key)
+    def journalled(self, pk: str) -> None:
+        """A plan's partition was written. Batches of a plan whose own row is not there yet do not count."""
+        journal = self._world.ledger.plan(pk)
         if journal is None:
             return
+        key = (journal.plan.account, journal.plan.plan_id)
+        if key not in self._plans:
+            self._check_age(journal.plan)
         self._plans[key] = journal.plan
         known = self._parents.setdefault(key, {})
         for symbol, parent in journal.parents.items():
@@ -79,6 +87,21 @@ class Watch:
             self._check_parent(parent)
         self._check_money(key)
         self._keep_result(key, journal.result)
+
+    def leased(self) -> None:
+        """The account's rows were written. Each run's lease has a higher epoch than all before."""
+        holder, known = self._world.ledger.holder("default"), self._lease
+        if holder is None:
+            return
+        if known is not None and holder.run_id != known.run_id and holder.epoch <= known.epoch:
+            raise Violation(f"{holder.run_id} took the lease with epoch {holder.epoch}, {known.epoch} was given before")
+        self._lease = holder
+
+    def _check_age(self, state: PlanState) -> None:
+        """A plan is begun while it is young enough; plans are made when the history begins."""
+        oldest = timedelta(minutes=float(self._world.config.max_plan_age_minutes)) + _MINUTE
+        if state.begun_at - self._world.begin > oldest:
+            raise Violation(f"{state.plan_id} is begun {state.begun_at - self._world.begin} after it was made")
 
     def _check_parent(self, parent: ParentOrder) -> None:
         """Filled + live + unknown ≤ quantity; one open order; settled means settled at the broker, too."""
@@ -133,6 +156,16 @@ class Watch:
             raise Violation(f"{len(asked)} requests in a minute")
         if order is not None:
             self._check_right(order)
+            self._check_pace(running.run_id, now)
+
+    def _check_pace(self, run_id: str, now: datetime) -> None:
+        """A run sends no more orders in a minute than the controls allow."""
+        sent = self._sent.setdefault(run_id, deque())
+        sent.append(now)
+        while sent[0] <= now - _MINUTE:
+            sent.popleft()
+        if len(sent) > self._world.config.max_messages_per_minute:
+            raise Violation(f"{run_id} sends {len(sent)} orders in a minute")
 
     def forget_requests(self, process: int) -> None:
         """A process begins anew with its connections, and with its pacing."""
@@ -146,13 +179,15 @@ class Watch:
 
     def _check_right(self, order: Body) -> None:
         """Only the holder of the lease sends, and not what the kill switch forbids."""
-        running, journal = self._world.stack[-1], self._world.journal
-        holder = journal.holder("default")
+        running, ledger = self._world.stack[-1], self._world.ledger
+        is_early = order.get("extended_hours") and self._world.config.extended_hours
+        if not is_early and self._world.is_closed():
+            raise Violation(f"{running.run_id} sends while the market is closed")
+        holder = ledger.holder("default")
         if holder is None or holder.run_id != running.run_id:
             raise Violation(f"{running.run_id} sends, the lease is held by {holder and holder.run_id}")
-        settings = journal.book.settings.get("default")
-        last = settings[-1] if settings else None
-        if last is None or last.at is None or last.state is SwitchState.ACTIVE:
+        last = ledger.switch("default")
+        if last.at is None or last.state is SwitchState.ACTIVE:
             return
         if last.state is SwitchState.REDUCING and order["side"] == Side.SELL:
             return
@@ -226,6 +261,10 @@ class Watch:
         known = self.results.setdefault(key, result)
         if known != result:
             raise Violation(f"the stored result of {key} changed")
+        for told in result.orders:
+            parent = self._parents[key].get(told.symbol)
+            if parent is not None and (parent.outcome, parent.filled_qty) != (told.outcome, told.shares):
+                raise Violation(f"{told.symbol} {told.outcome}, {told.shares} shares is told, journalled is {parent}")
         self._check_truth(key, result)
 
     def answered(self, answer: dict[str, Any]) -> None:
@@ -233,6 +272,14 @@ class Watch:
         stored = self.results.get((answer["account"], answer["plan_id"]))
         if stored is None or stored.model_dump(mode="json") != answer:
             raise Violation(f"{answer['plan_id']} was answered with {answer}, stored is {stored}")
+
+    def publishing(self, result: ExecutionResult) -> None:
+        """A result is published; again only if something went wrong where that would have been noted."""
+        key, running = (result.account, result.plan_id), self._world.stack[-1]
+        before = self._publishers.get(key)
+        if before is not None and not (before.is_disturbed or running.is_disturbed):
+            raise Violation(f"{key} is published again, and nothing had gone wrong")
+        self._publishers[key] = running
 
     def _check_truth(self, key: PlanKey, result: ExecutionResult) -> None:
         """What the result says is what the broker did. What cannot be known is said with its reason."""
@@ -270,15 +317,19 @@ class Watch:
             traded[key] = traded.get(key, ZERO) + order.filled_value
             sent[key] += 1
         for key, value in traded.items():
-            days = [(day, plans) for day, plans in self._world.journal.book.reserved(key[0]) if key[1] in plans]
+            days = [book for book in self._world.ledger.reserved(key[0]) if key[1] in _ids(book)]
             if not days:
                 raise Violation(f"{key} traded {value} dollars, and had reserved nothing")
             _check_most(f"{key} in all", value, config.max_plan_gross_dollars)
-            for day, plans in days:
-                of_day = sum((traded.get((key[0], plan), ZERO) for plan in plans), ZERO)
-                _check_most(f"{day.on}", of_day, config.max_day_gross_dollars)
+            for book in days:
+                of_day = sum((traded.get((key[0], plan_id), ZERO) for plan_id in _ids(book)), ZERO)
+                _check_most(f"{book.day.on}", of_day, config.max_day_gross_dollars)
             if sent[key] > config.max_plan_messages:
                 raise Violation(f"{key} has {sent[key]} orders, {config.max_plan_messages} messages are allowed")
+
+
+def _ids(book: Book) -> set[str]:
+    return {plan.plan_id for plan in book.plans}
 
 
 def _check_most(what: str, dollars: Decimal, most: Decimal | None) -> None:

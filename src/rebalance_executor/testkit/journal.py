@@ -1,7 +1,7 @@
 """The journal in memory: what ``DynamoJournal`` promises, without a table.
 
-The contract suite runs against both, so that what is proved on this one holds for the other. Every effect goes
-through a *way*, by which a simulation lets it fail, get lost or be cut off; without one it simply happens.
+For unit tests; the simulation runs the real one. The contract suite runs against both. Every effect goes through a
+*way*, by which a test lets it fail, get lost or be cut off; without one it simply happens.
 """
 
 from __future__ import annotations

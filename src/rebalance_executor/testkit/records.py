@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from aws_lambda_powertools.utilities.idempotency.exceptions import (
     IdempotencyItemAlreadyExistsError,
@@ -17,6 +17,7 @@ from rebalance_executor.idempotency import EXPIRES_AFTER_SECONDS
 from rebalance_executor.testkit.book import Way
 
 _IN_PROGRESS = STATUS_CONSTANTS["INPROGRESS"]
+_NEVER = datetime.max.replace(tzinfo=UTC)
 _FAR_AWAY = 32_503_680_000
 """Seconds since the epoch, in the year 3000: Powertools compares expiries with real time, this store with its own."""
 
@@ -45,7 +46,7 @@ class SimulatedRecords(BasePersistenceLayer):
         table: what all processes share.
         way: how effects come about.
         now: the time.
-        claim_ends: when the invocation under way ends at the latest; a claim ends with it.
+        claim_ends: when the invocation under way ends at the latest; a claim that has an end ends with it.
     """
 
     def __init__(
@@ -77,7 +78,8 @@ class SimulatedRecords(BasePersistenceLayer):
             if known is not None and not self._is_free(known):
                 self._validate_payload(data_record, known.record)
                 raise IdempotencyItemAlreadyExistsError(old_data_record=known.record)
-            self._keep(data_record, self._claim_ends())
+            ends = self._claim_ends() if data_record.in_progress_expiry_timestamp is not None else _NEVER
+            self._keep(data_record, ends)
 
         self._way("records.claim", claim)
 

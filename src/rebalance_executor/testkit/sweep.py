@@ -3,7 +3,8 @@
 ``singles`` kills the program before and after every call of every run, ``pairs`` does it twice in every combination,
 ``yields`` lets the deadline come at every call, and once more at every later one, or the kill in the middle of a
 yield. ``interruptions`` delivers the plan once more at every call, while the run waits or is frozen until another
-took its lease, with nothing left at the front door to stop it. However it is interrupted, the story must end like the
+took its lease, with nothing left at the front door to stop it. ``answers`` lets each call have every answer but the
+right one: none, late, lost, busy, repeated, refused, unreadable. However it is interrupted, the story must end like the
 undisturbed one: same positions, same cash, same result.
 """
 
@@ -15,7 +16,7 @@ from enum import StrEnum
 from functools import cache
 from typing import Any
 
-from rebalance_executor.domain.errors import OverfillGuard
+from rebalance_executor.domain.errors import LeaseHeld, OverfillGuard, PlanInProgress
 from rebalance_executor.domain.orders import Outcome
 from rebalance_executor.testkit.configured import steady_config
 from rebalance_executor.testkit.draw import item, plan
@@ -37,6 +38,7 @@ class Sweep(StrEnum):
     PAIRS = "pairs"
     YIELDS = "yields"
     INTERRUPTIONS = "interruptions"
+    ANSWERS = "answers"
 
 
 class Story(StrEnum):
@@ -82,7 +84,9 @@ def live_through(story: Story, script: Script, world: World | None = None) -> Wo
             return world
         if isinstance(delivery.error, OverfillGuard):
             raise Violation(f"the program had to stop itself: {delivery.error}")
-        world.clock.sleep(LEASE_LASTS if delivery.was_killed else APART)
+        # what a run took and got no answer to is held until its invocation would have ended
+        is_held = delivery.was_killed or isinstance(delivery.error, PlanInProgress | LeaseHeld)
+        world.clock.sleep(LEASE_LASTS if is_held else APART)
     raise Violation(f"not finished after {MOST_DELIVERIES} deliveries")
 
 
@@ -97,7 +101,23 @@ def _scenario(story: Story) -> dict[str, Any]:
     }
 
 
-_FIRST = {Sweep.YIELDS: (Fault.DEADLINE,), Sweep.INTERRUPTIONS: (Fault.INTERRUPT, Fault.ZOMBIE)}
+_FIRST = {
+    Sweep.YIELDS: (Fault.DEADLINE,),
+    Sweep.INTERRUPTIONS: (Fault.INTERRUPT, Fault.ZOMBIE),
+    Sweep.ANSWERS: (
+        Fault.NO_ANSWER,
+        Fault.LOST_ANSWER,
+        Fault.THROTTLED,
+        Fault.REPEATED,
+        Fault.LATE,
+        Fault.HIDDEN,
+        Fault.RATE_LIMIT,
+        Fault.SERVER_ERROR,
+        Fault.HTML,
+        Fault.GARBLED,
+        Fault.UNAUTHORIZED,
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +168,7 @@ def firsts(sweep: Sweep, story: Story) -> Iterator[Script]:
 
 def seconds(sweep: Sweep, first: Script, calls: int) -> Iterator[Script]:
     """Every second interruption after a first one, whose story took so many calls; none for single ones."""
-    if sweep in (Sweep.SINGLES, Sweep.INTERRUPTIONS):
+    if sweep not in (Sweep.PAIRS, Sweep.YIELDS):
         return
     kinds = (Fault.DEADLINE, *KILLS) if sweep is Sweep.YIELDS else KILLS
     for number in range(max(first) + 1, calls + 1):

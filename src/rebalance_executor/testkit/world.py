@@ -1,14 +1,14 @@
 """One deployed program in one process and one thread, with its broker, database and time simulated.
 
 Real are: trigger, handler, Powertools' idempotency, service, telemetry, manager, executor, sender, controls, circuit
-breaker, and the broker adapter with its pacing, repetitions and parsing. Simulated are clock, Alpaca's API (on the
-paper broker's exchange model), journal, record store, asset cache and reporter. Each is reached through
-``World.cross``, where faults happen.
+breaker, the broker adapter with its pacing, repetitions and parsing, and the adapters of journal, control book and
+asset cache. Simulated are clock, Alpaca's API (on the paper broker's exchange model), DynamoDB, record store and
+reporter. Each is reached through ``World.cross``, where faults happen.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, cast
@@ -16,12 +16,15 @@ from typing import Any, cast
 from requests.exceptions import ReadTimeout
 
 from paper_broker.exchange import Exchange
+from paper_broker.wire import nanoseconds
+from rebalance_executor.adapters.asset_cache import DynamoAssetCache
 from rebalance_executor.adapters.breaker import BreakingBroker
+from rebalance_executor.adapters.control_book import DynamoControlBook
 from rebalance_executor.adapters.credentials import Credentials
+from rebalance_executor.adapters.dynamodb import DynamoJournal
 from rebalance_executor.adapters.sqs import SqsPlanQueue
 from rebalance_executor.domain.config import ExecutionConfig
-from rebalance_executor.domain.errors import JournalUnavailable, RebalanceError, ReportingFailed
-from rebalance_executor.domain.market import Asset
+from rebalance_executor.domain.errors import RebalanceError, ReportingFailed
 from rebalance_executor.domain.result import ExecutionResult
 from rebalance_executor.execution.manager import ExecutionManager
 from rebalance_executor.execution.ports import Broker, Ports
@@ -32,9 +35,10 @@ from rebalance_executor.service import Service
 from rebalance_executor.telemetry import Telemetry
 from rebalance_executor.testkit.api import SECRET, Body, SimulatedApi, SimulatedBroker
 from rebalance_executor.testkit.clock import BEGIN, SimulatedClock
+from rebalance_executor.testkit.dynamodb import PAGE_ROWS, SimulatedDynamoDB
 from rebalance_executor.testkit.faults import KILLS, Crossing, Fault, Killed
 from rebalance_executor.testkit.invariants import Violation, Watch
-from rebalance_executor.testkit.journal import InMemoryJournal
+from rebalance_executor.testkit.ledger import Ledger
 from rebalance_executor.testkit.lines import Lines, NoMetrics, NoTracer, SimulatedLogger
 from rebalance_executor.testkit.records import RecordTable, SimulatedRecords
 
@@ -42,6 +46,8 @@ LATENCY = timedelta(milliseconds=20)
 """What a call takes."""
 _DATABASE_GIVES_UP = timedelta(seconds=3)
 """How long a call to the database takes that gets no answer."""
+_MOMENTS = (timedelta(), timedelta(seconds=1))
+_TABLE = "execution"
 _PAUSES = (1, 5, 20, 90)
 """Seconds a process is frozen."""
 
@@ -107,6 +113,8 @@ class World:
     """What an interrupted invocation is interrupted by."""
     parents_each: int = 2
     """Parents in one transaction: few, so that writes are cut in the middle."""
+    page_rows: int = PAGE_ROWS
+    """Rows in one answer of the database to a query."""
     broken: Violation | None = None
     """The first promise that was broken."""
     published: list[ExecutionResult] = field(default_factory=list)
@@ -119,13 +127,14 @@ class World:
         self.lines = Lines(self.clock)
         self.stack: list[Invocation] = []
         self.watch = Watch(self)
-        self.journal = InMemoryJournal(self.way, self.watch.journalled, parents_each=self.parents_each)
+        self.table = SimulatedDynamoDB(self.cross, self.clock, self._written, page_rows=self.page_rows)
+        self.ledger = Ledger(self.table)
         self.records = RecordTable()
         self.down: dict[str, datetime] = {}
         """Until when ``broker`` or ``database`` answer nothing."""
         self.invocations = 0
         self._processes = 0
-        self._assets: dict[str, Asset] = {}
+        self._runs = 0
         self._hidden_until: dict[str, datetime] = {}
         self._warm: list[Process] = []
 
@@ -155,6 +164,11 @@ class World:
             self.watch.look()
         self._warm.append(process)
         return Delivery(answer)
+
+    def is_closed(self) -> bool:
+        """Whether the market is closed, and was so a second ago: the calls themselves take time."""
+        sessions = self.exchange._life.sessions  # noqa: SLF001 - looked at, never changed
+        return not any(sessions.clock(nanoseconds(self.clock.world() - ago))["is_open"] for ago in _MOMENTS)
 
     # --- every call to the outside -----------------------------------------------------------------------
 
@@ -240,9 +254,14 @@ class World:
 
     def _no_answer(self, name: str) -> Exception:
         self.clock.sleep(_DATABASE_GIVES_UP)
-        if name.startswith("records"):
-            return ReadTimeout("no answer")
-        return ReportingFailed("no answer") if name.startswith("reporter") else JournalUnavailable("no answer")
+        return ReadTimeout("no answer") if name.startswith("records") else ReportingFailed("no answer")
+
+    def _written(self, partitions: Iterable[str]) -> None:
+        for pk in partitions:
+            if pk.startswith("PLAN#"):
+                self.watch.journalled(pk)
+            elif pk.startswith("ACCOUNT#"):
+                self.watch.leased()
 
     # --- the program -------------------------------------------------------------------------------------
 
@@ -263,11 +282,13 @@ class World:
             known.patient_until(deadline.give_up_at)
             return BreakingBroker(known, self.config.max_broker_failures)
 
+        client = cast("Any", self.table)
+        journal = DynamoJournal(client, _TABLE, self.clock, parents_each=self.parents_each)
         ports = Ports(
             brokers=broker,
-            journal=self.journal,
-            book=self.journal.book,
-            assets=self,
+            journal=journal,
+            book=DynamoControlBook(client, _TABLE, self.clock),
+            assets=DynamoAssetCache(client, _TABLE, self.clock),
             clock=self.clock,
             log=telemetry,
             reporters=[self],
@@ -279,7 +300,7 @@ class World:
             front_door=FrontDoor(records, telemetry),
             queue=SqsPlanQueue(None, lambda: cast("Any", None), timedelta(0), telemetry),
             manager=ExecutionManager(ports, self.config),
-            journal=self.journal,
+            journal=journal,
             clock=self.clock,
             telemetry=telemetry,
             new_run_id=self._new_run_id,
@@ -296,21 +317,17 @@ class World:
 
     def _new_run_id(self) -> str:
         running = self.stack[-1]
-        running.run_id = f"run-{running.number}"
+        self._runs += 1  # several plans of one delivery are several runs
+        running.run_id = f"run-{self._runs}"
         return running.run_id
 
-    # --- asset cache and reporter ------------------------------------------------------------------------
-
-    def get(self, symbols: Sequence[str], *, now: datetime) -> Mapping[str, Asset]:
-        """Asset flags that are known."""
-        del now
-        return self.way("assets.get", lambda: {s: self._assets[s] for s in symbols if s in self._assets})
-
-    def put(self, assets: Iterable[Asset], *, now: datetime) -> None:
-        """Remember asset flags."""
-        del now
-        self.way("assets.put", lambda: self._assets.update({asset.symbol: asset for asset in assets}))
+    # --- reporter ----------------------------------------------------------------------------------------
 
     def publish(self, result: ExecutionResult) -> None:
         """Publish a result."""
-        self.way("reporter.publish", lambda: self.published.append(result))
+
+        def take() -> None:
+            self.watch.publishing(result)
+            self.published.append(result)
+
+        self.way("reporter.publish", take)

@@ -411,6 +411,48 @@ def test_the_close_is_reckoned_by_our_own_clock() -> None:
     assert 20 <= floor.clock.seconds <= 21
 
 
+def test_the_close_is_not_put_off_by_what_the_sizing_waits_for() -> None:
+    """The broker's clock is read first; then ten seconds pass until there is a quote. The close stays where it is."""
+    floor = Floor(child_wait_seconds=300, quote_wait_seconds=15)
+    floor.broker.market = replace(floor.broker.market, next_close=later(20))
+    floor.broker.quote("AAA", "99.99", "0")
+    floor.clock.at(10, lambda: floor.broker.quote("AAA", "99.99", "100.01"))
+    floor.broker.behave("AAA", RESTS)
+    result = floor.execute(buys("AAA"))
+
+    assert ended(result) == {"AAA": (Outcome.UNFILLED, Code.MARKET_CLOSED)}
+    assert 20 <= floor.clock.seconds <= 21
+
+
+def test_the_close_is_not_put_off_by_an_answer_that_takes_long() -> None:
+    floor = Floor(child_wait_seconds=300)
+    floor.broker.market = replace(floor.broker.market, next_close=later(20))
+    answer = floor.broker.clock
+
+    def slow() -> MarketClock:
+        floor.clock.sleep(timedelta(seconds=8))
+        return answer()
+
+    floor.broker.clock = slow  # type: ignore[method-assign]
+    floor.broker.behave("AAA", RESTS)
+    result = floor.execute(buys("AAA"))
+
+    assert ended(result) == {"AAA": (Outcome.UNFILLED, Code.MARKET_CLOSED)}
+    assert 20 <= floor.clock.seconds <= 21
+
+
+@pytest.mark.parametrize("turn", [20, 25])
+def test_an_order_whose_turn_comes_after_the_close_is_not_sent(turn: float) -> None:
+    """It was decided before the close, and waited for the rate limit. Sent then, it would rest until the next open."""
+    floor = Floor()
+    floor.broker.market = replace(floor.broker.market, next_close=later(20))
+    floor.broker.turn_at = later(turn)
+    result = floor.execute(buys("AAA", "BBB"))
+
+    assert ended(result) == dict.fromkeys(("AAA", "BBB"), (Outcome.DENIED, Code.MARKET_CLOSED))
+    assert floor.broker.sent == []
+
+
 @pytest.mark.parametrize(("is_open", "early"), [(False, True), (True, False)])
 def test_before_the_open_orders_say_that_they_are_meant_for_it(is_open: bool, early: bool) -> None:
     floor = Floor(extended_hours=True)
