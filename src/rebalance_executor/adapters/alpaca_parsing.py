@@ -116,10 +116,13 @@ def order(told: object) -> BrokerOrder:
 
 
 def rows(told: object, what: str, symbols: Collection[str]) -> list[Mapping[str, Any]]:
-    """The rows of a JSON list that name one of these symbols: nonsense about another one must not stop them."""
+    """The rows of a JSON list that name one of these symbols: nonsense about another one must not stop them.
+
+    A row that names none may be about any of them.
+    """
     if not isinstance(told, list):
         raise Malformed(f"list of {what}s", "items")
-    return [row for row in told if isinstance(row, Mapping) and row.get("symbol") in symbols]
+    return [row for row in told if _text(_mapping(row, what), "symbol", what) in symbols]
 
 
 def _mapping(told: object, what: str) -> Mapping[str, Any]:

@@ -145,10 +145,8 @@ class Sender:
         except (OutcomeUnknown, DuplicateClientOrderId) as error:
             run.put_child(parent.symbol, replace(child, state=ChildState.UNKNOWN, intended_at=self._clock.now()))
             self._log.emit(LogEvent.ORDER_UNKNOWN, symbol=parent.symbol, reason=str(error), **told(child))
-            if child.resent and isinstance(
-                error, OutcomeUnknown
-            ):  # looking and sending at every tick would use up the rate limit for nothing
-                self.paused_until = self._clock.now() + _PAUSE
+            if child.resent and isinstance(error, OutcomeUnknown):
+                self.paused_until = self._clock.now() + _PAUSE  # at every tick it would use up the rate limit
             return False
         self._accepted(run, parent, child, order)
         return True

@@ -23,8 +23,10 @@ ORDER = {"id": "1", "client_order_id": "c-1", "symbol": "AAA", "side": "buy", "s
 QUOTE = {"t": "2026-01-26T15:00:00Z", "bp": 99.99, "ap": 100.01}
 REQUEST = OrderRequest("c-1", "AAA", Side.BUY, OrderType.MARKET, Decimal(1))
 
-STRANGE = [None, "AAA", {"qty": "1"}, {"symbol": "XXX", "qty": None}, {"symbol": None, "id": 7, "status": "new"}]
-"""Rows that name none of the symbols asked for."""
+STRANGE = [{"symbol": "XXX"}, {"symbol": "XXX", "qty": None}, {"symbol": "XXX", "id": 7, "status": ["new"]}]
+"""Rows about another symbol than those asked for."""
+NAMELESS = [None, "AAA", {"qty": "1"}, {"symbol": None, "id": 7, "status": "new"}]
+"""Rows that may be about any symbol."""
 
 
 @pytest.fixture
@@ -71,6 +73,20 @@ def test_nonsense_about_something_else_loses_nothing(
 
     tell(broker, monkeypatch, [row, ORDER, row])
     assert [order.id for order in broker.open_orders(["AAA", "BBB"])] == ["1"]
+
+
+@pytest.mark.parametrize("row", NAMELESS, ids=str)
+def test_a_row_that_names_no_symbol_is_not_passed_over(
+    broker: AlpacaBroker, monkeypatch: pytest.MonkeyPatch, row: object
+) -> None:
+    """A position without its name is not one that is not held: its sell would be denied for good."""
+    tell(broker, monkeypatch, [POSITION, row])
+    with pytest.raises(BrokerUnavailable, match="position that came has no usable"):
+        broker.positions(["AAA", "BBB"])
+
+    tell(broker, monkeypatch, [ORDER, row])
+    with pytest.raises(BrokerUnavailable, match="order that came has no usable"):
+        broker.open_orders(["AAA", "BBB"])
 
 
 def test_nonsense_about_what_is_asked_for_is_not_passed_over(
