@@ -32,11 +32,11 @@ from rebalance_executor.domain.market import Side
 from rebalance_executor.domain.result import ExecutionStatus
 from rebalance_executor.execution.ports import ControlBook, Journal, Lease
 from rebalance_executor.testkit.dynamodb import SimulatedDynamoDB
-from rebalance_executor.testkit.journal import InMemoryJournal
 from tests.support.aws import create_execution_table, dynamodb
 from tests.support.clocks import START, ManualClock
 from tests.support.journalled import ACCOUNT, PLAN_ID, child, filled_parent, parent, result, state
 from tests.support.local_aws import LocalAws, local_aws
+from tests.support.memory_journal import InMemoryJournal
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

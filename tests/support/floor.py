@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from rebalance_executor.adapters.dynamodb import PARENTS_EACH
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.errors import OrderRejected, OutcomeUnknown, RateLimited
 from rebalance_executor.domain.journal import PlanJournal
@@ -35,8 +36,8 @@ from rebalance_executor.execution.manager import ExecutionManager
 from rebalance_executor.execution.ports import Broker, Ports
 from rebalance_executor.execution.run import Deadline
 from rebalance_executor.testkit.clock import SimulatedClock
-from rebalance_executor.testkit.journal import PARENTS_EACH, InMemoryJournal
 from tests.support.builders import NOW
+from tests.support.memory_journal import InMemoryJournal
 
 CLOSES_AT = NOW + timedelta(hours=6)
 FILLS, RESTS, HALF, VANISHES, LOST, LOST_RESTS, REJECTED_LATER, STUCK = (

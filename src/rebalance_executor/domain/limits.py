@@ -159,8 +159,8 @@ class Limits(BaseModel):
     max_rejects_in_a_row: int = Field(
         default=10,
         ge=1,
-        description="Orders the broker may refuse in one run without accepting one between; then the account is halted. "
-        "Ten are no bad luck.",
+        description="Orders the broker may refuse in one run without accepting one between; then the account is "
+        "halted. Ten are no bad luck.",
     )
     reconcile_wait_seconds: Amount = Field(
         default=Decimal(5),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Protocol
 
 from aws_lambda_powertools.utilities.idempotency.exceptions import (
     IdempotencyItemAlreadyExistsError,
@@ -14,12 +15,19 @@ from aws_lambda_powertools.utilities.idempotency.persistence.base import BasePer
 from aws_lambda_powertools.utilities.idempotency.persistence.datarecord import STATUS_CONSTANTS, DataRecord
 
 from rebalance_executor.idempotency import EXPIRES_AFTER_SECONDS
-from rebalance_executor.testkit.book import Way
 
 _IN_PROGRESS = STATUS_CONSTANTS["INPROGRESS"]
 _NEVER = datetime.max.replace(tzinfo=UTC)
 _FAR_AWAY = 32_503_680_000
 """Seconds since the epoch, in the year 3000: Powertools compares expiries with real time, this store with its own."""
+
+
+class Way(Protocol):
+    """How an effect comes about."""
+
+    def __call__[T](self, name: str, effect: Callable[[], T], /) -> T:
+        """What ``effect`` gives, or what went wrong on the way, before or after it."""
+        ...
 
 
 @dataclass(slots=True)

@@ -15,8 +15,8 @@ from rebalance_executor.domain.market import Side
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.kill_switch import BEFORE_SENDING, KillSwitch, set_by_person
 from rebalance_executor.execution.ports import Ports
-from rebalance_executor.testkit.book import InMemoryControlBook
 from tests.support.clocks import START, ManualClock
+from tests.support.memory_book import InMemoryControlBook
 
 
 class Desk:

@@ -1,6 +1,6 @@
 """The journal in memory: what ``DynamoJournal`` promises, without a table.
 
-For unit tests; the simulation runs the real one. The contract suite runs against both. Every effect goes through a
+For unit tests, quick and easily looked into; the contract suite holds it to the real one. Every effect goes through a
 *way*, by which a test lets it fail, get lost or be cut off; without one it simply happens.
 """
 
@@ -9,24 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Protocol
 
+from rebalance_executor.adapters.dynamodb import PARENTS_EACH
 from rebalance_executor.domain.book import Reservation
 from rebalance_executor.domain.errors import Fenced, JournalContradiction, LeaseHeld
 from rebalance_executor.domain.journal import Phase, PlanJournal, PlanState, RunEnd, RunRecord
 from rebalance_executor.domain.orders import ParentOrder
 from rebalance_executor.domain.result import ExecutionResult
 from rebalance_executor.execution.ports import Lease
-from rebalance_executor.testkit.book import InMemoryControlBook, Way
-
-PARENTS_EACH = 88
-"""Parents in one transaction, as on DynamoDB; a simulation takes fewer to cut a write in the middle."""
-
-
-class Observer(Protocol):
-    """Is told of every transaction that took effect."""
-
-    def __call__(self, state: PlanState, parents: Sequence[ParentOrder]) -> None: ...
+from rebalance_executor.testkit.records import Way
+from tests.support.memory_book import InMemoryControlBook
 
 
 def _straight[T](_: str, effect: Callable[[], T]) -> T:
@@ -49,17 +41,13 @@ class InMemoryJournal:
 
     Args:
         way: how effects come about; they simply happen by default.
-        observe: told of what every transaction wrote.
         parents_each: parents in one transaction; more go in several, the plan's own row in the last.
     """
 
-    def __init__(
-        self, way: Way = _straight, observe: Observer | None = None, *, parents_each: int = PARENTS_EACH
-    ) -> None:
+    def __init__(self, way: Way = _straight, *, parents_each: int = PARENTS_EACH) -> None:
         self._way = way
         self.book = InMemoryControlBook(way)
         """The control book that belongs to this journal."""
-        self._observe = observe
         self._parents_each = parents_each
         self._leases: dict[str, Lease] = {}
         self._epochs: dict[str, int] = {}
@@ -143,7 +131,6 @@ class InMemoryJournal:
             written.state = plan
             if run is not None:
                 written.runs[run.epoch] = run
-            self._tell(plan, last)
 
         self._put_batches(lease, plan, before)
         self._way("journal.write", put)
@@ -164,7 +151,6 @@ class InMemoryJournal:
             run = written.runs.get(lease.epoch, RunRecord(lease.epoch, lease.run_id, ended))
             written.runs[lease.epoch] = replace(run, ended_at=ended, end=RunEnd.COMPLETED)
             self._leases.pop(lease.account, None)
-            self._tell(plan, last)
 
         if (plan.account, plan.plan_id) not in self._plans or self._plans[plan.account, plan.plan_id].result != result:
             self._put_batches(lease, plan, before)
@@ -195,7 +181,6 @@ class InMemoryJournal:
             def put(batch: Sequence[ParentOrder] = batch) -> None:
                 self._check(lease, plan)
                 self._put_parents(plan, batch)
-                self._tell(plan, batch)
 
             self._way("journal.write_batch", put)
 
@@ -221,7 +206,3 @@ class InMemoryJournal:
     def _release(self, lease: Lease) -> None:
         if self._holds(lease):
             self._leases.pop(lease.account, None)
-
-    def _tell(self, plan: PlanState, parents: Sequence[ParentOrder]) -> None:
-        if self._observe is not None:
-            self._observe(plan, parents)

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Protocol
 
 from rebalance_executor.domain.book import NEVER_SET, BegunPlan, Book, Day, Reservation, Switch
 from rebalance_executor.domain.errors import DayChanged
-
-
-class Way(Protocol):
-    """How an effect comes about, as for the journal."""
-
-    def __call__[T](self, name: str, effect: Callable[[], T], /) -> T:
-        """What ``effect`` gives, or what went wrong on the way, before or after it."""
-        ...
+from rebalance_executor.testkit.records import Way
 
 
 @dataclass(slots=True)
