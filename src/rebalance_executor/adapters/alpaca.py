@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -37,6 +38,8 @@ _MOST_PAGES = 20
 _SYMBOLS_EACH = 250
 """Symbols in one request: more would make its URL too long."""
 _RESOLUTION = timedelta(microseconds=1)
+_WORD = r"[A-Za-z0-9][A-Za-z0-9./_-]*(?<!\.)"
+"""A word that may be a symbol, in a sentence."""
 _NO_SYMBOL = (400, 422)
 """How the broker may answer, besides 404, where it is asked for something that cannot be a symbol."""
 
@@ -122,18 +125,28 @@ class AlpacaBroker:
 
     def quotes(self, symbols: Sequence[str]) -> Mapping[str, Quote]:
         """Latest quotes of those symbols that have one."""
-        found: dict[str, Quote] = {}
-        for some in _chunks(symbols):
-            told = self._data.get("/stocks/quotes/latest", {"symbols": ",".join(some)})
-            found |= _usable(lambda: _by_symbol(told, "quotes", parse.quote))  # noqa: B023 - called at once
-        return found
+        return self._latest("quotes", symbols, parse.quote)
 
     def last_trades(self, symbols: Sequence[str]) -> Mapping[str, Trade]:
         """Last trades of those symbols that have one."""
-        found: dict[str, Trade] = {}
+        return self._latest("trades", symbols, parse.trade)
+
+    def _latest[T](self, what: str, symbols: Sequence[str], read: Callable[[str, object], T]) -> dict[str, T]:
+        """The latest of each symbol. One that market data takes for no symbol is named in its refusal of all of them:
+        it has none, and the others are asked for without it."""
+        found: dict[str, T] = {}
         for some in _chunks(symbols):
-            told = self._data.get("/stocks/trades/latest", {"symbols": ",".join(some)})
-            found |= _usable(lambda: _by_symbol(told, "trades", parse.trade))  # noqa: B023 - called at once
+            try:
+                answer = self._data.get(f"/stocks/{what}/latest", {"symbols": ",".join(some)})
+            except BrokerUnavailable as error:
+                _, _, told = str(error).partition(": ")
+                words = re.findall(_WORD, told) if error.context.get("http_status") in _NO_SYMBOL else []
+                others = [symbol for symbol in some if symbol not in words]
+                if len(others) != len(some) - 1:  # it names none, or more than one refusal can be about
+                    raise
+                found |= self._latest(what, others, read)
+            else:
+                found |= _usable(lambda: _by_symbol(answer, what, read))  # noqa: B023 - called at once
         return found
 
     def open_orders(self, symbols: Sequence[str]) -> Sequence[BrokerOrder]:

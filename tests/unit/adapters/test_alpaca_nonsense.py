@@ -119,6 +119,45 @@ def test_a_quote_that_is_nonsense_is_none_and_the_others_are_read(
     assert broker.quotes(["AAA", "BBB"]).keys() == {"AAA"}
 
 
+def refuse_quotes_of(symbol: str, broker: AlpacaBroker, monkeypatch: pytest.MonkeyPatch, message: str) -> list[str]:
+    """Let market data refuse every request with this symbol in it; gives what is asked for."""
+    asked: list[str] = []
+    response = Response()
+    response.status_code = 400
+    make: Any = alpaca_sdk.APIError
+
+    def get(_path: str, params: dict[str, str]) -> object:
+        asked.append(params["symbols"])
+        symbols = params["symbols"].split(",")
+        if symbol in symbols:
+            raise make(json.dumps({"message": message}), HTTPError(response=response))
+        return {"quotes": dict.fromkeys(symbols, QUOTE)}
+
+    monkeypatch.setattr(broker._data._api, "get", get)
+    return asked
+
+
+def test_a_symbol_that_market_data_takes_for_none_costs_the_others_no_quote(
+    broker: AlpacaBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = refuse_quotes_of("BB.W", broker, monkeypatch, "code=400, message=invalid symbol: BB.W.")
+
+    assert broker.quotes(["AAA", "BB.W", "B"]).keys() == {"AAA", "B"}
+    assert asked == ["AAA,BB.W,B", "AAA,B"]
+    assert broker.quotes(["BB.W"]) == {}
+
+
+@pytest.mark.parametrize("message", ["invalid request", "invalid symbols: AAA,BBB,CCC", "GET refused"])
+def test_a_refusal_that_names_no_single_symbol_is_one_of_the_whole_request(
+    broker: AlpacaBroker, monkeypatch: pytest.MonkeyPatch, message: str
+) -> None:
+    asked = refuse_quotes_of("BBB", broker, monkeypatch, message)
+
+    with pytest.raises(BrokerUnavailable, match="400"):
+        broker.quotes(["AAA", "BBB", "CCC"])
+    assert len(asked) == 1
+
+
 @pytest.mark.parametrize(
     ("status", "error"), [(400, NotFound), (404, NotFound), (422, NotFound), (409, BrokerUnavailable)]
 )
