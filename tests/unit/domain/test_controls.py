@@ -267,6 +267,13 @@ def test_the_same_order_of_another_plan_minutes_ago_is_a_duplicate(
     assert judged(a_parent(), book=Book(NEVER_SET, TODAY, [begun])) == refused
 
 
+def test_a_duplicate_is_found_behind_plans_that_do_not_count() -> None:
+    order = ReservedOrder("ABC", BUY, Decimal(10))
+    plans = [BegunPlan("old", later(-3600), (order,)), BegunPlan("plan-1", NOW, ()), BegunPlan("other", NOW, (order,))]
+
+    assert judged(a_parent(), book=Book(NEVER_SET, TODAY, plans)) is Code.DUPLICATE_ORDER
+
+
 @pytest.mark.parametrize(
     ("shares", "dollars", "tolerance", "refused"),
     [

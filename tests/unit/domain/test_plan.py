@@ -291,3 +291,19 @@ def test_a_plan_cannot_be_changed_afterwards() -> None:
     plan = a_plan()
     with pytest.raises(ValueError, match="frozen"):
         plan.items[0].action = Action.SELL  # type: ignore[misc]
+
+
+def test_a_symbol_that_comes_twice_is_told_beside_what_else_is_wrong() -> None:
+    items = [
+        an_item_document("abc"),
+        an_item_document(" ABC "),
+        an_item_document("ABC", priority=9),
+        {"symbol": None},
+        7,
+    ]
+
+    found = refusal(a_plan_document(*items))
+
+    assert found.problems[0][0] == found.field == "items.2.priority"
+    assert ("items", "symbol ABC appears 3 times; merge its items") in found.problems
+    assert len({field for field, _ in found.problems if field.startswith("items.3.")}) > 1

@@ -139,6 +139,12 @@ def test_at_most_five_of_others_orders_are_named() -> None:
     assert "other-5" not in refusal.message
 
 
+def test_a_size_beyond_the_limit_is_told_with_both_numbers() -> None:
+    refusal = of_parent(max_order_shares=9)
+    assert refusal is not None
+    assert refusal.message == "10 shares, 9 are allowed in one order"
+
+
 def test_a_duplicate_names_the_other_plan_and_its_time() -> None:
     at = NOW - timedelta(minutes=3)
     other = BegunPlan("other", at, (ReservedOrder("ABC", BUY, Decimal(10)),))

@@ -25,7 +25,7 @@ from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.domain.result import ExecutionStatus
 from rebalance_executor.execution.events import LogEvent
 from tests.support.builders import NOW, a_plan, an_exit, an_item, later
-from tests.support.floor import RESTS, STUCK, Channel, Floor, ended
+from tests.support.floor import RESTS, STUCK, VANISHES, Channel, Floor, ended
 
 BUY_ONE = a_plan(an_item("AAA", amount="1000"))
 
@@ -447,6 +447,20 @@ def test_a_run_that_can_no_longer_look_asks_for_the_cancel_of_what_rests(cancel:
     assert asked == (["order-1", "order-2"] if cancel is None else ["order-1"])
     assert {order.outcome for order in result.orders} == {Outcome.FILLED}
     assert [order.status for order in floor.broker.book.values()] == ["canceled"] * 2 + ["filled"] * 2
+
+
+def test_only_what_rests_is_withdrawn_and_the_journal_says_so_before() -> None:
+    """What is filled needs nothing, and what is lost has no order to cancel."""
+    floor = Floor()
+    floor.broker.trouble["orders"] = [BrokerUnavailable("503")]
+    for symbol, behaviour in (("BBB", VANISHES), ("CCC", RESTS)):
+        floor.broker.behave(symbol, behaviour)
+    with pytest.raises(BrokerUnavailable, match="503"):
+        floor.execute(a_plan(*(an_item(symbol, amount="1000") for symbol in ("AAA", "BBB", "CCC"))))
+
+    asked = {symbol: floor.parent(symbol).children[-1].cancel_requested_at for symbol in ("AAA", "BBB", "CCC")}
+    assert [floor.broker.book[order_id].symbol for order_id in floor.broker.cancelled] == ["CCC"]
+    assert asked == {"AAA": None, "BBB": None, "CCC": floor.clock.now()}
 
 
 def test_a_run_that_can_write_nothing_cancels_nothing() -> None:
