@@ -336,6 +336,20 @@ def test_without_a_recent_trade_that_may_be_used_the_item_is_denied(prepare: Cal
     assert floor.broker.sent == []
 
 
+def test_a_symbols_own_age_of_trades_counts_and_not_everybodys() -> None:
+    floor = quoteless(traded_ago=10, per_symbol={"AAA": {"max_trade_age_seconds": "12"}})
+
+    assert ended(floor.execute(buys("AAA"))) == {"AAA": (Outcome.DENIED, Code.QUOTE_REJECTED)}
+
+
+def test_a_quote_within_a_symbols_own_bounds_is_not_looked_at_twice() -> None:
+    floor = Floor(per_symbol={"AAA": {"max_spread": "0.06"}})
+    floor.broker.quote("AAA", "97.20", "102.80")
+
+    assert ended(floor.execute(buys("AAA"))) == {"AAA": (Outcome.FILLED, None)}
+    assert floor.clock.slept == []
+
+
 def test_a_quote_that_is_lost_later_gives_way_to_the_last_trade_before_the_order_ends() -> None:
     floor = Floor(child_wait_seconds=2, quote_wait_seconds=4, unusable_quote="last_trade")
     floor.broker.behave("AAA", RESTS)
