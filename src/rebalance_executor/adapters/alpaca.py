@@ -132,8 +132,10 @@ class AlpacaBroker:
         return self._latest("trades", symbols, parse.trade)
 
     def _latest[T](self, what: str, symbols: Sequence[str], read: Callable[[str, object], T]) -> dict[str, T]:
-        """The latest of each symbol. One that market data takes for no symbol is named in its refusal of all of them:
-        it has none, and the others are asked for without it."""
+        """The latest of each symbol.
+
+        What market data takes for no symbol is named in its refusal of all: the others are asked for without it.
+        """
         found: dict[str, T] = {}
         for some in _chunks(symbols):
             try:

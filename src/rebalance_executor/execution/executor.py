@@ -239,8 +239,8 @@ class Executor:
         since = now - span(self._config.quote_refresh_seconds)
         if all(s in self._quoted_at and self._quoted_at[s] > since and self._problem(s) is None for s in symbols):
             return
-        quotes = {symbol: quote for symbol, quote in self._quotes.items() if not quote.is_trade}
-        self._quotes = quotes | dict(self._broker.quotes(symbols))
+        others = {symbol: quote for symbol, quote in self._quotes.items() if symbol not in symbols}
+        self._quotes = others | dict(self._broker.quotes(symbols))  # what is not told now is not known any more
         self._quoted_at |= dict.fromkeys(symbols, self._clock.now())
         unusable = [symbol for symbol in symbols if self._problem(symbol) is not None]
         missing = {symbol: self._missing_since.get(symbol, now) for symbol in unusable}

@@ -138,25 +138,13 @@ def _buys_first(self: Any, run: Run, broker: Any, working: Executor) -> Any:
 _drive = manager.ExecutionManager._drive  # noqa: SLF001 - a bug
 
 
-def _rest_counts_as_filled() -> Callable[..., Any]:
+def _told_as(told: Outcome, real: Outcome) -> Callable[..., Any]:
     decide = strategy.decide
 
     def decided(*args: Any) -> Any:
         decision = decide(*args)
-        if isinstance(decision, strategy.Settle) and decision.outcome is Outcome.PARTIALLY_FILLED:
-            return replace(decision, outcome=Outcome.FILLED)
-        return decision
-
-    return decided
-
-
-def _doubt_hidden() -> Callable[..., Any]:
-    decide = strategy.decide
-
-    def decided(*args: Any) -> Any:
-        decision = decide(*args)
-        if isinstance(decision, strategy.Settle) and decision.outcome is Outcome.UNRESOLVED:
-            return replace(decision, outcome=Outcome.UNFILLED)
+        if isinstance(decision, strategy.Settle) and decision.outcome is real:
+            return replace(decision, outcome=told)
         return decision
 
     return decided
@@ -315,8 +303,8 @@ _DONE: dict[str, list[Swap]] = {
     ],
     "what was sent is dropped as unsent": [(Run, "drop_unsent", lambda: _all_dropped)],
     "buys before the gate": [(manager.ExecutionManager, "_drive", lambda: _buys_first)],
-    "a part counts as the whole": [(executor, "decide", _rest_counts_as_filled)],
-    "doubt is hidden": [(executor, "decide", _doubt_hidden)],
+    "a part counts as the whole": [(executor, "decide", lambda: _told_as(Outcome.FILLED, Outcome.PARTIALLY_FILLED))],
+    "doubt is hidden": [(executor, "decide", lambda: _told_as(Outcome.UNFILLED, Outcome.UNRESOLVED))],
     "no safe stop before the deadline": [(Deadline, "after", lambda: classmethod(_endless))],
     "more is spent than there is": [(manager, "buy_budget", lambda: _rich)],
     "absent is taken for never sent": [(Executor, "_absent", lambda: _given_up)],

@@ -273,6 +273,17 @@ def test_a_quote_that_comes_back_is_traded_on() -> None:
     assert ended(result) == {"AAA": (Outcome.FILLED, None)}
 
 
+def test_a_quote_that_is_told_no_more_prices_nothing() -> None:
+    """The former one may look young enough for minutes; the next price is taken from a fresh one or not at all."""
+    floor = Floor(child_wait_seconds=2, quote_wait_seconds=0)
+    floor.broker.behave("AAA", RESTS)
+    floor.clock.at(1, lambda: floor.broker.prices.pop("AAA"))
+    result = floor.execute(buys("AAA"))
+
+    assert ended(result) == {"AAA": (Outcome.UNFILLED, Code.QUOTE_REJECTED)}
+    assert len(floor.broker.sent) == 1
+
+
 def test_an_illiquid_symbol_may_have_a_wider_and_older_quote_than_the_others() -> None:
     own = {"max_spread": "0.08", "max_quote_age_seconds": 3600, "price_collar": "0.05", "limit_collar": "0.05"}
     floor = Floor(quote_wait_seconds=0, per_symbol={"AAA": own})
