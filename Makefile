@@ -49,7 +49,7 @@ unit: .venv/.installed ## The quick tests only
 
 SEEDS ?= 1000
 simulate: .venv/.installed ## Histories of the whole program under faults, on all cores (SEEDS=1000)
-	@$(BIN)/python -m rebalance_executor.testkit --seeds $(SEEDS)
+	@$(BIN)/python -m rebalance_simulation --seeds $(SEEDS)
 
 bench: .venv/.installed ## Measure everything of docs/performance.md: time, memory, requests, dollars (ten minutes)
 	@$(BIN)/python -m benchmarks --write docs/performance.md
@@ -75,7 +75,7 @@ docs: .venv/.installed ## Build the documentation as a site in build/site; a bro
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict > .venv/docs.log 2>&1 || { cat .venv/docs.log; exit 1; }
 
 reference: .venv/.installed ## Write what is made from the code: docs/reference.md, docs/commands.md, docs/schemas
-	@$(BIN)/python -m rebalance_executor.cli.reference docs
+	@$(BIN)/python -m rebalance_cli.docs.reference docs
 
 build: .venv-sam/.installed ## Build what is deployed (CONFIG=dev|paper|live), or what is invoked here (default)
 	@$(SAM)/sam build --config-env $(CONFIG)
@@ -142,7 +142,6 @@ NO_CACHES = find "$(ARTIFACTS_DIR)" -name __pycache__ -type d -prune -exec rm -r
 build-RebalanceFunction:
 	@$(PACKAGES) "$(ARTIFACTS_DIR)" "$(ARTIFACTS_DIR)" requirements/lambda.txt
 	@cp -R src/rebalance_executor "$(ARTIFACTS_DIR)/"
-	@rm -rf "$(ARTIFACTS_DIR)/rebalance_executor/cli" "$(ARTIFACTS_DIR)/rebalance_executor/testkit"
 	@$(TRIM) "$(ARTIFACTS_DIR)"
 
 # The layer of local/template.yaml.

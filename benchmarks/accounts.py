@@ -33,7 +33,7 @@ import requests
 from rebalance_executor import bootstrap
 from rebalance_executor.adapters.aws import client_config
 from rebalance_executor.adapters.clock import SystemClock
-from rebalance_executor.adapters.dynamodb import DynamoJournal
+from rebalance_executor.adapters.dynamodb.journal import DynamoJournal
 from rebalance_executor.handler import handle
 from rebalance_executor.settings import load_settings
 from rebalance_executor.telemetry import Telemetry

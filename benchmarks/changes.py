@@ -18,7 +18,7 @@ from alpaca.common.rest import RESTClient
 
 from benchmarks.row import Row
 from benchmarks.stage import Stage, stage
-from rebalance_executor.adapters.alpaca_sdk import AlpacaApi
+from rebalance_executor.adapters.alpaca.client import AlpacaApi
 from rebalance_executor.adapters.aws import client_config
 from tests.support.local_aws import EXECUTION_TABLE
 
@@ -31,7 +31,7 @@ _ROWS = 34
 
 def measure(pairs: int = 9, times: int = 300) -> Iterator[Row]:
     """Medians of turns; imports in fresh processes, requests in this one."""
-    sdk = "import rebalance_executor.adapters.alpaca_sdk"
+    sdk = "import rebalance_executor.adapters.alpaca.client"
     everything = "import alpaca.trading.client, alpaca.data.historical.stock"
     ours, without = _imports(pairs, sdk, everything)
     yield Row(_POINT, "the SDK's base client, not its models and streams: import", ours, "ms", without)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from benchmarks import accounts
 from benchmarks.row import Row
-from rebalance_executor.testkit.history import History
+from rebalance_simulation.history import History
 
 
 def measure(plans: int = 100, histories: int = 200) -> Iterator[Row]:

@@ -13,7 +13,7 @@ from decimal import Decimal
 from random import Random
 
 from rebalance_executor import RebalancePlan, RebalancePlanItem
-from rebalance_executor.testkit import BEGIN, Case, play_seeds
+from rebalance_simulation import BEGIN, Case, play_seeds
 
 SYMBOLS = ("AAPL", "BND", "SPY", "TLT")
 CENT = Decimal("0.01")

@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from paper_broker.levers import Lever
+from paper_broker.operator_buttons import Lever
 from paper_broker.scenario import default_world
 from paper_broker.server import PaperBroker
 

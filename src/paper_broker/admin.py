@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 from paper_broker.api import Answer, Request
-from paper_broker.drills import DRILLS
+from paper_broker.app import Venue
 from paper_broker.errors import BrokerError
+from paper_broker.fault_presets import DRILLS
+from paper_broker.formats import Wire, timestamp
 from paper_broker.page import overview
-from paper_broker.venue import Venue
-from paper_broker.wire import Wire, timestamp
 
 _ENDINGS = {"cancel": "canceled", "expire": "expired", "reject": "rejected"}
 _ORDER_ACTIONS = {("POST", "orders", action) for action in ("fill", *_ENDINGS)}

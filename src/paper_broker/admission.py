@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from paper_broker.blackout_windows import AUCTION_WINDOWS, Window
 from paper_broker.errors import (
     duplicate_client_order_id,
     forbidden,
@@ -14,11 +15,10 @@ from paper_broker.errors import (
     unprocessable,
     wash_trade,
 )
+from paper_broker.formats import ONE, ZERO, floor_shares, plain
 from paper_broker.ledger import Account, Ledger
 from paper_broker.market import Asset, Market, Quote, on_tick
 from paper_broker.orders import Book, Order
-from paper_broker.windows import AUCTION_WINDOWS, Window
-from paper_broker.wire import ONE, ZERO, floor_shares, plain
 
 _LONGEST_CLIENT_ORDER_ID = 128
 _TYPES = ("market", "limit", "stop", "stop_limit")

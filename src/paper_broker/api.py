@@ -7,8 +7,8 @@ from typing import Any
 
 from paper_broker.errors import BrokerError, malformed, not_found
 from paper_broker.exchange import Exchange
+from paper_broker.formats import Wire
 from paper_broker.orders import OrderQuery
-from paper_broker.wire import Wire
 
 _LARGEST_ACTIVITY_PAGE = 100
 

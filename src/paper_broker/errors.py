@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from paper_broker.wire import plain
+from paper_broker.formats import plain
 
 FORBIDDEN = 40310000
 MALFORMED = 40010001

@@ -11,16 +11,10 @@ from decimal import Decimal
 from typing import Any
 
 from paper_broker.admission import Admission, Ticket, check_replaceable, read_ticket, replacement, sale_qty
-from paper_broker.archive import Archive, json_object, json_text
+from paper_broker.blackout_windows import Window
 from paper_broker.errors import BrokerError, already, malformed, not_found, scripted
 from paper_broker.fills import FillBehaviour, FillPlan, FillRule
-from paper_broker.ledger import Ledger, part_of
-from paper_broker.lifecycle import Lifecycle
-from paper_broker.market import Market
-from paper_broker.orders import WORKING, Book, Order, OrderQuery, boundary
-from paper_broker.sessions import Sessions
-from paper_broker.windows import Window
-from paper_broker.wire import (
+from paper_broker.formats import (
     ONE,
     ZERO,
     Wire,
@@ -30,6 +24,12 @@ from paper_broker.wire import (
     parse_instant,
     plain,
 )
+from paper_broker.ledger import Ledger, part_of
+from paper_broker.lifecycle import Lifecycle
+from paper_broker.market import Market
+from paper_broker.orders import WORKING, Book, Order, OrderQuery, boundary
+from paper_broker.sessions import Sessions
+from paper_broker.state_json import Archive, json_object, json_text
 
 _CALENDAR_START, _CALENDAR_END = "1970-01-01", "2029-12-31"
 _SESSION_KEYS = frozenset({"sessions", "holidays", "half_days"})

@@ -12,7 +12,7 @@ from random import Random
 from typing import Any, Protocol
 
 from paper_broker.errors import scripted
-from paper_broker.wire import ONE, ZERO, duration
+from paper_broker.formats import ONE, ZERO, duration
 
 OPTIONS = frozenset({
     "behaviour", "after_seconds", "parts", "fraction", "price", "error", "pending_new_seconds",

@@ -6,8 +6,8 @@ from decimal import Decimal
 from typing import Any
 
 from paper_broker.errors import MALFORMED, malformed
+from paper_broker.formats import ONE, ZERO, Wire, duration, floor_shares, identifier, plain, plain_or_none
 from paper_broker.market import Asset, Quote
-from paper_broker.wire import ONE, ZERO, Wire, duration, floor_shares, identifier, plain, plain_or_none
 
 _RATIO = Decimal("0.000001")
 

@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 
 from paper_broker.fills import Part
+from paper_broker.formats import ONE, SECOND, ZERO, Wire, identifier, moment, plain, timestamp
 from paper_broker.ledger import Ledger
 from paper_broker.market import Market
 from paper_broker.orders import WORKING, Book, Order
 from paper_broker.sessions import Session, Sessions
-from paper_broker.wire import ONE, SECOND, ZERO, Wire, identifier, moment, plain, timestamp
 
 type Event = tuple[int, int, str, str, str]
 """Due time, sequence, kind, order id, argument."""

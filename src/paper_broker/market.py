@@ -6,7 +6,7 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from random import Random
 from typing import Any
 
-from paper_broker.wire import ONE, SECOND, ZERO, Wire, duration, identifier, number, parse_instant, plain, timestamp
+from paper_broker.formats import ONE, SECOND, ZERO, Wire, duration, identifier, number, parse_instant, plain, timestamp
 
 _CENT = Decimal("0.01")
 _PRICES = frozenset({"bid", "ask", "last", "prev_close"})

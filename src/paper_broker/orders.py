@@ -8,7 +8,7 @@ from typing import Any
 
 from paper_broker.errors import malformed, not_found
 from paper_broker.fills import FillBehaviour
-from paper_broker.wire import ONE, ZERO, Wire, parse_instant, plain, plain_or_none, timestamp, timestamp_or_none
+from paper_broker.formats import ONE, ZERO, Wire, parse_instant, plain, plain_or_none, timestamp, timestamp_or_none
 
 FINISHED = frozenset({"filled", "canceled", "expired", "rejected", "replaced"})
 """Statuses that never change again."""

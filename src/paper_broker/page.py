@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from importlib.resources import files
 from urllib.parse import urlsplit
 
-from paper_broker.drills import DRILLS
+from paper_broker.app import Venue
 from paper_broker.errors import forbidden
-from paper_broker.venue import Venue
-from paper_broker.wire import Wire
+from paper_broker.fault_presets import DRILLS
+from paper_broker.formats import Wire
 
 _ORDERS, _REQUESTS, _QUOTES = 60, 24, 30
 """How many of each are shown, the newest."""

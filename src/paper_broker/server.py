@@ -19,13 +19,13 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from paper_broker.admin import administer
 from paper_broker.api import Answer, Request, Route, find_route
+from paper_broker.app import Allowance, Venue
 from paper_broker.errors import BrokerError, bad_request, rate_limited
 from paper_broker.faults import Fault
-from paper_broker.levers import Lever
+from paper_broker.formats import Wire, identifier
+from paper_broker.operator_buttons import Lever
 from paper_broker.page import HEADERS, check_visitor, file
 from paper_broker.store import StateFile
-from paper_broker.venue import Allowance, Venue
-from paper_broker.wire import Wire, identifier
 
 _HTML = "<html><body><h1>{status} {reason}</h1></body></html>"
 

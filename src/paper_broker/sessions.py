@@ -6,7 +6,7 @@ from datetime import date, datetime, time, timedelta
 from functools import lru_cache
 from typing import Literal, cast, get_args
 
-from paper_broker.wire import NEW_YORK, SECOND, Wire, moment, nanoseconds, new_york_timestamp
+from paper_broker.formats import NEW_YORK, SECOND, Wire, moment, nanoseconds, new_york_timestamp
 
 type Kind = Literal["nyse", "always_open", "always_closed"]
 

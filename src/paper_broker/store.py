@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from paper_broker.wire import Wire
+from paper_broker.formats import Wire
 
 
 class StateFile:

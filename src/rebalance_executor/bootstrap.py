@@ -11,17 +11,17 @@ from typing import Any
 import boto3
 from aws_lambda_powertools.utilities.idempotency import DynamoDBPersistenceLayer
 
-from rebalance_executor import health, watch
-from rebalance_executor.adapters.alpaca import AlpacaBrokers
-from rebalance_executor.adapters.asset_cache import DynamoAssetCache
+from rebalance_executor import daily_check, health
+from rebalance_executor.adapters.alpaca.broker import AlpacaBrokers
+from rebalance_executor.adapters.alpaca.circuit_breaker import BreakingBroker
 from rebalance_executor.adapters.aws import client_config
-from rebalance_executor.adapters.breaker import BreakingBroker
 from rebalance_executor.adapters.clock import SystemClock, new_run_id
-from rebalance_executor.adapters.control_book import DynamoControlBook
-from rebalance_executor.adapters.dynamodb import DynamoJournal
+from rebalance_executor.adapters.dynamodb.asset_cache import DynamoAssetCache
+from rebalance_executor.adapters.dynamodb.journal import DynamoJournal
+from rebalance_executor.adapters.dynamodb.plan_index import DynamoPlanIndex
+from rebalance_executor.adapters.dynamodb.risk_store import DynamoControlBook
 from rebalance_executor.adapters.eventbridge import EventBridgeResults
-from rebalance_executor.adapters.plan_index import DynamoPlanIndex
-from rebalance_executor.adapters.plan_store import S3PlanStore
+from rebalance_executor.adapters.s3 import S3PlanStore
 from rebalance_executor.adapters.secrets import credentials_source
 from rebalance_executor.adapters.sns import SnsNotices
 from rebalance_executor.adapters.sqs import SqsPlanQueue
@@ -91,7 +91,7 @@ def build(
 
     def watch_day(deadline: Deadline) -> dict[str, Any]:
         index = DynamoPlanIndex(clients("dynamodb"), settings.execution_table)
-        return watch.watch_day(ports.brokers(settings.account, deadline), index, told)
+        return daily_check.watch_day(ports.brokers(settings.account, deadline), index, told)
 
     return Service(
         account=settings.account,

@@ -11,7 +11,7 @@ from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
-from paper_broker.levers import Lever
+from paper_broker.operator_buttons import Lever
 from paper_broker.server import PaperBroker
 from tests.support.browser import browser, console, overflow, prefer, resize
 

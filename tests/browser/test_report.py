@@ -14,7 +14,7 @@ from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
-from rebalance_executor.cli.report import figures
+from rebalance_cli.report import figures
 from tests.support.browser import browser, console, overflow, prefer, resize
 from tests.support.builders import NOW, a_child, a_parent, a_quote, later
 from tests.support.terminal import Terminal

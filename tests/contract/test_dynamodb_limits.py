@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from botocore.exceptions import ClientError
 
-from rebalance_executor.testkit.dynamodb import SimulatedDynamoDB
+from rebalance_simulation.dynamodb import SimulatedDynamoDB
 from tests.support.aws import TABLE, dynamodb, execution_table
 
 if TYPE_CHECKING:

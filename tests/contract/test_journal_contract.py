@@ -14,9 +14,13 @@ from uuid import uuid4
 
 import pytest
 
-from rebalance_executor.adapters.control_book import DynamoControlBook
-from rebalance_executor.adapters.dynamodb import DynamoJournal
-from rebalance_executor.domain.book import (
+from rebalance_executor.adapters.dynamodb.journal import DynamoJournal
+from rebalance_executor.adapters.dynamodb.risk_store import DynamoControlBook
+from rebalance_executor.domain.errors import DayChanged, Fenced, JournalContradiction, LeaseHeld
+from rebalance_executor.domain.journal import Phase, PlanJournal, RunEnd, RunRecord
+from rebalance_executor.domain.market import Side
+from rebalance_executor.domain.result import ExecutionStatus
+from rebalance_executor.domain.risk_state import (
     NEVER_SET,
     BegunPlan,
     Book,
@@ -26,12 +30,8 @@ from rebalance_executor.domain.book import (
     Switch,
     SwitchState,
 )
-from rebalance_executor.domain.errors import DayChanged, Fenced, JournalContradiction, LeaseHeld
-from rebalance_executor.domain.journal import Phase, PlanJournal, RunEnd, RunRecord
-from rebalance_executor.domain.market import Side
-from rebalance_executor.domain.result import ExecutionStatus
 from rebalance_executor.execution.ports import ControlBook, Journal, Lease
-from rebalance_executor.testkit.dynamodb import SimulatedDynamoDB
+from rebalance_simulation.dynamodb import SimulatedDynamoDB
 from tests.support.aws import create_execution_table, dynamodb
 from tests.support.clocks import START, ManualClock
 from tests.support.journalled import ACCOUNT, PLAN_ID, child, filled_parent, parent, result, state

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import requests
 
-from paper_broker.levers import Lever
+from paper_broker.operator_buttons import Lever
 from paper_broker.server import PaperBroker
 from tests.contract.sdk import Api, broker_world
 

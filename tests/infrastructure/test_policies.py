@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from moto.events.models import EventPattern  # AWS's pattern language, as the test double of EventBridge knows it
 
-from rebalance_executor.adapters.plan_index import INDEX
+from rebalance_executor.adapters.dynamodb.plan_index import INDEX
 from rebalance_executor.domain.errors import RebalanceError
 from rebalance_executor.triggers import OWN_SOURCE
 from tests.infrastructure.templates import ROOT, attribute, strings

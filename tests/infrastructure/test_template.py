@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rebalance_executor.adapters.plan_index import INDEX
+from rebalance_executor.adapters.dynamodb.plan_index import INDEX
 from rebalance_executor.adapters.sqs import MAX_DELIVERIES
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.idempotency import EXPIRES_AFTER_SECONDS

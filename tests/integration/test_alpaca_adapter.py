@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from paper_broker.server import PaperBroker
-from rebalance_executor.adapters.alpaca import MAX_BROKERS, AlpacaBroker, AlpacaBrokers
-from rebalance_executor.adapters.credentials import Credentials
+from rebalance_executor.adapters.alpaca.broker import MAX_BROKERS, AlpacaBroker, AlpacaBrokers
+from rebalance_executor.adapters.alpaca.credentials import Credentials
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.errors import (
     BrokerUnavailable,

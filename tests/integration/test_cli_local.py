@@ -14,8 +14,8 @@ import pytest
 import requests
 from typer.testing import CliRunner, Result
 
-from rebalance_executor.cli.main import app
-from rebalance_executor.cli.processes import birth
+from rebalance_cli.main import app
+from rebalance_sandbox.servers import birth
 
 
 def item(symbol: str, action: str, trade: str, current: str, target: str) -> dict[str, Any]:
@@ -68,7 +68,7 @@ class Terminal:
     def type_in_a_shell(self, *words: str) -> subprocess.CompletedProcess[str]:
         """In a process that ends, as what it started goes on."""
         return subprocess.run(
-            [sys.executable, "-m", "rebalance_executor.cli.main", "local", *words],
+            [sys.executable, "-m", "rebalance_cli.main", "local", *words],
             env=os.environ | self.environment,
             capture_output=True,
             text=True,

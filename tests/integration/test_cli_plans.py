@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from rebalance_executor.domain.book import SwitchState
 from rebalance_executor.domain.errors import PlanYielded
+from rebalance_executor.domain.risk_state import SwitchState
 from tests.support.builders import NOW
 from tests.support.terminal import Terminal
 from tests.support.world import BUS, World, a_world, buy, hold, outcomes, plan, sell

@@ -9,7 +9,7 @@ from threading import Thread
 
 import pytest
 
-from rebalance_executor.adapters.alpaca_sdk import AlpacaApi
+from rebalance_executor.adapters.alpaca.client import AlpacaApi
 from tests.support.processes import LOOPBACK
 
 ORDER = {"symbol": "SPY", "client_order_id": "one"}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from rebalance_executor.cli.processes import Servers
+from rebalance_sandbox.servers import Servers
 from tests.support.documents import Command, Differs, Shell, blocks, commands, compare, shell
 from tests.support.processes import clean_environment
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from botocore.exceptions import ReadTimeoutError
 
-from rebalance_executor.adapters.asset_cache import DynamoAssetCache
+from rebalance_executor.adapters.dynamodb.asset_cache import DynamoAssetCache
 from rebalance_executor.domain.errors import JournalUnavailable
 from rebalance_executor.domain.market import Asset
 from tests.support.aws import TABLE, Tampered, dynamodb, execution_table, once

@@ -12,7 +12,7 @@ import pytest
 from botocore.exceptions import ConnectTimeoutError, EndpointConnectionError, NoCredentialsError, ReadTimeoutError
 
 from rebalance_executor.adapters.aws import client_config
-from rebalance_executor.adapters.dynamodb import DynamoJournal
+from rebalance_executor.adapters.dynamodb.journal import DynamoJournal
 from rebalance_executor.domain.errors import Fenced, JournalContradiction, JournalUnavailable
 from rebalance_executor.domain.journal import Phase, PlanJournal, RunRecord
 from rebalance_executor.execution.ports import Lease

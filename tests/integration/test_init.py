@@ -54,7 +54,7 @@ def after_init(**variables: str) -> dict[str, Any]:
 
 
 def test_no_command_but_the_page_waits_for_the_plot_library() -> None:
-    program = "import sys, rebalance_executor.cli.main; print('matplotlib' in sys.modules)"
+    program = "import sys, rebalance_cli.main; print('matplotlib' in sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", program], env=clean_environment(), capture_output=True, text=True, check=True
     )

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rebalance_executor.adapters.clock import SystemClock
-from rebalance_executor.adapters.dynamodb import DynamoJournal
-from rebalance_executor.adapters.plan_index import DynamoPlanIndex
+from rebalance_executor.adapters.dynamodb.journal import DynamoJournal
+from rebalance_executor.adapters.dynamodb.plan_index import DynamoPlanIndex
 from rebalance_executor.domain.errors import JournalUnavailable
 from rebalance_executor.domain.journal import Phase
 from tests.support.aws import TABLE, Tampered, client_error, dynamodb, execution_table, once

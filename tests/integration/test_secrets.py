@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from botocore.exceptions import ReadTimeoutError
 
-from rebalance_executor.adapters.credentials import Credentials
+from rebalance_executor.adapters.alpaca.credentials import Credentials
 from rebalance_executor.adapters.secrets import (
     EnvironmentCredentials,
     SecretCredentials,

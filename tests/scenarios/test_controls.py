@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from rebalance_executor.adapters.alpaca import AlpacaBroker
-from rebalance_executor.adapters.control_book import DynamoControlBook
+from rebalance_executor.adapters.alpaca.broker import AlpacaBroker
+from rebalance_executor.adapters.dynamodb.risk_store import DynamoControlBook
 from rebalance_executor.domain import controls
-from rebalance_executor.domain.book import NEVER_SET, PROGRAM, Book, Day, SwitchState
 from rebalance_executor.domain.errors import DayChanged, JournalUnavailable, OverfillGuard, PlanYielded
 from rebalance_executor.domain.orders import child_order_prefix
+from rebalance_executor.domain.risk_state import NEVER_SET, PROGRAM, Book, Day, SwitchState
 from tests.support.builders import NOW
 from tests.support.world import World, a_world, buy, exit_of, hold, outcomes, plan, sell
 

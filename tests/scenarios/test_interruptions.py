@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from rebalance_executor.adapters.alpaca import AlpacaBroker
+from rebalance_executor.adapters.alpaca.broker import AlpacaBroker
 from rebalance_executor.domain.errors import (
     BrokerUnavailable,
     ConfigurationError,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from rebalance_executor.testkit import bugs, sweep
-from rebalance_executor.testkit.hunting import hunt
-from rebalance_executor.testkit.invariants import Violation
-from rebalance_executor.testkit.sweep import Story, Sweep
+from rebalance_simulation import bugs, sweep
+from rebalance_simulation.bug_detection import hunt
+from rebalance_simulation.invariants import Violation
+from rebalance_simulation.sweep import Story, Sweep
 
 WITHIN = 500
 """Histories."""

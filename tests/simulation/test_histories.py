@@ -9,11 +9,11 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-from rebalance_executor.testkit.__main__ import app
-from rebalance_executor.testkit.bugs import switched_on
-from rebalance_executor.testkit.faults import Fault, Happening, Trait
-from rebalance_executor.testkit.history import History
-from rebalance_executor.testkit.tally import play_seeds
+from rebalance_simulation.__main__ import app
+from rebalance_simulation.bugs import switched_on
+from rebalance_simulation.faults import Fault, Happening, Trait
+from rebalance_simulation.history import History
+from rebalance_simulation.statistics import play_seeds
 
 SEEDS = 600
 
@@ -35,7 +35,7 @@ def test_a_seed_tells_the_same_story_twice(seed: int) -> None:
 
 def test_a_seed_tells_the_same_story_in_another_process() -> None:
     """Nothing of a history depends on the process: neither its hashes of texts nor what was played before."""
-    command = [sys.executable, "-m", "rebalance_executor.testkit", "--seed", "11"]
+    command = [sys.executable, "-m", "rebalance_simulation", "--seed", "11"]
     first, second = (subprocess.run(command, check=True, capture_output=True, text=True).stdout for _ in range(2))
 
     assert first == second
@@ -64,7 +64,7 @@ def test_what_was_simulated_is_summed_up(jobs: str) -> None:
 def test_a_broken_promise_is_shown_with_the_command_that_plays_it_again() -> None:
     with switched_on("the result is invented"):
         of_many = CliRunner().invoke(app, ["--seeds", "3", "--jobs", "1"])
-        command = re.findall(r"python -m rebalance_executor.testkit --seed (\d+)", of_many.output)
+        command = re.findall(r"python -m rebalance_simulation --seed (\d+)", of_many.output)
         of_one = CliRunner().invoke(app, ["--seed", command[0]])
 
     assert (of_many.exit_code, of_one.exit_code) == (1, 1)

@@ -9,13 +9,13 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from rebalance_executor.domain.book import Switch, SwitchState
-from rebalance_executor.testkit import configured, draw
-from rebalance_executor.testkit.draw import Message, item, plan
-from rebalance_executor.testkit.faults import SUBMIT, Crossing, Fault, Happening, possible
-from rebalance_executor.testkit.happenings import Happenings
-from rebalance_executor.testkit.inbox import Inbox
-from rebalance_executor.testkit.world import World
+from rebalance_executor.domain.risk_state import Switch, SwitchState
+from rebalance_simulation import config_generator, generators
+from rebalance_simulation.environment import Happenings
+from rebalance_simulation.faults import SUBMIT, Crossing, Fault, Happening, possible
+from rebalance_simulation.generators import Message, item, plan
+from rebalance_simulation.queue import Inbox
+from rebalance_simulation.world import World
 
 AT_ANY_CALL = [fault for fault in Fault if fault is not Fault.DEADLINE]
 CALLS = [SUBMIT, SUBMIT, "broker GET /orders", "broker DELETE /orders/{id}", "book.switch", "journal.write"]
@@ -37,7 +37,7 @@ class OneAccount(RuleBasedStateMachine):
     @initialize(seed=st.integers(0, 99), direct=st.booleans())
     def begin(self, seed: int, direct: bool) -> None:
         chance = Random(seed)  # noqa: S311 - reproducible on purpose
-        self.world = World(draw.scenario(seed, chance, ()), configured.config(chance, ()), Crossing())
+        self.world = World(generators.scenario(seed, chance, ()), config_generator.config(chance, ()), Crossing())
         self.script: dict[int, Fault] = {}
         self.world.crossing.script = self.script
         self.world.between = self.somebody_comes

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from typer.testing import CliRunner
 
-from rebalance_executor.testkit import sweep
-from rebalance_executor.testkit.__main__ import app
-from rebalance_executor.testkit.faults import Fault
-from rebalance_executor.testkit.sweep import Story, Sweep
-from rebalance_executor.testkit.tally import Tally, play_sweep
+from rebalance_simulation import sweep
+from rebalance_simulation.__main__ import app
+from rebalance_simulation.faults import Fault
+from rebalance_simulation.statistics import Tally, play_sweep
+from rebalance_simulation.sweep import Story, Sweep
 
 AFTER_EACH_FIRST = 3
 """Of the second interruptions after a first one, so many are tried here; ``--sweep`` tries them all."""

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from rebalance_executor.adapters.aws import client_config
-from rebalance_executor.adapters.plan_index import INDEX
+from rebalance_executor.adapters.dynamodb.plan_index import INDEX
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -10,15 +10,15 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from rebalance_executor.adapters.dynamodb import PARENTS_EACH
-from rebalance_executor.domain.book import Reservation
+from rebalance_executor.adapters.dynamodb.journal import PARENTS_EACH
 from rebalance_executor.domain.errors import Fenced, JournalContradiction, LeaseHeld
 from rebalance_executor.domain.journal import Phase, PlanJournal, PlanState, RunEnd, RunRecord
 from rebalance_executor.domain.orders import ParentOrder
 from rebalance_executor.domain.result import ExecutionResult
+from rebalance_executor.domain.risk_state import Reservation
 from rebalance_executor.execution.ports import Lease
-from rebalance_executor.testkit.records import Way
-from tests.support.memory_book import InMemoryControlBook
+from rebalance_simulation.idempotency_store import Way
+from tests.support.memory_risk_store import InMemoryControlBook
 
 
 def _straight[T](_: str, effect: Callable[[], T]) -> T:

@@ -1,4 +1,4 @@
-"""The operator's commands typed into a world: what they would do at a desk, in one process."""
+"""The operator's commands typed into a world: what they would do at a context, in one process."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from unittest.mock import patch
 from jsonschema import Draft202012Validator
 from typer.testing import CliRunner, Result
 
-from rebalance_executor.cli import desk
-from rebalance_executor.cli.main import app
+from rebalance_cli import context
+from rebalance_cli.main import app
 from tests.support.world import World
 
 SCHEMAS = Path(__file__).parents[2] / "docs" / "schemas"
@@ -29,7 +29,7 @@ class Terminal:
 
     def type(self, *words: str, answers: str | None = None) -> Result:
         """Type a command; returns its output and exit code."""
-        with patch.object(desk, "SystemClock", lambda: self.world.clock):
+        with patch.object(context, "SystemClock", lambda: self.world.clock):
             return CliRunner().invoke(app, list(words), input=answers, env=self._environment())
 
     def json(self, schema: str, *words: str, code: int = 0) -> Any:

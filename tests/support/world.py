@@ -20,8 +20,8 @@ from aws_lambda_powertools import Metrics
 from paper_broker.server import PaperBroker
 from rebalance_executor import bootstrap
 from rebalance_executor.adapters.aws import client_config
-from rebalance_executor.adapters.control_book import DynamoControlBook
-from rebalance_executor.domain.book import Switch, SwitchState
+from rebalance_executor.adapters.dynamodb.risk_store import DynamoControlBook
+from rebalance_executor.domain.risk_state import Switch, SwitchState
 from rebalance_executor.execution.kill_switch import set_by_person
 from rebalance_executor.handler import handle
 from rebalance_executor.service import Service

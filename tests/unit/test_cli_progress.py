@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from rebalance_executor.cli.progress import Narrator, Story, grid
+from rebalance_cli.views.progress import Narrator, Story, grid
 from rebalance_executor.domain.plan import RebalancePlan
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from rebalance_executor.execution.run import Deadline
 from tests.support.builders import NOW
-from tests.support.laws import law
+from tests.support.properties import law
 
 
 def deadline(seconds: float) -> Deadline:

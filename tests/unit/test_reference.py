@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from rebalance_executor.cli.reference import documents
+from rebalance_cli.docs.reference import documents
+from rebalance_cli.docs.schemas import schemas
 from rebalance_executor.domain.plan import RebalancePlan, RebalancePlanItem
-from rebalance_executor.domain.schemas import schemas
 
 DOCS = Path(__file__).parents[2] / "docs"
 PUBLISHED = DOCS / "schemas"

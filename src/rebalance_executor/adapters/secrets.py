@@ -11,8 +11,8 @@ from aws_lambda_powertools.utilities.parameters import SecretsProvider
 from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
 from botocore.exceptions import ClientError
 
+from rebalance_executor.adapters.alpaca.credentials import Credentials, CredentialsSource, checked
 from rebalance_executor.adapters.aws import error_code, error_text
-from rebalance_executor.adapters.credentials import Credentials, CredentialsSource, checked
 from rebalance_executor.domain.errors import ConfigurationError, LiveNotAllowed, PlanSourceUnavailable, UnknownAccount
 from rebalance_executor.settings import Settings
 

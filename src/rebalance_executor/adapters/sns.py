@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from rebalance_executor.adapters import notification_text
 from rebalance_executor.adapters.aws import error_code, error_text
-from rebalance_executor.domain import notice
 from rebalance_executor.domain.errors import ReportingFailed
 from rebalance_executor.domain.result import ExecutionResult
 
@@ -38,14 +38,14 @@ class SnsNotices:
         try:
             self._client.publish(
                 TopicArn=self._topic,
-                Subject=notice.subject(result),
-                Message=notice.text(result),
+                Subject=notification_text.subject(result),
+                Message=notification_text.text(result),
                 MessageAttributes={
                     "status": {"DataType": "String", "StringValue": result.status.value},
                     "account": {"DataType": "String", "StringValue": result.account},
                     "needs_attention": {
                         "DataType": "String",
-                        "StringValue": "true" if notice.needs_attention(result) else "false",
+                        "StringValue": "true" if notification_text.needs_attention(result) else "false",
                     },
                 },
             )

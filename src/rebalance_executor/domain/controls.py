@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
-from rebalance_executor.domain.book import Book, Day, ReservedOrder, Switch, SwitchState
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.errors import PlanExpired
 from rebalance_executor.domain.limits import Limits
 from rebalance_executor.domain.market import ZERO, Account, Asset, BrokerOrder, MarketClock, Position, Quote, Side
 from rebalance_executor.domain.orders import ChildOrder, ChildState, ParentOrder
 from rebalance_executor.domain.plan import RebalancePlan, RebalancePlanItem
+from rebalance_executor.domain.risk_state import Book, Day, ReservedOrder, Switch, SwitchState
 from rebalance_executor.domain.session import EARLY_HOURS
 from rebalance_executor.domain.values import moment, plain, span
 

@@ -25,11 +25,11 @@ from rebalance_executor.domain.strategy import Cancel, Mode, Place, Settle, View
 from rebalance_executor.domain.values import span
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.kill_switch import WHILE_RESTING, KillSwitch
+from rebalance_executor.execution.order_events import tell_outcome, told
 from rebalance_executor.execution.ports import Broker, Ports
+from rebalance_executor.execution.quotes import last_trades
 from rebalance_executor.execution.run import Run
 from rebalance_executor.execution.sender import Orders, Sender
-from rebalance_executor.execution.telling import tell_outcome, told
-from rebalance_executor.execution.unquoted import last_trades
 
 _CLOCK_DIFFERENCE = timedelta(minutes=10)
 """How far the broker's clock may be behind ours; orders are listed by the broker's submission time."""

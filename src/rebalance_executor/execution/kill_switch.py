@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from rebalance_executor.domain.book import PROGRAM, Switch, SwitchState
 from rebalance_executor.domain.controls import Refusal, switch_refusal
 from rebalance_executor.domain.errors import InvalidInput, JournalUnavailable
 from rebalance_executor.domain.market import Side
+from rebalance_executor.domain.risk_state import PROGRAM, Switch, SwitchState
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.ports import ControlBook, Ports
 

@@ -29,19 +29,19 @@ from rebalance_executor.domain.errors import (
 )
 from rebalance_executor.domain.journal import Phase, PlanJournal, RunEnd
 from rebalance_executor.domain.market import Account, Side
-from rebalance_executor.domain.outcome import build_result
 from rebalance_executor.domain.plan import RebalancePlan
-from rebalance_executor.domain.reconcile import Difference
+from rebalance_executor.domain.reconciliation import Difference
 from rebalance_executor.domain.result import ExecutionResult, ExecutionStatus
+from rebalance_executor.domain.result_builder import build_result
 from rebalance_executor.domain.values import span
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.executor import Executor
 from rebalance_executor.execution.kill_switch import KillSwitch
-from rebalance_executor.execution.opening import Opening
+from rebalance_executor.execution.order_events import tell_outcome
 from rebalance_executor.execution.ports import Broker, Lease, Ports
-from rebalance_executor.execution.reconciling import reconcile
+from rebalance_executor.execution.pretrade import Opening
+from rebalance_executor.execution.reconciliation import reconcile
 from rebalance_executor.execution.run import Deadline, Run
-from rebalance_executor.execution.telling import tell_outcome
 
 _SECOND_LOOK = timedelta(seconds=5)
 """Between two looks at a lease that another run holds."""

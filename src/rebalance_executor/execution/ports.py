@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
-from rebalance_executor.domain.book import Book, Reservation, Switch
 from rebalance_executor.domain.journal import PlanJournal, PlanState, RunRecord
 from rebalance_executor.domain.market import (
     Account,
@@ -25,6 +24,7 @@ from rebalance_executor.domain.market import (
 )
 from rebalance_executor.domain.orders import ParentOrder
 from rebalance_executor.domain.result import ExecutionResult
+from rebalance_executor.domain.risk_state import Book, Reservation, Switch
 from rebalance_executor.execution.events import LogEvent
 
 if TYPE_CHECKING:

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from rebalance_executor.domain.book import Reservation
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.controls import Refusal
@@ -15,6 +14,7 @@ from rebalance_executor.domain.ladder import Pace, cross_by
 from rebalance_executor.domain.market import Side
 from rebalance_executor.domain.orders import ChildOrder, ChildState, ParentOrder
 from rebalance_executor.domain.plan import RebalancePlan
+from rebalance_executor.domain.risk_state import Reservation
 from rebalance_executor.domain.values import span
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.ports import EventLog, Journal, Lease, Ports

@@ -23,9 +23,9 @@ from rebalance_executor.domain.market import BrokerOrder, Side
 from rebalance_executor.domain.orders import ChildOrder, ChildState, ParentOrder
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.kill_switch import BEFORE_SENDING, KillSwitch
+from rebalance_executor.execution.order_events import tell_outcome, told
 from rebalance_executor.execution.ports import Broker, Ports
 from rebalance_executor.execution.run import Run
-from rebalance_executor.execution.telling import tell_outcome, told
 
 _PAUSE = timedelta(seconds=5)
 """How long sending pauses after a 429 that does not say until when, and after an order that was lost again."""

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from requests import HTTPError, Response
 
-from rebalance_executor.adapters import alpaca_sdk
-from rebalance_executor.adapters.alpaca import AlpacaBroker
+from rebalance_executor.adapters.alpaca import client
+from rebalance_executor.adapters.alpaca.broker import AlpacaBroker
+from rebalance_executor.adapters.alpaca.credentials import Credentials
 from rebalance_executor.adapters.clock import SystemClock
-from rebalance_executor.adapters.credentials import Credentials
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.errors import BrokerUnavailable, DuplicateClientOrderId, NotFound, RebalanceError
 from rebalance_executor.domain.market import OrderRequest, OrderType, Side
@@ -55,7 +55,7 @@ def refuse(broker: AlpacaBroker, monkeypatch: pytest.MonkeyPatch, status: int, m
     """Let everything be refused with this status."""
     response = Response()
     response.status_code = status
-    make: Any = alpaca_sdk.APIError
+    make: Any = client.APIError
 
     def raise_it(*_: object) -> None:
         raise make(json.dumps({"message": message}), HTTPError(response=response))
@@ -124,7 +124,7 @@ def refuse_quotes_of(symbol: str, broker: AlpacaBroker, monkeypatch: pytest.Monk
     asked: list[str] = []
     response = Response()
     response.status_code = 400
-    make: Any = alpaca_sdk.APIError
+    make: Any = client.APIError
 
     def get(_path: str, params: dict[str, str]) -> object:
         asked.append(params["symbols"])

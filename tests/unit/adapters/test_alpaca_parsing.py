@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rebalance_executor.adapters import alpaca_parsing as parse
+from rebalance_executor.adapters.alpaca import parsing
 from rebalance_executor.domain.market import Trade
 
 ACCOUNT = {"account_number": "PA1", "status": "ACTIVE", "cash": "100.10", "buying_power": "200.2"}
@@ -29,7 +29,7 @@ ORDER: dict[str, Any] = {
 
 
 def test_an_account_that_may_trade() -> None:
-    account = parse.account(ACCOUNT)
+    account = parsing.account(ACCOUNT)
 
     assert (account.cash, account.buying_power, account.blocked_by) == (Decimal("100.10"), Decimal("200.2"), None)
 
@@ -46,11 +46,11 @@ def test_an_account_that_may_trade() -> None:
     ],
 )
 def test_what_blocks_an_account(fields: dict[str, object], blocked_by: str | None) -> None:
-    assert parse.account(ACCOUNT | fields).blocked_by == blocked_by
+    assert parsing.account(ACCOUNT | fields).blocked_by == blocked_by
 
 
 def test_an_orders_times_are_utc_to_the_microsecond() -> None:
-    order = parse.order(ORDER | {"canceled_at": "2026-01-26T10:00:01-05:00"})
+    order = parsing.order(ORDER | {"canceled_at": "2026-01-26T10:00:01-05:00"})
 
     assert order.submitted_at == datetime(2026, 1, 26, 15, 0, 0, 123456, UTC)
     assert order.closed_at == datetime(2026, 1, 26, 15, 0, 1, tzinfo=UTC)
@@ -58,33 +58,33 @@ def test_an_orders_times_are_utc_to_the_microsecond() -> None:
 
 @pytest.mark.parametrize("status", ["new", "filled", "a_status_of_tomorrow"])
 def test_any_status_and_any_further_field_is_taken(status: str) -> None:
-    assert parse.order(ORDER | {"status": status, "invented": [1]}).status == status
+    assert parsing.order(ORDER | {"status": status, "invented": [1]}).status == status
 
 
 def test_an_order_by_notional_has_no_quantity() -> None:
-    order = parse.order(ORDER | {"qty": None, "filled_qty": "", "limit_price": ""})
+    order = parsing.order(ORDER | {"qty": None, "filled_qty": "", "limit_price": ""})
 
     assert (order.qty, order.filled_qty, order.limit_price) == (None, Decimal(0), None)
 
 
 @pytest.mark.parametrize("number", [100.01, "100.01"])
 def test_prices_are_exact_whether_text_or_number(number: object) -> None:
-    quote = parse.quote("AAA", {"bp": number, "ap": 100.03, "t": "2026-01-26T15:00:00Z"})
+    quote = parsing.quote("AAA", {"bp": number, "ap": 100.03, "t": "2026-01-26T15:00:00Z"})
 
     assert (quote.bid, quote.ask) == (Decimal("100.01"), Decimal("100.03"))
 
 
 def test_a_last_trade_has_a_price_and_a_time() -> None:
-    trade = parse.trade("AAA", {"p": 100.0012, "s": 1, "t": "2026-01-26T15:00:00.5Z", "c": ["I"]})
+    trade = parsing.trade("AAA", {"p": 100.0012, "s": 1, "t": "2026-01-26T15:00:00.5Z", "c": ["I"]})
 
     assert trade == Trade("AAA", Decimal("100.0012"), datetime(2026, 1, 26, 15, 0, 0, 500_000, UTC))
     for field in ("p", "t"):
-        with pytest.raises(parse.Malformed, match=field):
-            parse.trade("AAA", {"p": 100, "t": "2026-01-26T15:00:00Z"} | {field: None})
+        with pytest.raises(parsing.Malformed, match=field):
+            parsing.trade("AAA", {"p": 100, "t": "2026-01-26T15:00:00Z"} | {field: None})
 
 
 def test_a_side_that_is_not_quoted_is_zero() -> None:
-    quote = parse.quote("AAA", {"bp": 0, "t": "2026-01-26T15:00:00Z"})
+    quote = parsing.quote("AAA", {"bp": 0, "t": "2026-01-26T15:00:00Z"})
 
     assert quote.problem is not None
     assert quote.ask == 0
@@ -100,13 +100,13 @@ def test_a_side_that_is_not_quoted_is_zero() -> None:
     ids=["part held", "nothing said", "short"],
 )
 def test_positions(told: dict[str, str], qty: str, available: str) -> None:
-    position = parse.position({"symbol": "AAA", **told})
+    position = parsing.position({"symbol": "AAA", **told})
 
     assert (position.qty, position.available) == (Decimal(qty), Decimal(available))
 
 
 def test_a_flag_that_is_not_told_does_not_hold() -> None:
-    asset = parse.asset({"symbol": "AAA", "status": "active"})
+    asset = parsing.asset({"symbol": "AAA", "status": "active"})
 
     assert (asset.tradable, asset.fractionable) == (False, False)
 
@@ -117,7 +117,7 @@ def test_a_flag_that_is_not_told_does_not_hold() -> None:
     ids=str,
 )
 def test_what_is_no_stock_is_not_active(told: dict[str, Any], status: str) -> None:
-    asset = parse.asset({"symbol": "BTC/USD", "status": "active", "tradable": True, **told})
+    asset = parsing.asset({"symbol": "BTC/USD", "status": "active", "tradable": True, **told})
 
     assert asset.status == status
 
@@ -125,25 +125,25 @@ def test_what_is_no_stock_is_not_active(told: dict[str, Any], status: str) -> No
 @pytest.mark.parametrize(
     ("read", "told"),
     [
-        (parse.account, {}),
-        (parse.account, None),
-        (parse.account, ACCOUNT | {"cash": "a lot"}),
-        (parse.account, ACCOUNT | {"cash": "NaN"}),
-        (parse.account, ACCOUNT | {"cash": True}),
-        (parse.clock, {"is_open": "yes", "timestamp": "2026-01-26T15:00:00Z"}),
-        (parse.clock, {"is_open": True, "timestamp": "2026-01-26T15:00:00", "next_open": "", "next_close": ""}),
-        (parse.order, ORDER | {"id": ""}),
-        (parse.order, ORDER | {"status": None}),
-        (parse.order, ORDER | {"filled_qty": "many"}),
-        (parse.position, {"symbol": "AAA"}),
-        (parse.asset, []),
+        (parsing.account, {}),
+        (parsing.account, None),
+        (parsing.account, ACCOUNT | {"cash": "a lot"}),
+        (parsing.account, ACCOUNT | {"cash": "NaN"}),
+        (parsing.account, ACCOUNT | {"cash": True}),
+        (parsing.clock, {"is_open": "yes", "timestamp": "2026-01-26T15:00:00Z"}),
+        (parsing.clock, {"is_open": True, "timestamp": "2026-01-26T15:00:00", "next_open": "", "next_close": ""}),
+        (parsing.order, ORDER | {"id": ""}),
+        (parsing.order, ORDER | {"status": None}),
+        (parsing.order, ORDER | {"filled_qty": "many"}),
+        (parsing.position, {"symbol": "AAA"}),
+        (parsing.asset, []),
     ],
 )
 def test_what_cannot_be_used_is_named(read: Any, told: object) -> None:
-    with pytest.raises(parse.Malformed, match="no usable"):
+    with pytest.raises(parsing.Malformed, match="no usable"):
         read(told)
 
 
 def test_a_list_must_be_one() -> None:
-    with pytest.raises(parse.Malformed, match="list of orders"):
-        parse.rows({"orders": []}, "order", ["AAA"])
+    with pytest.raises(parsing.Malformed, match="list of orders"):
+        parsing.rows({"orders": []}, "order", ["AAA"])

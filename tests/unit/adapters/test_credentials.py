@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rebalance_executor.adapters.credentials import Credentials
+from rebalance_executor.adapters.alpaca.credentials import Credentials
 from rebalance_executor.domain.errors import ConfigurationError
 
 SECRET = "s3cr3t-value"

@@ -33,7 +33,7 @@ from tests.support.builders import (
     a_quote,
     an_account,
 )
-from tests.support.laws import decimals, dollars, law, quotes, shares
+from tests.support.properties import decimals, dollars, law, quotes, shares
 
 CONFIG = ExecutionConfig()
 NO_BUFFER = ExecutionConfig(cash_buffer=ZERO)

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rebalance_executor.domain.book import NEVER_SET, BegunPlan, Book, Day, ReservedOrder, Switch, SwitchState
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.controls import (
@@ -37,6 +36,7 @@ from rebalance_executor.domain.controls import (
 )
 from rebalance_executor.domain.market import Account, Position, Side
 from rebalance_executor.domain.orders import ChildState, Outcome, ParentOrder
+from rebalance_executor.domain.risk_state import NEVER_SET, BegunPlan, Book, Day, ReservedOrder, Switch, SwitchState
 from tests.support.builders import (
     BUY,
     NOW,
@@ -54,7 +54,7 @@ from tests.support.builders import (
     an_order,
     later,
 )
-from tests.support.laws import decimals, dollars, law, quotes, sides
+from tests.support.properties import decimals, dollars, law, quotes, sides
 
 CONFIG = ExecutionConfig()
 TODAY = Day(NOW.date())

@@ -23,7 +23,7 @@ from tests.support.builders import (
     an_order,
     later,
 )
-from tests.support.laws import law
+from tests.support.properties import law
 
 TERMINAL = {
     "filled": ChildState.FILLED,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from rebalance_executor.domain.plan import RebalancePlan
 from tests.support.builders import a_plan, a_plan_document, an_exit, an_item, an_item_document
-from tests.support.laws import law
+from tests.support.properties import law
 
 
 def identity(document: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ from rebalance_executor.domain.market import Quote, Side
 from rebalance_executor.domain.orders import Arrival
 from rebalance_executor.domain.pricing import collar, far_touch, is_inside, next_tick, shortfall, tick, to_tick
 from tests.support.builders import BUY, NOW, SELL, a_quote, a_trade
-from tests.support.laws import decimals, dollars, law, quotes, shares, sides
+from tests.support.properties import decimals, dollars, law, quotes, shares, sides
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rebalance_executor.domain.session import is_opening, new_york
-from tests.support.laws import law
+from tests.support.properties import law
 
 NEW_YORK = ZoneInfo("America/New_York")
 TWO_MINUTES = timedelta(minutes=2)

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from rebalance_executor.domain.market import Side
 from rebalance_executor.domain.orders import ChildState, Outcome
-from rebalance_executor.domain.outcome import build_result
+from rebalance_executor.domain.result_builder import build_result
 from rebalance_executor.domain.shortfall import Shortfall, of_parent, of_plan
 from tests.support.builders import BUY, NOW, SELL, a_child, a_filled_child, a_parent, a_plan, a_state, an_item
-from tests.support.laws import decimals, law, quotes, sides
+from tests.support.properties import decimals, law, quotes, sides
 
 prices = decimals("0.0001", "6000", 4)
 

@@ -28,7 +28,7 @@ from tests.support.builders import (
     an_item,
     an_order,
 )
-from tests.support.laws import decimals, law, quotes
+from tests.support.properties import decimals, law, quotes
 
 CONFIG = ExecutionConfig()
 

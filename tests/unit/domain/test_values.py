@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from rebalance_executor.domain.values import Amount, Name, Timestamp, moment, plain, span
-from tests.support.laws import law
+from tests.support.properties import law
 
 
 class _Model(BaseModel):

@@ -8,15 +8,15 @@ from typing import Any, cast
 
 import pytest
 
-from rebalance_executor.domain.book import NEVER_SET, PROGRAM, Switch, SwitchState
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.errors import InvalidInput, JournalUnavailable
 from rebalance_executor.domain.market import Side
+from rebalance_executor.domain.risk_state import NEVER_SET, PROGRAM, Switch, SwitchState
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.kill_switch import BEFORE_SENDING, KillSwitch, set_by_person
 from rebalance_executor.execution.ports import Ports
 from tests.support.clocks import START, ManualClock
-from tests.support.memory_book import InMemoryControlBook
+from tests.support.memory_risk_store import InMemoryControlBook
 
 
 class Desk:

@@ -9,7 +9,7 @@ import pytest
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.orders import Outcome
 from tests.support.builders import a_plan, an_item, later
-from tests.support.floor import FILLS, RESTS, Floor, ended
+from tests.support.fake_ports import FILLS, RESTS, Floor, ended
 
 BUY_ONE = a_plan(an_item("AAA", amount="1000"))
 WHERE = pytest.mark.parametrize(

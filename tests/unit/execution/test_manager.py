@@ -25,7 +25,7 @@ from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.domain.result import ExecutionStatus
 from rebalance_executor.execution.events import LogEvent
 from tests.support.builders import NOW, a_plan, an_exit, an_item, later
-from tests.support.floor import RESTS, STUCK, VANISHES, Channel, Floor, ended
+from tests.support.fake_ports import RESTS, STUCK, VANISHES, Channel, Floor, ended
 
 BUY_ONE = a_plan(an_item("AAA", amount="1000"))
 

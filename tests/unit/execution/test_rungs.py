@@ -9,7 +9,7 @@ import pytest
 from rebalance_executor.domain.orders import ChildState, Outcome
 from rebalance_executor.domain.plan import RebalancePlan
 from tests.support.builders import NOW, a_plan, an_exit, an_item, later
-from tests.support.floor import HALF, RESTS, Floor, ended
+from tests.support.fake_ports import HALF, RESTS, Floor, ended
 
 SELL = an_exit("AAA", amount="-2000", current_value="2000")
 LADDER = {"NORMAL": {"aims": ["0.3", "0.6", "1"], "wait_seconds": 4}}

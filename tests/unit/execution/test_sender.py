@@ -7,7 +7,6 @@ from decimal import Decimal
 
 import pytest
 
-from rebalance_executor.domain.book import PROGRAM, Switch, SwitchState
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.errors import (
     BrokerUnavailable,
@@ -22,9 +21,21 @@ from rebalance_executor.domain.journal import RunEnd
 from rebalance_executor.domain.market import OrderRequest
 from rebalance_executor.domain.orders import ChildState, Outcome
 from rebalance_executor.domain.plan import RebalancePlan
+from rebalance_executor.domain.risk_state import PROGRAM, Switch, SwitchState
 from rebalance_executor.execution.events import LogEvent
 from tests.support.builders import NOW, a_plan, an_exit, an_item, later
-from tests.support.floor import FILLS, LOST, LOST_RESTS, REJECTED_LATER, RESTS, STUCK, VANISHES, Floor, ended, rejection
+from tests.support.fake_ports import (
+    FILLS,
+    LOST,
+    LOST_RESTS,
+    REJECTED_LATER,
+    RESTS,
+    STUCK,
+    VANISHES,
+    Floor,
+    ended,
+    rejection,
+)
 
 
 def buys(*symbols: str, amount: str = "1000") -> RebalancePlan:

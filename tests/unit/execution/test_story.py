@@ -5,15 +5,15 @@ from __future__ import annotations
 from datetime import timedelta
 from decimal import Decimal
 
-from rebalance_executor.domain.book import BegunPlan, ReservedOrder
 from rebalance_executor.domain.journal import Phase, PlanState, RunEnd, RunRecord
 from rebalance_executor.domain.market import OrderRequest, OrderType
 from rebalance_executor.domain.orders import Arrival, Outcome, child_order_id
 from rebalance_executor.domain.plan import Urgency
 from rebalance_executor.domain.result import ExecutionStatus
+from rebalance_executor.domain.risk_state import BegunPlan, ReservedOrder
 from rebalance_executor.execution.events import LogEvent
 from tests.support.builders import BUY, NOW, SELL, a_plan, an_exit, an_item, later
-from tests.support.floor import CLOSES_AT, Floor
+from tests.support.fake_ports import CLOSES_AT, Floor
 
 PLAN = a_plan(an_exit("AAA", amount="-2000", current_value="2000"), an_item("BBB", amount="3000"))
 SOLD, BOUGHT = (child_order_id("main", "plan-1", symbol, 1) for symbol in ("AAA", "BBB"))

@@ -8,7 +8,7 @@ import pytest
 
 from paper_broker.errors import BrokerError
 from paper_broker.exchange import Exchange
-from paper_broker.wire import Wire
+from paper_broker.formats import Wire
 
 MONDAY_TEN = datetime(2026, 1, 26, 15, tzinfo=UTC)
 """Ten in the morning in New York; the market is open."""

@@ -6,7 +6,7 @@ import pytest
 
 from paper_broker.exchange import Exchange
 from paper_broker.fills import FillBehaviour, FillPlan
-from paper_broker.wire import Wire
+from paper_broker.formats import Wire
 from tests.unit.paper_broker.desk import Desk, refusal
 
 

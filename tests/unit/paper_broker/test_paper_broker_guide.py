@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from paper_broker.admin import ACTIONS
+from paper_broker.app import Venue
+from paper_broker.blackout_windows import Window
 from paper_broker.faults import Fault
 from paper_broker.fills import OPTIONS
 from paper_broker.ledger import Account
 from paper_broker.market import Asset, Quote
 from paper_broker.scenario import CLOCK_KEYS, KEYS
-from paper_broker.venue import Venue
-from paper_broker.windows import Window
 
 GUIDE = (Path(__file__).parents[3] / "docs" / "paper-broker.md").read_text()
 NOT_WRITTEN = {"seen", "since"}

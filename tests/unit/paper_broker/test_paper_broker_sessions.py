@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from paper_broker.formats import parse_instant
 from paper_broker.sessions import Sessions, nyse_half_days, nyse_holidays
-from paper_broker.wire import parse_instant
 
 HOLIDAYS_2026 = ["01-01", "01-19", "02-16", "04-03", "05-25", "06-19", "07-03", "09-07", "11-26", "12-25"]
 HOLIDAYS_2022 = ["01-17", "02-21", "04-15", "05-30", "06-20", "07-04", "09-05", "11-24", "12-26"]

@@ -1,0 +1,226 @@
+"""The journal's rows: pure functions from values to rows and back.
+
+A row shows an operator what matters as plain attributes; what must come back exactly travels as compact JSON.
+Reading ignores attributes it does not know, so that an older version of the program can read what a newer one
+wrote.
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable, Collection, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from rebalance_executor.adapters.dynamodb.table import Row, Value
+from rebalance_executor.domain.errors import JournalContradiction
+from rebalance_executor.domain.journal import PlanState, RunRecord
+from rebalance_executor.domain.orders import ParentOrder
+from rebalance_executor.domain.result import ExecutionResult
+from rebalance_executor.domain.values import plain
+
+LEASE = "LEASE"
+PLAN = "PLAN"
+PARENT = "PARENT#"
+RUN = "RUN#"
+RESULT = "RESULT#"
+
+CHUNK_BYTES = 350_000
+"""A row may hold 400 KB."""
+
+_CHUNKS_READABLE = 8
+"""A larger result is stored compressed, so that it still fits into one transaction of 4 MB."""
+
+_PARENT: TypeAdapter[ParentOrder] = TypeAdapter(ParentOrder)
+_STATE: TypeAdapter[PlanState] = TypeAdapter(PlanState)
+_RECORD: TypeAdapter[RunRecord] = TypeAdapter(RunRecord)
+
+
+def iso(at: datetime) -> str:
+    """A time as text of fixed width, in UTC: texts compare as the times do."""
+    return at.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def lease_key(account: str) -> Row:
+    """Where an account's lease is."""
+    return {"pk": f"ACCOUNT#{account}", "sk": LEASE}
+
+
+def plan_pk(account: str, plan_id: str) -> str:
+    """The partition of one plan. Separators in the account's name are escaped: no two plans share a partition."""
+    return f"PLAN#{account.replace('%', '%25').replace('#', '%23')}#{plan_id}"
+
+
+def plan_key(account: str, plan_id: str) -> Row:
+    """Where a plan's own row is."""
+    return {"pk": plan_pk(account, plan_id), "sk": PLAN}
+
+
+# --- plan ------------------------------------------------------------------------------------------------
+
+
+def plan_row(state: PlanState, epoch: int, result: ExecutionResult | None = None) -> Row:
+    """The plan's own row. ``day`` and ``status`` are the keys of the index of plans; no other row has a ``day``."""
+    return made_row(
+        plan_pk(state.account, state.plan_id),
+        PLAN,
+        status="in_progress" if result is None else result.status.value,
+        day=state.begun_at.astimezone(UTC).date().isoformat(),
+        epoch=epoch,
+        finished_at=iso(result.execution_timestamp) if result is not None else None,
+        **_STATE.dump_python(state, mode="json"),
+    )
+
+
+def plan_from(row: Row) -> PlanState:
+    """The plan's state as written; raises ``JournalContradiction`` for a row that is none."""
+    return read_row(row, _STATE.validate_python)
+
+
+_REPORTED = "reported_"
+_AT = "_at"
+
+
+def reported_change(channels: Collection[str]) -> str:
+    """The update that notes ``:at`` for each channel, unless an earlier time stands there."""
+    names = [f"{_REPORTED}{channel}{_AT}" for channel in sorted(channels)]
+    return "SET " + ", ".join(f"{name} = if_not_exists({name}, :at)" for name in names)
+
+
+def channels_of(row: Row) -> frozenset[str]:
+    """The channels that got the plan's result."""
+    return frozenset(
+        name.removeprefix(_REPORTED).removesuffix(_AT)
+        for name in row
+        if name.startswith(_REPORTED) and name.endswith(_AT)
+    )
+
+
+# --- parents ---------------------------------------------------------------------------------------------
+
+
+def parent_row(state: PlanState, parent: ParentOrder) -> Row:
+    """One parent with its children.
+
+    ``content_hash`` ties it to its plan: parents that a broken-off first write left behind belong to nothing.
+    """
+    last = parent.last
+    return made_row(
+        plan_pk(state.account, state.plan_id),
+        PARENT + parent.symbol,
+        content_hash=state.content_hash,
+        symbol=parent.symbol,
+        side=parent.side.value,
+        status=parent.outcome.value if parent.outcome is not None else "WORKING",
+        qty=plain(parent.qty),
+        filled_qty=plain(parent.filled_qty),
+        children=len(parent.children),
+        client_order_id=last.client_order_id if last is not None else None,
+        order_id=last.order_id if last is not None else None,
+        parent=_PARENT.dump_json(parent).decode(),
+    )
+
+
+def parent_from(row: Row) -> ParentOrder:
+    """The parent as written; raises ``JournalContradiction`` for a row that is none."""
+    return read_row(row, lambda found: _PARENT.validate_json(str(found["parent"])))
+
+
+# --- runs ------------------------------------------------------------------------------------------------
+
+
+def run_sk(epoch: int) -> str:
+    """Sort key of a run: runs are listed in the order of their epochs."""
+    return f"{RUN}{epoch:06d}"
+
+
+def run_row(state: PlanState, run: RunRecord) -> Row:
+    """One run of the plan."""
+    return made_row(plan_pk(state.account, state.plan_id), run_sk(run.epoch), **_RECORD.dump_python(run, mode="json"))
+
+
+def run_from(row: Row) -> RunRecord:
+    """The run as written; raises ``JournalContradiction`` for a row that is none."""
+    return read_row(row, _RECORD.validate_python)
+
+
+# --- result ----------------------------------------------------------------------------------------------
+
+
+def result_rows(state: PlanState, result: ExecutionResult) -> list[Row]:
+    """The result as JSON, cut into rows; compressed only where it would not fit into one transaction."""
+    text = result.model_dump_json(ensure_ascii=True)  # one character is one byte
+    readable = len(text) <= CHUNK_BYTES * _CHUNKS_READABLE
+    body = text if readable else gzip.compress(text.encode("ascii"), mtime=0)
+    pieces = [body[start : start + CHUNK_BYTES] for start in range(0, len(body), CHUNK_BYTES)]
+    return [
+        made_row(
+            plan_pk(state.account, state.plan_id),
+            f"{RESULT}{number:03d}",
+            pieces=len(pieces),
+            status=result.status.value,
+            result=piece,
+        )
+        for number, piece in enumerate(pieces)
+    ]
+
+
+def result_from(rows: Sequence[Row]) -> ExecutionResult | None:
+    """The result from its rows in order, or None where there is none.
+
+    Raises:
+        JournalContradiction: rows are missing or unreadable. They are written all at once, so somebody
+            deleted or changed them.
+    """
+    if not rows:
+        return None
+    if len(rows) != rows[0].get("pieces"):
+        raise JournalContradiction(
+            f"{_where(rows[0])}: {len(rows)} of {rows[0].get('pieces')!r} pieces of the result are there; "
+            "restore the table's rows before anything is done"
+        )
+
+    def joined(first: Row) -> ExecutionResult:
+        pieces = [row["result"] for row in rows]
+        if isinstance(first["result"], bytes):
+            return ExecutionResult.model_validate_json(
+                gzip.decompress(b"".join(p for p in pieces if isinstance(p, bytes)))
+            )
+        return ExecutionResult.model_validate_json("".join(str(piece) for piece in pieces))
+
+    return read_row(rows[0], joined)
+
+
+def same_result(one: ExecutionResult, other: ExecutionResult) -> bool:
+    """Whether both say the same, however their numbers are spelled."""
+    return one.model_dump(mode="json") == other.model_dump(mode="json")
+
+
+# --- common ----------------------------------------------------------------------------------------------
+
+
+def made_row(pk: str, sk: str, **attributes: Value | None) -> Row:
+    """A row of these attributes; None is left out."""
+    return {"pk": pk, "sk": sk} | {name: value for name, value in attributes.items() if value is not None}
+
+
+def read_row[T](row: Row, parse: Callable[[Any], T]) -> T:
+    try:
+        return parse(row)
+    except (ValidationError, KeyError, ValueError, OSError, EOFError) as error:
+        raise JournalContradiction(
+            f"the journal's row {_where(row)} cannot be read ({_problem(error)}); it was written by something else"
+        ) from error
+
+
+def _where(row: Row) -> str:
+    return f"{row.get('pk')!s} {row.get('sk')!s}"
+
+
+def _problem(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False, include_input=False)[0]
+        return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+    return f"{type(error).__name__}: {error}"

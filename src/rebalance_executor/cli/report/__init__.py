@@ -1,5 +1,0 @@
-"""The execution report as one self-contained page."""
-
-from rebalance_executor.cli.report.page import write_page
-
-__all__ = ["write_page"]

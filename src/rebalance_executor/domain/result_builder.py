@@ -1,0 +1,182 @@
+"""From parents to the result: one typed shape, every number from the journal, nothing guessed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from decimal import ROUND_HALF_EVEN, Decimal
+
+from rebalance_executor.domain.codes import Code
+from rebalance_executor.domain.journal import PlanState
+from rebalance_executor.domain.market import ZERO, Side
+from rebalance_executor.domain.orders import ChildOrder, Outcome, ParentOrder
+from rebalance_executor.domain.plan import Action, RebalancePlan, RebalancePlanItem
+from rebalance_executor.domain.reconciliation import Difference
+from rebalance_executor.domain.result import (
+    ChildResult,
+    DifferenceResult,
+    ExecutionResult,
+    ExecutionStatus,
+    OrderResult,
+)
+from rebalance_executor.domain.shortfall import Shortfall, of_parent, of_plan
+from rebalance_executor.domain.sizing import blank_parent
+
+_BPS = Decimal(10_000)
+_BPS_STEP = Decimal("0.0001")
+_PRICE_STEP = Decimal("0.000000001")
+
+
+def build_result(
+    plan: RebalancePlan,
+    state: PlanState,
+    parents: Mapping[str, ParentOrder],
+    now: datetime,
+    differing: Sequence[Difference] = (),
+) -> ExecutionResult:
+    """The result of a plan whose parents are all settled; ``differing`` is what the broker tells otherwise."""
+    orders = tuple(_order_result(item, parents.get(item.symbol), now) for item in plan.items)
+    traded = sum((abs(order.trade_amount) for order in orders), ZERO)
+    lost = [part for item in plan.items if (p := parents.get(item.symbol)) and (part := of_parent(p)) is not None]
+    status = plan_status(orders, differing)
+    return ExecutionResult(
+        plan_id=plan.plan_id,
+        correlation_id=state.correlation_id,
+        causation_id=state.causation_id,
+        account=state.account,
+        status=status,
+        success=status in (ExecutionStatus.SUCCESS, ExecutionStatus.SUCCESS_WITH_SKIPS),
+        orders=orders,
+        orders_placed=sum(any(child.order_id for child in order.children) for order in orders),
+        orders_succeeded=sum(order.success for order in orders),
+        orders_skipped=sum(order.skipped for order in orders),
+        orders_denied=sum(order.outcome is Outcome.DENIED for order in orders),
+        orders_rejected=sum(order.outcome is Outcome.REJECTED for order in orders),
+        orders_unresolved=sum(order.outcome is Outcome.UNRESOLVED for order in orders),
+        total_trade_value=traded,
+        total_portfolio_value=plan.total_portfolio_value,
+        started_at=state.begun_at,
+        execution_timestamp=now,
+        runs=state.runs,
+        **_shortfall(of_plan(lost) if lost else None, traded),
+        differences=tuple(DifferenceResult(symbol=d.symbol, problem=d.problem) for d in differing),
+        metadata={"content_hash": state.content_hash, "strategy_id": plan.strategy_id},
+    )
+
+
+def plan_status(orders: Sequence[OrderResult], differing: Sequence[Difference] = ()) -> ExecutionStatus:
+    """How the plan ended, from how its items ended.
+
+    A plan of nothing but HOLDs is a success: there was nothing to do and it was done.
+    """
+    outcomes = [order.outcome for order in orders]
+    if differing or Outcome.UNRESOLVED in outcomes:
+        return ExecutionStatus.UNRESOLVED
+    if all(order.action is Action.HOLD for order in orders):
+        return ExecutionStatus.SUCCESS
+    if Outcome.FILLED in outcomes and all(outcome in (Outcome.FILLED, Outcome.SKIPPED) for outcome in outcomes):
+        return ExecutionStatus.SUCCESS_WITH_SKIPS if Outcome.SKIPPED in outcomes else ExecutionStatus.SUCCESS
+    if any(order.shares > 0 for order in orders):
+        return ExecutionStatus.PARTIAL_SUCCESS
+    return ExecutionStatus.FAILURE
+
+
+def _order_result(item: RebalancePlanItem, parent: ParentOrder | None, now: datetime) -> OrderResult:
+    if item.action is Action.HOLD:
+        return _hold(item, now)
+    if parent is None:
+        text = "the journal holds no order for this item; compare with the broker's orders"
+        parent = blank_parent(item).settled(Outcome.UNRESOLVED, Code.JOURNAL_INCOMPLETE, text, now)
+    filled, value, last = parent.filled_qty, parent.filled_value, parent.last
+    priced = filled > 0 and all(c.filled_avg_price is not None for c in parent.children if c.filled_qty)
+    mid = parent.arrival.mid if parent.arrival is not None else None
+    outcome = parent.outcome or Outcome.UNRESOLVED
+    return OrderResult(
+        symbol=item.symbol,
+        action=item.action,
+        outcome=outcome,
+        success=outcome is Outcome.FILLED,
+        skipped=outcome is Outcome.SKIPPED,
+        skip_reason=parent.code if outcome is Outcome.SKIPPED else None,
+        error_code=parent.code,
+        error_message=parent.message,
+        trade_amount=value if parent.side is Side.BUY else -value,
+        planned_trade_amount=item.trade_amount,
+        shares=filled,
+        planned_shares=parent.qty,
+        price=_average(parent, filled, value) if priced else None,
+        expected_price=mid,
+        **_shortfall(of_parent(parent), value),
+        order_type=last.type if last is not None else None,
+        order_id=last.order_id if last is not None else None,
+        client_order_id=last.client_order_id if last is not None else None,
+        children=tuple(_child_result(child) for child in parent.children),
+        current_weight=item.current_weight,
+        target_weight=item.target_weight,
+        filled_at=max((c.closed_at for c in parent.children if c.filled_qty and c.closed_at), default=None),
+        timestamp=parent.settled_at or now,
+    )
+
+
+def _hold(item: RebalancePlanItem, now: datetime) -> OrderResult:
+    return OrderResult(
+        symbol=item.symbol,
+        action=item.action,
+        outcome=Outcome.SKIPPED,
+        success=False,
+        skipped=True,
+        skip_reason=Code.HOLD,
+        trade_amount=ZERO,
+        planned_trade_amount=item.trade_amount,
+        shares=ZERO,
+        planned_shares=ZERO,
+        price=None,
+        expected_price=None,
+        slippage_amount=None,
+        slippage_bps=None,
+        current_weight=item.current_weight,
+        target_weight=item.target_weight,
+        timestamp=now,
+    )
+
+
+def _child_result(child: ChildOrder) -> ChildResult:
+    return ChildResult(
+        client_order_id=child.client_order_id,
+        order_id=child.order_id,
+        status=child.status or child.state.lower(),
+        type=child.type,
+        limit_price=child.limit_price,
+        qty=child.qty,
+        filled_qty=child.filled_qty,
+        filled_avg_price=child.filled_avg_price,
+        submitted_at=child.submitted_at,
+        closed_at=child.closed_at,
+    )
+
+
+def _shortfall(lost: Shortfall | None, filled_dollars: Decimal) -> dict[str, Decimal | None]:
+    """The fields of a shortfall; the parts add up to the whole, in dollars and in basis points."""
+    if lost is None:
+        return {"slippage_amount": None, "slippage_bps": None}
+    amounts = {
+        "slippage_amount": lost.total,
+        "delay_amount": lost.delay,
+        "spread_amount": lost.spread,
+        "residual_amount": lost.residual,
+    }
+    if not filled_dollars:
+        return {**amounts, "slippage_bps": None}
+    total, delay, spread = (_bps(part, filled_dollars) for part in (lost.total, lost.delay, lost.spread))
+    parts = {"delay_bps": delay, "spread_bps": spread, "residual_bps": total - delay - spread}
+    return {**amounts, "slippage_bps": total, **parts}
+
+
+def _average(parent: ParentOrder, filled: Decimal, value: Decimal) -> Decimal:
+    prices = {child.filled_avg_price for child in parent.children if child.filled_qty}
+    only = prices.pop() if len(prices) == 1 else None
+    return only if only is not None else (value / filled).quantize(_PRICE_STEP, rounding=ROUND_HALF_EVEN)
+
+
+def _bps(amount: Decimal, of: Decimal) -> Decimal:
+    return (amount / of * _BPS).quantize(_BPS_STEP, rounding=ROUND_HALF_EVEN)

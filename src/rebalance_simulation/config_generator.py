@@ -1,0 +1,149 @@
+"""The program's configurations, drawn from a seed: how orders are worked, and what the controls allow."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from decimal import Decimal
+from functools import cache
+from random import Random
+
+from rebalance_executor.domain.config import ExecutionConfig
+from rebalance_executor.domain.plan import Urgency
+from rebalance_simulation.faults import Trait
+
+_FIXED = {
+    "tick_seconds": 2,
+    "last_rung_seconds": 4,
+    "quote_wait_seconds": 2,
+    "proceeds_wait_seconds": 12,
+    "cancel_wait_seconds": 20,
+    "price_wait_seconds": 8,
+    "arrival_horizon_seconds": 40,
+    "reconcile_wait_seconds": 5,
+    "max_plan_age_minutes": 90,
+    "max_spread": "0.5",
+    "limit_collar": "0.5",
+    "duplicate_window_minutes": 0,
+    "previous_close_collar": "10",
+}
+"""Waits are short, so that histories are; controls that only refuse are wide, so that there is something to send."""
+
+_TIGHT: Mapping[str, tuple[object, ...]] = {
+    "restricted_symbols": (("AAA",), ("BBB", "CCC")),
+    "allowed_symbols": (("AAA", "BBB"),),
+    "max_order_dollars": (100, 1000),
+    "max_order_shares": (1, 20),
+    "max_share_of_displayed": ("0.1", 3),
+    "max_plan_gross_dollars": (800, 4000),
+    "max_plan_net_dollars": (800, 3000),
+    "max_plan_turnover": ("0.02", "0.2"),
+    "max_day_gross_dollars": (700, 3000),
+    "max_day_net_dollars": (1000, 3000),
+    "max_day_turnover": ("0.02", "0.2"),
+    "max_spread": ("0.0005",),
+    "limit_collar": ("0.0005", "0.01"),
+    "previous_close_collar": ("0.01",),
+    "price_collar": ("0.0005", "0.005"),
+    "duplicate_window_minutes": (30,),
+    "max_plan_messages": (1, 2, 4),
+    "max_messages_per_minute": (1, 2, 5),
+    "max_runs": (6,),
+    "max_plans_per_day": (1, 2),
+    "max_rejects_in_a_row": (1, 2),
+    "max_broker_failures": (1, 2),
+    "minimum_notional": (25, 1000),
+    "cash_buffer": ("0.1",),
+}
+"""Limits that bind: a history whose limits are tight has a few of them."""
+
+
+def _ladder(wait_seconds: int, *aims: str) -> object:
+    return {urgency: {"aims": aims, "wait_seconds": wait_seconds} for urgency in Urgency}
+
+
+_OTHERWISE: Mapping[str, tuple[object, ...]] = {
+    "tick_seconds": ("0.5", 5),
+    "ladder": (_ladder(1, "0", "0.2", "0.4", "0.6", "0.8", "1"), _ladder(30, "0.5", "1")),
+    "improvement_threshold": (0, 1),
+    "fast_market_spreads": ("0.01", 10),
+    "fast_market_wait": (0, 1),
+    "shortest_rung_seconds": ("0.1", 10),
+    "last_rung_seconds": (1, 60),
+    "last_rung_market": (True,),
+    "child_wait_seconds": (1, 60),
+    "max_children": (1, 10),
+    "quote_wait_seconds": (0, 20),
+    "quote_refresh_seconds": (0, 30),
+    "proceeds_wait_seconds": (0, 60),
+    "cancel_wait_seconds": (1, 90),
+    "price_wait_seconds": (0, 60),
+    "arrival_horizon_seconds": (20, 120),
+    "reconcile_wait_seconds": (0, 30),
+    "conflicting_orders": ("cancel",),
+    "unusable_quote": ("last_trade",),
+}
+"""Waits that are very short or long, other ladders, a market order at their end."""
+
+_OVERRIDES: tuple[Mapping[str, object], ...] = (
+    {"AAA": {"price_collar": "0.002"}},
+    {"BBB": {"max_children": 1}, "CCC": {"price_collar": "0.2"}},
+    {"AAA": {"order_style": "marketable_limit"}, "DDD": {"last_rung_seconds": 2}},
+)
+
+
+@cache
+def _configured(  # noqa: PLR0913 - each is drawn
+    style: str, wait: int, children: int, minutes: int, conflicting: str, rate: int, lease_wait: int = 0
+) -> ExecutionConfig:
+    return ExecutionConfig.model_validate(
+        {
+            **_FIXED,
+            "order_style": style,
+            "child_wait_seconds": wait,
+            "max_children": children,
+            "plan_time_limit_minutes": minutes,
+            "conflicting_orders": conflicting,
+            "rate_limit_per_minute": rate,
+            "lease_wait_seconds": lease_wait,
+        }
+    )
+
+
+@cache
+def _valid(name: str, number: int) -> object:
+    """A field of one of the tables above as the configuration holds it, validated once."""
+    return getattr(ExecutionConfig.model_validate({name: {**_TIGHT, **_OTHERWISE}[name][number]}), name)
+
+
+@cache
+def _overrides(number: int) -> object:
+    return ExecutionConfig.model_validate({"per_symbol": _OVERRIDES[number]}).per_symbol
+
+
+def config(chance: Random, traits: Collection[Trait]) -> ExecutionConfig:
+    """The program's configuration."""
+    drawn = _configured(
+        chance.choice(("ladder", "ladder", "marketable_limit", "marketable_limit", "market")),
+        chance.choice((2, 6)),
+        chance.choice((2, 4)),
+        chance.choice((5, 60)),
+        chance.choice(("deny", "cancel")),
+        chance.choice((200, 200, 12)),
+        chance.choice((0, 0, 12, 150)),
+    )
+    changed: dict[str, object] = {}
+    for trait, table in ((Trait.TIGHT_LIMITS, _TIGHT), (Trait.OTHERWISE, _OTHERWISE)):
+        if trait in traits:
+            for name in chance.sample(sorted(table), chance.randint(2, 5)):
+                changed[name] = _valid(name, chance.randrange(len(table[name])))
+    if Trait.OVERRIDES in traits:
+        changed["per_symbol"] = _overrides(chance.randrange(len(_OVERRIDES)))
+    if Trait.EARLY in traits and drawn.order_style != "market":
+        limits_only = not changed.get("last_rung_market", False)
+        changed |= {"extended_hours": limits_only and chance.random() < 0.6, "opening_wait_seconds": Decimal(20)}
+    return drawn.model_copy(update=changed)
+
+
+def steady_config(style: str = "marketable_limit") -> ExecutionConfig:
+    """A configuration for histories whose every step is written down: few children, an hour's time."""
+    return _configured(style, 2, 4, 60, "deny", 200)

@@ -1,0 +1,91 @@
+"""The simulation as a test kit for plans of somebody else."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from rebalance_executor.domain.config import ExecutionConfig
+from rebalance_simulation import BEGIN, Case, History, play_seeds
+from rebalance_simulation.bugs import switched_on
+from rebalance_simulation.faults import Trait
+from rebalance_simulation.generators import item, plan
+
+MARKET = {
+    "account": {"cash": "5000"},
+    "clock": {"sessions": "always_open"},
+    "quotes": {"XYZ": {"bid": "9.99", "ask": "10.01"}, "BRK.B": {"bid": "479", "ask": "479.2"}},
+    "positions": [{"symbol": "XYZ", "qty": "300"}],
+}
+PLANS = [plan("mine", [item("XYZ", "SELL", 1000), item("BRK.B", "BUY", 900)])]
+
+
+def a_case(config: ExecutionConfig | None = None, fills: dict[str, object] | None = None) -> Case:
+    return Case(PLANS, MARKET | (fills or {}), config or ExecutionConfig())
+
+
+@pytest.fixture(scope="module")
+def example() -> ModuleType:
+    """The example, as its reader runs it."""
+    path = Path(__file__).parents[2] / "examples" / "simulate_a_strategy.py"
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_own_plans_are_executed_under_faults_and_no_promise_is_broken() -> None:
+    tally = play_seeds(0, 60, lambda _: a_case())
+
+    assert [failure.problem for failure in tally.failures] == []
+    assert tally.histories == 60
+    assert sum(tally.outcomes.values()) <= 60 * len(PLANS[0]["items"])  # type: ignore[arg-type]
+    assert {"FILLED", "PARTIALLY_FILLED"} <= tally.outcomes.keys()
+    assert len(tally.points) > 5, "runs were killed, and at different points"
+
+
+def test_only_the_cases_symbols_and_its_configuration_are_played() -> None:
+    config = ExecutionConfig(max_children=2)
+
+    for seed in range(20):
+        history = History(seed, lambda _: a_case(config)).run()
+        traded = {order["symbol"] for order in history.world.exchange.list_orders(status="all")}
+        assert traded <= {"XYZ", "BRK.B"}
+        assert history.world.config is config
+        assert not history.traits & {Trait.EARLY, Trait.NEAR_CLOSE, Trait.TIGHT_LIMITS}
+
+
+def test_what_the_case_says_of_fills_is_not_drawn() -> None:
+    history = History(5, lambda _: a_case(fills={"default_fill": {"behaviour": "never"}, "fills": []}))
+
+    assert history.world.scenario["default_fill"] == {"behaviour": "never"}
+    assert history.world.scenario["fills"] == []
+
+
+def test_the_same_seed_tells_the_same_story_of_the_same_case(example: ModuleType) -> None:
+    assert History(9, example.case).run().timeline() == History(9, example.case).run().timeline()
+
+
+def test_a_program_that_sends_orders_twice_is_caught_with_own_plans(example: ModuleType) -> None:
+    with switched_on("every order is sent twice"):
+        tally = play_seeds(0, 5, example.case)
+
+    assert tally.failed > 0
+    assert tally.failures[0].replay.startswith("History(")
+    assert "Violation" in tally.failures[0].problem
+
+
+def test_the_examples_strategy_keeps_every_promise(example: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    assert example.main(20) == 0
+    assert "broken promises: 0" in capsys.readouterr().out
+
+
+def test_a_plan_of_the_case_is_made_when_the_history_begins(example: ModuleType) -> None:
+    history = History(1, example.case)
+
+    assert history.messages[0].document["timestamp"] == BEGIN.isoformat().replace("+00:00", "Z")

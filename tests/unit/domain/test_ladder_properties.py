@@ -1,0 +1,204 @@
+"""What no ladder may ever do, whatever the quotes, the time, the urgency and the fills on its way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from decimal import Decimal
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rebalance_executor.domain.config import ExecutionConfig
+from rebalance_executor.domain.ladder import (
+    FAR,
+    Pace,
+    affordable,
+    is_overdue,
+    next_aim,
+    next_price,
+    rung_price,
+    rungs_ahead,
+)
+from rebalance_executor.domain.market import OrderType, Quote, Side
+from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome, ParentOrder
+from rebalance_executor.domain.plan import Urgency
+from rebalance_executor.domain.pricing import collar, far_touch, is_inside, tick
+from rebalance_executor.domain.strategy import Cancel, Place, Settle, View, decide
+from tests.support.builders import NOW, a_parent, later
+from tests.support.properties import decimals, law, quotes, shares, sides
+
+CONFIG = ExecutionConfig()
+urgencies = st.sampled_from(Urgency)
+aims = decimals("0", "1", 3)
+
+
+@law
+@given(sides, quotes(), aims)
+def test_law_a_rung_is_positive_on_tick_and_between_the_touches(side: Side, quote: Quote, aim: Decimal) -> None:
+    """Production failures 6, 7 and 8."""
+    price = rung_price(side, quote, aim)
+    assert price > 0
+    assert price == price.quantize(tick(price))
+    assert is_inside(side, price, far_touch(side, quote))
+    assert quote.bid <= price <= quote.ask
+
+
+@law
+@given(sides, quotes(), aims, aims)
+def test_law_a_higher_aim_is_never_worse_for_the_counterparty(side: Side, quote: Quote, a: Decimal, b: Decimal) -> None:
+    low, high = sorted((a, b))
+    assert is_inside(side, rung_price(side, quote, low), rung_price(side, quote, high))
+
+
+@law
+@given(urgencies, st.integers(-10, 600), st.integers(1, 500))
+def test_law_the_rungs_end_at_the_far_touch_and_fit_the_rate_limit(
+    urgency: Urgency, seconds: int, parents: int
+) -> None:
+    ahead = rungs_ahead(a_parent(), Pace(urgency, later(seconds), parents), NOW, CONFIG)
+    assert ahead[-1] == FAR
+    assert list(ahead) == sorted(set(ahead))
+    assert set(ahead) <= set(CONFIG.ladder.of(urgency).aims)
+    assert len(ahead) <= affordable(parents, Decimal(max(seconds, 0)), CONFIG)
+
+
+@law
+@given(st.integers(1, 500), st.integers(0, 3_600))
+def test_law_what_is_affordable_is_within_the_rate_limit(parents: int, seconds: int) -> None:
+    """One submission a parent is always allowed: without it nothing would be traded."""
+    children = affordable(parents, Decimal(seconds), CONFIG)
+    orders = parents * (2 * children - 1)
+    looks = seconds / CONFIG.tick_seconds
+    allowed = Decimal(CONFIG.rate_limit_per_minute) * (seconds + 60) / 60
+    assert children == 1 or orders + looks <= allowed
+    assert affordable(parents + 1, Decimal(seconds), CONFIG) <= children
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One look: how long after the former, the market's move in ticks, and what of the resting child fills."""
+
+    seconds: float
+    move: int
+    widen: int
+    fill: Decimal
+    is_ended: bool
+
+
+steps = st.lists(
+    st.builds(
+        Step,
+        seconds=st.sampled_from([0.5, 1.0, 3.0, 12.0]),
+        move=st.integers(-3, 3),
+        widen=st.integers(-2, 2),
+        fill=st.sampled_from([Decimal(0), Decimal(0), Decimal(0), Decimal("0.3")]),
+        is_ended=st.sampled_from([False] * 9 + [True]),
+    ),
+    max_size=60,
+)
+
+
+def _moved(quote: Quote, step: Step) -> Quote:
+    size = tick(quote.bid)
+    bid = max(quote.bid + step.move * size, size)
+    ask = max(quote.ask + (step.move + step.widen) * size, bid)
+    return replace(quote, bid=bid, ask=ask)
+
+
+def _answered(child: ChildOrder, step: Step, now_in: float) -> ChildOrder:
+    """A broker that fills a part now and then, and ends what is cancelled at the next look."""
+    filled = child.filled_qty + (child.qty - child.filled_qty) * step.fill
+    price = child.limit_price or Decimal(10)
+    told = replace(child, state=ChildState.LIVE, filled_qty=filled, filled_avg_price=price if filled else None)
+    ended = ChildState.EXPIRED if step.is_ended else ChildState.CANCELED if child.cancel_requested_at else None
+    return replace(told, state=ended, closed_at=later(now_in)) if ended is not None else told
+
+
+def _worked(parent: ParentOrder, quote: Quote, urgency: Urgency, crosses_in: int, way: list[Step]) -> list[ParentOrder]:
+    """Every state of a parent on its way through these looks."""
+    states, elapsed = [parent], 0.0
+    for step in way:
+        elapsed += step.seconds
+        quote = _moved(quote, step)
+        if parent.open_child is not None:
+            parent = parent.with_child(_answered(parent.open_child, step, elapsed))
+        view = View(later(elapsed), quote=quote, pace=Pace(urgency, later(crosses_in)))
+        decision = decide(parent, view, CONFIG)
+        if isinstance(decision, Place):
+            assert parent.open_child is None
+            parent = parent.with_child(_child(parent, decision, elapsed))
+            _check_price(parent, quote)
+        elif isinstance(decision, Cancel) and parent.open_child is not None:
+            _check_cancel(parent, parent.open_child, quote, view)
+            parent = parent.with_child(replace(parent.open_child, cancel_requested_at=later(elapsed)))
+        elif isinstance(decision, Settle):
+            return [*states, parent.settled(decision.outcome, decision.code, decision.message, later(elapsed))]
+        states.append(parent)
+    return states
+
+
+def _child(parent: ParentOrder, place: Place, elapsed: float) -> ChildOrder:
+    attempt = len(parent.children) + 1
+    at = NOW + timedelta(seconds=elapsed)
+    return ChildOrder(
+        attempt, f"client-{attempt}", place.type, place.qty, place.limit_price, at, ChildState.INTENDED, aim=place.aim
+    )
+
+
+def _check_price(parent: ParentOrder, quote: Quote) -> None:
+    """Positive, on tick, within far touch and collar; nearer to the counterparty than the last, or at its touch."""
+    child, arrival = parent.open_child, parent.arrival
+    assert child is not None
+    assert arrival is not None
+    assert child.limit_price is not None
+    assert child.limit_price > 0
+    assert child.limit_price == child.limit_price.quantize(tick(child.limit_price))
+    assert is_inside(parent.side, child.limit_price, far_touch(parent.side, quote))
+    assert is_inside(parent.side, child.limit_price, collar(parent.side, arrival, CONFIG.price_collar))
+    for former in parent.children[-2:-1]:
+        assert child.limit_price == far_touch(parent.side, quote) or _nearer(parent.side, former, child.limit_price)
+
+
+def _check_cancel(parent: ParentOrder, child: ChildOrder, quote: Quote, view: View) -> None:
+    """Nothing is cancelled in order to send the same price, or a worse one, again."""
+    if not is_overdue(parent, child, view.pace, view.now, CONFIG):
+        aim = next_aim(parent, quote, view.pace, view.now, CONFIG)
+        assert _nearer(parent.side, child, next_price(parent, quote, aim))
+
+
+def _nearer(side: Side, former: ChildOrder, price: Decimal) -> bool:
+    assert former.limit_price is not None
+    step = price - former.limit_price if side is Side.BUY else former.limit_price - price
+    return step >= tick(price)
+
+
+journeys = st.tuples(sides, quotes(), shares, urgencies, st.integers(0, 300), steps)
+
+
+@law
+@given(journeys)
+def test_law_on_its_whole_way_a_parent_is_never_exceeded_and_never_worked_too_often(
+    journey: tuple[Side, Quote, Decimal, Urgency, int, list[Step]],
+) -> None:
+    """Production failures 13 to 15, with every price within far touch and collar."""
+    side, quote, qty, urgency, crosses_in, way = journey
+    start = a_parent(side=side, qty=str(qty), arrival=quote)
+    for parent in _worked(start, quote, urgency, crosses_in, way):
+        assert parent.exposure <= parent.qty
+        assert parent.attempts <= CONFIG.max_children
+        assert sum(child.is_open for child in parent.children) <= 1
+        assert parent.filled_qty + parent.remaining == parent.qty
+        assert (parent.outcome is Outcome.FILLED) == (parent.outcome is not None and parent.remaining == 0)
+
+
+@law
+@given(journeys)
+def test_law_no_aim_goes_back(journey: tuple[Side, Quote, Decimal, Urgency, int, list[Step]]) -> None:
+    side, quote, qty, urgency, crosses_in, way = journey
+    last = _worked(a_parent(side=side, qty=str(qty), arrival=quote), quote, urgency, crosses_in, way)[-1]
+    for former, child in pairwise(last.children):
+        assert child.type is OrderType.LIMIT
+        assert child.aim is not None
+        assert child.aim == FAR or (former.aim is not None and child.aim > former.aim)

@@ -1,0 +1,153 @@
+"""What no decision may ever do, whatever the parent, the quote, the time and the mode."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rebalance_executor.domain.cash import committed
+from rebalance_executor.domain.config import ExecutionConfig, OrderStyle
+from rebalance_executor.domain.market import ZERO, OrderType, Quote, Side
+from rebalance_executor.domain.orders import Arrival, ChildState, Outcome, ParentOrder
+from rebalance_executor.domain.pricing import collar, far_touch
+from rebalance_executor.domain.strategy import Cancel, Mode, Place, Settle, View, decide
+from tests.support.builders import NOW, a_child, a_parent, a_quote, later
+from tests.support.properties import decimals, dollars, law, quotes, shares, sides
+
+CLOSED = [ChildState.FILLED, ChildState.CANCELED, ChildState.EXPIRED, ChildState.NOT_SENT]
+OPEN = [ChildState.INTENDED, ChildState.UNKNOWN, ChildState.LIVE]
+CONFIGS = [ExecutionConfig(order_style=style) for style in OrderStyle]
+
+
+@st.composite
+def parents(draw: st.DrawFn, *, with_open: bool | None = None) -> ParentOrder:
+    """Parents in any state that the executor can bring about."""
+    qty = draw(shares)
+    arrival = draw(quotes())
+    parent = a_parent(side=draw(sides), qty=str(qty), fractionable=draw(st.booleans()), arrival=arrival)
+    for attempt in range(1, draw(st.integers(0, 5)) + 1):
+        state = draw(st.sampled_from(CLOSED))
+        size = parent.remaining
+        filled = size if state is ChildState.FILLED else draw(st.sampled_from([ZERO, ZERO, size / 2]))
+        filled = ZERO if state is ChildState.NOT_SENT else filled
+        price = str(arrival.ask) if filled else None
+        parent = parent.with_child(a_child(state, attempt=attempt, qty=str(size), filled=str(filled), price=price))
+    if parent.remaining and (draw(st.booleans()) if with_open is None else with_open):
+        child = a_child(draw(st.sampled_from(OPEN)), attempt=9, qty=str(parent.remaining), limit=str(arrival.ask))
+        parent = parent.with_child(child)
+    return parent
+
+
+@st.composite
+def views(draw: st.DrawFn) -> View:
+    """Views at any time, in any mode, with any quote or none."""
+    return View(
+        now=later(draw(st.integers(0, 100))),
+        mode=draw(st.sampled_from([Mode.WORK, Mode.WORK, Mode.YIELD, Mode.CONCLUDE])),
+        quote=draw(st.one_of(st.none(), quotes(), st.just(a_quote("0", "10")), st.just(a_quote("11", "10")))),
+        quote_missing_since=NOW,
+        funds=draw(st.one_of(st.none(), dollars)),
+    )
+
+
+configs = st.sampled_from(CONFIGS)
+
+
+@law
+@given(parents(with_open=True), views(), configs)
+def test_law_nothing_is_placed_while_a_child_is_open(parent: ParentOrder, view: View, config: ExecutionConfig) -> None:
+    """Production failure 13."""
+    if parent.open_child is not None:
+        assert not isinstance(decide(parent, view, config), Place)
+
+
+@law
+@given(parents(), views(), configs)
+def test_law_a_child_never_exceeds_what_remains(parent: ParentOrder, view: View, config: ExecutionConfig) -> None:
+    """Production failure 14, and the last line before the broker."""
+    decision = decide(parent, view, config)
+    if isinstance(decision, Place):
+        assert 0 < decision.qty <= parent.remaining
+        child = a_child(ChildState.INTENDED, attempt=10, qty=str(decision.qty))
+        assert parent.with_child(child).exposure <= parent.qty
+
+
+@law
+@given(parents(with_open=False), views(), configs)
+def test_law_nothing_is_placed_unless_the_run_works(parent: ParentOrder, view: View, config: ExecutionConfig) -> None:
+    if view.mode is not Mode.WORK:
+        assert not isinstance(decide(parent, view, config), Place)
+
+
+@st.composite
+def near(draw: st.DrawFn) -> tuple[Quote, Quote]:
+    """An arrival quote, and one within or just beyond the collar of it."""
+    arrival = draw(quotes())
+    moved = draw(decimals("0.95", "1.05", 3))
+    bid = max((arrival.bid * moved).quantize(Decimal("0.0001")), Decimal("0.0001"))
+    return arrival, a_quote(str(bid), str(bid + arrival.ask - arrival.bid))
+
+
+@law
+@given(near(), sides, shares, configs)
+def test_law_a_limit_is_never_worse_than_the_far_touch_or_the_collar(
+    pair: tuple[Quote, Quote], side: Side, qty: Decimal, config: ExecutionConfig
+) -> None:
+    """Production failures 6, 7 and 8."""
+    arrival, quote = pair
+    decision = decide(a_parent(side=side, qty=str(qty), arrival=arrival), View(NOW, quote=quote), config)
+    worst = collar(side, Arrival(arrival.bid, arrival.ask, NOW), config.price_collar)
+    touch = far_touch(side, quote)
+    if isinstance(decision, Place) and decision.type is OrderType.LIMIT:
+        assert decision.limit_price is not None
+        assert decision.limit_price > 0
+        if side is Side.BUY:
+            assert decision.limit_price <= min(touch, worst)
+        else:
+            assert decision.limit_price >= max(touch, worst)
+
+
+@law
+@given(near(), shares, dollars, configs)
+def test_law_a_buy_never_commits_more_than_its_funds(
+    pair: tuple[Quote, Quote], qty: Decimal, funds: Decimal, config: ExecutionConfig
+) -> None:
+    """Production failures 19 and 20."""
+    arrival, quote = pair
+    parent = a_parent(qty=str(qty), arrival=arrival)
+    decision = decide(parent, View(NOW, quote=quote, funds=funds), config)
+    if isinstance(decision, Place) and decision.limit_price is not None:
+        child = a_child(ChildState.INTENDED, qty=str(decision.qty), limit=str(decision.limit_price))
+        assert committed([parent.with_child(child)], config.price_collar) <= funds
+    elif isinstance(decision, Place):
+        worst = collar(Side.BUY, Arrival(arrival.bid, arrival.ask, NOW), config.price_collar)
+        assert decision.qty * worst <= funds
+
+
+@law
+@given(parents(), views(), configs)
+def test_law_only_a_live_child_is_cancelled_and_only_once(
+    parent: ParentOrder, view: View, config: ExecutionConfig
+) -> None:
+    if isinstance(decide(parent, view, config), Cancel):
+        child = parent.open_child
+        assert child is not None
+        assert child.state is ChildState.LIVE
+        assert child.cancel_requested_at is None
+
+
+@law
+@given(parents(), views(), configs)
+def test_law_filled_means_filled_as_planned(parent: ParentOrder, view: View, config: ExecutionConfig) -> None:
+    decision = decide(parent, view, config)
+    if isinstance(decision, Settle):
+        assert (decision.outcome is Outcome.FILLED) == (parent.filled_qty == parent.qty)
+        assert decision.code is None or decision.message
+
+
+@law
+@given(parents(), views(), configs)
+def test_law_the_same_question_has_the_same_answer(parent: ParentOrder, view: View, config: ExecutionConfig) -> None:
+    assert decide(parent, view, config) == decide(parent, view, config)

@@ -1,0 +1,521 @@
+"""Before the first order: who may trade, what stands in the way, and what is asked twice before it is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from rebalance_executor.domain.codes import Code
+from rebalance_executor.domain.errors import JournalUnavailable, NotFound
+from rebalance_executor.domain.market import MarketClock, Trade
+from rebalance_executor.domain.orders import Arrival, Outcome
+from rebalance_executor.domain.plan import RebalancePlan
+from rebalance_executor.domain.risk_state import PROGRAM, Switch, SwitchState
+from rebalance_executor.execution.events import LogEvent
+from tests.support.builders import NOW, SELL, a_plan, an_exit, an_item, later
+from tests.support.fake_ports import RESTS, Floor, FloorBroker, an_order_of_others, ended
+
+
+def buys(*symbols: str, plan_id: str = "plan-1") -> RebalancePlan:
+    return a_plan(*(an_item(symbol, amount="1000") for symbol in symbols), plan_id=plan_id)
+
+
+def sets(floor: Floor, state: SwitchState) -> None:
+    floor.journal.book.set_switch("main", Switch(state, by="Ada", reason="drill", at=NOW))
+
+
+# --- the whole plan --------------------------------------------------------------------------------------
+
+
+def blocked(floor: Floor) -> None:
+    floor.broker.blocked_by = "trading_blocked"
+
+
+def of_another_account(floor: Floor) -> None:
+    floor.broker.expected_account_number = "PA2"
+
+
+def closed(floor: Floor) -> None:
+    floor.broker.market = MarketClock(NOW, is_open=False, next_open=later(3600), next_close=later(30_000))
+
+
+def halted(floor: Floor) -> None:
+    sets(floor, SwitchState.HALTED)
+
+
+@pytest.mark.parametrize(
+    ("prepare", "code", "words"),
+    [
+        (blocked, Code.ACCOUNT_BLOCKED, "trading_blocked"),
+        (of_another_account, Code.ACCOUNT_MISMATCH, "PA1, PA2 is configured"),
+        (closed, Code.MARKET_CLOSED, "it opens at 2026-01-26 16:00:00 UTC"),
+        (halted, Code.HALTED, "set by Ada"),
+    ],
+)
+def test_a_plan_that_may_not_be_traded_is_denied_item_by_item(
+    prepare: Callable[[Floor], None], code: Code, words: str
+) -> None:
+    floor = Floor()
+    prepare(floor)
+    result = floor.execute(buys("AAA", "BBB"))
+
+    assert ended(result) == {"AAA": (Outcome.DENIED, code), "BBB": (Outcome.DENIED, code)}
+    for symbol in ("AAA", "BBB"):
+        parent = floor.parent(symbol)
+        assert words in str(parent.message)
+        assert parent.settled_at == NOW
+    assert floor.fields(LogEvent.PLAN_REFUSED) == [{"code": code, "reason": floor.parent("AAA").message}]
+    assert floor.broker.sent == []
+
+
+def test_one_plan_too_many_halts_the_account() -> None:
+    floor = Floor(max_plans_per_day=1)
+    floor.execute(buys("AAA"))
+    result = floor.execute(buys("BBB", plan_id="plan-2"), run_id="run-2")
+
+    assert ended(result) == {"BBB": (Outcome.DENIED, Code.TOO_MANY_PLANS)}
+    (switch,) = floor.journal.book.settings["main"]
+    assert (switch.state, switch.by) == (SwitchState.HALTED, PROGRAM)
+    assert switch.reason == "1 plans were begun today, 1 are allowed"
+
+
+@pytest.mark.parametrize(
+    ("limits", "code"),
+    [
+        ({"max_plan_gross_dollars": 1999}, Code.PLAN_LIMIT),
+        ({"max_plan_gross_dollars": 2000, "max_day_gross_dollars": 1999}, Code.DAILY_LIMIT),
+    ],
+)
+def test_a_plan_beyond_its_limit_is_denied_as_a_whole_and_reserves_nothing(limits: dict[str, int], code: Code) -> None:
+    floor = Floor(**limits)
+    result = floor.execute(buys("AAA", "BBB"))
+
+    assert ended(result) == {"AAA": (Outcome.DENIED, code), "BBB": (Outcome.DENIED, code)}
+    parent = floor.parent("AAA")
+    assert "$2000 gross, $1999 are allowed" in str(parent.message)
+    assert parent.settled_at == NOW
+    assert floor.fields(LogEvent.PLAN_REFUSED) == [{"code": code, "reason": parent.message}]
+    assert floor.journal.book.reserved("main") == []
+
+
+# --- an item ---------------------------------------------------------------------------------------------
+
+
+def test_an_item_that_a_control_refuses_is_denied_and_the_others_are_traded() -> None:
+    """The account may only reduce: its sell goes out, its buy does not."""
+    floor = Floor()
+    floor.broker.held = {"AAA": Decimal(20)}
+    sets(floor, SwitchState.REDUCING)
+    result = floor.execute(a_plan(an_exit("AAA", amount="-2000", current_value="2000"), an_item("BBB")))
+
+    assert ended(result) == {"AAA": (Outcome.FILLED, None), "BBB": (Outcome.DENIED, Code.REDUCING_ONLY)}
+    denied = floor.parent("BBB")
+    assert denied.settled_at == NOW
+    assert "set by Ada" in str(denied.message)
+    (told,) = floor.fields(LogEvent.ORDER_DENIED)
+    assert (told["symbol"], told["code"], told["reason"]) == ("BBB", Code.REDUCING_ONLY, denied.message)
+
+
+def test_an_order_that_is_smaller_than_planned_says_so_when_the_plan_begins() -> None:
+    floor = Floor()
+    floor.broker.flags["AAA"] = replace(floor.broker.flags["AAA"], fractionable=False)
+    floor.broker.held = {"AAA": Decimal("20.5")}
+    result = floor.execute(a_plan(an_exit("AAA", amount="-2050", current_value="2050")))
+
+    assert ended(result) == {"AAA": (Outcome.FILLED, Code.NOT_FRACTIONABLE)}
+    assert floor.fields(LogEvent.ORDER_SCALED) == [
+        {
+            "symbol": "AAA",
+            "code": Code.NOT_FRACTIONABLE,
+            "reason": "whole shares only: 0.5 of 20.5 shares remain",
+        }
+    ]
+
+
+def test_a_symbol_that_the_broker_does_not_know_is_denied_and_the_next_ones_are_asked_for() -> None:
+    floor = Floor()
+    floor.broker.trouble["asset"] = [NotFound("no such asset")]
+    result = floor.execute(buys("AAA", "BBB"))
+
+    assert ended(result) == {"AAA": (Outcome.DENIED, Code.NOT_TRADABLE), "BBB": (Outcome.FILLED, None)}
+    assert set(floor.cached) == {"BBB"}
+
+
+def test_flags_that_cannot_be_remembered_keep_nobody_from_trading() -> None:
+    floor = Floor()
+    floor.trouble["assets.put"] = [JournalUnavailable("the table does not answer")]
+    result = floor.execute(buys("AAA"))
+
+    assert ended(result) == {"AAA": (Outcome.FILLED, None)}
+    assert floor.fields(LogEvent.CACHE_FAILED) == [{"reason": "the table does not answer"}]
+
+
+# --- orders of others ------------------------------------------------------------------------------------
+
+
+def test_an_order_of_others_against_ours_is_a_conflict_and_is_left_alone() -> None:
+    floor = Floor()
+    floor.broker.put(an_order_of_others("AAA", SELL))
+    result = floor.execute(buys("AAA", "BBB"))
+
+    assert ended(result) == {"AAA": (Outcome.DENIED, Code.CONFLICTING_ORDER), "BBB": (Outcome.FILLED, None)}
+    assert floor.broker.cancelled == []
+
+
+def test_where_configured_orders_in_the_way_are_cancelled_once_and_waited_for() -> None:
+    """A sell in the way of a buy goes; beside a sell of ours it stays."""
+    floor = Floor(conflicting_orders="cancel")
+    floor.broker.held = {"BBB": Decimal(20)}
+    floor.broker.put(an_order_of_others("AAA", SELL, status="pending_cancel"))
+    floor.broker.put(an_order_of_others("BBB", SELL, "foreign-2"))
+    floor.clock.at(2.5, lambda: floor.broker.end("foreign-1", "canceled"))
+    result = floor.execute(a_plan(an_item("AAA"), an_item("BBB", "SELL", "-1000", current_value="2000")))
+
+    assert ended(result) == {"AAA": (Outcome.FILLED, None), "BBB": (Outcome.FILLED, None)}
+    assert floor.broker.cancelled == ["foreign-1"]
+    assert floor.fields(LogEvent.FOREIGN_CANCEL_REQUESTED) == [{"symbol": "AAA", "order_id": "foreign-1"}]
+    assert floor.clock.slept == [1.0] * 3
+
+
+@pytest.mark.parametrize(
+    ("wait", "seconds", "waited"), [(5, 600, 5), (60, 50, 40)], ids=["the configured wait", "the deadline comes first"]
+)
+def test_a_cancel_of_others_that_is_not_confirmed_is_waited_for_so_long(
+    wait: int, seconds: float, waited: float
+) -> None:
+    floor = Floor(conflicting_orders="cancel", cancel_wait_seconds=wait)
+    floor.broker.put(an_order_of_others("AAA", SELL, status="pending_cancel"))
+    result = floor.execute(buys("AAA"), seconds=seconds)
+
+    assert ended(result) == {"AAA": (Outcome.DENIED, Code.CONFLICTING_ORDER)}
+    assert floor.clock.seconds == waited
+
+
+# --- quotes ----------------------------------------------------------------------------------------------
+
+
+def test_a_quote_that_cannot_be_used_is_looked_at_again_and_the_others_do_not_grow_old() -> None:
+    floor = Floor()
+    floor.broker.quote("AAA", "0", "100.01")
+    floor.clock.at(1.5, lambda: floor.broker.quote("AAA", "99.99", "100.01"))
+    floor.clock.at(1.5, lambda: floor.broker.quote("BBB", "99.97", "99.99"))
+    result = floor.execute(buys("AAA", "BBB"))
+
+    assert ended(result) == {"AAA": (Outcome.FILLED, None), "BBB": (Outcome.FILLED, None)}
+    looks = [what for name, what in floor.broker.asked if name == "quotes"]
+    assert looks == [["AAA", "BBB"]] * 3
+    assert {order.symbol: order.limit_price for order in floor.broker.sent} == {
+        "AAA": Decimal("100.01"),
+        "BBB": Decimal("99.99"),
+    }
+    assert floor.parent("BBB").arrival == Arrival(Decimal("99.97"), Decimal("99.99"), later(2))
+    assert floor.clock.slept == [1.0] * 2
+
+
+@pytest.mark.parametrize(
+    ("wait", "seconds", "waited"), [(3, 600, 3), (60, 50, 40)], ids=["the configured wait", "the deadline comes first"]
+)
+def test_a_quote_that_stays_unusable_is_waited_for_so_long(wait: int, seconds: float, waited: float) -> None:
+    floor = Floor(quote_wait_seconds=wait)
+    floor.broker.quote("AAA", "0", "100.01")
+    result = floor.execute(buys("AAA"), seconds=seconds)
+
+    assert ended(result) == {"AAA": (Outcome.DENIED, Code.QUOTE_REJECTED)}
+    assert floor.clock.seconds == waited
+
+
+@pytest.mark.parametrize("change", [{"status": "crypto"}, {"tradable": False}], ids=str)
+def test_what_cannot_be_traded_is_not_asked_for_its_quote(change: dict[str, Any]) -> None:
+    """It may have none to wait for, and a symbol that is no stock would be an error for all that stand beside it."""
+    floor = Floor()
+    floor.broker.flags["AAA"] = replace(floor.broker.flags["AAA"], **change)
+    result = floor.execute(buys("AAA", "BBB"))
+
+    assert ended(result) == {"AAA": (Outcome.DENIED, Code.NOT_TRADABLE), "BBB": (Outcome.FILLED, None)}
+    assert all(what == ["BBB"] for name, what in floor.broker.asked if name == "quotes")
+
+
+@pytest.mark.parametrize(
+    ("becomes", "why"),
+    [
+        (lambda broker: broker.quote("AAA", "0", "100.01"), "bid"),
+        (lambda broker: broker.quote("AAA", "90", "110"), "bid 90, ask 110: wider than"),
+        (lambda broker: broker.quoted_at.update(AAA=NOW - timedelta(hours=1)), "seconds old"),
+    ],
+    ids=["one-sided", "too wide", "too old"],
+)
+def test_a_quote_that_is_lost_while_an_order_is_worked_is_waited_for_from_then_on(
+    becomes: Callable[[FloorBroker], None], why: str
+) -> None:
+    """The first child gives way after two seconds, the quote is gone since the first: the wait counts from the look."""
+    floor = Floor(child_wait_seconds=2, quote_wait_seconds=10)
+    floor.broker.behave("AAA", RESTS)
+    floor.clock.at(1, lambda: becomes(floor.broker))
+    result = floor.execute(buys("AAA"))
+
+    assert ended(result) == {"AAA": (Outcome.UNFILLED, Code.QUOTE_REJECTED)}
+    assert 12 <= floor.clock.seconds <= 13
+    assert why in str(floor.parent("AAA").message)
+
+
+def test_a_quote_that_comes_back_is_traded_on() -> None:
+    floor = Floor(child_wait_seconds=2, quote_wait_seconds=10)
+    floor.broker.behave("AAA", RESTS)
+    floor.clock.at(1, lambda: floor.broker.quote("AAA", "0", "100.01"))
+    floor.clock.at(8, lambda: floor.broker.quote("AAA", "99.99", "100.01"))
+    result = floor.execute(buys("AAA"))
+
+    assert ended(result) == {"AAA": (Outcome.FILLED, None)}
+
+
+def test_a_quote_that_is_told_no_more_prices_nothing() -> None:
+    """The former one may look young enough for minutes; the next price is taken from a fresh one or not at all."""
+    floor = Floor(child_wait_seconds=2, quote_wait_seconds=0)
+    floor.broker.behave("AAA", RESTS)
+    floor.clock.at(1, lambda: floor.broker.prices.pop("AAA"))
+    result = floor.execute(buys("AAA"))
+
+    assert ended(result) == {"AAA": (Outcome.UNFILLED, Code.QUOTE_REJECTED)}
+    assert len(floor.broker.sent) == 1
+
+
+def test_an_illiquid_symbol_may_have_a_wider_and_older_quote_than_the_others() -> None:
+    own = {"max_spread": "0.08", "max_quote_age_seconds": 3600, "price_collar": "0.05", "limit_collar": "0.05"}
+    floor = Floor(quote_wait_seconds=0, per_symbol={"AAA": own})
+    for symbol in ("AAA", "BBB"):
+        floor.broker.quote(symbol, "96.5", "103.5")
+        floor.broker.quoted_at[symbol] = later(-1800)
+    result = floor.execute(buys("AAA", "BBB"))
+
+    assert ended(result) == {"AAA": (Outcome.FILLED, None), "BBB": (Outcome.DENIED, Code.QUOTE_REJECTED)}
+    assert [order.limit_price for order in floor.broker.sent] == [Decimal("103.5")]
+
+
+# --- nobody quotes, and the last trade may price a limit --------------------------------------------------------
+
+
+def quoteless(*, traded_ago: float = 10, **config: Any) -> Floor:
+    """A floor where nobody asks for AAA, and the last trade of it was so many seconds before ``NOW``."""
+    settings: dict[str, Any] = {"quote_wait_seconds": 3, "unusable_quote": "last_trade"} | config
+    floor = Floor(**settings)
+    floor.broker.quote("AAA", "99.99", "0")
+    floor.broker.traded["AAA"] = Trade("AAA", Decimal("100.003"), later(-traded_ago))
+    return floor
+
+
+def looks(floor: Floor) -> list[object]:
+    return [what for name, what in floor.broker.asked if name == "last_trades"]
+
+
+def test_the_last_trade_is_asked_for_after_the_second_look_and_prices_a_limit() -> None:
+    floor = quoteless()
+    result = floor.execute(buys("AAA", "BBB"))
+
+    assert ended(result) == {"AAA": (Outcome.FILLED, None), "BBB": (Outcome.FILLED, None)}
+    assert floor.clock.seconds == 3
+    assert looks(floor) == [["AAA"]]
+    assert [(o.type, o.limit_price) for o in floor.broker.sent if o.symbol == "AAA"] == [("limit", Decimal("100.00"))]
+    assert floor.parent("AAA").arrival == Arrival(Decimal("100.003"), Decimal("100.003"), later(-10))
+    assert floor.fields(LogEvent.ORDER_WITHOUT_QUOTE) == [
+        {"symbol": "AAA", "last_trade": Decimal("100.003"), "traded_at": later(-10)}
+    ]
+
+
+@pytest.mark.parametrize(
+    "prepare",
+    [
+        lambda: quoteless(traded_ago=58),
+        lambda: quoteless(traded_ago=10, max_trade_age_seconds=12),
+        lambda: quoteless(unusable_quote="deny"),
+        lambda: quoteless(per_symbol={"AAA": {"unusable_quote": "deny"}}),
+        lambda: Floor(quote_wait_seconds=3, unusable_quote="last_trade", allowed_symbols=["AAA"]),
+    ],
+    ids=["a minute old after the wait", "older than allowed", "not configured", "not for this symbol", "never traded"],
+)
+def test_without_a_recent_trade_that_may_be_used_the_item_is_denied(prepare: Callable[[], Floor]) -> None:
+    floor = prepare()
+    floor.broker.quote("AAA", "99.99", "0")
+    result = floor.execute(buys("AAA"))
+
+    assert ended(result) == {"AAA": (Outcome.DENIED, Code.QUOTE_REJECTED)}
+    assert "one-sided quote: bid 99.99, ask 0" in str(floor.parent("AAA").message)
+    assert floor.broker.sent == []
+
+
+def test_a_symbols_own_age_of_trades_counts_and_not_everybodys() -> None:
+    floor = quoteless(traded_ago=10, per_symbol={"AAA": {"max_trade_age_seconds": "12"}})
+
+    assert ended(floor.execute(buys("AAA"))) == {"AAA": (Outcome.DENIED, Code.QUOTE_REJECTED)}
+
+
+def test_a_quote_within_a_symbols_own_bounds_is_not_looked_at_twice() -> None:
+    floor = Floor(per_symbol={"AAA": {"max_spread": "0.06"}})
+    floor.broker.quote("AAA", "97.20", "102.80")
+
+    assert ended(floor.execute(buys("AAA"))) == {"AAA": (Outcome.FILLED, None)}
+    assert floor.clock.slept == []
+
+
+def test_a_quote_that_is_lost_later_gives_way_to_the_last_trade_before_the_order_ends() -> None:
+    floor = Floor(child_wait_seconds=2, quote_wait_seconds=4, unusable_quote="last_trade")
+    floor.broker.behave("AAA", RESTS)
+    floor.clock.at(1, lambda: floor.broker.quote("AAA", "0", "100.01"))
+    floor.broker.traded["AAA"] = Trade("AAA", Decimal("99.98"), NOW)
+    result = floor.execute(buys("AAA"))
+
+    assert ended(result) == {"AAA": (Outcome.FILLED, None)}
+    assert [o.limit_price for o in floor.broker.sent] == [Decimal("100.01"), Decimal("99.98")]
+
+
+@pytest.mark.parametrize("ask", ["0", "200"])
+def test_buys_are_scaled_at_the_last_trade_where_nobody_quotes(ask: str) -> None:
+    floor = quoteless()
+    floor.broker.cash = Decimal(0)
+    floor.broker.held["BBB"] = Decimal(8)
+    floor.broker.behave("BBB", RESTS)  # a few seconds pass before the gate
+    floor.broker.quote("AAA", "99.99", ask)
+    result = floor.execute(a_plan(an_item("AAA", amount="1000"), an_exit("BBB", current_value="800")))
+
+    assert ended(result)["AAA"] == (Outcome.FILLED, Code.SCALED_TO_CASH)
+    assert floor.parent("AAA").qty == Decimal("7.9592")  # $795.92 at $100.00
+
+
+def test_buys_are_priced_at_quotes_of_the_moment_whenever_the_sells_were_looked_at() -> None:
+    """The sells' quotes are read every second; those of the buys were left as they had been at the beginning."""
+    floor = Floor(order_style="ladder")
+    floor.broker.cash = Decimal(300)
+    floor.broker.held["BBB"] = Decimal(10)
+    floor.broker.behave("BBB", RESTS)
+    floor.clock.at(2, lambda: floor.broker.quote("AAA", "101.00", "101.01"))
+    floor.execute(a_plan(an_item("AAA", amount="1000"), an_exit("BBB", current_value="1000")))
+
+    assert [order.limit_price for order in floor.broker.sent if order.symbol == "AAA"] == [Decimal("101.01")]
+
+
+def test_a_quote_too_wide_to_be_used_scales_nothing() -> None:
+    """It came between sizing and the gate; the buy waits for a better one, and keeps its shares."""
+    floor = Floor()
+    floor.broker.cash = Decimal(200)
+    floor.broker.held["BBB"] = Decimal(10)
+    floor.clock.at(2, lambda: floor.broker.quote("AAA", "99.99", "200"))
+    floor.clock.at(7, lambda: floor.broker.quote("AAA", "99.99", "100.01"))
+    floor.broker.behave("BBB", RESTS)
+    result = floor.execute(a_plan(an_item("AAA", amount="1000"), an_exit("BBB", current_value="1000")))
+
+    assert ended(result) == {"AAA": (Outcome.FILLED, None), "BBB": (Outcome.FILLED, None)}
+
+
+def test_a_quote_that_comes_back_prices_the_next_child_again() -> None:
+    floor = quoteless(child_wait_seconds=2)
+    floor.broker.behave("AAA", RESTS)
+    floor.clock.at(4, lambda: floor.broker.quote("AAA", "99.99", "100.01"))
+    result = floor.execute(buys("AAA"))
+
+    assert ended(result) == {"AAA": (Outcome.FILLED, None)}
+    assert [o.limit_price for o in floor.broker.sent] == [Decimal("100.00"), Decimal("100.01")]
+    assert len(floor.fields(LogEvent.ORDER_WITHOUT_QUOTE)) == 1
+
+
+# --- hours -----------------------------------------------------------------------------------------------
+
+
+def test_the_close_is_reckoned_by_our_own_clock() -> None:
+    """The broker's clock is 30 seconds behind ours: its 20 seconds to the close end at our 20th second."""
+    floor = Floor(child_wait_seconds=300)
+    theirs = NOW - timedelta(seconds=30)
+    floor.broker.market = replace(floor.broker.market, now=theirs, next_close=theirs + timedelta(seconds=20))
+    floor.broker.behave("AAA", RESTS)
+    result = floor.execute(buys("AAA"))
+
+    assert ended(result) == {"AAA": (Outcome.UNFILLED, Code.MARKET_CLOSED)}
+    assert 20 <= floor.clock.seconds <= 21
+
+
+def test_the_close_is_not_put_off_by_what_the_sizing_waits_for() -> None:
+    """The broker's clock is read first; then ten seconds pass until there is a quote. The close stays where it is."""
+    floor = Floor(child_wait_seconds=300, quote_wait_seconds=15)
+    floor.broker.market = replace(floor.broker.market, next_close=later(20))
+    floor.broker.quote("AAA", "99.99", "0")
+    floor.clock.at(10, lambda: floor.broker.quote("AAA", "99.99", "100.01"))
+    floor.broker.behave("AAA", RESTS)
+    result = floor.execute(buys("AAA"))
+
+    assert ended(result) == {"AAA": (Outcome.UNFILLED, Code.MARKET_CLOSED)}
+    assert 20 <= floor.clock.seconds <= 21
+
+
+def test_the_close_is_not_put_off_by_an_answer_that_takes_long() -> None:
+    floor = Floor(child_wait_seconds=300)
+    floor.broker.market = replace(floor.broker.market, next_close=later(20))
+    answer = floor.broker.clock
+
+    def slow() -> MarketClock:
+        floor.clock.sleep(timedelta(seconds=8))
+        return answer()
+
+    floor.broker.clock = slow  # type: ignore[method-assign]
+    floor.broker.behave("AAA", RESTS)
+    result = floor.execute(buys("AAA"))
+
+    assert ended(result) == {"AAA": (Outcome.UNFILLED, Code.MARKET_CLOSED)}
+    assert 20 <= floor.clock.seconds <= 21
+
+
+@pytest.mark.parametrize("turn", [20, 25])
+def test_an_order_whose_turn_comes_after_the_close_is_not_sent(turn: float) -> None:
+    """It was decided before the close, and waited for the rate limit. Sent then, it would rest until the next open."""
+    floor = Floor()
+    floor.broker.market = replace(floor.broker.market, next_close=later(20))
+    floor.broker.turn_at = later(turn)
+    result = floor.execute(buys("AAA", "BBB"))
+
+    assert ended(result) == dict.fromkeys(("AAA", "BBB"), (Outcome.DENIED, Code.MARKET_CLOSED))
+    assert floor.broker.sent == []
+
+
+@pytest.mark.parametrize(("is_open", "early"), [(False, True), (True, False)])
+def test_before_the_open_orders_say_that_they_are_meant_for_it(is_open: bool, early: bool) -> None:
+    floor = Floor(extended_hours=True)
+    floor.broker.market = MarketClock(NOW, is_open=is_open, next_open=later(600), next_close=later(30_000))
+    floor.execute(buys("AAA"))
+
+    assert [request.extended_hours for request in floor.broker.sent] == [early]
+
+
+def test_once_the_session_has_begun_orders_no_longer_say_so() -> None:
+    floor = Floor(extended_hours=True, child_wait_seconds=5)
+    theirs = NOW - timedelta(seconds=30)
+    floor.broker.market = MarketClock(
+        theirs, is_open=False, next_open=theirs + timedelta(seconds=3), next_close=later(30_000)
+    )
+    floor.broker.behave("AAA", RESTS)
+    floor.execute(buys("AAA"))
+
+    assert [request.extended_hours for request in floor.broker.sent] == [True, False]
+
+
+# --- judged after it is sized ----------------------------------------------------------------------------
+
+
+def test_an_item_whose_position_is_not_what_the_plan_says_is_denied_and_the_others_are_traded() -> None:
+    floor = Floor()
+    floor.broker.held = {"BBB": Decimal(5000)}
+    result = floor.execute(buys("AAA", "BBB"))
+
+    assert ended(result) == {"AAA": (Outcome.FILLED, None), "BBB": (Outcome.DENIED, Code.POSITION_DRIFT)}
+    assert floor.parent("BBB").settled_at == NOW
+    assert [request.symbol for request in floor.broker.sent] == ["AAA"]
+
+
+def test_an_item_that_cannot_be_sized_keeps_its_own_reason() -> None:
+    """Neither is judged by what follows: it is not tradable, whatever its position."""
+    floor = Floor()
+    floor.broker.flags["BBB"] = replace(floor.broker.flags["BBB"], tradable=False)
+    floor.broker.held = {"BBB": Decimal(5000)}
+
+    assert ended(floor.execute(buys("BBB"))) == {"BBB": (Outcome.DENIED, Code.NOT_TRADABLE)}

@@ -1,0 +1,432 @@
+"""What is not known, not ours or not affordable: nothing is guessed, and nothing leaves that could be one too many."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any, cast
+
+import pytest
+
+from rebalance_executor.domain.codes import Code
+from rebalance_executor.domain.config import ExecutionConfig
+from rebalance_executor.domain.errors import JournalUnavailable, OverfillGuard, PlanYielded, RateLimited
+from rebalance_executor.domain.journal import RunRecord
+from rebalance_executor.domain.market import ZERO, BrokerOrder, OrderRequest, OrderType
+from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome
+from rebalance_executor.domain.risk_state import Switch, SwitchState
+from rebalance_executor.execution.events import LogEvent
+from rebalance_executor.execution.kill_switch import KillSwitch
+from rebalance_executor.execution.ports import Lease
+from rebalance_executor.execution.run import Deadline, Run
+from rebalance_executor.execution.sender import Orders, Sender
+from tests.support.builders import NOW, a_child, a_filled_child, a_parent, a_plan, a_state, an_item, later
+from tests.support.fake_ports import LOST, RESTS, STUCK, VANISHES, Floor, ended, rejection
+
+
+def halt(floor: Floor) -> None:
+    floor.journal.book.set_switch("main", Switch(SwitchState.HALTED, by="Ada", reason="drill", at=floor.clock.now()))
+
+
+def before_each(floor: Floor, happen: Callable[[OrderRequest], object]) -> None:
+    """Let something happen as an order goes out, beside the check that the journal holds it."""
+    check = floor.broker.before_submit
+
+    def submit(request: OrderRequest) -> None:
+        check(request)
+        happen(request)
+
+    floor.broker.before_submit = submit
+
+
+def as_at_the_broker(request: OrderRequest, **fields: Any) -> BrokerOrder:
+    """The order that this request would have become."""
+    order = BrokerOrder(
+        id="order-x",
+        client_order_id=request.client_order_id,
+        symbol=request.symbol,
+        side=request.side,
+        type=request.type,
+        status="new",
+        qty=request.qty,
+        filled_qty=ZERO,
+        filled_avg_price=None,
+        limit_price=request.limit_price,
+        submitted_at=NOW,
+        closed_at=None,
+    )
+    return replace(order, **fields)
+
+
+# --- not ours --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"qty": Decimal(7)}, "buy 7 AAA"),
+        ({"side": "sell"}, "sell 10 AAA"),
+        ({"qty": None}, "buy an unknown quantity of AAA"),
+    ],
+)
+def test_an_order_with_our_id_that_is_not_what_was_journalled_is_left_to_a_person(
+    fields: dict[str, Any], words: str
+) -> None:
+    floor = Floor()
+    floor.broker.behave("AAA", VANISHES)
+    before_each(floor, lambda request: floor.broker.put(as_at_the_broker(request, **fields)))
+    result = floor.execute(a_plan(an_item("AAA", amount="1000")))
+
+    assert ended(result) == {"AAA": (Outcome.UNRESOLVED, Code.FOREIGN_ORDER)}
+    parent = floor.parent("AAA")
+    assert parent.message is not None
+    sent = floor.broker.sent[0].client_order_id
+    assert parent.message.startswith(f"{sent} is order order-x at the broker, and not ours: {words}; ")
+    assert parent.settled_at == later(0.5)
+    assert len(floor.broker.sent) == 1
+    assert [fields["symbol"] for fields in floor.fields(LogEvent.ORDER_UNRESOLVED)] == ["AAA"]
+
+
+# --- not known -------------------------------------------------------------------------------------------
+
+
+def test_a_run_that_concludes_does_not_repeat_a_lost_order_and_waits_until_it_can_no_longer_appear() -> None:
+    floor = Floor()
+    floor.broker.behave("AAA", VANISHES)
+    before_each(floor, lambda _: floor.clock.at(0.2, lambda: halt(floor)))
+    before_each(floor, lambda _: floor.clock.sleep(timedelta(seconds=6)))  # a long request: the switch is read again
+    states: list[ChildState] = []
+    floor.clock.at(100, lambda: states.append(floor.parent("AAA").children[0].state))
+    result = floor.execute(a_plan(an_item("AAA", amount="1000")))
+
+    assert ended(result) == {"AAA": (Outcome.DENIED, Code.HALTED)}
+    assert states == [ChildState.UNKNOWN]
+    (child,) = floor.parent("AAA").children
+    assert child.state is ChildState.NOT_SENT
+    assert floor.clock.seconds == 6.5 + 120  # since it was looked for the first time
+    assert len(floor.broker.sent) == 1
+
+
+def test_an_order_that_waited_for_its_turn_is_looked_for_as_long_as_any_other_once_it_was_sent() -> None:
+    """It may be journalled most of a minute before it is sent; what it can still do counts from the sending."""
+    floor = Floor()
+    floor.broker.market = replace(floor.broker.market, next_close=later(105))
+    floor.broker.turn_at = later(100)
+    floor.broker.behave("AAA", VANISHES)
+    before_each(floor, lambda _: floor.clock.sleep(timedelta(seconds=6)))
+    result = floor.execute(a_plan(an_item("AAA", amount="1000")))
+
+    assert ended(result) == {"AAA": (Outcome.DENIED, Code.MARKET_CLOSED)}
+    assert floor.clock.seconds == 106 + 120
+    assert floor.parent("AAA").children[0].intended_at == later(106)
+
+
+def test_what_a_dead_run_intended_may_have_been_sent_until_the_next_one_began() -> None:
+    floor = Floor()
+    floor.broker.behave("AAA", RuntimeError("the process died"))
+    plan = a_plan(an_item("AAA", amount="1000"))
+    with pytest.raises(RuntimeError):
+        floor.execute(plan)
+    assert [child.state for child in floor.parent("AAA").children] == [ChildState.INTENDED]
+
+    floor.clock.sleep(timedelta(seconds=300))
+    floor.broker.blocked_by = "trading_blocked"
+    result = floor.execute(plan, run_id="run-2")
+
+    assert ended(result) == {"AAA": (Outcome.DENIED, Code.ACCOUNT_BLOCKED)}
+    assert floor.clock.seconds == 300 + 120
+    assert len(floor.broker.sent) == 1
+
+
+def test_what_a_dead_run_sent_is_found_an_hour_later_in_the_list_of_orders() -> None:
+    """Not by its id, which would take a request for each."""
+    floor = Floor()
+    floor.broker.behave("AAA", RuntimeError("the process died"))
+    before_each(floor, lambda request: floor.broker.put(as_at_the_broker(request)))
+    plan = a_plan(an_item("AAA", amount="1000"))
+    with pytest.raises(RuntimeError):
+        floor.execute(plan)
+    floor.broker.fill("order-x")
+    floor.clock.sleep(timedelta(hours=1))
+    result = floor.execute(plan, run_id="run-2")
+
+    assert ended(result) == {"AAA": (Outcome.FILLED, None)}
+    assert "order_by_client_id" not in {name for name, _ in floor.broker.asked}
+
+
+def test_a_live_order_is_listed_from_its_sending_on_and_not_from_the_begin_of_the_plan() -> None:
+    """A plan of an hour has a long list, and each look reads one page of it at the least."""
+    floor = Floor()
+    floor.broker.behave("AAA", RESTS, RESTS)
+    floor.execute(a_plan(an_item("AAA", amount="1000")))
+    looks = [cast("tuple[list[str], datetime]", what)[1] for name, what in floor.broker.asked if name == "orders"]
+
+    second = floor.broker.book["order-2"].submitted_at
+    assert second is not None
+    assert second > NOW
+    assert max(looks) == second - timedelta(minutes=10)
+
+
+def test_a_lost_order_that_appears_while_the_run_concludes_is_cancelled() -> None:
+    floor = Floor()
+    floor.broker.behave("AAA", VANISHES)
+    before_each(floor, lambda request: floor.clock.at(60, lambda: floor.broker.put(as_at_the_broker(request))))
+    before_each(floor, lambda _: floor.clock.at(0.2, lambda: halt(floor)))
+    before_each(floor, lambda _: floor.clock.sleep(timedelta(seconds=6)))
+    result = floor.execute(a_plan(an_item("AAA", amount="1000")))
+
+    assert ended(result) == {"AAA": (Outcome.UNFILLED, Code.HALTED)}
+    assert floor.broker.cancelled == ["order-x"]
+    assert floor.clock.seconds < 65
+
+
+def test_a_repetition_is_journalled_with_its_own_time_before_it_goes_out() -> None:
+    floor = Floor()
+    floor.broker.behave("AAA", VANISHES)
+    journalled: list[ChildOrder] = []
+    before_each(floor, lambda _: journalled.extend(floor.parent("AAA").children))
+    floor.execute(a_plan(an_item("AAA", amount="1000")))
+
+    assert [(child.state, child.intended_at, child.resent) for child in journalled] == [
+        (ChildState.INTENDED, NOW, False),
+        (ChildState.INTENDED, later(0.5), True),
+    ]
+
+
+def test_a_repetition_that_could_not_go_out_leaves_the_first_submission_unknown() -> None:
+    floor = Floor()
+    floor.broker.behave("AAA", VANISHES, RateLimited("slow down", retry_at=later(3600)))
+    with pytest.raises(PlanYielded):
+        floor.execute(a_plan(an_item("AAA", amount="1000")), seconds=60)
+
+    (child,) = floor.parent("AAA").children
+    assert (child.state, child.resent) == (ChildState.UNKNOWN, True)
+
+
+def test_an_unknown_order_is_looked_for_after_a_tick_and_an_answered_one_at_once() -> None:
+    floor = Floor()
+    floor.broker.behave("AAA", LOST)
+    floor.execute(a_plan(an_item("AAA", amount="1000"), an_item("BBB", amount="1000")))
+    assert floor.clock.slept == [0.5]
+
+    floor = Floor()
+    floor.broker.behave("AAA", rejection())
+    floor.execute(a_plan(an_item("AAA", amount="1000"), an_item("BBB", amount="1000")))
+    assert floor.clock.slept == []
+
+
+def test_a_run_that_breaks_off_waits_a_bounded_time_for_its_cancels() -> None:
+    """As long as there is between stopping and giving up, and not until the end of the invocation."""
+    floor = Floor(child_wait_seconds=300)
+    floor.broker.behave("AAA", STUCK)
+
+    def ask() -> None:
+        floor.stop_requested = True
+
+    floor.clock.at(2, ask)
+    with pytest.raises(PlanYielded):
+        floor.execute(a_plan(an_item("AAA", amount="1000")), seconds=60)
+
+    assert 2 <= floor.clock.seconds <= 2 + 60 / 5 + 1
+    assert floor.parent("AAA").children[0].state is ChildState.LIVE
+
+
+# --- one too many ----------------------------------------------------------------------------------------
+
+
+def a_sender(floor: Floor) -> Sender:
+    return Sender(floor.ports, floor.broker, KillSwitch(floor.ports, "main"), floor.config)
+
+
+def a_run(*children: ChildOrder) -> Run:
+    plan, lease = a_plan(), Lease("main", 1, "run-1", later(600))
+    parents = {"AAA": replace(a_parent(*children), symbol="AAA")}
+    deadline = Deadline.after(NOW, timedelta(minutes=5))
+    return Run(plan, lease, deadline, a_state(plan), RunRecord(1, "run-1", NOW), parents)
+
+
+def test_an_order_that_would_exceed_its_parent_is_an_error_and_is_not_sent() -> None:
+    floor = Floor()
+    run = a_run(a_filled_child(qty="6"), a_child(ChildState.INTENDED, attempt=2, qty="5"))
+    with pytest.raises(OverfillGuard, match="11") as caught:
+        a_sender(floor).send(run, Orders(submits=["AAA"]))
+
+    assert caught.value.context == {"symbol": "AAA", "exposure": Decimal(11), "qty": Decimal(10)}
+    assert floor.broker.sent == []
+
+
+def test_a_switch_that_took_too_long_to_read_lets_nothing_out() -> None:
+    """By then another run may hold the lease."""
+    floor = Floor()
+    run = a_run(a_child(ChildState.INTENDED, bid=Decimal("9.99"), ask=Decimal("10.01")))
+    floor.slow["book.switch"] = [300]
+    assert not a_sender(floor).send(run, Orders(submits=["AAA"]))
+
+    assert floor.broker.sent == []
+
+
+# --- more than there is ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("style", ["marketable_limit", "market"])
+def test_a_price_that_ran_away_is_paid_for_with_fewer_shares(style: str) -> None:
+    """Two orders rest, both prices rise: what the first one costs now is missing to the second."""
+    floor = Floor(order_style=style, child_wait_seconds=1, cash_buffer=0, price_collar="0.02", limit_collar="0.02")
+    floor.broker.cash = Decimal(2_001)
+    floor.broker.behave("AAA", RESTS)
+    floor.broker.behave("BBB", RESTS)
+
+    def rise() -> None:
+        floor.broker.quote("AAA", "100.99", "101.01")
+        floor.broker.quote("BBB", "100.99", "101.01")
+
+    floor.clock.at(0.7, rise)
+    floor.execute(a_plan(an_item("AAA", amount="1000"), an_item("BBB", amount="1000")))
+
+    again = {request.symbol: request for request in floor.broker.sent[2:4]}
+    worst = Decimal("101.01") if style == "marketable_limit" else collared(floor)
+    first = again["AAA"].qty
+    assert first == floor.parent("AAA").qty
+    assert again["BBB"].qty == ((Decimal(2_001) - first * worst) / worst).quantize(Decimal("0.000001"), "ROUND_DOWN")
+    assert {request.type for request in again.values()} == {
+        OrderType.LIMIT if style == "marketable_limit" else OrderType.MARKET
+    }
+
+
+def collared(floor: Floor) -> Decimal:
+    """The worst price that a market order is reckoned with."""
+    arrival = floor.parent("AAA").arrival
+    assert arrival is not None
+    return arrival.mid * (1 + ExecutionConfig.model_validate(floor.config).widest_collar)
+
+
+def test_an_order_that_is_lost_again_and_again_is_sent_less_often() -> None:
+    """Reads succeed between, so that no circuit opens: every tick would look and send until the minute is used up."""
+    floor = Floor()
+    floor.broker.behave("AAA", *[VANISHES] * 4)
+    floor.broker.before_submit = lambda _: sent_at.append(floor.clock.seconds)
+    sent_at: list[float] = []
+    result = floor.execute(a_plan(an_item("AAA", amount="1000")))
+
+    assert ended(result) == {"AAA": (Outcome.FILLED, None)}
+    assert sent_at == [0, 0.5, 5.5, 10.5, 15.5]
+    assert len({request.client_order_id for request in floor.broker.sent}) == 1
+
+
+# --- what an earlier run left behind ---------------------------------------------------------------------
+
+
+class Killed(BaseException):
+    """The process is gone: nothing of it runs on."""
+
+
+def test_a_cancel_that_died_with_its_run_is_asked_for_by_the_next_one_and_waited_for() -> None:
+    floor = Floor(child_wait_seconds=1, cancel_wait_seconds=10)
+    floor.broker.behave("AAA", STUCK)
+    plan = a_plan(an_item("AAA", amount="1000"))
+    floor.broker.trouble["cancel"] = [cast("Exception", Killed())]
+    with pytest.raises(Killed):
+        floor.execute(plan, seconds=60)
+    floor.clock.sleep(timedelta(seconds=90))
+    result = floor.execute(plan, run_id="run-2")
+
+    assert ended(result) == {"AAA": (Outcome.UNRESOLVED, Code.CANCEL_UNCONFIRMED)}
+    assert floor.broker.cancelled == ["order-1", "order-1"]
+    assert floor.parent("AAA").settled_at == later(91 + 3)  # of the ten seconds of the first request only that is left
+
+
+def test_a_cancel_that_found_nothing_is_asked_for_again_while_the_order_rests() -> None:
+    floor = Floor(child_wait_seconds=1, cancel_wait_seconds=10)
+    floor.broker.behave("AAA", RESTS)
+    floor.broker.unknown_to_cancel = 1
+    result = floor.execute(a_plan(an_item("AAA", amount="1000")))
+
+    assert ended(result) == {"AAA": (Outcome.FILLED, None)}  # by the order that followed
+    assert floor.broker.cancelled == ["order-1", "order-1"]
+
+
+def test_an_order_that_can_never_be_cancelled_is_given_up_when_its_wait_is_over() -> None:
+    floor = Floor(child_wait_seconds=1, cancel_wait_seconds=10)
+    floor.broker.behave("AAA", RESTS)
+    floor.broker.unknown_to_cancel = 100
+    result = floor.execute(a_plan(an_item("AAA", amount="1000")))
+
+    assert ended(result) == {"AAA": (Outcome.UNRESOLVED, Code.CANCEL_UNCONFIRMED)}
+    assert floor.parent("AAA").settled_at == later(11)
+    assert len(floor.broker.cancelled) == 5  # every two seconds
+
+
+def test_an_order_that_the_list_does_not_show_is_looked_up_by_its_id() -> None:
+    """Of two that rest, the one that is shown is not asked for again."""
+    floor = Floor(child_wait_seconds=60)
+    floor.broker.behave("AAA", RESTS)
+    floor.broker.behave("BBB", RESTS)
+    old = {"order-1": NOW - timedelta(days=1)}  # what the broker says of it is before the time that is asked for
+
+    def hide_and_fill() -> None:
+        for order_id in ("order-1", "order-2"):
+            floor.broker.fill(order_id)
+            submitted_at = old.get(order_id, NOW)
+            floor.broker.book[order_id] = replace(floor.broker.book[order_id], submitted_at=submitted_at)
+
+    floor.clock.at(2, hide_and_fill)
+    result = floor.execute(a_plan(an_item("AAA", amount="1000"), an_item("BBB", amount="1000")))
+
+    assert {symbol: outcome for symbol, (outcome, _) in ended(result).items()}["BBB"] is Outcome.FILLED
+    asked = [what for name, what in floor.broker.asked if name == "order_by_client_id"]
+    assert asked == [floor.broker.sent[0].client_order_id]
+    lists = [what for name, what in floor.broker.asked if name == "orders"]
+    assert lists[0] == (["AAA", "BBB"], NOW - timedelta(minutes=10))
+
+
+def test_what_is_filled_already_is_missing_to_what_is_priced_anew() -> None:
+    floor = Floor(child_wait_seconds=1, cash_buffer=0)
+    floor.broker.cash = Decimal(2_001)
+    floor.broker.behave("BBB", RESTS)
+    floor.clock.at(0.7, lambda: floor.broker.quote("BBB", "100.99", "101.01"))
+    floor.execute(a_plan(an_item("AAA", amount="1000"), an_item("BBB", amount="1000")))
+
+    left = Decimal(2_001) - Decimal(10) * Decimal("100.01")
+    assert floor.broker.sent[2].qty == (left / Decimal("101.01")).quantize(Decimal("0.000001"), "ROUND_DOWN")
+
+
+# --- the last look ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("state", "code"), [(SwitchState.HALTED, Code.HALTED), (SwitchState.REDUCING, Code.REDUCING_ONLY)]
+)
+def test_the_switch_is_looked_at_last_of_all_and_ends_the_run(state: SwitchState, code: Code) -> None:
+    floor = Floor()
+    floor.journal.book.set_switch("main", Switch(state, by="Ada", reason="drill", at=NOW))
+    run = a_run(a_child(ChildState.INTENDED, bid=Decimal("9.99"), ask=Decimal("10.01")))
+    assert a_sender(floor).send(run, Orders(submits=["AAA"]))
+
+    assert floor.broker.sent == []
+    assert run.conclude is code
+    (concluding,) = floor.fields(LogEvent.RUN_CONCLUDING)
+    assert (concluding["code"], "Ada" in str(concluding["reason"])) == (code, True)
+
+
+def test_a_switch_that_cannot_be_read_breaks_the_run_off() -> None:
+    floor = Floor()
+    floor.trouble["book.switch"] = [JournalUnavailable("the table does not answer")]
+    run = a_run(a_child(ChildState.INTENDED, bid=Decimal("9.99"), ask=Decimal("10.01")))
+    a_sender(floor).send(run, Orders(submits=["AAA"]))
+
+    assert floor.broker.sent == []
+    assert run.broken_off == "the kill switch cannot be read: the table does not answer"
+    assert run.deadline.stop_at == NOW
+
+
+def test_a_plan_ends_at_its_time_limit() -> None:
+    floor = Floor(plan_time_limit_minutes=1, child_wait_seconds=300)
+    floor.broker.behave("AAA", RESTS)
+    result = floor.execute(a_plan(an_item("AAA", amount="1000")))
+
+    assert ended(result) == {"AAA": (Outcome.UNFILLED, Code.TIME_LIMIT)}
+    assert floor.parent("AAA").settled_at == later(60.5)
+    (closed,) = floor.fields(LogEvent.ORDER_CLOSED)
+    assert (closed["symbol"], closed["status"]) == ("AAA", "canceled")

@@ -1,0 +1,266 @@
+"""Results as a person reads them: nothing is cut at 80 columns, and every number is there."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from io import StringIO
+from typing import Any
+
+import pytest
+from rich.console import Console, RenderableType
+
+from rebalance_cli.views.result import (
+    Cash,
+    MessageLine,
+    batch_meaning,
+    batch_table,
+    cash_line,
+    dollars,
+    facts,
+    health_table,
+    natural_width,
+    orders_table,
+    plan_view,
+    result_facts,
+    sums_table,
+    to_explain,
+)
+from rebalance_executor.domain.result import ExecutionResult
+
+FINISHED = datetime(2026, 1, 26, 15, 0, 3, tzinfo=UTC)
+
+
+def order(symbol: str, action: str, outcome: str, **fields: Any) -> dict[str, Any]:
+    return {
+        "symbol": symbol,
+        "action": action,
+        "outcome": outcome,
+        "success": outcome == "FILLED",
+        "skipped": outcome == "SKIPPED",
+        "trade_amount": "0",
+        "planned_trade_amount": "0",
+        "shares": "0",
+        "planned_shares": "0",
+        "price": None,
+        "expected_price": None,
+        "slippage_amount": None,
+        "slippage_bps": None,
+        "timestamp": FINISHED,
+    } | fields
+
+
+def filled(symbol: str, action: str, shares: str, price: str, arrival: str, slippage: str) -> dict[str, Any]:
+    amount = Decimal(shares) * Decimal(price) * (-1 if action == "SELL" else 1)
+    return order(
+        symbol,
+        action,
+        "FILLED",
+        trade_amount=amount,
+        planned_trade_amount=amount,
+        shares=shares,
+        planned_shares=shares,
+        price=price,
+        expected_price=arrival,
+        slippage_amount=slippage,
+        slippage_bps=Decimal(slippage) / abs(amount) * 10_000,
+    )
+
+
+MIXED = (
+    filled("BOND", "SELL", "21.034512", "90.02", "90.025", "0.105173"),
+    order(
+        "BRK.B",
+        "SELL",
+        "PARTIALLY_FILLED",
+        trade_amount="-1800.45",
+        planned_trade_amount="-4450",
+        shares="4.5",
+        planned_shares="11.123456",
+        price="400.10",
+        expected_price="400.2",
+        slippage_amount="0.45",
+        slippage_bps="2.4994",
+        error_code="ATTEMPTS_EXHAUSTED",
+        error_message="5 child orders did not fill it",
+    ),
+    order("NVDA", "BUY", "DENIED", planned_trade_amount="1500", error_code="QUOTE_REJECTED", error_message="no quote"),
+    filled("MSFT", "BUY", "10.000000001", "410.11", "410.115", "-0.05"),
+    order("AAPL", "HOLD", "SKIPPED", skip_reason="HOLD"),
+)
+
+
+def result(*orders: dict[str, Any], status: str = "partial_success", **fields: Any) -> ExecutionResult:
+    traded = sum(abs(Decimal(one["trade_amount"])) for one in orders)
+    return ExecutionResult.model_validate(
+        {
+            "plan_id": "plan-1",
+            "correlation_id": "c",
+            "causation_id": "c",
+            "account": "default",
+            "status": status,
+            "success": status.startswith("success"),
+            "orders": orders,
+            "orders_placed": 3,
+            "orders_succeeded": 2,
+            "orders_skipped": 1,
+            "orders_denied": 1,
+            "total_trade_value": traded,
+            "started_at": FINISHED - timedelta(seconds=2.4),
+            "execution_timestamp": FINISHED,
+            "runs": 1,
+            "slippage_bps": "0.6",
+        }
+        | fields
+    )
+
+
+def text(renderable: RenderableType, width: int = 80) -> str:
+    console = Console(width=width, file=StringIO(), color_system=None)
+    console.print(renderable)
+    assert isinstance(console.file, StringIO)
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize("width", [80, 100, 120])
+def test_the_whole_view_fits_and_nothing_is_cut(width: int) -> None:
+    shown = text(plan_view(result(*MIXED), width, Cash(Decimal(1000), Decimal(500))), width)
+
+    assert max(map(len, shown.splitlines())) <= width
+    assert "…" not in shown
+    for word in ("BOND", "BRK.B", "filled", "partial", "denied", "skipped", "-1,893.53", "90.025", "410.115"):
+        assert word in shown
+
+
+@pytest.mark.parametrize("width", [50, 60, 70])
+def test_on_a_narrow_screen_columns_are_left_out_and_no_figure_is_cut(width: int) -> None:
+    shown = text(plan_view(result(*MIXED), width, None), width)
+
+    assert max(map(len, shown.splitlines())) <= width
+    assert "…" not in shown
+    for word in ("Symbol", "Outcome", "Dollars", "-1,893.53", "4.5/11.12", "Planned $", "7,795.08"):
+        assert word in shown
+
+
+def test_large_numbers_lose_decimals_of_shares_before_anything_is_cut() -> None:
+    large = filled("GOOGL", "SELL", "123456.123456789", "12345.123", "12345.125", "2.07")
+
+    table = orders_table(result(large), 80)
+
+    assert natural_width(table) <= 80
+    assert "123456.12" in text(table)
+    assert "123456.123456789" in text(orders_table(result(large), 120), 120)
+
+
+def test_filled_and_planned_shares_share_a_column_only_where_it_is_narrow() -> None:
+    assert "4.5/11.123456" in text(orders_table(result(*MIXED), 80))
+    wide = text(orders_table(result(*MIXED), 120), 120)
+    assert "Planned" in wide
+    assert "4.5/11.123456" not in wide
+
+
+def test_what_needs_a_look_most_is_what_the_next_command_tells_of() -> None:
+    lost = order("XYZ", "BUY", "UNRESOLVED", error_code="CANCEL_UNCONFIRMED", error_message="no end of it is known")
+
+    assert to_explain(result(*MIXED, plan_id="a plan")) == "rebalance explain 'a plan' BRK.B"
+    assert to_explain(result(*MIXED, lost)) == "rebalance explain plan-1 XYZ"
+    assert to_explain(result(MIXED[0], MIXED[-1], status="success_with_skips")) is None
+
+
+def test_reasons_are_told_once_with_all_their_symbols() -> None:
+    same = [order(s, "BUY", "DENIED", error_code="MARKET_CLOSED", error_message="closed") for s in ("AAA", "BBB")]
+
+    shown = text(plan_view(result(*same, status="failure"), 80, None))
+
+    assert shown.count("MARKET_CLOSED") == 1
+    assert "AAA BBB  closed" in shown
+
+
+def test_sums_account_for_every_item_and_dollar() -> None:
+    lines = [line.split() for line in text(sums_table(result(*MIXED), 80)).splitlines() if line.strip()]
+    rows = {line[0]: line[1:] for line in lines}
+
+    assert rows["Sells"][:4] == ["2", "1", "6,343.53", "3,693.98"]
+    assert rows["Buys"][:4] == ["2", "1", "5,601.10", "4,101.10"]
+    assert rows["Holds"][0] == "1"
+    assert rows["All"][:4] == ["5", "2", "11,944.63", "7,795.08"]
+
+
+@pytest.mark.parametrize(
+    ("after", "words"),
+    [("592.88", "592.88 at the broker: it adds up"), ("590.88", "590.88 at the broker: -2.00")],
+)
+def test_cash_adds_up_or_says_by_how_much_not(after: str, words: str) -> None:
+    shown = text(cash_line(result(*MIXED), Cash(Decimal(1000), Decimal(after))))
+
+    assert "1,000.00 + 3,693.98 sold − 4,101.10 bought = 592.88" in shown
+    assert words in shown
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        ("success", "every order filled"),
+        ("success_with_skips", "SUCCESS WITH SKIPS"),
+        ("partial_success", "some orders did not fill"),
+        ("failure", "nothing was traded"),
+        ("unresolved", "an operator must look"),
+    ],
+)
+def test_every_status_is_put_into_words(status: str, words: str) -> None:
+    assert words in text(facts(result_facts(result(*MIXED, status=status))))
+
+
+def test_a_plan_of_holds_says_that_there_was_nothing_to_trade() -> None:
+    holds = result(order("AAPL", "HOLD", "SKIPPED"), status="success", slippage_bps=None)
+
+    shown = text(facts(result_facts(holds)))
+
+    assert "nothing to trade" in shown
+    assert "Filled" not in shown
+
+
+def test_a_gain_is_called_better_and_a_cost_worse() -> None:
+    assert "$0.05 better than arrival mid" in text(facts(result_facts(result(MIXED[3], slippage_bps="-0.1"))))
+    assert "$0.11 worse than arrival mid" in text(facts(result_facts(result(MIXED[0]))))
+
+
+@pytest.mark.parametrize(
+    ("amount", "shown"),
+    [("1234.5", "1,234.50"), ("-0.001", "0.00"), ("0", "0.00"), ("-1893.527", "-1,893.53")],
+)
+def test_dollars_have_separators_and_cents(amount: str, shown: str) -> None:
+    assert dollars(Decimal(amount)) == shown
+
+
+def test_a_batch_says_what_the_queue_does_next() -> None:
+    shown = text(batch_table([MessageLine("m-1", False, "plan-1: success"), MessageLine("m-2", True, "not JSON")]))
+
+    assert "done" in shown
+    assert "failed" in shown
+    assert "dead-letter queue" in text(batch_meaning(1, 2))
+    assert "deletes 2 messages" in text(batch_meaning(0, 2))
+
+
+@pytest.mark.parametrize(("ok", "words"), [(True, "Healthy: plans can be executed."), (False, "Not healthy")])
+def test_a_health_report_names_every_dependency(ok: bool, words: str) -> None:
+    checks = [
+        {"name": "journal", "ok": True, "detail": "table execution is ACTIVE"},
+        {"name": "quotes", "ok": ok, "detail": "SPY [quoted]"},
+    ]
+
+    shown = text(health_table({"healthy": ok, "checks": checks}))
+
+    assert words in shown
+    assert "journal" in shown
+    assert "SPY [quoted]" in shown
+    assert ("failing" in shown) is not ok
+
+
+def test_messages_that_begin_alike_are_told_apart() -> None:
+    ids = [f"059f36b4-87a3-44ab-83d2-{number:012}" for number in (3, 4)]
+
+    shown = text(batch_table(MessageLine(message_id, False, "plan-1: success") for message_id in ids))
+
+    assert "059f36b4…00000003" in shown
+    assert "059f36b4…00000004" in shown

@@ -1,0 +1,156 @@
+"""Event files as the commands read them, and the environment the function gets."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rebalance_cli.exit_codes import CliError, Exit
+from rebalance_executor.domain.plan import RebalancePlan
+from rebalance_executor.triggers import PlanPointer
+from rebalance_sandbox.aws import execution_config, function_environment, server_variables
+from rebalance_sandbox.event_files import document_for, read_event, with_documents
+
+PLAN: dict[str, Any] = {
+    "plan_id": "plan-1",
+    "correlation_id": "c",
+    "causation_id": "c",
+    "timestamp": "2026-01-26T15:00:00Z",
+    "total_portfolio_value": "1000",
+    "total_trade_value": "100",
+    "items": [
+        {
+            "symbol": "AAPL",
+            "action": "BUY",
+            "trade_amount": "100",
+            "current_weight": "0",
+            "target_weight": "0.1",
+            "weight_diff": "0.1",
+            "target_value": "100",
+            "current_value": "0",
+            "priority": 1,
+        }
+    ],
+}
+SAMPLES = sorted(
+    path for path in Path(__file__).parents[2].joinpath("events").glob("*.json") if path.stem not in ("env", "world")
+)
+POINTER = {"plan_s3": {"bucket": "plans", "key": "2026/plan.json"}}
+
+
+def written(folder: Path, content: object, name: str = "event.json") -> Path:
+    path = folder / name
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return path
+
+
+def record(message_id: str, body: object) -> dict[str, Any]:
+    text = body if isinstance(body, str) else json.dumps(body)
+    return {"messageId": message_id, "body": text, "attributes": {}, "eventSource": "aws:sqs"}
+
+
+@pytest.mark.parametrize(
+    "event",
+    [PLAN, {"rebalance_plan": PLAN}, {"source": "planner", "detail-type": "RebalancePlanned", "detail": PLAN}],
+    ids=["direct", "nested", "eventbridge"],
+)
+def test_an_inline_plan_is_found_in_every_envelope(tmp_path: Path, event: dict[str, Any]) -> None:
+    assert [plan.plan_id for plan in read_event(written(tmp_path, event)).plans] == ["plan-1"]
+
+
+@pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
+def test_every_sample_event_can_be_prepared_for(path: Path) -> None:
+    found = read_event(path)
+
+    documents = [document_for(pointer, path.parent.rglob("*.json")) for pointer in found.pointers]
+    assert found.plans or documents or found.is_health
+    assert None not in documents
+
+
+def test_a_queues_messages_are_read_one_by_one(tmp_path: Path) -> None:
+    records = [record("m-1", PLAN), record("m-2", "{"), record("m-3", PLAN), record("m-4", POINTER)]
+
+    found = read_event(written(tmp_path, {"Records": records}))
+
+    assert [plan.plan_id for plan in found.plans] == ["plan-1"]
+    assert found.pointers == (PlanPointer("plans", "2026/plan.json", None),)
+    assert found.messages is not None
+    assert [message.problem is None for message in found.messages] == [True, False, True, True]
+    assert "is not JSON" in str(found.messages[1].problem)
+
+
+def test_a_pointers_message_gets_the_plan_it_points_to(tmp_path: Path) -> None:
+    records = [record("m-1", POINTER), record("m-2", PLAN | {"plan_id": "plan-2"})]
+    read = read_event(written(tmp_path, {"Records": records}))
+    plan = RebalancePlan.parse(PLAN)
+
+    found = with_documents(read, {PlanPointer("plans", "2026/plan.json", None): plan})
+
+    assert [message.plan and message.plan.plan_id for message in found.messages or ()] == ["plan-1", "plan-2"]
+    assert {plan.plan_id for plan in found.plans} == {"plan-1", "plan-2"}
+
+
+def test_what_the_handler_refuses_is_left_to_the_handler(tmp_path: Path) -> None:
+    events: list[object] = [{"Records": []}, {"items": []}, 7, {"plan_s3": {}}]
+    for event in events:
+        assert read_event(written(tmp_path, event)).plans == ()
+
+
+def test_a_health_request_is_known(tmp_path: Path) -> None:
+    assert read_event(written(tmp_path, {"health": True})).is_health
+
+
+def test_a_missing_file_and_broken_json_end_with_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(CliError, match="does not exist") as missing:
+        read_event(tmp_path / "none.json")
+    with pytest.raises(CliError, match="is not JSON"):
+        read_event(written(tmp_path, "{"))
+    assert missing.value.code is Exit.USAGE
+
+
+def test_a_pointer_gets_the_file_of_its_name_or_any_plan(tmp_path: Path) -> None:
+    other = written(tmp_path, PLAN, "a.json")
+    written(tmp_path, POINTER, "b.json")
+    pointer = PlanPointer("plans", "2026/plan.json", None)
+
+    assert document_for(pointer, tmp_path.glob("*.json")) == other
+    named = written(tmp_path, PLAN, "plan.json")
+    assert document_for(pointer, tmp_path.glob("*.json")) == named
+    assert document_for(pointer, [tmp_path / "b.json"]) is None
+
+
+def test_nothing_of_a_real_account_reaches_the_function() -> None:
+    inherited = {
+        "PATH": "/bin",
+        "AWS_PROFILE": "live",
+        "AWS_SESSION_TOKEN": "t",
+        "AWS_ENDPOINT_URL_DYNAMODB": "https://elsewhere.example",
+        "AWS_ACCESS_KEY_ID": "real",
+        "ALPACA_SECRET_NAME": "live",
+        "ALPACA_API_KEY": "real",
+        "ALPACA_PAPER": "false",
+        "LIVE_TRADING": "yes",
+    }
+
+    servers = server_variables("http://127.0.0.1:1", "http://127.0.0.1:2")
+
+    environment = function_environment(inherited, servers)
+
+    assert "real" not in environment.values()
+    assert environment["ALPACA_PAPER"] == "true"
+    assert environment["PATH"] == "/bin"
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_DYNAMODB", "ALPACA_SECRET_NAME", "LIVE_TRADING"):
+        assert name not in environment
+
+
+@pytest.mark.parametrize(("own", "age"), [("", 52_704_000), ("{}", 52_704_000), ('{"max_plan_age_minutes": 5}', 5)])
+def test_plans_of_any_age_are_allowed_unless_the_user_says_an_age(own: str, age: int) -> None:
+    assert json.loads(execution_config(own))["max_plan_age_minutes"] == age
+
+
+def test_a_broken_configuration_is_left_to_the_function_to_refuse() -> None:
+    assert execution_config("{") == "{"
+    assert execution_config("[1]") == "[1]"
