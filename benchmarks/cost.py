@@ -17,7 +17,7 @@ from contextlib import redirect_stdout
 from io import StringIO
 from typing import Any
 
-from tests.support.world import World, a_world, buy, plan, sell
+from tests.support.world import HandlerWorld, a_world, buy, plan, sell
 
 PRICES = {
     "Lambda, GB-seconds (arm64)": 0.0000133334,
@@ -73,7 +73,7 @@ def units(orders: int, seconds: float) -> dict[str, float]:
     }
 
 
-def _deliver(world: World, document: dict[str, Any], orders: int) -> None:
+def _deliver(world: HandlerWorld, document: dict[str, Any], orders: int) -> None:
     with redirect_stdout(StringIO()):  # Powertools prints metrics
         result = world.deliver(document)
     if result["orders_succeeded"] != orders:

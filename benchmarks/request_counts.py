@@ -13,7 +13,7 @@ from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass
 from io import StringIO
 
-from tests.support.world import World, a_world, buy, plan, sell
+from tests.support.world import HandlerWorld, a_world, buy, plan, sell
 
 SIZES = (1, 8, 32)
 MORE_THAN_ORDERS = 10
@@ -55,7 +55,7 @@ def count(orders: int) -> Count:
     return Count(orders, broker, orders + MORE_THAN_ORDERS, database, DATABASE_REQUESTS, first - broker)
 
 
-def _requests(world: World, document: dict[str, object], orders: int) -> tuple[int, int]:
+def _requests(world: HandlerWorld, document: dict[str, object], orders: int) -> tuple[int, int]:
     """Requests to the broker and to DynamoDB that this plan took."""
     broker, database = world.broker.venue.totals.total(), _database(world)
     with redirect_stdout(StringIO()):  # Powertools prints metrics
@@ -65,7 +65,7 @@ def _requests(world: World, document: dict[str, object], orders: int) -> tuple[i
     return world.broker.venue.totals.total() - broker, _database(world) - database
 
 
-def _database(world: World) -> int:
+def _database(world: HandlerWorld) -> int:
     return sum(n for name, n in world.aws_requests.items() if name.startswith("dynamodb."))
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rebalance_executor import Deadline, ExecutionConfig, ExecutionManager, ExecutionResult, RebalancePlan
 from rebalance_executor.adapters.clock import new_run_id
-from rebalance_executor.bootstrap import outside_world
+from rebalance_executor.bootstrap import build_ports
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.settings import load_settings
 
@@ -36,7 +36,7 @@ def execute(plan: RebalancePlan, limit: timedelta = timedelta(minutes=5)) -> Exe
     """
     settings = load_settings()
     config = ExecutionConfig.from_json(settings.execution_config)
-    ports = outside_world(settings, config, Printed())
+    ports = build_ports(settings, config, Printed())
     deadline = Deadline.after(ports.clock.now(), limit)
     account = plan.account or settings.account
     return ExecutionManager(ports, config).execute(plan, account, deadline, run_id=new_run_id())

@@ -11,7 +11,7 @@ from benchmarks.lab.market import STEP_SECONDS
 from benchmarks.lab.strategies import Action, Cancel, Now, Place
 from rebalance_executor.domain import strategy
 from rebalance_executor.domain.config import ExecutionConfig
-from rebalance_executor.domain.ladder import Pace
+from rebalance_executor.domain.ladder import WaveSchedule
 from rebalance_executor.domain.market import Quote, Side
 from rebalance_executor.domain.orders import Arrival, ChildOrder, ChildState, ParentOrder
 from rebalance_executor.domain.plan import Urgency
@@ -27,7 +27,7 @@ class Ours:
 
     def __init__(self, config: ExecutionConfig, urgency: Urgency) -> None:
         self._config = config
-        self._pace = Pace(urgency)
+        self._pace = WaveSchedule(urgency)
         self._refresh = config.quote_refresh_seconds / Decimal(str(STEP_SECONDS))
         self._parent: ParentOrder | None = None
         self._quote: Quote | None = None
@@ -42,7 +42,9 @@ class Ours:
             parent = parent.with_child(replace(child, state=ChildState.CANCELED, closed_at=at))
         if self._quote is None or now.step - self._quoted >= self._refresh:
             self._quote, self._quoted = _quote(now), now.step
-        decision = strategy.decide(parent, strategy.View(at, quote=self._quote, pace=self._pace), self._config)
+        decision = strategy.decide(
+            parent, strategy.DecisionContext(at, quote=self._quote, schedule=self._pace), self._config
+        )
         self._parent = parent
         if isinstance(decision, strategy.Place):
             return self._place(parent, decision, at)
@@ -62,18 +64,25 @@ class Ours:
     def _place(self, parent: ParentOrder, place: strategy.Place, at: datetime) -> Action:
         attempt = len(parent.children) + 1
         child = ChildOrder(
-            attempt, f"lab-{attempt}", place.type, place.qty, place.limit_price, at, ChildState.LIVE, aim=place.aim
+            attempt,
+            f"lab-{attempt}",
+            place.type,
+            place.qty,
+            place.limit_price,
+            at,
+            state=ChildState.LIVE,
+            spread_fraction=place.spread_fraction,
         )
         self._parent = parent.with_child(child)
-        if place.limit_price is None or place.aim is None:
+        if place.limit_price is None or place.spread_fraction is None:
             raise RuntimeError("the lab's ladder sends limits")
-        return Place(int(place.limit_price / _CENT), float(place.aim))
+        return Place(int(place.limit_price / _CENT), float(place.spread_fraction))
 
 
 def ladder_seconds(config: ExecutionConfig, urgency: Urgency) -> float:
     """Seconds until the last rung is out, if nothing fills and the market is calm: every cancel takes a step."""
-    rungs = config.ladder.of(urgency)
-    return (float(rungs.wait_seconds) + STEP_SECONDS) * (len(rungs.aims) - 1)
+    rungs = config.ladder[urgency]
+    return (float(rungs.wait_seconds) + STEP_SECONDS) * (len(rungs.spread_fractions) - 1)
 
 
 @cache

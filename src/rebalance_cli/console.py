@@ -31,7 +31,7 @@ _DOCTOR = "Find out which: rebalance doctor"
 
 
 @contextmanager
-def speaking(*, as_json: bool = False, after_silence: str = _DOCTOR) -> Iterator[tuple[Console, Console]]:
+def command(*, as_json: bool = False, after_silence: str = _DOCTOR) -> Iterator[tuple[Console, Console]]:
     """A command's two consoles: for what is said beside the answer, and for the answer as a person reads it.
 
     What goes wrong in the block becomes a sentence with the next command, and with ``as_json`` a document, too.

@@ -49,7 +49,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout; everything
 Account = Annotated[str | None, typer.Option("--account", help="Name of the account; the deployed one by default.")]
 
 
-class Heard:
+class EventRecorder:
     """Implements ``EventLog`` for a command that looks: nothing is printed, the events are kept."""
 
     def __init__(self) -> None:
@@ -61,7 +61,7 @@ class Heard:
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class CliContext:
     """What a command works with."""
 
     settings: Settings
@@ -76,7 +76,7 @@ class Desk:
     """Whether it leads to the servers of this machine."""
     broker_url: str | None = None
     """Of the paper broker on this machine."""
-    heard: Heard = field(default_factory=Heard)
+    heard: EventRecorder = field(default_factory=EventRecorder)
 
     @property
     def now(self) -> datetime:
@@ -118,7 +118,7 @@ class Desk:
         return value
 
 
-def look_through(settings: Settings, environment: Mapping[str, str], home: Path, **where: Any) -> Desk:
+def look_through(settings: Settings, environment: Mapping[str, str], home: Path, **where: Any) -> CliContext:
     """A desk on these settings.
 
     Raises:
@@ -127,13 +127,13 @@ def look_through(settings: Settings, environment: Mapping[str, str], home: Path,
     from rebalance_executor import bootstrap  # here: it takes a second, which the help and a usage error need not wait
 
     config = ExecutionConfig.from_json(settings.execution_config)
-    clients, heard = cache(bootstrap.aws_client), Heard()
-    ports = bootstrap.outside_world(settings, config, heard, clock=SystemClock(), clients=clients)
-    return Desk(settings, config, ports, clients, environment, home, heard=heard, **where)
+    clients, heard = cache(bootstrap.aws_client), EventRecorder()
+    ports = bootstrap.build_ports(settings, config, heard, clock=SystemClock(), clients=clients)
+    return CliContext(settings, config, ports, clients, environment, home, heard=heard, **where)
 
 
 @contextmanager
-def desk(home: Path, config_file: Path, console: Console) -> Iterator[Desk]:
+def cli_context(home: Path, config_file: Path, console: Console) -> Iterator[CliContext]:
     """The desk that the file and the environment lead to, as long as the block lasts.
 
     Raises:
@@ -155,7 +155,7 @@ def desk(home: Path, config_file: Path, console: Console) -> Iterator[Desk]:
 
 
 @contextmanager
-def _local(home: Path, variables: Mapping[str, str], console: Console) -> Iterator[Desk]:
+def _local(home: Path, variables: Mapping[str, str], console: Console) -> Iterator[CliContext]:
     with local_servers(home, console) as (aws, broker):
         with Cloud(aws) as cloud:
             cloud.provision()

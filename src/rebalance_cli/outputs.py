@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from rebalance_executor.domain.orders import Outcome
 from rebalance_executor.domain.plan import Action
 from rebalance_executor.domain.result import ExecutionResult, ExecutionStatus, OrderResult
-from rebalance_executor.domain.risk_state import Switch, SwitchState
+from rebalance_executor.domain.risk_state import KillSwitchRecord, TradingState
 from rebalance_executor.domain.values import Amount, Timestamp
 
 
@@ -36,13 +36,13 @@ class SwitchAnswer(Answer):
     """An account's kill switch."""
 
     account: str
-    state: SwitchState
+    state: TradingState
     by: str = Field(description="Who set it.")
     reason: str
     at: Timestamp | None = Field(description="Null for a switch that nobody ever set.")
 
     @classmethod
-    def of(cls, account: str, switch: Switch) -> SwitchAnswer:
+    def of(cls, account: str, switch: KillSwitchRecord) -> SwitchAnswer:
         """The switch as an answer."""
         return cls(account=account, state=switch.state, by=switch.by, reason=switch.reason, at=switch.at)
 
@@ -61,7 +61,7 @@ class PlanLine(Answer):
     plan_id: str
     status: str = Field(description="in_progress, or how it ended.")
     phase: str
-    begun_at: Timestamp
+    started_at: Timestamp
     finished_at: Timestamp | None
     runs: int
 
@@ -120,7 +120,7 @@ class PlanStanding(Answer):
     status: ExecutionStatus | None = Field(description="How it ended; null while it has not.")
     phase: str
     content_hash: str
-    begun_at: Timestamp
+    started_at: Timestamp
     finished_at: Timestamp | None
     filled_dollars: Amount
     runs: tuple[RunLine, ...]
@@ -240,7 +240,7 @@ class Check(Answer):
     name: str
     ok: bool
     detail: str
-    mend: str | None = Field(description="What to do, where it is not as it must be.")
+    fix: str | None = Field(description="What to do, where it is not as it must be.")
 
 
 class Diagnosis(Answer):

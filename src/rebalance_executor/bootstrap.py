@@ -13,30 +13,30 @@ from aws_lambda_powertools.utilities.idempotency import DynamoDBPersistenceLayer
 
 from rebalance_executor import daily_check, health
 from rebalance_executor.adapters.alpaca.broker import AlpacaBrokers
-from rebalance_executor.adapters.alpaca.circuit_breaker import BreakingBroker
+from rebalance_executor.adapters.alpaca.circuit_breaker import CircuitBreakerBroker
 from rebalance_executor.adapters.aws import client_config
 from rebalance_executor.adapters.clock import SystemClock, new_run_id
 from rebalance_executor.adapters.dynamodb.asset_cache import DynamoAssetCache
 from rebalance_executor.adapters.dynamodb.journal import DynamoJournal
 from rebalance_executor.adapters.dynamodb.plan_index import DynamoPlanIndex
-from rebalance_executor.adapters.dynamodb.risk_store import DynamoControlBook
-from rebalance_executor.adapters.eventbridge import EventBridgeResults
+from rebalance_executor.adapters.dynamodb.risk_store import DynamoRiskStore
+from rebalance_executor.adapters.eventbridge import EventBridgePublisher
 from rebalance_executor.adapters.s3 import S3PlanStore
 from rebalance_executor.adapters.secrets import credentials_source
-from rebalance_executor.adapters.sns import SnsNotices
+from rebalance_executor.adapters.sns import SnsPublisher
 from rebalance_executor.adapters.sqs import SqsPlanQueue
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.errors import ConfigurationError
-from rebalance_executor.domain.values import span
+from rebalance_executor.domain.values import seconds
 from rebalance_executor.execution.manager import ExecutionManager, lease_margin
-from rebalance_executor.execution.ports import Broker, Clock, EventLog, Ports, Reporter
+from rebalance_executor.execution.ports import Broker, Clock, EventLog, Ports, ResultPublisher
 from rebalance_executor.execution.run import Deadline
-from rebalance_executor.idempotency import FrontDoor
+from rebalance_executor.idempotency import IdempotencyGate
 from rebalance_executor.service import Service
 from rebalance_executor.settings import Settings, load_settings
 from rebalance_executor.telemetry import Telemetry
 
-Clients = Callable[[str], Any]
+ClientFactory = Callable[[str], Any]
 """Gives an AWS client by the name of its service."""
 
 
@@ -56,7 +56,7 @@ def service() -> Service:
     return build(load_settings(), telemetry())
 
 
-def prepare() -> None:
+def warm_up() -> None:
     """Build the program before the first plan comes: Lambda's init has more processor time than an invocation has.
 
     Nothing is asked of anybody, so that a snapshot holds no open connection and no secret. A setting that is missing is
@@ -68,10 +68,10 @@ def prepare() -> None:
 
 def build(
     settings: Settings,
-    told: Telemetry,
+    telemetry: Telemetry,
     *,
     clock: Clock | None = None,
-    clients: Clients | None = None,
+    clients: ClientFactory | None = None,
     stop_requested: Callable[[], bool] | None = None,
 ) -> Service:
     """The program on these settings; tests give a clock and clients of their own, commands a way to stop it.
@@ -82,41 +82,41 @@ def build(
     clock = clock or SystemClock()
     clients = cache(clients or aws_client)
     config = ExecutionConfig.from_json(settings.execution_config)
-    ports = outside_world(settings, config, told, clock=clock, clients=clients, on_request=told.count_request)
+    ports = build_ports(settings, config, telemetry, clock=clock, clients=clients, on_request=telemetry.count_request)
     if stop_requested is not None:
         ports = replace(ports, stop_requested=stop_requested)
 
     def check_health(deadline: Deadline) -> dict[str, Any]:
-        return health.check_health(checks(settings, clients, ports, deadline), told)
+        return health.check_health(checks(settings, clients, ports, deadline), telemetry)
 
-    def watch_day(deadline: Deadline) -> dict[str, Any]:
+    def check_day(deadline: Deadline) -> dict[str, Any]:
         index = DynamoPlanIndex(clients("dynamodb"), settings.execution_table)
-        return daily_check.watch_day(ports.brokers(settings.account, deadline), index, told)
+        return daily_check.check_day(ports.brokers(settings.account, deadline), index, telemetry)
 
     return Service(
         account=settings.account,
         plans=S3PlanStore(settings.plan_bucket, lambda: clients("s3")),
-        front_door=FrontDoor(
-            DynamoDBPersistenceLayer(settings.idempotency_table, boto3_client=clients("dynamodb")), told
+        idempotency=IdempotencyGate(
+            DynamoDBPersistenceLayer(settings.idempotency_table, boto3_client=clients("dynamodb")), telemetry
         ),
-        queue=SqsPlanQueue(settings.plan_queue_url, lambda: clients("sqs"), lease_margin(config), told),
+        queue=SqsPlanQueue(settings.plan_queue_url, lambda: clients("sqs"), lease_margin(config), telemetry),
         manager=ExecutionManager(ports, config),
         journal=ports.journal,
         clock=clock,
-        telemetry=told,
+        telemetry=telemetry,
         new_run_id=new_run_id,
         check_health=check_health,
-        watch_day=watch_day,
+        check_day=check_day,
     )
 
 
-def outside_world(  # noqa: PLR0913 - half of them are options
+def build_ports(  # noqa: PLR0913 - half of them are options
     settings: Settings,
     config: ExecutionConfig,
     log: EventLog,
     *,
     clock: Clock | None = None,
-    clients: Clients | None = None,
+    clients: ClientFactory | None = None,
     on_request: Callable[[str], None] = lambda _path: None,
 ) -> Ports:
     """The adapters behind the ports, on these settings; also what commands look through and scripts execute with.
@@ -139,16 +139,18 @@ def outside_world(  # noqa: PLR0913 - half of them are options
     brokers = AlpacaBrokers(settings, credentials, config, clock, on_request=on_request)
 
     def broker(account: str, deadline: Deadline) -> Broker:
-        return BreakingBroker(brokers.broker(account, deadline), config.max_broker_failures)
+        return CircuitBreakerBroker(brokers.broker(account, deadline), config.max_broker_failures)
 
     return Ports(
         brokers=broker,
         journal=DynamoJournal(database, settings.execution_table, clock),
-        book=DynamoControlBook(database, settings.execution_table, clock),
-        assets=DynamoAssetCache(database, settings.execution_table, clock, ttl=span(config.asset_cache_hours * 3600)),
+        risk_store=DynamoRiskStore(database, settings.execution_table, clock),
+        assets=DynamoAssetCache(
+            database, settings.execution_table, clock, ttl=seconds(config.asset_cache_hours * 3600)
+        ),
         clock=clock,
         log=log,
-        reporters=_reporters(settings, clients),
+        publishers=_publishers(settings, clients),
     )
 
 
@@ -158,17 +160,19 @@ def aws_client(name: str) -> Any:
     return boto3.client(name, config=client_config(validated=name != "dynamodb"))
 
 
-def _reporters(settings: Settings, clients: Clients) -> list[Reporter]:
+def _publishers(settings: Settings, clients: ClientFactory) -> list[ResultPublisher]:
     """Where results are published: a client is made only for what is configured."""
-    found: list[Reporter] = []
+    found: list[ResultPublisher] = []
     if settings.result_bus:
-        found.append(EventBridgeResults(settings.result_bus, clients("events")))
+        found.append(EventBridgePublisher(settings.result_bus, clients("events")))
     if settings.result_topic:
-        found.append(SnsNotices(settings.result_topic, clients("sns")))
+        found.append(SnsPublisher(settings.result_topic, clients("sns")))
     return found
 
 
-def checks(settings: Settings, clients: Clients, ports: Ports, deadline: Deadline) -> dict[str, Callable[[], str]]:
+def checks(
+    settings: Settings, clients: ClientFactory, ports: Ports, deadline: Deadline
+) -> dict[str, Callable[[], str]]:
     """What a health request asks, by name."""
 
     def front_door() -> str:

@@ -30,7 +30,7 @@ class PlanIndex(Protocol):
         ...
 
 
-def watch_day(broker: Broker, index: PlanIndex, log: EventLog) -> dict[str, Any]:
+def check_day(broker: Broker, index: PlanIndex, log: EventLog) -> dict[str, Any]:
     """Count the day's plans by status.
 
     To be asked while the market is open: whether it is open is what makes a trading day, so that holidays and half
@@ -44,7 +44,7 @@ def watch_day(broker: Broker, index: PlanIndex, log: EventLog) -> dict[str, Any]
     counts = Counter(plan.status for plan in index.plans_of(market.now.astimezone(UTC).date()))
     completed = sum(counts[status.value] for status in _COMPLETED)
     overdue = market.is_open and not completed
-    event = LogEvent.DAY_OVERDUE if overdue else LogEvent.DAY_WATCHED
+    event = LogEvent.DAILY_CHECK_OVERDUE if overdue else LogEvent.DAILY_CHECK_COMPLETED
     log.emit(event, trading_day=market.is_open, completed=completed, plans=dict(counts))
     detail = f"{completed} completed of {counts.total()}; the market is {'open' if market.is_open else 'closed'}"
     return {

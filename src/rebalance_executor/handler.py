@@ -54,19 +54,19 @@ def _answer_queue(service: Service, batch: QueueBatch, context: LambdaContext) -
             failed.append(message.message_id)
             continue
         remaining = timedelta(milliseconds=context.get_remaining_time_in_millis())
-        service.queue.begun(message, remaining)
+        service.queue.extend_visibility(message, remaining)
         try:
             service.answer(decode(message.body), context)
         except RebalanceError as error:
             service.telemetry.error(error)
-            service.queue.failed(message, error)
+            service.queue.schedule_redelivery(message, error)
             failed.append(message.message_id)
             if message.group is not None:
                 waiting_groups.add(message.group)
         finally:
-            service.telemetry.forget()
+            service.telemetry.unbind_plan()
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
 
 
 if "AWS_LAMBDA_INITIALIZATION_TYPE" in os.environ:
-    bootstrap.prepare()
+    bootstrap.warm_up()

@@ -8,7 +8,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from rebalance_executor.domain.errors import RebalanceError
-from rebalance_executor.domain.values import moment
+from rebalance_executor.domain.values import format_utc
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.ports import Broker, Clock, EventLog
 
@@ -62,7 +62,7 @@ def clocks_agree(broker: Broker, clock: Clock) -> str:
     difference = abs((clock.now() - market.now).total_seconds())
     if difference > MAX_CLOCK_DIFFERENCE_SECONDS:
         raise Unhealthy(f"the broker's clock differs by {difference:.0f} s")
-    return "the market is open" if market.is_open else f"the market opens at {moment(market.next_open)}"
+    return "the market is open" if market.is_open else f"the market opens at {format_utc(market.next_open)}"
 
 
 def quotes_come(broker: Broker) -> str:

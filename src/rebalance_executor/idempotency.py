@@ -41,7 +41,7 @@ EXPIRES_AFTER_SECONDS = 45 * 24 * 3600
 """45 days: above the queue's 14 days and the dead-letter queue's 14, with room for a replay of a replay."""
 
 
-class FrontDoor:
+class IdempotencyGate:
     """Lets each (account, plan id) in once at a time, and answers the repeats of a finished plan."""
 
     def __init__(self, persistence: BasePersistenceLayer, log: EventLog) -> None:
@@ -67,7 +67,7 @@ class FrontDoor:
             key_prefix=KEY_PREFIX,
         )
 
-    def answer(
+    def run_once(
         self,
         plan: RebalancePlan,
         account: str,
@@ -110,7 +110,7 @@ class FrontDoor:
                 raise failed[0] from error  # the claim could not be given back; it ends with this invocation
             if not executed:
                 raise JournalUnavailable(f"the front door's table did not answer: {error}") from error
-            self._log.emit(LogEvent.RECORD_NOT_SAVED, reason=str(error))  # the journal holds the result
+            self._log.emit(LogEvent.IDEMPOTENCY_SAVE_FAILED, reason=str(error))  # the journal holds the result
         if executed:
             return executed[0]
         return self._repeat(plan, account, stored)

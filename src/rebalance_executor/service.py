@@ -13,9 +13,9 @@ from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.manager import ExecutionManager
 from rebalance_executor.execution.ports import Clock, Journal
 from rebalance_executor.execution.run import Deadline
-from rebalance_executor.idempotency import FrontDoor
+from rebalance_executor.idempotency import IdempotencyGate
 from rebalance_executor.telemetry import Telemetry
-from rebalance_executor.triggers import HealthRequest, PlanPointer, QueueMessage, Request, WatchRequest, decode
+from rebalance_executor.triggers import DailyCheckRequest, HealthRequest, PlanPointer, QueueMessage, Request, decode
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -32,11 +32,11 @@ class PlanStore(Protocol):
 class PlanQueue(Protocol):
     """The queue that a message came from. It is told when to deliver it again, and never raises."""
 
-    def begun(self, message: QueueMessage, remaining: timedelta) -> None:
+    def extend_visibility(self, message: QueueMessage, remaining: timedelta) -> None:
         """This invocation works on it, and ends at most so much later."""
         ...
 
-    def failed(self, message: QueueMessage, error: RebalanceError) -> None:
+    def schedule_redelivery(self, message: QueueMessage, error: RebalanceError) -> None:
         """The delivery failed with this error."""
         ...
 
@@ -48,7 +48,7 @@ class Service:
     account: str
     """The deployed account's name, for plans that name none."""
     plans: PlanStore
-    front_door: FrontDoor
+    idempotency: IdempotencyGate
     queue: PlanQueue
     manager: ExecutionManager
     journal: Journal
@@ -56,14 +56,14 @@ class Service:
     telemetry: Telemetry
     new_run_id: Callable[[], str]
     check_health: Callable[[Deadline], dict[str, Any]]
-    watch_day: Callable[[Deadline], dict[str, Any]]
+    check_day: Callable[[Deadline], dict[str, Any]]
 
     def answer(self, request: Request, context: LambdaContext) -> dict[str, Any]:
         """The JSON answer to one request; raises what ``domain.errors`` names."""
         if isinstance(request, HealthRequest):
             return self.check_health(self._deadline(context))
-        if isinstance(request, WatchRequest):
-            return self.watch_day(self._deadline(context))
+        if isinstance(request, DailyCheckRequest):
+            return self.check_day(self._deadline(context))
         return self._execute(self._plan(request), context)
 
     def _plan(self, request: Request) -> RebalancePlan:
@@ -71,7 +71,7 @@ class Service:
             request = decode(self.plans.fetch(request.bucket, request.key, request.version_id))
             if isinstance(request, PlanPointer):
                 raise InvalidInput("plan_s3", "the object holds another pointer; it must hold the plan")
-        if isinstance(request, HealthRequest | WatchRequest):
+        if isinstance(request, HealthRequest | DailyCheckRequest):
             raise InvalidInput("plan_s3", "the object holds a health or watch request; it must hold the plan")
         return RebalancePlan.parse(request.body)
 
@@ -79,9 +79,9 @@ class Service:
         account = plan.account or self.account
         run_id = self.new_run_id()
         deadline = self._deadline(context)
-        self.telemetry.identify(plan, account, run_id)
+        self.telemetry.bind_plan(plan, account, run_id)
         self.telemetry.emit(LogEvent.PLAN_RECEIVED, items=len(plan.items), content_hash=plan.content_hash)
-        result = self.front_door.answer(
+        result = self.idempotency.run_once(
             plan,
             account,
             context,

@@ -19,10 +19,11 @@ from typing import IO, TYPE_CHECKING
 from aws_lambda_powertools import Logger, Metrics, Tracer
 from aws_lambda_powertools.metrics import MetricUnit
 
+from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.errors import InvalidInput, RebalanceError, Redeliver
 from rebalance_executor.domain.orders import Outcome
 from rebalance_executor.domain.plan import RebalancePlan
-from rebalance_executor.domain.values import plain
+from rebalance_executor.domain.values import format_decimal
 from rebalance_executor.execution.events import LogEvent, Severity
 
 if TYPE_CHECKING:
@@ -34,11 +35,12 @@ NAMESPACE = "RebalanceExecutor"
 METRICS = {
     "PlansFinished": "Plans that reached a result, by status in `PlansSuccess`, `PlansFailure`, …",
     "DuplicatesAnswered": "Repeats of a finished plan that were answered with its stored result.",
-    "PlansRefused": "Plans or messages refused as a whole.",
-    "PlansDeferred": "Deliveries that asked for another one.",
-    "ProgramErrors": "Deliveries that the program ended by itself: a setting, a contradiction, a mistake of its own.",
-    "ReportsFailed": "Results that a channel did not get.",
-    "DaysOverdue": "Watches that found no completed plan on a trading day.",
+    "PlansInvalid": "Documents that can never be a plan; nothing was stored or sent.",
+    "PlansDenied": "Valid plans of which a control denied every item.",
+    "RedeliveriesRequested": "Deliveries that asked for another one.",
+    "DeliveryFailures": "Deliveries that the program ended by itself: a setting, a contradiction, a mistake of its own.",
+    "PublishFailures": "Results that a channel did not get.",
+    "DailyCheckOverdue": "Watches that found no completed plan on a trading day.",
     "TimeToCompletion": "Seconds from a plan's begin to its result.",
     "SlippageBps": "Implementation shortfall of a plan against arrival mid, in basis points.",
     "TradedDollars": "Filled dollars of a plan.",
@@ -48,14 +50,11 @@ METRICS = {
     "SubmissionsUnknown": "Submissions without a definite answer; each is looked up.",
     "KillSwitchTrips": "Times the program halted an account by itself; a person must resume it.",
     "CircuitsOpened": "Runs that sent nothing more because the broker kept failing.",
-    "ItemsDiffering": "Items in which broker and journal differed after the trade.",
-    "OrdersHalted": "Parent orders denied because the account is halted.",
+    "ReconciliationMismatches": "Items in which broker and journal differed after the trade.",
+    "OrdersDeniedHalted": "Parent orders denied because the account is halted.",
     "OrdersFilled": "Parent orders by outcome; likewise OrdersDenied, OrdersRejected, OrdersUnresolved, …",
 }
 """Metric names and what they count. The namespace is ``RebalanceExecutor``, the one dimension ``service``."""
-
-_HALTED = "HALTED"
-"""The code of an order that was denied because its account is halted."""
 
 _OUTCOME_METRIC = {outcome: "Orders" + outcome.title().replace("_", "") for outcome in Outcome}
 
@@ -64,10 +63,10 @@ _OUTCOME_METRIC = {outcome: "Orders" + outcome.title().replace("_", "") for outc
 logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 
 
-def shown(value: object) -> object:
+def to_log_value(value: object) -> object:
     """A value as the log shows it: decimals in plain notation, times in ISO 8601."""
     if isinstance(value, Decimal):
-        return plain(value)
+        return format_decimal(value)
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, Enum):
@@ -75,7 +74,7 @@ def shown(value: object) -> object:
     return value
 
 
-_ENCODER = json.JSONEncoder(default=lambda value: str(shown(value)), separators=(",", ":"), ensure_ascii=False)
+_ENCODER = json.JSONEncoder(default=lambda value: str(to_log_value(value)), separators=(",", ":"), ensure_ascii=False)
 """Made once: Powertools would make one a line."""
 
 
@@ -114,7 +113,7 @@ class Telemetry:
 
     def emit(self, event: LogEvent, **fields: object) -> None:
         """One line for one event, with these fields; fields that are None are left out."""
-        extra = {name: shown(value) for name, value in fields.items() if value is not None}
+        extra = {name: to_log_value(value) for name, value in fields.items() if value is not None}
         self._write[event.severity](str(event), extra=extra)
         self._measure(event, fields)
 
@@ -123,9 +122,9 @@ class Telemetry:
         if isinstance(error, RebalanceError):
             event = LogEvent.PLAN_FAILED
             if isinstance(error, InvalidInput):
-                event = LogEvent.PLAN_REFUSED
+                event = LogEvent.PLAN_INVALID
             elif isinstance(error, Redeliver):
-                event = LogEvent.PLAN_DEFERRED
+                event = LogEvent.PLAN_REDELIVERY_REQUESTED
             context = {name: value for name, value in error.context.items() if name != "code"}
             self.emit(event, code=error.code, reason=str(error), error=type(error).__name__, **context)
         else:
@@ -150,11 +149,11 @@ class Telemetry:
             self.error(error)
             raise
         finally:
-            self.forget()
+            self.unbind_plan()
             if self._metrics.metric_set:
                 self._metrics.flush_metrics()
 
-    def identify(self, plan: RebalancePlan, account: str, run_id: str) -> None:
+    def bind_plan(self, plan: RebalancePlan, account: str, run_id: str) -> None:
         """From here on every line carries this plan's identity, until ``forget``."""
         self._logger.append_keys(
             correlation_id=plan.correlation_id,
@@ -166,12 +165,12 @@ class Telemetry:
         self._tracer.put_annotation("plan_id", plan.plan_id)
         self._tracer.put_annotation("correlation_id", plan.correlation_id)
 
-    def forget(self) -> None:
+    def unbind_plan(self) -> None:
         """The next line belongs to another plan, or to none; what this one asked of the broker is told before."""
-        self._tell_requests()
+        self._flush_request_count()
         self._logger.remove_keys(["correlation_id", "causation_id", "plan_id", "account", "run"])
 
-    def _tell_requests(self) -> None:
+    def _flush_request_count(self) -> None:
         if self._broker_requests:
             total = self._broker_requests.total()
             self._metrics.add_metric("BrokerRequests", MetricUnit.Count, total)
@@ -189,24 +188,27 @@ class Telemetry:
                 add("SlippageBps", MetricUnit.NoUnit, _number(fields["slippage_bps"]))
         elif isinstance(outcome := fields.get("outcome"), Outcome):
             add(_OUTCOME_METRIC[outcome], MetricUnit.Count, 1)
-            if fields.get("code") == _HALTED:
-                add("OrdersHalted", MetricUnit.Count, 1)
+            if fields.get("code") == Code.HALTED:
+                add("OrdersDeniedHalted", MetricUnit.Count, 1)
+        elif event is LogEvent.ORDER_REJECTED and not fields.get("in_answer"):
+            return  # a late reject: the submission itself was accepted
         elif event in _COUNTED:
             add(_COUNTED[event], MetricUnit.Count, 1)
 
 
 _COUNTED = {
     LogEvent.PLAN_DUPLICATE: "DuplicatesAnswered",
-    LogEvent.PLAN_REFUSED: "PlansRefused",
-    LogEvent.PLAN_DEFERRED: "PlansDeferred",
-    LogEvent.PLAN_FAILED: "ProgramErrors",
+    LogEvent.PLAN_INVALID: "PlansInvalid",
+    LogEvent.PLAN_DENIED: "PlansDenied",
+    LogEvent.PLAN_REDELIVERY_REQUESTED: "RedeliveriesRequested",
+    LogEvent.PLAN_FAILED: "DeliveryFailures",
     LogEvent.ORDER_REJECTED: "SubmissionsRejected",
-    LogEvent.ORDER_UNKNOWN: "SubmissionsUnknown",
-    LogEvent.SWITCH_TRIPPED: "KillSwitchTrips",
-    LogEvent.BROKER_FAILING: "CircuitsOpened",
-    LogEvent.PLAN_DIFFERS: "ItemsDiffering",
-    LogEvent.REPORT_FAILED: "ReportsFailed",
-    LogEvent.DAY_OVERDUE: "DaysOverdue",
+    LogEvent.ORDER_OUTCOME_UNKNOWN: "SubmissionsUnknown",
+    LogEvent.KILL_SWITCH_TRIPPED: "KillSwitchTrips",
+    LogEvent.CIRCUIT_OPENED: "CircuitsOpened",
+    LogEvent.RECONCILIATION_MISMATCH: "ReconciliationMismatches",
+    LogEvent.RESULT_PUBLISH_FAILED: "PublishFailures",
+    LogEvent.DAILY_CHECK_OVERDUE: "DailyCheckOverdue",
 }
 
 

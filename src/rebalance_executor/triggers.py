@@ -28,7 +28,7 @@ class HealthRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class WatchRequest:
+class DailyCheckRequest:
     """Asks whether a plan of the day is completed; trades nothing."""
 
 
@@ -69,7 +69,7 @@ class QueueBatch:
     messages: tuple[QueueMessage, ...]
 
 
-Request = HealthRequest | WatchRequest | PlanPointer | PlanDocument
+Request = HealthRequest | DailyCheckRequest | PlanPointer | PlanDocument
 
 
 def read(event: object) -> Request | QueueBatch:
@@ -109,7 +109,7 @@ def unwrap(document: object) -> Request:
     if document.keys() == {"health"} and document["health"] is True:
         return HealthRequest()
     if document.keys() == {"watch"} and document["watch"] is True:
-        return WatchRequest()
+        return DailyCheckRequest()
     if "requestPayload" in document and "requestContext" in document:
         return unwrap(_mapping(document["requestPayload"], "requestPayload"))
     if "detail" in document and ("detail-type" in document or "source" in document):

@@ -13,7 +13,7 @@ import botocore.session
 from botocore.config import Config
 
 from rebalance_executor.adapters.dynamodb.plan_index import INDEX
-from rebalance_executor.adapters.dynamodb.risk_store import DynamoControlBook
+from rebalance_executor.adapters.dynamodb.risk_store import DynamoRiskStore
 from rebalance_executor.adapters.sqs import MAX_DELIVERIES
 from rebalance_executor.execution.ports import Clock
 
@@ -155,9 +155,9 @@ class Cloud:
         if not any(url.endswith(f"/{PLAN_QUEUE}") for url in self._sqs.list_queues().get("QueueUrls", [])):
             self._create_queues()
 
-    def book(self, clock: Clock) -> DynamoControlBook:
+    def book(self, clock: Clock) -> DynamoRiskStore:
         """What the controls remember of the accounts: the kill switch among it."""
-        return DynamoControlBook(self._dynamodb, EXECUTION_TABLE, clock)
+        return DynamoRiskStore(self._dynamodb, EXECUTION_TABLE, clock)
 
     def put_plan(self, key: str, document: bytes) -> None:
         """Put a plan document into the plan bucket."""

@@ -12,12 +12,12 @@ from rebalance_cli.exit_codes import CliError
 from rebalance_executor.domain.errors import InvalidInput
 from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.triggers import (
+    DailyCheckRequest,
     HealthRequest,
     PlanDocument,
     PlanPointer,
     QueueBatch,
     Request,
-    WatchRequest,
     decode,
     read,
     unwrap,
@@ -25,7 +25,7 @@ from rebalance_executor.triggers import (
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class EventMessage:
     """One queue message, as far as it can be read."""
 
     message_id: str
@@ -45,7 +45,7 @@ class EventFile:
     plans: tuple[RebalancePlan, ...]
     """Valid plans it holds, or points to; each once."""
     pointers: tuple[PlanPointer, ...]
-    messages: tuple[Message, ...] | None
+    messages: tuple[EventMessage, ...] | None
     """The messages of a queue's event; None for every other way in."""
     is_health: bool
 
@@ -65,7 +65,7 @@ def read_event(path: Path) -> EventFile:
         return _queue(path, event, request)
     pointers = (request,) if isinstance(request, PlanPointer) else ()
     plan = _plan(request)[0]
-    is_health = isinstance(request, HealthRequest | WatchRequest)
+    is_health = isinstance(request, HealthRequest | DailyCheckRequest)
     return EventFile(path, event, (plan,) if plan else (), pointers, None, is_health=is_health)
 
 
@@ -124,13 +124,13 @@ def _queue(path: Path, event: object, batch: QueueBatch) -> EventFile:
         try:
             request = decode(message.body)
         except InvalidInput as error:
-            messages.append(Message(message.message_id, None, str(error)))
+            messages.append(EventMessage(message.message_id, None, str(error)))
             continue
         pointer = request if isinstance(request, PlanPointer) else None
         if pointer is not None:
             pointers.append(pointer)
         plan, problem = _plan(request)
-        messages.append(Message(message.message_id, plan, problem, pointer))
+        messages.append(EventMessage(message.message_id, plan, problem, pointer))
         if plan is not None:
             plans.setdefault(plan.plan_id, plan)
     return EventFile(path, event, tuple(plans.values()), tuple(pointers), tuple(messages), is_health=False)

@@ -37,7 +37,7 @@ _STOP_SECONDS = 45.0
 
 
 @dataclass(frozen=True, slots=True)
-class Invocation:
+class InvocationResult:
     """How one invocation ended: with an answer or with an error, as Lambda would return it."""
 
     code: Exit
@@ -57,7 +57,7 @@ def invoke(
     log: Path,
     seconds: float,
     on_record: Callable[[dict[str, Any]], None],
-) -> Invocation:
+) -> InvocationResult:
     """Run the handler on an event; every log line goes to ``log`` and, decoded, to ``on_record``.
 
     As Lambda does, the function is ended some time after its ``seconds`` are over.
@@ -97,7 +97,7 @@ def invoke(
         errors.unlink()
     if told is None:
         raise _without_answer(code, said, log)
-    return Invocation(Exit(code), **told)
+    return InvocationResult(Exit(code), **told)
 
 
 def _stop(

@@ -12,13 +12,13 @@ import sys
 from pathlib import Path
 
 from rebalance_executor.adapters.clock import SystemClock
-from rebalance_executor.domain.risk_state import NEVER_SET, Switch, SwitchState
-from rebalance_executor.execution.kill_switch import set_by_person
+from rebalance_executor.domain.risk_state import NEVER_SET, KillSwitchRecord, TradingState
+from rebalance_executor.execution.kill_switch import set_by_operator
 from rebalance_executor.settings import Settings
 from rebalance_sandbox.aws import Cloud
 from rebalance_sandbox.servers import Servers
 
-_STATES = {"on": SwitchState.HALTED, "off": SwitchState.ACTIVE}
+_STATES = {"on": TradingState.HALTED, "off": TradingState.ACTIVE}
 _REASON = "pressed on the paper broker's page"
 
 
@@ -34,10 +34,10 @@ def pull(home: Path, word: str) -> dict[str, object]:
         cloud.provision()
         book = cloud.book(clock)
         if word in _STATES:
-            set_by_person(book, account, Switch(_STATES[word], getpass.getuser(), _REASON, clock.now()))
-        switch = book.switch(account)
+            set_by_operator(book, account, KillSwitchRecord(_STATES[word], getpass.getuser(), _REASON, clock.now()))
+        switch = book.kill_switch(account)
     by = "" if switch == NEVER_SET else f" by {switch.by}: {switch.reason}"
-    return {"on": switch.state is not SwitchState.ACTIVE, "text": f"{switch.state.value}{by}"}
+    return {"on": switch.state is not TradingState.ACTIVE, "text": f"{switch.state.value}{by}"}
 
 
 if __name__ == "__main__":

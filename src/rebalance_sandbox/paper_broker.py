@@ -10,13 +10,13 @@ from typing import Any, Self
 import requests
 
 from rebalance_cli.exit_codes import CliError, Exit
-from rebalance_sandbox.paper_world import Quote, World
+from rebalance_sandbox.paper_world import PaperWorld, SeedQuote
 
 _SECONDS = 10
 _KEYS = {"APCA-API-KEY-ID": "local", "APCA-API-SECRET-KEY": "local"}
 
 
-class PaperBroker:
+class PaperBrokerClient:
     """One paper broker on this machine; a context manager.
 
     Args:
@@ -50,13 +50,13 @@ class PaperBroker:
         """Orders the broker ever had from anybody, in any status."""
         return len(self._get("/admin/state")["exchange"]["orders"])
 
-    def quotes(self, symbols: Iterable[str]) -> dict[str, Quote]:
+    def quotes(self, symbols: Iterable[str]) -> dict[str, SeedQuote]:
         """The quotes of those symbols that the broker knows with both sides."""
         answer = self._get("/v2/stocks/quotes/latest", {"symbols": ",".join(symbols)})
-        quotes = {s: Quote(Decimal(str(q["bp"])), Decimal(str(q["ap"]))) for s, q in answer["quotes"].items()}
+        quotes = {s: SeedQuote(Decimal(str(q["bp"])), Decimal(str(q["ap"]))) for s, q in answer["quotes"].items()}
         return {symbol: quote for symbol, quote in quotes.items() if quote.bid > 0 and quote.ask > 0}
 
-    def make(self, world: World) -> None:
+    def make(self, world: PaperWorld) -> None:
         """Make the broker's world fit; its orders stay as they are."""
         self._checked(self._session.post(self._url + "/admin/world", json=world.as_request(), timeout=_SECONDS))
 

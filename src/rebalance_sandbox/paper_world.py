@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Decimal
 
 from rebalance_executor.domain.plan import RebalancePlan
-from rebalance_executor.domain.values import plain
+from rebalance_executor.domain.values import format_decimal
 
 CENT = Decimal("0.01")
 SHARE_STEP = Decimal("0.000001")
@@ -28,7 +28,7 @@ _ZERO = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
-class Quote:
+class SeedQuote:
     """Bid and ask in dollars."""
 
     bid: Decimal
@@ -41,10 +41,10 @@ class Quote:
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class PaperWorld:
     """What the paper broker is told before plans run for the first time."""
 
-    new_quotes: Mapping[str, Quote]
+    new_quotes: Mapping[str, SeedQuote]
     """Only of symbols that the broker does not know."""
     positions: Mapping[str, Decimal]
     """Shares of every symbol the plans trade or hold; zero where the plans say that none is held."""
@@ -60,18 +60,18 @@ class World:
     def as_request(self) -> dict[str, object]:
         """The body for the paper broker's ``POST /admin/world``."""
         return {
-            "account": {"cash": plain(self.cash)},
+            "account": {"cash": format_decimal(self.cash)},
             "clock": {"mode": "real", "sessions": "always_open"},
             "default_fill": PATIENCE,
             "quotes": {symbol: _quote_request(symbol, quote) for symbol, quote in self.new_quotes.items()},
             "positions": [
-                {"symbol": symbol, "qty": plain(qty), "avg_entry_price": plain(self.prices[symbol])}
+                {"symbol": symbol, "qty": format_decimal(qty), "avg_entry_price": format_decimal(self.prices[symbol])}
                 for symbol, qty in self.positions.items()
             ],
         }
 
 
-def world_for(plans: Iterable[RebalancePlan], known: Mapping[str, Quote]) -> World:
+def world_for(plans: Iterable[RebalancePlan], known: Mapping[str, SeedQuote]) -> PaperWorld:
     """The world in which these plans' values and cash are true.
 
     Args:
@@ -85,7 +85,7 @@ def world_for(plans: Iterable[RebalancePlan], known: Mapping[str, Quote]) -> Wor
         for item in plan.items:
             values[item.symbol] = values.get(item.symbol, _ZERO) + item.current_value
     quotes = {symbol: known.get(symbol) or plausible_quote(symbol) for symbol in values}
-    return World(
+    return PaperWorld(
         new_quotes={symbol: quote for symbol, quote in quotes.items() if symbol not in known},
         positions={symbol: shares_worth(value, quotes[symbol].mid) for symbol, value in values.items()},
         prices={symbol: quote.mid for symbol, quote in quotes.items()},
@@ -112,23 +112,23 @@ def shares_worth(value: Decimal, price: Decimal) -> Decimal:
     return max(shares, SHARE_STEP) if value > 0 else _ZERO
 
 
-def plausible_quote(symbol: str) -> Quote:
+def plausible_quote(symbol: str) -> SeedQuote:
     """A two-sided quote, 1 to 5 basis points wide, that follows from the symbol alone."""
     digest = hashlib.sha256(symbol.encode()).digest()
     bid = _LOWEST_PRICE + Decimal(int.from_bytes(digest[:4]) % _PRICES) / 100
     basis_points = 1 + digest[4] % 5
     spread = (bid * basis_points / 10_000).quantize(CENT, rounding=ROUND_DOWN)
-    return Quote(bid=bid, ask=bid + max(spread, CENT))
+    return SeedQuote(bid=bid, ask=bid + max(spread, CENT))
 
 
-def _quote_request(symbol: str, quote: Quote) -> dict[str, object]:
+def _quote_request(symbol: str, quote: SeedQuote) -> dict[str, object]:
     move = Decimal(hashlib.sha256(symbol.encode()).digest()[5] - 128) / 6400  # yesterday within ±2 %
     previous = (quote.bid * (1 - move)).quantize(CENT, rounding=ROUND_HALF_EVEN)
     return {
-        "bid": plain(quote.bid),
-        "ask": plain(quote.ask),
+        "bid": format_decimal(quote.bid),
+        "ask": format_decimal(quote.ask),
         "bid_size": DEPTH,
         "ask_size": DEPTH,
-        "last": plain(quote.bid),
-        "prev_close": plain(previous),
+        "last": format_decimal(quote.bid),
+        "prev_close": format_decimal(previous),
     }

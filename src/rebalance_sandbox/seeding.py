@@ -12,7 +12,7 @@ from rich.text import Text
 from rebalance_cli.exit_codes import CliError
 from rebalance_cli.views.result import counted, facts
 from rebalance_executor.domain.plan import RebalancePlan
-from rebalance_sandbox.paper_broker import PaperBroker
+from rebalance_sandbox.paper_broker import PaperBrokerClient
 from rebalance_sandbox.paper_world import world_for
 
 
@@ -21,7 +21,7 @@ def say(console: Console, name: str, text: str, style: str = "") -> None:
     console.print(facts([(name, Text(text, style))]))
 
 
-def make_world(plans: Sequence[RebalancePlan], home: Path, broker: PaperBroker, console: Console) -> None:
+def make_world(plans: Sequence[RebalancePlan], home: Path, broker: PaperBrokerClient, console: Console) -> None:
     """Make prices, positions and cash fit those of the plans that were not seen here before."""
     memory = home / "broker" / "worlds.json"
     try:

@@ -116,7 +116,7 @@ def broker_spec(home: Path) -> Spec:
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
+class Sandbox:
     """Both servers, ready."""
 
     home: Path
@@ -140,7 +140,7 @@ class Servers:
         return cls(home, (aws_spec(home), broker_spec(home)))
 
     @contextmanager
-    def ready(self, *, keep: bool) -> Iterator[Bench]:
+    def ready(self, *, keep: bool) -> Iterator[Sandbox]:
         """Both servers, as long as the block lasts.
 
         Those that had to be started are stopped at the end, whatever happened: no process is left that nobody asked
@@ -150,7 +150,7 @@ class Servers:
         try:
             self.start()
             up = self.wait_ready()
-            yield Bench(self.home, up["aws"], up["broker"], tuple(self._children))
+            yield Sandbox(self.home, up["aws"], up["broker"], tuple(self._children))
             done = True
         finally:
             if not (keep and done):

@@ -8,7 +8,7 @@ cases of your own does so for your own plans; see ``docs/library.md``. Not deplo
 from rebalance_simulation.clock import BEGIN
 from rebalance_simulation.history import History
 from rebalance_simulation.invariants import Violation
-from rebalance_simulation.statistics import Tally, play_seeds
+from rebalance_simulation.statistics import RunStats, play_seeds
 from rebalance_simulation.workload import Case
 
-__all__ = ["BEGIN", "Case", "History", "Tally", "Violation", "play_seeds"]
+__all__ = ["BEGIN", "Case", "History", "RunStats", "Violation", "play_seeds"]

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rebalance_simulation import bugs, report, sweep
-from rebalance_simulation.bug_detection import hunt
+from rebalance_simulation.bug_detection import detect
 from rebalance_simulation.faults import Fault
 from rebalance_simulation.history import History, timeline
 from rebalance_simulation.statistics import play_seeds, play_sweep
@@ -96,7 +96,7 @@ def _bugs(most: int) -> int:
         table.add_column(name)
     escaped = 0
     for bug in bugs.BUGS:
-        caught = hunt(bug, most)
+        caught = detect(bug, most)
         escaped += caught is None
         table.add_row(bug, *((str(caught.histories), caught.problem[:100]) if caught else ("never", "")))
         report.errors.print(f"{bug}: {caught.histories if caught else 'never'}")

@@ -20,7 +20,7 @@ from paper_broker.exchange import Exchange
 from rebalance_executor.adapters.alpaca.broker import AlpacaBroker
 from rebalance_executor.adapters.alpaca.client import APIError
 from rebalance_executor.adapters.alpaca.credentials import Credentials
-from rebalance_executor.adapters.alpaca.transport import Door, Limits
+from rebalance_executor.adapters.alpaca.transport import AlpacaTransport, RequestDeadline
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_simulation.clock import SimulatedClock
 from rebalance_simulation.faults import Fault
@@ -37,7 +37,7 @@ Body = Mapping[str, Any]
 """A submission as it is sent."""
 
 
-class Cross(Protocol):
+class CallHook(Protocol):
     """A call to the outside; its effect is told the fault, as far as it has to bring it about itself."""
 
     def __call__(self, name: str, effect: Callable[[Fault | None], Any], order: Body | None = None, /) -> Any: ...
@@ -71,7 +71,7 @@ class SimulatedApi:
     def __init__(
         self,
         exchange: Exchange,
-        cross: Cross,
+        cross: CallHook,
         clock: SimulatedClock,
         hidden_until: dict[str, datetime],
         door: tuple[Timeouts, Callable[[Any], None]],
@@ -224,11 +224,11 @@ class SimulatedBroker(AlpacaBroker):
         on_request: Callable[[str], None],
     ) -> None:
         self.credentials = credentials
-        self._limits = Limits(
+        self._limits = RequestDeadline(
             clock, float(config.connect_timeout_seconds), float(config.read_timeout_seconds), until=clock.now()
         )
-        self._trading = Door(api, self._limits, config.rate_limit_per_minute, on_request)
-        self._data = Door(api, self._limits, config.rate_limit_per_minute, on_request)
+        self._trading = AlpacaTransport(api, self._limits, config.rate_limit_per_minute, on_request)
+        self._data = AlpacaTransport(api, self._limits, config.rate_limit_per_minute, on_request)
 
 
 def _json(code: int, message: str) -> str:

@@ -9,7 +9,7 @@ from rebalance_simulation.history import History
 
 
 @dataclass(frozen=True, slots=True)
-class Caught:
+class Detection:
     """How a bug was found."""
 
     histories: int
@@ -17,12 +17,12 @@ class Caught:
     problem: str
 
 
-def hunt(name: str, most: int) -> Caught | None:
+def detect(name: str, most: int) -> Detection | None:
     """Play histories with this bug until one of them breaks a promise, but not more than ``most``."""
     with switched_on(name):
         for seed in range(most):
             try:
                 History(seed).run()
             except Exception as error:  # noqa: BLE001 - a bug may break anything
-                return Caught(seed + 1, f"{type(error).__name__}: {error}")
+                return Detection(seed + 1, f"{type(error).__name__}: {error}")
     return None

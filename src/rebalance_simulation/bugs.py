@@ -14,19 +14,19 @@ from itertools import count, islice
 from typing import Any
 
 from rebalance_executor.adapters.alpaca.broker import AlpacaBroker
-from rebalance_executor.adapters.alpaca.rate_limiter import Pacer
+from rebalance_executor.adapters.alpaca.rate_limiter import RateLimiter
 from rebalance_executor.adapters.dynamodb import journal as dynamodb
 from rebalance_executor.adapters.dynamodb.journal import DynamoJournal
 from rebalance_executor.adapters.dynamodb.table import Table
 from rebalance_executor.domain import controls, strategy
 from rebalance_executor.domain.errors import JournalUnavailable, OrderRejected, OutcomeUnknown
-from rebalance_executor.domain.journal import Phase
+from rebalance_executor.domain.journal import PlanPhase
 from rebalance_executor.domain.market import Account, BrokerOrder, OrderRequest, Side
 from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome, ParentOrder
 from rebalance_executor.execution import executor, kill_switch, manager, pretrade, sender
 from rebalance_executor.execution.executor import Executor
 from rebalance_executor.execution.run import Deadline, Run
-from rebalance_executor.idempotency import FrontDoor
+from rebalance_executor.idempotency import IdempotencyGate
 from rebalance_executor.telemetry import Telemetry
 from rebalance_simulation.api import SECRET
 from rebalance_simulation.bugs_reporting import TOLD, Swap
@@ -56,7 +56,7 @@ def _new_id_each_time() -> Callable[..., OrderRequest]:
 
 
 def _seen_as(change: Callable[[ChildOrder, BrokerOrder], ChildOrder | None]) -> Callable[..., ChildOrder]:
-    seen = ChildOrder.seen
+    seen = ChildOrder.with_report
 
     def changed(child: ChildOrder, order: BrokerOrder, now: datetime) -> ChildOrder:
         after = seen(child, order, now)
@@ -84,8 +84,8 @@ def _doubted_again() -> Callable[..., Run]:
     def resumed(*args: Any) -> Run:
         run = resume(*args)
         for parent in [*run.unsettled(Side.SELL), *run.unsettled(Side.BUY)]:
-            if parent.last is not None and not parent.last.is_open:
-                run.put_child(parent.symbol, replace(parent.last, state=ChildState.UNKNOWN))
+            if parent.last_child is not None and not parent.last_child.is_open:
+                run.update_child(parent.symbol, replace(parent.last_child, state=ChildState.UNKNOWN))
         return run
 
     return resumed
@@ -125,7 +125,7 @@ def _executed_anew(*_: Any, execute: Callable[[], Any], **__: Any) -> Any:
 def _all_dropped(run: Run) -> None:
     for parent in list(run.parents.values()):
         if parent.open_child is not None:
-            run.put_child(parent.symbol, replace(parent.open_child, state=ChildState.NOT_SENT))
+            run.update_child(parent.symbol, replace(parent.open_child, state=ChildState.NOT_SENT))
     run.unsent.clear()
 
 
@@ -174,7 +174,7 @@ def _sold_again(parent: ParentOrder) -> Decimal:
 
 
 def _given_up(_: Executor, run: Run, parent: ParentOrder, child: ChildOrder) -> None:
-    run.put_child(parent.symbol, replace(child, state=ChildState.NOT_SENT))
+    run.update_child(parent.symbol, replace(child, state=ChildState.NOT_SENT))
 
 
 def _begun_anew() -> Callable[..., Any]:
@@ -222,7 +222,7 @@ def _invented_quote() -> Callable[..., Any]:
 
 
 def _side_forgotten() -> Callable[..., Any]:
-    return lambda switch, _=None: controls.switch_refusal(switch)
+    return lambda switch, _=None: controls.switch_denial(switch)
 
 
 def _assumed(parents: Iterable[ParentOrder]) -> Decimal:
@@ -235,7 +235,7 @@ def _gate_passed_again() -> Callable[..., Run]:
 
     def resumed(*args: Any) -> Run:
         run = resume(*args)
-        run.state = replace(run.state, phase=Phase.SELLS)
+        run.state = replace(run.state, phase=PlanPhase.SELLS)
         return run
 
     return resumed
@@ -245,7 +245,7 @@ def _never_sent(run: Run, _: datetime) -> None:
     for parent in list(run.parents.values()):
         child = parent.open_child
         if child is not None and child.state is ChildState.INTENDED:
-            run.put_child(parent.symbol, replace(child, state=ChildState.NOT_SENT))
+            run.update_child(parent.symbol, replace(child, state=ChildState.NOT_SENT))
 
 
 def _cancels_the_former() -> Callable[..., None]:
@@ -298,10 +298,10 @@ _DONE: dict[str, list[Swap]] = {
         (dynamodb, "_OURS", lambda: f"{dynamodb._OURS} OR attribute_exists(epoch)"),  # noqa: SLF001 - a bug
     ],
     "front door off, journal forgotten": [
-        (FrontDoor, "answer", lambda: _executed_anew),
+        (IdempotencyGate, "answer", lambda: _executed_anew),
         (DynamoJournal, "load", lambda: _nothing),
     ],
-    "what was sent is dropped as unsent": [(Run, "drop_unsent", lambda: _all_dropped)],
+    "what was sent is dropped as unsent": [(Run, "mark_unsent_not_sent", lambda: _all_dropped)],
     "buys before the gate": [(manager.ExecutionManager, "_drive", lambda: _buys_first)],
     "a part counts as the whole": [(executor, "decide", lambda: _told_as(Outcome.FILLED, Outcome.PARTIALLY_FILLED))],
     "doubt is hidden": [(executor, "decide", lambda: _told_as(Outcome.UNFILLED, Outcome.UNRESOLVED))],
@@ -312,29 +312,29 @@ _DONE: dict[str, list[Swap]] = {
     "the next order does not wait for the end of the former": [(executor, "decide", _second_before_first_is_over)],
     "prices beyond the collar": [
         (strategy, "is_inside", lambda: lambda *_: True),
-        (controls, "child_refusal", lambda: _nothing),
+        (controls, "child_denial", lambda: _nothing),
         (AlpacaBroker, "quotes", _invented_quote),
     ],
-    "the rate limit is not paced": [(Pacer, "take", lambda: _nothing)],
+    "the rate limit is not paced": [(RateLimiter, "take", lambda: _nothing)],
     "a secret in the log": [(Telemetry, "emit", _talkative)],
-    "a lost cancel is not asked for again": [(Run, "ask_again", lambda: lambda *_: False)],
+    "a lost cancel is not asked for again": [(Run, "take_cancel_retry", lambda: lambda *_: False)],
     "every order is sent twice": [(AlpacaBroker, "submit", _sent_twice)],
-    "the kill switch is ignored": [(kill_switch, "switch_refusal", lambda: _nothing)],
-    "an account that may only reduce buys": [(kill_switch, "switch_refusal", _side_forgotten)],
+    "the kill switch is ignored": [(kill_switch, "switch_denial", lambda: _nothing)],
+    "an account that may only reduce buys": [(kill_switch, "switch_denial", _side_forgotten)],
     "restricted symbols are traded": [(controls, "_restricted", lambda: _nothing)],
-    "an order's size is not looked at": [(controls, "size_refusal", lambda: _nothing)],
-    "messages are not counted": [(controls, "message_refusal", lambda: _nothing)],
+    "an order's size is not looked at": [(controls, "size_denial", lambda: _nothing)],
+    "messages are not counted": [(controls, "message_denial", lambda: _nothing)],
     "the day's limit is forgotten": [(pretrade, "day_limit", lambda: _nothing)],
     "nothing is reserved": [(pretrade, "Reservation", lambda: _nothing)],
     "proceeds are assumed": [(manager, "proceeds", lambda: _assumed)],
     "the next run passes the gate again": [(manager.ExecutionManager, "_resume", _gate_passed_again)],
-    "what a dead run intended counts as never sent": [(Run, "doubt_intended", lambda: _never_sent)],
+    "what a dead run intended counts as never sent": [(Run, "mark_intended_unknown", lambda: _never_sent)],
     "a cancel goes to another order": [(AlpacaBroker, "cancel", _cancels_the_former)],
     "the lease is not given back": [(manager.ExecutionManager, "_give_back", lambda: _nothing)],
     "the lease's epoch stays": [(dynamodb, "_TAKE", lambda: dynamodb._TAKE.replace(":none) + :one", ":one) + :none"))],  # noqa: SLF001 - a bug
     "a plan too old is begun": [(manager, "check_fresh", lambda: _nothing)],
-    "the session is not asked for": [(pretrade, "session_refusal", lambda: _nothing)],
-    "the close is not looked at": [(pretrade.Opening, "keep_hours", lambda: _nothing)],
+    "the session is not asked for": [(pretrade, "session_denial", lambda: _nothing)],
+    "the close is not looked at": [(pretrade.PreTrade, "set_trading_hours", lambda: _nothing)],
     "a switch of half a minute ago is believed": [(sender, "BEFORE_SENDING", lambda: timedelta(seconds=30))],
     "only three rows are read": [(Table, "_query", _first_page)],
     "a write without an answer counts as written": [(Table, "transact", _busy_is_written)],

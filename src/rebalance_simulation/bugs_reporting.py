@@ -15,12 +15,12 @@ from rebalance_executor.adapters.dynamodb import journal
 from rebalance_executor.adapters.dynamodb.journal import DynamoJournal
 from rebalance_executor.domain import result_builder
 from rebalance_executor.domain.errors import PlanYielded
-from rebalance_executor.domain.journal import Phase
+from rebalance_executor.domain.journal import PlanPhase
 from rebalance_executor.domain.orders import Outcome, ParentOrder
 from rebalance_executor.domain.result import ExecutionResult
 from rebalance_executor.execution import manager
 from rebalance_executor.execution.run import Run
-from rebalance_executor.idempotency import FrontDoor
+from rebalance_executor.idempotency import IdempotencyGate
 
 Swap = tuple[Any, str, Callable[[], Any]]
 """Where, which name, and what makes the bug that stands there instead."""
@@ -41,7 +41,7 @@ def _result_forgotten() -> Callable[..., Any]:
         known = load(*args)
         if known is None or known.result is None:
             return known
-        return replace(known, result=None, plan=replace(known.plan, phase=Phase.BUYS))
+        return replace(known, result=None, plan=replace(known.plan, phase=PlanPhase.BUYS))
 
     return forgotten
 
@@ -60,7 +60,7 @@ def _one_more(told: ExecutionResult) -> ExecutionResult:
 
 
 def _answered_otherwise() -> Callable[..., Any]:
-    repeat = FrontDoor._repeat  # noqa: SLF001 - a bug
+    repeat = IdempotencyGate._repeat  # noqa: SLF001 - a bug
     return lambda *args: _one_more(repeat(*args))
 
 
@@ -80,7 +80,7 @@ def _everything_filled() -> Callable[..., Any]:
 
 
 def _yield_is_an_end() -> Callable[..., Any]:
-    answer = FrontDoor.answer
+    answer = IdempotencyGate.run_once
 
     def answered(*args: Any, **given: Any) -> Any:
         execute = given.pop("execute")
@@ -123,19 +123,19 @@ def _without_context() -> Callable[..., None]:
 
 TOLD: dict[str, list[Swap]] = {
     "the result is invented": [(result_builder, "_order_result", _everything_filled)],
-    "a yield is remembered as an end": [(FrontDoor, "answer", _yield_is_an_end)],
+    "a yield is remembered as an end": [(IdempotencyGate, "answer", _yield_is_an_end)],
     "the last outcomes are not journalled": [(manager.ExecutionManager, "_finish", _last_outcomes_lost)],
-    "a published result is not noted": [(DynamoJournal, "mark_reported", lambda: _nothing)],
+    "a published result is not noted": [(DynamoJournal, "mark_published", lambda: _nothing)],
     "a queue is told that all went well": [(handler, "_answer_queue", _all_went_well)],
     "a claim never ends": [(IdempotencyConfig, "register_lambda_context", _without_context)],
     "a result is overwritten": [
-        (FrontDoor, "answer", lambda: _executed_anew),
+        (IdempotencyGate, "answer", lambda: _executed_anew),
         (DynamoJournal, "load", _result_forgotten),
         (journal, "_SAME_PLAN", lambda: f"{journal._SAME_PLAN} OR attribute_exists(pk)"),  # noqa: SLF001 - a bug
         (journal, "_ABSENT", lambda: "attribute_not_exists(pk) OR attribute_exists(pk)"),
     ],
     "doubt has no reason": [(ParentOrder, "settled", _without_reason)],
-    "a repeat is answered otherwise": [(FrontDoor, "_repeat", _answered_otherwise)],
+    "a repeat is answered otherwise": [(IdempotencyGate, "_repeat", _answered_otherwise)],
     "a result is published otherwise": [(manager.ExecutionManager, "_report", _published_otherwise)],
 }
 """By name; each bug replaces what is listed."""

@@ -31,7 +31,7 @@ Answer = dict[str, Any]
 Effect = Callable[[], Answer]
 
 
-class Cross(Protocol):
+class CallHook(Protocol):
     """A call to the outside; its effect is told the fault, as far as it has to bring it about itself."""
 
     def __call__(self, name: str, effect: Callable[[Fault | None], Any], /) -> Any: ...
@@ -59,7 +59,7 @@ class SimulatedDynamoDB:
 
     def __init__(
         self,
-        cross: Cross = _straight,
+        cross: CallHook = _straight,
         clock: SimulatedClock | None = None,
         observe: Callable[[Iterable[str]], None] | None = None,
         *,
@@ -206,7 +206,7 @@ def called(operation: str, request: Any) -> str:
     """What the call is named: by what the program does with it."""
     if operation == "update_item":
         if request["Key"]["sk"]["S"] != "LEASE":
-            return "journal.mark_reported"
+            return "journal.mark_published"
         return "journal.acquire" if "epoch =" in request["UpdateExpression"] else "journal.release"
     if operation == "query":
         values = request["ExpressionAttributeValues"]
@@ -215,7 +215,7 @@ def called(operation: str, request: Any) -> str:
         return "journal.result" if ":prefix" in values else "journal.load"
     first = request[0][1].get("Item")
     if first is not None:
-        return "book.set_switch"
+        return "book.set_kill_switch"
     if request[1][0] == "ConditionCheck":
         return "journal.write_batch"
     return "journal.finish" if request[0][0] == "Update" else "journal.write"

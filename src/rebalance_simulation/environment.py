@@ -8,13 +8,13 @@ from datetime import timedelta
 from random import Random
 
 from paper_broker.errors import BrokerError
-from rebalance_executor.domain.risk_state import Switch, SwitchState
+from rebalance_executor.domain.risk_state import KillSwitchRecord, TradingState
 from rebalance_simulation import generators
-from rebalance_simulation.faults import Happening
+from rebalance_simulation.faults import EnvironmentEvent
 from rebalance_simulation.world import World
 
 
-class Happenings:
+class Environment:
     """Lets things happen.
 
     Args:
@@ -23,26 +23,28 @@ class Happenings:
         kinds: what can happen.
     """
 
-    def __init__(self, world: World, chance: Random, kinds: Sequence[Happening]) -> None:
+    def __init__(self, world: World, chance: Random, kinds: Sequence[EnvironmentEvent]) -> None:
         self._world = world
         self._chance = chance
         self._kinds = kinds
         self._symbols = tuple(world.scenario["quotes"])
         self.happened: Counter[str] = Counter()
-        self._ways: dict[Happening, Callable[[], None]] = {
-            Happening.FOREIGN_ORDER: self._foreign_order,
-            Happening.BROKER_ENDS: self._broker_ends,
-            Happening.BROKER_FILLS: self._broker_fills,
-            Happening.MARKET_MOVES: self._market_moves,
-            Happening.NO_QUOTE: self._no_quote,
-            Happening.HALT: lambda: self._halt(self._chance.choice(self._symbols)),
-            Happening.RECORD_LOST: self._world.records.stored.clear,
-            Happening.RECORD_EXPIRED: self._expire_records,
-            Happening.BROKER_DOWN: lambda: self._take_down("broker"),
-            Happening.DATABASE_DOWN: lambda: self._take_down("database"),
-            Happening.KILL_SWITCH: self._set_switch,
-            Happening.ACCOUNT_BLOCKED: self._block_account,
-            Happening.LONG_PAUSE: lambda: self._world.clock.sleep(timedelta(days=self._chance.choice((1, 5, 60)))),
+        self._ways: dict[EnvironmentEvent, Callable[[], None]] = {
+            EnvironmentEvent.FOREIGN_ORDER: self._foreign_order,
+            EnvironmentEvent.BROKER_ENDS: self._broker_ends,
+            EnvironmentEvent.BROKER_FILLS: self._broker_fills,
+            EnvironmentEvent.MARKET_MOVES: self._market_moves,
+            EnvironmentEvent.NO_QUOTE: self._no_quote,
+            EnvironmentEvent.HALT: lambda: self._halt(self._chance.choice(self._symbols)),
+            EnvironmentEvent.RECORD_LOST: self._world.records.stored.clear,
+            EnvironmentEvent.RECORD_EXPIRED: self._expire_records,
+            EnvironmentEvent.BROKER_DOWN: lambda: self._take_down("broker"),
+            EnvironmentEvent.DATABASE_DOWN: lambda: self._take_down("database"),
+            EnvironmentEvent.KILL_SWITCH: self._set_switch,
+            EnvironmentEvent.ACCOUNT_BLOCKED: self._block_account,
+            EnvironmentEvent.LONG_PAUSE: lambda: self._world.clock.sleep(
+                timedelta(days=self._chance.choice((1, 5, 60)))
+            ),
         }
 
     def one(self) -> None:
@@ -50,23 +52,23 @@ class Happenings:
         if self._kinds:
             self.happen(self._chance.choice(self._kinds))
 
-    def happen(self, kind: Happening) -> None:
+    def happen(self, kind: EnvironmentEvent) -> None:
         """Let this happen."""
-        if kind is Happening.LONG_PAUSE and self._world.stack:
+        if kind is EnvironmentEvent.LONG_PAUSE and self._world.stack:
             return  # nothing pauses for days in the middle of an invocation
         self.happened[kind] += 1
-        self._world.lines.tell(0, f"~ {kind}", {})
+        self._world.log.tell(0, f"~ {kind}", {})
         self._ways[kind]()
 
-    def set_switch(self) -> None:
+    def set_kill_switch(self) -> None:
         """Let a person halt or resume the account, where that can happen: it must be heeded within a second."""
-        if Happening.KILL_SWITCH in self._kinds:
-            self.happen(Happening.KILL_SWITCH)
+        if EnvironmentEvent.KILL_SWITCH in self._kinds:
+            self.happen(EnvironmentEvent.KILL_SWITCH)
 
     def lose_records(self) -> None:
         """Empty the front door's table, where that can happen: what comes meets the run that is interrupted."""
-        if Happening.RECORD_LOST in self._kinds and self._chance.random() < 0.5:
-            self.happen(Happening.RECORD_LOST)
+        if EnvironmentEvent.RECORD_LOST in self._kinds and self._chance.random() < 0.5:
+            self.happen(EnvironmentEvent.RECORD_LOST)
 
     def undo(self) -> None:
         """Everything that can be mended is mended."""
@@ -79,7 +81,7 @@ class Happenings:
             }
         )
         if self._world.ledger.switch("default").at is not None:
-            self._switch(SwitchState.ACTIVE)
+            self._switch(TradingState.ACTIVE)
 
     # --- the kinds ---------------------------------------------------------------------------------------
 
@@ -98,14 +100,14 @@ class Happenings:
 
     def _broker_ends(self) -> None:
         self._world.exchange.advance()
-        for order in self._world.watch.orders():
+        for order in self._world.checker.orders():
             if order.is_open:
                 self._world.exchange.force_end(order.id, self._chance.choice(("canceled", "expired")))
                 return
 
     def _broker_fills(self) -> None:
         self._world.exchange.advance()
-        for order in self._world.watch.orders():
+        for order in self._world.checker.orders():
             if order.is_open:
                 try:
                     self._world.exchange.force_fill(order.id)
@@ -149,8 +151,8 @@ class Happenings:
         self._world.down[what] = self._world.clock.world() + timedelta(seconds=self._chance.choice((3, 20, 100)))
 
     def _set_switch(self) -> None:
-        self._switch(self._chance.choice(tuple(SwitchState)))
+        self._switch(self._chance.choice(tuple(TradingState)))
 
-    def _switch(self, state: SwitchState) -> None:
-        switch = Switch(state, by="a person", reason="simulated", at=self._world.clock.now())
-        self._world.ledger.set_switch("default", switch)
+    def _switch(self, state: TradingState) -> None:
+        switch = KillSwitchRecord(state, by="a person", reason="simulated", at=self._world.clock.now())
+        self._world.ledger.set_kill_switch("default", switch)

@@ -1,4 +1,4 @@
-"""What can go wrong, how often, and where: every call to the outside asks ``Crossing`` what happens to it.
+"""What can go wrong, how often, and where: every call to the outside asks ``FaultInjector`` what happens to it.
 
 A call is named like ``journal.write`` or ``broker POST /orders``. In a swarm every history draws which faults are
 possible at all and how often, so that rare combinations are not drowned by common ones.
@@ -73,7 +73,7 @@ _OFTEN = {
 """How often a fault happens that is too rare otherwise: submissions are few, interruptions and kills must meet them."""
 
 
-class Happening(StrEnum):
+class EnvironmentEvent(StrEnum):
     """What can happen in the world besides."""
 
     FOREIGN_ORDER = "somebody else's order or trade"
@@ -118,7 +118,7 @@ RARE = {
 
 
 @dataclass(slots=True)
-class Crossing:
+class FaultInjector:
     """Decides at every call what happens there.
 
     Args:

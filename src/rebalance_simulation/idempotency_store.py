@@ -22,7 +22,7 @@ _FAR_AWAY = 32_503_680_000
 """Seconds since the epoch, in the year 3000: Powertools compares expiries with real time, this store with its own."""
 
 
-class Way(Protocol):
+class CallHook(Protocol):
     """How an effect comes about."""
 
     def __call__[T](self, name: str, effect: Callable[[], T], /) -> T:
@@ -58,7 +58,7 @@ class SimulatedRecords(BasePersistenceLayer):
     """
 
     def __init__(
-        self, table: RecordTable, way: Way, now: Callable[[], datetime], claim_ends: Callable[[], datetime]
+        self, table: RecordTable, way: CallHook, now: Callable[[], datetime], claim_ends: Callable[[], datetime]
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._stored = table.stored

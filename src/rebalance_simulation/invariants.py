@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 from paper_broker.orders import Order
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import OrderStyle
-from rebalance_executor.domain.journal import Phase, PlanState
+from rebalance_executor.domain.journal import PlanPhase, PlanState
 from rebalance_executor.domain.market import ZERO, Side
 from rebalance_executor.domain.orders import ChildOrder, Outcome, ParentOrder
 from rebalance_executor.domain.pricing import collar, is_inside
 from rebalance_executor.domain.result import ExecutionResult
-from rebalance_executor.domain.risk_state import Book, SwitchState
+from rebalance_executor.domain.risk_state import RiskState, TradingState
 from rebalance_executor.execution.ports import Lease
 from rebalance_simulation.api import SECRET, Body
 
@@ -41,7 +41,7 @@ class Violation(AssertionError):
     """A promise was broken."""
 
 
-class Watch:
+class InvariantChecker:
     """Looks at the world from outside, with what the journal was told and what is at the exchange."""
 
     def __init__(self, world: World) -> None:
@@ -100,8 +100,8 @@ class Watch:
     def _check_age(self, state: PlanState) -> None:
         """A plan is begun while it is young enough; plans are made when the history begins."""
         oldest = timedelta(minutes=float(self._world.config.max_plan_age_minutes)) + _MINUTE
-        if state.begun_at - self._world.begin > oldest:
-            raise Violation(f"{state.plan_id} is begun {state.begun_at - self._world.begin} after it was made")
+        if state.started_at - self._world.begin > oldest:
+            raise Violation(f"{state.plan_id} is begun {state.started_at - self._world.begin} after it was made")
 
     def _check_parent(self, parent: ParentOrder) -> None:
         """Filled + live + unknown ≤ quantity; one open order; settled means settled at the broker, too."""
@@ -187,9 +187,9 @@ class Watch:
         if holder is None or holder.run_id != running.run_id:
             raise Violation(f"{running.run_id} sends, the lease is held by {holder and holder.run_id}")
         last = ledger.switch("default")
-        if last.at is None or last.state is SwitchState.ACTIVE:
+        if last.at is None or last.state is TradingState.ACTIVE:
             return
-        if last.state is SwitchState.REDUCING and order["side"] == Side.SELL:
+        if last.state is TradingState.REDUCING and order["side"] == Side.SELL:
             return
         if self._world.clock.now() - last.at > _SWITCH_AGE:
             raise Violation(f"{running.run_id} sends a {order['side']}, the account is {last.state} since {last.at}")
@@ -236,7 +236,7 @@ class Watch:
         self._check_limits(order, parent, child)
         if parent.outcome is not None and parent.outcome is not Outcome.UNRESOLVED:
             raise Violation(f"{order.client_order_id} appears at the broker, its parent is {parent.outcome} already")
-        if parent.side is Side.BUY and self._plans[key].phase is Phase.SELLS:
+        if parent.side is Side.BUY and self._plans[key].phase is PlanPhase.SELLS:
             raise Violation(f"{order.client_order_id} buys before the gate")
 
     def _check_limits(self, order: Order, parent: ParentOrder, child: ChildOrder) -> None:
@@ -303,7 +303,7 @@ class Watch:
         for key, result in self.results.items():
             self._check_truth(key, result)
         self._check_traded()
-        for line in self._world.lines.holding(SECRET):
+        for line in self._world.log.holding(SECRET):
             raise Violation(f"a secret stands in the log: {line}")
         for told in self._world.published:
             if told != self.results.get((told.account, told.plan_id)):
@@ -323,12 +323,12 @@ class Watch:
             _check_most(f"{key} in all", value, config.max_plan_gross_dollars)
             for book in days:
                 of_day = sum((traded.get((key[0], plan_id), ZERO) for plan_id in _ids(book)), ZERO)
-                _check_most(f"{book.day.on}", of_day, config.max_day_gross_dollars)
+                _check_most(f"{book.usage.on}", of_day, config.max_day_gross_dollars)
             if sent[key] > config.max_plan_messages:
                 raise Violation(f"{key} has {sent[key]} orders, {config.max_plan_messages} messages are allowed")
 
 
-def _ids(book: Book) -> set[str]:
+def _ids(book: RiskState) -> set[str]:
     return {plan.plan_id for plan in book.plans}
 
 

@@ -11,7 +11,7 @@ from rebalance_executor.adapters.dynamodb.table import Row, from_item, to_item
 from rebalance_executor.domain.journal import PlanJournal
 from rebalance_executor.domain.orders import ParentOrder
 from rebalance_executor.domain.result import ExecutionResult
-from rebalance_executor.domain.risk_state import Book, Switch
+from rebalance_executor.domain.risk_state import KillSwitchRecord, RiskState
 from rebalance_executor.execution.ports import Lease
 from rebalance_simulation.dynamodb import SimulatedDynamoDB
 
@@ -56,22 +56,22 @@ class Ledger:
         lease = Lease(account, int(row["epoch"]), str(row["run_id"]), until)
         return lease if lease.run_id else None
 
-    def switch(self, account: str) -> Switch:
+    def switch(self, account: str) -> KillSwitchRecord:
         """The account's kill switch as it is."""
         item = self._table.partition(risk_items.account_pk(account)).get(risk_items.SWITCH)
-        return risk_items.switch_from(from_item(item) if item is not None else None)
+        return risk_items.kill_switch_from(from_item(item) if item is not None else None)
 
-    def set_switch(self, account: str, switch: Switch) -> None:
+    def set_kill_switch(self, account: str, switch: KillSwitchRecord) -> None:
         """Set the kill switch, as a person elsewhere does."""
-        rows_of_it = risk_items.switch_rows(account, switch, switch.at or datetime.min.replace(tzinfo=UTC))
+        rows_of_it = risk_items.kill_switch_items(account, switch, switch.at or datetime.min.replace(tzinfo=UTC))
         self._table.put(map(to_item, rows_of_it))
 
-    def reserved(self, account: str) -> list[Book]:
+    def reserved(self, account: str) -> list[RiskState]:
         """Each trading day's reservations with the plans that made them."""
         partition = self._table.partition(risk_items.account_pk(account))
         found = [from_item(partition[sk]) for sk in sorted(partition)]
         days = {date.fromisoformat(str(row["on"])) for row in found if "on" in row}
-        return [risk_items.book_from(day, found) for day in sorted(days)]
+        return [risk_items.risk_state_from(day, found) for day in sorted(days)]
 
     def _result(self, pk: str, partition: Mapping[str, Mapping[str, Any]]) -> ExecutionResult | None:
         pieces = [partition[sk] for sk in sorted(partition) if sk.startswith(journal_items.RESULT)]

@@ -12,7 +12,7 @@ Line = tuple[datetime, int, str, Mapping[str, object]]
 """The world's time, the process, the event and its fields."""
 
 
-class Lines:
+class CapturedLog:
     """Every line of all processes, and what the simulation has to say between them."""
 
     def __init__(self, clock: SimulatedClock) -> None:
@@ -31,7 +31,7 @@ class Lines:
 class SimulatedLogger:
     """What the program uses of Powertools' logger."""
 
-    def __init__(self, lines: Lines, process: int) -> None:
+    def __init__(self, lines: CapturedLog, process: int) -> None:
         self._lines = lines
         self._process = process
         self._keys: dict[str, object] = {}

@@ -11,9 +11,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from rebalance_simulation.statistics import Tally
+from rebalance_simulation.statistics import RunStats
 
-Piece = tuple[Callable[..., Tally], tuple[Any, ...]]
+Piece = tuple[Callable[..., RunStats], tuple[Any, ...]]
 """A function of ``tally`` and its arguments."""
 
 errors = Console(stderr=True)
@@ -21,9 +21,9 @@ _WAITING = 4
 """Pieces that wait for each process: enough to keep it busy, few enough to stop soon."""
 
 
-def play(pieces: Sequence[Piece], jobs: int, what: str) -> Tally:
+def play(pieces: Sequence[Piece], jobs: int, what: str) -> RunStats:
     """Run all pieces in so many processes, with a progress bar on stderr."""
-    total = Tally()
+    total = RunStats()
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -34,7 +34,7 @@ def play(pieces: Sequence[Piece], jobs: int, what: str) -> Tally:
     with Progress(*columns, console=errors, transient=True) as progress:
         task = progress.add_task(what, total=len(pieces), told="")
 
-        def take(tally: Tally) -> None:
+        def take(tally: RunStats) -> None:
             total.add(tally)
             told = f"{total.histories} histories, {total.failed} violations"
             progress.update(task, advance=1, told=told)
@@ -44,7 +44,7 @@ def play(pieces: Sequence[Piece], jobs: int, what: str) -> Tally:
                 take(work(*arguments))
             return total
         with ProcessPoolExecutor(jobs) as pool:
-            left, running = iter(pieces), set[Future[Tally]]()
+            left, running = iter(pieces), set[Future[RunStats]]()
             for work, arguments in left:
                 running.add(pool.submit(work, *arguments))
                 if len(running) >= jobs * _WAITING:
@@ -56,7 +56,7 @@ def play(pieces: Sequence[Piece], jobs: int, what: str) -> Tally:
     return total
 
 
-def show(tally: Tally, console: Console, what: str, wall_seconds: float) -> None:
+def show(tally: RunStats, console: Console, what: str, wall_seconds: float) -> None:
     """The tables at the end."""
     table = Table(title=what, show_header=False, title_justify="left")
     table.add_column(style="bold")
@@ -76,7 +76,7 @@ def show(tally: Tally, console: Console, what: str, wall_seconds: float) -> None
         console.print(f"[red]{escape(failure.problem)}[/red]\n    {failure.replay}", highlight=False, soft_wrap=True)
 
 
-def _figures(tally: Tally, wall_seconds: float) -> list[tuple[str, str]]:
+def _figures(tally: RunStats, wall_seconds: float) -> list[tuple[str, str]]:
     rate = tally.histories / tally.seconds if tally.seconds else 0.0
     outcomes = ", ".join(f"{name} {count:,}" for name, count in sorted(tally.outcomes.items()))
     return [

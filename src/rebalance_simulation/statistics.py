@@ -29,7 +29,7 @@ class Failure:
 
 
 @dataclass(slots=True)
-class Tally:
+class RunStats:
     """What some histories were like."""
 
     histories: int = 0
@@ -44,7 +44,7 @@ class Tally:
     failures: list[Failure] = field(default_factory=list)
     failed: int = 0
 
-    def add(self, other: Tally) -> None:
+    def add(self, other: RunStats) -> None:
         """Take another tally in."""
         self.histories += other.histories
         self.happened += other.happened
@@ -60,12 +60,12 @@ class Tally:
     def take(self, world: World) -> None:
         """Count what happened in one world."""
         self.histories += 1
-        self.happened += world.crossing.happened
-        self.points |= world.crossing.points
-        self.calls += world.crossing.calls
+        self.happened += world.faults.happened
+        self.points |= world.faults.points
+        self.calls += world.faults.calls
         self.deliveries += world.invocations
-        self.orders += len(list(world.watch.orders()))
-        for result in world.watch.results.values():
+        self.orders += len(list(world.checker.orders()))
+        for result in world.checker.results.values():
             self.outcomes.update(order.outcome.value for order in result.orders)
 
     def fail(self, replay: str, error: BaseException, world: World) -> None:
@@ -75,17 +75,17 @@ class Tally:
         self.failures.append(Failure(replay, f"{type(error).__name__}: {error}", told))
 
 
-def _timed(work: Callable[[Tally], None]) -> Tally:
-    tally, begun = Tally(), time.process_time()
+def _timed(work: Callable[[RunStats], None]) -> RunStats:
+    tally, begun = RunStats(), time.process_time()
     work(tally)
     tally.seconds = time.process_time() - begun
     return tally
 
 
-def play_seeds(first: int, count: int, cases: Cases | None = None) -> Tally:
+def play_seeds(first: int, count: int, cases: Cases | None = None) -> RunStats:
     """Histories of consecutive seeds: of what they draw, or of somebody's own plans."""
 
-    def work(tally: Tally) -> None:
+    def work(tally: RunStats) -> None:
         for seed in range(first, first + count):
             history = History(seed, cases)
             try:
@@ -94,25 +94,25 @@ def play_seeds(first: int, count: int, cases: Cases | None = None) -> Tally:
                 replay = f"{COMMAND} --seed {seed}" if cases is None else f"History({seed}, cases).run()"
                 tally.fail(replay, error, history.world)
             tally.take(history.world)
-            tally.happened += history.happenings.happened + Counter(history.traits)
+            tally.happened += history.environment.happened + Counter(history.traits)
 
     return _timed(work)
 
 
-def play_sweep(kind: Sweep, story: Story, first: Script) -> Tally:
+def play_sweep(kind: Sweep, story: Story, first: Script) -> RunStats:
     """One first interruption, and all second ones after it."""
 
-    def work(tally: Tally) -> None:
+    def work(tally: RunStats) -> None:
         world = _check(tally, story, first)
         if world is None:
             return
-        for script in sweep.seconds(kind, first, world.crossing.calls):
+        for script in sweep.seconds(kind, first, world.faults.calls):
             _check(tally, story, script)
 
     return _timed(work)
 
 
-def _check(tally: Tally, story: Story, script: Script) -> World | None:
+def _check(tally: RunStats, story: Story, script: Script) -> World | None:
     world = sweep.world_of(story, script)
     try:
         sweep.check(story, script, world)

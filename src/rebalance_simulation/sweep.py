@@ -19,7 +19,7 @@ from typing import Any
 from rebalance_executor.domain.errors import LeaseHeld, OverfillGuard, PlanInProgress
 from rebalance_executor.domain.orders import Outcome
 from rebalance_simulation.config_generator import steady_config
-from rebalance_simulation.faults import KILLS, Crossing, Fault, possible
+from rebalance_simulation.faults import KILLS, Fault, FaultInjector, possible
 from rebalance_simulation.generators import item, plan
 from rebalance_simulation.invariants import Violation
 from rebalance_simulation.queue import APART, LEASE_LASTS, MOST_DELIVERIES
@@ -57,7 +57,7 @@ _PARTLY = [{"symbol": symbol, "nth": 1, "behaviour": "parts", "parts": [{"fracti
 def world_of(story: Story, script: Script) -> World:
     """The story's world as it begins, with these interruptions to come."""
     style = "ladder" if story is Story.LADDER else "marketable_limit"
-    return World(_scenario(story), steady_config(style), Crossing(script=script))
+    return World(_scenario(story), steady_config(style), FaultInjector(script=script))
 
 
 def live_through(story: Story, script: Script, world: World | None = None) -> World:
@@ -73,14 +73,14 @@ def live_through(story: Story, script: Script, world: World | None = None) -> Wo
         world.records.stored.clear()
         delivery = world.deliver(event)
         if delivery.answer is not None:
-            world.watch.answered(delivery.answer)
+            world.checker.answered(delivery.answer)
 
     world.between = deliver_again
     for _ in range(MOST_DELIVERIES):
         delivery = world.deliver(event)
         if delivery.answer is not None:
-            world.watch.answered(delivery.answer)
-            world.watch.end()
+            world.checker.answered(delivery.answer)
+            world.checker.end()
             return world
         if isinstance(delivery.error, OverfillGuard):
             raise Violation(f"the program had to stop itself: {delivery.error}")
@@ -133,10 +133,10 @@ class Ending:
     @classmethod
     def of(cls, world: World) -> Ending:
         """How this one ended."""
-        (result,) = world.watch.results.values()
+        (result,) = world.checker.results.values()
         held = {position["symbol"]: position["qty"] for position in world.exchange.positions()}
         outcomes = tuple(order.outcome for order in result.orders)
-        return cls(tuple(world.crossing.names), held, world.exchange.account()["cash"], outcomes)
+        return cls(tuple(world.faults.names), held, world.exchange.account()["cash"], outcomes)
 
 
 @cache

@@ -37,7 +37,7 @@ Cases = Callable[[Random], Case]
 """Makes the case of one history; the same randomness must give the same case."""
 
 
-class Subject(Protocol):
+class Workload(Protocol):
     """What a history is about. Each method draws from the history's randomness: they are called once, in this order."""
 
     def traits(self, drawn: set[Trait]) -> set[Trait]:

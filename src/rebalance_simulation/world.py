@@ -17,30 +17,30 @@ from requests.exceptions import ReadTimeout
 
 from paper_broker.exchange import Exchange
 from paper_broker.formats import nanoseconds
-from rebalance_executor.adapters.alpaca.circuit_breaker import BreakingBroker
+from rebalance_executor.adapters.alpaca.circuit_breaker import CircuitBreakerBroker
 from rebalance_executor.adapters.alpaca.credentials import Credentials
 from rebalance_executor.adapters.dynamodb.asset_cache import DynamoAssetCache
 from rebalance_executor.adapters.dynamodb.journal import DynamoJournal
-from rebalance_executor.adapters.dynamodb.risk_store import DynamoControlBook
+from rebalance_executor.adapters.dynamodb.risk_store import DynamoRiskStore
 from rebalance_executor.adapters.sqs import SqsPlanQueue
 from rebalance_executor.domain.config import ExecutionConfig
-from rebalance_executor.domain.errors import RebalanceError, ReportingFailed
+from rebalance_executor.domain.errors import PublishFailed, RebalanceError
 from rebalance_executor.domain.result import ExecutionResult
 from rebalance_executor.execution.manager import ExecutionManager
 from rebalance_executor.execution.ports import Broker, Ports
 from rebalance_executor.execution.run import Deadline
 from rebalance_executor.handler import handle
-from rebalance_executor.idempotency import FrontDoor
+from rebalance_executor.idempotency import IdempotencyGate
 from rebalance_executor.service import Service
 from rebalance_executor.telemetry import Telemetry
 from rebalance_simulation.api import SECRET, Body, SimulatedApi, SimulatedBroker
 from rebalance_simulation.clock import BEGIN, SimulatedClock
 from rebalance_simulation.dynamodb import PAGE_ROWS, SimulatedDynamoDB
-from rebalance_simulation.faults import KILLS, Crossing, Fault, Killed
+from rebalance_simulation.faults import KILLS, Fault, FaultInjector, Killed
 from rebalance_simulation.idempotency_store import RecordTable, SimulatedRecords
-from rebalance_simulation.invariants import Violation, Watch
+from rebalance_simulation.invariants import InvariantChecker, Violation
 from rebalance_simulation.ledger import Ledger
-from rebalance_simulation.log_capture import Lines, NoMetrics, NoTracer, SimulatedLogger
+from rebalance_simulation.log_capture import CapturedLog, NoMetrics, NoTracer, SimulatedLogger
 
 LATENCY = timedelta(milliseconds=20)
 """What a call takes."""
@@ -107,7 +107,7 @@ class World:
 
     scenario: Mapping[str, Any]
     config: ExecutionConfig
-    crossing: Crossing
+    faults: FaultInjector
     begin: datetime = BEGIN
     between: Callable[[], None] | None = None
     """What an interrupted invocation is interrupted by."""
@@ -124,10 +124,10 @@ class World:
     def __post_init__(self) -> None:
         self.clock = SimulatedClock(self.begin)
         self.exchange = Exchange(self.scenario, self.clock.world)
-        self.lines = Lines(self.clock)
+        self.log = CapturedLog(self.clock)
         self.stack: list[Invocation] = []
-        self.watch = Watch(self)
-        self.table = SimulatedDynamoDB(self.cross, self.clock, self._written, page_rows=self.page_rows)
+        self.checker = InvariantChecker(self)
+        self.table = SimulatedDynamoDB(self.call, self.clock, self._written, page_rows=self.page_rows)
         self.ledger = Ledger(self.table)
         self.records = RecordTable()
         self.down: dict[str, datetime] = {}
@@ -149,7 +149,7 @@ class World:
             self.clock, ends_at, self.invocations, process.number, request_id, is_nested=bool(self.stack)
         )
         self.stack.append(invocation)
-        self.lines.tell(process.number, "> invoked", {"until": ends_at})
+        self.log.tell(process.number, "> invoked", {"until": ends_at})
         try:
             answer = handle(event, cast("Any", invocation), process.telemetry, lambda: process.service)
         except Killed:
@@ -161,7 +161,7 @@ class World:
             return Delivery(error=error)
         finally:
             self.stack.pop()
-            self.watch.look()
+            self.checker.look()
         self._warm.append(process)
         return Delivery(answer)
 
@@ -183,10 +183,10 @@ class World:
                 raise self._no_answer(name)
             return answer
 
-        answer: T = self.cross(name, carried)
+        answer: T = self.call(name, carried)
         return answer
 
-    def cross(self, name: str, effect: Callable[[Fault | None], Any], order: Body | None = None, /) -> Any:
+    def call(self, name: str, effect: Callable[[Fault | None], Any], order: Body | None = None, /) -> Any:
         """A call to the outside: its effect, and what goes wrong before and after it."""
         if not self.stack:
             return effect(None)
@@ -206,21 +206,21 @@ class World:
         self.clock.sleep(LATENCY)
         self._end_in_time(running)
         if name.startswith("broker"):
-            self.watch.requested(name, order)
+            self.checker.requested(name, order)
         fault = self._fault(name, running)
         if fault is not None:
             running.is_disturbed = True
-            self.crossing.count(name, fault)
-            self.lines.tell(0, f"! {fault}", {"call": name, "invocation": running.number})
+            self.faults.count(name, fault)
+            self.log.tell(0, f"! {fault}", {"call": name, "invocation": running.number})
             self._before(fault, name, running)
         answer = effect(fault)
-        self.watch.look()
+        self.checker.look()
         if fault is Fault.KILL_AFTER:
             self._kill(running, name)
         return answer
 
     def _fault(self, name: str, running: Invocation) -> Fault | None:
-        fault = self.crossing.fault(name)
+        fault = self.faults.fault(name)
         down = self.down.get("broker" if name.startswith("broker") else "database")
         if down is not None and down > self.clock.world() and fault not in KILLS:
             return Fault.NO_ANSWER
@@ -235,7 +235,7 @@ class World:
             running.is_zombie = True
             self.clock.sleep(running.ends_at - self.clock.now() + timedelta(seconds=30))
         if fault is Fault.PAUSE:
-            self.clock.sleep(timedelta(seconds=_PAUSES[self.crossing.calls % len(_PAUSES)]))
+            self.clock.sleep(timedelta(seconds=_PAUSES[self.faults.calls % len(_PAUSES)]))
         if fault is Fault.DEADLINE:
             self.clock.sleep((running.stop_at or running.ends_at - timedelta(seconds=30)) - self.clock.now())
         if fault in (Fault.ZOMBIE, Fault.INTERRUPT) and self.between is not None:
@@ -244,31 +244,31 @@ class World:
 
     def _end_in_time(self, running: Invocation) -> None:
         if self.clock.now() >= running.ends_at and not running.is_zombie:
-            self.watch.timed_out(running)
+            self.checker.timed_out(running)
             self._kill(running, "time-out")
 
     def _kill(self, running: Invocation, where: str) -> None:
         running.is_dead = True
-        self.lines.tell(0, "! dead", {"at": where, "invocation": running.number})
+        self.log.tell(0, "! dead", {"at": where, "invocation": running.number})
         raise Killed
 
     def _no_answer(self, name: str) -> Exception:
         self.clock.sleep(_DATABASE_GIVES_UP)
-        return ReadTimeout("no answer") if name.startswith("records") else ReportingFailed("no answer")
+        return ReadTimeout("no answer") if name.startswith("records") else PublishFailed("no answer")
 
     def _written(self, partitions: Iterable[str]) -> None:
         for pk in partitions:
             if pk.startswith("PLAN#"):
-                self.watch.journalled(pk)
+                self.checker.journalled(pk)
             elif pk.startswith("ACCOUNT#"):
-                self.watch.leased()
+                self.checker.leased()
 
     # --- the program -------------------------------------------------------------------------------------
 
     def _new_process(self) -> Process:
         self._processes += 1
         number = self._processes
-        log = SimulatedLogger(self.lines, number)
+        log = SimulatedLogger(self.log, number)
         nothing = {"metrics": cast("Any", NoMetrics()), "tracer": cast("Any", NoTracer())}
         telemetry = Telemetry(logger=cast("Any", log), **nothing)
         brokers: dict[str, SimulatedBroker] = {}
@@ -276,28 +276,28 @@ class World:
         def broker(account: str, deadline: Deadline) -> Broker:
             self.stack[-1].stop_at = deadline.stop_at
             known = brokers.get(account)
-            if known is None or known.is_refused:
+            if known is None or known.credentials_rejected:
                 known = brokers[account] = self._new_broker(telemetry)
-                self.watch.forget_requests(number)
-            known.patient_until(deadline.give_up_at)
-            return BreakingBroker(known, self.config.max_broker_failures)
+                self.checker.forget_requests(number)
+            known.set_deadline(deadline.give_up_at)
+            return CircuitBreakerBroker(known, self.config.max_broker_failures)
 
         client = cast("Any", self.table)
         journal = DynamoJournal(client, _TABLE, self.clock, parents_each=self.parents_each)
         ports = Ports(
             brokers=broker,
             journal=journal,
-            book=DynamoControlBook(client, _TABLE, self.clock),
+            risk_store=DynamoRiskStore(client, _TABLE, self.clock),
             assets=DynamoAssetCache(client, _TABLE, self.clock),
             clock=self.clock,
             log=telemetry,
-            reporters=[self],
+            publishers=[self],
         )
         records = SimulatedRecords(self.records, self.way, self.clock.now, lambda: self.stack[-1].ends_at)
         service = Service(
             account="default",
             plans=cast("Any", None),  # plans come inline here
-            front_door=FrontDoor(records, telemetry),
+            idempotency=IdempotencyGate(records, telemetry),
             queue=SqsPlanQueue(None, lambda: cast("Any", None), timedelta(0), telemetry),
             manager=ExecutionManager(ports, self.config),
             journal=journal,
@@ -305,13 +305,13 @@ class World:
             telemetry=telemetry,
             new_run_id=self._new_run_id,
             check_health=lambda _: {},
-            watch_day=lambda *_: {},
+            check_day=lambda *_: {},
         )
         return Process(service, telemetry, number)
 
     def _new_broker(self, telemetry: Telemetry) -> SimulatedBroker:
         def api(timeouts: Any, observe: Any) -> SimulatedApi:
-            return SimulatedApi(self.exchange, self.cross, self.clock, self._hidden_until, (timeouts, observe))
+            return SimulatedApi(self.exchange, self.call, self.clock, self._hidden_until, (timeouts, observe))
 
         return SimulatedBroker(api, Credentials("key", SECRET), self.config, self.clock, telemetry.count_request)
 
@@ -327,7 +327,7 @@ class World:
         """Publish a result."""
 
         def take() -> None:
-            self.watch.publishing(result)
+            self.checker.publishing(result)
             self.published.append(result)
 
         self.way("reporter.publish", take)

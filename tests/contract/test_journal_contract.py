@@ -15,22 +15,22 @@ from uuid import uuid4
 import pytest
 
 from rebalance_executor.adapters.dynamodb.journal import DynamoJournal
-from rebalance_executor.adapters.dynamodb.risk_store import DynamoControlBook
+from rebalance_executor.adapters.dynamodb.risk_store import DynamoRiskStore
 from rebalance_executor.domain.errors import DayChanged, Fenced, JournalContradiction, LeaseHeld
-from rebalance_executor.domain.journal import Phase, PlanJournal, RunEnd, RunRecord
+from rebalance_executor.domain.journal import PlanJournal, PlanPhase, RunEnd, RunRecord
 from rebalance_executor.domain.market import Side
 from rebalance_executor.domain.result import ExecutionStatus
 from rebalance_executor.domain.risk_state import (
     NEVER_SET,
-    BegunPlan,
-    Book,
-    Day,
+    DailyUsage,
+    KillSwitchRecord,
     Reservation,
     ReservedOrder,
-    Switch,
-    SwitchState,
+    RiskState,
+    StartedPlan,
+    TradingState,
 )
-from rebalance_executor.execution.ports import ControlBook, Journal, Lease
+from rebalance_executor.execution.ports import Journal, Lease, RiskStore
 from rebalance_simulation.dynamodb import SimulatedDynamoDB
 from tests.support.aws import create_execution_table, dynamodb
 from tests.support.clocks import START, ManualClock
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 HELD_FOR = timedelta(minutes=10)
-FINISHED = replace(state(), phase=Phase.FINISHED)
+FINISHED = replace(state(), phase=PlanPhase.FINISHED)
 
 
 class ReadableJournal(Journal, Protocol):
@@ -56,7 +56,7 @@ class TableJournal(DynamoJournal):
 
     def __init__(self, client: DynamoDBClient, table: str) -> None:
         super().__init__(client, table, ManualClock())
-        self.book = DynamoControlBook(client, table, ManualClock())
+        self.book = DynamoRiskStore(client, table, ManualClock())
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,7 @@ def journal(request: pytest.FixtureRequest) -> Iterator[ReadableJournal]:
 
 
 @pytest.fixture
-def book(journal: InMemoryJournal | TableJournal) -> ControlBook:
+def book(journal: InMemoryJournal | TableJournal) -> RiskStore:
     """The control book that belongs to the journal."""
     return journal.book
 
@@ -186,9 +186,9 @@ def test_given_a_plan_when_some_parents_are_written_again_then_the_others_stay(j
     lease = take(journal, "run-1")
     journal.write(lease, state(), parents=[parent("AAPL"), parent("MSFT")])
 
-    journal.write(lease, state(phase=Phase.BUYS), parents=[filled_parent("MSFT")])
+    journal.write(lease, state(phase=PlanPhase.BUYS), parents=[filled_parent("MSFT")])
 
-    assert loaded(journal).plan.phase is Phase.BUYS
+    assert loaded(journal).plan.phase is PlanPhase.BUYS
     assert loaded(journal).parents == {"AAPL": parent("AAPL"), "MSFT": filled_parent("MSFT")}
 
 
@@ -250,7 +250,7 @@ def test_given_a_runner_was_taken_over_when_it_writes_then_it_is_fenced_and_noth
     take(journal, "run-2", START + HELD_FOR * 2)
 
     with pytest.raises(Fenced):
-        journal.write(paused, state(phase=Phase.BUYS), parents=[filled_parent()])
+        journal.write(paused, state(phase=PlanPhase.BUYS), parents=[filled_parent()])
     with pytest.raises(Fenced):
         journal.finish(paused, FINISHED, parents=[filled_parent()], result=result())
 
@@ -271,9 +271,9 @@ def test_given_a_fenced_runner_when_it_writes_500_parents_then_none_is_written(j
 def test_given_a_lease_that_ran_out_and_nobody_took_when_written_then_it_still_counts(journal: ReadableJournal) -> None:
     lease = take(journal, "run-1")
 
-    journal.write(lease, state(begun_at=START + HELD_FOR * 2))
+    journal.write(lease, state(started_at=START + HELD_FOR * 2))
 
-    assert loaded(journal).plan.begun_at == START + HELD_FOR * 2
+    assert loaded(journal).plan.started_at == START + HELD_FOR * 2
 
 
 def test_given_a_runner_gave_its_lease_back_when_it_writes_then_it_is_fenced(journal: ReadableJournal) -> None:
@@ -404,20 +404,20 @@ def test_given_a_finished_plan_when_marked_as_reported_then_that_is_remembered_w
     journal: ReadableJournal,
 ) -> None:
     journal.finish(take(journal, "run-1"), FINISHED, parents=[filled_parent()], result=result())
-    assert not loaded(journal).reported
+    assert not loaded(journal).published
 
-    journal.mark_reported(ACCOUNT, PLAN_ID, ["event"], START)
+    journal.mark_published(ACCOUNT, PLAN_ID, ["event"], START)
 
-    assert loaded(journal) == PlanJournal(FINISHED, {"AAPL": filled_parent()}, result(), reported=frozenset({"event"}))
+    assert loaded(journal) == PlanJournal(FINISHED, {"AAPL": filled_parent()}, result(), published=frozenset({"event"}))
 
 
 def test_given_an_unfinished_plan_when_marked_as_reported_then_it_is_left_alone(journal: ReadableJournal) -> None:
     journal.write(take(journal, "run-1"), state())
 
-    journal.mark_reported(ACCOUNT, PLAN_ID, ["event"], START)
-    journal.mark_reported(ACCOUNT, "unknown", ["event"], START)
+    journal.mark_published(ACCOUNT, PLAN_ID, ["event"], START)
+    journal.mark_published(ACCOUNT, "unknown", ["event"], START)
 
-    assert not loaded(journal).reported
+    assert not loaded(journal).published
     assert journal.load(ACCOUNT, "unknown") is None
 
 
@@ -426,43 +426,43 @@ def test_given_an_unfinished_plan_when_marked_as_reported_then_it_is_left_alone(
 TODAY = START.date()
 
 
-def a_reservation(plan_id: str = PLAN_ID, before: Day | None = None, dollars: str = "1000.10") -> Reservation:
+def a_reservation(plan_id: str = PLAN_ID, before: DailyUsage | None = None, dollars: str = "1000.10") -> Reservation:
     """A plan that buys AAPL for so many dollars."""
-    known = before or Day(TODAY)
+    known = before or DailyUsage(TODAY)
     order = ReservedOrder("AAPL", Side.BUY, Decimal("7.2273576"), Decimal("1000.10"))
-    plan = BegunPlan(plan_id, START, (order,))
+    plan = StartedPlan(plan_id, START, (order,))
     return Reservation(known, known.plus(Decimal(dollars), Decimal("0.05")), plan)
 
 
 def test_given_nothing_was_reserved_when_the_book_is_read_then_the_day_is_empty_and_the_account_active(
-    journal: ReadableJournal, book: ControlBook
+    journal: ReadableJournal, book: RiskStore
 ) -> None:
-    assert book.book(ACCOUNT, TODAY) == Book(NEVER_SET, Day(TODAY), [])
-    assert book.switch(ACCOUNT) == NEVER_SET
+    assert book.load(ACCOUNT, TODAY) == RiskState(NEVER_SET, DailyUsage(TODAY), [])
+    assert book.kill_switch(ACCOUNT) == NEVER_SET
 
 
 def test_given_a_plan_reserved_when_the_book_is_read_then_day_and_orders_come_back_exactly(
-    journal: ReadableJournal, book: ControlBook
+    journal: ReadableJournal, book: RiskStore
 ) -> None:
     journal.write(take(journal, "run-1"), state(), parents=[parent()], reservation=a_reservation())
 
-    found = book.book(ACCOUNT, TODAY)
-    assert found.day == Day(TODAY, 1, Decimal("1000.10"), Decimal("0.05"))
+    found = book.load(ACCOUNT, TODAY)
+    assert found.usage == DailyUsage(TODAY, 1, Decimal("1000.10"), Decimal("0.05"))
     assert list(found.plans) == [a_reservation().plan]
 
 
 def test_given_a_reservation_when_its_write_is_repeated_then_it_counts_once(
-    journal: ReadableJournal, book: ControlBook
+    journal: ReadableJournal, book: RiskStore
 ) -> None:
     lease = take(journal, "run-1")
     for _ in range(2):
         journal.write(lease, state(), parents=[parent()], reservation=a_reservation())
 
-    assert book.book(ACCOUNT, TODAY).day.plans == 1
+    assert book.load(ACCOUNT, TODAY).usage.plans == 1
 
 
 def test_given_the_day_changed_meanwhile_when_reserved_then_neither_day_nor_plan_is_written(
-    journal: ReadableJournal, book: ControlBook
+    journal: ReadableJournal, book: RiskStore
 ) -> None:
     lease = take(journal, "run-1")
     journal.write(lease, state(), reservation=a_reservation())
@@ -471,50 +471,50 @@ def test_given_the_day_changed_meanwhile_when_reserved_then_neither_day_nor_plan
         journal.write(lease, state(plan_id="plan-2"), parents=[parent()], reservation=a_reservation("plan-2"))
 
     assert journal.load(ACCOUNT, "plan-2") is None
-    assert book.book(ACCOUNT, TODAY).day.plans == 1
+    assert book.load(ACCOUNT, TODAY).usage.plans == 1
 
 
 def test_given_two_plans_when_both_reserve_then_the_day_counts_both_and_other_days_and_accounts_neither(
-    journal: ReadableJournal, book: ControlBook
+    journal: ReadableJournal, book: RiskStore
 ) -> None:
     lease = take(journal, "run-1")
     journal.write(lease, state(), reservation=a_reservation())
-    after = book.book(ACCOUNT, TODAY).day
+    after = book.load(ACCOUNT, TODAY).usage
     journal.write(lease, state(plan_id="plan-2"), reservation=a_reservation("plan-2", after))
 
-    found = book.book(ACCOUNT, TODAY)
-    assert (found.day.plans, found.day.buys, found.day.net) == (2, Decimal("2000.20"), Decimal("2000.10"))
+    found = book.load(ACCOUNT, TODAY)
+    assert (found.usage.plans, found.usage.buys, found.usage.net) == (2, Decimal("2000.20"), Decimal("2000.10"))
     assert {plan.plan_id for plan in found.plans} == {PLAN_ID, "plan-2"}
-    assert book.book(ACCOUNT, TODAY + timedelta(days=1)).plans == []
-    assert book.book("other", TODAY).plans == []
+    assert book.load(ACCOUNT, TODAY + timedelta(days=1)).plans == []
+    assert book.load("other", TODAY).plans == []
 
 
-def test_given_a_fenced_runner_when_it_reserves_then_the_day_stays(journal: ReadableJournal, book: ControlBook) -> None:
+def test_given_a_fenced_runner_when_it_reserves_then_the_day_stays(journal: ReadableJournal, book: RiskStore) -> None:
     paused = take(journal, "run-1")
     take(journal, "run-2", START + HELD_FOR * 2)
 
     with pytest.raises(Fenced):
         journal.write(paused, state(), reservation=a_reservation())
 
-    assert book.book(ACCOUNT, TODAY).day.plans == 0
+    assert book.load(ACCOUNT, TODAY).usage.plans == 0
 
 
 def test_given_500_parents_when_reserved_then_plan_and_day_are_written(
-    journal: ReadableJournal, book: ControlBook
+    journal: ReadableJournal, book: RiskStore
 ) -> None:
     parents = [parent(f"SYM{n}") for n in range(500)]
     journal.write(take(journal, "run-1"), state(), parents=parents, reservation=a_reservation())
 
     assert len(loaded(journal).parents) == 500
-    assert book.book(ACCOUNT, TODAY).day.plans == 1
+    assert book.load(ACCOUNT, TODAY).usage.plans == 1
 
 
-def test_given_a_switch_was_set_when_read_then_the_last_setting_holds_for_its_account_only(book: ControlBook) -> None:
-    halted = Switch(SwitchState.HALTED, "Ada", "drill", START)
-    active = Switch(SwitchState.ACTIVE, "Ben", "over", START + timedelta(seconds=1))
-    book.set_switch(ACCOUNT, halted)
-    assert book.switch(ACCOUNT) == halted
-    book.set_switch(ACCOUNT, active)
+def test_given_a_switch_was_set_when_read_then_the_last_setting_holds_for_its_account_only(book: RiskStore) -> None:
+    halted = KillSwitchRecord(TradingState.HALTED, "Ada", "drill", START)
+    active = KillSwitchRecord(TradingState.ACTIVE, "Ben", "over", START + timedelta(seconds=1))
+    book.set_kill_switch(ACCOUNT, halted)
+    assert book.kill_switch(ACCOUNT) == halted
+    book.set_kill_switch(ACCOUNT, active)
 
-    assert book.switch(ACCOUNT) == active == book.book(ACCOUNT, TODAY).switch
-    assert book.switch("other") == NEVER_SET
+    assert book.kill_switch(ACCOUNT) == active == book.load(ACCOUNT, TODAY).kill_switch
+    assert book.kill_switch("other") == NEVER_SET

@@ -18,8 +18,8 @@ from tests.e2e.system import OTHER_SYMBOL, SYMBOL, System, a_plan
 ALARMS = {
     *("FunctionErrors", "FunctionThrottles", "FunctionDuration", "PlanQueueAge"),
     *("PlanDeadLetterQueue", "EventDeadLetterQueue", "ScheduleDeadLetterQueue", "FailureQueue"),
-    *("PlansUnresolved", "KillSwitchTrips", "OrdersHalted", "OrdersDenied", "OrdersRejected"),
-    *("DayOverdue", "ReportsFailed", "ProgramErrors"),
+    *("PlansUnresolved", "KillSwitchTrips", "OrdersDeniedHalted", "OrdersDenied", "OrdersRejected"),
+    *("DayOverdue", "PublishFailures", "DeliveryFailures"),
 }
 
 

@@ -54,7 +54,7 @@ def printed() -> set[Metric]:
         for status in ExecutionStatus:
             telemetry.emit(LogEvent.PLAN_FINISHED, status=status, **told)
         for outcome in Outcome:
-            telemetry.emit(LogEvent.ORDER_DENIED, outcome=outcome, code="HALTED")
+            telemetry.emit(LogEvent.ITEM_DENIED, outcome=outcome, code="HALTED")
         for event in set(LogEvent) - {LogEvent.PLAN_FINISHED, LogEvent.PLAN_UNRESOLVED}:
             telemetry.emit(event)
     return {metric for line in log.getvalue().splitlines() for metric in _metrics(json.loads(line))}
@@ -103,8 +103,8 @@ def dimensions(alarm: dict[str, Any]) -> dict[str, Any]:
         *((name, {"FunctionName": reference("RebalanceFunction")}) for name in ("Errors", "Throttles", "Duration")),
         ("ApproximateAgeOfOldestMessage", {"QueueName": attribute("PlanQueue", "QueueName")}),
         *(("ApproximateNumberOfMessagesVisible", {"QueueName": queue}) for queue in A_QUEUE),
-        *((name, OURS) for name in ("PlansUnresolved", "ProgramErrors", "KillSwitchTrips", "ReportsFailed")),
-        *((name, OURS) for name in ("OrdersHalted", "OrdersDenied", "OrdersRejected", "DaysOverdue")),
+        *((name, OURS) for name in ("PlansUnresolved", "DeliveryFailures", "KillSwitchTrips", "PublishFailures")),
+        *((name, OURS) for name in ("OrdersDeniedHalted", "OrdersDenied", "OrdersRejected", "DailyCheckOverdue")),
     ],
 )
 def test_what_goes_wrong_unseen_raises_an_alarm(alarms: list[dict[str, Any]], metric: str, by: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from rebalance_executor.adapters.dynamodb.plan_index import INDEX
 from rebalance_executor.domain.errors import RebalanceError
 from rebalance_executor.triggers import OWN_SOURCE
 from tests.infrastructure.templates import ROOT, attribute, strings
-from tests.support.world import EXECUTION, IDEMPOTENCY, World, a_world, buy, plan
+from tests.support.world import EXECUTION, IDEMPOTENCY, HandlerWorld, a_world, buy, plan
 
 X_RAY = {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
 """AWS lets these be granted for everything or not at all."""
@@ -220,15 +220,15 @@ def test_the_tables_are_used_as_they_may_be_each_by_itself(
 ) -> None:
     """Real runs, from a new plan to one that yields: a permission for the other table would be of no use."""
     used: set[tuple[str, str]] = set()
-    make = World._client
+    make = HandlerWorld._client
 
-    def client(world: World, name: str) -> Any:
+    def client(world: HandlerWorld, name: str) -> Any:
         made = make(world, name)
         heard = made.meta.events.register
         heard("provide-client-params.dynamodb.*", lambda model, params, **_: used.update(asked(model.name, params)))
         return made
 
-    monkeypatch.setattr(World, "_client", client)
+    monkeypatch.setattr(HandlerWorld, "_client", client)
     with contextlib.redirect_stdout(io.StringIO()), a_world() as world:
         for event in (plan(buy("AAA", 500)), plan(buy("AAA", 500)), {"health": True}, {"watch": True}):
             world.deliver(event)

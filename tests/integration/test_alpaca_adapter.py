@@ -17,7 +17,7 @@ from rebalance_executor.adapters.alpaca.credentials import Credentials
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.errors import (
     BrokerUnavailable,
-    CredentialsRefused,
+    CredentialsRejected,
     DuplicateClientOrderId,
     NotFound,
     OrderRejected,
@@ -58,7 +58,7 @@ class Desk:
             self.clock,
             lambda name: self.requests.update([name]),
         )
-        broker.patient_until(self.clock.in_seconds(60))
+        broker.set_deadline(self.clock.in_seconds(60))
         return broker
 
     def fault(self, kind: str, **fields: object) -> None:
@@ -178,7 +178,7 @@ def test_a_read_that_fails_on_and_on_gives_up(desk: Desk, fault: dict[str, Any],
 def test_a_read_is_not_repeated_beyond_the_runs_patience(desk: Desk) -> None:
     desk.fault("status", status=500, count=None)
     broker = desk.broker()
-    broker.patient_until(desk.clock.now() + timedelta(milliseconds=50))
+    broker.set_deadline(desk.clock.now() + timedelta(milliseconds=50))
     with pytest.raises(BrokerUnavailable):
         broker.account()
 
@@ -188,10 +188,10 @@ def test_a_read_is_not_repeated_beyond_the_runs_patience(desk: Desk) -> None:
 @pytest.mark.parametrize("ask", [lambda b: b.account(), lambda b: b.submit(a_request())], ids=["read", "submission"])
 def test_wrong_keys_are_refused_at_once(desk: Desk, ask: Callable[[AlpacaBroker], object]) -> None:
     broker = desk.broker(key="wrong")
-    with pytest.raises(CredentialsRefused) as caught:
+    with pytest.raises(CredentialsRejected) as caught:
         ask(broker)
 
-    assert broker.is_refused
+    assert broker.credentials_rejected
     assert desk.requests.total() == 1
     assert "wrong" not in str(caught.value)
 
@@ -322,7 +322,7 @@ def test_a_cancel_without_an_answer_is_asked_again(desk: Desk) -> None:
 def test_the_rate_limit_is_kept_by_waiting(desk: Desk) -> None:
     desk.server.change({"rate_limit": {"trading": 20}})
     broker = desk.broker(rate_limit_per_minute=20)
-    broker.patient_until(desk.clock.in_seconds(600))
+    broker.set_deadline(desk.clock.in_seconds(600))
     for _ in range(50):
         broker.account()
 
@@ -343,7 +343,7 @@ def test_a_window_used_up_by_others_is_waited_for(desk: Desk) -> None:
 def test_a_submission_waits_for_its_turn_beforehand_and_never_on_its_way(desk: Desk) -> None:
     """What was checked before it would not hold any more after a wait."""
     broker = desk.broker(rate_limit_per_minute=10)
-    broker.patient_until(desk.clock.in_seconds(600))
+    broker.set_deadline(desk.clock.in_seconds(600))
     for _ in range(10):
         broker.account()
 
@@ -351,7 +351,7 @@ def test_a_submission_waits_for_its_turn_beforehand_and_never_on_its_way(desk: D
         broker.submit(a_request())
     assert (desk.clock.slept, desk.orders) == (timedelta(), [])
 
-    broker.await_turn(desk.clock.in_seconds(600))
+    broker.wait_for_rate_limit(desk.clock.in_seconds(600))
     slept = desk.clock.slept
     broker.submit(a_request())
     assert slept > timedelta(seconds=50)
@@ -380,7 +380,7 @@ def test_a_warm_container_keeps_its_broker_until_the_keys_are_refused(desk: Desk
     brokers = AlpacaBrokers(desk.settings, keys, ExecutionConfig(), desk.clock, lambda _: None)
     deadline = Deadline.after(desk.clock.now(), timedelta(minutes=10))
     first = brokers.broker("default", deadline)
-    with pytest.raises(CredentialsRefused):
+    with pytest.raises(CredentialsRejected):
         first.account()
     keys.key = "key"
     second = brokers.broker("default", deadline)

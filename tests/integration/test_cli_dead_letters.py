@@ -10,17 +10,17 @@ from typing import Any
 import pytest
 
 from tests.support.terminal import Terminal
-from tests.support.world import World, a_world, buy, plan
+from tests.support.world import HandlerWorld, a_world, buy, plan
 
 
 @pytest.fixture
-def world() -> Iterator[World]:
+def world() -> Iterator[HandlerWorld]:
     with a_world() as world:
         yield world
 
 
 @pytest.fixture
-def desk(world: World, tmp_path: Path) -> Terminal:
+def desk(world: HandlerWorld, tmp_path: Path) -> Terminal:
     sqs = world.session.client("sqs")
     fifo = {"FifoQueue": "true", "ContentBasedDeduplication": "true"}
     urls = {
@@ -150,7 +150,9 @@ def test_an_id_that_no_message_has_changes_nothing(desk: Terminal) -> None:
         ("failures", "FAILURE_QUEUE_URL"),
     ],
 )
-def test_a_queue_that_is_not_named_says_which_variable(world: World, tmp_path: Path, queue: str, variable: str) -> None:
+def test_a_queue_that_is_not_named_says_which_variable(
+    world: HandlerWorld, tmp_path: Path, queue: str, variable: str
+) -> None:
     refused = Terminal(world, tmp_path, {}).type("dlq", "list", "--queue", queue)
     assert refused.exit_code == 2
     assert variable in refused.stderr

@@ -12,25 +12,25 @@ import pytest
 
 from rebalance_executor.domain.errors import PlanYielded
 from tests.support.terminal import Terminal
-from tests.support.world import World, a_world, buy, hold, plan, sell
+from tests.support.world import HandlerWorld, a_world, buy, hold, plan, sell
 
 DAY = ("--day", "2026-01-26")
 PLAN = plan(sell("AAA", "1000", current_value="5000"), buy("BBB", "2000"), buy("ZZZ", "10"), hold("CCC"))
 
 
 @pytest.fixture
-def world() -> Iterator[World]:
+def world() -> Iterator[HandlerWorld]:
     with a_world(positions={"AAA": "50"}) as world:
         yield world
 
 
 @pytest.fixture
-def desk(world: World, tmp_path: Path) -> Terminal:
+def desk(world: HandlerWorld, tmp_path: Path) -> Terminal:
     return Terminal(world, tmp_path, {})
 
 
 @pytest.fixture
-def executed(world: World, desk: Terminal) -> Terminal:
+def executed(world: HandlerWorld, desk: Terminal) -> Terminal:
     """After a plan with a sell, a buy, a denied buy and a hold."""
     world.deliver(PLAN)
     return desk
@@ -107,7 +107,7 @@ def test_the_story_of_a_filled_order_is_told_from_its_plan_to_its_cost(executed:
     assert [e for e in events if e.startswith("order")] == [
         "order.intended",
         "order.submitted",
-        "order.closed",
+        "order.filled",
         "order.settled",
     ]
     assert "the plan asks to buy $2,000.00; quote at arrival 99.99 / 100.01" in shown
@@ -132,7 +132,7 @@ def test_the_story_takes_from_the_log_what_the_journal_does_not_hold(tmp_path: P
 
         steps = desk.json("cli/explain", "explain", "plan-1", "BBB", "--log", str(log))["steps"]
 
-    assert {"order.unknown", "order.found"} <= {step["event"] for step in steps if step["source"] == "log"}
+    assert {"order.outcome_unknown", "order.found"} <= {step["event"] for step in steps if step["source"] == "log"}
 
 
 def test_an_order_that_the_plan_does_not_have_ends_with_those_it_has(executed: Terminal) -> None:
@@ -184,7 +184,7 @@ def test_a_command_that_leads_nowhere_says_how_to_begin(tmp_path: Path, monkeypa
     assert "rebalance init --local" in done.stderr
 
 
-def test_who_watches_a_plan_that_is_not_begun_is_told_so_once(desk: Terminal, world: World) -> None:
+def test_who_watches_a_plan_that_is_not_begun_is_told_so_once(desk: Terminal, world: HandlerWorld) -> None:
     waits: list[float] = []
 
     def wait(seconds: float) -> None:
@@ -220,7 +220,7 @@ def test_a_page_that_cannot_be_written_ends_with_a_sentence(executed: Terminal, 
     assert path.rstrip("/.") in told["error"]
 
 
-def test_names_and_reasons_are_shown_as_they_are_and_never_read_as_markup(world: World, desk: Terminal) -> None:
+def test_names_and_reasons_are_shown_as_they_are_and_never_read_as_markup(world: HandlerWorld, desk: Terminal) -> None:
     name, reason = "plan [/bold] :fire:", "see [red]ticket[/] :x:"
     world.deliver(plan(buy("BBB", "2000"), plan_id=name))
     desk.type("halt", "--reason", reason)

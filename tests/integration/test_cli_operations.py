@@ -11,26 +11,26 @@ import boto3
 import pytest
 
 from tests.support.terminal import Terminal
-from tests.support.world import World, a_world, buy, outcomes, plan
+from tests.support.world import HandlerWorld, a_world, buy, outcomes, plan
 
 DAY = {"prices": {"AAA": "100", "BBB": "100", "CCC": "100", "SPY": "600"}}
 
 
 @pytest.fixture
-def world() -> Iterator[World]:
+def world() -> Iterator[HandlerWorld]:
     with a_world(positions={"AAA": "50"}, prices=DAY["prices"]) as world:
         yield world
 
 
 @pytest.fixture
-def desk(world: World, tmp_path: Path) -> Terminal:
+def desk(world: HandlerWorld, tmp_path: Path) -> Terminal:
     return Terminal(world, tmp_path, {"REBALANCE_OPERATOR": "ada"})
 
 
 # --- halt and resume -------------------------------------------------------------------------------------
 
 
-def test_a_halted_account_trades_nothing_until_a_named_person_resumes_it(world: World, desk: Terminal) -> None:
+def test_a_halted_account_trades_nothing_until_a_named_person_resumes_it(world: HandlerWorld, desk: Terminal) -> None:
     switch = desk.json("cli/switch", "halt", "--reason", "prices look wrong")
     halted = world.deliver(plan(buy("AAA", "1000"), plan_id="halted"))
 
@@ -44,7 +44,7 @@ def test_a_halted_account_trades_nothing_until_a_named_person_resumes_it(world: 
     assert outcomes(world.deliver(plan(buy("AAA", "1000"), plan_id="later"))) == {"AAA": ("FILLED", None)}
 
 
-def test_an_account_that_may_only_reduce_buys_nothing(world: World, desk: Terminal) -> None:
+def test_an_account_that_may_only_reduce_buys_nothing(world: HandlerWorld, desk: Terminal) -> None:
     assert desk.json("cli/switch", "halt", "--reducing", "--reason", "margin call")["state"] == "REDUCING"
     assert outcomes(world.deliver(plan(buy("AAA", "1000")))) == {"AAA": ("DENIED", "REDUCING_ONLY")}
 
@@ -68,7 +68,7 @@ def test_the_doctor_finds_everything_well(desk: Terminal) -> None:
     assert "Healthy" in desk.type("doctor").stdout
 
 
-def test_the_doctor_says_what_is_wrong_and_how_to_mend_it(world: World, tmp_path: Path) -> None:
+def test_the_doctor_says_what_is_wrong_and_how_to_mend_it(world: HandlerWorld, tmp_path: Path) -> None:
     sick = Terminal(world, tmp_path, {"IDEMPOTENCY_TABLE": "missing"})
 
     told = sick.json("cli/doctor", "doctor", code=1)
@@ -79,7 +79,9 @@ def test_the_doctor_says_what_is_wrong_and_how_to_mend_it(world: World, tmp_path
     assert "→" in sick.type("doctor").stdout
 
 
-def test_a_broker_that_does_not_answer_is_not_mistaken_for_wrong_keys_or_clocks(world: World, tmp_path: Path) -> None:
+def test_a_broker_that_does_not_answer_is_not_mistaken_for_wrong_keys_or_clocks(
+    world: HandlerWorld, tmp_path: Path
+) -> None:
     world.broker.change({"faults": [{"kind": "status", "status": 503, "count": None}]})
 
     told = Terminal(world, tmp_path, {}).json("cli/doctor", "doctor", code=1)
@@ -95,7 +97,7 @@ def test_the_doctor_tells_a_halt_apart_from_what_is_broken(desk: Terminal) -> No
     assert [check["name"] for check in told["checks"] if not check["ok"]] == ["kill switch"]
 
 
-def test_the_doctor_names_a_setting_that_cannot_work(world: World, tmp_path: Path) -> None:
+def test_the_doctor_names_a_setting_that_cannot_work(world: HandlerWorld, tmp_path: Path) -> None:
     told = Terminal(world, tmp_path, {"EXECUTION_CONFIG": '{"cash_buffer": 2}'}).json("cli/doctor", "doctor", code=1)
     assert "cash_buffer" in told["checks"][0]["detail"]
 
@@ -103,13 +105,13 @@ def test_the_doctor_names_a_setting_that_cannot_work(world: World, tmp_path: Pat
 # --- broker against journal ------------------------------------------------------------------------------
 
 
-def test_a_finished_plan_agrees_with_the_broker(world: World, desk: Terminal) -> None:
+def test_a_finished_plan_agrees_with_the_broker(world: HandlerWorld, desk: Terminal) -> None:
     world.deliver(plan(buy("BBB", "1000")))
     told = desk.json("cli/reconcile", "reconcile", "plan-1")
     assert (told["agrees"], told["compared"], told["differences"]) == (True, 1, [])
 
 
-def test_what_somebody_else_traded_is_named(world: World, desk: Terminal) -> None:
+def test_what_somebody_else_traded_is_named(world: HandlerWorld, desk: Terminal) -> None:
     world.deliver(plan(buy("BBB", "1000")))
     world.clock.then(1, {"positions": [{"symbol": "BBB", "qty": "3"}]})
     world.clock.pass_time(2)
@@ -120,7 +122,7 @@ def test_what_somebody_else_traded_is_named(world: World, desk: Terminal) -> Non
     assert "3 shares are held" in told["differences"][0]["problem"]
 
 
-def test_what_a_later_plan_traded_is_no_difference(world: World, desk: Terminal) -> None:
+def test_what_a_later_plan_traded_is_no_difference(world: HandlerWorld, desk: Terminal) -> None:
     world.deliver(plan(buy("BBB", "1000")))
     world.clock.pass_time(3600)
     world.deliver(plan(buy("BBB", "500"), plan_id="plan-2", timestamp=world.clock.now().isoformat()))

@@ -10,22 +10,22 @@ from typing import Any
 import pytest
 
 from rebalance_executor.domain.errors import PlanYielded
-from rebalance_executor.domain.risk_state import SwitchState
+from rebalance_executor.domain.risk_state import TradingState
 from tests.support.builders import NOW
 from tests.support.terminal import Terminal
-from tests.support.world import BUS, World, a_world, buy, hold, outcomes, plan, sell
+from tests.support.world import BUS, HandlerWorld, a_world, buy, hold, outcomes, plan, sell
 
 PLAN = plan(sell("AAA", "1000", current_value="5000"), buy("BBB", "2000"), buy("ZZZ", "10"), hold("CCC"))
 
 
 @pytest.fixture
-def world() -> Iterator[World]:
+def world() -> Iterator[HandlerWorld]:
     with a_world(positions={"AAA": "50"}, cash="1500") as world:
         yield world
 
 
 @pytest.fixture
-def desk(world: World, tmp_path: Path) -> Terminal:
+def desk(world: HandlerWorld, tmp_path: Path) -> Terminal:
     return Terminal(world, tmp_path, {})
 
 
@@ -128,7 +128,7 @@ def test_the_human_preview_fits_80_columns_and_names_the_next_command(desk: Term
 def test_a_halted_account_and_an_expired_plan_are_previewed_as_refused(desk: Terminal) -> None:
     old = plan(buy("BBB", "10"), timestamp="2026-01-26T10:00:00Z")
     expired = desk.json("cli/preview", "preview", desk.file(old), code=4)
-    desk.world.set_switch(SwitchState.HALTED)
+    desk.world.set_kill_switch(TradingState.HALTED)
     halted = desk.json("cli/preview", "preview", desk.file(PLAN), code=6)
 
     assert expired["code"] == "PLAN_EXPIRED"
@@ -145,7 +145,7 @@ def test_a_preview_trips_no_switch_and_cancels_no_order_of_others(tmp_path: Path
         answer = desk.json("cli/preview", "preview", desk.file(plan(buy("CCC", "10"), plan_id="p2")), code=4)
 
         assert answer["code"] == "TOO_MANY_PLANS"
-        assert world.book.switch("default").state is SwitchState.ACTIVE
+        assert world.book.kill_switch("default").state is TradingState.ACTIVE
 
 
 def test_what_was_begun_is_not_previewed_as_if_it_were_new(desk: Terminal) -> None:
@@ -174,7 +174,7 @@ def test_a_plan_of_holds_asks_the_broker_nothing(desk: Terminal) -> None:
 # --- submit ----------------------------------------------------------------------------------------------
 
 
-def a_queue(world: World) -> str:
+def a_queue(world: HandlerWorld) -> str:
     made = world.session.client("sqs").create_queue(
         QueueName="plans.fifo", Attributes={"FifoQueue": "true", "ContentBasedDeduplication": "true"}
     )

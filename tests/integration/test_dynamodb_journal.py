@@ -14,7 +14,7 @@ from botocore.exceptions import ConnectTimeoutError, EndpointConnectionError, No
 from rebalance_executor.adapters.aws import client_config
 from rebalance_executor.adapters.dynamodb.journal import DynamoJournal
 from rebalance_executor.domain.errors import Fenced, JournalContradiction, JournalUnavailable
-from rebalance_executor.domain.journal import Phase, PlanJournal, RunRecord
+from rebalance_executor.domain.journal import PlanJournal, PlanPhase, RunRecord
 from rebalance_executor.execution.ports import Lease
 from tests.support.aws import REGION, TABLE, Tampered, canceled, client_error, dynamodb, execution_table, once
 from tests.support.clocks import START, ManualClock
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 HELD_UNTIL = START + timedelta(minutes=10)
-FINISHED = replace(state(), phase=Phase.FINISHED)
+FINISHED = replace(state(), phase=PlanPhase.FINISHED)
 TIMED_OUT = ReadTimeoutError(endpoint_url="http://table")
 
 
@@ -87,7 +87,7 @@ def test_given_a_plan_of_usual_size_when_executed_then_every_step_is_one_request
     symbols = [f"SYM{n}" for n in range(88)]
     journal.write(lease, state(), parents=map(parent, symbols), run=RunRecord(1, "run-1", START))
     journal.finish(lease, FINISHED, parents=map(filled_parent, symbols), result=result())
-    journal.mark_reported(ACCOUNT, PLAN_ID, ["event"], START)
+    journal.mark_published(ACCOUNT, PLAN_ID, ["event"], START)
 
     assert [name for name, _ in tampered.calls] == [
         "update_item",
@@ -177,7 +177,7 @@ def test_given_a_finished_plan_when_its_rows_are_looked_at_then_none_ever_expire
 ) -> None:
     journal.write(lease, state(), parents=[parent()], run=RunRecord(1, "run-1", START))
     journal.finish(lease, FINISHED, parents=[filled_parent()], result=result())
-    journal.mark_reported(ACCOUNT, PLAN_ID, ["event"], START)
+    journal.mark_published(ACCOUNT, PLAN_ID, ["event"], START)
 
     rows = {(item["pk"]["S"], item["sk"]["S"]): item for item in scanned(client)}
     assert set(rows) == {
@@ -251,16 +251,16 @@ def test_given_a_later_write_breaks_off_when_repeated_by_the_next_run_then_all_o
     journal.write(lease, state(), parents=map(parent, symbols))
     tampered.before = fail_at("transact_write_items", 2)
     with pytest.raises(JournalUnavailable):
-        journal.write(lease, state(phase=Phase.BUYS), parents=map(filled_parent, symbols))
+        journal.write(lease, state(phase=PlanPhase.BUYS), parents=map(filled_parent, symbols))
     halfway = journal.load(ACCOUNT, PLAN_ID)
     assert halfway is not None
-    assert halfway.plan.phase is Phase.SELLS
+    assert halfway.plan.phase is PlanPhase.SELLS
 
     later = journal.acquire(ACCOUNT, "run-2", now=HELD_UNTIL + timedelta(seconds=1), expires_at=HELD_UNTIL)
-    journal.write(later, state(phase=Phase.BUYS), parents=map(filled_parent, symbols))
+    journal.write(later, state(phase=PlanPhase.BUYS), parents=map(filled_parent, symbols))
 
     found = journal.load(ACCOUNT, PLAN_ID)
-    assert found == PlanJournal(state(phase=Phase.BUYS), {s: filled_parent(s) for s in symbols}, None)
+    assert found == PlanJournal(state(phase=PlanPhase.BUYS), {s: filled_parent(s) for s in symbols}, None)
 
 
 # --- lost answers ----------------------------------------------------------------------------------------
@@ -409,7 +409,7 @@ OPERATIONS: dict[str, Callable[[DynamoJournal, Lease], object]] = {
     "result": lambda j, _: j.result(ACCOUNT, PLAN_ID),
     "write": lambda j, lease: j.write(lease, state()),
     "finish": lambda j, lease: j.finish(lease, FINISHED, parents=(), result=result()),
-    "mark_reported": lambda j, _: j.mark_reported(ACCOUNT, PLAN_ID, ["event"], START),
+    "mark_published": lambda j, _: j.mark_published(ACCOUNT, PLAN_ID, ["event"], START),
 }
 
 

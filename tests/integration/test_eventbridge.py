@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
-from rebalance_executor.adapters.eventbridge import MAX_DETAIL_BYTES, EventBridgeResults, detail
-from rebalance_executor.domain.errors import InvalidInput, ReportingFailed
+from rebalance_executor.adapters.eventbridge import MAX_DETAIL_BYTES, EventBridgePublisher, detail
+from rebalance_executor.domain.errors import InvalidInput, PublishFailed
 from rebalance_executor.domain.result import ExecutionResult
 from rebalance_executor.triggers import read
 from tests.support.aws import Tampered, aws, client_error, once
@@ -38,7 +38,7 @@ class Bus:
 
 
 def publish(bus: object, published: ExecutionResult) -> None:
-    EventBridgeResults(BUS, cast("EventBridgeClient", bus)).publish(published)
+    EventBridgePublisher(BUS, cast("EventBridgeClient", bus)).publish(published)
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_given_a_published_event_when_it_comes_back_as_an_input_then_it_is_refus
 def test_given_a_bus_that_refuses_for_good_when_published_then_it_is_said_at_once() -> None:
     bus = Bus("MalformedDetail", None)
 
-    with pytest.raises(ReportingFailed, match="MalformedDetail: told by the test"):
+    with pytest.raises(PublishFailed, match="MalformedDetail: told by the test"):
         publish(bus, result())
 
     assert len(bus.entries) == 1
@@ -105,7 +105,7 @@ def test_given_a_bus_that_fails_for_a_moment_when_published_then_it_is_tried_aga
 def test_given_a_bus_that_fails_on_and_on_when_published_then_tries_are_bounded() -> None:
     bus = Bus(*["InternalFailure"] * 9)
 
-    with pytest.raises(ReportingFailed, match="InternalFailure"):
+    with pytest.raises(PublishFailed, match="InternalFailure"):
         publish(bus, result())
 
     assert len(bus.entries) == 3
@@ -121,7 +121,7 @@ def test_given_eventbridge_does_not_take_it_when_published_then_the_report_faile
 ) -> None:
     tampered.before = once(error, "put_events")
 
-    with pytest.raises(ReportingFailed) as caught:
+    with pytest.raises(PublishFailed) as caught:
         publish(tampered, result())
 
     assert caught.value.__cause__ is error

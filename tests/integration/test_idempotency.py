@@ -27,7 +27,7 @@ from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.domain.result import ExecutionResult
 from rebalance_executor.domain.result_builder import build_result
 from rebalance_executor.execution.events import LogEvent
-from rebalance_executor.idempotency import FrontDoor
+from rebalance_executor.idempotency import IdempotencyGate
 from rebalance_simulation.idempotency_store import RecordTable, SimulatedRecords
 from tests.support.aws import aws
 from tests.support.builders import NOW, a_plan, a_state, an_item
@@ -45,7 +45,7 @@ class Door:
         self.is_down = False
         self._remaining = timedelta()
         simulated = SimulatedRecords(RecordTable(), self._way, lambda: NOW, lambda: NOW + self._remaining)
-        self._door = FrontDoor(persistence or simulated, self)
+        self._door = IdempotencyGate(persistence or simulated, self)
 
     def _way[T](self, _: str, effect: Callable[[], T], /) -> T:
         if self.is_down:
@@ -57,7 +57,7 @@ class Door:
 
     def answer(self, plan: RebalancePlan, execute: Any, stored: Any = None, context: Any = CONTEXT) -> ExecutionResult:
         self._remaining = timedelta(milliseconds=context.get_remaining_time_in_millis())
-        return self._door.answer(plan, "default", context, execute, stored or (lambda: None))
+        return self._door.run_once(plan, "default", context, execute, stored or (lambda: None))
 
     def fail_from_now_on(self) -> None:
         """Every further request finds no database."""
@@ -165,7 +165,7 @@ def test_a_result_is_answered_even_if_the_claim_cannot_be_completed(door: Door) 
         return RESULT
 
     assert door.answer(PLAN, last_answer_of_the_database) == RESULT
-    assert LogEvent.RECORD_NOT_SAVED in door.events
+    assert LogEvent.IDEMPOTENCY_SAVE_FAILED in door.events
 
 
 def test_an_error_stays_itself_even_if_the_claim_cannot_be_given_back(door: Door) -> None:

@@ -383,7 +383,7 @@ def warm(*some: Container) -> None:
         container.invoke({"health": True})
 
 
-def result_or_refusal(container: Container) -> dict[str, Any] | str:
+def result_or_denial(container: Container) -> dict[str, Any] | str:
     """The result of the invocation under way, or the kind of error that asks for another delivery."""
     try:
         result: dict[str, Any] = container.answer()
@@ -407,7 +407,7 @@ def test_two_processes_that_race_for_one_plan_send_one_set_of_orders(account: Ac
 
         for racer in racers:
             racer.begin(document)
-        answers = [result_or_refusal(racer) for racer in racers]
+        answers = [result_or_denial(racer) for racer in racers]
 
         results = [answer for answer in answers if isinstance(answer, dict)]
         assert results, answers

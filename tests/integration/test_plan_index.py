@@ -12,7 +12,7 @@ from rebalance_executor.adapters.clock import SystemClock
 from rebalance_executor.adapters.dynamodb.journal import DynamoJournal
 from rebalance_executor.adapters.dynamodb.plan_index import DynamoPlanIndex
 from rebalance_executor.domain.errors import JournalUnavailable
-from rebalance_executor.domain.journal import Phase
+from rebalance_executor.domain.journal import PlanPhase
 from tests.support.aws import TABLE, Tampered, client_error, dynamodb, execution_table, once
 from tests.support.builders import NOW
 from tests.support.journalled import ACCOUNT, PLAN_ID, filled_parent, result, state
@@ -36,7 +36,7 @@ def test_a_plan_moves_from_in_progress_to_its_results_status(client: DynamoDBCli
         (ACCOUNT, PLAN_ID, "in_progress")
     ]
 
-    journal.finish(lease, state(phase=Phase.FINISHED), parents=[filled_parent()], result=result())
+    journal.finish(lease, state(phase=PlanPhase.FINISHED), parents=[filled_parent()], result=result())
     assert [plan.status for plan in index.plans_of(day)] == [result().status.value]
     assert list(index.plans_of(day, "in_progress")) == []
     assert list(index.plans_of(day - timedelta(days=1))) == []

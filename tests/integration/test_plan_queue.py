@@ -11,7 +11,7 @@ import pytest
 
 from rebalance_executor.adapters.sqs import MAX_DELIVERIES, delay
 from rebalance_executor.domain.errors import BrokerUnavailable, InvalidInput, PlanYielded, RebalanceError
-from tests.support.world import World, a_world, buy, plan
+from tests.support.world import HandlerWorld, a_world, buy, plan
 
 
 class Shown:
@@ -26,17 +26,17 @@ class Shown:
 
 
 @pytest.fixture
-def world() -> Iterator[World]:
+def world() -> Iterator[HandlerWorld]:
     with a_world(config={"lease_wait_seconds": 0}) as world:
         yield world
 
 
 @pytest.fixture
-def shown(world: World, monkeypatch: pytest.MonkeyPatch) -> Shown:
+def shown(world: HandlerWorld, monkeypatch: pytest.MonkeyPatch) -> Shown:
     """The queue's address is set, and its client is this one."""
     shown = Shown()
-    client = World._client
-    monkeypatch.setattr(World, "_client", lambda self, name: shown if name == "sqs" else client(self, name))
+    client = HandlerWorld._client
+    monkeypatch.setattr(HandlerWorld, "_client", lambda self, name: shown if name == "sqs" else client(self, name))
     world.settings = world.settings.model_copy(update={"plan_queue_url": "https://queue/plans.fifo"})
     world.restart()
     return shown
@@ -53,7 +53,7 @@ def delivery(body: object, deliveries: int = 1) -> dict[str, Any]:
     return {"Records": [record]}
 
 
-def test_a_message_is_hidden_as_long_as_its_lease_may_last(world: World, shown: Shown) -> None:
+def test_a_message_is_hidden_as_long_as_its_lease_may_last(world: HandlerWorld, shown: Shown) -> None:
     """If the function is killed, the next delivery comes then, and not after the queue's hour."""
     answer = world.deliver(delivery(plan(buy("AAA", 100))), seconds=600)
 
@@ -61,7 +61,7 @@ def test_a_message_is_hidden_as_long_as_its_lease_may_last(world: World, shown: 
     assert shown.seconds == [600 + 15]
 
 
-def test_a_plan_that_must_wait_comes_again_soon_and_each_time_later(world: World, shown: Shown) -> None:
+def test_a_plan_that_must_wait_comes_again_soon_and_each_time_later(world: HandlerWorld, shown: Shown) -> None:
     world.service.journal.acquire("default", "other", now=world.clock.now(), expires_at=world.clock.in_seconds(900))
 
     for deliveries in (1, 2, 5):
@@ -71,7 +71,7 @@ def test_a_plan_that_must_wait_comes_again_soon_and_each_time_later(world: World
     assert shown.seconds[1::2] == [30, 60, 480]
 
 
-def test_what_can_never_succeed_is_out_of_the_way_at_once(world: World, shown: Shown) -> None:
+def test_what_can_never_succeed_is_out_of_the_way_at_once(world: HandlerWorld, shown: Shown) -> None:
     """Six deliveries an hour apart would keep the account's other plans waiting all day."""
     answer = world.deliver(delivery("this is no plan"))
 
@@ -79,7 +79,7 @@ def test_what_can_never_succeed_is_out_of_the_way_at_once(world: World, shown: S
     assert shown.seconds[-1] == 0
 
 
-def test_what_failed_for_the_last_time_makes_way_for_the_accounts_next_plan(world: World, shown: Shown) -> None:
+def test_what_failed_for_the_last_time_makes_way_for_the_accounts_next_plan(world: HandlerWorld, shown: Shown) -> None:
     world.service.journal.acquire("default", "other", now=world.clock.now(), expires_at=world.clock.in_seconds(900))
 
     answer = world.deliver(delivery(plan(buy("AAA", 100)), MAX_DELIVERIES))

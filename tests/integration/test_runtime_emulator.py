@@ -155,6 +155,6 @@ def test_every_log_line_of_a_run_carries_its_identity(stage: Stage) -> None:
 
     lines = [line for line in stage.function.log_lines() if line.get("plan_id") == "sample-eventbridge"]
     steps = [line["message"] for line in lines]
-    assert {"plan.received", "run.started", "order.intended", "order.filled", "plan.finished"} <= set(steps)
+    assert {"plan.received", "run.started", "order.intended", "item.filled", "plan.finished"} <= set(steps)
     identity = ("correlation_id", "causation_id", "account", "run", "function_request_id")
     assert all(line[name] for line in lines for name in identity)

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
-from rebalance_executor.adapters.sns import SnsNotices
-from rebalance_executor.domain.errors import ReportingFailed
+from rebalance_executor.adapters.sns import SnsPublisher
+from rebalance_executor.domain.errors import PublishFailed
 from tests.support.aws import Tampered, aws, client_error, once
 from tests.support.journalled import result
 
@@ -36,7 +36,7 @@ def topic() -> Iterator[Topic]:
 
 
 def publish(topic: Topic) -> None:
-    SnsNotices(topic.arn, topic.client).publish(result())  # type: ignore[arg-type]
+    SnsPublisher(topic.arn, topic.client).publish(result())  # type: ignore[arg-type]
 
 
 def test_a_result_is_one_message_that_subscriptions_can_filter(topic: Topic) -> None:
@@ -62,7 +62,7 @@ def test_a_result_is_one_message_that_subscriptions_can_filter(topic: Topic) -> 
 def test_a_topic_that_does_not_take_it_is_told_apart(topic: Topic, error: Exception, code: str) -> None:
     topic.client.before = once(error, "publish")
 
-    with pytest.raises(ReportingFailed) as raised:
+    with pytest.raises(PublishFailed) as raised:
         publish(topic)
 
     assert raised.value.context["aws_code"] == code

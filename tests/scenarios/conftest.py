@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from decimal import Decimal
 
-from tests.support.world import KEYS, World
+from tests.support.world import KEYS, HandlerWorld
 
 LIVE = frozenset({"new", "accepted", "pending_new", "partially_filled", "pending_cancel", "held"})
 
 
-def promises_hold(world: World) -> None:
+def promises_hold(world: HandlerWorld) -> None:
     """No client order id twice, no symbol with two live orders, no secret in the log."""
     ids = Counter(order["client_order_id"] for order in world.orders)
     assert all(count == 1 for count in ids.values()), ids
@@ -19,7 +19,7 @@ def promises_hold(world: World) -> None:
     assert not any(f'"{secret}"' in world.lines.getvalue() for secret in KEYS.values())
 
 
-def filled_by_symbol(world: World) -> dict[str, Decimal]:
+def filled_by_symbol(world: HandlerWorld) -> dict[str, Decimal]:
     """Shares filled at the broker."""
     filled: dict[str, Decimal] = defaultdict(Decimal)
     for order in world.orders:

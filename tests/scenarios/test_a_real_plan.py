@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.world import World, a_world
+from tests.support.world import HandlerWorld, a_world
 
 EVENT = Path(__file__).parents[3] / "shared" / "events" / "rebalance_planned.json"
 CASH = Decimal(5000)
@@ -31,7 +31,7 @@ def event() -> dict[str, Any]:
 
 
 @contextmanager
-def world_of(event: dict[str, Any], **scenario: Any) -> Iterator[World]:
+def world_of(event: dict[str, Any], **scenario: Any) -> Iterator[HandlerWorld]:
     """An account that holds at $100 a share what the plan assumes."""
     items = plan_of(event)["items"]
     held = {item["symbol"]: Decimal(str(item["current_value"])) / PRICE for item in items}

@@ -12,7 +12,7 @@ import pytest
 from rebalance_executor.domain.errors import ConfigurationError, InvalidInput
 from rebalance_executor.settings import load_settings
 from tests.support.builders import NOW
-from tests.support.world import BUCKET, EXECUTION, IDEMPOTENCY, World, a_world, buy, plan, sell
+from tests.support.world import BUCKET, EXECUTION, IDEMPOTENCY, HandlerWorld, a_world, buy, plan, sell
 
 NOT_A_PLAN: list[tuple[str, object, str, str]] = [
     ("null", None, "$", "is null"),
@@ -45,14 +45,14 @@ NOT_A_PLAN: list[tuple[str, object, str, str]] = [
 
 
 @pytest.fixture(scope="module")
-def world() -> Iterator[World]:
+def world() -> Iterator[HandlerWorld]:
     """One world for all of them: none of them may leave a trace in it."""
     with a_world() as world:
         yield world
 
 
 @pytest.fixture(autouse=True)
-def untouched(world: World) -> Iterator[None]:
+def untouched(world: HandlerWorld) -> Iterator[None]:
     """Nothing was sent and nothing is left behind, neither in the journal nor at the front door."""
     yield
     assert world.orders == []
@@ -64,26 +64,28 @@ def untouched(world: World) -> Iterator[None]:
 @pytest.mark.parametrize(
     ("event", "field", "problem"), [case[1:] for case in NOT_A_PLAN], ids=[c[0] for c in NOT_A_PLAN]
 )
-def test_what_is_no_plan_is_refused_by_field_and_problem(world: World, event: object, field: str, problem: str) -> None:
+def test_what_is_no_plan_is_refused_by_field_and_problem(
+    world: HandlerWorld, event: object, field: str, problem: str
+) -> None:
     with pytest.raises(InvalidInput) as caught:
         world.deliver(event)
 
     assert caught.value.field == field
     assert problem in caught.value.problem
-    told = world.told("plan.refused")[-1]
+    told = world.told("plan.invalid")[-1]
     assert (told["level"], told["field"]) == ("WARNING", field)
     assert problem in told["reason"]
 
 
 @pytest.mark.parametrize("body", ["not json", "", "null", "[]", '{"plan_id": NaN}', "{" * 3000])
-def test_a_message_that_is_no_plan_fails_alone(world: World, body: str) -> None:
+def test_a_message_that_is_no_plan_fails_alone(world: HandlerWorld, body: str) -> None:
     record: dict[str, Any] = {"messageId": "1", "body": body, "attributes": {}, "eventSource": "aws:sqs"}
 
     assert world.deliver({"Records": [record]}) == {"batchItemFailures": [{"itemIdentifier": "1"}]}
-    assert world.told("plan.refused")[-1]["level"] == "WARNING"
+    assert world.told("plan.invalid")[-1]["level"] == "WARNING"
 
 
-def test_without_credentials_nothing_is_sent(world: World) -> None:
+def test_without_credentials_nothing_is_sent(world: HandlerWorld) -> None:
     """The last of this module's world: a new container reads a secret that lacks its keys."""
     world.session.client("secretsmanager").put_secret_value(SecretId="alpaca/default", SecretString=json.dumps({}))
     world.restart()

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from rebalance_executor.adapters.alpaca.broker import AlpacaBroker
-from rebalance_executor.adapters.dynamodb.risk_store import DynamoControlBook
+from rebalance_executor.adapters.dynamodb.risk_store import DynamoRiskStore
 from rebalance_executor.domain import controls
 from rebalance_executor.domain.errors import DayChanged, JournalUnavailable, OverfillGuard, PlanYielded
 from rebalance_executor.domain.orders import child_order_prefix
-from rebalance_executor.domain.risk_state import NEVER_SET, PROGRAM, Book, Day, SwitchState
+from rebalance_executor.domain.risk_state import NEVER_SET, PROGRAM, DailyUsage, RiskState, TradingState
 from tests.support.builders import NOW
-from tests.support.world import World, a_world, buy, exit_of, hold, outcomes, plan, sell
+from tests.support.world import HandlerWorld, a_world, buy, exit_of, hold, outcomes, plan, sell
 
 NEVER = {"symbol": "AAA", "behaviour": "never"}
 LATER = {"symbol": "BBB", "behaviour": "later", "after_seconds": 2}
@@ -24,7 +24,7 @@ A_DAY_ON = NOW.date() + timedelta(days=1)
 """The trading day of a world that is always open: its next close is a day ahead."""
 
 
-def of_others(world: World, symbol: str, side: str, price: str = "50", **fields: str) -> None:
+def of_others(world: HandlerWorld, symbol: str, side: str, price: str = "50", **fields: str) -> None:
     """An order of somebody else that rests at the broker."""
     body = {"symbol": symbol, "side": side, "qty": "1", "type": "limit", "limit_price": price, "time_in_force": "day"}
     world.broker.venue.exchange.submit_order(body | fields)
@@ -35,19 +35,19 @@ def of_others(world: World, symbol: str, side: str, price: str = "50", **fields:
 
 def test_halted_means_that_nothing_is_sent_and_who_halted_it_why() -> None:
     with a_world() as world:
-        world.set_switch(SwitchState.HALTED, "prices look wrong")
+        world.set_kill_switch(TradingState.HALTED, "prices look wrong")
         result = world.deliver(plan(buy("AAA", 1000), hold("BBB")))
 
         assert outcomes(result)["AAA"] == ("DENIED", "HALTED")
         assert "Ada" in result["orders"][0]["error_message"]
         assert "prices look wrong" in result["orders"][0]["error_message"]
         assert (result["status"], result["orders_denied"], world.orders) == ("failure", 1, [])
-        assert world.told("plan.refused")[0]["level"] == "WARNING"
+        assert world.told("plan.denied")[0]["level"] == "WARNING"
 
 
 def test_reducing_sells_and_does_not_buy() -> None:
     with a_world(positions={"AAA": "10"}) as world:
-        world.set_switch(SwitchState.REDUCING)
+        world.set_kill_switch(TradingState.REDUCING)
         result = world.deliver(plan(sell("AAA", 500), buy("BBB", 500)))
 
         assert outcomes(result) == {"AAA": ("FILLED", None), "BBB": ("DENIED", "REDUCING_ONLY")}
@@ -55,15 +55,15 @@ def test_reducing_sells_and_does_not_buy() -> None:
 
 def test_a_person_who_resumes_lets_the_next_plan_trade() -> None:
     with a_world() as world:
-        world.set_switch(SwitchState.HALTED)
-        world.set_switch(SwitchState.ACTIVE, "drill is over")
+        world.set_kill_switch(TradingState.HALTED)
+        world.set_kill_switch(TradingState.ACTIVE, "drill is over")
 
         assert world.deliver(plan(buy("AAA", 1000)))["status"] == "success"
 
 
 def test_halted_while_an_order_rests_it_is_cancelled_and_nothing_else_is_sent() -> None:
     with a_world(fills=[NEVER], positions={"AAA": "10"}, config={"child_wait_seconds": 60}) as world:
-        world.clock.after(3, lambda: world.set_switch(SwitchState.HALTED))
+        world.clock.after(3, lambda: world.set_kill_switch(TradingState.HALTED))
         result = world.deliver(plan(sell("AAA", 500), buy("BBB", 500)))
 
         assert outcomes(result) == {"AAA": ("UNFILLED", "HALTED"), "BBB": ("DENIED", "HALTED")}
@@ -74,7 +74,7 @@ def test_halted_while_an_order_rests_it_is_cancelled_and_nothing_else_is_sent() 
 
 def test_reducing_from_now_on_cancels_the_buys_that_rest() -> None:
     with a_world(fills=[NEVER], config={"child_wait_seconds": 60}) as world:
-        world.clock.after(3, lambda: world.set_switch(SwitchState.REDUCING))
+        world.clock.after(3, lambda: world.set_kill_switch(TradingState.REDUCING))
         result = world.deliver(plan(buy("AAA", 500)))
 
         assert outcomes(result) == {"AAA": ("UNFILLED", "REDUCING_ONLY")}
@@ -84,7 +84,7 @@ def test_reducing_from_now_on_cancels_the_buys_that_rest() -> None:
 def test_before_an_order_is_sent_the_switch_is_at_most_a_second_old() -> None:
     lag = {"proceeds_lag_seconds": 3}
     with a_world(cash="0", positions={"AAA": "10"}, account=lag) as world:
-        world.clock.after(2, lambda: world.set_switch(SwitchState.HALTED))
+        world.clock.after(2, lambda: world.set_kill_switch(TradingState.HALTED))
         result = world.deliver(plan(exit_of("AAA"), buy("BBB", 900)))
 
         assert outcomes(result) == {"AAA": ("FILLED", None), "BBB": ("DENIED", "HALTED")}
@@ -97,7 +97,7 @@ def test_a_switch_that_cannot_be_read_lets_nothing_out(monkeypatch: pytest.Monke
     with a_world(cash="0", positions={"AAA": "10"}, account={"proceeds_lag_seconds": 3}) as world:
         document = plan(exit_of("AAA"), buy("BBB", 900))
         with monkeypatch.context() as broken:
-            broken.setattr(DynamoControlBook, "switch", fails)
+            broken.setattr(DynamoRiskStore, "kill_switch", fails)
             with pytest.raises(PlanYielded, match="the kill switch cannot be read"):
                 world.deliver(document)
         assert [order["symbol"] for order in world.orders] == ["AAA"]
@@ -110,7 +110,7 @@ def test_a_switch_that_cannot_be_read_while_orders_rest_cancels_them(monkeypatch
         raise JournalUnavailable("the table does not answer")
 
     with a_world(fills=[NEVER], config={"child_wait_seconds": 60}) as world:
-        monkeypatch.setattr(DynamoControlBook, "switch", fails)
+        monkeypatch.setattr(DynamoRiskStore, "kill_switch", fails)
         with pytest.raises(PlanYielded):
             world.deliver(plan(buy("AAA", 1000)))
 
@@ -125,8 +125,8 @@ def test_a_breach_at_the_last_line_stops_the_program_and_halts_the_account(monke
             with pytest.raises(OverfillGuard):
                 world.deliver(plan(buy("AAA", 1000)))
 
-        switch = world.book.switch("default")
-        assert (switch.state, switch.by, world.orders) == (SwitchState.HALTED, PROGRAM, [])
+        switch = world.book.kill_switch("default")
+        assert (switch.state, switch.by, world.orders) == (TradingState.HALTED, PROGRAM, [])
         assert "OVERFILL_GUARD" in switch.reason
         assert outcomes(world.deliver(plan(buy("BBB", 1000), plan_id="next"))) == {"BBB": ("DENIED", "HALTED")}
 
@@ -139,7 +139,7 @@ def test_too_many_rejects_in_a_row_halt_the_account() -> None:
 
         assert [outcome for outcome, _ in outcomes(result).values()] == ["REJECTED"] * 3 + ["DENIED"]
         assert outcomes(result)["DDD"] == ("DENIED", "HALTED")
-        assert "3 orders in a row" in world.book.switch("default").reason
+        assert "3 orders in a row" in world.book.kill_switch("default").reason
         assert (result["orders_rejected"], result["orders_denied"], result["orders_placed"]) == (3, 1, 0)
 
 
@@ -167,7 +167,7 @@ def test_what_a_limit_forbids_is_denied_and_never_sent(config: dict[str, Any], c
 
         assert outcomes(result) == {"AAA": ("DENIED", code)}
         assert (result["orders_denied"], world.orders) == (1, [])
-        assert world.told("order.denied")[0]["code"] == code
+        assert world.told("item.denied")[0]["code"] == code
 
 
 def test_the_day_counts_what_was_reserved_also_where_nothing_was_filled() -> None:
@@ -176,7 +176,7 @@ def test_the_day_counts_what_was_reserved_also_where_nothing_was_filled() -> Non
         result = world.deliver(plan(buy("BBB", 1000), plan_id="next"))
 
         assert outcomes(result) == {"BBB": ("DENIED", "DAILY_LIMIT")}
-        day = world.book.book("default", A_DAY_ON).day
+        day = world.book.load("default", A_DAY_ON).usage
         assert (day.plans, day.buys) == (1, Decimal(1000))
 
 
@@ -184,8 +184,8 @@ def test_26_what_is_skipped_or_denied_is_no_part_of_the_days_sums() -> None:
     with a_world(positions={"CCC": "5"}, config={"restricted_symbols": ["BBB"]}) as world:
         world.deliver(plan(buy("AAA", 1000), buy("BBB", 700), sell("CCC", 200), hold("SPY")))
 
-        book = world.book.book("default", A_DAY_ON)
-        assert (book.day.plans, book.day.buys, book.day.sells) == (1, Decimal(1000), Decimal(200))
+        book = world.book.load("default", A_DAY_ON)
+        assert (book.usage.plans, book.usage.buys, book.usage.sells) == (1, Decimal(1000), Decimal(200))
         assert [order.symbol for order in book.plans[0].orders] == ["AAA", "CCC"]
 
 
@@ -210,22 +210,22 @@ def test_a_run_killed_after_its_first_write_has_reserved_once(monkeypatch: pytes
             dying.setattr(AlpacaBroker, "submit", kill)
             with pytest.raises(Killed):
                 world.deliver(plan(buy("AAA", 1000)), seconds=10)
-        assert world.book.book("default", A_DAY_ON).day.plans == 1
+        assert world.book.load("default", A_DAY_ON).usage.plans == 1
         world.restart()
         world.forget_front_door()
         world.clock.pass_time(30)
 
         assert world.deliver(plan(buy("AAA", 1000)))["status"] == "success"
-        assert world.book.book("default", A_DAY_ON).day.buys == Decimal(1000)
+        assert world.book.load("default", A_DAY_ON).usage.buys == Decimal(1000)
 
 
 def test_the_day_is_reserved_before_anything_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     """A reservation from a day that another plan has changed meanwhile is refused whole: no journal, no order."""
     with a_world() as world:
         world.deliver(plan(buy("BBB", 1000)))
-        stale = Book(NEVER_SET, Day(A_DAY_ON))
+        stale = RiskState(NEVER_SET, DailyUsage(A_DAY_ON))
         with monkeypatch.context() as late:
-            late.setattr(DynamoControlBook, "book", lambda *_: stale)
+            late.setattr(DynamoRiskStore, "load", lambda *_: stale)
             with pytest.raises(DayChanged):
                 world.deliver(plan(buy("AAA", 1000), plan_id="next"))
         assert [order["symbol"] for order in world.orders] == ["BBB"]
@@ -257,7 +257,7 @@ def test_too_many_plans_halt_the_account_until_a_person_resumes_it() -> None:
         third = world.deliver(plan(buy("BBB", 1000), plan_id="third"))
         fourth = world.deliver(plan(buy("BBB", 1001), plan_id="fourth"))
         world.clock.pass_time(1)
-        world.set_switch(SwitchState.ACTIVE, "looked at both")
+        world.set_kill_switch(TradingState.ACTIVE, "looked at both")
         fifth = world.deliver(plan(buy("BBB", 1002), plan_id="fifth"))
 
         codes = [outcomes(result)["BBB"] for result in (third, fourth, fifth)]
@@ -273,7 +273,7 @@ def test_too_many_runs_end_the_plan_and_halt_the_account() -> None:
         result = world.deliver(document, seconds=3)
 
         assert outcomes(result) == {"AAA": ("UNFILLED", "TOO_MANY_RUNS")}
-        assert world.book.switch("default").state is SwitchState.HALTED
+        assert world.book.kill_switch("default").state is TradingState.HALTED
 
 
 # --- prices ----------------------------------------------------------------------------------------------
@@ -282,8 +282,8 @@ def test_too_many_runs_end_the_plan_and_halt_the_account() -> None:
 @pytest.mark.parametrize(
     ("quote", "code"),
     [
-        ({"bid": "99.99", "ask": "100.01", "t": (NOW - timedelta(hours=18)).isoformat()}, "QUOTE_REJECTED"),
-        ({"bid": "90", "ask": "110"}, "QUOTE_REJECTED"),
+        ({"bid": "99.99", "ask": "100.01", "t": (NOW - timedelta(hours=18)).isoformat()}, "QUOTE_UNUSABLE"),
+        ({"bid": "90", "ask": "110"}, "QUOTE_UNUSABLE"),
         ({"bid": "99.99", "ask": "100.01", "prev_close": "200"}, "PRICE_COLLAR"),
     ],
     ids=["yesterday's", "too wide", "half of the previous close"],
@@ -306,7 +306,7 @@ def test_where_nobody_quotes_the_last_trade_prices_a_limit_if_that_is_configured
         assert outcomes(result) == {"AAA": ("FILLED", None)}
         assert [(order["type"], order["limit_price"]) for order in world.orders] == [("limit", "100.02")]
         assert result["orders"][0]["expected_price"] == "100.02"
-        assert [line["last_trade"] for line in world.told("order.without_quote")] == ["100.02"]
+        assert [line["last_trade"] for line in world.told("order.priced_from_last_trade")] == ["100.02"]
 
 
 def test_the_last_line_refuses_a_limit_outside_the_collar() -> None:
@@ -395,7 +395,7 @@ def test_a_broker_that_keeps_failing_gets_nothing_more_and_the_run_yields() -> N
         with pytest.raises(PlanYielded, match="5 times in a row"):
             world.deliver(document)
         assert world.orders == []
-        assert world.told("broker.failing")
+        assert world.told("circuit.opened")
 
         result = world.deliver(document)
 
@@ -411,12 +411,12 @@ def test_a_position_that_others_changed_meanwhile_makes_the_plan_unresolved() ->
         world.clock.then(1, {"positions": [{"symbol": "AAA", "qty": "3"}]})
         result = world.deliver(plan(buy("AAA", 1000), buy("BBB", 1000)))
 
-        assert outcomes(result) == {"AAA": ("UNRESOLVED", "NOT_RECONCILED"), "BBB": ("FILLED", None)}
+        assert outcomes(result) == {"AAA": ("UNRESOLVED", "RECONCILIATION_MISMATCH"), "BBB": ("FILLED", None)}
         assert (result["status"], result["orders_unresolved"]) == ("unresolved", 1)
         (difference,) = result["differences"]
         assert difference["symbol"] == "AAA"
         assert "3 shares are held" in difference["problem"]
-        assert world.told("plan.differs")[0]["level"] == "ERROR"
+        assert world.told("reconciliation.mismatch")[0]["level"] == "ERROR"
 
 
 def test_an_order_under_the_plans_ids_that_the_journal_does_not_know_is_named() -> None:
@@ -425,7 +425,7 @@ def test_an_order_under_the_plans_ids_that_the_journal_does_not_know_is_named() 
         world.clock.after(1, lambda: of_others(world, "AAA", "sell", price="150", client_order_id=stray))
         result = world.deliver(plan(buy("AAA", 1000), buy("BBB", 1000)))
 
-        assert outcomes(result)["AAA"] == ("UNRESOLVED", "NOT_RECONCILED")
+        assert outcomes(result)["AAA"] == ("UNRESOLVED", "RECONCILIATION_MISMATCH")
         assert stray in result["differences"][0]["problem"]
 
 
@@ -455,5 +455,5 @@ def test_denied_skipped_rejected_and_unresolved_are_different_things() -> None:
         assert [o["outcome"] for o in result["orders"]] == ["DENIED", "REJECTED", "UNRESOLVED", "SKIPPED"]
         counts = ("orders_denied", "orders_rejected", "orders_unresolved", "orders_skipped", "orders_placed")
         assert [result[name] for name in counts] == [1, 1, 1, 1, 1]
-        for event in ("order.denied", "order.failed", "order.unresolved"):
+        for event in ("item.denied", "item.rejected", "item.unresolved"):
             assert len(world.told(event)) == 1, event

@@ -99,7 +99,7 @@ def test_06_07_09_no_price_is_made_from_a_quote_that_has_none(bid: str, ask: str
     with a_world(quotes={"AAA": {"bid": bid, "ask": ask}, "BBB": {"bid": "99.99", "ask": "100.01"}}) as world:
         result = world.deliver(plan(buy("AAA", 1000), buy("BBB", 1000)))
 
-        assert outcomes(result) == {"AAA": ("DENIED", "QUOTE_REJECTED"), "BBB": ("FILLED", None)}
+        assert outcomes(result) == {"AAA": ("DENIED", "QUOTE_UNUSABLE"), "BBB": ("FILLED", None)}
         assert result["orders"][0]["price"] is result["orders"][0]["expected_price"] is None
         assert [order["symbol"] for order in world.orders] == ["BBB"]
 
@@ -124,7 +124,7 @@ def test_10_a_price_that_never_comes_is_unresolved_and_not_zero() -> None:
     with a_world(default_fill={"behaviour": "marketable", "price_pending_seconds": 3600}) as world:
         result = world.deliver(plan(buy("AAA", 1000)))
 
-        assert outcomes(result) == {"AAA": ("UNRESOLVED", "PRICE_PENDING")}
+        assert outcomes(result) == {"AAA": ("UNRESOLVED", "FILL_PRICE_MISSING")}
         assert result["status"] == "unresolved"
         assert result["orders"][0]["shares"] == result["orders"][0]["planned_shares"]
         assert result["orders"][0]["price"] is None

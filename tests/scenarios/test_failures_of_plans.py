@@ -137,7 +137,7 @@ def test_36_a_report_that_cannot_be_sent_does_not_fail_the_plan() -> None:
         result = world.deliver(plan(buy("AAA", 1000)))
 
         assert result["status"] == "success"
-        assert world.told("report.failed") or world.told("result.published")
+        assert world.told("result.publish_failed") or world.told("result.published")
 
 
 def test_37_one_result_event_however_often_a_plan_is_delivered() -> None:

@@ -16,12 +16,12 @@ import pytest
 from rebalance_executor.domain.errors import BrokerUnavailable, Fenced
 from tests.infrastructure.templates import attribute, read, reference
 from tests.support.builders import NOW
-from tests.support.world import BUS, World, a_world, buy, exit_of, outcomes, plan, sell
+from tests.support.world import BUS, HandlerWorld, a_world, buy, exit_of, outcomes, plan, sell
 
 DOWN = {"kind": "status", "status": 503, "method": "GET", "path": "/v2/account"}
 
 
-def paths(world: World) -> set[str]:
+def paths(world: HandlerWorld) -> set[str]:
     """What the broker was asked, without ids."""
     return set(world.broker.venue.requests)
 
@@ -100,8 +100,8 @@ def test_38_a_ledger_written_by_two_loses_nothing() -> None:
 
         with pytest.raises(Fenced):  # it wakes up, and another run has had the account
             journal.write(asleep, known.plan, parents=known.parents.values())
-        book = world.book.book("default", NOW.date() + timedelta(days=1))  # always open: it closes a day ahead
-        assert (book.day.plans, book.day.buys) == (2, Decimal(2000))
+        book = world.book.load("default", NOW.date() + timedelta(days=1))  # always open: it closes a day ahead
+        assert (book.usage.plans, book.usage.buys) == (2, Decimal(2000))
         assert [order.symbol for begun in book.plans for order in begun.orders] == ["AAA", "BBB"]
         assert journal.load("default", "second") == known
 

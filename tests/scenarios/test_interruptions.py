@@ -13,7 +13,7 @@ from rebalance_executor.domain.errors import (
     ConfigurationError,
     PlanYielded,
 )
-from tests.support.world import World, WorldClock, a_world, buy, exit_of, outcomes, plan
+from tests.support.world import HandlerWorld, WorldClock, a_world, buy, exit_of, outcomes, plan
 
 NEVER = {"symbol": "AAA", "nth": 1, "behaviour": "never"}
 
@@ -22,7 +22,7 @@ class Killed(BaseException):
     """The process is gone: nothing of it runs on."""
 
 
-def killed_when_it_waits(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def killed_when_it_waits(world: HandlerWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     """The next time the program waits, it is killed."""
 
     def kill(_clock: WorldClock, _span: timedelta) -> None:
@@ -60,7 +60,7 @@ def test_a_killed_run_is_resumed_and_what_rests_is_worked_further(monkeypatch: p
         assert [order["status"] for order in world.orders] == ["canceled", "filled"]
 
 
-def killed_when_it_cancels(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def killed_when_it_cancels(world: HandlerWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     """The next cancel is journalled, and never sent; a minute and a half pass."""
 
     def kill(_broker: AlpacaBroker, _order_id: str) -> None:

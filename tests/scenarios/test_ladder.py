@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from rebalance_executor.domain.errors import PlanYielded
-from tests.support.world import World, a_world, buy, exit_of, outcomes, plan, sell
+from tests.support.world import HandlerWorld, a_world, buy, exit_of, outcomes, plan, sell
 
 LADDER = {
     "order_style": "ladder",
@@ -26,11 +26,11 @@ def quoted(bid: str, ask: str) -> dict[str, Any]:
     return {"quotes": {"AAA": {"bid": bid, "ask": ask}}}
 
 
-def limits(world: World) -> list[str]:
+def limits(world: HandlerWorld) -> list[str]:
     return [order["limit_price"] for order in world.orders]
 
 
-def seconds_between(world: World) -> list[float]:
+def seconds_between(world: HandlerWorld) -> list[float]:
     """Seconds from one submission to the next."""
     times = [datetime.fromisoformat(order["submitted_at"]) for order in world.orders]
     return [(b - a) / timedelta(seconds=1) for a, b in pairwise(times)]

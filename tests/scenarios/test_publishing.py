@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from rebalance_executor.domain.errors import ReportingFailed
+from rebalance_executor.domain.errors import PublishFailed
 from rebalance_executor.domain.result import ExecutionResult
-from tests.support.world import World, a_world, buy, plan
+from tests.support.world import HandlerWorld, a_world, buy, plan
 
 
 @dataclass
@@ -31,7 +31,7 @@ class Channel:
 class Reported:
     """A world with two channels."""
 
-    world: World
+    world: HandlerWorld
     event: Channel
     notice: Channel
 
@@ -40,7 +40,7 @@ class Reported:
         self.world.restart()
         self.world.forget_front_door()
         manager = self.world.service.manager
-        manager._ports = replace(manager._ports, reporters=(self.event, self.notice))
+        manager._ports = replace(manager._ports, publishers=(self.event, self.notice))
         return self.world.deliver(plan(buy("AAA", 1000)))
 
 
@@ -59,9 +59,9 @@ def test_given_a_finished_plan_when_delivered_again_then_each_channel_got_it_onc
 
 
 def test_given_a_channel_that_failed_when_delivered_again_then_only_that_one_gets_it_late(reported: Reported) -> None:
-    reported.notice.fails = ReportingFailed("the topic is away")
+    reported.notice.fails = PublishFailed("the topic is away")
     assert reported.deliver()["success"] is True
-    assert [line["channel"] for line in reported.world.told("report.failed")] == ["notice"]
+    assert [line["channel"] for line in reported.world.told("result.publish_failed")] == ["notice"]
 
     reported.notice.fails = None
     reported.deliver()
@@ -76,14 +76,14 @@ def test_given_a_report_that_crashes_when_executed_then_the_plan_is_a_success_an
 
     assert reported.deliver()["success"] is True
     assert len(reported.notice.got) == 1
-    (line,) = reported.world.told("report.failed")
+    (line,) = reported.world.told("result.publish_failed")
     assert (line["channel"], line["error"]) == ("event", "KeyError")
 
 
 def test_given_no_plan_today_when_watched_then_the_day_is_overdue_until_one_is_completed(reported: Reported) -> None:
     reported.world.restart()
     assert reported.world.deliver({"watch": True})["overdue"] is True
-    assert len(reported.world.told("day.overdue")) == 1
+    assert len(reported.world.told("daily_check.overdue")) == 1
 
     reported.deliver()
 

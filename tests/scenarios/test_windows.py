@@ -10,7 +10,7 @@ import pytest
 
 from rebalance_executor.domain.errors import LeaseHeld, PlanExpired, PlanInProgress, PlanYielded, RebalanceError
 from tests.support.builders import NOW
-from tests.support.world import World, a_world, buy, exit_of, outcomes, plan
+from tests.support.world import HandlerWorld, a_world, buy, exit_of, outcomes, plan
 
 LATE = [{"symbol": "AAA", "behaviour": "later", "after_seconds": 40}]
 
@@ -19,7 +19,7 @@ class Killed(BaseException):
     """The process is gone: nothing of it runs on."""
 
 
-def kill_after(world: World, seconds: float, event: dict[str, Any]) -> None:
+def kill_after(world: HandlerWorld, seconds: float, event: dict[str, Any]) -> None:
     """Deliver; so many seconds later the process is killed, and a minute and a half later nobody holds its lease."""
 
     def die() -> None:
@@ -71,7 +71,7 @@ def test_a_retry_with_the_very_same_request_id_while_the_first_still_runs_is_kep
     event = plan(buy("AAA", 1000))
     refused: list[type[RebalanceError]] = []
 
-    def again(world: World) -> None:
+    def again(world: HandlerWorld) -> None:
         if record_is_lost:
             world.forget_front_door()
         with pytest.raises(RebalanceError) as caught:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rebalance_simulation import bugs, sweep
-from rebalance_simulation.bug_detection import hunt
+from rebalance_simulation.bug_detection import detect
 from rebalance_simulation.invariants import Violation
 from rebalance_simulation.sweep import Story, Sweep
 
@@ -24,7 +24,7 @@ def test_there_are_enough_of_them() -> None:
 
 @pytest.mark.parametrize("name", sorted(bugs.BUGS.keys() - IN_A_SWEEP.keys()))
 def test_a_bug_is_caught(name: str) -> None:
-    caught = hunt(name, WITHIN)
+    caught = detect(name, WITHIN)
 
     assert caught is not None
     assert caught.problem.startswith(Violation.__name__)

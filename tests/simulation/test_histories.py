@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from rebalance_simulation.__main__ import app
 from rebalance_simulation.bugs import switched_on
-from rebalance_simulation.faults import Fault, Happening, Trait
+from rebalance_simulation.faults import EnvironmentEvent, Fault, Trait
 from rebalance_simulation.history import History
 from rebalance_simulation.statistics import play_seeds
 
@@ -23,7 +23,7 @@ def test_no_promise_is_broken_and_everything_that_can_happen_does() -> None:
 
     assert [f"{failure.problem}: {failure.replay}" for failure in tally.failures] == []
     assert tally.histories == SEEDS
-    assert tally.happened.keys() >= {*Fault} - {Fault.DEADLINE} | {*Happening} | {*Trait}
+    assert tally.happened.keys() >= {*Fault} - {Fault.DEADLINE} | {*EnvironmentEvent} | {*Trait}
     assert tally.outcomes.keys() >= {"FILLED", "PARTIALLY_FILLED", "UNFILLED", "DENIED", "REJECTED", "UNRESOLVED"}
     assert len(tally.points) >= 40
 

@@ -9,7 +9,7 @@ import pytest
 
 from rebalance_simulation import sweep
 from rebalance_simulation.config_generator import steady_config
-from rebalance_simulation.faults import Crossing, Fault
+from rebalance_simulation.faults import Fault, FaultInjector
 from rebalance_simulation.generators import item, plan
 from rebalance_simulation.sweep import Story
 from rebalance_simulation.world import World
@@ -19,7 +19,7 @@ CANCEL = "broker DELETE /orders/{id}"
 
 def calls_of(story: Story, name: str) -> list[int]:
     """The numbers of these calls in the undisturbed story."""
-    names = sweep.live_through(story, {}).crossing.names
+    names = sweep.live_through(story, {}).faults.names
     return [number for number, told in enumerate(names, 1) if told == name]
 
 
@@ -35,7 +35,7 @@ def test_given_a_run_killed_while_it_journals_its_gate_then_the_next_one_spends_
     """A plan too large for one transaction: its buys were journalled, the gate's budget was not. They used to be sent
     as they stood, though their money had gone elsewhere meanwhile."""
     undisturbed = large_plan({})
-    second = [n for n, told in enumerate(undisturbed.crossing.names, 1) if told == "journal.write_batch"][1]
+    second = [n for n, told in enumerate(undisturbed.faults.names, 1) if told == "journal.write_batch"][1]
     world = large_plan({second: Fault.KILL_AFTER})
     world.exchange.merge({"account": {"cash": "150"}})  # somebody else spends it
     world.clock.sleep(timedelta(seconds=700))
@@ -58,6 +58,6 @@ def large_plan(script: dict[int, Fault]) -> World:
         "quotes": {symbol: {"bid": "99.99", "ask": "100.01"} for symbol in ("AAA", "BBB", "CCC", "DDD")},
         "positions": [{"symbol": "DDD", "qty": "5"}],
     }
-    world = World(scenario, steady_config(), Crossing(script=script))
+    world = World(scenario, steady_config(), FaultInjector(script=script))
     world.deliver(LARGE_PLAN)
     return world

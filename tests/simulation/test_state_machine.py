@@ -9,18 +9,20 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from rebalance_executor.domain.risk_state import Switch, SwitchState
+from rebalance_executor.domain.risk_state import KillSwitchRecord, TradingState
 from rebalance_simulation import config_generator, generators
-from rebalance_simulation.environment import Happenings
-from rebalance_simulation.faults import SUBMIT, Crossing, Fault, Happening, possible
+from rebalance_simulation.environment import Environment
+from rebalance_simulation.faults import SUBMIT, EnvironmentEvent, Fault, FaultInjector, possible
 from rebalance_simulation.generators import Message, item, plan
-from rebalance_simulation.queue import Inbox
+from rebalance_simulation.queue import MessageQueue
 from rebalance_simulation.world import World
 
 AT_ANY_CALL = [fault for fault in Fault if fault is not Fault.DEADLINE]
 CALLS = [SUBMIT, SUBMIT, "broker GET /orders", "broker DELETE /orders/{id}", "book.switch", "journal.write"]
 """The calls that matter most, submissions twice."""
-IN_THE_WORLD = [kind for kind in Happening if kind not in (Happening.LONG_PAUSE, Happening.KILL_SWITCH)]
+IN_THE_WORLD = [
+    kind for kind in EnvironmentEvent if kind not in (EnvironmentEvent.LONG_PAUSE, EnvironmentEvent.KILL_SWITCH)
+]
 FIRST = [
     item("AAA", "SELL", 700),
     item("BBB", "SELL", 20, is_exit=True),
@@ -37,12 +39,12 @@ class OneAccount(RuleBasedStateMachine):
     @initialize(seed=st.integers(0, 99), direct=st.booleans())
     def begin(self, seed: int, direct: bool) -> None:
         chance = Random(seed)  # noqa: S311 - reproducible on purpose
-        self.world = World(generators.scenario(seed, chance, ()), config_generator.config(chance, ()), Crossing())
+        self.world = World(generators.scenario(seed, chance, ()), config_generator.config(chance, ()), FaultInjector())
         self.script: dict[int, Fault] = {}
-        self.world.crossing.script = self.script
+        self.world.faults.script = self.script
         self.world.between = self.somebody_comes
-        self.happenings = Happenings(self.world, chance, list(Happening))
-        self.inbox = Inbox(self.world, self.happenings)
+        self.happenings = Environment(self.world, chance, list(EnvironmentEvent))
+        self.inbox = MessageQueue(self.world, self.happenings)
         way = "direct" if direct else "sqs"
         self.messages = [
             Message("plan-1", plan("plan-1", FIRST), way),
@@ -66,23 +68,23 @@ class OneAccount(RuleBasedStateMachine):
 
     @rule(which=st.integers(0, 1), calls=st.integers(1, 45), fault=st.sampled_from(AT_ANY_CALL))
     def something_goes_wrong(self, which: int, calls: int, fault: Fault) -> None:
-        self.script[self.world.crossing.calls + calls] = fault
+        self.script[self.world.faults.calls + calls] = fault
         self.inbox.deliver(self.messages[which], 600)
 
     @rule(name=st.sampled_from(CALLS), faults=st.lists(st.sampled_from(AT_ANY_CALL), min_size=1, max_size=2))
     def arm(self, name: str, faults: list[Fault]) -> None:
-        self.world.crossing.armed[name] = [fault for fault in faults if fault in possible(name)]
+        self.world.faults.armed[name] = [fault for fault in faults if fault in possible(name)]
 
     @rule(
         which=st.integers(0, 1), calls=st.integers(1, 45), kill=st.sampled_from([Fault.KILL_BEFORE, Fault.KILL_AFTER])
     )
     def kill_at(self, which: int, calls: int, kill: Fault) -> None:
-        self.script[self.world.crossing.calls + calls] = kill
+        self.script[self.world.faults.calls + calls] = kill
         self.inbox.deliver(self.messages[which], 600)
 
     @rule(calls=st.integers(1, 40))
     def the_deadline_comes(self, calls: int) -> None:
-        self.script[self.world.crossing.calls + calls] = Fault.DEADLINE
+        self.script[self.world.faults.calls + calls] = Fault.DEADLINE
         self.inbox.deliver(self.messages[0], 600)
 
     @rule(seconds=st.sampled_from([1, 20, 100, 700, 3600]))
@@ -90,18 +92,18 @@ class OneAccount(RuleBasedStateMachine):
         self.world.clock.sleep(timedelta(seconds=seconds))
 
     @rule(kind=st.sampled_from(IN_THE_WORLD))
-    def happen(self, kind: Happening) -> None:
+    def happen(self, kind: EnvironmentEvent) -> None:
         self.happenings.happen(kind)
 
     @rule(kind=st.sampled_from(IN_THE_WORLD), seconds=st.sampled_from([0.1, 1, 5]))
-    def happen_soon(self, kind: Happening, seconds: float) -> None:
+    def happen_soon(self, kind: EnvironmentEvent, seconds: float) -> None:
         self.world.clock.later(timedelta(seconds=seconds), lambda: self.happenings.happen(kind))
 
-    @rule(state=st.sampled_from(SwitchState), seconds=st.sampled_from([0, 0.5, 4]))
-    def somebody_sets_the_switch(self, state: SwitchState, seconds: float) -> None:
+    @rule(state=st.sampled_from(TradingState), seconds=st.sampled_from([0, 0.5, 4]))
+    def somebody_sets_the_switch(self, state: TradingState, seconds: float) -> None:
         def set_it() -> None:
-            switch = Switch(state, by="a person", reason="a rule", at=self.world.clock.now())
-            self.world.ledger.set_switch("default", switch)
+            switch = KillSwitchRecord(state, by="a person", reason="a rule", at=self.world.clock.now())
+            self.world.ledger.set_kill_switch("default", switch)
 
         self.world.clock.later(timedelta(seconds=seconds), set_it)
 
@@ -114,8 +116,8 @@ class OneAccount(RuleBasedStateMachine):
     @invariant()
     def every_promise_holds(self) -> None:
         if hasattr(self, "world"):
-            self.world.watch.look()
-            self.world.watch.end()
+            self.world.checker.look()
+            self.world.checker.end()
 
     def teardown(self) -> None:
         if not hasattr(self, "world") or self.world.broken is not None:
@@ -123,7 +125,7 @@ class OneAccount(RuleBasedStateMachine):
         self.inbox.calm()
         for message in self.messages:
             self.inbox.end(message)
-        self.world.watch.end()
+        self.world.checker.end()
 
 
 TestOneAccount = OneAccount.TestCase

@@ -8,15 +8,15 @@ from typer.testing import CliRunner
 from rebalance_simulation import sweep
 from rebalance_simulation.__main__ import app
 from rebalance_simulation.faults import Fault
-from rebalance_simulation.statistics import Tally, play_sweep
+from rebalance_simulation.statistics import RunStats, play_sweep
 from rebalance_simulation.sweep import Story, Sweep
 
 AFTER_EACH_FIRST = 3
 """Of the second interruptions after a first one, so many are tried here; ``--sweep`` tries them all."""
 
 
-def everywhere(kind: Sweep, story: Story) -> Tally:
-    tally = Tally()
+def everywhere(kind: Sweep, story: Story) -> RunStats:
+    tally = RunStats()
     for first in sweep.firsts(kind, story):
         tally.add(play_sweep(Sweep.SINGLES, story, first))
     return tally
@@ -52,7 +52,7 @@ def test_killed_anywhere_on_a_ladder_every_order_is_filled_once() -> None:
 def test_interrupted_twice_every_order_is_filled_once(kind: Sweep) -> None:
     tried = 0
     for first in list(sweep.firsts(kind, Story.RESTS))[::10]:
-        calls = sweep.check(Story.RESTS, first).crossing.calls
+        calls = sweep.check(Story.RESTS, first).faults.calls
         seconds = list(sweep.seconds(kind, first, calls))
         for script in seconds[:: max(1, len(seconds) // AFTER_EACH_FIRST)]:
             sweep.check(Story.RESTS, script)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from rebalance_executor.domain.journal import Phase, PlanState
+from rebalance_executor.domain.journal import PlanPhase, PlanState
 from rebalance_executor.domain.market import Account, Asset, BrokerOrder, OrderType, Position, Quote, Side, Trade
 from rebalance_executor.domain.orders import Arrival, ChildOrder, ChildState, Outcome, ParentOrder
 from rebalance_executor.domain.plan import RebalancePlan, RebalancePlanItem
@@ -181,8 +181,8 @@ def a_state(plan: RebalancePlan, *, runs: int = 1) -> PlanState:
         content_hash=plan.content_hash,
         correlation_id=plan.correlation_id,
         causation_id=plan.causation_id,
-        begun_at=NOW,
-        phase=Phase.FINISHED,
+        started_at=NOW,
+        phase=PlanPhase.FINISHED,
         runs=runs,
         starting_funds=Decimal(10_000),
     )

@@ -187,7 +187,7 @@ class FloorBroker:
         self._ask("order_by_client_id", client_order_id)
         return next((self.shown(o) for o in self.book.values() if o.client_order_id == client_order_id), None)
 
-    def await_turn(self, until: datetime) -> None:
+    def wait_for_rate_limit(self, until: datetime) -> None:
         if self.turn_at is not None and self.turn_at > until:
             raise RateLimited("the minute's requests are used up", retry_at=self.turn_at)
         if self.turn_at is not None and self.turn_at > self._clock.now():
@@ -297,11 +297,11 @@ class Floor:
         return Ports(
             brokers=self._open,
             journal=self.journal,
-            book=self.journal.book,
+            risk_store=self.journal.book,
             assets=self,
             clock=self.clock,
             log=self,
-            reporters=self.channels,
+            publishers=self.channels,
             stop_requested=lambda: self.stop_requested,
         )
 

@@ -115,7 +115,7 @@ class _Server(ThreadingHTTPServer):
 
     @override
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients of a gate are killed: what they cannot read any more is no error."""
+        """ClientFactory of a gate are killed: what they cannot read any more is no error."""
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -6,7 +6,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from rebalance_executor.domain.journal import Phase, PlanState
+from rebalance_executor.domain.journal import PlanPhase, PlanState
 from rebalance_executor.domain.market import OrderType, Side
 from rebalance_executor.domain.orders import Arrival, ChildOrder, ChildState, Outcome, ParentOrder, child_order_id
 from rebalance_executor.domain.plan import Action
@@ -25,8 +25,8 @@ def state(**changes: Any) -> PlanState:
         "content_hash": "aa11",
         "correlation_id": "correlation",
         "causation_id": "causation",
-        "begun_at": START,
-        "phase": Phase.SELLS,
+        "started_at": START,
+        "phase": PlanPhase.SELLS,
         "runs": 1,
         "starting_funds": Decimal("1234.56"),
         "account_number": "PA123",

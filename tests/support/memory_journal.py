@@ -12,13 +12,13 @@ from datetime import datetime
 
 from rebalance_executor.adapters.dynamodb.journal import PARENTS_EACH
 from rebalance_executor.domain.errors import Fenced, JournalContradiction, LeaseHeld
-from rebalance_executor.domain.journal import Phase, PlanJournal, PlanState, RunEnd, RunRecord
+from rebalance_executor.domain.journal import PlanJournal, PlanPhase, PlanState, RunEnd, RunRecord
 from rebalance_executor.domain.orders import ParentOrder
 from rebalance_executor.domain.result import ExecutionResult
 from rebalance_executor.domain.risk_state import Reservation
 from rebalance_executor.execution.ports import Lease
-from rebalance_simulation.idempotency_store import Way
-from tests.support.memory_risk_store import InMemoryControlBook
+from rebalance_simulation.idempotency_store import CallHook
+from tests.support.memory_risk_store import InMemoryRiskStore
 
 
 def _straight[T](_: str, effect: Callable[[], T]) -> T:
@@ -44,9 +44,9 @@ class InMemoryJournal:
         parents_each: parents in one transaction; more go in several, the plan's own row in the last.
     """
 
-    def __init__(self, way: Way = _straight, *, parents_each: int = PARENTS_EACH) -> None:
+    def __init__(self, way: CallHook = _straight, *, parents_each: int = PARENTS_EACH) -> None:
         self._way = way
-        self.book = InMemoryControlBook(way)
+        self.book = InMemoryRiskStore(way)
         """The control book that belongs to this journal."""
         self._parents_each = parents_each
         self._leases: dict[str, Lease] = {}
@@ -156,16 +156,16 @@ class InMemoryJournal:
             self._put_batches(lease, plan, before)
         self._way("journal.finish", put)
 
-    def mark_reported(self, account: str, plan_id: str, channels: Collection[str], at: datetime) -> None:
+    def mark_published(self, account: str, plan_id: str, channels: Collection[str], at: datetime) -> None:
         """Remember that the result was published; a plan that is not finished is left alone."""
         del at  # when, only the table shows
 
         def mark() -> None:
             plan = self._plans.get((account, plan_id))
-            if plan is not None and plan.state is not None and plan.state.phase is Phase.FINISHED:
+            if plan is not None and plan.state is not None and plan.state.phase is PlanPhase.FINISHED:
                 plan.reported |= frozenset(channels)
 
-        self._way("journal.mark_reported", mark)
+        self._way("journal.mark_published", mark)
 
     # --- parts of a transaction --------------------------------------------------------------------------
 
@@ -196,7 +196,7 @@ class InMemoryJournal:
         stored = self._plans.get((plan.account, plan.plan_id))
         if stored is None or stored.state is None:
             return
-        if stored.state.content_hash != plan.content_hash or stored.state.phase is Phase.FINISHED:
+        if stored.state.content_hash != plan.content_hash or stored.state.phase is PlanPhase.FINISHED:
             raise JournalContradiction(f"plan {plan.plan_id} has other content or is finished")
 
     def _holds(self, lease: Lease) -> bool:

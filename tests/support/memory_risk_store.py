@@ -1,4 +1,4 @@
-"""The control book in memory: what ``DynamoControlBook`` promises, without a table."""
+"""The control book in memory: what ``DynamoRiskStore`` promises, without a table."""
 
 from __future__ import annotations
 
@@ -6,54 +6,61 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from rebalance_executor.domain.errors import DayChanged
-from rebalance_executor.domain.risk_state import NEVER_SET, BegunPlan, Book, Day, Reservation, Switch
-from rebalance_simulation.idempotency_store import Way
+from rebalance_executor.domain.risk_state import (
+    NEVER_SET,
+    DailyUsage,
+    KillSwitchRecord,
+    Reservation,
+    RiskState,
+    StartedPlan,
+)
+from rebalance_simulation.idempotency_store import CallHook
 
 
 @dataclass(slots=True)
 class _Day:
-    day: Day
-    plans: dict[str, BegunPlan] = field(default_factory=dict)
+    day: DailyUsage
+    plans: dict[str, StartedPlan] = field(default_factory=dict)
     last_plan: str | None = None
 
 
-class InMemoryControlBook:
-    """Implements ``ControlBook``; the journal in memory writes its reservations into it.
+class InMemoryRiskStore:
+    """Implements ``RiskStore``; the journal in memory writes its reservations into it.
 
     Args:
         way: how effects come about.
     """
 
-    def __init__(self, way: Way) -> None:
+    def __init__(self, way: CallHook) -> None:
         self._way = way
         self._days: dict[tuple[str, date], _Day] = {}
-        self.settings: dict[str, list[Switch]] = {}
+        self.settings: dict[str, list[KillSwitchRecord]] = {}
         """Every setting of each account's kill switch, the last one holds; not a port call."""
 
-    def book(self, account: str, day: date) -> Book:
+    def load(self, account: str, day: date) -> RiskState:
         """Kill switch and reservations of that trading day."""
 
-        def read() -> Book:
-            known = self._days.get((account, day), _Day(Day(day)))
-            return Book(self._switch(account), known.day, sorted(known.plans.values(), key=lambda plan: plan.at))
+        def read() -> RiskState:
+            known = self._days.get((account, day), _Day(DailyUsage(day)))
+            return RiskState(self._switch(account), known.day, sorted(known.plans.values(), key=lambda plan: plan.at))
 
         return self._way("book.book", read)
 
-    def switch(self, account: str) -> Switch:
+    def kill_switch(self, account: str) -> KillSwitchRecord:
         """The kill switch as it is now."""
         return self._way("book.switch", lambda: self._switch(account))
 
-    def set_switch(self, account: str, switch: Switch) -> None:
+    def set_kill_switch(self, account: str, switch: KillSwitchRecord) -> None:
         """Set the kill switch."""
-        self._way("book.set_switch", lambda: self.settings.setdefault(account, []).append(switch))
+        self._way("book.set_kill_switch", lambda: self.settings.setdefault(account, []).append(switch))
 
-    def reserved(self, account: str) -> list[tuple[Day, frozenset[str]]]:
+    def reserved(self, account: str) -> list[tuple[DailyUsage, frozenset[str]]]:
         """Each trading day's reservations with the plans that made them; not a port call."""
         return [(one.day, frozenset(one.plans)) for (owner, _), one in self._days.items() if owner == account]
 
     def check(self, account: str, reservation: Reservation) -> None:
         """Raise ``DayChanged`` where the day is not what the reservation was made from; part of a write."""
-        known = self._days.get((account, reservation.before.on), _Day(Day(reservation.before.on)))
+        known = self._days.get((account, reservation.before.on), _Day(DailyUsage(reservation.before.on)))
         if known.last_plan != reservation.plan.plan_id and known.day.plans != reservation.before.plans:
             raise DayChanged("another plan was begun meanwhile", day=reservation.before.on)
 
@@ -63,5 +70,5 @@ class InMemoryControlBook:
         known.day, known.last_plan = reservation.after, reservation.plan.plan_id
         known.plans[reservation.plan.plan_id] = reservation.plan
 
-    def _switch(self, account: str) -> Switch:
+    def _switch(self, account: str) -> KillSwitchRecord:
         return self.settings.get(account, [NEVER_SET])[-1]

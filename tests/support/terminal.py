@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 
 from rebalance_cli import context
 from rebalance_cli.main import app
-from tests.support.world import World
+from tests.support.world import HandlerWorld
 
 SCHEMAS = Path(__file__).parents[2] / "docs" / "schemas"
 
@@ -23,7 +23,7 @@ SCHEMAS = Path(__file__).parents[2] / "docs" / "schemas"
 class Terminal:
     """Types ``rebalance …``; the commands see the world's clock and the settings of its function."""
 
-    world: World
+    world: HandlerWorld
     folder: Path
     variables: dict[str, str]
 
@@ -64,6 +64,6 @@ class Terminal:
         } | self.variables
 
 
-def terminal(folder: Path, **variables: str) -> Callable[[World], Terminal]:
+def terminal(folder: Path, **variables: str) -> Callable[[HandlerWorld], Terminal]:
     """A terminal in this directory for a world."""
     return lambda world: Terminal(world, folder, variables)

@@ -20,9 +20,9 @@ from aws_lambda_powertools import Metrics
 from paper_broker.server import PaperBroker
 from rebalance_executor import bootstrap
 from rebalance_executor.adapters.aws import client_config
-from rebalance_executor.adapters.dynamodb.risk_store import DynamoControlBook
-from rebalance_executor.domain.risk_state import Switch, SwitchState
-from rebalance_executor.execution.kill_switch import set_by_person
+from rebalance_executor.adapters.dynamodb.risk_store import DynamoRiskStore
+from rebalance_executor.domain.risk_state import KillSwitchRecord, TradingState
+from rebalance_executor.execution.kill_switch import set_by_operator
 from rebalance_executor.handler import handle
 from rebalance_executor.service import Service
 from rebalance_executor.settings import Settings
@@ -99,7 +99,7 @@ class Invocation:
 
 
 @dataclass(slots=True)
-class World:
+class HandlerWorld:
     """One deployed program with its broker and its AWS account."""
 
     broker: PaperBroker
@@ -135,13 +135,13 @@ class World:
         self._service = bootstrap.build(self.settings, self._telemetry, clock=self.clock, clients=self._client)
 
     @property
-    def book(self) -> DynamoControlBook:
+    def book(self) -> DynamoRiskStore:
         """The account's control book, as an operator reads and sets it."""
-        return DynamoControlBook(self.session.client("dynamodb"), EXECUTION, self.clock)
+        return DynamoRiskStore(self.session.client("dynamodb"), EXECUTION, self.clock)
 
-    def set_switch(self, state: SwitchState, reason: str = "drill") -> None:
+    def set_kill_switch(self, state: TradingState, reason: str = "drill") -> None:
         """Set the kill switch by hand."""
-        set_by_person(self.book, "default", Switch(state, "Ada", reason, self.clock.now()))
+        set_by_operator(self.book, "default", KillSwitchRecord(state, "Ada", reason, self.clock.now()))
 
     def forget_front_door(self) -> None:
         """Lose every record of the front door, as an expiry or a mistake would."""
@@ -186,7 +186,7 @@ def a_world(
     whole_shares: Sequence[str] = (),
     config: Mapping[str, object] | None = None,
     **scenario: Any,
-) -> Iterator[World]:
+) -> Iterator[HandlerWorld]:
     """A world at ``NOW`` with these dollars and positions.
 
     Args:
@@ -231,7 +231,7 @@ def a_world(
                 "RESULT_BUS": BUS,
             }
         )
-        yield World(broker, WorldClock(broker), settings, session)
+        yield HandlerWorld(broker, WorldClock(broker), settings, session)
 
 
 def buy(symbol: str, dollars: object, **fields: object) -> dict[str, Any]:

@@ -12,25 +12,25 @@ from rich.console import Console
 
 from rebalance_cli.exit_codes import Exit
 from rebalance_cli.views.local_run import Report, code_of, show
-from rebalance_cli.views.progress import Story
+from rebalance_cli.views.progress import RunProgress
 from rebalance_cli.views.result import Cash
 from rebalance_executor.domain.plan import RebalancePlan
-from rebalance_sandbox.event_files import EventFile, Message
-from rebalance_sandbox.handler_process import Invocation
+from rebalance_sandbox.event_files import EventFile, EventMessage
+from rebalance_sandbox.handler_process import InvocationResult
 from tests.unit.test_cli_views import MIXED, filled, order, result
 
 EVENT = EventFile(Path("/elsewhere/event.json"), {}, (), (), None, is_health=False)
 SOLD = filled("BOND", "SELL", "10", "90.02", "90.025", "0.05")
 
 
-def report(invocation: Invocation, event_file: EventFile = EVENT, orders: tuple[int, int] = (0, 2)) -> Report:
+def report(invocation: InvocationResult, event_file: EventFile = EVENT, orders: tuple[int, int] = (0, 2)) -> Report:
     cash = Cash(Decimal(1000), Decimal("1900.20"))
     log, home = Path("/elsewhere/log/run.jsonl"), Path("/elsewhere")
-    return Report(event_file, invocation, Story.of([]), cash, *orders, log, home)
+    return Report(event_file, invocation, RunProgress.of([]), cash, *orders, log, home)
 
 
-def answered(*orders: dict[str, Any], status: str = "success") -> Invocation:
-    return Invocation(Exit.COMPLETE, result(*orders, status=status).model_dump(mode="json"))
+def answered(*orders: dict[str, Any], status: str = "success") -> InvocationResult:
+    return InvocationResult(Exit.COMPLETE, result(*orders, status=status).model_dump(mode="json"))
 
 
 def shown(report: Report) -> str:
@@ -85,7 +85,7 @@ def test_a_repeat_says_so_and_that_the_broker_got_no_new_order() -> None:
 
 
 def test_the_cash_of_a_resumed_run_is_not_held_against_the_whole_plan() -> None:
-    resumed = Invocation(Exit.COMPLETE, result(SOLD, status="success", runs=2).model_dump(mode="json"))
+    resumed = InvocationResult(Exit.COMPLETE, result(SOLD, status="success", runs=2).model_dump(mode="json"))
 
     assert "in 2 runs" in shown(report(resumed))
     assert "at the broker:" not in shown(report(resumed))
@@ -100,7 +100,7 @@ def test_a_partial_result_shows_its_reasons() -> None:
 
 def test_an_error_is_a_sentence_with_its_code_and_a_next_step() -> None:
     told = {"code": "LEASE_HELD", "errorType": "LeaseHeld", "errorMessage": "another run works on the account"}
-    failed = report(Invocation(Exit.IN_PROGRESS, error=told), orders=(2, 2))
+    failed = report(InvocationResult(Exit.IN_PROGRESS, error=told), orders=(2, 2))
 
     assert code_of(failed) is Exit.IN_PROGRESS
     assert "LEASE_HELD  another run works on the account" in shown(failed)
@@ -109,11 +109,11 @@ def test_an_error_is_a_sentence_with_its_code_and_a_next_step() -> None:
 
 
 def test_a_batch_shows_every_message_and_is_partial_where_one_failed() -> None:
-    messages = (Message("m-1", plan("plan-1"), None), Message("m-2", None, "$: is not JSON"))
+    messages = (EventMessage("m-1", plan("plan-1"), None), EventMessage("m-2", None, "$: is not JSON"))
     event = replace(EVENT, messages=messages)
     answer = {"batchItemFailures": [{"itemIdentifier": "m-2"}]}
     stored = [result(SOLD, status="success").model_dump(mode="json")]
-    batch = report(Invocation(Exit.COMPLETE, answer, results=stored), event)
+    batch = report(InvocationResult(Exit.COMPLETE, answer, results=stored), event)
 
     assert code_of(batch) is Exit.PARTIAL
     assert "plan-1: success" in shown(batch)
@@ -125,8 +125,8 @@ def test_a_health_report_that_fails_is_not_complete() -> None:
     event = replace(EVENT, is_health=True)
     checks = [{"name": "broker", "ok": False, "detail": "BROKER_UNAVAILABLE: no answer"}]
 
-    well = report(Invocation(Exit.COMPLETE, {"healthy": True, "checks": []}), event)
-    ill = report(Invocation(Exit.COMPLETE, {"healthy": False, "checks": checks}), event)
+    well = report(InvocationResult(Exit.COMPLETE, {"healthy": True, "checks": []}), event)
+    ill = report(InvocationResult(Exit.COMPLETE, {"healthy": False, "checks": checks}), event)
 
     assert code_of(well) is Exit.COMPLETE
     assert code_of(ill) is Exit.BROKEN

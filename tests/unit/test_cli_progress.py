@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from rebalance_cli.views.progress import Narrator, Story, grid
+from rebalance_cli.views.progress import LineReporter, RunProgress, grid
 from rebalance_executor.domain.plan import RebalancePlan
 
 
@@ -46,8 +46,8 @@ def line(message: str, symbol: str | None = None, second: int = 0, **fields: Any
 
 def told(*records: dict[str, Any], width: int = 80) -> str:
     console = Console(width=width, file=StringIO(), color_system=None)
-    story = Story.of([plan({"AAA": "BUY", "BBB": "SELL", "CCC": "SELL"})])
-    narrator = Narrator(console, story)
+    story = RunProgress.of([plan({"AAA": "BUY", "BBB": "SELL", "CCC": "SELL"})])
+    narrator = LineReporter(console, story)
     for record in records:
         event = story.read(record)
         if event is not None:
@@ -58,10 +58,10 @@ def told(*records: dict[str, Any], width: int = 80) -> str:
 
 
 def test_orders_pass_from_waiting_to_their_outcome() -> None:
-    story = Story.of([plan({"AAA": "BUY", "BBB": "SELL", "HHH": "HOLD"})])
+    story = RunProgress.of([plan({"AAA": "BUY", "BBB": "SELL", "HHH": "HOLD"})])
     assert story.stages == {("plan-1", "BBB"): "waiting", ("plan-1", "AAA"): "waiting"}
 
-    for message in ("order.intended", "order.submitted", "order.closed", "order.filled"):
+    for message in ("order.intended", "order.submitted", "order.filled", "item.filled"):
         story.read(line(message, "BBB"))
 
     assert story.stages == {("plan-1", "BBB"): "filled", ("plan-1", "AAA"): "waiting"}
@@ -69,10 +69,10 @@ def test_orders_pass_from_waiting_to_their_outcome() -> None:
 
 
 def test_a_repeat_is_known_by_its_line_but_not_within_the_run_that_did_the_work() -> None:
-    story, again = Story.of([plan({"AAA": "BUY"})]), Story.of([plan({"AAA": "BUY"})])
+    story, again = RunProgress.of([plan({"AAA": "BUY"})]), RunProgress.of([plan({"AAA": "BUY"})])
 
     again.read(line("plan.duplicate", status="success"))
-    story.read(line("plan.begun"))
+    story.read(line("plan.started"))
     story.read(line("plan.duplicate", status="success"))
 
     assert again.repeated == {"plan-1"}
@@ -80,7 +80,7 @@ def test_a_repeat_is_known_by_its_line_but_not_within_the_run_that_did_the_work(
 
 
 def test_broker_requests_and_time_are_gathered_from_the_lines() -> None:
-    story = Story.of([])
+    story = RunProgress.of([])
 
     story.read(line("run.started", second=1))
     story.read(line("broker.requests", second=4, total=17))
@@ -90,7 +90,7 @@ def test_broker_requests_and_time_are_gathered_from_the_lines() -> None:
 
 
 def test_lines_that_are_not_of_the_catalogue_change_nothing() -> None:
-    story = Story.of([])
+    story = RunProgress.of([])
 
     assert story.read({"_aws": {}, "OrdersFilled": [1.0]}) is None
     assert story.read({"message": "Traceback"}) is None
@@ -102,10 +102,10 @@ def test_neighbours_of_one_kind_share_a_line() -> None:
         line("order.intended", "BBB"),
         line("order.intended", "CCC"),
         line("order.submitted", "BBB", 1),
-        line("order.closed", "BBB", 1),
+        line("order.filled", "BBB", 1),
         line("order.submitted", "CCC", 1),
         line("gate.passed", second=2),
-        line("order.filled", "AAA", 3),
+        line("item.filled", "AAA", 3),
     )
 
     assert [row.split() for row in shown.splitlines() if row] == [
@@ -117,7 +117,7 @@ def test_neighbours_of_one_kind_share_a_line() -> None:
 
 
 def test_the_grid_shows_every_order_with_sells_first() -> None:
-    story = Story.of([plan({"AAA": "BUY", "BBB": "SELL"})])
+    story = RunProgress.of([plan({"AAA": "BUY", "BBB": "SELL"})])
     story.read(line("order.submitted", "BBB"))
     console = Console(width=80, file=StringIO(), color_system=None)
 

@@ -84,7 +84,7 @@ MIXED = (
         error_code="ATTEMPTS_EXHAUSTED",
         error_message="5 child orders did not fill it",
     ),
-    order("NVDA", "BUY", "DENIED", planned_trade_amount="1500", error_code="QUOTE_REJECTED", error_message="no quote"),
+    order("NVDA", "BUY", "DENIED", planned_trade_amount="1500", error_code="QUOTE_UNUSABLE", error_message="no quote"),
     filled("MSFT", "BUY", "10.000000001", "410.11", "410.115", "-0.05"),
     order("AAPL", "HOLD", "SKIPPED", skip_reason="HOLD"),
 )

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from rebalance_executor.domain.plan import RebalancePlan
-from rebalance_sandbox.paper_world import Quote, assumed_cash, plausible_quote, shares_worth, world_for
+from rebalance_sandbox.paper_world import SeedQuote, assumed_cash, plausible_quote, shares_worth, world_for
 
 SYMBOLS = [f"SYM{number}" for number in range(500)]
 
@@ -80,7 +80,7 @@ def test_a_plan_whose_holdings_exceed_its_value_has_no_cash() -> None:
 
 
 def test_known_quotes_stay_and_price_the_positions() -> None:
-    known = {"AAA": Quote(Decimal("99.99"), Decimal("100.01"))}
+    known = {"AAA": SeedQuote(Decimal("99.99"), Decimal("100.01"))}
 
     world = world_for([plan()], known)
 

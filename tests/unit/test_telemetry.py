@@ -52,9 +52,9 @@ def metrics(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
 
 def test_every_line_of_a_plan_carries_its_identity_and_the_next_plans_lines_do_not(told: Told) -> None:
     with told.telemetry.invocation(CONTEXT):
-        told.telemetry.identify(a_plan(), "main", "run-1")
+        told.telemetry.bind_plan(a_plan(), "main", "run-1")
         told.telemetry.emit(LogEvent.PLAN_RECEIVED, items=1)
-        told.telemetry.forget()
+        told.telemetry.unbind_plan()
         told.telemetry.emit(LogEvent.HEALTH_CHECKED)
 
     first, second = told.lines
@@ -65,19 +65,19 @@ def test_every_line_of_a_plan_carries_its_identity_and_the_next_plans_lines_do_n
 
 
 def test_decimals_and_times_are_told_plainly_and_missing_fields_not_at_all(told: Told) -> None:
-    told.telemetry.emit(LogEvent.ORDER_CLOSED, qty=Decimal("1E+2"), closed_at=NOW, limit_price=None)
+    told.telemetry.emit(LogEvent.ORDER_CANCELED, qty=Decimal("1E+2"), closed_at=NOW, limit_price=None)
 
     (line,) = told.lines
     assert (line["qty"], line["closed_at"]) == ("100", "2026-01-26T15:00:00+00:00")
     assert "limit_price" not in line
-    assert (line["level"], line["message"]) == ("INFO", "order.closed")
+    assert (line["level"], line["message"]) == ("INFO", "order.canceled")
 
 
 @pytest.mark.parametrize(
     ("error", "event", "level"),
     [
-        (InvalidInput("items", "is missing"), "plan.refused", "WARNING"),
-        (PlanYielded("stopped"), "plan.deferred", "WARNING"),
+        (InvalidInput("items", "is missing"), "plan.invalid", "WARNING"),
+        (PlanYielded("stopped"), "plan.redelivery_requested", "WARNING"),
         (RuntimeError("a mistake"), "plan.failed", "CRITICAL"),
     ],
 )
@@ -100,8 +100,8 @@ def test_a_finished_plan_is_counted_by_status_with_its_figures(told: Told, capsy
             total_trade_value=Decimal(1000),
             slippage_bps=Decimal("1.25"),
         )
-        told.telemetry.emit(LogEvent.ORDER_FILLED, outcome=Outcome.FILLED)
-        told.telemetry.emit(LogEvent.ORDER_UNFINISHED, outcome=Outcome.PARTIALLY_FILLED)
+        told.telemetry.emit(LogEvent.ITEM_FILLED, outcome=Outcome.FILLED)
+        told.telemetry.emit(LogEvent.ITEM_PARTIALLY_FILLED, outcome=Outcome.PARTIALLY_FILLED)
         told.telemetry.count_request("GET /v2/orders")
         told.telemetry.count_request("GET /v2/orders")
 
@@ -141,7 +141,7 @@ def test_what_the_program_ends_by_itself_is_counted_and_a_deferral_is_not(
         told.telemetry.error(PlanYielded("stopped"))
 
     line = metrics(capsys)
-    assert (line["ProgramErrors"], line["PlansDeferred"]) == ([1, 1], [1])
+    assert (line["DeliveryFailures"], line["RedeliveriesRequested"]) == ([1, 1], [1])
 
 
 def test_requests_to_the_broker_are_told_with_the_plan_that_made_them(
@@ -149,24 +149,25 @@ def test_requests_to_the_broker_are_told_with_the_plan_that_made_them(
 ) -> None:
     with told.telemetry.invocation(CONTEXT):
         for plan_id, requests in (("plan-1", 2), ("plan-2", 3)):
-            told.telemetry.identify(a_plan(plan_id=plan_id), "main", "run-1")
+            told.telemetry.bind_plan(a_plan(plan_id=plan_id), "main", "run-1")
             for _ in range(requests):
                 told.telemetry.count_request("GET /v2/orders")
-            told.telemetry.forget()
+            told.telemetry.unbind_plan()
 
     assert [(line["plan_id"], line["total"]) for line in told.lines] == [("plan-1", 2), ("plan-2", 3)]
     assert metrics(capsys)["BrokerRequests"] == [2, 3]
 
 
 def test_denied_skipped_rejected_and_unknown_are_counted_apart(told: Told, capsys: pytest.CaptureFixture[str]) -> None:
-    events = [
-        (LogEvent.ORDER_DENIED, {"outcome": Outcome.DENIED}),
-        (LogEvent.ORDER_SKIPPED, {"outcome": Outcome.SKIPPED}),
-        (LogEvent.ORDER_FAILED, {"outcome": Outcome.REJECTED}),
-        (LogEvent.ORDER_UNRESOLVED, {"outcome": Outcome.UNRESOLVED}),
-        (LogEvent.ORDER_REJECTED, {}),
-        (LogEvent.ORDER_UNKNOWN, {}),
-        (LogEvent.SWITCH_TRIPPED, {}),
+    events: list[tuple[LogEvent, dict[str, object]]] = [
+        (LogEvent.ITEM_DENIED, {"outcome": Outcome.DENIED}),
+        (LogEvent.ITEM_SKIPPED, {"outcome": Outcome.SKIPPED}),
+        (LogEvent.ITEM_REJECTED, {"outcome": Outcome.REJECTED}),
+        (LogEvent.ITEM_UNRESOLVED, {"outcome": Outcome.UNRESOLVED}),
+        (LogEvent.ORDER_REJECTED, {"in_answer": True}),
+        (LogEvent.ORDER_REJECTED, {"status": "rejected"}),
+        (LogEvent.ORDER_OUTCOME_UNKNOWN, {}),
+        (LogEvent.KILL_SWITCH_TRIPPED, {}),
     ]
     with told.telemetry.invocation(CONTEXT):
         for event, fields in events:

@@ -13,8 +13,8 @@ from typing import Annotated, Any
 import typer
 
 from rebalance_cli.commands.plan import Digits, confirm_live
-from rebalance_cli.console import answer, speaking
-from rebalance_cli.context import CONFIG_FILE, HOME, AsJson, ConfigFile, Desk, Home, desk
+from rebalance_cli.console import answer, command
+from rebalance_cli.context import CONFIG_FILE, HOME, AsJson, CliContext, ConfigFile, Home, cli_context
 from rebalance_cli.exit_codes import CliError
 from rebalance_cli.outputs import DeadLetter, DeadLetterDone, DeadLetters
 from rebalance_cli.views.operations import dead_letter_view, dead_letters_view
@@ -76,7 +76,7 @@ def list_(
     *, queue: Which = Queue.PLANS, home: Home = HOME, config: ConfigFile = CONFIG_FILE, as_json: AsJson = False
 ) -> None:
     """List the messages; they stay where they are. At most ten of each account, a hundred in all."""
-    with speaking(as_json=as_json) as (console, out), desk(home, config, console) as found:
+    with command(as_json=as_json) as (console, out), cli_context(home, config, console) as found:
         url = _url(found, queue)
         with _letters(found, url) as letters:
             told = DeadLetters(queue=url, messages=tuple(letter.told for letter in letters))
@@ -93,7 +93,7 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show a message with its body; it stays where it is."""
-    with speaking(as_json=as_json) as (console, out), desk(home, config, console) as found:
+    with command(as_json=as_json) as (console, out), cli_context(home, config, console) as found:
         with _letters(found, _url(found, queue)) as letters:
             told = _named(letters, message).told
         answer(told, dead_letter_view(told), as_json=as_json, out=out)
@@ -110,7 +110,7 @@ def replay(
     as_json: AsJson = False,
 ) -> None:
     """Send a message to the plan queue once more, and delete it here. Always safe: no plan is executed twice."""
-    with speaking(as_json=as_json) as (console, out), desk(home, config, console) as found:
+    with command(as_json=as_json) as (console, out), cli_context(home, config, console) as found:
         url = _url(found, queue)
         plan_queue = found.variable("PLAN_QUEUE_URL", "the address of the plan queue")
         with _letters(found, url) as letters:
@@ -139,7 +139,7 @@ def discard(
     as_json: AsJson = False,
 ) -> None:
     """Delete a message for good. Its body is printed, so that nothing is lost by mistake."""
-    with speaking(as_json=as_json) as (console, out), desk(home, config, console) as found:
+    with command(as_json=as_json) as (console, out), cli_context(home, config, console) as found:
         url = _url(found, queue)
         with _letters(found, url) as letters:
             letter = _named(letters, message)
@@ -154,12 +154,12 @@ def discard(
 # --- the queue -------------------------------------------------------------------------------------------
 
 
-def _url(found: Desk, queue: Queue) -> str:
+def _url(found: CliContext, queue: Queue) -> str:
     return found.variable(queue.variable, "the address of the dead-letter queue")
 
 
 @contextmanager
-def _letters(found: Desk, url: str) -> Iterator[list[Letter]]:
+def _letters(found: CliContext, url: str) -> Iterator[list[Letter]]:
     """The queue's messages; those that are still there at the end of the block are given back at once."""
     sqs = found.clients("sqs")
     letters: dict[str, Letter] = {}
@@ -225,7 +225,7 @@ def _named(letters: list[Letter], begins: str) -> Letter:
     return found[0]
 
 
-def _send(found: Desk, url: str, letter: Letter, account: str) -> None:
+def _send(found: CliContext, url: str, letter: Letter, account: str) -> None:
     """In the account's group, so that it waits for its turn; with an id of its own, or SQS would drop a repetition."""
     own: dict[str, str] = {}
     if url.endswith(".fifo"):
@@ -233,5 +233,5 @@ def _send(found: Desk, url: str, letter: Letter, account: str) -> None:
     found.clients("sqs").send_message(QueueUrl=url, MessageBody=letter.told.body, **own)
 
 
-def _delete(found: Desk, url: str, letter: Letter) -> None:
+def _delete(found: CliContext, url: str, letter: Letter) -> None:
     found.clients("sqs").delete_message(QueueUrl=url, ReceiptHandle=letter.receipt)

@@ -13,8 +13,8 @@ from typing import Annotated, Any
 
 import typer
 
-from rebalance_cli.console import answer, speaking
-from rebalance_cli.context import CONFIG_FILE, HOME, AsJson, ConfigFile, Home, desk
+from rebalance_cli.console import answer, command
+from rebalance_cli.context import CONFIG_FILE, HOME, AsJson, ConfigFile, Home, cli_context
 from rebalance_cli.exit_codes import CliError
 from rebalance_cli.outputs import Written
 from rebalance_cli.queries.plan_checks import validation_of
@@ -22,7 +22,7 @@ from rebalance_cli.views.result import facts
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.market import ZERO
 from rebalance_executor.domain.plan import Urgency
-from rebalance_executor.domain.values import plain
+from rebalance_executor.domain.values import format_decimal
 
 app = typer.Typer(help="Make plans.", no_args_is_help=True)
 
@@ -61,13 +61,13 @@ def from_csv(
     With trade_amount the dollars are taken as they are. With target_weight they are what leads from the current value
     (a column current_value, or else the account's positions at their mid) to that share of the portfolio.
     """
-    with speaking(as_json=as_json) as (console, out):
+    with command(as_json=as_json) as (console, out):
         rows = read_sheet(sheet)
         now = datetime.now(UTC)
         total, values = Decimal(str(value)) if value is not None else None, {r.symbol: r.current_value for r in rows}
         needs_values = any(r.trade_amount is None and r.current_value is None for r in rows)
         if total is None or needs_values:
-            with desk(home, config, console) as found:
+            with cli_context(home, config, console) as found:
                 equity, held = _holdings(found.broker(found.settings.account), [r.symbol for r in rows])
             total = equity if total is None else total
             values = {
@@ -157,8 +157,8 @@ def plan_of(
         "correlation_id": plan_id,
         "causation_id": "rebalance plan from-csv",
         "timestamp": now.isoformat(timespec="seconds"),
-        "total_portfolio_value": plain(total),
-        "total_trade_value": plain(traded),
+        "total_portfolio_value": format_decimal(total),
+        "total_trade_value": format_decimal(traded),
         "items": items,
     }
 
@@ -177,12 +177,12 @@ def _item(row: SheetRow, value: Decimal, total: Decimal, min_trade: Decimal) -> 
     return {
         "symbol": row.symbol,
         "action": action,
-        "trade_amount": plain(amount) if action != "HOLD" else "0",
-        "current_weight": plain(min(current, Decimal(1))),
-        "target_weight": plain(target),
-        "weight_diff": plain(target - min(current, Decimal(1))),
-        "target_value": plain(wanted),
-        "current_value": plain(value.quantize(_CENT, ROUND_HALF_EVEN)),
+        "trade_amount": format_decimal(amount) if action != "HOLD" else "0",
+        "current_weight": format_decimal(min(current, Decimal(1))),
+        "target_weight": format_decimal(target),
+        "weight_diff": format_decimal(target - min(current, Decimal(1))),
+        "target_value": format_decimal(wanted),
+        "current_value": format_decimal(value.quantize(_CENT, ROUND_HALF_EVEN)),
         "priority": row.priority,
     }
 

@@ -10,7 +10,7 @@ import boto3
 import typer
 from botocore.exceptions import ClientError
 
-from rebalance_cli.console import answer, speaking
+from rebalance_cli.console import answer, command
 from rebalance_cli.context import CONFIG_FILE, AsJson, ConfigFile
 from rebalance_cli.exit_codes import CliError
 from rebalance_cli.outputs import Written
@@ -51,7 +51,7 @@ def init(
     as_json: AsJson = False,
 ) -> None:
     """Write a working configuration: for this machine, or for a deployed stack."""
-    with speaking(as_json=as_json) as (_, out):
+    with command(as_json=as_json) as (_, out):
         if local == (stack is not None):
             raise CliError("Say where to: this machine or a stack.", "rebalance init --local, or --stack NAME")
         if config.exists() and not force:

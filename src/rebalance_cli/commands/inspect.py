@@ -18,13 +18,13 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 
 from rebalance_cli import exit_codes
-from rebalance_cli.console import answer, speaking
-from rebalance_cli.context import CONFIG_FILE, HOME, Account, AsJson, ConfigFile, Desk, Home, desk
+from rebalance_cli.console import answer, command
+from rebalance_cli.context import CONFIG_FILE, HOME, Account, AsJson, CliContext, ConfigFile, Home, cli_context
 from rebalance_cli.exit_codes import CliError, Exit
 from rebalance_cli.outputs import DayReport, PlanStanding, StatusAnswer, SwitchAnswer
 from rebalance_cli.queries.explain import explanation_of, lease_of, line_of, standing_of
 from rebalance_cli.queries.logs import records
-from rebalance_cli.queries.plans import Entry, day_of, entry, holder, plan_id_of, plans_of
+from rebalance_cli.queries.plans import PlanRecord, day_of, entry, holder, plan_id_of, plans_of
 from rebalance_cli.views.result import facts, plan_view, result_facts, to_explain
 from rebalance_cli.views.status import standing_view, status_view, story_view
 from rebalance_executor.domain.result import ExecutionResult, OrderResult
@@ -62,7 +62,7 @@ def status(
 
     With PLAN the exit code tells: 0 complete, 3 partial, 4 denied, 5 in progress, 6 halted, 7 an operator must look.
     """
-    with speaking(as_json=as_json) as (console, out), desk(home, config, console) as found:
+    with command(as_json=as_json) as (console, out), cli_context(home, config, console) as found:
         name = found.account(account)
         if plan is not None:
             one = entry(found, name, plan_id_of(plan))
@@ -72,7 +72,7 @@ def status(
         last = day_of(day, found.now)
         listed = StatusAnswer(
             account=name,
-            switch=SwitchAnswer.of(name, found.ports.book.switch(name)),
+            switch=SwitchAnswer.of(name, found.ports.risk_store.kill_switch(name)),
             lease=lease_of(holder(found, name)),
             plans=tuple(line_of(line) for line in plans_of(found, name, last - timedelta(days=days - 1), last)),
         )
@@ -92,7 +92,7 @@ def watch(
 
     Ctrl-C ends the watching, not the plan. The exit code is the plan's.
     """
-    with speaking(as_json=as_json) as (console, out), desk(home, config, console) as found:
+    with command(as_json=as_json) as (console, out), cli_context(home, config, console) as found:
         name, plan_id = found.account(account), plan_id_of(plan)
         not_begun = f"Plan {plan_id} is not begun yet on account {name}: waiting for it. Ctrl-C ends the watching."
         with _teller(not_begun, console, out, as_json=as_json) as tell:
@@ -103,8 +103,8 @@ def watch(
 
 
 def _follow(
-    found: Desk, account: str, plan_id: str, every: float, tell: Callable[[PlanStanding | None], None]
-) -> Entry:
+    found: CliContext, account: str, plan_id: str, every: float, tell: Callable[[PlanStanding | None], None]
+) -> PlanRecord:
     """Look again and again, and tell of each change, until the plan has its result; None is a plan not begun."""
     before: PlanStanding | None = None
     begun, is_first = False, True
@@ -158,7 +158,7 @@ def explain(
     as_json: AsJson = False,
 ) -> None:
     """Tell the whole story of one order, from the journal and the log."""
-    with speaking(as_json=as_json) as (console, out), desk(home, config, console) as found:
+    with command(as_json=as_json) as (console, out), cli_context(home, config, console) as found:
         one = entry(found, found.account(account), plan_id_of(plan))
         parent = one.journal.parents.get(symbol.strip().upper())
         if parent is None:
@@ -167,7 +167,7 @@ def explain(
                 f"Plan {one.plan.plan_id} has no order of {symbol}.", f"Its orders are of: {known}. Name one of them."
             )
         until = one.journal.result.execution_timestamp if one.journal.result is not None else found.now
-        lines = records(found, one.plan.plan_id, one.plan.begun_at, until, log or ())
+        lines = records(found, one.plan.plan_id, one.plan.started_at, until, log or ())
         told = explanation_of(one, parent, lines)
         answer(told, story_view(told), as_json=as_json, out=out)
 
@@ -187,7 +187,7 @@ def report(
 
     The exit code is the plan's; of a day the worst.
     """
-    with speaking(as_json=as_json) as (console, out), desk(home, config, console) as found:
+    with command(as_json=as_json) as (console, out), cli_context(home, config, console) as found:
         if (plan is None) == (day is None):
             raise CliError("Name a plan, or a day with --day: one of them.", "List plans: rebalance status --days 30")
         name = found.account(account)
@@ -213,7 +213,7 @@ def report(
         raise typer.Exit(_worst(results, unfinished))
 
 
-def _of_day(found: Desk, account: str, day: date) -> list[Entry]:
+def _of_day(found: CliContext, account: str, day: date) -> list[PlanRecord]:
     return [entry(found, account, line.plan.plan_id) for line in reversed(plans_of(found, account, day, day))]
 
 

@@ -16,12 +16,12 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from rebalance_cli.console import answer, speaking
+from rebalance_cli.console import answer, command
 from rebalance_cli.context import HOME, AsJson, Home
 from rebalance_cli.exit_codes import CliError
 from rebalance_cli.outputs import LocalDone, LocalUp
 from rebalance_cli.views.local_run import Report, code_of, show, shown_path
-from rebalance_cli.views.progress import Story, telling
+from rebalance_cli.views.progress import RunProgress, show_progress
 from rebalance_cli.views.result import Cash, counted, facts
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.plan import Action, RebalancePlan
@@ -29,9 +29,9 @@ from rebalance_executor.triggers import PlanPointer
 from rebalance_sandbox.aws import PLAN_BUCKET, Cloud, function_environment, server_variables
 from rebalance_sandbox.event_files import EventFile, document_for, plan_in, read_event, read_json, with_documents
 from rebalance_sandbox.handler_process import invoke
-from rebalance_sandbox.paper_broker import PaperBroker
+from rebalance_sandbox.paper_broker import PaperBrokerClient
 from rebalance_sandbox.seeding import make_world, say
-from rebalance_sandbox.servers import Bench, Servers, alone, delete_data
+from rebalance_sandbox.servers import Sandbox, Servers, alone, delete_data
 
 app = typer.Typer(
     help="Run the function on this machine, against a paper broker and a local AWS.", no_args_is_help=True
@@ -73,7 +73,7 @@ def run(
     Exit codes: 0 complete, 1 something broke, 2 bad input, 3 partial, 4 denied, 5 in progress (run it again),
     6 halted, 7 an operator must look.
     """
-    with speaking(as_json=as_json, after_silence=_AFTER_SILENCE) as (console, out):
+    with command(as_json=as_json, after_silence=_AFTER_SILENCE) as (console, out):
         event_file = read_event(event)
         with _bench(home, console, keep=False) as bench:
             report = _rehearse(bench, event_file, Options(timeout, keep_world, plan), console)
@@ -86,7 +86,7 @@ def run(
 @app.command()
 def up(*, home: Home = HOME, as_json: AsJson = False) -> None:
     """Start local AWS and the paper broker, and leave them running."""
-    speech = speaking(as_json=as_json, after_silence=_AFTER_SILENCE)
+    speech = command(as_json=as_json, after_silence=_AFTER_SILENCE)
     with speech as (console, _), _bench(home, console, keep=True) as bench:
         with Cloud(bench.aws.url) as cloud:
             cloud.provision()
@@ -112,7 +112,7 @@ def up(*, home: Home = HOME, as_json: AsJson = False) -> None:
 @app.command()
 def down(*, home: Home = HOME, as_json: AsJson = False) -> None:
     """Stop the servers that were left running; their data stays."""
-    with speaking(as_json=as_json) as (_, out), alone(home):
+    with command(as_json=as_json) as (_, out), alone(home):
         ended = Servers.of(home.resolve()).stop()
         text = f"Stopped: {', '.join(ended)}. Their data stays in {home}." if ended else "Nothing was running."
         answer(LocalDone(stopped=tuple(ended), deleted=()), Text(text), as_json=as_json, out=out)
@@ -126,7 +126,7 @@ def reset(
     as_json: AsJson = False,
 ) -> None:
     """Stop the servers and delete tables, paper orders and logs."""
-    with speaking(as_json=as_json) as (_, out):
+    with command(as_json=as_json) as (_, out):
         if not yes and not typer.confirm(f"Delete the local tables, paper orders and logs in {home}?", err=True):
             raise CliError("Nothing was deleted.", "rebalance local reset --yes does not ask.")
         with alone(home):
@@ -139,9 +139,9 @@ def reset(
 # --- one run ---------------------------------------------------------------------------------------------
 
 
-def _rehearse(bench: Bench, event_file: EventFile, options: Options, console: Console) -> Report:
+def _rehearse(bench: Sandbox, event_file: EventFile, options: Options, console: Console) -> Report:
     """One event through the real handler, in a paper world in which its plans make sense; progress to ``console``."""
-    with Cloud(bench.aws.url) as cloud, PaperBroker(bench.broker.url) as broker:
+    with Cloud(bench.aws.url) as cloud, PaperBrokerClient(bench.broker.url) as broker:
         cloud.provision()
         say(console, "Event", shown_path(event_file.path))
         event_file = _upload(event_file, options.plan_file, cloud, console)
@@ -149,10 +149,10 @@ def _rehearse(bench: Bench, event_file: EventFile, options: Options, console: Co
         if not options.keep_world:
             make_world(event_file.plans, bench.home, broker, console)
         cash, orders = broker.cash(), broker.order_count()
-        story = Story.of(event_file.plans)
+        story = RunProgress.of(event_file.plans)
         log = bench.home / "log" / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{event_file.path.stem}.jsonl"
         environment = function_environment(os.environ, server_variables(bench.aws.url, bench.broker.url))
-        with telling(story, console) as tell:
+        with show_progress(story, console) as tell:
             invocation = invoke(event_file, environment, log, options.seconds, tell)
         return Report(
             event_file=event_file,
@@ -203,7 +203,7 @@ def _introduce(plans: Sequence[RebalancePlan], console: Console) -> None:
 
 
 @contextmanager
-def _bench(home: Path, console: Console, *, keep: bool) -> Iterator[Bench]:
+def _bench(home: Path, console: Console, *, keep: bool) -> Iterator[Sandbox]:
     """Both servers, for this command alone; says so while they start, on a terminal."""
     starting = console.status("Starting local AWS and the paper broker …")
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # also a command that is ended stops its servers

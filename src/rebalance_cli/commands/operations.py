@@ -13,17 +13,17 @@ import typer
 from rebalance_cli.commands.dead_letters import Queue
 from rebalance_cli.commands.inspect import Plan
 from rebalance_cli.commands.plan import Digits, confirm_live
-from rebalance_cli.console import answer, speaking
-from rebalance_cli.context import CONFIG_FILE, HOME, Account, AsJson, ConfigFile, Desk, Home, desk
+from rebalance_cli.console import answer, command
+from rebalance_cli.context import CONFIG_FILE, HOME, Account, AsJson, CliContext, ConfigFile, Home, cli_context
 from rebalance_cli.exit_codes import CliError, Exit
 from rebalance_cli.outputs import Check, Deviation, Diagnosis, Reconciliation, SwitchAnswer
-from rebalance_cli.queries.plans import Entry, entry, plan_id_of, plans_of
+from rebalance_cli.queries.plans import PlanRecord, entry, plan_id_of, plans_of
 from rebalance_cli.views.operations import diagnosis_view, reconciliation_view, switch_view
 from rebalance_executor.domain.errors import BrokerUnavailable, ConfigurationError, RebalanceError
 from rebalance_executor.domain.orders import ParentOrder, child_order_prefix
 from rebalance_executor.domain.reconciliation import differences, was_sent
-from rebalance_executor.domain.risk_state import Switch, SwitchState
-from rebalance_executor.execution.kill_switch import set_by_person
+from rebalance_executor.domain.risk_state import KillSwitchRecord, TradingState
+from rebalance_executor.execution.kill_switch import set_by_operator
 from rebalance_executor.health import check_health
 
 _CLOCK_DIFFERENCE = timedelta(minutes=10)
@@ -63,8 +63,8 @@ def halt(
 
     A run under way sees it within a second before it sends anything, within five while its orders only rest.
     """
-    state = SwitchState.REDUCING if reducing else SwitchState.HALTED
-    with speaking(as_json=as_json) as (console, out), desk(home, config, console) as found:
+    state = TradingState.REDUCING if reducing else TradingState.HALTED
+    with command(as_json=as_json) as (console, out), cli_context(home, config, console) as found:
         before, after = _set(found, found.account(account), state, by, reason)
         answer(after, switch_view(before, after, "rebalance resume --reason …"), as_json=as_json, out=out)
 
@@ -80,17 +80,17 @@ def resume(
     as_json: AsJson = False,
 ) -> None:
     """Let an account trade again after a halt. Says who had halted it and why."""
-    with speaking(as_json=as_json) as (console, out), desk(home, config, console) as found:
+    with command(as_json=as_json) as (console, out), cli_context(home, config, console) as found:
         name = found.account(account)
         confirm_live(found, name, account_number)
-        before, after = _set(found, name, SwitchState.ACTIVE, by, reason)
+        before, after = _set(found, name, TradingState.ACTIVE, by, reason)
         answer(after, switch_view(before, after, "rebalance status"), as_json=as_json, out=out)
 
 
-def _set(found: Desk, account: str, state: SwitchState, by: str | None, reason: str) -> tuple[SwitchAnswer, ...]:
-    book = found.ports.book
-    before = book.switch(account)
-    after = set_by_person(book, account, Switch(state, by or getpass.getuser(), reason, found.now))
+def _set(found: CliContext, account: str, state: TradingState, by: str | None, reason: str) -> tuple[SwitchAnswer, ...]:
+    book = found.ports.risk_store
+    before = book.kill_switch(account)
+    after = set_by_operator(book, account, KillSwitchRecord(state, by or getpass.getuser(), reason, found.now))
     return SwitchAnswer.of(account, before), SwitchAnswer.of(account, after)
 
 
@@ -108,21 +108,21 @@ def doctor(
 
     Exit codes: 0 healthy, 1 something is not, 6 the account is not active.
     """
-    with speaking(as_json=as_json) as (console, out):
+    with command(as_json=as_json) as (console, out):
         try:
-            with desk(home, config, console) as found:
+            with cli_context(home, config, console) as found:
                 checks = list(_checks(found, found.account(account)))
         except ConfigurationError as error:
-            checks = [Check(name="configuration", ok=False, detail=str(error), mend=_MEND["configuration"])]
+            checks = [Check(name="configuration", ok=False, detail=str(error), fix=_MEND["configuration"])]
         told = Diagnosis(healthy=all(check.ok for check in checks), checks=tuple(checks))
         answer(told, diagnosis_view(told), as_json=as_json, out=out)
         raise typer.Exit(_code_of(told))
 
 
-def _checks(found: Desk, account: str) -> Iterator[Check]:
+def _checks(found: CliContext, account: str) -> Iterator[Check]:
     from rebalance_executor import bootstrap  # as in desk.look_through
 
-    yield Check(name="configuration", ok=True, detail=_where(found), mend=None)
+    yield Check(name="configuration", ok=True, detail=_where(found), fix=None)
     settings = found.settings.model_copy(update={"account": account})
     asked = bootstrap.checks(settings, found.clients, found.ports, found.deadline())
     queues = [queue for queue in Queue if found.environment.get(queue.variable)]
@@ -130,28 +130,28 @@ def _checks(found: Desk, account: str) -> Iterator[Check]:
         asked["dead letters"] = lambda: _no_dead_letters(found, queues)
     report = check_health(asked, found.heard)
     for check in report["checks"]:
-        yield Check(**check, mend=None if check["ok"] else _mend(check["name"], check["detail"]))
+        yield Check(**check, fix=None if check["ok"] else _mend(check["name"], check["detail"]))
     try:
-        switch = SwitchAnswer.of(account, found.ports.book.switch(account))
+        switch = SwitchAnswer.of(account, found.ports.risk_store.kill_switch(account))
     except RebalanceError as error:
-        yield Check(name="kill switch", ok=False, detail=str(error), mend=_MEND["journal"])
+        yield Check(name="kill switch", ok=False, detail=str(error), fix=_MEND["journal"])
         return
-    active = switch.state is SwitchState.ACTIVE
+    active = switch.state is TradingState.ACTIVE
     detail = "ACTIVE" if active else f"{switch.state.value} by {switch.by}: {switch.reason}"
-    yield Check(name="kill switch", ok=active, detail=detail, mend=None if active else "rebalance resume --reason …")
+    yield Check(name="kill switch", ok=active, detail=detail, fix=None if active else "rebalance resume --reason …")
 
 
 def _mend(name: str, detail: str) -> str:
     return _NO_BROKER if detail.startswith(BrokerUnavailable.code) else _MEND[name]
 
 
-def _where(found: Desk) -> str:
+def _where(found: CliContext) -> str:
     money = "paper" if found.settings.alpaca_paper else "REAL MONEY"
     place = "this machine" if found.is_local else "AWS"
     return f"account {found.settings.account}, {money}, on {place}"
 
 
-def _no_dead_letters(found: Desk, queues: Sequence[Queue]) -> str:
+def _no_dead_letters(found: CliContext, queues: Sequence[Queue]) -> str:
     sqs, name = found.clients("sqs"), "ApproximateNumberOfMessages"
     counts = {
         queue: sqs.get_queue_attributes(QueueUrl=found.environment[queue.variable], AttributeNames=[name])
@@ -185,7 +185,7 @@ def reconcile(
 
     Positions are compared where no later plan traded the symbol. Exit codes: 0 they agree, 7 they differ.
     """
-    with speaking(as_json=as_json) as (console, out), desk(home, config, console) as found:
+    with command(as_json=as_json) as (console, out), cli_context(home, config, console) as found:
         name = found.account(account)
         one = entry(found, name, plan_id_of(plan))
         if one.journal.result is None:
@@ -196,14 +196,14 @@ def reconcile(
         raise typer.Exit(Exit.COMPLETE if told.agrees else Exit.UNRESOLVED)
 
 
-def _compared(found: Desk, one: Entry) -> Reconciliation:
+def _compared(found: CliContext, one: PlanRecord) -> Reconciliation:
     plan = one.plan
     parents = [parent for parent in one.journal.parents.values() if was_sent(parent)]
     differ: list[Deviation] = []
     if parents:
         broker = found.broker(plan.account)
         symbols = sorted(parent.symbol for parent in parents)
-        orders = broker.orders(symbols, plan.begun_at - _CLOCK_DIFFERENCE)
+        orders = broker.orders(symbols, plan.started_at - _CLOCK_DIFFERENCE)
         later = _traded_later(found, one)
         compared = [_without_position(parent) if parent.symbol in later else parent for parent in parents]
         prefix = child_order_prefix(plan.account, plan.plan_id)
@@ -222,12 +222,12 @@ def _without_position(parent: ParentOrder) -> ParentOrder:
     return replace(parent, held_before=None)
 
 
-def _traded_later(found: Desk, one: Entry) -> set[str]:
+def _traded_later(found: CliContext, one: PlanRecord) -> set[str]:
     """Symbols of which plans that were begun later sent orders."""
-    days = plans_of(found, one.plan.account, one.plan.begun_at.date(), found.now.date())
+    days = plans_of(found, one.plan.account, one.plan.started_at.date(), found.now.date())
     journals = (
         found.ports.journal.load(line.plan.account, line.plan.plan_id)
         for line in days
-        if line.plan.begun_at > one.plan.begun_at
+        if line.plan.started_at > one.plan.started_at
     )
     return {p.symbol for journal in journals if journal is not None for p in journal.parents.values() if was_sent(p)}

@@ -16,15 +16,15 @@ from rich.console import Console
 from rich.text import Text
 
 from rebalance_cli import exit_codes
-from rebalance_cli.console import answer, failure, speaking
-from rebalance_cli.context import CONFIG_FILE, HOME, AsJson, ConfigFile, Desk, Home, desk
+from rebalance_cli.console import answer, command, failure
+from rebalance_cli.context import CONFIG_FILE, HOME, AsJson, CliContext, ConfigFile, Home, cli_context
 from rebalance_cli.exit_codes import CliError, Exit
 from rebalance_cli.outputs import Decision, Preview, Submission
 from rebalance_cli.queries.plan_checks import validation_of
 from rebalance_cli.queries.preview import preview as preview_of
 from rebalance_cli.views.local_run import NEXT_AFTER_ERROR, shown_path
 from rebalance_cli.views.plan import preview_view, validation_view
-from rebalance_cli.views.progress import Story, telling
+from rebalance_cli.views.progress import RunProgress, show_progress
 from rebalance_cli.views.result import Cash, error_view, facts, plan_view, result_facts, to_explain
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.errors import InvalidInput
@@ -32,8 +32,8 @@ from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.domain.result import ExecutionResult
 from rebalance_executor.triggers import PlanDocument, unwrap
 from rebalance_sandbox.event_files import EventFile, read_event, read_json
-from rebalance_sandbox.handler_process import Invocation, invoke
-from rebalance_sandbox.paper_broker import PaperBroker
+from rebalance_sandbox.handler_process import InvocationResult, invoke
+from rebalance_sandbox.paper_broker import PaperBrokerClient
 from rebalance_sandbox.seeding import make_world
 
 _HASH_DIGITS = 8
@@ -53,7 +53,7 @@ Digits = Annotated[
 
 def validate(plan: PlanFile, *, as_json: AsJson = False) -> None:
     """List every problem of a plan with its path; needs no account and no network. Exit code 2 if there is any."""
-    with speaking(as_json=as_json) as (_, out):
+    with command(as_json=as_json) as (_, out):
         config = ExecutionConfig.from_json(os.environ.get("EXECUTION_CONFIG", ""))
         try:
             request = unwrap(read_json(plan))
@@ -78,9 +78,9 @@ def preview(
     Exit codes: 0 everything would be sent or skipped, 2 it was executed already, 3 some of it denied, 4 all of it,
     5 it is begun and not finished, 6 halted.
     """
-    with speaking(as_json=as_json) as (console, out):
+    with command(as_json=as_json) as (console, out):
         event = only_plan(plan)
-        with desk(home, config, console) as found:
+        with cli_context(home, config, console) as found:
             (one,) = event.plans
             check_new(found, one)
             fit(found, event.plans, console)
@@ -119,23 +119,25 @@ def apply(
     Exit codes: 0 complete, 2 bad input, 3 partial, 4 denied, 5 in progress (run it again), 6 halted,
     7 an operator must look.
     """
-    with speaking(as_json=as_json) as (console, out):
+    with command(as_json=as_json) as (console, out):
         event = only_plan(plan)
         (one,) = event.plans
         check_hash(one, hash_, plan)
-        with desk(home, config, console) as found:
+        with cli_context(home, config, console) as found:
             confirm_live(found, found.account(one.account), account_number)
             fit(found, event.plans, console)
             raise typer.Exit(_execute(found, event, timeout, console, out, as_json=as_json))
 
 
-def _execute(found: Desk, event: EventFile, seconds: float, console: Console, out: Console, *, as_json: bool) -> Exit:
+def _execute(
+    found: CliContext, event: EventFile, seconds: float, console: Console, out: Console, *, as_json: bool
+) -> Exit:
     (plan,) = event.plans
     account = found.account(plan.account)
     log = found.home / "log" / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{event.path.stem}.jsonl"
-    story = Story.of(event.plans)
+    story = RunProgress.of(event.plans)
     cash = found.broker(account).account().cash if plan.trades else None
-    with telling(story, console) as tell:
+    with show_progress(story, console) as tell:
         done = invoke(event, found.environment, log, seconds, tell)
     out.print()
     if done.answer is None:
@@ -165,7 +167,7 @@ def _execute(found: Desk, event: EventFile, seconds: float, console: Console, ou
     return exit_codes.of_result(result)
 
 
-def _problem(done: Invocation, path: Path) -> CliError:
+def _problem(done: InvocationResult, path: Path) -> CliError:
     error = done.error or {}
     title = f"{error.get('code') or error.get('errorType')}  {error.get('errorMessage')}"
     if done.code is Exit.IN_PROGRESS:
@@ -184,11 +186,11 @@ def submit(
     as_json: AsJson = False,
 ) -> None:
     """Send a plan to the deployed function: to its queue (PLAN_QUEUE_URL), or to an event bus."""
-    with speaking(as_json=as_json) as (console, out):
+    with command(as_json=as_json) as (console, out):
         event = only_plan(plan)
         (one,) = event.plans
         check_hash(one, hash_, plan)
-        with desk(home, config, console) as found:
+        with cli_context(home, config, console) as found:
             account = found.account(one.account)
             confirm_live(found, account, account_number)
             body = one.model_dump_json()
@@ -200,13 +202,13 @@ def submit(
             answer(told, facts([*rows, ("Next", here if found.is_local else watch)]), as_json=as_json, out=out)
 
 
-def _to_queue(found: Desk, account: str, body: str) -> tuple[str, str]:
+def _to_queue(found: CliContext, account: str, body: str) -> tuple[str, str]:
     url = found.variable("PLAN_QUEUE_URL", "the address of the plan queue")
     grouped = {"MessageGroupId": account} if url.endswith(".fifo") else {}
     return url, str(found.clients("sqs").send_message(QueueUrl=url, MessageBody=body, **grouped)["MessageId"])
 
 
-def _to_bus(found: Desk, bus: str, body: str) -> tuple[str, str]:
+def _to_bus(found: CliContext, bus: str, body: str) -> tuple[str, str]:
     entry = {
         "EventBusName": bus,
         "Source": "rebalance.desk",
@@ -251,7 +253,7 @@ def check_hash(plan: RebalancePlan, typed: str | None, path: Path) -> None:
         )
 
 
-def check_new(found: Desk, plan: RebalancePlan) -> None:
+def check_new(found: CliContext, plan: RebalancePlan) -> None:
     """Refuse to preview what was begun: apply would not begin it again."""
     known = found.ports.journal.load(found.account(plan.account), plan.plan_id)
     if known is None:
@@ -266,7 +268,7 @@ def check_new(found: Desk, plan: RebalancePlan) -> None:
     raise CliError(text, f"rebalance report {name}")
 
 
-def confirm_live(found: Desk, account: str, digits: str | None) -> None:
+def confirm_live(found: CliContext, account: str, digits: str | None) -> None:
     """For real money: the last digits of the broker's account number, typed or given."""
     if found.settings.alpaca_paper:
         return
@@ -280,8 +282,8 @@ def confirm_live(found: Desk, account: str, digits: str | None) -> None:
         raise CliError("These are not the last digits of the account's number. Nothing was sent.", "rebalance doctor")
 
 
-def fit(found: Desk, plans: Sequence[RebalancePlan], console: Console) -> None:
+def fit(found: CliContext, plans: Sequence[RebalancePlan], console: Console) -> None:
     """On this machine: a paper world in which the plans make sense."""
     if found.is_local and found.broker_url is not None:
-        with PaperBroker(found.broker_url) as broker:
+        with PaperBrokerClient(found.broker_url) as broker:
             make_world(plans, found.home, broker, console)

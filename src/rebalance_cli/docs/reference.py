@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Iterable, Iterator
+from decimal import Decimal
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -16,7 +17,7 @@ from rebalance_cli.enum_docs import members
 from rebalance_cli.outputs import ANSWERS
 from rebalance_executor.domain import codes, errors, orders
 from rebalance_executor.domain.config import ExecutionConfig
-from rebalance_executor.domain.values import plain
+from rebalance_executor.domain.values import format_decimal
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.settings import Settings
 from rebalance_executor.telemetry import METRICS
@@ -68,8 +69,16 @@ def _lower(default: str) -> str:
 
 def _config_fields() -> Iterator[tuple[str, str, str]]:
     for name, field in ExecutionConfig.model_fields.items():
-        default = plain(field.default) if hasattr(field.default, "as_tuple") else str(field.default)
-        yield f"`{name}`", f"`{default}`", field.description or ""
+        yield f"`{name}`", f"`{_default(field.default)}`", field.description or ""
+
+
+def _default(value: object) -> str:
+    """Return a default as readers write it."""
+    if isinstance(value, Decimal):
+        return format_decimal(value)
+    if isinstance(value, dict) and value:
+        return "; ".join(f"{key} {one}" for key, one in value.items())
+    return str(value)
 
 
 def _errors() -> Iterator[tuple[str, str, str, str]]:

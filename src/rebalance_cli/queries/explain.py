@@ -17,47 +17,47 @@ from rebalance_cli.outputs import (
     RunLine,
     Step,
 )
-from rebalance_cli.queries.plans import Entry, Holder, Line
+from rebalance_cli.queries.plans import LeaseHolder, PlanRecord, PlanRow
 from rebalance_cli.views.result import dollars, price
 from rebalance_executor.domain.market import ZERO
 from rebalance_executor.domain.orders import ChildOrder, ParentOrder
 from rebalance_executor.domain.shortfall import of_parent
-from rebalance_executor.domain.values import plain
+from rebalance_executor.domain.values import format_decimal
 from rebalance_executor.execution.events import LogEvent, Severity
 
 _CATALOGUE = {event.value: event for event in LogEvent}
 _OF_ORDER = frozenset(
     {
-        LogEvent.ORDER_UNKNOWN,
+        LogEvent.ORDER_OUTCOME_UNKNOWN,
         LogEvent.ORDER_FOUND,
         LogEvent.ORDER_RESENT,
         LogEvent.ORDER_REJECTED,
-        LogEvent.ORDER_SCALED,
-        LogEvent.PLAN_DIFFERS,
+        LogEvent.ITEM_SCALED,
+        LogEvent.RECONCILIATION_MISMATCH,
     }
 )
 """What the log tells of an order beyond the journal."""
 _PRICES = ("waits at our own side", "far touch: takes what the other side offers")
 
 
-def line_of(line: Line) -> PlanLine:
+def line_of(line: PlanRow) -> PlanLine:
     """One plan of a list."""
     return PlanLine(
         plan_id=line.plan.plan_id,
         status=line.status,
         phase=line.plan.phase.value,
-        begun_at=line.plan.begun_at,
+        started_at=line.plan.started_at,
         finished_at=line.finished_at,
         runs=line.plan.runs,
     )
 
 
-def lease_of(holder: Holder | None) -> LeaseAnswer | None:
+def lease_of(holder: LeaseHolder | None) -> LeaseAnswer | None:
     """Who works on the account."""
     return LeaseAnswer(run_id=holder.run_id, epoch=holder.epoch, until=holder.until) if holder is not None else None
 
 
-def standing_of(entry: Entry) -> PlanStanding:
+def standing_of(entry: PlanRecord) -> PlanStanding:
     """Where the plan stands."""
     plan, result = entry.plan, entry.journal.result
     progress = PlanProgress.RUNNING if entry.is_worked_on else PlanProgress.WAITING
@@ -68,7 +68,7 @@ def standing_of(entry: Entry) -> PlanStanding:
         status=result.status if result is not None else None,
         phase=plan.phase.value,
         content_hash=plan.content_hash,
-        begun_at=plan.begun_at,
+        started_at=plan.started_at,
         finished_at=result.execution_timestamp if result is not None else None,
         filled_dollars=sum((parent.filled_value for parent in entry.journal.parents.values()), ZERO),
         runs=tuple(
@@ -109,7 +109,7 @@ def _order_line(parent: ParentOrder) -> OrderLine:
 # --- the story of one order ------------------------------------------------------------------------------
 
 
-def explanation_of(entry: Entry, parent: ParentOrder, records: Iterable[Mapping[str, Any]]) -> Explanation:
+def explanation_of(entry: PlanRecord, parent: ParentOrder, records: Iterable[Mapping[str, Any]]) -> Explanation:
     """What happened to one order, in the order in which it happened.
 
     Args:
@@ -132,7 +132,7 @@ def explanation_of(entry: Entry, parent: ParentOrder, records: Iterable[Mapping[
 
 
 def _verdict(parent: ParentOrder) -> str:
-    done = f"{plain(parent.filled_qty)} of {plain(parent.qty)} shares filled"
+    done = f"{format_decimal(parent.filled_qty)} of {format_decimal(parent.qty)} shares filled"
     if parent.outcome is None:
         return f"not settled yet; {done}"
     code = f" ({parent.code})" if parent.code not in (None, parent.outcome.value) else ""
@@ -143,7 +143,7 @@ def _step(at: datetime, event: str, text: str) -> Step:
     return Step(at=at, source="journal", event=event, text=text)
 
 
-def _of_plan(entry: Entry) -> Iterator[Step]:
+def _of_plan(entry: PlanRecord) -> Iterator[Step]:
     for number, run in enumerate(entry.runs, 1):
         again = "" if number == 1 else ": an earlier one left the plan unfinished"
         yield _step(run.started_at, "run.started", f"run {number} begins (epoch {run.epoch}){again}")
@@ -152,14 +152,14 @@ def _of_plan(entry: Entry) -> Iterator[Step]:
             yield _step(run.ended_at, "run.ended", f"run {number} ends {run.end.value.lower()}{why}")
 
 
-def _of_parent(entry: Entry, parent: ParentOrder) -> Iterator[Step]:
+def _of_parent(entry: PlanRecord, parent: ParentOrder) -> Iterator[Step]:
     planned = f"the plan asks to {parent.side.value} ${dollars(abs(parent.planned_amount))}"
     arrival = "; no usable quote at arrival"
     if parent.arrival is not None:
         a = parent.arrival
         arrival = f"; quote at arrival {price(a.bid)} / {price(a.ask)}, mid {price(a.mid)}"
-    frozen = f"; frozen at {plain(parent.qty)} shares" if parent.qty else ""
-    yield _step(entry.plan.begun_at, "plan.begun", planned + arrival + frozen)
+    frozen = f"; frozen at {format_decimal(parent.qty)} shares" if parent.qty else ""
+    yield _step(entry.plan.started_at, "plan.started", planned + arrival + frozen)
     for child in parent.children:
         yield from _of_child(child, is_last=child is parent.children[-1])
     if parent.outcome is not None and parent.settled_at is not None:
@@ -185,11 +185,12 @@ def _of_child(child: ChildOrder, *, is_last: bool) -> Iterator[Step]:
     if child.bid is not None and child.ask is not None:
         quote = f"; quote {price(child.bid)} / {price(child.ask)}"
     rung = ""
-    if child.aim is not None:
-        rung = f"; rung {plain(child.aim)} of the spread" + {0: f" ({_PRICES[0]})", 1: f" ({_PRICES[1]})"}.get(
-            int(child.aim) if child.aim == int(child.aim) else -1, ""
-        )
-    text = f"attempt {child.attempt}: {priced} for {plain(child.qty)} shares{quote}{rung}"
+    if child.spread_fraction is not None:
+        rung = f"; rung {format_decimal(child.spread_fraction)} of the spread" + {
+            0: f" ({_PRICES[0]})",
+            1: f" ({_PRICES[1]})",
+        }.get(int(child.spread_fraction) if child.spread_fraction == int(child.spread_fraction) else -1, "")
+    text = f"attempt {child.attempt}: {priced} for {format_decimal(child.qty)} shares{quote}{rung}"
     yield _step(child.intended_at, "order.intended", text)
     if child.submitted_at is not None:
         yield _step(
@@ -200,11 +201,11 @@ def _of_child(child: ChildOrder, *, is_last: bool) -> Iterator[Step]:
         text = f"attempt {child.attempt}: its cancel is asked for; {why}"
         yield _step(child.cancel_requested_at, "order.cancel_requested", text)
     if child.closed_at is not None:
-        filled = f"{plain(child.filled_qty)} of {plain(child.qty)} shares filled"
+        filled = f"{format_decimal(child.filled_qty)} of {format_decimal(child.qty)} shares filled"
         at = f" at {price(child.filled_avg_price)}" if child.filled_avg_price is not None else ""
         why = f": {child.error_message}" if child.error_message else ""
         text = f"attempt {child.attempt} is {child.status or child.state.value.lower()}: {filled}{at}{why}"
-        yield _step(child.closed_at, "order.closed", text)
+        yield _step(child.closed_at, f"order.{child.status or child.state.value.lower()}", text)
 
 
 def _of_log(plan_id: str, symbol: str, records: Iterable[Mapping[str, Any]]) -> Iterator[Step]:

@@ -8,18 +8,20 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from rebalance_cli.context import Desk
+from rebalance_cli.context import CliContext
 
 _AROUND = timedelta(minutes=5)
 
 
-def records(desk: Desk, plan_id: str, begun_at: datetime, until: datetime, files: Iterable[Path]) -> Iterator[Any]:
+def records(
+    desk: CliContext, plan_id: str, started_at: datetime, until: datetime, files: Iterable[Path]
+) -> Iterator[Any]:
     """Decoded log lines that name this plan.
 
     Args:
         desk: where to look: ``LOG_GROUP`` names the function's log group.
         plan_id: the plan.
-        begun_at: when it was begun.
+        started_at: when it was begun.
         until: when it was finished, or now.
         files: files to read besides those of this machine's own runs.
     """
@@ -30,7 +32,7 @@ def records(desk: Desk, plan_id: str, begun_at: datetime, until: datetime, files
     if group:
         pages = desk.clients("logs").get_paginator("filter_log_events")
         span = {
-            "startTime": int((begun_at - _AROUND).timestamp() * 1000),
+            "startTime": int((started_at - _AROUND).timestamp() * 1000),
             "endTime": int((until + _AROUND).timestamp() * 1000),
         }
         for page in pages.paginate(logGroupName=group, filterPattern=json.dumps(plan_id), **span):

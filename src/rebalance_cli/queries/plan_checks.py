@@ -12,7 +12,7 @@ from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.errors import InvalidInput
 from rebalance_executor.domain.market import ZERO
 from rebalance_executor.domain.plan import Action, RebalancePlan, RebalancePlanItem
-from rebalance_executor.domain.values import plain, span
+from rebalance_executor.domain.values import format_decimal, seconds
 
 _WEIGHT_STEP = Decimal("0.001")
 _DOLLAR = Decimal(1)
@@ -30,10 +30,10 @@ def validation_of(document: object, config: ExecutionConfig, now: datetime) -> V
 
 
 def _remarks(plan: RebalancePlan, config: ExecutionConfig, now: datetime) -> Iterator[tuple[str, str]]:
-    if now - plan.timestamp > span(config.max_plan_age_minutes * 60):
+    if now - plan.timestamp > seconds(config.max_plan_age_minutes * 60):
         yield (
             "timestamp",
-            f"older than {plain(config.max_plan_age_minutes)} minutes (max_plan_age_minutes): it would not be begun",
+            f"older than {format_decimal(config.max_plan_age_minutes)} minutes (max_plan_age_minutes): it would not be begun",
         )
     if plan.valid_until is not None and plan.valid_until < now:
         yield "valid_until", "has passed: it would not be begun"
@@ -42,7 +42,7 @@ def _remarks(plan: RebalancePlan, config: ExecutionConfig, now: datetime) -> Ite
         yield "total_trade_value", f"is {dollars(plan.total_trade_value)}, the items come to {dollars(traded)}"
     weights = sum((item.target_weight for item in plan.items), ZERO)
     if weights > 1 + _WEIGHT_STEP:
-        yield "items", f"target weights come to {plain(weights)}: more than the portfolio"
+        yield "items", f"target weights come to {format_decimal(weights)}: more than the portfolio"
     for number, item in enumerate(plan.items):
         for field, text in _item_remarks(item):
             yield f"items.{number}.{field}", f"{item.symbol}: {text}"
@@ -51,7 +51,7 @@ def _remarks(plan: RebalancePlan, config: ExecutionConfig, now: datetime) -> Ite
 def _item_remarks(item: RebalancePlanItem) -> Iterator[tuple[str, str]]:
     difference = item.target_weight - item.current_weight
     if abs(difference - item.weight_diff) > _WEIGHT_STEP:
-        yield "weight_diff", f"is {plain(item.weight_diff)}, target − current is {plain(difference)}"
+        yield "weight_diff", f"is {format_decimal(item.weight_diff)}, target − current is {format_decimal(difference)}"
     wanted = item.target_value - item.current_value
     if item.action is not Action.HOLD and wanted * item.trade_amount < 0:
         yield "trade_amount", f"is {dollars(item.trade_amount)}, the values ask for {dollars(wanted)}"

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-from rebalance_cli.context import Desk
+from rebalance_cli.context import CliContext
 from rebalance_cli.exit_codes import CliError
 from rebalance_executor.adapters.dynamodb import journal_items
 from rebalance_executor.adapters.dynamodb.table import from_item
@@ -17,7 +17,7 @@ from rebalance_sandbox.event_files import read_event
 
 
 @dataclass(frozen=True, slots=True)
-class Holder:
+class LeaseHolder:
     """Who holds an account's lease."""
 
     run_id: str
@@ -26,12 +26,12 @@ class Holder:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class PlanRecord:
     """Everything that is known of one plan."""
 
     journal: PlanJournal
     runs: list[RunRecord]
-    holder: Holder | None
+    holder: LeaseHolder | None
     """Of the account's lease, where somebody holds it."""
 
     @property
@@ -56,7 +56,7 @@ def plan_id_of(argument: str) -> str:
     return plans[0].plan_id
 
 
-def entry(desk: Desk, account: str, plan_id: str) -> Entry:
+def entry(desk: CliContext, account: str, plan_id: str) -> PlanRecord:
     """One plan from the journal.
 
     Raises:
@@ -67,10 +67,10 @@ def entry(desk: Desk, account: str, plan_id: str) -> Entry:
         raise CliError(
             f"Plan {plan_id} was never begun on account {account}.", "List those that were: rebalance status --days 30"
         )
-    return Entry(journal, desk.journal.runs(account, plan_id), holder(desk, account))
+    return PlanRecord(journal, desk.journal.runs(account, plan_id), holder(desk, account))
 
 
-def holder(desk: Desk, account: str) -> Holder | None:
+def holder(desk: CliContext, account: str) -> LeaseHolder | None:
     """Who holds the account's lease now, if anybody."""
     table = desk.settings.execution_table
     key: Any = {name: {"S": str(value)} for name, value in journal_items.lease_key(account).items()}
@@ -79,11 +79,11 @@ def holder(desk: Desk, account: str) -> Holder | None:
     if not lease.get("run_id"):
         return None
     until = datetime.fromisoformat(str(lease["held_until"]))
-    return Holder(str(lease["run_id"]), int(lease["epoch"]), until) if until > desk.now else None
+    return LeaseHolder(str(lease["run_id"]), int(lease["epoch"]), until) if until > desk.now else None
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class PlanRow:
     """One plan in a list."""
 
     plan: PlanState
@@ -92,13 +92,13 @@ class Line:
     finished_at: datetime | None
 
 
-def plans_of(desk: Desk, account: str, first: date, last: date) -> list[Line]:
+def plans_of(desk: CliContext, account: str, first: date, last: date) -> list[PlanRow]:
     """The plans begun between these days (UTC, both included), the latest first. Reads the table through."""
     found = (_line(row) for row in _plan_rows(desk, first, last))
-    return sorted((line for line in found if line.plan.account == account), key=lambda line: line.plan.begun_at)[::-1]
+    return sorted((line for line in found if line.plan.account == account), key=lambda line: line.plan.started_at)[::-1]
 
 
-def _plan_rows(desk: Desk, first: date, last: date) -> Iterator[dict[str, Any]]:
+def _plan_rows(desk: CliContext, first: date, last: date) -> Iterator[dict[str, Any]]:
     pages = desk.clients("dynamodb").get_paginator("scan")
     request: Any = {
         "TableName": desk.settings.execution_table,
@@ -114,9 +114,9 @@ def _plan_rows(desk: Desk, first: date, last: date) -> Iterator[dict[str, Any]]:
         yield from (from_item(item) for item in page["Items"])
 
 
-def _line(row: dict[str, Any]) -> Line:
+def _line(row: dict[str, Any]) -> PlanRow:
     finished = row.get("finished_at")
-    return Line(
+    return PlanRow(
         journal_items.plan_from(row), str(row["status"]), datetime.fromisoformat(finished) if finished else None
     )
 

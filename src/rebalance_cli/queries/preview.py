@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
-from rebalance_cli.context import Desk
+from rebalance_cli.context import CliContext
 from rebalance_cli.outputs import Decision, Preview, PreviewOrder
 from rebalance_executor.domain.cash import buy_budget, scale_to_budget
 from rebalance_executor.domain.codes import Code
@@ -33,11 +33,11 @@ from rebalance_executor.domain.market import (
 from rebalance_executor.domain.orders import Outcome, ParentOrder
 from rebalance_executor.domain.plan import Action, RebalancePlan, RebalancePlanItem
 from rebalance_executor.domain.pricing import far_touch
-from rebalance_executor.domain.risk_state import Book, Switch
-from rebalance_executor.domain.strategy import Mode, Place, Settle, View, decide
+from rebalance_executor.domain.risk_state import KillSwitchRecord, RiskState
+from rebalance_executor.domain.strategy import DecisionContext, Mode, Place, Settle, decide
 from rebalance_executor.execution.kill_switch import KillSwitch
-from rebalance_executor.execution.ports import Broker, ControlBook, Lease
-from rebalance_executor.execution.pretrade import Opening
+from rebalance_executor.execution.ports import Broker, Lease, RiskStore
+from rebalance_executor.execution.pretrade import PreTrade
 from rebalance_executor.execution.run import Run
 
 _CENT = Decimal("0.01")
@@ -94,7 +94,7 @@ class ReadOnlyBroker:
         """As the real one."""
         return self._broker.order_by_client_id(client_order_id)
 
-    def await_turn(self, until: datetime) -> None:
+    def wait_for_rate_limit(self, until: datetime) -> None:
         """Nothing is sent."""
 
     def submit(self, request: OrderRequest) -> BrokerOrder:
@@ -107,21 +107,21 @@ class ReadOnlyBroker:
         return True
 
 
-class ReadOnlyBook:
-    """Implements ``ControlBook``: reads the real one, sets nothing."""
+class ReadOnlyRiskStore:
+    """Implements ``RiskStore``: reads the real one, sets nothing."""
 
-    def __init__(self, book: ControlBook) -> None:
+    def __init__(self, book: RiskStore) -> None:
         self._book = book
 
-    def book(self, account: str, day: date) -> Book:
+    def load(self, account: str, day: date) -> RiskState:
         """As the real one."""
-        return self._book.book(account, day)
+        return self._book.load(account, day)
 
-    def switch(self, account: str) -> Switch:
+    def kill_switch(self, account: str) -> KillSwitchRecord:
         """As the real one."""
-        return self._book.switch(account)
+        return self._book.kill_switch(account)
 
-    def set_switch(self, account: str, switch: Switch) -> None:
+    def set_kill_switch(self, account: str, switch: KillSwitchRecord) -> None:
         """Leave it as it is."""
 
 
@@ -136,7 +136,7 @@ class NoMemory:
         """Nothing."""
 
 
-def preview(found: Desk, plan: RebalancePlan, account: str) -> Preview:
+def preview(found: CliContext, plan: RebalancePlan, account: str) -> Preview:
     """What would become of the plan if it were begun now.
 
     Raises:
@@ -152,15 +152,15 @@ def preview(found: Desk, plan: RebalancePlan, account: str) -> Preview:
         refusal = (error.code, str(error))
     deadline = found.deadline()
     broker = ReadOnlyBroker(found.ports.brokers(account, deadline))
-    ports = replace(found.ports, book=ReadOnlyBook(found.ports.book), assets=NoMemory(), reporters=())
+    ports = replace(found.ports, risk_store=ReadOnlyRiskStore(found.ports.risk_store), assets=NoMemory(), publishers=())
     switch = KillSwitch(ports, account)
-    opening = Opening(ports, broker, switch, config)
+    opening = PreTrade(ports, broker, switch, config)
     lease = Lease(account=account, epoch=0, run_id="preview", expires_at=now + timedelta(minutes=1))
-    run = opening.begin(plan, lease, deadline)
+    run = opening.start(plan, lease, deadline)
     budget = _fit(run, broker, opening.quotes, config, now) if plan.trades else None
     orders = tuple(_order(item, run, opening.quotes, config, now) for item in plan.items)
     paper = found.settings.alpaca_paper
-    return _sum_up(run, orders, budget, refusal or _common_refusal(orders), paper=paper)
+    return _sum_up(run, orders, budget, refusal or _common_denial(orders), paper=paper)
 
 
 def _fit(
@@ -176,7 +176,7 @@ def _fit(
     account = replace(broker.account(), cash=expected, buying_power=expected)
     budget = buy_budget(account, expected, config)
     for parent in scale_to_budget(buys, quotes, budget, config, now):
-        run.put(parent)
+        run.update_parent(parent)
     return budget
 
 
@@ -189,7 +189,7 @@ def _order(
     if parent.outcome is not None:
         decision = Decision.SKIP if parent.outcome is Outcome.SKIPPED else Decision.DENY
         return _line(item, parent, decision, parent.code, parent.message)
-    view = View(
+    view = DecisionContext(
         now=now,
         mode=Mode.WORK,
         quote=quotes.get(item.symbol),
@@ -198,7 +198,7 @@ def _order(
         funds=None,
         reason=Code.TIME_LIMIT,
         reason_text="",
-        pace=run.pace(parent.side, config),
+        schedule=run.wave_schedule(parent.side, config),
     )
     first = decide(parent, view, config)
     if isinstance(first, Settle):
@@ -240,7 +240,7 @@ def _line(
     )
 
 
-def _common_refusal(orders: Sequence[PreviewOrder]) -> tuple[str, str] | None:
+def _common_denial(orders: Sequence[PreviewOrder]) -> tuple[str, str] | None:
     """Why the whole plan would be refused: one reason for every order."""
     told = {(order.code, order.message, order.decision) for order in orders if order.action is not Action.HOLD}
     if len(told) != 1:

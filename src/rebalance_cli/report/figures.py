@@ -160,7 +160,7 @@ def drift(gaps: Sequence[Gap]) -> Markup:
         return _svg(figure, "Drift before and after")
 
 
-def timeline(parent: ParentOrder, begun_at: datetime) -> Markup | None:
+def timeline(parent: ParentOrder, started_at: datetime) -> Markup | None:
     """One order against its quotes: spread, limits and fills over time; None where nothing was priced."""
     arrival = parent.arrival
     priced = [child for child in parent.children if child.bid is not None]
@@ -171,19 +171,19 @@ def timeline(parent: ParentOrder, begun_at: datetime) -> Markup | None:
         figure, axes = _canvas(1.6)
 
         def seconds(at: datetime) -> float:
-            return (at - begun_at).total_seconds()
+            return (at - started_at).total_seconds()
 
         def bps(price: Decimal) -> float:
             return float((price - mid) / mid * 10_000)
 
-        begin, last = seconds(parent.children[0].intended_at), max(seconds(_end(parent, c)) for c in parent.children)
-        times = [0.0, *(seconds(c.intended_at) for c in priced), last]
+        begin, last = seconds(parent.children[0].latest_send), max(seconds(_end(parent, c)) for c in parent.children)
+        times = [0.0, *(seconds(c.latest_send) for c in priced), last]
         bids = [bps(arrival.bid), *(bps(c.bid) for c in priced if c.bid is not None)]
         asks = [bps(arrival.ask), *(bps(c.ask) for c in priced if c.ask is not None)]
         axes.fill_between(times, [*bids, bids[-1]], [*asks, asks[-1]], step="post", color=BAND, linewidth=0, zorder=1)
         axes.axhline(0, color=LINE, linewidth=0.8, zorder=2)
         for child in parent.children:
-            _rung(axes, child, (seconds(child.intended_at), seconds(_end(parent, child))), bps)
+            _rung(axes, child, (seconds(child.latest_send), seconds(_end(parent, child))), bps)
         room = max(0.05 * (last - begin), 0.5)  # from its first order: a long wait would push the rungs to the edge
         axes.set_xlim(begin - room, last + room)
         axes.set_xlabel("seconds since the plan was begun")
@@ -194,7 +194,7 @@ def timeline(parent: ParentOrder, begun_at: datetime) -> Markup | None:
 
 def _end(parent: ParentOrder, child: ChildOrder) -> datetime:
     """When an order was closed; of one that never was, when we stopped looking."""
-    return child.closed_at or parent.settled_at or child.intended_at
+    return child.closed_at or parent.settled_at or child.latest_send
 
 
 def _rung(axes: Axes, child: ChildOrder, span: tuple[float, float], to_bps: Callable[[Decimal], float]) -> None:

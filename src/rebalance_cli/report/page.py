@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from rebalance_cli.enum_docs import of_codes
 from rebalance_cli.queries.explain import in_order
-from rebalance_cli.queries.plans import Entry
+from rebalance_cli.queries.plans import PlanRecord
 from rebalance_cli.report import figures
 from rebalance_cli.report.figures import Gap, Part
 from rebalance_cli.views.result import counted, dollars, price
@@ -21,7 +21,7 @@ from rebalance_executor.domain.market import ZERO
 from rebalance_executor.domain.orders import ChildOrder, Outcome, ParentOrder
 from rebalance_executor.domain.plan import Action
 from rebalance_executor.domain.result import ExecutionResult, ExecutionStatus, OrderResult
-from rebalance_executor.domain.values import plain
+from rebalance_executor.domain.values import format_decimal
 
 _MOST_TIMELINES = 24
 """The largest orders; a page with more is slow to read."""
@@ -50,7 +50,7 @@ CONTROLS = (
     Code.NOT_FRACTIONABLE,
     Code.NO_POSITION,
     Code.BELOW_MINIMUM,
-    Code.QUOTE_REJECTED,
+    Code.QUOTE_UNUSABLE,
     Code.PRICE_COLLAR,
     Code.TOO_MANY_RUNS,
     Code.TOO_MANY_PLANS,
@@ -71,7 +71,7 @@ class Control:
 class Section:
     """One plan, ready for the page."""
 
-    entry: Entry
+    entry: PlanRecord
     result: ExecutionResult
     tone: str
     summary: str
@@ -86,7 +86,7 @@ class Section:
     children: tuple[tuple[ParentOrder, ChildOrder], ...]
 
 
-def write_page(path: Path, title: str, entries: Sequence[Entry], unfinished: Sequence[str]) -> None:
+def write_page(path: Path, title: str, entries: Sequence[PlanRecord], unfinished: Sequence[str]) -> None:
     """Write one self-contained page about these finished plans."""
     sections = [_section(entry, entry.journal.result) for entry in entries if entry.journal.result is not None]
     environment = Environment(
@@ -98,7 +98,7 @@ def write_page(path: Path, title: str, entries: Sequence[Entry], unfinished: Seq
     )
     environment.filters |= {
         "dollars": dollars,
-        "plain": plain,
+        "plain": format_decimal,
         "price": price,
         "tone": lambda outcome: _TONES.get(outcome, "bad"),
     }
@@ -106,12 +106,12 @@ def write_page(path: Path, title: str, entries: Sequence[Entry], unfinished: Seq
     path.write_text(page.render(title=title, sections=sections, unfinished=unfinished), encoding="utf-8")
 
 
-def _section(entry: Entry, result: ExecutionResult) -> Section:
+def _section(entry: PlanRecord, result: ExecutionResult) -> Section:
     parents = in_order(entry.journal.parents)
     drawn = [
         (p, svg)
         for p in sorted(parents, key=lambda p: -p.filled_value)[:_MOST_TIMELINES]
-        if (svg := figures.timeline(p, entry.plan.begun_at))
+        if (svg := figures.timeline(p, entry.plan.started_at))
     ]
     attempts = _dollars_by_attempt(parents)
     gaps = list(_gaps(result))

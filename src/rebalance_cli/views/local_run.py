@@ -13,7 +13,7 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from rebalance_cli.exit_codes import Exit, of_batch, of_result
-from rebalance_cli.views.progress import Story
+from rebalance_cli.views.progress import RunProgress
 from rebalance_cli.views.result import (
     Cash,
     MessageLine,
@@ -27,8 +27,8 @@ from rebalance_cli.views.result import (
     result_facts,
 )
 from rebalance_executor.domain.result import ExecutionResult
-from rebalance_sandbox.event_files import EventFile, Message
-from rebalance_sandbox.handler_process import Invocation
+from rebalance_sandbox.event_files import EventFile, EventMessage
+from rebalance_sandbox.handler_process import InvocationResult
 
 NEXT_AFTER_ERROR = {
     Exit.BROKEN: "The log holds the details.",
@@ -43,8 +43,8 @@ class Report:
     """Everything to be shown of one run."""
 
     event_file: EventFile
-    invocation: Invocation
-    story: Story
+    invocation: InvocationResult
+    story: RunProgress
     cash: Cash
     orders_before: int
     """Orders that the broker held before the run, in any status."""
@@ -136,7 +136,7 @@ def _show_batch(report: Report, out: Console) -> None:
     out.print(facts(_around(report)))
 
 
-def _message_line(message: Message, results: dict[str, ExecutionResult], failed: set[str]) -> MessageLine:
+def _message_line(message: EventMessage, results: dict[str, ExecutionResult], failed: set[str]) -> MessageLine:
     result = results.get(message.plan.plan_id) if message.plan is not None else None
     if message.message_id not in failed:
         what = f"{result.plan_id}: {result.status}" if result is not None else "answered"

@@ -30,8 +30,8 @@ def diagnosis_view(told: Diagnosis) -> Group:
     table.add_column(overflow="fold")
     for check in told.checks:
         table.add_row(_GOOD if check.ok else _BAD, check.name, check.detail)
-        if check.mend is not None:
-            table.add_row("", "", Text(f"→ {check.mend}", "yellow"))
+        if check.fix is not None:
+            table.add_row("", "", Text(f"→ {check.fix}", "yellow"))
     failing = sum(not check.ok for check in told.checks)
     verdict = Text("Healthy", "bold green") if told.healthy else Text(f"{counted(failing, 'problem')}", "bold red")
     return Group(table, Text(), verdict)

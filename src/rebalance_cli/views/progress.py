@@ -1,7 +1,7 @@
 """A run as it happens, read from the handler's log lines.
 
 ``Story`` is the state after each line; ``telling`` shows it while it happens: as a ``grid`` on a terminal, line by line
-(``Narrator``) where there is none.
+(``LineReporter``) where there is none.
 """
 
 from __future__ import annotations
@@ -27,14 +27,16 @@ _STAGES = {
     LogEvent.ORDER_SUBMITTED: "submitted",
     LogEvent.ORDER_FOUND: "submitted",
     LogEvent.ORDER_RESENT: "sent again",
-    LogEvent.ORDER_UNKNOWN: "unknown",
+    LogEvent.ORDER_OUTCOME_UNKNOWN: "unknown",
     LogEvent.ORDER_CANCEL_REQUESTED: "cancelling",
-    LogEvent.ORDER_FILLED: "filled",
-    LogEvent.ORDER_UNFINISHED: "unfinished",
-    LogEvent.ORDER_DENIED: "denied",
-    LogEvent.ORDER_SKIPPED: "skipped",
+    LogEvent.ITEM_FILLED: "filled",
+    LogEvent.ITEM_PARTIALLY_FILLED: "unfinished",
+    LogEvent.ITEM_UNFILLED: "unfinished",
+    LogEvent.ITEM_REJECTED: "rejected",
+    LogEvent.ITEM_DENIED: "denied",
+    LogEvent.ITEM_SKIPPED: "skipped",
     LogEvent.ORDER_REJECTED: "rejected",
-    LogEvent.ORDER_UNRESOLVED: "unresolved",
+    LogEvent.ITEM_UNRESOLVED: "unresolved",
 }
 """What a line about an order makes of it."""
 
@@ -56,23 +58,24 @@ _LOOK = {
 
 _MILESTONES = {
     LogEvent.PLAN_DUPLICATE: "already executed: answered with the stored result",
-    LogEvent.PLAN_BEGUN: "sized; quantities frozen and journalled",
+    LogEvent.PLAN_STARTED: "sized; quantities frozen and journalled",
     LogEvent.PLAN_RESUMED: "resumed where an earlier run stopped",
     LogEvent.GATE_WAITING: "sells done; waiting until the account shows their proceeds",
     LogEvent.GATE_PASSED: "the buys' budget is known",
-    LogEvent.RUN_STOPPING: "stopping safely: cancelling what rests",
+    LogEvent.RUN_YIELDING: "stopping safely: cancelling what rests",
     LogEvent.BROKER_RATE_LIMITED: "the broker asks for a pause (429)",
-    LogEvent.PLAN_DEFERRED: "not finished: another delivery goes on with it",
+    LogEvent.PLAN_REDELIVERY_REQUESTED: "not finished: another delivery goes on with it",
     LogEvent.PLAN_FINISHED: "finished; result stored",
     LogEvent.PLAN_UNRESOLVED: "finished, and an operator must look; result stored",
-    LogEvent.PLAN_REFUSED: "refused",
+    LogEvent.PLAN_INVALID: "invalid",
+    LogEvent.PLAN_DENIED: "denied",
     LogEvent.PLAN_FAILED: "stopped by an error",
-    LogEvent.REPORT_FAILED: "the result event could not be published",
+    LogEvent.RESULT_PUBLISH_FAILED: "the result event could not be published",
 }
 
 
 @dataclass(slots=True)
-class Story:
+class RunProgress:
     """What is known so far: the stage of every order, and what the run as a whole is doing."""
 
     stages: dict[tuple[str, str], str]
@@ -88,7 +91,7 @@ class Story:
     last_at: datetime | None = None
 
     @classmethod
-    def of(cls, plans: Iterable[RebalancePlan]) -> Story:
+    def of(cls, plans: Iterable[RebalancePlan]) -> RunProgress:
         """The story before its first line."""
         orders = {(p.plan_id, item.symbol): item.action for p in plans for item in p.trades}
         ordered = dict(sorted(orders.items(), key=lambda order: (order[0][0], order[1] is Action.BUY)))
@@ -117,7 +120,7 @@ class Story:
             self.stages[order] = _STAGES[event]
         if event in _MILESTONES:
             self.now = _MILESTONES[event]
-        if event in (LogEvent.PLAN_BEGUN, LogEvent.PLAN_RESUMED):
+        if event in (LogEvent.PLAN_STARTED, LogEvent.PLAN_RESUMED):
             self.worked.add(order[0])
         if event is LogEvent.PLAN_DUPLICATE and order[0] not in self.worked:
             self.repeated.add(order[0])
@@ -134,7 +137,7 @@ class Story:
         self.last_at = at
 
 
-def grid(story: Story) -> RenderableType:
+def grid(story: RunProgress) -> RenderableType:
     """Every order with its stage, sells above buys, and one line on the whole."""
     parts: list[RenderableType] = [""]
     for action in (Action.SELL, Action.BUY):
@@ -152,9 +155,9 @@ def grid(story: Story) -> RenderableType:
 
 
 @contextmanager
-def telling(story: Story, console: Console) -> Iterator[Callable[[dict[str, Any]], None]]:
+def show_progress(story: RunProgress, console: Console) -> Iterator[Callable[[dict[str, Any]], None]]:
     """Gives what takes in each log line, and shows the story as it grows; the grid is gone at the end."""
-    narrator = Narrator(console, story)
+    narrator = LineReporter(console, story)
     if not console.is_terminal:
 
         def tell(record: dict[str, Any]) -> None:
@@ -174,10 +177,10 @@ def telling(story: Story, console: Console) -> Iterator[Callable[[dict[str, Any]
         yield draw
 
 
-class Narrator:
+class LineReporter:
     """Tells a story in lines, for output that is not a terminal: neighbours of one kind share a line."""
 
-    def __init__(self, console: Console, story: Story) -> None:
+    def __init__(self, console: Console, story: RunProgress) -> None:
         self._console = console
         self._story = story
         self._stage = ""

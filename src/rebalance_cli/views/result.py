@@ -21,7 +21,7 @@ from rich.text import Text
 from rebalance_executor.domain.orders import Outcome
 from rebalance_executor.domain.plan import Action
 from rebalance_executor.domain.result import ExecutionResult, ExecutionStatus, OrderResult
-from rebalance_executor.domain.values import moment, plain
+from rebalance_executor.domain.values import format_decimal, format_utc
 
 _ZERO = Decimal(0)
 _NONE = "–"
@@ -62,12 +62,12 @@ def dollars(amount: Decimal | None, *, sign: bool = False) -> str:
 
 def price(amount: Decimal) -> str:
     """A price as it is, with cents at least."""
-    return f"{amount:,.2f}" if amount == round(amount, 2) else plain(amount)
+    return f"{amount:,.2f}" if amount == round(amount, 2) else format_decimal(amount)
 
 
 def shares(quantity: Decimal, digits: int) -> str:
     """A quantity of shares with at most so many decimals."""
-    return plain(round(quantity, digits))
+    return format_decimal(round(quantity, digits))
 
 
 def counted(number: int, noun: str) -> str:
@@ -264,7 +264,7 @@ def result_facts(result: ExecutionResult) -> list[tuple[str, RenderableType]]:
         filled = f"${dollars(result.total_trade_value)}, {result.orders_succeeded} of {traded} orders as planned"
         rows += [("Filled", filled), ("Slippage", _slippage(result))]
     seconds = (result.execution_timestamp - result.started_at).total_seconds()
-    finished = moment(result.execution_timestamp)
+    finished = format_utc(result.execution_timestamp)
     return [*rows, ("Time", f"{seconds:.2f} s in {counted(result.runs, 'run')}, finished {finished}")]
 
 

@@ -18,7 +18,7 @@ from rebalance_cli.outputs import (
 )
 from rebalance_cli.views.result import counted, dollars, facts, fitting, plain_table, shares
 from rebalance_executor.domain.result import ExecutionStatus
-from rebalance_executor.domain.risk_state import SwitchState
+from rebalance_executor.domain.risk_state import TradingState
 
 _PROGRESS = {
     PlanProgress.FINISHED: ("finished", "green"),
@@ -40,7 +40,7 @@ _STATUS = {
     ExecutionStatus.PARTIAL_SUCCESS.value: "yellow",
     "in_progress": "blue",
 }
-_SWITCH = {SwitchState.ACTIVE: "green", SwitchState.REDUCING: "yellow", SwitchState.HALTED: "bold red"}
+_SWITCH = {TradingState.ACTIVE: "green", TradingState.REDUCING: "yellow", TradingState.HALTED: "bold red"}
 
 
 def when(at: datetime | None) -> str:
@@ -78,7 +78,7 @@ def _plans_table(answer: StatusAnswer, *, whole: bool) -> Table:
     for plan in answer.plans:
         word = Text(plan.status, _STATUS.get(plan.status, "red"))
         finished = f"{plan.finished_at:%H:%M:%S}" if plan.finished_at is not None else "–"
-        table.add_row(plan.plan_id, word, when(plan.begun_at), *((finished, str(plan.runs)) if whole else ()))
+        table.add_row(plan.plan_id, word, when(plan.started_at), *((finished, str(plan.runs)) if whole else ()))
     return table
 
 
@@ -96,7 +96,7 @@ def standing_view(answer: PlanStanding, width: int) -> Group:
         ("Plan", f"{answer.plan_id}  (account {answer.account})"),
         ("Status", state),
         ("Phase", answer.phase),
-        ("Begun", f"{when(answer.begun_at)} UTC"),
+        ("Begun", f"{when(answer.started_at)} UTC"),
         ("Runs", Text(runs, "default")),
         ("Filled", f"${dollars(answer.filled_dollars)}"),
     ]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from rebalance_executor.adapters.aws import error_code, error_text
-from rebalance_executor.domain.errors import ReportingFailed
+from rebalance_executor.domain.errors import PublishFailed
 from rebalance_executor.domain.result import ExecutionResult
 from rebalance_executor.triggers import OWN_SOURCE
 
@@ -26,7 +26,7 @@ _TRANSIENT = frozenset({"InternalFailure", "InternalException", "ThrottlingExcep
 """An entry refused for these was not published, and is tried again."""
 
 
-class EventBridgeResults:
+class EventBridgePublisher:
     """Implements ``Reporter``: one ``RebalanceExecuted`` event a result, with the result as its detail.
 
     Args:
@@ -44,7 +44,7 @@ class EventBridgeResults:
         """Publish the result; one that is too large for an event is trimmed and says so (``orders_truncated``).
 
         Raises:
-            ReportingFailed: EventBridge did not answer, or did not take it.
+            PublishFailed: EventBridge did not answer, or did not take it.
         """
         entry: Any = {
             "EventBusName": self._bus,
@@ -62,7 +62,7 @@ class EventBridgeResults:
             code, told = refusal.get("ErrorCode", "Unknown"), refusal.get("ErrorMessage", "no message")
             if code not in _TRANSIENT:
                 break
-        raise ReportingFailed(f"bus {self._bus} did not take the result: {code}: {told}", aws_code=code)
+        raise PublishFailed(f"bus {self._bus} did not take the result: {code}: {told}", aws_code=code)
 
     def _put(self, entry: Any) -> Any:
         try:
@@ -70,10 +70,10 @@ class EventBridgeResults:
         except ClientError as error:
             code = error_code(error)
             text = f"bus {self._bus} refused the result: {code}: {error_text(error)}"
-            raise ReportingFailed(text, aws_code=code) from error
+            raise PublishFailed(text, aws_code=code) from error
         except BotoCoreError as error:
             code = type(error).__name__
-            raise ReportingFailed(f"EventBridge did not answer: {error}", aws_code=code) from error
+            raise PublishFailed(f"EventBridge did not answer: {error}", aws_code=code) from error
 
 
 def detail(result: ExecutionResult) -> str:

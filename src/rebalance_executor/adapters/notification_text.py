@@ -5,7 +5,7 @@ from __future__ import annotations
 from rebalance_executor.domain.orders import Outcome
 from rebalance_executor.domain.plan import Action
 from rebalance_executor.domain.result import ExecutionResult, OrderResult
-from rebalance_executor.domain.values import moment, plain
+from rebalance_executor.domain.values import format_decimal, format_utc
 
 MAX_SUBJECT = 100
 """Characters; SNS takes fewer than 101, printable ASCII only."""
@@ -48,8 +48,8 @@ def text(result: ExecutionResult) -> str:
     if result.slippage_bps is not None:
         lines.append(_line("Slippage", f"{result.slippage_bps:.1f} bps against arrival mid"))
     lines += [
-        _line("Begun", moment(result.started_at)),
-        _line("Finished", moment(result.execution_timestamp)),
+        _line("Begun", format_utc(result.started_at)),
+        _line("Finished", format_utc(result.execution_timestamp)),
         _line("Runs", str(result.runs)),
         _line("Correlation", result.correlation_id),
         "",
@@ -67,7 +67,7 @@ def _traded(result: ExecutionResult) -> int:
 
 
 def _order(order: OrderResult) -> str:
-    shares = f"{plain(order.shares)} of {plain(order.planned_shares)} shares"
+    shares = f"{format_decimal(order.shares)} of {format_decimal(order.planned_shares)} shares"
     why = ": ".join(part for part in (order.error_code, order.error_message) if part)
     known = f" [{order.client_order_id}]" if order.outcome is Outcome.UNRESOLVED and order.client_order_id else ""
     return f"  {order.symbol} {order.action.value} {order.outcome.value}, {shares}{known}{' - ' + why if why else ''}"

@@ -8,14 +8,14 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from rebalance_executor.adapters import notification_text
 from rebalance_executor.adapters.aws import error_code, error_text
-from rebalance_executor.domain.errors import ReportingFailed
+from rebalance_executor.domain.errors import PublishFailed
 from rebalance_executor.domain.result import ExecutionResult
 
 if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
 
 
-class SnsNotices:
+class SnsPublisher:
     """Implements ``Reporter``: a readable message whose attributes a subscription can filter by.
 
     Args:
@@ -33,7 +33,7 @@ class SnsNotices:
         """Send the message.
 
         Raises:
-            ReportingFailed: SNS did not answer, or did not take it.
+            PublishFailed: SNS did not answer, or did not take it.
         """
         try:
             self._client.publish(
@@ -51,8 +51,6 @@ class SnsNotices:
             )
         except ClientError as error:
             code = error_code(error)
-            raise ReportingFailed(
-                f"the topic refused the notice: {code}: {error_text(error)}", aws_code=code
-            ) from error
+            raise PublishFailed(f"the topic refused the notice: {code}: {error_text(error)}", aws_code=code) from error
         except BotoCoreError as error:
-            raise ReportingFailed(f"SNS did not answer: {error}", aws_code=type(error).__name__) from error
+            raise PublishFailed(f"SNS did not answer: {error}", aws_code=type(error).__name__) from error

@@ -55,15 +55,15 @@ class SqsPlanQueue:
         self._margin = margin
         self._log = log
 
-    def begun(self, message: QueueMessage, remaining: timedelta) -> None:
+    def extend_visibility(self, message: QueueMessage, remaining: timedelta) -> None:
         """The invocation ends at most so much later: killed, it leaves a message that comes once its lease is over."""
-        self._show_after(message, remaining + self._margin)
+        self._set_visibility(message, remaining + self._margin)
 
-    def failed(self, message: QueueMessage, error: RebalanceError) -> None:
+    def schedule_redelivery(self, message: QueueMessage, error: RebalanceError) -> None:
         """The delivery failed with this error."""
-        self._show_after(message, delay(error, message.deliveries))
+        self._set_visibility(message, delay(error, message.deliveries))
 
-    def _show_after(self, message: QueueMessage, span: timedelta) -> None:
+    def _set_visibility(self, message: QueueMessage, span: timedelta) -> None:
         if self._url is None or message.receipt is None:
             return
         seconds = -(-span // timedelta(seconds=1))  # rounded up
@@ -72,4 +72,4 @@ class SqsPlanQueue:
                 QueueUrl=self._url, ReceiptHandle=message.receipt, VisibilityTimeout=max(0, seconds)
             )
         except (BotoCoreError, ClientError) as error:
-            self._log.emit(LogEvent.MESSAGE_NOT_TIMED, message_id=message.message_id, reason=str(error))
+            self._log.emit(LogEvent.QUEUE_VISIBILITY_FAILED, message_id=message.message_id, reason=str(error))

@@ -13,7 +13,7 @@ from rebalance_executor.domain.market import ZERO, Account, Quote, Side
 from rebalance_executor.domain.orders import Outcome, ParentOrder
 from rebalance_executor.domain.pricing import far_touch
 from rebalance_executor.domain.sizing import floor_qty
-from rebalance_executor.domain.values import plain
+from rebalance_executor.domain.values import format_decimal
 
 _CENT = Decimal("0.01")
 
@@ -74,9 +74,9 @@ def _fit(parent: ParentOrder, left: Decimal, price: Decimal, config: ExecutionCo
         return parent
     qty = floor_qty(left / price, fractionable=parent.fractionable)
     if qty <= 0 or qty * price < config.minimum_notional:
-        text = f"${plain(left)} are left of the buys' budget, {plain(parent.qty)} shares at {plain(price)} wanted"
+        text = f"${format_decimal(left)} are left of the buys' budget, {format_decimal(parent.qty)} shares at {format_decimal(price)} wanted"
         return parent.settled(Outcome.SKIPPED, Code.INSUFFICIENT_CASH, text, now)
-    text = f"{plain(parent.qty)} shares wanted, the cash allows {plain(qty)}"
+    text = f"{format_decimal(parent.qty)} shares wanted, the cash allows {format_decimal(qty)}"
     return replace(parent, qty=qty, code=Code.SCALED_TO_CASH, message=text)
 
 

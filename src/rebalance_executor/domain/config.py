@@ -11,12 +11,20 @@ from pydantic import Field, ValidationError, model_validator
 from rebalance_executor.domain.errors import ConfigurationError
 from rebalance_executor.domain.limits import Limits
 from rebalance_executor.domain.plan import Symbol
-from rebalance_executor.domain.styles import Children, Collar, Fraction, Ladder, Seconds, Spreads, Style, SymbolOverride
+from rebalance_executor.domain.styles import (
+    DEFAULT_LADDER,
+    Children,
+    Collar,
+    Fraction,
+    Ladder,
+    Seconds,
+    Spreads,
+    Style,
+    SymbolOverride,
+)
 from rebalance_executor.domain.styles import OrderStyle as OrderStyle
-from rebalance_executor.domain.values import Amount
+from rebalance_executor.domain.values import DAY_HOURS, DAY_MINUTES, DAY_SECONDS, Amount
 
-_DAY = 86_400
-"""Seconds; nothing waits longer."""
 _CENTURY = 100 * 366 * 24 * 60
 """Minutes."""
 _SHORTEST_TICK = Decimal("0.05")
@@ -35,13 +43,13 @@ class ExecutionConfig(Limits):
     max_clock_skew_seconds: Amount = Field(
         default=Decimal(120),
         ge=0,
-        le=_DAY,
+        le=DAY_SECONDS,
         description="Seconds a plan's timestamp may lie in the future: clocks differ.",
     )
     plan_time_limit_minutes: Amount = Field(
         default=Decimal(60),
         gt=0,
-        le=_DAY,
+        le=DAY_MINUTES,
         description="Minutes from begin after which what is left is not traded any more.",
     )
 
@@ -51,7 +59,7 @@ class ExecutionConfig(Limits):
         description="A ladder pays less than the spread where time allows, and ends as a marketable limit.",
     )
     ladder: Ladder = Field(
-        default=Ladder(),
+        default=dict(DEFAULT_LADDER),
         description="By urgency: fractions of the spread, from our own side (0) to the far touch (1), and the seconds "
         "each rung rests. Chosen with the execution lab.",
     )
@@ -117,13 +125,13 @@ class ExecutionConfig(Limits):
     quote_wait_seconds: Amount = Field(
         default=Decimal(5),
         ge=0,
-        le=_DAY,
+        le=DAY_SECONDS,
         description="Seconds to look again for a usable quote before the item is denied.",
     )
     quote_refresh_seconds: Amount = Field(
         default=Decimal(1),
         ge=0,
-        le=_DAY,
+        le=DAY_SECONDS,
         description="Seconds after which a quote is read again before it prices a child: 60 a minute of the 200 that "
         "market data has to itself.",
     )
@@ -138,7 +146,7 @@ class ExecutionConfig(Limits):
     proceeds_wait_seconds: Amount = Field(
         default=Decimal(30),
         ge=0,
-        le=_DAY,
+        le=DAY_SECONDS,
         description="Seconds to wait for the account to show the proceeds of the sells.",
     )
 
@@ -146,42 +154,45 @@ class ExecutionConfig(Limits):
     tick_seconds: Amount = Field(
         default=Decimal("0.5"),
         ge=_SHORTEST_TICK,
-        le=_DAY,
+        le=DAY_SECONDS,
         description="Seconds between two looks: 120 a minute leaves room under 200.",
     )
     cancel_wait_seconds: Amount = Field(
         default=Decimal(60),
         gt=0,
-        le=_DAY,
+        le=DAY_SECONDS,
         description="Seconds for a cancel to become terminal; then an operator must look.",
     )
     price_wait_seconds: Amount = Field(
-        default=Decimal(15), ge=0, le=_DAY, description="Seconds for a fill's average price to appear."
+        default=Decimal(15), ge=0, le=DAY_SECONDS, description="Seconds for a fill's average price to appear."
     )
     lease_wait_seconds: Amount = Field(
         default=Decimal(150),
         ge=0,
-        le=_DAY,
+        le=DAY_SECONDS,
         description="Seconds to wait for another run of the account to end, at most half of the time there is. Lambda "
         "delivers an event three times within three minutes: so three waits outlast the longest ordinary run.",
     )
     arrival_horizon_seconds: Amount = Field(
         default=Decimal(120),
         gt=0,
-        le=_DAY,
+        le=DAY_SECONDS,
         description="Seconds after which a submission without an answer can no longer appear at the broker.",
     )
 
     # the way to the broker
-    connect_timeout_seconds: Amount = Field(default=Decimal(3), gt=0, le=_DAY, description="Seconds to connect.")
+    connect_timeout_seconds: Amount = Field(default=Decimal(3), gt=0, le=DAY_SECONDS, description="Seconds to connect.")
     read_timeout_seconds: Amount = Field(
-        default=Decimal(10), gt=0, le=_DAY, description="Seconds to wait for an answer."
+        default=Decimal(10), gt=0, le=DAY_SECONDS, description="Seconds to wait for an answer."
     )
     rate_limit_per_minute: int = Field(
         default=200, ge=10, description="Requests a minute and account; Alpaca's published limit."
     )
     asset_cache_hours: Amount = Field(
-        default=Decimal(12), gt=0, le=_DAY, description="Hours that asset flags are believed; they change overnight."
+        default=Decimal(12),
+        gt=0,
+        le=DAY_HOURS,
+        description="Hours that asset flags are believed; they change overnight.",
     )
 
     @model_validator(mode="after")
@@ -218,5 +229,5 @@ class ExecutionConfig(Limits):
             return cls.model_validate_json(text)
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
-            where = ".".join(["EXECUTION_CONFIG", *(str(part) for part in first["loc"])])
+            where = ".".join(["EXECUTION_CONFIG", *(str(part) for part in first["loc"] if part != "[key]")])
             raise ConfigurationError(where, first["msg"]) from None

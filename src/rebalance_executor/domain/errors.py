@@ -105,10 +105,10 @@ class JournalContradiction(RebalanceError):
     code = "JOURNAL_CONTRADICTION"
 
 
-class ReportingFailed(RebalanceError):
+class PublishFailed(RebalanceError):
     """A result was stored, but could not be published."""
 
-    code = "REPORTING_FAILED"
+    code = "PUBLISH_FAILED"
 
 
 # --- another delivery can help ---------------------------------------------------------------------------
@@ -162,10 +162,10 @@ class PlanSourceUnavailable(Redeliver):
     code = "PLAN_SOURCE_UNAVAILABLE"
 
 
-class CredentialsRefused(Redeliver):
+class CredentialsRejected(Redeliver):
     """The broker refused the account's credentials (401). Rotate them; the plan is delivered again."""
 
-    code = "CREDENTIALS_REFUSED"
+    code = "CREDENTIALS_REJECTED"
 
 
 # --- what the broker answered ----------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from rebalance_executor.domain.orders import ParentOrder
 from rebalance_executor.domain.result import ExecutionResult
 
 
-class Phase(StrEnum):
+class PlanPhase(StrEnum):
     """Where a plan stands."""
 
     SELLS = "SELLS"
@@ -29,8 +29,8 @@ class PlanState:
     content_hash: str
     correlation_id: str
     causation_id: str
-    begun_at: datetime
-    phase: Phase
+    started_at: datetime
+    phase: PlanPhase
     runs: int
     starting_funds: Decimal
     """Dollars that could be spent when the plan was begun; the buys' budget counts from here."""
@@ -68,5 +68,5 @@ class PlanJournal:
     parents: Mapping[str, ParentOrder]
     """By symbol."""
     result: ExecutionResult | None = None
-    reported: frozenset[str] = frozenset()
+    published: frozenset[str] = frozenset()
     """Channels on which the result was published: once on each, however often the plan is delivered."""

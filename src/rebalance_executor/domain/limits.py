@@ -14,14 +14,11 @@ from enum import StrEnum
 from pydantic import BaseModel, ConfigDict, Field
 
 from rebalance_executor.domain.plan import Symbol
-from rebalance_executor.domain.styles import Age, Collar, Spread, Unquoted
-from rebalance_executor.domain.values import Amount
-
-_DAY = 86_400
-"""Seconds."""
+from rebalance_executor.domain.styles import Age, Collar, Spread, UnusableQuotePolicy
+from rebalance_executor.domain.values import DAY_MINUTES, DAY_SECONDS, Amount
 
 
-class Conflict(StrEnum):
+class ConflictPolicy(StrEnum):
     """What is done about others' open orders on a symbol of the plan."""
 
     DENY = "deny"
@@ -96,8 +93,8 @@ class Limits(BaseModel):
         default=Decimal("0.05"),
         description="Fraction of mid; a wider quote is refused. Traded names stay below 0.01.",
     )
-    unusable_quote: Unquoted = Field(
-        default=Unquoted.DENY,
+    unusable_quote: UnusableQuotePolicy = Field(
+        default=UnusableQuotePolicy.DENY,
         description="What is done where no quote can be used, also at a second look: deny, or let the last trade price "
         "a limit. Deny, because a market that nobody quotes is one to stay out of.",
     )
@@ -119,7 +116,7 @@ class Limits(BaseModel):
     duplicate_window_minutes: Amount = Field(
         default=Decimal(10),
         ge=0,
-        le=1440,
+        le=DAY_MINUTES,
         description="Minutes in which another plan's order of the same symbol and side, for as many shares or "
         "dollars, is a duplicate: twice the five minutes by which two schedules of one strategy were once apart. 0 "
         "allows them.",
@@ -131,8 +128,8 @@ class Limits(BaseModel):
         description="Fraction by which shares or dollars may differ and still be the same. 0, because two strategies "
         "may trade one symbol; 0.05 where one strategy has the account also finds a plan that was made anew.",
     )
-    conflicting_orders: Conflict = Field(
-        default=Conflict.DENY, description="What is done about open orders of others that stand against an item."
+    conflicting_orders: ConflictPolicy = Field(
+        default=ConflictPolicy.DENY, description="What is done about open orders of others that stand against an item."
     )
     max_plan_messages: int = Field(
         default=5_000,
@@ -165,7 +162,7 @@ class Limits(BaseModel):
     reconcile_wait_seconds: Amount = Field(
         default=Decimal(5),
         ge=0,
-        le=_DAY,
+        le=DAY_SECONDS,
         description="Seconds for the broker's orders and positions to agree with the journal; both may lag.",
     )
     max_broker_failures: int = Field(

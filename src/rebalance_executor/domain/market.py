@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
-from rebalance_executor.domain.values import plain
+from rebalance_executor.domain.values import format_decimal
 
 ZERO = Decimal(0)
 
@@ -140,9 +140,9 @@ class BrokerOrder:
         return self.status in _TERMINAL
 
     @property
-    def words(self) -> str:
+    def description(self) -> str:
         """Side, shares and symbol, for sentences."""
-        shares = "an unknown quantity of" if self.qty is None else plain(self.qty)
+        shares = "an unknown quantity of" if self.qty is None else format_decimal(self.qty)
         return f"{self.side} {shares} {self.symbol}"
 
 

@@ -69,8 +69,11 @@ class ChildOrder:
     qty: Decimal
     limit_price: Decimal | None
     intended_at: datetime
-    """When it was journalled to be sent; once it is sent, when that was; without an answer, until when it may have
-    been."""
+    """When it was last journalled to be sent."""
+    sent_at: datetime | None = None
+    """When its request was last sent."""
+    maybe_sent_until: datetime | None = None
+    """Without a definite answer: the latest time at which it may have been sent."""
     state: ChildState = ChildState.INTENDED
     resent: bool = False
     """Whether it was sent, or may have been, more than once; always with the same id and content."""
@@ -82,11 +85,11 @@ class ChildOrder:
     submitted_at: datetime | None = None
     closed_at: datetime | None = None
     cancel_requested_at: datetime | None = None
-    priced_late_since: datetime | None = None
+    incomplete_since: datetime | None = None
     """Since when a terminal status is reported without all of its quantity or without its price."""
     error_code: str | None = None
     error_message: str | None = None
-    aim: Decimal | None = None
+    spread_fraction: Decimal | None = None
     """The ladder's rung: fraction of the spread, from our own side, that it was priced at; None off the ladder."""
     extended_hours: bool = False
     """Whether it may also be filled before the open."""
@@ -98,6 +101,11 @@ class ChildOrder:
     def mid(self) -> Decimal | None:
         """Half-way between bid and ask when it was priced."""
         return (self.bid + self.ask) / 2 if self.bid is not None and self.ask is not None else None
+
+    @property
+    def latest_send(self) -> datetime:
+        """The latest time at which it was sent or may have been; before that, when it was journalled."""
+        return self.maybe_sent_until or self.sent_at or self.intended_at
 
     @property
     def is_open(self) -> bool:
@@ -114,7 +122,17 @@ class ChildOrder:
         limit = self.limit_price
         return OrderRequest(self.client_order_id, symbol, side, self.type, self.qty, limit, self.extended_hours)
 
-    def seen(self, order: BrokerOrder, now: datetime) -> ChildOrder:
+    def to_resend(self, now: datetime) -> ChildOrder:
+        """Return this child journalled to be sent again: same client order id, same content."""
+        return replace(
+            self, state=ChildState.INTENDED, intended_at=now, sent_at=None, maybe_sent_until=None, resent=True
+        )
+
+    def as_unknown(self, now: datetime) -> ChildOrder:
+        """Return this child without a definite answer; it may have been sent at any time until ``now``."""
+        return replace(self, state=ChildState.UNKNOWN, maybe_sent_until=now)
+
+    def with_report(self, order: BrokerOrder, now: datetime) -> ChildOrder:
         """This child after the broker reported it. A settled child never changes again."""
         if not self.is_open:
             return self
@@ -133,7 +151,7 @@ class ChildOrder:
             filled_avg_price=price,
             submitted_at=order.submitted_at or self.submitted_at,
             closed_at=(order.closed_at or now) if order.is_terminal else None,
-            priced_late_since=(self.priced_late_since or now) if late else None,
+            incomplete_since=(self.incomplete_since or now) if late else None,
         )
 
 
@@ -195,14 +213,14 @@ class ParentOrder:
         return sum((child.exposure for child in self.children), ZERO)
 
     @property
-    def last(self) -> ChildOrder | None:
+    def last_child(self) -> ChildOrder | None:
         """The latest child, the only one that can be open."""
         return self.children[-1] if self.children else None
 
     @property
     def open_child(self) -> ChildOrder | None:
         """The child that is live or unknown, if any."""
-        last = self.last
+        last = self.last_child
         return last if last is not None and last.is_open else None
 
     @property
@@ -222,12 +240,12 @@ class ParentOrder:
             return self
         return replace(self, outcome=outcome, code=code or self.code, message=message or self.message, settled_at=now)
 
-    def refused(self, code: str, message: str, now: datetime) -> ParentOrder:
+    def denied(self, code: str, message: str, now: datetime) -> ParentOrder:
         """This parent after a control refused to send any more of it: DENIED where nothing was ever sent."""
         outcome = Outcome.PARTIALLY_FILLED if self.filled_qty else Outcome.UNFILLED
         return self.settled(outcome if self.attempts else Outcome.DENIED, code, message, now)
 
-    def disputed(self, code: str, message: str, now: datetime) -> ParentOrder:
+    def mark_unresolved(self, code: str, message: str, now: datetime) -> ParentOrder:
         """This settled parent after something else than its journal turned up: an operator must look."""
         if self.outcome is Outcome.UNRESOLVED:
             return replace(self, message=f"{self.message}; {message}" if self.message else message)

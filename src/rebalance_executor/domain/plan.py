@@ -31,7 +31,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from rebalance_executor.domain.errors import InvalidInput
-from rebalance_executor.domain.values import Amount, Name, Timestamp, no_bool, plain
+from rebalance_executor.domain.values import Amount, Name, Timestamp, forbid_bool, format_decimal
 
 MAX_ITEMS = 500
 """Items a plan may have: Alpaca lists 500 orders a page, and 500 orders take 2.5 minutes of its rate limit."""
@@ -90,7 +90,7 @@ class RebalancePlanItem(_Dto):
     weight_diff: Amount = Field(description="target_weight − current_weight.")
     target_value: Amount = Field(ge=0, description="Dollars wanted; 0 on a SELL means a full exit.")
     current_value: Amount = Field(ge=0, description="Dollars held when the plan was made.")
-    priority: Annotated[int, BeforeValidator(no_bool)] = Field(ge=1, le=5, description="1 is first.")
+    priority: Annotated[int, BeforeValidator(forbid_bool)] = Field(ge=1, le=5, description="1 is first.")
     strategy_id: Name | None = Field(default=None, description="Which strategy asked for it.")
 
     @field_validator("trade_amount")
@@ -98,9 +98,9 @@ class RebalancePlanItem(_Dto):
     def _sign_matches_action(cls, amount: Decimal, info: ValidationInfo) -> Decimal:
         action = info.data.get("action")
         if action is Action.BUY and amount <= 0:
-            raise ValueError(f"must be positive for BUY, is {plain(amount)}")
+            raise ValueError(f"must be positive for BUY, is {format_decimal(amount)}")
         if action is Action.SELL and amount >= 0:
-            raise ValueError(f"must be negative for SELL, is {plain(amount)}")
+            raise ValueError(f"must be negative for SELL, is {format_decimal(amount)}")
         return amount
 
     @property

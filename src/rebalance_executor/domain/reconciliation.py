@@ -12,7 +12,7 @@ from decimal import Decimal
 
 from rebalance_executor.domain.market import ZERO, BrokerOrder, Position, Side
 from rebalance_executor.domain.orders import ChildOrder, ChildState, ParentOrder
-from rebalance_executor.domain.values import plain
+from rebalance_executor.domain.values import format_decimal
 
 _SAME = Decimal("0.000000001")
 """Shares; Alpaca holds nine decimals and cuts off what is finer."""
@@ -69,11 +69,13 @@ def _of_order(parent: ParentOrder, child: ChildOrder, order: BrokerOrder | None)
     if child.state is ChildState.NOT_SENT or (child.state is ChildState.REJECTED and child.order_id is None):
         problems.append(f"{name} is {order.status} at the broker, the journal says {child.state}")
     if (order.symbol, order.side, order.qty) != (parent.symbol, parent.side, child.qty):
-        problems.append(f"{name} is {order.words} at the broker")
+        problems.append(f"{name} is {order.description} at the broker")
     if not order.is_terminal:
         problems.append(f"{name} is still {order.status} at the broker")
     if order.filled_qty != child.filled_qty:
-        problems.append(f"{name}: the broker filled {plain(order.filled_qty)}, the journal {plain(child.filled_qty)}")
+        problems.append(
+            f"{name}: the broker filled {format_decimal(order.filled_qty)}, the journal {format_decimal(child.filled_qty)}"
+        )
     elif order.filled_qty and order.filled_avg_price != child.filled_avg_price:
         by_broker, by_journal = order.filled_avg_price, child.filled_avg_price
         problems.append(f"{name}: priced {by_broker} by the broker, {by_journal} by the journal")
@@ -88,5 +90,5 @@ def _of_position(parent: ParentOrder, position: Position | None) -> list[Differe
     expected, held = parent.held_before + filled, position.qty if position is not None else ZERO
     if abs(held - expected) <= _SAME:
         return []
-    text = f"{plain(held)} shares are held, {plain(parent.held_before)} before and {plain(filled)} filled were expected"
+    text = f"{format_decimal(held)} shares are held, {format_decimal(parent.held_before)} before and {format_decimal(filled)} filled were expected"
     return [Difference(parent.symbol, text)]

@@ -55,7 +55,7 @@ def build_result(
         orders_unresolved=sum(order.outcome is Outcome.UNRESOLVED for order in orders),
         total_trade_value=traded,
         total_portfolio_value=plan.total_portfolio_value,
-        started_at=state.begun_at,
+        started_at=state.started_at,
         execution_timestamp=now,
         runs=state.runs,
         **_shortfall(of_plan(lost) if lost else None, traded),
@@ -87,7 +87,7 @@ def _order_result(item: RebalancePlanItem, parent: ParentOrder | None, now: date
     if parent is None:
         text = "the journal holds no order for this item; compare with the broker's orders"
         parent = blank_parent(item).settled(Outcome.UNRESOLVED, Code.JOURNAL_INCOMPLETE, text, now)
-    filled, value, last = parent.filled_qty, parent.filled_value, parent.last
+    filled, value, last = parent.filled_qty, parent.filled_value, parent.last_child
     priced = filled > 0 and all(c.filled_avg_price is not None for c in parent.children if c.filled_qty)
     mid = parent.arrival.mid if parent.arrival is not None else None
     outcome = parent.outcome or Outcome.UNRESOLVED

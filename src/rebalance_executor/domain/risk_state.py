@@ -14,7 +14,7 @@ PROGRAM = "rebalance-executor"
 """Who set a kill switch that the program tripped itself."""
 
 
-class SwitchState(StrEnum):
+class TradingState(StrEnum):
     """How much an account may do."""
 
     ACTIVE = "ACTIVE"
@@ -25,22 +25,22 @@ class SwitchState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Switch:
+class KillSwitchRecord:
     """An account's kill switch: its state, and who set it when and why."""
 
-    state: SwitchState
+    state: TradingState
     by: str
     reason: str
     at: datetime | None = None
     """None for a switch that nobody ever set."""
 
 
-NEVER_SET = Switch(SwitchState.ACTIVE, by="nobody", reason="never set")
+NEVER_SET = KillSwitchRecord(TradingState.ACTIVE, by="nobody", reason="never set")
 """The switch of an account for which none was ever set."""
 
 
 @dataclass(frozen=True, slots=True)
-class Day:
+class DailyUsage:
     """What an account's plans reserved in one trading day, which ends with the close of its session.
 
     Counted when a plan is begun, before anything is sent, and never given back: what became of an order does not
@@ -64,9 +64,9 @@ class Day:
         """Dollars by which buys and sells differ."""
         return abs(self.buys - self.sells)
 
-    def plus(self, buys: Decimal, sells: Decimal) -> Day:
+    def plus(self, buys: Decimal, sells: Decimal) -> DailyUsage:
         """The day with one more plan in it."""
-        return Day(self.on, self.plans + 1, self.buys + buys, self.sells + sells)
+        return DailyUsage(self.on, self.plans + 1, self.buys + buys, self.sells + sells)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class ReservedOrder:
 
 
 @dataclass(frozen=True, slots=True)
-class BegunPlan:
+class StartedPlan:
     """One plan of a trading day with its orders."""
 
     plan_id: str
@@ -90,12 +90,12 @@ class BegunPlan:
 
 
 @dataclass(frozen=True, slots=True)
-class Book:
+class RiskState:
     """Everything the controls remember of an account, read at once."""
 
-    switch: Switch
-    day: Day
-    plans: Sequence[BegunPlan] = ()
+    kill_switch: KillSwitchRecord
+    usage: DailyUsage
+    plans: Sequence[StartedPlan] = ()
     """Those begun in that day."""
 
 
@@ -106,6 +106,6 @@ class Reservation:
     Refused where the day is no longer ``before``.
     """
 
-    before: Day
-    after: Day
-    plan: BegunPlan
+    before: DailyUsage
+    after: DailyUsage
+    plan: StartedPlan

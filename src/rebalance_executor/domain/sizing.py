@@ -8,11 +8,11 @@ from decimal import ROUND_FLOOR, Decimal
 
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig
-from rebalance_executor.domain.controls import Refusal, SymbolFacts, item_refusal
+from rebalance_executor.domain.controls import Denial, SymbolSnapshot, item_denial
 from rebalance_executor.domain.market import ZERO, Side
 from rebalance_executor.domain.orders import Arrival, Outcome, ParentOrder
 from rebalance_executor.domain.plan import Action, RebalancePlanItem
-from rebalance_executor.domain.values import plain
+from rebalance_executor.domain.values import format_decimal
 
 _SIX_DECIMALS = Decimal("0.000001")
 _WHOLE = Decimal(1)
@@ -23,7 +23,7 @@ def floor_qty(qty: Decimal, *, fractionable: bool) -> Decimal:
     return qty.quantize(_SIX_DECIMALS if fractionable else _WHOLE, rounding=ROUND_FLOOR)
 
 
-def size(item: RebalancePlanItem, facts: SymbolFacts, config: ExecutionConfig, now: datetime) -> ParentOrder:
+def size(item: RebalancePlanItem, facts: SymbolSnapshot, config: ExecutionConfig, now: datetime) -> ParentOrder:
     """The parent order of one BUY or SELL item; denied with its code where it may not be traded.
 
     Dollars become shares at arrival mid, rounded down. A full exit sells the exact position that is available.
@@ -37,10 +37,10 @@ def size(item: RebalancePlanItem, facts: SymbolFacts, config: ExecutionConfig, n
         held_before=position.qty if position is not None else ZERO,
     )
     side = parent.side
-    sized: ParentOrder | Refusal | None = item_refusal(side, item, facts, config, now)
+    sized: ParentOrder | Denial | None = item_denial(side, item, facts, config, now)
     if sized is None:
         sized = _buy(item, parent, config) if side is Side.BUY else _sell(item, parent, facts)
-    if isinstance(sized, Refusal):
+    if isinstance(sized, Denial):
         return parent.settled(Outcome.DENIED, sized.code, sized.message, now)
     return sized
 
@@ -56,44 +56,44 @@ def blank_parent(item: RebalancePlanItem) -> ParentOrder:
     )
 
 
-def _buy(item: RebalancePlanItem, parent: ParentOrder, config: ExecutionConfig) -> ParentOrder | Refusal:
+def _buy(item: RebalancePlanItem, parent: ParentOrder, config: ExecutionConfig) -> ParentOrder | Denial:
     if item.trade_amount < config.minimum_notional:
-        least = plain(config.minimum_notional)
-        return Refusal(Code.BELOW_MINIMUM, f"${plain(item.trade_amount)} is below the minimum of ${least}")
+        least = format_decimal(config.minimum_notional)
+        return Denial(Code.BELOW_MINIMUM, f"${format_decimal(item.trade_amount)} is below the minimum of ${least}")
     return _sized(parent, item.trade_amount / _mid(parent))
 
 
-def _sell(item: RebalancePlanItem, parent: ParentOrder, facts: SymbolFacts) -> ParentOrder | Refusal:
+def _sell(item: RebalancePlanItem, parent: ParentOrder, facts: SymbolSnapshot) -> ParentOrder | Denial:
     position = facts.position
     available = min(position.available, position.qty) if position is not None else ZERO
     held = position.qty if position is not None else ZERO
     wanted = held if item.is_full_exit else -item.trade_amount / _mid(parent)
     if available <= 0:
-        return Refusal(Code.CONFLICTING_ORDER, f"all {plain(held)} shares are held by open orders of others")
+        return Denial(Code.SHARES_HELD, f"all {format_decimal(held)} shares are held by open orders of others")
     reduced = available < wanted
     if item.is_full_exit and parent.fractionable:
         sized = replace(parent, qty=available)  # exact: an exit leaves nothing behind
     else:
         exact_or_less = _sized(parent, min(wanted, available))
-        if isinstance(exact_or_less, Refusal):
+        if isinstance(exact_or_less, Denial):
             return exact_or_less
         sized = exact_or_less
     if reduced:
-        text = f"{plain(wanted)} shares wanted, {plain(available)} of {plain(held)} held are available"
+        text = f"{format_decimal(wanted)} shares wanted, {format_decimal(available)} of {format_decimal(held)} held are available"
         return replace(sized, code=Code.REDUCED_TO_AVAILABLE, message=text)
     if item.is_full_exit and sized.qty < held:
-        text = f"whole shares only: {plain(held - sized.qty)} of {plain(held)} shares remain"
+        text = f"whole shares only: {format_decimal(held - sized.qty)} of {format_decimal(held)} shares remain"
         return replace(sized, code=Code.NOT_FRACTIONABLE, message=text)
     return sized
 
 
-def _sized(parent: ParentOrder, shares: Decimal) -> ParentOrder | Refusal:
+def _sized(parent: ParentOrder, shares: Decimal) -> ParentOrder | Denial:
     qty = floor_qty(shares, fractionable=parent.fractionable)
     if qty > 0:
         return replace(parent, qty=qty)
     if parent.fractionable:
-        return Refusal(Code.BELOW_MINIMUM, f"{plain(shares)} shares round down to nothing")
-    return Refusal(Code.NOT_FRACTIONABLE, f"{plain(shares)} shares, but only whole shares of it can be traded")
+        return Denial(Code.BELOW_MINIMUM, f"{format_decimal(shares)} shares round down to nothing")
+    return Denial(Code.NOT_FRACTIONABLE, f"{format_decimal(shares)} shares, but only whole shares of it can be traded")
 
 
 def _mid(parent: ParentOrder) -> Decimal:

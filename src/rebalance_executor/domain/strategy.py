@@ -15,13 +15,13 @@ from enum import StrEnum
 from rebalance_executor.domain import ladder
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig, OrderStyle
-from rebalance_executor.domain.ladder import Pace
+from rebalance_executor.domain.ladder import WaveSchedule
 from rebalance_executor.domain.market import OrderType, Quote, Side
 from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome, ParentOrder
 from rebalance_executor.domain.pricing import collar, far_touch, is_inside
 from rebalance_executor.domain.session import is_opening
 from rebalance_executor.domain.sizing import floor_qty
-from rebalance_executor.domain.values import plain, span
+from rebalance_executor.domain.values import format_decimal, seconds
 
 
 class Mode(StrEnum):
@@ -35,7 +35,7 @@ class Mode(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class DecisionContext:
     """What a decision is taken from, besides the parent itself."""
 
     now: datetime
@@ -49,7 +49,7 @@ class View:
     reason: Code = Code.TIME_LIMIT
     """Why the run concludes, for parents that end unfinished."""
     reason_text: str = "stopped before the order was done"
-    pace: Pace = field(default_factory=Pace)
+    schedule: WaveSchedule = field(default_factory=WaveSchedule)
     """Urgency, time and company: what the ladder is chosen by."""
 
 
@@ -65,7 +65,7 @@ class Place:
     type: OrderType
     qty: Decimal
     limit_price: Decimal | None
-    aim: Decimal | None = None
+    spread_fraction: Decimal | None = None
     """The ladder's rung, journalled with the child; None off the ladder."""
 
 
@@ -86,39 +86,39 @@ class Settle:
 Decision = Wait | Place | Cancel | Settle
 
 
-def decide(parent: ParentOrder, view: View, config: ExecutionConfig) -> Decision:
+def decide(parent: ParentOrder, context: DecisionContext, config: ExecutionConfig) -> Decision:
     """What to do next with ``parent``."""
     if parent.outcome is not None:
         return Wait()
     config = config.for_symbol(parent.symbol)
     child = parent.open_child
     if child is not None:
-        return _with_open_child(parent, child, view, config)
-    last = parent.last
+        return _with_open_child(parent, child, context, config)
+    last = parent.last_child
     if parent.filled_qty > parent.qty or any(child.filled_qty > child.qty for child in parent.children):
-        filled = f"{plain(parent.filled_qty)} shares filled of {plain(parent.qty)} ordered"
+        filled = f"{format_decimal(parent.filled_qty)} shares filled of {format_decimal(parent.qty)} ordered"
         return Settle(Outcome.UNRESOLVED, Code.OVERFILLED, filled)
     if parent.remaining == 0:
         return Settle(Outcome.FILLED)
     if last is not None and last.state is ChildState.REPLACED:
         text = f"order {last.order_id} was replaced at the broker by somebody else"
-        return Settle(Outcome.UNRESOLVED, Code.REPLACED_BY_OTHERS, text)
+        return Settle(Outcome.UNRESOLVED, Code.REPLACED_EXTERNALLY, text)
     if last is not None and last.state is ChildState.REJECTED:
         outcome = Outcome.PARTIALLY_FILLED if parent.filled_qty else Outcome.REJECTED
         return Settle(outcome, Code.REJECTED, last.error_message or "rejected by the broker after it was accepted")
-    if view.mode is Mode.YIELD:
+    if context.mode is Mode.YIELD:
         return Wait()
-    if view.mode is Mode.CONCLUDE:
-        return _denied(parent, view.reason, view.reason_text)
+    if context.mode is Mode.CONCLUDE:
+        return _denied(parent, context.reason, context.reason_text)
     if parent.attempts >= config.max_children:
         return _unfinished(parent, Code.ATTEMPTS_EXHAUSTED, f"{parent.attempts} orders did not fill it")
-    return _next_child(parent, view, config)
+    return _next_child(parent, context, config)
 
 
 def needs_quote(parent: ParentOrder, config: ExecutionConfig) -> bool:
     """Whether the next decision may place a child, or compare a resting one with the market: needs a fresh quote."""
     config = config.for_symbol(parent.symbol)
-    last = parent.last
+    last = parent.last_child
     if parent.outcome is not None or parent.remaining <= 0:
         return False
     if last is not None and last.is_open:
@@ -128,70 +128,72 @@ def needs_quote(parent: ParentOrder, config: ExecutionConfig) -> bool:
     return may_follow and parent.attempts < config.max_children
 
 
-def _with_open_child(parent: ParentOrder, child: ChildOrder, view: View, config: ExecutionConfig) -> Decision:
+def _with_open_child(
+    parent: ParentOrder, child: ChildOrder, context: DecisionContext, config: ExecutionConfig
+) -> Decision:
     if child.state is not ChildState.LIVE:
         return Wait()  # INTENDED or UNKNOWN: the executor looks it up; nothing may be decided before
-    if child.priced_late_since is not None:
-        if view.now - child.priced_late_since < span(config.price_wait_seconds):
+    if child.incomplete_since is not None:
+        if context.now - child.incomplete_since < seconds(config.price_wait_seconds):
             return Wait()
         text = f"order {child.order_id} is {child.status}, its fills or their average price were never told in full"
-        return Settle(Outcome.UNRESOLVED, Code.PRICE_PENDING, text)
+        return Settle(Outcome.UNRESOLVED, Code.FILL_PRICE_MISSING, text)
     if child.cancel_requested_at is not None:
-        if view.now - child.cancel_requested_at < span(config.cancel_wait_seconds):
+        if context.now - child.cancel_requested_at < seconds(config.cancel_wait_seconds):
             return Wait()
         text = f"order {child.order_id} is still {child.status} after its cancel was requested"
         return Settle(Outcome.UNRESOLVED, Code.CANCEL_UNCONFIRMED, text)
-    if view.mode is not Mode.WORK:
+    if context.mode is not Mode.WORK:
         return Cancel()
     if config.order_style is OrderStyle.LADDER:
-        return Cancel() if _rested_enough(parent, child, view, config) else Wait()
-    if view.now - child.intended_at >= span(config.child_wait_seconds):
+        return Cancel() if _rested_enough(parent, child, context, config) else Wait()
+    if context.now - child.latest_send >= seconds(config.child_wait_seconds):
         return Cancel()
     return Wait()
 
 
-def _rested_enough(parent: ParentOrder, child: ChildOrder, view: View, config: ExecutionConfig) -> bool:
+def _rested_enough(parent: ParentOrder, child: ChildOrder, context: DecisionContext, config: ExecutionConfig) -> bool:
     """Whether a child of the ladder gives way: to a better price, or because its time is over."""
-    if ladder.is_overdue(parent, child, view.pace, view.now, config):
+    if ladder.is_overdue(parent, child, context.schedule, context.now, config):
         return True
-    quote = view.quote
+    quote = context.quote
     if quote is None or quote.problem is not None or parent.arrival is None:
         return False
     worst = collar(parent.side, parent.arrival, config.price_collar)
     if not is_inside(parent.side, far_touch(parent.side, quote), worst):
         return False  # the next child would be denied: this one may still fill
-    return ladder.is_worth_replacing(parent, quote, view.pace, view.now, config)
+    return ladder.is_worth_replacing(parent, quote, context.schedule, context.now, config)
 
 
-def _next_child(parent: ParentOrder, view: View, config: ExecutionConfig) -> Decision:
-    if not ladder.is_whole(parent.remaining) and is_opening(view.now, span(config.opening_wait_seconds)):
+def _next_child(parent: ParentOrder, context: DecisionContext, config: ExecutionConfig) -> Decision:
+    if not ladder.is_whole(parent.remaining) and is_opening(context.now, seconds(config.opening_wait_seconds)):
         return Wait()
-    quote = view.quote
+    quote = context.quote
     if quote is None or quote.problem is not None or parent.arrival is None:
-        missing = view.quote_missing_since or view.now
-        if view.now - missing < span(config.quote_wait_seconds):
+        missing = context.quote_missing_since or context.now
+        if context.now - missing < seconds(config.quote_wait_seconds):
             return Wait()
-        problem = view.quote_problem or (quote.problem if quote else None) or "no quote"
-        return _denied(parent, Code.QUOTE_REJECTED, problem)
+        problem = context.quote_problem or (quote.problem if quote else None) or "no quote"
+        return _denied(parent, Code.QUOTE_UNUSABLE, problem)
     worst = collar(parent.side, parent.arrival, config.price_collar)
     touch = far_touch(parent.side, quote)
     if not is_inside(parent.side, touch, worst):
-        text = f"the far touch {plain(touch)} is outside the collar {plain(worst)}"
+        text = f"the far touch {format_decimal(touch)} is outside the collar {format_decimal(worst)}"
         return _denied(parent, Code.PRICE_COLLAR, text)
-    shape = _shape(parent, quote, view, config)
+    shape = _shape(parent, quote, context, config)
     is_ladder = config.order_style is OrderStyle.LADDER
-    if is_ladder and ladder.is_exhausted(parent, shape.limit_price or worst, view.pace, view.now, config):
-        text = f"nothing came at {plain(touch)} in {plain(config.last_rung_seconds)} seconds"
+    if is_ladder and ladder.is_exhausted(parent, shape.limit_price or worst, context.schedule, context.now, config):
+        text = f"nothing came at {format_decimal(touch)} in {format_decimal(config.last_rung_seconds)} seconds"
         return _unfinished(parent, Code.ATTEMPTS_EXHAUSTED, text)
-    qty = _affordable(parent, view.funds, shape.limit_price or worst)
+    qty = _affordable(parent, context.funds, shape.limit_price or worst)
     if qty <= 0:
         return _no_funds(parent)
     if parent.side is Side.BUY and qty * (shape.limit_price or touch) < config.minimum_notional:
-        return _denied(parent, Code.BELOW_MINIMUM, f"{plain(qty)} shares are below the minimum notional")
+        return _denied(parent, Code.BELOW_MINIMUM, f"{format_decimal(qty)} shares are below the minimum notional")
     return replace(shape, qty=qty)
 
 
-def _shape(parent: ParentOrder, quote: Quote, view: View, config: ExecutionConfig) -> Place:
+def _shape(parent: ParentOrder, quote: Quote, context: DecisionContext, config: ExecutionConfig) -> Place:
     """Type and price of the next child, for all that remains."""
     qty = parent.remaining
     if quote.is_trade:  # a limit, whatever the style: nothing else bounds a price that nobody quotes
@@ -201,7 +203,7 @@ def _shape(parent: ParentOrder, quote: Quote, view: View, config: ExecutionConfi
         return Place(OrderType.MARKET, qty, None)
     if config.order_style is OrderStyle.MARKETABLE_LIMIT:
         return Place(OrderType.LIMIT, qty, far_touch(parent.side, quote))
-    aim = ladder.next_aim(parent, quote, view.pace, view.now, config)
+    aim = ladder.next_spread_fraction(parent, quote, context.schedule, context.now, config)
     if ladder.shape(aim, config) is OrderType.MARKET:
         return Place(OrderType.MARKET, qty, None, aim)
     price = ladder.next_price(parent, quote, aim)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
 from enum import StrEnum
 from itertools import pairwise
+from types import MappingProxyType
 from typing import Annotated, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from rebalance_executor.domain.plan import Urgency
-from rebalance_executor.domain.values import Amount, plain
-
-_DAY = 86_400
-"""Seconds; nothing waits longer."""
+from rebalance_executor.domain.values import DAY_SECONDS, Amount, format_decimal
 
 
 class OrderStyle(StrEnum):
@@ -28,7 +27,7 @@ class OrderStyle(StrEnum):
     """A market order: Alpaca collars it, the price is whatever comes."""
 
 
-class Unquoted(StrEnum):
+class UnusableQuotePolicy(StrEnum):
     """What is done where no quote can be used, also at a second look."""
 
     DENY = "deny"
@@ -58,55 +57,62 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class Rungs(_Frozen):
-    """The ladder of one urgency."""
+class LadderSteps(_Frozen):
+    """The rungs of one urgency: where each limit is priced within the spread, and how long it rests."""
 
-    aims: tuple[Amount, ...] = Field(
+    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True, serialize_by_alias=True)
+
+    spread_fractions: tuple[Amount, ...] = Field(
+        alias="aims",
         min_length=1,
         max_length=20,
         description="Fractions of the spread from our own side to the far touch, ascending, the last one 1.",
     )
-    wait_seconds: Amount = Field(gt=0, le=_DAY, description="Seconds a rung rests before the next.")
+    wait_seconds: Amount = Field(gt=0, le=DAY_SECONDS, description="Seconds a rung rests before the next.")
 
     @model_validator(mode="after")
-    def _walks_to_the_far_touch(self) -> Self:
-        if self.aims[0] < 0 or self.aims[-1] != 1 or any(a >= b for a, b in pairwise(self.aims)):
+    def _end_at_the_far_touch(self) -> Self:
+        fractions = self.spread_fractions
+        if fractions[0] < 0 or fractions[-1] != 1 or any(a >= b for a, b in pairwise(fractions)):
             raise ValueError("aims must ascend from 0 or more to exactly 1")
         return self
 
     def __str__(self) -> str:
-        """As it is shown in the reference."""
-        return f"{' → '.join(plain(aim) for aim in self.aims)}, {plain(self.wait_seconds)} s"
+        """Return the rungs as the reference shows them."""
+        steps = " → ".join(format_decimal(fraction) for fraction in self.spread_fractions)
+        return f"{steps}, {format_decimal(self.wait_seconds)} s"
 
 
-def _rungs(wait: str, *aims: str) -> Rungs:
-    return Rungs(aims=tuple(Decimal(aim) for aim in aims), wait_seconds=Decimal(wait))
+def _steps(wait: str, *fractions: str) -> LadderSteps:
+    return LadderSteps(spread_fractions=tuple(Decimal(fraction) for fraction in fractions), wait_seconds=Decimal(wait))
 
 
-class Ladder(_Frozen):
-    """The rungs by the plan's urgency; the benchmark ``python -m benchmarks.lab`` measures them."""
+DEFAULT_LADDER: Mapping[Urgency, LadderSteps] = MappingProxyType(
+    {
+        Urgency.LOW: _steps("6", "0", "0.1", "0.3", "0.6", "1"),
+        Urgency.NORMAL: _steps("4", "0.1", "0.3", "0.5", "1"),
+        Urgency.HIGH: _steps("3", "0.5", "1"),
+        Urgency.URGENT: _steps("2", "1"),
+    }
+)
+"""The ladder of each urgency, from patient to crossing at once; ``python -m benchmarks.lab`` measures it."""
 
-    LOW: Rungs = Field(default=_rungs("6", "0", "0.1", "0.3", "0.6", "1"), description="Starts passively.")
-    NORMAL: Rungs = Field(default=_rungs("4", "0.1", "0.3", "0.5", "1"), description="Starts near our own side.")
-    HIGH: Rungs = Field(default=_rungs("3", "0.5", "1"), description="Starts at the mid, then crosses.")
-    URGENT: Rungs = Field(default=_rungs("2", "1"), description="Crosses at once.")
 
-    def of(self, urgency: Urgency) -> Rungs:
-        """The rungs of one urgency."""
-        rungs: Rungs = getattr(self, urgency.value)
-        return rungs
+def _with_defaults(ladder: Mapping[Urgency, LadderSteps]) -> Mapping[Urgency, LadderSteps]:
+    """Return a complete ladder: an urgency that is not configured keeps its default."""
+    return {**DEFAULT_LADDER, **ladder}
 
-    def __str__(self) -> str:
-        """As it is shown in the reference."""
-        return "; ".join(f"{urgency.value} {self.of(urgency)}" for urgency in Urgency)
+
+Ladder = Annotated[dict[Urgency, LadderSteps], AfterValidator(_with_defaults)]
+"""The rungs by urgency; urgencies that are left out have their defaults."""
 
 
 Fraction = Annotated[Amount, Field(ge=0, le=1)]
 Spreads = Annotated[Amount, Field(gt=0, le=1_000)]
-Seconds = Annotated[Amount, Field(gt=0, le=_DAY)]
+Seconds = Annotated[Amount, Field(gt=0, le=DAY_SECONDS)]
 Collar = Annotated[Amount, Field(gt=0, lt=1)]
 Children = Annotated[int, Field(ge=1, le=50)]
-Age = Annotated[Amount, Field(gt=0, le=_DAY)]
+Age = Annotated[Amount, Field(gt=0, le=DAY_SECONDS)]
 Spread = Annotated[Amount, Field(gt=0, lt=2)]
 
 
@@ -126,6 +132,6 @@ class SymbolOverride(_Frozen):
     price_collar: Collar | None = None
     max_quote_age_seconds: Age | None = None
     max_spread: Spread | None = None
-    unusable_quote: Unquoted | None = None
+    unusable_quote: UnusableQuotePolicy | None = None
     max_trade_age_seconds: Age | None = None
     limit_collar: Collar | None = None

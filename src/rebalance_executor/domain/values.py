@@ -16,10 +16,15 @@ _SMALLEST_EXPONENT = -60
 """Plans carry 28 significant digits; anything finer than this is a mistake of the same kind."""
 
 
+DAY_SECONDS = 86_400
+DAY_MINUTES = 1_440
+DAY_HOURS = 24
+"""One day in the unit of the field that it bounds: nothing in the configuration waits longer."""
+
 _JSON_NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*", re.ASCII | re.IGNORECASE)
 
 
-def plain(value: Decimal) -> str:
+def format_decimal(value: Decimal) -> str:
     """A decimal in plain notation, without exponent and without trailing zeros: ``1.50`` → ``1.5``."""
     text = format(value, "f")
     if "." in text:
@@ -27,12 +32,12 @@ def plain(value: Decimal) -> str:
     return "0" if text in ("", "-0") else text
 
 
-def span(seconds: Decimal | int) -> timedelta:
-    """Seconds as a ``timedelta``, exact to the microsecond."""
-    return timedelta(microseconds=int(seconds * 1_000_000))
+def seconds(amount: Decimal | int) -> timedelta:
+    """Return that many seconds as a ``timedelta``, exact to the microsecond."""
+    return timedelta(microseconds=int(amount * 1_000_000))
 
 
-def moment(at: datetime) -> str:
+def format_utc(at: datetime) -> str:
     """A time as people read it, to the second: ``2026-01-26 20:45:00 UTC``."""
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
@@ -46,7 +51,7 @@ def _bounded(value: Decimal) -> Decimal:
     return value
 
 
-def no_bool(value: object) -> object:
+def forbid_bool(value: object) -> object:
     """The value, unless it is a boolean, which Python and pydantic would take for a number."""
     if isinstance(value, bool):
         raise ValueError("is a boolean where something else is expected")  # noqa: TRY004 - pydantic wants ValueError
@@ -75,13 +80,13 @@ def _spelled_as_json(value: object) -> object:
 Amount = Annotated[
     Decimal,
     BeforeValidator(_spelled_as_json),
-    BeforeValidator(no_bool),
+    BeforeValidator(forbid_bool),
     AfterValidator(_bounded),
-    PlainSerializer(plain, return_type=str, when_used="json"),
+    PlainSerializer(format_decimal, return_type=str, when_used="json"),
 ]
 """Dollars, shares, prices, weights or basis points; a plain decimal string in JSON; never NaN or infinite."""
 
-Timestamp = Annotated[AwareDatetime, BeforeValidator(no_bool), AfterValidator(_utc)]
+Timestamp = Annotated[AwareDatetime, BeforeValidator(forbid_bool), AfterValidator(_utc)]
 """A time with a zone, held in UTC."""
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(_printable)]

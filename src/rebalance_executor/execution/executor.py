@@ -21,15 +21,15 @@ from rebalance_executor.domain.errors import Redeliver
 from rebalance_executor.domain.market import ZERO, BrokerOrder, Quote, Side
 from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome, ParentOrder, child_order_id
 from rebalance_executor.domain.pricing import collar
-from rebalance_executor.domain.strategy import Cancel, Mode, Place, Settle, View, decide, needs_quote
-from rebalance_executor.domain.values import span
+from rebalance_executor.domain.strategy import Cancel, DecisionContext, Mode, Place, Settle, decide, needs_quote
+from rebalance_executor.domain.values import seconds
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.kill_switch import WHILE_RESTING, KillSwitch
-from rebalance_executor.execution.order_events import tell_outcome, told
+from rebalance_executor.execution.order_events import child_fields, log_closed, log_outcome
 from rebalance_executor.execution.ports import Broker, Ports
 from rebalance_executor.execution.quotes import last_trades
 from rebalance_executor.execution.run import Run
-from rebalance_executor.execution.sender import Orders, Sender
+from rebalance_executor.execution.sender import Sender, TickActions
 
 _CLOCK_DIFFERENCE = timedelta(minutes=10)
 """How far the broker's clock may be behind ours; orders are listed by the broker's submission time."""
@@ -54,7 +54,7 @@ class Executor:
         """By symbol: the sells' are read while the buys wait."""
         self._missing_since: dict[str, datetime] = {}
 
-    def remember(self, quotes: dict[str, Quote]) -> None:
+    def prime_quotes(self, quotes: dict[str, Quote]) -> None:
         """Take quotes that were read just now, so that they are not read twice."""
         self._quotes, self._quoted_at = dict(quotes), dict.fromkeys(quotes, self._clock.now())
 
@@ -66,20 +66,20 @@ class Executor:
 
         Raises:
             BrokerUnavailable: a read failed after its retries.
-            CredentialsRefused, Fenced, JournalUnavailable: as they say; nothing more was sent.
+            CredentialsRejected, Fenced, JournalUnavailable: as they say; nothing more was sent.
             OverfillGuard: a submission would have exceeded its parent; nothing more was sent.
         """
         stopping = False
         while run.unsettled(side):
             self._look(run, side)
-            run.heed(self._ports)
+            run.check_stop_requested(self._ports)
             if run.conclude is None and self._clock.now() < run.deadline.stop_at:
-                self._sender.heed_switch(run, side, WHILE_RESTING)
+                self._sender.check_kill_switch(run, side, WHILE_RESTING)
             mode, reason = self._mode(run)
             if mode is Mode.YIELD and not stopping:
                 stopping = True
                 self._log.emit(
-                    LogEvent.RUN_STOPPING, give_up_at=run.deadline.give_up_at, reason=run.broken_off or "deadline"
+                    LogEvent.RUN_YIELDING, give_up_at=run.deadline.give_up_at, reason=run.broken_off or "deadline"
                 )
             orders = self._decide(run, side, mode, reason)
             if not run.unsettled(side):
@@ -102,8 +102,8 @@ class Executor:
             child = parent.open_child
             if parent.outcome is not None or child is None or child.state is not ChildState.LIVE:
                 continue
-            if child.cancel_requested_at is None and child.priced_late_since is None:
-                run.put_child(parent.symbol, replace(child, cancel_requested_at=self._clock.now()))
+            if child.cancel_requested_at is None and child.incomplete_since is None:
+                run.update_child(parent.symbol, replace(child, cancel_requested_at=self._clock.now()))
                 asked.append(parent.symbol)
         with suppress(Redeliver):  # one is under way
             self.save(run)
@@ -124,7 +124,7 @@ class Executor:
             return
         children = [child for parent in watched if (child := parent.open_child)]
         # One without an answer may have been sent at any time since the plan was begun.
-        sent = [child.intended_at if child.state is ChildState.LIVE else run.state.begun_at for child in children]
+        sent = [child.latest_send if child.state is ChildState.LIVE else run.state.started_at for child in children]
         listed = self._broker.orders([parent.symbol for parent in watched], min(sent) - _CLOCK_DIFFERENCE)
         by_client_id = {order.client_order_id: order for order in listed}
         for parent in watched:
@@ -142,33 +142,33 @@ class Executor:
     def _saw(self, run: Run, parent: ParentOrder, child: ChildOrder, order: BrokerOrder) -> None:
         now = self._clock.now()
         if (order.symbol, order.side, order.qty) != (parent.symbol, parent.side, child.qty):
-            text = f"{order.client_order_id} is order {order.id} at the broker, and not ours: {order.words}"
-            self._settle(run, parent, Settle(Outcome.UNRESOLVED, Code.FOREIGN_ORDER, text))
+            text = f"{order.client_order_id} is order {order.id} at the broker, and not ours: {order.description}"
+            self._settle(run, parent, Settle(Outcome.UNRESOLVED, Code.CLIENT_ORDER_ID_MISMATCH, text))
             return
-        after = child.seen(order, now)
+        after = child.with_report(order, now)
         if child.order_id is None:
-            self._log.emit(LogEvent.ORDER_FOUND, symbol=parent.symbol, **told(after))
+            self._log.emit(LogEvent.ORDER_FOUND, symbol=parent.symbol, **child_fields(after))
         if after != child:
-            run.put_child(parent.symbol, after)
+            run.update_child(parent.symbol, after)
         if not after.is_open:
-            self._log.emit(LogEvent.ORDER_CLOSED, symbol=parent.symbol, **told(after))
+            log_closed(self._log, parent.symbol, after)
         if after.state is ChildState.REJECTED:
-            self._sender.rejected_later(run)
+            self._sender.count_late_reject(run)
 
     def _absent(self, run: Run, parent: ParentOrder, child: ChildOrder) -> None:
         """The broker answered that it does not know this submission — yet."""
         now = self._clock.now()
         mode, _ = self._mode(run)
-        may_still_appear = now - child.intended_at < span(self._config.arrival_horizon_seconds)
+        may_still_appear = now - child.latest_send < seconds(self._config.arrival_horizon_seconds)
         if child.error_code is not None:  # its repetition was refused: settled once the first can no longer appear
             if not may_still_appear:
-                run.put_child(parent.symbol, replace(child, state=ChildState.REJECTED, closed_at=now))
+                run.update_child(parent.symbol, replace(child, state=ChildState.REJECTED, closed_at=now))
         elif mode is Mode.WORK:
-            run.put_child(parent.symbol, replace(child, state=ChildState.INTENDED, intended_at=now, resent=True))
+            run.update_child(parent.symbol, child.to_resend(now))
             run.unsent.add(child.client_order_id)  # the very same order, sent once more after it is journalled
             self._log.emit(LogEvent.ORDER_RESENT, symbol=parent.symbol, client_order_id=child.client_order_id)
         elif mode is Mode.CONCLUDE and not may_still_appear:
-            run.put_child(parent.symbol, replace(child, state=ChildState.NOT_SENT))
+            run.update_child(parent.symbol, replace(child, state=ChildState.NOT_SENT))
 
     # --- decide ------------------------------------------------------------------------------------------
 
@@ -180,25 +180,25 @@ class Executor:
             return Mode.CONCLUDE, run.conclude
         if run.closes_at is not None and now >= run.closes_at:
             return Mode.CONCLUDE, Code.MARKET_CLOSED
-        if now - run.state.begun_at >= span(self._config.plan_time_limit_minutes * 60):
+        if now - run.state.started_at >= seconds(self._config.plan_time_limit_minutes * 60):
             return Mode.CONCLUDE, Code.TIME_LIMIT
         return Mode.WORK, Code.TIME_LIMIT
 
-    def _decide(self, run: Run, side: Side, mode: Mode, reason: Code) -> Orders:
+    def _decide(self, run: Run, side: Side, mode: Mode, reason: Code) -> TickActions:
         if mode is not Mode.WORK:
-            run.drop_unsent()
-        orders = Orders()
+            run.mark_unsent_not_sent()
+        orders = TickActions()
         wave = run.unsettled(side)
         if mode is Mode.WORK:
             self._refresh_quotes([p.symbol for p in wave if needs_quote(p, self._config)])
         funds = self._funds(run) if side is Side.BUY else None
-        pace = run.pace(side, self._config)
+        pace = run.wave_schedule(side, self._config)
         for parent in wave:
-            if run.ask_again(parent.symbol, self._clock.now(), span(self._config.cancel_wait_seconds)):
+            if run.take_cancel_retry(parent.symbol, self._clock.now(), seconds(self._config.cancel_wait_seconds)):
                 orders.cancels.append(parent.symbol)
                 continue
             problem = self._problem(parent.symbol)
-            view = View(
+            view = DecisionContext(
                 now=self._clock.now(),
                 mode=mode,
                 quote=self._quotes.get(parent.symbol) if problem is None else None,
@@ -207,7 +207,7 @@ class Executor:
                 funds=funds,
                 reason=reason,
                 reason_text=run.conclude_text,
-                pace=pace,
+                schedule=pace,
             )
             decision = decide(parent, view, self._config)
             if isinstance(decision, Place):
@@ -216,7 +216,7 @@ class Executor:
             elif isinstance(decision, Settle):
                 self._settle(run, parent, decision)
             elif isinstance(decision, Cancel) and parent.open_child is not None:
-                run.put_child(parent.symbol, replace(parent.open_child, cancel_requested_at=view.now))
+                run.update_child(parent.symbol, replace(parent.open_child, cancel_requested_at=view.now))
                 orders.cancels.append(parent.symbol)
         for parent in wave:
             child = run.parents[parent.symbol].open_child
@@ -236,7 +236,7 @@ class Executor:
         if not symbols:
             return
         now = self._clock.now()
-        since = now - span(self._config.quote_refresh_seconds)
+        since = now - seconds(self._config.quote_refresh_seconds)
         if all(s in self._quoted_at and self._quoted_at[s] > since and self._problem(s) is None for s in symbols):
             return
         others = {symbol: quote for symbol, quote in self._quotes.items() if symbol not in symbols}
@@ -245,7 +245,7 @@ class Executor:
         unusable = [symbol for symbol in symbols if self._problem(symbol) is not None]
         missing = {symbol: self._missing_since.get(symbol, now) for symbol in unusable}
         self._missing_since = {s: at for s, at in self._missing_since.items() if s not in symbols} | missing
-        wait = span(self._config.quote_wait_seconds - self._config.tick_seconds)  # before the strategy gives up
+        wait = seconds(self._config.quote_wait_seconds - self._config.tick_seconds)  # before the strategy gives up
         waited = [symbol for symbol in unusable if self._clock.now() - missing[symbol] >= wait]
         self._quotes |= last_trades(self._broker, waited, self._config, self._clock.now())
 
@@ -271,20 +271,22 @@ class Executor:
             qty=place.qty,
             limit_price=place.limit_price,
             intended_at=self._clock.now(),
-            aim=place.aim,
+            spread_fraction=place.spread_fraction,
             bid=quote.bid if quote is not None else None,
             ask=quote.ask if quote is not None else None,
             extended_hours=run.is_before_open(self._clock.now()),
         )
-        run.put_child(parent.symbol, child)
+        run.update_child(parent.symbol, child)
         run.unsent.add(child.client_order_id)
-        self._log.emit(LogEvent.ORDER_INTENDED, symbol=parent.symbol, side=parent.side, **told(child))
+        self._log.emit(LogEvent.ORDER_INTENDED, symbol=parent.symbol, side=parent.side, **child_fields(child))
         if quote is not None and quote.is_trade:
-            self._log.emit(LogEvent.ORDER_WITHOUT_QUOTE, symbol=parent.symbol, last_trade=quote.ask, traded_at=quote.at)
+            self._log.emit(
+                LogEvent.ORDER_PRICED_FROM_LAST_TRADE, symbol=parent.symbol, last_trade=quote.ask, traded_at=quote.at
+            )
 
     def _settle(self, run: Run, parent: ParentOrder, settle: Settle) -> None:
-        run.put(parent.settled(settle.outcome, settle.code, settle.message, self._clock.now()))
-        tell_outcome(self._log, run.parents[parent.symbol])
+        run.update_parent(parent.settled(settle.outcome, settle.code, settle.message, self._clock.now()))
+        log_outcome(self._log, run.parents[parent.symbol])
 
     def _sleep(self, run: Run) -> None:
         """Wait for the next tick, or until sending may go on, but never past the point of stopping."""
@@ -292,7 +294,7 @@ class Executor:
         if now >= run.deadline.stop_at:
             self._clock.sleep(min(_STOPPING_TICK, run.deadline.give_up_at - now))
             return
-        wait = span(self._config.tick_seconds)
+        wait = seconds(self._config.tick_seconds)
         if self._sender.paused_until is not None:
             wait = max(wait, self._sender.paused_until - now)
         self._clock.sleep(min(wait, run.deadline.stop_at - now))

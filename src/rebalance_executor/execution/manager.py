@@ -14,7 +14,7 @@ from decimal import Decimal
 
 from rebalance_executor.domain.cash import buy_budget, funds, has_arrived, proceeds, scale_to_budget
 from rebalance_executor.domain.config import ExecutionConfig
-from rebalance_executor.domain.controls import check_fresh, runs_refusal
+from rebalance_executor.domain.controls import check_fresh, runs_denial
 from rebalance_executor.domain.errors import (
     BrokerUnavailable,
     ConfigurationError,
@@ -27,19 +27,19 @@ from rebalance_executor.domain.errors import (
     RebalanceError,
     Redeliver,
 )
-from rebalance_executor.domain.journal import Phase, PlanJournal, RunEnd
+from rebalance_executor.domain.journal import PlanJournal, PlanPhase, RunEnd
 from rebalance_executor.domain.market import Account, Side
 from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.domain.reconciliation import Difference
 from rebalance_executor.domain.result import ExecutionResult, ExecutionStatus
 from rebalance_executor.domain.result_builder import build_result
-from rebalance_executor.domain.values import span
+from rebalance_executor.domain.values import seconds
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.executor import Executor
 from rebalance_executor.execution.kill_switch import KillSwitch
-from rebalance_executor.execution.order_events import tell_outcome
+from rebalance_executor.execution.order_events import log_outcome
 from rebalance_executor.execution.ports import Broker, Lease, Ports
-from rebalance_executor.execution.pretrade import Opening
+from rebalance_executor.execution.pretrade import PreTrade
 from rebalance_executor.execution.reconciliation import reconcile
 from rebalance_executor.execution.run import Deadline, Run
 
@@ -51,7 +51,7 @@ _LONGEST_REQUEST_MARGIN = timedelta(seconds=2)
 
 def lease_margin(config: ExecutionConfig) -> timedelta:
     """By how much a lease outlasts its invocation: nothing that it sent can arrive later."""
-    return span(config.connect_timeout_seconds + config.read_timeout_seconds) + _LONGEST_REQUEST_MARGIN
+    return seconds(config.connect_timeout_seconds + config.read_timeout_seconds) + _LONGEST_REQUEST_MARGIN
 
 
 class ExecutionManager:
@@ -72,39 +72,39 @@ class ExecutionManager:
             OverfillGuard: the program stopped itself.
         """
         broker = self._ports.brokers(account, deadline)
-        lease = self._take_lease(account, deadline, run_id)
+        lease = self._acquire_lease(account, deadline, run_id)
         finished = False
         try:
             result = self._under_lease(plan, broker, lease, deadline)
             finished = True
         finally:
             if not finished:
-                self._give_back(lease)
+                self._release_lease(lease)
         return result
 
     # --- lease -------------------------------------------------------------------------------------------
 
-    def _take_lease(self, account: str, deadline: Deadline, run_id: str) -> Lease:
+    def _acquire_lease(self, account: str, deadline: Deadline, run_id: str) -> Lease:
         config, longest = self._config, lease_margin(self._config)
         clock, begun = self._ports.clock, self._ports.clock.now()
-        until = begun + min(span(config.lease_wait_seconds), (deadline.stop_at - begun) / 2)
+        until = begun + min(seconds(config.lease_wait_seconds), (deadline.stop_at - begun) / 2)
         while True:
             try:
                 lease = self._ports.journal.acquire(account, run_id, now=clock.now(), expires_at=deadline.at + longest)
             except LeaseHeld as held:
                 if clock.now() + _SECOND_LOOK > until:
                     raise
-                self._ports.log.emit(LogEvent.LEASE_AWAITED, reason=str(held), until=until)
+                self._ports.log.emit(LogEvent.LEASE_WAITING, reason=str(held), until=until)
                 clock.sleep(_SECOND_LOOK)
                 continue
             self._ports.log.emit(LogEvent.RUN_STARTED, epoch=lease.epoch, stop_at=deadline.stop_at)
             return lease
 
-    def _give_back(self, lease: Lease) -> None:
+    def _release_lease(self, lease: Lease) -> None:
         try:
             self._ports.journal.release(lease)
         except JournalUnavailable as error:  # an error is under way already; the lease runs out by itself
-            self._ports.log.emit(LogEvent.LEASE_NOT_RETURNED, reason=str(error))
+            self._ports.log.emit(LogEvent.LEASE_RELEASE_FAILED, reason=str(error))
 
     # --- the plan ----------------------------------------------------------------------------------------
 
@@ -114,20 +114,20 @@ class ExecutionManager:
             raise PlanChanged(
                 "plan_id",
                 f"{plan.plan_id} was used before with other content; give the changed plan an id of its own",
-                begun_at=journal.plan.begun_at,
+                started_at=journal.plan.started_at,
             )
         if journal is not None and journal.result is not None:
             self._ports.log.emit(LogEvent.PLAN_DUPLICATE, status=journal.result.status, answered_by="journal")
-            self._give_back(lease)
-            self._report(journal.result, journal.reported)  # a run may have died before it could
+            self._release_lease(lease)
+            self._report(journal.result, journal.published)  # a run may have died before it could
             return journal.result
         switch = KillSwitch(self._ports, lease.account)
-        opening = Opening(self._ports, broker, switch, self._config)
+        opening = PreTrade(self._ports, broker, switch, self._config)
         executor = Executor(self._ports, broker, switch, self._config)
         if journal is None:
             self._check_fresh(plan)
-            run = opening.begin(plan, lease, deadline)
-            executor.remember(opening.quotes)
+            run = opening.start(plan, lease, deadline)
+            executor.prime_quotes(opening.quotes)
         else:
             run = self._resume(plan, journal, opening, lease, deadline)
             self._judge(run, switch)
@@ -138,30 +138,34 @@ class ExecutionManager:
             raise
 
     def _resume(
-        self, plan: RebalancePlan, journal: PlanJournal, opening: Opening, lease: Lease, deadline: Deadline
+        self, plan: RebalancePlan, journal: PlanJournal, opening: PreTrade, lease: Lease, deadline: Deadline
     ) -> Run:
         state = replace(journal.plan, runs=journal.plan.runs + 1)
         run = opening.run(plan, lease, deadline, state, dict(journal.parents))
-        if state.phase is Phase.SELLS:  # a write of buys may have been cut off before the part with the gate's budget
-            run.forget_unsent(run.unsettled(Side.BUY))
-        run.doubt_intended(self._ports.clock.now())
-        standing = opening.may_trade()
+        if (
+            state.phase is PlanPhase.SELLS
+        ):  # a write of buys may have been cut off before the part with the gate's budget
+            run.discard_unsent(run.unsettled(Side.BUY))
+        run.mark_intended_unknown(self._ports.clock.now())
+        standing = opening.check_account()
         if state.account_number is not None and standing.account.account_number != state.account_number:
             raise ConfigurationError(
                 "account_number",
                 f"the plan was begun on account {state.account_number}, the credentials now lead to another",
             )
-        opening.keep_hours(run, standing)
+        opening.set_trading_hours(run, standing)
         children = (parent.open_child for parent in run.parents.values())
-        run.unasked = {child.client_order_id for child in children if child is not None and child.cancel_requested_at}
+        run.cancels_to_reissue = {
+            child.client_order_id for child in children if child is not None and child.cancel_requested_at
+        }
         self._ports.log.emit(LogEvent.PLAN_RESUMED, runs=state.runs, phase=state.phase)
-        if standing.refusal is not None:
-            run.stop(standing.refusal, self._ports.log)
+        if standing.denial is not None:
+            run.stop(standing.denial, self._ports.log)
         return run
 
     def _judge(self, run: Run, switch: KillSwitch) -> None:
         """A plan that was begun before goes on, unless it took too many runs; that halts the account."""
-        refusal = runs_refusal(run.state.runs, self._config)
+        refusal = runs_denial(run.state.runs, self._config)
         if refusal is not None:
             run.stop(refusal, self._ports.log)
             switch.trip(f"{run.plan.plan_id}: {refusal.message}")
@@ -180,7 +184,7 @@ class ExecutionManager:
         try:
             if not executor.work(run, Side.SELL):
                 raise _yielded(run, "sells")
-            if run.state.phase is Phase.SELLS:
+            if run.state.phase is PlanPhase.SELLS:
                 self._gate(run, broker, executor)
             if not executor.work(run, Side.BUY):
                 raise _yielded(run, "buys")
@@ -204,33 +208,33 @@ class ExecutionManager:
             budget = buy_budget(account, expected, self._config)
             quotes = executor.fresh_quotes([parent.symbol for parent in buys])
             for parent in scale_to_budget(buys, quotes, budget, self._config, self._ports.clock.now()):
-                run.put(parent)
-                tell_outcome(self._ports.log, parent)
+                run.update_parent(parent)
+                log_outcome(self._ports.log, parent)
             self._ports.log.emit(LogEvent.GATE_PASSED, proceeds=brought, expected_funds=expected, buy_budget=budget)
             run.state = replace(run.state, buy_budget=budget)
-        run.state = replace(run.state, phase=Phase.BUYS)
+        run.state = replace(run.state, phase=PlanPhase.BUYS)
         run.unsaved = True
 
     def _wait_for_proceeds(self, run: Run, broker: Broker, expected: Decimal) -> Account:
         """The account once it shows the proceeds, or as it is after a bounded wait."""
         clock = self._ports.clock
         sold_at = max((p.settled_at for p in run.parents.values() if p.settled_at), default=clock.now())
-        until = sold_at + span(self._config.proceeds_wait_seconds)  # one wait, however many runs it takes
+        until = sold_at + seconds(self._config.proceeds_wait_seconds)  # one wait, however many runs it takes
         while True:
             account = broker.account()
             if has_arrived(account, expected) or clock.now() >= until:
                 return account
-            run.heed(self._ports)
+            run.check_stop_requested(self._ports)
             if clock.now() >= run.deadline.stop_at:
                 raise PlanYielded("stopped safely before the deadline; the next delivery waits for the proceeds")
             self._ports.log.emit(LogEvent.GATE_WAITING, shown=funds(account), expected=expected)
-            clock.sleep(min(span(self._config.tick_seconds), run.deadline.stop_at - clock.now()))
+            clock.sleep(min(seconds(self._config.tick_seconds), run.deadline.stop_at - clock.now()))
 
     # --- ends --------------------------------------------------------------------------------------------
 
     def _stop(self, run: Run, error: RebalanceError) -> None:
         """Journal how far the run came. The error under way tells the caller; a second one is only logged."""
-        run.drop_unsent()
+        run.mark_unsent_not_sent()
         yielded = isinstance(error, PlanYielded)
         now = self._ports.clock.now()
         run.record = replace(
@@ -243,13 +247,13 @@ class ExecutionManager:
         try:
             run.write_to(self._ports.journal)
         except Redeliver as second:  # the next run finds out at the broker what this one could not write
-            self._ports.log.emit(LogEvent.JOURNAL_FAILED, reason=str(second))
+            self._ports.log.emit(LogEvent.RUN_END_NOT_JOURNALLED, reason=str(second))
         seconds = (now - run.record.started_at).total_seconds()
         self._ports.log.emit(LogEvent.RUN_ENDED, end=run.record.end, reason=run.record.reason, seconds=seconds)
 
     def _finish(self, run: Run, differing: Sequence[Difference]) -> ExecutionResult:
         now = self._ports.clock.now()
-        run.state = replace(run.state, phase=Phase.FINISHED)
+        run.state = replace(run.state, phase=PlanPhase.FINISHED)
         result = build_result(run.plan, run.state, run.parents, now, differing)
         parents = [run.parents[symbol] for symbol in sorted(run.dirty)]
         self._ports.journal.finish(run.lease, run.state, parents=parents, result=result)
@@ -280,7 +284,7 @@ class ExecutionManager:
         What fails here is told, whatever it is, and fails neither the other channels nor what was executed.
         """
         done = []
-        for reporter in self._ports.reporters:
+        for reporter in self._ports.publishers:
             if reporter.channel in already:
                 continue
             try:
@@ -293,13 +297,16 @@ class ExecutionManager:
         if not done:
             return
         try:
-            self._ports.journal.mark_reported(result.account, result.plan_id, done, self._ports.clock.now())
+            self._ports.journal.mark_published(result.account, result.plan_id, done, self._ports.clock.now())
         except JournalUnavailable as error:
             self._report_failed("journal", error)
 
     def _report_failed(self, channel: str, error: Exception) -> None:
         self._ports.log.emit(
-            LogEvent.REPORT_FAILED, channel=channel, error=type(error).__name__, reason=str(error) or repr(error)
+            LogEvent.RESULT_PUBLISH_FAILED,
+            channel=channel,
+            error=type(error).__name__,
+            reason=str(error) or repr(error),
         )
 
 

@@ -6,20 +6,36 @@ from rebalance_executor.domain.orders import ChildOrder, Outcome, ParentOrder
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.ports import EventLog
 
+_OF_OUTCOME = {
+    Outcome.FILLED: LogEvent.ITEM_FILLED,
+    Outcome.PARTIALLY_FILLED: LogEvent.ITEM_PARTIALLY_FILLED,
+    Outcome.UNFILLED: LogEvent.ITEM_UNFILLED,
+    Outcome.REJECTED: LogEvent.ITEM_REJECTED,
+    Outcome.DENIED: LogEvent.ITEM_DENIED,
+    Outcome.SKIPPED: LogEvent.ITEM_SKIPPED,
+    Outcome.UNRESOLVED: LogEvent.ITEM_UNRESOLVED,
+}
+_OF_STATUS = {
+    "filled": LogEvent.ORDER_FILLED,
+    "canceled": LogEvent.ORDER_CANCELED,
+    "expired": LogEvent.ORDER_EXPIRED,
+    "rejected": LogEvent.ORDER_REJECTED,
+    "replaced": LogEvent.ORDER_REPLACED,
+}
+"""By the broker's terminal status."""
 
-def tell_outcome(log: EventLog, parent: ParentOrder) -> None:
+
+def log_closed(log: EventLog, symbol: str, child: ChildOrder) -> None:
+    """Log how a child order ended at the broker, with its filled quantity."""
+    log.emit(_OF_STATUS[child.status or ""], symbol=symbol, **child_fields(child))
+
+
+def log_outcome(log: EventLog, parent: ParentOrder) -> None:
     """One log event for a parent that was just settled."""
-    events = {
-        Outcome.FILLED: LogEvent.ORDER_FILLED,
-        Outcome.DENIED: LogEvent.ORDER_DENIED,
-        Outcome.SKIPPED: LogEvent.ORDER_SKIPPED,
-        Outcome.REJECTED: LogEvent.ORDER_FAILED,
-        Outcome.UNRESOLVED: LogEvent.ORDER_UNRESOLVED,
-    }
     if parent.outcome is None:
         return
     log.emit(
-        events.get(parent.outcome, LogEvent.ORDER_UNFINISHED),
+        _OF_OUTCOME[parent.outcome],
         symbol=parent.symbol,
         side=parent.side,
         outcome=parent.outcome,
@@ -32,7 +48,7 @@ def tell_outcome(log: EventLog, parent: ParentOrder) -> None:
     )
 
 
-def told(child: ChildOrder) -> dict[str, object]:
+def child_fields(child: ChildOrder) -> dict[str, object]:
     """A child order's fields for the log."""
     return {
         "client_order_id": child.client_order_id,
@@ -42,7 +58,7 @@ def told(child: ChildOrder) -> dict[str, object]:
         "type": child.type,
         "qty": child.qty,
         "limit_price": child.limit_price,
-        "aim": child.aim,
+        "spread_fraction": child.spread_fraction,
         "bid": child.bid,
         "ask": child.ask,
         "filled_qty": child.filled_qty,

@@ -24,7 +24,7 @@ from rebalance_executor.domain.market import (
 )
 from rebalance_executor.domain.orders import ParentOrder
 from rebalance_executor.domain.result import ExecutionResult
-from rebalance_executor.domain.risk_state import Book, Reservation, Switch
+from rebalance_executor.domain.risk_state import KillSwitchRecord, Reservation, RiskState
 from rebalance_executor.execution.events import LogEvent
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Broker(Protocol):
     """The broker of **one** account.
 
     Reads raise ``BrokerUnavailable`` after their retries (``RateLimited`` for 429), and
-    ``CredentialsRefused`` on 401.
+    ``CredentialsRejected`` on 401.
     """
 
     @property
@@ -87,7 +87,7 @@ class Broker(Protocol):
         """That order, or None where the broker answers definitely that it does not know it (404)."""
         ...
 
-    def await_turn(self, until: datetime) -> None:
+    def wait_for_rate_limit(self, until: datetime) -> None:
         """Wait until a submission is within the rate limit; one that follows at once goes out without a wait.
 
         Raises:
@@ -102,7 +102,7 @@ class Broker(Protocol):
             OrderRejected: definitely refused; nothing exists.
             DuplicateClientOrderId: the id exists already: read that order.
             RateLimited: definitely not accepted (429); may be sent again later.
-            CredentialsRefused: definitely not accepted (401).
+            CredentialsRejected: definitely not accepted (401).
             OutcomeUnknown: no definite answer; the order may exist or may still appear.
         """
         ...
@@ -171,31 +171,31 @@ class Journal(Protocol):
         """The stored result of a finished plan."""
         ...
 
-    def mark_reported(self, account: str, plan_id: str, channels: Collection[str], at: datetime) -> None:
+    def mark_published(self, account: str, plan_id: str, channels: Collection[str], at: datetime) -> None:
         """Remember that the result was published on these channels. Needs no lease: the plan is finished."""
         ...
 
 
-class ControlBook(Protocol):
+class RiskStore(Protocol):
     """What the controls remember of an account. Reads are consistent; raises ``JournalUnavailable``.
 
     Reservations are written by ``Journal.write``, together with what they are made for.
     """
 
-    def book(self, account: str, day: date) -> Book:
+    def load(self, account: str, day: date) -> RiskState:
         """Kill switch and reservations of that trading day; one request."""
         ...
 
-    def switch(self, account: str) -> Switch:
+    def kill_switch(self, account: str) -> KillSwitchRecord:
         """The kill switch as it is now; ``NEVER_SET`` where none was ever set. One request."""
         ...
 
-    def set_switch(self, account: str, switch: Switch) -> None:
+    def set_kill_switch(self, account: str, switch: KillSwitchRecord) -> None:
         """Set the kill switch; every setting is kept."""
         ...
 
 
-class Reporter(Protocol):
+class ResultPublisher(Protocol):
     """Where results are published."""
 
     @property
@@ -204,7 +204,7 @@ class Reporter(Protocol):
         ...
 
     def publish(self, result: ExecutionResult) -> None:
-        """Publish the result; raises ``ReportingFailed``, which never fails the execution."""
+        """Publish the result; raises ``PublishFailed``, which never fails the execution."""
         ...
 
 
@@ -239,11 +239,11 @@ class Ports:
     brokers: Callable[[str, Deadline], Broker]
     """The broker of an account by its name; raises ``UnknownAccount`` or ``ConfigurationError``."""
     journal: Journal
-    book: ControlBook
+    risk_store: RiskStore
     assets: AssetCache
     clock: Clock
     log: EventLog
-    reporters: Sequence[Reporter] = ()
+    publishers: Sequence[ResultPublisher] = ()
     """Where results are published."""
     stop_requested: Callable[[], bool] = _never
     """Whether somebody asks the run to stop safely before its deadline: what rests is cancelled, and it yields."""

@@ -9,7 +9,7 @@ from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.errors import PlanYielded
 from rebalance_executor.domain.orders import child_order_prefix
 from rebalance_executor.domain.reconciliation import Difference, differences, was_sent
-from rebalance_executor.domain.values import span
+from rebalance_executor.domain.values import seconds
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.ports import Broker, Ports
 from rebalance_executor.execution.run import Run
@@ -30,19 +30,19 @@ def reconcile(run: Run, ports: Ports, broker: Broker, config: ExecutionConfig) -
         return []
     symbols = sorted(parent.symbol for parent in parents)
     prefix = child_order_prefix(run.state.account, run.state.plan_id)
-    settled_at = max(parent.settled_at or run.state.begun_at for parent in parents)
-    until = settled_at + span(config.reconcile_wait_seconds)
+    settled_at = max(parent.settled_at or run.state.started_at for parent in parents)
+    until = settled_at + seconds(config.reconcile_wait_seconds)
     while True:
-        orders = broker.orders(symbols, run.state.begun_at - _CLOCK_DIFFERENCE)
+        orders = broker.orders(symbols, run.state.started_at - _CLOCK_DIFFERENCE)
         found = differences(parents, orders, broker.positions(symbols), prefix)
         now = ports.clock.now()
         if not found or now >= until:
             break
         if now >= run.deadline.stop_at:
             raise PlanYielded("stopped safely before the deadline; the next delivery compares with the broker again")
-        ports.clock.sleep(min(span(config.tick_seconds), until - now, run.deadline.stop_at - now))
+        ports.clock.sleep(min(seconds(config.tick_seconds), until - now, run.deadline.stop_at - now))
     for symbol in {difference.symbol for difference in found} & run.parents.keys():
         text = "; ".join(difference.problem for difference in found if difference.symbol == symbol)
-        run.put(run.parents[symbol].disputed(Code.NOT_RECONCILED, text, ports.clock.now()))
-        ports.log.emit(LogEvent.PLAN_DIFFERS, symbol=symbol, reason=text)
+        run.update_parent(run.parents[symbol].mark_unresolved(Code.RECONCILIATION_MISMATCH, text, ports.clock.now()))
+        ports.log.emit(LogEvent.RECONCILIATION_MISMATCH, symbol=symbol, reason=text)
     return found

@@ -8,14 +8,14 @@ from datetime import datetime, timedelta
 
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig
-from rebalance_executor.domain.controls import Refusal
+from rebalance_executor.domain.controls import Denial
 from rebalance_executor.domain.journal import PlanState, RunRecord
-from rebalance_executor.domain.ladder import Pace, cross_by
+from rebalance_executor.domain.ladder import WaveSchedule, cross_by
 from rebalance_executor.domain.market import Side
 from rebalance_executor.domain.orders import ChildOrder, ChildState, ParentOrder
 from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.domain.risk_state import Reservation
-from rebalance_executor.domain.values import span
+from rebalance_executor.domain.values import seconds
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.ports import EventLog, Journal, Lease, Ports
 
@@ -75,9 +75,9 @@ class Run:
     """Symbols whose parents changed since the last journal write."""
     unsent: set[str] = field(default_factory=set)
     """Client order ids that this run journalled and certainly has not sent."""
-    unasked: set[str] = field(default_factory=set)
+    cancels_to_reissue: set[str] = field(default_factory=set)
     """Client order ids whose cancel an earlier run journalled: it may have died before it asked."""
-    untaken: dict[str, datetime] = field(default_factory=dict)
+    cancels_not_accepted: dict[str, datetime] = field(default_factory=dict)
     """Client order ids for which the broker said that there was nothing to cancel, and when."""
     reservation: Reservation | None = None
     """The plan's share of the day, until it is written with the first journal write."""
@@ -86,7 +86,7 @@ class Run:
     unsaved: bool = True
     """Whether the plan's own record, or the run's, changed since the last journal write."""
 
-    def stop(self, refusal: Refusal, log: EventLog) -> None:
+    def stop(self, refusal: Denial, log: EventLog) -> None:
         """Send nothing new from here on; what rests is cancelled and every parent settled."""
         self.conclude, self.conclude_text = refusal.code, refusal.message
         log.emit(LogEvent.RUN_CONCLUDING, code=refusal.code, reason=refusal.message)
@@ -98,7 +98,7 @@ class Run:
         give_up_at = min(self.deadline.give_up_at, now + margin)
         self.deadline = replace(self.deadline, stop_at=min(self.deadline.stop_at, now), give_up_at=give_up_at)
 
-    def heed(self, ports: Ports) -> None:
+    def check_stop_requested(self, ports: Ports) -> None:
         """Break off where somebody asks for it."""
         if self.broken_off is None and ports.stop_requested():
             self.break_off("stopped safely on request", ports.clock.now())
@@ -112,17 +112,17 @@ class Run:
         self.unsaved = False
         self.reservation = None
 
-    def put(self, parent: ParentOrder) -> None:
+    def update_parent(self, parent: ParentOrder) -> None:
         """Take a changed parent in."""
         if self.parents.get(parent.symbol) != parent:
             self.parents[parent.symbol] = parent
             self.dirty.add(parent.symbol)
 
-    def put_child(self, symbol: str, child: ChildOrder) -> None:
+    def update_child(self, symbol: str, child: ChildOrder) -> None:
         """Take a changed or new child in."""
-        self.put(self.parents[symbol].with_child(child))
+        self.update_parent(self.parents[symbol].with_child(child))
 
-    def drop_unsent(self) -> None:
+    def mark_unsent_not_sent(self) -> None:
         """What this run journalled and never sent cannot appear at the broker any more: say so.
 
         A child that an earlier submission may still bring about stays unknown.
@@ -131,22 +131,22 @@ class Run:
             child = parent.open_child
             if child is not None and child.client_order_id in self.unsent:
                 state = ChildState.UNKNOWN if child.resent else ChildState.NOT_SENT
-                self.put_child(parent.symbol, replace(child, state=state))
+                self.update_child(parent.symbol, replace(child, state=state))
         self.unsent.clear()
 
-    def forget_unsent(self, buys: Iterable[ParentOrder]) -> None:
+    def discard_unsent(self, buys: Iterable[ParentOrder]) -> None:
         """Drop what was intended for these buys before the gate was journalled: they are sent after it only."""
         self.unsent |= {parent.open_child.client_order_id for parent in buys if parent.open_child is not None}
-        self.drop_unsent()
+        self.mark_unsent_not_sent()
 
-    def doubt_intended(self, now: datetime) -> None:
+    def mark_intended_unknown(self, now: datetime) -> None:
         """What an earlier run intended and told nothing of may have been sent at any time until ``now``."""
         for parent in list(self.parents.values()):
             child = parent.open_child
             if child is not None and child.state is ChildState.INTENDED:
-                self.put_child(parent.symbol, replace(child, state=ChildState.UNKNOWN, intended_at=now))
+                self.update_child(parent.symbol, child.as_unknown(now))
 
-    def ask_again(self, symbol: str, now: datetime, wait: timedelta) -> bool:
+    def take_cancel_retry(self, symbol: str, now: datetime, wait: timedelta) -> bool:
         """Whether this parent's cancel must be requested once more, though it was requested.
 
         After an earlier run's request its wait lasts a little longer. Otherwise it goes on counting from the first
@@ -156,21 +156,21 @@ class Run:
         if child is None or child.state is not ChildState.LIVE:
             return False
         if self._was_not_taken(child, now, wait):
-            del self.untaken[child.client_order_id]
+            del self.cancels_not_accepted[child.client_order_id]
             return True
-        if child.client_order_id not in self.unasked:
+        if child.client_order_id not in self.cancels_to_reissue:
             return False
-        self.unasked.discard(child.client_order_id)
-        if child.cancel_requested_at is None or child.priced_late_since is not None:
+        self.cancels_to_reissue.discard(child.client_order_id)
+        if child.cancel_requested_at is None or child.incomplete_since is not None:
             return False
         since = max(child.cancel_requested_at, now - wait + min(wait, _SECOND_WAIT))
-        self.put_child(symbol, replace(child, cancel_requested_at=since))
+        self.update_child(symbol, replace(child, cancel_requested_at=since))
         return True
 
     def _was_not_taken(self, child: ChildOrder, now: datetime, wait: timedelta) -> bool:
         """Whether the broker said a while ago that there was nothing to cancel, and still shows the order as live."""
-        said, since = self.untaken.get(child.client_order_id), child.cancel_requested_at
-        if said is None or since is None or child.status == "pending_cancel" or child.priced_late_since is not None:
+        said, since = self.cancels_not_accepted.get(child.client_order_id), child.cancel_requested_at
+        if said is None or since is None or child.status == "pending_cancel" or child.incomplete_since is not None:
             return False
         return now - said >= _NOT_TAKEN_WAIT and now - since < wait
 
@@ -187,12 +187,12 @@ class Run:
         """Whether an order sent now must say that it is meant for the hours before the open."""
         return self.opens_at is not None and now < self.opens_at
 
-    def pace(self, side: Side, config: ExecutionConfig) -> Pace:
+    def wave_schedule(self, side: Side, config: ExecutionConfig) -> WaveSchedule:
         """What bounds the ladder of this side's wave: deadline, close and the plan's time limit, whichever is first."""
-        limit = self.state.begun_at + span(config.plan_time_limit_minutes * 60)
+        limit = self.state.started_at + seconds(config.plan_time_limit_minutes * 60)
         ends = min(end for end in (self.deadline.stop_at, limit, self.closes_at) if end is not None)
         buys_follow = side is Side.SELL and bool(self.unsettled(Side.BUY))
-        return Pace(
+        return WaveSchedule(
             urgency=self.plan.execution_urgency,
             cross_by=cross_by(self.record.started_at, ends, buys_follow=buys_follow),
             parents=len(self.unsettled(side)),

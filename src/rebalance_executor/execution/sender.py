@@ -11,7 +11,7 @@ from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.errors import (
     BrokerUnavailable,
     CircuitOpen,
-    CredentialsRefused,
+    CredentialsRejected,
     DuplicateClientOrderId,
     JournalUnavailable,
     OrderRejected,
@@ -23,7 +23,7 @@ from rebalance_executor.domain.market import BrokerOrder, Side
 from rebalance_executor.domain.orders import ChildOrder, ChildState, ParentOrder
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.kill_switch import BEFORE_SENDING, KillSwitch
-from rebalance_executor.execution.order_events import tell_outcome, told
+from rebalance_executor.execution.order_events import child_fields, log_closed, log_outcome
 from rebalance_executor.execution.ports import Broker, Ports
 from rebalance_executor.execution.run import Run
 
@@ -34,7 +34,7 @@ _MINUTE = timedelta(minutes=1)
 
 
 @dataclass(slots=True)
-class Orders:
+class TickActions:
     """What one tick decided to send, by symbol."""
 
     submits: list[str] = field(default_factory=list)
@@ -57,12 +57,12 @@ class Sender:
         self.paused_until: datetime | None = None
         """Until when nothing is submitted: the broker's rate limit is reached, or orders go on being lost."""
 
-    def send(self, run: Run, orders: Orders) -> bool:
+    def send(self, run: Run, orders: TickActions) -> bool:
         """Send what was decided and journalled; returns whether the next look is worth taking at once.
 
         Raises:
             OverfillGuard: a submission would have exceeded its parent; nothing more was sent.
-            CredentialsRefused: as it says; nothing more was sent.
+            CredentialsRejected: as it says; nothing more was sent.
         """
         for symbol in orders.cancels:
             self.cancel(run, symbol)
@@ -77,13 +77,13 @@ class Sender:
             answered = self._submit(run, run.parents[symbol]) and answered
         return answered
 
-    def heed_switch(self, run: Run, side: Side, at_most: timedelta) -> bool:
+    def check_kill_switch(self, run: Run, side: Side, max_age: timedelta) -> bool:
         """Whether the kill switch, at most so old, lets orders of this side out.
 
         If it does not, the run concludes; if it cannot be read, the run yields: without its word nothing is sent.
         """
         try:
-            refusal = self._switch.refusal(at_most, side)
+            refusal = self._switch.denial(max_age, side)
         except JournalUnavailable as error:
             run.break_off(f"the kill switch cannot be read: {error}", self._clock.now())
             return False
@@ -91,7 +91,7 @@ class Sender:
             run.stop(refusal, self._log)
         return refusal is None
 
-    def rejected_later(self, run: Run) -> None:
+    def count_late_reject(self, run: Run) -> None:
         """Count an order that the broker accepted first and rejected then."""
         self._count_reject(run)
 
@@ -99,7 +99,7 @@ class Sender:
         """Ask for the cancel of what rests for this symbol; whether the broker answered.
 
         Raises:
-            CredentialsRefused: as it says.
+            CredentialsRejected: as it says.
         """
         child = run.parents[symbol].open_child
         if child is None or child.order_id is None:
@@ -108,11 +108,11 @@ class Sender:
         try:
             is_taken = self._broker.cancel(child.order_id)
         except BrokerUnavailable:
-            run.put_child(symbol, replace(child, cancel_requested_at=None))  # asked again at the next tick
+            run.update_child(symbol, replace(child, cancel_requested_at=None))  # asked again at the next tick
             return False
         if not is_taken:  # it ended meanwhile, or the broker does not know it well enough yet
-            run.untaken[child.client_order_id] = self._clock.now()
-        self._log.emit(LogEvent.ORDER_CANCEL_REQUESTED, symbol=symbol, **told(child))
+            run.cancels_not_accepted[child.client_order_id] = self._clock.now()
+        self._log.emit(LogEvent.ORDER_CANCEL_REQUESTED, symbol=symbol, **child_fields(child))
         return True
 
     def _submit(self, run: Run, parent: ParentOrder) -> bool:
@@ -122,29 +122,34 @@ class Sender:
             return True
         self._guard(parent)
         try:
-            self._broker.await_turn(run.deadline.stop_at)  # before the last looks: nothing is waited for after them
+            self._broker.wait_for_rate_limit(
+                run.deadline.stop_at
+            )  # before the last looks: nothing is waited for after them
         except RateLimited as error:
-            self._held_up(run, parent, error)
+            self._deferred(run, parent, error)
             return False
         if not self._may_send(run, parent, child):
             return True
         if run.is_over(self._clock.now()) or not self._switch.is_fresh(BEFORE_SENDING):
             return False  # looking took so long that others may have taken over, or a person may have halted
         run.unsent.discard(child.client_order_id)  # from here on it may exist, whatever stops us
-        child = replace(child, intended_at=self._clock.now())
-        self._sent_at.append(child.intended_at)
+        now = self._clock.now()
+        child = replace(child, sent_at=now)
+        self._sent_at.append(now)
         try:
             order = self._broker.submit(child.request(parent.symbol, parent.side))
-        except (RateLimited, CircuitOpen, CredentialsRefused) as error:  # certainly not accepted
+        except (RateLimited, CircuitOpen, CredentialsRejected) as error:  # certainly not accepted
             run.unsent.add(child.client_order_id)
-            self._held_up(run, parent, error)
+            self._deferred(run, parent, error)
             return False
         except OrderRejected as error:
             self._rejected(run, parent, child, error)
             return True
         except (OutcomeUnknown, DuplicateClientOrderId) as error:
-            run.put_child(parent.symbol, replace(child, state=ChildState.UNKNOWN, intended_at=self._clock.now()))
-            self._log.emit(LogEvent.ORDER_UNKNOWN, symbol=parent.symbol, reason=str(error), **told(child))
+            run.update_child(parent.symbol, child.as_unknown(self._clock.now()))
+            self._log.emit(
+                LogEvent.ORDER_OUTCOME_UNKNOWN, symbol=parent.symbol, reason=str(error), **child_fields(child)
+            )
             if child.resent and isinstance(error, OutcomeUnknown):
                 self.paused_until = self._clock.now() + _PAUSE  # at every tick it would use up the rate limit
             return False
@@ -160,22 +165,22 @@ class Sender:
 
     def _may_send(self, run: Run, parent: ParentOrder, child: ChildOrder) -> bool:
         """Whether the controls let this child out. What they refuse is settled, or concludes the run."""
-        if not self.heed_switch(run, parent.side, BEFORE_SENDING):
+        if not self.check_kill_switch(run, parent.side, BEFORE_SENDING):
             return False
-        stop = controls.message_refusal(self._messages, self._in_last_minute() + 1, self._config)
+        stop = controls.message_denial(self._messages, self._in_last_minute() + 1, self._config)
         if stop is not None:
             run.stop(stop, self._log)
             return False
         if child.resent:
             return True  # judged when it was sent first: its repetition must be the very same order
         config = self._config.for_symbol(parent.symbol)
-        refusal = controls.child_refusal(parent, child, config, config.price_collar)
+        refusal = controls.child_denial(parent, child, config, config.price_collar)
         if refusal is None:
             return True
         run.unsent.discard(child.client_order_id)
-        run.put_child(parent.symbol, replace(child, state=ChildState.NOT_SENT))
-        run.put(run.parents[parent.symbol].refused(refusal.code, refusal.message, self._clock.now()))
-        tell_outcome(self._log, run.parents[parent.symbol])
+        run.update_child(parent.symbol, replace(child, state=ChildState.NOT_SENT))
+        run.update_parent(run.parents[parent.symbol].denied(refusal.code, refusal.message, self._clock.now()))
+        log_outcome(self._log, run.parents[parent.symbol])
         return False
 
     def _in_last_minute(self) -> int:
@@ -188,19 +193,19 @@ class Sender:
 
     def _accepted(self, run: Run, parent: ParentOrder, child: ChildOrder, order: BrokerOrder) -> None:
         self._rejects = 0
-        after = child.seen(order, self._clock.now())
-        run.put_child(parent.symbol, after)
-        self._log.emit(LogEvent.ORDER_SUBMITTED, symbol=parent.symbol, side=parent.side, **told(after))
+        after = child.with_report(order, self._clock.now())
+        run.update_child(parent.symbol, after)
+        self._log.emit(LogEvent.ORDER_SUBMITTED, symbol=parent.symbol, side=parent.side, **child_fields(after))
         if not after.is_open:
-            self._log.emit(LogEvent.ORDER_CLOSED, symbol=parent.symbol, **told(after))
+            log_closed(self._log, parent.symbol, after)
 
-    def _held_up(self, run: Run, parent: ParentOrder, error: RateLimited | CircuitOpen | CredentialsRefused) -> None:
+    def _deferred(self, run: Run, parent: ParentOrder, error: RateLimited | CircuitOpen | CredentialsRejected) -> None:
         if isinstance(error, RateLimited):  # the same order goes out later
             self.paused_until = error.retry_at or self._clock.now() + _PAUSE
             self._log.emit(LogEvent.BROKER_RATE_LIMITED, symbol=parent.symbol, retry_at=self.paused_until)
         elif isinstance(error, CircuitOpen):
             run.break_off(str(error), self._clock.now())
-            self._log.emit(LogEvent.BROKER_FAILING, reason=str(error))
+            self._log.emit(LogEvent.CIRCUIT_OPENED, reason=str(error))
         else:
             raise error
 
@@ -209,16 +214,18 @@ class Sender:
         text = f"{error.reason} (HTTP {error.http_status}, code {error.broker_code})"
         refused = replace(child, error_code=str(error.broker_code or error.http_status), error_message=text)
         if child.resent:
-            run.put_child(parent.symbol, replace(refused, state=ChildState.UNKNOWN))
+            run.update_child(parent.symbol, replace(refused, state=ChildState.UNKNOWN))
         else:
             rejected = replace(refused, state=ChildState.REJECTED, status="rejected", closed_at=self._clock.now())
-            run.put_child(parent.symbol, rejected)
-        self._log.emit(LogEvent.ORDER_REJECTED, symbol=parent.symbol, reason=text, **told(refused))
+            run.update_child(parent.symbol, rejected)
+        self._log.emit(
+            LogEvent.ORDER_REJECTED, symbol=parent.symbol, reason=text, in_answer=True, **child_fields(refused)
+        )
         self._count_reject(run)
 
     def _count_reject(self, run: Run) -> None:
         self._rejects += 1
-        refusal = controls.rejects_refusal(self._rejects, self._config)
+        refusal = controls.rejects_denial(self._rejects, self._config)
         if refusal is not None and run.conclude is None:
             self._switch.trip(refusal.message)
             run.stop(refusal, self._log)

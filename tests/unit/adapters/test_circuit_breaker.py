@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from rebalance_executor.adapters.alpaca.circuit_breaker import BreakingBroker
+from rebalance_executor.adapters.alpaca.circuit_breaker import CircuitBreakerBroker
 from rebalance_executor.domain.errors import (
     BrokerUnavailable,
     CircuitOpen,
@@ -50,11 +50,11 @@ class Scripted:
         return True
 
 
-def breaking(script: Scripted) -> BreakingBroker:
-    return BreakingBroker(cast("Broker", script), 2)
+def breaking(script: Scripted) -> CircuitBreakerBroker:
+    return CircuitBreakerBroker(cast("Broker", script), 2)
 
 
-def submit_all(broker: BreakingBroker, script: Scripted) -> list[str]:
+def submit_all(broker: CircuitBreakerBroker, script: Scripted) -> list[str]:
     """Names of what each submission came to, until the script is used up."""
     told = []
     while script.answers:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rebalance_executor.adapters.dynamodb import journal_items
 from rebalance_executor.adapters.dynamodb.table import Row, from_item, to_item
 from rebalance_executor.domain.errors import JournalContradiction
-from rebalance_executor.domain.journal import Phase, PlanState, RunEnd, RunRecord
+from rebalance_executor.domain.journal import PlanPhase, PlanState, RunEnd, RunRecord
 from rebalance_executor.domain.market import OrderType, Side
 from rebalance_executor.domain.orders import Arrival, ChildOrder, ChildState, Outcome, ParentOrder
 from rebalance_executor.domain.result import ExecutionStatus
@@ -47,7 +47,7 @@ children = st.builds(
     submitted_at=maybe_moments,
     closed_at=maybe_moments,
     cancel_requested_at=maybe_moments,
-    priced_late_since=maybe_moments,
+    incomplete_since=maybe_moments,
     error_code=words,
     error_message=words,
 )
@@ -73,8 +73,8 @@ plans = st.builds(
     content_hash=texts,
     correlation_id=texts,
     causation_id=texts,
-    begun_at=moments,
-    phase=st.sampled_from(Phase),
+    started_at=moments,
+    phase=st.sampled_from(PlanPhase),
     runs=st.integers(1, 1000),
     starting_funds=amounts,
     account_number=words,
@@ -99,7 +99,7 @@ def stored(row: Row) -> Row:
 @law
 @given(parents)
 def test_given_any_parent_when_written_and_read_then_it_is_the_same(order: ParentOrder) -> None:
-    back = journal_items.parent_from(stored(journal_items.parent_row(state(), order)))
+    back = journal_items.parent_from(stored(journal_items.parent_item(state(), order)))
 
     assert back == order
     assert [str(c.qty) for c in back.children] == [str(c.qty) for c in order.children]  # digit by digit
@@ -108,13 +108,13 @@ def test_given_any_parent_when_written_and_read_then_it_is_the_same(order: Paren
 @law
 @given(plans, st.integers(1, 10**9))
 def test_given_any_plan_when_written_and_read_then_it_is_the_same(plan: PlanState, epoch: int) -> None:
-    assert journal_items.plan_from(stored(journal_items.plan_row(plan, epoch))) == plan
+    assert journal_items.plan_from(stored(journal_items.plan_item(plan, epoch))) == plan
 
 
 @law
 @given(runs)
 def test_given_any_run_when_written_and_read_then_it_is_the_same(run: RunRecord) -> None:
-    assert journal_items.run_from(stored(journal_items.run_row(state(), run))) == run
+    assert journal_items.run_from(stored(journal_items.run_item(state(), run))) == run
 
 
 @law
@@ -143,7 +143,7 @@ def test_given_a_time_of_another_zone_when_written_then_it_stands_in_utc() -> No
 
 
 def test_given_a_worked_parent_when_written_then_an_operator_can_read_the_row() -> None:
-    row = journal_items.parent_row(state(), filled_parent("MSFT"))
+    row = journal_items.parent_item(state(), filled_parent("MSFT"))
 
     told = {name: row[name] for name in ("sk", "symbol", "side", "status", "qty", "filled_qty", "children", "order_id")}
     assert told == {
@@ -159,7 +159,7 @@ def test_given_a_worked_parent_when_written_then_an_operator_can_read_the_row() 
 
 
 def test_given_a_parent_without_outcome_when_written_then_its_row_says_working() -> None:
-    row = journal_items.parent_row(state(), parent(children=(child(),)))
+    row = journal_items.parent_item(state(), parent(children=(child(),)))
 
     assert row["status"] == "WORKING"
     assert row["client_order_id"] == child().client_order_id
@@ -168,8 +168,8 @@ def test_given_a_parent_without_outcome_when_written_then_its_row_says_working()
 
 def test_given_a_plan_when_written_then_its_row_carries_what_lists_need() -> None:
     late = START.replace(hour=23).astimezone(timezone(timedelta(hours=9)))  # already tomorrow there
-    begun = journal_items.plan_row(state(begun_at=late), 7)
-    finished = journal_items.plan_row(state(phase=Phase.FINISHED), 8, result(status=ExecutionStatus.UNRESOLVED))
+    begun = journal_items.plan_item(state(started_at=late), 7)
+    finished = journal_items.plan_item(state(phase=PlanPhase.FINISHED), 8, result(status=ExecutionStatus.UNRESOLVED))
 
     assert (begun["day"], begun["status"], begun["phase"], begun["epoch"]) == ("2026-01-26", "in_progress", "SELLS", 7)
     assert (finished["status"], finished["phase"]) == ("unresolved", "FINISHED")
@@ -177,7 +177,7 @@ def test_given_a_plan_when_written_then_its_row_carries_what_lists_need() -> Non
 
 
 def test_given_a_small_result_when_written_then_it_is_one_row_of_json() -> None:
-    (row,) = journal_items.result_rows(state(), result())
+    (row,) = journal_items.result_items(state(), result())
 
     assert row["sk"] == "RESULT#000"
     assert json.loads(str(row["result"]))["plan_id"] == result().plan_id
@@ -187,7 +187,7 @@ def test_given_a_small_result_when_written_then_it_is_one_row_of_json() -> None:
 def test_given_a_result_above_a_rows_limit_when_written_then_it_is_cut_and_comes_back() -> None:
     large = result(tuple(order_result(f"SÝM{n}", children=3) for n in range(500)))
 
-    cut = journal_items.result_rows(state(), large)
+    cut = journal_items.result_items(state(), large)
 
     assert len(cut) > 1
     assert all(len(str(row["result"])) <= journal_items.CHUNK_BYTES for row in cut)
@@ -198,14 +198,14 @@ def test_given_a_result_above_a_rows_limit_when_written_then_it_is_cut_and_comes
 def test_given_a_result_above_a_transactions_limit_when_written_then_it_is_compressed_and_comes_back() -> None:
     huge = result(tuple(order_result(f"SYM{n}", children=20) for n in range(500)))
 
-    packed = journal_items.result_rows(state(), huge)
+    packed = journal_items.result_items(state(), huge)
 
     assert sum(len(row["result"]) for row in packed if isinstance(row["result"], bytes)) < 1_000_000
     assert journal_items.result_from([from_item(to_item(row)) for row in packed]) == huge
 
 
 def test_given_a_piece_of_a_result_is_gone_when_read_then_it_is_a_contradiction() -> None:
-    cut = journal_items.result_rows(state(), result(tuple(order_result(f"SYM{n}", children=3) for n in range(500))))
+    cut = journal_items.result_items(state(), result(tuple(order_result(f"SYM{n}", children=3) for n in range(500))))
 
     with pytest.raises(JournalContradiction, match="pieces of the result are there"):
         journal_items.result_from(cut[1:])
@@ -213,7 +213,7 @@ def test_given_a_piece_of_a_result_is_gone_when_read_then_it_is_a_contradiction(
 
 @pytest.mark.parametrize("change", [{"parent": "{"}, {"parent": '{"symbol": "A"}'}, {"parent": 5}, None])
 def test_given_a_row_that_is_no_parent_when_read_then_the_error_names_the_row(change: Row | None) -> None:
-    row = journal_items.parent_row(state(), parent())
+    row = journal_items.parent_item(state(), parent())
     broken = row | change if change is not None else {name: row[name] for name in ("pk", "sk")}
 
     with pytest.raises(JournalContradiction, match=r"PLAN#main#plan-1 PARENT#AAPL cannot be read"):
@@ -221,14 +221,14 @@ def test_given_a_row_that_is_no_parent_when_read_then_the_error_names_the_row(ch
 
 
 def test_given_a_compressed_result_that_is_damaged_when_read_then_it_is_a_contradiction() -> None:
-    (row,) = journal_items.result_rows(state(), result())
+    (row,) = journal_items.result_items(state(), result())
 
     with pytest.raises(JournalContradiction, match="cannot be read"):
         journal_items.result_from([row | {"result": b"\x1f\x8bnot gzip"}])
 
 
 def test_given_a_row_of_a_newer_version_when_read_then_what_is_not_known_is_ignored() -> None:
-    row = journal_items.plan_row(state(), 1) | {"a_later_idea": "yes"}
+    row = journal_items.plan_item(state(), 1) | {"a_later_idea": "yes"}
 
     assert journal_items.plan_from(row) == state()
 
@@ -241,7 +241,7 @@ def test_given_numbers_spelled_otherwise_when_results_are_compared_then_they_are
 
 
 def test_given_a_plan_of_another_account_when_keyed_then_its_rows_are_elsewhere() -> None:
-    here, there = journal_items.plan_row(state(), 1), journal_items.plan_row(replace(state(), account="other"), 1)
+    here, there = journal_items.plan_item(state(), 1), journal_items.plan_item(replace(state(), account="other"), 1)
 
     assert here["pk"] == f"PLAN#{ACCOUNT}#plan-1"
     assert there["pk"] == "PLAN#other#plan-1"

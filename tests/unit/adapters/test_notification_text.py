@@ -10,7 +10,7 @@ import pytest
 from rebalance_executor.adapters.notification_text import MAX_ORDERS, MAX_SUBJECT, needs_attention, subject, text
 from rebalance_executor.domain.orders import Outcome
 from rebalance_executor.domain.result import ExecutionResult, ExecutionStatus
-from rebalance_executor.domain.values import moment
+from rebalance_executor.domain.values import format_utc
 from tests.support.journalled import order_result, result
 
 
@@ -126,8 +126,8 @@ def test_a_notice_tells_the_sums_the_times_and_each_order_that_needs_attention()
         "Status      unresolved",
         "Filled      0 of 1 orders, $1,234,567.89",
         "Slippage    -1.3 bps against arrival mid",
-        f"Begun       {moment(found.started_at)}",
-        f"Finished    {moment(found.execution_timestamp)}",
+        f"Begun       {format_utc(found.started_at)}",
+        f"Finished    {format_utc(found.execution_timestamp)}",
         "Runs        3",
         f"Correlation {found.correlation_id}",
         "",

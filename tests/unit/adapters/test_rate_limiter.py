@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from rebalance_executor.adapters.alpaca.rate_limiter import Pacer
+from rebalance_executor.adapters.alpaca.rate_limiter import RateLimiter
 from rebalance_executor.domain.errors import RateLimited
 from tests.support.clocks import START, ManualClock
 
@@ -16,19 +16,19 @@ MINUTE = timedelta(minutes=1)
 
 def test_requests_below_the_limit_do_not_wait() -> None:
     clock = ManualClock()
-    pacer = Pacer(3, clock)
+    pacer = RateLimiter(3, clock)
     for _ in range(3):
-        pacer.take(FAR)
+        pacer.acquire(FAR)
 
     assert clock.slept == []
 
 
 def test_in_no_minute_are_there_more_requests_than_allowed() -> None:
     clock = ManualClock()
-    pacer = Pacer(3, clock)
+    pacer = RateLimiter(3, clock)
     sent = []
     for _ in range(10):
-        pacer.take(FAR)
+        pacer.acquire(FAR)
         sent.append(clock.now())
         clock.at += timedelta(seconds=7)
 
@@ -37,10 +37,10 @@ def test_in_no_minute_are_there_more_requests_than_allowed() -> None:
 
 def test_a_wait_beyond_the_runs_patience_is_refused_with_the_time() -> None:
     clock = ManualClock()
-    pacer = Pacer(1, clock)
-    pacer.take(FAR)
+    pacer = RateLimiter(1, clock)
+    pacer.acquire(FAR)
     with pytest.raises(RateLimited) as caught:
-        pacer.take(START + timedelta(seconds=30))
+        pacer.acquire(START + timedelta(seconds=30))
 
     assert caught.value.retry_at == START + MINUTE
     assert clock.slept == []
@@ -63,8 +63,8 @@ def test_a_wait_beyond_the_runs_patience_is_refused_with_the_time() -> None:
 )
 def test_what_the_brokers_headers_say(headers: dict[str, str], refused: bool, waits: int) -> None:
     clock = ManualClock()
-    pacer = Pacer(200, clock)
-    pacer.heed(headers, refused=refused)
-    pacer.take(FAR)
+    pacer = RateLimiter(200, clock)
+    pacer.observe_headers(headers, is_rate_limited=refused)
+    pacer.acquire(FAR)
 
     assert clock.now() - START == timedelta(seconds=waits)

@@ -83,8 +83,8 @@ def test_the_closing_auction_is_refused_in_words_of_its_own(word: str) -> None:
 
 def test_one_urgency_of_the_ladder_is_changed_and_the_others_stay() -> None:
     config = ExecutionConfig.from_json('{"ladder": {"LOW": {"aims": ["0.2", 1], "wait_seconds": 7}}}')
-    assert config.ladder.LOW.aims == (Decimal("0.2"), Decimal(1))
-    assert config.ladder.of(Urgency.NORMAL) == ExecutionConfig().ladder.NORMAL
+    assert config.ladder[Urgency.LOW].spread_fractions == (Decimal("0.2"), Decimal(1))
+    assert config.ladder[Urgency.NORMAL] == ExecutionConfig().ladder[Urgency.NORMAL]
 
 
 def test_a_symbol_may_have_its_own_execution_fields() -> None:

@@ -14,29 +14,37 @@ from hypothesis import strategies as st
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.controls import (
-    Refusal,
-    Setting,
-    SymbolFacts,
-    account_refusal,
-    child_refusal,
+    Denial,
+    PlanContext,
+    SymbolSnapshot,
+    account_denial,
+    child_denial,
     day_limit,
-    item_refusal,
-    message_refusal,
+    expected_notional,
+    item_denial,
+    message_denial,
     messages,
     overfill,
-    parent_refusal,
+    parent_denial,
     plan_limit,
-    plans_refusal,
+    plans_denial,
     quote_problem,
-    rejects_refusal,
-    runs_refusal,
-    size_refusal,
-    switch_refusal,
-    tradable,
+    rejects_denial,
+    runs_denial,
+    size_denial,
+    switch_denial,
 )
 from rebalance_executor.domain.market import Account, Position, Side
 from rebalance_executor.domain.orders import ChildState, Outcome, ParentOrder
-from rebalance_executor.domain.risk_state import NEVER_SET, BegunPlan, Book, Day, ReservedOrder, Switch, SwitchState
+from rebalance_executor.domain.risk_state import (
+    NEVER_SET,
+    DailyUsage,
+    KillSwitchRecord,
+    ReservedOrder,
+    RiskState,
+    StartedPlan,
+    TradingState,
+)
 from tests.support.builders import (
     BUY,
     NOW,
@@ -57,8 +65,8 @@ from tests.support.builders import (
 from tests.support.properties import decimals, dollars, law, quotes, sides
 
 CONFIG = ExecutionConfig()
-TODAY = Day(NOW.date())
-BOOK = Book(NEVER_SET, TODAY)
+TODAY = DailyUsage(NOW.date())
+BOOK = RiskState(NEVER_SET, TODAY)
 COLLAR = Decimal("0.03")
 
 
@@ -66,7 +74,7 @@ def limits(**changes: Any) -> ExecutionConfig:
     return ExecutionConfig(**changes)
 
 
-def code(refusal: Refusal | None) -> Code | None:
+def code(refusal: Denial | None) -> Code | None:
     return refusal.code if refusal is not None else None
 
 
@@ -86,48 +94,48 @@ def test_the_account_must_be_the_configured_one_and_free(
     expected: str | None, blocked_by: str | None, refused: Code | None
 ) -> None:
     account = Account("PA1", "ACTIVE", Decimal(1), Decimal(1), blocked_by)
-    assert code(account_refusal(account, expected)) == refused
+    assert code(account_denial(account, expected)) == refused
     assert an_account().blocked_by is None
 
 
 @pytest.mark.parametrize(
     ("state", "side", "refused"),
     [
-        (SwitchState.ACTIVE, BUY, None),
-        (SwitchState.ACTIVE, SELL, None),
-        (SwitchState.REDUCING, None, None),
-        (SwitchState.REDUCING, SELL, None),
-        (SwitchState.REDUCING, BUY, Code.REDUCING_ONLY),
-        (SwitchState.HALTED, None, Code.HALTED),
-        (SwitchState.HALTED, SELL, Code.HALTED),
-        (SwitchState.HALTED, BUY, Code.HALTED),
+        (TradingState.ACTIVE, BUY, None),
+        (TradingState.ACTIVE, SELL, None),
+        (TradingState.REDUCING, None, None),
+        (TradingState.REDUCING, SELL, None),
+        (TradingState.REDUCING, BUY, Code.REDUCING_ONLY),
+        (TradingState.HALTED, None, Code.HALTED),
+        (TradingState.HALTED, SELL, Code.HALTED),
+        (TradingState.HALTED, BUY, Code.HALTED),
     ],
 )
 def test_the_kill_switch_forbids_buys_or_everything(
-    state: SwitchState, side: Side | None, refused: Code | None
+    state: TradingState, side: Side | None, refused: Code | None
 ) -> None:
-    refusal = switch_refusal(Switch(state, "Ada", "drill", NOW), side)
+    refusal = switch_denial(KillSwitchRecord(state, "Ada", "drill", NOW), side)
 
     assert code(refusal) == refused
     assert refusal is None or ("Ada" in refusal.message and "drill" in refusal.message)
 
 
 def test_runs_and_plans_are_allowed_up_to_their_limits() -> None:
-    plans = [BegunPlan(f"plan-{n}", later(n)) for n in range(3)]
-    book = Book(NEVER_SET, TODAY, plans)
+    plans = [StartedPlan(f"plan-{n}", later(n)) for n in range(3)]
+    book = RiskState(NEVER_SET, TODAY, plans)
 
-    assert runs_refusal(20, CONFIG) is None
-    assert code(runs_refusal(21, CONFIG)) is Code.TOO_MANY_RUNS
-    assert plans_refusal(book, limits(max_plans_per_day=4)) is None
-    assert code(plans_refusal(book, limits(max_plans_per_day=3))) is Code.TOO_MANY_PLANS
+    assert runs_denial(20, CONFIG) is None
+    assert code(runs_denial(21, CONFIG)) is Code.TOO_MANY_RUNS
+    assert plans_denial(book, limits(max_plans_per_day=4)) is None
+    assert code(plans_denial(book, limits(max_plans_per_day=3))) is Code.TOO_MANY_PLANS
 
 
 def test_plans_are_counted_anew_after_a_person_set_the_switch() -> None:
-    plans = [BegunPlan(f"plan-{n}", later(n)) for n in range(3)]
-    book = Book(Switch(SwitchState.ACTIVE, "Ada", "looked", later(1)), TODAY, plans)
+    plans = [StartedPlan(f"plan-{n}", later(n)) for n in range(3)]
+    book = RiskState(KillSwitchRecord(TradingState.ACTIVE, "Ada", "looked", later(1)), TODAY, plans)
 
-    assert plans_refusal(book, limits(max_plans_per_day=2)) is None
-    assert code(plans_refusal(book, limits(max_plans_per_day=1))) is Code.TOO_MANY_PLANS
+    assert plans_denial(book, limits(max_plans_per_day=2)) is None
+    assert code(plans_denial(book, limits(max_plans_per_day=1))) is Code.TOO_MANY_PLANS
 
 
 def test_the_defaults_let_what_the_contract_promises_through() -> None:
@@ -155,16 +163,16 @@ def test_the_defaults_let_what_the_contract_promises_through() -> None:
         (BUY, {"others": [an_order(side="sell")]}, {}, Code.CONFLICTING_ORDER),
         (SELL, {"position": a_position("10"), "others": [an_order(side="buy")]}, {}, Code.CONFLICTING_ORDER),
         (SELL, {"position": a_position("10"), "others": [an_order(side="sell")]}, {}, None),
-        (BUY, {"quote": None}, {}, Code.QUOTE_REJECTED),
-        (BUY, {"quote": a_quote("0", "10")}, {}, Code.QUOTE_REJECTED),
-        (BUY, {"quote": a_quote("10.02", "10.01")}, {}, Code.QUOTE_REJECTED),
-        (BUY, {"quote": a_quote(at=later(-301))}, {}, Code.QUOTE_REJECTED),
+        (BUY, {"quote": None}, {}, Code.QUOTE_UNUSABLE),
+        (BUY, {"quote": a_quote("0", "10")}, {}, Code.QUOTE_UNUSABLE),
+        (BUY, {"quote": a_quote("10.02", "10.01")}, {}, Code.QUOTE_UNUSABLE),
+        (BUY, {"quote": a_quote(at=later(-301))}, {}, Code.QUOTE_UNUSABLE),
         (BUY, {"quote": a_quote(at=later(-300))}, {}, None),
-        (BUY, {"quote": a_quote("9.7", "10.3")}, {}, Code.QUOTE_REJECTED),
+        (BUY, {"quote": a_quote("9.7", "10.3")}, {}, Code.QUOTE_UNUSABLE),
         (BUY, {"quote": a_quote("9.75", "10.25")}, {}, None),
         (BUY, {"quote": a_trade(at=later(-60))}, {}, None),
-        (BUY, {"quote": a_trade(at=later(-61))}, {}, Code.QUOTE_REJECTED),
-        (BUY, {"quote": a_trade("0")}, {}, Code.QUOTE_REJECTED),
+        (BUY, {"quote": a_trade(at=later(-61))}, {}, Code.QUOTE_UNUSABLE),
+        (BUY, {"quote": a_trade("0")}, {}, Code.QUOTE_UNUSABLE),
         (BUY, {"position": Position("ABC", Decimal(1), Decimal(1), Decimal("7.1"))}, {}, Code.PRICE_COLLAR),
         (BUY, {"position": Position("ABC", Decimal(1), Decimal(1), Decimal("17"))}, {}, Code.PRICE_COLLAR),
         (BUY, {"position": Position("ABC", Decimal(1), Decimal(1), Decimal("9.5"))}, {}, None),
@@ -176,7 +184,7 @@ def test_what_is_known_of_a_symbol_decides_whether_it_may_be_traded(
     known: dict[str, Any] = {"asset": an_asset(), "quote": a_quote(), "position": None} | facts
     item = an_item(action=side.name, amount="1000" if side is BUY else "-1000")
 
-    assert code(item_refusal(side, item, SymbolFacts(**known), limits(**config), NOW)) == refused
+    assert code(item_denial(side, item, SymbolSnapshot(**known), limits(**config), NOW)) == refused
 
 
 @law
@@ -191,11 +199,13 @@ def test_no_price_is_ever_taken_from_a_quote_that_is_one_sided_crossed_old_or_wi
 # --- an item, after it is sized --------------------------------------------------------------------------
 
 
-def judged(parent: ParentOrder, *, book: Book = BOOK, position: Position | None = None, **fields: Any) -> Code | None:
+def judged(
+    parent: ParentOrder, *, book: RiskState = BOOK, position: Position | None = None, **fields: Any
+) -> Code | None:
     config = fields.pop("config", CONFIG)
     item = an_item(current_value=fields.pop("current_value", "0"))
-    facts = SymbolFacts(an_asset(), fields.pop("quote", a_quote()), position)
-    return code(parent_refusal(parent, item, facts, Setting(a_plan(item, **fields), book, config, NOW)))
+    facts = SymbolSnapshot(an_asset(), fields.pop("quote", a_quote()), position)
+    return code(parent_denial(parent, item, facts, PlanContext(a_plan(item, **fields), book, config, NOW)))
 
 
 @pytest.mark.parametrize(
@@ -235,7 +245,7 @@ def test_a_position_may_drift_by_the_tolerance_of_the_portfolio(
 def test_one_order_has_a_most_of_dollars_and_of_shares(
     qty: str, price: str | None, config: dict[str, Any], refused: Code | None
 ) -> None:
-    refusal = size_refusal(Decimal(qty), Decimal(price) if price else None, limits(**config))
+    refusal = size_denial(Decimal(qty), Decimal(price) if price else None, limits(**config))
     assert code(refusal) == refused
 
 
@@ -263,15 +273,19 @@ def test_without_a_displayed_size_its_share_is_refused() -> None:
 def test_the_same_order_of_another_plan_minutes_ago_is_a_duplicate(
     plan_id: str, order: ReservedOrder, minutes_ago: float, refused: Code | None
 ) -> None:
-    begun = BegunPlan(plan_id, later(-60 * minutes_ago), (ReservedOrder("XYZ", BUY, Decimal(1)), order))
-    assert judged(a_parent(), book=Book(NEVER_SET, TODAY, [begun])) == refused
+    begun = StartedPlan(plan_id, later(-60 * minutes_ago), (ReservedOrder("XYZ", BUY, Decimal(1)), order))
+    assert judged(a_parent(), book=RiskState(NEVER_SET, TODAY, [begun])) == refused
 
 
 def test_a_duplicate_is_found_behind_plans_that_do_not_count() -> None:
     order = ReservedOrder("ABC", BUY, Decimal(10))
-    plans = [BegunPlan("old", later(-3600), (order,)), BegunPlan("plan-1", NOW, ()), BegunPlan("other", NOW, (order,))]
+    plans = [
+        StartedPlan("old", later(-3600), (order,)),
+        StartedPlan("plan-1", NOW, ()),
+        StartedPlan("other", NOW, (order,)),
+    ]
 
-    assert judged(a_parent(), book=Book(NEVER_SET, TODAY, plans)) is Code.DUPLICATE_ORDER
+    assert judged(a_parent(), book=RiskState(NEVER_SET, TODAY, plans)) is Code.DUPLICATE_ORDER
 
 
 @pytest.mark.parametrize(
@@ -292,7 +306,7 @@ def test_the_same_dollars_are_a_duplicate_too_and_nearly_the_same_by_configurati
     shares: str, dollars: str | None, tolerance: str, refused: Code | None
 ) -> None:
     order = ReservedOrder("ABC", BUY, Decimal(shares), Decimal(dollars) if dollars else None)
-    book = Book(NEVER_SET, TODAY, [BegunPlan("other", NOW, (order,))])
+    book = RiskState(NEVER_SET, TODAY, [StartedPlan("other", NOW, (order,))])
     parent = replace(a_parent(), planned_amount=Decimal(100))
     assert judged(parent, book=book, config=limits(duplicate_tolerance=tolerance)) == refused
 
@@ -303,10 +317,13 @@ def test_the_same_dollars_are_a_duplicate_too_and_nearly_the_same_by_configurati
 def test_buys_count_as_far_as_funds_and_sells_pay_for_them() -> None:
     parents = [a_parent(qty="100"), a_parent(side=SELL, qty="30"), a_parent(qty="9", outcome=Outcome.DENIED)]
 
-    assert tradable(parents, Decimal(10_000)) == (Decimal(1000), Decimal(300))
-    assert tradable(parents, Decimal(200)) == (Decimal(500), Decimal(300))
-    assert tradable(parents, Decimal(-200)) == (Decimal(100), Decimal(300))
-    assert tradable(parents, Decimal(-5000)) == (Decimal(0), Decimal(300))  # debt is no negative buy of the day
+    assert expected_notional(parents, Decimal(10_000)) == (Decimal(1000), Decimal(300))
+    assert expected_notional(parents, Decimal(200)) == (Decimal(500), Decimal(300))
+    assert expected_notional(parents, Decimal(-200)) == (Decimal(100), Decimal(300))
+    assert expected_notional(parents, Decimal(-5000)) == (
+        Decimal(0),
+        Decimal(300),
+    )  # debt is no negative buy of the day
 
 
 @pytest.mark.parametrize(
@@ -384,7 +401,7 @@ def test_filled_live_unknown_and_new_never_exceed_the_parent(parent: ParentOrder
         (BUY, "10.01", "9.99", "10.01", "5", Code.PRICE_COLLAR),
         (BUY, None, "9.99", "10.01", None, None),
         (BUY, None, "10.31", "10.33", None, Code.PRICE_COLLAR),
-        (BUY, "10.01", None, None, None, Code.QUOTE_REJECTED),
+        (BUY, "10.01", None, None, None, Code.QUOTE_UNUSABLE),
     ],
 )
 def test_a_price_lies_within_the_collars_or_does_not_leave(
@@ -395,12 +412,12 @@ def test_a_price_lies_within_the_collars_or_does_not_leave(
     )
     parent = a_parent(child, side=side, previous_close=Decimal(previous_close) if previous_close else None)
 
-    assert code(child_refusal(parent, child, CONFIG, COLLAR)) == refused
+    assert code(child_denial(parent, child, CONFIG, COLLAR)) == refused
 
 
 def test_without_arrival_nothing_leaves() -> None:
     child = a_child(ChildState.INTENDED, bid=Decimal(10), ask=Decimal(10))
-    assert code(child_refusal(a_parent(child, arrival=None), child, CONFIG, COLLAR)) is Code.QUOTE_REJECTED
+    assert code(child_denial(a_parent(child, arrival=None), child, CONFIG, COLLAR)) is Code.QUOTE_UNUSABLE
 
 
 @law
@@ -408,7 +425,7 @@ def test_without_arrival_nothing_leaves() -> None:
 def test_what_leaves_is_within_every_bound(side: Side, arrival: Any, now: Any, limit: Decimal, qty: Decimal) -> None:
     child = a_child(ChildState.INTENDED, qty=str(qty), limit=str(limit), bid=now.bid, ask=now.ask)
     parent = a_parent(child, side=side, arrival=arrival)
-    if child_refusal(parent, child, CONFIG, COLLAR) is None:
+    if child_denial(parent, child, CONFIG, COLLAR) is None:
         assert qty * limit <= Decimal(1_000_000)
         worse = 1 if side is BUY else -1
         assert worse * (limit - parent.arrival.mid) <= parent.arrival.mid * COLLAR  # type: ignore[union-attr]
@@ -427,9 +444,9 @@ def test_messages_are_submissions_repetitions_and_cancels() -> None:
 @pytest.mark.parametrize(("of_plan", "in_minute", "refused"), [(5, 3, False), (6, 3, True), (5, 4, True)])
 def test_messages_are_limited_for_the_plan_and_for_the_minute(of_plan: int, in_minute: int, refused: bool) -> None:
     config = limits(max_plan_messages=5, max_messages_per_minute=3)
-    assert code(message_refusal(of_plan, in_minute, config)) == (Code.MESSAGE_LIMIT if refused else None)
+    assert code(message_denial(of_plan, in_minute, config)) == (Code.MESSAGE_LIMIT if refused else None)
 
 
 def test_rejects_in_a_row_halt_at_their_limit() -> None:
-    assert rejects_refusal(9, CONFIG) is None
-    assert code(rejects_refusal(10, CONFIG)) is Code.HALTED
+    assert rejects_denial(9, CONFIG) is None
+    assert code(rejects_denial(10, CONFIG)) is Code.HALTED

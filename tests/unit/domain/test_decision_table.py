@@ -13,9 +13,9 @@ from decimal import Decimal
 import pytest
 
 from rebalance_executor.domain.config import ExecutionConfig
-from rebalance_executor.domain.ladder import Pace
+from rebalance_executor.domain.ladder import WaveSchedule
 from rebalance_executor.domain.orders import ChildOrder, ChildState
-from rebalance_executor.domain.strategy import Mode, Settle, View, decide
+from rebalance_executor.domain.strategy import DecisionContext, Mode, Settle, decide
 from tests.support.builders import a_child, a_filled_child, a_parent, a_quote, a_trade, later
 
 CONFIG = ExecutionConfig(max_children=4)
@@ -35,7 +35,7 @@ LOST_SINCE = {"no more": 9.0, "long no more": 4.0}
 
 def rests(after: float, *, aim: str = "0.1", limit: str = "10.01", **fields: object) -> ChildOrder:
     """A child that was sent so many seconds before the look, which is ten seconds after ``NOW``."""
-    return a_child(**({"limit": limit, "aim": Decimal(aim), "intended_at": later(10 - after)} | fields))  # type: ignore[arg-type]
+    return a_child(**({"limit": limit, "spread_fraction": Decimal(aim), "intended_at": later(10 - after)} | fields))  # type: ignore[arg-type]
 
 
 def over(state: ChildState, **fields: object) -> ChildOrder:
@@ -43,7 +43,7 @@ def over(state: ChildState, **fields: object) -> ChildOrder:
 
 
 CANCELLING = rests(9, cancel_requested_at=later(5))
-IN_VAIN = over(ChildState.CANCELED, aim=Decimal(1), limit_price=Decimal("10.13"), intended_at=later(-30))
+IN_VAIN = over(ChildState.CANCELED, spread_fraction=Decimal(1), limit_price=Decimal("10.13"), intended_at=later(-30))
 
 STATES: dict[str, tuple[ChildOrder, ...]] = {
     "nothing sent yet": (),
@@ -56,8 +56,8 @@ STATES: dict[str, tuple[ChildOrder, ...]] = {
     "rests at the far touch in vain": (rests(30, aim="1", limit="10.10"),),
     "cancel asked for": (CANCELLING,),
     "cancel never confirmed": (replace(CANCELLING, cancel_requested_at=later(-50)),),
-    "filled, price to come": (rests(9, status="filled", filled="10", priced_late_since=later(5)),),
-    "filled, price never came": (rests(9, status="filled", filled="10", priced_late_since=later(-5)),),
+    "filled, price to come": (rests(9, status="filled", filled="10", incomplete_since=later(5)),),
+    "filled, price never came": (rests(9, status="filled", filled="10", incomplete_since=later(-5)),),
     "filled": (a_filled_child(),),
     "filled in part, then cancelled": (over(ChildState.CANCELED, filled_qty=Decimal(4), filled_avg_price=Decimal(10)),),
     "cancelled": (over(ChildState.CANCELED),),
@@ -99,13 +99,13 @@ WORDS = {
     "Wait": "·",
     "Place": "place",
     "Cancel": "cancel",
-    "QUOTE_REJECTED": "no quote",
+    "QUOTE_UNUSABLE": "no quote",
     "PRICE_COLLAR": "collar",
     "ATTEMPTS_EXHAUSTED": "in vain",
     "TIME_LIMIT": "time",
     "CANCEL_UNCONFIRMED": "unconfirmed",
-    "PRICE_PENDING": "no price",
-    "REPLACED_BY_OTHERS": "replaced",
+    "FILL_PRICE_MISSING": "no price",
+    "REPLACED_EXTERNALLY": "replaced",
     "REJECTED": "rejected",
     "FILLED": "filled",
 }
@@ -116,7 +116,9 @@ def answers(children: tuple[ChildOrder, ...], mode: Mode) -> list[str]:
     found = []
     for name, quote in QUOTES.items():
         since = later(LOST_SINCE[name]) if name in LOST_SINCE else None
-        view = View(later(10), mode, quote=quote, quote_missing_since=since, funds=Decimal(1000), pace=Pace())
+        view = DecisionContext(
+            later(10), mode, quote=quote, quote_missing_since=since, funds=Decimal(1000), schedule=WaveSchedule()
+        )
         decision = decide(a_parent(*children, arrival=ARRIVAL), view, CONFIG)
         word = str(decision.code or decision.outcome) if isinstance(decision, Settle) else type(decision).__name__
         found.append(WORDS.get(word, word))

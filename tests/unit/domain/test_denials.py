@@ -13,29 +13,37 @@ import pytest
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.controls import (
-    Refusal,
-    Setting,
-    SymbolFacts,
-    account_refusal,
+    Denial,
+    PlanContext,
+    SymbolSnapshot,
+    account_denial,
     check_fresh,
-    child_refusal,
+    child_denial,
     day_limit,
-    item_refusal,
-    message_refusal,
-    parent_refusal,
+    expected_notional,
+    item_denial,
+    message_denial,
+    parent_denial,
     plan_limit,
-    plans_refusal,
-    rejects_refusal,
-    runs_refusal,
-    session_refusal,
-    switch_refusal,
-    tradable,
+    plans_denial,
+    rejects_denial,
+    runs_denial,
+    session_denial,
+    switch_denial,
 )
 from rebalance_executor.domain.errors import PlanExpired
 from rebalance_executor.domain.market import MarketClock
 from rebalance_executor.domain.orders import ChildState, Outcome, ParentOrder
-from rebalance_executor.domain.risk_state import NEVER_SET, BegunPlan, Book, Day, ReservedOrder, Switch, SwitchState
-from rebalance_executor.domain.values import moment
+from rebalance_executor.domain.risk_state import (
+    NEVER_SET,
+    DailyUsage,
+    KillSwitchRecord,
+    ReservedOrder,
+    RiskState,
+    StartedPlan,
+    TradingState,
+)
+from rebalance_executor.domain.values import format_utc
 from tests.support.builders import (
     BUY,
     NOW,
@@ -53,46 +61,46 @@ from tests.support.builders import (
 )
 
 D = Decimal
-TODAY = Day(NOW.date())
+TODAY = DailyUsage(NOW.date())
 CLOSED = MarketClock(NOW, is_open=False, next_open=later(3600), next_close=later(30_000))
-BOOK = Book(NEVER_SET, TODAY)
-HALT = Switch(SwitchState.HALTED, by="ada", reason="drill", at=NOW)
-REDUCE = replace(HALT, state=SwitchState.REDUCING)
+BOOK = RiskState(NEVER_SET, TODAY)
+HALT = KillSwitchRecord(TradingState.HALTED, by="ada", reason="drill", at=NOW)
+REDUCE = replace(HALT, state=TradingState.REDUCING)
 
 
 def limits(**changes: Any) -> ExecutionConfig:
     return ExecutionConfig(**changes)
 
 
-def of_item(config: ExecutionConfig | None = None, **facts: Any) -> Refusal | None:
+def of_item(config: ExecutionConfig | None = None, **facts: Any) -> Denial | None:
     known: dict[str, Any] = {"asset": an_asset(), "quote": a_quote(), "position": None} | facts
-    return item_refusal(BUY, an_item(), SymbolFacts(**known), config or limits(), NOW)
+    return item_denial(BUY, an_item(), SymbolSnapshot(**known), config or limits(), NOW)
 
 
 def of_parent(
-    parent: ParentOrder | None = None, *, book: Book = BOOK, current_value: str = "0", **fields: Any
-) -> Refusal | None:
+    parent: ParentOrder | None = None, *, book: RiskState = BOOK, current_value: str = "0", **fields: Any
+) -> Denial | None:
     item = an_item(current_value=current_value)
-    facts = SymbolFacts(an_asset(), fields.pop("quote", a_quote()), fields.pop("position", None))
-    return parent_refusal(parent or a_parent(), item, facts, Setting(a_plan(item), book, limits(**fields), NOW))
+    facts = SymbolSnapshot(an_asset(), fields.pop("quote", a_quote()), fields.pop("position", None))
+    return parent_denial(parent or a_parent(), item, facts, PlanContext(a_plan(item), book, limits(**fields), NOW))
 
 
-def of_child(limit: str = "10.01", bid: str | None = "9.99", ask: str = "10.01") -> Refusal | None:
+def of_child(limit: str = "10.01", bid: str | None = "9.99", ask: str = "10.01") -> Denial | None:
     priced_at: dict[str, Any] = {"bid": None if bid is None else D(bid), "ask": D(ask)}
     child = a_child(ChildState.INTENDED, limit=limit, **priced_at)
-    return child_refusal(a_parent(child), child, limits(), D("0.03"))
+    return child_denial(a_parent(child), child, limits(), D("0.03"))
 
 
 @pytest.mark.parametrize(
     ("ask", "words"),
     [
-        (lambda: account_refusal(an_account(), "PA2"), "account PA1 PA2 configured"),
-        (lambda: account_refusal(replace(an_account(), blocked_by="trading_blocked"), None), "blocked trading_blocked"),
-        (lambda: switch_refusal(HALT), f"halted ada drill {moment(NOW)}"),
-        (lambda: switch_refusal(replace(HALT, at=None)), "halted ada no time"),
-        (lambda: switch_refusal(REDUCE, BUY), f"reduce ada drill {moment(NOW)}"),
-        (lambda: runs_refusal(21, limits()), "run 21 20 allowed"),
-        (lambda: plans_refusal(Book(NEVER_SET, TODAY, [BegunPlan("p", NOW)] * 40), limits()), "40 plans allowed"),
+        (lambda: account_denial(an_account(), "PA2"), "account PA1 PA2 configured"),
+        (lambda: account_denial(replace(an_account(), blocked_by="trading_blocked"), None), "blocked trading_blocked"),
+        (lambda: switch_denial(HALT), f"halted ada drill {format_utc(NOW)}"),
+        (lambda: switch_denial(replace(HALT, at=None)), "halted ada no time"),
+        (lambda: switch_denial(REDUCE, BUY), f"reduce ada drill {format_utc(NOW)}"),
+        (lambda: runs_denial(21, limits()), "run 21 20 allowed"),
+        (lambda: plans_denial(RiskState(NEVER_SET, TODAY, [StartedPlan("p", NOW)] * 40), limits()), "40 plans allowed"),
         (lambda: of_item(limits(restricted_symbols=["ABC"])), "ABC restricted"),
         (lambda: of_item(limits(allowed_symbols=["XYZ"])), "ABC allowed"),
         (lambda: of_item(asset=None), "ABC not an asset"),
@@ -114,16 +122,16 @@ def of_child(limit: str = "10.01", bid: str | None = "9.99", ask: str = "10.01")
             lambda: day_limit(TODAY.plus(D(5), D(4)), D(4), limits(max_day_gross_dollars=8)),
             "2026-01-26 $9 gross, $8",
         ),
-        (lambda: session_refusal(CLOSED), "market closed, opens 2026-01-26 16:00:00 UTC"),
+        (lambda: session_denial(CLOSED), "market closed, opens 2026-01-26 16:00:00 UTC"),
         (lambda: of_child(bid=None), "client-1 priced without a quote"),
         (lambda: of_child(limit="11"), "11 0.03 arrival mid 10"),
         (lambda: of_child(bid="8.99", ask="9.01"), "10.01 present mid 9"),
-        (lambda: message_refusal(5001, 1, limits()), "5001 submissions of the plan 5000 allowed"),
-        (lambda: message_refusal(1, 201, limits()), "201 submissions in a minute 200 allowed"),
-        (lambda: rejects_refusal(10, limits()), "refused 10 orders in a row"),
+        (lambda: message_denial(5001, 1, limits()), "5001 submissions of the plan 5000 allowed"),
+        (lambda: message_denial(1, 201, limits()), "201 submissions in a minute 200 allowed"),
+        (lambda: rejects_denial(10, limits()), "refused 10 orders in a row"),
     ],
 )
-def test_a_refusal_names_what_was_found_and_what_is_allowed(ask: Callable[[], Refusal | None], words: str) -> None:
+def test_a_refusal_names_what_was_found_and_what_is_allowed(ask: Callable[[], Denial | None], words: str) -> None:
     refusal = ask()
 
     assert refusal is not None
@@ -147,16 +155,16 @@ def test_a_size_beyond_the_limit_is_told_with_both_numbers() -> None:
 
 def test_a_duplicate_names_the_other_plan_and_its_time() -> None:
     at = NOW - timedelta(minutes=3)
-    other = BegunPlan("other", at, (ReservedOrder("ABC", BUY, Decimal(10)),))
-    refusal = of_parent(book=Book(NEVER_SET, TODAY, [other]))
+    other = StartedPlan("other", at, (ReservedOrder("ABC", BUY, Decimal(10)),))
+    refusal = of_parent(book=RiskState(NEVER_SET, TODAY, [other]))
     assert refusal is not None
     assert refusal.code is Code.DUPLICATE_ORDER
-    assert refusal.message == f"plan other ordered 10 shares at {moment(at)}, this one would order 10"
+    assert refusal.message == f"plan other ordered 10 shares at {format_utc(at)}, this one would order 10"
 
 
 @pytest.mark.parametrize(("side", "refused"), [(BUY, True), (SELL, False)])
 def test_an_account_that_reduces_refuses_buys_and_lets_sells_through(side: Any, *, refused: bool) -> None:
-    refusal = of_parent(a_parent(side=side), book=Book(REDUCE, TODAY))
+    refusal = of_parent(a_parent(side=side), book=RiskState(REDUCE, TODAY))
     assert (refusal is not None) is refused
 
 
@@ -188,7 +196,7 @@ def test_an_order_without_a_price_has_an_unknown_value() -> None:
 def test_what_the_parents_of_a_side_come_to_adds_up() -> None:
     buys = [a_parent(symbol="AAA"), a_parent(symbol="BBB")]
     sells = [a_parent(symbol="CCC", side=SELL), a_parent(symbol="DDD", side=SELL)]
-    assert tradable([*buys, *sells], Decimal(1000)) == (Decimal(200), Decimal(200))
+    assert expected_notional([*buys, *sells], Decimal(1000)) == (Decimal(200), Decimal(200))
 
 
 @pytest.mark.parametrize(
@@ -223,7 +231,7 @@ def test_a_plan_is_valid_until_the_very_moment() -> None:
     ],
 )
 def test_what_is_refused_keeps_what_was_done_before(parent: ParentOrder, outcome: Outcome) -> None:
-    refused = parent.refused(Code.PRICE_COLLAR, "too far", NOW)
+    refused = parent.denied(Code.PRICE_COLLAR, "too far", NOW)
     assert (refused.outcome, refused.code, refused.message, refused.settled_at) == (
         outcome,
         Code.PRICE_COLLAR,

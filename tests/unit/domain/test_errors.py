@@ -7,7 +7,7 @@ import pytest
 from rebalance_executor.domain.errors import (
     BrokerUnavailable,
     ConfigurationError,
-    CredentialsRefused,
+    CredentialsRejected,
     DuplicateClientOrderId,
     Fenced,
     InvalidInput,
@@ -35,7 +35,7 @@ from tests.support.builders import NOW
     "error",
     [
         BrokerUnavailable,
-        CredentialsRefused,
+        CredentialsRejected,
         Fenced,
         JournalUnavailable,
         LeaseHeld,

@@ -11,28 +11,37 @@ import pytest
 
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig, OrderStyle
-from rebalance_executor.domain.ladder import Pace, affordable, cross_by, next_price, rung_price, rungs_ahead
+from rebalance_executor.domain.ladder import WaveSchedule, affordable, cross_by, next_price, rung_price, rungs_ahead
 from rebalance_executor.domain.market import OrderType, Quote, Side
 from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome, ParentOrder
 from rebalance_executor.domain.plan import Urgency
-from rebalance_executor.domain.strategy import Cancel, Decision, Place, Settle, View, Wait, decide, needs_quote
-from rebalance_executor.domain.styles import Ladder, Rungs, SymbolOverride
+from rebalance_executor.domain.strategy import (
+    Cancel,
+    Decision,
+    DecisionContext,
+    Place,
+    Settle,
+    Wait,
+    decide,
+    needs_quote,
+)
+from rebalance_executor.domain.styles import LadderSteps, SymbolOverride
 from tests.support.builders import BUY, NOW, SELL, a_child, a_parent, a_quote, later
 
 LOW, NORMAL, HIGH, URGENT = Urgency
 
 
-def rungs(wait: str, *aims: str) -> Rungs:
-    return Rungs(aims=tuple(map(Decimal, aims)), wait_seconds=Decimal(wait))
+def rungs(wait: str, *aims: str) -> LadderSteps:
+    return LadderSteps(spread_fractions=tuple(map(Decimal, aims)), wait_seconds=Decimal(wait))
 
 
 CONFIG = ExecutionConfig(
-    ladder=Ladder(
-        LOW=rungs("10", "0", "0.25", "0.5", "0.75", "1"),
-        NORMAL=rungs("10", "0.5", "0.75", "1"),
-        HIGH=rungs("5", "0.75", "1"),
-        URGENT=rungs("2", "1"),
-    ),
+    ladder={
+        LOW: rungs("10", "0", "0.25", "0.5", "0.75", "1"),
+        NORMAL: rungs("10", "0.5", "0.75", "1"),
+        HIGH: rungs("5", "0.75", "1"),
+        URGENT: rungs("2", "1"),
+    },
     improvement_threshold=Decimal("0.1"),
     fast_market_spreads=Decimal("0.5"),
     fast_market_wait=Decimal("0.25"),
@@ -43,12 +52,12 @@ CONFIG = ExecutionConfig(
 WIDE = a_quote("10.00", "10.10")
 
 
-def view(seconds: float = 0, *, quote: Quote | None = WIDE, urgency: Urgency = NORMAL, **pace: Any) -> View:
-    return View(later(seconds), quote=quote, quote_missing_since=NOW, pace=Pace(urgency, **pace))
+def view(seconds: float = 0, *, quote: Quote | None = WIDE, urgency: Urgency = NORMAL, **pace: Any) -> DecisionContext:
+    return DecisionContext(later(seconds), quote=quote, quote_missing_since=NOW, schedule=WaveSchedule(urgency, **pace))
 
 
 def resting(limit: str, aim: str, *, attempt: int = 1, **fields: Any) -> ChildOrder:
-    return a_child(limit=limit, aim=Decimal(aim), attempt=attempt, **fields)
+    return a_child(limit=limit, spread_fraction=Decimal(aim), attempt=attempt, **fields)
 
 
 def ended(limit: str, aim: str, after: float = 10, *, filled: str = "0", attempt: int = 1) -> ChildOrder:
@@ -56,7 +65,7 @@ def ended(limit: str, aim: str, after: float = 10, *, filled: str = "0", attempt
     price = None if filled == "0" else limit
     at = later(after)
     child = a_child(ChildState.CANCELED, limit=limit, filled=filled, price=price, attempt=attempt)
-    return replace(child, aim=Decimal(aim), cancel_requested_at=at, closed_at=at)
+    return replace(child, spread_fraction=Decimal(aim), cancel_requested_at=at, closed_at=at)
 
 
 def parent(*children: ChildOrder, side: Side = BUY, **fields: Any) -> ParentOrder:
@@ -179,10 +188,13 @@ def test_a_buy_too_small_for_a_passive_rung_goes_to_the_far_touch(side: Side, qt
         pytest.param(ended("10.05", "0.5", 20), WIDE, place("10.10", "1"), id="it rested through two rungs"),
         pytest.param(ended("10.05", "0.5", 1), WIDE, place("10.07", "0.75"), id="cut short by the end of a run"),
         pytest.param(
-            a_child(ChildState.EXPIRED, limit="10.05", aim=Decimal("0.5")), WIDE, place("10.07", "0.75"), id="expired"
+            a_child(ChildState.EXPIRED, limit="10.05", spread_fraction=Decimal("0.5")),
+            WIDE,
+            place("10.07", "0.75"),
+            id="expired",
         ),
         pytest.param(
-            a_child(ChildState.NOT_SENT, limit="10.05", aim=Decimal("0.5")),
+            a_child(ChildState.NOT_SENT, limit="10.05", spread_fraction=Decimal("0.5")),
             WIDE,
             place("10.05", "0.5"),
             id="the former never left",
@@ -264,7 +276,9 @@ def test_a_sell_walks_down() -> None:
         ),
     ],
 )
-def test_a_resting_rung_gives_way_only_to_a_better_price(child: ChildOrder, look: View, decision: Decision) -> None:
+def test_a_resting_rung_gives_way_only_to_a_better_price(
+    child: ChildOrder, look: DecisionContext, decision: Decision
+) -> None:
     """Production failure 15."""
     assert decide(parent(child), look, CONFIG) == decision
 
@@ -362,7 +376,7 @@ def test_a_last_rung_is_a_market_order_only_where_it_is_configured() -> None:
     assert decide(parent(resting("10.07", "0.75")), view(10), config) == Cancel()
     assert decide(parent(ended("10.07", "0.75")), view(11), config) == far
     assert decide(parent(), view(urgency=URGENT), config) == far
-    assert decide(parent(a_child(limit=None, aim=Decimal(1))), view(10), config) == Wait()
+    assert decide(parent(a_child(limit=None, spread_fraction=Decimal(1))), view(10), config) == Wait()
 
 
 def test_a_market_order_that_was_cancelled_in_vain_ends_the_order() -> None:
@@ -451,13 +465,13 @@ def test_children_a_parent_fit_the_rate_limit(parents: int, seconds: int, childr
     [(1, ["0", "0.25", "0.5", "0.75", "1"]), (50, ["0", "0.5", "1"]), (80, ["0.25", "1"]), (200, ["1"])],
 )
 def test_a_large_plan_has_fewer_rungs(parents: int, aims: list[str]) -> None:
-    pace = Pace(LOW, cross_by=later(210), parents=parents)
+    pace = WaveSchedule(LOW, cross_by=later(210), parents=parents)
     assert rungs_ahead(parent(), pace, NOW, CONFIG) == tuple(map(Decimal, aims))
 
 
 def test_the_children_that_are_left_bound_the_rungs() -> None:
     config = CONFIG.model_copy(update={"max_children": 3})
-    pace = Pace(LOW, cross_by=later(600))
+    pace = WaveSchedule(LOW, cross_by=later(600))
     assert rungs_ahead(parent(ended("10.00", "0")), pace, NOW, config) == (Decimal("0.5"), Decimal(1))
 
 

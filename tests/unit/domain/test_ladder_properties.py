@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.ladder import (
     FAR,
-    Pace,
+    WaveSchedule,
     affordable,
     is_overdue,
-    next_aim,
     next_price,
+    next_spread_fraction,
     rung_price,
     rungs_ahead,
 )
@@ -25,7 +25,7 @@ from rebalance_executor.domain.market import OrderType, Quote, Side
 from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome, ParentOrder
 from rebalance_executor.domain.plan import Urgency
 from rebalance_executor.domain.pricing import collar, far_touch, is_inside, tick
-from rebalance_executor.domain.strategy import Cancel, Place, Settle, View, decide
+from rebalance_executor.domain.strategy import Cancel, DecisionContext, Place, Settle, decide
 from tests.support.builders import NOW, a_parent, later
 from tests.support.properties import decimals, law, quotes, shares, sides
 
@@ -57,10 +57,10 @@ def test_law_a_higher_aim_is_never_worse_for_the_counterparty(side: Side, quote:
 def test_law_the_rungs_end_at_the_far_touch_and_fit_the_rate_limit(
     urgency: Urgency, seconds: int, parents: int
 ) -> None:
-    ahead = rungs_ahead(a_parent(), Pace(urgency, later(seconds), parents), NOW, CONFIG)
+    ahead = rungs_ahead(a_parent(), WaveSchedule(urgency, later(seconds), parents), NOW, CONFIG)
     assert ahead[-1] == FAR
     assert list(ahead) == sorted(set(ahead))
-    assert set(ahead) <= set(CONFIG.ladder.of(urgency).aims)
+    assert set(ahead) <= set(CONFIG.ladder[urgency].spread_fractions)
     assert len(ahead) <= affordable(parents, Decimal(max(seconds, 0)), CONFIG)
 
 
@@ -124,7 +124,7 @@ def _worked(parent: ParentOrder, quote: Quote, urgency: Urgency, crosses_in: int
         quote = _moved(quote, step)
         if parent.open_child is not None:
             parent = parent.with_child(_answered(parent.open_child, step, elapsed))
-        view = View(later(elapsed), quote=quote, pace=Pace(urgency, later(crosses_in)))
+        view = DecisionContext(later(elapsed), quote=quote, schedule=WaveSchedule(urgency, later(crosses_in)))
         decision = decide(parent, view, CONFIG)
         if isinstance(decision, Place):
             assert parent.open_child is None
@@ -143,7 +143,14 @@ def _child(parent: ParentOrder, place: Place, elapsed: float) -> ChildOrder:
     attempt = len(parent.children) + 1
     at = NOW + timedelta(seconds=elapsed)
     return ChildOrder(
-        attempt, f"client-{attempt}", place.type, place.qty, place.limit_price, at, ChildState.INTENDED, aim=place.aim
+        attempt,
+        f"client-{attempt}",
+        place.type,
+        place.qty,
+        place.limit_price,
+        at,
+        state=ChildState.INTENDED,
+        spread_fraction=place.spread_fraction,
     )
 
 
@@ -161,10 +168,10 @@ def _check_price(parent: ParentOrder, quote: Quote) -> None:
         assert child.limit_price == far_touch(parent.side, quote) or _nearer(parent.side, former, child.limit_price)
 
 
-def _check_cancel(parent: ParentOrder, child: ChildOrder, quote: Quote, view: View) -> None:
+def _check_cancel(parent: ParentOrder, child: ChildOrder, quote: Quote, view: DecisionContext) -> None:
     """Nothing is cancelled in order to send the same price, or a worse one, again."""
-    if not is_overdue(parent, child, view.pace, view.now, CONFIG):
-        aim = next_aim(parent, quote, view.pace, view.now, CONFIG)
+    if not is_overdue(parent, child, view.schedule, view.now, CONFIG):
+        aim = next_spread_fraction(parent, quote, view.schedule, view.now, CONFIG)
         assert _nearer(parent.side, child, next_price(parent, quote, aim))
 
 
@@ -200,5 +207,7 @@ def test_law_no_aim_goes_back(journey: tuple[Side, Quote, Decimal, Urgency, int,
     last = _worked(a_parent(side=side, qty=str(qty), arrival=quote), quote, urgency, crosses_in, way)[-1]
     for former, child in pairwise(last.children):
         assert child.type is OrderType.LIMIT
-        assert child.aim is not None
-        assert child.aim == FAR or (former.aim is not None and child.aim > former.aim)
+        assert child.spread_fraction is not None
+        assert child.spread_fraction == FAR or (
+            former.spread_fraction is not None and child.spread_fraction > former.spread_fraction
+        )

@@ -59,57 +59,57 @@ OPEN = [ChildState.INTENDED, ChildState.UNKNOWN, ChildState.LIVE]
 @pytest.mark.parametrize("before", OPEN)
 def test_a_status_that_is_not_terminal_is_live_also_an_unlisted_one(before: ChildState, status: str) -> None:
     """Production failure 11."""
-    seen = a_child(before).seen(an_order(status), NOW)
+    seen = a_child(before).with_report(an_order(status), NOW)
     assert (seen.state, seen.status, seen.order_id, seen.closed_at) == (ChildState.LIVE, status, "order-1", None)
 
 
 @pytest.mark.parametrize(("status", "state"), TERMINAL.items())
 @pytest.mark.parametrize("before", OPEN)
 def test_a_terminal_status_with_its_price_closes_the_child(before: ChildState, status: str, state: ChildState) -> None:
-    seen = a_child(before).seen(an_order(status, filled="10", price="10.01"), later(5))
+    seen = a_child(before).with_report(an_order(status, filled="10", price="10.01"), later(5))
     assert (seen.state, seen.filled_qty, seen.filled_avg_price) == (state, Decimal(10), Decimal("10.01"))
     assert seen.closed_at == later(5)
 
 
 @pytest.mark.parametrize("status", ["canceled", "expired", "rejected", "replaced"])
 def test_a_terminal_status_without_fills_needs_no_price(status: str) -> None:
-    assert a_child().seen(an_order(status), NOW).state is TERMINAL[status]
+    assert a_child().with_report(an_order(status), NOW).state is TERMINAL[status]
 
 
 @pytest.mark.parametrize("status", TERMINAL)
 def test_a_fill_without_its_price_leaves_the_child_open(status: str) -> None:
     """Production failure 10: filled is told before the average price."""
-    seen = a_child().seen(an_order(status, filled="10"), later(1))
-    assert (seen.state, seen.filled_qty, seen.priced_late_since) == (ChildState.LIVE, Decimal(10), later(1))
+    seen = a_child().with_report(an_order(status, filled="10"), later(1))
+    assert (seen.state, seen.filled_qty, seen.incomplete_since) == (ChildState.LIVE, Decimal(10), later(1))
     assert seen.is_open
 
 
 def test_the_wait_for_a_price_counts_from_its_first_absence() -> None:
     """Production failure 10."""
     late = an_order("filled", filled="10")
-    assert a_child().seen(late, later(1)).seen(late, later(9)).priced_late_since == later(1)
+    assert a_child().with_report(late, later(1)).with_report(late, later(9)).incomplete_since == later(1)
 
 
 def test_a_price_that_comes_late_closes_the_child() -> None:
     """Production failure 10."""
-    pending = a_child().seen(an_order("filled", filled="10"), later(1))
-    seen = pending.seen(an_order("filled", filled="10", price="10.01"), later(2))
-    assert (seen.state, seen.filled_avg_price, seen.priced_late_since) == (ChildState.FILLED, Decimal("10.01"), None)
+    pending = a_child().with_report(an_order("filled", filled="10"), later(1))
+    seen = pending.with_report(an_order("filled", filled="10", price="10.01"), later(2))
+    assert (seen.state, seen.filled_avg_price, seen.incomplete_since) == (ChildState.FILLED, Decimal("10.01"), None)
 
 
 def test_a_partial_fill_without_a_price_is_not_late_while_the_order_works() -> None:
-    assert a_child().seen(an_order("partially_filled", filled="4"), NOW).priced_late_since is None
+    assert a_child().with_report(an_order("partially_filled", filled="4"), NOW).incomplete_since is None
 
 
 def test_fills_that_were_seen_are_never_lost() -> None:
     """Production failure 17: on doubt the larger fill is true."""
-    child = a_child().seen(an_order("partially_filled", filled="6", price="10"), NOW)
-    assert child.seen(an_order("partially_filled", filled="4", price="10"), NOW).filled_qty == 6
+    child = a_child().with_report(an_order("partially_filled", filled="6", price="10"), NOW)
+    assert child.with_report(an_order("partially_filled", filled="4", price="10"), NOW).filled_qty == 6
 
 
 def test_a_price_that_was_seen_is_never_lost() -> None:
-    child = a_child().seen(an_order("partially_filled", filled="6", price="10"), NOW)
-    seen = child.seen(an_order("canceled", filled="6"), NOW)
+    child = a_child().with_report(an_order("partially_filled", filled="6", price="10"), NOW)
+    seen = child.with_report(an_order("canceled", filled="6"), NOW)
     assert (seen.state, seen.filled_avg_price) == (ChildState.CANCELED, Decimal(10))
 
 
@@ -117,12 +117,12 @@ def test_a_price_that_was_seen_is_never_lost() -> None:
     ("told", "expected"), [(later(3), later(3)), (None, later(7))], ids=["the broker's", "ours where it has none"]
 )
 def test_a_terminal_order_closes_at_a_time(told: datetime | None, expected: datetime) -> None:
-    assert a_child().seen(an_order("canceled", closed_at=told), later(7)).closed_at == expected
+    assert a_child().with_report(an_order("canceled", closed_at=told), later(7)).closed_at == expected
 
 
 def test_the_time_of_submission_is_kept_where_a_report_lacks_it() -> None:
-    child = a_child().seen(an_order(submitted_at=later(1)), NOW)
-    assert child.seen(an_order(submitted_at=None), NOW).submitted_at == later(1)
+    child = a_child().with_report(an_order(submitted_at=later(1)), NOW)
+    assert child.with_report(an_order(submitted_at=None), NOW).submitted_at == later(1)
 
 
 @pytest.mark.parametrize(
@@ -141,12 +141,12 @@ def test_the_time_of_submission_is_kept_where_a_report_lacks_it() -> None:
 )
 def test_a_child_is_settled_when_terminal_whole_and_priced(order: BrokerOrder, state: ChildState) -> None:
     """Production failures 10 and 11; ``filled`` can also be told before the quantity."""
-    assert a_child().seen(order, NOW).state is state
+    assert a_child().with_report(order, NOW).state is state
 
 
 def test_an_older_report_changes_neither_quantity_nor_price() -> None:
-    seen = a_child().seen(an_order("partially_filled", filled="6", price="10"), NOW)
-    after = seen.seen(an_order("partially_filled", filled="4", price="11"), NOW)
+    seen = a_child().with_report(an_order("partially_filled", filled="6", price="10"), NOW)
+    after = seen.with_report(an_order("partially_filled", filled="4", price="11"), NOW)
     assert (after.filled_qty, after.filled_avg_price) == (Decimal(6), Decimal(10))
 
 
@@ -162,7 +162,7 @@ reports = st.builds(
 @given(st.sampled_from([*CLOSED, ChildState.NOT_SENT]), reports)
 def test_law_a_closed_child_never_changes(state: ChildState, report: BrokerOrder) -> None:
     child = a_child(state, filled="4", price="10")
-    assert child.seen(report, later(9)) is child
+    assert child.with_report(report, later(9)) is child
 
 
 @law
@@ -170,7 +170,7 @@ def test_law_a_closed_child_never_changes(state: ChildState, report: BrokerOrder
 def test_law_a_childs_fills_only_grow_and_closed_is_closed(told: list[BrokerOrder]) -> None:
     child = a_child(ChildState.UNKNOWN)
     for second, report in enumerate(told):
-        after = child.seen(report, later(second))
+        after = child.with_report(report, later(second))
         assert after.filled_qty >= child.filled_qty
         assert child.is_open or after is child
         assert after.is_open or after.filled_qty == 0 or after.filled_avg_price is not None
@@ -219,7 +219,7 @@ def test_a_fill_without_price_counts_in_shares_and_not_in_dollars() -> None:
 
 def test_a_new_parent_has_no_child() -> None:
     parent = a_parent()
-    assert (parent.last, parent.open_child, parent.attempts) == (None, None, 0)
+    assert (parent.last_child, parent.open_child, parent.attempts) == (None, None, 0)
 
 
 @pytest.mark.parametrize("state", OPEN)
@@ -256,7 +256,7 @@ def test_what_is_sent_for_a_child_is_always_the_same() -> None:
 
 
 def test_a_settled_parent_never_changes_again() -> None:
-    settled = a_parent().settled(Outcome.UNRESOLVED, Code.PRICE_PENDING, "look", NOW)
+    settled = a_parent().settled(Outcome.UNRESOLVED, Code.FILL_PRICE_MISSING, "look", NOW)
     assert settled.settled(Outcome.FILLED, None, None, later(9)) is settled
 
 

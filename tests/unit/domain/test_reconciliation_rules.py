@@ -92,12 +92,16 @@ def test_what_was_never_sent_is_not_compared() -> None:
 
 
 def test_a_disputed_parent_is_unresolved_with_the_difference_in_its_message() -> None:
-    disputed = BOUGHT.disputed("NOT_RECONCILED", "they differ", NOW)
-    assert (disputed.outcome, disputed.code, disputed.message) == (Outcome.UNRESOLVED, "NOT_RECONCILED", "they differ")
+    disputed = BOUGHT.mark_unresolved("RECONCILIATION_MISMATCH", "they differ", NOW)
+    assert (disputed.outcome, disputed.code, disputed.message) == (
+        Outcome.UNRESOLVED,
+        "RECONCILIATION_MISMATCH",
+        "they differ",
+    )
 
-    already = replace(BOUGHT, outcome=Outcome.UNRESOLVED, code="PRICE_PENDING", message="no price")
-    assert already.disputed("NOT_RECONCILED", "they differ", NOW).message == "no price; they differ"
-    assert already.disputed("NOT_RECONCILED", "they differ", NOW).code == "PRICE_PENDING"
+    already = replace(BOUGHT, outcome=Outcome.UNRESOLVED, code="FILL_PRICE_MISSING", message="no price")
+    assert already.mark_unresolved("RECONCILIATION_MISMATCH", "they differ", NOW).message == "no price; they differ"
+    assert already.mark_unresolved("RECONCILIATION_MISMATCH", "they differ", NOW).code == "FILL_PRICE_MISSING"
 
 
 def test_every_difference_names_its_order_and_its_symbol() -> None:

@@ -148,7 +148,7 @@ def test_one_price_is_the_brokers_to_the_last_digit() -> None:
 
 def test_a_fill_whose_price_was_never_told_is_counted_in_shares_and_not_priced() -> None:
     """Production failure 10."""
-    parent = a_parent(a_child(filled="10"), outcome=Outcome.UNRESOLVED, code=Code.PRICE_PENDING)
+    parent = a_parent(a_child(filled="10"), outcome=Outcome.UNRESOLVED, code=Code.FILL_PRICE_MISSING)
     order = order_of(parent)
     assert (order.shares, order.trade_amount) == (Decimal(10), ZERO)
     assert (order.price, order.slippage_amount, order.slippage_bps) == (None, None, None)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from rebalance_executor.domain.risk_state import Day
+from rebalance_executor.domain.risk_state import DailyUsage
 from tests.support.builders import NOW
 
 
 def test_a_day_grows_by_a_plan_with_its_buys_and_sells() -> None:
-    day = Day(NOW.date(), plans=2, buys=Decimal(100), sells=Decimal(30)).plus(Decimal(7), Decimal(50))
+    day = DailyUsage(NOW.date(), plans=2, buys=Decimal(100), sells=Decimal(30)).plus(Decimal(7), Decimal(50))
 
-    assert day == Day(NOW.date(), plans=3, buys=Decimal(107), sells=Decimal(80))
+    assert day == DailyUsage(NOW.date(), plans=3, buys=Decimal(107), sells=Decimal(80))
     assert (day.gross, day.net) == (Decimal(187), Decimal(27))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig
-from rebalance_executor.domain.controls import SymbolFacts
+from rebalance_executor.domain.controls import SymbolSnapshot
 from rebalance_executor.domain.market import ZERO, Asset, BrokerOrder, Position, Quote
 from rebalance_executor.domain.orders import Arrival, Outcome, ParentOrder
 from rebalance_executor.domain.plan import RebalancePlanItem
@@ -42,7 +42,7 @@ def sized(
     others: Sequence[BrokerOrder] = (),
     config: ExecutionConfig = CONFIG,
 ) -> ParentOrder:
-    return size(item, SymbolFacts(asset, quote, position, others), config, NOW)
+    return size(item, SymbolSnapshot(asset, quote, position, others), config, NOW)
 
 
 def sell(amount: str) -> RebalancePlanItem:
@@ -150,9 +150,7 @@ TEN = a_position("10")
         pytest.param(
             lambda: sized(an_exit(), position=a_position("-5")), Code.NO_POSITION, id="sell of a short position"
         ),
-        pytest.param(
-            lambda: sized(an_exit(), position=a_position("10", "0")), Code.CONFLICTING_ORDER, id="all shares held"
-        ),
+        pytest.param(lambda: sized(an_exit(), position=a_position("10", "0")), Code.SHARES_HELD, id="all shares held"),
         pytest.param(
             lambda: sized(an_item(), others=[an_order()]), Code.CONFLICTING_ORDER, id="buy beside another's buy"
         ),
@@ -166,15 +164,15 @@ TEN = a_position("10")
             Code.CONFLICTING_ORDER,
             id="sell against another's buy",
         ),
-        pytest.param(lambda: sized(an_item(), quote=None), Code.QUOTE_REJECTED, id="no quote"),
-        pytest.param(lambda: sized(an_item(), quote=a_quote("107", "0")), Code.QUOTE_REJECTED, id="no ask"),
-        pytest.param(lambda: sized(an_item(), quote=a_quote("0", "107")), Code.QUOTE_REJECTED, id="no bid"),
-        pytest.param(lambda: sized(an_item(), quote=a_quote("0", "0")), Code.QUOTE_REJECTED, id="empty quote"),
+        pytest.param(lambda: sized(an_item(), quote=None), Code.QUOTE_UNUSABLE, id="no quote"),
+        pytest.param(lambda: sized(an_item(), quote=a_quote("107", "0")), Code.QUOTE_UNUSABLE, id="no ask"),
+        pytest.param(lambda: sized(an_item(), quote=a_quote("0", "107")), Code.QUOTE_UNUSABLE, id="no bid"),
+        pytest.param(lambda: sized(an_item(), quote=a_quote("0", "0")), Code.QUOTE_UNUSABLE, id="empty quote"),
         pytest.param(
-            lambda: sized(an_item(), quote=a_quote("10.02", "10.01")), Code.QUOTE_REJECTED, id="crossed quote"
+            lambda: sized(an_item(), quote=a_quote("10.02", "10.01")), Code.QUOTE_UNUSABLE, id="crossed quote"
         ),
         pytest.param(
-            lambda: sized(an_exit(), position=TEN, quote=a_quote("0", "0")), Code.QUOTE_REJECTED, id="exit, no quote"
+            lambda: sized(an_exit(), position=TEN, quote=a_quote("0", "0")), Code.QUOTE_UNUSABLE, id="exit, no quote"
         ),
         pytest.param(lambda: sized(an_item(amount="0.99")), Code.BELOW_MINIMUM, id="below one dollar"),
         pytest.param(

@@ -11,7 +11,17 @@ from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig, OrderStyle
 from rebalance_executor.domain.market import OrderType, Quote, Side
 from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome, ParentOrder
-from rebalance_executor.domain.strategy import Cancel, Decision, Mode, Place, Settle, View, Wait, decide, needs_quote
+from rebalance_executor.domain.strategy import (
+    Cancel,
+    Decision,
+    DecisionContext,
+    Mode,
+    Place,
+    Settle,
+    Wait,
+    decide,
+    needs_quote,
+)
 from tests.support.builders import BUY, NOW, SELL, a_child, a_filled_child, a_parent, a_quote, a_trade, later
 
 CONFIG = ExecutionConfig(
@@ -33,9 +43,9 @@ def view(
     missing_since: datetime | None = None,
     funds: str | None = "100000",
     reason: Code = Code.TIME_LIMIT,
-) -> View:
+) -> DecisionContext:
     money = None if funds is None else Decimal(funds)
-    return View(at, mode, quote=quote, quote_missing_since=missing_since, funds=money, reason=reason)
+    return DecisionContext(at, mode, quote=quote, quote_missing_since=missing_since, funds=money, reason=reason)
 
 
 def limit(qty: str, price: str) -> Place:
@@ -105,7 +115,9 @@ def verdict(decision: Decision) -> tuple[Outcome, Code | None]:
         ),
     ],
 )
-def test_a_parent_with_nothing_open_gets_its_next_child(parent: ParentOrder, look: View, place: Place) -> None:
+def test_a_parent_with_nothing_open_gets_its_next_child(
+    parent: ParentOrder, look: DecisionContext, place: Place
+) -> None:
     """Production failures 8, 14 and 16."""
     assert decide(parent, look, CONFIG) == place
 
@@ -141,7 +153,7 @@ def test_a_last_trade_outside_the_collar_prices_nothing(side: Side, price: str) 
 
 # --- something open --------------------------------------------------------------------------------------
 
-LATE = a_child(filled="10", status="filled", priced_late_since=NOW)
+LATE = a_child(filled="10", status="filled", incomplete_since=NOW)
 CANCELLING = a_child(cancel_requested_at=NOW, status="pending_cancel")
 
 
@@ -192,7 +204,7 @@ def test_a_cancel_that_is_never_confirmed_needs_an_operator(mode: Mode) -> None:
 def test_a_price_that_is_never_told_needs_an_operator(mode: Mode) -> None:
     """Production failure 10: not a failure, and not a fill of 0 dollars."""
     decision = decide(a_parent(LATE), view(later(15), mode=mode), CONFIG)
-    assert verdict(decision) == (Outcome.UNRESOLVED, Code.PRICE_PENDING)
+    assert verdict(decision) == (Outcome.UNRESOLVED, Code.FILL_PRICE_MISSING)
 
 
 # --- done ------------------------------------------------------------------------------------------------
@@ -219,7 +231,10 @@ REJECTED = a_child(ChildState.REJECTED, attempt=2, qty="6", error_message="insuf
             a_parent(cancelled("4"), REJECTED), Outcome.PARTIALLY_FILLED, Code.REJECTED, id="the rest was rejected"
         ),
         pytest.param(
-            a_parent(a_child(ChildState.REPLACED)), Outcome.UNRESOLVED, Code.REPLACED_BY_OTHERS, id="replaced by others"
+            a_parent(a_child(ChildState.REPLACED)),
+            Outcome.UNRESOLVED,
+            Code.REPLACED_EXTERNALLY,
+            id="replaced by others",
         ),
         pytest.param(
             a_parent(a_child(ChildState.FILLED, filled="11", price="10")),
@@ -272,20 +287,20 @@ THREE_CANCELLED = tuple(cancelled(attempt=n) for n in (1, 2, 3))
             id="three orders, some fill",
         ),
         pytest.param(
-            a_parent(), view(quote=None, missing_since=later(-5)), Outcome.DENIED, Code.QUOTE_REJECTED, id="no quote"
+            a_parent(), view(quote=None, missing_since=later(-5)), Outcome.DENIED, Code.QUOTE_UNUSABLE, id="no quote"
         ),
         pytest.param(
             a_parent(),
             view(quote=a_quote("107", "0"), missing_since=later(-5)),
             Outcome.DENIED,
-            Code.QUOTE_REJECTED,
+            Code.QUOTE_UNUSABLE,
             id="one-sided quote",
         ),
         pytest.param(
             a_parent(cancelled("4")),
             view(quote=None, missing_since=later(-5)),
             Outcome.PARTIALLY_FILLED,
-            Code.QUOTE_REJECTED,
+            Code.QUOTE_UNUSABLE,
             id="no quote for the rest",
         ),
         pytest.param(
@@ -326,7 +341,9 @@ THREE_CANCELLED = tuple(cancelled(attempt=n) for n in (1, 2, 3))
         ),
     ],
 )
-def test_what_cannot_go_on_ends_with_its_code(parent: ParentOrder, look: View, outcome: Outcome, code: Code) -> None:
+def test_what_cannot_go_on_ends_with_its_code(
+    parent: ParentOrder, look: DecisionContext, outcome: Outcome, code: Code
+) -> None:
     """Production failures 6, 7, 9, 16 and 19."""
     assert verdict(decide(parent, look, CONFIG)) == (outcome, code)
 
@@ -377,4 +394,4 @@ def test_a_quote_is_read_only_where_it_may_price_a_child(parent: ParentOrder, *,
 def test_a_parent_without_arrival_is_never_priced() -> None:
     parent = a_parent(side=BUY, arrival=None)
     look = view(missing_since=later(-5))
-    assert verdict(decide(parent, look, CONFIG)) == (Outcome.DENIED, Code.QUOTE_REJECTED)
+    assert verdict(decide(parent, look, CONFIG)) == (Outcome.DENIED, Code.QUOTE_UNUSABLE)

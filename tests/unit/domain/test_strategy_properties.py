@@ -12,7 +12,7 @@ from rebalance_executor.domain.config import ExecutionConfig, OrderStyle
 from rebalance_executor.domain.market import ZERO, OrderType, Quote, Side
 from rebalance_executor.domain.orders import Arrival, ChildState, Outcome, ParentOrder
 from rebalance_executor.domain.pricing import collar, far_touch
-from rebalance_executor.domain.strategy import Cancel, Mode, Place, Settle, View, decide
+from rebalance_executor.domain.strategy import Cancel, DecisionContext, Mode, Place, Settle, decide
 from tests.support.builders import NOW, a_child, a_parent, a_quote, later
 from tests.support.properties import decimals, dollars, law, quotes, shares, sides
 
@@ -41,9 +41,9 @@ def parents(draw: st.DrawFn, *, with_open: bool | None = None) -> ParentOrder:
 
 
 @st.composite
-def views(draw: st.DrawFn) -> View:
+def views(draw: st.DrawFn) -> DecisionContext:
     """Views at any time, in any mode, with any quote or none."""
-    return View(
+    return DecisionContext(
         now=later(draw(st.integers(0, 100))),
         mode=draw(st.sampled_from([Mode.WORK, Mode.WORK, Mode.YIELD, Mode.CONCLUDE])),
         quote=draw(st.one_of(st.none(), quotes(), st.just(a_quote("0", "10")), st.just(a_quote("11", "10")))),
@@ -57,7 +57,9 @@ configs = st.sampled_from(CONFIGS)
 
 @law
 @given(parents(with_open=True), views(), configs)
-def test_law_nothing_is_placed_while_a_child_is_open(parent: ParentOrder, view: View, config: ExecutionConfig) -> None:
+def test_law_nothing_is_placed_while_a_child_is_open(
+    parent: ParentOrder, view: DecisionContext, config: ExecutionConfig
+) -> None:
     """Production failure 13."""
     if parent.open_child is not None:
         assert not isinstance(decide(parent, view, config), Place)
@@ -65,7 +67,9 @@ def test_law_nothing_is_placed_while_a_child_is_open(parent: ParentOrder, view: 
 
 @law
 @given(parents(), views(), configs)
-def test_law_a_child_never_exceeds_what_remains(parent: ParentOrder, view: View, config: ExecutionConfig) -> None:
+def test_law_a_child_never_exceeds_what_remains(
+    parent: ParentOrder, view: DecisionContext, config: ExecutionConfig
+) -> None:
     """Production failure 14, and the last line before the broker."""
     decision = decide(parent, view, config)
     if isinstance(decision, Place):
@@ -76,7 +80,9 @@ def test_law_a_child_never_exceeds_what_remains(parent: ParentOrder, view: View,
 
 @law
 @given(parents(with_open=False), views(), configs)
-def test_law_nothing_is_placed_unless_the_run_works(parent: ParentOrder, view: View, config: ExecutionConfig) -> None:
+def test_law_nothing_is_placed_unless_the_run_works(
+    parent: ParentOrder, view: DecisionContext, config: ExecutionConfig
+) -> None:
     if view.mode is not Mode.WORK:
         assert not isinstance(decide(parent, view, config), Place)
 
@@ -97,7 +103,7 @@ def test_law_a_limit_is_never_worse_than_the_far_touch_or_the_collar(
 ) -> None:
     """Production failures 6, 7 and 8."""
     arrival, quote = pair
-    decision = decide(a_parent(side=side, qty=str(qty), arrival=arrival), View(NOW, quote=quote), config)
+    decision = decide(a_parent(side=side, qty=str(qty), arrival=arrival), DecisionContext(NOW, quote=quote), config)
     worst = collar(side, Arrival(arrival.bid, arrival.ask, NOW), config.price_collar)
     touch = far_touch(side, quote)
     if isinstance(decision, Place) and decision.type is OrderType.LIMIT:
@@ -117,7 +123,7 @@ def test_law_a_buy_never_commits_more_than_its_funds(
     """Production failures 19 and 20."""
     arrival, quote = pair
     parent = a_parent(qty=str(qty), arrival=arrival)
-    decision = decide(parent, View(NOW, quote=quote, funds=funds), config)
+    decision = decide(parent, DecisionContext(NOW, quote=quote, funds=funds), config)
     if isinstance(decision, Place) and decision.limit_price is not None:
         child = a_child(ChildState.INTENDED, qty=str(decision.qty), limit=str(decision.limit_price))
         assert committed([parent.with_child(child)], config.price_collar) <= funds
@@ -129,7 +135,7 @@ def test_law_a_buy_never_commits_more_than_its_funds(
 @law
 @given(parents(), views(), configs)
 def test_law_only_a_live_child_is_cancelled_and_only_once(
-    parent: ParentOrder, view: View, config: ExecutionConfig
+    parent: ParentOrder, view: DecisionContext, config: ExecutionConfig
 ) -> None:
     if isinstance(decide(parent, view, config), Cancel):
         child = parent.open_child
@@ -140,7 +146,9 @@ def test_law_only_a_live_child_is_cancelled_and_only_once(
 
 @law
 @given(parents(), views(), configs)
-def test_law_filled_means_filled_as_planned(parent: ParentOrder, view: View, config: ExecutionConfig) -> None:
+def test_law_filled_means_filled_as_planned(
+    parent: ParentOrder, view: DecisionContext, config: ExecutionConfig
+) -> None:
     decision = decide(parent, view, config)
     if isinstance(decision, Settle):
         assert (decision.outcome is Outcome.FILLED) == (parent.filled_qty == parent.qty)
@@ -149,5 +157,7 @@ def test_law_filled_means_filled_as_planned(parent: ParentOrder, view: View, con
 
 @law
 @given(parents(), views(), configs)
-def test_law_the_same_question_has_the_same_answer(parent: ParentOrder, view: View, config: ExecutionConfig) -> None:
+def test_law_the_same_question_has_the_same_answer(
+    parent: ParentOrder, view: DecisionContext, config: ExecutionConfig
+) -> None:
     assert decide(parent, view, config) == decide(parent, view, config)

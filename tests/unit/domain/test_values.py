@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from rebalance_executor.domain.values import Amount, Name, Timestamp, moment, plain, span
+from rebalance_executor.domain.values import Amount, Name, Timestamp, format_decimal, format_utc, seconds
 from tests.support.properties import law
 
 
@@ -35,13 +35,13 @@ class _Model(BaseModel):
     ],
 )
 def test_plain_notation_has_neither_exponent_nor_trailing_zeros(value: str, text: str) -> None:
-    assert plain(Decimal(value)) == text
+    assert format_decimal(Decimal(value)) == text
 
 
 @law
 @given(st.decimals(-(10**15), 10**15, allow_nan=False, allow_infinity=False, places=12))
 def test_plain_notation_keeps_the_exact_value(value: Decimal) -> None:
-    assert Decimal(plain(value)) == value
+    assert Decimal(format_decimal(value)) == value
 
 
 @pytest.mark.parametrize(
@@ -109,15 +109,15 @@ def test_a_name_may_have_100_characters() -> None:
     assert _Model(name="é" * 100).name == "é" * 100
 
 
-@pytest.mark.parametrize(("seconds", "microseconds"), [("0.5", 500_000), ("120", 120_000_000), ("0.0000019", 1)])
-def test_seconds_become_a_span_exact_to_the_microsecond(seconds: str, microseconds: int) -> None:
-    assert span(Decimal(seconds)) == timedelta(microseconds=microseconds)
+@pytest.mark.parametrize(("text", "microseconds"), [("0.5", 500_000), ("120", 120_000_000), ("0.0000019", 1)])
+def test_seconds_become_a_span_exact_to_the_microsecond(text: str, microseconds: int) -> None:
+    assert seconds(Decimal(text)) == timedelta(microseconds=microseconds)
 
 
 def test_a_time_is_told_to_people_in_utc_to_the_second() -> None:
     in_new_york = datetime.fromisoformat("2026-01-26T15:45:00.999-05:00")
 
-    assert moment(in_new_york) == "2026-01-26 20:45:00 UTC"
+    assert format_utc(in_new_york) == "2026-01-26 20:45:00 UTC"
 
 
 @pytest.fixture
@@ -134,6 +134,6 @@ def in_tokyo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_the_machines_own_time_zone_changes_nothing() -> None:
     at = datetime(2026, 1, 26, 20, 45, tzinfo=UTC)
 
-    assert moment(at) == "2026-01-26 20:45:00 UTC"
+    assert format_utc(at) == "2026-01-26 20:45:00 UTC"
     assert _Model.model_validate({"at": "2026-01-26T15:45:00-05:00"}).at == at
     assert _Model.model_validate({"at": "2026-01-26T15:45:00-05:00"}).model_dump(mode="json")["at"].endswith("Z")

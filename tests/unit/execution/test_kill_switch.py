@@ -11,12 +11,12 @@ import pytest
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.errors import InvalidInput, JournalUnavailable
 from rebalance_executor.domain.market import Side
-from rebalance_executor.domain.risk_state import NEVER_SET, PROGRAM, Switch, SwitchState
+from rebalance_executor.domain.risk_state import NEVER_SET, PROGRAM, KillSwitchRecord, TradingState
 from rebalance_executor.execution.events import LogEvent
-from rebalance_executor.execution.kill_switch import BEFORE_SENDING, KillSwitch, set_by_person
+from rebalance_executor.execution.kill_switch import BEFORE_SENDING, KillSwitch, set_by_operator
 from rebalance_executor.execution.ports import Ports
 from tests.support.clocks import START, ManualClock
-from tests.support.memory_risk_store import InMemoryControlBook
+from tests.support.memory_risk_store import InMemoryRiskStore
 
 
 class Desk:
@@ -27,11 +27,11 @@ class Desk:
         self.reads = 0
         self.fails = False
         self.told: list[tuple[LogEvent, dict[str, object]]] = []
-        self.book = InMemoryControlBook(self._way)
+        self.book = InMemoryRiskStore(self._way)
         ports = Ports(
             brokers=cast("Any", None),
             journal=cast("Any", None),
-            book=self.book,
+            risk_store=self.book,
             assets=cast("Any", None),
             clock=self.clock,
             log=self,
@@ -51,20 +51,20 @@ class Desk:
 def test_within_a_second_it_is_read_once_and_after_it_again() -> None:
     desk = Desk()
     for _ in range(5):
-        assert desk.switch.refusal(BEFORE_SENDING) is None
+        assert desk.switch.denial(BEFORE_SENDING) is None
     desk.clock.at += timedelta(seconds=1)
-    desk.switch.refusal(BEFORE_SENDING)
+    desk.switch.denial(BEFORE_SENDING)
     assert desk.reads == 1
 
     desk.clock.at += timedelta(microseconds=1)
-    desk.switch.refusal(BEFORE_SENDING)
+    desk.switch.denial(BEFORE_SENDING)
     assert desk.reads == 2
 
 
 def test_what_was_read_with_the_book_counts_from_then() -> None:
     desk = Desk()
-    desk.switch.remember(NEVER_SET, START)
-    desk.switch.refusal(BEFORE_SENDING)
+    desk.switch.prime(NEVER_SET, START)
+    desk.switch.denial(BEFORE_SENDING)
     assert desk.reads == 0
 
 
@@ -72,7 +72,7 @@ def test_a_switch_that_cannot_be_read_is_an_error_and_no_permission() -> None:
     desk = Desk()
     desk.fails = True
     with pytest.raises(JournalUnavailable):
-        desk.switch.refusal(BEFORE_SENDING, Side.SELL)
+        desk.switch.denial(BEFORE_SENDING, Side.SELL)
 
 
 def test_tripped_it_is_halted_for_everybody_by_the_program() -> None:
@@ -80,11 +80,11 @@ def test_tripped_it_is_halted_for_everybody_by_the_program() -> None:
     desk.switch.trip("10 rejects")
 
     (switch,) = desk.book.settings["main"]
-    assert (switch.state, switch.by, switch.reason, switch.at) == (SwitchState.HALTED, PROGRAM, "10 rejects", START)
-    refusal = desk.switch.refusal(BEFORE_SENDING)
+    assert (switch.state, switch.by, switch.reason, switch.at) == (TradingState.HALTED, PROGRAM, "10 rejects", START)
+    refusal = desk.switch.denial(BEFORE_SENDING)
     assert refusal is not None
     assert refusal.code is Code.HALTED
-    assert desk.told == [(LogEvent.SWITCH_TRIPPED, {"reason": "10 rejects"})]
+    assert desk.told == [(LogEvent.KILL_SWITCH_TRIPPED, {"reason": "10 rejects"})]
 
 
 def test_a_trip_that_cannot_be_written_still_stops_this_run() -> None:
@@ -93,10 +93,10 @@ def test_a_trip_that_cannot_be_written_still_stops_this_run() -> None:
     desk.switch.trip("overfill")
 
     assert desk.told == [
-        (LogEvent.SWITCH_TRIPPED, {"reason": "overfill"}),
-        (LogEvent.SWITCH_NOT_SET, {"reason": "the table does not answer"}),
+        (LogEvent.KILL_SWITCH_TRIPPED, {"reason": "overfill"}),
+        (LogEvent.KILL_SWITCH_TRIP_FAILED, {"reason": "the table does not answer"}),
     ]
-    assert desk.switch.refusal(BEFORE_SENDING) is not None
+    assert desk.switch.denial(BEFORE_SENDING) is not None
 
 
 @pytest.mark.parametrize(
@@ -106,17 +106,17 @@ def test_a_trip_that_cannot_be_written_still_stops_this_run() -> None:
 def test_nobody_sets_it_without_a_name_and_a_reason(by: str, reason: str, missing: str) -> None:
     desk = Desk()
     with pytest.raises(InvalidInput, match=f"^{missing}: is missing: the kill switch is set by a named person"):
-        set_by_person(desk.book, "main", Switch(SwitchState.ACTIVE, by, reason, START))
+        set_by_operator(desk.book, "main", KillSwitchRecord(TradingState.ACTIVE, by, reason, START))
     assert desk.book.settings == {}
 
 
 def test_every_setting_is_kept_with_who_when_and_why() -> None:
     desk = Desk()
-    for state in (SwitchState.HALTED, SwitchState.REDUCING, SwitchState.ACTIVE):
-        set_by_person(desk.book, "main", Switch(state, " Ada ", " drill ", START))
+    for state in (TradingState.HALTED, TradingState.REDUCING, TradingState.ACTIVE):
+        set_by_operator(desk.book, "main", KillSwitchRecord(state, " Ada ", " drill ", START))
 
     assert [(s.state, s.by, s.reason, s.at) for s in desk.book.settings["main"]] == [
-        (SwitchState.HALTED, "Ada", "drill", START),
-        (SwitchState.REDUCING, "Ada", "drill", START),
-        (SwitchState.ACTIVE, "Ada", "drill", START),
+        (TradingState.HALTED, "Ada", "drill", START),
+        (TradingState.REDUCING, "Ada", "drill", START),
+        (TradingState.ACTIVE, "Ada", "drill", START),
     ]

@@ -41,7 +41,7 @@ def test_a_fill_without_a_price_is_waited_for_so_long_and_no_price_is_invented(b
     floor.broker.shown = lambda order: replace(order, filled_avg_price=None)
     result = floor.execute(BUY_ONE)
 
-    assert ended(result) == {"AAA": (Outcome.UNRESOLVED, Code.PRICE_PENDING)}
+    assert ended(result) == {"AAA": (Outcome.UNRESOLVED, Code.FILL_PRICE_MISSING)}
     assert floor.parent("AAA").settled_at == later(at + 7)
     assert result.orders[0].price is None
 
@@ -54,5 +54,5 @@ def test_a_quote_that_is_lost_twice_is_waited_for_anew() -> None:
     floor.clock.at(8, lambda: floor.broker.quote("AAA", "99.99", "100.01"))
     result = floor.execute(BUY_ONE)
 
-    assert ended(result) == {"AAA": (Outcome.UNFILLED, Code.QUOTE_REJECTED)}
+    assert ended(result) == {"AAA": (Outcome.UNFILLED, Code.QUOTE_UNUSABLE)}
     assert 20 <= floor.clock.seconds <= 21

@@ -17,9 +17,9 @@ from rebalance_executor.domain.errors import (
     LeaseHeld,
     PlanChanged,
     PlanYielded,
-    ReportingFailed,
+    PublishFailed,
 )
-from rebalance_executor.domain.journal import Phase, RunEnd
+from rebalance_executor.domain.journal import PlanPhase, RunEnd
 from rebalance_executor.domain.orders import ChildState, Outcome
 from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.domain.result import ExecutionStatus
@@ -55,7 +55,7 @@ def test_a_lease_that_another_run_holds_is_waited_for() -> None:
 
     assert floor.clock.slept[:3] == [5, 5, 5]
     assert floor.broker.asked[0] == ("account", None)
-    awaited = floor.fields(LogEvent.LEASE_AWAITED)
+    awaited = floor.fields(LogEvent.LEASE_WAITING)
     assert [fields["until"] for fields in awaited] == [later(150)] * 3
     assert "main" in str(awaited[0]["reason"])
 
@@ -91,7 +91,7 @@ def test_a_lease_that_cannot_be_given_back_does_not_hide_why_the_run_failed() ->
     with pytest.raises(BrokerUnavailable):
         floor.execute(BUY_ONE)
 
-    assert floor.fields(LogEvent.LEASE_NOT_RETURNED) == [{"reason": "the table does not answer"}]
+    assert floor.fields(LogEvent.LEASE_RELEASE_FAILED) == [{"reason": "the table does not answer"}]
 
 
 # --- the same plan again ---------------------------------------------------------------------------------
@@ -117,7 +117,7 @@ def test_a_plan_that_was_changed_under_its_id_is_refused() -> None:
         floor.execute(a_plan(an_item("AAA", amount="1001")), run_id="run-2")
 
     assert caught.value.context["field"] == "plan_id"
-    assert caught.value.context["begun_at"] == NOW
+    assert caught.value.context["started_at"] == NOW
     assert floor.journal.holder("main") is None
     assert len(floor.broker.sent) == 1
 
@@ -152,7 +152,7 @@ def test_a_run_stops_before_its_deadline_with_nothing_left_open() -> None:
 
     assert floor.clock.seconds == 80.2  # a fifth is kept; one short look confirms the cancel
     assert [child.state for child in floor.parent("AAA").children] == [ChildState.CANCELED]
-    assert floor.fields(LogEvent.RUN_STOPPING) == [
+    assert floor.fields(LogEvent.RUN_YIELDING) == [
         {"give_up_at": later(100 - 20 / 3), "reason": "deadline"},
     ]
     (run,) = floor.journal.runs("main", "plan-1")
@@ -160,7 +160,7 @@ def test_a_run_stops_before_its_deadline_with_nothing_left_open() -> None:
     assert run.reason is not None
     assert run.reason.startswith("PLAN_YIELDED: stopped safely")
     assert floor.fields(LogEvent.RUN_ENDED) == [{"end": RunEnd.YIELDED, "reason": run.reason, "seconds": 80.2}]
-    assert floor.known().plan.phase is Phase.BUYS
+    assert floor.known().plan.phase is PlanPhase.BUYS
     assert floor.journal.holder("main") is None
 
 
@@ -170,7 +170,7 @@ def test_a_run_that_stops_among_the_sells_says_so() -> None:
     with pytest.raises(PlanYielded, match="goes on with the sells"):
         floor.execute(exchange(), seconds=100)
 
-    assert floor.known().plan.phase is Phase.SELLS
+    assert floor.known().plan.phase is PlanPhase.SELLS
     assert floor.known().plan.buy_budget is None
 
 
@@ -193,12 +193,12 @@ def test_the_next_run_goes_on_where_the_last_one_stopped() -> None:
 
     assert (result.status, result.runs) == (ExecutionStatus.SUCCESS, 2)
     assert [child.state for child in floor.parent("AAA").children] == [ChildState.CANCELED, ChildState.FILLED]
-    assert floor.fields(LogEvent.PLAN_RESUMED) == [{"runs": 2, "phase": Phase.BUYS}]
+    assert floor.fields(LogEvent.PLAN_RESUMED) == [{"runs": 2, "phase": PlanPhase.BUYS}]
     assert [(run.epoch, run.run_id, run.end) for run in floor.journal.runs("main", "plan-1")] == [
         (1, "run-1", RunEnd.YIELDED),
         (2, "run-2", RunEnd.COMPLETED),
     ]
-    assert floor.events.count(LogEvent.PLAN_BEGUN) == 1
+    assert floor.events.count(LogEvent.PLAN_STARTED) == 1
 
 
 def test_the_gate_is_passed_once() -> None:
@@ -266,7 +266,7 @@ def test_somebody_who_asks_the_run_to_stop_is_heard() -> None:
 
     assert floor.clock.seconds < 5
     assert floor.broker.cancelled == ["order-1"]
-    assert [fields["reason"] for fields in floor.fields(LogEvent.RUN_STOPPING)] == ["stopped safely on request"]
+    assert [fields["reason"] for fields in floor.fields(LogEvent.RUN_YIELDING)] == ["stopped safely on request"]
 
 
 # --- the gate --------------------------------------------------------------------------------------------
@@ -363,7 +363,7 @@ def test_a_buy_that_no_longer_fits_is_skipped_and_told() -> None:
     result = floor.execute(plan)
 
     assert ended(result)["CCC"] == (Outcome.SKIPPED, Code.INSUFFICIENT_CASH)
-    (skipped,) = floor.fields(LogEvent.ORDER_SKIPPED)
+    (skipped,) = floor.fields(LogEvent.ITEM_SKIPPED)
     assert (skipped["symbol"], skipped["outcome"]) == ("CCC", Outcome.SKIPPED)
     assert floor.parent("CCC").settled_at == floor.clock.now()
 
@@ -394,7 +394,7 @@ def test_a_buy_that_was_journalled_without_the_gate_behind_it_is_not_sent_as_it_
     plan = a_plan(an_exit("CCC", amount="-2000", current_value="2000"), an_item("AAA", amount="3000"))
     with pytest.raises(JournalUnavailable):
         floor.execute(plan)
-    assert floor.known().plan.phase is Phase.SELLS
+    assert floor.known().plan.phase is PlanPhase.SELLS
     assert [child.state for child in floor.parent("AAA").children] == [ChildState.INTENDED]
 
     floor.broker.cash = Decimal(1_000)
@@ -426,7 +426,7 @@ def test_how_a_run_ended_is_told_even_where_it_cannot_be_written() -> None:
     with pytest.raises(BrokerUnavailable):
         floor.execute(BUY_ONE)
 
-    assert floor.fields(LogEvent.JOURNAL_FAILED) == [{"reason": "the table does not answer"}]
+    assert floor.fields(LogEvent.RUN_END_NOT_JOURNALLED) == [{"reason": "the table does not answer"}]
     (ended,) = floor.fields(LogEvent.RUN_ENDED)
     assert (ended["end"], ended["reason"]) == (RunEnd.FAILED, "BROKER_UNAVAILABLE: 503")
 
@@ -496,13 +496,13 @@ def test_an_item_that_an_operator_must_look_at_makes_the_plan_unresolved() -> No
 def test_a_channel_that_fails_keeps_neither_the_others_nor_the_result_back() -> None:
     floor = Floor()
     floor.channels = [Channel("bus"), Channel("notice")]
-    floor.channels[0].trouble = [ReportingFailed("the bus is down")]
+    floor.channels[0].trouble = [PublishFailed("the bus is down")]
     result = floor.execute(BUY_ONE)
 
     assert floor.channels[1].published == [result]
-    assert floor.known().reported == {"notice"}
-    assert floor.fields(LogEvent.REPORT_FAILED) == [
-        {"channel": "bus", "error": "ReportingFailed", "reason": "the bus is down"}
+    assert floor.known().published == {"notice"}
+    assert floor.fields(LogEvent.RESULT_PUBLISH_FAILED) == [
+        {"channel": "bus", "error": "PublishFailed", "reason": "the bus is down"}
     ]
     assert floor.fields(LogEvent.RESULT_PUBLISHED) == [{"channel": "notice"}]
 
@@ -512,26 +512,26 @@ def test_a_failure_without_words_is_told_by_its_kind() -> None:
     floor.channels[0].trouble = [ValueError()]
     floor.execute(BUY_ONE)
 
-    assert [fields["reason"] for fields in floor.fields(LogEvent.REPORT_FAILED)] == ["ValueError()"]
-    assert "journal.mark_reported" not in floor.calls
+    assert [fields["reason"] for fields in floor.fields(LogEvent.RESULT_PUBLISH_FAILED)] == ["ValueError()"]
+    assert "journal.mark_published" not in floor.calls
 
 
 def test_what_was_not_published_is_published_with_the_next_delivery_and_only_that() -> None:
     floor = Floor()
     floor.channels = [Channel("bus"), Channel("notice")]
-    floor.channels[1].trouble = [ReportingFailed("down")]
+    floor.channels[1].trouble = [PublishFailed("down")]
     result = floor.execute(BUY_ONE)
     floor.execute(BUY_ONE, run_id="run-2")
 
     assert [channel.published for channel in floor.channels] == [[result], [result]]
-    assert floor.known().reported == {"bus", "notice"}
+    assert floor.known().published == {"bus", "notice"}
 
 
 def test_that_it_was_published_may_be_forgotten_and_nothing_else_fails() -> None:
     floor = Floor()
-    floor.trouble["journal.mark_reported"] = [JournalUnavailable("the table does not answer")]
+    floor.trouble["journal.mark_published"] = [JournalUnavailable("the table does not answer")]
     assert floor.execute(BUY_ONE).success
-    assert floor.fields(LogEvent.REPORT_FAILED) == [
+    assert floor.fields(LogEvent.RESULT_PUBLISH_FAILED) == [
         {"channel": "journal", "error": "JournalUnavailable", "reason": "the table does not answer"}
     ]
 

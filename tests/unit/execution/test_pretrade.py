@@ -15,7 +15,7 @@ from rebalance_executor.domain.errors import JournalUnavailable, NotFound
 from rebalance_executor.domain.market import MarketClock, Trade
 from rebalance_executor.domain.orders import Arrival, Outcome
 from rebalance_executor.domain.plan import RebalancePlan
-from rebalance_executor.domain.risk_state import PROGRAM, Switch, SwitchState
+from rebalance_executor.domain.risk_state import PROGRAM, KillSwitchRecord, TradingState
 from rebalance_executor.execution.events import LogEvent
 from tests.support.builders import NOW, SELL, a_plan, an_exit, an_item, later
 from tests.support.fake_ports import RESTS, Floor, FloorBroker, an_order_of_others, ended
@@ -25,8 +25,8 @@ def buys(*symbols: str, plan_id: str = "plan-1") -> RebalancePlan:
     return a_plan(*(an_item(symbol, amount="1000") for symbol in symbols), plan_id=plan_id)
 
 
-def sets(floor: Floor, state: SwitchState) -> None:
-    floor.journal.book.set_switch("main", Switch(state, by="Ada", reason="drill", at=NOW))
+def sets(floor: Floor, state: TradingState) -> None:
+    floor.journal.book.set_kill_switch("main", KillSwitchRecord(state, by="Ada", reason="drill", at=NOW))
 
 
 # --- the whole plan --------------------------------------------------------------------------------------
@@ -45,7 +45,7 @@ def closed(floor: Floor) -> None:
 
 
 def halted(floor: Floor) -> None:
-    sets(floor, SwitchState.HALTED)
+    sets(floor, TradingState.HALTED)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_a_plan_that_may_not_be_traded_is_denied_item_by_item(
         parent = floor.parent(symbol)
         assert words in str(parent.message)
         assert parent.settled_at == NOW
-    assert floor.fields(LogEvent.PLAN_REFUSED) == [{"code": code, "reason": floor.parent("AAA").message}]
+    assert floor.fields(LogEvent.PLAN_DENIED) == [{"code": code, "reason": floor.parent("AAA").message}]
     assert floor.broker.sent == []
 
 
@@ -80,7 +80,7 @@ def test_one_plan_too_many_halts_the_account() -> None:
 
     assert ended(result) == {"BBB": (Outcome.DENIED, Code.TOO_MANY_PLANS)}
     (switch,) = floor.journal.book.settings["main"]
-    assert (switch.state, switch.by) == (SwitchState.HALTED, PROGRAM)
+    assert (switch.state, switch.by) == (TradingState.HALTED, PROGRAM)
     assert switch.reason == "1 plans were begun today, 1 are allowed"
 
 
@@ -99,7 +99,7 @@ def test_a_plan_beyond_its_limit_is_denied_as_a_whole_and_reserves_nothing(limit
     parent = floor.parent("AAA")
     assert "$2000 gross, $1999 are allowed" in str(parent.message)
     assert parent.settled_at == NOW
-    assert floor.fields(LogEvent.PLAN_REFUSED) == [{"code": code, "reason": parent.message}]
+    assert floor.fields(LogEvent.PLAN_DENIED) == [{"code": code, "reason": parent.message}]
     assert floor.journal.book.reserved("main") == []
 
 
@@ -110,14 +110,14 @@ def test_an_item_that_a_control_refuses_is_denied_and_the_others_are_traded() ->
     """The account may only reduce: its sell goes out, its buy does not."""
     floor = Floor()
     floor.broker.held = {"AAA": Decimal(20)}
-    sets(floor, SwitchState.REDUCING)
+    sets(floor, TradingState.REDUCING)
     result = floor.execute(a_plan(an_exit("AAA", amount="-2000", current_value="2000"), an_item("BBB")))
 
     assert ended(result) == {"AAA": (Outcome.FILLED, None), "BBB": (Outcome.DENIED, Code.REDUCING_ONLY)}
     denied = floor.parent("BBB")
     assert denied.settled_at == NOW
     assert "set by Ada" in str(denied.message)
-    (told,) = floor.fields(LogEvent.ORDER_DENIED)
+    (told,) = floor.fields(LogEvent.ITEM_DENIED)
     assert (told["symbol"], told["code"], told["reason"]) == ("BBB", Code.REDUCING_ONLY, denied.message)
 
 
@@ -128,7 +128,7 @@ def test_an_order_that_is_smaller_than_planned_says_so_when_the_plan_begins() ->
     result = floor.execute(a_plan(an_exit("AAA", amount="-2050", current_value="2050")))
 
     assert ended(result) == {"AAA": (Outcome.FILLED, Code.NOT_FRACTIONABLE)}
-    assert floor.fields(LogEvent.ORDER_SCALED) == [
+    assert floor.fields(LogEvent.ITEM_SCALED) == [
         {
             "symbol": "AAA",
             "code": Code.NOT_FRACTIONABLE,
@@ -152,7 +152,7 @@ def test_flags_that_cannot_be_remembered_keep_nobody_from_trading() -> None:
     result = floor.execute(buys("AAA"))
 
     assert ended(result) == {"AAA": (Outcome.FILLED, None)}
-    assert floor.fields(LogEvent.CACHE_FAILED) == [{"reason": "the table does not answer"}]
+    assert floor.fields(LogEvent.ASSET_CACHE_WRITE_FAILED) == [{"reason": "the table does not answer"}]
 
 
 # --- orders of others ------------------------------------------------------------------------------------
@@ -225,7 +225,7 @@ def test_a_quote_that_stays_unusable_is_waited_for_so_long(wait: int, seconds: f
     floor.broker.quote("AAA", "0", "100.01")
     result = floor.execute(buys("AAA"), seconds=seconds)
 
-    assert ended(result) == {"AAA": (Outcome.DENIED, Code.QUOTE_REJECTED)}
+    assert ended(result) == {"AAA": (Outcome.DENIED, Code.QUOTE_UNUSABLE)}
     assert floor.clock.seconds == waited
 
 
@@ -258,7 +258,7 @@ def test_a_quote_that_is_lost_while_an_order_is_worked_is_waited_for_from_then_o
     floor.clock.at(1, lambda: becomes(floor.broker))
     result = floor.execute(buys("AAA"))
 
-    assert ended(result) == {"AAA": (Outcome.UNFILLED, Code.QUOTE_REJECTED)}
+    assert ended(result) == {"AAA": (Outcome.UNFILLED, Code.QUOTE_UNUSABLE)}
     assert 12 <= floor.clock.seconds <= 13
     assert why in str(floor.parent("AAA").message)
 
@@ -280,7 +280,7 @@ def test_a_quote_that_is_told_no_more_prices_nothing() -> None:
     floor.clock.at(1, lambda: floor.broker.prices.pop("AAA"))
     result = floor.execute(buys("AAA"))
 
-    assert ended(result) == {"AAA": (Outcome.UNFILLED, Code.QUOTE_REJECTED)}
+    assert ended(result) == {"AAA": (Outcome.UNFILLED, Code.QUOTE_UNUSABLE)}
     assert len(floor.broker.sent) == 1
 
 
@@ -292,7 +292,7 @@ def test_an_illiquid_symbol_may_have_a_wider_and_older_quote_than_the_others() -
         floor.broker.quoted_at[symbol] = later(-1800)
     result = floor.execute(buys("AAA", "BBB"))
 
-    assert ended(result) == {"AAA": (Outcome.FILLED, None), "BBB": (Outcome.DENIED, Code.QUOTE_REJECTED)}
+    assert ended(result) == {"AAA": (Outcome.FILLED, None), "BBB": (Outcome.DENIED, Code.QUOTE_UNUSABLE)}
     assert [order.limit_price for order in floor.broker.sent] == [Decimal("103.5")]
 
 
@@ -321,7 +321,7 @@ def test_the_last_trade_is_asked_for_after_the_second_look_and_prices_a_limit() 
     assert looks(floor) == [["AAA"]]
     assert [(o.type, o.limit_price) for o in floor.broker.sent if o.symbol == "AAA"] == [("limit", Decimal("100.00"))]
     assert floor.parent("AAA").arrival == Arrival(Decimal("100.003"), Decimal("100.003"), later(-10))
-    assert floor.fields(LogEvent.ORDER_WITHOUT_QUOTE) == [
+    assert floor.fields(LogEvent.ORDER_PRICED_FROM_LAST_TRADE) == [
         {"symbol": "AAA", "last_trade": Decimal("100.003"), "traded_at": later(-10)}
     ]
 
@@ -342,7 +342,7 @@ def test_without_a_recent_trade_that_may_be_used_the_item_is_denied(prepare: Cal
     floor.broker.quote("AAA", "99.99", "0")
     result = floor.execute(buys("AAA"))
 
-    assert ended(result) == {"AAA": (Outcome.DENIED, Code.QUOTE_REJECTED)}
+    assert ended(result) == {"AAA": (Outcome.DENIED, Code.QUOTE_UNUSABLE)}
     assert "one-sided quote: bid 99.99, ask 0" in str(floor.parent("AAA").message)
     assert floor.broker.sent == []
 
@@ -350,7 +350,7 @@ def test_without_a_recent_trade_that_may_be_used_the_item_is_denied(prepare: Cal
 def test_a_symbols_own_age_of_trades_counts_and_not_everybodys() -> None:
     floor = quoteless(traded_ago=10, per_symbol={"AAA": {"max_trade_age_seconds": "12"}})
 
-    assert ended(floor.execute(buys("AAA"))) == {"AAA": (Outcome.DENIED, Code.QUOTE_REJECTED)}
+    assert ended(floor.execute(buys("AAA"))) == {"AAA": (Outcome.DENIED, Code.QUOTE_UNUSABLE)}
 
 
 def test_a_quote_within_a_symbols_own_bounds_is_not_looked_at_twice() -> None:
@@ -418,7 +418,7 @@ def test_a_quote_that_comes_back_prices_the_next_child_again() -> None:
 
     assert ended(result) == {"AAA": (Outcome.FILLED, None)}
     assert [o.limit_price for o in floor.broker.sent] == [Decimal("100.00"), Decimal("100.01")]
-    assert len(floor.fields(LogEvent.ORDER_WITHOUT_QUOTE)) == 1
+    assert len(floor.fields(LogEvent.ORDER_PRICED_FROM_LAST_TRADE)) == 1
 
 
 # --- hours -----------------------------------------------------------------------------------------------

@@ -78,11 +78,11 @@ def test_a_difference_that_stays_disputes_its_item_after_a_bounded_wait() -> Non
     (difference,) = desk.compare(run)
 
     assert "0 shares are held" in difference.problem
-    assert (run.parents["ABC"].outcome, run.parents["ABC"].code) == (Outcome.UNRESOLVED, "NOT_RECONCILED")
+    assert (run.parents["ABC"].outcome, run.parents["ABC"].code) == (Outcome.UNRESOLVED, "RECONCILIATION_MISMATCH")
     assert run.dirty == {"ABC"}
     assert sum(desk.clock.slept, timedelta()) == timedelta(seconds=5)
     assert run.parents["ABC"].message == difference.problem
-    assert desk.told == [(LogEvent.PLAN_DIFFERS, {"symbol": "ABC", "reason": difference.problem})]
+    assert desk.told == [(LogEvent.RECONCILIATION_MISMATCH, {"symbol": "ABC", "reason": difference.problem})]
 
 
 def test_the_wait_counts_from_when_the_plan_was_settled() -> None:

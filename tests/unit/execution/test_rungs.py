@@ -23,7 +23,7 @@ def test_each_rung_is_priced_nearer_to_the_far_touch_and_rests_as_long_as_config
 
     assert ended(result) == {"AAA": (Outcome.FILLED, None)}
     children = floor.parent("AAA").children
-    assert [(c.aim, c.limit_price, c.intended_at, c.state, c.bid, c.ask) for c in children] == [
+    assert [(c.spread_fraction, c.limit_price, c.latest_send, c.state, c.bid, c.ask) for c in children] == [
         (Decimal("0.3"), Decimal("99.98"), later(0), ChildState.CANCELED, Decimal("99.95"), Decimal("100.05")),
         (Decimal("0.6"), Decimal("100.01"), later(4.5), ChildState.CANCELED, Decimal("99.95"), Decimal("100.05")),
         (Decimal(1), Decimal("100.05"), later(9), ChildState.FILLED, Decimal("99.95"), Decimal("100.05")),
@@ -47,7 +47,7 @@ def test_the_less_time_is_left_the_sooner_the_last_rung_comes(seconds: float, ru
     floor.execute(a_plan(an_item("AAA", amount="1000")), seconds=seconds)
 
     children = floor.parent("AAA").children
-    assert [(str(child.aim), (child.intended_at - NOW).total_seconds()) for child in children] == rungs
+    assert [(str(child.spread_fraction), (child.latest_send - NOW).total_seconds()) for child in children] == rungs
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_sells_hurry_where_buys_wait_for_them(plan: RebalancePlan, rungs: list[t
     floor.execute(plan, seconds=16)
 
     children = floor.parent("AAA").children
-    assert [(str(child.aim), (child.intended_at - NOW).total_seconds()) for child in children] == rungs
+    assert [(str(child.spread_fraction), (child.latest_send - NOW).total_seconds()) for child in children] == rungs
 
 
 @pytest.mark.parametrize(("refresh", "reads"), [("1", 2), ("2", 1)])

@@ -11,7 +11,7 @@ from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.errors import (
     BrokerUnavailable,
     CircuitOpen,
-    CredentialsRefused,
+    CredentialsRejected,
     DuplicateClientOrderId,
     JournalUnavailable,
     PlanYielded,
@@ -21,7 +21,7 @@ from rebalance_executor.domain.journal import RunEnd
 from rebalance_executor.domain.market import OrderRequest
 from rebalance_executor.domain.orders import ChildState, Outcome
 from rebalance_executor.domain.plan import RebalancePlan
-from rebalance_executor.domain.risk_state import PROGRAM, Switch, SwitchState
+from rebalance_executor.domain.risk_state import PROGRAM, KillSwitchRecord, TradingState
 from rebalance_executor.execution.events import LogEvent
 from tests.support.builders import NOW, a_plan, an_exit, an_item, later
 from tests.support.fake_ports import (
@@ -83,10 +83,10 @@ def test_so_many_refusals_in_a_row_halt_the_account() -> None:
     }
     assert [request.symbol for request in floor.broker.sent] == ["AAA", "BBB"]
     (switch,) = floor.journal.book.settings["main"]
-    assert (switch.state, switch.by, switch.at) == (SwitchState.HALTED, PROGRAM, NOW)
+    assert (switch.state, switch.by, switch.at) == (TradingState.HALTED, PROGRAM, NOW)
     assert "2 orders in a row" in switch.reason
     assert floor.clock.slept == []
-    assert floor.events.count(LogEvent.SWITCH_TRIPPED) == 1
+    assert floor.events.count(LogEvent.KILL_SWITCH_TRIPPED) == 1
     assert [fields["code"] for fields in floor.fields(LogEvent.RUN_CONCLUDING)] == [Code.HALTED]
 
 
@@ -106,8 +106,8 @@ def test_an_order_that_is_rejected_after_it_was_accepted_counts_too() -> None:
     result = floor.execute(buys("AAA"))
 
     assert ended(result) == {"AAA": (Outcome.REJECTED, Code.REJECTED)}
-    assert [switch.state for switch in floor.journal.book.settings["main"]] == [SwitchState.HALTED]
-    assert [fields["status"] for fields in floor.fields(LogEvent.ORDER_CLOSED)] == ["rejected"]
+    assert [switch.state for switch in floor.journal.book.settings["main"]] == [TradingState.HALTED]
+    assert [fields["status"] for fields in floor.fields(LogEvent.ORDER_REJECTED)] == ["rejected"]
 
 
 def test_a_run_that_concludes_already_is_not_concluded_by_refusals_again() -> None:
@@ -120,7 +120,7 @@ def test_a_run_that_concludes_already_is_not_concluded_by_refusals_again() -> No
 
     assert ended(result) == {"AAA": (Outcome.REJECTED, Code.REJECTED)}
     assert [switch.by for switch in floor.journal.book.settings["main"]] == ["Ada"]
-    assert LogEvent.SWITCH_TRIPPED not in floor.events
+    assert LogEvent.KILL_SWITCH_TRIPPED not in floor.events
 
 
 # --- no definite answer ----------------------------------------------------------------------------------
@@ -133,7 +133,7 @@ def test_an_order_whose_answer_was_lost_is_found_and_not_sent_again() -> None:
 
     assert ended(result) == {"AAA": (Outcome.FILLED, None)}
     assert len(floor.broker.sent) == 1
-    (unknown,), (found,) = floor.fields(LogEvent.ORDER_UNKNOWN), floor.fields(LogEvent.ORDER_FOUND)
+    (unknown,), (found,) = floor.fields(LogEvent.ORDER_OUTCOME_UNKNOWN), floor.fields(LogEvent.ORDER_FOUND)
     assert (unknown["symbol"], unknown["reason"], unknown["order_id"]) == ("AAA", "no answer", None)
     assert (found["symbol"], found["order_id"], found["status"]) == ("AAA", "order-1", "filled")
     assert found["client_order_id"] == unknown["client_order_id"] == floor.broker.sent[0].client_order_id
@@ -158,7 +158,7 @@ def test_an_id_that_the_broker_knows_already_is_looked_up() -> None:
     result = floor.execute(buys("AAA"))
 
     assert ended(result) == {"AAA": (Outcome.FILLED, None)}
-    (unknown,) = floor.fields(LogEvent.ORDER_UNKNOWN)
+    (unknown,) = floor.fields(LogEvent.ORDER_OUTCOME_UNKNOWN)
     assert (unknown["symbol"], unknown["reason"]) == ("AAA", "client_order_id must be unique")
 
 
@@ -170,7 +170,7 @@ def test_a_repetition_that_is_refused_stays_unknown_until_the_first_can_no_longe
 
     assert ended(result) == {"AAA": (Outcome.REJECTED, Code.REJECTED)}
     (child,) = floor.parent("AAA").children
-    sent_again_at = child.intended_at
+    sent_again_at = child.latest_send
     assert child.closed_at == sent_again_at + timedelta(seconds=120)
     assert child.error_code == "40310000"
     assert len(floor.broker.sent) == 2
@@ -235,28 +235,28 @@ def test_where_the_circuit_is_open_the_run_yields_at_once() -> None:
         floor.execute(buys("AAA", "BBB"))
 
     assert [request.symbol for request in floor.broker.sent] == ["AAA"]
-    assert floor.fields(LogEvent.BROKER_FAILING) == [{"reason": "5 failures in a row"}]
+    assert floor.fields(LogEvent.CIRCUIT_OPENED) == [{"reason": "5 failures in a row"}]
     assert [p.children[0].state for p in floor.known().parents.values()] == [ChildState.NOT_SENT] * 2
     assert floor.journal.runs("main", "plan-1")[0].end is RunEnd.YIELDED
 
 
 def test_refused_credentials_end_the_run_with_nothing_left_open() -> None:
     floor = Floor()
-    floor.broker.behave("AAA", CredentialsRefused("401"))
-    with pytest.raises(CredentialsRefused):
+    floor.broker.behave("AAA", CredentialsRejected("401"))
+    with pytest.raises(CredentialsRejected):
         floor.execute(buys("AAA"))
 
     (child,) = floor.parent("AAA").children
     assert child.state is ChildState.NOT_SENT
     (run,) = floor.journal.runs("main", "plan-1")
-    assert (run.end, run.ended_at, run.reason) == (RunEnd.FAILED, NOW, "CREDENTIALS_REFUSED: 401")
+    assert (run.end, run.ended_at, run.reason) == (RunEnd.FAILED, NOW, "CREDENTIALS_REJECTED: 401")
 
 
 # --- kill switch -----------------------------------------------------------------------------------------
 
 
-def halt(floor: Floor, state: SwitchState = SwitchState.HALTED) -> None:
-    floor.journal.book.set_switch("main", Switch(state, by="Ada", reason="drill", at=floor.clock.now()))
+def halt(floor: Floor, state: TradingState = TradingState.HALTED) -> None:
+    floor.journal.book.set_kill_switch("main", KillSwitchRecord(state, by="Ada", reason="drill", at=floor.clock.now()))
 
 
 def test_a_switch_that_is_set_while_an_order_rests_cancels_it_within_five_seconds() -> None:
@@ -280,7 +280,7 @@ def test_a_switch_that_may_only_reduce_lets_no_buy_out() -> None:
     halted = []
 
     def reduce_then_check() -> None:
-        halt(floor, SwitchState.REDUCING)
+        halt(floor, TradingState.REDUCING)
         halted.append(floor.clock.seconds)
 
     floor.clock.at(1, reduce_then_check)
@@ -294,7 +294,7 @@ def test_a_switch_that_may_only_reduce_lets_no_buy_out() -> None:
 def test_a_switch_that_may_only_reduce_cancels_a_resting_buy_within_five_seconds() -> None:
     floor = Floor(child_wait_seconds=60)
     floor.broker.behave("AAA", RESTS)
-    floor.clock.at(2, lambda: halt(floor, SwitchState.REDUCING))
+    floor.clock.at(2, lambda: halt(floor, TradingState.REDUCING))
     result = floor.execute(buys("AAA"))
 
     assert ended(result) == {"AAA": (Outcome.UNFILLED, Code.REDUCING_ONLY)}
@@ -305,7 +305,7 @@ def test_a_switch_that_may_only_reduce_lets_a_resting_sell_be() -> None:
     floor = Floor(child_wait_seconds=60)
     floor.broker.held = {"AAA": Decimal(20)}
     floor.broker.behave("AAA", RESTS)
-    floor.clock.at(2, lambda: halt(floor, SwitchState.REDUCING))
+    floor.clock.at(2, lambda: halt(floor, TradingState.REDUCING))
     floor.clock.at(20, lambda: floor.broker.fill("order-1"))
     result = floor.execute(a_plan(an_exit("AAA", amount="-2000", current_value="2000")))
 
@@ -322,7 +322,7 @@ def test_a_switch_that_cannot_be_read_lets_nothing_out() -> None:
 
     assert len(floor.broker.sent) == 1
     assert floor.broker.cancelled == ["order-1"]
-    assert [str(fields["reason"]) for fields in floor.fields(LogEvent.RUN_STOPPING)] == [
+    assert [str(fields["reason"]) for fields in floor.fields(LogEvent.RUN_YIELDING)] == [
         "the kill switch cannot be read: the table does not answer"
     ]
 
@@ -352,7 +352,7 @@ def test_an_order_that_waited_for_its_turn_rests_its_whole_time() -> None:
     floor.execute(buys("AAA"))
 
     (child,) = floor.parent("AAA").children
-    assert (child.intended_at, child.cancel_requested_at) == (later(30), later(40))
+    assert (child.latest_send, child.cancel_requested_at) == (later(30), later(40))
 
 
 def test_an_order_whose_turn_comes_after_the_deadline_is_left_to_the_next_run() -> None:
@@ -421,7 +421,7 @@ def test_what_a_control_refuses_was_never_sent() -> None:
     (child,) = floor.parent("AAA").children
     assert child.state is ChildState.NOT_SENT
     assert floor.parent("AAA").settled_at == NOW
-    (denied,) = floor.fields(LogEvent.ORDER_DENIED)
+    (denied,) = floor.fields(LogEvent.ITEM_DENIED)
     assert (denied["symbol"], denied["code"]) == ("AAA", Code.PRICE_COLLAR)
     assert denied["reason"] == floor.parent("AAA").message
     assert "present mid" in str(floor.parent("AAA").message)

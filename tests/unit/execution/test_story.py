@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 from decimal import Decimal
 
-from rebalance_executor.domain.journal import Phase, PlanState, RunEnd, RunRecord
+from rebalance_executor.domain.journal import PlanPhase, PlanState, RunEnd, RunRecord
 from rebalance_executor.domain.market import OrderRequest, OrderType
 from rebalance_executor.domain.orders import Arrival, Outcome, child_order_id
 from rebalance_executor.domain.plan import Urgency
 from rebalance_executor.domain.result import ExecutionStatus
-from rebalance_executor.domain.risk_state import BegunPlan, ReservedOrder
+from rebalance_executor.domain.risk_state import ReservedOrder, StartedPlan
 from rebalance_executor.execution.events import LogEvent
 from tests.support.builders import BUY, NOW, SELL, a_plan, an_exit, an_item, later
 from tests.support.fake_ports import CLOSES_AT, Floor
@@ -59,7 +59,7 @@ def test_each_wave_is_one_write_before_it_is_sent() -> None:
         "journal.write",
         "journal.write",
         "journal.finish",
-        "journal.mark_reported",
+        "journal.mark_published",
     ]
 
 
@@ -76,8 +76,8 @@ def test_the_journal_holds_the_plan_as_it_was_begun_and_ended() -> None:
         content_hash=PLAN.content_hash,
         correlation_id="correlation-1",
         causation_id="causation-1",
-        begun_at=NOW,
-        phase=Phase.FINISHED,
+        started_at=NOW,
+        phase=PlanPhase.FINISHED,
         runs=1,
         starting_funds=Decimal(100_000),
         account_number="PA1",
@@ -86,7 +86,7 @@ def test_the_journal_holds_the_plan_as_it_was_begun_and_ended() -> None:
     assert floor.journal.runs("main", "plan-1") == [
         RunRecord(1, "run-1", started_at=NOW, ended_at=NOW, end=RunEnd.COMPLETED)
     ]
-    assert floor.known().reported == {"bus"}
+    assert floor.known().published == {"bus"}
     assert floor.journal.holder("main") is None
 
 
@@ -99,7 +99,15 @@ def test_the_journal_holds_every_order_with_the_quote_it_was_priced_at() -> None
         (Outcome.FILLED, Decimal(30), AT_ARRIVAL, Decimal(0), NOW),
     ]
     (child,) = bought.children
-    assert (child.attempt, child.bid, child.ask, child.aim, child.intended_at, child.resent, child.order_id) == (
+    assert (
+        child.attempt,
+        child.bid,
+        child.ask,
+        child.spread_fraction,
+        child.latest_send,
+        child.resent,
+        child.order_id,
+    ) == (
         1,
         Decimal("99.99"),
         Decimal("100.01"),
@@ -111,14 +119,14 @@ def test_the_journal_holds_every_order_with_the_quote_it_was_priced_at() -> None
 
 
 def test_the_day_has_what_the_plan_reserved_at_arrival_mid() -> None:
-    book = executed().journal.book.book("main", CLOSES_AT.date())
+    book = executed().journal.book.load("main", CLOSES_AT.date())
 
-    assert (book.day.plans, book.day.buys, book.day.sells) == (1, Decimal(3000), Decimal(2000))
+    assert (book.usage.plans, book.usage.buys, book.usage.sells) == (1, Decimal(3000), Decimal(2000))
     orders = (
         ReservedOrder("AAA", SELL, Decimal(20), Decimal(2000)),
         ReservedOrder("BBB", BUY, Decimal(30), Decimal(3000)),
     )
-    assert book.plans == [BegunPlan("plan-1", NOW, orders)]
+    assert book.plans == [StartedPlan("plan-1", NOW, orders)]
 
 
 def test_the_result_is_returned_stored_and_published_the_same() -> None:
@@ -161,7 +169,7 @@ def of_child(
         "type": OrderType.LIMIT,
         "qty": Decimal(30) if is_buy else Decimal(20),
         "limit_price": Decimal("100.01") if is_buy else Decimal("99.99"),
-        "aim": None,
+        "spread_fraction": None,
         "bid": Decimal("99.99"),
         "ask": Decimal("100.01"),
         "filled_qty": Decimal(filled),
@@ -190,7 +198,7 @@ def test_every_step_is_told_with_what_an_operator_needs() -> None:
     assert executed().told == [
         (LogEvent.RUN_STARTED, {"epoch": 1, "stop_at": later(570)}),
         (
-            LogEvent.PLAN_BEGUN,
+            LogEvent.PLAN_STARTED,
             {
                 "items": 2,
                 "parents": 2,
@@ -201,8 +209,8 @@ def test_every_step_is_told_with_what_an_operator_needs() -> None:
         ),
         (LogEvent.ORDER_INTENDED, {"side": SELL} | of_child("AAA", None, None, "0", None)),
         (LogEvent.ORDER_SUBMITTED, {"side": SELL} | sold),
-        (LogEvent.ORDER_CLOSED, sold),
-        (LogEvent.ORDER_FILLED, of_parent("AAA", "20", "1999.80")),
+        (LogEvent.ORDER_FILLED, sold),
+        (LogEvent.ITEM_FILLED, of_parent("AAA", "20", "1999.80")),
         (
             LogEvent.GATE_PASSED,
             {
@@ -213,8 +221,8 @@ def test_every_step_is_told_with_what_an_operator_needs() -> None:
         ),
         (LogEvent.ORDER_INTENDED, {"side": BUY} | of_child("BBB", None, None, "0", None)),
         (LogEvent.ORDER_SUBMITTED, {"side": BUY} | bought),
-        (LogEvent.ORDER_CLOSED, bought),
-        (LogEvent.ORDER_FILLED, of_parent("BBB", "30", "3000.30")),
+        (LogEvent.ORDER_FILLED, bought),
+        (LogEvent.ITEM_FILLED, of_parent("BBB", "30", "3000.30")),
         (
             LogEvent.PLAN_FINISHED,
             {
@@ -246,7 +254,7 @@ def test_a_plan_of_holds_asks_the_broker_nothing() -> None:
     assert floor.broker.asked == []
     plan = floor.known().plan
     assert (plan.starting_funds, plan.account_number, plan.buy_budget) == (Decimal(0), None, None)
-    begun = floor.fields(LogEvent.PLAN_BEGUN)
+    begun = floor.fields(LogEvent.PLAN_STARTED)
     assert [(fields["items"], fields["parents"]) for fields in begun] == [(1, 0)]
 
 

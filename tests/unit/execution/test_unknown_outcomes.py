@@ -16,18 +16,20 @@ from rebalance_executor.domain.errors import JournalUnavailable, OverfillGuard, 
 from rebalance_executor.domain.journal import RunRecord
 from rebalance_executor.domain.market import ZERO, BrokerOrder, OrderRequest, OrderType
 from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome
-from rebalance_executor.domain.risk_state import Switch, SwitchState
+from rebalance_executor.domain.risk_state import KillSwitchRecord, TradingState
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.kill_switch import KillSwitch
 from rebalance_executor.execution.ports import Lease
 from rebalance_executor.execution.run import Deadline, Run
-from rebalance_executor.execution.sender import Orders, Sender
+from rebalance_executor.execution.sender import Sender, TickActions
 from tests.support.builders import NOW, a_child, a_filled_child, a_parent, a_plan, a_state, an_item, later
 from tests.support.fake_ports import LOST, RESTS, STUCK, VANISHES, Floor, ended, rejection
 
 
 def halt(floor: Floor) -> None:
-    floor.journal.book.set_switch("main", Switch(SwitchState.HALTED, by="Ada", reason="drill", at=floor.clock.now()))
+    floor.journal.book.set_kill_switch(
+        "main", KillSwitchRecord(TradingState.HALTED, by="Ada", reason="drill", at=floor.clock.now())
+    )
 
 
 def before_each(floor: Floor, happen: Callable[[OrderRequest], object]) -> None:
@@ -79,14 +81,14 @@ def test_an_order_with_our_id_that_is_not_what_was_journalled_is_left_to_a_perso
     before_each(floor, lambda request: floor.broker.put(as_at_the_broker(request, **fields)))
     result = floor.execute(a_plan(an_item("AAA", amount="1000")))
 
-    assert ended(result) == {"AAA": (Outcome.UNRESOLVED, Code.FOREIGN_ORDER)}
+    assert ended(result) == {"AAA": (Outcome.UNRESOLVED, Code.CLIENT_ORDER_ID_MISMATCH)}
     parent = floor.parent("AAA")
     assert parent.message is not None
     sent = floor.broker.sent[0].client_order_id
     assert parent.message.startswith(f"{sent} is order order-x at the broker, and not ours: {words}; ")
     assert parent.settled_at == later(0.5)
     assert len(floor.broker.sent) == 1
-    assert [fields["symbol"] for fields in floor.fields(LogEvent.ORDER_UNRESOLVED)] == ["AAA"]
+    assert [fields["symbol"] for fields in floor.fields(LogEvent.ITEM_UNRESOLVED)] == ["AAA"]
 
 
 # --- not known -------------------------------------------------------------------------------------------
@@ -120,7 +122,7 @@ def test_an_order_that_waited_for_its_turn_is_looked_for_as_long_as_any_other_on
 
     assert ended(result) == {"AAA": (Outcome.DENIED, Code.MARKET_CLOSED)}
     assert floor.clock.seconds == 106 + 120
-    assert floor.parent("AAA").children[0].intended_at == later(106)
+    assert floor.parent("AAA").children[0].latest_send == later(106)
 
 
 def test_what_a_dead_run_intended_may_have_been_sent_until_the_next_one_began() -> None:
@@ -189,7 +191,7 @@ def test_a_repetition_is_journalled_with_its_own_time_before_it_goes_out() -> No
     before_each(floor, lambda _: journalled.extend(floor.parent("AAA").children))
     floor.execute(a_plan(an_item("AAA", amount="1000")))
 
-    assert [(child.state, child.intended_at, child.resent) for child in journalled] == [
+    assert [(child.state, child.latest_send, child.resent) for child in journalled] == [
         (ChildState.INTENDED, NOW, False),
         (ChildState.INTENDED, later(0.5), True),
     ]
@@ -251,7 +253,7 @@ def test_an_order_that_would_exceed_its_parent_is_an_error_and_is_not_sent() -> 
     floor = Floor()
     run = a_run(a_filled_child(qty="6"), a_child(ChildState.INTENDED, attempt=2, qty="5"))
     with pytest.raises(OverfillGuard, match="11") as caught:
-        a_sender(floor).send(run, Orders(submits=["AAA"]))
+        a_sender(floor).send(run, TickActions(submits=["AAA"]))
 
     assert caught.value.context == {"symbol": "AAA", "exposure": Decimal(11), "qty": Decimal(10)}
     assert floor.broker.sent == []
@@ -262,7 +264,7 @@ def test_a_switch_that_took_too_long_to_read_lets_nothing_out() -> None:
     floor = Floor()
     run = a_run(a_child(ChildState.INTENDED, bid=Decimal("9.99"), ask=Decimal("10.01")))
     floor.slow["book.switch"] = [300]
-    assert not a_sender(floor).send(run, Orders(submits=["AAA"]))
+    assert not a_sender(floor).send(run, TickActions(submits=["AAA"]))
 
     assert floor.broker.sent == []
 
@@ -396,13 +398,13 @@ def test_what_is_filled_already_is_missing_to_what_is_priced_anew() -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "code"), [(SwitchState.HALTED, Code.HALTED), (SwitchState.REDUCING, Code.REDUCING_ONLY)]
+    ("state", "code"), [(TradingState.HALTED, Code.HALTED), (TradingState.REDUCING, Code.REDUCING_ONLY)]
 )
-def test_the_switch_is_looked_at_last_of_all_and_ends_the_run(state: SwitchState, code: Code) -> None:
+def test_the_switch_is_looked_at_last_of_all_and_ends_the_run(state: TradingState, code: Code) -> None:
     floor = Floor()
-    floor.journal.book.set_switch("main", Switch(state, by="Ada", reason="drill", at=NOW))
+    floor.journal.book.set_kill_switch("main", KillSwitchRecord(state, by="Ada", reason="drill", at=NOW))
     run = a_run(a_child(ChildState.INTENDED, bid=Decimal("9.99"), ask=Decimal("10.01")))
-    assert a_sender(floor).send(run, Orders(submits=["AAA"]))
+    assert a_sender(floor).send(run, TickActions(submits=["AAA"]))
 
     assert floor.broker.sent == []
     assert run.conclude is code
@@ -414,7 +416,7 @@ def test_a_switch_that_cannot_be_read_breaks_the_run_off() -> None:
     floor = Floor()
     floor.trouble["book.switch"] = [JournalUnavailable("the table does not answer")]
     run = a_run(a_child(ChildState.INTENDED, bid=Decimal("9.99"), ask=Decimal("10.01")))
-    a_sender(floor).send(run, Orders(submits=["AAA"]))
+    a_sender(floor).send(run, TickActions(submits=["AAA"]))
 
     assert floor.broker.sent == []
     assert run.broken_off == "the kill switch cannot be read: the table does not answer"
@@ -428,5 +430,5 @@ def test_a_plan_ends_at_its_time_limit() -> None:
 
     assert ended(result) == {"AAA": (Outcome.UNFILLED, Code.TIME_LIMIT)}
     assert floor.parent("AAA").settled_at == later(60.5)
-    (closed,) = floor.fields(LogEvent.ORDER_CLOSED)
+    (closed,) = floor.fields(LogEvent.ORDER_CANCELED)
     assert (closed["symbol"], closed["status"]) == ("AAA", "canceled")

@@ -14,7 +14,7 @@ from requests import Response
 from rebalance_executor.adapters.alpaca import parsing
 from rebalance_executor.adapters.alpaca.client import AlpacaApi, Timeouts
 from rebalance_executor.adapters.alpaca.credentials import Credentials, CredentialsSource
-from rebalance_executor.adapters.alpaca.transport import Door, Limits
+from rebalance_executor.adapters.alpaca.transport import AlpacaTransport, RequestDeadline
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.errors import BrokerUnavailable, NotFound, OutcomeUnknown
 from rebalance_executor.domain.market import (
@@ -27,7 +27,7 @@ from rebalance_executor.domain.market import (
     Quote,
     Trade,
 )
-from rebalance_executor.domain.values import plain
+from rebalance_executor.domain.values import format_decimal
 from rebalance_executor.execution.ports import Clock
 from rebalance_executor.execution.run import Deadline
 from rebalance_executor.settings import Settings
@@ -64,7 +64,7 @@ class AlpacaBroker:
         on_request: Callable[[str], None],
     ) -> None:
         self.credentials = credentials
-        self._limits = Limits(
+        self._limits = RequestDeadline(
             clock, float(config.connect_timeout_seconds), float(config.read_timeout_seconds), until=clock.now()
         )
         key = (credentials.api_key, credentials.secret_key)
@@ -75,10 +75,10 @@ class AlpacaBroker:
         def data(timeouts: Timeouts, observe: Callable[[Response], None]) -> AlpacaApi:
             return AlpacaApi(key, settings.alpaca_data_url, timeouts, observe)
 
-        self._trading = Door(trading, self._limits, config.rate_limit_per_minute, on_request, key)
-        self._data = Door(data, self._limits, config.rate_limit_per_minute, on_request, key)
+        self._trading = AlpacaTransport(trading, self._limits, config.rate_limit_per_minute, on_request, key)
+        self._data = AlpacaTransport(data, self._limits, config.rate_limit_per_minute, on_request, key)
 
-    def patient_until(self, until: datetime) -> None:
+    def set_deadline(self, until: datetime) -> None:
         """Begin a run: nothing is waited for beyond this time."""
         self._limits.until = until
 
@@ -93,9 +93,9 @@ class AlpacaBroker:
         return self.credentials.account_number
 
     @property
-    def is_refused(self) -> bool:
+    def credentials_rejected(self) -> bool:
         """Whether the broker has refused these credentials."""
-        return self._trading.is_refused or self._data.is_refused
+        return self._trading.credentials_rejected or self._data.credentials_rejected
 
     # --- reads -------------------------------------------------------------------------------------------
 
@@ -196,9 +196,9 @@ class AlpacaBroker:
 
     # --- writes ------------------------------------------------------------------------------------------
 
-    def await_turn(self, until: datetime) -> None:
+    def wait_for_rate_limit(self, until: datetime) -> None:
         """Wait until a submission is within the rate limit; raises ``RateLimited`` where that is after ``until``."""
-        self._trading.await_turn(until)
+        self._trading.wait_for_rate_limit(until)
 
     def submit(self, request: OrderRequest) -> BrokerOrder:
         """Send one order, once; errors as in the port."""
@@ -207,11 +207,11 @@ class AlpacaBroker:
             "symbol": request.symbol,
             "side": request.side.value,
             "type": request.type.value,
-            "qty": plain(request.qty),
+            "qty": format_decimal(request.qty),
             "time_in_force": "day",
         }
         if request.limit_price is not None:
-            body["limit_price"] = plain(request.limit_price)
+            body["limit_price"] = format_decimal(request.limit_price)
         if request.extended_hours:
             body["extended_hours"] = True
         told = self._trading.post("/orders", body)
@@ -265,7 +265,7 @@ class AlpacaBrokers:
             UnknownAccount, ConfigurationError, PlanSourceUnavailable: as the source of credentials says.
         """
         broker = self._brokers.pop(account, None)  # and back at the end: the first is the one not used for longest
-        if broker is not None and broker.is_refused:  # perhaps the keys were rotated meanwhile
+        if broker is not None and broker.credentials_rejected:  # perhaps the keys were rotated meanwhile
             self._source.forget()
             broker.close()
             broker = None
@@ -277,7 +277,7 @@ class AlpacaBrokers:
         self._brokers[account] = broker
         while len(self._brokers) > MAX_BROKERS:
             self._brokers.pop(next(iter(self._brokers))).close()
-        broker.patient_until(deadline.give_up_at)
+        broker.set_deadline(deadline.give_up_at)
         return broker
 
 

@@ -29,7 +29,7 @@ _FOR_GOOD = 86_400
 """Seconds an open circuit stays open: longer than any run."""
 
 
-class BreakingBroker:
+class CircuitBreakerBroker:
     """Implements ``Broker`` by another one.
 
     Args:
@@ -92,9 +92,9 @@ class BreakingBroker:
         """Ask for a cancel; whether it was taken."""
         return self._ask(lambda: self._broker.cancel(order_id))
 
-    def await_turn(self, until: datetime) -> None:
+    def wait_for_rate_limit(self, until: datetime) -> None:
         """Wait until a submission is within the rate limit."""
-        self._broker.await_turn(until)
+        self._broker.wait_for_rate_limit(until)
 
     def submit(self, request: OrderRequest) -> BrokerOrder:
         """Send one order, once; errors as in the port.

@@ -12,7 +12,7 @@ from rebalance_executor.execution.ports import Clock
 MINUTE = timedelta(minutes=1)
 
 
-class Pacer:
+class RateLimiter:
     """One budget of requests a minute: a sliding window of our own requests, and what the broker's headers say.
 
     Args:
@@ -37,27 +37,27 @@ class Pacer:
                 raise RateLimited("the minute's requests are used up", retry_at=opens_at)
             self._clock.sleep(opens_at - now)
 
-    def take(self, until: datetime) -> None:
+    def acquire(self, until: datetime) -> None:
         """Wait until one more request is allowed, and count it; raises as ``wait`` does."""
         self.wait(until)
         self._sent.append(self._clock.now())
 
-    def heed(self, headers: Mapping[str, str], *, refused: bool) -> None:
+    def observe_headers(self, headers: Mapping[str, str], *, is_rate_limited: bool) -> None:
         """Take in what an answer's headers say about the window; nonsense is ignored.
 
         ``refused`` means HTTP 429: the window is closed, whatever the headers say.
         """
         now = self._clock.now()
         remaining = _whole(headers.get("X-RateLimit-Remaining"))
-        if not refused and (remaining is None or remaining > 0):
+        if not is_rate_limited and (remaining is None or remaining > 0):
             return
         wait = _whole(headers.get("Retry-After"))
         reset = _whole(headers.get("X-RateLimit-Reset"))
         if wait is not None and wait <= MINUTE.total_seconds():
             self._closed_until = now + timedelta(seconds=wait)
-        elif reset is not None and now < (opens := _moment(reset)) <= now + MINUTE:
+        elif reset is not None and now < (opens := _epoch_time(reset)) <= now + MINUTE:
             self._closed_until = opens
-        elif refused:
+        elif is_rate_limited:
             self._closed_until = now + timedelta(seconds=1)
 
     def _opens_at(self) -> datetime:
@@ -77,5 +77,5 @@ def _whole(text: str | None) -> int | None:
     return int(text) if text is not None and text.isascii() and text.isdigit() and len(text) < 12 else None
 
 
-def _moment(epoch: int) -> datetime:
+def _epoch_time(epoch: int) -> datetime:
     return datetime.fromtimestamp(epoch, UTC)

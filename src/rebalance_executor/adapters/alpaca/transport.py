@@ -14,10 +14,10 @@ from requests.exceptions import RequestException
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exponential
 
 from rebalance_executor.adapters.alpaca.client import APIError, Timeouts
-from rebalance_executor.adapters.alpaca.rate_limiter import Pacer
+from rebalance_executor.adapters.alpaca.rate_limiter import RateLimiter
 from rebalance_executor.domain.errors import (
     BrokerUnavailable,
-    CredentialsRefused,
+    CredentialsRejected,
     DuplicateClientOrderId,
     NotFound,
     OrderRejected,
@@ -34,7 +34,7 @@ _LEAST_SECONDS = 0.2
 
 
 @dataclass(slots=True)
-class Limits:
+class RequestDeadline:
     """How long a request may take, and until when anything may be tried."""
 
     clock: Clock
@@ -78,7 +78,7 @@ class _Failure:
         return code if isinstance(code, int) else None
 
 
-class _Passing(Exception):
+class _Transient(Exception):
     """A read failed in a way that may pass; carries what to raise when it did not."""
 
     def __init__(self, final: BrokerUnavailable) -> None:
@@ -86,7 +86,7 @@ class _Passing(Exception):
         self.final = final
 
 
-class Door:
+class AlpacaTransport:
     """Requests to one endpoint of one account.
 
     Args:
@@ -100,24 +100,24 @@ class Door:
     def __init__(
         self,
         make: Callable[[Timeouts, Callable[[Response], None]], Api],
-        limits: Limits,
+        limits: RequestDeadline,
         per_minute: int,
         on_request: Callable[[str], None],
         secrets: Sequence[str] = (),
     ) -> None:
         self._limits = limits
         self._secrets = [secret for secret in secrets if len(secret) >= _SHORTEST_SECRET]
-        self._pacer = Pacer(per_minute, limits.clock)
+        self._pacer = RateLimiter(per_minute, limits.clock)
         self._on_request = on_request
         self._api = make(limits.timeouts, self._observe)
         self._attempts = Retrying(
-            retry=retry_if_exception_type(_Passing),
+            retry=retry_if_exception_type(_Transient),
             wait=wait_exponential(multiplier=0.1, exp_base=3, max=3),
             stop=self._is_over,
             sleep=lambda seconds: limits.clock.sleep(timedelta(seconds=seconds)),
             retry_error_callback=_give_up,
         )
-        self.is_refused = False
+        self.credentials_rejected = False
         """Whether the broker has refused the credentials."""
 
     def get(self, path: str, params: Mapping[str, str] | None = None, *, template: str | None = None) -> Any:
@@ -125,7 +125,7 @@ class Door:
 
         Raises:
             NotFound: 404.
-            CredentialsRefused: 401 or 403.
+            CredentialsRejected: 401 or 403.
             BrokerUnavailable: no usable answer within the retries (``RateLimited`` for 429).
         """
         for attempt in self._attempts:
@@ -137,14 +137,14 @@ class Door:
         """Ask for a cancel; whether it was taken: 404 and 422 (nothing to cancel) are no errors.
 
         Raises:
-            CredentialsRefused, BrokerUnavailable: as for reads.
+            CredentialsRejected, BrokerUnavailable: as for reads.
         """
         for attempt in self._attempts:
             with attempt:
                 return self._cancel(path, f"DELETE {template}")
         raise AssertionError("unreachable: the last attempt raises")  # pragma: no cover
 
-    def await_turn(self, until: datetime) -> None:
+    def wait_for_rate_limit(self, until: datetime) -> None:
         """Wait until a request is within the rate limit; raises ``RateLimited`` where that is after ``until``."""
         self._pacer.wait(min(until, self._limits.until))
 
@@ -152,7 +152,7 @@ class Door:
         """The decoded answer to a submission, sent exactly once and at once: what was checked before it still holds.
 
         Raises:
-            OrderRejected, DuplicateClientOrderId, RateLimited, CredentialsRefused, OutcomeUnknown: as the port says.
+            OrderRejected, DuplicateClientOrderId, RateLimited, CredentialsRejected, OutcomeUnknown: as the port says.
         """
         self._count(f"POST {path}", until=self._limits.clock.now())
         try:
@@ -169,12 +169,12 @@ class Door:
     # --- one request -------------------------------------------------------------------------------------
 
     def _count(self, name: str, until: datetime) -> None:
-        self._pacer.take(until)
+        self._pacer.acquire(until)
         method, path = name.split(" ", 1)
         self._on_request(f"{method} /v2{path}")
 
     def _observe(self, response: Response) -> None:
-        self._pacer.heed(response.headers, refused=response.status_code == 429)
+        self._pacer.observe_headers(response.headers, is_rate_limited=response.status_code == 429)
 
     def _read(self, ask: Callable[[], Any], name: str) -> Any:
         self._count(name, self._limits.until)
@@ -184,15 +184,15 @@ class Door:
             raise self._read_failure(_failure(error, self._secrets), name) from None
         except (RequestException, ValueError) as error:
             text = f"{name} got no usable answer: {type(error).__name__}"
-            raise _Passing(BrokerUnavailable(text)) from error
+            raise _Transient(BrokerUnavailable(text)) from error
         if answer is None and name.startswith("GET "):
-            raise _Passing(BrokerUnavailable(f"{name} got an empty answer"))
+            raise _Transient(BrokerUnavailable(f"{name} got an empty answer"))
         return answer
 
     def _cancel(self, path: str, name: str) -> bool:
         try:
             self._read(lambda: self._api.delete(path), name)
-        except (NotFound, _Settled):
+        except (NotFound, _NotCancelable):
             return False
         return True
 
@@ -201,14 +201,14 @@ class Door:
         if failure.status == 404 and failure.told is not None:
             return NotFound(text)
         if failure.status in (401, 403):
-            self.is_refused = True
-            return CredentialsRefused(f"{text}; check the account's keys and what they may do")
+            self.credentials_rejected = True
+            return CredentialsRejected(f"{text}; check the account's keys and what they may do")
         if failure.status == 422 and name.startswith("DELETE "):
-            return _Settled(text)
+            return _NotCancelable(text)
         if failure.status == 429:
-            return _Passing(RateLimited(text, retry_at=self._pacer.closed_until))
+            return _Transient(RateLimited(text, retry_at=self._pacer.closed_until))
         if failure.status >= 500 or failure.told is None:
-            return _Passing(BrokerUnavailable(text))
+            return _Transient(BrokerUnavailable(text))
         return BrokerUnavailable(text, http_status=failure.status, broker_code=failure.code)
 
     def _submission_failure(self, failure: _Failure) -> Exception:
@@ -216,8 +216,8 @@ class Door:
         if failure.status == 429:
             return RateLimited(text, retry_at=self._pacer.closed_until)
         if failure.status == 401:
-            self.is_refused = True
-            return CredentialsRefused(f"{text}; check the account's keys and what they may do")
+            self.credentials_rejected = True
+            return CredentialsRejected(f"{text}; check the account's keys and what they may do")
         if failure.status >= 500 or failure.status == 408 or failure.told is None:
             return OutcomeUnknown(f"no definite answer to the submission: {text}")
         if failure.status == 422 and "client_order_id must be unique" in failure.message:
@@ -232,13 +232,13 @@ class Door:
         return state.attempt_number >= _ATTEMPTS or next_try >= self._limits.until
 
 
-class _Settled(Exception):
+class _NotCancelable(Exception):
     """422 on a cancel: the order can no longer be cancelled."""
 
 
 def _give_up(state: RetryCallState) -> None:
     error = state.outcome.exception() if state.outcome is not None else None
-    if isinstance(error, _Passing):
+    if isinstance(error, _Transient):
         raise error.final from error
 
 

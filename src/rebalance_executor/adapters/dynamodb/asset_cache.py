@@ -48,14 +48,14 @@ class DynamoAssetCache:
         """
         expires_at = int((now + self._ttl).timestamp())
         latest = {asset.symbol: asset for asset in assets}  # a batch may not name a row twice
-        self._table.put_many([_row(asset, expires_at) for asset in latest.values()])
+        self._table.put_many([_item(asset, expires_at) for asset in latest.values()])
 
 
 def _key(symbol: str) -> Row:
     return {"pk": f"ASSET#{symbol}", "sk": "ASSET"}
 
 
-def _row(asset: Asset, expires_at: int) -> Row:
+def _item(asset: Asset, expires_at: int) -> Row:
     return {
         **_key(asset.symbol),
         "symbol": asset.symbol,

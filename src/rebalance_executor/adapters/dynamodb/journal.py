@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from rebalance_executor.adapters.dynamodb import journal_items, risk_items
 from rebalance_executor.adapters.dynamodb.table import ConditionFailed, Row, Table, Value, to_item
 from rebalance_executor.domain.errors import DayChanged, Fenced, JournalContradiction, LeaseHeld
-from rebalance_executor.domain.journal import Phase, PlanJournal, PlanState, RunEnd, RunRecord
+from rebalance_executor.domain.journal import PlanJournal, PlanPhase, PlanState, RunEnd, RunRecord
 from rebalance_executor.domain.orders import ParentOrder
 from rebalance_executor.domain.result import ExecutionResult
 from rebalance_executor.domain.risk_state import Reservation
@@ -135,7 +135,7 @@ class DynamoJournal:
             plan=plan,
             parents={parent.symbol: parent for parent in parents},
             result=journal_items.result_from([row for row in found if _kind(row, journal_items.RESULT)]),
-            reported=journal_items.channels_of(own),
+            published=journal_items.channels_of(own),
         )
 
     def result(self, account: str, plan_id: str) -> ExecutionResult | None:
@@ -179,11 +179,11 @@ class DynamoJournal:
             JournalUnavailable: whether it was written may be unknown; writing the same again is harmless.
         """
         *before, last = _batches(plan, parents, self._parents_each)
-        actions = [self._check_lease(lease), self._put_plan(plan, journal_items.plan_row(plan, lease.epoch))]
+        actions = [self._check_lease(lease), self._put_plan(plan, journal_items.plan_item(plan, lease.epoch))]
         if reservation is not None:
             actions += self._reserve(lease, reservation)
         if run is not None:
-            actions.append(self._put(journal_items.run_row(plan, run)))
+            actions.append(self._put(journal_items.run_item(plan, run)))
         try:
             self._write_parents(lease, plan, before)
             self._table.transact([*actions, *map(self._put, last)])
@@ -206,9 +206,9 @@ class DynamoJournal:
         *before, last = _batches(plan, parents, self._parents_each)
         actions = [
             self._give_back(lease),
-            self._put_plan(plan, journal_items.plan_row(plan, lease.epoch, result)),
+            self._put_plan(plan, journal_items.plan_item(plan, lease.epoch, result)),
             self._close_run(lease, plan, result),
-            *(self._put(row, _ABSENT) for row in journal_items.result_rows(plan, result)),
+            *(self._put(row, _ABSENT) for row in journal_items.result_items(plan, result)),
         ]
         try:
             self._write_parents(lease, plan, before)
@@ -219,16 +219,16 @@ class DynamoJournal:
                 self._refuse(lease, plan, failure)
             self.release(lease)  # it was written before, and only the answer was lost
 
-    def mark_reported(self, account: str, plan_id: str, channels: Collection[str], at: datetime) -> None:
+    def mark_published(self, account: str, plan_id: str, channels: Collection[str], at: datetime) -> None:
         """Remember that these channels got the result at ``at``; a plan that is not finished is left alone.
 
         Raises:
             JournalUnavailable: whether it is remembered may be unknown.
         """
         key = journal_items.plan_key(account, plan_id)
-        values: dict[str, Value] = {":at": journal_items.iso(at), ":finished": Phase.FINISHED.value}
+        values: dict[str, Value] = {":at": journal_items.iso(at), ":finished": PlanPhase.FINISHED.value}
         try:
-            self._table.update(key, journal_items.reported_change(channels), "phase = :finished", values)
+            self._table.update(key, journal_items.published_change(channels), "phase = :finished", values)
         except ConditionFailed:
             return
 
@@ -273,10 +273,10 @@ class DynamoJournal:
         values: dict[str, Value] = {":plan": reservation.plan.plan_id}
         if reservation.before.plans:
             values[":plans"] = reservation.before.plans
-        day = {"Item": to_item(risk_items.day_row(lease.account, reservation))}
+        day = {"Item": to_item(risk_items.usage_item(lease.account, reservation))}
         return [
             {"Put": self._action(day, f"{unchanged} OR last_plan = :plan", values)},
-            self._put(risk_items.begun_row(lease.account, reservation.after.on, reservation.plan)),
+            self._put(risk_items.started_plan_item(lease.account, reservation.after.on, reservation.plan)),
         ]
 
     def _put(self, row: Row, condition: str | None = None) -> Mapping[str, Any]:
@@ -313,7 +313,7 @@ def _ours(lease: Lease) -> dict[str, Value]:
 
 
 def _same(plan: PlanState) -> dict[str, Value]:
-    return {":hash": plan.content_hash, ":finished": Phase.FINISHED.value}
+    return {":hash": plan.content_hash, ":finished": PlanPhase.FINISHED.value}
 
 
 def _kind(row: Row, prefix: str) -> bool:
@@ -336,5 +336,5 @@ def _batches(plan: PlanState, parents: Iterable[ParentOrder], most: int) -> list
 
 def _weighed(plan: PlanState, parents: Iterable[ParentOrder]) -> Iterator[tuple[Row, int]]:
     for parent in parents:
-        row = journal_items.parent_row(plan, parent)
+        row = journal_items.parent_item(plan, parent)
         yield row, sum(len(name) + len(str(value).encode()) for name, value in row.items())

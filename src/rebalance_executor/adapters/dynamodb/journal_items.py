@@ -19,7 +19,7 @@ from rebalance_executor.domain.errors import JournalContradiction
 from rebalance_executor.domain.journal import PlanState, RunRecord
 from rebalance_executor.domain.orders import ParentOrder
 from rebalance_executor.domain.result import ExecutionResult
-from rebalance_executor.domain.values import plain
+from rebalance_executor.domain.values import format_decimal
 
 LEASE = "LEASE"
 PLAN = "PLAN"
@@ -61,13 +61,13 @@ def plan_key(account: str, plan_id: str) -> Row:
 # --- plan ------------------------------------------------------------------------------------------------
 
 
-def plan_row(state: PlanState, epoch: int, result: ExecutionResult | None = None) -> Row:
+def plan_item(state: PlanState, epoch: int, result: ExecutionResult | None = None) -> Row:
     """The plan's own row. ``day`` and ``status`` are the keys of the index of plans; no other row has a ``day``."""
-    return made_row(
+    return timed_item(
         plan_pk(state.account, state.plan_id),
         PLAN,
         status="in_progress" if result is None else result.status.value,
-        day=state.begun_at.astimezone(UTC).date().isoformat(),
+        day=state.started_at.astimezone(UTC).date().isoformat(),
         epoch=epoch,
         finished_at=iso(result.execution_timestamp) if result is not None else None,
         **_STATE.dump_python(state, mode="json"),
@@ -76,46 +76,46 @@ def plan_row(state: PlanState, epoch: int, result: ExecutionResult | None = None
 
 def plan_from(row: Row) -> PlanState:
     """The plan's state as written; raises ``JournalContradiction`` for a row that is none."""
-    return read_row(row, _STATE.validate_python)
+    return parse_item(row, _STATE.validate_python)
 
 
-_REPORTED = "reported_"
+_PUBLISHED = "published_"
 _AT = "_at"
 
 
-def reported_change(channels: Collection[str]) -> str:
+def published_change(channels: Collection[str]) -> str:
     """The update that notes ``:at`` for each channel, unless an earlier time stands there."""
-    names = [f"{_REPORTED}{channel}{_AT}" for channel in sorted(channels)]
+    names = [f"{_PUBLISHED}{channel}{_AT}" for channel in sorted(channels)]
     return "SET " + ", ".join(f"{name} = if_not_exists({name}, :at)" for name in names)
 
 
 def channels_of(row: Row) -> frozenset[str]:
     """The channels that got the plan's result."""
     return frozenset(
-        name.removeprefix(_REPORTED).removesuffix(_AT)
+        name.removeprefix(_PUBLISHED).removesuffix(_AT)
         for name in row
-        if name.startswith(_REPORTED) and name.endswith(_AT)
+        if name.startswith(_PUBLISHED) and name.endswith(_AT)
     )
 
 
 # --- parents ---------------------------------------------------------------------------------------------
 
 
-def parent_row(state: PlanState, parent: ParentOrder) -> Row:
+def parent_item(state: PlanState, parent: ParentOrder) -> Row:
     """One parent with its children.
 
     ``content_hash`` ties it to its plan: parents that a broken-off first write left behind belong to nothing.
     """
-    last = parent.last
-    return made_row(
+    last = parent.last_child
+    return timed_item(
         plan_pk(state.account, state.plan_id),
         PARENT + parent.symbol,
         content_hash=state.content_hash,
         symbol=parent.symbol,
         side=parent.side.value,
         status=parent.outcome.value if parent.outcome is not None else "WORKING",
-        qty=plain(parent.qty),
-        filled_qty=plain(parent.filled_qty),
+        qty=format_decimal(parent.qty),
+        filled_qty=format_decimal(parent.filled_qty),
         children=len(parent.children),
         client_order_id=last.client_order_id if last is not None else None,
         order_id=last.order_id if last is not None else None,
@@ -125,7 +125,7 @@ def parent_row(state: PlanState, parent: ParentOrder) -> Row:
 
 def parent_from(row: Row) -> ParentOrder:
     """The parent as written; raises ``JournalContradiction`` for a row that is none."""
-    return read_row(row, lambda found: _PARENT.validate_json(str(found["parent"])))
+    return parse_item(row, lambda found: _PARENT.validate_json(str(found["parent"])))
 
 
 # --- runs ------------------------------------------------------------------------------------------------
@@ -136,27 +136,27 @@ def run_sk(epoch: int) -> str:
     return f"{RUN}{epoch:06d}"
 
 
-def run_row(state: PlanState, run: RunRecord) -> Row:
+def run_item(state: PlanState, run: RunRecord) -> Row:
     """One run of the plan."""
-    return made_row(plan_pk(state.account, state.plan_id), run_sk(run.epoch), **_RECORD.dump_python(run, mode="json"))
+    return timed_item(plan_pk(state.account, state.plan_id), run_sk(run.epoch), **_RECORD.dump_python(run, mode="json"))
 
 
 def run_from(row: Row) -> RunRecord:
     """The run as written; raises ``JournalContradiction`` for a row that is none."""
-    return read_row(row, _RECORD.validate_python)
+    return parse_item(row, _RECORD.validate_python)
 
 
 # --- result ----------------------------------------------------------------------------------------------
 
 
-def result_rows(state: PlanState, result: ExecutionResult) -> list[Row]:
+def result_items(state: PlanState, result: ExecutionResult) -> list[Row]:
     """The result as JSON, cut into rows; compressed only where it would not fit into one transaction."""
     text = result.model_dump_json(ensure_ascii=True)  # one character is one byte
     readable = len(text) <= CHUNK_BYTES * _CHUNKS_READABLE
     body = text if readable else gzip.compress(text.encode("ascii"), mtime=0)
     pieces = [body[start : start + CHUNK_BYTES] for start in range(0, len(body), CHUNK_BYTES)]
     return [
-        made_row(
+        timed_item(
             plan_pk(state.account, state.plan_id),
             f"{RESULT}{number:03d}",
             pieces=len(pieces),
@@ -190,7 +190,7 @@ def result_from(rows: Sequence[Row]) -> ExecutionResult | None:
             )
         return ExecutionResult.model_validate_json("".join(str(piece) for piece in pieces))
 
-    return read_row(rows[0], joined)
+    return parse_item(rows[0], joined)
 
 
 def same_result(one: ExecutionResult, other: ExecutionResult) -> bool:
@@ -201,12 +201,12 @@ def same_result(one: ExecutionResult, other: ExecutionResult) -> bool:
 # --- common ----------------------------------------------------------------------------------------------
 
 
-def made_row(pk: str, sk: str, **attributes: Value | None) -> Row:
+def timed_item(pk: str, sk: str, **attributes: Value | None) -> Row:
     """A row of these attributes; None is left out."""
     return {"pk": pk, "sk": sk} | {name: value for name, value in attributes.items() if value is not None}
 
 
-def read_row[T](row: Row, parse: Callable[[Any], T]) -> T:
+def parse_item[T](row: Row, parse: Callable[[Any], T]) -> T:
     try:
         return parse(row)
     except (ValidationError, KeyError, ValueError, OSError, EOFError) as error:

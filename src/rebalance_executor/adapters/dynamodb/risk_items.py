@@ -12,16 +12,23 @@ from datetime import date, datetime
 
 from pydantic import TypeAdapter
 
-from rebalance_executor.adapters.dynamodb.journal_items import iso, lease_key, made_row, read_row
+from rebalance_executor.adapters.dynamodb.journal_items import iso, lease_key, parse_item, timed_item
 from rebalance_executor.adapters.dynamodb.table import Row
-from rebalance_executor.domain.risk_state import NEVER_SET, BegunPlan, Book, Day, Reservation, Switch
-from rebalance_executor.domain.values import plain
+from rebalance_executor.domain.risk_state import (
+    NEVER_SET,
+    DailyUsage,
+    KillSwitchRecord,
+    Reservation,
+    RiskState,
+    StartedPlan,
+)
+from rebalance_executor.domain.values import format_decimal
 
 SWITCH = "SWITCH"
 
-_BEGUN: TypeAdapter[BegunPlan] = TypeAdapter(BegunPlan)
-_DAY: TypeAdapter[Day] = TypeAdapter(Day)
-_SWITCH: TypeAdapter[Switch] = TypeAdapter(Switch)
+_STARTED: TypeAdapter[StartedPlan] = TypeAdapter(StartedPlan)
+_DAY: TypeAdapter[DailyUsage] = TypeAdapter(DailyUsage)
+_SWITCH: TypeAdapter[KillSwitchRecord] = TypeAdapter(KillSwitchRecord)
 
 
 def account_pk(account: str) -> str:
@@ -34,44 +41,44 @@ def day_sk(day: date) -> str:
     return f"DAY#{day.isoformat()}"
 
 
-def day_row(account: str, reservation: Reservation) -> Row:
+def usage_item(account: str, reservation: Reservation) -> Row:
     """The day with this reservation in it."""
     day = reservation.after
-    return made_row(
+    return timed_item(
         account_pk(account),
         day_sk(day.on),
         on=day.on.isoformat(),
         plans=day.plans,
-        buys=plain(day.buys),
-        sells=plain(day.sells),
+        buys=format_decimal(day.buys),
+        sells=format_decimal(day.sells),
         last_plan=reservation.plan.plan_id,
     )
 
 
-def begun_row(account: str, day: date, plan: BegunPlan) -> Row:
+def started_plan_item(account: str, day: date, plan: StartedPlan) -> Row:
     """One plan that was begun in that day."""
     sk = f"{day_sk(day)}#{iso(plan.at)}#{plan.plan_id}"
-    return made_row(account_pk(account), sk, plan_id=plan.plan_id, begun=_BEGUN.dump_json(plan).decode())
+    return timed_item(account_pk(account), sk, plan_id=plan.plan_id, started_plan=_STARTED.dump_json(plan).decode())
 
 
-def switch_rows(account: str, switch: Switch, at: datetime) -> list[Row]:
+def kill_switch_items(account: str, switch: KillSwitchRecord, at: datetime) -> list[Row]:
     """The kill switch as it is set at that time: what holds, and one more line of its history."""
     fields = _SWITCH.dump_python(switch, mode="json")
-    return [made_row(account_pk(account), sk, **fields) for sk in (SWITCH, f"{SWITCH}#{iso(at)}")]
+    return [timed_item(account_pk(account), sk, **fields) for sk in (SWITCH, f"{SWITCH}#{iso(at)}")]
 
 
-def switch_from(row: Row | None) -> Switch:
+def kill_switch_from(row: Row | None) -> KillSwitchRecord:
     """The kill switch; raises ``JournalContradiction`` for a row that is none."""
-    return read_row(row, _SWITCH.validate_python) if row is not None else NEVER_SET
+    return parse_item(row, _SWITCH.validate_python) if row is not None else NEVER_SET
 
 
-def book_from(day: date, rows: Iterable[Row]) -> Book:
+def risk_state_from(day: date, rows: Iterable[Row]) -> RiskState:
     """The book from an account's rows from that day on; raises ``JournalContradiction``."""
     found = {str(row["sk"]): row for row in rows}
     own = found.get(day_sk(day))
     plans = [row for sk, row in found.items() if sk.startswith(f"{day_sk(day)}#")]
-    return Book(
-        switch=switch_from(found.get(SWITCH)),
-        day=read_row(own, _DAY.validate_python) if own is not None else Day(day),
-        plans=[read_row(row, lambda row: _BEGUN.validate_json(str(row["begun"]))) for row in plans],
+    return RiskState(
+        kill_switch=kill_switch_from(found.get(SWITCH)),
+        usage=parse_item(own, _DAY.validate_python) if own is not None else DailyUsage(day),
+        plans=[parse_item(row, lambda row: _STARTED.validate_json(str(row["started_plan"]))) for row in plans],
     )
