@@ -14,7 +14,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from rebalance_executor.domain.codes import Code
-from rebalance_executor.domain.errors import PlanExpired
+from rebalance_executor.domain.errors import OverfillGuard, PlanExpired
 from rebalance_executor.domain.limits import Limits
 from rebalance_executor.domain.market import ZERO, Account, Asset, BrokerOrder, MarketClock, Position, Quote, Side
 from rebalance_executor.domain.orders import ChildOrder, ChildState, ParentOrder
@@ -30,6 +30,55 @@ class Denial:
 
     code: Code
     message: str
+
+
+ORDER_OF_CONTROLS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    (
+        "Plan",
+        (
+            PlanExpired.code,
+            Code.ACCOUNT_MISMATCH,
+            Code.ACCOUNT_BLOCKED,
+            Code.MARKET_CLOSED,
+            Code.HALTED,
+            Code.TOO_MANY_PLANS,
+        ),
+    ),
+    (
+        "Item before sizing",
+        (
+            Code.RESTRICTED,
+            Code.NOT_TRADABLE,
+            Code.NO_POSITION,
+            Code.CONFLICTING_ORDER,
+            Code.QUOTE_UNUSABLE,
+            Code.PRICE_COLLAR,
+        ),
+    ),
+    ("Item during sizing", (Code.SHARES_HELD, Code.BELOW_MINIMUM, Code.NOT_FRACTIONABLE)),
+    (
+        "Item after sizing",
+        (Code.HALTED, Code.REDUCING_ONLY, Code.POSITION_DRIFT, Code.ORDER_TOO_LARGE, Code.DUPLICATE_ORDER),
+    ),
+    ("All items together", (Code.PLAN_LIMIT, Code.DAILY_LIMIT)),
+    (
+        "Each order before it is sent",
+        (
+            OverfillGuard.code,
+            Code.HALTED,
+            Code.REDUCING_ONLY,
+            Code.MESSAGE_LIMIT,
+            Code.QUOTE_UNUSABLE,
+            Code.ORDER_TOO_LARGE,
+            Code.PRICE_COLLAR,
+        ),
+    ),
+    ("Resumed plan", (Code.ACCOUNT_MISMATCH, Code.ACCOUNT_BLOCKED, Code.MARKET_CLOSED, Code.TOO_MANY_RUNS)),
+)
+"""Codes of the controls by stage, in the order of evaluation; the first control that applies gives the code.
+
+``PLAN_EXPIRED`` and ``OVERFILL_GUARD`` are errors; all others are members of ``Code``.
+"""
 
 
 # --- the plan --------------------------------------------------------------------------------------------
