@@ -21,7 +21,7 @@ from botocore.exceptions import (
 from pydantic import BaseModel
 from rich.console import Console, RenderableType
 
-from rebalance_cli.exit_codes import CliError, Exit, of_error
+from rebalance_cli.exit_codes import CliError, Exit, error_exit_code
 from rebalance_cli.outputs import Failure
 from rebalance_cli.views.result import error_view
 from rebalance_executor.domain.errors import InvalidInput, RebalanceError, Redeliver
@@ -78,7 +78,7 @@ def _as_problem(error: BaseException, after_silence: str) -> CliError:
         case CliError():
             return error
         case RebalanceError():
-            return CliError(f"{error.code}  {error}", _next_after(error), of_error(error))
+            return CliError(f"{error.code}  {error}", _next_after(error), error_exit_code(error))
         case typer.Abort():
             return CliError("Nobody confirmed it. Nothing was done.", "Answer the question, or give its option: --help")
         case KeyboardInterrupt():

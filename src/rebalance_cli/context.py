@@ -30,8 +30,8 @@ from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.ports import Broker, Ports
 from rebalance_executor.execution.run import Deadline
 from rebalance_executor.settings import Settings, load_settings
-from rebalance_sandbox.aws import DEAD_LETTER_QUEUE, PLAN_QUEUE, Cloud, function_environment, server_variables
-from rebalance_sandbox.servers import Servers, alone
+from rebalance_sandbox.aws import DEAD_LETTER_QUEUE, PLAN_QUEUE, LocalAwsClient, function_environment, server_variables
+from rebalance_sandbox.servers import Servers, exclusive_use
 
 CONFIG_FILE = Path("rebalance.toml")
 HOME = Path(".local")
@@ -67,16 +67,16 @@ class CliContext:
     settings: Settings
     config: ExecutionConfig
     ports: Ports
-    clients: Callable[[str], Any]
+    aws_client: Callable[[str], Any]
     """Gives an AWS client by the name of its service."""
     environment: Mapping[str, str]
     """The whole environment for a process that executes plans here."""
-    home: Path
+    data_dir: Path
     is_local: bool = False
     """Whether it leads to the servers of this machine."""
     broker_url: str | None = None
     """Of the paper broker on this machine."""
-    heard: EventRecorder = field(default_factory=EventRecorder)
+    event_log: EventRecorder = field(default_factory=EventRecorder)
 
     @property
     def now(self) -> datetime:
@@ -99,11 +99,11 @@ class CliContext:
         """The deadline of a command that only reads."""
         return Deadline.after(self.now, _PATIENCE)
 
-    def account(self, named: str | None) -> str:
+    def account_name(self, chosen: str | None) -> str:
         """The account's name: the one that was typed, or the deployed one."""
-        return named or self.settings.account
+        return chosen or self.settings.account
 
-    def variable(self, name: str, what: str) -> str:
+    def variable(self, name: str, description: str) -> str:
         """A variable that only commands need.
 
         Raises:
@@ -112,13 +112,13 @@ class CliContext:
         value = self.environment.get(name)
         if not value:
             raise CliError(
-                f"{name} is not set: {what}.",
+                f"{name} is not set: {description}.",
                 f"Set it, or write it into {CONFIG_FILE}: the stack's outputs name it (docs/deploy.md).",
             )
         return value
 
 
-def look_through(settings: Settings, environment: Mapping[str, str], home: Path, **where: Any) -> CliContext:
+def build_context(settings: Settings, environment: Mapping[str, str], home: Path, **where: Any) -> CliContext:
     """A desk on these settings.
 
     Raises:
@@ -129,7 +129,7 @@ def look_through(settings: Settings, environment: Mapping[str, str], home: Path,
     config = ExecutionConfig.from_json(settings.execution_config)
     clients, heard = cache(bootstrap.aws_client), EventRecorder()
     ports = bootstrap.build_ports(settings, config, heard, clock=SystemClock(), clients=clients)
-    return CliContext(settings, config, ports, clients, environment, home, heard=heard, **where)
+    return CliContext(settings, config, ports, clients, environment, home, event_log=heard, **where)
 
 
 @contextmanager
@@ -151,20 +151,20 @@ def cli_context(home: Path, config_file: Path, console: Console) -> Iterator[Cli
         return
     environment = {**variables, **os.environ}
     with _as_environment(environment):
-        yield look_through(load_settings(), environment, home.resolve())
+        yield build_context(load_settings(), environment, home.resolve())
 
 
 @contextmanager
 def _local(home: Path, variables: Mapping[str, str], console: Console) -> Iterator[CliContext]:
     with local_servers(home, console) as (aws, broker):
-        with Cloud(aws) as cloud:
+        with LocalAwsClient(aws) as cloud:
             cloud.provision()
         own = {**variables, **{k: v for k, v in os.environ.items() if k == "EXECUTION_CONFIG"}}
         queues = {"PLAN_QUEUE_URL": PLAN_QUEUE, "PLAN_DEAD_LETTER_QUEUE_URL": DEAD_LETTER_QUEUE}
         servers = server_variables(aws, broker) | {name: f"{aws}/000000000000/{q}" for name, q in queues.items()}
         environment = function_environment({**os.environ, **own}, servers)
         with _as_environment(environment):
-            yield look_through(load_settings(), environment, home, is_local=True, broker_url=broker)
+            yield build_context(load_settings(), environment, home, is_local=True, broker_url=broker)
 
 
 @contextmanager
@@ -179,7 +179,7 @@ def local_servers(home: Path, console: Console) -> Iterator[tuple[str, str]]:
     starting = console.status("Starting local AWS and the paper broker …")
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # also a command that is ended stops them
     try:
-        with alone(home), starting, servers.ready(keep=False) as bench:
+        with exclusive_use(home), starting, servers.ready(keep=False) as bench:
             starting.stop()
             yield bench.aws.url, bench.broker.url
     finally:

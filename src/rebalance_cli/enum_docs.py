@@ -10,7 +10,7 @@ from functools import cache
 from rebalance_executor.domain import codes
 
 
-def members(module: object, enum: str) -> Iterator[tuple[str, str]]:
+def member_docs(module: object, enum: str) -> Iterator[tuple[str, str]]:
     """Names of an enumeration with the texts below them."""
     tree = ast.parse(inspect.getsource(module))  # type: ignore[arg-type]
     body = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == enum).body
@@ -22,6 +22,6 @@ def members(module: object, enum: str) -> Iterator[tuple[str, str]]:
 
 
 @cache
-def of_codes() -> dict[str, str]:
+def code_meanings() -> dict[str, str]:
     """Code of an order → what it means."""
-    return dict(members(codes, "Code"))
+    return dict(member_docs(codes, "Code"))

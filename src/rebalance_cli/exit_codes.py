@@ -66,14 +66,14 @@ class CliError(Exception):
         self.code = code
 
 
-def of_result(result: ExecutionResult) -> Exit:
+def result_exit_code(result: ExecutionResult) -> Exit:
     """The exit code of a plan that reached a result."""
     code = _BY_STATUS[result.status]
     halted = any(order.error_code == HALTED for order in result.orders)
     return Exit.HALTED if code is Exit.DENIED and halted else code
 
 
-def of_error(error: Exception) -> Exit:
+def error_exit_code(error: Exception) -> Exit:
     """The exit code of a delivery that ended with an error."""
     if isinstance(error, InvalidInput | ConfigurationError):
         return Exit.USAGE
@@ -84,9 +84,9 @@ def of_error(error: Exception) -> Exit:
     return Exit.BROKEN
 
 
-def of_batch(results: Iterable[ExecutionResult], messages: int, failed: int) -> Exit:
+def batch_exit_code(results: Iterable[ExecutionResult], messages: int, failed: int) -> Exit:
     """The exit code of a queue's batch: the worst of its plans; failed messages make it partial, or denied if all."""
-    codes = [of_result(result) for result in results]
+    codes = [result_exit_code(result) for result in results]
     if failed:
         codes.append(Exit.PARTIAL if failed < messages else Exit.DENIED)
     return max(codes, default=Exit.COMPLETE)

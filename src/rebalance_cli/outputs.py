@@ -32,7 +32,7 @@ class Failure(Answer):
 # --- reading the journal ---------------------------------------------------------------------------------
 
 
-class SwitchAnswer(Answer):
+class KillSwitchAnswer(Answer):
     """An account's kill switch."""
 
     account: str
@@ -42,7 +42,7 @@ class SwitchAnswer(Answer):
     at: Timestamp | None = Field(description="Null for a switch that nobody ever set.")
 
     @classmethod
-    def of(cls, account: str, switch: KillSwitchRecord) -> SwitchAnswer:
+    def of(cls, account: str, switch: KillSwitchRecord) -> KillSwitchAnswer:
         """The switch as an answer."""
         return cls(account=account, state=switch.state, by=switch.by, reason=switch.reason, at=switch.at)
 
@@ -70,7 +70,7 @@ class StatusAnswer(Answer):
     """``rebalance status``: an account and its plans, the latest first."""
 
     account: str
-    switch: SwitchAnswer
+    switch: KillSwitchAnswer
     lease: LeaseAnswer | None
     plans: tuple[PlanLine, ...]
 
@@ -111,7 +111,7 @@ class OrderLine(Answer):
     message: str | None
 
 
-class PlanStanding(Answer):
+class PlanDetails(Answer):
     """``rebalance status PLAN`` and each line of ``rebalance watch PLAN``."""
 
     plan_id: str
@@ -322,13 +322,13 @@ ANSWERS: dict[str, type[Answer]] = {
     "local-up": LocalUp,
     "local-done": LocalDone,
     "status": StatusAnswer,
-    "status-plan": PlanStanding,
+    "status-plan": PlanDetails,
     "explain": Explanation,
     "report-day": DayReport,
     "validate": Validation,
     "preview": Preview,
     "submit": Submission,
-    "switch": SwitchAnswer,
+    "switch": KillSwitchAnswer,
     "doctor": Diagnosis,
     "reconcile": Reconciliation,
     "dlq-list": DeadLetters,

@@ -110,7 +110,7 @@ def execution_config(own: str) -> str:
     return json.dumps({"max_plan_age_minutes": _ANY_AGE_MINUTES, "duplicate_window_minutes": 0, **config})
 
 
-class Cloud:
+class LocalAwsClient:
     """DynamoDB, S3 and SQS of the local AWS; a context manager.
 
     Args:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from rebalance_cli.exit_codes import CliError, Exit, of_error
+from rebalance_cli.exit_codes import CliError, Exit, error_exit_code
 from rebalance_executor.domain.errors import RebalanceError
 from rebalance_sandbox.event_files import EventFile, read_json
 
@@ -42,7 +42,7 @@ class InvocationResult:
 
     code: Exit
     """The exit code that follows from the error; COMPLETE where there is an answer."""
-    answer: dict[str, Any] | None = None
+    response: dict[str, Any] | None = None
     error: dict[str, str] | None = None
     results: list[dict[str, Any]] = field(default_factory=list)
     """For a queue's event: the stored results of its plans."""
@@ -230,7 +230,7 @@ def _invoke(event: object, context: LocalContext, stop: _Stop) -> tuple[int, dic
     except Exception as error:  # noqa: BLE001 - Lambda turns every error into an answer, so here
         known = {"code": error.code} if isinstance(error, RebalanceError) else {}
         told = {"errorType": type(error).__name__, "errorMessage": str(error), **known}
-        return of_error(error), {"error": told}
+        return error_exit_code(error), {"error": told}
     return Exit.COMPLETE, {"answer": answer}
 
 

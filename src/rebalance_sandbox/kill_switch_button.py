@@ -15,7 +15,7 @@ from rebalance_executor.adapters.clock import SystemClock
 from rebalance_executor.domain.risk_state import NEVER_SET, KillSwitchRecord, TradingState
 from rebalance_executor.execution.kill_switch import set_by_operator
 from rebalance_executor.settings import Settings
-from rebalance_sandbox.aws import Cloud
+from rebalance_sandbox.aws import LocalAwsClient
 from rebalance_sandbox.servers import Servers
 
 _STATES = {"on": TradingState.HALTED, "off": TradingState.ACTIVE}
@@ -30,7 +30,7 @@ def pull(home: Path, word: str) -> dict[str, object]:
         JournalUnavailable: it does not answer.
     """
     account, clock = str(Settings.model_fields["account"].default), SystemClock()
-    with Cloud(Servers.of(home).running()["aws"].url) as cloud:
+    with LocalAwsClient(Servers.of(home).running()["aws"].url) as cloud:
         cloud.provision()
         book = cloud.book(clock)
         if word in _STATES:

@@ -19,7 +19,7 @@ SHARE_STEP = Decimal("0.000001")
 """Positions are held to six decimals of a share."""
 DEPTH = 20_000
 """Shares at the best bid and at the best ask: more than any plan of a private account takes."""
-PATIENCE = {"behaviour": "later", "after_seconds": 1}
+DEFAULT_FILL = {"behaviour": "later", "after_seconds": 1}
 """How orders fare in the paper world: whatever rests inside the spread finds its counterparty after a second."""
 _LOWEST_PRICE = 20
 _PRICES = 380_00
@@ -62,7 +62,7 @@ class PaperWorld:
         return {
             "account": {"cash": format_decimal(self.cash)},
             "clock": {"mode": "real", "sessions": "always_open"},
-            "default_fill": PATIENCE,
+            "default_fill": DEFAULT_FILL,
             "quotes": {symbol: _quote_request(symbol, quote) for symbol, quote in self.new_quotes.items()},
             "positions": [
                 {"symbol": symbol, "qty": format_decimal(qty), "avg_entry_price": format_decimal(self.prices[symbol])}

@@ -37,7 +37,7 @@ _DATA = ("aws", "broker", "log")
 
 
 @dataclass(frozen=True, slots=True)
-class Spec:
+class ServerSpec:
     """How one server is started.
 
     Args:
@@ -58,10 +58,10 @@ class Spec:
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
+class RunningServer:
     """A server that answers."""
 
-    spec: Spec
+    spec: ServerSpec
     pid: int
     port: int
     born: str
@@ -72,7 +72,7 @@ class Running:
         return f"http://{LOOPBACK}:{self.port}"
 
 
-def aws_spec(home: Path) -> Spec:
+def aws_spec(home: Path) -> ServerSpec:
     """DynamoDB, S3, SQS and EventBridge by ministack; its state is written when it ends, and read when it starts."""
     settings = {
         "BIND_HOST": LOOPBACK,
@@ -87,7 +87,7 @@ def aws_spec(home: Path) -> Spec:
         "DOCKER_HOST": "unix:///nonexistent",  # it would remove containers of other instances at its start
         "TMPDIR": str(home / "run"),
     }
-    return Spec(
+    return ServerSpec(
         name="aws",
         title="local AWS",
         module="ministack",
@@ -97,7 +97,7 @@ def aws_spec(home: Path) -> Spec:
     )
 
 
-def broker_spec(home: Path) -> Spec:
+def broker_spec(home: Path) -> ServerSpec:
     """The paper broker; it writes its state before it answers. Its page has the kill switch of this home."""
     state = home / "broker" / "state.json"
     lever = [
@@ -105,7 +105,7 @@ def broker_spec(home: Path) -> Spec:
         "Kill switch",
         json.dumps([sys.executable, "-m", "rebalance_sandbox.kill_switch_button", str(home)]),
     ]
-    return Spec(
+    return ServerSpec(
         name="broker",
         title="paper broker",
         module="paper_broker",
@@ -120,8 +120,8 @@ class Sandbox:
     """Both servers, ready."""
 
     home: Path
-    aws: Running
-    broker: Running
+    aws: RunningServer
+    broker: RunningServer
     started: tuple[str, ...]
     """Names of those that were started for it."""
 
@@ -131,7 +131,7 @@ class Servers:
     """The servers of one home directory."""
 
     home: Path
-    specs: Sequence[Spec]
+    specs: Sequence[ServerSpec]
     _children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     @classmethod
@@ -156,13 +156,13 @@ class Servers:
             if not (keep and done):
                 self.stop(list(self._children))
 
-    def running(self) -> dict[str, Running]:
+    def running(self) -> dict[str, RunningServer]:
         """Those that are up, by name; stale records are passed over."""
         found = {}
         for spec in self.specs:
             match self._record(spec):
-                case {"pid": int(pid), "port": int(port), "born": str(born)} if birth(pid) == born:
-                    found[spec.name] = Running(spec, pid, port, born)
+                case {"pid": int(pid), "port": int(port), "born": str(born)} if process_start_time(pid) == born:
+                    found[spec.name] = RunningServer(spec, pid, port, born)
         return found
 
     def start(self) -> None:
@@ -182,7 +182,7 @@ class Servers:
         for spec in missing:
             self._launch(spec)
 
-    def wait_ready(self) -> dict[str, Running]:
+    def wait_ready(self) -> dict[str, RunningServer]:
         """All servers, once each answers its health path.
 
         Raises:
@@ -219,7 +219,7 @@ class Servers:
 
     # --- one server --------------------------------------------------------------------------------------
 
-    def _launch(self, spec: Spec) -> None:
+    def _launch(self, spec: ServerSpec) -> None:
         for folder in ("run", "log", spec.name):
             (self.home / folder).mkdir(parents=True, exist_ok=True)
         port = free_port(self._record(spec).get("port"))
@@ -233,12 +233,12 @@ class Servers:
                 start_new_session=True,  # Ctrl-C is for the command: it stops its servers in order
             )
         self._children[spec.name] = child
-        self._remember(spec, {"port": port, "pid": child.pid, "born": birth(child.pid)})
+        self._remember(spec, {"port": port, "pid": child.pid, "born": process_start_time(child.pid)})
 
-    def _wait_ended(self, server: Running) -> None:
+    def _wait_ended(self, server: RunningServer) -> None:
         until = time.monotonic() + STOP_SECONDS
         child = self._children.pop(server.spec.name, None)
-        while birth(server.pid) == server.born:
+        while process_start_time(server.pid) == server.born:
             if child is not None:
                 child.poll()
             if time.monotonic() > until:
@@ -248,7 +248,7 @@ class Servers:
         if child is not None:
             child.wait(timeout=STOP_SECONDS)
 
-    def _not_ready(self, spec: Spec) -> CliError:
+    def _not_ready(self, spec: ServerSpec) -> CliError:
         log = self.log_path(spec.name)
         lines = log.read_text(errors="replace").splitlines() if log.exists() else []
         said = f" It said: {lines[-1]}" if lines else ""
@@ -258,17 +258,17 @@ class Servers:
             Exit.BROKEN,
         )
 
-    def _record_path(self, spec: Spec) -> Path:
+    def _record_path(self, spec: ServerSpec) -> Path:
         return self.home / "run" / f"{spec.name}.json"
 
-    def _record(self, spec: Spec) -> dict[str, object]:
+    def _record(self, spec: ServerSpec) -> dict[str, object]:
         try:
             record = json.loads(self._record_path(spec).read_text())
         except (OSError, ValueError):
             return {}  # never started here, or a torn file: the next start writes a whole one
         return record if isinstance(record, dict) else {}
 
-    def _remember(self, spec: Spec, record: dict[str, object]) -> None:
+    def _remember(self, spec: ServerSpec, record: dict[str, object]) -> None:
         path = self._record_path(spec)
         draft = path.with_suffix(".tmp")
         draft.write_text(json.dumps(record))
@@ -276,7 +276,7 @@ class Servers:
 
 
 @contextmanager
-def alone(home: Path) -> Iterator[None]:
+def exclusive_use(home: Path) -> Iterator[None]:
     """Hold the home directory's lock: two commands at a time would stop each other's servers.
 
     Raises:
@@ -307,7 +307,7 @@ def delete_data(home: Path) -> list[str]:
     return found
 
 
-def birth(pid: int) -> str | None:
+def process_start_time(pid: int) -> str | None:
     """When the process of that pid was born, as the system tells it; None if there is none (or only its remains)."""
     stat = Path(f"/proc/{pid}/stat")
     if stat.parent.parent.joinpath("self").exists():
@@ -334,7 +334,7 @@ def free_port(preferred: object = None) -> int:
     raise CliError("No free port on this machine's loopback.", "Close what holds the ports, then try again.")
 
 
-def _answers(server: Running) -> bool:
+def _answers(server: RunningServer) -> bool:
     session = requests.Session()
     session.trust_env = False  # no proxy on the way to this machine
     try:

@@ -15,7 +15,7 @@ import requests
 from typer.testing import CliRunner, Result
 
 from rebalance_cli.main import app
-from rebalance_sandbox.servers import birth
+from rebalance_sandbox.servers import process_start_time
 
 
 def item(symbol: str, action: str, trade: str, current: str, target: str) -> dict[str, Any]:
@@ -83,7 +83,7 @@ class Terminal:
 
     def pids(self) -> list[int]:
         records = [json.loads(path.read_text()) for path in (self.home / "run").glob("*.json")]
-        return [record["pid"] for record in records if "pid" in record and birth(record["pid"]) == record["born"]]
+        return [record["pid"] for record in records if "pid" in record and process_start_time(record["pid"]) == record["born"]]
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rebalance_cli.exit_codes import Exit, of_batch, of_error, of_result
+from rebalance_cli.exit_codes import Exit, batch_exit_code, error_exit_code, result_exit_code
 from rebalance_executor.domain import errors
 from rebalance_executor.domain.result import ExecutionStatus
 from tests.unit.test_cli_views import order, result
@@ -15,16 +15,16 @@ from tests.unit.test_cli_views import order, result
     [("success", 0), ("success_with_skips", 0), ("partial_success", 3), ("failure", 4), ("unresolved", 7)],
 )
 def test_a_result_ends_with_the_code_of_its_status(status: str, code: int) -> None:
-    assert of_result(result(status=status)) == code
+    assert result_exit_code(result(status=status)) == code
 
 
 def test_every_status_has_a_code() -> None:
-    assert all(isinstance(of_result(result(status=status)), Exit) for status in ExecutionStatus)
+    assert all(isinstance(result_exit_code(result(status=status)), Exit) for status in ExecutionStatus)
 
 
 @pytest.mark.parametrize(("status", "code"), [("failure", 6), ("partial_success", 3), ("unresolved", 7)])
 def test_a_halt_is_told_only_where_it_kept_everything_from_being_traded(status: str, code: int) -> None:
-    assert of_result(result(order("AAPL", "BUY", "DENIED", error_code="HALTED"), status=status)) == code
+    assert result_exit_code(result(order("AAPL", "BUY", "DENIED", error_code="HALTED"), status=status)) == code
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_a_halt_is_told_only_where_it_kept_everything_from_being_traded(status: 
     ],
 )
 def test_an_error_ends_with_the_code_of_its_family(error: Exception, code: int) -> None:
-    assert of_error(error) == code
+    assert error_exit_code(error) == code
 
 
 @pytest.mark.parametrize(
@@ -58,4 +58,4 @@ def test_an_error_ends_with_the_code_of_its_family(error: Exception, code: int) 
     ],
 )
 def test_a_batch_ends_with_its_worst_code(statuses: list[str], messages: int, failed: int, code: int) -> None:
-    assert of_batch([result(status=status) for status in statuses], messages, failed) == code
+    assert batch_exit_code([result(status=status) for status in statuses], messages, failed) == code

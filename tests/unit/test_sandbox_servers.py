@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from rebalance_cli.exit_codes import CliError, Exit
-from rebalance_sandbox.servers import LOOPBACK, Servers, Spec, alone, birth, delete_data, free_port
+from rebalance_sandbox.servers import LOOPBACK, Servers, ServerSpec, exclusive_use, process_start_time, delete_data, free_port
 
-ABSENT = Spec("absent", "absent server", "no_such_module_anywhere", "/", lambda _port: [], lambda _port: {})
+ABSENT = ServerSpec("absent", "absent server", "no_such_module_anywhere", "/", lambda _port: [], lambda _port: {})
 
 
 def remembered(home: Path, record: object) -> Servers:
@@ -30,7 +30,7 @@ def remembered(home: Path, record: object) -> Servers:
         {"port": 4566},
         {"port": 4566, "pid": 2**22 + 1, "born": "1"},
         {"port": 4566, "pid": os.getpid(), "born": "another life"},
-        {"port": "4566", "pid": os.getpid(), "born": birth(os.getpid())},
+        {"port": "4566", "pid": os.getpid(), "born": process_start_time(os.getpid())},
     ],
     ids=["empty", "torn", "list", "stopped", "no such process", "pid of a stranger", "wrong type"],
 )
@@ -42,7 +42,7 @@ def test_a_stale_record_is_no_server_and_stops_nobody(tmp_path: Path, record: ob
 
 
 def test_a_record_with_the_right_birth_is_a_running_server(tmp_path: Path) -> None:
-    servers = remembered(tmp_path, {"port": 4566, "pid": os.getpid(), "born": birth(os.getpid())})
+    servers = remembered(tmp_path, {"port": 4566, "pid": os.getpid(), "born": process_start_time(os.getpid())})
 
     assert servers.running()["absent"].url == "http://127.0.0.1:4566"
 
@@ -65,18 +65,18 @@ def test_the_preferred_port_is_kept_if_it_is_free_and_left_if_not() -> None:
 
 
 def test_two_commands_do_not_work_in_one_home_at_a_time(tmp_path: Path) -> None:
-    with alone(tmp_path), pytest.raises(CliError, match="at work") as error, alone(tmp_path):
+    with exclusive_use(tmp_path), pytest.raises(CliError, match="at work") as error, exclusive_use(tmp_path):
         pass
 
     assert error.value.code is Exit.IN_PROGRESS
-    with alone(tmp_path):
+    with exclusive_use(tmp_path):
         pass
 
 
 def test_a_home_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 
-    with pytest.raises(CliError, match="cannot be used"), alone(tmp_path / "file" / "home"):
+    with pytest.raises(CliError, match="cannot be used"), exclusive_use(tmp_path / "file" / "home"):
         pass
 
 

@@ -118,7 +118,7 @@ def replay(
             if letter.told.problem is not None:
                 text = f"Message {letter.told.message_id} holds no plan ({letter.told.problem}): it would fail again."
                 raise CliError(text, f"rebalance dlq discard {message}")
-            account = found.account(letter.account)
+            account = found.account_name(letter.account)
             confirm_live(found, account, account_number)
             _send(found, plan_queue, letter, account)
             _delete(found, url, letter)
@@ -161,7 +161,7 @@ def _url(found: CliContext, queue: Queue) -> str:
 @contextmanager
 def _letters(found: CliContext, url: str) -> Iterator[list[Letter]]:
     """The queue's messages; those that are still there at the end of the block are given back at once."""
-    sqs = found.clients("sqs")
+    sqs = found.aws_client("sqs")
     letters: dict[str, Letter] = {}
     try:
         while len(letters) < _MOST:
@@ -230,8 +230,8 @@ def _send(found: CliContext, url: str, letter: Letter, account: str) -> None:
     own: dict[str, str] = {}
     if url.endswith(".fifo"):
         own = {"MessageGroupId": letter.group or account, "MessageDeduplicationId": uuid.uuid4().hex}
-    found.clients("sqs").send_message(QueueUrl=url, MessageBody=letter.told.body, **own)
+    found.aws_client("sqs").send_message(QueueUrl=url, MessageBody=letter.told.body, **own)
 
 
 def _delete(found: CliContext, url: str, letter: Letter) -> None:
-    found.clients("sqs").delete_message(QueueUrl=url, ReceiptHandle=letter.receipt)
+    found.aws_client("sqs").delete_message(QueueUrl=url, ReceiptHandle=letter.receipt)

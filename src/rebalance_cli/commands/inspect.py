@@ -21,7 +21,7 @@ from rebalance_cli import exit_codes
 from rebalance_cli.console import answer, command
 from rebalance_cli.context import CONFIG_FILE, HOME, Account, AsJson, CliContext, ConfigFile, Home, cli_context
 from rebalance_cli.exit_codes import CliError, Exit
-from rebalance_cli.outputs import DayReport, PlanStanding, StatusAnswer, SwitchAnswer
+from rebalance_cli.outputs import DayReport, PlanDetails, StatusAnswer, KillSwitchAnswer
 from rebalance_cli.queries.explain import explanation_of, lease_of, line_of, standing_of
 from rebalance_cli.queries.logs import records
 from rebalance_cli.queries.plans import PlanRecord, day_of, entry, holder, plan_id_of, plans_of
@@ -29,7 +29,7 @@ from rebalance_cli.views.result import facts, plan_view, result_facts, to_explai
 from rebalance_cli.views.status import standing_view, status_view, story_view
 from rebalance_executor.domain.result import ExecutionResult, OrderResult
 
-type Tell = Callable[[PlanStanding | None], None]
+type Tell = Callable[[PlanDetails | None], None]
 Plan = Annotated[str, typer.Argument(metavar="PLAN", help="A plan's id, or a file that holds it.")]
 _CHILD = ("client_order_id", "order_id", "status", "type", "limit_price", "qty", "filled_qty", "filled_avg_price")
 _TIMES = ("submitted_at", "closed_at")
@@ -40,7 +40,7 @@ _OF_ORDER = tuple(
 
 def code_of(result: ExecutionResult | None) -> Exit:
     """The exit code that goes with where a plan stands."""
-    return exit_codes.of_result(result) if result is not None else Exit.IN_PROGRESS
+    return exit_codes.result_exit_code(result) if result is not None else Exit.IN_PROGRESS
 
 
 # --- commands --------------------------------------------------------------------------------------------
@@ -63,7 +63,7 @@ def status(
     With PLAN the exit code tells: 0 complete, 3 partial, 4 denied, 5 in progress, 6 halted, 7 an operator must look.
     """
     with command(as_json=as_json) as (console, out), cli_context(home, config, console) as found:
-        name = found.account(account)
+        name = found.account_name(account)
         if plan is not None:
             one = entry(found, name, plan_id_of(plan))
             standing = standing_of(one)
@@ -72,7 +72,7 @@ def status(
         last = day_of(day, found.now)
         listed = StatusAnswer(
             account=name,
-            switch=SwitchAnswer.of(name, found.ports.risk_store.kill_switch(name)),
+            switch=KillSwitchAnswer.of(name, found.ports.risk_store.kill_switch(name)),
             lease=lease_of(holder(found, name)),
             plans=tuple(line_of(line) for line in plans_of(found, name, last - timedelta(days=days - 1), last)),
         )
@@ -93,7 +93,7 @@ def watch(
     Ctrl-C ends the watching, not the plan. The exit code is the plan's.
     """
     with command(as_json=as_json) as (console, out), cli_context(home, config, console) as found:
-        name, plan_id = found.account(account), plan_id_of(plan)
+        name, plan_id = found.account_name(account), plan_id_of(plan)
         not_begun = f"Plan {plan_id} is not begun yet on account {name}: waiting for it. Ctrl-C ends the watching."
         with _teller(not_begun, console, out, as_json=as_json) as tell:
             last = _follow(found, name, plan_id, every, tell)
@@ -103,10 +103,10 @@ def watch(
 
 
 def _follow(
-    found: CliContext, account: str, plan_id: str, every: float, tell: Callable[[PlanStanding | None], None]
+    found: CliContext, account: str, plan_id: str, every: float, tell: Callable[[PlanDetails | None], None]
 ) -> PlanRecord:
     """Look again and again, and tell of each change, until the plan has its result; None is a plan not begun."""
-    before: PlanStanding | None = None
+    before: PlanDetails | None = None
     begun, is_first = False, True
     while True:
         begun = begun or found.ports.journal.load(account, plan_id) is not None
@@ -123,14 +123,14 @@ def _follow(
 @contextmanager
 def _teller(
     not_begun: str, console: Console, out: Console, *, as_json: bool
-) -> Iterator[Callable[[PlanStanding | None], None]]:
+) -> Iterator[Callable[[PlanDetails | None], None]]:
     """Shows each change: in place on a terminal, line by line elsewhere, as JSON if that is asked for."""
     if out.is_terminal and not as_json:
         with Live(console=out, auto_refresh=False) as live:
             yield lambda s: live.update(not_begun if s is None else standing_view(s, out.width), refresh=True)
         return
 
-    def tell(standing: PlanStanding | None) -> None:
+    def tell(standing: PlanDetails | None) -> None:
         if standing is None:
             console.print(not_begun)
         elif as_json:
@@ -141,7 +141,7 @@ def _teller(
     yield tell
 
 
-def _one_line(standing: PlanStanding) -> str:
+def _one_line(standing: PlanDetails) -> str:
     stages = [f"{order.symbol} {order.stage}" for order in standing.orders]
     words = dict.fromkeys((standing.progress.value, standing.phase.lower()))  # a finished plan is so twice
     return f"{' '.join(words)}: {', '.join(stages)}"
@@ -159,7 +159,7 @@ def explain(
 ) -> None:
     """Tell the whole story of one order, from the journal and the log."""
     with command(as_json=as_json) as (console, out), cli_context(home, config, console) as found:
-        one = entry(found, found.account(account), plan_id_of(plan))
+        one = entry(found, found.account_name(account), plan_id_of(plan))
         parent = one.journal.parents.get(symbol.strip().upper())
         if parent is None:
             known = " ".join(sorted(one.journal.parents)) or "none; every item is a HOLD"
@@ -190,7 +190,7 @@ def report(
     with command(as_json=as_json) as (console, out), cli_context(home, config, console) as found:
         if (plan is None) == (day is None):
             raise CliError("Name a plan, or a day with --day: one of them.", "List plans: rebalance status --days 30")
-        name = found.account(account)
+        name = found.account_name(account)
         on = day_of(day, found.now)
         entries = [entry(found, name, plan_id_of(plan))] if plan is not None else _of_day(found, name, on)
         results = [one.journal.result for one in entries if one.journal.result is not None]
@@ -218,7 +218,7 @@ def _of_day(found: CliContext, account: str, day: date) -> list[PlanRecord]:
 
 
 def _worst(results: Sequence[ExecutionResult], unfinished: Sequence[str]) -> Exit:
-    codes = [exit_codes.of_result(result) for result in results]
+    codes = [exit_codes.result_exit_code(result) for result in results]
     return max([*codes, *([Exit.IN_PROGRESS] if unfinished else [])], default=Exit.COMPLETE)
 
 

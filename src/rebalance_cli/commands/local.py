@@ -26,12 +26,12 @@ from rebalance_cli.views.result import Cash, counted, facts
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.plan import Action, RebalancePlan
 from rebalance_executor.triggers import PlanPointer
-from rebalance_sandbox.aws import PLAN_BUCKET, Cloud, function_environment, server_variables
+from rebalance_sandbox.aws import PLAN_BUCKET, LocalAwsClient, function_environment, server_variables
 from rebalance_sandbox.event_files import EventFile, document_for, plan_in, read_event, read_json, with_documents
 from rebalance_sandbox.handler_process import invoke
 from rebalance_sandbox.paper_broker import PaperBrokerClient
 from rebalance_sandbox.seeding import make_world, say
-from rebalance_sandbox.servers import Sandbox, Servers, alone, delete_data
+from rebalance_sandbox.servers import Sandbox, Servers, exclusive_use, delete_data
 
 app = typer.Typer(
     help="Run the function on this machine, against a paper broker and a local AWS.", no_args_is_help=True
@@ -88,7 +88,7 @@ def up(*, home: Home = HOME, as_json: AsJson = False) -> None:
     """Start local AWS and the paper broker, and leave them running."""
     speech = command(as_json=as_json, after_silence=_AFTER_SILENCE)
     with speech as (console, _), _bench(home, console, keep=True) as bench:
-        with Cloud(bench.aws.url) as cloud:
+        with LocalAwsClient(bench.aws.url) as cloud:
             cloud.provision()
         variables = server_variables(bench.aws.url, bench.broker.url)
         if as_json:
@@ -112,7 +112,7 @@ def up(*, home: Home = HOME, as_json: AsJson = False) -> None:
 @app.command()
 def down(*, home: Home = HOME, as_json: AsJson = False) -> None:
     """Stop the servers that were left running; their data stays."""
-    with command(as_json=as_json) as (_, out), alone(home):
+    with command(as_json=as_json) as (_, out), exclusive_use(home):
         ended = Servers.of(home.resolve()).stop()
         text = f"Stopped: {', '.join(ended)}. Their data stays in {home}." if ended else "Nothing was running."
         answer(LocalDone(stopped=tuple(ended), deleted=()), Text(text), as_json=as_json, out=out)
@@ -129,7 +129,7 @@ def reset(
     with command(as_json=as_json) as (_, out):
         if not yes and not typer.confirm(f"Delete the local tables, paper orders and logs in {home}?", err=True):
             raise CliError("Nothing was deleted.", "rebalance local reset --yes does not ask.")
-        with alone(home):
+        with exclusive_use(home):
             ended = Servers.of(home.resolve()).stop()
             found = delete_data(home)
         text = f"Deleted in {home}: {', '.join(found)}." if found else f"There was nothing to delete in {home}."
@@ -141,7 +141,7 @@ def reset(
 
 def _rehearse(bench: Sandbox, event_file: EventFile, options: Options, console: Console) -> Report:
     """One event through the real handler, in a paper world in which its plans make sense; progress to ``console``."""
-    with Cloud(bench.aws.url) as cloud, PaperBrokerClient(bench.broker.url) as broker:
+    with LocalAwsClient(bench.aws.url) as cloud, PaperBrokerClient(bench.broker.url) as broker:
         cloud.provision()
         say(console, "Event", shown_path(event_file.path))
         event_file = _upload(event_file, options.plan_file, cloud, console)
@@ -166,7 +166,7 @@ def _rehearse(bench: Sandbox, event_file: EventFile, options: Options, console: 
         )
 
 
-def _upload(event_file: EventFile, plan_file: Path | None, cloud: Cloud, console: Console) -> EventFile:
+def _upload(event_file: EventFile, plan_file: Path | None, cloud: LocalAwsClient, console: Console) -> EventFile:
     """The event file with the plans its pointers point to, which are uploaded here."""
     documents: dict[PlanPointer, RebalancePlan] = {}
     for pointer in event_file.pointers:
@@ -208,7 +208,7 @@ def _bench(home: Path, console: Console, *, keep: bool) -> Iterator[Sandbox]:
     starting = console.status("Starting local AWS and the paper broker …")
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # also a command that is ended stops its servers
     try:
-        with alone(home), starting, Servers.of(home.resolve()).ready(keep=keep) as bench:
+        with exclusive_use(home), starting, Servers.of(home.resolve()).ready(keep=keep) as bench:
             starting.stop()
             yield bench
     finally:

@@ -16,7 +16,7 @@ from rebalance_cli.commands.plan import Digits, confirm_live
 from rebalance_cli.console import answer, command
 from rebalance_cli.context import CONFIG_FILE, HOME, Account, AsJson, CliContext, ConfigFile, Home, cli_context
 from rebalance_cli.exit_codes import CliError, Exit
-from rebalance_cli.outputs import Check, Deviation, Diagnosis, Reconciliation, SwitchAnswer
+from rebalance_cli.outputs import Check, Deviation, Diagnosis, Reconciliation, KillSwitchAnswer
 from rebalance_cli.queries.plans import PlanRecord, entry, plan_id_of, plans_of
 from rebalance_cli.views.operations import diagnosis_view, reconciliation_view, switch_view
 from rebalance_executor.domain.errors import BrokerUnavailable, ConfigurationError, RebalanceError
@@ -65,7 +65,7 @@ def halt(
     """
     state = TradingState.REDUCING if reducing else TradingState.HALTED
     with command(as_json=as_json) as (console, out), cli_context(home, config, console) as found:
-        before, after = _set(found, found.account(account), state, by, reason)
+        before, after = _set(found, found.account_name(account), state, by, reason)
         answer(after, switch_view(before, after, "rebalance resume --reason …"), as_json=as_json, out=out)
 
 
@@ -81,17 +81,17 @@ def resume(
 ) -> None:
     """Let an account trade again after a halt. Says who had halted it and why."""
     with command(as_json=as_json) as (console, out), cli_context(home, config, console) as found:
-        name = found.account(account)
+        name = found.account_name(account)
         confirm_live(found, name, account_number)
         before, after = _set(found, name, TradingState.ACTIVE, by, reason)
         answer(after, switch_view(before, after, "rebalance status"), as_json=as_json, out=out)
 
 
-def _set(found: CliContext, account: str, state: TradingState, by: str | None, reason: str) -> tuple[SwitchAnswer, ...]:
+def _set(found: CliContext, account: str, state: TradingState, by: str | None, reason: str) -> tuple[KillSwitchAnswer, ...]:
     book = found.ports.risk_store
     before = book.kill_switch(account)
     after = set_by_operator(book, account, KillSwitchRecord(state, by or getpass.getuser(), reason, found.now))
-    return SwitchAnswer.of(account, before), SwitchAnswer.of(account, after)
+    return KillSwitchAnswer.of(account, before), KillSwitchAnswer.of(account, after)
 
 
 # --- the doctor ------------------------------------------------------------------------------------------
@@ -111,7 +111,7 @@ def doctor(
     with command(as_json=as_json) as (console, out):
         try:
             with cli_context(home, config, console) as found:
-                checks = list(_checks(found, found.account(account)))
+                checks = list(_checks(found, found.account_name(account)))
         except ConfigurationError as error:
             checks = [Check(name="configuration", ok=False, detail=str(error), fix=_MEND["configuration"])]
         told = Diagnosis(healthy=all(check.ok for check in checks), checks=tuple(checks))
@@ -124,15 +124,15 @@ def _checks(found: CliContext, account: str) -> Iterator[Check]:
 
     yield Check(name="configuration", ok=True, detail=_where(found), fix=None)
     settings = found.settings.model_copy(update={"account": account})
-    asked = bootstrap.checks(settings, found.clients, found.ports, found.deadline())
+    asked = bootstrap.checks(settings, found.aws_client, found.ports, found.deadline())
     queues = [queue for queue in Queue if found.environment.get(queue.variable)]
     if queues:
         asked["dead letters"] = lambda: _no_dead_letters(found, queues)
-    report = check_health(asked, found.heard)
+    report = check_health(asked, found.event_log)
     for check in report["checks"]:
         yield Check(**check, fix=None if check["ok"] else _mend(check["name"], check["detail"]))
     try:
-        switch = SwitchAnswer.of(account, found.ports.risk_store.kill_switch(account))
+        switch = KillSwitchAnswer.of(account, found.ports.risk_store.kill_switch(account))
     except RebalanceError as error:
         yield Check(name="kill switch", ok=False, detail=str(error), fix=_MEND["journal"])
         return
@@ -152,7 +152,7 @@ def _where(found: CliContext) -> str:
 
 
 def _no_dead_letters(found: CliContext, queues: Sequence[Queue]) -> str:
-    sqs, name = found.clients("sqs"), "ApproximateNumberOfMessages"
+    sqs, name = found.aws_client("sqs"), "ApproximateNumberOfMessages"
     counts = {
         queue: sqs.get_queue_attributes(QueueUrl=found.environment[queue.variable], AttributeNames=[name])
         for queue in queues
@@ -186,7 +186,7 @@ def reconcile(
     Positions are compared where no later plan traded the symbol. Exit codes: 0 they agree, 7 they differ.
     """
     with command(as_json=as_json) as (console, out), cli_context(home, config, console) as found:
-        name = found.account(account)
+        name = found.account_name(account)
         one = entry(found, name, plan_id_of(plan))
         if one.journal.result is None:
             text = f"Plan {one.plan.plan_id} is not finished: there is nothing to compare yet."

@@ -84,7 +84,7 @@ def preview(
             (one,) = event.plans
             check_new(found, one)
             fit(found, event.plans, console)
-            told = preview_of(found, one, found.account(one.account))
+            told = preview_of(found, one, found.account_name(one.account))
             answer(told, preview_view(told, shown_path(plan), out.width), as_json=as_json, out=out)
             raise typer.Exit(code_of_preview(told))
 
@@ -124,7 +124,7 @@ def apply(
         (one,) = event.plans
         check_hash(one, hash_, plan)
         with cli_context(home, config, console) as found:
-            confirm_live(found, found.account(one.account), account_number)
+            confirm_live(found, found.account_name(one.account), account_number)
             fit(found, event.plans, console)
             raise typer.Exit(_execute(found, event, timeout, console, out, as_json=as_json))
 
@@ -133,14 +133,14 @@ def _execute(
     found: CliContext, event: EventFile, seconds: float, console: Console, out: Console, *, as_json: bool
 ) -> Exit:
     (plan,) = event.plans
-    account = found.account(plan.account)
-    log = found.home / "log" / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{event.path.stem}.jsonl"
+    account = found.account_name(plan.account)
+    log = found.data_dir / "log" / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{event.path.stem}.jsonl"
     story = RunProgress.of(event.plans)
     cash = found.broker(account).account().cash if plan.trades else None
     with show_progress(story, console) as tell:
         done = invoke(event, found.environment, log, seconds, tell)
     out.print()
-    if done.answer is None:
+    if done.response is None:
         problem = _problem(done, event.path)
         if as_json:
             code = str((done.error or {}).get("code") or problem.code.name)
@@ -149,8 +149,8 @@ def _execute(
         out.print(facts([("Log", shown_path(log))]))
         return done.code
     if as_json:
-        typer.echo(json.dumps(done.answer, indent=2))
-    result = ExecutionResult.model_validate(done.answer)
+        typer.echo(json.dumps(done.response, indent=2))
+    result = ExecutionResult.model_validate(done.response)
     repeated = plan.plan_id in story.repeated
     if repeated:
         when = f"{result.execution_timestamp:%Y-%m-%d at %H:%M:%S} UTC"
@@ -164,7 +164,7 @@ def _execute(
     out.print()
     after = to_explain(result) or f"rebalance report {shlex.quote(result.plan_id)} --html report.html"
     out.print(facts([*result_facts(result), ("Log", shown_path(log)), ("Next", after)]))
-    return exit_codes.of_result(result)
+    return exit_codes.result_exit_code(result)
 
 
 def _problem(done: InvocationResult, path: Path) -> CliError:
@@ -191,7 +191,7 @@ def submit(
         (one,) = event.plans
         check_hash(one, hash_, plan)
         with cli_context(home, config, console) as found:
-            account = found.account(one.account)
+            account = found.account_name(one.account)
             confirm_live(found, account, account_number)
             body = one.model_dump_json()
             sent = _to_bus(found, bus, body) if bus is not None else _to_queue(found, account, body)
@@ -205,7 +205,7 @@ def submit(
 def _to_queue(found: CliContext, account: str, body: str) -> tuple[str, str]:
     url = found.variable("PLAN_QUEUE_URL", "the address of the plan queue")
     grouped = {"MessageGroupId": account} if url.endswith(".fifo") else {}
-    return url, str(found.clients("sqs").send_message(QueueUrl=url, MessageBody=body, **grouped)["MessageId"])
+    return url, str(found.aws_client("sqs").send_message(QueueUrl=url, MessageBody=body, **grouped)["MessageId"])
 
 
 def _to_bus(found: CliContext, bus: str, body: str) -> tuple[str, str]:
@@ -215,7 +215,7 @@ def _to_bus(found: CliContext, bus: str, body: str) -> tuple[str, str]:
         "DetailType": "RebalancePlanned",
         "Detail": body,
     }
-    told = found.clients("events").put_events(Entries=[entry])
+    told = found.aws_client("events").put_events(Entries=[entry])
     refused = told["Entries"][0]
     if told["FailedEntryCount"]:
         text = f"The bus {bus} did not take the plan: {refused.get('ErrorCode')}: {refused.get('ErrorMessage')}"
@@ -255,7 +255,7 @@ def check_hash(plan: RebalancePlan, typed: str | None, path: Path) -> None:
 
 def check_new(found: CliContext, plan: RebalancePlan) -> None:
     """Refuse to preview what was begun: apply would not begin it again."""
-    known = found.ports.journal.load(found.account(plan.account), plan.plan_id)
+    known = found.ports.journal.load(found.account_name(plan.account), plan.plan_id)
     if known is None:
         return
     name = shlex.quote(plan.plan_id)
@@ -286,4 +286,4 @@ def fit(found: CliContext, plans: Sequence[RebalancePlan], console: Console) -> 
     """On this machine: a paper world in which the plans make sense."""
     if found.is_local and found.broker_url is not None:
         with PaperBrokerClient(found.broker_url) as broker:
-            make_world(plans, found.home, broker, console)
+            make_world(plans, found.data_dir, broker, console)

@@ -10,7 +10,7 @@ from typing import Any
 import typer
 
 from rebalance_cli import exit_codes
-from rebalance_cli.enum_docs import members
+from rebalance_cli.enum_docs import member_docs
 from rebalance_cli.main import app
 
 _HEAD = """# Commands
@@ -38,7 +38,7 @@ def manual() -> str:
 
 
 def _codes() -> Iterator[tuple[str, str, str]]:
-    for name, meaning in members(exit_codes, "Exit"):
+    for name, meaning in member_docs(exit_codes, "Exit"):
         yield f"`{exit_codes.Exit[name].value}`", f"`{name}`", _as_code(meaning)
 
 

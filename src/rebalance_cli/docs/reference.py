@@ -13,7 +13,7 @@ from pydantic_core import PydanticUndefined
 
 from rebalance_cli.docs.commands import manual, table
 from rebalance_cli.docs.schemas import SCHEMAS, schema_text, schemas
-from rebalance_cli.enum_docs import members
+from rebalance_cli.enum_docs import member_docs
 from rebalance_cli.outputs import ANSWERS
 from rebalance_executor.domain import codes, errors, orders
 from rebalance_executor.domain.config import ExecutionConfig
@@ -95,7 +95,7 @@ def _schemas() -> Iterator[tuple[str, str]]:
 
 
 def _members(module: object, enum: str) -> Iterator[tuple[str, str]]:
-    for name, meaning in members(module, enum):
+    for name, meaning in member_docs(module, enum):
         yield f"`{name}`", meaning
 
 

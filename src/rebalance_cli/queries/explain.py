@@ -6,14 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from rebalance_cli.enum_docs import of_codes
+from rebalance_cli.enum_docs import code_meanings
 from rebalance_cli.outputs import (
     Explanation,
     LeaseAnswer,
     OrderLine,
     PlanLine,
     PlanProgress,
-    PlanStanding,
+    PlanDetails,
     RunLine,
     Step,
 )
@@ -57,11 +57,11 @@ def lease_of(holder: LeaseHolder | None) -> LeaseAnswer | None:
     return LeaseAnswer(run_id=holder.run_id, epoch=holder.epoch, until=holder.until) if holder is not None else None
 
 
-def standing_of(entry: PlanRecord) -> PlanStanding:
+def standing_of(entry: PlanRecord) -> PlanDetails:
     """Where the plan stands."""
     plan, result = entry.plan, entry.journal.result
     progress = PlanProgress.RUNNING if entry.is_worked_on else PlanProgress.WAITING
-    return PlanStanding(
+    return PlanDetails(
         plan_id=plan.plan_id,
         account=plan.account,
         progress=PlanProgress.FINISHED if result is not None else progress,
@@ -125,7 +125,7 @@ def explanation_of(entry: PlanRecord, parent: ParentOrder, records: Iterable[Map
         account=plan.account,
         symbol=parent.symbol,
         verdict=_verdict(parent),
-        meaning=of_codes().get(parent.code) if parent.code is not None else None,
+        meaning=code_meanings().get(parent.code) if parent.code is not None else None,
         steps=tuple(sorted(steps, key=lambda step: step.at)),
         order=next((o for o in result.orders if o.symbol == parent.symbol), None) if result is not None else None,
     )

@@ -25,12 +25,12 @@ def records(
         until: when it was finished, or now.
         files: files to read besides those of this machine's own runs.
     """
-    own = sorted((desk.home / "log").glob("*.jsonl")) if (desk.home / "log").is_dir() else []
+    own = sorted((desk.data_dir / "log").glob("*.jsonl")) if (desk.data_dir / "log").is_dir() else []
     for path in [*own, *files]:
         yield from _of_plan(path.read_text(encoding="utf-8", errors="replace").splitlines(), plan_id)
     group = desk.environment.get("LOG_GROUP")
     if group:
-        pages = desk.clients("logs").get_paginator("filter_log_events")
+        pages = desk.aws_client("logs").get_paginator("filter_log_events")
         span = {
             "startTime": int((started_at - _AROUND).timestamp() * 1000),
             "endTime": int((until + _AROUND).timestamp() * 1000),

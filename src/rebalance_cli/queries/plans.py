@@ -11,7 +11,7 @@ from typing import Any
 from rebalance_cli.context import CliContext
 from rebalance_cli.exit_codes import CliError
 from rebalance_executor.adapters.dynamodb import journal_items
-from rebalance_executor.adapters.dynamodb.table import from_item
+from rebalance_executor.adapters.dynamodb.table import from_attributes
 from rebalance_executor.domain.journal import PlanJournal, PlanState, RunRecord
 from rebalance_sandbox.event_files import read_event
 
@@ -74,8 +74,8 @@ def holder(desk: CliContext, account: str) -> LeaseHolder | None:
     """Who holds the account's lease now, if anybody."""
     table = desk.settings.execution_table
     key: Any = {name: {"S": str(value)} for name, value in journal_items.lease_key(account).items()}
-    found = desk.clients("dynamodb").get_item(TableName=table, Key=key, ConsistentRead=True).get("Item")
-    lease = from_item(found) if found else {}
+    found = desk.aws_client("dynamodb").get_item(TableName=table, Key=key, ConsistentRead=True).get("Item")
+    lease = from_attributes(found) if found else {}
     if not lease.get("run_id"):
         return None
     until = datetime.fromisoformat(str(lease["held_until"]))
@@ -99,7 +99,7 @@ def plans_of(desk: CliContext, account: str, first: date, last: date) -> list[Pl
 
 
 def _plan_rows(desk: CliContext, first: date, last: date) -> Iterator[dict[str, Any]]:
-    pages = desk.clients("dynamodb").get_paginator("scan")
+    pages = desk.aws_client("dynamodb").get_paginator("scan")
     request: Any = {
         "TableName": desk.settings.execution_table,
         "FilterExpression": "sk = :plan AND #day BETWEEN :first AND :last",
@@ -111,7 +111,7 @@ def _plan_rows(desk: CliContext, first: date, last: date) -> Iterator[dict[str, 
         },
     }
     for page in pages.paginate(**request):
-        yield from (from_item(item) for item in page["Items"])
+        yield from (from_attributes(item) for item in page["Items"])
 
 
 def _line(row: dict[str, Any]) -> PlanRow:

@@ -10,7 +10,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from rebalance_cli.enum_docs import of_codes
+from rebalance_cli.enum_docs import code_meanings
 from rebalance_cli.queries.explain import in_order
 from rebalance_cli.queries.plans import PlanRecord
 from rebalance_cli.report import figures
@@ -220,7 +220,7 @@ def _gaps(result: ExecutionResult) -> Iterator[Gap]:
 
 
 def _controls(orders: Sequence[OrderResult]) -> Iterator[Control]:
-    meanings = of_codes()
+    meanings = code_meanings()
     for code in CONTROLS:
         refused = tuple(order.symbol for order in orders if order.error_code == code and not order.success)
         yield Control(code.value, meanings[code.value], refused)

@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from rebalance_cli.exit_codes import Exit, of_batch, of_result
+from rebalance_cli.exit_codes import Exit, batch_exit_code, result_exit_code
 from rebalance_cli.views.progress import RunProgress
 from rebalance_cli.views.result import (
     Cash,
@@ -55,20 +55,20 @@ class Report:
     @property
     def answer(self) -> dict[str, Any]:
         """The answer, or the error, as Lambda returns it."""
-        return self.invocation.answer or dict(self.invocation.error or {})
+        return self.invocation.response or dict(self.invocation.error or {})
 
     @property
     def results(self) -> list[ExecutionResult]:
         """The results of the event's plans, as far as there are any."""
         found = self.invocation.results
-        if not self.is_batch and not self.event_file.is_health and self.invocation.answer is not None:
-            found = [self.invocation.answer]
+        if not self.is_batch and not self.event_file.is_health and self.invocation.response is not None:
+            found = [self.invocation.response]
         return [ExecutionResult.model_validate(result) for result in found]
 
     @property
     def is_batch(self) -> bool:
         """Whether the answer is a queue's."""
-        return "batchItemFailures" in (self.invocation.answer or {})
+        return "batchItemFailures" in (self.invocation.response or {})
 
     @property
     def failed_messages(self) -> set[str]:
@@ -78,19 +78,19 @@ class Report:
 
 def code_of(report: Report) -> Exit:
     """The exit code of the whole command."""
-    if report.invocation.answer is None:
+    if report.invocation.response is None:
         return report.invocation.code
     if report.is_batch:
-        return of_batch(report.results, len(report.event_file.messages or ()), len(report.failed_messages))
+        return batch_exit_code(report.results, len(report.event_file.messages or ()), len(report.failed_messages))
     if report.event_file.is_health:
         return Exit.COMPLETE if report.answer.get("healthy") is True else Exit.BROKEN
-    return of_result(report.results[0])
+    return result_exit_code(report.results[0])
 
 
 def show(report: Report, out: Console) -> None:
     """Print the answer for a person."""
     out.print()
-    if report.invocation.answer is None:
+    if report.invocation.response is None:
         error = report.answer
         title = f"{error.get('code') or error.get('errorType')}  {error.get('errorMessage')}"
         out.print(error_view(title, NEXT_AFTER_ERROR[report.invocation.code]))

@@ -6,14 +6,14 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from rebalance_cli.outputs import DeadLetter, DeadLetters, Diagnosis, Reconciliation, SwitchAnswer
+from rebalance_cli.outputs import DeadLetter, DeadLetters, Diagnosis, Reconciliation, KillSwitchAnswer
 from rebalance_cli.views.result import counted, facts
 from rebalance_cli.views.status import switch_text, when
 
 _GOOD, _BAD = Text("ok", "green"), Text("NO", "bold red")
 
 
-def switch_view(before: SwitchAnswer, after: SwitchAnswer, next_step: str) -> Group:
+def switch_view(before: KillSwitchAnswer, after: KillSwitchAnswer, next_step: str) -> Group:
     """The kill switch after and before it was set."""
     return Group(
         facts(

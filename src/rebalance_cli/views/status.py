@@ -12,9 +12,9 @@ from rebalance_cli.outputs import (
     Explanation,
     OrderLine,
     PlanProgress,
-    PlanStanding,
+    PlanDetails,
     StatusAnswer,
-    SwitchAnswer,
+    KillSwitchAnswer,
 )
 from rebalance_cli.views.result import counted, dollars, facts, fitting, plain_table, shares
 from rebalance_executor.domain.result import ExecutionStatus
@@ -48,7 +48,7 @@ def when(at: datetime | None) -> str:
     return f"{at:%Y-%m-%d %H:%M:%S}" if at is not None else "–"
 
 
-def switch_text(switch: SwitchAnswer) -> Text:
+def switch_text(switch: KillSwitchAnswer) -> Text:
     """The kill switch in one line."""
     text = Text(switch.state.value, _SWITCH[switch.state])
     if switch.at is None:
@@ -82,7 +82,7 @@ def _plans_table(answer: StatusAnswer, *, whole: bool) -> Table:
     return table
 
 
-def standing_view(answer: PlanStanding, width: int) -> Group:
+def standing_view(answer: PlanDetails, width: int) -> Group:
     """Where one plan stands."""
     word, style = _PROGRESS[answer.progress]
     state = Text(word, style)
