@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rebalance_executor.domain.market import Quote, Side
 from tests.support.builders import NOW
 
-law = settings(max_examples=100, deadline=None, derandomize=True, database=None)
+property_test = settings(max_examples=100, deadline=None, derandomize=True, database=None)
 """Decorator of every property test."""
 
 sides = st.sampled_from(Side)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from rebalance_executor.execution.run import Deadline
 from tests.support.builders import NOW
-from tests.support.properties import law
+from tests.support.properties import property_test
 
 
 def deadline(seconds: float) -> Deadline:
@@ -54,7 +54,7 @@ def test_a_run_with_hardly_any_time_left_begins_nothing(left: float) -> None:
 timeouts = st.floats(0, 900, allow_nan=False)
 
 
-@law
+@property_test
 @given(timeouts)
 def test_law_a_run_stops_then_gives_up_then_ends(timeout: float) -> None:
     limit = deadline(timeout)
@@ -63,14 +63,14 @@ def test_law_a_run_stops_then_gives_up_then_ends(timeout: float) -> None:
     assert limit.at - limit.give_up_at >= timedelta(seconds=0.5)
 
 
-@law
+@property_test
 @given(timeouts, timeouts)
 def test_law_a_longer_timeout_never_leaves_less_time_to_trade(one: float, other: float) -> None:
     shorter, longer = sorted((one, other))
     assert seconds_to_trade(shorter) <= seconds_to_trade(longer)
 
 
-@law
+@property_test
 @given(st.floats(7.5, 900, allow_nan=False))
 def test_law_four_fifths_of_the_time_is_for_trading(timeout: float) -> None:
     assert seconds_to_trade(timeout) >= timeout * 0.8 - 1e-5

@@ -346,14 +346,14 @@ def expected_notional(parents: Iterable[ParentOrder], funds: Decimal) -> tuple[D
     return max(ZERO, min(wanted[Side.BUY], funds + wanted[Side.SELL])), wanted[Side.SELL]
 
 
-def plan_limit(buys: Decimal, sells: Decimal, equity: Decimal, limits: Limits) -> Denial | None:
+def plan_limit_denial(buys: Decimal, sells: Decimal, equity: Decimal, limits: Limits) -> Denial | None:
     """Gross, net and turnover of the plan; an equity of 0 is an unknown one."""
     most = (limits.max_plan_gross_dollars, limits.max_plan_net_dollars, limits.max_plan_turnover)
     text = _beyond(buys, sells, equity, most)
     return Denial(Code.PLAN_LIMIT, f"the plan would trade {text}") if text is not None else None
 
 
-def day_limit(after: DailyUsage, equity: Decimal, limits: Limits) -> Denial | None:
+def day_limit_denial(after: DailyUsage, equity: Decimal, limits: Limits) -> Denial | None:
     """Gross, net and turnover of the account's trading day with the plan in it."""
     most = (limits.max_day_gross_dollars, limits.max_day_net_dollars, limits.max_day_turnover)
     text = _beyond(after.buys, after.sells, equity, most)
@@ -445,7 +445,7 @@ def message_denial(of_plan: int, of_last_minute: int, limits: Limits) -> Denial 
     return None
 
 
-def rejects_denial(in_a_row: int, limits: Limits) -> Denial | None:
+def consecutive_rejects_denial(in_a_row: int, limits: Limits) -> Denial | None:
     """Refusals of the broker without one acceptance between: the account or the program is broken."""
     if in_a_row < limits.max_rejects_in_a_row:
         return None

@@ -15,10 +15,10 @@ from rebalance_executor.domain.controls import (
     account_denial,
     asset_denial,
     conflicting,
-    day_limit,
+    day_limit_denial,
     expected_notional,
     parent_denial,
-    plan_limit,
+    plan_limit_denial,
     plans_denial,
     quote_problem,
     session_denial,
@@ -196,7 +196,7 @@ class PreTrade:
         buys, sells = expected_notional(wanted, funds(account))
         equity = account.equity or run.plan.total_portfolio_value
         after, now = book.usage.plus(buys, sells), self._clock.now()
-        refusal = plan_limit(buys, sells, equity, self._config) or day_limit(after, equity, self._config)
+        refusal = plan_limit_denial(buys, sells, equity, self._config) or day_limit_denial(after, equity, self._config)
         if refusal is not None:
             self._log.emit(LogEvent.PLAN_DENIED, code=refusal.code, reason=refusal.message)
             return [parent.denied(refusal.code, refusal.message, now) for parent in parents]

@@ -225,7 +225,7 @@ class Sender:
 
     def _count_reject(self, run: Run) -> None:
         self._rejects += 1
-        refusal = controls.rejects_denial(self._rejects, self._config)
+        refusal = controls.consecutive_rejects_denial(self._rejects, self._config)
         if refusal is not None and run.conclude is None:
             self._switch.trip(refusal.message)
             run.stop(refusal, self._log)

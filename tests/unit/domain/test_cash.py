@@ -33,7 +33,7 @@ from tests.support.builders import (
     a_quote,
     an_account,
 )
-from tests.support.properties import decimals, dollars, law, quotes, shares
+from tests.support.properties import decimals, dollars, property_test, quotes, shares
 
 CONFIG = ExecutionConfig()
 NO_BUFFER = ExecutionConfig(cash_buffer=ZERO)
@@ -116,7 +116,7 @@ def test_the_budget_is_cash_and_proceeds_less_the_buffer(cash: str, expected: st
     assert buy_budget(an_account(cash), Decimal(expected), config) == Decimal(budget)
 
 
-@law
+@property_test
 @given(decimals("-1000", "1000000", 2), decimals("-1000", "1000000", 2), decimals("0", "0.99", 3))
 def test_law_the_budget_never_exceeds_what_there_is(cash: Decimal, expected: Decimal, buffer: Decimal) -> None:
     budget = buy_budget(an_account(str(cash)), expected, ExecutionConfig(cash_buffer=buffer))
@@ -187,7 +187,7 @@ def test_what_is_settled_or_begun_is_not_touched() -> None:
     assert fitted(denied, begun, budget="0") == {"AAA": denied, "BBB": begun}
 
 
-@law
+@property_test
 @given(st.lists(st.tuples(shares, quotes(), st.integers(1, 5), st.booleans()), max_size=8), dollars)
 def test_law_the_buys_never_cost_more_than_the_budget(
     wanted: list[tuple[Decimal, Quote, int, bool]], budget: Decimal

@@ -19,17 +19,17 @@ from rebalance_executor.domain.controls import (
     SymbolSnapshot,
     account_denial,
     child_denial,
-    day_limit,
+    day_limit_denial,
     expected_notional,
     item_denial,
     message_denial,
     messages,
     overfill,
     parent_denial,
-    plan_limit,
+    plan_limit_denial,
     plans_denial,
     quote_problem,
-    rejects_denial,
+    consecutive_rejects_denial,
     runs_denial,
     size_denial,
     switch_denial,
@@ -62,7 +62,7 @@ from tests.support.builders import (
     an_order,
     later,
 )
-from tests.support.properties import decimals, dollars, law, quotes, sides
+from tests.support.properties import decimals, dollars, property_test, quotes, sides
 
 CONFIG = ExecutionConfig()
 TODAY = DailyUsage(NOW.date())
@@ -187,7 +187,7 @@ def test_what_is_known_of_a_symbol_decides_whether_it_may_be_traded(
     assert code(item_denial(side, item, SymbolSnapshot(**known), limits(**config), NOW)) == refused
 
 
-@law
+@property_test
 @given(quotes(), st.integers(-10, 100_000))
 def test_no_price_is_ever_taken_from_a_quote_that_is_one_sided_crossed_old_or_wide(quote: Any, age: int) -> None:
     if quote_problem(quote, CONFIG, quote.at + timedelta(seconds=age)) is None:
@@ -342,25 +342,25 @@ def test_buys_count_as_far_as_funds_and_sells_pay_for_them() -> None:
 def test_a_plan_has_a_most_of_gross_net_and_turnover(
     buys: int, sells: int, equity: int, config: dict[str, Any], refused: bool
 ) -> None:
-    refusal = plan_limit(Decimal(buys), Decimal(sells), Decimal(equity), limits(**config))
+    refusal = plan_limit_denial(Decimal(buys), Decimal(sells), Decimal(equity), limits(**config))
     assert code(refusal) == (Code.PLAN_LIMIT if refused else None)
 
 
-@law
+@property_test
 @given(st.lists(st.tuples(dollars, dollars), max_size=12), decimals("1", "100000", 2))
 def test_however_many_plans_a_day_never_exceeds_its_limits(plans: list[tuple[Decimal, Decimal]], most: Decimal) -> None:
     config = limits(max_day_gross_dollars=most, max_day_net_dollars=most / 2, max_day_turnover=2)
     day, equity = TODAY, most
     for buys, sells in plans:
         after = day.plus(buys, sells)
-        if day_limit(after, equity, config) is None:
+        if day_limit_denial(after, equity, config) is None:
             day = after
     assert day.gross <= most
     assert day.net <= most / 2
     assert day.gross <= 2 * equity
 
 
-@law
+@property_test
 @given(dollars, dollars, dollars)
 def test_a_whole_rotation_of_a_cash_account_is_within_the_default_turnover(
     cash: Decimal, held: Decimal, wanted: Decimal
@@ -368,7 +368,7 @@ def test_a_whole_rotation_of_a_cash_account_is_within_the_default_turnover(
     sells = held
     buys = min(wanted, cash + sells)
     config = limits(max_plan_gross_dollars=None, max_plan_net_dollars=None)
-    assert plan_limit(buys, sells, cash + held, config) is None
+    assert plan_limit_denial(buys, sells, cash + held, config) is None
 
 
 # --- the last line ---------------------------------------------------------------------------------------
@@ -420,7 +420,7 @@ def test_without_arrival_nothing_leaves() -> None:
     assert code(child_denial(a_parent(child, arrival=None), child, CONFIG, COLLAR)) is Code.QUOTE_UNUSABLE
 
 
-@law
+@property_test
 @given(sides, quotes(), quotes(), decimals("0.0001", "6000", 4), decimals("0.000001", "100000", 6))
 def test_what_leaves_is_within_every_bound(side: Side, arrival: Any, now: Any, limit: Decimal, qty: Decimal) -> None:
     child = a_child(ChildState.INTENDED, qty=str(qty), limit=str(limit), bid=now.bid, ask=now.ask)
@@ -448,5 +448,5 @@ def test_messages_are_limited_for_the_plan_and_for_the_minute(of_plan: int, in_m
 
 
 def test_rejects_in_a_row_halt_at_their_limit() -> None:
-    assert rejects_denial(9, CONFIG) is None
-    assert code(rejects_denial(10, CONFIG)) is Code.HALTED
+    assert consecutive_rejects_denial(9, CONFIG) is None
+    assert code(consecutive_rejects_denial(10, CONFIG)) is Code.HALTED

@@ -27,14 +27,14 @@ from rebalance_executor.domain.plan import Urgency
 from rebalance_executor.domain.pricing import collar, far_touch, is_inside, tick
 from rebalance_executor.domain.strategy import Cancel, DecisionContext, Place, Settle, decide
 from tests.support.builders import NOW, a_parent, later
-from tests.support.properties import decimals, law, quotes, shares, sides
+from tests.support.properties import decimals, property_test, quotes, shares, sides
 
 CONFIG = ExecutionConfig()
 urgencies = st.sampled_from(Urgency)
 aims = decimals("0", "1", 3)
 
 
-@law
+@property_test
 @given(sides, quotes(), aims)
 def test_law_a_rung_is_positive_on_tick_and_between_the_touches(side: Side, quote: Quote, aim: Decimal) -> None:
     """Production failures 6, 7 and 8."""
@@ -45,14 +45,14 @@ def test_law_a_rung_is_positive_on_tick_and_between_the_touches(side: Side, quot
     assert quote.bid <= price <= quote.ask
 
 
-@law
+@property_test
 @given(sides, quotes(), aims, aims)
 def test_law_a_higher_aim_is_never_worse_for_the_counterparty(side: Side, quote: Quote, a: Decimal, b: Decimal) -> None:
     low, high = sorted((a, b))
     assert is_inside(side, rung_price(side, quote, low), rung_price(side, quote, high))
 
 
-@law
+@property_test
 @given(urgencies, st.integers(-10, 600), st.integers(1, 500))
 def test_law_the_rungs_end_at_the_far_touch_and_fit_the_rate_limit(
     urgency: Urgency, seconds: int, parents: int
@@ -64,7 +64,7 @@ def test_law_the_rungs_end_at_the_far_touch_and_fit_the_rate_limit(
     assert len(ahead) <= affordable(parents, Decimal(max(seconds, 0)), CONFIG)
 
 
-@law
+@property_test
 @given(st.integers(1, 500), st.integers(0, 3_600))
 def test_law_what_is_affordable_is_within_the_rate_limit(parents: int, seconds: int) -> None:
     """One submission a parent is always allowed: without it nothing would be traded."""
@@ -184,7 +184,7 @@ def _nearer(side: Side, former: ChildOrder, price: Decimal) -> bool:
 journeys = st.tuples(sides, quotes(), shares, urgencies, st.integers(0, 300), steps)
 
 
-@law
+@property_test
 @given(journeys)
 def test_law_on_its_whole_way_a_parent_is_never_exceeded_and_never_worked_too_often(
     journey: tuple[Side, Quote, Decimal, Urgency, int, list[Step]],
@@ -200,7 +200,7 @@ def test_law_on_its_whole_way_a_parent_is_never_exceeded_and_never_worked_too_of
         assert (parent.outcome is Outcome.FILLED) == (parent.outcome is not None and parent.remaining == 0)
 
 
-@law
+@property_test
 @given(journeys)
 def test_law_no_aim_goes_back(journey: tuple[Side, Quote, Decimal, Urgency, int, list[Step]]) -> None:
     side, quote, qty, urgency, crosses_in, way = journey

@@ -23,7 +23,7 @@ from tests.support.builders import (
     an_order,
     later,
 )
-from tests.support.properties import law
+from tests.support.properties import property_test
 
 TERMINAL = {
     "filled": ChildState.FILLED,
@@ -158,14 +158,14 @@ reports = st.builds(
 )
 
 
-@law
+@property_test
 @given(st.sampled_from([*CLOSED, ChildState.NOT_SENT]), reports)
 def test_law_a_closed_child_never_changes(state: ChildState, report: BrokerOrder) -> None:
     child = a_child(state, filled="4", price="10")
     assert child.with_report(report, later(9)) is child
 
 
-@law
+@property_test
 @given(st.lists(reports, max_size=8))
 def test_law_a_childs_fills_only_grow_and_closed_is_closed(told: list[BrokerOrder]) -> None:
     child = a_child(ChildState.UNKNOWN)
@@ -277,7 +277,7 @@ def test_why_a_parent_failed_takes_the_place_of_a_remark() -> None:
 names = st.text(st.characters(categories=["L", "N", "P"]), min_size=1, max_size=100)
 
 
-@law
+@property_test
 @given(names, names, st.integers(1, 50))
 def test_law_a_client_order_id_fits_the_broker_and_repeats(account: str, plan_id: str, attempt: int) -> None:
     """Production failure 17 and the double buys: the same intent has the same id, in every run."""
@@ -299,7 +299,7 @@ def test_another_account_plan_symbol_or_attempt_has_another_id() -> None:
     assert len(ids) == 6
 
 
-@law
+@property_test
 @given(st.lists(st.tuples(st.sampled_from(CLOSED), st.integers(0, 10)), max_size=6))
 def test_law_filled_and_remaining_are_the_quantity(children: list[tuple[ChildState, int]]) -> None:
     parent: ParentOrder = a_parent(side=BUY, qty="100")

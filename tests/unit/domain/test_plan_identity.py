@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from rebalance_executor.domain.plan import RebalancePlan
 from tests.support.builders import a_plan, a_plan_document, an_exit, an_item, an_item_document
-from tests.support.properties import law
+from tests.support.properties import property_test
 
 
 def identity(document: dict[str, Any]) -> str:
@@ -140,14 +140,14 @@ PLAN_OF_THREE = a_plan_document(
 )
 
 
-@law
+@property_test
 @given(respelled(PLAN_OF_THREE))
 def test_law_spacing_order_and_trailing_zeros_never_change_the_identity(text: str) -> None:
     assert identity(json.loads(text)) == identity(PLAN_OF_THREE)
     assert identity(json.loads(text, parse_float=Decimal)) == identity(PLAN_OF_THREE)
 
 
-@law
+@property_test
 @given(st.decimals("0.01", "1000000", places=2), st.decimals("0.01", "1000000", places=2))
 def test_law_two_amounts_have_one_identity_only_where_they_are_equal(one: Decimal, other: Decimal) -> None:
     same = a_plan(an_item(amount=one)).content_hash == a_plan(an_item(amount=other)).content_hash

@@ -11,7 +11,7 @@ from rebalance_executor.domain.market import Quote, Side
 from rebalance_executor.domain.orders import Arrival
 from rebalance_executor.domain.pricing import collar, far_touch, is_inside, next_tick, shortfall, tick, to_tick
 from tests.support.builders import BUY, NOW, SELL, a_quote, a_trade
-from tests.support.properties import decimals, dollars, law, quotes, shares, sides
+from tests.support.properties import decimals, dollars, property_test, quotes, shares, sides
 
 
 @pytest.mark.parametrize(
@@ -121,20 +121,20 @@ def test_a_limit_is_inside_where_it_is_not_worse(side: Side, limit: str, *, insi
     assert is_inside(side, Decimal(limit), Decimal("10.30")) is inside
 
 
-@law
+@property_test
 @given(sides, quotes())
 def test_law_the_far_touch_of_a_quote_on_tick_is_that_very_price(side: Side, quote: Quote) -> None:
     assert far_touch(side, quote) == (quote.ask if side is BUY else quote.bid)
 
 
-@law
+@property_test
 @given(sides, decimals("0.00001", "5000", 5))
 def test_law_a_price_on_tick_is_never_worse_and_less_than_a_tick_away(side: Side, price: Decimal) -> None:
     moved = to_tick(price, side) - price
     assert 0 <= (-moved if side is BUY else moved) < tick(price)
 
 
-@law
+@property_test
 @given(sides, quotes(), decimals("0.001", "0.5", 3))
 def test_law_the_collar_never_allows_more_than_its_fraction(side: Side, quote: Quote, fraction: Decimal) -> None:
     worst = collar(side, Arrival(quote.bid, quote.ask, quote.at), fraction)
@@ -150,7 +150,7 @@ def test_paying_more_or_getting_less_than_arrival_is_a_cost(side: Side, value: s
     assert shortfall(side, Decimal(10), Decimal(100), Decimal(value)) == Decimal(cost)
 
 
-@law
+@property_test
 @given(quotes(), shares, dollars)
 def test_law_what_one_side_loses_the_other_gains(quote: Quote, qty: Decimal, value: Decimal) -> None:
     assert shortfall(BUY, quote.mid, qty, value) == -shortfall(SELL, quote.mid, qty, value)

@@ -30,7 +30,7 @@ from tests.support.builders import (
     an_item,
     later,
 )
-from tests.support.properties import decimals, law, quotes, shares, sides
+from tests.support.properties import decimals, property_test, quotes, shares, sides
 
 
 def result_of(*parents: ParentOrder, holds: int = 0, **fields: Any) -> ExecutionResult:
@@ -244,7 +244,7 @@ def done_parents(draw: st.DrawFn) -> list[ParentOrder]:
     return parents
 
 
-@law
+@property_test
 @given(done_parents())
 def test_law_the_plans_slippage_is_the_sum_over_the_filled_dollars(parents: list[ParentOrder]) -> None:
     result = result_of(*parents)

@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rebalance_executor.domain.session import is_opening, new_york
-from tests.support.properties import law
+from tests.support.properties import property_test
 
 NEW_YORK = ZoneInfo("America/New_York")
 TWO_MINUTES = timedelta(minutes=2)
 
 
-@law
+@property_test
 @given(st.datetimes(datetime(2007, 6, 1), datetime(2037, 12, 31), timezones=st.just(UTC)))  # noqa: DTZ001 - hypothesis wants it so
 def test_law_new_yorks_clock_is_the_databases(at: datetime) -> None:
     assert new_york(at) == at.astimezone(NEW_YORK).replace(tzinfo=None)

@@ -14,7 +14,7 @@ from rebalance_executor.domain.orders import ChildState, Outcome
 from rebalance_executor.domain.result_builder import build_result
 from rebalance_executor.domain.shortfall import Shortfall, of_parent, of_plan
 from tests.support.builders import BUY, NOW, SELL, a_child, a_filled_child, a_parent, a_plan, a_state, an_item
-from tests.support.properties import decimals, law, quotes, sides
+from tests.support.properties import decimals, property_test, quotes, sides
 
 prices = decimals("0.0001", "6000", 4)
 
@@ -60,7 +60,7 @@ def test_what_cannot_be_measured_is_none_and_not_zero(parent: Any) -> None:
     assert of_parent(parent) is None
 
 
-@law
+@property_test
 @given(
     sides,
     quotes(),

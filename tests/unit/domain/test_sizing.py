@@ -28,7 +28,7 @@ from tests.support.builders import (
     an_item,
     an_order,
 )
-from tests.support.properties import decimals, law, quotes
+from tests.support.properties import decimals, property_test, quotes
 
 CONFIG = ExecutionConfig()
 
@@ -229,7 +229,7 @@ def test_a_blank_parent_has_the_items_side_and_nothing_to_trade() -> None:
 # --- laws ------------------------------------------------------------------------------------------------
 
 
-@law
+@property_test
 @given(decimals("0", "1000000", 9), st.booleans())
 def test_law_rounding_never_goes_up_and_loses_less_than_a_step(qty: Decimal, fractionable: bool) -> None:
     step = Decimal("0.000001") if fractionable else Decimal(1)
@@ -238,7 +238,7 @@ def test_law_rounding_never_goes_up_and_loses_less_than_a_step(qty: Decimal, fra
     assert floored % step == 0
 
 
-@law
+@property_test
 @given(decimals("0.01", "1000000", 2), quotes(), st.booleans())
 def test_law_a_buy_never_costs_more_than_its_dollars_at_mid(amount: Decimal, quote: Quote, fractionable: bool) -> None:
     parent = sized(an_item(amount=amount), quote=quote, asset=an_asset(fractionable=fractionable))
@@ -246,7 +246,7 @@ def test_law_a_buy_never_costs_more_than_its_dollars_at_mid(amount: Decimal, quo
     assert (parent.qty > 0) == (parent.outcome is None)
 
 
-@law
+@property_test
 @given(
     decimals("0.01", "1000000", 2),
     quotes(),

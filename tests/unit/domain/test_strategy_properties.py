@@ -14,7 +14,7 @@ from rebalance_executor.domain.orders import Arrival, ChildState, Outcome, Paren
 from rebalance_executor.domain.pricing import collar, far_touch
 from rebalance_executor.domain.strategy import Cancel, DecisionContext, Mode, Place, Settle, decide
 from tests.support.builders import NOW, a_child, a_parent, a_quote, later
-from tests.support.properties import decimals, dollars, law, quotes, shares, sides
+from tests.support.properties import decimals, dollars, property_test, quotes, shares, sides
 
 CLOSED = [ChildState.FILLED, ChildState.CANCELED, ChildState.EXPIRED, ChildState.NOT_SENT]
 OPEN = [ChildState.INTENDED, ChildState.UNKNOWN, ChildState.LIVE]
@@ -55,7 +55,7 @@ def views(draw: st.DrawFn) -> DecisionContext:
 configs = st.sampled_from(CONFIGS)
 
 
-@law
+@property_test
 @given(parents(with_open=True), views(), configs)
 def test_law_nothing_is_placed_while_a_child_is_open(
     parent: ParentOrder, view: DecisionContext, config: ExecutionConfig
@@ -65,7 +65,7 @@ def test_law_nothing_is_placed_while_a_child_is_open(
         assert not isinstance(decide(parent, view, config), Place)
 
 
-@law
+@property_test
 @given(parents(), views(), configs)
 def test_law_a_child_never_exceeds_what_remains(
     parent: ParentOrder, view: DecisionContext, config: ExecutionConfig
@@ -78,7 +78,7 @@ def test_law_a_child_never_exceeds_what_remains(
         assert parent.with_child(child).exposure <= parent.qty
 
 
-@law
+@property_test
 @given(parents(with_open=False), views(), configs)
 def test_law_nothing_is_placed_unless_the_run_works(
     parent: ParentOrder, view: DecisionContext, config: ExecutionConfig
@@ -96,7 +96,7 @@ def near(draw: st.DrawFn) -> tuple[Quote, Quote]:
     return arrival, a_quote(str(bid), str(bid + arrival.ask - arrival.bid))
 
 
-@law
+@property_test
 @given(near(), sides, shares, configs)
 def test_law_a_limit_is_never_worse_than_the_far_touch_or_the_collar(
     pair: tuple[Quote, Quote], side: Side, qty: Decimal, config: ExecutionConfig
@@ -115,7 +115,7 @@ def test_law_a_limit_is_never_worse_than_the_far_touch_or_the_collar(
             assert decision.limit_price >= max(touch, worst)
 
 
-@law
+@property_test
 @given(near(), shares, dollars, configs)
 def test_law_a_buy_never_commits_more_than_its_funds(
     pair: tuple[Quote, Quote], qty: Decimal, funds: Decimal, config: ExecutionConfig
@@ -132,7 +132,7 @@ def test_law_a_buy_never_commits_more_than_its_funds(
         assert decision.qty * worst <= funds
 
 
-@law
+@property_test
 @given(parents(), views(), configs)
 def test_law_only_a_live_child_is_cancelled_and_only_once(
     parent: ParentOrder, view: DecisionContext, config: ExecutionConfig
@@ -144,7 +144,7 @@ def test_law_only_a_live_child_is_cancelled_and_only_once(
         assert child.cancel_requested_at is None
 
 
-@law
+@property_test
 @given(parents(), views(), configs)
 def test_law_filled_means_filled_as_planned(
     parent: ParentOrder, view: DecisionContext, config: ExecutionConfig
@@ -155,7 +155,7 @@ def test_law_filled_means_filled_as_planned(
         assert decision.code is None or decision.message
 
 
-@law
+@property_test
 @given(parents(), views(), configs)
 def test_law_the_same_question_has_the_same_answer(
     parent: ParentOrder, view: DecisionContext, config: ExecutionConfig

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from rebalance_executor.domain.values import Amount, Name, Timestamp, format_decimal, format_utc, seconds
-from tests.support.properties import law
+from tests.support.properties import property_test
 
 
 class _Model(BaseModel):
@@ -38,7 +38,7 @@ def test_plain_notation_has_neither_exponent_nor_trailing_zeros(value: str, text
     assert format_decimal(Decimal(value)) == text
 
 
-@law
+@property_test
 @given(st.decimals(-(10**15), 10**15, allow_nan=False, allow_infinity=False, places=12))
 def test_plain_notation_keeps_the_exact_value(value: Decimal) -> None:
     assert Decimal(format_decimal(value)) == value
