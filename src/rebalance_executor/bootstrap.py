@@ -87,7 +87,7 @@ def build(
         ports = replace(ports, stop_requested=stop_requested)
 
     def check_health(deadline: Deadline) -> dict[str, Any]:
-        return health.check_health(checks(settings, clients, ports, deadline), telemetry)
+        return health.check_health(health_checks(settings, clients, ports, deadline), telemetry)
 
     def check_day(deadline: Deadline) -> dict[str, Any]:
         index = DynamoPlanIndex(clients("dynamodb"), settings.execution_table)
@@ -170,7 +170,7 @@ def _publishers(settings: Settings, clients: ClientFactory) -> list[ResultPublis
     return found
 
 
-def checks(
+def health_checks(
     settings: Settings, clients: ClientFactory, ports: Ports, deadline: Deadline
 ) -> dict[str, Callable[[], str]]:
     """What a health request asks, by name."""
@@ -194,9 +194,9 @@ def checks(
     checks: dict[str, Callable[[], str]] = {
         "front door": front_door,
         "journal": journal,
-        "account": lambda: health.account_is_ready(ports.brokers(settings.account, deadline)),
-        "clock": lambda: health.clocks_agree(ports.brokers(settings.account, deadline), ports.clock),
-        "quotes": lambda: health.quotes_come(ports.brokers(settings.account, deadline)),
+        "account": lambda: health.check_account(ports.brokers(settings.account, deadline)),
+        "clock": lambda: health.check_clock(ports.brokers(settings.account, deadline), ports.clock),
+        "quotes": lambda: health.check_quotes(ports.brokers(settings.account, deadline)),
     }
     if settings.plan_bucket:
         checks["plans"] = plans

@@ -15,7 +15,7 @@ _COMPLETED = frozenset(ExecutionStatus) - {ExecutionStatus.FAILURE}
 """A failure did not do the day's work; it must not look as if it had."""
 
 
-class Listed(Protocol):
+class HasStatus(Protocol):
     """One plan of the index."""
 
     @property
@@ -25,7 +25,7 @@ class Listed(Protocol):
 class PlanIndex(Protocol):
     """Lists the plans of a day."""
 
-    def plans_of(self, day: date) -> Iterable[Listed]:
+    def plans_of(self, day: date) -> Iterable[HasStatus]:
         """The plans begun on that day (UTC)."""
         ...
 

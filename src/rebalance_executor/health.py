@@ -45,7 +45,7 @@ def _answer(name: str, ask: Callable[[], str]) -> dict[str, Any]:
         return {"name": name, "ok": False, "detail": str(error)}
 
 
-def account_is_ready(broker: Broker) -> str:
+def check_account(broker: Broker) -> str:
     """The broker accepts the credentials, they lead to the configured account, and it may trade."""
     account = broker.account()
     expected = broker.expected_account_number
@@ -56,7 +56,7 @@ def account_is_ready(broker: Broker) -> str:
     return f"account {account.account_number} is {account.status}"
 
 
-def clocks_agree(broker: Broker, clock: Clock) -> str:
+def check_clock(broker: Broker, clock: Clock) -> str:
     """The broker's clock and ours differ by little."""
     market = broker.clock()
     difference = abs((clock.now() - market.now).total_seconds())
@@ -65,7 +65,7 @@ def clocks_agree(broker: Broker, clock: Clock) -> str:
     return "the market is open" if market.is_open else f"the market opens at {format_utc(market.next_open)}"
 
 
-def quotes_come(broker: Broker) -> str:
+def check_quotes(broker: Broker) -> str:
     """The data endpoint answers with a quote."""
     symbol = "SPY"  # the most quoted of all: without it there is no data at all
     if symbol not in broker.quotes([symbol]):

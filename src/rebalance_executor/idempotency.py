@@ -73,7 +73,7 @@ class IdempotencyGate:
         account: str,
         context: LambdaContext,
         execute: Callable[[], ExecutionResult],
-        stored: Callable[[], ExecutionResult | None],
+        load_result: Callable[[], ExecutionResult | None],
     ) -> ExecutionResult:
         """The result of ``execute``, or of an earlier execution of the same plan.
 
@@ -113,7 +113,7 @@ class IdempotencyGate:
             self._log.emit(LogEvent.IDEMPOTENCY_SAVE_FAILED, reason=str(error))  # the journal holds the result
         if executed:
             return executed[0]
-        return self._repeat(plan, account, stored)
+        return self._repeat(plan, account, load_result)
 
     def _repeat(
         self, plan: RebalancePlan, account: str, stored: Callable[[], ExecutionResult | None]

@@ -86,7 +86,7 @@ class Service:
             account,
             context,
             execute=lambda: self.manager.execute(plan, account, deadline, run_id),
-            stored=lambda: self.journal.result(account, plan.plan_id),
+            load_result=lambda: self.journal.result(account, plan.plan_id),
         )
         return result.model_dump(mode="json")
 

@@ -16,7 +16,7 @@ LIVE_URL = "https://api.alpaca.markets"
 DATA_URL = "https://data.alpaca.markets"
 
 
-def checked_url(url: str, variable: str) -> str:
+def validate_url(url: str, variable: str) -> str:
     """An endpoint without its trailing slash.
 
     Raises:
@@ -110,12 +110,12 @@ class Settings(BaseModel):
     @field_validator("alpaca_trading_url")
     @classmethod
     def _trading_url(cls, url: str | None) -> str | None:
-        return checked_url(url, "ALPACA_TRADING_URL") if url is not None else None
+        return validate_url(url, "ALPACA_TRADING_URL") if url is not None else None
 
     @field_validator("alpaca_data_url")
     @classmethod
     def _data_url(cls, url: str) -> str:
-        return checked_url(url, "ALPACA_DATA_URL")
+        return validate_url(url, "ALPACA_DATA_URL")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

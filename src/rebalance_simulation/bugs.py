@@ -292,13 +292,15 @@ _DONE: dict[str, list[Swap]] = {
     "filled without its price counts as nothing": [(ChildOrder, "seen", lambda: _seen_as(_unpriced_is_settled))],
     "unknown is taken for rejected": [(AlpacaBroker, "submit", _unknown_is_rejected)],
     "a repetition is another order": [(ChildOrder, "request", _resent_differently)],
-    "the lease is unconditional": [(dynamodb, "_FREE", lambda: f"{dynamodb._FREE} OR attribute_exists(epoch)")],  # noqa: SLF001 - a bug
+    "the lease is unconditional": [
+        (dynamodb, "_LEASE_IS_FREE", lambda: f"{dynamodb._LEASE_IS_FREE} OR attribute_exists(epoch)"),  # noqa: SLF001 - a bug
+    ],
     "writes are not fenced": [
-        (dynamodb, "_FREE", lambda: f"{dynamodb._FREE} OR attribute_exists(epoch)"),  # noqa: SLF001 - a bug
-        (dynamodb, "_OURS", lambda: f"{dynamodb._OURS} OR attribute_exists(epoch)"),  # noqa: SLF001 - a bug
+        (dynamodb, "_LEASE_IS_FREE", lambda: f"{dynamodb._LEASE_IS_FREE} OR attribute_exists(epoch)"),  # noqa: SLF001 - a bug
+        (dynamodb, "_LEASE_IS_OURS", lambda: f"{dynamodb._LEASE_IS_OURS} OR attribute_exists(epoch)"),  # noqa: SLF001 - a bug
     ],
     "front door off, journal forgotten": [
-        (IdempotencyGate, "answer", lambda: _executed_anew),
+        (IdempotencyGate, "run_once", lambda: _executed_anew),
         (DynamoJournal, "load", lambda: _nothing),
     ],
     "what was sent is dropped as unsent": [(Run, "mark_unsent_not_sent", lambda: _all_dropped)],
@@ -315,7 +317,7 @@ _DONE: dict[str, list[Swap]] = {
         (controls, "child_denial", lambda: _nothing),
         (AlpacaBroker, "quotes", _invented_quote),
     ],
-    "the rate limit is not paced": [(RateLimiter, "take", lambda: _nothing)],
+    "the rate limit is not paced": [(RateLimiter, "acquire", lambda: _nothing)],
     "a secret in the log": [(Telemetry, "emit", _talkative)],
     "a lost cancel is not asked for again": [(Run, "take_cancel_retry", lambda: lambda *_: False)],
     "every order is sent twice": [(AlpacaBroker, "submit", _sent_twice)],
@@ -324,14 +326,14 @@ _DONE: dict[str, list[Swap]] = {
     "restricted symbols are traded": [(controls, "_restricted", lambda: _nothing)],
     "an order's size is not looked at": [(controls, "size_denial", lambda: _nothing)],
     "messages are not counted": [(controls, "message_denial", lambda: _nothing)],
-    "the day's limit is forgotten": [(pretrade, "day_limit", lambda: _nothing)],
+    "the day's limit is forgotten": [(pretrade, "day_limit_denial", lambda: _nothing)],
     "nothing is reserved": [(pretrade, "Reservation", lambda: _nothing)],
     "proceeds are assumed": [(manager, "proceeds", lambda: _assumed)],
     "the next run passes the gate again": [(manager.ExecutionManager, "_resume", _gate_passed_again)],
     "what a dead run intended counts as never sent": [(Run, "mark_intended_unknown", lambda: _never_sent)],
     "a cancel goes to another order": [(AlpacaBroker, "cancel", _cancels_the_former)],
     "the lease is not given back": [(manager.ExecutionManager, "_give_back", lambda: _nothing)],
-    "the lease's epoch stays": [(dynamodb, "_TAKE", lambda: dynamodb._TAKE.replace(":none) + :one", ":one) + :none"))],  # noqa: SLF001 - a bug
+    "the lease's epoch stays": [(dynamodb, "_ACQUIRE", lambda: dynamodb._ACQUIRE.replace(":none) + :one", ":one) + :none"))],  # noqa: SLF001 - a bug
     "a plan too old is begun": [(manager, "check_fresh", lambda: _nothing)],
     "the session is not asked for": [(pretrade, "session_denial", lambda: _nothing)],
     "the close is not looked at": [(pretrade.PreTrade, "set_trading_hours", lambda: _nothing)],

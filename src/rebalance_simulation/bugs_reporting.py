@@ -123,15 +123,15 @@ def _without_context() -> Callable[..., None]:
 
 TOLD: dict[str, list[Swap]] = {
     "the result is invented": [(result_builder, "_order_result", _everything_filled)],
-    "a yield is remembered as an end": [(IdempotencyGate, "answer", _yield_is_an_end)],
+    "a yield is remembered as an end": [(IdempotencyGate, "run_once", _yield_is_an_end)],
     "the last outcomes are not journalled": [(manager.ExecutionManager, "_finish", _last_outcomes_lost)],
     "a published result is not noted": [(DynamoJournal, "mark_published", lambda: _nothing)],
     "a queue is told that all went well": [(handler, "_answer_queue", _all_went_well)],
     "a claim never ends": [(IdempotencyConfig, "register_lambda_context", _without_context)],
     "a result is overwritten": [
-        (IdempotencyGate, "answer", lambda: _executed_anew),
+        (IdempotencyGate, "run_once", lambda: _executed_anew),
         (DynamoJournal, "load", _result_forgotten),
-        (journal, "_SAME_PLAN", lambda: f"{journal._SAME_PLAN} OR attribute_exists(pk)"),  # noqa: SLF001 - a bug
+        (journal, "_PLAN_IS_WRITABLE", lambda: f"{journal._PLAN_IS_WRITABLE} OR attribute_exists(pk)"),  # noqa: SLF001 - a bug
         (journal, "_ABSENT", lambda: "attribute_not_exists(pk) OR attribute_exists(pk)"),
     ],
     "doubt has no reason": [(ParentOrder, "settled", _without_reason)],

@@ -283,7 +283,7 @@ class World:
             return CircuitBreakerBroker(known, self.config.max_broker_failures)
 
         client = cast("Any", self.table)
-        journal = DynamoJournal(client, _TABLE, self.clock, parents_each=self.parents_each)
+        journal = DynamoJournal(client, _TABLE, self.clock, parents_per_transaction=self.parents_each)
         ports = Ports(
             brokers=broker,
             journal=journal,

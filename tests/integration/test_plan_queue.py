@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rebalance_executor.adapters.sqs import MAX_DELIVERIES, delay
+from rebalance_executor.adapters.sqs import MAX_DELIVERIES, redelivery_delay
 from rebalance_executor.domain.errors import BrokerUnavailable, InvalidInput, PlanYielded, RebalanceError
 from tests.support.world import HandlerWorld, a_world, buy, plan
 
@@ -100,4 +100,4 @@ def test_what_failed_for_the_last_time_makes_way_for_the_accounts_next_plan(worl
 def test_the_delay_follows_from_the_error_and_the_deliveries(
     error: RebalanceError, deliveries: int, seconds: int
 ) -> None:
-    assert delay(error, deliveries) == timedelta(seconds=seconds)
+    assert redelivery_delay(error, deliveries) == timedelta(seconds=seconds)

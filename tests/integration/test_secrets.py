@@ -79,7 +79,7 @@ def test_given_the_keys_were_rotated_when_forgotten_then_the_new_ones_are_read(m
     rotated = json.dumps(KEYS | {"api_key": "PK-new"})
     cast("SecretsManagerClient", manager).put_secret_value(SecretId="alpaca/main", SecretString=rotated)
 
-    secrets.forget()
+    secrets.clear_cache()
 
     assert secrets.credentials("main").api_key == "PK-new"
 
@@ -206,7 +206,7 @@ def test_given_keys_in_the_environment_when_asked_then_they_serve_the_deployed_a
 def test_given_keys_in_the_environment_when_forgotten_then_they_are_still_there() -> None:
     keys = EnvironmentCredentials("main", Credentials("PK-env", SECRET))
 
-    keys.forget()
+    keys.clear_cache()
 
     assert keys.credentials("main").api_key == "PK-env"
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from rebalance_executor.domain.errors import ConfigurationError
-from rebalance_executor.settings import DATA_URL, LIVE_URL, PAPER_URL, Settings, checked_url, load_settings
+from rebalance_executor.settings import DATA_URL, LIVE_URL, PAPER_URL, Settings, validate_url, load_settings
 
 Load = Callable[..., Settings]
 
@@ -116,7 +116,7 @@ def test_the_front_door_cannot_be_switched_off(load: Load, value: str) -> None:
     ],
 )
 def test_https_goes_anywhere_and_plain_http_to_this_machine(url: str, kept: str) -> None:
-    assert checked_url(url, "ALPACA_TRADING_URL") == kept
+    assert validate_url(url, "ALPACA_TRADING_URL") == kept
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_credentials_never_travel_in_plain_http(load: Load, url: str, variable: 
 def test_what_is_no_endpoint_is_refused(url: str) -> None:
     """The SDK takes an empty address for its own default."""
     with pytest.raises(ConfigurationError, match=r"must be an http\(s\) URL"):
-        checked_url(url, "ALPACA_TRADING_URL")
+        validate_url(url, "ALPACA_TRADING_URL")
 
 
 @pytest.mark.parametrize("variable", ["ALPACA_TRADING_URL", "ALPACA_DATA_URL"])

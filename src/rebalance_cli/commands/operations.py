@@ -17,7 +17,7 @@ from rebalance_cli.console import answer, command
 from rebalance_cli.context import CONFIG_FILE, HOME, Account, AsJson, CliContext, ConfigFile, Home, cli_context
 from rebalance_cli.exit_codes import CliError, Exit
 from rebalance_cli.outputs import Check, Deviation, Diagnosis, Reconciliation, KillSwitchAnswer
-from rebalance_cli.queries.plans import PlanRecord, entry, plan_id_of, plans_of
+from rebalance_cli.queries.plans import PlanRecord, load_plan, plan_id_of, list_plans
 from rebalance_cli.views.operations import diagnosis_view, reconciliation_view, switch_view
 from rebalance_executor.domain.errors import BrokerUnavailable, ConfigurationError, RebalanceError
 from rebalance_executor.domain.orders import ParentOrder, child_order_prefix
@@ -124,7 +124,7 @@ def _checks(found: CliContext, account: str) -> Iterator[Check]:
 
     yield Check(name="configuration", ok=True, detail=_where(found), fix=None)
     settings = found.settings.model_copy(update={"account": account})
-    asked = bootstrap.checks(settings, found.aws_client, found.ports, found.deadline())
+    asked = bootstrap.health_checks(settings, found.aws_client, found.ports, found.deadline())
     queues = [queue for queue in Queue if found.environment.get(queue.variable)]
     if queues:
         asked["dead letters"] = lambda: _no_dead_letters(found, queues)
@@ -187,7 +187,7 @@ def reconcile(
     """
     with command(as_json=as_json) as (console, out), cli_context(home, config, console) as found:
         name = found.account_name(account)
-        one = entry(found, name, plan_id_of(plan))
+        one = load_plan(found, name, plan_id_of(plan))
         if one.journal.result is None:
             text = f"Plan {one.plan.plan_id} is not finished: there is nothing to compare yet."
             raise CliError(text, f"rebalance watch {plan}", Exit.IN_PROGRESS)
@@ -224,7 +224,7 @@ def _without_position(parent: ParentOrder) -> ParentOrder:
 
 def _traded_later(found: CliContext, one: PlanRecord) -> set[str]:
     """Symbols of which plans that were begun later sent orders."""
-    days = plans_of(found, one.plan.account, one.plan.started_at.date(), found.now.date())
+    days = list_plans(found, one.plan.account, one.plan.started_at.date(), found.now.date())
     journals = (
         found.ports.journal.load(line.plan.account, line.plan.plan_id)
         for line in days

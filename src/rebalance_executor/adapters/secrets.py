@@ -11,7 +11,7 @@ from aws_lambda_powertools.utilities.parameters import SecretsProvider
 from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
 from botocore.exceptions import ClientError
 
-from rebalance_executor.adapters.alpaca.credentials import Credentials, CredentialsSource, checked
+from rebalance_executor.adapters.alpaca.credentials import Credentials, CredentialsSource, validate_header_value
 from rebalance_executor.adapters.aws import error_code, error_text
 from rebalance_executor.domain.errors import ConfigurationError, LiveNotAllowed, PlanSourceUnavailable, UnknownAccount
 from rebalance_executor.settings import Settings
@@ -54,7 +54,7 @@ class EnvironmentCredentials:
             _refuse(account, f"the environment holds keys of {self._account} only")
         return self._credentials
 
-    def forget(self) -> None:
+    def clear_cache(self) -> None:
         """Nothing to forget: the environment does not change while the function runs."""
 
 
@@ -88,7 +88,7 @@ class SecretCredentials:
             raise LiveNotAllowed(f"{name}.account_number", "is missing; live trading needs it")
         return credentials
 
-    def forget(self) -> None:
+    def clear_cache(self) -> None:
         """Read secrets anew: the broker refused these keys, perhaps because they were rotated."""
         self._provider.clear_cache()  # type: ignore[no-untyped-call]
 
@@ -138,8 +138,8 @@ def credentials_source(settings: Settings, client: Callable[[], SecretsManagerCl
             "ALPACA_API_KEY", "serves paper trading only; live trading needs a secret with its account_number"
         )
     credentials = Credentials(
-        api_key=checked(api_key.get_secret_value() if api_key else None, "ALPACA_API_KEY"),
-        secret_key=checked(secret_key.get_secret_value() if secret_key else None, "ALPACA_SECRET_KEY"),
+        api_key=validate_header_value(api_key.get_secret_value() if api_key else None, "ALPACA_API_KEY"),
+        secret_key=validate_header_value(secret_key.get_secret_value() if secret_key else None, "ALPACA_SECRET_KEY"),
     )
     return EnvironmentCredentials(settings.account, credentials)
 

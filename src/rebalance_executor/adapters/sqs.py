@@ -26,7 +26,7 @@ MAX_DELIVERIES = 6
 """After so many the queue gives a message to the dead letters (``maxReceiveCount`` of the template)."""
 
 
-def delay(error: RebalanceError, deliveries: int) -> timedelta:
+def redelivery_delay(error: RebalanceError, deliveries: int) -> timedelta:
     """How long after a failed delivery the next one comes.
 
     What may pass comes again after 30 seconds, and each time after twice as long: six deliveries last a quarter of an
@@ -61,7 +61,7 @@ class SqsPlanQueue:
 
     def schedule_redelivery(self, message: QueueMessage, error: RebalanceError) -> None:
         """The delivery failed with this error."""
-        self._set_visibility(message, delay(error, message.deliveries))
+        self._set_visibility(message, redelivery_delay(error, message.deliveries))
 
     def _set_visibility(self, message: QueueMessage, span: timedelta) -> None:
         if self._url is None or message.receipt is None:

@@ -79,7 +79,7 @@ def test_a_last_trade_has_a_price_and_a_time() -> None:
 
     assert trade == Trade("AAA", Decimal("100.0012"), datetime(2026, 1, 26, 15, 0, 0, 500_000, UTC))
     for field in ("p", "t"):
-        with pytest.raises(parsing.Malformed, match=field):
+        with pytest.raises(parsing.MalformedResponse, match=field):
             parsing.trade("AAA", {"p": 100, "t": "2026-01-26T15:00:00Z"} | {field: None})
 
 
@@ -140,10 +140,10 @@ def test_what_is_no_stock_is_not_active(told: dict[str, Any], status: str) -> No
     ],
 )
 def test_what_cannot_be_used_is_named(read: Any, told: object) -> None:
-    with pytest.raises(parsing.Malformed, match="no usable"):
+    with pytest.raises(parsing.MalformedResponse, match="no usable"):
         read(told)
 
 
 def test_a_list_must_be_one() -> None:
-    with pytest.raises(parsing.Malformed, match="list of orders"):
-        parsing.rows({"orders": []}, "order", ["AAA"])
+    with pytest.raises(parsing.MalformedResponse, match="list of orders"):
+        parsing.entries({"orders": []}, "order", ["AAA"])

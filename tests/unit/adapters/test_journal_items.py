@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rebalance_executor.adapters.dynamodb import journal_items
-from rebalance_executor.adapters.dynamodb.table import Row, from_item, to_item
+from rebalance_executor.adapters.dynamodb.table import Item, from_attributes, to_attributes
 from rebalance_executor.domain.errors import JournalContradiction
 from rebalance_executor.domain.journal import PlanPhase, PlanState, RunEnd, RunRecord
 from rebalance_executor.domain.market import OrderType, Side
 from rebalance_executor.domain.orders import Arrival, ChildOrder, ChildState, Outcome, ParentOrder
 from rebalance_executor.domain.result import ExecutionStatus
-from tests.support.clocks import START
+from tests.support.builders import NOW
 from tests.support.journalled import ACCOUNT, child, filled_parent, order_result, parent, result, state
 
 law = settings(max_examples=60, deadline=None, derandomize=True, database=None)
@@ -91,9 +91,9 @@ runs = st.builds(
 )
 
 
-def stored(row: Row) -> Row:
+def stored(row: Item) -> Item:
     """The row after its way through the database's notation."""
-    return from_item(json.loads(json.dumps(to_item(row))))
+    return from_attributes(json.loads(json.dumps(to_attributes(row))))
 
 
 @law
@@ -137,7 +137,7 @@ def test_given_separators_in_names_when_keyed_then_plans_stay_apart() -> None:
 
 
 def test_given_a_time_of_another_zone_when_written_then_it_stands_in_utc() -> None:
-    new_york = START.astimezone(timezone(timedelta(hours=-5)))
+    new_york = NOW.astimezone(timezone(timedelta(hours=-5)))
 
     assert journal_items.iso(new_york) == "2026-01-26T15:00:00.000000+00:00"
 
@@ -167,7 +167,7 @@ def test_given_a_parent_without_outcome_when_written_then_its_row_says_working()
 
 
 def test_given_a_plan_when_written_then_its_row_carries_what_lists_need() -> None:
-    late = START.replace(hour=23).astimezone(timezone(timedelta(hours=9)))  # already tomorrow there
+    late = NOW.replace(hour=23).astimezone(timezone(timedelta(hours=9)))  # already tomorrow there
     begun = journal_items.plan_item(state(started_at=late), 7)
     finished = journal_items.plan_item(state(phase=PlanPhase.FINISHED), 8, result(status=ExecutionStatus.UNRESOLVED))
 
@@ -201,7 +201,7 @@ def test_given_a_result_above_a_transactions_limit_when_written_then_it_is_compr
     packed = journal_items.result_items(state(), huge)
 
     assert sum(len(row["result"]) for row in packed if isinstance(row["result"], bytes)) < 1_000_000
-    assert journal_items.result_from([from_item(to_item(row)) for row in packed]) == huge
+    assert journal_items.result_from([from_attributes(to_attributes(row)) for row in packed]) == huge
 
 
 def test_given_a_piece_of_a_result_is_gone_when_read_then_it_is_a_contradiction() -> None:
@@ -212,7 +212,7 @@ def test_given_a_piece_of_a_result_is_gone_when_read_then_it_is_a_contradiction(
 
 
 @pytest.mark.parametrize("change", [{"parent": "{"}, {"parent": '{"symbol": "A"}'}, {"parent": 5}, None])
-def test_given_a_row_that_is_no_parent_when_read_then_the_error_names_the_row(change: Row | None) -> None:
+def test_given_a_row_that_is_no_parent_when_read_then_the_error_names_the_row(change: Item | None) -> None:
     row = journal_items.parent_item(state(), parent())
     broken = row | change if change is not None else {name: row[name] for name in ("pk", "sk")}
 

@@ -110,7 +110,7 @@ class AlpacaBroker:
     def positions(self, symbols: Collection[str]) -> Mapping[str, Position]:
         """Positions in these symbols; what else the account holds need not even be understood."""
         told = self._trading.get("/positions")
-        found = _usable(lambda: [parsing.position(one) for one in parsing.rows(told, "position", symbols)])
+        found = _usable(lambda: [parsing.position(one) for one in parsing.entries(told, "position", symbols)])
         return {position.symbol: position for position in found}
 
     def asset(self, symbol: str) -> Asset:
@@ -183,7 +183,7 @@ class AlpacaBroker:
         """
         for _ in range(_MOST_PAGES):
             told = self._trading.get("/orders", query | {"limit": str(_PAGE)})
-            page = _usable(lambda: [parsing.order(one) for one in parsing.rows(told, "order", symbols)])  # noqa: B023 - called at once
+            page = _usable(lambda: [parsing.order(one) for one in parsing.entries(told, "order", symbols)])  # noqa: B023 - called at once
             yield from page
             if len(told) < _PAGE:
                 return
@@ -217,7 +217,7 @@ class AlpacaBroker:
         told = self._trading.post("/orders", body)
         try:
             order = parsing.order(told)
-        except parsing.Malformed as error:
+        except parsing.MalformedResponse as error:
             raise OutcomeUnknown(f"the submission was answered, but {error}") from None
         if (order.client_order_id, order.symbol) != (request.client_order_id, request.symbol):
             raise OutcomeUnknown(f"the submission was answered with another order: {order.id}")
@@ -266,7 +266,7 @@ class AlpacaBrokers:
         """
         broker = self._brokers.pop(account, None)  # and back at the end: the first is the one not used for longest
         if broker is not None and broker.credentials_rejected:  # perhaps the keys were rotated meanwhile
-            self._source.forget()
+            self._source.clear_cache()
             broker.close()
             broker = None
         credentials = self._source.credentials(account)
@@ -287,10 +287,10 @@ def _by_symbol[T](told: object, field: str, read: Callable[[str, object], T]) ->
     if found is None:
         return {}
     if not isinstance(found, Mapping):
-        raise parsing.Malformed("answer", field)
+        raise parsing.MalformedResponse("answer", field)
     usable: dict[str, T] = {}
     for symbol, one in found.items():
-        with suppress(parsing.Malformed):  # as good as none: it is looked at again, and the item is denied in the end
+        with suppress(parsing.MalformedResponse):  # as good as none: it is looked at again, and the item is denied in the end
             usable[str(symbol)] = read(str(symbol), one)
     return usable
 
@@ -299,7 +299,7 @@ def _usable[T](read: Callable[[], T]) -> T:
     """What ``read`` gives, or ``BrokerUnavailable`` where the answer is nonsense."""
     try:
         return read()
-    except parsing.Malformed as error:
+    except parsing.MalformedResponse as error:
         raise BrokerUnavailable(f"the broker's answer cannot be used: {error}") from None
 
 

@@ -38,10 +38,10 @@ class CircuitBreakerBroker:
             usable answer (time-out, 5xx, broken connection); a definite no, also 429, is none.
     """
 
-    def __init__(self, broker: Broker, most_failures: int) -> None:
+    def __init__(self, broker: Broker, max_failures: int) -> None:
         self._broker = broker
         self._breaker = CircuitBreaker(
-            fail_max=most_failures,
+            fail_max=max_failures,
             reset_timeout=_FOR_GOOD,
             exclude=[lambda error: not _is_failure(error)],
             throw_new_error_on_trip=False,

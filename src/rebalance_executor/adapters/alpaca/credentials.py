@@ -33,9 +33,9 @@ class Credentials:
             raise ConfigurationError(where, 'must be a JSON object {"api_key", "secret_key", "account_number"?}')
         number = document.get("account_number")
         return cls(
-            api_key=checked(document.get("api_key"), f"{where}.api_key"),
-            secret_key=checked(document.get("secret_key"), f"{where}.secret_key"),
-            account_number=checked(number, f"{where}.account_number") if number is not None else None,
+            api_key=validate_header_value(document.get("api_key"), f"{where}.api_key"),
+            secret_key=validate_header_value(document.get("secret_key"), f"{where}.secret_key"),
+            account_number=validate_header_value(number, f"{where}.account_number") if number is not None else None,
         )
 
 
@@ -46,12 +46,12 @@ class CredentialsSource(Protocol):
         """The credentials of exactly this account; raises ``UnknownAccount`` where it has none."""
         ...
 
-    def forget(self) -> None:
+    def clear_cache(self) -> None:
         """Ask anew next time: the broker has refused what was given."""
         ...
 
 
-def checked(value: object, name: str) -> str:
+def validate_header_value(value: object, name: str) -> str:
     """A text that may travel in an HTTP header.
 
     Raises:

@@ -14,7 +14,7 @@ _STOCKS = "us_equity"
 _BLOCKING_FLAGS = ("trading_blocked", "account_blocked", "trade_suspended_by_user")
 
 
-class Malformed(ValueError):
+class MalformedResponse(ValueError):
     """An answer lacks a field, or has nonsense in it."""
 
     def __init__(self, what: str, field: str) -> None:
@@ -41,7 +41,7 @@ def clock(told: object) -> MarketClock:
     document = _mapping(told, "clock")
     is_open = document.get("is_open")
     if not isinstance(is_open, bool):
-        raise Malformed("clock", "is_open")
+        raise MalformedResponse("clock", "is_open")
     return MarketClock(
         now=_time(document, "timestamp", "clock"),
         is_open=is_open,
@@ -115,33 +115,33 @@ def order(told: object) -> BrokerOrder:
     )
 
 
-def rows(told: object, what: str, symbols: Collection[str]) -> list[Mapping[str, Any]]:
+def entries(told: object, what: str, symbols: Collection[str]) -> list[Mapping[str, Any]]:
     """The rows of a JSON list that name one of these symbols: nonsense about another one must not stop them.
 
     A row that names none may be about any of them.
     """
     if not isinstance(told, list):
-        raise Malformed(f"list of {what}s", "items")
+        raise MalformedResponse(f"list of {what}s", "items")
     return [row for row in told if _text(_mapping(row, what), "symbol", what) in symbols]
 
 
 def _mapping(told: object, what: str) -> Mapping[str, Any]:
     if not isinstance(told, Mapping):
-        raise Malformed(what, "fields")
+        raise MalformedResponse(what, "fields")
     return told
 
 
 def _text(document: Mapping[str, Any], field: str, what: str) -> str:
     value = document.get(field)
     if not isinstance(value, str) or not value:
-        raise Malformed(what, field)
+        raise MalformedResponse(what, field)
     return value
 
 
 def _amount(document: Mapping[str, Any], field: str, what: str) -> Decimal:
     value = _optional(document, field, what)
     if value is None:
-        raise Malformed(what, field)
+        raise MalformedResponse(what, field)
     return value
 
 
@@ -153,16 +153,16 @@ def _optional(document: Mapping[str, Any], field: str, what: str) -> Decimal | N
     try:
         number = Decimal(repr(value) if isinstance(value, float) else str(value))
     except InvalidOperation:
-        raise Malformed(what, field) from None
+        raise MalformedResponse(what, field) from None
     if isinstance(value, bool) or not number.is_finite():
-        raise Malformed(what, field)
+        raise MalformedResponse(what, field)
     return number
 
 
 def _time(document: Mapping[str, Any], field: str, what: str) -> datetime:
     time = _optional_time(document, field)
     if time is None:
-        raise Malformed(what, field)
+        raise MalformedResponse(what, field)
     return time
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from rebalance_executor.adapters.dynamodb.table import Row, Table
+from rebalance_executor.adapters.dynamodb.table import Item, Table
 from rebalance_executor.domain.market import Asset
 from rebalance_executor.execution.ports import Clock
 
@@ -51,11 +51,11 @@ class DynamoAssetCache:
         self._table.put_many([_item(asset, expires_at) for asset in latest.values()])
 
 
-def _key(symbol: str) -> Row:
+def _key(symbol: str) -> Item:
     return {"pk": f"ASSET#{symbol}", "sk": "ASSET"}
 
 
-def _item(asset: Asset, expires_at: int) -> Row:
+def _item(asset: Asset, expires_at: int) -> Item:
     return {
         **_key(asset.symbol),
         "symbol": asset.symbol,
@@ -66,7 +66,7 @@ def _item(asset: Asset, expires_at: int) -> Row:
     }
 
 
-def _asset(row: Row) -> Asset | None:
+def _asset(row: Item) -> Asset | None:
     """The flags in a row; None for a row that lacks some, which the broker is asked for again."""
     symbol, status = row.get("symbol"), row.get("status")
     tradable, fractionable = _FLAGS.get(row.get("tradable")), _FLAGS.get(row.get("fractionable"))
@@ -82,6 +82,6 @@ def _yes_no(flag: bool) -> str:  # noqa: FBT001 - the flag is the value
     return "yes" if flag else "no"
 
 
-def _expires_at(row: Row) -> int:
+def _expires_at(row: Item) -> int:
     expires_at = row.get("expires_at")
     return expires_at if isinstance(expires_at, int) else 0

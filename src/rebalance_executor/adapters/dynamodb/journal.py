@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from rebalance_executor.adapters.dynamodb import journal_items, risk_items
-from rebalance_executor.adapters.dynamodb.table import ConditionFailed, Row, Table, Value, to_item
+from rebalance_executor.adapters.dynamodb.table import ConditionFailed, Item, Table, Value, to_attributes
 from rebalance_executor.domain.errors import DayChanged, Fenced, JournalContradiction, LeaseHeld
 from rebalance_executor.domain.journal import PlanJournal, PlanPhase, PlanState, RunEnd, RunRecord
 from rebalance_executor.domain.orders import ParentOrder
@@ -22,10 +22,10 @@ from rebalance_executor.execution.ports import Clock, Lease
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-_NOBODY = ""
+_RELEASED = ""
 """The lease's run id after it was given back."""
 
-PARENTS_EACH = 88
+PARENTS_PER_TRANSACTION = 88
 """Parents in one transaction: it may have 100 actions, and lease, plan, run and a result take up to 11."""
 
 _RESERVATION = 2
@@ -34,11 +34,11 @@ _RESERVATION = 2
 _PARENT_BYTES_EACH = 1_000_000
 """A transaction may have 4 MB, of which a result takes up to 2.8."""
 
-_TAKE = "SET epoch = if_not_exists(epoch, :none) + :one, run_id = :run_id, held_until = :until, taken_at = :now"
-_FREE = "attribute_not_exists(epoch) OR held_until < :now OR run_id = :nobody"
-_OURS = "epoch = :epoch AND run_id = :run_id"
-_SAME_PLAN = "attribute_not_exists(pk) OR (content_hash = :hash AND phase <> :finished)"
-_ABSENT = "attribute_not_exists(pk)"
+_ACQUIRE = "SET epoch = if_not_exists(epoch, :none) + :one, run_id = :run_id, held_until = :until, taken_at = :now"
+_LEASE_IS_FREE = "attribute_not_exists(epoch) OR held_until < :now OR run_id = :nobody"
+_LEASE_IS_OURS = "epoch = :epoch AND run_id = :run_id"
+_PLAN_IS_WRITABLE = "attribute_not_exists(pk) OR (content_hash = :hash AND phase <> :finished)"
+_IS_ABSENT = "attribute_not_exists(pk)"
 
 
 class DynamoJournal:
@@ -55,9 +55,9 @@ class DynamoJournal:
         parents_each: parents in one transaction; a simulation takes fewer to cut a write in the middle.
     """
 
-    def __init__(self, client: DynamoDBClient, table: str, clock: Clock, *, parents_each: int = PARENTS_EACH) -> None:
+    def __init__(self, client: DynamoDBClient, table: str, clock: Clock, *, parents_per_transaction: int = PARENTS_PER_TRANSACTION) -> None:
         self._table = Table(client, table, clock)
-        self._parents_each = parents_each
+        self._parents_each = parents_per_transaction
 
     # --- lease -------------------------------------------------------------------------------------------
 
@@ -77,19 +77,19 @@ class DynamoJournal:
         try:
             row = self._table.update(
                 journal_items.lease_key(account),
-                _TAKE,
-                _FREE,
+                _ACQUIRE,
+                _LEASE_IS_FREE,
                 {
                     ":none": 0,
                     ":one": 1,
                     ":run_id": run_id,
                     ":until": journal_items.iso(expires_at),
                     ":now": journal_items.iso(now),
-                    ":nobody": _NOBODY,
+                    ":nobody": _RELEASED,
                 },
             )
         except ConditionFailed as failure:
-            row = failure.row or {}
+            row = failure.item or {}
             holder, until = str(row.get("run_id")), str(row.get("held_until"))
             if holder != run_id:
                 raise LeaseHeld(
@@ -107,8 +107,8 @@ class DynamoJournal:
             self._table.update(
                 journal_items.lease_key(lease.account),
                 "SET run_id = :nobody",
-                _OURS,
-                {":nobody": _NOBODY, **_ours(lease)},
+                _LEASE_IS_OURS,
+                {":nobody": _RELEASED, **_ours(lease)},
             )
         except ConditionFailed:
             return
@@ -135,7 +135,7 @@ class DynamoJournal:
             plan=plan,
             parents={parent.symbol: parent for parent in parents},
             result=journal_items.result_from([row for row in found if _kind(row, journal_items.RESULT)]),
-            published=journal_items.channels_of(own),
+            published=journal_items.published_channels(own),
         )
 
     def result(self, account: str, plan_id: str) -> ExecutionResult | None:
@@ -208,7 +208,7 @@ class DynamoJournal:
             self._give_back(lease),
             self._put_plan(plan, journal_items.plan_item(plan, lease.epoch, result)),
             self._close_run(lease, plan, result),
-            *(self._put(row, _ABSENT) for row in journal_items.result_items(plan, result)),
+            *(self._put(row, _IS_ABSENT) for row in journal_items.result_items(plan, result)),
         ]
         try:
             self._write_parents(lease, plan, before)
@@ -232,7 +232,7 @@ class DynamoJournal:
         except ConditionFailed:
             return
 
-    def _write_parents(self, lease: Lease, plan: PlanState, batches: Iterable[Sequence[Row]]) -> None:
+    def _write_parents(self, lease: Lease, plan: PlanState, batches: Iterable[Sequence[Item]]) -> None:
         for batch in batches:
             self._table.transact([self._check_lease(lease), self._check_plan(plan), *map(self._put, batch)])
 
@@ -254,37 +254,37 @@ class DynamoJournal:
 
     def _check_lease(self, lease: Lease) -> Mapping[str, Any]:
         key = journal_items.lease_key(lease.account)
-        return {"ConditionCheck": self._action({"Key": to_item(key)}, _OURS, _ours(lease))}
+        return {"ConditionCheck": self._action({"Key": to_attributes(key)}, _LEASE_IS_OURS, _ours(lease))}
 
     def _give_back(self, lease: Lease) -> Mapping[str, Any]:
-        change = {"Key": to_item(journal_items.lease_key(lease.account)), "UpdateExpression": "SET run_id = :nobody"}
-        return {"Update": self._action(change, _OURS, {":nobody": _NOBODY, **_ours(lease)})}
+        change = {"Key": to_attributes(journal_items.lease_key(lease.account)), "UpdateExpression": "SET run_id = :nobody"}
+        return {"Update": self._action(change, _LEASE_IS_OURS, {":nobody": _RELEASED, **_ours(lease)})}
 
     def _check_plan(self, plan: PlanState) -> Mapping[str, Any]:
         key = journal_items.plan_key(plan.account, plan.plan_id)
-        return {"ConditionCheck": self._action({"Key": to_item(key)}, _SAME_PLAN, _same(plan))}
+        return {"ConditionCheck": self._action({"Key": to_attributes(key)}, _PLAN_IS_WRITABLE, _same(plan))}
 
-    def _put_plan(self, plan: PlanState, row: Row) -> Mapping[str, Any]:
-        return {"Put": self._action({"Item": to_item(row)}, _SAME_PLAN, _same(plan))}
+    def _put_plan(self, plan: PlanState, row: Item) -> Mapping[str, Any]:
+        return {"Put": self._action({"Item": to_attributes(row)}, _PLAN_IS_WRITABLE, _same(plan))}
 
     def _reserve(self, lease: Lease, reservation: Reservation) -> list[Mapping[str, Any]]:
         """The day with this plan in it, if it is as it was read, or has this plan as its last one already."""
-        unchanged = "plans = :plans" if reservation.before.plans else _ABSENT
+        unchanged = "plans = :plans" if reservation.before.plans else _IS_ABSENT
         values: dict[str, Value] = {":plan": reservation.plan.plan_id}
         if reservation.before.plans:
             values[":plans"] = reservation.before.plans
-        day = {"Item": to_item(risk_items.usage_item(lease.account, reservation))}
+        day = {"Item": to_attributes(risk_items.usage_item(lease.account, reservation))}
         return [
             {"Put": self._action(day, f"{unchanged} OR last_plan = :plan", values)},
             self._put(risk_items.started_plan_item(lease.account, reservation.after.on, reservation.plan)),
         ]
 
-    def _put(self, row: Row, condition: str | None = None) -> Mapping[str, Any]:
-        return {"Put": self._action({"Item": to_item(row)}, condition, {})}
+    def _put(self, row: Item, condition: str | None = None) -> Mapping[str, Any]:
+        return {"Put": self._action({"Item": to_attributes(row)}, condition, {})}
 
     def _close_run(self, lease: Lease, plan: PlanState, result: ExecutionResult) -> Mapping[str, Any]:
         """The run's record, completed; made here where the run had nothing to write before its result."""
-        key: Row = {"pk": journal_items.plan_pk(plan.account, plan.plan_id), "sk": journal_items.run_sk(lease.epoch)}
+        key: Item = {"pk": journal_items.plan_pk(plan.account, plan.plan_id), "sk": journal_items.run_sk(lease.epoch)}
         ended = journal_items.iso(result.execution_timestamp)
         values: dict[str, Value] = {
             ":epoch": lease.epoch,
@@ -297,14 +297,14 @@ class DynamoJournal:
             "ended_at = :ended, #end = :end"
         )
         named = {"ExpressionAttributeNames": {"#end": "end"}}  # a reserved word of DynamoDB
-        return {"Update": self._action({"Key": to_item(key), "UpdateExpression": change, **named}, None, values)}
+        return {"Update": self._action({"Key": to_attributes(key), "UpdateExpression": change, **named}, None, values)}
 
     def _action(self, what: Mapping[str, Any], condition: str | None, values: Mapping[str, Value]) -> dict[str, Any]:
         action = {"TableName": self._table.name, **what}
         if condition is not None:
             action["ConditionExpression"] = condition
         if values:
-            action["ExpressionAttributeValues"] = to_item(values)
+            action["ExpressionAttributeValues"] = to_attributes(values)
         return action
 
 
@@ -316,14 +316,14 @@ def _same(plan: PlanState) -> dict[str, Value]:
     return {":hash": plan.content_hash, ":finished": PlanPhase.FINISHED.value}
 
 
-def _kind(row: Row, prefix: str) -> bool:
+def _kind(row: Item, prefix: str) -> bool:
     return str(row["sk"]).startswith(prefix)
 
 
-def _batches(plan: PlanState, parents: Iterable[ParentOrder], most: int) -> list[list[Row]]:
+def _batches(plan: PlanState, parents: Iterable[ParentOrder], most: int) -> list[list[Item]]:
     """The parents' rows in portions of one transaction each; at least one portion, the last may be empty."""
     latest = {parent.symbol: parent for parent in parents}  # a transaction may not name a row twice
-    batches: list[list[Row]] = [[]]
+    batches: list[list[Item]] = [[]]
     size = 0
     for row, weight in _weighed(plan, latest.values()):
         if len(batches[-1]) == most or size + weight > _PARENT_BYTES_EACH:
@@ -334,7 +334,7 @@ def _batches(plan: PlanState, parents: Iterable[ParentOrder], most: int) -> list
     return batches
 
 
-def _weighed(plan: PlanState, parents: Iterable[ParentOrder]) -> Iterator[tuple[Row, int]]:
+def _weighed(plan: PlanState, parents: Iterable[ParentOrder]) -> Iterator[tuple[Item, int]]:
     for parent in parents:
         row = journal_items.parent_item(plan, parent)
         yield row, sum(len(name) + len(str(value).encode()) for name, value in row.items())

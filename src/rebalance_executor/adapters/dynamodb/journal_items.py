@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from rebalance_executor.adapters.dynamodb.table import Row, Value
+from rebalance_executor.adapters.dynamodb.table import Item, Value
 from rebalance_executor.domain.errors import JournalContradiction
 from rebalance_executor.domain.journal import PlanState, RunRecord
 from rebalance_executor.domain.orders import ParentOrder
@@ -43,7 +43,7 @@ def iso(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="microseconds")
 
 
-def lease_key(account: str) -> Row:
+def lease_key(account: str) -> Item:
     """Where an account's lease is."""
     return {"pk": f"ACCOUNT#{account}", "sk": LEASE}
 
@@ -53,7 +53,7 @@ def plan_pk(account: str, plan_id: str) -> str:
     return f"PLAN#{account.replace('%', '%25').replace('#', '%23')}#{plan_id}"
 
 
-def plan_key(account: str, plan_id: str) -> Row:
+def plan_key(account: str, plan_id: str) -> Item:
     """Where a plan's own row is."""
     return {"pk": plan_pk(account, plan_id), "sk": PLAN}
 
@@ -61,7 +61,7 @@ def plan_key(account: str, plan_id: str) -> Row:
 # --- plan ------------------------------------------------------------------------------------------------
 
 
-def plan_item(state: PlanState, epoch: int, result: ExecutionResult | None = None) -> Row:
+def plan_item(state: PlanState, epoch: int, result: ExecutionResult | None = None) -> Item:
     """The plan's own row. ``day`` and ``status`` are the keys of the index of plans; no other row has a ``day``."""
     return timed_item(
         plan_pk(state.account, state.plan_id),
@@ -74,7 +74,7 @@ def plan_item(state: PlanState, epoch: int, result: ExecutionResult | None = Non
     )
 
 
-def plan_from(row: Row) -> PlanState:
+def plan_from(row: Item) -> PlanState:
     """The plan's state as written; raises ``JournalContradiction`` for a row that is none."""
     return parse_item(row, _STATE.validate_python)
 
@@ -89,7 +89,7 @@ def published_change(channels: Collection[str]) -> str:
     return "SET " + ", ".join(f"{name} = if_not_exists({name}, :at)" for name in names)
 
 
-def channels_of(row: Row) -> frozenset[str]:
+def published_channels(row: Item) -> frozenset[str]:
     """The channels that got the plan's result."""
     return frozenset(
         name.removeprefix(_PUBLISHED).removesuffix(_AT)
@@ -101,7 +101,7 @@ def channels_of(row: Row) -> frozenset[str]:
 # --- parents ---------------------------------------------------------------------------------------------
 
 
-def parent_item(state: PlanState, parent: ParentOrder) -> Row:
+def parent_item(state: PlanState, parent: ParentOrder) -> Item:
     """One parent with its children.
 
     ``content_hash`` ties it to its plan: parents that a broken-off first write left behind belong to nothing.
@@ -123,7 +123,7 @@ def parent_item(state: PlanState, parent: ParentOrder) -> Row:
     )
 
 
-def parent_from(row: Row) -> ParentOrder:
+def parent_from(row: Item) -> ParentOrder:
     """The parent as written; raises ``JournalContradiction`` for a row that is none."""
     return parse_item(row, lambda found: _PARENT.validate_json(str(found["parent"])))
 
@@ -136,12 +136,12 @@ def run_sk(epoch: int) -> str:
     return f"{RUN}{epoch:06d}"
 
 
-def run_item(state: PlanState, run: RunRecord) -> Row:
+def run_item(state: PlanState, run: RunRecord) -> Item:
     """One run of the plan."""
     return timed_item(plan_pk(state.account, state.plan_id), run_sk(run.epoch), **_RECORD.dump_python(run, mode="json"))
 
 
-def run_from(row: Row) -> RunRecord:
+def run_from(row: Item) -> RunRecord:
     """The run as written; raises ``JournalContradiction`` for a row that is none."""
     return parse_item(row, _RECORD.validate_python)
 
@@ -149,7 +149,7 @@ def run_from(row: Row) -> RunRecord:
 # --- result ----------------------------------------------------------------------------------------------
 
 
-def result_items(state: PlanState, result: ExecutionResult) -> list[Row]:
+def result_items(state: PlanState, result: ExecutionResult) -> list[Item]:
     """The result as JSON, cut into rows; compressed only where it would not fit into one transaction."""
     text = result.model_dump_json(ensure_ascii=True)  # one character is one byte
     readable = len(text) <= CHUNK_BYTES * _CHUNKS_READABLE
@@ -167,7 +167,7 @@ def result_items(state: PlanState, result: ExecutionResult) -> list[Row]:
     ]
 
 
-def result_from(rows: Sequence[Row]) -> ExecutionResult | None:
+def result_from(rows: Sequence[Item]) -> ExecutionResult | None:
     """The result from its rows in order, or None where there is none.
 
     Raises:
@@ -182,7 +182,7 @@ def result_from(rows: Sequence[Row]) -> ExecutionResult | None:
             "restore the table's rows before anything is done"
         )
 
-    def joined(first: Row) -> ExecutionResult:
+    def joined(first: Item) -> ExecutionResult:
         pieces = [row["result"] for row in rows]
         if isinstance(first["result"], bytes):
             return ExecutionResult.model_validate_json(
@@ -201,12 +201,12 @@ def same_result(one: ExecutionResult, other: ExecutionResult) -> bool:
 # --- common ----------------------------------------------------------------------------------------------
 
 
-def timed_item(pk: str, sk: str, **attributes: Value | None) -> Row:
+def timed_item(pk: str, sk: str, **attributes: Value | None) -> Item:
     """A row of these attributes; None is left out."""
     return {"pk": pk, "sk": sk} | {name: value for name, value in attributes.items() if value is not None}
 
 
-def parse_item[T](row: Row, parse: Callable[[Any], T]) -> T:
+def parse_item[T](row: Item, parse: Callable[[Any], T]) -> T:
     try:
         return parse(row)
     except (ValidationError, KeyError, ValueError, OSError, EOFError) as error:
@@ -215,7 +215,7 @@ def parse_item[T](row: Row, parse: Callable[[Any], T]) -> T:
         ) from error
 
 
-def _where(row: Row) -> str:
+def _where(row: Item) -> str:
     return f"{row.get('pk')!s} {row.get('sk')!s}"
 
 

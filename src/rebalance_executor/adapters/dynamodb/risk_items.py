@@ -13,7 +13,7 @@ from datetime import date, datetime
 from pydantic import TypeAdapter
 
 from rebalance_executor.adapters.dynamodb.journal_items import iso, lease_key, parse_item, timed_item
-from rebalance_executor.adapters.dynamodb.table import Row
+from rebalance_executor.adapters.dynamodb.table import Item
 from rebalance_executor.domain.risk_state import (
     NEVER_SET,
     DailyUsage,
@@ -24,7 +24,7 @@ from rebalance_executor.domain.risk_state import (
 )
 from rebalance_executor.domain.values import format_decimal
 
-SWITCH = "SWITCH"
+KILL_SWITCH = "SWITCH"
 
 _STARTED: TypeAdapter[StartedPlan] = TypeAdapter(StartedPlan)
 _DAY: TypeAdapter[DailyUsage] = TypeAdapter(DailyUsage)
@@ -41,7 +41,7 @@ def day_sk(day: date) -> str:
     return f"DAY#{day.isoformat()}"
 
 
-def usage_item(account: str, reservation: Reservation) -> Row:
+def usage_item(account: str, reservation: Reservation) -> Item:
     """The day with this reservation in it."""
     day = reservation.after
     return timed_item(
@@ -55,30 +55,30 @@ def usage_item(account: str, reservation: Reservation) -> Row:
     )
 
 
-def started_plan_item(account: str, day: date, plan: StartedPlan) -> Row:
+def started_plan_item(account: str, day: date, plan: StartedPlan) -> Item:
     """One plan that was begun in that day."""
     sk = f"{day_sk(day)}#{iso(plan.at)}#{plan.plan_id}"
     return timed_item(account_pk(account), sk, plan_id=plan.plan_id, started_plan=_STARTED.dump_json(plan).decode())
 
 
-def kill_switch_items(account: str, switch: KillSwitchRecord, at: datetime) -> list[Row]:
+def kill_switch_items(account: str, switch: KillSwitchRecord, at: datetime) -> list[Item]:
     """The kill switch as it is set at that time: what holds, and one more line of its history."""
     fields = _SWITCH.dump_python(switch, mode="json")
-    return [timed_item(account_pk(account), sk, **fields) for sk in (SWITCH, f"{SWITCH}#{iso(at)}")]
+    return [timed_item(account_pk(account), sk, **fields) for sk in (KILL_SWITCH, f"{KILL_SWITCH}#{iso(at)}")]
 
 
-def kill_switch_from(row: Row | None) -> KillSwitchRecord:
+def kill_switch_from(row: Item | None) -> KillSwitchRecord:
     """The kill switch; raises ``JournalContradiction`` for a row that is none."""
     return parse_item(row, _SWITCH.validate_python) if row is not None else NEVER_SET
 
 
-def risk_state_from(day: date, rows: Iterable[Row]) -> RiskState:
+def risk_state_from(day: date, rows: Iterable[Item]) -> RiskState:
     """The book from an account's rows from that day on; raises ``JournalContradiction``."""
     found = {str(row["sk"]): row for row in rows}
     own = found.get(day_sk(day))
     plans = [row for sk, row in found.items() if sk.startswith(f"{day_sk(day)}#")]
     return RiskState(
-        kill_switch=kill_switch_from(found.get(SWITCH)),
+        kill_switch=kill_switch_from(found.get(KILL_SWITCH)),
         usage=parse_item(own, _DAY.validate_python) if own is not None else DailyUsage(day),
         plans=[parse_item(row, lambda row: _STARTED.validate_json(str(row["started_plan"]))) for row in plans],
     )

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 from rebalance_executor.adapters.dynamodb import risk_items
-from rebalance_executor.adapters.dynamodb.table import Table, to_item
+from rebalance_executor.adapters.dynamodb.table import Table, to_attributes
 from rebalance_executor.domain.risk_state import KillSwitchRecord, RiskState
 from rebalance_executor.execution.ports import Clock
 
@@ -32,7 +32,7 @@ class DynamoRiskStore:
         Raises:
             JournalContradiction: a row cannot be read.
         """
-        found = self._table.between(risk_items.account_pk(account), risk_items.day_sk(day), risk_items.SWITCH)
+        found = self._table.between(risk_items.account_pk(account), risk_items.day_sk(day), risk_items.KILL_SWITCH)
         return risk_items.risk_state_from(day, found)
 
     def kill_switch(self, account: str) -> KillSwitchRecord:
@@ -41,10 +41,10 @@ class DynamoRiskStore:
         Raises:
             JournalContradiction: its row cannot be read.
         """
-        found = self._table.between(risk_items.account_pk(account), risk_items.SWITCH, risk_items.SWITCH)
+        found = self._table.between(risk_items.account_pk(account), risk_items.KILL_SWITCH, risk_items.KILL_SWITCH)
         return risk_items.kill_switch_from(next(iter(found), None))
 
     def set_kill_switch(self, account: str, switch: KillSwitchRecord) -> None:
         """Set the kill switch, and keep the setting among the earlier ones."""
         puts = risk_items.kill_switch_items(account, switch, switch.at or datetime.min.replace(tzinfo=UTC))
-        self._table.transact([{"Put": {"TableName": self._table.name, "Item": to_item(row)}} for row in puts])
+        self._table.transact([{"Put": {"TableName": self._table.name, "Item": to_attributes(row)}} for row in puts])

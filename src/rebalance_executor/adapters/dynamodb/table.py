@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 Value = str | int | bytes
-Row = dict[str, Value]
-Item = dict[str, Any]
+Item = dict[str, Value]
+AttributeMap = dict[str, Any]
 """A row in DynamoDB's own notation: ``{"pk": {"S": "…"}}``."""
 
 _WAITS = tuple(timedelta(milliseconds=ms) for ms in (50, 100, 200, 400))
@@ -41,20 +41,20 @@ class ConditionFailed(Exception):
         row: the row as it is, where it was asked for.
     """
 
-    def __init__(self, failed: frozenset[int], row: Row | None = None) -> None:
+    def __init__(self, failed: frozenset[int], row: Item | None = None) -> None:
         super().__init__(f"conditions of actions {sorted(failed)} did not hold")
         self.failed = failed
-        self.row = row
+        self.item = row
 
 
-def to_item(row: Mapping[str, Value]) -> Item:
+def to_attributes(row: Mapping[str, Value]) -> AttributeMap:
     """A row in DynamoDB's notation."""
     return {name: _to_attribute(value) for name, value in row.items()}
 
 
-def from_item(item: Mapping[str, Any]) -> Row:
+def from_attributes(item: Mapping[str, Any]) -> Item:
     """A row from DynamoDB's notation; attributes of other types, which this program never writes, are left out."""
-    row: Row = {}
+    row: Item = {}
     for name, attribute in item.items():
         if "S" in attribute:
             row[name] = str(attribute["S"])
@@ -81,7 +81,7 @@ class Table:
         self._clock = clock
         self.name = name
 
-    def update(self, key: Row, change: str, condition: str, values: Mapping[str, Value]) -> Row:
+    def update(self, key: Item, change: str, condition: str, values: Mapping[str, Value]) -> Item:
         """Change one row if ``condition`` holds, and give it back as it is then.
 
         Raises:
@@ -90,36 +90,36 @@ class Table:
         answer = self._ask(
             lambda: self._client.update_item(
                 TableName=self.name,
-                Key=to_item(key),
+                Key=to_attributes(key),
                 UpdateExpression=change,
                 ConditionExpression=condition,
-                ExpressionAttributeValues=to_item(values),
+                ExpressionAttributeValues=to_attributes(values),
                 ReturnValues="ALL_NEW",
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
         )
-        return from_item(answer["Attributes"])
+        return from_attributes(answer["Attributes"])
 
-    def query(self, pk: str, prefix: str = "") -> Iterator[Row]:
+    def query(self, pk: str, prefix: str = "") -> Iterator[Item]:
         """The rows of one partition whose sort key begins with ``prefix``, in its order, read consistently."""
         if not prefix:
             return self._query("pk = :pk", {":pk": pk})
         return self._query("pk = :pk AND begins_with(sk, :prefix)", {":pk": pk, ":prefix": prefix})
 
-    def between(self, pk: str, first: str, last: str) -> Iterator[Row]:
+    def between(self, pk: str, first: str, last: str) -> Iterator[Item]:
         """The rows of one partition from one sort key to another, both included, read consistently."""
         return self._query("pk = :pk AND sk BETWEEN :first AND :last", {":pk": pk, ":first": first, ":last": last})
 
-    def _query(self, condition: str, values: Mapping[str, Value]) -> Iterator[Row]:
+    def _query(self, condition: str, values: Mapping[str, Value]) -> Iterator[Item]:
         request: dict[str, Any] = {
             "TableName": self.name,
             "ConsistentRead": True,
             "KeyConditionExpression": condition,
-            "ExpressionAttributeValues": to_item(values),
+            "ExpressionAttributeValues": to_attributes(values),
         }
         while True:
             page = self._ask(lambda: self._client.query(**request))
-            yield from (from_item(item) for item in page["Items"])
+            yield from (from_attributes(item) for item in page["Items"])
             if not page.get("LastEvaluatedKey"):
                 return
             request["ExclusiveStartKey"] = page["LastEvaluatedKey"]
@@ -136,23 +136,23 @@ class Table:
         request: Any = list(actions)
         self._ask(lambda: self._client.transact_write_items(TransactItems=request))
 
-    def get_many(self, keys: Sequence[Row]) -> list[Row]:
+    def get_many(self, keys: Sequence[Item]) -> list[Item]:
         """Those of the rows that exist. Rows that the table does not give in time are missing, too."""
-        found: list[Row] = []
-        for chunk in _chunks([to_item(key) for key in keys], _BATCH_GET):
+        found: list[Item] = []
+        for chunk in _chunks([to_attributes(key) for key in keys], _BATCH_GET):
             wanted: Any = {self.name: {"Keys": chunk}}
             for wait in (*_WAITS, None):
                 answer = self._ask(lambda: self._client.batch_get_item(RequestItems=wanted))  # noqa: B023 - called at once
-                found += [from_item(item) for item in answer.get("Responses", {}).get(self.name, [])]
+                found += [from_attributes(item) for item in answer.get("Responses", {}).get(self.name, [])]
                 wanted = answer.get("UnprocessedKeys")
                 if not wanted or wait is None:
                     break
                 self._clock.sleep(wait)
         return found
 
-    def put_many(self, rows: Sequence[Row]) -> None:
+    def put_many(self, rows: Sequence[Item]) -> None:
         """Write the rows, each for itself and without any condition."""
-        for chunk in _chunks([{"PutRequest": {"Item": to_item(row)}} for row in rows], _BATCH_WRITE):
+        for chunk in _chunks([{"PutRequest": {"Item": to_attributes(row)}} for row in rows], _BATCH_WRITE):
             wanted: Any = {self.name: chunk}
             for wait in (*_WAITS, None):
                 answer = self._ask(lambda: self._client.batch_write_item(RequestItems=wanted))  # noqa: B023 - called at once
@@ -174,7 +174,7 @@ class Table:
                 code, failed, busy = _judge(error)
                 if failed:
                     old: Any = error.response.get("Item")
-                    raise ConditionFailed(failed, from_item(old) if old else None) from None
+                    raise ConditionFailed(failed, from_attributes(old) if old else None) from None
                 if wait is None or not busy:
                     text = f"{self.name} refused a request: {code}: {error_text(error)}"
                     raise JournalUnavailable(text, table=self.name, aws_code=code) from error
