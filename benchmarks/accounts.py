@@ -213,7 +213,7 @@ def _work(environment: dict[str, str], url: str) -> list[Plan]:
             "attributes": message["Attributes"],
             "eventSource": "aws:sqs",
         }
-        broker.begin(_world())
+        broker.load_scenario(_world())
         counted.clear()
         asked.clear()
         wall, cpu = time.monotonic(), time.process_time()

@@ -145,7 +145,7 @@ class Stage:
 
     def begin(self, orders: int, **scenario: Any) -> None:
         """A broker as on the first day, with the positions of a plan of this size; further keys of its scenario."""
-        self.broker.begin(_world(self.symbols[:orders]) | scenario)
+        self.broker.load_scenario(_world(self.symbols[:orders]) | scenario)
         self.forget_the_day()
 
     def forget_the_day(self, account: str = "default") -> None:

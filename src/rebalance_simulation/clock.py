@@ -20,10 +20,12 @@ class SimulatedClock:
     def __init__(self, begin: datetime = BEGIN) -> None:
         self.begin = begin
         self._now = begin
-        self._due: list[tuple[datetime, int, Callable[[], None]]] = []
+        self._due: list[tuple[datetime, int, Callable[[], object]]] = []
         self._count = 0
         self.skew = timedelta()
         """By how much the program's clock is ahead of the world's."""
+        self.slept: list[timedelta] = []
+        """Every wait, in order."""
 
     def now(self) -> datetime:
         """The program's time."""
@@ -34,7 +36,12 @@ class SimulatedClock:
         return self._now
 
     def sleep(self, span: timedelta) -> None:
-        """Let time pass; a span that is over already waits for nothing."""
+        """Record the wait and advance the time by ``span``."""
+        self.slept.append(span)
+        self.advance(span)
+
+    def advance(self, span: timedelta) -> None:
+        """Advance the time and run what is due on the way, in order; a negative ``span`` counts as zero."""
         until = self._now + max(span, timedelta())
         while self._due and self._due[0][0] <= until:
             at, _, happen = heappop(self._due)
@@ -42,7 +49,7 @@ class SimulatedClock:
             happen()
         self._now = until
 
-    def later(self, span: timedelta, happen: Callable[[], None]) -> None:
-        """Let something happen after ``span``."""
+    def later(self, span: timedelta, happen: Callable[[], object]) -> None:
+        """Call ``happen`` once ``span`` has passed."""
         self._count += 1
         heappush(self._due, (self._now + span, self._count, happen))

@@ -31,9 +31,10 @@ from rebalance_executor.domain.risk_state import (
     TradingState,
 )
 from rebalance_executor.execution.ports import Journal, Lease, RiskStore
+from rebalance_simulation.clock import SimulatedClock
 from rebalance_simulation.dynamodb import SimulatedDynamoDB
 from tests.support.aws import create_execution_table, dynamodb
-from tests.support.clocks import START, ManualClock
+from tests.support.builders import NOW
 from tests.support.journalled import ACCOUNT, PLAN_ID, child, filled_parent, parent, result, state
 from tests.support.local_aws import LocalAws, local_aws
 from tests.support.memory_journal import InMemoryJournal
@@ -55,8 +56,8 @@ class TableJournal(DynamoJournal):
     """The journal on DynamoDB with the control book in the same table."""
 
     def __init__(self, client: DynamoDBClient, table: str) -> None:
-        super().__init__(client, table, ManualClock())
-        self.book = DynamoRiskStore(client, table, ManualClock())
+        super().__init__(client, table, SimulatedClock())
+        self.risk_store = DynamoRiskStore(client, table, SimulatedClock())
 
 
 @pytest.fixture(scope="module")
@@ -90,10 +91,10 @@ def journal(request: pytest.FixtureRequest) -> Iterator[ReadableJournal]:
 @pytest.fixture
 def book(journal: InMemoryJournal | TableJournal) -> RiskStore:
     """The control book that belongs to the journal."""
-    return journal.book
+    return journal.risk_store
 
 
-def take(journal: Journal, run_id: str, at: datetime = START, account: str = ACCOUNT) -> Lease:
+def take(journal: Journal, run_id: str, at: datetime = NOW, account: str = ACCOUNT) -> Lease:
     return journal.acquire(account, run_id, now=at, expires_at=at + HELD_FOR)
 
 
@@ -107,7 +108,7 @@ def loaded(journal: Journal, plan_id: str = PLAN_ID) -> PlanJournal:
 
 
 def test_given_nobody_holds_the_account_when_acquired_then_the_lease_is_the_runs(journal: ReadableJournal) -> None:
-    assert take(journal, "run-1") == Lease(ACCOUNT, 1, "run-1", START + HELD_FOR)
+    assert take(journal, "run-1") == Lease(ACCOUNT, 1, "run-1", NOW + HELD_FOR)
 
 
 def test_given_a_held_lease_when_another_run_asks_then_it_learns_who_holds_it_and_until_when(
@@ -116,10 +117,10 @@ def test_given_a_held_lease_when_another_run_asks_then_it_learns_who_holds_it_an
     take(journal, "run-1")
 
     with pytest.raises(LeaseHeld) as caught:
-        take(journal, "run-2", START + HELD_FOR)
+        take(journal, "run-2", NOW + HELD_FOR)
 
     assert caught.value.context["held_by"] == "run-1"
-    assert datetime.fromisoformat(str(caught.value.context["held_until"])) == START + HELD_FOR
+    assert datetime.fromisoformat(str(caught.value.context["held_until"])) == NOW + HELD_FOR
 
 
 def test_given_a_lease_that_ran_out_when_another_run_asks_then_it_takes_over_with_a_higher_epoch(
@@ -127,7 +128,7 @@ def test_given_a_lease_that_ran_out_when_another_run_asks_then_it_takes_over_wit
 ) -> None:
     first = take(journal, "run-1")
 
-    second = take(journal, "run-2", START + HELD_FOR + timedelta(microseconds=1))
+    second = take(journal, "run-2", NOW + HELD_FOR + timedelta(microseconds=1))
 
     assert (second.run_id, second.epoch) == ("run-2", first.epoch + 1)
 
@@ -143,13 +144,13 @@ def test_given_a_taken_over_lease_when_the_former_holder_gives_it_back_then_the_
     journal: ReadableJournal,
 ) -> None:
     first = take(journal, "run-1")
-    second = take(journal, "run-2", START + HELD_FOR * 2)
+    second = take(journal, "run-2", NOW + HELD_FOR * 2)
 
     journal.release(first)
 
     journal.write(second, state())  # not fenced
     with pytest.raises(LeaseHeld):
-        take(journal, "run-3", START + HELD_FOR * 2)
+        take(journal, "run-3", NOW + HELD_FOR * 2)
 
 
 def test_given_one_account_is_held_when_another_account_is_asked_for_then_it_is_free(journal: ReadableJournal) -> None:
@@ -200,7 +201,7 @@ def test_given_one_parent_twice_in_a_write_when_loaded_then_the_later_one_counts
 
 def test_given_a_write_when_it_is_repeated_then_nothing_changes(journal: ReadableJournal) -> None:
     lease = take(journal, "run-1")
-    run = RunRecord(lease.epoch, lease.run_id, START)
+    run = RunRecord(lease.epoch, lease.run_id, NOW)
     journal.write(lease, state(), parents=[parent()], run=run)
     before = loaded(journal)
 
@@ -212,11 +213,11 @@ def test_given_a_write_when_it_is_repeated_then_nothing_changes(journal: Readabl
 
 def test_given_several_runs_when_listed_then_they_come_in_order_with_how_they_ended(journal: ReadableJournal) -> None:
     first = take(journal, "run-1")
-    yielded = RunRecord(first.epoch, "run-1", START, START + timedelta(seconds=9), RunEnd.YIELDED, "PLAN_YIELDED: stop")
+    yielded = RunRecord(first.epoch, "run-1", NOW, NOW + timedelta(seconds=9), RunEnd.YIELDED, "PLAN_YIELDED: stop")
     journal.write(first, state(), run=yielded)
     journal.release(first)
     second = take(journal, "run-2")
-    going_on = RunRecord(second.epoch, "run-2", START + timedelta(seconds=10))
+    going_on = RunRecord(second.epoch, "run-2", NOW + timedelta(seconds=10))
     journal.write(second, state(runs=2), run=going_on)
 
     assert journal.runs(ACCOUNT, PLAN_ID) == [yielded, going_on]
@@ -247,7 +248,7 @@ def test_given_a_runner_was_taken_over_when_it_writes_then_it_is_fenced_and_noth
 ) -> None:
     paused = take(journal, "run-1")
     journal.write(paused, state(), parents=[parent()])
-    take(journal, "run-2", START + HELD_FOR * 2)
+    take(journal, "run-2", NOW + HELD_FOR * 2)
 
     with pytest.raises(Fenced):
         journal.write(paused, state(phase=PlanPhase.BUYS), parents=[filled_parent()])
@@ -260,7 +261,7 @@ def test_given_a_runner_was_taken_over_when_it_writes_then_it_is_fenced_and_noth
 def test_given_a_fenced_runner_when_it_writes_500_parents_then_none_is_written(journal: ReadableJournal) -> None:
     paused = take(journal, "run-1")
     journal.write(paused, state(), parents=[parent("SYM1")])
-    take(journal, "run-2", START + HELD_FOR * 2)
+    take(journal, "run-2", NOW + HELD_FOR * 2)
 
     with pytest.raises(Fenced):
         journal.write(paused, state(), parents=[filled_parent(f"SYM{n}") for n in range(500)])
@@ -271,9 +272,9 @@ def test_given_a_fenced_runner_when_it_writes_500_parents_then_none_is_written(j
 def test_given_a_lease_that_ran_out_and_nobody_took_when_written_then_it_still_counts(journal: ReadableJournal) -> None:
     lease = take(journal, "run-1")
 
-    journal.write(lease, state(started_at=START + HELD_FOR * 2))
+    journal.write(lease, state(started_at=NOW + HELD_FOR * 2))
 
-    assert loaded(journal).plan.started_at == START + HELD_FOR * 2
+    assert loaded(journal).plan.started_at == NOW + HELD_FOR * 2
 
 
 def test_given_a_runner_gave_its_lease_back_when_it_writes_then_it_is_fenced(journal: ReadableJournal) -> None:
@@ -309,7 +310,7 @@ def test_given_a_worked_plan_when_finished_then_result_and_parents_are_stored_an
     journal: ReadableJournal,
 ) -> None:
     lease = take(journal, "run-1")
-    journal.write(lease, state(), parents=[parent()], run=RunRecord(lease.epoch, "run-1", START))
+    journal.write(lease, state(), parents=[parent()], run=RunRecord(lease.epoch, "run-1", NOW))
 
     journal.finish(lease, FINISHED, parents=[filled_parent()], result=result())
 
@@ -320,12 +321,12 @@ def test_given_a_worked_plan_when_finished_then_result_and_parents_are_stored_an
 
 def test_given_a_run_when_its_plan_is_finished_then_its_record_says_completed(journal: ReadableJournal) -> None:
     lease = take(journal, "run-1")
-    journal.write(lease, state(), run=RunRecord(lease.epoch, "run-1", START))
+    journal.write(lease, state(), run=RunRecord(lease.epoch, "run-1", NOW))
 
     journal.finish(lease, FINISHED, parents=(), result=result())
 
     ended = result().execution_timestamp
-    assert journal.runs(ACCOUNT, PLAN_ID) == [RunRecord(lease.epoch, "run-1", START, ended, RunEnd.COMPLETED)]
+    assert journal.runs(ACCOUNT, PLAN_ID) == [RunRecord(lease.epoch, "run-1", NOW, ended, RunEnd.COMPLETED)]
 
 
 def test_given_a_plan_that_wrote_nothing_before_when_finished_then_it_is_stored_with_its_run(
@@ -406,7 +407,7 @@ def test_given_a_finished_plan_when_marked_as_reported_then_that_is_remembered_w
     journal.finish(take(journal, "run-1"), FINISHED, parents=[filled_parent()], result=result())
     assert not loaded(journal).published
 
-    journal.mark_published(ACCOUNT, PLAN_ID, ["event"], START)
+    journal.mark_published(ACCOUNT, PLAN_ID, ["event"], NOW)
 
     assert loaded(journal) == PlanJournal(FINISHED, {"AAPL": filled_parent()}, result(), published=frozenset({"event"}))
 
@@ -414,8 +415,8 @@ def test_given_a_finished_plan_when_marked_as_reported_then_that_is_remembered_w
 def test_given_an_unfinished_plan_when_marked_as_reported_then_it_is_left_alone(journal: ReadableJournal) -> None:
     journal.write(take(journal, "run-1"), state())
 
-    journal.mark_published(ACCOUNT, PLAN_ID, ["event"], START)
-    journal.mark_published(ACCOUNT, "unknown", ["event"], START)
+    journal.mark_published(ACCOUNT, PLAN_ID, ["event"], NOW)
+    journal.mark_published(ACCOUNT, "unknown", ["event"], NOW)
 
     assert not loaded(journal).published
     assert journal.load(ACCOUNT, "unknown") is None
@@ -423,14 +424,14 @@ def test_given_an_unfinished_plan_when_marked_as_reported_then_it_is_left_alone(
 
 # --- the control book ------------------------------------------------------------------------------------
 
-TODAY = START.date()
+TODAY = NOW.date()
 
 
 def a_reservation(plan_id: str = PLAN_ID, before: DailyUsage | None = None, dollars: str = "1000.10") -> Reservation:
     """A plan that buys AAPL for so many dollars."""
     known = before or DailyUsage(TODAY)
     order = ReservedOrder("AAPL", Side.BUY, Decimal("7.2273576"), Decimal("1000.10"))
-    plan = StartedPlan(plan_id, START, (order,))
+    plan = StartedPlan(plan_id, NOW, (order,))
     return Reservation(known, known.plus(Decimal(dollars), Decimal("0.05")), plan)
 
 
@@ -491,7 +492,7 @@ def test_given_two_plans_when_both_reserve_then_the_day_counts_both_and_other_da
 
 def test_given_a_fenced_runner_when_it_reserves_then_the_day_stays(journal: ReadableJournal, book: RiskStore) -> None:
     paused = take(journal, "run-1")
-    take(journal, "run-2", START + HELD_FOR * 2)
+    take(journal, "run-2", NOW + HELD_FOR * 2)
 
     with pytest.raises(Fenced):
         journal.write(paused, state(), reservation=a_reservation())
@@ -510,8 +511,8 @@ def test_given_500_parents_when_reserved_then_plan_and_day_are_written(
 
 
 def test_given_a_switch_was_set_when_read_then_the_last_setting_holds_for_its_account_only(book: RiskStore) -> None:
-    halted = KillSwitchRecord(TradingState.HALTED, "Ada", "drill", START)
-    active = KillSwitchRecord(TradingState.ACTIVE, "Ben", "over", START + timedelta(seconds=1))
+    halted = KillSwitchRecord(TradingState.HALTED, "Ada", "drill", NOW)
+    active = KillSwitchRecord(TradingState.ACTIVE, "Ben", "over", NOW + timedelta(seconds=1))
     book.set_kill_switch(ACCOUNT, halted)
     assert book.kill_switch(ACCOUNT) == halted
     book.set_kill_switch(ACCOUNT, active)

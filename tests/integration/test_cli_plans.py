@@ -145,7 +145,7 @@ def test_a_preview_trips_no_switch_and_cancels_no_order_of_others(tmp_path: Path
         answer = desk.json("cli/preview", "preview", desk.file(plan(buy("CCC", "10"), plan_id="p2")), code=4)
 
         assert answer["code"] == "TOO_MANY_PLANS"
-        assert world.book.kill_switch("default").state is TradingState.ACTIVE
+        assert world.risk_store.kill_switch("default").state is TradingState.ACTIVE
 
 
 def test_what_was_begun_is_not_previewed_as_if_it_were_new(desk: Terminal) -> None:

@@ -16,15 +16,16 @@ from rebalance_executor.adapters.dynamodb.journal import DynamoJournal
 from rebalance_executor.domain.errors import Fenced, JournalContradiction, JournalUnavailable
 from rebalance_executor.domain.journal import PlanJournal, PlanPhase, RunRecord
 from rebalance_executor.execution.ports import Lease
+from rebalance_simulation.clock import SimulatedClock
 from tests.support.aws import REGION, TABLE, Tampered, canceled, client_error, dynamodb, execution_table, once
-from tests.support.clocks import START, ManualClock
+from tests.support.builders import NOW
 from tests.support.journalled import ACCOUNT, PLAN_ID, filled_parent, order_result, parent, result, state
 from tests.support.processes import LOOPBACK, free_port
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-HELD_UNTIL = START + timedelta(minutes=10)
+HELD_UNTIL = NOW + timedelta(minutes=10)
 FINISHED = replace(state(), phase=PlanPhase.FINISHED)
 TIMED_OUT = ReadTimeoutError(endpoint_url="http://table")
 
@@ -47,18 +48,18 @@ def tampered(client: DynamoDBClient) -> Tampered:
 
 
 @pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
+def clock() -> SimulatedClock:
+    return SimulatedClock()
 
 
 @pytest.fixture
-def journal(tampered: Tampered, clock: ManualClock) -> DynamoJournal:
+def journal(tampered: Tampered, clock: SimulatedClock) -> DynamoJournal:
     return DynamoJournal(cast("DynamoDBClient", tampered), TABLE, clock)
 
 
 @pytest.fixture
 def lease(journal: DynamoJournal, tampered: Tampered) -> Lease:
-    taken = journal.acquire(ACCOUNT, "run-1", now=START, expires_at=HELD_UNTIL)
+    taken = journal.acquire(ACCOUNT, "run-1", now=NOW, expires_at=HELD_UNTIL)
     tampered.calls.clear()
     return taken
 
@@ -82,12 +83,12 @@ def scanned(client: DynamoDBClient) -> list[dict[str, Any]]:
 def test_given_a_plan_of_usual_size_when_executed_then_every_step_is_one_request(
     journal: DynamoJournal, tampered: Tampered
 ) -> None:
-    lease = journal.acquire(ACCOUNT, "run-1", now=START, expires_at=HELD_UNTIL)
+    lease = journal.acquire(ACCOUNT, "run-1", now=NOW, expires_at=HELD_UNTIL)
     journal.load(ACCOUNT, PLAN_ID)
     symbols = [f"SYM{n}" for n in range(88)]
-    journal.write(lease, state(), parents=map(parent, symbols), run=RunRecord(1, "run-1", START))
+    journal.write(lease, state(), parents=map(parent, symbols), run=RunRecord(1, "run-1", NOW))
     journal.finish(lease, FINISHED, parents=map(filled_parent, symbols), result=result())
-    journal.mark_published(ACCOUNT, PLAN_ID, ["event"], START)
+    journal.mark_published(ACCOUNT, PLAN_ID, ["event"], NOW)
 
     assert [name for name, _ in tampered.calls] == [
         "update_item",
@@ -107,11 +108,11 @@ class Accepting:
 
 def test_given_500_parents_when_written_then_the_plans_row_comes_with_the_last_transaction() -> None:
     tampered = Tampered(Accepting())
-    journal = DynamoJournal(cast("DynamoDBClient", tampered), TABLE, ManualClock())
+    journal = DynamoJournal(cast("DynamoDBClient", tampered), TABLE, SimulatedClock())
     lease = Lease(ACCOUNT, 1, "run-1", HELD_UNTIL)
     parents = [parent(f"SYM{n}") for n in range(500)]
 
-    journal.write(lease, state(), parents=parents, run=RunRecord(1, "run-1", START))
+    journal.write(lease, state(), parents=parents, run=RunRecord(1, "run-1", NOW))
 
     sent = transactions(tampered)
     assert len(sent) == 6
@@ -125,7 +126,7 @@ def test_given_500_parents_when_written_then_the_plans_row_comes_with_the_last_t
 
 def test_given_parents_with_long_messages_when_written_then_no_transaction_exceeds_its_bytes() -> None:
     tampered = Tampered(Accepting())
-    journal = DynamoJournal(cast("DynamoDBClient", tampered), TABLE, ManualClock())
+    journal = DynamoJournal(cast("DynamoDBClient", tampered), TABLE, SimulatedClock())
     lease = Lease(ACCOUNT, 1, "run-1", HELD_UNTIL)
     parents = [parent(f"SYM{n}", message="x" * 100_000) for n in range(30)]
 
@@ -175,9 +176,9 @@ def test_given_anything_is_read_when_asked_then_it_is_read_consistently(
 def test_given_a_finished_plan_when_its_rows_are_looked_at_then_none_ever_expires(
     journal: DynamoJournal, lease: Lease, client: DynamoDBClient
 ) -> None:
-    journal.write(lease, state(), parents=[parent()], run=RunRecord(1, "run-1", START))
+    journal.write(lease, state(), parents=[parent()], run=RunRecord(1, "run-1", NOW))
     journal.finish(lease, FINISHED, parents=[filled_parent()], result=result())
-    journal.mark_published(ACCOUNT, PLAN_ID, ["event"], START)
+    journal.mark_published(ACCOUNT, PLAN_ID, ["event"], NOW)
 
     rows = {(item["pk"]["S"], item["sk"]["S"]): item for item in scanned(client)}
     assert set(rows) == {
@@ -285,7 +286,7 @@ def test_given_the_answer_to_the_finish_is_lost_when_the_next_run_loads_then_it_
     with pytest.raises(JournalUnavailable):
         journal.finish(lease, FINISHED, parents=(), result=result())
 
-    journal.acquire(ACCOUNT, "run-2", now=START, expires_at=HELD_UNTIL)
+    journal.acquire(ACCOUNT, "run-2", now=NOW, expires_at=HELD_UNTIL)
 
     found = journal.load(ACCOUNT, PLAN_ID)
     assert found is not None
@@ -317,9 +318,9 @@ def test_given_the_answer_to_acquire_is_lost_when_the_request_comes_again_then_t
 ) -> None:
     tampered.after = once(TIMED_OUT, "update_item")
     with pytest.raises(JournalUnavailable):
-        journal.acquire(ACCOUNT, "run-1", now=START, expires_at=HELD_UNTIL)
+        journal.acquire(ACCOUNT, "run-1", now=NOW, expires_at=HELD_UNTIL)
 
-    again = journal.acquire(ACCOUNT, "run-1", now=START, expires_at=HELD_UNTIL)
+    again = journal.acquire(ACCOUNT, "run-1", now=NOW, expires_at=HELD_UNTIL)
 
     assert again == Lease(ACCOUNT, 1, "run-1", HELD_UNTIL)
     journal.write(again, state())  # not fenced
@@ -349,7 +350,7 @@ WAITS = [timedelta(milliseconds=ms) for ms in (50, 100, 200, 400)]
 
 @pytest.mark.parametrize("reason", ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"])
 def test_given_a_transaction_meets_another_when_tried_again_then_it_goes_through(
-    journal: DynamoJournal, lease: Lease, tampered: Tampered, clock: ManualClock, reason: str
+    journal: DynamoJournal, lease: Lease, tampered: Tampered, clock: SimulatedClock, reason: str
 ) -> None:
     tampered.before = once(canceled(reason, "None"), "transact_write_items", times=2)
 
@@ -360,7 +361,7 @@ def test_given_a_transaction_meets_another_when_tried_again_then_it_goes_through
 
 
 def test_given_a_transaction_meets_others_for_ever_when_tries_are_used_up_then_the_journal_is_unavailable(
-    journal: DynamoJournal, lease: Lease, tampered: Tampered, clock: ManualClock
+    journal: DynamoJournal, lease: Lease, tampered: Tampered, clock: SimulatedClock
 ) -> None:
     tampered.before = once(canceled("TransactionConflict", "None"), "transact_write_items", times=99)
 
@@ -372,11 +373,11 @@ def test_given_a_transaction_meets_others_for_ever_when_tries_are_used_up_then_t
 
 
 def test_given_another_transaction_touches_the_lease_when_acquired_then_it_is_tried_again(
-    journal: DynamoJournal, tampered: Tampered, clock: ManualClock
+    journal: DynamoJournal, tampered: Tampered, clock: SimulatedClock
 ) -> None:
     tampered.before = once(client_error("TransactionConflictException"), "update_item")
 
-    assert journal.acquire(ACCOUNT, "run-1", now=START, expires_at=HELD_UNTIL).epoch == 1
+    assert journal.acquire(ACCOUNT, "run-1", now=NOW, expires_at=HELD_UNTIL).epoch == 1
     assert clock.slept == WAITS[:1]
 
 
@@ -403,13 +404,13 @@ def test_given_a_transaction_is_refused_for_what_it_is_when_written_then_it_is_n
 
 
 OPERATIONS: dict[str, Callable[[DynamoJournal, Lease], object]] = {
-    "acquire": lambda j, _: j.acquire(ACCOUNT, "run-2", now=START, expires_at=HELD_UNTIL),
+    "acquire": lambda j, _: j.acquire(ACCOUNT, "run-2", now=NOW, expires_at=HELD_UNTIL),
     "release": lambda j, lease: j.release(lease),
     "load": lambda j, _: j.load(ACCOUNT, PLAN_ID),
     "result": lambda j, _: j.result(ACCOUNT, PLAN_ID),
     "write": lambda j, lease: j.write(lease, state()),
     "finish": lambda j, lease: j.finish(lease, FINISHED, parents=(), result=result()),
-    "mark_published": lambda j, _: j.mark_published(ACCOUNT, PLAN_ID, ["event"], START),
+    "mark_published": lambda j, _: j.mark_published(ACCOUNT, PLAN_ID, ["event"], NOW),
 }
 
 
@@ -434,7 +435,7 @@ def test_given_the_table_does_not_answer_when_asked_then_the_journal_is_unavaila
 
     nothing = Tampered(None)
     nothing.before = down
-    journal = DynamoJournal(cast("DynamoDBClient", nothing), TABLE, ManualClock())
+    journal = DynamoJournal(cast("DynamoDBClient", nothing), TABLE, SimulatedClock())
 
     with pytest.raises(JournalUnavailable) as caught:
         operation(journal, Lease(ACCOUNT, 1, "run-1", HELD_UNTIL))
@@ -443,7 +444,7 @@ def test_given_the_table_does_not_answer_when_asked_then_the_journal_is_unavaila
     assert caught.value.__cause__ is error
 
 
-def test_given_nobody_listens_when_asked_then_the_journal_is_unavailable(clock: ManualClock) -> None:
+def test_given_nobody_listens_when_asked_then_the_journal_is_unavailable(clock: SimulatedClock) -> None:
     session = boto3.Session("test", "test", region_name=REGION)
     url = f"http://{LOOPBACK}:{free_port()}"
     client = session.client("dynamodb", endpoint_url=url, config=client_config(attempts=1))

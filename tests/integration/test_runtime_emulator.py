@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.broker_server import BrokerServer, paper_broker, world
+from tests.support.broker_server import BrokerServer, paper_broker, read_scenario
 from tests.support.lambda_runtime import ROOT, LambdaRuntime, lambda_runtime, needed_emulator
 from tests.support.local_aws import PLAN_BUCKET, LocalAws, local_aws
 
@@ -76,7 +76,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 @pytest.fixture
 def stage(servers: Stage) -> Stage:
     """The servers, with the broker as on the first day and every earlier result event read."""
-    servers.broker.begin(world(EVENTS / "world.json"))
+    servers.broker.load_scenario(read_scenario(EVENTS / "world.json"))
     servers.aws.published_plan_ids()
     return servers
 

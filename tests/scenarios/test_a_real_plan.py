@@ -54,7 +54,7 @@ def test_every_number_of_a_real_plan_is_accounted_for(event: dict[str, Any]) -> 
         sold = -sum(Decimal(o["trade_amount"]) for o in result["orders"] if o["action"] == "SELL")
         bought = sum(Decimal(o["trade_amount"]) for o in result["orders"] if o["action"] == "BUY")
         at_the_broker = sum(Decimal(o["filled_qty"]) * Decimal(o["filled_avg_price"]) for o in world.orders)
-        cash = Decimal(world.broker.venue.exchange.account()["cash"])
+        cash = Decimal(world.broker.app.exchange.account()["cash"])
 
         assert len(result["orders"]) == len(plan_of(event)["items"]) == 32
         assert {order["outcome"] for order in result["orders"]} == {"FILLED"}
@@ -74,4 +74,4 @@ def test_where_nobody_gives_way_a_real_plan_climbs_its_ladder_within_the_brokers
         assert {order["outcome"] for order in result["orders"]} == {"FILLED"}
         assert min(rungs) > 1
         assert round(Decimal(result["slippage_bps"]), 2) == HALF_SPREAD / PRICE * 10_000  # all at the far touch
-        assert world.told("broker.rate_limited") == []
+        assert world.log_lines("broker.rate_limited") == []

@@ -72,7 +72,7 @@ def test_what_is_no_plan_is_refused_by_field_and_problem(
 
     assert caught.value.field == field
     assert problem in caught.value.problem
-    told = world.told("plan.invalid")[-1]
+    told = world.log_lines("plan.invalid")[-1]
     assert (told["level"], told["field"]) == ("WARNING", field)
     assert problem in told["reason"]
 
@@ -82,7 +82,7 @@ def test_a_message_that_is_no_plan_fails_alone(world: HandlerWorld, body: str) -
     record: dict[str, Any] = {"messageId": "1", "body": body, "attributes": {}, "eventSource": "aws:sqs"}
 
     assert world.deliver({"Records": [record]}) == {"batchItemFailures": [{"itemIdentifier": "1"}]}
-    assert world.told("plan.invalid")[-1]["level"] == "WARNING"
+    assert world.log_lines("plan.invalid")[-1]["level"] == "WARNING"
 
 
 def test_without_credentials_nothing_is_sent(world: HandlerWorld) -> None:

@@ -27,7 +27,7 @@ A_DAY_ON = NOW.date() + timedelta(days=1)
 def of_others(world: HandlerWorld, symbol: str, side: str, price: str = "50", **fields: str) -> None:
     """An order of somebody else that rests at the broker."""
     body = {"symbol": symbol, "side": side, "qty": "1", "type": "limit", "limit_price": price, "time_in_force": "day"}
-    world.broker.venue.exchange.submit_order(body | fields)
+    world.broker.app.exchange.submit_order(body | fields)
 
 
 # --- kill switch -----------------------------------------------------------------------------------------
@@ -42,7 +42,7 @@ def test_halted_means_that_nothing_is_sent_and_who_halted_it_why() -> None:
         assert "Ada" in result["orders"][0]["error_message"]
         assert "prices look wrong" in result["orders"][0]["error_message"]
         assert (result["status"], result["orders_denied"], world.orders) == ("failure", 1, [])
-        assert world.told("plan.denied")[0]["level"] == "WARNING"
+        assert world.log_lines("plan.denied")[0]["level"] == "WARNING"
 
 
 def test_reducing_sells_and_does_not_buy() -> None:
@@ -125,7 +125,7 @@ def test_a_breach_at_the_last_line_stops_the_program_and_halts_the_account(monke
             with pytest.raises(OverfillGuard):
                 world.deliver(plan(buy("AAA", 1000)))
 
-        switch = world.book.kill_switch("default")
+        switch = world.risk_store.kill_switch("default")
         assert (switch.state, switch.by, world.orders) == (TradingState.HALTED, PROGRAM, [])
         assert "OVERFILL_GUARD" in switch.reason
         assert outcomes(world.deliver(plan(buy("BBB", 1000), plan_id="next"))) == {"BBB": ("DENIED", "HALTED")}
@@ -139,7 +139,7 @@ def test_too_many_rejects_in_a_row_halt_the_account() -> None:
 
         assert [outcome for outcome, _ in outcomes(result).values()] == ["REJECTED"] * 3 + ["DENIED"]
         assert outcomes(result)["DDD"] == ("DENIED", "HALTED")
-        assert "3 orders in a row" in world.book.kill_switch("default").reason
+        assert "3 orders in a row" in world.risk_store.kill_switch("default").reason
         assert (result["orders_rejected"], result["orders_denied"], result["orders_placed"]) == (3, 1, 0)
 
 
@@ -167,7 +167,7 @@ def test_what_a_limit_forbids_is_denied_and_never_sent(config: dict[str, Any], c
 
         assert outcomes(result) == {"AAA": ("DENIED", code)}
         assert (result["orders_denied"], world.orders) == (1, [])
-        assert world.told("item.denied")[0]["code"] == code
+        assert world.log_lines("item.denied")[0]["code"] == code
 
 
 def test_the_day_counts_what_was_reserved_also_where_nothing_was_filled() -> None:
@@ -176,7 +176,7 @@ def test_the_day_counts_what_was_reserved_also_where_nothing_was_filled() -> Non
         result = world.deliver(plan(buy("BBB", 1000), plan_id="next"))
 
         assert outcomes(result) == {"BBB": ("DENIED", "DAILY_LIMIT")}
-        day = world.book.load("default", A_DAY_ON).usage
+        day = world.risk_store.load("default", A_DAY_ON).usage
         assert (day.plans, day.buys) == (1, Decimal(1000))
 
 
@@ -184,7 +184,7 @@ def test_26_what_is_skipped_or_denied_is_no_part_of_the_days_sums() -> None:
     with a_world(positions={"CCC": "5"}, config={"restricted_symbols": ["BBB"]}) as world:
         world.deliver(plan(buy("AAA", 1000), buy("BBB", 700), sell("CCC", 200), hold("SPY")))
 
-        book = world.book.load("default", A_DAY_ON)
+        book = world.risk_store.load("default", A_DAY_ON)
         assert (book.usage.plans, book.usage.buys, book.usage.sells) == (1, Decimal(1000), Decimal(200))
         assert [order.symbol for order in book.plans[0].orders] == ["AAA", "CCC"]
 
@@ -210,13 +210,13 @@ def test_a_run_killed_after_its_first_write_has_reserved_once(monkeypatch: pytes
             dying.setattr(AlpacaBroker, "submit", kill)
             with pytest.raises(Killed):
                 world.deliver(plan(buy("AAA", 1000)), seconds=10)
-        assert world.book.load("default", A_DAY_ON).usage.plans == 1
+        assert world.risk_store.load("default", A_DAY_ON).usage.plans == 1
         world.restart()
-        world.forget_front_door()
+        world.delete_idempotency_records()
         world.clock.pass_time(30)
 
         assert world.deliver(plan(buy("AAA", 1000)))["status"] == "success"
-        assert world.book.load("default", A_DAY_ON).usage.buys == Decimal(1000)
+        assert world.risk_store.load("default", A_DAY_ON).usage.buys == Decimal(1000)
 
 
 def test_the_day_is_reserved_before_anything_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -273,7 +273,7 @@ def test_too_many_runs_end_the_plan_and_halt_the_account() -> None:
         result = world.deliver(document, seconds=3)
 
         assert outcomes(result) == {"AAA": ("UNFILLED", "TOO_MANY_RUNS")}
-        assert world.book.kill_switch("default").state is TradingState.HALTED
+        assert world.risk_store.kill_switch("default").state is TradingState.HALTED
 
 
 # --- prices ----------------------------------------------------------------------------------------------
@@ -306,7 +306,7 @@ def test_where_nobody_quotes_the_last_trade_prices_a_limit_if_that_is_configured
         assert outcomes(result) == {"AAA": ("FILLED", None)}
         assert [(order["type"], order["limit_price"]) for order in world.orders] == [("limit", "100.02")]
         assert result["orders"][0]["expected_price"] == "100.02"
-        assert [line["last_trade"] for line in world.told("order.priced_from_last_trade")] == ["100.02"]
+        assert [line["last_trade"] for line in world.log_lines("order.priced_from_last_trade")] == ["100.02"]
 
 
 def test_the_last_line_refuses_a_limit_outside_the_collar() -> None:
@@ -358,7 +358,7 @@ def test_others_orders_are_cancelled_and_waited_for_where_that_is_configured() -
 
         assert outcomes(result) == {"AAA": ("FILLED", None)}
         assert [order["status"] for order in world.orders] == ["canceled", "filled"]
-        assert world.told("foreign_order.cancel_requested")
+        assert world.log_lines("foreign_order.cancel_requested")
 
 
 def test_what_a_cancelled_order_of_others_held_pays_for_the_plan() -> None:
@@ -395,7 +395,7 @@ def test_a_broker_that_keeps_failing_gets_nothing_more_and_the_run_yields() -> N
         with pytest.raises(PlanYielded, match="5 times in a row"):
             world.deliver(document)
         assert world.orders == []
-        assert world.told("circuit.opened")
+        assert world.log_lines("circuit.opened")
 
         result = world.deliver(document)
 
@@ -416,7 +416,7 @@ def test_a_position_that_others_changed_meanwhile_makes_the_plan_unresolved() ->
         (difference,) = result["differences"]
         assert difference["symbol"] == "AAA"
         assert "3 shares are held" in difference["problem"]
-        assert world.told("reconciliation.mismatch")[0]["level"] == "ERROR"
+        assert world.log_lines("reconciliation.mismatch")[0]["level"] == "ERROR"
 
 
 def test_an_order_under_the_plans_ids_that_the_journal_does_not_know_is_named() -> None:
@@ -456,4 +456,4 @@ def test_denied_skipped_rejected_and_unresolved_are_different_things() -> None:
         counts = ("orders_denied", "orders_rejected", "orders_unresolved", "orders_skipped", "orders_placed")
         assert [result[name] for name in counts] == [1, 1, 1, 1, 1]
         for event in ("item.denied", "item.rejected", "item.unresolved"):
-            assert len(world.told(event)) == 1, event
+            assert len(world.log_lines(event)) == 1, event

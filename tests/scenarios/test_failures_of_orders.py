@@ -15,14 +15,14 @@ def test_01_a_plan_delivered_again_and_again_is_executed_once() -> None:
     with a_world() as world:
         first = world.deliver(plan(buy("AAA", 1000)))
         again = world.deliver(plan(buy("AAA", 1000)))
-        world.forget_front_door()
+        world.delete_idempotency_records()
         world.restart()
         much_later = world.deliver(plan(buy("AAA", 1000)))
 
         assert first == again == much_later
         assert first["status"] == "success"
         assert len(world.orders) == 1
-        assert [line["answered_by"] for line in world.told("plan.duplicate")] == ["front door", "journal"]
+        assert [line["answered_by"] for line in world.log_lines("plan.duplicate")] == ["front door", "journal"]
 
 
 def test_01_the_same_plan_id_with_other_content_is_refused_even_without_the_front_door() -> None:
@@ -30,7 +30,7 @@ def test_01_the_same_plan_id_with_other_content_is_refused_even_without_the_fron
         world.deliver(plan(buy("AAA", 1000)))
         with pytest.raises(PlanChanged, match="plan_id"):
             world.deliver(plan(buy("AAA", 2000)))
-        world.forget_front_door()
+        world.delete_idempotency_records()
         with pytest.raises(PlanChanged, match="plan_id"):
             world.deliver(plan(buy("AAA", 2000)))
 

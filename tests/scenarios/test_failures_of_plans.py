@@ -41,7 +41,7 @@ def test_18_proceeds_that_show_late_are_waited_for() -> None:
         result = world.deliver(plan(exit_of("AAA"), buy("BBB", 900)))
 
         assert outcomes(result) == {"AAA": ("FILLED", None), "BBB": ("FILLED", None)}
-        assert world.told("gate.waiting")
+        assert world.log_lines("gate.waiting")
 
 
 def test_18_proceeds_that_never_show_shrink_the_buys() -> None:
@@ -84,7 +84,7 @@ def test_23_a_plan_of_holds_is_a_success_and_asks_the_broker_nothing() -> None:
         result = world.deliver(plan(hold("AAA"), hold("BBB")))
 
         assert (result["status"], result["success"], result["orders_skipped"]) == ("success", True, 2)
-        assert world.broker.venue.totals.total() == 0
+        assert world.broker.app.totals.total() == 0
 
 
 def test_24_an_order_that_the_broker_refused_was_not_placed() -> None:
@@ -137,14 +137,14 @@ def test_36_a_report_that_cannot_be_sent_does_not_fail_the_plan() -> None:
         result = world.deliver(plan(buy("AAA", 1000)))
 
         assert result["status"] == "success"
-        assert world.told("result.publish_failed") or world.told("result.published")
+        assert world.log_lines("result.publish_failed") or world.log_lines("result.published")
 
 
 def test_37_one_result_event_however_often_a_plan_is_delivered() -> None:
     with a_world() as world:
         for _ in range(3):
             world.deliver(plan(buy("AAA", 1000)))
-            world.forget_front_door()
+            world.delete_idempotency_records()
 
         assert world.aws_requests["events.PutEvents"] == 1
 
@@ -160,7 +160,7 @@ def test_late_replays_of_dead_letters_trade_nothing() -> None:
             "eventSource": "aws:sqs",
         }
         assert world.deliver({"Records": [message]}) == {"batchItemFailures": []}
-        world.forget_front_door()
+        world.delete_idempotency_records()
         world.clock.pass_time(14 * 24 * 3600)
         assert world.deliver({"Records": [message]}) == {"batchItemFailures": []}
 

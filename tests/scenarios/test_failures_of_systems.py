@@ -23,7 +23,7 @@ DOWN = {"kind": "status", "status": 503, "method": "GET", "path": "/v2/account"}
 
 def paths(world: HandlerWorld) -> set[str]:
     """What the broker was asked, without ids."""
-    return set(world.broker.venue.requests)
+    return set(world.broker.app.requests)
 
 
 def a_message(document: dict[str, Any]) -> dict[str, Any]:
@@ -100,7 +100,7 @@ def test_38_a_ledger_written_by_two_loses_nothing() -> None:
 
         with pytest.raises(Fenced):  # it wakes up, and another run has had the account
             journal.write(asleep, known.plan, parents=known.parents.values())
-        book = world.book.load("default", NOW.date() + timedelta(days=1))  # always open: it closes a day ahead
+        book = world.risk_store.load("default", NOW.date() + timedelta(days=1))  # always open: it closes a day ahead
         assert (book.usage.plans, book.usage.buys) == (2, Decimal(2000))
         assert [order.symbol for begun in book.plans for order in begun.orders] == ["AAA", "BBB"]
         assert journal.load("default", "second") == known
@@ -109,18 +109,18 @@ def test_38_a_ledger_written_by_two_loses_nothing() -> None:
 def test_39_a_list_longer_than_a_page_is_read_to_its_end() -> None:
     """Queries without their second page gave wrong numbers: Alpaca lists 50 orders, and 500 at most."""
     with a_world(config={"conflicting_orders": "cancel"}) as world:
-        exchange = world.broker.venue.exchange
+        exchange = world.broker.app.exchange
         far_away = {"symbol": "AAA", "side": "buy", "type": "limit", "qty": "1", "limit_price": "1"}
         for number in range(501):
             order = exchange.submit_order(far_away | {"time_in_force": "day", "client_order_id": f"other-{number}"})
             exchange.cancel_order(order["id"])
             world.clock.pass_time(0.01)
-        world.broker.venue.forget_requests()
+        world.broker.app.clear_requests()
         result = world.deliver(plan(buy("AAA", 1000)))
 
         assert outcomes(result) == {"AAA": ("FILLED", None)}
         assert result["differences"] == []
-        assert world.broker.venue.requests["GET /v2/orders"] >= 3  # open ones; after the trade two pages
+        assert world.broker.app.requests["GET /v2/orders"] >= 3  # open ones; after the trade two pages
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_what_fails_once_is_tried_again_within_the_run() -> None:
     """The retry helper never retried."""
     with a_world(faults=[DOWN | {"count": 1}]) as world:
         assert outcomes(world.deliver(plan(buy("AAA", 1000)))) == {"AAA": ("FILLED", None)}
-        assert world.broker.venue.requests["GET /v2/account"] >= 2
+        assert world.broker.app.requests["GET /v2/account"] >= 2
 
 
 def test_what_fails_for_good_is_never_answered_as_a_success() -> None:

@@ -33,7 +33,7 @@ def killed_when_it_waits(world: HandlerWorld, monkeypatch: pytest.MonkeyPatch) -
         with pytest.raises(Killed):
             world.deliver(plan(buy("AAA", 1000)), seconds=60)
     world.restart()
-    world.forget_front_door()  # its claim runs out by the machine's clock, which tests do not wait for
+    world.delete_idempotency_records()  # its claim runs out by the machine's clock, which tests do not wait for
 
 
 def test_a_run_near_its_deadline_cancels_yields_and_the_next_delivery_goes_on() -> None:
@@ -71,7 +71,7 @@ def killed_when_it_cancels(world: HandlerWorld, monkeypatch: pytest.MonkeyPatch)
         with pytest.raises(Killed):
             world.deliver(plan(buy("AAA", 1000)), seconds=60)
     world.restart()
-    world.forget_front_door()
+    world.delete_idempotency_records()
     world.clock.pass_time(90)
 
 
@@ -105,7 +105,7 @@ def test_what_was_filled_while_nobody_looked_is_not_bought_again(monkeypatch: py
 
         assert outcomes(result) == {"AAA": ("FILLED", None)}
         assert len(world.orders) == 1
-        assert world.told("plan.resumed")
+        assert world.log_lines("plan.resumed")
 
 
 def test_a_broker_that_falls_silent_is_asked_again_by_the_next_delivery() -> None:

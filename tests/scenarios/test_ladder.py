@@ -130,7 +130,7 @@ def test_a_new_process_goes_on_where_the_journal_stands(monkeypatch: pytest.Monk
 
         world.clock.pass_time(60)
         world.restart()
-        world.forget_front_door()
+        world.delete_idempotency_records()
         result = world.deliver(plan(buy("AAA", 1000)))
 
         assert outcomes(result) == {"AAA": ("FILLED", None)}
@@ -229,5 +229,5 @@ def test_a_hundred_items_have_fewer_rungs_and_never_meet_the_rate_limit() -> Non
         result = world.deliver(plan(*(buy(symbol, 100) for symbol in symbols)))
 
         assert {outcome for outcome, _ in outcomes(result).values()} == {"FILLED"}
-        assert not world.told("broker.rate_limited")
+        assert not world.log_lines("broker.rate_limited")
         assert 100 < len(world.orders) <= 200

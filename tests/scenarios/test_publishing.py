@@ -38,7 +38,7 @@ class Reported:
     def deliver(self) -> dict[str, object]:
         """The plan, to a container that has the channels and no front door record."""
         self.world.restart()
-        self.world.forget_front_door()
+        self.world.delete_idempotency_records()
         manager = self.world.service.manager
         manager._ports = replace(manager._ports, publishers=(self.event, self.notice))
         return self.world.deliver(plan(buy("AAA", 1000)))
@@ -55,13 +55,13 @@ def test_given_a_finished_plan_when_delivered_again_then_each_channel_got_it_onc
 
     assert reported.deliver() == first
     assert len(reported.event.got) == len(reported.notice.got) == 1
-    assert Counter(line["channel"] for line in reported.world.told("result.published")) == {"event": 1, "notice": 1}
+    assert Counter(line["channel"] for line in reported.world.log_lines("result.published")) == {"event": 1, "notice": 1}
 
 
 def test_given_a_channel_that_failed_when_delivered_again_then_only_that_one_gets_it_late(reported: Reported) -> None:
     reported.notice.fails = PublishFailed("the topic is away")
     assert reported.deliver()["success"] is True
-    assert [line["channel"] for line in reported.world.told("result.publish_failed")] == ["notice"]
+    assert [line["channel"] for line in reported.world.log_lines("result.publish_failed")] == ["notice"]
 
     reported.notice.fails = None
     reported.deliver()
@@ -76,14 +76,14 @@ def test_given_a_report_that_crashes_when_executed_then_the_plan_is_a_success_an
 
     assert reported.deliver()["success"] is True
     assert len(reported.notice.got) == 1
-    (line,) = reported.world.told("result.publish_failed")
+    (line,) = reported.world.log_lines("result.publish_failed")
     assert (line["channel"], line["error"]) == ("event", "KeyError")
 
 
 def test_given_no_plan_today_when_watched_then_the_day_is_overdue_until_one_is_completed(reported: Reported) -> None:
     reported.world.restart()
     assert reported.world.deliver({"watch": True})["overdue"] is True
-    assert len(reported.world.told("daily_check.overdue")) == 1
+    assert len(reported.world.log_lines("daily_check.overdue")) == 1
 
     reported.deliver()
 

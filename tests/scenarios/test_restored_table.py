@@ -49,7 +49,7 @@ def test_a_plan_whose_rows_were_lost_and_put_back_is_answered_and_not_executed(l
 
         back = [row for row in rows(client, RESTORED) if put_back(client, row)]
         world.restart()
-        world.forget_front_door()
+        world.delete_idempotency_records()
         again = world.deliver(document)
 
         assert sorted(map(str, back)) == sorted(map(str, gone)) != []

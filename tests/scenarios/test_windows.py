@@ -29,7 +29,7 @@ def kill_after(world: HandlerWorld, seconds: float, event: dict[str, Any]) -> No
     with pytest.raises(Killed):
         world.deliver(event, seconds=60)
     world.restart()
-    world.forget_front_door()  # its claim runs out by the machine's clock, which tests do not wait for
+    world.delete_idempotency_records()  # its claim runs out by the machine's clock, which tests do not wait for
     world.clock.pass_time(90)
 
 
@@ -62,7 +62,7 @@ def test_a_retry_with_the_very_same_request_id_goes_on_and_does_not_begin_anew()
 
         assert outcomes(result) == {"AAA": ("FILLED", None)}
         assert len(world.orders) == 1
-        assert world.told("plan.resumed")
+        assert world.log_lines("plan.resumed")
 
 
 @pytest.mark.parametrize("record_is_lost", [False, True])
@@ -73,7 +73,7 @@ def test_a_retry_with_the_very_same_request_id_while_the_first_still_runs_is_kep
 
     def again(world: HandlerWorld) -> None:
         if record_is_lost:
-            world.forget_front_door()
+            world.delete_idempotency_records()
         with pytest.raises(RebalanceError) as caught:
             world.deliver(event)
         refused.append(caught.type)
@@ -98,7 +98,7 @@ def test_a_finished_plan_whose_record_was_never_completed_is_answered() -> None:
         table.put_item(Item={**record, "status": "INPROGRESS", "in_progress_expiration": ran_out * 1000})
 
         assert world.deliver(event) == first
-        world.forget_front_door()
+        world.delete_idempotency_records()
         assert world.deliver(event) == first
         assert world.filled("AAA") == Decimal(first["orders"][0]["shares"])
         assert len(world.orders) == 1

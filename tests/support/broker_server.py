@@ -28,7 +28,7 @@ class BrokerServer:
         """The variables that lead a function here."""
         return {"ALPACA_TRADING_URL": self.url, "ALPACA_DATA_URL": self.url}
 
-    def begin(self, scenario: dict[str, Any]) -> None:
+    def load_scenario(self, scenario: dict[str, Any]) -> None:
         """Start afresh with this world: no orders, no history."""
         self._checked(self.session.post(f"{self.url}/admin/scenario", json=scenario, timeout=_SECONDS))
 
@@ -71,7 +71,7 @@ def paper_broker(folder: Path, scenario: Path) -> Iterator[BrokerServer]:
         yield BrokerServer(url, session)
 
 
-def world(path: Path) -> dict[str, Any]:
+def read_scenario(path: Path) -> dict[str, Any]:
     """The scenario in a file."""
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return found

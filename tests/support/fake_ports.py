@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from rebalance_executor.adapters.dynamodb.journal import PARENTS_EACH
+from rebalance_executor.adapters.dynamodb.journal import PARENTS_PER_TRANSACTION
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.errors import OrderRejected, OutcomeUnknown, RateLimited
 from rebalance_executor.domain.journal import PlanJournal
@@ -40,7 +40,7 @@ from tests.support.builders import NOW
 from tests.support.memory_journal import InMemoryJournal
 
 CLOSES_AT = NOW + timedelta(hours=6)
-FILLS, RESTS, HALF, VANISHES, LOST, LOST_RESTS, REJECTED_LATER, STUCK = (
+FILLS, RESTS, FILLS_HALF, REQUEST_LOST, ANSWER_LOST_FILLS, ANSWER_LOST_RESTS, REJECTS_LATER, CANCEL_STUCK = (
     "fills",
     "rests",
     "half of it fills, the rest rests",
@@ -53,77 +53,56 @@ FILLS, RESTS, HALF, VANISHES, LOST, LOST_RESTS, REJECTED_LATER, STUCK = (
 Behaviour = str | Exception
 
 
-class FloorClock(SimulatedClock):
-    """Stands still until somebody waits; remembers for how long."""
-
-    def __init__(self) -> None:
-        super().__init__(NOW)
-        self.slept: list[float] = []
-
-    def sleep(self, span: timedelta) -> None:
-        self.slept.append(span.total_seconds())
-        super().sleep(span)
-
-    def at(self, seconds: float, happen: Callable[[], object]) -> None:
-        """Let something happen in so many seconds."""
-        self.later(timedelta(seconds=seconds), lambda: (happen(), None)[1])
-
-    @property
-    def seconds(self) -> float:
-        """Since ``NOW``."""
-        return (self.now() - NOW).total_seconds()
-
-
-class FloorBroker:
+class FakeBroker:
     """Implements ``Broker``. What it is told and asked stays in ``sent``, ``cancelled`` and ``asked``."""
 
-    def __init__(self, clock: FloorClock) -> None:
+    def __init__(self, clock: SimulatedClock) -> None:
         self._clock = clock
         self.expected_account_number: str | None = None
         self.account_number = "PA1"
         self.blocked_by: str | None = None
         self.cash = Decimal(100_000)
-        self.withheld = ZERO
+        self.hidden_cash = ZERO
         """Dollars that the account does not show yet."""
         self.equity: Decimal | None = None
         self.market = MarketClock(NOW, is_open=True, next_open=NOW + timedelta(days=1), next_close=CLOSES_AT)
         self.prices = {symbol: (Decimal("99.99"), Decimal("100.01")) for symbol in ("AAA", "BBB", "CCC")}
         self.quoted_at: dict[str, datetime] = {}
         """Since when a quote stands, where that is not now."""
-        self.traded: dict[str, Trade] = {}
+        self.trades: dict[str, Trade] = {}
         """Last trades."""
-        self.flags = {symbol: Asset(symbol, "active", tradable=True, fractionable=True) for symbol in self.prices}
-        self.held: dict[str, Decimal] = {}
-        self.book: dict[str, BrokerOrder] = {}
-        self.behaviours: dict[str, list[Behaviour]] = {}
-        self.trouble: dict[str, list[Exception | None]] = {}
+        self.assets = {symbol: Asset(symbol, "active", tradable=True, fractionable=True) for symbol in self.prices}
+        self.shares: dict[str, Decimal] = {}
+        self.orders_by_id: dict[str, BrokerOrder] = {}
+        self.scripts: dict[str, list[Behaviour]] = {}
+        self.errors: dict[str, list[Exception | None]] = {}
         """By method: what its next calls raise."""
         self.sent: list[OrderRequest] = []
-        self.cancelled: list[str] = []
-        self.asked: list[tuple[str, object]] = []
+        self.cancel_requests: list[str] = []
+        self.reads: list[tuple[str, object]] = []
         self.before_submit: Callable[[OrderRequest], None] = lambda _: None
-        self.shown: Callable[[BrokerOrder], BrokerOrder] = lambda order: order
+        self.as_reported: Callable[[BrokerOrder], BrokerOrder] = lambda order: order
         """How an order looks in every answer."""
-        self.unknown_to_cancel = 0
+        self.cancels_not_found = 0
         """How many more cancels find nothing to cancel, whatever rests."""
-        self.turn_at: datetime | None = None
+        self.rate_limited_until: datetime | None = None
         """When the rate limit lets the next submission through, where that is not now."""
 
-    def behave(self, symbol: str, *behaviours: Behaviour) -> None:
+    def script(self, symbol: str, *behaviours: Behaviour) -> None:
         """How the next submissions of a symbol behave; those that follow fill."""
-        self.behaviours[symbol] = list(behaviours)
+        self.scripts[symbol] = list(behaviours)
 
-    def quote(self, symbol: str, bid: str, ask: str) -> None:
+    def set_quote(self, symbol: str, bid: str, ask: str) -> None:
         """Move a quote."""
         self.prices[symbol] = (Decimal(bid), Decimal(ask))
 
-    def put(self, order: BrokerOrder) -> None:
+    def add_order(self, order: BrokerOrder) -> None:
         """An order of anybody's."""
-        self.book[order.id] = order
+        self.orders_by_id[order.id] = order
 
-    def fill(self, order_id: str, shares: str | Decimal | None = None) -> None:
+    def fill_order(self, order_id: str, shares: str | Decimal | None = None) -> None:
         """Fill so many more shares of an order, all of it unless told."""
-        order = self.book[order_id]
+        order = self.orders_by_id[order_id]
         qty = order.qty or ZERO
         more = qty - order.filled_qty if shares is None else Decimal(shares)
         bid, ask = self.prices.get(order.symbol, (ZERO, ZERO))
@@ -131,38 +110,38 @@ class FloorBroker:
         filled = order.filled_qty + more
         status = "filled" if filled == qty else "partially_filled"
         closed_at = self._clock.now() if filled == qty else None
-        self.book[order_id] = replace(
+        self.orders_by_id[order_id] = replace(
             order, status=status, filled_qty=filled, filled_avg_price=price, closed_at=closed_at
         )
         sign = 1 if order.side == Side.BUY else -1
-        self.held[order.symbol] = self.held.get(order.symbol, ZERO) + sign * more
+        self.shares[order.symbol] = self.shares.get(order.symbol, ZERO) + sign * more
         self.cash -= sign * more * price
 
-    def end(self, order_id: str, status: str) -> None:
+    def close_order(self, order_id: str, status: str) -> None:
         """Let the broker end an order."""
-        self.book[order_id] = replace(self.book[order_id], status=status, closed_at=self._clock.now())
+        self.orders_by_id[order_id] = replace(self.orders_by_id[order_id], status=status, closed_at=self._clock.now())
 
     # --- the port ----------------------------------------------------------------------------------------
 
     def account(self) -> Account:
-        self._ask("account")
-        shown = self.cash - self.withheld
+        self._record_read("account")
+        shown = self.cash - self.hidden_cash
         return Account(self.account_number, "ACTIVE", shown, shown, self.blocked_by, self.equity)
 
     def clock(self) -> MarketClock:
-        self._ask("clock")
+        self._record_read("clock")
         return self.market
 
     def positions(self, symbols: Collection[str]) -> Mapping[str, Position]:
-        self._ask("positions")
-        return {symbol: Position(symbol, qty, qty) for symbol, qty in self.held.items() if qty and symbol in symbols}
+        self._record_read("positions")
+        return {symbol: Position(symbol, qty, qty) for symbol, qty in self.shares.items() if qty and symbol in symbols}
 
     def asset(self, symbol: str) -> Asset:
-        self._ask("asset", symbol)
-        return self.flags[symbol]
+        self._record_read("asset", symbol)
+        return self.assets[symbol]
 
     def quotes(self, symbols: Sequence[str]) -> Mapping[str, Quote]:
-        self._ask("quotes", list(symbols))
+        self._record_read("quotes", list(symbols))
         hundred = Decimal(100)
         return {
             symbol: Quote(symbol, *self.prices[symbol], hundred, hundred, self.quoted_at.get(symbol, self._clock.now()))
@@ -171,65 +150,65 @@ class FloorBroker:
         }
 
     def last_trades(self, symbols: Sequence[str]) -> Mapping[str, Trade]:
-        self._ask("last_trades", list(symbols))
-        return {symbol: self.traded[symbol] for symbol in symbols if symbol in self.traded}
+        self._record_read("last_trades", list(symbols))
+        return {symbol: self.trades[symbol] for symbol in symbols if symbol in self.trades}
 
     def open_orders(self, symbols: Sequence[str]) -> Sequence[BrokerOrder]:
-        self._ask("open_orders", list(symbols))
-        return [order for order in self.book.values() if order.symbol in symbols and not order.is_terminal]
+        self._record_read("open_orders", list(symbols))
+        return [order for order in self.orders_by_id.values() if order.symbol in symbols and not order.is_terminal]
 
     def orders(self, symbols: Sequence[str], after: datetime) -> Sequence[BrokerOrder]:
-        self._ask("orders", (list(symbols), after))
-        since = [o for o in self.book.values() if o.symbol in symbols and o.submitted_at and o.submitted_at > after]
-        return [self.shown(order) for order in since]
+        self._record_read("orders", (list(symbols), after))
+        since = [o for o in self.orders_by_id.values() if o.symbol in symbols and o.submitted_at and o.submitted_at > after]
+        return [self.as_reported(order) for order in since]
 
     def order_by_client_id(self, client_order_id: str) -> BrokerOrder | None:
-        self._ask("order_by_client_id", client_order_id)
-        return next((self.shown(o) for o in self.book.values() if o.client_order_id == client_order_id), None)
+        self._record_read("order_by_client_id", client_order_id)
+        return next((self.as_reported(o) for o in self.orders_by_id.values() if o.client_order_id == client_order_id), None)
 
     def wait_for_rate_limit(self, until: datetime) -> None:
-        if self.turn_at is not None and self.turn_at > until:
-            raise RateLimited("the minute's requests are used up", retry_at=self.turn_at)
-        if self.turn_at is not None and self.turn_at > self._clock.now():
-            self._clock.sleep(self.turn_at - self._clock.now())
+        if self.rate_limited_until is not None and self.rate_limited_until > until:
+            raise RateLimited("the minute's requests are used up", retry_at=self.rate_limited_until)
+        if self.rate_limited_until is not None and self.rate_limited_until > self._clock.now():
+            self._clock.sleep(self.rate_limited_until - self._clock.now())
 
     def submit(self, request: OrderRequest) -> BrokerOrder:
         self.before_submit(request)
         self.sent.append(request)
-        behaviour = next(iter(self.behaviours.get(request.symbol, [])), FILLS)
-        self.behaviours[request.symbol] = self.behaviours.get(request.symbol, [])[1:]
+        behaviour = next(iter(self.scripts.get(request.symbol, [])), FILLS)
+        self.scripts[request.symbol] = self.scripts.get(request.symbol, [])[1:]
         if isinstance(behaviour, Exception):
             raise behaviour
-        if behaviour == VANISHES:
+        if behaviour == REQUEST_LOST:
             raise OutcomeUnknown("no answer")
         order = self._accepted(request)
-        if behaviour in (FILLS, LOST):
-            self.fill(order.id)
-        elif behaviour == HALF:
-            self.fill(order.id, request.qty / 2)
-        elif behaviour == REJECTED_LATER:
-            self.end(order.id, "rejected")
-        elif behaviour == STUCK:
-            self.book[order.id] = replace(order, status="pending_cancel")
-        if behaviour in (LOST, LOST_RESTS):
+        if behaviour in (FILLS, ANSWER_LOST_FILLS):
+            self.fill_order(order.id)
+        elif behaviour == FILLS_HALF:
+            self.fill_order(order.id, request.qty / 2)
+        elif behaviour == REJECTS_LATER:
+            self.close_order(order.id, "rejected")
+        elif behaviour == CANCEL_STUCK:
+            self.orders_by_id[order.id] = replace(order, status="pending_cancel")
+        if behaviour in (ANSWER_LOST_FILLS, ANSWER_LOST_RESTS):
             raise OutcomeUnknown("no answer")
-        return self.shown(order if behaviour == REJECTED_LATER else self.book[order.id])
+        return self.as_reported(order if behaviour == REJECTS_LATER else self.orders_by_id[order.id])
 
     def cancel(self, order_id: str) -> bool:
-        self.cancelled.append(order_id)
-        self._fail("cancel")
-        order = self.book[order_id]
-        if order.is_terminal or self.unknown_to_cancel:
-            self.unknown_to_cancel = max(0, self.unknown_to_cancel - 1)
+        self.cancel_requests.append(order_id)
+        self._raise_scripted_error("cancel")
+        order = self.orders_by_id[order_id]
+        if order.is_terminal or self.cancels_not_found:
+            self.cancels_not_found = max(0, self.cancels_not_found - 1)
             return False
         if order.status != "pending_cancel":
-            self.end(order_id, "canceled")
+            self.close_order(order_id, "canceled")
         return True
 
     def _accepted(self, request: OrderRequest) -> BrokerOrder:
         now = self._clock.now()
         order = BrokerOrder(
-            id=f"order-{len(self.book) + 1}",
+            id=f"order-{len(self.orders_by_id) + 1}",
             client_order_id=request.client_order_id,
             symbol=request.symbol,
             side=request.side,
@@ -242,66 +221,66 @@ class FloorBroker:
             submitted_at=now,
             closed_at=None,
         )
-        self.book[order.id] = order
+        self.orders_by_id[order.id] = order
         return order
 
-    def _ask(self, name: str, what: object = None) -> None:
-        self.asked.append((name, what))
-        self._fail(name)
+    def _record_read(self, name: str, what: object = None) -> None:
+        self.reads.append((name, what))
+        self._raise_scripted_error(name)
 
-    def _fail(self, name: str) -> None:
-        waiting = self.trouble.get(name)
+    def _raise_scripted_error(self, name: str) -> None:
+        waiting = self.errors.get(name)
         error = waiting.pop(0) if waiting else None
         if error is not None:
             raise error
 
 
-class Channel:
+class FakePublisher:
     """Implements ``Reporter``."""
 
     def __init__(self, channel: str = "bus") -> None:
         self.channel = channel
         self.published: list[ExecutionResult] = []
-        self.trouble: list[Exception] = []
+        self.errors: list[Exception] = []
 
     def publish(self, result: ExecutionResult) -> None:
-        if self.trouble:
-            raise self.trouble.pop(0)
+        if self.errors:
+            raise self.errors.pop(0)
         self.published.append(result)
 
 
-class Floor:
+class FakePorts:
     """The manager on its ports. Marketable limits unless the configuration says otherwise."""
 
-    def __init__(self, *, parents_each: int = PARENTS_EACH, **config: object) -> None:
+    def __init__(self, *, parents_each: int = PARENTS_PER_TRANSACTION, **config: object) -> None:
         self.config = ExecutionConfig.model_validate({"order_style": "marketable_limit"} | config)
-        self.clock = FloorClock()
-        self.broker = FloorBroker(self.clock)
-        self.calls: list[str] = []
+        self.clock = SimulatedClock(NOW)
+        self.broker = FakeBroker(self.clock)
+        self.database_calls: list[str] = []
         """To the database."""
-        self.trouble: dict[str, list[Exception | None]] = {}
+        self.database_errors: dict[str, list[Exception | None]] = {}
         """By name: what the next calls to the database raise."""
-        self.slow: dict[str, list[float]] = {}
+        self.database_delays: dict[str, list[float]] = {}
         """By name: seconds that the next calls to the database take."""
-        self.journal = InMemoryJournal(self._way, parents_each=parents_each)
-        self.channels = [Channel()]
-        self.cached: dict[str, Asset] = {}
-        self.told: list[tuple[LogEvent, dict[str, object]]] = []
+        self.journal = InMemoryJournal(self._call_database, parents_each=parents_each)
+        self.publishers = [FakePublisher()]
+        self.cached_assets: dict[str, Asset] = {}
+        self.emitted: list[tuple[LogEvent, dict[str, object]]] = []
         self.stop_requested = False
-        self.opened: list[tuple[str, Deadline]] = []
+        self.brokers_opened: list[tuple[str, Deadline]] = []
         self.broker.before_submit = self._check_journalled
         self._plan_ids: list[str] = []
 
     @property
     def ports(self) -> Ports:
         return Ports(
-            brokers=self._open,
+            brokers=self._open_broker,
             journal=self.journal,
-            risk_store=self.journal.book,
+            risk_store=self.journal.risk_store,
             assets=self,
             clock=self.clock,
             log=self,
-            publishers=self.channels,
+            publishers=self.publishers,
             stop_requested=lambda: self.stop_requested,
         )
 
@@ -311,47 +290,63 @@ class Floor:
         deadline = Deadline.after(self.clock.now(), timedelta(seconds=seconds))
         return ExecutionManager(self.ports, self.config).execute(plan, "main", deadline, run_id)
 
-    def known(self, plan_id: str = "plan-1") -> PlanJournal:
+    def plan_journal(self, plan_id: str = "plan-1") -> PlanJournal:
         """What the journal holds of a plan."""
         journal = self.journal.peek("main", plan_id)
         assert journal is not None
         return journal
 
     def parent(self, symbol: str, plan_id: str = "plan-1") -> ParentOrder:
-        return self.known(plan_id).parents[symbol]
+        return self.plan_journal(plan_id).parents[symbol]
 
     def fields(self, event: LogEvent) -> list[dict[str, object]]:
         """What was told with this event, each time."""
-        return [fields for told, fields in self.told if told is event]
+        return [fields for told, fields in self.emitted if told is event]
 
     @property
     def events(self) -> list[LogEvent]:
-        return [event for event, _ in self.told]
+        return [event for event, _ in self.emitted]
+
+    # --- time --------------------------------------------------------------------------------------------
+
+    def after(self, seconds: float, action: Callable[[], object]) -> None:
+        """Call ``action`` in ``seconds`` seconds."""
+        self.clock.later(timedelta(seconds=seconds), action)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since ``NOW``."""
+        return (self.clock.now() - NOW).total_seconds()
+
+    @property
+    def slept(self) -> list[float]:
+        """Every wait in seconds, in order."""
+        return [span.total_seconds() for span in self.clock.slept]
 
     # --- log and asset cache -----------------------------------------------------------------------------
 
     def emit(self, event: LogEvent, **fields: object) -> None:
-        self.told.append((event, fields))
+        self.emitted.append((event, fields))
 
     def get(self, symbols: Sequence[str], *, now: datetime) -> Mapping[str, Asset]:
         assert now == self.clock.now()
-        return {symbol: self.cached[symbol] for symbol in symbols if symbol in self.cached}
+        return {symbol: self.cached_assets[symbol] for symbol in symbols if symbol in self.cached_assets}
 
     def put(self, assets: Iterable[Asset], *, now: datetime) -> None:
         assert now == self.clock.now()
-        self._way("assets.put", lambda: self.cached.update({asset.symbol: asset for asset in assets}))
+        self._call_database("assets.put", lambda: self.cached_assets.update({asset.symbol: asset for asset in assets}))
 
     # --- ways --------------------------------------------------------------------------------------------
 
-    def _open(self, account: str, deadline: Deadline) -> Broker:
-        self.opened.append((account, deadline))
+    def _open_broker(self, account: str, deadline: Deadline) -> Broker:
+        self.brokers_opened.append((account, deadline))
         return self.broker
 
-    def _way[T](self, name: str, effect: Callable[[], T], /) -> T:
-        self.calls.append(name)
-        if slow := self.slow.get(name):
+    def _call_database[T](self, name: str, effect: Callable[[], T], /) -> T:
+        self.database_calls.append(name)
+        if slow := self.database_delays.get(name):
             self.clock.sleep(timedelta(seconds=slow.pop(0)))
-        waiting = self.trouble.get(name)
+        waiting = self.database_errors.get(name)
         error = waiting.pop(0) if waiting else None
         if error is not None:
             raise error
@@ -369,7 +364,7 @@ def rejection(status: int = 403, code: int | None = 40310000) -> OrderRejected:
     return OrderRejected("insufficient buying power", http_status=status, broker_code=code)
 
 
-def an_order_of_others(symbol: str, side: Side, order_id: str = "foreign-1", status: str = "new") -> BrokerOrder:
+def a_foreign_order(symbol: str, side: Side, order_id: str = "foreign-1", status: str = "new") -> BrokerOrder:
     """Somebody else's open order for five shares, from before the plan."""
     return BrokerOrder(
         id=order_id,
@@ -387,6 +382,6 @@ def an_order_of_others(symbol: str, side: Side, order_id: str = "foreign-1", sta
     )
 
 
-def ended(result: ExecutionResult) -> dict[str, tuple[Outcome, str | None]]:
+def outcomes(result: ExecutionResult) -> dict[str, tuple[Outcome, str | None]]:
     """Symbol → outcome and code."""
     return {order.symbol: (order.outcome, order.error_code) for order in result.orders}

@@ -11,7 +11,7 @@ from rebalance_executor.domain.market import OrderType, Side
 from rebalance_executor.domain.orders import Arrival, ChildOrder, ChildState, Outcome, ParentOrder, child_order_id
 from rebalance_executor.domain.plan import Action
 from rebalance_executor.domain.result import ChildResult, ExecutionResult, ExecutionStatus, OrderResult
-from tests.support.clocks import START
+from tests.support.builders import NOW
 
 ACCOUNT = "main"
 PLAN_ID = "plan-1"
@@ -25,7 +25,7 @@ def state(**changes: Any) -> PlanState:
         "content_hash": "aa11",
         "correlation_id": "correlation",
         "causation_id": "causation",
-        "started_at": START,
+        "started_at": NOW,
         "phase": PlanPhase.SELLS,
         "runs": 1,
         "starting_funds": Decimal("1234.56"),
@@ -42,7 +42,7 @@ def child(symbol: str = "AAPL", **changes: Any) -> ChildOrder:
         "type": OrderType.LIMIT,
         "qty": Decimal("7.2273576"),
         "limit_price": Decimal("101.50"),
-        "intended_at": START,
+        "intended_at": NOW,
     }
     return ChildOrder(**fields | changes)
 
@@ -56,8 +56,8 @@ def filled_child(symbol: str = "AAPL") -> ChildOrder:
         status="filled",
         filled_qty=Decimal("7.2273576"),
         filled_avg_price=Decimal("101.4987654321"),
-        submitted_at=START + timedelta(milliseconds=123),
-        closed_at=START + timedelta(seconds=2),
+        submitted_at=NOW + timedelta(milliseconds=123),
+        closed_at=NOW + timedelta(seconds=2),
     )
 
 
@@ -69,14 +69,14 @@ def parent(symbol: str = "AAPL", **changes: Any) -> ParentOrder:
         "priority": 1,
         "planned_amount": Decimal("-733.58"),
         "qty": Decimal("7.2273576"),
-        "arrival": Arrival(Decimal("101.49"), Decimal("101.53"), START),
+        "arrival": Arrival(Decimal("101.49"), Decimal("101.53"), NOW),
     }
     return ParentOrder(**fields | changes)
 
 
 def filled_parent(symbol: str = "AAPL") -> ParentOrder:
     """A parent that is filled by its one child."""
-    return parent(symbol, children=(filled_child(symbol),)).settled(Outcome.FILLED, None, None, START)
+    return parent(symbol, children=(filled_child(symbol),)).settled(Outcome.FILLED, None, None, NOW)
 
 
 def order_result(symbol: str = "AAPL", *, children: int = 1) -> OrderResult:
@@ -96,7 +96,7 @@ def order_result(symbol: str = "AAPL", *, children: int = 1) -> OrderResult:
         slippage_amount=Decimal("0.0812"),
         slippage_bps=Decimal("1.1068"),
         children=tuple(_child_result(symbol, attempt) for attempt in range(1, children + 1)),
-        timestamp=START,
+        timestamp=NOW,
     )
 
 
@@ -116,8 +116,8 @@ def result(orders: tuple[OrderResult, ...] | None = None, **changes: Any) -> Exe
         "orders_skipped": 0,
         "orders_denied": 0,
         "total_trade_value": Decimal("733.57"),
-        "started_at": START,
-        "execution_timestamp": START + timedelta(seconds=3, microseconds=5),
+        "started_at": NOW,
+        "execution_timestamp": NOW + timedelta(seconds=3, microseconds=5),
         "runs": 1,
         "slippage_bps": Decimal("1.1068"),
     }
@@ -134,6 +134,6 @@ def _child_result(symbol: str, attempt: int) -> ChildResult:
         qty=Decimal("7.2273576"),
         filled_qty=Decimal("7.2273576"),
         filled_avg_price=Decimal("101.4987654321"),
-        submitted_at=START,
-        closed_at=START,
+        submitted_at=NOW,
+        closed_at=NOW,
     )

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from rebalance_executor.adapters.dynamodb.journal import PARENTS_EACH
+from rebalance_executor.adapters.dynamodb.journal import PARENTS_PER_TRANSACTION
 from rebalance_executor.domain.errors import Fenced, JournalContradiction, LeaseHeld
 from rebalance_executor.domain.journal import PlanJournal, PlanPhase, PlanState, RunEnd, RunRecord
 from rebalance_executor.domain.orders import ParentOrder
@@ -44,9 +44,9 @@ class InMemoryJournal:
         parents_each: parents in one transaction; more go in several, the plan's own row in the last.
     """
 
-    def __init__(self, way: CallHook = _straight, *, parents_each: int = PARENTS_EACH) -> None:
+    def __init__(self, way: CallHook = _straight, *, parents_each: int = PARENTS_PER_TRANSACTION) -> None:
         self._way = way
-        self.book = InMemoryRiskStore(way)
+        self.risk_store = InMemoryRiskStore(way)
         """The control book that belongs to this journal."""
         self._parents_each = parents_each
         self._leases: dict[str, Lease] = {}
@@ -125,8 +125,8 @@ class InMemoryJournal:
         def put() -> None:
             self._check(lease, plan)
             if reservation is not None:
-                self.book.check(lease.account, reservation)
-                self.book.take_in(lease.account, reservation)
+                self.risk_store.check(lease.account, reservation)
+                self.risk_store.apply(lease.account, reservation)
             written = self._put_parents(plan, last)
             written.state = plan
             if run is not None:

@@ -34,7 +34,7 @@ class InMemoryRiskStore:
     def __init__(self, way: CallHook) -> None:
         self._way = way
         self._days: dict[tuple[str, date], _Day] = {}
-        self.settings: dict[str, list[KillSwitchRecord]] = {}
+        self.kill_switch_settings: dict[str, list[KillSwitchRecord]] = {}
         """Every setting of each account's kill switch, the last one holds; not a port call."""
 
     def load(self, account: str, day: date) -> RiskState:
@@ -44,15 +44,15 @@ class InMemoryRiskStore:
             known = self._days.get((account, day), _Day(DailyUsage(day)))
             return RiskState(self._switch(account), known.day, sorted(known.plans.values(), key=lambda plan: plan.at))
 
-        return self._way("book.book", read)
+        return self._way("risk_store.load", read)
 
     def kill_switch(self, account: str) -> KillSwitchRecord:
         """The kill switch as it is now."""
-        return self._way("book.switch", lambda: self._switch(account))
+        return self._way("risk_store.kill_switch", lambda: self._switch(account))
 
     def set_kill_switch(self, account: str, switch: KillSwitchRecord) -> None:
         """Set the kill switch."""
-        self._way("book.set_kill_switch", lambda: self.settings.setdefault(account, []).append(switch))
+        self._way("risk_store.set_kill_switch", lambda: self.kill_switch_settings.setdefault(account, []).append(switch))
 
     def reserved(self, account: str) -> list[tuple[DailyUsage, frozenset[str]]]:
         """Each trading day's reservations with the plans that made them; not a port call."""
@@ -64,11 +64,11 @@ class InMemoryRiskStore:
         if known.last_plan != reservation.plan.plan_id and known.day.plans != reservation.before.plans:
             raise DayChanged("another plan was begun meanwhile", day=reservation.before.on)
 
-    def take_in(self, account: str, reservation: Reservation) -> None:
+    def apply(self, account: str, reservation: Reservation) -> None:
         """Keep a reservation; part of a write."""
         known = self._days.setdefault((account, reservation.after.on), _Day(reservation.after))
         known.day, known.last_plan = reservation.after, reservation.plan.plan_id
         known.plans[reservation.plan.plan_id] = reservation.plan
 
     def _switch(self, account: str) -> KillSwitchRecord:
-        return self.settings.get(account, [NEVER_SET])[-1]
+        return self.kill_switch_settings.get(account, [NEVER_SET])[-1]

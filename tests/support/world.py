@@ -45,7 +45,7 @@ class WorldClock:
 
     def now(self) -> datetime:
         """The broker's time: both clocks agree."""
-        return self._broker.venue.clock()
+        return self._broker.app.clock()
 
     def sleep(self, span: timedelta) -> None:
         """Let the time pass."""
@@ -80,7 +80,7 @@ class WorldClock:
 
 
 @dataclass(frozen=True, slots=True)
-class Invocation:
+class FakeContext:
     """Lambda's context: a deadline on the world's clock."""
 
     clock: WorldClock
@@ -117,7 +117,7 @@ class HandlerWorld:
         """Invoke the handler, with ``seconds`` until its time-out."""
         if self._service is None or self._telemetry is None:
             self.restart()
-        context = Invocation(self.clock, self.clock.now() + timedelta(seconds=seconds))
+        context = FakeContext(self.clock, self.clock.now() + timedelta(seconds=seconds))
         return handle(
             event, cast("Any", context), cast("Telemetry", self._telemetry), lambda: cast("Service", self._service)
         )
@@ -135,15 +135,15 @@ class HandlerWorld:
         self._service = bootstrap.build(self.settings, self._telemetry, clock=self.clock, clients=self._client)
 
     @property
-    def book(self) -> DynamoRiskStore:
+    def risk_store(self) -> DynamoRiskStore:
         """The account's control book, as an operator reads and sets it."""
         return DynamoRiskStore(self.session.client("dynamodb"), EXECUTION, self.clock)
 
     def set_kill_switch(self, state: TradingState, reason: str = "drill") -> None:
         """Set the kill switch by hand."""
-        set_by_operator(self.book, "default", KillSwitchRecord(state, "Ada", reason, self.clock.now()))
+        set_by_operator(self.risk_store, "default", KillSwitchRecord(state, "Ada", reason, self.clock.now()))
 
-    def forget_front_door(self) -> None:
+    def delete_idempotency_records(self) -> None:
         """Lose every record of the front door, as an expiry or a mistake would."""
         table = self.session.resource("dynamodb").Table(IDEMPOTENCY)
         for item in table.scan()["Items"]:
@@ -161,7 +161,7 @@ class HandlerWorld:
     @property
     def orders(self) -> list[dict[str, Any]]:
         """Every order at the broker, oldest first."""
-        return self.broker.venue.exchange.list_orders(status="all", direction="asc", limit=500)
+        return self.broker.app.exchange.list_orders(status="all", direction="asc", limit=500)
 
     def filled(self, symbol: str) -> Decimal:
         """Shares that the broker has filled of this symbol, whatever the side."""
@@ -172,7 +172,7 @@ class HandlerWorld:
         """The structured log so far."""
         return [json.loads(line) for line in self.lines.getvalue().splitlines()]
 
-    def told(self, event: str) -> list[dict[str, Any]]:
+    def log_lines(self, event: str) -> list[dict[str, Any]]:
         """Log lines of one event."""
         return [line for line in self.log if line["message"] == event]
 

@@ -8,14 +8,15 @@ import pytest
 
 from rebalance_executor.adapters.alpaca.rate_limiter import RateLimiter
 from rebalance_executor.domain.errors import RateLimited
-from tests.support.clocks import START, ManualClock
+from rebalance_simulation.clock import SimulatedClock
+from tests.support.builders import NOW
 
-FAR = START + timedelta(hours=1)
+FAR = NOW + timedelta(hours=1)
 MINUTE = timedelta(minutes=1)
 
 
 def test_requests_below_the_limit_do_not_wait() -> None:
-    clock = ManualClock()
+    clock = SimulatedClock()
     pacer = RateLimiter(3, clock)
     for _ in range(3):
         pacer.acquire(FAR)
@@ -24,35 +25,35 @@ def test_requests_below_the_limit_do_not_wait() -> None:
 
 
 def test_in_no_minute_are_there_more_requests_than_allowed() -> None:
-    clock = ManualClock()
+    clock = SimulatedClock()
     pacer = RateLimiter(3, clock)
     sent = []
     for _ in range(10):
         pacer.acquire(FAR)
         sent.append(clock.now())
-        clock.at += timedelta(seconds=7)
+        clock.advance(timedelta(seconds=7))
 
     assert all(later - earlier >= MINUTE for earlier, later in zip(sent, sent[3:], strict=False))
 
 
 def test_a_wait_beyond_the_runs_patience_is_refused_with_the_time() -> None:
-    clock = ManualClock()
+    clock = SimulatedClock()
     pacer = RateLimiter(1, clock)
     pacer.acquire(FAR)
     with pytest.raises(RateLimited) as caught:
-        pacer.acquire(START + timedelta(seconds=30))
+        pacer.acquire(NOW + timedelta(seconds=30))
 
-    assert caught.value.retry_at == START + MINUTE
+    assert caught.value.retry_at == NOW + MINUTE
     assert clock.slept == []
 
 
 @pytest.mark.parametrize(
     ("headers", "refused", "waits"),
     [
-        ({"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(int(START.timestamp()) + 20)}, False, 20),
-        ({"X-RateLimit-Remaining": "5", "X-RateLimit-Reset": str(int(START.timestamp()) + 20)}, False, 0),
-        ({"X-RateLimit-Reset": str(int(START.timestamp()) + 20)}, True, 20),
-        ({"Retry-After": "7", "X-RateLimit-Reset": str(int(START.timestamp()) + 20)}, True, 7),
+        ({"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(int(NOW.timestamp()) + 20)}, False, 20),
+        ({"X-RateLimit-Remaining": "5", "X-RateLimit-Reset": str(int(NOW.timestamp()) + 20)}, False, 0),
+        ({"X-RateLimit-Reset": str(int(NOW.timestamp()) + 20)}, True, 20),
+        ({"Retry-After": "7", "X-RateLimit-Reset": str(int(NOW.timestamp()) + 20)}, True, 7),
         ({}, True, 1),
         ({"X-RateLimit-Reset": "soon"}, True, 1),
         ({"X-RateLimit-Reset": "99999999999"}, True, 1),
@@ -62,9 +63,9 @@ def test_a_wait_beyond_the_runs_patience_is_refused_with_the_time() -> None:
     ],
 )
 def test_what_the_brokers_headers_say(headers: dict[str, str], refused: bool, waits: int) -> None:
-    clock = ManualClock()
+    clock = SimulatedClock()
     pacer = RateLimiter(200, clock)
     pacer.observe_headers(headers, is_rate_limited=refused)
     pacer.acquire(FAR)
 
-    assert clock.now() - START == timedelta(seconds=waits)
+    assert clock.now() - NOW == timedelta(seconds=waits)

@@ -15,7 +15,8 @@ from rebalance_executor.domain.risk_state import NEVER_SET, PROGRAM, KillSwitchR
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.kill_switch import BEFORE_SENDING, KillSwitch, set_by_operator
 from rebalance_executor.execution.ports import Ports
-from tests.support.clocks import START, ManualClock
+from rebalance_simulation.clock import SimulatedClock
+from tests.support.builders import NOW
 from tests.support.memory_risk_store import InMemoryRiskStore
 
 
@@ -23,7 +24,7 @@ class Desk:
     """A kill switch on a book in memory; ``fails`` breaks the way to it."""
 
     def __init__(self) -> None:
-        self.clock = ManualClock()
+        self.clock = SimulatedClock()
         self.reads = 0
         self.fails = False
         self.told: list[tuple[LogEvent, dict[str, object]]] = []
@@ -44,7 +45,7 @@ class Desk:
     def _way[T](self, name: str, effect: Callable[[], T], /) -> T:
         if self.fails:
             raise JournalUnavailable("the table does not answer")
-        self.reads += name == "book.switch"
+        self.reads += name == "risk_store.kill_switch"
         return effect()
 
 
@@ -52,18 +53,18 @@ def test_within_a_second_it_is_read_once_and_after_it_again() -> None:
     desk = Desk()
     for _ in range(5):
         assert desk.switch.denial(BEFORE_SENDING) is None
-    desk.clock.at += timedelta(seconds=1)
+    desk.clock.advance(timedelta(seconds=1))
     desk.switch.denial(BEFORE_SENDING)
     assert desk.reads == 1
 
-    desk.clock.at += timedelta(microseconds=1)
+    desk.clock.advance(timedelta(microseconds=1))
     desk.switch.denial(BEFORE_SENDING)
     assert desk.reads == 2
 
 
 def test_what_was_read_with_the_book_counts_from_then() -> None:
     desk = Desk()
-    desk.switch.prime(NEVER_SET, START)
+    desk.switch.prime(NEVER_SET, NOW)
     desk.switch.denial(BEFORE_SENDING)
     assert desk.reads == 0
 
@@ -79,8 +80,8 @@ def test_tripped_it_is_halted_for_everybody_by_the_program() -> None:
     desk = Desk()
     desk.switch.trip("10 rejects")
 
-    (switch,) = desk.book.settings["main"]
-    assert (switch.state, switch.by, switch.reason, switch.at) == (TradingState.HALTED, PROGRAM, "10 rejects", START)
+    (switch,) = desk.book.kill_switch_settings["main"]
+    assert (switch.state, switch.by, switch.reason, switch.at) == (TradingState.HALTED, PROGRAM, "10 rejects", NOW)
     refusal = desk.switch.denial(BEFORE_SENDING)
     assert refusal is not None
     assert refusal.code is Code.HALTED
@@ -106,17 +107,17 @@ def test_a_trip_that_cannot_be_written_still_stops_this_run() -> None:
 def test_nobody_sets_it_without_a_name_and_a_reason(by: str, reason: str, missing: str) -> None:
     desk = Desk()
     with pytest.raises(InvalidInput, match=f"^{missing}: is missing: the kill switch is set by a named person"):
-        set_by_operator(desk.book, "main", KillSwitchRecord(TradingState.ACTIVE, by, reason, START))
-    assert desk.book.settings == {}
+        set_by_operator(desk.book, "main", KillSwitchRecord(TradingState.ACTIVE, by, reason, NOW))
+    assert desk.book.kill_switch_settings == {}
 
 
 def test_every_setting_is_kept_with_who_when_and_why() -> None:
     desk = Desk()
     for state in (TradingState.HALTED, TradingState.REDUCING, TradingState.ACTIVE):
-        set_by_operator(desk.book, "main", KillSwitchRecord(state, " Ada ", " drill ", START))
+        set_by_operator(desk.book, "main", KillSwitchRecord(state, " Ada ", " drill ", NOW))
 
-    assert [(s.state, s.by, s.reason, s.at) for s in desk.book.settings["main"]] == [
-        (TradingState.HALTED, "Ada", "drill", START),
-        (TradingState.REDUCING, "Ada", "drill", START),
-        (TradingState.ACTIVE, "Ada", "drill", START),
+    assert [(s.state, s.by, s.reason, s.at) for s in desk.book.kill_switch_settings["main"]] == [
+        (TradingState.HALTED, "Ada", "drill", NOW),
+        (TradingState.REDUCING, "Ada", "drill", NOW),
+        (TradingState.ACTIVE, "Ada", "drill", NOW),
     ]

@@ -18,34 +18,34 @@ from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.domain.risk_state import PROGRAM, KillSwitchRecord, TradingState
 from rebalance_executor.execution.events import LogEvent
 from tests.support.builders import NOW, SELL, a_plan, an_exit, an_item, later
-from tests.support.fake_ports import RESTS, Floor, FloorBroker, an_order_of_others, ended
+from tests.support.fake_ports import RESTS, FakeBroker, FakePorts, a_foreign_order, outcomes
 
 
 def buys(*symbols: str, plan_id: str = "plan-1") -> RebalancePlan:
     return a_plan(*(an_item(symbol, amount="1000") for symbol in symbols), plan_id=plan_id)
 
 
-def sets(floor: Floor, state: TradingState) -> None:
-    floor.journal.book.set_kill_switch("main", KillSwitchRecord(state, by="Ada", reason="drill", at=NOW))
+def sets(fakes: FakePorts, state: TradingState) -> None:
+    fakes.journal.risk_store.set_kill_switch("main", KillSwitchRecord(state, by="Ada", reason="drill", at=NOW))
 
 
 # --- the whole plan --------------------------------------------------------------------------------------
 
 
-def blocked(floor: Floor) -> None:
-    floor.broker.blocked_by = "trading_blocked"
+def blocked(fakes: FakePorts) -> None:
+    fakes.broker.blocked_by = "trading_blocked"
 
 
-def of_another_account(floor: Floor) -> None:
-    floor.broker.expected_account_number = "PA2"
+def of_another_account(fakes: FakePorts) -> None:
+    fakes.broker.expected_account_number = "PA2"
 
 
-def closed(floor: Floor) -> None:
-    floor.broker.market = MarketClock(NOW, is_open=False, next_open=later(3600), next_close=later(30_000))
+def closed(fakes: FakePorts) -> None:
+    fakes.broker.market = MarketClock(NOW, is_open=False, next_open=later(3600), next_close=later(30_000))
 
 
-def halted(floor: Floor) -> None:
-    sets(floor, TradingState.HALTED)
+def halted(fakes: FakePorts) -> None:
+    sets(fakes, TradingState.HALTED)
 
 
 @pytest.mark.parametrize(
@@ -58,28 +58,28 @@ def halted(floor: Floor) -> None:
     ],
 )
 def test_a_plan_that_may_not_be_traded_is_denied_item_by_item(
-    prepare: Callable[[Floor], None], code: Code, words: str
+    prepare: Callable[[FakePorts], None], code: Code, words: str
 ) -> None:
-    floor = Floor()
-    prepare(floor)
-    result = floor.execute(buys("AAA", "BBB"))
+    fakes = FakePorts()
+    prepare(fakes)
+    result = fakes.execute(buys("AAA", "BBB"))
 
-    assert ended(result) == {"AAA": (Outcome.DENIED, code), "BBB": (Outcome.DENIED, code)}
+    assert outcomes(result) == {"AAA": (Outcome.DENIED, code), "BBB": (Outcome.DENIED, code)}
     for symbol in ("AAA", "BBB"):
-        parent = floor.parent(symbol)
+        parent = fakes.parent(symbol)
         assert words in str(parent.message)
         assert parent.settled_at == NOW
-    assert floor.fields(LogEvent.PLAN_DENIED) == [{"code": code, "reason": floor.parent("AAA").message}]
-    assert floor.broker.sent == []
+    assert fakes.fields(LogEvent.PLAN_DENIED) == [{"code": code, "reason": fakes.parent("AAA").message}]
+    assert fakes.broker.sent == []
 
 
 def test_one_plan_too_many_halts_the_account() -> None:
-    floor = Floor(max_plans_per_day=1)
-    floor.execute(buys("AAA"))
-    result = floor.execute(buys("BBB", plan_id="plan-2"), run_id="run-2")
+    fakes = FakePorts(max_plans_per_day=1)
+    fakes.execute(buys("AAA"))
+    result = fakes.execute(buys("BBB", plan_id="plan-2"), run_id="run-2")
 
-    assert ended(result) == {"BBB": (Outcome.DENIED, Code.TOO_MANY_PLANS)}
-    (switch,) = floor.journal.book.settings["main"]
+    assert outcomes(result) == {"BBB": (Outcome.DENIED, Code.TOO_MANY_PLANS)}
+    (switch,) = fakes.journal.risk_store.kill_switch_settings["main"]
     assert (switch.state, switch.by) == (TradingState.HALTED, PROGRAM)
     assert switch.reason == "1 plans were begun today, 1 are allowed"
 
@@ -92,15 +92,15 @@ def test_one_plan_too_many_halts_the_account() -> None:
     ],
 )
 def test_a_plan_beyond_its_limit_is_denied_as_a_whole_and_reserves_nothing(limits: dict[str, int], code: Code) -> None:
-    floor = Floor(**limits)
-    result = floor.execute(buys("AAA", "BBB"))
+    fakes = FakePorts(**limits)
+    result = fakes.execute(buys("AAA", "BBB"))
 
-    assert ended(result) == {"AAA": (Outcome.DENIED, code), "BBB": (Outcome.DENIED, code)}
-    parent = floor.parent("AAA")
+    assert outcomes(result) == {"AAA": (Outcome.DENIED, code), "BBB": (Outcome.DENIED, code)}
+    parent = fakes.parent("AAA")
     assert "$2000 gross, $1999 are allowed" in str(parent.message)
     assert parent.settled_at == NOW
-    assert floor.fields(LogEvent.PLAN_DENIED) == [{"code": code, "reason": parent.message}]
-    assert floor.journal.book.reserved("main") == []
+    assert fakes.fields(LogEvent.PLAN_DENIED) == [{"code": code, "reason": parent.message}]
+    assert fakes.journal.risk_store.reserved("main") == []
 
 
 # --- an item ---------------------------------------------------------------------------------------------
@@ -108,27 +108,27 @@ def test_a_plan_beyond_its_limit_is_denied_as_a_whole_and_reserves_nothing(limit
 
 def test_an_item_that_a_control_refuses_is_denied_and_the_others_are_traded() -> None:
     """The account may only reduce: its sell goes out, its buy does not."""
-    floor = Floor()
-    floor.broker.held = {"AAA": Decimal(20)}
-    sets(floor, TradingState.REDUCING)
-    result = floor.execute(a_plan(an_exit("AAA", amount="-2000", current_value="2000"), an_item("BBB")))
+    fakes = FakePorts()
+    fakes.broker.shares = {"AAA": Decimal(20)}
+    sets(fakes, TradingState.REDUCING)
+    result = fakes.execute(a_plan(an_exit("AAA", amount="-2000", current_value="2000"), an_item("BBB")))
 
-    assert ended(result) == {"AAA": (Outcome.FILLED, None), "BBB": (Outcome.DENIED, Code.REDUCING_ONLY)}
-    denied = floor.parent("BBB")
+    assert outcomes(result) == {"AAA": (Outcome.FILLED, None), "BBB": (Outcome.DENIED, Code.REDUCING_ONLY)}
+    denied = fakes.parent("BBB")
     assert denied.settled_at == NOW
     assert "set by Ada" in str(denied.message)
-    (told,) = floor.fields(LogEvent.ITEM_DENIED)
+    (told,) = fakes.fields(LogEvent.ITEM_DENIED)
     assert (told["symbol"], told["code"], told["reason"]) == ("BBB", Code.REDUCING_ONLY, denied.message)
 
 
 def test_an_order_that_is_smaller_than_planned_says_so_when_the_plan_begins() -> None:
-    floor = Floor()
-    floor.broker.flags["AAA"] = replace(floor.broker.flags["AAA"], fractionable=False)
-    floor.broker.held = {"AAA": Decimal("20.5")}
-    result = floor.execute(a_plan(an_exit("AAA", amount="-2050", current_value="2050")))
+    fakes = FakePorts()
+    fakes.broker.assets["AAA"] = replace(fakes.broker.assets["AAA"], fractionable=False)
+    fakes.broker.shares = {"AAA": Decimal("20.5")}
+    result = fakes.execute(a_plan(an_exit("AAA", amount="-2050", current_value="2050")))
 
-    assert ended(result) == {"AAA": (Outcome.FILLED, Code.NOT_FRACTIONABLE)}
-    assert floor.fields(LogEvent.ITEM_SCALED) == [
+    assert outcomes(result) == {"AAA": (Outcome.FILLED, Code.NOT_FRACTIONABLE)}
+    assert fakes.fields(LogEvent.ITEM_SCALED) == [
         {
             "symbol": "AAA",
             "code": Code.NOT_FRACTIONABLE,
@@ -138,48 +138,48 @@ def test_an_order_that_is_smaller_than_planned_says_so_when_the_plan_begins() ->
 
 
 def test_a_symbol_that_the_broker_does_not_know_is_denied_and_the_next_ones_are_asked_for() -> None:
-    floor = Floor()
-    floor.broker.trouble["asset"] = [NotFound("no such asset")]
-    result = floor.execute(buys("AAA", "BBB"))
+    fakes = FakePorts()
+    fakes.broker.errors["asset"] = [NotFound("no such asset")]
+    result = fakes.execute(buys("AAA", "BBB"))
 
-    assert ended(result) == {"AAA": (Outcome.DENIED, Code.NOT_TRADABLE), "BBB": (Outcome.FILLED, None)}
-    assert set(floor.cached) == {"BBB"}
+    assert outcomes(result) == {"AAA": (Outcome.DENIED, Code.NOT_TRADABLE), "BBB": (Outcome.FILLED, None)}
+    assert set(fakes.cached_assets) == {"BBB"}
 
 
 def test_flags_that_cannot_be_remembered_keep_nobody_from_trading() -> None:
-    floor = Floor()
-    floor.trouble["assets.put"] = [JournalUnavailable("the table does not answer")]
-    result = floor.execute(buys("AAA"))
+    fakes = FakePorts()
+    fakes.database_errors["assets.put"] = [JournalUnavailable("the table does not answer")]
+    result = fakes.execute(buys("AAA"))
 
-    assert ended(result) == {"AAA": (Outcome.FILLED, None)}
-    assert floor.fields(LogEvent.ASSET_CACHE_WRITE_FAILED) == [{"reason": "the table does not answer"}]
+    assert outcomes(result) == {"AAA": (Outcome.FILLED, None)}
+    assert fakes.fields(LogEvent.ASSET_CACHE_WRITE_FAILED) == [{"reason": "the table does not answer"}]
 
 
 # --- orders of others ------------------------------------------------------------------------------------
 
 
 def test_an_order_of_others_against_ours_is_a_conflict_and_is_left_alone() -> None:
-    floor = Floor()
-    floor.broker.put(an_order_of_others("AAA", SELL))
-    result = floor.execute(buys("AAA", "BBB"))
+    fakes = FakePorts()
+    fakes.broker.add_order(a_foreign_order("AAA", SELL))
+    result = fakes.execute(buys("AAA", "BBB"))
 
-    assert ended(result) == {"AAA": (Outcome.DENIED, Code.CONFLICTING_ORDER), "BBB": (Outcome.FILLED, None)}
-    assert floor.broker.cancelled == []
+    assert outcomes(result) == {"AAA": (Outcome.DENIED, Code.CONFLICTING_ORDER), "BBB": (Outcome.FILLED, None)}
+    assert fakes.broker.cancel_requests == []
 
 
 def test_where_configured_orders_in_the_way_are_cancelled_once_and_waited_for() -> None:
     """A sell in the way of a buy goes; beside a sell of ours it stays."""
-    floor = Floor(conflicting_orders="cancel")
-    floor.broker.held = {"BBB": Decimal(20)}
-    floor.broker.put(an_order_of_others("AAA", SELL, status="pending_cancel"))
-    floor.broker.put(an_order_of_others("BBB", SELL, "foreign-2"))
-    floor.clock.at(2.5, lambda: floor.broker.end("foreign-1", "canceled"))
-    result = floor.execute(a_plan(an_item("AAA"), an_item("BBB", "SELL", "-1000", current_value="2000")))
+    fakes = FakePorts(conflicting_orders="cancel")
+    fakes.broker.shares = {"BBB": Decimal(20)}
+    fakes.broker.add_order(a_foreign_order("AAA", SELL, status="pending_cancel"))
+    fakes.broker.add_order(a_foreign_order("BBB", SELL, "foreign-2"))
+    fakes.after(2.5, lambda: fakes.broker.close_order("foreign-1", "canceled"))
+    result = fakes.execute(a_plan(an_item("AAA"), an_item("BBB", "SELL", "-1000", current_value="2000")))
 
-    assert ended(result) == {"AAA": (Outcome.FILLED, None), "BBB": (Outcome.FILLED, None)}
-    assert floor.broker.cancelled == ["foreign-1"]
-    assert floor.fields(LogEvent.FOREIGN_CANCEL_REQUESTED) == [{"symbol": "AAA", "order_id": "foreign-1"}]
-    assert floor.clock.slept == [1.0] * 3
+    assert outcomes(result) == {"AAA": (Outcome.FILLED, None), "BBB": (Outcome.FILLED, None)}
+    assert fakes.broker.cancel_requests == ["foreign-1"]
+    assert fakes.fields(LogEvent.FOREIGN_CANCEL_REQUESTED) == [{"symbol": "AAA", "order_id": "foreign-1"}]
+    assert fakes.slept == [1.0] * 3
 
 
 @pytest.mark.parametrize(
@@ -188,140 +188,140 @@ def test_where_configured_orders_in_the_way_are_cancelled_once_and_waited_for() 
 def test_a_cancel_of_others_that_is_not_confirmed_is_waited_for_so_long(
     wait: int, seconds: float, waited: float
 ) -> None:
-    floor = Floor(conflicting_orders="cancel", cancel_wait_seconds=wait)
-    floor.broker.put(an_order_of_others("AAA", SELL, status="pending_cancel"))
-    result = floor.execute(buys("AAA"), seconds=seconds)
+    fakes = FakePorts(conflicting_orders="cancel", cancel_wait_seconds=wait)
+    fakes.broker.add_order(a_foreign_order("AAA", SELL, status="pending_cancel"))
+    result = fakes.execute(buys("AAA"), seconds=seconds)
 
-    assert ended(result) == {"AAA": (Outcome.DENIED, Code.CONFLICTING_ORDER)}
-    assert floor.clock.seconds == waited
+    assert outcomes(result) == {"AAA": (Outcome.DENIED, Code.CONFLICTING_ORDER)}
+    assert fakes.elapsed == waited
 
 
 # --- quotes ----------------------------------------------------------------------------------------------
 
 
 def test_a_quote_that_cannot_be_used_is_looked_at_again_and_the_others_do_not_grow_old() -> None:
-    floor = Floor()
-    floor.broker.quote("AAA", "0", "100.01")
-    floor.clock.at(1.5, lambda: floor.broker.quote("AAA", "99.99", "100.01"))
-    floor.clock.at(1.5, lambda: floor.broker.quote("BBB", "99.97", "99.99"))
-    result = floor.execute(buys("AAA", "BBB"))
+    fakes = FakePorts()
+    fakes.broker.set_quote("AAA", "0", "100.01")
+    fakes.after(1.5, lambda: fakes.broker.set_quote("AAA", "99.99", "100.01"))
+    fakes.after(1.5, lambda: fakes.broker.set_quote("BBB", "99.97", "99.99"))
+    result = fakes.execute(buys("AAA", "BBB"))
 
-    assert ended(result) == {"AAA": (Outcome.FILLED, None), "BBB": (Outcome.FILLED, None)}
-    looks = [what for name, what in floor.broker.asked if name == "quotes"]
+    assert outcomes(result) == {"AAA": (Outcome.FILLED, None), "BBB": (Outcome.FILLED, None)}
+    looks = [what for name, what in fakes.broker.reads if name == "quotes"]
     assert looks == [["AAA", "BBB"]] * 3
-    assert {order.symbol: order.limit_price for order in floor.broker.sent} == {
+    assert {order.symbol: order.limit_price for order in fakes.broker.sent} == {
         "AAA": Decimal("100.01"),
         "BBB": Decimal("99.99"),
     }
-    assert floor.parent("BBB").arrival == Arrival(Decimal("99.97"), Decimal("99.99"), later(2))
-    assert floor.clock.slept == [1.0] * 2
+    assert fakes.parent("BBB").arrival == Arrival(Decimal("99.97"), Decimal("99.99"), later(2))
+    assert fakes.slept == [1.0] * 2
 
 
 @pytest.mark.parametrize(
     ("wait", "seconds", "waited"), [(3, 600, 3), (60, 50, 40)], ids=["the configured wait", "the deadline comes first"]
 )
 def test_a_quote_that_stays_unusable_is_waited_for_so_long(wait: int, seconds: float, waited: float) -> None:
-    floor = Floor(quote_wait_seconds=wait)
-    floor.broker.quote("AAA", "0", "100.01")
-    result = floor.execute(buys("AAA"), seconds=seconds)
+    fakes = FakePorts(quote_wait_seconds=wait)
+    fakes.broker.set_quote("AAA", "0", "100.01")
+    result = fakes.execute(buys("AAA"), seconds=seconds)
 
-    assert ended(result) == {"AAA": (Outcome.DENIED, Code.QUOTE_UNUSABLE)}
-    assert floor.clock.seconds == waited
+    assert outcomes(result) == {"AAA": (Outcome.DENIED, Code.QUOTE_UNUSABLE)}
+    assert fakes.elapsed == waited
 
 
 @pytest.mark.parametrize("change", [{"status": "crypto"}, {"tradable": False}], ids=str)
 def test_what_cannot_be_traded_is_not_asked_for_its_quote(change: dict[str, Any]) -> None:
     """It may have none to wait for, and a symbol that is no stock would be an error for all that stand beside it."""
-    floor = Floor()
-    floor.broker.flags["AAA"] = replace(floor.broker.flags["AAA"], **change)
-    result = floor.execute(buys("AAA", "BBB"))
+    fakes = FakePorts()
+    fakes.broker.assets["AAA"] = replace(fakes.broker.assets["AAA"], **change)
+    result = fakes.execute(buys("AAA", "BBB"))
 
-    assert ended(result) == {"AAA": (Outcome.DENIED, Code.NOT_TRADABLE), "BBB": (Outcome.FILLED, None)}
-    assert all(what == ["BBB"] for name, what in floor.broker.asked if name == "quotes")
+    assert outcomes(result) == {"AAA": (Outcome.DENIED, Code.NOT_TRADABLE), "BBB": (Outcome.FILLED, None)}
+    assert all(what == ["BBB"] for name, what in fakes.broker.reads if name == "quotes")
 
 
 @pytest.mark.parametrize(
     ("becomes", "why"),
     [
-        (lambda broker: broker.quote("AAA", "0", "100.01"), "bid"),
-        (lambda broker: broker.quote("AAA", "90", "110"), "bid 90, ask 110: wider than"),
+        (lambda broker: broker.set_quote("AAA", "0", "100.01"), "bid"),
+        (lambda broker: broker.set_quote("AAA", "90", "110"), "bid 90, ask 110: wider than"),
         (lambda broker: broker.quoted_at.update(AAA=NOW - timedelta(hours=1)), "seconds old"),
     ],
     ids=["one-sided", "too wide", "too old"],
 )
 def test_a_quote_that_is_lost_while_an_order_is_worked_is_waited_for_from_then_on(
-    becomes: Callable[[FloorBroker], None], why: str
+    becomes: Callable[[FakeBroker], None], why: str
 ) -> None:
     """The first child gives way after two seconds, the quote is gone since the first: the wait counts from the look."""
-    floor = Floor(child_wait_seconds=2, quote_wait_seconds=10)
-    floor.broker.behave("AAA", RESTS)
-    floor.clock.at(1, lambda: becomes(floor.broker))
-    result = floor.execute(buys("AAA"))
+    fakes = FakePorts(child_wait_seconds=2, quote_wait_seconds=10)
+    fakes.broker.script("AAA", RESTS)
+    fakes.after(1, lambda: becomes(fakes.broker))
+    result = fakes.execute(buys("AAA"))
 
-    assert ended(result) == {"AAA": (Outcome.UNFILLED, Code.QUOTE_UNUSABLE)}
-    assert 12 <= floor.clock.seconds <= 13
-    assert why in str(floor.parent("AAA").message)
+    assert outcomes(result) == {"AAA": (Outcome.UNFILLED, Code.QUOTE_UNUSABLE)}
+    assert 12 <= fakes.elapsed <= 13
+    assert why in str(fakes.parent("AAA").message)
 
 
 def test_a_quote_that_comes_back_is_traded_on() -> None:
-    floor = Floor(child_wait_seconds=2, quote_wait_seconds=10)
-    floor.broker.behave("AAA", RESTS)
-    floor.clock.at(1, lambda: floor.broker.quote("AAA", "0", "100.01"))
-    floor.clock.at(8, lambda: floor.broker.quote("AAA", "99.99", "100.01"))
-    result = floor.execute(buys("AAA"))
+    fakes = FakePorts(child_wait_seconds=2, quote_wait_seconds=10)
+    fakes.broker.script("AAA", RESTS)
+    fakes.after(1, lambda: fakes.broker.set_quote("AAA", "0", "100.01"))
+    fakes.after(8, lambda: fakes.broker.set_quote("AAA", "99.99", "100.01"))
+    result = fakes.execute(buys("AAA"))
 
-    assert ended(result) == {"AAA": (Outcome.FILLED, None)}
+    assert outcomes(result) == {"AAA": (Outcome.FILLED, None)}
 
 
 def test_a_quote_that_is_told_no_more_prices_nothing() -> None:
     """The former one may look young enough for minutes; the next price is taken from a fresh one or not at all."""
-    floor = Floor(child_wait_seconds=2, quote_wait_seconds=0)
-    floor.broker.behave("AAA", RESTS)
-    floor.clock.at(1, lambda: floor.broker.prices.pop("AAA"))
-    result = floor.execute(buys("AAA"))
+    fakes = FakePorts(child_wait_seconds=2, quote_wait_seconds=0)
+    fakes.broker.script("AAA", RESTS)
+    fakes.after(1, lambda: fakes.broker.prices.pop("AAA"))
+    result = fakes.execute(buys("AAA"))
 
-    assert ended(result) == {"AAA": (Outcome.UNFILLED, Code.QUOTE_UNUSABLE)}
-    assert len(floor.broker.sent) == 1
+    assert outcomes(result) == {"AAA": (Outcome.UNFILLED, Code.QUOTE_UNUSABLE)}
+    assert len(fakes.broker.sent) == 1
 
 
 def test_an_illiquid_symbol_may_have_a_wider_and_older_quote_than_the_others() -> None:
     own = {"max_spread": "0.08", "max_quote_age_seconds": 3600, "price_collar": "0.05", "limit_collar": "0.05"}
-    floor = Floor(quote_wait_seconds=0, per_symbol={"AAA": own})
+    fakes = FakePorts(quote_wait_seconds=0, per_symbol={"AAA": own})
     for symbol in ("AAA", "BBB"):
-        floor.broker.quote(symbol, "96.5", "103.5")
-        floor.broker.quoted_at[symbol] = later(-1800)
-    result = floor.execute(buys("AAA", "BBB"))
+        fakes.broker.set_quote(symbol, "96.5", "103.5")
+        fakes.broker.quoted_at[symbol] = later(-1800)
+    result = fakes.execute(buys("AAA", "BBB"))
 
-    assert ended(result) == {"AAA": (Outcome.FILLED, None), "BBB": (Outcome.DENIED, Code.QUOTE_UNUSABLE)}
-    assert [order.limit_price for order in floor.broker.sent] == [Decimal("103.5")]
+    assert outcomes(result) == {"AAA": (Outcome.FILLED, None), "BBB": (Outcome.DENIED, Code.QUOTE_UNUSABLE)}
+    assert [order.limit_price for order in fakes.broker.sent] == [Decimal("103.5")]
 
 
 # --- nobody quotes, and the last trade may price a limit --------------------------------------------------------
 
 
-def quoteless(*, traded_ago: float = 10, **config: Any) -> Floor:
-    """A floor where nobody asks for AAA, and the last trade of it was so many seconds before ``NOW``."""
+def quoteless(*, traded_ago: float = 10, **config: Any) -> FakePorts:
+    """Ports where nobody asks for AAA, and the last trade of it was so many seconds before ``NOW``."""
     settings: dict[str, Any] = {"quote_wait_seconds": 3, "unusable_quote": "last_trade"} | config
-    floor = Floor(**settings)
-    floor.broker.quote("AAA", "99.99", "0")
-    floor.broker.traded["AAA"] = Trade("AAA", Decimal("100.003"), later(-traded_ago))
-    return floor
+    fakes = FakePorts(**settings)
+    fakes.broker.set_quote("AAA", "99.99", "0")
+    fakes.broker.trades["AAA"] = Trade("AAA", Decimal("100.003"), later(-traded_ago))
+    return fakes
 
 
-def looks(floor: Floor) -> list[object]:
-    return [what for name, what in floor.broker.asked if name == "last_trades"]
+def looks(fakes: FakePorts) -> list[object]:
+    return [what for name, what in fakes.broker.reads if name == "last_trades"]
 
 
 def test_the_last_trade_is_asked_for_after_the_second_look_and_prices_a_limit() -> None:
-    floor = quoteless()
-    result = floor.execute(buys("AAA", "BBB"))
+    fakes = quoteless()
+    result = fakes.execute(buys("AAA", "BBB"))
 
-    assert ended(result) == {"AAA": (Outcome.FILLED, None), "BBB": (Outcome.FILLED, None)}
-    assert floor.clock.seconds == 3
-    assert looks(floor) == [["AAA"]]
-    assert [(o.type, o.limit_price) for o in floor.broker.sent if o.symbol == "AAA"] == [("limit", Decimal("100.00"))]
-    assert floor.parent("AAA").arrival == Arrival(Decimal("100.003"), Decimal("100.003"), later(-10))
-    assert floor.fields(LogEvent.ORDER_PRICED_FROM_LAST_TRADE) == [
+    assert outcomes(result) == {"AAA": (Outcome.FILLED, None), "BBB": (Outcome.FILLED, None)}
+    assert fakes.elapsed == 3
+    assert looks(fakes) == [["AAA"]]
+    assert [(o.type, o.limit_price) for o in fakes.broker.sent if o.symbol == "AAA"] == [("limit", Decimal("100.00"))]
+    assert fakes.parent("AAA").arrival == Arrival(Decimal("100.003"), Decimal("100.003"), later(-10))
+    assert fakes.fields(LogEvent.ORDER_PRICED_FROM_LAST_TRADE) == [
         {"symbol": "AAA", "last_trade": Decimal("100.003"), "traded_at": later(-10)}
     ]
 
@@ -333,92 +333,92 @@ def test_the_last_trade_is_asked_for_after_the_second_look_and_prices_a_limit() 
         lambda: quoteless(traded_ago=10, max_trade_age_seconds=12),
         lambda: quoteless(unusable_quote="deny"),
         lambda: quoteless(per_symbol={"AAA": {"unusable_quote": "deny"}}),
-        lambda: Floor(quote_wait_seconds=3, unusable_quote="last_trade", allowed_symbols=["AAA"]),
+        lambda: FakePorts(quote_wait_seconds=3, unusable_quote="last_trade", allowed_symbols=["AAA"]),
     ],
     ids=["a minute old after the wait", "older than allowed", "not configured", "not for this symbol", "never traded"],
 )
-def test_without_a_recent_trade_that_may_be_used_the_item_is_denied(prepare: Callable[[], Floor]) -> None:
-    floor = prepare()
-    floor.broker.quote("AAA", "99.99", "0")
-    result = floor.execute(buys("AAA"))
+def test_without_a_recent_trade_that_may_be_used_the_item_is_denied(prepare: Callable[[], FakePorts]) -> None:
+    fakes = prepare()
+    fakes.broker.set_quote("AAA", "99.99", "0")
+    result = fakes.execute(buys("AAA"))
 
-    assert ended(result) == {"AAA": (Outcome.DENIED, Code.QUOTE_UNUSABLE)}
-    assert "one-sided quote: bid 99.99, ask 0" in str(floor.parent("AAA").message)
-    assert floor.broker.sent == []
+    assert outcomes(result) == {"AAA": (Outcome.DENIED, Code.QUOTE_UNUSABLE)}
+    assert "one-sided quote: bid 99.99, ask 0" in str(fakes.parent("AAA").message)
+    assert fakes.broker.sent == []
 
 
 def test_a_symbols_own_age_of_trades_counts_and_not_everybodys() -> None:
-    floor = quoteless(traded_ago=10, per_symbol={"AAA": {"max_trade_age_seconds": "12"}})
+    fakes = quoteless(traded_ago=10, per_symbol={"AAA": {"max_trade_age_seconds": "12"}})
 
-    assert ended(floor.execute(buys("AAA"))) == {"AAA": (Outcome.DENIED, Code.QUOTE_UNUSABLE)}
+    assert outcomes(fakes.execute(buys("AAA"))) == {"AAA": (Outcome.DENIED, Code.QUOTE_UNUSABLE)}
 
 
 def test_a_quote_within_a_symbols_own_bounds_is_not_looked_at_twice() -> None:
-    floor = Floor(per_symbol={"AAA": {"max_spread": "0.06"}})
-    floor.broker.quote("AAA", "97.20", "102.80")
+    fakes = FakePorts(per_symbol={"AAA": {"max_spread": "0.06"}})
+    fakes.broker.set_quote("AAA", "97.20", "102.80")
 
-    assert ended(floor.execute(buys("AAA"))) == {"AAA": (Outcome.FILLED, None)}
-    assert floor.clock.slept == []
+    assert outcomes(fakes.execute(buys("AAA"))) == {"AAA": (Outcome.FILLED, None)}
+    assert fakes.slept == []
 
 
 def test_a_quote_that_is_lost_later_gives_way_to_the_last_trade_before_the_order_ends() -> None:
-    floor = Floor(child_wait_seconds=2, quote_wait_seconds=4, unusable_quote="last_trade")
-    floor.broker.behave("AAA", RESTS)
-    floor.clock.at(1, lambda: floor.broker.quote("AAA", "0", "100.01"))
-    floor.broker.traded["AAA"] = Trade("AAA", Decimal("99.98"), NOW)
-    result = floor.execute(buys("AAA"))
+    fakes = FakePorts(child_wait_seconds=2, quote_wait_seconds=4, unusable_quote="last_trade")
+    fakes.broker.script("AAA", RESTS)
+    fakes.after(1, lambda: fakes.broker.set_quote("AAA", "0", "100.01"))
+    fakes.broker.trades["AAA"] = Trade("AAA", Decimal("99.98"), NOW)
+    result = fakes.execute(buys("AAA"))
 
-    assert ended(result) == {"AAA": (Outcome.FILLED, None)}
-    assert [o.limit_price for o in floor.broker.sent] == [Decimal("100.01"), Decimal("99.98")]
+    assert outcomes(result) == {"AAA": (Outcome.FILLED, None)}
+    assert [o.limit_price for o in fakes.broker.sent] == [Decimal("100.01"), Decimal("99.98")]
 
 
 @pytest.mark.parametrize("ask", ["0", "200"])
 def test_buys_are_scaled_at_the_last_trade_where_nobody_quotes(ask: str) -> None:
-    floor = quoteless()
-    floor.broker.cash = Decimal(0)
-    floor.broker.held["BBB"] = Decimal(8)
-    floor.broker.behave("BBB", RESTS)  # a few seconds pass before the gate
-    floor.broker.quote("AAA", "99.99", ask)
-    result = floor.execute(a_plan(an_item("AAA", amount="1000"), an_exit("BBB", current_value="800")))
+    fakes = quoteless()
+    fakes.broker.cash = Decimal(0)
+    fakes.broker.shares["BBB"] = Decimal(8)
+    fakes.broker.script("BBB", RESTS)  # a few seconds pass before the gate
+    fakes.broker.set_quote("AAA", "99.99", ask)
+    result = fakes.execute(a_plan(an_item("AAA", amount="1000"), an_exit("BBB", current_value="800")))
 
-    assert ended(result)["AAA"] == (Outcome.FILLED, Code.SCALED_TO_CASH)
-    assert floor.parent("AAA").qty == Decimal("7.9592")  # $795.92 at $100.00
+    assert outcomes(result)["AAA"] == (Outcome.FILLED, Code.SCALED_TO_CASH)
+    assert fakes.parent("AAA").qty == Decimal("7.9592")  # $795.92 at $100.00
 
 
 def test_buys_are_priced_at_quotes_of_the_moment_whenever_the_sells_were_looked_at() -> None:
     """The sells' quotes are read every second; those of the buys were left as they had been at the beginning."""
-    floor = Floor(order_style="ladder")
-    floor.broker.cash = Decimal(300)
-    floor.broker.held["BBB"] = Decimal(10)
-    floor.broker.behave("BBB", RESTS)
-    floor.clock.at(2, lambda: floor.broker.quote("AAA", "101.00", "101.01"))
-    floor.execute(a_plan(an_item("AAA", amount="1000"), an_exit("BBB", current_value="1000")))
+    fakes = FakePorts(order_style="ladder")
+    fakes.broker.cash = Decimal(300)
+    fakes.broker.shares["BBB"] = Decimal(10)
+    fakes.broker.script("BBB", RESTS)
+    fakes.after(2, lambda: fakes.broker.set_quote("AAA", "101.00", "101.01"))
+    fakes.execute(a_plan(an_item("AAA", amount="1000"), an_exit("BBB", current_value="1000")))
 
-    assert [order.limit_price for order in floor.broker.sent if order.symbol == "AAA"] == [Decimal("101.01")]
+    assert [order.limit_price for order in fakes.broker.sent if order.symbol == "AAA"] == [Decimal("101.01")]
 
 
 def test_a_quote_too_wide_to_be_used_scales_nothing() -> None:
     """It came between sizing and the gate; the buy waits for a better one, and keeps its shares."""
-    floor = Floor()
-    floor.broker.cash = Decimal(200)
-    floor.broker.held["BBB"] = Decimal(10)
-    floor.clock.at(2, lambda: floor.broker.quote("AAA", "99.99", "200"))
-    floor.clock.at(7, lambda: floor.broker.quote("AAA", "99.99", "100.01"))
-    floor.broker.behave("BBB", RESTS)
-    result = floor.execute(a_plan(an_item("AAA", amount="1000"), an_exit("BBB", current_value="1000")))
+    fakes = FakePorts()
+    fakes.broker.cash = Decimal(200)
+    fakes.broker.shares["BBB"] = Decimal(10)
+    fakes.after(2, lambda: fakes.broker.set_quote("AAA", "99.99", "200"))
+    fakes.after(7, lambda: fakes.broker.set_quote("AAA", "99.99", "100.01"))
+    fakes.broker.script("BBB", RESTS)
+    result = fakes.execute(a_plan(an_item("AAA", amount="1000"), an_exit("BBB", current_value="1000")))
 
-    assert ended(result) == {"AAA": (Outcome.FILLED, None), "BBB": (Outcome.FILLED, None)}
+    assert outcomes(result) == {"AAA": (Outcome.FILLED, None), "BBB": (Outcome.FILLED, None)}
 
 
 def test_a_quote_that_comes_back_prices_the_next_child_again() -> None:
-    floor = quoteless(child_wait_seconds=2)
-    floor.broker.behave("AAA", RESTS)
-    floor.clock.at(4, lambda: floor.broker.quote("AAA", "99.99", "100.01"))
-    result = floor.execute(buys("AAA"))
+    fakes = quoteless(child_wait_seconds=2)
+    fakes.broker.script("AAA", RESTS)
+    fakes.after(4, lambda: fakes.broker.set_quote("AAA", "99.99", "100.01"))
+    result = fakes.execute(buys("AAA"))
 
-    assert ended(result) == {"AAA": (Outcome.FILLED, None)}
-    assert [o.limit_price for o in floor.broker.sent] == [Decimal("100.00"), Decimal("100.01")]
-    assert len(floor.fields(LogEvent.ORDER_PRICED_FROM_LAST_TRADE)) == 1
+    assert outcomes(result) == {"AAA": (Outcome.FILLED, None)}
+    assert [o.limit_price for o in fakes.broker.sent] == [Decimal("100.00"), Decimal("100.01")]
+    assert len(fakes.fields(LogEvent.ORDER_PRICED_FROM_LAST_TRADE)) == 1
 
 
 # --- hours -----------------------------------------------------------------------------------------------
@@ -426,96 +426,96 @@ def test_a_quote_that_comes_back_prices_the_next_child_again() -> None:
 
 def test_the_close_is_reckoned_by_our_own_clock() -> None:
     """The broker's clock is 30 seconds behind ours: its 20 seconds to the close end at our 20th second."""
-    floor = Floor(child_wait_seconds=300)
+    fakes = FakePorts(child_wait_seconds=300)
     theirs = NOW - timedelta(seconds=30)
-    floor.broker.market = replace(floor.broker.market, now=theirs, next_close=theirs + timedelta(seconds=20))
-    floor.broker.behave("AAA", RESTS)
-    result = floor.execute(buys("AAA"))
+    fakes.broker.market = replace(fakes.broker.market, now=theirs, next_close=theirs + timedelta(seconds=20))
+    fakes.broker.script("AAA", RESTS)
+    result = fakes.execute(buys("AAA"))
 
-    assert ended(result) == {"AAA": (Outcome.UNFILLED, Code.MARKET_CLOSED)}
-    assert 20 <= floor.clock.seconds <= 21
+    assert outcomes(result) == {"AAA": (Outcome.UNFILLED, Code.MARKET_CLOSED)}
+    assert 20 <= fakes.elapsed <= 21
 
 
 def test_the_close_is_not_put_off_by_what_the_sizing_waits_for() -> None:
     """The broker's clock is read first; then ten seconds pass until there is a quote. The close stays where it is."""
-    floor = Floor(child_wait_seconds=300, quote_wait_seconds=15)
-    floor.broker.market = replace(floor.broker.market, next_close=later(20))
-    floor.broker.quote("AAA", "99.99", "0")
-    floor.clock.at(10, lambda: floor.broker.quote("AAA", "99.99", "100.01"))
-    floor.broker.behave("AAA", RESTS)
-    result = floor.execute(buys("AAA"))
+    fakes = FakePorts(child_wait_seconds=300, quote_wait_seconds=15)
+    fakes.broker.market = replace(fakes.broker.market, next_close=later(20))
+    fakes.broker.set_quote("AAA", "99.99", "0")
+    fakes.after(10, lambda: fakes.broker.set_quote("AAA", "99.99", "100.01"))
+    fakes.broker.script("AAA", RESTS)
+    result = fakes.execute(buys("AAA"))
 
-    assert ended(result) == {"AAA": (Outcome.UNFILLED, Code.MARKET_CLOSED)}
-    assert 20 <= floor.clock.seconds <= 21
+    assert outcomes(result) == {"AAA": (Outcome.UNFILLED, Code.MARKET_CLOSED)}
+    assert 20 <= fakes.elapsed <= 21
 
 
 def test_the_close_is_not_put_off_by_an_answer_that_takes_long() -> None:
-    floor = Floor(child_wait_seconds=300)
-    floor.broker.market = replace(floor.broker.market, next_close=later(20))
-    answer = floor.broker.clock
+    fakes = FakePorts(child_wait_seconds=300)
+    fakes.broker.market = replace(fakes.broker.market, next_close=later(20))
+    answer = fakes.broker.clock
 
     def slow() -> MarketClock:
-        floor.clock.sleep(timedelta(seconds=8))
+        fakes.clock.sleep(timedelta(seconds=8))
         return answer()
 
-    floor.broker.clock = slow  # type: ignore[method-assign]
-    floor.broker.behave("AAA", RESTS)
-    result = floor.execute(buys("AAA"))
+    fakes.broker.clock = slow  # type: ignore[method-assign]
+    fakes.broker.script("AAA", RESTS)
+    result = fakes.execute(buys("AAA"))
 
-    assert ended(result) == {"AAA": (Outcome.UNFILLED, Code.MARKET_CLOSED)}
-    assert 20 <= floor.clock.seconds <= 21
+    assert outcomes(result) == {"AAA": (Outcome.UNFILLED, Code.MARKET_CLOSED)}
+    assert 20 <= fakes.elapsed <= 21
 
 
 @pytest.mark.parametrize("turn", [20, 25])
 def test_an_order_whose_turn_comes_after_the_close_is_not_sent(turn: float) -> None:
     """It was decided before the close, and waited for the rate limit. Sent then, it would rest until the next open."""
-    floor = Floor()
-    floor.broker.market = replace(floor.broker.market, next_close=later(20))
-    floor.broker.turn_at = later(turn)
-    result = floor.execute(buys("AAA", "BBB"))
+    fakes = FakePorts()
+    fakes.broker.market = replace(fakes.broker.market, next_close=later(20))
+    fakes.broker.rate_limited_until = later(turn)
+    result = fakes.execute(buys("AAA", "BBB"))
 
-    assert ended(result) == dict.fromkeys(("AAA", "BBB"), (Outcome.DENIED, Code.MARKET_CLOSED))
-    assert floor.broker.sent == []
+    assert outcomes(result) == dict.fromkeys(("AAA", "BBB"), (Outcome.DENIED, Code.MARKET_CLOSED))
+    assert fakes.broker.sent == []
 
 
 @pytest.mark.parametrize(("is_open", "early"), [(False, True), (True, False)])
 def test_before_the_open_orders_say_that_they_are_meant_for_it(is_open: bool, early: bool) -> None:
-    floor = Floor(extended_hours=True)
-    floor.broker.market = MarketClock(NOW, is_open=is_open, next_open=later(600), next_close=later(30_000))
-    floor.execute(buys("AAA"))
+    fakes = FakePorts(extended_hours=True)
+    fakes.broker.market = MarketClock(NOW, is_open=is_open, next_open=later(600), next_close=later(30_000))
+    fakes.execute(buys("AAA"))
 
-    assert [request.extended_hours for request in floor.broker.sent] == [early]
+    assert [request.extended_hours for request in fakes.broker.sent] == [early]
 
 
 def test_once_the_session_has_begun_orders_no_longer_say_so() -> None:
-    floor = Floor(extended_hours=True, child_wait_seconds=5)
+    fakes = FakePorts(extended_hours=True, child_wait_seconds=5)
     theirs = NOW - timedelta(seconds=30)
-    floor.broker.market = MarketClock(
+    fakes.broker.market = MarketClock(
         theirs, is_open=False, next_open=theirs + timedelta(seconds=3), next_close=later(30_000)
     )
-    floor.broker.behave("AAA", RESTS)
-    floor.execute(buys("AAA"))
+    fakes.broker.script("AAA", RESTS)
+    fakes.execute(buys("AAA"))
 
-    assert [request.extended_hours for request in floor.broker.sent] == [True, False]
+    assert [request.extended_hours for request in fakes.broker.sent] == [True, False]
 
 
 # --- judged after it is sized ----------------------------------------------------------------------------
 
 
 def test_an_item_whose_position_is_not_what_the_plan_says_is_denied_and_the_others_are_traded() -> None:
-    floor = Floor()
-    floor.broker.held = {"BBB": Decimal(5000)}
-    result = floor.execute(buys("AAA", "BBB"))
+    fakes = FakePorts()
+    fakes.broker.shares = {"BBB": Decimal(5000)}
+    result = fakes.execute(buys("AAA", "BBB"))
 
-    assert ended(result) == {"AAA": (Outcome.FILLED, None), "BBB": (Outcome.DENIED, Code.POSITION_DRIFT)}
-    assert floor.parent("BBB").settled_at == NOW
-    assert [request.symbol for request in floor.broker.sent] == ["AAA"]
+    assert outcomes(result) == {"AAA": (Outcome.FILLED, None), "BBB": (Outcome.DENIED, Code.POSITION_DRIFT)}
+    assert fakes.parent("BBB").settled_at == NOW
+    assert [request.symbol for request in fakes.broker.sent] == ["AAA"]
 
 
 def test_an_item_that_cannot_be_sized_keeps_its_own_reason() -> None:
     """Neither is judged by what follows: it is not tradable, whatever its position."""
-    floor = Floor()
-    floor.broker.flags["BBB"] = replace(floor.broker.flags["BBB"], tradable=False)
-    floor.broker.held = {"BBB": Decimal(5000)}
+    fakes = FakePorts()
+    fakes.broker.assets["BBB"] = replace(fakes.broker.assets["BBB"], tradable=False)
+    fakes.broker.shares = {"BBB": Decimal(5000)}
 
-    assert ended(floor.execute(buys("BBB"))) == {"BBB": (Outcome.DENIED, Code.NOT_TRADABLE)}
+    assert outcomes(fakes.execute(buys("BBB"))) == {"BBB": (Outcome.DENIED, Code.NOT_TRADABLE)}

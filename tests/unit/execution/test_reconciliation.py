@@ -19,8 +19,8 @@ from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.ports import Broker, Lease, Ports
 from rebalance_executor.execution.reconciliation import reconcile
 from rebalance_executor.execution.run import Deadline, Run
+from rebalance_simulation.clock import SimulatedClock
 from tests.support.builders import NOW, a_filled_child, a_parent, a_plan, a_position, a_state, an_order
-from tests.support.clocks import ManualClock
 
 FILLED = a_parent(a_filled_child(), outcome=Outcome.FILLED, held_before=Decimal(0), settled_at=NOW)
 
@@ -29,7 +29,7 @@ class Desk:
     """A broker whose positions agree after so many looks; counts its requests."""
 
     def __init__(self, agree_after: int = 0, *others: BrokerOrder) -> None:
-        self.clock = ManualClock(NOW)
+        self.clock = SimulatedClock(NOW)
         self.others = others
         self.looks = 0
         self.agree_after = agree_after

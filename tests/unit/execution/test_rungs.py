@@ -9,20 +9,20 @@ import pytest
 from rebalance_executor.domain.orders import ChildState, Outcome
 from rebalance_executor.domain.plan import RebalancePlan
 from tests.support.builders import NOW, a_plan, an_exit, an_item, later
-from tests.support.fake_ports import HALF, RESTS, Floor, ended
+from tests.support.fake_ports import FILLS_HALF, RESTS, FakePorts, outcomes
 
 SELL = an_exit("AAA", amount="-2000", current_value="2000")
 LADDER = {"NORMAL": {"aims": ["0.3", "0.6", "1"], "wait_seconds": 4}}
 
 
 def test_each_rung_is_priced_nearer_to_the_far_touch_and_rests_as_long_as_configured() -> None:
-    floor = Floor(order_style="ladder", ladder=LADDER)
-    floor.broker.quote("AAA", "99.95", "100.05")
-    floor.broker.behave("AAA", RESTS, HALF)
-    result = floor.execute(a_plan(an_item("AAA", amount="1000")))
+    fakes = FakePorts(order_style="ladder", ladder=LADDER)
+    fakes.broker.set_quote("AAA", "99.95", "100.05")
+    fakes.broker.script("AAA", RESTS, FILLS_HALF)
+    result = fakes.execute(a_plan(an_item("AAA", amount="1000")))
 
-    assert ended(result) == {"AAA": (Outcome.FILLED, None)}
-    children = floor.parent("AAA").children
+    assert outcomes(result) == {"AAA": (Outcome.FILLED, None)}
+    children = fakes.parent("AAA").children
     assert [(c.spread_fraction, c.limit_price, c.latest_send, c.state, c.bid, c.ask) for c in children] == [
         (Decimal("0.3"), Decimal("99.98"), later(0), ChildState.CANCELED, Decimal("99.95"), Decimal("100.05")),
         (Decimal("0.6"), Decimal("100.01"), later(4.5), ChildState.CANCELED, Decimal("99.95"), Decimal("100.05")),
@@ -41,12 +41,12 @@ def test_each_rung_is_priced_nearer_to_the_far_touch_and_rests_as_long_as_config
     ids=["one is left out", "they are shorter", "as configured"],
 )
 def test_the_less_time_is_left_the_sooner_the_last_rung_comes(seconds: float, rungs: list[tuple[str, float]]) -> None:
-    floor = Floor(order_style="ladder", ladder=LADDER)
-    floor.broker.quote("AAA", "99.95", "100.05")
-    floor.broker.behave("AAA", *[RESTS] * (len(rungs) - 1))
-    floor.execute(a_plan(an_item("AAA", amount="1000")), seconds=seconds)
+    fakes = FakePorts(order_style="ladder", ladder=LADDER)
+    fakes.broker.set_quote("AAA", "99.95", "100.05")
+    fakes.broker.script("AAA", *[RESTS] * (len(rungs) - 1))
+    fakes.execute(a_plan(an_item("AAA", amount="1000")), seconds=seconds)
 
-    children = floor.parent("AAA").children
+    children = fakes.parent("AAA").children
     assert [(str(child.spread_fraction), (child.latest_send - NOW).total_seconds()) for child in children] == rungs
 
 
@@ -59,22 +59,22 @@ def test_the_less_time_is_left_the_sooner_the_last_rung_comes(seconds: float, ru
     ids=["nothing follows", "a buy waits for them"],
 )
 def test_sells_hurry_where_buys_wait_for_them(plan: RebalancePlan, rungs: list[tuple[str, float]]) -> None:
-    floor = Floor(order_style="ladder", ladder=LADDER)
-    floor.broker.held = {"AAA": Decimal(20)}
-    floor.broker.quote("AAA", "99.95", "100.05")
-    floor.broker.behave("AAA", *[RESTS] * (len(rungs) - 1))
-    floor.execute(plan, seconds=16)
+    fakes = FakePorts(order_style="ladder", ladder=LADDER)
+    fakes.broker.shares = {"AAA": Decimal(20)}
+    fakes.broker.set_quote("AAA", "99.95", "100.05")
+    fakes.broker.script("AAA", *[RESTS] * (len(rungs) - 1))
+    fakes.execute(plan, seconds=16)
 
-    children = floor.parent("AAA").children
+    children = fakes.parent("AAA").children
     assert [(str(child.spread_fraction), (child.latest_send - NOW).total_seconds()) for child in children] == rungs
 
 
 @pytest.mark.parametrize(("refresh", "reads"), [("1", 2), ("2", 1)])
 def test_while_an_order_rests_its_quote_is_read_once_a_refresh(refresh: str, reads: int) -> None:
-    floor = Floor(order_style="ladder", ladder=LADDER, quote_refresh_seconds=refresh)
-    floor.broker.quote("AAA", "99.95", "100.05")
-    floor.broker.behave("AAA", RESTS)
-    floor.clock.at(3, lambda: floor.broker.fill("order-1"))
-    floor.execute(a_plan(an_item("AAA", amount="1000")))
+    fakes = FakePorts(order_style="ladder", ladder=LADDER, quote_refresh_seconds=refresh)
+    fakes.broker.set_quote("AAA", "99.95", "100.05")
+    fakes.broker.script("AAA", RESTS)
+    fakes.after(3, lambda: fakes.broker.fill_order("order-1"))
+    fakes.execute(a_plan(an_item("AAA", amount="1000")))
 
-    assert [name for name, _ in floor.broker.asked].count("quotes") == 1 + reads  # and one to size it
+    assert [name for name, _ in fakes.broker.reads].count("quotes") == 1 + reads  # and one to size it

@@ -13,18 +13,18 @@ from rebalance_executor.domain.result import ExecutionStatus
 from rebalance_executor.domain.risk_state import ReservedOrder, StartedPlan
 from rebalance_executor.execution.events import LogEvent
 from tests.support.builders import BUY, NOW, SELL, a_plan, an_exit, an_item, later
-from tests.support.fake_ports import CLOSES_AT, Floor
+from tests.support.fake_ports import CLOSES_AT, FakePorts
 
 PLAN = a_plan(an_exit("AAA", amount="-2000", current_value="2000"), an_item("BBB", amount="3000"))
 SOLD, BOUGHT = (child_order_id("main", "plan-1", symbol, 1) for symbol in ("AAA", "BBB"))
 AT_ARRIVAL = Arrival(Decimal("99.99"), Decimal("100.01"), NOW)
 
 
-def executed() -> Floor:
-    floor = Floor()
-    floor.broker.held = {"AAA": Decimal(20)}
-    floor.execute(PLAN)
-    return floor
+def executed() -> FakePorts:
+    fakes = FakePorts()
+    fakes.broker.shares = {"AAA": Decimal(20)}
+    fakes.execute(PLAN)
+    return fakes
 
 
 def test_one_order_an_item_goes_out_sells_first() -> None:
@@ -36,7 +36,7 @@ def test_one_order_an_item_goes_out_sells_first() -> None:
 
 def test_the_broker_is_asked_no_more_than_is_needed() -> None:
     """Ten reads for two orders; every one of them about the plan's own symbols."""
-    assert executed().broker.asked == [
+    assert executed().broker.reads == [
         ("account", None),
         ("clock", None),
         ("open_orders", ["AAA", "BBB"]),
@@ -51,10 +51,10 @@ def test_the_broker_is_asked_no_more_than_is_needed() -> None:
 
 
 def test_each_wave_is_one_write_before_it_is_sent() -> None:
-    assert executed().calls == [
+    assert executed().database_calls == [
         "journal.acquire",
         "journal.load",
-        "book.book",
+        "risk_store.load",
         "assets.put",
         "journal.write",
         "journal.write",
@@ -64,13 +64,13 @@ def test_each_wave_is_one_write_before_it_is_sent() -> None:
 
 
 def test_nothing_is_waited_for_where_everything_is_there() -> None:
-    assert executed().clock.slept == []
+    assert executed().slept == []
 
 
 def test_the_journal_holds_the_plan_as_it_was_begun_and_ended() -> None:
-    floor = executed()
+    fakes = executed()
 
-    assert floor.known().plan == PlanState(
+    assert fakes.plan_journal().plan == PlanState(
         account="main",
         plan_id="plan-1",
         content_hash=PLAN.content_hash,
@@ -83,17 +83,17 @@ def test_the_journal_holds_the_plan_as_it_was_begun_and_ended() -> None:
         account_number="PA1",
         buy_budget=Decimal("101489.80"),  # 100,000 + 1,999.80, less half a percent, down to the cent
     )
-    assert floor.journal.runs("main", "plan-1") == [
+    assert fakes.journal.runs("main", "plan-1") == [
         RunRecord(1, "run-1", started_at=NOW, ended_at=NOW, end=RunEnd.COMPLETED)
     ]
-    assert floor.known().published == {"bus"}
-    assert floor.journal.holder("main") is None
+    assert fakes.plan_journal().published == {"bus"}
+    assert fakes.journal.holder("main") is None
 
 
 def test_the_journal_holds_every_order_with_the_quote_it_was_priced_at() -> None:
-    floor = executed()
+    fakes = executed()
 
-    sold, bought = floor.parent("AAA"), floor.parent("BBB")
+    sold, bought = fakes.parent("AAA"), fakes.parent("BBB")
     assert [(p.outcome, p.qty, p.arrival, p.held_before, p.settled_at) for p in (sold, bought)] == [
         (Outcome.FILLED, Decimal(20), AT_ARRIVAL, Decimal(20), NOW),
         (Outcome.FILLED, Decimal(30), AT_ARRIVAL, Decimal(0), NOW),
@@ -119,7 +119,7 @@ def test_the_journal_holds_every_order_with_the_quote_it_was_priced_at() -> None
 
 
 def test_the_day_has_what_the_plan_reserved_at_arrival_mid() -> None:
-    book = executed().journal.book.load("main", CLOSES_AT.date())
+    book = executed().journal.risk_store.load("main", CLOSES_AT.date())
 
     assert (book.usage.plans, book.usage.buys, book.usage.sells) == (1, Decimal(3000), Decimal(2000))
     orders = (
@@ -130,26 +130,26 @@ def test_the_day_has_what_the_plan_reserved_at_arrival_mid() -> None:
 
 
 def test_the_result_is_returned_stored_and_published_the_same() -> None:
-    floor = Floor()
-    floor.broker.held = {"AAA": Decimal(20)}
-    result = floor.execute(PLAN)
+    fakes = FakePorts()
+    fakes.broker.shares = {"AAA": Decimal(20)}
+    result = fakes.execute(PLAN)
 
     assert result.status is ExecutionStatus.SUCCESS
-    assert floor.known().result == result
-    assert floor.channels[0].published == [result]
+    assert fakes.plan_journal().result == result
+    assert fakes.publishers[0].published == [result]
 
 
 def test_the_deadline_and_the_account_reach_the_broker() -> None:
-    ((account, deadline),) = executed().opened
+    ((account, deadline),) = executed().brokers_opened
     assert (account, deadline.at) == ("main", later(600))
 
 
 def test_the_lease_outlasts_the_invocation_by_the_longest_request() -> None:
     """13 seconds to connect and read, and two more."""
-    floor = Floor()
+    fakes = FakePorts()
     held = []
-    floor.broker.before_submit = lambda _: held.append(floor.journal.holder("main"))
-    floor.execute(PLAN, seconds=100)
+    fakes.broker.before_submit = lambda _: held.append(fakes.journal.holder("main"))
+    fakes.execute(PLAN, seconds=100)
 
     (lease,) = held
     assert lease is not None
@@ -195,7 +195,7 @@ def test_every_step_is_told_with_what_an_operator_needs() -> None:
     sold = of_child("AAA", "order-1", "filled", "20", "99.99")
     bought = of_child("BBB", "order-2", "filled", "30", "100.01")
 
-    assert executed().told == [
+    assert executed().emitted == [
         (LogEvent.RUN_STARTED, {"epoch": 1, "stop_at": later(570)}),
         (
             LogEvent.PLAN_STARTED,
@@ -247,20 +247,20 @@ def test_every_step_is_told_with_what_an_operator_needs() -> None:
 
 
 def test_a_plan_of_holds_asks_the_broker_nothing() -> None:
-    floor = Floor()
-    result = floor.execute(a_plan(an_item("AAA", "HOLD", "0")))
+    fakes = FakePorts()
+    result = fakes.execute(a_plan(an_item("AAA", "HOLD", "0")))
 
     assert result.status is ExecutionStatus.SUCCESS
-    assert floor.broker.asked == []
-    plan = floor.known().plan
+    assert fakes.broker.reads == []
+    plan = fakes.plan_journal().plan
     assert (plan.starting_funds, plan.account_number, plan.buy_budget) == (Decimal(0), None, None)
-    begun = floor.fields(LogEvent.PLAN_STARTED)
+    begun = fakes.fields(LogEvent.PLAN_STARTED)
     assert [(fields["items"], fields["parents"]) for fields in begun] == [(1, 0)]
 
 
 def test_asset_flags_that_are_remembered_are_not_asked_again() -> None:
-    floor = executed()
-    assert floor.cached == {symbol: floor.broker.flags[symbol] for symbol in ("AAA", "BBB")}
+    fakes = executed()
+    assert fakes.cached_assets == {symbol: fakes.broker.assets[symbol] for symbol in ("AAA", "BBB")}
 
-    floor.execute(a_plan(an_item("BBB", amount="500"), an_item("CCC", amount="500"), plan_id="plan-2"))
-    assert [what for name, what in floor.broker.asked if name == "asset"] == ["AAA", "BBB", "CCC"]
+    fakes.execute(a_plan(an_item("BBB", amount="500"), an_item("CCC", amount="500"), plan_id="plan-2"))
+    assert [what for name, what in fakes.broker.reads if name == "asset"] == ["AAA", "BBB", "CCC"]
