@@ -23,16 +23,16 @@ option, too.
 """
 
 
-def table(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+def markdown_table(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     """A table of a document; bars in its cells are not its own."""
     lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     lines += [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows]
     return "\n".join(lines) + "\n"
 
 
-def manual() -> str:
+def commands_page() -> str:
     """The document."""
-    codes = table(("code", "name", "meaning"), _codes())
+    codes = markdown_table(("code", "name", "meaning"), _codes())
     commands = [_section(name, command) for name, command in _commands("rebalance", typer.main.get_command(app))]
     return "\n".join([_HEAD, "## Exit codes\n", codes, *commands])
 
@@ -58,7 +58,7 @@ def _section(name: str, command: Any) -> str:
     rows = [_row(record) for p in command.params if (record := p.get_help_record(context)) is not None]
     text = _as_code(inspect.cleandoc(command.help or ""))
     usage = " ".join([name, "[OPTIONS]", *words])
-    return "\n".join([f"## {name}\n", f"```text\n{usage}\n```\n", f"{text}\n", table(("", "meaning"), rows)])
+    return "\n".join([f"## {name}\n", f"```text\n{usage}\n```\n", f"{text}\n", markdown_table(("", "meaning"), rows)])
 
 
 def _word(argument: Any) -> str:

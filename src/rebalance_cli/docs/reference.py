@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from rebalance_cli.docs.commands import manual, table
+from rebalance_cli.docs.commands import commands_page, markdown_table
 from rebalance_cli.docs.schemas import SCHEMAS, schema_text, schemas
 from rebalance_cli.enum_docs import member_docs
 from rebalance_cli.outputs import ANSWERS
@@ -34,7 +34,7 @@ def documents() -> dict[str, str]:
     answers = {
         f"schemas/cli/{name}.schema.json": schema_text(answer, is_input=False) for name, answer in ANSWERS.items()
     }
-    return published | answers | {"reference.md": _reference(), "commands.md": manual()}
+    return published | answers | {"reference.md": _reference(), "commands.md": commands_page()}
 
 
 def _reference() -> str:
@@ -53,7 +53,7 @@ def _reference() -> str:
 
 
 def _table(title: str, columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    return f"## {title}\n\n{table(columns, rows)}"
+    return f"## {title}\n\n{markdown_table(columns, rows)}"
 
 
 def _variables() -> Iterator[tuple[str, str, str]]:

@@ -40,7 +40,7 @@ _OF_ORDER = frozenset(
 _PRICES = ("waits at our own side", "far touch: takes what the other side offers")
 
 
-def line_of(line: PlanRow) -> PlanLine:
+def plan_line(line: PlanRow) -> PlanLine:
     """One plan of a list."""
     return PlanLine(
         plan_id=line.plan.plan_id,
@@ -52,15 +52,15 @@ def line_of(line: PlanRow) -> PlanLine:
     )
 
 
-def lease_of(holder: LeaseHolder | None) -> LeaseAnswer | None:
+def lease_answer(holder: LeaseHolder | None) -> LeaseAnswer | None:
     """Who works on the account."""
     return LeaseAnswer(run_id=holder.run_id, epoch=holder.epoch, until=holder.until) if holder is not None else None
 
 
-def standing_of(entry: PlanRecord) -> PlanDetails:
+def plan_details(entry: PlanRecord) -> PlanDetails:
     """Where the plan stands."""
     plan, result = entry.plan, entry.journal.result
-    progress = PlanProgress.RUNNING if entry.is_worked_on else PlanProgress.WAITING
+    progress = PlanProgress.RUNNING if entry.is_running else PlanProgress.WAITING
     return PlanDetails(
         plan_id=plan.plan_id,
         account=plan.account,
@@ -82,11 +82,11 @@ def standing_of(entry: PlanRecord) -> PlanDetails:
             )
             for run in entry.runs
         ),
-        orders=tuple(_order_line(parent) for parent in in_order(entry.journal.parents)),
+        orders=tuple(_order_line(parent) for parent in in_working_order(entry.journal.parents)),
     )
 
 
-def in_order(parents: Mapping[str, ParentOrder]) -> list[ParentOrder]:
+def in_working_order(parents: Mapping[str, ParentOrder]) -> list[ParentOrder]:
     """Sells before buys, by priority: the order in which they are worked."""
     return sorted(parents.values(), key=lambda parent: (parent.side.value != "sell", parent.priority, parent.symbol))
 
@@ -109,7 +109,7 @@ def _order_line(parent: ParentOrder) -> OrderLine:
 # --- the story of one order ------------------------------------------------------------------------------
 
 
-def explanation_of(entry: PlanRecord, parent: ParentOrder, records: Iterable[Mapping[str, Any]]) -> Explanation:
+def explain_order(entry: PlanRecord, parent: ParentOrder, records: Iterable[Mapping[str, Any]]) -> Explanation:
     """What happened to one order, in the order in which it happened.
 
     Args:

@@ -13,7 +13,7 @@ from rebalance_cli.context import CliContext
 _AROUND = timedelta(minutes=5)
 
 
-def records(
+def read_log_records(
     desk: CliContext, plan_id: str, started_at: datetime, until: datetime, files: Iterable[Path]
 ) -> Iterator[Any]:
     """Decoded log lines that name this plan.

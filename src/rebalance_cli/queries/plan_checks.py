@@ -18,7 +18,7 @@ _WEIGHT_STEP = Decimal("0.001")
 _DOLLAR = Decimal(1)
 
 
-def validation_of(document: object, config: ExecutionConfig, now: datetime) -> Validation:
+def validate_plan(document: object, config: ExecutionConfig, now: datetime) -> Validation:
     """The verdict on a decoded plan document."""
     try:
         plan = RebalancePlan.parse(document)

@@ -1,85 +1,55 @@
-"""What only an operator reads: lists of plans, and the whole of one plan with its runs and its lease."""
+"""Queries on the execution table that only operators need: the plans of a day, one plan with its runs, the lease."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from rebalance_cli.context import CliContext
 from rebalance_cli.exit_codes import CliError
 from rebalance_executor.adapters.dynamodb import journal_items
-from rebalance_executor.adapters.dynamodb.table import from_attributes
+from rebalance_executor.adapters.dynamodb.plan_index import DynamoPlanIndex
+from rebalance_executor.adapters.dynamodb.table import from_attributes, to_attributes
 from rebalance_executor.domain.journal import PlanJournal, PlanState, RunRecord
+from rebalance_executor.domain.reconciliation import was_sent
 from rebalance_sandbox.event_files import read_event
+
+_BATCH_KEYS = 100
+"""Maximum number of keys in one BatchGetItem request, set by DynamoDB."""
+_ONE_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
 class LeaseHolder:
-    """Who holds an account's lease."""
+    """The run that holds an account's lease."""
 
     run_id: str
     epoch: int
     until: datetime
+    """When the lease expires."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlanRecord:
-    """Everything that is known of one plan."""
+    """One plan with everything that the execution table stores about it."""
 
     journal: PlanJournal
     runs: list[RunRecord]
-    holder: LeaseHolder | None
-    """Of the account's lease, where somebody holds it."""
+    lease_holder: LeaseHolder | None
+    """Holder of the account's lease; it may be a run of another plan."""
 
     @property
     def plan(self) -> PlanState:
-        """The plan's own record."""
+        """The state of the plan as a whole."""
         return self.journal.plan
 
     @property
-    def is_worked_on(self) -> bool:
-        """Whether a run of this plan holds the account's lease."""
-        return self.holder is not None and self.holder.run_id in {run.run_id for run in self.runs}
-
-
-def plan_id_of(argument: str) -> str:
-    """The plan that was typed: its id, or a file that holds it."""
-    path = Path(argument)
-    if not path.is_file():
-        return argument
-    plans = read_event(path).plans
-    if len(plans) != 1:
-        raise CliError(f"{path} does not hold one valid plan.", f"List its problems: rebalance validate {path}")
-    return plans[0].plan_id
-
-
-def entry(desk: CliContext, account: str, plan_id: str) -> PlanRecord:
-    """One plan from the journal.
-
-    Raises:
-        CliError: it was never begun on this account.
-    """
-    journal = desk.ports.journal.load(account, plan_id)
-    if journal is None:
-        raise CliError(
-            f"Plan {plan_id} was never begun on account {account}.", "List those that were: rebalance status --days 30"
-        )
-    return PlanRecord(journal, desk.journal.runs(account, plan_id), holder(desk, account))
-
-
-def holder(desk: CliContext, account: str) -> LeaseHolder | None:
-    """Who holds the account's lease now, if anybody."""
-    table = desk.settings.execution_table
-    key: Any = {name: {"S": str(value)} for name, value in journal_items.lease_key(account).items()}
-    found = desk.aws_client("dynamodb").get_item(TableName=table, Key=key, ConsistentRead=True).get("Item")
-    lease = from_attributes(found) if found else {}
-    if not lease.get("run_id"):
-        return None
-    until = datetime.fromisoformat(str(lease["held_until"]))
-    return LeaseHolder(str(lease["run_id"]), int(lease["epoch"]), until) if until > desk.now else None
+    def is_running(self) -> bool:
+        """True if a run of this plan holds the account's lease."""
+        return self.lease_holder is not None and self.lease_holder.run_id in {run.run_id for run in self.runs}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,48 +58,151 @@ class PlanRow:
 
     plan: PlanState
     status: str
-    """``in_progress``, or how it ended."""
+    """``in_progress``, or the status of the result."""
     finished_at: datetime | None
 
 
-def plans_of(desk: CliContext, account: str, first: date, last: date) -> list[PlanRow]:
-    """The plans begun between these days (UTC, both included), the latest first. Reads the table through."""
-    found = (_line(row) for row in _plan_rows(desk, first, last))
-    return sorted((line for line in found if line.plan.account == account), key=lambda line: line.plan.started_at)[::-1]
+# --- one plan --------------------------------------------------------------------------------------------
 
 
-def _plan_rows(desk: CliContext, first: date, last: date) -> Iterator[dict[str, Any]]:
-    pages = desk.aws_client("dynamodb").get_paginator("scan")
-    request: Any = {
-        "TableName": desk.settings.execution_table,
-        "FilterExpression": "sk = :plan AND #day BETWEEN :first AND :last",
-        "ExpressionAttributeNames": {"#day": "day"},
-        "ExpressionAttributeValues": {
-            ":plan": {"S": journal_items.PLAN},
-            ":first": {"S": first.isoformat()},
-            ":last": {"S": last.isoformat()},
-        },
-    }
-    for page in pages.paginate(**request):
-        yield from (from_attributes(item) for item in page["Items"])
-
-
-def _line(row: dict[str, Any]) -> PlanRow:
-    finished = row.get("finished_at")
-    return PlanRow(
-        journal_items.plan_from(row), str(row["status"]), datetime.fromisoformat(finished) if finished else None
-    )
-
-
-def day_of(text: str | None, now: datetime) -> date:
-    """A day that was typed: ``2026-01-26``, ``today``, or nothing for today (UTC).
+def resolve_plan_id(argument: str) -> str:
+    """Return the plan ID that a command-line argument names: the ID itself, or the path of a plan file.
 
     Raises:
-        CliError: it is no day.
+        CliError: the file does not contain exactly one valid plan.
+    """
+    path = Path(argument)
+    if not path.is_file():
+        return argument
+    plans = read_event(path).plans
+    if len(plans) != 1:
+        raise CliError(f"{path} does not contain exactly one valid plan.", f"Check it: rebalance validate {path}")
+    return plans[0].plan_id
+
+
+def load_plan(ctx: CliContext, account: str, plan_id: str) -> PlanRecord:
+    """Read one plan with consistent reads.
+
+    Raises:
+        CliError: the account has no such plan.
+    """
+    record = _load(ctx, account, plan_id, read_lease_holder(ctx, account))
+    if record is None:
+        raise CliError(
+            f"Plan {plan_id} has not started on account {account}.", "List started plans: rebalance status --days 30"
+        )
+    return record
+
+
+def _load(ctx: CliContext, account: str, plan_id: str, lease_holder: LeaseHolder | None) -> PlanRecord | None:
+    journal = ctx.ports.journal.load(account, plan_id)
+    return PlanRecord(journal, ctx.journal.runs(account, plan_id), lease_holder) if journal is not None else None
+
+
+def read_lease_holder(ctx: CliContext, account: str) -> LeaseHolder | None:
+    """Return the current holder of the account's lease, or None if the lease is free."""
+    key = to_attributes(journal_items.lease_key(account))
+    table = ctx.settings.execution_table
+    item = ctx.aws_client("dynamodb").get_item(TableName=table, Key=key, ConsistentRead=True).get("Item")
+    lease = from_attributes(item) if item else {}
+    if not lease.get("run_id"):
+        return None
+    until = datetime.fromisoformat(str(lease["held_until"]))
+    return LeaseHolder(str(lease["run_id"]), int(lease["epoch"]), until) if until > ctx.now else None
+
+
+# --- plans of a day --------------------------------------------------------------------------------------
+#
+# The plan IDs of a day come from the index ``plans-by-day``, everything else from the plans' own items with
+# consistent reads. DynamoDB updates the index asynchronously, usually within a second. Until then a plan that has just
+# started or finished may be missing from the index, or be in it twice.
+
+
+def list_plans(ctx: CliContext, account: str, first: date, last: date) -> list[PlanRow]:
+    """Return the account's plans that started between two days (UTC, inclusive), latest first.
+
+    Sends one index query per day, and one request per 100 plans of the account on that day. The status of each listed
+    plan is current. A plan that started or finished less than about a second ago may be missing; ``load_plan`` reads it.
+    """
+    rows = [row for day in _days(first, last) for row in _plans_of_day(ctx, account, day)]
+    return sorted(rows, key=lambda row: row.plan.started_at, reverse=True)
+
+
+def load_plans_of_day(ctx: CliContext, account: str, day: date) -> list[PlanRecord]:
+    """Read all plans of the account that started on a day (UTC), earliest first; see ``list_plans`` for delays."""
+    lease_holder = read_lease_holder(ctx, account)
+    loaded = (_load(ctx, account, plan_id, lease_holder) for plan_id in _plan_ids(ctx, account, day))
+    return sorted((one for one in loaded if one is not None), key=lambda record: record.plan.started_at)
+
+
+def symbols_traded_later(ctx: CliContext, plan: PlanState, symbols: Collection[str]) -> set[str]:
+    """Return the symbols in which a later plan of the same account sent an order.
+
+    Reads one day after the other, starting with the day of the plan, and only the parent orders of these symbols.
+    Stops at the first day by which all symbols were traded. See ``list_plans`` for delays.
+    """
+    traded: set[str] = set()
+    for day in _days(plan.started_at.astimezone(UTC).date(), ctx.now.astimezone(UTC).date()):
+        missing = sorted(set(symbols) - traded)
+        if not missing:
+            break
+        later = [row.plan for row in _plans_of_day(ctx, plan.account, day) if row.plan.started_at > plan.started_at]
+        traded |= set(_symbols_sent(ctx, later, missing))
+    return traded
+
+
+def _days(first: date, last: date) -> Iterator[date]:
+    return (first + _ONE_DAY * number for number in range((last - first).days + 1))
+
+
+def _plan_ids(ctx: CliContext, account: str, day: date) -> list[str]:
+    index = DynamoPlanIndex(ctx.aws_client("dynamodb"), ctx.settings.execution_table)
+    return list(dict.fromkeys(plan.plan_id for plan in index.plans_of(day) if plan.account == account))
+
+
+def _plans_of_day(ctx: CliContext, account: str, day: date) -> Iterator[PlanRow]:
+    keys = (journal_items.plan_key(account, plan_id) for plan_id in _plan_ids(ctx, account, day))
+    for item in _get_items(ctx, keys):
+        finished_at = item.get("finished_at")
+        yield PlanRow(
+            journal_items.plan_from(item),
+            str(item["status"]),
+            datetime.fromisoformat(finished_at) if finished_at else None,
+        )
+
+
+def _symbols_sent(ctx: CliContext, plans: Iterable[PlanState], symbols: Iterable[str]) -> Iterator[str]:
+    """Return the symbols of these parent orders that were sent; ``content_hash`` ties a parent to its plan."""
+    by_pk = {journal_items.plan_pk(plan.account, plan.plan_id): plan for plan in plans}
+    keys = [{"pk": pk, "sk": journal_items.PARENT + symbol} for pk in by_pk for symbol in symbols]
+    for item in _get_items(ctx, keys):
+        if item.get("content_hash") == by_pk[item["pk"]].content_hash:
+            parent = journal_items.parent_from(item)
+            if was_sent(parent):
+                yield parent.symbol
+
+
+def _get_items(ctx: CliContext, keys: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Read items with consistent reads; keys without an item are left out."""
+    client, table = ctx.aws_client("dynamodb"), ctx.settings.execution_table
+    pending = [to_attributes(key) for key in keys]
+    while pending:
+        batch, pending = pending[:_BATCH_KEYS], pending[_BATCH_KEYS:]
+        response = client.batch_get_item(RequestItems={table: {"Keys": batch, "ConsistentRead": True}})
+        yield from (from_attributes(item) for item in response["Responses"].get(table, ()))
+        # A response has at most 16 MB. DynamoDB names the keys that it left out; it raises if it read no item at all.
+        pending += response.get("UnprocessedKeys", {}).get(table, {}).get("Keys", [])
+
+
+def parse_day(text: str | None, now: datetime) -> date:
+    """Return the day (UTC) that a command-line argument names: ``2026-01-26``, ``today``, or None for today.
+
+    Raises:
+        CliError: the text is not a day.
     """
     if text is None or text == "today":
         return now.astimezone(UTC).date()
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise CliError(f"{text} is not a day.", "Type it like this: 2026-01-26") from None
+        raise CliError(f"{text} is not a day.", "Write it as 2026-01-26.") from None

@@ -136,7 +136,7 @@ class NoMemory:
         """Nothing."""
 
 
-def preview(found: CliContext, plan: RebalancePlan, account: str) -> Preview:
+def preview_plan(found: CliContext, plan: RebalancePlan, account: str) -> Preview:
     """What would become of the plan if it were begun now.
 
     Raises:

@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from rebalance_cli.enum_docs import code_meanings
-from rebalance_cli.queries.explain import in_order
+from rebalance_cli.queries.explain import in_working_order
 from rebalance_cli.queries.plans import PlanRecord
 from rebalance_cli.report import figures
 from rebalance_cli.report.figures import Gap, Part
@@ -107,7 +107,7 @@ def write_page(path: Path, title: str, entries: Sequence[PlanRecord], unfinished
 
 
 def _section(entry: PlanRecord, result: ExecutionResult) -> Section:
-    parents = in_order(entry.journal.parents)
+    parents = in_working_order(entry.journal.parents)
     drawn = [
         (p, svg)
         for p in sorted(parents, key=lambda p: -p.filled_value)[:_MOST_TIMELINES]

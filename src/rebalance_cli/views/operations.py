@@ -8,16 +8,16 @@ from rich.text import Text
 
 from rebalance_cli.outputs import DeadLetter, DeadLetters, Diagnosis, Reconciliation, KillSwitchAnswer
 from rebalance_cli.views.result import counted, facts
-from rebalance_cli.views.status import switch_text, when
+from rebalance_cli.views.status import kill_switch_text, format_time
 
 _GOOD, _BAD = Text("ok", "green"), Text("NO", "bold red")
 
 
-def switch_view(before: KillSwitchAnswer, after: KillSwitchAnswer, next_step: str) -> Group:
+def kill_switch_view(before: KillSwitchAnswer, after: KillSwitchAnswer, next_step: str) -> Group:
     """The kill switch after and before it was set."""
     return Group(
         facts(
-            [("Account", after.account), ("Was", switch_text(before)), ("Is", switch_text(after)), ("Next", next_step)]
+            [("Account", after.account), ("Was", kill_switch_text(before)), ("Is", kill_switch_text(after)), ("Next", next_step)]
         )
     )
 
@@ -60,12 +60,12 @@ def dead_letters_view(told: DeadLetters) -> Group:
         table.add_column(name, justify="right" if name == "Deliveries" else "left")
     for letter in told.messages:
         plan = Text(letter.plan_id) if letter.plan_id is not None else Text(letter.problem or "no plan", "red")
-        table.add_row(letter.message_id[:8], plan, when(letter.sent_at), str(letter.deliveries))
+        table.add_row(letter.message_id[:8], plan, format_time(letter.sent_at), str(letter.deliveries))
     return Group(table, Text(), facts([("Next", "rebalance dlq show MESSAGE, replay MESSAGE or discard MESSAGE")]))
 
 
 def dead_letter_view(letter: DeadLetter) -> Group:
     """One message with its whole body."""
     rows = [("Message", letter.message_id), ("Plan", letter.plan_id or f"none: {letter.problem}")]
-    rows += [("Sent", f"{when(letter.sent_at)} UTC"), ("Deliveries", str(letter.deliveries))]
+    rows += [("Sent", f"{format_time(letter.sent_at)} UTC"), ("Deliveries", str(letter.deliveries))]
     return Group(facts(rows), Text(), Text(letter.body))

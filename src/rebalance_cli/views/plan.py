@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rebalance_cli.outputs import Decision, Preview, PreviewOrder, Validation
-from rebalance_cli.views.result import counted, dollars, facts, fitting, plain_table, shares
+from rebalance_cli.views.result import counted, dollars, facts, first_fitting, plain_table, shares
 
 _DECISION = {Decision.SEND: ("send", "green"), Decision.SKIP: ("skip", "dim"), Decision.DENY: ("DENY", "red")}
 _HASH_SHOWN = 12
@@ -44,7 +44,7 @@ def validation_view(verdict: Validation, path: str) -> Group:
 def preview_view(told: Preview, path: str, width: int) -> Group:
     """What would become of the plan."""
     variants = ((True, 6), (True, 4), (False, 4), (False, 2))
-    table = fitting((_table(told, quote=quote, digits=digits) for quote, digits in variants), width)
+    table = first_fitting((_table(told, quote=quote, digits=digits) for quote, digits in variants), width)
     return Group(table, "", *_reasons(told), facts(_sums(told, path)))
 
 

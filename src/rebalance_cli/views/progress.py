@@ -163,7 +163,7 @@ def show_progress(story: RunProgress, console: Console) -> Iterator[Callable[[di
         def tell(record: dict[str, Any]) -> None:
             event = story.read(record)
             if event is not None:
-                narrator.tell(event, record)
+                narrator.report(event, record)
 
         yield tell
         narrator.flush()
@@ -188,7 +188,7 @@ class LineReporter:
         self._at = 0.0
         self._has_begun = False
 
-    def tell(self, event: LogEvent, record: dict[str, Any]) -> None:
+    def report(self, event: LogEvent, record: dict[str, Any]) -> None:
         """Tell one event; orders are gathered until the stage changes."""
         stage = _STAGES.get(event)
         if stage is not None:

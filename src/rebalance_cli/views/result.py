@@ -97,14 +97,14 @@ def orders_table(result: ExecutionResult, width: int) -> Table:
     variants = [_orders_table(result, ("Shares",), digits=9, gap=2)]
     variants += [_orders_table(result, _SMALL, digits=digits) for digits in (9, 6, 4, 2)]
     variants += [_orders_table(result, (*_SMALL, *less), digits=2) for less in _LESS]
-    return fitting(variants, width)
+    return first_fitting(variants, width)
 
 
 _LESS = (("Arrival",), ("Arrival", "Slip $"), ("Arrival", "Slip $", "Side"), ("Arrival", "Slip $", "Side", "bps"))
 """What is left out where the whole does not fit; no figure is ever cut."""
 
 
-def fitting(variants: Iterable[Table], width: int) -> Table:
+def first_fitting(variants: Iterable[Table], width: int) -> Table:
     """The first of these tables that fits, or else the last."""
     table = Table()
     for table in variants:
@@ -161,7 +161,7 @@ _SUMS = ("Sum", "Items", "Filled", "Planned $", "Filled $", "Filled %", "Slip $"
 
 def sums_table(result: ExecutionResult, width: int) -> Table:
     """What was planned and what was filled, by side: every item of the plan is in one of the rows."""
-    return fitting((_sums_table(result, without) for without in ((), ("Filled %",), ("Filled %", "Slip $"))), width)
+    return first_fitting((_sums_table(result, without) for without in ((), ("Filled %",), ("Filled %", "Slip $"))), width)
 
 
 def _sums_table(result: ExecutionResult, without: Sequence[str]) -> Table:
@@ -271,7 +271,7 @@ def result_facts(result: ExecutionResult) -> list[tuple[str, RenderableType]]:
 _WORST = (Outcome.UNRESOLVED, Outcome.REJECTED, Outcome.PARTIALLY_FILLED, Outcome.UNFILLED, Outcome.DENIED)
 
 
-def to_explain(result: ExecutionResult) -> str | None:
+def explain_command(result: ExecutionResult) -> str | None:
     """The command that tells of the order that needs a look most, if any does."""
     odd = sorted((o for o in result.orders if o.outcome in _WORST), key=lambda order: _WORST.index(order.outcome))
     return f"rebalance explain {shlex.quote(result.plan_id)} {odd[0].symbol}" if odd else None
@@ -343,7 +343,7 @@ def _short_id(message_id: str) -> str:
     return message_id if len(message_id) <= _ID_WIDTH else f"{message_id[:8]}…{message_id[-8:]}"
 
 
-def batch_meaning(failed: int, messages: int) -> Text:
+def batch_summary(failed: int, messages: int) -> Text:
     """What the queue does with the answer."""
     if not failed:
         return Text(f"batchItemFailures is empty: the queue deletes {counted(messages, 'message')}.", "green")

@@ -16,7 +16,7 @@ from rebalance_cli.outputs import (
     StatusAnswer,
     KillSwitchAnswer,
 )
-from rebalance_cli.views.result import counted, dollars, facts, fitting, plain_table, shares
+from rebalance_cli.views.result import counted, dollars, facts, first_fitting, plain_table, shares
 from rebalance_executor.domain.result import ExecutionStatus
 from rebalance_executor.domain.risk_state import TradingState
 
@@ -43,29 +43,29 @@ _STATUS = {
 _SWITCH = {TradingState.ACTIVE: "green", TradingState.REDUCING: "yellow", TradingState.HALTED: "bold red"}
 
 
-def when(at: datetime | None) -> str:
+def format_time(at: datetime | None) -> str:
     """A time in UTC, to the second."""
     return f"{at:%Y-%m-%d %H:%M:%S}" if at is not None else "–"
 
 
-def switch_text(switch: KillSwitchAnswer) -> Text:
+def kill_switch_text(switch: KillSwitchAnswer) -> Text:
     """The kill switch in one line."""
     text = Text(switch.state.value, _SWITCH[switch.state])
     if switch.at is None:
         return text.append("  never set", "dim")
-    return text.append(f"  by {switch.by} at {when(switch.at)} UTC: {switch.reason}", "default")
+    return text.append(f"  by {switch.by} at {format_time(switch.at)} UTC: {switch.reason}", "default")
 
 
-def status_view(answer: StatusAnswer, width: int) -> Group:
+def account_view(answer: StatusAnswer, width: int) -> Group:
     """An account with its plans."""
     lease = answer.lease
-    busy = f"run {lease.run_id[:8]}… until {when(lease.until)} UTC at the latest" if lease is not None else "nobody"
+    busy = f"run {lease.run_id[:8]}… until {format_time(lease.until)} UTC at the latest" if lease is not None else "nobody"
     head = facts(
-        [("Account", answer.account), ("Switch", switch_text(answer.switch)), ("At work", Text(busy, "default"))]
+        [("Account", answer.account), ("Switch", kill_switch_text(answer.switch)), ("At work", Text(busy, "default"))]
     )
     if not answer.plans:
         return Group(head, "", Text("No plan was begun on these days.", "dim"))
-    return Group(head, "", fitting((_plans_table(answer, whole=whole) for whole in (True, False)), width))
+    return Group(head, "", first_fitting((_plans_table(answer, whole=whole) for whole in (True, False)), width))
 
 
 def _plans_table(answer: StatusAnswer, *, whole: bool) -> Table:
@@ -78,11 +78,11 @@ def _plans_table(answer: StatusAnswer, *, whole: bool) -> Table:
     for plan in answer.plans:
         word = Text(plan.status, _STATUS.get(plan.status, "red"))
         finished = f"{plan.finished_at:%H:%M:%S}" if plan.finished_at is not None else "–"
-        table.add_row(plan.plan_id, word, when(plan.started_at), *((finished, str(plan.runs)) if whole else ()))
+        table.add_row(plan.plan_id, word, format_time(plan.started_at), *((finished, str(plan.runs)) if whole else ()))
     return table
 
 
-def standing_view(answer: PlanDetails, width: int) -> Group:
+def plan_details_view(answer: PlanDetails, width: int) -> Group:
     """Where one plan stands."""
     word, style = _PROGRESS[answer.progress]
     state = Text(word, style)
@@ -96,7 +96,7 @@ def standing_view(answer: PlanDetails, width: int) -> Group:
         ("Plan", f"{answer.plan_id}  (account {answer.account})"),
         ("Status", state),
         ("Phase", answer.phase),
-        ("Begun", f"{when(answer.started_at)} UTC"),
+        ("Begun", f"{format_time(answer.started_at)} UTC"),
         ("Runs", Text(runs, "default")),
         ("Filled", f"${dollars(answer.filled_dollars)}"),
     ]
@@ -105,7 +105,7 @@ def standing_view(answer: PlanDetails, width: int) -> Group:
 
 def orders_view(orders: tuple[OrderLine, ...], width: int) -> Table:
     """Every order with its stage; its side, how many were sent for it, and at which limit, where there is room."""
-    return fitting((_orders_view(orders, whole=whole) for whole in (True, False)), width)
+    return first_fitting((_orders_view(orders, whole=whole) for whole in (True, False)), width)
 
 
 def _orders_view(orders: tuple[OrderLine, ...], *, whole: bool) -> Table:
@@ -128,7 +128,7 @@ def _orders_view(orders: tuple[OrderLine, ...], *, whole: bool) -> Table:
     return table
 
 
-def story_view(answer: Explanation) -> Group:
+def explanation_view(answer: Explanation) -> Group:
     """The whole story of one order, one line a step."""
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True, style="dim")
