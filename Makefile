@@ -1,4 +1,4 @@
-# make run, make test: everything they need is set up on the first call. Later calls are offline.
+# The first make run or make test sets up everything it needs. Later calls work offline.
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
@@ -8,7 +8,7 @@ EVENT ?= events/eventbridge_plan.json
 CONFIG ?= default
 BIN := .venv/bin
 SAM := .venv-sam/bin
-# Only errors: what pip says beyond them is about the machine's settings, not about this project.
+# Errors only: pip's other messages are about settings of the machine, not about this project.
 PIP_INSTALL = -m pip -qq --disable-pip-version-check --no-input install
 NO_PACKAGES = { echo "The packages could not be installed. The first call needs the network; later ones do not." >&2; exit 1; }
 export SAM_CLI_TELEMETRY := 0
@@ -23,38 +23,38 @@ help: ## Show this list
 	@echo
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-# --- what one uses ---------------------------------------------------------------------------------------
+# --- targets for people ----------------------------------------------------------------------------------
 
 run: .venv/.installed ## Execute a sample plan against a paper broker and a local AWS (EVENT=events/….json)
 	@$(BIN)/rebalance local run $(EVENT)
 
-test: lint docs template ## Everything CI checks: lint, types, imports, documents, template, tests with coverage
+test: lint docs template ## Run all checks of CI: lint, types, imports, documents, template, tests with coverage
 	@scripts/get-browser
 	$(call say,"Tests")
 	@$(BIN)/pytest -q -n auto --dist worksteal --ignore=tests/e2e --cov=src/rebalance_executor --cov-report=term:skip-covered --cov-fail-under=90
 
-lint: .venv/.installed ## Style, types and the direction of imports
+lint: .venv/.installed ## Check style, types and the direction of imports
 	$(call say,"Lint")
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet . || { echo "Some files are not formatted: make format"; exit 1; }
 	@$(BIN)/mypy --no-error-summary src tests local rollout benchmarks examples
 	@$(BIN)/lint-imports > .venv/imports.log 2>&1 || { cat .venv/imports.log; exit 1; }
 
-format: .venv/.installed ## Put the code in shape
+format: .venv/.installed ## Format the code
 	@$(BIN)/ruff check --fix --quiet .
 	@$(BIN)/ruff format --quiet .
 
-unit: .venv/.installed ## The quick tests only
+unit: .venv/.installed ## Run the unit tests only
 	@$(BIN)/pytest -q tests/unit
 
 SEEDS ?= 1000
-simulate: .venv/.installed ## Histories of the whole program under faults, on all cores (SEEDS=1000)
+simulate: .venv/.installed ## Simulate histories of the whole program under faults, on all cores (SEEDS=1000)
 	@$(BIN)/python -m rebalance_simulation --seeds $(SEEDS)
 
-bench: .venv/.installed ## Measure everything of docs/performance.md: time, memory, requests, dollars (ten minutes)
+bench: .venv/.installed ## Measure all figures of docs/performance.md: time, memory, requests, dollars (ten minutes)
 	@$(BIN)/python -m benchmarks --write docs/performance.md
 
-mutants: .venv/.installed ## Change the code in thousands of places and see which changes the tests notice (ten minutes)
+mutants: .venv/.installed ## Run mutation testing: thousands of code changes, and which of them the tests detect (ten minutes)
 	@rm -rf mutants
 	@$(BIN)/mutmut run
 	@$(BIN)/python -m benchmarks.mutants
@@ -66,30 +66,30 @@ template: .venv-sam/.installed .venv-scan/.installed ## Check template.yaml and 
 	@.venv-scan/bin/checkov -f template.yaml --framework cloudformation --skip-download --compact --quiet \
 		> .venv-scan/scan.log 2>&1 || { cat .venv-scan/scan.log; exit 1; }
 
-e2e: .venv/.installed .venv-sam/.installed ## Deploy template.yaml to a local AWS and drive it from outside (E2E_STACK=… too: AWS)
+e2e: .venv/.installed .venv-sam/.installed ## Deploy template.yaml to a local AWS and test it end to end (with E2E_STACK=… also a stack in AWS)
 	$(call say,"End to end")
 	@$(BIN)/pytest -q tests/e2e
 
-docs: .venv/.installed ## Build the documentation as a site in build/site; a broken link is an error
+docs: .venv/.installed ## Build the documentation site in build/site; broken links are errors
 	$(call say,"Documentation")
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict > .venv/docs.log 2>&1 || { cat .venv/docs.log; exit 1; }
 
-reference: .venv/.installed ## Write what is made from the code: docs/reference.md, docs/commands.md, docs/schemas
+reference: .venv/.installed ## Generate docs/reference.md, docs/commands.md and docs/schemas from the code
 	@$(BIN)/python -m rebalance_cli.docs.reference docs
 
-build: .venv-sam/.installed ## Build what is deployed (CONFIG=dev|paper|live), or what is invoked here (default)
+build: .venv-sam/.installed ## Build the artefact to deploy (CONFIG=dev|paper|live) or to invoke on this machine (default)
 	@$(SAM)/sam build --config-env $(CONFIG)
 
-# A container of another architecture would be emulated, slowly or not at all.
+# A container of another architecture would run under emulation: slowly, or not at all.
 MACHINE = $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
-invoke: .venv-sam/.installed ## Build for this machine and send an event with sam local invoke (needs Docker; EVENT=…)
-	@docker info > /dev/null 2>&1 || { echo "sam local invoke needs a running Docker: start it, or use make run, which needs none." >&2; exit 1; }
+invoke: .venv-sam/.installed ## Build for this machine and invoke with sam local invoke (needs Docker; EVENT=…)
+	@docker info > /dev/null 2>&1 || { echo "sam local invoke needs Docker, which is not running. Start Docker, or use make run, which does not need it." >&2; exit 1; }
 	@$(SAM)/sam build --parameter-overrides Architecture=$(MACHINE)
 	@$(SAM)/sam local invoke --parameter-overrides Architecture=$(MACHINE) -e $(EVENT) RebalanceFunction
 
 # --- environments ----------------------------------------------------------------------------------------
 
-setup: .venv/.installed ## Create or update .venv (done by the other targets as needed)
+setup: .venv/.installed ## Create or update .venv (other targets do this as needed)
 	@echo "Ready: $$($(BIN)/python --version) in .venv"
 
 sam: .venv-sam/.installed ## Create or update .venv-sam with AWS SAM and cfn-lint
@@ -102,7 +102,7 @@ sam: .venv-sam/.installed ## Create or update .venv-sam with AWS SAM and cfn-lin
 	@$(BIN)/python $(PIP_INSTALL) --no-deps --no-build-isolation -e .
 	@touch $@
 
-# SAM pins its own dependencies tightly: it must not share an environment with the project.
+# A separate environment, because the tight pins of SAM conflict with the dependencies of the project.
 .venv-sam/.installed: requirements/sam.txt
 	@scripts/make-venv .venv-sam
 	$(call say,"Installing AWS SAM and cfn-lint (.venv-sam)")
@@ -116,9 +116,9 @@ sam: .venv-sam/.installed ## Create or update .venv-sam with AWS SAM and cfn-lin
 	@touch $@
 
 UV_COMPILE = uv pip compile --quiet --python-version 3.12 --universal --generate-hashes --no-emit-index-url --no-header
-# alpaca-py names them for data frames, streams and its broker API, none of which the function uses: 100 MB.
+# alpaca-py depends on them (100 MB) for data frames, streams and its broker API, which the function does not use.
 LEFT_OUT = $(addprefix --no-emit-package ,pandas numpy pytz msgpack sseclient-py)
-lock: ## Pin requirements/*.in anew (needs uv)
+lock: ## Update the pinned requirements from requirements/*.in (needs uv)
 	@command -v uv > /dev/null || { echo "make lock needs uv: pip install uv, then try again." >&2; exit 1; }
 	@$(UV_COMPILE) requirements/dev.in -o requirements/dev.txt
 	@$(UV_COMPILE) -c requirements/dev.txt $(LEFT_OUT) requirements/lambda.in -o requirements/lambda.txt
@@ -126,19 +126,19 @@ lock: ## Pin requirements/*.in anew (needs uv)
 	@$(UV_COMPILE) requirements/sam.in -o requirements/sam.txt
 	@$(UV_COMPILE) requirements/scan.in -o requirements/scan.txt
 
-clean: ## Delete environments, builds and caches; local data (.local) stays
+clean: ## Delete environments, builds and caches; keep local data (.local)
 	@rm -rf .venv .venv-sam .venv-scan .aws-sam build dist htmlcov .coverage .coverage.* src/*.egg-info
 	@rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	@find $(wildcard src tests benchmarks local) -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# --- called by sam build, not by people ------------------------------------------------------------------
+# --- targets for sam build -------------------------------------------------------------------------------
 
 .PHONY: build-RebalanceFunction build-LocalWorld
 PACKAGES := scripts/lambda-pip
 TRIM := scripts/lambda-trim
 NO_CACHES = find "$(ARTIFACTS_DIR)" -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# What is deployed, and nothing else.
+# The artefact of the function: pinned packages and the deployed package.
 build-RebalanceFunction:
 	@$(PACKAGES) "$(ARTIFACTS_DIR)" "$(ARTIFACTS_DIR)" requirements/lambda.txt
 	@cp -R src/rebalance_executor "$(ARTIFACTS_DIR)/"

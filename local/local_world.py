@@ -1,8 +1,8 @@
-"""The world around the function in ``sam local invoke``: a paper broker and a local AWS in the function's container.
+"""Entry point of ``sam local invoke``: starts a paper broker and a local AWS in the function's container.
 
-A container of sam cannot reach this machine's loopback, and the function accepts plain http to loopback only. So the
-servers run beside it, begin with ``events/world.json``, and are gone with the container: every invocation meets the
-same world. ``make run`` keeps its world from run to run.
+A container of sam cannot reach the loopback of this machine, and the function accepts plain http to its own loopback
+only. Therefore both servers run in the container. They start with the state of ``events/world.json`` and end with the
+container, so every invocation starts from the same state. ``make run`` keeps its state from run to run.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _INDEX: Any = {
 
 
 def _start() -> None:
-    """Start both servers, wait until they answer, and make what the template would make."""
+    """Start both servers, wait until they answer, and create the resources that the template would create."""
     aws_port, broker_port = _free_port(), _free_port()
     settings = {
         "GATEWAY_PORT": str(aws_port),
@@ -45,13 +45,13 @@ def _start() -> None:
         "LOG_LEVEL": "WARNING",
         "SFTP_ENABLED": "0",
         "IOT_MTLS_ENABLED": "0",
-        "DOCKER_HOST": "unix:///nonexistent",  # it would remove containers of other instances at its start
+        "DOCKER_HOST": "unix:///nonexistent",  # otherwise ministack removes containers of other instances at start
         "PYTHONPATH": os.pathsep.join(sys.path),
     }
     broker = ["-m", "paper_broker", "--port", str(broker_port), "--scenario", str(_SAMPLES / "world.json")]
     with (_SCRATCH / "servers.log").open("wb") as log:
         for arguments in (["-m", "ministack"], broker):
-            subprocess.Popen(  # noqa: S603 - our own two servers; the container's end is theirs
+            subprocess.Popen(  # noqa: S603 - our own two servers; they end with the container
                 [sys.executable, *arguments], env=os.environ | settings, stdout=log, stderr=subprocess.STDOUT
             )
     aws_url, broker_url = f"http://{_LOOPBACK}:{aws_port}", f"http://{_LOOPBACK}:{broker_port}"
@@ -60,7 +60,7 @@ def _start() -> None:
     os.environ.update(
         AWS_ENDPOINT_URL=aws_url,
         AWS_ACCESS_KEY_ID="local",
-        AWS_SECRET_ACCESS_KEY="local",  # noqa: S106 - opens nothing
+        AWS_SECRET_ACCESS_KEY="local",  # noqa: S106 - not a real secret
         ALPACA_TRADING_URL=broker_url,
         ALPACA_DATA_URL=broker_url,
     )
@@ -81,12 +81,12 @@ def _wait_for(url: str) -> None:
                 return
         except OSError:
             time.sleep(_POLL_SECONDS)
-    said = (_SCRATCH / "servers.log").read_text(errors="replace")
-    raise RuntimeError(f"The local servers did not come up: {url} does not answer. They said: {said[-1000:]}")
+    log = (_SCRATCH / "servers.log").read_text(errors="replace")
+    raise RuntimeError(f"The local servers did not start: {url} does not answer. End of their log: {log[-1000:]}")
 
 
 def _provision() -> None:
-    """Tables, credentials, and a bucket with the plan documents that the sample pointers name."""
+    """Create tables, credentials, and a bucket with the plan documents of the sample pointers."""
     table = os.environ["EXECUTION_TABLE"]
     _create_table(table, HASH="pk", RANGE="sk")
     boto3.client("dynamodb").update_table(
@@ -116,6 +116,6 @@ def _create_table(name: str, **keys: str) -> None:
 
 _start()
 
-from rebalance_executor.handler import lambda_handler  # noqa: E402 - it reads the environment that was just made
+from rebalance_executor.handler import lambda_handler  # noqa: E402 - reads the environment that _start has set
 
 __all__ = ["lambda_handler"]

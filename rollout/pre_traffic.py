@@ -1,6 +1,6 @@
-"""Asks a new version for its health before it gets any traffic, and tells CodeDeploy.
+"""Health check of a new version before it gets any traffic.
 
-Deployed by itself (``template.yaml``, ``PreTrafficCheck``): it must not depend on the code that it judges.
+A separate function (``template.yaml``, ``PreTrafficCheck``), because it must not depend on the code that it checks.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ _BOUNDED = Config(read_timeout=45, retries={"total_max_attempts": 1})
 
 
 def lambda_handler(event: dict[str, str], _context: object) -> dict[str, Any]:
-    """Invoke the new version with a health request; anything but a healthy report stops the deployment."""
+    """Send the new version a health request and report the status to CodeDeploy.
+
+    CodeDeploy stops the deployment unless the report says healthy.
+    """
     report = health(os.environ["NEW_VERSION"])
     healthy = report.get("healthy") is True
     print(json.dumps({"message": "rollout.checked", "healthy": healthy, "report": report}))  # noqa: T201 - its log
@@ -29,7 +32,7 @@ def lambda_handler(event: dict[str, str], _context: object) -> dict[str, Any]:
 
 
 def health(version: str) -> dict[str, Any]:
-    """The version's own report, or what its invocation came to instead."""
-    answer = boto3.client("lambda", config=_BOUNDED).invoke(FunctionName=version, Payload=b'{"health": true}')
-    report: dict[str, Any] = json.loads(answer["Payload"].read())
+    """Return the health report of the version, or the error payload of its invocation."""
+    response = boto3.client("lambda", config=_BOUNDED).invoke(FunctionName=version, Payload=b'{"health": true}')
+    report: dict[str, Any] = json.loads(response["Payload"].read())
     return report

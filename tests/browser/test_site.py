@@ -1,4 +1,4 @@
-"""The documentation as a site, in a real browser."""
+"""Tests of the documentation site in a real browser."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ from tests.support.processes import LOOPBACK, clean_environment
 ROOT = Path(__file__).parents[2]
 
 
-class Quiet(SimpleHTTPRequestHandler):
+class QuietHandler(SimpleHTTPRequestHandler):
     def log_message(self, *args: object) -> None:
-        """Nothing on the test's own screen."""
+        """Log nothing."""
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The site as ``make docs`` builds it."""
+    """Build the site as ``make docs`` does and return its folder."""
     folder = tmp_path_factory.mktemp("site")
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--config-file", str(ROOT / "mkdocs.yml")]
-    done = subprocess.run(
+    completed = subprocess.run(
         [*command, "--site-dir", str(folder)],
         env=clean_environment(NO_MKDOCS_2_WARNING="1"),
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
+    assert completed.returncode == 0, completed.stderr
     return folder
 
 
 @pytest.fixture(scope="module")
 def address(site: Path) -> Iterator[str]:
-    with ThreadingHTTPServer((LOOPBACK, 0), partial(Quiet, directory=str(site))) as server:
+    with ThreadingHTTPServer((LOOPBACK, 0), partial(QuietHandler, directory=str(site))) as server:
         thread = Thread(target=server.serve_forever)
         thread.start()
         yield f"http://{LOOPBACK}:{server.server_port}"
@@ -59,32 +59,32 @@ def driver() -> Iterator[Chrome]:
 
 
 @pytest.mark.parametrize("width", [400, 1400])
-def test_every_page_fits_the_screen_and_the_console_stays_empty(
+def test_every_page_fits_the_screen_and_logs_nothing_to_the_console(
     driver: Chrome, site: Path, address: str, width: int
 ) -> None:
     resize(driver, width)
-    found = {}
+    problems = {}
     for page in sorted(site.glob("*.html")):
         driver.get(f"{address}/{page.name}")
-        found[page.name] = (overflow(driver), console(driver))
+        problems[page.name] = (overflow(driver), console(driver))
 
-    assert len(found) > 10
-    assert {name: told for name, told in found.items() if told != (0, [])} == {}
+    assert len(problems) > 10
+    assert {name: problem for name, problem in problems.items() if problem != (0, [])} == {}
 
 
-def test_no_page_loads_anything_from_elsewhere(site: Path) -> None:
+def test_no_page_loads_anything_from_another_host(site: Path) -> None:
     loaded = re.compile(r"""<(?:script|link|img|iframe)[^>]*?(?:src|href)=["']?(https?:)?//""")
 
     assert [page.name for page in site.rglob("*.html") if loaded.search(page.read_text(encoding="utf-8"))] == []
 
 
-def test_the_page_is_light_or_dark_as_the_reader_prefers(driver: Chrome, address: str) -> None:
-    shown = {}
+def test_page_follows_the_preferred_color_scheme(driver: Chrome, address: str) -> None:
+    colors = {}
     for scheme in ("light", "dark"):
         prefer(driver, scheme)
         driver.get(f"{address}/index.html")
         body = driver.find_element(By.TAG_NAME, "body")
-        shown[scheme] = (body.value_of_css_property("background-color"), body.value_of_css_property("color"))
+        colors[scheme] = (body.value_of_css_property("background-color"), body.value_of_css_property("color"))
 
-    assert shown["light"] != shown["dark"]
-    assert all(background != ink for background, ink in shown.values())
+    assert colors["light"] != colors["dark"]
+    assert all(background != text for background, text in colors.values())

@@ -1,4 +1,4 @@
-"""The same tests on this machine and, where one is named, in a real AWS account."""
+"""Fixture of the deployed system: on this machine and, if one is given, in a real AWS account."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.e2e.system import System
 
 @pytest.fixture(scope="session", params=["local", "aws"])
 def system(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """The deployed system."""
+    """Yield the deployed system."""
     folder: Path = tmp_path_factory.mktemp("e2e")
-    with deployed_locally(folder) if request.param == "local" else deployed_in_aws() as found:
-        yield found
+    with deployed_locally(folder) if request.param == "local" else deployed_in_aws() as system:
+        yield system

@@ -1,4 +1,4 @@
-"""Builds the template and deploys it to a local AWS, with a paper broker beside it; or finds it in a real account."""
+"""Deployments: the template built and deployed to a local AWS with a paper broker, or a stack in a real account."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ ROOT = Path(__file__).parents[2]
 TOOLS = ROOT / ".venv-sam" / "bin"
 STACK = "rebalance-e2e"
 SECONDS = 10
-"""The function's time-out: short, because one test waits for it."""
+"""Timeout of the function: short, because one test waits for it."""
 CONFIG = {"connect_timeout_seconds": "1", "read_timeout_seconds": "3", "duplicate_window_minutes": 0}
-"""A lease outlasts its invocation by the longest request: that test waits for this, too.
+"""Short requests, because a lease outlasts its invocation by the longest request and one test waits for its end.
 
-Test after test buys the same, which would be denied as a duplicate order.
+No duplicate window, because several tests buy the same symbol.
 """
 _WORLD = {
     "account": {"cash": "100000"},
@@ -41,7 +41,7 @@ _WORLD = {
 
 @contextmanager
 def deployed_locally(folder: Path) -> Iterator[System]:
-    """``template.yaml`` as ``sam build`` and ``sam deploy`` bring it to the local AWS; gone at the end of the block."""
+    """Build and deploy ``template.yaml`` to a local AWS with ``sam``; yield the system, then stop it."""
     if not (TOOLS / "sam").exists():
         pytest.skip("AWS SAM is missing: make sam")
     world = folder / "world.json"
@@ -56,7 +56,7 @@ def deployed_locally(folder: Path) -> Iterator[System]:
             "AlpacaTradingUrl": broker.url,
             "AlpacaDataUrl": broker.url,
             "TimeoutSeconds": SECONDS,
-            "ExecutionConfig": json.dumps(json.dumps(CONFIG)),  # quoted once more: sam reads it as a shell would
+            "ExecutionConfig": json.dumps(json.dumps(CONFIG)),  # quoted twice, because sam parses it like a shell
             "NotifyEmail": "operator@example.com",
             "SavedQueries": "no",  # the local AWS has none
         }
@@ -67,26 +67,26 @@ def deployed_locally(folder: Path) -> Iterator[System]:
             url,
             broker,
             freeze=lambda: _freeze(process.pid),
-            told=lambda: (folder / "aws.log").read_text(errors="replace")[-6000:],
+            log=lambda: (folder / "aws.log").read_text(errors="replace")[-6000:],
             artefact=folder / "build" / "RebalanceFunction",
         )
 
         def upgrade(**changed: object) -> None:
             _deploy(environment, folder, parameters | changed)
-            _publish(system)  # the local AWS loses versions and alias when a stack is updated
+            _publish(system)  # the local AWS loses versions and alias on a stack update
 
         system.upgrade = upgrade
-        _set_redrive_policy(system)  # the local AWS makes queues without one, whatever the template says
+        _set_redrive_policy(system)  # the local AWS ignores the one in the template
         with _listening(system):
             yield system
 
 
 @contextmanager
 def deployed_in_aws() -> Iterator[System]:
-    """The stack that ``E2E_STACK`` names, in the account and region of the environment, on Alpaca's paper API."""
+    """Yield the stack named by ``E2E_STACK``, in the account and region of the environment, on Alpaca's paper API."""
     stack = os.environ.get("E2E_STACK")
     if not stack:
-        pytest.skip("no real AWS account: set E2E_STACK to a deployed paper stack, and AWS's variables")
+        pytest.skip("no real AWS account: set E2E_STACK to a deployed paper stack, and the variables of AWS")
     system = System(stack, boto3.Session())
     with _listening(system):
         yield system
@@ -109,7 +109,7 @@ def _local_aws(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
         TMPDIR=str(folder),
         SFTP_ENABLED="0",
         IOT_MTLS_ENABLED="0",
-        DOCKER_HOST="unix:///nonexistent",  # it would remove containers of other instances at its start
+        DOCKER_HOST="unix:///nonexistent",  # otherwise ministack removes containers of other instances at start
     )
     command = [str(TOOLS / "python"), "-m", "ministack"]
     ready = f"{url}/_ministack/health"
@@ -144,12 +144,12 @@ def _deploy(environment: dict[str, str], folder: Path, parameters: dict[str, obj
 
 
 def _sam(environment: dict[str, str], folder: Path, *arguments: str) -> None:
-    done = subprocess.run(
+    completed = subprocess.run(
         [str(TOOLS / "sam"), *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )
-    said = f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
-    (folder / f"sam-{arguments[0]}.log").write_text(said)
-    assert done.returncode == 0, said
+    output = f"{completed.stdout[-3000:]}\n{completed.stderr[-3000:]}"
+    (folder / f"sam-{arguments[0]}.log").write_text(output)
+    assert completed.returncode == 0, output
 
 
 def _session(environment: dict[str, str]) -> boto3.Session:
@@ -162,10 +162,10 @@ def _put_secret(session: boto3.Session, url: str, account: str) -> None:
 
 
 def _set_redrive_policy(system: System) -> None:
-    wanted = read("template.yaml")["Resources"]["PlanQueue"]["Properties"]["RedrivePolicy"]
+    declared = read("template.yaml")["Resources"]["PlanQueue"]["Properties"]["RedrivePolicy"]
     sqs, dead = system.client("sqs"), system.outputs["PlanDeadLetterQueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    policy = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": wanted["maxReceiveCount"]})
+    policy = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": declared["maxReceiveCount"]})
     sqs.set_queue_attributes(QueueUrl=system.outputs["PlanQueueUrl"], Attributes={"RedrivePolicy": policy})
 
 
@@ -176,7 +176,7 @@ def _publish(system: System) -> None:
 
 
 def _freeze(pid: int) -> None:
-    """Stop the function's processes, which are children of the local AWS: to it they hang."""
+    """Stop the function's processes, which are children of the local AWS, so that they seem to hang."""
     for child in Path(f"/proc/{pid}/task/{pid}/children").parent.parent.glob("*/children"):
         for number in child.read_text().split():
             with suppress(OSError):
@@ -189,30 +189,30 @@ def _freeze(pid: int) -> None:
 
 @contextmanager
 def _listening(system: System) -> Iterator[None]:
-    """Two queues that get the result events and the notices, as any other system would."""
+    """Subscribe two queues to the result events and the notifications, as any other consumer would."""
     name = f"e2e-{uuid.uuid4().hex[:12]}"
     sqs, events, sns = (system.client(service) for service in ("sqs", "events", "sns"))
     bus = system.outputs["ResultBusName"]
-    system.event_listener, event_arn = _a_queue(sqs, f"{name}-events")
-    system.notice_listener, notice_arn = _a_queue(sqs, f"{name}-notices")
+    system.event_queue, event_arn = _create_queue(sqs, f"{name}-events")
+    system.notification_queue, notification_arn = _create_queue(sqs, f"{name}-notifications")
     events.put_rule(Name=name, EventBusName=bus, EventPattern=json.dumps({"detail-type": ["RebalanceExecuted"]}))
     events.put_targets(Rule=name, EventBusName=bus, Targets=[{"Id": "queue", "Arn": event_arn}])
     subscription = sns.subscribe(
-        TopicArn=system.outputs["ResultTopicArn"], Protocol="sqs", Endpoint=notice_arn, ReturnSubscriptionArn=True
+        TopicArn=system.outputs["ResultTopicArn"], Protocol="sqs", Endpoint=notification_arn, ReturnSubscriptionArn=True
     )["SubscriptionArn"]
     try:
         yield
     finally:
-        if system.endpoint is None:  # the local one ends as a whole
+        if system.endpoint is None:  # the local AWS is stopped as a whole
             sns.unsubscribe(SubscriptionArn=subscription)
             events.remove_targets(Rule=name, EventBusName=bus, Ids=["queue"])
             events.delete_rule(Name=name, EventBusName=bus)
-            for url in (system.event_listener, system.notice_listener):
+            for url in (system.event_queue, system.notification_queue):
                 sqs.delete_queue(QueueUrl=url)
 
 
-def _a_queue(sqs: Any, name: str) -> tuple[str, str]:
-    """A standard queue that EventBridge and SNS may send to: its address and its ARN."""
+def _create_queue(sqs: Any, name: str) -> tuple[str, str]:
+    """Create a standard queue that EventBridge and SNS may send to; return its URL and its ARN."""
     url = sqs.create_queue(QueueName=name)["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     statement = {

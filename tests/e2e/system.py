@@ -1,4 +1,4 @@
-"""The deployed system, seen from outside: its stack's outputs, AWS's clients, and queues that hear what it says."""
+"""The deployed system as its users see it: outputs of the stack, AWS clients, and queues with published results."""
 
 from __future__ import annotations
 
@@ -19,34 +19,34 @@ from botocore.config import Config
 from tests.support.broker_server import BrokerServer
 
 REGION = "us-east-1"
-"""Of the local AWS."""
+"""Region of the local AWS."""
 SYMBOL = "SPY"
-"""Always quoted, fractionable."""
+"""A fractionable symbol that always has a quote."""
 OTHER_SYMBOL = "QQQ"
 _POLL_SECONDS = 0.1
-PATIENCE_SECONDS = 90
+WAIT_SECONDS = 90
 
 
 @dataclass(slots=True)
-class Heard:
-    """What was published: result events and notices, by the plan's id."""
+class PublishedMessages:
+    """Result events and notifications received so far."""
 
     events: list[dict[str, Any]] = field(default_factory=list)
-    notices: list[dict[str, Any]] = field(default_factory=list)
+    notifications: list[dict[str, Any]] = field(default_factory=list)
 
     def event(self, plan_id: str) -> dict[str, Any] | None:
-        """The result in the plan's event; None while there is none."""
+        """Return the result in the event of this plan; None if there is none yet."""
         return next((event["detail"] for event in self.events if event["detail"]["plan_id"] == plan_id), None)
 
-    def notice(self, plan_id: str) -> dict[str, Any] | None:
-        """The notice of the plan; None while there is none."""
-        return next((notice for notice in self.notices if plan_id in notice["Message"]), None)
+    def notification(self, plan_id: str) -> dict[str, Any] | None:
+        """Return the notification of this plan; None if there is none yet."""
+        return next((message for message in self.notifications if plan_id in message["Message"]), None)
 
-    def times(self, plan_id: str) -> Counter[str]:
-        """How often each of the two was published for that plan."""
+    def counts(self, plan_id: str) -> Counter[str]:
+        """Count the events and notifications of this plan."""
         return Counter(
             event=sum(event["detail"]["plan_id"] == plan_id for event in self.events),
-            notice=sum(plan_id in notice["Message"] for notice in self.notices),
+            notification=sum(plan_id in message["Message"] for message in self.notifications),
         )
 
 
@@ -55,14 +55,14 @@ class System:
     """A deployed stack.
 
     Args:
-        stack: its name.
-        session: leads to the account.
-        endpoint: of the local AWS; None for the real one.
-        broker: the paper broker behind it; None where it is Alpaca's paper API.
-        freeze: stops the function's processes as a hung call would; None where nobody outside can.
-        told: the local AWS's own log, for a failing test.
-        upgrade: deploys again with these parameters changed; None where the stack is somebody's own.
-        artefact: what was built for the function, unpacked; None where somebody else built it.
+        stack: name of the stack.
+        session: session of the AWS account.
+        endpoint: URL of the local AWS; None for the real AWS.
+        broker: the paper broker; None if the stack uses Alpaca's paper API.
+        freeze: stops the function's processes, like a hung call; None if that is impossible.
+        log: returns the log of the local AWS, for failing tests.
+        upgrade: deploys again with changed parameters; None for a real stack.
+        artefact: folder with the built function; None for a real stack.
     """
 
     stack: str
@@ -70,14 +70,14 @@ class System:
     endpoint: str | None = None
     broker: BrokerServer | None = None
     freeze: Callable[[], None] | None = None
-    told: Callable[[], str] = lambda: ""
+    log: Callable[[], str] = lambda: ""
     upgrade: Callable[..., None] | None = None
     artefact: Path | None = None
-    heard: Heard = field(default_factory=Heard)
+    published: PublishedMessages = field(default_factory=PublishedMessages)
     _clients: dict[str, Any] = field(default_factory=dict)
 
     def client(self, service: str) -> Any:
-        """A client of that service."""
+        """Return a client of this service."""
         if service not in self._clients:
             config = Config(
                 read_timeout=70,
@@ -90,18 +90,18 @@ class System:
 
     @cached_property
     def outputs(self) -> Mapping[str, str]:
-        """The stack's outputs."""
+        """Outputs of the stack."""
         stack = self.client("cloudformation").describe_stacks(StackName=self.stack)["Stacks"][0]
         return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
 
-    # --- ways in -----------------------------------------------------------------------------------------
+    # --- inputs ------------------------------------------------------------------------------------------
 
     def invoke(self, event: object, *, qualifier: str = "live") -> Any:
-        """The function's answer to a direct invocation."""
-        answer = self.client("lambda").invoke(
+        """Invoke the function directly and return its response."""
+        response = self.client("lambda").invoke(
             FunctionName=self.outputs["FunctionName"], Qualifier=qualifier, Payload=json.dumps(event).encode()
         )
-        return json.loads(answer["Payload"].read())
+        return json.loads(response["Payload"].read())
 
     def announce(self, plan: Mapping[str, Any]) -> None:
         """Put the plan on the bus."""
@@ -114,7 +114,7 @@ class System:
         assert self.client("events").put_events(Entries=[entry])["FailedEntryCount"] == 0
 
     def queue(self, body: object, group: str = "default") -> None:
-        """Send a message to the plan queue, one of its own even if the body is the same."""
+        """Send a message to the plan queue, with a new deduplication ID even if the body is the same."""
         self.client("sqs").send_message(
             QueueUrl=self.outputs["PlanQueueUrl"],
             MessageBody=body if isinstance(body, str) else json.dumps(body),
@@ -122,42 +122,43 @@ class System:
             MessageDeduplicationId=uuid.uuid4().hex,
         )
 
-    # --- what came of it ---------------------------------------------------------------------------------
+    # --- outputs -----------------------------------------------------------------------------------------
 
-    def result(self, plan_id: str, seconds: float = PATIENCE_SECONDS) -> dict[str, Any]:
-        """The result in the plan's event, once it is published."""
-        self.wait(lambda: self.listen().event(plan_id) is not None, f"no result event of {plan_id}", seconds)
-        found = self.heard.event(plan_id)
-        assert found is not None
-        return found
+    def result(self, plan_id: str, seconds: float = WAIT_SECONDS) -> dict[str, Any]:
+        """Wait for the result event of this plan and return the result."""
+        self.wait(lambda: self.receive().event(plan_id) is not None, f"no result event of {plan_id}", seconds)
+        result = self.published.event(plan_id)
+        assert result is not None
+        return result
 
-    def notice(self, plan_id: str) -> dict[str, Any]:
-        """The notice of the plan, once it is published."""
-        self.wait(lambda: self.listen().notice(plan_id) is not None, f"no notice of {plan_id}")
-        found = self.heard.notice(plan_id)
-        assert found is not None
-        return found
+    def notification(self, plan_id: str) -> dict[str, Any]:
+        """Wait for the notification of this plan and return it."""
+        self.wait(lambda: self.receive().notification(plan_id) is not None, f"no notification of {plan_id}")
+        notification = self.published.notification(plan_id)
+        assert notification is not None
+        return notification
 
-    def listen(self) -> Heard:
-        """Everything published so far."""
-        for url, into in ((self.event_listener, self.heard.events), (self.notice_listener, self.heard.notices)):
+    def receive(self) -> PublishedMessages:
+        """Receive new messages and return all published so far."""
+        received = ((self.event_queue, self.published.events), (self.notification_queue, self.published.notifications))
+        for url, into in received:
             while messages := self.client("sqs").receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
                 for message in messages:
                     into.append(json.loads(message["Body"]))
                     self.client("sqs").delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-        return self.heard
+        return self.published
 
-    event_listener: str = ""
-    notice_listener: str = ""
+    event_queue: str = ""
+    notification_queue: str = ""
 
-    def waiting(self, output: str) -> int:
-        """Messages in that queue, in work or not."""
+    def message_count(self, output: str) -> int:
+        """Return the number of messages in the queue of this output, including those in flight."""
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-        told = self.client("sqs").get_queue_attributes(QueueUrl=self.outputs[output], AttributeNames=names)
-        return sum(int(told["Attributes"][name]) for name in names)
+        response = self.client("sqs").get_queue_attributes(QueueUrl=self.outputs[output], AttributeNames=names)
+        return sum(int(response["Attributes"][name]) for name in names)
 
     def listed(self, plan_id: str) -> list[str]:
-        """The plan's status in the index of today's plans."""
+        """Return the status of this plan in the index of today's plans; empty if it is not listed."""
         page = self.client("dynamodb").query(
             TableName=self.outputs["ExecutionTableName"],
             IndexName="plans-by-day",
@@ -167,16 +168,16 @@ class System:
         )
         return [item["status"]["S"] for item in page["Items"] if item["plan_id"]["S"] == plan_id]
 
-    def wait(self, is_so: Callable[[], bool], otherwise: str, seconds: float = PATIENCE_SECONDS) -> None:
-        """Until it is so, or the test fails with what the local AWS said last."""
+    def wait(self, condition: Callable[[], bool], failure: str, seconds: float = WAIT_SECONDS) -> None:
+        """Wait until the condition is true; after ``seconds`` fail with the log of the local AWS."""
         until = time.monotonic() + seconds
-        while not is_so():
-            assert time.monotonic() < until, f"{otherwise} within {seconds:.0f} s\n{self.told()}"
+        while not condition():
+            assert time.monotonic() < until, f"{failure} within {seconds:.0f} s\n{self.log()}"
             time.sleep(_POLL_SECONDS)
 
 
 def a_plan(dollars: str = "25", symbol: str = SYMBOL, **fields: object) -> dict[str, Any]:
-    """A plan made now that buys a little of one symbol, at once unless ``execution_urgency`` says otherwise."""
+    """Return a new plan that buys a little of one symbol, immediately by default (``execution_urgency``)."""
     plan_id = f"e2e-{uuid.uuid4().hex[:12]}"
     item = {
         "symbol": symbol,

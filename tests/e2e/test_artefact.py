@@ -1,4 +1,4 @@
-"""The artefact that ``sam build`` made: small, compiled, and enough to trade with."""
+"""Tests of the artefact that ``sam build`` creates: small, compiled, and sufficient to execute a plan."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.e2e.system import REGION, System, a_plan
 
 MEGABYTES = 40
 FILES = 2_800
-"""A fifth above what docs/performance.md measures: a dependency more, or byte code twice, does not pass unseen."""
+"""A fifth above the figures in docs/performance.md: another dependency, or byte code twice, exceeds these limits."""
 _EXECUTE = """
 import json, sys
 from types import SimpleNamespace
@@ -32,13 +32,13 @@ print(json.dumps({"result": result, "packages": sorted(file for file in where if
 
 @pytest.fixture
 def artefact(system: System) -> Path:
-    """What was built here."""
+    """Return the folder of the built function."""
     if system.artefact is None:
-        pytest.skip("a real stack is built by its owner")
+        pytest.skip("a real stack was not built by this test")
     return system.artefact
 
 
-def test_the_artefact_stays_small_and_is_compiled(artefact: Path) -> None:
+def test_artefact_is_small_and_compiled(artefact: Path) -> None:
     files = [path for path in artefact.rglob("*") if path.is_file()]
     source = {path.relative_to(artefact) for path in files if path.suffix == ".py"}
     compiled = {
@@ -52,30 +52,30 @@ def test_the_artefact_stays_small_and_is_compiled(artefact: Path) -> None:
     assert source - compiled == set()
 
 
-def test_a_plan_is_executed_by_the_artefact_alone(system: System, artefact: Path) -> None:
-    """No site-packages, no variables of this process: the built folder, and what the stack gives its function."""
+def test_artefact_alone_executes_a_plan(system: System, artefact: Path) -> None:
+    """Runs the built folder with the variables of the deployed function, without site-packages and this environment."""
     assert system.endpoint is not None
-    told = system.client("lambda").get_function_configuration(
+    configuration = system.client("lambda").get_function_configuration(
         FunctionName=system.outputs["FunctionName"], Qualifier="live"
     )
-    environment = dict(told["Environment"]["Variables"]) | {
+    environment = dict(configuration["Environment"]["Variables"]) | {
         "AWS_ENDPOINT_URL": system.endpoint,
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
         "AWS_REGION": REGION,
         "AWS_DEFAULT_REGION": REGION,
-        "LAMBDA_TASK_ROOT": str(artefact),  # tells X-Ray's SDK that it is in Lambda, where it makes no client
+        "LAMBDA_TASK_ROOT": str(artefact),  # as in Lambda, where X-Ray's SDK creates no client
         "POWERTOOLS_TRACE_DISABLED": "true",
     }
-    done = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-I", "-S", "-c", _EXECUTE, str(artefact), json.dumps(a_plan())],
         env=environment,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    answer = json.loads(done.stdout.splitlines()[-1])
+    assert completed.returncode == 0, completed.stderr
+    output = json.loads(completed.stdout.splitlines()[-1])
 
-    assert answer["result"]["status"] == "success", answer
-    assert answer["packages"] == []
+    assert output["result"]["status"] == "success", output
+    assert output["packages"] == []

@@ -1,4 +1,4 @@
-"""The templates, read once."""
+"""Fixtures with the parsed template."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from tests.infrastructure.templates import read
 
 @pytest.fixture(scope="session")
 def template() -> dict[str, Any]:
-    """What is deployed."""
+    """Return ``template.yaml``."""
     return read("template.yaml")
 
 
 @pytest.fixture(scope="session")
 def resources(template: dict[str, Any]) -> dict[str, Any]:
-    """Its resources, by logical name."""
-    found: dict[str, Any] = template["Resources"]
-    return found
+    """Return the resources by logical ID."""
+    resources: dict[str, Any] = template["Resources"]
+    return resources
 
 
 @pytest.fixture(scope="session")
 def function(resources: dict[str, Any]) -> dict[str, Any]:
-    """The function's properties."""
-    found: dict[str, Any] = resources["RebalanceFunction"]["Properties"]
-    return found
+    """Return the properties of the function."""
+    properties: dict[str, Any] = resources["RebalanceFunction"]["Properties"]
+    return properties

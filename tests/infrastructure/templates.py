@@ -1,4 +1,4 @@
-"""SAM templates as plain values: ``!Ref X`` reads as ``{"Ref": "X"}``, ``!Sub …`` as ``{"Fn::Sub": …}``."""
+"""SAM templates as plain values: ``!Ref X`` becomes ``{"Ref": "X"}``, ``!Sub …`` becomes ``{"Fn::Sub": …}``."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml  # type: ignore[import-untyped]  # its stubs are a package of their own, for these lines only
+import yaml  # type: ignore[import-untyped]  # a stub package for these few lines is not worth it
 
 ROOT = Path(__file__).parents[2]
 
 
 class _Loader(yaml.SafeLoader):  # type: ignore[misc]
-    """YAML with CloudFormation's short forms."""
+    """YAML loader that reads CloudFormation's short forms."""
 
 
 def _short_form(loader: _Loader, suffix: str, node: yaml.Node) -> dict[str, Any]:
@@ -29,23 +29,23 @@ _Loader.add_multi_constructor("!", _short_form)
 
 
 def read(name: str) -> dict[str, Any]:
-    """A template of this repository."""
-    found: dict[str, Any] = yaml.load((ROOT / name).read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a SafeLoader
-    return found
+    """Return a template of this repository."""
+    template: dict[str, Any] = yaml.load((ROOT / name).read_text(encoding="utf-8"), _Loader)  # noqa: S506 - SafeLoader
+    return template
 
 
 def attribute(resource: str, name: str = "Arn") -> dict[str, str]:
-    """``!GetAtt resource.name``."""
+    """Return ``!GetAtt resource.name``."""
     return {"Fn::GetAtt": f"{resource}.{name}"}
 
 
 def reference(resource: str) -> dict[str, str]:
-    """``!Ref resource``."""
+    """Return ``!Ref resource``."""
     return {"Ref": resource}
 
 
 def strings(value: object) -> Iterator[str]:
-    """Every text inside, keys included."""
+    """Yield every string in ``value``, keys included."""
     if isinstance(value, dict):
         for key, inner in value.items():
             yield str(key)

@@ -1,4 +1,4 @@
-"""What leaves this machine: pinned, hashed, and nothing but the function."""
+"""Tests of the deployed artefact: pinned and hashed packages, and the function only."""
 
 from __future__ import annotations
 
@@ -31,9 +31,12 @@ TOOLS = {
 }
 
 
+OTHER_PACKAGES = {path.parent.name for path in (ROOT / "src").glob("*/__init__.py")} - {"rebalance_executor"}
+
+
 @pytest.fixture(scope="module")
 def artefact(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the make target puts into the artefact, without the packages: they would need the network."""
+    """Return what the make target puts into the artefact, without the packages, which need the network."""
     target = tmp_path_factory.mktemp("artefact")
     steps = [f"ARTIFACTS_DIR={target}", "PACKAGES=true", "TRIM=true"]
     command = ["make", "--no-print-directory", "build-RebalanceFunction", *steps]
@@ -42,7 +45,7 @@ def artefact(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("name", REQUIREMENTS)
-def test_every_requirement_is_pinned_with_its_hashes(name: str) -> None:
+def test_every_requirement_is_pinned_with_hashes(name: str) -> None:
     text = (ROOT / "requirements" / f"{name}.txt").read_text(encoding="utf-8").replace("\\\n", " ")
     lines = [line for line in text.splitlines() if line and not line.lstrip().startswith("#")]
 
@@ -53,41 +56,37 @@ def test_every_requirement_is_pinned_with_its_hashes(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["lambda", "local"])
-def test_what_runs_elsewhere_is_what_was_tested_here(name: str) -> None:
+def test_deployed_and_local_versions_are_the_tested_versions(name: str) -> None:
     assert pins(name).items() <= pins("dev").items()
 
 
-def test_the_declared_dependencies_are_those_that_are_deployed() -> None:
+def test_declared_dependencies_are_the_deployed_ones() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     lines = (ROOT / "requirements" / "lambda.in").read_text(encoding="utf-8").splitlines()
 
-    wanted = {line.split("#")[0].strip() for line in lines} - {""}
-    assert wanted == set(project["dependencies"])
+    deployed = {line.split("#")[0].strip() for line in lines} - {""}
+    assert deployed == set(project["dependencies"])
 
 
-def test_no_tool_is_deployed() -> None:
+def test_development_tools_are_not_deployed() -> None:
     assert not pins("lambda").keys() & TOOLS
 
 
 def test_data_frames_and_streams_are_not_deployed() -> None:
-    """They are two thirds of what alpaca-py installs, and nothing of them is used."""
+    """Two thirds of what alpaca-py installs are packages that the function does not use."""
     assert not pins("lambda").keys() & {"pandas", "numpy", "pytz", "msgpack", "sseclient-py"}
 
 
-def test_the_artefact_holds_the_deployed_package_and_nothing_else(artefact: Path) -> None:
-    package = artefact / "rebalance_executor"
+def test_artefact_is_a_copy_of_the_deployed_package(artefact: Path) -> None:
+    package, source = artefact / "rebalance_executor", ROOT / "src" / "rebalance_executor"
 
     assert [path.name for path in artefact.iterdir()] == ["rebalance_executor"]
-    assert not (package / "cli").exists()
-    assert not (package / "testkit").exists()
     deployed = {path.relative_to(package) for path in package.rglob("*.py")}
-    source = ROOT / "src" / "rebalance_executor"
-    written = {path.relative_to(source) for path in source.rglob("*.py")}
-    assert deployed == {path for path in written if path.parts[0] not in ("cli", "testkit")}
+    assert deployed == {path.relative_to(source) for path in source.rglob("*.py")}
 
 
-def test_the_handler_imports_from_the_artefact_alone(artefact: Path, tmp_path: Path) -> None:
-    """Nothing of what is deployed needs the commands, the paper broker or a tool."""
+def test_handler_imports_from_the_artefact_alone(artefact: Path, tmp_path: Path) -> None:
+    """The deployed package needs neither the other packages of this repository nor a development tool."""
     packages = tmp_path / "packages"
     packages.mkdir()
     program = (
@@ -96,7 +95,7 @@ def test_the_handler_imports_from_the_artefact_alone(artefact: Path, tmp_path: P
         "print(handler.__file__)\n"
         "print(*sorted({name.split('.')[0] for name in sys.modules}))\n"
     )
-    done = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-P", "-S", "-c", program],
         cwd=tmp_path,
         env=clean_environment(PYTHONDONTWRITEBYTECODE="1"),
@@ -104,17 +103,17 @@ def test_the_handler_imports_from_the_artefact_alone(artefact: Path, tmp_path: P
         text=True,
         check=True,
     )
-    file, modules = done.stdout.splitlines()
+    file, modules = completed.stdout.splitlines()
 
     assert Path(file).is_relative_to(artefact)
-    assert not set(modules.split()) & ({name.replace("-", "_") for name in TOOLS} | {"paper_broker", "_pytest"})
+    assert not set(modules.split()) & ({name.replace("-", "_") for name in TOOLS} | OTHER_PACKAGES | {"_pytest"})
 
 
 def samconfig() -> dict[str, Any]:
     return tomllib.loads((ROOT / "samconfig.toml").read_text(encoding="utf-8"))
 
 
-def test_sam_knows_this_machine_and_three_stages() -> None:
+def test_samconfig_has_this_machine_and_three_stages() -> None:
     config = samconfig()
 
     assert config.keys() == {"version", "default", "dev", "paper", "live"}
@@ -126,7 +125,7 @@ def test_sam_knows_this_machine_and_three_stages() -> None:
     assert not re.search(r"\b\d{12}\b", (ROOT / "samconfig.toml").read_text(encoding="utf-8"))
 
 
-def test_no_stage_makes_money_real_by_itself() -> None:
+def test_no_stage_of_samconfig_enables_real_money() -> None:
     for stage in ("dev", "paper", "live"):
         overrides = samconfig()[stage]["deploy"]["parameters"].get("parameter_overrides", [])
         assert not {"AlpacaPaper=false", "LiveTrading=yes"} & set(overrides)

@@ -1,4 +1,4 @@
-"""Alarms, dashboard and saved queries ask for what the program really prints."""
+"""Tests that alarms, dashboard and saved queries use only metrics and fields that the program prints."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from rebalance_executor.domain.orders import Outcome
 from rebalance_executor.domain.result import ExecutionStatus
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.telemetry import METRICS, NAMESPACE, SERVICE, Telemetry, new_logger
-from tests.infrastructure.templates import attribute, reference
+from tests.infrastructure.templates import ROOT, attribute, reference
 from tests.support.world import a_world, buy, plan, sell
 
 OURS = {"service": SERVICE}
-A_QUEUE = [
+FAILURE_QUEUES = [
     attribute(name, "QueueName")
     for name in ("PlanDeadLetterQueue", "EventDeadLetterQueue", "ScheduleDeadLetterQueue", "FailureQueue")
 ]
-BY_AWS = {
+AWS_METRICS = {
     *(("AWS/Lambda", name, "FunctionName") for name in ("Invocations", "Errors", "Throttles", "Duration")),
     *(("AWS/SQS", f"Approximate{name}", "QueueName") for name in ("NumberOfMessagesVisible", "AgeOfOldestMessage")),
 }
-"""Metrics of AWS's own: namespace, name and dimension."""
+"""Metrics that AWS publishes: namespace, name and dimension."""
 
 
 class Metric(NamedTuple):
-    """What CloudWatch tells one metric from another by."""
+    """Identity of a metric in CloudWatch."""
 
     namespace: str
     name: str
@@ -43,16 +43,16 @@ class Metric(NamedTuple):
 
 @pytest.fixture(scope="module")
 def printed() -> set[Metric]:
-    """Every metric that the program can print, as CloudWatch reads it from the log."""
+    """Return every metric that the program can print, as CloudWatch reads it from the log."""
     context: Any = SimpleNamespace(aws_request_id="request", function_name="rebalance")
     telemetry = Telemetry(
         logger=new_logger("observed", io.StringIO()), metrics=Metrics(namespace=NAMESPACE, service=SERVICE)
     )
-    told = {"seconds": 1, "total_trade_value": 1, "slippage_bps": 1}
+    figures = {"seconds": 1, "total_trade_value": 1, "slippage_bps": 1}
     with contextlib.redirect_stdout(io.StringIO()) as log, telemetry.invocation(context):
         telemetry.count_request("GET /v2/orders")
         for status in ExecutionStatus:
-            telemetry.emit(LogEvent.PLAN_FINISHED, status=status, **told)
+            telemetry.emit(LogEvent.PLAN_FINISHED, status=status, **figures)
         for outcome in Outcome:
             telemetry.emit(LogEvent.ITEM_DENIED, outcome=outcome, code="HALTED")
         for event in set(LogEvent) - {LogEvent.PLAN_FINISHED, LogEvent.PLAN_UNRESOLVED}:
@@ -64,12 +64,12 @@ def _metrics(line: dict[str, Any]) -> Iterator[Metric]:
     for group in line["_aws"]["CloudWatchMetrics"]:
         for names in group["Dimensions"]:
             dimensions = tuple((name, line[name]) for name in names)
-            yield from (Metric(group["Namespace"], told["Name"], dimensions) for told in group["Metrics"])
+            yield from (Metric(group["Namespace"], metric["Name"], dimensions) for metric in group["Metrics"])
 
 
 @pytest.fixture(scope="module")
 def fields() -> set[str]:
-    """The names of all fields on the lines of plans that come by the queue: filled, refused, and broken off."""
+    """Return the fields of all log lines of queued plans: one filled, one invalid, one that yields."""
     with contextlib.redirect_stdout(io.StringIO()), a_world(positions={"AAA": "50"}) as world:
         message = {"messageId": "m-1", "eventSource": "aws:sqs", "attributes": {"MessageGroupId": "default"}}
         for document in (plan(sell("AAA", 1000), buy("BBB", 500)), {"plan_id": "no plan"}):
@@ -80,7 +80,7 @@ def fields() -> set[str]:
     return {name for line in world.log for name in line}
 
 
-def test_every_metric_that_is_documented_is_printed_under_one_dimension(printed: set[Metric]) -> None:
+def test_every_documented_metric_is_printed_with_one_dimension(printed: set[Metric]) -> None:
     assert METRICS.keys() <= {metric.name for metric in printed}
     assert {(metric.namespace, metric.dimensions) for metric in printed} == {(NAMESPACE, tuple(OURS.items()))}
 
@@ -102,12 +102,12 @@ def dimensions(alarm: dict[str, Any]) -> dict[str, Any]:
     [
         *((name, {"FunctionName": reference("RebalanceFunction")}) for name in ("Errors", "Throttles", "Duration")),
         ("ApproximateAgeOfOldestMessage", {"QueueName": attribute("PlanQueue", "QueueName")}),
-        *(("ApproximateNumberOfMessagesVisible", {"QueueName": queue}) for queue in A_QUEUE),
+        *(("ApproximateNumberOfMessagesVisible", {"QueueName": queue}) for queue in FAILURE_QUEUES),
         *((name, OURS) for name in ("PlansUnresolved", "DeliveryFailures", "KillSwitchTrips", "PublishFailures")),
         *((name, OURS) for name in ("OrdersDeniedHalted", "OrdersDenied", "OrdersRejected", "DailyCheckOverdue")),
     ],
 )
-def test_what_goes_wrong_unseen_raises_an_alarm(alarms: list[dict[str, Any]], metric: str, by: dict[str, Any]) -> None:
+def test_every_kind_of_failure_has_an_alarm(alarms: list[dict[str, Any]], metric: str, by: dict[str, Any]) -> None:
     (alarm,) = [alarm for alarm in alarms if alarm["MetricName"] == metric and dimensions(alarm) == by]
 
     assert alarm["TreatMissingData"] == "notBreaching"
@@ -115,11 +115,11 @@ def test_what_goes_wrong_unseen_raises_an_alarm(alarms: list[dict[str, Any]], me
     assert alarm["AlarmActions"] == [topic]
 
 
-def test_every_alarm_watches_a_metric_that_there_is(alarms: list[dict[str, Any]], printed: set[Metric]) -> None:
+def test_every_alarm_uses_an_existing_metric(alarms: list[dict[str, Any]], printed: set[Metric]) -> None:
     for alarm in alarms:
         ((name, value),) = dimensions(alarm).items()
         ours = Metric(alarm["Namespace"], alarm["MetricName"], ((name, str(value)),)) in printed
-        assert ours or (alarm["Namespace"], alarm["MetricName"], name) in BY_AWS, alarm["AlarmDescription"]
+        assert ours or (alarm["Namespace"], alarm["MetricName"], name) in AWS_METRICS, alarm["AlarmDescription"]
 
 
 # --- dashboard --------------------------------------------------------------------------------------------
@@ -128,12 +128,12 @@ def test_every_alarm_watches_a_metric_that_there_is(alarms: list[dict[str, Any]]
 @pytest.fixture(scope="module")
 def widgets(resources: dict[str, Any]) -> list[dict[str, Any]]:
     body = resources["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"][0]
-    found: list[dict[str, Any]] = json.loads(re.sub(r"\$\{[A-Za-z:.]+\}", "1", body))["widgets"]
-    return [widget["properties"] for widget in found]
+    parsed: list[dict[str, Any]] = json.loads(re.sub(r"\$\{[A-Za-z:.]+\}", "1", body))["widgets"]
+    return [widget["properties"] for widget in parsed]
 
 
 def shown(widget: dict[str, Any]) -> Iterator[list[str]]:
-    """The widget's metrics in full; a dot stands for what is above it, three for the whole row."""
+    """Yield the metrics of a widget in full: ``.`` repeats the value above, ``...`` repeats the whole row above."""
     above: list[str] = []
     for row in widget.get("metrics", []):
         words = [word for word in row if isinstance(word, str)]
@@ -142,18 +142,16 @@ def shown(widget: dict[str, Any]) -> Iterator[list[str]]:
             yield above
 
 
-def test_every_metric_of_the_dashboard_is_one_that_there_is(
-    widgets: list[dict[str, Any]], printed: set[Metric]
-) -> None:
+def test_dashboard_uses_existing_metrics_only(widgets: list[dict[str, Any]], printed: set[Metric]) -> None:
     rows = [row for widget in widgets for row in shown(widget)]
 
     assert rows
     for namespace, name, dimension, value in rows:
         ours = Metric(namespace, name, ((dimension, value),)) in printed
-        assert ours or (namespace, name, dimension) in BY_AWS, name
+        assert ours or (namespace, name, dimension) in AWS_METRICS, name
 
 
-def test_the_dashboard_shows_every_status_and_every_outcome(widgets: list[dict[str, Any]]) -> None:
+def test_dashboard_shows_every_status_and_every_outcome(widgets: list[dict[str, Any]]) -> None:
     names = {row[1] for widget in widgets for row in shown(widget)}
 
     assert {"Plans" + status.title().replace("_", "") for status in ExecutionStatus} <= names
@@ -165,17 +163,17 @@ def test_the_dashboard_shows_every_status_and_every_outcome(widgets: list[dict[s
 
 
 def queries(resources: dict[str, Any], widgets: list[dict[str, Any]]) -> dict[str, str]:
-    """The saved ones and the dashboard's, by name."""
+    """Return the saved queries and those of the dashboard, by name."""
     saved = [r["Properties"] for r in resources.values() if r["Type"] == "AWS::Logs::QueryDefinition"]
     assert all(query["LogGroupNames"] == [reference("FunctionLogs")] for query in saved)
-    found = {query["Name"]["Fn::Sub"].partition("/")[2]: query["QueryString"] for query in saved}
-    return found | {widget["title"]: widget["query"].partition("|")[2] for widget in widgets if "query" in widget}
+    by_name = {query["Name"]["Fn::Sub"].partition("/")[2]: query["QueryString"] for query in saved}
+    return by_name | {widget["title"]: widget["query"].partition("|")[2] for widget in widgets if "query" in widget}
 
 
 LANGUAGE = {"fields", "filter", "in", "stats", "count", "latest", "as", "by", "sort", "asc", "desc", "limit"}
 
 
-def test_queries_ask_for_events_and_fields_that_are_logged(
+def test_queries_use_logged_events_and_fields_only(
     resources: dict[str, Any], widgets: list[dict[str, Any]], fields: set[str]
 ) -> None:
     known = {str(event) for event in LogEvent}
@@ -183,13 +181,20 @@ def test_queries_ask_for_events_and_fields_that_are_logged(
     for name, text in queries(resources, widgets).items():
         assert set(re.findall(r'"([a-z]+\.[a-z_]+)"', text)) <= known, name
         bare = re.sub(r"""".*?"|'.*?'|@[a-z]+""", "", text)
-        made_here = set(re.findall(r" as ([a-z]+)", bare))
-        assert set(re.findall(r"[a-z_]+", bare)) - LANGUAGE - made_here <= fields, name
+        aliases = set(re.findall(r" as ([a-z]+)", bare))
+        assert set(re.findall(r"[a-z_]+", bare)) - LANGUAGE - aliases <= fields, name
 
 
-def test_the_saved_queries_are_those_that_the_manual_names(
-    resources: dict[str, Any], widgets: list[dict[str, Any]]
-) -> None:
-    names = {"a plan's whole story", "all of a correlation id", "slowest runs", "why orders and plans were refused"}
+def test_operations_page_names_every_saved_query(resources: dict[str, Any]) -> None:
+    page = " ".join((ROOT / "docs" / "operations.md").read_text(encoding="utf-8").split())
 
-    assert names <= queries(resources, widgets).keys()
+    names = queries(resources, []).keys()
+    assert len(names) == 4
+    assert [name for name in names if name not in page] == []
+
+
+def test_operations_page_names_every_alarm(resources: dict[str, Any]) -> None:
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    names = [name.removesuffix("Alarm") for name, r in resources.items() if r["Type"] == "AWS::CloudWatch::Alarm"]
+
+    assert [name for name in names if f"`{name}`" not in page] == []

@@ -1,4 +1,4 @@
-"""What the function may do, and who may reach it: as little as works."""
+"""Tests of permissions: the function may do only what it needs, and only the intended callers may reach it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from moto.events.models import EventPattern  # AWS's pattern language, as the test double of EventBridge knows it
+from moto.events.models import EventPattern  # EventBridge's pattern language, as moto implements it
 
 from rebalance_executor.adapters.dynamodb.plan_index import INDEX
 from rebalance_executor.domain.errors import RebalanceError
@@ -18,7 +18,7 @@ from tests.infrastructure.templates import ROOT, attribute, strings
 from tests.support.world import EXECUTION, IDEMPOTENCY, HandlerWorld, a_world, buy, plan
 
 X_RAY = {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
-"""AWS lets these be granted for everything or not at all."""
+"""AWS has no resource-level permissions for these."""
 
 
 def as_list(value: Any) -> list[Any]:
@@ -31,7 +31,9 @@ def statements(resources: dict[str, Any]) -> list[dict[str, Any]]:
     return [statement for policy in policies for statement in policy["PolicyDocument"]["Statement"]]
 
 
-def test_every_permission_is_of_the_role_that_stands_here(function: dict[str, Any], resources: dict[str, Any]) -> None:
+def test_all_permissions_come_from_the_role_in_the_template(
+    function: dict[str, Any], resources: dict[str, Any]
+) -> None:
     role = resources["FunctionRole"]["Properties"]
 
     assert function["Role"] == attribute("FunctionRole")
@@ -45,13 +47,13 @@ def test_no_action_is_granted_by_wildcard(statements: list[dict[str, Any]]) -> N
     assert not [action for statement in statements for action in as_list(statement["Action"]) if "*" in action]
 
 
-def test_no_resource_is_a_wildcard_but_where_aws_knows_no_other(statements: list[dict[str, Any]]) -> None:
+def test_only_xray_has_a_wildcard_resource(statements: list[dict[str, Any]]) -> None:
     unlimited = [statement for statement in statements if "*" in as_list(statement["Resource"])]
 
     assert [set(statement["Action"]) for statement in unlimited] == [X_RAY]
 
 
-def test_each_service_is_limited_to_what_the_stack_names(statements: list[dict[str, Any]]) -> None:
+def test_each_service_is_limited_to_resources_of_the_stack(statements: list[dict[str, Any]]) -> None:
     reached = {
         service: set(strings([s["Resource"] for s in statements if as_list(s["Action"])[0].startswith(f"{service}:")]))
         for service in ("dynamodb", "sqs", "logs", "events", "secretsmanager", "s3", "sns", "kms")
@@ -71,7 +73,7 @@ def test_each_service_is_limited_to_what_the_stack_names(statements: list[dict[s
     assert any(text.endswith(":s3:::${Bucket}/*") for text in reached["s3"])
 
 
-def test_the_tables_key_is_used_by_way_of_tables_and_topics_only(
+def test_data_key_is_used_through_dynamodb_and_sns_only(
     statements: list[dict[str, Any]], resources: dict[str, Any]
 ) -> None:
     (grant,) = [s for s in statements if as_list(s["Action"])[0].startswith("kms:")]
@@ -79,11 +81,11 @@ def test_the_tables_key_is_used_by_way_of_tables_and_topics_only(
 
     services = grant["Condition"]["StringEquals"]["kms:ViaService"]
     assert [str(service["Fn::Sub"]).split(".")[0] for service in services] == ["dynamodb", "sns"]
-    assert key["DeletionPolicy"] == "Retain"  # a retained table without its key is lost
+    assert key["DeletionPolicy"] == "Retain"  # a retained table is lost without its key
     assert key["Properties"]["EnableKeyRotation"] is True
 
 
-def test_the_pre_traffic_check_may_invoke_the_function_and_answer_codedeploy_only(resources: dict[str, Any]) -> None:
+def test_pre_traffic_check_may_only_invoke_the_function_and_report_to_codedeploy(resources: dict[str, Any]) -> None:
     (policy,) = resources["PreTrafficRole"]["Properties"]["Policies"]
     granted = {action for s in policy["PolicyDocument"]["Statement"] for action in as_list(s["Action"])}
 
@@ -102,27 +104,26 @@ def test_the_pre_traffic_check_may_invoke_the_function_and_answer_codedeploy_onl
         "PlanBucket",
     ],
 )
-def test_every_queue_and_bucket_refuses_connections_without_tls(resources: dict[str, Any], name: str) -> None:
-    refusing = [
+def test_every_queue_and_bucket_denies_connections_without_tls(resources: dict[str, Any], name: str) -> None:
+    denied = [
         set(strings(statement["Resource"]))
         for resource in resources.values()
         for statement in resource["Properties"].get("PolicyDocument", {"Statement": []})["Statement"]
         if statement["Effect"] == "Deny" and statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
     ]
 
-    assert any(f"{name}.Arn" in reached for reached in refusing)
+    assert any(f"{name}.Arn" in texts for texts in denied)
 
 
 def test_nothing_is_public(resources: dict[str, Any]) -> None:
     for resource in resources.values():
         document = resource["Properties"].get("PolicyDocument", {"Statement": []})
-        open_to_all = [s for s in document["Statement"] if s["Effect"] == "Allow" and s["Principal"] == "*"]
-        assert not open_to_all
+        assert not [s for s in document["Statement"] if s["Effect"] == "Allow" and s["Principal"] == "*"]
     assert "FunctionUrlConfig" not in resources["RebalanceFunction"]["Properties"]
 
 
 @pytest.mark.parametrize(
-    ("source", "detail_type", "is_taken"),
+    ("source", "detail_type", "matches"),
     [
         ("portfolio.construction", "RebalancePlanned", True),
         ("anyone.else", "RebalancePlanned", True),
@@ -131,13 +132,13 @@ def test_nothing_is_public(resources: dict[str, Any]) -> None:
         (OWN_SOURCE, "RebalancePlanned", False),
     ],
 )
-def test_the_rule_takes_plans_and_never_our_own_output(
-    function: dict[str, Any], source: str, detail_type: str, is_taken: bool
+def test_rule_matches_plans_but_never_our_own_output(
+    function: dict[str, Any], source: str, detail_type: str, matches: bool
 ) -> None:
     rule = function["Events"]["PlanAnnounced"]["Properties"]["Pattern"]
     pattern = EventPattern(raw_pattern="", pattern=rule)
 
-    assert pattern.matches_event({"source": source, "detail-type": detail_type, "detail": {}}) is is_taken
+    assert pattern.matches_event({"source": source, "detail-type": detail_type, "detail": {}}) is matches
 
 
 CALLS = {
@@ -163,7 +164,7 @@ CALLS = {
     r"SecretsProvider\(": "secretsmanager:GetSecretValue",
     r"\.change_message_visibility\(": "sqs:ChangeMessageVisibility",
 }
-"""How a request to AWS looks in our code, and the permission that it takes."""
+"""Pattern of an AWS request in our code, and the permission that it needs."""
 
 BY_POWERTOOLS = {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"}
 BY_LAMBDA = {
@@ -180,15 +181,14 @@ BY_ENCRYPTION = {
     *("kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey", "kms:GenerateDataKeyWithoutPlaintext"),
     *("kms:ReEncryptFrom", "kms:ReEncryptTo"),
 }
-"""What tables and topics under a key of one's own take, by way of the service only."""
+"""Needed for tables and topics with a customer managed key."""
 BY_VERSION = {"s3:GetObjectVersion"}
-"""What ``get_object`` takes where a version is named."""
+"""Needed by ``get_object`` with a version."""
 
 
-def test_what_the_code_calls_is_granted_and_nothing_else(statements: list[dict[str, Any]]) -> None:
-    """No emulator here checks permissions, so that a missing one would show in AWS only."""
-    package = ROOT / "src" / "rebalance_executor"
-    files = [path for path in package.rglob("*.py") if "cli" not in path.relative_to(package).parts]
+def test_granted_actions_are_exactly_those_that_the_code_calls(statements: list[dict[str, Any]]) -> None:
+    """The emulators do not check permissions, so a missing one would appear in AWS only."""
+    files = (ROOT / "src" / "rebalance_executor").rglob("*.py")
     source = "\n".join(path.read_text(encoding="utf-8") for path in files)
 
     called = {action for call, action in CALLS.items() if re.search(call, source)}
@@ -198,15 +198,15 @@ def test_what_the_code_calls_is_granted_and_nothing_else(statements: list[dict[s
 
 
 TABLES = {EXECUTION: "ExecutionTable.Arn", IDEMPOTENCY: "IdempotencyTable.Arn"}
-IN_A_TRANSACTION = {"Put": "PutItem", "Update": "UpdateItem", "ConditionCheck": "ConditionCheckItem"}
+TRANSACTION_ACTIONS = {"Put": "PutItem", "Update": "UpdateItem", "ConditionCheck": "ConditionCheckItem"}
 
 
-def asked(operation: str, request: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Each permission that a request to DynamoDB takes, and what it is needed for."""
+def required(operation: str, request: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield each action and resource that a DynamoDB request needs."""
     if operation == "TransactWriteItems":
         for item in request["TransactItems"]:
             for kind, change in item.items():
-                yield IN_A_TRANSACTION[kind], TABLES[change["TableName"]]
+                yield TRANSACTION_ACTIONS[kind], TABLES[change["TableName"]]
     elif "RequestItems" in request:
         yield from ((operation, TABLES[table]) for table in request["RequestItems"])
     elif "IndexName" in request:
@@ -215,20 +215,22 @@ def asked(operation: str, request: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield operation, TABLES[request["TableName"]]
 
 
-def test_the_tables_are_used_as_they_may_be_each_by_itself(
+def test_real_runs_use_every_granted_action_on_its_own_table(
     statements: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Real runs, from a new plan to one that yields: a permission for the other table would be of no use."""
+    """Checked per table, with real runs from a new plan to one that yields."""
     used: set[tuple[str, str]] = set()
-    make = HandlerWorld._client
+    original = HandlerWorld._client
 
-    def client(world: HandlerWorld, name: str) -> Any:
-        made = make(world, name)
-        heard = made.meta.events.register
-        heard("provide-client-params.dynamodb.*", lambda model, params, **_: used.update(asked(model.name, params)))
-        return made
+    def recording(world: HandlerWorld, name: str) -> Any:
+        client = original(world, name)
+        register = client.meta.events.register
+        register(
+            "provide-client-params.dynamodb.*", lambda model, params, **_: used.update(required(model.name, params))
+        )
+        return client
 
-    monkeypatch.setattr(HandlerWorld, "_client", client)
+    monkeypatch.setattr(HandlerWorld, "_client", recording)
     with contextlib.redirect_stdout(io.StringIO()), a_world() as world:
         for event in (plan(buy("AAA", 500)), plan(buy("AAA", 500)), {"health": True}, {"watch": True}):
             world.deliver(event)

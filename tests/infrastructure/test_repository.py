@@ -1,4 +1,4 @@
-"""The repository itself: it says nothing of the machine it was written on, and starts on any other."""
+"""Tests of the repository: portable to any machine, with documents whose links and paths exist."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def tracked() -> list[Path]:
     return [ROOT / name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
 
 
-def test_no_file_names_a_registrys_host_or_a_path_of_one_machine() -> None:
-    found = [
+def test_no_file_contains_a_registry_host_or_a_path_of_one_machine() -> None:
+    matches = [
         (str(path.relative_to(ROOT)), word)
         for path in tracked()
         for text in [path.read_text(encoding="utf-8", errors="ignore")]
@@ -32,25 +32,25 @@ def test_no_file_names_a_registrys_host_or_a_path_of_one_machine() -> None:
         if word in text
     ]
 
-    assert found == []
+    assert matches == []
 
 
 @pytest.mark.parametrize("script", [".ci/run", *sorted(f"scripts/{p.name}" for p in (ROOT / "scripts").iterdir())])
-def test_scripts_can_be_run(script: str) -> None:
+def test_script_is_executable(script: str) -> None:
     path = ROOT / script
 
     assert os.access(path, os.X_OK)
     assert path.read_text(encoding="utf-8").startswith("#!/bin/sh\n")
 
 
-def test_a_missing_python_gets_a_sentence_that_says_what_to_install(tmp_path: Path) -> None:
-    """Only where no Python lies at a well-known place: there the script finds it, PATH or not."""
+def test_find_python_without_a_python_says_what_to_install(tmp_path: Path) -> None:
+    """Skipped on machines with a Python in a well-known place, which the script finds even if it is not on the PATH."""
     old = tmp_path / "python3"
     old.write_text("#!/bin/sh\nexit 1\n")
     old.chmod(0o755)
     environment = {"PATH": str(tmp_path), "HOME": str(tmp_path), "PYENV_ROOT": str(tmp_path)}
 
-    done = subprocess.run(
+    completed = subprocess.run(
         ["/bin/sh", str(ROOT / "scripts" / "find-python")],
         env=environment,
         capture_output=True,
@@ -58,19 +58,19 @@ def test_a_missing_python_gets_a_sentence_that_says_what_to_install(tmp_path: Pa
         check=False,
     )
 
-    if done.returncode == 0:
-        pytest.skip(f"this machine has {done.stdout.strip()}")
-    assert "Python 3.12 or newer was not found: install it" in done.stderr
-    assert done.stderr.count("\n") == 1
+    if completed.returncode == 0:
+        pytest.skip(f"this machine has {completed.stdout.strip()}")
+    assert "Python 3.12 or newer was not found: install it" in completed.stderr
+    assert completed.stderr.count("\n") == 1
 
 
-def test_a_python_is_found_where_the_first_name_on_the_path_fails(tmp_path: Path) -> None:
-    """As with pyenv, whose shims exist for versions that are not selected."""
+def test_find_python_skips_a_candidate_that_fails(tmp_path: Path) -> None:
+    """pyenv has shims for versions that are not selected."""
     shim = tmp_path / "python3.13"
     shim.write_text("#!/bin/sh\necho 'pyenv: version not selected' >&2\nexit 127\n")
     shim.chmod(0o755)
 
-    done = subprocess.run(
+    completed = subprocess.run(
         ["/bin/sh", str(ROOT / "scripts" / "find-python")],
         env={**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"},
         capture_output=True,
@@ -78,12 +78,12 @@ def test_a_python_is_found_where_the_first_name_on_the_path_fails(tmp_path: Path
         check=True,
     )
 
-    assert Path(done.stdout.strip()) != shim
-    assert os.access(done.stdout.strip(), os.X_OK)
+    assert Path(completed.stdout.strip()) != shim
+    assert os.access(completed.stdout.strip(), os.X_OK)
 
 
 @pytest.mark.parametrize("name", ["LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "README.md"])
-def test_the_usual_documents_are_there(name: str) -> None:
+def test_standard_document_exists(name: str) -> None:
     assert (ROOT / name).stat().st_size > 0
 
 
@@ -91,16 +91,31 @@ DOCUMENTS = sorted(str(path.relative_to(ROOT)) for path in [*ROOT.glob("*.md"), 
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
-def test_every_link_leads_somewhere(document: str) -> None:
+def test_every_link_has_a_target(document: str) -> None:
     text = (ROOT / document).read_text(encoding="utf-8")
     linked = re.findall(r"\]\((?!https?:)([^)#]*)", text)
 
     assert [target for target in linked if not ((ROOT / document).parent / target).exists()] == []
 
 
-def test_every_file_the_audit_names_is_there() -> None:
-    text = (ROOT / "docs" / "audit.md").read_text(encoding="utf-8")
-    named = set(re.findall(r"`([a-z_/]+\.(?:py|yaml|toml))`", text))
-    places = [ROOT, ROOT / "src" / "rebalance_executor", ROOT / "tests"]
+PLACES = [ROOT, ROOT / "src", ROOT / "src" / "rebalance_executor", ROOT / "tests", ROOT / "docs"]
+"""Pages shorten paths: ``domain/orders.py`` is below the deployed package, ``unit/test_health.py`` below ``tests``."""
 
-    assert [name for name in sorted(named) if not any((place / name).exists() for place in places)] == []
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_path_in_a_document_exists(document: str) -> None:
+    text = (ROOT / document).read_text(encoding="utf-8")
+    paths = re.findall(r"`((?:[\w.-]+/)+[\w.-]+\.(?:py|md|yaml|toml))`", text)
+    modules = re.findall(r"python -m ([\w.]+)", text)
+
+    missing = {path for path in paths if not any((place / path).exists() for place in PLACES)}
+    missing |= {name for name in modules if not _is_module(name)}
+    assert missing == set()
+
+
+def _is_module(name: str) -> bool:
+    path = name.replace(".", "/")
+    ours = {child.name for place in (ROOT, ROOT / "src") for child in place.iterdir()}
+    if path.split("/")[0] not in ours:
+        return True  # a tool
+    return any((place / f"{path}{end}").exists() for place in (ROOT, ROOT / "src") for end in (".py", "/__main__.py"))

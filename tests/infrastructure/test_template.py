@@ -1,4 +1,4 @@
-"""``template.yaml`` by its properties: what must hold, whatever else changes."""
+"""Tests of properties that ``template.yaml`` must keep."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rebalance_executor.telemetry import NAMESPACE, SERVICE
 from tests.infrastructure.templates import ROOT, attribute, read, reference, strings
 
 LOCAL_ONLY = {"ALPACA_API_KEY", "ALPACA_SECRET_KEY"}
-"""Secrets: in the deployed function they come from Secrets Manager alone."""
+"""Secrets, which the deployed function reads from Secrets Manager only."""
 NEVER = {"POWERTOOLS_IDEMPOTENCY_DISABLED"}
 DAY = 24 * 60 * 60
 
@@ -33,7 +33,7 @@ def parameter(template: dict[str, Any], name: str, key: str = "Default") -> Any:
 # --- function ---------------------------------------------------------------------------------------------
 
 
-def test_the_function_is_the_handler_on_python_3_13_for_a_chosen_architecture(
+def test_function_runs_the_handler_on_python_3_13_and_the_chosen_architecture(
     template: dict[str, Any], function: dict[str, Any]
 ) -> None:
     module, _, name = function["Handler"].rpartition(".")
@@ -46,7 +46,7 @@ def test_the_function_is_the_handler_on_python_3_13_for_a_chosen_architecture(
     assert set(parameter(template, "Architecture", "AllowedValues")) == {"arm64", "x86_64"}
 
 
-def test_every_variable_of_the_contract_is_set_and_no_secret_is(function: dict[str, Any]) -> None:
+def test_every_environment_variable_is_set_except_secrets(function: dict[str, Any]) -> None:
     variables = function["Environment"]["Variables"]
 
     assert contract_variables() <= variables.keys()
@@ -56,7 +56,7 @@ def test_every_variable_of_the_contract_is_set_and_no_secret_is(function: dict[s
     assert variables["POWERTOOLS_METRICS_NAMESPACE"] == NAMESPACE
 
 
-def test_the_defaults_are_paper_and_live_takes_two_switches(template: dict[str, Any]) -> None:
+def test_default_is_paper_and_real_money_needs_two_switches(template: dict[str, Any]) -> None:
     rule = template["Rules"]["RealMoneyIsDeliberate"]
 
     assert parameter(template, "AlpacaPaper") == "true"
@@ -66,7 +66,7 @@ def test_the_defaults_are_paper_and_live_takes_two_switches(template: dict[str, 
     assert parameter(template, "ScheduleState") == "DISABLED"
 
 
-def test_the_log_is_kept_for_a_stated_time_and_traces_are_on(
+def test_log_has_a_retention_time_and_traces_are_on(
     function: dict[str, Any], resources: dict[str, Any], template: dict[str, Any]
 ) -> None:
     logs = resources["FunctionLogs"]
@@ -75,24 +75,24 @@ def test_the_log_is_kept_for_a_stated_time_and_traces_are_on(
     assert logs["Properties"]["RetentionInDays"] == reference("LogRetentionDays")
     assert parameter(template, "LogRetentionDays") >= 365
     assert logs["DeletionPolicy"] == "Retain"
-    assert "LogGroupName" not in logs["Properties"]  # it is retained: a second stack would collide with it
+    assert "LogGroupName" not in logs["Properties"]  # retained: a second stack could not create the same name
     assert function["Tracing"] == "Active"
 
 
-def test_no_account_id_and_no_fixed_name_stands_in_the_way_of_a_second_stack(template: dict[str, Any]) -> None:
+def test_no_account_id_and_no_fixed_name_prevents_a_second_stack(template: dict[str, Any]) -> None:
     for resource in template["Resources"].values():
         names = {"TableName", "QueueName", "BucketName", "FunctionName", "RoleName"} & resource["Properties"].keys()
         assert not [name for name in names if "${AWS::StackName}" not in str(resource["Properties"][name])]
         events = resource["Properties"].get("Events", {}).values()
         for schedule in [event["Properties"] for event in events if event["Type"] == "ScheduleV2"]:
-            assert "${AWS::StackName}" in str(schedule.get("Name"))  # SAM's own name has no stack in it
+            assert "${AWS::StackName}" in str(schedule.get("Name"))  # SAM's default name is the same in all stacks
     assert not [text for text in strings(template) if len(text) == 12 and text.isdigit()]
 
 
 # --- queue ------------------------------------------------------------------------------------------------
 
 
-def test_one_message_is_one_invocation_and_failures_are_told_one_by_one(function: dict[str, Any]) -> None:
+def test_each_invocation_gets_one_message_and_reports_its_failure(function: dict[str, Any]) -> None:
     source = function["Events"]["PlanQueued"]["Properties"]
 
     assert source["Queue"] == attribute("PlanQueue")
@@ -100,7 +100,7 @@ def test_one_message_is_one_invocation_and_failures_are_told_one_by_one(function
     assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
 
 
-def test_a_message_stays_hidden_for_six_time_outs(
+def test_visibility_timeout_is_six_function_timeouts(
     template: dict[str, Any], function: dict[str, Any], resources: dict[str, Any]
 ) -> None:
     allowed = parameter(template, "TimeoutSeconds", "AllowedValues")
@@ -115,13 +115,13 @@ def test_a_message_stays_hidden_for_six_time_outs(
     assert parameter(template, "TimeoutSeconds") in allowed
 
 
-def test_by_default_the_queue_delivers_again_within_a_plans_own_time_limit(template: dict[str, Any]) -> None:
+def test_by_default_the_queue_redelivers_within_the_time_limit_of_a_plan(template: dict[str, Any]) -> None:
     hidden_minutes = 6 * parameter(template, "TimeoutSeconds") / 60
 
     assert hidden_minutes < ExecutionConfig().plan_time_limit_minutes
 
 
-def test_six_deliveries_then_the_dead_letter_queue_for_fourteen_days(resources: dict[str, Any]) -> None:
+def test_messages_go_to_the_dead_letter_queue_after_six_deliveries_for_fourteen_days(resources: dict[str, Any]) -> None:
     queue = resources["PlanQueue"]["Properties"]
     dead = resources["PlanDeadLetterQueue"]["Properties"]
 
@@ -135,11 +135,11 @@ def test_six_deliveries_then_the_dead_letter_queue_for_fourteen_days(resources: 
 
 
 ASYNCHRONOUS = ("EventDeadLetterQueue", "ScheduleDeadLetterQueue", "FailureQueue")
-"""What could not be delivered or finished, by the hop that it got stuck at."""
+"""Queues of events that could not be delivered or finished, one per hop."""
 
 
 @pytest.mark.parametrize("name", ["PlanQueue", "PlanDeadLetterQueue", *ASYNCHRONOUS])
-def test_queues_are_encrypted_and_take_encrypted_connections_only(resources: dict[str, Any], name: str) -> None:
+def test_queues_are_encrypted_and_accept_encrypted_connections_only(resources: dict[str, Any], name: str) -> None:
     statements = [
         statement
         for policy in resources.values()
@@ -157,7 +157,7 @@ def test_queues_are_encrypted_and_take_encrypted_connections_only(resources: dic
 # --- events and schedule ----------------------------------------------------------------------------------
 
 
-def test_asynchronous_failures_are_tried_again_and_kept_by_each_hop_apart(
+def test_asynchronous_failures_are_retried_and_kept_per_hop(
     function: dict[str, Any], resources: dict[str, Any]
 ) -> None:
     event, schedule, failed = (attribute(name) for name in ASYNCHRONOUS)
@@ -165,14 +165,14 @@ def test_asynchronous_failures_are_tried_again_and_kept_by_each_hop_apart(
     assert function["EventInvokeConfig"]["MaximumRetryAttempts"] == 2
     assert function["EventInvokeConfig"]["MaximumEventAgeInSeconds"] == 60 * ExecutionConfig().plan_time_limit_minutes
     assert function["EventInvokeConfig"]["DestinationConfig"] == {"OnFailure": {"Type": "SQS", "Destination": failed}}
-    for way, kept in (("PlanAnnounced", event), ("PlanScheduled", schedule), ("DayWatched", schedule)):
-        assert function["Events"][way]["Properties"]["DeadLetterConfig"] == {"Arn": kept}
+    for source, queue in (("PlanAnnounced", event), ("PlanScheduled", schedule), ("DailyCheck", schedule)):
+        assert function["Events"][source]["Properties"]["DeadLetterConfig"] == {"Arn": queue}
     for name in ASYNCHRONOUS:
-        assert "FifoQueue" not in resources[name]["Properties"]  # nobody of them would hand over to such a queue
+        assert "FifoQueue" not in resources[name]["Properties"]  # their senders support standard queues only
         assert resources[name]["Properties"]["MessageRetentionPeriod"] == 14 * DAY
 
 
-def test_the_schedule_follows_new_york_and_points_into_the_plan_bucket(function: dict[str, Any]) -> None:
+def test_schedule_uses_new_york_time_and_points_into_the_plan_bucket(function: dict[str, Any]) -> None:
     schedule = function["Events"]["PlanScheduled"]["Properties"]
     text, values = schedule["Input"]["Fn::Sub"]
 
@@ -191,7 +191,7 @@ def keys(table: dict[str, Any]) -> dict[str, str]:
     return {entry["KeyType"]: entry["AttributeName"] for entry in table["KeySchema"]}
 
 
-def test_the_journal_can_be_restored_and_forgets_cache_rows_only(
+def test_journal_can_be_restored_and_only_cached_items_expire(
     resources: dict[str, Any], function: dict[str, Any]
 ) -> None:
     journal = resources["ExecutionTable"]
@@ -205,7 +205,7 @@ def test_the_journal_can_be_restored_and_forgets_cache_rows_only(
     assert function["Environment"]["Variables"]["EXECUTION_TABLE"] == reference("ExecutionTable")
 
 
-def test_the_journal_cannot_be_deleted_and_is_under_the_stacks_own_key(resources: dict[str, Any]) -> None:
+def test_journal_is_protected_against_deletion_and_uses_the_key_of_the_stack(resources: dict[str, Any]) -> None:
     own = {"SSEEnabled": True, "SSEType": "KMS", "KMSMasterKeyId": attribute("DataKey")}
 
     assert resources["ExecutionTable"]["Properties"]["DeletionProtectionEnabled"] is True
@@ -214,15 +214,15 @@ def test_the_journal_cannot_be_deleted_and_is_under_the_stacks_own_key(resources
         assert resources[name]["Properties"]["BillingMode"] == "PAY_PER_REQUEST"
 
 
-def test_the_plans_of_a_day_are_indexed_by_status(resources: dict[str, Any]) -> None:
+def test_index_has_the_plans_of_a_day_by_status(resources: dict[str, Any]) -> None:
     (index,) = resources["ExecutionTable"]["Properties"]["GlobalSecondaryIndexes"]
 
     assert index["IndexName"] == INDEX
     assert {key["KeyType"]: key["AttributeName"] for key in index["KeySchema"]} == {"HASH": "day", "RANGE": "status"}
-    assert set(index["Projection"]["NonKeyAttributes"]) == {"account", "plan_id"}  # neither changes: few index writes
+    assert set(index["Projection"]["NonKeyAttributes"]) == {"account", "plan_id"}  # never change: few index writes
 
 
-def test_the_front_door_has_powertools_keys(resources: dict[str, Any], function: dict[str, Any]) -> None:
+def test_idempotency_table_has_the_keys_of_powertools(resources: dict[str, Any], function: dict[str, Any]) -> None:
     table = resources["IdempotencyTable"]["Properties"]
 
     assert keys(table) == {"HASH": "id"}
@@ -230,7 +230,7 @@ def test_the_front_door_has_powertools_keys(resources: dict[str, Any], function:
     assert function["Environment"]["Variables"]["IDEMPOTENCY_TABLE"] == reference("IdempotencyTable")
 
 
-def test_the_plan_bucket_is_private_and_keeps_versions(resources: dict[str, Any]) -> None:
+def test_plan_bucket_is_private_and_keeps_versions(resources: dict[str, Any]) -> None:
     bucket = resources["PlanBucket"]["Properties"]
 
     assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
@@ -240,42 +240,40 @@ def test_the_plan_bucket_is_private_and_keeps_versions(resources: dict[str, Any]
 # --- rollout ----------------------------------------------------------------------------------------------
 
 
-def test_everything_invokes_the_alias_of_a_version_that_starts_from_a_snapshot(function: dict[str, Any]) -> None:
+def test_function_has_an_alias_and_versions_that_start_from_a_snapshot(function: dict[str, Any]) -> None:
     assert function["AutoPublishAlias"] == "live"
     assert function["SnapStart"] == {"ApplyOn": reference("SnapStart")}
 
 
-def test_every_parameter_of_the_function_is_in_the_record_whose_number_makes_a_new_version(
+def test_every_parameter_of_the_function_is_in_the_record_that_makes_a_new_version(
     template: dict[str, Any], function: dict[str, Any], resources: dict[str, Any]
 ) -> None:
-    """Without it, a changed parameter would change the unpublished code only, and the alias would stay as it was."""
-    steering = {
-        *("Architectures", "Timeout", "MemorySize", "SnapStart", "Environment"),
-    }
+    """Otherwise a changed parameter would change the unpublished code only, and the alias would keep the old value."""
+    properties = ("Architectures", "Timeout", "MemorySize", "SnapStart", "Environment")
     conditions = {name: set(strings(condition)) for name, condition in template["Conditions"].items()}
-    used = {text for name in steering for text in strings(function[name])}
+    used = {text for name in properties for text in strings(function[name])}
     used |= {text for name in used & conditions.keys() for text in conditions[name]}
     recorded = set(re.findall(r"\$\{(\w+)\}", resources["Configuration"]["Properties"]["Content"]["Fn::Sub"]))
 
     assert used & template["Parameters"].keys() == recorded
     assert function["VersionDescription"] == {"Fn::Sub": "configuration ${Configuration}"}
-    assert "${Configuration}" in function["Description"]["Fn::Sub"]  # a version needs a function that has changed
+    assert "${Configuration}" in function["Description"]["Fn::Sub"]  # an unchanged function gets no new version
 
 
-def test_small_accounts_can_deploy_the_defaults(template: dict[str, Any], function: dict[str, Any]) -> None:
+def test_defaults_can_be_deployed_in_small_accounts(template: dict[str, Any], function: dict[str, Any]) -> None:
     assert parameter(template, "ReservedConcurrency") == 0
     assert parameter(template, "Rollout") == "AllAtOnce"
     assert function["ReservedConcurrentExecutions"]["Fn::If"][0] == "ReservesConcurrency"
 
 
-def test_codedeploy_asks_for_health_first_and_goes_back_when_errors_ring(
+def test_codedeploy_checks_health_first_and_rolls_back_on_error_alarms(
     template: dict[str, Any], function: dict[str, Any]
 ) -> None:
     preference = function["DeploymentPreference"]
     rollouts = template["Mappings"]["Rollouts"]
 
     assert preference["Hooks"]["PreTraffic"]["Fn::If"][1] == reference("PreTrafficCheck")
-    assert preference["Alarms"] == [reference("FunctionErrorsAlarm"), reference("ProgramErrorsAlarm")]
+    assert preference["Alarms"] == [reference("FunctionErrorsAlarm"), reference("DeliveryFailuresAlarm")]
     assert rollouts.keys() == set(parameter(template, "Rollout", "AllowedValues"))
     assert [name for name, row in rollouts.items() if row["ByCodeDeploy"] == "false"] == ["AllAtOnce"]
 
@@ -284,7 +282,7 @@ def test_codedeploy_asks_for_health_first_and_goes_back_when_errors_ring(
 
 
 def holds(condition: Any, values: dict[str, str]) -> bool:
-    """What CloudFormation makes of a rule's condition."""
+    """Evaluate the condition of a rule as CloudFormation does."""
     ((function, operands),) = condition.items()
     if function == "Fn::Equals":
         one, other = (values[o["Ref"]] if isinstance(o, dict) else o for o in operands)
@@ -294,9 +292,9 @@ def holds(condition: Any, values: dict[str, str]) -> bool:
     return all(holds(operand, values) for operand in operands)
 
 
-def refusals(template: dict[str, Any], **typed: str) -> list[str]:
-    """What the template's rules say to these parameters."""
-    values = {name: str(declared.get("Default")) for name, declared in template["Parameters"].items()} | typed
+def rule_violations(template: dict[str, Any], **given: str) -> list[str]:
+    """Return the messages of the rules that these parameters violate."""
+    values = {name: str(declared.get("Default")) for name, declared in template["Parameters"].items()} | given
     return [
         assertion["AssertDescription"]
         for rule in template["Rules"].values()
@@ -310,12 +308,12 @@ LIVE = {"Stage": "live", "AlpacaPaper": "false", "LiveTrading": "yes", "NotifyEm
 
 
 @pytest.mark.parametrize("missing", LIVE)
-def test_live_refuses_to_deploy_without_each_of_its_explicit_parameters(template: dict[str, Any], missing: str) -> None:
-    assert refusals(template, **LIVE) == []
-    assert refusals(template, **{name: value for name, value in LIVE.items() if name != missing})
+def test_live_needs_each_of_its_explicit_parameters(template: dict[str, Any], missing: str) -> None:
+    assert rule_violations(template, **LIVE) == []
+    assert rule_violations(template, **{name: value for name, value in LIVE.items() if name != missing})
 
 
-def test_the_stages_of_samconfig_are_accepted_but_live_which_must_be_typed(template: dict[str, Any]) -> None:
+def test_stages_of_samconfig_can_be_deployed_except_live_which_needs_parameters(template: dict[str, Any]) -> None:
     stages = tomllib.loads((ROOT / "samconfig.toml").read_text(encoding="utf-8"))
     given = {
         stage: dict(text.split("=") for text in stages[stage]["deploy"]["parameters"]["parameter_overrides"])
@@ -323,18 +321,18 @@ def test_the_stages_of_samconfig_are_accepted_but_live_which_must_be_typed(templ
     }
 
     assert all(values.keys() <= template["Parameters"].keys() for values in given.values())
-    assert refusals(template, **given["dev"]) == refusals(template, **given["paper"]) == []
-    assert refusals(template, **given["live"])
+    assert rule_violations(template, **given["dev"]) == rule_violations(template, **given["paper"]) == []
+    assert rule_violations(template, **given["live"])
 
 
 # --- the local template -----------------------------------------------------------------------------------
 
 
-def test_the_local_function_is_the_deployed_one_with_the_same_variables(function: dict[str, Any]) -> None:
+def test_local_function_is_the_deployed_one_with_the_same_variables(function: dict[str, Any]) -> None:
     local = read("local/template.yaml")["Resources"]["RebalanceFunction"]
     ours = local["Properties"]
 
     assert ours["Runtime"] == function["Runtime"]
-    assert local["Metadata"] == {"BuildMethod": "makefile"}  # the same target builds both
+    assert local["Metadata"] == {"BuildMethod": "makefile"}  # one target builds both
     assert function["Environment"]["Variables"].keys() <= ours["Environment"]["Variables"].keys()
     assert not [value for value in ours["Environment"]["Variables"].values() if not isinstance(value, str)]
