@@ -69,7 +69,7 @@ def test_a_plan_that_was_never_begun_ends_with_the_next_command(desk: Terminal) 
     done = desk.type("status", "nothing")
 
     assert done.exit_code == 2
-    assert "Plan nothing was never begun on account default." in done.stderr
+    assert "Plan nothing has not started on account default." in done.stderr
     assert "rebalance status --days 30" in done.stderr
     assert done.stdout == ""
 
@@ -208,7 +208,7 @@ def test_with_json_an_error_is_a_document_too(executed: Terminal) -> None:
 
     assert (told["code"], told["exit_code"]) == ("USAGE", 2)
     assert "rebalance status --days 30" in told["next"]
-    assert "never-begun was never begun" in told["error"]
+    assert "never-begun has not started" in told["error"]
 
 
 @pytest.mark.parametrize("target", [".", "missing/page.html"])

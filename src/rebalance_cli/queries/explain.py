@@ -11,9 +11,9 @@ from rebalance_cli.outputs import (
     Explanation,
     LeaseAnswer,
     OrderLine,
+    PlanDetails,
     PlanLine,
     PlanProgress,
-    PlanDetails,
     RunLine,
     Step,
 )

@@ -122,7 +122,8 @@ def list_plans(ctx: CliContext, account: str, first: date, last: date) -> list[P
     """Return the account's plans that started between two days (UTC, inclusive), latest first.
 
     Sends one index query per day, and one request per 100 plans of the account on that day. The status of each listed
-    plan is current. A plan that started or finished less than about a second ago may be missing; ``load_plan`` reads it.
+    plan is current. A plan that started or finished less than about a second ago may be missing from the list;
+    ``load_plan`` finds it.
     """
     rows = [row for day in _days(first, last) for row in _plans_of_day(ctx, account, day)]
     return sorted(rows, key=lambda row: row.plan.started_at, reverse=True)
@@ -156,7 +157,7 @@ def _days(first: date, last: date) -> Iterator[date]:
 
 
 def _plan_ids(ctx: CliContext, account: str, day: date) -> list[str]:
-    index = DynamoPlanIndex(ctx.aws_client("dynamodb"), ctx.settings.execution_table)
+    index = DynamoPlanIndex(ctx.aws_client("dynamodb"), ctx.settings.execution_table, ctx.ports.clock)
     return list(dict.fromkeys(plan.plan_id for plan in index.plans_of(day) if plan.account == account))
 
 

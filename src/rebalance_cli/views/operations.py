@@ -6,9 +6,9 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from rebalance_cli.outputs import DeadLetter, DeadLetters, Diagnosis, Reconciliation, KillSwitchAnswer
+from rebalance_cli.outputs import DeadLetter, DeadLetters, Diagnosis, KillSwitchAnswer, Reconciliation
 from rebalance_cli.views.result import counted, facts
-from rebalance_cli.views.status import kill_switch_text, format_time
+from rebalance_cli.views.status import format_time, kill_switch_text
 
 _GOOD, _BAD = Text("ok", "green"), Text("NO", "bold red")
 
@@ -17,7 +17,12 @@ def kill_switch_view(before: KillSwitchAnswer, after: KillSwitchAnswer, next_ste
     """The kill switch after and before it was set."""
     return Group(
         facts(
-            [("Account", after.account), ("Was", kill_switch_text(before)), ("Is", kill_switch_text(after)), ("Next", next_step)]
+            [
+                ("Account", after.account),
+                ("Was", kill_switch_text(before)),
+                ("Is", kill_switch_text(after)),
+                ("Next", next_step),
+            ]
         )
     )
 

@@ -161,7 +161,9 @@ _SUMS = ("Sum", "Items", "Filled", "Planned $", "Filled $", "Filled %", "Slip $"
 
 def sums_table(result: ExecutionResult, width: int) -> Table:
     """What was planned and what was filled, by side: every item of the plan is in one of the rows."""
-    return first_fitting((_sums_table(result, without) for without in ((), ("Filled %",), ("Filled %", "Slip $"))), width)
+    return first_fitting(
+        (_sums_table(result, without) for without in ((), ("Filled %",), ("Filled %", "Slip $"))), width
+    )
 
 
 def _sums_table(result: ExecutionResult, without: Sequence[str]) -> Table:

@@ -10,11 +10,11 @@ from rich.text import Text
 
 from rebalance_cli.outputs import (
     Explanation,
-    OrderLine,
-    PlanProgress,
-    PlanDetails,
-    StatusAnswer,
     KillSwitchAnswer,
+    OrderLine,
+    PlanDetails,
+    PlanProgress,
+    StatusAnswer,
 )
 from rebalance_cli.views.result import counted, dollars, facts, first_fitting, plain_table, shares
 from rebalance_executor.domain.result import ExecutionStatus
@@ -59,7 +59,9 @@ def kill_switch_text(switch: KillSwitchAnswer) -> Text:
 def account_view(answer: StatusAnswer, width: int) -> Group:
     """An account with its plans."""
     lease = answer.lease
-    busy = f"run {lease.run_id[:8]}… until {format_time(lease.until)} UTC at the latest" if lease is not None else "nobody"
+    busy = (
+        f"run {lease.run_id[:8]}… until {format_time(lease.until)} UTC at the latest" if lease is not None else "nobody"
+    )
     head = facts(
         [("Account", answer.account), ("Switch", kill_switch_text(answer.switch)), ("At work", Text(busy, "default"))]
     )
