@@ -47,7 +47,7 @@ def units(orders: int, seconds: float) -> dict[str, float]:
     with a_world(prices=dict.fromkeys(symbols, "100"), positions=dict.fromkeys(symbols, "50")) as world:
         items = [(sell if s in sells else buy)(s, 500, current_value=5000) for s in symbols]
         _deliver(world, plan(*items, plan_id="fills the cache"), orders)
-        world.clock.pass_time(_APART)
+        world.advance(_APART)
         world.restart()
         world.lines.truncate(0)
         world.lines.seek(0)

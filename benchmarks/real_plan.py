@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import redirect_stdout
+from datetime import datetime
 from decimal import Decimal
 from io import StringIO
 from pathlib import Path
@@ -55,13 +56,13 @@ def main(path: str) -> None:
     for market, scenario in MARKETS.items():
         for urgency in Urgency:
             document = plan_of(event) | {"execution_urgency": urgency.value}
-            clock = {"mode": "virtual", "now": document["timestamp"], "sessions": "always_open"}
-            with a_world(config={"order_style": "ladder"}, clock=clock, **world_of(event), **scenario) as world:
+            at = datetime.fromisoformat(document["timestamp"])
+            with a_world(config={"order_style": "ladder"}, at=at, **world_of(event), **scenario) as world:
                 with redirect_stdout(StringIO()):  # Powertools prints metrics
                     result = world.deliver(event | {"detail": document})
-                asked = world.broker.venue.totals
+                asked = world.broker.app.totals
                 children = sum(len(order["children"]) for order in result["orders"])
-                waited = f"{world.clock.slept.total_seconds():.1f}"
+                waited = f"{world.slept:.1f}"
                 print(
                     _LINE.format(
                         market, urgency, children, asked["trading"], asked["data"], waited, result["slippage_bps"]

@@ -50,19 +50,19 @@ def count(orders: int) -> Count:
     with a_world(prices=dict.fromkeys(symbols, "100"), positions=dict.fromkeys(symbols, "50")) as world:
         items = [(sell if s in sells else buy)(s, 500, current_value=5000) for s in symbols]
         first, _ = _requests(world, plan(*items, plan_id="fills the cache"), orders)
-        world.clock.pass_time(_APART)
+        world.advance(_APART)
         broker, database = _requests(world, plan(*items, plan_id="counted"), orders)
     return Count(orders, broker, orders + MORE_THAN_ORDERS, database, DATABASE_REQUESTS, first - broker)
 
 
 def _requests(world: HandlerWorld, document: dict[str, object], orders: int) -> tuple[int, int]:
     """Requests to the broker and to DynamoDB that this plan took."""
-    broker, database = world.broker.venue.totals.total(), _database(world)
+    broker, database = world.broker.app.totals.total(), _database(world)
     with redirect_stdout(StringIO()):  # Powertools prints metrics
         result = world.deliver(document)
     if result["orders_succeeded"] != orders:
         raise AssertionError(f"not every order was filled: {result['status']}")
-    return world.broker.venue.totals.total() - broker, _database(world) - database
+    return world.broker.app.totals.total() - broker, _database(world) - database
 
 
 def _database(world: HandlerWorld) -> int:

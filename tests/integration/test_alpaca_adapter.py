@@ -25,14 +25,15 @@ from rebalance_executor.domain.errors import (
     RateLimited,
 )
 from rebalance_executor.domain.market import OrderRequest, OrderType, Side, Trade
-from rebalance_executor.execution.run import Deadline
+from rebalance_executor.execution.deadline import Deadline
 from rebalance_executor.settings import Settings
+from rebalance_simulation.clock import SimulatedClock
 from tests.support.builders import NOW
-from tests.support.world import WorldClock
+from tests.support.world import paper_broker_on
 
 WORLD = {
     "account": {"cash": "100000", "account_number": "PA7", "api_key": "key", "secret_key": "secret"},
-    "clock": {"mode": "virtual", "now": NOW.isoformat(), "sessions": "always_open"},
+    "clock": {"sessions": "always_open"},
     "assets": [{"symbol": "AAA"}, {"symbol": "BRK.B", "fractionable": False}],
     "quotes": {"AAA": {"bid": "99.99", "ask": "100.01"}, "BRK.B": {"bid": "400.1", "ask": "400.2"}},
     "positions": [{"symbol": "BRK.B", "qty": "7.2273576"}],
@@ -45,7 +46,7 @@ class Desk:
     """A broker, its server and its clock."""
 
     server: PaperBroker
-    clock: WorldClock
+    clock: SimulatedClock
     settings: Settings
     requests: Counter[str] = field(default_factory=Counter)
 
@@ -58,7 +59,7 @@ class Desk:
             self.clock,
             lambda name: self.requests.update([name]),
         )
-        broker.set_deadline(self.clock.in_seconds(60))
+        broker.set_deadline(self.clock.now() + timedelta(seconds=60))
         return broker
 
     def fault(self, kind: str, **fields: object) -> None:
@@ -66,20 +67,26 @@ class Desk:
         self.server.change({"faults": [{"kind": kind, **fields}]})
 
     @property
+    def slept(self) -> timedelta:
+        """The time that the adapter has waited so far."""
+        return sum(self.clock.slept, timedelta())
+
+    @property
     def orders(self) -> list[Any]:
-        return list(self.server.venue.exchange.list_orders(status="all", limit=500))
+        return list(self.server.app.exchange.list_orders(status="all", limit=500))
 
 
 @pytest.fixture
 def desk() -> Iterator[Desk]:
-    with PaperBroker(WORLD) as server:
+    clock = SimulatedClock(NOW)
+    with paper_broker_on(clock, WORLD) as server:
         values = {
             "EXECUTION_TABLE": "t",
             "IDEMPOTENCY_TABLE": "i",
             "ALPACA_TRADING_URL": server.url + "/",
             "ALPACA_DATA_URL": server.url,
         }
-        yield Desk(server, WorldClock(server), Settings.model_validate(values))
+        yield Desk(server, clock, Settings.model_validate(values))
 
 
 def a_request(number: int = 1, **fields: Any) -> OrderRequest:
@@ -198,16 +205,16 @@ def test_wrong_keys_are_refused_at_once(desk: Desk, ask: Callable[[AlpacaBroker]
 
 def test_no_order_is_lost_between_pages(desk: Desk) -> None:
     broker = desk.broker(rate_limit_per_minute=10_000)
-    exchange = desk.server.venue.exchange
+    exchange = desk.server.app.exchange
     for number in range(1003):  # all within the same moment, but for a step in the second page
         if number == 700:
-            desk.clock.pass_time(1)
+            desk.clock.advance(timedelta(seconds=1))
         exchange.submit_order(
             {"symbol": "AAA", "qty": "1", "side": "buy", "type": "limit", "limit_price": "90", "time_in_force": "day"}
             | {"client_order_id": f"c{number}"}
         )
         if number % 100 == 99:
-            desk.clock.pass_time(0.001)
+            desk.clock.advance(timedelta(seconds=0.001))
 
     found = broker.orders(["AAA"], NOW - timedelta(minutes=10))
 
@@ -322,12 +329,12 @@ def test_a_cancel_without_an_answer_is_asked_again(desk: Desk) -> None:
 def test_the_rate_limit_is_kept_by_waiting(desk: Desk) -> None:
     desk.server.change({"rate_limit": {"trading": 20}})
     broker = desk.broker(rate_limit_per_minute=20)
-    broker.set_deadline(desk.clock.in_seconds(600))
+    broker.set_deadline(desk.clock.now() + timedelta(seconds=600))
     for _ in range(50):
         broker.account()
 
     assert desk.requests["GET /v2/account"] == 50, "none was refused and repeated"
-    assert timedelta(minutes=1) < desk.clock.slept < timedelta(minutes=4)
+    assert timedelta(minutes=1) < desk.slept < timedelta(minutes=4)
 
 
 def test_a_window_used_up_by_others_is_waited_for(desk: Desk) -> None:
@@ -337,25 +344,25 @@ def test_a_window_used_up_by_others_is_waited_for(desk: Desk) -> None:
         broker.account()
 
     assert desk.requests["GET /v2/account"] == 3
-    assert desk.clock.slept > timedelta()
+    assert desk.slept > timedelta()
 
 
 def test_a_submission_waits_for_its_turn_beforehand_and_never_on_its_way(desk: Desk) -> None:
     """What was checked before it would not hold any more after a wait."""
     broker = desk.broker(rate_limit_per_minute=10)
-    broker.set_deadline(desk.clock.in_seconds(600))
+    broker.set_deadline(desk.clock.now() + timedelta(seconds=600))
     for _ in range(10):
         broker.account()
 
     with pytest.raises(RateLimited):
         broker.submit(a_request())
-    assert (desk.clock.slept, desk.orders) == (timedelta(), [])
+    assert (desk.slept, desk.orders) == (timedelta(), [])
 
-    broker.wait_for_rate_limit(desk.clock.in_seconds(600))
-    slept = desk.clock.slept
+    broker.wait_for_rate_limit(desk.clock.now() + timedelta(seconds=600))
+    slept = desk.slept
     broker.submit(a_request())
     assert slept > timedelta(seconds=50)
-    assert (desk.clock.slept, len(desk.orders)) == (slept, 1)
+    assert (desk.slept, len(desk.orders)) == (slept, 1)
 
 
 # --- the container's brokers -----------------------------------------------------------------------------

@@ -113,8 +113,8 @@ def test_a_finished_plan_agrees_with_the_broker(world: HandlerWorld, desk: Termi
 
 def test_what_somebody_else_traded_is_named(world: HandlerWorld, desk: Terminal) -> None:
     world.deliver(plan(buy("BBB", "1000")))
-    world.clock.then(1, {"positions": [{"symbol": "BBB", "qty": "3"}]})
-    world.clock.pass_time(2)
+    world.change_after(1, {"positions": [{"symbol": "BBB", "qty": "3"}]})
+    world.advance(2)
 
     told = desk.json("cli/reconcile", "reconcile", "plan-1", code=7)
 
@@ -124,7 +124,7 @@ def test_what_somebody_else_traded_is_named(world: HandlerWorld, desk: Terminal)
 
 def test_what_a_later_plan_traded_is_no_difference(world: HandlerWorld, desk: Terminal) -> None:
     world.deliver(plan(buy("BBB", "1000")))
-    world.clock.pass_time(3600)
+    world.advance(3600)
     world.deliver(plan(buy("BBB", "500"), plan_id="plan-2", timestamp=world.clock.now().isoformat()))
     assert desk.json("cli/reconcile", "reconcile", "plan-1")["agrees"]
 

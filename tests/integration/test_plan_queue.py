@@ -62,7 +62,7 @@ def test_a_message_is_hidden_as_long_as_its_lease_may_last(world: HandlerWorld, 
 
 
 def test_a_plan_that_must_wait_comes_again_soon_and_each_time_later(world: HandlerWorld, shown: Shown) -> None:
-    world.service.journal.acquire("default", "other", now=world.clock.now(), expires_at=world.clock.in_seconds(900))
+    world.service.journal.acquire("default", "other", now=world.clock.now(), expires_at=world.in_seconds(900))
 
     for deliveries in (1, 2, 5):
         answer = world.deliver(delivery(plan(buy("AAA", 100)), deliveries))
@@ -80,7 +80,7 @@ def test_what_can_never_succeed_is_out_of_the_way_at_once(world: HandlerWorld, s
 
 
 def test_what_failed_for_the_last_time_makes_way_for_the_accounts_next_plan(world: HandlerWorld, shown: Shown) -> None:
-    world.service.journal.acquire("default", "other", now=world.clock.now(), expires_at=world.clock.in_seconds(900))
+    world.service.journal.acquire("default", "other", now=world.clock.now(), expires_at=world.in_seconds(900))
 
     answer = world.deliver(delivery(plan(buy("AAA", 100)), MAX_DELIVERIES))
 

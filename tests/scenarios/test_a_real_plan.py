@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,7 @@ from tests.support.world import HandlerWorld, a_world
 
 EVENT = Path(__file__).parents[3] / "shared" / "events" / "rebalance_planned.json"
 CASH = Decimal(5000)
-CLOCK = {"mode": "virtual", "now": "2026-01-26T20:50:00Z", "sessions": "always_open"}
-
-
+START = datetime(2026, 1, 26, 20, 50, tzinfo=UTC)
 HALF_SPREAD = Decimal("0.05")
 PRICE = Decimal(100)
 pytestmark = pytest.mark.skipif(not EVENT.exists(), reason="the recorded event is not part of this repository")
@@ -37,7 +36,7 @@ def world_of(event: dict[str, Any], **scenario: Any) -> Iterator[HandlerWorld]:
     held = {item["symbol"]: Decimal(str(item["current_value"])) / PRICE for item in items}
     positions = {symbol: str(qty.quantize(Decimal("1e-9"))) for symbol, qty in held.items() if qty > 0}
     prices = {item["symbol"]: str(PRICE) for item in items}
-    with a_world(cash=str(CASH), positions=positions, prices=prices, clock=CLOCK, **scenario) as world:
+    with a_world(cash=str(CASH), positions=positions, prices=prices, at=START, **scenario) as world:
         yield world
 
 

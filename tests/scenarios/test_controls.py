@@ -63,7 +63,7 @@ def test_a_person_who_resumes_lets_the_next_plan_trade() -> None:
 
 def test_halted_while_an_order_rests_it_is_cancelled_and_nothing_else_is_sent() -> None:
     with a_world(fills=[NEVER], positions={"AAA": "10"}, config={"child_wait_seconds": 60}) as world:
-        world.clock.after(3, lambda: world.set_kill_switch(TradingState.HALTED))
+        world.after(3, lambda: world.set_kill_switch(TradingState.HALTED))
         result = world.deliver(plan(sell("AAA", 500), buy("BBB", 500)))
 
         assert outcomes(result) == {"AAA": ("UNFILLED", "HALTED"), "BBB": ("DENIED", "HALTED")}
@@ -74,7 +74,7 @@ def test_halted_while_an_order_rests_it_is_cancelled_and_nothing_else_is_sent() 
 
 def test_reducing_from_now_on_cancels_the_buys_that_rest() -> None:
     with a_world(fills=[NEVER], config={"child_wait_seconds": 60}) as world:
-        world.clock.after(3, lambda: world.set_kill_switch(TradingState.REDUCING))
+        world.after(3, lambda: world.set_kill_switch(TradingState.REDUCING))
         result = world.deliver(plan(buy("AAA", 500)))
 
         assert outcomes(result) == {"AAA": ("UNFILLED", "REDUCING_ONLY")}
@@ -84,7 +84,7 @@ def test_reducing_from_now_on_cancels_the_buys_that_rest() -> None:
 def test_before_an_order_is_sent_the_switch_is_at_most_a_second_old() -> None:
     lag = {"proceeds_lag_seconds": 3}
     with a_world(cash="0", positions={"AAA": "10"}, account=lag) as world:
-        world.clock.after(2, lambda: world.set_kill_switch(TradingState.HALTED))
+        world.after(2, lambda: world.set_kill_switch(TradingState.HALTED))
         result = world.deliver(plan(exit_of("AAA"), buy("BBB", 900)))
 
         assert outcomes(result) == {"AAA": ("FILLED", None), "BBB": ("DENIED", "HALTED")}
@@ -213,7 +213,7 @@ def test_a_run_killed_after_its_first_write_has_reserved_once(monkeypatch: pytes
         assert world.risk_store.load("default", A_DAY_ON).usage.plans == 1
         world.restart()
         world.delete_idempotency_records()
-        world.clock.pass_time(30)
+        world.advance(30)
 
         assert world.deliver(plan(buy("AAA", 1000)))["status"] == "success"
         assert world.risk_store.load("default", A_DAY_ON).usage.buys == Decimal(1000)
@@ -253,10 +253,10 @@ def test_too_many_plans_halt_the_account_until_a_person_resumes_it() -> None:
     with a_world(config={"max_plans_per_day": 2}) as world:
         for number in range(2):
             assert world.deliver(plan(buy("AAA", 1000 + number), plan_id=f"plan-{number}"))["success"]
-        world.clock.pass_time(1)
+        world.advance(1)
         third = world.deliver(plan(buy("BBB", 1000), plan_id="third"))
         fourth = world.deliver(plan(buy("BBB", 1001), plan_id="fourth"))
-        world.clock.pass_time(1)
+        world.advance(1)
         world.set_kill_switch(TradingState.ACTIVE, "looked at both")
         fifth = world.deliver(plan(buy("BBB", 1002), plan_id="fifth"))
 
@@ -300,7 +300,7 @@ def test_where_nobody_quotes_the_last_trade_prices_a_limit_if_that_is_configured
     quotes = {"AAA": {"bid": "90", "ask": "110", "last": "100.02"}}
     config = {"order_style": "ladder", "unusable_quote": "last_trade", "last_rung_seconds": 3}
     with a_world(quotes=quotes, config=config) as world:
-        world.clock.then(6, {"quotes": {"AAA": {"bid": "99.99", "ask": "100.01"}}})
+        world.change_after(6, {"quotes": {"AAA": {"bid": "99.99", "ask": "100.01"}}})
         result = world.deliver(plan(buy("AAA", 1000)))
 
         assert outcomes(result) == {"AAA": ("FILLED", None)}
@@ -324,7 +324,7 @@ def test_02_the_same_strategy_five_minutes_later_under_another_plan_id_trades_no
     with a_world(positions={"AAA": "10"}) as world:
         items = [sell("AAA", 500), buy("BBB", 500)]
         assert world.deliver(plan(*items))["status"] == "success"
-        world.clock.pass_time(300)
+        world.advance(300)
         world.broker.change(
             {"quotes": {"AAA": {"bid": "99.5", "ask": "99.52"}, "BBB": {"bid": "101", "ask": "101.02"}}}
         )
@@ -337,7 +337,7 @@ def test_02_the_same_strategy_five_minutes_later_under_another_plan_id_trades_no
 def test_the_same_order_is_no_duplicate_when_the_window_has_passed() -> None:
     with a_world() as world:
         world.deliver(plan(buy("BBB", 500)))
-        world.clock.pass_time(601)
+        world.advance(601)
 
         assert world.deliver(plan(buy("BBB", 500), plan_id="later"))["status"] == "success"
 
@@ -408,7 +408,7 @@ def test_a_broker_that_keeps_failing_gets_nothing_more_and_the_run_yields() -> N
 
 def test_a_position_that_others_changed_meanwhile_makes_the_plan_unresolved() -> None:
     with a_world(fills=[LATER]) as world:
-        world.clock.then(1, {"positions": [{"symbol": "AAA", "qty": "3"}]})
+        world.change_after(1, {"positions": [{"symbol": "AAA", "qty": "3"}]})
         result = world.deliver(plan(buy("AAA", 1000), buy("BBB", 1000)))
 
         assert outcomes(result) == {"AAA": ("UNRESOLVED", "RECONCILIATION_MISMATCH"), "BBB": ("FILLED", None)}
@@ -422,7 +422,7 @@ def test_a_position_that_others_changed_meanwhile_makes_the_plan_unresolved() ->
 def test_an_order_under_the_plans_ids_that_the_journal_does_not_know_is_named() -> None:
     stray = child_order_prefix("default", "plan-1") + "AAA-7"
     with a_world(fills=[LATER]) as world:
-        world.clock.after(1, lambda: of_others(world, "AAA", "sell", price="150", client_order_id=stray))
+        world.after(1, lambda: of_others(world, "AAA", "sell", price="150", client_order_id=stray))
         result = world.deliver(plan(buy("AAA", 1000), buy("BBB", 1000)))
 
         assert outcomes(result)["AAA"] == ("UNRESOLVED", "RECONCILIATION_MISMATCH")
@@ -432,7 +432,7 @@ def test_an_order_under_the_plans_ids_that_the_journal_does_not_know_is_named() 
 def test_the_parts_of_the_shortfall_add_up_and_are_told() -> None:
     first = {"symbol": "AAA", "nth": 1, "behaviour": "cancel", "fraction": "0.4", "after_seconds": 1}
     with a_world(fills=[first], positions={"BBB": "10"}) as world:
-        world.clock.then(0.5, {"quotes": {"AAA": {"bid": "100.19", "ask": "100.23"}}})
+        world.change_after(0.5, {"quotes": {"AAA": {"bid": "100.19", "ask": "100.23"}}})
         result = world.deliver(plan(buy("AAA", 1000), sell("BBB", 500)))
 
         for told in (*result["orders"], result):

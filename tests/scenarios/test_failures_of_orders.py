@@ -41,7 +41,7 @@ def test_02_two_plans_of_one_account_never_run_at_the_same_time() -> None:
     with a_world() as world:
         world.restart()
         journal = world.service.journal
-        lease = journal.acquire("default", "other-run", now=world.clock.now(), expires_at=world.clock.in_seconds(600))
+        lease = journal.acquire("default", "other-run", now=world.clock.now(), expires_at=world.in_seconds(600))
         with pytest.raises(LeaseHeld):
             world.deliver(plan(buy("AAA", 1000), plan_id="second schedule"))
         assert world.orders == []
@@ -54,12 +54,12 @@ def test_02_a_plan_that_meets_another_ones_lease_waits_for_its_end() -> None:
     """Lambda delivers an event three times within three minutes; a plan of the same account may take ten."""
     with a_world() as world:
         world.restart()
-        until = world.clock.in_seconds(612)
+        until = world.in_seconds(612)
         world.service.journal.acquire("default", "other-run", now=world.clock.now(), expires_at=until)
         for minutes in (1, 2):
             with pytest.raises(LeaseHeld):
                 world.deliver(plan(buy("AAA", 1000), plan_id="second schedule"), seconds=600)
-            world.clock.pass_time(minutes * 60)
+            world.advance(minutes * 60)
 
         result = world.deliver(plan(buy("AAA", 1000), plan_id="second schedule"), seconds=600)
 

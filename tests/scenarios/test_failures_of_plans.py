@@ -161,7 +161,7 @@ def test_late_replays_of_dead_letters_trade_nothing() -> None:
         }
         assert world.deliver({"Records": [message]}) == {"batchItemFailures": []}
         world.delete_idempotency_records()
-        world.clock.pass_time(14 * 24 * 3600)
+        world.advance(14 * 24 * 3600)
         assert world.deliver({"Records": [message]}) == {"batchItemFailures": []}
 
         assert world.filled("AAA") == Decimal(5)

@@ -13,7 +13,8 @@ from rebalance_executor.domain.errors import (
     ConfigurationError,
     PlanYielded,
 )
-from tests.support.world import HandlerWorld, WorldClock, a_world, buy, exit_of, outcomes, plan
+from rebalance_simulation.clock import SimulatedClock
+from tests.support.world import HandlerWorld, a_world, buy, exit_of, outcomes, plan
 
 NEVER = {"symbol": "AAA", "nth": 1, "behaviour": "never"}
 
@@ -25,11 +26,11 @@ class Killed(BaseException):
 def killed_when_it_waits(world: HandlerWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     """The next time the program waits, it is killed."""
 
-    def kill(_clock: WorldClock, _span: timedelta) -> None:
+    def kill(_clock: SimulatedClock, _span: timedelta) -> None:
         raise Killed
 
     with monkeypatch.context() as context:
-        context.setattr(WorldClock, "sleep", kill)
+        context.setattr(SimulatedClock, "sleep", kill)
         with pytest.raises(Killed):
             world.deliver(plan(buy("AAA", 1000)), seconds=60)
     world.restart()
@@ -52,7 +53,7 @@ def test_a_run_near_its_deadline_cancels_yields_and_the_next_delivery_goes_on() 
 def test_a_killed_run_is_resumed_and_what_rests_is_worked_further(monkeypatch: pytest.MonkeyPatch) -> None:
     with a_world(fills=[NEVER], config={"child_wait_seconds": 60}) as world:
         killed_when_it_waits(world, monkeypatch)
-        world.clock.pass_time(90)
+        world.advance(90)
 
         result = world.deliver(plan(buy("AAA", 1000)), seconds=60)
 
@@ -72,7 +73,7 @@ def killed_when_it_cancels(world: HandlerWorld, monkeypatch: pytest.MonkeyPatch)
             world.deliver(plan(buy("AAA", 1000)), seconds=60)
     world.restart()
     world.delete_idempotency_records()
-    world.clock.pass_time(90)
+    world.advance(90)
 
 
 def test_a_cancel_that_died_with_its_run_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,7 +100,7 @@ def test_a_cancel_that_died_with_every_earlier_run_is_carried_out_by_the_last(mo
 def test_what_was_filled_while_nobody_looked_is_not_bought_again(monkeypatch: pytest.MonkeyPatch) -> None:
     with a_world(fills=[{"symbol": "AAA", "behaviour": "later", "after_seconds": 40}]) as world:
         killed_when_it_waits(world, monkeypatch)
-        world.clock.pass_time(90)
+        world.advance(90)
 
         result = world.deliver(plan(buy("AAA", 1000)), seconds=60)
 
@@ -167,7 +168,7 @@ def test_nothing_is_sent_for_an_account_that_may_not_trade(account: dict[str, ob
 
 
 def test_nothing_is_sent_while_the_market_is_closed() -> None:
-    with a_world(clock={"mode": "virtual", "now": "2026-01-26T15:00:00Z", "sessions": "always_closed"}) as world:
+    with a_world(sessions="always_closed") as world:
         assert outcomes(world.deliver(plan(buy("AAA", 1000)))) == {"AAA": ("DENIED", "MARKET_CLOSED")}
         assert world.orders == []
 

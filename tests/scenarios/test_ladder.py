@@ -38,7 +38,7 @@ def seconds_between(world: HandlerWorld) -> list[float]:
 
 def test_a_passive_rung_is_filled_where_the_market_comes_to_it() -> None:
     with a_world(quotes=WIDE, config=LADDER) as world:
-        world.clock.then(6, quoted("9.95", "10.00"))
+        world.change_after(6, quoted("9.95", "10.00"))
         result = world.deliver(plan(buy("AAA", 1000), execution_urgency="LOW"))
 
         assert outcomes(result) == {"AAA": ("FILLED", None)}
@@ -66,8 +66,8 @@ def test_a_sell_walks_down_to_the_bid() -> None:
 
 def test_each_rung_is_priced_from_a_fresh_quote() -> None:
     with a_world(quotes=WIDE, config=LADDER) as world:
-        world.clock.then(5, quoted("10.04", "10.14"))
-        world.clock.then(15, quoted("10.05", "10.15"))
+        world.change_after(5, quoted("10.04", "10.14"))
+        world.change_after(15, quoted("10.05", "10.15"))
         world.deliver(plan(buy("AAA", 1000)))
 
         assert limits(world) == ["10.05", "10.11", "10.15"]
@@ -75,7 +75,7 @@ def test_each_rung_is_priced_from_a_fresh_quote() -> None:
 
 def test_rungs_are_short_where_the_market_runs_away() -> None:
     with a_world(quotes=WIDE, config=LADDER) as world:
-        world.clock.then(1, quoted("10.12", "10.22"))
+        world.change_after(1, quoted("10.12", "10.22"))
         result = world.deliver(plan(buy("AAA", 1000)))
 
         assert outcomes(result) == {"AAA": ("FILLED", None)}
@@ -128,7 +128,7 @@ def test_a_new_process_goes_on_where_the_journal_stands(monkeypatch: pytest.Monk
                 world.deliver(plan(buy("AAA", 1000)), seconds=30)
         assert [order["status"] for order in world.orders] == ["new"]
 
-        world.clock.pass_time(60)
+        world.advance(60)
         world.restart()
         world.delete_idempotency_records()
         result = world.deliver(plan(buy("AAA", 1000)))
@@ -145,7 +145,7 @@ def test_a_run_that_yields_leaves_the_next_rung_to_the_next_run() -> None:
             world.deliver(plan(buy("AAA", 1000)), seconds=20)
         sent = limits(world)
         world.broker.change({"default_fill": {"behaviour": "marketable"}})
-        world.clock.pass_time(10)
+        world.advance(10)
         world.restart()
         result = world.deliver(plan(buy("AAA", 1000)))
 
@@ -155,10 +155,10 @@ def test_a_run_that_yields_leaves_the_next_rung_to_the_next_run() -> None:
 
 
 def test_fractions_wait_until_the_first_two_minutes_are_over() -> None:
-    clock = {"mode": "virtual", "now": "2026-01-26T14:30:20Z", "sessions": "always_open"}
+    at = "2026-01-26T14:30:20Z"
     quotes = WIDE | {"BBB": {"bid": "10.00", "ask": "10.10"}}
-    with a_world(quotes=quotes, clock=clock, whole_shares=["BBB"], config=LADDER) as world:
-        document = plan(buy("AAA", 1000), buy("BBB", 1000), timestamp="2026-01-26T14:30:20Z")
+    with a_world(quotes=quotes, at=datetime.fromisoformat(at), whole_shares=["BBB"], config=LADDER) as world:
+        document = plan(buy("AAA", 1000), buy("BBB", 1000), timestamp=at)
         result = world.deliver(document)
 
         assert outcomes(result) == {"AAA": ("FILLED", None), "BBB": ("FILLED", None)}
@@ -181,7 +181,7 @@ def test_before_the_open_limits_are_sent_where_it_is_allowed(
     at: str, outcome: tuple[str, str | None], *, allowed: bool
 ) -> None:
     config = LADDER | {"extended_hours": allowed}
-    with a_world(quotes=WIDE, clock={"mode": "virtual", "now": at}, config=config) as world:
+    with a_world(quotes=WIDE, at=datetime.fromisoformat(at), sessions="nyse", config=config) as world:
         result = world.deliver(plan(buy("AAA", 1000), timestamp=at))
 
         assert outcomes(result) == {"AAA": outcome}
@@ -191,8 +191,9 @@ def test_before_the_open_limits_are_sent_where_it_is_allowed(
 def test_on_a_half_day_everything_is_over_at_one_o_clock() -> None:
     at = "2026-11-27T17:55:00Z"
     config = LADDER | {"last_rung_seconds": 3600}
-    clock = {"mode": "virtual", "now": at}
-    with a_world(quotes=WIDE, clock=clock, default_fill={"behaviour": "never"}, config=config) as world:
+    with a_world(
+        quotes=WIDE, at=datetime.fromisoformat(at), sessions="nyse", default_fill={"behaviour": "never"}, config=config
+    ) as world:
         result = world.deliver(plan(buy("AAA", 1000), timestamp=at), seconds=900)
 
         assert outcomes(result) == {"AAA": ("UNFILLED", "MARKET_CLOSED")}
@@ -202,7 +203,7 @@ def test_on_a_half_day_everything_is_over_at_one_o_clock() -> None:
 
 def test_on_a_holiday_nothing_is_sent() -> None:
     at = "2026-11-26T16:00:00Z"
-    with a_world(clock={"mode": "virtual", "now": at}) as world:
+    with a_world(at=datetime.fromisoformat(at), sessions="nyse") as world:
         result = world.deliver(plan(buy("AAA", 1000), timestamp=at))
 
         assert outcomes(result) == {"AAA": ("DENIED", "MARKET_CLOSED")}
@@ -215,7 +216,9 @@ def test_before_the_open_too_fractions_wait_where_alpaca_refused_them() -> None:
     window = {"from": "09:27", "until": "09:31", "fractional": True, "message": "not during the auction"}
     quotes = {symbol: {"bid": "10.00", "ask": "10.10"} for symbol in symbols}
     config = LADDER | {"extended_hours": True}
-    with a_world(quotes=quotes, clock={"mode": "virtual", "now": at}, windows=[window], config=config) as world:
+    with a_world(
+        quotes=quotes, at=datetime.fromisoformat(at), sessions="nyse", windows=[window], config=config
+    ) as world:
         result = world.deliver(plan(*(buy(symbol, 1001) for symbol in symbols), timestamp=at))
 
         assert set(outcomes(result).values()) == {("FILLED", None)}

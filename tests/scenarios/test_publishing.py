@@ -55,7 +55,10 @@ def test_given_a_finished_plan_when_delivered_again_then_each_channel_got_it_onc
 
     assert reported.deliver() == first
     assert len(reported.event.got) == len(reported.notice.got) == 1
-    assert Counter(line["channel"] for line in reported.world.log_lines("result.published")) == {"event": 1, "notice": 1}
+    assert Counter(line["channel"] for line in reported.world.log_lines("result.published")) == {
+        "event": 1,
+        "notice": 1,
+    }
 
 
 def test_given_a_channel_that_failed_when_delivered_again_then_only_that_one_gets_it_late(reported: Reported) -> None:

@@ -25,12 +25,12 @@ def kill_after(world: HandlerWorld, seconds: float, event: dict[str, Any]) -> No
     def die() -> None:
         raise Killed
 
-    world.clock.after(seconds, die)
+    world.after(seconds, die)
     with pytest.raises(Killed):
         world.deliver(event, seconds=60)
     world.restart()
     world.delete_idempotency_records()  # its claim runs out by the machine's clock, which tests do not wait for
-    world.clock.pass_time(90)
+    world.advance(90)
 
 
 def test_a_plan_that_becomes_too_old_while_it_is_half_executed_is_finished() -> None:
@@ -43,7 +43,7 @@ def test_a_plan_that_becomes_too_old_while_it_is_half_executed_is_finished() -> 
         with pytest.raises(PlanYielded):
             world.deliver(event, seconds=20)
         assert world.filled("AAA") == 10
-        world.clock.pass_time(900)
+        world.advance(900)
 
         result = world.deliver(event)
 
@@ -79,7 +79,7 @@ def test_a_retry_with_the_very_same_request_id_while_the_first_still_runs_is_kep
         refused.append(caught.type)
 
     with a_world(fills=LATE, config={"child_wait_seconds": 60, "lease_wait_seconds": 0}) as world:
-        world.clock.after(2, lambda: again(world))
+        world.after(2, lambda: again(world))
         result = world.deliver(event)
 
         assert outcomes(result) == {"AAA": ("FILLED", None)}

@@ -34,7 +34,7 @@ from rebalance_executor.domain.result import ExecutionResult
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.manager import ExecutionManager
 from rebalance_executor.execution.ports import Broker, Ports
-from rebalance_executor.execution.run import Deadline
+from rebalance_executor.execution.deadline import Deadline
 from rebalance_simulation.clock import SimulatedClock
 from tests.support.builders import NOW
 from tests.support.memory_journal import InMemoryJournal
@@ -159,12 +159,16 @@ class FakeBroker:
 
     def orders(self, symbols: Sequence[str], after: datetime) -> Sequence[BrokerOrder]:
         self._record_read("orders", (list(symbols), after))
-        since = [o for o in self.orders_by_id.values() if o.symbol in symbols and o.submitted_at and o.submitted_at > after]
+        since = [
+            o for o in self.orders_by_id.values() if o.symbol in symbols and o.submitted_at and o.submitted_at > after
+        ]
         return [self.as_reported(order) for order in since]
 
     def order_by_client_id(self, client_order_id: str) -> BrokerOrder | None:
         self._record_read("order_by_client_id", client_order_id)
-        return next((self.as_reported(o) for o in self.orders_by_id.values() if o.client_order_id == client_order_id), None)
+        return next(
+            (self.as_reported(o) for o in self.orders_by_id.values() if o.client_order_id == client_order_id), None
+        )
 
     def wait_for_rate_limit(self, until: datetime) -> None:
         if self.rate_limited_until is not None and self.rate_limited_until > until:
@@ -311,7 +315,7 @@ class FakePorts:
 
     def after(self, seconds: float, action: Callable[[], object]) -> None:
         """Call ``action`` in ``seconds`` seconds."""
-        self.clock.later(timedelta(seconds=seconds), action)
+        self.clock.call_later(timedelta(seconds=seconds), action)
 
     @property
     def elapsed(self) -> float:

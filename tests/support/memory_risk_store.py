@@ -52,7 +52,9 @@ class InMemoryRiskStore:
 
     def set_kill_switch(self, account: str, switch: KillSwitchRecord) -> None:
         """Set the kill switch."""
-        self._way("risk_store.set_kill_switch", lambda: self.kill_switch_settings.setdefault(account, []).append(switch))
+        self._way(
+            "risk_store.set_kill_switch", lambda: self.kill_switch_settings.setdefault(account, []).append(switch)
+        )
 
     def reserved(self, account: str) -> list[tuple[DailyUsage, frozenset[str]]]:
         """Each trading day's reservations with the plans that made them; not a port call."""
