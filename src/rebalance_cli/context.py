@@ -1,15 +1,13 @@
-"""Where the commands lead: this machine's servers or an AWS account, as ``rebalance.toml`` and the environment say.
+"""Settings and ports of a command: of this machine's servers, or of an AWS account.
 
-The environment is the function's own (``docs/reference.md``). ``rebalance.toml`` (written by ``rebalance init``) names
-what a command would otherwise have to be told each time; a variable that is set wins over it. Secrets never stand in
-the file.
+``rebalance.toml`` (written by ``rebalance init``) selects the target and can set the variables of the deployed function
+(``docs/reference.md``). A variable in the environment overrides the file. The file never contains a secret.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import signal
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,9 +15,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
 from rich.console import Console
 
 from rebalance_cli.exit_codes import CliError
@@ -28,29 +25,20 @@ from rebalance_executor.adapters.dynamodb.journal import DynamoJournal
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.ports import Broker, Ports
-from rebalance_executor.execution.run import Deadline
+from rebalance_executor.execution.deadline import Deadline
 from rebalance_executor.settings import Settings, load_settings
-from rebalance_sandbox.aws import DEAD_LETTER_QUEUE, PLAN_QUEUE, LocalAwsClient, function_environment, server_variables
-from rebalance_sandbox.servers import Servers, exclusive_use
+from rebalance_sandbox.environment import function_environment, queue_variables, server_variables
+from rebalance_sandbox.running import SERVER_NAMES, Sandbox, running_servers
 
 CONFIG_FILE = Path("rebalance.toml")
-HOME = Path(".local")
-_PATIENCE = timedelta(minutes=2)
-"""How long a command that only reads waits for the broker in all."""
-
-Home = Annotated[
-    Path, typer.Option("--home", envvar="REBALANCE_LOCAL_HOME", help="Where data, logs and pids are kept.")
-]
-ConfigFile = Annotated[
-    Path,
-    typer.Option("--config", envvar="REBALANCE_CONFIG", help="The file that says where the commands lead."),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout; everything else goes to stderr.")]
-Account = Annotated[str | None, typer.Option("--account", help="Name of the account; the deployed one by default.")]
+DATA_DIR = Path(".local")
+_READ_TIMEOUT = timedelta(minutes=2)
+"""Total time that a command waits for the broker."""
+_REWRITE = "Correct the file, or write a new one: rebalance init --help"
 
 
 class EventRecorder:
-    """Implements ``EventLog`` for a command that looks: nothing is printed, the events are kept."""
+    """Implements ``EventLog`` for a command that only reads: keeps the events and prints nothing."""
 
     def __init__(self) -> None:
         self.events: list[tuple[LogEvent, dict[str, object]]] = []
@@ -62,133 +50,144 @@ class EventRecorder:
 
 @dataclass(frozen=True, slots=True)
 class CliContext:
-    """What a command works with."""
+    """Settings, ports and AWS clients of the target that a command works on."""
 
     settings: Settings
     config: ExecutionConfig
     ports: Ports
     aws_client: Callable[[str], Any]
-    """Gives an AWS client by the name of its service."""
+    """Returns the AWS client of a service, by its name."""
     environment: Mapping[str, str]
-    """The whole environment for a process that executes plans here."""
+    """Complete environment for a process that executes plans on this machine."""
     data_dir: Path
     is_local: bool = False
-    """Whether it leads to the servers of this machine."""
+    """True if the target is the servers of this machine."""
     broker_url: str | None = None
-    """Of the paper broker on this machine."""
+    """Address of the paper broker on this machine."""
     event_log: EventRecorder = field(default_factory=EventRecorder)
 
     @property
     def now(self) -> datetime:
-        """The time."""
+        """The current time."""
         return self.ports.clock.now()
 
     @property
     def journal(self) -> DynamoJournal:
-        """The journal, with what only an operator reads."""
+        """The DynamoDB journal, which has queries that only operators need."""
         journal = self.ports.journal
         if not isinstance(journal, DynamoJournal):
-            raise TypeError("the desk reads the journal on DynamoDB")
+            raise TypeError("the commands need the DynamoDB journal")
         return journal
 
     def broker(self, account: str) -> Broker:
-        """The broker of that account."""
+        """Return the broker of an account."""
         return self.ports.brokers(account, self.deadline())
 
     def deadline(self) -> Deadline:
-        """The deadline of a command that only reads."""
-        return Deadline.after(self.now, _PATIENCE)
+        """Return the deadline of a command that only reads."""
+        return Deadline.after(self.now, _READ_TIMEOUT)
 
     def account_name(self, chosen: str | None) -> str:
-        """The account's name: the one that was typed, or the deployed one."""
+        """Return the chosen account, or the configured one if none was chosen."""
         return chosen or self.settings.account
 
     def variable(self, name: str, description: str) -> str:
-        """A variable that only commands need.
+        """Return an environment variable that only commands need.
 
         Raises:
-            CliError: it is not set; says what it is.
+            CliError: the variable is not set; contains the description.
         """
         value = self.environment.get(name)
         if not value:
             raise CliError(
                 f"{name} is not set: {description}.",
-                f"Set it, or write it into {CONFIG_FILE}: the stack's outputs name it (docs/deploy.md).",
+                f"Set it, or let {CONFIG_FILE} set it: rebalance init --stack NAME --force",
             )
         return value
 
 
-def build_context(settings: Settings, environment: Mapping[str, str], home: Path, **where: Any) -> CliContext:
-    """A desk on these settings.
+def build_context(settings: Settings, environment: Mapping[str, str], data_dir: Path, **target: Any) -> CliContext:
+    """Return the context for these settings.
 
     Raises:
-        ConfigurationError: names the setting that is unusable.
+        ConfigurationError: names the setting that is invalid.
     """
-    from rebalance_executor import bootstrap  # here: it takes a second, which the help and a usage error need not wait
+    from rebalance_executor import bootstrap  # late: the import takes a second, which --help must not wait for
 
     config = ExecutionConfig.from_json(settings.execution_config)
-    clients, heard = cache(bootstrap.aws_client), EventRecorder()
-    ports = bootstrap.build_ports(settings, config, heard, clock=SystemClock(), clients=clients)
-    return CliContext(settings, config, ports, clients, environment, home, event_log=heard, **where)
+    aws_client, event_log = cache(bootstrap.aws_client), EventRecorder()
+    ports = bootstrap.build_ports(settings, config, event_log, clock=SystemClock(), clients=aws_client)
+    return CliContext(settings, config, ports, aws_client, environment, data_dir, event_log=event_log, **target)
 
 
 @contextmanager
-def cli_context(home: Path, config_file: Path, console: Console) -> Iterator[CliContext]:
-    """The desk that the file and the environment lead to, as long as the block lasts.
+def cli_context(data_dir: Path, config_file: Path, console: Console) -> Iterator[CliContext]:
+    """Provide the context that the file and the environment select, for the duration of the block.
 
     Raises:
-        CliError: neither leads anywhere, or the local servers do not come up.
+        CliError: no target is configured, or the file is invalid.
+        SandboxError: the local servers cannot start.
     """
     target, variables = _read_config(config_file)
     if target == "local" or (target is None and not os.environ.get("EXECUTION_TABLE")):
-        if target is None and not Servers.of(home.resolve()).running():
+        if target is None and not running_servers(data_dir.resolve()):
             raise CliError(
-                f"Nothing says where to look: there is no {config_file}, and EXECUTION_TABLE is not set.",
-                "For this machine: rebalance init --local. For AWS: rebalance init (docs/deploy.md).",
+                f"No target is configured: there is no {config_file}, and EXECUTION_TABLE is not set.",
+                "This machine: rebalance init --local. A deployed stack: rebalance init --stack NAME",
             )
-        with _local(home.resolve(), variables, console) as found:
-            yield found
+        with _local_context(data_dir.resolve(), variables, console) as ctx:
+            yield ctx
         return
     environment = {**variables, **os.environ}
-    with _as_environment(environment):
-        yield build_context(load_settings(), environment, home.resolve())
+    with _environment(environment):
+        yield build_context(load_settings(), environment, data_dir.resolve())
 
 
 @contextmanager
-def _local(home: Path, variables: Mapping[str, str], console: Console) -> Iterator[CliContext]:
-    with local_servers(home, console) as (aws, broker):
-        with LocalAwsClient(aws) as cloud:
-            cloud.provision()
-        own = {**variables, **{k: v for k, v in os.environ.items() if k == "EXECUTION_CONFIG"}}
-        queues = {"PLAN_QUEUE_URL": PLAN_QUEUE, "PLAN_DEAD_LETTER_QUEUE_URL": DEAD_LETTER_QUEUE}
-        servers = server_variables(aws, broker) | {name: f"{aws}/000000000000/{q}" for name, q in queues.items()}
-        environment = function_environment({**os.environ, **own}, servers)
-        with _as_environment(environment):
-            yield build_context(load_settings(), environment, home, is_local=True, broker_url=broker)
+def _local_context(data_dir: Path, variables: Mapping[str, str], console: Console) -> Iterator[CliContext]:
+    with _shared_sandbox(data_dir, console) as sandbox:
+        config = {name: value for name, value in os.environ.items() if name == "EXECUTION_CONFIG"}
+        aws, broker = sandbox.aws.url, sandbox.broker.url
+        servers = server_variables(aws, broker) | queue_variables(aws)
+        environment = function_environment({**os.environ, **variables, **config}, servers)
+        with _environment(environment):
+            yield build_context(load_settings(), environment, data_dir, is_local=True, broker_url=broker)
 
 
 @contextmanager
-def local_servers(home: Path, console: Console) -> Iterator[tuple[str, str]]:
-    """Addresses of local AWS and paper broker: those that are up, or started for this block alone."""
-    servers = Servers.of(home)
-    up = servers.running()
-    if len(up) == len(servers.specs):  # left running: commands may share them
-        ready = servers.wait_ready()
-        yield ready["aws"].url, ready["broker"].url
+def _shared_sandbox(data_dir: Path, console: Console) -> Iterator[Sandbox]:
+    if len(running_servers(data_dir)) < len(SERVER_NAMES):
+        with start_sandbox(data_dir, console) as sandbox:
+            yield sandbox
         return
-    starting = console.status("Starting local AWS and the paper broker …")
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # also a command that is ended stops them
-    try:
-        with exclusive_use(home), starting, servers.ready(keep=False) as bench:
-            starting.stop()
-            yield bench.aws.url, bench.broker.url
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    from rebalance_sandbox import startup  # late: most commands work on AWS and start nothing here
+
+    yield startup.running_sandbox(data_dir)
 
 
 @contextmanager
-def _as_environment(environment: Mapping[str, str]) -> Iterator[None]:
-    """This process's environment is that one until the end of the block: AWS clients and settings read it."""
+def start_sandbox(data_dir: Path, console: Console, *, keep: bool = False) -> Iterator[Sandbox]:
+    """Start the local servers for the duration of the block; show a spinner on a terminal until they are ready.
+
+    Args:
+        data_dir: directory with their data.
+        console: receives the spinner.
+        keep: let the servers run after the block.
+
+    Raises:
+        SandboxError: they cannot start, or another command holds the directory.
+    """
+    from rebalance_sandbox import startup  # late: most commands work on AWS and start nothing here
+
+    spinner = console.status("Starting local AWS and the paper broker …")
+    with spinner, startup.started_sandbox(data_dir, keep=keep) as sandbox:
+        spinner.stop()
+        yield sandbox
+
+
+@contextmanager
+def _environment(environment: Mapping[str, str]) -> Iterator[None]:
+    """Replace this process's environment for the duration of the block; AWS clients and settings read it."""
     before = dict(os.environ)
     os.environ.clear()
     os.environ.update(environment)
@@ -200,23 +199,20 @@ def _as_environment(environment: Mapping[str, str]) -> Iterator[None]:
 
 
 def _read_config(path: Path) -> tuple[str | None, dict[str, str]]:
-    """Target and variables of ``rebalance.toml``; (None, {}) where there is no such file."""
+    """Return target and variables of ``rebalance.toml``; (None, {}) if the file does not exist."""
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None, {}
     except (OSError, ValueError) as error:
-        raise CliError(f"{path} cannot be read: {error}.", "Mend it, or write a new one: rebalance init") from None
+        raise CliError(f"{path} cannot be read: {error}.", _REWRITE) from None
     target = document.get("target")
     if target not in ("local", "aws"):
-        raise CliError(f'{path}: target must be "local" or "aws".', "Mend it, or write a new one: rebalance init")
-    table = document.get("environment", {})
-    variables = {
-        name: json.dumps(value)
-        if isinstance(value, dict)
-        else str(value).lower()
-        if value in (True, False)
-        else str(value)
-        for name, value in table.items()
-    }
-    return target, variables
+        raise CliError(f'{path}: target must be "local" or "aws".', _REWRITE)
+    return target, {name: _variable_text(value) for name, value in document.get("environment", {}).items()}
+
+
+def _variable_text(value: object) -> str:
+    if isinstance(value, dict):
+        return json.dumps(value)
+    return str(value).lower() if value in (True, False) else str(value)

@@ -1,4 +1,4 @@
-"""Settings → object graph, once for each container. Only this file knows which adapter stands behind which port."""
+"""Builds the object graph from the settings, once per container. Only this module knows the adapters of the ports."""
 
 from __future__ import annotations
 
@@ -30,37 +30,37 @@ from rebalance_executor.domain.errors import ConfigurationError
 from rebalance_executor.domain.values import seconds
 from rebalance_executor.execution.manager import ExecutionManager, lease_margin
 from rebalance_executor.execution.ports import Broker, Clock, EventLog, Ports, ResultPublisher
-from rebalance_executor.execution.run import Deadline
+from rebalance_executor.execution.deadline import Deadline
 from rebalance_executor.idempotency import IdempotencyGate
 from rebalance_executor.service import Service
 from rebalance_executor.settings import Settings, load_settings
 from rebalance_executor.telemetry import Telemetry
 
 ClientFactory = Callable[[str], Any]
-"""Gives an AWS client by the name of its service."""
+"""Returns an AWS client by the name of its service."""
 
 
 @cache
 def telemetry() -> Telemetry:
-    """Logger, metrics and tracer of this container."""
+    """Return logger, metrics and tracer of this container."""
     return Telemetry()
 
 
 @cache
 def service() -> Service:
-    """The whole program of this container; connections are kept and used again by warm invocations.
+    """Return the service of this container. Warm invocations reuse its connections.
 
     Raises:
-        ConfigurationError: names the variable that is missing or unusable.
+        ConfigurationError: names the variable that is missing or invalid.
     """
     return build(load_settings(), telemetry())
 
 
 def warm_up() -> None:
-    """Build the program before the first plan comes: Lambda's init has more processor time than an invocation has.
+    """Build the service before the first invocation: Lambda's init phase has more processor time than an invocation.
 
-    Nothing is asked of anybody, so that a snapshot holds no open connection and no secret. A setting that is missing is
-    left to the invocation, which names it in its answer.
+    Makes no network calls, so that a SnapStart snapshot contains no connection and no secret. A missing setting is not
+    an error here; the first invocation raises it.
     """
     with suppress(ConfigurationError):
         service()
@@ -74,10 +74,17 @@ def build(
     clients: ClientFactory | None = None,
     stop_requested: Callable[[], bool] | None = None,
 ) -> Service:
-    """The program on these settings; tests give a clock and clients of their own, commands a way to stop it.
+    """Build the service from these settings.
+
+    Args:
+        settings: the environment.
+        telemetry: log and metrics.
+        clock: the system clock by default.
+        clients: boto3 clients with ``aws_client`` by default.
+        stop_requested: polled during a run; when it returns true, the run stops safely. Never by default.
 
     Raises:
-        ConfigurationError: names the setting that is missing or unusable.
+        ConfigurationError: names the setting that is missing or invalid.
     """
     clock = clock or SystemClock()
     clients = cache(clients or aws_client)
@@ -90,7 +97,7 @@ def build(
         return health.check_health(health_checks(settings, clients, ports, deadline), telemetry)
 
     def check_day(deadline: Deadline) -> dict[str, Any]:
-        index = DynamoPlanIndex(clients("dynamodb"), settings.execution_table)
+        index = DynamoPlanIndex(clients("dynamodb"), settings.execution_table, ports.clock)
         return daily_check.check_day(ports.brokers(settings.account, deadline), index, telemetry)
 
     return Service(
@@ -119,18 +126,18 @@ def build_ports(  # noqa: PLR0913 - half of them are options
     clients: ClientFactory | None = None,
     on_request: Callable[[str], None] = lambda _path: None,
 ) -> Ports:
-    """The adapters behind the ports, on these settings; also what commands look through and scripts execute with.
+    """Build the ports with their adapters. Commands and scripts use them too.
 
     Args:
-        settings: where the tables and the broker are.
-        config: how plans are executed.
-        log: is told every event of the catalogue.
-        clock: the machine's by default.
-        clients: boto3's by default, on the environment's credentials.
-        on_request: is told the path of every request to the broker.
+        settings: the tables and the broker.
+        config: the execution settings.
+        log: receives every log event.
+        clock: the system clock by default.
+        clients: boto3 clients with ``aws_client`` by default.
+        on_request: called with the path of every request to the broker.
 
     Raises:
-        ConfigurationError: names the setting that is missing or unusable.
+        ConfigurationError: names the setting that is missing or invalid.
     """
     clock = clock or SystemClock()
     clients = clients or cache(aws_client)
@@ -155,27 +162,27 @@ def build_ports(  # noqa: PLR0913 - half of them are options
 
 
 def aws_client(name: str) -> Any:
-    """An AWS client with this program's time-outs, by the name of its service."""
-    # DynamoDB's requests are made of our own rows; what S3 and Secrets Manager are asked for comes from outside.
+    """Return an AWS client with this program's time-outs, by the name of its service."""
+    # DynamoDB requests contain only items of this program; S3 and Secrets Manager requests contain input.
     return boto3.client(name, config=client_config(validated=name != "dynamodb"))
 
 
 def _publishers(settings: Settings, clients: ClientFactory) -> list[ResultPublisher]:
-    """Where results are published: a client is made only for what is configured."""
-    found: list[ResultPublisher] = []
+    """Return the publishers that are configured. Clients are created for these only."""
+    publishers: list[ResultPublisher] = []
     if settings.result_bus:
-        found.append(EventBridgePublisher(settings.result_bus, clients("events")))
+        publishers.append(EventBridgePublisher(settings.result_bus, clients("events")))
     if settings.result_topic:
-        found.append(SnsPublisher(settings.result_topic, clients("sns")))
-    return found
+        publishers.append(SnsPublisher(settings.result_topic, clients("sns")))
+    return publishers
 
 
 def health_checks(
     settings: Settings, clients: ClientFactory, ports: Ports, deadline: Deadline
 ) -> dict[str, Callable[[], str]]:
-    """What a health request asks, by name."""
+    """Return the checks of a health request by name."""
 
-    def front_door() -> str:
+    def idempotency() -> str:
         clients("dynamodb").get_item(TableName=settings.idempotency_table, Key={"id": {"S": "health"}})
         return f"{settings.idempotency_table} answers"
 
@@ -185,14 +192,14 @@ def health_checks(
 
     def plans() -> str:
         clients("s3").head_bucket(Bucket=settings.plan_bucket)
-        return f"{settings.plan_bucket} may be listed"
+        return f"{settings.plan_bucket} can be listed"
 
     def results() -> str:
         clients("events").describe_event_bus(Name=settings.result_bus)
-        return f"{settings.result_bus} is there"
+        return f"{settings.result_bus} exists"
 
     checks: dict[str, Callable[[], str]] = {
-        "front door": front_door,
+        "idempotency": idempotency,
         "journal": journal,
         "account": lambda: health.check_account(ports.brokers(settings.account, deadline)),
         "clock": lambda: health.check_clock(ports.brokers(settings.account, deadline), ports.clock),

@@ -12,7 +12,7 @@ from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.manager import ExecutionManager
 from rebalance_executor.execution.ports import Clock, Journal
-from rebalance_executor.execution.run import Deadline
+from rebalance_executor.execution.deadline import Deadline
 from rebalance_executor.idempotency import IdempotencyGate
 from rebalance_executor.telemetry import Telemetry
 from rebalance_executor.triggers import DailyCheckRequest, HealthRequest, PlanPointer, QueueMessage, Request, decode

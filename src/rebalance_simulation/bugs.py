@@ -23,9 +23,14 @@ from rebalance_executor.domain.errors import JournalUnavailable, OrderRejected, 
 from rebalance_executor.domain.journal import PlanPhase
 from rebalance_executor.domain.market import Account, BrokerOrder, OrderRequest, Side
 from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome, ParentOrder
-from rebalance_executor.execution import executor, kill_switch, manager, pretrade, sender
+from rebalance_executor.domain.strategy import RunMode
+from rebalance_executor.execution import cash_gate, executor, kill_switch, manager, pretrade, sender
+from rebalance_executor.execution.account_access import AccountAccess
+from rebalance_executor.execution.deadline import Deadline
 from rebalance_executor.execution.executor import Executor
-from rebalance_executor.execution.run import Deadline, Run
+from rebalance_executor.execution.outbox import Outbox
+from rebalance_executor.execution.run import Run
+from rebalance_executor.execution.unit_of_work import UnitOfWork
 from rebalance_executor.idempotency import IdempotencyGate
 from rebalance_executor.telemetry import Telemetry
 from rebalance_simulation.api import SECRET
@@ -85,7 +90,7 @@ def _doubted_again() -> Callable[..., Run]:
         run = resume(*args)
         for parent in [*run.unsettled(Side.SELL), *run.unsettled(Side.BUY)]:
             if parent.last_child is not None and not parent.last_child.is_open:
-                run.update_child(parent.symbol, replace(parent.last_child, state=ChildState.UNKNOWN))
+                run.work.update_child(parent.symbol, replace(parent.last_child, state=ChildState.UNKNOWN))
         return run
 
     return resumed
@@ -122,17 +127,17 @@ def _executed_anew(*_: Any, execute: Callable[[], Any], **__: Any) -> Any:
     return execute()
 
 
-def _all_dropped(run: Run) -> None:
-    for parent in list(run.parents.values()):
+def _all_dropped(outbox: Outbox, work: UnitOfWork) -> None:
+    for parent in list(work.parents.values()):
         if parent.open_child is not None:
-            run.update_child(parent.symbol, replace(parent.open_child, state=ChildState.NOT_SENT))
-    run.unsent.clear()
+            work.update_child(parent.symbol, replace(parent.open_child, state=ChildState.NOT_SENT))
+    outbox.unsent.clear()
 
 
-def _buys_first(self: Any, run: Run, broker: Any, working: Executor) -> Any:
-    run.state = replace(run.state, buy_budget=run.state.starting_funds * (1 - self._config.cash_buffer))
-    working.work(run, Side.BUY)
-    return _drive(self, run, broker, working)
+def _buys_first(self: Any, run: Run, access: AccountAccess) -> Any:
+    run.work.update_state(buy_budget=run.state.starting_funds * (1 - access.config.cash_buffer))
+    Executor(run, access).work(Side.BUY)
+    return _drive(self, run, access)
 
 
 _drive = manager.ExecutionManager._drive  # noqa: SLF001 - a bug
@@ -173,8 +178,12 @@ def _sold_again(parent: ParentOrder) -> Decimal:
     return parent.qty
 
 
-def _given_up(_: Executor, run: Run, parent: ParentOrder, child: ChildOrder) -> None:
-    run.update_child(parent.symbol, replace(child, state=ChildState.NOT_SENT))
+def _given_up(executor: Executor, symbols: list[str], _: RunMode) -> None:
+    work = executor._run.work  # noqa: SLF001 - a bug
+    for symbol in symbols:
+        child = work.parents[symbol].open_child
+        if child is not None:
+            work.update_child(symbol, replace(child, state=ChildState.NOT_SENT))
 
 
 def _begun_anew() -> Callable[..., Any]:
@@ -235,17 +244,17 @@ def _gate_passed_again() -> Callable[..., Run]:
 
     def resumed(*args: Any) -> Run:
         run = resume(*args)
-        run.state = replace(run.state, phase=PlanPhase.SELLS)
+        run.work.update_state(phase=PlanPhase.SELLS)
         return run
 
     return resumed
 
 
-def _never_sent(run: Run, _: datetime) -> None:
-    for parent in list(run.parents.values()):
+def _never_sent(work: UnitOfWork, _: datetime) -> None:
+    for parent in list(work.parents.values()):
         child = parent.open_child
         if child is not None and child.state is ChildState.INTENDED:
-            run.update_child(parent.symbol, replace(child, state=ChildState.NOT_SENT))
+            work.update_child(parent.symbol, replace(child, state=ChildState.NOT_SENT))
 
 
 def _cancels_the_former() -> Callable[..., None]:
@@ -285,11 +294,11 @@ _DONE: dict[str, list[Swap]] = {
         (ParentOrder, "remaining", lambda: property(_sold_again)),
         (controls, "overfill", lambda: _nothing),
     ],
-    "a cancel is believed": [(ChildOrder, "seen", lambda: _seen_as(_believed))],
-    "fills of cancelled orders are lost": [(ChildOrder, "seen", lambda: _seen_as(_fills_of_cancelled_lost))],
-    "a price is changed in the journal": [(ChildOrder, "seen", lambda: _seen_as(_repriced))],
+    "a cancel is believed": [(ChildOrder, "with_report", lambda: _seen_as(_believed))],
+    "fills of cancelled orders are lost": [(ChildOrder, "with_report", lambda: _seen_as(_fills_of_cancelled_lost))],
+    "a price is changed in the journal": [(ChildOrder, "with_report", lambda: _seen_as(_repriced))],
     "what has ended is in doubt again": [(manager.ExecutionManager, "_resume", _doubted_again)],
-    "filled without its price counts as nothing": [(ChildOrder, "seen", lambda: _seen_as(_unpriced_is_settled))],
+    "filled without its price counts as nothing": [(ChildOrder, "with_report", lambda: _seen_as(_unpriced_is_settled))],
     "unknown is taken for rejected": [(AlpacaBroker, "submit", _unknown_is_rejected)],
     "a repetition is another order": [(ChildOrder, "request", _resent_differently)],
     "the lease is unconditional": [
@@ -303,13 +312,13 @@ _DONE: dict[str, list[Swap]] = {
         (IdempotencyGate, "run_once", lambda: _executed_anew),
         (DynamoJournal, "load", lambda: _nothing),
     ],
-    "what was sent is dropped as unsent": [(Run, "mark_unsent_not_sent", lambda: _all_dropped)],
+    "what was sent is dropped as unsent": [(Outbox, "mark_unsent_not_sent", lambda: _all_dropped)],
     "buys before the gate": [(manager.ExecutionManager, "_drive", lambda: _buys_first)],
     "a part counts as the whole": [(executor, "decide", lambda: _told_as(Outcome.FILLED, Outcome.PARTIALLY_FILLED))],
     "doubt is hidden": [(executor, "decide", lambda: _told_as(Outcome.UNFILLED, Outcome.UNRESOLVED))],
     "no safe stop before the deadline": [(Deadline, "after", lambda: classmethod(_endless))],
-    "more is spent than there is": [(manager, "buy_budget", lambda: _rich)],
-    "absent is taken for never sent": [(Executor, "_absent", lambda: _given_up)],
+    "more is spent than there is": [(cash_gate, "buy_budget", lambda: _rich)],
+    "absent is taken for never sent": [(Executor, "_settle_absent", lambda: _given_up)],
     "a plan that was begun is begun anew": [(DynamoJournal, "load", _begun_anew)],
     "the next order does not wait for the end of the former": [(executor, "decide", _second_before_first_is_over)],
     "prices beyond the collar": [
@@ -319,7 +328,7 @@ _DONE: dict[str, list[Swap]] = {
     ],
     "the rate limit is not paced": [(RateLimiter, "acquire", lambda: _nothing)],
     "a secret in the log": [(Telemetry, "emit", _talkative)],
-    "a lost cancel is not asked for again": [(Run, "take_cancel_retry", lambda: lambda *_: False)],
+    "a lost cancel is not asked for again": [(Outbox, "take_cancel_retry", lambda: lambda *_: False)],
     "every order is sent twice": [(AlpacaBroker, "submit", _sent_twice)],
     "the kill switch is ignored": [(kill_switch, "switch_denial", lambda: _nothing)],
     "an account that may only reduce buys": [(kill_switch, "switch_denial", _side_forgotten)],
@@ -328,12 +337,14 @@ _DONE: dict[str, list[Swap]] = {
     "messages are not counted": [(controls, "message_denial", lambda: _nothing)],
     "the day's limit is forgotten": [(pretrade, "day_limit_denial", lambda: _nothing)],
     "nothing is reserved": [(pretrade, "Reservation", lambda: _nothing)],
-    "proceeds are assumed": [(manager, "proceeds", lambda: _assumed)],
+    "proceeds are assumed": [(cash_gate, "proceeds", lambda: _assumed)],
     "the next run passes the gate again": [(manager.ExecutionManager, "_resume", _gate_passed_again)],
-    "what a dead run intended counts as never sent": [(Run, "mark_intended_unknown", lambda: _never_sent)],
+    "what a dead run intended counts as never sent": [(UnitOfWork, "mark_intended_unknown", lambda: _never_sent)],
     "a cancel goes to another order": [(AlpacaBroker, "cancel", _cancels_the_former)],
-    "the lease is not given back": [(manager.ExecutionManager, "_give_back", lambda: _nothing)],
-    "the lease's epoch stays": [(dynamodb, "_ACQUIRE", lambda: dynamodb._ACQUIRE.replace(":none) + :one", ":one) + :none"))],  # noqa: SLF001 - a bug
+    "the lease is not given back": [(manager.ExecutionManager, "_release_lease", lambda: _nothing)],
+    "the lease's epoch stays": [
+        (dynamodb, "_ACQUIRE", lambda: dynamodb._ACQUIRE.replace(":none) + :one", ":one) + :none"))
+    ],  # noqa: SLF001 - a bug
     "a plan too old is begun": [(manager, "check_fresh", lambda: _nothing)],
     "the session is not asked for": [(pretrade, "session_denial", lambda: _nothing)],
     "the close is not looked at": [(pretrade.PreTrade, "set_trading_hours", lambda: _nothing)],

@@ -28,7 +28,7 @@ from rebalance_executor.domain.errors import PublishFailed, RebalanceError
 from rebalance_executor.domain.result import ExecutionResult
 from rebalance_executor.execution.manager import ExecutionManager
 from rebalance_executor.execution.ports import Broker, Ports
-from rebalance_executor.execution.run import Deadline
+from rebalance_executor.execution.deadline import Deadline
 from rebalance_executor.handler import handle
 from rebalance_executor.idempotency import IdempotencyGate
 from rebalance_executor.service import Service
@@ -167,7 +167,7 @@ class World:
 
     def is_closed(self) -> bool:
         """Whether the market is closed, and was so a second ago: the calls themselves take time."""
-        sessions = self.exchange._life.sessions  # noqa: SLF001 - looked at, never changed
+        sessions = self.exchange._lifecycle.sessions  # noqa: SLF001 - looked at, never changed
         return not any(sessions.clock(nanoseconds(self.clock.world() - ago))["is_open"] for ago in _MOMENTS)
 
     # --- every call to the outside -----------------------------------------------------------------------

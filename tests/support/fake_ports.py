@@ -1,7 +1,6 @@
-"""A trading floor in memory: every port of execution, small and obedient, with room for single things to go wrong.
+"""Fakes of every port of execution, in memory, with single calls that a test lets fail.
 
-AAA, BBB and CCC stand at $99.99 to $100.01. What is submitted fills at once at its limit, unless it was told to
-behave otherwise.
+AAA, BBB and CCC are quoted at $99.99 to $100.01. A submission fills at once at its limit unless a test scripts it.
 """
 
 from __future__ import annotations
@@ -31,30 +30,31 @@ from rebalance_executor.domain.market import (
 from rebalance_executor.domain.orders import Outcome, ParentOrder
 from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.domain.result import ExecutionResult
+from rebalance_executor.execution.deadline import Deadline
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.manager import ExecutionManager
 from rebalance_executor.execution.ports import Broker, Ports
-from rebalance_executor.execution.deadline import Deadline
 from rebalance_simulation.clock import SimulatedClock
 from tests.support.builders import NOW
 from tests.support.memory_journal import InMemoryJournal
 
 CLOSES_AT = NOW + timedelta(hours=6)
-FILLS, RESTS, FILLS_HALF, REQUEST_LOST, ANSWER_LOST_FILLS, ANSWER_LOST_RESTS, REJECTS_LATER, CANCEL_STUCK = (
-    "fills",
-    "rests",
-    "half of it fills, the rest rests",
-    "no answer, no order",
-    "no answer, filled",
-    "no answer, rests",
-    "accepted, then rejected",
-    "rests, and no cancel is confirmed",
-)
-Behaviour = str | Exception
+
+FILLS = "fills"
+RESTS = "rests"
+FILLS_HALF = "fills half, the rest stays open"
+REQUEST_LOST = "no answer, no order"
+ANSWER_LOST_FILLS = "no answer, filled"
+ANSWER_LOST_RESTS = "no answer, rests"
+REJECTS_LATER = "accepted, then rejected"
+CANCEL_STUCK = "rests, and no cancel is confirmed"
+
+SubmitBehaviour = str | Exception
+"""One of the texts above, or the error that the submission raises."""
 
 
 class FakeBroker:
-    """Implements ``Broker``. What it is told and asked stays in ``sent``, ``cancelled`` and ``asked``."""
+    """Implements ``Broker``. Records its calls in ``sent``, ``cancel_requests`` and ``reads``."""
 
     def __init__(self, clock: SimulatedClock) -> None:
         self._clock = clock
@@ -68,40 +68,40 @@ class FakeBroker:
         self.market = MarketClock(NOW, is_open=True, next_open=NOW + timedelta(days=1), next_close=CLOSES_AT)
         self.prices = {symbol: (Decimal("99.99"), Decimal("100.01")) for symbol in ("AAA", "BBB", "CCC")}
         self.quoted_at: dict[str, datetime] = {}
-        """Since when a quote stands, where that is not now."""
+        """Time of a symbol's quote, if it is not the current time."""
         self.trades: dict[str, Trade] = {}
-        """Last trades."""
+        """Last trade by symbol."""
         self.assets = {symbol: Asset(symbol, "active", tradable=True, fractionable=True) for symbol in self.prices}
         self.shares: dict[str, Decimal] = {}
         self.orders_by_id: dict[str, BrokerOrder] = {}
-        self.scripts: dict[str, list[Behaviour]] = {}
+        self.scripts: dict[str, list[SubmitBehaviour]] = {}
         self.errors: dict[str, list[Exception | None]] = {}
-        """By method: what its next calls raise."""
+        """By method: the errors that its next calls raise; None lets a call succeed."""
         self.sent: list[OrderRequest] = []
         self.cancel_requests: list[str] = []
         self.reads: list[tuple[str, object]] = []
         self.before_submit: Callable[[OrderRequest], None] = lambda _: None
         self.as_reported: Callable[[BrokerOrder], BrokerOrder] = lambda order: order
-        """How an order looks in every answer."""
+        """Changes an order in every response."""
         self.cancels_not_found = 0
-        """How many more cancels find nothing to cancel, whatever rests."""
+        """Number of further cancels that find nothing to cancel, even for an open order."""
         self.rate_limited_until: datetime | None = None
-        """When the rate limit lets the next submission through, where that is not now."""
+        """Time of the next submission that the rate limit allows; None is now."""
 
-    def script(self, symbol: str, *behaviours: Behaviour) -> None:
-        """How the next submissions of a symbol behave; those that follow fill."""
+    def script(self, symbol: str, *behaviours: SubmitBehaviour) -> None:
+        """Script the next submissions of ``symbol``; later ones fill."""
         self.scripts[symbol] = list(behaviours)
 
     def set_quote(self, symbol: str, bid: str, ask: str) -> None:
-        """Move a quote."""
+        """Change a quote."""
         self.prices[symbol] = (Decimal(bid), Decimal(ask))
 
     def add_order(self, order: BrokerOrder) -> None:
-        """An order of anybody's."""
+        """Add an order, whoever placed it."""
         self.orders_by_id[order.id] = order
 
     def fill_order(self, order_id: str, shares: str | Decimal | None = None) -> None:
-        """Fill so many more shares of an order, all of it unless told."""
+        """Fill ``shares`` more of an order, or all that remains."""
         order = self.orders_by_id[order_id]
         qty = order.qty or ZERO
         more = qty - order.filled_qty if shares is None else Decimal(shares)
@@ -118,15 +118,15 @@ class FakeBroker:
         self.cash -= sign * more * price
 
     def close_order(self, order_id: str, status: str) -> None:
-        """Let the broker end an order."""
+        """Close an order with this status, as the broker does."""
         self.orders_by_id[order_id] = replace(self.orders_by_id[order_id], status=status, closed_at=self._clock.now())
 
     # --- the port ----------------------------------------------------------------------------------------
 
     def account(self) -> Account:
         self._record_read("account")
-        shown = self.cash - self.hidden_cash
-        return Account(self.account_number, "ACTIVE", shown, shown, self.blocked_by, self.equity)
+        cash = self.cash - self.hidden_cash
+        return Account(self.account_number, "ACTIVE", cash, cash, self.blocked_by, self.equity)
 
     def clock(self) -> MarketClock:
         self._record_read("clock")
@@ -142,9 +142,9 @@ class FakeBroker:
 
     def quotes(self, symbols: Sequence[str]) -> Mapping[str, Quote]:
         self._record_read("quotes", list(symbols))
-        hundred = Decimal(100)
+        size = Decimal(100)
         return {
-            symbol: Quote(symbol, *self.prices[symbol], hundred, hundred, self.quoted_at.get(symbol, self._clock.now()))
+            symbol: Quote(symbol, *self.prices[symbol], size, size, self.quoted_at.get(symbol, self._clock.now()))
             for symbol in symbols
             if symbol in self.prices
         }
@@ -172,7 +172,7 @@ class FakeBroker:
 
     def wait_for_rate_limit(self, until: datetime) -> None:
         if self.rate_limited_until is not None and self.rate_limited_until > until:
-            raise RateLimited("the minute's requests are used up", retry_at=self.rate_limited_until)
+            raise RateLimited("the rate limit of this minute is used up", retry_at=self.rate_limited_until)
         if self.rate_limited_until is not None and self.rate_limited_until > self._clock.now():
             self._clock.sleep(self.rate_limited_until - self._clock.now())
 
@@ -228,19 +228,19 @@ class FakeBroker:
         self.orders_by_id[order.id] = order
         return order
 
-    def _record_read(self, name: str, what: object = None) -> None:
-        self.reads.append((name, what))
+    def _record_read(self, name: str, argument: object = None) -> None:
+        self.reads.append((name, argument))
         self._raise_scripted_error(name)
 
     def _raise_scripted_error(self, name: str) -> None:
-        waiting = self.errors.get(name)
-        error = waiting.pop(0) if waiting else None
+        errors = self.errors.get(name)
+        error = errors.pop(0) if errors else None
         if error is not None:
             raise error
 
 
 class FakePublisher:
-    """Implements ``Reporter``."""
+    """Implements ``ResultPublisher``."""
 
     def __init__(self, channel: str = "bus") -> None:
         self.channel = channel
@@ -254,18 +254,23 @@ class FakePublisher:
 
 
 class FakePorts:
-    """The manager on its ports. Marketable limits unless the configuration says otherwise."""
+    """The manager on fakes of its ports.
+
+    Args:
+        parents_each: parents in one transaction of the journal.
+        config: fields of ``ExecutionConfig``; the default order style is marketable limits.
+    """
 
     def __init__(self, *, parents_each: int = PARENTS_PER_TRANSACTION, **config: object) -> None:
         self.config = ExecutionConfig.model_validate({"order_style": "marketable_limit"} | config)
         self.clock = SimulatedClock(NOW)
         self.broker = FakeBroker(self.clock)
         self.database_calls: list[str] = []
-        """To the database."""
+        """Names of the database calls, in order."""
         self.database_errors: dict[str, list[Exception | None]] = {}
-        """By name: what the next calls to the database raise."""
+        """By name: the errors that the next database calls raise; None lets a call succeed."""
         self.database_delays: dict[str, list[float]] = {}
-        """By name: seconds that the next calls to the database take."""
+        """By name: the seconds that the next database calls take."""
         self.journal = InMemoryJournal(self._call_database, parents_each=parents_each)
         self.publishers = [FakePublisher()]
         self.cached_assets: dict[str, Asset] = {}
@@ -289,13 +294,13 @@ class FakePorts:
         )
 
     def execute(self, plan: RebalancePlan, *, seconds: float = 600, run_id: str = "run-1") -> ExecutionResult:
-        """One invocation."""
+        """Execute the plan in one run that has ``seconds``."""
         self._plan_ids.append(plan.plan_id)
         deadline = Deadline.after(self.clock.now(), timedelta(seconds=seconds))
         return ExecutionManager(self.ports, self.config).execute(plan, "main", deadline, run_id)
 
     def plan_journal(self, plan_id: str = "plan-1") -> PlanJournal:
-        """What the journal holds of a plan."""
+        """Return what the journal holds of a plan."""
         journal = self.journal.peek("main", plan_id)
         assert journal is not None
         return journal
@@ -304,8 +309,8 @@ class FakePorts:
         return self.plan_journal(plan_id).parents[symbol]
 
     def fields(self, event: LogEvent) -> list[dict[str, object]]:
-        """What was told with this event, each time."""
-        return [fields for told, fields in self.emitted if told is event]
+        """Return the fields of each occurrence of ``event``."""
+        return [fields for emitted, fields in self.emitted if emitted is event]
 
     @property
     def events(self) -> list[LogEvent]:
@@ -340,7 +345,7 @@ class FakePorts:
         assert now == self.clock.now()
         self._call_database("assets.put", lambda: self.cached_assets.update({asset.symbol: asset for asset in assets}))
 
-    # --- ways --------------------------------------------------------------------------------------------
+    # --- calls -------------------------------------------------------------------------------------------
 
     def _open_broker(self, account: str, deadline: Deadline) -> Broker:
         self.brokers_opened.append((account, deadline))
@@ -348,28 +353,28 @@ class FakePorts:
 
     def _call_database[T](self, name: str, effect: Callable[[], T], /) -> T:
         self.database_calls.append(name)
-        if slow := self.database_delays.get(name):
-            self.clock.sleep(timedelta(seconds=slow.pop(0)))
-        waiting = self.database_errors.get(name)
-        error = waiting.pop(0) if waiting else None
+        if delays := self.database_delays.get(name):
+            self.clock.sleep(timedelta(seconds=delays.pop(0)))
+        errors = self.database_errors.get(name)
+        error = errors.pop(0) if errors else None
         if error is not None:
             raise error
         return effect()
 
     def _check_journalled(self, request: OrderRequest) -> None:
-        """Nothing goes out that the journal does not hold."""
+        """Assert that the journal holds the order before it is sent."""
         parent = self.parent(request.symbol, self._plan_ids[-1])
         assert parent.open_child is not None
         assert parent.open_child.request(request.symbol, parent.side) == request
 
 
 def rejection(status: int = 403, code: int | None = 40310000) -> OrderRejected:
-    """The broker's no."""
+    """Build the broker's reject of an order."""
     return OrderRejected("insufficient buying power", http_status=status, broker_code=code)
 
 
 def a_foreign_order(symbol: str, side: Side, order_id: str = "foreign-1", status: str = "new") -> BrokerOrder:
-    """Somebody else's open order for five shares, from before the plan."""
+    """Build another party's order for five shares, submitted before the plan."""
     return BrokerOrder(
         id=order_id,
         client_order_id="theirs",
@@ -387,5 +392,5 @@ def a_foreign_order(symbol: str, side: Side, order_id: str = "foreign-1", status
 
 
 def outcomes(result: ExecutionResult) -> dict[str, tuple[Outcome, str | None]]:
-    """Symbol → outcome and code."""
+    """Return outcome and code by symbol."""
     return {order.symbol: (order.outcome, order.error_code) for order in result.orders}

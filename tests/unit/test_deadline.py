@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rebalance_executor.execution.run import Deadline
+from rebalance_executor.execution.deadline import Deadline
 from tests.support.builders import NOW
 from tests.support.properties import property_test
 

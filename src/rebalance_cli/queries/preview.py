@@ -34,8 +34,8 @@ from rebalance_executor.domain.orders import Outcome, ParentOrder
 from rebalance_executor.domain.plan import Action, RebalancePlan, RebalancePlanItem
 from rebalance_executor.domain.pricing import far_touch
 from rebalance_executor.domain.risk_state import KillSwitchRecord, RiskState
-from rebalance_executor.domain.strategy import DecisionContext, Mode, Place, Settle, decide
-from rebalance_executor.execution.kill_switch import KillSwitch
+from rebalance_executor.domain.strategy import DecisionContext, Place, Settle, decide
+from rebalance_executor.execution.account_access import AccountAccess
 from rebalance_executor.execution.ports import Broker, Lease, RiskStore
 from rebalance_executor.execution.pretrade import PreTrade
 from rebalance_executor.execution.run import Run
@@ -153,12 +153,11 @@ def preview_plan(found: CliContext, plan: RebalancePlan, account: str) -> Previe
     deadline = found.deadline()
     broker = ReadOnlyBroker(found.ports.brokers(account, deadline))
     ports = replace(found.ports, risk_store=ReadOnlyRiskStore(found.ports.risk_store), assets=NoMemory(), publishers=())
-    switch = KillSwitch(ports, account)
-    opening = PreTrade(ports, broker, switch, config)
+    access = AccountAccess.to(account, broker, ports, config)
     lease = Lease(account=account, epoch=0, run_id="preview", expires_at=now + timedelta(minutes=1))
-    run = opening.start(plan, lease, deadline)
-    budget = _fit(run, broker, opening.quotes, config, now) if plan.trades else None
-    orders = tuple(_order(item, run, opening.quotes, config, now) for item in plan.items)
+    run = PreTrade(access).start(plan, lease, deadline)
+    budget = _fit(run, broker, access.quotes.latest, config, now) if plan.trades else None
+    orders = tuple(_order(item, run, access.quotes.latest, config, now) for item in plan.items)
     paper = found.settings.alpaca_paper
     return _sum_up(run, orders, budget, refusal or _common_denial(orders), paper=paper)
 
@@ -176,7 +175,7 @@ def _fit(
     account = replace(broker.account(), cash=expected, buying_power=expected)
     budget = buy_budget(account, expected, config)
     for parent in scale_to_budget(buys, quotes, budget, config, now):
-        run.update_parent(parent)
+        run.work.update_parent(parent)
     return budget
 
 
@@ -191,14 +190,8 @@ def _order(
         return _line(item, parent, decision, parent.code, parent.message)
     view = DecisionContext(
         now=now,
-        mode=Mode.WORK,
         quote=quotes.get(item.symbol),
-        quote_problem=None,
-        quote_missing_since=None,
-        funds=None,
-        reason=Code.TIME_LIMIT,
-        reason_text="",
-        schedule=run.wave_schedule(parent.side, config),
+        schedule=run.wave_schedule(parent.side),
     )
     first = decide(parent, view, config)
     if isinstance(first, Settle):

@@ -1,18 +1,23 @@
-"""Parent and child orders as values, and how a broker's report changes them."""
+"""Parent and child orders as values, and the changes that a broker's report makes to them."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
 from rebalance_executor.domain.market import ZERO, BrokerOrder, OrderRequest, OrderType, Side
 
 
+ORDER_LOOKBACK = timedelta(minutes=10)
+"""How far before the first submission orders are listed: the broker's clock may be behind this program's."""
+
+
 class Outcome(StrEnum):
-    """How a parent order ended."""
+    """The outcome of a parent order."""
 
     FILLED = "FILLED"
     """All of the frozen quantity was filled."""
@@ -21,32 +26,69 @@ class Outcome(StrEnum):
     UNFILLED = "UNFILLED"
     """Orders were sent, nothing was filled; no order is open any more."""
     REJECTED = "REJECTED"
-    """The broker refused it."""
+    """The broker rejected it."""
     DENIED = "DENIED"
-    """Our own controls refused it before anything was sent."""
+    """This program's controls denied it before anything was sent."""
     SKIPPED = "SKIPPED"
     """Nothing to do, or no cash left for it."""
     UNRESOLVED = "UNRESOLVED"
-    """The truth could not be found out; an operator must look."""
+    """The broker cannot say how an order ended, or contradicts the journal; an operator must look."""
 
 
 class ChildState(StrEnum):
-    """What this program knows of a child order."""
+    """The stored state of a child order."""
 
     INTENDED = "INTENDED"
     """Journalled, perhaps sent."""
     UNKNOWN = "UNKNOWN"
-    """Sent, or perhaps sent by a run that died, without a definite answer."""
+    """Sent, or perhaps sent by a run that ended, without a definite answer."""
     LIVE = "LIVE"
-    """At the broker, not settled (``filled`` without its price or its whole quantity counts as live)."""
+    """At the broker and not final. ``filled`` without its price or its whole quantity counts as live."""
     FILLED = "FILLED"
     CANCELED = "CANCELED"
     EXPIRED = "EXPIRED"
     REJECTED = "REJECTED"
     REPLACED = "REPLACED"
-    """Replaced at the broker by somebody else."""
+    """Replaced at the broker by an order that is not this program's."""
     NOT_SENT = "NOT_SENT"
-    """Never reached the broker, and cannot any more."""
+    """Never reached the broker, and cannot reach it any more."""
+
+
+class ChildPhase(StrEnum):
+    """The phase of a child order: derived from its stored fields, and what decisions are made by."""
+
+    INTENDED = "INTENDED"
+    """Journalled to be sent."""
+    UNKNOWN = "UNKNOWN"
+    """Sent or perhaps sent; no definite answer. It is looked up."""
+    RESEND_REJECTED = "RESEND_REJECTED"
+    """Sent again and rejected; the first submission may still arrive."""
+    WORKING = "WORKING"
+    """Live at the broker."""
+    PENDING_CANCEL = "PENDING_CANCEL"
+    """Live at the broker, its cancel is journalled."""
+    CLOSED_INCOMPLETE = "CLOSED_INCOMPLETE"
+    """Final at the broker; its fills or their average price are not reported in full."""
+    FILLED = "FILLED"
+    CANCELED = "CANCELED"
+    EXPIRED = "EXPIRED"
+    REJECTED = "REJECTED"
+    REPLACED = "REPLACED"
+    NOT_SENT = "NOT_SENT"
+
+
+_P = ChildPhase
+_BROKER_FINAL = frozenset({_P.FILLED, _P.CANCELED, _P.EXPIRED, _P.REJECTED, _P.REPLACED})
+_REPORTED = _BROKER_FINAL | {_P.WORKING, _P.CLOSED_INCOMPLETE}
+NEXT_PHASES: Mapping[ChildPhase, frozenset[ChildPhase]] = {
+    _P.INTENDED: _REPORTED | {_P.UNKNOWN, _P.RESEND_REJECTED, _P.NOT_SENT},
+    _P.UNKNOWN: _REPORTED | {_P.INTENDED, _P.NOT_SENT},
+    _P.RESEND_REJECTED: _REPORTED,
+    _P.WORKING: _BROKER_FINAL | {_P.PENDING_CANCEL, _P.CLOSED_INCOMPLETE},
+    _P.PENDING_CANCEL: _BROKER_FINAL | {_P.WORKING, _P.CLOSED_INCOMPLETE},
+    _P.CLOSED_INCOMPLETE: _BROKER_FINAL | {_P.WORKING, _P.PENDING_CANCEL},
+} | dict.fromkeys((*_BROKER_FINAL, _P.NOT_SENT), frozenset())
+"""The phases that may follow each phase; a final phase has none. ``docs/execution.md`` shows the same table."""
 
 
 _OPEN = frozenset({ChildState.INTENDED, ChildState.UNKNOWN, ChildState.LIVE})
@@ -61,7 +103,7 @@ _BY_STATUS = {
 
 @dataclass(frozen=True, slots=True)
 class ChildOrder:
-    """One order at the broker. Quantities in shares, prices in dollars a share."""
+    """One order at the broker. Quantities in shares, prices in dollars per share."""
 
     attempt: int
     client_order_id: str
@@ -76,30 +118,31 @@ class ChildOrder:
     """Without a definite answer: the latest time at which it may have been sent."""
     state: ChildState = ChildState.INTENDED
     resent: bool = False
-    """Whether it was sent, or may have been, more than once; always with the same id and content."""
+    """True once it is journalled to be sent again, always with the same client order ID and content."""
     order_id: str | None = None
     status: str | None = None
-    """The broker's own word, as last seen."""
+    """The broker's status word, as last reported."""
     filled_qty: Decimal = ZERO
     filled_avg_price: Decimal | None = None
     submitted_at: datetime | None = None
     closed_at: datetime | None = None
     cancel_requested_at: datetime | None = None
     incomplete_since: datetime | None = None
-    """Since when a terminal status is reported without all of its quantity or without its price."""
+    """Since when a final status is reported without all of its quantity or without its price."""
     error_code: str | None = None
     error_message: str | None = None
     spread_fraction: Decimal | None = None
-    """The ladder's rung: fraction of the spread, from our own side, that it was priced at; None off the ladder."""
+    """The ladder's rung: 0 is the near touch, 1 the far touch; None for other order styles."""
     extended_hours: bool = False
-    """Whether it may also be filled before the open."""
+    """True if it may also be filled before the open."""
     bid: Decimal | None = None
-    """Best bid when it was priced; None where that was not journalled."""
+    """Best bid when it was priced."""
     ask: Decimal | None = None
+    """Best ask when it was priced."""
 
     @property
     def mid(self) -> Decimal | None:
-        """Half-way between bid and ask when it was priced."""
+        """Midpoint of bid and ask when it was priced."""
         return (self.bid + self.ask) / 2 if self.bid is not None and self.ask is not None else None
 
     @property
@@ -108,8 +151,19 @@ class ChildOrder:
         return self.maybe_sent_until or self.sent_at or self.intended_at
 
     @property
+    def phase(self) -> ChildPhase:
+        """The phase that follows from the stored fields."""
+        if self.state is ChildState.UNKNOWN and self.error_code is not None:
+            return ChildPhase.RESEND_REJECTED
+        if self.state is not ChildState.LIVE:
+            return ChildPhase[self.state.name]
+        if self.incomplete_since is not None:
+            return ChildPhase.CLOSED_INCOMPLETE
+        return ChildPhase.PENDING_CANCEL if self.cancel_requested_at is not None else ChildPhase.WORKING
+
+    @property
     def is_open(self) -> bool:
-        """Whether it may still fill, or may still appear at the broker."""
+        """True while it may still fill, or may still arrive at the broker."""
         return self.state in _OPEN
 
     @property
@@ -118,7 +172,7 @@ class ChildOrder:
         return max(self.qty, self.filled_qty) if self.is_open else self.filled_qty
 
     def request(self, symbol: str, side: Side) -> OrderRequest:
-        """What is sent for this child: always the same, however often."""
+        """Return the request of this child: the same one each time it is sent."""
         limit = self.limit_price
         return OrderRequest(self.client_order_id, symbol, side, self.type, self.qty, limit, self.extended_hours)
 
@@ -133,13 +187,13 @@ class ChildOrder:
         return replace(self, state=ChildState.UNKNOWN, maybe_sent_until=now)
 
     def with_report(self, order: BrokerOrder, now: datetime) -> ChildOrder:
-        """This child after the broker reported it. A settled child never changes again."""
+        """Return this child after a report of the broker. A child in a final phase never changes."""
         if not self.is_open:
             return self
         filled, price = self.filled_qty, self.filled_avg_price
-        if order.filled_qty >= filled:  # a price belongs to the fills it was told with; an older report is stale
+        if order.filled_qty >= filled:  # a price belongs to the fills of its own report; an older report is stale
             filled, price = order.filled_qty, order.filled_avg_price or price
-        is_whole = order.status != "filled" or filled >= self.qty  # ``filled`` can come before the quantity, too
+        is_whole = order.status != "filled" or filled >= self.qty  # the status can precede the quantity
         settled = order.is_terminal and is_whole and (filled == 0 or price is not None)
         late = not settled and order.is_terminal
         return replace(
@@ -157,7 +211,7 @@ class ChildOrder:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """The quote that the parent is measured against: bid and ask in dollars when it was sized."""
+    """The quote that the parent is measured against: bid and ask in dollars per share when it was sized."""
 
     bid: Decimal
     ask: Decimal
@@ -165,13 +219,13 @@ class Arrival:
 
     @property
     def mid(self) -> Decimal:
-        """Arrival price: half-way between bid and ask."""
+        """Arrival price: the midpoint of bid and ask."""
         return (self.bid + self.ask) / 2
 
 
 @dataclass(frozen=True, slots=True)
 class ParentOrder:
-    """What one BUY or SELL item becomes. ``qty`` is frozen before the first child; children only append."""
+    """The order of one BUY or SELL item. ``qty`` is frozen before the first child; children are only appended."""
 
     symbol: str
     side: Side
@@ -179,7 +233,7 @@ class ParentOrder:
     planned_amount: Decimal
     """Dollars of the plan's item, signed."""
     qty: Decimal
-    """Shares; 0 where the parent was denied before it could be sized."""
+    """Shares; 0 if the parent was denied before it was sized."""
     fractionable: bool = True
     arrival: Arrival | None = None
     children: tuple[ChildOrder, ...] = ()
@@ -188,9 +242,9 @@ class ParentOrder:
     message: str | None = None
     settled_at: datetime | None = None
     previous_close: Decimal | None = None
-    """Dollars a share, where the broker tells it."""
+    """Dollars per share; None if the broker does not report it."""
     held_before: Decimal | None = None
-    """Shares held when the plan was begun; None where that is not known."""
+    """Shares held when the plan started; None if not known."""
 
     @property
     def filled_qty(self) -> Decimal:
@@ -199,17 +253,17 @@ class ParentOrder:
 
     @property
     def filled_value(self) -> Decimal:
-        """Dollars of all fills whose price is known."""
+        """Dollars of all fills that have a price."""
         return sum((c.filled_qty * c.filled_avg_price for c in self.children if c.filled_avg_price is not None), ZERO)
 
     @property
     def remaining(self) -> Decimal:
-        """Shares still wanted."""
+        """Remaining quantity in shares."""
         return self.qty - self.filled_qty
 
     @property
     def exposure(self) -> Decimal:
-        """Filled + live + unknown shares: what must never exceed ``qty``."""
+        """Filled, live and unknown shares; never more than ``qty``."""
         return sum((child.exposure for child in self.children), ZERO)
 
     @property
@@ -225,41 +279,42 @@ class ParentOrder:
 
     @property
     def attempts(self) -> int:
-        """Children that reached the broker, or may have."""
+        """Number of children that reached the broker, or may have."""
         return sum(child.state is not ChildState.NOT_SENT for child in self.children)
 
     def with_child(self, child: ChildOrder) -> ParentOrder:
-        """This parent with its child of the same attempt replaced, or with a new child appended."""
+        """Return this parent with the child of the same attempt replaced, or with a new child appended."""
         if self.children and self.children[-1].attempt == child.attempt:
             return replace(self, children=(*self.children[:-1], child))
         return replace(self, children=(*self.children, child))
 
     def settled(self, outcome: Outcome, code: str | None, message: str | None, now: datetime) -> ParentOrder:
-        """This parent with its outcome. A settled parent never changes again."""
+        """Return this parent with its outcome; a settled parent is returned as it is."""
         if self.outcome is not None:
             return self
         return replace(self, outcome=outcome, code=code or self.code, message=message or self.message, settled_at=now)
 
     def denied(self, code: str, message: str, now: datetime) -> ParentOrder:
-        """This parent after a control refused to send any more of it: DENIED where nothing was ever sent."""
+        """Return this parent after a control denied any further order: DENIED if nothing was ever sent."""
         outcome = Outcome.PARTIALLY_FILLED if self.filled_qty else Outcome.UNFILLED
         return self.settled(outcome if self.attempts else Outcome.DENIED, code, message, now)
 
     def mark_unresolved(self, code: str, message: str, now: datetime) -> ParentOrder:
-        """This settled parent after something else than its journal turned up: an operator must look."""
+        """Return this settled parent as UNRESOLVED: the broker contradicts the journal, an operator must look."""
         if self.outcome is Outcome.UNRESOLVED:
             return replace(self, message=f"{self.message}; {message}" if self.message else message)
         return replace(self, outcome=Outcome.UNRESOLVED, code=code, message=message, settled_at=now)
 
 
 def child_order_prefix(account: str, plan_id: str) -> str:
-    """How the client order ids of one plan begin."""
+    """Return the prefix of the client order IDs of one plan."""
     return f"rb1-{hashlib.sha256(f'{account}\x1f{plan_id}'.encode()).hexdigest()[:20]}-"
 
 
 def child_order_id(account: str, plan_id: str, symbol: str, attempt: int) -> str:
-    """The client order id of one child: a function of account, plan, item and attempt, nothing else.
+    """Return the client order ID of one child; it depends on account, plan, item and attempt only.
 
-    At most 78 of Alpaca's 128 characters; 80 bits of digest keep plans apart, the rest is for readers.
+    It uses up to 78 of the 128 characters that Alpaca allows. 80 bits of digest keep plans apart; symbol and attempt
+    are for readers.
     """
     return f"{child_order_prefix(account, plan_id)}{symbol}-{attempt}"

@@ -1,8 +1,8 @@
-"""What to do next with one parent order: a pure function of the parent, the quote and the time.
+"""The next step for one parent order: a pure function of the parent, the quote, the time and the run's mode.
 
-The executor carries the answer out. Working strategies differ only in how they price and time a child
-(``_price``, ``_next_child``); everything about safety stands here once for all of them: one open child at a
-time, sized by what remains, a new child only after the former one is settled at the broker.
+The executor carries the decision out. Order styles differ only in how they price and time a child (``_next_child``,
+``_place``). Everything about safety is here once for all styles: one open child at a time, sized by what remains, and
+a new child only after the former one is final at the broker.
 """
 
 from __future__ import annotations
@@ -10,63 +10,81 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
-from enum import StrEnum
 
 from rebalance_executor.domain import ladder
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig, OrderStyle
 from rebalance_executor.domain.ladder import WaveSchedule
 from rebalance_executor.domain.market import OrderType, Quote, Side
-from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome, ParentOrder
+from rebalance_executor.domain.orders import ChildOrder, ChildPhase, ChildState, Outcome, ParentOrder
 from rebalance_executor.domain.pricing import collar, far_touch, is_inside
 from rebalance_executor.domain.session import is_opening
 from rebalance_executor.domain.sizing import floor_qty
 from rebalance_executor.domain.values import format_decimal, seconds
 
+# --- modes of a run --------------------------------------------------------------------------------------
 
-class Mode(StrEnum):
-    """What the run is about just now."""
 
-    WORK = "WORK"
-    YIELD = "YIELD"
-    """The deadline is near: cancel what rests, leave the parents to the next run."""
-    CONCLUDE = "CONCLUDE"
-    """Nothing new may be sent (time limit, market closed, …): cancel what rests and settle every parent."""
+@dataclass(frozen=True, slots=True)
+class Working:
+    """The run places, cancels and settles."""
+
+
+@dataclass(frozen=True, slots=True)
+class Concluding:
+    """The run sends nothing new: it cancels open orders and settles every item with this code and message."""
+
+    code: Code
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Yielding:
+    """The run cancels open orders, confirms the cancels and asks for redelivery. No way back within a run."""
+
+    reason: str
+    give_up_at: datetime
+    """From here on nothing is waited for."""
+
+
+RunMode = Working | Concluding | Yielding
+"""The mode of a run: evaluated once per tick and passed down."""
+
+
+# --- decisions -------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class DecisionContext:
-    """What a decision is taken from, besides the parent itself."""
+    """Everything that a decision depends on besides the parent order."""
 
     now: datetime
-    mode: Mode = Mode.WORK
+    mode: RunMode = field(default_factory=Working)
     quote: Quote | None = None
+    """The usable quote; None if there is none."""
     quote_problem: str | None = None
-    """Why ``quote`` is not given, where the controls refused it."""
+    """Why ``quote`` is None, if a quote exists and may not be used."""
     quote_missing_since: datetime | None = None
     funds: Decimal | None = None
-    """Dollars this buy may still commit; None where no bound applies (sells)."""
-    reason: Code = Code.TIME_LIMIT
-    """Why the run concludes, for parents that end unfinished."""
-    reason_text: str = "stopped before the order was done"
+    """Dollars that this buy may still commit; None for sells."""
     schedule: WaveSchedule = field(default_factory=WaveSchedule)
-    """Urgency, time and company: what the ladder is chosen by."""
+    """Urgency, time and number of parents: they choose the rungs of the ladder."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Nothing to do before the next look."""
+    """Do nothing before the next look."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Send a new child of this shape."""
+    """Send a new child order of this type, quantity (shares) and limit (dollars per share)."""
 
     type: OrderType
     qty: Decimal
     limit_price: Decimal | None
     spread_fraction: Decimal | None = None
-    """The ladder's rung, journalled with the child; None off the ladder."""
+    """The rung of the ladder, journalled with the child; None for other styles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +94,7 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class Settle:
-    """The parent is done, with this outcome."""
+    """End the parent with this outcome."""
 
     outcome: Outcome
     code: Code | None = None
@@ -87,73 +105,80 @@ Decision = Wait | Place | Cancel | Settle
 
 
 def decide(parent: ParentOrder, context: DecisionContext, config: ExecutionConfig) -> Decision:
-    """What to do next with ``parent``."""
+    """Return the next step for ``parent``."""
     if parent.outcome is not None:
         return Wait()
     config = config.for_symbol(parent.symbol)
-    child = parent.open_child
-    if child is not None:
-        return _with_open_child(parent, child, context, config)
-    last = parent.last_child
-    if parent.filled_qty > parent.qty or any(child.filled_qty > child.qty for child in parent.children):
-        filled = f"{format_decimal(parent.filled_qty)} shares filled of {format_decimal(parent.qty)} ordered"
-        return Settle(Outcome.UNRESOLVED, Code.OVERFILLED, filled)
-    if parent.remaining == 0:
-        return Settle(Outcome.FILLED)
-    if last is not None and last.state is ChildState.REPLACED:
-        text = f"order {last.order_id} was replaced at the broker by somebody else"
-        return Settle(Outcome.UNRESOLVED, Code.REPLACED_EXTERNALLY, text)
-    if last is not None and last.state is ChildState.REJECTED:
-        outcome = Outcome.PARTIALLY_FILLED if parent.filled_qty else Outcome.REJECTED
-        return Settle(outcome, Code.REJECTED, last.error_message or "rejected by the broker after it was accepted")
-    if context.mode is Mode.YIELD:
-        return Wait()
-    if context.mode is Mode.CONCLUDE:
-        return _denied(parent, context.reason, context.reason_text)
-    if parent.attempts >= config.max_children:
-        return _unfinished(parent, Code.ATTEMPTS_EXHAUSTED, f"{parent.attempts} orders did not fill it")
-    return _next_child(parent, context, config)
+    match parent.last_child, context.mode:
+        case ChildOrder(phase=ChildPhase.INTENDED | ChildPhase.UNKNOWN | ChildPhase.RESEND_REJECTED), _:
+            return Wait()  # the executor looks it up; nothing is decided before the broker's answer
+        case ChildOrder(phase=ChildPhase.CLOSED_INCOMPLETE) as child, _:
+            return _await_details(child, context, config)
+        case ChildOrder(phase=ChildPhase.PENDING_CANCEL) as child, _:
+            return _await_cancel(child, context, config)
+        case ChildOrder(phase=ChildPhase.WORKING) as child, Working():
+            return _while_working(parent, child, context, config)
+        case ChildOrder(phase=ChildPhase.WORKING), _:
+            return Cancel()
+        case _ if (settled := _settled_by_fills(parent)) is not None:
+            return settled
+        case ChildOrder(phase=ChildPhase.REPLACED) as child, _:
+            text = f"order {child.order_id} was replaced at the broker by another order that is not this plan's"
+            return Settle(Outcome.UNRESOLVED, Code.REPLACED_EXTERNALLY, text)
+        case ChildOrder(phase=ChildPhase.REJECTED) as child, _:
+            outcome = Outcome.PARTIALLY_FILLED if parent.filled_qty else Outcome.REJECTED
+            return Settle(outcome, Code.REJECTED, child.error_message or "rejected by the broker after acceptance")
+        case _, Yielding():
+            return Wait()  # the next run continues
+        case _, Concluding(code, message):
+            return _denied(parent, code, message)
+        case _:
+            return _next_child(parent, context, config)
 
 
 def needs_quote(parent: ParentOrder, config: ExecutionConfig) -> bool:
-    """Whether the next decision may place a child, or compare a resting one with the market: needs a fresh quote."""
+    """Return whether the next decision may place a child or compare a resting one with the market."""
     config = config.for_symbol(parent.symbol)
     last = parent.last_child
     if parent.outcome is not None or parent.remaining <= 0:
         return False
     if last is not None and last.is_open:
-        is_ladder = config.order_style is OrderStyle.LADDER
-        return is_ladder and last.state is ChildState.LIVE and last.cancel_requested_at is None
+        return config.order_style is OrderStyle.LADDER and last.phase is ChildPhase.WORKING
     may_follow = last is None or last.state not in (ChildState.REJECTED, ChildState.REPLACED)
     return may_follow and parent.attempts < config.max_children
 
 
-def _with_open_child(
+# --- an open child ---------------------------------------------------------------------------------------
+
+
+def _await_details(child: ChildOrder, context: DecisionContext, config: ExecutionConfig) -> Decision:
+    """Wait a bounded time for the fills and the average price of an order that is final at the broker."""
+    since = child.incomplete_since or context.now
+    if context.now - since < seconds(config.price_wait_seconds):
+        return Wait()
+    text = f"order {child.order_id} is {child.status}; the broker did not report all fills with their average price"
+    return Settle(Outcome.UNRESOLVED, Code.FILL_PRICE_MISSING, text)
+
+
+def _await_cancel(child: ChildOrder, context: DecisionContext, config: ExecutionConfig) -> Decision:
+    since = child.cancel_requested_at or context.now
+    if context.now - since < seconds(config.cancel_wait_seconds):
+        return Wait()
+    text = f"order {child.order_id} is still {child.status} after its cancel was requested"
+    return Settle(Outcome.UNRESOLVED, Code.CANCEL_UNCONFIRMED, text)
+
+
+def _while_working(
     parent: ParentOrder, child: ChildOrder, context: DecisionContext, config: ExecutionConfig
 ) -> Decision:
-    if child.state is not ChildState.LIVE:
-        return Wait()  # INTENDED or UNKNOWN: the executor looks it up; nothing may be decided before
-    if child.incomplete_since is not None:
-        if context.now - child.incomplete_since < seconds(config.price_wait_seconds):
-            return Wait()
-        text = f"order {child.order_id} is {child.status}, its fills or their average price were never told in full"
-        return Settle(Outcome.UNRESOLVED, Code.FILL_PRICE_MISSING, text)
-    if child.cancel_requested_at is not None:
-        if context.now - child.cancel_requested_at < seconds(config.cancel_wait_seconds):
-            return Wait()
-        text = f"order {child.order_id} is still {child.status} after its cancel was requested"
-        return Settle(Outcome.UNRESOLVED, Code.CANCEL_UNCONFIRMED, text)
-    if context.mode is not Mode.WORK:
-        return Cancel()
     if config.order_style is OrderStyle.LADDER:
-        return Cancel() if _rested_enough(parent, child, context, config) else Wait()
-    if context.now - child.latest_send >= seconds(config.child_wait_seconds):
-        return Cancel()
-    return Wait()
+        return Cancel() if _is_superseded(parent, child, context, config) else Wait()
+    is_due = context.now - child.latest_send >= seconds(config.child_wait_seconds)
+    return Cancel() if is_due else Wait()
 
 
-def _rested_enough(parent: ParentOrder, child: ChildOrder, context: DecisionContext, config: ExecutionConfig) -> bool:
-    """Whether a child of the ladder gives way: to a better price, or because its time is over."""
+def _is_superseded(parent: ParentOrder, child: ChildOrder, context: DecisionContext, config: ExecutionConfig) -> bool:
+    """Return whether a child of the ladder is replaced: for a better price, or because its time is over."""
     if ladder.is_overdue(parent, child, context.schedule, context.now, config):
         return True
     quote = context.quote
@@ -161,71 +186,90 @@ def _rested_enough(parent: ParentOrder, child: ChildOrder, context: DecisionCont
         return False
     worst = collar(parent.side, parent.arrival, config.price_collar)
     if not is_inside(parent.side, far_touch(parent.side, quote), worst):
-        return False  # the next child would be denied: this one may still fill
+        return False  # the next child would be denied; this one may still fill
     return ladder.is_worth_replacing(parent, quote, context.schedule, context.now, config)
 
 
+# --- no open child ---------------------------------------------------------------------------------------
+
+
+def _settled_by_fills(parent: ParentOrder) -> Settle | None:
+    """Return the outcome if the fills alone settle the parent: overfilled, or filled completely."""
+    if parent.filled_qty > parent.qty or any(child.filled_qty > child.qty for child in parent.children):
+        filled = f"{format_decimal(parent.filled_qty)} shares filled of {format_decimal(parent.qty)} ordered"
+        return Settle(Outcome.UNRESOLVED, Code.OVERFILLED, filled)
+    return Settle(Outcome.FILLED) if parent.remaining == 0 else None
+
+
 def _next_child(parent: ParentOrder, context: DecisionContext, config: ExecutionConfig) -> Decision:
+    if parent.attempts >= config.max_children:
+        return _unfinished(parent, Code.ATTEMPTS_EXHAUSTED, f"{parent.attempts} orders did not fill it")
     if not ladder.is_whole(parent.remaining) and is_opening(context.now, seconds(config.opening_wait_seconds)):
         return Wait()
     quote = context.quote
     if quote is None or quote.problem is not None or parent.arrival is None:
-        missing = context.quote_missing_since or context.now
-        if context.now - missing < seconds(config.quote_wait_seconds):
-            return Wait()
-        problem = context.quote_problem or (quote.problem if quote else None) or "no quote"
-        return _denied(parent, Code.QUOTE_UNUSABLE, problem)
+        return _without_quote(parent, context, config)
     worst = collar(parent.side, parent.arrival, config.price_collar)
     touch = far_touch(parent.side, quote)
     if not is_inside(parent.side, touch, worst):
         text = f"the far touch {format_decimal(touch)} is outside the collar {format_decimal(worst)}"
         return _denied(parent, Code.PRICE_COLLAR, text)
-    shape = _shape(parent, quote, context, config)
+    place = _place(parent, quote, context, config)
+    price = place.limit_price or worst
     is_ladder = config.order_style is OrderStyle.LADDER
-    if is_ladder and ladder.is_exhausted(parent, shape.limit_price or worst, context.schedule, context.now, config):
-        text = f"nothing came at {format_decimal(touch)} in {format_decimal(config.last_rung_seconds)} seconds"
+    if is_ladder and ladder.is_exhausted(parent, price, context.schedule, context.now, config):
+        text = f"no fill at {format_decimal(touch)} within {format_decimal(config.last_rung_seconds)} seconds"
         return _unfinished(parent, Code.ATTEMPTS_EXHAUSTED, text)
-    qty = _affordable(parent, context.funds, shape.limit_price or worst)
+    qty = _affordable(parent, context.funds, price)
     if qty <= 0:
         return _no_funds(parent)
-    if parent.side is Side.BUY and qty * (shape.limit_price or touch) < config.minimum_notional:
-        return _denied(parent, Code.BELOW_MINIMUM, f"{format_decimal(qty)} shares are below the minimum notional")
-    return replace(shape, qty=qty)
+    if parent.side is Side.BUY and qty * (place.limit_price or touch) < config.minimum_notional:
+        least = format_decimal(config.minimum_notional)
+        return _denied(parent, Code.BELOW_MINIMUM, f"{format_decimal(qty)} shares are below the minimum of ${least}")
+    return replace(place, qty=qty)
 
 
-def _shape(parent: ParentOrder, quote: Quote, context: DecisionContext, config: ExecutionConfig) -> Place:
-    """Type and price of the next child, for all that remains."""
+def _without_quote(parent: ParentOrder, context: DecisionContext, config: ExecutionConfig) -> Decision:
+    missing_since = context.quote_missing_since or context.now
+    if context.now - missing_since < seconds(config.quote_wait_seconds):
+        return Wait()
+    problem = context.quote_problem or (context.quote.problem if context.quote else None) or "no quote"
+    return _denied(parent, Code.QUOTE_UNUSABLE, problem)
+
+
+def _place(parent: ParentOrder, quote: Quote, context: DecisionContext, config: ExecutionConfig) -> Place:
+    """Return type and price of the next child, for all that remains."""
     qty = parent.remaining
-    if quote.is_trade:  # a limit, whatever the style: nothing else bounds a price that nobody quotes
-        aim = ladder.FAR if config.order_style is OrderStyle.LADDER else None
-        return Place(OrderType.LIMIT, qty, far_touch(parent.side, quote), aim)
+    if quote.is_trade:  # a limit, whatever the style: nothing else bounds a price without a quote
+        fraction = ladder.FAR if config.order_style is OrderStyle.LADDER else None
+        return Place(OrderType.LIMIT, qty, far_touch(parent.side, quote), fraction)
     if config.order_style is OrderStyle.MARKET:
         return Place(OrderType.MARKET, qty, None)
     if config.order_style is OrderStyle.MARKETABLE_LIMIT:
         return Place(OrderType.LIMIT, qty, far_touch(parent.side, quote))
-    aim = ladder.next_spread_fraction(parent, quote, context.schedule, context.now, config)
-    if ladder.shape(aim, config) is OrderType.MARKET:
-        return Place(OrderType.MARKET, qty, None, aim)
-    price = ladder.next_price(parent, quote, aim)
-    if parent.side is Side.BUY and qty * price < config.minimum_notional:  # it may be enough where it costs the most
-        aim, price = ladder.FAR, far_touch(parent.side, quote)
-    return Place(OrderType.LIMIT, qty, price, aim)
+    fraction = ladder.next_spread_fraction(parent, quote, context.schedule, context.now, config)
+    if ladder.shape(fraction, config) is OrderType.MARKET:
+        return Place(OrderType.MARKET, qty, None, fraction)
+    price = ladder.next_price(parent, quote, fraction)
+    if parent.side is Side.BUY and qty * price < config.minimum_notional:
+        fraction, price = ladder.FAR, far_touch(parent.side, quote)  # the far touch may reach the minimum
+    return Place(OrderType.LIMIT, qty, price, fraction)
 
 
 def _affordable(parent: ParentOrder, funds: Decimal | None, price: Decimal) -> Decimal:
-    """Shares of what remains that ``funds`` pay for at ``price``, the worst that can happen."""
+    """Return how many of the remaining shares ``funds`` pay for at ``price``, the worst price allowed."""
     if funds is None or parent.remaining * price <= funds:
         return parent.remaining
     return floor_qty(max(funds, Decimal(0)) / price, fractionable=parent.fractionable)
 
 
 def _denied(parent: ParentOrder, code: Code, message: str) -> Settle:
-    """Ours to refuse: DENIED where nothing was ever sent, otherwise an unfinished order."""
+    """Return DENIED if nothing was ever sent, and an unfinished outcome otherwise."""
     return _unfinished(parent, code, message) if parent.attempts else Settle(Outcome.DENIED, code, message)
 
 
 def _no_funds(parent: ParentOrder) -> Settle:
-    text = "what is left does not fit into cash + proceeds − buffer"
+    text = "the remainder does not fit into cash + proceeds − buffer"
     if parent.attempts:
         return _unfinished(parent, Code.INSUFFICIENT_CASH, text)
     return Settle(Outcome.SKIPPED, Code.INSUFFICIENT_CASH, text)

@@ -1,4 +1,4 @@
-"""The catalogue of what is told while a plan is executed: one name a state change, with its severity."""
+"""Catalogue of log events: one per state change, with its level."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Severity(StrEnum):
-    """How loudly an event is told."""
+    """Log level of an event."""
 
     INFO = "INFO"
     WARNING = "WARNING"
@@ -15,135 +15,127 @@ class Severity(StrEnum):
 
 
 class LogEvent(StrEnum):
-    """Names of log events. ``severity`` and ``meaning`` belong to each."""
+    """A log event: its name, with its level in ``severity`` and its definition in ``meaning``."""
 
     severity: Severity
     meaning: str
 
     def __new__(cls, name: str, severity: Severity, meaning: str) -> LogEvent:
-        """A member whose value is the event's name."""
+        """Make a member whose value is the event's name."""
         member = str.__new__(cls, name)
         member._value_ = name
         member.severity = severity
         member.meaning = meaning
         return member
 
-    PLAN_RECEIVED = "plan.received", Severity.INFO, "A valid plan came in."
-    PLAN_INVALID = (
-        "plan.invalid",
-        Severity.WARNING,
-        "The document can never be a plan of this account; nothing was stored or sent.",
-    )
+    PLAN_RECEIVED = "plan.received", Severity.INFO, "A delivery holds a valid plan."
+    PLAN_INVALID = "plan.invalid", Severity.WARNING, "The document can never be executed; nothing was stored or sent."
     PLAN_DENIED = "plan.denied", Severity.WARNING, "A control denied every item of a valid plan."
-    PLAN_CLAIMED = "plan.claimed", Severity.INFO, "The front door let this execution in."
-    PLAN_DUPLICATE = "plan.duplicate", Severity.INFO, "A repeat was answered with the stored result."
-    PLAN_STARTED = "plan.started", Severity.INFO, "Parent orders were sized and frozen."
-    PLAN_RESUMED = "plan.resumed", Severity.WARNING, "An earlier run left the plan unfinished; this one goes on."
-    PLAN_REDELIVERY_REQUESTED = "plan.redelivery_requested", Severity.WARNING, "Another delivery is needed; says why."
+    PLAN_CLAIMED = "plan.claimed", Severity.INFO, "The idempotency record of the plan was claimed."
+    PLAN_DUPLICATE = "plan.duplicate", Severity.INFO, "A repeated plan was answered with its stored result."
+    PLAN_STARTED = "plan.started", Severity.INFO, "Parent orders were sized and their quantities frozen."
+    PLAN_RESUMED = "plan.resumed", Severity.WARNING, "A run continues a plan that an earlier run left unfinished."
+    PLAN_REDELIVERY_REQUESTED = "plan.redelivery_requested", Severity.WARNING, "Another delivery is asked for."
     PLAN_FINISHED = "plan.finished", Severity.INFO, "The result is stored."
-    PLAN_UNRESOLVED = "plan.unresolved", Severity.ERROR, "The result is stored and an operator must look."
-    PLAN_FAILED = "plan.failed", Severity.CRITICAL, "The program stopped itself; nothing more is sent."
+    PLAN_UNRESOLVED = "plan.unresolved", Severity.ERROR, "The result is stored; an operator must look."
+    PLAN_FAILED = "plan.failed", Severity.CRITICAL, "An error of configuration or program ended the delivery."
     RUN_STARTED = "run.started", Severity.INFO, "A run took the account's lease."
-    RUN_ENDED = "run.ended", Severity.INFO, "A run gave the lease back; says how it ended."
-    RUN_YIELDING = "run.yielding", Severity.WARNING, "The deadline is near: what rests is cancelled."
-    GATE_WAITING = "gate.waiting", Severity.INFO, "The account does not show the sells' proceeds yet."
-    GATE_PASSED = "gate.passed", Severity.INFO, "The buys' budget is known."
-    ORDER_INTENDED = "order.intended", Severity.INFO, "A child order was journalled, before it is sent."
+    RUN_ENDED = "run.ended", Severity.INFO, "A run released the lease before the plan was finished."
+    RUN_YIELDING = "run.yielding", Severity.WARNING, "A run stops early: it cancels open orders and yields."
+    RUN_CONCLUDING = "run.concluding", Severity.WARNING, "A control lets no new order of the plan out."
+    RUN_END_NOT_JOURNALLED = (
+        "run.end_not_journalled",
+        Severity.ERROR,
+        "The end of a run could not be journalled; the next run reads the orders from the broker.",
+    )
+    GATE_WAITING = "gate.waiting", Severity.INFO, "The account does not show the proceeds of the sells yet."
+    GATE_PASSED = "gate.passed", Severity.INFO, "The budget of the buys is fixed."
+    ORDER_INTENDED = "order.intended", Severity.INFO, "A child order is about to be journalled and sent."
     ORDER_PRICED_FROM_LAST_TRADE = (
         "order.priced_from_last_trade",
         Severity.WARNING,
-        "No quote can be used; the last trade prices a child order.",
+        "A child order is priced from the last trade because no quote is usable.",
     )
     ORDER_SUBMITTED = "order.submitted", Severity.INFO, "The broker accepted a child order."
     ORDER_OUTCOME_UNKNOWN = (
         "order.outcome_unknown",
         Severity.WARNING,
-        "A submission got no definite answer; it is looked up.",
+        "A submission got no definite answer; the program looks the order up.",
     )
     ORDER_FOUND = "order.found", Severity.INFO, "A submission without an answer was found at the broker."
-    ORDER_RESENT = "order.resent", Severity.WARNING, "The broker does not know the order; the same one is sent again."
-    ORDER_REJECTED = "order.rejected", Severity.WARNING, "The broker refused a child order."
-    ORDER_CANCEL_REQUESTED = "order.cancel_requested", Severity.INFO, "A cancel was requested (not yet an outcome)."
-    FOREIGN_CANCEL_REQUESTED = "foreign_order.cancel_requested", Severity.WARNING, "Somebody else's order is cancelled."
-    ORDER_FILLED = "order.filled", Severity.INFO, "The broker reports a child order as filled."
-    ORDER_CANCELED = (
-        "order.canceled",
-        Severity.INFO,
-        "The broker reports a child order as canceled; it may be partly filled.",
-    )
-    ORDER_EXPIRED = (
-        "order.expired",
-        Severity.INFO,
-        "The broker reports a child order as expired; it may be partly filled.",
-    )
-    ORDER_REPLACED = (
-        "order.replaced",
-        Severity.WARNING,
-        "The broker reports a child order as replaced by another order.",
-    )
-    ITEM_FILLED = "item.filled", Severity.INFO, "A parent order is filled."
+    ORDER_RESENT = "order.resent", Severity.WARNING, "The broker does not know the order; it is sent again unchanged."
+    ORDER_CANCEL_REQUESTED = "order.cancel_requested", Severity.INFO, "A cancel was sent; the order may still fill."
+    ORDER_FILLED = "order.filled", Severity.INFO, "A child order is filled."
+    ORDER_CANCELED = "order.canceled", Severity.INFO, "A child order is canceled; it may be partly filled."
+    ORDER_EXPIRED = "order.expired", Severity.INFO, "A child order has expired; it may be partly filled."
+    ORDER_REPLACED = "order.replaced", Severity.WARNING, "A child order was replaced by an order of another client."
+    ORDER_REJECTED = "order.rejected", Severity.WARNING, "The broker rejected a child order."
+    ITEM_FILLED = "item.filled", Severity.INFO, "An item is filled completely."
     ITEM_PARTIALLY_FILLED = "item.partially_filled", Severity.WARNING, "An item ended partly filled."
-    ITEM_UNFILLED = "item.unfilled", Severity.WARNING, "Orders were sent for an item; none was filled."
-    ITEM_DENIED = "item.denied", Severity.WARNING, "A control refused a parent order."
-    ITEM_SKIPPED = "item.skipped", Severity.INFO, "A parent order was skipped."
-    ITEM_SCALED = "item.scaled", Severity.INFO, "A parent order was reduced before it was frozen."
-    ITEM_UNRESOLVED = "item.unresolved", Severity.ERROR, "A parent order cannot be settled; an operator must look."
-    ITEM_REJECTED = "item.rejected", Severity.WARNING, "A parent order ended because the broker refused it."
+    ITEM_UNFILLED = "item.unfilled", Severity.WARNING, "An item ended without a fill; orders were sent."
+    ITEM_REJECTED = "item.rejected", Severity.WARNING, "An item ended because the broker rejected its order."
+    ITEM_DENIED = "item.denied", Severity.WARNING, "A control denied an item; nothing was sent for it."
+    ITEM_SKIPPED = "item.skipped", Severity.INFO, "An item was skipped: nothing to do, or no cash left."
+    ITEM_SCALED = "item.scaled", Severity.INFO, "The quantity of an item was reduced before its first order."
+    ITEM_UNRESOLVED = "item.unresolved", Severity.ERROR, "An item cannot be settled; an operator must look."
+    FOREIGN_CANCEL_REQUESTED = (
+        "foreign_order.cancel_requested",
+        Severity.WARNING,
+        "A cancel was sent for an order of another client, as configured.",
+    )
+    RECONCILIATION_MISMATCH = (
+        "reconciliation.mismatch",
+        Severity.ERROR,
+        "Broker and journal differ after the trade for one symbol.",
+    )
     KILL_SWITCH_TRIPPED = (
         "kill_switch.tripped",
         Severity.CRITICAL,
-        "The program halted the account; a person must resume it.",
+        "The program halted the account; an operator must resume it.",
     )
     KILL_SWITCH_TRIP_FAILED = (
         "kill_switch.trip_failed",
         Severity.CRITICAL,
-        "The program could not halt the account; it stops itself.",
+        "The program could not store that the account is halted; this run sends nothing more.",
     )
-    RUN_CONCLUDING = "run.concluding", Severity.WARNING, "A control stops the plan: nothing new is sent; says why."
-    RECONCILIATION_MISMATCH = (
-        "reconciliation.mismatch",
-        Severity.ERROR,
-        "The broker and the journal differ after the trade; says in what.",
-    )
-    CIRCUIT_OPENED = "circuit.opened", Severity.ERROR, "The circuit breaker opened: this run sends nothing more."
-    BROKER_RATE_LIMITED = "broker.rate_limited", Severity.WARNING, "The broker answered 429; sending pauses."
-    BROKER_REQUESTS = "broker.requests", Severity.INFO, "How many requests a run made."
+    CIRCUIT_OPENED = "circuit.opened", Severity.ERROR, "The circuit breaker opened; this run sends nothing more."
+    BROKER_RATE_LIMITED = "broker.rate_limited", Severity.WARNING, "The broker answered 429; submissions pause."
+    BROKER_REQUESTS = "broker.requests", Severity.INFO, "The number of broker requests of one delivery."
     ASSET_CACHE_WRITE_FAILED = (
         "asset_cache.write_failed",
         Severity.WARNING,
-        "Asset flags could not be remembered; trading goes on.",
-    )
-    QUEUE_VISIBILITY_FAILED = (
-        "queue.visibility_failed",
-        Severity.WARNING,
-        "The queue keeps its own time until the next delivery.",
-    )
-    LEASE_WAITING = "lease.waiting", Severity.INFO, "Another run holds the account's lease; its end is waited for."
-    LEASE_RELEASE_FAILED = (
-        "lease.release_failed",
-        Severity.WARNING,
-        "Giving back the lease failed; it runs out by itself.",
-    )
-    RUN_END_NOT_JOURNALLED = (
-        "run.end_not_journalled",
-        Severity.ERROR,
-        "How a run ended could not be written; the next run finds out.",
+        "Asset flags could not be cached; trading continues.",
     )
     IDEMPOTENCY_SAVE_FAILED = (
         "idempotency.save_failed",
         Severity.WARNING,
-        "The front door's record failed; the journal answers.",
+        "The idempotency record could not be saved; repeats are answered from the journal.",
     )
+    QUEUE_VISIBILITY_FAILED = (
+        "queue.visibility_failed",
+        Severity.WARNING,
+        "The visibility timeout of a message could not be set; the queue's default applies.",
+    )
+    LEASE_WAITING = "lease.waiting", Severity.INFO, "Another run holds the account's lease; this run waits for it."
+    LEASE_RELEASE_FAILED = (
+        "lease.release_failed",
+        Severity.WARNING,
+        "The lease could not be released; it expires by itself.",
+    )
+    RESULT_PUBLISHED = "result.published", Severity.INFO, "A channel (event bus, topic) has the result."
     RESULT_PUBLISH_FAILED = (
         "result.publish_failed",
         Severity.ERROR,
         "The result is stored, but a channel did not get it.",
     )
-    RESULT_PUBLISHED = "result.published", Severity.INFO, "A channel (event, notice) has the result."
     DAILY_CHECK_COMPLETED = (
         "daily_check.completed",
         Severity.INFO,
-        "The plans of the day were counted: one is completed, or none is due.",
+        "The daily check found a completed plan, or no plan is due.",
     )
-    DAILY_CHECK_OVERDUE = "daily_check.overdue", Severity.ERROR, "A trading day, and no plan of it is completed."
+    DAILY_CHECK_OVERDUE = (
+        "daily_check.overdue",
+        Severity.ERROR,
+        "The daily check found no completed plan on a trading day.",
+    )
     HEALTH_CHECKED = "health.checked", Severity.INFO, "A health request was answered."

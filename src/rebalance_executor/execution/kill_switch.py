@@ -1,4 +1,4 @@
-"""The kill switch as a run sees it: never older than was asked for, and tripped by the program itself."""
+"""The kill switch as a run sees it: no older than the caller allows, and tripped by the program itself."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.ports import Ports, RiskStore
 
 BEFORE_SENDING = timedelta(seconds=1)
-"""How old the switch may be when an order is sent."""
+"""Maximum age of the kill switch when an order is sent."""
 WHILE_RESTING = timedelta(seconds=5)
-"""How old it may be while orders only rest."""
+"""Maximum age of the kill switch while orders are only open."""
 
 
 class KillSwitch:
@@ -23,59 +23,58 @@ class KillSwitch:
 
     def __init__(self, ports: Ports, account: str) -> None:
         self._account = account
-        self._book = ports.risk_store
+        self._risk_store = ports.risk_store
         self._clock = ports.clock
         self._log = ports.log
-        self._known: KillSwitchRecord | None = None
+        self._record: KillSwitchRecord | None = None
         self._read_at: datetime | None = None
 
-    def prime(self, switch: KillSwitchRecord, read_at: datetime) -> None:
-        """Take a switch that was read at that time, so that it is not read twice."""
-        self._known, self._read_at = switch, read_at
+    def prime(self, record: KillSwitchRecord, read_at: datetime) -> None:
+        """Cache a record that was read at that time, so that it is not read twice."""
+        self._record, self._read_at = record, read_at
 
     def denial(self, max_age: timedelta, side: Side | None = None) -> Denial | None:
-        """What the switch forbids, read again where what is known is older than ``at_most``.
+        """Return the kill switch's denial of orders of this side, or None; read it again if older than ``max_age``.
 
         Raises:
-            JournalUnavailable: it cannot be read: nothing may be sent.
+            JournalUnavailable: the kill switch cannot be read; nothing may be sent.
         """
-        if self._known is None or not self.is_fresh(max_age):
+        if self._record is None or not self.is_fresh(max_age):
             now = self._clock.now()
-            self._known, self._read_at = self._book.kill_switch(self._account), now
-        return switch_denial(self._known, side)
+            self._record, self._read_at = self._risk_store.kill_switch(self._account), now
+        return switch_denial(self._record, side)
 
     def is_fresh(self, max_age: timedelta) -> bool:
-        """Whether what is known was asked for at most so long ago; reading it may have taken longer than that."""
+        """Return whether the cached record is no older than ``max_age``, counted from the start of the read."""
         return self._read_at is not None and self._clock.now() - self._read_at <= max_age
 
     def trip(self, reason: str) -> None:
-        """Halt the account until a named person resumes it. Where that cannot be written, the log tells."""
+        """Halt the account until an operator resumes it. A failure to store that is logged."""
         now = self._clock.now()
-        switch = KillSwitchRecord(TradingState.HALTED, by=PROGRAM, reason=reason, at=now)
+        record = KillSwitchRecord(TradingState.HALTED, by=PROGRAM, reason=reason, at=now)
         self._log.emit(LogEvent.KILL_SWITCH_TRIPPED, reason=reason)
         try:
-            self._book.set_kill_switch(self._account, switch)
+            self._risk_store.set_kill_switch(self._account, record)
         except JournalUnavailable as error:
             self._log.emit(LogEvent.KILL_SWITCH_TRIP_FAILED, reason=str(error))
-        self.prime(switch, now)
+        self.prime(record, now)
 
 
-def set_by_operator(book: RiskStore, account: str, switch: KillSwitchRecord) -> KillSwitchRecord:
-    """Set an account's kill switch by hand: halt it, let it only reduce, or resume it.
+def set_by_operator(risk_store: RiskStore, account: str, record: KillSwitchRecord) -> KillSwitchRecord:
+    """Set an account's kill switch: halt the account, let it only reduce, or resume it.
 
     Args:
-        book: where it is kept.
+        risk_store: where the kill switch is stored.
         account: the account's name.
-        switch: what holds from now on, with the person's name and the reason: both stand in every refusal that
-            follows.
+        record: the new state with the operator's name and the reason; every later denial shows both.
 
     Raises:
-        InvalidInput: name or reason is missing.
-        JournalUnavailable: whether it was set may be unknown; set it again.
+        InvalidInput: the name or the reason is missing.
+        JournalUnavailable: the database did not answer; set it again.
     """
-    switch = replace(switch, by=switch.by.strip(), reason=switch.reason.strip())
-    for field, text in (("by", switch.by), ("reason", switch.reason)):
+    record = replace(record, by=record.by.strip(), reason=record.reason.strip())
+    for field, text in (("by", record.by), ("reason", record.reason)):
         if not text:
-            raise InvalidInput(field, "is missing: the kill switch is set by a named person with a reason")
-    book.set_kill_switch(account, switch)
-    return switch
+            raise InvalidInput(field, "is missing: an operator sets the kill switch with a name and a reason")
+    risk_store.set_kill_switch(account, record)
+    return record

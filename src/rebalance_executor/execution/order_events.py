@@ -1,4 +1,4 @@
-"""How orders are told: denied, skipped, rejected and unresolved ones are different events."""
+"""Log lines of child orders at the broker and of items of the plan."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def log_closed(log: EventLog, symbol: str, child: ChildOrder) -> None:
 
 
 def log_outcome(log: EventLog, parent: ParentOrder) -> None:
-    """One log event for a parent that was just settled."""
+    """Log the outcome of an item whose parent was just settled; log nothing for an unsettled one."""
     if parent.outcome is None:
         return
     log.emit(
@@ -49,7 +49,7 @@ def log_outcome(log: EventLog, parent: ParentOrder) -> None:
 
 
 def child_fields(child: ChildOrder) -> dict[str, object]:
-    """A child order's fields for the log."""
+    """Return a child order's fields for the log."""
     return {
         "client_order_id": child.client_order_id,
         "attempt": child.attempt,
@@ -64,3 +64,8 @@ def child_fields(child: ChildOrder) -> dict[str, object]:
         "filled_qty": child.filled_qty,
         "filled_avg_price": child.filled_avg_price,
     }
+
+
+def log_scaled(log: EventLog, parent: ParentOrder) -> None:
+    """Log that an item's quantity was reduced, with its code and reason."""
+    log.emit(LogEvent.ITEM_SCALED, symbol=parent.symbol, qty=parent.qty, code=parent.code, reason=parent.message)

@@ -1,7 +1,7 @@
-"""What execution needs of the outside world. Small protocols; the adapters implement them.
+"""Protocols between execution and external systems; the adapters implement them.
 
-All times are aware and UTC, all amounts ``Decimal``. Every call that leaves the process has a time-out in
-its adapter, and every error is one of ``domain.errors``.
+All times are aware and UTC, all amounts are ``Decimal``. Every call that leaves the process has a time-out in its
+adapter. Every error is one of ``domain.errors``.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from rebalance_executor.domain.journal import PlanJournal, PlanState, RunRecord
 from rebalance_executor.domain.market import (
@@ -25,100 +25,101 @@ from rebalance_executor.domain.market import (
 from rebalance_executor.domain.orders import ParentOrder
 from rebalance_executor.domain.result import ExecutionResult
 from rebalance_executor.domain.risk_state import KillSwitchRecord, Reservation, RiskState
+from rebalance_executor.execution.deadline import Deadline
 from rebalance_executor.execution.events import LogEvent
-
-if TYPE_CHECKING:
-    from rebalance_executor.execution.run import Deadline
 
 
 class Clock(Protocol):
-    """Time, and waiting. The only source of both."""
+    """The only source of time and of waiting."""
 
     def now(self) -> datetime:
-        """The time now, aware, UTC."""
+        """Return the current time, aware, in UTC."""
         ...
 
     def sleep(self, span: timedelta) -> None:
-        """Wait in the invocation's own thread."""
+        """Block the invocation's thread for this long."""
         ...
 
 
 class Broker(Protocol):
-    """The broker of **one** account.
+    """One account at the broker.
 
-    Reads raise ``BrokerUnavailable`` after their retries (``RateLimited`` for 429), and
-    ``CredentialsRejected`` on 401.
+    Reads raise ``BrokerUnavailable`` after their retries (``RateLimited`` for 429) and ``CredentialsRejected`` for 401.
     """
 
     @property
     def expected_account_number(self) -> str | None:
-        """The account number that the credentials were configured for, if one was."""
+        """The account number that is configured for the credentials, if any."""
         ...
 
-    def account(self) -> Account: ...
+    def account(self) -> Account:
+        """Read the account."""
+        ...
 
-    def clock(self) -> MarketClock: ...
+    def clock(self) -> MarketClock:
+        """Read the market clock."""
+        ...
 
     def positions(self, symbols: Collection[str]) -> Mapping[str, Position]:
-        """The account's positions in these symbols; one that is not held is absent. One request."""
+        """Read the positions in these symbols, in one request; a symbol without a position is absent."""
         ...
 
     def asset(self, symbol: str) -> Asset:
-        """Flags of one symbol; raises ``NotFound``."""
+        """Read the flags of one symbol; raises ``NotFound``."""
         ...
 
     def quotes(self, symbols: Sequence[str]) -> Mapping[str, Quote]:
-        """Latest quotes; a symbol without data, or with nonsense for it, is absent. One request."""
+        """Read the latest quotes, in one request; a symbol without a readable quote is absent."""
         ...
 
     def last_trades(self, symbols: Sequence[str]) -> Mapping[str, Trade]:
-        """Last trades; a symbol without one is absent. One request."""
+        """Read the last trades, in one request; a symbol without one is absent."""
         ...
 
     def open_orders(self, symbols: Sequence[str]) -> Sequence[BrokerOrder]:
-        """Every open order of these symbols, anybody's. One request a page of 500."""
+        """Read all open orders of these symbols, of every client. One request per page of 500."""
         ...
 
     def orders(self, symbols: Sequence[str], after: datetime) -> Sequence[BrokerOrder]:
-        """Every order of these symbols submitted after that time, in any status. One request a page."""
+        """Read the orders of these symbols submitted after that time, in any status. One request per page."""
         ...
 
     def order_by_client_id(self, client_order_id: str) -> BrokerOrder | None:
-        """That order, or None where the broker answers definitely that it does not know it (404)."""
+        """Read one order; None if the broker answers definitely that it does not know it (404)."""
         ...
 
     def wait_for_rate_limit(self, until: datetime) -> None:
-        """Wait until a submission is within the rate limit; one that follows at once goes out without a wait.
+        """Wait until the next submission is within the rate limit and needs no wait.
 
         Raises:
-            RateLimited: that would be after ``until``; ``retry_at`` says when.
+            RateLimited: that would be after ``until``; ``retry_at`` is the earliest time.
         """
         ...
 
     def submit(self, request: OrderRequest) -> BrokerOrder:
-        """Send one order, at once and once: never repeated here.
+        """Send one order, without delay and without retries.
 
         Raises:
-            OrderRejected: definitely refused; nothing exists.
-            DuplicateClientOrderId: the id exists already: read that order.
-            RateLimited: definitely not accepted (429); may be sent again later.
-            CredentialsRejected: definitely not accepted (401).
-            OutcomeUnknown: no definite answer; the order may exist or may still appear.
+            OrderRejected: the broker rejected it; no order exists.
+            DuplicateClientOrderId: an order with this ID exists; read it.
+            RateLimited: not accepted (429); may be sent again later.
+            CredentialsRejected: not accepted (401).
+            OutcomeUnknown: no definite answer; the order may exist or may still arrive.
         """
         ...
 
     def cancel(self, order_id: str) -> bool:
-        """Ask for a cancel: a request and not an outcome.
+        """Ask the broker to cancel an order; the order may still fill.
 
         Returns:
-            False where the broker says that there is nothing to cancel, which is no error: the next look tells.
+            False if the broker answers that there is nothing to cancel. The next look shows the order's state.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to work on one account. Every journal write is conditional on ``epoch``."""
+    """The right of one run to work on an account. Every journal write is conditional on ``epoch``."""
 
     account: str
     epoch: int
@@ -127,23 +128,23 @@ class Lease:
 
 
 class Journal(Protocol):
-    """The durable truth: plan, runs, parents with their children, result; and the account's lease.
+    """The durable record of plans, runs, parents with their children and results, and the account's lease.
 
-    Every method raises ``JournalUnavailable`` when the database does not answer. A parent is written with all its
-    children or not at all. A write that breaks off between two parents leaves the plan's own row as it was: a plan
-    that is being begun does not exist yet, one that goes on is resumed. Repeating a write is harmless.
+    Every method raises ``JournalUnavailable`` if the database does not answer. A parent is written with all its
+    children or not at all. A write that fails between two parents leaves the plan's own item unchanged: a plan that
+    is being started does not exist yet, a resumed one is resumed again. Repeating a write is harmless.
     """
 
     def acquire(self, account: str, run_id: str, *, now: datetime, expires_at: datetime) -> Lease:
-        """Take the account's lease with a new, higher epoch; raises ``LeaseHeld``."""
+        """Acquire the account's lease with a new, higher epoch; raises ``LeaseHeld``."""
         ...
 
     def release(self, lease: Lease) -> None:
-        """Give the lease back, if it is still ours; a lease taken over by another is left alone."""
+        """Release the lease if it is still ours; a lease that another run took over is not changed."""
         ...
 
     def load(self, account: str, plan_id: str) -> PlanJournal | None:
-        """Everything journalled of that plan, read consistently; None where it was never begun."""
+        """Read everything journalled of a plan, consistently; None if it never started."""
         ...
 
     def write(
@@ -155,76 +156,76 @@ class Journal(Protocol):
         run: RunRecord | None = None,
         reservation: Reservation | None = None,
     ) -> None:
-        """Write the plan's state with these parents (and the run, and the plan's share of the day).
+        """Write the plan's state with these parents, the run's record and the reservation of the day.
 
         Raises:
             Fenced: another run took over.
-            DayChanged: the day is not what the reservation was made from.
+            DayChanged: another plan reserved a part of the day in between.
         """
         ...
 
     def finish(self, lease: Lease, plan: PlanState, *, parents: Iterable[ParentOrder], result: ExecutionResult) -> None:
-        """Write the last state and the result, and give the lease back. A result is never overwritten."""
+        """Write the final state and the result, and release the lease. A result is never overwritten."""
         ...
 
     def result(self, account: str, plan_id: str) -> ExecutionResult | None:
-        """The stored result of a finished plan."""
+        """Read the stored result of a plan; None if it is not finished."""
         ...
 
     def mark_published(self, account: str, plan_id: str, channels: Collection[str], at: datetime) -> None:
-        """Remember that the result was published on these channels. Needs no lease: the plan is finished."""
+        """Record that the result was published on these channels. Needs no lease: the plan is finished."""
         ...
 
 
 class RiskStore(Protocol):
-    """What the controls remember of an account. Reads are consistent; raises ``JournalUnavailable``.
+    """The controls' durable state of an account. Reads are consistent; raises ``JournalUnavailable``.
 
-    Reservations are written by ``Journal.write``, together with what they are made for.
+    ``Journal.write`` stores reservations together with the plan they belong to.
     """
 
     def load(self, account: str, day: date) -> RiskState:
-        """Kill switch and reservations of that trading day; one request."""
+        """Read the kill switch and the usage of that trading day, in one request."""
         ...
 
     def kill_switch(self, account: str) -> KillSwitchRecord:
-        """The kill switch as it is now; ``NEVER_SET`` where none was ever set. One request."""
+        """Read the kill switch, in one request; ``NEVER_SET`` if it was never set."""
         ...
 
     def set_kill_switch(self, account: str, switch: KillSwitchRecord) -> None:
-        """Set the kill switch; every setting is kept."""
+        """Set the kill switch; the history of settings is kept."""
         ...
 
 
 class ResultPublisher(Protocol):
-    """Where results are published."""
+    """A channel on which results are published."""
 
     @property
     def channel(self) -> str:
-        """Its name in the journal, which remembers for each channel whether the result was published."""
+        """The channel's name in the journal, which records per channel that a result was published."""
         ...
 
     def publish(self, result: ExecutionResult) -> None:
-        """Publish the result; raises ``PublishFailed``, which never fails the execution."""
+        """Publish the result; raises ``PublishFailed``, which does not fail the execution."""
         ...
 
 
 class AssetCache(Protocol):
-    """Asset flags kept in the database, with a time-to-live."""
+    """A cache of asset flags with a time-to-live."""
 
     def get(self, symbols: Sequence[str], *, now: datetime) -> Mapping[str, Asset]:
-        """The flags that are known and not too old."""
+        """Return the cached flags that have not expired."""
         ...
 
     def put(self, assets: Iterable[Asset], *, now: datetime) -> None:
-        """Remember these flags."""
+        """Cache these flags."""
         ...
 
 
 class EventLog(Protocol):
-    """Where state changes are told: structured log and metrics."""
+    """Structured log and metrics of state changes."""
 
     def emit(self, event: LogEvent, **fields: object) -> None:
-        """Tell one event of the catalogue. Never raises."""
+        """Log one event of the catalogue. Never raises."""
         ...
 
 
@@ -234,16 +235,15 @@ def _never() -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """The outside world, as execution needs it."""
+    """Every external system that execution uses."""
 
     brokers: Callable[[str, Deadline], Broker]
-    """The broker of an account by its name; raises ``UnknownAccount`` or ``ConfigurationError``."""
+    """Returns the broker of an account name; raises ``UnknownAccount`` or ``ConfigurationError``."""
     journal: Journal
     risk_store: RiskStore
     assets: AssetCache
     clock: Clock
     log: EventLog
     publishers: Sequence[ResultPublisher] = ()
-    """Where results are published."""
     stop_requested: Callable[[], bool] = _never
-    """Whether somebody asks the run to stop safely before its deadline: what rests is cancelled, and it yields."""
+    """Returns whether the caller asks the run to stop safely before its deadline: it cancels open orders and yields."""

@@ -1,101 +1,140 @@
-"""How a plan is begun: may this account trade now, and what does each item become?"""
+"""The pre-trade step: may this account trade now, and which parent order does each item become?"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 
-from rebalance_executor.domain.cash import funds
-from rebalance_executor.domain.config import ExecutionConfig
+from rebalance_executor.domain.cash import expected_notional, funds
 from rebalance_executor.domain.controls import (
     Denial,
     PlanContext,
-    SymbolSnapshot,
     account_denial,
     asset_denial,
     conflicting,
     day_limit_denial,
-    expected_notional,
     parent_denial,
     plan_limit_denial,
     plans_denial,
-    quote_problem,
     session_denial,
     switch_denial,
 )
 from rebalance_executor.domain.errors import JournalUnavailable, NotFound
 from rebalance_executor.domain.journal import PlanPhase, PlanState, RunRecord
 from rebalance_executor.domain.limits import ConflictPolicy
-from rebalance_executor.domain.market import ZERO, Account, Asset, BrokerOrder, MarketClock, Quote
+from rebalance_executor.domain.market import ZERO, Account, Asset, BrokerOrder, MarketClock, SymbolSnapshot
 from rebalance_executor.domain.orders import Outcome, ParentOrder
 from rebalance_executor.domain.plan import RebalancePlan, RebalancePlanItem
 from rebalance_executor.domain.risk_state import Reservation, ReservedOrder, RiskState, StartedPlan
 from rebalance_executor.domain.sizing import blank_parent, size
 from rebalance_executor.domain.values import seconds
+from rebalance_executor.execution.account_access import AccountAccess
+from rebalance_executor.execution.deadline import Deadline
 from rebalance_executor.execution.events import LogEvent
-from rebalance_executor.execution.kill_switch import KillSwitch
-from rebalance_executor.execution.order_events import log_outcome
-from rebalance_executor.execution.ports import Broker, Lease, Ports
-from rebalance_executor.execution.quotes import last_trades
-from rebalance_executor.execution.run import Deadline, Run
+from rebalance_executor.execution.order_events import log_outcome, log_scaled
+from rebalance_executor.execution.ports import Lease
+from rebalance_executor.execution.run import Run
+from rebalance_executor.execution.unit_of_work import UnitOfWork
 
-_SECOND_LOOK = timedelta(seconds=1)
-"""Between two looks at a quote that could not be used, or at an order that is being cancelled."""
+_CANCEL_POLL_INTERVAL = timedelta(seconds=1)
+"""Time between two reads while orders of other clients are being canceled."""
 
 
 @dataclass(frozen=True, slots=True)
 class TradingPermission:
-    """Whether an account may trade now."""
+    """The account as it is now, and the denial that keeps it from trading, if any."""
 
     account: Account
     denial: Denial | None
     clock: MarketClock | None = None
-    """None where the account itself may not trade."""
-    behind: timedelta = timedelta()
-    """By how much the broker's clock is behind ours, or a little less."""
+    """The market clock; None if the account itself may not trade."""
+    clock_lag: timedelta = timedelta()
+    """How far the broker's clock is behind this program's; never overestimated."""
 
 
 class PreTrade:
-    """Reads what is needed to begin (or resume) a plan on one account."""
+    """Reads what is needed to start or resume a plan on one account."""
 
-    def __init__(self, ports: Ports, broker: Broker, switch: KillSwitch, config: ExecutionConfig) -> None:
-        self._broker = broker
-        self._assets = ports.assets
-        self._book = ports.risk_store
-        self._clock = ports.clock
-        self._log = ports.log
-        self._switch = switch
-        self._config = config
-        self.quotes: dict[str, Quote] = {}
-        """The quotes that the parents were sized with."""
+    def __init__(self, access: AccountAccess) -> None:
+        self._broker = access.broker
+        self._assets = access.ports.assets
+        self._risk_store = access.ports.risk_store
+        self._clock = access.clock
+        self._log = access.log
+        self._quotes = access.quotes
+        self._switch = access.kill_switch
+        self._config = access.config
 
     def start(self, plan: RebalancePlan, lease: Lease, deadline: Deadline) -> Run:
-        """The run of a plan that is begun now: every item sized to a frozen parent, or denied."""
-        if not plan.trades:  # a plan of HOLDs asks the broker nothing
+        """Return the run of a plan that starts now: every item is sized to a frozen parent order, or denied.
+
+        Raises:
+            BrokerUnavailable, JournalUnavailable: a read failed; nothing was sent.
+        """
+        if not plan.trades:  # a plan of HOLDs needs nothing from the broker
             run = self.run(plan, lease, deadline, self._state(plan, lease, None), {})
         else:
-            standing = self.check_account()
-            run = self.run(plan, lease, deadline, self._state(plan, lease, standing.account), {})
-            for parent in self._parents(run, standing):
-                run.update_parent(parent)
-            self.set_trading_hours(run, standing)
-        self._log_start(plan, run)
+            permission = self.check_account()
+            run = self.run(plan, lease, deadline, self._state(plan, lease, permission.account), {})
+            for parent in self._parents(run, permission):
+                run.work.update_parent(parent)
+            self.set_trading_hours(run, permission)
+        self._log_start(run)
         return run
 
-    def _parents(self, run: Run, standing: TradingPermission) -> Iterable[ParentOrder]:
-        if standing.denial is not None or standing.clock is None:
-            return self._deny_all(run.plan, standing.denial)
-        book = self._load_risk_state(run.lease.account, standing.clock)
-        refusal = self._risk_denial(book)
-        if refusal is not None:
-            return self._deny_all(run.plan, refusal)
-        account, others = standing.account, self._broker.open_orders([item.symbol for item in run.plan.trades])
-        if self._config.conflicting_orders is ConflictPolicy.CANCEL and self._conflicting(run.plan, others):
-            others = self._cancel_others(run.plan, others, run.deadline)
-            account = self._broker.account()  # with the dollars that they held
-            run.state = replace(run.state, starting_funds=funds(account))
-        return self._limit(run, self._size(run, book, others), book, account)
+    def run(
+        self,
+        plan: RebalancePlan,
+        lease: Lease,
+        deadline: Deadline,
+        state: PlanState,
+        parents: dict[str, ParentOrder],
+    ) -> Run:
+        """Return a run on these parents, with a new run record."""
+        record = RunRecord(epoch=lease.epoch, run_id=lease.run_id, started_at=self._clock.now())
+        plan_ends_at = state.started_at + seconds(self._config.plan_time_limit_minutes * 60)
+        return Run(plan, lease, deadline, UnitOfWork(state, record, parents), plan_ends_at)
+
+    # --- may it trade? -----------------------------------------------------------------------------------
+
+    def check_account(self) -> TradingPermission:
+        """Read account and market clock; decide whether trading is allowed now."""
+        account = self._broker.account()
+        denial = account_denial(account, self._broker.expected_account_number)
+        if denial is not None:
+            return TradingPermission(account, denial)
+        asked_at = self._clock.now()  # before the request: a slow answer must not move the close
+        clock = self._broker.clock()
+        denial = session_denial(clock, extended_hours=self._config.extended_hours)
+        return TradingPermission(account, denial, clock, asked_at - clock.now)
+
+    def set_trading_hours(self, run: Run, permission: TradingPermission) -> None:
+        """Set when the session of this run closes, and when it opens if that is still to come, by our clock."""
+        clock = permission.clock
+        if clock is None or permission.denial is not None:
+            return
+        run.closes_at = clock.next_close + permission.clock_lag
+        run.opens_at = None if clock.is_open else clock.next_open + permission.clock_lag
+
+    def _load_risk_state(self, account: str, clock: MarketClock) -> RiskState:
+        """Read kill switch and daily usage; the trading day is the one whose session closes next."""
+        now = self._clock.now()
+        risk = self._risk_store.load(account, clock.next_close.date())
+        self._switch.prime(risk.kill_switch, now)
+        return risk
+
+    def _risk_denial(self, risk: RiskState) -> Denial | None:
+        """Return a denial if the account is halted or has too many plans; the latter also halts the account."""
+        halted = switch_denial(risk.kill_switch)
+        if halted is not None:
+            return halted
+        too_many = plans_denial(risk, self._config)
+        if too_many is not None:
+            self._switch.trip(too_many.message)
+        return too_many
+
+    # --- parents -----------------------------------------------------------------------------------------
 
     def _state(self, plan: RebalancePlan, lease: Lease, account: Account | None) -> PlanState:
         return PlanState(
@@ -111,98 +150,69 @@ class PreTrade:
             account_number=account.account_number if account is not None else None,
         )
 
-    def run(
-        self,
-        plan: RebalancePlan,
-        lease: Lease,
-        deadline: Deadline,
-        state: PlanState,
-        parents: dict[str, ParentOrder],
-    ) -> Run:
-        """A run on these parents, with its record."""
-        record = RunRecord(epoch=lease.epoch, run_id=lease.run_id, started_at=self._clock.now())
-        return Run(plan, lease, deadline, state, record, parents)
+    def _parents(self, run: Run, permission: TradingPermission) -> Iterable[ParentOrder]:
+        if permission.denial is not None:
+            return self._deny_all(run.plan, permission.denial)
+        if permission.clock is None:
+            raise AssertionError("a permitted account has a market clock")
+        risk = self._load_risk_state(run.lease.account, permission.clock)
+        denial = self._risk_denial(risk)
+        if denial is not None:
+            return self._deny_all(run.plan, denial)
+        account, others = permission.account, self._broker.open_orders([item.symbol for item in run.plan.trades])
+        if self._config.conflicting_orders is ConflictPolicy.CANCEL and self._conflicting(run.plan, others):
+            others = self._cancel_others(run.plan, others, run.deadline)
+            account = self._broker.account()  # including the dollars that the canceled orders held
+            run.work.update_state(starting_funds=funds(account))
+        return self._limit(run, self._size(run, risk, others), risk, account)
 
-    def check_account(self) -> TradingPermission:
-        """The account, and why it may not trade now (or None), by the broker's word."""
-        account = self._broker.account()
-        refusal = account_denial(account, self._broker.expected_account_number)
-        if refusal is not None:
-            return TradingPermission(account, refusal)
-        asked_at = self._clock.now()  # an answer that took long must not put the close off
-        clock = self._broker.clock()
-        refusal = session_denial(clock, extended_hours=self._config.extended_hours)
-        return TradingPermission(account, refusal, clock, asked_at - clock.now)
-
-    def set_trading_hours(self, run: Run, standing: TradingPermission) -> None:
-        """Tell the run when the session ends, and when it begins if that is still to come, by our clock."""
-        clock = standing.clock
-        if clock is None or standing.denial is not None:
-            return
-        run.closes_at = clock.next_close + standing.behind
-        run.opens_at = None if clock.is_open else clock.next_open + standing.behind
-
-    def _load_risk_state(self, account: str, clock: MarketClock) -> RiskState:
-        """What the controls remember of the account; the trading day is the one whose session closes next."""
+    def _deny_all(self, plan: RebalancePlan, denial: Denial) -> list[ParentOrder]:
         now = self._clock.now()
-        book = self._book.load(account, clock.next_close.date())
-        self._switch.prime(book.kill_switch, now)
-        return book
+        self._log.emit(LogEvent.PLAN_DENIED, code=denial.code, reason=denial.message)
+        return [blank_parent(item).denied(denial.code, denial.message, now) for item in plan.trades]
 
-    def _risk_denial(self, book: RiskState) -> Denial | None:
-        """Halted, or too many plans, which halts the account until a named person resumes it."""
-        halted = switch_denial(book.kill_switch)
-        if halted is not None:
-            return halted
-        too_many = plans_denial(book, self._config)
-        if too_many is not None:
-            self._switch.trip(too_many.message)
-        return too_many
-
-    def _deny_all(self, plan: RebalancePlan, refusal: Denial | None) -> list[ParentOrder]:
-        if refusal is None:
-            raise AssertionError("a plan is refused for a reason")
-        now = self._clock.now()
-        self._log.emit(LogEvent.PLAN_DENIED, code=refusal.code, reason=refusal.message)
-        return [blank_parent(item).denied(refusal.code, refusal.message, now) for item in plan.trades]
-
-    def _size(self, run: Run, book: RiskState, open_orders: Sequence[BrokerOrder]) -> list[ParentOrder]:
-        plan = run.plan
-        symbols = [item.symbol for item in plan.trades]
+    def _size(self, run: Run, risk: RiskState, open_orders: Sequence[BrokerOrder]) -> list[ParentOrder]:
+        symbols = [item.symbol for item in run.plan.trades]
         positions = self._broker.positions(symbols)
         assets = self._asset_flags(symbols)
-        self.quotes = self._usable_quotes([s for s in symbols if asset_denial(s, assets.get(s)) is None], run.deadline)
+        tradable = [symbol for symbol in symbols if asset_denial(symbol, assets.get(symbol)) is None]
+        quotes = self._quotes.wait_until_usable(tradable, run.deadline.stop_at)
         now = self._clock.now()
-        setting = PlanContext(plan, book, self._config, now)
+        context = PlanContext(run.plan, risk, self._config, now)
 
         def sized(item: RebalancePlanItem) -> ParentOrder:
-            facts = SymbolSnapshot(
+            snapshot = SymbolSnapshot(
                 asset=assets.get(item.symbol),
-                quote=self.quotes.get(item.symbol),
+                quote=quotes.get(item.symbol),
                 position=positions.get(item.symbol),
                 others=[order for order in open_orders if order.symbol == item.symbol],
             )
-            parent = size(item, facts, self._config, now)
-            refusal = parent_denial(parent, item, facts, setting) if parent.outcome is None else None
-            return parent if refusal is None else parent.denied(refusal.code, refusal.message, now)
+            parent = size(item, snapshot, self._config, now)
+            denial = parent_denial(parent, item, snapshot, context) if parent.outcome is None else None
+            return parent if denial is None else parent.denied(denial.code, denial.message, now)
 
-        return [sized(item) for item in plan.trades]
+        return [sized(item) for item in run.plan.trades]
 
-    def _limit(self, run: Run, parents: list[ParentOrder], book: RiskState, account: Account) -> list[ParentOrder]:
-        """The parents, their share of the trading day to be written before anything is sent; or all of them denied."""
-        wanted = [parent for parent in parents if parent.outcome is None]
-        if not wanted:
+    def _limit(self, run: Run, parents: list[ParentOrder], risk: RiskState, account: Account) -> list[ParentOrder]:
+        """Reserve the plan's share of the trading day, or deny all parents if a limit would be exceeded.
+
+        The reservation is written with the first journal write, before anything is sent.
+        """
+        open_parents = [parent for parent in parents if parent.outcome is None]
+        if not open_parents:
             return parents
-        buys, sells = expected_notional(wanted, funds(account))
+        buys, sells = expected_notional(open_parents, funds(account))
         equity = account.equity or run.plan.total_portfolio_value
-        after, now = book.usage.plus(buys, sells), self._clock.now()
-        refusal = plan_limit_denial(buys, sells, equity, self._config) or day_limit_denial(after, equity, self._config)
-        if refusal is not None:
-            self._log.emit(LogEvent.PLAN_DENIED, code=refusal.code, reason=refusal.message)
-            return [parent.denied(refusal.code, refusal.message, now) for parent in parents]
-        orders = tuple(ReservedOrder(p.symbol, p.side, p.qty, abs(p.planned_amount)) for p in wanted)
-        run.reservation = Reservation(book.usage, after, StartedPlan(run.plan.plan_id, now, orders))
+        after, now = risk.usage.plus(buys, sells), self._clock.now()
+        denial = plan_limit_denial(buys, sells, equity, self._config) or day_limit_denial(after, equity, self._config)
+        if denial is not None:
+            self._log.emit(LogEvent.PLAN_DENIED, code=denial.code, reason=denial.message)
+            return [parent.denied(denial.code, denial.message, now) for parent in parents]
+        orders = tuple(ReservedOrder(p.symbol, p.side, p.qty, abs(p.planned_amount)) for p in open_parents)
+        run.work.reservation = Reservation(risk.usage, after, StartedPlan(run.plan.plan_id, now, orders))
         return parents
+
+    # --- orders of others, assets ------------------------------------------------------------------------
 
     def _conflicting(self, plan: RebalancePlan, others: Iterable[BrokerOrder]) -> list[BrokerOrder]:
         sides = {item.symbol: blank_parent(item).side for item in plan.trades}
@@ -211,64 +221,50 @@ class PreTrade:
     def _cancel_others(
         self, plan: RebalancePlan, others: Sequence[BrokerOrder], deadline: Deadline
     ) -> Sequence[BrokerOrder]:
-        """Cancel the orders of others that stand in the way, and wait; what is still open then is a conflict."""
-        asked: set[str] = set()
+        """Cancel conflicting orders of other clients and wait; return the orders that are still open then."""
+        canceled: set[str] = set()
         until = min(self._clock.now() + seconds(self._config.cancel_wait_seconds), deadline.stop_at)
         while against := self._conflicting(plan, others):
             for order in against:
-                if order.id not in asked:
-                    asked.add(order.id)
+                if order.id not in canceled:
+                    canceled.add(order.id)
                     self._broker.cancel(order.id)
                     self._log.emit(LogEvent.FOREIGN_CANCEL_REQUESTED, symbol=order.symbol, order_id=order.id)
-            if self._clock.now() + _SECOND_LOOK > until:
+            if self._clock.now() + _CANCEL_POLL_INTERVAL > until:
                 break
-            self._clock.sleep(_SECOND_LOOK)
+            self._clock.sleep(_CANCEL_POLL_INTERVAL)
             others = self._broker.open_orders([item.symbol for item in plan.trades])
         return others
 
     def _asset_flags(self, symbols: Sequence[str]) -> Mapping[str, Asset]:
-        """Flags from the cache; what it lacks is asked of the broker, one request a symbol, and remembered."""
-        known = dict(self._assets.get(symbols, now=self._clock.now()))
-        learned: list[Asset] = []
+        """Return asset flags from the cache; read missing ones from the broker, one request per symbol."""
+        cached = dict(self._assets.get(symbols, now=self._clock.now()))
+        read: list[Asset] = []
         for symbol in symbols:
-            if symbol in known:
+            if symbol in cached:
                 continue
             try:
-                learned.append(self._broker.asset(symbol))
+                read.append(self._broker.asset(symbol))
             except NotFound:
                 continue  # the item is denied as NOT_TRADABLE
-        if learned:
+        if read:
             try:
-                self._assets.put(learned, now=self._clock.now())
+                self._assets.put(read, now=self._clock.now())
             except JournalUnavailable as error:
                 self._log.emit(LogEvent.ASSET_CACHE_WRITE_FAILED, reason=str(error))
-        return known | {asset.symbol: asset for asset in learned}
+        return cached | {asset.symbol: asset for asset in read}
 
-    def _usable_quotes(self, symbols: Sequence[str], deadline: Deadline) -> dict[str, Quote]:
-        """The quotes; while some cannot be used, all are read again for a bounded time, so that none grows old."""
-        quotes = dict(self._broker.quotes(symbols)) if symbols else {}
-        until = min(self._clock.now() + seconds(self._config.quote_wait_seconds), deadline.stop_at)
-        while unusable := [s for s in symbols if self._problem(s, quotes.get(s))]:
-            if self._clock.now() + _SECOND_LOOK > until:
-                return quotes | last_trades(self._broker, unusable, self._config, self._clock.now())
-            self._clock.sleep(_SECOND_LOOK)
-            quotes |= self._broker.quotes(symbols)
-        return quotes
-
-    def _problem(self, symbol: str, quote: Quote | None) -> str | None:
-        return quote_problem(quote, self._config.for_symbol(symbol), self._clock.now())
-
-    def _log_start(self, plan: RebalancePlan, run: Run) -> None:
+    def _log_start(self, run: Run) -> None:
         parents = run.parents.values()
         self._log.emit(
             LogEvent.PLAN_STARTED,
-            items=len(plan.items),
+            items=len(run.plan.items),
             parents=len(run.parents),
             denied=sum(parent.outcome is Outcome.DENIED for parent in parents),
-            urgency=plan.execution_urgency,
+            urgency=run.plan.execution_urgency,
             starting_funds=run.state.starting_funds,
         )
         for parent in parents:
             log_outcome(self._log, parent)
             if parent.outcome is None and parent.code is not None:
-                self._log.emit(LogEvent.ITEM_SCALED, symbol=parent.symbol, code=parent.code, reason=parent.message)
+                log_scaled(self._log, parent)

@@ -1,21 +1,106 @@
-"""What stands in for a quote that cannot be used, where that is configured: the last trade."""
+"""The quotes of a run: when they are read again, how long to wait for a usable one, and what replaces it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.controls import quote_problem
 from rebalance_executor.domain.market import Quote
 from rebalance_executor.domain.styles import UnusableQuotePolicy
-from rebalance_executor.execution.ports import Broker
+from rebalance_executor.domain.values import seconds
+from rebalance_executor.execution.ports import Broker, Clock
+
+_QUOTE_POLL_INTERVAL = timedelta(seconds=1)
+"""Time between two reads while items wait for a usable quote."""
 
 
-def last_trades(broker: Broker, symbols: Sequence[str], config: ExecutionConfig, now: datetime) -> dict[str, Quote]:
-    """The last trades of those symbols for which they may price a limit, and whose last trade is recent enough."""
-    asked = [symbol for symbol in symbols if config.for_symbol(symbol).unusable_quote is UnusableQuotePolicy.LAST_TRADE]
-    if not asked:
-        return {}
-    found = {symbol: Quote.of_trade(trade) for symbol, trade in broker.last_trades(asked).items()}
-    return {symbol: q for symbol, q in found.items() if quote_problem(q, config.for_symbol(symbol), now) is None}
+class QuoteFeed:
+    """Latest quotes of one run, for sizing and for working orders.
+
+    A quote that a later answer leaves out is dropped: an old price never prices a new order. Where the configuration
+    allows it, the last trade replaces a quote that stays unusable.
+    """
+
+    def __init__(self, broker: Broker, clock: Clock, config: ExecutionConfig) -> None:
+        self._broker = broker
+        self._clock = clock
+        self._config = config
+        self._quotes: dict[str, Quote] = {}
+        self._read_at: dict[str, datetime] = {}
+        self._missing_since: dict[str, datetime] = {}
+
+    @property
+    def latest(self) -> Mapping[str, Quote]:
+        """Latest quotes by symbol, usable or not."""
+        return self._quotes
+
+    def problem(self, symbol: str) -> str | None:
+        """Return why the symbol's quote must not price an order, or None if it may."""
+        return quote_problem(self._quotes.get(symbol), self._config.for_symbol(symbol), self._clock.now())
+
+    def missing_since(self, symbol: str) -> datetime | None:
+        """Return since when ``refresh`` finds no usable quote of this symbol."""
+        return self._missing_since.get(symbol)
+
+    def wait_until_usable(self, symbols: Sequence[str], stop_at: datetime) -> Mapping[str, Quote]:
+        """Read quotes for sizing; while some are unusable, read all again, so that none grows old.
+
+        Waits for ``quote_wait_seconds``, but not past ``stop_at``. Returns the latest quotes, usable or not.
+        """
+        self._read(symbols)
+        until = min(self._clock.now() + seconds(self._config.quote_wait_seconds), stop_at)
+        while unusable := self._unusable(symbols):
+            if self._clock.now() + _QUOTE_POLL_INTERVAL > until:
+                self._quotes |= self._last_trades(unusable)
+                break
+            self._clock.sleep(_QUOTE_POLL_INTERVAL)
+            self._read(symbols)
+        return self._quotes
+
+    def refresh(self, symbols: Sequence[str]) -> None:
+        """Read these quotes again in one request, unless all are usable and younger than ``quote_refresh_seconds``."""
+        now = self._clock.now()
+        if all(self._is_fresh(symbol, now) for symbol in symbols):
+            return
+        self._read(symbols)
+        unusable = self._unusable(symbols)
+        missing = {symbol: self._missing_since.get(symbol, now) for symbol in unusable}
+        self._missing_since = {s: at for s, at in self._missing_since.items() if s not in symbols} | missing
+        # One tick before the strategy gives up on the symbol.
+        wait = seconds(self._config.quote_wait_seconds - self._config.tick_seconds)
+        waited = [symbol for symbol in unusable if self._clock.now() - missing[symbol] >= wait]
+        self._quotes |= self._last_trades(waited)
+
+    def usable(self, symbols: Sequence[str]) -> Mapping[str, Quote]:
+        """Return the usable quotes of these symbols, refreshed, or their last trades."""
+        self.refresh(symbols)
+        unusable = self._unusable(symbols)
+        usable = {symbol: self._quotes[symbol] for symbol in symbols if symbol not in unusable}
+        return usable | self._last_trades(unusable)
+
+    def _is_fresh(self, symbol: str, now: datetime) -> bool:
+        read_at = self._read_at.get(symbol)
+        is_young = read_at is not None and read_at > now - seconds(self._config.quote_refresh_seconds)
+        return is_young and self.problem(symbol) is None
+
+    def _unusable(self, symbols: Sequence[str]) -> list[str]:
+        return [symbol for symbol in symbols if self.problem(symbol) is not None]
+
+    def _read(self, symbols: Sequence[str]) -> None:
+        if not symbols:
+            return
+        others = {symbol: quote for symbol, quote in self._quotes.items() if symbol not in symbols}
+        self._quotes = others | dict(self._broker.quotes(symbols))
+        self._read_at |= dict.fromkeys(symbols, self._clock.now())
+
+    def _last_trades(self, symbols: Sequence[str]) -> dict[str, Quote]:
+        """Return the recent last trades of those symbols for which they may price a limit."""
+        last_trade = UnusableQuotePolicy.LAST_TRADE
+        allowed = [symbol for symbol in symbols if self._config.for_symbol(symbol).unusable_quote is last_trade]
+        if not allowed:
+            return {}
+        now = self._clock.now()
+        trades = {symbol: Quote.of_trade(trade) for symbol, trade in self._broker.last_trades(allowed).items()}
+        return {s: q for s, q in trades.items() if quote_problem(q, self._config.for_symbol(s), now) is None}

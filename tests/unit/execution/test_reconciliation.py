@@ -6,21 +6,23 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.errors import PlanYielded
-from rebalance_executor.domain.journal import RunRecord
 from rebalance_executor.domain.market import BrokerOrder, Position
 from rebalance_executor.domain.orders import Outcome, ParentOrder, child_order_prefix
+from rebalance_executor.execution.account_access import AccountAccess
 from rebalance_executor.execution.events import LogEvent
-from rebalance_executor.execution.ports import Broker, Lease, Ports
+from rebalance_executor.execution.ports import Broker, Ports
 from rebalance_executor.execution.reconciliation import reconcile
-from rebalance_executor.execution.run import Deadline, Run
+from rebalance_executor.execution.run import Run
 from rebalance_simulation.clock import SimulatedClock
-from tests.support.builders import NOW, a_filled_child, a_parent, a_plan, a_position, a_state, an_order
+from tests.support.builders import NOW, a_filled_child, a_parent, a_position, an_order
+from tests.support.runs import a_run
 
 FILLED = a_parent(a_filled_child(), outcome=Outcome.FILLED, held_before=Decimal(0), settled_at=NOW)
 
@@ -49,14 +51,12 @@ class Desk:
         return {"ABC": a_position("10" if self.looks > self.agree_after else "0")}
 
     def run(self, parent: ParentOrder = FILLED, seconds: float = 600) -> Run:
-        plan = a_plan()
-        deadline = Deadline.after(NOW, timedelta(seconds=seconds))
-        lease = Lease("default", 1, "run-1", NOW)
-        return Run(plan, lease, deadline, a_state(plan), RunRecord(1, "run-1", NOW), {"ABC": parent})
+        return a_run(parent, seconds=seconds)
 
     def compare(self, run: Run) -> list[Any]:
-        ports = cast("Ports", type("P", (), {"clock": self.clock, "log": self})())
-        return list(reconcile(run, ports, cast("Broker", self), ExecutionConfig()))
+        ports = cast("Ports", SimpleNamespace(clock=self.clock, log=self, risk_store=None))
+        access = AccountAccess.to("default", cast("Broker", self), ports, ExecutionConfig())
+        return list(reconcile(run, access))
 
 
 def test_where_both_agree_two_requests_are_enough() -> None:
@@ -79,7 +79,7 @@ def test_a_difference_that_stays_disputes_its_item_after_a_bounded_wait() -> Non
 
     assert "0 shares are held" in difference.problem
     assert (run.parents["ABC"].outcome, run.parents["ABC"].code) == (Outcome.UNRESOLVED, "RECONCILIATION_MISMATCH")
-    assert run.dirty == {"ABC"}
+    assert run.work.changed == {"ABC"}
     assert sum(desk.clock.slept, timedelta()) == timedelta(seconds=5)
     assert run.parents["ABC"].message == difference.problem
     assert desk.told == [(LogEvent.RECONCILIATION_MISMATCH, {"symbol": "ABC", "reason": difference.problem})]

@@ -8,25 +8,20 @@ from typing import Any
 
 import pytest
 
-from rebalance_executor.domain.config import ExecutionConfig
-from rebalance_executor.domain.journal import RunRecord
 from rebalance_executor.domain.ladder import WaveSchedule
 from rebalance_executor.domain.market import Side
-from rebalance_executor.domain.orders import ChildState, Outcome, ParentOrder
+from rebalance_executor.domain.orders import ChildState, Outcome
 from rebalance_executor.domain.plan import Urgency
-from rebalance_executor.execution.ports import Lease
-from rebalance_executor.execution.run import Deadline, Run
-from tests.support.builders import BUY, NOW, SELL, a_child, a_parent, a_plan, a_state, later
+from rebalance_executor.execution.outbox import Outbox
+from rebalance_executor.execution.run import Run
+from tests.support.builders import BUY, NOW, SELL, a_child, a_parent, a_plan, later
+from tests.support.runs import a_run
 
 TEN_SECONDS = timedelta(seconds=10)
 
 
-def a_run(*parents: ParentOrder, seconds: float = 600, **fields: Any) -> Run:
-    plan = a_plan(execution_urgency="HIGH")
-    deadline = Deadline.after(NOW, timedelta(seconds=seconds))
-    record = RunRecord(1, "run-1", started_at=NOW)
-    lease = Lease("main", 1, "run-1", later(600))
-    return Run(plan, lease, deadline, a_state(plan), record, {p.symbol: p for p in parents}, **fields)
+def take_cancel_retry(run: Run, at: datetime, wait: timedelta = TEN_SECONDS) -> bool:
+    return run.outbox.take_cancel_retry(run.work, "ABC", at, wait)
 
 
 # --- what was intended and never sent --------------------------------------------------------------------
@@ -34,27 +29,27 @@ def a_run(*parents: ParentOrder, seconds: float = 600, **fields: Any) -> Run:
 
 def test_what_was_intended_for_these_buys_counts_as_never_sent_and_nothing_else_does() -> None:
     run = a_run(a_parent(a_child(state=ChildState.INTENDED)), a_parent(a_child(attempt=2), symbol="XYZ"))
-    run.discard_unsent([run.parents["ABC"]])
+    run.outbox.discard_unsent(run.work, [run.parents["ABC"]])
 
     ends = {symbol: [child.state for child in parent.children] for symbol, parent in run.parents.items()}
     assert ends == {"ABC": [ChildState.NOT_SENT], "XYZ": [ChildState.LIVE]}
-    assert (run.dirty, run.unsent) == ({"ABC"}, set())
+    assert (run.work.changed, run.outbox.unsent) == ({"ABC"}, set())
 
 
 def test_buys_without_an_order_are_left_as_they_are() -> None:
     run = a_run(a_parent())
-    run.discard_unsent(run.parents.values())
+    run.outbox.discard_unsent(run.work, run.parents.values())
 
-    assert run.dirty == set()
+    assert run.work.changed == set()
 
 
 def test_only_what_was_intended_is_doubted() -> None:
     intended = a_child(state=ChildState.INTENDED, cancel_requested_at=None)
     run = a_run(a_parent(intended), a_parent(a_child(attempt=2), symbol="XYZ"), a_parent(symbol="ZZZ"))
-    run.mark_intended_unknown(later(7))
+    run.work.mark_intended_unknown(later(7))
 
     assert run.parents["ABC"].children == (replace(intended, state=ChildState.UNKNOWN, maybe_sent_until=later(7)),)
-    assert run.dirty == {"ABC"}
+    assert run.work.changed == {"ABC"}
 
 
 # --- a cancel that an earlier run journalled -------------------------------------------------------------
@@ -62,14 +57,14 @@ def test_only_what_was_intended_is_doubted() -> None:
 
 def resumed(requested_at: datetime | None = NOW, **fields: Any) -> Run:
     child = replace(a_child(), cancel_requested_at=requested_at, **fields)
-    return a_run(a_parent(child), cancels_to_reissue={"client-1"})
+    return a_run(a_parent(child), outbox=Outbox(cancels_to_reissue={"client-1"}))
 
 
 def test_a_cancel_of_the_last_run_is_asked_for_once_more_and_only_once() -> None:
     run = resumed()
-    assert run.take_cancel_retry("ABC", later(2), TEN_SECONDS)
-    assert not run.take_cancel_retry("ABC", later(3), TEN_SECONDS)
-    assert run.cancels_to_reissue == set()
+    assert take_cancel_retry(run, later(2))
+    assert not take_cancel_retry(run, later(3))
+    assert run.outbox.cancels_to_reissue == set()
 
 
 @pytest.mark.parametrize(
@@ -81,7 +76,7 @@ def test_the_wait_goes_on_from_the_first_request_with_three_seconds_left_at_leas
     asked_at: float, counts_from: float
 ) -> None:
     run = resumed()
-    run.take_cancel_retry("ABC", later(asked_at), TEN_SECONDS)
+    take_cancel_retry(run, later(asked_at))
 
     child = run.parents["ABC"].open_child
     assert child is not None
@@ -90,7 +85,7 @@ def test_the_wait_goes_on_from_the_first_request_with_three_seconds_left_at_leas
 
 def test_a_wait_shorter_than_that_is_not_made_longer() -> None:
     run = resumed()
-    run.take_cancel_retry("ABC", later(100), timedelta(seconds=2))
+    take_cancel_retry(run, later(100), timedelta(seconds=2))
 
     child = run.parents["ABC"].open_child
     assert child is not None
@@ -109,29 +104,31 @@ def test_a_wait_shorter_than_that_is_not_made_longer() -> None:
 def test_no_cancel_is_asked_for(fields: dict[str, Any], *, forgotten: bool) -> None:
     run = resumed(**fields)
     before = run.parents["ABC"]
-    assert not run.take_cancel_retry("ABC", later(2), TEN_SECONDS)
+    assert not take_cancel_retry(run, later(2))
     assert run.parents["ABC"] == before
-    assert ("client-1" not in run.cancels_to_reissue) is forgotten
+    assert ("client-1" not in run.outbox.cancels_to_reissue) is forgotten
 
 
 def test_a_cancel_of_this_run_is_not_asked_for_again() -> None:
     run = a_run(a_parent(a_child(cancel_requested_at=NOW)))
-    assert not run.take_cancel_retry("ABC", later(2), TEN_SECONDS)
-    assert not a_run(a_parent()).take_cancel_retry("ABC", later(2), TEN_SECONDS)
+    assert not take_cancel_retry(run, later(2))
+    assert not take_cancel_retry(a_run(a_parent()), later(2))
 
 
 def not_taken(**fields: Any) -> Run:
     """A cancel was requested at ``NOW``; a second later the broker said that there was nothing to cancel."""
-    return a_run(a_parent(a_child(cancel_requested_at=NOW, **fields)), cancels_not_accepted={"client-1": later(1)})
+    return a_run(
+        a_parent(a_child(cancel_requested_at=NOW, **fields)), outbox=Outbox(cancels_not_accepted={"client-1": later(1)})
+    )
 
 
 def test_a_cancel_that_the_broker_did_not_take_is_asked_for_again_after_a_while_and_within_the_same_wait() -> None:
     run = not_taken()
 
-    assert not run.take_cancel_retry("ABC", later(2.9), TEN_SECONDS)
-    assert run.take_cancel_retry("ABC", later(3), TEN_SECONDS)
-    assert not run.take_cancel_retry("ABC", later(9), TEN_SECONDS)  # unless it was not taken again
-    assert not run.dirty
+    assert not take_cancel_retry(run, later(2.9))
+    assert take_cancel_retry(run, later(3))
+    assert not take_cancel_retry(run, later(9))  # unless it was not taken again
+    assert not run.work.changed
 
 
 @pytest.mark.parametrize(
@@ -140,39 +137,37 @@ def test_a_cancel_that_the_broker_did_not_take_is_asked_for_again_after_a_while_
     ids=["it is under way", "the order is done but for its price", "the order is not known to rest"],
 )
 def test_a_cancel_that_was_not_taken_is_left_where(fields: dict[str, Any]) -> None:
-    assert not not_taken(**fields).take_cancel_retry("ABC", later(3), TEN_SECONDS)
+    assert not take_cancel_retry(not_taken(**fields), later(3))
 
 
 def test_what_is_never_taken_is_not_asked_for_beyond_the_wait() -> None:
-    assert not not_taken().take_cancel_retry("ABC", later(10), TEN_SECONDS)
+    assert not take_cancel_retry(not_taken(), later(10))
 
 
 # --- the ladder's bounds ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("fields", "config", "ends"),
+    ("fields", "ends"),
     [
-        ({}, {}, 570),
-        ({"closes_at": later(200)}, {}, 200),
-        ({"closes_at": later(9000)}, {}, 570),
-        ({}, {"plan_time_limit_minutes": 5}, 300),
+        ({}, 570),
+        ({"closes_at": later(200)}, 200),
+        ({"closes_at": later(9000)}, 570),
+        ({"minutes": 5}, 300),
     ],
     ids=["the deadline", "the close", "a close that is far", "the plan's time limit"],
 )
-def test_the_last_rung_is_out_in_time_for_whatever_ends_first(
-    fields: dict[str, Any], config: dict[str, Any], ends: float
-) -> None:
-    run = a_run(a_parent(), **fields)
-    pace = run.wave_schedule(Side.BUY, ExecutionConfig.model_validate(config))
+def test_the_last_rung_is_out_in_time_for_whatever_ends_first(fields: dict[str, Any], ends: float) -> None:
+    run = a_run(a_parent(), plan=a_plan(execution_urgency="HIGH"), **fields)
+    pace = run.wave_schedule(Side.BUY)
     assert pace == WaveSchedule(Urgency.HIGH, cross_by=later(ends * 3 / 4), parents=1)
 
 
 def test_sells_leave_half_of_the_time_to_the_buys_that_follow() -> None:
     sells = [a_parent(side=SELL, symbol="AAA"), a_parent(side=SELL, symbol="BBB")]
     done = a_parent(side=SELL, symbol="DDD", outcome=Outcome.FILLED)
-    alone = a_run(*sells, done).wave_schedule(Side.SELL, ExecutionConfig())
-    followed = a_run(*sells, done, a_parent(side=BUY, symbol="CCC")).wave_schedule(Side.SELL, ExecutionConfig())
+    alone = a_run(*sells, done).wave_schedule(Side.SELL)
+    followed = a_run(*sells, done, a_parent(side=BUY, symbol="CCC")).wave_schedule(Side.SELL)
 
     assert (alone.parents, alone.cross_by) == (2, later(570 * 3 / 4))
     assert (followed.parents, followed.cross_by) == (2, later(570 / 2 * 3 / 4))
@@ -189,7 +184,7 @@ def test_the_hours_before_the_open_end_with_it(opens_at: float | None, seconds: 
 def test_only_what_changed_is_written_again() -> None:
     parent = a_parent()
     run = a_run(parent)
-    run.update_parent(parent)
-    assert run.dirty == set()
-    run.update_parent(replace(parent, priority=2))
-    assert run.dirty == {"ABC"}
+    run.work.update_parent(parent)
+    assert run.work.changed == set()
+    run.work.update_parent(replace(parent, priority=2))
+    assert run.work.changed == {"ABC"}

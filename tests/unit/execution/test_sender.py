@@ -256,7 +256,9 @@ def test_refused_credentials_end_the_run_with_nothing_left_open() -> None:
 
 
 def halt(fakes: FakePorts, state: TradingState = TradingState.HALTED) -> None:
-    fakes.journal.risk_store.set_kill_switch("main", KillSwitchRecord(state, by="Ada", reason="drill", at=fakes.clock.now()))
+    fakes.journal.risk_store.set_kill_switch(
+        "main", KillSwitchRecord(state, by="Ada", reason="drill", at=fakes.clock.now())
+    )
 
 
 def test_a_switch_that_is_set_while_an_order_rests_cancels_it_within_five_seconds() -> None:

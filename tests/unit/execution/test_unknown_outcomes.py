@@ -13,16 +13,14 @@ import pytest
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.errors import JournalUnavailable, OverfillGuard, PlanYielded, RateLimited
-from rebalance_executor.domain.journal import RunRecord
 from rebalance_executor.domain.market import ZERO, BrokerOrder, OrderRequest, OrderType
 from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome
 from rebalance_executor.domain.risk_state import KillSwitchRecord, TradingState
+from rebalance_executor.execution.account_access import AccountAccess
 from rebalance_executor.execution.events import LogEvent
-from rebalance_executor.execution.kill_switch import KillSwitch
-from rebalance_executor.execution.ports import Lease
-from rebalance_executor.execution.run import Deadline, Run
+from rebalance_executor.execution.run import Run
 from rebalance_executor.execution.sender import Sender, TickActions
-from tests.support.builders import NOW, a_child, a_filled_child, a_parent, a_plan, a_state, an_item, later
+from tests.support.builders import NOW, a_child, a_filled_child, a_parent, a_plan, an_item, later
 from tests.support.fake_ports import (
     ANSWER_LOST_FILLS,
     CANCEL_STUCK,
@@ -32,6 +30,7 @@ from tests.support.fake_ports import (
     outcomes,
     rejection,
 )
+from tests.support.runs import a_run
 
 
 def halt(fakes: FakePorts) -> None:
@@ -246,22 +245,20 @@ def test_a_run_that_breaks_off_waits_a_bounded_time_for_its_cancels() -> None:
 # --- one too many ----------------------------------------------------------------------------------------
 
 
-def a_sender(fakes: FakePorts) -> Sender:
-    return Sender(fakes.ports, fakes.broker, KillSwitch(fakes.ports, "main"), fakes.config)
+def send(fakes: FakePorts, run: Run) -> bool:
+    access = AccountAccess.to("main", fakes.broker, fakes.ports, fakes.config)
+    return Sender(run, access).send(TickActions(submits=["AAA"]))
 
 
-def a_run(*children: ChildOrder) -> Run:
-    plan, lease = a_plan(), Lease("main", 1, "run-1", later(600))
-    parents = {"AAA": replace(a_parent(*children), symbol="AAA")}
-    deadline = Deadline.after(NOW, timedelta(minutes=5))
-    return Run(plan, lease, deadline, a_state(plan), RunRecord(1, "run-1", NOW), parents)
+def run_of(*children: ChildOrder) -> Run:
+    return a_run(replace(a_parent(*children), symbol="AAA"), seconds=300)
 
 
 def test_an_order_that_would_exceed_its_parent_is_an_error_and_is_not_sent() -> None:
     fakes = FakePorts()
-    run = a_run(a_filled_child(qty="6"), a_child(ChildState.INTENDED, attempt=2, qty="5"))
+    run = run_of(a_filled_child(qty="6"), a_child(ChildState.INTENDED, attempt=2, qty="5"))
     with pytest.raises(OverfillGuard, match="11") as caught:
-        a_sender(fakes).send(run, TickActions(submits=["AAA"]))
+        send(fakes, run)
 
     assert caught.value.context == {"symbol": "AAA", "exposure": Decimal(11), "qty": Decimal(10)}
     assert fakes.broker.sent == []
@@ -270,9 +267,9 @@ def test_an_order_that_would_exceed_its_parent_is_an_error_and_is_not_sent() -> 
 def test_a_switch_that_took_too_long_to_read_lets_nothing_out() -> None:
     """By then another run may hold the lease."""
     fakes = FakePorts()
-    run = a_run(a_child(ChildState.INTENDED, bid=Decimal("9.99"), ask=Decimal("10.01")))
+    run = run_of(a_child(ChildState.INTENDED, bid=Decimal("9.99"), ask=Decimal("10.01")))
     fakes.database_delays["risk_store.kill_switch"] = [300]
-    assert not a_sender(fakes).send(run, TickActions(submits=["AAA"]))
+    assert not send(fakes, run)
 
     assert fakes.broker.sent == []
 
@@ -379,7 +376,9 @@ def test_an_order_that_the_list_does_not_show_is_looked_up_by_its_id() -> None:
         for order_id in ("order-1", "order-2"):
             fakes.broker.fill_order(order_id)
             submitted_at = old.get(order_id, NOW)
-            fakes.broker.orders_by_id[order_id] = replace(fakes.broker.orders_by_id[order_id], submitted_at=submitted_at)
+            fakes.broker.orders_by_id[order_id] = replace(
+                fakes.broker.orders_by_id[order_id], submitted_at=submitted_at
+            )
 
     fakes.after(2, hide_and_fill)
     result = fakes.execute(a_plan(an_item("AAA", amount="1000"), an_item("BBB", amount="1000")))
@@ -411,11 +410,12 @@ def test_what_is_filled_already_is_missing_to_what_is_priced_anew() -> None:
 def test_the_switch_is_looked_at_last_of_all_and_ends_the_run(state: TradingState, code: Code) -> None:
     fakes = FakePorts()
     fakes.journal.risk_store.set_kill_switch("main", KillSwitchRecord(state, by="Ada", reason="drill", at=NOW))
-    run = a_run(a_child(ChildState.INTENDED, bid=Decimal("9.99"), ask=Decimal("10.01")))
-    assert a_sender(fakes).send(run, TickActions(submits=["AAA"]))
+    run = run_of(a_child(ChildState.INTENDED, bid=Decimal("9.99"), ask=Decimal("10.01")))
+    assert send(fakes, run)
 
     assert fakes.broker.sent == []
-    assert run.conclude is code
+    assert run.denial is not None
+    assert run.denial.code is code
     (concluding,) = fakes.fields(LogEvent.RUN_CONCLUDING)
     assert (concluding["code"], "Ada" in str(concluding["reason"])) == (code, True)
 
@@ -423,12 +423,13 @@ def test_the_switch_is_looked_at_last_of_all_and_ends_the_run(state: TradingStat
 def test_a_switch_that_cannot_be_read_breaks_the_run_off() -> None:
     fakes = FakePorts()
     fakes.database_errors["risk_store.kill_switch"] = [JournalUnavailable("the table does not answer")]
-    run = a_run(a_child(ChildState.INTENDED, bid=Decimal("9.99"), ask=Decimal("10.01")))
-    a_sender(fakes).send(run, TickActions(submits=["AAA"]))
+    run = run_of(a_child(ChildState.INTENDED, bid=Decimal("9.99"), ask=Decimal("10.01")))
+    send(fakes, run)
 
     assert fakes.broker.sent == []
-    assert run.broken_off == "the kill switch cannot be read: the table does not answer"
-    assert run.deadline.stop_at == NOW
+    assert run.yielding is not None
+    assert run.yielding.reason == "the kill switch cannot be read: the table does not answer"
+    assert run.is_over(NOW)
 
 
 def test_a_plan_ends_at_its_time_limit() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from itertools import islice
-from urllib.parse import quote as url_quoted
+from urllib.parse import quote as quote_url
 
 from requests import Response
 
@@ -28,31 +28,31 @@ from rebalance_executor.domain.market import (
     Trade,
 )
 from rebalance_executor.domain.values import format_decimal
+from rebalance_executor.execution.deadline import Deadline
 from rebalance_executor.execution.ports import Clock
-from rebalance_executor.execution.run import Deadline
 from rebalance_executor.settings import Settings
 
-_PAGE = 500
-"""Alpaca's largest page of orders; its default is 50."""
-_MOST_PAGES = 20
-_SYMBOLS_EACH = 250
-"""Symbols in one request: more would make its URL too long."""
-_RESOLUTION = timedelta(microseconds=1)
-_WORD = r"[A-Za-z0-9][A-Za-z0-9./_-]*(?<!\.)"
-"""A word that may be a symbol, in a sentence."""
-_NO_SYMBOL = (400, 422)
-"""How the broker may answer, besides 404, where it is asked for something that cannot be a symbol."""
+_PAGE_SIZE = 500
+"""Alpaca's maximum number of orders per page; its default is 50."""
+_MAX_PAGES = 20
+_SYMBOLS_PER_REQUEST = 250
+"""More symbols would make the URL too long."""
+_TIME_RESOLUTION = timedelta(microseconds=1)
+_SYMBOL_PATTERN = r"[A-Za-z0-9][A-Za-z0-9./_-]*(?<!\.)"
+"""A word in a message that may be a symbol."""
+_INVALID_SYMBOL_STATUSES = (400, 422)
+"""HTTP statuses, besides 404, for a symbol that cannot exist."""
 
 
 class AlpacaBroker:
-    """Implements ``Broker`` for one account; its connections last from one invocation to the next.
+    """Implements ``Broker`` for one account. Its connections are reused across invocations.
 
     Args:
         credentials: the account's keys.
         settings: the endpoints.
         config: time-outs and the rate limit.
-        clock: for waiting.
-        on_request: told of every request.
+        clock: waits.
+        on_request: called with the name of every request.
     """
 
     def __init__(
@@ -64,23 +64,23 @@ class AlpacaBroker:
         on_request: Callable[[str], None],
     ) -> None:
         self.credentials = credentials
-        self._limits = RequestDeadline(
+        self._deadline = RequestDeadline(
             clock, float(config.connect_timeout_seconds), float(config.read_timeout_seconds), until=clock.now()
         )
-        key = (credentials.api_key, credentials.secret_key)
+        keys = (credentials.api_key, credentials.secret_key)
 
         def trading(timeouts: Timeouts, observe: Callable[[Response], None]) -> AlpacaApi:
-            return AlpacaApi(key, settings.trading_url, timeouts, observe)
+            return AlpacaApi(keys, settings.trading_url, timeouts, observe)
 
         def data(timeouts: Timeouts, observe: Callable[[Response], None]) -> AlpacaApi:
-            return AlpacaApi(key, settings.alpaca_data_url, timeouts, observe)
+            return AlpacaApi(keys, settings.alpaca_data_url, timeouts, observe)
 
-        self._trading = AlpacaTransport(trading, self._limits, config.rate_limit_per_minute, on_request, key)
-        self._data = AlpacaTransport(data, self._limits, config.rate_limit_per_minute, on_request, key)
+        self._trading = AlpacaTransport(trading, self._deadline, config.rate_limit_per_minute, on_request, keys)
+        self._data = AlpacaTransport(data, self._deadline, config.rate_limit_per_minute, on_request, keys)
 
     def set_deadline(self, until: datetime) -> None:
-        """Begin a run: nothing is waited for beyond this time."""
-        self._limits.until = until
+        """Set the deadline for retries and waits of a new run."""
+        self._deadline.until = until
 
     def close(self) -> None:
         """Close the connections."""
@@ -89,119 +89,118 @@ class AlpacaBroker:
 
     @property
     def expected_account_number(self) -> str | None:
-        """The account number that the credentials were configured for, if one was."""
+        """The account number configured with the credentials, or None."""
         return self.credentials.account_number
 
     @property
     def credentials_rejected(self) -> bool:
-        """Whether the broker has refused these credentials."""
+        """Whether the broker has rejected these credentials."""
         return self._trading.credentials_rejected or self._data.credentials_rejected
 
     # --- reads -------------------------------------------------------------------------------------------
 
     def account(self) -> Account:
-        """The account's dollars and permissions."""
-        return _usable(lambda: parsing.account(self._trading.get("/account")))
+        """Return the account's funds and permissions."""
+        return _parse(lambda: parsing.account(self._trading.get("/account")))
 
     def clock(self) -> MarketClock:
-        """The market's clock."""
-        return _usable(lambda: parsing.clock(self._trading.get("/clock")))
+        """Return the market clock."""
+        return _parse(lambda: parsing.clock(self._trading.get("/clock")))
 
     def positions(self, symbols: Collection[str]) -> Mapping[str, Position]:
-        """Positions in these symbols; what else the account holds need not even be understood."""
-        told = self._trading.get("/positions")
-        found = _usable(lambda: [parsing.position(one) for one in parsing.entries(told, "position", symbols)])
-        return {position.symbol: position for position in found}
+        """Return the positions in these symbols. Malformed data of other positions is ignored."""
+        payload = self._trading.get("/positions")
+        positions = _parse(lambda: [parsing.position(one) for one in parsing.entries(payload, "position", symbols)])
+        return {position.symbol: position for position in positions}
 
     def asset(self, symbol: str) -> Asset:
-        """One symbol's flags; raises ``NotFound``, also where the broker says that it can be no asset's symbol."""
+        """Return the flags of one symbol; raise ``NotFound`` if it is unknown or cannot be a symbol."""
         try:
-            told = self._trading.get(f"/assets/{url_quoted(symbol, safe='')}", template="/assets/{symbol}")
+            payload = self._trading.get(f"/assets/{quote_url(symbol, safe='')}", template="/assets/{symbol}")
         except BrokerUnavailable as error:
-            if error.context.get("http_status") in _NO_SYMBOL:
+            if error.context.get("http_status") in _INVALID_SYMBOL_STATUSES:
                 raise NotFound(str(error)) from None
             raise
-        return _usable(lambda: parsing.asset(told))
+        return _parse(lambda: parsing.asset(payload))
 
     def quotes(self, symbols: Sequence[str]) -> Mapping[str, Quote]:
-        """Latest quotes of those symbols that have one."""
+        """Return the latest quotes. A symbol without one is missing in the mapping."""
         return self._latest("quotes", symbols, parsing.quote)
 
     def last_trades(self, symbols: Sequence[str]) -> Mapping[str, Trade]:
-        """Last trades of those symbols that have one."""
+        """Return the last trades. A symbol without one is missing in the mapping."""
         return self._latest("trades", symbols, parsing.trade)
 
-    def _latest[T](self, what: str, symbols: Sequence[str], read: Callable[[str, object], T]) -> dict[str, T]:
-        """The latest of each symbol.
+    def _latest[T](self, kind: str, symbols: Sequence[str], parse: Callable[[str, object], T]) -> dict[str, T]:
+        """Return the latest market data of each symbol.
 
-        What market data takes for no symbol is named in its refusal of all: the others are asked for without it.
+        An invalid symbol makes the market-data API fail the whole request, with that symbol in its message. The
+        request is then repeated without the symbol.
         """
         found: dict[str, T] = {}
-        for some in _chunks(symbols):
+        for chunk in _chunks(symbols):
             try:
-                answer = self._data.get(f"/stocks/{what}/latest", {"symbols": ",".join(some)})
+                payload = self._data.get(f"/stocks/{kind}/latest", {"symbols": ",".join(chunk)})
             except BrokerUnavailable as error:
-                _, _, told = str(error).partition(": ")
-                words = re.findall(_WORD, told) if error.context.get("http_status") in _NO_SYMBOL else []
-                others = [symbol for symbol in some if symbol not in words]
-                if len(others) != len(some) - 1:  # it names none, or more than one refusal can be about
+                valid = _without_invalid_symbol(chunk, error)
+                if valid is None:
                     raise
-                found |= self._latest(what, others, read)
+                found |= self._latest(kind, valid, parse)
             else:
-                found |= _usable(lambda: _by_symbol(answer, what, read))  # noqa: B023 - called at once
+                found |= _parse(lambda: _by_symbol(payload, kind, parse))  # noqa: B023 - called at once
         return found
 
     def open_orders(self, symbols: Sequence[str]) -> Sequence[BrokerOrder]:
-        """Every open order of these symbols."""
+        """Return every open order in these symbols."""
         return self._orders(symbols, {"status": "open"})
 
     def orders(self, symbols: Sequence[str], after: datetime) -> Sequence[BrokerOrder]:
-        """Every order of these symbols submitted after that time, in any status."""
+        """Return every order in these symbols that was submitted after this time, in any status."""
         return self._orders(symbols, {"status": "all", "after": after.isoformat()})
 
     def order_by_client_id(self, client_order_id: str) -> BrokerOrder | None:
-        """That order, or None where the broker answers that it does not know it."""
+        """Return the order, or None if the broker answers that it does not know it."""
         try:
-            told = self._trading.get("/orders:by_client_order_id", {"client_order_id": client_order_id})
+            payload = self._trading.get("/orders:by_client_order_id", {"client_order_id": client_order_id})
         except NotFound:
             return None
-        return _usable(lambda: parsing.order(told))
+        return _parse(lambda: parsing.order(payload))
 
-    def _orders(self, symbols: Sequence[str], which: Mapping[str, str]) -> list[BrokerOrder]:
+    def _orders(self, symbols: Sequence[str], filters: Mapping[str, str]) -> list[BrokerOrder]:
         found: dict[str, BrokerOrder] = {}
-        for some in _chunks(symbols):
-            query = {"symbols": ",".join(some), "direction": "asc", "nested": "false", **which}
-            for order in self._pages(some, query):
+        for chunk in _chunks(symbols):
+            query = {"symbols": ",".join(chunk), "direction": "asc", "nested": "false", **filters}
+            for order in self._pages(chunk, query):
                 found[order.id] = order
         return list(found.values())
 
     def _pages(self, symbols: Sequence[str], query: dict[str, str]) -> Iterator[BrokerOrder]:
-        """Page by page, oldest first. The next page begins where this one's last order was submitted.
+        """Yield the orders page by page, oldest first. A page starts at the submission time of the last order before.
 
-        ``after`` is exclusive: a microsecond earlier, so that orders of the same moment are not lost between two
-        pages; those that come twice have the same id.
+        ``after`` is exclusive. It is set one microsecond earlier, so that orders with the same submission time are not
+        lost between two pages. Orders that appear on both pages have the same ID.
         """
-        for _ in range(_MOST_PAGES):
-            told = self._trading.get("/orders", query | {"limit": str(_PAGE)})
-            page = _usable(lambda: [parsing.order(one) for one in parsing.entries(told, "order", symbols)])  # noqa: B023 - called at once
+        for _ in range(_MAX_PAGES):
+            payload = self._trading.get("/orders", query | {"limit": str(_PAGE_SIZE)})
+            page = _parse(lambda: [parsing.order(one) for one in parsing.entries(payload, "order", symbols)])  # noqa: B023 - called at once
             yield from page
-            if len(told) < _PAGE:
+            if len(payload) < _PAGE_SIZE:
                 return
             last = page[-1].submitted_at if page else None
-            after = (last - _RESOLUTION).isoformat() if last is not None else query.get("after")
+            after = (last - _TIME_RESOLUTION).isoformat() if last is not None else query.get("after")
             if after == query.get("after"):
                 break
             query["after"] = str(after)
-        raise BrokerUnavailable(f"the list of orders does not end after {_MOST_PAGES} pages")
+        raise BrokerUnavailable(f"the list of orders has no end within {_MAX_PAGES} pages")
 
     # --- writes ------------------------------------------------------------------------------------------
 
     def wait_for_rate_limit(self, until: datetime) -> None:
-        """Wait until a submission is within the rate limit; raises ``RateLimited`` where that is after ``until``."""
+        """Wait until a submission is within the rate limit; raise ``RateLimited`` if that is after ``until``."""
         self._trading.wait_for_rate_limit(until)
 
     def submit(self, request: OrderRequest) -> BrokerOrder:
-        """Send one order, once; errors as in the port."""
+        """Send one order, once. Raise the errors of the port."""
         body: dict[str, object] = {
             "client_order_id": request.client_order_id,
             "symbol": request.symbol,
@@ -214,33 +213,33 @@ class AlpacaBroker:
             body["limit_price"] = format_decimal(request.limit_price)
         if request.extended_hours:
             body["extended_hours"] = True
-        told = self._trading.post("/orders", body)
+        payload = self._trading.post("/orders", body)
         try:
-            order = parsing.order(told)
+            order = parsing.order(payload)
         except parsing.MalformedResponse as error:
-            raise OutcomeUnknown(f"the submission was answered, but {error}") from None
+            raise OutcomeUnknown(f"the response to the submission cannot be used: {error}") from None
         if (order.client_order_id, order.symbol) != (request.client_order_id, request.symbol):
-            raise OutcomeUnknown(f"the submission was answered with another order: {order.id}")
+            raise OutcomeUnknown(f"the response to the submission contains another order: {order.id}")
         return order
 
     def cancel(self, order_id: str) -> bool:
-        """Ask for a cancel; whether it was taken."""
-        return self._trading.delete(f"/orders/{url_quoted(order_id, safe='')}", template="/orders/{id}")
+        """Request a cancel; return whether the broker accepted the request."""
+        return self._trading.delete(f"/orders/{quote_url(order_id, safe='')}", template="/orders/{id}")
 
 
 MAX_BROKERS = 16
-"""Brokers that a container keeps. Each holds connections, and Lambda lets a container open 1,024 files."""
+"""Brokers kept per container. Each one holds connections, and Lambda limits a container to 1,024 open files."""
 
 
 class AlpacaBrokers:
-    """The brokers of this container, by account: made when first asked for, and only the last few are kept.
+    """The container's brokers by account. A broker is created on first use; only the most recently used are kept.
 
     Args:
         settings: the endpoints.
         source: the credentials.
         config: time-outs and the rate limit.
-        clock: for waiting.
-        on_request: told of every request.
+        clock: waits.
+        on_request: called with the name of every request.
     """
 
     def __init__(
@@ -259,13 +258,13 @@ class AlpacaBrokers:
         self._brokers: dict[str, AlpacaBroker] = {}
 
     def broker(self, account: str, deadline: Deadline) -> AlpacaBroker:
-        """The broker of this account, patient until the run must give up.
+        """Return the broker of this account, with the deadline of the run.
 
         Raises:
-            UnknownAccount, ConfigurationError, PlanSourceUnavailable: as the source of credentials says.
+            UnknownAccount, ConfigurationError, PlanSourceUnavailable: from the source of credentials.
         """
-        broker = self._brokers.pop(account, None)  # and back at the end: the first is the one not used for longest
-        if broker is not None and broker.credentials_rejected:  # perhaps the keys were rotated meanwhile
+        broker = self._brokers.pop(account, None)  # added again at the end: the first is the least recently used
+        if broker is not None and broker.credentials_rejected:  # the keys may have been rotated
             self._source.clear_cache()
             broker.close()
             broker = None
@@ -281,29 +280,38 @@ class AlpacaBrokers:
         return broker
 
 
-def _by_symbol[T](told: object, field: str, read: Callable[[str, object], T]) -> dict[str, T]:
-    """What an answer of market data holds under ``field``, by symbol."""
-    found = told.get(field) if isinstance(told, Mapping) else None
-    if found is None:
+def _without_invalid_symbol(symbols: Sequence[str], error: BrokerUnavailable) -> list[str] | None:
+    """Return the symbols without the one that the error names as invalid; None if it does not name exactly one."""
+    if error.context.get("http_status") not in _INVALID_SYMBOL_STATUSES:
+        return None
+    words = re.findall(_SYMBOL_PATTERN, str(error.context.get("broker_message")))
+    valid = [symbol for symbol in symbols if symbol not in words]
+    return valid if len(valid) == len(symbols) - 1 else None
+
+
+def _by_symbol[T](payload: object, field: str, parse: Callable[[str, object], T]) -> dict[str, T]:
+    """Return the entries under ``field`` of a market-data response, by symbol."""
+    entries = payload.get(field) if isinstance(payload, Mapping) else None
+    if entries is None:
         return {}
-    if not isinstance(found, Mapping):
-        raise parsing.MalformedResponse("answer", field)
-    usable: dict[str, T] = {}
-    for symbol, one in found.items():
-        with suppress(parsing.MalformedResponse):  # as good as none: it is looked at again, and the item is denied in the end
-            usable[str(symbol)] = read(str(symbol), one)
-    return usable
+    if not isinstance(entries, Mapping):
+        raise parsing.MalformedResponse("market data", field)
+    parsed: dict[str, T] = {}
+    for symbol, entry in entries.items():
+        with suppress(parsing.MalformedResponse):  # treated as missing: requested again, and in the end denied
+            parsed[str(symbol)] = parse(str(symbol), entry)
+    return parsed
 
 
-def _usable[T](read: Callable[[], T]) -> T:
-    """What ``read`` gives, or ``BrokerUnavailable`` where the answer is nonsense."""
+def _parse[T](parse: Callable[[], T]) -> T:
+    """Return ``parse()``; raise ``BrokerUnavailable`` if the response is malformed."""
     try:
-        return read()
+        return parse()
     except parsing.MalformedResponse as error:
-        raise BrokerUnavailable(f"the broker's answer cannot be used: {error}") from None
+        raise BrokerUnavailable(f"the broker's response cannot be used: {error}") from None
 
 
 def _chunks(symbols: Sequence[str]) -> Iterator[list[str]]:
     remaining = iter(symbols)
-    while chunk := list(islice(remaining, _SYMBOLS_EACH)):
+    while chunk := list(islice(remaining, _SYMBOLS_PER_REQUEST)):
         yield chunk

@@ -1,0 +1,37 @@
+"""Everything that a run uses to work on one account."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rebalance_executor.domain.config import ExecutionConfig
+from rebalance_executor.execution.kill_switch import KillSwitch
+from rebalance_executor.execution.ports import Broker, Clock, EventLog, Ports
+from rebalance_executor.execution.quotes import QuoteFeed
+
+
+@dataclass(frozen=True, slots=True)
+class AccountAccess:
+    """One run's access to one account: its broker, quotes and kill switch, with ports and configuration."""
+
+    ports: Ports
+    broker: Broker
+    quotes: QuoteFeed
+    kill_switch: KillSwitch
+    config: ExecutionConfig
+
+    @classmethod
+    def to(cls, account: str, broker: Broker, ports: Ports, config: ExecutionConfig) -> AccountAccess:
+        """Return new access to an account name, with nothing read yet."""
+        quotes, kill_switch = QuoteFeed(broker, ports.clock, config), KillSwitch(ports, account)
+        return cls(ports, broker, quotes, kill_switch, config)
+
+    @property
+    def clock(self) -> Clock:
+        """The clock."""
+        return self.ports.clock
+
+    @property
+    def log(self) -> EventLog:
+        """The event log."""
+        return self.ports.log

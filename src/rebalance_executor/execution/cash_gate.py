@@ -1,0 +1,59 @@
+"""The gate between sells and buys: wait for the actual proceeds, then fix what the buys may cost."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from rebalance_executor.domain.cash import buy_budget, funds, has_arrived, proceeds, scale_to_budget
+from rebalance_executor.domain.errors import PlanYielded
+from rebalance_executor.domain.journal import PlanPhase
+from rebalance_executor.domain.market import Account, Side
+from rebalance_executor.domain.strategy import Yielding
+from rebalance_executor.domain.values import seconds
+from rebalance_executor.execution.account_access import AccountAccess
+from rebalance_executor.execution.events import LogEvent
+from rebalance_executor.execution.order_events import log_outcome, log_scaled
+from rebalance_executor.execution.run import Run
+
+
+def pass_gate(run: Run, access: AccountAccess) -> None:
+    """Fix the buys' budget from cash and actual proceeds, and scale the buys to it.
+
+    The plan's next phase is BUYS; the next write journals it together with the budget.
+
+    Raises:
+        PlanYielded: the run had to stop while it waited for the proceeds.
+        BrokerUnavailable: the account or the quotes could not be read.
+    """
+    buys = run.unsettled(Side.BUY)
+    if buys:
+        brought = proceeds(run.parents.values())
+        expected = run.state.starting_funds + brought
+        account = _wait_for_proceeds(run, access, expected) if brought else access.broker.account()
+        budget = buy_budget(account, expected, access.config)
+        usable = access.quotes.usable([parent.symbol for parent in buys])
+        for parent in scale_to_budget(buys, usable, budget, access.config, access.clock.now()):
+            if parent.qty != run.parents[parent.symbol].qty:
+                log_scaled(access.log, parent)
+            run.work.update_parent(parent)
+            log_outcome(access.log, parent)
+        access.log.emit(LogEvent.GATE_PASSED, proceeds=brought, expected_funds=expected, buy_budget=budget)
+        run.work.update_state(buy_budget=budget)
+    run.work.update_state(phase=PlanPhase.BUYS)
+
+
+def _wait_for_proceeds(run: Run, access: AccountAccess, expected: Decimal) -> Account:
+    """Return the account once it shows the proceeds, or as it is after a bounded wait."""
+    clock, config = access.clock, access.config
+    sold_at = max((p.settled_at for p in run.parents.values() if p.settled_at), default=clock.now())
+    until = sold_at + seconds(config.proceeds_wait_seconds)  # one wait, however many runs it takes
+    while True:
+        account = access.broker.account()
+        if has_arrived(account, expected) or clock.now() >= until:
+            return account
+        run.check_stop_requested(access.ports)
+        mode = run.mode_at(clock.now())
+        if isinstance(mode, Yielding):
+            raise PlanYielded(f"{mode.reason}; the next delivery waits for the proceeds of the sells")
+        access.log.emit(LogEvent.GATE_WAITING, shown=funds(account), expected=expected)
+        clock.sleep(min(seconds(config.tick_seconds), run.deadline.stop_at - clock.now()))

@@ -1,0 +1,77 @@
+"""What is journalled and not yet at the broker: orders to send, and cancels to send again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from rebalance_executor.domain.orders import ChildOrder, ChildPhase, ChildState, ParentOrder
+from rebalance_executor.execution.unit_of_work import UnitOfWork
+
+_RESEND_CANCEL_AFTER = timedelta(seconds=2)
+"""How long to wait before re-sending a cancel that the broker did not accept."""
+_SHORTEST_CANCEL_WAIT = timedelta(seconds=3)
+"""Minimum time left for a re-sent cancel to complete."""
+
+
+@dataclass(slots=True)
+class Outbox:
+    """Requests of one run that are journalled and not sent, or not sent for certain."""
+
+    unsent: set[str] = field(default_factory=set)
+    """Client order IDs that this run journalled and certainly has not sent."""
+    cancels_to_reissue: set[str] = field(default_factory=set)
+    """Client order IDs whose cancel an earlier run journalled; it may have ended before it sent the cancel."""
+    cancels_not_accepted: dict[str, datetime] = field(default_factory=dict)
+    """When the broker answered a cancel of this client order ID with "nothing to cancel"."""
+
+    def holds(self, child: ChildOrder | None) -> bool:
+        """Return whether this child is journalled and certainly not sent."""
+        return child is not None and child.client_order_id in self.unsent
+
+    def mark_unsent_not_sent(self, work: UnitOfWork) -> None:
+        """Mark children that this run journalled but never sent as NOT_SENT.
+
+        A child that was sent before stays UNKNOWN: the earlier submission may still arrive.
+        """
+        for parent in list(work.parents.values()):
+            child = parent.open_child
+            if child is not None and self.holds(child):
+                state = ChildState.UNKNOWN if child.resent else ChildState.NOT_SENT
+                work.update_child(parent.symbol, replace(child, state=state))
+        self.unsent.clear()
+
+    def discard_unsent(self, work: UnitOfWork, buys: Iterable[ParentOrder]) -> None:
+        """Mark the open children of these buys as NOT_SENT: buys are sent only after the gate is journalled."""
+        self.unsent |= {parent.open_child.client_order_id for parent in buys if parent.open_child is not None}
+        self.mark_unsent_not_sent(work)
+
+    def take_cancel_retry(self, work: UnitOfWork, symbol: str, now: datetime, wait: timedelta) -> bool:
+        """Return whether this parent's cancel must be sent again, and remove it from the cancels to retry.
+
+        ``wait`` is how long a cancel may take. It counts from the first request, so that runs shorter than it come
+        to an end, too. After an earlier run's request at least three seconds are left.
+        """
+        child = work.parents[symbol].open_child
+        if child is None or child.state is not ChildState.LIVE:
+            return False
+        if self._is_not_accepted(child, now, wait):
+            del self.cancels_not_accepted[child.client_order_id]
+            return True
+        if child.client_order_id not in self.cancels_to_reissue:
+            return False
+        self.cancels_to_reissue.discard(child.client_order_id)
+        if child.phase is not ChildPhase.PENDING_CANCEL or child.cancel_requested_at is None:
+            return False
+        since = max(child.cancel_requested_at, now - wait + min(wait, _SHORTEST_CANCEL_WAIT))
+        work.update_child(symbol, replace(child, cancel_requested_at=since))
+        return True
+
+    def _is_not_accepted(self, child: ChildOrder, now: datetime, wait: timedelta) -> bool:
+        """Return whether the broker answered "nothing to cancel" a while ago and still shows the order as live."""
+        answered_at, since = self.cancels_not_accepted.get(child.client_order_id), child.cancel_requested_at
+        if answered_at is None or since is None or child.status == "pending_cancel":
+            return False
+        is_pending = child.phase is ChildPhase.PENDING_CANCEL
+        return is_pending and now - answered_at >= _RESEND_CANCEL_AFTER and now - since < wait

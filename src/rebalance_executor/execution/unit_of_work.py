@@ -1,0 +1,78 @@
+"""A plan's journalled values in memory, and which of them the journal does not hold yet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from rebalance_executor.domain.journal import PlanState, RunEnd, RunRecord
+from rebalance_executor.domain.orders import ChildOrder, ChildState, ParentOrder
+from rebalance_executor.domain.risk_state import Reservation
+from rebalance_executor.execution.ports import Journal, Lease
+
+
+@dataclass(slots=True)
+class UnitOfWork:
+    """The plan as the run knows it. Every change goes through a method, and one write stores all changes."""
+
+    state: PlanState
+    record: RunRecord
+    parents: dict[str, ParentOrder]
+    """By symbol."""
+    changed: set[str] = field(default_factory=set)
+    """Symbols of the parents that changed since the last write."""
+    reservation: Reservation | None = None
+    """The plan's share of the trading day, until the first write stores it."""
+    is_state_changed: bool = True
+    """True while ``state`` or ``record`` differ from what the journal holds."""
+
+    @property
+    def is_written(self) -> bool:
+        """True if the journal holds everything."""
+        return not self.changed and not self.is_state_changed
+
+    @property
+    def changed_parents(self) -> list[ParentOrder]:
+        """Parents that changed since the last write, by symbol."""
+        return [self.parents[symbol] for symbol in sorted(self.changed)]
+
+    def update_parent(self, parent: ParentOrder) -> None:
+        """Replace a parent; an unchanged one is not written again."""
+        if self.parents.get(parent.symbol) != parent:
+            self.parents[parent.symbol] = parent
+            self.changed.add(parent.symbol)
+
+    def update_child(self, symbol: str, child: ChildOrder) -> None:
+        """Replace the parent's child of the same attempt, or append a new one."""
+        self.update_parent(self.parents[symbol].with_child(child))
+
+    def update_state(self, **changes: Any) -> None:
+        """Replace fields of the plan's state."""
+        self.state = replace(self.state, **changes)
+        self.is_state_changed = True
+
+    def end_run(self, end: RunEnd, reason: str, now: datetime) -> None:
+        """Record when, how and why the run ended."""
+        self.record = replace(self.record, ended_at=now, end=end, reason=reason)
+        self.is_state_changed = True
+
+    def mark_intended_unknown(self, now: datetime) -> None:
+        """Mark children left INTENDED by an earlier run as UNKNOWN: they may have been sent until ``now``."""
+        for parent in list(self.parents.values()):
+            child = parent.open_child
+            if child is not None and child.state is ChildState.INTENDED:
+                self.update_child(parent.symbol, child.as_unknown(now))
+
+    def write_to(self, journal: Journal, lease: Lease) -> None:
+        """Write everything that changed, in one call.
+
+        Raises:
+            Fenced: another run took the account over.
+            JournalUnavailable: the database did not answer; the changes stay pending.
+        """
+        record = self.record if self.is_state_changed else None
+        journal.write(lease, self.state, parents=self.changed_parents, run=record, reservation=self.reservation)
+        self.changed.clear()
+        self.is_state_changed = False
+        self.reservation = None
