@@ -246,7 +246,7 @@ def bring_to(moment: Moment, stage: Stage, stack: ExitStack) -> Grave:
     held = stack.enter_context(gate(upstream, moment.pattern, nth=moment.nth, after=moment.after))
     way = {"aws": held.url} if moment.at_aws else {"broker": held.url}
     container, document = account.container(**way), a_plan(f"plan-of-{account.name}")
-    container.begin(message(document), seconds=DOOMED_SECONDS)
+    container.start(message(document), seconds=DOOMED_SECONDS)
     was_reached = held.is_reached()
     if was_reached:
         container.freeze() if moment.freeze else container.kill()
@@ -352,7 +352,7 @@ def test_a_process_that_wakes_up_after_its_lease_sends_nothing(graves: Mapping[s
 
     grave.gate.open()
     grave.container.thaw()
-    answer = grave.container.answer()
+    answer = grave.container.response()
 
     assert not is_taken(answer)
     assert grave.account.broker.orders() == orders
@@ -386,7 +386,7 @@ def warm(*some: Container) -> None:
 def result_or_denial(container: Container) -> dict[str, Any] | str:
     """The result of the invocation under way, or the kind of error that asks for another delivery."""
     try:
-        result: dict[str, Any] = container.answer()
+        result: dict[str, Any] = container.response()
     except Raised as error:
         return error.kind
     return result
@@ -406,7 +406,7 @@ def test_two_processes_that_race_for_one_plan_send_one_set_of_orders(account: Ac
         document = a_small_plan(f"race-for-{sold}", sold, bought)
 
         for racer in racers:
-            racer.begin(document)
+            racer.start(document)
         answers = [result_or_denial(racer) for racer in racers]
 
         results = [answer for answer in answers if isinstance(answer, dict)]
@@ -422,7 +422,7 @@ def test_where_the_front_door_has_forgotten_the_lease_keeps_the_second_process_o
     document = a_plan("claim-lost")
     with gate(account.broker.url, SUBMISSION, nth=2) as held:
         first, second = account.container(broker=held.url), account.container()
-        first.begin(document)
+        first.start(document)
         assert held.is_reached()
         forget_claims(account.stage.aws)
 
@@ -431,7 +431,7 @@ def test_where_the_front_door_has_forgotten_the_lease_keeps_the_second_process_o
 
         assert refused.value.kind == "LeaseHeld"
         held.open()
-        first.answer()
+        first.response()
     assert_executed_once(account, document, second)
 
 
@@ -442,8 +442,8 @@ def test_two_processes_that_race_for_one_account_work_one_after_the_other(accoun
     documents = [a_small_plan("one", "AAA", "DDD"), a_small_plan("two", "BBB", "EEE")]
 
     for racer, document in zip(racers, documents, strict=True):
-        racer.begin(message(document))
-    taken = [is_taken(racer.answer()) for racer in racers]
+        racer.start(message(document))
+    taken = [is_taken(racer.response()) for racer in racers]
     assert any(taken)
     for racer, document in zip(racers, documents, strict=True):
         deliver_until_taken(racer, document)
@@ -455,7 +455,7 @@ def test_a_plan_waits_for_the_one_that_is_under_way_on_its_account(account: Acco
     """Given a run in the middle of its orders, when another plan comes, then it is given back, and executed later."""
     with gate(account.broker.url, SUBMISSION, nth=2) as held:
         first, second = account.container(broker=held.url), account.container()
-        first.begin(message(a_small_plan("one", "AAA", "DDD")))
+        first.start(message(a_small_plan("one", "AAA", "DDD")))
         assert held.is_reached()
 
         early = second.invoke(message(a_small_plan("two", "BBB", "EEE")))
@@ -463,7 +463,7 @@ def test_a_plan_waits_for_the_one_that_is_under_way_on_its_account(account: Acco
         assert not is_taken(early)
         assert symbols_sent(account) == ["AAA"]
         held.open()
-        assert is_taken(first.answer())
+        assert is_taken(first.response())
     deliver_until_taken(second, a_small_plan("two", "BBB", "EEE"))
     assert_in_turns(account, "AAA", "DDD", "BBB", "EEE")
 

@@ -1,4 +1,4 @@
-"""AWS in the process: the tables that the template makes, dummy credentials, and nothing that reaches a network."""
+"""AWS in this process with moto: the template's tables, dummy credentials and no network."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NOT_INHERITED = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_C
 
 @contextmanager
 def aws() -> Iterator[boto3.Session]:
-    """An empty AWS account until the end of the block."""
+    """Yield a session of an empty AWS account."""
     with pytest.MonkeyPatch.context() as environment:
         for name in _NOT_INHERITED:
             environment.delenv(name, raising=False)
@@ -38,7 +38,7 @@ def aws() -> Iterator[boto3.Session]:
 
 @contextmanager
 def dynamodb() -> Iterator[DynamoDBClient]:
-    """A client of an empty account, configured as the function's."""
+    """Yield a client of an empty account, configured as in the function."""
     with aws() as session:
         client = session.client("dynamodb", config=client_config())
         yield client
@@ -47,14 +47,14 @@ def dynamodb() -> Iterator[DynamoDBClient]:
 
 @contextmanager
 def execution_table(client: DynamoDBClient) -> Iterator[str]:
-    """An empty execution table until the end of the block; its name."""
+    """Create an empty execution table for the block and yield its name."""
     create_execution_table(client, TABLE)
     yield TABLE
     client.delete_table(TableName=TABLE)
 
 
 def create_execution_table(client: DynamoDBClient, name: str) -> None:
-    """The execution table as the template makes it."""
+    """Create the execution table as the template defines it."""
     client.create_table(
         TableName=name,
         AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in ("pk", "sk", "day", "status")],
@@ -73,23 +73,22 @@ def create_execution_table(client: DynamoDBClient, name: str) -> None:
     )
 
 
-def client_error(code: str, text: str = "told by the test", **more: Any) -> ClientError:
-    """An error as boto3 raises it."""
-    response: Any = {"Error": {"Code": code, "Message": text}, **more}
+def client_error(code: str, message: str = "raised by the test", **more: Any) -> ClientError:
+    """Build an error as boto3 raises it."""
+    response: Any = {"Error": {"Code": code, "Message": message}, **more}
     return ClientError(response, "Operation")
 
 
 def canceled(*reasons: str) -> ClientError:
-    """A cancelled transaction with a reason for each of its actions."""
+    """Build the error of a canceled transaction, with a reason for each of its actions."""
     return client_error("TransactionCanceledException", CancellationReasons=[{"Code": reason} for reason in reasons])
 
 
 class Tampered:
-    """A boto3 client whose calls a test counts and disturbs; what it does not disturb goes through.
+    """A boto3 client that counts its calls and lets a test raise errors around them.
 
-    ``before`` is called with the operation's name and request before the real client is, ``after`` once the real
-    client has answered: what they raise is what the caller sees, so that an ``after`` loses the answer of a
-    request that took effect.
+    ``before`` and ``after`` get the operation's name and request, before and after the real client is called. The
+    caller sees the error that they raise: one from ``after`` loses the response of a request that took effect.
     """
 
     def __init__(self, client: object) -> None:
@@ -102,24 +101,24 @@ class Tampered:
         def call(**request: Any) -> Any:
             self.calls.append((name, request))
             self.before(name, request)
-            answer = getattr(self._client, name)(**request)
+            response = getattr(self._client, name)(**request)
             self.after(name, request)
-            return answer
+            return response
 
         return call
 
     def count(self, name: str) -> int:
-        """How often this operation was asked for."""
+        """Return the number of calls of this operation."""
         return sum(called == name for called, _ in self.calls)
 
 
 def once(error: Exception, operation: str, *, times: int = 1) -> Callable[[str, Mapping[str, Any]], None]:
-    """For ``before`` and ``after``: the first ``times`` calls of this operation fail with this error."""
+    """Return a hook for ``before`` or ``after`` that raises ``error`` in the first ``times`` calls of ``operation``."""
     left = [times]
 
-    def disturb(name: str, _request: Mapping[str, Any]) -> None:
+    def hook(name: str, _request: Mapping[str, Any]) -> None:
         if name == operation and left[0] > 0:
             left[0] -= 1
             raise error
 
-    return disturb
+    return hook

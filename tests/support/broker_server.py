@@ -1,4 +1,4 @@
-"""The paper broker as a server for tests."""
+"""The paper broker as a process."""
 
 from __future__ import annotations
 
@@ -25,29 +25,29 @@ class BrokerServer:
     session: requests.Session
 
     def environment(self) -> dict[str, str]:
-        """The variables that lead a function here."""
+        """Return the environment variables that point a function to this broker."""
         return {"ALPACA_TRADING_URL": self.url, "ALPACA_DATA_URL": self.url}
 
     def load_scenario(self, scenario: dict[str, Any]) -> None:
-        """Start afresh with this world: no orders, no history."""
+        """Reset the broker to this scenario, without orders and request counts."""
         self._checked(self.session.post(f"{self.url}/admin/scenario", json=scenario, timeout=_SECONDS))
 
     def request_count(self) -> int:
-        """Requests to Alpaca's paths since the scenario began."""
+        """Return the number of requests to Alpaca's paths since the scenario was loaded."""
         return int(self._checked(self.session.get(f"{self.url}/admin/requests", timeout=_SECONDS)).json()["total"])
 
     def orders(self) -> list[dict[str, Any]]:
-        """Every order there is, in any status."""
+        """Return every order, in any status."""
         query = {"status": "all", "limit": "500"}
-        found: list[dict[str, Any]] = self._checked(
+        orders: list[dict[str, Any]] = self._checked(
             self.session.get(f"{self.url}/v2/orders", params=query, timeout=_SECONDS)
         ).json()
-        return found
+        return orders
 
     def positions(self) -> dict[str, str]:
-        """Shares held, by symbol."""
-        held = self._checked(self.session.get(f"{self.url}/v2/positions", timeout=_SECONDS)).json()
-        return {position["symbol"]: position["qty"] for position in held}
+        """Return the shares held, by symbol."""
+        positions = self._checked(self.session.get(f"{self.url}/v2/positions", timeout=_SECONDS)).json()
+        return {position["symbol"]: position["qty"] for position in positions}
 
     @staticmethod
     def _checked(response: requests.Response) -> requests.Response:
@@ -57,7 +57,7 @@ class BrokerServer:
 
 @contextmanager
 def paper_broker(folder: Path, scenario: Path) -> Iterator[BrokerServer]:
-    """A paper broker with this world, until the end of the block."""
+    """Run a paper broker with this scenario for the block."""
     port = free_port()
     url = f"http://{LOOPBACK}:{port}"
     command = [sys.executable, "-m", "paper_broker", "--port", str(port), "--scenario", str(scenario)]
@@ -72,6 +72,6 @@ def paper_broker(folder: Path, scenario: Path) -> Iterator[BrokerServer]:
 
 
 def read_scenario(path: Path) -> dict[str, Any]:
-    """The scenario in a file."""
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found
+    """Read a scenario from a file."""
+    scenario: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return scenario

@@ -12,14 +12,14 @@ from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 _ARGUMENTS = (
     *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars"),
-    # nothing of its own leaves this machine
+    # no background traffic
     *("--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
 
 
 @contextmanager
 def browser() -> Iterator[Chrome]:
-    """A browser of its own, with its console kept; skips the test where none is installed."""
+    """Yield a new browser that keeps its console log; skip the test if no browser is installed."""
     program = next(filter(None, map(shutil.which, _NAMES)), None)
     driver = shutil.which("chromedriver")
     if program is None or driver is None:
@@ -34,22 +34,22 @@ def browser() -> Iterator[Chrome]:
 
 
 def resize(driver: Chrome, width: int, height: int = 900) -> None:
-    """Give the page a viewport of this many CSS pixels, which may be narrower than any window."""
+    """Set the viewport in CSS pixels; it may be narrower than a window can be."""
     size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
 
 
 def prefer(driver: Chrome, scheme: str) -> None:
-    """Let the reader prefer ``light`` or ``dark``."""
+    """Set the preferred color scheme: ``light`` or ``dark``."""
     feature = {"name": "prefers-color-scheme", "value": scheme}
     driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
 
 
 def console(driver: Chrome) -> list[str]:
-    """What the page has written to the console, and what the browser had to complain about."""
+    """Return the console messages of the page and the warnings of the browser."""
     return [str(entry["message"]) for entry in driver.get_log("browser")]  # type: ignore[no-untyped-call]
 
 
 def overflow(driver: Chrome) -> int:
-    """By how many pixels the page is wider than its viewport."""
+    """Return the pixels by which the page is wider than its viewport."""
     return int(driver.execute_script("const e = document.documentElement; return e.scrollWidth - e.clientWidth"))

@@ -1,4 +1,4 @@
-"""The function in processes of its own, which tests may kill or freeze at any moment."""
+"""The function in separate processes, which tests may kill or freeze at any moment."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from tests.support.processes import LOOPBACK, clean_environment, free_port, list
 
 ROOT = Path(__file__).parents[2]
 _SECONDS = 60
-"""The longest wait for a line: a bound, not what is usual."""
+"""Upper bound of the wait for a line."""
 
 
 class Raised(Exception):
-    """The handler raised; ``kind`` is the name of the error's class."""
+    """An error raised by the handler; ``kind`` is the name of its class."""
 
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(f"{kind}: {message}")
@@ -35,54 +35,54 @@ class Container:
     pid: int
     lines: IO[str]
 
-    def begin(self, event: object, *, seconds: float = 30) -> None:
-        """Invoke the handler, with ``seconds`` until its time-out, and do not wait."""
+    def start(self, event: object, *, seconds: float = 30) -> None:
+        """Invoke the handler, with ``seconds`` until its time-out, without waiting for the response."""
         self.lines.write(json.dumps({"event": event, "seconds": seconds}) + "\n")
         self.lines.flush()
 
-    def answer(self) -> Any:
-        """What the invocation under way returns.
+    def response(self) -> Any:
+        """Return the response of the running invocation.
 
         Raises:
-            Raised: what it raises.
+            Raised: the handler raised.
         """
         text = self.lines.readline()
-        assert text, f"process {self.pid} ended before it answered"
-        told = json.loads(text)
-        if "error" in told:
-            raise Raised(told["error"], told["message"])
-        return told["answer"]
+        assert text, f"process {self.pid} ended before it responded"
+        message = json.loads(text)
+        if "error" in message:
+            raise Raised(message["error"], message["message"])
+        return message["response"]
 
     def invoke(self, event: object, *, seconds: float = 30) -> Any:
-        """The answer to one invocation; raises ``Raised``."""
-        self.begin(event, seconds=seconds)
-        return self.answer()
+        """Return the response to one invocation; raise ``Raised`` if the handler raises."""
+        self.start(event, seconds=seconds)
+        return self.response()
 
     def kill(self) -> None:
-        """SIGKILL, and wait until nothing of it is left."""
+        """Send SIGKILL and wait until the process is gone."""
         os.kill(self.pid, signal.SIGKILL)
-        with suppress(ConnectionError):  # it may have left something unread
+        with suppress(ConnectionError):  # unread data resets the connection
             text = self.lines.readline()
-            assert not text, f"process {self.pid} answered before it was killed: {text}"
+            assert not text, f"process {self.pid} responded before it was killed: {text}"
 
     def freeze(self) -> None:
-        """SIGSTOP: it stands still until :meth:`thaw`."""
+        """Send SIGSTOP; the process stops until :meth:`thaw`."""
         os.kill(self.pid, signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """SIGCONT."""
+        """Send SIGCONT."""
         os.kill(self.pid, signal.SIGCONT)
 
 
 class Containers:
-    """Starts containers, and closes them with the block."""
+    """Starts containers; all of them end with the block."""
 
     def __init__(self, port: int, stack: ExitStack) -> None:
         self._port = port
         self._stack = stack
 
     def start(self, **variables: str) -> Container:
-        """A new process with these variables on top of what all have."""
+        """Start a process with these variables in addition to the common ones."""
         connection = self._stack.enter_context(socket.create_connection((LOOPBACK, self._port), timeout=_SECONDS))
         lines = cast("IO[str]", connection.makefile("rw", encoding="utf-8"))
         self._stack.callback(_close, lines)
@@ -93,7 +93,7 @@ class Containers:
 
 @contextmanager
 def containers(folder: Path, **variables: str) -> Iterator[Containers]:
-    """Where containers come from; all of them are ended with the block. Their output goes to ``containers.log``."""
+    """Yield a source of containers that end with the block. Their output goes to ``containers.log``."""
     port = free_port()
     command = [sys.executable, "-m", "tests.support.container_process", str(port)]
     environment = clean_environment(
@@ -108,5 +108,5 @@ def containers(folder: Path, **variables: str) -> Iterator[Containers]:
 
 
 def _close(lines: IO[str]) -> None:
-    with suppress(OSError):  # what a dead process was to read
+    with suppress(OSError):  # data that a dead process did not read
         lines.close()

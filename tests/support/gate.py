@@ -1,4 +1,4 @@
-"""A gate on the way to a server: one request is held, before its effect or after, while the test acts."""
+"""A proxy in front of a server that holds one request, before or after its effect, while the test acts."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from urllib.parse import urlsplit
 from tests.support.processes import LOOPBACK
 
 _SECONDS = 30
-_OWN = {"transfer-encoding", "content-length", "connection", "keep-alive", "date", "server"}
-"""Headers that belong to one connection and are made anew."""
+_HOP_HEADERS = {"transfer-encoding", "content-length", "connection", "keep-alive", "date", "server"}
+"""Headers of a single connection; the proxy sets its own."""
 
 
 class Gate:
-    """Passes requests on to ``upstream``; holds the one that was asked for.
+    """Forwards requests to ``upstream`` and holds one of them.
 
     Args:
-        upstream: the server's address.
+        upstream: the server's URL.
         pattern: a regular expression searched in ``METHOD path X-Amz-Target body``.
-        nth: which of the matching requests is held, from 1.
-        after: whether the server has carried it out already; only its answer is held then.
+        nth: the matching request to hold, counted from 1.
+        after: hold the response, after the server has processed the request.
     """
 
     def __init__(self, upstream: str, pattern: str, *, nth: int = 1, after: bool = False) -> None:
@@ -36,59 +36,59 @@ class Gate:
         self._guard = threading.Lock()
         self._reached = threading.Event()
         self._opened = threading.Event()
-        self._landed = threading.Event()
+        self._processed = threading.Event()
         self._is_closing = False
         self._server = _Server((LOOPBACK, 0), _Handler)
         self._server.gate = self
 
     @property
     def url(self) -> str:
-        """Where clients come to."""
+        """The URL that clients use instead of ``upstream``."""
         return f"http://{LOOPBACK}:{self._server.server_port}"
 
     def is_reached(self) -> bool:
-        """Wait, for a bounded time, until the request is held; tells whether it is."""
+        """Wait, for a bounded time, until the request is held; return whether it is."""
         return self._reached.wait(_SECONDS)
 
     def open(self) -> None:
-        """Let the held request go on, and wait until its server has carried it out."""
+        """Release the held request and wait until the server has processed it."""
         self._opened.set()
-        assert self._landed.wait(_SECONDS), "the held request never reached its server"
+        assert self._processed.wait(_SECONDS), "the held request never reached its server"
 
-    def holds(self, told: str) -> bool:
-        """Whether this is the request to hold."""
-        if self._pattern.search(told) is None:
+    def take(self, description: str) -> bool:
+        """Count a request; return whether it is the one to hold."""
+        if self._pattern.search(description) is None:
             return False
         with self._guard:
             self._countdown -= 1
             return self._countdown == 0
 
     def wait(self) -> bool:
-        """Hold the request; tells whether it goes on."""
+        """Hold the request; return whether to continue it."""
         self._reached.set()
         self._opened.wait()
         return not self._is_closing
 
     def forward(self, method: str, path: str, headers: dict[str, str], body: bytes) -> tuple[Any, bytes]:
-        """The server's answer and its body."""
+        """Send the request to the server; return its response and the body."""
         connection = http.client.HTTPConnection(self._address, timeout=_SECONDS)
         try:
             connection.request(method, path, body, headers)
-            answer = connection.getresponse()
-            return answer, answer.read()
+            response = connection.getresponse()
+            return response, response.read()
         finally:
             connection.close()
 
-    def landed(self) -> None:
-        """The held request was carried out."""
-        self._landed.set()
+    def mark_processed(self) -> None:
+        """Record that the server has processed the held request."""
+        self._processed.set()
 
     def serve(self) -> None:
-        """Until :meth:`close`."""
+        """Serve requests until :meth:`close`."""
         self._server.serve_forever(poll_interval=0.02)
 
     def close(self) -> None:
-        """Drop what is held, and end."""
+        """Drop a held request and stop."""
         self._is_closing = True
         self._opened.set()
         self._server.shutdown()
@@ -97,14 +97,14 @@ class Gate:
 
 @contextmanager
 def gate(upstream: str, pattern: str, *, nth: int = 1, after: bool = False) -> Iterator[Gate]:
-    """A gate before ``upstream``, until the end of the block; arguments as for :class:`Gate`."""
-    made = Gate(upstream, pattern, nth=nth, after=after)
-    thread = threading.Thread(target=made.serve, name="gate")
+    """Run a gate in front of ``upstream`` for the block; the arguments are those of :class:`Gate`."""
+    running = Gate(upstream, pattern, nth=nth, after=after)
+    thread = threading.Thread(target=running.serve, name="gate")
     thread.start()
     try:
-        yield made
+        yield running
     finally:
-        made.close()
+        running.close()
         thread.join()
 
 
@@ -115,7 +115,7 @@ class _Server(ThreadingHTTPServer):
 
     @override
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """ClientFactory of a gate are killed: what they cannot read any more is no error."""
+        """Ignore errors: tests kill the clients of a gate, and a client that cannot read is no error."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -124,26 +124,28 @@ class _Handler(BaseHTTPRequestHandler):
     wbufsize = -1
 
     def do_GET(self) -> None:
-        """Pass one request on."""
+        """Forward one request."""
         gate = cast("_Server", self.server).gate
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        told = f"{self.command} {self.path} {self.headers.get('X-Amz-Target', '')} {body.decode(errors='replace')}"
-        held = gate.holds(told)
+        description = (
+            f"{self.command} {self.path} {self.headers.get('X-Amz-Target', '')} {body.decode(errors='replace')}"
+        )
+        held = gate.take(description)
         if held and not gate.after and not gate.wait():
             self.close_connection = True
             return
-        headers = {name: value for name, value in self.headers.items() if name.lower() not in _OWN}
-        answer, content = gate.forward(self.command, self.path, headers, body)
+        headers = {name: value for name, value in self.headers.items() if name.lower() not in _HOP_HEADERS}
+        response, content = gate.forward(self.command, self.path, headers, body)
         if held:
-            gate.landed()
+            gate.mark_processed()
         if held and gate.after and not gate.wait():
             self.close_connection = True
             return
-        self.send_response(answer.status)
-        for name, value in answer.getheaders():
-            if name.lower() not in _OWN:
+        self.send_response(response.status)
+        for name, value in response.getheaders():
+            if name.lower() not in _HOP_HEADERS:
                 self.send_header(name, value)
-        if answer.status != http.client.NO_CONTENT:
+        if response.status != http.client.NO_CONTENT:
             self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
@@ -152,4 +154,4 @@ class _Handler(BaseHTTPRequestHandler):
 
     @override
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing."""
+        """Log nothing."""

@@ -25,14 +25,14 @@ _EMULATOR = "lib/python3*/site-packages/samcli/local/rapid/aws-lambda-rie-"
 
 
 def emulator() -> Path | None:
-    """The emulator that AWS SAM brings along for this machine; None where there is none."""
+    """Return the emulator that AWS SAM installs for this machine, or None."""
     if sys.platform != "linux" or platform.machine() not in _MACHINES:
         return None
     return next((ROOT / ".venv-sam").glob(_EMULATOR + _MACHINES[platform.machine()]), None)
 
 
 def needed_emulator() -> Path:
-    """The emulator; without it the test is skipped, but fails in CI, where no check may go missing unseen."""
+    """Return the emulator; without it, skip the test, or fail it in CI, where no check may be skipped silently."""
     binary = emulator()
     if binary is not None:
         return binary
@@ -43,40 +43,40 @@ def needed_emulator() -> Path:
 
 @dataclass(frozen=True, slots=True)
 class LambdaRuntime:
-    """A function that waits for invocations, as in Lambda: one process, warm after the first."""
+    """A function that waits for invocations, as in Lambda: one process, warm after the first invocation."""
 
     url: str
     log: Path
     session: requests.Session
 
     def invoke(self, event: object, seconds: float = 60) -> Any:
-        """The function's answer; for an error, the object with ``errorType`` and ``errorMessage``."""
+        """Return the function's response; for an error, the object with ``errorType`` and ``errorMessage``."""
         return self.session.post(self.url, json=event, timeout=seconds).json()
 
     def log_lines(self) -> list[dict[str, Any]]:
-        """The JSON lines that the function has written so far."""
-        found = []
+        """Return the JSON lines that the function has written so far."""
+        records = []
         for line in self.log.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
                 record = json.loads(line)
             except ValueError:
-                continue  # the emulator's own words
+                continue  # a line of the emulator
             if isinstance(record, dict):
-                found.append(record)
-        return found
+                records.append(record)
+        return records
 
 
 @contextmanager
 def lambda_runtime(
     binary: Path, variables: Mapping[str, str], folder: Path, *, handler: str = HANDLER, seconds: int = 60
 ) -> Iterator[LambdaRuntime]:
-    """The handler behind the emulator, with what is deployed and nothing else, until the end of the block.
+    """Run the handler behind the emulator for the block, with only the deployed packages.
 
     Args:
         binary: from :func:`emulator`.
         variables: the function's environment.
-        folder: for its log.
-        handler: what is invoked.
+        folder: where its log is written.
+        handler: the module and function to invoke.
         seconds: the function's time-out.
     """
     port, runtime_port = free_port(), free_port()
@@ -86,7 +86,7 @@ def lambda_runtime(
         f"--runtime-interface-emulator-address={LOOPBACK}:{port}",
         f"--runtime-api-address={LOOPBACK}:{runtime_port}",
         sys.executable,
-        "-S",  # the packages of the artefact and no others
+        "-S",  # only the packages of the artefact
         "-m",
         "awslambdaric",
         handler,

@@ -1,4 +1,4 @@
-"""AWS on this machine for tests: ministack, with the tables, bucket and queue that the template makes."""
+"""AWS on this machine: ministack, with the tables, bucket and result bus that the template defines."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ IDEMPOTENCY_TABLE = "idempotency"
 PLAN_BUCKET = "rebalance-plans"
 RESULT_BUS = "results"
 RESULT_QUEUE = "results"
-"""A queue that gets everything published on the result bus, so that tests can read it."""
+"""A queue that receives every event of the result bus, so that tests can read them."""
 REGION = "us-east-1"
 CREDENTIALS = "test"
 
@@ -46,7 +46,7 @@ class LocalAws:
     events: EventBridgeClient
 
     def environment(self) -> dict[str, str]:
-        """The variables that lead a function here, and to what :meth:`provision` made."""
+        """Return the environment variables that point a function to this AWS and its resources."""
         return {
             "AWS_ENDPOINT_URL": self.url,
             "AWS_ACCESS_KEY_ID": CREDENTIALS,
@@ -60,7 +60,7 @@ class LocalAws:
         }
 
     def provision(self) -> None:
-        """Make the tables, the plan bucket, and the result bus with a queue behind it."""
+        """Create the tables, the plan bucket, and the result bus with a queue as its target."""
         create_execution_table(self.dynamodb, EXECUTION_TABLE)
         self._create_table(IDEMPOTENCY_TABLE, "id")
         self.s3.create_bucket(Bucket=PLAN_BUCKET)
@@ -72,18 +72,18 @@ class LocalAws:
         self.events.put_targets(Rule="results", EventBusName=RESULT_BUS, Targets=[{"Id": "queue", "Arn": queue}])
 
     def put_secret(self, name: str, **values: str) -> None:
-        """Store broker credentials as the operator would."""
+        """Store broker credentials as an operator does."""
         self.secrets.create_secret(Name=name, SecretString=json.dumps(values))
 
     def published_plan_ids(self) -> list[str]:
-        """Plan ids of the result events published since the last look, in any order."""
+        """Return the plan IDs of the result events since the last call, in any order."""
         url = self.sqs.get_queue_url(QueueName=RESULT_QUEUE)["QueueUrl"]
-        found: list[str] = []
+        plan_ids: list[str] = []
         while messages := self.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", []):
             for message in messages:
-                found.append(json.loads(message["Body"])["detail"]["plan_id"])
+                plan_ids.append(json.loads(message["Body"])["detail"]["plan_id"])
                 self.sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-        return found
+        return plan_ids
 
     def _create_table(self, name: str, partition_key: str, sort_key: str | None = None) -> None:
         keys: list[KeySchemaElementTypeDef] = [{"AttributeName": partition_key, "KeyType": "HASH"}]
@@ -99,7 +99,7 @@ class LocalAws:
 
 @contextmanager
 def local_aws(folder: Path) -> Iterator[LocalAws]:
-    """A provisioned ministack that forgets everything at the end of the block."""
+    """Run a provisioned ministack for the block; it keeps nothing."""
     port = free_port()
     url = f"http://{LOOPBACK}:{port}"
     environment = clean_environment(
@@ -114,7 +114,7 @@ def local_aws(folder: Path) -> Iterator[LocalAws]:
         LOG_LEVEL="WARNING",
         SFTP_ENABLED="0",
         IOT_MTLS_ENABLED="0",
-        DOCKER_HOST="unix:///nonexistent",  # it would remove containers of other instances at its start
+        DOCKER_HOST="unix:///nonexistent",  # without it, ministack removes containers of other instances at startup
     )
     with server(
         [sys.executable, "-m", "ministack"],

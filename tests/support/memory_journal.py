@@ -1,7 +1,6 @@
-"""The journal in memory: what ``DynamoJournal`` promises, without a table.
+"""A journal in memory with the behaviour of ``DynamoJournal``, which the contract tests check.
 
-For unit tests, quick and easily looked into; the contract suite holds it to the real one. Every effect goes through a
-*way*, by which a test lets it fail, get lost or be cut off; without one it simply happens.
+Every effect runs through a call hook, with which a test makes a call fail, lose its answer or stop halfway.
 """
 
 from __future__ import annotations
@@ -17,37 +16,36 @@ from rebalance_executor.domain.orders import ParentOrder
 from rebalance_executor.domain.result import ExecutionResult
 from rebalance_executor.domain.risk_state import Reservation
 from rebalance_executor.execution.ports import Lease
-from rebalance_simulation.idempotency_store import CallHook
-from tests.support.memory_risk_store import InMemoryRiskStore
+from tests.support.memory_risk_store import DatabaseCall, InMemoryRiskStore
 
 
-def _straight[T](_: str, effect: Callable[[], T]) -> T:
+def _run[T](_: str, effect: Callable[[], T]) -> T:
     return effect()
 
 
 @dataclass(slots=True)
 class _Plan:
     state: PlanState | None = None
-    """None while the first batches are in and the plan's own row is not: the plan does not exist yet."""
+    """None until the plan's own item is written, after its first batches; until then the plan does not exist."""
     parents: dict[str, tuple[str, ParentOrder]] = field(default_factory=dict)
-    """By symbol, with the content hash of the plan they belong to."""
+    """By symbol, with the content hash of the plan that they belong to."""
     runs: dict[int, RunRecord] = field(default_factory=dict)
     result: ExecutionResult | None = None
-    reported: frozenset[str] = frozenset()
+    published: frozenset[str] = frozenset()
 
 
 class InMemoryJournal:
     """Implements ``Journal``.
 
     Args:
-        way: how effects come about; they simply happen by default.
-        parents_each: parents in one transaction; more go in several, the plan's own row in the last.
+        call: runs an effect under the name of its call; by default it just runs it.
+        parents_each: parents in one transaction; more take several, with the plan's own item in the last.
     """
 
-    def __init__(self, way: CallHook = _straight, *, parents_each: int = PARENTS_PER_TRANSACTION) -> None:
-        self._way = way
-        self.risk_store = InMemoryRiskStore(way)
-        """The control book that belongs to this journal."""
+    def __init__(self, call: DatabaseCall = _run, *, parents_each: int = PARENTS_PER_TRANSACTION) -> None:
+        self._call = call
+        self.risk_store = InMemoryRiskStore(call)
+        """The risk store that this journal writes reservations to."""
         self._parents_each = parents_each
         self._leases: dict[str, Lease] = {}
         self._epochs: dict[str, int] = {}
@@ -56,7 +54,7 @@ class InMemoryJournal:
     # --- lease -------------------------------------------------------------------------------------------
 
     def acquire(self, account: str, run_id: str, *, now: datetime, expires_at: datetime) -> Lease:
-        """Take the account's lease with a new, higher epoch; raises ``LeaseHeld``."""
+        """Take the account's lease with a new, higher epoch; raise ``LeaseHeld`` if another run holds it."""
 
         def take() -> Lease:
             held = self._leases.get(account)
@@ -69,42 +67,42 @@ class InMemoryJournal:
             lease = self._leases[account] = Lease(account, epoch, run_id, expires_at)
             return lease
 
-        return self._way("journal.acquire", take)
+        return self._call("journal.acquire", take)
 
     def release(self, lease: Lease) -> None:
-        """Give the lease back; one that another run has taken over is left alone."""
-        self._way("journal.release", lambda: self._release(lease))
+        """Release the lease, unless another run has taken it over."""
+        self._call("journal.release", lambda: self._release(lease))
 
     def holder(self, account: str) -> Lease | None:
-        """Who holds the account's lease, whether or not it has run out; not a port call."""
+        """Return the account's lease, expired or not, or None. Not a port call."""
         return self._leases.get(account)
 
     # --- reading -----------------------------------------------------------------------------------------
 
     def load(self, account: str, plan_id: str) -> PlanJournal | None:
-        """Everything journalled of that plan; None where it was never begun."""
-        return self._way("journal.load", lambda: self.peek(account, plan_id))
+        """Return everything journalled for the plan, or None if it never started."""
+        return self._call("journal.load", lambda: self.peek(account, plan_id))
 
     def peek(self, account: str, plan_id: str) -> PlanJournal | None:
-        """As ``load``, seen from outside: not a port call."""
+        """Return the same as ``load``. Not a port call."""
         plan = self._plans.get((account, plan_id))
         if plan is None or plan.state is None:
             return None
-        known = plan.state.content_hash
-        parents = {symbol: parent for symbol, (belongs, parent) in plan.parents.items() if belongs == known}
-        return PlanJournal(plan.state, parents, plan.result, plan.reported)
+        content_hash = plan.state.content_hash
+        parents = {symbol: parent for symbol, (owner, parent) in plan.parents.items() if owner == content_hash}
+        return PlanJournal(plan.state, parents, plan.result, plan.published)
 
     def result(self, account: str, plan_id: str) -> ExecutionResult | None:
-        """The stored result of a finished plan."""
+        """Return the stored result of a finished plan."""
 
         def read() -> ExecutionResult | None:
             plan = self._plans.get((account, plan_id))
             return plan.result if plan is not None else None
 
-        return self._way("journal.result", read)
+        return self._call("journal.result", read)
 
     def runs(self, account: str, plan_id: str) -> list[RunRecord]:
-        """The plan's runs by epoch."""
+        """Return the plan's runs, ordered by epoch. Not a port call."""
         plan = self._plans.get((account, plan_id))
         return [plan.runs[epoch] for epoch in sorted(plan.runs)] if plan is not None else []
 
@@ -119,7 +117,7 @@ class InMemoryJournal:
         run: RunRecord | None = None,
         reservation: Reservation | None = None,
     ) -> None:
-        """Write the plan's state with these parents (and the run, and the plan's share of the day)."""
+        """Write the plan's state with these parents, and the run and the reservation if given."""
         *before, last = self._batches(parents)
 
         def put() -> None:
@@ -133,10 +131,10 @@ class InMemoryJournal:
                 written.runs[run.epoch] = run
 
         self._put_batches(lease, plan, before)
-        self._way("journal.write", put)
+        self._call("journal.write", put)
 
     def finish(self, lease: Lease, plan: PlanState, *, parents: Iterable[ParentOrder], result: ExecutionResult) -> None:
-        """Write the last state and the result, close the run's record and give the lease back, all at once."""
+        """Write the last state and the result, end the run's record and release the lease, in one transaction."""
         *before, last = self._batches(parents)
 
         def put() -> None:
@@ -154,23 +152,23 @@ class InMemoryJournal:
 
         if (plan.account, plan.plan_id) not in self._plans or self._plans[plan.account, plan.plan_id].result != result:
             self._put_batches(lease, plan, before)
-        self._way("journal.finish", put)
+        self._call("journal.finish", put)
 
     def mark_published(self, account: str, plan_id: str, channels: Collection[str], at: datetime) -> None:
-        """Remember that the result was published; a plan that is not finished is left alone."""
-        del at  # when, only the table shows
+        """Record that the result was published; do nothing if the plan is not finished."""
+        del at  # only the table stores the time
 
         def mark() -> None:
             plan = self._plans.get((account, plan_id))
             if plan is not None and plan.state is not None and plan.state.phase is PlanPhase.FINISHED:
-                plan.reported |= frozenset(channels)
+                plan.published |= frozenset(channels)
 
-        self._way("journal.mark_published", mark)
+        self._call("journal.mark_published", mark)
 
     # --- parts of a transaction --------------------------------------------------------------------------
 
     def _batches(self, parents: Iterable[ParentOrder]) -> list[list[ParentOrder]]:
-        """Portions of one transaction each, the last may be empty; of one symbol only the latest counts."""
+        """Split the parents into transactions; the last may be empty. The latest parent of a symbol counts."""
         latest = list({parent.symbol: parent for parent in parents}.values())
         each = self._parents_each
         return [latest[start : start + each] for start in range(0, len(latest), each)] or [[]]
@@ -182,7 +180,7 @@ class InMemoryJournal:
                 self._check(lease, plan)
                 self._put_parents(plan, batch)
 
-            self._way("journal.write_batch", put)
+            self._call("journal.write_batch", put)
 
     def _put_parents(self, plan: PlanState, parents: Sequence[ParentOrder]) -> _Plan:
         written = self._plans.setdefault((plan.account, plan.plan_id), _Plan())

@@ -1,9 +1,11 @@
-"""The control book in memory: what ``DynamoRiskStore`` promises, without a table."""
+"""A risk store in memory with the behaviour of ``DynamoRiskStore``, which the contract tests check."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
+from typing import Protocol
 
 from rebalance_executor.domain.errors import DayChanged
 from rebalance_executor.domain.risk_state import (
@@ -14,63 +16,72 @@ from rebalance_executor.domain.risk_state import (
     RiskState,
     StartedPlan,
 )
-from rebalance_simulation.idempotency_store import CallHook
+
+
+class DatabaseCall(Protocol):
+    """Runs the effect of a database call and returns its value; a test may let it fail instead."""
+
+    def __call__[T](self, name: str, effect: Callable[[], T], /) -> T:
+        """Run ``effect`` under the name of its call."""
+        ...
 
 
 @dataclass(slots=True)
 class _Day:
-    day: DailyUsage
+    usage: DailyUsage
     plans: dict[str, StartedPlan] = field(default_factory=dict)
     last_plan: str | None = None
 
 
 class InMemoryRiskStore:
-    """Implements ``RiskStore``; the journal in memory writes its reservations into it.
+    """Implements ``RiskStore``. ``InMemoryJournal`` writes reservations to it.
 
     Args:
-        way: how effects come about.
+        call: runs an effect under the name of its call.
     """
 
-    def __init__(self, way: CallHook) -> None:
-        self._way = way
+    def __init__(self, call: DatabaseCall) -> None:
+        self._call = call
         self._days: dict[tuple[str, date], _Day] = {}
         self.kill_switch_settings: dict[str, list[KillSwitchRecord]] = {}
-        """Every setting of each account's kill switch, the last one holds; not a port call."""
+        """Every setting of each account's kill switch; the last one applies. Not a port call."""
 
     def load(self, account: str, day: date) -> RiskState:
-        """Kill switch and reservations of that trading day."""
+        """Return the kill switch and the reservations of that trading day."""
 
         def read() -> RiskState:
-            known = self._days.get((account, day), _Day(DailyUsage(day)))
-            return RiskState(self._switch(account), known.day, sorted(known.plans.values(), key=lambda plan: plan.at))
+            stored = self._days.get((account, day), _Day(DailyUsage(day)))
+            return RiskState(
+                self._switch(account), stored.usage, sorted(stored.plans.values(), key=lambda plan: plan.at)
+            )
 
-        return self._way("risk_store.load", read)
+        return self._call("risk_store.load", read)
 
     def kill_switch(self, account: str) -> KillSwitchRecord:
-        """The kill switch as it is now."""
-        return self._way("risk_store.kill_switch", lambda: self._switch(account))
+        """Return the current kill switch."""
+        return self._call("risk_store.kill_switch", lambda: self._switch(account))
 
     def set_kill_switch(self, account: str, switch: KillSwitchRecord) -> None:
         """Set the kill switch."""
-        self._way(
+        self._call(
             "risk_store.set_kill_switch", lambda: self.kill_switch_settings.setdefault(account, []).append(switch)
         )
 
     def reserved(self, account: str) -> list[tuple[DailyUsage, frozenset[str]]]:
-        """Each trading day's reservations with the plans that made them; not a port call."""
-        return [(one.day, frozenset(one.plans)) for (owner, _), one in self._days.items() if owner == account]
+        """Return each trading day's usage with the plans that reserved it. Not a port call."""
+        return [(one.usage, frozenset(one.plans)) for (owner, _), one in self._days.items() if owner == account]
 
     def check(self, account: str, reservation: Reservation) -> None:
-        """Raise ``DayChanged`` where the day is not what the reservation was made from; part of a write."""
-        known = self._days.get((account, reservation.before.on), _Day(DailyUsage(reservation.before.on)))
-        if known.last_plan != reservation.plan.plan_id and known.day.plans != reservation.before.plans:
-            raise DayChanged("another plan was begun meanwhile", day=reservation.before.on)
+        """Raise ``DayChanged`` if the day is not the one that the reservation is based on. Part of a write."""
+        stored = self._days.get((account, reservation.before.on), _Day(DailyUsage(reservation.before.on)))
+        if stored.last_plan != reservation.plan.plan_id and stored.usage.plans != reservation.before.plans:
+            raise DayChanged("another plan has started", day=reservation.before.on)
 
     def apply(self, account: str, reservation: Reservation) -> None:
-        """Keep a reservation; part of a write."""
-        known = self._days.setdefault((account, reservation.after.on), _Day(reservation.after))
-        known.day, known.last_plan = reservation.after, reservation.plan.plan_id
-        known.plans[reservation.plan.plan_id] = reservation.plan
+        """Store a reservation. Part of a write."""
+        stored = self._days.setdefault((account, reservation.after.on), _Day(reservation.after))
+        stored.usage, stored.last_plan = reservation.after, reservation.plan.plan_id
+        stored.plans[reservation.plan.plan_id] = reservation.plan
 
     def _switch(self, account: str) -> KillSwitchRecord:
         return self.kill_switch_settings.get(account, [NEVER_SET])[-1]

@@ -1,4 +1,4 @@
-"""Servers for tests: started on loopback, awaited by bounded polling, ended by their own process group."""
+"""Server processes on loopback: started, polled until ready, and stopped with their process group."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ import requests
 LOOPBACK = "127.0.0.1"
 _POLL_SECONDS = 0.02
 _READY_TRIES = 1500
-"""Thirty seconds: a cold machine under load, not what is usual."""
+"""30 seconds in total, enough for a cold machine under load."""
 _STOP_SECONDS = 10
 _NOT_INHERITED = ("AWS_", "ALPACA_", "POWERTOOLS_", "EXECUTION_", "ACCOUNT", "LIVE_TRADING", "COV_", "MAKE", "MFLAGS")
-"""The last two: a ``make`` in a test is nobody's part, though ``make test`` runs it."""
+"""Prefixes. The last two keep a ``make`` that a test runs independent of the ``make test`` that runs the test."""
 
 
 def free_port() -> int:
-    """A port that nobody listens on at this moment."""
+    """Return a port that is free at this moment."""
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         return int(probe.getsockname()[1])
 
 
 def listens(port: int) -> bool:
-    """Whether something accepts connections on this port."""
+    """Return whether a server accepts connections on this port."""
     with socket.socket() as probe:
         return probe.connect_ex((LOOPBACK, port)) == 0
 
 
 def answers(url: str) -> bool:
-    """Whether a GET of this address succeeds."""
+    """Return whether a GET of this URL succeeds."""
     try:
         with requests.Session() as session:
             session.trust_env = False  # no proxy on the way to this machine
@@ -49,10 +49,10 @@ def answers(url: str) -> bool:
 def server(
     command: Sequence[str], environment: Mapping[str, str], log: Path, is_ready: Callable[[], bool]
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A server that is ready, until the end of the block; what it prints goes to ``log``.
+    """Run a server for the block, from when it is ready; its output goes to ``log``.
 
     Raises:
-        RuntimeError: it ended, or was not ready in time; shows the end of its log.
+        RuntimeError: the server exited, or was not ready in time; the message has the end of its log.
     """
     with log.open("ab") as output:
         process = subprocess.Popen(
@@ -61,7 +61,7 @@ def server(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # one group with all its children, so that none is left behind
+            start_new_session=True,  # its own process group, so that _stop also ends its children
         )
     try:
         _wait(process, is_ready, log)
@@ -71,7 +71,7 @@ def server(
 
 
 def clean_environment(**variables: str) -> dict[str, str]:
-    """This process's environment without anything that leads to a real account or proxy, and these on top."""
+    """Return this environment without variables for a real account or a proxy, with ``variables`` added."""
     inherited = {
         name: value
         for name, value in os.environ.items()
@@ -87,13 +87,13 @@ def _wait(process: subprocess.Popen[bytes], is_ready: Callable[[], bool], log: P
         if is_ready():
             return
         time.sleep(_POLL_SECONDS)
-    raise RuntimeError(f"{process.args!r} did not get ready:\n{log.read_text(errors='replace')[-2000:]}")
+    raise RuntimeError(f"{process.args!r} was not ready in time:\n{log.read_text(errors='replace')[-2000:]}")
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    for number in (signal.SIGTERM, signal.SIGKILL):
+    for signal_number in (signal.SIGTERM, signal.SIGKILL):
         try:
-            os.killpg(process.pid, number)
+            os.killpg(process.pid, signal_number)
             process.wait(timeout=_STOP_SECONDS)
         except ProcessLookupError:
             break
