@@ -1,4 +1,4 @@
-"""The gate between sells and buys: what the buys may cost, and how they are made to fit."""
+"""The cash gate between sells and buys: the buy budget, and the buys scaled to fit it."""
 
 from __future__ import annotations
 
@@ -13,30 +13,46 @@ from rebalance_executor.domain.market import ZERO, Account, Quote, Side
 from rebalance_executor.domain.orders import Outcome, ParentOrder
 from rebalance_executor.domain.pricing import far_touch
 from rebalance_executor.domain.sizing import floor_qty
-from rebalance_executor.domain.values import format_decimal
+from rebalance_executor.domain.values import format_decimal, format_dollars
 
 _CENT = Decimal("0.01")
 
 
 def proceeds(parents: Iterable[ParentOrder]) -> Decimal:
-    """Dollars that the sells really brought: fills at the broker's prices, nothing assumed."""
+    """Return the actual sale proceeds in dollars: fills at the broker's prices."""
     return sum((parent.filled_value for parent in parents if parent.side is Side.SELL), ZERO)
 
 
 def funds(account: Account) -> Decimal:
-    """Dollars that may be spent: cash, less what open orders hold. Margin is not used."""
+    """Return the dollars that may be spent: cash, less what open orders hold. Margin is not used."""
     return min(account.cash, account.buying_power)
 
 
+def expected_notional(parents: Iterable[ParentOrder], available: Decimal) -> tuple[Decimal, Decimal]:
+    """Return the dollars of buys and of sells that these parents may reach, at arrival mid.
+
+    Buys count up to ``available`` dollars plus the sells, which is all that may be spent; they count as zero if margin
+    debt is larger than the sells. The collar bounds the difference between fills and arrival mid.
+    """
+    notional = {Side.BUY: ZERO, Side.SELL: ZERO}
+    for parent in parents:
+        if parent.outcome is None and parent.arrival is not None:
+            notional[parent.side] += parent.qty * parent.arrival.mid
+    return max(ZERO, min(notional[Side.BUY], available + notional[Side.SELL])), notional[Side.SELL]
+
+
 def has_arrived(account: Account, expected: Decimal) -> bool:
-    """Whether the account shows the proceeds. Alpaca's fields can lag behind the fill; a cent is rounding."""
+    """Return whether the account shows the expected dollars, to the cent.
+
+    Alpaca's account fields can lag behind a fill.
+    """
     return funds(account) >= expected - _CENT
 
 
 def buy_budget(account: Account, expected: Decimal, config: ExecutionConfig) -> Decimal:
-    """Dollars the buys may cost in all: funds at the start + actual proceeds − buffer.
+    """Return the dollars that the buys may cost in total.
 
-    Never more than the account shows, even if it shows less than it should.
+    This is funds at the start + actual proceeds − buffer, and never more than the account shows.
     """
     base = min(expected, funds(account))
     return max(ZERO, (base * (1 - config.cash_buffer)).quantize(_CENT, rounding=ROUND_FLOOR))
@@ -49,10 +65,10 @@ def scale_to_budget(
     config: ExecutionConfig,
     now: datetime,
 ) -> list[ParentOrder]:
-    """The buys as they fit into ``budget``, by priority, 1 first; the rest scaled down, then skipped.
+    """Return the buys reduced to ``budget``, in order of priority; buys that no longer fit are skipped.
 
-    Only parents without an outcome and without a child are touched: their quantity is frozen from here on.
-    A buy without a usable quote just now is left to the strategy, which looks again; its money at arrival is kept.
+    Only parents without an outcome and without a child change; from here on their quantity is frozen. A buy without a
+    usable quote stays as it is, because the strategy reads the quote again; its dollars at arrival are set aside.
     """
     left = budget
     fitted = []
@@ -73,17 +89,19 @@ def _fit(parent: ParentOrder, left: Decimal, price: Decimal, config: ExecutionCo
     if parent.qty * price <= left:
         return parent
     qty = floor_qty(left / price, fractionable=parent.fractionable)
+    planned = format_decimal(parent.qty)
     if qty <= 0 or qty * price < config.minimum_notional:
-        text = f"${format_decimal(left)} are left of the buys' budget, {format_decimal(parent.qty)} shares at {format_decimal(price)} wanted"
+        rest = format_dollars(left.quantize(_CENT, rounding=ROUND_FLOOR))
+        text = f"{planned} shares at ${format_decimal(price)} do not fit into the remaining buy budget of {rest}"
         return parent.settled(Outcome.SKIPPED, Code.INSUFFICIENT_CASH, text, now)
-    text = f"{format_decimal(parent.qty)} shares wanted, the cash allows {format_decimal(qty)}"
+    text = f"reduced from {planned} to {format_decimal(qty)} shares to fit the buy budget"
     return replace(parent, qty=qty, code=Code.SCALED_TO_CASH, message=text)
 
 
 def committed(parents: Iterable[ParentOrder], collar: Decimal) -> Decimal:
-    """Dollars that the buys have spent or may still spend with their open children.
+    """Return the dollars that the buys have spent or may still spend with their open children.
 
-    An open market order has no limit: it counts at arrival mid moved by the collar.
+    An open market order has no limit: it counts at the arrival mid plus the collar (a fraction of it).
     """
     total = ZERO
     for parent in parents:

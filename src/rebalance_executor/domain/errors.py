@@ -1,12 +1,10 @@
-"""What can go wrong, typed.
+"""Typed errors, in three families by what the caller does next.
 
-Three families, because a caller does one of three things:
+* ``InvalidInput`` and ``ConfigurationError``: do not retry; fix the input or the setting first.
+* ``Redeliver``: deliver the plan again; the invocation raises so that the queue does it.
+* ``BrokerError``: answers of the broker; the executor handles them.
 
-* ``InvalidInput`` and ``ConfigurationError`` — can never succeed as it stands: somebody must mend it.
-* ``Redeliver`` — another delivery can help: the invocation raises, the queue delivers the plan again.
-* ``BrokerError`` — what the broker (or the way to it) answered; the executor decides what it means.
-
-Every error carries its context as fields (``context``), which the log shows as they are.
+Every error carries its context as fields (``context``), which the log shows unchanged.
 """
 
 from __future__ import annotations
@@ -15,10 +13,10 @@ from datetime import datetime
 
 
 class RebalanceError(Exception):
-    """Base of every error this program raises on purpose.
+    """Base of every error that this program raises on purpose.
 
     Args:
-        message: one sentence: what is wrong and what to do next.
+        message: one sentence with the problem and the next step.
         context: fields for the log; never a secret.
     """
 
@@ -29,18 +27,18 @@ class RebalanceError(Exception):
         self.context = context
 
 
-# --- somebody must mend it -------------------------------------------------------------------------------
+# --- fix the cause first; another delivery does not help -------------------------------------------------
 
 
 class InvalidInput(RebalanceError):
-    """The input can never be right as it stands; nothing was sent and nothing was written.
+    """The input is invalid; nothing was sent or stored. Fix the named field and send the plan again.
 
     Args:
-        field: path of the offending field (``items.3.trade_amount``), or ``$`` for the whole document.
-        problem: what is wrong with its value, and what to do.
+        field: path of the invalid field (``items.3.trade_amount``), or ``$`` for the whole document.
+        problem: what is wrong with its value, and the next step.
 
     Attributes:
-        problems: every offending field with what is wrong with it.
+        problems: every invalid field with its problem.
     """
 
     code = "INVALID_INPUT"
@@ -53,27 +51,33 @@ class InvalidInput(RebalanceError):
 
 
 class PlanExpired(InvalidInput):
-    """A plan too old, past its ``valid_until`` or from the future is not begun."""
+    """The plan is too old, past its ``valid_until`` or dated in the future, and does not start. Create a new plan."""
 
     code = "PLAN_EXPIRED"
 
 
 class PlanChanged(InvalidInput):
-    """The plan id was used before with other content."""
+    """The plan id was used before with other content. Use a new plan id for the changed plan."""
 
     code = "PLAN_CHANGED"
 
+    @classmethod
+    def for_plan(cls, plan_id: str, **context: object) -> PlanChanged:
+        """Return the error for this plan ID."""
+        problem = f"{plan_id} was used before with other content; give the changed plan a new plan ID"
+        return cls("plan_id", problem, **context)
+
 
 class UnknownAccount(InvalidInput):
-    """The plan names an account for which there are no credentials; another account's are never used."""
+    """No credentials exist for the plan's account; those of another account are never used. Correct its name."""
 
     code = "UNKNOWN_ACCOUNT"
 
 
 class ConfigurationError(RebalanceError):
-    """A setting is missing or unusable; ``field`` is the environment variable or secret key.
+    """A setting is missing or invalid. Correct ``field``, an environment variable or a key of the secret.
 
-    Never holds the value of a credential.
+    Never contains the value of a credential.
     """
 
     code = "CONFIGURATION"
@@ -85,7 +89,7 @@ class ConfigurationError(RebalanceError):
 
 
 class LiveNotAllowed(ConfigurationError):
-    """Something leads to real money without the explicit switches that it needs."""
+    """A setting points to real money without the explicit switches for it. Set both switches, or use paper trading."""
 
     code = "LIVE_NOT_ALLOWED"
 
@@ -94,97 +98,97 @@ class LiveNotAllowed(ConfigurationError):
 
 
 class OverfillGuard(RebalanceError):
-    """The last line before the broker: a submission would exceed its parent order. The program stops."""
+    """A submission would exceed its parent order, so the program stopped itself. Compare broker and journal."""
 
     code = "OVERFILL_GUARD"
 
 
 class JournalContradiction(RebalanceError):
-    """The front door's record and the journal disagree in a way that only a person can settle."""
+    """The idempotency record and the journal contradict each other. An operator must find out which one is right."""
 
     code = "JOURNAL_CONTRADICTION"
 
 
 class PublishFailed(RebalanceError):
-    """A result was stored, but could not be published."""
+    """The result is stored but could not be published. Check the channel; the plan itself is finished."""
 
     code = "PUBLISH_FAILED"
 
 
-# --- another delivery can help ---------------------------------------------------------------------------
+# --- another delivery helps ------------------------------------------------------------------------------
 
 
 class Redeliver(RebalanceError):
-    """Raised to ask for another delivery; nothing is lost, the journal holds what was done."""
+    """The plan is not finished; deliver it again. Nothing is lost, because the journal has every step."""
 
     code = "REDELIVER"
 
 
 class PlanInProgress(Redeliver):
-    """The front door holds another execution of the very same plan."""
+    """Another delivery is executing this plan. Deliver it again later."""
 
     code = "PLAN_IN_PROGRESS"
 
 
 class LeaseHeld(Redeliver):
-    """Another run holds the account's lease."""
+    """Another run holds the account's lease. Deliver the plan again after that run."""
 
     code = "LEASE_HELD"
 
 
 class Fenced(Redeliver):
-    """This run's epoch is no longer the account's: another run took over. It must not send anything more."""
+    """Another run took over the account (its epoch is newer). This run sends nothing more; deliver the plan again."""
 
     code = "FENCED"
 
 
 class DayChanged(Redeliver):
-    """The account's day was written to between reading and reserving it; nothing was sent or journalled."""
+    """Another plan reserved part of the trading day at the same time. Nothing was sent or stored; deliver it again."""
 
     code = "DAY_CHANGED"
 
 
 class PlanYielded(Redeliver):
-    """The run stopped safely before its deadline; the next delivery resumes."""
+    """The run stopped safely before its deadline. Deliver the plan again; the next run resumes it."""
 
     code = "PLAN_YIELDED"
 
 
 class JournalUnavailable(Redeliver):
-    """The database did not answer, or did not say whether it wrote."""
+    """The database did not answer, or did not confirm a write. Deliver the plan again."""
 
     code = "JOURNAL_UNAVAILABLE"
 
 
 class PlanSourceUnavailable(Redeliver):
-    """The plan's document (S3) or the account's secret could not be read just now."""
+    """The plan's document (S3) or the account's secret could not be read. Deliver the plan again."""
 
     code = "PLAN_SOURCE_UNAVAILABLE"
 
 
 class CredentialsRejected(Redeliver):
-    """The broker refused the account's credentials (401). Rotate them; the plan is delivered again."""
+    """The broker rejected the account's credentials (401). Rotate them; the plan is delivered again."""
 
     code = "CREDENTIALS_REJECTED"
 
 
-# --- what the broker answered ----------------------------------------------------------------------------
+# --- answers of the broker -------------------------------------------------------------------------------
 
 
 class BrokerError(RebalanceError):
-    """Base of what the way to the broker can answer."""
+    """Base of the answers and failures of requests to the broker."""
 
     code = "BROKER"
 
 
 class BrokerUnavailable(BrokerError, Redeliver):
-    """A read or a cancel got no usable answer within its retries: time-out, 5xx, broken connection, HTML."""
+    """A read or a cancel failed despite retries: time-out, 5xx, broken connection, HTML. Deliver the plan again."""
 
     code = "BROKER_UNAVAILABLE"
 
 
 class RateLimited(BrokerUnavailable):
-    """HTTP 429: the request had no effect. ``retry_at`` (UTC) is when the window opens again, if known."""
+    """HTTP 429: the request had no effect. Send it again at ``retry_at`` (UTC), if that is known."""
 
     code = "RATE_LIMITED"
 
@@ -194,37 +198,37 @@ class RateLimited(BrokerUnavailable):
 
 
 class CircuitOpen(BrokerUnavailable):
-    """The broker failed too often in a row: this was certainly not sent, and the run sends nothing more."""
+    """The broker failed too often in a row. This order was not sent, nor is any other; deliver the plan again."""
 
     code = "CIRCUIT_OPEN"
 
 
 class OutcomeUnknown(BrokerError):
-    """A submission got no definite answer: the order may or may not exist. Look it up; never assume."""
+    """A submission got no definite answer: the order may or may not exist. Look it up at the broker."""
 
     code = "OUTCOME_UNKNOWN"
 
 
 class DuplicateClientOrderId(BrokerError):
-    """The client order id exists at the broker already: read that order."""
+    """The broker already has an order with this client order id. Read that order."""
 
     code = "DUPLICATE_CLIENT_ORDER_ID"
 
 
 class NotFound(BrokerError):
-    """The broker does not know the asset, order or position asked for (404)."""
+    """The broker does not know the requested asset, order or position (404). Treat it as absent."""
 
     code = "NOT_FOUND"
 
 
 class OrderRejected(BrokerError):
-    """The broker definitely refused the request; nothing came into being.
+    """The broker rejected the order; it does not exist. Do not send it again unchanged.
 
     Args:
-        http_status: the answer's HTTP status.
-        broker_code: Alpaca's numeric code, or None where the answer held none.
+        http_status: HTTP status of the answer.
+        broker_code: Alpaca's numeric code; None if the answer had none.
         reason: Alpaca's message.
-        extras: what else the answer held (``available``, ``held_for_orders``, …).
+        extras: other fields of the answer (``available``, ``held_for_orders``, …).
     """
 
     code = "REJECTED"

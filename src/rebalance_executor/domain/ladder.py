@@ -1,8 +1,8 @@
-"""The ladder: where each rung stands, how long it rests, and how many rungs a plan can afford.
+"""The ladder: the price of each rung, the time that it rests, and the number of rungs that a plan can afford.
 
-A rung is an *aim*, the fraction of the spread from our own side to the far touch: 0 is passive, 0.5 the mid, 1 the far
-touch. Every child carries the aim it was priced with, so that a new process goes on where the former one stopped.
-Pure functions; ``strategy`` calls them, and everything about safety stands there.
+A rung is a *spread fraction*: 0 is our own side of the spread, 0.5 the mid, 1 the far touch. Every child is journalled
+with the fraction that it was priced at, so that a new process continues from that rung. Pure functions; ``strategy``
+calls them and contains everything about safety.
 """
 
 from __future__ import annotations
@@ -19,60 +19,63 @@ from rebalance_executor.domain.pricing import far_touch, is_inside, next_tick, t
 from rebalance_executor.domain.values import seconds
 
 FAR = Decimal(1)
-"""The aim of the last rung: the far touch."""
+"""Spread fraction of the last rung: the far touch."""
 
 _MINUTE = 60
 _BURST_SECONDS = 30
-"""Half a minute's requests may go out at once; the other half is left to what was sent just before."""
-_UNLIMITED = 1_000
+"""Half a minute's requests may be sent at once; the other half is left for requests sent just before."""
 
 
 @dataclass(frozen=True, slots=True)
 class WaveSchedule:
-    """What bounds the ladder besides its configuration."""
+    """Bounds of the ladder beyond its configuration."""
 
     urgency: Urgency = Urgency.NORMAL
     cross_by: datetime | None = None
-    """When the last rung must be out; None where nothing presses."""
+    """Time by which the last rung must be sent; None without a time limit."""
     parents: int = 1
-    """Unsettled parents of the wave: they share the broker's rate limit."""
+    """Unsettled parents of the wave, which share the broker's rate limit."""
 
 
-def cross_by(begins: datetime, ends: datetime, *, buys_follow: bool) -> datetime:
-    """When the last rung of a wave must be out, of a run that trades from ``begins`` to ``ends``.
+def cross_by(starts: datetime, ends: datetime, *, buys_follow: bool) -> datetime:
+    """Return the time by which a wave must send its last rung, in a run that trades from ``starts`` to ``ends``.
 
-    Sells leave half of the time to the buys that wait for their proceeds; a quarter of a wave's time belongs to the
-    last rung: its cancel, its submission and its fill.
+    Sells leave half of the time to the buys that wait for their proceeds. The last quarter of a wave's time belongs to
+    the last rung: its cancel, its submission and its fill.
     """
-    whole = max(ends - begins, timedelta())
-    return begins + (whole / 2 if buys_follow else whole) * 3 / 4
+    whole = max(ends - starts, timedelta())
+    return starts + (whole / 2 if buys_follow else whole) * 3 / 4
 
 
-def affordable(parents: int, seconds: Decimal, config: ExecutionConfig) -> int:
-    """Children a parent, at least one, that ``parents`` parents may use in ``seconds`` within the rate limit.
+def affordable(parents: int, duration: Decimal, config: ExecutionConfig) -> int:
+    """Return the children per parent, at least one, that the rate limit allows for ``parents`` parents.
 
-    The first costs one request, each further one two (cancel and submission); looks cost one a tick.
+    The first child costs one request, each further one costs two (cancel and submission), and polling costs one per
+    tick. ``duration`` is in seconds.
     """
-    sent = Decimal(config.rate_limit_per_minute) * (seconds + _BURST_SECONDS) / _MINUTE
-    requests = sent - seconds / config.tick_seconds
+    sent = Decimal(config.rate_limit_per_minute) * (duration + _BURST_SECONDS) / _MINUTE
+    requests = sent - duration / config.tick_seconds
     return max(1, int((requests / max(parents, 1) + 1) // 2))
 
 
 def rungs_ahead(
     parent: ParentOrder, schedule: WaveSchedule, now: datetime, config: ExecutionConfig
 ) -> tuple[Decimal, ...]:
-    """The aims still to come, ascending, never empty, the last of them the far touch.
+    """Return the spread fractions still to come: ascending, never empty, the last of them the far touch.
 
-    LadderSteps are left out evenly, counted from the last, where time, requests or allowed children are scarce.
+    Rungs are left out evenly, counted from the last, if time, requests or allowed children do not suffice for all.
     """
     last = last_sent(parent)
     reached = None if last is None else FAR if last.spread_fraction is None else last.spread_fraction
     steps = config.ladder[schedule.urgency].spread_fractions
-    left = [aim for aim in steps if reached is None or aim > reached] or [FAR]
+    left = [fraction for fraction in steps if reached is None or fraction > reached] or [FAR]
     room = config.max_children - parent.attempts
     if schedule.cross_by is not None:
-        seconds = max(Decimal(0), Decimal((schedule.cross_by - now).total_seconds()))
-        room = min(room, 1 + int(seconds / config.shortest_rung_seconds), affordable(schedule.parents, seconds, config))
+        left_seconds = max(Decimal(0), Decimal((schedule.cross_by - now).total_seconds()))
+        in_time = 1 + int(left_seconds / config.shortest_rung_seconds)
+        room = min(room, in_time, affordable(schedule.parents, left_seconds, config))
+    # The stride is left / room, rounded up, so that at most ``room`` rungs remain. Striding from the end keeps the far
+    # touch whatever the stride; counted from the start, it could be the rung that is left out.
     stride = -(-len(left) // max(room, 1))
     return tuple(left[::-1][::stride][::-1])
 
@@ -80,9 +83,9 @@ def rungs_ahead(
 def next_spread_fraction(
     parent: ParentOrder, quote: Quote, schedule: WaveSchedule, now: datetime, config: ExecutionConfig
 ) -> Decimal:
-    """The aim of the next child: the next rung, or a later one where the former child rested through several."""
+    """Return the rung of the next child: the next one, or a later one if the last child rested through several."""
     if next_tick(quote.bid, Side.BUY) >= quote.ask:
-        return FAR  # nothing lies between the touches
+        return FAR  # no price between the touches
     ahead = rungs_ahead(parent, schedule, now, config)
     last = last_sent(parent)
     if last is None:
@@ -95,7 +98,7 @@ def next_spread_fraction(
 def rung_wait(
     parent: ParentOrder, quote: Quote, schedule: WaveSchedule, now: datetime, config: ExecutionConfig
 ) -> timedelta:
-    """How long the last child rests before the next rung: shorter in a fast market, and as the time runs out."""
+    """Return how long the last child rests before the next rung: less in a fast market or if time runs short."""
     wait, last = config.ladder[schedule.urgency].wait_seconds, last_sent(parent)
     if last is not None and is_fast(parent.side, last, quote, config):
         wait = min(wait, max(wait * config.fast_market_wait, config.shortest_rung_seconds))
@@ -106,19 +109,16 @@ def rung_wait(
 
 
 def is_fast(side: Side, child: ChildOrder, quote: Quote, config: ExecutionConfig) -> bool:
-    """Whether the quote has moved away since ``child`` was priced, by so many spreads."""
+    """Return whether the quote has moved away by ``fast_market_spreads`` since ``child`` was priced."""
     if child.limit_price is None:
         return False
-    away = _towards(
-        side,
-        child.limit_price,
-        rung_price(side, quote, FAR if child.spread_fraction is None else child.spread_fraction),
-    )
+    fraction = FAR if child.spread_fraction is None else child.spread_fraction
+    away = _towards(side, child.limit_price, rung_price(side, quote, fraction))
     return away >= config.fast_market_spreads * max(quote.ask - quote.bid, tick(quote.ask))
 
 
 def rung_price(side: Side, quote: Quote, spread_fraction: Decimal) -> Decimal:
-    """The limit of a rung on this quote, on tick: rounded towards our own side, never beyond the far touch."""
+    """Return the limit of a rung on this quote: on tick, rounded towards our own side, never beyond the far touch."""
     far = far_touch(side, quote)
     if spread_fraction >= FAR:
         return far
@@ -128,8 +128,11 @@ def rung_price(side: Side, quote: Quote, spread_fraction: Decimal) -> Decimal:
 
 
 def next_price(parent: ParentOrder, quote: Quote, spread_fraction: Decimal) -> Decimal:
-    """The limit of the next child: its rung's, at least one tick better for the counterparty than the last child's,
-    and never beyond the far touch."""
+    """Return the limit of the next child.
+
+    It is the price of the rung, at least one tick nearer to the counterparty than the last child's limit, and never
+    beyond the far touch.
+    """
     price = rung_price(parent.side, quote, spread_fraction)
     last = last_sent(parent)
     if last is not None and last.limit_price is not None:
@@ -141,7 +144,7 @@ def next_price(parent: ParentOrder, quote: Quote, spread_fraction: Decimal) -> D
 def is_overdue(
     parent: ParentOrder, child: ChildOrder, schedule: WaveSchedule, now: datetime, config: ExecutionConfig
 ) -> bool:
-    """Whether ``child`` has rested through every rung it could have, and through the last one's time."""
+    """Return whether ``child`` has rested through the time of every rung ahead, the last one included."""
     waits = 0 if child.spread_fraction in (None, FAR) else len(rungs_ahead(parent, schedule, now, config))
     bound = config.ladder[schedule.urgency].wait_seconds * waits + config.last_rung_seconds
     return _rested(child, now) >= seconds(bound)
@@ -150,21 +153,21 @@ def is_overdue(
 def is_worth_replacing(
     parent: ParentOrder, quote: Quote, schedule: WaveSchedule, now: datetime, config: ExecutionConfig
 ) -> bool:
-    """Whether the last child rested long enough and the next rung's price improves on it by the threshold.
+    """Return whether the last child has rested its time and the next rung's price improves on it by the threshold.
 
-    Otherwise it keeps its place in the queue: nothing is cancelled in order to send the same price again. A
-    remainder below the minimum notional could not be sent again at all.
+    If not, it keeps its place in the queue instead of being cancelled for the same price. A remainder below the minimum
+    notional also stays, because it could not be sent again.
     """
     last = last_sent(parent)
     if parent.attempts >= config.max_children or last is None or last.limit_price is None:
         return False
     if _rested(last, now) < rung_wait(parent, quote, schedule, now, config):
         return False
-    aim = next_spread_fraction(parent, quote, schedule, now, config)
-    price = rung_price(parent.side, quote, aim)
+    fraction = next_spread_fraction(parent, quote, schedule, now, config)
+    price = rung_price(parent.side, quote, fraction)
     if parent.side is Side.BUY and parent.remaining * price < config.minimum_notional:
         return False
-    if aim == FAR and config.last_rung_market:
+    if fraction == FAR and config.last_rung_market:
         return True
     one_tick = abs(next_tick(last.limit_price, parent.side) - last.limit_price)
     step = max(one_tick, config.improvement_threshold * (quote.ask - quote.bid))
@@ -174,7 +177,7 @@ def is_worth_replacing(
 def is_exhausted(
     parent: ParentOrder, price: Decimal, schedule: WaveSchedule, now: datetime, config: ExecutionConfig
 ) -> bool:
-    """Whether the last child was given all its time in vain, and ``price`` does not improve on it."""
+    """Return whether the last child rested all its time without filling and ``price`` does not improve on it."""
     last = last_sent(parent)
     if last is None or last.state is not ChildState.CANCELED or last.cancel_requested_at is None:
         return False
@@ -184,29 +187,29 @@ def is_exhausted(
 
 
 def shape(spread_fraction: Decimal, config: ExecutionConfig) -> OrderType:
-    """A limit; a true market order only on the last rung, and only where it is configured."""
+    """Return the order type of a rung: a limit, or a market order on the last rung if ``last_rung_market`` is set."""
     return OrderType.MARKET if spread_fraction == FAR and config.last_rung_market else OrderType.LIMIT
 
 
 def last_sent(parent: ParentOrder) -> ChildOrder | None:
-    """The latest child that reached the broker, or may have."""
+    """Return the latest child that reached the broker or may have reached it."""
     return next((child for child in reversed(parent.children) if child.state is not ChildState.NOT_SENT), None)
 
 
 def is_whole(qty: Decimal) -> bool:
-    """Whether a quantity is of whole shares."""
+    """Return whether a quantity is a whole number of shares."""
     return qty == qty.to_integral_value(ROUND_FLOOR)
 
 
 def _rested(child: ChildOrder, now: datetime) -> timedelta:
-    """How long it has rested, or had until its cancel; nothing where the broker ended it."""
+    """Return how long the child has rested, up to its cancel; zero if the broker closed it without a cancel."""
     if child.cancel_requested_at is not None:
         return child.cancel_requested_at - child.latest_send
     return now - child.latest_send if child.is_open else timedelta()
 
 
 def _towards(side: Side, former: Decimal, price: Decimal) -> Decimal:
-    """Dollars by which ``price`` is nearer to the counterparty than ``former``."""
+    """Return the dollars by which ``price`` is nearer to the counterparty than ``former``."""
     return price - former if side is Side.BUY else former - price
 
 

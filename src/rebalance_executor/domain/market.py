@@ -1,9 +1,9 @@
-"""What the broker tells, as values. Dollars, shares and prices are ``Decimal``; times are aware and UTC."""
+"""Values that the broker reports. Dollars, shares and prices are ``Decimal``; times are aware and UTC."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -21,7 +21,7 @@ class Side(StrEnum):
 
 
 class OrderType(StrEnum):
-    """Order types this program sends."""
+    """Order types that this program sends."""
 
     MARKET = "market"
     LIMIT = "limit"
@@ -29,7 +29,7 @@ class OrderType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Trade:
-    """The last trade of one symbol, anybody's."""
+    """Last trade of one symbol in the market."""
 
     symbol: str
     price: Decimal
@@ -47,21 +47,21 @@ class Quote:
     ask_size: Decimal
     at: datetime
     is_trade: bool = False
-    """Whether both sides are the price of the last trade, because nobody's quote could be used."""
+    """Both sides are the price of the last trade, because no usable quote exists."""
 
     @classmethod
     def of_trade(cls, trade: Trade) -> Quote:
-        """What stands in for a quote that cannot be used; it shows no size on either side."""
+        """Return the last trade as a quote with its price on both sides and no size."""
         return cls(trade.symbol, trade.price, trade.price, ZERO, ZERO, trade.at, is_trade=True)
 
     @property
     def mid(self) -> Decimal:
-        """Half-way between bid and ask; meaningful only where ``problem`` is None."""
+        """Half-way between bid and ask; meaningful only if ``problem`` is None."""
         return (self.bid + self.ask) / 2
 
     @property
     def problem(self) -> str | None:
-        """Why no price may be taken from this quote, or None where it is two-sided and not crossed."""
+        """Reason why the quote gives no price; None if it has two sides and is not crossed."""
         if self.bid <= 0 or self.ask <= 0:
             return f"one-sided quote: bid {self.bid}, ask {self.ask}"
         if self.bid > self.ask:
@@ -81,13 +81,13 @@ class Asset:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Shares held; ``available`` is what open sell orders do not hold."""
+    """Shares held; ``available`` excludes those that open sell orders hold."""
 
     symbol: str
     qty: Decimal
     available: Decimal
     previous_close: Decimal | None = None
-    """Dollars a share at the last close; None where it is not told."""
+    """Dollars per share at the last close; None if the broker does not report it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +101,12 @@ class Account:
     blocked_by: str | None
     """Name of the flag that forbids trading (``trading_blocked``, …), or None."""
     equity: Decimal | None = None
-    """Cash and positions; None where it is not told."""
+    """Cash and positions in dollars; None if the broker does not report it."""
 
 
 @dataclass(frozen=True, slots=True)
 class MarketClock:
-    """The broker's clock: it alone says whether the market is open."""
+    """The broker's clock, the only source for whether the market is open."""
 
     now: datetime
     is_open: bool
@@ -119,7 +119,7 @@ _TERMINAL = frozenset({"filled", "canceled", "expired", "rejected", "replaced"})
 
 @dataclass(frozen=True, slots=True)
 class BrokerOrder:
-    """One order as the broker reports it. ``status`` is the broker's own word, also an unlisted one."""
+    """One order as the broker reports it. ``status`` is the broker's word, even if this program does not know it."""
 
     id: str
     client_order_id: str
@@ -136,19 +136,40 @@ class BrokerOrder:
 
     @property
     def is_terminal(self) -> bool:
-        """Whether the broker can do nothing more with it. Unlisted statuses count as live."""
+        """The order can no longer change at the broker. An unknown status counts as live."""
         return self.status in _TERMINAL
 
     @property
     def description(self) -> str:
-        """Side, shares and symbol, for sentences."""
+        """Side, shares and symbol, for messages."""
         shares = "an unknown quantity of" if self.qty is None else format_decimal(self.qty)
         return f"{self.side} {shares} {self.symbol}"
 
 
 @dataclass(frozen=True, slots=True)
+class SymbolSnapshot:
+    """Data of one symbol when the plan starts."""
+
+    asset: Asset | None
+    quote: Quote | None
+    position: Position | None
+    others: Sequence[BrokerOrder] = field(default=())
+    """Open orders on the symbol that are not part of this plan."""
+
+    @property
+    def held(self) -> Decimal:
+        """Shares held; zero without a position."""
+        return self.position.qty if self.position is not None else ZERO
+
+    @property
+    def previous_close(self) -> Decimal | None:
+        """Dollars per share at the last close; None if unknown, as for every symbol without a position."""
+        return self.position.previous_close if self.position is not None else None
+
+
+@dataclass(frozen=True, slots=True)
 class OrderRequest:
-    """What is sent for one child order. Prices and quantities travel as decimal strings; always DAY."""
+    """Content of one submission. Prices and quantities are sent as decimal strings; always DAY."""
 
     client_order_id: str
     symbol: str
@@ -157,9 +178,4 @@ class OrderRequest:
     qty: Decimal
     limit_price: Decimal | None = None
     extended_hours: bool = False
-    """Whether it may also be filled before the open; Alpaca takes DAY limits only there."""
-
-
-Quotes = Mapping[str, Quote]
-Positions = Mapping[str, Position]
-Assets = Mapping[str, Asset]
+    """The order may also fill before the open; Alpaca accepts only DAY limits for that."""

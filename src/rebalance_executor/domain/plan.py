@@ -1,7 +1,7 @@
-"""The rebalance plan: what comes in, validated.
+"""The rebalance plan: validated input.
 
-A plan is made elsewhere; this module decides only whether it is one. ``RebalancePlan.parse`` turns any
-decoded JSON value into a plan or raises ``InvalidInput`` naming the field.
+Plans are made elsewhere. ``RebalancePlan.parse`` turns a decoded JSON value into a plan, or raises ``InvalidInput``
+with the name of the invalid field.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ from rebalance_executor.domain.errors import InvalidInput
 from rebalance_executor.domain.values import Amount, Name, Timestamp, forbid_bool, format_decimal
 
 MAX_ITEMS = 500
-"""Items a plan may have: Alpaca lists 500 orders a page, and 500 orders take 2.5 minutes of its rate limit."""
+"""Limit for items per plan: Alpaca lists 500 orders per page, and 500 orders take 2.5 minutes of its rate limit."""
 
 _TICKER = r"^[A-Za-z0-9][A-Za-z0-9./_-]*$"
-"""Symbols travel in paths and in comma-separated queries: nothing that means something there."""
+"""Symbols are sent in URL paths and comma-separated queries, so characters with a meaning there are excluded."""
 
 Symbol = Annotated[
     str,
@@ -46,20 +46,23 @@ Symbol = Annotated[
 """A ticker, trimmed and upper case."""
 
 
+_MAJOR_ONE_ONLY = "must be a 1.x version"
+
+
 def _major_one(value: str) -> str:
     if not re.fullmatch(r"1(\.[0-9]{1,5}){0,2}", value):
-        raise PydanticCustomError("schema_version", "only 1.x is understood")
+        raise PydanticCustomError("schema_version", _MAJOR_ONE_ONLY)
     return value
 
 
 SchemaVersion = Annotated[
     str, AfterValidator(_major_one), WithJsonSchema({"type": "string", "pattern": r"^1(\.[0-9]{1,5}){0,2}$"})
 ]
-"""Of the plan's schema; another major means another language."""
+"""Version of the plan's schema; only major version 1 is supported."""
 
 
 class Action(StrEnum):
-    """What an item asks for."""
+    """Action that an item asks for."""
 
     BUY = "BUY"
     SELL = "SELL"
@@ -67,7 +70,7 @@ class Action(StrEnum):
 
 
 class Urgency(StrEnum):
-    """How patiently a plan is worked."""
+    """Patience with which a plan is worked: LOW pays the least spread, URGENT crosses it at once."""
 
     LOW = "LOW"
     NORMAL = "NORMAL"
@@ -80,18 +83,18 @@ class _Dto(BaseModel):
 
 
 class RebalancePlanItem(_Dto):
-    """One symbol of a plan: a signed dollar amount and where it comes from."""
+    """One symbol of a plan: a signed dollar amount, with the weights and values that it was computed from."""
 
     symbol: Symbol = Field(description="Ticker, trimmed and upper case.")
     action: Action = Field(description="BUY, SELL or HOLD.")
     trade_amount: Amount = Field(description="Dollars: positive for BUY, negative for SELL; ignored for HOLD.")
     current_weight: Amount = Field(ge=0, le=1, description="Share of the portfolio now, 0 to 1.")
-    target_weight: Amount = Field(ge=0, le=1, description="Share of the portfolio wanted, 0 to 1.")
+    target_weight: Amount = Field(ge=0, le=1, description="Target share of the portfolio, 0 to 1.")
     weight_diff: Amount = Field(description="target_weight − current_weight.")
-    target_value: Amount = Field(ge=0, description="Dollars wanted; 0 on a SELL means a full exit.")
+    target_value: Amount = Field(ge=0, description="Target value in dollars; 0 on a SELL means a full exit.")
     current_value: Amount = Field(ge=0, description="Dollars held when the plan was made.")
     priority: Annotated[int, BeforeValidator(forbid_bool)] = Field(ge=1, le=5, description="1 is first.")
-    strategy_id: Name | None = Field(default=None, description="Which strategy asked for it.")
+    strategy_id: Name | None = Field(default=None, description="Strategy that asked for the trade.")
 
     @field_validator("trade_amount")
     @classmethod
@@ -105,7 +108,7 @@ class RebalancePlanItem(_Dto):
 
     @property
     def is_full_exit(self) -> bool:
-        """Whether the exact position is to be sold, whatever the dollar amount says."""
+        """The item sells the exact position; its dollar amount is not used."""
         return self.action is Action.SELL and self.target_value == 0
 
 
@@ -123,12 +126,12 @@ class RebalancePlan(_Dto):
     total_portfolio_value: Amount = Field(ge=0, description="Dollars.")
     total_trade_value: Amount = Field(description="Dollars.")
     max_drift_tolerance: Amount = Field(default=Decimal("0.05"), ge=0, le=1, description="0 to 1.")
-    execution_urgency: Urgency = Field(default=Urgency.NORMAL, description="How patiently to work it.")
-    strategy_id: Name | None = Field(default=None, description="Which strategy made it.")
+    execution_urgency: Urgency = Field(default=Urgency.NORMAL, description="Patience with which to trade.")
+    strategy_id: Name | None = Field(default=None, description="Strategy that made the plan.")
     estimated_duration_minutes: int | None = Field(default=None, ge=1)
-    metadata: dict[str, Any] | None = Field(default=None, description="Carried along, never interpreted.")
-    account: Name | None = Field(default=None, description="Name of the account; the deployed one by default.")
-    valid_until: Timestamp | None = Field(default=None, description="After this time it is not begun.")
+    metadata: dict[str, Any] | None = Field(default=None, description="Stored with the plan; not interpreted.")
+    account: Name | None = Field(default=None, description="Name of the account; default: the configured account.")
+    valid_until: Timestamp | None = Field(default=None, description="Time after which the plan does not start.")
 
     @field_validator("items")
     @classmethod
@@ -139,14 +142,14 @@ class RebalancePlan(_Dto):
 
     @classmethod
     def parse(cls, document: object) -> RebalancePlan:
-        """A plan from a decoded JSON value.
+        """Return the plan of a decoded JSON value.
 
         Raises:
-            InvalidInput: names the first offending field; ``problems`` has all of them, and ``context["problems"]``,
-                for the log, the first 20.
+            InvalidInput: the value is not a valid plan. Names the first invalid field; ``problems`` has all of them,
+                and ``context["problems"]`` the first 20, for the log.
         """
         if not isinstance(document, dict):
-            raise InvalidInput("$", f"must be a JSON object holding a plan, is {_kind(document)}")
+            raise InvalidInput("$", f"must be a JSON object that contains a plan, is {_kind(document)}")
         items = document.get("items")
         if isinstance(items, list) and len(items) > MAX_ITEMS:  # before 10,000 of them are validated
             raise InvalidInput("items", f"has {len(items)} items, at most {MAX_ITEMS} are accepted; split the plan")
@@ -157,14 +160,14 @@ class RebalancePlan(_Dto):
 
     @property
     def trades(self) -> tuple[RebalancePlanItem, ...]:
-        """The items to be traded: all but HOLD."""
+        """Items to trade: all except HOLD."""
         return tuple(item for item in self.items if item.action is not Action.HOLD)
 
     @cached_property
     def content_hash(self) -> str:
-        """SHA-256 of what the plan asks for, independent of spelling and of the order of keys and items.
+        """SHA-256 of the trades that the plan asks for, independent of formatting and of the order of keys and items.
 
-        Correlation, causation and metadata say where a plan comes from, not what it asks for: left out.
+        Correlation, causation and metadata describe the origin of a plan, not its trades, and are left out.
         """
         body = self.model_dump(mode="json", exclude={"correlation_id", "causation_id", "metadata", "schema_version"})
         body["items"] = sorted(body["items"], key=lambda item: item["symbol"])
@@ -172,16 +175,16 @@ class RebalancePlan(_Dto):
 
 
 _LOGGED = 20
-"""Problems of one plan in a log line."""
+"""Limit for problems per log line."""
 
 _PLAINER = {
     "tuple_type": "must be a list",
     "too_short": "must have at least one item",
     "missing": "is missing",
-    "schema_version": "only 1.x is understood",
+    "schema_version": _MAJOR_ONE_ONLY,
     "timezone_aware": "must have a time zone, like 2026-01-26T15:45:00-05:00",
 }
-"""Pydantic's words where ours are plainer."""
+"""Messages that replace those of pydantic."""
 
 
 def _kind(value: object) -> str:
@@ -196,22 +199,22 @@ def _repeated(symbols: Iterable[str]) -> Iterator[str]:
 
 
 def _as_invalid_input(error: ValidationError, items: object) -> InvalidInput:
-    told = error.errors(include_url=False, include_context=False, include_input=False)
-    if len(told) > 1:  # an item that is wrong counts as missing, too
-        told = [e for e in told if (e["loc"], e["type"]) != (("items",), "too_short")] or told
+    errors = error.errors(include_url=False, include_context=False, include_input=False)
+    if len(errors) > 1:  # pydantic also counts an invalid item as missing
+        errors = [e for e in errors if (e["loc"], e["type"]) != (("items",), "too_short")] or errors
     problems = [
         (
             ".".join(str(part) for part in e["loc"]) or "$",
             _PLAINER.get(e["type"], e["msg"].removeprefix("Value error, ")),
         )
-        for e in told
+        for e in errors
     ]
-    if isinstance(items, list):  # the model does not compare its items where one of them is wrong
+    if isinstance(items, list):  # the model does not compare its items if one of them is invalid
         named = (item.get("symbol") for item in items if isinstance(item, dict))
         repeated = _repeated(name.strip().upper() for name in named if isinstance(name, str) and name.strip())
         problems += [("items", text) for text in repeated if ("items", text) not in problems]
     field, problem = problems[0]
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    found = InvalidInput(field, problem + more, problems=[f"{where}: {what}" for where, what in problems[:_LOGGED]])
-    found.problems = tuple(problems)
-    return found
+    invalid = InvalidInput(field, problem + more, problems=[f"{where}: {what}" for where, what in problems[:_LOGGED]])
+    invalid.problems = tuple(problems)
+    return invalid

@@ -1,7 +1,7 @@
-"""After the trade: do the broker's orders, fills and positions say what the journal says?
+"""Reconciliation after the trade: compare the broker's orders, fills and positions with the journal.
 
-Pure: both accounts of the same thing in, every difference out, named. A difference makes its item, and so the plan,
-UNRESOLVED: an operator must look.
+Pure functions that name every difference. A difference makes its item, and so the plan, UNRESOLVED: an operator must
+look.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from rebalance_executor.domain.market import ZERO, BrokerOrder, Position, Side
 from rebalance_executor.domain.orders import ChildOrder, ChildState, ParentOrder
 from rebalance_executor.domain.values import format_decimal
 
-_SAME = Decimal("0.000000001")
-"""Shares; Alpaca holds nine decimals and cuts off what is finer."""
+_TOLERANCE = Decimal("0.000000001")
+"""Shares. Alpaca keeps nine decimals and cuts off finer ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One thing in which broker and journal differ."""
+    """One difference between broker and journal."""
 
     symbol: str
     problem: str
 
 
 def was_sent(parent: ParentOrder) -> bool:
-    """Whether anything of this parent was, or may have been, at the broker."""
+    """Return whether an order of this parent reached the broker or may have reached it."""
     return parent.attempts > 0
 
 
@@ -37,58 +37,64 @@ def differences(
     positions: Mapping[str, Position],
     own_prefix: str,
 ) -> list[Difference]:
-    """Everything in which the broker differs from the journal of a plan whose parents are all settled.
+    """Return every difference between the broker and the journal of a plan whose parents are all settled.
 
     Args:
-        parents: the plan's parents; those of which nothing was sent are not compared.
-        orders: the broker's orders of their symbols since the plan was begun.
-        positions: the broker's positions now.
-        own_prefix: how the client order ids of this plan begin.
+        parents: the plan's parents; those without a sent order are not compared.
+        orders: the broker's orders of their symbols since the plan started.
+        positions: the broker's positions now, by symbol.
+        own_prefix: prefix of this plan's client order ids.
     """
-    told = {order.client_order_id: order for order in orders}
-    found: list[Difference] = []
+    by_client_id = {order.client_order_id: order for order in orders}
+    result: list[Difference] = []
     for parent in parents:
         if not was_sent(parent):
             continue
         for child in parent.children:
-            found += _of_order(parent, child, told.pop(child.client_order_id, None))
-        found += _of_position(parent, positions.get(parent.symbol))
-    for order in told.values():
+            result += _of_order(parent, child, by_client_id.pop(child.client_order_id, None))
+        result += _of_position(parent, positions.get(parent.symbol))
+    for order in by_client_id.values():
         if order.client_order_id.startswith(own_prefix):
-            text = f"order {order.id} ({order.client_order_id}) is at the broker and not in the journal"
-            found.append(Difference(order.symbol, text))
-    return found
+            text = f"order {order.id} ({order.client_order_id}) is at the broker but not in the journal"
+            result.append(Difference(order.symbol, text))
+    return result
 
 
 def _of_order(parent: ParentOrder, child: ChildOrder, order: BrokerOrder | None) -> list[Difference]:
     name = f"order {child.client_order_id}"
     if order is None:
-        known = child.order_id is not None
-        return [Difference(parent.symbol, f"{name} is not known to the broker")] if known else []
+        is_expected = child.order_id is not None
+        return [Difference(parent.symbol, f"{name} is not at the broker")] if is_expected else []
     problems = []
     if child.state is ChildState.NOT_SENT or (child.state is ChildState.REJECTED and child.order_id is None):
-        problems.append(f"{name} is {order.status} at the broker, the journal says {child.state}")
+        problems.append(f"{name} is {order.status} at the broker, {child.state} in the journal")
     if (order.symbol, order.side, order.qty) != (parent.symbol, parent.side, child.qty):
-        problems.append(f"{name} is {order.description} at the broker")
+        journalled = f"{parent.side} {format_decimal(child.qty)} {parent.symbol}"
+        problems.append(f"{name} is {order.description} at the broker, {journalled} in the journal")
     if not order.is_terminal:
-        problems.append(f"{name} is still {order.status} at the broker")
+        problems.append(f"{name} is still open at the broker (status {order.status})")
     if order.filled_qty != child.filled_qty:
-        problems.append(
-            f"{name}: the broker filled {format_decimal(order.filled_qty)}, the journal {format_decimal(child.filled_qty)}"
-        )
+        filled, journalled = format_decimal(order.filled_qty), format_decimal(child.filled_qty)
+        problems.append(f"{name} has {filled} shares filled at the broker, {journalled} in the journal")
     elif order.filled_qty and order.filled_avg_price != child.filled_avg_price:
-        by_broker, by_journal = order.filled_avg_price, child.filled_avg_price
-        problems.append(f"{name}: priced {by_broker} by the broker, {by_journal} by the journal")
+        price, journalled = _price(order.filled_avg_price), _price(child.filled_avg_price)
+        problems.append(f"{name} has average fill price {price} at the broker, {journalled} in the journal")
     return [Difference(parent.symbol, problem) for problem in problems]
 
 
+def _price(price: Decimal | None) -> str:
+    return "unknown" if price is None else format_decimal(price)
+
+
 def _of_position(parent: ParentOrder, position: Position | None) -> list[Difference]:
-    """What was held, more or less what was filled, must be held now; others who trade the symbol show here, too."""
+    """Compare the position with the shares held before ± filled. Trades of others on the symbol show here as well."""
     if parent.held_before is None:
-        return []  # begun by a version that did not journal it
-    filled = parent.filled_qty if parent.side is Side.BUY else -parent.filled_qty
-    expected, held = parent.held_before + filled, position.qty if position is not None else ZERO
-    if abs(held - expected) <= _SAME:
         return []
-    text = f"{format_decimal(held)} shares are held, {format_decimal(parent.held_before)} before and {format_decimal(filled)} filled were expected"
+    expected = parent.held_before + (parent.filled_qty if parent.side is Side.BUY else -parent.filled_qty)
+    held = position.qty if position is not None else ZERO
+    if abs(held - expected) <= _TOLERANCE:
+        return []
+    sign = "+" if parent.side is Side.BUY else "−"
+    parts = f"{format_decimal(parent.held_before)} {sign} {format_decimal(parent.filled_qty)}"
+    text = f"holds {format_decimal(held)} shares, expected {format_decimal(expected)} ({parts})"
     return [Difference(parent.symbol, text)]

@@ -1,4 +1,4 @@
-"""The result: what is returned, stored and published. One typed shape for all three."""
+"""The result of a plan: one model for what is returned, stored and published."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rebalance_executor.domain.values import Amount, Timestamp
 
 
 class ExecutionStatus(StrEnum):
-    """How a plan ended."""
+    """Final status of a plan."""
 
     SUCCESS = "success"
     SUCCESS_WITH_SKIPS = "success_with_skips"
@@ -30,8 +30,8 @@ class ChildResult(_Dto):
     """One order at the broker."""
 
     client_order_id: str
-    order_id: str | None = Field(description="The broker's id; null where none is known.")
-    status: str = Field(description="The broker's last word, or this program's where it has none.")
+    order_id: str | None = Field(description="The broker's id; null if unknown.")
+    status: str = Field(description="The broker's latest status; the program's own state if the broker reported none.")
     type: str
     limit_price: Amount | None
     qty: Amount
@@ -42,15 +42,17 @@ class ChildResult(_Dto):
 
 
 class OrderResult(_Dto):
-    """What became of one item of the plan."""
+    """Outcome of one item of the plan."""
 
     symbol: str
     action: Action
     outcome: Outcome
-    success: bool = Field(description="Filled as planned.")
+    success: bool = Field(description="True if filled as planned.")
     skipped: bool
     skip_reason: str | None = Field(default=None, description="Code, for SKIPPED.")
-    error_code: str | None = Field(default=None, description="Code, for anything that deserves a remark.")
+    error_code: str | None = Field(
+        default=None, description="Code, for every item that is not plainly filled or skipped as a HOLD."
+    )
     error_message: str | None = None
     trade_amount: Amount = Field(description="Filled dollars, signed: negative for SELL.")
     planned_trade_amount: Amount = Field(description="Dollars of the plan's item, signed.")
@@ -58,39 +60,41 @@ class OrderResult(_Dto):
     planned_shares: Amount = Field(description="The frozen quantity of the parent order.")
     price: Amount | None = Field(description="Average fill price, from the broker.")
     expected_price: Amount | None = Field(description="Arrival mid.")
-    slippage_amount: Amount | None = Field(description="Dollars lost against arrival mid; positive is a cost.")
-    slippage_bps: Amount | None = Field(description="The same in basis points of the filled dollars.")
+    slippage_amount: Amount | None = Field(
+        description="Implementation shortfall against the arrival mid in dollars; positive is a cost."
+    )
+    slippage_bps: Amount | None = Field(description="Implementation shortfall in basis points of the filled dollars.")
     delay_amount: Amount | None = Field(
-        default=None, description="Of these dollars: from arrival mid to the mid when each child was priced."
+        default=None, description="Part of slippage_amount: from the arrival mid to the mid when each child was priced."
     )
     spread_amount: Amount | None = Field(
-        default=None, description="Of these dollars: half the spread when each child was priced."
+        default=None, description="Part of slippage_amount: half the spread when each child was priced."
     )
     residual_amount: Amount | None = Field(
-        default=None, description="The rest of them: what waiting won back (negative) or impact cost."
+        default=None, description="Rest of slippage_amount: gain from waiting (negative) or cost of impact."
     )
-    delay_bps: Amount | None = Field(default=None, description="The delay in basis points of the filled dollars.")
-    spread_bps: Amount | None = Field(default=None, description="The spread, likewise.")
-    residual_bps: Amount | None = Field(default=None, description="What they leave of slippage_bps.")
+    delay_bps: Amount | None = Field(default=None, description="delay_amount in basis points of the filled dollars.")
+    spread_bps: Amount | None = Field(default=None, description="spread_amount in basis points of the filled dollars.")
+    residual_bps: Amount | None = Field(default=None, description="slippage_bps less delay_bps and spread_bps.")
     order_type: str | None = None
-    order_id: str | None = Field(default=None, description="The last child's.")
-    client_order_id: str | None = Field(default=None, description="The last child's.")
+    order_id: str | None = Field(default=None, description="The broker's id of the last child order.")
+    client_order_id: str | None = Field(default=None, description="Client order id of the last child order.")
     children: tuple[ChildResult, ...] = ()
     current_weight: Amount | None = Field(default=None, description="Share of the portfolio when the plan was made.")
-    target_weight: Amount | None = Field(default=None, description="Share of the portfolio that the plan wanted.")
+    target_weight: Amount | None = Field(default=None, description="Target share of the portfolio.")
     filled_at: Timestamp | None = None
-    timestamp: Timestamp = Field(description="When the item was settled.")
+    timestamp: Timestamp = Field(description="Time at which the item was settled.")
 
 
 class DifferenceResult(_Dto):
-    """One thing in which broker and journal differ."""
+    """One difference between broker and journal."""
 
     symbol: str
     problem: str
 
 
 class ExecutionResult(_Dto):
-    """What became of a plan."""
+    """Result of a plan."""
 
     schema_version: str = "1.0.0"
     plan_id: str
@@ -98,7 +102,7 @@ class ExecutionResult(_Dto):
     causation_id: str
     account: str
     status: ExecutionStatus
-    success: bool = Field(description="success or success_with_skips.")
+    success: bool = Field(description="True if the status is success or success_with_skips.")
     orders: tuple[OrderResult, ...]
     orders_placed: int = Field(description="Items with at least one order that has a broker id.")
     orders_succeeded: int
@@ -107,21 +111,27 @@ class ExecutionResult(_Dto):
     orders_rejected: int = 0
     orders_unresolved: int = 0
     total_trade_value: Amount = Field(description="Filled dollars, unsigned.")
-    total_portfolio_value: Amount | None = Field(default=None, description="The plan's; dollars.")
+    total_portfolio_value: Amount | None = Field(default=None, description="Dollars, from the plan.")
     started_at: Timestamp
-    execution_timestamp: Timestamp = Field(description="When the plan was finished.")
+    execution_timestamp: Timestamp = Field(description="Time at which the plan finished.")
     runs: int
     slippage_bps: Amount | None = Field(
         description="Implementation shortfall against arrival mid; null if nothing filled."
     )
-    slippage_amount: Amount | None = Field(default=None, description="The same in dollars; the orders' sum.")
-    delay_amount: Amount | None = Field(default=None, description="Of these dollars; the orders' sum, likewise below.")
+    slippage_amount: Amount | None = Field(
+        default=None, description="Implementation shortfall in dollars, summed over the orders."
+    )
+    delay_amount: Amount | None = Field(
+        default=None, description="Delay in dollars, summed over the orders; spread and residual likewise."
+    )
     spread_amount: Amount | None = None
     residual_amount: Amount | None = None
-    delay_bps: Amount | None = Field(default=None, description="In basis points of the filled dollars, likewise below.")
+    delay_bps: Amount | None = Field(
+        default=None, description="Delay in basis points of the filled dollars; spread and residual likewise."
+    )
     spread_bps: Amount | None = None
     residual_bps: Amount | None = None
     differences: tuple[DifferenceResult, ...] = Field(
-        default=(), description="In what broker and journal differ after the trade; any of them makes it unresolved."
+        default=(), description="Differences between broker and journal after the trade; any makes the plan unresolved."
     )
     metadata: dict[str, Any] = Field(default_factory=dict)

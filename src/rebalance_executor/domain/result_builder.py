@@ -1,4 +1,4 @@
-"""From parents to the result: one typed shape, every number from the journal, nothing guessed."""
+"""Build the result from the journalled parent orders."""
 
 from __future__ import annotations
 
@@ -32,13 +32,21 @@ def build_result(
     state: PlanState,
     parents: Mapping[str, ParentOrder],
     now: datetime,
-    differing: Sequence[Difference] = (),
+    differences: Sequence[Difference] = (),
 ) -> ExecutionResult:
-    """The result of a plan whose parents are all settled; ``differing`` is what the broker tells otherwise."""
+    """Return the result of a plan whose parents are all settled.
+
+    Args:
+        plan: the plan.
+        state: its journalled state.
+        parents: its parent orders by symbol.
+        now: time of the result.
+        differences: differences between broker and journal; any makes the plan unresolved.
+    """
     orders = tuple(_order_result(item, parents.get(item.symbol), now) for item in plan.items)
     traded = sum((abs(order.trade_amount) for order in orders), ZERO)
     lost = [part for item in plan.items if (p := parents.get(item.symbol)) and (part := of_parent(p)) is not None]
-    status = plan_status(orders, differing)
+    status = plan_status(orders, differences)
     return ExecutionResult(
         plan_id=plan.plan_id,
         correlation_id=state.correlation_id,
@@ -59,18 +67,18 @@ def build_result(
         execution_timestamp=now,
         runs=state.runs,
         **_shortfall(of_plan(lost) if lost else None, traded),
-        differences=tuple(DifferenceResult(symbol=d.symbol, problem=d.problem) for d in differing),
+        differences=tuple(DifferenceResult(symbol=d.symbol, problem=d.problem) for d in differences),
         metadata={"content_hash": state.content_hash, "strategy_id": plan.strategy_id},
     )
 
 
-def plan_status(orders: Sequence[OrderResult], differing: Sequence[Difference] = ()) -> ExecutionStatus:
-    """How the plan ended, from how its items ended.
+def plan_status(orders: Sequence[OrderResult], differences: Sequence[Difference] = ()) -> ExecutionStatus:
+    """Return the status of a plan from the outcomes of its items.
 
-    A plan of nothing but HOLDs is a success: there was nothing to do and it was done.
+    A plan of HOLDs only is a success.
     """
     outcomes = [order.outcome for order in orders]
-    if differing or Outcome.UNRESOLVED in outcomes:
+    if differences or Outcome.UNRESOLVED in outcomes:
         return ExecutionStatus.UNRESOLVED
     if all(order.action is Action.HOLD for order in orders):
         return ExecutionStatus.SUCCESS
@@ -85,7 +93,7 @@ def _order_result(item: RebalancePlanItem, parent: ParentOrder | None, now: date
     if item.action is Action.HOLD:
         return _hold(item, now)
     if parent is None:
-        text = "the journal holds no order for this item; compare with the broker's orders"
+        text = "the journal has no order for this item; check the orders at the broker"
         parent = blank_parent(item).settled(Outcome.UNRESOLVED, Code.JOURNAL_INCOMPLETE, text, now)
     filled, value, last = parent.filled_qty, parent.filled_value, parent.last_child
     priced = filled > 0 and all(c.filled_avg_price is not None for c in parent.children if c.filled_qty)
@@ -156,7 +164,7 @@ def _child_result(child: ChildOrder) -> ChildResult:
 
 
 def _shortfall(lost: Shortfall | None, filled_dollars: Decimal) -> dict[str, Decimal | None]:
-    """The fields of a shortfall; the parts add up to the whole, in dollars and in basis points."""
+    """Return the fields of a shortfall; its parts sum to the total, in dollars and in basis points."""
     if lost is None:
         return {"slippage_amount": None, "slippage_bps": None}
     amounts = {

@@ -1,4 +1,4 @@
-"""What the controls remember of an account: its kill switch, and what was reserved in a trading day. Values only."""
+"""State of an account's controls: its kill switch, and the dollars reserved in a trading day. Values only."""
 
 from __future__ import annotations
 
@@ -11,78 +11,78 @@ from enum import StrEnum
 from rebalance_executor.domain.market import ZERO, Side
 
 PROGRAM = "rebalance-executor"
-"""Who set a kill switch that the program tripped itself."""
+"""Name recorded as ``by`` when the program trips the kill switch itself."""
 
 
 class TradingState(StrEnum):
-    """How much an account may do."""
+    """Trading that the kill switch allows."""
 
     ACTIVE = "ACTIVE"
     REDUCING = "REDUCING"
     """Sells only."""
     HALTED = "HALTED"
-    """Nothing is sent; resting orders are cancelled."""
+    """No orders are sent; resting orders are cancelled."""
 
 
 @dataclass(frozen=True, slots=True)
 class KillSwitchRecord:
-    """An account's kill switch: its state, and who set it when and why."""
+    """An account's kill switch: its state, with the operator, the reason and the time (UTC) of its latest change."""
 
     state: TradingState
     by: str
     reason: str
     at: datetime | None = None
-    """None for a switch that nobody ever set."""
+    """None if the switch was never set."""
 
 
-NEVER_SET = KillSwitchRecord(TradingState.ACTIVE, by="nobody", reason="never set")
-"""The switch of an account for which none was ever set."""
+NEVER_SET = KillSwitchRecord(TradingState.ACTIVE, by="default", reason="never set")
+"""Kill switch of an account whose switch was never set."""
 
 
 @dataclass(frozen=True, slots=True)
 class DailyUsage:
-    """What an account's plans reserved in one trading day, which ends with the close of its session.
+    """Dollars that an account's plans reserved in one trading day, which ends with the close of its session.
 
-    Counted when a plan is begun, before anything is sent, and never given back: what became of an order does not
-    matter, and an unknown one counts in full.
+    Added when a plan starts, before an order is sent, and never released: orders count whatever their outcome, and
+    unknown ones count in full.
     """
 
     on: date
     plans: int = 0
-    """Plans begun; it counts every reservation, and so tells whether another one came between."""
+    """Plans started. Every reservation increments it, so a changed count reveals a concurrent reservation."""
     buys: Decimal = ZERO
     """Dollars at arrival mid."""
     sells: Decimal = ZERO
 
     @property
     def gross(self) -> Decimal:
-        """Dollars bought and sold."""
+        """Dollars bought plus dollars sold."""
         return self.buys + self.sells
 
     @property
     def net(self) -> Decimal:
-        """Dollars by which buys and sells differ."""
+        """Difference between buys and sells in dollars, unsigned."""
         return abs(self.buys - self.sells)
 
     def plus(self, buys: Decimal, sells: Decimal) -> DailyUsage:
-        """The day with one more plan in it."""
+        """Return the day with one more plan of these dollars."""
         return DailyUsage(self.on, self.plans + 1, self.buys + buys, self.sells + sells)
 
 
 @dataclass(frozen=True, slots=True)
 class ReservedOrder:
-    """One order that a plan was begun with."""
+    """One order of a started plan, as it was sized."""
 
     symbol: str
     side: Side
     qty: Decimal
-    dollars: Decimal | None = None
-    """What the plan asked for; None where an earlier version reserved it."""
+    dollars: Decimal
+    """Dollars of the plan's item, unsigned."""
 
 
 @dataclass(frozen=True, slots=True)
 class StartedPlan:
-    """One plan of a trading day with its orders."""
+    """One plan of a trading day, with its orders."""
 
     plan_id: str
     at: datetime
@@ -91,19 +91,19 @@ class StartedPlan:
 
 @dataclass(frozen=True, slots=True)
 class RiskState:
-    """Everything the controls remember of an account, read at once."""
+    """Everything that the controls know of an account, read together."""
 
     kill_switch: KillSwitchRecord
     usage: DailyUsage
     plans: Sequence[StartedPlan] = ()
-    """Those begun in that day."""
+    """Plans started in that day."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """A plan's share of the day, written together with its journal: both or neither.
+    """A plan's part of the trading day, written in one transaction with the plan's journal.
 
-    Refused where the day is no longer ``before``.
+    The write fails if the stored day is no longer ``before``.
     """
 
     before: DailyUsage

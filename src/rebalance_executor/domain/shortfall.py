@@ -1,12 +1,12 @@
-"""Implementation shortfall, and what it was lost to (Perold 1988; the split as transaction cost analysis knows it).
+"""Implementation shortfall and its parts (Perold 1988; the split is that of transaction cost analysis).
 
-Per child, with the mid and the far touch at the moment it was priced, signed so that a cost is positive:
+The parts are computed per child, from the mid and the far touch at pricing; a cost is positive:
 
-* delay — arrival mid → that mid: the market moved before the order was sent;
-* spread — that mid → the far touch: half the spread, the price of immediacy;
-* residual — far touch → fill: what waiting won back (negative), or impact and slippage cost.
+* delay: arrival mid → mid at pricing; the market moved before the order was sent;
+* spread: mid at pricing → far touch; half the spread, the price of immediacy;
+* residual: far touch → fill; the gain from waiting (negative), or the cost of impact and slippage.
 
-The three add up to fills against arrival mid, exactly, because the residual is what the other two leave.
+The three sum exactly to fills against arrival mid, because the residual is the total less the other two.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from rebalance_executor.domain.pricing import shortfall
 
 @dataclass(frozen=True, slots=True)
 class Shortfall:
-    """Dollars lost against arrival mid, and their parts; positive is a cost."""
+    """Dollars lost against the arrival mid, with their parts; positive is a cost."""
 
     total: Decimal = ZERO
     delay: Decimal = ZERO
@@ -30,16 +30,16 @@ class Shortfall:
 
     @property
     def residual(self) -> Decimal:
-        """What delay and spread do not explain."""
+        """Dollars that delay and spread do not explain."""
         return self.total - self.delay - self.spread
 
     def __add__(self, other: Shortfall) -> Shortfall:
-        """Both together."""
+        """Return the sum of both."""
         return Shortfall(self.total + other.total, self.delay + other.delay, self.spread + other.spread)
 
 
 def of_parent(parent: ParentOrder) -> Shortfall | None:
-    """The shortfall of a parent's fills; None where nothing was filled, or a price or the arrival is not known."""
+    """Return the shortfall of a parent's fills; None without fills, or if a price or the arrival is unknown."""
     filled = [child for child in parent.children if child.filled_qty]
     if not filled or parent.arrival is None or any(child.filled_avg_price is None for child in filled):
         return None
@@ -50,12 +50,12 @@ def of_parent(parent: ParentOrder) -> Shortfall | None:
 
 
 def of_plan(parts: Iterable[Shortfall]) -> Shortfall:
-    """The shortfall of a plan: its parents' together."""
+    """Return the shortfall of a plan: the sum of its parents'."""
     return sum(parts, Shortfall())
 
 
 def _parts(child: ChildOrder, side: Side, arrival_mid: Decimal) -> tuple[Decimal, Decimal]:
-    """Delay and spread; both 0, and all of it residual, where the quote was not journalled."""
+    """Return delay and spread in dollars. Without a journalled quote both are 0 and the residual is the total."""
     if child.mid is None or child.bid is None or child.ask is None:
         return ZERO, ZERO
     moved = child.mid - arrival_mid if side is Side.BUY else arrival_mid - child.mid

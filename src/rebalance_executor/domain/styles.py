@@ -1,4 +1,4 @@
-"""How an order may be worked: styles, the ladder by urgency, and what may differ for one symbol."""
+"""Order styles, the ladder by urgency, and the settings that may differ per symbol."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from rebalance_executor.domain.values import DAY_SECONDS, Amount, format_decimal
 
 
 class OrderStyle(StrEnum):
-    """How a parent is worked."""
+    """Method of working a parent order."""
 
     LADDER = "ladder"
-    """Limits that start patiently and walk to the far touch, each priced from a fresh quote."""
+    """Limits that start near our own side and move to the far touch, each priced from a fresh quote."""
     MARKETABLE_LIMIT = "marketable_limit"
-    """A limit at the far touch: fills at once when the quote holds, and never worse than its limit."""
+    """A limit at the far touch: fills at once if the quote holds, and never worse than its limit."""
     MARKET = "market"
-    """A market order: Alpaca collars it, the price is whatever comes."""
+    """A market order: Alpaca applies its own collar; this program does not bound the price."""
 
 
 class UnusableQuotePolicy(StrEnum):
-    """What is done where no quote can be used, also at a second look."""
+    """Handling of a symbol without a usable quote, even after a second read."""
 
     DENY = "deny"
-    """The item is denied, or ends unfinished."""
+    """Deny the item, or end its order unfilled or partly filled."""
     LAST_TRADE = "last_trade"
-    """The last trade, if it is recent enough, prices a limit: at its price, inside the collars."""
+    """Price a limit at the last trade, if that is recent enough; the collars still apply."""
 
 
 _AT_THE_CLOSE = frozenset({"market_on_close", "limit_on_close", "moc", "loc", "cls"})
@@ -43,14 +43,14 @@ def _not_at_the_close(value: object) -> object:
     if isinstance(value, str) and value.strip().lower().replace("-", "_") in _AT_THE_CLOSE:
         raise PydanticCustomError(
             "at_the_close",
-            "orders for the closing auction are not supported: they can be neither bounded by the collar nor worked "
-            "further when they do not fill; use ladder, marketable_limit or market",
+            "orders for the closing auction are not supported: the collar cannot bound their price, and there is no "
+            "second attempt if they do not fill; use ladder, marketable_limit or market",
         )
     return value
 
 
 Style = Annotated[OrderStyle, BeforeValidator(_not_at_the_close)]
-"""An order style; orders for the closing auction are refused in words of their own."""
+"""An order style; orders for the closing auction are invalid, with a message that explains it."""
 
 
 class _Frozen(BaseModel):
@@ -58,7 +58,7 @@ class _Frozen(BaseModel):
 
 
 class LadderSteps(_Frozen):
-    """The rungs of one urgency: where each limit is priced within the spread, and how long it rests."""
+    """Rungs of one urgency: the price of each limit within the spread, and the time that it rests."""
 
     model_config = ConfigDict(validate_by_name=True, validate_by_alias=True, serialize_by_alias=True)
 
@@ -68,7 +68,7 @@ class LadderSteps(_Frozen):
         max_length=20,
         description="Fractions of the spread from our own side to the far touch, ascending, the last one 1.",
     )
-    wait_seconds: Amount = Field(gt=0, le=DAY_SECONDS, description="Seconds a rung rests before the next.")
+    wait_seconds: Amount = Field(gt=0, le=DAY_SECONDS, description="Seconds that a rung rests before the next one.")
 
     @model_validator(mode="after")
     def _end_at_the_far_touch(self) -> Self:
@@ -95,16 +95,16 @@ DEFAULT_LADDER: Mapping[Urgency, LadderSteps] = MappingProxyType(
         Urgency.URGENT: _steps("2", "1"),
     }
 )
-"""The ladder of each urgency, from patient to crossing at once; ``python -m benchmarks.lab`` measures it."""
+"""Ladder of each urgency, from patient to crossing at once; ``python -m benchmarks.lab`` measures it."""
 
 
 def _with_defaults(ladder: Mapping[Urgency, LadderSteps]) -> Mapping[Urgency, LadderSteps]:
-    """Return a complete ladder: an urgency that is not configured keeps its default."""
+    """Return the ladder with the default of every urgency that is not configured."""
     return {**DEFAULT_LADDER, **ladder}
 
 
 Ladder = Annotated[dict[Urgency, LadderSteps], AfterValidator(_with_defaults)]
-"""The rungs by urgency; urgencies that are left out have their defaults."""
+"""Rungs by urgency; urgencies that are left out have their defaults."""
 
 
 Fraction = Annotated[Amount, Field(ge=0, le=1)]
@@ -117,7 +117,7 @@ Spread = Annotated[Amount, Field(gt=0, lt=2)]
 
 
 class SymbolOverride(_Frozen):
-    """Execution fields that may differ for one symbol, an illiquid one for instance; they mean what they mean above."""
+    """Execution settings that may differ per symbol, for example for an illiquid one."""
 
     order_style: Style | None = None
     ladder: Ladder | None = None

@@ -1,4 +1,4 @@
-"""Field types shared by the models: exact decimals, UTC times, plain JSON."""
+"""Field types shared by the models: exact decimals, UTC times, plain JSON. And how people read them."""
 
 from __future__ import annotations
 
@@ -10,26 +10,31 @@ from typing import Annotated
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, PlainSerializer, StringConstraints
 
 _LARGEST_EXPONENT = 15
-"""Amounts of 10^16 dollars or shares and more are a mistake, and their plain notation could fill memory."""
+"""Limit for dollars and shares. 10^16 and more is a mistake, and its plain notation could exhaust the memory."""
 
 _SMALLEST_EXPONENT = -60
-"""Plans carry 28 significant digits; anything finer than this is a mistake of the same kind."""
-
+"""Limit for decimal places. Plans carry 28 significant digits; a finer amount is a mistake as well."""
 
 DAY_SECONDS = 86_400
 DAY_MINUTES = 1_440
 DAY_HOURS = 24
-"""One day in the unit of the field that it bounds: nothing in the configuration waits longer."""
+"""One day in the unit of the field that it bounds: no wait and no age in the configuration is longer."""
 
 _JSON_NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*", re.ASCII | re.IGNORECASE)
 
 
 def format_decimal(value: Decimal) -> str:
-    """A decimal in plain notation, without exponent and without trailing zeros: ``1.50`` → ``1.5``."""
+    """Return a decimal in plain notation, without exponent and trailing zeros: ``1.50`` → ``1.5``."""
     text = format(value, "f")
     if "." in text:
         text = text.rstrip("0").rstrip(".")
     return "0" if text in ("", "-0") else text
+
+
+def format_dollars(amount: Decimal) -> str:
+    """Return dollars rounded to the cent, without cents if they are zero: ``1234.5`` → ``$1,234.50``."""
+    text = f"{abs(amount):,.2f}".removesuffix(".00")
+    return f"-${text}" if amount < 0 else f"${text}"
 
 
 def seconds(amount: Decimal | int) -> timedelta:
@@ -38,23 +43,27 @@ def seconds(amount: Decimal | int) -> timedelta:
 
 
 def format_utc(at: datetime) -> str:
-    """A time as people read it, to the second: ``2026-01-26 20:45:00 UTC``."""
+    """Return a time for people, to the second: ``2026-01-26 20:45:00 UTC``."""
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _bounded(value: Decimal) -> Decimal:
     if value == 0:
-        return Decimal(0)  # also "0E+20", which plans really contain
+        return Decimal(0)  # also "0E+20", which real plans contain
     exponent = value.as_tuple().exponent
     if value.adjusted() > _LARGEST_EXPONENT or (isinstance(exponent, int) and exponent < _SMALLEST_EXPONENT):
-        raise ValueError("is outside the range of amounts (10^16, 60 decimals)")
+        raise ValueError("must be below 10^16 and have at most 60 decimals")
     return value
 
 
 def forbid_bool(value: object) -> object:
-    """The value, unless it is a boolean, which Python and pydantic would take for a number."""
+    """Return the value unless it is a boolean, which Python and pydantic accept as a number.
+
+    Raises:
+        ValueError: the value is a boolean.
+    """
     if isinstance(value, bool):
-        raise ValueError("is a boolean where something else is expected")  # noqa: TRY004 - pydantic wants ValueError
+        raise ValueError("must not be a boolean")  # noqa: TRY004 - pydantic wants ValueError
     return value
 
 
@@ -62,12 +71,12 @@ def _utc(value: datetime) -> datetime:
     try:
         return value.astimezone(UTC)
     except OverflowError:
-        raise ValueError("lies outside the years 1 to 9999 in UTC") from None
+        raise ValueError("is outside the years 1 to 9999 in UTC") from None
 
 
 def _printable(value: str) -> str:
     if not value.isprintable():
-        raise ValueError("holds control characters")
+        raise ValueError("contains characters that cannot be printed")
     return value
 
 
@@ -87,7 +96,7 @@ Amount = Annotated[
 """Dollars, shares, prices, weights or basis points; a plain decimal string in JSON; never NaN or infinite."""
 
 Timestamp = Annotated[AwareDatetime, BeforeValidator(forbid_bool), AfterValidator(_utc)]
-"""A time with a zone, held in UTC."""
+"""A time with a zone, kept in UTC."""
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(_printable)]
 """An identifier: 1 to 100 printable characters."""
