@@ -1,6 +1,6 @@
-"""The operator's commands; they need more than the library does."""
+"""The operator's commands. They need packages that the deployed function does not."""
 
 from importlib.util import find_spec
 
 if find_spec("typer") is None:
-    raise SystemExit("The commands are an extra of the package: pip install 'rebalance_executor[cli]'")
+    raise SystemExit("The rebalance command needs extra packages: pip install 'rebalance_executor[cli]'")

@@ -1,6 +1,6 @@
-"""How every command speaks: its answer on stdout, the rest on stderr, and what goes wrong as a sentence.
+"""Output of every command: the answer on stdout, progress and errors on stderr.
 
-Names, reasons and messages come from plans, people and brokers: they are shown as they are, never read as markup.
+Names, reasons and messages come from plans, operators and brokers. They are printed literally, never read as markup.
 """
 
 from __future__ import annotations
@@ -20,38 +20,51 @@ from botocore.exceptions import (
 )
 from pydantic import BaseModel
 from rich.console import Console, RenderableType
+from rich.text import Text
 
 from rebalance_cli.exit_codes import CliError, Exit, error_exit_code
 from rebalance_cli.outputs import Failure
-from rebalance_cli.views.result import error_view
-from rebalance_executor.domain.errors import InvalidInput, RebalanceError, Redeliver
+from rebalance_cli.views.tables import error_view, facts
+from rebalance_executor.domain.errors import InvalidInput, RebalanceError
+from rebalance_sandbox.errors import SandboxError, SandboxFailed, SandboxUnfinished
 
-_NOT_SET_UP = (NoRegionError, NoCredentialsError, PartialCredentialsError, ProfileNotFound)
-_DOCTOR = "Find out which: rebalance doctor"
+_AWS_NOT_CONFIGURED = (NoRegionError, NoCredentialsError, PartialCredentialsError, ProfileNotFound)
+_DOCTOR = "Check every dependency: rebalance doctor"
+_EXPECTED_ERRORS = (
+    CliError,
+    SandboxError,
+    RebalanceError,
+    OSError,
+    BotoCoreError,
+    ClientError,
+    typer.Abort,
+    KeyboardInterrupt,
+)
 
 
 @contextmanager
-def command(*, as_json: bool = False, after_silence: str = _DOCTOR) -> Iterator[tuple[Console, Console]]:
-    """A command's two consoles: for what is said beside the answer, and for the answer as a person reads it.
+def command(*, as_json: bool = False, server_error_next: str = _DOCTOR) -> Iterator[tuple[Console, Console]]:
+    """Provide a command's two consoles: for progress and notes, and for the answer as text.
 
-    What goes wrong in the block becomes a sentence with the next command, and with ``as_json`` a document, too.
+    An error in the block is printed with the next step, as JSON on stdout as well if ``as_json`` is set, and ends the
+    command with its exit code.
 
     Args:
-        as_json: stdout is for JSON alone.
-        after_silence: the next step where a server does not answer as it should.
+        as_json: reserve stdout for JSON.
+        server_error_next: next step to print when a server fails.
     """
     console = _console(stderr=True)
     try:
         yield console, _console(stderr=as_json)
     except BrokenPipeError:
-        raise  # who read the answer has read enough
-    except (CliError, RebalanceError, OSError, BotoCoreError, ClientError, typer.Abort, KeyboardInterrupt) as error:
-        problem = _as_problem(error, after_silence)
+        raise  # an OSError, but no problem to report: the reader closed the pipe
+    except _EXPECTED_ERRORS as error:
+        problem = _to_cli_error(error, server_error_next)
         if as_json:
             code = error.code if isinstance(error, RebalanceError) else problem.code.name
             typer.echo(failure(problem, code).model_dump_json())
         if isinstance(error, typer.Abort):
-            console.print()  # the question's line is not ended
+            console.print()  # ends the line of the question
         console.print(error_view(problem.problem, problem.next_step))
         raise typer.Exit(problem.code) from None
 
@@ -61,41 +74,46 @@ def _console(*, stderr: bool) -> Console:
 
 
 def failure(problem: CliError, code: str) -> Failure:
-    """What a command answers with ``--json`` where there is no other answer."""
+    """Return the JSON answer of a command that ends with an error."""
     return Failure(error=problem.problem, code=code, next=problem.next_step, exit_code=problem.code)
 
 
 def answer(value: BaseModel, view: RenderableType, *, as_json: bool, out: Console) -> None:
-    """Print the answer: as JSON on stdout, or as a person reads it."""
+    """Print the answer: as JSON on stdout, or as text."""
     if as_json:
         typer.echo(value.model_dump_json(indent=2))
     else:
         out.print(view)
 
 
-def _as_problem(error: BaseException, after_silence: str) -> CliError:
+def print_fact(console: Console, name: str, text: str, style: str = "") -> None:
+    """Print one line of progress, aligned with the lines of the answer."""
+    console.print(facts([(name, Text(text, style))]))
+
+
+def _to_cli_error(error: BaseException, server_error_next: str) -> CliError:
     match error:
         case CliError():
             return error
+        case SandboxError():
+            return CliError(error.problem, error.next_step, _sandbox_exit_code(error))
         case RebalanceError():
-            return CliError(f"{error.code}  {error}", _next_after(error), error_exit_code(error))
+            next_step = "List every problem: rebalance validate PLAN" if isinstance(error, InvalidInput) else _DOCTOR
+            return CliError(f"{error.code}  {error}", next_step, error_exit_code(error))
         case typer.Abort():
-            return CliError("Nobody confirmed it. Nothing was done.", "Answer the question, or give its option: --help")
+            return CliError("Not confirmed; nothing was done.", "Answer the question, or see the options: --help")
         case KeyboardInterrupt():
-            text = "Interrupted. What was journalled is kept."
-            return CliError(text, "Type it again: a plan goes on where it stopped.", Exit.INTERRUPTED)
-        case BotoCoreError() if isinstance(error, _NOT_SET_UP):
-            return CliError(f"AWS is not set up here: {error}", "Set AWS_REGION and credentials: aws configure")
+            text = "Interrupted. The journal keeps what was recorded so far."
+            return CliError(text, "Run the same command again: a plan continues where it stopped.", Exit.INTERRUPTED)
+        case BotoCoreError() if isinstance(error, _AWS_NOT_CONFIGURED):
+            return CliError(f"AWS is not configured: {error}", "Set AWS_REGION and credentials: aws configure")
         case OSError() if not isinstance(error, requests.RequestException):
             where = f"{error.filename}: " if error.filename else ""
-            return CliError(f"{where}{error.strerror or error}.", "Name a file that can be read or written there.")
-    text = f"A server did not answer as it should: {type(error).__name__}: {error}"
-    return CliError(text, after_silence, Exit.BROKEN)
+            return CliError(f"{where}{error.strerror or error}.", "Check the path and its permissions.")
+    return CliError(f"A server failed: {type(error).__name__}: {error}", server_error_next, Exit.BROKEN)
 
 
-def _next_after(error: RebalanceError) -> str:
-    if isinstance(error, Redeliver):
-        return "Find out what does not answer: rebalance doctor"
-    if isinstance(error, InvalidInput):
-        return "List every problem: rebalance validate PLAN"
-    return "Find out what is wrong: rebalance doctor"
+def _sandbox_exit_code(error: SandboxError) -> Exit:
+    if isinstance(error, SandboxUnfinished):
+        return Exit.IN_PROGRESS
+    return Exit.BROKEN if isinstance(error, SandboxFailed) else Exit.USAGE

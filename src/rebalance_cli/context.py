@@ -23,9 +23,9 @@ from rebalance_cli.exit_codes import CliError
 from rebalance_executor.adapters.clock import SystemClock
 from rebalance_executor.adapters.dynamodb.journal import DynamoJournal
 from rebalance_executor.domain.config import ExecutionConfig
+from rebalance_executor.execution.deadline import Deadline
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.ports import Broker, Ports
-from rebalance_executor.execution.deadline import Deadline
 from rebalance_executor.settings import Settings, load_settings
 from rebalance_sandbox.environment import function_environment, queue_variables, server_variables
 from rebalance_sandbox.running import SERVER_NAMES, Sandbox, running_servers

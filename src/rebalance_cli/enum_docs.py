@@ -1,4 +1,4 @@
-"""What members of an enumeration mean: the texts below them, which exist in the source only."""
+"""Meanings of enumeration members: the string literals below them, which Python keeps only in the source text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rebalance_executor.domain import codes
 
 
 def member_docs(module: object, enum: str) -> Iterator[tuple[str, str]]:
-    """Names of an enumeration with the texts below them."""
+    """Yield the name of each member of an enumeration with the text below it."""
     tree = ast.parse(inspect.getsource(module))  # type: ignore[arg-type]
     body = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == enum).body
     for member, text in zip(body, [*body[1:], None], strict=True):
@@ -23,5 +23,5 @@ def member_docs(module: object, enum: str) -> Iterator[tuple[str, str]]:
 
 @cache
 def code_meanings() -> dict[str, str]:
-    """Code of an order → what it means."""
+    """Return the meaning of each order code."""
     return dict(member_docs(codes, "Code"))

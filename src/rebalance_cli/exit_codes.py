@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import IntEnum
 
+from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.errors import (
     ConfigurationError,
     InvalidInput,
@@ -14,9 +15,6 @@ from rebalance_executor.domain.errors import (
 )
 from rebalance_executor.domain.result import ExecutionResult, ExecutionStatus
 
-HALTED = "HALTED"
-"""Error code of orders that were not sent because an operator had halted trading."""
-
 
 class Exit(IntEnum):
     """How a command ended."""
@@ -24,19 +22,19 @@ class Exit(IntEnum):
     COMPLETE = 0
     """Done: ``success`` or ``success_with_skips``."""
     BROKEN = 1
-    """A program or a server broke; says which, and where its log is."""
+    """A program or a server failed. The message says which one and where its log is."""
     USAGE = 2
-    """The input or the environment can never work as it stands; the sentence says what to mend."""
+    """The input or the configuration is invalid. The message says what to change."""
     PARTIAL = 3
-    """Some was done and some was not."""
+    """Some orders filled as planned, others did not."""
     DENIED = 4
-    """Nothing was traded: controls or the broker refused, or nothing filled."""
+    """Nothing was traded: denied by the controls, rejected by the broker, or not filled."""
     IN_PROGRESS = 5
-    """Not finished: run the same command again, it goes on where it stopped."""
+    """Not finished. The same command continues where it stopped."""
     HALTED = 6
-    """An operator has halted trading; nothing was sent."""
+    """An operator has halted trading. Nothing was sent."""
     UNRESOLVED = 7
-    """An operator must look at the broker's orders before anything else is done."""
+    """An operator must check the broker's orders before anything else is done."""
     INTERRUPTED = 130
     """Stopped by Ctrl-C."""
 
@@ -50,12 +48,22 @@ _BY_STATUS = {
 }
 
 
+_BY_ERROR = {
+    InvalidInput.__name__: Exit.USAGE,
+    ConfigurationError.__name__: Exit.USAGE,
+    Redeliver.__name__: Exit.IN_PROGRESS,
+    OverfillGuard.__name__: Exit.UNRESOLVED,
+    JournalContradiction.__name__: Exit.UNRESOLVED,
+}
+"""By class name: an error of the handler's process arrives as the names of its class and base classes."""
+
+
 class CliError(Exception):
-    """Ends a command with a sentence and its exit code, without a traceback.
+    """Ends a command with a message and an exit code instead of a traceback.
 
     Args:
-        problem: what is wrong, one sentence.
-        next_step: what to type or change now.
+        problem: one sentence that says what is wrong.
+        next_step: the command to type or the thing to change.
         code: the exit code.
     """
 
@@ -67,25 +75,30 @@ class CliError(Exception):
 
 
 def result_exit_code(result: ExecutionResult) -> Exit:
-    """The exit code of a plan that reached a result."""
+    """Return the exit code of a plan that has a result."""
     code = _BY_STATUS[result.status]
-    halted = any(order.error_code == HALTED for order in result.orders)
-    return Exit.HALTED if code is Exit.DENIED and halted else code
+    is_halted = any(order.error_code == Code.HALTED for order in result.orders)
+    return Exit.HALTED if code is Exit.DENIED and is_halted else code
 
 
 def error_exit_code(error: Exception) -> Exit:
-    """The exit code of a delivery that ended with an error."""
-    if isinstance(error, InvalidInput | ConfigurationError):
-        return Exit.USAGE
-    if isinstance(error, Redeliver):
-        return Exit.IN_PROGRESS
-    if isinstance(error, OverfillGuard | JournalContradiction):
-        return Exit.UNRESOLVED
-    return Exit.BROKEN
+    """Return the exit code of an invocation that raised this error."""
+    return error_types_exit_code(kind.__name__ for kind in type(error).__mro__)
+
+
+def error_types_exit_code(names: Iterable[str]) -> Exit:
+    """Return the exit code of an error, given the names of its class and base classes."""
+    return next((_BY_ERROR[name] for name in names if name in _BY_ERROR), Exit.BROKEN)
 
 
 def batch_exit_code(results: Iterable[ExecutionResult], messages: int, failed: int) -> Exit:
-    """The exit code of a queue's batch: the worst of its plans; failed messages make it partial, or denied if all."""
+    """Return the exit code of a queue batch: the worst of its plans.
+
+    Args:
+        results: results of the plans.
+        messages: number of messages.
+        failed: number of messages that the queue delivers again; counts as partial, or as denied if all failed.
+    """
     codes = [result_exit_code(result) for result in results]
     if failed:
         codes.append(Exit.PARTIAL if failed < messages else Exit.DENIED)

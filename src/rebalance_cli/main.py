@@ -1,4 +1,4 @@
-"""``rebalance``: the operator's commands. Each group lives in a module of its own."""
+"""``rebalance``: registers the commands; each group has its own module."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import typer
 from rebalance_cli.commands import dead_letters, from_csv, init, inspect, local, operations, plan
 
 app = typer.Typer(
-    help="Executes portfolio rebalance plans on Alpaca: each once, no order twice, every outcome recorded.",
+    help="Execute portfolio rebalance plans on Alpaca: each plan once, no order twice, every outcome recorded.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
 _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
-    "A plan": (plan.validate, plan.preview, plan.apply, plan.submit),
-    "What became of plans": (inspect.status, inspect.watch, inspect.explain, inspect.report),
+    "Plans": (plan.validate, plan.preview, plan.apply, plan.submit),
+    "Results": (inspect.status, inspect.watch, inspect.explain, inspect.report),
     "Operations": (init.init, operations.doctor, operations.halt, operations.resume, operations.reconcile),
 }
 for panel, commands in _PANELS.items():
     for command in commands:
         app.command(rich_help_panel=panel)(command)
-app.add_typer(from_csv.app, name="plan", rich_help_panel="A plan")
+app.add_typer(from_csv.app, name="plan", rich_help_panel="Plans")
 app.add_typer(dead_letters.app, name="dlq", rich_help_panel="Operations")
 app.add_typer(local.app, name="local", rich_help_panel="This machine")
 

@@ -1,4 +1,4 @@
-"""Event files: what they hold, read with the handler's own eyes, so that a local run can prepare for it."""
+"""Files with a plan or an event, read as the handler reads them, so that commands know the plans in advance."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rebalance_cli.exit_codes import CliError
 from rebalance_executor.domain.errors import InvalidInput
 from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.triggers import (
@@ -22,39 +21,42 @@ from rebalance_executor.triggers import (
     read,
     unwrap,
 )
+from rebalance_sandbox.errors import SandboxError
 
 
 @dataclass(frozen=True, slots=True)
 class EventMessage:
-    """One queue message, as far as it can be read."""
+    """One message of a queue event."""
 
     message_id: str
     plan: RebalancePlan | None
     problem: str | None
-    """Why it holds no plan, in the program's own words."""
+    """Reason why the message contains no valid plan."""
     pointer: PlanPointer | None = None
-    """Where its plan lies, if it does not hold it."""
+    """Location of the plan, if the message contains only a pointer."""
 
 
 @dataclass(frozen=True, slots=True)
 class EventFile:
-    """An event and what is known of it before it is sent."""
+    """An event and the plans in it."""
 
     path: Path
     event: Any
     plans: tuple[RebalancePlan, ...]
-    """Valid plans it holds, or points to; each once."""
+    """Valid plans in the event, each once."""
     pointers: tuple[PlanPointer, ...]
+    """Pointers to plans in S3."""
     messages: tuple[EventMessage, ...] | None
-    """The messages of a queue's event; None for every other way in."""
+    """Messages of a queue event; None for every other event."""
     is_health: bool
+    """True for a health request or a daily check, which have no plan."""
 
 
 def read_event(path: Path) -> EventFile:
-    """The event in a file. What the handler will refuse is left for the handler to refuse.
+    """Read the event in a file. An invalid event yields no plans; the handler reports what is wrong with it.
 
     Raises:
-        CliError: no such file, or not JSON.
+        SandboxError: the file does not exist or is not JSON.
     """
     event = read_json(path)
     try:
@@ -62,30 +64,30 @@ def read_event(path: Path) -> EventFile:
     except InvalidInput:
         return EventFile(path, event, (), (), None, is_health=False)
     if isinstance(request, QueueBatch):
-        return _queue(path, event, request)
+        return _queue_event(path, event, request)
     pointers = (request,) if isinstance(request, PlanPointer) else ()
-    plan = _plan(request)[0]
+    plan = _parse_plan(request)[0]
     is_health = isinstance(request, HealthRequest | DailyCheckRequest)
     return EventFile(path, event, (plan,) if plan else (), pointers, None, is_health=is_health)
 
 
 def read_json(path: Path) -> Any:
-    """The decoded content of a JSON file.
+    """Return the decoded content of a JSON file.
 
     Raises:
-        CliError: it cannot be read, or is not JSON.
+        SandboxError: the file cannot be read or is not JSON.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         reason = "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
-        raise CliError(f"The event file {path} {reason}.", "Name one that does; samples are in events/.") from None
+        raise SandboxError(f"The file {path} {reason}.", "Check the path. Samples: ls events/*.json") from None
     except ValueError as error:
-        raise CliError(f"The event file {path} is not JSON: {error}.", "Mend the file, then run it again.") from None
+        raise SandboxError(f"The file {path} is not JSON: {error}.", "Correct the file, then try again.") from None
 
 
 def document_for(pointer: PlanPointer, candidates: Iterable[Path]) -> Path | None:
-    """The first file that holds an inline plan; one with the name of the pointer's key comes first."""
+    """Return the first file with an inline plan; a file with the name of the pointer's key is tried first."""
     name = pointer.key.rpartition("/")[2]
     for path in sorted(candidates, key=lambda path: (path.name != name, path.name)):
         try:
@@ -97,15 +99,15 @@ def document_for(pointer: PlanPointer, candidates: Iterable[Path]) -> Path | Non
 
 
 def plan_in(document: object) -> RebalancePlan | None:
-    """The valid plan that a document holds in any envelope but a queue's, if it holds one."""
+    """Return the valid plan in a document, in any envelope except a queue event; None if there is none."""
     try:
-        return _plan(unwrap(document))[0]
+        return _parse_plan(unwrap(document))[0]
     except InvalidInput:
         return None
 
 
 def with_documents(event_file: EventFile, documents: Mapping[PlanPointer, RebalancePlan]) -> EventFile:
-    """The event with the plans that its pointers point to."""
+    """Return the event with the plans that its pointers refer to."""
     plans = {plan.plan_id: plan for plan in (*event_file.plans, *documents.values())}
     messages = event_file.messages
     if messages is not None:
@@ -116,7 +118,7 @@ def with_documents(event_file: EventFile, documents: Mapping[PlanPointer, Rebala
     return replace(event_file, plans=tuple(plans.values()), messages=messages)
 
 
-def _queue(path: Path, event: object, batch: QueueBatch) -> EventFile:
+def _queue_event(path: Path, event: object, batch: QueueBatch) -> EventFile:
     messages = []
     plans: dict[str, RebalancePlan] = {}
     pointers = []
@@ -129,14 +131,14 @@ def _queue(path: Path, event: object, batch: QueueBatch) -> EventFile:
         pointer = request if isinstance(request, PlanPointer) else None
         if pointer is not None:
             pointers.append(pointer)
-        plan, problem = _plan(request)
+        plan, problem = _parse_plan(request)
         messages.append(EventMessage(message.message_id, plan, problem, pointer))
         if plan is not None:
             plans.setdefault(plan.plan_id, plan)
     return EventFile(path, event, tuple(plans.values()), tuple(pointers), tuple(messages), is_health=False)
 
 
-def _plan(request: Request) -> tuple[RebalancePlan | None, str | None]:
+def _parse_plan(request: Request) -> tuple[RebalancePlan | None, str | None]:
     if not isinstance(request, PlanDocument):
         return None, None
     try:

@@ -1,4 +1,4 @@
-"""The paper broker as the commands see it: Alpaca's own API for what is, its admin API for what shall be."""
+"""HTTP client of the paper broker: reads through Alpaca's API, changes the market through the admin API."""
 
 from __future__ import annotations
 
@@ -9,67 +9,67 @@ from typing import Any, Self
 
 import requests
 
-from rebalance_cli.exit_codes import CliError, Exit
+from rebalance_sandbox.environment import DUMMY_KEY
+from rebalance_sandbox.errors import SandboxFailed
 from rebalance_sandbox.paper_world import PaperWorld, SeedQuote
 
-_SECONDS = 10
-_KEYS = {"APCA-API-KEY-ID": "local", "APCA-API-SECRET-KEY": "local"}
+_TIMEOUT_SECONDS = 10
+_KEYS = {"APCA-API-KEY-ID": DUMMY_KEY, "APCA-API-SECRET-KEY": DUMMY_KEY}
 
 
 class PaperBrokerClient:
-    """One paper broker on this machine; a context manager.
+    """A paper broker on this machine; a context manager.
 
     Args:
-        url: where it listens.
+        url: address of the broker.
 
     Raises:
-        CliError: from every method, where the broker refuses.
+        SandboxFailed: from every method, if the broker answers with an error.
     """
 
     def __init__(self, url: str) -> None:
         self._url = url
         self._session = requests.Session()
-        self._session.trust_env = False  # no proxy on the way to this machine
+        self._session.trust_env = False  # requests to this machine must not go through a proxy
         self._session.headers.update(_KEYS)
 
     def __enter__(self) -> Self:
-        """The same."""
+        """Return self."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Give the connection back."""
+        """Close the connection."""
         self._session.close()
 
     def cash(self) -> Decimal:
-        """The account's cash in dollars."""
+        """Return the account's cash in dollars."""
         return Decimal(str(self._get("/v2/account")["cash"]))
 
     def order_count(self) -> int:
-        """Orders the broker ever had from anybody, in any status."""
+        """Return the number of orders that the broker has ever accepted, in any status."""
         return len(self._get("/admin/state")["exchange"]["orders"])
 
     def quotes(self, symbols: Iterable[str]) -> dict[str, SeedQuote]:
-        """The quotes of those symbols that the broker knows with both sides."""
-        answer = self._get("/v2/stocks/quotes/latest", {"symbols": ",".join(symbols)})
-        quotes = {s: SeedQuote(Decimal(str(q["bp"])), Decimal(str(q["ap"]))) for s, q in answer["quotes"].items()}
+        """Return the broker's quotes of these symbols. Symbols without bid or ask are missing."""
+        response = self._get("/v2/stocks/quotes/latest", {"symbols": ",".join(symbols)})
+        quotes = {s: SeedQuote(Decimal(str(q["bp"])), Decimal(str(q["ap"]))) for s, q in response["quotes"].items()}
         return {symbol: quote for symbol, quote in quotes.items() if quote.bid > 0 and quote.ask > 0}
 
-    def make(self, world: PaperWorld) -> None:
-        """Make the broker's world fit; its orders stay as they are."""
-        self._checked(self._session.post(self._url + "/admin/world", json=world.as_request(), timeout=_SECONDS))
+    def set_world(self, world: PaperWorld) -> None:
+        """Set quotes, positions and cash; orders stay as they are."""
+        self._check(self._session.post(self._url + "/admin/world", json=world.as_request(), timeout=_TIMEOUT_SECONDS))
 
     def _get(self, path: str, query: dict[str, str] | None = None) -> Any:
-        response = self._checked(self._session.get(self._url + path, params=query, timeout=_SECONDS))
+        response = self._check(self._session.get(self._url + path, params=query, timeout=_TIMEOUT_SECONDS))
         return response.json(parse_float=Decimal)
 
-    def _checked(self, response: requests.Response) -> requests.Response:
+    def _check(self, response: requests.Response) -> requests.Response:
         if not response.ok:
-            raise CliError(
+            raise SandboxFailed(
                 f"The paper broker answered {response.status_code} to {response.request.method} "
                 f"{response.request.path_url}: {response.text[:200]}",
-                "Its world may not fit the command: rebalance local reset starts afresh.",
-                Exit.BROKEN,
+                "Delete the local data, then try again: rebalance local reset",
             )
         return response

@@ -1,7 +1,7 @@
-"""From plans to a paper world in which they make sense: prices, positions and cash, as the plans assume them.
+"""Prices, positions and cash of the paper broker, derived from plans.
 
-Pure: the same plans give the same world. Prices of symbols that the broker does not know come from a hash of the
-symbol, so that they are plausible, differ from each other, and are the same tomorrow.
+Pure: the same plans give the same values. A symbol that the broker does not know gets a price from a hash of its name:
+plausible, different for each symbol and the same on every day.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from rebalance_executor.domain.values import format_decimal
 
 CENT = Decimal("0.01")
 SHARE_STEP = Decimal("0.000001")
-"""Positions are held to six decimals of a share."""
+"""Positions have six decimals of a share."""
 DEPTH = 20_000
-"""Shares at the best bid and at the best ask: more than any plan of a private account takes."""
+"""Shares at the best bid and at the best ask: more than a plan of a private account trades."""
 DEFAULT_FILL = {"behaviour": "later", "after_seconds": 1}
-"""How orders fare in the paper world: whatever rests inside the spread finds its counterparty after a second."""
+"""Fill behaviour: an order that rests inside the spread fills after one second."""
 _LOWEST_PRICE = 20
 _PRICES = 380_00
-"""Cents above the lowest price: 20 to 400 dollars, where one cent is at most 5 basis points."""
+"""Number of prices in steps of one cent: 20 to 400 dollars, where one cent is 5 basis points or less."""
 _ZERO = Decimal(0)
 
 
@@ -36,29 +36,30 @@ class SeedQuote:
 
     @property
     def mid(self) -> Decimal:
-        """Half-way between bid and ask."""
+        """Midpoint of bid and ask in dollars."""
         return (self.bid + self.ask) / 2
 
 
 @dataclass(frozen=True, slots=True)
 class PaperWorld:
-    """What the paper broker is told before plans run for the first time."""
+    """State that the paper broker gets before plans run for the first time."""
 
     new_quotes: Mapping[str, SeedQuote]
-    """Only of symbols that the broker does not know."""
+    """Quotes of the symbols that the broker does not know."""
     positions: Mapping[str, Decimal]
-    """Shares of every symbol the plans trade or hold; zero where the plans say that none is held."""
+    """Shares of every symbol in the plans; zero for symbols that are not held."""
     prices: Mapping[str, Decimal]
-    """The mid of each of these symbols, in dollars."""
+    """Midpoint of each of these symbols, in dollars."""
     cash: Decimal
+    """Dollars."""
 
     @property
     def holdings(self) -> int:
-        """How many symbols are held."""
+        """Number of symbols with a position."""
         return sum(qty > 0 for qty in self.positions.values())
 
     def as_request(self) -> dict[str, object]:
-        """The body for the paper broker's ``POST /admin/world``."""
+        """Return the body of ``POST /admin/world``."""
         return {
             "account": {"cash": format_decimal(self.cash)},
             "clock": {"mode": "real", "sessions": "always_open"},
@@ -72,11 +73,11 @@ class PaperWorld:
 
 
 def world_for(plans: Iterable[RebalancePlan], known: Mapping[str, SeedQuote]) -> PaperWorld:
-    """The world in which these plans' values and cash are true.
+    """Return the state in which the values and the cash of these plans are correct.
 
     Args:
-        plans: plans that were not begun yet; a plan that is named twice counts once.
-        known: quotes of the symbols that the broker has already: they stay as they are.
+        plans: plans that have not started; a plan that appears twice counts once.
+        known: quotes that the broker has already and keeps.
     """
     values: dict[str, Decimal] = {}
     cash = _ZERO
@@ -94,11 +95,14 @@ def world_for(plans: Iterable[RebalancePlan], known: Mapping[str, SeedQuote]) ->
 
 
 def assumed_cash(plan: RebalancePlan) -> Decimal:
-    """The cash a plan was made with: its own word in ``metadata.cash_balance``, or what its holdings leave over."""
-    told = (plan.metadata or {}).get("cash_balance")
-    if told is not None:
+    """Return the cash that a plan assumes, in dollars.
+
+    That is ``metadata.cash_balance``, or the portfolio value minus the holdings if the field is missing or unusable.
+    """
+    stated = (plan.metadata or {}).get("cash_balance")
+    if stated is not None:
         try:
-            cash = Decimal(str(told))
+            cash = Decimal(str(stated))
         except ArithmeticError:
             cash = Decimal("NaN")
         if cash.is_finite():
@@ -107,13 +111,13 @@ def assumed_cash(plan: RebalancePlan) -> Decimal:
 
 
 def shares_worth(value: Decimal, price: Decimal) -> Decimal:
-    """Shares, to six decimals, that are worth ``value`` dollars at ``price``; at least one step if anything is held."""
+    """Return the shares, to six decimals, worth ``value`` dollars at ``price``; at least one step if positive."""
     shares = (value / price).quantize(SHARE_STEP, rounding=ROUND_HALF_EVEN)
     return max(shares, SHARE_STEP) if value > 0 else _ZERO
 
 
 def plausible_quote(symbol: str) -> SeedQuote:
-    """A two-sided quote, 1 to 5 basis points wide, that follows from the symbol alone."""
+    """Return a quote 1 to 5 basis points wide that depends only on the symbol."""
     digest = hashlib.sha256(symbol.encode()).digest()
     bid = _LOWEST_PRICE + Decimal(int.from_bytes(digest[:4]) % _PRICES) / 100
     basis_points = 1 + digest[4] % 5
@@ -122,7 +126,7 @@ def plausible_quote(symbol: str) -> SeedQuote:
 
 
 def _quote_request(symbol: str, quote: SeedQuote) -> dict[str, object]:
-    move = Decimal(hashlib.sha256(symbol.encode()).digest()[5] - 128) / 6400  # yesterday within ±2 %
+    move = Decimal(hashlib.sha256(symbol.encode()).digest()[5] - 128) / 6400  # the previous close is within ±2 %
     previous = (quote.bid * (1 - move)).quantize(CENT, rounding=ROUND_HALF_EVEN)
     return {
         "bid": format_decimal(quote.bid),

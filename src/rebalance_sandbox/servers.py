@@ -1,9 +1,4 @@
-"""The servers of a local run — AWS and the paper broker — as processes: started, found again, stopped by pid.
-
-What is running is remembered in ``<home>/run/<name>.json``: the port (kept for the next start) and, while the
-server runs, its pid with the moment that process was born. A pid alone is not proof: it may belong to a stranger
-by now, and strangers are never signalled.
-"""
+"""The servers of the sandbox, local AWS and paper broker, as processes: start, find, stop."""
 
 from __future__ import annotations
 
@@ -24,29 +19,37 @@ from pathlib import Path
 
 import requests
 
-from rebalance_cli.exit_codes import CliError, Exit
+from rebalance_sandbox.errors import SandboxError, SandboxFailed, SandboxUnfinished
+from rebalance_sandbox.running import (
+    LOOPBACK,
+    RunningServer,
+    Sandbox,
+    process_start_time,
+    read_record,
+    running_servers,
+    write_record,
+)
 
-LOOPBACK = "127.0.0.1"
 START_SECONDS = 20.0
-"""Seconds a server may take to answer."""
+"""Seconds a server has to answer its health path."""
 STOP_SECONDS = 10.0
-"""Seconds a server may take to save its state and end, before it is killed."""
+"""Seconds a server has to save its state and end before it is killed."""
 _POLL_SECONDS = 0.02
-_DATA = ("aws", "broker", "log")
-"""Folders of a home directory that hold data."""
+_DATA_FOLDERS = ("aws", "broker", "log")
+"""Folders of a data directory that ``rebalance local reset`` deletes."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServerSpec:
-    """How one server is started.
+    """How to start one server.
 
     Args:
-        name: short name, also of its files.
-        title: what it is, for people.
-        module: what ``python -m`` runs.
-        health: path that answers 200 when it is ready.
-        arguments: the command line after the module, for a port.
-        environment: variables to set on top of this process's own, for a port.
+        name: short name, also used for its files.
+        title: name for messages.
+        module: module to run with ``python -m``.
+        health: path that answers 200 when the server is ready.
+        arguments: returns the command line after the module for a port.
+        environment: returns the variables to set, in addition to those of this process, for a port.
     """
 
     name: str
@@ -57,35 +60,23 @@ class ServerSpec:
     environment: Callable[[int], dict[str, str]]
 
 
-@dataclass(frozen=True, slots=True)
-class RunningServer:
-    """A server that answers."""
+def aws_spec(data_dir: Path) -> ServerSpec:
+    """Return the spec of ministack: DynamoDB, S3, SQS and EventBridge.
 
-    spec: ServerSpec
-    pid: int
-    port: int
-    born: str
-
-    @property
-    def url(self) -> str:
-        """Its address on this machine."""
-        return f"http://{LOOPBACK}:{self.port}"
-
-
-def aws_spec(home: Path) -> ServerSpec:
-    """DynamoDB, S3, SQS and EventBridge by ministack; its state is written when it ends, and read when it starts."""
+    It writes its state when it ends and reads it when it starts.
+    """
     settings = {
         "BIND_HOST": LOOPBACK,
         "PERSIST_STATE": "1",
-        "STATE_DIR": str(home / "aws" / "state"),
+        "STATE_DIR": str(data_dir / "aws" / "state"),
         "S3_PERSIST": "1",
-        "S3_DATA_DIR": str(home / "aws" / "s3"),
+        "S3_DATA_DIR": str(data_dir / "aws" / "s3"),
         "SERVICES": "dynamodb,s3,sqs,events",
         "LOG_LEVEL": "WARNING",
         "SFTP_ENABLED": "0",
         "IOT_MTLS_ENABLED": "0",
-        "DOCKER_HOST": "unix:///nonexistent",  # it would remove containers of other instances at its start
-        "TMPDIR": str(home / "run"),
+        "DOCKER_HOST": "unix:///nonexistent",  # otherwise it removes containers of other instances when it starts
+        "TMPDIR": str(data_dir / "run"),
     }
     return ServerSpec(
         name="aws",
@@ -97,132 +88,120 @@ def aws_spec(home: Path) -> ServerSpec:
     )
 
 
-def broker_spec(home: Path) -> ServerSpec:
-    """The paper broker; it writes its state before it answers. Its page has the kill switch of this home."""
-    state = home / "broker" / "state.json"
-    lever = [
-        "--lever",
-        "Kill switch",
-        json.dumps([sys.executable, "-m", "rebalance_sandbox.kill_switch_button", str(home)]),
-    ]
+def broker_spec(data_dir: Path) -> ServerSpec:
+    """Return the spec of the paper broker.
+
+    It writes its state before it answers a request. Its page shows the kill switch of this data directory.
+    """
+    state = data_dir / "broker" / "state.json"
+    button = [sys.executable, "-m", "rebalance_sandbox.kill_switch_button", str(data_dir)]
+    options = ["--operator-button", "Kill switch", json.dumps(button)]
     return ServerSpec(
         name="broker",
         title="paper broker",
         module="paper_broker",
         health="/admin/health",
-        arguments=lambda port: ["--port", str(port), "--state", str(state), *lever],
+        arguments=lambda port: ["--port", str(port), "--state", str(state), *options],
         environment=lambda _port: {},
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Sandbox:
-    """Both servers, ready."""
-
-    home: Path
-    aws: RunningServer
-    broker: RunningServer
-    started: tuple[str, ...]
-    """Names of those that were started for it."""
-
-
 @dataclass(slots=True)
 class Servers:
-    """The servers of one home directory."""
+    """The servers of one data directory."""
 
-    home: Path
+    data_dir: Path
     specs: Sequence[ServerSpec]
     _children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, home: Path) -> Servers:
-        """The local AWS and the paper broker of a home directory."""
-        return cls(home, (aws_spec(home), broker_spec(home)))
+    def of(cls, data_dir: Path) -> Servers:
+        """Return local AWS and paper broker of a data directory."""
+        return cls(data_dir, (aws_spec(data_dir), broker_spec(data_dir)))
 
     @contextmanager
     def ready(self, *, keep: bool) -> Iterator[Sandbox]:
-        """Both servers, as long as the block lasts.
+        """Start the servers that do not run, and provide both for the duration of the block.
 
-        Those that had to be started are stopped at the end, whatever happened: no process is left that nobody asked
-        for, and the local AWS writes its state when it ends. With ``keep`` they stay, unless the block fails.
+        At the end of the block, also after an error, the servers that were started are stopped: no process is left
+        behind, and the local AWS saves its state. With ``keep`` they continue to run unless the block fails.
+
+        Raises:
+            SandboxError: a server cannot start.
         """
         done = False
         try:
             self.start()
-            up = self.wait_ready()
-            yield Sandbox(self.home, up["aws"], up["broker"], tuple(self._children))
+            servers = self.wait_ready()
+            yield Sandbox(self.data_dir, servers["aws"], servers["broker"], tuple(self._children))
             done = True
         finally:
             if not (keep and done):
                 self.stop(list(self._children))
 
     def running(self) -> dict[str, RunningServer]:
-        """Those that are up, by name; stale records are passed over."""
-        found = {}
-        for spec in self.specs:
-            match self._record(spec):
-                case {"pid": int(pid), "port": int(port), "born": str(born)} if process_start_time(pid) == born:
-                    found[spec.name] = RunningServer(spec, pid, port, born)
-        return found
+        """Return the servers that run, by name."""
+        return running_servers(self.data_dir, [spec.name for spec in self.specs])
 
     def start(self) -> None:
-        """Start what is not up, without waiting.
+        """Start the servers that do not run, without waiting until they answer.
 
         Raises:
-            CliError: a server's package is missing.
+            SandboxError: the package of a server is not installed.
         """
-        up = self.running()
-        missing = [spec for spec in self.specs if spec.name not in up]
+        running = self.running()
+        missing = [spec for spec in self.specs if spec.name not in running]
         for spec in missing:
             if importlib.util.find_spec(spec.module) is None:
-                raise CliError(
+                raise SandboxError(
                     f"The {spec.title} cannot start: the Python package {spec.module} is not installed.",
-                    "Type make setup, and use that environment's command: .venv/bin/rebalance.",
+                    "Run make setup and use the command of that environment: .venv/bin/rebalance",
                 )
         for spec in missing:
             self._launch(spec)
 
     def wait_ready(self) -> dict[str, RunningServer]:
-        """All servers, once each answers its health path.
+        """Wait until every server answers its health path, and return the servers by name.
 
         Raises:
-            CliError: one ended or did not answer in time; shows the end of its log.
+            SandboxFailed: a server ended or did not answer in time; quotes the last line of its log.
         """
         until = time.monotonic() + START_SECONDS
-        up = self.running()
+        running = self.running()
         for spec in self.specs:
-            while spec.name not in up or not _answers(up[spec.name]):
+            while spec.name not in running or not _answers(running[spec.name], spec.health):
                 child = self._children.get(spec.name)
-                if time.monotonic() > until or spec.name not in up or (child is not None and child.poll() is not None):
+                has_ended = spec.name not in running or (child is not None and child.poll() is not None)
+                if has_ended or time.monotonic() > until:
                     raise self._not_ready(spec)
                 time.sleep(_POLL_SECONDS)
-        return up
+        return running
 
     def stop(self, names: Sequence[str] | None = None) -> list[str]:
-        """End these servers (all by default) by their pid and wait until they have saved their state.
+        """Stop these servers, or all of them, and wait until they have saved their state.
 
         Returns:
-            The names of those that were running.
+            The names of the servers that were running.
         """
-        up = self.running()
-        ended = [name for name in up if names is None or name in names]
-        for name in ended:
-            os.kill(up[name].pid, signal.SIGTERM)
-        for name in ended:
-            self._wait_ended(up[name])
-            self._remember(up[name].spec, {"port": up[name].port})
-        return ended
+        running = self.running()
+        stopped = [name for name in running if names is None or name in names]
+        for name in stopped:
+            os.kill(running[name].pid, signal.SIGTERM)
+        for name in stopped:
+            self._wait_ended(running[name])
+            write_record(self.data_dir, name, {"port": running[name].port})
+        return stopped
 
     def log_path(self, name: str) -> Path:
-        """Where the server's own output goes."""
-        return self.home / "log" / f"{name}.log"
+        """Return the file that receives the server's output."""
+        return self.data_dir / "log" / f"{name}.log"
 
     # --- one server --------------------------------------------------------------------------------------
 
     def _launch(self, spec: ServerSpec) -> None:
         for folder in ("run", "log", spec.name):
-            (self.home / folder).mkdir(parents=True, exist_ok=True)
-        port = free_port(self._record(spec).get("port"))
+            (self.data_dir / folder).mkdir(parents=True, exist_ok=True)
+        port = free_port(read_record(self.data_dir, spec.name).get("port"))
         with self.log_path(spec.name).open("ab") as log:
             child = subprocess.Popen(
                 [sys.executable, "-m", spec.module, *spec.arguments(port)],
@@ -230,15 +209,16 @@ class Servers:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C is for the command: it stops its servers in order
+                start_new_session=True,  # Ctrl-C must reach only the command, which then stops its servers in order
             )
         self._children[spec.name] = child
-        self._remember(spec, {"port": port, "pid": child.pid, "born": process_start_time(child.pid)})
+        record = {"port": port, "pid": child.pid, "start_time": process_start_time(child.pid)}
+        write_record(self.data_dir, spec.name, record)
 
     def _wait_ended(self, server: RunningServer) -> None:
         until = time.monotonic() + STOP_SECONDS
-        child = self._children.pop(server.spec.name, None)
-        while process_start_time(server.pid) == server.born:
+        child = self._children.pop(server.name, None)
+        while process_start_time(server.pid) == server.start_time:
             if child is not None:
                 child.poll()
             if time.monotonic() > until:
@@ -248,81 +228,56 @@ class Servers:
         if child is not None:
             child.wait(timeout=STOP_SECONDS)
 
-    def _not_ready(self, spec: ServerSpec) -> CliError:
+    def _not_ready(self, spec: ServerSpec) -> SandboxFailed:
         log = self.log_path(spec.name)
         lines = log.read_text(errors="replace").splitlines() if log.exists() else []
-        said = f" It said: {lines[-1]}" if lines else ""
-        return CliError(
-            f"The {spec.title} did not come up.{said}",
-            f"Look at {log}, then try again: rebalance local up",
-            Exit.BROKEN,
+        last_line = f" Last line of its log: {lines[-1]}" if lines else ""
+        return SandboxFailed(
+            f"The {spec.title} did not start.{last_line}",
+            f"Read {log}, then try again: rebalance local up",
         )
-
-    def _record_path(self, spec: ServerSpec) -> Path:
-        return self.home / "run" / f"{spec.name}.json"
-
-    def _record(self, spec: ServerSpec) -> dict[str, object]:
-        try:
-            record = json.loads(self._record_path(spec).read_text())
-        except (OSError, ValueError):
-            return {}  # never started here, or a torn file: the next start writes a whole one
-        return record if isinstance(record, dict) else {}
-
-    def _remember(self, spec: ServerSpec, record: dict[str, object]) -> None:
-        path = self._record_path(spec)
-        draft = path.with_suffix(".tmp")
-        draft.write_text(json.dumps(record))
-        draft.replace(path)
 
 
 @contextmanager
-def exclusive_use(home: Path) -> Iterator[None]:
-    """Hold the home directory's lock: two commands at a time would stop each other's servers.
+def exclusive_use(data_dir: Path) -> Iterator[None]:
+    """Lock the data directory: two commands at the same time would stop each other's servers.
 
     Raises:
-        CliError: another command is at work, or the directory cannot be written.
+        SandboxError: the directory cannot be written.
+        SandboxUnfinished: another command holds the lock.
     """
     try:
-        home.mkdir(parents=True, exist_ok=True)
-        lock = (home / "lock").open("a")
+        data_dir.mkdir(parents=True, exist_ok=True)
+        lock = (data_dir / "lock").open("a")
     except OSError as error:
-        raise CliError(
-            f"The directory {home} cannot be used: {error.strerror}.", "Name another one with --home."
+        raise SandboxError(
+            f"The directory {data_dir} cannot be used: {error.strerror}.", "Choose another directory with --data-dir."
         ) from None
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise CliError(
-                f"Another rebalance local command is at work in {home}.", "Wait until it has ended.", Exit.IN_PROGRESS
+            raise SandboxUnfinished(
+                f"Another rebalance command is using {data_dir}.",
+                "Wait until it has finished, or choose another directory with --data-dir.",
             ) from None
         yield
 
 
-def delete_data(home: Path) -> list[str]:
-    """Delete tables, orders and logs; returns the folders that were there."""
-    found = [name for name in _DATA if (home / name).exists()]
-    for name in found:
-        shutil.rmtree(home / name)
-    return found
-
-
-def process_start_time(pid: int) -> str | None:
-    """When the process of that pid was born, as the system tells it; None if there is none (or only its remains)."""
-    stat = Path(f"/proc/{pid}/stat")
-    if stat.parent.parent.joinpath("self").exists():
-        try:
-            after_name = stat.read_text().rpartition(")")[2].split()
-        except OSError:
-            return None
-        return None if after_name[0] == "Z" else after_name[19]
-    told = subprocess.run(["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    state, _, born = told.stdout.strip().partition(" ")
-    return None if not born or state.startswith("Z") else born.strip()
+def delete_data(data_dir: Path) -> list[str]:
+    """Delete tables, orders and logs; return the names of the folders that existed."""
+    folders = [name for name in _DATA_FOLDERS if (data_dir / name).exists()]
+    for name in folders:
+        shutil.rmtree(data_dir / name)
+    return folders
 
 
 def free_port(preferred: object = None) -> int:
-    """A port that nobody listens on: the preferred one if it is free, another if not."""
+    """Return a free port: the preferred one if possible.
+
+    Raises:
+        SandboxError: no port is free.
+    """
     for port in [preferred, 0] if isinstance(preferred, int) else [0]:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -331,14 +286,14 @@ def free_port(preferred: object = None) -> int:
             except OSError:
                 continue
             return int(probe.getsockname()[1])
-    raise CliError("No free port on this machine's loopback.", "Close what holds the ports, then try again.")
+    raise SandboxError("This machine has no free port on loopback.", "Stop programs that hold ports, then try again.")
 
 
-def _answers(server: RunningServer) -> bool:
+def _answers(server: RunningServer, health: str) -> bool:
     session = requests.Session()
-    session.trust_env = False  # no proxy on the way to this machine
+    session.trust_env = False  # requests to this machine must not go through a proxy
     try:
-        return session.get(server.url + server.spec.health, timeout=2).ok
+        return session.get(server.url + health, timeout=2).ok
     except requests.RequestException:
         return False
     finally:

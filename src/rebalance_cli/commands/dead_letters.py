@@ -1,7 +1,8 @@
-"""``rebalance dlq list | show | replay | discard``: messages that could not be worked, one by one."""
+"""``rebalance dlq list | show | replay | discard``: dead-letter messages, one by one."""
 
 from __future__ import annotations
 
+import shlex
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,40 +13,51 @@ from typing import Annotated, Any
 
 import typer
 
-from rebalance_cli.commands.plan import Digits, confirm_live
-from rebalance_cli.console import answer, command
-from rebalance_cli.context import CONFIG_FILE, HOME, AsJson, CliContext, ConfigFile, Home, cli_context
+from rebalance_cli.commands.plan import confirm_live
+from rebalance_cli.context import CliContext
 from rebalance_cli.exit_codes import CliError
+from rebalance_cli.formatting import counted
+from rebalance_cli.options import AccountDigits, CommandSession, target_command
 from rebalance_cli.outputs import DeadLetter, DeadLetterDone, DeadLetters
 from rebalance_cli.views.operations import dead_letter_view, dead_letters_view
-from rebalance_cli.views.result import facts
+from rebalance_cli.views.tables import facts
 from rebalance_executor.domain.errors import InvalidInput
 from rebalance_executor.triggers import PlanDocument, decode
 
-app = typer.Typer(help="Messages that could not be worked.", no_args_is_help=True)
+app = typer.Typer(help="Inspect and replay dead-letter messages.", no_args_is_help=True)
 
-_AT_ONCE = 10
-"""SQS's own limit."""
-_MOST = 100
-_LOOK_SECONDS = 60
-"""How long a message that is looked at is hidden from others, unless it is given back before."""
+_BATCH_SIZE = 10
+"""Messages per request; the maximum of SQS."""
+_MAX_MESSAGES = 100
+_VISIBILITY_SECONDS = 60
+"""How long SQS hides a message that a command reads, unless the command releases it earlier."""
 
 
 class Queue(StrEnum):
-    """Which dead letters."""
+    """A queue of messages that failed."""
 
     PLANS = "plans"
-    """Of the plan queue: messages that failed six times."""
+    """Dead letters of the plan queue: messages that failed six times."""
     EVENTS = "events"
-    """What the bus could not hand to the function."""
+    """Events that EventBridge could not deliver to the function."""
     SCHEDULES = "schedules"
-    """What a schedule could not hand to the function."""
+    """Invocations that a schedule could not deliver to the function."""
     FAILURES = "failures"
-    """Asynchronous invocations that failed for good."""
+    """Asynchronous invocations that failed after all retries."""
+
+    @property
+    def label(self) -> str:
+        """The name for messages."""
+        return {
+            "plans": "plan dead-letter queue",
+            "events": "event dead-letter queue",
+            "schedules": "schedule dead-letter queue",
+            "failures": "failed-invocation queue",
+        }[self.value]
 
     @property
     def variable(self) -> str:
-        """Names the queue's address."""
+        """The environment variable with the queue's address."""
         return {
             "plans": "PLAN_DEAD_LETTER_QUEUE_URL",
             "events": "EVENT_DEAD_LETTER_QUEUE_URL",
@@ -54,145 +66,150 @@ class Queue(StrEnum):
         }[self.value]
 
 
-Which = Annotated[
-    Queue, typer.Option("--queue", help="The plan queue's, or those of the bus, the schedules or failed invocations.")
+QueueOption = Annotated[
+    Queue,
+    typer.Option(
+        "--queue", help="Dead letters of the plan queue, the event bus, the schedules, or failed invocations."
+    ),
 ]
-Message = Annotated[str, typer.Argument(metavar="MESSAGE", help="Its id, or how it begins.")]
+MessageId = Annotated[str, typer.Argument(metavar="MESSAGE", help="Message ID, or its first characters.")]
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
-    """A message in our hands."""
+class _Received:
+    """A message that this command has received and hides from other readers."""
 
-    told: DeadLetter
+    letter: DeadLetter
     receipt: str
     group: str | None
     account: str | None
-    """Of the plan in it."""
+    """Account of the plan in the message."""
+
+
+# --- commands --------------------------------------------------------------------------------------------
 
 
 @app.command("list")
-def list_(
-    *, queue: Which = Queue.PLANS, home: Home = HOME, config: ConfigFile = CONFIG_FILE, as_json: AsJson = False
-) -> None:
-    """List the messages; they stay where they are. At most ten of each account, a hundred in all."""
-    with command(as_json=as_json) as (console, out), cli_context(home, config, console) as found:
-        url = _url(found, queue)
-        with _letters(found, url) as letters:
-            told = DeadLetters(queue=url, messages=tuple(letter.told for letter in letters))
-        answer(told, dead_letters_view(told), as_json=as_json, out=out)
+@target_command
+def list_(session: CommandSession, *, queue: QueueOption = Queue.PLANS) -> None:
+    """List the messages without removing them: up to ten per account, and 100 in all."""
+    with session.context() as ctx:
+        url = _queue_url(ctx, queue)
+        with _received(ctx, url) as messages:
+            answer = DeadLetters(queue=url, messages=tuple(message.letter for message in messages))
+        session.answer(answer, dead_letters_view(answer))
 
 
 @app.command()
-def show(
-    message: Message,
-    *,
-    queue: Which = Queue.PLANS,
-    home: Home = HOME,
-    config: ConfigFile = CONFIG_FILE,
-    as_json: AsJson = False,
-) -> None:
-    """Show a message with its body; it stays where it is."""
-    with command(as_json=as_json) as (console, out), cli_context(home, config, console) as found:
-        with _letters(found, _url(found, queue)) as letters:
-            told = _named(letters, message).told
-        answer(told, dead_letter_view(told), as_json=as_json, out=out)
+@target_command
+def show(session: CommandSession, message: MessageId, *, queue: QueueOption = Queue.PLANS) -> None:
+    """Show a message with its body without removing it."""
+    with session.context() as ctx:
+        with _received(ctx, _queue_url(ctx, queue)) as messages:
+            letter = _select(messages, message, queue).letter
+        session.answer(letter, dead_letter_view(letter))
 
 
 @app.command()
+@target_command
 def replay(
-    message: Message,
+    session: CommandSession,
+    message: MessageId,
     *,
-    account_number: Digits = None,
-    queue: Which = Queue.PLANS,
-    home: Home = HOME,
-    config: ConfigFile = CONFIG_FILE,
-    as_json: AsJson = False,
+    confirm_account: AccountDigits = None,
+    queue: QueueOption = Queue.PLANS,
 ) -> None:
-    """Send a message to the plan queue once more, and delete it here. Always safe: no plan is executed twice."""
-    with command(as_json=as_json) as (console, out), cli_context(home, config, console) as found:
-        url = _url(found, queue)
-        plan_queue = found.variable("PLAN_QUEUE_URL", "the address of the plan queue")
-        with _letters(found, url) as letters:
-            letter = _named(letters, message)
-            if letter.told.problem is not None:
-                text = f"Message {letter.told.message_id} holds no plan ({letter.told.problem}): it would fail again."
-                raise CliError(text, f"rebalance dlq discard {message}")
-            account = found.account_name(letter.account)
-            confirm_live(found, account, account_number)
-            _send(found, plan_queue, letter, account)
-            _delete(found, url, letter)
-        told = DeadLetterDone(message_id=letter.told.message_id, plan_id=letter.told.plan_id, done="replayed")
-        rows = [("Replayed", f"{told.plan_id or told.message_id} on account {account}")]
-        next_step = f"rebalance watch {told.plan_id}" if told.plan_id is not None else "rebalance status"
-        answer(told, facts([*rows, ("Next", next_step)]), as_json=as_json, out=out)
+    """Send a message to the plan queue again and delete it here. Safe to repeat: no plan executes twice."""
+    with session.context() as ctx:
+        url = _queue_url(ctx, queue)
+        plan_queue = ctx.variable("PLAN_QUEUE_URL", "it is the address of the plan queue")
+        with _received(ctx, url) as messages:
+            selected = _select(messages, message, queue)
+            letter = selected.letter
+            if letter.problem is not None:
+                text = f"Message {letter.message_id} contains no plan and would fail again: {letter.problem}"
+                raise CliError(text, f"Delete it: rebalance dlq discard {message}{_queue_option(queue)}")
+            account = ctx.account_name(selected.account)
+            confirm_live(ctx, account, confirm_account)
+            _send(ctx, plan_queue, selected, account)
+            _delete(ctx, url, selected)
+        answer = DeadLetterDone(message_id=letter.message_id, plan_id=letter.plan_id, done="replayed")
+        next_step = (
+            f"rebalance watch {shlex.quote(letter.plan_id)}" if letter.plan_id is not None else "rebalance status"
+        )
+        rows = [("Replayed", f"{letter.plan_id or letter.message_id} on account {account}"), ("Next", next_step)]
+        session.answer(answer, facts(rows))
 
 
 @app.command()
+@target_command
 def discard(
-    message: Message,
+    session: CommandSession,
+    message: MessageId,
     *,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    queue: Which = Queue.PLANS,
-    home: Home = HOME,
-    config: ConfigFile = CONFIG_FILE,
-    as_json: AsJson = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
+    queue: QueueOption = Queue.PLANS,
 ) -> None:
-    """Delete a message for good. Its body is printed, so that nothing is lost by mistake."""
-    with command(as_json=as_json) as (console, out), cli_context(home, config, console) as found:
-        url = _url(found, queue)
-        with _letters(found, url) as letters:
-            letter = _named(letters, message)
-            console.print(dead_letter_view(letter.told))
+    """Delete a message permanently. Prints its body first, so that it can be restored after a mistake."""
+    with session.context() as ctx:
+        url = _queue_url(ctx, queue)
+        with _received(ctx, url) as messages:
+            selected = _select(messages, message, queue)
+            letter = selected.letter
+            session.console.print(dead_letter_view(letter))
             if not yes and not typer.confirm("Delete this message?", err=True):
-                raise CliError("It was not deleted.", "rebalance dlq list")
-            _delete(found, url, letter)
-        told = DeadLetterDone(message_id=letter.told.message_id, plan_id=letter.told.plan_id, done="discarded")
-        answer(told, facts([("Discarded", told.message_id)]), as_json=as_json, out=out)
+                raise CliError("Not confirmed; nothing deleted.", f"rebalance dlq list{_queue_option(queue)}")
+            _delete(ctx, url, selected)
+        answer = DeadLetterDone(message_id=letter.message_id, plan_id=letter.plan_id, done="discarded")
+        session.answer(answer, facts([("Discarded", letter.message_id)]))
 
 
 # --- the queue -------------------------------------------------------------------------------------------
 
 
-def _url(found: CliContext, queue: Queue) -> str:
-    return found.variable(queue.variable, "the address of the dead-letter queue")
+def _queue_url(ctx: CliContext, queue: Queue) -> str:
+    return ctx.variable(queue.variable, f"it is the address of the {queue.label}")
+
+
+def _queue_option(queue: Queue) -> str:
+    return "" if queue is Queue.PLANS else f" --queue {queue}"
 
 
 @contextmanager
-def _letters(found: CliContext, url: str) -> Iterator[list[Letter]]:
-    """The queue's messages; those that are still there at the end of the block are given back at once."""
-    sqs = found.aws_client("sqs")
-    letters: dict[str, Letter] = {}
+def _received(ctx: CliContext, url: str) -> Iterator[list[_Received]]:
+    """Receive the queue's messages; at the end of the block, release those that were not deleted."""
+    sqs = ctx.aws_client("sqs")
+    received: dict[str, _Received] = {}
     try:
-        while len(letters) < _MOST:
-            told = sqs.receive_message(
+        while len(received) < _MAX_MESSAGES:
+            messages = sqs.receive_message(
                 QueueUrl=url,
-                MaxNumberOfMessages=_AT_ONCE,
-                VisibilityTimeout=_LOOK_SECONDS,
+                MaxNumberOfMessages=_BATCH_SIZE,
+                VisibilityTimeout=_VISIBILITY_SECONDS,
                 AttributeNames=["All"],
             ).get("Messages", [])
-            new = [letter for letter in map(_letter, told) if letter.told.message_id not in letters]
+            new = [message for message in map(_parse, messages) if message.letter.message_id not in received]
             if not new:
                 break
-            letters |= {letter.told.message_id: letter for letter in new}
-        yield list(letters.values())
+            received |= {message.letter.message_id: message for message in new}
+        yield list(received.values())
     finally:
-        for letter in letters.values():
-            _give_back(sqs, url, letter)
+        for message in received.values():
+            _release(sqs, url, message)
 
 
-def _give_back(sqs: Any, url: str, letter: Letter) -> None:
+def _release(sqs: Any, url: str, message: _Received) -> None:
     try:
-        sqs.change_message_visibility(QueueUrl=url, ReceiptHandle=letter.receipt, VisibilityTimeout=0)
+        sqs.change_message_visibility(QueueUrl=url, ReceiptHandle=message.receipt, VisibilityTimeout=0)
     except sqs.exceptions.ClientError:
-        return  # it is deleted, or shows again by itself in a minute
+        return  # the message is deleted, or becomes visible by itself within a minute
 
 
-def _letter(message: dict[str, Any]) -> Letter:
+def _parse(message: dict[str, Any]) -> _Received:
     attributes, body = message.get("Attributes", {}), str(message["Body"])
     plan_id, account, problem = _plan_in(body)
     sent = attributes.get("SentTimestamp")
-    told = DeadLetter(
+    letter = DeadLetter(
         message_id=message["MessageId"],
         plan_id=plan_id,
         problem=problem,
@@ -200,11 +217,11 @@ def _letter(message: dict[str, Any]) -> Letter:
         deliveries=int(attributes.get("ApproximateReceiveCount", 0)),
         body=body,
     )
-    return Letter(told, message["ReceiptHandle"], attributes.get("MessageGroupId"), account)
+    return _Received(letter, message["ReceiptHandle"], attributes.get("MessageGroupId"), account)
 
 
 def _plan_in(body: str) -> tuple[str | None, str | None, str | None]:
-    """Plan id and account of what is in a message, or why there is none; a pointer to a plan has neither."""
+    """Return plan ID, account and problem of a message; all are None for a pointer to a plan."""
     try:
         request = decode(body)
     except InvalidInput as error:
@@ -217,21 +234,23 @@ def _plan_in(body: str) -> tuple[str | None, str | None, str | None]:
     return request.body["plan_id"], account if isinstance(account, str) else None, None
 
 
-def _named(letters: list[Letter], begins: str) -> Letter:
-    found = [letter for letter in letters if letter.told.message_id.startswith(begins)]
-    if len(found) != 1:
-        problem = "No message has" if not found else f"{len(found)} messages have"
-        raise CliError(f"{problem} an id that begins with {begins}.", "rebalance dlq list")
-    return found[0]
+def _select(messages: list[_Received], prefix: str, queue: Queue) -> _Received:
+    matching = [message for message in messages if message.letter.message_id.startswith(prefix)]
+    if len(matching) != 1:
+        count = counted(len(matching), "message") if matching else "No message"
+        text = f"{count} in the {queue.label} {'has' if len(matching) < 2 else 'have'} an ID that starts with {prefix}."
+        raise CliError(text, f"List the messages: rebalance dlq list{_queue_option(queue)}")
+    return matching[0]
 
 
-def _send(found: CliContext, url: str, letter: Letter, account: str) -> None:
-    """In the account's group, so that it waits for its turn; with an id of its own, or SQS would drop a repetition."""
-    own: dict[str, str] = {}
+def _send(ctx: CliContext, url: str, message: _Received, account: str) -> None:
+    """Send the message to the plan queue, in the account's group so that plans of one account run in order."""
+    fifo: dict[str, str] = {}
     if url.endswith(".fifo"):
-        own = {"MessageGroupId": letter.group or account, "MessageDeduplicationId": uuid.uuid4().hex}
-    found.aws_client("sqs").send_message(QueueUrl=url, MessageBody=letter.told.body, **own)
+        # without a new deduplication ID, SQS drops a message that was sent within the last five minutes
+        fifo = {"MessageGroupId": message.group or account, "MessageDeduplicationId": uuid.uuid4().hex}
+    ctx.aws_client("sqs").send_message(QueueUrl=url, MessageBody=message.letter.body, **fifo)
 
 
-def _delete(found: CliContext, url: str, letter: Letter) -> None:
-    found.aws_client("sqs").delete_message(QueueUrl=url, ReceiptHandle=letter.receipt)
+def _delete(ctx: CliContext, url: str, message: _Received) -> None:
+    ctx.aws_client("sqs").delete_message(QueueUrl=url, ReceiptHandle=message.receipt)

@@ -1,9 +1,10 @@
-"""``rebalance plan from-csv``: a plan from a spreadsheet, for who has no portfolio system."""
+"""``rebalance plan from-csv``: make a plan from a spreadsheet, without a portfolio system."""
 
 from __future__ import annotations
 
 import csv
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,28 +14,28 @@ from typing import Annotated, Any
 
 import typer
 
-from rebalance_cli.console import answer, command
-from rebalance_cli.context import CONFIG_FILE, HOME, AsJson, ConfigFile, Home, cli_context
 from rebalance_cli.exit_codes import CliError
+from rebalance_cli.options import CommandSession, target_command
 from rebalance_cli.outputs import Written
-from rebalance_cli.queries.plan_checks import validation_of
-from rebalance_cli.views.result import facts
+from rebalance_cli.queries.plan_checks import validate_plan
+from rebalance_cli.views.tables import facts
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.market import ZERO
 from rebalance_executor.domain.plan import Urgency
 from rebalance_executor.domain.values import format_decimal
+from rebalance_executor.execution.ports import Broker
 
 app = typer.Typer(help="Make plans.", no_args_is_help=True)
 
 _CENT = Decimal("0.01")
 _WEIGHT_STEP = Decimal("0.000001")
 _NUMBERS = ("trade_amount", "target_weight", "current_value", "priority")
-_EXAMPLE = "A sheet begins with a line like symbol,target_weight; below it stand lines like AAPL,0.25."
+_EXAMPLE = "The first line names the columns, as in symbol,target_weight; each following line is like AAPL,0.25."
 
 
 @dataclass(frozen=True, slots=True)
 class SheetRow:
-    """One line of the sheet; what it leaves empty is None."""
+    """One line of the sheet. Amounts are in dollars; empty cells are None."""
 
     symbol: str
     trade_amount: Decimal | None
@@ -44,56 +45,75 @@ class SheetRow:
 
 
 @app.command("from-csv")
+@target_command
 def from_csv(
-    sheet: Annotated[Path, typer.Argument(metavar="SHEET", help="CSV with symbol, and trade_amount or target_weight.")],
+    session: CommandSession,
+    sheet: Annotated[
+        Path,
+        typer.Argument(metavar="SHEET", help="CSV file with the columns symbol and trade_amount or target_weight."),
+    ],
     *,
-    value: Annotated[float | None, typer.Option("--value", help="The portfolio's dollars; else the account's.")] = None,
-    min_trade: Annotated[float, typer.Option("--min-trade", help="Dollars below which an item is a HOLD.")] = 1.0,
-    urgency: Annotated[Urgency, typer.Option("--urgency", help="How patiently to work it.")] = Urgency.NORMAL,
-    plan_id: Annotated[str | None, typer.Option("--id", help="The plan's id; made from name and time else.")] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the plan here, not to stdout.")] = None,
-    home: Home = HOME,
-    config: ConfigFile = CONFIG_FILE,
-    as_json: AsJson = False,
+    portfolio_value: Annotated[
+        float | None,
+        typer.Option("--portfolio-value", help="Portfolio value in dollars (default: the account's equity)."),
+    ] = None,
+    min_trade: Annotated[float, typer.Option("--min-trade", help="Items below this many dollars become a HOLD.")] = 1.0,
+    urgency: Annotated[
+        Urgency, typer.Option("--urgency", help="How fast to work the orders; see docs/execution.md.")
+    ] = Urgency.NORMAL,
+    plan_id: Annotated[
+        str | None, typer.Option("--plan-id", help="Plan ID (default: file name and timestamp).")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write the plan to this file (default: stdout).")
+    ] = None,
 ) -> None:
     """Make a plan from a CSV file.
 
-    With trade_amount the dollars are taken as they are. With target_weight they are what leads from the current value
-    (a column current_value, or else the account's positions at their mid) to that share of the portfolio.
+    trade_amount: trade these dollars. target_weight: trade the difference between the current and the target value. The
+    current value comes from the column current_value, or from the account's positions at the midpoint.
     """
-    with command(as_json=as_json) as (console, out):
-        rows = read_sheet(sheet)
-        now = datetime.now(UTC)
-        total, values = Decimal(str(value)) if value is not None else None, {r.symbol: r.current_value for r in rows}
-        needs_values = any(r.trade_amount is None and r.current_value is None for r in rows)
-        if total is None or needs_values:
-            with cli_context(home, config, console) as found:
-                equity, held = _holdings(found.broker(found.settings.account), [r.symbol for r in rows])
-            total = equity if total is None else total
-            values = {
-                symbol: known if known is not None else held.get(symbol, ZERO) for symbol, known in values.items()
-            }
-        name = plan_id or f"{sheet.stem}-{now:%Y%m%dT%H%M%S}"
-        document = plan_of(rows, values, total, name, now, min_trade=Decimal(str(min_trade)))
-        document["execution_urgency"] = urgency.value
-        verdict = validation_of(document, ExecutionConfig(), now)
-        if not verdict.valid:
-            wrong = "; ".join(f"{problem.path}: {problem.text}" for problem in verdict.problems)
-            raise CliError(f"{sheet} makes no valid plan: {wrong}.", f"Mend the sheet or the options. {_EXAMPLE}")
-        text = json.dumps(document, indent=2)
-        if output is None:
-            typer.echo(text)
-            return
-        output.write_text(text + "\n", encoding="utf-8")
-        told = Written(path=str(output), next=f"rebalance preview {output}")
-        answer(told, facts([("Written", told.path), ("Next", told.next)]), as_json=as_json, out=out)
+    rows = read_sheet(sheet)
+    now = datetime.now(UTC)
+    total, values = _portfolio(session, rows, Decimal(str(portfolio_value)) if portfolio_value is not None else None)
+    name = plan_id or f"{sheet.stem}-{now:%Y%m%dT%H%M%S}"
+    document = plan_document(rows, values, total, name, now, min_trade=Decimal(str(min_trade)))
+    document["execution_urgency"] = urgency.value
+    verdict = validate_plan(document, ExecutionConfig(), now)
+    if not verdict.valid:
+        problems = "; ".join(f"{problem.path}: {problem.text}" for problem in verdict.problems)
+        raise CliError(f"{sheet} makes no valid plan: {problems}.", f"Correct the sheet or the options. {_EXAMPLE}")
+    text = json.dumps(document, indent=2)
+    if output is None:
+        typer.echo(text)
+        return
+    output.write_text(text + "\n", encoding="utf-8")
+    answer = Written(path=str(output), next=f"rebalance preview {shlex.quote(str(output))}")
+    session.answer(answer, facts([("Written", answer.path), ("Next", answer.next)]))
+
+
+def _portfolio(
+    session: CommandSession, rows: Sequence[SheetRow], total: Decimal | None
+) -> tuple[Decimal, dict[str, Decimal | None]]:
+    """Return portfolio value and current values by symbol; ask the account only for what is missing."""
+    values = {row.symbol: row.current_value for row in rows}
+    needs_positions = any(row.trade_amount is None and row.current_value is None for row in rows)
+    if total is not None and not needs_positions:
+        return total, values
+    with session.context() as ctx:
+        equity, held = _holdings(ctx.broker(ctx.settings.account), [row.symbol for row in rows])
+    values = {symbol: value if value is not None else held.get(symbol, ZERO) for symbol, value in values.items()}
+    return equity if total is None else total, values
+
+
+# --- the sheet -------------------------------------------------------------------------------------------
 
 
 def read_sheet(path: Path) -> list[SheetRow]:
-    """The lines of the file.
+    """Read the lines of a CSV file.
 
     Raises:
-        CliError: it cannot be read, a column is missing, or a cell is no number.
+        CliError: the file cannot be read, a column is missing, or a cell is not a number.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -104,33 +124,42 @@ def read_sheet(path: Path) -> list[SheetRow]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise CliError(f"{path} cannot be read: {error}.", _EXAMPLE) from None
     if "symbol" not in names or not {"trade_amount", "target_weight"} & set(names):
-        raise CliError(f"{path} needs the columns symbol, and trade_amount or target_weight.", _EXAMPLE)
-    return [_row(path, number, line) for number, line in enumerate(lines, 2) if any(line.values())]
+        raise CliError(f"{path} needs the columns symbol and trade_amount or target_weight.", _EXAMPLE)
+    return [_parse_row(path, number, line) for number, line in enumerate(lines, 2) if any(line.values())]
 
 
-def _row(path: Path, number: int, line: Mapping[str, str]) -> SheetRow:
-    told: dict[str, Decimal | None] = {}
+def _parse_row(path: Path, number: int, line: Mapping[str, str]) -> SheetRow:
+    cells: dict[str, Decimal | None] = {}
     for name in _NUMBERS:
-        text = line.get(name, "").replace(",", "").replace("$", "")
-        percent = text.endswith("%")
-        try:
-            cell = Decimal(text.rstrip("%")) if text else None
-        except InvalidOperation:
-            cell = Decimal("NaN")
+        cell = _parse_number(line.get(name, ""))
         if cell is not None and not cell.is_finite():
-            raise CliError(f"{path}, line {number}: {name} {line[name]!r} is not a number.", "Mend the cell.")
+            raise CliError(f"{path}, line {number}: {name} {line[name]!r} is not a number.", "Correct the cell.")
         if name == "priority" and cell is not None and cell != int(cell):
-            raise CliError(f"{path}, line {number}: priority {line[name]!r} is not a whole number.", "Mend the cell.")
-        told[name] = cell / 100 if percent and cell is not None else cell
+            text = f"{path}, line {number}: priority {line[name]!r} is not a whole number."
+            raise CliError(text, "Correct the cell: 1 is the first priority, 5 the last.")
+        cells[name] = cell
     symbol = line.get("symbol", "").upper()
-    if not symbol or (told["trade_amount"] is None) == (told["target_weight"] is None):
-        raise CliError(f"{path}, line {number}: a symbol, and either trade_amount or target_weight.", _EXAMPLE)
+    if not symbol or (cells["trade_amount"] is None) == (cells["target_weight"] is None):
+        raise CliError(f"{path}, line {number} needs a symbol and either trade_amount or target_weight.", _EXAMPLE)
     return SheetRow(
-        symbol, told["trade_amount"], told["target_weight"], told["current_value"], int(told["priority"] or 1)
+        symbol, cells["trade_amount"], cells["target_weight"], cells["current_value"], int(cells["priority"] or 1)
     )
 
 
-def plan_of(
+def _parse_number(text: str) -> Decimal | None:
+    """Return the number in a cell, without ``$`` and ``,``; a percentage as a fraction; NaN if it is not a number."""
+    digits = text.replace(",", "").replace("$", "")
+    try:
+        number = Decimal(digits.rstrip("%")) if digits else None
+    except InvalidOperation:
+        return Decimal("NaN")
+    return number / 100 if number is not None and digits.endswith("%") else number
+
+
+# --- the plan --------------------------------------------------------------------------------------------
+
+
+def plan_document(
     rows: Sequence[SheetRow],
     values: Mapping[str, Decimal | None],
     total: Decimal,
@@ -139,15 +168,15 @@ def plan_of(
     *,
     min_trade: Decimal,
 ) -> dict[str, Any]:
-    """The plan document.
+    """Return the plan document.
 
     Args:
-        rows: the sheet.
-        values: dollars held of each symbol; None where that is not known.
-        total: dollars of the whole portfolio.
-        plan_id: its id.
-        now: its timestamp.
-        min_trade: dollars below which nothing is traded.
+        rows: lines of the sheet.
+        values: current value of each symbol in dollars; None if unknown.
+        total: portfolio value in dollars.
+        plan_id: ID of the plan.
+        now: timestamp of the plan.
+        min_trade: dollars below which an item becomes a HOLD.
     """
     items = [_item(row, values.get(row.symbol) or ZERO, total, min_trade) for row in rows]
     traded = sum((abs(Decimal(item["trade_amount"])) for item in items), ZERO)
@@ -166,12 +195,12 @@ def plan_of(
 def _item(row: SheetRow, value: Decimal, total: Decimal, min_trade: Decimal) -> dict[str, Any]:
     current = (value / total).quantize(_WEIGHT_STEP, ROUND_HALF_EVEN) if total else ZERO
     if row.target_weight is not None:
-        wanted = (row.target_weight * total).quantize(_CENT, ROUND_HALF_EVEN)
-        amount = wanted - value.quantize(_CENT, ROUND_HALF_EVEN)
+        target_value = (row.target_weight * total).quantize(_CENT, ROUND_HALF_EVEN)
+        amount = target_value - value.quantize(_CENT, ROUND_HALF_EVEN)
     else:
         amount = row.trade_amount or ZERO
-        wanted = max(value + amount, _CENT)  # 0 would mean a full exit, which a dollar amount does not ask for
-    target = row.target_weight if row.target_weight is not None else wanted / total if total else ZERO
+        target_value = max(value + amount, _CENT)  # 0 would mean a full exit, which a dollar amount does not request
+    target = row.target_weight if row.target_weight is not None else target_value / total if total else ZERO
     target = min(max(target, ZERO), Decimal(1)).quantize(_WEIGHT_STEP, ROUND_HALF_EVEN)
     action = "HOLD" if abs(amount) < min_trade else "BUY" if amount > 0 else "SELL"
     return {
@@ -181,18 +210,23 @@ def _item(row: SheetRow, value: Decimal, total: Decimal, min_trade: Decimal) -> 
         "current_weight": format_decimal(min(current, Decimal(1))),
         "target_weight": format_decimal(target),
         "weight_diff": format_decimal(target - min(current, Decimal(1))),
-        "target_value": format_decimal(wanted),
+        "target_value": format_decimal(target_value),
         "current_value": format_decimal(value.quantize(_CENT, ROUND_HALF_EVEN)),
         "priority": row.priority,
     }
 
 
-def _holdings(broker: Any, symbols: Sequence[str]) -> tuple[Decimal, dict[str, Decimal]]:
-    """The account's equity, and the dollars held of each symbol at mid."""
+def _holdings(broker: Broker, symbols: Sequence[str]) -> tuple[Decimal, dict[str, Decimal]]:
+    """Return the account's equity and the value of each held symbol at the midpoint, in dollars.
+
+    Raises:
+        CliError: a held symbol has no usable quote.
+    """
     account, positions = broker.account(), broker.positions(symbols)
     held = [symbol for symbol in symbols if symbol in positions]
     quotes = broker.quotes(held) if held else {}
     unusable = [s for s in held if s not in quotes or quotes[s].problem is not None]
     if unusable:
-        raise CliError(f"No usable quote of {' '.join(unusable)}.", "Give the column current_value, or try again.")
+        text = f"There is no usable quote of {' '.join(unusable)} to value the position."
+        raise CliError(text, "Add the column current_value to the sheet, or try again.")
     return account.equity or account.cash, {s: positions[s].qty * quotes[s].mid for s in held}

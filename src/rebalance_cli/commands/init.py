@@ -1,7 +1,8 @@
-"""``rebalance init``: writes the file that says where the commands lead."""
+"""``rebalance init``: write the file that selects the target of the commands."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
@@ -10,14 +11,13 @@ import boto3
 import typer
 from botocore.exceptions import ClientError
 
-from rebalance_cli.console import answer, command
-from rebalance_cli.context import CONFIG_FILE, AsJson, ConfigFile
 from rebalance_cli.exit_codes import CliError
+from rebalance_cli.options import CommandSession, config_command
 from rebalance_cli.outputs import Written
-from rebalance_cli.views.result import facts
+from rebalance_cli.views.tables import facts
 from rebalance_executor.adapters.aws import client_config
 
-_OF_FUNCTION = (
+_FUNCTION_VARIABLES = (
     "ACCOUNT",
     "EXECUTION_TABLE",
     "IDEMPOTENCY_TABLE",
@@ -29,56 +29,58 @@ _OF_FUNCTION = (
     "ALPACA_DATA_URL",
     "EXECUTION_CONFIG",
 )
-"""What the commands share with the deployed function. Live's own switches are not among them: they are set by hand."""
-_OF_STACK = {
+"""Variables copied from the deployed function. LIVE_TRADING is not copied: it must be set by hand."""
+_STACK_OUTPUTS = {
     "PLAN_QUEUE_URL": "PlanQueueUrl",
     "PLAN_DEAD_LETTER_QUEUE_URL": "PlanDeadLetterQueueUrl",
     "EVENT_DEAD_LETTER_QUEUE_URL": "EventDeadLetterQueueUrl",
     "SCHEDULE_DEAD_LETTER_QUEUE_URL": "ScheduleDeadLetterQueueUrl",
     "FAILURE_QUEUE_URL": "FailureQueueUrl",
 }
-_HEAD = "# Where the rebalance commands lead. Variables that are set win over those below. No secret belongs here.\n"
+"""Variable of the commands → output of the stack."""
+_HEAD = "# Target of the rebalance commands. Environment variables override those below. Never put a secret here.\n"
 
 
+@config_command
 def init(
+    session: CommandSession,
     *,
-    local: Annotated[bool, typer.Option("--local", help="This machine: paper broker and local AWS.")] = False,
+    local: Annotated[bool, typer.Option("--local", help="Use this machine: paper broker and local AWS.")] = False,
     stack: Annotated[
-        str | None, typer.Option("--stack", help="Name of a deployed stack; its outputs are read.")
+        str | None, typer.Option("--stack", help="Use this deployed CloudFormation stack; its outputs are read.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
-    config: ConfigFile = CONFIG_FILE,
-    as_json: AsJson = False,
 ) -> None:
     """Write a working configuration: for this machine, or for a deployed stack."""
-    with command(as_json=as_json) as (_, out):
-        if local == (stack is not None):
-            raise CliError("Say where to: this machine or a stack.", "rebalance init --local, or --stack NAME")
-        if config.exists() and not force:
-            raise CliError(f"{config} is there already. Nothing was written.", "Overwrite it with --force.")
-        variables = {} if stack is None else _of_stack(stack)
-        _write(config, "local" if local else "aws", variables)
-        rows = [("Written", str(config)), ("Leads to", "this machine" if local else f"stack {stack}")]
-        told = Written(path=str(config), next="rebalance doctor")
-        answer(told, facts([*rows, ("Next", told.next)]), as_json=as_json, out=out)
+    config_file = session.config_file
+    if local == (stack is not None):
+        raise CliError("Specify either --local or --stack NAME.", "This machine: rebalance init --local")
+    if config_file.exists() and not force:
+        target = "--local" if stack is None else f"--stack {shlex.quote(stack)}"
+        text = f"{config_file} exists already. Nothing was written."
+        raise CliError(text, f"Overwrite it: rebalance init {target} --force")
+    variables = {} if stack is None else _stack_variables(stack)
+    _write(config_file, "local" if local else "aws", variables)
+    answer = Written(path=str(config_file), next="rebalance doctor")
+    target = "this machine" if local else f"stack {stack}"
+    session.answer(answer, facts([("Written", answer.path), ("Target", target), ("Next", answer.next)]))
 
 
-def _of_stack(stack: str) -> dict[str, str]:
+def _stack_variables(stack: str) -> dict[str, str]:
     config = client_config()
     try:
-        found = boto3.client("cloudformation", config=config).describe_stacks(StackName=stack)["Stacks"][0]
+        description = boto3.client("cloudformation", config=config).describe_stacks(StackName=stack)["Stacks"][0]
     except ClientError as error:
         text = f"The stack {stack} cannot be read: {error.response['Error'].get('Message', error)}."
-        raise CliError(text, "See which there are: aws cloudformation list-stacks") from None
-    outputs = {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
+        raise CliError(text, "List the stacks: aws cloudformation list-stacks") from None
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in description.get("Outputs", [])}
     if "FunctionAlias" not in outputs:
-        raise CliError(
-            f"The stack {stack} has no output FunctionAlias: it is not one of this program.", "docs/deploy.md"
-        )
+        text = f"The stack {stack} has no output FunctionAlias, so it is not a stack of this program."
+        raise CliError(text, "List the stacks: aws cloudformation list-stacks. Deploying: docs/deploy.md")
     function = boto3.client("lambda", config=config).get_function_configuration(FunctionName=outputs["FunctionAlias"])
-    own = function.get("Environment", {}).get("Variables", {})
-    told = {name: own[name] for name in _OF_FUNCTION if own.get(name)}
-    return told | {name: outputs[key] for name, key in _OF_STACK.items() if key in outputs}
+    deployed = function.get("Environment", {}).get("Variables", {})
+    variables = {name: deployed[name] for name in _FUNCTION_VARIABLES if deployed.get(name)}
+    return variables | {name: outputs[key] for name, key in _STACK_OUTPUTS.items() if key in outputs}
 
 
 def _write(path: Path, target: str, variables: Mapping[str, str]) -> None:

@@ -1,15 +1,16 @@
-"""``rebalance status | watch | explain | report``: what became of plans, from the journal. They change nothing."""
+"""``rebalance status | watch | explain | report``: read the journal and change nothing."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import date, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -17,244 +18,293 @@ import typer
 from rich.console import Console, RenderableType
 from rich.live import Live
 
-from rebalance_cli import exit_codes
-from rebalance_cli.console import answer, command
-from rebalance_cli.context import CONFIG_FILE, HOME, Account, AsJson, CliContext, ConfigFile, Home, cli_context
-from rebalance_cli.exit_codes import CliError, Exit
-from rebalance_cli.outputs import DayReport, PlanDetails, StatusAnswer, KillSwitchAnswer
-from rebalance_cli.queries.explain import explanation_of, lease_of, line_of, standing_of
-from rebalance_cli.queries.logs import records
-from rebalance_cli.queries.plans import PlanRecord, day_of, entry, holder, plan_id_of, plans_of
-from rebalance_cli.views.result import facts, plan_view, result_facts, to_explain
-from rebalance_cli.views.status import standing_view, status_view, story_view
+from rebalance_cli.context import CliContext
+from rebalance_cli.exit_codes import CliError, Exit, result_exit_code
+from rebalance_cli.options import CommandSession, PlanId, account_command
+from rebalance_cli.outputs import DayReport, KillSwitchAnswer, PlanDetails, StatusAnswer
+from rebalance_cli.queries.explain import explain_order, lease_answer, plan_details, plan_line
+from rebalance_cli.queries.logs import read_log_records
+from rebalance_cli.queries.plans import (
+    PlanRecord,
+    list_plans,
+    load_plan,
+    load_plans_of_day,
+    parse_day,
+    read_lease_holder,
+    resolve_plan_id,
+)
+from rebalance_cli.views.result import explain_command, plan_view, result_facts
+from rebalance_cli.views.status import account_view, explanation_view, plan_details_view
+from rebalance_cli.views.tables import facts
+from rebalance_executor.domain.orders import ParentOrder
 from rebalance_executor.domain.result import ExecutionResult, OrderResult
 
-type Tell = Callable[[PlanDetails | None], None]
-Plan = Annotated[str, typer.Argument(metavar="PLAN", help="A plan's id, or a file that holds it.")]
-_CHILD = ("client_order_id", "order_id", "status", "type", "limit_price", "qty", "filled_qty", "filled_avg_price")
-_TIMES = ("submitted_at", "closed_at")
-_OF_ORDER = tuple(
-    name for name in OrderResult.model_fields if name not in ("children", "order_type", "order_id", "client_order_id")
-)
+_LIST_PLANS = "List plans: rebalance status --days 30"
+
+type _OnChange = Callable[[PlanDetails | None], None]
+"""Receives the state of a plan after each change; None while the plan has not started."""
 
 
-def code_of(result: ExecutionResult | None) -> Exit:
-    """The exit code that goes with where a plan stands."""
-    return exit_codes.result_exit_code(result) if result is not None else Exit.IN_PROGRESS
+# --- status ----------------------------------------------------------------------------------------------
 
 
-# --- commands --------------------------------------------------------------------------------------------
-
-
+@account_command
 def status(
+    session: CommandSession,
     plan: Annotated[
-        str | None, typer.Argument(metavar="[PLAN]", help="A plan's id, or a file that holds it; else all of a day.")
+        str | None,
+        typer.Argument(metavar="[PLAN]", help="Plan ID, or a file with the plan (default: all plans of the day)."),
     ] = None,
     *,
-    day: Annotated[str | None, typer.Option("--day", help="Of the plans: 2026-01-26; today by default (UTC).")] = None,
-    days: Annotated[int, typer.Option("--days", min=1, help="So many days up to that day.")] = 1,
-    account: Account = None,
-    home: Home = HOME,
-    config: ConfigFile = CONFIG_FILE,
-    as_json: AsJson = False,
+    day: Annotated[str | None, typer.Option("--day", help="Day in UTC, as in 2026-01-26 (default: today).")] = None,
+    days: Annotated[int, typer.Option("--days", min=1, help="Number of days, ending with that day.")] = 1,
 ) -> None:
-    """Show an account with its plans of a day, or where one plan stands.
+    """Show an account's plans for a day, or the status of one plan.
 
-    With PLAN the exit code tells: 0 complete, 3 partial, 4 denied, 5 in progress, 6 halted, 7 an operator must look.
+    Exit codes with PLAN: 0 complete, 3 partial, 4 denied, 5 in progress, 6 halted, 7 unresolved.
     """
-    with command(as_json=as_json) as (console, out), cli_context(home, config, console) as found:
-        name = found.account_name(account)
+    with session.context() as ctx:
+        account = ctx.account_name(session.account)
         if plan is not None:
-            one = entry(found, name, plan_id_of(plan))
-            standing = standing_of(one)
-            answer(standing, standing_view(standing, out.width), as_json=as_json, out=out)
-            raise typer.Exit(code_of(one.journal.result))
-        last = day_of(day, found.now)
+            record = load_plan(ctx, account, resolve_plan_id(plan))
+            details = plan_details(record)
+            session.answer(details, plan_details_view(details, session.out.width))
+            raise typer.Exit(_plan_exit_code(record))
+        last = parse_day(day, ctx.now)
         listed = StatusAnswer(
-            account=name,
-            switch=KillSwitchAnswer.of(name, found.ports.risk_store.kill_switch(name)),
-            lease=lease_of(holder(found, name)),
-            plans=tuple(line_of(line) for line in plans_of(found, name, last - timedelta(days=days - 1), last)),
+            account=account,
+            switch=KillSwitchAnswer.of(account, ctx.ports.risk_store.kill_switch(account)),
+            lease=lease_answer(read_lease_holder(ctx, account)),
+            plans=tuple(plan_line(row) for row in list_plans(ctx, account, last - timedelta(days=days - 1), last)),
         )
-        answer(listed, status_view(listed, out.width), as_json=as_json, out=out)
+        session.answer(listed, account_view(listed, session.out.width))
 
 
+def _plan_exit_code(record: PlanRecord) -> Exit:
+    result = record.journal.result
+    return result_exit_code(result) if result is not None else Exit.IN_PROGRESS
+
+
+# --- watch -----------------------------------------------------------------------------------------------
+
+
+@account_command
 def watch(
-    plan: Plan,
+    session: CommandSession,
+    plan: PlanId,
     *,
-    every: Annotated[float, typer.Option("--every", min=0.2, help="Seconds between two looks.")] = 1.0,
-    account: Account = None,
-    home: Home = HOME,
-    config: ConfigFile = CONFIG_FILE,
-    as_json: AsJson = False,
+    interval: Annotated[float, typer.Option("--interval", min=0.2, help="Seconds between two reads.")] = 1.0,
 ) -> None:
-    """Follow a plan until it has its result; begun or not. With --json one line for each change.
+    """Follow a plan until it finishes. With --json, print one line per change.
 
-    Ctrl-C ends the watching, not the plan. The exit code is the plan's.
+    The plan may start later. Ctrl-C stops watching and does not affect the plan. The exit code is that of the plan.
     """
-    with command(as_json=as_json) as (console, out), cli_context(home, config, console) as found:
-        name, plan_id = found.account_name(account), plan_id_of(plan)
-        not_begun = f"Plan {plan_id} is not begun yet on account {name}: waiting for it. Ctrl-C ends the watching."
-        with _teller(not_begun, console, out, as_json=as_json) as tell:
-            last = _follow(found, name, plan_id, every, tell)
-        if last.journal.result is not None and not as_json:
-            out.print(facts(_with_next(last.journal.result)))
-        raise typer.Exit(code_of(last.journal.result))
+    with session.context() as ctx:
+        account, plan_id = ctx.account_name(session.account), resolve_plan_id(plan)
+        waiting = f"Plan {plan_id} has not started on account {account}. Waiting; Ctrl-C stops watching."
+        with _change_printer(session, waiting) as on_change:
+            record = _follow(ctx, account, plan_id, interval, on_change)
+        if record.journal.result is not None and not session.as_json:
+            session.out.print(facts(_result_rows(record.journal.result)))
+        raise typer.Exit(_plan_exit_code(record))
 
 
-def _follow(
-    found: CliContext, account: str, plan_id: str, every: float, tell: Callable[[PlanDetails | None], None]
-) -> PlanRecord:
-    """Look again and again, and tell of each change, until the plan has its result; None is a plan not begun."""
+def _follow(ctx: CliContext, account: str, plan_id: str, interval: float, on_change: _OnChange) -> PlanRecord:
+    """Read the plan every ``interval`` seconds, report each change, and return the plan when it has its result."""
     before: PlanDetails | None = None
-    begun, is_first = False, True
+    has_started, is_first = False, True
     while True:
-        begun = begun or found.ports.journal.load(account, plan_id) is not None
-        one = entry(found, account, plan_id) if begun else None
-        standing = standing_of(one) if one is not None else None
-        if is_first or standing != before:
-            tell(standing)
-        before, is_first = standing, False
-        if one is not None and one.journal.result is not None:
-            return one
-        time.sleep(every)
+        has_started = has_started or ctx.ports.journal.load(account, plan_id) is not None
+        record = load_plan(ctx, account, plan_id) if has_started else None
+        details = plan_details(record) if record is not None else None
+        if is_first or details != before:
+            on_change(details)
+        before, is_first = details, False
+        if record is not None and record.journal.result is not None:
+            return record
+        time.sleep(interval)
 
 
 @contextmanager
-def _teller(
-    not_begun: str, console: Console, out: Console, *, as_json: bool
-) -> Iterator[Callable[[PlanDetails | None], None]]:
-    """Shows each change: in place on a terminal, line by line elsewhere, as JSON if that is asked for."""
-    if out.is_terminal and not as_json:
+def _change_printer(session: CommandSession, waiting: str) -> Iterator[_OnChange]:
+    """Print each change: in place on a terminal, as one line otherwise, as JSON with ``--json``."""
+    out = session.out
+    if out.is_terminal and not session.as_json:
         with Live(console=out, auto_refresh=False) as live:
-            yield lambda s: live.update(not_begun if s is None else standing_view(s, out.width), refresh=True)
+            yield lambda d: live.update(waiting if d is None else plan_details_view(d, out.width), refresh=True)
         return
 
-    def tell(standing: PlanDetails | None) -> None:
-        if standing is None:
-            console.print(not_begun)
-        elif as_json:
-            typer.echo(standing.model_dump_json())
+    def print_line(details: PlanDetails | None) -> None:
+        if details is None:
+            session.console.print(waiting)
+        elif session.as_json:
+            typer.echo(details.model_dump_json())
         else:
-            out.print(_one_line(standing), soft_wrap=True, highlight=False)
+            out.print(_one_line(details), soft_wrap=True, highlight=False)
 
-    yield tell
-
-
-def _one_line(standing: PlanDetails) -> str:
-    stages = [f"{order.symbol} {order.stage}" for order in standing.orders]
-    words = dict.fromkeys((standing.progress.value, standing.phase.lower()))  # a finished plan is so twice
-    return f"{' '.join(words)}: {', '.join(stages)}"
+    yield print_line
 
 
+def _one_line(details: PlanDetails) -> str:
+    stages = [f"{order.symbol} {order.stage}" for order in details.orders]
+    state = dict.fromkeys((details.progress.value, details.phase.lower()))  # both are "finished" at the end
+    return f"{' '.join(state)}: {', '.join(stages)}"
+
+
+# --- explain ---------------------------------------------------------------------------------------------
+
+
+@account_command
 def explain(
-    plan: Plan,
-    symbol: Annotated[str, typer.Argument(metavar="SYMBOL", help="Of the order.")],
+    session: CommandSession,
+    plan: PlanId,
+    symbol: Annotated[str, typer.Argument(metavar="SYMBOL", help="Symbol of the order.")],
     *,
-    log: Annotated[list[Path] | None, typer.Option("--log", help="A file of log lines to read besides.")] = None,
-    account: Account = None,
-    home: Home = HOME,
-    config: ConfigFile = CONFIG_FILE,
-    as_json: AsJson = False,
+    log_file: Annotated[
+        list[Path] | None, typer.Option("--log-file", help="Additional file with log lines; can be repeated.")
+    ] = None,
 ) -> None:
-    """Tell the whole story of one order, from the journal and the log."""
-    with command(as_json=as_json) as (console, out), cli_context(home, config, console) as found:
-        one = entry(found, found.account_name(account), plan_id_of(plan))
-        parent = one.journal.parents.get(symbol.strip().upper())
-        if parent is None:
-            known = " ".join(sorted(one.journal.parents)) or "none; every item is a HOLD"
-            raise CliError(
-                f"Plan {one.plan.plan_id} has no order of {symbol}.", f"Its orders are of: {known}. Name one of them."
-            )
-        until = one.journal.result.execution_timestamp if one.journal.result is not None else found.now
-        lines = records(found, one.plan.plan_id, one.plan.started_at, until, log or ())
-        told = explanation_of(one, parent, lines)
-        answer(told, story_view(told), as_json=as_json, out=out)
+    """Show the history of one order, from the journal and the log."""
+    with session.context() as ctx:
+        record = load_plan(ctx, ctx.account_name(session.account), resolve_plan_id(plan))
+        parent = _parent_order(record, symbol)
+        until = record.journal.result.execution_timestamp if record.journal.result is not None else ctx.now
+        lines = read_log_records(ctx, record.plan.plan_id, record.plan.started_at, until, log_file or ())
+        explanation = explain_order(record, parent, lines)
+        session.answer(explanation, explanation_view(explanation))
 
 
+def _parent_order(record: PlanRecord, symbol: str) -> ParentOrder:
+    parents = record.journal.parents
+    parent = parents.get(symbol.strip().upper())
+    if parent is not None:
+        return parent
+    plan_id = record.plan.plan_id
+    if not parents:
+        raise CliError(f"Plan {plan_id} has no orders: every item is a HOLD.", _LIST_PLANS)
+    raise CliError(
+        f"Plan {plan_id} has no order in {symbol}. It has orders in {' '.join(sorted(parents))}.",
+        f"rebalance explain {shlex.quote(plan_id)} {min(parents)}",
+    )
+
+
+# --- report ----------------------------------------------------------------------------------------------
+
+
+@account_command
 def report(
-    plan: Annotated[str | None, typer.Argument(metavar="[PLAN]", help="A plan's id, or a file that holds it.")] = None,
+    session: CommandSession,
+    plan: Annotated[str | None, typer.Argument(metavar="[PLAN]", help="Plan ID, or a file with the plan.")] = None,
     *,
-    day: Annotated[str | None, typer.Option("--day", help="All plans of a day instead: 2026-01-26, or today.")] = None,
+    day: Annotated[
+        str | None, typer.Option("--day", help="Report all plans of this day in UTC: 2026-01-26 or today.")
+    ] = None,
     html: Annotated[Path | None, typer.Option("--html", help="Write one self-contained page to this file.")] = None,
-    as_csv: Annotated[bool, typer.Option("--csv", help="One row for each order at the broker, on stdout.")] = False,
-    account: Account = None,
-    home: Home = HOME,
-    config: ConfigFile = CONFIG_FILE,
-    as_json: AsJson = False,
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="Print CSV on stdout: one row per order at the broker.")
+    ] = False,
 ) -> None:
-    """Report how a plan, or a day, was executed: for a person, as JSON, as CSV, or as a page.
+    """Report how a plan, or all plans of a day, executed: as text, JSON, CSV or an HTML page.
 
-    The exit code is the plan's; of a day the worst.
+    The exit code is that of the plan; for a day, that of the worst plan.
     """
-    with command(as_json=as_json) as (console, out), cli_context(home, config, console) as found:
+    with session.context() as ctx:
         if (plan is None) == (day is None):
-            raise CliError("Name a plan, or a day with --day: one of them.", "List plans: rebalance status --days 30")
-        name = found.account_name(account)
-        on = day_of(day, found.now)
-        entries = [entry(found, name, plan_id_of(plan))] if plan is not None else _of_day(found, name, on)
-        results = [one.journal.result for one in entries if one.journal.result is not None]
-        unfinished = tuple(one.plan.plan_id for one in entries if one.journal.result is None)
+            raise CliError("Specify either a plan or --day.", _LIST_PLANS)
+        account, on = ctx.account_name(session.account), parse_day(day, ctx.now)
+        if plan is not None:
+            records = [load_plan(ctx, account, resolve_plan_id(plan))]
+        else:
+            records = load_plans_of_day(ctx, account, on)
+        results = [record.journal.result for record in records if record.journal.result is not None]
+        unfinished = tuple(record.plan.plan_id for record in records if record.journal.result is None)
         if plan is not None and not results:
-            raise CliError(f"Plan {unfinished[0]} has no result yet.", f"rebalance watch {plan}", Exit.IN_PROGRESS)
+            text = f"Plan {unfinished[0]} has no result yet."
+            raise CliError(text, f"rebalance watch {shlex.quote(unfinished[0])}", Exit.IN_PROGRESS)
         if html is not None:
-            from rebalance_cli.report import write_page  # here: no other command waits for a plot library
-
-            title = entries[0].plan.plan_id if plan is not None else f"{name}, {on.isoformat()}"
-            write_page(html, title, [one for one in entries if one.journal.result is not None], unfinished)
-            console.print(f"Written: {html}", soft_wrap=True, highlight=False)
+            title = records[0].plan.plan_id if plan is not None else f"{account}, {on.isoformat()}"
+            _write_html(session, html, title, records)
         if as_csv:
-            sys.stdout.write(rows_of(results))
-        elif as_json:
-            whole = DayReport(account=name, day=on.isoformat(), results=tuple(results), unfinished=unfinished)
-            typer.echo((results[0] if plan is not None else whole).model_dump_json(indent=2))
+            sys.stdout.write(csv_rows(results))
+        elif session.as_json:
+            of_day = DayReport(account=account, day=on.isoformat(), results=tuple(results), unfinished=unfinished)
+            typer.echo((results[0] if plan is not None else of_day).model_dump_json(indent=2))
         elif html is None:
-            _print(results, unfinished, out)
-        raise typer.Exit(_worst(results, unfinished))
+            _print_results(results, unfinished, session.out)
+        raise typer.Exit(_worst_exit_code(results, unfinished))
 
 
-def _of_day(found: CliContext, account: str, day: date) -> list[PlanRecord]:
-    return [entry(found, account, line.plan.plan_id) for line in reversed(plans_of(found, account, day, day))]
+def _write_html(session: CommandSession, path: Path, title: str, records: Sequence[PlanRecord]) -> None:
+    from rebalance_cli.report import write_page  # late: importing the plot library takes a second
+
+    finished = [record for record in records if record.journal.result is not None]
+    unfinished = [record.plan.plan_id for record in records if record.journal.result is None]
+    write_page(path, title, finished, unfinished)
+    session.console.print(f"Written: {path}", soft_wrap=True, highlight=False)
 
 
-def _worst(results: Sequence[ExecutionResult], unfinished: Sequence[str]) -> Exit:
-    codes = [exit_codes.result_exit_code(result) for result in results]
+def _worst_exit_code(results: Sequence[ExecutionResult], unfinished: Sequence[str]) -> Exit:
+    codes = [result_exit_code(result) for result in results]
     return max([*codes, *([Exit.IN_PROGRESS] if unfinished else [])], default=Exit.COMPLETE)
 
 
-def _print(results: Sequence[ExecutionResult], unfinished: Sequence[str], out: Console) -> None:
+def _print_results(results: Sequence[ExecutionResult], unfinished: Sequence[str], out: Console) -> None:
     for result in results:
         out.print(plan_view(result, out.width, None))
         out.print()
-        out.print(facts(_with_next(result)))
+        out.print(facts(_result_rows(result)))
         if len(results) > 1:
             out.rule(style="dim")
     if unfinished:
-        out.print(facts([("In work", "  ".join(unfinished))]))
+        out.print(facts([("Unfinished", "  ".join(unfinished))]))
     if not results and not unfinished:
-        out.print("No plan was begun on that day.")
+        out.print("No plan started on that day.")
 
 
-def _with_next(result: ExecutionResult) -> list[tuple[str, RenderableType]]:
-    after = to_explain(result)
-    return [*result_facts(result), *([("Next", after)] if after is not None else [])]
+def _result_rows(result: ExecutionResult) -> list[tuple[str, RenderableType]]:
+    next_step = explain_command(result)
+    return [*result_facts(result), *([("Next", next_step)] if next_step is not None else [])]
 
 
-def rows_of(results: Sequence[ExecutionResult]) -> str:
-    """CSV: one row for each order at the broker with its item's fields; an item without any has one row, too."""
+# --- CSV -------------------------------------------------------------------------------------------------
+
+_ITEM_FIELDS = tuple(
+    name for name in OrderResult.model_fields if name not in ("children", "order_type", "order_id", "client_order_id")
+)
+_ORDER_FIELDS = (
+    "client_order_id",
+    "order_id",
+    "status",
+    "type",
+    "limit_price",
+    "qty",
+    "filled_qty",
+    "filled_avg_price",
+    "submitted_at",
+    "closed_at",
+)
+
+
+def csv_rows(results: Sequence[ExecutionResult]) -> str:
+    """Return CSV with one row per order at the broker, with the fields of its item.
+
+    An item without orders gets one row with empty order columns.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    child = [f"child_{name}" for name in (*_CHILD, *_TIMES)]
-    writer.writerow(["plan_id", "account", "plan_status", *_OF_ORDER, *child])
+    order_columns = [f"child_{name}" for name in _ORDER_FIELDS]
+    writer.writerow(["plan_id", "account", "plan_status", *_ITEM_FIELDS, *order_columns])
     for result in results:
-        told = json.loads(result.model_dump_json())
-        for order in told["orders"]:
-            own = [told["plan_id"], told["account"], told["status"], *(order[name] for name in _OF_ORDER)]
-            for sent in order["children"] or [{}]:
-                writer.writerow(_cell(value) for value in [*own, *(sent.get(name) for name in (*_CHILD, *_TIMES))])
+        document = json.loads(result.model_dump_json())
+        plan_cells = [document["plan_id"], document["account"], document["status"]]
+        for item in document["orders"]:
+            item_cells = [item[name] for name in _ITEM_FIELDS]
+            for order in item["children"] or [{}]:
+                cells = [*plan_cells, *item_cells, *(order.get(name) for name in _ORDER_FIELDS)]
+                writer.writerow(_cell(value) for value in cells)
     return text.getvalue()
 
 
 def _cell(value: object) -> object:
-    """Booleans as JSON spells them."""
+    """Return booleans in JSON's spelling, all other values unchanged."""
     return str(value).lower() if isinstance(value, bool) else value

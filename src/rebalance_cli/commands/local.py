@@ -1,215 +1,224 @@
-"""``rebalance local``: the function on this machine, against a paper broker and a local AWS."""
+"""``rebalance local``: run the function on this machine, with a paper broker and a local AWS."""
 
 from __future__ import annotations
 
 import json
 import os
-import signal
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
-from rebalance_cli.console import answer, command
-from rebalance_cli.context import HOME, AsJson, Home
+from rebalance_cli.console import print_fact
+from rebalance_cli.context import start_sandbox
 from rebalance_cli.exit_codes import CliError
+from rebalance_cli.formatting import counted
+from rebalance_cli.options import CommandSession, local_command
 from rebalance_cli.outputs import LocalDone, LocalUp
-from rebalance_cli.views.local_run import Report, code_of, show, shown_path
+from rebalance_cli.views.local_run import LocalRun, display_path, exit_code_of, print_run
 from rebalance_cli.views.progress import RunProgress, show_progress
-from rebalance_cli.views.result import Cash, counted, facts
+from rebalance_cli.views.result import Cash
+from rebalance_cli.views.tables import facts
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.plan import Action, RebalancePlan
 from rebalance_executor.triggers import PlanPointer
-from rebalance_sandbox.aws import PLAN_BUCKET, LocalAwsClient, function_environment, server_variables
+from rebalance_sandbox.environment import PLAN_BUCKET, function_environment, server_variables
 from rebalance_sandbox.event_files import EventFile, document_for, plan_in, read_event, read_json, with_documents
-from rebalance_sandbox.handler_process import invoke
-from rebalance_sandbox.paper_broker import PaperBrokerClient
-from rebalance_sandbox.seeding import make_world, say
-from rebalance_sandbox.servers import Sandbox, Servers, exclusive_use, delete_data
+from rebalance_sandbox.invocation import invoke
+from rebalance_sandbox.running import RunningServer, Sandbox
 
-app = typer.Typer(
-    help="Run the function on this machine, against a paper broker and a local AWS.", no_args_is_help=True
-)
+if TYPE_CHECKING:
+    from rebalance_sandbox.aws import LocalAwsClient
+    from rebalance_sandbox.paper_broker import PaperBrokerClient
 
-_AFTER_SILENCE = "Try again; if it stays: rebalance local down, then rebalance local reset."
-_SELLS_FIRST = (Action.SELL, Action.BUY, Action.HOLD)
+app = typer.Typer(help="Run the function on this machine, with a paper broker and a local AWS.", no_args_is_help=True)
+
+_ACTION_ORDER = (Action.SELL, Action.BUY, Action.HOLD)
+_TITLES = {"aws": "local AWS", "broker": "paper broker"}
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
-    """What the user asked for besides the event."""
+class _RunOptions:
+    """Options of ``rebalance local run``."""
 
     seconds: float
-    """Of the invocation."""
-    keep_world: bool
-    """Leave the paper broker's prices, positions and cash as they are."""
+    """Time-out of the invocation."""
+    keep_paper_state: bool
+    """Leave the paper broker's prices, positions and cash unchanged."""
     plan_file: Path | None
-    """What is uploaded where a pointer points to."""
+    """Plan to upload to the location that an S3 pointer refers to."""
 
 
-# --- the commands ----------------------------------------------------------------------------------------
+# --- commands --------------------------------------------------------------------------------------------
 
 
 @app.command()
+@local_command
 def run(
-    event: Annotated[Path, typer.Argument(metavar="EVENT", help="A JSON file with any event the function accepts.")],
+    session: CommandSession,
+    event: Annotated[Path, typer.Argument(metavar="EVENT", help="JSON file with any event that the function accepts.")],
     *,
-    home: Home = HOME,
-    as_json: AsJson = False,
-    timeout: Annotated[float, typer.Option(help="Seconds the invocation has, as in Lambda.", min=1)] = 300,
-    keep_world: Annotated[
-        bool, typer.Option("--keep-world", help="Leave the paper broker's prices, positions and cash as they are.")
+    timeout: Annotated[float, typer.Option(help="Time-out of the invocation in seconds, as in Lambda.", min=1)] = 300,
+    keep_paper_state: Annotated[
+        bool,
+        typer.Option("--keep-paper-state", help="Leave the paper broker's prices, positions and cash unchanged."),
     ] = False,
-    plan: Annotated[Path | None, typer.Option("--plan", help="What to upload where an S3 pointer points to.")] = None,
+    plan: Annotated[
+        Path | None, typer.Option("--plan", help="Plan to upload to the location that an S3 pointer refers to.")
+    ] = None,
 ) -> None:
-    """Send one event through the real handler and show what became of it.
+    """Send one event through the real handler and show the outcome.
 
-    Exit codes: 0 complete, 1 something broke, 2 bad input, 3 partial, 4 denied, 5 in progress (run it again),
-    6 halted, 7 an operator must look.
+    Exit codes: 0 complete, 1 failure of a program or server, 2 bad input, 3 partial, 4 denied, 5 in progress (run it
+    again), 6 halted, 7 unresolved.
     """
-    with command(as_json=as_json, after_silence=_AFTER_SILENCE) as (console, out):
-        event_file = read_event(event)
-        with _bench(home, console, keep=False) as bench:
-            report = _rehearse(bench, event_file, Options(timeout, keep_world, plan), console)
-            if as_json:
-                typer.echo(json.dumps(report.answer, indent=2))
-            show(report, out)
-    raise typer.Exit(code_of(report))
+    event_file = read_event(event)
+    with start_sandbox(session.data_dir, session.console) as sandbox:
+        local_run = _run_event(sandbox, event_file, _RunOptions(timeout, keep_paper_state, plan), session.console)
+        if session.as_json:
+            typer.echo(json.dumps(local_run.response, indent=2))
+        print_run(local_run, session.out)
+    raise typer.Exit(exit_code_of(local_run))
 
 
 @app.command()
-def up(*, home: Home = HOME, as_json: AsJson = False) -> None:
+@local_command
+def up(session: CommandSession) -> None:
     """Start local AWS and the paper broker, and leave them running."""
-    speech = command(as_json=as_json, after_silence=_AFTER_SILENCE)
-    with speech as (console, _), _bench(home, console, keep=True) as bench:
-        with LocalAwsClient(bench.aws.url) as cloud:
-            cloud.provision()
-        variables = server_variables(bench.aws.url, bench.broker.url)
-        if as_json:
-            page = f"{bench.broker.url}/"
-            told = LocalUp(environment=variables, aws=bench.aws.url, broker=bench.broker.url, page=page)
-            typer.echo(told.model_dump_json(indent=2))
+    with start_sandbox(session.data_dir, session.console, keep=True) as sandbox:
+        variables = server_variables(sandbox.aws.url, sandbox.broker.url)
+        page = f"{sandbox.broker.url}/"
+        if session.as_json:
+            answer = LocalUp(environment=variables, aws=sandbox.aws.url, broker=sandbox.broker.url, page=page)
+            typer.echo(answer.model_dump_json(indent=2))
             return
-        servers = (bench.aws, bench.broker)
-        was = {True: "started now", False: "was running"}
-        console.print(
-            facts((s.spec.title, f"{s.url}  (pid {s.pid}, {was[s.spec.name in bench.started]})") for s in servers)
-        )
-        watch = Text.assemble("\nWatch the broker, and trouble it: ", (f"{bench.broker.url}/", "bold"))
-        console.print(watch, soft_wrap=True)
-        console.print('\nThe environment that leads there, for eval "$(rebalance local up)":\n', highlight=False)
+        console = session.console
+        console.print(facts(_server_row(sandbox, server) for server in (sandbox.aws, sandbox.broker)))
+        page_line = Text.assemble("\nBroker page (watch orders, inject faults): ", (page, "bold"))
+        console.print(page_line, soft_wrap=True)
+        console.print('\nEnvironment variables; set them with eval "$(rebalance local up)":\n', highlight=False)
         for name, value in variables.items():
             typer.echo(f"export {name}={value}")
-        console.print(Text.assemble("\nStop them with: ", ("rebalance local down", "bold")))
+        console.print(Text.assemble("\nStop the servers: ", ("rebalance local down", "bold")))
+
+
+def _server_row(sandbox: Sandbox, server: RunningServer) -> tuple[str, str]:
+    state = "started now" if server.name in sandbox.started else "was running"
+    return _TITLES[server.name], f"{server.url}  (pid {server.pid}, {state})"
 
 
 @app.command()
-def down(*, home: Home = HOME, as_json: AsJson = False) -> None:
-    """Stop the servers that were left running; their data stays."""
-    with command(as_json=as_json) as (_, out), exclusive_use(home):
-        ended = Servers.of(home.resolve()).stop()
-        text = f"Stopped: {', '.join(ended)}. Their data stays in {home}." if ended else "Nothing was running."
-        answer(LocalDone(stopped=tuple(ended), deleted=()), Text(text), as_json=as_json, out=out)
+@local_command
+def down(session: CommandSession) -> None:
+    """Stop the servers that were left running. Their data stays."""
+    from rebalance_sandbox.servers import Servers, exclusive_use  # late, as all code that starts and stops servers
+
+    data_dir = session.data_dir
+    with exclusive_use(data_dir):
+        stopped = Servers.of(data_dir.resolve()).stop()
+        text = (
+            f"Stopped: {', '.join(stopped)}. Their data stays in {data_dir}." if stopped else "No server was running."
+        )
+        session.answer(LocalDone(stopped=tuple(stopped), deleted=()), Text(text))
 
 
 @app.command()
+@local_command
 def reset(
+    session: CommandSession,
     *,
-    home: Home = HOME,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    as_json: AsJson = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
 ) -> None:
     """Stop the servers and delete tables, paper orders and logs."""
-    with command(as_json=as_json) as (_, out):
-        if not yes and not typer.confirm(f"Delete the local tables, paper orders and logs in {home}?", err=True):
-            raise CliError("Nothing was deleted.", "rebalance local reset --yes does not ask.")
-        with exclusive_use(home):
-            ended = Servers.of(home.resolve()).stop()
-            found = delete_data(home)
-        text = f"Deleted in {home}: {', '.join(found)}." if found else f"There was nothing to delete in {home}."
-        answer(LocalDone(stopped=tuple(ended), deleted=tuple(found)), Text(text), as_json=as_json, out=out)
+    from rebalance_sandbox.servers import Servers, delete_data, exclusive_use  # late, as in down
+
+    data_dir = session.data_dir
+    if not yes and not typer.confirm(f"Delete the local tables, paper orders and logs in {data_dir}?", err=True):
+        raise CliError("Not confirmed; nothing deleted.", "Delete without asking: rebalance local reset --yes")
+    with exclusive_use(data_dir):
+        stopped = Servers.of(data_dir.resolve()).stop()
+        deleted = delete_data(data_dir)
+    text = f"Deleted in {data_dir}: {', '.join(deleted)}." if deleted else f"{data_dir} contained no data."
+    session.answer(LocalDone(stopped=tuple(stopped), deleted=tuple(deleted)), Text(text))
 
 
 # --- one run ---------------------------------------------------------------------------------------------
 
 
-def _rehearse(bench: Sandbox, event_file: EventFile, options: Options, console: Console) -> Report:
-    """One event through the real handler, in a paper world in which its plans make sense; progress to ``console``."""
-    with LocalAwsClient(bench.aws.url) as cloud, PaperBrokerClient(bench.broker.url) as broker:
-        cloud.provision()
-        say(console, "Event", shown_path(event_file.path))
-        event_file = _upload(event_file, options.plan_file, cloud, console)
-        _introduce(event_file.plans, console)
-        if not options.keep_world:
-            make_world(event_file.plans, bench.home, broker, console)
+def _run_event(sandbox: Sandbox, event_file: EventFile, options: _RunOptions, console: Console) -> LocalRun:
+    """Send one event through the real handler; print progress to ``console``."""
+    from rebalance_sandbox.aws import LocalAwsClient  # late, as all code that needs running servers
+    from rebalance_sandbox.paper_broker import PaperBrokerClient
+
+    with LocalAwsClient(sandbox.aws.url) as aws, PaperBrokerClient(sandbox.broker.url) as broker:
+        print_fact(console, "Event", display_path(event_file.path))
+        event_file = _upload_plans(event_file, options.plan_file, aws, console)
+        _print_plans(event_file.plans, console)
+        if not options.keep_paper_state:
+            seed_plans(event_file.plans, sandbox.data_dir, broker, console)
         cash, orders = broker.cash(), broker.order_count()
-        story = RunProgress.of(event_file.plans)
-        log = bench.home / "log" / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{event_file.path.stem}.jsonl"
-        environment = function_environment(os.environ, server_variables(bench.aws.url, bench.broker.url))
-        with show_progress(story, console) as tell:
-            invocation = invoke(event_file, environment, log, options.seconds, tell)
-        return Report(
+        progress = RunProgress.of(event_file.plans)
+        log = sandbox.data_dir / "log" / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{event_file.path.stem}.jsonl"
+        environment = function_environment(os.environ, server_variables(sandbox.aws.url, sandbox.broker.url))
+        with show_progress(progress, console) as on_record:
+            invocation = invoke(event_file, environment, log, options.seconds, on_record)
+        return LocalRun(
             event_file=event_file,
             invocation=invocation,
-            story=story,
+            progress=progress,
             cash=Cash(cash, broker.cash()),
             orders_before=orders,
             orders_after=broker.order_count(),
             log=log,
-            home=bench.home,
+            data_dir=sandbox.data_dir,
         )
 
 
-def _upload(event_file: EventFile, plan_file: Path | None, cloud: LocalAwsClient, console: Console) -> EventFile:
-    """The event file with the plans its pointers point to, which are uploaded here."""
+def seed_plans(plans: Sequence[RebalancePlan], data_dir: Path, broker: PaperBrokerClient, console: Console) -> None:
+    """Seed the paper broker for new plans and print what was set; see ``rebalance_sandbox.seeding``."""
+    from rebalance_sandbox import seeding  # late, as all code that needs running servers
+
+    world = seeding.seed_plans(plans, data_dir, broker)
+    if world is not None:
+        text = f"{counted(world.holdings, 'position')} and ${world.cash:,.2f} cash, as in the plan"
+        print_fact(console, "Broker", text)
+        print_fact(console, "", "prices are invented; orders fill after one second", "dim")
+
+
+def _upload_plans(event_file: EventFile, plan_file: Path | None, aws: LocalAwsClient, console: Console) -> EventFile:
+    """Upload the plans that the event's pointers refer to; return the event with these plans."""
     documents: dict[PlanPointer, RebalancePlan] = {}
     for pointer in event_file.pointers:
         if pointer.bucket != PLAN_BUCKET:
-            continue  # the handler refuses it, and says why
+            continue  # the handler rejects it with a reason
         path = plan_file or document_for(pointer, event_file.path.parent.rglob("*.json"))
         if path is None:
             raise CliError(
-                f"No plan was found beside {event_file.path} to upload as s3://{pointer.bucket}/{pointer.key}.",
-                "Name the file that holds it with --plan.",
+                f"There is no plan next to {event_file.path} to upload as s3://{pointer.bucket}/{pointer.key}.",
+                "Specify the file that contains the plan with --plan.",
             )
         plan = plan_in(read_json(path))
         if plan is not None:
             documents[pointer] = plan
-        cloud.put_plan(pointer.key, path.read_bytes())
-        say(console, "Upload", f"{shown_path(path)} → s3://{pointer.bucket}/{pointer.key}")
+        aws.put_plan(pointer.key, path.read_bytes())
+        print_fact(console, "Upload", f"{display_path(path)} → s3://{pointer.bucket}/{pointer.key}")
     return with_documents(event_file, documents)
 
 
-def _introduce(plans: Sequence[RebalancePlan], console: Console) -> None:
+def _print_plans(plans: Sequence[RebalancePlan], console: Console) -> None:
     for plan in plans:
-        counts = {action: sum(item.action is action for item in plan.items) for action in _SELLS_FIRST}
-        items = ", ".join(counted(n, action.lower()) for action, n in counts.items() if n)
-        say(console, "Plan", f"{plan.plan_id}: {items}; portfolio ${plan.total_portfolio_value:,.2f}")
-    allowed = timedelta(minutes=float(ExecutionConfig().max_plan_age_minutes))
-    made = min((plan.timestamp for plan in plans), default=None)
-    if made is None or "max_plan_age_minutes" in os.environ.get("EXECUTION_CONFIG", ""):
+        counts = {action: sum(item.action is action for item in plan.items) for action in _ACTION_ORDER}
+        items = ", ".join(counted(count, action.lower()) for action, count in counts.items() if count)
+        print_fact(console, "Plan", f"{plan.plan_id}: {items}; portfolio ${plan.total_portfolio_value:,.2f}")
+    max_age = timedelta(minutes=float(ExecutionConfig().max_plan_age_minutes))
+    oldest = min((plan.timestamp for plan in plans), default=None)
+    if oldest is None or "max_plan_age_minutes" in os.environ.get("EXECUTION_CONFIG", ""):
         return
-    if datetime.now(UTC) - made > allowed:
-        say(console, "", f"made {made:%Y-%m-%d}; EXECUTION_CONFIG raises max_plan_age_minutes here", "dim")
-
-
-# --- around it -------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _bench(home: Path, console: Console, *, keep: bool) -> Iterator[Sandbox]:
-    """Both servers, for this command alone; says so while they start, on a terminal."""
-    starting = console.status("Starting local AWS and the paper broker …")
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # also a command that is ended stops its servers
-    try:
-        with exclusive_use(home), starting, Servers.of(home.resolve()).ready(keep=keep) as bench:
-            starting.stop()
-            yield bench
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    if datetime.now(UTC) - oldest > max_age:
+        text = f"dated {oldest:%Y-%m-%d}; local runs raise max_plan_age_minutes, so its age is accepted"
+        print_fact(console, "", text, "dim")

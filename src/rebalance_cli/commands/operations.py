@@ -1,233 +1,221 @@
-"""``rebalance doctor | halt | resume | reconcile``: what the engineer on call does."""
+"""``rebalance doctor | halt | resume | reconcile``: the commands of the on-call engineer."""
 
 from __future__ import annotations
 
 import getpass
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import timedelta
 from typing import Annotated
 
 import typer
+from botocore.exceptions import BotoCoreError, ClientError
 
 from rebalance_cli.commands.dead_letters import Queue
-from rebalance_cli.commands.inspect import Plan
-from rebalance_cli.commands.plan import Digits, confirm_live
-from rebalance_cli.console import answer, command
-from rebalance_cli.context import CONFIG_FILE, HOME, Account, AsJson, CliContext, ConfigFile, Home, cli_context
+from rebalance_cli.commands.plan import confirm_live
+from rebalance_cli.context import CliContext
 from rebalance_cli.exit_codes import CliError, Exit
-from rebalance_cli.outputs import Check, Deviation, Diagnosis, Reconciliation, KillSwitchAnswer
-from rebalance_cli.queries.plans import PlanRecord, load_plan, plan_id_of, list_plans
-from rebalance_cli.views.operations import diagnosis_view, reconciliation_view, switch_view
+from rebalance_cli.formatting import counted
+from rebalance_cli.options import AccountDigits, CommandSession, PlanId, account_command
+from rebalance_cli.outputs import Check, Deviation, Diagnosis, KillSwitchAnswer, Reconciliation
+from rebalance_cli.queries.plans import PlanRecord, load_plan, resolve_plan_id, symbols_traded_later
+from rebalance_cli.views.operations import diagnosis_view, kill_switch_view, reconciliation_view
 from rebalance_executor.domain.errors import BrokerUnavailable, ConfigurationError, RebalanceError
-from rebalance_executor.domain.orders import ParentOrder, child_order_prefix
+from rebalance_executor.domain.orders import ORDER_LOOKBACK, child_order_prefix
 from rebalance_executor.domain.reconciliation import differences, was_sent
 from rebalance_executor.domain.risk_state import KillSwitchRecord, TradingState
 from rebalance_executor.execution.kill_switch import set_by_operator
 from rebalance_executor.health import check_health
 
-_CLOCK_DIFFERENCE = timedelta(minutes=10)
-"""How far the broker's clock may be behind ours."""
+Reason = Annotated[str, typer.Option("--reason", help="Why; shown in every denial that follows.")]
+By = Annotated[str | None, typer.Option("--by", envvar="REBALANCE_OPERATOR", help="Your name (default: your login).")]
 
-Reason = Annotated[str, typer.Option("--reason", help="Why; it stands in every refusal that follows.")]
-By = Annotated[str | None, typer.Option("--by", envvar="REBALANCE_OPERATOR", help="Your name; your login by default.")]
-
-_MEND = {
-    "configuration": "Mend the variable that is named; all of them are in docs/reference.md.",
-    "front door": "Look at IDEMPOTENCY_TABLE, and whether this role may read the table.",
-    "journal": "Look at EXECUTION_TABLE, and whether this role may read the table.",
-    "account": "Look at the account and its keys at Alpaca; new keys: docs/operations.md, Rotate credentials.",
-    "clock": "Set this machine's clock by a time server: ages of plans and leases are judged by it.",
-    "quotes": "Look at ALPACA_DATA_URL and the data subscription of the keys.",
-    "plans": "Look at PLAN_BUCKET, and whether this role may list it.",
-    "results": "Look at RESULT_BUS, and whether this role may describe it.",
-    "dead letters": "rebalance dlq list --queue plans, events, schedules or failures",
+_FIX = {
+    "configuration": "Correct the variable named above. docs/reference.md lists all variables.",
+    "idempotency": "Check IDEMPOTENCY_TABLE and whether this role may read the table.",
+    "journal": "Check EXECUTION_TABLE and whether this role may read the table.",
+    "account": "Check the account and its keys at Alpaca. New keys: docs/operations.md, Rotate credentials.",
+    "clock": "Synchronize this machine's clock with a time server: it decides the age of plans and leases.",
+    "quotes": "Check ALPACA_DATA_URL and the data subscription of the keys.",
+    "plans": "Check PLAN_BUCKET and whether this role may list it.",
+    "results": "Check RESULT_BUS and whether this role may describe it.",
 }
+_FIX_BROKER = "Check that Alpaca is up and can be reached from here: ALPACA_TRADING_URL, ALPACA_DATA_URL."
 
-_NO_BROKER = "See whether Alpaca is up and can be reached from here: ALPACA_TRADING_URL, ALPACA_DATA_URL."
 
 # --- the kill switch -------------------------------------------------------------------------------------
 
 
+@account_command
 def halt(
+    session: CommandSession,
     *,
     reason: Reason,
     by: By = None,
-    reducing: Annotated[bool, typer.Option("--reducing", help="Let sells through; refuse buys only.")] = False,
-    account: Account = None,
-    home: Home = HOME,
-    config: ConfigFile = CONFIG_FILE,
-    as_json: AsJson = False,
+    reducing: Annotated[bool, typer.Option("--reducing", help="Allow sells; deny only buys.")] = False,
 ) -> None:
-    """Stop an account: nothing is sent any more, and what rests is cancelled.
+    """Stop an account: nothing more is sent, and resting orders are cancelled.
 
-    A run under way sees it within a second before it sends anything, within five while its orders only rest.
+    A run in progress checks the switch within one second before it sends an order, and every five seconds while its
+    orders rest.
     """
     state = TradingState.REDUCING if reducing else TradingState.HALTED
-    with command(as_json=as_json) as (console, out), cli_context(home, config, console) as found:
-        before, after = _set(found, found.account_name(account), state, by, reason)
-        answer(after, switch_view(before, after, "rebalance resume --reason …"), as_json=as_json, out=out)
+    with session.context() as ctx:
+        account = ctx.account_name(session.account)
+        next_step = f'rebalance resume{_account_option(ctx, account)} --reason "..."'
+        _set_kill_switch(
+            session, ctx, account, KillSwitchRecord(state, by or getpass.getuser(), reason, ctx.now), next_step
+        )
 
 
+@account_command
 def resume(
+    session: CommandSession,
     *,
     reason: Reason,
     by: By = None,
-    account_number: Digits = None,
-    account: Account = None,
-    home: Home = HOME,
-    config: ConfigFile = CONFIG_FILE,
-    as_json: AsJson = False,
+    confirm_account: AccountDigits = None,
 ) -> None:
-    """Let an account trade again after a halt. Says who had halted it and why."""
-    with command(as_json=as_json) as (console, out), cli_context(home, config, console) as found:
-        name = found.account_name(account)
-        confirm_live(found, name, account_number)
-        before, after = _set(found, name, TradingState.ACTIVE, by, reason)
-        answer(after, switch_view(before, after, "rebalance status"), as_json=as_json, out=out)
+    """Let an account trade again after a halt. Shows who halted it and why."""
+    with session.context() as ctx:
+        account = ctx.account_name(session.account)
+        confirm_live(ctx, account, confirm_account)
+        record = KillSwitchRecord(TradingState.ACTIVE, by or getpass.getuser(), reason, ctx.now)
+        _set_kill_switch(session, ctx, account, record, f"rebalance status{_account_option(ctx, account)}")
 
 
-def _set(found: CliContext, account: str, state: TradingState, by: str | None, reason: str) -> tuple[KillSwitchAnswer, ...]:
-    book = found.ports.risk_store
-    before = book.kill_switch(account)
-    after = set_by_operator(book, account, KillSwitchRecord(state, by or getpass.getuser(), reason, found.now))
-    return KillSwitchAnswer.of(account, before), KillSwitchAnswer.of(account, after)
+def _set_kill_switch(
+    session: CommandSession, ctx: CliContext, account: str, record: KillSwitchRecord, next_step: str
+) -> None:
+    store = ctx.ports.risk_store
+    before = KillSwitchAnswer.of(account, store.kill_switch(account))
+    after = KillSwitchAnswer.of(account, set_by_operator(store, account, record))
+    session.answer(after, kill_switch_view(before, after, next_step))
+
+
+def _account_option(ctx: CliContext, account: str) -> str:
+    return "" if account == ctx.settings.account else f" --account {shlex.quote(account)}"
 
 
 # --- the doctor ------------------------------------------------------------------------------------------
 
 
-def doctor(
-    *,
-    account: Account = None,
-    home: Home = HOME,
-    config: ConfigFile = CONFIG_FILE,
-    as_json: AsJson = False,
-) -> None:
-    """Ask every dependency once: what is wrong, and how to mend it. Trades nothing.
+@account_command
+def doctor(session: CommandSession) -> None:
+    """Check every dependency once and show how to fix what fails. Trades nothing.
 
-    Exit codes: 0 healthy, 1 something is not, 6 the account is not active.
+    Exit codes: 0 healthy, 1 a check failed, 6 only the kill switch is not active.
     """
-    with command(as_json=as_json) as (console, out):
-        try:
-            with cli_context(home, config, console) as found:
-                checks = list(_checks(found, found.account_name(account)))
-        except ConfigurationError as error:
-            checks = [Check(name="configuration", ok=False, detail=str(error), fix=_MEND["configuration"])]
-        told = Diagnosis(healthy=all(check.ok for check in checks), checks=tuple(checks))
-        answer(told, diagnosis_view(told), as_json=as_json, out=out)
-        raise typer.Exit(_code_of(told))
-
-
-def _checks(found: CliContext, account: str) -> Iterator[Check]:
-    from rebalance_executor import bootstrap  # as in desk.look_through
-
-    yield Check(name="configuration", ok=True, detail=_where(found), fix=None)
-    settings = found.settings.model_copy(update={"account": account})
-    asked = bootstrap.health_checks(settings, found.aws_client, found.ports, found.deadline())
-    queues = [queue for queue in Queue if found.environment.get(queue.variable)]
-    if queues:
-        asked["dead letters"] = lambda: _no_dead_letters(found, queues)
-    report = check_health(asked, found.event_log)
-    for check in report["checks"]:
-        yield Check(**check, fix=None if check["ok"] else _mend(check["name"], check["detail"]))
     try:
-        switch = KillSwitchAnswer.of(account, found.ports.risk_store.kill_switch(account))
+        with session.context() as ctx:
+            checks = list(_checks(ctx, ctx.account_name(session.account)))
+    except ConfigurationError as error:
+        checks = [Check(name="configuration", ok=False, detail=str(error), fix=_FIX["configuration"])]
+    diagnosis = Diagnosis(healthy=all(check.ok for check in checks), checks=tuple(checks))
+    session.answer(diagnosis, diagnosis_view(diagnosis))
+    raise typer.Exit(_diagnosis_exit_code(diagnosis))
+
+
+def _checks(ctx: CliContext, account: str) -> Iterator[Check]:
+    from rebalance_executor import bootstrap  # late, as in context.build_context
+
+    yield Check(name="configuration", ok=True, detail=_target(ctx), fix=None)
+    settings = ctx.settings.model_copy(update={"account": account})
+    report = check_health(bootstrap.health_checks(settings, ctx.aws_client, ctx.ports, ctx.deadline()), ctx.event_log)
+    for check in report["checks"]:
+        yield Check(**check, fix=None if check["ok"] else _fix(check["name"], check["detail"]))
+    queues = [queue for queue in Queue if ctx.environment.get(queue.variable)]
+    if queues:
+        yield _check_dead_letters(ctx, queues)
+    yield _check_kill_switch(ctx, account)
+
+
+def _fix(name: str, detail: str) -> str:
+    return _FIX_BROKER if detail.startswith(BrokerUnavailable.code) else _FIX[name]
+
+
+def _target(ctx: CliContext) -> str:
+    money = "paper" if ctx.settings.alpaca_paper else "REAL MONEY"
+    place = "this machine" if ctx.is_local else "AWS"
+    return f"account {ctx.settings.account}, {money}, on {place}"
+
+
+def _check_dead_letters(ctx: CliContext, queues: Sequence[Queue]) -> Check:
+    try:
+        counts = {queue: _message_count(ctx, queue) for queue in queues}
+    except (BotoCoreError, ClientError) as error:
+        fix = f"Check {', '.join(queue.variable for queue in queues)} and whether this role may read the queues."
+        return Check(name="dead letters", ok=False, detail=str(error), fix=fix)
+    waiting = [queue for queue, count in counts.items() if count]
+    if not waiting:
+        return Check(name="dead letters", ok=True, detail=f"empty ({', '.join(queues)})", fix=None)
+    detail = ", ".join(f"{counted(counts[queue], 'message')} in the {queue.label}" for queue in waiting)
+    return Check(name="dead letters", ok=False, detail=detail, fix=f"rebalance dlq list --queue {waiting[0]}")
+
+
+def _message_count(ctx: CliContext, queue: Queue) -> int:
+    name = "ApproximateNumberOfMessages"
+    url = ctx.environment[queue.variable]
+    response = ctx.aws_client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=[name])
+    return int(response["Attributes"][name])
+
+
+def _check_kill_switch(ctx: CliContext, account: str) -> Check:
+    try:
+        switch = ctx.ports.risk_store.kill_switch(account)
     except RebalanceError as error:
-        yield Check(name="kill switch", ok=False, detail=str(error), fix=_MEND["journal"])
-        return
-    active = switch.state is TradingState.ACTIVE
-    detail = "ACTIVE" if active else f"{switch.state.value} by {switch.by}: {switch.reason}"
-    yield Check(name="kill switch", ok=active, detail=detail, fix=None if active else "rebalance resume --reason …")
+        return Check(name="kill switch", ok=False, detail=str(error), fix=_FIX["journal"])
+    if switch.state is TradingState.ACTIVE:
+        return Check(name="kill switch", ok=True, detail="ACTIVE", fix=None)
+    detail = f"{switch.state.value} by {switch.by}: {switch.reason}"
+    fix = f'rebalance resume{_account_option(ctx, account)} --reason "..."'
+    return Check(name="kill switch", ok=False, detail=detail, fix=fix)
 
 
-def _mend(name: str, detail: str) -> str:
-    return _NO_BROKER if detail.startswith(BrokerUnavailable.code) else _MEND[name]
-
-
-def _where(found: CliContext) -> str:
-    money = "paper" if found.settings.alpaca_paper else "REAL MONEY"
-    place = "this machine" if found.is_local else "AWS"
-    return f"account {found.settings.account}, {money}, on {place}"
-
-
-def _no_dead_letters(found: CliContext, queues: Sequence[Queue]) -> str:
-    sqs, name = found.aws_client("sqs"), "ApproximateNumberOfMessages"
-    counts = {
-        queue: sqs.get_queue_attributes(QueueUrl=found.environment[queue.variable], AttributeNames=[name])
-        for queue in queues
-    }
-    waiting = [f"{count} of {queue}" for queue, told in counts.items() if (count := told["Attributes"][name]) != "0"]
-    if waiting:
-        raise RebalanceError(", ".join(waiting))
-    return f"none of {', '.join(queues)}"
-
-
-def _code_of(told: Diagnosis) -> Exit:
-    if told.healthy:
+def _diagnosis_exit_code(diagnosis: Diagnosis) -> Exit:
+    if diagnosis.healthy:
         return Exit.COMPLETE
-    failing = {check.name for check in told.checks if not check.ok}
+    failing = {check.name for check in diagnosis.checks if not check.ok}
     return Exit.HALTED if failing == {"kill switch"} else Exit.BROKEN
 
 
 # --- broker against journal ------------------------------------------------------------------------------
 
 
-def reconcile(
-    plan: Plan,
-    *,
-    account: Account = None,
-    home: Home = HOME,
-    config: ConfigFile = CONFIG_FILE,
-    as_json: AsJson = False,
-) -> None:
+@account_command
+def reconcile(session: CommandSession, plan: PlanId) -> None:
     """Compare the broker's orders, fills and positions with the journal of a finished plan.
 
-    Positions are compared where no later plan traded the symbol. Exit codes: 0 they agree, 7 they differ.
+    Positions are compared only in symbols that no later plan traded. Exit codes: 0 they agree, 7 they differ.
     """
-    with command(as_json=as_json) as (console, out), cli_context(home, config, console) as found:
-        name = found.account_name(account)
-        one = load_plan(found, name, plan_id_of(plan))
-        if one.journal.result is None:
-            text = f"Plan {one.plan.plan_id} is not finished: there is nothing to compare yet."
-            raise CliError(text, f"rebalance watch {plan}", Exit.IN_PROGRESS)
-        told = _compared(found, one)
-        answer(told, reconciliation_view(told), as_json=as_json, out=out)
-        raise typer.Exit(Exit.COMPLETE if told.agrees else Exit.UNRESOLVED)
+    with session.context() as ctx:
+        record = load_plan(ctx, ctx.account_name(session.account), resolve_plan_id(plan))
+        plan_id = record.plan.plan_id
+        if record.journal.result is None:
+            text = f"Plan {plan_id} is not finished, so there is nothing to compare yet."
+            raise CliError(text, f"rebalance watch {shlex.quote(plan_id)}", Exit.IN_PROGRESS)
+        answer = _reconciliation(ctx, record)
+        session.answer(answer, reconciliation_view(answer))
+        raise typer.Exit(Exit.COMPLETE if answer.agrees else Exit.UNRESOLVED)
 
 
-def _compared(found: CliContext, one: PlanRecord) -> Reconciliation:
-    plan = one.plan
-    parents = [parent for parent in one.journal.parents.values() if was_sent(parent)]
-    differ: list[Deviation] = []
+def _reconciliation(ctx: CliContext, record: PlanRecord) -> Reconciliation:
+    plan = record.plan
+    parents = [parent for parent in record.journal.parents.values() if was_sent(parent)]
+    deviations: list[Deviation] = []
     if parents:
-        broker = found.broker(plan.account)
+        broker = ctx.broker(plan.account)
         symbols = sorted(parent.symbol for parent in parents)
-        orders = broker.orders(symbols, plan.started_at - _CLOCK_DIFFERENCE)
-        later = _traded_later(found, one)
-        compared = [_without_position(parent) if parent.symbol in later else parent for parent in parents]
+        orders = broker.orders(symbols, plan.started_at - ORDER_LOOKBACK)
+        later = symbols_traded_later(ctx, plan, symbols)
+        compared = [replace(p, held_before=None) if p.symbol in later else p for p in parents]  # skips its position
         prefix = child_order_prefix(plan.account, plan.plan_id)
-        names = differences(compared, orders, broker.positions(symbols), prefix)
-        differ = [Deviation(symbol=one.symbol, problem=one.problem) for one in names]
+        found = differences(compared, orders, broker.positions(symbols), prefix)
+        deviations = [Deviation(symbol=one.symbol, problem=one.problem) for one in found]
     return Reconciliation(
         plan_id=plan.plan_id,
         account=plan.account,
-        agrees=not differ,
+        agrees=not deviations,
         compared=sum(parent.attempts for parent in parents),
-        differences=tuple(differ),
+        differences=tuple(deviations),
     )
-
-
-def _without_position(parent: ParentOrder) -> ParentOrder:
-    return replace(parent, held_before=None)
-
-
-def _traded_later(found: CliContext, one: PlanRecord) -> set[str]:
-    """Symbols of which plans that were begun later sent orders."""
-    days = list_plans(found, one.plan.account, one.plan.started_at.date(), found.now.date())
-    journals = (
-        found.ports.journal.load(line.plan.account, line.plan.plan_id)
-        for line in days
-        if line.plan.started_at > one.plan.started_at
-    )
-    return {p.symbol for journal in journals if journal is not None for p in journal.parents.values() if was_sent(p)}

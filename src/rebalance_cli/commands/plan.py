@@ -1,4 +1,4 @@
-"""``rebalance validate | preview | apply | submit``: a plan before and while it is executed."""
+"""``rebalance validate | preview | apply | submit``: check a plan, then execute or send it."""
 
 from __future__ import annotations
 
@@ -15,275 +15,327 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from rebalance_cli import exit_codes
-from rebalance_cli.console import answer, command, failure
-from rebalance_cli.context import CONFIG_FILE, HOME, AsJson, CliContext, ConfigFile, Home, cli_context
-from rebalance_cli.exit_codes import CliError, Exit
+from rebalance_cli.commands.local import seed_plans
+from rebalance_cli.console import failure
+from rebalance_cli.context import CliContext
+from rebalance_cli.exit_codes import CliError, Exit, error_types_exit_code, result_exit_code
+from rebalance_cli.formatting import counted, dollars
+from rebalance_cli.options import AccountDigits, CommandSession, Hash, PlanFile, plain_command, target_command
 from rebalance_cli.outputs import Decision, Preview, Submission
-from rebalance_cli.queries.plan_checks import validation_of
-from rebalance_cli.queries.preview import preview as preview_of
-from rebalance_cli.views.local_run import NEXT_AFTER_ERROR, shown_path
+from rebalance_cli.queries.plan_checks import validate_plan
+from rebalance_cli.queries.plans import read_lease_holder
+from rebalance_cli.queries.preview import preview_plan
+from rebalance_cli.views.local_run import NEXT_STEPS, display_path
 from rebalance_cli.views.plan import preview_view, validation_view
 from rebalance_cli.views.progress import RunProgress, show_progress
-from rebalance_cli.views.result import Cash, error_view, facts, plan_view, result_facts, to_explain
+from rebalance_cli.views.result import Cash, explain_command, plan_view, result_facts
+from rebalance_cli.views.tables import error_view, facts
+from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig
-from rebalance_executor.domain.errors import InvalidInput
+from rebalance_executor.domain.errors import InvalidInput, LeaseHeld, PlanInProgress, PlanYielded
+from rebalance_executor.domain.market import ZERO
 from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.domain.result import ExecutionResult
 from rebalance_executor.triggers import PlanDocument, unwrap
 from rebalance_sandbox.event_files import EventFile, read_event, read_json
-from rebalance_sandbox.handler_process import InvocationResult, invoke
-from rebalance_sandbox.paper_broker import PaperBrokerClient
-from rebalance_sandbox.seeding import make_world
+from rebalance_sandbox.invocation import InvocationResult, invoke
 
 _HASH_DIGITS = 8
-"""Least characters of a hash that are compared."""
+"""Minimum number of characters of ``--hash``."""
 _ACCOUNT_DIGITS = 4
-
-PlanFile = Annotated[Path, typer.Argument(metavar="PLAN", help="A file that holds a plan, in any envelope.")]
-Hash = Annotated[str | None, typer.Option("--hash", help="Of the plan, as its preview told: another plan is refused.")]
-Digits = Annotated[
-    str | None,
-    typer.Option("--account-number", help="Last digits of the broker's account number; asked for real money."),
-]
+"""Minimum number of digits of ``--confirm-account``."""
+_EVENT_SOURCE = "rebalance.cli"
 
 
-# --- looking ---------------------------------------------------------------------------------------------
+# --- check -----------------------------------------------------------------------------------------------
 
 
-def validate(plan: PlanFile, *, as_json: AsJson = False) -> None:
-    """List every problem of a plan with its path; needs no account and no network. Exit code 2 if there is any."""
-    with command(as_json=as_json) as (_, out):
-        config = ExecutionConfig.from_json(os.environ.get("EXECUTION_CONFIG", ""))
-        try:
-            request = unwrap(read_json(plan))
-        except InvalidInput as error:
-            raise CliError(f"{plan} holds no plan: {error}", "Samples of all envelopes are in events/.") from None
-        if not isinstance(request, PlanDocument):
-            raise CliError(f"{plan} holds no plan but a {type(request).__name__}.", "Name the file with the plan.")
-        verdict = validation_of(request.body, config, datetime.now(UTC))
-        answer(verdict, validation_view(verdict, str(plan)), as_json=as_json, out=out)
-        raise typer.Exit(Exit.COMPLETE if verdict.valid else Exit.USAGE)
+@plain_command
+def validate(session: CommandSession, plan: PlanFile) -> None:
+    """List every problem of a plan with its path. Needs no account and no network.
 
-
-def preview(
-    plan: PlanFile,
-    *,
-    home: Home = HOME,
-    config: ConfigFile = CONFIG_FILE,
-    as_json: AsJson = False,
-) -> None:
-    """Show what would be sent, denied and skipped, with codes and estimates from live quotes. Sends nothing.
-
-    Exit codes: 0 everything would be sent or skipped, 2 it was executed already, 3 some of it denied, 4 all of it,
-    5 it is begun and not finished, 6 halted.
+    Exit code 2 if the plan is not valid.
     """
-    with command(as_json=as_json) as (console, out):
-        event = only_plan(plan)
-        with cli_context(home, config, console) as found:
-            (one,) = event.plans
-            check_new(found, one)
-            fit(found, event.plans, console)
-            told = preview_of(found, one, found.account_name(one.account))
-            answer(told, preview_view(told, shown_path(plan), out.width), as_json=as_json, out=out)
-            raise typer.Exit(code_of_preview(told))
+    config = ExecutionConfig.from_json(os.environ.get("EXECUTION_CONFIG", ""))
+    try:
+        request = unwrap(read_json(plan))
+    except InvalidInput as error:
+        raise CliError(f"{plan} contains no plan: {error}", "Compare it with the samples: ls events/*.json") from None
+    if not isinstance(request, PlanDocument):
+        text = f"{plan} contains no plan but a {type(request).__name__}."
+        raise CliError(text, "Specify the file with the plan. Samples: ls events/plans")
+    verdict = validate_plan(request.body, config, datetime.now(UTC))
+    session.answer(verdict, validation_view(verdict, shlex.quote(str(plan))))
+    raise typer.Exit(Exit.COMPLETE if verdict.valid else Exit.USAGE)
 
 
-def code_of_preview(told: Preview) -> Exit:
-    """The exit code that goes with a preview."""
-    if told.code is not None:
-        return Exit.HALTED if told.code == exit_codes.HALTED else Exit.DENIED
-    decisions = {order.decision for order in told.orders}
+@target_command
+def preview(session: CommandSession, plan: PlanFile) -> None:
+    """Show what would be sent, denied and skipped, with estimates from live quotes. Sends nothing.
+
+    Exit codes: 0 everything would be sent or skipped, 2 the plan has a result already, 3 some items denied, 4 all items
+    denied, 5 the plan has started and is not finished, 6 halted.
+    """
+    event = read_single_plan(plan)
+    (document,) = event.plans
+    with session.context() as ctx:
+        check_not_started(ctx, document)
+        seed_paper_account(ctx, event.plans, session.console)
+        answer = preview_plan(ctx, document, ctx.account_name(document.account))
+        session.answer(answer, preview_view(answer, _shell_path(plan), session.out.width))
+        raise typer.Exit(preview_exit_code(answer))
+
+
+def preview_exit_code(answer: Preview) -> Exit:
+    """Return the exit code of a preview."""
+    if answer.code is not None:
+        return Exit.HALTED if answer.code == Code.HALTED else Exit.DENIED
+    decisions = {order.decision for order in answer.orders}
     if Decision.DENY not in decisions:
         return Exit.COMPLETE
     return Exit.PARTIAL if Decision.SEND in decisions else Exit.DENIED
 
 
-# --- executing -------------------------------------------------------------------------------------------
+# --- execute ---------------------------------------------------------------------------------------------
 
 
+@target_command
 def apply(
+    session: CommandSession,
     plan: PlanFile,
     *,
     hash_: Hash = None,
-    account_number: Digits = None,
-    timeout: Annotated[float, typer.Option(help="Seconds the run has, as in Lambda.", min=1)] = 600,
-    home: Home = HOME,
-    config: ConfigFile = CONFIG_FILE,
-    as_json: AsJson = False,
+    confirm_account: AccountDigits = None,
+    timeout: Annotated[float, typer.Option(help="Time-out of the run in seconds, as in Lambda.", min=1)] = 600,
 ) -> None:
-    """Execute a plan here, with its progress; the same program as the deployed one, on the same journal.
+    """Execute a plan on this machine and show its progress. Same program and same journal as the deployed function.
 
-    Ctrl-C stops safely: what rests is cancelled and confirmed, and the same command goes on later.
+    Ctrl-C stops safely: open orders are cancelled, and the same command continues the plan later.
 
-    Exit codes: 0 complete, 2 bad input, 3 partial, 4 denied, 5 in progress (run it again), 6 halted,
-    7 an operator must look.
+    Exit codes: 0 complete, 2 bad input, 3 partial, 4 denied, 5 in progress (run it again), 6 halted, 7 unresolved.
     """
-    with command(as_json=as_json) as (console, out):
-        event = only_plan(plan)
-        (one,) = event.plans
-        check_hash(one, hash_, plan)
-        with cli_context(home, config, console) as found:
-            confirm_live(found, found.account_name(one.account), account_number)
-            fit(found, event.plans, console)
-            raise typer.Exit(_execute(found, event, timeout, console, out, as_json=as_json))
+    event = read_single_plan(plan)
+    (document,) = event.plans
+    check_hash(document, hash_, plan)
+    with session.context() as ctx:
+        confirm_live(ctx, ctx.account_name(document.account), confirm_account)
+        seed_paper_account(ctx, event.plans, session.console)
+        raise typer.Exit(_execute(session, ctx, event, timeout))
 
 
-def _execute(
-    found: CliContext, event: EventFile, seconds: float, console: Console, out: Console, *, as_json: bool
-) -> Exit:
+def _execute(session: CommandSession, ctx: CliContext, event: EventFile, seconds: float) -> Exit:
     (plan,) = event.plans
-    account = found.account_name(plan.account)
-    log = found.data_dir / "log" / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{event.path.stem}.jsonl"
-    story = RunProgress.of(event.plans)
-    cash = found.broker(account).account().cash if plan.trades else None
-    with show_progress(story, console) as tell:
-        done = invoke(event, found.environment, log, seconds, tell)
-    out.print()
-    if done.response is None:
-        problem = _problem(done, event.path)
-        if as_json:
-            code = str((done.error or {}).get("code") or problem.code.name)
-            typer.echo(failure(problem, code).model_dump_json())
-        out.print(error_view(problem.problem, problem.next_step))
-        out.print(facts([("Log", shown_path(log))]))
-        return done.code
-    if as_json:
-        typer.echo(json.dumps(done.response, indent=2))
-    result = ExecutionResult.model_validate(done.response)
-    repeated = plan.plan_id in story.repeated
-    if repeated:
+    account = ctx.account_name(plan.account)
+    log = ctx.data_dir / "log" / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{event.path.stem}.jsonl"
+    progress = RunProgress.of(event.plans)
+    cash = ctx.broker(account).account().cash if plan.trades else None
+    with show_progress(progress, session.console) as on_record:
+        invocation = invoke(event, ctx.environment, log, seconds, on_record)
+    session.out.print()
+    if invocation.response is None:
+        return _print_error(session, ctx, event, invocation, log)
+    if session.as_json:
+        typer.echo(json.dumps(invocation.response, indent=2))
+    result = ExecutionResult.model_validate(invocation.response)
+    is_repeated = plan.plan_id in progress.repeated
+    around = None
+    if cash is not None and not is_repeated and result.runs == 1:
+        around = Cash(cash, ctx.broker(account).account().cash)
+    _print_result(session.out, result, log, around, is_repeated=is_repeated)
+    return result_exit_code(result)
+
+
+def _print_result(out: Console, result: ExecutionResult, log: Path, cash: Cash | None, *, is_repeated: bool) -> None:
+    if is_repeated:
         when = f"{result.execution_timestamp:%Y-%m-%d at %H:%M:%S} UTC"
         out.print(
             Text.assemble(("Already executed", "bold"), f" on {when}: this is the stored result.\n", style="cyan")
         )
-    compared = None
-    if cash is not None and not repeated and result.runs == 1:
-        compared = Cash(cash, found.broker(account).account().cash)
-    out.print(plan_view(result, out.width, compared))
+    out.print(plan_view(result, out.width, cash))
     out.print()
-    after = to_explain(result) or f"rebalance report {shlex.quote(result.plan_id)} --html report.html"
-    out.print(facts([*result_facts(result), ("Log", shown_path(log)), ("Next", after)]))
-    return exit_codes.result_exit_code(result)
+    next_step = explain_command(result) or f"rebalance report {shlex.quote(result.plan_id)} --html report.html"
+    out.print(facts([*result_facts(result), ("Log", display_path(log)), ("Next", next_step)]))
 
 
-def _problem(done: InvocationResult, path: Path) -> CliError:
-    error = done.error or {}
-    title = f"{error.get('code') or error.get('errorType')}  {error.get('errorMessage')}"
-    if done.code is Exit.IN_PROGRESS:
-        return CliError(title, f"Go on: rebalance apply {shown_path(path)}  (nothing is sent twice)", done.code)
-    return CliError(title, NEXT_AFTER_ERROR[done.code], done.code)
+def _print_error(
+    session: CommandSession, ctx: CliContext, event: EventFile, invocation: InvocationResult, log: Path
+) -> Exit:
+    error = invocation.error or {}
+    code = error_types_exit_code(invocation.error_types)
+    next_step = NEXT_STEPS[code]
+    if code is Exit.IN_PROGRESS:
+        next_step = f"Continue: rebalance apply {_shell_path(event.path)}"
+    name = error.get("code") or error.get("errorType")
+    message = _unfinished_text(ctx, event.plans[0], error.get("code")) or error.get("errorMessage")
+    problem = CliError(f"{name}  {message}", next_step, code)
+    if session.as_json:
+        typer.echo(failure(problem, str(error.get("code") or code.name)).model_dump_json())
+    session.out.print(error_view(problem.problem, problem.next_step))
+    session.out.print(facts([("Log", display_path(log))]))
+    return code
 
 
+def _unfinished_text(ctx: CliContext, plan: RebalancePlan, code: str | None) -> str | None:
+    """Return the state of an unfinished plan for the operator, or None to print the error's own message."""
+    account = ctx.account_name(plan.account)
+    if code in (PlanInProgress.code, LeaseHeld.code):
+        holder = read_lease_holder(ctx, account)
+        subject = "this plan" if code == PlanInProgress.code else f"account {account}"
+        return f"Another run holds {subject} until {holder.until:%H:%M:%S} UTC." if holder is not None else None
+    journal = ctx.ports.journal.load(account, plan.plan_id) if code == PlanYielded.code else None
+    if journal is None:
+        return None
+    parents = journal.parents.values()
+    filled = sum((parent.filled_value for parent in parents), ZERO)
+    with_fills = sum(parent.filled_qty > 0 for parent in parents)
+    is_open = sum(parent.open_child is not None for parent in parents)
+    remaining = f"{counted(is_open, 'order')} still open" if is_open else "nothing left open"
+    return f"Stopped. {with_fills} of {counted(len(parents), 'order')} with fills (${dollars(filled)}), {remaining}."
+
+
+# --- send ------------------------------------------------------------------------------------------------
+
+
+@target_command
 def submit(
+    session: CommandSession,
     plan: PlanFile,
     *,
     hash_: Hash = None,
-    account_number: Digits = None,
-    bus: Annotated[str | None, typer.Option("--bus", help="Send it to this event bus, not to the queue.")] = None,
-    home: Home = HOME,
-    config: ConfigFile = CONFIG_FILE,
-    as_json: AsJson = False,
+    confirm_account: AccountDigits = None,
+    event_bus: Annotated[
+        str | None, typer.Option("--event-bus", help="Send the plan to this event bus instead of the queue.")
+    ] = None,
 ) -> None:
     """Send a plan to the deployed function: to its queue (PLAN_QUEUE_URL), or to an event bus."""
-    with command(as_json=as_json) as (console, out):
-        event = only_plan(plan)
-        (one,) = event.plans
-        check_hash(one, hash_, plan)
-        with cli_context(home, config, console) as found:
-            account = found.account_name(one.account)
-            confirm_live(found, account, account_number)
-            body = one.model_dump_json()
-            sent = _to_bus(found, bus, body) if bus is not None else _to_queue(found, account, body)
-            told = Submission(plan_id=one.plan_id, content_hash=one.content_hash, to=sent[0], message_id=sent[1])
-            watch = f"rebalance watch {shlex.quote(one.plan_id)}"
-            here = f"rebalance apply {shown_path(plan)}  (on this machine no function reads queue or bus)"
-            rows = [("Sent", f"{one.plan_id} to {told.to}"), ("Message", told.message_id)]
-            answer(told, facts([*rows, ("Next", here if found.is_local else watch)]), as_json=as_json, out=out)
+    (document,) = read_single_plan(plan).plans
+    check_hash(document, hash_, plan)
+    with session.context() as ctx:
+        account = ctx.account_name(document.account)
+        confirm_live(ctx, account, confirm_account)
+        body = document.model_dump_json()
+        if event_bus is not None:
+            target, message_id = _send_to_bus(ctx, event_bus, body)
+        else:
+            target, message_id = _send_to_queue(ctx, account, body)
+        answer = Submission(
+            plan_id=document.plan_id, content_hash=document.content_hash, to=target, message_id=message_id
+        )
+        next_step = f"rebalance watch {shlex.quote(document.plan_id)}"
+        if ctx.is_local:
+            next_step = f"rebalance apply {_shell_path(plan)}  (on this machine no function reads queue or bus)"
+        rows = [("Sent", f"{answer.plan_id} to {target}"), ("Message", message_id), ("Next", next_step)]
+        session.answer(answer, facts(rows))
 
 
-def _to_queue(found: CliContext, account: str, body: str) -> tuple[str, str]:
-    url = found.variable("PLAN_QUEUE_URL", "the address of the plan queue")
-    grouped = {"MessageGroupId": account} if url.endswith(".fifo") else {}
-    return url, str(found.aws_client("sqs").send_message(QueueUrl=url, MessageBody=body, **grouped)["MessageId"])
+def _send_to_queue(ctx: CliContext, account: str, body: str) -> tuple[str, str]:
+    url = ctx.variable("PLAN_QUEUE_URL", "it is the address of the plan queue")
+    group = {"MessageGroupId": account} if url.endswith(".fifo") else {}
+    return url, str(ctx.aws_client("sqs").send_message(QueueUrl=url, MessageBody=body, **group)["MessageId"])
 
 
-def _to_bus(found: CliContext, bus: str, body: str) -> tuple[str, str]:
+def _send_to_bus(ctx: CliContext, bus: str, body: str) -> tuple[str, str]:
     entry = {
         "EventBusName": bus,
-        "Source": "rebalance.desk",
+        "Source": _EVENT_SOURCE,
         "DetailType": "RebalancePlanned",
         "Detail": body,
     }
-    told = found.aws_client("events").put_events(Entries=[entry])
-    refused = told["Entries"][0]
-    if told["FailedEntryCount"]:
-        text = f"The bus {bus} did not take the plan: {refused.get('ErrorCode')}: {refused.get('ErrorMessage')}"
-        raise CliError(text, "Name another one with --bus, or send it to the queue.", Exit.BROKEN)
-    return bus, str(refused["EventId"])
+    response = ctx.aws_client("events").put_events(Entries=[entry])
+    outcome = response["Entries"][0]
+    if response["FailedEntryCount"]:
+        text = f"The event bus {bus} rejected the plan: {outcome.get('ErrorCode')}: {outcome.get('ErrorMessage')}"
+        raise CliError(text, "Specify another bus with --event-bus, or leave it out to use the queue.", Exit.BROKEN)
+    return bus, str(outcome["EventId"])
 
 
-# --- what they share -------------------------------------------------------------------------------------
+# --- shared ----------------------------------------------------------------------------------------------
 
 
-def only_plan(path: Path) -> EventFile:
-    """The file with the one valid plan that it holds itself.
+def read_single_plan(path: Path) -> EventFile:
+    """Read a file that contains one valid plan.
 
     Raises:
-        CliError: it holds none, or several.
+        CliError: the file contains no valid plan, or is a queue event.
     """
     event = read_event(path)
     if len(event.plans) == 1 and event.messages is None:
         return event
-    what = "holds no valid plan" if not event.plans else "is a queue's event"
-    raise CliError(f"{path} {what}.", f"List its problems: rebalance validate {path}")
+    problem = "contains no valid plan" if not event.plans else "is a queue event, which can contain several plans"
+    raise CliError(f"{path} {problem}.", f"List its problems: rebalance validate {_shell_path(path)}")
 
 
-def check_hash(plan: RebalancePlan, typed: str | None, path: Path) -> None:
-    """Refuse a plan that is not the one that was previewed."""
-    if typed is None:
+def check_hash(plan: RebalancePlan, prefix: str | None, path: Path) -> None:
+    """Check that the plan is the one that was previewed.
+
+    Raises:
+        CliError: the plan's hash does not start with ``prefix``, or the prefix is too short.
+    """
+    if prefix is None:
         return
-    if len(typed) < _HASH_DIGITS:
-        raise CliError(f"--hash needs at least {_HASH_DIGITS} characters.", f"See it again: rebalance preview {path}")
-    if not plan.content_hash.startswith(typed.lower()):
+    show_hash = f"Show the hash: rebalance preview {_shell_path(path)}"
+    if len(prefix) < _HASH_DIGITS:
+        text = f"--hash has {counted(len(prefix), 'character')}; it needs at least {_HASH_DIGITS}."
+        raise CliError(text, show_hash)
+    if not plan.content_hash.startswith(prefix.lower()):
         raise CliError(
-            f"{path} changed since its preview: its hash is {plan.content_hash[:12]}, not {typed[:12]}. "
+            f"{path} changed since its preview: its hash is {plan.content_hash[:12]}, not {prefix[:12]}. "
             "Nothing was sent.",
-            f"Look at it again: rebalance preview {path}",
+            show_hash,
         )
 
 
-def check_new(found: CliContext, plan: RebalancePlan) -> None:
-    """Refuse to preview what was begun: apply would not begin it again."""
-    known = found.ports.journal.load(found.account_name(plan.account), plan.plan_id)
-    if known is None:
+def check_not_started(ctx: CliContext, plan: RebalancePlan) -> None:
+    """Check that a preview makes sense: apply would not start this plan a second time.
+
+    Raises:
+        CliError: the plan has started or is finished, or another plan has its ID.
+    """
+    stored = ctx.ports.journal.load(ctx.account_name(plan.account), plan.plan_id)
+    if stored is None:
         return
-    name = shlex.quote(plan.plan_id)
-    if known.plan.content_hash != plan.content_hash:
-        raise CliError(f"The id {plan.plan_id} belongs to another plan that was begun.", "Give this plan its own id.")
-    if known.result is None:
-        text = f"Plan {plan.plan_id} is begun and not finished: apply goes on where it stopped."
-        raise CliError(text, f"rebalance status {name}", Exit.IN_PROGRESS)
-    text = f"Plan {plan.plan_id} is executed already: apply answers with its stored result and sends nothing."
-    raise CliError(text, f"rebalance report {name}")
+    quoted = shlex.quote(plan.plan_id)
+    if stored.plan.content_hash != plan.content_hash:
+        text = f"The plan ID {plan.plan_id} belongs to another plan that has started already."
+        raise CliError(text, f"Give this plan a new plan_id. The other plan: rebalance status {quoted}")
+    if stored.result is None:
+        text = f"Plan {plan.plan_id} has started and is not finished: apply continues where it stopped."
+        raise CliError(text, f"rebalance status {quoted}", Exit.IN_PROGRESS)
+    text = f"Plan {plan.plan_id} is finished: apply returns the stored result and sends nothing."
+    raise CliError(text, f"rebalance report {quoted}")
 
 
-def confirm_live(found: CliContext, account: str, digits: str | None) -> None:
-    """For real money: the last digits of the broker's account number, typed or given."""
-    if found.settings.alpaca_paper:
+def confirm_live(ctx: CliContext, account: str, digits: str | None) -> None:
+    """Require the last digits of the broker's account number for real money; ask on a terminal.
+
+    Raises:
+        CliError: the digits are wrong, or they are missing and there is no terminal to ask on.
+    """
+    if ctx.settings.alpaca_paper:
         return
-    number = found.broker(account).account().account_number
+    number = ctx.broker(account).account().account_number
     if digits is None:
         if not sys.stdin.isatty():
-            raise CliError("This is real money, and nobody is here to confirm it.", "Give --account-number 1234.")
-        prompt = f"REAL MONEY on account {account}. Last {_ACCOUNT_DIGITS} digits of its number"
+            raise CliError(
+                "This command trades real money, and it cannot ask for confirmation without a terminal.",
+                f"Add --confirm-account with the last {_ACCOUNT_DIGITS} digits of the broker's account number.",
+            )
+        prompt = f"REAL MONEY on account {account}. Last {_ACCOUNT_DIGITS} digits of the broker's account number"
         digits = str(typer.prompt(prompt, err=True))
     if len(digits) < _ACCOUNT_DIGITS or not number.endswith(digits):
-        raise CliError("These are not the last digits of the account's number. Nothing was sent.", "rebalance doctor")
+        text = f"The account number does not end with {digits}, or that is less than {_ACCOUNT_DIGITS} digits."
+        raise CliError(f"{text} Nothing was sent.", "Show the account: rebalance doctor")
 
 
-def fit(found: CliContext, plans: Sequence[RebalancePlan], console: Console) -> None:
-    """On this machine: a paper world in which the plans make sense."""
-    if found.is_local and found.broker_url is not None:
-        with PaperBrokerClient(found.broker_url) as broker:
-            make_world(plans, found.data_dir, broker, console)
+def seed_paper_account(ctx: CliContext, plans: Sequence[RebalancePlan], console: Console) -> None:
+    """On this machine, set prices, positions and cash of the paper broker for plans that it does not know."""
+    if not ctx.is_local or ctx.broker_url is None:
+        return
+    from rebalance_sandbox.paper_broker import PaperBrokerClient  # late: only for the servers of this machine
+
+    with PaperBrokerClient(ctx.broker_url) as broker:
+        seed_plans(plans, ctx.data_dir, broker, console)
+
+
+def _shell_path(path: Path) -> str:
+    return shlex.quote(display_path(path))

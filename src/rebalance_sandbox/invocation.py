@@ -1,0 +1,145 @@
+"""Runs the real handler in a child process, as Lambda would, and collects its log lines and its response."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rebalance_sandbox.errors import SandboxError, SandboxFailed, SandboxUnfinished
+from rebalance_sandbox.event_files import EventFile
+
+_END_SECONDS = 10.0
+"""Seconds that the process has beyond the time-out of the invocation: to start, and to release its lease."""
+_STOP_SECONDS = 45.0
+"""Seconds that the process has to stop safely: cancel open orders, confirm the cancels, journal the state."""
+
+type OnRecord = Callable[[dict[str, Any]], None]
+"""Receives each log line, decoded."""
+
+
+@dataclass(frozen=True, slots=True)
+class InvocationResult:
+    """The response or the error of one invocation, as Lambda would return it."""
+
+    response: dict[str, Any] | None = None
+    error: dict[str, str] | None = None
+    error_types: Sequence[str] = ()
+    """Names of the error's class and of its base classes."""
+    results: Sequence[dict[str, Any]] = field(default_factory=list)
+    """Stored results of the plans of a queue event, whose response names only the failed messages."""
+
+
+def invoke(
+    event_file: EventFile, environment: Mapping[str, str], log: Path, seconds: float, on_record: OnRecord
+) -> InvocationResult:
+    """Run the handler on an event.
+
+    Like Lambda, this kills the process after the time-out, with some seconds for its start.
+
+    Args:
+        event_file: the event.
+        environment: complete environment of the process.
+        log: file that receives every log line.
+        seconds: time-out of the invocation.
+        on_record: receives every log line, decoded.
+
+    Raises:
+        SandboxUnfinished: the process was killed at the time-out.
+        SandboxFailed: the process ended without a response.
+        KeyboardInterrupt: Ctrl-C, and the process ended without a response.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    plans = [(plan.account, plan.plan_id) for plan in event_file.plans if event_file.messages is not None]
+    arguments = [str(event_file.path), str(seconds), json.dumps(plans)]
+    payload: dict[str, Any] | None = None
+    error_path = log.with_suffix(".stderr")
+    with log.open("w", encoding="utf-8") as log_file, error_path.open("w", encoding="utf-8") as error_file:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "rebalance_sandbox.handler_process", *arguments],
+            env=dict(environment),
+            stdout=subprocess.PIPE,
+            stderr=error_file,
+            text=True,
+            start_new_session=True,  # Ctrl-C must reach only the command, which forwards it once
+        )
+        try:
+            with _killed_after(child, seconds + _END_SECONDS):
+                payload = _read_output(child, log_file.write, on_record)
+        except KeyboardInterrupt:
+            payload = _stop(child, log_file.write, on_record)
+            if payload is None:
+                raise
+        finally:
+            child.kill()
+            code = child.wait()
+            if child.stdout is not None:
+                child.stdout.close()
+    errors = error_path.read_text(encoding="utf-8", errors="replace").splitlines()
+    if not errors:
+        error_path.unlink()
+    if payload is None:
+        raise _no_response(code, errors, error_path)
+    return InvocationResult(**payload)
+
+
+def _stop(child: subprocess.Popen[str], write: Callable[[str], object], on_record: OnRecord) -> dict[str, Any] | None:
+    """Forward Ctrl-C: once to stop safely, twice to stop at once. Return the invocation's payload, if any."""
+    child.send_signal(signal.SIGINT)
+    try:
+        with _killed_after(child, _STOP_SECONDS):
+            return _read_output(child, write, on_record)
+    except KeyboardInterrupt:
+        child.send_signal(signal.SIGINT)
+        with _killed_after(child, _END_SECONDS):
+            return _read_output(child, write, on_record)
+
+
+def _read_output(
+    child: subprocess.Popen[str], write: Callable[[str], object], on_record: OnRecord
+) -> dict[str, Any] | None:
+    """Pass on the log lines until the process ends; return the payload of its last line, if any."""
+    payload = None
+    for line in child.stdout or ():
+        try:
+            record = json.loads(line)
+        except ValueError:
+            record = None
+        if not isinstance(record, dict):
+            record = {"message": line.rstrip("\n")}
+        if "invocation" in record:
+            payload = record["invocation"]
+        else:
+            write(line)
+            on_record(record)
+    child.wait()
+    return payload
+
+
+@contextmanager
+def _killed_after(child: subprocess.Popen[str], seconds: float) -> Iterator[None]:
+    """Kill the process if the block takes longer."""
+    timer = threading.Timer(seconds, child.kill)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _no_response(code: int, errors: list[str], error_path: Path) -> SandboxError:
+    if code < 0:
+        return SandboxUnfinished(
+            "The function was killed at its time-out, as in Lambda.",
+            "Run the same command again: the plan continues when the lease of this run has expired.",
+        )
+    last_line = f" Its last line: {errors[-1]}" if errors else ""
+    return SandboxFailed(f"The function ended without a response (exit code {code}).{last_line}", f"Read {error_path}.")

@@ -1,0 +1,51 @@
+"""The sandbox for the duration of a block: servers started, tables and queues created."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rebalance_sandbox.aws import LocalAwsClient
+from rebalance_sandbox.running import Sandbox
+from rebalance_sandbox.servers import Servers, exclusive_use
+
+
+@contextmanager
+def started_sandbox(data_dir: Path, *, keep: bool = False) -> Iterator[Sandbox]:
+    """Lock the data directory, start the servers that do not run, and stop those at the end of the block.
+
+    SIGTERM counts as Ctrl-C meanwhile, so that a command that is terminated stops its servers, too.
+
+    Args:
+        data_dir: directory with data, logs and server records.
+        keep: let the servers run after the block.
+
+    Raises:
+        SandboxError: the servers cannot start, or another command holds the directory.
+    """
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with exclusive_use(data_dir), Servers.of(data_dir.resolve()).ready(keep=keep) as sandbox:
+            _provision(sandbox)
+            yield sandbox
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def running_sandbox(data_dir: Path) -> Sandbox:
+    """Return the sandbox whose servers run already. Several commands may share them.
+
+    Raises:
+        SandboxFailed: a server does not answer.
+    """
+    servers = Servers.of(data_dir).wait_ready()
+    sandbox = Sandbox(data_dir, servers["aws"], servers["broker"], started=())
+    _provision(sandbox)
+    return sandbox
+
+
+def _provision(sandbox: Sandbox) -> None:
+    with LocalAwsClient(sandbox.aws.url) as aws:
+        aws.provision()
