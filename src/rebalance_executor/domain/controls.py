@@ -42,7 +42,7 @@ ORDER_OF_CONTROLS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("All items together", (Code.PLAN_LIMIT, Code.DAILY_LIMIT)),
     ("Each order before it is sent", (OverfillGuard.code, Code.HALTED, Code.REDUCING_ONLY, Code.MESSAGE_LIMIT,
                                       Code.QUOTE_UNUSABLE, Code.ORDER_TOO_LARGE, Code.PRICE_COLLAR)),
-    ("Resumed plan", (Code.ACCOUNT_MISMATCH, Code.ACCOUNT_BLOCKED, Code.MARKET_CLOSED, Code.TOO_MANY_RUNS)),
+    ("Resumed plan", (Code.TOO_MANY_RUNS, Code.ACCOUNT_MISMATCH, Code.ACCOUNT_BLOCKED, Code.MARKET_CLOSED)),
 )  # fmt: skip
 """Stages and codes of the controls in the order of evaluation; the first control that applies gives the code.
 
@@ -335,7 +335,7 @@ def overfill(parent: ParentOrder) -> str | None:
     open_children = sum(child.is_open for child in parent.children)
     if parent.exposure <= parent.qty and open_children <= 1:
         return None
-    exposure = f"{format_decimal(parent.exposure)} shares are filled, live or unknown in {open_children} open orders"
+    exposure = f"{format_decimal(parent.exposure)} shares are filled, live or unknown (open orders: {open_children})"
     return f"{parent.symbol}: {exposure}; the parent order is for {format_decimal(parent.qty)}"
 
 
