@@ -143,7 +143,8 @@ def needs_quote(parent: ParentOrder, config: ExecutionConfig) -> bool:
     if parent.outcome is not None or parent.remaining <= 0:
         return False
     if last is not None and last.is_open:
-        return config.order_style is OrderStyle.LADDER and last.phase is ChildPhase.WORKING
+        may_be_replaced = last.state is ChildState.LIVE and last.cancel_requested_at is None
+        return config.order_style is OrderStyle.LADDER and may_be_replaced
     may_follow = last is None or last.state not in (ChildState.REJECTED, ChildState.REPLACED)
     return may_follow and parent.attempts < config.max_children
 

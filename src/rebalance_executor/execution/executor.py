@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from rebalance_executor.domain.cash import committed
@@ -112,12 +112,12 @@ class Executor:
 
     # --- look --------------------------------------------------------------------------------------------
 
-    def _look(self, side: Side) -> list[str]:
+    def _look(self, side: Side) -> dict[str, datetime]:
         """Read the open children of this side: one list request, plus one request for each child it does not show.
 
-        Returns the symbols whose child the broker does not know.
+        Returns the symbols whose child the broker does not know, with the time of that answer.
         """
-        run, absent = self._run, list[str]()
+        run, absent = self._run, dict[str, datetime]()
         watched = [(p, c) for p in run.unsettled(side) if (c := p.open_child) and not run.outbox.holds(c)]
         if not watched:
             return absent
@@ -132,7 +132,7 @@ class Executor:
             if order is not None:
                 self._report(parent, child, order)
             elif child.state is not ChildState.LIVE:
-                absent.append(parent.symbol)
+                absent[parent.symbol] = self._clock.now()
         return absent
 
     def _report(self, parent: ParentOrder, child: ChildOrder, order: BrokerOrder) -> None:
@@ -151,19 +151,19 @@ class Executor:
         if after.state is ChildState.REJECTED:
             self._sender.count_late_reject()
 
-    def _settle_absent(self, symbols: list[str], mode: RunMode) -> None:
+    def _settle_absent(self, absent: dict[str, datetime], mode: RunMode) -> None:
         """Handle children that the broker does not know, yet: send them again, or wait until they cannot arrive."""
-        now, work = self._clock.now(), self._run.work
-        for symbol in symbols:
+        work = self._run.work
+        for symbol, answered_at in absent.items():
             child = self._run.parents[symbol].open_child
             if child is None:
                 continue
-            may_still_arrive = now - child.latest_send < seconds(self._config.arrival_horizon_seconds)
+            may_still_arrive = answered_at - child.latest_send < seconds(self._config.arrival_horizon_seconds)
             if child.phase is ChildPhase.RESEND_REJECTED:
                 if not may_still_arrive:
-                    work.update_child(symbol, replace(child, state=ChildState.REJECTED, closed_at=now))
+                    work.update_child(symbol, replace(child, state=ChildState.REJECTED, closed_at=answered_at))
             elif isinstance(mode, Working):
-                work.update_child(symbol, child.to_resend(now))
+                work.update_child(symbol, child.to_resend(answered_at))
                 self._run.outbox.unsent.add(child.client_order_id)
                 self._log.emit(LogEvent.ORDER_RESENT, symbol=symbol, client_order_id=child.client_order_id)
             elif isinstance(mode, Concluding) and not may_still_arrive:

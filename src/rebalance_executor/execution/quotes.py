@@ -19,8 +19,9 @@ _QUOTE_POLL_INTERVAL = timedelta(seconds=1)
 class QuoteFeed:
     """Latest quotes of one run, for sizing and for working orders.
 
-    A quote that a later answer leaves out is dropped: an old price never prices a new order. Where the configuration
-    allows it, the last trade replaces a quote that stays unusable.
+    A refreshed quote that the answer leaves out is dropped: it prices no further order. During sizing the former quote
+    is kept for a second look; its age is bounded. Where the configuration allows it, the last trade replaces a quote
+    that stays unusable.
     """
 
     def __init__(self, broker: Broker, clock: Clock, config: ExecutionConfig) -> None:
@@ -56,7 +57,9 @@ class QuoteFeed:
                 self._quotes |= self._last_trades(unusable)
                 break
             self._clock.sleep(_QUOTE_POLL_INTERVAL)
+            former = self._quotes
             self._read(symbols)
+            self._quotes = {**former, **self._quotes}
         return self._quotes
 
     def refresh(self, symbols: Sequence[str]) -> None:
