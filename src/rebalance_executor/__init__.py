@@ -3,9 +3,9 @@
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.plan import RebalancePlan, RebalancePlanItem
 from rebalance_executor.domain.result import ExecutionResult, OrderResult
+from rebalance_executor.execution.deadline import Deadline
 from rebalance_executor.execution.manager import ExecutionManager
 from rebalance_executor.execution.ports import Ports
-from rebalance_executor.execution.deadline import Deadline
 
 __all__ = [
     "Deadline",

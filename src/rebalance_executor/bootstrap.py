@@ -28,9 +28,9 @@ from rebalance_executor.adapters.sqs import SqsPlanQueue
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.errors import ConfigurationError
 from rebalance_executor.domain.values import seconds
+from rebalance_executor.execution.deadline import Deadline
 from rebalance_executor.execution.manager import ExecutionManager, lease_margin
 from rebalance_executor.execution.ports import Broker, Clock, EventLog, Ports, ResultPublisher
-from rebalance_executor.execution.deadline import Deadline
 from rebalance_executor.idempotency import IdempotencyGate
 from rebalance_executor.service import Service
 from rebalance_executor.settings import Settings, load_settings

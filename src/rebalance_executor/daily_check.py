@@ -1,4 +1,4 @@
-"""``{"watch": true}``: is a plan of today completed, on a day on which the market is open? Trades nothing."""
+"""The daily check, ``{"watch": true}``: on a trading day, a plan of the day must be completed. Trades nothing."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.ports import Broker, EventLog
 
 _COMPLETED = frozenset(ExecutionStatus) - {ExecutionStatus.FAILURE}
-"""A failure did not do the day's work; it must not look as if it had."""
+"""A plan with status ``failure`` did not rebalance anything and does not count as completed."""
 
 
 class HasStatus(Protocol):
-    """One plan of the index."""
+    """A plan in the index."""
 
     @property
     def status(self) -> str: ...
@@ -26,19 +26,19 @@ class PlanIndex(Protocol):
     """Lists the plans of a day."""
 
     def plans_of(self, day: date) -> Iterable[HasStatus]:
-        """The plans begun on that day (UTC)."""
+        """Return the plans started on this day (UTC)."""
         ...
 
 
 def check_day(broker: Broker, index: PlanIndex, log: EventLog) -> dict[str, Any]:
     """Count the day's plans by status.
 
-    To be asked while the market is open: whether it is open is what makes a trading day, so that holidays and half
-    days need no calendar here.
+    Call it during trading hours: a day is a trading day if the market is open at that moment. Holidays and half days
+    therefore need no calendar here.
 
     Returns:
-        ``trading_day``, ``plans`` (a count for each status), and ``overdue``: a trading day without a completed plan;
-        and the same as a health report.
+        ``trading_day``; ``plans``, a count per status; ``overdue``, true on a trading day without a completed plan;
+        and ``healthy`` and ``checks`` as in a health report.
     """
     market = broker.clock()
     counts = Counter(plan.status for plan in index.plans_of(market.now.astimezone(UTC).date()))
@@ -46,7 +46,8 @@ def check_day(broker: Broker, index: PlanIndex, log: EventLog) -> dict[str, Any]
     overdue = market.is_open and not completed
     event = LogEvent.DAILY_CHECK_OVERDUE if overdue else LogEvent.DAILY_CHECK_COMPLETED
     log.emit(event, trading_day=market.is_open, completed=completed, plans=dict(counts))
-    detail = f"{completed} completed of {counts.total()}; the market is {'open' if market.is_open else 'closed'}"
+    market_state = "open" if market.is_open else "closed"
+    detail = f"{completed} of {counts.total()} plans completed; the market is {market_state}"
     return {
         "healthy": not overdue,
         "checks": [{"name": "plans of the day", "ok": not overdue, "detail": detail}],

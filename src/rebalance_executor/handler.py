@@ -1,4 +1,4 @@
-"""The Lambda entry point: any envelope in, one answer out."""
+"""The Lambda entry point."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ if TYPE_CHECKING:
 
 
 def lambda_handler(event: object, context: LambdaContext) -> dict[str, Any]:
-    """Execute the plan (or plans) that ``event`` holds.
+    """Execute the plan or plans in ``event``.
 
     Returns:
-        The ``ExecutionResult`` as JSON; for SQS the partial batch response; for a health request its report.
+        The ``ExecutionResult`` as JSON. For SQS, the partial batch response. For a health request or a daily check,
+        its report.
 
     Raises:
-        InvalidInput, ConfigurationError: can never succeed as it stands; the message names the field.
-        Redeliver: the plan is not finished; another delivery goes on with it.
+        InvalidInput, ConfigurationError: the event can never succeed; the message names the field.
+        Redeliver: the plan is not finished; the next delivery resumes it.
     """
     return handle(event, context, bootstrap.telemetry(), bootstrap.service)
 
@@ -33,7 +34,7 @@ def lambda_handler(event: object, context: LambdaContext) -> dict[str, Any]:
 def handle(
     event: object, context: LambdaContext, telemetry: Telemetry, get_service: Callable[[], Service]
 ) -> dict[str, Any]:
-    """``lambda_handler`` with its collaborators given."""
+    """Run ``lambda_handler`` with these collaborators."""
     with telemetry.invocation(context):
         request = read(event)
         service = get_service()
@@ -43,9 +44,9 @@ def handle(
 
 
 def _answer_queue(service: Service, batch: QueueBatch, context: LambdaContext) -> dict[str, Any]:
-    """The ids of the messages to be delivered again.
+    """Answer the messages in order; return the IDs of the messages to be redelivered.
 
-    In a FIFO queue the messages of a group stay in order: after one has failed, the others of its group wait.
+    In a FIFO queue, the messages of a group stay in order: after one fails, the rest of its group is redelivered too.
     """
     failed: list[str] = []
     waiting_groups: set[str] = set()

@@ -1,8 +1,9 @@
-"""``{"health": true}``: asks every dependency once, trades nothing."""
+"""The health request, ``{"health": true}``: checks every dependency once and trades nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -12,33 +13,40 @@ from rebalance_executor.domain.values import format_utc
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.ports import Broker, Clock, EventLog
 
-MAX_CLOCK_DIFFERENCE_SECONDS = 30
-"""A clock further off than this would misjudge the age of plans and of leases."""
+TOLERATED_CLOCK_SKEW = timedelta(seconds=30)
+"""A larger difference between our clock and the broker's would falsify the age of plans and leases."""
+
+_SYMBOL = "SPY"
+"""The symbol with the most quotes: without a quote for it there is no market data."""
 
 
 class Unhealthy(RebalanceError):
-    """A dependency answers, but not as it must for trading."""
+    """A dependency answers, but its state does not allow trading."""
 
     code = "UNHEALTHY"
 
 
 def check_health(checks: Mapping[str, Callable[[], str]], log: EventLog) -> dict[str, Any]:
-    """Run every check.
+    """Run every check. A failed check does not prevent the following ones.
+
+    Args:
+        checks: by name; a check returns what it found, or raises.
+        log: receives the summary.
 
     Returns:
-        ``healthy``, and for each check its name, whether it is ``ok`` and a ``detail``: what was found, or what
-        is wrong and what to do. One broken dependency does not hide the next.
+        ``healthy`` and ``checks``: per check its ``name``, whether it is ``ok``, and a ``detail`` (what the check
+        found, or what is wrong and what to do).
     """
-    report = [_answer(name, ask) for name, ask in checks.items()]
+    report = [_run(name, check) for name, check in checks.items()]
     healthy = all(check["ok"] for check in report)
     failing = ", ".join(check["name"] for check in report if not check["ok"])
     log.emit(LogEvent.HEALTH_CHECKED, healthy=healthy, failing=failing or None)
     return {"healthy": healthy, "checks": report}
 
 
-def _answer(name: str, ask: Callable[[], str]) -> dict[str, Any]:
+def _run(name: str, check: Callable[[], str]) -> dict[str, Any]:
     try:
-        return {"name": name, "ok": True, "detail": ask()}
+        return {"name": name, "ok": True, "detail": check()}
     except RebalanceError as error:
         return {"name": name, "ok": False, "detail": f"{error.code}: {error}"}
     except (BotoCoreError, ClientError) as error:
@@ -46,28 +54,39 @@ def _answer(name: str, ask: Callable[[], str]) -> dict[str, Any]:
 
 
 def check_account(broker: Broker) -> str:
-    """The broker accepts the credentials, they lead to the configured account, and it may trade."""
+    """Check that the broker accepts the credentials, that they belong to the configured account, and that it may trade.
+
+    Raises:
+        Unhealthy: another account, or trading is blocked.
+    """
     account = broker.account()
     expected = broker.expected_account_number
     if expected is not None and account.account_number != expected:
-        raise Unhealthy(f"the credentials lead to account {account.account_number}, {expected} is configured")
+        raise Unhealthy(f"the credentials belong to account {account.account_number}, configured is {expected}")
     if account.blocked_by is not None:
-        raise Unhealthy(f"the account may not trade: {account.blocked_by}")
+        raise Unhealthy(f"trading is blocked: {account.blocked_by}")
     return f"account {account.account_number} is {account.status}"
 
 
 def check_clock(broker: Broker, clock: Clock) -> str:
-    """The broker's clock and ours differ by little."""
+    """Check that our clock and the broker's agree; return the state of the market.
+
+    Raises:
+        Unhealthy: the clocks differ by more than ``TOLERATED_CLOCK_SKEW``.
+    """
     market = broker.clock()
-    difference = abs((clock.now() - market.now).total_seconds())
-    if difference > MAX_CLOCK_DIFFERENCE_SECONDS:
-        raise Unhealthy(f"the broker's clock differs by {difference:.0f} s")
+    skew = abs(clock.now() - market.now)
+    if skew > TOLERATED_CLOCK_SKEW:
+        raise Unhealthy(f"our clock and the broker's differ by {skew.total_seconds():.0f} s")
     return "the market is open" if market.is_open else f"the market opens at {format_utc(market.next_open)}"
 
 
 def check_quotes(broker: Broker) -> str:
-    """The data endpoint answers with a quote."""
-    symbol = "SPY"  # the most quoted of all: without it there is no data at all
-    if symbol not in broker.quotes([symbol]):
-        raise Unhealthy(f"no quote of {symbol}")
-    return f"{symbol} is quoted"
+    """Check that the market-data endpoint returns a quote.
+
+    Raises:
+        Unhealthy: it does not.
+    """
+    if _SYMBOL not in broker.quotes([_SYMBOL]):
+        raise Unhealthy(f"no quote for {_SYMBOL}")
+    return f"{_SYMBOL} is quoted"

@@ -1,8 +1,8 @@
-"""The front door: Powertools idempotency claims (account, plan id) and answers repeats.
+"""Idempotency with Powertools: one execution per (account, plan ID); a redelivered plan gets its stored result.
 
-It is a cache of answers, not the guard: its record can expire, be deleted or be overwritten. The journal behind it
-is the truth, and nothing there relies on this module. What is stored is small — the answer itself is read from the
-journal — because a record may hold 400 KB and a result with many orders is larger.
+The idempotency table is a cache of answers, not the safeguard: its records can expire, be deleted or be overwritten.
+The journal is the source of truth and does not rely on this module. A record is small, because it is limited to 400 KB
+and a result with many orders is larger. The result itself is read from the journal.
 """
 
 from __future__ import annotations
@@ -35,14 +35,19 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 KEY_PREFIX = "rebalance-executor"
-"""Pinned: the default holds the function's name, and a rename would execute dead-letter replays again."""
+"""A constant, because the default contains the function's name: after a rename, replayed messages would run again."""
 
 EXPIRES_AFTER_SECONDS = 45 * 24 * 3600
-"""45 days: above the queue's 14 days and the dead-letter queue's 14, with room for a replay of a replay."""
+"""45 days: longer than the 14 days of the queue plus the 14 days of the dead-letter queue, and a second replay."""
 
 
 class IdempotencyGate:
-    """Lets each (account, plan id) in once at a time, and answers the repeats of a finished plan."""
+    """Runs each (account, plan ID) once at a time and returns the stored result of a finished plan.
+
+    Args:
+        persistence: Powertools' persistence layer.
+        log: receives log events.
+    """
 
     def __init__(self, persistence: BasePersistenceLayer, log: EventLog) -> None:
         self._log = log
@@ -55,6 +60,8 @@ class IdempotencyGate:
             hash_function="sha256",
         )
 
+        # Powertools wraps one function for good. Each call therefore passes its own ``execute``, and the wrapped
+        # function returns what the record should hold, not the result.
         def execute_once(*, claim: dict[str, str], execute: Callable[[], ExecutionResult]) -> dict[str, str]:
             result = execute()
             return {"plan_id": claim["plan_id"], "account": claim["account"], "status": result.status.value}
@@ -75,19 +82,28 @@ class IdempotencyGate:
         execute: Callable[[], ExecutionResult],
         load_result: Callable[[], ExecutionResult | None],
     ) -> ExecutionResult:
-        """The result of ``execute``, or of an earlier execution of the same plan.
+        """Return the result of ``execute``, or of an earlier execution of the same plan.
+
+        Args:
+            plan: the plan.
+            account: the account it is executed on.
+            context: Lambda's context; a claim expires at the invocation's deadline.
+            execute: executes the plan. It is not called if the plan was finished before.
+            load_result: reads the stored result of a finished plan.
 
         Raises:
             PlanInProgress: another execution holds the claim.
-            PlanChanged: the plan id was claimed with other content.
-            JournalUnavailable: the record could not be written or read; nothing is known to be wrong.
-            JournalContradiction: the record says finished, the journal has no result.
-            RebalanceError: whatever ``execute`` raised; its claim is given back.
+            PlanChanged: the plan ID was claimed with other content.
+            JournalUnavailable: the record could not be written or read; the plan was not executed.
+            JournalContradiction: the record says finished, but the journal has no result.
+            RebalanceError: raised by ``execute``; its claim is released.
         """
+        # Powertools stores what the wrapped function returns and may wrap what it raises. These lists keep the
+        # original result or error, whatever happens to the record afterwards.
         executed: list[ExecutionResult] = []
         failed: list[RebalanceError] = []
 
-        def remembered() -> ExecutionResult:
+        def execute_claimed() -> ExecutionResult:
             self._log.emit(LogEvent.PLAN_CLAIMED)
             try:
                 executed.append(execute())
@@ -96,34 +112,33 @@ class IdempotencyGate:
                 raise
             return executed[0]
 
-        self._config.register_lambda_context(context)  # before the call: otherwise a crash locks for ever
+        self._config.register_lambda_context(context)  # before the call; without it, a crash keeps the claim for ever
         claim = {"account": account, "plan_id": plan.plan_id, "content_hash": plan.content_hash}
         try:
-            self._execute_once(claim=claim, execute=remembered)
+            self._execute_once(claim=claim, execute=execute_claimed)
         except IdempotencyAlreadyInProgressError:
-            raise PlanInProgress("the plan is being executed already; this delivery comes again") from None
+            raise PlanInProgress("another execution of this plan is in progress; the plan is redelivered") from None
         except IdempotencyValidationError:
-            text = f"{plan.plan_id} was used before with other content; give the changed plan an id of its own"
-            raise PlanChanged("plan_id", text) from None
+            raise PlanChanged.for_plan(plan.plan_id) from None
         except (IdempotencyPersistenceLayerError, IdempotencyInconsistentStateError) as error:
             if failed:
-                raise failed[0] from error  # the claim could not be given back; it ends with this invocation
+                raise failed[0] from error  # the claim could not be released; it expires with this invocation
             if not executed:
-                raise JournalUnavailable(f"the front door's table did not answer: {error}") from error
-            self._log.emit(LogEvent.IDEMPOTENCY_SAVE_FAILED, reason=str(error))  # the journal holds the result
+                raise JournalUnavailable(f"the idempotency table did not answer: {error}") from error
+            self._log.emit(LogEvent.IDEMPOTENCY_SAVE_FAILED, reason=str(error))  # the journal has the result
         if executed:
             return executed[0]
-        return self._repeat(plan, account, load_result)
+        return self._stored_result(plan, account, load_result)
 
-    def _repeat(
-        self, plan: RebalancePlan, account: str, stored: Callable[[], ExecutionResult | None]
+    def _stored_result(
+        self, plan: RebalancePlan, account: str, load_result: Callable[[], ExecutionResult | None]
     ) -> ExecutionResult:
-        result = stored()
+        result = load_result()
         if result is None:
             raise JournalContradiction(
-                f"{plan.plan_id} is recorded as finished, but the journal of {account} has no result of it; "
-                "nothing was sent: look at the broker's orders before anything is done",
+                f"the idempotency table records plan {plan.plan_id} as finished, but the journal of account {account} "
+                "has no result of it; nothing was sent. Look at the broker's orders before you continue.",
                 plan_id=plan.plan_id,
             )
-        self._log.emit(LogEvent.PLAN_DUPLICATE, status=result.status, answered_by="front door")
+        self._log.emit(LogEvent.PLAN_DUPLICATE, status=result.status, answered_by="idempotency")
         return result

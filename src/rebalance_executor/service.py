@@ -1,4 +1,4 @@
-"""From a request to its answer: fetch, validate, pass the front door, execute."""
+"""The service: takes a request, fetches and validates its plan, executes it once and returns the answer."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from rebalance_executor.domain.errors import InvalidInput, RebalanceError
 from rebalance_executor.domain.plan import RebalancePlan
+from rebalance_executor.execution.deadline import Deadline
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.manager import ExecutionManager
 from rebalance_executor.execution.ports import Clock, Journal
-from rebalance_executor.execution.deadline import Deadline
 from rebalance_executor.idempotency import IdempotencyGate
 from rebalance_executor.telemetry import Telemetry
 from rebalance_executor.triggers import DailyCheckRequest, HealthRequest, PlanPointer, QueueMessage, Request, decode
@@ -22,28 +22,33 @@ if TYPE_CHECKING:
 
 
 class PlanStore(Protocol):
-    """Where plan documents lie that are too large for an event, or wait for a schedule."""
+    """Storage of plan documents that are too large for an event or wait for a schedule."""
 
     def fetch(self, bucket: str, key: str, version_id: str | None = None) -> bytes:
-        """The document's bytes; raises ``InvalidInput`` or ``PlanSourceUnavailable``."""
+        """Return the document.
+
+        Raises:
+            InvalidInput, ConfigurationError: the document can never be read.
+            PlanSourceUnavailable: the storage did not answer.
+        """
         ...
 
 
 class PlanQueue(Protocol):
-    """The queue that a message came from. It is told when to deliver it again, and never raises."""
+    """The queue that delivers plans. Its methods set when a message is delivered again, and never raise."""
 
     def extend_visibility(self, message: QueueMessage, remaining: timedelta) -> None:
-        """This invocation works on it, and ends at most so much later."""
+        """Hide the message while this invocation can work on it, for up to ``remaining``."""
         ...
 
     def schedule_redelivery(self, message: QueueMessage, error: RebalanceError) -> None:
-        """The delivery failed with this error."""
+        """Set the time of the next delivery after this one failed with ``error``."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """Everything an invocation needs, built once for each container by ``bootstrap``."""
+    """The collaborators of an invocation, built once per container by ``bootstrap``."""
 
     account: str
     """The deployed account's name, for plans that name none."""
@@ -59,7 +64,13 @@ class Service:
     check_day: Callable[[Deadline], dict[str, Any]]
 
     def answer(self, request: Request, context: LambdaContext) -> dict[str, Any]:
-        """The JSON answer to one request; raises what ``domain.errors`` names."""
+        """Return the JSON answer to one request.
+
+        Raises:
+            InvalidInput, ConfigurationError: the request can never succeed; the message names the field.
+            Redeliver: the plan is not finished; the next delivery resumes it.
+            RebalanceError: the program stopped itself; an operator must look.
+        """
         if isinstance(request, HealthRequest):
             return self.check_health(self._deadline(context))
         if isinstance(request, DailyCheckRequest):
@@ -70,9 +81,9 @@ class Service:
         if isinstance(request, PlanPointer):
             request = decode(self.plans.fetch(request.bucket, request.key, request.version_id))
             if isinstance(request, PlanPointer):
-                raise InvalidInput("plan_s3", "the object holds another pointer; it must hold the plan")
+                raise InvalidInput("plan_s3", "the object contains another pointer; it must contain the plan")
         if isinstance(request, HealthRequest | DailyCheckRequest):
-            raise InvalidInput("plan_s3", "the object holds a health or watch request; it must hold the plan")
+            raise InvalidInput("plan_s3", "the object contains a health or watch request; it must contain the plan")
         return RebalancePlan.parse(request.body)
 
     def _execute(self, plan: RebalancePlan, context: LambdaContext) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The environment, typed. Every variable of the function stands here once."""
+"""The environment as typed settings. Every variable of the function is declared here."""
 
 from __future__ import annotations
 
@@ -17,17 +17,19 @@ DATA_URL = "https://data.alpaca.markets"
 
 
 def validate_url(url: str, variable: str) -> str:
-    """An endpoint without its trailing slash.
+    """Return an endpoint without its trailing slash.
 
     Raises:
-        ConfigurationError: empty (alpaca-py would silently take the real API), not http(s), or plain http to
-            a host that is not this machine: credentials travel in headers.
+        ConfigurationError: empty (alpaca-py would silently use the real API), not http(s), or plain http to another
+            host than this machine: the credentials are sent in headers.
     """
     parts = urlsplit(url.strip())
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ConfigurationError(variable, "must be an http(s) URL with a host")
     if parts.scheme == "http" and not _is_loopback(parts.hostname):
-        raise ConfigurationError(variable, f"plain http is allowed to this machine only, not to {parts.hostname}")
+        raise ConfigurationError(
+            variable, f"plain http is allowed only to this machine, not to {parts.hostname}; use https"
+        )
     return url.strip().rstrip("/")
 
 
@@ -41,7 +43,7 @@ def _is_loopback(host: str) -> bool:
 
 
 class Settings(BaseModel):
-    """What the function is told by its environment. Secrets never show in its representation."""
+    """The settings in the function's environment. Their representation does not show secrets."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -49,61 +51,64 @@ class Settings(BaseModel):
         validation_alias="EXECUTION_TABLE", description="DynamoDB table of journal, results and asset flags."
     )
     idempotency_table: str = Field(
-        validation_alias="IDEMPOTENCY_TABLE", description="DynamoDB table of the front door."
+        validation_alias="IDEMPOTENCY_TABLE", description="DynamoDB table of the idempotency records."
     )
     account: str = Field(
         default="default",
         min_length=1,
         max_length=100,
         validation_alias="ACCOUNT",
-        description="Name of the account for plans that name none.",
+        description="Account of plans that name none.",
     )
     alpaca_secret_name: str | None = Field(
         default=None,
         validation_alias="ALPACA_SECRET_NAME",
-        description="Secret with `api_key`, `secret_key` and perhaps `account_number`; `{account}` is filled in.",
+        description="Secret with `api_key`, `secret_key` and optionally `account_number`; `{account}` is replaced by "
+        "the account's name.",
     )
     alpaca_api_key: SecretStr | None = Field(
-        default=None, validation_alias="ALPACA_API_KEY", description="Instead of the secret, for local use."
+        default=None, validation_alias="ALPACA_API_KEY", description="API key, instead of the secret, for local use."
     )
     alpaca_secret_key: SecretStr | None = Field(
-        default=None, validation_alias="ALPACA_SECRET_KEY", description="Belongs to `ALPACA_API_KEY`."
+        default=None, validation_alias="ALPACA_SECRET_KEY", description="Secret key that belongs to `ALPACA_API_KEY`."
     )
     alpaca_paper: bool = Field(
-        default=True, validation_alias="ALPACA_PAPER", description="Paper trading; `false` is real money."
+        default=True, validation_alias="ALPACA_PAPER", description="`true` for paper trading, `false` for real money."
     )
     live_trading: str = Field(
-        default="", validation_alias="LIVE_TRADING", description="Must be `yes` for real money, besides `ALPACA_PAPER`."
+        default="",
+        validation_alias="LIVE_TRADING",
+        description="Must be `yes` for real money, in addition to `ALPACA_PAPER`.",
     )
     alpaca_trading_url: str | None = Field(
         default=None,
         validation_alias="ALPACA_TRADING_URL",
-        description="Another trading endpoint; plain http to this machine only.",
+        description="Trading endpoint, instead of Alpaca's for paper or live; plain http only to this machine.",
     )
     alpaca_data_url: str = Field(
         default=DATA_URL,
         validation_alias="ALPACA_DATA_URL",
-        description="Another market-data endpoint; plain http to this machine only.",
+        description="Market-data endpoint; plain http only to this machine.",
     )
     plan_queue_url: str | None = Field(
         default=None,
         validation_alias="PLAN_QUEUE_URL",
-        description="The queue that delivers plans: it is told when to deliver again. Without it the queue's own "
-        "visibility time-out counts.",
+        description="Queue that delivers plans, to set when a message is redelivered. Without it, the queue's "
+        "visibility timeout applies.",
     )
     execution_config: str = Field(
-        default="", validation_alias="EXECUTION_CONFIG", description="JSON object over the defaults below."
+        default="", validation_alias="EXECUTION_CONFIG", description="JSON object that overrides the defaults below."
     )
     plan_bucket: str | None = Field(
         default=None, validation_alias="PLAN_BUCKET", description="The only bucket that plan pointers may name."
     )
     result_bus: str | None = Field(
-        default=None, validation_alias="RESULT_BUS", description="Bus on which `RebalanceExecuted` is published."
+        default=None, validation_alias="RESULT_BUS", description="Event bus for `RebalanceExecuted` events."
     )
     result_topic: str | None = Field(
         default=None,
         validation_alias="RESULT_TOPIC",
-        description="ARN of the SNS topic that gets a readable notice of each result.",
+        description="ARN of the SNS topic for a readable notification of each result.",
     )
     idempotency_disabled: str = Field(default="", validation_alias="POWERTOOLS_IDEMPOTENCY_DISABLED")
 
@@ -120,24 +125,28 @@ class Settings(BaseModel):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if not self.alpaca_paper and self.live_trading != "yes":
-            raise LiveNotAllowed("LIVE_TRADING", "live trading needs LIVE_TRADING=yes; set ALPACA_PAPER=true for paper")
+            raise LiveNotAllowed(
+                "LIVE_TRADING", "live trading needs LIVE_TRADING=yes; for paper trading set ALPACA_PAPER=true"
+            )
         if self.alpaca_paper and urlsplit(self.trading_url).hostname == urlsplit(LIVE_URL).hostname:
-            raise LiveNotAllowed("ALPACA_TRADING_URL", "leads to real money while ALPACA_PAPER says paper")
+            raise LiveNotAllowed("ALPACA_TRADING_URL", "is the live endpoint, but ALPACA_PAPER selects paper trading")
         if self.idempotency_disabled:
-            raise ConfigurationError("POWERTOOLS_IDEMPOTENCY_DISABLED", "must not be set: it opens the front door")
+            raise ConfigurationError(
+                "POWERTOOLS_IDEMPOTENCY_DISABLED", "must not be set: it disables the idempotency check"
+            )
         return self
 
     @property
     def trading_url(self) -> str:
-        """The trading endpoint: the given one, or Alpaca's for paper or live."""
+        """The trading endpoint: ``ALPACA_TRADING_URL``, or Alpaca's for paper or live."""
         return self.alpaca_trading_url or (PAPER_URL if self.alpaca_paper else LIVE_URL)
 
 
 def load_settings() -> Settings:
-    """The settings from the environment; an empty variable is as good as none.
+    """Return the settings in the environment. An empty variable counts as unset.
 
     Raises:
-        ConfigurationError: names the variable that is missing or unusable, never its value.
+        ConfigurationError: names the variable that is missing or invalid, never its value.
     """
     try:
         return Settings.model_validate({name: value for name, value in os.environ.items() if value})

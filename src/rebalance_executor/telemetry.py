@@ -1,7 +1,7 @@
-"""Logger, metrics and tracer of Powertools behind one door.
+"""Structured log, metrics and traces with Powertools.
 
-``emit`` writes one JSON line an event of the catalogue (``execution.events``) and counts what the dashboards need.
-Every line carries correlation_id, causation_id, plan_id, account and run. No secret is ever passed here.
+``emit`` writes one JSON line per log event (``execution.events``) and updates the metrics of the dashboards and alarms.
+The lines of a plan contain correlation_id, causation_id, plan_id, account and run. No secret is passed to this module.
 """
 
 from __future__ import annotations
@@ -33,38 +33,38 @@ SERVICE = "rebalance-executor"
 NAMESPACE = "RebalanceExecutor"
 
 METRICS = {
-    "PlansFinished": "Plans that reached a result, by status in `PlansSuccess`, `PlansFailure`, …",
-    "DuplicatesAnswered": "Repeats of a finished plan that were answered with its stored result.",
-    "PlansInvalid": "Documents that can never be a plan; nothing was stored or sent.",
-    "PlansDenied": "Valid plans of which a control denied every item.",
-    "RedeliveriesRequested": "Deliveries that asked for another one.",
-    "DeliveryFailures": "Deliveries that the program ended by itself: a setting, a contradiction, a mistake of its own.",
-    "PublishFailures": "Results that a channel did not get.",
-    "DailyCheckOverdue": "Watches that found no completed plan on a trading day.",
-    "TimeToCompletion": "Seconds from a plan's begin to its result.",
-    "SlippageBps": "Implementation shortfall of a plan against arrival mid, in basis points.",
-    "TradedDollars": "Filled dollars of a plan.",
-    "BrokerRequests": "Requests to the broker for one delivery.",
-    "ColdStarts": "Invocations that had to build everything first.",
-    "SubmissionsRejected": "Submissions that the broker definitely refused.",
-    "SubmissionsUnknown": "Submissions without a definite answer; each is looked up.",
-    "KillSwitchTrips": "Times the program halted an account by itself; a person must resume it.",
-    "CircuitsOpened": "Runs that sent nothing more because the broker kept failing.",
-    "ReconciliationMismatches": "Items in which broker and journal differed after the trade.",
-    "OrdersDeniedHalted": "Parent orders denied because the account is halted.",
-    "OrdersFilled": "Parent orders by outcome; likewise OrdersDenied, OrdersRejected, OrdersUnresolved, …",
+    "PlansFinished": "Plans with a result; `PlansSuccess`, `PlansFailure`, … count them by status.",
+    "DuplicatesAnswered": "Redelivered plans that got their stored result.",
+    "PlansInvalid": "Documents that can never be a valid plan; nothing was stored or sent.",
+    "PlansDenied": "Valid plans in which controls denied every item.",
+    "RedeliveriesRequested": "Deliveries that ended with a request for redelivery.",
+    "DeliveryFailures": "Deliveries that the program stopped: a wrong setting, contradictory data or a defect.",
+    "PublishFailures": "Results that could not be published on a channel.",
+    "DailyCheckOverdue": "Daily checks that found no completed plan on a trading day.",
+    "TimeToCompletion": "Seconds from the start of a plan to its result.",
+    "SlippageBps": "Implementation shortfall of a plan against the arrival mid, in basis points.",
+    "TradedDollars": "Filled value of a plan, in dollars.",
+    "BrokerRequests": "Requests to the broker per delivery.",
+    "ColdStarts": "Invocations in a new container.",
+    "SubmissionsRejected": "Submissions that the broker rejected in its response. Later rejects are not counted.",
+    "SubmissionsUnknown": "Submissions without a definite response; each one is looked up.",
+    "KillSwitchTrips": "Times the program halted an account; an operator must resume it.",
+    "CircuitsOpened": "Runs that stopped sending orders because the broker kept failing.",
+    "ReconciliationMismatches": "Items in which the broker and the journal differ after the trade.",
+    "OrdersDeniedHalted": "Plan items denied because the account is halted; part of `OrdersDenied`.",
+    "OrdersFilled": "Plan items that were filled; `OrdersDenied`, `OrdersRejected`, … count the other outcomes.",
 }
-"""Metric names and what they count. The namespace is ``RebalanceExecutor``, the one dimension ``service``."""
+"""Metric names and what they count. The namespace is ``RebalanceExecutor``; the only dimension is ``service``."""
 
 _OUTCOME_METRIC = {outcome: "Orders" + outcome.title().replace("_", "") for outcome in Outcome}
 
 
-# No line shows them, and looking them up for each one costs a sixth of it. There is one thread and one process.
+# No line shows these, and looking them up takes a sixth of the time of a line. There is one thread and one process.
 logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 
 
 def to_log_value(value: object) -> object:
-    """A value as the log shows it: decimals in plain notation, times in ISO 8601."""
+    """Return a value as the log shows it: decimals in plain notation, times in ISO 8601."""
     if isinstance(value, Decimal):
         return format_decimal(value)
     if isinstance(value, datetime):
@@ -75,13 +75,15 @@ def to_log_value(value: object) -> object:
 
 
 _ENCODER = json.JSONEncoder(default=lambda value: str(to_log_value(value)), separators=(",", ":"), ensure_ascii=False)
-"""Made once: Powertools would make one a line."""
+"""Created once: Powertools would create one per line."""
 
 
 def new_logger(service: str = SERVICE, stream: IO[str] | None = None) -> Logger:
-    """Powertools' logger as this program uses it; by default to where Lambda reads.
+    """Return a Powertools logger with this program's options.
 
-    An event's name is never JSON, so that nobody needs to try to read it as such.
+    Args:
+        service: the service name; loggers with the same name share their first stream.
+        stream: the output; by default the one that Lambda reads.
     """
     return Logger(
         service=service,
@@ -89,12 +91,16 @@ def new_logger(service: str = SERVICE, stream: IO[str] | None = None) -> Logger:
         utc=True,
         stream=stream,
         json_serializer=_ENCODER.encode,
-        json_deserializer=str,
+        json_deserializer=str,  # Powertools tries to parse each message as JSON; event names never are
     )
 
 
 class Telemetry:
-    """Implements ``EventLog`` on Powertools. One for each container."""
+    """Implements ``EventLog`` with Powertools. One per container.
+
+    Args:
+        logger, metrics, tracer: Powertools' objects; created by default.
+    """
 
     def __init__(
         self, *, logger: Logger | None = None, metrics: Metrics | None = None, tracer: Tracer | None = None
@@ -112,13 +118,13 @@ class Telemetry:
         self._broker_requests: Counter[str] = Counter()
 
     def emit(self, event: LogEvent, **fields: object) -> None:
-        """One line for one event, with these fields; fields that are None are left out."""
+        """Write one line for the event and update its metrics. Fields that are None are left out."""
         extra = {name: to_log_value(value) for name, value in fields.items() if value is not None}
         self._write[event.severity](str(event), extra=extra)
-        self._measure(event, fields)
+        self._record_metrics(event, fields)
 
     def error(self, error: BaseException) -> None:
-        """One line for what ended a delivery: refused, deferred, or stopped by the program itself."""
+        """Log the error that ended a delivery as ``plan.invalid``, ``plan.redelivery_requested`` or ``plan.failed``."""
         if isinstance(error, RebalanceError):
             event = LogEvent.PLAN_FAILED
             if isinstance(error, InvalidInput):
@@ -129,15 +135,15 @@ class Telemetry:
             self.emit(event, code=error.code, reason=str(error), error=type(error).__name__, **context)
         else:
             self._logger.critical(str(LogEvent.PLAN_FAILED), exc_info=error, extra={"error": type(error).__name__})
-            self._measure(LogEvent.PLAN_FAILED, {})
+            self._record_metrics(LogEvent.PLAN_FAILED, {})
 
     def count_request(self, path: str) -> None:
-        """Count one request to the broker, by its path."""
+        """Count one request to the broker by its path."""
         self._broker_requests[path] += 1
 
     @contextmanager
     def invocation(self, context: LambdaContext) -> Iterator[None]:
-        """One invocation: its request id on every line, its metrics in one line at the end, one trace segment."""
+        """Wrap an invocation: add its request ID to every line, trace it, and write its metrics at the end."""
         self._logger.append_keys(function_request_id=context.aws_request_id, cold_start=self._is_cold)
         if self._is_cold:
             self._metrics.add_metric("ColdStarts", MetricUnit.Count, 1)
@@ -154,7 +160,7 @@ class Telemetry:
                 self._metrics.flush_metrics()
 
     def bind_plan(self, plan: RebalancePlan, account: str, run_id: str) -> None:
-        """From here on every line carries this plan's identity, until ``forget``."""
+        """Add the plan's identity to every line until ``unbind_plan``."""
         self._logger.append_keys(
             correlation_id=plan.correlation_id,
             causation_id=plan.causation_id,
@@ -166,7 +172,7 @@ class Telemetry:
         self._tracer.put_annotation("correlation_id", plan.correlation_id)
 
     def unbind_plan(self) -> None:
-        """The next line belongs to another plan, or to none; what this one asked of the broker is told before."""
+        """Unbind the plan from the logger; log its broker request count first."""
         self._flush_request_count()
         self._logger.remove_keys(["correlation_id", "causation_id", "plan_id", "account", "run"])
 
@@ -177,21 +183,21 @@ class Telemetry:
             self.emit(LogEvent.BROKER_REQUESTS, total=total, by_path=dict(self._broker_requests))
             self._broker_requests.clear()
 
-    def _measure(self, event: LogEvent, fields: dict[str, object]) -> None:
+    def _record_metrics(self, event: LogEvent, fields: dict[str, object]) -> None:
         add = self._metrics.add_metric
         if event in (LogEvent.PLAN_FINISHED, LogEvent.PLAN_UNRESOLVED):
             add("PlansFinished", MetricUnit.Count, 1)
             add("Plans" + str(fields["status"]).title().replace("_", ""), MetricUnit.Count, 1)
-            add("TimeToCompletion", MetricUnit.Seconds, _number(fields["seconds"]))
-            add("TradedDollars", MetricUnit.NoUnit, _number(fields["total_trade_value"]))
+            add("TimeToCompletion", MetricUnit.Seconds, _to_float(fields["seconds"]))
+            add("TradedDollars", MetricUnit.NoUnit, _to_float(fields["total_trade_value"]))
             if fields.get("slippage_bps") is not None:
-                add("SlippageBps", MetricUnit.NoUnit, _number(fields["slippage_bps"]))
+                add("SlippageBps", MetricUnit.NoUnit, _to_float(fields["slippage_bps"]))
         elif isinstance(outcome := fields.get("outcome"), Outcome):
             add(_OUTCOME_METRIC[outcome], MetricUnit.Count, 1)
-            if fields.get("code") == Code.HALTED:
+            if outcome is Outcome.DENIED and fields.get("code") == Code.HALTED:
                 add("OrdersDeniedHalted", MetricUnit.Count, 1)
         elif event is LogEvent.ORDER_REJECTED and not fields.get("in_answer"):
-            return  # a late reject: the submission itself was accepted
+            return  # a late reject: the broker had accepted the submission
         elif event in _COUNTED:
             add(_COUNTED[event], MetricUnit.Count, 1)
 
@@ -212,6 +218,6 @@ _COUNTED = {
 }
 
 
-def _number(value: object) -> float:
-    """A metric's value: CloudWatch knows floats only; no decision is taken from it."""
+def _to_float(value: object) -> float:
+    """Return a metric's value. CloudWatch only takes floats; no decision depends on them."""
     return float(str(value))

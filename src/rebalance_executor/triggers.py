@@ -1,9 +1,12 @@
-"""Envelopes → plan documents. Whatever invoked the function, what comes out is the same.
+"""Conversion of Lambda events into requests, independent of what invoked the function.
 
-A document is the decoded JSON of a plan, or a pointer to one in S3. Accepted are: the plan itself, a mapping that
-holds it under ``rebalance_plan``, an EventBridge event with either as its ``detail``, a Scheduler input or direct
-invocation that is any of these, Lambda's record of an asynchronous invocation that failed (so that it can be sent
-again as it is), and SQS messages whose body is any of these.
+A document is the decoded JSON of a plan, or a pointer to one in S3. These events are accepted:
+
+* the document itself, or a mapping with the document under ``rebalance_plan``;
+* an EventBridge event with either of them as its ``detail``;
+* any of these as a Scheduler input or a direct invocation;
+* Lambda's record of a failed asynchronous invocation, so that it can be replayed unchanged;
+* SQS messages with any of these as their body.
 """
 
 from __future__ import annotations
@@ -16,25 +19,25 @@ from typing import Any, NoReturn
 from rebalance_executor.domain.errors import InvalidInput
 
 MAX_BYTES = 1024 * 1024
-"""Bytes of a plan document; also SQS's own limit for a message."""
+"""Limit of a plan document in bytes; also SQS's limit of a message."""
 
 OWN_SOURCE = "rebalance-executor"
-"""Source of the events this program publishes: it must never execute its own output."""
+"""Source of the events that this program publishes. It must never execute its own output."""
 
 
 @dataclass(frozen=True, slots=True)
 class HealthRequest:
-    """Asks for the state of every dependency; trades nothing."""
+    """A request to check every dependency. Trades nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class DailyCheckRequest:
-    """Asks whether a plan of the day is completed; trades nothing."""
+    """A request to check that a plan of the day is completed. Trades nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlanPointer:
-    """Where a plan lies in S3."""
+    """The location of a plan in S3."""
 
     bucket: str
     key: str
@@ -50,16 +53,16 @@ class PlanDocument:
 
 @dataclass(frozen=True, slots=True)
 class QueueMessage:
-    """One SQS message; its body is decoded when its turn comes, so that one bad message fails alone."""
+    """An SQS message. Its body is decoded when it is processed, so that an invalid message fails alone."""
 
     message_id: str
     body: str
     group: str | None
-    """Message group in a FIFO queue: its messages must stay in order. None in a standard queue."""
+    """Message group in a FIFO queue, whose messages stay in order. None in a standard queue."""
     receipt: str | None = None
-    """What the queue wants to be shown about this delivery."""
+    """Receipt handle of this delivery."""
     deliveries: int = 1
-    """How often it was delivered, this time included."""
+    """Number of deliveries so far, including this one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,27 +76,31 @@ Request = HealthRequest | DailyCheckRequest | PlanPointer | PlanDocument
 
 
 def read(event: object) -> Request | QueueBatch:
-    """What an invocation asks for.
+    """Return the request in a Lambda event.
 
     Raises:
-        InvalidInput: neither a plan, nor a pointer to one, nor any known envelope around them.
+        InvalidInput: too large, nested too deeply, or an envelope that is not accepted.
     """
     if isinstance(event, dict) and isinstance(event.get("Records"), list):
         return _queue_batch(event)
     try:
         size = len(json.dumps(event, default=str, ensure_ascii=False).encode(errors="replace"))
         if size > MAX_BYTES:
-            raise InvalidInput("$", f"the event has {size} bytes, at most {MAX_BYTES} are accepted")
+            raise InvalidInput("$", f"the event has {size} bytes; the limit is {MAX_BYTES}")
         return unwrap(event)
     except RecursionError:
         raise InvalidInput("$", "is nested too deeply to be a plan") from None
 
 
 def decode(text: str | bytes) -> Request:
-    """What a JSON text (an SQS body, an S3 object) asks for; decimals stay exact."""
+    """Return the request in a JSON text (an SQS body, an S3 object). Decimals stay exact.
+
+    Raises:
+        InvalidInput: not JSON, too large, nested too deeply, or an envelope that is not accepted.
+    """
     size = len(text.encode(errors="replace") if isinstance(text, str) else text)
     if size > MAX_BYTES:
-        raise InvalidInput("$", f"the document has {size} bytes, at most {MAX_BYTES} are accepted")
+        raise InvalidInput("$", f"the document has {size} bytes; the limit is {MAX_BYTES}")
     try:
         return unwrap(json.loads(text, parse_float=Decimal, parse_constant=_no_constant))
     except RecursionError:
@@ -103,9 +110,9 @@ def decode(text: str | bytes) -> Request:
 
 
 def unwrap(document: object) -> Request:
-    """The plan or pointer inside any of the envelopes."""
+    """Return the request inside the envelopes of a document; raise ``InvalidInput`` for an envelope without one."""
     if not isinstance(document, dict):
-        return PlanDocument(document)  # refused by the plan's own validation, which says what it is
+        return PlanDocument(document)  # the validation of plans raises the error
     if document.keys() == {"health"} and document["health"] is True:
         return HealthRequest()
     if document.keys() == {"watch"} and document["watch"] is True:
@@ -114,7 +121,9 @@ def unwrap(document: object) -> Request:
         return unwrap(_mapping(document["requestPayload"], "requestPayload"))
     if "detail" in document and ("detail-type" in document or "source" in document):
         if document.get("source") == OWN_SOURCE:
-            raise InvalidInput("source", f"events of {OWN_SOURCE} are results, not plans; mend the rule that sent this")
+            raise InvalidInput(
+                "source", f"events of {OWN_SOURCE} are results, not plans; fix the rule that sent this event"
+            )
         return unwrap(_mapping(document["detail"], "detail"))
     if "rebalance_plan" in document:
         return unwrap(_mapping(document["rebalance_plan"], "rebalance_plan"))
@@ -126,15 +135,15 @@ def unwrap(document: object) -> Request:
 def _queue_batch(event: dict[str, Any]) -> QueueBatch:
     records = event["Records"]
     if not records or not all(isinstance(r, dict) and r.get("eventSource") == "aws:sqs" for r in records):
-        raise InvalidInput("Records", "are not SQS messages; only queues may send records")
+        raise InvalidInput("Records", "are not SQS messages; only SQS may send records")
     return QueueBatch(tuple(_message(record) for record in records))
 
 
 def _message(record: dict[str, Any]) -> QueueMessage:
-    # By hand: Powertools' data classes would import those of every other service, too.
+    # Without Powertools' data classes, which would import those of every other service too.
     message_id, body = record.get("messageId"), record.get("body")
     if not isinstance(message_id, str) or not isinstance(body, str):
-        raise InvalidInput("Records", "must have a messageId and a body each")
+        raise InvalidInput("Records", "must each have a messageId and a body")
     attributes = _mapping(record.get("attributes", {}), "Records.attributes")
     return QueueMessage(
         message_id,
@@ -157,7 +166,7 @@ def _pointer(value: object) -> PlanPointer:
     for name in ("bucket", "key", "version_id"):
         text = pointer.get(name)
         if (text is None and name != "version_id") or not (text is None or (isinstance(text, str) and text)):
-            raise InvalidInput(f"plan_s3.{name}", "must be a text that is not empty")
+            raise InvalidInput(f"plan_s3.{name}", "must be a non-empty string")
         texts[name] = text
     return PlanPointer(str(texts["bucket"]), str(texts["key"]), texts["version_id"])
 

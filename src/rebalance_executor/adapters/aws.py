@@ -1,4 +1,4 @@
-"""What all AWS clients of this program share: bounded requests, and the name of what went wrong."""
+"""Configuration and error details shared by all AWS clients."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ def client_config(
     attempts: int = ATTEMPTS,
     validated: bool = True,
 ) -> Config:
-    """Time-outs and retries for a boto3 client.
+    """Return time-outs and retries for a boto3 client.
 
-    boto3's own defaults wait a minute for an answer and would use up the margin that a run keeps for stopping.
-    One request takes at most ``connect_seconds + read_seconds``, which must not exceed what the lease outlasts
-    the invocation by.
+    boto3's defaults wait a minute for a response, which would use up the time that a run reserves for stopping. One
+    request takes at most ``connect_seconds + read_seconds``. That sum must not exceed the time by which the lease
+    outlasts the invocation.
 
     Args:
-        connect_seconds: seconds to connect.
-        read_seconds: seconds to wait for the next bytes of an answer.
-        attempts: requests for one call, the first one included; only transient errors are tried again.
-        validated: whether boto3 checks the shape of every request before the service does. It costs a third of the
-            processor time of a large DynamoDB transaction; the table's rows have one shape each, made in one place.
+        connect_seconds: connect time-out in seconds.
+        read_seconds: read time-out in seconds.
+        attempts: requests per call, including the first; only transient errors are retried.
+        validated: whether boto3 validates each request before it is sent. Validation takes a third of the processor
+            time of a large DynamoDB transaction, whose items are all made by this program.
     """
     return Config(
         connect_timeout=connect_seconds,
@@ -40,10 +40,10 @@ def client_config(
 
 
 def error_code(error: ClientError) -> str:
-    """AWS's own name of the error (``ConditionalCheckFailedException``, ``NoSuchKey``, …)."""
+    """Return AWS's error code (``ConditionalCheckFailedException``, ``NoSuchKey``, …)."""
     return str(error.response.get("Error", {}).get("Code", "Unknown"))
 
 
 def error_text(error: ClientError) -> str:
-    """AWS's own sentence about the error."""
+    """Return AWS's error message."""
     return str(error.response.get("Error", {}).get("Message", "no message"))

@@ -1,4 +1,4 @@
-"""The machine's clock, and its randomness."""
+"""The system clock and run IDs."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ class SystemClock:
     """Implements ``Clock`` with the real time."""
 
     def now(self) -> datetime:
-        """The time now, aware, UTC."""
+        """Return the current time, aware, UTC."""
         return datetime.now(UTC)
 
     def sleep(self, span: timedelta) -> None:
-        """Wait in the invocation's own thread; a span that is over already waits for nothing."""
+        """Wait in the invocation's thread. Return at once if ``span`` is negative."""
         time.sleep(max(span.total_seconds(), 0))
 
 
 def new_run_id() -> str:
-    """An identity that no other run ever had; the invocation's own request id comes again on its retries."""
+    """Return a unique run ID. Lambda's request ID would not be unique: an invocation's retries share it."""
     return uuid.uuid4().hex

@@ -1,4 +1,4 @@
-"""Results published as events."""
+"""Results published as EventBridge events."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 DETAIL_TYPE = "RebalanceExecuted"
 
 MAX_DETAIL_BYTES = 240_000
-"""EventBridge takes 256 KB for an entry with everything around its detail."""
+"""EventBridge limits an entry, including its envelope, to 256 KB."""
 
-_TRIES = 3
+_MAX_ATTEMPTS = 3
 _TRANSIENT = frozenset({"InternalFailure", "InternalException", "ThrottlingException"})
-"""An entry refused for these was not published, and is tried again."""
+"""Error codes of entries that were not published and are retried."""
 
 
 class EventBridgePublisher:
-    """Implements ``Reporter``: one ``RebalanceExecuted`` event a result, with the result as its detail.
+    """Implements ``ResultPublisher``: one ``RebalanceExecuted`` event per result, with the result as its detail.
 
     Args:
         bus: the bus's name (``RESULT_BUS``).
@@ -41,10 +41,10 @@ class EventBridgePublisher:
     channel = "event"
 
     def publish(self, result: ExecutionResult) -> None:
-        """Publish the result; one that is too large for an event is trimmed and says so (``orders_truncated``).
+        """Publish the result. A result too large for an event is trimmed and marked with ``orders_truncated``.
 
         Raises:
-            PublishFailed: EventBridge did not answer, or did not take it.
+            PublishFailed: EventBridge did not answer or did not accept the event.
         """
         entry: Any = {
             "EventBusName": self._bus,
@@ -53,23 +53,23 @@ class EventBridgePublisher:
             "Time": result.execution_timestamp,
             "Detail": detail(result),
         }
-        code = told = ""
-        for _ in range(_TRIES):
-            answer = self._put(entry)
-            if answer["FailedEntryCount"] == 0:
+        code = message = ""
+        for _ in range(_MAX_ATTEMPTS):
+            response = self._put(entry)
+            if response["FailedEntryCount"] == 0:
                 return
-            refusal = answer["Entries"][0]
-            code, told = refusal.get("ErrorCode", "Unknown"), refusal.get("ErrorMessage", "no message")
+            failed = response["Entries"][0]
+            code, message = failed.get("ErrorCode", "Unknown"), failed.get("ErrorMessage", "no message")
             if code not in _TRANSIENT:
                 break
-        raise PublishFailed(f"bus {self._bus} did not take the result: {code}: {told}", aws_code=code)
+        raise PublishFailed(f"bus {self._bus} did not accept the event: {code}: {message}", aws_code=code)
 
     def _put(self, entry: Any) -> Any:
         try:
             return self._client.put_events(Entries=[entry])
         except ClientError as error:
             code = error_code(error)
-            text = f"bus {self._bus} refused the result: {code}: {error_text(error)}"
+            text = f"bus {self._bus} did not accept the event: {code}: {error_text(error)}"
             raise PublishFailed(text, aws_code=code) from error
         except BotoCoreError as error:
             code = type(error).__name__
@@ -77,9 +77,9 @@ class EventBridgePublisher:
 
 
 def detail(result: ExecutionResult) -> str:
-    """The event's detail: the result as JSON, or as much of it as an event holds.
+    """Return the event's detail: the result as JSON, trimmed to the size limit of an event.
 
-    What is left out, in this order until it fits: the orders' children, the orders, the metadata.
+    The following are left out, in this order, until the detail fits: the orders' children, the orders, the metadata.
     """
     text = result.model_dump_json()
     if len(text.encode()) <= MAX_DETAIL_BYTES:

@@ -1,4 +1,4 @@
-"""What people are told of a result: a subject of one line, and a text that begins with what needs attention."""
+"""The wording of notifications: a one-line subject, and a text that lists the orders that need attention."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from rebalance_executor.domain.result import ExecutionResult, OrderResult
 from rebalance_executor.domain.values import format_decimal, format_utc
 
 MAX_SUBJECT = 100
-"""Characters; SNS takes fewer than 101, printable ASCII only."""
+"""SNS limits a subject to 100 printable ASCII characters."""
 
 MAX_ORDERS = 100
-"""Orders that are listed; the result itself has all of them."""
+"""Orders listed in a text. The stored result contains all of them."""
 
 _URGENCY = {
     Outcome.UNRESOLVED: 0,
@@ -20,25 +20,25 @@ _URGENCY = {
     Outcome.PARTIALLY_FILLED: 3,
     Outcome.UNFILLED: 4,
 }
-"""What needs attention, in the order of the list. FILLED and SKIPPED need none."""
+"""Outcomes that need attention, with their position in the list. FILLED and SKIPPED need none."""
 
 
 def needs_attention(result: ExecutionResult) -> list[OrderResult]:
-    """The orders that did not come to what was planned, the most urgent first."""
-    found = [order for order in result.orders if order.outcome in _URGENCY]
-    return sorted(found, key=lambda order: (_URGENCY[order.outcome], order.symbol))
+    """Return the orders that did not end as planned, most urgent first."""
+    urgent = [order for order in result.orders if order.outcome in _URGENCY]
+    return sorted(urgent, key=lambda order: (_URGENCY[order.outcome], order.symbol))
 
 
 def subject(result: ExecutionResult) -> str:
-    """Status, account and how many orders need attention: what a list of messages shows."""
-    open_orders = len(needs_attention(result))
-    told = f"{open_orders} of {len(result.orders)} orders need attention" if open_orders else "nothing needs attention"
-    text = f"Rebalance {result.status.value.replace('_', ' ').upper()}: {result.account}, {told}"
+    """Return the subject: status, account and the number of orders that need attention."""
+    urgent, total = len(needs_attention(result)), len(result.orders)
+    summary = f"{urgent} of {total} orders need attention" if urgent else "nothing needs attention"
+    text = f"Rebalance {result.status.value.replace('_', ' ').upper()}: {result.account}, {summary}"
     return "".join(letter if " " <= letter <= "~" else "?" for letter in text)[:MAX_SUBJECT]
 
 
 def text(result: ExecutionResult) -> str:
-    """The message's text: the sums, the orders that need attention, and where the rest is found."""
+    """Return the text: the totals and the orders that need attention."""
     lines = [
         _line("Account", result.account),
         _line("Plan", result.plan_id),
@@ -48,7 +48,7 @@ def text(result: ExecutionResult) -> str:
     if result.slippage_bps is not None:
         lines.append(_line("Slippage", f"{result.slippage_bps:.1f} bps against arrival mid"))
     lines += [
-        _line("Begun", format_utc(result.started_at)),
+        _line("Started", format_utc(result.started_at)),
         _line("Finished", format_utc(result.execution_timestamp)),
         _line("Runs", str(result.runs)),
         _line("Correlation", result.correlation_id),
@@ -68,9 +68,10 @@ def _traded(result: ExecutionResult) -> int:
 
 def _order(order: OrderResult) -> str:
     shares = f"{format_decimal(order.shares)} of {format_decimal(order.planned_shares)} shares"
-    why = ": ".join(part for part in (order.error_code, order.error_message) if part)
-    known = f" [{order.client_order_id}]" if order.outcome is Outcome.UNRESOLVED and order.client_order_id else ""
-    return f"  {order.symbol} {order.action.value} {order.outcome.value}, {shares}{known}{' - ' + why if why else ''}"
+    reason = ": ".join(part for part in (order.error_code, order.error_message) if part)
+    order_id = f" [{order.client_order_id}]" if order.outcome is Outcome.UNRESOLVED and order.client_order_id else ""
+    suffix = f" - {reason}" if reason else ""
+    return f"  {order.symbol} {order.action.value} {order.outcome.value}, {shares}{order_id}{suffix}"
 
 
 def _line(name: str, value: str) -> str:

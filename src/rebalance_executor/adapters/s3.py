@@ -1,4 +1,4 @@
-"""Plan documents in S3, read through the one bucket that is configured."""
+"""Plan documents in S3, read only from the configured bucket."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 _NO_KEY = frozenset({"NoSuchKey", "404", "KeyTooLongError"})
 _NO_VERSION = frozenset({"NoSuchVersion", "InvalidArgument", "MethodNotAllowed"})
-"""Unknown, malformed, or the mark of a deletion."""
+"""An unknown version, a malformed version ID, a delete marker."""
 
 
 class S3PlanStore:
     """Implements ``PlanStore``.
 
     Args:
-        bucket: the only bucket that pointers may name (``PLAN_BUCKET``), or None where none is configured.
-        client: gives an S3 client with time-outs; asked when the first plan is fetched, because most plans come
-            inline and making a client takes a part of the cold start.
+        bucket: the only bucket that pointers may name (``PLAN_BUCKET``), or None if none is configured.
+        client: returns an S3 client with time-outs. It is called when the first plan is fetched: most plans are inline,
+            and a client adds to the cold start.
     """
 
     def __init__(self, bucket: str | None, client: Callable[[], S3Client]) -> None:
@@ -33,40 +33,42 @@ class S3PlanStore:
         self._client = client
 
     def fetch(self, bucket: str, key: str, version_id: str | None = None) -> bytes:
-        """The document's bytes, at most 1 MiB.
+        """Return the document, up to 1 MiB.
 
         Raises:
             InvalidInput: another bucket, no such object or version, or too large.
-            ConfigurationError: no bucket is configured, or it may not be read.
-            PlanSourceUnavailable: S3 did not answer; another delivery can help.
+            ConfigurationError: no bucket is configured, or this function has no permission to read it.
+            PlanSourceUnavailable: S3 did not answer; the plan is redelivered.
         """
         if self._bucket is None:
-            raise ConfigurationError("PLAN_BUCKET", "is not set, so that no plan can be read from S3")
+            raise ConfigurationError("PLAN_BUCKET", "is not set: plans cannot be read from S3")
         if bucket != self._bucket:
-            raise InvalidInput("plan_s3.bucket", f"is {bucket!r}; plans are read from the configured bucket only")
+            raise InvalidInput("plan_s3.bucket", f"is {bucket!r}; plans are read only from the configured bucket")
         request: Any = {"Bucket": bucket, "Key": key} | ({"VersionId": version_id} if version_id is not None else {})
         try:
-            answer = self._client().get_object(**request)
-            with answer["Body"] as body:
-                size = answer["ContentLength"]
+            response = self._client().get_object(**request)
+            with response["Body"] as body:
+                size = response["ContentLength"]
                 if size > MAX_BYTES:
-                    raise InvalidInput("plan_s3.key", f"has {size} bytes, at most {MAX_BYTES} are accepted")
+                    raise InvalidInput("plan_s3.key", f"has {size} bytes; the limit is {MAX_BYTES}")
                 return body.read()
         except ClientError as error:
-            _refuse(error, key)
+            _raise_typed(error, key)
         except BotoCoreError as error:
             raise PlanSourceUnavailable(f"S3 did not answer: {error}", aws_code=type(error).__name__) from error
 
 
-def _refuse(error: ClientError, key: str) -> NoReturn:
+def _raise_typed(error: ClientError, key: str) -> NoReturn:
     code = error_code(error)
     if code in _NO_KEY:
-        raise InvalidInput("plan_s3.key", f"there is no object {key!r}") from error
+        raise InvalidInput("plan_s3.key", f"object {key!r} does not exist") from error
     if code in _NO_VERSION:
-        raise InvalidInput("plan_s3.version_id", f"there is no such version of {key!r}: {code}") from error
+        raise InvalidInput("plan_s3.version_id", f"object {key!r} has no such version: {code}") from error
     if code == "NoSuchBucket":
         raise ConfigurationError("PLAN_BUCKET", "does not exist") from error
-    if code == "AccessDenied":  # also S3's answer for an absent object to whoever may not list the bucket
-        raise ConfigurationError("PLAN_BUCKET", f"{key!r} may not be read, or is not there", aws_code=code) from error
-    text = f"S3 could not give the plan just now: {code}: {error_text(error)}"
+    if code == "AccessDenied":  # S3 also sends it for a missing object if the caller may not list the bucket
+        raise ConfigurationError(
+            "PLAN_BUCKET", f"no permission to read {key!r}, or the object does not exist", aws_code=code
+        ) from error
+    text = f"S3 could not return the plan: {code}: {error_text(error)}"
     raise PlanSourceUnavailable(text, aws_code=code) from error

@@ -1,4 +1,4 @@
-"""Credentials from Secrets Manager or from the environment: each account its own, and never another one's."""
+"""Credentials from Secrets Manager or from the environment. An account never gets another account's credentials."""
 
 from __future__ import annotations
 
@@ -20,20 +20,21 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
 MAX_AGE_SECONDS = 300
-"""How long a secret is believed, so that a rotated one is noticed."""
+"""How long a secret is cached. A rotated secret is used after this time."""
 
 PLACEHOLDER = "{account}"
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")
-"""Account names that may become part of a secret's name: nothing that leads elsewhere."""
+"""Account names that may be part of a secret's name: they cannot select an unrelated secret."""
 
-_ABSENT = frozenset({"ResourceNotFoundException"})
-_MENDABLE = frozenset(
+_MISSING = frozenset({"ResourceNotFoundException"})
+_PERMANENT = frozenset(
     {"AccessDeniedException", "DecryptionFailure", "InvalidParameterException", "InvalidRequestException"}
 )
+"""Error codes that an operator must fix; redelivery does not help."""
 
 
 class EnvironmentCredentials:
-    """Keys from the environment, for local use. They serve the deployed account and no other.
+    """Keys from the environment, for local use. They are valid only for the deployed account.
 
     Args:
         account: the deployed account's name (``ACCOUNT``).
@@ -45,27 +46,27 @@ class EnvironmentCredentials:
         self._credentials = credentials
 
     def credentials(self, account: str) -> Credentials:
-        """The keys, for the deployed account.
+        """Return the keys of the deployed account.
 
         Raises:
             UnknownAccount: any other account.
         """
         if account != self._account:
-            _refuse(account, f"the environment holds keys of {self._account} only")
+            _raise_unknown_account(account, f"the environment holds keys of {self._account} only")
         return self._credentials
 
     def clear_cache(self) -> None:
-        """Nothing to forget: the environment does not change while the function runs."""
+        """Do nothing: the environment does not change while the function runs."""
 
 
 class SecretCredentials:
-    """Keys from Secrets Manager, one secret an account.
+    """Keys from Secrets Manager, one secret per account.
 
     Args:
         client: a Secrets Manager client with time-outs.
-        name: the secret's name; ``{account}`` is filled in.
-        account: the deployed account's name: a ``name`` without ``{account}`` is this account's secret.
-        needs_number: whether a secret must name the account number that its keys lead to (live trading).
+        name: the secret's name; ``{account}`` is replaced by the account's name.
+        account: the deployed account's name. A ``name`` without ``{account}`` is the secret of this account.
+        needs_number: whether a secret must contain the account number that its keys belong to (live trading).
     """
 
     def __init__(self, client: SecretsManagerClient, name: str, account: str, *, needs_number: bool) -> None:
@@ -75,67 +76,68 @@ class SecretCredentials:
         self._needs_number = needs_number
 
     def credentials(self, account: str) -> Credentials:
-        """The keys of this account; believed for five minutes.
+        """Return the keys of this account, cached for five minutes.
 
         Raises:
-            UnknownAccount: there is no secret of this account.
-            ConfigurationError: the secret may not be read, or is not what it should be.
-            PlanSourceUnavailable: Secrets Manager did not answer; another delivery can help.
+            UnknownAccount: the account has no secret.
+            ConfigurationError: this function has no permission to read the secret, or the secret is malformed.
+            PlanSourceUnavailable: Secrets Manager did not answer; the plan is redelivered.
         """
         name = self._secret_name(account)
-        credentials = Credentials.parse(_decoded(self._read(name, account)), name)
+        credentials = Credentials.parse(_parse_json(self._read(name, account)), name)
         if self._needs_number and credentials.account_number is None:
             raise LiveNotAllowed(f"{name}.account_number", "is missing; live trading needs it")
         return credentials
 
     def clear_cache(self) -> None:
-        """Read secrets anew: the broker refused these keys, perhaps because they were rotated."""
+        """Read the secrets again on the next call: the broker rejected the keys, which may have been rotated."""
         self._provider.clear_cache()  # type: ignore[no-untyped-call]
 
     def _secret_name(self, account: str) -> str:
         if not _SAFE_NAME.fullmatch(account):
-            _refuse(account, "account names have 1 to 100 letters, digits, - and _")
+            _raise_unknown_account(account, "account names consist of 1 to 100 letters, digits, - and _")
         if PLACEHOLDER not in self._name and account != self._account:
-            _refuse(account, f"ALPACA_SECRET_NAME has no {PLACEHOLDER} and so belongs to {self._account}")
+            _raise_unknown_account(
+                account, f"ALPACA_SECRET_NAME has no {PLACEHOLDER} and therefore belongs to {self._account}"
+            )
         return self._name.replace(PLACEHOLDER, account)
 
     def _read(self, name: str, account: str) -> object:
         try:
             return self._provider.get(name, max_age=MAX_AGE_SECONDS)
         except GetParameterError as error:
-            cause = error.__context__  # Powertools keeps of the cause only its text
+            cause = error.__context__  # Powertools keeps only the text of the cause
             code = error_code(cause) if isinstance(cause, ClientError) else type(cause).__name__
-            if code in _ABSENT:
-                _refuse(account, f"there is no secret {name}")
-            if code in _MENDABLE:
-                told = error_text(cause) if isinstance(cause, ClientError) else ""
-                raise ConfigurationError(
-                    name, f"may not be read, or there is none: {code}: {told}", aws_code=code
-                ) from error
-            text = f"secret {name} could not be read just now: {code}"
-            raise PlanSourceUnavailable(text, aws_code=code) from error
+            if code in _MISSING:
+                _raise_unknown_account(account, f"secret {name} does not exist")
+            if code in _PERMANENT:
+                text = error_text(cause) if isinstance(cause, ClientError) else ""
+                raise ConfigurationError(name, f"cannot be read: {code}: {text}", aws_code=code) from error
+            raise PlanSourceUnavailable(f"Secrets Manager could not return {name}: {code}", aws_code=code) from error
 
 
 def credentials_source(settings: Settings, client: Callable[[], SecretsManagerClient]) -> CredentialsSource:
-    """Where the settings say that credentials come from; keys in the environment stand instead of the secret.
+    """Return the source of credentials that the settings name. Keys in the environment override the secret.
 
     Args:
         settings: the environment.
-        client: makes the Secrets Manager client, where one is needed.
+        client: creates the Secrets Manager client, if one is needed.
 
     Raises:
-        ConfigurationError: neither keys nor a secret are configured, or only half of the keys, or keys without
-            an account number for live trading.
+        ConfigurationError: neither keys nor a secret are configured, or only one of the two keys, or keys without an
+            account number for live trading.
     """
     api_key, secret_key = settings.alpaca_api_key, settings.alpaca_secret_key
     if api_key is None and secret_key is None:
         if settings.alpaca_secret_name is None:
-            raise ConfigurationError("ALPACA_SECRET_NAME", "is not set, and neither are ALPACA_API_KEY and …SECRET_KEY")
+            raise ConfigurationError(
+                "ALPACA_SECRET_NAME", "is not set; set it, or both ALPACA_API_KEY and ALPACA_SECRET_KEY"
+            )
         needs_number = not settings.alpaca_paper
         return SecretCredentials(client(), settings.alpaca_secret_name, settings.account, needs_number=needs_number)
     if not settings.alpaca_paper:
         raise LiveNotAllowed(
-            "ALPACA_API_KEY", "serves paper trading only; live trading needs a secret with its account_number"
+            "ALPACA_API_KEY", "is for paper trading only; live trading needs a secret with an account_number"
         )
     credentials = Credentials(
         api_key=validate_header_value(api_key.get_secret_value() if api_key else None, "ALPACA_API_KEY"),
@@ -144,15 +146,15 @@ def credentials_source(settings: Settings, client: Callable[[], SecretsManagerCl
     return EnvironmentCredentials(settings.account, credentials)
 
 
-def _decoded(text: object) -> object:
-    """The secret as JSON, or None. A parser's error would hold the text and is not let out."""
+def _parse_json(text: object) -> object:
+    """Return the decoded secret, or None. The parser's error is dropped because it contains the text."""
     try:
         return json.loads(text) if isinstance(text, str | bytes) else None
     except ValueError:
         return None
 
 
-def _refuse(account: str, reason: str) -> NoReturn:
+def _raise_unknown_account(account: str, reason: str) -> NoReturn:
     raise UnknownAccount(
         "account",
         f"there are no credentials for account {account!r}: {reason}; another account's are never used",

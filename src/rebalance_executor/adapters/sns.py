@@ -1,4 +1,4 @@
-"""Results told to people: one message a result on an SNS topic, which e-mail, chat and pagers subscribe to."""
+"""Results published as SNS notifications, for e-mail, chat and pagers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class SnsPublisher:
-    """Implements ``Reporter``: a readable message whose attributes a subscription can filter by.
+    """Implements ``ResultPublisher``: one readable message per result, with attributes for subscription filters.
 
     Args:
         topic: the topic's ARN (``RESULT_TOPIC``).
@@ -33,7 +33,7 @@ class SnsPublisher:
         """Send the message.
 
         Raises:
-            PublishFailed: SNS did not answer, or did not take it.
+            PublishFailed: SNS did not answer or did not accept the message.
         """
         try:
             self._client.publish(
@@ -51,6 +51,7 @@ class SnsPublisher:
             )
         except ClientError as error:
             code = error_code(error)
-            raise PublishFailed(f"the topic refused the notice: {code}: {error_text(error)}", aws_code=code) from error
+            text = f"the topic did not accept the message: {code}: {error_text(error)}"
+            raise PublishFailed(text, aws_code=code) from error
         except BotoCoreError as error:
             raise PublishFailed(f"SNS did not answer: {error}", aws_code=type(error).__name__) from error

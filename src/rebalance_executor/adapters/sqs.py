@@ -1,7 +1,7 @@
-"""When a queue delivers a message again: soon after a run that broke off, at once what can never succeed.
+"""Visibility timeouts of queue messages: about 15 minutes for transient errors, seconds for permanent ones.
 
-Without it every failed delivery waits for the queue's visibility time-out, which AWS wants to be six times the
-function's: an hour, in which a plan becomes too old, and the account's other plans wait behind it.
+Without it, each failed delivery waits for the queue's visibility timeout, which AWS recommends to be six times the
+function's timeout: an hour, in which the plan expires and the account's other plans wait behind it.
 """
 
 from __future__ import annotations
@@ -21,32 +21,32 @@ if TYPE_CHECKING:
 
     from mypy_boto3_sqs import SQSClient
 
-_FIRST = timedelta(seconds=30)
+_FIRST_DELAY = timedelta(seconds=30)
 MAX_DELIVERIES = 6
-"""After so many the queue gives a message to the dead letters (``maxReceiveCount`` of the template)."""
+"""Deliveries after which the queue moves a message to its dead-letter queue (the template's ``maxReceiveCount``)."""
 
 
 def redelivery_delay(error: RebalanceError, deliveries: int) -> timedelta:
-    """How long after a failed delivery the next one comes.
+    """Return the time until the next delivery of a message whose delivery failed.
 
-    What may pass comes again after 30 seconds, and each time after twice as long: six deliveries last a quarter of an
-    hour. What can never succeed comes at once, so that it is in the dead letters in seconds; and so does what has
-    failed for the last time, because the account's next plans wait behind it until it is there.
+    After a transient error the delay is 30 seconds and doubles with each delivery: six deliveries take about 15
+    minutes. After a permanent error it is zero, so that the message is in the dead-letter queue within seconds. After
+    the last delivery it is zero too, because the account's next plans wait behind the message until then.
     """
     if not isinstance(error, Redeliver) or deliveries >= MAX_DELIVERIES:
         return timedelta(0)
     doubled: int = 2 ** (max(deliveries, 1) - 1)
-    return _FIRST * doubled
+    return _FIRST_DELAY * doubled
 
 
 class SqsPlanQueue:
-    """Implements ``PlanQueue``. It never fails a delivery: where it cannot speak, the queue's own time-out counts.
+    """Implements ``PlanQueue``. It never fails a delivery: if SQS fails, the queue's visibility timeout applies.
 
     Args:
-        url: the queue's address; without one nothing is told.
-        client: makes an SQS client with ``aws.client_config``.
-        margin: by which a lease outlasts its invocation: before that another delivery would be in vain.
-        log: hears what could not be told.
+        url: the queue's URL; None disables all calls.
+        client: returns an SQS client with ``aws.client_config``.
+        margin: how much longer than its invocation a lease lasts. An earlier redelivery would find the lease held.
+        log: receives failures.
     """
 
     def __init__(self, url: str | None, client: Callable[[], SQSClient], margin: timedelta, log: EventLog) -> None:
@@ -56,11 +56,11 @@ class SqsPlanQueue:
         self._log = log
 
     def extend_visibility(self, message: QueueMessage, remaining: timedelta) -> None:
-        """The invocation ends at most so much later: killed, it leaves a message that comes once its lease is over."""
+        """Hide the message until the invocation's lease has expired, so that a killed run is redelivered then."""
         self._set_visibility(message, remaining + self._margin)
 
     def schedule_redelivery(self, message: QueueMessage, error: RebalanceError) -> None:
-        """The delivery failed with this error."""
+        """Set the time of the next delivery after this one failed with ``error``."""
         self._set_visibility(message, redelivery_delay(error, message.deliveries))
 
     def _set_visibility(self, message: QueueMessage, span: timedelta) -> None:

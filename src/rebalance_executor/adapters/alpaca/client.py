@@ -1,8 +1,8 @@
-"""alpaca-py, tamed: a time-out on every request, none of its own retries, plain JSON.
+"""alpaca-py's client with a time-out on every request, without its own retries, and with plain JSON.
 
-alpaca-py 0.44.0 sets no time-out anywhere and repeats any request after a 504, ``POST /v2/orders`` too. What is used of
-it is the client that its trading and data clients extend: those import pandas, numpy and a web socket library for
-models and streams that are not used here, and take more than half of a naive handler's import time with them.
+alpaca-py 0.44.0 sets no time-outs and retries any request after a 504, including ``POST /v2/orders``. This module uses
+the base class of its trading and data clients. Those clients import pandas, numpy and a WebSocket library for models
+and streams that this program does not use, which takes more than half of the import time of a naive handler.
 """
 
 from __future__ import annotations
@@ -20,49 +20,50 @@ from urllib3 import BaseHTTPResponse
 __all__ = ["APIError", "AlpacaApi", "Timeouts"]
 
 Timeouts = Callable[[], tuple[float, float]]
-"""Seconds to connect and to read, as they are for the next request."""
+"""Returns the connect and read time-outs of the next request, in seconds."""
 
 
-class _Bounded(HTTPAdapter):
-    """Sends nothing without a time-out; repeats nothing by itself."""
+class _TimeoutAdapter(HTTPAdapter):
+    """Sends every request with a time-out, without retries."""
 
     def __init__(self, timeouts: Timeouts) -> None:
         self._timeouts = timeouts
         super().__init__(max_retries=0)
 
     def send(self, request: PreparedRequest, *args: Any, **kwargs: Any) -> Response:
-        """Send with the time-outs of this moment."""
+        """Send the request with the current time-outs."""
         kwargs["timeout"] = self._timeouts()
         return super().send(request, *args, **kwargs)
 
     def build_response(self, req: PreparedRequest, resp: BaseHTTPResponse) -> Response:
-        """The answer, without looking for cookies: the API is asked with keys, and none is ever sent back."""
+        """Return the response without parsing cookies: requests authenticate with keys and never send cookies."""
         response = Response()
         response.status_code = resp.status
         response.reason = str(resp.reason)
         response.headers = CaseInsensitiveDict(resp.headers)
-        response.encoding = "utf-8"  # JSON's, whatever the header says or leaves out
+        response.encoding = "utf-8"  # the encoding of JSON, whether or not the header names one
         response.raw = resp
         response.url = str(req.url)
         response.request = req
         return response
 
 
-_ACCEPTS = {"Accept": "application/json", "Accept-Encoding": "gzip, deflate"}
+_ACCEPT_HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip, deflate"}
 
 
 class _Session(Session):
-    """What alpaca-py needs of a session and nothing else, for half of the processor time of an order.
+    """The part of a session that alpaca-py uses, at half the processor time per order.
 
-    No proxy and no .netrc of the machine may see the credentials; no cookie is kept, no redirect is followed.
+    It ignores the machine's proxy and .netrc, which must not see the credentials. It keeps no cookies and follows no
+    redirects.
     """
 
     def __init__(self, timeouts: Timeouts, observe: Callable[[Response], None]) -> None:
         super().__init__()
         self.trust_env = False
         self._observe = observe
-        self.mount("https://", _Bounded(timeouts))
-        self.mount("http://", _Bounded(timeouts))
+        self.mount("https://", _TimeoutAdapter(timeouts))
+        self.mount("http://", _TimeoutAdapter(timeouts))
 
     def request(  # type: ignore[override]  # noqa: PLR0913 - as its base class has them
         self,
@@ -74,22 +75,22 @@ class _Session(Session):
         headers: Any = None,
         allow_redirects: bool = False,
     ) -> Response:
-        """Send one request, read its answer whole and show it to the observer.
+        """Send one request, read the whole response and pass it to the observer.
 
         Args:
             method: HTTP method.
-            url: the whole URL.
-            params: for the query.
-            json: for the body.
-            headers: the credentials' among them.
-            allow_redirects: alpaca-py follows none, and neither does this session.
+            url: the complete URL.
+            params: the query parameters.
+            json: the body.
+            headers: request headers, including the credentials.
+            allow_redirects: must be false, as alpaca-py sets it.
         """
         if allow_redirects:
-            raise ValueError("redirects are not followed: they would carry the credentials elsewhere")
+            raise ValueError("redirects are not followed: they could send the credentials to another host")
         prepared = PreparedRequest()
         prepared.prepare_method(method)
         prepared.prepare_url(url, params)
-        prepared.prepare_headers(_ACCEPTS | headers)
+        prepared.prepare_headers(_ACCEPT_HEADERS | headers)
         prepared.prepare_body(None, None, json)
         response = self.get_adapter(str(url)).send(prepared)
         _ = response.content  # read it here, so that the connection is free for the next request
@@ -98,17 +99,19 @@ class _Session(Session):
 
 
 class AlpacaApi(RESTClient):
-    """One endpoint, for trading or for market data, of one account.
+    """A client for one endpoint (trading or market data) of one account.
 
     Args:
-        key: API key and secret.
+        keys: API key and secret key.
         url: the endpoint, without ``/v2``.
-        timeouts: asked before every request.
-        observe: sees every response, for its headers.
+        timeouts: called before every request.
+        observe: called with every response, for its headers.
     """
 
-    def __init__(self, key: tuple[str, str], url: str, timeouts: Timeouts, observe: Callable[[Response], None]) -> None:
-        super().__init__(base_url=url, api_key=key[0], secret_key=key[1], api_version="v2", raw_data=True)
+    def __init__(
+        self, keys: tuple[str, str], url: str, timeouts: Timeouts, observe: Callable[[Response], None]
+    ) -> None:
+        super().__init__(base_url=url, api_key=keys[0], secret_key=keys[1], api_version="v2", raw_data=True)
         self._retry = 0
         self._session = _Session(timeouts, observe)
 

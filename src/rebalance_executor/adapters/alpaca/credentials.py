@@ -1,4 +1,4 @@
-"""The broker's credentials of one account, checked for their shape. Their values are never shown."""
+"""The broker's credentials of one account, with their format checked. Values of keys are never shown."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from rebalance_executor.domain.errors import ConfigurationError
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What opens one account at the broker. Neither ``repr`` nor ``str`` shows a key."""
+    """Keys of one account at the broker. Neither ``repr`` nor ``str`` shows a key."""
 
     api_key: str = field(repr=False)
     secret_key: str = field(repr=False)
     account_number: str | None = None
-    """The broker's number of the account that these keys must lead to, where one is configured."""
+    """The broker's number of the account that these keys must belong to, if one is configured."""
 
     @classmethod
     def parse(cls, document: object, where: str) -> Credentials:
-        """Credentials from a decoded secret: ``{"api_key", "secret_key", "account_number"?}``.
+        """Return the credentials in a decoded secret: ``{"api_key", "secret_key", "account_number"?}``.
 
         Args:
             document: the decoded JSON.
@@ -40,27 +40,27 @@ class Credentials:
 
 
 class CredentialsSource(Protocol):
-    """Where credentials come from."""
+    """A source of credentials by account."""
 
     def credentials(self, account: str) -> Credentials:
-        """The credentials of exactly this account; raises ``UnknownAccount`` where it has none."""
+        """Return the credentials of exactly this account; raise ``UnknownAccount`` if it has none."""
         ...
 
     def clear_cache(self) -> None:
-        """Ask anew next time: the broker has refused what was given."""
+        """Read the credentials again on the next call: the broker rejected the cached ones."""
         ...
 
 
 def validate_header_value(value: object, name: str) -> str:
-    """A text that may travel in an HTTP header.
+    """Return ``value`` if it can be sent in an HTTP header.
 
     Raises:
-        ConfigurationError: missing, empty, or with spaces or characters beyond printable ASCII.
+        ConfigurationError: missing, empty, not a string, or with spaces or characters beyond printable ASCII.
     """
     if value is None or value == "":
         raise ConfigurationError(name, "is missing")
     if not isinstance(value, str):
-        raise ConfigurationError(name, "must be a text")
+        raise ConfigurationError(name, "must be a string")
     if not (value.isascii() and value.isprintable()) or " " in value:
-        raise ConfigurationError(name, "holds spaces or characters that no key has; it was copied wrongly")
+        raise ConfigurationError(name, "contains spaces or characters that no key has; copy it again")
     return value

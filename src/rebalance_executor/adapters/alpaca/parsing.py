@@ -1,4 +1,4 @@
-"""Alpaca's JSON → values. Unknown fields and unlisted words are tolerated; what must be there is checked."""
+"""Parsing of Alpaca's JSON into values. Unknown fields and enum values are tolerated; required fields are checked."""
 
 from __future__ import annotations
 
@@ -9,21 +9,26 @@ from typing import Any
 
 from rebalance_executor.domain.market import ZERO, Account, Asset, BrokerOrder, MarketClock, Position, Quote, Trade
 
-_STOCKS = "us_equity"
-"""The class of assets whose quotes are read; one of another class among them would be an error for all of them."""
+_EQUITY_CLASS = "us_equity"
+"""The only asset class whose quotes are requested. A symbol of another class would fail the request for all symbols."""
 _BLOCKING_FLAGS = ("trading_blocked", "account_blocked", "trade_suspended_by_user")
 
 
 class MalformedResponse(ValueError):
-    """An answer lacks a field, or has nonsense in it."""
+    """A response without a required field, or with an invalid value in it.
 
-    def __init__(self, what: str, field: str) -> None:
-        super().__init__(f"the {what} that came has no usable {field}")
+    Args:
+        kind: the object that is malformed (``order``, ``quote``, …).
+        field: the missing or invalid field.
+    """
+
+    def __init__(self, kind: str, field: str) -> None:
+        super().__init__(f"{kind} has no usable {field}")
 
 
-def account(told: object) -> Account:
-    """An account; any flag that forbids trading, and any status but ACTIVE, blocks it."""
-    document = _mapping(told, "account")
+def account(payload: object) -> Account:
+    """Parse an account. Each flag that forbids trading blocks it, and so does any status except ACTIVE."""
+    document = _mapping(payload, "account")
     status = _text(document, "status", "account")
     flags = [flag for flag in _BLOCKING_FLAGS if document.get(flag) not in (False, None)]
     return Account(
@@ -32,13 +37,13 @@ def account(told: object) -> Account:
         cash=_amount(document, "cash", "account"),
         buying_power=_amount(document, "buying_power", "account"),
         blocked_by=flags[0] if flags else None if status == "ACTIVE" else f"status {status}",
-        equity=_optional(document, "equity", "account"),
+        equity=_optional_amount(document, "equity", "account"),
     )
 
 
-def clock(told: object) -> MarketClock:
-    """The broker's clock."""
-    document = _mapping(told, "clock")
+def clock(payload: object) -> MarketClock:
+    """Parse the market clock."""
+    document = _mapping(payload, "clock")
     is_open = document.get("is_open")
     if not isinstance(is_open, bool):
         raise MalformedResponse("clock", "is_open")
@@ -50,54 +55,54 @@ def clock(told: object) -> MarketClock:
     )
 
 
-def position(told: object) -> Position:
-    """A position; a short one has a negative quantity. Without ``qty_available`` nothing counts as available."""
-    document = _mapping(told, "position")
+def position(payload: object) -> Position:
+    """Parse a position. A short position has a negative quantity. Without ``qty_available``, zero is available."""
+    document = _mapping(payload, "position")
     qty = _amount(document, "qty", "position")
     if document.get("side") == "short":
         qty = -abs(qty)
     return Position(
         _text(document, "symbol", "position"),
         qty,
-        _optional(document, "qty_available", "position") or ZERO,
-        _optional(document, "lastday_price", "position") or None,  # zero is no price
+        _optional_amount(document, "qty_available", "position") or ZERO,
+        _optional_amount(document, "lastday_price", "position") or None,  # Alpaca sends zero if there is no price
     )
 
 
-def asset(told: object) -> Asset:
-    """An asset's flags; one that is not told does not hold. What is no stock or fund has its class as its status."""
-    document = _mapping(told, "asset")
-    kind = document.get("class") or _STOCKS
+def asset(payload: object) -> Asset:
+    """Parse an asset. Missing flags are false. For non-equities, ``status`` is the asset class: never tradable."""
+    document = _mapping(payload, "asset")
+    asset_class = document.get("class") or _EQUITY_CLASS
     return Asset(
         symbol=_text(document, "symbol", "asset"),
-        status=_text(document, "status" if kind == _STOCKS else "class", "asset"),
+        status=_text(document, "status" if asset_class == _EQUITY_CLASS else "class", "asset"),
         tradable=document.get("tradable") is True,
         fractionable=document.get("fractionable") is True,
     )
 
 
-def quote(symbol: str, told: object) -> Quote:
-    """A quote; a side that is not there has the price zero, as Alpaca says it."""
-    document = _mapping(told, "quote")
+def quote(symbol: str, payload: object) -> Quote:
+    """Parse a quote. A missing side has the price zero, as Alpaca itself sends it."""
+    document = _mapping(payload, "quote")
     return Quote(
         symbol=symbol,
-        bid=_optional(document, "bp", "quote") or ZERO,
-        ask=_optional(document, "ap", "quote") or ZERO,
-        bid_size=_optional(document, "bs", "quote") or ZERO,
-        ask_size=_optional(document, "as", "quote") or ZERO,
+        bid=_optional_amount(document, "bp", "quote") or ZERO,
+        ask=_optional_amount(document, "ap", "quote") or ZERO,
+        bid_size=_optional_amount(document, "bs", "quote") or ZERO,
+        ask_size=_optional_amount(document, "as", "quote") or ZERO,
         at=_time(document, "t", "quote"),
     )
 
 
-def trade(symbol: str, told: object) -> Trade:
-    """A last trade."""
-    document = _mapping(told, "trade")
+def trade(symbol: str, payload: object) -> Trade:
+    """Parse a last trade."""
+    document = _mapping(payload, "trade")
     return Trade(symbol, price=_amount(document, "p", "trade"), at=_time(document, "t", "trade"))
 
 
-def order(told: object) -> BrokerOrder:
-    """An order, in whatever status."""
-    document = _mapping(told, "order")
+def order(payload: object) -> BrokerOrder:
+    """Parse an order in any status."""
+    document = _mapping(payload, "order")
     closed = ("filled_at", "canceled_at", "expired_at", "failed_at", "replaced_at")
     return BrokerOrder(
         id=_text(document, "id", "order"),
@@ -106,68 +111,69 @@ def order(told: object) -> BrokerOrder:
         side=_text(document, "side", "order"),
         type=str(document.get("type") or document.get("order_type") or ""),
         status=_text(document, "status", "order"),
-        qty=_optional(document, "qty", "order"),
-        filled_qty=_optional(document, "filled_qty", "order") or ZERO,
-        filled_avg_price=_optional(document, "filled_avg_price", "order"),
-        limit_price=_optional(document, "limit_price", "order"),
+        qty=_optional_amount(document, "qty", "order"),
+        filled_qty=_optional_amount(document, "filled_qty", "order") or ZERO,
+        filled_avg_price=_optional_amount(document, "filled_avg_price", "order"),
+        limit_price=_optional_amount(document, "limit_price", "order"),
         submitted_at=_optional_time(document, "submitted_at"),
         closed_at=next((time for name in closed if (time := _optional_time(document, name))), None),
     )
 
 
-def entries(told: object, what: str, symbols: Collection[str]) -> list[Mapping[str, Any]]:
-    """The rows of a JSON list that name one of these symbols: nonsense about another one must not stop them.
+def entries(payload: object, kind: str, symbols: Collection[str]) -> list[Mapping[str, Any]]:
+    """Return the entries of a JSON list for these symbols. Malformed entries for other symbols are ignored.
 
-    A row that names none may be about any of them.
+    Raises:
+        MalformedResponse: not a list, or an entry has no symbol: it could belong to any of these symbols.
     """
-    if not isinstance(told, list):
-        raise MalformedResponse(f"list of {what}s", "items")
-    return [row for row in told if _text(_mapping(row, what), "symbol", what) in symbols]
+    if not isinstance(payload, list):
+        raise MalformedResponse(f"{kind} list", "items")
+    return [entry for entry in payload if _text(_mapping(entry, kind), "symbol", kind) in symbols]
 
 
-def _mapping(told: object, what: str) -> Mapping[str, Any]:
-    if not isinstance(told, Mapping):
-        raise MalformedResponse(what, "fields")
-    return told
+def _mapping(payload: object, kind: str) -> Mapping[str, Any]:
+    if not isinstance(payload, Mapping):
+        raise MalformedResponse(kind, "fields")
+    return payload
 
 
-def _text(document: Mapping[str, Any], field: str, what: str) -> str:
+def _text(document: Mapping[str, Any], field: str, kind: str) -> str:
     value = document.get(field)
     if not isinstance(value, str) or not value:
-        raise MalformedResponse(what, field)
+        raise MalformedResponse(kind, field)
     return value
 
 
-def _amount(document: Mapping[str, Any], field: str, what: str) -> Decimal:
-    value = _optional(document, field, what)
+def _amount(document: Mapping[str, Any], field: str, kind: str) -> Decimal:
+    value = _optional_amount(document, field, kind)
     if value is None:
-        raise MalformedResponse(what, field)
+        raise MalformedResponse(kind, field)
     return value
 
 
-def _optional(document: Mapping[str, Any], field: str, what: str) -> Decimal | None:
-    """A decimal from text (trading) or from a number (market data), whose shortest form is what was sent."""
+def _optional_amount(document: Mapping[str, Any], field: str, kind: str) -> Decimal | None:
+    """Return a decimal from a string (trading) or a number (market data). The shortest form of a float is exact."""
     value = document.get(field)
     if value is None or value == "":
         return None
     try:
         number = Decimal(repr(value) if isinstance(value, float) else str(value))
     except InvalidOperation:
-        raise MalformedResponse(what, field) from None
+        raise MalformedResponse(kind, field) from None
     if isinstance(value, bool) or not number.is_finite():
-        raise MalformedResponse(what, field)
+        raise MalformedResponse(kind, field)
     return number
 
 
-def _time(document: Mapping[str, Any], field: str, what: str) -> datetime:
+def _time(document: Mapping[str, Any], field: str, kind: str) -> datetime:
     time = _optional_time(document, field)
     if time is None:
-        raise MalformedResponse(what, field)
+        raise MalformedResponse(kind, field)
     return time
 
 
 def _optional_time(document: Mapping[str, Any], field: str) -> datetime | None:
-    """An RFC 3339 time in UTC, to the microsecond; a time without a zone is none."""
+    """Return an RFC 3339 time in UTC, to the microsecond; None if it is missing, invalid or without a time zone."""
     value = document.get(field)
     try:
         time = datetime.fromisoformat(value) if isinstance(value, str) else None

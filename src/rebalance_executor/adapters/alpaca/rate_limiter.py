@@ -1,4 +1,4 @@
-"""Keeps the broker's rate limit by waiting before it is reached, instead of running into 429."""
+"""A client-side rate limiter: waits before the broker's limit is reached, to avoid HTTP 429."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ MINUTE = timedelta(minutes=1)
 
 
 class RateLimiter:
-    """One budget of requests a minute: a sliding window of our own requests, and what the broker's headers say.
+    """A limit in requests per minute: a sliding window of our own requests and the window in the broker's headers.
 
     Args:
-        per_minute: requests allowed in any minute (Alpaca: 200 for trading, and as many for data).
+        per_minute: requests per minute (Alpaca: 200 for trading, 200 for market data).
         clock: waits.
     """
 
@@ -30,33 +30,37 @@ class RateLimiter:
         """Wait until one more request is allowed.
 
         Raises:
-            RateLimited: that would be after ``until``; ``retry_at`` says when.
+            RateLimited: the next request is allowed only after ``until``; ``retry_at`` says when.
         """
         while (opens_at := self._opens_at()) > (now := self._clock.now()):
             if opens_at > until:
-                raise RateLimited("the minute's requests are used up", retry_at=opens_at)
+                raise RateLimited(
+                    f"the rate limit of {self._per_minute} requests per minute is used up", retry_at=opens_at
+                )
             self._clock.sleep(opens_at - now)
 
     def acquire(self, until: datetime) -> None:
-        """Wait until one more request is allowed, and count it; raises as ``wait`` does."""
+        """Wait until one more request is allowed and count it; raise ``RateLimited`` as ``wait`` does."""
         self.wait(until)
         self._sent.append(self._clock.now())
 
     def observe_headers(self, headers: Mapping[str, str], *, is_rate_limited: bool) -> None:
-        """Take in what an answer's headers say about the window; nonsense is ignored.
+        """Update the broker's window from a response. Invalid headers are ignored.
 
-        ``refused`` means HTTP 429: the window is closed, whatever the headers say.
+        Args:
+            headers: the response's headers.
+            is_rate_limited: whether the response is HTTP 429. The window is then closed, whatever the headers say.
         """
         now = self._clock.now()
-        remaining = _whole(headers.get("X-RateLimit-Remaining"))
+        remaining = _natural_number(headers.get("X-RateLimit-Remaining"))
         if not is_rate_limited and (remaining is None or remaining > 0):
             return
-        wait = _whole(headers.get("Retry-After"))
-        reset = _whole(headers.get("X-RateLimit-Reset"))
+        wait = _natural_number(headers.get("Retry-After"))
+        reset = _natural_number(headers.get("X-RateLimit-Reset"))
         if wait is not None and wait <= MINUTE.total_seconds():
             self._closed_until = now + timedelta(seconds=wait)
-        elif reset is not None and now < (opens := _epoch_time(reset)) <= now + MINUTE:
-            self._closed_until = opens
+        elif reset is not None and now < (opens_at := _epoch_time(reset)) <= now + MINUTE:
+            self._closed_until = opens_at
         elif is_rate_limited:
             self._closed_until = now + timedelta(seconds=1)
 
@@ -69,11 +73,11 @@ class RateLimiter:
 
     @property
     def closed_until(self) -> datetime | None:
-        """When the broker's own window opens again, as last heard."""
+        """When the broker's window opens again, by its latest response; None if it never was closed."""
         return self._closed_until
 
 
-def _whole(text: str | None) -> int | None:
+def _natural_number(text: str | None) -> int | None:
     return int(text) if text is not None and text.isascii() and text.isdigit() and len(text) < 12 else None
 
 

@@ -1,4 +1,7 @@
-"""One door to Alpaca: paced, bounded by the deadline, reads and cancels repeated, submissions never, errors typed."""
+"""HTTP requests to one Alpaca endpoint: rate limited, bounded by a deadline, with typed errors.
+
+Reads and cancels are retried. Submissions are never retried.
+"""
 
 from __future__ import annotations
 
@@ -26,31 +29,31 @@ from rebalance_executor.domain.errors import (
 )
 from rebalance_executor.execution.ports import Clock
 
-_ATTEMPTS = 4
-_SHORTEST_SECRET = 8
-"""Letters; a local broker's key of one letter would be found in every word. Alpaca's have twenty and more."""
-_LEAST_SECONDS = 0.2
-"""A request that is begun gets at least this long, however near the deadline."""
+_MAX_ATTEMPTS = 4
+_MIN_SECRET_LENGTH = 8
+"""Shorter secrets are not redacted: a local broker's one-letter key occurs in every word. Alpaca's have 20 or more."""
+_MIN_TIMEOUT_SECONDS = 0.2
+"""The time-out of a request that starts close to the deadline."""
 
 
 @dataclass(slots=True)
 class RequestDeadline:
-    """How long a request may take, and until when anything may be tried."""
+    """The time-outs of a request and the deadline of the current run."""
 
     clock: Clock
     connect_seconds: float
     read_seconds: float
     until: datetime
-    """The end of patience of the run under way: nothing is waited for beyond."""
+    """Deadline for retries and waits of the current run."""
 
     def timeouts(self) -> tuple[float, float]:
-        """Seconds to connect and to read for a request that is sent now."""
-        left = max((self.until - self.clock.now()).total_seconds(), _LEAST_SECONDS)
+        """Return the connect and read time-outs of a request sent now, in seconds."""
+        left = max((self.until - self.clock.now()).total_seconds(), _MIN_TIMEOUT_SECONDS)
         return min(self.connect_seconds, left), min(self.read_seconds, left)
 
 
 class Api(Protocol):
-    """What is used of alpaca-py's clients."""
+    """The methods of alpaca-py's client that this module uses."""
 
     def get(self, path: str, data: Any = None) -> Any: ...
 
@@ -62,24 +65,28 @@ class Api(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _Failure:
-    """An error answer: Alpaca's ``{"code", "message", …}``, or None where the body is something else."""
+class _ErrorResponse:
+    """An error response. ``document`` is Alpaca's ``{"code", "message", …}``, or None for any other body."""
 
     status: int
-    told: Mapping[str, Any] | None
+    document: Mapping[str, Any] | None
 
     @property
     def message(self) -> str:
-        return str(self.told["message"]) if self.told is not None else "an answer that is not Alpaca's"
+        return str(self.document["message"]) if self.document is not None else ""
+
+    @property
+    def text(self) -> str:
+        return f"HTTP {self.status}{f': {self.message}' if self.document is not None else ' with a non-JSON body'}"
 
     @property
     def code(self) -> int | None:
-        code = self.told.get("code") if self.told is not None else None
+        code = self.document.get("code") if self.document is not None else None
         return code if isinstance(code, int) else None
 
 
 class _Transient(Exception):
-    """A read failed in a way that may pass; carries what to raise when it did not."""
+    """A failed read that may succeed on a retry. Carries the error to raise once the retries are used up."""
 
     def __init__(self, final: BrokerUnavailable) -> None:
         super().__init__(str(final))
@@ -90,43 +97,48 @@ class AlpacaTransport:
     """Requests to one endpoint of one account.
 
     Args:
-        make: makes alpaca-py's client from time-outs and an observer of responses.
-        limits: shared by the endpoints of an account.
-        per_minute: the endpoint's rate limit.
-        on_request: told of every request, as method and path without ids.
-        secrets: what no error may show, even where the answer does.
+        make: creates alpaca-py's client from time-outs and an observer of responses.
+        deadline: shared by the endpoints of an account.
+        per_minute: the endpoint's rate limit, in requests per minute.
+        on_request: called with method and path of every request, without IDs.
+        secrets: redacted in error messages, even if the response contains them.
     """
 
     def __init__(
         self,
         make: Callable[[Timeouts, Callable[[Response], None]], Api],
-        limits: RequestDeadline,
+        deadline: RequestDeadline,
         per_minute: int,
         on_request: Callable[[str], None],
         secrets: Sequence[str] = (),
     ) -> None:
-        self._limits = limits
-        self._secrets = [secret for secret in secrets if len(secret) >= _SHORTEST_SECRET]
-        self._pacer = RateLimiter(per_minute, limits.clock)
+        self._deadline = deadline
+        self._secrets = [secret for secret in secrets if len(secret) >= _MIN_SECRET_LENGTH]
+        self._rate_limiter = RateLimiter(per_minute, deadline.clock)
         self._on_request = on_request
-        self._api = make(limits.timeouts, self._observe)
+        self._api = make(deadline.timeouts, self._observe)
         self._attempts = Retrying(
             retry=retry_if_exception_type(_Transient),
             wait=wait_exponential(multiplier=0.1, exp_base=3, max=3),
-            stop=self._is_over,
-            sleep=lambda seconds: limits.clock.sleep(timedelta(seconds=seconds)),
-            retry_error_callback=_give_up,
+            stop=self._retries_are_used_up,
+            sleep=lambda seconds: deadline.clock.sleep(timedelta(seconds=seconds)),
+            retry_error_callback=_raise_final,
         )
         self.credentials_rejected = False
-        """Whether the broker has refused the credentials."""
+        """Whether the broker has rejected the credentials."""
 
     def get(self, path: str, params: Mapping[str, str] | None = None, *, template: str | None = None) -> Any:
-        """The decoded answer to a read.
+        """Send a read; return the decoded response.
+
+        Args:
+            path: the path after ``/v2``.
+            params: the query parameters.
+            template: the path without IDs, for counts and messages; ``path`` by default.
 
         Raises:
             NotFound: 404.
             CredentialsRejected: 401 or 403.
-            BrokerUnavailable: no usable answer within the retries (``RateLimited`` for 429).
+            BrokerUnavailable: no usable response within the retries (``RateLimited`` for 429).
         """
         for attempt in self._attempts:
             with attempt:
@@ -134,10 +146,10 @@ class AlpacaTransport:
         raise AssertionError("unreachable: the last attempt raises")  # pragma: no cover
 
     def delete(self, path: str, *, template: str) -> bool:
-        """Ask for a cancel; whether it was taken: 404 and 422 (nothing to cancel) are no errors.
+        """Request a cancel. Return whether it was accepted: 404 and 422 (nothing to cancel) return False.
 
         Raises:
-            CredentialsRejected, BrokerUnavailable: as for reads.
+            CredentialsRejected, BrokerUnavailable: as for ``get``.
         """
         for attempt in self._attempts:
             with attempt:
@@ -145,22 +157,25 @@ class AlpacaTransport:
         raise AssertionError("unreachable: the last attempt raises")  # pragma: no cover
 
     def wait_for_rate_limit(self, until: datetime) -> None:
-        """Wait until a request is within the rate limit; raises ``RateLimited`` where that is after ``until``."""
-        self._pacer.wait(min(until, self._limits.until))
+        """Wait until a request is within the rate limit; raise ``RateLimited`` if that is after ``until``."""
+        self._rate_limiter.wait(min(until, self._deadline.until))
 
     def post(self, path: str, body: Mapping[str, object]) -> Any:
-        """The decoded answer to a submission, sent exactly once and at once: what was checked before it still holds.
+        """Send a submission exactly once and without a wait, because a wait could invalidate the checks before it.
+
+        Returns:
+            The decoded response.
 
         Raises:
-            OrderRejected, DuplicateClientOrderId, RateLimited, CredentialsRejected, OutcomeUnknown: as the port says.
+            OrderRejected, DuplicateClientOrderId, RateLimited, CredentialsRejected, OutcomeUnknown: as in the port.
         """
-        self._count(f"POST {path}", until=self._limits.clock.now())
+        self._acquire(f"POST {path}", until=self._deadline.clock.now())
         try:
             return self._api.post(path, dict(body))
         except APIError as error:
-            raise self._submission_failure(_failure(error, self._secrets)) from None
+            raise self._submission_error(_parse_error(error, self._secrets)) from None
         except (RequestException, ValueError) as error:
-            raise OutcomeUnknown(f"no definite answer to the submission: {type(error).__name__}") from error
+            raise OutcomeUnknown(f"no definite response to the submission: {type(error).__name__}") from error
 
     def close(self) -> None:
         """Close the connections."""
@@ -168,26 +183,26 @@ class AlpacaTransport:
 
     # --- one request -------------------------------------------------------------------------------------
 
-    def _count(self, name: str, until: datetime) -> None:
-        self._pacer.acquire(until)
+    def _acquire(self, name: str, until: datetime) -> None:
+        self._rate_limiter.acquire(until)
         method, path = name.split(" ", 1)
         self._on_request(f"{method} /v2{path}")
 
     def _observe(self, response: Response) -> None:
-        self._pacer.observe_headers(response.headers, is_rate_limited=response.status_code == 429)
+        self._rate_limiter.observe_headers(response.headers, is_rate_limited=response.status_code == 429)
 
-    def _read(self, ask: Callable[[], Any], name: str) -> Any:
-        self._count(name, self._limits.until)
+    def _read(self, send: Callable[[], Any], name: str) -> Any:
+        self._acquire(name, self._deadline.until)
         try:
-            answer = ask()
+            response = send()
         except APIError as error:
-            raise self._read_failure(_failure(error, self._secrets), name) from None
+            raise self._read_error(_parse_error(error, self._secrets), name) from None
         except (RequestException, ValueError) as error:
-            text = f"{name} got no usable answer: {type(error).__name__}"
+            text = f"{name}: no usable response: {type(error).__name__}"
             raise _Transient(BrokerUnavailable(text)) from error
-        if answer is None and name.startswith("GET "):
-            raise _Transient(BrokerUnavailable(f"{name} got an empty answer"))
-        return answer
+        if response is None and name.startswith("GET "):
+            raise _Transient(BrokerUnavailable(f"{name}: the response is empty"))
+        return response
 
     def _cancel(self, path: str, name: str) -> bool:
         try:
@@ -196,61 +211,65 @@ class AlpacaTransport:
             return False
         return True
 
-    def _read_failure(self, failure: _Failure, name: str) -> Exception:
-        text = f"{name} was answered with {failure.status}: {failure.message}"
-        if failure.status == 404 and failure.told is not None:
+    def _read_error(self, response: _ErrorResponse, name: str) -> Exception:
+        text = f"{name}: {response.text}"
+        if response.status == 404 and response.document is not None:
             return NotFound(text)
-        if failure.status in (401, 403):
-            self.credentials_rejected = True
-            return CredentialsRejected(f"{text}; check the account's keys and what they may do")
-        if failure.status == 422 and name.startswith("DELETE "):
+        if response.status in (401, 403):
+            return self._reject_credentials(text)
+        if response.status == 422 and name.startswith("DELETE "):
             return _NotCancelable(text)
-        if failure.status == 429:
-            return _Transient(RateLimited(text, retry_at=self._pacer.closed_until))
-        if failure.status >= 500 or failure.told is None:
+        if response.status == 429:
+            return _Transient(RateLimited(text, retry_at=self._rate_limiter.closed_until))
+        if response.status >= 500 or response.document is None:
             return _Transient(BrokerUnavailable(text))
-        return BrokerUnavailable(text, http_status=failure.status, broker_code=failure.code)
+        return BrokerUnavailable(
+            text, http_status=response.status, broker_code=response.code, broker_message=response.message
+        )
 
-    def _submission_failure(self, failure: _Failure) -> Exception:
-        text = f"{failure.status}: {failure.message}"
-        if failure.status == 429:
-            return RateLimited(text, retry_at=self._pacer.closed_until)
-        if failure.status == 401:
-            self.credentials_rejected = True
-            return CredentialsRejected(f"{text}; check the account's keys and what they may do")
-        if failure.status >= 500 or failure.status == 408 or failure.told is None:
-            return OutcomeUnknown(f"no definite answer to the submission: {text}")
-        if failure.status == 422 and "client_order_id must be unique" in failure.message:
-            return DuplicateClientOrderId(failure.message)
-        extras = {name: value for name, value in failure.told.items() if name not in ("code", "message")}
-        return OrderRejected(failure.message, http_status=failure.status, broker_code=failure.code, extras=extras)
+    def _submission_error(self, response: _ErrorResponse) -> Exception:
+        text = response.text
+        if response.status == 429:
+            return RateLimited(text, retry_at=self._rate_limiter.closed_until)
+        if response.status == 401:
+            return self._reject_credentials(text)
+        if response.status >= 500 or response.status == 408 or response.document is None:
+            return OutcomeUnknown(f"no definite response to the submission: {text}")
+        if response.status == 422 and "client_order_id must be unique" in response.message:
+            return DuplicateClientOrderId(response.message)
+        extras = {name: value for name, value in response.document.items() if name not in ("code", "message")}
+        return OrderRejected(response.message, http_status=response.status, broker_code=response.code, extras=extras)
 
-    # --- again -------------------------------------------------------------------------------------------
+    def _reject_credentials(self, text: str) -> CredentialsRejected:
+        self.credentials_rejected = True
+        return CredentialsRejected(f"{text}; check the account's keys and their permissions")
 
-    def _is_over(self, state: RetryCallState) -> bool:
-        next_try = self._limits.clock.now() + timedelta(seconds=state.upcoming_sleep)
-        return state.attempt_number >= _ATTEMPTS or next_try >= self._limits.until
+    # --- retries -----------------------------------------------------------------------------------------
+
+    def _retries_are_used_up(self, state: RetryCallState) -> bool:
+        next_attempt_at = self._deadline.clock.now() + timedelta(seconds=state.upcoming_sleep)
+        return state.attempt_number >= _MAX_ATTEMPTS or next_attempt_at >= self._deadline.until
 
 
 class _NotCancelable(Exception):
     """422 on a cancel: the order can no longer be cancelled."""
 
 
-def _give_up(state: RetryCallState) -> None:
+def _raise_final(state: RetryCallState) -> None:
     error = state.outcome.exception() if state.outcome is not None else None
     if isinstance(error, _Transient):
         raise error.final from error
 
 
-def _failure(error: APIError, secrets: Sequence[str]) -> _Failure:
-    """What an error answer says. alpaca-py's own properties fail on bodies that are empty or HTML."""
+def _parse_error(error: APIError, secrets: Sequence[str]) -> _ErrorResponse:
+    """Parse an error response. alpaca-py's own properties fail on bodies that are empty or HTML."""
     status = error.status_code or 0
     try:
-        told = json.loads(str(error), parse_float=Decimal)
+        document = json.loads(str(error), parse_float=Decimal)
     except ValueError:
-        return _Failure(status, None)
-    if not isinstance(told, dict) or not isinstance(message := told.get("message"), str):
-        return _Failure(status, None)
-    for secret in secrets:  # what is in the way may show what it was sent
+        return _ErrorResponse(status, None)
+    if not isinstance(document, dict) or not isinstance(message := document.get("message"), str):
+        return _ErrorResponse(status, None)
+    for secret in secrets:  # a proxy or gateway may repeat the request headers in its response
         message = message.replace(secret, "…")
-    return _Failure(status, told | {"message": message})
+    return _ErrorResponse(status, document | {"message": message})

@@ -1,4 +1,4 @@
-"""Asset flags kept in the journal's table, so that a plan does not ask the broker for each of its symbols."""
+"""Asset flags cached in the journal's table, so that a plan does not request each symbol from the broker."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ DEFAULT_TTL = timedelta(hours=24)
 
 
 class DynamoAssetCache:
-    """Implements ``AssetCache`` with rows ``ASSET#<symbol>/ASSET``.
+    """Implements ``AssetCache`` with items ``ASSET#<symbol>/ASSET``.
 
     Args:
         client: a DynamoDB client.
         table: the table's name; ``expires_at`` is its time-to-live attribute.
-        clock: waits between tries where the table gives or takes only a part.
-        ttl: how long flags are believed.
+        clock: waits between retries of an incomplete batch.
+        ttl: how long flags are cached.
     """
 
     def __init__(self, client: DynamoDBClient, table: str, clock: Clock, *, ttl: timedelta = DEFAULT_TTL) -> None:
@@ -31,23 +31,23 @@ class DynamoAssetCache:
         self._ttl = ttl
 
     def get(self, symbols: Sequence[str], *, now: datetime) -> Mapping[str, Asset]:
-        """The flags that are known and not too old; DynamoDB deletes expired rows days late.
+        """Return the cached flags that have not expired. DynamoDB deletes expired items up to days later.
 
         Raises:
             JournalUnavailable: the table did not answer.
         """
         keys = [_key(symbol) for symbol in dict.fromkeys(symbols)]
-        found = (_asset(row) for row in self._table.get_many(keys) if _expires_at(row) > now.timestamp())
+        found = (_asset(item) for item in self._table.get_many(keys) if _expires_at(item) > now.timestamp())
         return {asset.symbol: asset for asset in found if asset is not None}
 
     def put(self, assets: Iterable[Asset], *, now: datetime) -> None:
-        """Remember these flags for the time to live.
+        """Cache these flags for the time to live.
 
         Raises:
-            JournalUnavailable: the table did not take all of them.
+            JournalUnavailable: the table did not accept all of them.
         """
         expires_at = int((now + self._ttl).timestamp())
-        latest = {asset.symbol: asset for asset in assets}  # a batch may not name a row twice
+        latest = {asset.symbol: asset for asset in assets}  # a batch must not contain an item twice
         self._table.put_many([_item(asset, expires_at) for asset in latest.values()])
 
 
@@ -66,10 +66,10 @@ def _item(asset: Asset, expires_at: int) -> Item:
     }
 
 
-def _asset(row: Item) -> Asset | None:
-    """The flags in a row; None for a row that lacks some, which the broker is asked for again."""
-    symbol, status = row.get("symbol"), row.get("status")
-    tradable, fractionable = _FLAGS.get(row.get("tradable")), _FLAGS.get(row.get("fractionable"))
+def _asset(item: Item) -> Asset | None:
+    """Return the flags in an item; None if some are missing, so that the broker is asked again."""
+    symbol, status = item.get("symbol"), item.get("status")
+    tradable, fractionable = _FLAGS.get(item.get("tradable")), _FLAGS.get(item.get("fractionable"))
     if not isinstance(symbol, str) or not isinstance(status, str) or tradable is None or fractionable is None:
         return None
     return Asset(symbol=symbol, status=status, tradable=tradable, fractionable=fractionable)
@@ -82,6 +82,6 @@ def _yes_no(flag: bool) -> str:  # noqa: FBT001 - the flag is the value
     return "yes" if flag else "no"
 
 
-def _expires_at(row: Item) -> int:
-    expires_at = row.get("expires_at")
+def _expires_at(item: Item) -> int:
+    expires_at = item.get("expires_at")
     return expires_at if isinstance(expires_at, int) else 0

@@ -1,8 +1,7 @@
-"""The journal's rows: pure functions from values to rows and back.
+"""The journal's items: pure functions from values to items and back.
 
-A row shows an operator what matters as plain attributes; what must come back exactly travels as compact JSON.
-Reading ignores attributes it does not know, so that an older version of the program can read what a newer one
-wrote.
+An item shows what an operator needs as plain attributes; what must be restored exactly is stored as compact JSON.
+Readers ignore unknown attributes, so that an older version of the program can read items of a newer one.
 """
 
 from __future__ import annotations
@@ -28,9 +27,9 @@ RUN = "RUN#"
 RESULT = "RESULT#"
 
 CHUNK_BYTES = 350_000
-"""A row may hold 400 KB."""
+"""An item is limited to 400 KB."""
 
-_CHUNKS_READABLE = 8
+_MAX_UNCOMPRESSED_CHUNKS = 8
 """A larger result is stored compressed, so that it still fits into one transaction of 4 MB."""
 
 _PARENT: TypeAdapter[ParentOrder] = TypeAdapter(ParentOrder)
@@ -39,22 +38,22 @@ _RECORD: TypeAdapter[RunRecord] = TypeAdapter(RunRecord)
 
 
 def iso(at: datetime) -> str:
-    """A time as text of fixed width, in UTC: texts compare as the times do."""
+    """Return a UTC time as text of fixed width, so that texts sort as their times do."""
     return at.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 def lease_key(account: str) -> Item:
-    """Where an account's lease is."""
+    """Return the key of an account's lease."""
     return {"pk": f"ACCOUNT#{account}", "sk": LEASE}
 
 
 def plan_pk(account: str, plan_id: str) -> str:
-    """The partition of one plan. Separators in the account's name are escaped: no two plans share a partition."""
+    """Return the partition key of a plan. Separators in the account name are escaped: no two plans share a key."""
     return f"PLAN#{account.replace('%', '%25').replace('#', '%23')}#{plan_id}"
 
 
 def plan_key(account: str, plan_id: str) -> Item:
-    """Where a plan's own row is."""
+    """Return the key of the plan item."""
     return {"pk": plan_pk(account, plan_id), "sk": PLAN}
 
 
@@ -62,8 +61,8 @@ def plan_key(account: str, plan_id: str) -> Item:
 
 
 def plan_item(state: PlanState, epoch: int, result: ExecutionResult | None = None) -> Item:
-    """The plan's own row. ``day`` and ``status`` are the keys of the index of plans; no other row has a ``day``."""
-    return timed_item(
+    """Return the plan item. ``day`` and ``status`` are the keys of the plan index; no other item has ``day``."""
+    return make_item(
         plan_pk(state.account, state.plan_id),
         PLAN,
         status="in_progress" if result is None else result.status.value,
@@ -74,26 +73,26 @@ def plan_item(state: PlanState, epoch: int, result: ExecutionResult | None = Non
     )
 
 
-def plan_from(row: Item) -> PlanState:
-    """The plan's state as written; raises ``JournalContradiction`` for a row that is none."""
-    return parse_item(row, _STATE.validate_python)
+def plan_from(item: Item) -> PlanState:
+    """Return the plan's state; raise ``JournalContradiction`` if the item cannot be read."""
+    return parse_item(item, _STATE.validate_python)
 
 
 _PUBLISHED = "published_"
 _AT = "_at"
 
 
-def published_change(channels: Collection[str]) -> str:
-    """The update that notes ``:at`` for each channel, unless an earlier time stands there."""
+def published_update(channels: Collection[str]) -> str:
+    """Return the update expression that sets ``:at`` for each channel that has no time yet."""
     names = [f"{_PUBLISHED}{channel}{_AT}" for channel in sorted(channels)]
     return "SET " + ", ".join(f"{name} = if_not_exists({name}, :at)" for name in names)
 
 
-def published_channels(row: Item) -> frozenset[str]:
-    """The channels that got the plan's result."""
+def published_channels(item: Item) -> frozenset[str]:
+    """Return the channels on which the plan's result was published."""
     return frozenset(
         name.removeprefix(_PUBLISHED).removesuffix(_AT)
-        for name in row
+        for name in item
         if name.startswith(_PUBLISHED) and name.endswith(_AT)
     )
 
@@ -102,12 +101,12 @@ def published_channels(row: Item) -> frozenset[str]:
 
 
 def parent_item(state: PlanState, parent: ParentOrder) -> Item:
-    """One parent with its children.
+    """Return the item of one parent with its children.
 
-    ``content_hash`` ties it to its plan: parents that a broken-off first write left behind belong to nothing.
+    ``content_hash`` ties the parent to its plan. Parents of an interrupted first write belong to no plan.
     """
     last = parent.last_child
-    return timed_item(
+    return make_item(
         plan_pk(state.account, state.plan_id),
         PARENT + parent.symbol,
         content_hash=state.content_hash,
@@ -123,40 +122,40 @@ def parent_item(state: PlanState, parent: ParentOrder) -> Item:
     )
 
 
-def parent_from(row: Item) -> ParentOrder:
-    """The parent as written; raises ``JournalContradiction`` for a row that is none."""
-    return parse_item(row, lambda found: _PARENT.validate_json(str(found["parent"])))
+def parent_from(item: Item) -> ParentOrder:
+    """Return the parent; raise ``JournalContradiction`` if the item cannot be read."""
+    return parse_item(item, lambda item: _PARENT.validate_json(str(item["parent"])))
 
 
 # --- runs ------------------------------------------------------------------------------------------------
 
 
 def run_sk(epoch: int) -> str:
-    """Sort key of a run: runs are listed in the order of their epochs."""
+    """Return the sort key of a run. Runs sort by epoch."""
     return f"{RUN}{epoch:06d}"
 
 
 def run_item(state: PlanState, run: RunRecord) -> Item:
-    """One run of the plan."""
-    return timed_item(plan_pk(state.account, state.plan_id), run_sk(run.epoch), **_RECORD.dump_python(run, mode="json"))
+    """Return the item of one run of the plan."""
+    return make_item(plan_pk(state.account, state.plan_id), run_sk(run.epoch), **_RECORD.dump_python(run, mode="json"))
 
 
-def run_from(row: Item) -> RunRecord:
-    """The run as written; raises ``JournalContradiction`` for a row that is none."""
-    return parse_item(row, _RECORD.validate_python)
+def run_from(item: Item) -> RunRecord:
+    """Return the run; raise ``JournalContradiction`` if the item cannot be read."""
+    return parse_item(item, _RECORD.validate_python)
 
 
 # --- result ----------------------------------------------------------------------------------------------
 
 
 def result_items(state: PlanState, result: ExecutionResult) -> list[Item]:
-    """The result as JSON, cut into rows; compressed only where it would not fit into one transaction."""
-    text = result.model_dump_json(ensure_ascii=True)  # one character is one byte
-    readable = len(text) <= CHUNK_BYTES * _CHUNKS_READABLE
-    body = text if readable else gzip.compress(text.encode("ascii"), mtime=0)
+    """Return the result as JSON, split into items. It is compressed only if it exceeds one transaction otherwise."""
+    text = result.model_dump_json(ensure_ascii=True)  # one byte per character
+    fits = len(text) <= CHUNK_BYTES * _MAX_UNCOMPRESSED_CHUNKS
+    body = text if fits else gzip.compress(text.encode("ascii"), mtime=0)
     pieces = [body[start : start + CHUNK_BYTES] for start in range(0, len(body), CHUNK_BYTES)]
     return [
-        timed_item(
+        make_item(
             plan_pk(state.account, state.plan_id),
             f"{RESULT}{number:03d}",
             pieces=len(pieces),
@@ -167,56 +166,57 @@ def result_items(state: PlanState, result: ExecutionResult) -> list[Item]:
     ]
 
 
-def result_from(rows: Sequence[Item]) -> ExecutionResult | None:
-    """The result from its rows in order, or None where there is none.
+def result_from(items: Sequence[Item]) -> ExecutionResult | None:
+    """Return the result from its items in order, or None if there are no items.
 
     Raises:
-        JournalContradiction: rows are missing or unreadable. They are written all at once, so somebody
-            deleted or changed them.
+        JournalContradiction: items are missing or cannot be read. All of them are written in one transaction, so an
+            item was deleted or changed by hand.
     """
-    if not rows:
+    if not items:
         return None
-    if len(rows) != rows[0].get("pieces"):
+    if len(items) != items[0].get("pieces"):
         raise JournalContradiction(
-            f"{_where(rows[0])}: {len(rows)} of {rows[0].get('pieces')!r} pieces of the result are there; "
-            "restore the table's rows before anything is done"
+            f"{_key_text(items[0])}: found {len(items)} of {items[0].get('pieces')!r} pieces of the result; "
+            "restore the table's items before you continue"
         )
 
     def joined(first: Item) -> ExecutionResult:
-        pieces = [row["result"] for row in rows]
+        pieces = [item["result"] for item in items]
         if isinstance(first["result"], bytes):
             return ExecutionResult.model_validate_json(
                 gzip.decompress(b"".join(p for p in pieces if isinstance(p, bytes)))
             )
         return ExecutionResult.model_validate_json("".join(str(piece) for piece in pieces))
 
-    return parse_item(rows[0], joined)
+    return parse_item(items[0], joined)
 
 
 def same_result(one: ExecutionResult, other: ExecutionResult) -> bool:
-    """Whether both say the same, however their numbers are spelled."""
+    """Return whether two results are equal as JSON, independent of how their numbers are written."""
     return one.model_dump(mode="json") == other.model_dump(mode="json")
 
 
 # --- common ----------------------------------------------------------------------------------------------
 
 
-def timed_item(pk: str, sk: str, **attributes: Value | None) -> Item:
-    """A row of these attributes; None is left out."""
+def make_item(pk: str, sk: str, **attributes: Value | None) -> Item:
+    """Return an item with these attributes, without those that are None."""
     return {"pk": pk, "sk": sk} | {name: value for name, value in attributes.items() if value is not None}
 
 
-def parse_item[T](row: Item, parse: Callable[[Any], T]) -> T:
+def parse_item[T](item: Item, parse: Callable[[Any], T]) -> T:
+    """Return ``parse(item)``; raise ``JournalContradiction`` if that fails."""
     try:
-        return parse(row)
+        return parse(item)
     except (ValidationError, KeyError, ValueError, OSError, EOFError) as error:
         raise JournalContradiction(
-            f"the journal's row {_where(row)} cannot be read ({_problem(error)}); it was written by something else"
+            f"journal item {_key_text(item)} cannot be read ({_problem(error)}); it was not written by this program"
         ) from error
 
 
-def _where(row: Item) -> str:
-    return f"{row.get('pk')!s} {row.get('sk')!s}"
+def _key_text(item: Item) -> str:
+    return f"{item.get('pk')!s} {item.get('sk')!s}"
 
 
 def _problem(error: Exception) -> str:

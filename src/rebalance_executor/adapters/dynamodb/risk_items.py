@@ -1,8 +1,8 @@
-"""The rows of the control book: pure functions from values to rows and back.
+"""The items of the risk store: pure functions from values to items and back.
 
-In the account's partition, beside its lease: ``DAY#<date>`` counts a trading day, ``DAY#<date>#<time>#<plan_id>`` is
-one plan begun in it, ``SWITCH`` the kill switch as it is and ``SWITCH#<time>`` every setting of it. The sort keys from
-a day to ``SWITCH`` are what the controls read at once.
+They are in the account's partition, next to its lease: ``DAY#<date>`` is the usage of a trading day,
+``DAY#<date>#<time>#<plan_id>`` a plan started on it, ``SWITCH`` the current kill switch and ``SWITCH#<time>`` each of
+its settings. One query reads the sort keys from a day to ``SWITCH``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from datetime import date, datetime
 
 from pydantic import TypeAdapter
 
-from rebalance_executor.adapters.dynamodb.journal_items import iso, lease_key, parse_item, timed_item
+from rebalance_executor.adapters.dynamodb.journal_items import iso, lease_key, make_item, parse_item
 from rebalance_executor.adapters.dynamodb.table import Item
 from rebalance_executor.domain.risk_state import (
     NEVER_SET,
@@ -27,58 +27,58 @@ from rebalance_executor.domain.values import format_decimal
 KILL_SWITCH = "SWITCH"
 
 _STARTED: TypeAdapter[StartedPlan] = TypeAdapter(StartedPlan)
-_DAY: TypeAdapter[DailyUsage] = TypeAdapter(DailyUsage)
-_SWITCH: TypeAdapter[KillSwitchRecord] = TypeAdapter(KillSwitchRecord)
+_USAGE: TypeAdapter[DailyUsage] = TypeAdapter(DailyUsage)
+_KILL_SWITCH: TypeAdapter[KillSwitchRecord] = TypeAdapter(KillSwitchRecord)
 
 
 def account_pk(account: str) -> str:
-    """The partition of an account."""
+    """Return the partition key of an account."""
     return str(lease_key(account)["pk"])
 
 
 def day_sk(day: date) -> str:
-    """Sort key of a day, and the beginning of its plans'."""
+    """Return the sort key of a day's usage. The sort keys of the day's plans start with it."""
     return f"DAY#{day.isoformat()}"
 
 
 def usage_item(account: str, reservation: Reservation) -> Item:
-    """The day with this reservation in it."""
-    day = reservation.after
-    return timed_item(
+    """Return the day's usage including this reservation."""
+    usage = reservation.after
+    return make_item(
         account_pk(account),
-        day_sk(day.on),
-        on=day.on.isoformat(),
-        plans=day.plans,
-        buys=format_decimal(day.buys),
-        sells=format_decimal(day.sells),
+        day_sk(usage.on),
+        on=usage.on.isoformat(),
+        plans=usage.plans,
+        buys=format_decimal(usage.buys),
+        sells=format_decimal(usage.sells),
         last_plan=reservation.plan.plan_id,
     )
 
 
 def started_plan_item(account: str, day: date, plan: StartedPlan) -> Item:
-    """One plan that was begun in that day."""
+    """Return the item of one plan that was started on this day."""
     sk = f"{day_sk(day)}#{iso(plan.at)}#{plan.plan_id}"
-    return timed_item(account_pk(account), sk, plan_id=plan.plan_id, started_plan=_STARTED.dump_json(plan).decode())
+    return make_item(account_pk(account), sk, plan_id=plan.plan_id, started_plan=_STARTED.dump_json(plan).decode())
 
 
 def kill_switch_items(account: str, switch: KillSwitchRecord, at: datetime) -> list[Item]:
-    """The kill switch as it is set at that time: what holds, and one more line of its history."""
-    fields = _SWITCH.dump_python(switch, mode="json")
-    return [timed_item(account_pk(account), sk, **fields) for sk in (KILL_SWITCH, f"{KILL_SWITCH}#{iso(at)}")]
+    """Return the kill switch set at ``at`` as two items: the current setting and an entry of the history."""
+    fields = _KILL_SWITCH.dump_python(switch, mode="json")
+    return [make_item(account_pk(account), sk, **fields) for sk in (KILL_SWITCH, f"{KILL_SWITCH}#{iso(at)}")]
 
 
-def kill_switch_from(row: Item | None) -> KillSwitchRecord:
-    """The kill switch; raises ``JournalContradiction`` for a row that is none."""
-    return parse_item(row, _SWITCH.validate_python) if row is not None else NEVER_SET
+def kill_switch_from(item: Item | None) -> KillSwitchRecord:
+    """Return the kill switch; raise ``JournalContradiction`` if the item cannot be read."""
+    return parse_item(item, _KILL_SWITCH.validate_python) if item is not None else NEVER_SET
 
 
-def risk_state_from(day: date, rows: Iterable[Item]) -> RiskState:
-    """The book from an account's rows from that day on; raises ``JournalContradiction``."""
-    found = {str(row["sk"]): row for row in rows}
-    own = found.get(day_sk(day))
-    plans = [row for sk, row in found.items() if sk.startswith(f"{day_sk(day)}#")]
+def risk_state_from(day: date, items: Iterable[Item]) -> RiskState:
+    """Return the risk state from an account's items from that day on; raise ``JournalContradiction``."""
+    by_sk = {str(item["sk"]): item for item in items}
+    usage = by_sk.get(day_sk(day))
+    plans = [item for sk, item in by_sk.items() if sk.startswith(f"{day_sk(day)}#")]
     return RiskState(
-        kill_switch=kill_switch_from(found.get(KILL_SWITCH)),
-        usage=parse_item(own, _DAY.validate_python) if own is not None else DailyUsage(day),
-        plans=[parse_item(row, lambda row: _STARTED.validate_json(str(row["started_plan"]))) for row in plans],
+        kill_switch=kill_switch_from(by_sk.get(KILL_SWITCH)),
+        usage=parse_item(usage, _USAGE.validate_python) if usage is not None else DailyUsage(day),
+        plans=[parse_item(item, lambda item: _STARTED.validate_json(str(item["started_plan"]))) for item in plans],
     )

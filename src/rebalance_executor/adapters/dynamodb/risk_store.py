@@ -1,4 +1,4 @@
-"""The control book on DynamoDB: kill switch and reservations, in the account's own partition."""
+"""The risk store on DynamoDB: kill switch and reservations, in the account's partition of the journal's table."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 from rebalance_executor.adapters.dynamodb import risk_items
-from rebalance_executor.adapters.dynamodb.table import Table, to_attributes
+from rebalance_executor.adapters.dynamodb.table import Action, Table, to_attributes
 from rebalance_executor.domain.risk_state import KillSwitchRecord, RiskState
 from rebalance_executor.execution.ports import Clock
 
@@ -19,32 +19,44 @@ class DynamoRiskStore:
 
     Args:
         client: a DynamoDB client with ``aws.client_config``.
-        table: the table's name, the journal's.
-        clock: waits between tries.
+        table: the name of the journal's table.
+        clock: waits between retries.
     """
 
     def __init__(self, client: DynamoDBClient, table: str, clock: Clock) -> None:
         self._table = Table(client, table, clock)
 
     def load(self, account: str, day: date) -> RiskState:
-        """Kill switch and reservations of that trading day.
+        """Return the kill switch and the reservations of this trading day.
 
         Raises:
-            JournalContradiction: a row cannot be read.
+            JournalContradiction: an item cannot be read.
+            JournalUnavailable: the table did not answer.
         """
-        found = self._table.between(risk_items.account_pk(account), risk_items.day_sk(day), risk_items.KILL_SWITCH)
-        return risk_items.risk_state_from(day, found)
+        pk = risk_items.account_pk(account)
+        return risk_items.risk_state_from(day, self._table.between(pk, risk_items.day_sk(day), risk_items.KILL_SWITCH))
 
     def kill_switch(self, account: str) -> KillSwitchRecord:
-        """The kill switch as it is now.
+        """Return the current kill switch.
 
         Raises:
-            JournalContradiction: its row cannot be read.
+            JournalContradiction: its item cannot be read.
+            JournalUnavailable: the table did not answer.
         """
-        found = self._table.between(risk_items.account_pk(account), risk_items.KILL_SWITCH, risk_items.KILL_SWITCH)
-        return risk_items.kill_switch_from(next(iter(found), None))
+        pk = risk_items.account_pk(account)
+        items = self._table.between(pk, risk_items.KILL_SWITCH, risk_items.KILL_SWITCH)
+        return risk_items.kill_switch_from(next(iter(items), None))
 
     def set_kill_switch(self, account: str, switch: KillSwitchRecord) -> None:
-        """Set the kill switch, and keep the setting among the earlier ones."""
-        puts = risk_items.kill_switch_items(account, switch, switch.at or datetime.min.replace(tzinfo=UTC))
-        self._table.transact([{"Put": {"TableName": self._table.name, "Item": to_attributes(row)}} for row in puts])
+        """Set the kill switch and add the setting to its history.
+
+        Raises:
+            JournalUnavailable: the setting may or may not have been written.
+        """
+        items = risk_items.kill_switch_items(account, switch, switch.at or datetime.min.replace(tzinfo=UTC))
+        self._table.transact(
+            [
+                Action("kill switch", {"Put": {"TableName": self._table.name, "Item": to_attributes(item)}})
+                for item in items
+            ]
+        )

@@ -1,11 +1,12 @@
-"""One DynamoDB table behind typed errors: what a request can come to, and how often it is tried.
+"""A client for one DynamoDB table: typed items in, typed errors out, bounded retries.
 
-Rows are flat mappings of texts, whole numbers and bytes. Decimals travel as text, so that they stay exact.
+Items are flat mappings of strings, integers and bytes. Decimals are stored as strings, which keeps them exact.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -21,51 +22,64 @@ if TYPE_CHECKING:
 Value = str | int | bytes
 Item = dict[str, Value]
 AttributeMap = dict[str, Any]
-"""A row in DynamoDB's own notation: ``{"pk": {"S": "…"}}``."""
+"""An item in DynamoDB's JSON: ``{"pk": {"S": "…"}}``."""
 
-_WAITS = tuple(timedelta(milliseconds=ms) for ms in (50, 100, 200, 400))
-"""Between two tries of a request that met another one on the same row."""
+_BACKOFF = tuple(timedelta(milliseconds=ms) for ms in (50, 100, 200, 400))
+"""Delays between retries of a conflicting request or of an incomplete batch."""
 
-_BUSY = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
-"""Reasons for which DynamoDB cancels a whole transaction, without effect; boto3 does not try these again."""
+_RETRYABLE_REASONS = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
+"""Reasons for which DynamoDB cancels a whole transaction without effect. boto3 does not retry these."""
 
-_BATCH_GET = 100
-_BATCH_WRITE = 25
+_BATCH_GET_LIMIT = 100
+_BATCH_WRITE_LIMIT = 25
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One action of a transaction.
+
+    Args:
+        name: identifies the action in ``ConditionFailed``.
+        request: the action in DynamoDB's JSON: ``{"Put": {…}}``, ``{"Update": {…}}`` or ``{"ConditionCheck": {…}}``.
+    """
+
+    name: str
+    request: Mapping[str, Any]
 
 
 class ConditionFailed(Exception):
-    """A write had no effect because a condition did not hold. Never leaves the adapters.
+    """A write had no effect because a condition was false. Caught within the adapters.
 
     Args:
-        failed: positions of the actions whose conditions did not hold.
-        row: the row as it is, where it was asked for.
+        failed: names of the transaction's actions whose conditions were false; empty for a single update.
+        item: the stored item, if the request asked for it and it exists.
     """
 
-    def __init__(self, failed: frozenset[int], row: Item | None = None) -> None:
-        super().__init__(f"conditions of actions {sorted(failed)} did not hold")
+    def __init__(self, failed: frozenset[str] = frozenset(), item: Item | None = None) -> None:
+        super().__init__(f"conditions failed: {', '.join(sorted(failed)) or 'update'}")
         self.failed = failed
-        self.item = row
+        self.item = item
 
 
-def to_attributes(row: Mapping[str, Value]) -> AttributeMap:
-    """A row in DynamoDB's notation."""
-    return {name: _to_attribute(value) for name, value in row.items()}
+def to_attributes(item: Mapping[str, Value]) -> AttributeMap:
+    """Return an item in DynamoDB's JSON."""
+    return {name: _to_attribute_value(value) for name, value in item.items()}
 
 
-def from_attributes(item: Mapping[str, Any]) -> Item:
-    """A row from DynamoDB's notation; attributes of other types, which this program never writes, are left out."""
-    row: Item = {}
-    for name, attribute in item.items():
+def from_attributes(attributes: Mapping[str, Any]) -> Item:
+    """Return an item from DynamoDB's JSON, without attributes of types that this program never writes."""
+    item: Item = {}
+    for name, attribute in attributes.items():
         if "S" in attribute:
-            row[name] = str(attribute["S"])
+            item[name] = str(attribute["S"])
         elif "N" in attribute:
-            row[name] = int(attribute["N"])
+            item[name] = int(attribute["N"])
         elif "B" in attribute:
-            row[name] = bytes(attribute["B"])
-    return row
+            item[name] = bytes(attribute["B"])
+    return item
 
 
-def _to_attribute(value: Value) -> dict[str, Any]:
+def _to_attribute_value(value: Value) -> dict[str, Any]:
     if isinstance(value, str):
         return {"S": value}
     if isinstance(value, int):
@@ -74,129 +88,162 @@ def _to_attribute(value: Value) -> dict[str, Any]:
 
 
 class Table:
-    """Requests to one table. Everything but a failed condition becomes ``JournalUnavailable``."""
+    """Requests to one table. Every error except a failed condition becomes ``JournalUnavailable``.
+
+    Args:
+        client: a DynamoDB client.
+        name: the table's name.
+        clock: waits between retries.
+    """
 
     def __init__(self, client: DynamoDBClient, name: str, clock: Clock) -> None:
         self._client = client
         self._clock = clock
         self.name = name
 
-    def update(self, key: Item, change: str, condition: str, values: Mapping[str, Value]) -> Item:
-        """Change one row if ``condition`` holds, and give it back as it is then.
+    def update(self, key: Item, expression: str, condition: str, values: Mapping[str, Value]) -> Item:
+        """Update one item if ``condition`` is true; return the updated item.
 
         Raises:
-            ConditionFailed: with the row as it is.
+            ConditionFailed: with the stored item.
         """
-        answer = self._ask(
+        response = self._call(
             lambda: self._client.update_item(
                 TableName=self.name,
                 Key=to_attributes(key),
-                UpdateExpression=change,
+                UpdateExpression=expression,
                 ConditionExpression=condition,
                 ExpressionAttributeValues=to_attributes(values),
                 ReturnValues="ALL_NEW",
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
         )
-        return from_attributes(answer["Attributes"])
+        return from_attributes(response["Attributes"])
 
     def query(self, pk: str, prefix: str = "") -> Iterator[Item]:
-        """The rows of one partition whose sort key begins with ``prefix``, in its order, read consistently."""
+        """Yield the items of one partition whose sort key starts with ``prefix``, in order. Consistent read."""
         if not prefix:
             return self._query("pk = :pk", {":pk": pk})
         return self._query("pk = :pk AND begins_with(sk, :prefix)", {":pk": pk, ":prefix": prefix})
 
     def between(self, pk: str, first: str, last: str) -> Iterator[Item]:
-        """The rows of one partition from one sort key to another, both included, read consistently."""
+        """Yield the items of one partition from sort key ``first`` to ``last``, both included. Consistent read."""
         return self._query("pk = :pk AND sk BETWEEN :first AND :last", {":pk": pk, ":first": first, ":last": last})
 
+    def query_index(self, index: str, keys: Mapping[str, str]) -> Iterator[Item]:
+        """Yield the items of a global secondary index with these keys. The index is eventually consistent.
+
+        Args:
+            index: the index's name.
+            keys: values by key attribute: the partition key, optionally the sort key.
+        """
+        condition = " AND ".join(f"#{name} = :{name}" for name in keys)
+        values = {f":{name}": value for name, value in keys.items()}
+        names = {f"#{name}": name for name in keys}  # day and status are reserved words
+        options = {"IndexName": index, "ExpressionAttributeNames": names}
+        return self._pages(condition, values, options)
+
     def _query(self, condition: str, values: Mapping[str, Value]) -> Iterator[Item]:
+        return self._pages(condition, values, {"ConsistentRead": True})
+
+    def _pages(self, condition: str, values: Mapping[str, Value], options: Mapping[str, Any]) -> Iterator[Item]:
         request: dict[str, Any] = {
             "TableName": self.name,
-            "ConsistentRead": True,
             "KeyConditionExpression": condition,
             "ExpressionAttributeValues": to_attributes(values),
+            **options,
         }
         while True:
-            page = self._ask(lambda: self._client.query(**request))
+            page = self._call(lambda: self._client.query(**request))
             yield from (from_attributes(item) for item in page["Items"])
             if not page.get("LastEvaluatedKey"):
                 return
             request["ExclusiveStartKey"] = page["LastEvaluatedKey"]
 
-    def transact(self, actions: Sequence[Mapping[str, Any]]) -> None:
-        """All of these actions or none.
+    def transact(self, actions: Sequence[Action]) -> None:
+        """Apply all of these actions or none.
 
-        boto3 gives every call a token of its own, which its retries repeat: an attempt that arrives late, after
-        a newer write, has no effect.
+        boto3 sends an idempotency token with every call and repeats it on its retries. A retry that arrives late,
+        after a newer write, therefore has no effect.
 
         Raises:
-            ConditionFailed: with the positions of the actions that did not hold.
+            ConditionFailed: with the names of the actions whose conditions were false.
         """
-        request: Any = list(actions)
-        self._ask(lambda: self._client.transact_write_items(TransactItems=request))
+        request: Any = [action.request for action in actions]
+        names = [action.name for action in actions]
+        self._call(lambda: self._client.transact_write_items(TransactItems=request), names)
 
     def get_many(self, keys: Sequence[Item]) -> list[Item]:
-        """Those of the rows that exist. Rows that the table does not give in time are missing, too."""
+        """Return the items that exist. Items that the table does not return within the retries are missing too."""
         found: list[Item] = []
-        for chunk in _chunks([to_attributes(key) for key in keys], _BATCH_GET):
-            wanted: Any = {self.name: {"Keys": chunk}}
-            for wait in (*_WAITS, None):
-                answer = self._ask(lambda: self._client.batch_get_item(RequestItems=wanted))  # noqa: B023 - called at once
-                found += [from_attributes(item) for item in answer.get("Responses", {}).get(self.name, [])]
-                wanted = answer.get("UnprocessedKeys")
-                if not wanted or wait is None:
+        for chunk in _chunks([to_attributes(key) for key in keys], _BATCH_GET_LIMIT):
+            pending: Any = {self.name: {"Keys": chunk}}
+            for wait in (*_BACKOFF, None):
+                response = self._call(lambda: self._client.batch_get_item(RequestItems=pending))  # noqa: B023 - called at once
+                found += [from_attributes(item) for item in response.get("Responses", {}).get(self.name, [])]
+                pending = response.get("UnprocessedKeys")
+                if not pending or wait is None:
                     break
                 self._clock.sleep(wait)
         return found
 
-    def put_many(self, rows: Sequence[Item]) -> None:
-        """Write the rows, each for itself and without any condition."""
-        for chunk in _chunks([{"PutRequest": {"Item": to_attributes(row)}} for row in rows], _BATCH_WRITE):
-            wanted: Any = {self.name: chunk}
-            for wait in (*_WAITS, None):
-                answer = self._ask(lambda: self._client.batch_write_item(RequestItems=wanted))  # noqa: B023 - called at once
-                wanted = answer.get("UnprocessedItems")
-                if not wanted:
+    def put_many(self, items: Sequence[Item]) -> None:
+        """Write the items independently of each other, without conditions.
+
+        Raises:
+            JournalUnavailable: the table did not accept all of them within the retries.
+        """
+        for chunk in _chunks([{"PutRequest": {"Item": to_attributes(item)}} for item in items], _BATCH_WRITE_LIMIT):
+            pending: Any = {self.name: chunk}
+            for wait in (*_BACKOFF, None):
+                response = self._call(lambda: self._client.batch_write_item(RequestItems=pending))  # noqa: B023 - called at once
+                pending = response.get("UnprocessedItems")
+                if not pending:
                     break
                 if wait is None:
                     raise JournalUnavailable(
-                        f"{self.name} did not take all rows of a batch; it is busy", table=self.name
+                        f"table {self.name} is throttled and did not accept all items of a batch", table=self.name
                     )
                 self._clock.sleep(wait)
 
-    def _ask[T](self, request: Callable[[], T]) -> T:
-        """The answer to one request; what met another request on the same row is tried again, bounded."""
-        for wait in (*_WAITS, None):
+    def _call[T](self, request: Callable[[], T], names: Sequence[str] = ()) -> T:
+        """Send one request; retry it, within bounds, while it conflicts with another request on the same item."""
+        for wait in (*_BACKOFF, None):
             try:
                 return request()
             except ClientError as error:
-                code, failed, busy = _judge(error)
-                if failed:
-                    old: Any = error.response.get("Item")
-                    raise ConditionFailed(failed, from_attributes(old) if old else None) from None
-                if wait is None or not busy:
-                    text = f"{self.name} refused a request: {code}: {error_text(error)}"
+                code, reasons = error_code(error), _cancellation_reasons(error)
+                if code == "ConditionalCheckFailedException" or "ConditionalCheckFailed" in reasons:
+                    raise _condition_failed(error, names, reasons) from None
+                if wait is None or not _is_conflict(code, reasons):
+                    causes = ", ".join(sorted({*reasons} - {"None"}))
+                    text = f"table {self.name}: {code}{f' ({causes})' if causes else ''}: {error_text(error)}"
                     raise JournalUnavailable(text, table=self.name, aws_code=code) from error
-            except BotoCoreError as error:  # time-outs, broken connections, no credentials to ask with
-                text = f"{self.name} did not answer: {error}"
+            except BotoCoreError as error:  # time-out, broken connection, no AWS credentials
+                text = f"table {self.name} did not answer: {error}"
                 raise JournalUnavailable(text, table=self.name, aws_code=type(error).__name__) from error
             self._clock.sleep(wait)
-        raise AssertionError("unreachable: the last try returns or raises")  # pragma: no cover
+        raise AssertionError("unreachable: the last attempt returns or raises")  # pragma: no cover
 
 
-def _judge(error: ClientError) -> tuple[str, frozenset[int], bool]:
-    """AWS's code, the actions whose conditions failed, and whether the same request may go through at once."""
-    code = error_code(error)
-    if code == "ConditionalCheckFailedException":
-        return code, frozenset({0}), False
-    if code != "TransactionCanceledException":
-        return code, frozenset(), code == "TransactionConflictException"
-    given: Any = error.response.get("CancellationReasons", [])
-    reasons = [str(reason.get("Code") or "None") for reason in given]
-    failed = frozenset(i for i, reason in enumerate(reasons) if reason == "ConditionalCheckFailed")
-    causes = {reason for reason in reasons if reason != "None"}
-    return f"{code} ({', '.join(sorted(causes))})", failed, bool(causes) and causes <= _BUSY
+def _cancellation_reasons(error: ClientError) -> list[str]:
+    """Return why a transaction was cancelled, one reason per action: ``None`` if the action is not the cause."""
+    if error_code(error) != "TransactionCanceledException":
+        return []
+    reasons: Any = error.response.get("CancellationReasons", [])
+    return [str(reason.get("Code") or "None") for reason in reasons]
+
+
+def _condition_failed(error: ClientError, names: Sequence[str], reasons: Sequence[str]) -> ConditionFailed:
+    failed = (name for name, reason in zip(names, reasons, strict=False) if reason == "ConditionalCheckFailed")
+    stored: Any = error.response.get("Item")
+    return ConditionFailed(frozenset(failed), from_attributes(stored) if stored else None)
+
+
+def _is_conflict(code: str, reasons: Sequence[str]) -> bool:
+    """Return whether the same request may succeed if it is sent again."""
+    causes = {*reasons} - {"None"}
+    return code == "TransactionConflictException" or (bool(causes) and causes <= _RETRYABLE_REASONS)
 
 
 def _chunks[T](values: Sequence[T], size: int) -> Iterator[Sequence[T]]:
