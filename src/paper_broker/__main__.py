@@ -1,4 +1,4 @@
-"""``python -m paper_broker``: a paper broker on this machine until it is told to stop."""
+"""``python -m paper_broker``: run a paper broker on this machine until SIGTERM or SIGINT."""
 
 import argparse
 import json
@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from paper_broker.operator_buttons import Lever
+from paper_broker.operator_buttons import OperatorButton
 from paper_broker.scenario import default_world
 from paper_broker.server import PaperBroker
 
@@ -16,27 +16,35 @@ from paper_broker.server import PaperBroker
 def _read(path: Path) -> dict[str, Any]:
     scenario = json.loads(path.read_text())
     if not isinstance(scenario, dict):
-        raise ValueError(f"The scenario in {path} is no JSON object.")  # noqa: TRY004 - the file is wrong, not a type
+        raise ValueError(f"The scenario in {path} is not a JSON object.")  # noqa: TRY004 - the file is wrong, not a type
     return scenario
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Serve until SIGTERM or SIGINT; one JSON line on stdout tells the address."""
-    parser = argparse.ArgumentParser(prog="paper_broker", description="A paper broker that speaks Alpaca's API.")
-    parser.add_argument("--port", type=int, default=0, help="port to listen on; 0 takes a free one")
-    parser.add_argument("--host", default="127.0.0.1", help="a loopback address")
-    parser.add_argument("--state", type=Path, help="file that keeps the state; it wins over the scenario")
-    parser.add_argument("--scenario", type=Path, help="JSON file that describes the world to begin with")
-    parser.add_argument("--seed", type=int, help="of ids, random fills and drifting prices")
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="paper_broker", description="A paper broker with Alpaca's API.")
+    parser.add_argument("--port", type=int, default=0, help="port to listen on (default 0: any free port)")
+    parser.add_argument("--host", default="127.0.0.1", help="loopback address to listen on (default: %(default)s)")
+    parser.add_argument("--state", type=Path, help="file to keep the state in; takes precedence over --scenario")
+    parser.add_argument("--scenario", type=Path, help="JSON file with the initial scenario")
+    parser.add_argument("--seed", type=int, help="seed for IDs, random fills and price drift")
     parser.add_argument(
-        "--lever",
+        "--operator-button",
         nargs=2,
         action="append",
         default=[],
         metavar=("NAME", "COMMAND"),
-        help="a switch on the page; the command, a JSON list of words, is run with on, off or state after it",
+        help="add a button to the page; COMMAND is a JSON list, run with on, off or state as its last argument",
     )
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve until SIGTERM or SIGINT; print one JSON line with the URL when ready.
+
+    Returns:
+        0 after a signal, 2 if the broker cannot start.
+    """
+    options = _parser().parse_args(arguments)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -44,8 +52,10 @@ def main(arguments: list[str] | None = None) -> int:
         scenario = default_world() if options.scenario is None else _read(options.scenario)
         if options.seed is not None:
             scenario["seed"] = options.seed
-        levers = [Lever.parse(*words) for words in options.lever]
-        broker = PaperBroker(scenario, host=options.host, port=options.port, state=options.state, levers=levers)
+        buttons = [OperatorButton.parse(*values) for values in options.operator_button]
+        broker = PaperBroker(
+            scenario, host=options.host, port=options.port, state=options.state, operator_buttons=buttons
+        )
     except (OSError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError) as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         return 2

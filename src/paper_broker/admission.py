@@ -1,11 +1,11 @@
-"""Whether an order may enter: every rule that Alpaca checks before it answers a submission."""
+"""Admission checks: every rule that Alpaca checks before it accepts an order."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from paper_broker.blackout_windows import AUCTION_WINDOWS, Window
+from paper_broker.blackout_windows import AUCTION_BLACKOUTS, BlackoutWindow
 from paper_broker.errors import (
     duplicate_client_order_id,
     forbidden,
@@ -15,27 +15,27 @@ from paper_broker.errors import (
     unprocessable,
     wash_trade,
 )
-from paper_broker.formats import ONE, ZERO, floor_shares, plain
+from paper_broker.formats import ONE, ZERO, floor_shares, format_decimal
 from paper_broker.ledger import Account, Ledger
 from paper_broker.market import Asset, Market, Quote, on_tick
-from paper_broker.orders import Book, Order
+from paper_broker.orders import Order, OrderStore
 
-_LONGEST_CLIENT_ORDER_ID = 128
+_MAX_CLIENT_ORDER_ID_LENGTH = 128
 _TYPES = ("market", "limit", "stop", "stop_limit")
 _TIMES_IN_FORCE = ("day", "gtc", "opg", "cls", "ioc", "fok")
 _REPLACEABLE = ("qty", "time_in_force", "limit_price", "stop_price")
 _COLLAR = Decimal("0.05")
-"""Alpaca turns market orders into limits 2 to 5 per cent away; the widest is what buying power must cover."""
-_TOO_LARGE = Decimal(10) ** 12
-"""Beyond any order's shares or dollars, and within what decimals carry exactly."""
+"""Alpaca turns market orders into limit orders 2 to 5 % away; buying power must cover the widest collar."""
+_UPPER_BOUND = Decimal(10) ** 12
+"""Exclusive limit for shares and dollars: larger than any order, and exact in decimal arithmetic."""
 _CENT = Decimal("0.01")
-_SMALLEST_COST = ONE
-"""Dollars; sales may be smaller."""
+_MIN_COST = ONE
+"""Minimum cost of a buy, in dollars; sales may be smaller."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """A readable order request; prices in dollars, quantity in shares."""
+    """A well-formed order request; prices in dollars, quantity in shares."""
 
     symbol: str
     side: str
@@ -51,15 +51,15 @@ class Ticket:
 
     @property
     def fractional(self) -> bool:
-        """Whether it asks for part of a share: by its quantity, or by dollars."""
+        """True for a fractional quantity and for a notional order."""
         return self.qty is None or self.qty != self.qty.to_integral_value()
 
 
 def read_ticket(body: Mapping[str, Any]) -> Ticket:
-    """Read the body of ``POST /v2/orders``; shares are cut to nine decimals without a word.
+    """Parse the body of ``POST /v2/orders``. The quantity is silently truncated to nine decimals.
 
     Raises:
-        BrokerError: 422 for what is missing, unreadable, or contradicts itself.
+        BrokerError: 422 for missing, invalid or contradictory fields.
     """
     ticket = Ticket(
         symbol=_text(body, "symbol").upper(),
@@ -74,12 +74,12 @@ def read_ticket(body: Mapping[str, Any]) -> Ticket:
         client_order_id=str(body["client_order_id"]) if body.get("client_order_id") else None,
         order_class=str(body.get("order_class") or "simple"),
     )
-    if len(ticket.client_order_id or "") > _LONGEST_CLIENT_ORDER_ID:
+    if len(ticket.client_order_id or "") > _MAX_CLIENT_ORDER_ID_LENGTH:
         raise malformed("client_order_id must be no more than 128 characters")
     if (ticket.qty is None) == (ticket.notional is None):
-        wrong = "qty or notional is required" if ticket.qty is None else "only one of qty or notional is accepted"
-        raise malformed(wrong)
-    _check_prices_given(ticket)
+        problem = "qty or notional is required" if ticket.qty is None else "only one of qty or notional is accepted"
+        raise malformed(problem)
+    _check_required_prices(ticket)
     if ticket.qty is not None:
         ticket = _with_qty(ticket, floor_shares(ticket.qty))
     return ticket
@@ -92,12 +92,12 @@ def _with_qty(ticket: Ticket, qty: Decimal) -> Ticket:
     return Ticket(**values | {"qty": qty})
 
 
-def _check_prices_given(ticket: Ticket) -> None:
-    for name, needed in (("limit", ("limit", "stop_limit")), ("stop", ("stop", "stop_limit"))):
+def _check_required_prices(ticket: Ticket) -> None:
+    for name, types in (("limit", ("limit", "stop_limit")), ("stop", ("stop", "stop_limit"))):
         price = ticket.limit_price if name == "limit" else ticket.stop_price
-        if ticket.type in needed and price is None:
+        if ticket.type in types and price is None:
             raise malformed(f"{ticket.type} orders require a {name} price")
-        if ticket.type not in needed and price is not None:
+        if ticket.type not in types and price is not None:
             raise malformed(f"{ticket.type} orders require no {name} price")
 
 
@@ -111,7 +111,7 @@ def _text(body: Mapping[str, Any], name: str) -> str:
 def _choice(body: Mapping[str, Any], name: str, allowed: tuple[str, ...]) -> str:
     value = _text(body, name).lower()
     if value not in allowed:
-        raise malformed(f"invalid {name} {value}: this broker knows {', '.join(allowed)}")
+        raise malformed(f"invalid {name} {value}: supported are {', '.join(allowed)}")
     return value
 
 
@@ -125,48 +125,51 @@ def _decimal(body: Mapping[str, Any], name: str) -> Decimal | None:
         number = Decimal("NaN")
     if not number.is_finite():
         raise malformed(f"{name} is not a number")
-    if abs(number) >= _TOO_LARGE:
+    if abs(number) >= _UPPER_BOUND:
         raise malformed(f"{name} is out of range")
     return number
 
 
 class Admission:
-    """The checks against one account's state.
+    """The admission checks of one account.
 
     Args:
-        book: open orders, and the client order ids that were used.
+        orders: open orders, and the client order IDs used so far.
         ledger: cash and positions.
         market: assets and quotes.
     """
 
-    def __init__(self, book: Book, ledger: Ledger, market: Market) -> None:
-        self._book = book
+    def __init__(self, orders: OrderStore, ledger: Ledger, market: Market) -> None:
+        self._orders = orders
         self._ledger = ledger
         self._market = market
-        self.windows: tuple[Window, ...] = ()
-        """Times at which orders are refused, besides those around the auctions."""
+        self.blackout_windows: tuple[BlackoutWindow, ...] = ()
+        """Blackout windows of the scenario, in addition to those around the auctions."""
 
     def check(self, ticket: Ticket, now: int, replaced: Order | None = None) -> Decimal | None:
-        """Refuse the order, or give its collar: the worst price of an order without a limit.
+        """Check an order against account, asset, quotes and open orders.
 
         Args:
-            ticket: what is asked for.
-            now: the instant, for what the account shows.
-            replaced: the order whose place it takes, which does not count against it.
+            ticket: the order request.
+            now: current time, which decides which proceeds are visible.
+            replaced: the order that it replaces; its shares and dollars count as free.
+
+        Returns:
+            The collar of an order without a limit: the worst price at which it executes. Otherwise None.
 
         Raises:
-            BrokerError: with Alpaca's status and code.
+            BrokerError: the order is rejected, with Alpaca's status and code.
         """
-        if ticket.client_order_id in self._book.by_client_id:
+        if ticket.client_order_id in self._orders.by_client_order_id:
             raise duplicate_client_order_id(self._ledger.account.duplicate_code)
         check_account(self._ledger.account, ticket.side)
         asset = self._market.assets.get(ticket.symbol)
         if asset is None:
             raise unprocessable(f'asset "{ticket.symbol}" not found')
-        check_rules(ticket, asset)
-        windows = (*AUCTION_WINDOWS, *self.windows)
-        if closed := next((window for window in windows if window.refuses(ticket, now)), None):
-            raise forbidden(closed.message)
+        check_asset_rules(ticket, asset)
+        windows = (*AUCTION_BLACKOUTS, *self.blackout_windows)
+        if blackout := next((window for window in windows if window.blocks(ticket, now)), None):
+            raise forbidden(blackout.message)
         quote = self._market.quotes.get(ticket.symbol)
         collar = ticket.limit_price or _collar(ticket, quote)
         self._check_wash_trade(ticket, replaced)
@@ -178,7 +181,7 @@ class Admission:
 
     def _check_wash_trade(self, ticket: Ticket, replaced: Order | None) -> None:
         status = self._ledger.account.wash_trade_status
-        for order in self._book.open_in(ticket.symbol):
+        for order in self._orders.open_for(ticket.symbol):
             if order.side == ticket.side or order is replaced:
                 continue
             if order.type != "limit" or ticket.type != "limit":
@@ -191,10 +194,10 @@ class Admission:
         existing = self._ledger.qty(ticket.symbol)
         if not existing:
             raise forbidden("account is not allowed to short")
-        held = self._book.held_qty(ticket.symbol, but=replaced)
+        held = self._orders.held_qty(ticket.symbol, excluding=replaced)
         requested = ticket.qty or sale_qty(ticket.notional or ZERO, quote)
         if requested > existing - held:
-            sales = [o.id for o in self._book.open_in(ticket.symbol) if o.side == "sell" and o is not replaced]
+            sales = [o.id for o in self._orders.open_for(ticket.symbol) if o.side == "sell" and o is not replaced]
             raise insufficient_qty(ticket.symbol, requested, existing, held, sales)
 
     def _check_cost(self, ticket: Ticket, worst: Decimal | None, now: int, replaced: Order | None) -> None:
@@ -202,16 +205,20 @@ class Admission:
             raise unprocessable(f"unable to price the order: {ticket.symbol} has no quote")
         cost = ticket.notional if ticket.qty is None else ticket.qty * worst
         cost = cost or ZERO
-        if cost < _SMALLEST_COST:
+        if cost < _MIN_COST:
             raise forbidden("cost basis must be >= minimal amount of order 1")
         value = self._ledger.market_value(self._market.quotes)
-        power = self._ledger.buying_power(now, value, self._book.held_cash(but=replaced))
+        power = self._ledger.buying_power(now, value, self._orders.held_cash(excluding=replaced))
         if cost > power:
             raise insufficient_buying_power(max(power, ZERO), cost)
 
 
 def check_account(account: Account, side: str) -> None:
-    """Refuse every order of an account that must not trade, and the buys of one that may only sell."""
+    """Reject all orders of a blocked account, and the buys of an account in liquidation.
+
+    Raises:
+        BrokerError: 403.
+    """
     if account.trade_suspended_by_user:
         raise forbidden("new orders are rejected by user request")
     if account.status != "ACTIVE" or account.trading_blocked or account.account_blocked:
@@ -220,8 +227,12 @@ def check_account(account: Account, side: str) -> None:
         raise forbidden("account is restricted to liquidation only")
 
 
-def check_rules(ticket: Ticket, asset: Asset) -> None:
-    """Refuse what no account may order of this asset."""
+def check_asset_rules(ticket: Ticket, asset: Asset) -> None:
+    """Check an order against the rules of its asset, which are the same for every account.
+
+    Raises:
+        BrokerError: 403 for a fraction of an asset that is not fractionable, otherwise 422.
+    """
     if asset.status != "active":
         raise unprocessable(f'asset "{asset.symbol}" is not active')
     if not asset.tradable:
@@ -246,21 +257,23 @@ def _check_fractional(ticket: Ticket, asset: Asset) -> None:
     if ticket.time_in_force != "day":
         raise unprocessable("fractional orders must be DAY orders")
     if ticket.notional is not None:
-        least = _SMALLEST_COST if ticket.side == "buy" else _CENT
-        if ticket.notional < least:
+        minimum = _MIN_COST if ticket.side == "buy" else _CENT
+        if ticket.notional < minimum:
             raise unprocessable("notional amount must be >= 1.00")
         if ticket.notional != round(ticket.notional, 2):
             raise unprocessable("notional amount must be limited to 2 decimal places")
 
 
 def _check_tick(name: str, price: Decimal | None) -> None:
-    """Alpaca: from a dollar up two decimals, below it four."""
+    """Check the number of decimals. Alpaca allows two from one dollar up, and four below."""
     if price is None:
         return
     if price <= 0:
         raise unprocessable(f"{name} must be > 0")
     if price != on_tick(price):
-        message = f"invalid {name} {plain(price)}. sub-penny increment does not fulfill minimum pricing criteria"
+        message = (
+            f"invalid {name} {format_decimal(price)}. sub-penny increment does not fulfill minimum pricing criteria"
+        )
         raise unprocessable(message)
 
 
@@ -274,10 +287,14 @@ def _collar(ticket: Ticket, quote: Quote | None) -> Decimal | None:
 
 
 def sale_qty(notional: Decimal, quote: Quote | None) -> Decimal:
-    """Shares that a sale of so many dollars holds.
+    """Return the shares that a notional sale reserves.
+
+    Args:
+        notional: dollars.
+        quote: current quote of the symbol.
 
     Raises:
-        BrokerError: 422 without a bid.
+        BrokerError: 422 if there is no bid.
     """
     if quote is None or not quote.bid:
         raise unprocessable("unable to price the order: there is no bid")
@@ -285,10 +302,10 @@ def sale_qty(notional: Decimal, quote: Quote | None) -> Decimal:
 
 
 def check_replaceable(order: Order, changes: Mapping[str, Any]) -> None:
-    """Refuse a replacement that Alpaca does not do.
+    """Check that Alpaca would replace this order.
 
     Raises:
-        BrokerError: 422.
+        BrokerError: 422 if it would not.
     """
     if order.status in ("accepted", "pending_new", "pending_cancel", "pending_replace"):
         raise unprocessable(f"unable to replace order, order is in {order.status} state")
@@ -304,7 +321,7 @@ def check_replaceable(order: Order, changes: Mapping[str, Any]) -> None:
 
 
 def replacement(order: Order, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """The body of the order that replaces another one: what is not changed stays as it was."""
+    """Return the request body of the order that replaces ``order``. Unchanged fields are copied."""
     return {
         "symbol": order.symbol,
         "side": order.side,

@@ -1,4 +1,4 @@
-"""Alpaca's paths: which method and path is answered by which question to the exchange."""
+"""Alpaca's API: the routes, and the method of the exchange behind each of them."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -7,15 +7,15 @@ from typing import Any
 
 from paper_broker.errors import BrokerError, malformed, not_found
 from paper_broker.exchange import Exchange
-from paper_broker.formats import Wire
+from paper_broker.formats import JsonObject
 from paper_broker.orders import OrderQuery
 
-_LARGEST_ACTIVITY_PAGE = 100
+_MAX_ACTIVITY_PAGE_SIZE = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request; header names in lower case."""
+    """An HTTP request; header names are in lower case."""
 
     method: str
     path: str
@@ -23,21 +23,21 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: Mapping[str, Any] = field(default_factory=dict)
     arguments: tuple[str, ...] = ()
-    """What the path names: an order id, a symbol."""
+    """Parameters in the path, such as an order ID or a symbol."""
 
     def flag(self, name: str) -> bool:
-        """A boolean of the query; Alpaca's SDK writes it as Python does."""
+        """Return a boolean query parameter. Alpaca's SDK sends ``True`` and ``False`` as Python prints them."""
         return self.query.get(name, "").lower() == "true"
 
     def symbols(self) -> frozenset[str] | None:
-        """The comma-separated symbols of the query."""
+        """Return the comma-separated symbols of the query, or None if there are none."""
         given = self.query.get("symbols")
         return frozenset(name.strip().upper() for name in given.split(",") if name.strip()) if given else None
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """Status and JSON; none is an empty body."""
+class Response:
+    """HTTP status and JSON body; None is an empty body."""
 
     status: int
     body: Any = None
@@ -45,69 +45,69 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One path of the API, and who answers it."""
+    """A method and path of the API, its handler and its rate limit budget."""
 
     method: str
     template: str
-    answer: Callable[[Exchange, Request], Any]
+    handler: Callable[[Exchange, Request], Any]
     status: int = 200
     budget: str = "trading"
 
     @property
     def pattern(self) -> re.Pattern[str]:
-        """The template as a regular expression whose groups are its arguments."""
+        """Regular expression for the path, with one group per path parameter."""
         return re.compile(re.sub(r"\\\{\w+\\\}", "([^/]+)", re.escape(self.template)) + "$")
 
     @property
     def name(self) -> str:
-        """The name under which its requests are counted."""
+        """Name under which requests are counted."""
         return f"{self.method} {self.template}"
 
-    def __call__(self, exchange: Exchange, request: Request) -> Answer:
-        """Ask the exchange; a refusal becomes the answer that Alpaca would give."""
+    def __call__(self, exchange: Exchange, request: Request) -> Response:
+        """Call the exchange and return its response; an error becomes the response that Alpaca sends."""
         try:
-            return Answer(self.status, self.answer(exchange, request))
+            return Response(self.status, self.handler(exchange, request))
         except BrokerError as error:
-            return Answer(error.http_status, error.body())
+            return Response(error.http_status, error.body())
 
 
 def find_route(method: str, path: str) -> tuple[Route, tuple[str, ...]]:
-    """The route of a request, and the arguments in its path.
+    """Return the route of a request, and the parameters in its path.
 
     Raises:
-        BrokerError: 404 for an unknown path, 405 for another method.
+        BrokerError: 404 for an unknown path, 405 for a known path with another method.
     """
     known_path = False
     for route, pattern in _COMPILED:
-        if found := pattern.match(path):
+        if match := pattern.match(path):
             if route.method == method:
-                return route, found.groups()
+                return route, match.groups()
             known_path = True
     raise BrokerError(405, 40510000, "method not allowed") if known_path else not_found("endpoint not found")
 
 
-def _list_orders(exchange: Exchange, request: Request) -> list[Wire]:
+def _list_orders(exchange: Exchange, request: Request) -> list[JsonObject]:
     names = ("status", "after", "until", "direction", "side", "after_order_id", "before_order_id")
-    if not _asks_for_stocks(request):
+    if not _includes_stocks(request):
         return []
-    given: dict[str, Any] = {name: request.query[name] for name in names if request.query.get(name)}
+    filters: dict[str, Any] = {name: request.query[name] for name in names if request.query.get(name)}
     if "limit" in request.query:
-        given["limit"] = _whole_number(request, "limit")
-    return exchange.list_orders(OrderQuery(symbols=request.symbols(), **given))
+        filters["limit"] = _whole_number(request, "limit")
+    return exchange.list_orders(OrderQuery(symbols=request.symbols(), **filters))
 
 
-def _asks_for_stocks(request: Request) -> bool:
-    """Stocks and funds are the only asset class here."""
+def _includes_stocks(request: Request) -> bool:
+    """Return whether the query includes the only asset class of this broker, ``us_equity``."""
     classes = request.query.get("asset_class", "us_equity").split(",")
     return "us_equity" in classes or "all" in classes
 
 
-def _assets(exchange: Exchange, request: Request) -> list[Wire]:
-    if not _asks_for_stocks(request):
+def _assets(exchange: Exchange, request: Request) -> list[JsonObject]:
+    if not _includes_stocks(request):
         return []
-    found = exchange.assets(request.query.get("status"), request.query.get("exchange"))
-    wanted = set(filter(None, request.query.get("attributes", "").split(",")))
-    return [asset for asset in found if not wanted or wanted & set(asset["attributes"])]
+    assets = exchange.assets(request.query.get("status"), request.query.get("exchange"))
+    attributes = set(filter(None, request.query.get("attributes", "").split(",")))
+    return [asset for asset in assets if not attributes or attributes & set(asset["attributes"])]
 
 
 def _whole_number(request: Request, name: str) -> int:
@@ -124,28 +124,28 @@ def _data_symbols(request: Request) -> list[str]:
     return sorted(symbols)
 
 
-def _activities(exchange: Exchange, request: Request) -> list[Wire]:
+def _activities(exchange: Exchange, request: Request) -> list[JsonObject]:
     query = request.query
     kinds = request.arguments or tuple(query.get("activity_types", "FILL").split(","))
-    found = exchange.activities(query.get("order_id"), query.get("after"), query.get("until"))
+    activities = exchange.activities(query.get("order_id"), query.get("after"), query.get("until"))
     if "FILL" not in kinds or query.get("category", "trade_activity") != "trade_activity":
         return []
     if day := query.get("date"):
-        found = [activity for activity in found if activity["transaction_time"].startswith(day[:10])]
+        activities = [activity for activity in activities if activity["transaction_time"].startswith(day[:10])]
     if query.get("direction", "desc") == "desc":
-        found.reverse()
+        activities.reverse()
     if token := query.get("page_token"):
-        ids = [activity["id"] for activity in found]
+        ids = [activity["id"] for activity in activities]
         if token not in ids:
             raise malformed("page_token is unknown")
-        found = found[ids.index(token) + 1 :]
-    size = _whole_number(request, "page_size") if "page_size" in query else _LARGEST_ACTIVITY_PAGE
-    if not 1 <= size <= _LARGEST_ACTIVITY_PAGE:
-        raise malformed(f"page_size must be from 1 to {_LARGEST_ACTIVITY_PAGE}")
-    return found[:size]
+        activities = activities[ids.index(token) + 1 :]
+    size = _whole_number(request, "page_size") if "page_size" in query else _MAX_ACTIVITY_PAGE_SIZE
+    if not 1 <= size <= _MAX_ACTIVITY_PAGE_SIZE:
+        raise malformed(f"page_size must be from 1 to {_MAX_ACTIVITY_PAGE_SIZE}")
+    return activities[:size]
 
 
-def _configurations(exchange: Exchange, _: Request) -> Wire:
+def _configurations(exchange: Exchange, _: Request) -> JsonObject:
     account = exchange.account_settings
     return {
         "suspend_trade": account.trade_suspended_by_user,
@@ -159,7 +159,7 @@ def _configurations(exchange: Exchange, _: Request) -> Wire:
     }
 
 
-def _change_configurations(exchange: Exchange, request: Request) -> Wire:
+def _change_configurations(exchange: Exchange, request: Request) -> JsonObject:
     changes: dict[str, Any] = {}
     if "suspend_trade" in request.body:
         changes["trade_suspended_by_user"] = bool(request.body["suspend_trade"])
@@ -169,11 +169,11 @@ def _change_configurations(exchange: Exchange, request: Request) -> Wire:
     return _configurations(exchange, request)
 
 
-def _order_by_client_id(exchange: Exchange, request: Request) -> Wire:
+def _order_by_client_id(exchange: Exchange, request: Request) -> JsonObject:
     return exchange.get_order_by_client_order_id(request.query.get("client_order_id", ""))
 
 
-def _close_position(exchange: Exchange, request: Request) -> Wire:
+def _close_position(exchange: Exchange, request: Request) -> JsonObject:
     return exchange.close_position(request.arguments[0], request.query.get("qty"), request.query.get("percentage"))
 
 

@@ -1,4 +1,4 @@
-"""The running broker without its sockets: exchange, clock, faults, rate limits and request counts."""
+"""The broker without its HTTP server: exchange, clock, faults, rate limits and request counts."""
 
 import hmac
 import json
@@ -11,21 +11,21 @@ from typing import Any
 from paper_broker.errors import unauthorized
 from paper_broker.exchange import Exchange
 from paper_broker.faults import FaultPlan
-from paper_broker.formats import Wire, moment, parse_instant
-from paper_broker.scenario import check, default_world
+from paper_broker.formats import JsonObject, parse_instant, to_datetime
+from paper_broker.scenario import check_keys, default_world
 from paper_broker.state_json import json_object, json_text
 
-_FORMAT = 2
-_LOGGED = 1000
-"""Requests that are remembered one by one."""
+_FORMAT = 3
+_LOG_LENGTH = 1000
+"""Number of requests kept in the log."""
 _MINUTE = 60
 _TIME_KEYS = frozenset({"mode", "now", "advance_seconds"})
 _BUDGETS = {"trading": 200, "data": 200}
-"""Requests a minute. Alpaca: 200 on trading for each account, and a budget of its own for market data."""
+"""Requests per minute. Alpaca allows 200 trading requests per account and counts market data separately."""
 
 
-class VenueClock:
-    """Real time, perhaps shifted, or a virtual time that stands still until it is moved."""
+class BrokerClock:
+    """The broker's clock: real time with an optional offset, or a virtual time that changes only when it is set."""
 
     def __init__(self, real: Callable[[], datetime]) -> None:
         self._real = real
@@ -33,47 +33,47 @@ class VenueClock:
         self._fixed: datetime | None = None
 
     def __call__(self) -> datetime:
-        """The time, aware."""
+        """Return the current time, aware."""
         return self._fixed if self._fixed is not None else self._real() + self._shift
 
     def set(self, settings: Mapping[str, Any]) -> None:
-        """Follow a scenario: ``mode`` (``real`` or ``virtual``), ``now``, ``advance_seconds``.
+        """Apply the clock settings of a scenario: ``mode`` (``real`` or ``virtual``), ``now``, ``advance_seconds``.
 
         Raises:
-            ValueError: for an unknown mode, an unreadable time, or a step back in time.
+            ValueError: an unknown mode, an invalid time, or a step back in time.
         """
         mode = settings.get("mode") or ("virtual" if "now" in settings else None)
         if mode not in (None, "real", "virtual"):
-            raise ValueError(f"clock mode is {mode!r}: write real or virtual.")
+            raise ValueError(f"Unknown clock mode {mode!r}: choose real or virtual.")
         step = timedelta(seconds=float(settings.get("advance_seconds", 0)))
         if step < timedelta(0):
-            raise ValueError("advance_seconds must not be negative: time goes forward.")
+            raise ValueError("advance_seconds must be from 0: the clock only moves forward.")
         if mode == "real":
             self._fixed, self._shift = None, timedelta(0)
         elif mode == "virtual":
-            moved = moment(parse_instant(settings["now"])) if "now" in settings else self()
-            if self._fixed is not None and moved < self._fixed:
-                raise ValueError(f"now is {moved}, and it is {self._fixed} already: time goes forward.")
-            self._fixed = moved
+            now = to_datetime(parse_instant(settings["now"])) if "now" in settings else self()
+            if self._fixed is not None and now < self._fixed:
+                raise ValueError(f"now must be from {self._fixed}, not {now}: the clock only moves forward.")
+            self._fixed = now
         if self._fixed is None:
             self._shift += step
         else:
             self._fixed += step
 
-    def dump(self) -> Wire:
-        """What :meth:`load` takes."""
+    def dump(self) -> JsonObject:
+        """Return the clock as :meth:`load` accepts it."""
         fixed = None if self._fixed is None else self._fixed.isoformat()
         return {"fixed": fixed, "shift_seconds": self._shift.total_seconds()}
 
-    def load(self, state: Wire) -> None:
-        """Go on with the time that was dumped."""
+    def load(self, state: JsonObject) -> None:
+        """Restore a dumped clock."""
         self._fixed = None if state["fixed"] is None else datetime.fromisoformat(state["fixed"])
         self._shift = timedelta(seconds=state["shift_seconds"])
 
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """What is left of a minute's requests, for the ``X-RateLimit-`` headers."""
+    """Requests left in this minute, for the ``X-RateLimit-`` headers."""
 
     limit: int
     remaining: int
@@ -83,15 +83,15 @@ class Allowance:
 
 
 class RateLimiter:
-    """Fixed windows of one minute, one budget for trading and one for market data."""
+    """Rate limits with fixed windows of one minute; trading and market data have separate budgets."""
 
     def __init__(self) -> None:
         self.limits = dict(_BUDGETS)
         self._used: Counter[str] = Counter()
         self._window = 0
 
-    def take(self, budget: str, now: datetime) -> Allowance:
-        """Count one request."""
+    def acquire(self, budget: str, now: datetime) -> Allowance:
+        """Count one request and return what is left."""
         window = int(now.timestamp()) // _MINUTE
         if window != self._window:
             self._window, self._used = window, Counter()
@@ -100,17 +100,20 @@ class RateLimiter:
         return Allowance(limit, max(limit - used, 0), (window + 1) * _MINUTE, used > limit)
 
     def used(self, now: datetime) -> Mapping[str, int]:
-        """Requests of this minute, by budget."""
+        """Return the number of requests in this minute by budget."""
         return self._used if int(now.timestamp()) // _MINUTE == self._window else Counter()
 
     def set(self, limits: Mapping[str, int]) -> None:
         """Change the limits.
 
+        Args:
+            limits: requests per minute by budget.
+
         Raises:
-            ValueError: for an unknown budget.
+            ValueError: an unknown budget.
         """
         if unknown := limits.keys() - _BUDGETS.keys():
-            raise ValueError(f"Unknown rate limits {sorted(unknown)}: choose from {sorted(_BUDGETS)}.")
+            raise ValueError(f"Unknown rate limits: {sorted(unknown)}. Choose from {sorted(_BUDGETS)}.")
         self.limits |= limits
 
 
@@ -118,28 +121,28 @@ def _real_time() -> datetime:
     return datetime.now(UTC)
 
 
-class Venue:
-    """One broker in the process.
+class App:
+    """One broker, independent of how it is served.
 
     Args:
-        scenario: the world to begin with; none is the default world.
-        real_time: what the clock follows in ``real`` mode.
+        scenario: the initial scenario; None is the default scenario.
+        real_time: source of the time in ``real`` mode.
     """
 
     def __init__(
         self, scenario: Mapping[str, Any] | None = None, real_time: Callable[[], datetime] = _real_time
     ) -> None:
         self._real_time = real_time
-        self.begin(default_world() if scenario is None else scenario)
+        self.reset(default_world() if scenario is None else scenario)
 
-    def begin(self, scenario: Mapping[str, Any]) -> None:
-        """A new world: no orders, no counts.
+    def reset(self, scenario: Mapping[str, Any]) -> None:
+        """Start again with this scenario, without orders and request counts.
 
         Raises:
-            ValueError: for what no scenario may say; the old world stays.
+            ValueError: the scenario is invalid. Nothing changes then.
         """
-        check(scenario)
-        clock, limiter = VenueClock(self._real_time), RateLimiter()
+        check_keys(scenario)
+        clock, limiter = BrokerClock(self._real_time), RateLimiter()
         clock.set(_time_settings(scenario))
         limiter.set(scenario.get("rate_limit", {}))
         faults = FaultPlan(scenario.get("faults", ()))
@@ -147,18 +150,18 @@ class Venue:
         self.clock, self.limiter, self.faults = clock, limiter, faults
         self.requests: Counter[str] = Counter()
         self.totals: Counter[str] = Counter()
-        self.log: deque[Wire] = deque(maxlen=_LOGGED)
-        """The newest requests, oldest first: what was asked, which fault they met, which status they got."""
+        self.log: deque[JsonObject] = deque(maxlen=_LOG_LENGTH)
+        """The most recent requests, oldest first, with the fault that applied and the status of the response."""
 
     def merge(self, world: Mapping[str, Any]) -> None:
-        """Change the world, leave the orders and the counts.
+        """Apply part of a scenario; keep orders and request counts.
 
         Raises:
-            ValueError: for what no scenario may say; the world stays as it is.
+            ValueError: the scenario is invalid. Nothing changes then.
         """
-        check(world)
+        check_keys(world)
         if world.keys() == {"clock"} and world["clock"].keys() <= _TIME_KEYS:
-            self.clock.set(world["clock"])  # often asked for, and done without a copy to go back to
+            self.clock.set(world["clock"])  # frequent, and all or nothing: skip the copy for the rollback
             self.exchange.advance()
             return
         before = self.dump()
@@ -172,31 +175,31 @@ class Venue:
             raise
 
     def authorize(self, key: str, secret: str) -> None:
-        """Refuse missing keys, and wrong ones if the scenario names the right ones.
+        """Check the API keys. Any pair is accepted unless the scenario defines one.
 
         Raises:
-            BrokerError: 401.
+            BrokerError: 401 if a key is missing or wrong.
         """
         account = self.exchange.account_settings
-        right_key, right_secret = account.api_key or key, account.secret_key or secret
-        if not key or not secret or not (_same(key, right_key) and _same(secret, right_secret)):
+        valid_key, valid_secret = account.api_key or key, account.secret_key or secret
+        if not key or not secret or not (_same(key, valid_key) and _same(secret, valid_secret)):
             raise unauthorized()
 
-    def count(self, budget: str, template: str, entry: Wire) -> Allowance:
-        """Count a request among those of its path and of this minute, and remember it in the log."""
+    def count_request(self, budget: str, template: str, entry: JsonObject) -> Allowance:
+        """Count a request by path and budget, and add it to the log."""
         self.requests[template] += 1
         self.totals[budget] += 1
         self.log.append(entry)
-        return self.limiter.take(budget, self.clock())
+        return self.limiter.acquire(budget, self.clock())
 
-    def forget_requests(self) -> None:
-        """Count from zero again."""
+    def clear_requests(self) -> None:
+        """Reset the request counts and the log."""
         self.requests.clear()
         self.totals.clear()
         self.log.clear()
 
     def json_pieces(self) -> Iterator[str]:
-        """The whole state as JSON text; request counts are not part of it. Use it before anything changes."""
+        """Return the whole state as JSON text, without request counts. Consume it before the next change."""
         return json_object(
             {
                 "format": json_text(_FORMAT),
@@ -207,29 +210,30 @@ class Venue:
             }
         )
 
-    def dump(self) -> Wire:
-        """The whole state, ready for JSON; a copy."""
+    def dump(self) -> JsonObject:
+        """Return a copy of the whole state, ready for JSON."""
         return dict(json.loads("".join(self.json_pieces())))
 
     @classmethod
-    def load(cls, state: Wire, real_time: Callable[[], datetime] = _real_time) -> "Venue":
-        """Go on from a dumped state.
+    def load(cls, state: JsonObject, real_time: Callable[[], datetime] = _real_time) -> "App":
+        """Return a broker with a dumped state.
 
         Raises:
-            ValueError: if it was written in another format, or something is missing.
+            ValueError: the state has another format, or is incomplete.
         """
         if state.get("format") != _FORMAT:
             raise ValueError(
-                f"The state has format {state.get('format')!r}, and this broker reads {_FORMAT}. Move it away."
+                f"The state has format {state.get('format')!r}; this version reads format {_FORMAT}. "
+                "Move the file away to start with a new state."
             )
-        venue = cls({}, real_time)
+        app = cls({}, real_time)
         try:
-            venue._restore(state)
+            app._restore(state)
         except (LookupError, TypeError, AttributeError, ArithmeticError) as error:
             raise ValueError(f"The state cannot be read: {type(error).__name__} {error}.") from error
-        return venue
+        return app
 
-    def _restore(self, state: Wire) -> None:
+    def _restore(self, state: JsonObject) -> None:
         self.clock.load(state["clock"])
         self.faults = FaultPlan(state["faults"])
         self.limiter.set(state["rate_limit"])
@@ -240,5 +244,5 @@ def _time_settings(world: Mapping[str, Any]) -> Mapping[str, Any]:
     return {name: value for name, value in world.get("clock", {}).items() if name in _TIME_KEYS}
 
 
-def _same(given: str, right: str) -> bool:
-    return hmac.compare_digest(given.encode(), right.encode())
+def _same(given: str, valid: str) -> bool:
+    return hmac.compare_digest(given.encode(), valid.encode())

@@ -1,15 +1,18 @@
-"""Times of the day at which some orders are refused: around the auctions, and whatever else a scenario says."""
+"""Blackout windows: times of day at which the broker rejects some orders.
+
+Alpaca has them around the auctions; a scenario can add more.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import time
 from typing import Any, Protocol, Self
 
-from paper_broker.formats import NEW_YORK, moment
+from paper_broker.formats import NEW_YORK, to_datetime
 
 
-class Asked(Protocol):
-    """What a window looks at in an order."""
+class OrderAttributes(Protocol):
+    """The attributes of an order that a blackout window matches."""
 
     @property
     def side(self) -> str: ...
@@ -20,19 +23,19 @@ class Asked(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
-    """Refuses the orders it matches between two New York times of every day; what it leaves open matches every order.
+class BlackoutWindow:
+    """A daily period in New York time in which matching orders are rejected. An attribute of None matches any order.
 
     Attributes:
-        since: the first refused time.
-        until: the first time that is not refused any more.
-        message: of the refusal.
+        start: first blocked time.
+        until: end of the period, exclusive.
+        message: message of the rejection.
         side: ``buy`` or ``sell``.
         time_in_force: such as ``opg``.
-        fractional: orders for parts of a share or for dollars, or only the others.
+        fractional: True for fractional and notional orders, False for orders in whole shares.
     """
 
-    since: time
+    start: time
     until: time
     message: str
     side: str | None = None
@@ -41,23 +44,23 @@ class Window:
 
     @classmethod
     def parse(cls, spec: Mapping[str, Any]) -> Self:
-        """Read a window from a scenario; its times are written ``from`` and ``until``, like ``09:27``.
+        """Parse a window from a scenario. Its times are named ``from`` and ``until`` and look like ``09:27``.
 
         Raises:
-            ValueError: for an unknown field, a missing or an unreadable time.
+            ValueError: an unknown field, or a missing or invalid time.
         """
         matches = {name: value for name, value in spec.items() if name in ("side", "time_in_force", "fractional")}
         if unknown := spec.keys() - matches.keys() - {"from", "until", "message"}:
-            raise ValueError(f"Unknown window fields {sorted(unknown)}.")
+            raise ValueError(f"Unknown blackout window fields: {sorted(unknown)}.")
         if not {"from", "until"} <= spec.keys():
-            raise ValueError(f"A window is {dict(spec)}: write from and until.")
-        since, until = time.fromisoformat(spec["from"]), time.fromisoformat(spec["until"])
-        return cls(since, until, str(spec.get("message", "orders are not accepted at this time")), **matches)
+            raise ValueError(f"The blackout window {dict(spec)} needs both from and until.")
+        start, until = time.fromisoformat(spec["from"]), time.fromisoformat(spec["until"])
+        return cls(start, until, str(spec.get("message", "orders are not accepted at this time")), **matches)
 
     def dump(self) -> dict[str, Any]:
-        """What :meth:`parse` takes."""
+        """Return the window as :meth:`parse` accepts it."""
         return {
-            "from": self.since.isoformat(),
+            "from": self.start.isoformat(),
             "until": self.until.isoformat(),
             "message": self.message,
             "side": self.side,
@@ -65,18 +68,22 @@ class Window:
             "fractional": self.fractional,
         }
 
-    def refuses(self, order: Asked, now: int) -> bool:
-        """Whether the order comes at the wrong time; ``now`` in nanoseconds since the epoch."""
+    def blocks(self, order: OrderAttributes, now: int) -> bool:
+        """Return whether the order is rejected at ``now`` (nanoseconds since the epoch)."""
         return (
             self.side in (None, order.side)
             and self.time_in_force in (None, order.time_in_force)
             and self.fractional in (None, order.fractional)
-            and self.since <= moment(now).astimezone(NEW_YORK).time() < self.until
+            and self.start <= to_datetime(now).astimezone(NEW_YORK).time() < self.until
         )
 
 
-AUCTION_WINDOWS = (
-    Window(time(9, 28), time(19), "opg orders are not accepted between 9:28am and 7:00pm ET", time_in_force="opg"),
-    Window(time(15, 50), time(19), "cls orders are not accepted between 3:50pm and 7:00pm ET", time_in_force="cls"),
+AUCTION_BLACKOUTS = (
+    BlackoutWindow(
+        time(9, 28), time(19), "opg orders are not accepted between 9:28am and 7:00pm ET", time_in_force="opg"
+    ),
+    BlackoutWindow(
+        time(15, 50), time(19), "cls orders are not accepted between 3:50pm and 7:00pm ET", time_in_force="cls"
+    ),
 )
-"""Alpaca: too late for today's auction, too early for tomorrow's."""
+"""Alpaca's own windows: too late for the auction of the day, too early for the next one."""

@@ -1,7 +1,7 @@
-"""The exchange: one account at Alpaca, deterministic and without I/O.
+"""The exchange: a deterministic model of one Alpaca account, without I/O.
 
-It answers what Alpaca's API answers, in the same words. Time comes from outside; what is due at the time of a call
-happens before the call is answered.
+Responses and errors are those of Alpaca's API. The time is passed in; events that are due are processed at the start of
+each call.
 """
 
 import json
@@ -11,251 +11,253 @@ from decimal import Decimal
 from typing import Any
 
 from paper_broker.admission import Admission, Ticket, check_replaceable, read_ticket, replacement, sale_qty
-from paper_broker.blackout_windows import Window
-from paper_broker.errors import BrokerError, already, malformed, not_found, scripted
+from paper_broker.blackout_windows import BlackoutWindow
+from paper_broker.errors import BrokerError, already_in_status, malformed, not_found, scripted_error
 from paper_broker.fills import FillBehaviour, FillPlan, FillRule
 from paper_broker.formats import (
     ONE,
     ZERO,
-    Wire,
+    JsonObject,
+    format_decimal,
     identifier,
     nanoseconds,
     parse_date,
     parse_instant,
-    plain,
 )
-from paper_broker.ledger import Ledger, part_of
+from paper_broker.ledger import Ledger, percentage_of
 from paper_broker.lifecycle import Lifecycle
 from paper_broker.market import Market
-from paper_broker.orders import WORKING, Book, Order, OrderQuery, boundary
+from paper_broker.orders import WORKING, Order, OrderQuery, OrderStore, parse_boundary
 from paper_broker.sessions import Sessions
-from paper_broker.state_json import Archive, json_object, json_text
+from paper_broker.state_json import StateJsonCache, json_object, json_text
 
 _CALENDAR_START, _CALENDAR_END = "1970-01-01", "2029-12-31"
 _SESSION_KEYS = frozenset({"sessions", "holidays", "half_days"})
 
 
 class Exchange:
-    """One account, its orders and the market it trades in.
+    """One account, its orders and its market.
 
-    Every method that answers a path of Alpaca's API returns the JSON of its 200 and raises
+    A method for a path of Alpaca's API returns the JSON body of the successful response and raises
     :class:`~paper_broker.errors.BrokerError` for any other status.
 
     Args:
-        scenario: the world to begin with; see :mod:`paper_broker.scenario`.
-        now: the time, aware; it must never go back.
+        scenario: the initial scenario; see :mod:`paper_broker.scenario`.
+        now: returns the current time, aware. It must never go back.
     """
 
     def __init__(self, scenario: Mapping[str, Any], now: Callable[[], datetime]) -> None:
         self._now = now
         self._seed = int(scenario.get("seed", 0))
-        self._book = Book()
+        self._orders = OrderStore()
         self._ledger = Ledger()
         self._market = Market(self._seed)
-        self._fills = FillPlan(self._seed)
-        self._life = Lifecycle(self._book, self._ledger, self._market, Sessions())
-        self._admission = Admission(self._book, self._ledger, self._market)
-        self._submitted = 0
-        self._made = 0
-        self._archive = Archive()
+        self._fill_plan = FillPlan(self._seed)
+        self._lifecycle = Lifecycle(self._orders, self._ledger, self._market, Sessions())
+        self._admission = Admission(self._orders, self._ledger, self._market)
+        self._last_submitted_at = 0
+        self._orders_created = 0
+        self._json_cache = StateJsonCache()
         self.merge(scenario)
 
-    # The world
+    # Scenario and state
 
     def merge(self, world: Mapping[str, Any]) -> None:
-        """Change the world and leave the orders: assets, quotes, positions, account, fills and trading hours.
+        """Apply part of a scenario and keep the orders. The time, faults and rate limits are ignored.
 
         Raises:
-            ValueError: for what no scenario may say.
+            ValueError: the scenario is invalid.
         """
         now = self.advance()
-        default = FillBehaviour.parse(world["default_fill"]) if "default_fill" in world else self._fills.default
-        rules = [FillRule.parse(spec) for spec in world["fills"]] if "fills" in world else self._fills.rules
-        if "windows" in world:
-            self._admission.windows = tuple(Window.parse(spec) for spec in world["windows"])
+        default = FillBehaviour.parse(world["default_fill"]) if "default_fill" in world else self._fill_plan.default
+        rules = [FillRule.parse(spec) for spec in world["fills"]] if "fills" in world else self._fill_plan.rules
+        if "blackout_windows" in world:
+            self._admission.blackout_windows = tuple(map(BlackoutWindow.parse, world["blackout_windows"]))
         self._market.merge(world)
         self._ledger.merge(world)
-        self._fills.default, self._fills.rules = default, rules
+        self._fill_plan.default, self._fill_plan.rules = default, rules
         hours = {key: value for key, value in world.get("clock", {}).items() if key in _SESSION_KEYS}
-        known = self._life.sessions.dump() | hours
-        if known != self._life.sessions.dump():
-            self._life.replan(Sessions(known["sessions"], known["holidays"], known["half_days"]), now)
-        self._life.unmatched = True
-        self._life.changes += 1
+        current = self._lifecycle.sessions.dump()
+        if (changed := current | hours) != current:
+            sessions = Sessions(changed["sessions"], changed["holidays"], changed["half_days"])
+            self._lifecycle.change_sessions(sessions, now)
+        self._lifecycle.needs_matching = True
+        self._lifecycle.changes += 1
 
     def advance(self) -> int:
-        """Let happen what is due; gives the instant in nanoseconds since the epoch."""
+        """Process the events that are due; return the current time in nanoseconds since the epoch."""
         now = nanoseconds(self._now())
-        if self._market.walk(now):
-            self._life.unmatched = True
-        self._life.settle(now)
+        if self._market.apply_drift(now):
+            self._lifecycle.needs_matching = True
+        self._lifecycle.run_due_events(now)
         return now
 
     @property
     def changes(self) -> int:
-        """Grows whenever anything changes that :meth:`dump` holds."""
-        return self._life.changes
+        """Counter that increases with every change of the state that :meth:`dump` returns."""
+        return self._lifecycle.changes
 
     def json_pieces(self) -> Iterator[str]:
-        """The whole state as JSON text; use it before the next call."""
-        open_orders = self._book.open
-        rest = {
+        """Return the whole state as JSON text. Consume it before the next call."""
+        open_orders = self._orders.open
+        small = {
             "seed": self._seed,
             **self._ledger.dump(),
-            **self._fills.dump(),
-            "clock": self._life.sessions.dump(),
-            "windows": [window.dump() for window in self._admission.windows],
-            "sequence": self._life.sequence,
-            "submitted": self._submitted,
-            "made": self._made,
-            "walked": self._market.walked,
+            **self._fill_plan.dump(),
+            "clock": self._lifecycle.sessions.dump(),
+            "blackout_windows": [window.dump() for window in self._admission.blackout_windows],
+            "sequence": self._lifecycle.sequence,
+            "last_submitted_at": self._last_submitted_at,
+            "orders_created": self._orders_created,
+            "last_drift_step": self._market.last_drift_step,
         }
         return json_object(
             {
-                **{name: json_text(value) for name, value in rest.items()},
-                **self._archive.market(self._market),
-                "orders": self._archive.orders(self._book.orders.values()),
-                "events": json_text(sorted(e for e in self._life.events if e[3] in open_orders)),
-                "activities": self._archive.activities(self._life.activities),
+                **{name: json_text(value) for name, value in small.items()},
+                **self._json_cache.market(self._market),
+                "orders": self._json_cache.orders(self._orders.by_id.values()),
+                "events": json_text(sorted(e for e in self._lifecycle.events if e[3] in open_orders)),
+                "activities": self._json_cache.activities(self._lifecycle.activities),
             }
         )
 
-    def dump(self) -> Wire:
-        """The whole state, ready for JSON; a copy."""
+    def dump(self) -> JsonObject:
+        """Return a copy of the whole state, ready for JSON."""
         return dict(json.loads("".join(self.json_pieces())))
 
     @classmethod
-    def load(cls, state: Wire, now: Callable[[], datetime]) -> "Exchange":
-        """The exchange that was dumped."""
+    def load(cls, state: JsonObject, now: Callable[[], datetime]) -> "Exchange":
+        """Return an exchange with a dumped state."""
         exchange = cls(state, now)
         for values in state["orders"]:
-            exchange._book.add(Order.load(values))
-        exchange._ledger.unseen = [(at, Decimal(amount)) for at, amount in state["unseen"]]
-        exchange._fills.load_counts(state["submissions"])
-        exchange._life.events = [(due, nr, kind, order, what) for due, nr, kind, order, what in state["events"]]
-        exchange._life.sequence = state["sequence"]
-        exchange._life.activities = list(state["activities"])
-        exchange._submitted, exchange._made = state["submitted"], state["made"]
-        exchange._market.walked = state["walked"]
+            exchange._orders.add(Order.load(values))
+        exchange._ledger.pending_proceeds = [(at, Decimal(amount)) for at, amount in state["pending_proceeds"]]
+        exchange._fill_plan.load_counts(state["submissions"])
+        exchange._lifecycle.events = [(due, nr, kind, order, arg) for due, nr, kind, order, arg in state["events"]]
+        exchange._lifecycle.sequence = state["sequence"]
+        exchange._lifecycle.activities = list(state["activities"])
+        exchange._last_submitted_at, exchange._orders_created = state["last_submitted_at"], state["orders_created"]
+        exchange._market.last_drift_step = state["last_drift_step"]
         return exchange
 
     # Account, clock, assets, market data
 
-    def account(self) -> Wire:
-        """``GET /v2/account``."""
+    def account(self) -> JsonObject:
+        """Answer ``GET /v2/account``."""
         now = self.advance()
-        return self._ledger.wire(now, self._market.quotes, self._book.held_cash())
+        return self._ledger.account_json(now, self._market.quotes, self._orders.held_cash())
 
-    def clock(self) -> Wire:
-        """``GET /v2/clock``."""
-        return self._life.sessions.clock(self.advance())
+    def clock(self) -> JsonObject:
+        """Answer ``GET /v2/clock``."""
+        return self._lifecycle.sessions.clock(self.advance())
 
-    def calendar(self, start: str | None = None, end: str | None = None) -> list[Wire]:
-        """``GET /v2/calendar``; dates in New York, both included."""
+    def calendar(self, start: str | None = None, end: str | None = None) -> list[JsonObject]:
+        """Answer ``GET /v2/calendar``; dates are in New York, both included."""
         try:
-            return self._life.sessions.calendar(parse_date(start or _CALENDAR_START), parse_date(end or _CALENDAR_END))
+            first, last = parse_date(start or _CALENDAR_START), parse_date(end or _CALENDAR_END)
+            return self._lifecycle.sessions.calendar(first, last)
         except ValueError as error:
             raise malformed("start and end must be dates like 2026-01-26") from error
 
-    def asset(self, symbol_or_id: str) -> Wire:
-        """``GET /v2/assets/{symbol_or_asset_id}``."""
-        if (found := self._market.asset(symbol_or_id)) is None:
+    def asset(self, symbol_or_id: str) -> JsonObject:
+        """Answer ``GET /v2/assets/{symbol_or_asset_id}``."""
+        if (asset := self._market.asset(symbol_or_id)) is None:
             raise not_found(f"asset not found for {symbol_or_id}")
-        return found.wire()
+        return asset.to_json()
 
-    def assets(self, status: str | None = None, exchange: str | None = None) -> list[Wire]:
-        """``GET /v2/assets``."""
+    def assets(self, status: str | None = None, exchange: str | None = None) -> list[JsonObject]:
+        """Answer ``GET /v2/assets``."""
         known = sorted(self._market.assets.values(), key=lambda asset: (asset.exchange, asset.symbol))
-        return [a.wire() for a in known if status in (None, a.status) and exchange in (None, a.exchange)]
+        return [a.to_json() for a in known if status in (None, a.status) and exchange in (None, a.exchange)]
 
-    def latest_quotes(self, symbols: Iterable[str]) -> Wire:
-        """``GET /v2/stocks/quotes/latest``; a symbol without a quote is absent."""
+    def latest_quotes(self, symbols: Iterable[str]) -> JsonObject:
+        """Answer ``GET /v2/stocks/quotes/latest``; a symbol without a quote is absent."""
         now = self.advance()
         quotes = self._market.quotes
-        return {"quotes": {symbol: quotes[symbol].wire(now) for symbol in symbols if symbol in quotes}}
+        return {"quotes": {symbol: quotes[symbol].to_json(now) for symbol in symbols if symbol in quotes}}
 
-    def latest_trades(self, symbols: Iterable[str]) -> Wire:
-        """``GET /v2/stocks/trades/latest``; a symbol without a last price is absent."""
+    def latest_trades(self, symbols: Iterable[str]) -> JsonObject:
+        """Answer ``GET /v2/stocks/trades/latest``; a symbol without a last price is absent."""
         now = self.advance()
         quotes = self._market.quotes
         known = (symbol for symbol in symbols if symbol in quotes and quotes[symbol].last)
-        return {"trades": {symbol: quotes[symbol].trade_wire(now) for symbol in known}}
+        return {"trades": {symbol: quotes[symbol].trade_json(now) for symbol in known}}
 
-    def snapshots(self, symbols: Iterable[str]) -> Wire:
-        """``GET /v2/stocks/snapshots``; a symbol without a quote is absent."""
+    def snapshots(self, symbols: Iterable[str]) -> JsonObject:
+        """Answer ``GET /v2/stocks/snapshots``; a symbol without a quote is absent."""
         now = self.advance()
         quotes = self._market.quotes
-        return {symbol: quotes[symbol].snapshot_wire(now) for symbol in symbols if symbol in quotes}
+        return {symbol: quotes[symbol].snapshot_json(now) for symbol in symbols if symbol in quotes}
 
     # Positions
 
-    def positions(self) -> list[Wire]:
-        """``GET /v2/positions``."""
+    def positions(self) -> list[JsonObject]:
+        """Answer ``GET /v2/positions``."""
         self.advance()
         return [self._position(symbol) for symbol in sorted(self._ledger.positions)]
 
-    def position(self, symbol_or_id: str) -> Wire:
-        """``GET /v2/positions/{symbol_or_asset_id}``."""
+    def position(self, symbol_or_id: str) -> JsonObject:
+        """Answer ``GET /v2/positions/{symbol_or_asset_id}``."""
         self.advance()
-        return self._position(self._held(symbol_or_id))
+        return self._position(self._held_symbol(symbol_or_id))
 
-    def _held(self, symbol_or_id: str) -> str:
+    def _held_symbol(self, symbol_or_id: str) -> str:
         asset = self._market.asset(symbol_or_id)
         if asset is None or asset.symbol not in self._ledger.positions:
             raise not_found("position does not exist")
         return asset.symbol
 
-    def _position(self, symbol: str) -> Wire:
+    def _position(self, symbol: str) -> JsonObject:
         asset, quote = self._market.assets[symbol], self._market.quotes.get(symbol)
-        return self._ledger.positions[symbol].wire(asset, quote, self._book.held_qty(symbol))
+        return self._ledger.positions[symbol].to_json(asset, quote, self._orders.held_qty(symbol))
 
-    def close_position(self, symbol_or_id: str, qty: str | None = None, percentage: str | None = None) -> Wire:
-        """``DELETE /v2/positions/{symbol_or_asset_id}``: a market order that sells it, or part of it."""
+    def close_position(self, symbol_or_id: str, qty: str | None = None, percentage: str | None = None) -> JsonObject:
+        """Answer ``DELETE /v2/positions/{symbol_or_asset_id}``: sell the position or part of it at the market."""
         self.advance()
-        symbol = self._held(symbol_or_id)
+        symbol = self._held_symbol(symbol_or_id)
         if qty is not None and percentage is not None:
             raise malformed("only one of qty or percentage is accepted")
-        asked = qty or plain(part_of(self._ledger.qty(symbol), percentage or "100"))
+        shares = qty or format_decimal(percentage_of(self._ledger.qty(symbol), percentage or "100"))
         return self.submit_order({
-            "symbol": symbol, "qty": asked, "side": "sell", "type": "market", "time_in_force": "day",
+            "symbol": symbol, "qty": shares, "side": "sell", "type": "market", "time_in_force": "day",
         })  # fmt: skip
 
-    def close_positions(self, *, cancel_orders: bool = False) -> list[Wire]:
-        """``DELETE /v2/positions`` (207): one answer for each position."""
+    def close_positions(self, *, cancel_orders: bool = False) -> list[JsonObject]:
+        """Answer ``DELETE /v2/positions`` (207) with one result per position."""
         if cancel_orders:
             self.cancel_all()
             self.advance()
-        answers = []
+        results = []
         for symbol in sorted(self._ledger.positions):
             try:
                 status, body = 200, self.close_position(symbol)
             except BrokerError as error:
                 status, body = error.http_status, error.body()
-            answers.append({"symbol": symbol, "status": status, "body": body})
-        return answers
+            results.append({"symbol": symbol, "status": status, "body": body})
+        return results
 
     # Orders
 
-    def submit_order(self, body: Mapping[str, Any]) -> Wire:
-        """``POST /v2/orders``; the order starts pending and is worked from the next call on."""
+    def submit_order(self, body: Mapping[str, Any]) -> JsonObject:
+        """Answer ``POST /v2/orders``. The order is pending in the response; execution starts with the next call."""
         now = self.advance()
         ticket = read_ticket(body)
         collar = self._admission.check(ticket, now)
         order = self._new_order(ticket, now, collar)
-        self._life.admit(order, now)
-        return order.wire(now)
+        self._lifecycle.accept(order, now)
+        return order.to_json(now)
 
     def _new_order(self, ticket: Ticket, now: int, collar: Decimal | None) -> Order:
-        made = self._made + 1
-        order_id = identifier(self._seed, "order", made)
-        client_order_id = ticket.client_order_id or identifier(self._seed, "client order", made)
-        behaviour = self._fills.choose(ticket, client_order_id)
-        self._life.changes += 1
+        number = self._orders_created + 1
+        order_id = identifier(self._seed, "order", number)
+        client_order_id = ticket.client_order_id or identifier(self._seed, "client order", number)
+        behaviour = self._fill_plan.choose(ticket, client_order_id)
+        self._lifecycle.changes += 1
         if behaviour.error is not None:
-            raise scripted(behaviour.error)
-        self._made = made
-        # No two orders share a submission time, so that pages by time neither skip nor repeat one.
-        self._submitted = max(now, self._submitted + 1)
+            raise scripted_error(behaviour.error)
+        self._orders_created = number
+        # Submission times are unique: paging by time must neither skip nor repeat an order.
+        self._last_submitted_at = max(now, self._last_submitted_at + 1)
         quote = self._market.quotes.get(ticket.symbol)
         sale = ticket.side == "sell" and ticket.notional is not None
         return Order(
@@ -267,8 +269,8 @@ class Exchange:
             asset_id=self._market.assets[ticket.symbol].id,
             behaviour=behaviour,
             time_in_force=ticket.time_in_force,
-            submitted_at=self._submitted,
-            updated_at=self._submitted,
+            submitted_at=self._last_submitted_at,
+            updated_at=self._last_submitted_at,
             qty=ticket.qty,
             notional=ticket.notional,
             limit_price=ticket.limit_price,
@@ -278,133 +280,131 @@ class Exchange:
             notional_hold=sale_qty(ticket.notional or ZERO, quote) if sale else ZERO,
         )
 
-    def get_order(self, order_id: str) -> Wire:
-        """``GET /v2/orders/{order_id}``."""
+    def get_order(self, order_id: str) -> JsonObject:
+        """Answer ``GET /v2/orders/{order_id}``."""
         now = self.advance()
-        return self._book.get(order_id).wire(now)
+        return self._orders.get(order_id).to_json(now)
 
-    def get_order_by_client_order_id(self, client_order_id: str) -> Wire:
-        """``GET /v2/orders:by_client_order_id``."""
+    def get_order_by_client_order_id(self, client_order_id: str) -> JsonObject:
+        """Answer ``GET /v2/orders:by_client_order_id``."""
         now = self.advance()
-        if (order_id := self._book.by_client_id.get(client_order_id)) is None:
+        if (order_id := self._orders.by_client_order_id.get(client_order_id)) is None:
             raise not_found(f"order not found for {client_order_id}")
-        return self._book.orders[order_id].wire(now)
+        return self._orders.by_id[order_id].to_json(now)
 
-    def list_orders(self, query: OrderQuery | None = None, **filters: Any) -> list[Wire]:
-        """``GET /v2/orders``: by default the newest fifty that are open.
+    def list_orders(self, query: OrderQuery | None = None, **filters: Any) -> list[JsonObject]:
+        """Answer ``GET /v2/orders``, by default with the 50 newest open orders.
 
-        Args:
-            query: which orders.
-            filters: the same by the names of :class:`~paper_broker.orders.OrderQuery`, instead of a query.
+        ``filters`` are fields of :class:`~paper_broker.orders.OrderQuery`, as an alternative to ``query``.
         """
         now = self.advance()
-        return [order.wire(now) for order in self._book.find(query or OrderQuery(**filters))]
+        return [order.to_json(now) for order in self._orders.find(query or OrderQuery(**filters))]
 
     def cancel_order(self, order_id: str) -> None:
-        """``DELETE /v2/orders/{order_id}`` (204): a request, and not yet an outcome."""
+        """Answer ``DELETE /v2/orders/{order_id}`` (204): request a cancel, whose outcome is known later."""
         now = self.advance()
-        self._cancel(self._book.get(order_id), now)
+        self._cancel(self._orders.get(order_id), now)
 
     def _cancel(self, order: Order, now: int) -> None:
         if not order.is_open or order.status in ("pending_cancel", "pending_replace"):
-            raise already(order.status)
-        self._life.request_cancel(order, now)
+            raise already_in_status(order.status)
+        self._lifecycle.request_cancel(order, now)
 
-    def cancel_all(self) -> list[Wire]:
-        """``DELETE /v2/orders`` (207): one answer for each open order."""
+    def cancel_all(self) -> list[JsonObject]:
+        """Answer ``DELETE /v2/orders`` (207) with one result per open order."""
         now = self.advance()
-        answers: list[Wire] = []
-        for order in list(self._book.open.values()):
+        results: list[JsonObject] = []
+        for order in list(self._orders.open.values()):
             try:
                 self._cancel(order, now)
-                answers.append({"id": order.id, "status": 200, "body": order.wire(now)})
+                results.append({"id": order.id, "status": 200, "body": order.to_json(now)})
             except BrokerError as error:
-                answers.append({"id": order.id, "status": 500, "body": error.body()})
-        return answers
+                results.append({"id": order.id, "status": 500, "body": error.body()})
+        return results
 
-    def replace_order(self, order_id: str, changes: Mapping[str, Any]) -> Wire:
-        """``PATCH /v2/orders/{order_id}``: a new order with a new id, which may yet lose to a fill of the old one.
+    def replace_order(self, order_id: str, changes: Mapping[str, Any]) -> JsonObject:
+        """Answer ``PATCH /v2/orders/{order_id}`` with a new order, which is rejected if the old one fills first.
 
-        The quantity, unless changed, is the original one, whatever was executed of it.
+        Unless changed, the quantity is the original quantity, even after partial fills.
         """
         now = self.advance()
-        old = self._book.get(order_id)
+        old = self._orders.get(order_id)
         if not old.is_open:
-            raise already(old.status)
+            raise already_in_status(old.status)
         check_replaceable(old, changes)
         ticket = read_ticket(replacement(old, changes))
         collar = self._admission.check(ticket, now, replaced=old)
         new = self._new_order(ticket, now, collar)
         new.replaces = old.id
-        self._life.request_replace(old, new, now)
-        return new.wire(now)
+        self._lifecycle.request_replace(old, new, now)
+        return new.to_json(now)
 
-    def activities(self, order_id: str | None = None, after: str | None = None, until: str | None = None) -> list[Wire]:
-        """``GET /v2/account/activities``: executions, oldest first."""
+    def activities(
+        self, order_id: str | None = None, after: str | None = None, until: str | None = None
+    ) -> list[JsonObject]:
+        """Answer ``GET /v2/account/activities`` with the executions, oldest first."""
         self.advance()
-        first, last = boundary("after", after), boundary("until", until)
+        first, last = parse_boundary("after", after), parse_boundary("until", until)
         return [
             activity
-            for activity in self._life.activities
+            for activity in self._lifecycle.activities
             if order_id in (None, activity["order_id"])
             and (first is None or parse_instant(activity["transaction_time"]) > first)
             and (last is None or parse_instant(activity["transaction_time"]) < last)
         ]
 
-    # What the venue does by itself
+    # Actions of the broker itself
 
-    def force_fill(self, order_id: str, qty: str | None = None, price: str | None = None) -> Wire:
-        """Execute a working order now: all that is left, at the touch or its own limit, or as told.
+    def force_fill(self, order_id: str, qty: str | None = None, price: str | None = None) -> JsonObject:
+        """Execute a working order now.
 
         Args:
-            order_id: of the order.
-            qty: shares; none is all that is left, and an order for dollars takes nothing else.
-            price: dollars a share.
+            order_id: ID of the order.
+            qty: shares; None is the whole remainder. A notional order can only be filled as a whole.
+            price: dollars per share; None is the touch, or the order's limit if the touch is worse.
 
         Raises:
-            ValueError: if the order is not working, or the quantity is more than is left.
+            ValueError: the order is not working, or the quantity exceeds the remainder.
         """
         now = self.advance()
-        order = self._book.get(order_id)
-        at = self._life.price(order, scripted=True) if price is None else Decimal(price)
+        order = self._orders.get(order_id)
+        at = self._lifecycle.price(order, scripted=True) if price is None else Decimal(price)
         if order.status not in WORKING or not at or at < 0:
-            raise ValueError(f"order {order_id} cannot be filled: it is {order.status}, its price would be {at}.")
+            raise ValueError(f"order {order_id} cannot be filled: its status is {order.status}, the price {at}.")
         if qty is None:
-            self._life.fill(order, now, ONE, at)
-            return order.wire(now)
-        shares, left = Decimal(qty), (order.qty or ZERO) - order.filled_qty
-        if order.qty is None or not 0 < shares <= left:
-            raise ValueError(
-                f"{shares} cannot be filled: {left} shares are left; an order for dollars fills as a whole."
-            )
-        self._life.book_execution(order, now, shares, at)
+            self._lifecycle.fill(order, now, ONE, at)
+            return order.to_json(now)
+        shares, remaining = Decimal(qty), (order.qty or ZERO) - order.filled_qty
+        if order.qty is None or not 0 < shares <= remaining:
+            raise ValueError(f"Cannot fill {shares} of {remaining} shares; a notional order is filled as a whole.")
+        self._lifecycle.record_execution(order, now, shares, at)
         order.executed = min(order.filled_qty / order.qty, ONE)
-        return order.wire(now)
+        return order.to_json(now)
 
-    def force_end(self, order_id: str, status: str) -> Wire:
-        """Let the venue end an open order: ``canceled``, ``expired`` or ``rejected``.
+    def force_end(self, order_id: str, status: str) -> JsonObject:
+        """Close an open order on the broker's side: ``canceled``, ``expired`` or ``rejected``.
 
         Raises:
-            ValueError: if it is finished.
+            ValueError: the order is closed already.
         """
         now = self.advance()
-        order = self._book.get(order_id)
+        order = self._orders.get(order_id)
         if not order.is_open:
             raise ValueError(f"order {order_id} is {order.status} already.")
-        self._life.end(order, now, status)
-        return order.wire(now)
+        self._lifecycle.end(order, now, status)
+        return order.to_json(now)
 
     @property
-    def fill_rules(self) -> list[Wire]:
-        """How orders fare, as a scenario says it under ``fills``."""
-        return [rule.dump() for rule in self._fills.rules]
+    def fill_rules(self) -> list[JsonObject]:
+        """The fill rules, as a scenario lists them under ``fills``."""
+        return [rule.dump() for rule in self._fill_plan.rules]
 
     @property
     def is_halted(self) -> bool:
-        """Whether nothing is executed at all."""
+        """True if the whole market is halted."""
         return self._market.halted
 
     @property
     def account_settings(self) -> Any:
-        """The account's settings."""
+        """The settings of the account, without its money."""
         return self._ledger.account

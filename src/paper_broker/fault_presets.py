@@ -1,66 +1,66 @@
-"""Drills: troubles that somebody who watches can switch on and off, to see whether a program gets over them.
+"""Fault presets: faults that the page can turn on and off, to see how a program handles them.
 
-Whether one is on is read from the world itself. Nothing else is touched when it is switched off: faults and rules of
-a scenario stay as they are.
+The state of a preset is read from the broker, not stored. Turning a preset off leaves the faults and fill rules of a
+scenario unchanged.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from paper_broker.app import Venue
+from paper_broker.app import App
 
 _SLOW = {"kind": "latency", "seconds": 1.5, "count": None}
 _DOWN = {"kind": "status", "status": 503, "body": "html", "count": None}
-_REJECT = {"error": {"status": 403, "code": 40310000, "message": "orders are refused: this is a drill"}}
+_REJECT = {"error": {"status": 403, "code": 40310000, "message": "order rejected by the fault preset"}}
 
 
 @dataclass(frozen=True, slots=True)
-class Drill:
-    """One trouble."""
+class FaultPreset:
+    """One fault with its title and description on the page."""
 
     title: str
-    meaning: str
-    is_on: Callable[[Venue], bool]
-    begin: Callable[[Venue], None]
-    end: Callable[[Venue], None]
+    description: str
+    is_on: Callable[[App], bool]
+    turn_on: Callable[[App], None]
+    turn_off: Callable[[App], None]
 
-    def switch(self, venue: Venue, *, on: bool) -> None:
-        """Let it be so; twice is the same as once."""
-        if self.is_on(venue) is not on:
-            (self.begin if on else self.end)(venue)
+    def set(self, app: App, *, on: bool) -> None:
+        """Turn the preset on or off. Idempotent."""
+        if self.is_on(app) is not on:
+            (self.turn_on if on else self.turn_off)(app)
 
 
-def _fault(title: str, meaning: str, spec: Mapping[str, Any]) -> Drill:
-    return Drill(
+def _fault(title: str, description: str, spec: Mapping[str, Any]) -> FaultPreset:
+    return FaultPreset(
         title,
-        meaning,
-        is_on=lambda venue: venue.faults.holds(spec),
-        begin=lambda venue: venue.faults.arm([spec]),
-        end=lambda venue: venue.faults.disarm(spec),
+        description,
+        is_on=lambda app: app.faults.is_armed(spec),
+        turn_on=lambda app: app.faults.arm([spec]),
+        turn_off=lambda app: app.faults.disarm(spec),
     )
 
 
-def _other_rules(venue: Venue) -> list[Mapping[str, Any]]:
-    return [rule for rule in venue.exchange.fill_rules if rule != _REJECT]
+def _other_rules(app: App) -> list[Mapping[str, Any]]:
+    return [rule for rule in app.exchange.fill_rules if rule != _REJECT]
 
 
-DRILLS: Mapping[str, Drill] = {
-    "slow": _fault("Slow", "every request is answered a second and a half late", _SLOW),
-    "down": _fault("Down", "every request is answered 503, with a page of HTML", _DOWN),
-    "reject": Drill(
+FAULT_PRESETS: Mapping[str, FaultPreset] = {
+    "slow": _fault("Slow", "every response is delayed by 1.5 seconds", _SLOW),
+    "down": _fault("Down", "every request fails with HTTP 503 and an HTML body", _DOWN),
+    "reject": FaultPreset(
         "Reject",
-        "every new order is refused with 403",
-        is_on=lambda venue: _REJECT in venue.exchange.fill_rules,
-        begin=lambda venue: venue.merge({"fills": [_REJECT, *_other_rules(venue)]}),
-        end=lambda venue: venue.merge({"fills": _other_rules(venue)}),
+        "every new order is rejected with HTTP 403",
+        is_on=lambda app: _REJECT in app.exchange.fill_rules,
+        turn_on=lambda app: app.merge({"fills": [_REJECT, *_other_rules(app)]}),
+        turn_off=lambda app: app.merge({"fills": _other_rules(app)}),
     ),
-    "halt": Drill(
+    "halt": FaultPreset(
         "Halt",
-        "orders are taken, and nothing is executed",
-        is_on=lambda venue: venue.exchange.is_halted,
-        begin=lambda venue: venue.merge({"halted": True}),
-        end=lambda venue: venue.merge({"halted": False}),
+        "orders are accepted but not executed",
+        is_on=lambda app: app.exchange.is_halted,
+        turn_on=lambda app: app.merge({"halted": True}),
+        turn_off=lambda app: app.merge({"halted": False}),
     ),
 }
-"""By the name under which it is switched."""
+"""Presets by the name that the admin API takes."""

@@ -1,7 +1,7 @@
-"""Faults of the way to the broker, armed in advance: slow, hanging, cut or failing requests.
+"""Faults between client and broker, armed in advance: slow, hanging, dropped or failing requests.
 
-A plan only says which fault a request meets; whoever carries the request out lets it happen, before the request takes
-effect or after it.
+A :class:`FaultPlan` only selects the fault for a request. The server produces it, before or after the request takes
+effect.
 """
 
 import re
@@ -17,21 +17,22 @@ _BODIES = ("json", "html", "empty")
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One way for requests to go wrong, and the requests it meets.
+    """One fault, and the requests it applies to. A filter of None matches any request.
 
     Attributes:
-        kind: ``latency`` answers late; ``hang`` never answers; ``drop`` closes the connection; ``status`` fails.
-        when: ``before`` the request takes effect, or ``after`` it did.
-        seconds: how long latency (without it one second) and hanging (without it for ever) take.
-        status: the HTTP status of a ``status`` fault.
+        kind: ``latency`` delays the response, ``hang`` never responds, ``drop`` closes the connection, ``status``
+            responds with an HTTP error.
+        when: ``before`` or ``after`` the request takes effect.
+        seconds: duration of a latency (default 1) or of a hang (default: forever).
+        status: HTTP status of a ``status`` fault.
         body: its body: ``json``, ``html`` or ``empty``.
-        method: of the requests it meets; none is any.
-        path: a regular expression, searched in the path; none is any.
-        client_order_id: a prefix, looked for in body and query; none is any.
-        symbol: as in the body, or among those of the query; none is any.
-        nth: the first matching request it meets, counted from 1.
-        count: how many it meets from there on; none is all.
-        seen: matching requests so far.
+        method: HTTP method.
+        path: regular expression, searched in the path.
+        client_order_id: prefix of the client order ID in body or query.
+        symbol: symbol in the body, or one of the symbols in the query.
+        nth: the first matching request it applies to, counted from 1.
+        count: number of matching requests it applies to from there on; None is all.
+        match_count: matching requests so far.
     """
 
     kind: str
@@ -45,20 +46,20 @@ class Fault:
     symbol: str | None = None
     nth: int = 1
     count: int | None = 1
-    seen: int = 0
+    match_count: int = 0
 
     @classmethod
     def parse(cls, spec: Mapping[str, Any]) -> "Fault":
-        """Read a fault from a scenario.
+        """Parse a fault from a scenario.
 
         Raises:
-            ValueError: for an unknown field or value.
+            ValueError: an unknown field or value.
         """
         if unknown := spec.keys() - set(cls.__slots__):
-            raise ValueError(f"Unknown fault fields {sorted(unknown)}.")
+            raise ValueError(f"Unknown fault fields: {sorted(unknown)}.")
         fault = cls(**spec)
         if problem := fault._problem():
-            raise ValueError(f"A fault is {dict(spec)}: {problem}.")
+            raise ValueError(f"The fault {dict(spec)} is invalid: {problem}.")
         return fault
 
     def _problem(self) -> str | None:
@@ -69,23 +70,23 @@ class Fault:
             ("body", self.body, _BODIES),
         ):
             if value not in known:
-                return f"{name} is one of {known}"
+                return f"{name} must be one of {known}"
         if any(not isinstance(number, int) or number < 1 for number in (self.nth, self.count or 1)) or self.count == 0:
-            return "nth and count are at least 1"
+            return "nth and count must be whole numbers from 1"
         if self.seconds is not None and (not isinstance(self.seconds, int | float) or self.seconds < 0):
-            return "seconds are a number, and not negative"
+            return "seconds must be a number from 0"
         try:
             re.compile(self.path or "")
         except re.error as error:
-            return f"path is no regular expression: {error}"
+            return f"path is not a regular expression: {error}"
         return None
 
     def dump(self) -> dict[str, Any]:
-        """What :meth:`parse` takes."""
+        """Return the fault as :meth:`parse` accepts it."""
         return {name: getattr(self, name) for name in self.__slots__}
 
     def matches(self, method: str, path: str, body: Mapping[str, Any]) -> bool:
-        """Whether this request is one of those it speaks of."""
+        """Return whether the filters match this request."""
         return (
             self.method in (None, method)
             and (self.path is None or re.search(self.path, path) is not None)
@@ -97,22 +98,22 @@ class Fault:
 
     @property
     def wait_seconds(self) -> float | None:
-        """How long the request waits; none is for ever."""
+        """Seconds that the request waits; None is forever."""
         return 1.0 if self.seconds is None and self.kind == "latency" else self.seconds
 
     @property
     def due(self) -> bool:
-        """Whether the last request it saw meets it."""
-        return self.seen >= self.nth and (self.count is None or self.seen < self.nth + self.count)
+        """True if the fault applies to the last request it matched."""
+        return self.match_count >= self.nth and (self.count is None or self.match_count < self.nth + self.count)
 
     @property
     def spent(self) -> bool:
-        """Whether it will meet no further request."""
-        return self.count is not None and self.seen >= self.nth + self.count - 1
+        """True if the fault applies to no further request."""
+        return self.count is not None and self.match_count >= self.nth + self.count - 1
 
 
 class FaultPlan:
-    """The armed faults, first armed first; a request meets one at most."""
+    """The armed faults, in the order in which they were armed. At most one applies to a request."""
 
     def __init__(self, specs: Iterable[Mapping[str, Any]] = ()) -> None:
         self._faults = [Fault.parse(spec) for spec in specs]
@@ -121,41 +122,41 @@ class FaultPlan:
         """Add faults.
 
         Raises:
-            ValueError: for an unknown field or value; then none is added.
+            ValueError: an unknown field or value. No fault is added then.
         """
         self._faults += [Fault.parse(spec) for spec in specs]
 
     def disarm(self, spec: Mapping[str, Any]) -> None:
-        """Remove the faults that were armed with just this."""
-        gone = Fault.parse(spec)
-        self._faults = [fault for fault in self._faults if replace(fault, seen=0) != gone]
+        """Remove the faults that were armed with exactly this specification."""
+        removed = Fault.parse(spec)
+        self._faults = [fault for fault in self._faults if replace(fault, match_count=0) != removed]
 
-    def holds(self, spec: Mapping[str, Any]) -> bool:
-        """Whether such a fault is armed."""
-        wanted = Fault.parse(spec)
-        return any(replace(fault, seen=0) == wanted for fault in self._faults)
+    def is_armed(self, spec: Mapping[str, Any]) -> bool:
+        """Return whether a fault with exactly this specification is armed."""
+        expected = Fault.parse(spec)
+        return any(replace(fault, match_count=0) == expected for fault in self._faults)
 
     def clear(self) -> None:
-        """Disarm all."""
+        """Disarm all faults."""
         self._faults = []
 
     def next(self, method: str, path: str, body: Mapping[str, Any]) -> Fault | None:
-        """The fault that this request meets; a match counts, so ask once for each request.
+        """Count a request and return the fault that applies to it. Call once per request.
 
         Args:
-            method: of the request.
-            path: without the query.
-            body: the JSON body, and the query for requests without one.
+            method: HTTP method.
+            path: path without the query.
+            body: fields of the JSON body and of the query.
         """
-        met: Fault | None = None
+        applied: Fault | None = None
         for n, fault in enumerate(self._faults):
             if fault.matches(method, path, body):
-                self._faults[n] = seen = replace(fault, seen=fault.seen + 1)
-                if met is None and seen.due:
-                    met = seen
+                self._faults[n] = counted = replace(fault, match_count=fault.match_count + 1)
+                if applied is None and counted.due:
+                    applied = counted
         self._faults = [fault for fault in self._faults if not fault.spent]
-        return met
+        return applied
 
     def dump(self) -> list[dict[str, Any]]:
-        """The faults still armed, ready for JSON."""
+        """Return the armed faults, ready for JSON."""
         return [fault.dump() for fault in self._faults]

@@ -1,8 +1,8 @@
-"""How an order will fare: a small language of fill behaviours, and the rules that choose one for an order.
+"""Fill behaviour: scripts for the execution of orders, and the rules that choose a script for an order.
 
-A behaviour is a script: parts of the quantity with the times at which they execute, and perhaps an end that the
-broker brings about. Gated behaviours wait until the order is marketable and execute at the touch; the others execute
-by the script alone, at the touch if the order is marketable and else at its own limit price.
+A script lists parts of the quantity with the times at which they execute, and optionally a terminal status set by the
+broker. ``marketable`` and ``random`` orders wait until they are marketable and execute at the touch. All others execute
+as scripted: at the touch if the order is marketable, otherwise at its limit.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from decimal import Decimal
 from random import Random
 from typing import Any, Protocol
 
-from paper_broker.errors import scripted
+from paper_broker.errors import scripted_error
 from paper_broker.formats import ONE, ZERO, duration
 
 OPTIONS = frozenset({
@@ -19,15 +19,15 @@ OPTIONS = frozenset({
     "price_pending_seconds", "cancel_seconds", "replace_seconds", "fill_beats_cancel", "fill_beats_replace",
     "status", "at_close",
 })  # fmt: skip
-"""What a behaviour may say."""
+"""Keys of a fill behaviour."""
 _MATCHES = frozenset({"symbol", "side", "type", "client_order_id", "nth"})
 _PARTIAL_ODDS = 0.10
-"""Alpaca: its paper fills are partial about one time in ten."""
+"""Probability of a partial fill. Alpaca's paper trading fills about one order in ten partially."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A fraction of the order that executes some nanoseconds after the order is working."""
+    """A fraction of the order, and its delay in nanoseconds after the order starts working."""
 
     fraction: Decimal
     after: int
@@ -38,21 +38,21 @@ class FillBehaviour:
     """The script of one order; durations in nanoseconds."""
 
     spec: Mapping[str, Any]
-    """What it was read from, ready for JSON."""
+    """The specification it was parsed from, ready for JSON."""
     parts: tuple[Part, ...] = (Part(ONE, 0),)
-    gated: bool = False
+    marketable_only: bool = False
     end: tuple[str, int] | None = None
-    """The terminal status that the broker brings about, and when."""
+    """The terminal status that the broker sets, and the delay."""
     price: Decimal | None = None
     error: Mapping[str, Any] | None = None
-    """A refusal of the submission itself: see :func:`~paper_broker.errors.scripted`."""
+    """The error response to the submission; see :func:`~paper_broker.errors.scripted_error`."""
     pending_new: int = 0
     price_pending: int = 0
     cancel: int | None = 0
-    """How long a cancel stays pending; none is for ever."""
+    """Time that a cancel stays pending; None is until the end of the day."""
     replace: int = 0
     beats_cancel: Decimal = ZERO
-    """The fraction of the remainder that executes between the cancel request and the cancel."""
+    """Fraction of the remainder that executes between the cancel request and the cancel."""
     beats_replace: Decimal = ZERO
     status: str | None = None
     """Shown instead of ``new`` and ``partially_filled``."""
@@ -60,19 +60,19 @@ class FillBehaviour:
 
     @classmethod
     def parse(cls, spec: Mapping[str, Any]) -> "FillBehaviour":
-        """Read a behaviour from a scenario.
+        """Parse a behaviour from a scenario.
 
         Raises:
-            ValueError: for an unknown behaviour or option.
+            ValueError: an unknown behaviour or option.
         """
         if unknown := spec.keys() - OPTIONS:
-            raise ValueError(f"Unknown fill options {sorted(unknown)}: choose from {sorted(OPTIONS)}.")
+            raise ValueError(f"Unknown fill options: {sorted(unknown)}. Choose from {sorted(OPTIONS)}.")
         parts, end = _script(spec)
         cancel = spec.get("cancel_seconds", 0)
         return cls(
             spec=dict(spec),
             parts=parts,
-            gated=spec.get("behaviour", "marketable") in ("marketable", "random"),
+            marketable_only=spec.get("behaviour", "marketable") in ("marketable", "random"),
             end=end,
             price=Decimal(str(spec["price"])) if "price" in spec else None,
             error=_error(spec.get("error")),
@@ -89,7 +89,7 @@ class FillBehaviour:
 
 def _error(spec: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     if spec is not None:
-        scripted(spec)  # so that it is refused when it is written and not when an order meets it
+        scripted_error(spec)  # checks the error when the scenario is read, not when the rule first applies
     return spec
 
 
@@ -112,7 +112,7 @@ def _script(spec: Mapping[str, Any]) -> tuple[tuple[Part, ...], tuple[str, int] 
         case other:
             raise ValueError(
                 f"Unknown fill behaviour {other!r}: "
-                "choose marketable, immediate, later, parts, never, cancel, expire, reject or random."
+                "choose from marketable, immediate, later, parts, never, cancel, expire, reject and random."
             )
 
 
@@ -123,46 +123,46 @@ def _parts(specs: Sequence[Mapping[str, Any]]) -> tuple[Part, ...]:
 def _fraction(value: Any) -> Decimal:
     fraction = Decimal(str(value))
     if not ZERO <= fraction <= ONE:
-        raise ValueError(f"fraction is {value}: write a number from 0 to 1.")
+        raise ValueError(f"fraction must be a number from 0 to 1, not {value}.")
     return fraction
 
 
 def _one_of(value: str, *allowed: str) -> str:
     if value not in allowed:
-        raise ValueError(f"{value!r} is none of {allowed}.")
+        raise ValueError(f"Unknown value {value!r}: choose from {allowed}.")
     return value
 
 
 @dataclass(frozen=True, slots=True)
 class FillRule:
-    """Chooses a behaviour for the orders it matches; what it leaves open matches every order."""
+    """A behaviour, and the orders that it applies to. A filter of None matches any order."""
 
     behaviour: FillBehaviour
     symbol: str | None = None
     side: str | None = None
     type: str | None = None
     client_order_id: str | None = None
-    """A prefix."""
+    """Prefix of the client order ID."""
     nth: int | None = None
-    """Counts the submissions of one symbol, from 1."""
+    """The nth submission of a symbol, counted from 1."""
 
     @classmethod
     def parse(cls, spec: Mapping[str, Any]) -> "FillRule":
-        """Read a rule from a scenario.
+        """Parse a rule from a scenario.
 
         Raises:
-            ValueError: for an unknown behaviour or option.
+            ValueError: an unknown behaviour or option.
         """
         matches = {name: spec[name] for name in spec.keys() & _MATCHES}
         return cls(FillBehaviour.parse({name: spec[name] for name in spec.keys() - _MATCHES}), **matches)
 
     def dump(self) -> dict[str, Any]:
-        """What :meth:`parse` takes."""
+        """Return the rule as :meth:`parse` accepts it."""
         matches = {name: getattr(self, name) for name in sorted(_MATCHES)}
         return {name: value for name, value in matches.items() if value is not None} | dict(self.behaviour.spec)
 
     def matches(self, order: "Submission", client_order_id: str, nth: int) -> bool:
-        """Whether it speaks of this order, the ``nth`` of its symbol."""
+        """Return whether the rule applies to this order, the ``nth`` submission of its symbol."""
         return (
             self.symbol in (None, order.symbol)
             and self.side in (None, order.side)
@@ -173,7 +173,7 @@ class FillRule:
 
 
 class Submission(Protocol):
-    """What the rules look at in an order."""
+    """The attributes of an order that fill rules match."""
 
     @property
     def symbol(self) -> str: ...
@@ -184,10 +184,10 @@ class Submission(Protocol):
 
 
 class FillPlan:
-    """The rules of a scenario, its default, and the randomness of ``random``.
+    """The fill rules of a scenario, its default behaviour, and the random draws of ``random``.
 
     Args:
-        seed: the same seed gives the same behaviours for the same submissions.
+        seed: the same seed and the same submissions give the same behaviours.
     """
 
     def __init__(self, seed: int) -> None:
@@ -197,19 +197,19 @@ class FillPlan:
         self._submissions: dict[str, int] = {}
 
     def choose(self, order: Submission, client_order_id: str) -> FillBehaviour:
-        """The behaviour of a submission; each call counts as one."""
+        """Count a submission and return its behaviour."""
         nth = self._submissions[order.symbol] = self._submissions.get(order.symbol, 0) + 1
         chosen = next(
             (rule.behaviour for rule in self.rules if rule.matches(order, client_order_id, nth)), self.default
         )
         if chosen.spec.get("behaviour") != "random" or "parts" in chosen.spec:
             return chosen
-        # Not cryptography: what matters is that the history can be played again.
+        # Seeded, so that a history can be reproduced.
         rng = Random(f"{self._seed}:{order.symbol}:{nth}")  # noqa: S311
-        return FillBehaviour.parse({**chosen.spec, **_drawn(rng)})
+        return FillBehaviour.parse({**chosen.spec, **_draw(rng)})
 
     def dump(self) -> dict[str, Any]:
-        """Rules, default and counts, ready for JSON."""
+        """Return rules, default and counts, ready for JSON."""
         return {
             "default_fill": dict(self.default.spec),
             "fills": [rule.dump() for rule in self.rules],
@@ -217,12 +217,12 @@ class FillPlan:
         }
 
     def load_counts(self, submissions: Mapping[str, int]) -> None:
-        """Restore how many submissions each symbol had."""
+        """Restore the number of submissions per symbol."""
         self._submissions = dict(submissions)
 
 
-def _drawn(rng: Random) -> dict[str, Any]:
-    """One draw: mostly a plain fill, now and then a partial one, a late one, a slow cancel, or a lost race."""
+def _draw(rng: Random) -> dict[str, Any]:
+    """Draw a behaviour: mostly a complete fill; sometimes partial or late, a slow cancel, or a fill before a cancel."""
     drawn: dict[str, Any] = {"parts": [{"fraction": 1, "after_seconds": rng.choice([0, 0, 0, 0.5, 2])}]}
     if rng.random() < _PARTIAL_ODDS:
         first = rng.randrange(1, 10) / 10

@@ -1,4 +1,4 @@
-"""Cash and positions: what executions do to them, and when the account shows it."""
+"""Cash and positions of the account."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -6,7 +6,16 @@ from decimal import Decimal
 from typing import Any
 
 from paper_broker.errors import MALFORMED, malformed
-from paper_broker.formats import ONE, ZERO, Wire, duration, floor_shares, identifier, plain, plain_or_none
+from paper_broker.formats import (
+    ONE,
+    ZERO,
+    JsonObject,
+    duration,
+    floor_shares,
+    format_decimal,
+    format_decimal_or_none,
+    identifier,
+)
 from paper_broker.market import Asset, Quote
 
 _RATIO = Decimal("0.000001")
@@ -14,116 +23,126 @@ _RATIO = Decimal("0.000001")
 
 @dataclass(slots=True)
 class Account:
-    """The account's settings; money is in the ledger."""
+    """Settings of the account; its cash is in :class:`Ledger`."""
 
     account_number: str = "PA0000001"
     status: str = "ACTIVE"
     multiplier: str = "1"
-    """1 is a cash account: nothing is borrowed."""
+    """1 is a cash account, without margin."""
     trading_blocked: bool = False
     transfers_blocked: bool = False
     account_blocked: bool = False
     trade_suspended_by_user: bool = False
     shorting_enabled: bool = False
     proceeds_lag_seconds: float = 0
-    """How long the proceeds of a sale stay invisible in cash and buying power."""
+    """Delay until the proceeds of a sale appear in cash and buying power."""
     api_key: str | None = None
     secret_key: str | None = None
-    """The pair that is accepted; without them any pair is."""
+    """With ``api_key``, the only accepted pair of keys; if both are None, any pair is accepted."""
     liquidation_only: bool = False
-    """Sales are taken, buys are refused."""
+    """Sales are accepted, buys are rejected."""
     duplicate_code: int = MALFORMED
-    """Of the refusal of a client order id that was used before: 40010001 and 42210000 have both been seen."""
+    """Code for a client order ID that was used before. Alpaca has sent both 40010001 and 42210000."""
     wash_trade_status: int = 403
-    """HTTP status of the refusal of a wash trade: 403 and 422 have both been seen."""
+    """HTTP status for a wash trade. Alpaca has sent both 403 and 422."""
 
 
 @dataclass(slots=True)
 class Position:
-    """Shares held, and what they cost on average in dollars."""
+    """Shares held, and their average cost in dollars."""
 
     symbol: str
     qty: Decimal
     avg_entry_price: Decimal
 
-    def wire(self, asset: Asset, quote: Quote | None, held: Decimal) -> Wire:
-        """One entry of ``GET /v2/positions``; without a quote the market values are null."""
+    def to_json(self, asset: Asset, quote: Quote | None, held: Decimal) -> JsonObject:
+        """Return one entry of ``GET /v2/positions``; without a quote the market values are null.
+
+        Args:
+            asset: asset of the position.
+            quote: current quote, if any.
+            held: shares reserved for open orders.
+        """
         cost = self.qty * self.avg_entry_price
-        price, before = (quote.last or None, quote.prev_close or None) if quote else (None, None)
+        price, prev_close = (quote.last or None, quote.prev_close or None) if quote else (None, None)
         value = None if price is None else self.qty * price
         gain = None if value is None else value - cost
-        day_gain = None if price is None or before is None else self.qty * (price - before)
+        day_gain = None if price is None or prev_close is None else self.qty * (price - prev_close)
         return {
             "asset_id": asset.id,
             "symbol": self.symbol,
             "exchange": asset.exchange,
             "asset_class": "us_equity",
             "asset_marginable": asset.marginable,
-            "avg_entry_price": plain(self.avg_entry_price),
-            "qty": plain(self.qty),
-            "qty_available": plain(self.qty - held),
+            "avg_entry_price": format_decimal(self.avg_entry_price),
+            "qty": format_decimal(self.qty),
+            "qty_available": format_decimal(self.qty - held),
             "side": "long",
-            "market_value": plain_or_none(value),
-            "cost_basis": plain(cost),
-            "unrealized_pl": plain_or_none(gain),
+            "market_value": format_decimal_or_none(value),
+            "cost_basis": format_decimal(cost),
+            "unrealized_pl": format_decimal_or_none(gain),
             "unrealized_plpc": _ratio(gain, cost),
-            "unrealized_intraday_pl": plain_or_none(day_gain),
-            "unrealized_intraday_plpc": _ratio(day_gain, None if before is None else self.qty * before),
-            "current_price": plain_or_none(price),
-            "lastday_price": plain_or_none(before),
-            "change_today": _ratio(None if price is None or before is None else price - before, before),
+            "unrealized_intraday_pl": format_decimal_or_none(day_gain),
+            "unrealized_intraday_plpc": _ratio(day_gain, None if prev_close is None else self.qty * prev_close),
+            "current_price": format_decimal_or_none(price),
+            "lastday_price": format_decimal_or_none(prev_close),
+            "change_today": _ratio(None if price is None or prev_close is None else price - prev_close, prev_close),
         }
 
 
 def _ratio(part: Decimal | None, whole: Decimal | None) -> str | None:
-    return plain((part / whole).quantize(_RATIO)) if part is not None and whole else None
+    return format_decimal((part / whole).quantize(_RATIO)) if part is not None and whole else None
 
 
 @dataclass(slots=True)
 class Ledger:
-    """One account's money and shares."""
+    """Cash, positions and settings of one account."""
 
     account: Account = field(default_factory=Account)
     cash: Decimal = ZERO
     positions: dict[str, Position] = field(default_factory=dict)
-    unseen: list[tuple[int, Decimal]] = field(default_factory=list)
-    """Proceeds that the account does not show yet: when it will, and how much."""
+    pending_proceeds: list[tuple[int, Decimal]] = field(default_factory=list)
+    """Proceeds that are not visible yet: time of visibility and amount in dollars."""
 
     def merge(self, world: Mapping[str, Any]) -> None:
-        """Change the account, and add, replace or (with a quantity of zero) remove positions."""
+        """Change the account, and add or replace positions; a quantity of zero removes a position.
+
+        Raises:
+            ValueError: an unknown field, or a negative position.
+        """
         settings = dict(world.get("account", {}))
         if "cash" in settings:
-            self.cash, self.unseen = Decimal(str(settings.pop("cash"))), []
+            self.cash, self.pending_proceeds = Decimal(str(settings.pop("cash"))), []
         if unknown := settings.keys() - {item.name for item in fields(Account)}:
-            raise ValueError(f"Unknown account fields {sorted(unknown)}.")
+            raise ValueError(f"Unknown account fields: {sorted(unknown)}.")
         for name, value in settings.items():
             setattr(self.account, name, str(Decimal(value)) if name == "multiplier" else value)
         for spec in world.get("positions", ()):
             qty, entry = Decimal(str(spec["qty"])), Decimal(str(spec.get("avg_entry_price", 0)))
             if qty < 0:
-                raise ValueError(f"position of {spec['symbol']} is {qty}: this broker is long only.")
+                raise ValueError(f"The position of {spec['symbol']} is {qty}: this broker is long only.")
             self.positions[spec["symbol"]] = Position(spec["symbol"], qty, entry)
             if not qty:
                 del self.positions[spec["symbol"]]
 
-    def dump(self) -> Wire:
-        """What :meth:`merge` takes, and the proceeds not shown yet."""
+    def dump(self) -> JsonObject:
+        """Return account and positions as :meth:`merge` accepts them, and the proceeds that are not visible yet."""
         return {
-            "account": asdict(self.account) | {"cash": plain(self.cash)},
+            "account": asdict(self.account) | {"cash": format_decimal(self.cash)},
             "positions": [
                 {"symbol": p.symbol, "qty": str(p.qty), "avg_entry_price": str(p.avg_entry_price)}
                 for p in self.positions.values()
             ],
-            "unseen": [[at, plain(amount)] for at, amount in self.unseen],
+            "pending_proceeds": [[at, format_decimal(amount)] for at, amount in self.pending_proceeds],
         }
 
     def qty(self, symbol: str) -> Decimal:
-        """Shares held."""
+        """Return the shares held."""
         position = self.positions.get(symbol)
         return position.qty if position else ZERO
 
     def buy(self, symbol: str, qty: Decimal, price: Decimal) -> None:
-        """Shares for cash."""
+        """Record a buy: cash decreases, the position and its average cost change."""
         self.cash -= qty * price
         position = self.positions.setdefault(symbol, Position(symbol, ZERO, ZERO))
         cost = position.qty * position.avg_entry_price + qty * price
@@ -131,57 +150,63 @@ class Ledger:
         position.avg_entry_price = cost / position.qty
 
     def sell(self, symbol: str, qty: Decimal, price: Decimal, now: int) -> None:
-        """Cash for shares; the account shows the cash after its lag."""
+        """Record a sale. The proceeds become visible after the account's lag."""
         self.cash += qty * price
         position = self.positions[symbol]
         position.qty -= qty
         if not position.qty:
             del self.positions[symbol]
         if lag := duration(self.account.proceeds_lag_seconds):
-            self.unseen.append((now + lag, qty * price))
+            self.pending_proceeds.append((now + lag, qty * price))
 
-    def shown_cash(self, now: int) -> Decimal:
-        """Cash without the proceeds that are not shown yet."""
-        if not self.unseen:
+    def visible_cash(self, now: int) -> Decimal:
+        """Return the cash without the proceeds that are not visible yet."""
+        if not self.pending_proceeds:
             return self.cash
-        self.unseen = [(at, amount) for at, amount in self.unseen if at > now]
-        return self.cash - sum((amount for _, amount in self.unseen), ZERO)
+        self.pending_proceeds = [(at, amount) for at, amount in self.pending_proceeds if at > now]
+        return self.cash - sum((amount for _, amount in self.pending_proceeds), ZERO)
 
     def market_value(self, quotes: Mapping[str, Quote]) -> Decimal:
-        """All positions at their last price, or at cost where there is none."""
-        return sum((p.qty * _value_of(p, quotes.get(p.symbol)) for p in self.positions.values()), ZERO)
+        """Return the value of all positions at their last price, or at cost without a last price."""
+        return sum((p.qty * _price_or_cost(p, quotes.get(p.symbol)) for p in self.positions.values()), ZERO)
 
     def buying_power(self, now: int, market_value: Decimal, held: Decimal) -> Decimal:
-        """Dollars that new buys may cost; may be below zero.
+        """Return the dollars available for new buys, which can be negative.
 
-        Alpaca: (equity less initial margin) times the multiplier, less open buys; times one, that is cash.
+        Alpaca's formula is (equity - initial margin) * multiplier - open buys. With a multiplier of 1 that is cash less
+        open buys.
+
+        Args:
+            now: current time, which decides which proceeds are visible.
+            market_value: dollars of all positions.
+            held: dollars reserved for open buys.
         """
         multiplier = Decimal(self.account.multiplier)
-        return multiplier * self.shown_cash(now) + (multiplier - ONE) * market_value - held
+        return multiplier * self.visible_cash(now) + (multiplier - ONE) * market_value - held
 
-    def wire(self, now: int, quotes: Mapping[str, Quote], held: Decimal) -> Wire:
-        """``GET /v2/account``."""
+    def account_json(self, now: int, quotes: Mapping[str, Quote], held: Decimal) -> JsonObject:
+        """Return the body of ``GET /v2/account``; ``held`` is the dollars reserved for open buys."""
         account, value = self.account, self.market_value(quotes)
-        shown = self.shown_cash(now)
-        before = sum((p.qty * _before(p, quotes.get(p.symbol)) for p in self.positions.values()), ZERO)
-        buying_power = plain(max(self.buying_power(now, value, held), ZERO))
-        margin = plain(value / Decimal(account.multiplier))
+        cash = self.visible_cash(now)
+        last_value = sum((p.qty * _previous_price(p, quotes.get(p.symbol)) for p in self.positions.values()), ZERO)
+        buying_power = format_decimal(max(self.buying_power(now, value, held), ZERO))
+        margin = format_decimal(value / Decimal(account.multiplier))
         return {
             "id": identifier("account", account.account_number),
             "account_number": account.account_number,
             "status": account.status,
             "currency": "USD",
-            "cash": plain(shown),
+            "cash": format_decimal(cash),
             "buying_power": buying_power,
             "effective_buying_power": buying_power,
             "regt_buying_power": buying_power,
-            "non_marginable_buying_power": plain(max(shown - held, ZERO)),
+            "non_marginable_buying_power": format_decimal(max(cash - held, ZERO)),
             "options_buying_power": "0",
-            "equity": plain(self.cash + value),
-            "last_equity": plain(self.cash + before),
-            "portfolio_value": plain(self.cash + value),
-            "long_market_value": plain(value),
-            "position_market_value": plain(value),
+            "equity": format_decimal(self.cash + value),
+            "last_equity": format_decimal(self.cash + last_value),
+            "portfolio_value": format_decimal(self.cash + value),
+            "long_market_value": format_decimal(value),
+            "position_market_value": format_decimal(value),
             "short_market_value": "0",
             "initial_margin": margin,
             "maintenance_margin": margin,
@@ -199,11 +224,11 @@ class Ledger:
         }
 
 
-def part_of(shares: Decimal, percentage: str) -> Decimal:
-    """A percentage of a position, to nine decimals; of a whole number of shares a whole number.
+def percentage_of(shares: Decimal, percentage: str) -> Decimal:
+    """Return a percentage of a position, truncated to nine decimals, or to whole shares if the position is whole.
 
     Raises:
-        BrokerError: 422 for what is no number above 0 and up to 100.
+        BrokerError: 422 if the percentage is not a number above 0 and up to 100.
     """
     try:
         percent = Decimal(percentage)
@@ -215,9 +240,9 @@ def part_of(shares: Decimal, percentage: str) -> Decimal:
     return part // ONE if shares == shares.to_integral_value() else part
 
 
-def _value_of(position: Position, quote: Quote | None) -> Decimal:
+def _price_or_cost(position: Position, quote: Quote | None) -> Decimal:
     return quote.last if quote and quote.last else position.avg_entry_price
 
 
-def _before(position: Position, quote: Quote | None) -> Decimal:
+def _previous_price(position: Position, quote: Quote | None) -> Decimal:
     return quote.prev_close if quote and quote.prev_close else position.avg_entry_price

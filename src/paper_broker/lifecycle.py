@@ -1,7 +1,7 @@
-"""What becomes of orders as time passes: activation, executions, cancels, replacements, the end of the day.
+"""The lifecycle of orders over time: activation, executions, cancels, replacements, the end of the day.
 
-Everything that will happen is an event with a due time in one queue. Whoever looks at the exchange first lets happen
-what is due; so the model needs no thread and no real time.
+Future changes are events with a due time in one queue. The exchange processes due events at the start of each call, so
+the model needs neither threads nor real time.
 """
 
 import heapq
@@ -9,49 +9,49 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 
 from paper_broker.fills import Part
-from paper_broker.formats import ONE, SECOND, ZERO, Wire, identifier, moment, plain, timestamp
+from paper_broker.formats import ONE, SECOND, ZERO, JsonObject, format_decimal, identifier, timestamp, to_datetime
 from paper_broker.ledger import Ledger
 from paper_broker.market import Market
-from paper_broker.orders import WORKING, Book, Order
+from paper_broker.orders import WORKING, Order, OrderStore
 from paper_broker.sessions import Session, Sessions
 
 type Event = tuple[int, int, str, str, str]
-"""Due time, sequence, kind, order id, argument."""
+"""Due time, sequence number, kind, order ID, argument."""
 
-_AT_ONCE_OR_NEVER = ("ioc", "fok", "opg", "cls")
-"""Times in force that give an order one moment."""
+_ONE_SHOT_TIMES_IN_FORCE = ("ioc", "fok", "opg", "cls")
+"""Times in force with a single chance to execute."""
 _CLOSING_AUCTION = SECOND // 1000
-"""How long before the close orders on the close execute: the model's sessions end before their last instant."""
-_ENDED_AT = {"canceled": "canceled_at", "expired": "expired_at", "rejected": "failed_at"}
+"""Time from the closing auction to the close: the close itself is not part of a session."""
+_CLOSED_AT = {"canceled": "canceled_at", "expired": "expired_at", "rejected": "failed_at"}
 
 
 class Lifecycle:
-    """The events of one exchange.
+    """The event queue of one exchange.
 
     Args:
-        book: every order.
-        ledger: what executions change.
-        market: prices, and whether an asset is halted.
-        sessions: when orders execute.
+        orders: all orders.
+        ledger: cash and positions, changed by executions.
+        market: prices, and which assets are halted.
+        sessions: trading hours.
     """
 
-    def __init__(self, book: Book, ledger: Ledger, market: Market, sessions: Sessions) -> None:
-        self._book = book
+    def __init__(self, orders: OrderStore, ledger: Ledger, market: Market, sessions: Sessions) -> None:
+        self._orders = orders
         self._ledger = ledger
         self._market = market
         self.sessions = sessions
         self.events: list[Event] = []
         self.sequence = 0
-        self.activities: list[Wire] = []
-        """Executions, oldest first, as ``GET /v2/account/activities`` shows them."""
+        self.activities: list[JsonObject] = []
+        """Executions, oldest first, as in ``GET /v2/account/activities``."""
         self.changes = 0
-        """Grows with every change."""
-        self.unmatched = False
-        """Prices or sessions changed, so that resting orders must be looked at."""
+        """Counter of changes."""
+        self.needs_matching = False
+        """True if prices or sessions changed, so that resting orders must be matched."""
         self._handlers: dict[str, Callable[[Order, int, str], None]] = {
             "activate": self._activate,
             "release": self._release,
-            "beat": self._beat,
+            "fill_first": self._fill_first,
             "match": lambda order, due, _: self.execute(order, due),
             "end": self.end,
             "canceled": self._canceled,
@@ -59,31 +59,31 @@ class Lifecycle:
             "replace": self._replace,
         }
 
-    def settle(self, now: int) -> None:
-        """Let happen what is due."""
+    def run_due_events(self, now: int) -> None:
+        """Process the events that are due, then match resting orders if necessary."""
         while self.events and self.events[0][0] <= now:
             due, _, kind, order_id, argument = heapq.heappop(self.events)
-            order = self._book.orders[order_id]
+            order = self._orders.by_id[order_id]
             if order.is_open:
                 self._handlers[kind](order, due, argument)
-        if self.unmatched:
-            self.unmatched = False
-            for order in list(self._book.open.values()):
+        if self.needs_matching:
+            self.needs_matching = False
+            for order in list(self._orders.open.values()):
                 self.execute(order, now)
 
     def schedule(self, due: int, kind: str, order: Order, argument: str = "") -> None:
-        """Put an event into the queue; equal due times happen in the order of this call."""
+        """Add an event to the queue. Events with equal due times are processed in the order of these calls."""
         self.sequence += 1
         heapq.heappush(self.events, (due, self.sequence, kind, order.id, argument))
 
-    def admit(self, order: Order, now: int) -> None:
-        """Begin the life of a submitted order: pending, or accepted until the next session opens."""
+    def accept(self, order: Order, now: int) -> None:
+        """Add a submitted order: ``pending_new``, or ``accepted`` until the next session opens."""
         self.changes += 1
-        self._book.add(order)
-        self.plan_session(order, now)
+        self._orders.add(order)
+        self.schedule_session(order, now)
 
-    def plan_session(self, order: Order, now: int) -> None:
-        """Set when the order starts working and when its day ends."""
+    def schedule_session(self, order: Order, now: int) -> None:
+        """Schedule when the order starts working and when it expires."""
         session = self.sessions.current_or_next(now, extended=order.extended_hours)
         if order.status not in WORKING:
             waits = session is None or session.open > now or order.time_in_force == "cls"
@@ -105,19 +105,19 @@ class Lifecycle:
             opening = close - _CLOSING_AUCTION
         return max(opening, now + order.behaviour.pending_new)
 
-    def replan(self, sessions: Sessions, now: int) -> None:
-        """Other trading hours: every open order gets new times."""
+    def change_sessions(self, sessions: Sessions, now: int) -> None:
+        """Change the trading hours and reschedule every open order."""
         self.sessions = sessions
-        for order in self._book.open.values():
-            if order.replaces is None or order.replaces not in self._book.open:
-                self.plan_session(order, now)
-        self.unmatched = True
+        for order in self._orders.open.values():
+            if order.replaces is None or order.replaces not in self._orders.open:
+                self.schedule_session(order, now)
+        self.needs_matching = True
         self.changes += 1
 
     def _activate(self, order: Order, due: int, _: str) -> None:
         if order.activates_at != due or order.status in WORKING:
             return
-        self._set(order, "new", due)
+        self._set_status(order, "new", due)
         released = ZERO
         for part in self._parts(order):
             released = min(released + part.fraction, ONE)
@@ -125,7 +125,7 @@ class Lifecycle:
         if order.behaviour.end is not None:
             status, after = order.behaviour.end
             self.schedule(due + after, "end", order, status)
-        if order.time_in_force in _AT_ONCE_OR_NEVER:
+        if order.time_in_force in _ONE_SHOT_TIMES_IN_FORCE:
             self.schedule(due, "end", order, "canceled")
 
     @staticmethod
@@ -138,8 +138,8 @@ class Lifecycle:
         order.released = max(order.released, Decimal(fraction))
         self.execute(order, due)
 
-    def _beat(self, order: Order, due: int, fraction: str) -> None:
-        """Part of what is left executes before a cancel or a replacement gets there."""
+    def _fill_first(self, order: Order, due: int, fraction: str) -> None:
+        """Execute a fraction of the remainder before a cancel or replacement takes effect."""
         target = order.executed + Decimal(fraction) * (ONE - order.executed)
         price = self.price(order, scripted=True)
         if price is not None and order.status in WORKING:
@@ -153,16 +153,16 @@ class Lifecycle:
             self.end(order, due, "canceled" if order.status == "pending_cancel" else order.behaviour.at_close)
 
     def _replace(self, order: Order, due: int, _: str) -> None:
-        old = self._book.orders[order.replaces or ""]
-        if not old.is_open:  # it was filled first: a replacement can lose this race
+        old = self._orders.by_id[order.replaces or ""]
+        if not old.is_open:  # the old order filled first
             self.end(order, due, "rejected")
             return
         old.replaced_by, old.replaced_at = order.id, due
         self._finish(old, "replaced", due)
-        self.plan_session(order, due)
+        self.schedule_session(order, due)
 
     def execute(self, order: Order, now: int) -> None:
-        """Execute what the script has released, if the market is open and the price is right."""
+        """Execute the fraction that the script has released, if the market is open and the price allows it."""
         if order.released <= order.executed or order.status not in WORKING:
             return
         asset = self._market.assets[order.symbol]
@@ -172,12 +172,17 @@ class Lifecycle:
         if session.open > now:
             self.schedule(session.open, "match", order)
             return
-        price = self.price(order, scripted=not order.behaviour.gated)
+        price = self.price(order, scripted=not order.behaviour.marketable_only)
         if price is not None:
             self.fill(order, now, order.released, price)
 
     def price(self, order: Order, *, scripted: bool) -> Decimal | None:
-        """The price of an execution now, if there is one: the touch, or the order's own limit for scripted ones."""
+        """Return the price of an execution now, or None if the order cannot execute.
+
+        Args:
+            order: a working order.
+            scripted: execute even if the touch is worse than the limit, at the limit.
+        """
         quote = self._market.quotes.get(order.symbol)
         buying, worst = order.side == "buy", order.worst_price
         touch = ZERO if quote is None else quote.ask if buying else quote.bid
@@ -200,16 +205,16 @@ class Lifecycle:
         return order.triggered
 
     def fill(self, order: Order, now: int, fraction: Decimal, price: Decimal) -> None:
-        """Execute up to a fraction of the order at a price."""
+        """Execute the order up to a fraction of its quantity, at a price in dollars."""
         qty = order.due_qty(fraction, price)
         order.executed = fraction
         if qty:
-            self.book_execution(order, now, qty, price)
+            self.record_execution(order, now, qty, price)
         if order.qty is None and fraction >= ONE and order.is_open:
-            self._fill_up(order, now)
+            self._complete(order, now)
 
-    def book_execution(self, order: Order, now: int, qty: Decimal, price: Decimal) -> None:
-        """Move shares and cash, and tell it in the order and among the activities."""
+    def record_execution(self, order: Order, now: int, qty: Decimal, price: Decimal) -> None:
+        """Change shares and cash, update the order, and add an activity."""
         if order.side == "buy":
             self._ledger.buy(order.symbol, qty, price)
         else:
@@ -219,22 +224,22 @@ class Lifecycle:
         order.filled_at = now
         order.priced_at = now + order.behaviour.price_pending
         if order.qty is not None and order.filled_qty == order.qty:
-            self._fill_up(order, now)
+            self._complete(order, now)
         elif order.status in ("pending_cancel", "pending_replace"):
-            self._set(order, order.status, now)
+            self._set_status(order, order.status, now)
         else:
-            self._set(order, "partially_filled", now)
+            self._set_status(order, "partially_filled", now)
         self.activities.append(self._activity(order, now, qty, price))
 
-    def _fill_up(self, order: Order, now: int) -> None:
+    def _complete(self, order: Order, now: int) -> None:
         order.executed = ONE
         self._finish(order, "filled", now)
 
-    def _activity(self, order: Order, now: int, qty: Decimal, price: Decimal) -> Wire:
+    def _activity(self, order: Order, now: int, qty: Decimal, price: Decimal) -> JsonObject:
         digest = identifier("execution", order.id, len(self.activities))
-        left = ZERO if order.qty is None else order.qty - order.filled_qty
+        remaining = ZERO if order.qty is None else order.qty - order.filled_qty
         return {
-            "id": f"{moment(now):%Y%m%d%H%M%S}{now // 1_000_000 % 1000:03d}::{digest}",
+            "id": f"{to_datetime(now):%Y%m%d%H%M%S}{now // 1_000_000 % 1000:03d}::{digest}",
             "activity_type": "FILL",
             "type": "partial_fill" if order.is_open else "fill",
             "transaction_time": timestamp(now),
@@ -242,42 +247,42 @@ class Lifecycle:
             "order_status": order.status,
             "symbol": order.symbol,
             "side": order.side,
-            "qty": plain(qty),
-            "price": plain(price),
-            "cum_qty": plain(order.filled_qty),
-            "leaves_qty": plain(left),
+            "qty": format_decimal(qty),
+            "price": format_decimal(price),
+            "cum_qty": format_decimal(order.filled_qty),
+            "leaves_qty": format_decimal(remaining),
         }
 
     def request_cancel(self, order: Order, now: int) -> None:
-        """A cancel is a request: fills may come first, and its confirmation may take its time."""
+        """Request a cancel. Fills may come first, and the confirmation may be delayed, as scripted."""
         behaviour = order.behaviour
         if behaviour.beats_cancel and order.status in WORKING:
-            self.schedule(now, "beat", order, str(behaviour.beats_cancel))
-        self._set(order, "pending_cancel", now)
+            self.schedule(now, "fill_first", order, str(behaviour.beats_cancel))
+        self._set_status(order, "pending_cancel", now)
         if behaviour.cancel is not None:
             self.schedule(now + behaviour.cancel, "canceled", order)
 
     def request_replace(self, old: Order, new: Order, now: int) -> None:
-        """The old order stays in force until the new one takes its place; a fill of the old one comes first."""
+        """Request a replacement. The old order stays open until the new one replaces it, and may fill before that."""
         if old.behaviour.beats_replace:
-            self.schedule(now, "beat", old, str(old.behaviour.beats_replace))
-        self._set(old, "pending_replace", now)
-        self._book.add(new)
+            self.schedule(now, "fill_first", old, str(old.behaviour.beats_replace))
+        self._set_status(old, "pending_replace", now)
+        self._orders.add(new)
         self.schedule(now + old.behaviour.replace, "replace", new)
 
     def end(self, order: Order, now: int, status: str) -> None:
-        """Cancel, expire or reject an open order; one that was about to be replaced by it goes on."""
-        setattr(order, _ENDED_AT[status], now)
+        """Cancel, expire or reject an open order. If it was to replace another order, that order stays open."""
+        setattr(order, _CLOSED_AT[status], now)
         self._finish(order, status, now)
-        old = self._book.open.get(order.replaces or "")
+        old = self._orders.open.get(order.replaces or "")
         if old is not None and old.status == "pending_replace":
-            self._set(old, "partially_filled" if old.filled_qty else "new", now)
-            self.unmatched = True
+            self._set_status(old, "partially_filled" if old.filled_qty else "new", now)
+            self.needs_matching = True
 
     def _finish(self, order: Order, status: str, now: int) -> None:
-        self._set(order, status, now)
-        del self._book.open[order.id]
+        self._set_status(order, status, now)
+        del self._orders.open[order.id]
 
-    def _set(self, order: Order, status: str, now: int) -> None:
+    def _set_status(self, order: Order, status: str, now: int) -> None:
         order.status, order.updated_at = status, now
         self.changes += 1

@@ -1,4 +1,4 @@
-"""What can be traded and at which price: assets, quotes, and a random walk that moves the quotes."""
+"""Assets and quotes, and a random walk that moves the quotes."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
@@ -6,18 +6,29 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from random import Random
 from typing import Any
 
-from paper_broker.formats import ONE, SECOND, ZERO, Wire, duration, identifier, number, parse_instant, plain, timestamp
+from paper_broker.formats import (
+    ONE,
+    SECOND,
+    ZERO,
+    JsonObject,
+    duration,
+    format_decimal,
+    identifier,
+    json_number,
+    parse_instant,
+    timestamp,
+)
 
 _CENT = Decimal("0.01")
 _PRICES = frozenset({"bid", "ask", "last", "prev_close"})
 _SUB_DOLLAR_TICK = Decimal("0.0001")
-_LONGEST_WALK = 600
-"""Steps that one settlement makes up for; a longer sleep just moves the market less."""
+_MAX_DRIFT_STEPS = 600
+"""Maximum number of drift steps per call; after a longer pause the quotes move less."""
 
 
 @dataclass(slots=True)
 class Asset:
-    """A US stock or fund and its flags."""
+    """A US stock or fund, with its flags."""
 
     symbol: str
     fractionable: bool = True
@@ -27,17 +38,17 @@ class Asset:
     shortable: bool = True
     exchange: str = "NASDAQ"
     halted: bool = False
-    """Orders are taken and do not execute. Not on the wire."""
+    """Orders are accepted but not executed. Not part of Alpaca's JSON."""
     name: str = ""
     id: str = ""
     attributes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Derive the id from the symbol, so that it is the same in every world."""
+        """Derive the ID from the symbol, so that it is the same in every scenario."""
         self.id = self.id or identifier("asset", self.symbol)
 
-    def wire(self) -> Wire:
-        """``GET /v2/assets/{symbol}``."""
+    def to_json(self) -> JsonObject:
+        """Return the body of ``GET /v2/assets/{symbol}``."""
         return {
             "id": self.id,
             "class": "us_equity",
@@ -48,7 +59,7 @@ class Asset:
             "tradable": self.tradable,
             "marginable": self.marginable,
             "shortable": self.shortable,
-            "easy_to_borrow": self.shortable,  # retired by Alpaca, still required by its SDK
+            "easy_to_borrow": self.shortable,  # deprecated by Alpaca, but required by its SDK
             "borrow_status": "easy_to_borrow" if self.shortable else "hard_to_borrow",
             "fractionable": self.fractionable,
             "maintenance_margin_requirement": 30,
@@ -58,7 +69,7 @@ class Asset:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """Best bid and offer in dollars, sizes in shares; a price of zero means that nobody quotes that side."""
+    """Best bid and offer in dollars, sizes in shares. A price of zero means that this side has no quote."""
 
     bid: Decimal = ZERO
     ask: Decimal = ZERO
@@ -67,13 +78,21 @@ class Quote:
     last: Decimal = ZERO
     prev_close: Decimal = ZERO
     t: str | None = None
-    """A fixed time; without one the quote is always fresh."""
+    """Fixed time of the quote, RFC 3339; None is the time of the request."""
 
     @classmethod
     def parse(cls, spec: Mapping[str, Any], known: "Quote | None" = None) -> "Quote":
-        """Read a quote from a scenario; what it leaves out stays as known, or follows from the rest."""
+        """Parse a quote from a scenario.
+
+        Args:
+            spec: fields of the quote. A missing ``last`` is the mid, a missing ``prev_close`` the last price.
+            known: previous quote, which supplies missing fields.
+
+        Raises:
+            ValueError: an unknown field, or an invalid time.
+        """
         if unknown := spec.keys() - set(cls.__slots__):
-            raise ValueError(f"Unknown quote fields {sorted(unknown)}.")
+            raise ValueError(f"Unknown quote fields: {sorted(unknown)}.")
         if spec.get("t"):
             parse_instant(spec["t"])
         values: dict[str, Any] = {
@@ -86,52 +105,55 @@ class Quote:
 
     @property
     def mid(self) -> Decimal:
-        """Half-way between bid and ask, on a tick."""
+        """Midpoint of bid and ask, rounded to a tick."""
         return on_tick((self.bid + self.ask) / 2)
 
-    def dump(self) -> Wire:
-        """What :meth:`parse` takes."""
-        return {name: plain(value) if isinstance(value, Decimal) else value for name, value in asdict(self).items()}
+    def dump(self) -> JsonObject:
+        """Return the quote as :meth:`parse` accepts it."""
+        return {
+            name: format_decimal(value) if isinstance(value, Decimal) else value for name, value in asdict(self).items()
+        }
 
-    def wire(self, now: int) -> Wire:
-        """One entry of ``GET /v2/stocks/quotes/latest``."""
+    def to_json(self, now: int) -> JsonObject:
+        """Return one entry of ``GET /v2/stocks/quotes/latest``."""
         return {
             "t": self.t or timestamp(now),
-            "bp": number(self.bid),
+            "bp": json_number(self.bid),
             "bs": self.bid_size,
             "bx": "V",
-            "ap": number(self.ask),
+            "ap": json_number(self.ask),
             "as": self.ask_size,
             "ax": "V",
             "c": ["R"],
             "z": "C",
         }
 
-    def trade_wire(self, now: int) -> Wire:
-        """One entry of ``GET /v2/stocks/trades/latest``."""
+    def trade_json(self, now: int) -> JsonObject:
+        """Return one entry of ``GET /v2/stocks/trades/latest``."""
         return {
-            "t": self.t or timestamp(now), "p": number(self.last), "s": 100, "x": "V", "i": 1, "c": ["@"], "z": "C",
+            "t": self.t or timestamp(now), "p": json_number(self.last), "s": 100, "x": "V", "i": 1,
+            "c": ["@"], "z": "C",
         }  # fmt: skip
 
-    def snapshot_wire(self, now: int) -> Wire:
-        """One entry of ``GET /v2/stocks/snapshots``."""
+    def snapshot_json(self, now: int) -> JsonObject:
+        """Return one entry of ``GET /v2/stocks/snapshots``."""
         at = self.t or timestamp(now)
         return {
-            "latestTrade": self.trade_wire(now),
-            "latestQuote": self.wire(now),
+            "latestTrade": self.trade_json(now),
+            "latestQuote": self.to_json(now),
             "minuteBar": _bar(at, self.last),
             "dailyBar": _bar(at, self.last),
             "prevDailyBar": _bar(at, self.prev_close),
         }
 
 
-def _bar(at: str, price: Decimal) -> Wire:
-    p = number(price)
+def _bar(at: str, price: Decimal) -> JsonObject:
+    p = json_number(price)
     return {"t": at, "o": p, "h": p, "l": p, "c": p, "v": 1000, "n": 10, "vw": p}
 
 
 def on_tick(price: Decimal) -> Decimal:
-    """The nearest price that may be quoted: cents from a dollar up, hundredths of a cent below."""
+    """Return the nearest valid price: whole cents from one dollar up, hundredths of a cent below."""
     return price.quantize(_CENT if price >= ONE else _SUB_DOLLAR_TICK, rounding=ROUND_HALF_EVEN)
 
 
@@ -139,7 +161,7 @@ class Market:
     """Assets and quotes by symbol.
 
     Args:
-        seed: of the random walk.
+        seed: seed of the random walk.
     """
 
     def __init__(self, seed: int) -> None:
@@ -147,25 +169,29 @@ class Market:
         self.assets: dict[str, Asset] = {}
         self.quotes: dict[str, Quote] = {}
         self.drift: dict[str, Any] | None = None
-        """``step_seconds`` and ``basis_points``: every quote moves up to so much in each step."""
-        self.walked: int | None = None
+        """``step_seconds`` and ``basis_points``: length of a step, and the maximum move of a quote per step."""
+        self.last_drift_step: int | None = None
         self.halted = False
-        """Nothing is executed: of no asset, whatever its own flag says."""
+        """No orders execute in any asset, whatever its own flag."""
         self.revision = 0
-        """Grows with every change of what :meth:`dump` gives."""
+        """Counter that increases with every change of the state that :meth:`dump` returns."""
 
     def asset(self, symbol_or_id: str) -> Asset | None:
-        """The asset of a symbol or of an asset id."""
-        found = self.assets.get(symbol_or_id)
-        return found or next((asset for asset in self.assets.values() if asset.id == symbol_or_id), None)
+        """Return the asset with this symbol or asset ID, or None."""
+        by_symbol = self.assets.get(symbol_or_id)
+        return by_symbol or next((asset for asset in self.assets.values() if asset.id == symbol_or_id), None)
 
     def merge(self, world: Mapping[str, Any]) -> None:
-        """Add or change assets and quotes; a quote or position of an unknown symbol brings its asset along."""
+        """Add or change assets and quotes. A quote or position of an unknown symbol adds its asset.
+
+        Raises:
+            ValueError: an unknown field, or an invalid time.
+        """
         self.revision += 1
         names = {field.name for field in fields(Asset)}
         for spec in world.get("assets", ()):
             if unknown := spec.keys() - names:
-                raise ValueError(f"Unknown asset fields {sorted(unknown)}.")
+                raise ValueError(f"Unknown asset fields: {sorted(unknown)}.")
             known = self.assets.get(spec["symbol"])
             self.assets[spec["symbol"]] = replace(known, **spec) if known else Asset(**spec)
         for symbol, spec in world.get("quotes", {}).items():
@@ -175,12 +201,12 @@ class Market:
             self.assets.setdefault(symbol, Asset(symbol))
         if "drift" in world:
             if unknown := (world["drift"] or {}).keys() - {"step_seconds", "basis_points"}:
-                raise ValueError(f"Unknown drift fields {sorted(unknown)}.")
-            self.drift, self.walked = world["drift"], None
+                raise ValueError(f"Unknown drift fields: {sorted(unknown)}.")
+            self.drift, self.last_drift_step = world["drift"], None
         self.halted = bool(world.get("halted", self.halted))
 
-    def dump(self) -> Wire:
-        """What :meth:`merge` takes."""
+    def dump(self) -> JsonObject:
+        """Return assets and quotes as :meth:`merge` accepts them."""
         return {
             "assets": [asdict(asset) for asset in self.assets.values()],
             "quotes": {symbol: quote.dump() for symbol, quote in self.quotes.items()},
@@ -188,22 +214,22 @@ class Market:
             "halted": self.halted,
         }
 
-    def walk(self, now: int) -> bool:
-        """Move the quotes to where the random walk has them at ``now``; tells whether they moved."""
+    def apply_drift(self, now: int) -> bool:
+        """Advance the random walk to ``now`` (nanoseconds since the epoch); return whether the quotes moved."""
         if not self.drift:
             return False
         step = now // max(duration(self.drift.get("step_seconds", 1)), SECOND // 1000)
-        done = step if self.walked is None else self.walked
-        for n in range(max(done, step - _LONGEST_WALK) + 1, step + 1):
+        last = step if self.last_drift_step is None else self.last_drift_step
+        for n in range(max(last, step - _MAX_DRIFT_STEPS) + 1, step + 1):
             self._move(n)
-        self.walked = max(step, done)
-        return step > done
+        self.last_drift_step = max(step, last)
+        return step > last
 
     def _move(self, step: int) -> None:
         self.revision += 1
         limit = float(self.drift["basis_points"]) if self.drift and "basis_points" in self.drift else 2.0
         for symbol, quote in self.quotes.items():
-            rng = Random(f"{self._seed}:{symbol}:{step}")  # noqa: S311 - a market to play again, no secret
+            rng = Random(f"{self._seed}:{symbol}:{step}")  # noqa: S311 - reproducible prices, no secret
             factor = ONE + Decimal(round(rng.uniform(-limit, limit), 4)) / 10_000
             bid, ask = on_tick(quote.bid * factor), on_tick(quote.ask * factor)
             if quote.bid > 0 and quote.ask > 0 and 0 < bid < ask:

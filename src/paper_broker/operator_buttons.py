@@ -1,7 +1,7 @@
-"""Levers: switches of the program under test that its operator hands to the paper broker's page.
+"""Operator buttons: switches of the program under test, such as its kill switch, on the paper broker's page.
 
-The broker knows nothing of them but a name and a command. The command is fixed when the broker starts and runs without
-a shell; ``on``, ``off`` or ``state`` is added to it, and it prints ``{"on": true, "text": "…"}``.
+The broker knows only a name and a command. The command is fixed when the broker starts and runs without a shell. It is
+called with ``on``, ``off`` or ``state`` as its last argument and prints ``{"on": true, "text": "…"}``.
 """
 
 import json
@@ -9,16 +9,16 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-_SECONDS = 15
-"""How long a command may take."""
+_TIMEOUT = 15
+"""Maximum run time of a command, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
-class Lever:
-    """A switch with a name.
+class OperatorButton:
+    """A button with a name and a command.
 
     Attributes:
-        name: what its button says.
+        name: label of the button.
         command: program and arguments.
     """
 
@@ -26,28 +26,33 @@ class Lever:
     command: Sequence[str]
 
     @classmethod
-    def parse(cls, name: str, command: str) -> "Lever":
-        """A lever of the command line, its command a JSON list of words.
+    def parse(cls, name: str, command: str) -> "OperatorButton":
+        """Parse a button from the command line; ``command`` is a JSON list of strings.
 
         Raises:
-            ValueError: if it is none.
+            ValueError: the command is not such a list.
         """
-        words = json.loads(command)
-        if not isinstance(words, list) or not words or not all(isinstance(word, str) for word in words):
-            raise ValueError(f"The command of the lever {name!r} must be a JSON list of words.")
-        return cls(name, tuple(words))
+        arguments = json.loads(command)
+        if not isinstance(arguments, list) or not arguments or not all(isinstance(item, str) for item in arguments):
+            raise ValueError(f"The command of the operator button {name!r} must be a JSON list of strings.")
+        return cls(name, tuple(arguments))
 
-    def ask(self, word: str) -> dict[str, object]:
-        """Run the command with ``on``, ``off`` or ``state``; what it says, or why it could not be asked."""
-        told: dict[str, object] = {"name": self.name, "on": None}
+    def run(self, action: str) -> dict[str, object]:
+        """Run the command with ``on``, ``off`` or ``state``.
+
+        Returns:
+            ``name``, ``on`` and ``text`` as the command printed them. If it fails, ``on`` is None and ``text`` is the
+            reason.
+        """
+        result: dict[str, object] = {"name": self.name, "on": None}
         try:
             done = subprocess.run(  # noqa: S603 - the operator's own command, and no shell
-                [*self.command, word], capture_output=True, text=True, timeout=_SECONDS, check=False
+                [*self.command, action], capture_output=True, text=True, timeout=_TIMEOUT, check=False
             )
-            answer = json.loads(done.stdout)
-            return told | {"on": bool(answer["on"]), "text": str(answer["text"])}
+            printed = json.loads(done.stdout)
+            return result | {"on": bool(printed["on"]), "text": str(printed["text"])}
         except (OSError, subprocess.SubprocessError) as error:
-            return told | {"text": f"{type(error).__name__}: {error}"}
+            return result | {"text": f"{type(error).__name__}: {error}"}
         except (ValueError, TypeError, LookupError):
-            said = (done.stderr or done.stdout).strip().splitlines()
-            return told | {"text": said[-1] if said else f"it ended with {done.returncode} and said nothing"}
+            lines = (done.stderr or done.stdout).strip().splitlines()
+            return result | {"text": lines[-1] if lines else f"exit status {done.returncode}, no output"}

@@ -1,4 +1,4 @@
-"""Orders, and the book that keeps every order the account ever had."""
+"""Orders, and the store with every order of the account."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
@@ -8,19 +8,28 @@ from typing import Any
 
 from paper_broker.errors import malformed, not_found
 from paper_broker.fills import FillBehaviour
-from paper_broker.formats import ONE, ZERO, Wire, parse_instant, plain, plain_or_none, timestamp, timestamp_or_none
+from paper_broker.formats import (
+    ONE,
+    ZERO,
+    JsonObject,
+    format_decimal,
+    format_decimal_or_none,
+    parse_instant,
+    timestamp,
+    timestamp_or_none,
+)
 
-FINISHED = frozenset({"filled", "canceled", "expired", "rejected", "replaced"})
-"""Statuses that never change again."""
+TERMINAL = frozenset({"filled", "canceled", "expired", "rejected", "replaced"})
+"""Terminal statuses."""
 WORKING = frozenset({"new", "partially_filled", "pending_cancel", "pending_replace"})
-"""Statuses in which shares may execute."""
-LARGEST_PAGE = 500
+"""Statuses in which an order can execute."""
+MAX_PAGE_SIZE = 500
 _PRICE_PLACES = Decimal("0.000001")
 
 
 @dataclass(slots=True)
 class Order:
-    """One order; prices in dollars, quantities in shares, instants in nanoseconds since the epoch."""
+    """An order; prices in dollars, quantities in shares, times in nanoseconds since the epoch."""
 
     id: str
     client_order_id: str
@@ -40,21 +49,21 @@ class Order:
     status: str = "pending_new"
     filled_qty: Decimal = ZERO
     filled_value: Decimal = ZERO
-    """Dollars of all executions."""
+    """Value of all executions, in dollars."""
     collar: Decimal | None = None
-    """The worst price of an order without a limit: Alpaca turns market orders into limits a few per cent away."""
+    """Worst price of an order without a limit: Alpaca turns market orders into limit orders a few percent away."""
     notional_hold: Decimal = ZERO
-    """Shares that a notional sale may take."""
+    """Shares that a notional sale reserves."""
     released: Decimal = ZERO
-    """The fraction that may execute as soon as there is a price."""
+    """Fraction that may execute as soon as there is a price."""
     executed: Decimal = ZERO
-    """The fraction that was executed."""
+    """Fraction that has executed."""
     triggered: bool = False
-    """A stop order whose stop price was reached."""
+    """True for a stop order whose stop price was reached."""
     activates_at: int | None = None
     expires_at: int | None = None
     priced_at: int = 0
-    """When the average price of the executions can be seen."""
+    """Time from which the average fill price is visible."""
     filled_at: int | None = None
     canceled_at: int | None = None
     expired_at: int | None = None
@@ -65,17 +74,17 @@ class Order:
 
     @property
     def is_open(self) -> bool:
-        """Whether anything can still happen to it."""
-        return self.status not in FINISHED
+        """True until the order has a terminal status."""
+        return self.status not in TERMINAL
 
     @property
     def worst_price(self) -> Decimal | None:
-        """The limit, or the collar of an order without one."""
+        """The limit price, or the collar of an order without a limit."""
         return self.limit_price if self.limit_price is not None else self.collar
 
     @property
     def held_cash(self) -> Decimal:
-        """Dollars that an open buy keeps from other orders."""
+        """Dollars reserved for an open buy."""
         if self.side != "buy":
             return ZERO
         if self.qty is None:
@@ -84,13 +93,13 @@ class Order:
 
     @property
     def held_qty(self) -> Decimal:
-        """Shares that an open sale keeps from other orders."""
+        """Shares reserved for an open sale."""
         if self.side != "sell":
             return ZERO
         return (self.notional_hold if self.qty is None else self.qty) - self.filled_qty
 
     def due_qty(self, fraction: Decimal, price: Decimal) -> Decimal:
-        """Shares that bring the order to this fraction of its quantity or of its dollars."""
+        """Return the shares to execute so that this fraction of the quantity, or of the dollars, is filled."""
         if self.qty is None:
             due = ((self.notional or ZERO) * fraction - self.filled_value) / price
             due = _floor(due, Decimal("1E-9"))
@@ -100,11 +109,11 @@ class Order:
         step = ONE if self.qty == self.qty.to_integral_value() else Decimal("1E-9")
         return max(_floor(self.qty * fraction, step) - self.filled_qty, ZERO)
 
-    def wire(self, now: int) -> Wire:
-        """The order as Alpaca sends it; the average price may appear later than the fill."""
+    def to_json(self, now: int) -> JsonObject:
+        """Return the order as Alpaca sends it. The average price may appear later than the fill."""
         price = None
         if self.filled_qty and now >= self.priced_at:
-            price = plain((self.filled_value / self.filled_qty).quantize(_PRICE_PLACES))
+            price = format_decimal((self.filled_value / self.filled_qty).quantize(_PRICE_PLACES))
         return {
             "id": self.id,
             "client_order_id": self.client_order_id,
@@ -121,9 +130,9 @@ class Order:
             "asset_id": self.asset_id,
             "symbol": self.symbol,
             "asset_class": "us_equity",
-            "notional": plain_or_none(self.notional),
-            "qty": plain_or_none(self.qty),
-            "filled_qty": plain(self.filled_qty),
+            "notional": format_decimal_or_none(self.notional),
+            "qty": format_decimal_or_none(self.qty),
+            "filled_qty": format_decimal(self.filled_qty),
             "filled_avg_price": price,
             "order_class": "",
             "order_type": self.type,
@@ -131,8 +140,8 @@ class Order:
             "side": self.side,
             "position_intent": "buy_to_open" if self.side == "buy" else "sell_to_close",
             "time_in_force": self.time_in_force,
-            "limit_price": plain_or_none(self.limit_price),
-            "stop_price": plain_or_none(self.stop_price),
+            "limit_price": format_decimal_or_none(self.limit_price),
+            "stop_price": format_decimal_or_none(self.stop_price),
             "status": self._shown_status(),
             "extended_hours": self.extended_hours,
             "legs": None,
@@ -144,18 +153,18 @@ class Order:
         }
 
     def _shown_status(self) -> str:
-        unlisted = self.behaviour.status
-        return unlisted if unlisted and self.status in ("new", "partially_filled") else self.status
+        scripted = self.behaviour.status
+        return scripted if scripted and self.status in ("new", "partially_filled") else self.status
 
-    def dump(self) -> Wire:
-        """What :meth:`load` takes, ready for JSON."""
+    def dump(self) -> JsonObject:
+        """Return the order as :meth:`load` accepts it, ready for JSON."""
         values = {item.name: getattr(self, item.name) for item in fields(self)}
         values["behaviour"] = dict(self.behaviour.spec)
         return {name: str(value) if isinstance(value, Decimal) else value for name, value in values.items()}
 
     @classmethod
-    def load(cls, values: Wire) -> "Order":
-        """The order that was dumped."""
+    def load(cls, values: JsonObject) -> "Order":
+        """Return a dumped order."""
         restored: dict[str, Any] = {
             name: Decimal(value) if name in _DECIMALS and value is not None else value for name, value in values.items()
         }
@@ -175,18 +184,18 @@ def _floor(value: Decimal, step: Decimal) -> Decimal:
 
 @dataclass(frozen=True, slots=True)
 class OrderQuery:
-    """Which orders to list.
+    """Filters and paging of a list of orders.
 
     Attributes:
         status: ``open``, ``closed`` or ``all``.
-        limit: at most 500.
-        after: only orders submitted later than this timestamp.
-        until: only orders submitted earlier than this timestamp.
-        direction: ``desc``, the newest first, or ``asc``.
-        symbols: only orders of these.
+        limit: page size, from 1 to 500.
+        after: only orders submitted after this timestamp.
+        until: only orders submitted before this timestamp.
+        direction: ``desc`` (newest first) or ``asc``.
+        symbols: only orders of these symbols.
         side: only ``buy`` or only ``sell``.
-        after_order_id: only orders submitted later than this one.
-        before_order_id: only orders submitted earlier than this one.
+        after_order_id: only orders submitted after this order.
+        before_order_id: only orders submitted before this order.
     """
 
     status: str = "open"
@@ -200,17 +209,21 @@ class OrderQuery:
     before_order_id: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what Alpaca does not know."""
+        """Check the query.
+
+        Raises:
+            BrokerError: 422 for a value that Alpaca does not accept.
+        """
         if self.status not in ("open", "closed", "all") or self.direction not in ("asc", "desc"):
             raise malformed("status must be open, closed or all; direction must be asc or desc")
-        if not 1 <= self.limit <= LARGEST_PAGE:
-            raise malformed(f"limit must be from 1 to {LARGEST_PAGE}")
+        if not 1 <= self.limit <= MAX_PAGE_SIZE:
+            raise malformed(f"limit must be from 1 to {MAX_PAGE_SIZE}")
         by_id = [bound for bound in (self.after_order_id, self.before_order_id) if bound]
         if len(by_id) > 1 or (by_id and (self.after or self.until)):
-            raise malformed("give only one of after_order_id and before_order_id, and neither after nor until with it")
+            raise malformed("after_order_id, before_order_id and after/until exclude each other")
 
     def matches(self, order: Order) -> bool:
-        """Whether the order is asked for, times aside."""
+        """Return whether status, symbol and side match; times are not checked."""
         return (
             (self.status == "all" or order.is_open == (self.status == "open"))
             and (self.symbols is None or order.symbol in self.symbols)
@@ -218,11 +231,15 @@ class OrderQuery:
         )
 
 
-def boundary(name: str, text: str | None) -> int | None:
-    """The instant of a query parameter.
+def parse_boundary(name: str, text: str | None) -> int | None:
+    """Parse a timestamp of the query to nanoseconds since the epoch.
+
+    Args:
+        name: name of the parameter, for the message.
+        text: its value, if any.
 
     Raises:
-        BrokerError: 422 if it is no timestamp.
+        BrokerError: 422 if the value is not a timestamp.
     """
     try:
         return None if text is None else parse_instant(text)
@@ -231,67 +248,71 @@ def boundary(name: str, text: str | None) -> int | None:
 
 
 @dataclass(slots=True)
-class Book:
-    """Every order by id, in the order of submission, and the open ones among them."""
+class OrderStore:
+    """All orders of the account in the order of submission, with an index of the open ones."""
 
-    orders: dict[str, Order] = field(default_factory=dict)
+    by_id: dict[str, Order] = field(default_factory=dict)
     open: dict[str, Order] = field(default_factory=dict)
-    by_client_id: dict[str, str] = field(default_factory=dict)
-    """Client order ids for ever: one that was used stays used."""
+    by_client_order_id: dict[str, str] = field(default_factory=dict)
+    """Order IDs by client order ID. Entries are never removed: a client order ID cannot be reused."""
 
     def add(self, order: Order) -> None:
-        """Take a new order in."""
-        self.orders[order.id] = order
-        self.by_client_id[order.client_order_id] = order.id
+        """Add a new order."""
+        self.by_id[order.id] = order
+        self.by_client_order_id[order.client_order_id] = order.id
         if order.is_open:
             self.open[order.id] = order
 
     def get(self, order_id: str) -> Order:
-        """The order of an id.
+        """Return the order with this ID.
 
         Raises:
-            BrokerError: 404.
+            BrokerError: 404 if there is none.
         """
-        if (order := self.orders.get(order_id.lower())) is None:
+        if (order := self.by_id.get(order_id.lower())) is None:
             raise not_found(f"order not found for {order_id}")
         return order
 
     def find(self, query: OrderQuery) -> list[Order]:
-        """One page of orders in the order of their submission.
+        """Return one page of orders, sorted by submission.
 
         Raises:
-            BrokerError: 422 for an unreadable timestamp, 404 for an unknown order.
+            BrokerError: 422 for an invalid timestamp, 404 for an unknown order ID.
         """
-        first, last = boundary("after", query.after), boundary("until", query.until)
+        first, last = parse_boundary("after", query.after), parse_boundary("until", query.until)
         if query.after_order_id:
             first = self.get(query.after_order_id).submitted_at
         if query.before_order_id:
             last = self.get(query.before_order_id).submitted_at
-        known = list((self.open if query.status == "open" else self.orders).values())
-        found = (
+        candidates = list((self.open if query.status == "open" else self.by_id).values())
+        matching = (
             order
-            for order in (known if query.direction == "asc" else reversed(known))
+            for order in (candidates if query.direction == "asc" else reversed(candidates))
             if query.matches(order)
             and (first is None or order.submitted_at > first)
             and (last is None or order.submitted_at < last)
         )
-        return list(islice(found, query.limit))
+        return list(islice(matching, query.limit))
 
-    def open_in(self, symbol: str) -> Iterator[Order]:
-        """The open orders of one symbol, oldest first."""
+    def open_for(self, symbol: str) -> Iterator[Order]:
+        """Return the open orders of one symbol, oldest first."""
         return (order for order in self.open.values() if order.symbol == symbol)
 
-    def held_qty(self, symbol: str, but: Order | None = None) -> Decimal:
-        """Shares that open sales hold, one order perhaps left out."""
-        return sum((self._extra(o, o.held_qty, but) for o in self.open_in(symbol) if o is not but), ZERO)
+    def held_qty(self, symbol: str, excluding: Order | None = None) -> Decimal:
+        """Return the shares reserved for open sales, optionally without one order."""
+        return sum(
+            (self._beyond_replaced(o, o.held_qty, excluding) for o in self.open_for(symbol) if o is not excluding), ZERO
+        )
 
-    def held_cash(self, but: Order | None = None) -> Decimal:
-        """Dollars that open buys hold, one order perhaps left out."""
-        return sum((self._extra(o, o.held_cash, but) for o in self.open.values() if o is not but), ZERO)
+    def held_cash(self, excluding: Order | None = None) -> Decimal:
+        """Return the dollars reserved for open buys, optionally without one order."""
+        return sum(
+            (self._beyond_replaced(o, o.held_cash, excluding) for o in self.open.values() if o is not excluding), ZERO
+        )
 
-    def _extra(self, order: Order, held: Decimal, but: Order | None) -> Decimal:
-        """Alpaca: while an order is being replaced, the larger one of the two counts."""
+    def _beyond_replaced(self, order: Order, held: Decimal, excluding: Order | None) -> Decimal:
+        """Return the part of ``held`` to count: Alpaca reserves the larger amount of an order and its replacement."""
         old = self.open.get(order.replaces) if order.replaces else None
-        if old is None or old is but:
+        if old is None or old is excluding:
             return held
         return max(held - (old.held_cash if order.side == "buy" else old.held_qty), ZERO)

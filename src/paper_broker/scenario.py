@@ -1,10 +1,9 @@
-"""Scenarios: the JSON in which a world is described, and the world there is without one.
+"""Scenarios: the JSON that describes an account and its market, and the default scenario.
 
 All keys are optional: ``seed``, ``account``, ``clock``, ``assets``, ``quotes``, ``positions``, ``default_fill``,
-``fills``, ``faults``, ``windows``, ``halted``, ``rate_limit`` (requests a minute for ``trading`` and ``data``) and
-``drift``.
-Dollars and shares are decimal strings, times RFC 3339, durations seconds. The guide to all of them is
-``docs/paper-broker.md``.
+``fills``, ``faults``, ``blackout_windows``, ``halted``, ``rate_limit`` (requests per minute for ``trading`` and
+``data``) and ``drift``. Dollars and shares are decimal strings, times are RFC 3339, durations are seconds.
+``docs/paper-broker.md`` describes every key.
 """
 
 from collections.abc import Mapping
@@ -12,11 +11,11 @@ from typing import Any
 
 KEYS = frozenset({
     "seed", "account", "clock", "assets", "quotes", "positions", "default_fill", "fills", "faults", "rate_limit",
-    "drift", "windows", "halted",
+    "drift", "blackout_windows", "halted",
 })  # fmt: skip
 CLOCK_KEYS = frozenset({"mode", "now", "advance_seconds", "sessions", "holidays", "half_days"})
 
-# Symbol, price in cents, and letters: Q Nasdaq, N NYSE, P NYSE Arca; F a fund, W whole shares only, H hard to borrow.
+# Symbol, price in cents, flags: Q Nasdaq, N NYSE, P NYSE Arca, F fund, W whole shares only, H hard to borrow.
 _STOCKS = """
 AAPL 25540 Q  MSFT 46595 Q  NVDA 18670 Q  AMZN 23916 Q  GOOGL 32800 Q  META 65876 Q  TSLA 44906 Q  AVGO 32005 Q
 COST 98312 Q  NFLX 8612 Q   AMD 25968 Q   ADBE 29668 Q  CSCO 7472 Q    INTC 4507 Q   QCOM 15583 Q  PEP 14621 Q
@@ -31,42 +30,42 @@ XLK 14614 PF  XLE 4888 PF   SOXL 6120 PF  TECL 11620 PF BND 7418 QF    AGG 10012
 _EXCHANGES = {"Q": "NASDAQ", "N": "NYSE", "P": "ARCA"}
 
 
-def check(world: Mapping[str, Any]) -> None:
-    """Refuse keys that no scenario has.
+def check_keys(world: Mapping[str, Any]) -> None:
+    """Check that a scenario and its clock have only known keys.
 
     Raises:
-        ValueError: naming them.
+        ValueError: lists the unknown keys.
     """
-    for given, known, what in ((world, KEYS, "scenario"), (world.get("clock", {}), CLOCK_KEYS, "clock")):
+    for given, known, name in ((world, KEYS, "scenario"), (world.get("clock", {}), CLOCK_KEYS, "clock")):
         if unknown := given.keys() - known:
-            raise ValueError(f"Unknown {what} keys {sorted(unknown)}: choose from {sorted(known)}.")
+            raise ValueError(f"Unknown {name} keys: {sorted(unknown)}. Choose from {sorted(known)}.")
 
 
 def default_world() -> dict[str, Any]:
-    """A hundred thousand dollars, New York hours, and the best known stocks and funds."""
-    words = _STOCKS.split()
-    rows = list(zip(words[::3], map(int, words[1::3]), words[2::3], strict=True))
+    """Return the default scenario: 100,000 dollars, New York hours, about sixty well-known stocks and funds."""
+    columns = _STOCKS.split()
+    rows = list(zip(columns[::3], map(int, columns[1::3]), columns[2::3], strict=True))
     return {
         "account": {"cash": "100000"},
-        "assets": [_asset(symbol, letters) for symbol, _, letters in rows],
+        "assets": [_asset(symbol, flags) for symbol, _, flags in rows],
         "quotes": {symbol: _quote(cents) for symbol, cents, _ in rows},
     }
 
 
-def _asset(symbol: str, letters: str) -> dict[str, Any]:
+def _asset(symbol: str, flags: str) -> dict[str, Any]:
     return {
         "symbol": symbol,
-        "name": f"{symbol} {'Exchange Traded Fund' if 'F' in letters else 'Common Stock'}",
-        "exchange": _EXCHANGES[letters[0]],
-        "fractionable": "W" not in letters,
-        "shortable": "H" not in letters,
+        "name": f"{symbol} {'Exchange Traded Fund' if 'F' in flags else 'Common Stock'}",
+        "exchange": _EXCHANGES[flags[0]],
+        "fractionable": "W" not in flags,
+        "shortable": "H" not in flags,
     }
 
 
 def _quote(cents: int) -> dict[str, Any]:
     spread = max(1, cents // 10_000)
-    before = cents - cents // 250
-    prices = {"bid": cents, "ask": cents + spread, "last": cents, "prev_close": before}
+    prev_close = cents - cents // 250
+    prices = {"bid": cents, "ask": cents + spread, "last": cents, "prev_close": prev_close}
     return {name: f"{value // 100}.{value % 100:02d}" for name, value in prices.items()} | {
         "bid_size": 500,
         "ask_size": 500,

@@ -1,4 +1,4 @@
-"""The exchange behind HTTP: trading and market data on one port of this machine, with keys, limits and faults."""
+"""The HTTP server: trading and market data on one loopback port, with keys, rate limits and faults."""
 
 import contextlib
 import itertools
@@ -18,26 +18,26 @@ from typing import Any, Self, cast, override
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from paper_broker.admin import administer
-from paper_broker.api import Answer, Request, Route, find_route
-from paper_broker.app import Allowance, Venue
+from paper_broker.api import Request, Response, Route, find_route
+from paper_broker.app import Allowance, App
 from paper_broker.errors import BrokerError, bad_request, rate_limited
 from paper_broker.faults import Fault
-from paper_broker.formats import Wire, identifier
-from paper_broker.operator_buttons import Lever
-from paper_broker.page import HEADERS, check_visitor, file
+from paper_broker.formats import JsonObject, identifier
+from paper_broker.operator_buttons import OperatorButton
+from paper_broker.page import HEADERS, check_origin, static_file
 from paper_broker.store import StateFile
 
 _HTML = "<html><body><h1>{status} {reason}</h1></body></html>"
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival:
-    """A request at the door."""
+class ReceivedRequest:
+    """A counted request, with the checks that come before the exchange."""
 
     allowance: Allowance
-    entry: Wire
-    """Of the log; its status is filled in when it is known."""
-    refusal: BrokerError | None = None
+    entry: JsonObject
+    """The log entry; its status is set when the response is sent."""
+    error: BrokerError | None = None
     fault: Fault | None = None
 
 
@@ -45,14 +45,14 @@ class PaperBroker:
     """A paper broker on a loopback port; a context manager.
 
     Args:
-        scenario: the world to begin with; none is the default world.
+        scenario: the initial scenario; None is the default scenario.
         host: a loopback address.
-        port: 0 takes a free one.
-        state: a file that keeps the state; if it exists, it wins over the scenario.
-        levers: switches of the program under test, for the page.
+        port: port to listen on; 0 is any free port.
+        state: file to keep the state in; if it exists, it takes precedence over the scenario.
+        operator_buttons: switches of the program under test, for the page.
 
     Raises:
-        ValueError: for a host that others can reach, or an unreadable scenario or state.
+        ValueError: the host is not a loopback address, or the scenario or state is invalid.
     """
 
     def __init__(
@@ -62,14 +62,14 @@ class PaperBroker:
         host: str = "127.0.0.1",
         port: int = 0,
         state: Path | None = None,
-        levers: Sequence[Lever] = (),
+        operator_buttons: Sequence[OperatorButton] = (),
     ) -> None:
         if not _is_loopback(host):
-            raise ValueError(f"The paper broker listens on this machine only, and {host} is not a loopback address.")
+            raise ValueError(f"{host} is not a loopback address; the paper broker listens on this machine only.")
         self._file = None if state is None else StateFile(state)
         saved = None if self._file is None else self._file.read()
-        self.venue = Venue(scenario) if saved is None else Venue.load(saved)
-        self.levers = {lever.name: lever for lever in levers}
+        self.app = App(scenario) if saved is None else App.load(saved)
+        self.operator_buttons = {button.name: button for button in operator_buttons}
         self.closing = threading.Event()
         self._lock = threading.Lock()
         self._saved: tuple[object, ...] | None = None
@@ -80,20 +80,20 @@ class PaperBroker:
 
     @property
     def url(self) -> str:
-        """The address of trading and of market data."""
+        """Base URL of both the trading and the market-data API."""
         return f"http://{self._host}:{self._port}"
 
     def start(self) -> Self:
-        """Serve until :meth:`close`."""
+        """Start serving, until :meth:`close`."""
         with self._lock:
             self._save()
         self._thread.start()
         return self
 
     def close(self) -> None:
-        """Stop serving; requests that hang are cut."""
+        """Stop serving and close all connections, including those of hanging requests."""
         self.closing.set()
-        with contextlib.suppress(OSError):  # one more connection, so that the accepting thread looks up
+        with contextlib.suppress(OSError):  # a last connection wakes the accepting thread
             socket.create_connection((self._host, self._port)).close()
         self._thread.join()
         self._server.cut_connections()
@@ -104,89 +104,90 @@ class PaperBroker:
             self._server.handle_request()
 
     def __enter__(self) -> Self:
-        """Start."""
+        """Start serving."""
         return self.start()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close."""
+        """Stop serving."""
         self.close()
 
     def request_id(self) -> str:
-        """A new id for the ``X-Request-ID`` header."""
+        """Return a new ID for the ``X-Request-ID`` header."""
         return identifier("request", next(self._request_numbers)).replace("-", "")
 
     def change(self, world: Mapping[str, Any]) -> None:
-        """Change the world from the same process, between two requests; as ``POST /admin/world``.
+        """Apply part of a scenario from the same process, as ``POST /admin/world`` does.
 
         Raises:
-            ValueError: for what no scenario may say; the world stays as it is.
+            ValueError: the scenario is invalid. Nothing changes then.
         """
         with self._lock:
-            self.venue.merge(world)
+            self.app.merge(world)
             self._save()
 
-    def administer(self, request: Request) -> Answer:
-        """Carry out a request below ``/admin``."""
+    def administer(self, request: Request) -> Response:
+        """Handle a request below ``/admin``."""
         with self._lock:
-            answer = administer(self.venue, request)
+            response = administer(self.app, request)
             self._save()
-        return answer
+        return response
 
-    def pull(self, request: Request) -> Answer:
-        """Ask every lever how it stands, or with POST switch the one of that ``name`` to ``on``."""
+    def press_operator_button(self, request: Request) -> Response:
+        """Return the state of every operator button; with POST, switch the button ``name`` to ``on``."""
         if request.method == "GET":
-            return Answer(200, [lever.ask("state") for lever in self.levers.values()])
+            return Response(200, [button.run("state") for button in self.operator_buttons.values()])
         name, on = request.body.get("name"), request.body.get("on")
-        if name not in self.levers or not isinstance(on, bool):
-            return Answer(422, {"message": f"name is one of {sorted(self.levers)}, and on is true or false."})
-        return Answer(200, self.levers[name].ask("on" if on else "off"))
+        if name not in self.operator_buttons or not isinstance(on, bool):
+            names = sorted(self.operator_buttons)
+            return Response(422, {"message": f"name must be one of {names}, and on must be true or false."})
+        return Response(200, self.operator_buttons[name].run("on" if on else "off"))
 
-    def receive(self, request: Request, route: Route) -> Arrival:
-        """Count a request, and tell whether it is refused at the door and which fault it meets."""
-        said = {**request.query, **request.body}
-        entry: Wire = {
+    def receive(self, request: Request, route: Route) -> ReceivedRequest:
+        """Count a request, check its keys and the rate limit, and select the fault that applies to it."""
+        parameters = {**request.query, **request.body}
+        entry: JsonObject = {
             "method": request.method,
             "path": request.path,
             "query": dict(request.query),
-            "client_order_id": said.get("client_order_id"),
+            "client_order_id": parameters.get("client_order_id"),
             "fault": None,
             "status": None,
         }
         with self._lock:
-            arrival = Arrival(self.venue.count(route.budget, route.name, entry), entry)
+            received = ReceivedRequest(self.app.count_request(route.budget, route.name, entry), entry)
             try:
                 headers = request.headers
-                self.venue.authorize(headers.get("apca-api-key-id", ""), headers.get("apca-api-secret-key", ""))
+                self.app.authorize(headers.get("apca-api-key-id", ""), headers.get("apca-api-secret-key", ""))
             except BrokerError as error:
-                return replace(arrival, refusal=error)
-            if arrival.allowance.exceeded:
-                return replace(arrival, refusal=rate_limited())
-            fault = self.venue.faults.next(request.method, request.path, said)
+                return replace(received, error=error)
+            if received.allowance.exceeded:
+                return replace(received, error=rate_limited())
+            fault = self.app.faults.next(request.method, request.path, parameters)
             if fault is not None:
                 entry["fault"] = f"{fault.kind} {fault.when}"
                 self._save()
-            return replace(arrival, fault=fault)
+            return replace(received, fault=fault)
 
-    def carry_out(self, route: Route, request: Request) -> Answer:
-        """Ask the exchange; what changed is on disk before the answer is given."""
+    def execute(self, route: Route, request: Request) -> Response:
+        """Call the exchange. Changes are in the state file before the response is returned."""
         with self._lock:
-            answer = route(self.venue.exchange, request)
+            response = route(self.app.exchange, request)
             self._save()
-        return answer
+        return response
 
     def _save(self) -> None:
         if self._file is None:
             return
-        venue = self.venue
-        mark = (
-            *(venue.exchange, venue.exchange.changes),
-            *(venue.faults.dump(), venue.clock.dump(), dict(venue.limiter.limits)),
+        app = self.app
+        version = (
+            *(app.exchange, app.exchange.changes),
+            *(app.faults.dump(), app.clock.dump(), dict(app.limiter.limits)),
         )
-        if mark != self._saved:
-            self._file.write(venue.json_pieces())
-            self._saved = mark
+        if version != self._saved:
+            self._file.write(app.json_pieces())
+            self._saved = version
 
 
 def _is_loopback(host: str) -> bool:
@@ -197,7 +198,7 @@ def _is_loopback(host: str) -> bool:
 
 
 class _Server(ThreadingHTTPServer):
-    """One thread for each connection, so that a hanging request holds up no other."""
+    """HTTP server with one thread per connection, so that a hanging request does not block others."""
 
     daemon_threads = False
     block_on_close = True
@@ -222,7 +223,7 @@ class _Server(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def cut_connections(self) -> None:
-        """End idle keep-alive connections, whose threads would wait for ever."""
+        """Close idle keep-alive connections, whose threads would wait forever."""
         with self._guard:
             for connection in self._connections:
                 with contextlib.suppress(OSError):
@@ -230,13 +231,13 @@ class _Server(ThreadingHTTPServer):
 
     @override
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients that hang up are what the faults are for; all else is shown."""
+        """Ignore closed connections, which faults cause; print all other errors."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Reads one request, lets its fault happen, and writes the answer in one piece."""
+    """Handler of one request: reads it, injects its fault, writes the response in one piece."""
 
     protocol_version = "HTTP/1.1"
     wbufsize = -1
@@ -244,27 +245,27 @@ class _Handler(BaseHTTPRequestHandler):
 
     @property
     def broker(self) -> PaperBroker:
-        """Whose requests these are."""
+        """The broker that serves these requests."""
         return cast("_Server", self.server).broker
 
     def do_GET(self) -> None:
-        """Answer one request."""
-        self._arrival: Arrival | None = None
+        """Answer one request of any method."""
+        self._received: ReceivedRequest | None = None
         try:
             request = self._read()
-            page = file(request.path) if request.method == "GET" else None
+            page = static_file(request.path) if request.method == "GET" else None
             if page is None and not request.path.startswith("/admin/"):
                 self._serve(request)
                 return
-            check_visitor(request.headers)
+            check_origin(request.headers)
             if page is not None:
                 self._send(HTTPStatus.OK, *page, HEADERS)
-            elif request.path == "/admin/levers":
-                self._write(self.broker.pull(request))
+            elif request.path == "/admin/operator_buttons":
+                self._write(self.broker.press_operator_button(request))
             else:
                 self._write(self.broker.administer(request))
         except BrokerError as error:
-            self._write(Answer(error.http_status, error.body()))
+            self._write(Response(error.http_status, error.body()))
 
     do_POST = do_PATCH = do_DELETE = do_GET  # noqa: N815
 
@@ -272,7 +273,7 @@ class _Handler(BaseHTTPRequestHandler):
         parts = urlsplit(self.path)
         try:
             raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            # An order's decimals must arrive as they were written; a scenario goes into the state file as it came.
+            # Decimals of an order must be exact; a scenario must stay plain JSON for the state file.
             exact = None if parts.path.startswith("/admin/") else Decimal
             body = json.loads(raw, parse_float=exact) if raw.strip() else {}
         except ValueError as error:
@@ -290,18 +291,18 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self, request: Request) -> None:
         route, arguments = find_route(request.method, request.path)
         request = replace(request, arguments=arguments)
-        self._arrival = arrival = self.broker.receive(request, route)
-        if arrival.refusal is not None:
-            raise arrival.refusal
-        fault = arrival.fault
-        if fault is not None and fault.when == "before" and self._suffer(fault):
+        self._received = received = self.broker.receive(request, route)
+        if received.error is not None:
+            raise received.error
+        fault = received.fault
+        if fault is not None and fault.when == "before" and self._inject(fault):
             return
-        answer = self.broker.carry_out(route, request)
-        if fault is None or fault.when == "before" or not self._suffer(fault):
-            self._write(answer)
+        response = self.broker.execute(route, request)
+        if fault is None or fault.when == "before" or not self._inject(fault):
+            self._write(response)
 
-    def _suffer(self, fault: Fault) -> bool:
-        """Let a fault happen; tells whether it took the place of the answer."""
+    def _inject(self, fault: Fault) -> bool:
+        """Produce a fault; return whether it replaces the response."""
         if fault.kind in ("latency", "hang"):
             self.broker.closing.wait(fault.wait_seconds)
         if fault.kind == "latency":
@@ -316,18 +317,18 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _write_fault(self, fault: Fault) -> None:
         reason = HTTPStatus(fault.status).phrase
-        if (arrival := self._arrival) is not None and fault.status == HTTPStatus.TOO_MANY_REQUESTS:
-            self._arrival = replace(arrival, allowance=replace(arrival.allowance, remaining=0))
+        if (received := self._received) is not None and fault.status == HTTPStatus.TOO_MANY_REQUESTS:
+            self._received = replace(received, allowance=replace(received.allowance, remaining=0))
         if fault.body == "json":
             code = 42910000 if fault.status == HTTPStatus.TOO_MANY_REQUESTS else fault.status * 100_000 + 10_000
-            self._write(Answer(fault.status, {"code": code, "message": reason.lower()}))
+            self._write(Response(fault.status, {"code": code, "message": reason.lower()}))
         else:
             page = _HTML.format(status=fault.status, reason=reason) if fault.body == "html" else ""
             self._send(fault.status, page.encode(), "text/html")
 
-    def _write(self, answer: Answer) -> None:
-        payload = b"" if answer.body is None else json.dumps(answer.body).encode()
-        self._send(answer.status, payload, "application/json; charset=UTF-8")
+    def _write(self, response: Response) -> None:
+        payload = b"" if response.body is None else json.dumps(response.body).encode()
+        self._send(response.status, payload, "application/json; charset=UTF-8")
 
     def _send(
         self, status: int, payload: bytes, content_type: str, headers: Mapping[str, str] = MappingProxyType({})
@@ -337,9 +338,9 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in headers.items():
             self.send_header(name, value)
         self.send_header("X-Request-ID", self.broker.request_id())
-        if (arrival := self._arrival) is not None:
-            arrival.entry["status"] = status
-            allowance = arrival.allowance
+        if (received := self._received) is not None:
+            received.entry["status"] = status
+            allowance = received.allowance
             self.send_header("X-RateLimit-Limit", str(allowance.limit))
             self.send_header("X-RateLimit-Remaining", str(allowance.remaining))
             self.send_header("X-RateLimit-Reset", str(allowance.reset))
@@ -350,14 +351,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     @override
     def version_string(self) -> str:
-        """The ``Server`` header: the same with every Python."""
+        """Return the ``Server`` header, which is the same with every Python version."""
         return "paper-broker"
 
     @override
     def date_time_string(self, timestamp: float | None = None) -> str:
-        """The broker's time, so that equal histories give equal answers to the byte."""
-        return super().date_time_string(self.broker.venue.clock().timestamp())
+        """Return the broker's time for the ``Date`` header, so that responses are reproducible to the byte."""
+        return super().date_time_string(self.broker.app.clock().timestamp())
 
     @override
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing: requests are counted, and their counts can be read."""
+        """Print nothing: the admin API lists the requests."""

@@ -1,4 +1,4 @@
-"""When the market is open: New York Stock Exchange hours, holidays and half days of any year, or a fixed answer."""
+"""Trading hours: those of the New York Stock Exchange for any year, or a market that is always open or closed."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -6,13 +6,13 @@ from datetime import date, datetime, time, timedelta
 from functools import lru_cache
 from typing import Literal, cast, get_args
 
-from paper_broker.formats import NEW_YORK, SECOND, Wire, moment, nanoseconds, new_york_timestamp
+from paper_broker.formats import NEW_YORK, SECOND, JsonObject, nanoseconds, new_york_timestamp, to_datetime
 
 type Kind = Literal["nyse", "always_open", "always_closed"]
 
 _DAY = timedelta(days=1)
 _HORIZON = 86_400 * SECOND
-"""What a market without hours tells about its next open and close: a day from now, and so for ever."""
+"""Next open and close of a market without hours: always one day from now."""
 _LONGEST_CLOSURE_DAYS = 40
 _OPEN, _CLOSE, _EARLY_CLOSE = time(9, 30), time(16), time(13)
 _PRE_MARKET, _POST_MARKET, _EARLY_POST_MARKET = time(4), time(20), time(17)
@@ -20,7 +20,7 @@ _PRE_MARKET, _POST_MARKET, _EARLY_POST_MARKET = time(4), time(20), time(17)
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One trading day; instants in nanoseconds since the epoch."""
+    """A trading day; times in nanoseconds since the epoch."""
 
     day: date
     open: int
@@ -32,22 +32,25 @@ class Sessions:
     """The trading days of one market.
 
     Args:
-        kind: ``nyse`` hours, or a market that never closes, or one that never opens.
-        holidays: further days without a session.
-        half_days: further days that close at 13:00 New York.
+        kind: ``nyse``, ``always_open`` or ``always_closed``.
+        holidays: additional dates without a session.
+        half_days: additional dates on which the market closes at 13:00 New York time.
+
+    Raises:
+        ValueError: an unknown kind, or an invalid date.
     """
 
     def __init__(self, kind: str = "nyse", holidays: Collection[str] = (), half_days: Collection[str] = ()) -> None:
         if kind not in get_args(Kind.__value__):
-            raise ValueError(f"sessions is {kind!r}: write nyse, always_open or always_closed.")
+            raise ValueError(f"Unknown sessions {kind!r}: choose nyse, always_open or always_closed.")
         self.kind = cast("Kind", kind)
         self._holidays = frozenset(map(date.fromisoformat, holidays))
         self._half_days = frozenset(map(date.fromisoformat, half_days))
-        self._known: dict[tuple[int, bool], Session] = {}
+        self._cache: dict[tuple[int, bool], Session] = {}
         self._last: dict[bool, tuple[int, Session]] = {}
 
-    def dump(self) -> Wire:
-        """What the constructor takes."""
+    def dump(self) -> JsonObject:
+        """Return the arguments of the constructor, ready for JSON."""
         return {
             "sessions": self.kind,
             "holidays": sorted(day.isoformat() for day in self._holidays),
@@ -55,13 +58,14 @@ class Sessions:
         }
 
     def current_or_next(self, now: int, *, extended: bool = False) -> Session | None:
-        """The session that is open at ``now``, or else the next one; none if the market never opens.
+        """Return the session that is open at ``now``, otherwise the next one; None if the market never opens.
 
         Args:
-            extended: include pre-market and after-hours, 04:00 to 20:00 New York.
+            now: nanoseconds since the epoch.
+            extended: include pre-market and after-hours, 04:00 to 20:00 New York time.
         """
         if self.kind == "always_open":
-            return Session(moment(now).date(), now, now + _HORIZON, early=False)
+            return Session(to_datetime(now).date(), now, now + _HORIZON, early=False)
         if self.kind == "always_closed":
             return None
         since, session = self._last.get(extended, (0, None))
@@ -72,11 +76,11 @@ class Sessions:
         return session
 
     def close_of(self, session: Session) -> int | None:
-        """When DAY orders of the session end; never in a market that never closes."""
+        """Return when DAY orders of the session expire; None in a market that never closes."""
         return None if self.kind == "always_open" else session.close
 
-    def clock(self, now: int) -> Wire:
-        """``GET /v2/clock``, with the New York offset."""
+    def clock(self, now: int) -> JsonObject:
+        """Return the body of ``GET /v2/clock``; its times have the New York offset."""
         session = self.current_or_next(now)
         is_open = session is not None and session.open <= now
         if self.kind != "nyse" or session is None:
@@ -91,18 +95,21 @@ class Sessions:
             "next_close": new_york_timestamp(next_close),
         }
 
-    def calendar(self, start: date, end: date) -> list[Wire]:
-        """``GET /v2/calendar``: the trading days from ``start`` to ``end``, both included; times are naive New York."""
+    def calendar(self, start: date, end: date) -> list[JsonObject]:
+        """Return the body of ``GET /v2/calendar``: trading days from ``start`` to ``end``, both included.
+
+        Times are in New York, without an offset.
+        """
         if self.kind == "always_closed":
             return []
         days = (start + _DAY * n for n in range((end - start).days + 1))
         if self.kind == "always_open":
             return [{"date": day.isoformat(), "open": "00:00", "close": "23:59"} for day in days]
-        found = (self._on(day, extended=False) for day in days)
-        return [_calendar_day(session) for session in found if session is not None]
+        sessions = (self._on(day, extended=False) for day in days)
+        return [_calendar_day(session) for session in sessions if session is not None]
 
     def _search(self, now: int, *, extended: bool) -> Session:
-        day = moment(now).astimezone(NEW_YORK).date()
+        day = to_datetime(now).astimezone(NEW_YORK).date()
         for n in range(_LONGEST_CLOSURE_DAYS):
             session = self._on(day + _DAY * n, extended=extended)
             if session is not None and now < session.close:
@@ -113,20 +120,20 @@ class Sessions:
         if day.weekday() >= 5 or day in self._holidays or day in nyse_holidays(day.year):
             return None
         key = (day.toordinal(), extended)
-        if key not in self._known:
+        if key not in self._cache:
             early = day in self._half_days or day in nyse_half_days(day.year)
             opening, closing = (_OPEN, _EARLY_CLOSE if early else _CLOSE)
             if extended:
                 opening, closing = (_PRE_MARKET, _EARLY_POST_MARKET if early else _POST_MARKET)
-            self._known[key] = Session(day, _instant(day, opening), _instant(day, closing), early)
-        return self._known[key]
+            self._cache[key] = Session(day, _instant(day, opening), _instant(day, closing), early)
+        return self._cache[key]
 
 
 def _instant(day: date, at: time) -> int:
     return nanoseconds(datetime.combine(day, at, NEW_YORK))
 
 
-def _calendar_day(session: Session) -> Wire:
+def _calendar_day(session: Session) -> JsonObject:
     closing = _EARLY_CLOSE if session.early else _CLOSE
     evening = _EARLY_POST_MARKET if session.early else _POST_MARKET
     return {
@@ -140,7 +147,7 @@ def _calendar_day(session: Session) -> Wire:
 
 @lru_cache
 def nyse_holidays(year: int) -> frozenset[date]:
-    """The days on which the New York Stock Exchange is closed by rule (its Rule 7.2), weekends aside."""
+    """Return the holidays of the New York Stock Exchange (NYSE Rule 7.2), without weekends."""
     new_year = date(year, 1, 1)
     days = {
         _nth_weekday(year, 1, 0, 3),  # Martin Luther King
@@ -152,7 +159,7 @@ def nyse_holidays(year: int) -> frozenset[date]:
         _nth_weekday(year, 11, 3, 4),  # Thanksgiving
         _observed(date(year, 12, 25)),
     }
-    if new_year.weekday() != 5:  # a Saturday's New Year is not moved into the old year
+    if new_year.weekday() != 5:  # a New Year's Day on a Saturday is not observed on the Friday before
         days.add(_observed(new_year))
     if year >= 2022:
         days.add(_observed(date(year, 6, 19)))
@@ -161,7 +168,7 @@ def nyse_holidays(year: int) -> frozenset[date]:
 
 @lru_cache
 def nyse_half_days(year: int) -> frozenset[date]:
-    """The days that close at 13:00: before Independence Day, after Thanksgiving, Christmas Eve."""
+    """Return the days that close at 13:00: before Independence Day, after Thanksgiving, Christmas Eve."""
     days = {_nth_weekday(year, 11, 3, 4) + _DAY}
     days |= {day for day in (date(year, 7, 3), date(year, 12, 24)) if day.weekday() < 4}
     return frozenset(days)
@@ -182,7 +189,7 @@ def _observed(day: date) -> date:
 
 
 def _easter(year: int) -> date:
-    """Easter Sunday by the anonymous Gregorian computus."""
+    """Return Easter Sunday, computed with the anonymous Gregorian algorithm."""
     a, (b, c) = year % 19, divmod(year, 100)
     d, e = divmod(b, 4)
     g = (8 * b + 13) // 25

@@ -1,7 +1,7 @@
-"""The exchange's state as JSON text, at a cost that grows with what is open and not with what ever was.
+"""The state of the exchange as JSON text, at a cost that depends on the open orders and not on the whole history.
 
-The state is written after every change. Finished orders and executions never change again, and assets and quotes
-seldom do; their text is made once and kept. Text travels in pieces, so that nobody builds one large string.
+The state is written after every change. Finished orders and executions never change again, assets and quotes rarely
+do: their text is built once and cached. Text is passed in pieces, which avoids building one large string.
 """
 
 import json
@@ -9,61 +9,65 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from paper_broker.formats import Wire
+from paper_broker.formats import JsonObject
 from paper_broker.market import Market
 from paper_broker.orders import Order
 
 type Pieces = Iterable[str]
-"""JSON text, in order; to be joined."""
+"""Pieces of JSON text, to be concatenated in order."""
 
 
 def json_text(value: Any) -> list[str]:
-    """Compact JSON in one piece; decimals become strings."""
+    """Return compact JSON in one piece. Decimals become strings."""
     return [json.dumps(value, separators=(",", ":"), default=str)]
 
 
 def json_object(members: Mapping[str, Pieces]) -> Iterator[str]:
-    """A JSON object whose values are JSON already."""
-    before = "{"
+    """Return a JSON object whose values are JSON text already."""
+    separator = "{"
     for name, pieces in members.items():
-        yield f'{before}"{name}":'
+        yield f'{separator}"{name}":'
         yield from pieces
-        before = ","
+        separator = ","
     yield "}"
 
 
-class Archive:
-    """Remembers the text of what will not change any more; belongs to one exchange."""
+class StateJsonCache:
+    """Cached JSON text of the parts of one exchange that no longer change."""
 
     def __init__(self) -> None:
-        self._orders = _Array()
-        self._activities = _Array()
+        self._orders = _JsonArray()
+        self._activities = _JsonArray()
         self._finished: dict[str, str] = {}
-        """Orders that finished before an earlier one did."""
+        """Text by order ID of finished orders that follow an open one."""
         self._market: tuple[int, dict[str, list[str]]] = (-1, {})
 
     def orders(self, orders: Iterable[Order]) -> Iterator[str]:
-        """All orders, oldest first: those of the last call in the same order, and newer ones after them."""
-        rest = list(islice(orders, self._orders.length, None))
-        done = next((n for n, order in enumerate(rest) if order.is_open), len(rest))
-        self._orders.extend(self._finished.pop(order.id, "") or _order_text(order) for order in rest[:done])
-        return self._orders.pieces(map(self._order, rest[done:]))
+        """Return all orders as a JSON array.
+
+        Args:
+            orders: oldest first; between two calls, orders may only be appended.
+        """
+        uncached = list(islice(orders, self._orders.length, None))
+        done = next((n for n, order in enumerate(uncached) if order.is_open), len(uncached))
+        self._orders.extend(self._finished.pop(order.id, "") or _order_text(order) for order in uncached[:done])
+        return self._orders.pieces(map(self._order, uncached[done:]))
 
     def _order(self, order: Order) -> str:
-        if (known := self._finished.get(order.id)) is not None:
-            return known
+        if (cached := self._finished.get(order.id)) is not None:
+            return cached
         text = _order_text(order)
         if not order.is_open:
             self._finished[order.id] = text
         return text
 
-    def activities(self, activities: Sequence[Wire]) -> Iterator[str]:
-        """All executions; none of those seen before may have changed."""
+    def activities(self, activities: Sequence[JsonObject]) -> Iterator[str]:
+        """Return all executions as a JSON array. Between two calls, executions may only be appended."""
         self._activities.extend(text for item in activities[self._activities.length :] for text in json_text(item))
         return self._activities.pieces(())
 
     def market(self, market: Market) -> Mapping[str, Pieces]:
-        """The values of :meth:`~paper_broker.market.Market.dump`, each as JSON."""
+        """Return the values of :meth:`~paper_broker.market.Market.dump` as JSON text."""
         revision, texts = self._market
         if revision != market.revision:
             texts = {name: json_text(value) for name, value in market.dump().items()}
@@ -75,25 +79,25 @@ def _order_text(order: Order) -> str:
     return "".join(json_text(order.dump()))
 
 
-class _Array:
-    """The leading elements of a JSON array, for good."""
+class _JsonArray:
+    """The permanent leading elements of a JSON array."""
 
     def __init__(self) -> None:
         self.length = 0
         self._text = ""
 
     def extend(self, texts: Iterable[str]) -> None:
-        """Add elements that will never change."""
+        """Append elements that never change."""
         new = list(texts)
         self._text = ",".join([self._text, *new] if self.length else new) if new else self._text
         self.length += len(new)
 
-    def pieces(self, rest: Iterable[str]) -> Iterator[str]:
-        """The array with elements after those that were added for good."""
+    def pieces(self, more: Iterable[str]) -> Iterator[str]:
+        """Return the array, with ``more`` elements after the permanent ones."""
         yield "["
         yield self._text
-        before = "," if self.length else ""
-        for text in rest:
-            yield before + text
-            before = ","
+        separator = "," if self.length else ""
+        for text in more:
+            yield separator + text
+            separator = ","
         yield "]"

@@ -1,43 +1,43 @@
-"""The state file: what the broker acknowledged survives its death."""
+"""The state file: every acknowledged change survives the end of the process."""
 
 import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from paper_broker.formats import Wire
+from paper_broker.formats import JsonObject
 
 
 class StateFile:
-    """One JSON file, replaced as a whole.
+    """A JSON file that is replaced as a whole.
 
     Args:
-        path: of the file; its directory is made.
+        path: path of the file. Its directory is created.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         path.parent.mkdir(parents=True, exist_ok=True)
 
-    def read(self) -> Wire | None:
-        """The state; none if there is no file yet.
+    def read(self) -> JsonObject | None:
+        """Return the state, or None if the file does not exist yet.
 
         Raises:
-            ValueError: if the file is no JSON object.
+            ValueError: the file is not a JSON object.
         """
         if not self._path.exists():
             return None
         try:
             return dict(json.loads(self._path.read_text()))
         except (TypeError, ValueError) as error:
-            message = f"The state file {self._path} is not readable: {error}. Move it away to start afresh."
+            message = f"The state file {self._path} is not readable: {error}. Move it away to start with a new state."
             raise ValueError(message) from error
 
     def write(self, pieces: Iterable[str]) -> None:
-        """Replace the file, so that a reader sees the old state or the new one and never a half.
+        """Replace the file atomically: a reader sees either the old or the new state.
 
-        The new state outlives this process, however it ends. Whether it outlives a power cut is left to the system: to
-        wait for the disk would make every request tens of milliseconds slower.
+        The new state survives any end of this process. It may not survive a power failure: the file is not flushed to
+        the disk (``fsync``), which would make every request tens of milliseconds slower.
         """
         draft = self._path.with_name(f"{self._path.name}.{os.getpid()}.tmp")
         with draft.open("w") as file:

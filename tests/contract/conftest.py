@@ -1,4 +1,4 @@
-"""A paper broker for each test, and the clients that talk to it."""
+"""Fixtures: a paper broker per test, and its clients."""
 
 from collections.abc import Iterator
 
@@ -10,14 +10,14 @@ from tests.contract.sdk import Api, Sdk, broker_world, data_client, trading_clie
 
 @pytest.fixture
 def broker() -> Iterator[PaperBroker]:
-    """A broker whose clock stands still."""
+    """A broker with a virtual clock."""
     with PaperBroker(broker_world()) as running:
         yield running
 
 
 @pytest.fixture
 def api(broker: PaperBroker) -> Iterator[Api]:
-    """Bare requests to it."""
+    """Client for plain HTTP requests."""
     client = Api(broker.url)
     yield client
     client.close()

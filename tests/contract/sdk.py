@@ -1,4 +1,4 @@
-"""Alpaca's own Python SDK, pointed at a paper broker on this machine, and bare requests beside it."""
+"""Clients for a paper broker: Alpaca's own Python SDK, and plain HTTP requests."""
 
 import json
 import warnings
@@ -7,7 +7,7 @@ from typing import Any
 import requests
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore", DeprecationWarning)  # the SDK imports the retired half of websockets
+    warnings.simplefilter("ignore", DeprecationWarning)  # the SDK imports the deprecated part of websockets
     from alpaca.common.exceptions import APIError
     from alpaca.data.historical.stock import StockHistoricalDataClient
     from alpaca.data.requests import StockLatestQuoteRequest, StockLatestTradeRequest, StockSnapshotRequest
@@ -24,19 +24,19 @@ __all__ = [
     "TradingClient",
     "broker_world",
     "data_client",
+    "error_fields",
     "extras",
-    "refused",
     "trading_client",
 ]
 
 type Sdk = Any
-"""A client of the SDK. It declares that every answer may as well be a plain dict, and tests read fields of models."""
+"""A client of the SDK, untyped: the SDK declares every result as a model or a dict, and tests read fields of models."""
 KEYS = {"APCA-API-KEY-ID": "key", "APCA-API-SECRET-KEY": "secret"}
 _SECONDS = 10
 
 
 def broker_world(**world: Any) -> dict[str, Any]:
-    """A world whose clock stands at ten in the morning of a Monday, with twenty shares of ABC."""
+    """Return a scenario with a virtual clock on a Monday at 10:00 in New York, and twenty shares of ABC."""
     return {
         "clock": {"mode": "virtual", "now": "2026-01-26T15:00:00Z"},
         "account": {"cash": "10000"},
@@ -50,7 +50,7 @@ def broker_world(**world: Any) -> dict[str, Any]:
 
 
 def trading_client(url: str, key: str = "key") -> TradingClient:
-    """The SDK's trading client; without its own retries, which sleep."""
+    """Return the SDK's trading client, without its own retries, which sleep."""
     client = TradingClient(key, "secret", paper=True, url_override=url)
     client._retry = 0
     client._session.trust_env = False
@@ -58,7 +58,7 @@ def trading_client(url: str, key: str = "key") -> TradingClient:
 
 
 def data_client(url: str, key: str = "key") -> StockHistoricalDataClient:
-    """The SDK's market-data client; without its own retries, which sleep."""
+    """Return the SDK's market-data client, without its own retries, which sleep."""
     client = StockHistoricalDataClient(key, "secret", url_override=url)
     client._retry = 0
     client._session.trust_env = False
@@ -66,18 +66,18 @@ def data_client(url: str, key: str = "key") -> StockHistoricalDataClient:
 
 
 def extras(error: APIError) -> dict[str, Any]:
-    """What a refusal tells besides its code and its message."""
+    """Return the fields of an error other than code and message."""
     body: dict[str, Any] = json.loads(str(error))
     return {name: value for name, value in body.items() if name not in ("code", "message")}
 
 
-def refused(error: APIError) -> tuple[int, int, str]:
-    """Status, code and message as the SDK reads them."""
+def error_fields(error: APIError) -> tuple[int, int, str]:
+    """Return status, code and message as the SDK reads them."""
     return error.status_code, error.code, error.message
 
 
 class Api:
-    """Bare requests to one broker: Alpaca's paths with keys, and the admin path."""
+    """Plain HTTP requests to one broker: Alpaca's API with keys, and the admin API."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -85,7 +85,7 @@ class Api:
         self.session.trust_env = False
 
     def close(self) -> None:
-        """Give the connection back."""
+        """Close the connection."""
         self.session.close()
 
     def __call__(self, method: str, path: str, timeout: float = _SECONDS, **options: Any) -> requests.Response:
@@ -94,20 +94,20 @@ class Api:
         return self.session.request(method, self.url + path, timeout=timeout, **options)
 
     def admin(self, method: str, path: str, body: Any = None) -> Any:
-        """Send one request to the admin path, which must succeed."""
+        """Send a request to the admin API and return its JSON; fail unless the status is 200."""
         response = self.session.request(method, f"{self.url}/admin/{path}", json=body, timeout=_SECONDS)
         assert response.status_code == 200, response.text
         return response.json()
 
     def advance(self, seconds: float) -> None:
-        """Move the virtual clock."""
+        """Advance the virtual clock."""
         self.admin("POST", "clock", {"advance_seconds": seconds})
 
     def order(self, **body: Any) -> requests.Response:
-        """Submit a DAY limit order for ten ABC at the touch, or what is asked for instead."""
-        given = {"symbol": "ABC", "side": "buy", "type": "limit", "time_in_force": "day", **body}
-        if "notional" not in given:
-            given.setdefault("qty", "10")
-        if given["type"] == "limit":
-            given.setdefault("limit_price", "10.02" if given["side"] == "buy" else "10.00")
-        return self("POST", "/v2/orders", json=given)
+        """Submit a DAY limit order for ten ABC at the touch; ``body`` replaces fields."""
+        fields = {"symbol": "ABC", "side": "buy", "type": "limit", "time_in_force": "day", **body}
+        if "notional" not in fields:
+            fields.setdefault("qty", "10")
+        if fields["type"] == "limit":
+            fields.setdefault("limit_price", "10.02" if fields["side"] == "buy" else "10.00")
+        return self("POST", "/v2/orders", json=fields)

@@ -1,4 +1,4 @@
-"""The admin path: the world behind the counter."""
+"""The admin API."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from paper_broker.server import PaperBroker
 from tests.contract.sdk import Api, broker_world
 
 
-def test_a_scenario_replaces_the_world_and_its_orders(api: Api) -> None:
+def test_scenario_replaces_account_and_orders(api: Api) -> None:
     api.order()
 
     api.admin("POST", "scenario", broker_world(account={"cash": "7"}))
@@ -17,24 +17,24 @@ def test_a_scenario_replaces_the_world_and_its_orders(api: Api) -> None:
     assert api("GET", "/v2/orders?status=all").json() == []
 
 
-def test_a_world_is_merged_and_its_orders_stay(api: Api) -> None:
+def test_world_is_merged_and_orders_are_kept(api: Api) -> None:
     order = api.order(limit_price="9.50").json()
 
     api.admin("POST", "world", {
         "account": {"cash": "50"},
         "clock": {"sessions": "always_open"},
-        "positions": [{"symbol": "ABC", "qty": "0", "avg_entry_price": "9"}],
+        "positions": [{"symbol": "ABC", "qty": "0"}, {"symbol": "XYZ", "qty": "3", "avg_entry_price": "7"}],
         "quotes": {"NEW": {"bid": "1.00", "ask": "1.01", "bid_size": 20000, "ask_size": 20000}},
         "fills": [{"symbol": "NEW", "behaviour": "never"}],
     })  # fmt: skip
 
     assert api("GET", "/v2/account").json()["cash"] == "50"
-    assert api("GET", "/v2/positions").json() == []
+    assert [p["symbol"] for p in api("GET", "/v2/positions").json()] == ["XYZ"]
     assert api("GET", "/v2/assets/NEW").status_code == 200
     assert [o["id"] for o in api("GET", "/v2/orders").json()] == [order["id"]]
 
 
-def test_the_clock_is_moved_and_the_market_closes(api: Api) -> None:
+def test_clock_can_be_advanced_and_set(api: Api) -> None:
     clock = api.admin("POST", "clock", {"advance_seconds": 6 * 3600})
     assert (clock["timestamp"], clock["is_open"]) == ("2026-01-26T16:00:00.000000000-05:00", False)
 
@@ -42,7 +42,7 @@ def test_the_clock_is_moved_and_the_market_closes(api: Api) -> None:
     assert api.admin("POST", "clock", {"now": "2026-01-27T00:00:00Z"})["timestamp"].startswith("2026-01-26T19:00")
 
 
-def test_an_order_is_filled_by_hand(api: Api) -> None:
+def test_order_is_filled_on_request(api: Api) -> None:
     order = api.order(limit_price="9.50").json()
     api("GET", "/v2/orders")
 
@@ -54,13 +54,13 @@ def test_an_order_is_filled_by_hand(api: Api) -> None:
 
 
 @pytest.mark.parametrize(("action", "status"), [("cancel", "canceled"), ("expire", "expired"), ("reject", "rejected")])
-def test_an_order_is_ended_by_hand(api: Api, action: str, status: str) -> None:
+def test_order_is_closed_on_request(api: Api, action: str, status: str) -> None:
     order = api.order(limit_price="9.50").json()
 
     assert api.admin("POST", f"orders/{order['id']}/{action}", {})["status"] == status
 
 
-def test_an_order_of_somebody_else_holds_shares_like_any_other(api: Api) -> None:
+def test_foreign_order_reserves_shares_and_is_not_counted(api: Api) -> None:
     foreign = {
         "symbol": "ABC",
         "qty": "20",
@@ -94,7 +94,7 @@ def test_requests_are_counted_by_path_and_budget(api: Api) -> None:
     assert api.admin("DELETE", "requests") == {"total": 0, "trading": 0, "data": 0, "by_path": {}, "log": []}
 
 
-def test_requests_are_remembered_with_their_faults_and_answers(api: Api) -> None:
+def test_requests_are_logged_with_fault_and_status(api: Api) -> None:
     api.admin("POST", "faults", {"kind": "status", "status": 503, "when": "after", "method": "POST"})
     api.order(client_order_id="plan-1")
     api("GET", "/v2/orders", params={"status": "all"})
@@ -113,7 +113,7 @@ def test_requests_are_remembered_with_their_faults_and_answers(api: Api) -> None
     assert (log[1]["query"], log[1]["status"], log[2]["status"]) == ({"status": "all"}, 200, 401)
 
 
-def test_the_state_can_be_read(api: Api) -> None:
+def test_state_and_health_can_be_read(api: Api) -> None:
     order = api.order().json()
 
     state = api.admin("GET", "state")
@@ -130,20 +130,22 @@ def test_the_state_can_be_read(api: Api) -> None:
         ("clock", {"advance_seconds": -1}, 422),
         ("faults", {"kind": "rain"}, 422),
         ("orders/none/fill", {}, 404),
-        ("orders/none/bless", {}, 404),
+        ("orders/none/unknown", {}, 404),
         ("foreign_order", {"symbol": "NONE"}, 422),
         ("world", {"assets": {"ABC": {}}}, 422),
         ("world", {"account": ["cash"]}, 422),
         ("weather", {}, 404),
     ],
 )
-def test_what_makes_no_sense_is_refused_with_a_sentence(api: Api, path: str, body: dict[str, Any], status: int) -> None:
+def test_invalid_admin_request_is_rejected_with_a_message(
+    api: Api, path: str, body: dict[str, Any], status: int
+) -> None:
     response = api("POST", f"/admin/{path}", json=body)
 
     assert response.status_code == status
     assert response.json()["message"]
 
 
-def test_the_broker_listens_on_this_machine_only() -> None:
+def test_broker_listens_on_loopback_only() -> None:
     with pytest.raises(ValueError, match="this machine only"):
-        PaperBroker({}, host="0.0.0.0")  # noqa: S104 - this is what must be refused
+        PaperBroker({}, host="0.0.0.0")  # noqa: S104 - must be rejected

@@ -1,4 +1,4 @@
-"""Each row of Alpaca's table of errors, as its own SDK meets it: status, code, message, and the extra fields."""
+"""Alpaca's error table as its own SDK reads it: status, code, message and further fields."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -8,14 +8,15 @@ import pytest
 
 from paper_broker.server import PaperBroker
 from tests.contract.sdk import (
+    KEYS,
     Api,
     APIError,
     Sdk,
     StockLatestQuoteRequest,
     broker_world,
     data_client,
+    error_fields,
     extras,
-    refused,
     trading_client,
 )
 
@@ -33,7 +34,7 @@ SALE = BUY | {"side": "sell", "limit_price": "11"}
 
 
 def failure(call: Callable[[], object]) -> APIError:
-    """The error that the SDK raises."""
+    """Return the error that the SDK raises."""
     with pytest.raises(APIError) as failed:
         call()
     return failed.value
@@ -42,13 +43,14 @@ def failure(call: Callable[[], object]) -> APIError:
 # 401
 
 
-def test_wrong_keys_are_unauthorized_on_both_doors(broker: PaperBroker, api: Api) -> None:
-    api.admin("POST", "world", {"account": {"api_key": "right", "secret_key": "secret"}})
+def test_wrong_keys_are_unauthorized_for_trading_and_data(broker: PaperBroker, api: Api) -> None:
+    api.admin("POST", "world", {"account": {"api_key": KEYS["APCA-API-KEY-ID"], "secret_key": "secret"}})
     trading, data = trading_client(broker.url, key="wrong"), data_client(broker.url, key="wrong")
 
     failures = [failure(trading.get_account), failure(lambda: data.get_stock_latest_quote(QUOTE))]
 
-    assert [refused(error) for error in failures] == [(401, 40110000, "request is not authorized")] * 2
+    assert [error_fields(error) for error in failures] == [(401, 40110000, "request is not authorized")] * 2
+    assert api("GET", "/v2/account").status_code == 200
     trading._session.close()
     data._session.close()
 
@@ -59,7 +61,7 @@ def test_wrong_keys_are_unauthorized_on_both_doors(broker: PaperBroker, api: Api
 def test_insufficient_buying_power(trading: Sdk) -> None:
     error = failure(lambda: trading.post("/orders", BUY | {"qty": "5000"}))
 
-    assert refused(error) == (403, 40310000, "insufficient buying power")
+    assert error_fields(error) == (403, 40310000, "insufficient buying power")
     assert extras(error) == {"buying_power": "10000", "cost_basis": "47500"}
 
 
@@ -69,7 +71,7 @@ def test_insufficient_quantity(trading: Sdk) -> None:
     error = failure(lambda: trading.post("/orders", SALE | {"qty": "3"}))
 
     message = "insufficient qty available for order (requested: 3, available: 2)"
-    assert refused(error) == (403, 40310000, message)
+    assert error_fields(error) == (403, 40310000, message)
     assert extras(error) == {
         "available": "2",
         "existing_qty": "20",
@@ -86,7 +88,7 @@ def test_wash_trade(api: Api, trading: Sdk, status: int) -> None:
 
     error = failure(lambda: trading.post("/orders", SALE | {"limit_price": "9.50"}))
 
-    assert refused(error) == (status, 40310000, "potential wash trade detected. use complex orders")
+    assert error_fields(error) == (status, 40310000, "potential wash trade detected. use complex orders")
     assert extras(error) == {
         "existing_order_id": resting["id"],
         "reject_reason": "opposite side limit order exists",
@@ -96,6 +98,7 @@ def test_wash_trade(api: Api, trading: Sdk, status: int) -> None:
 FORBIDDEN: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({}, BUY | {"qty": "0.1"}, "cost basis must be >= minimal amount of order 1"),
     ({"account": {"trade_suspended_by_user": True}}, BUY, "new orders are rejected by user request"),
+    ({"account": {"trading_blocked": True}}, BUY, "account is not allowed to trade"),
     ({}, SALE | {"symbol": "XYZ"}, "account is not allowed to short"),
     (
         {"assets": [{"symbol": "ABC", "fractionable": False}]},
@@ -105,7 +108,7 @@ FORBIDDEN: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({"account": {"liquidation_only": True}}, BUY, "account is restricted to liquidation only"),
     ({}, BUY | {"time_in_force": "opg"}, "opg orders are not accepted between 9:28am and 7:00pm ET"),
     (
-        {"windows": [{"from": "09:27", "until": "10:01", "fractional": True, "message": "wait for the open"}]},
+        {"blackout_windows": [{"from": "09:27", "until": "10:01", "fractional": True, "message": "wait for the open"}]},
         BUY | {"qty": "1.5"},
         "wait for the open",
     ),
@@ -113,10 +116,12 @@ FORBIDDEN: list[tuple[dict[str, Any], dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("world", "order", "message"), FORBIDDEN)
-def test_forbidden(api: Api, trading: Sdk, world: dict[str, Any], order: dict[str, Any], message: str) -> None:
+def test_403_for_a_forbidden_order(
+    api: Api, trading: Sdk, world: dict[str, Any], order: dict[str, Any], message: str
+) -> None:
     api.admin("POST", "world", world)
 
-    assert refused(failure(lambda: trading.post("/orders", order))) == (403, 40310000, message)
+    assert error_fields(failure(lambda: trading.post("/orders", order))) == (403, 40310000, message)
 
 
 # 404
@@ -133,9 +138,9 @@ NOT_FOUND: list[tuple[Callable[[Sdk], object], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("ask", "message"), NOT_FOUND)
-def test_not_found(trading: Sdk, ask: Callable[[Sdk], object], message: str) -> None:
-    assert refused(failure(lambda: ask(trading))) == (404, 40410000, message)
+@pytest.mark.parametrize(("request_unknown", "message"), NOT_FOUND)
+def test_404_for_unknown_objects(trading: Sdk, request_unknown: Callable[[Sdk], object], message: str) -> None:
+    assert error_fields(failure(lambda: request_unknown(trading))) == (404, 40410000, message)
 
 
 # 422
@@ -158,27 +163,29 @@ UNPROCESSABLE: list[tuple[dict[str, Any], int, str]] = [
 
 
 @pytest.mark.parametrize(("order", "code", "message"), UNPROCESSABLE)
-def test_unprocessable(trading: Sdk, order: dict[str, Any], code: int, message: str) -> None:
-    assert refused(failure(lambda: trading.post("/orders", order))) == (422, code, message)
+def test_422_for_an_invalid_order(trading: Sdk, order: dict[str, Any], code: int, message: str) -> None:
+    assert error_fields(failure(lambda: trading.post("/orders", order))) == (422, code, message)
 
 
 @pytest.mark.parametrize("code", [40010001, 42210000])
-def test_a_duplicate_has_one_of_two_codes_and_always_the_same_words(api: Api, trading: Sdk, code: int) -> None:
+def test_duplicate_client_order_id_has_one_of_two_codes(api: Api, trading: Sdk, code: int) -> None:
     api.admin("POST", "world", {"account": {"duplicate_code": code}})
     order = trading.post("/orders", BUY | {"client_order_id": "once"})
     trading.cancel_order_by_id(order["id"])
 
     error = failure(lambda: trading.post("/orders", BUY | {"client_order_id": "once"}))
 
-    assert refused(error) == (422, code, "client_order_id must be unique")
+    assert error_fields(error) == (422, code, "client_order_id must be unique")
 
 
-def test_too_late_to_cancel(trading: Sdk) -> None:
+def test_filled_order_cannot_be_canceled_or_replaced(trading: Sdk) -> None:
     order = trading.post("/orders", BUY | {"limit_price": "10.02"})
 
-    error = failure(lambda: trading.cancel_order_by_id(order["id"]))
+    cancel = failure(lambda: trading.cancel_order_by_id(order["id"]))
+    replace = failure(lambda: trading.patch(f"/orders/{order['id']}", {"limit_price": "10.03"}))
 
-    assert refused(error) == (422, 42210000, 'order is already in "filled" state')
+    too_late = (422, 42210000, 'order is already in "filled" state')
+    assert (error_fields(cancel), error_fields(replace)) == (too_late, too_late)
 
 
 # 429
@@ -186,32 +193,30 @@ def test_too_late_to_cancel(trading: Sdk) -> None:
 
 @pytest.fixture
 def exhausted() -> Iterator[PaperBroker]:
-    """A broker that answers one request a minute on each of its doors."""
+    """A broker that accepts one request per minute, for trading and for market data."""
     with PaperBroker(broker_world(rate_limit={"trading": 1, "data": 1})) as broker:
         yield broker
 
 
-def test_rate_limits_of_both_doors(exhausted: PaperBroker) -> None:
+def test_429_for_trading_and_data(exhausted: PaperBroker) -> None:
     trading, data = trading_client(exhausted.url), data_client(exhausted.url)
     trading.get_account()
     data.get_stock_latest_quote(QUOTE)
 
     failures = [failure(trading.get_account), failure(lambda: data.get_stock_latest_quote(QUOTE))]
 
-    assert [refused(error) for error in failures] == [(429, 42910000, "rate limit exceeded")] * 2
+    assert [error_fields(error) for error in failures] == [(429, 42910000, "rate limit exceeded")] * 2
     assert [error.response.headers["X-RateLimit-Remaining"] for error in failures] == ["0", "0"]
     trading._session.close()
     data._session.close()
 
 
-# 5xx
+# Faults
 
 
-@pytest.mark.parametrize("status", [500, 502, 503, 504])
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
 @pytest.mark.parametrize(("when", "exists"), [("before", False), ("after", True)])
-def test_a_server_error_tells_nothing_about_the_order(
-    api: Api, trading: Sdk, status: int, when: str, exists: bool
-) -> None:
+def test_order_can_exist_after_an_error_response(api: Api, trading: Sdk, status: int, when: str, exists: bool) -> None:
     api.admin("POST", "faults", {"kind": "status", "status": status, "method": "POST", "when": when})
 
     error = failure(lambda: trading.post("/orders", BUY))
@@ -221,7 +226,7 @@ def test_a_server_error_tells_nothing_about_the_order(
 
 
 @pytest.mark.parametrize("body", ["html", "empty"])
-def test_a_server_error_may_have_no_code_at_all(api: Api, trading: Sdk, data: Sdk, body: str) -> None:
+def test_error_response_can_lack_a_code(api: Api, trading: Sdk, data: Sdk, body: str) -> None:
     api.admin("POST", "faults", {"kind": "status", "status": 502, "body": body, "count": 2})
 
     failures = [failure(trading.get_account), failure(lambda: data.get_stock_latest_quote(QUOTE))]

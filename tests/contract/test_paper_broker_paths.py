@@ -1,4 +1,4 @@
-"""Every path, asked by Alpaca's own SDK: what it reads back is what the broker meant."""
+"""Every path of the API, called by Alpaca's own SDK."""
 
 from datetime import UTC, date, datetime
 from typing import Any
@@ -24,12 +24,12 @@ LIMIT: dict[str, Any] = {
 
 
 def submit(trading: Sdk, **changes: Any) -> dict[str, Any]:
-    """Submit with decimals as strings, as they must travel."""
+    """Submit an order with decimals as strings, as the API requires."""
     order: dict[str, Any] = trading.post("/orders", {**LIMIT, **changes})
     return order
 
 
-def test_the_account_is_read_by_the_sdk(trading: Sdk) -> None:
+def test_sdk_reads_the_account(trading: Sdk) -> None:
     account = trading.get_account()
 
     assert (account.account_number, account.status.value, account.multiplier) == ("PA0000001", "ACTIVE", "1")
@@ -37,7 +37,7 @@ def test_the_account_is_read_by_the_sdk(trading: Sdk) -> None:
     assert (account.trading_blocked, account.account_blocked, account.trade_suspended_by_user) == (False, False, False)
 
 
-def test_the_account_s_configuration_can_be_read_and_changed(trading: Sdk) -> None:
+def test_sdk_reads_and_changes_the_account_configuration(trading: Sdk) -> None:
     configuration = trading.get_account_configurations()
     assert (configuration.suspend_trade, configuration.no_shorting) == (False, True)
 
@@ -47,7 +47,7 @@ def test_the_account_s_configuration_can_be_read_and_changed(trading: Sdk) -> No
     assert (account.trade_suspended_by_user, account.shorting_enabled) == (True, True)
 
 
-def test_the_clock_is_read_by_the_sdk(trading: Sdk) -> None:
+def test_sdk_reads_the_clock(trading: Sdk) -> None:
     clock = trading.get_clock()
 
     assert clock.timestamp == datetime(2026, 1, 26, 15, tzinfo=UTC)
@@ -58,7 +58,7 @@ def test_the_clock_is_read_by_the_sdk(trading: Sdk) -> None:
     )
 
 
-def test_the_calendar_is_read_by_the_sdk(trading: Sdk) -> None:
+def test_sdk_reads_the_calendar(trading: Sdk) -> None:
     days = trading.get("/calendar", {"start": "2026-01-16", "end": "2026-01-20"})
     whole = trading.get_calendar()
 
@@ -66,7 +66,7 @@ def test_the_calendar_is_read_by_the_sdk(trading: Sdk) -> None:
     assert date(2026, 1, 26) in {day.date for day in whole}
 
 
-def test_assets_are_read_by_the_sdk_by_symbol_and_by_id(trading: Sdk) -> None:
+def test_sdk_reads_assets_by_symbol_and_by_id(trading: Sdk) -> None:
     asset = trading.get_asset("ABC")
 
     assert (asset.symbol, asset.fractionable, asset.tradable, asset.status.value) == ("ABC", True, True, "active")
@@ -75,7 +75,7 @@ def test_assets_are_read_by_the_sdk_by_symbol_and_by_id(trading: Sdk) -> None:
     assert trading.get("/assets", {"status": "inactive"}) == []
 
 
-def test_assets_are_listed_as_asked(trading: Sdk, api: Api) -> None:
+def test_assets_can_be_filtered(trading: Sdk, api: Api) -> None:
     api.admin("POST", "world", {"assets": [{"symbol": "XYZ", "exchange": "NYSE", "attributes": ["has_options"]}]})
 
     def symbols(**query: str) -> list[str]:
@@ -86,7 +86,7 @@ def test_assets_are_listed_as_asked(trading: Sdk, api: Api) -> None:
     assert symbols(attributes="ipo") == symbols(asset_class="crypto") == []
 
 
-def test_positions_are_read_by_the_sdk(trading: Sdk) -> None:
+def test_sdk_reads_positions(trading: Sdk) -> None:
     position = trading.get_open_position("ABC")
 
     assert (position.qty, position.qty_available, position.avg_entry_price) == ("20", "20", "9")
@@ -94,20 +94,20 @@ def test_positions_are_read_by_the_sdk(trading: Sdk) -> None:
     assert [p.symbol for p in trading.get_all_positions()] == ["ABC"]
 
 
-def test_a_position_is_closed_by_the_sdk(trading: Sdk) -> None:
+def test_sdk_closes_a_position(trading: Sdk) -> None:
     order = trading.close_position("ABC")
 
     assert (order.side.value, order.qty, order.type.value) == ("sell", "20", "market")
     assert trading.get_all_positions() == []
 
 
-def test_part_of_a_position_is_closed(trading: Sdk) -> None:
+def test_part_of_a_position_can_be_closed(trading: Sdk) -> None:
     trading.delete("/positions/ABC", {"qty": "5"})
 
     assert trading.get_open_position("ABC").qty == "15"
 
 
-def test_all_positions_are_closed_by_the_sdk(trading: Sdk) -> None:
+def test_sdk_closes_all_positions(trading: Sdk) -> None:
     submit(trading, side="sell", limit_price="11")
 
     (closed,) = trading.close_all_positions(cancel_orders=True)
@@ -116,7 +116,7 @@ def test_all_positions_are_closed_by_the_sdk(trading: Sdk) -> None:
     assert trading.get_all_positions() == []
 
 
-def test_an_order_lives_from_pending_to_filled(trading: Sdk) -> None:
+def test_sdk_follows_an_order_from_pending_to_filled(trading: Sdk) -> None:
     order = submit(trading, limit_price="10.02", client_order_id="plan-1")
     read = trading.get_order_by_id(order["id"])
 
@@ -127,7 +127,7 @@ def test_an_order_lives_from_pending_to_filled(trading: Sdk) -> None:
     assert trading.get_account().cash == "9899.8"
 
 
-def test_an_order_is_cancelled_by_the_sdk(trading: Sdk) -> None:
+def test_sdk_cancels_an_order(trading: Sdk) -> None:
     order = submit(trading)
 
     trading.cancel_order_by_id(order["id"])
@@ -135,16 +135,16 @@ def test_an_order_is_cancelled_by_the_sdk(trading: Sdk) -> None:
     assert trading.get_order_by_id(order["id"]).status.value == "canceled"
 
 
-def test_a_cancel_is_answered_without_content(api: Api) -> None:
+def test_response_to_a_cancel_has_no_content(api: Api) -> None:
     order = api.order(limit_price="9.50").json()
 
     response = api("DELETE", f"/v2/orders/{order['id']}")
 
     assert (response.status_code, response.content) == (204, b"")
-    assert api("GET", "/v2/clock").status_code == 200  # the connection is still good
+    assert api("GET", "/v2/clock").status_code == 200  # the connection stays usable
 
 
-def test_all_orders_are_cancelled_by_the_sdk(trading: Sdk, api: Api) -> None:
+def test_sdk_cancels_all_orders(trading: Sdk, api: Api) -> None:
     order = submit(trading)
 
     response = api("DELETE", "/v2/orders")
@@ -154,7 +154,7 @@ def test_all_orders_are_cancelled_by_the_sdk(trading: Sdk, api: Api) -> None:
     assert trading.cancel_orders() == []
 
 
-def test_an_order_is_replaced_by_a_new_one(trading: Sdk) -> None:
+def test_sdk_replaces_an_order(trading: Sdk) -> None:
     old = submit(trading)
     trading.get_order_by_id(old["id"])
 
@@ -164,15 +164,15 @@ def test_an_order_is_replaced_by_a_new_one(trading: Sdk) -> None:
     assert str(trading.get_order_by_id(old["id"]).replaced_by) == new["id"]
 
 
-def test_executions_are_listed_page_by_page(trading: Sdk) -> None:
+def test_executions_are_listed_in_pages(trading: Sdk) -> None:
     orders = [submit(trading, limit_price="10.02", qty="1") for _ in range(3)]
     trading.get_account()
 
-    newest = trading.get("/account/activities", {"activity_types": "FILL", "page_size": 2})
-    rest = trading.get("/account/activities/FILL", {"page_token": newest[-1]["id"]})
+    first_page = trading.get("/account/activities", {"activity_types": "FILL", "page_size": 2})
+    second_page = trading.get("/account/activities/FILL", {"page_token": first_page[-1]["id"]})
 
-    assert [a["order_id"] for a in newest + rest] == [order["id"] for order in reversed(orders)]
-    assert newest[0]["price"] == "10.02"
+    assert [a["order_id"] for a in first_page + second_page] == [order["id"] for order in reversed(orders)]
+    assert first_page[0]["price"] == "10.02"
     assert trading.get("/account/activities/DIV") == []
     assert trading.get("/account/activities", {"category": "non_trade_activity"}) == []
     assert len(trading.get("/account/activities", {"date": "2026-01-26"})) == 3
@@ -180,7 +180,7 @@ def test_executions_are_listed_page_by_page(trading: Sdk) -> None:
     assert len(trading.get("/account/activities", {"direction": "asc", "order_id": orders[0]["id"]})) == 1
 
 
-def test_latest_quotes_are_read_by_the_sdk_and_unknown_symbols_are_absent(data: Sdk) -> None:
+def test_sdk_reads_latest_quotes_without_unknown_symbols(data: Sdk) -> None:
     quotes = data.get_stock_latest_quote(StockLatestQuoteRequest(symbol_or_symbols=["ABC", "NONE"]))
 
     assert set(quotes) == {"ABC"}
@@ -188,13 +188,13 @@ def test_latest_quotes_are_read_by_the_sdk_and_unknown_symbols_are_absent(data: 
     assert quotes["ABC"].timestamp == datetime(2026, 1, 26, 15, tzinfo=UTC)
 
 
-def test_latest_trades_are_read_by_the_sdk(data: Sdk) -> None:
+def test_sdk_reads_latest_trades(data: Sdk) -> None:
     trades = data.get_stock_latest_trade(StockLatestTradeRequest(symbol_or_symbols=["ABC"]))
 
     assert trades["ABC"].price == 10.01
 
 
-def test_snapshots_are_read_by_the_sdk(data: Sdk) -> None:
+def test_sdk_reads_snapshots(data: Sdk) -> None:
     snapshot = data.get_stock_snapshot(StockSnapshotRequest(symbol_or_symbols="ABC"))["ABC"]
 
     assert (snapshot.latest_quote.ask_price, snapshot.previous_daily_bar.close) == (10.02, 9.90)
@@ -208,7 +208,7 @@ def test_trading_numbers_are_strings_and_market_data_numbers_are_numbers(api: Ap
     assert (type(quote["bp"]), type(quote["ap"])) == (int, float)
 
 
-def test_an_order_carries_every_field_and_null_for_what_is_not_there(api: Api) -> None:
+def test_order_has_every_field_with_null_for_missing_values(api: Api) -> None:
     order = api.order(limit_price="9.50").json()
 
     nothing = {name for name, value in order.items() if value is None}
@@ -225,7 +225,7 @@ def test_an_order_carries_every_field_and_null_for_what_is_not_there(api: Api) -
 
 @pytest.fixture
 def four(trading: Sdk) -> list[dict[str, Any]]:
-    """Four orders in the order of their submission: open, filled, open of another symbol, open sale."""
+    """Four orders in order of submission: open, filled, open in another symbol, open sale."""
     return [
         submit(trading),
         submit(trading, limit_price="10.02"),
@@ -250,7 +250,7 @@ QUERIES: list[tuple[dict[str, Any], list[int]]] = [
 
 
 @pytest.mark.parametrize(("query", "expected"), QUERIES)
-def test_orders_are_listed_as_asked(
+def test_orders_can_be_filtered(
     trading: Sdk, four: list[dict[str, Any]], query: dict[str, Any], expected: list[int]
 ) -> None:
     listed = trading.get("/orders", query)
@@ -258,7 +258,7 @@ def test_orders_are_listed_as_asked(
     assert [order["id"] for order in listed] == [four[n]["id"] for n in expected]
 
 
-def test_after_and_until_leave_out_the_order_of_that_very_time(trading: Sdk, four: list[dict[str, Any]]) -> None:
+def test_after_and_until_are_exclusive(trading: Sdk, four: list[dict[str, Any]]) -> None:
     times = [order["submitted_at"] for order in four]
 
     between = trading.get("/orders", {"status": "all", "after": times[0], "until": times[3]})
@@ -267,7 +267,7 @@ def test_after_and_until_leave_out_the_order_of_that_very_time(trading: Sdk, fou
 
 
 @pytest.mark.parametrize(("bound", "expected"), [("after_order_id", [3, 2]), ("before_order_id", [0])])
-def test_an_order_may_be_the_bound_of_a_list(
+def test_list_can_be_bounded_by_an_order_id(
     trading: Sdk, four: list[dict[str, Any]], bound: str, expected: list[int]
 ) -> None:
     listed = trading.get("/orders", {"status": "all", bound: four[1]["id"]})
@@ -275,7 +275,7 @@ def test_an_order_may_be_the_bound_of_a_list(
     assert [order["id"] for order in listed] == [four[n]["id"] for n in expected]
 
 
-def test_pages_by_time_neither_skip_nor_repeat_an_order(trading: Sdk) -> None:
+def test_paging_by_time_neither_skips_nor_repeats_an_order(trading: Sdk) -> None:
     submitted = [submit(trading, qty="1")["id"] for _ in range(7)]
     listed: list[str] = []
     query: dict[str, Any] = {"status": "all", "limit": 3, "direction": "asc"}
@@ -287,7 +287,7 @@ def test_pages_by_time_neither_skip_nor_repeat_an_order(trading: Sdk) -> None:
     assert listed == submitted
 
 
-def test_fifty_orders_are_listed_unless_more_are_asked_for(trading: Sdk, api: Api) -> None:
+def test_default_page_has_fifty_orders(trading: Sdk, api: Api) -> None:
     for _ in range(51):
         submit(trading, qty="1")
 

@@ -1,4 +1,4 @@
-"""The command: a process that can be killed at any moment and knows afterwards what it acknowledged."""
+"""The command ``python -m paper_broker``: start, state file, signals, invalid arguments."""
 
 import json
 import signal
@@ -16,7 +16,7 @@ from tests.contract.sdk import Api, broker_world
 
 @contextmanager
 def running(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], Api]]:
-    """The command, once it is ready; killed at the end if it still runs."""
+    """Run the command until the end of the block; yield its process and a client when it is ready."""
     command = [sys.executable, "-m", "paper_broker", "--port", "0", *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -38,11 +38,11 @@ def scenario(tmp_path: Path) -> Path:
     return path
 
 
-def test_what_was_acknowledged_survives_a_kill(tmp_path: Path, scenario: Path) -> None:
+def test_acknowledged_changes_survive_a_killed_process(tmp_path: Path, scenario: Path) -> None:
     state = str(tmp_path / "state.json")
     with running("--state", state, "--scenario", str(scenario)) as (process, api):
         filled = api.order(client_order_id="filled").json()
-        rests = api.order(limit_price="9.50", client_order_id="rests").json()
+        resting = api.order(limit_price="9.50", client_order_id="resting").json()
         account = api("GET", "/v2/account").json()
         api.admin("POST", "faults", {"kind": "drop", "nth": 100})
         process.send_signal(signal.SIGKILL)
@@ -50,22 +50,22 @@ def test_what_was_acknowledged_survives_a_kill(tmp_path: Path, scenario: Path) -
 
     with running("--state", state) as (_, api):
         assert api("GET", f"/v2/orders/{filled['id']}").json()["status"] == "filled"
-        assert api("GET", f"/v2/orders/{rests['id']}").json()["status"] == "new"
+        assert api("GET", f"/v2/orders/{resting['id']}").json()["status"] == "new"
         assert api("GET", "/v2/account").json() == account
         assert api.order(client_order_id="filled").json()["message"] == "client_order_id must be unique"
         assert api.admin("GET", "state")["faults"][0]["nth"] == 100
 
 
-def test_a_change_from_the_same_process_is_kept_too(tmp_path: Path) -> None:
+def test_change_from_the_same_process_is_saved(tmp_path: Path) -> None:
     state = tmp_path / "state.json"
     with PaperBroker(broker_world(), state=state) as broker:
         broker.change({"account": {"cash": "42"}})
 
     with PaperBroker(state=state) as broker:
-        assert broker.venue.exchange.account()["cash"] == "42"
+        assert broker.app.exchange.account()["cash"] == "42"
 
 
-def test_the_state_wins_over_the_scenario(tmp_path: Path, scenario: Path) -> None:
+def test_state_takes_precedence_over_the_scenario(tmp_path: Path, scenario: Path) -> None:
     state = str(tmp_path / "state.json")
     with running("--state", state, "--scenario", str(scenario)) as (_, api):
         api.admin("POST", "world", {"account": {"cash": "42"}})
@@ -75,7 +75,7 @@ def test_the_state_wins_over_the_scenario(tmp_path: Path, scenario: Path) -> Non
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_cleanly_although_a_connection_is_open(number: signal.Signals) -> None:
+def test_signal_stops_the_process_despite_an_open_connection(number: signal.Signals) -> None:
     with running() as (process, api):
         assert api("GET", "/v2/account").json()["cash"] == "100000"
 
@@ -86,7 +86,7 @@ def test_a_signal_ends_it_cleanly_although_a_connection_is_open(number: signal.S
         assert process.stderr.read() == ""
 
 
-def test_a_seed_gives_the_same_ids_again(scenario: Path) -> None:
+def test_ids_are_reproducible_from_the_seed(scenario: Path) -> None:
     ids = []
     for seed in ("5", "5", "6"):
         with running("--scenario", str(scenario), "--seed", seed) as (_, api):
@@ -96,23 +96,23 @@ def test_a_seed_gives_the_same_ids_again(scenario: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "sentence"),
+    ("arguments", "message"),
     [
-        (["--host", "0.0.0.0"], "0.0.0.0 is not a loopback address"),  # noqa: S104 - this is what must be refused
+        (["--host", "0.0.0.0"], "0.0.0.0 is not a loopback address"),  # noqa: S104 - must be rejected
         (["--host", "example.com"], "example.com is not a loopback address"),
         (["--scenario", "none.json"], "No such file"),
-        (["--scenario", "list.json"], "is no JSON object"),
-        (["--scenario", "wrong.json"], "Unknown scenario keys ['money']"),
-        (["--state", "list.json"], "Move it away to start afresh"),
+        (["--scenario", "list.json"], "is not a JSON object"),
+        (["--scenario", "wrong.json"], "Unknown scenario keys: ['money']"),
+        (["--state", "list.json"], "Move it away to start with a new state"),
         (["--state", "wrong.json"], "The state has format None"),
     ],
 )
-def test_it_refuses_to_start_with_a_sentence(tmp_path: Path, arguments: list[str], sentence: str) -> None:
+def test_invalid_arguments_end_the_process_with_a_message(tmp_path: Path, arguments: list[str], message: str) -> None:
     (tmp_path / "list.json").write_text("[1]")
     (tmp_path / "wrong.json").write_text('{"money": 1}')
     command = [sys.executable, "-m", "paper_broker", "--port", "0", *arguments]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False, cwd=tmp_path)
 
     assert ended.returncode == 2
-    assert sentence in ended.stderr
+    assert message in ended.stderr
     assert "Traceback" not in ended.stderr

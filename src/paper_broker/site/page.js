@@ -1,41 +1,41 @@
-// The page to watch. Everything is written as text, never as markup; the only address it asks is its own.
+// The broker's page. All values are written as text, never as markup. The page requests only its own origin.
 "use strict";
 
-const EVERY = 1000; // milliseconds between two looks
-const LEVERS_EVERY = 10000;
-const PATIENCE = 5000;
-const DONE = new Set(["canceled", "expired", "replaced", "done_for_day"]);
+const REFRESH_INTERVAL = 1000; // milliseconds
+const OPERATOR_BUTTONS_INTERVAL = 10000;
+const TIMEOUT = 5000;
+const CLOSED = new Set(["canceled", "expired", "replaced", "done_for_day"]);
 const NEW_YORK = { timeZone: "America/New_York", hour12: false };
 
-const at = (id) => document.getElementById(id);
+const byId = (id) => document.getElementById(id);
 const dollars = (text) => Number(text).toLocaleString("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
 const price = (text) => (text === null ? "–" : Number(text).toLocaleString("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 4 }));
 const shares = (text) => (text === null ? "–" : Number(text).toLocaleString("en-US", { maximumFractionDigits: 6 }));
 const time = (text, parts) => new Date(text).toLocaleString("en-US", { ...NEW_YORK, ...parts });
 const clockTime = (text) => time(text, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 
-async function ask(path, body) {
-  const options = { signal: AbortSignal.timeout(body === undefined ? PATIENCE : 4 * PATIENCE) };
+async function fetchJson(path, body) {
+  const options = { signal: AbortSignal.timeout(body === undefined ? TIMEOUT : 4 * TIMEOUT) };
   if (body !== undefined) {
     Object.assign(options, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
   }
-  const answer = await fetch(path, options);
-  const told = await answer.json();
-  if (!answer.ok) throw new Error(told.message ?? answer.statusText);
-  return told;
+  const response = await fetch(path, options);
+  const payload = await response.json();
+  if (!response.ok) throw new Error(payload.message ?? response.statusText);
+  return payload;
 }
 
 function element(name, text = "", className = "") {
-  const made = document.createElement(name);
-  made.textContent = text;
-  made.className = className;
-  return made;
+  const node = document.createElement(name);
+  node.textContent = text;
+  node.className = className;
+  return node;
 }
 
-// --- tables: rows are kept by their key, so that only what changed is drawn, and can be shown to have changed
+// --- tables: rows are reused by key, so that only changed rows are redrawn, and can be highlighted
 
-function fill(id, rows, empty, { isFlashing = false } = {}) {
-  const body = at(id);
+function fill(id, rows, placeholder, { isFlashing = false } = {}) {
+  const body = byId(id);
   const known = new Map([...body.rows].map((row) => [row.dataset.key, row]));
   const isFirst = body.rows.length === 0;
   const shown = rows.map(({ key, cells }) => {
@@ -50,7 +50,7 @@ function fill(id, rows, empty, { isFlashing = false } = {}) {
     return row;
   });
   if (shown.length === 0) {
-    const cell = element("td", empty, "empty");
+    const cell = element("td", placeholder, "empty");
     cell.colSpan = 9;
     shown.push(document.createElement("tr"));
     shown[0].append(cell);
@@ -68,10 +68,10 @@ function draw([text, className = "", share = null]) {
   return cell;
 }
 
-function order(o) {
+function orderRow(o) {
   const [filled, whole] = [Number(o.filled_qty), Number(o.qty ?? o.filled_qty)];
   const share = whole > 0 ? filled / whole : 0;
-  const tone = o.status === "filled" ? "good" : o.status === "rejected" ? "bad" : DONE.has(o.status) ? "over" : "open";
+  const tone = o.status === "filled" ? "good" : o.status === "rejected" ? "bad" : CLOSED.has(o.status) ? "closed" : "open";
   return {
     key: o.id,
     cells: [
@@ -83,7 +83,7 @@ function order(o) {
   };
 }
 
-function request(r, n, all) {
+function requestRow(r, n, all) {
   const bad = r.status === null || r.status >= 400;
   const query = r.client_order_id ? ` ${r.client_order_id}` : "";
   return {
@@ -94,29 +94,29 @@ function request(r, n, all) {
 
 // --- the page
 
-function show(told) {
-  const { clock, account, requests } = told;
-  at("number").textContent = account.account_number;
+function show(state) {
+  const { clock, account, requests } = state;
+  byId("account-number").textContent = account.account_number;
   const next = time(clock.is_open ? clock.next_close : clock.next_open, { weekday: "short", hour: "2-digit", minute: "2-digit" });
   const session = clock.is_open ? `market open, closes ${next}` : `market closed, opens ${next}`;
-  at("session").textContent = `${clockTime(clock.timestamp)} New York · ${session}`;
-  const figures = [["Equity", account.equity], ["Cash", account.cash], ["Buying power", account.buying_power], ["In shares", account.long_market_value]];
-  at("account").replaceChildren(...figures.flatMap(([name, value]) => [element("dt", name), element("dd", dollars(value))])
+  byId("session").textContent = `${clockTime(clock.timestamp)} New York · ${session}`;
+  const figures = [["Equity", account.equity], ["Cash", account.cash], ["Buying power", account.buying_power], ["Positions", account.long_market_value]];
+  byId("account").replaceChildren(...figures.flatMap(([name, value]) => [element("dt", name), element("dd", dollars(value))])
     .reduce((groups, node, n) => (n % 2 ? groups.at(-1).append(node) : groups.push(wrap(node)), groups), []));
-  const open = told.orders.filter((o) => !["filled", "rejected"].includes(o.status) && !DONE.has(o.status)).length;
-  at("orders-count").textContent = told.orders.length ? `${open} open, ${told.orders.length - open} done` : "";
-  fill("orders", told.orders.map(order), "No orders yet. Run a plan, and watch.", { isFlashing: true });
-  fill("positions", told.positions.map((p) => ({
+  const open = state.orders.filter((o) => !["filled", "rejected"].includes(o.status) && !CLOSED.has(o.status)).length;
+  byId("orders-count").textContent = state.orders.length ? `${open} open, ${state.orders.length - open} closed` : "";
+  fill("orders", state.orders.map(orderRow), "No orders yet. They appear here while a plan runs.", { isFlashing: true });
+  fill("positions", state.positions.map((p) => ({
     key: p.symbol,
     cells: [[p.symbol, "symbol"], [shares(p.qty), "number"], [shares(p.qty_available), "number wide"], [dollars(p.market_value), "number"]],
-  })), "No shares are held.");
-  fill("quotes", told.quotes.map((q) => ({
+  })), "No positions.");
+  fill("quotes", state.quotes.map((q) => ({
     key: q.symbol, cells: [[q.symbol, "symbol"], [price(q.bid), "number"], [price(q.ask), "number"]],
   })), "No quotes.");
   const minute = Object.entries(requests.minute).map(([name, m]) => `${name} ${m.used} of ${m.limit}`).join(", ");
-  at("requests-count").textContent = `${requests.total} in all; this minute: ${minute}`;
-  fill("requests", requests.log.map((r, n) => request(r, n, requests)), "Nobody has asked anything yet.");
-  for (const drill of told.drills) drillButton(drill).ariaPressed = String(drill.on);
+  byId("requests-count").textContent = `${requests.total} in total; this minute: ${minute}`;
+  fill("requests", requests.log.map((r, n) => requestRow(r, n, requests)), "No requests yet.");
+  for (const preset of state.fault_presets) presetButton(preset).ariaPressed = String(preset.on);
 }
 
 function wrap(node) {
@@ -125,87 +125,88 @@ function wrap(node) {
   return group;
 }
 
-function tell(text, isProblem = false) {
-  at("told").textContent = text;
-  at("told").classList.toggle("problem", isProblem);
+function showMessage(text, isProblem = false) {
+  byId("message").textContent = text;
+  byId("message").classList.toggle("problem", isProblem);
 }
 
-async function press(button, path, body, said) {
+async function press(button, path, body, describe) {
   button.disabled = true;
   try {
-    tell(said(await ask(path, body)));
+    showMessage(describe(await fetchJson(path, body)));
   } catch (error) {
-    tell(`That did not work: ${error.message}`, true);
+    showMessage(`Request failed: ${error.message}`, true);
   }
   button.disabled = false;
-  await look();
+  await refresh();
 }
 
-function drillButton(drill) {
-  const id = `drill-${drill.key}`;
-  if (at(id)) return at(id);
-  const button = Object.assign(element("button", drill.title), { id, type: "button", title: drill.meaning });
+function presetButton(preset) {
+  const id = `fault-preset-${preset.name}`;
+  if (byId(id)) return byId(id);
+  const button = Object.assign(element("button", preset.title), { id, type: "button", title: preset.description });
   button.addEventListener("click", () => {
     const on = button.ariaPressed !== "true";
-    press(button, "admin/drill", { name: drill.key, on }, () => (on ? `${drill.title}: ${drill.meaning}.` : `${drill.title} is over.`));
+    press(button, "admin/fault_preset", { name: preset.name, on }, () => (on ? `${preset.title}: ${preset.description}.` : `${preset.title}: off.`));
   });
-  at("drills").append(button);
+  byId("fault-presets").append(button);
   return button;
 }
 
-function showLever(lever) {
-  let button = [...at("levers").children].find((child) => child.dataset.name === lever.name);
+function showOperatorButton(state) {
+  let button = [...byId("operator-buttons").children].find((child) => child.dataset.name === state.name);
   if (!button) {
-    button = Object.assign(element("button", lever.name, "lever"), { type: "button" });
-    button.dataset.name = lever.name;
+    button = Object.assign(element("button", state.name, "operator"), { type: "button" });
+    button.dataset.name = state.name;
     button.addEventListener("click", () => {
       const on = button.ariaPressed !== "true";
-      press(button, "admin/levers", { name: lever.name, on }, (told) => { showLever(told); return `${told.name}: ${told.text}`; });
+      press(button, "admin/operator_buttons", { name: state.name, on }, (result) => { showOperatorButton(result); return `${result.name}: ${result.text}`; });
     });
-    at("levers").append(button);
+    byId("operator-buttons").append(button);
   }
-  button.title = lever.text;
-  button.ariaPressed = lever.on === null ? "mixed" : String(lever.on);
-  const pulled = [...at("levers").children].filter((child) => child.ariaPressed === "true");
-  at("pulled").textContent = pulled.map((child) => `${child.dataset.name}: ${child.title}`).join(" · ");
+  button.title = state.text;
+  button.ariaPressed = state.on === null ? "mixed" : String(state.on);
+  const active = [...byId("operator-buttons").children].filter((child) => child.ariaPressed === "true");
+  byId("active-buttons").textContent = active.map((child) => `${child.dataset.name}: ${child.title}`).join(" · ");
 }
 
-at("calm").addEventListener("click", async () => {
-  for (const button of at("drills").children) {
-    if (button.ariaPressed === "true") await press(button, "admin/drill", { name: button.id.slice("drill-".length), on: false }, () => "All is well.");
+byId("clear-faults").addEventListener("click", async () => {
+  for (const button of byId("fault-presets").children) {
+    if (button.ariaPressed === "true") await press(button, "admin/fault_preset", { name: button.id.slice("fault-preset-".length), on: false }, () => "All fault presets are off.");
   }
 });
 
-let lastSeen = null;
-let looking = false;
+let lastUpdate = null;
+let isRefreshing = false;
 
-async function look() {
-  if (looking) return;
-  looking = true;
+async function refresh() {
+  if (isRefreshing) return;
+  isRefreshing = true;
+  const connection = byId("connection");
   try {
-    show(await ask("admin/page"));
-    lastSeen = new Date();
-    at("pulse").textContent = "live";
-    at("pulse").dataset.state = "live";
+    show(await fetchJson("admin/page"));
+    lastUpdate = new Date();
+    connection.textContent = "live";
+    connection.dataset.state = "live";
   } catch (error) {
-    at("pulse").textContent = lastSeen ? `no answer since ${lastSeen.toLocaleTimeString()}` : `no answer: ${error.message}`;
-    at("pulse").dataset.state = "lost";
+    connection.textContent = lastUpdate ? `no response since ${lastUpdate.toLocaleTimeString()}` : `no response: ${error.message}`;
+    connection.dataset.state = "lost";
   }
-  document.querySelector("main").classList.toggle("lost", at("pulse").dataset.state === "lost");
-  looking = false;
+  document.querySelector("main").classList.toggle("lost", connection.dataset.state === "lost");
+  isRefreshing = false;
 }
 
-async function lookAtLevers() {
+async function refreshOperatorButtons() {
   try {
-    for (const lever of await ask("admin/levers")) showLever(lever);
-  } catch { /* the page's own pulse tells */ }
+    for (const state of await fetchJson("admin/operator_buttons")) showOperatorButton(state);
+  } catch { /* the page already shows a lost connection */ }
 }
 
-async function repeat(action, every) {
+async function repeat(action, interval) {
   if (!document.hidden) await action();
-  setTimeout(() => repeat(action, every), every);
+  setTimeout(() => repeat(action, interval), interval);
 }
 
-repeat(look, EVERY);
-repeat(lookAtLevers, LEVERS_EVERY);
-document.addEventListener("visibilitychange", () => document.hidden || look());
+repeat(refresh, REFRESH_INTERVAL);
+repeat(refreshOperatorButtons, OPERATOR_BUTTONS_INTERVAL);
+document.addEventListener("visibilitychange", () => document.hidden || refresh());

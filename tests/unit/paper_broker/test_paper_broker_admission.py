@@ -1,17 +1,17 @@
-"""What the exchange refuses at the door, and what it lets in."""
+"""Admission checks: orders that the exchange accepts and rejects."""
 
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from tests.unit.paper_broker.desk import Desk, refusal, refused_order
+from tests.unit.paper_broker.exchange_harness import ExchangeHarness, rejected_order, rejection
 
-UNREADABLE: list[tuple[dict[str, Any], str]] = [
+MALFORMED: list[tuple[dict[str, Any], str]] = [
     ({"symbol": ""}, "symbol is required"),
-    ({"side": "hold"}, "invalid side hold: this broker knows buy, sell"),
-    ({"type": "trailing_stop"}, "invalid type trailing_stop: this broker knows market, limit, stop, stop_limit"),
-    ({"time_in_force": "gtd"}, "invalid time_in_force gtd: this broker knows day, gtc, opg, cls, ioc, fok"),
+    ({"side": "hold"}, "invalid side hold: supported are buy, sell"),
+    ({"type": "trailing_stop"}, "invalid type trailing_stop: supported are market, limit, stop, stop_limit"),
+    ({"time_in_force": "gtd"}, "invalid time_in_force gtd: supported are day, gtc, opg, cls, ioc, fok"),
     ({"qty": None}, "qty or notional is required"),
     ({"qty": "1", "notional": "10"}, "only one of qty or notional is accepted"),
     ({"qty": "many"}, "qty is not a number"),
@@ -23,7 +23,7 @@ UNREADABLE: list[tuple[dict[str, Any], str]] = [
     ({"type": "market", "limit_price": "10"}, "market orders require no limit price"),
     ({"client_order_id": "x" * 129}, "client_order_id must be no more than 128 characters"),
 ]
-AGAINST_THE_RULES: list[tuple[dict[str, Any], str]] = [
+UNPROCESSABLE: list[tuple[dict[str, Any], str]] = [
     ({"qty": "0"}, "qty must be > 0"),
     ({"qty": "0.0000000009"}, "qty must be > 0"),
     ({"symbol": "NONE"}, 'asset "NONE" not found'),
@@ -53,60 +53,54 @@ AGAINST_THE_RULES: list[tuple[dict[str, Any], str]] = [
 ASSETS = [
     {"symbol": "OLD", "status": "inactive"},
     {"symbol": "OTC", "tradable": False},
-    {"symbol": "WHOLE", "fractionable": False},
     {"symbol": "DARK"},
 ]
 
 
-@pytest.mark.parametrize(("body", "message"), UNREADABLE)
-def test_an_unreadable_order_is_refused_as_malformed(body: dict[str, Any], message: str) -> None:
-    assert refused_order(Desk(), **body) == (422, 40010001, message)
+@pytest.mark.parametrize(("body", "message"), MALFORMED)
+def test_malformed_order_is_rejected(body: dict[str, Any], message: str) -> None:
+    assert rejected_order(ExchangeHarness(), **body) == (422, 40010001, message)
 
 
-@pytest.mark.parametrize(("body", "message"), AGAINST_THE_RULES)
-def test_an_order_against_the_rules_is_refused_as_unprocessable(body: dict[str, Any], message: str) -> None:
-    assert refused_order(Desk(assets=ASSETS), **body) == (422, 42210000, message)
+@pytest.mark.parametrize(("body", "message"), UNPROCESSABLE)
+def test_order_that_breaks_a_rule_is_unprocessable(body: dict[str, Any], message: str) -> None:
+    assert rejected_order(ExchangeHarness(assets=ASSETS), **body) == (422, 42210000, message)
 
 
-def test_a_fraction_of_an_asset_that_is_not_fractionable_is_forbidden() -> None:
-    answer = refused_order(Desk(assets=ASSETS), symbol="WHOLE", qty="1.5")
-
-    assert answer == (403, 40310000, 'asset "WHOLE" is not fractionable')
+def test_price_below_one_dollar_has_four_decimals() -> None:
+    assert ExchangeHarness().order(limit_price="0.1234", qty="100")["limit_price"] == "0.1234"
 
 
-def test_prices_below_a_dollar_have_four_decimals() -> None:
-    assert Desk().order(limit_price="0.1234", qty="100")["limit_price"] == "0.1234"
+def test_quantity_is_truncated_to_nine_decimals() -> None:
+    assert ExchangeHarness().order(qty="1.1234567899")["qty"] == "1.123456789"
 
 
-def test_shares_beyond_nine_decimals_are_cut_off_silently() -> None:
-    assert Desk().order(qty="1.1234567899")["qty"] == "1.123456789"
+def test_float_quantity_loses_its_rounding_error() -> None:
+    assert ExchangeHarness().order(qty=0.1 + 0.2)["qty"] == "0.3"
 
 
-def test_a_float_of_the_sdk_is_cut_to_what_was_meant() -> None:
-    assert Desk().order(qty=0.1 + 0.2)["qty"] == "0.3"
+def test_client_order_id_of_128_characters_is_accepted() -> None:
+    assert ExchangeHarness().order(client_order_id="x" * 128)["client_order_id"] == "x" * 128
 
 
-def test_a_client_order_id_of_128_characters_is_taken() -> None:
-    assert Desk().order(client_order_id="x" * 128)["client_order_id"] == "x" * 128
+@pytest.mark.parametrize(
+    ("behaviour", "status"), [("immediate", "filled"), ("cancel", "canceled"), ("reject", "rejected")]
+)
+def test_client_order_id_cannot_be_reused_after_its_order_closed(behaviour: str, status: str) -> None:
+    harness = ExchangeHarness(default_fill={"behaviour": behaviour})
+    order = harness.order(client_order_id="once")
+    assert harness.status(order) == status
+
+    error = rejected_order(harness, client_order_id="once", qty="1")
+
+    assert error == (422, 40010001, "client_order_id must be unique")
 
 
-@pytest.mark.parametrize("fate", ["filled", "canceled", "rejected"])
-def test_a_client_order_id_stays_used_whatever_became_of_its_order(fate: str) -> None:
-    script = {"filled": "immediate", "canceled": "cancel", "rejected": "reject"}[fate]
-    desk = Desk(default_fill={"behaviour": script})
-    order = desk.order(client_order_id="once")
-    assert desk.status(order) == fate
+def test_rejected_submission_does_not_use_its_client_order_id() -> None:
+    harness = ExchangeHarness()
+    rejected_order(harness, client_order_id="once", limit_price="10.001")
 
-    answer = refused_order(desk, client_order_id="once", qty="1")
-
-    assert answer == (422, 40010001, "client_order_id must be unique")
-
-
-def test_a_refused_order_does_not_use_up_its_client_order_id() -> None:
-    desk = Desk()
-    refused_order(desk, client_order_id="once", limit_price="10.001")
-
-    assert desk.order(client_order_id="once")["client_order_id"] == "once"
+    assert harness.order(client_order_id="once")["client_order_id"] == "once"
 
 
 @pytest.mark.parametrize(
@@ -118,107 +112,64 @@ def test_a_refused_order_does_not_use_up_its_client_order_id() -> None:
         ({"status": "ACCOUNT_UPDATED"}, "account is not allowed to trade"),
     ],
 )
-def test_an_account_that_must_not_trade_is_refused(account: dict[str, Any], message: str) -> None:
-    desk = Desk(account={"cash": "10000", **account})
+def test_blocked_account_cannot_trade(account: dict[str, Any], message: str) -> None:
+    harness = ExchangeHarness(account={"cash": "10000", **account})
 
-    assert refused_order(desk) == (403, 40310000, message)
-
-
-def test_a_sale_of_what_is_not_held_is_no_short_sale() -> None:
-    desk = Desk(quotes={"XYZ": {"bid": "5", "ask": "5.01"}})
-
-    answer = refused_order(desk, symbol="XYZ", side="sell", limit_price="5")
-
-    assert answer == (403, 40310000, "account is not allowed to short")
+    assert rejected_order(harness) == (403, 40310000, message)
 
 
-def test_a_sale_beyond_the_position_names_what_is_held_for_which_orders() -> None:
-    desk = Desk()
-    resting = desk.order(side="sell", qty="15", limit_price="11")
+def test_sale_cannot_exceed_the_position_by_a_millionth_of_a_share() -> None:
+    harness = ExchangeHarness(positions=[{"symbol": "ABC", "qty": "7.2273576"}])
 
-    error = refusal(lambda: desk.order(side="sell", qty="6", limit_price="11"))
-
-    assert (error.http_status, error.code) == (403, 40310000)
-    assert error.message == "insufficient qty available for order (requested: 6, available: 5)"
-    assert error.extras == {
-        "available": "5",
-        "existing_qty": "20",
-        "held_for_orders": "15",
-        "symbol": "ABC",
-        "related_orders": [resting["id"]],
-    }
+    assert rejected_order(harness, side="sell", qty="7.227358")[0] == 403
+    assert harness.order(side="sell", qty="7.2273576")["status"] == "pending_new"
 
 
-def test_an_exit_by_a_ten_millionth_too_much_is_refused() -> None:
-    desk = Desk(positions=[{"symbol": "ABC", "qty": "7.2273576"}])
+def test_open_buy_reserves_buying_power() -> None:
+    harness = ExchangeHarness(account={"cash": "150"})
+    harness.order(qty="10", limit_price="9")
 
-    assert refused_order(desk, side="sell", qty="7.227358")[0] == 403
-    assert desk.order(side="sell", qty="7.2273576")["status"] == "pending_new"
-
-
-def test_a_buy_beyond_the_buying_power_names_both_amounts() -> None:
-    error = refusal(lambda: Desk(account={"cash": "100"}).order())
-
-    assert (error.http_status, error.code, error.message) == (403, 40310000, "insufficient buying power")
-    assert error.extras == {"buying_power": "100", "cost_basis": "100.2"}
+    assert harness.buying_power == "60"
+    assert rejected_order(harness, qty="7", limit_price="9")[2] == "insufficient buying power"
+    assert harness.order(qty="6", limit_price="9")["status"] == "pending_new"
 
 
-def test_open_buys_leave_less_for_others() -> None:
-    desk = Desk(account={"cash": "150"})
-    desk.order(qty="10", limit_price="9")
+def test_margin_account_can_buy_for_twice_its_cash() -> None:
+    harness = ExchangeHarness(account={"cash": "100", "multiplier": "2"}, positions=[])
 
-    assert desk.buying_power == "60"
-    assert refused_order(desk, qty="7", limit_price="9")[2] == "insufficient buying power"
-    assert desk.order(qty="6", limit_price="9")["status"] == "pending_new"
+    assert harness.buying_power == "200"
+    assert harness.order(qty="19")["status"] == "pending_new"
 
 
-def test_a_margin_account_buys_twice_its_cash() -> None:
-    desk = Desk(account={"cash": "100", "multiplier": "2"}, positions=[])
-
-    assert desk.buying_power == "200"
-    assert desk.order(qty="19")["status"] == "pending_new"
-
-
-def test_buying_power_covers_a_market_order_up_to_its_collar() -> None:
-    error = refusal(lambda: Desk(account={"cash": "105.19"}).order(type="market"))
+def test_market_order_needs_buying_power_up_to_its_collar() -> None:
+    error = rejection(lambda: ExchangeHarness(account={"cash": "105.19"}).order(type="market"))
 
     assert error.extras["cost_basis"] == "105.2"
 
 
-def test_a_buy_of_less_than_a_dollar_is_forbidden_and_a_sale_is_not() -> None:
-    desk = Desk()
+def test_minimum_cost_applies_to_buys_only() -> None:
+    harness = ExchangeHarness()
 
-    answer = refused_order(desk, qty="0.05")
+    error = rejected_order(harness, qty="0.05")
 
-    assert answer == (403, 40310000, "cost basis must be >= minimal amount of order 1")
-    assert desk.order(side="sell", qty="0.05")["status"] == "pending_new"
-    assert desk.order(side="sell", type="market", notional="0.50")["status"] == "pending_new"
-
-
-def test_an_account_in_liquidation_sells_and_does_not_buy() -> None:
-    desk = Desk(account={"cash": "10000", "liquidation_only": True})
-
-    answer = refused_order(desk)
-
-    assert answer == (403, 40310000, "account is restricted to liquidation only")
-    assert desk.order(side="sell")["status"] == "pending_new"
+    assert error == (403, 40310000, "cost basis must be >= minimal amount of order 1")
+    assert harness.order(side="sell", qty="0.05")["status"] == "pending_new"
+    assert harness.order(side="sell", type="market", notional="0.50")["status"] == "pending_new"
 
 
-def test_a_scenario_may_choose_among_the_codes_that_have_been_seen() -> None:
-    desk = Desk(
-        account={"cash": "10000", "duplicate_code": 42210000, "wash_trade_status": 422},
-        default_fill={"behaviour": "never"},
-    )
-    desk.order(client_order_id="once")
+def test_account_in_liquidation_can_only_sell() -> None:
+    harness = ExchangeHarness(account={"cash": "10000", "liquidation_only": True})
 
-    assert refused_order(desk, client_order_id="once") == (422, 42210000, "client_order_id must be unique")
-    assert refused_order(desk, side="sell")[:2] == (422, 40310000)
+    error = rejected_order(harness)
+
+    assert error == (403, 40310000, "account is restricted to liquidation only")
+    assert harness.order(side="sell")["status"] == "pending_new"
 
 
-# Times of the day
+# Blackout windows
 
 
-PAUSE = {"from": "09:27", "until": "09:31", "side": "buy", "fractional": True, "message": "not during the auction"}
+WINDOW = {"from": "09:27", "until": "09:31", "side": "buy", "fractional": True, "message": "not during the auction"}
 OPG, CLS = {"time_in_force": "opg"}, {"time_in_force": "cls"}
 TOO_LATE_FOR_THE_OPEN = "opg orders are not accepted between 9:28am and 7:00pm ET"
 TOO_LATE_FOR_THE_CLOSE = "cls orders are not accepted between 3:50pm and 7:00pm ET"
@@ -243,68 +194,66 @@ TOO_LATE_FOR_THE_CLOSE = "cls orders are not accepted between 3:50pm and 7:00pm 
         ("09:28:00", {"qty": "1.5", "side": "sell"}, None),
     ],
 )
-def test_some_orders_are_refused_at_some_times_of_the_day(
-    new_york: str, order: dict[str, Any], message: str | None
-) -> None:
+def test_order_is_rejected_in_a_blackout_window(new_york: str, order: dict[str, Any], message: str | None) -> None:
     at = datetime.fromisoformat(f"2026-01-26T{new_york}-05:00")
-    desk = Desk(at=at, windows=[PAUSE])
+    harness = ExchangeHarness(at=at, blackout_windows=[WINDOW])
 
     if message is None:
-        assert desk.order(**order)["status"] in ("pending_new", "accepted")
+        assert harness.order(**order)["status"] in ("pending_new", "accepted")
     else:
-        assert refused_order(desk, **order) == (403, 40310000, message)
+        assert rejected_order(harness, **order) == (403, 40310000, message)
 
 
-@pytest.mark.parametrize("spec", [{"from": "09:27"}, {"from": "x", "until": "y"}, {**PAUSE, "colour": "red"}])
-def test_a_window_that_makes_no_sense_is_refused(spec: dict[str, Any]) -> None:
+@pytest.mark.parametrize("spec", [{"from": "09:27"}, {"from": "x", "until": "y"}, {**WINDOW, "colour": "red"}])
+def test_invalid_blackout_window_is_rejected(spec: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"until|isoformat|colour"):
-        Desk(windows=[spec])
+        ExchangeHarness(blackout_windows=[spec])
 
 
 @pytest.mark.parametrize(
-    ("resting", "arriving", "reason"),
+    ("resting", "incoming", "reason"),
     [
         ({"limit_price": "9.50"}, {"type": "market"}, "opposite side market/stop order exists"),
         ({"type": "stop", "stop_price": "12"}, {"limit_price": "11"}, "opposite side market/stop order exists"),
         ({"limit_price": "9.50"}, {"limit_price": "9.50"}, "opposite side limit order exists"),
     ],
 )
-def test_an_order_that_could_trade_with_its_own_account_is_a_wash_trade(
-    resting: dict[str, Any], arriving: dict[str, Any], reason: str
+def test_order_that_could_trade_with_an_open_order_is_a_wash_trade(
+    resting: dict[str, Any], incoming: dict[str, Any], reason: str
 ) -> None:
-    desk = Desk(default_fill={"behaviour": "never"})
-    first = desk.order(**{"side": "buy", "type": "limit", **resting})
+    harness = ExchangeHarness(default_fill={"behaviour": "never"})
+    first = harness.order(**{"side": "buy", "type": "limit", **resting})
 
-    error = refusal(lambda: desk.order(side="sell", **arriving))
+    error = rejection(lambda: harness.order(side="sell", **incoming))
 
     assert (error.http_status, error.code) == (403, 40310000)
     assert error.message == "potential wash trade detected. use complex orders"
     assert error.extras == {"existing_order_id": first["id"], "reject_reason": reason}
 
 
-def test_limits_that_do_not_cross_are_no_wash_trade() -> None:
-    desk = Desk()
-    desk.order(limit_price="9.50")
+def test_limits_that_do_not_cross_are_accepted() -> None:
+    harness = ExchangeHarness()
+    harness.order(limit_price="9.50")
 
-    assert desk.order(side="sell", limit_price="9.51")["status"] == "pending_new"
-
-
-def test_a_finished_order_is_no_wash_trade() -> None:
-    desk = Desk()
-    desk.order()
-
-    assert desk.order(side="sell", type="market")["status"] == "pending_new"
+    assert harness.order(side="sell", limit_price="9.51")["status"] == "pending_new"
 
 
-def test_a_sale_for_dollars_needs_a_bid() -> None:
-    desk = Desk(quotes={"ABC": {"bid": "0", "ask": "10"}})
+def test_closed_order_causes_no_wash_trade() -> None:
+    harness = ExchangeHarness()
+    harness.order()
 
-    answer = refused_order(desk, side="sell", type="market", notional="50")
-
-    assert answer == (422, 42210000, "unable to price the order: there is no bid")
+    assert harness.order(side="sell", type="market")["status"] == "pending_new"
 
 
-def test_an_order_at_night_is_accepted_for_the_next_session() -> None:
-    desk = Desk(at=datetime(2026, 1, 24, 12, tzinfo=UTC))
+def test_notional_sale_requires_a_bid() -> None:
+    harness = ExchangeHarness(quotes={"ABC": {"bid": "0", "ask": "10"}})
 
-    assert desk.order()["status"] == "accepted"
+    error = rejected_order(harness, side="sell", type="market", notional="50")
+
+    assert error == (422, 42210000, "unable to price the order: there is no bid")
+
+
+def test_order_outside_trading_hours_is_accepted_for_the_next_session() -> None:
+    harness = ExchangeHarness(at=datetime(2026, 1, 24, 12, tzinfo=UTC))
+
+    assert harness.order()["status"] == "accepted"

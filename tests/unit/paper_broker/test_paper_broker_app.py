@@ -1,4 +1,4 @@
-"""The running broker without sockets: its clock, its limits, its scenarios, its state."""
+"""The broker without its HTTP server: clock, rate limits, scenarios, state."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -7,24 +7,24 @@ from typing import Any
 
 import pytest
 
-from paper_broker.app import RateLimiter, Venue, VenueClock
+from paper_broker.app import App, BrokerClock, RateLimiter
 from paper_broker.errors import BrokerError
-from paper_broker.formats import parse_instant, plain, timestamp
+from paper_broker.formats import format_decimal, parse_instant, timestamp
 from paper_broker.scenario import default_world
 from paper_broker.store import StateFile
 
 NOON = datetime(2026, 1, 26, 17, tzinfo=UTC)
 
 
-def test_a_real_clock_follows_the_time_and_can_be_put_forward() -> None:
-    clock = VenueClock(lambda: NOON)
+def test_real_clock_can_be_advanced() -> None:
+    clock = BrokerClock(lambda: NOON)
     clock.set({"advance_seconds": 90})
 
     assert clock() == NOON + timedelta(seconds=90)
 
 
-def test_a_virtual_clock_stands_still_until_it_is_moved() -> None:
-    clock = VenueClock(lambda: NOON)
+def test_virtual_clock_changes_only_when_it_is_set() -> None:
+    clock = BrokerClock(lambda: NOON)
     clock.set({"mode": "virtual", "now": "2026-01-26T15:00:00Z"})
     assert clock() == datetime(2026, 1, 26, 15, tzinfo=UTC)
 
@@ -33,8 +33,8 @@ def test_a_virtual_clock_stands_still_until_it_is_moved() -> None:
     assert clock() == datetime(2026, 1, 26, 15, 0, 1, 500000, tzinfo=UTC)
 
 
-def test_a_virtual_clock_can_be_let_go() -> None:
-    clock = VenueClock(lambda: NOON)
+def test_virtual_clock_can_be_changed_to_real_time() -> None:
+    clock = BrokerClock(lambda: NOON)
     clock.set({"now": "2026-01-26T15:00:00Z"})
 
     clock.set({"mode": "real"})
@@ -45,57 +45,38 @@ def test_a_virtual_clock_can_be_let_go() -> None:
 @pytest.mark.parametrize(
     "settings", [{"mode": "lunar"}, {"now": "2026-01-26T14:59:59Z"}, {"now": "tomorrow"}, {"advance_seconds": -1}]
 )
-def test_a_clock_refuses_to_go_back_or_astray(settings: dict[str, Any]) -> None:
-    clock = VenueClock(lambda: NOON)
+def test_clock_rejects_invalid_settings_and_steps_back(settings: dict[str, Any]) -> None:
+    clock = BrokerClock(lambda: NOON)
     clock.set({"now": "2026-01-26T15:00:00Z"})
 
     with pytest.raises(ValueError, match=r"lunar|forward|timestamp"):
         clock.set(settings)
 
 
-def test_requests_are_limited_in_windows_of_a_minute_and_apart_for_trading_and_data() -> None:
+def test_rate_limits_apply_per_minute_and_separately_to_trading_and_data() -> None:
     limiter = RateLimiter()
     limiter.set({"trading": 2})
 
-    taken = [limiter.take("trading", NOON) for _ in range(3)]
+    allowances = [limiter.acquire("trading", NOON) for _ in range(3)]
 
-    assert [(a.remaining, a.exceeded) for a in taken] == [(1, False), (0, False), (0, True)]
-    assert taken[0].reset == int(NOON.timestamp()) + 60
-    assert limiter.take("data", NOON).remaining == 199
-    assert limiter.take("trading", NOON + timedelta(seconds=60)).remaining == 1
+    assert [(a.remaining, a.exceeded) for a in allowances] == [(1, False), (0, False), (0, True)]
+    assert allowances[0].reset == int(NOON.timestamp()) + 60
+    assert limiter.acquire("data", NOON).remaining == 199
+    assert limiter.acquire("trading", NOON + timedelta(seconds=60)).remaining == 1
 
 
-def test_the_default_world_has_sixty_assets_that_can_be_bought() -> None:
-    venue = Venue(real_time=lambda: NOON)
+def test_default_scenario_has_sixty_assets_with_quotes() -> None:
+    app = App(real_time=lambda: NOON)
     world = default_world()
 
-    quotes = venue.exchange.latest_quotes(world["quotes"])["quotes"]
+    quotes = app.exchange.latest_quotes(world["quotes"])["quotes"]
 
-    assert len(venue.exchange.assets()) == len(quotes) >= 60
-    assert {asset["fractionable"] for asset in venue.exchange.assets()} == {True, False}
-    assert {asset["exchange"] for asset in venue.exchange.assets()} == {"NASDAQ", "NYSE", "ARCA"}
+    assert len(app.exchange.assets()) == len(quotes) >= 60
+    assert {asset["fractionable"] for asset in app.exchange.assets()} == {True, False}
+    assert {asset["exchange"] for asset in app.exchange.assets()} == {"NASDAQ", "NYSE", "ARCA"}
     assert {"AAPL", "MSFT", "SPY", "QQQ", "TQQQ", "BIL"} <= quotes.keys()
     assert all(0 < quote["bp"] < quote["ap"] for quote in quotes.values())
-    assert venue.exchange.account()["cash"] == "100000"
-
-
-def test_a_world_is_changed_and_its_orders_stay() -> None:
-    venue = Venue({"account": {"cash": "100"}, "quotes": {"ABC": {"bid": "10", "ask": "10.02"}}}, lambda: NOON)
-    order = venue.exchange.submit_order(
-        {"symbol": "ABC", "qty": "1", "side": "buy", "type": "limit", "limit_price": "9", "time_in_force": "day"}
-    )
-
-    venue.merge({
-        "account": {"cash": "500"},
-        "positions": [{"symbol": "XYZ", "qty": "3", "avg_entry_price": "7"}],
-        "quotes": {"XYZ": {"bid": "8", "ask": "8.01"}},
-    })  # fmt: skip
-
-    assert venue.exchange.account()["cash"] == "500"
-    assert [p["symbol"] for p in venue.exchange.positions()] == ["XYZ"]
-    assert venue.exchange.get_order(order["id"])["status"] == "new"
-    venue.merge({"positions": [{"symbol": "XYZ", "qty": "0"}]})
-    assert venue.exchange.positions() == []
+    assert app.exchange.account()["cash"] == "100000"
 
 
 @pytest.mark.parametrize(
@@ -114,50 +95,48 @@ def test_a_world_is_changed_and_its_orders_stay() -> None:
         {"drift": {"speed": 1}},
     ],
 )
-def test_a_scenario_that_makes_no_sense_is_refused(scenario: dict[str, Any]) -> None:
+def test_invalid_scenario_is_rejected(scenario: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"\w"):
-        Venue(scenario)
+        App(scenario)
 
 
-def test_a_refused_scenario_leaves_the_old_world() -> None:
-    venue = Venue({"account": {"cash": "100"}}, lambda: NOON)
+def test_invalid_scenario_changes_nothing() -> None:
+    app = App({"account": {"cash": "100"}}, lambda: NOON)
 
     with pytest.raises(ValueError, match="money"):
-        venue.begin({"money": 1})
+        app.reset({"money": 1})
 
-    assert venue.exchange.account()["cash"] == "100"
+    assert app.exchange.account()["cash"] == "100"
 
 
-def test_time_that_passes_lets_happen_what_is_due() -> None:
-    venue = Venue(
-        {"clock": {"now": "2026-01-26T15:00:00Z"}, "account": {"cash": "99"}, "quotes": {"ABC": {"ask": "9"}}}
-    )
-    venue.exchange.submit_order({"symbol": "ABC", "qty": "1", "side": "buy", "type": "market", "time_in_force": "day"})
+def test_advancing_the_clock_processes_due_events() -> None:
+    app = App({"clock": {"now": "2026-01-26T15:00:00Z"}, "account": {"cash": "99"}, "quotes": {"ABC": {"ask": "9"}}})
+    app.exchange.submit_order({"symbol": "ABC", "qty": "1", "side": "buy", "type": "market", "time_in_force": "day"})
 
-    venue.merge({"clock": {"advance_seconds": 1}})
+    app.merge({"clock": {"advance_seconds": 1}})
 
-    (order,) = venue.dump()["exchange"]["orders"]
-    assert (order["status"], venue.clock()) == ("filled", datetime(2026, 1, 26, 15, 0, 1, tzinfo=UTC))
+    (order,) = app.dump()["exchange"]["orders"]
+    assert (order["status"], app.clock()) == ("filled", datetime(2026, 1, 26, 15, 0, 1, tzinfo=UTC))
 
 
 @pytest.mark.parametrize(
     "clock", [{"mode": "real", "advance_seconds": -1}, {"now": "2030-01-01", "sessions": "sometimes"}]
 )
-def test_a_clock_that_is_refused_goes_on_as_before(clock: dict[str, Any]) -> None:
-    venue = Venue({"clock": {"now": "2026-01-26T15:00:00Z"}})
+def test_invalid_clock_setting_changes_nothing(clock: dict[str, Any]) -> None:
+    app = App({"clock": {"now": "2026-01-26T15:00:00Z"}})
 
     with pytest.raises(ValueError, match=r"forward|sometimes"):
-        venue.merge({"clock": clock})
+        app.merge({"clock": clock})
 
-    assert venue.clock() == datetime(2026, 1, 26, 15, tzinfo=UTC)
+    assert app.clock() == datetime(2026, 1, 26, 15, tzinfo=UTC)
 
 
-def test_a_change_that_is_refused_changes_nothing() -> None:
-    venue = Venue({"account": {"cash": "100"}, "quotes": {"ABC": {"bid": "10", "ask": "11"}}}, lambda: NOON)
-    before = venue.dump()
+def test_invalid_change_is_rolled_back() -> None:
+    app = App({"account": {"cash": "100"}, "quotes": {"ABC": {"bid": "10", "ask": "11"}}}, lambda: NOON)
+    before = app.dump()
 
     with pytest.raises(ValueError, match="long only"):
-        venue.merge({
+        app.merge({
             "faults": [{"kind": "drop"}],
             "rate_limit": {"trading": 1},
             "clock": {"advance_seconds": 60},
@@ -166,28 +145,28 @@ def test_a_change_that_is_refused_changes_nothing() -> None:
             "positions": [{"symbol": "ABC", "qty": "-1"}],
         })  # fmt: skip
 
-    assert venue.dump() == before
+    assert app.dump() == before
 
 
-def test_a_scenario_may_name_the_only_keys() -> None:
-    venue = Venue({"account": {"api_key": "right", "secret_key": "pair"}}, lambda: NOON)
-    venue.authorize("right", "pair")
+def test_only_the_api_keys_of_the_scenario_are_accepted() -> None:
+    app = App({"account": {"api_key": "valid", "secret_key": "pair"}}, lambda: NOON)
+    app.authorize("valid", "pair")
 
-    for key, secret in (("right", "wrong"), ("wrong", "pair"), ("", ""), ("right", "")):
+    for key, secret in (("valid", "wrong"), ("wrong", "pair"), ("", ""), ("valid", "")):
         with pytest.raises(BrokerError, match="401"):
-            venue.authorize(key, secret)
+            app.authorize(key, secret)
 
 
-def test_without_named_keys_any_pair_will_do_but_not_none() -> None:
-    venue = Venue({}, lambda: NOON)
-    venue.authorize("any", "pair")
+def test_any_pair_of_api_keys_is_accepted_by_default() -> None:
+    app = App({}, lambda: NOON)
+    app.authorize("any", "pair")
 
     with pytest.raises(BrokerError, match="401"):
-        venue.authorize("", "pair")
+        app.authorize("", "pair")
 
 
-def test_a_venue_goes_on_where_it_was_dumped(tmp_path: Path) -> None:
-    venue = Venue({
+def test_state_survives_a_round_trip_through_the_state_file(tmp_path: Path) -> None:
+    app = App({
         "clock": {"mode": "virtual", "now": "2026-01-26T15:00:00Z"},
         "faults": [{"kind": "drop"}],
         "rate_limit": {"trading": 7},
@@ -195,14 +174,14 @@ def test_a_venue_goes_on_where_it_was_dumped(tmp_path: Path) -> None:
     file = StateFile(tmp_path / "new" / "state.json")
     assert file.read() is None
 
-    file.write(venue.json_pieces())
+    file.write(app.json_pieces())
 
-    assert Venue.load(file.read() or {}).dump() == venue.dump()
+    assert App.load(file.read() or {}).dump() == app.dump()
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["state.json"]
 
 
 @pytest.mark.parametrize("content", ["", "[1]", "{"])
-def test_a_state_that_cannot_be_read_is_refused_with_what_to_do(tmp_path: Path, content: str) -> None:
+def test_unreadable_state_file_is_rejected(tmp_path: Path, content: str) -> None:
     path = tmp_path / "state.json"
     path.write_text(content)
 
@@ -211,41 +190,41 @@ def test_a_state_that_cannot_be_read_is_refused_with_what_to_do(tmp_path: Path, 
 
 
 @pytest.mark.parametrize("missing", ["clock", "faults", "exchange"])
-def test_a_state_that_lacks_something_is_refused(missing: str) -> None:
-    state = Venue({}, lambda: NOON).dump()
+def test_incomplete_state_is_rejected(missing: str) -> None:
+    state = App({}, lambda: NOON).dump()
     del state[missing]
 
     with pytest.raises(ValueError, match=f"cannot be read: KeyError '{missing}'"):
-        Venue.load(state)
+        App.load(state)
 
 
-def test_the_state_is_a_copy() -> None:
-    venue = Venue({"quotes": {"ABC": {"bid": "10", "ask": "11"}}}, lambda: NOON)
-    before = venue.dump()
+def test_dumped_state_is_a_copy() -> None:
+    app = App({"quotes": {"ABC": {"bid": "10", "ask": "11"}}}, lambda: NOON)
+    before = app.dump()
 
     before["exchange"]["quotes"].clear()
 
-    assert list(venue.dump()["exchange"]["quotes"]) == ["ABC"]
+    assert list(app.dump()["exchange"]["quotes"]) == ["ABC"]
 
 
-def test_the_log_keeps_the_newest_thousand_requests() -> None:
-    venue = Venue({}, lambda: NOON)
+def test_log_keeps_the_newest_thousand_requests() -> None:
+    app = App({}, lambda: NOON)
     for n in range(1001):
-        venue.count("trading", "GET /v2/account", {"n": n})
+        app.count_request("trading", "GET /v2/account", {"n": n})
 
-    assert (len(venue.log), venue.log[0], venue.requests) == (1000, {"n": 1}, {"GET /v2/account": 1001})
+    assert (len(app.log), app.log[0], app.requests) == (1000, {"n": 1}, {"GET /v2/account": 1001})
 
 
-def test_a_state_of_another_format_is_refused() -> None:
+def test_state_with_another_format_is_rejected() -> None:
     with pytest.raises(ValueError, match="format 99"):
-        Venue.load({"format": 99})
+        App.load({"format": 99})
 
 
 @pytest.mark.parametrize(
     ("value", "text"), [("0", "0"), ("-0.00", "0"), ("1E+2", "100"), ("10.20", "10.2"), ("1E-9", "0.000000001")]
 )
-def test_decimals_travel_without_exponents_and_trailing_zeros(value: str, text: str) -> None:
-    assert plain(Decimal(value)) == text
+def test_decimals_have_no_exponent_and_no_trailing_zeros(value: str, text: str) -> None:
+    assert format_decimal(Decimal(value)) == text
 
 
 @pytest.mark.parametrize(
@@ -257,5 +236,5 @@ def test_decimals_travel_without_exponents_and_trailing_zeros(value: str, text: 
         ("2026-01-26", "2026-01-26T00:00:00.000000000Z"),
     ],
 )
-def test_timestamps_keep_their_nanoseconds(text: str, instant: str) -> None:
+def test_timestamps_keep_nanoseconds(text: str, instant: str) -> None:
     assert timestamp(parse_instant(text)) == instant

@@ -1,4 +1,4 @@
-"""Which request meets which fault."""
+"""Fault plans: the requests that a fault applies to."""
 
 from typing import Any
 
@@ -10,24 +10,24 @@ POST = ("POST", "/v2/orders", {"client_order_id": "plan-7", "symbol": "ABC"})
 
 
 def kinds(plan: FaultPlan, times: int, request: tuple[str, str, dict[str, Any]] = POST) -> list[str | None]:
-    """The faults that equal requests meet one after the other."""
-    met = (plan.next(*request) for _ in range(times))
-    return [None if fault is None else fault.kind for fault in met]
+    """Send the same request several times; return the kind of fault that applies to each."""
+    faults = (plan.next(*request) for _ in range(times))
+    return [None if fault is None else fault.kind for fault in faults]
 
 
-def test_a_fault_meets_one_request_unless_told_otherwise() -> None:
+def test_fault_applies_to_one_request_by_default() -> None:
     assert kinds(FaultPlan([{"kind": "drop"}]), 3) == ["drop", None, None]
 
 
-def test_a_fault_may_meet_several_requests_from_the_nth_on() -> None:
+def test_fault_with_nth_and_count_applies_to_a_range_of_requests() -> None:
     assert kinds(FaultPlan([{"kind": "drop", "nth": 2, "count": 2}]), 5) == [None, "drop", "drop", None, None]
 
 
-def test_a_fault_without_a_count_meets_all() -> None:
+def test_fault_without_count_applies_to_all_requests() -> None:
     assert kinds(FaultPlan([{"kind": "hang", "count": None}]), 3) == ["hang"] * 3
 
 
-def test_faults_come_in_the_order_in_which_they_were_armed() -> None:
+def test_faults_apply_in_the_order_in_which_they_were_armed() -> None:
     plan = FaultPlan([{"kind": "drop"}])
     plan.arm([{"kind": "hang", "nth": 2}])
 
@@ -35,7 +35,7 @@ def test_faults_come_in_the_order_in_which_they_were_armed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("match", "meets"),
+    ("filters", "applies"),
     [
         ({"method": "POST"}, True),
         ({"method": "GET"}, False),
@@ -48,40 +48,40 @@ def test_faults_come_in_the_order_in_which_they_were_armed() -> None:
         ({"symbol": "AB"}, False),
     ],
 )
-def test_a_fault_meets_the_requests_it_matches(match: dict[str, Any], meets: bool) -> None:
-    assert (FaultPlan([{"kind": "drop", **match}]).next(*POST) is not None) is meets
+def test_fault_applies_to_matching_requests_only(filters: dict[str, Any], applies: bool) -> None:
+    assert (FaultPlan([{"kind": "drop", **filters}]).next(*POST) is not None) is applies
 
 
-@pytest.mark.parametrize(("symbol", "meets"), [("ABC", True), ("XYZ", True), ("BC", False)])
-def test_a_fault_meets_questions_about_several_symbols(symbol: str, meets: bool) -> None:
+@pytest.mark.parametrize(("symbol", "applies"), [("ABC", True), ("XYZ", True), ("BC", False)])
+def test_fault_matches_each_symbol_of_a_list(symbol: str, applies: bool) -> None:
     plan = FaultPlan([{"kind": "drop", "symbol": symbol}])
 
-    assert (plan.next("GET", "/v2/stocks/quotes/latest", {"symbols": "ABC,XYZ"}) is not None) is meets
+    assert (plan.next("GET", "/v2/stocks/quotes/latest", {"symbols": "ABC,XYZ"}) is not None) is applies
 
 
 @pytest.mark.parametrize(
     ("spec", "seconds"),
     [({"kind": "hang"}, None), ({"kind": "hang", "seconds": 5}, 5), ({"kind": "latency"}, 1.0)],
 )
-def test_a_request_hangs_for_ever_unless_told_otherwise(spec: dict[str, Any], seconds: float | None) -> None:
+def test_default_durations_of_hang_and_latency(spec: dict[str, Any], seconds: float | None) -> None:
     assert Fault.parse(spec).wait_seconds == seconds
 
 
-def test_requests_that_do_not_match_do_not_count() -> None:
+def test_requests_that_do_not_match_are_not_counted() -> None:
     plan = FaultPlan([{"kind": "drop", "method": "POST", "nth": 2}])
     plan.next("GET", "/v2/account", {})
 
     assert kinds(plan, 2) == [None, "drop"]
 
 
-def test_faults_can_be_disarmed() -> None:
+def test_cleared_fault_does_not_apply() -> None:
     plan = FaultPlan([{"kind": "drop"}])
     plan.clear()
 
     assert kinds(plan, 1) == [None]
 
 
-def test_a_plan_goes_on_where_it_was_dumped() -> None:
+def test_fault_plan_can_be_dumped_and_restored() -> None:
     plan = FaultPlan([{"kind": "drop", "nth": 2, "count": 2}])
     kinds(plan, 2)
 
@@ -103,6 +103,6 @@ def test_a_plan_goes_on_where_it_was_dumped() -> None:
         {"kind": "drop", "path": "("},
     ],
 )
-def test_a_fault_that_makes_no_sense_is_refused(spec: dict[str, Any]) -> None:
+def test_invalid_fault_is_rejected(spec: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="fault"):
         FaultPlan([spec])

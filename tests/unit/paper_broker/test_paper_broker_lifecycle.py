@@ -1,4 +1,4 @@
-"""Cancels, replacements and trading days: what happens to an order besides fills."""
+"""The lifecycle of orders: cancels, replacements, trading days, actions of the broker."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -6,124 +6,124 @@ from typing import Any
 import pytest
 
 from paper_broker.orders import OrderQuery
-from tests.unit.paper_broker.desk import Desk, refusal
+from tests.unit.paper_broker.exchange_harness import ExchangeHarness, rejection
 
 FRIDAY_EVENING = datetime(2026, 1, 23, 22, tzinfo=UTC)
 
 
-def resting(**behaviour: Any) -> Desk:
-    """A desk whose orders rest unless told otherwise."""
-    return Desk(default_fill={"behaviour": "never", **behaviour})
+def resting(**behaviour: Any) -> ExchangeHarness:
+    """Return a harness in which orders rest; ``behaviour`` adds options."""
+    return ExchangeHarness(default_fill={"behaviour": "never", **behaviour})
 
 
 # Cancels
 
 
-def test_a_cancel_is_confirmed_on_the_next_look() -> None:
-    desk = resting()
-    order = desk.order()
+def test_cancel_is_confirmed_by_the_next_request() -> None:
+    harness = resting()
+    order = harness.order()
 
-    desk.exchange.cancel_order(order["id"])
+    harness.exchange.cancel_order(order["id"])
 
-    ended = desk.look(order)
-    assert (ended["status"], ended["canceled_at"]) == ("canceled", "2026-01-26T15:00:00.000000000Z")
-
-
-def test_a_cancel_may_stay_pending_and_its_shares_stay_held() -> None:
-    desk = resting(cancel_seconds=60)
-    order = desk.order(side="sell", qty="20")
-    desk.exchange.cancel_order(order["id"])
-    desk.wait(seconds=59)
-    assert desk.status(order) == "pending_cancel"
-    assert desk.exchange.position("ABC")["qty_available"] == "0"
-
-    desk.wait(seconds=1)
-
-    assert desk.status(order) == "canceled"
-    assert desk.exchange.position("ABC")["qty_available"] == "20"
+    closed = harness.read(order)
+    assert (closed["status"], closed["canceled_at"]) == ("canceled", "2026-01-26T15:00:00.000000000Z")
 
 
-def test_a_cancel_that_is_never_confirmed_ends_with_the_day() -> None:
-    desk = resting(cancel_seconds=None)
-    order = desk.order()
-    desk.exchange.cancel_order(order["id"])
-    desk.wait(hours=5)
-    assert desk.status(order) == "pending_cancel"
+def test_pending_cancel_keeps_its_shares_reserved() -> None:
+    harness = resting(cancel_seconds=60)
+    order = harness.order(side="sell", qty="20")
+    harness.exchange.cancel_order(order["id"])
+    harness.wait(seconds=59)
+    assert harness.status(order) == "pending_cancel"
+    assert harness.exchange.position("ABC")["qty_available"] == "0"
 
-    desk.wait(hours=1)
+    harness.wait(seconds=1)
 
-    assert desk.status(order) == "canceled"
+    assert harness.status(order) == "canceled"
+    assert harness.exchange.position("ABC")["qty_available"] == "20"
+
+
+def test_unconfirmed_cancel_is_completed_at_the_close() -> None:
+    harness = resting(cancel_seconds=None)
+    order = harness.order()
+    harness.exchange.cancel_order(order["id"])
+    harness.wait(hours=5)
+    assert harness.status(order) == "pending_cancel"
+
+    harness.wait(hours=1)
+
+    assert harness.status(order) == "canceled"
 
 
 @pytest.mark.parametrize(("fraction", "status", "filled"), [(1, "filled", "10"), (0.5, "canceled", "5")])
-def test_a_fill_may_beat_a_cancel(fraction: float, status: str, filled: str) -> None:
-    desk = resting(fill_beats_cancel=fraction)
-    order = desk.order()
-    desk.look(order)
+def test_fill_can_come_before_a_cancel(fraction: float, status: str, filled: str) -> None:
+    harness = resting(fill_beats_cancel=fraction)
+    order = harness.order()
+    harness.read(order)
 
-    desk.exchange.cancel_order(order["id"])
+    harness.exchange.cancel_order(order["id"])
 
-    ended = desk.look(order)
-    assert (ended["status"], ended["filled_qty"]) == (status, filled)
+    closed = harness.read(order)
+    assert (closed["status"], closed["filled_qty"]) == (status, filled)
 
 
 @pytest.mark.parametrize(
     ("behaviour", "status"),
     [("immediate", "filled"), ("cancel", "canceled"), ("expire", "expired"), ("reject", "rejected")],
 )
-def test_a_finished_order_can_be_neither_cancelled_nor_replaced(behaviour: str, status: str) -> None:
-    desk = resting(behaviour=behaviour)
-    order = desk.order()
+def test_closed_order_cannot_be_canceled_or_replaced(behaviour: str, status: str) -> None:
+    harness = resting(behaviour=behaviour)
+    order = harness.order()
     calls = (
-        lambda: desk.exchange.cancel_order(order["id"]),
-        lambda: desk.exchange.replace_order(order["id"], {"limit_price": "10"}),
+        lambda: harness.exchange.cancel_order(order["id"]),
+        lambda: harness.exchange.replace_order(order["id"], {"limit_price": "10"}),
     )
 
     for call in calls:
-        error = refusal(call)
+        error = rejection(call)
         assert (error.http_status, error.code) == (422, 42210000)
         assert error.message == f'order is already in "{status}" state'
 
 
-def test_a_second_cancel_is_refused_while_the_first_is_pending() -> None:
-    desk = resting(cancel_seconds=60)
-    order = desk.order()
-    desk.exchange.cancel_order(order["id"])
+def test_second_cancel_is_rejected_while_the_first_is_pending() -> None:
+    harness = resting(cancel_seconds=60)
+    order = harness.order()
+    harness.exchange.cancel_order(order["id"])
 
-    assert refusal(lambda: desk.exchange.cancel_order(order["id"])).http_status == 422
+    assert rejection(lambda: harness.exchange.cancel_order(order["id"])).http_status == 422
 
 
-def test_orders_are_listed_by_a_query_or_by_its_fields() -> None:
-    desk = resting()
-    first, second = desk.order(), desk.order()
+def test_orders_can_be_listed_by_query_or_keywords() -> None:
+    harness = resting()
+    first, second = harness.order(), harness.order()
 
-    by_fields = desk.exchange.list_orders(status="all", direction="asc")
+    by_fields = harness.exchange.list_orders(status="all", direction="asc")
 
-    assert by_fields == desk.exchange.list_orders(OrderQuery(status="all", direction="asc"))
+    assert by_fields == harness.exchange.list_orders(OrderQuery(status="all", direction="asc"))
     assert [order["id"] for order in by_fields] == [first["id"], second["id"]]
 
 
-def test_cancel_all_answers_for_each_order_and_mixes_successes_with_errors() -> None:
-    desk = resting(cancel_seconds=60)
-    stuck, fresh = desk.order(limit_price="9"), desk.order(limit_price="8")
-    desk.exchange.cancel_order(stuck["id"])
+def test_cancel_all_returns_one_result_per_order() -> None:
+    harness = resting(cancel_seconds=60)
+    stuck, fresh = harness.order(limit_price="9"), harness.order(limit_price="8")
+    harness.exchange.cancel_order(stuck["id"])
 
-    answers = {answer["id"]: answer for answer in desk.exchange.cancel_all()}
+    results = {result["id"]: result for result in harness.exchange.cancel_all()}
 
-    assert answers[fresh["id"]]["status"] == 200
-    assert answers[stuck["id"]]["status"] == 500
-    assert answers[stuck["id"]]["body"]["code"] == 42210000
+    assert results[fresh["id"]]["status"] == 200
+    assert results[stuck["id"]]["status"] == 500
+    assert results[stuck["id"]]["body"]["code"] == 42210000
 
 
 # Replacements
 
 
-def test_a_replacement_is_a_new_order_in_the_place_of_the_old_one() -> None:
-    desk = resting()
-    old = desk.order(limit_price="9")
-    desk.look(old)
+def test_replacement_is_a_new_order() -> None:
+    harness = resting()
+    old = harness.order(limit_price="9")
+    harness.read(old)
 
-    new = desk.exchange.replace_order(old["id"], {"limit_price": "9.50", "client_order_id": "second"})
+    new = harness.exchange.replace_order(old["id"], {"limit_price": "9.50", "client_order_id": "second"})
 
     assert (new["replaces"], new["client_order_id"], new["limit_price"], new["qty"]) == (
         old["id"],
@@ -131,69 +131,69 @@ def test_a_replacement_is_a_new_order_in_the_place_of_the_old_one() -> None:
         "9.5",
         "10",
     )
-    ended = desk.look(old)
-    assert (ended["status"], ended["replaced_by"]) == ("replaced", new["id"])
-    assert desk.status(new) == "new"
+    closed = harness.read(old)
+    assert (closed["status"], closed["replaced_by"]) == ("replaced", new["id"])
+    assert harness.status(new) == "new"
 
 
-def test_a_replacement_after_a_partial_fill_asks_for_the_original_quantity_again() -> None:
-    desk = Desk(fills=[{"nth": 1, "behaviour": "parts", "parts": [{"fraction": 0.4}]}])
-    old = desk.order()
-    desk.look(old)
+def test_replacement_after_a_partial_fill_has_the_original_quantity() -> None:
+    harness = ExchangeHarness(fills=[{"nth": 1, "behaviour": "parts", "parts": [{"fraction": 0.4}]}])
+    old = harness.order()
+    harness.read(old)
 
-    new = desk.exchange.replace_order(old["id"], {"limit_price": "10.05"})
-    desk.look(new)
+    new = harness.exchange.replace_order(old["id"], {"limit_price": "10.05"})
+    harness.read(new)
 
-    assert (desk.look(old)["filled_qty"], desk.look(new)["filled_qty"], desk.shares()) == ("4", "10", "34")
-
-
-def test_a_replacement_loses_against_a_fill_of_the_old_order() -> None:
-    desk = resting(fill_beats_replace=1)
-    old = desk.order()
-    desk.look(old)
-
-    new = desk.exchange.replace_order(old["id"], {"limit_price": "10.05"})
-
-    assert (desk.status(old), desk.status(new), desk.shares()) == ("filled", "rejected", "30")
+    assert (harness.read(old)["filled_qty"], harness.read(new)["filled_qty"], harness.shares()) == ("4", "10", "34")
 
 
-def test_while_a_replacement_is_pending_the_larger_order_holds_the_dollars() -> None:
-    desk = resting(replace_seconds=5)
-    old = desk.order(limit_price="9")
-    desk.look(old)
+def test_replacement_is_rejected_if_the_old_order_fills_first() -> None:
+    harness = resting(fill_beats_replace=1)
+    old = harness.order()
+    harness.read(old)
 
-    desk.exchange.replace_order(old["id"], {"limit_price": "9.50"})
+    new = harness.exchange.replace_order(old["id"], {"limit_price": "10.05"})
 
-    assert desk.buying_power == "9905"
-    desk.wait(seconds=5)
-    assert desk.buying_power == "9905"
+    assert (harness.status(old), harness.status(new), harness.shares()) == ("filled", "rejected", "30")
 
 
-def test_all_shares_may_be_offered_again_by_a_replacement() -> None:
-    desk = resting()
-    old = desk.order(side="sell", qty="20", limit_price="11")
-    desk.look(old)
+def test_pending_replacement_reserves_the_larger_amount() -> None:
+    harness = resting(replace_seconds=5)
+    old = harness.order(limit_price="9")
+    harness.read(old)
 
-    new = desk.exchange.replace_order(old["id"], {"limit_price": "10.50"})
+    harness.exchange.replace_order(old["id"], {"limit_price": "9.50"})
 
-    assert desk.status(new) == "new"
-    assert desk.exchange.position("ABC")["qty_available"] == "0"
+    assert harness.buying_power == "9905"
+    harness.wait(seconds=5)
+    assert harness.buying_power == "9905"
+
+
+def test_replacement_can_sell_the_shares_of_the_old_order() -> None:
+    harness = resting()
+    old = harness.order(side="sell", qty="20", limit_price="11")
+    harness.read(old)
+
+    new = harness.exchange.replace_order(old["id"], {"limit_price": "10.50"})
+
+    assert harness.status(new) == "new"
+    assert harness.exchange.position("ABC")["qty_available"] == "0"
 
 
 @pytest.mark.parametrize("end", ["cancel", "reject"])
-def test_an_order_goes_on_when_its_replacement_ends_first(end: str) -> None:
-    desk = resting(replace_seconds=60)
-    old = desk.order(limit_price="9")
-    desk.look(old)
-    new = desk.exchange.replace_order(old["id"], {"limit_price": "9.50"})
+def test_order_stays_open_if_its_replacement_is_closed(end: str) -> None:
+    harness = resting(replace_seconds=60)
+    old = harness.order(limit_price="9")
+    harness.read(old)
+    new = harness.exchange.replace_order(old["id"], {"limit_price": "9.50"})
 
     if end == "cancel":
-        desk.exchange.cancel_order(new["id"])
+        harness.exchange.cancel_order(new["id"])
     else:
-        desk.exchange.force_end(new["id"], "rejected")
-    desk.wait(seconds=60)
+        harness.exchange.force_end(new["id"], "rejected")
+    harness.wait(seconds=60)
 
-    assert (desk.status(old), desk.buying_power) == ("new", "9910")
+    assert (harness.status(old), harness.buying_power) == ("new", "9910")
 
 
 @pytest.mark.parametrize(
@@ -210,14 +210,14 @@ def test_an_order_goes_on_when_its_replacement_ends_first(end: str) -> None:
         ({"behaviour": "parts", "parts": [{"fraction": 0.4}]}, {}, {"qty": "4"}, "qty must be > filled_qty"),
     ],
 )
-def test_what_cannot_be_replaced_is_refused(
+def test_order_that_cannot_be_replaced_is_unprocessable(
     behaviour: dict[str, Any], body: dict[str, Any], changes: dict[str, Any], message: str
 ) -> None:
-    desk = resting(**behaviour)
-    old = desk.order(**body)
-    desk.look(old)
+    harness = resting(**behaviour)
+    old = harness.order(**body)
+    harness.read(old)
 
-    error = refusal(lambda: desk.exchange.replace_order(old["id"], changes))
+    error = rejection(lambda: harness.exchange.replace_order(old["id"], changes))
 
     assert (error.http_status, error.code, error.message) == (422, 42210000, message)
 
@@ -225,162 +225,162 @@ def test_what_cannot_be_replaced_is_refused(
 # Trading days
 
 
-def test_a_day_order_of_friday_evening_works_on_monday_and_ends_with_it() -> None:
-    desk = Desk(at=FRIDAY_EVENING, default_fill={"behaviour": "never"})
-    order = desk.order()
-    desk.now = datetime(2026, 1, 26, 14, 29, tzinfo=UTC)
-    assert desk.status(order) == "accepted"
+def test_day_order_from_friday_evening_is_working_on_monday() -> None:
+    harness = ExchangeHarness(at=FRIDAY_EVENING, default_fill={"behaviour": "never"})
+    order = harness.order()
+    harness.now = datetime(2026, 1, 26, 14, 29, tzinfo=UTC)
+    assert harness.status(order) == "accepted"
 
-    desk.now = datetime(2026, 1, 26, 14, 30, tzinfo=UTC)
-    assert desk.status(order) == "new"
+    harness.now = datetime(2026, 1, 26, 14, 30, tzinfo=UTC)
+    assert harness.status(order) == "new"
 
-    desk.now = datetime(2026, 1, 27, 3, tzinfo=UTC)
-    assert desk.look(order)["expired_at"] == "2026-01-26T21:00:00.000000000Z"
-
-
-def test_an_order_till_cancelled_fills_in_a_later_session_only_while_the_market_is_open() -> None:
-    desk = Desk(default_fill={"behaviour": "later", "after_seconds": 8 * 3600})
-    order = desk.order(time_in_force="gtc")
-    desk.wait(hours=10)
-    assert desk.status(order) == "new"
-
-    desk.now = datetime(2026, 1, 27, 15, tzinfo=UTC)
-
-    assert desk.look(order)["filled_at"] == "2026-01-27T14:30:00.000000000Z"
+    harness.now = datetime(2026, 1, 27, 3, tzinfo=UTC)
+    assert harness.read(order)["expired_at"] == "2026-01-26T21:00:00.000000000Z"
 
 
-def test_an_accepted_order_can_be_cancelled_before_its_session() -> None:
-    desk = Desk(at=FRIDAY_EVENING)
-    order = desk.order()
+def test_gtc_order_fills_in_a_later_session() -> None:
+    harness = ExchangeHarness(default_fill={"behaviour": "later", "after_seconds": 8 * 3600})
+    order = harness.order(time_in_force="gtc")
+    harness.wait(hours=10)
+    assert harness.status(order) == "new"
 
-    desk.exchange.cancel_order(order["id"])
+    harness.now = datetime(2026, 1, 27, 15, tzinfo=UTC)
 
-    assert desk.status(order) == "canceled"
+    assert harness.read(order)["filled_at"] == "2026-01-27T14:30:00.000000000Z"
 
 
-def test_an_order_on_the_open_has_the_open_and_nothing_else() -> None:
-    desk = Desk(at=datetime(2026, 1, 26, 13, tzinfo=UTC))
-    filled, missed = desk.order(time_in_force="opg"), desk.order(time_in_force="opg", limit_price="9")
+def test_accepted_order_can_be_canceled_before_its_session() -> None:
+    harness = ExchangeHarness(at=FRIDAY_EVENING)
+    order = harness.order()
+
+    harness.exchange.cancel_order(order["id"])
+
+    assert harness.status(order) == "canceled"
+
+
+def test_opg_order_executes_at_the_open_or_is_canceled() -> None:
+    harness = ExchangeHarness(at=datetime(2026, 1, 26, 13, tzinfo=UTC))
+    filled, missed = harness.order(time_in_force="opg"), harness.order(time_in_force="opg", limit_price="9")
     assert (filled["status"], missed["status"]) == ("accepted", "accepted")
 
-    desk.now = datetime(2026, 1, 26, 14, 30, tzinfo=UTC)
+    harness.now = datetime(2026, 1, 26, 14, 30, tzinfo=UTC)
 
-    assert desk.look(filled)["filled_at"] == "2026-01-26T14:30:00.000000000Z"
-    assert desk.look(missed)["canceled_at"] == "2026-01-26T14:30:00.000000000Z"
-
-
-def test_an_order_on_the_close_waits_for_the_close() -> None:
-    desk = Desk()
-    filled, missed = desk.order(time_in_force="cls"), desk.order(time_in_force="cls", limit_price="9")
-    desk.now = datetime(2026, 1, 26, 20, 59, tzinfo=UTC)
-    assert (desk.status(filled), desk.status(missed)) == ("accepted", "accepted")
-
-    desk.now = datetime(2026, 1, 26, 21, tzinfo=UTC)
-
-    assert (desk.status(filled), desk.status(missed)) == ("filled", "canceled")
+    assert harness.read(filled)["filled_at"] == "2026-01-26T14:30:00.000000000Z"
+    assert harness.read(missed)["canceled_at"] == "2026-01-26T14:30:00.000000000Z"
 
 
-def test_extended_hours_orders_work_before_the_open() -> None:
-    desk = Desk(at=datetime(2026, 1, 26, 10, tzinfo=UTC))
+def test_cls_order_executes_at_the_close_or_is_canceled() -> None:
+    harness = ExchangeHarness()
+    filled, missed = harness.order(time_in_force="cls"), harness.order(time_in_force="cls", limit_price="9")
+    harness.now = datetime(2026, 1, 26, 20, 59, tzinfo=UTC)
+    assert (harness.status(filled), harness.status(missed)) == ("accepted", "accepted")
 
-    assert desk.status(desk.order(extended_hours=True)) == "filled"
-    assert desk.status(desk.order()) == "accepted"
+    harness.now = datetime(2026, 1, 26, 21, tzinfo=UTC)
+
+    assert (harness.status(filled), harness.status(missed)) == ("filled", "canceled")
 
 
-def test_a_market_that_never_closes_forgets_the_hours_it_had() -> None:
-    desk = Desk(at=FRIDAY_EVENING, default_fill={"behaviour": "parts", "parts": [{"fraction": 0.4}]})
-    order = desk.order()
+def test_extended_hours_order_executes_before_the_open() -> None:
+    harness = ExchangeHarness(at=datetime(2026, 1, 26, 10, tzinfo=UTC))
 
-    desk.exchange.merge({"clock": {"sessions": "always_open"}})
-    desk.now = datetime(2026, 1, 27, 3, tzinfo=UTC)
+    assert harness.status(harness.order(extended_hours=True)) == "filled"
+    assert harness.status(harness.order()) == "accepted"
 
-    look = desk.look(order)
-    assert (look["status"], look["filled_qty"], look["filled_at"]) == (
+
+def test_order_executes_at_once_when_the_market_becomes_always_open() -> None:
+    harness = ExchangeHarness(at=FRIDAY_EVENING, default_fill={"behaviour": "parts", "parts": [{"fraction": 0.4}]})
+    order = harness.order()
+
+    harness.exchange.merge({"clock": {"sessions": "always_open"}})
+    harness.now = datetime(2026, 1, 27, 3, tzinfo=UTC)
+
+    current = harness.read(order)
+    assert (current["status"], current["filled_qty"], current["filled_at"]) == (
         "partially_filled",
         "4",
         "2026-01-23T22:00:00.000000000Z",
     )
 
 
-def test_an_order_and_its_replacement_keep_their_places_when_the_hours_change() -> None:
-    desk = resting(replace_seconds=60)
-    old = desk.order(limit_price="9")
-    desk.look(old)
-    new = desk.exchange.replace_order(old["id"], {"limit_price": "9.50"})
+def test_pending_replacement_survives_a_change_of_trading_hours() -> None:
+    harness = resting(replace_seconds=60)
+    old = harness.order(limit_price="9")
+    harness.read(old)
+    new = harness.exchange.replace_order(old["id"], {"limit_price": "9.50"})
 
-    desk.exchange.merge({"clock": {"sessions": "always_open"}})
+    harness.exchange.merge({"clock": {"sessions": "always_open"}})
 
-    assert (desk.status(old), desk.status(new)) == ("pending_replace", "pending_new")
-    desk.wait(seconds=60)
-    assert (desk.status(old), desk.status(new)) == ("replaced", "new")
-
-
-def test_the_same_hours_told_again_change_nothing() -> None:
-    desk = resting(pending_new_seconds=5)
-    order = desk.order()
-    desk.wait(seconds=4)
-
-    desk.exchange.merge({"clock": {"sessions": "nyse"}})
-    desk.wait(seconds=1)
-
-    assert desk.status(order) == "new"
+    assert (harness.status(old), harness.status(new)) == ("pending_replace", "pending_new")
+    harness.wait(seconds=60)
+    assert (harness.status(old), harness.status(new)) == ("replaced", "new")
 
 
-def test_a_market_that_opens_by_decree_works_the_waiting_orders() -> None:
-    desk = Desk(clock={"sessions": "always_closed"})
-    order = desk.order()
-    desk.wait(hours=48)
-    assert desk.status(order) == "accepted"
+def test_unchanged_trading_hours_do_not_reschedule_orders() -> None:
+    harness = resting(pending_new_seconds=5)
+    order = harness.order()
+    harness.wait(seconds=4)
 
-    desk.exchange.merge({"clock": {"sessions": "always_open"}})
+    harness.exchange.merge({"clock": {"sessions": "nyse"}})
+    harness.wait(seconds=1)
 
-    assert desk.status(order) == "filled"
-
-
-# What the venue does by itself
+    assert harness.status(order) == "new"
 
 
-def test_an_order_can_be_filled_by_hand() -> None:
-    desk = resting()
-    order = desk.order()
-    desk.look(order)
+def test_waiting_order_executes_when_a_closed_market_opens() -> None:
+    harness = ExchangeHarness(clock={"sessions": "always_closed"})
+    order = harness.order()
+    harness.wait(hours=48)
+    assert harness.status(order) == "accepted"
 
-    desk.exchange.force_fill(order["id"], "4", "10.01")
-    assert desk.look(order)["filled_avg_price"] == "10.01"
-    desk.exchange.force_fill(order["id"])
+    harness.exchange.merge({"clock": {"sessions": "always_open"}})
 
-    assert (desk.status(order), desk.shares()) == ("filled", "30")
-    with pytest.raises(ValueError, match="cannot be filled"):
-        desk.exchange.force_fill(order["id"])
+    assert harness.status(order) == "filled"
 
 
-def test_an_order_for_dollars_is_filled_by_hand_as_a_whole() -> None:
-    desk = resting()
-    order = desk.order(type="market", notional="50")
-    desk.look(order)
+# Actions of the broker itself
+
+
+def test_order_can_be_filled_manually() -> None:
+    harness = resting()
+    order = harness.order()
+    harness.read(order)
+
+    harness.exchange.force_fill(order["id"], "4", "10.01")
+    assert harness.read(order)["filled_avg_price"] == "10.01"
+    harness.exchange.force_fill(order["id"])
+
+    assert (harness.status(order), harness.shares()) == ("filled", "30")
+    with pytest.raises(ValueError, match="cannot be filled: its status is filled"):
+        harness.exchange.force_fill(order["id"])
+
+
+def test_notional_order_is_filled_manually_as_a_whole() -> None:
+    harness = resting()
+    order = harness.order(type="market", notional="50")
+    harness.read(order)
     with pytest.raises(ValueError, match="as a whole"):
-        desk.exchange.force_fill(order["id"], "1")
+        harness.exchange.force_fill(order["id"], "1")
 
-    filled = desk.exchange.force_fill(order["id"], price="10")
+    filled = harness.exchange.force_fill(order["id"], price="10")
 
     assert (filled["status"], filled["filled_qty"], filled["filled_avg_price"]) == ("filled", "5", "10")
 
 
-def test_a_market_order_is_filled_by_hand_at_the_touch() -> None:
-    desk = resting()
-    order = desk.order(type="market")
-    desk.look(order)
+def test_market_order_is_filled_manually_at_the_touch() -> None:
+    harness = resting()
+    order = harness.order(type="market")
+    harness.read(order)
 
-    assert desk.exchange.force_fill(order["id"])["filled_avg_price"] == "10.02"
+    assert harness.exchange.force_fill(order["id"])["filled_avg_price"] == "10.02"
 
 
 @pytest.mark.parametrize("status", ["canceled", "expired", "rejected"])
-def test_an_order_can_be_ended_by_hand(status: str) -> None:
-    desk = resting()
-    order = desk.order()
+def test_order_can_be_closed_manually(status: str) -> None:
+    harness = resting()
+    order = harness.order()
 
-    desk.exchange.force_end(order["id"], status)
+    harness.exchange.force_end(order["id"], status)
 
-    assert desk.status(order) == status
+    assert harness.status(order) == status
     with pytest.raises(ValueError, match="already"):
-        desk.exchange.force_end(order["id"], status)
+        harness.exchange.force_end(order["id"], status)

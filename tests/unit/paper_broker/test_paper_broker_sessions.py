@@ -1,4 +1,4 @@
-"""Trading hours of the New York Stock Exchange, and of markets without hours."""
+"""Trading hours of the New York Stock Exchange, and markets that are always open or closed."""
 
 from datetime import date
 from typing import Any
@@ -13,12 +13,12 @@ HOLIDAYS_2022 = ["01-17", "02-21", "04-15", "05-30", "06-20", "07-04", "09-05", 
 
 
 @pytest.mark.parametrize(("year", "days"), [(2026, HOLIDAYS_2026), (2022, HOLIDAYS_2022)])
-def test_the_holidays_follow_from_the_rules(year: int, days: list[str]) -> None:
+def test_nyse_holidays(year: int, days: list[str]) -> None:
     assert sorted(nyse_holidays(year)) == [date.fromisoformat(f"{year}-{day}") for day in days]
 
 
 @pytest.mark.parametrize(("year", "days"), [(2025, ["07-03", "11-28", "12-24"]), (2026, ["11-27", "12-24"])])
-def test_the_half_days_follow_from_the_rules(year: int, days: list[str]) -> None:
+def test_nyse_half_days(year: int, days: list[str]) -> None:
     assert sorted(nyse_half_days(year)) == [date.fromisoformat(f"{year}-{day}") for day in days]
 
 
@@ -33,7 +33,7 @@ CLOCKS = [
 
 
 @pytest.mark.parametrize(("at", "is_open", "next_open", "next_close"), CLOCKS)
-def test_the_clock_knows_weekends_holidays_half_days_and_summer_time(
+def test_clock_respects_weekends_holidays_half_days_and_daylight_saving(
     at: str, is_open: bool, next_open: str, next_close: str
 ) -> None:
     clock = Sessions().clock(parse_instant(at))
@@ -41,13 +41,13 @@ def test_the_clock_knows_weekends_holidays_half_days_and_summer_time(
     assert (clock["is_open"], clock["next_open"], clock["next_close"]) == (is_open, next_open, next_close)
 
 
-def test_the_clock_tells_new_york_time_with_nanoseconds() -> None:
+def test_clock_has_new_york_time_with_nanoseconds() -> None:
     clock = Sessions().clock(parse_instant("2026-01-26T15:00:00.123456789Z"))
 
     assert clock["timestamp"] == "2026-01-26T10:00:00.123456789-05:00"
 
 
-def test_the_calendar_lists_trading_days_in_naive_new_york_time() -> None:
+def test_calendar_lists_trading_days_in_new_york_time() -> None:
     calendar = Sessions().calendar(date(2026, 11, 25), date(2026, 11, 28))
 
     assert [(day["date"], day["open"], day["close"]) for day in calendar] == [
@@ -56,7 +56,7 @@ def test_the_calendar_lists_trading_days_in_naive_new_york_time() -> None:
     ]
 
 
-def test_a_scenario_adds_holidays_and_half_days() -> None:
+def test_holidays_and_half_days_can_be_added() -> None:
     sessions = Sessions("nyse", ["2026-01-27"], ["2026-01-28"])
 
     calendar = sessions.calendar(date(2026, 1, 26), date(2026, 1, 28))
@@ -65,7 +65,7 @@ def test_a_scenario_adds_holidays_and_half_days() -> None:
 
 
 @pytest.mark.parametrize(("kind", "is_open", "days"), [("always_open", True, 2), ("always_closed", False, 0)])
-def test_a_market_may_have_no_hours_at_all(kind: str, is_open: bool, days: int) -> None:
+def test_market_can_be_always_open_or_always_closed(kind: str, is_open: bool, days: int) -> None:
     sessions = Sessions(kind)
 
     assert sessions.clock(parse_instant("2026-01-24T03:00:00Z"))["is_open"] is is_open
@@ -73,6 +73,6 @@ def test_a_market_may_have_no_hours_at_all(kind: str, is_open: bool, days: int) 
 
 
 @pytest.mark.parametrize("arguments", [("sometimes",), ("nyse", ["soon"])])
-def test_hours_that_make_no_sense_are_refused(arguments: tuple[Any, ...]) -> None:
+def test_invalid_trading_hours_are_rejected(arguments: tuple[Any, ...]) -> None:
     with pytest.raises(ValueError, match=r"sometimes|soon"):
         Sessions(*arguments)

@@ -1,4 +1,4 @@
-"""The connection itself: fast, kept alive, and the same to the byte for the same history."""
+"""HTTP connections: latency, concurrency, and responses that are reproducible to the byte."""
 
 import http.client
 import json
@@ -14,23 +14,23 @@ from tests.contract.sdk import KEYS, broker_world
 
 ORDERS = 40
 DELAYED_ACKNOWLEDGEMENT = 0.04
-"""Seconds that TCP holds back an answer which is sent in two pieces."""
+"""Seconds that TCP delays the second part of a response sent in two parts (Nagle's algorithm and delayed ACK)."""
 
 
-def ask(connection: http.client.HTTPConnection, method: str, path: str, body: Any = None) -> tuple[int, Any, bytes]:
-    """Send one request; gives status, headers and body."""
+def send(connection: http.client.HTTPConnection, method: str, path: str, body: Any = None) -> tuple[int, Any, bytes]:
+    """Send one request; return status, headers and body."""
     connection.request(method, path, None if body is None else json.dumps(body), KEYS)
     response = connection.getresponse()
     return response.status, response.getheaders(), response.read()
 
 
 def connect(broker: PaperBroker) -> http.client.HTTPConnection:
-    """A connection that is kept alive; closed by the broker's end."""
+    """Return a keep-alive connection to the broker."""
     return http.client.HTTPConnection(broker.url.removeprefix("http://"), timeout=10)
 
 
 def order(n: int, **changes: Any) -> dict[str, Any]:
-    """The nth order."""
+    """Return the request body of the nth order."""
     return {
         "symbol": "ABC",
         "qty": "1",
@@ -43,58 +43,58 @@ def order(n: int, **changes: Any) -> dict[str, Any]:
     }
 
 
-def test_no_answer_waits_for_an_acknowledgement(tmp_path: Path) -> None:
+def test_response_does_not_wait_for_a_tcp_acknowledgement(tmp_path: Path) -> None:
     with PaperBroker(broker_world(), state=tmp_path / "state.json") as broker:
         connection = connect(broker)
-        begin = time.perf_counter()
-        answers = [ask(connection, "POST", "/v2/orders", order(n))[0] for n in range(ORDERS)]
-        seconds = time.perf_counter() - begin
+        start = time.perf_counter()
+        statuses = [send(connection, "POST", "/v2/orders", order(n))[0] for n in range(ORDERS)]
+        seconds = time.perf_counter() - start
         connection.close()
 
-    assert answers == [200] * ORDERS
+    assert statuses == [200] * ORDERS
     assert seconds < ORDERS * DELAYED_ACKNOWLEDGEMENT
 
 
-def test_many_connections_at_once_lose_nothing(tmp_path: Path) -> None:
+def test_concurrent_submissions_are_all_kept(tmp_path: Path) -> None:
     def submit(n: int) -> int:
         connection = connect(broker)
-        status, _, _ = ask(connection, "POST", "/v2/orders", order(n))
+        status, _, _ = send(connection, "POST", "/v2/orders", order(n))
         connection.close()
         return status
 
     with PaperBroker(broker_world(), state=tmp_path / "state.json") as broker:
         with ThreadPoolExecutor(ORDERS) as clients:
-            answers = list(clients.map(submit, range(ORDERS)))
-        listed = broker.venue.dump()["exchange"]["orders"]
+            statuses = list(clients.map(submit, range(ORDERS)))
+        listed = broker.app.dump()["exchange"]["orders"]
 
-    assert answers == [200] * ORDERS
+    assert statuses == [200] * ORDERS
     assert sorted(order["client_order_id"] for order in listed) == sorted(f"order-{n}" for n in range(ORDERS))
 
 
 def history(seed: int) -> list[tuple[int, Any, bytes]]:
-    """Every answer of one broker to a fixed list of requests, headers included."""
+    """Send a fixed list of requests to a new broker; return all responses, including headers."""
     world = broker_world(seed=seed, default_fill={"behaviour": "random"}, drift={"basis_points": 5})
     with PaperBroker(world) as broker:
         connection = connect(broker)
-        answers = [ask(connection, "POST", "/v2/orders", order(n, symbol=("ABC", "XYZ")[n % 2])) for n in range(12)]
+        responses = [send(connection, "POST", "/v2/orders", order(n, symbol=("ABC", "XYZ")[n % 2])) for n in range(12)]
         for path in ("/v2/orders?status=all", "/v2/account", "/v2/positions", "/v2/stocks/snapshots?symbols=XYZ,ABC"):
-            ask(connection, "POST", "/admin/clock", {"advance_seconds": 3})
-            answers.append(ask(connection, "GET", path))
-        answers.append(ask(connection, "GET", "/admin/state"))
+            send(connection, "POST", "/admin/clock", {"advance_seconds": 3})
+            responses.append(send(connection, "GET", path))
+        responses.append(send(connection, "GET", "/admin/state"))
         connection.close()
-    return answers
+    return responses
 
 
-def test_the_same_seed_and_requests_give_the_same_bytes() -> None:
+def test_same_seed_and_requests_give_the_same_bytes() -> None:
     assert history(3) == history(3)
 
 
-def test_another_seed_gives_other_answers() -> None:
+def test_another_seed_gives_other_responses() -> None:
     assert history(3) != history(4)
 
 
 @pytest.mark.parametrize("path", ["/v2/account", "/v2/positions", "/v2/stocks/quotes/latest?symbols=ABC"])
-def test_an_answer_arrives_in_one_piece(path: str) -> None:
+def test_response_arrives_in_one_piece(path: str) -> None:
     with PaperBroker(broker_world()) as broker:
         connection = connect(broker)
         connection.connect()
