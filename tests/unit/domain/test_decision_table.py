@@ -12,10 +12,11 @@ from decimal import Decimal
 
 import pytest
 
+from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.ladder import WaveSchedule
-from rebalance_executor.domain.orders import ChildOrder, ChildState
-from rebalance_executor.domain.strategy import DecisionContext, Mode, Settle, decide
+from rebalance_executor.domain.orders import ChildOrder, ChildPhase, ChildState
+from rebalance_executor.domain.strategy import Concluding, DecisionContext, RunMode, Settle, Working, Yielding, decide
 from tests.support.builders import a_child, a_filled_child, a_parent, a_quote, a_trade, later
 
 CONFIG = ExecutionConfig(max_children=4)
@@ -31,6 +32,13 @@ QUOTES = {
 }
 """As it was at arrival; moved away; just now without an ask, and for longer than is waited; and beyond the collar."""
 LOST_SINCE = {"no more": 9.0, "long no more": 4.0}
+
+
+MODES: tuple[RunMode, ...] = (
+    Working(),
+    Yielding("stopped safely on request", later(600)),
+    Concluding(Code.TIME_LIMIT, "the plan's time limit passed"),
+)
 
 
 def rests(after: float, *, aim: str = "0.1", limit: str = "10.01", **fields: object) -> ChildOrder:
@@ -49,6 +57,7 @@ STATES: dict[str, tuple[ChildOrder, ...]] = {
     "nothing sent yet": (),
     "journalled": (rests(1, state=ChildState.INTENDED),),
     "no answer": (rests(60, state=ChildState.UNKNOWN),),
+    "sent again, rejected": (rests(60, state=ChildState.UNKNOWN, resent=True, error_code="40310000"),),
     "rests, its time not over": (rests(3),),
     "rests, its time over": (rests(4),),
     "rests through all of its time": (rests(50),),
@@ -74,6 +83,7 @@ TABLE = """
 nothing sent yet               | place     place     ·         no quote  place     collar  | ·           | time
 journalled                     | ·                                                         | ·           | ·
 no answer                      | ·                                                         | ·           | ·
+sent again, rejected           | ·                                                         | ·           | ·
 rests, its time not over       | ·         ·         ·         ·         cancel    ·       | cancel      | cancel
 rests, its time over           | cancel    cancel    ·         ·         cancel    ·       | cancel      | cancel
 rests through all of its time  | cancel                                                    | cancel      | cancel
@@ -111,7 +121,7 @@ WORDS = {
 }
 
 
-def answers(children: tuple[ChildOrder, ...], mode: Mode) -> list[str]:
+def answers(children: tuple[ChildOrder, ...], mode: RunMode) -> list[str]:
     """What is decided for each quote; a parent that is settled shows its code."""
     found = []
     for name, quote in QUOTES.items():
@@ -137,9 +147,9 @@ def rows() -> dict[str, list[list[str]]]:
 
 def test_the_table_is_complete() -> None:
     assert list(rows()) == list(STATES)
-    assert {child.state for children in STATES.values() for child in children} == set(ChildState)
+    assert {child.phase for children in STATES.values() for child in children} == set(ChildPhase)
 
 
 @pytest.mark.parametrize("state", STATES)
 def test_every_state_quote_and_mode_has_its_one_answer(state: str) -> None:
-    assert [answers(STATES[state], mode) for mode in (Mode.WORK, Mode.YIELD, Mode.CONCLUDE)] == rows()[state]
+    assert [answers(STATES[state], mode) for mode in MODES] == rows()[state]

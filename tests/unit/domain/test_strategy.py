@@ -13,12 +13,15 @@ from rebalance_executor.domain.market import OrderType, Quote, Side
 from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome, ParentOrder
 from rebalance_executor.domain.strategy import (
     Cancel,
+    Concluding,
     Decision,
     DecisionContext,
-    Mode,
     Place,
+    RunMode,
     Settle,
     Wait,
+    Working,
+    Yielding,
     decide,
     needs_quote,
 )
@@ -35,17 +38,21 @@ CONFIG = ExecutionConfig(
 MARKET = CONFIG.model_copy(update={"order_style": OrderStyle.MARKET})
 
 
+WORKING, YIELDING = Working(), Yielding("stopped safely on request", later(600))
+CONCLUDING = Concluding(Code.TIME_LIMIT, "the plan's time limit passed")
+MODES: tuple[RunMode, ...] = (WORKING, YIELDING, CONCLUDING)
+
+
 def view(
     at: datetime = NOW,
     *,
-    mode: Mode = Mode.WORK,
+    mode: RunMode = WORKING,
     quote: Quote | None = a_quote(),  # noqa: B008 - a frozen value
     missing_since: datetime | None = None,
     funds: str | None = "100000",
-    reason: Code = Code.TIME_LIMIT,
 ) -> DecisionContext:
     money = None if funds is None else Decimal(funds)
-    return DecisionContext(at, mode, quote=quote, quote_missing_since=missing_since, funds=money, reason=reason)
+    return DecisionContext(at, mode, quote=quote, quote_missing_since=missing_since, funds=money)
 
 
 def limit(qty: str, price: str) -> Place:
@@ -179,7 +186,7 @@ def test_an_open_child_is_waited_for_or_cancelled(child: ChildOrder, at: datetim
     assert decide(a_parent(child), view(at), CONFIG) == decision
 
 
-@pytest.mark.parametrize("mode", [Mode.YIELD, Mode.CONCLUDE])
+@pytest.mark.parametrize("mode", [YIELDING, CONCLUDING], ids=["yielding", "concluding"])
 @pytest.mark.parametrize(
     ("child", "decision"),
     [
@@ -190,18 +197,18 @@ def test_an_open_child_is_waited_for_or_cancelled(child: ChildOrder, at: datetim
         pytest.param(LATE, Wait(), id="price pending"),
     ],
 )
-def test_a_run_that_stops_cancels_what_rests_once(mode: Mode, child: ChildOrder, decision: Decision) -> None:
+def test_a_run_that_stops_cancels_what_rests_once(mode: RunMode, child: ChildOrder, decision: Decision) -> None:
     assert decide(a_parent(child), view(mode=mode), CONFIG) == decision
 
 
-@pytest.mark.parametrize("mode", Mode)
-def test_a_cancel_that_is_never_confirmed_needs_an_operator(mode: Mode) -> None:
+@pytest.mark.parametrize("mode", MODES, ids=["working", "yielding", "concluding"])
+def test_a_cancel_that_is_never_confirmed_needs_an_operator(mode: RunMode) -> None:
     decision = decide(a_parent(CANCELLING), view(later(60), mode=mode), CONFIG)
     assert verdict(decision) == (Outcome.UNRESOLVED, Code.CANCEL_UNCONFIRMED)
 
 
-@pytest.mark.parametrize("mode", Mode)
-def test_a_price_that_is_never_told_needs_an_operator(mode: Mode) -> None:
+@pytest.mark.parametrize("mode", MODES, ids=["working", "yielding", "concluding"])
+def test_a_price_that_is_never_told_needs_an_operator(mode: RunMode) -> None:
     """Production failure 10: not a failure, and not a fill of 0 dollars."""
     decision = decide(a_parent(LATE), view(later(15), mode=mode), CONFIG)
     assert verdict(decision) == (Outcome.UNRESOLVED, Code.FILL_PRICE_MISSING)
@@ -250,9 +257,9 @@ REJECTED = a_child(ChildState.REJECTED, attempt=2, qty="6", error_message="insuf
         ),
     ],
 )
-@pytest.mark.parametrize("mode", Mode)
+@pytest.mark.parametrize("mode", MODES, ids=["working", "yielding", "concluding"])
 def test_what_the_broker_settled_settles_the_parent_in_every_mode(
-    parent: ParentOrder, outcome: Outcome, code: Code | None, mode: Mode
+    parent: ParentOrder, outcome: Outcome, code: Code | None, mode: RunMode
 ) -> None:
     """Production failure 12: filled during a cancel is filled."""
     assert verdict(decide(parent, view(mode=mode), CONFIG)) == (outcome, code)
@@ -265,8 +272,8 @@ def test_a_rejection_says_what_the_broker_said() -> None:
 
 
 @pytest.mark.parametrize("outcome", Outcome)
-@pytest.mark.parametrize("mode", Mode)
-def test_a_settled_parent_is_left_alone(outcome: Outcome, mode: Mode) -> None:
+@pytest.mark.parametrize("mode", MODES, ids=["working", "yielding", "concluding"])
+def test_a_settled_parent_is_left_alone(outcome: Outcome, mode: RunMode) -> None:
     assert decide(a_parent(outcome=outcome), view(mode=mode), CONFIG) == Wait()
 
 
@@ -362,7 +369,7 @@ def test_a_sell_of_a_few_cents_is_not_below_the_minimum() -> None:
 
 
 def test_a_run_that_yields_leaves_an_unfinished_parent_to_the_next() -> None:
-    assert decide(a_parent(cancelled("4")), view(mode=Mode.YIELD), CONFIG) == Wait()
+    assert decide(a_parent(cancelled("4")), view(mode=YIELDING), CONFIG) == Wait()
 
 
 @pytest.mark.parametrize("reason", [Code.TIME_LIMIT, Code.MARKET_CLOSED, Code.TOO_MANY_RUNS])
@@ -372,7 +379,7 @@ def test_a_run_that_yields_leaves_an_unfinished_parent_to_the_next() -> None:
     ids=["nothing filled", "some filled"],
 )
 def test_a_plan_that_is_concluded_says_why(parent: ParentOrder, outcome: Outcome, reason: Code) -> None:
-    assert verdict(decide(parent, view(mode=Mode.CONCLUDE, reason=reason), CONFIG)) == (outcome, reason)
+    assert verdict(decide(parent, view(mode=Concluding(reason, "a reason")), CONFIG)) == (outcome, reason)
 
 
 @pytest.mark.parametrize(

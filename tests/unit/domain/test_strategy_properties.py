@@ -8,17 +8,33 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rebalance_executor.domain.cash import committed
+from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig, OrderStyle
 from rebalance_executor.domain.market import ZERO, OrderType, Quote, Side
 from rebalance_executor.domain.orders import Arrival, ChildState, Outcome, ParentOrder
 from rebalance_executor.domain.pricing import collar, far_touch
-from rebalance_executor.domain.strategy import Cancel, DecisionContext, Mode, Place, Settle, decide
+from rebalance_executor.domain.strategy import (
+    Cancel,
+    Concluding,
+    DecisionContext,
+    Place,
+    RunMode,
+    Settle,
+    Working,
+    Yielding,
+    decide,
+)
 from tests.support.builders import NOW, a_child, a_parent, a_quote, later
 from tests.support.properties import decimals, dollars, property_test, quotes, shares, sides
 
 CLOSED = [ChildState.FILLED, ChildState.CANCELED, ChildState.EXPIRED, ChildState.NOT_SENT]
 OPEN = [ChildState.INTENDED, ChildState.UNKNOWN, ChildState.LIVE]
 CONFIGS = [ExecutionConfig(order_style=style) for style in OrderStyle]
+
+
+WORKING, YIELDING = Working(), Yielding("stopped safely on request", later(600))
+CONCLUDING = Concluding(Code.TIME_LIMIT, "the plan's time limit passed")
+MODES: tuple[RunMode, ...] = (WORKING, WORKING, YIELDING, CONCLUDING)
 
 
 @st.composite
@@ -45,7 +61,7 @@ def views(draw: st.DrawFn) -> DecisionContext:
     """Views at any time, in any mode, with any quote or none."""
     return DecisionContext(
         now=later(draw(st.integers(0, 100))),
-        mode=draw(st.sampled_from([Mode.WORK, Mode.WORK, Mode.YIELD, Mode.CONCLUDE])),
+        mode=draw(st.sampled_from(MODES)),
         quote=draw(st.one_of(st.none(), quotes(), st.just(a_quote("0", "10")), st.just(a_quote("11", "10")))),
         quote_missing_since=NOW,
         funds=draw(st.one_of(st.none(), dollars)),
@@ -83,7 +99,7 @@ def test_law_a_child_never_exceeds_what_remains(
 def test_law_nothing_is_placed_unless_the_run_works(
     parent: ParentOrder, view: DecisionContext, config: ExecutionConfig
 ) -> None:
-    if view.mode is not Mode.WORK:
+    if view.mode != WORKING:
         assert not isinstance(decide(parent, view, config), Place)
 
 
