@@ -1,4 +1,4 @@
-"""What the commands answer with ``--json``: typed, and published as schemas in ``docs/schemas``."""
+"""Models of the JSON that commands print with ``--json``; published as schemas in ``docs/schemas``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from rebalance_executor.domain.orders import Outcome
 from rebalance_executor.domain.plan import Action
 from rebalance_executor.domain.result import ExecutionResult, ExecutionStatus, OrderResult
 from rebalance_executor.domain.risk_state import KillSwitchRecord, TradingState
@@ -15,17 +14,17 @@ from rebalance_executor.domain.values import Amount, Timestamp
 
 
 class Answer(BaseModel):
-    """Base of all answers."""
+    """Base class of all answers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Failure(Answer):
-    """What every command answers instead where it ends with an error."""
+    """Answer of every command that ends with an error."""
 
-    error: str = Field(description="One sentence: what is wrong.")
-    code: str = Field(description="The error's code, or the exit code's name.")
-    next: str = Field(description="What to type or change now.")
+    error: str = Field(description="One sentence that says what is wrong.")
+    code: str = Field(description="Code of the error, or name of the exit code.")
+    next: str = Field(description="Command to type or thing to change.")
     exit_code: int
 
 
@@ -33,33 +32,33 @@ class Failure(Answer):
 
 
 class KillSwitchAnswer(Answer):
-    """An account's kill switch."""
+    """State of an account's kill switch."""
 
     account: str
     state: TradingState
-    by: str = Field(description="Who set it.")
+    by: str = Field(description="Operator who set it.")
     reason: str
-    at: Timestamp | None = Field(description="Null for a switch that nobody ever set.")
+    at: Timestamp | None = Field(description="When it was set; null if it was never set.")
 
     @classmethod
     def of(cls, account: str, switch: KillSwitchRecord) -> KillSwitchAnswer:
-        """The switch as an answer."""
+        """Return the answer for a stored kill switch."""
         return cls(account=account, state=switch.state, by=switch.by, reason=switch.reason, at=switch.at)
 
 
 class LeaseAnswer(Answer):
-    """Who works on an account now."""
+    """Run that holds the account's lease."""
 
     run_id: str
     epoch: int
-    until: Timestamp = Field(description="When it runs out by itself.")
+    until: Timestamp = Field(description="When the lease expires.")
 
 
 class PlanLine(Answer):
     """One plan in a list."""
 
     plan_id: str
-    status: str = Field(description="in_progress, or how it ended.")
+    status: str = Field(description="in_progress, or the status of its result.")
     phase: str
     started_at: Timestamp
     finished_at: Timestamp | None
@@ -67,7 +66,7 @@ class PlanLine(Answer):
 
 
 class StatusAnswer(Answer):
-    """``rebalance status``: an account and its plans, the latest first."""
+    """``rebalance status``: an account and its plans, latest first."""
 
     account: str
     switch: KillSwitchAnswer
@@ -76,14 +75,14 @@ class StatusAnswer(Answer):
 
 
 class PlanProgress(StrEnum):
-    """Where a plan stands."""
+    """Progress of a plan."""
 
     FINISHED = "finished"
-    """It has its result."""
+    """It has a result."""
     RUNNING = "running"
-    """A run works on it now."""
+    """A run is working on it."""
     WAITING = "waiting"
-    """No run works on it: the next delivery goes on."""
+    """No run is working on it; the next delivery continues it."""
 
 
 class RunLine(Answer):
@@ -93,20 +92,20 @@ class RunLine(Answer):
     epoch: int
     started_at: Timestamp
     ended_at: Timestamp | None
-    end: str | None = Field(description="COMPLETED, YIELDED or FAILED; null while it runs, or where it was killed.")
+    end: str | None = Field(description="COMPLETED, YIELDED or FAILED; null while it runs, or if it was killed.")
     reason: str | None
 
 
 class OrderLine(Answer):
-    """Where one order of a plan stands."""
+    """State of one order of a plan."""
 
     symbol: str
     side: str
-    stage: str = Field(description="waiting, working, or its outcome.")
-    qty: Amount = Field(description="Shares wanted.")
+    stage: str = Field(description="waiting, working, or the outcome.")
+    qty: Amount = Field(description="Target quantity in shares.")
     filled_qty: Amount
-    attempts: int = Field(description="Orders sent for it.")
-    limit_price: Amount | None = Field(description="Of the order that is open.")
+    attempts: int = Field(description="Number of orders sent.")
+    limit_price: Amount | None = Field(description="Limit price of the open order; null if none is open.")
     code: str | None
     message: str | None
 
@@ -117,7 +116,7 @@ class PlanDetails(Answer):
     plan_id: str
     account: str
     progress: PlanProgress
-    status: ExecutionStatus | None = Field(description="How it ended; null while it has not.")
+    status: ExecutionStatus | None = Field(description="Status of the result; null until the plan finishes.")
     phase: str
     content_hash: str
     started_at: Timestamp
@@ -128,7 +127,7 @@ class PlanDetails(Answer):
 
 
 class Step(Answer):
-    """One thing that happened to an order."""
+    """One event in the history of an order."""
 
     at: Timestamp
     source: Literal["journal", "log"]
@@ -137,15 +136,15 @@ class Step(Answer):
 
 
 class Explanation(Answer):
-    """``rebalance explain PLAN SYMBOL``: the whole story of one order."""
+    """``rebalance explain PLAN SYMBOL``: the history of one order."""
 
     plan_id: str
     account: str
     symbol: str
     verdict: str
-    meaning: str | None = Field(description="What its code means.")
+    meaning: str | None = Field(description="Meaning of the order's code; null without a code.")
     steps: tuple[Step, ...]
-    order: OrderResult | None = Field(description="Its part of the result; null while there is none.")
+    order: OrderResult | None = Field(description="Its part of the result; null until the plan finishes.")
 
 
 class DayReport(Answer):
@@ -154,14 +153,14 @@ class DayReport(Answer):
     account: str
     day: str
     results: tuple[ExecutionResult, ...]
-    unfinished: tuple[str, ...] = Field(description="Plans that were begun that day and have no result.")
+    unfinished: tuple[str, ...] = Field(description="Plans that started on that day and have no result.")
 
 
 # --- plans before they are sent --------------------------------------------------------------------------
 
 
 class Problem(Answer):
-    """What is wrong with one field, or remarkable about it."""
+    """Problem or remark about one field."""
 
     path: str
     text: str
@@ -172,13 +171,13 @@ class Validation(Answer):
 
     valid: bool
     plan_id: str | None
-    content_hash: str | None = Field(description="What apply and submit compare with --hash.")
-    problems: tuple[Problem, ...] = Field(description="Each forbids the plan.")
-    remarks: tuple[Problem, ...] = Field(description="What is worth a second look; the plan may be executed.")
+    content_hash: str | None = Field(description="Hash that apply and submit compare with --hash.")
+    problems: tuple[Problem, ...] = Field(description="Problems; any of them makes the plan invalid.")
+    remarks: tuple[Problem, ...] = Field(description="Remarks to check; the plan can be executed.")
 
 
 class Decision(StrEnum):
-    """What would become of an item."""
+    """Decision about an item in a preview."""
 
     SEND = "send"
     SKIP = "skip"
@@ -186,40 +185,40 @@ class Decision(StrEnum):
 
 
 class PreviewOrder(Answer):
-    """What would become of one item of the plan."""
+    """Expected handling of one item of the plan."""
 
     symbol: str
     action: Action
     decision: Decision
     code: str | None
     message: str | None
-    planned_amount: Amount = Field(description="Dollars of the plan's item, signed.")
+    planned_amount: Amount = Field(description="Amount in the plan, in dollars, signed.")
     qty: Amount = Field(description="Shares that would be ordered.")
-    type: str | None = Field(description="Of the first order that would be sent.")
+    type: str | None = Field(description="Type of the first order that would be sent.")
     limit_price: Amount | None
     bid: Amount | None
     ask: Amount | None
-    estimated_amount: Amount = Field(description="Dollars at mid, signed.")
-    estimated_cost: Amount = Field(description="Dollars: half the spread, what trading at once would cost.")
+    estimated_amount: Amount = Field(description="Amount at the midpoint, in dollars, signed.")
+    estimated_cost: Amount = Field(description="Half the spread in dollars: the cost of trading immediately.")
 
 
 class Preview(Answer):
-    """``rebalance preview PLAN``: what would be sent, denied and skipped, from live quotes."""
+    """``rebalance preview PLAN``: items that would be sent, denied and skipped, with live quotes."""
 
     plan_id: str
     account: str
-    account_number: str | None = Field(description="The broker's; null where the broker was not asked.")
+    account_number: str | None = Field(description="Account number at the broker; null if the broker was not asked.")
     paper: bool
     content_hash: str
-    code: str | None = Field(description="Why the plan as a whole would not be begun.")
+    code: str | None = Field(description="Code if the plan as a whole would be denied.")
     message: str | None
     orders: tuple[PreviewOrder, ...]
-    sells: Amount = Field(description="Dollars at mid.")
-    buys: Amount = Field(description="Dollars at mid, after scaling to the cash.")
-    estimated_cost: Amount = Field(description="Dollars, of all that would be sent.")
-    cash: Amount = Field(description="Dollars that may be spent now.")
-    cash_after: Amount = Field(description="What would be left.")
-    buy_budget: Amount | None = Field(description="Dollars the buys may cost in all; null where nothing is bought.")
+    sells: Amount = Field(description="Sells at the midpoint, in dollars.")
+    buys: Amount = Field(description="Buys at the midpoint, in dollars, after scaling to the cash.")
+    estimated_cost: Amount = Field(description="Estimated cost of all orders, in dollars.")
+    cash: Amount = Field(description="Dollars available now.")
+    cash_after: Amount = Field(description="Expected dollars afterwards.")
+    buy_budget: Amount | None = Field(description="Maximum total cost of the buys, in dollars; null without buys.")
 
 
 class Submission(Answer):
@@ -227,7 +226,7 @@ class Submission(Answer):
 
     plan_id: str
     content_hash: str
-    to: str = Field(description="The queue's address, or the bus.")
+    to: str = Field(description="Address of the queue, or name of the event bus.")
     message_id: str
 
 
@@ -235,12 +234,12 @@ class Submission(Answer):
 
 
 class Check(Answer):
-    """One thing that the doctor looked at."""
+    """One check of the doctor."""
 
     name: str
     ok: bool
     detail: str
-    fix: str | None = Field(description="What to do, where it is not as it must be.")
+    fix: str | None = Field(description="How to fix a failed check; null if it passed.")
 
 
 class Diagnosis(Answer):
@@ -251,7 +250,7 @@ class Diagnosis(Answer):
 
 
 class Deviation(Answer):
-    """One thing in which the broker and the journal differ."""
+    """One difference between the broker and the journal."""
 
     symbol: str
     problem: str
@@ -268,11 +267,11 @@ class Reconciliation(Answer):
 
 
 class DeadLetter(Answer):
-    """A message that could not be worked, as the queue holds it."""
+    """A message in a dead-letter queue."""
 
     message_id: str
     plan_id: str | None
-    problem: str | None = Field(description="Why it holds no plan.")
+    problem: str | None = Field(description="Why it contains no plan; null if it contains one, or a pointer to one.")
     sent_at: Timestamp | None
     deliveries: int
     body: str
@@ -294,26 +293,26 @@ class DeadLetterDone(Answer):
 
 
 class Written(Answer):
-    """``rebalance init``, and ``rebalance plan from-csv`` with an output: a file was written."""
+    """``rebalance init``, and ``rebalance plan from-csv`` with ``--output``: the file that was written."""
 
     path: str
     next: str = Field(description="The next command.")
 
 
 class LocalUp(Answer):
-    """``rebalance local up``: where the servers of this machine are."""
+    """``rebalance local up``: addresses of the servers of this machine."""
 
-    environment: dict[str, str] = Field(description="The variables that lead there.")
+    environment: dict[str, str] = Field(description="Environment variables that point to the servers.")
     aws: str
     broker: str
-    page: str = Field(description="The paper broker's own page.")
+    page: str = Field(description="Address of the paper broker's page.")
 
 
 class LocalDone(Answer):
     """``rebalance local down`` and ``reset``."""
 
     stopped: tuple[str, ...] = Field(description="Servers that were running.")
-    deleted: tuple[str, ...] = Field(description="Folders of data.")
+    deleted: tuple[str, ...] = Field(description="Data folders that were deleted.")
 
 
 ANSWERS: dict[str, type[Answer]] = {
@@ -334,6 +333,4 @@ ANSWERS: dict[str, type[Answer]] = {
     "dlq-list": DeadLetters,
     "dlq-done": DeadLetterDone,
 }
-"""Name of the published schema → answer. Commands that answer with a result use the result's own schema."""
-
-SETTLED_STAGES = frozenset(outcome.value.lower() for outcome in Outcome)
+"""Answer by name of its published schema. Commands that print a result use the schema of the result."""

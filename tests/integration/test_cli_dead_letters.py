@@ -1,4 +1,4 @@
-"""``rebalance dlq``: dead letters are listed, shown, replayed and discarded, and nothing is lost in between."""
+"""``rebalance dlq``: list, show, replay and discard dead letters without losing any."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def world() -> Iterator[HandlerWorld]:
 
 
 @pytest.fixture
-def desk(world: HandlerWorld, tmp_path: Path) -> Terminal:
+def terminal(world: HandlerWorld, tmp_path: Path) -> Terminal:
     sqs = world.session.client("sqs")
     fifo = {"FifoQueue": "true", "ContentBasedDeduplication": "true"}
     urls = {
@@ -31,114 +31,115 @@ def desk(world: HandlerWorld, tmp_path: Path) -> Terminal:
     return Terminal(world, tmp_path, urls)
 
 
-def bury(desk: Terminal, *bodies: object, queue: str = "PLAN_DEAD_LETTER_QUEUE_URL") -> None:
-    sqs, url = desk.world.session.client("sqs"), desk.variables[queue]
+def bury(terminal: Terminal, *bodies: object, queue: str = "PLAN_DEAD_LETTER_QUEUE_URL") -> None:
+    sqs, url = terminal.world.session.client("sqs"), terminal.variables[queue]
     group = {"MessageGroupId": "default"} if queue.startswith("PLAN") else {}
     for body in bodies:
         text = body if isinstance(body, str) else json.dumps(body)
         sqs.send_message(QueueUrl=url, MessageBody=text, **group)
 
 
-def listed(desk: Terminal) -> list[dict[str, Any]]:
-    messages: list[dict[str, Any]] = desk.json("cli/dlq-list", "dlq", "list")["messages"]
+def listed(terminal: Terminal) -> list[dict[str, Any]]:
+    messages: list[dict[str, Any]] = terminal.json("cli/dlq-list", "dlq", "list")["messages"]
     return messages
 
 
-def listed_events(desk: Terminal) -> list[dict[str, Any]]:
-    told = desk.json("cli/dlq-list", "dlq", "list", "--queue", "events")
-    messages: list[dict[str, Any]] = told["messages"]
+def listed_events(terminal: Terminal) -> list[dict[str, Any]]:
+    answer = terminal.json("cli/dlq-list", "dlq", "list", "--queue", "events")
+    messages: list[dict[str, Any]] = answer["messages"]
     return messages
 
 
-def test_every_dead_letter_is_listed_and_stays(desk: Terminal) -> None:
-    bury(desk, plan(buy("AAA", "100")), "this is no plan")
+def test_list_shows_every_dead_letter_and_removes_none(terminal: Terminal) -> None:
+    bury(terminal, plan(buy("AAA", "100")), "this is no plan")
 
-    first, second = listed(desk), listed(desk)
+    first, second = listed(terminal), listed(terminal)
 
     assert [(m["plan_id"], m["problem"] is None) for m in first] == [("plan-1", True), (None, False)]
     assert [m["message_id"] for m in first] == [m["message_id"] for m in second]
-    assert "plan-1" in desk.type("dlq", "list").stdout
+    assert "plan-1" in terminal.type("dlq", "list").stdout
 
 
-def test_an_empty_queue_is_good_news(desk: Terminal) -> None:
-    assert listed(desk) == []
-    assert "No dead letters" in desk.type("dlq", "list").stdout
+def test_list_of_an_empty_queue_is_empty(terminal: Terminal) -> None:
+    assert listed(terminal) == []
+    assert "No dead letters" in terminal.type("dlq", "list").stdout
 
 
-def test_the_doctor_counts_the_dead_letters_of_every_hop(desk: Terminal) -> None:
+def test_doctor_counts_the_dead_letters_of_every_queue(terminal: Terminal) -> None:
     def dead_letters(*, code: int) -> dict[str, Any]:
-        checks = desk.json("cli/doctor", "doctor", code=code)["checks"]
+        checks = terminal.json("cli/doctor", "doctor", code=code)["checks"]
         return next(check for check in checks if check["name"] == "dead letters")
 
-    desk.world.broker.change({"quotes": {"SPY": {"bid": "499.99", "ask": "500.01"}}})  # the doctor asks for it
-    assert dead_letters(code=0)["detail"] == "none of plans, events"
-    bury(desk, plan(buy("AAA", "100")))
-    bury(desk, "one", "two", queue="EVENT_DEAD_LETTER_QUEUE_URL")
+    terminal.world.broker.change({"quotes": {"SPY": {"bid": "499.99", "ask": "500.01"}}})  # for the doctor
+    assert dead_letters(code=0)["detail"] == "empty (plans, events)"
+    bury(terminal, plan(buy("AAA", "100")))
+    bury(terminal, "one", "two", queue="EVENT_DEAD_LETTER_QUEUE_URL")
 
-    found = dead_letters(code=1)
-    assert (found["ok"], found["detail"]) == (False, "ERROR: 1 of plans, 2 of events")
-    assert "rebalance dlq list" in found["mend"]
+    check = dead_letters(code=1)
+    detail = "1 message in the plan dead-letter queue, 2 messages in the event dead-letter queue"
+    assert (check["ok"], check["detail"]) == (False, detail)
+    assert check["fix"] == "rebalance dlq list --queue plans"
 
 
-def test_an_event_that_the_bus_could_not_hand_over_is_replayed_as_a_plan(desk: Terminal) -> None:
-    bury(desk, {"source": "portfolio", "detail": plan(buy("AAA", "100"))}, queue="EVENT_DEAD_LETTER_QUEUE_URL")
-    (letter,) = listed_events(desk)
-    desk.json("cli/dlq-done", "dlq", "replay", letter["message_id"], "--queue", "events")
+def test_undelivered_event_is_replayed_as_a_plan(terminal: Terminal) -> None:
+    bury(terminal, {"source": "portfolio", "detail": plan(buy("AAA", "100"))}, queue="EVENT_DEAD_LETTER_QUEUE_URL")
+    (letter,) = listed_events(terminal)
+    terminal.json("cli/dlq-done", "dlq", "replay", letter["message_id"], "--queue", "events")
 
-    assert listed_events(desk) == []
-    sqs, url = desk.world.session.client("sqs"), desk.variables["PLAN_QUEUE_URL"]
+    assert listed_events(terminal) == []
+    sqs, url = terminal.world.session.client("sqs"), terminal.variables["PLAN_QUEUE_URL"]
     (message,) = sqs.receive_message(QueueUrl=url)["Messages"]
     assert json.loads(message["Body"])["detail"]["plan_id"] == "plan-1"
 
 
-def test_a_message_is_shown_whole(desk: Terminal) -> None:
-    bury(desk, "this is no plan")
-    (message,) = listed(desk)
-    assert "this is no plan" in desk.type("dlq", "show", message["message_id"][:8]).stdout
+def test_show_prints_the_whole_message(terminal: Terminal) -> None:
+    bury(terminal, "this is no plan")
+    (message,) = listed(terminal)
+    assert "this is no plan" in terminal.type("dlq", "show", message["message_id"][:8]).stdout
 
 
-def test_a_replayed_plan_is_in_the_plan_queue_and_no_longer_dead(desk: Terminal) -> None:
-    bury(desk, plan(buy("AAA", "100"), account="growth"))
-    (message,) = listed(desk)
+def test_replay_moves_a_plan_to_the_plan_queue(terminal: Terminal) -> None:
+    bury(terminal, plan(buy("AAA", "100"), account="growth"))
+    (message,) = listed(terminal)
 
-    done = desk.json("cli/dlq-done", "dlq", "replay", message["message_id"])
+    done = terminal.json("cli/dlq-done", "dlq", "replay", message["message_id"])
 
     assert (done["plan_id"], done["done"]) == ("plan-1", "replayed")
-    assert listed(desk) == []
-    (sent,) = desk.world.session.client("sqs").receive_message(
-        QueueUrl=desk.variables["PLAN_QUEUE_URL"], AttributeNames=["All"]
+    assert listed(terminal) == []
+    (sent,) = terminal.world.session.client("sqs").receive_message(
+        QueueUrl=terminal.variables["PLAN_QUEUE_URL"], AttributeNames=["All"]
     )["Messages"]
     assert json.loads(sent["Body"])["plan_id"] == "plan-1"
-    assert desk.world.deliver(json.loads(sent["Body"]) | {"account": "default"})["status"] == "success"
+    assert terminal.world.deliver(json.loads(sent["Body"]) | {"account": "default"})["status"] == "success"
 
 
-def test_what_holds_no_plan_is_not_replayed(desk: Terminal) -> None:
-    bury(desk, "this is no plan")
-    (message,) = listed(desk)
+def test_message_without_a_plan_is_not_replayed(terminal: Terminal) -> None:
+    bury(terminal, "this is no plan")
+    (message,) = listed(terminal)
 
-    refused = desk.type("dlq", "replay", message["message_id"])
+    rejected = terminal.type("dlq", "replay", message["message_id"])
 
-    assert refused.exit_code == 2
-    assert "discard" in refused.stderr
-    assert len(listed(desk)) == 1
+    assert rejected.exit_code == 2
+    assert "discard" in rejected.stderr
+    assert len(listed(terminal)) == 1
 
 
-def test_a_message_is_discarded_only_when_somebody_says_so(desk: Terminal) -> None:
-    bury(desk, "this is no plan")
-    (message,) = listed(desk)
+def test_discard_needs_confirmation(terminal: Terminal) -> None:
+    bury(terminal, "this is no plan")
+    (message,) = listed(terminal)
 
-    assert desk.type("dlq", "discard", message["message_id"], answers="n\n").exit_code == 2
-    assert len(listed(desk)) == 1
-    done = desk.json("cli/dlq-done", "dlq", "discard", message["message_id"], "--yes")
+    assert terminal.type("dlq", "discard", message["message_id"], answers="n\n").exit_code == 2
+    assert len(listed(terminal)) == 1
+    done = terminal.json("cli/dlq-done", "dlq", "discard", message["message_id"], "--yes")
 
     assert done["done"] == "discarded"
-    assert listed(desk) == []
+    assert listed(terminal) == []
 
 
-def test_an_id_that_no_message_has_changes_nothing(desk: Terminal) -> None:
-    bury(desk, "this is no plan")
-    assert desk.type("dlq", "discard", "zzz", "--yes").exit_code == 2
-    assert len(listed(desk)) == 1
+def test_unknown_message_id_changes_nothing(terminal: Terminal) -> None:
+    bury(terminal, "this is no plan")
+    assert terminal.type("dlq", "discard", "zzz", "--yes").exit_code == 2
+    assert len(listed(terminal)) == 1
 
 
 @pytest.mark.parametrize(
@@ -150,9 +151,9 @@ def test_an_id_that_no_message_has_changes_nothing(desk: Terminal) -> None:
         ("failures", "FAILURE_QUEUE_URL"),
     ],
 )
-def test_a_queue_that_is_not_named_says_which_variable(
+def test_missing_queue_address_names_the_variable(
     world: HandlerWorld, tmp_path: Path, queue: str, variable: str
 ) -> None:
-    refused = Terminal(world, tmp_path, {}).type("dlq", "list", "--queue", queue)
-    assert refused.exit_code == 2
-    assert variable in refused.stderr
+    rejected = Terminal(world, tmp_path, {}).type("dlq", "list", "--queue", queue)
+    assert rejected.exit_code == 2
+    assert variable in rejected.stderr

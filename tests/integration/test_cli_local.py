@@ -1,4 +1,4 @@
-"""``rebalance local`` end to end: real servers on loopback, the real handler, in a directory of its own."""
+"""``rebalance local`` end to end: real servers on loopback and the real handler."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import requests
 from typer.testing import CliRunner, Result
 
 from rebalance_cli.main import app
-from rebalance_sandbox.servers import process_start_time
+from rebalance_sandbox.running import running_servers
 
 
 def item(symbol: str, action: str, trade: str, current: str, target: str) -> dict[str, Any]:
@@ -48,25 +48,25 @@ PLAN = {
 }
 
 
-class Terminal:
-    """Types ``rebalance local …`` in a directory of its own; servers and function are processes of their own."""
+class LocalTerminal:
+    """Types ``rebalance local …`` in its own directory. Servers and function are real processes."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.home = folder / "home"
+        self.data_dir = folder / "data"
 
     @property
     def environment(self) -> dict[str, str]:
-        """Plain text, and orders that are filled at once: nobody waits for a ladder here."""
+        """Plain text, and marketable orders, which fill at once."""
         config = '{"order_style": "marketable_limit"}'
-        home = str(self.home)
-        return {"NO_COLOR": "1", "COLUMNS": "80", "REBALANCE_LOCAL_HOME": home, "EXECUTION_CONFIG": config}
+        data_dir = str(self.data_dir)
+        return {"NO_COLOR": "1", "COLUMNS": "80", "REBALANCE_LOCAL_HOME": data_dir, "EXECUTION_CONFIG": config}
 
     def type(self, *words: str) -> Result:
         return CliRunner().invoke(app, ["local", *words], env=self.environment)
 
     def type_in_a_shell(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """In a process that ends, as what it started goes on."""
+        """Type a command in a process that ends while the servers it started keep running."""
         return subprocess.run(
             [sys.executable, "-m", "rebalance_cli.main", "local", *words],
             env=os.environ | self.environment,
@@ -82,18 +82,17 @@ class Terminal:
         return str(path)
 
     def pids(self) -> list[int]:
-        records = [json.loads(path.read_text()) for path in (self.home / "run").glob("*.json")]
-        return [record["pid"] for record in records if "pid" in record and process_start_time(record["pid"]) == record["born"]]
+        return [server.pid for server in running_servers(self.data_dir).values()]
 
 
 @pytest.fixture
-def terminal(tmp_path: Path) -> Iterator[Terminal]:
-    terminal = Terminal(tmp_path)
+def terminal(tmp_path: Path) -> Iterator[LocalTerminal]:
+    terminal = LocalTerminal(tmp_path)
     yield terminal
     terminal.type("down")
 
 
-def test_a_plan_is_executed_once_and_its_repeat_is_answered_from_the_record(terminal: Terminal) -> None:
+def test_plan_executes_once_and_its_repetition_returns_the_stored_result(terminal: LocalTerminal) -> None:
     event = terminal.event({"source": "planner", "detail-type": "RebalancePlanned", "detail": PLAN})
 
     first = terminal.type("run", event)
@@ -114,7 +113,7 @@ def test_a_plan_is_executed_once_and_its_repeat_is_answered_from_the_record(term
     assert (answer["plan_id"], answer["status"], answer["orders_succeeded"]) == ("local-1", "success_with_skips", 3)
 
 
-def test_servers_left_running_are_used_and_stopped_by_down(terminal: Terminal) -> None:
+def test_run_uses_servers_that_up_started_and_down_stops_them(terminal: LocalTerminal) -> None:
     up = terminal.type_in_a_shell("up")
     started = terminal.pids()
     healthy = terminal.type("run", terminal.event({"health": True}))
@@ -128,39 +127,37 @@ def test_servers_left_running_are_used_and_stopped_by_down(terminal: Terminal) -
     assert "Stopped: aws, broker" in terminal.type("down").stdout
     assert terminal.pids() == []
     assert terminal.type("reset", "--yes").exit_code == 0
-    assert not (terminal.home / "aws").exists()
+    assert not (terminal.data_dir / "aws").exists()
 
 
-def test_a_plan_sent_to_the_queue_here_is_to_be_applied_because_no_function_reads_it(terminal: Terminal) -> None:
+def test_local_submit_recommends_apply_because_no_function_reads_the_queue(terminal: LocalTerminal) -> None:
     terminal.type_in_a_shell("up")
     path = terminal.event(PLAN)
 
-    sent = CliRunner().invoke(app, ["submit", path, "--home", str(terminal.home)], env=terminal.environment)
+    sent = CliRunner().invoke(app, ["submit", path, "--data-dir", str(terminal.data_dir)], env=terminal.environment)
 
     assert sent.exit_code == 0, sent.stderr
-    told = " ".join(sent.stdout.split())
-    assert "Next rebalance apply" in told
-    assert "no function reads queue or bus" in told
+    assert f"Nextrebalanceapply{path}" in "".join(sent.stdout.split())
 
 
-def test_an_event_file_that_is_not_there_ends_with_a_sentence_and_code_2(terminal: Terminal) -> None:
+def test_missing_event_file_ends_with_exit_code_2(terminal: LocalTerminal) -> None:
     missing = terminal.type("run", "nothing.json")
 
     assert missing.exit_code == 2
-    assert "The event file nothing.json does not exist." in missing.stderr
-    assert not terminal.home.exists()
+    assert "nothing.json does not exist" in missing.stderr
+    assert not terminal.data_dir.exists()
 
 
-def test_the_kill_switch_on_the_brokers_page_halts_what_runs_here(terminal: Terminal) -> None:
+def test_kill_switch_on_the_broker_page_halts_local_runs(terminal: LocalTerminal) -> None:
     page = json.loads(terminal.type_in_a_shell("up", "--json").stdout)["page"]
 
-    def pull(*, on: bool) -> dict[str, object]:
-        told = requests.post(f"{page}admin/levers", json={"name": "Kill switch", "on": on}, timeout=20)
-        return dict(told.json())
+    def press(*, on: bool) -> dict[str, object]:
+        response = requests.post(f"{page}admin/operator_buttons", json={"name": "Kill switch", "on": on}, timeout=20)
+        return dict(response.json())
 
-    halted = pull(on=True)
+    halted = press(on=True)
     denied = terminal.type("run", terminal.event({"source": "planner", "detail": PLAN}))
-    released = pull(on=False)
+    released = press(on=False)
 
     assert (halted["on"], released["on"]) == (True, False)
     assert str(halted["text"]).startswith("HALTED by ")

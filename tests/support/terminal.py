@@ -1,4 +1,4 @@
-"""The operator's commands typed into a world: what they would do at a context, in one process."""
+"""Runs the operator's commands against a ``HandlerWorld``, in the test's process."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ SCHEMAS = Path(__file__).parents[2] / "docs" / "schemas"
 
 @dataclass(frozen=True, slots=True)
 class Terminal:
-    """Types ``rebalance …``; the commands see the world's clock and the settings of its function."""
+    """Types ``rebalance …`` with the clock and the settings of the world's function."""
 
     world: HandlerWorld
     folder: Path
     variables: dict[str, str]
 
     def type(self, *words: str, answers: str | None = None) -> Result:
-        """Type a command; returns its output and exit code."""
+        """Run a command and return its output and exit code."""
         with patch.object(context, "SystemClock", lambda: self.world.clock):
             return CliRunner().invoke(app, list(words), input=answers, env=self._environment())
 
     def json(self, schema: str, *words: str, code: int = 0) -> Any:
-        """Type a command with ``--json``; its answer, which must follow the published schema."""
+        """Run a command with ``--json``, check its answer against the published schema and return it."""
         done = self.type(*words, "--json")
         assert done.exit_code == code, (done.exit_code, done.stdout, done.stderr, done.exception)
         answer = json.loads(done.stdout)
@@ -41,7 +41,7 @@ class Terminal:
         return answer
 
     def file(self, document: object, name: str = "plan.json") -> str:
-        """A file with this content; its path."""
+        """Write a JSON file and return its path."""
         path = self.folder / name
         path.write_text(json.dumps(document))
         return str(path)
@@ -65,5 +65,5 @@ class Terminal:
 
 
 def terminal(folder: Path, **variables: str) -> Callable[[HandlerWorld], Terminal]:
-    """A terminal in this directory for a world."""
+    """Return a function that makes a terminal for a world."""
     return lambda world: Terminal(world, folder, variables)

@@ -1,4 +1,4 @@
-"""Exit codes: one meaning each."""
+"""Exit codes of results, errors and batches."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from tests.unit.test_cli_views import order, result
     ("status", "code"),
     [("success", 0), ("success_with_skips", 0), ("partial_success", 3), ("failure", 4), ("unresolved", 7)],
 )
-def test_a_result_ends_with_the_code_of_its_status(status: str, code: int) -> None:
+def test_result_has_the_exit_code_of_its_status(status: str, code: int) -> None:
     assert result_exit_code(result(status=status)) == code
 
 
-def test_every_status_has_a_code() -> None:
+def test_every_status_has_an_exit_code() -> None:
     assert all(isinstance(result_exit_code(result(status=status)), Exit) for status in ExecutionStatus)
 
 
 @pytest.mark.parametrize(("status", "code"), [("failure", 6), ("partial_success", 3), ("unresolved", 7)])
-def test_a_halt_is_told_only_where_it_kept_everything_from_being_traded(status: str, code: int) -> None:
+def test_halt_has_its_own_exit_code_only_if_nothing_was_traded(status: str, code: int) -> None:
     assert result_exit_code(result(order("AAPL", "BUY", "DENIED", error_code="HALTED"), status=status)) == code
 
 
@@ -34,16 +34,16 @@ def test_a_halt_is_told_only_where_it_kept_everything_from_being_traded(status: 
         (errors.PlanChanged("plan_id", "was used before"), 2),
         (errors.UnknownAccount("account", "has no credentials"), 2),
         (errors.ConfigurationError("EXECUTION_TABLE", "is not set"), 2),
-        (errors.PlanInProgress("comes again"), 5),
-        (errors.PlanYielded("comes again"), 5),
-        (errors.LeaseHeld("comes again"), 5),
+        (errors.PlanInProgress("retry"), 5),
+        (errors.PlanYielded("retry"), 5),
+        (errors.LeaseHeld("retry"), 5),
         (errors.BrokerUnavailable("down"), 5),
         (errors.OverfillGuard("would exceed"), 7),
         (errors.JournalContradiction("look"), 7),
         (KeyError("bug"), 1),
     ],
 )
-def test_an_error_ends_with_the_code_of_its_family(error: Exception, code: int) -> None:
+def test_error_has_the_exit_code_of_its_family(error: Exception, code: int) -> None:
     assert error_exit_code(error) == code
 
 
@@ -57,5 +57,5 @@ def test_an_error_ends_with_the_code_of_its_family(error: Exception, code: int) 
         (["partial_success"], 1, 0, 3),
     ],
 )
-def test_a_batch_ends_with_its_worst_code(statuses: list[str], messages: int, failed: int, code: int) -> None:
+def test_batch_has_the_worst_exit_code_of_its_plans(statuses: list[str], messages: int, failed: int, code: int) -> None:
     assert batch_exit_code([result(status=status) for status in statuses], messages, failed) == code

@@ -1,4 +1,4 @@
-"""Event files as the commands read them, and the environment the function gets."""
+"""Event files as commands read them, and the environment of the function's process."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from rebalance_cli.exit_codes import CliError, Exit
 from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.triggers import PlanPointer
-from rebalance_sandbox.aws import execution_config, function_environment, server_variables
+from rebalance_sandbox.environment import execution_config, function_environment, server_variables
+from rebalance_sandbox.errors import SandboxError
 from rebalance_sandbox.event_files import document_for, read_event, with_documents
 
 PLAN: dict[str, Any] = {
@@ -57,61 +57,60 @@ def record(message_id: str, body: object) -> dict[str, Any]:
     [PLAN, {"rebalance_plan": PLAN}, {"source": "planner", "detail-type": "RebalancePlanned", "detail": PLAN}],
     ids=["direct", "nested", "eventbridge"],
 )
-def test_an_inline_plan_is_found_in_every_envelope(tmp_path: Path, event: dict[str, Any]) -> None:
+def test_inline_plan_is_read_from_every_envelope(tmp_path: Path, event: dict[str, Any]) -> None:
     assert [plan.plan_id for plan in read_event(written(tmp_path, event)).plans] == ["plan-1"]
 
 
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
-def test_every_sample_event_can_be_prepared_for(path: Path) -> None:
-    found = read_event(path)
+def test_plans_of_every_sample_event_are_known_in_advance(path: Path) -> None:
+    event_file = read_event(path)
 
-    documents = [document_for(pointer, path.parent.rglob("*.json")) for pointer in found.pointers]
-    assert found.plans or documents or found.is_health
+    documents = [document_for(pointer, path.parent.rglob("*.json")) for pointer in event_file.pointers]
+    assert event_file.plans or documents or event_file.is_health
     assert None not in documents
 
 
-def test_a_queues_messages_are_read_one_by_one(tmp_path: Path) -> None:
+def test_messages_of_a_queue_event_are_read_one_by_one(tmp_path: Path) -> None:
     records = [record("m-1", PLAN), record("m-2", "{"), record("m-3", PLAN), record("m-4", POINTER)]
 
-    found = read_event(written(tmp_path, {"Records": records}))
+    event_file = read_event(written(tmp_path, {"Records": records}))
 
-    assert [plan.plan_id for plan in found.plans] == ["plan-1"]
-    assert found.pointers == (PlanPointer("plans", "2026/plan.json", None),)
-    assert found.messages is not None
-    assert [message.problem is None for message in found.messages] == [True, False, True, True]
-    assert "is not JSON" in str(found.messages[1].problem)
+    assert [plan.plan_id for plan in event_file.plans] == ["plan-1"]
+    assert event_file.pointers == (PlanPointer("plans", "2026/plan.json", None),)
+    assert event_file.messages is not None
+    assert [message.problem is None for message in event_file.messages] == [True, False, True, True]
+    assert "is not JSON" in str(event_file.messages[1].problem)
 
 
-def test_a_pointers_message_gets_the_plan_it_points_to(tmp_path: Path) -> None:
+def test_message_with_a_pointer_gets_the_plan_it_refers_to(tmp_path: Path) -> None:
     records = [record("m-1", POINTER), record("m-2", PLAN | {"plan_id": "plan-2"})]
-    read = read_event(written(tmp_path, {"Records": records}))
+    event = read_event(written(tmp_path, {"Records": records}))
     plan = RebalancePlan.parse(PLAN)
 
-    found = with_documents(read, {PlanPointer("plans", "2026/plan.json", None): plan})
+    event_file = with_documents(event, {PlanPointer("plans", "2026/plan.json", None): plan})
 
-    assert [message.plan and message.plan.plan_id for message in found.messages or ()] == ["plan-1", "plan-2"]
-    assert {plan.plan_id for plan in found.plans} == {"plan-1", "plan-2"}
+    assert [message.plan and message.plan.plan_id for message in event_file.messages or ()] == ["plan-1", "plan-2"]
+    assert {plan.plan_id for plan in event_file.plans} == {"plan-1", "plan-2"}
 
 
-def test_what_the_handler_refuses_is_left_to_the_handler(tmp_path: Path) -> None:
+def test_invalid_events_have_no_plans_and_raise_no_error(tmp_path: Path) -> None:
     events: list[object] = [{"Records": []}, {"items": []}, 7, {"plan_s3": {}}]
     for event in events:
         assert read_event(written(tmp_path, event)).plans == ()
 
 
-def test_a_health_request_is_known(tmp_path: Path) -> None:
+def test_health_request_is_recognized(tmp_path: Path) -> None:
     assert read_event(written(tmp_path, {"health": True})).is_health
 
 
-def test_a_missing_file_and_broken_json_end_with_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(CliError, match="does not exist") as missing:
+def test_missing_file_and_invalid_json_raise_a_sandbox_error(tmp_path: Path) -> None:
+    with pytest.raises(SandboxError, match="does not exist"):
         read_event(tmp_path / "none.json")
-    with pytest.raises(CliError, match="is not JSON"):
+    with pytest.raises(SandboxError, match="is not JSON"):
         read_event(written(tmp_path, "{"))
-    assert missing.value.code is Exit.USAGE
 
 
-def test_a_pointer_gets_the_file_of_its_name_or_any_plan(tmp_path: Path) -> None:
+def test_pointer_gets_the_file_with_its_name_or_any_plan(tmp_path: Path) -> None:
     other = written(tmp_path, PLAN, "a.json")
     written(tmp_path, POINTER, "b.json")
     pointer = PlanPointer("plans", "2026/plan.json", None)
@@ -122,7 +121,7 @@ def test_a_pointer_gets_the_file_of_its_name_or_any_plan(tmp_path: Path) -> None
     assert document_for(pointer, [tmp_path / "b.json"]) is None
 
 
-def test_nothing_of_a_real_account_reaches_the_function() -> None:
+def test_credentials_and_endpoints_of_a_real_account_do_not_reach_the_function() -> None:
     inherited = {
         "PATH": "/bin",
         "AWS_PROFILE": "live",
@@ -146,11 +145,13 @@ def test_nothing_of_a_real_account_reaches_the_function() -> None:
         assert name not in environment
 
 
-@pytest.mark.parametrize(("own", "age"), [("", 52_704_000), ("{}", 52_704_000), ('{"max_plan_age_minutes": 5}', 5)])
-def test_plans_of_any_age_are_allowed_unless_the_user_says_an_age(own: str, age: int) -> None:
-    assert json.loads(execution_config(own))["max_plan_age_minutes"] == age
+@pytest.mark.parametrize(
+    ("configured", "age"), [("", 52_704_000), ("{}", 52_704_000), ('{"max_plan_age_minutes": 5}', 5)]
+)
+def test_plans_of_any_age_are_accepted_unless_the_user_sets_an_age(configured: str, age: int) -> None:
+    assert json.loads(execution_config(configured))["max_plan_age_minutes"] == age
 
 
-def test_a_broken_configuration_is_left_to_the_function_to_refuse() -> None:
+def test_invalid_configuration_is_passed_to_the_function_unchanged() -> None:
     assert execution_config("{") == "{"
     assert execution_config("[1]") == "[1]"

@@ -1,4 +1,4 @@
-"""The paper world that is made for a plan."""
+"""State of the paper broker derived from plans."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def plan(**changes: Any) -> RebalancePlan:
     return RebalancePlan.parse(body | changes)
 
 
-def test_positions_are_worth_what_the_plan_says() -> None:
+def test_positions_have_the_values_of_the_plan() -> None:
     world = world_for([plan()], known={})
 
     for symbol, value in (("AAA", "2000"), ("BBB", "500"), ("CCC", "1000.123456789")):
@@ -55,7 +55,7 @@ def test_positions_are_worth_what_the_plan_says() -> None:
     assert world.holdings == 3
 
 
-def test_cash_is_what_the_holdings_leave_over() -> None:
+def test_cash_is_the_portfolio_value_minus_the_holdings() -> None:
     assert world_for([plan()], known={}).cash == Decimal("6499.88")
 
 
@@ -71,15 +71,15 @@ def test_cash_is_what_the_holdings_leave_over() -> None:
         (None, "6499.876543211"),
     ],
 )
-def test_the_plans_own_word_on_its_cash_goes_first(metadata: dict[str, object] | None, cash: str) -> None:
+def test_cash_balance_in_the_metadata_takes_precedence(metadata: dict[str, object] | None, cash: str) -> None:
     assert assumed_cash(plan(metadata=metadata)) == Decimal(cash)
 
 
-def test_a_plan_whose_holdings_exceed_its_value_has_no_cash() -> None:
+def test_plan_whose_holdings_exceed_its_value_has_no_cash() -> None:
     assert assumed_cash(plan(total_portfolio_value="100")) == 0
 
 
-def test_known_quotes_stay_and_price_the_positions() -> None:
+def test_known_quotes_are_kept_and_price_the_positions() -> None:
     known = {"AAA": SeedQuote(Decimal("99.99"), Decimal("100.01"))}
 
     world = world_for([plan()], known)
@@ -89,7 +89,7 @@ def test_known_quotes_stay_and_price_the_positions() -> None:
     assert set(world.new_quotes) == {"BBB", "CCC", "DDD"}
 
 
-def test_a_plan_named_twice_counts_once_and_two_plans_add_up() -> None:
+def test_repeated_plan_counts_once_and_two_plans_add_up() -> None:
     once, twice = world_for([plan()], {}), world_for([plan(), plan()], {})
     both = world_for([plan(), plan(plan_id="plan-2")], {})
 
@@ -99,11 +99,11 @@ def test_a_plan_named_twice_counts_once_and_two_plans_add_up() -> None:
 
 
 @pytest.mark.parametrize("symbol", ["AAPL", "BRK.B", "X"])
-def test_a_plausible_quote_is_the_same_every_time(symbol: str) -> None:
+def test_plausible_quote_is_deterministic(symbol: str) -> None:
     assert plausible_quote(symbol) == plausible_quote(symbol)
 
 
-def test_plausible_quotes_are_tight_and_whole_cents() -> None:
+def test_plausible_quotes_are_narrow_and_in_whole_cents() -> None:
     for quote in map(plausible_quote, SYMBOLS):
         assert 20 <= quote.bid < quote.ask < 401
         assert (quote.ask - quote.bid) / quote.bid * 10_000 <= 5
@@ -111,12 +111,12 @@ def test_plausible_quotes_are_tight_and_whole_cents() -> None:
         assert quote.ask == round(quote.ask, 2)
 
 
-def test_whatever_is_held_is_at_least_one_step_of_a_share() -> None:
+def test_position_is_at_least_one_step_of_a_share() -> None:
     assert shares_worth(Decimal("0.0000001"), Decimal(100)) == Decimal("0.000001")
     assert shares_worth(Decimal(0), Decimal(100)) == 0
 
 
-def test_the_request_speaks_plain_decimals() -> None:
+def test_request_contains_decimals_as_text() -> None:
     request = world_for([plan()], known={}).as_request()
 
     assert request["account"] == {"cash": "6499.88"}
