@@ -1,4 +1,4 @@
-"""The gate between sells and buys: the budget, and the buys as they fit into it."""
+"""The cash gate between sells and buys: the budget, and the buys scaled to fit it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def fitted(
     budget: str,
     quotes: Mapping[str, Quote] | None = None,
 ) -> dict[str, ParentOrder]:
-    """The buys after scaling, each symbol quoted at 9.99 to 10.00 unless told."""
+    """The buys after scaling, each symbol quoted at 9.99 to 10.00 unless ``quotes`` are given."""
     at_ten = {buy.symbol: a_quote("9.99", "10.00", symbol=buy.symbol) for buy in buys}
     known = at_ten if quotes is None else quotes
     return {buy.symbol: buy for buy in scale_to_budget(buys, known, Decimal(budget), CONFIG, NOW)}
@@ -55,20 +55,20 @@ def a_buy(symbol: str, qty: str = "10", priority: int = 1, *, fractionable: bool
     return a_parent(symbol=symbol, qty=qty, priority=priority, fractionable=fractionable)
 
 
-# --- what there is ---------------------------------------------------------------------------------------
+# --- proceeds and budget ---------------------------------------------------------------------------------
 
 
-def test_proceeds_are_what_the_sells_really_brought() -> None:
+def test_proceeds_are_the_actual_fills_of_the_sells() -> None:
     """Production failures 20 and 21."""
     full = a_parent(a_filled_child("10", "9.98"), side=SELL, symbol="AAA")
     part = a_parent(a_child(ChildState.CANCELED, filled="4", price="9.5"), side=SELL, symbol="BBB")
     failed = a_parent(a_child(ChildState.REJECTED), side=SELL, symbol="CCC")
-    untold = a_parent(a_child(filled="7", price=None), side=SELL, symbol="DDD")
+    unpriced = a_parent(a_child(filled="7", price=None), side=SELL, symbol="DDD")
     bought = a_parent(a_filled_child("10", "10"), symbol="EEE")
-    assert proceeds([full, part, failed, untold, bought]) == Decimal("99.80") + 38
+    assert proceeds([full, part, failed, unpriced, bought]) == Decimal("99.80") + 38
 
 
-def test_a_plan_without_sells_has_proceeds_of_zero() -> None:
+def test_plan_without_sells_has_proceeds_of_zero() -> None:
     """Production failure 22."""
     assert proceeds([a_parent()]) == 0
 
@@ -77,7 +77,7 @@ def test_a_plan_without_sells_has_proceeds_of_zero() -> None:
     ("cash", "buying_power", "expected"),
     [("1000", "2000", "1000"), ("1000", "400", "400"), ("-50", "100", "-50"), ("1000", "1000", "1000")],
 )
-def test_funds_are_cash_even_where_more_buying_power_is_shown(cash: str, buying_power: str, expected: str) -> None:
+def test_funds_never_exceed_cash_or_buying_power(cash: str, buying_power: str, expected: str) -> None:
     assert funds(an_account(cash, buying_power)) == Decimal(expected)
 
 
@@ -110,7 +110,7 @@ def test_proceeds_have_arrived_when_both_fields_show_them(cash: str, buying_powe
     ],
     ids=["buffer", "no buffer", "more than ours", "shows less", "in debt", "nothing", "rounded down"],
 )
-def test_the_budget_is_cash_and_proceeds_less_the_buffer(cash: str, expected: str, buffer: str, budget: str) -> None:
+def test_budget_is_cash_plus_proceeds_less_the_buffer(cash: str, expected: str, buffer: str, budget: str) -> None:
     """Production failures 19 and 20."""
     config = ExecutionConfig(cash_buffer=Decimal(buffer))
     assert buy_budget(an_account(cash), Decimal(expected), config) == Decimal(budget)
@@ -118,33 +118,33 @@ def test_the_budget_is_cash_and_proceeds_less_the_buffer(cash: str, expected: st
 
 @property_test
 @given(decimals("-1000", "1000000", 2), decimals("-1000", "1000000", 2), decimals("0", "0.99", 3))
-def test_law_the_budget_never_exceeds_what_there_is(cash: Decimal, expected: Decimal, buffer: Decimal) -> None:
+def test_budget_never_exceeds_the_cash(cash: Decimal, expected: Decimal, buffer: Decimal) -> None:
     budget = buy_budget(an_account(str(cash)), expected, ExecutionConfig(cash_buffer=buffer))
     assert 0 <= budget <= max(ZERO, min(cash, expected) * (1 - buffer))
 
 
-# --- how the buys are made to fit ------------------------------------------------------------------------
+# --- scaling ---------------------------------------------------------------------------------------------
 
 
-def test_buys_that_fit_stay_as_they_are() -> None:
+def test_buys_that_fit_are_unchanged() -> None:
     one, two = a_buy("AAA"), a_buy("BBB")
     assert fitted(one, two, budget="200") == {"AAA": one, "BBB": two}
 
 
-def test_the_first_priority_is_served_first() -> None:
+def test_first_priority_gets_cash_first() -> None:
     parents = fitted(a_buy("AAA", priority=3), a_buy("BBB", priority=1), a_buy("CCC", priority=2), budget="150")
     assert parents["BBB"].qty == 10
     assert (parents["CCC"].qty, parents["CCC"].code) == (Decimal(5), Code.SCALED_TO_CASH)
     assert (parents["AAA"].outcome, parents["AAA"].code) == (Outcome.SKIPPED, Code.INSUFFICIENT_CASH)
 
 
-def test_within_a_priority_the_symbol_decides() -> None:
+def test_equal_priorities_are_ordered_by_symbol() -> None:
     parents = fitted(a_buy("BBB"), a_buy("AAA"), budget="100")
     assert parents["AAA"].outcome is None
     assert parents["BBB"].outcome is Outcome.SKIPPED
 
 
-def test_a_later_smaller_buy_may_still_fit() -> None:
+def test_later_smaller_buy_may_still_fit() -> None:
     parents = fitted(a_buy("AAA", "10", 1, fractionable=False), a_buy("BBB", "0.5", 2), budget="9.99")
     assert parents["AAA"].outcome is Outcome.SKIPPED
     assert parents["BBB"] == a_buy("BBB", "0.5", 2)
@@ -154,50 +154,48 @@ def test_a_later_smaller_buy_may_still_fit() -> None:
     ("fractionable", "qty"),
     [(True, "4.567"), (False, "4")],
 )
-def test_a_scaled_buy_is_rounded_down_to_what_may_be_ordered(qty: str, *, fractionable: bool) -> None:
+def test_scaled_buy_is_rounded_down_to_an_allowed_quantity(qty: str, *, fractionable: bool) -> None:
     parent = fitted(a_buy("AAA", fractionable=fractionable), budget="45.67")["AAA"]
     assert (parent.qty, parent.outcome, parent.code) == (Decimal(qty), None, Code.SCALED_TO_CASH)
 
 
 @pytest.mark.parametrize(("budget", "outcome"), [("0", Outcome.SKIPPED), ("0.99", Outcome.SKIPPED), ("1", None)])
-def test_what_would_be_below_the_minimum_is_skipped(budget: str, outcome: Outcome | None) -> None:
+def test_buy_scaled_below_the_minimum_is_skipped(budget: str, outcome: Outcome | None) -> None:
     assert fitted(a_buy("AAA"), budget=budget)["AAA"].outcome is outcome
 
 
-def test_a_skipped_buy_keeps_the_quantity_that_was_planned() -> None:
+def test_skipped_buy_keeps_its_planned_quantity_and_names_the_remaining_budget() -> None:
     parent = fitted(a_buy("AAA"), budget="0")["AAA"]
     assert (parent.qty, parent.settled_at) == (Decimal(10), NOW)
-    assert parent.message == "$0 are left of the buys' budget, 10 shares at 10 wanted"
+    assert parent.message == "10 shares at $10 do not fit into the remaining buy budget of $0"
 
 
-def test_the_price_is_the_far_touch_and_not_the_arrival() -> None:
+def test_scaling_uses_the_far_touch_instead_of_arrival() -> None:
     """Production failure 19: the price has drifted since the buys were sized."""
     parent = fitted(a_buy("AAA"), budget="100", quotes={"AAA": a_quote("12.49", "12.50", symbol="AAA")})["AAA"]
     assert parent.qty == 8
 
 
 @pytest.mark.parametrize("quote", [{}, {"AAA": a_quote("107", "0")}, {"AAA": a_quote("10.02", "10.01")}])
-def test_a_buy_without_a_usable_quote_is_left_as_it_is(quote: dict[str, Quote]) -> None:
+def test_buy_without_a_usable_quote_is_unchanged(quote: dict[str, Quote]) -> None:
     assert fitted(a_buy("AAA"), budget="50", quotes=quote)["AAA"] == a_buy("AAA")
 
 
-def test_what_is_settled_or_begun_is_not_touched() -> None:
+def test_settled_and_started_buys_are_unchanged() -> None:
     denied = a_parent(symbol="AAA", outcome=Outcome.DENIED)
-    begun = a_parent(a_child(), symbol="BBB")
-    assert fitted(denied, begun, budget="0") == {"AAA": denied, "BBB": begun}
+    started = a_parent(a_child(), symbol="BBB")
+    assert fitted(denied, started, budget="0") == {"AAA": denied, "BBB": started}
 
 
 @property_test
 @given(st.lists(st.tuples(shares, quotes(), st.integers(1, 5), st.booleans()), max_size=8), dollars)
-def test_law_the_buys_never_cost_more_than_the_budget(
-    wanted: list[tuple[Decimal, Quote, int, bool]], budget: Decimal
-) -> None:
+def test_buys_never_cost_more_than_the_budget(drawn: list[tuple[Decimal, Quote, int, bool]], budget: Decimal) -> None:
     """Production failure 20."""
     buys = [
         a_parent(symbol=f"S{index}", qty=str(qty), priority=priority, fractionable=fractionable)
-        for index, (qty, _, priority, fractionable) in enumerate(wanted)
+        for index, (qty, _, priority, fractionable) in enumerate(drawn)
     ]
-    known = {f"S{index}": quote for index, (_, quote, _, _) in enumerate(wanted)}
+    known = {f"S{index}": quote for index, (_, quote, _, _) in enumerate(drawn)}
     scaled = scale_to_budget(buys, known, budget, NO_BUFFER, NOW)
     working = [buy for buy in scaled if buy.outcome is None]
     assert sum((buy.qty * far_touch(BUY, known[buy.symbol]) for buy in working), ZERO) <= budget
@@ -206,7 +204,7 @@ def test_law_the_buys_never_cost_more_than_the_budget(
     assert len(scaled) == len(buys)
 
 
-# --- what is spoken for ----------------------------------------------------------------------------------
+# --- committed dollars -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -218,7 +216,7 @@ def test_law_the_buys_never_cost_more_than_the_budget(
         pytest.param(a_parent(a_child(ChildState.UNKNOWN, limit="10.01")), "100.10", id="unknown counts in full"),
         pytest.param(a_parent(a_child(limit=None)), "103", id="market order at mid and collar"),
         pytest.param(a_parent(a_child(filled="4", price="10", limit="10.01")), "100.06", id="partly filled"),
-        pytest.param(a_parent(a_child(filled="10", price=None, limit="10.01")), "100.10", id="filled, price untold"),
+        pytest.param(a_parent(a_child(filled="10", price=None, limit="10.01")), "100.10", id="filled, price unknown"),
         pytest.param(a_parent(a_filled_child("10", "9.99")), "99.90", id="filled"),
         pytest.param(a_parent(a_child(ChildState.CANCELED, filled="4", price="10")), "40", id="cancelled"),
         pytest.param(a_parent(a_child(ChildState.NOT_SENT)), "0", id="never sent"),
@@ -232,39 +230,35 @@ def test_law_the_buys_never_cost_more_than_the_budget(
         pytest.param(a_parent(a_filled_child("10", "9.99"), side=SELL), "0", id="a sell commits nothing"),
     ],
 )
-def test_what_is_spent_or_may_still_be_spent_is_committed(parent: ParentOrder, dollars_committed: str) -> None:
+def test_committed_dollars_are_spent_or_may_still_be_spent(parent: ParentOrder, dollars_committed: str) -> None:
     assert committed([parent], COLLAR) == Decimal(dollars_committed)
 
 
-def test_commitments_add_up_whatever_is_sold_beside_them() -> None:
+def test_commitments_of_buys_add_up_and_ignore_sells() -> None:
     sold = a_parent(a_filled_child("7", "10"), symbol="AAA", side=SELL)
     parents = [sold, a_parent(a_child(limit="10")), a_parent(a_filled_child("5", "10"), symbol="XYZ")]
     assert committed(parents, COLLAR) == 150
 
 
-# --- money that is spoken for ----------------------------------------------------------------------------
-
-
-def test_a_buy_that_waits_for_its_quote_keeps_its_money_from_the_next_one() -> None:
+def test_buy_that_waits_for_a_quote_keeps_its_dollars_reserved() -> None:
     """$100.10 of 200 are kept for AAA at its arrival ask; BBB gets the rest."""
     quotes = {"BBB": a_quote("9.99", "10.00", symbol="BBB")}
     done = fitted(a_buy("AAA", priority=1), a_buy("BBB", priority=2), budget="200", quotes=quotes)
     assert (done["AAA"].qty, done["BBB"].qty) == (Decimal(10), Decimal("9.99"))
 
 
-def test_what_is_settled_keeps_no_money_from_the_next_one() -> None:
+def test_settled_buy_reserves_no_dollars() -> None:
     settled = replace(a_buy("AAA"), outcome=Outcome.DENIED)
     done = fitted(settled, a_buy("BBB", priority=2), budget="100")
     assert done["BBB"].qty == 10
 
 
-def test_a_scaled_buy_says_from_what_to_what() -> None:
+def test_scaled_buy_names_both_quantities() -> None:
     scaled = fitted(a_buy("AAA"), budget="50")["AAA"]
     assert (scaled.qty, scaled.code) == (Decimal(5), Code.SCALED_TO_CASH)
-    assert scaled.message == "10 shares wanted, the cash allows 5"
+    assert scaled.message == "reduced from 10 to 5 shares to fit the buy budget"
 
 
-def test_a_skipped_buy_says_what_was_left() -> None:
-    skipped = fitted(a_buy("AAA"), budget="0.5")["AAA"]
-    assert skipped.message is not None
-    assert "$0.5 are left" in skipped.message
+def test_remaining_budget_is_shown_in_full_cents() -> None:
+    skipped = fitted(a_buy("AAA"), budget="0.509")["AAA"]
+    assert str(skipped.message).endswith("$0.50")

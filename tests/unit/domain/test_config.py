@@ -1,37 +1,40 @@
-"""``EXECUTION_CONFIG``: single fields over defaults, everything else refused by name."""
+"""``EXECUTION_CONFIG``: single fields override defaults; an invalid field is named."""
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from rebalance_executor.domain.config import ExecutionConfig, OrderStyle
 from rebalance_executor.domain.errors import ConfigurationError
+from rebalance_executor.domain.limits import Limits
 from rebalance_executor.domain.plan import Urgency
-from rebalance_executor.domain.styles import SymbolOverride
+from rebalance_executor.domain.styles import LadderSteps, SymbolOverride
+from rebalance_executor.domain.values import DAY_HOURS, DAY_MINUTES, DAY_SECONDS
 
 
 @pytest.mark.parametrize("text", ["", "  \n", "{}"])
-def test_nothing_said_means_the_defaults(text: str) -> None:
+def test_empty_configuration_gives_the_defaults(text: str) -> None:
     assert ExecutionConfig.from_json(text) == ExecutionConfig()
 
 
-def test_the_defaults_keep_what_the_contract_promises() -> None:
+def test_defaults_match_the_contract() -> None:
     config = ExecutionConfig()
     assert config.max_plan_age_minutes == 30
     assert config.max_runs >= 6
     assert config.order_style is OrderStyle.LADDER
 
 
-def test_one_field_is_changed_and_the_others_stay() -> None:
+def test_one_field_is_overridden_and_the_others_keep_their_defaults() -> None:
     config = ExecutionConfig.from_json('{"price_collar": "0.01"}')
     assert config == ExecutionConfig(price_collar=Decimal("0.01"))
 
 
 @pytest.mark.parametrize("spelling", ["0.01", '"0.01"', "1e-2", '"0.0100"'])
-def test_amounts_may_be_numbers_or_texts(spelling: str) -> None:
+def test_amounts_may_be_numbers_or_strings(spelling: str) -> None:
     assert ExecutionConfig.from_json(f'{{"price_collar": {spelling}}}').price_collar == Decimal("0.01")
 
 
@@ -67,7 +70,7 @@ def test_amounts_may_be_numbers_or_texts(spelling: str) -> None:
         ("{", "EXECUTION_CONFIG"),
     ],
 )
-def test_a_bad_configuration_names_its_field(text: str, field: str) -> None:
+def test_invalid_configuration_names_its_field(text: str, field: str) -> None:
     with pytest.raises(ConfigurationError) as raised:
         ExecutionConfig.from_json(text)
     assert raised.value.field == field
@@ -75,19 +78,19 @@ def test_a_bad_configuration_names_its_field(text: str, field: str) -> None:
 
 
 @pytest.mark.parametrize("word", ["market_on_close", "limit-on-close", "MOC", "loc", "cls"])
-def test_the_closing_auction_is_refused_in_words_of_its_own(word: str) -> None:
+def test_closing_auction_styles_have_their_own_message(word: str) -> None:
     with pytest.raises(ConfigurationError, match="closing auction are not supported") as raised:
         ExecutionConfig.from_json(f'{{"order_style": "{word}"}}')
     assert "use ladder" in raised.value.problem
 
 
-def test_one_urgency_of_the_ladder_is_changed_and_the_others_stay() -> None:
+def test_one_urgency_of_the_ladder_is_overridden_and_the_others_keep_their_defaults() -> None:
     config = ExecutionConfig.from_json('{"ladder": {"LOW": {"aims": ["0.2", 1], "wait_seconds": 7}}}')
     assert config.ladder[Urgency.LOW].spread_fractions == (Decimal("0.2"), Decimal(1))
     assert config.ladder[Urgency.NORMAL] == ExecutionConfig().ladder[Urgency.NORMAL]
 
 
-def test_a_symbol_may_have_its_own_execution_fields() -> None:
+def test_symbol_may_override_execution_settings() -> None:
     config = ExecutionConfig.from_json('{"per_symbol": {"xyz": {"last_rung_market": true, "price_collar": "0.05"}}}')
     own = config.for_symbol("XYZ")
     assert (own.last_rung_market, own.price_collar, own.max_children) == (True, Decimal("0.05"), config.max_children)
@@ -96,20 +99,55 @@ def test_a_symbol_may_have_its_own_execution_fields() -> None:
 
 
 @pytest.mark.parametrize("name", SymbolOverride.model_fields)
-def test_a_symbols_field_has_the_bounds_of_the_whole(name: str) -> None:
+def test_symbol_override_has_the_bounds_of_the_global_field(name: str) -> None:
     whole, own = ExecutionConfig.model_json_schema()["properties"], SymbolOverride.model_json_schema()["properties"]
     kept = {key: value for key, value in whole[name].items() if key not in ("default", "description", "title")}
     accepted = kept.get("anyOf", [kept])
     assert own[name]["anyOf"][-1] == {"type": "null"}
-    told = own[name]["anyOf"][:-1]
-    assert (told[0].get("anyOf", told) if len(told) == 1 else told) == accepted
+    types = own[name]["anyOf"][:-1]
+    assert (types[0].get("anyOf", types) if len(types) == 1 else types) == accepted
 
 
-def test_a_configuration_cannot_be_changed_afterwards() -> None:
+def test_configuration_is_frozen() -> None:
     config = ExecutionConfig()
     with pytest.raises(ValidationError, match="frozen"):
         config.max_runs = 7  # type: ignore[misc]
 
 
-def test_every_field_says_its_unit_or_meaning() -> None:
+def test_every_field_has_a_description() -> None:
     assert not [name for name, field in ExecutionConfig.model_fields.items() if not field.description]
+
+
+# --- bounds of durations ---------------------------------------------------------------------------------
+
+DAYS = {"seconds": DAY_SECONDS, "minutes": DAY_MINUTES, "hours": DAY_HOURS}
+CENTURY_DAYS = 36_600
+DURATIONS = [
+    (model, name, unit)
+    for model in (ExecutionConfig, Limits, SymbolOverride, LadderSteps)
+    for name, field in model.model_fields.items()
+    for unit in DAYS
+    if name.endswith(f"_{unit}") and field.annotation is not bool
+]
+
+
+@pytest.mark.parametrize(("model", "name", "unit"), DURATIONS)
+def test_duration_longer_than_a_day_in_its_own_unit_is_invalid(model: type[BaseModel], name: str, unit: str) -> None:
+    days = CENTURY_DAYS if name == "max_plan_age_minutes" else 1
+    with pytest.raises(ValidationError) as raised:
+        model.model_validate({name: days * DAYS[unit] + 1})
+    assert "less_than_equal" in [error["type"] for error in raised.value.errors() if error["loc"][0] == name]
+
+
+def test_one_day_is_the_same_time_in_every_unit() -> None:
+    assert timedelta(seconds=DAY_SECONDS) == timedelta(minutes=DAY_MINUTES) == timedelta(hours=DAY_HOURS)
+    assert timedelta(hours=DAY_HOURS) == timedelta(days=1)
+
+
+@pytest.mark.parametrize("name", ["plan_time_limit_minutes", "asset_cache_hours", "duplicate_window_minutes"])
+def test_a_day_in_seconds_is_too_long_for_a_field_in_minutes_or_hours(name: str) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        ExecutionConfig.from_json(f'{{"{name}": 86400}}')
+    assert raised.value.field == f"EXECUTION_CONFIG.{name}"
+    with pytest.raises(ValidationError, match=name):
+        ExecutionConfig.model_validate({name: DAY_SECONDS})

@@ -45,7 +45,7 @@ from tests.support.builders import NOW
         RateLimited,
     ],
 )
-def test_what_passes_by_itself_asks_for_another_delivery(error: type[RebalanceError]) -> None:
+def test_transient_errors_ask_for_redelivery(error: type[RebalanceError]) -> None:
     assert issubclass(error, Redeliver)
 
 
@@ -65,12 +65,12 @@ def test_what_passes_by_itself_asks_for_another_delivery(error: type[RebalanceEr
         UnknownAccount,
     ],
 )
-def test_what_another_delivery_cannot_mend_does_not_ask_for_one(error: type[RebalanceError]) -> None:
+def test_permanent_errors_do_not_ask_for_redelivery(error: type[RebalanceError]) -> None:
     assert not issubclass(error, Redeliver)
 
 
 @pytest.mark.parametrize("error", [InvalidInput, PlanExpired, PlanChanged, UnknownAccount, ConfigurationError])
-def test_an_error_about_a_field_names_it_in_text_and_context(
+def test_field_error_names_the_field_in_text_and_context(
     error: type[InvalidInput] | type[ConfigurationError],
 ) -> None:
     raised = error("items.3.trade_amount", "must be positive", plan_id="plan-1")
@@ -80,14 +80,14 @@ def test_an_error_about_a_field_names_it_in_text_and_context(
     assert raised.context == {"field": "items.3.trade_amount", "plan_id": "plan-1"}
 
 
-def test_a_rejection_keeps_what_the_broker_said() -> None:
+def test_rejection_carries_the_brokers_answer() -> None:
     raised = OrderRejected("insufficient qty", http_status=403, broker_code=40310000, extras={"available": "7.2273576"})
     assert str(raised) == "insufficient qty"
     assert raised.context == {"http_status": 403, "broker_code": 40310000}
     assert raised.extras == {"available": "7.2273576"}
 
 
-def test_a_rejection_without_code_or_extras_has_none() -> None:
+def test_rejection_without_code_or_extras_has_none() -> None:
     raised = OrderRejected("no", http_status=422)
     assert raised.broker_code is None
     assert raised.extras == {}
@@ -104,7 +104,7 @@ def test_a_rejection_carries_what_the_broker_said() -> None:
     assert error.extras == {"available": "0"}
 
 
-def test_a_rate_limit_says_when_it_ends_and_where_it_was_met() -> None:
+def test_rate_limit_carries_its_end_and_the_path() -> None:
     error = RateLimited("slow down", retry_at=NOW, path="/v2/orders")
     assert (error.retry_at, str(error)) == (NOW, "slow down")
     assert error.context == {"path": "/v2/orders"}

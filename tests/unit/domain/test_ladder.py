@@ -1,4 +1,4 @@
-"""The ladder as tables: quote × state × time × urgency → action. One symbol at about $10, ten cents wide."""
+"""The ladder as tables: quote × state × time × urgency → decision. One symbol at about $10, ten cents wide."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ from tests.support.builders import BUY, NOW, SELL, a_child, a_parent, a_quote, l
 LOW, NORMAL, HIGH, URGENT = Urgency
 
 
-def rungs(wait: str, *aims: str) -> LadderSteps:
-    return LadderSteps(spread_fractions=tuple(map(Decimal, aims)), wait_seconds=Decimal(wait))
+def rungs(wait: str, *fractions: str) -> LadderSteps:
+    return LadderSteps(spread_fractions=tuple(map(Decimal, fractions)), wait_seconds=Decimal(wait))
 
 
 CONFIG = ExecutionConfig(
@@ -52,28 +52,32 @@ CONFIG = ExecutionConfig(
 WIDE = a_quote("10.00", "10.10")
 
 
-def view(seconds: float = 0, *, quote: Quote | None = WIDE, urgency: Urgency = NORMAL, **pace: Any) -> DecisionContext:
-    return DecisionContext(later(seconds), quote=quote, quote_missing_since=NOW, schedule=WaveSchedule(urgency, **pace))
+def at(
+    seconds: float = 0, *, quote: Quote | None = WIDE, urgency: Urgency = NORMAL, **schedule: Any
+) -> DecisionContext:
+    return DecisionContext(
+        later(seconds), quote=quote, quote_missing_since=NOW, schedule=WaveSchedule(urgency, **schedule)
+    )
 
 
-def resting(limit: str, aim: str, *, attempt: int = 1, **fields: Any) -> ChildOrder:
-    return a_child(limit=limit, spread_fraction=Decimal(aim), attempt=attempt, **fields)
+def resting(limit: str, fraction: str, *, attempt: int = 1, **fields: Any) -> ChildOrder:
+    return a_child(limit=limit, spread_fraction=Decimal(fraction), attempt=attempt, **fields)
 
 
-def ended(limit: str, aim: str, after: float = 10, *, filled: str = "0", attempt: int = 1) -> ChildOrder:
-    """Cancelled by us after so many seconds."""
+def ended(limit: str, fraction: str, after: float = 10, *, filled: str = "0", attempt: int = 1) -> ChildOrder:
+    """A child that this program cancelled ``after`` seconds."""
     price = None if filled == "0" else limit
-    at = later(after)
+    closed_at = later(after)
     child = a_child(ChildState.CANCELED, limit=limit, filled=filled, price=price, attempt=attempt)
-    return replace(child, spread_fraction=Decimal(aim), cancel_requested_at=at, closed_at=at)
+    return replace(child, spread_fraction=Decimal(fraction), cancel_requested_at=closed_at, closed_at=closed_at)
 
 
 def parent(*children: ChildOrder, side: Side = BUY, **fields: Any) -> ParentOrder:
     return a_parent(*children, side=side, **({"arrival": WIDE} | fields))
 
 
-def place(price: str, aim: str, qty: str = "10") -> Place:
-    return Place(OrderType.LIMIT, Decimal(qty), Decimal(price), Decimal(aim))
+def place(price: str, fraction: str, qty: str = "10") -> Place:
+    return Place(OrderType.LIMIT, Decimal(qty), Decimal(price), Decimal(fraction))
 
 
 # --- the first rung --------------------------------------------------------------------------------------
@@ -92,8 +96,8 @@ def place(price: str, aim: str, qty: str = "10") -> Place:
         (URGENT, SELL, place("10.00", "1")),
     ],
 )
-def test_the_urgency_chooses_where_to_start(urgency: Urgency, side: Side, decision: Place) -> None:
-    assert decide(parent(side=side), view(urgency=urgency), CONFIG) == decision
+def test_urgency_selects_the_first_rung(urgency: Urgency, side: Side, decision: Place) -> None:
+    assert decide(parent(side=side), at(urgency=urgency), CONFIG) == decision
 
 
 @pytest.mark.parametrize(
@@ -110,26 +114,26 @@ def test_the_urgency_chooses_where_to_start(urgency: Urgency, side: Side, decisi
     ids=["a cent, buy", "a cent, sell", "locked", "below $1, buy", "below $1, sell", "up to $1, buy", "up to $1, sell"],
 )
 @pytest.mark.parametrize("urgency", Urgency)
-def test_a_spread_of_one_tick_is_crossed_at_once(bid: str, ask: str, side: Side, price: str, urgency: Urgency) -> None:
+def test_spread_of_one_tick_is_crossed_at_once(bid: str, ask: str, side: Side, price: str, urgency: Urgency) -> None:
     quote = a_quote(bid, ask)
-    decision = decide(parent(side=side, arrival=quote), view(quote=quote, urgency=urgency), CONFIG)
+    decision = decide(parent(side=side, arrival=quote), at(quote=quote, urgency=urgency), CONFIG)
     assert decision == place(price, "1")
 
 
 @pytest.mark.parametrize(("side", "price"), [(BUY, "0.9950"), (SELL, "1.00")])
-def test_the_fifty_ticks_up_to_one_dollar_are_no_spread_of_one_tick(side: Side, price: str) -> None:
+def test_fifty_ticks_up_to_one_dollar_are_not_a_spread_of_one_tick(side: Side, price: str) -> None:
     quote = a_quote("0.9950", "1.00")
-    assert decide(parent(side=side, arrival=quote), view(quote=quote, urgency=LOW), CONFIG) == place(price, "0")
+    assert decide(parent(side=side, arrival=quote), at(quote=quote, urgency=LOW), CONFIG) == place(price, "0")
 
 
-def test_a_sell_at_one_dollar_gives_way_by_less_than_a_cent() -> None:
+def test_sell_at_one_dollar_steps_down_by_less_than_a_cent() -> None:
     quote = a_quote("0.9900", "1.00")
     former = ended("1.00", "0")
     assert next_price(parent(former, side=SELL), quote, Decimal("0.3")) == Decimal("0.9970")
 
 
 @pytest.mark.parametrize(
-    ("side", "bid", "ask", "aim", "price"),
+    ("side", "bid", "ask", "fraction", "price"),
     [
         (BUY, "10.00", "10.03", "0.5", "10.01"),
         (SELL, "10.00", "10.03", "0.5", "10.02"),
@@ -141,11 +145,11 @@ def test_a_sell_at_one_dollar_gives_way_by_less_than_a_cent() -> None:
         (SELL, "10.001", "10.052", "1", "10.00"),
     ],
 )
-def test_a_rung_is_on_tick_and_rounded_towards_our_own_side(
-    side: Side, bid: str, ask: str, aim: str, price: str
+def test_rung_is_on_tick_and_rounded_towards_our_own_side(
+    side: Side, bid: str, ask: str, fraction: str, price: str
 ) -> None:
-    """The last rung alone is rounded towards the other side, so that it stays marketable."""
-    assert rung_price(side, a_quote(bid, ask), Decimal(aim)) == Decimal(price)
+    """Only the last rung is rounded towards the counterparty, so that it stays marketable."""
+    assert rung_price(side, a_quote(bid, ask), Decimal(fraction)) == Decimal(price)
 
 
 @pytest.mark.parametrize(
@@ -157,8 +161,8 @@ def test_a_rung_is_on_tick_and_rounded_towards_our_own_side(
         (SELL, "0.0995", place("10.10", "0", "0.0995")),
     ],
 )
-def test_a_buy_too_small_for_a_passive_rung_goes_to_the_far_touch(side: Side, qty: str, decision: Place | None) -> None:
-    decided = decide(parent(side=side, qty=qty), view(urgency=LOW), CONFIG)
+def test_buy_too_small_for_a_passive_rung_goes_to_the_far_touch(side: Side, qty: str, decision: Place | None) -> None:
+    decided = decide(parent(side=side, qty=qty), at(urgency=LOW), CONFIG)
     assert decided == decision if decision is not None else isinstance(decided, Settle)
 
 
@@ -173,9 +177,7 @@ def test_a_buy_too_small_for_a_passive_rung_goes_to_the_far_touch(side: Side, qt
         pytest.param(
             ended("10.05", "0.5", 2.5), a_quote("10.06", "10.16"), place("10.13", "0.75"), id="in a fast market"
         ),
-        pytest.param(
-            ended("10.05", "0.5"), a_quote("10.06", "10.16"), place("10.16", "1"), id="in a fast market it came late"
-        ),
+        pytest.param(ended("10.05", "0.5"), a_quote("10.06", "10.16"), place("10.16", "1"), id="late in a fast market"),
         pytest.param(
             ended("10.05", "0.5"), a_quote("9.96", "10.06"), place("10.06", "0.75"), id="at least a tick better"
         ),
@@ -197,7 +199,7 @@ def test_a_buy_too_small_for_a_passive_rung_goes_to_the_far_touch(side: Side, qt
             a_child(ChildState.NOT_SENT, limit="10.05", spread_fraction=Decimal("0.5")),
             WIDE,
             place("10.05", "0.5"),
-            id="the former never left",
+            id="the former was never sent",
         ),
         pytest.param(
             a_child(ChildState.CANCELED, limit="10.05"), WIDE, place("10.10", "1"), id="the former was of another style"
@@ -208,16 +210,16 @@ def test_a_buy_too_small_for_a_passive_rung_goes_to_the_far_touch(side: Side, qt
         ),
     ],
 )
-def test_each_rung_is_priced_anew_and_better_for_the_counterparty(
+def test_each_rung_is_priced_from_a_fresh_quote_and_better_for_the_counterparty(
     former: ChildOrder, quote: Quote, decision: Decision
 ) -> None:
-    """Production failures 13 to 16; all that is needed stands in the journal."""
-    assert decide(parent(former), view(40, quote=quote), CONFIG) == decision
+    """Production failures 13 to 16: the journal contains everything that the next rung needs."""
+    assert decide(parent(former), at(40, quote=quote), CONFIG) == decision
 
 
-def test_a_sell_walks_down() -> None:
+def test_sell_ladder_walks_down() -> None:
     former = ended("10.05", "0.5")
-    assert decide(parent(former, side=SELL), view(11), CONFIG) == place("10.03", "0.75")
+    assert decide(parent(former, side=SELL), at(11), CONFIG) == place("10.03", "0.75")
     far = replace(WIDE, bid=Decimal("10.03"), ask=Decimal("10.13"))
     assert next_price(parent(former, side=SELL), far, Decimal("0.5")) == Decimal("10.04")
 
@@ -226,67 +228,74 @@ def test_a_sell_walks_down() -> None:
 
 
 @pytest.mark.parametrize(
-    ("child", "look", "decision"),
+    ("child", "context", "decision"),
     [
-        pytest.param(resting("10.05", "0.5"), view(9.9), Wait(), id="rests"),
-        pytest.param(resting("10.05", "0.5"), view(10), Cancel(), id="rested, the next is better"),
+        pytest.param(resting("10.05", "0.5"), at(9.9), Wait(), id="rests"),
+        pytest.param(resting("10.05", "0.5"), at(10), Cancel(), id="rested, the next is better"),
         pytest.param(
             resting("10.05", "0.5"),
-            view(10, quote=a_quote("9.98", "10.08")),
+            at(10, quote=a_quote("9.98", "10.08")),
             Wait(),
             id="rested, the next is no better",
         ),
         pytest.param(
             resting("10.05", "0.5"),
-            view(20, quote=a_quote("9.98", "10.08")),
+            at(20, quote=a_quote("9.98", "10.08")),
             Cancel(),
             id="rested twice, the one after is better",
         ),
         pytest.param(
             resting("10.05", "0.5"),
-            view(10, quote=a_quote("9.87", "10.13")),
+            at(10, quote=a_quote("9.87", "10.13")),
             Wait(),
             id="a cent is below a tenth of this spread",
         ),
-        pytest.param(resting("10.05", "0.5", filled="4", price="10.05"), view(10), Cancel(), id="partly filled"),
+        pytest.param(resting("10.05", "0.5", filled="4", price="10.05"), at(10), Cancel(), id="partly filled"),
         pytest.param(
-            resting("10.05", "0.5", filled="9.95", price="10.05"), view(10), Wait(), id="the rest is below the minimum"
+            resting("10.05", "0.5", filled="9.95", price="10.05"),
+            at(10),
+            Wait(),
+            id="the remainder is below the minimum",
         ),
         pytest.param(
-            resting("10.05", "0.5", filled="9.95", price="10.05"), view(60), Cancel(), id="it had its time, too"
+            resting("10.05", "0.5", filled="9.95", price="10.05"),
+            at(60),
+            Cancel(),
+            id="the remainder rested its time",
         ),
-        pytest.param(resting("10.05", "0.5"), view(10, quote=None), Wait(), id="no quote"),
-        pytest.param(resting("10.05", "0.5"), view(10, quote=a_quote("10.2", "10.1")), Wait(), id="crossed quote"),
-        pytest.param(
-            resting("10.05", "0.5"), view(10, quote=a_quote("10.30", "10.40")), Wait(), id="beyond the collar"
-        ),
-        pytest.param(resting("10.10", "1"), view(29.9), Wait(), id="the same limit is not sent again"),
-        pytest.param(resting("10.10", "1"), view(30), Cancel(), id="the last rung had its time"),
+        pytest.param(resting("10.05", "0.5"), at(10, quote=None), Wait(), id="no quote"),
+        pytest.param(resting("10.05", "0.5"), at(10, quote=a_quote("10.2", "10.1")), Wait(), id="crossed quote"),
+        pytest.param(resting("10.05", "0.5"), at(10, quote=a_quote("10.30", "10.40")), Wait(), id="beyond the collar"),
+        pytest.param(resting("10.10", "1"), at(29.9), Wait(), id="the same limit is not sent again"),
+        pytest.param(resting("10.10", "1"), at(30), Cancel(), id="the last rung had its time"),
         pytest.param(
             resting("10.10", "1"),
-            view(9.9, quote=a_quote("10.03", "10.13")),
+            at(9.9, quote=a_quote("10.03", "10.13")),
             Wait(),
             id="the last rung was left behind",
         ),
         pytest.param(
-            resting("10.10", "1"), view(10, quote=a_quote("10.03", "10.13")), Cancel(), id="the last rung follows"
+            resting("10.10", "1"), at(10, quote=a_quote("10.03", "10.13")), Cancel(), id="the last rung follows"
         ),
         pytest.param(
-            resting("10.10", "1", attempt=10), view(10, quote=a_quote("10.03", "10.13")), Cancel(), id="once more"
+            resting("10.10", "1", attempt=10),
+            at(10, quote=a_quote("10.03", "10.13")),
+            Cancel(),
+            id="last allowed attempt",
         ),
     ],
 )
-def test_a_resting_rung_gives_way_only_to_a_better_price(
-    child: ChildOrder, look: DecisionContext, decision: Decision
+def test_resting_rung_is_replaced_only_by_a_better_price(
+    child: ChildOrder, context: DecisionContext, decision: Decision
 ) -> None:
     """Production failure 15."""
-    assert decide(parent(child), look, CONFIG) == decision
+    assert decide(parent(child), context, CONFIG) == decision
 
 
-def test_the_last_child_allowed_is_not_cancelled_for_another() -> None:
+def test_last_allowed_child_is_not_cancelled_for_a_better_price() -> None:
     former = [ended("10.10", "1", attempt=n) for n in range(1, 10)]
     last = resting("10.10", "1", attempt=10)
-    assert decide(parent(*former, last), view(10, quote=a_quote("10.03", "10.13")), CONFIG) == Wait()
+    assert decide(parent(*former, last), at(10, quote=a_quote("10.03", "10.13")), CONFIG) == Wait()
 
 
 @pytest.mark.parametrize(
@@ -299,8 +308,8 @@ def test_the_last_child_allowed_is_not_cancelled_for_another() -> None:
     ],
     ids=["moved away a little", "moved away, too early", "moved away", "came towards us"],
 )
-def test_a_rung_is_shorter_in_a_fast_market(quote: Quote, seconds: float, decision: Decision) -> None:
-    assert decide(parent(resting("10.05", "0.5")), view(seconds, quote=quote), CONFIG) == decision
+def test_rung_is_shorter_in_a_fast_market(quote: Quote, seconds: float, decision: Decision) -> None:
+    assert decide(parent(resting("10.05", "0.5")), at(seconds, quote=quote), CONFIG) == decision
 
 
 @pytest.mark.parametrize(
@@ -314,9 +323,9 @@ def test_a_rung_is_shorter_in_a_fast_market(quote: Quote, seconds: float, decisi
         pytest.param(-1, 0, Cancel(), id="time was over before"),
     ],
 )
-def test_rungs_are_shorter_as_the_time_runs_out(crosses_in: float, seconds: float, decision: Decision) -> None:
-    look = view(seconds, cross_by=later(crosses_in))
-    assert decide(parent(resting("10.05", "0.5")), look, CONFIG) == decision
+def test_rungs_are_shorter_when_time_runs_out(crosses_in: float, seconds: float, decision: Decision) -> None:
+    context = at(seconds, cross_by=later(crosses_in))
+    assert decide(parent(resting("10.05", "0.5")), context, CONFIG) == decision
 
 
 @pytest.mark.parametrize(
@@ -333,15 +342,15 @@ def test_rungs_are_shorter_as_the_time_runs_out(crosses_in: float, seconds: floa
         (HIGH, 1, place("10.10", "1")),
     ],
 )
-def test_rungs_that_have_no_time_are_left_out(urgency: Urgency, crosses_in: float, decision: Place) -> None:
-    assert decide(parent(), view(urgency=urgency, cross_by=later(crosses_in)), CONFIG) == decision
+def test_rungs_without_time_are_skipped(urgency: Urgency, crosses_in: float, decision: Place) -> None:
+    assert decide(parent(), at(urgency=urgency, cross_by=later(crosses_in)), CONFIG) == decision
 
 
 # --- the end ---------------------------------------------------------------------------------------------
 
 
-def test_a_last_rung_that_had_its_time_in_vain_ends_the_order() -> None:
-    decision = decide(parent(ended("10.10", "1", 30, filled="4")), view(31), CONFIG)
+def test_last_rung_that_rested_its_time_without_filling_ends_the_order() -> None:
+    decision = decide(parent(ended("10.10", "1", 30, filled="4")), at(31), CONFIG)
     assert isinstance(decision, Settle)
     assert (decision.outcome, decision.code) == (Outcome.PARTIALLY_FILLED, Code.ATTEMPTS_EXHAUSTED)
 
@@ -350,10 +359,10 @@ def test_a_last_rung_that_had_its_time_in_vain_ends_the_order() -> None:
     ("side", "limit", "quote"),
     [(BUY, "10.10", a_quote("10.01", "10.11")), (SELL, "10.00", a_quote("9.99", "10.09"))],
 )
-def test_a_last_rung_follows_a_far_touch_that_moved_away_by_a_cent(side: Side, limit: str, quote: Quote) -> None:
-    """It rested all its time, and there is a price that was not tried yet."""
+def test_last_rung_follows_a_far_touch_that_moved_away_by_a_cent(side: Side, limit: str, quote: Quote) -> None:
+    """It rested all its time, and the quote offers a price that was not tried yet."""
     touch = quote.ask if side is BUY else quote.bid
-    decision = decide(parent(ended(limit, "1", 30), side=side), view(31, quote=quote), CONFIG)
+    decision = decide(parent(ended(limit, "1", 30), side=side), at(31, quote=quote), CONFIG)
     assert decision == place(str(touch), "1")
 
 
@@ -361,48 +370,48 @@ def test_a_last_rung_follows_a_far_touch_that_moved_away_by_a_cent(side: Side, l
     ("side", "limit", "quote"),
     [(BUY, "10.10", a_quote("9.99", "10.09")), (SELL, "10.00", a_quote("10.01", "10.11"))],
 )
-def test_a_last_rung_does_not_begin_anew_where_the_quote_came_nearer(side: Side, limit: str, quote: Quote) -> None:
-    decision = decide(parent(ended(limit, "1", 30), side=side), view(31, quote=quote), CONFIG)
+def test_last_rung_does_not_restart_when_the_quote_comes_nearer(side: Side, limit: str, quote: Quote) -> None:
+    decision = decide(parent(ended(limit, "1", 30), side=side), at(31, quote=quote), CONFIG)
     assert isinstance(decision, Settle)
 
 
-def test_a_last_rung_that_a_yield_cut_short_is_sent_again() -> None:
-    assert decide(parent(ended("10.10", "1", 3)), view(600), CONFIG) == place("10.10", "1")
+def test_last_rung_cut_short_by_a_yield_is_sent_again() -> None:
+    assert decide(parent(ended("10.10", "1", 3)), at(600), CONFIG) == place("10.10", "1")
 
 
-def test_a_last_rung_is_a_market_order_only_where_it_is_configured() -> None:
+def test_last_rung_is_a_market_order_only_if_configured() -> None:
     config = CONFIG.model_copy(update={"last_rung_market": True})
     far = Place(OrderType.MARKET, Decimal(10), None, Decimal(1))
-    assert decide(parent(resting("10.07", "0.75")), view(10), config) == Cancel()
-    assert decide(parent(ended("10.07", "0.75")), view(11), config) == far
-    assert decide(parent(), view(urgency=URGENT), config) == far
-    assert decide(parent(a_child(limit=None, spread_fraction=Decimal(1))), view(10), config) == Wait()
+    assert decide(parent(resting("10.07", "0.75")), at(10), config) == Cancel()
+    assert decide(parent(ended("10.07", "0.75")), at(11), config) == far
+    assert decide(parent(), at(urgency=URGENT), config) == far
+    assert decide(parent(a_child(limit=None, spread_fraction=Decimal(1))), at(10), config) == Wait()
 
 
-def test_a_market_order_that_was_cancelled_in_vain_ends_the_order() -> None:
+def test_cancelled_market_order_without_a_fill_ends_the_order() -> None:
     config = CONFIG.model_copy(update={"last_rung_market": True})
     market = replace(ended("10.10", "1", 30), type=OrderType.MARKET, limit_price=None)
-    decision = decide(parent(market), view(31), config)
+    decision = decide(parent(market), at(31), config)
     assert isinstance(decision, Settle)
     assert decision.outcome is Outcome.UNFILLED
 
 
 @pytest.mark.parametrize(("seconds", "decision"), [(49, Wait()), (50, Cancel())])
-def test_without_a_quote_a_rung_may_rest_as_long_as_the_rungs_that_follow(seconds: float, decision: Decision) -> None:
+def test_rung_without_a_quote_rests_for_the_time_of_all_rungs_ahead(seconds: float, decision: Decision) -> None:
     """Two rungs of ten seconds, and the last one's thirty."""
-    assert decide(parent(resting("10.05", "0.5")), view(seconds, quote=None), CONFIG) == decision
+    assert decide(parent(resting("10.05", "0.5")), at(seconds, quote=None), CONFIG) == decision
 
 
-def test_rungs_before_a_market_order_need_a_better_price_like_any_others() -> None:
+def test_rungs_before_a_market_order_need_a_better_price() -> None:
     config = CONFIG.model_copy(update={"last_rung_market": True})
-    lower = a_quote("9.96", "10.06")  # its next rung, 10.03, is below what rests
-    assert decide(parent(resting("10.05", "0.5")), view(10, quote=lower), config) == Wait()
+    lower = a_quote("9.96", "10.06")  # its next rung, 10.03, is below the resting limit
+    assert decide(parent(resting("10.05", "0.5")), at(10, quote=lower), config) == Wait()
 
 
-def test_a_symbol_may_be_worked_otherwise() -> None:
+def test_symbol_may_have_another_order_style() -> None:
     own = {"ABC": SymbolOverride(order_style=OrderStyle.MARKETABLE_LIMIT)}
     config = CONFIG.model_copy(update={"per_symbol": own})
-    assert decide(parent(), view(), config) == Place(OrderType.LIMIT, Decimal(10), Decimal("10.10"))
+    assert decide(parent(), at(), config) == Place(OrderType.LIMIT, Decimal(10), Decimal("10.10"))
     assert not needs_quote(parent(resting("10.05", "0.5")), config)
 
 
@@ -415,18 +424,18 @@ def test_a_symbol_may_be_worked_otherwise() -> None:
     ],
     ids=["resting", "being cancelled", "unknown"],
 )
-def test_a_resting_rung_is_compared_with_the_market(child: ChildOrder, *, needed: bool) -> None:
+def test_resting_rung_needs_a_quote(child: ChildOrder, *, needed: bool) -> None:
     assert needs_quote(parent(child), CONFIG) is needed
 
 
-def test_less_than_a_share_is_priced_anew_like_any_order() -> None:
+def test_fraction_of_a_share_needs_a_quote_as_well() -> None:
     assert needs_quote(parent(qty="0.5"), CONFIG)
 
 
 # --- at the open -----------------------------------------------------------------------------------------
 
 OPEN = datetime(2026, 1, 26, 14, 30, tzinfo=UTC)
-"""Half past nine in New York."""
+"""09:30 in New York."""
 
 
 @pytest.mark.parametrize("style", OrderStyle)
@@ -435,12 +444,12 @@ OPEN = datetime(2026, 1, 26, 14, 30, tzinfo=UTC)
     [("1.5", -181, False), ("1.5", -180, True), ("1.5", 119, True), ("1.5", 120, False), ("2", 0, False)],
 )
 def test_fractions_are_not_sent_around_the_open(qty: str, seconds: int, style: OrderStyle, *, waits: bool) -> None:
-    look = replace(view(), now=OPEN + timedelta(seconds=seconds))
-    decision = decide(parent(qty=qty), look, CONFIG.model_copy(update={"order_style": style}))
+    context = replace(at(), now=OPEN + timedelta(seconds=seconds))
+    decision = decide(parent(qty=qty), context, CONFIG.model_copy(update={"order_style": style}))
     assert isinstance(decision, Wait if waits else Place)
 
 
-# --- the budget ------------------------------------------------------------------------------------------
+# --- time and rate limit ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -455,30 +464,30 @@ def test_fractions_are_not_sent_around_the_open(qty: str, seconds: int, style: O
         (500, 210, 1),
     ],
 )
-def test_children_a_parent_fit_the_rate_limit(parents: int, seconds: int, children: int) -> None:
-    """200 a minute, 120 of them looks; half a minute's requests may go out at once."""
+def test_children_per_parent_fit_the_rate_limit(parents: int, seconds: int, children: int) -> None:
+    """200 requests per minute, of which polling takes 120; those of half a minute may be sent at once."""
     assert affordable(parents, Decimal(seconds), CONFIG) == children
 
 
 @pytest.mark.parametrize(
-    ("parents", "aims"),
+    ("parents", "fractions"),
     [(1, ["0", "0.25", "0.5", "0.75", "1"]), (50, ["0", "0.5", "1"]), (80, ["0.25", "1"]), (200, ["1"])],
 )
-def test_a_large_plan_has_fewer_rungs(parents: int, aims: list[str]) -> None:
-    pace = WaveSchedule(LOW, cross_by=later(210), parents=parents)
-    assert rungs_ahead(parent(), pace, NOW, CONFIG) == tuple(map(Decimal, aims))
+def test_large_plan_has_fewer_rungs(parents: int, fractions: list[str]) -> None:
+    schedule = WaveSchedule(LOW, cross_by=later(210), parents=parents)
+    assert rungs_ahead(parent(), schedule, NOW, CONFIG) == tuple(map(Decimal, fractions))
 
 
-def test_the_children_that_are_left_bound_the_rungs() -> None:
+def test_remaining_children_limit_the_rungs() -> None:
     config = CONFIG.model_copy(update={"max_children": 3})
-    pace = WaveSchedule(LOW, cross_by=later(600))
-    assert rungs_ahead(parent(ended("10.00", "0")), pace, NOW, config) == (Decimal("0.5"), Decimal(1))
+    schedule = WaveSchedule(LOW, cross_by=later(600))
+    assert rungs_ahead(parent(ended("10.00", "0")), schedule, NOW, config) == (Decimal("0.5"), Decimal(1))
 
 
 @pytest.mark.parametrize(
     ("seconds", "buys_follow", "crosses_in"), [(600, False, 450), (600, True, 225), (0, False, 0), (-5, True, 0)]
 )
-def test_sells_leave_time_to_the_buys_and_every_wave_to_its_last_rung(
+def test_sells_leave_time_to_the_buys_and_each_wave_to_its_last_rung(
     seconds: int, crosses_in: int, *, buys_follow: bool
 ) -> None:
     assert cross_by(NOW, later(seconds), buys_follow=buys_follow) == later(crosses_in)

@@ -1,4 +1,4 @@
-"""What no ladder may ever do, whatever the quotes, the time, the urgency and the fills on its way."""
+"""Invariants of the ladder for any quotes, times, urgencies and fills."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from tests.support.properties import decimals, property_test, quotes, shares, si
 
 CONFIG = ExecutionConfig()
 urgencies = st.sampled_from(Urgency)
-aims = decimals("0", "1", 3)
+fractions = decimals("0", "1", 3)
 
 
 @property_test
-@given(sides, quotes(), aims)
-def test_law_a_rung_is_positive_on_tick_and_between_the_touches(side: Side, quote: Quote, aim: Decimal) -> None:
+@given(sides, quotes(), fractions)
+def test_rung_is_positive_on_tick_and_between_the_touches(side: Side, quote: Quote, fraction: Decimal) -> None:
     """Production failures 6, 7 and 8."""
-    price = rung_price(side, quote, aim)
+    price = rung_price(side, quote, fraction)
     assert price > 0
     assert price == price.quantize(tick(price))
     assert is_inside(side, price, far_touch(side, quote))
@@ -46,17 +46,15 @@ def test_law_a_rung_is_positive_on_tick_and_between_the_touches(side: Side, quot
 
 
 @property_test
-@given(sides, quotes(), aims, aims)
-def test_law_a_higher_aim_is_never_worse_for_the_counterparty(side: Side, quote: Quote, a: Decimal, b: Decimal) -> None:
+@given(sides, quotes(), fractions, fractions)
+def test_higher_fraction_is_never_worse_for_the_counterparty(side: Side, quote: Quote, a: Decimal, b: Decimal) -> None:
     low, high = sorted((a, b))
     assert is_inside(side, rung_price(side, quote, low), rung_price(side, quote, high))
 
 
 @property_test
 @given(urgencies, st.integers(-10, 600), st.integers(1, 500))
-def test_law_the_rungs_end_at_the_far_touch_and_fit_the_rate_limit(
-    urgency: Urgency, seconds: int, parents: int
-) -> None:
+def test_rungs_end_at_the_far_touch_and_fit_the_rate_limit(urgency: Urgency, seconds: int, parents: int) -> None:
     ahead = rungs_ahead(a_parent(), WaveSchedule(urgency, later(seconds), parents), NOW, CONFIG)
     assert ahead[-1] == FAR
     assert list(ahead) == sorted(set(ahead))
@@ -66,19 +64,19 @@ def test_law_the_rungs_end_at_the_far_touch_and_fit_the_rate_limit(
 
 @property_test
 @given(st.integers(1, 500), st.integers(0, 3_600))
-def test_law_what_is_affordable_is_within_the_rate_limit(parents: int, seconds: int) -> None:
-    """One submission a parent is always allowed: without it nothing would be traded."""
+def test_affordable_children_are_within_the_rate_limit(parents: int, seconds: int) -> None:
+    """One submission per parent is always allowed, because otherwise nothing would be traded."""
     children = affordable(parents, Decimal(seconds), CONFIG)
     orders = parents * (2 * children - 1)
-    looks = seconds / CONFIG.tick_seconds
+    polls = seconds / CONFIG.tick_seconds
     allowed = Decimal(CONFIG.rate_limit_per_minute) * (seconds + 60) / 60
-    assert children == 1 or orders + looks <= allowed
+    assert children == 1 or orders + polls <= allowed
     assert affordable(parents + 1, Decimal(seconds), CONFIG) <= children
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One look: how long after the former, the market's move in ticks, and what of the resting child fills."""
+    """One tick of the run: seconds since the former one, the market's move in ticks, and the fill of the open child."""
 
     seconds: float
     move: int
@@ -108,30 +106,32 @@ def _moved(quote: Quote, step: Step) -> Quote:
 
 
 def _answered(child: ChildOrder, step: Step, now_in: float) -> ChildOrder:
-    """A broker that fills a part now and then, and ends what is cancelled at the next look."""
+    """Return the child as a broker reports it that fills in parts and closes a cancelled order in the next tick."""
     filled = child.filled_qty + (child.qty - child.filled_qty) * step.fill
     price = child.limit_price or Decimal(10)
-    told = replace(child, state=ChildState.LIVE, filled_qty=filled, filled_avg_price=price if filled else None)
+    reported = replace(child, state=ChildState.LIVE, filled_qty=filled, filled_avg_price=price if filled else None)
     ended = ChildState.EXPIRED if step.is_ended else ChildState.CANCELED if child.cancel_requested_at else None
-    return replace(told, state=ended, closed_at=later(now_in)) if ended is not None else told
+    return replace(reported, state=ended, closed_at=later(now_in)) if ended is not None else reported
 
 
-def _worked(parent: ParentOrder, quote: Quote, urgency: Urgency, crosses_in: int, way: list[Step]) -> list[ParentOrder]:
-    """Every state of a parent on its way through these looks."""
+def _worked(
+    parent: ParentOrder, quote: Quote, urgency: Urgency, crosses_in: int, path: list[Step]
+) -> list[ParentOrder]:
+    """Return every state of a parent along these steps."""
     states, elapsed = [parent], 0.0
-    for step in way:
+    for step in path:
         elapsed += step.seconds
         quote = _moved(quote, step)
         if parent.open_child is not None:
             parent = parent.with_child(_answered(parent.open_child, step, elapsed))
-        view = DecisionContext(later(elapsed), quote=quote, schedule=WaveSchedule(urgency, later(crosses_in)))
-        decision = decide(parent, view, CONFIG)
+        context = DecisionContext(later(elapsed), quote=quote, schedule=WaveSchedule(urgency, later(crosses_in)))
+        decision = decide(parent, context, CONFIG)
         if isinstance(decision, Place):
             assert parent.open_child is None
             parent = parent.with_child(_child(parent, decision, elapsed))
             _check_price(parent, quote)
         elif isinstance(decision, Cancel) and parent.open_child is not None:
-            _check_cancel(parent, parent.open_child, quote, view)
+            _check_cancel(parent, parent.open_child, quote, context)
             parent = parent.with_child(replace(parent.open_child, cancel_requested_at=later(elapsed)))
         elif isinstance(decision, Settle):
             return [*states, parent.settled(decision.outcome, decision.code, decision.message, later(elapsed))]
@@ -155,7 +155,7 @@ def _child(parent: ParentOrder, place: Place, elapsed: float) -> ChildOrder:
 
 
 def _check_price(parent: ParentOrder, quote: Quote) -> None:
-    """Positive, on tick, within far touch and collar; nearer to the counterparty than the last, or at its touch."""
+    """Assert that the limit is on tick, within far touch and collar, and better for the counterparty than the last."""
     child, arrival = parent.open_child, parent.arrival
     assert child is not None
     assert arrival is not None
@@ -168,11 +168,11 @@ def _check_price(parent: ParentOrder, quote: Quote) -> None:
         assert child.limit_price == far_touch(parent.side, quote) or _nearer(parent.side, former, child.limit_price)
 
 
-def _check_cancel(parent: ParentOrder, child: ChildOrder, quote: Quote, view: DecisionContext) -> None:
-    """Nothing is cancelled in order to send the same price, or a worse one, again."""
-    if not is_overdue(parent, child, view.schedule, view.now, CONFIG):
-        aim = next_spread_fraction(parent, quote, view.schedule, view.now, CONFIG)
-        assert _nearer(parent.side, child, next_price(parent, quote, aim))
+def _check_cancel(parent: ParentOrder, child: ChildOrder, quote: Quote, context: DecisionContext) -> None:
+    """Assert that no child is cancelled to send the same price or a worse one."""
+    if not is_overdue(parent, child, context.schedule, context.now, CONFIG):
+        fraction = next_spread_fraction(parent, quote, context.schedule, context.now, CONFIG)
+        assert _nearer(parent.side, child, next_price(parent, quote, fraction))
 
 
 def _nearer(side: Side, former: ChildOrder, price: Decimal) -> bool:
@@ -181,18 +181,18 @@ def _nearer(side: Side, former: ChildOrder, price: Decimal) -> bool:
     return step >= tick(price)
 
 
-journeys = st.tuples(sides, quotes(), shares, urgencies, st.integers(0, 300), steps)
+walks = st.tuples(sides, quotes(), shares, urgencies, st.integers(0, 300), steps)
 
 
 @property_test
-@given(journeys)
-def test_law_on_its_whole_way_a_parent_is_never_exceeded_and_never_worked_too_often(
-    journey: tuple[Side, Quote, Decimal, Urgency, int, list[Step]],
+@given(walks)
+def test_ladder_never_exceeds_its_parent_or_its_children(
+    walk: tuple[Side, Quote, Decimal, Urgency, int, list[Step]],
 ) -> None:
     """Production failures 13 to 15, with every price within far touch and collar."""
-    side, quote, qty, urgency, crosses_in, way = journey
+    side, quote, qty, urgency, crosses_in, path = walk
     start = a_parent(side=side, qty=str(qty), arrival=quote)
-    for parent in _worked(start, quote, urgency, crosses_in, way):
+    for parent in _worked(start, quote, urgency, crosses_in, path):
         assert parent.exposure <= parent.qty
         assert parent.attempts <= CONFIG.max_children
         assert sum(child.is_open for child in parent.children) <= 1
@@ -201,10 +201,10 @@ def test_law_on_its_whole_way_a_parent_is_never_exceeded_and_never_worked_too_of
 
 
 @property_test
-@given(journeys)
-def test_law_no_aim_goes_back(journey: tuple[Side, Quote, Decimal, Urgency, int, list[Step]]) -> None:
-    side, quote, qty, urgency, crosses_in, way = journey
-    last = _worked(a_parent(side=side, qty=str(qty), arrival=quote), quote, urgency, crosses_in, way)[-1]
+@given(walks)
+def test_spread_fraction_never_decreases(walk: tuple[Side, Quote, Decimal, Urgency, int, list[Step]]) -> None:
+    side, quote, qty, urgency, crosses_in, path = walk
+    last = _worked(a_parent(side=side, qty=str(qty), arrival=quote), quote, urgency, crosses_in, path)[-1]
     for former, child in pairwise(last.children):
         assert child.type is OrderType.LIMIT
         assert child.spread_fraction is not None

@@ -1,4 +1,4 @@
-"""``content_hash``: the same plan however it is spelled, another one as soon as it asks for something else."""
+"""``content_hash``: equal for every format of the same plan, different as soon as its trades differ."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def identity(document: dict[str, Any]) -> str:
 ORIGINAL = identity(a_plan_document())
 
 
-def test_the_hash_is_a_sha_256() -> None:
+def test_hash_is_a_sha_256() -> None:
     assert len(bytes.fromhex(ORIGINAL)) == 32
 
 
 @pytest.mark.parametrize("spelling", [1000, 1000.0, "1000", "1000.00", "1E+3", " 1000 ", Decimal("1000.0")])
-def test_the_spelling_of_numbers_does_not_matter(spelling: object) -> None:
+def test_format_of_numbers_does_not_change_the_hash(spelling: object) -> None:
     document = a_plan_document(an_item_document(amount=spelling), total_trade_value=spelling)
     assert identity(document) == ORIGINAL
 
@@ -35,7 +35,7 @@ def test_the_spelling_of_numbers_does_not_matter(spelling: object) -> None:
 @pytest.mark.parametrize(
     "spelling", ["2026-01-26T15:00:00.000Z", "2026-01-26T15:00:00+00:00", "2026-01-26T10:00:00-05:00"]
 )
-def test_the_spelling_of_a_time_does_not_matter(spelling: str) -> None:
+def test_format_of_a_time_does_not_change_the_hash(spelling: str) -> None:
     assert identity(a_plan_document(timestamp=spelling)) == ORIGINAL
 
 
@@ -50,7 +50,7 @@ def test_the_spelling_of_a_time_does_not_matter(spelling: str) -> None:
         {"valid_until": None},
     ],
 )
-def test_a_default_that_is_spelled_out_does_not_matter(fields: dict[str, object]) -> None:
+def test_explicit_default_does_not_change_the_hash(fields: dict[str, object]) -> None:
     assert identity(a_plan_document(**fields)) == ORIGINAL
 
 
@@ -63,16 +63,16 @@ def test_a_default_that_is_spelled_out_does_not_matter(fields: dict[str, object]
         {"unknown": 1},
     ],
 )
-def test_where_a_plan_comes_from_does_not_matter(fields: dict[str, object]) -> None:
+def test_origin_of_a_plan_does_not_change_the_hash(fields: dict[str, object]) -> None:
     assert identity(a_plan_document(**fields)) == ORIGINAL
 
 
-def test_the_order_of_items_does_not_matter() -> None:
+def test_order_of_items_does_not_change_the_hash() -> None:
     first, second = an_item("AAA"), an_exit("BBB")
     assert a_plan(first, second).content_hash == a_plan(second, first).content_hash
 
 
-def test_the_case_of_symbols_does_not_matter() -> None:
+def test_case_of_symbols_does_not_change_the_hash() -> None:
     assert identity(a_plan_document(an_item_document(" abc"))) == ORIGINAL
 
 
@@ -89,7 +89,7 @@ def test_the_case_of_symbols_does_not_matter() -> None:
         {"total_trade_value": "1001"},
     ],
 )
-def test_a_changed_plan_is_another_plan(fields: dict[str, object]) -> None:
+def test_changed_plan_has_another_hash(fields: dict[str, object]) -> None:
     assert identity(a_plan_document(**fields)) != ORIGINAL
 
 
@@ -105,11 +105,11 @@ def test_a_changed_plan_is_another_plan(fields: dict[str, object]) -> None:
         {"priority": 2},
     ],
 )
-def test_a_changed_item_makes_another_plan(fields: dict[str, object]) -> None:
+def test_changed_item_gives_another_hash(fields: dict[str, object]) -> None:
     assert identity(a_plan_document(an_item_document() | fields)) != ORIGINAL
 
 
-def test_one_item_more_makes_another_plan() -> None:
+def test_additional_item_gives_another_hash() -> None:
     assert identity(a_plan_document(an_item_document(), an_item_document("XYZ", "HOLD", "0"))) != ORIGINAL
 
 
@@ -142,13 +142,13 @@ PLAN_OF_THREE = a_plan_document(
 
 @property_test
 @given(respelled(PLAN_OF_THREE))
-def test_law_spacing_order_and_trailing_zeros_never_change_the_identity(text: str) -> None:
+def test_spacing_order_and_trailing_zeros_never_change_the_hash(text: str) -> None:
     assert identity(json.loads(text)) == identity(PLAN_OF_THREE)
     assert identity(json.loads(text, parse_float=Decimal)) == identity(PLAN_OF_THREE)
 
 
 @property_test
 @given(st.decimals("0.01", "1000000", places=2), st.decimals("0.01", "1000000", places=2))
-def test_law_two_amounts_have_one_identity_only_where_they_are_equal(one: Decimal, other: Decimal) -> None:
+def test_only_equal_amounts_have_equal_hashes(one: Decimal, other: Decimal) -> None:
     same = a_plan(an_item(amount=one)).content_hash == a_plan(an_item(amount=other)).content_hash
     assert same == (one == other)

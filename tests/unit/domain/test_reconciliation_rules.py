@@ -1,4 +1,4 @@
-"""Broker against journal: nothing said where both agree, every difference named where they do not."""
+"""Broker against journal: no difference if both agree, and every difference by name if they do not."""
 
 from __future__ import annotations
 
@@ -20,53 +20,62 @@ BOUGHT = a_parent(a_filled_child(), outcome=Outcome.FILLED, held_before=Decimal(
 
 def problems(parent: ParentOrder, order: BrokerOrder | None, held: str = "15") -> list[str]:
     orders = [order] if order is not None else []
-    found = differences([parent], orders, {"ABC": a_position(held)}, PREFIX)
-    assert all(difference.symbol == "ABC" for difference in found)
-    return [difference.problem for difference in found]
+    result = differences([parent], orders, {"ABC": a_position(held)}, PREFIX)
+    assert all(difference.symbol == "ABC" for difference in result)
+    return [difference.problem for difference in result]
 
 
-def test_where_both_say_the_same_there_is_no_difference() -> None:
+def test_matching_broker_and_journal_have_no_difference() -> None:
     assert problems(BOUGHT, FILLED) == []
 
 
 @pytest.mark.parametrize(
     ("order", "named"),
     [
-        (None, "not known to the broker"),
-        (replace(FILLED, filled_qty=Decimal(9)), "the broker filled 9, the journal 10"),
-        (replace(FILLED, filled_avg_price=Decimal("10.02")), "priced 10.02 by the broker, 10.01 by the journal"),
-        (replace(FILLED, status="new"), "still new"),
-        (replace(FILLED, qty=Decimal(11)), "buy 11 ABC"),
-        (replace(FILLED, side="sell"), "sell 10 ABC"),
+        (None, "order client-1 is not at the broker"),
+        (replace(FILLED, filled_qty=Decimal(9)), "order client-1 has 9 shares filled at the broker, 10 in the journal"),
+        (
+            replace(FILLED, filled_avg_price=Decimal("10.02")),
+            "order client-1 has average fill price 10.02 at the broker, 10.01 in the journal",
+        ),
+        (
+            replace(FILLED, filled_avg_price=None),
+            "order client-1 has average fill price unknown at the broker, 10.01 in the journal",
+        ),
+        (replace(FILLED, status="new"), "order client-1 is still open at the broker (status new)"),
+        (replace(FILLED, qty=Decimal(11)), "order client-1 is buy 11 ABC at the broker, buy 10 ABC in the journal"),
+        (replace(FILLED, side="sell"), "order client-1 is sell 10 ABC at the broker, buy 10 ABC in the journal"),
     ],
 )
-def test_an_order_that_differs_is_named(order: BrokerOrder | None, named: str) -> None:
-    (problem,) = problems(BOUGHT, order)
-    assert named in problem
+def test_difference_of_an_order_is_named(order: BrokerOrder | None, named: str) -> None:
+    assert problems(BOUGHT, order) == [named]
 
 
 @pytest.mark.parametrize(
     ("child", "named"),
     [
-        (a_child(ChildState.NOT_SENT), "the journal says NOT_SENT"),
-        (a_child(ChildState.REJECTED, order_id=None), "the journal says REJECTED"),
+        (a_child(ChildState.NOT_SENT), "order client-1 is canceled at the broker, NOT_SENT in the journal"),
+        (
+            a_child(ChildState.REJECTED, order_id=None),
+            "order client-1 is canceled at the broker, REJECTED in the journal",
+        ),
     ],
 )
-def test_an_order_that_should_not_exist_is_named(child: Any, named: str) -> None:
+def test_unexpected_order_is_named(child: Any, named: str) -> None:
     sent = a_child(ChildState.CANCELED, attempt=2)
     parent = a_parent(child, sent, outcome=Outcome.UNFILLED)
-    told = [an_order("canceled"), replace(an_order("canceled"), client_order_id="client-2")]
+    orders = [an_order("canceled"), replace(an_order("canceled"), client_order_id="client-2")]
 
-    (difference,) = differences([parent], told, {}, PREFIX)
-    assert named in difference.problem
+    (difference,) = differences([parent], orders, {}, PREFIX)
+    assert difference.problem == named
 
 
-def test_an_order_under_the_plans_ids_that_is_not_journalled_is_named_and_others_are_not() -> None:
+def test_unjournalled_order_of_the_plan_is_named_and_other_orders_are_ignored() -> None:
     stray = replace(FILLED, client_order_id=f"{PREFIX}ABC-9", id="stray")
-    foreign = replace(FILLED, client_order_id="by hand")
+    foreign = replace(FILLED, client_order_id="manual")
 
     (difference,) = differences([BOUGHT], [FILLED, stray, foreign], {"ABC": a_position("15")}, PREFIX)
-    assert "stray" in difference.problem
+    assert difference.problem == f"order stray ({PREFIX}ABC-9) is at the broker but not in the journal"
 
 
 @pytest.mark.parametrize(
@@ -81,17 +90,17 @@ def test_an_order_under_the_plans_ids_that_is_not_journalled_is_named_and_others
         (replace(BOUGHT, held_before=None), "77", True),
     ],
 )
-def test_what_was_held_and_what_was_filled_must_be_held_now(parent: ParentOrder, held: str, agrees: bool) -> None:
+def test_position_must_be_the_shares_before_and_the_fills(parent: ParentOrder, held: str, agrees: bool) -> None:
     order = FILLED if parent.side is BUY else replace(FILLED, side="sell")
     assert (problems(parent, order, held) == []) is agrees
 
 
-def test_what_was_never_sent_is_not_compared() -> None:
+def test_parent_without_a_sent_order_is_not_compared() -> None:
     denied = a_parent(outcome=Outcome.DENIED, held_before=Decimal(0))
     assert problems(denied, None, "99") == []
 
 
-def test_a_disputed_parent_is_unresolved_with_the_difference_in_its_message() -> None:
+def test_parent_with_a_difference_is_unresolved_and_keeps_its_first_code() -> None:
     disputed = BOUGHT.mark_unresolved("RECONCILIATION_MISMATCH", "they differ", NOW)
     assert (disputed.outcome, disputed.code, disputed.message) == (
         Outcome.UNRESOLVED,
@@ -104,41 +113,46 @@ def test_a_disputed_parent_is_unresolved_with_the_difference_in_its_message() ->
     assert already.mark_unresolved("RECONCILIATION_MISMATCH", "they differ", NOW).code == "FILL_PRICE_MISSING"
 
 
-def test_every_difference_names_its_order_and_its_symbol() -> None:
+def test_difference_names_its_order_and_its_symbol() -> None:
     stray = replace(FILLED, client_order_id=f"{PREFIX}ABC-9", id="stray", symbol="XYZ")
     lost = replace(FILLED, filled_qty=Decimal(9))
 
-    found = differences([BOUGHT], [lost, stray], {"ABC": a_position("15")}, PREFIX)
+    result = differences([BOUGHT], [lost, stray], {"ABC": a_position("15")}, PREFIX)
 
-    assert [one.symbol for one in found] == ["ABC", "XYZ"]
-    assert "client-1" in found[0].problem
-    assert f"{PREFIX}ABC-9" in found[1].problem
+    assert [one.symbol for one in result] == ["ABC", "XYZ"]
+    assert "client-1" in result[0].problem
+    assert f"{PREFIX}ABC-9" in result[1].problem
 
 
-def test_what_follows_a_parent_that_was_never_sent_is_compared_all_the_same() -> None:
+def test_parents_after_one_without_orders_are_still_compared() -> None:
     denied = a_parent(symbol="AAA", outcome=Outcome.DENIED, held_before=Decimal(0))
 
     (difference,) = differences([denied, BOUGHT], [FILLED], {"ABC": a_position("5")}, PREFIX)
 
     assert difference.symbol == "ABC"
-    assert difference.problem.startswith("5 shares are held, 5 before and 10 filled")
+    assert difference.problem == "holds 5 shares, expected 15 (5 + 10)"
 
 
-def test_an_order_that_was_refused_without_an_id_need_not_be_known() -> None:
-    refused = a_parent(a_child(ChildState.REJECTED, order_id=None), outcome=Outcome.REJECTED, held_before=Decimal(5))
-    assert problems(refused, None, "5") == []
+def test_order_rejected_without_an_id_may_be_absent_at_the_broker() -> None:
+    rejected = a_parent(a_child(ChildState.REJECTED, order_id=None), outcome=Outcome.REJECTED, held_before=Decimal(5))
+    assert problems(rejected, None, "5") == []
 
 
-def test_an_order_that_the_broker_took_and_then_rejected_agrees() -> None:
+def test_order_accepted_and_later_rejected_matches() -> None:
     rejected = a_parent(a_child(ChildState.REJECTED), outcome=Outcome.REJECTED, held_before=Decimal(5))
     assert problems(rejected, an_order("rejected"), "5") == []
 
 
-def test_what_is_not_held_at_all_counts_as_nothing() -> None:
+def test_missing_position_counts_as_zero_shares() -> None:
     sold = replace(BOUGHT, side=SELL, held_before=Decimal(10))
     assert differences([sold], [replace(FILLED, side="sell")], {}, PREFIX) == []
 
 
+def test_difference_of_a_sold_position_names_the_shares_before_and_sold() -> None:
+    sold = replace(BOUGHT, side=SELL, held_before=Decimal("12.5"))
+    assert problems(sold, replace(FILLED, side="sell"), "5") == ["holds 5 shares, expected 2.5 (12.5 − 10)"]
+
+
 @pytest.mark.parametrize(("held", "agrees"), [("15.000000001", True), ("15.0000000011", False)])
-def test_a_billionth_of_a_share_is_no_difference(held: str, agrees: bool) -> None:
+def test_billionth_of_a_share_is_not_a_difference(held: str, agrees: bool) -> None:
     assert (problems(BOUGHT, FILLED, held) == []) is agrees

@@ -1,4 +1,4 @@
-"""From settled parents to the result: the status, the sums, the slippage."""
+"""The result of settled parents: status, sums and slippage."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from tests.support.properties import decimals, property_test, quotes, shares, si
 
 
 def result_of(*parents: ParentOrder, holds: int = 0, **fields: Any) -> ExecutionResult:
-    """The result of a plan with these parents, and so many HOLDs."""
+    """Return the result of a plan with these parents and ``holds`` HOLDs."""
     items: list[RebalancePlanItem] = [an_item(p.symbol) if p.side is BUY else an_exit(p.symbol) for p in parents]
     items += [an_item(f"HOLD{number}", "HOLD", "12.5") for number in range(holds)]
     plan = a_plan(*items, **fields)
@@ -77,14 +77,14 @@ UNRESOLVED = a_parent(a_child(), symbol="LOOK", outcome=Outcome.UNRESOLVED, code
         pytest.param([FILLED, DENIED, UNRESOLVED], 1, "unresolved", id="one unresolved among others"),
     ],
 )
-def test_the_status_follows_from_how_the_items_ended(parents: list[ParentOrder], holds: int, status: str) -> None:
+def test_status_follows_from_the_outcomes_of_the_items(parents: list[ParentOrder], holds: int, status: str) -> None:
     """Production failures 23 and 25."""
     result = result_of(*parents, holds=holds)
     assert result.status == status
     assert result.success == (status in ("success", "success_with_skips"))
 
 
-def test_the_counts_are_of_items_and_placed_means_a_broker_id() -> None:
+def test_counts_are_of_items_and_placed_means_a_broker_id() -> None:
     """Production failures 24, 25 and 35."""
     result = result_of(FILLED, PARTLY, REJECTED, DENIED, SKIPPED, holds=2)
     counts = (result.orders_placed, result.orders_succeeded, result.orders_skipped, result.orders_denied)
@@ -92,7 +92,7 @@ def test_the_counts_are_of_items_and_placed_means_a_broker_id() -> None:
     assert len(result.orders) == 7
 
 
-def test_the_sums_are_of_fills_only() -> None:
+def test_sums_include_fills_only() -> None:
     """Production failure 26: what was skipped or planned does not count."""
     sold = a_parent(a_filled_child("5", "9.98"), side=SELL, symbol="OUT", outcome=Outcome.FILLED)
     result = result_of(FILLED, sold, DENIED, SKIPPED, holds=1)
@@ -100,12 +100,12 @@ def test_the_sums_are_of_fills_only() -> None:
     assert [order.trade_amount for order in result.orders] == [Decimal("100.10"), Decimal("-49.90"), 0, 0, 0]
 
 
-def test_the_orders_stand_in_the_order_of_the_plan() -> None:
+def test_orders_keep_the_order_of_the_plan() -> None:
     result = result_of(SKIPPED, FILLED, DENIED)
     assert [order.symbol for order in result.orders] == ["SKIP", "FULL", "DEN"]
 
 
-def test_the_result_names_plan_account_and_time() -> None:
+def test_result_names_plan_account_and_time() -> None:
     result = result_of(FILLED, strategy_id="momentum")
     assert (result.plan_id, result.correlation_id, result.causation_id) == ("plan-1", "correlation-1", "causation-1")
     assert (result.account, result.runs, result.started_at) == ("default", 2, NOW)
@@ -124,7 +124,7 @@ def test_the_result_names_plan_account_and_time() -> None:
     ],
     ids=["bought dearer", "bought cheaper", "sold cheaper", "sold dearer", "at mid"],
 )
-def test_slippage_is_positive_where_it_is_a_cost(side: Any, price: str, amount: str, bps: str) -> None:
+def test_slippage_is_positive_if_it_is_a_cost(side: Any, price: str, amount: str, bps: str) -> None:
     parent = a_parent(a_filled_child("10", price), side=side, outcome=Outcome.FILLED)
     order = order_of(parent)
     assert order.expected_price == 10
@@ -133,20 +133,20 @@ def test_slippage_is_positive_where_it_is_a_cost(side: Any, price: str, amount: 
     assert abs(order.slippage_bps - Decimal(bps)) <= Decimal("0.001")
 
 
-def test_the_average_of_several_children_is_weighted_by_shares() -> None:
+def test_average_price_of_children_is_weighted_by_shares() -> None:
     first = a_child(ChildState.CANCELED, filled="4", price="10.00")
     parent = a_parent(first, a_filled_child("6", "10.10", attempt=2), outcome=Outcome.FILLED)
     order = order_of(parent)
     assert (order.shares, order.price, order.trade_amount) == (Decimal(10), Decimal("10.06"), Decimal("100.60"))
 
 
-def test_one_price_is_the_brokers_to_the_last_digit() -> None:
+def test_single_price_keeps_every_digit_of_the_broker() -> None:
     assert order_of(a_parent(a_filled_child("3", "9.123456789123"), outcome=Outcome.FILLED)).price == Decimal(
         "9.123456789123"
     )
 
 
-def test_a_fill_whose_price_was_never_told_is_counted_in_shares_and_not_priced() -> None:
+def test_fill_without_a_price_counts_in_shares_but_not_in_dollars() -> None:
     """Production failure 10."""
     parent = a_parent(a_child(filled="10"), outcome=Outcome.UNRESOLVED, code=Code.FILL_PRICE_MISSING)
     order = order_of(parent)
@@ -154,14 +154,14 @@ def test_a_fill_whose_price_was_never_told_is_counted_in_shares_and_not_priced()
     assert (order.price, order.slippage_amount, order.slippage_bps) == (None, None, None)
 
 
-def test_nothing_filled_has_neither_price_nor_slippage() -> None:
+def test_unfilled_order_has_neither_price_nor_slippage() -> None:
     result = result_of(UNFILLED)
     order = result.orders[0]
     assert (order.price, order.slippage_amount, order.filled_at) == (None, None, None)
     assert result.slippage_bps is None
 
 
-def test_a_hold_is_skipped_with_its_reason_and_no_error() -> None:
+def test_hold_is_skipped_with_its_reason_and_no_error() -> None:
     """Production failures 23 and 25."""
     order = result_of(holds=1).orders[0]
     assert (order.outcome, order.skipped, order.success) == (Outcome.SKIPPED, True, False)
@@ -170,7 +170,7 @@ def test_a_hold_is_skipped_with_its_reason_and_no_error() -> None:
     assert order.children == ()
 
 
-def test_a_skipped_buy_says_why() -> None:
+def test_skipped_buy_has_its_reason() -> None:
     order = order_of(SKIPPED)
     assert (order.skipped, order.skip_reason, order.planned_shares) == (True, Code.INSUFFICIENT_CASH, Decimal(10))
 
@@ -179,14 +179,14 @@ def test_a_skipped_buy_says_why() -> None:
     ("parent", "skip_reason", "error_code"),
     [(DENIED, None, Code.PRICE_COLLAR), (UNRESOLVED, None, Code.CANCEL_UNCONFIRMED), (FILLED, None, None)],
 )
-def test_only_what_is_skipped_has_a_skip_reason(
+def test_only_skipped_orders_have_a_skip_reason(
     parent: ParentOrder, skip_reason: str | None, error_code: str | None
 ) -> None:
     order = order_of(parent)
     assert (order.skip_reason, order.error_code) == (skip_reason, error_code)
 
 
-def test_the_ids_are_the_last_childs_and_all_children_are_told() -> None:
+def test_ids_are_those_of_the_last_child_and_all_children_are_listed() -> None:
     first = a_child(ChildState.CANCELED, filled="4", price="10", status="canceled", closed_at=later(5))
     second = a_filled_child("6", "10.10", attempt=2, status="filled", closed_at=later(9))
     order = order_of(a_parent(first, second, outcome=Outcome.FILLED))
@@ -198,21 +198,21 @@ def test_the_ids_are_the_last_childs_and_all_children_are_told() -> None:
     assert order.filled_at == later(9)
 
 
-def test_a_child_without_the_brokers_word_has_ours() -> None:
+def test_child_without_a_broker_status_has_the_programs_state() -> None:
     order = order_of(a_parent(a_child(ChildState.NOT_SENT), outcome=Outcome.UNFILLED))
     assert order.children[0].status == "not_sent"
 
 
-def test_an_item_is_dated_when_it_was_settled() -> None:
+def test_item_has_the_time_at_which_it_was_settled() -> None:
     parent = a_parent(a_filled_child()).settled(Outcome.FILLED, None, None, later(7))
     assert order_of(parent).timestamp == later(7)
 
 
-def test_a_parent_without_outcome_is_never_passed_off_as_done() -> None:
+def test_parent_without_an_outcome_is_unresolved() -> None:
     assert order_of(a_parent(a_child())).outcome is Outcome.UNRESOLVED
 
 
-def test_the_result_is_json_with_plain_decimals_and_reads_back() -> None:
+def test_result_is_json_with_plain_decimals_and_reads_back() -> None:
     result = result_of(FILLED, PARTLY, DENIED, holds=1)
     document = result.model_dump(mode="json")
     assert document["total_trade_value"] == "140.1"
@@ -221,7 +221,7 @@ def test_the_result_is_json_with_plain_decimals_and_reads_back() -> None:
 
 @st.composite
 def done_parents(draw: st.DrawFn) -> list[ParentOrder]:
-    """Parents that are filled in one or two parts, somewhere around their arrival."""
+    """Parents that fill in two parts, at prices around their arrival mid."""
     parents = []
     for index in range(draw(st.integers(1, 6))):
         arrival = draw(quotes())
@@ -246,7 +246,7 @@ def done_parents(draw: st.DrawFn) -> list[ParentOrder]:
 
 @property_test
 @given(done_parents())
-def test_law_the_plans_slippage_is_the_sum_over_the_filled_dollars(parents: list[ParentOrder]) -> None:
+def test_slippage_of_a_plan_is_the_sum_over_the_filled_dollars(parents: list[ParentOrder]) -> None:
     result = result_of(*parents)
     amount = sum((order.slippage_amount for order in result.orders if order.slippage_amount is not None), ZERO)
     assert result.status is ExecutionStatus.SUCCESS
@@ -261,12 +261,12 @@ def test_law_the_plans_slippage_is_the_sum_over_the_filled_dollars(parents: list
 # --- every field -----------------------------------------------------------------------------------------
 
 
-def test_every_field_of_an_item_is_told() -> None:
+def test_item_has_every_field() -> None:
     child = a_filled_child(price="10.02", limit="10.03", status="filled", submitted_at=later(1), closed_at=later(2))
     parent = a_parent(child, outcome=Outcome.FILLED, code=Code.SCALED_TO_CASH, message="less cash", settled_at=later(3))
 
     order = result_of(parent).orders[0].model_dump(exclude={"children"})
-    told = result_of(parent).orders[0].children[0].model_dump()
+    child_fields = result_of(parent).orders[0].children[0].model_dump()
 
     shown = {name: order[name] for name in ("symbol", "outcome", "success", "skipped", "error_code", "error_message")}
     assert shown == {
@@ -280,7 +280,7 @@ def test_every_field_of_an_item_is_told() -> None:
     assert (order["current_weight"], order["target_weight"]) == (Decimal(0), Decimal("0.2"))
     assert (order["expected_price"], order["price"]) == (Decimal(10), Decimal("10.02"))
     assert (order["filled_at"], order["timestamp"]) == (later(2), later(3))
-    assert told == {
+    assert child_fields == {
         "client_order_id": "client-1",
         "order_id": "order-1",
         "status": "filled",
@@ -294,57 +294,55 @@ def test_every_field_of_an_item_is_told() -> None:
     }
 
 
-def test_a_hold_tells_its_weights_and_when_it_was_settled() -> None:
+def test_hold_has_its_weights_and_its_time() -> None:
     hold = result_of(holds=1).orders[0]
     assert (hold.current_weight, hold.target_weight, hold.timestamp) == (Decimal(0), Decimal("0.2"), later(30))
     assert (hold.shares, hold.planned_shares, hold.trade_amount, hold.skipped) == (ZERO, ZERO, ZERO, True)
 
 
-def test_every_field_of_the_plan_is_told() -> None:
-    told = result_of(FILLED, REJECTED, UNRESOLVED, DENIED, SKIPPED, strategy_id="momentum")
+def test_result_has_every_field_of_the_plan() -> None:
+    result = result_of(FILLED, REJECTED, UNRESOLVED, DENIED, SKIPPED, strategy_id="momentum")
 
-    counts = (told.orders_rejected, told.orders_unresolved, told.orders_denied, told.orders_skipped)
+    counts = (result.orders_rejected, result.orders_unresolved, result.orders_denied, result.orders_skipped)
     assert counts == (1, 1, 1, 1)
-    assert (told.total_portfolio_value, told.runs) == (Decimal(100_000), 2)
-    assert (told.started_at, told.execution_timestamp) == (NOW, later(30))
-    assert told.metadata.keys() == {"content_hash", "strategy_id"}
-    assert told.metadata["strategy_id"] == "momentum"
+    assert (result.total_portfolio_value, result.runs) == (Decimal(100_000), 2)
+    assert (result.started_at, result.execution_timestamp) == (NOW, later(30))
+    assert result.metadata.keys() == {"content_hash", "strategy_id"}
+    assert result.metadata["strategy_id"] == "momentum"
 
 
-def test_what_the_broker_tells_otherwise_is_in_the_result_and_makes_it_unresolved() -> None:
+def test_differences_are_in_the_result_and_make_it_unresolved() -> None:
     plan = a_plan(an_item("FULL"))
-    differing = [Difference("FULL", "one share too many")]
+    result = build_result(plan, a_state(plan), {"FULL": FILLED}, NOW, [Difference("FULL", "one share too many")])
 
-    told = build_result(plan, a_state(plan), {"FULL": FILLED}, NOW, differing)
-
-    assert told.status is ExecutionStatus.UNRESOLVED
-    assert [(one.symbol, one.problem) for one in told.differences] == [("FULL", "one share too many")]
+    assert result.status is ExecutionStatus.UNRESOLVED
+    assert [(one.symbol, one.problem) for one in result.differences] == [("FULL", "one share too many")]
 
 
-def test_an_item_that_the_journal_does_not_hold_is_unresolved_and_says_so() -> None:
+def test_item_missing_from_the_journal_is_unresolved() -> None:
     plan = a_plan(an_item("LOST"))
 
-    told = build_result(plan, a_state(plan), {}, NOW).orders[0]
+    order = build_result(plan, a_state(plan), {}, NOW).orders[0]
 
-    assert (told.outcome, told.error_code, told.timestamp) == (Outcome.UNRESOLVED, Code.JOURNAL_INCOMPLETE, NOW)
-    assert "journal holds no order" in str(told.error_message)
-    assert (told.symbol, told.expected_price, told.price) == ("LOST", None, None)
+    assert (order.outcome, order.error_code, order.timestamp) == (Outcome.UNRESOLVED, Code.JOURNAL_INCOMPLETE, NOW)
+    assert order.error_message == "the journal has no order for this item; check the orders at the broker"
+    assert (order.symbol, order.expected_price, order.price) == ("LOST", None, None)
 
 
 def test_half_a_share_is_a_trade_with_a_price() -> None:
     parent = a_parent(a_filled_child("0.5", "10"), qty="0.5", symbol="HALF", outcome=Outcome.PARTIALLY_FILLED)
-    told = result_of(parent)
-    assert told.orders[0].price == 10
-    assert told.status is ExecutionStatus.PARTIAL_SUCCESS
+    result = result_of(parent)
+    assert result.orders[0].price == 10
+    assert result.status is ExecutionStatus.PARTIAL_SUCCESS
 
 
-def test_a_plan_of_which_nothing_was_filled_has_no_shortfall() -> None:
-    told = result_of(UNFILLED)
-    assert (told.slippage_amount, told.slippage_bps, told.total_trade_value) == (None, None, ZERO)
+def test_plan_without_fills_has_no_shortfall() -> None:
+    result = result_of(UNFILLED)
+    assert (result.slippage_amount, result.slippage_bps, result.total_trade_value) == (None, None, ZERO)
     assert result_of(holds=1).total_trade_value == ZERO
 
 
-def test_an_average_is_rounded_half_to_even_at_nine_digits() -> None:
+def test_average_price_is_rounded_half_to_even_at_nine_decimals() -> None:
     parent = a_parent(
         a_filled_child("1", "10.000000001"), a_filled_child("1", "10.000000002", attempt=2), outcome=Outcome.FILLED
     )

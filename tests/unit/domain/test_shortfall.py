@@ -1,4 +1,4 @@
-"""The shortfall's parts: each by hand once, and always adding up to the whole."""
+"""The parts of the shortfall: computed by hand, and always with the total as their sum."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ prices = decimals("0.0001", "6000", 4)
     [
         # arrival 9.99 – 10.01; ten shares
         (BUY, "9.99", "10.01", "10.01", ("0.10", "0", "0.10", "0")),  # crossed at once: half the spread
-        (BUY, "10.09", "10.11", "10.11", ("1.10", "1.00", "0.10", "0")),  # the market ran away first
-        (BUY, "9.99", "10.01", "10.00", ("0", "0", "0.10", "-0.10")),  # filled at mid: patience won the spread back
+        (BUY, "10.09", "10.11", "10.11", ("1.10", "1.00", "0.10", "0")),  # the market moved away first
+        (BUY, "9.99", "10.01", "10.00", ("0", "0", "0.10", "-0.10")),  # filled at mid: waiting regained the spread
         (BUY, "9.89", "9.91", "9.91", ("-0.90", "-1.00", "0.10", "0")),
         (SELL, "9.99", "10.01", "9.99", ("0.10", "0", "0.10", "0")),
         (SELL, "9.89", "9.91", "9.88", ("1.20", "1.00", "0.10", "0.10")),  # slipped below the bid
@@ -41,7 +41,7 @@ def test_delay_spread_and_residual_of_one_fill(
     assert (lost.total, lost.delay, lost.spread, lost.residual) == tuple(map(Decimal, parts))
 
 
-def test_a_fill_whose_quote_was_not_journalled_is_all_residual() -> None:
+def test_fill_without_a_journalled_quote_is_all_residual() -> None:
     assert of_parent(a_parent(a_filled_child())) == Shortfall(Decimal("0.10"))
     assert Shortfall(Decimal("0.10")).residual == Decimal("0.10")
 
@@ -56,7 +56,7 @@ def test_a_fill_whose_quote_was_not_journalled_is_all_residual() -> None:
     ],
     ids=["no child", "no fill", "no arrival", "no price"],
 )
-def test_what_cannot_be_measured_is_none_and_not_zero(parent: Any) -> None:
+def test_unmeasurable_shortfall_is_none_and_not_zero(parent: Any) -> None:
     assert of_parent(parent) is None
 
 
@@ -68,7 +68,7 @@ def test_what_cannot_be_measured_is_none_and_not_zero(parent: Any) -> None:
         st.tuples(quotes(), decimals("0.0001", "6000", 4), decimals("0.000001", "1000", 6)), min_size=1, max_size=4
     ),
 )
-def test_the_parts_add_up_in_dollars_and_in_basis_points(side: Side, arrival: Any, fills: Any) -> None:
+def test_parts_add_up_in_dollars_and_in_basis_points(side: Side, arrival: Any, fills: Any) -> None:
     children = [
         a_filled_child(str(qty), str(price), attempt=number, bid=quote.bid, ask=quote.ask)
         for number, (quote, price, qty) in enumerate(fills, start=1)
@@ -79,10 +79,10 @@ def test_the_parts_add_up_in_dollars_and_in_basis_points(side: Side, arrival: An
     plan = a_plan(item)
     result = build_result(plan, a_state(plan), {"ABC": parent}, NOW)
 
-    told: Any
-    for told in (result, *result.orders):
-        assert told.delay_amount + told.spread_amount + told.residual_amount == told.slippage_amount
-        assert told.delay_bps + told.spread_bps + told.residual_bps == told.slippage_bps
+    shown: Any
+    for shown in (result, *result.orders):
+        assert shown.delay_amount + shown.spread_amount + shown.residual_amount == shown.slippage_amount
+        assert shown.delay_bps + shown.spread_bps + shown.residual_bps == shown.slippage_bps
     lost = of_parent(parent)
     assert lost is not None
     assert of_plan([lost, lost]) == Shortfall(2 * lost.total, 2 * lost.delay, 2 * lost.spread)

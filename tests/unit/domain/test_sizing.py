@@ -1,4 +1,4 @@
-"""Dollars become shares: the quantity, the remark, or the denial with its code."""
+"""Sizing from dollars to shares: the quantity, the remark, or the denial with its code."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig
-from rebalance_executor.domain.controls import SymbolSnapshot
-from rebalance_executor.domain.market import ZERO, Asset, BrokerOrder, Position, Quote
+from rebalance_executor.domain.market import ZERO, Asset, BrokerOrder, Position, Quote, SymbolSnapshot
 from rebalance_executor.domain.orders import Arrival, Outcome, ParentOrder
 from rebalance_executor.domain.plan import RebalancePlanItem
 from rebalance_executor.domain.sizing import blank_parent, floor_qty, size
@@ -65,7 +64,7 @@ def sell(amount: str) -> RebalancePlanItem:
         ("10", False, "1"),
     ],
 )
-def test_a_buy_is_its_dollars_at_arrival_mid_rounded_down(amount: str, qty: str, *, fractionable: bool) -> None:
+def test_buy_is_its_dollars_at_the_arrival_mid_rounded_down(amount: str, qty: str, *, fractionable: bool) -> None:
     """Production failure 5: assets that are not fractionable are floored to whole shares."""
     parent = sized(an_item(amount=amount), asset=an_asset(fractionable=fractionable))
     assert (parent.side, parent.qty, parent.outcome, parent.code) == (BUY, Decimal(qty), None, None)
@@ -75,24 +74,24 @@ def test_a_buy_is_its_dollars_at_arrival_mid_rounded_down(amount: str, qty: str,
     ("amount", "fractionable", "qty"),
     [("-1000", True, "100"), ("-1005", True, "100.5"), ("-1005", False, "100"), ("-0.01", True, "0.001")],
 )
-def test_a_sell_is_its_dollars_at_arrival_mid_rounded_down(amount: str, qty: str, *, fractionable: bool) -> None:
+def test_sell_is_its_dollars_at_the_arrival_mid_rounded_down(amount: str, qty: str, *, fractionable: bool) -> None:
     parent = sized(sell(amount), asset=an_asset(fractionable=fractionable), position=a_position("1000"))
     assert (parent.side, parent.qty, parent.outcome, parent.code) == (SELL, Decimal(qty), None, None)
 
 
 @pytest.mark.parametrize("amount", ["-1", "-72.27", "-72.27358", "-100000"])
-def test_a_full_exit_sells_the_exact_position(amount: str) -> None:
-    """Production failure 3: 7.227358 was asked, 7.2273576 was held."""
+def test_full_exit_sells_the_exact_position(amount: str) -> None:
+    """Production failure 3: the order was for 7.227358 shares, the account held 7.2273576."""
     parent = sized(an_exit(amount=amount), position=a_position("7.2273576"))
     assert (parent.qty, parent.code) == (Decimal("7.2273576"), None)
 
 
-def test_an_exit_of_a_third_of_a_share_is_not_rounded_to_nothing() -> None:
+def test_exit_of_a_fraction_of_a_share_is_not_rounded_to_zero() -> None:
     """Production failure 4."""
     assert sized(an_exit(amount="-3"), position=a_position("0.3")).qty == Decimal("0.3")
 
 
-def test_a_sell_of_more_than_is_held_is_reduced_to_what_is_held() -> None:
+def test_sell_above_the_position_is_reduced_to_the_position() -> None:
     """Production failure 3."""
     parent = sized(sell("-72.27358"), position=a_position("7.2273576"))
     assert (parent.qty, parent.code) == (Decimal("7.227357"), Code.REDUCED_TO_AVAILABLE)
@@ -103,28 +102,28 @@ def test_a_sell_of_more_than_is_held_is_reduced_to_what_is_held() -> None:
     [(an_exit(), "4.5", "4.5"), (sell("-80"), "4.5", "4.5")],
     ids=["exit", "part"],
 )
-def test_a_sell_is_reduced_to_what_others_leave_available(item: RebalancePlanItem, available: str, qty: str) -> None:
-    """Shares that somebody else's open order holds are not sold."""
+def test_sell_is_reduced_to_the_available_shares(item: RebalancePlanItem, available: str, qty: str) -> None:
+    """Shares that another open order holds are not sold."""
     parent = sized(item, position=a_position("10", available), others=[an_order(side="sell")])
     assert (parent.qty, parent.outcome, parent.code) == (Decimal(qty), None, Code.REDUCED_TO_AVAILABLE)
 
 
-def test_a_sell_that_fits_into_what_is_available_is_not_reduced() -> None:
+def test_sell_within_the_available_shares_is_not_reduced() -> None:
     parent = sized(sell("-45"), position=a_position("10", "4.5"))
     assert (parent.qty, parent.code) == (Decimal("4.5"), None)
 
 
-def test_available_beyond_the_position_is_not_believed() -> None:
+def test_available_shares_above_the_position_are_ignored() -> None:
     assert sized(an_exit(), position=a_position("10", "12")).qty == 10
 
 
-def test_an_exit_in_whole_shares_says_what_remains() -> None:
+def test_exit_in_whole_shares_names_the_remainder() -> None:
     parent = sized(an_exit(), asset=an_asset(fractionable=False), position=a_position("10.4"))
     assert (parent.qty, parent.outcome, parent.code) == (Decimal(10), None, Code.NOT_FRACTIONABLE)
-    assert parent.message == "whole shares only: 0.4 of 10.4 shares remain"
+    assert parent.message == "only whole shares can be sold; 0.4 of 10.4 remain"
 
 
-def test_a_parent_remembers_its_item_and_its_arrival_quote() -> None:
+def test_parent_keeps_its_item_and_its_arrival_quote() -> None:
     parent = sized(an_item("ABC", amount="1000", priority=3))
     assert (parent.symbol, parent.priority, parent.planned_amount) == ("ABC", 3, Decimal(1000))
     assert parent.arrival == Arrival(Decimal("9.99"), Decimal("10.01"), NOW)
@@ -143,7 +142,7 @@ TEN = a_position("10")
         pytest.param(lambda: sized(an_item(), asset=None), Code.NOT_TRADABLE, id="unknown asset"),
         pytest.param(lambda: sized(an_item(), asset=an_asset(tradable=False)), Code.NOT_TRADABLE, id="not tradable"),
         pytest.param(lambda: sized(an_item(), asset=an_asset(status="inactive")), Code.NOT_TRADABLE, id="inactive"),
-        pytest.param(lambda: sized(an_exit()), Code.NO_POSITION, id="sell of nothing"),
+        pytest.param(lambda: sized(an_exit()), Code.NO_POSITION, id="sell without a position"),
         pytest.param(
             lambda: sized(an_exit(), position=a_position("0")), Code.NO_POSITION, id="sell of a closed position"
         ),
@@ -151,18 +150,16 @@ TEN = a_position("10")
             lambda: sized(an_exit(), position=a_position("-5")), Code.NO_POSITION, id="sell of a short position"
         ),
         pytest.param(lambda: sized(an_exit(), position=a_position("10", "0")), Code.SHARES_HELD, id="all shares held"),
-        pytest.param(
-            lambda: sized(an_item(), others=[an_order()]), Code.CONFLICTING_ORDER, id="buy beside another's buy"
-        ),
+        pytest.param(lambda: sized(an_item(), others=[an_order()]), Code.CONFLICTING_ORDER, id="buy and another buy"),
         pytest.param(
             lambda: sized(an_item(), others=[an_order(side="sell")]),
             Code.CONFLICTING_ORDER,
-            id="buy against another's sell",
+            id="buy and another sell",
         ),
         pytest.param(
             lambda: sized(an_exit(), position=TEN, others=[an_order()]),
             Code.CONFLICTING_ORDER,
-            id="sell against another's buy",
+            id="sell and another buy",
         ),
         pytest.param(lambda: sized(an_item(), quote=None), Code.QUOTE_UNUSABLE, id="no quote"),
         pytest.param(lambda: sized(an_item(), quote=a_quote("107", "0")), Code.QUOTE_UNUSABLE, id="no ask"),
@@ -178,7 +175,7 @@ TEN = a_position("10")
         pytest.param(
             lambda: sized(an_item(amount="5"), quote=a_quote("9000000", "9000001")),
             Code.BELOW_MINIMUM,
-            id="rounds to nothing",
+            id="rounds down to zero",
         ),
         pytest.param(
             lambda: sized(an_item(amount="9.99"), asset=WHOLE), Code.NOT_FRACTIONABLE, id="buy below one share"
@@ -193,7 +190,7 @@ TEN = a_position("10")
         ),
     ],
 )
-def test_what_may_not_be_traded_is_denied_with_its_code(asked: Callable[[], ParentOrder], code: Code) -> None:
+def test_item_that_must_not_be_traded_is_denied_with_its_code(asked: Callable[[], ParentOrder], code: Code) -> None:
     """Production failures 4 to 7 and 9."""
     parent = asked()
     assert (parent.outcome, parent.code, parent.qty) == (Outcome.DENIED, code, ZERO)
@@ -201,37 +198,36 @@ def test_what_may_not_be_traded_is_denied_with_its_code(asked: Callable[[], Pare
     assert parent.settled_at == NOW
 
 
-def test_a_denial_for_another_reason_keeps_the_arrival_quote() -> None:
+def test_denied_item_keeps_a_usable_arrival_quote() -> None:
     assert sized(an_item(), others=[an_order()]).arrival is not None
 
 
 @pytest.mark.parametrize("quote", [None, a_quote("107", "0"), a_quote("10.02", "10.01")])
-def test_a_quote_that_cannot_be_used_is_nobodys_arrival(quote: Quote | None) -> None:
+def test_unusable_quote_is_not_an_arrival(quote: Quote | None) -> None:
     assert sized(an_item(), quote=quote).arrival is None
 
 
 @pytest.mark.parametrize(("minimum", "outcome"), [("5", None), ("5.01", Outcome.DENIED)])
-def test_the_minimum_is_configurable_for_buys(minimum: str, outcome: Outcome | None) -> None:
+def test_minimum_of_buys_is_configurable(minimum: str, outcome: Outcome | None) -> None:
     config = ExecutionConfig(minimum_notional=Decimal(minimum))
     assert sized(an_item(amount="5"), config=config).outcome is outcome
 
 
-def test_a_conflict_names_the_orders() -> None:
-    parent = sized(an_item(), others=[an_order()])
-    assert parent.message == "1 open order(s) of others on ABC: order-1"
+def test_conflict_names_the_other_orders() -> None:
+    assert "order-1" in str(sized(an_item(), others=[an_order()]).message)
 
 
-def test_a_blank_parent_has_the_items_side_and_nothing_to_trade() -> None:
+def test_blank_parent_has_the_side_of_its_item_and_no_quantity() -> None:
     parents = [blank_parent(an_item()), blank_parent(an_exit())]
     assert [(parent.side, parent.qty, parent.arrival) for parent in parents] == [(BUY, ZERO, None), (SELL, ZERO, None)]
 
 
-# --- laws ------------------------------------------------------------------------------------------------
+# --- properties ------------------------------------------------------------------------------------------
 
 
 @property_test
 @given(decimals("0", "1000000", 9), st.booleans())
-def test_law_rounding_never_goes_up_and_loses_less_than_a_step(qty: Decimal, fractionable: bool) -> None:
+def test_rounding_never_goes_up_and_loses_less_than_a_step(qty: Decimal, fractionable: bool) -> None:
     step = Decimal("0.000001") if fractionable else Decimal(1)
     floored = floor_qty(qty, fractionable=fractionable)
     assert 0 <= qty - floored < step
@@ -240,7 +236,7 @@ def test_law_rounding_never_goes_up_and_loses_less_than_a_step(qty: Decimal, fra
 
 @property_test
 @given(decimals("0.01", "1000000", 2), quotes(), st.booleans())
-def test_law_a_buy_never_costs_more_than_its_dollars_at_mid(amount: Decimal, quote: Quote, fractionable: bool) -> None:
+def test_buy_never_costs_more_than_its_dollars_at_mid(amount: Decimal, quote: Quote, fractionable: bool) -> None:
     parent = sized(an_item(amount=amount), quote=quote, asset=an_asset(fractionable=fractionable))
     assert parent.qty * quote.mid <= amount
     assert (parent.qty > 0) == (parent.outcome is None)
@@ -255,7 +251,7 @@ def test_law_a_buy_never_costs_more_than_its_dollars_at_mid(amount: Decimal, quo
     st.booleans(),
     st.booleans(),
 )
-def test_law_a_sell_never_exceeds_what_is_available(
+def test_sell_never_exceeds_the_available_shares(
     amount: Decimal, quote: Quote, held: Decimal, available: Decimal, fractionable: bool, is_exit: bool
 ) -> None:
     item = an_exit(amount=-amount) if is_exit else an_item(action="SELL", amount=-amount)
@@ -266,26 +262,46 @@ def test_law_a_sell_never_exceeds_what_is_available(
         assert parent.qty * quote.mid <= amount
 
 
-# --- what a parent remembers of its symbol ---------------------------------------------------------------
+# --- data of the symbol ----------------------------------------------------------------------------------
 
 
-def test_what_was_held_and_the_previous_close_are_journalled_with_the_parent() -> None:
-    """Reconciliation compares with the first, the collar with the second."""
+def test_parent_keeps_the_shares_held_and_the_previous_close() -> None:
+    """Reconciliation needs the shares, the collar needs the close."""
     held = replace(a_position("12"), previous_close=Decimal("9.5"))
     parent = sized(sell("-20"), position=held)
     assert (parent.held_before, parent.previous_close) == (Decimal(12), Decimal("9.5"))
 
 
-def test_what_is_not_held_counts_as_nothing_and_has_no_previous_close() -> None:
+def test_missing_position_is_zero_shares_without_a_previous_close() -> None:
     parent = sized(an_item())
     assert (parent.held_before, parent.previous_close) == (ZERO, None)
 
 
-def test_a_sell_that_is_shrunk_says_from_what_to_what() -> None:
+def test_reduced_sell_names_both_quantities() -> None:
     parent = sized(sell("-100"), position=a_position("12", "4"))
     assert parent.code is Code.REDUCED_TO_AVAILABLE
-    assert parent.message == "10 shares wanted, 4 of 12 held are available"
+    assert parent.message == "reduced from 10 to 4 shares: 4 of 12 are available"
 
 
-def test_a_buy_below_the_minimum_names_the_minimum() -> None:
-    assert "$1" in str(sized(an_item(amount="0.99")).message)
+@pytest.mark.parametrize(
+    ("parent", "message"),
+    [
+        (lambda: sized(an_item(amount="0.99")), "the item is for $0.99; minimum_notional is $1"),
+        (
+            lambda: sized(an_item(amount="5"), quote=a_quote("9000000", "9000001")),
+            "the item is for less than 0.000001 shares",
+        ),
+        (
+            lambda: sized(an_item(amount="9.99"), asset=WHOLE),
+            "the item is for 0.999 shares; only whole shares can be traded",
+        ),
+        (lambda: sized(an_exit(), position=a_position("10", "0")), "other open orders hold all 10 shares"),
+    ],
+)
+def test_denial_during_sizing_names_the_quantity(parent: Callable[[], ParentOrder], message: str) -> None:
+    assert parent().message == message
+
+
+def test_planned_quantity_of_a_reduced_sell_is_rounded() -> None:
+    parent = sized(sell("-100"), quote=a_quote("2.99", "3.01"), position=a_position("12", "4"))
+    assert parent.message == "reduced from 33.333333 to 4 shares: 4 of 12 are available"
