@@ -1,4 +1,4 @@
-"""The report's page in a real browser."""
+"""The HTML report in a real browser."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from tests.support.world import a_world, buy, hold, plan, sell
 
 PARTLY = [{"symbol": "BBB", "nth": 1, "behaviour": "parts", "parts": [{"fraction": 0.4}]}]
 _TEXTS_THAT_OVERLAP = """
-const found = [];
+const overlapping = [];
 for (const svg of document.querySelectorAll("figure svg")) {
   const texts = [...svg.querySelectorAll("text")].map((t) => [t.textContent.trim(), t.getBoundingClientRect()]);
   texts.forEach(([one, a], i) => texts.slice(i + 1).forEach(([other, b]) => {
     const apart = a.right <= b.left || b.right <= a.left || a.bottom <= b.top || b.bottom <= a.top;
-    if (!apart) found.push([one, other]);
+    if (!apart) overlapping.push([one, other]);
   }));
 }
-return found;
+return overlapping;
 """
 
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The report of a plan that won on some orders, and needed two attempts for one."""
+    """The report of a plan with gains on some orders, and two attempts for one."""
     folder = tmp_path_factory.mktemp("report")
     prices = {"AAA": "100", "BBB": "37.5", "CCC": "410", "DDD": "12"}
     with a_world(positions={"AAA": "50"}, prices=prices, config={"order_style": "ladder"}, fills=PARTLY) as world:
@@ -55,7 +55,7 @@ def driver() -> Iterator[Chrome]:
 
 @pytest.fixture
 def opened(driver: Chrome, page: Path) -> Chrome:
-    """The page, as it is before anybody clicks."""
+    """The page before the first click."""
     resize(driver, 1400)
     prefer(driver, "light")
     driver.get(page.as_uri())
@@ -80,19 +80,19 @@ def test_the_page_fits_the_screen_and_the_console_stays_empty(opened: Chrome, wi
     assert console(opened) == []
 
 
-def test_on_paper_no_table_is_cut_and_every_control_is_named(opened: Chrome) -> None:
+def test_a_printed_page_shows_whole_tables_and_every_control(opened: Chrome) -> None:
     resize(opened, 1047)  # A4 in landscape without its margins
     opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
-    cut = "return [...document.querySelectorAll('.scroll')].map((box) => box.scrollWidth - box.clientWidth)"
+    hidden_width = "return [...document.querySelectorAll('.scroll')].map((box) => box.scrollWidth - box.clientWidth)"
 
-    over = opened.execute_script(cut)
+    over = opened.execute_script(hidden_width)
     named = opened.find_element(By.XPATH, "//h3[.='Controls']/following::p[2]").is_displayed()
     opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
 
     assert (set(over), named) == ({0}, True)
 
 
-def test_a_click_on_a_head_sorts_the_orders_and_another_one_turns_them_round(opened: Chrome) -> None:
+def test_a_click_on_a_column_head_sorts_the_orders_and_a_second_click_reverses_them(opened: Chrome) -> None:
     table = children_table(opened)
     shares = 7
     before = [float(value) for value in column(table, shares)]
@@ -103,16 +103,16 @@ def test_a_click_on_a_head_sorts_the_orders_and_another_one_turns_them_round(ope
     head.click()
     down = [float(value) for value in column(table, shares)]
 
-    assert before not in (up, down), "the rows were in no such order to begin with"
+    assert before not in (up, down), "the rows must not be sorted from the start"
     assert up == sorted(before)
     assert down == sorted(before, reverse=True)
 
 
 def a_waterfall(folder: Path, total: str, **parts: str) -> str:
-    """A page with this waterfall alone; its address."""
-    told = [figures.Part(name, Decimal(bps), Decimal(bps)) for name, bps in {**parts, "total": total}.items()]
+    """Write a page with this waterfall alone; return its address."""
+    *steps, sum_of_steps = [figures.Part(name, Decimal(bps)) for name, bps in {**parts, "total": total}.items()]
     page = folder / "waterfall.html"
-    page.write_text(f"<!doctype html><meta charset=utf-8><figure>{figures.waterfall(told[:-1], told[-1])}</figure>")
+    page.write_text(f"<!doctype html><meta charset=utf-8><figure>{figures.waterfall(steps, sum_of_steps)}</figure>")
     return page.as_uri()
 
 
@@ -120,21 +120,21 @@ def labels(driver: Chrome) -> dict[str, WebElement]:
     return {text.text: text for text in driver.find_elements(By.CSS_SELECTOR, "figure svg text")}
 
 
-def test_no_label_covers_another_one_where_the_steps_turn_below_zero(driver: Chrome, tmp_path: Path) -> None:
+def test_no_label_of_a_waterfall_below_zero_covers_another_label(driver: Chrome, tmp_path: Path) -> None:
     driver.get(a_waterfall(tmp_path, "-0.1", delay="-0.5", spread="0.4", residual="0.02"))
 
     assert {"-0.5", "+0.4", "0.0", "-0.1"} <= set(labels(driver))
     assert driver.execute_script(_TEXTS_THAT_OVERLAP) == []
 
 
-def test_the_label_of_a_step_back_to_zero_keeps_off_its_line(driver: Chrome, tmp_path: Path) -> None:
+def test_the_label_of_a_step_back_to_zero_does_not_cover_the_zero_line(driver: Chrome, tmp_path: Path) -> None:
     driver.get(a_waterfall(tmp_path, "0", delay="0", spread="0.5", residual="-0.5"))
 
     up, down = labels(driver)["+0.5"].rect, labels(driver)["-0.5"].rect
     assert down["y"] == pytest.approx(up["y"], abs=2)
 
 
-def test_an_order_that_waited_for_its_turn_and_never_closed_is_drawn_over_the_whole_plot(
+def test_an_order_that_was_sent_late_and_never_closed_is_drawn_over_the_whole_plot(
     driver: Chrome, tmp_path: Path
 ) -> None:
     sent = later(60)
@@ -151,14 +151,14 @@ def test_an_order_that_waited_for_its_turn_and_never_closed_is_drawn_over_the_wh
 
 
 @pytest.mark.parametrize("width", [400, 1400])
-def test_no_label_of_a_plot_covers_another_one(opened: Chrome, width: int) -> None:
+def test_no_label_of_a_plot_covers_another_label(opened: Chrome, width: int) -> None:
     resize(opened, width)
 
     assert len(opened.find_elements(By.CSS_SELECTOR, "figure svg")) == 6
     assert opened.execute_script(_TEXTS_THAT_OVERLAP) == []
 
 
-def test_light_and_dark_have_colours_of_their_own(opened: Chrome) -> None:
+def test_light_and_dark_mode_have_different_colors(opened: Chrome) -> None:
     shown = {}
     for scheme in ("light", "dark"):
         prefer(opened, scheme)

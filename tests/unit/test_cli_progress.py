@@ -1,4 +1,4 @@
-"""A run's story, read from the handler's log lines."""
+"""Progress of a run, read from the handler's log lines."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from rebalance_cli.views.progress import LineReporter, RunProgress, grid
+from rebalance_cli.views.progress import WAITING, LineReporter, RunProgress, grid
 from rebalance_executor.domain.plan import RebalancePlan
 
 
@@ -44,61 +44,71 @@ def line(message: str, symbol: str | None = None, second: int = 0, **fields: Any
     return record | ({"symbol": symbol} if symbol else {}) | fields
 
 
-def told(*records: dict[str, Any], width: int = 80) -> str:
+def printed(*records: dict[str, Any], width: int = 80) -> str:
     console = Console(width=width, file=StringIO(), color_system=None)
-    story = RunProgress.of([plan({"AAA": "BUY", "BBB": "SELL", "CCC": "SELL"})])
-    narrator = LineReporter(console, story)
+    progress = RunProgress.of([plan({"AAA": "BUY", "BBB": "SELL", "CCC": "SELL"})])
+    reporter = LineReporter(console, progress)
     for record in records:
-        event = story.read(record)
+        event = progress.read(record)
         if event is not None:
-            narrator.tell(event, record)
-    narrator.flush()
+            reporter.report(event, record)
+    reporter.flush()
     assert isinstance(console.file, StringIO)
     return console.file.getvalue()
 
 
-def test_orders_pass_from_waiting_to_their_outcome() -> None:
-    story = RunProgress.of([plan({"AAA": "BUY", "BBB": "SELL", "HHH": "HOLD"})])
-    assert story.stages == {("plan-1", "BBB"): "waiting", ("plan-1", "AAA"): "waiting"}
+def test_an_order_goes_from_waiting_to_its_outcome() -> None:
+    progress = RunProgress.of([plan({"AAA": "BUY", "BBB": "SELL", "HHH": "HOLD"})])
+    assert progress.stages == {("plan-1", "BBB"): WAITING, ("plan-1", "AAA"): WAITING}
 
     for message in ("order.intended", "order.submitted", "order.filled", "item.filled"):
-        story.read(line(message, "BBB"))
+        progress.read(line(message, "BBB"))
 
-    assert story.stages == {("plan-1", "BBB"): "filled", ("plan-1", "AAA"): "waiting"}
-    assert story.settled == 1
+    assert [stage.name for stage in progress.stages.values()] == ["filled", "waiting"]
+    assert progress.settled == 1
 
 
-def test_a_repeat_is_known_by_its_line_but_not_within_the_run_that_did_the_work() -> None:
-    story, again = RunProgress.of([plan({"AAA": "BUY"})]), RunProgress.of([plan({"AAA": "BUY"})])
+def test_an_item_is_settled_by_its_own_reject_but_not_by_that_of_an_order() -> None:
+    progress = RunProgress.of([plan({"AAA": "BUY"})])
+
+    progress.read(line("order.rejected", "AAA"))
+    assert progress.settled == 0
+
+    progress.read(line("item.rejected", "AAA"))
+    assert progress.settled == 1
+
+
+def test_a_duplicate_counts_as_repeated_except_in_the_run_that_executed_the_plan() -> None:
+    first, again = RunProgress.of([plan({"AAA": "BUY"})]), RunProgress.of([plan({"AAA": "BUY"})])
 
     again.read(line("plan.duplicate", status="success"))
-    story.read(line("plan.started"))
-    story.read(line("plan.duplicate", status="success"))
+    first.read(line("plan.started"))
+    first.read(line("plan.duplicate", status="success"))
 
     assert again.repeated == {"plan-1"}
-    assert story.repeated == set()
+    assert first.repeated == set()
 
 
-def test_broker_requests_and_time_are_gathered_from_the_lines() -> None:
-    story = RunProgress.of([])
+def test_broker_requests_and_time_are_read_from_the_lines() -> None:
+    progress = RunProgress.of([])
 
-    story.read(line("run.started", second=1))
-    story.read(line("broker.requests", second=4, total=17))
+    progress.read(line("run.started", second=1))
+    progress.read(line("broker.requests", second=4, total=17))
 
-    assert story.broker_requests == 17
-    assert story.seconds == 3
-
-
-def test_lines_that_are_not_of_the_catalogue_change_nothing() -> None:
-    story = RunProgress.of([])
-
-    assert story.read({"_aws": {}, "OrdersFilled": [1.0]}) is None
-    assert story.read({"message": "Traceback"}) is None
-    assert story.first_at is None
+    assert progress.broker_requests == 17
+    assert progress.seconds == 3
 
 
-def test_neighbours_of_one_kind_share_a_line() -> None:
-    shown = told(
+def test_lines_that_are_no_log_events_change_nothing() -> None:
+    progress = RunProgress.of([])
+
+    assert progress.read({"_aws": {}, "OrdersFilled": [1.0]}) is None
+    assert progress.read({"message": "Traceback"}) is None
+    assert progress.first_at is None
+
+
+def test_consecutive_events_of_one_stage_share_a_line() -> None:
+    shown = printed(
         line("order.intended", "BBB"),
         line("order.intended", "CCC"),
         line("order.submitted", "BBB", 1),
@@ -111,17 +121,17 @@ def test_neighbours_of_one_kind_share_a_line() -> None:
     assert [row.split() for row in shown.splitlines() if row] == [
         ["0.00", "s", "2", "intended", "BBB", "CCC"],
         ["1.00", "s", "2", "submitted", "BBB", "CCC"],
-        ["2.00", "s", "the", "buys'", "budget", "is", "known"],
+        ["2.00", "s", "budget", "for", "the", "buys", "is", "known"],
         ["3.00", "s", "1", "filled", "AAA"],
     ]
 
 
-def test_the_grid_shows_every_order_with_sells_first() -> None:
-    story = RunProgress.of([plan({"AAA": "BUY", "BBB": "SELL"})])
-    story.read(line("order.submitted", "BBB"))
+def test_the_grid_shows_every_order_and_sells_first() -> None:
+    progress = RunProgress.of([plan({"AAA": "BUY", "BBB": "SELL"})])
+    progress.read(line("order.submitted", "BBB"))
     console = Console(width=80, file=StringIO(), color_system=None)
 
-    console.print(grid(story))
+    console.print(grid(progress))
 
     assert isinstance(console.file, StringIO)
     shown = console.file.getvalue()

@@ -1,7 +1,8 @@
-"""Results as a person reads them: nothing is cut at 80 columns, and every number is there."""
+"""Results of plans as tables and sentences: nothing is cut off, and every number is present."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from io import StringIO
@@ -10,23 +11,25 @@ from typing import Any
 import pytest
 from rich.console import Console, RenderableType
 
+from rebalance_cli.formatting import basis_points, dollars, percent, price, shares
+from rebalance_cli.outputs import Decision, PlanProgress
+from rebalance_cli.views import plan as plan_views
+from rebalance_cli.views import progress, status, styles
+from rebalance_cli.views.local_run import MessageRow, batch_summary, batch_table, health_table
 from rebalance_cli.views.result import (
     Cash,
-    MessageLine,
-    batch_meaning,
-    batch_table,
     cash_line,
-    dollars,
-    facts,
-    health_table,
-    natural_width,
+    explain_command,
     orders_table,
     plan_view,
     result_facts,
     sums_table,
-    to_explain,
 )
-from rebalance_executor.domain.result import ExecutionResult
+from rebalance_cli.views.tables import facts, natural_width
+from rebalance_executor.domain.orders import Outcome
+from rebalance_executor.domain.result import ExecutionResult, ExecutionStatus
+from rebalance_executor.domain.risk_state import TradingState
+from rebalance_executor.execution.events import LogEvent
 
 FINISHED = datetime(2026, 1, 26, 15, 0, 3, tzinfo=UTC)
 
@@ -123,7 +126,7 @@ def text(renderable: RenderableType, width: int = 80) -> str:
 
 
 @pytest.mark.parametrize("width", [80, 100, 120])
-def test_the_whole_view_fits_and_nothing_is_cut(width: int) -> None:
+def test_a_view_fits_into_the_width_and_nothing_is_cut_off(width: int) -> None:
     shown = text(plan_view(result(*MIXED), width, Cash(Decimal(1000), Decimal(500))), width)
 
     assert max(map(len, shown.splitlines())) <= width
@@ -133,7 +136,7 @@ def test_the_whole_view_fits_and_nothing_is_cut(width: int) -> None:
 
 
 @pytest.mark.parametrize("width", [50, 60, 70])
-def test_on_a_narrow_screen_columns_are_left_out_and_no_figure_is_cut(width: int) -> None:
+def test_a_narrow_screen_omits_columns_and_cuts_no_number(width: int) -> None:
     shown = text(plan_view(result(*MIXED), width, None), width)
 
     assert max(map(len, shown.splitlines())) <= width
@@ -142,7 +145,7 @@ def test_on_a_narrow_screen_columns_are_left_out_and_no_figure_is_cut(width: int
         assert word in shown
 
 
-def test_large_numbers_lose_decimals_of_shares_before_anything_is_cut() -> None:
+def test_large_numbers_lose_decimals_of_shares_before_anything_is_cut_off() -> None:
     large = filled("GOOGL", "SELL", "123456.123456789", "12345.123", "12345.125", "2.07")
 
     table = orders_table(result(large), 80)
@@ -152,22 +155,22 @@ def test_large_numbers_lose_decimals_of_shares_before_anything_is_cut() -> None:
     assert "123456.123456789" in text(orders_table(result(large), 120), 120)
 
 
-def test_filled_and_planned_shares_share_a_column_only_where_it_is_narrow() -> None:
+def test_filled_and_planned_shares_are_combined_only_on_a_narrow_screen() -> None:
     assert "4.5/11.123456" in text(orders_table(result(*MIXED), 80))
     wide = text(orders_table(result(*MIXED), 120), 120)
     assert "Planned" in wide
     assert "4.5/11.123456" not in wide
 
 
-def test_what_needs_a_look_most_is_what_the_next_command_tells_of() -> None:
-    lost = order("XYZ", "BUY", "UNRESOLVED", error_code="CANCEL_UNCONFIRMED", error_message="no end of it is known")
+def test_the_next_command_explains_the_order_that_most_needs_attention() -> None:
+    lost = order("XYZ", "BUY", "UNRESOLVED", error_code="CANCEL_UNCONFIRMED", error_message="no final status")
 
-    assert to_explain(result(*MIXED, plan_id="a plan")) == "rebalance explain 'a plan' BRK.B"
-    assert to_explain(result(*MIXED, lost)) == "rebalance explain plan-1 XYZ"
-    assert to_explain(result(MIXED[0], MIXED[-1], status="success_with_skips")) is None
+    assert explain_command(result(*MIXED, plan_id="a plan")) == "rebalance explain 'a plan' NVDA"
+    assert explain_command(result(*MIXED, lost)) == "rebalance explain plan-1 XYZ"
+    assert explain_command(result(MIXED[0], MIXED[-1], status="success_with_skips")) is None
 
 
-def test_reasons_are_told_once_with_all_their_symbols() -> None:
+def test_a_reason_is_shown_once_with_all_its_symbols() -> None:
     same = [order(s, "BUY", "DENIED", error_code="MARKET_CLOSED", error_message="closed") for s in ("AAA", "BBB")]
 
     shown = text(plan_view(result(*same, status="failure"), 80, None))
@@ -176,7 +179,7 @@ def test_reasons_are_told_once_with_all_their_symbols() -> None:
     assert "AAA BBB  closed" in shown
 
 
-def test_sums_account_for_every_item_and_dollar() -> None:
+def test_sums_include_every_item_and_dollar() -> None:
     lines = [line.split() for line in text(sums_table(result(*MIXED), 80)).splitlines() if line.strip()]
     rows = {line[0]: line[1:] for line in lines}
 
@@ -188,9 +191,9 @@ def test_sums_account_for_every_item_and_dollar() -> None:
 
 @pytest.mark.parametrize(
     ("after", "words"),
-    [("592.88", "592.88 at the broker: it adds up"), ("590.88", "590.88 at the broker: -2.00")],
+    [("592.88", "592.88 at the broker: it adds up"), ("590.88", "590.88 at the broker: -2.00 unexplained")],
 )
-def test_cash_adds_up_or_says_by_how_much_not(after: str, words: str) -> None:
+def test_cash_adds_up_or_the_difference_is_shown(after: str, words: str) -> None:
     shown = text(cash_line(result(*MIXED), Cash(Decimal(1000), Decimal(after))))
 
     assert "1,000.00 + 3,693.98 sold − 4,101.10 bought = 592.88" in shown
@@ -201,17 +204,25 @@ def test_cash_adds_up_or_says_by_how_much_not(after: str, words: str) -> None:
     ("status", "words"),
     [
         ("success", "every order filled"),
-        ("success_with_skips", "SUCCESS WITH SKIPS"),
+        ("success_with_skips", "all trades filled; some items needed no trade"),
         ("partial_success", "some orders did not fill"),
         ("failure", "nothing was traded"),
-        ("unresolved", "an operator must look"),
+        ("unresolved", "an operator must check the orders at the broker"),
     ],
 )
-def test_every_status_is_put_into_words(status: str, words: str) -> None:
+def test_every_status_is_explained(status: str, words: str) -> None:
     assert words in text(facts(result_facts(result(*MIXED, status=status))))
 
 
-def test_a_plan_of_holds_says_that_there_was_nothing_to_trade() -> None:
+def test_a_skipped_buy_is_not_called_an_item_without_a_trade() -> None:
+    skipped = order("XYZ", "BUY", "SKIPPED", skip_reason="INSUFFICIENT_CASH", error_code="INSUFFICIENT_CASH")
+
+    shown = text(facts(result_facts(result(MIXED[0], skipped, status="success_with_skips"))))
+
+    assert "all trades filled; some items were skipped" in shown
+
+
+def test_a_plan_of_holds_shows_that_there_was_nothing_to_trade() -> None:
     holds = result(order("AAPL", "HOLD", "SKIPPED"), status="success", slippage_bps=None)
 
     shown = text(facts(result_facts(holds)))
@@ -220,7 +231,7 @@ def test_a_plan_of_holds_says_that_there_was_nothing_to_trade() -> None:
     assert "Filled" not in shown
 
 
-def test_a_gain_is_called_better_and_a_cost_worse() -> None:
+def test_a_gain_is_shown_as_better_and_a_cost_as_worse() -> None:
     assert "$0.05 better than arrival mid" in text(facts(result_facts(result(MIXED[3], slippage_bps="-0.1"))))
     assert "$0.11 worse than arrival mid" in text(facts(result_facts(result(MIXED[0]))))
 
@@ -233,13 +244,31 @@ def test_dollars_have_separators_and_cents(amount: str, shown: str) -> None:
     assert dollars(Decimal(amount)) == shown
 
 
-def test_a_batch_says_what_the_queue_does_next() -> None:
-    shown = text(batch_table([MessageLine("m-1", False, "plan-1: success"), MessageLine("m-2", True, "not JSON")]))
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        (price(Decimal("90.02")), "90.02"),
+        (price(Decimal("90.025")), "90.025"),
+        (price(Decimal("1101.4987654321")), "1,101.4988"),
+        (shares(Decimal("7.2273576"), 4), "7.2274"),
+        (percent(Decimal("0.105")), "10.5%"),
+        (percent(Decimal("0.33333333")), "33.33%"),
+        (basis_points(Decimal("2.4994")), "2.5"),
+        (basis_points(Decimal("-0.01"), sign=True), "0.0"),
+        (basis_points(Decimal("0.36"), sign=True), "+0.4"),
+    ],
+)
+def test_numbers_are_rounded_to_what_a_reader_can_use(shown: str, expected: str) -> None:
+    assert shown == expected
+
+
+def test_a_batch_shows_what_the_queue_does_next() -> None:
+    shown = text(batch_table([MessageRow("m-1", False, "plan-1: success"), MessageRow("m-2", True, "not JSON")]))
 
     assert "done" in shown
     assert "failed" in shown
-    assert "dead-letter queue" in text(batch_meaning(1, 2))
-    assert "deletes 2 messages" in text(batch_meaning(0, 2))
+    assert "dead-letter queue" in text(batch_summary(1, 2))
+    assert "deletes 2 messages" in text(batch_summary(0, 2))
 
 
 @pytest.mark.parametrize(("ok", "words"), [(True, "Healthy: plans can be executed."), (False, "Not healthy")])
@@ -257,10 +286,39 @@ def test_a_health_report_names_every_dependency(ok: bool, words: str) -> None:
     assert ("failing" in shown) is not ok
 
 
-def test_messages_that_begin_alike_are_told_apart() -> None:
+def test_message_ids_that_start_alike_are_distinguishable() -> None:
     ids = [f"059f36b4-87a3-44ab-83d2-{number:012}" for number in (3, 4)]
 
-    shown = text(batch_table(MessageLine(message_id, False, "plan-1: success") for message_id in ids))
+    shown = text(batch_table(MessageRow(message_id, False, "plan-1: success") for message_id in ids))
 
     assert "059f36b4…00000003" in shown
     assert "059f36b4…00000004" in shown
+
+
+# --- completeness ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("table", "members"),
+    [
+        (styles.OUTCOMES, Outcome),
+        (styles.STATUSES, ExecutionStatus),
+        (styles.TRADING_STATES, TradingState),
+        (status.PROGRESS, PlanProgress),
+        (plan_views.DECISIONS, Decision),
+    ],
+)
+def test_every_member_has_a_word_and_a_style(table: Mapping[object, object], members: Iterable[object]) -> None:
+    assert set(table) == set(members)
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_every_outcome_has_a_tone_in_the_report(outcome: Outcome) -> None:
+    assert styles.outcome_tone(outcome) in {"good", "warn", "bad", "dim"}
+
+
+def test_every_event_of_an_item_ends_the_item_except_a_reduced_quantity() -> None:
+    events = {event for event in LogEvent if event.value.startswith("item.")}
+
+    assert events - set(progress.ITEM_STAGES) == {LogEvent.ITEM_SCALED}
+    assert all(stage.is_settled for stage in progress.ITEM_STAGES.values())

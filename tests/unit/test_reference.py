@@ -1,4 +1,4 @@
-"""The published reference and schemas are what the code says."""
+"""The published pages and schemas agree with the code."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from rebalance_cli.docs.reference import documents
+from rebalance_cli.docs.reference import documents, with_order_of_controls
 from rebalance_cli.docs.schemas import schemas
+from rebalance_cli.report.page import CONTROLS
+from rebalance_executor.domain.controls import ORDER_OF_CONTROLS
 from rebalance_executor.domain.plan import RebalancePlan, RebalancePlanItem
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -16,8 +18,33 @@ PUBLISHED = DOCS / "schemas"
 
 
 @pytest.mark.parametrize("name", documents())
-def test_the_published_document_is_the_codes(name: str) -> None:
+def test_every_published_document_is_made_from_the_code(name: str) -> None:
     assert (DOCS / name).read_text(encoding="utf-8") == documents()[name], "run make reference"
+
+
+def test_the_published_order_of_controls_is_made_from_the_code() -> None:
+    page = (DOCS / "controls.md").read_text(encoding="utf-8")
+
+    assert page == with_order_of_controls(page), "run make reference"
+
+
+def test_a_page_without_markers_for_the_order_of_controls_is_an_error() -> None:
+    with pytest.raises(ValueError, match="no markers"):
+        with_order_of_controls("# Controls\n")
+
+
+def test_the_settings_of_every_control_are_documented() -> None:
+    overview = (DOCS / "controls.md").read_text(encoding="utf-8").split("## Order of evaluation")[0]
+
+    assert {code for _, codes in ORDER_OF_CONTROLS for code in codes if f"`{code}`" not in overview} == set()
+
+
+def test_the_report_lists_every_control_once_in_the_order_of_evaluation() -> None:
+    order = [code for _, codes in ORDER_OF_CONTROLS for code in codes]
+
+    assert len(set(CONTROLS)) == len(CONTROLS)
+    assert set(order) - set(CONTROLS) == {"PLAN_EXPIRED", "OVERFILL_GUARD"}, "errors deny no item"
+    assert sorted(CONTROLS, key=order.index) == list(CONTROLS)
 
 
 def test_no_other_schema_is_published() -> None:
@@ -32,7 +59,7 @@ def test_every_schema_names_its_dialect_and_its_fields() -> None:
         assert schema["properties"]
 
 
-def test_the_plans_schema_requires_what_the_contract_requires() -> None:
+def test_the_schema_of_plans_requires_the_fields_of_the_contract() -> None:
     schema = json.loads(schemas()["rebalance-plan.schema.json"])
     item = schema["$defs"]["RebalancePlanItem"]
     assert set(schema["required"]) == {

@@ -1,9 +1,10 @@
-"""The manual of all commands as a document, from what their own ``--help`` is made of."""
+"""The page of all commands, made from the same texts as their ``--help``."""
 
 from __future__ import annotations
 
 import inspect
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -15,35 +16,47 @@ from rebalance_cli.main import app
 
 _HEAD = """# Commands
 
-Made from the code by `make reference`; a test compares. After `make setup` the command is `.venv/bin/rebalance`. It
-says on stderr what goes on, and on stdout what came out. With `--json` stdout is one JSON document that follows a
-published [schema](reference.md#schemas); what ends with an error answers with a
-[failure](schemas/cli/failure.schema.json), which names the next command. An environment variable in brackets sets an
-option, too.
+Made from the code by `make reference`; a test compares. After `make setup` the command is `.venv/bin/rebalance`.
+Progress and errors go to stderr, the answer to stdout. With `--json`, stdout is one JSON document that follows a
+published [schema](reference.md#schemas); after an error it is a [failure](schemas/cli/failure.schema.json), which names
+the next step. An environment variable in brackets is another way to set the option.
 """
+_COMMON = 5
+"""An option that this many commands share is listed once, under "Common options"."""
 
 
 def markdown_table(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    """A table of a document; bars in its cells are not its own."""
+    """Return a Markdown table; vertical bars in its cells are escaped."""
     lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     lines += [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows]
     return "\n".join(lines) + "\n"
 
 
 def commands_page() -> str:
-    """The document."""
-    codes = markdown_table(("code", "name", "meaning"), _codes())
-    commands = [_section(name, command) for name, command in _commands("rebalance", typer.main.get_command(app))]
-    return "\n".join([_HEAD, "## Exit codes\n", codes, *commands])
+    """Return the page."""
+    commands = dict(_commands("rebalance", typer.main.get_command(app)))
+    options = {name: _options(name, command) for name, command in commands.items()}
+    uses = Counter(option for rows in options.values() for option in rows)
+    common = [option for option, count in uses.items() if count >= _COMMON]
+    return "\n".join(
+        [
+            _HEAD,
+            "## Exit codes\n",
+            markdown_table(("code", "name", "meaning"), _exit_codes()),
+            "## Common options\n",
+            markdown_table(("", "meaning"), common),
+            *(_section(name, command, options[name], common) for name, command in commands.items()),
+        ]
+    )
 
 
-def _codes() -> Iterator[tuple[str, str, str]]:
+def _exit_codes() -> Iterator[tuple[str, str, str]]:
     for name, meaning in member_docs(exit_codes, "Exit"):
         yield f"`{exit_codes.Exit[name].value}`", f"`{name}`", _as_code(meaning)
 
 
 def _commands(name: str, command: Any) -> Iterator[tuple[str, Any]]:
-    """Every command below this one with the words that are typed, groups opened."""
+    """Return every command below this one with its full name; a group is replaced by its commands."""
     below = getattr(command, "commands", None)
     if below is None:
         yield name, command
@@ -52,25 +65,27 @@ def _commands(name: str, command: Any) -> Iterator[tuple[str, Any]]:
         yield from _commands(f"{name} {word}", child)
 
 
-def _section(name: str, command: Any) -> str:
+def _options(name: str, command: Any) -> list[tuple[str, str]]:
+    """Return name and meaning of each option and argument that has a help text."""
     context = typer.Context(command, info_name=name)
-    words = [_word(parameter) for parameter in command.params if parameter.param_type_name == "argument"]
-    rows = [_row(record) for p in command.params if (record := p.get_help_record(context)) is not None]
-    text = _as_code(inspect.cleandoc(command.help or ""))
-    usage = " ".join([name, "[OPTIONS]", *words])
-    return "\n".join([f"## {name}\n", f"```text\n{usage}\n```\n", f"{text}\n", markdown_table(("", "meaning"), rows)])
+    records = (parameter.get_help_record(context) for parameter in command.params)
+    return [(f"`{record[0]}`", _as_code(" ".join(record[1].split()))) for record in records if record is not None]
 
 
-def _word(argument: Any) -> str:
-    return str(argument.metavar or argument.name.upper())
-
-
-def _row(record: tuple[str, str]) -> tuple[str, str]:
-    name, meaning = record
-    return f"`{name}`", _as_code(" ".join(meaning.split()))
+def _section(name: str, command: Any, options: list[tuple[str, str]], common: list[tuple[str, str]]) -> str:
+    arguments = [str(p.metavar or p.name.upper()) for p in command.params if p.param_type_name == "argument"]
+    usage = " ".join([name, "[OPTIONS]", *arguments])
+    parts = [f"## {name}\n", f"```text\n{usage}\n```\n", f"{_as_code(inspect.cleandoc(command.help or ''))}\n"]
+    own = [option for option in options if option not in common]
+    if own:
+        parts.append(markdown_table(("", "meaning"), own))
+    used = [option[0].split()[0].strip("`,") for option in options if option in common]
+    if used:
+        parts.append(f"Common options: {', '.join(f'`{option}`' for option in used)}.\n")
+    return "\n".join(parts)
 
 
 def _as_code(text: str) -> str:
-    """What the help leaves plain: environment variables and options are code in a document."""
+    """Format environment variables and options as code; the help shows them as plain text."""
     quoted = re.sub(r"``([^`]+)``", r"`\1`", text)
     return re.sub(r"(?<![`\w])(--[a-z][a-z-]*|[A-Z]+_[A-Z_]+)(?![`\w])", r"`\1`", quoted)

@@ -1,4 +1,4 @@
-"""``python -m rebalance_cli.docs.reference docs`` writes schemas, reference and commands from the code."""
+"""Pages that are made from the code. ``python -m rebalance_cli.docs.reference docs`` writes them below ``docs``."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from rebalance_cli.enum_docs import member_docs
 from rebalance_cli.outputs import ANSWERS
 from rebalance_executor.domain import codes, errors, orders
 from rebalance_executor.domain.config import ExecutionConfig
+from rebalance_executor.domain.controls import ORDER_OF_CONTROLS
 from rebalance_executor.domain.values import format_decimal
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.settings import Settings
@@ -24,12 +25,15 @@ from rebalance_executor.telemetry import METRICS
 
 _HEAD = """# Reference
 
-Made from the code by `make reference`; a test compares. The commands have a page of their own: [commands](commands.md).
+Made from the code by `make reference`; a test compares. The commands are on their own page: [commands](commands.md).
 """
+_CONTROLS_PAGE = "controls.md"
+_CONTROLS_START = "<!-- order of controls, made from the code by make reference -->\n\n"
+_CONTROLS_END = "\n<!-- end -->\n"
 
 
 def documents() -> dict[str, str]:
-    """Path below ``docs`` → text of everything that is made from the code."""
+    """Return path below ``docs`` → text of each document that is made from the code as a whole."""
     published = {f"schemas/{name}": text for name, text in schemas().items()}
     answers = {
         f"schemas/cli/{name}.schema.json": schema_text(answer, is_input=False) for name, answer in ANSWERS.items()
@@ -37,22 +41,40 @@ def documents() -> dict[str, str]:
     return published | answers | {"reference.md": _reference(), "commands.md": commands_page()}
 
 
+def with_order_of_controls(page: str) -> str:
+    """Return ``docs/controls.md`` with its table of the order of controls made from the code.
+
+    Raises:
+        ValueError: the page has no markers for the table.
+    """
+    before, start, rest = page.partition(_CONTROLS_START)
+    _, end, after = rest.partition(_CONTROLS_END)
+    if not start or not end:
+        raise ValueError(f"{_CONTROLS_PAGE} has no markers for the order of controls")
+    rows = ((str(n), stage, _code_list(listed)) for n, (stage, listed) in enumerate(ORDER_OF_CONTROLS, 1))
+    return "".join((before, start, markdown_table(("", "stage", "checks, in this order"), rows), end, after))
+
+
+def _code_list(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
 def _reference() -> str:
     parts = [
         _HEAD,
-        _table("Environment", ("variable", "default", "meaning"), _variables()),
-        _table("`EXECUTION_CONFIG`", ("field", "default", "meaning"), _config_fields()),
-        _table("Outcomes of an order", ("outcome", "meaning"), _members(orders, "Outcome")),
-        _table("Codes", ("code", "meaning"), _members(codes, "Code")),
-        _table("Errors", ("error", "code", "delivered again", "meaning"), _errors()),
-        _table("Log events", ("event", "severity", "meaning"), ((f"`{e}`", e.severity, e.meaning) for e in LogEvent)),
-        _table("Metrics", ("metric", "meaning"), ((f"`{name}`", text) for name, text in METRICS.items())),
-        _table("Schemas", ("schema", "of"), _schemas()),
+        _section("Environment", ("variable", "default", "meaning"), _variables()),
+        _section("`EXECUTION_CONFIG`", ("field", "default", "meaning"), _config_fields()),
+        _section("Outcomes of an order", ("outcome", "meaning"), _members(orders, "Outcome")),
+        _section("Codes", ("code", "meaning"), _members(codes, "Code")),
+        _section("Errors", ("error", "code", "redelivered", "meaning"), _errors()),
+        _section("Log events", ("event", "severity", "meaning"), ((f"`{e}`", e.severity, e.meaning) for e in LogEvent)),
+        _section("Metrics", ("metric", "meaning"), ((f"`{name}`", text) for name, text in METRICS.items())),
+        _section("Schemas", ("schema", "of"), _schemas()),
     ]
     return "\n".join(parts)
 
 
-def _table(title: str, columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+def _section(title: str, columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     return f"## {title}\n\n{markdown_table(columns, rows)}"
 
 
@@ -73,7 +95,7 @@ def _config_fields() -> Iterator[tuple[str, str, str]]:
 
 
 def _default(value: object) -> str:
-    """Return a default as readers write it."""
+    """Return a default value as it is written in the configuration."""
     if isinstance(value, Decimal):
         return format_decimal(value)
     if isinstance(value, dict) and value:
@@ -84,14 +106,18 @@ def _default(value: object) -> str:
 def _errors() -> Iterator[tuple[str, str, str, str]]:
     for name, error in vars(errors).items():
         if inspect.isclass(error) and issubclass(error, errors.RebalanceError) and error.__module__ == errors.__name__:
-            again = "yes" if issubclass(error, errors.Redeliver) else "no"
-            yield f"`{name}`", f"`{error.code}`", again, inspect.cleandoc(error.__doc__ or "").split("\n\n")[0]
+            redelivered = "yes" if issubclass(error, errors.Redeliver) else "no"
+            yield f"`{name}`", f"`{error.code}`", redelivered, _summary(error)
 
 
 def _schemas() -> Iterator[tuple[str, str]]:
     answers: dict[str, type[BaseModel]] = {f"cli/{name}.schema.json": answer for name, answer in ANSWERS.items()}
     for name, model in {**SCHEMAS, **answers}.items():
-        yield f"[{name}](schemas/{name})", inspect.cleandoc(model.__doc__ or "").split("\n\n")[0]
+        yield f"[{name}](schemas/{name})", _summary(model)
+
+
+def _summary(documented: type) -> str:
+    return inspect.cleandoc(documented.__doc__ or "").split("\n\n")[0]
 
 
 def _members(module: object, enum: str) -> Iterator[tuple[str, str]]:
@@ -100,11 +126,13 @@ def _members(module: object, enum: str) -> Iterator[tuple[str, str]]:
 
 
 def main(folder: str) -> None:
-    """Write every document below ``folder``."""
+    """Write all documents below ``folder``."""
     for name, text in documents().items():
         target = Path(folder) / name
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, encoding="utf-8")
+    controls = Path(folder) / _CONTROLS_PAGE
+    controls.write_text(with_order_of_controls(controls.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
-"""Where a plan stands, and the whole story of one of its orders, from what the journal and the log hold. Pure."""
+"""Answers about one plan and one order, made from the journal and the log. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from rebalance_cli.enum_docs import code_meanings
+from rebalance_cli.formatting import dollars, percent, price, shares
 from rebalance_cli.outputs import (
     Explanation,
     LeaseAnswer,
@@ -18,49 +20,51 @@ from rebalance_cli.outputs import (
     Step,
 )
 from rebalance_cli.queries.plans import LeaseHolder, PlanRecord, PlanRow
-from rebalance_cli.views.result import dollars, price
 from rebalance_executor.domain.market import ZERO
 from rebalance_executor.domain.orders import ChildOrder, ParentOrder
 from rebalance_executor.domain.shortfall import of_parent
-from rebalance_executor.domain.values import format_decimal
 from rebalance_executor.execution.events import LogEvent, Severity
 
-_CATALOGUE = {event.value: event for event in LogEvent}
-_OF_ORDER = frozenset(
-    {
-        LogEvent.ORDER_OUTCOME_UNKNOWN,
-        LogEvent.ORDER_FOUND,
-        LogEvent.ORDER_RESENT,
-        LogEvent.ORDER_REJECTED,
-        LogEvent.ITEM_SCALED,
-        LogEvent.RECONCILIATION_MISMATCH,
-    }
-)
-"""What the log tells of an order beyond the journal."""
-_PRICES = ("waits at our own side", "far touch: takes what the other side offers")
+_EVENTS = {event.value: event for event in LogEvent}
+_LOG_TEXTS = {
+    LogEvent.ORDER_OUTCOME_UNKNOWN: "attempt {attempt}: no definite answer from the broker: {reason}",
+    LogEvent.ORDER_FOUND: "attempt {attempt}: found at the broker as order {order_id}, status {status}",
+    LogEvent.ORDER_RESENT: "the broker does not know order {client_order_id}; sent again with the same ID",
+    LogEvent.ORDER_REJECTED: "attempt {attempt}: rejected by the broker: {reason}",
+    LogEvent.ORDER_PRICED_FROM_LAST_TRADE: "no usable quote; priced from the last trade, {last_trade} at {traded_at}",
+    LogEvent.FOREIGN_CANCEL_REQUESTED: "cancel requested for order {order_id}, which is not of this plan",
+    LogEvent.BROKER_RATE_LIMITED: "the broker answered 429; nothing is sent before {retry_at}",
+    LogEvent.ITEM_SCALED: "quantity reduced: {reason}",
+    LogEvent.RECONCILIATION_MISMATCH: "broker and journal differ: {reason}",
+}
+"""Text of each log event that adds to what the journal stores about an order; the fields are those of its log line."""
+_SHARE_DECIMALS = 6
 
 
-def plan_line(line: PlanRow) -> PlanLine:
-    """One plan of a list."""
+# --- plans -----------------------------------------------------------------------------------------------
+
+
+def plan_line(row: PlanRow) -> PlanLine:
+    """Return one plan of a list as an answer."""
     return PlanLine(
-        plan_id=line.plan.plan_id,
-        status=line.status,
-        phase=line.plan.phase.value,
-        started_at=line.plan.started_at,
-        finished_at=line.finished_at,
-        runs=line.plan.runs,
+        plan_id=row.plan.plan_id,
+        status=row.status,
+        phase=row.plan.phase.value,
+        started_at=row.plan.started_at,
+        finished_at=row.finished_at,
+        runs=row.plan.runs,
     )
 
 
 def lease_answer(holder: LeaseHolder | None) -> LeaseAnswer | None:
-    """Who works on the account."""
+    """Return the holder of the account's lease as an answer."""
     return LeaseAnswer(run_id=holder.run_id, epoch=holder.epoch, until=holder.until) if holder is not None else None
 
 
-def plan_details(entry: PlanRecord) -> PlanDetails:
-    """Where the plan stands."""
-    plan, result = entry.plan, entry.journal.result
-    progress = PlanProgress.RUNNING if entry.is_running else PlanProgress.WAITING
+def plan_details(record: PlanRecord) -> PlanDetails:
+    """Return the status of one plan with its runs and orders."""
+    plan, result = record.plan, record.journal.result
+    progress = PlanProgress.RUNNING if record.is_running else PlanProgress.WAITING
     return PlanDetails(
         plan_id=plan.plan_id,
         account=plan.account,
@@ -70,7 +74,7 @@ def plan_details(entry: PlanRecord) -> PlanDetails:
         content_hash=plan.content_hash,
         started_at=plan.started_at,
         finished_at=result.execution_timestamp if result is not None else None,
-        filled_dollars=sum((parent.filled_value for parent in entry.journal.parents.values()), ZERO),
+        filled_dollars=sum((parent.filled_value for parent in record.journal.parents.values()), ZERO),
         runs=tuple(
             RunLine(
                 run_id=run.run_id,
@@ -80,14 +84,14 @@ def plan_details(entry: PlanRecord) -> PlanDetails:
                 end=run.end,
                 reason=run.reason,
             )
-            for run in entry.runs
+            for run in record.runs
         ),
-        orders=tuple(_order_line(parent) for parent in in_working_order(entry.journal.parents)),
+        orders=tuple(_order_line(parent) for parent in in_working_order(record.journal.parents)),
     )
 
 
 def in_working_order(parents: Mapping[str, ParentOrder]) -> list[ParentOrder]:
-    """Sells before buys, by priority: the order in which they are worked."""
+    """Return the orders in the sequence in which they are worked: sells before buys, each by priority."""
     return sorted(parents.values(), key=lambda parent: (parent.side.value != "sell", parent.priority, parent.symbol))
 
 
@@ -106,20 +110,24 @@ def _order_line(parent: ParentOrder) -> OrderLine:
     )
 
 
-# --- the story of one order ------------------------------------------------------------------------------
+# --- one order -------------------------------------------------------------------------------------------
 
 
-def explain_order(entry: PlanRecord, parent: ParentOrder, records: Iterable[Mapping[str, Any]]) -> Explanation:
-    """What happened to one order, in the order in which it happened.
+def explain_order(record: PlanRecord, parent: ParentOrder, log_records: Iterable[Mapping[str, Any]]) -> Explanation:
+    """Return the history of one order, in the sequence of events.
 
     Args:
-        entry: its plan.
+        record: the plan.
         parent: the order.
-        records: log lines of any plans; those of this one are picked.
+        log_records: decoded log lines; those of other plans and other orders are ignored.
     """
-    plan = entry.plan
-    result = entry.journal.result
-    steps = [*_of_plan(entry), *_of_parent(entry, parent), *_of_log(plan.plan_id, parent.symbol, records)]
+    plan = record.plan
+    result = record.journal.result
+    steps = [
+        *_run_steps(record),
+        *_parent_steps(record, parent),
+        *_log_steps(plan.plan_id, parent.symbol, log_records),
+    ]
     return Explanation(
         plan_id=plan.plan_id,
         account=plan.account,
@@ -132,90 +140,129 @@ def explain_order(entry: PlanRecord, parent: ParentOrder, records: Iterable[Mapp
 
 
 def _verdict(parent: ParentOrder) -> str:
-    done = f"{format_decimal(parent.filled_qty)} of {format_decimal(parent.qty)} shares filled"
+    facts = [f"{_fills(parent)} filled"] if parent.qty else []
     if parent.outcome is None:
-        return f"not settled yet; {done}"
-    code = f" ({parent.code})" if parent.code not in (None, parent.outcome.value) else ""
-    return f"{parent.outcome.value}{code}; {done}"
+        return "; ".join(["no outcome yet", *facts])
+    facts += [parent.message] if parent.message else []
+    return ": ".join(filter(None, (_outcome(parent), "; ".join(facts))))
+
+
+def _outcome(parent: ParentOrder) -> str:
+    if parent.outcome is None or parent.code in (None, parent.outcome.value):
+        return str(parent.outcome)
+    return f"{parent.outcome} ({parent.code})"
 
 
 def _step(at: datetime, event: str, text: str) -> Step:
     return Step(at=at, source="journal", event=event, text=text)
 
 
-def _of_plan(entry: PlanRecord) -> Iterator[Step]:
-    for number, run in enumerate(entry.runs, 1):
-        again = "" if number == 1 else ": an earlier one left the plan unfinished"
-        yield _step(run.started_at, "run.started", f"run {number} begins (epoch {run.epoch}){again}")
+def _run_steps(record: PlanRecord) -> Iterator[Step]:
+    for number, run in enumerate(record.runs, 1):
+        resumed = "" if number == 1 else f"; run {number - 1} had left the plan unfinished"
+        yield _step(run.started_at, LogEvent.RUN_STARTED, f"run {number} started (epoch {run.epoch}){resumed}")
         if run.ended_at is not None and run.end is not None:
-            why = f": {run.reason}" if run.reason else ""
-            yield _step(run.ended_at, "run.ended", f"run {number} ends {run.end.value.lower()}{why}")
+            reason = f": {run.reason}" if run.reason else ""
+            yield _step(run.ended_at, LogEvent.RUN_ENDED, f"run {number} {run.end.value.lower()}{reason}")
 
 
-def _of_parent(entry: PlanRecord, parent: ParentOrder) -> Iterator[Step]:
-    planned = f"the plan asks to {parent.side.value} ${dollars(abs(parent.planned_amount))}"
-    arrival = "; no usable quote at arrival"
+def _parent_steps(record: PlanRecord, parent: ParentOrder) -> Iterator[Step]:
+    plan = f"plan: {parent.side.value} ${dollars(abs(parent.planned_amount))}"
+    arrival = "no usable quote at arrival"
     if parent.arrival is not None:
-        a = parent.arrival
-        arrival = f"; quote at arrival {price(a.bid)} / {price(a.ask)}, mid {price(a.mid)}"
-    frozen = f"; frozen at {format_decimal(parent.qty)} shares" if parent.qty else ""
-    yield _step(entry.plan.started_at, "plan.started", planned + arrival + frozen)
+        quote = parent.arrival
+        arrival = f"arrival quote {price(quote.bid)} / {price(quote.ask)}, mid {price(quote.mid)}"
+    quantity = f"; quantity frozen at {_shares(parent.qty)} shares" if parent.qty else ""
+    yield _step(record.plan.started_at, LogEvent.PLAN_STARTED, f"{plan}; {arrival}{quantity}")
     for child in parent.children:
-        yield from _of_child(child, is_last=child is parent.children[-1])
+        yield from _child_steps(parent, child)
     if parent.outcome is not None and parent.settled_at is not None:
-        code = f" {parent.code}" if parent.code not in (None, parent.outcome.value) else ""
-        why = f"{code}: {parent.message}" if parent.code is not None else ""
-        yield _step(parent.settled_at, "order.settled", f"{parent.outcome.value}{why}{_cost(parent)}")
+        reason = f": {parent.message}" if parent.message else ""
+        event = f"item.{parent.outcome.value.lower()}"
+        yield _step(parent.settled_at, event, f"outcome {_outcome(parent)}{reason}{_cost(parent)}")
 
 
 def _cost(parent: ParentOrder) -> str:
-    lost = of_parent(parent)
-    if lost is None or not parent.filled_qty:
+    shortfall = of_parent(parent)
+    if shortfall is None or not parent.filled_qty:
         return ""
-    word = "better" if lost.total < 0 else "worse"
-    return (
-        f"; ${dollars(abs(lost.total))} {word} than arrival mid "
-        f"(delay {dollars(lost.delay)}, spread {dollars(lost.spread)}, residual {dollars(lost.residual)})"
-    )
+    word = "better" if shortfall.total < 0 else "worse"
+    parts = (("delay", shortfall.delay), ("spread", shortfall.spread), ("residual", shortfall.residual))
+    shown = ", ".join(f"{name} {dollars(amount)}" for name, amount in parts)
+    return f"; ${dollars(abs(shortfall.total))} {word} than arrival mid ({shown})"
 
 
-def _of_child(child: ChildOrder, *, is_last: bool) -> Iterator[Step]:
-    priced = f"limit {price(child.limit_price)}" if child.limit_price is not None else "market"
-    quote = ""
-    if child.bid is not None and child.ask is not None:
-        quote = f"; quote {price(child.bid)} / {price(child.ask)}"
-    rung = ""
-    if child.spread_fraction is not None:
-        rung = f"; rung {format_decimal(child.spread_fraction)} of the spread" + {
-            0: f" ({_PRICES[0]})",
-            1: f" ({_PRICES[1]})",
-        }.get(int(child.spread_fraction) if child.spread_fraction == int(child.spread_fraction) else -1, "")
-    text = f"attempt {child.attempt}: {priced} for {format_decimal(child.qty)} shares{quote}{rung}"
-    yield _step(child.intended_at, "order.intended", text)
+def _child_steps(parent: ParentOrder, child: ChildOrder) -> Iterator[Step]:
+    name = f"attempt {child.attempt}"
+    order = f"limit {price(child.limit_price)}" if child.limit_price is not None else "market order"
+    text = f"{name}: {order} for {_shares(child.qty)} shares{_pricing(child)}"
+    yield _step(child.intended_at, LogEvent.ORDER_INTENDED, text)
     if child.submitted_at is not None:
-        yield _step(
-            child.submitted_at, "order.submitted", f"attempt {child.attempt} is at the broker: order {child.order_id}"
-        )
+        text = f"{name}: accepted by the broker as order {child.order_id}"
+        yield _step(child.submitted_at, LogEvent.ORDER_SUBMITTED, text)
     if child.cancel_requested_at is not None:
-        why = "no other follows" if is_last else "the next one is priced anew"
-        text = f"attempt {child.attempt}: its cancel is asked for; {why}"
-        yield _step(child.cancel_requested_at, "order.cancel_requested", text)
+        text = f"{name}: cancel requested{_after_cancel(parent, child)}"
+        yield _step(child.cancel_requested_at, LogEvent.ORDER_CANCEL_REQUESTED, text)
     if child.closed_at is not None:
-        filled = f"{format_decimal(child.filled_qty)} of {format_decimal(child.qty)} shares filled"
+        status = child.status or child.state.value.lower()
+        fills = f"{_shares(child.filled_qty)} of {_shares(child.qty)} shares filled"
         at = f" at {price(child.filled_avg_price)}" if child.filled_avg_price is not None else ""
-        why = f": {child.error_message}" if child.error_message else ""
-        text = f"attempt {child.attempt} is {child.status or child.state.value.lower()}: {filled}{at}{why}"
-        yield _step(child.closed_at, f"order.{child.status or child.state.value.lower()}", text)
+        reason = f": {child.error_message}" if child.error_message else ""
+        yield _step(child.closed_at, f"order.{status}", f"{name}: {status}, {fills}{at}{reason}")
 
 
-def _of_log(plan_id: str, symbol: str, records: Iterable[Mapping[str, Any]]) -> Iterator[Step]:
+def _pricing(child: ChildOrder) -> str:
+    text = ""
+    if child.bid is not None and child.ask is not None:
+        text = f"; quote {price(child.bid)} / {price(child.ask)}"
+    if child.spread_fraction is not None:
+        places = {Decimal(0): "at the near touch", Decimal(1): "at the far touch"}
+        text += f", priced {places.get(child.spread_fraction, f'{percent(child.spread_fraction)} into the spread')}"
+    return text
+
+
+def _after_cancel(parent: ParentOrder, child: ChildOrder) -> str:
+    if parent.children[-1].attempt > child.attempt:
+        return f"; attempt {child.attempt + 1} follows at a new price"
+    return "; no further attempt" if parent.outcome is not None else ""
+
+
+def _fills(parent: ParentOrder) -> str:
+    return f"{_shares(parent.filled_qty)} of {_shares(parent.qty)} shares"
+
+
+def _shares(quantity: Decimal) -> str:
+    return shares(quantity, _SHARE_DECIMALS)
+
+
+# --- log lines -------------------------------------------------------------------------------------------
+
+
+def _log_steps(plan_id: str, symbol: str, records: Iterable[Mapping[str, Any]]) -> Iterator[Step]:
     for record in records:
-        event = _CATALOGUE.get(str(record.get("message")))
+        event = _EVENTS.get(str(record.get("message")))
         if event is None or record.get("plan_id") != plan_id:
             continue
-        of_order = record.get("symbol") == symbol and event in _OF_ORDER
-        of_plan = "symbol" not in record and event.severity is not Severity.INFO
-        if of_order or of_plan:
+        is_of_order = record.get("symbol") == symbol and event in _LOG_TEXTS
+        is_of_plan = "symbol" not in record and event.severity is not Severity.INFO
+        if is_of_order or is_of_plan:
             at = datetime.fromisoformat(str(record["timestamp"]))
-            reason = record.get("reason")
-            yield Step(at=at, source="log", event=event.value, text=event.meaning + (f" {reason}" if reason else ""))
+            yield Step(at=at, source="log", event=event.value, text=_log_text(event, record))
+
+
+def _log_text(event: LogEvent, record: Mapping[str, Any]) -> str:
+    if event in _LOG_TEXTS:
+        return _LOG_TEXTS[event].format_map(_Fields(record))
+    reasons = [str(record[name]) for name in ("code", "reason") if record.get(name)]
+    return ": ".join([event.value, *reasons])
+
+
+class _Fields(dict[str, Any]):
+    """Fields of a log line as text: times in UTC to the second, and "unknown" for a missing field."""
+
+    def __missing__(self, name: str) -> str:
+        return "unknown"
+
+    def __getitem__(self, name: str) -> str:
+        text = str(super().__getitem__(name))
+        return f"{datetime.fromisoformat(text):%H:%M:%S} UTC" if name.endswith("_at") and text != "unknown" else text

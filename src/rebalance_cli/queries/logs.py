@@ -1,4 +1,4 @@
-"""Log lines of a plan: the files of runs on this machine, files that are named, or CloudWatch."""
+"""Log lines of a plan: from runs on this machine, from named files, and from CloudWatch Logs."""
 
 from __future__ import annotations
 
@@ -10,36 +10,38 @@ from typing import Any
 
 from rebalance_cli.context import CliContext
 
-_AROUND = timedelta(minutes=5)
+_MARGIN = timedelta(minutes=5)
+"""Time before the start and after the end of a plan in which CloudWatch is searched as well."""
 
 
 def read_log_records(
-    desk: CliContext, plan_id: str, started_at: datetime, until: datetime, files: Iterable[Path]
-) -> Iterator[Any]:
-    """Decoded log lines that name this plan.
+    ctx: CliContext, plan_id: str, started_at: datetime, until: datetime, files: Iterable[Path]
+) -> Iterator[dict[str, Any]]:
+    """Read and decode the log lines of a plan.
 
     Args:
-        desk: where to look: ``LOG_GROUP`` names the function's log group.
-        plan_id: the plan.
-        started_at: when it was begun.
-        until: when it was finished, or now.
-        files: files to read besides those of this machine's own runs.
+        ctx: its data directory has the logs of runs on this machine; ``LOG_GROUP`` names the function's log group.
+        plan_id: ID of the plan.
+        started_at: start of the plan.
+        until: end of the plan, or now.
+        files: more files to read.
     """
-    own = sorted((desk.data_dir / "log").glob("*.jsonl")) if (desk.data_dir / "log").is_dir() else []
-    for path in [*own, *files]:
-        yield from _of_plan(path.read_text(encoding="utf-8", errors="replace").splitlines(), plan_id)
-    group = desk.environment.get("LOG_GROUP")
+    folder = ctx.data_dir / "log"
+    own_files = sorted(folder.glob("*.jsonl")) if folder.is_dir() else []
+    for path in [*own_files, *files]:
+        yield from _decode(path.read_text(encoding="utf-8", errors="replace").splitlines(), plan_id)
+    group = ctx.environment.get("LOG_GROUP")
     if group:
-        pages = desk.aws_client("logs").get_paginator("filter_log_events")
-        span = {
-            "startTime": int((started_at - _AROUND).timestamp() * 1000),
-            "endTime": int((until + _AROUND).timestamp() * 1000),
+        pages = ctx.aws_client("logs").get_paginator("filter_log_events")
+        period = {
+            "startTime": int((started_at - _MARGIN).timestamp() * 1000),
+            "endTime": int((until + _MARGIN).timestamp() * 1000),
         }
-        for page in pages.paginate(logGroupName=group, filterPattern=json.dumps(plan_id), **span):
-            yield from _of_plan((event["message"] for event in page["events"]), plan_id)
+        for page in pages.paginate(logGroupName=group, filterPattern=json.dumps(plan_id), **period):
+            yield from _decode((event["message"] for event in page["events"]), plan_id)
 
 
-def _of_plan(lines: Iterable[str], plan_id: str) -> Iterator[Any]:
+def _decode(lines: Iterable[str], plan_id: str) -> Iterator[dict[str, Any]]:
     for line in lines:
         if plan_id not in line:
             continue

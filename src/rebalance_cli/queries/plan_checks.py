@@ -1,4 +1,4 @@
-"""What is wrong with a plan, all at once, and what is worth a second look. Pure."""
+"""Problems that make a plan invalid, and remarks about a valid plan. Pure."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
 
+from rebalance_cli.formatting import dollars, percent
 from rebalance_cli.outputs import Problem, Validation
-from rebalance_cli.views.result import dollars
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.errors import InvalidInput
 from rebalance_executor.domain.market import ZERO
 from rebalance_executor.domain.plan import Action, RebalancePlan, RebalancePlanItem
-from rebalance_executor.domain.values import format_decimal, seconds
+from rebalance_executor.domain.values import format_decimal, format_utc, seconds
 
-_WEIGHT_STEP = Decimal("0.001")
-_DOLLAR = Decimal(1)
+_WEIGHT_TOLERANCE = Decimal("0.001")
+_DOLLAR_TOLERANCE = Decimal(1)
 
 
 def validate_plan(document: object, config: ExecutionConfig, now: datetime) -> Validation:
-    """The verdict on a decoded plan document."""
+    """Return all problems of a decoded plan document, or the remarks if it is valid."""
     try:
         plan = RebalancePlan.parse(document)
     except InvalidInput as error:
@@ -31,29 +31,28 @@ def validate_plan(document: object, config: ExecutionConfig, now: datetime) -> V
 
 def _remarks(plan: RebalancePlan, config: ExecutionConfig, now: datetime) -> Iterator[tuple[str, str]]:
     if now - plan.timestamp > seconds(config.max_plan_age_minutes * 60):
-        yield (
-            "timestamp",
-            f"older than {format_decimal(config.max_plan_age_minutes)} minutes (max_plan_age_minutes): it would not be begun",
-        )
+        limit = f"{format_decimal(config.max_plan_age_minutes)} minutes (max_plan_age_minutes)"
+        yield "timestamp", f"older than {limit}; the plan would not start (PLAN_EXPIRED)"
     if plan.valid_until is not None and plan.valid_until < now:
-        yield "valid_until", "has passed: it would not be begun"
+        yield "valid_until", f"passed at {format_utc(plan.valid_until)}; the plan would not start (PLAN_EXPIRED)"
     traded = sum((abs(item.trade_amount) for item in plan.trades), ZERO)
-    if abs(abs(plan.total_trade_value) - traded) > _DOLLAR:
-        yield "total_trade_value", f"is {dollars(plan.total_trade_value)}, the items come to {dollars(traded)}"
+    if abs(abs(plan.total_trade_value) - traded) > _DOLLAR_TOLERANCE:
+        yield "total_trade_value", f"is ${dollars(plan.total_trade_value)}, but the items total ${dollars(traded)}"
     weights = sum((item.target_weight for item in plan.items), ZERO)
-    if weights > 1 + _WEIGHT_STEP:
-        yield "items", f"target weights come to {format_decimal(weights)}: more than the portfolio"
+    if weights > 1 + _WEIGHT_TOLERANCE:
+        yield "items", f"target weights total {percent(weights)}, more than the portfolio"
     for number, item in enumerate(plan.items):
         for field, text in _item_remarks(item):
             yield f"items.{number}.{field}", f"{item.symbol}: {text}"
 
 
 def _item_remarks(item: RebalancePlanItem) -> Iterator[tuple[str, str]]:
-    difference = item.target_weight - item.current_weight
-    if abs(difference - item.weight_diff) > _WEIGHT_STEP:
-        yield "weight_diff", f"is {format_decimal(item.weight_diff)}, target − current is {format_decimal(difference)}"
-    wanted = item.target_value - item.current_value
-    if item.action is not Action.HOLD and wanted * item.trade_amount < 0:
-        yield "trade_amount", f"is {dollars(item.trade_amount)}, the values ask for {dollars(wanted)}"
+    weight_diff = item.target_weight - item.current_weight
+    if abs(weight_diff - item.weight_diff) > _WEIGHT_TOLERANCE:
+        yield "weight_diff", f"is {percent(item.weight_diff)}, but target − current is {percent(weight_diff)}"
+    value_diff = item.target_value - item.current_value
+    if item.action is not Action.HOLD and value_diff * item.trade_amount < 0:
+        amount = dollars(item.trade_amount, sign=True)
+        yield "trade_amount", f"is {amount}, but target value − current value is {dollars(value_diff, sign=True)}"
     if item.is_full_exit:
-        yield "target_value", "0 on a SELL: the whole position is sold, whatever the amount says"
+        yield "target_value", "is 0 for a SELL: the whole position is sold, whatever trade_amount says"

@@ -1,7 +1,7 @@
-"""What a plan would become, without anything being sent or written: the engine of ``apply`` on ports that only read.
+"""Previews: the outcome that a plan would have now, computed by the code that executes plans, on read-only ports.
 
-The same ``Opening`` that begins a plan sizes its items and asks the controls; the same gate fits the buys into the
-cash, with the sells' proceeds taken at the bid; the same strategy prices the first order of each.
+``PreTrade`` sizes the items and applies the controls, the cash gate scales the buys to the expected proceeds of the
+sells at the bid, and ``decide`` prices the first order of each item. Nothing is sent and nothing is written.
 """
 
 from __future__ import annotations
@@ -44,134 +44,135 @@ _CENT = Decimal("0.01")
 
 
 class ReadOnlyBroker:
-    """Implements ``Broker``: asks the real one, sends nothing."""
+    """Implements ``Broker``: reads from the real one, and sends nothing."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
         self._account: Account | None = None
-        self._gone: set[str] = set()
+        self._canceled: set[str] = set()
 
     @property
     def expected_account_number(self) -> str | None:
-        """As the real one."""
+        """The configured account number, as in the real broker."""
         return self._broker.expected_account_number
 
     def account(self) -> Account:
-        """As the real one; asked once."""
+        """Return the account; it is read once."""
         if self._account is None:
             self._account = self._broker.account()
         return self._account
 
     def clock(self) -> MarketClock:
-        """As the real one."""
+        """Return the market clock."""
         return self._broker.clock()
 
     def positions(self, symbols: Collection[str]) -> Mapping[str, Position]:
-        """As the real one."""
+        """Return the positions in these symbols."""
         return self._broker.positions(symbols)
 
     def asset(self, symbol: str) -> Asset:
-        """As the real one."""
+        """Return the flags of an asset."""
         return self._broker.asset(symbol)
 
     def quotes(self, symbols: Sequence[str]) -> Mapping[str, Quote]:
-        """As the real one."""
+        """Return the latest quotes."""
         return self._broker.quotes(symbols)
 
     def last_trades(self, symbols: Sequence[str]) -> Mapping[str, Trade]:
-        """As the real one."""
+        """Return the last trades."""
         return self._broker.last_trades(symbols)
 
     def orders(self, symbols: Sequence[str], since: datetime) -> Sequence[BrokerOrder]:
-        """As the real one."""
+        """Return the orders submitted since then."""
         return self._broker.orders(symbols, since)
 
     def open_orders(self, symbols: Sequence[str]) -> Sequence[BrokerOrder]:
-        """As the real one, without those that would be cancelled."""
-        return [order for order in self._broker.open_orders(symbols) if order.id not in self._gone]
+        """Return the open orders except those that the plan would cancel."""
+        return [order for order in self._broker.open_orders(symbols) if order.id not in self._canceled]
 
     def order_by_client_id(self, client_order_id: str) -> BrokerOrder | None:
-        """As the real one."""
+        """Return the order with this ID."""
         return self._broker.order_by_client_id(client_order_id)
 
     def wait_for_rate_limit(self, until: datetime) -> None:
-        """Nothing is sent."""
+        """Do nothing: nothing is sent."""
 
     def submit(self, request: OrderRequest) -> BrokerOrder:
-        """Never."""
-        raise AssertionError("a preview sends nothing")
+        """Raise ``AssertionError``: a preview decides, and never submits."""
+        raise AssertionError("a preview must not submit orders")
 
     def cancel(self, order_id: str) -> bool:
-        """Count the order as gone; it stays where it is."""
-        self._gone.add(order_id)
+        """Leave the order alone, but treat it as canceled from here on."""
+        self._canceled.add(order_id)
         return True
 
 
 class ReadOnlyRiskStore:
-    """Implements ``RiskStore``: reads the real one, sets nothing."""
+    """Implements ``RiskStore``: reads from the real one, and changes nothing."""
 
-    def __init__(self, book: RiskStore) -> None:
-        self._book = book
+    def __init__(self, store: RiskStore) -> None:
+        self._store = store
 
     def load(self, account: str, day: date) -> RiskState:
-        """As the real one."""
-        return self._book.load(account, day)
+        """Return the state of the controls."""
+        return self._store.load(account, day)
 
     def kill_switch(self, account: str) -> KillSwitchRecord:
-        """As the real one."""
-        return self._book.kill_switch(account)
+        """Return the kill switch."""
+        return self._store.kill_switch(account)
 
     def set_kill_switch(self, account: str, switch: KillSwitchRecord) -> None:
-        """Leave it as it is."""
+        """Do nothing."""
 
 
-class NoMemory:
-    """Implements ``AssetCache``: every flag is asked of the broker, none is kept."""
+class NoAssetCache:
+    """Implements ``AssetCache`` without a cache: asset flags are always read from the broker."""
 
     def get(self, symbols: Sequence[str], *, now: datetime) -> Mapping[str, Asset]:
-        """None."""
+        """Return nothing."""
         return {}
 
     def put(self, assets: Iterable[Asset], *, now: datetime) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
-def preview_plan(found: CliContext, plan: RebalancePlan, account: str) -> Preview:
-    """What would become of the plan if it were begun now.
+def preview_plan(ctx: CliContext, plan: RebalancePlan, account: str) -> Preview:
+    """Return the outcome that the plan would have if it started now.
 
     Raises:
-        BrokerUnavailable, JournalUnavailable: what the answer needs could not be read.
+        BrokerUnavailable, JournalUnavailable: a read failed.
     """
-    config, now = found.config, found.now
-    refusal: tuple[str, str] | None = None
+    config, now = ctx.config, ctx.now
+    expired: tuple[str, str] | None = None
     try:
         check_fresh(
             plan, now, max_age_minutes=config.max_plan_age_minutes, max_skew_seconds=config.max_clock_skew_seconds
         )
     except PlanExpired as error:
-        refusal = (error.code, str(error))
-    deadline = found.deadline()
-    broker = ReadOnlyBroker(found.ports.brokers(account, deadline))
-    ports = replace(found.ports, risk_store=ReadOnlyRiskStore(found.ports.risk_store), assets=NoMemory(), publishers=())
+        expired = (error.code, str(error))
+    deadline = ctx.deadline()
+    broker = ReadOnlyBroker(ctx.ports.brokers(account, deadline))
+    risk_store = ReadOnlyRiskStore(ctx.ports.risk_store)
+    ports = replace(ctx.ports, risk_store=risk_store, assets=NoAssetCache(), publishers=())
     access = AccountAccess.to(account, broker, ports, config)
     lease = Lease(account=account, epoch=0, run_id="preview", expires_at=now + timedelta(minutes=1))
     run = PreTrade(access).start(plan, lease, deadline)
-    budget = _fit(run, broker, access.quotes.latest, config, now) if plan.trades else None
-    orders = tuple(_order(item, run, access.quotes.latest, config, now) for item in plan.items)
-    paper = found.settings.alpaca_paper
-    return _sum_up(run, orders, budget, refusal or _common_denial(orders), paper=paper)
+    quotes = access.quotes.latest
+    budget = _scale_buys(run, broker, quotes, config, now) if plan.trades else None
+    orders = tuple(_preview_item(item, run, quotes, config, now) for item in plan.items)
+    return _summarize(run, orders, budget, expired or _common_denial(orders), paper=ctx.settings.alpaca_paper)
 
 
-def _fit(
+def _scale_buys(
     run: Run, broker: ReadOnlyBroker, quotes: Mapping[str, Quote], config: ExecutionConfig, now: datetime
 ) -> Decimal | None:
-    """Pass the gate as if every sell had filled at the far touch; returns the buys' budget."""
+    """Scale the buys as if every sell had filled at the far touch; return their budget."""
     buys = run.unsettled(Side.BUY)
     if not buys:
         return None
     sells = run.unsettled(Side.SELL)
-    brought = sum((sell.qty * far_touch(Side.SELL, quotes[sell.symbol]) for sell in sells), ZERO)
-    expected = run.state.starting_funds + brought
+    proceeds = sum((sell.qty * far_touch(Side.SELL, quotes[sell.symbol]) for sell in sells), ZERO)
+    expected = run.state.starting_funds + proceeds
     account = replace(broker.account(), cash=expected, buying_power=expected)
     budget = buy_budget(account, expected, config)
     for parent in scale_to_budget(buys, quotes, budget, config, now):
@@ -179,29 +180,24 @@ def _fit(
     return budget
 
 
-def _order(
+def _preview_item(
     item: RebalancePlanItem, run: Run, quotes: Mapping[str, Quote], config: ExecutionConfig, now: datetime
 ) -> PreviewOrder:
     parent = run.parents.get(item.symbol)
     if parent is None:
-        return _line(item, None, Decision.SKIP, Code.HOLD, "the plan asks for no trade")
+        return _preview_order(item, None, Decision.SKIP, Code.HOLD, "the plan asks for no trade")
     if parent.outcome is not None:
         decision = Decision.SKIP if parent.outcome is Outcome.SKIPPED else Decision.DENY
-        return _line(item, parent, decision, parent.code, parent.message)
-    view = DecisionContext(
-        now=now,
-        quote=quotes.get(item.symbol),
-        schedule=run.wave_schedule(parent.side),
-    )
-    first = decide(parent, view, config)
-    if isinstance(first, Settle):
-        return _line(item, parent, Decision.DENY, first.code, first.message)
-    return _line(
-        item, parent, Decision.SEND, parent.code, parent.message, first=first if isinstance(first, Place) else None
-    )
+        return _preview_order(item, parent, decision, parent.code, parent.message)
+    context = DecisionContext(now=now, quote=quotes.get(item.symbol), schedule=run.wave_schedule(parent.side))
+    decision_now = decide(parent, context, config)
+    if isinstance(decision_now, Settle):
+        return _preview_order(item, parent, Decision.DENY, decision_now.code, decision_now.message)
+    first = decision_now if isinstance(decision_now, Place) else None
+    return _preview_order(item, parent, Decision.SEND, parent.code, parent.message, first=first)
 
 
-def _line(
+def _preview_order(
     item: RebalancePlanItem,
     parent: ParentOrder | None,
     decision: Decision,
@@ -234,19 +230,19 @@ def _line(
 
 
 def _common_denial(orders: Sequence[PreviewOrder]) -> tuple[str, str] | None:
-    """Why the whole plan would be refused: one reason for every order."""
-    told = {(order.code, order.message, order.decision) for order in orders if order.action is not Action.HOLD}
-    if len(told) != 1:
+    """Return code and message if all orders are denied for the same reason; otherwise None."""
+    decisions = {(order.code, order.message, order.decision) for order in orders if order.action is not Action.HOLD}
+    if len(decisions) != 1:
         return None
-    code, message, decision = told.pop()
+    code, message, decision = decisions.pop()
     return (code, message or "") if decision is Decision.DENY and code is not None else None
 
 
-def _sum_up(
+def _summarize(
     run: Run,
     orders: tuple[PreviewOrder, ...],
     budget: Decimal | None,
-    refusal: tuple[str, str] | None,
+    denial: tuple[str, str] | None,
     *,
     paper: bool,
 ) -> Preview:
@@ -260,8 +256,8 @@ def _sum_up(
         account_number=run.state.account_number,
         paper=paper,
         content_hash=run.plan.content_hash,
-        code=refusal[0] if refusal is not None else None,
-        message=refusal[1] if refusal is not None else None,
+        code=denial[0] if denial is not None else None,
+        message=denial[1] if denial is not None else None,
         orders=orders,
         sells=sells,
         buys=buys,

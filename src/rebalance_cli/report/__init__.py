@@ -1,4 +1,4 @@
-"""The execution report as one self-contained page."""
+"""The report on executed plans as one self-contained HTML page."""
 
 from rebalance_cli.report.page import write_page
 

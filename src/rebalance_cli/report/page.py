@@ -1,94 +1,82 @@
-"""The page: what each plan's section says, from its journal and its result."""
+"""Content of the report: one section per finished plan, made from its journal and its result."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import chain
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from rebalance_cli.enum_docs import code_meanings
+from rebalance_cli.formatting import NONE, basis_points, counted, dollars, duration, price, shares
 from rebalance_cli.queries.explain import in_working_order
 from rebalance_cli.queries.plans import PlanRecord
 from rebalance_cli.report import figures
 from rebalance_cli.report.figures import Gap, Part
-from rebalance_cli.views.result import counted, dollars, price
+from rebalance_cli.views.styles import outcome_tone, status_tone
 from rebalance_executor.domain.codes import Code
+from rebalance_executor.domain.controls import ORDER_OF_CONTROLS
 from rebalance_executor.domain.market import ZERO
-from rebalance_executor.domain.orders import ChildOrder, Outcome, ParentOrder
+from rebalance_executor.domain.orders import ChildOrder, ParentOrder
 from rebalance_executor.domain.plan import Action
 from rebalance_executor.domain.result import ExecutionResult, ExecutionStatus, OrderResult
-from rebalance_executor.domain.values import format_decimal
 
-_MOST_TIMELINES = 24
-"""The largest orders; a page with more is slow to read."""
-_GOOD = (ExecutionStatus.SUCCESS, ExecutionStatus.SUCCESS_WITH_SKIPS)
-_TONES = {
-    Outcome.FILLED: "good",
-    Outcome.SKIPPED: "dim",
-    Outcome.PARTIALLY_FILLED: "warn",
-    Outcome.UNFILLED: "warn",
-}
-CONTROLS = (
-    Code.ACCOUNT_MISMATCH,
-    Code.ACCOUNT_BLOCKED,
-    Code.HALTED,
-    Code.REDUCING_ONLY,
-    Code.MARKET_CLOSED,
-    Code.RESTRICTED,
-    Code.ORDER_TOO_LARGE,
-    Code.PLAN_LIMIT,
-    Code.DAILY_LIMIT,
-    Code.DUPLICATE_ORDER,
-    Code.CONFLICTING_ORDER,
-    Code.MESSAGE_LIMIT,
-    Code.POSITION_DRIFT,
-    Code.NOT_TRADABLE,
-    Code.NOT_FRACTIONABLE,
-    Code.NO_POSITION,
-    Code.BELOW_MINIMUM,
-    Code.QUOTE_UNUSABLE,
-    Code.PRICE_COLLAR,
-    Code.TOO_MANY_RUNS,
-    Code.TOO_MANY_PLANS,
-)
-"""Codes of the controls, in the order in which they are asked."""
+_MAX_TIMELINES = 24
+"""Timelines are drawn for the largest orders only: more of them make the page slow."""
+CONTROLS = tuple(dict.fromkeys(code for code in chain(*(codes for _, codes in ORDER_OF_CONTROLS)) if code in Code))
+"""Codes with which a control denies an item, in order of evaluation. A code of several stages is listed once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """One control: which items it refused."""
+    """One control, with the symbols that it denied."""
 
     code: str
     meaning: str
-    refused: tuple[str, ...]
+    denied: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A number at the top of a section."""
+
+    value: str
+    name: str
+    tone: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One plan, ready for the page."""
+    """One plan, ready for the template."""
 
-    entry: PlanRecord
+    record: PlanRecord
     result: ExecutionResult
     tone: str
     summary: str
-    tiles: tuple[tuple[str, str, str], ...]
-    """Value, name and tone."""
+    tiles: tuple[Tile, ...]
     waterfall: Markup | None
     by_attempt: Markup | None
     drift: Markup | None
     timelines: tuple[tuple[ParentOrder, Markup], ...]
-    more_timelines: int
+    omitted_timelines: int
     controls: tuple[Control, ...]
     children: tuple[tuple[ParentOrder, ChildOrder], ...]
 
 
-def write_page(path: Path, title: str, entries: Sequence[PlanRecord], unfinished: Sequence[str]) -> None:
-    """Write one self-contained page about these finished plans."""
-    sections = [_section(entry, entry.journal.result) for entry in entries if entry.journal.result is not None]
+def write_page(path: Path, title: str, records: Sequence[PlanRecord], unfinished: Sequence[str]) -> None:
+    """Write one self-contained page about these plans.
+
+    Args:
+        path: the file.
+        title: heading of the page.
+        records: plans; those without a result are left out.
+        unfinished: IDs of plans without a result, to be named on the page.
+    """
+    sections = [_section(record, record.journal.result) for record in records if record.journal.result is not None]
     environment = Environment(
         loader=PackageLoader("rebalance_cli.report", "."),
         autoescape=True,
@@ -96,107 +84,127 @@ def write_page(path: Path, title: str, entries: Sequence[PlanRecord], unfinished
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
+    filters: dict[str, Callable[..., str]] = {
         "dollars": dollars,
-        "plain": format_decimal,
         "price": price,
-        "tone": lambda outcome: _TONES.get(outcome, "bad"),
+        "shares": lambda quantity: shares(quantity, 6),
+        "tone": outcome_tone,
     }
+    environment.filters |= filters
     page = environment.get_template("page.html.j2")
     path.write_text(page.render(title=title, sections=sections, unfinished=unfinished), encoding="utf-8")
 
 
-def _section(entry: PlanRecord, result: ExecutionResult) -> Section:
-    parents = in_working_order(entry.journal.parents)
-    drawn = [
-        (p, svg)
-        for p in sorted(parents, key=lambda p: -p.filled_value)[:_MOST_TIMELINES]
-        if (svg := figures.timeline(p, entry.plan.started_at))
+def _section(record: PlanRecord, result: ExecutionResult) -> Section:
+    parents = in_working_order(record.journal.parents)
+    timelines = [
+        (parent, svg)
+        for parent in sorted(parents, key=lambda parent: -parent.filled_value)[:_MAX_TIMELINES]
+        if (svg := figures.timeline(parent, record.plan.started_at))
     ]
     attempts = _dollars_by_attempt(parents)
     gaps = list(_gaps(result))
-    tone = "good" if result.status in _GOOD else "warn" if result.status is ExecutionStatus.PARTIAL_SUCCESS else "bad"
     return Section(
-        entry=entry,
+        record=record,
         result=result,
-        tone=tone,
+        tone=status_tone(result.status),
         summary=_summary(result),
         tiles=tuple(_tiles(result)),
         waterfall=_waterfall(result),
         by_attempt=figures.by_attempt(attempts) if attempts else None,
         drift=figures.drift(gaps) if gaps else None,
-        timelines=tuple(drawn),
-        more_timelines=max(0, sum(bool(p.children) for p in parents) - len(drawn)),
+        timelines=tuple(timelines),
+        omitted_timelines=max(0, sum(bool(parent.children) for parent in parents) - len(timelines)),
         controls=tuple(_controls(result.orders)),
         children=tuple((parent, child) for parent in parents for child in parent.children),
     )
 
 
+# --- summary and tiles -----------------------------------------------------------------------------------
+
+
 def _summary(result: ExecutionResult) -> str:
-    traded = [order for order in result.orders if order.action is not Action.HOLD]
+    traded = _traded(result)
     if not traded:
-        return "Nothing had to be traded: every item is a HOLD."
-    sold = -sum((o.trade_amount for o in traded if o.action is Action.SELL), ZERO)
-    bought = sum((o.trade_amount for o in traded if o.action is Action.BUY), ZERO)
-    seconds = (result.execution_timestamp - result.started_at).total_seconds()
+        return "There was nothing to trade: every item is a HOLD."
     if not result.total_trade_value:
-        codes = ", ".join(sorted({o.error_code for o in traded if o.error_code is not None}))
+        codes = ", ".join(sorted({order.error_code for order in traded if order.error_code is not None}))
         return f"Nothing was traded: {codes or 'no order filled'}."
-    done = f"Sold ${dollars(sold)} and bought ${dollars(bought)} in {_span(seconds)}."
-    left = len(traded) - result.orders_succeeded
-    orders = (
-        "Every order is filled as planned."
-        if not left
-        else f"{left} of {counted(len(traded), 'order')} did not fill as planned."
-    )
-    cost = ""
-    if result.slippage_bps is not None and result.slippage_amount is not None:
-        word = "cost" if result.slippage_amount > 0 else "won"
-        lost, bps = dollars(abs(result.slippage_amount)), abs(result.slippage_bps)
-        cost = f" Against arrival prices it {word} ${lost} ({bps:.1f} bps)."
-    look = " An operator must look at the broker's orders." if result.status is ExecutionStatus.UNRESOLVED else ""
-    return f"{done} {orders}{cost}{look}"
+    sold = -sum((order.trade_amount for order in traded if order.action is Action.SELL), ZERO)
+    bought = sum((order.trade_amount for order in traded if order.action is Action.BUY), ZERO)
+    sentences = [
+        f"Sold ${dollars(sold)} and bought ${dollars(bought)} in {duration(_seconds(result))}.",
+        _filled_as_planned(result, len(traded)),
+        *_shortfall(result),
+    ]
+    if result.status is ExecutionStatus.UNRESOLVED:
+        sentences.append("An operator must check the orders at the broker.")
+    return " ".join(sentences)
 
 
-def _span(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds < 90 else f"{seconds / 60:.1f} min"
+def _filled_as_planned(result: ExecutionResult, traded: int) -> str:
+    others = traded - result.orders_succeeded
+    if not others:
+        return "Every order filled as planned."
+    return f"{others} of {counted(traded, 'order')} did not fill as planned."
 
 
-def _tiles(result: ExecutionResult) -> Iterator[tuple[str, str, str]]:
-    traded = [order for order in result.orders if order.action is not Action.HOLD]
+def _shortfall(result: ExecutionResult) -> Iterator[str]:
+    if result.slippage_bps is None or result.slippage_amount is None:
+        return
+    bps = f"({basis_points(abs(result.slippage_bps))} bps)"
+    if not round(result.slippage_amount, 2):
+        yield f"No difference from the arrival prices {bps}."
+    else:
+        word = "worse" if result.slippage_amount > 0 else "better"
+        yield f"${dollars(abs(result.slippage_amount))} {word} than the arrival prices {bps}."
+
+
+def _tiles(result: ExecutionResult) -> Iterator[Tile]:
+    traded = _traded(result)
     planned = sum((abs(order.planned_trade_amount) for order in traded), ZERO)
-    rate = f"{result.total_trade_value / planned:.1%}" if planned else "–"
-    yield f"${dollars(result.total_trade_value)}", f"filled, {rate} of ${dollars(planned)} planned", ""
-    whole = result.orders_succeeded == len(traded)
-    yield f"{result.orders_succeeded} of {len(traded)}", "orders as planned", "good" if whole else "warn"
-    bps = result.slippage_bps
-    shown = round(bps or ZERO, 1)
-    tone = "" if not shown else "bad" if shown > 0 else "good"
-    yield (f"{figures.signed(bps)} bps" if bps is not None else "–"), "implementation shortfall (plus is a cost)", tone
-    yield (
-        _span((result.execution_timestamp - result.started_at).total_seconds()),
-        f"in {counted(result.runs, 'run')}",
-        "",
-    )
-    agrees = not result.differences
-    sent = any(order.children for order in result.orders)
-    verdict = (
-        "agrees" if agrees and sent else "nothing sent" if agrees else counted(len(result.differences), "difference")
-    )
-    yield verdict, "broker against journal", "good" if agrees else "bad"
+    rate = f"{result.total_trade_value / planned:.1%}" if planned else NONE
+    yield Tile(f"${dollars(result.total_trade_value)}", f"filled, {rate} of ${dollars(planned)} planned")
+    succeeded = result.orders_succeeded
+    tone = "good" if succeeded == len(traded) else "warn"
+    yield Tile(f"{succeeded} of {len(traded)}", "orders filled as planned", tone)
+    yield _shortfall_tile(result.slippage_bps)
+    yield Tile(duration(_seconds(result)), f"in {counted(result.runs, 'run')}")
+    yield _reconciliation_tile(result)
+
+
+def _shortfall_tile(bps: Decimal | None) -> Tile:
+    rounded = round(bps or ZERO, 1)
+    tone = "" if not rounded else "bad" if rounded > 0 else "good"
+    value = f"{basis_points(bps, sign=True)} bps" if bps is not None else NONE
+    return Tile(value, "implementation shortfall (plus is a cost)", tone)
+
+
+def _reconciliation_tile(result: ExecutionResult) -> Tile:
+    name = "broker against journal"
+    if result.differences:
+        return Tile(counted(len(result.differences), "difference"), name, "bad")
+    was_sent = any(order.children for order in result.orders)
+    return Tile("agrees" if was_sent else "nothing sent", name, "good")
+
+
+def _traded(result: ExecutionResult) -> list[OrderResult]:
+    return [order for order in result.orders if order.action is not Action.HOLD]
+
+
+def _seconds(result: ExecutionResult) -> float:
+    return (result.execution_timestamp - result.started_at).total_seconds()
+
+
+# --- figures and controls --------------------------------------------------------------------------------
 
 
 def _waterfall(result: ExecutionResult) -> Markup | None:
-    total, dollars_lost = result.slippage_bps, result.slippage_amount
-    if total is None or dollars_lost is None:
+    if result.slippage_bps is None or result.slippage_amount is None:
         return None
-    told = (
-        ("delay", result.delay_bps, result.delay_amount),
-        ("spread", result.spread_bps, result.spread_amount),
-        ("residual", result.residual_bps, result.residual_amount),
-    )
-    parts = [Part(name, bps, amount) for name, bps, amount in told if bps is not None and amount is not None]
-    return figures.waterfall(parts, Part("total", total, dollars_lost))
+    parts = (("delay", result.delay_bps), ("spread", result.spread_bps), ("residual", result.residual_bps))
+    known = [Part(name, bps) for name, bps in parts if bps is not None]
+    return figures.waterfall(known, Part("total", result.slippage_bps))
 
 
 def _dollars_by_attempt(parents: Sequence[ParentOrder]) -> list[Decimal]:
@@ -222,5 +230,5 @@ def _gaps(result: ExecutionResult) -> Iterator[Gap]:
 def _controls(orders: Sequence[OrderResult]) -> Iterator[Control]:
     meanings = code_meanings()
     for code in CONTROLS:
-        refused = tuple(order.symbol for order in orders if order.error_code == code and not order.success)
-        yield Control(code.value, meanings[code.value], refused)
+        denied = tuple(order.symbol for order in orders if order.error_code == code and not order.success)
+        yield Control(code, meanings[code], denied)

@@ -1,169 +1,220 @@
-"""What is shown after a local run, for every way in, and the exit code that goes with it."""
+"""Outcome of ``rebalance local run`` for every kind of event, and the exit code of the command."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import sys
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
 from rich.text import Text
 
-from rebalance_cli.exit_codes import Exit, batch_exit_code, result_exit_code
+from rebalance_cli.exit_codes import Exit, batch_exit_code, error_types_exit_code, result_exit_code
+from rebalance_cli.formatting import counted
 from rebalance_cli.views.progress import RunProgress
-from rebalance_cli.views.result import (
-    Cash,
-    MessageLine,
-    batch_summary,
-    batch_table,
-    counted,
-    error_view,
-    facts,
-    health_table,
-    plan_view,
-    result_facts,
-)
+from rebalance_cli.views.result import Cash, plan_view, result_facts
+from rebalance_cli.views.tables import error_view, facts, plain_table
 from rebalance_executor.domain.result import ExecutionResult
 from rebalance_sandbox.event_files import EventFile, EventMessage
-from rebalance_sandbox.handler_process import InvocationResult
+from rebalance_sandbox.invocation import InvocationResult
 
 NEXT_STEPS = {
-    Exit.BROKEN: "The log holds the details.",
-    Exit.USAGE: "Mend what the message names; the event cannot succeed as it stands. Nothing was sent.",
-    Exit.IN_PROGRESS: "Run the same command again: the plan goes on where it stopped, and nothing is sent twice.",
-    Exit.UNRESOLVED: "Look at the broker's orders and at the log before anything else is done.",
+    Exit.BROKEN: "The log has the details.",
+    Exit.USAGE: "Nothing was sent. Fix the problem above; retrying will not help.",
+    Exit.IN_PROGRESS: "Run the same command again: it continues the plan, and sends nothing twice.",
+    Exit.UNRESOLVED: "Check the orders at the broker and the log before anything else is done.",
 }
+"""Next step for each exit code of an error."""
+_ID_WIDTH = 20
 
 
 @dataclass(frozen=True, slots=True)
 class LocalRun:
-    """Everything to be shown of one run."""
+    """One event that was sent through the real handler, with its outcome."""
 
     event_file: EventFile
     invocation: InvocationResult
     progress: RunProgress
     cash: Cash
     orders_before: int
-    """Orders that the broker held before the run, in any status."""
+    """Orders of any status at the broker before the run."""
     orders_after: int
     log: Path
     data_dir: Path
 
     @property
     def response(self) -> dict[str, Any]:
-        """The answer, or the error, as Lambda returns it."""
+        """The response, or the error, as Lambda would return it."""
         return self.invocation.response or dict(self.invocation.error or {})
 
     @property
     def results(self) -> list[ExecutionResult]:
-        """The results of the event's plans, as far as there are any."""
-        found = self.invocation.results
+        """Results of the event's plans; empty for a health request, and after an error."""
+        documents = self.invocation.results
         if not self.is_batch and not self.event_file.is_health and self.invocation.response is not None:
-            found = [self.invocation.response]
-        return [ExecutionResult.model_validate(result) for result in found]
+            documents = [self.invocation.response]
+        return [ExecutionResult.model_validate(document) for document in documents]
 
     @property
     def is_batch(self) -> bool:
-        """Whether the answer is a queue's."""
+        """True if the response is that to a queue."""
         return "batchItemFailures" in (self.invocation.response or {})
 
     @property
     def failed_messages(self) -> set[str]:
-        """Ids of the queue's messages that are delivered again."""
+        """IDs of the queue messages that are delivered again."""
         return {failure["itemIdentifier"] for failure in self.response.get("batchItemFailures", ())}
 
 
-def exit_code_of(report: LocalRun) -> Exit:
-    """The exit code of the whole command."""
-    if report.invocation.response is None:
-        return report.invocation.code
-    if report.is_batch:
-        return batch_exit_code(report.results, len(report.event_file.messages or ()), len(report.failed_messages))
-    if report.event_file.is_health:
-        return Exit.COMPLETE if report.response.get("healthy") is True else Exit.BROKEN
-    return result_exit_code(report.results[0])
+def exit_code_of(run: LocalRun) -> Exit:
+    """Return the exit code of the command."""
+    if run.invocation.response is None:
+        return error_types_exit_code(run.invocation.error_types)
+    if run.is_batch:
+        return batch_exit_code(run.results, len(run.event_file.messages or ()), len(run.failed_messages))
+    if run.event_file.is_health:
+        return Exit.COMPLETE if run.response.get("healthy") is True else Exit.BROKEN
+    return result_exit_code(run.results[0])
 
 
-def print_run(report: LocalRun, out: Console) -> None:
-    """Print the answer for a person."""
+def print_run(run: LocalRun, out: Console) -> None:
+    """Print the outcome as text."""
     out.print()
-    if report.invocation.response is None:
-        error = report.response
+    if run.invocation.response is None:
+        error = run.response
         title = f"{error.get('code') or error.get('errorType')}  {error.get('errorMessage')}"
-        out.print(error_view(title, NEXT_STEPS[report.invocation.code]))
+        out.print(error_view(title, NEXT_STEPS[exit_code_of(run)]))
         out.print()
-        out.print(facts(_around(report)))
-    elif report.is_batch:
-        _show_batch(report, out)
-    elif report.event_file.is_health:
-        out.print(health_table(report.response))
+        out.print(facts(_footer_rows(run)))
+    elif run.is_batch:
+        _print_batch(run, out)
+    elif run.event_file.is_health:
+        out.print(health_table(run.response))
         out.print()
-        out.print(facts(_around(report)))
+        out.print(facts(_footer_rows(run)))
     else:
-        (result,) = report.results
-        _show_result(report, result, report.cash, out)
-        rows = [*result_facts(result), *_around(report)]
-        if result.plan_id not in report.progress.repeated:
-            rows.append(("Again", "the same command is answered from the record: no order twice"))
+        (result,) = run.results
+        _print_result(run, result, run.cash, out)
+        rows = [*result_facts(result), *_footer_rows(run)]
+        if result.plan_id not in run.progress.repeated:
+            rows.append(("Again", "the same command returns the stored result and sends no order"))
         out.print(facts(rows))
 
 
-def _show_result(report: LocalRun, result: ExecutionResult, cash: Cash | None, out: Console) -> None:
-    repeated = result.plan_id in report.progress.repeated
-    if repeated:
-        when = f"{result.execution_timestamp:%Y-%m-%d at %H:%M:%S} UTC"
-        out.print(Text.assemble(("Already executed", "bold"), f" on {when}: this is the stored result.", style="cyan"))
+def _print_result(run: LocalRun, result: ExecutionResult, cash: Cash | None, out: Console) -> None:
+    is_repeated = result.plan_id in run.progress.repeated
+    if is_repeated:
+        at = f"{result.execution_timestamp:%Y-%m-%d at %H:%M:%S} UTC"
+        out.print(Text.assemble(("Already executed", "bold"), f" on {at}: this is the stored result.", style="cyan"))
         out.print()
-    in_this_run = not repeated and result.runs == 1  # else the cash before is not the plan's
-    out.print(plan_view(result, out.width, cash if in_this_run else None))
+    is_whole_plan = not is_repeated and result.runs == 1  # after a resume, cash.before is not that of the whole plan
+    out.print(plan_view(result, out.width, cash if is_whole_plan else None))
     out.print()
 
 
-def _show_batch(report: LocalRun, out: Console) -> None:
-    results = {result.plan_id: result for result in report.results}
-    for result in results.values():
-        _show_result(report, result, report.cash if len(results) == 1 else None, out)
-        out.print(facts(result_facts(result)))
-        out.print()
-    messages, failed = report.event_file.messages or (), report.failed_messages
-    out.print(batch_table(_message_line(message, results, failed) for message in messages))
-    out.print()
-    out.print(batch_summary(len(failed), len(messages)))
-    out.print()
-    out.print(facts(_around(report)))
-
-
-def _message_line(message: EventMessage, results: dict[str, ExecutionResult], failed: set[str]) -> MessageLine:
-    result = results.get(message.plan.plan_id) if message.plan is not None else None
-    if message.message_id not in failed:
-        what = f"{result.plan_id}: {result.status}" if result is not None else "answered"
-    else:
-        what = message.problem or "see the log; another delivery can help"
-    return MessageLine(message.message_id, message.message_id in failed, what)
-
-
-def _around(report: LocalRun) -> list[tuple[str, RenderableType]]:
-    """What lies around the answer: the broker's count of orders, where log and data are."""
-    before, after = report.orders_before, report.orders_after
+def _footer_rows(run: LocalRun) -> list[tuple[str, RenderableType]]:
+    """Return the rows about new orders at the broker, the log and the data."""
+    before, after = run.orders_before, run.orders_after
     new = counted(after - before, "new order") if after > before else "no new order"
-    requests = report.progress.broker_requests
-    asked = f", {counted(requests, 'request')}" if requests else ""
+    requests = run.progress.broker_requests
+    requests_text = f", {counted(requests, 'request')}" if requests else ""
     return [
-        ("Broker", Text.assemble((new, "bold"), f" ({before} before, {after} after){asked}")),
-        ("Log", display_path(report.log)),
-        ("Data", f"{display_path(report.data_dir)}  (kept; {_command()} local reset deletes it)"),
+        ("Broker", Text.assemble((new, "bold"), f" ({before} before, {after} after){requests_text}")),
+        ("Log", display_path(run.log)),
+        ("Data", f"{display_path(run.data_dir)}  (kept; {_command()} local reset deletes it)"),
     ]
 
 
 def _command() -> str:
-    """How this command can be typed: with its path, unless the shell finds it."""
-    typed = Path(sys.argv[0])
-    return display_path(typed) if typed.name == "rebalance" and shutil.which("rebalance") is None else "rebalance"
+    """Return the name to call this command by: with its path unless the shell finds it."""
+    program = Path(sys.argv[0])
+    return display_path(program) if program.name == "rebalance" and shutil.which("rebalance") is None else "rebalance"
 
 
 def display_path(path: Path) -> str:
-    """The path as seen from here, if it lies below."""
+    """Return the path relative to the current directory if it is below it."""
     return os.path.relpath(path) if path.resolve().is_relative_to(Path.cwd()) else str(path)
+
+
+# --- queue batches ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRow:
+    """One message of a queue batch with its outcome."""
+
+    message_id: str
+    failed: bool
+    detail: str
+
+
+def _print_batch(run: LocalRun, out: Console) -> None:
+    results = {result.plan_id: result for result in run.results}
+    for result in results.values():
+        _print_result(run, result, run.cash if len(results) == 1 else None, out)
+        out.print(facts(result_facts(result)))
+        out.print()
+    messages, failed = run.event_file.messages or (), run.failed_messages
+    out.print(batch_table(_message_row(message, results, failed) for message in messages))
+    out.print()
+    out.print(batch_summary(len(failed), len(messages)))
+    out.print()
+    out.print(facts(_footer_rows(run)))
+
+
+def _message_row(message: EventMessage, results: Mapping[str, ExecutionResult], failed: set[str]) -> MessageRow:
+    result = results.get(message.plan.plan_id) if message.plan is not None else None
+    if message.message_id in failed:
+        return MessageRow(message.message_id, True, message.problem or "not finished; see the log")
+    return MessageRow(message.message_id, False, f"{result.plan_id}: {result.status}" if result else "answered")
+
+
+def batch_table(rows: Iterable[MessageRow]) -> Table:
+    """Return one row per message of a batch."""
+    table = plain_table(gap=3)
+    table.add_column("Message", no_wrap=True)
+    table.add_column("State", no_wrap=True)
+    table.add_column("Detail")
+    for row in rows:
+        state = Text("failed", "red") if row.failed else Text("done", "green")
+        table.add_row(_short_id(row.message_id), state, Text(row.detail))
+    return table
+
+
+def _short_id(message_id: str) -> str:
+    """Return both ends of a long ID: message IDs of one batch often start alike."""
+    return message_id if len(message_id) <= _ID_WIDTH else f"{message_id[:8]}…{message_id[-8:]}"
+
+
+def batch_summary(failed: int, messages: int) -> Text:
+    """Return what the queue does after this response."""
+    if not failed:
+        return Text(f"batchItemFailures is empty: the queue deletes {counted(messages, 'message')}.", "green")
+    return Text(
+        f"batchItemFailures lists {failed} of {messages}: the queue delivers these again, and moves a message to the "
+        "dead-letter queue after maxReceiveCount deliveries. It deletes the other messages.",
+        "yellow",
+    )
+
+
+# --- health ----------------------------------------------------------------------------------------------
+
+
+def health_table(report: Mapping[str, Any]) -> Group:
+    """Return the state of each dependency, and whether plans can be executed."""
+    table = plain_table(gap=3)
+    for name in ("Dependency", "State"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("Detail", overflow="fold")
+    for check in report.get("checks", ()):
+        state = Text("ok", "green") if check["ok"] else Text("failing", "red")
+        table.add_row(Text(check["name"], "bold"), state, Text(check["detail"]))
+    verdict = Text("Healthy: plans can be executed.", "bold green")
+    if report.get("healthy") is not True:
+        verdict = Text("Not healthy: fix the failing dependencies first.", "bold red")
+    return Group(table, "", verdict)

@@ -1,4 +1,7 @@
-"""What the engineer on call reads. Pure: answers in, rich renderables out."""
+"""What the engineer on call reads: kill switch, diagnosis, reconciliation, dead letters.
+
+Pure: answers in, rich renderables out.
+"""
 
 from __future__ import annotations
 
@@ -6,71 +9,71 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from rebalance_cli.formatting import counted, date_and_time
 from rebalance_cli.outputs import DeadLetter, DeadLetters, Diagnosis, KillSwitchAnswer, Reconciliation
-from rebalance_cli.views.result import counted, facts
-from rebalance_cli.views.status import format_time, kill_switch_text
+from rebalance_cli.views.status import kill_switch_text
+from rebalance_cli.views.tables import facts
 
-_GOOD, _BAD = Text("ok", "green"), Text("NO", "bold red")
+_PASSED, _FAILED = Text("ok", "green"), Text("NO", "bold red")
 
 
 def kill_switch_view(before: KillSwitchAnswer, after: KillSwitchAnswer, next_step: str) -> Group:
-    """The kill switch after and before it was set."""
+    """Return the kill switch before and after it was set."""
     return Group(
         facts(
             [
                 ("Account", after.account),
-                ("Was", kill_switch_text(before)),
-                ("Is", kill_switch_text(after)),
+                ("Before", kill_switch_text(before)),
+                ("Now", kill_switch_text(after)),
                 ("Next", next_step),
             ]
         )
     )
 
 
-def diagnosis_view(told: Diagnosis) -> Group:
-    """Every check, and beneath what is wrong how to mend it."""
+def diagnosis_view(diagnosis: Diagnosis) -> Group:
+    """Return each check, and below a failed one how to fix it."""
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
-    for check in told.checks:
-        table.add_row(_GOOD if check.ok else _BAD, check.name, check.detail)
+    for check in diagnosis.checks:
+        table.add_row(_PASSED if check.ok else _FAILED, check.name, check.detail)
         if check.fix is not None:
             table.add_row("", "", Text(f"→ {check.fix}", "yellow"))
-    failing = sum(not check.ok for check in told.checks)
-    verdict = Text("Healthy", "bold green") if told.healthy else Text(f"{counted(failing, 'problem')}", "bold red")
+    failed = counted(sum(not check.ok for check in diagnosis.checks), "problem")
+    verdict = Text("Healthy", "bold green") if diagnosis.healthy else Text(failed, "bold red")
     return Group(table, Text(), verdict)
 
 
-def reconciliation_view(told: Reconciliation) -> Group:
-    """The verdict, and every difference."""
-    compared = f"{counted(told.compared, 'order')} compared"
-    if told.agrees:
+def reconciliation_view(reconciliation: Reconciliation) -> Group:
+    """Return the verdict and each difference."""
+    compared = f"{counted(reconciliation.compared, 'order')} compared"
+    if reconciliation.agrees:
         return Group(Text.assemble(("Broker and journal agree", "bold green"), f": {compared}."))
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
-    for one in told.differences:
-        table.add_row(Text(one.symbol, "bold"), one.problem)
+    for difference in reconciliation.differences:
+        table.add_row(Text(difference.symbol, "bold"), difference.problem)
     title = Text.assemble(("Broker and journal differ", "bold red"), f": {compared}.")
-    return Group(
-        title, table, Text(), facts([("Next", f"rebalance explain {told.plan_id} {told.differences[0].symbol}")])
-    )
+    next_step = f"rebalance explain {reconciliation.plan_id} {reconciliation.differences[0].symbol}"
+    return Group(title, table, Text(), facts([("Next", next_step)]))
 
 
-def dead_letters_view(told: DeadLetters) -> Group:
-    """A line for each message."""
-    if not told.messages:
+def dead_letters_view(letters: DeadLetters) -> Group:
+    """Return one line per message."""
+    if not letters.messages:
         return Group(Text("No dead letters.", "green"))
     table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0), pad_edge=False)
     for name in ("Message", "Plan", "Sent (UTC)", "Deliveries"):
         table.add_column(name, justify="right" if name == "Deliveries" else "left")
-    for letter in told.messages:
+    for letter in letters.messages:
         plan = Text(letter.plan_id) if letter.plan_id is not None else Text(letter.problem or "no plan", "red")
-        table.add_row(letter.message_id[:8], plan, format_time(letter.sent_at), str(letter.deliveries))
+        table.add_row(letter.message_id[:8], plan, date_and_time(letter.sent_at), str(letter.deliveries))
     return Group(table, Text(), facts([("Next", "rebalance dlq show MESSAGE, replay MESSAGE or discard MESSAGE")]))
 
 
 def dead_letter_view(letter: DeadLetter) -> Group:
-    """One message with its whole body."""
+    """Return one message with its whole body."""
     rows = [("Message", letter.message_id), ("Plan", letter.plan_id or f"none: {letter.problem}")]
-    rows += [("Sent", f"{format_time(letter.sent_at)} UTC"), ("Deliveries", str(letter.deliveries))]
+    rows += [("Sent", f"{date_and_time(letter.sent_at)} UTC"), ("Deliveries", str(letter.deliveries))]
     return Group(facts(rows), Text(), Text(letter.body))

@@ -1,111 +1,122 @@
-"""Plans before they are executed, as a person reads them. Pure: answers in, rich renderables out."""
+"""Plans before they are executed: validation and preview.
+
+Pure: answers in, rich renderables out.
+"""
 
 from __future__ import annotations
-
-from decimal import Decimal
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from rebalance_cli.formatting import NONE, basis_points, counted, dollars, price, shares
 from rebalance_cli.outputs import Decision, Preview, PreviewOrder, Validation
-from rebalance_cli.views.result import counted, dollars, facts, first_fitting, plain_table, shares
+from rebalance_cli.views.tables import facts, first_fitting, plain_table
+from rebalance_executor.domain.codes import Code
+from rebalance_executor.domain.market import ZERO
 
-_DECISION = {Decision.SEND: ("send", "green"), Decision.SKIP: ("skip", "dim"), Decision.DENY: ("DENY", "red")}
-_HASH_SHOWN = 12
+DECISIONS = {Decision.SEND: ("send", "green"), Decision.SKIP: ("skip", "dim"), Decision.DENY: ("DENY", "red")}
+"""Word and style of each decision."""
+_HASH_LENGTH = 12
 
 
-def validation_view(verdict: Validation, path: str) -> Group:
-    """Every problem and every remark, with its path."""
+def validation_view(validation: Validation, path: str) -> Group:
+    """Return every problem and remark, each with the path of its field."""
     parts: list[RenderableType] = []
-    for title, style, found in (("Problems", "red", verdict.problems), ("Remarks", "yellow", verdict.remarks)):
-        if not found:
+    for title, style, problems in (
+        ("Problems", "red", validation.problems),
+        ("Remarks", "yellow", validation.remarks),
+    ):
+        if not problems:
             continue
         table = plain_table(gap=3)
         table.add_column(title, no_wrap=True, style=style)
         table.add_column("", overflow="fold")
-        for problem in found:
+        for problem in problems:
             table.add_row(problem.path, Text(problem.text))
         parts += [table, ""]
-    if verdict.valid:
+    if validation.valid:
         rows: list[tuple[str, RenderableType]] = [
-            ("Plan", Text(f"{verdict.plan_id}  valid", "green")),
-            ("Hash", (verdict.content_hash or "")[:_HASH_SHOWN]),
+            ("Plan", Text(f"{validation.plan_id}  valid", "green")),
+            ("Hash", (validation.content_hash or "")[:_HASH_LENGTH]),
             ("Next", f"rebalance preview {path}"),
         ]
     else:
         rows = [
-            ("Plan", Text(f"not valid: {counted(len(verdict.problems), 'problem')}", "red")),
-            ("Next", f"mend them, then: rebalance validate {path}"),
+            ("Plan", Text(f"invalid: {counted(len(validation.problems), 'problem')}", "red")),
+            ("Next", f"fix the plan, then: rebalance validate {path}"),
         ]
     return Group(*parts, facts(rows))
 
 
-def preview_view(told: Preview, path: str, width: int) -> Group:
-    """What would become of the plan."""
+def preview_view(preview: Preview, path: str, width: int) -> Group:
+    """Return what would be sent, skipped and denied, the reasons, and the totals."""
     variants = ((True, 6), (True, 4), (False, 4), (False, 2))
-    table = first_fitting((_table(told, quote=quote, digits=digits) for quote, digits in variants), width)
-    return Group(table, "", *_reasons(told), facts(_sums(told, path)))
+    table = first_fitting((_table(preview, quote=quote, decimals=decimals) for quote, decimals in variants), width)
+    return Group(table, "", *_reasons(preview), facts(_totals(preview, path)))
 
 
-def _table(told: Preview, *, quote: bool, digits: int) -> Table:
+def _table(preview: Preview, *, quote: bool, decimals: int) -> Table:
     table = plain_table(gap=2 if quote else 1)
-    for head in ("Symbol", "Side", "Would"):
-        table.add_column(head, no_wrap=True)
-    for head in ("Shares", "First", *(("Bid", "Ask") if quote else ()), "≈ Dollars", "≈ Cost"):
-        table.add_column(head, justify="right", no_wrap=True)
-    for order in told.orders:
-        word, style = _DECISION[order.decision]
-        sent = order.decision is Decision.SEND
+    for name in ("Symbol", "Side", "Decision"):
+        table.add_column(name, no_wrap=True)
+    for name in ("Shares", "Limit", *(("Bid", "Ask") if quote else ()), "≈ Dollars", "≈ Cost"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for order in preview.orders:
+        word, style = DECISIONS[order.decision]
+        is_sent = order.decision is Decision.SEND
         table.add_row(
             Text(order.symbol, "bold"),
             order.action.value,
             Text(word, style),
-            shares(order.qty, digits) if sent else "–",
-            _first(order),
-            *((dollars(order.bid), dollars(order.ask)) if quote else ()),
-            dollars(order.estimated_amount) if sent else "–",
-            dollars(order.estimated_cost) if sent else "–",
+            shares(order.qty, decimals) if is_sent else NONE,
+            _limit(order),
+            *((price(order.bid), price(order.ask)) if quote else ()),
+            dollars(order.estimated_amount) if is_sent else NONE,
+            dollars(order.estimated_cost) if is_sent else NONE,
             style="dim" if order.decision is Decision.SKIP else "",
         )
     return table
 
 
-def _first(order: PreviewOrder) -> str:
+def _limit(order: PreviewOrder) -> str:
     if order.type is None:
-        return "–"
-    return dollars(order.limit_price) if order.limit_price is not None else order.type
+        return NONE
+    return price(order.limit_price) if order.limit_price is not None else order.type
 
 
-def _reasons(told: Preview) -> list[RenderableType]:
-    if told.code is not None:
-        return [Text.assemble((told.code, "bold red"), f"  {told.message}"), ""]
-    rows = [order for order in told.orders if order.code is not None and order.code != "HOLD"]
-    if not rows:
+def _reasons(preview: Preview) -> list[RenderableType]:
+    if preview.code is not None:
+        return [Text.assemble((preview.code, "bold red"), f"  {preview.message}"), ""]
+    orders = [order for order in preview.orders if order.code not in (None, Code.HOLD)]
+    if not orders:
         return []
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
     table.add_column()
-    for order in rows:
+    for order in orders:
         table.add_row(Text(order.code or "", "yellow"), Text.assemble((order.symbol, "bold"), f"  {order.message}"))
     return [table, ""]
 
 
-def _sums(told: Preview, path: str) -> list[tuple[str, RenderableType]]:
-    count = {decision: sum(order.decision is decision for order in told.orders) for decision in Decision}
-    traded = told.sells + told.buys
-    bps = f" ({told.estimated_cost / traded * 10_000:.1f} bps)" if traded else ""
-    money = Text("paper money", "green") if told.paper else Text("REAL MONEY", "bold red")
-    rows: list[tuple[str, RenderableType]] = [
-        ("Plan", Text.assemble(f"{told.plan_id}  (account {told.account}, ", money, ")")),
-        ("Would", f"send {count[Decision.SEND]}, skip {count[Decision.SKIP]}, deny {count[Decision.DENY]}"),
-        ("Trades", f"sell ${dollars(told.sells)}, buy ${dollars(told.buys)}"),
-        ("Cost", f"about ${dollars(told.estimated_cost)} if all is taken at once: half the spread{bps}"),
-        ("Cash", f"${dollars(told.cash)} now, about ${dollars(max(told.cash_after, Decimal(0)))} after"),
-        ("Hash", told.content_hash[:_HASH_SHOWN]),
+def _totals(preview: Preview, path: str) -> list[tuple[str, RenderableType]]:
+    count = {decision: sum(order.decision is decision for order in preview.orders) for decision in Decision}
+    traded = preview.sells + preview.buys
+    bps = f" ({basis_points(preview.estimated_cost / traded * 10_000)} bps)" if traded else ""
+    money = Text("paper money", "green") if preview.paper else Text("REAL MONEY", "bold red")
+    content_hash = preview.content_hash[:_HASH_LENGTH]
+    is_sent = preview.code is None and count[Decision.SEND]
+    return [
+        ("Plan", Text.assemble(f"{preview.plan_id}  (account {preview.account}, ", money, ")")),
+        ("Items", f"send {count[Decision.SEND]}, skip {count[Decision.SKIP]}, deny {count[Decision.DENY]}"),
+        ("Trades", f"sell ${dollars(preview.sells)}, buy ${dollars(preview.buys)}"),
+        ("Cost", f"about ${dollars(preview.estimated_cost)}{bps}: half the spread, to trade everything at once"),
+        ("Cash", f"${dollars(preview.cash)} now, about ${dollars(max(preview.cash_after, ZERO))} after"),
+        ("Hash", content_hash),
+        (
+            "Next",
+            f"rebalance apply {path} --hash {content_hash}"
+            if is_sent
+            else "nothing would be sent; docs/reference.md explains the codes",
+        ),
     ]
-    if told.code is None and count[Decision.SEND]:
-        rows.append(("Next", f"rebalance apply {path} --hash {told.content_hash[:_HASH_SHOWN]}"))
-    else:
-        rows.append(("Next", "nothing would be sent as it stands; the codes are in docs/reference.md"))
-    return rows

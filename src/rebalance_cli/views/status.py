@@ -1,104 +1,87 @@
-"""Standings, lists and stories as a person reads them. Pure: answers in, rich renderables out."""
+"""Accounts, plans and orders as the commands ``status``, ``watch`` and ``explain`` show them.
+
+Pure: answers in, rich renderables out.
+"""
 
 from __future__ import annotations
-
-from datetime import datetime
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from rebalance_cli.outputs import (
-    Explanation,
-    KillSwitchAnswer,
-    OrderLine,
-    PlanDetails,
-    PlanProgress,
-    StatusAnswer,
-)
-from rebalance_cli.views.result import counted, dollars, facts, first_fitting, plain_table, shares
-from rebalance_executor.domain.result import ExecutionStatus
-from rebalance_executor.domain.risk_state import TradingState
+from rebalance_cli.formatting import NONE, counted, date_and_time, dollars, price, shares
+from rebalance_cli.outputs import Explanation, KillSwitchAnswer, OrderLine, PlanDetails, PlanProgress, StatusAnswer
+from rebalance_cli.views.styles import OUTCOMES, STATUSES, TRADING_STATES
+from rebalance_cli.views.tables import facts, first_fitting, plain_table
 
-_PROGRESS = {
+PROGRESS = {
     PlanProgress.FINISHED: ("finished", "green"),
     PlanProgress.RUNNING: ("running", "blue"),
     PlanProgress.WAITING: ("waiting for its next delivery", "yellow"),
 }
-_STAGE = {
-    "filled": "green",
+"""Text and style of the progress of a plan."""
+_STATUS_STYLES = {status.value: style for status, (_, style, _) in STATUSES.items()} | {"in_progress": "blue"}
+_STAGE_STYLES = {outcome.value.lower(): style for outcome, (_, style) in OUTCOMES.items()} | {
     "working": "blue",
     "waiting": "dim",
-    "skipped": "dim",
-    "partially_filled": "yellow",
-    "unfilled": "yellow",
-    "unresolved": "bold red",
 }
-_STATUS = {
-    ExecutionStatus.SUCCESS.value: "green",
-    ExecutionStatus.SUCCESS_WITH_SKIPS.value: "green",
-    ExecutionStatus.PARTIAL_SUCCESS.value: "yellow",
-    "in_progress": "blue",
-}
-_SWITCH = {TradingState.ACTIVE: "green", TradingState.REDUCING: "yellow", TradingState.HALTED: "bold red"}
-
-
-def format_time(at: datetime | None) -> str:
-    """A time in UTC, to the second."""
-    return f"{at:%Y-%m-%d %H:%M:%S}" if at is not None else "–"
+_SHARE_DECIMALS = 4
 
 
 def kill_switch_text(switch: KillSwitchAnswer) -> Text:
-    """The kill switch in one line."""
-    text = Text(switch.state.value, _SWITCH[switch.state])
+    """Return the state of the kill switch on one line, with the operator, the time and the reason."""
+    text = Text(switch.state.value, TRADING_STATES[switch.state])
     if switch.at is None:
-        return text.append("  never set", "dim")
-    return text.append(f"  by {switch.by} at {format_time(switch.at)} UTC: {switch.reason}", "default")
+        return text.append("  (default)", "dim")
+    return text.append(f"  by {switch.by} at {date_and_time(switch.at)} UTC: {switch.reason}", "default")
 
 
 def account_view(answer: StatusAnswer, width: int) -> Group:
-    """An account with its plans."""
+    """Return the state of an account with its plans."""
     lease = answer.lease
-    busy = (
-        f"run {lease.run_id[:8]}… until {format_time(lease.until)} UTC at the latest" if lease is not None else "nobody"
-    )
+    running = f"run {lease.run_id[:8]}…, until {date_and_time(lease.until)} UTC at the latest" if lease else "no"
     head = facts(
-        [("Account", answer.account), ("Switch", kill_switch_text(answer.switch)), ("At work", Text(busy, "default"))]
+        [
+            ("Account", answer.account),
+            ("Switch", kill_switch_text(answer.switch)),
+            ("Running", Text(running, "default")),
+        ]
     )
     if not answer.plans:
-        return Group(head, "", Text("No plan was begun on these days.", "dim"))
-    return Group(head, "", first_fitting((_plans_table(answer, whole=whole) for whole in (True, False)), width))
+        return Group(head, "", Text("No plan started on these days.", "dim"))
+    return Group(head, "", first_fitting((_plans_table(answer, full=full) for full in (True, False)), width))
 
 
-def _plans_table(answer: StatusAnswer, *, whole: bool) -> Table:
+def _plans_table(answer: StatusAnswer, *, full: bool) -> Table:
     table = plain_table(gap=2)
     table.add_column("Plan", overflow="fold", style="bold")
-    for name in ("Status", "Begun (UTC)", *(("Finished",) if whole else ())):
+    for name in ("Status", "Started (UTC)", *(("Finished",) if full else ())):
         table.add_column(name, no_wrap=True)
-    if whole:
+    if full:
         table.add_column("Runs", justify="right")
     for plan in answer.plans:
-        word = Text(plan.status, _STATUS.get(plan.status, "red"))
-        finished = f"{plan.finished_at:%H:%M:%S}" if plan.finished_at is not None else "–"
-        table.add_row(plan.plan_id, word, format_time(plan.started_at), *((finished, str(plan.runs)) if whole else ()))
+        status = Text(plan.status, _STATUS_STYLES.get(plan.status, "red"))
+        finished = f"{plan.finished_at:%H:%M:%S}" if plan.finished_at is not None else NONE
+        more = (finished, str(plan.runs)) if full else ()
+        table.add_row(plan.plan_id, status, date_and_time(plan.started_at), *more)
     return table
 
 
 def plan_details_view(answer: PlanDetails, width: int) -> Group:
-    """Where one plan stands."""
-    word, style = _PROGRESS[answer.progress]
-    state = Text(word, style)
+    """Return the status of one plan with its orders."""
+    word, style = PROGRESS[answer.progress]
+    status = Text(word, style)
     if answer.status is not None:
-        state = Text(answer.status.value, _STATUS.get(answer.status.value, "bold red"))
+        status = Text(answer.status.value, _STATUS_STYLES[answer.status.value])
     last = answer.runs[-1] if answer.runs else None
     runs = counted(len(answer.runs), "run")
     if last is not None and last.reason:
-        runs += f"; the last: {last.reason}"
+        runs += f"; last run: {last.reason}"
     rows: list[tuple[str, RenderableType]] = [
         ("Plan", f"{answer.plan_id}  (account {answer.account})"),
-        ("Status", state),
+        ("Status", status),
         ("Phase", answer.phase),
-        ("Begun", f"{format_time(answer.started_at)} UTC"),
+        ("Started", f"{date_and_time(answer.started_at)} UTC"),
         ("Runs", Text(runs, "default")),
         ("Filled", f"${dollars(answer.filled_dollars)}"),
     ]
@@ -106,42 +89,39 @@ def plan_details_view(answer: PlanDetails, width: int) -> Group:
 
 
 def orders_view(orders: tuple[OrderLine, ...], width: int) -> Table:
-    """Every order with its stage; its side, how many were sent for it, and at which limit, where there is room."""
-    return first_fitting((_orders_view(orders, whole=whole) for whole in (True, False)), width)
+    """Return the stage of each order; where there is room, also its side, number of child orders, and limit price."""
+    return first_fitting((_orders_table(orders, full=full) for full in (True, False)), width)
 
 
-def _orders_view(orders: tuple[OrderLine, ...], *, whole: bool) -> Table:
+def _orders_table(orders: tuple[OrderLine, ...], *, full: bool) -> Table:
     table = plain_table(gap=2)
-    for head in ("Symbol", *(("Side",) if whole else ()), "Stage"):
-        table.add_column(head, no_wrap=True)
-    for head in ("Filled", "Wanted", *(("Orders", "Limit") if whole else ())):
-        table.add_column(head, justify="right", no_wrap=True)
-    table.add_column("Remark", overflow="fold")
+    for name in ("Symbol", *(("Side",) if full else ()), "Stage"):
+        table.add_column(name, no_wrap=True)
+    for name in ("Filled", "Target", *(("Orders", "Limit") if full else ())):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("Code", overflow="fold")
     for order in orders:
         table.add_row(
             Text(order.symbol, "bold"),
-            *((order.side.upper(),) if whole else ()),
-            Text(order.stage.replace("_", " "), _STAGE.get(order.stage, "red")),
-            shares(order.filled_qty, 4),
-            shares(order.qty, 4),
-            *((str(order.attempts), dollars(order.limit_price)) if whole else ()),
+            *((order.side.upper(),) if full else ()),
+            Text(order.stage.replace("_", " "), _STAGE_STYLES.get(order.stage, "red")),
+            shares(order.filled_qty, _SHARE_DECIMALS),
+            shares(order.qty, _SHARE_DECIMALS),
+            *((str(order.attempts), price(order.limit_price)) if full else ()),
             Text(order.code or "", "yellow"),
         )
     return table
 
 
 def explanation_view(answer: Explanation) -> Group:
-    """The whole story of one order, one line a step."""
+    """Return the history of one order, one line per step, and its outcome."""
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True, style="dim")
     table.add_column(overflow="fold")
     first = answer.steps[0].at if answer.steps else None
     day = f"  {first:%Y-%m-%d}, times in UTC" if first is not None else ""
     for step in answer.steps:
-        mark = "" if step.source == "journal" else "  (log)"
-        table.add_row(f"{step.at:%H:%M:%S.%f}"[:-3], Text.assemble(step.text, (mark, "dim")))
+        source = "" if step.source == "journal" else "  (log)"
+        table.add_row(f"{step.at:%H:%M:%S.%f}"[:-3], Text.assemble(step.text, (source, "dim")))
     head = Text.assemble((answer.symbol, "bold"), f" of {answer.plan_id}", (day, "dim"))
-    parts: list[RenderableType] = [head, "", table, "", Text.assemble(("→ ", "bold"), answer.verdict)]
-    if answer.meaning:
-        parts.append(Text(f"  {answer.meaning}", "dim"))
-    return Group(*parts)
+    return Group(head, "", table, "", Text.assemble(("→ ", "bold"), answer.verdict))

@@ -1,0 +1,56 @@
+"""Words and colors of outcomes and statuses, shared by terminal output and the HTML report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rebalance_executor.domain.orders import Outcome
+from rebalance_executor.domain.result import ExecutionStatus
+from rebalance_executor.domain.risk_state import TradingState
+
+OUTCOMES: Mapping[Outcome, tuple[str, str]] = {
+    Outcome.UNRESOLVED: ("UNRESOLVED", "bold red"),
+    Outcome.REJECTED: ("rejected", "red"),
+    Outcome.PARTIALLY_FILLED: ("partial", "yellow"),
+    Outcome.UNFILLED: ("unfilled", "yellow"),
+    Outcome.DENIED: ("denied", "red"),
+    Outcome.SKIPPED: ("skipped", "dim"),
+    Outcome.FILLED: ("filled", "green"),
+}
+"""Short word and style of each outcome."""
+
+STATUSES: Mapping[ExecutionStatus, tuple[str, str, str]] = {
+    ExecutionStatus.SUCCESS: ("SUCCESS", "bold green", "every order filled"),
+    ExecutionStatus.SUCCESS_WITH_SKIPS: (
+        "SUCCESS WITH SKIPS",
+        "bold green",
+        "all trades filled; some items were skipped",
+    ),
+    ExecutionStatus.PARTIAL_SUCCESS: ("PARTIAL SUCCESS", "bold yellow", "some orders did not fill as planned"),
+    ExecutionStatus.FAILURE: ("FAILURE", "bold red", "nothing was traded"),
+    ExecutionStatus.UNRESOLVED: ("UNRESOLVED", "bold red", "an operator must check the orders at the broker"),
+}
+"""Title, style and meaning of each status."""
+
+TRADING_STATES: Mapping[TradingState, str] = {
+    TradingState.ACTIVE: "green",
+    TradingState.REDUCING: "yellow",
+    TradingState.HALTED: "bold red",
+}
+"""Style of each state of the kill switch."""
+
+_TONES = {"green": "good", "yellow": "warn", "red": "bad", "dim": "dim"}
+
+
+def outcome_tone(outcome: Outcome) -> str:
+    """Return the CSS class of an outcome in the HTML report."""
+    return _tone(OUTCOMES[outcome][1])
+
+
+def status_tone(status: ExecutionStatus) -> str:
+    """Return the CSS class of a status in the HTML report."""
+    return _tone(STATUSES[status][1])
+
+
+def _tone(style: str) -> str:
+    return _TONES[style.removeprefix("bold ")]

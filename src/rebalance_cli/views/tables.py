@@ -1,0 +1,54 @@
+"""Tables and other parts that all views are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal
+from io import StringIO
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+
+def facts(rows: Iterable[tuple[str, RenderableType]]) -> Table:
+    """Return a table of names and values, one per line. Consecutive tables line up."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(style="bold", no_wrap=True, min_width=8)
+    table.add_column(overflow="fold")
+    for name, value in rows:
+        table.add_row(name, value)
+    return table
+
+
+def plain_table(gap: int) -> Table:
+    """Return an empty table without a frame, with ``gap`` spaces between its columns."""
+    return Table(box=box.SIMPLE, padding=(0, gap - 1, 0, 0), show_edge=False, pad_edge=False, header_style="bold")
+
+
+def first_fitting(variants: Iterable[Table], width: int) -> Table:
+    """Return the first of these tables that fits into ``width`` columns, or the last one if none does."""
+    table = Table()
+    for table in variants:
+        if natural_width(table) <= width:
+            break
+    return table
+
+
+def natural_width(table: Table) -> int:
+    """Return the number of columns that a table needs if nothing is cut off."""
+    console = Console(width=1000, file=StringIO(), markup=False, emoji=False)
+    return console.measure(table).maximum
+
+
+def cost(amount: Decimal | None, text: str) -> Text:
+    """Return a text in the color of a cost (red), of a gain (green) or of neither (dimmed)."""
+    style = "dim" if not amount else ("red" if amount > 0 else "green")
+    return Text(text, style)
+
+
+def error_view(problem: str, next_step: str) -> Padding:
+    """Return a problem and the next step, without a traceback."""
+    return Padding(Group(Text(problem, "red"), Text.assemble(("→ ", "bold"), next_step)), (0, 0))
