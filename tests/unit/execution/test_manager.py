@@ -145,15 +145,13 @@ def test_a_plan_within_the_bounds_is_begun(made_at: float) -> None:
 def test_a_run_stops_before_its_deadline_with_nothing_left_open() -> None:
     fakes = FakePorts(child_wait_seconds=600)
     fakes.broker.script("AAA", RESTS)
-    with pytest.raises(
-        PlanYielded, match="stopped safely before the deadline; the next delivery goes on with the buys"
-    ):
+    with pytest.raises(PlanYielded, match="before the deadline.* the buys"):
         fakes.execute(BUY_ONE, seconds=100)
 
     assert fakes.elapsed == 80.2  # a fifth is kept; one short look confirms the cancel
     assert [child.state for child in fakes.parent("AAA").children] == [ChildState.CANCELED]
     assert fakes.fields(LogEvent.RUN_YIELDING) == [
-        {"give_up_at": later(100 - 20 / 3), "reason": "deadline"},
+        {"give_up_at": later(100 - 20 / 3), "reason": "stopped safely before the deadline"},
     ]
     (run,) = fakes.journal.runs("main", "plan-1")
     assert (run.end, run.ended_at) == (RunEnd.YIELDED, fakes.clock.now())
@@ -167,7 +165,7 @@ def test_a_run_stops_before_its_deadline_with_nothing_left_open() -> None:
 def test_a_run_that_stops_among_the_sells_says_so() -> None:
     fakes = fakes_with(child_wait_seconds=600)
     fakes.broker.script("AAA", RESTS)
-    with pytest.raises(PlanYielded, match="goes on with the sells"):
+    with pytest.raises(PlanYielded, match="the sells"):
         fakes.execute(exchange(), seconds=100)
 
     assert fakes.plan_journal().plan.phase is PlanPhase.SELLS
@@ -249,11 +247,11 @@ def test_a_plan_of_too_many_runs_halts_the_account_and_ends() -> None:
 
     assert outcomes(result) == {"AAA": (Outcome.UNFILLED, Code.TOO_MANY_RUNS)}
     (switch,) = fakes.journal.risk_store.kill_switch_settings["main"]
-    assert switch.reason.startswith("plan-1: run 7")
+    assert switch.reason.startswith("plan-1: ")
     assert [fields["code"] for fields in fakes.fields(LogEvent.RUN_CONCLUDING)] == [Code.TOO_MANY_RUNS]
 
 
-def test_somebody_who_asks_the_run_to_stop_is_heard() -> None:
+def test_a_run_stops_on_request() -> None:
     fakes = FakePorts(child_wait_seconds=600)
     fakes.broker.script("AAA", RESTS)
 
@@ -261,7 +259,7 @@ def test_somebody_who_asks_the_run_to_stop_is_heard() -> None:
         fakes.stop_requested = True
 
     fakes.after(3, ask)
-    with pytest.raises(PlanYielded, match="stopped safely on request; the next delivery goes on with the buys"):
+    with pytest.raises(PlanYielded, match="on request.* the buys"):
         fakes.execute(BUY_ONE)
 
     assert fakes.elapsed < 5

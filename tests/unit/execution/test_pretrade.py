@@ -49,16 +49,16 @@ def halted(fakes: FakePorts) -> None:
 
 
 @pytest.mark.parametrize(
-    ("prepare", "code", "words"),
+    ("prepare", "code", "fact"),
     [
         (blocked, Code.ACCOUNT_BLOCKED, "trading_blocked"),
-        (of_another_account, Code.ACCOUNT_MISMATCH, "PA1, PA2 is configured"),
-        (closed, Code.MARKET_CLOSED, "it opens at 2026-01-26 16:00:00 UTC"),
-        (halted, Code.HALTED, "set by Ada"),
+        (of_another_account, Code.ACCOUNT_MISMATCH, "PA1"),
+        (closed, Code.MARKET_CLOSED, "2026-01-26 16:00:00 UTC"),
+        (halted, Code.HALTED, "Ada"),
     ],
 )
 def test_a_plan_that_may_not_be_traded_is_denied_item_by_item(
-    prepare: Callable[[FakePorts], None], code: Code, words: str
+    prepare: Callable[[FakePorts], None], code: Code, fact: str
 ) -> None:
     fakes = FakePorts()
     prepare(fakes)
@@ -67,7 +67,7 @@ def test_a_plan_that_may_not_be_traded_is_denied_item_by_item(
     assert outcomes(result) == {"AAA": (Outcome.DENIED, code), "BBB": (Outcome.DENIED, code)}
     for symbol in ("AAA", "BBB"):
         parent = fakes.parent(symbol)
-        assert words in str(parent.message)
+        assert fact in str(parent.message)
         assert parent.settled_at == NOW
     assert fakes.fields(LogEvent.PLAN_DENIED) == [{"code": code, "reason": fakes.parent("AAA").message}]
     assert fakes.broker.sent == []
@@ -81,7 +81,7 @@ def test_one_plan_too_many_halts_the_account() -> None:
     assert outcomes(result) == {"BBB": (Outcome.DENIED, Code.TOO_MANY_PLANS)}
     (switch,) = fakes.journal.risk_store.kill_switch_settings["main"]
     assert (switch.state, switch.by) == (TradingState.HALTED, PROGRAM)
-    assert switch.reason == "1 plans were begun today, 1 are allowed"
+    assert switch.reason == fakes.parent("BBB", "plan-2").message
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_a_plan_beyond_its_limit_is_denied_as_a_whole_and_reserves_nothing(limit
 
     assert outcomes(result) == {"AAA": (Outcome.DENIED, code), "BBB": (Outcome.DENIED, code)}
     parent = fakes.parent("AAA")
-    assert "$2000 gross, $1999 are allowed" in str(parent.message)
+    assert "1,999" in str(parent.message)
     assert parent.settled_at == NOW
     assert fakes.fields(LogEvent.PLAN_DENIED) == [{"code": code, "reason": parent.message}]
     assert fakes.journal.risk_store.reserved("main") == []
@@ -131,8 +131,9 @@ def test_an_order_that_is_smaller_than_planned_says_so_when_the_plan_begins() ->
     assert fakes.fields(LogEvent.ITEM_SCALED) == [
         {
             "symbol": "AAA",
+            "qty": Decimal(20),
             "code": Code.NOT_FRACTIONABLE,
-            "reason": "whole shares only: 0.5 of 20.5 shares remain",
+            "reason": fakes.parent("AAA").message,
         }
     ]
 
@@ -244,7 +245,7 @@ def test_what_cannot_be_traded_is_not_asked_for_its_quote(change: dict[str, Any]
     ("becomes", "why"),
     [
         (lambda broker: broker.set_quote("AAA", "0", "100.01"), "bid"),
-        (lambda broker: broker.set_quote("AAA", "90", "110"), "bid 90, ask 110: wider than"),
+        (lambda broker: broker.set_quote("AAA", "90", "110"), "bid 90, ask 110"),
         (lambda broker: broker.quoted_at.update(AAA=NOW - timedelta(hours=1)), "seconds old"),
     ],
     ids=["one-sided", "too wide", "too old"],

@@ -77,7 +77,7 @@ def test_a_difference_that_stays_disputes_its_item_after_a_bounded_wait() -> Non
     run = desk.run()
     (difference,) = desk.compare(run)
 
-    assert "0 shares are held" in difference.problem
+    assert difference.symbol == "ABC"
     assert (run.parents["ABC"].outcome, run.parents["ABC"].code) == (Outcome.UNRESOLVED, "RECONCILIATION_MISMATCH")
     assert run.work.changed == {"ABC"}
     assert sum(desk.clock.slept, timedelta()) == timedelta(seconds=5)
@@ -102,8 +102,8 @@ def test_every_difference_of_an_item_is_named_and_only_its_own() -> None:
     assert len(desk.compare(run)) == 3
 
     position, order = str(run.parents["ABC"].message).split("; ")
-    assert position == "0 shares are held, 0 before and 10 filled were expected"
-    assert order == f"order order-9 ({prefix}ABC-9) is at the broker and not in the journal"
+    assert "0 shares" in position
+    assert f"order-9 ({prefix}ABC-9)" in order
     assert run.parents["ABC"].settled_at == NOW + timedelta(seconds=5)
     assert set(run.parents) == {"ABC"}
 

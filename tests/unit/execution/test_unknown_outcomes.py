@@ -92,7 +92,8 @@ def test_an_order_with_our_id_that_is_not_what_was_journalled_is_left_to_a_perso
     parent = fakes.parent("AAA")
     assert parent.message is not None
     sent = fakes.broker.sent[0].client_order_id
-    assert parent.message.startswith(f"{sent} is order order-x at the broker, and not ours: {words}; ")
+    assert parent.message.startswith(f"{sent} is order order-x")
+    assert words in parent.message
     assert parent.settled_at == later(0.5)
     assert len(fakes.broker.sent) == 1
     assert [fields["symbol"] for fields in fakes.fields(LogEvent.ITEM_UNRESOLVED)] == ["AAA"]
@@ -114,7 +115,7 @@ def test_a_run_that_concludes_does_not_repeat_a_lost_order_and_waits_until_it_ca
     assert states == [ChildState.UNKNOWN]
     (child,) = fakes.parent("AAA").children
     assert child.state is ChildState.NOT_SENT
-    assert fakes.elapsed == 6.5 + 120  # since it was looked for the first time
+    assert fakes.elapsed == 6 + 120  # counted from the submission
     assert len(fakes.broker.sent) == 1
 
 
