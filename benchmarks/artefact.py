@@ -25,5 +25,5 @@ def measure() -> Iterator[Row]:
         size = sum(path.stat().st_size for path in files) / 1e6
         compiled = sum(path.stat().st_size for path in files if path.suffix == ".pyc") / 1e6
     yield Row("2 artefact", "unpacked, byte code included", size, "MB", goal=_ALLOWED_MB)
-    yield Row("2 artefact", "byte code among it", compiled, "MB")
+    yield Row("2 artefact", "of it byte code", compiled, "MB")
     yield Row("2 artefact", "files", len(files), "")

@@ -22,7 +22,7 @@ from rebalance_executor.adapters.alpaca.client import AlpacaApi
 from rebalance_executor.adapters.aws import client_config
 from tests.support.local_aws import EXECUTION_TABLE
 
-_POINT = "9 what each change won"
+_POINT = "9 optimizations"
 _KEY = ("local", "local")
 _LEFT_OUT = ("pandas", "numpy", "pytz", "msgpack", "sseclient-py")
 _ROWS = 34
@@ -34,17 +34,17 @@ def measure(pairs: int = 9, times: int = 300) -> Iterator[Row]:
     sdk = "import rebalance_executor.adapters.alpaca.client"
     everything = "import alpaca.trading.client, alpaca.data.historical.stock"
     ours, without = _imports(pairs, sdk, everything)
-    yield Row(_POINT, "the SDK's base client, not its models and streams: import", ours, "ms", without)
+    yield Row(_POINT, "base client of the SDK, without models and streams: import", ours, "ms", without)
     handler = "import rebalance_executor.handler"
     ours, without = _imports(pairs, handler, handler, second_compiles=True)
     yield Row(_POINT, "byte code in the artefact: import of the handler", ours, "ms", without)
     with stage(["S0"]) as scene:
         scene.begin(1)
-        yield Row(_POINT, "a session of its own: CPU of a broker request", *_sessions(scene, times))
-        yield Row(_POINT, f"rows not checked twice: CPU of a write of {_ROWS}", *_writes(times))
+        yield Row(_POINT, "our own session: CPU per broker request", *_sessions(scene, times))
+        yield Row(_POINT, f"items not validated twice: CPU per write of {_ROWS}", *_writes(times))
     models = _size_of("botocore", "data/")
-    yield Row(_POINT, "only the used services' models: uncompressed", _used_models(), "MB", models)
-    yield Row(_POINT, "packages that nothing reads left out: uncompressed", 0, "MB", sum(map(_size_of, _LEFT_OUT)))
+    yield Row(_POINT, "models of used services only: uncompressed", _used_models(), "MB", models)
+    yield Row(_POINT, "unused packages left out: uncompressed", 0, "MB", sum(map(_size_of, _LEFT_OUT)))
 
 
 def _imports(pairs: int, first: str, second: str, *, second_compiles: bool = False) -> tuple[float, float]:

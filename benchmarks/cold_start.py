@@ -72,14 +72,14 @@ def measure(pairs: int = 9) -> Iterator[Row]:
     (ours, naive), point = pair("imported"), "1 cold start"
     yield Row(point, "import", ours, "s", naive, _ALLOWED_SHARE * naive)
     built = _without_byte_code(environment, pairs)
-    yield Row(point, "import, the naive one as sam build leaves it", ours, "s", built, _ALLOWED_SHARE * built)
+    yield Row(point, "import, naive handler as built by sam build", ours, "s", built, _ALLOWED_SHARE * built)
     ours, naive = pair("resident")
     yield Row(point, "resident after import", ours, "MB", naive, _ALLOWED_MB)
     for name, what, unit in (
         ("modules", "modules", ""),
-        ("ready", "import, and clients built", "s"),
-        ("initialised", "resident then", "MB"),
-        ("first", "process start to first plan done", "s"),
+        ("ready", "import and creation of clients", "s"),
+        ("initialised", "resident after that", "MB"),
+        ("first", "process start to end of first plan", "s"),
     ):
         ours, naive = pair(name)
         yield Row(point, what, ours, unit, naive)

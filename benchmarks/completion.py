@@ -25,14 +25,16 @@ def measure() -> Iterator[Row]:
             _prepare(scene, orders)
             taken, _ = _timed(scene, orders)
             yield Row(
-                "5 time to complete", f"{orders_of(orders)} at once", taken, "s", goal=1.2 * (orders + 5) * _LATENCY
+                "5 time to complete",
+                f"{orders_of(orders)}, filled immediately",
+                taken,
+                "s",
+                goal=1.2 * (orders + 5) * _LATENCY,
             )
     with stage(_SYMBOLS, order_style="ladder") as scene:
         _prepare(scene, 1)
         taken, _ = _timed(scene, 1, total_portfolio_value=10_000)
-        yield Row(
-            "5 time to complete", "1 order up the whole ladder", taken, "s", goal=1.2 * (_LADDER_WAITS + 6 * _LATENCY)
-        )
+        yield Row("5 time to complete", "1 order, whole ladder", taken, "s", goal=1.2 * (_LADDER_WAITS + 6 * _LATENCY))
 
 
 def measure_earlier() -> Iterator[Row]:
@@ -46,9 +48,9 @@ def measure_earlier() -> Iterator[Row]:
             _prepare(scene, 1, default_fill={"behaviour": behaviour})
             taken, result = _timed(scene, 1, filled=case == "immediate")
             asked, seconds = _EARLIER[case]
-            what = "one order that fills at once" if case == "immediate" else "limits that never fill"
+            what = "one order that fills immediately" if case == "immediate" else "limits that never fill"
             yield Row(point, f"{what}: requests", scene.broker.request_count(), "", asked)
-            yield Row(point, f"{what}: until the answer", taken, "s", seconds, note=str(result["status"]))
+            yield Row(point, f"{what}: time to the result", taken, "s", seconds, note=str(result["status"]))
 
 
 def _prepare(scene: Stage, orders: int, **scenario: Any) -> None:

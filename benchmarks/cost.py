@@ -108,8 +108,8 @@ def main() -> None:
         print(json.dumps({"units": used, "dollars": dollars, "total": sum(dollars.values())}, indent=2))
         return
     for name, cost in dollars.items():
-        print(f"{name:<28}{used[name]:>12,.2f}  ${cost * 1_000_000:>8.2f} a million plans")
-    print(f"{'together':<40}  ${sum(dollars.values()) * 1_000_000:>8.2f} a million plans")
+        print(f"{name:<28}{used[name]:>12,.2f}  ${cost * 1_000_000:>8.2f} per million plans")
+    print(f"{'total':<40}  ${sum(dollars.values()) * 1_000_000:>8.2f} per million plans")
 
 
 if __name__ == "__main__":

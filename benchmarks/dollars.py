@@ -29,14 +29,14 @@ def measure(rounds: int = 5) -> Iterator[Row]:
         seconds = waited + cpu / min(1, memory / _WHOLE_CORE_MB)
         lambda_dollars = 1000 * seconds * memory / 1024 * cost.PRICES["Lambda, GB-seconds (arm64)"]
         per_size[memory] = (lambda_dollars, seconds)
-        yield Row(point, f"Lambda at {memory} MB, 1,000 plans", lambda_dollars, "$", note=f"{seconds:.2f} s a plan")
+        yield Row(point, f"Lambda at {memory} MB, 1,000 plans", lambda_dollars, "$", note=f"{seconds:.2f} s per plan")
     best = min(per_size, key=lambda memory: per_size[memory][0])
     yield Row(point, "cheapest size", best, "MB", note=f"of {', '.join(map(str, _SIZES_MB))}")
     used = cost.units(_ORDERS, per_size[best][1] * best / 1024 / cost.MEMORY_GB)
     dollars = {name: 1000 * used[name] * price for name, price in cost.PRICES.items()}
     for name, amount in sorted(dollars.items(), key=lambda pair: -pair[1])[:5]:
         yield Row(point, f"{name}, 1,000 plans", amount, "$")
-    yield Row(point, f"together, 1,000 plans of {_ORDERS} orders", sum(dollars.values()), "$")
+    yield Row(point, f"total, 1,000 plans of {_ORDERS} orders", sum(dollars.values()), "$")
 
 
 def _taken(rounds: int) -> tuple[float, float]:

@@ -20,13 +20,13 @@ from rebalance_executor.domain.plan import Urgency
 from tests.support.world import a_world
 
 MARKETS: dict[str, dict[str, Any]] = {
-    "filled at once": {"default_fill": {"behaviour": "immediate"}},
-    "filled at the far touch only": {},
+    "immediately": {"default_fill": {"behaviour": "immediate"}},
+    "at the far touch only": {},
 }
 _PRICE = Decimal(100)
 _HALF_SPREAD = Decimal("0.05")
 _CASH = "5000"
-_LINE = "{:<30}{:<8}{:>8}{:>18}{:>14}{:>9}{:>15}"
+_LINE = "{:<30}{:<8}{:>8}{:>18}{:>16}{:>9}{:>15}"
 
 
 def world_of(event: dict[str, Any]) -> dict[str, Any]:
@@ -51,7 +51,9 @@ def main(path: str) -> None:
     """Print a line for each market and urgency."""
     event = json.loads(Path(path).read_text(encoding="utf-8"), parse_float=Decimal)
     print(
-        _LINE.format("orders are", "urgency", "orders", "trading requests", "for prices", "seconds", "shortfall, bps")
+        _LINE.format(
+            "orders fill", "urgency", "orders", "trading requests", "quote requests", "seconds", "shortfall, bps"
+        )
     )
     for market, scenario in MARKETS.items():
         for urgency in Urgency:

@@ -15,10 +15,10 @@ def measure(plans: int = 100, histories: int = 200) -> Iterator[Row]:
     point = "7 throughput"
     found = accounts.measure(plans, consumers=2)
     what = f"{accounts.ORDERS} orders each, {plans} accounts"
-    yield Row(point, f"plans a second and core, {what}", found.plans_a_core_second, "", note="more is better")
-    yield Row(point, "orders sent twice", found.orders_twice, "", goal=0)
+    yield Row(point, f"plans per second and core, {what}", found.plans_a_core_second, "", note="more is better")
+    yield Row(point, "duplicate orders", found.orders_twice, "", goal=0)
     begun = time.process_time()
     for seed in range(histories):
         History(seed).run()
     rate = histories / (time.process_time() - begun)
-    yield Row(point, "histories a second and core", rate, "", note="more is better; 200 were the aim")
+    yield Row(point, "histories per second and core", rate, "", note="more is better; the goal was 200")

@@ -39,11 +39,11 @@ def measure(rounds: int = 5, sizes: tuple[int, ...] = SIZES) -> Iterator[Row]:
                 other, _ = _median(3, scene, orders, lambda plan: naive(plan, Context()))
             ours.append((orders, taken))
             goal = _ALLOWED_MS + _ALLOWED_MS_AN_ITEM * orders
-            note = f"{wall:.0f} ms on the wall"
+            note = f"{wall:.0f} ms wall time"
             yield Row("3 warm plan", f"CPU, {orders_of(orders)}", taken, "ms", other, goal, note)
-            yield Row("3 warm plan", f"of it beyond its bare requests, {orders_of(orders)}", taken - floor, "ms")
+            yield Row("3 warm plan", f"of it beyond the bare requests, {orders_of(orders)}", taken - floor, "ms")
         an_item = (ours[-1][1] - ours[0][1]) / (ours[-1][0] - ours[0][0])
-        yield Row("3 warm plan", "each further order", an_item, "ms", goal=_ALLOWED_MS_AN_ITEM)
+        yield Row("3 warm plan", "each additional order", an_item, "ms", goal=_ALLOWED_MS_AN_ITEM)
 
 
 def measure_memory(plans: int = 10_000) -> Iterator[Row]:
