@@ -10,14 +10,14 @@ from tests.contract.sdk import Api, Sdk, broker_world, data_client, trading_clie
 
 @pytest.fixture
 def broker() -> Iterator[PaperBroker]:
-    """A broker with a virtual clock."""
+    """Start a broker with a virtual clock."""
     with PaperBroker(broker_world()) as running:
         yield running
 
 
 @pytest.fixture
 def api(broker: PaperBroker) -> Iterator[Api]:
-    """Client for plain HTTP requests."""
+    """Return a client for plain HTTP requests."""
     client = Api(broker.url)
     yield client
     client.close()
@@ -25,7 +25,7 @@ def api(broker: PaperBroker) -> Iterator[Api]:
 
 @pytest.fixture
 def trading(broker: PaperBroker) -> Iterator[Sdk]:
-    """The SDK's trading client."""
+    """Return the SDK's trading client."""
     client = trading_client(broker.url)
     yield client
     client._session.close()
@@ -33,7 +33,7 @@ def trading(broker: PaperBroker) -> Iterator[Sdk]:
 
 @pytest.fixture
 def data(broker: PaperBroker) -> Iterator[Sdk]:
-    """The SDK's market-data client."""
+    """Return the SDK's market-data client."""
     client = data_client(broker.url)
     yield client
     client._session.close()

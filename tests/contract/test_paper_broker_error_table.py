@@ -193,7 +193,7 @@ def test_filled_order_cannot_be_canceled_or_replaced(trading: Sdk) -> None:
 
 @pytest.fixture
 def exhausted() -> Iterator[PaperBroker]:
-    """A broker that accepts one request per minute, for trading and for market data."""
+    """Start a broker that accepts one request per minute, for trading and for market data."""
     with PaperBroker(broker_world(rate_limit={"trading": 1, "data": 1})) as broker:
         yield broker
 

@@ -67,7 +67,7 @@ def test_invalid_query_is_rejected(api: Api, path: str, status: int) -> None:
 
 @pytest.fixture
 def limited() -> Iterator[Api]:
-    """A broker that accepts three trading requests and one market-data request per minute."""
+    """Start a broker that accepts three trading requests and one market-data request per minute."""
     with PaperBroker(broker_world(rate_limit={"trading": 3, "data": 1})) as broker:
         client = Api(broker.url)
         yield client

@@ -27,7 +27,7 @@ print(json.dumps({"on": on, "text": "halted" if on else "active"}))
 
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[PaperBroker]:
-    """A broker with an operator button that works, and two that fail."""
+    """Start a broker with an operator button that works, and two that fail."""
     works = OperatorButton("Switch", [sys.executable, "-c", PROGRAM, str(tmp_path / "state")])
     broken = OperatorButton("Broken", [sys.executable, "-c", "raise SystemExit('no such switch')"])
     missing = OperatorButton("Missing", [str(tmp_path / "nothing")])

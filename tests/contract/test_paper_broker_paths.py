@@ -225,7 +225,7 @@ def test_order_has_every_field_with_null_for_missing_values(api: Api) -> None:
 
 @pytest.fixture
 def four(trading: Sdk) -> list[dict[str, Any]]:
-    """Four orders in order of submission: open, filled, open in another symbol, open sale."""
+    """Submit four orders and return them in this order: open, filled, open in another symbol, open sale."""
     return [
         submit(trading),
         submit(trading, limit_price="10.02"),

@@ -32,7 +32,7 @@ def running(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], Api]]:
 
 @pytest.fixture
 def scenario(tmp_path: Path) -> Path:
-    """A scenario file."""
+    """Write a scenario file and return its path."""
     path = tmp_path / "scenario.json"
     path.write_text(json.dumps(broker_world()))
     return path

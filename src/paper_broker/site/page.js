@@ -100,7 +100,7 @@ function show(state) {
   const next = time(clock.is_open ? clock.next_close : clock.next_open, { weekday: "short", hour: "2-digit", minute: "2-digit" });
   const session = clock.is_open ? `market open, closes ${next}` : `market closed, opens ${next}`;
   byId("session").textContent = `${clockTime(clock.timestamp)} New York · ${session}`;
-  const figures = [["Equity", account.equity], ["Cash", account.cash], ["Buying power", account.buying_power], ["Positions", account.long_market_value]];
+  const figures = [["Equity", account.equity], ["Cash", account.cash], ["Buying power", account.buying_power], ["Market value", account.long_market_value]];
   byId("account").replaceChildren(...figures.flatMap(([name, value]) => [element("dt", name), element("dd", dollars(value))])
     .reduce((groups, node, n) => (n % 2 ? groups.at(-1).append(node) : groups.push(wrap(node)), groups), []));
   const open = state.orders.filter((o) => !["filled", "rejected"].includes(o.status) && !CLOSED.has(o.status)).length;
