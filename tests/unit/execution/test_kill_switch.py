@@ -20,27 +20,27 @@ from tests.support.builders import NOW
 from tests.support.memory_risk_store import InMemoryRiskStore
 
 
-class Desk:
-    """A kill switch on a book in memory; ``fails`` breaks the way to it."""
+class Fixture:
+    """A kill switch on an in-memory risk store; ``fails`` makes the store unavailable."""
 
     def __init__(self) -> None:
         self.clock = SimulatedClock()
         self.reads = 0
         self.fails = False
-        self.told: list[tuple[LogEvent, dict[str, object]]] = []
-        self.book = InMemoryRiskStore(self._way)
+        self.logged: list[tuple[LogEvent, dict[str, object]]] = []
+        self.risk_store = InMemoryRiskStore(self._way)
         ports = Ports(
             brokers=cast("Any", None),
             journal=cast("Any", None),
-            risk_store=self.book,
+            risk_store=self.risk_store,
             assets=cast("Any", None),
             clock=self.clock,
             log=self,
         )
-        self.switch = KillSwitch(ports, "main")
+        self.kill_switch = KillSwitch(ports, "main")
 
     def emit(self, event: LogEvent, **fields: object) -> None:
-        self.told.append((event, fields))
+        self.logged.append((event, fields))
 
     def _way[T](self, name: str, effect: Callable[[], T], /) -> T:
         if self.fails:
@@ -49,55 +49,55 @@ class Desk:
         return effect()
 
 
-def test_within_a_second_it_is_read_once_and_after_it_again() -> None:
-    desk = Desk()
+def test_kill_switch_is_read_once_per_second() -> None:
+    fixture = Fixture()
     for _ in range(5):
-        assert desk.switch.denial(BEFORE_SENDING) is None
-    desk.clock.advance(timedelta(seconds=1))
-    desk.switch.denial(BEFORE_SENDING)
-    assert desk.reads == 1
+        assert fixture.kill_switch.denial(BEFORE_SENDING) is None
+    fixture.clock.advance(timedelta(seconds=1))
+    fixture.kill_switch.denial(BEFORE_SENDING)
+    assert fixture.reads == 1
 
-    desk.clock.advance(timedelta(microseconds=1))
-    desk.switch.denial(BEFORE_SENDING)
-    assert desk.reads == 2
-
-
-def test_what_was_read_with_the_book_counts_from_then() -> None:
-    desk = Desk()
-    desk.switch.prime(NEVER_SET, NOW)
-    desk.switch.denial(BEFORE_SENDING)
-    assert desk.reads == 0
+    fixture.clock.advance(timedelta(microseconds=1))
+    fixture.kill_switch.denial(BEFORE_SENDING)
+    assert fixture.reads == 2
 
 
-def test_a_switch_that_cannot_be_read_is_an_error_and_no_permission() -> None:
-    desk = Desk()
-    desk.fails = True
+def test_primed_record_ages_from_its_own_read() -> None:
+    fixture = Fixture()
+    fixture.kill_switch.prime(NEVER_SET, NOW)
+    fixture.kill_switch.denial(BEFORE_SENDING)
+    assert fixture.reads == 0
+
+
+def test_unreadable_kill_switch_raises() -> None:
+    fixture = Fixture()
+    fixture.fails = True
     with pytest.raises(JournalUnavailable):
-        desk.switch.denial(BEFORE_SENDING, Side.SELL)
+        fixture.kill_switch.denial(BEFORE_SENDING, Side.SELL)
 
 
-def test_tripped_it_is_halted_for_everybody_by_the_program() -> None:
-    desk = Desk()
-    desk.switch.trip("10 rejects")
+def test_trip_halts_the_account_for_every_run() -> None:
+    fixture = Fixture()
+    fixture.kill_switch.trip("10 rejects")
 
-    (switch,) = desk.book.kill_switch_settings["main"]
+    (switch,) = fixture.risk_store.kill_switch_settings["main"]
     assert (switch.state, switch.by, switch.reason, switch.at) == (TradingState.HALTED, PROGRAM, "10 rejects", NOW)
-    refusal = desk.switch.denial(BEFORE_SENDING)
-    assert refusal is not None
-    assert refusal.code is Code.HALTED
-    assert desk.told == [(LogEvent.KILL_SWITCH_TRIPPED, {"reason": "10 rejects"})]
+    denial = fixture.kill_switch.denial(BEFORE_SENDING)
+    assert denial is not None
+    assert denial.code is Code.HALTED
+    assert fixture.logged == [(LogEvent.KILL_SWITCH_TRIPPED, {"reason": "10 rejects"})]
 
 
-def test_a_trip_that_cannot_be_written_still_stops_this_run() -> None:
-    desk = Desk()
-    desk.fails = True
-    desk.switch.trip("overfill")
+def test_trip_that_cannot_be_stored_still_stops_this_run() -> None:
+    fixture = Fixture()
+    fixture.fails = True
+    fixture.kill_switch.trip("overfill")
 
-    assert desk.told == [
+    assert fixture.logged == [
         (LogEvent.KILL_SWITCH_TRIPPED, {"reason": "overfill"}),
         (LogEvent.KILL_SWITCH_TRIP_FAILED, {"reason": "the table does not answer"}),
     ]
-    assert desk.switch.denial(BEFORE_SENDING) is not None
+    assert fixture.kill_switch.denial(BEFORE_SENDING) is not None
 
 
 @pytest.mark.parametrize(
@@ -105,19 +105,19 @@ def test_a_trip_that_cannot_be_written_still_stops_this_run() -> None:
     [("", "drill", "by"), (" ", "drill", "by"), ("Ada", "", "reason"), ("Ada", "  ", "reason")],
 )
 def test_setting_it_needs_a_name_and_a_reason(by: str, reason: str, missing: str) -> None:
-    desk = Desk()
+    fixture = Fixture()
     with pytest.raises(InvalidInput, match="is missing") as raised:
-        set_by_operator(desk.book, "main", KillSwitchRecord(TradingState.ACTIVE, by, reason, NOW))
+        set_by_operator(fixture.risk_store, "main", KillSwitchRecord(TradingState.ACTIVE, by, reason, NOW))
     assert raised.value.field == missing
-    assert desk.book.kill_switch_settings == {}
+    assert fixture.risk_store.kill_switch_settings == {}
 
 
-def test_every_setting_is_kept_with_who_when_and_why() -> None:
-    desk = Desk()
+def test_every_setting_is_kept_with_operator_time_and_reason() -> None:
+    fixture = Fixture()
     for state in (TradingState.HALTED, TradingState.REDUCING, TradingState.ACTIVE):
-        set_by_operator(desk.book, "main", KillSwitchRecord(state, " Ada ", " drill ", NOW))
+        set_by_operator(fixture.risk_store, "main", KillSwitchRecord(state, " Ada ", " drill ", NOW))
 
-    assert [(s.state, s.by, s.reason, s.at) for s in desk.book.kill_switch_settings["main"]] == [
+    assert [(s.state, s.by, s.reason, s.at) for s in fixture.risk_store.kill_switch_settings["main"]] == [
         (TradingState.HALTED, "Ada", "drill", NOW),
         (TradingState.REDUCING, "Ada", "drill", NOW),
         (TradingState.ACTIVE, "Ada", "drill", NOW),

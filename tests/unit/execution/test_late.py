@@ -1,4 +1,4 @@
-"""What the broker shows late, in part or not for long: a price, the time of an end, a quote."""
+"""Data that the broker reports late or in part: a price, a closing time, a quote."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def filled_at(at: float, behaviour: str) -> FakePorts:
 
 
 @WHERE
-def test_an_end_without_a_time_has_the_time_it_was_seen(behaviour: str, at: float) -> None:
+def test_final_order_without_a_time_gets_the_time_of_the_look(behaviour: str, at: float) -> None:
     fakes = filled_at(at, behaviour)
     fakes.broker.as_reported = lambda order: replace(order, closed_at=None)
     result = fakes.execute(BUY_ONE)
@@ -36,7 +36,7 @@ def test_an_end_without_a_time_has_the_time_it_was_seen(behaviour: str, at: floa
 
 
 @WHERE
-def test_a_fill_without_a_price_is_waited_for_so_long_and_no_price_is_invented(behaviour: str, at: float) -> None:
+def test_fill_without_a_price_ends_unresolved_after_the_wait(behaviour: str, at: float) -> None:
     fakes = filled_at(at, behaviour)
     fakes.broker.as_reported = lambda order: replace(order, filled_avg_price=None)
     result = fakes.execute(BUY_ONE)
@@ -46,7 +46,7 @@ def test_a_fill_without_a_price_is_waited_for_so_long_and_no_price_is_invented(b
     assert result.orders[0].price is None
 
 
-def test_a_quote_that_is_lost_twice_is_waited_for_anew() -> None:
+def test_second_loss_of_a_quote_starts_a_new_wait() -> None:
     fakes = FakePorts(child_wait_seconds=2, quote_wait_seconds=10)
     fakes.broker.script("AAA", RESTS, RESTS)
     for second in (1, 9):  # it is back at 8 seconds: the second child is sent, and gives way after two

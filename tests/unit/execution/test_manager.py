@@ -1,4 +1,4 @@
-"""One plan from its lease to its result: who may work on it, what the buys may cost, and how a run ends."""
+"""One plan from its lease to its result: lease, cash gate, and the ends of a run."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def held_by_another(fakes: FakePorts, seconds: float) -> None:
 # --- lease -----------------------------------------------------------------------------------------------
 
 
-def test_a_lease_that_another_run_holds_is_waited_for() -> None:
+def test_run_waits_for_a_lease_that_another_run_holds() -> None:
     fakes = FakePorts()
     held_by_another(fakes, 12)
     fakes.execute(BUY_ONE)
@@ -65,7 +65,7 @@ def test_a_lease_that_another_run_holds_is_waited_for() -> None:
     [(600, "10", 10), (600, "9.999", 5), (100, "150", 40), (600, "0", 0)],
     ids=["as configured", "not beyond it", "half of the time there is", "not at all"],
 )
-def test_the_wait_for_a_lease_is_bounded(seconds: float, wait: str, waited: float) -> None:
+def test_wait_for_a_lease_is_bounded(seconds: float, wait: str, waited: float) -> None:
     fakes = FakePorts(lease_wait_seconds=wait)
     held_by_another(fakes, 10_000)
     with pytest.raises(LeaseHeld):
@@ -75,7 +75,7 @@ def test_the_wait_for_a_lease_is_bounded(seconds: float, wait: str, waited: floa
     assert fakes.broker.reads == []
 
 
-def test_the_lease_is_given_back_when_a_run_fails() -> None:
+def test_failed_run_releases_the_lease() -> None:
     fakes = FakePorts()
     fakes.broker.errors["account"] = [BrokerUnavailable("503")]
     with pytest.raises(BrokerUnavailable):
@@ -84,7 +84,7 @@ def test_the_lease_is_given_back_when_a_run_fails() -> None:
     assert fakes.journal.holder("main") is None
 
 
-def test_a_lease_that_cannot_be_given_back_does_not_hide_why_the_run_failed() -> None:
+def test_failed_release_does_not_hide_the_first_error() -> None:
     fakes = FakePorts()
     fakes.broker.errors["account"] = [BrokerUnavailable("503")]
     fakes.database_errors["journal.release"] = [JournalUnavailable("the table does not answer")]
@@ -97,7 +97,7 @@ def test_a_lease_that_cannot_be_given_back_does_not_hide_why_the_run_failed() ->
 # --- the same plan again ---------------------------------------------------------------------------------
 
 
-def test_a_finished_plan_is_answered_from_the_journal() -> None:
+def test_finished_plan_is_answered_from_the_journal() -> None:
     fakes = FakePorts()
     first = fakes.execute(BUY_ONE)
     asked, sent = len(fakes.broker.reads), len(fakes.broker.sent)
@@ -110,7 +110,7 @@ def test_a_finished_plan_is_answered_from_the_journal() -> None:
     assert fakes.journal.holder("main") is None
 
 
-def test_a_plan_that_was_changed_under_its_id_is_refused() -> None:
+def test_plan_id_with_other_content_is_invalid() -> None:
     fakes = FakePorts()
     fakes.execute(BUY_ONE)
     with pytest.raises(PlanChanged) as caught:
@@ -125,7 +125,7 @@ def test_a_plan_that_was_changed_under_its_id_is_refused() -> None:
 @pytest.mark.parametrize(
     ("made_at", "field"), [(-1801, "timestamp"), (121, "timestamp")], ids=["too old", "in the future"]
 )
-def test_a_plan_of_another_time_is_not_begun(made_at: float, field: str) -> None:
+def test_plan_outside_its_age_bounds_does_not_start(made_at: float, field: str) -> None:
     fakes = FakePorts()
     with pytest.raises(InvalidInput) as caught:
         fakes.execute(a_plan(an_item("AAA"), timestamp=later(made_at)))
@@ -135,17 +135,17 @@ def test_a_plan_of_another_time_is_not_begun(made_at: float, field: str) -> None
 
 
 @pytest.mark.parametrize("made_at", [-1800, 120])
-def test_a_plan_within_the_bounds_is_begun(made_at: float) -> None:
+def test_plan_within_its_age_bounds_starts(made_at: float) -> None:
     assert FakePorts().execute(a_plan(an_item("AAA"), timestamp=later(made_at))).success
 
 
-# --- yielding and going on -------------------------------------------------------------------------------
+# --- yield and resume ------------------------------------------------------------------------------------
 
 
-def test_a_run_stops_before_its_deadline_with_nothing_left_open() -> None:
+def test_run_yields_before_its_deadline_without_open_orders() -> None:
     fakes = FakePorts(child_wait_seconds=600)
     fakes.broker.script("AAA", RESTS)
-    with pytest.raises(PlanYielded, match="before the deadline.* the buys"):
+    with pytest.raises(PlanYielded, match=r"before the deadline.* the buys"):
         fakes.execute(BUY_ONE, seconds=100)
 
     assert fakes.elapsed == 80.2  # a fifth is kept; one short look confirms the cancel
@@ -162,7 +162,7 @@ def test_a_run_stops_before_its_deadline_with_nothing_left_open() -> None:
     assert fakes.journal.holder("main") is None
 
 
-def test_a_run_that_stops_among_the_sells_says_so() -> None:
+def test_yield_names_the_wave_that_is_unfinished() -> None:
     fakes = fakes_with(child_wait_seconds=600)
     fakes.broker.script("AAA", RESTS)
     with pytest.raises(PlanYielded, match="the sells"):
@@ -172,7 +172,7 @@ def test_a_run_that_stops_among_the_sells_says_so() -> None:
     assert fakes.plan_journal().plan.buy_budget is None
 
 
-def test_a_cancel_that_is_not_confirmed_is_waited_for_until_the_run_must_give_up() -> None:
+def test_yielding_run_waits_for_an_unconfirmed_cancel_until_it_gives_up() -> None:
     fakes = FakePorts(child_wait_seconds=600)
     fakes.broker.script("AAA", CANCEL_STUCK)
     with pytest.raises(PlanYielded):
@@ -182,7 +182,7 @@ def test_a_cancel_that_is_not_confirmed_is_waited_for_until_the_run_must_give_up
     assert [child.state for child in fakes.parent("AAA").children] == [ChildState.LIVE]
 
 
-def test_the_next_run_goes_on_where_the_last_one_stopped() -> None:
+def test_next_run_continues_where_the_last_one_stopped() -> None:
     fakes = FakePorts(child_wait_seconds=600)
     fakes.broker.script("AAA", RESTS)
     with pytest.raises(PlanYielded):
@@ -199,8 +199,8 @@ def test_the_next_run_goes_on_where_the_last_one_stopped() -> None:
     assert fakes.events.count(LogEvent.PLAN_STARTED) == 1
 
 
-def test_the_gate_is_passed_once() -> None:
-    """The budget that the first run found is the second one's, too."""
+def test_cash_gate_is_passed_once_per_plan() -> None:
+    """The second run uses the budget of the first."""
     fakes = fakes_with(child_wait_seconds=600)
     fakes.broker.script("BBB", RESTS)
     with pytest.raises(PlanYielded):
@@ -213,7 +213,7 @@ def test_the_gate_is_passed_once() -> None:
     assert fakes.events.count(LogEvent.GATE_PASSED) == 1
 
 
-def test_a_resume_on_another_account_is_refused() -> None:
+def test_resume_on_another_account_is_an_error() -> None:
     fakes = FakePorts(child_wait_seconds=600)
     fakes.broker.script("AAA", RESTS)
     with pytest.raises(PlanYielded):
@@ -226,7 +226,7 @@ def test_a_resume_on_another_account_is_refused() -> None:
     assert len(fakes.broker.sent) == 1
 
 
-def test_a_resume_while_the_account_is_blocked_concludes_the_plan() -> None:
+def test_resume_on_a_blocked_account_concludes_the_plan() -> None:
     fakes = FakePorts(child_wait_seconds=600)
     fakes.broker.script("AAA", RESTS)
     with pytest.raises(PlanYielded):
@@ -236,7 +236,7 @@ def test_a_resume_while_the_account_is_blocked_concludes_the_plan() -> None:
     assert outcomes(fakes.execute(BUY_ONE, run_id="run-2")) == {"AAA": (Outcome.UNFILLED, Code.ACCOUNT_BLOCKED)}
 
 
-def test_a_plan_of_too_many_runs_halts_the_account_and_ends() -> None:
+def test_plan_with_too_many_runs_ends_and_halts_the_account() -> None:
     fakes = FakePorts(max_runs=6, child_wait_seconds=600)
     fakes.broker.script("AAA", *[RESTS] * 10)
     for number in range(1, 7):
@@ -251,7 +251,7 @@ def test_a_plan_of_too_many_runs_halts_the_account_and_ends() -> None:
     assert [fields["code"] for fields in fakes.fields(LogEvent.RUN_CONCLUDING)] == [Code.TOO_MANY_RUNS]
 
 
-def test_a_run_stops_on_request() -> None:
+def test_run_yields_on_request() -> None:
     fakes = FakePorts(child_wait_seconds=600)
     fakes.broker.script("AAA", RESTS)
 
@@ -259,7 +259,7 @@ def test_a_run_stops_on_request() -> None:
         fakes.stop_requested = True
 
     fakes.after(3, ask)
-    with pytest.raises(PlanYielded, match="on request.* the buys"):
+    with pytest.raises(PlanYielded, match=r"on request.* the buys"):
         fakes.execute(BUY_ONE)
 
     assert fakes.elapsed < 5
@@ -270,7 +270,7 @@ def test_a_run_stops_on_request() -> None:
 # --- the gate --------------------------------------------------------------------------------------------
 
 
-def test_proceeds_that_do_not_show_yet_are_waited_for() -> None:
+def test_gate_waits_for_proceeds() -> None:
     fakes = fakes_with()
     fakes.broker.hidden_cash = Decimal("1999.80")
 
@@ -290,11 +290,11 @@ def test_proceeds_that_do_not_show_yet_are_waited_for() -> None:
 
 
 def hide(fakes: FakePorts) -> None:
-    """The proceeds to come are not shown yet."""
+    """Hide the proceeds from the account."""
     fakes.broker.hidden_cash = Decimal("1999.80")
 
 
-def test_proceeds_that_never_show_are_waited_for_so_long_and_not_spent() -> None:
+def test_proceeds_that_never_arrive_are_not_spent() -> None:
     fakes = fakes_with(proceeds_wait_seconds=3)
     fakes.broker.before_submit = lambda request: hide(fakes) if request.symbol == "AAA" else None
     fakes.execute(exchange())
@@ -303,7 +303,7 @@ def test_proceeds_that_never_show_are_waited_for_so_long_and_not_spent() -> None
     assert fakes.plan_journal().plan.buy_budget == Decimal(99_500)
 
 
-def test_one_wait_for_the_proceeds_however_many_runs_it_takes() -> None:
+def test_wait_for_proceeds_counts_across_runs() -> None:
     fakes = fakes_with(proceeds_wait_seconds=60)
     fakes.broker.before_submit = lambda request: hide(fakes) if request.symbol == "AAA" else None
     with pytest.raises(PlanYielded, match="waits for the proceeds"):
@@ -314,7 +314,7 @@ def test_one_wait_for_the_proceeds_however_many_runs_it_takes() -> None:
     assert fakes.elapsed == 60
 
 
-def test_who_waits_for_proceeds_hears_a_request_to_stop() -> None:
+def test_run_yields_on_request_while_it_waits_for_proceeds() -> None:
     fakes = fakes_with(proceeds_wait_seconds=60)
     fakes.broker.before_submit = lambda request: hide(fakes) if request.symbol == "AAA" else None
 
@@ -328,7 +328,7 @@ def test_who_waits_for_proceeds_hears_a_request_to_stop() -> None:
     assert fakes.elapsed < 2
 
 
-def test_buys_are_made_to_fit_what_the_sells_brought() -> None:
+def test_buys_are_scaled_to_actual_proceeds() -> None:
     fakes = fakes_with(cash_buffer=0)
     fakes.broker.cash = Decimal("1000.30")
     result = fakes.execute(exchange())
@@ -338,7 +338,7 @@ def test_buys_are_made_to_fit_what_the_sells_brought() -> None:
     assert fakes.plan_journal().plan.buy_budget == Decimal("3000.10")
 
 
-def test_buys_are_made_to_fit_at_the_prices_of_the_gate_and_not_at_those_of_the_beginning() -> None:
+def test_buys_are_scaled_at_quotes_of_the_gate() -> None:
     fakes = fakes_with(cash_buffer=0, child_wait_seconds=60)
     fakes.broker.cash = Decimal("1000.30")
     fakes.broker.script("AAA", RESTS)
@@ -350,7 +350,7 @@ def test_buys_are_made_to_fit_at_the_prices_of_the_gate_and_not_at_those_of_the_
     assert fakes.parent("BBB").qty == Decimal("29.409861")  # 3,000.10 at 102.01
 
 
-def test_a_buy_that_no_longer_fits_is_skipped_and_told() -> None:
+def test_buy_that_does_not_fit_is_skipped_and_logged() -> None:
     fakes = fakes_with(cash_buffer=0)
     fakes.broker.cash = Decimal(0)
     plan = a_plan(
@@ -366,7 +366,7 @@ def test_a_buy_that_no_longer_fits_is_skipped_and_told() -> None:
     assert fakes.parent("CCC").settled_at == fakes.clock.now()
 
 
-def test_a_plan_of_sells_needs_no_budget() -> None:
+def test_plan_of_sells_needs_no_budget() -> None:
     fakes = fakes_with()
     fakes.execute(a_plan(an_exit("AAA", amount="-2000", current_value="2000")))
 
@@ -374,7 +374,7 @@ def test_a_plan_of_sells_needs_no_budget() -> None:
     assert LogEvent.GATE_PASSED not in fakes.events
 
 
-def test_without_proceeds_there_is_nothing_to_wait_for() -> None:
+def test_gate_does_not_wait_without_proceeds() -> None:
     fakes = FakePorts()
     fakes.broker.errors["account"] = [None]
     fakes.execute(BUY_ONE)
@@ -383,8 +383,8 @@ def test_without_proceeds_there_is_nothing_to_wait_for() -> None:
     assert fakes.plan_journal().plan.buy_budget == Decimal(99_500)
 
 
-def test_a_buy_that_was_journalled_without_the_gate_behind_it_is_not_sent_as_it_stands() -> None:
-    """More parents than one transaction takes, and the run died between its parts."""
+def test_buy_journalled_before_the_gate_is_not_sent() -> None:
+    """The plan has more parents than one transaction holds, and the run was killed between two of them."""
     fakes = fakes_with(parents_each=1)
     fakes.broker.shares = {"CCC": Decimal(20)}
     fakes.database_errors["journal.write"] = [None, JournalUnavailable("died")]
@@ -405,7 +405,7 @@ def test_a_buy_that_was_journalled_without_the_gate_behind_it_is_not_sent_as_it_
 # --- ends ------------------------------------------------------------------------------------------------
 
 
-def test_a_run_that_was_fenced_writes_nothing_more() -> None:
+def test_fenced_run_writes_nothing() -> None:
     fakes = FakePorts()
     fakes.database_errors["journal.write"] = [Fenced("another run took over")]
     with pytest.raises(Fenced):
@@ -416,7 +416,7 @@ def test_a_run_that_was_fenced_writes_nothing_more() -> None:
     assert LogEvent.RUN_ENDED not in fakes.events
 
 
-def test_how_a_run_ended_is_told_even_where_it_cannot_be_written() -> None:
+def test_end_of_a_run_that_cannot_be_written_is_logged() -> None:
     fakes = FakePorts()
     fakes.broker.errors["orders"] = [BrokerUnavailable("503")]
     fakes.broker.script("AAA", RESTS)
@@ -430,8 +430,8 @@ def test_how_a_run_ended_is_told_even_where_it_cannot_be_written() -> None:
 
 
 @pytest.mark.parametrize("cancel", [None, BrokerUnavailable("504")], ids=["taken", "without an answer, too"])
-def test_a_run_that_can_no_longer_look_asks_for_the_cancel_of_what_rests(cancel: Exception | None) -> None:
-    """Nobody looks at it until the plan is delivered again, if it is. Where one cancel fails, no other is tried."""
+def test_run_that_cannot_read_sends_cancels_for_working_orders(cancel: Exception | None) -> None:
+    """The orders are not looked at until the next delivery. After one failed cancel no other is sent."""
     fakes = FakePorts()
     fakes.broker.errors |= {"orders": [None, BrokerUnavailable("503")], "cancel": [cancel]}
     for symbol in ("AAA", "BBB"):
@@ -447,8 +447,8 @@ def test_a_run_that_can_no_longer_look_asks_for_the_cancel_of_what_rests(cancel:
     assert [order.status for order in fakes.broker.orders_by_id.values()] == ["canceled"] * 2 + ["filled"] * 2
 
 
-def test_only_what_rests_is_withdrawn_and_the_journal_says_so_before() -> None:
-    """What is filled needs nothing, and what is lost has no order to cancel."""
+def test_only_working_orders_are_canceled_and_journalled_first() -> None:
+    """A filled order needs no cancel, and an unknown one has no order ID."""
     fakes = FakePorts()
     fakes.broker.errors["orders"] = [BrokerUnavailable("503")]
     for symbol, behaviour in (("BBB", REQUEST_LOST), ("CCC", RESTS)):
@@ -461,8 +461,8 @@ def test_only_what_rests_is_withdrawn_and_the_journal_says_so_before() -> None:
     assert asked == {"AAA": None, "BBB": None, "CCC": fakes.clock.now()}
 
 
-def test_a_run_that_can_write_nothing_cancels_nothing() -> None:
-    """Another run may have taken over: what rests may be its own by now."""
+def test_run_that_cannot_write_sends_no_cancel() -> None:
+    """Another run may hold the lease: the open orders may be its own by now."""
     fakes = FakePorts()
     fakes.broker.errors["orders"] = [BrokerUnavailable("503")]
     fakes.broker.script("AAA", RESTS)
@@ -473,7 +473,7 @@ def test_a_run_that_can_write_nothing_cancels_nothing() -> None:
     assert fakes.broker.cancel_requests == []
 
 
-def test_an_item_that_an_operator_must_look_at_makes_the_plan_unresolved() -> None:
+def test_unresolved_item_makes_the_plan_unresolved() -> None:
     fakes = FakePorts()
     fakes.after(0, lambda: None)
     check = fakes.broker.before_submit
@@ -482,16 +482,16 @@ def test_an_item_that_an_operator_must_look_at_makes_the_plan_unresolved() -> No
 
     assert result.status is ExecutionStatus.UNRESOLVED
     assert LogEvent.PLAN_FINISHED not in fakes.events
-    (told,) = fakes.fields(LogEvent.PLAN_UNRESOLVED)
-    assert (told["orders_unresolved"], told["seconds"]) == (1, 5.0)
+    (logged,) = fakes.fields(LogEvent.PLAN_UNRESOLVED)
+    assert (logged["orders_unresolved"], logged["seconds"]) == (1, 5.0)
     assert [difference.symbol for difference in result.differences] == ["AAA"]
     assert fakes.plan_journal().result == result
 
 
-# --- reports ---------------------------------------------------------------------------------------------
+# --- publishing ------------------------------------------------------------------------------------------
 
 
-def test_a_channel_that_fails_keeps_neither_the_others_nor_the_result_back() -> None:
+def test_failing_channel_affects_neither_others_nor_the_result() -> None:
     fakes = FakePorts()
     fakes.publishers = [FakePublisher("bus"), FakePublisher("notice")]
     fakes.publishers[0].errors = [PublishFailed("the bus is down")]
@@ -505,7 +505,7 @@ def test_a_channel_that_fails_keeps_neither_the_others_nor_the_result_back() -> 
     assert fakes.fields(LogEvent.RESULT_PUBLISHED) == [{"channel": "notice"}]
 
 
-def test_a_failure_without_words_is_told_by_its_kind() -> None:
+def test_publish_failure_without_a_message_is_logged_by_type() -> None:
     fakes = FakePorts()
     fakes.publishers[0].errors = [ValueError()]
     fakes.execute(BUY_ONE)
@@ -514,7 +514,7 @@ def test_a_failure_without_words_is_told_by_its_kind() -> None:
     assert "journal.mark_published" not in fakes.database_calls
 
 
-def test_what_was_not_published_is_published_with_the_next_delivery_and_only_that() -> None:
+def test_next_delivery_publishes_only_missing_channels() -> None:
     fakes = FakePorts()
     fakes.publishers = [FakePublisher("bus"), FakePublisher("notice")]
     fakes.publishers[1].errors = [PublishFailed("down")]
@@ -525,7 +525,7 @@ def test_what_was_not_published_is_published_with_the_next_delivery_and_only_tha
     assert fakes.plan_journal().published == {"bus", "notice"}
 
 
-def test_that_it_was_published_may_be_forgotten_and_nothing_else_fails() -> None:
+def test_failure_to_record_a_publication_is_only_logged() -> None:
     fakes = FakePorts()
     fakes.database_errors["journal.mark_published"] = [JournalUnavailable("the table does not answer")]
     assert fakes.execute(BUY_ONE).success
@@ -534,7 +534,7 @@ def test_that_it_was_published_may_be_forgotten_and_nothing_else_fails() -> None
     ]
 
 
-def test_the_time_a_plan_took_is_told_in_seconds() -> None:
+def test_duration_of_a_plan_is_logged_in_seconds() -> None:
     fakes = FakePorts()
     fakes.broker.script("AAA", RESTS)
     fakes.after(1.3, lambda: fakes.broker.fill_order("order-1"))

@@ -1,4 +1,4 @@
-"""Before the first order: who may trade, what stands in the way, and what is asked twice before it is refused."""
+"""Before the first order: permission to trade, conflicting orders, quotes and trading hours."""
 
 from __future__ import annotations
 
@@ -57,9 +57,7 @@ def halted(fakes: FakePorts) -> None:
         (halted, Code.HALTED, "Ada"),
     ],
 )
-def test_a_plan_that_may_not_be_traded_is_denied_item_by_item(
-    prepare: Callable[[FakePorts], None], code: Code, fact: str
-) -> None:
+def test_plan_denial_denies_every_item(prepare: Callable[[FakePorts], None], code: Code, fact: str) -> None:
     fakes = FakePorts()
     prepare(fakes)
     result = fakes.execute(buys("AAA", "BBB"))
@@ -91,7 +89,7 @@ def test_one_plan_too_many_halts_the_account() -> None:
         ({"max_plan_gross_dollars": 2000, "max_day_gross_dollars": 1999}, Code.DAILY_LIMIT),
     ],
 )
-def test_a_plan_beyond_its_limit_is_denied_as_a_whole_and_reserves_nothing(limits: dict[str, int], code: Code) -> None:
+def test_plan_beyond_a_limit_is_denied_and_reserves_nothing(limits: dict[str, int], code: Code) -> None:
     fakes = FakePorts(**limits)
     result = fakes.execute(buys("AAA", "BBB"))
 
@@ -106,8 +104,8 @@ def test_a_plan_beyond_its_limit_is_denied_as_a_whole_and_reserves_nothing(limit
 # --- an item ---------------------------------------------------------------------------------------------
 
 
-def test_an_item_that_a_control_refuses_is_denied_and_the_others_are_traded() -> None:
-    """The account may only reduce: its sell goes out, its buy does not."""
+def test_denied_item_does_not_stop_the_others() -> None:
+    """The account may only reduce: the sell is sent, the buy is denied."""
     fakes = FakePorts()
     fakes.broker.shares = {"AAA": Decimal(20)}
     sets(fakes, TradingState.REDUCING)
@@ -117,11 +115,11 @@ def test_an_item_that_a_control_refuses_is_denied_and_the_others_are_traded() ->
     denied = fakes.parent("BBB")
     assert denied.settled_at == NOW
     assert "set by Ada" in str(denied.message)
-    (told,) = fakes.fields(LogEvent.ITEM_DENIED)
-    assert (told["symbol"], told["code"], told["reason"]) == ("BBB", Code.REDUCING_ONLY, denied.message)
+    (logged,) = fakes.fields(LogEvent.ITEM_DENIED)
+    assert (logged["symbol"], logged["code"], logged["reason"]) == ("BBB", Code.REDUCING_ONLY, denied.message)
 
 
-def test_an_order_that_is_smaller_than_planned_says_so_when_the_plan_begins() -> None:
+def test_reduced_quantity_is_logged_when_the_plan_starts() -> None:
     fakes = FakePorts()
     fakes.broker.assets["AAA"] = replace(fakes.broker.assets["AAA"], fractionable=False)
     fakes.broker.shares = {"AAA": Decimal("20.5")}
@@ -138,7 +136,7 @@ def test_an_order_that_is_smaller_than_planned_says_so_when_the_plan_begins() ->
     ]
 
 
-def test_a_symbol_that_the_broker_does_not_know_is_denied_and_the_next_ones_are_asked_for() -> None:
+def test_unknown_symbol_is_denied_and_the_next_ones_are_read() -> None:
     fakes = FakePorts()
     fakes.broker.errors["asset"] = [NotFound("no such asset")]
     result = fakes.execute(buys("AAA", "BBB"))
@@ -147,7 +145,7 @@ def test_a_symbol_that_the_broker_does_not_know_is_denied_and_the_next_ones_are_
     assert set(fakes.cached_assets) == {"BBB"}
 
 
-def test_flags_that_cannot_be_remembered_keep_nobody_from_trading() -> None:
+def test_failed_cache_write_does_not_stop_trading() -> None:
     fakes = FakePorts()
     fakes.database_errors["assets.put"] = [JournalUnavailable("the table does not answer")]
     result = fakes.execute(buys("AAA"))
@@ -159,7 +157,7 @@ def test_flags_that_cannot_be_remembered_keep_nobody_from_trading() -> None:
 # --- orders of others ------------------------------------------------------------------------------------
 
 
-def test_an_order_of_others_against_ours_is_a_conflict_and_is_left_alone() -> None:
+def test_conflicting_order_of_others_denies_the_item_and_stays() -> None:
     fakes = FakePorts()
     fakes.broker.add_order(a_foreign_order("AAA", SELL))
     result = fakes.execute(buys("AAA", "BBB"))
@@ -168,8 +166,8 @@ def test_an_order_of_others_against_ours_is_a_conflict_and_is_left_alone() -> No
     assert fakes.broker.cancel_requests == []
 
 
-def test_where_configured_orders_in_the_way_are_cancelled_once_and_waited_for() -> None:
-    """A sell in the way of a buy goes; beside a sell of ours it stays."""
+def test_conflicting_orders_are_canceled_once_where_configured() -> None:
+    """An open sell that conflicts with our buy is canceled; one beside our sell stays."""
     fakes = FakePorts(conflicting_orders="cancel")
     fakes.broker.shares = {"BBB": Decimal(20)}
     fakes.broker.add_order(a_foreign_order("AAA", SELL, status="pending_cancel"))
@@ -186,9 +184,7 @@ def test_where_configured_orders_in_the_way_are_cancelled_once_and_waited_for() 
 @pytest.mark.parametrize(
     ("wait", "seconds", "waited"), [(5, 600, 5), (60, 50, 40)], ids=["the configured wait", "the deadline comes first"]
 )
-def test_a_cancel_of_others_that_is_not_confirmed_is_waited_for_so_long(
-    wait: int, seconds: float, waited: float
-) -> None:
+def test_wait_for_the_cancel_of_others_is_bounded(wait: int, seconds: float, waited: float) -> None:
     fakes = FakePorts(conflicting_orders="cancel", cancel_wait_seconds=wait)
     fakes.broker.add_order(a_foreign_order("AAA", SELL, status="pending_cancel"))
     result = fakes.execute(buys("AAA"), seconds=seconds)
@@ -200,7 +196,7 @@ def test_a_cancel_of_others_that_is_not_confirmed_is_waited_for_so_long(
 # --- quotes ----------------------------------------------------------------------------------------------
 
 
-def test_a_quote_that_cannot_be_used_is_looked_at_again_and_the_others_do_not_grow_old() -> None:
+def test_unusable_quote_is_read_again_with_all_others() -> None:
     fakes = FakePorts()
     fakes.broker.set_quote("AAA", "0", "100.01")
     fakes.after(1.5, lambda: fakes.broker.set_quote("AAA", "99.99", "100.01"))
@@ -221,7 +217,7 @@ def test_a_quote_that_cannot_be_used_is_looked_at_again_and_the_others_do_not_gr
 @pytest.mark.parametrize(
     ("wait", "seconds", "waited"), [(3, 600, 3), (60, 50, 40)], ids=["the configured wait", "the deadline comes first"]
 )
-def test_a_quote_that_stays_unusable_is_waited_for_so_long(wait: int, seconds: float, waited: float) -> None:
+def test_wait_for_a_usable_quote_is_bounded(wait: int, seconds: float, waited: float) -> None:
     fakes = FakePorts(quote_wait_seconds=wait)
     fakes.broker.set_quote("AAA", "0", "100.01")
     result = fakes.execute(buys("AAA"), seconds=seconds)
@@ -231,8 +227,8 @@ def test_a_quote_that_stays_unusable_is_waited_for_so_long(wait: int, seconds: f
 
 
 @pytest.mark.parametrize("change", [{"status": "crypto"}, {"tradable": False}], ids=str)
-def test_what_cannot_be_traded_is_not_asked_for_its_quote(change: dict[str, Any]) -> None:
-    """It may have none to wait for, and a symbol that is no stock would be an error for all that stand beside it."""
+def test_quotes_are_read_for_tradable_symbols_only(change: dict[str, Any]) -> None:
+    """Such a symbol may have no quote, and one that is not a stock makes the request fail for all symbols."""
     fakes = FakePorts()
     fakes.broker.assets["AAA"] = replace(fakes.broker.assets["AAA"], **change)
     result = fakes.execute(buys("AAA", "BBB"))
@@ -250,10 +246,8 @@ def test_what_cannot_be_traded_is_not_asked_for_its_quote(change: dict[str, Any]
     ],
     ids=["one-sided", "too wide", "too old"],
 )
-def test_a_quote_that_is_lost_while_an_order_is_worked_is_waited_for_from_then_on(
-    becomes: Callable[[FakeBroker], None], why: str
-) -> None:
-    """The first child gives way after two seconds, the quote is gone since the first: the wait counts from the look."""
+def test_wait_for_a_lost_quote_counts_from_the_look(becomes: Callable[[FakeBroker], None], why: str) -> None:
+    """The quote is lost after one second and first missed after two, when the first child is canceled."""
     fakes = FakePorts(child_wait_seconds=2, quote_wait_seconds=10)
     fakes.broker.script("AAA", RESTS)
     fakes.after(1, lambda: becomes(fakes.broker))
@@ -264,7 +258,7 @@ def test_a_quote_that_is_lost_while_an_order_is_worked_is_waited_for_from_then_o
     assert why in str(fakes.parent("AAA").message)
 
 
-def test_a_quote_that_comes_back_is_traded_on() -> None:
+def test_quote_that_returns_is_used() -> None:
     fakes = FakePorts(child_wait_seconds=2, quote_wait_seconds=10)
     fakes.broker.script("AAA", RESTS)
     fakes.after(1, lambda: fakes.broker.set_quote("AAA", "0", "100.01"))
@@ -274,8 +268,8 @@ def test_a_quote_that_comes_back_is_traded_on() -> None:
     assert outcomes(result) == {"AAA": (Outcome.FILLED, None)}
 
 
-def test_a_quote_that_is_told_no_more_prices_nothing() -> None:
-    """The former one may look young enough for minutes; the next price is taken from a fresh one or not at all."""
+def test_quote_that_is_left_out_prices_nothing() -> None:
+    """The former quote may look fresh enough for minutes; the next price needs a fresh quote."""
     fakes = FakePorts(child_wait_seconds=2, quote_wait_seconds=0)
     fakes.broker.script("AAA", RESTS)
     fakes.after(1, lambda: fakes.broker.prices.pop("AAA"))
@@ -285,7 +279,7 @@ def test_a_quote_that_is_told_no_more_prices_nothing() -> None:
     assert len(fakes.broker.sent) == 1
 
 
-def test_an_illiquid_symbol_may_have_a_wider_and_older_quote_than_the_others() -> None:
+def test_symbol_may_have_its_own_quote_bounds() -> None:
     own = {"max_spread": "0.08", "max_quote_age_seconds": 3600, "price_collar": "0.05", "limit_collar": "0.05"}
     fakes = FakePorts(quote_wait_seconds=0, per_symbol={"AAA": own})
     for symbol in ("AAA", "BBB"):
@@ -297,11 +291,11 @@ def test_an_illiquid_symbol_may_have_a_wider_and_older_quote_than_the_others() -
     assert [order.limit_price for order in fakes.broker.sent] == [Decimal("103.5")]
 
 
-# --- nobody quotes, and the last trade may price a limit --------------------------------------------------------
+# --- last trade ---------------------------------------------------------------------------------------------------
 
 
 def quoteless(*, traded_ago: float = 10, **config: Any) -> FakePorts:
-    """Ports where nobody asks for AAA, and the last trade of it was so many seconds before ``NOW``."""
+    """Return ports in which AAA has no ask and traded ``seconds`` before ``NOW``."""
     settings: dict[str, Any] = {"quote_wait_seconds": 3, "unusable_quote": "last_trade"} | config
     fakes = FakePorts(**settings)
     fakes.broker.set_quote("AAA", "99.99", "0")
@@ -313,7 +307,7 @@ def looks(fakes: FakePorts) -> list[object]:
     return [what for name, what in fakes.broker.reads if name == "last_trades"]
 
 
-def test_the_last_trade_is_asked_for_after_the_second_look_and_prices_a_limit() -> None:
+def test_last_trade_prices_a_limit_after_the_wait() -> None:
     fakes = quoteless()
     result = fakes.execute(buys("AAA", "BBB"))
 
@@ -338,7 +332,7 @@ def test_the_last_trade_is_asked_for_after_the_second_look_and_prices_a_limit() 
     ],
     ids=["a minute old after the wait", "older than allowed", "not configured", "not for this symbol", "never traded"],
 )
-def test_without_a_recent_trade_that_may_be_used_the_item_is_denied(prepare: Callable[[], FakePorts]) -> None:
+def test_item_without_a_recent_trade_is_denied(prepare: Callable[[], FakePorts]) -> None:
     fakes = prepare()
     fakes.broker.set_quote("AAA", "99.99", "0")
     result = fakes.execute(buys("AAA"))
@@ -348,13 +342,13 @@ def test_without_a_recent_trade_that_may_be_used_the_item_is_denied(prepare: Cal
     assert fakes.broker.sent == []
 
 
-def test_a_symbols_own_age_of_trades_counts_and_not_everybodys() -> None:
+def test_symbols_own_trade_age_applies() -> None:
     fakes = quoteless(traded_ago=10, per_symbol={"AAA": {"max_trade_age_seconds": "12"}})
 
     assert outcomes(fakes.execute(buys("AAA"))) == {"AAA": (Outcome.DENIED, Code.QUOTE_UNUSABLE)}
 
 
-def test_a_quote_within_a_symbols_own_bounds_is_not_looked_at_twice() -> None:
+def test_quote_within_the_symbols_bounds_is_read_once() -> None:
     fakes = FakePorts(per_symbol={"AAA": {"max_spread": "0.06"}})
     fakes.broker.set_quote("AAA", "97.20", "102.80")
 
@@ -362,7 +356,7 @@ def test_a_quote_within_a_symbols_own_bounds_is_not_looked_at_twice() -> None:
     assert fakes.slept == []
 
 
-def test_a_quote_that_is_lost_later_gives_way_to_the_last_trade_before_the_order_ends() -> None:
+def test_last_trade_replaces_a_lost_quote_before_the_order_ends() -> None:
     fakes = FakePorts(child_wait_seconds=2, quote_wait_seconds=4, unusable_quote="last_trade")
     fakes.broker.script("AAA", RESTS)
     fakes.after(1, lambda: fakes.broker.set_quote("AAA", "0", "100.01"))
@@ -374,7 +368,7 @@ def test_a_quote_that_is_lost_later_gives_way_to_the_last_trade_before_the_order
 
 
 @pytest.mark.parametrize("ask", ["0", "200"])
-def test_buys_are_scaled_at_the_last_trade_where_nobody_quotes(ask: str) -> None:
+def test_buys_without_quotes_are_scaled_at_the_last_trade(ask: str) -> None:
     fakes = quoteless()
     fakes.broker.cash = Decimal(0)
     fakes.broker.shares["BBB"] = Decimal(8)
@@ -386,8 +380,8 @@ def test_buys_are_scaled_at_the_last_trade_where_nobody_quotes(ask: str) -> None
     assert fakes.parent("AAA").qty == Decimal("7.9592")  # $795.92 at $100.00
 
 
-def test_buys_are_priced_at_quotes_of_the_moment_whenever_the_sells_were_looked_at() -> None:
-    """The sells' quotes are read every second; those of the buys were left as they had been at the beginning."""
+def test_buys_are_priced_from_fresh_quotes() -> None:
+    """The quotes of the sells are read every second; the buys need quotes of their own time."""
     fakes = FakePorts(order_style="ladder")
     fakes.broker.cash = Decimal(300)
     fakes.broker.shares["BBB"] = Decimal(10)
@@ -398,8 +392,8 @@ def test_buys_are_priced_at_quotes_of_the_moment_whenever_the_sells_were_looked_
     assert [order.limit_price for order in fakes.broker.sent if order.symbol == "AAA"] == [Decimal("101.01")]
 
 
-def test_a_quote_too_wide_to_be_used_scales_nothing() -> None:
-    """It came between sizing and the gate; the buy waits for a better one, and keeps its shares."""
+def test_unusable_quote_at_the_gate_scales_nothing() -> None:
+    """The quote became unusable between sizing and the gate; the buy waits for a better one and keeps its shares."""
     fakes = FakePorts()
     fakes.broker.cash = Decimal(200)
     fakes.broker.shares["BBB"] = Decimal(10)
@@ -411,7 +405,7 @@ def test_a_quote_too_wide_to_be_used_scales_nothing() -> None:
     assert outcomes(result) == {"AAA": (Outcome.FILLED, None), "BBB": (Outcome.FILLED, None)}
 
 
-def test_a_quote_that_comes_back_prices_the_next_child_again() -> None:
+def test_quote_that_returns_prices_the_next_child() -> None:
     fakes = quoteless(child_wait_seconds=2)
     fakes.broker.script("AAA", RESTS)
     fakes.after(4, lambda: fakes.broker.set_quote("AAA", "99.99", "100.01"))
@@ -425,8 +419,8 @@ def test_a_quote_that_comes_back_prices_the_next_child_again() -> None:
 # --- hours -----------------------------------------------------------------------------------------------
 
 
-def test_the_close_is_reckoned_by_our_own_clock() -> None:
-    """The broker's clock is 30 seconds behind ours: its 20 seconds to the close end at our 20th second."""
+def test_close_is_converted_to_our_clock() -> None:
+    """The broker's clock is 30 seconds behind ours: 20 seconds before its close are 20 seconds before ours."""
     fakes = FakePorts(child_wait_seconds=300)
     theirs = NOW - timedelta(seconds=30)
     fakes.broker.market = replace(fakes.broker.market, now=theirs, next_close=theirs + timedelta(seconds=20))
@@ -437,8 +431,8 @@ def test_the_close_is_reckoned_by_our_own_clock() -> None:
     assert 20 <= fakes.elapsed <= 21
 
 
-def test_the_close_is_not_put_off_by_what_the_sizing_waits_for() -> None:
-    """The broker's clock is read first; then ten seconds pass until there is a quote. The close stays where it is."""
+def test_wait_during_sizing_does_not_move_the_close() -> None:
+    """The market clock is read first; ten seconds pass until there is a quote. The close does not move."""
     fakes = FakePorts(child_wait_seconds=300, quote_wait_seconds=15)
     fakes.broker.market = replace(fakes.broker.market, next_close=later(20))
     fakes.broker.set_quote("AAA", "99.99", "0")
@@ -450,7 +444,7 @@ def test_the_close_is_not_put_off_by_what_the_sizing_waits_for() -> None:
     assert 20 <= fakes.elapsed <= 21
 
 
-def test_the_close_is_not_put_off_by_an_answer_that_takes_long() -> None:
+def test_slow_answer_does_not_move_the_close() -> None:
     fakes = FakePorts(child_wait_seconds=300)
     fakes.broker.market = replace(fakes.broker.market, next_close=later(20))
     answer = fakes.broker.clock
@@ -468,8 +462,8 @@ def test_the_close_is_not_put_off_by_an_answer_that_takes_long() -> None:
 
 
 @pytest.mark.parametrize("turn", [20, 25])
-def test_an_order_whose_turn_comes_after_the_close_is_not_sent(turn: float) -> None:
-    """It was decided before the close, and waited for the rate limit. Sent then, it would rest until the next open."""
+def test_order_delayed_past_the_close_is_not_sent(turn: float) -> None:
+    """It was decided before the close and waited for the rate limit. Sent late, it would rest until the next open."""
     fakes = FakePorts()
     fakes.broker.market = replace(fakes.broker.market, next_close=later(20))
     fakes.broker.rate_limited_until = later(turn)
@@ -480,7 +474,7 @@ def test_an_order_whose_turn_comes_after_the_close_is_not_sent(turn: float) -> N
 
 
 @pytest.mark.parametrize(("is_open", "early"), [(False, True), (True, False)])
-def test_before_the_open_orders_say_that_they_are_meant_for_it(is_open: bool, early: bool) -> None:
+def test_orders_before_the_open_are_marked_for_extended_hours(is_open: bool, early: bool) -> None:
     fakes = FakePorts(extended_hours=True)
     fakes.broker.market = MarketClock(NOW, is_open=is_open, next_open=later(600), next_close=later(30_000))
     fakes.execute(buys("AAA"))
@@ -488,7 +482,7 @@ def test_before_the_open_orders_say_that_they_are_meant_for_it(is_open: bool, ea
     assert [request.extended_hours for request in fakes.broker.sent] == [early]
 
 
-def test_once_the_session_has_begun_orders_no_longer_say_so() -> None:
+def test_orders_after_the_open_are_not_marked() -> None:
     fakes = FakePorts(extended_hours=True, child_wait_seconds=5)
     theirs = NOW - timedelta(seconds=30)
     fakes.broker.market = MarketClock(
@@ -500,10 +494,10 @@ def test_once_the_session_has_begun_orders_no_longer_say_so() -> None:
     assert [request.extended_hours for request in fakes.broker.sent] == [True, False]
 
 
-# --- judged after it is sized ----------------------------------------------------------------------------
+# --- controls after sizing -------------------------------------------------------------------------------
 
 
-def test_an_item_whose_position_is_not_what_the_plan_says_is_denied_and_the_others_are_traded() -> None:
+def test_item_with_a_drifted_position_is_denied_and_others_trade() -> None:
     fakes = FakePorts()
     fakes.broker.shares = {"BBB": Decimal(5000)}
     result = fakes.execute(buys("AAA", "BBB"))
@@ -513,8 +507,8 @@ def test_an_item_whose_position_is_not_what_the_plan_says_is_denied_and_the_othe
     assert [request.symbol for request in fakes.broker.sent] == ["AAA"]
 
 
-def test_an_item_that_cannot_be_sized_keeps_its_own_reason() -> None:
-    """Neither is judged by what follows: it is not tradable, whatever its position."""
+def test_item_that_cannot_be_sized_keeps_its_reason() -> None:
+    """Later controls do not replace the reason: the item is not tradable, whatever its position."""
     fakes = FakePorts()
     fakes.broker.assets["BBB"] = replace(fakes.broker.assets["BBB"], tradable=False)
     fakes.broker.shares = {"BBB": Decimal(5000)}

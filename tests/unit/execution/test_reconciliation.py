@@ -1,4 +1,4 @@
-"""Comparing with the broker: a lag is waited out, a difference that stays disputes its item, the deadline yields."""
+"""Reconciliation: it waits for a lagging broker, and a remaining difference makes its item unresolved."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ from tests.support.runs import a_run
 FILLED = a_parent(a_filled_child(), outcome=Outcome.FILLED, held_before=Decimal(0), settled_at=NOW)
 
 
-class Desk:
-    """A broker whose positions agree after so many looks; counts its requests."""
+class Fixture:
+    """A broker whose positions agree after ``agree_after`` looks; counts its requests."""
 
     def __init__(self, agree_after: int = 0, *others: BrokerOrder) -> None:
         self.clock = SimulatedClock(NOW)
         self.others = others
         self.looks = 0
         self.agree_after = agree_after
-        self.told: list[tuple[LogEvent, dict[str, object]]] = []
+        self.logged: list[tuple[LogEvent, dict[str, object]]] = []
 
     def emit(self, event: LogEvent, **fields: object) -> None:
-        self.told.append((event, fields))
+        self.logged.append((event, fields))
 
     def orders(self, symbols: Sequence[str], after: datetime) -> list[BrokerOrder]:
         assert symbols == ["ABC"]
@@ -59,47 +59,47 @@ class Desk:
         return list(reconcile(run, access))
 
 
-def test_where_both_agree_two_requests_are_enough() -> None:
-    desk, run = Desk(), Desk().run()
-    assert desk.compare(run) == []
-    assert (desk.looks, desk.clock.slept, run.parents["ABC"]) == (1, [], FILLED)
+def test_agreement_takes_two_requests() -> None:
+    fixture, run = Fixture(), Fixture().run()
+    assert fixture.compare(run) == []
+    assert (fixture.looks, fixture.clock.slept, run.parents["ABC"]) == (1, [], FILLED)
 
 
-def test_a_broker_that_lags_is_waited_for() -> None:
-    desk = Desk(agree_after=3)
-    run = desk.run()
-    assert desk.compare(run) == []
+def test_reconciliation_waits_for_a_lagging_broker() -> None:
+    fixture = Fixture(agree_after=3)
+    run = fixture.run()
+    assert fixture.compare(run) == []
     assert run.parents["ABC"].outcome is Outcome.FILLED
 
 
-def test_a_difference_that_stays_disputes_its_item_after_a_bounded_wait() -> None:
-    desk = Desk(agree_after=1000)
-    run = desk.run()
-    (difference,) = desk.compare(run)
+def test_remaining_difference_makes_the_item_unresolved() -> None:
+    fixture = Fixture(agree_after=1000)
+    run = fixture.run()
+    (difference,) = fixture.compare(run)
 
     assert difference.symbol == "ABC"
     assert (run.parents["ABC"].outcome, run.parents["ABC"].code) == (Outcome.UNRESOLVED, "RECONCILIATION_MISMATCH")
     assert run.work.changed == {"ABC"}
-    assert sum(desk.clock.slept, timedelta()) == timedelta(seconds=5)
+    assert sum(fixture.clock.slept, timedelta()) == timedelta(seconds=5)
     assert run.parents["ABC"].message == difference.problem
-    assert desk.told == [(LogEvent.RECONCILIATION_MISMATCH, {"symbol": "ABC", "reason": difference.problem})]
+    assert fixture.logged == [(LogEvent.RECONCILIATION_MISMATCH, {"symbol": "ABC", "reason": difference.problem})]
 
 
-def test_the_wait_counts_from_when_the_plan_was_settled() -> None:
-    desk = Desk(agree_after=1000)
-    desk.compare(desk.run(replace(FILLED, settled_at=NOW - timedelta(seconds=3))))
-    assert sum(desk.clock.slept, timedelta()) == timedelta(seconds=2)
+def test_wait_counts_from_the_last_settlement() -> None:
+    fixture = Fixture(agree_after=1000)
+    fixture.compare(fixture.run(replace(FILLED, settled_at=NOW - timedelta(seconds=3))))
+    assert sum(fixture.clock.slept, timedelta()) == timedelta(seconds=2)
 
 
-def test_every_difference_of_an_item_is_named_and_only_its_own() -> None:
-    """An order with the plan's own prefix that the journal does not know; one of another symbol has no item here."""
+def test_item_names_all_of_its_own_differences() -> None:
+    """One unknown order has the plan's prefix; another belongs to a symbol without an item."""
     prefix = child_order_prefix("default", "plan-1")
     ours = replace(an_order("canceled"), id="order-9", client_order_id=f"{prefix}ABC-9")
     elsewhere = replace(ours, id="order-8", client_order_id=f"{prefix}XYZ-1", symbol="XYZ")
     theirs = replace(ours, id="order-7", client_order_id="theirs")
-    desk = Desk(1000, ours, elsewhere, theirs)
-    run = desk.run()
-    assert len(desk.compare(run)) == 3
+    fixture = Fixture(1000, ours, elsewhere, theirs)
+    run = fixture.run()
+    assert len(fixture.compare(run)) == 3
 
     position, order = str(run.parents["ABC"].message).split("; ")
     assert "0 shares" in position
@@ -108,16 +108,16 @@ def test_every_difference_of_an_item_is_named_and_only_its_own() -> None:
     assert set(run.parents) == {"ABC"}
 
 
-def test_near_the_deadline_the_next_run_compares_again() -> None:
-    """The wait ends with the time to trade: what is left is for the journal, and may be less than a tick."""
-    desk = Desk(agree_after=1000)
-    run = desk.run(seconds=4.2)
+def test_reconciliation_yields_at_the_deadline() -> None:
+    """The wait ends at the time to stop; the remaining margin may be shorter than a tick."""
+    fixture = Fixture(agree_after=1000)
+    run = fixture.run(seconds=4.2)
     with pytest.raises(PlanYielded, match="compares with the broker again"):
-        desk.compare(run)
-    assert desk.clock.now() == run.deadline.stop_at
+        fixture.compare(run)
+    assert fixture.clock.now() == run.deadline.stop_at
 
 
-def test_a_plan_that_sent_nothing_asks_the_broker_nothing() -> None:
-    desk = Desk()
-    assert desk.compare(desk.run(replace(FILLED, children=(), outcome=Outcome.DENIED))) == []
-    assert desk.looks == 0
+def test_plan_that_sent_nothing_is_not_compared() -> None:
+    fixture = Fixture()
+    assert fixture.compare(fixture.run(replace(FILLED, children=(), outcome=Outcome.DENIED))) == []
+    assert fixture.looks == 0

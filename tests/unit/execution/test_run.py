@@ -1,4 +1,4 @@
-"""What a run keeps in mind: cancels of its predecessor to be asked for again, and what bounds its ladder."""
+"""The parts of a run: outbox, unit of work, and what bounds its ladder."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def take_cancel_retry(run: Run, at: datetime, wait: timedelta = TEN_SECONDS) -> 
     return run.outbox.take_cancel_retry(run.work, "ABC", at, wait)
 
 
-# --- what was intended and never sent --------------------------------------------------------------------
+# --- intended and never sent -----------------------------------------------------------------------------
 
 
-def test_what_was_intended_for_these_buys_counts_as_never_sent_and_nothing_else_does() -> None:
+def test_discard_unsent_marks_only_the_given_buys() -> None:
     run = a_run(a_parent(a_child(state=ChildState.INTENDED)), a_parent(a_child(attempt=2), symbol="XYZ"))
     run.outbox.discard_unsent(run.work, [run.parents["ABC"]])
 
@@ -36,14 +36,14 @@ def test_what_was_intended_for_these_buys_counts_as_never_sent_and_nothing_else_
     assert (run.work.changed, run.outbox.unsent) == ({"ABC"}, set())
 
 
-def test_buys_without_an_order_are_left_as_they_are() -> None:
+def test_discard_unsent_leaves_buys_without_an_order() -> None:
     run = a_run(a_parent())
     run.outbox.discard_unsent(run.work, run.parents.values())
 
     assert run.work.changed == set()
 
 
-def test_only_what_was_intended_is_doubted() -> None:
+def test_only_intended_children_become_unknown() -> None:
     intended = a_child(state=ChildState.INTENDED, cancel_requested_at=None)
     run = a_run(a_parent(intended), a_parent(a_child(attempt=2), symbol="XYZ"), a_parent(symbol="ZZZ"))
     run.work.mark_intended_unknown(later(7))
@@ -60,7 +60,7 @@ def resumed(requested_at: datetime | None = NOW, **fields: Any) -> Run:
     return a_run(a_parent(child), outbox=Outbox(cancels_to_reissue={"client-1"}))
 
 
-def test_a_cancel_of_the_last_run_is_asked_for_once_more_and_only_once() -> None:
+def test_cancel_of_an_earlier_run_is_sent_again_once() -> None:
     run = resumed()
     assert take_cancel_retry(run, later(2))
     assert not take_cancel_retry(run, later(3))
@@ -72,9 +72,7 @@ def test_a_cancel_of_the_last_run_is_asked_for_once_more_and_only_once() -> None
     [(2, 0), (3, 0), (8, 1), (100, 93)],
     ids=["early: from the first request", "just", "late: three seconds more", "long after"],
 )
-def test_the_wait_goes_on_from_the_first_request_with_three_seconds_left_at_least(
-    asked_at: float, counts_from: float
-) -> None:
+def test_wait_counts_from_the_first_request_with_three_seconds_left(asked_at: float, counts_from: float) -> None:
     run = resumed()
     take_cancel_retry(run, later(asked_at))
 
@@ -83,7 +81,7 @@ def test_the_wait_goes_on_from_the_first_request_with_three_seconds_left_at_leas
     assert child.cancel_requested_at == later(counts_from)
 
 
-def test_a_wait_shorter_than_that_is_not_made_longer() -> None:
+def test_wait_shorter_than_three_seconds_stays() -> None:
     run = resumed()
     take_cancel_retry(run, later(100), timedelta(seconds=2))
 
@@ -101,7 +99,7 @@ def test_a_wait_shorter_than_that_is_not_made_longer() -> None:
     ],
     ids=["whose order is not known to rest", "that was never decided", "whose order is done but for its price"],
 )
-def test_no_cancel_is_asked_for(fields: dict[str, Any], *, forgotten: bool) -> None:
+def test_cancel_is_not_sent_again(fields: dict[str, Any], *, forgotten: bool) -> None:
     run = resumed(**fields)
     before = run.parents["ABC"]
     assert not take_cancel_retry(run, later(2))
@@ -109,20 +107,20 @@ def test_no_cancel_is_asked_for(fields: dict[str, Any], *, forgotten: bool) -> N
     assert ("client-1" not in run.outbox.cancels_to_reissue) is forgotten
 
 
-def test_a_cancel_of_this_run_is_not_asked_for_again() -> None:
+def test_cancel_of_this_run_is_not_sent_again() -> None:
     run = a_run(a_parent(a_child(cancel_requested_at=NOW)))
     assert not take_cancel_retry(run, later(2))
     assert not take_cancel_retry(a_run(a_parent()), later(2))
 
 
 def not_taken(**fields: Any) -> Run:
-    """A cancel was requested at ``NOW``; a second later the broker said that there was nothing to cancel."""
+    """Return a run whose cancel was sent at ``NOW`` and answered "nothing to cancel" one second later."""
     return a_run(
         a_parent(a_child(cancel_requested_at=NOW, **fields)), outbox=Outbox(cancels_not_accepted={"client-1": later(1)})
     )
 
 
-def test_a_cancel_that_the_broker_did_not_take_is_asked_for_again_after_a_while_and_within_the_same_wait() -> None:
+def test_cancel_not_accepted_is_sent_again_within_the_wait() -> None:
     run = not_taken()
 
     assert not take_cancel_retry(run, later(2.9))
@@ -136,11 +134,11 @@ def test_a_cancel_that_the_broker_did_not_take_is_asked_for_again_after_a_while_
     [{"status": "pending_cancel"}, {"incomplete_since": NOW}, {"state": ChildState.UNKNOWN}],
     ids=["it is under way", "the order is done but for its price", "the order is not known to rest"],
 )
-def test_a_cancel_that_was_not_taken_is_left_where(fields: dict[str, Any]) -> None:
+def test_cancel_not_accepted_is_not_sent_again(fields: dict[str, Any]) -> None:
     assert not take_cancel_retry(not_taken(**fields), later(3))
 
 
-def test_what_is_never_taken_is_not_asked_for_beyond_the_wait() -> None:
+def test_cancel_is_not_sent_again_after_the_wait() -> None:
     assert not take_cancel_retry(not_taken(), later(10))
 
 
@@ -157,13 +155,13 @@ def test_what_is_never_taken_is_not_asked_for_beyond_the_wait() -> None:
     ],
     ids=["the deadline", "the close", "a close that is far", "the plan's time limit"],
 )
-def test_the_last_rung_is_out_in_time_for_whatever_ends_first(fields: dict[str, Any], ends: float) -> None:
+def test_last_rung_is_due_before_the_earliest_end(fields: dict[str, Any], ends: float) -> None:
     run = a_run(a_parent(), plan=a_plan(execution_urgency="HIGH"), **fields)
     pace = run.wave_schedule(Side.BUY)
     assert pace == WaveSchedule(Urgency.HIGH, cross_by=later(ends * 3 / 4), parents=1)
 
 
-def test_sells_leave_half_of_the_time_to_the_buys_that_follow() -> None:
+def test_sells_leave_half_of_the_time_to_buys() -> None:
     sells = [a_parent(side=SELL, symbol="AAA"), a_parent(side=SELL, symbol="BBB")]
     done = a_parent(side=SELL, symbol="DDD", outcome=Outcome.FILLED)
     alone = a_run(*sells, done).wave_schedule(Side.SELL)
@@ -176,12 +174,12 @@ def test_sells_leave_half_of_the_time_to_the_buys_that_follow() -> None:
 @pytest.mark.parametrize(
     ("opens_at", "seconds", "before"), [(None, 0, False), (10, 9, True), (10, 10, False), (10, 11, False)]
 )
-def test_the_hours_before_the_open_end_with_it(opens_at: float | None, seconds: float, *, before: bool) -> None:
+def test_extended_hours_end_at_the_open(opens_at: float | None, seconds: float, *, before: bool) -> None:
     run = a_run(opens_at=None if opens_at is None else later(opens_at))
     assert run.is_before_open(later(seconds)) is before
 
 
-def test_only_what_changed_is_written_again() -> None:
+def test_unchanged_parent_is_not_written_again() -> None:
     parent = a_parent()
     run = a_run(parent)
     run.work.update_parent(parent)

@@ -1,4 +1,4 @@
-"""The ladder as a run carries it out: one rung after the other, each with its price, its time and its aim."""
+"""The ladder as a run works it: one rung after the other, each with its price, time and spread fraction."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SELL = an_exit("AAA", amount="-2000", current_value="2000")
 LADDER = {"NORMAL": {"aims": ["0.3", "0.6", "1"], "wait_seconds": 4}}
 
 
-def test_each_rung_is_priced_nearer_to_the_far_touch_and_rests_as_long_as_configured() -> None:
+def test_each_rung_moves_toward_the_far_touch_and_rests_as_configured() -> None:
     fakes = FakePorts(order_style="ladder", ladder=LADDER)
     fakes.broker.set_quote("AAA", "99.95", "100.05")
     fakes.broker.script("AAA", RESTS, FILLS_HALF)
@@ -40,7 +40,7 @@ def test_each_rung_is_priced_nearer_to_the_far_touch_and_rests_as_long_as_config
     ],
     ids=["one is left out", "they are shorter", "as configured"],
 )
-def test_the_less_time_is_left_the_sooner_the_last_rung_comes(seconds: float, rungs: list[tuple[str, float]]) -> None:
+def test_less_time_brings_the_last_rung_sooner(seconds: float, rungs: list[tuple[str, float]]) -> None:
     fakes = FakePorts(order_style="ladder", ladder=LADDER)
     fakes.broker.set_quote("AAA", "99.95", "100.05")
     fakes.broker.script("AAA", *[RESTS] * (len(rungs) - 1))
@@ -58,7 +58,7 @@ def test_the_less_time_is_left_the_sooner_the_last_rung_comes(seconds: float, ru
     ],
     ids=["nothing follows", "a buy waits for them"],
 )
-def test_sells_hurry_where_buys_wait_for_them(plan: RebalancePlan, rungs: list[tuple[str, float]]) -> None:
+def test_sells_take_less_time_when_buys_follow(plan: RebalancePlan, rungs: list[tuple[str, float]]) -> None:
     fakes = FakePorts(order_style="ladder", ladder=LADDER)
     fakes.broker.shares = {"AAA": Decimal(20)}
     fakes.broker.set_quote("AAA", "99.95", "100.05")
@@ -70,7 +70,7 @@ def test_sells_hurry_where_buys_wait_for_them(plan: RebalancePlan, rungs: list[t
 
 
 @pytest.mark.parametrize(("refresh", "reads"), [("1", 2), ("2", 1)])
-def test_while_an_order_rests_its_quote_is_read_once_a_refresh(refresh: str, reads: int) -> None:
+def test_quote_of_a_resting_order_is_read_once_per_refresh(refresh: str, reads: int) -> None:
     fakes = FakePorts(order_style="ladder", ladder=LADDER, quote_refresh_seconds=refresh)
     fakes.broker.set_quote("AAA", "99.95", "100.05")
     fakes.broker.script("AAA", RESTS)

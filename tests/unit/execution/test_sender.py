@@ -1,4 +1,4 @@
-"""The last line before the broker: every kind of answer, and what the controls let out."""
+"""The sender: every kind of answer, and the last checks before an order is sent."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ def buys(*symbols: str, amount: str = "1000") -> RebalancePlan:
     return a_plan(*(an_item(symbol, amount=amount) for symbol in symbols))
 
 
-# --- a definite no ---------------------------------------------------------------------------------------
+# --- rejects ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("code", "told"), [(40310000, "40310000"), (None, "403")])
-def test_a_refusal_settles_the_item_in_the_brokers_own_words(code: int | None, told: str) -> None:
+@pytest.mark.parametrize(("code", "logged"), [(40310000, "40310000"), (None, "403")])
+def test_reject_settles_the_item_with_the_brokers_message(code: int | None, logged: str) -> None:
     fakes = FakePorts()
     fakes.broker.script("AAA", rejection(403, code))
     result = fakes.execute(buys("AAA", "BBB"))
@@ -56,7 +56,7 @@ def test_a_refusal_settles_the_item_in_the_brokers_own_words(code: int | None, t
     assert (child.state, child.status, child.error_code, child.closed_at) == (
         ChildState.REJECTED,
         "rejected",
-        told,
+        logged,
         NOW,
     )
     reason = f"insufficient buying power (HTTP 403, code {code})"
@@ -70,7 +70,7 @@ def test_a_refusal_settles_the_item_in_the_brokers_own_words(code: int | None, t
     assert len(fakes.broker.sent) == 2
 
 
-def test_so_many_refusals_in_a_row_halt_the_account() -> None:
+def test_consecutive_rejects_halt_the_account() -> None:
     fakes = FakePorts(max_rejects_in_a_row=2)
     for symbol in ("AAA", "BBB", "CCC"):
         fakes.broker.script(symbol, rejection())
@@ -90,7 +90,7 @@ def test_so_many_refusals_in_a_row_halt_the_account() -> None:
     assert [fields["code"] for fields in fakes.fields(LogEvent.RUN_CONCLUDING)] == [Code.HALTED]
 
 
-def test_an_acceptance_between_them_begins_the_count_anew() -> None:
+def test_acceptance_resets_the_count_of_rejects() -> None:
     fakes = FakePorts(max_rejects_in_a_row=2)
     fakes.broker.script("AAA", rejection())
     fakes.broker.script("CCC", rejection())
@@ -100,7 +100,7 @@ def test_an_acceptance_between_them_begins_the_count_anew() -> None:
     assert fakes.journal.risk_store.kill_switch_settings == {}
 
 
-def test_an_order_that_is_rejected_after_it_was_accepted_counts_too() -> None:
+def test_late_reject_counts() -> None:
     fakes = FakePorts(max_rejects_in_a_row=1)
     fakes.broker.script("AAA", REJECTS_LATER)
     result = fakes.execute(buys("AAA"))
@@ -110,8 +110,8 @@ def test_an_order_that_is_rejected_after_it_was_accepted_counts_too() -> None:
     assert [fields["status"] for fields in fakes.fields(LogEvent.ORDER_REJECTED)] == ["rejected"]
 
 
-def test_a_run_that_concludes_already_is_not_concluded_by_refusals_again() -> None:
-    """The switch was set by a person; the program does not take it over."""
+def test_rejects_do_not_conclude_a_concluding_run_again() -> None:
+    """An operator set the kill switch; the program does not overwrite it."""
     fakes = FakePorts(max_rejects_in_a_row=1, child_wait_seconds=60)
     fakes.broker.script("AAA", CANCEL_STUCK)
     fakes.after(2, lambda: halt(fakes))
@@ -126,7 +126,7 @@ def test_a_run_that_concludes_already_is_not_concluded_by_refusals_again() -> No
 # --- no definite answer ----------------------------------------------------------------------------------
 
 
-def test_an_order_whose_answer_was_lost_is_found_and_not_sent_again() -> None:
+def test_order_with_a_lost_answer_is_found_and_not_sent_again() -> None:
     fakes = FakePorts()
     fakes.broker.script("AAA", ANSWER_LOST_FILLS)
     result = fakes.execute(buys("AAA"))
@@ -139,7 +139,7 @@ def test_an_order_whose_answer_was_lost_is_found_and_not_sent_again() -> None:
     assert found["client_order_id"] == unknown["client_order_id"] == fakes.broker.sent[0].client_order_id
 
 
-def test_an_order_that_vanished_is_sent_once_more_the_very_same() -> None:
+def test_absent_order_is_sent_again_unchanged() -> None:
     fakes = FakePorts()
     fakes.broker.script("AAA", REQUEST_LOST)
     result = fakes.execute(buys("AAA"))
@@ -152,7 +152,7 @@ def test_an_order_that_vanished_is_sent_once_more_the_very_same() -> None:
     assert fakes.fields(LogEvent.ORDER_RESENT) == [{"symbol": "AAA", "client_order_id": first.client_order_id}]
 
 
-def test_an_id_that_the_broker_knows_already_is_looked_up() -> None:
+def test_duplicate_client_order_id_is_looked_up() -> None:
     fakes = FakePorts()
     fakes.broker.script("AAA", DuplicateClientOrderId("client_order_id must be unique"))
     result = fakes.execute(buys("AAA"))
@@ -162,8 +162,8 @@ def test_an_id_that_the_broker_knows_already_is_looked_up() -> None:
     assert (unknown["symbol"], unknown["reason"]) == ("AAA", "client_order_id must be unique")
 
 
-def test_a_repetition_that_is_refused_stays_unknown_until_the_first_can_no_longer_appear() -> None:
-    """Two minutes after it was sent; then the refusal was the truth."""
+def test_rejected_resend_stays_open_until_the_arrival_horizon() -> None:
+    """The reject is final two minutes after the first submission."""
     fakes = FakePorts()
     fakes.broker.script("AAA", REQUEST_LOST, rejection())
     result = fakes.execute(buys("AAA"), seconds=900)
@@ -176,7 +176,7 @@ def test_a_repetition_that_is_refused_stays_unknown_until_the_first_can_no_longe
     assert len(fakes.broker.sent) == 2
 
 
-def test_a_repetition_that_is_refused_because_the_first_came_through_is_found() -> None:
+def test_rejected_resend_finds_the_first_submission() -> None:
     fakes = FakePorts()
     fakes.broker.script("AAA", ANSWER_LOST_RESTS)
     fakes.broker.errors["order_by_client_id"] = []
@@ -187,10 +187,10 @@ def test_a_repetition_that_is_refused_because_the_first_came_through_is_found() 
     assert len(fakes.broker.sent) == 1
 
 
-# --- certainly not accepted ------------------------------------------------------------------------------
+# --- not accepted -----------------------------------------------------------------------------------------
 
 
-def test_after_a_429_sending_pauses_as_long_as_the_broker_says() -> None:
+def test_pause_after_a_429_lasts_as_long_as_the_broker_says() -> None:
     fakes = FakePorts()
     fakes.broker.script("AAA", RateLimited("slow down", retry_at=later(7.25)))
     sent_at: list[float] = []
@@ -208,7 +208,7 @@ def test_after_a_429_sending_pauses_as_long_as_the_broker_says() -> None:
     assert fakes.fields(LogEvent.BROKER_RATE_LIMITED) == [{"symbol": "AAA", "retry_at": later(7.25)}]
 
 
-def test_after_a_429_that_does_not_say_sending_pauses_five_seconds() -> None:
+def test_pause_after_a_429_without_a_time_lasts_five_seconds() -> None:
     fakes = FakePorts()
     fakes.broker.script("AAA", RateLimited("slow down"))
     fakes.execute(buys("AAA"))
@@ -217,7 +217,7 @@ def test_after_a_429_that_does_not_say_sending_pauses_five_seconds() -> None:
     assert [fields["retry_at"] for fields in fakes.fields(LogEvent.BROKER_RATE_LIMITED)] == [later(5)]
 
 
-def test_a_pause_never_lasts_past_the_point_of_stopping() -> None:
+def test_pause_ends_at_the_time_to_stop() -> None:
     fakes = FakePorts()
     fakes.broker.script("AAA", RateLimited("slow down", retry_at=later(3600)))
     with pytest.raises(PlanYielded):
@@ -228,7 +228,7 @@ def test_a_pause_never_lasts_past_the_point_of_stopping() -> None:
     assert child.state is ChildState.NOT_SENT
 
 
-def test_where_the_circuit_is_open_the_run_yields_at_once() -> None:
+def test_open_circuit_yields_at_once() -> None:
     fakes = FakePorts()
     fakes.broker.script("AAA", CircuitOpen("5 failures in a row"))
     with pytest.raises(PlanYielded, match="5 failures in a row"):
@@ -240,7 +240,7 @@ def test_where_the_circuit_is_open_the_run_yields_at_once() -> None:
     assert fakes.journal.runs("main", "plan-1")[0].end is RunEnd.YIELDED
 
 
-def test_refused_credentials_end_the_run_with_nothing_left_open() -> None:
+def test_rejected_credentials_end_the_run() -> None:
     fakes = FakePorts()
     fakes.broker.script("AAA", CredentialsRejected("401"))
     with pytest.raises(CredentialsRejected):
@@ -261,7 +261,7 @@ def halt(fakes: FakePorts, state: TradingState = TradingState.HALTED) -> None:
     )
 
 
-def test_a_switch_that_is_set_while_an_order_rests_cancels_it_within_five_seconds() -> None:
+def test_halt_cancels_a_resting_order_within_five_seconds() -> None:
     fakes = FakePorts(child_wait_seconds=60)
     fakes.broker.script("AAA", RESTS)
     fakes.after(2, lambda: halt(fakes))
@@ -276,7 +276,7 @@ def test_a_switch_that_is_set_while_an_order_rests_cancels_it_within_five_second
     assert "drill" in parent.message
 
 
-def test_a_switch_that_may_only_reduce_lets_no_buy_out() -> None:
+def test_reducing_account_sends_no_buy() -> None:
     fakes = FakePorts()
     fakes.broker.script("AAA", RESTS)
     halted = []
@@ -293,7 +293,7 @@ def test_a_switch_that_may_only_reduce_lets_no_buy_out() -> None:
     assert halted == [1]
 
 
-def test_a_switch_that_may_only_reduce_cancels_a_resting_buy_within_five_seconds() -> None:
+def test_reducing_account_cancels_a_resting_buy_within_five_seconds() -> None:
     fakes = FakePorts(child_wait_seconds=60)
     fakes.broker.script("AAA", RESTS)
     fakes.after(2, lambda: halt(fakes, TradingState.REDUCING))
@@ -303,7 +303,7 @@ def test_a_switch_that_may_only_reduce_cancels_a_resting_buy_within_five_seconds
     assert fakes.elapsed <= 6
 
 
-def test_a_switch_that_may_only_reduce_lets_a_resting_sell_be() -> None:
+def test_reducing_account_keeps_a_resting_sell() -> None:
     fakes = FakePorts(child_wait_seconds=60)
     fakes.broker.shares = {"AAA": Decimal(20)}
     fakes.broker.script("AAA", RESTS)
@@ -315,7 +315,7 @@ def test_a_switch_that_may_only_reduce_lets_a_resting_sell_be() -> None:
     assert fakes.broker.cancel_requests == []
 
 
-def test_a_switch_that_cannot_be_read_lets_nothing_out() -> None:
+def test_unreadable_kill_switch_sends_nothing() -> None:
     fakes = FakePorts(max_children=5)
     fakes.broker.script("AAA", RESTS)
     fakes.database_errors["risk_store.kill_switch"] = [JournalUnavailable("the table does not answer")]
@@ -329,15 +329,15 @@ def test_a_switch_that_cannot_be_read_lets_nothing_out() -> None:
     ]
 
 
-def test_the_switch_read_with_the_book_is_not_read_again_for_the_first_orders() -> None:
+def test_kill_switch_of_the_risk_state_serves_the_first_orders() -> None:
     fakes = FakePorts()
     fakes.execute(buys("AAA", "BBB", "CCC"))
 
     assert "risk_store.kill_switch" not in fakes.database_calls
 
 
-def test_a_switch_that_is_set_while_an_order_waits_for_its_turn_keeps_it_here() -> None:
-    """The rate limit may make an order wait for most of a minute: the switch is looked at after that, not before."""
+def test_halt_during_the_rate_limit_wait_keeps_the_order() -> None:
+    """The rate limit may delay an order for most of a minute: the kill switch is checked after the wait."""
     fakes = FakePorts()
     fakes.broker.rate_limited_until = later(40)
     fakes.after(20, lambda: halt(fakes))
@@ -347,7 +347,7 @@ def test_a_switch_that_is_set_while_an_order_waits_for_its_turn_keeps_it_here() 
     assert fakes.broker.sent == []
 
 
-def test_an_order_that_waited_for_its_turn_rests_its_whole_time() -> None:
+def test_order_delayed_by_the_rate_limit_rests_its_full_time() -> None:
     fakes = FakePorts(child_wait_seconds=10, max_children=1)
     fakes.broker.rate_limited_until = later(30)
     fakes.broker.script("AAA", RESTS)
@@ -357,7 +357,7 @@ def test_an_order_that_waited_for_its_turn_rests_its_whole_time() -> None:
     assert (child.latest_send, child.cancel_requested_at) == (later(30), later(40))
 
 
-def test_an_order_whose_turn_comes_after_the_deadline_is_left_to_the_next_run() -> None:
+def test_order_delayed_past_the_deadline_is_left_to_the_next_run() -> None:
     fakes = FakePorts()
     fakes.broker.rate_limited_until = later(55)
     with pytest.raises(PlanYielded):
@@ -368,7 +368,7 @@ def test_an_order_whose_turn_comes_after_the_deadline_is_left_to_the_next_run() 
     assert [child.state for child in fakes.parent("AAA").children] == [ChildState.NOT_SENT]
 
 
-def test_a_switch_whose_reading_took_long_is_read_again_before_anything_is_sent() -> None:
+def test_slow_kill_switch_read_is_repeated_before_sending() -> None:
     fakes = FakePorts()
     fakes.broker.rate_limited_until = later(2)
     fakes.database_delays["risk_store.kill_switch"] = [3]
@@ -381,7 +381,7 @@ def test_a_switch_whose_reading_took_long_is_read_again_before_anything_is_sent(
 # --- limits ----------------------------------------------------------------------------------------------
 
 
-def test_no_more_messages_than_a_plan_may_have() -> None:
+def test_messages_of_a_plan_are_limited() -> None:
     fakes = FakePorts(max_plan_messages=2, child_wait_seconds=1)
     fakes.broker.script("AAA", RESTS)
     result = fakes.execute(buys("AAA"))
@@ -390,7 +390,7 @@ def test_no_more_messages_than_a_plan_may_have() -> None:
     assert (len(fakes.broker.sent), len(fakes.broker.cancel_requests)) == (1, 1)
 
 
-def test_no_more_messages_than_a_minute_may_have() -> None:
+def test_messages_per_minute_are_limited() -> None:
     fakes = FakePorts(max_messages_per_minute=2)
     result = fakes.execute(buys("AAA", "BBB", "CCC"))
 
@@ -403,8 +403,8 @@ def test_no_more_messages_than_a_minute_may_have() -> None:
 
 
 @pytest.mark.parametrize(("rests", "outcome"), [(59.5, Outcome.FILLED), (59, Outcome.UNFILLED)])
-def test_a_message_counts_for_a_minute_and_a_cancel_is_one(rests: float, outcome: Outcome) -> None:
-    """Sent at 0, cancelled after its rest, priced anew half a second later: by then the first must be a minute old."""
+def test_message_counts_for_one_minute_and_a_cancel_is_a_message(rests: float, outcome: Outcome) -> None:
+    """Sent at 0, canceled after its rest, priced again half a second later: the first must be a minute old by then."""
     fakes = FakePorts(max_messages_per_minute=2, child_wait_seconds=rests, cancel_wait_seconds=5)
     fakes.broker.script("AAA", RESTS)
     result = fakes.execute(buys("AAA"))
@@ -412,8 +412,8 @@ def test_a_message_counts_for_a_minute_and_a_cancel_is_one(rests: float, outcome
     assert outcomes(result)["AAA"][0] is outcome
 
 
-def test_what_a_control_refuses_was_never_sent() -> None:
-    """The limit is too far from the present mid: the quote is wide enough for the config, and not for the collar."""
+def test_denied_child_was_never_sent() -> None:
+    """The limit is too far from the current mid: the quote is within ``max_spread`` but not within the collar."""
     fakes = FakePorts(limit_collar="0.0001", max_spread="0.05")
     fakes.broker.set_quote("AAA", "99", "101")
     result = fakes.execute(buys("AAA"))
@@ -428,7 +428,7 @@ def test_what_a_control_refuses_was_never_sent() -> None:
     assert denied["reason"] == fakes.parent("AAA").message
 
 
-def test_a_symbol_of_its_own_is_judged_by_its_own_collar() -> None:
+def test_symbol_override_of_the_collar_applies() -> None:
     fakes = FakePorts(price_collar="0.0001", max_spread="0.05", per_symbol={"AAA": {"price_collar": "0.05"}})
     fakes.broker.set_quote("AAA", "99", "101")
     fakes.broker.set_quote("BBB", "99", "101")
@@ -439,8 +439,8 @@ def test_a_symbol_of_its_own_is_judged_by_its_own_collar() -> None:
     }
 
 
-def test_a_repetition_is_not_judged_again() -> None:
-    """The quote has run away since; but the order may exist already, and must be the very same."""
+def test_resent_order_is_not_checked_again() -> None:
+    """The quote has moved since, but the order may exist already: it must be sent unchanged."""
     fakes = FakePorts()
     fakes.broker.script("AAA", REQUEST_LOST)
     fakes.after(0.1, lambda: fakes.broker.set_quote("AAA", "89.99", "90.01"))
@@ -453,7 +453,7 @@ def test_a_repetition_is_not_judged_again() -> None:
 # --- cancels ---------------------------------------------------------------------------------------------
 
 
-def test_a_cancel_is_told_with_its_order() -> None:
+def test_cancel_is_logged_with_its_order() -> None:
     fakes = FakePorts(child_wait_seconds=1)
     fakes.broker.script("AAA", RESTS, FILLS)
     fakes.execute(buys("AAA"))
@@ -462,7 +462,7 @@ def test_a_cancel_is_told_with_its_order() -> None:
     assert (cancelled["symbol"], cancelled["order_id"], cancelled["attempt"]) == ("AAA", "order-1", 1)
 
 
-def test_a_cancel_that_did_not_get_through_is_asked_for_again_at_the_next_tick() -> None:
+def test_unanswered_cancel_is_sent_again_in_the_next_tick() -> None:
     fakes = FakePorts(child_wait_seconds=1)
     fakes.broker.script("AAA", RESTS, FILLS)
     fakes.broker.errors["cancel"] = [BrokerUnavailable("no answer")]

@@ -1,4 +1,4 @@
-"""One undisturbed plan, a sell and a buy: everything that is asked, sent, journalled and told, and in which order."""
+"""One undisturbed plan, a sell and a buy: everything read, sent, journalled and logged, in order."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ def executed() -> FakePorts:
     return fakes
 
 
-def test_one_order_an_item_goes_out_sells_first() -> None:
+def test_one_order_per_item_is_sent_sells_first() -> None:
     assert executed().broker.sent == [
         OrderRequest(SOLD, "AAA", SELL, OrderType.LIMIT, Decimal(20), Decimal("99.99"), extended_hours=False),
         OrderRequest(BOUGHT, "BBB", BUY, OrderType.LIMIT, Decimal(30), Decimal("100.01"), extended_hours=False),
     ]
 
 
-def test_the_broker_is_asked_no_more_than_is_needed() -> None:
-    """Ten reads for two orders; every one of them about the plan's own symbols."""
+def test_plan_needs_ten_reads() -> None:
+    """Ten reads for two orders, all for the plan's own symbols."""
     assert executed().broker.reads == [
         ("account", None),
         ("clock", None),
@@ -50,7 +50,7 @@ def test_the_broker_is_asked_no_more_than_is_needed() -> None:
     ]
 
 
-def test_each_wave_is_one_write_before_it_is_sent() -> None:
+def test_each_wave_is_journalled_in_one_write_before_sending() -> None:
     assert executed().database_calls == [
         "journal.acquire",
         "journal.load",
@@ -63,11 +63,11 @@ def test_each_wave_is_one_write_before_it_is_sent() -> None:
     ]
 
 
-def test_nothing_is_waited_for_where_everything_is_there() -> None:
+def test_undisturbed_plan_waits_for_nothing() -> None:
     assert executed().slept == []
 
 
-def test_the_journal_holds_the_plan_as_it_was_begun_and_ended() -> None:
+def test_journal_holds_start_and_end_of_the_plan() -> None:
     fakes = executed()
 
     assert fakes.plan_journal().plan == PlanState(
@@ -90,7 +90,7 @@ def test_the_journal_holds_the_plan_as_it_was_begun_and_ended() -> None:
     assert fakes.journal.holder("main") is None
 
 
-def test_the_journal_holds_every_order_with_the_quote_it_was_priced_at() -> None:
+def test_journal_holds_each_order_with_its_quote() -> None:
     fakes = executed()
 
     sold, bought = fakes.parent("AAA"), fakes.parent("BBB")
@@ -118,7 +118,7 @@ def test_the_journal_holds_every_order_with_the_quote_it_was_priced_at() -> None
     )
 
 
-def test_the_day_has_what_the_plan_reserved_at_arrival_mid() -> None:
+def test_daily_usage_holds_the_reservation_at_arrival_mid() -> None:
     book = executed().journal.risk_store.load("main", CLOSES_AT.date())
 
     assert (book.usage.plans, book.usage.buys, book.usage.sells) == (1, Decimal(3000), Decimal(2000))
@@ -129,7 +129,7 @@ def test_the_day_has_what_the_plan_reserved_at_arrival_mid() -> None:
     assert book.plans == [StartedPlan("plan-1", NOW, orders)]
 
 
-def test_the_result_is_returned_stored_and_published_the_same() -> None:
+def test_result_is_returned_stored_and_published_unchanged() -> None:
     fakes = FakePorts()
     fakes.broker.shares = {"AAA": Decimal(20)}
     result = fakes.execute(PLAN)
@@ -139,12 +139,12 @@ def test_the_result_is_returned_stored_and_published_the_same() -> None:
     assert fakes.publishers[0].published == [result]
 
 
-def test_the_deadline_and_the_account_reach_the_broker() -> None:
+def test_broker_gets_deadline_and_account() -> None:
     ((account, deadline),) = executed().brokers_opened
     assert (account, deadline.at) == ("main", later(600))
 
 
-def test_the_lease_outlasts_the_invocation_by_the_longest_request() -> None:
+def test_lease_outlasts_the_invocation_by_the_longest_request() -> None:
     """13 seconds to connect and read, and two more."""
     fakes = FakePorts()
     held = []
@@ -191,7 +191,7 @@ def of_parent(symbol: str, qty: str, value: str) -> dict[str, object]:
     }
 
 
-def test_every_step_is_told_with_what_an_operator_needs() -> None:
+def test_every_step_is_logged() -> None:
     sold = of_child("AAA", "order-1", "filled", "20", "99.99")
     bought = of_child("BBB", "order-2", "filled", "30", "100.01")
 
@@ -246,7 +246,7 @@ def test_every_step_is_told_with_what_an_operator_needs() -> None:
     ]
 
 
-def test_a_plan_of_holds_asks_the_broker_nothing() -> None:
+def test_plan_of_holds_sends_no_request() -> None:
     fakes = FakePorts()
     result = fakes.execute(a_plan(an_item("AAA", "HOLD", "0")))
 
@@ -254,11 +254,11 @@ def test_a_plan_of_holds_asks_the_broker_nothing() -> None:
     assert fakes.broker.reads == []
     plan = fakes.plan_journal().plan
     assert (plan.starting_funds, plan.account_number, plan.buy_budget) == (Decimal(0), None, None)
-    begun = fakes.fields(LogEvent.PLAN_STARTED)
-    assert [(fields["items"], fields["parents"]) for fields in begun] == [(1, 0)]
+    started = fakes.fields(LogEvent.PLAN_STARTED)
+    assert [(fields["items"], fields["parents"]) for fields in started] == [(1, 0)]
 
 
-def test_asset_flags_that_are_remembered_are_not_asked_again() -> None:
+def test_cached_asset_flags_are_not_read_again() -> None:
     fakes = executed()
     assert fakes.cached_assets == {symbol: fakes.broker.assets[symbol] for symbol in ("AAA", "BBB")}
 

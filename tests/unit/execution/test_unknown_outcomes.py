@@ -1,4 +1,4 @@
-"""What is not known, not ours or not affordable: nothing is guessed, and nothing leaves that could be one too many."""
+"""Submissions without an answer, orders that are not ours, and buys beyond the budget."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def halt(fakes: FakePorts) -> None:
 
 
 def before_each(fakes: FakePorts, happen: Callable[[OrderRequest], object]) -> None:
-    """Let something happen as an order goes out, beside the check that the journal holds it."""
+    """Run ``action`` when an order is sent, after the check that the journal holds it."""
     check = fakes.broker.before_submit
 
     def submit(request: OrderRequest) -> None:
@@ -51,7 +51,7 @@ def before_each(fakes: FakePorts, happen: Callable[[OrderRequest], object]) -> N
 
 
 def as_at_the_broker(request: OrderRequest, **fields: Any) -> BrokerOrder:
-    """The order that this request would have become."""
+    """Return the order that this request would have created."""
     order = BrokerOrder(
         id="order-x",
         client_order_id=request.client_order_id,
@@ -80,9 +80,7 @@ def as_at_the_broker(request: OrderRequest, **fields: Any) -> BrokerOrder:
         ({"qty": None}, "buy an unknown quantity of AAA"),
     ],
 )
-def test_an_order_with_our_id_that_is_not_what_was_journalled_is_left_to_a_person(
-    fields: dict[str, Any], words: str
-) -> None:
+def test_order_with_our_id_and_other_content_is_unresolved(fields: dict[str, Any], words: str) -> None:
     fakes = FakePorts()
     fakes.broker.script("AAA", REQUEST_LOST)
     before_each(fakes, lambda request: fakes.broker.add_order(as_at_the_broker(request, **fields)))
@@ -99,10 +97,10 @@ def test_an_order_with_our_id_that_is_not_what_was_journalled_is_left_to_a_perso
     assert [fields["symbol"] for fields in fakes.fields(LogEvent.ITEM_UNRESOLVED)] == ["AAA"]
 
 
-# --- not known -------------------------------------------------------------------------------------------
+# --- unknown ---------------------------------------------------------------------------------------------
 
 
-def test_a_run_that_concludes_does_not_repeat_a_lost_order_and_waits_until_it_can_no_longer_appear() -> None:
+def test_concluding_run_waits_for_the_arrival_horizon_without_resending() -> None:
     fakes = FakePorts()
     fakes.broker.script("AAA", REQUEST_LOST)
     before_each(fakes, lambda _: fakes.after(0.2, lambda: halt(fakes)))
@@ -119,8 +117,8 @@ def test_a_run_that_concludes_does_not_repeat_a_lost_order_and_waits_until_it_ca
     assert len(fakes.broker.sent) == 1
 
 
-def test_an_order_that_waited_for_its_turn_is_looked_for_as_long_as_any_other_once_it_was_sent() -> None:
-    """It may be journalled most of a minute before it is sent; what it can still do counts from the sending."""
+def test_arrival_horizon_counts_from_the_submission() -> None:
+    """An order may be journalled most of a minute before it is sent."""
     fakes = FakePorts()
     fakes.broker.market = replace(fakes.broker.market, next_close=later(105))
     fakes.broker.rate_limited_until = later(100)
@@ -133,7 +131,7 @@ def test_an_order_that_waited_for_its_turn_is_looked_for_as_long_as_any_other_on
     assert fakes.parent("AAA").children[0].latest_send == later(106)
 
 
-def test_what_a_dead_run_intended_may_have_been_sent_until_the_next_one_began() -> None:
+def test_intended_orders_of_a_killed_run_are_unknown_until_the_next_run() -> None:
     fakes = FakePorts()
     fakes.broker.script("AAA", RuntimeError("the process died"))
     plan = a_plan(an_item("AAA", amount="1000"))
@@ -150,8 +148,8 @@ def test_what_a_dead_run_intended_may_have_been_sent_until_the_next_one_began() 
     assert len(fakes.broker.sent) == 1
 
 
-def test_what_a_dead_run_sent_is_found_an_hour_later_in_the_list_of_orders() -> None:
-    """Not by its id, which would take a request for each."""
+def test_order_of_a_killed_run_is_found_in_the_list_an_hour_later() -> None:
+    """Looking it up by ID would take one request per order."""
     fakes = FakePorts()
     fakes.broker.script("AAA", RuntimeError("the process died"))
     before_each(fakes, lambda request: fakes.broker.add_order(as_at_the_broker(request)))
@@ -166,8 +164,8 @@ def test_what_a_dead_run_sent_is_found_an_hour_later_in_the_list_of_orders() -> 
     assert "order_by_client_id" not in {name for name, _ in fakes.broker.reads}
 
 
-def test_a_live_order_is_listed_from_its_sending_on_and_not_from_the_begin_of_the_plan() -> None:
-    """A plan of an hour has a long list, and each look reads one page of it at the least."""
+def test_live_orders_are_listed_from_their_submission() -> None:
+    """A plan of an hour has a long list of orders, and each look reads at least one page."""
     fakes = FakePorts()
     fakes.broker.script("AAA", RESTS, RESTS)
     fakes.execute(a_plan(an_item("AAA", amount="1000")))
@@ -179,7 +177,7 @@ def test_a_live_order_is_listed_from_its_sending_on_and_not_from_the_begin_of_th
     assert max(looks) == second - timedelta(minutes=10)
 
 
-def test_a_lost_order_that_appears_while_the_run_concludes_is_cancelled() -> None:
+def test_lost_order_that_arrives_while_concluding_is_canceled() -> None:
     fakes = FakePorts()
     fakes.broker.script("AAA", REQUEST_LOST)
     before_each(fakes, lambda request: fakes.after(60, lambda: fakes.broker.add_order(as_at_the_broker(request))))
@@ -192,7 +190,7 @@ def test_a_lost_order_that_appears_while_the_run_concludes_is_cancelled() -> Non
     assert fakes.elapsed < 65
 
 
-def test_a_repetition_is_journalled_with_its_own_time_before_it_goes_out() -> None:
+def test_resend_is_journalled_with_its_time_before_it_is_sent() -> None:
     fakes = FakePorts()
     fakes.broker.script("AAA", REQUEST_LOST)
     journalled: list[ChildOrder] = []
@@ -205,7 +203,7 @@ def test_a_repetition_is_journalled_with_its_own_time_before_it_goes_out() -> No
     ]
 
 
-def test_a_repetition_that_could_not_go_out_leaves_the_first_submission_unknown() -> None:
+def test_resend_that_was_not_sent_leaves_the_first_unknown() -> None:
     fakes = FakePorts()
     fakes.broker.script("AAA", REQUEST_LOST, RateLimited("slow down", retry_at=later(3600)))
     with pytest.raises(PlanYielded):
@@ -215,7 +213,7 @@ def test_a_repetition_that_could_not_go_out_leaves_the_first_submission_unknown(
     assert (child.state, child.resent) == (ChildState.UNKNOWN, True)
 
 
-def test_an_unknown_order_is_looked_for_after_a_tick_and_an_answered_one_at_once() -> None:
+def test_unknown_order_is_looked_up_after_a_tick() -> None:
     fakes = FakePorts()
     fakes.broker.script("AAA", ANSWER_LOST_FILLS)
     fakes.execute(a_plan(an_item("AAA", amount="1000"), an_item("BBB", amount="1000")))
@@ -227,8 +225,8 @@ def test_an_unknown_order_is_looked_for_after_a_tick_and_an_answered_one_at_once
     assert fakes.slept == []
 
 
-def test_a_run_that_breaks_off_waits_a_bounded_time_for_its_cancels() -> None:
-    """As long as there is between stopping and giving up, and not until the end of the invocation."""
+def test_early_yield_waits_a_bounded_time_for_cancels() -> None:
+    """It waits as long as the margin between stop and give-up, not until the end of the invocation."""
     fakes = FakePorts(child_wait_seconds=300)
     fakes.broker.script("AAA", CANCEL_STUCK)
 
@@ -243,7 +241,7 @@ def test_a_run_that_breaks_off_waits_a_bounded_time_for_its_cancels() -> None:
     assert fakes.parent("AAA").children[0].state is ChildState.LIVE
 
 
-# --- one too many ----------------------------------------------------------------------------------------
+# --- last checks -----------------------------------------------------------------------------------------
 
 
 def send(fakes: FakePorts, run: Run) -> bool:
@@ -255,7 +253,7 @@ def run_of(*children: ChildOrder) -> Run:
     return a_run(replace(a_parent(*children), symbol="AAA"), seconds=300)
 
 
-def test_an_order_that_would_exceed_its_parent_is_an_error_and_is_not_sent() -> None:
+def test_order_that_would_exceed_its_parent_is_not_sent() -> None:
     fakes = FakePorts()
     run = run_of(a_filled_child(qty="6"), a_child(ChildState.INTENDED, attempt=2, qty="5"))
     with pytest.raises(OverfillGuard, match="11") as caught:
@@ -265,7 +263,7 @@ def test_an_order_that_would_exceed_its_parent_is_an_error_and_is_not_sent() -> 
     assert fakes.broker.sent == []
 
 
-def test_a_switch_that_took_too_long_to_read_lets_nothing_out() -> None:
+def test_kill_switch_that_took_too_long_to_read_sends_nothing() -> None:
     """By then another run may hold the lease."""
     fakes = FakePorts()
     run = run_of(a_child(ChildState.INTENDED, bid=Decimal("9.99"), ask=Decimal("10.01")))
@@ -275,12 +273,12 @@ def test_a_switch_that_took_too_long_to_read_lets_nothing_out() -> None:
     assert fakes.broker.sent == []
 
 
-# --- more than there is ----------------------------------------------------------------------------------
+# --- beyond the funds ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("style", ["marketable_limit", "market"])
-def test_a_price_that_ran_away_is_paid_for_with_fewer_shares(style: str) -> None:
-    """Two orders rest, both prices rise: what the first one costs now is missing to the second."""
+def test_higher_price_buys_fewer_shares(style: str) -> None:
+    """Two orders rest and both prices rise: the higher cost of the first reduces the funds of the second."""
     fakes = FakePorts(order_style=style, child_wait_seconds=1, cash_buffer=0, price_collar="0.02", limit_collar="0.02")
     fakes.broker.cash = Decimal(2_001)
     fakes.broker.script("AAA", RESTS)
@@ -304,14 +302,14 @@ def test_a_price_that_ran_away_is_paid_for_with_fewer_shares(style: str) -> None
 
 
 def collared(fakes: FakePorts) -> Decimal:
-    """The worst price that a market order is reckoned with."""
+    """Return the worst price that is reserved for a market order."""
     arrival = fakes.parent("AAA").arrival
     assert arrival is not None
     return arrival.mid * (1 + ExecutionConfig.model_validate(fakes.config).widest_collar)
 
 
-def test_an_order_that_is_lost_again_and_again_is_sent_less_often() -> None:
-    """Reads succeed between, so that no circuit opens: every tick would look and send until the minute is used up."""
+def test_repeatedly_lost_order_is_sent_less_often() -> None:
+    """Reads succeed in between, so no circuit opens; without a pause each tick would send an order."""
     fakes = FakePorts()
     fakes.broker.script("AAA", *[REQUEST_LOST] * 4)
     fakes.broker.before_submit = lambda _: sent_at.append(fakes.elapsed)
@@ -323,14 +321,14 @@ def test_an_order_that_is_lost_again_and_again_is_sent_less_often() -> None:
     assert len({request.client_order_id for request in fakes.broker.sent}) == 1
 
 
-# --- what an earlier run left behind ---------------------------------------------------------------------
+# --- left by an earlier run ------------------------------------------------------------------------------
 
 
 class Killed(BaseException):
-    """The process is gone: nothing of it runs on."""
+    """The process is gone."""
 
 
-def test_a_cancel_that_died_with_its_run_is_asked_for_by_the_next_one_and_waited_for() -> None:
+def test_next_run_sends_the_cancel_of_a_killed_run() -> None:
     fakes = FakePorts(child_wait_seconds=1, cancel_wait_seconds=10)
     fakes.broker.script("AAA", CANCEL_STUCK)
     plan = a_plan(an_item("AAA", amount="1000"))
@@ -345,7 +343,7 @@ def test_a_cancel_that_died_with_its_run_is_asked_for_by_the_next_one_and_waited
     assert fakes.parent("AAA").settled_at == later(91 + 3)  # of the ten seconds of the first request only that is left
 
 
-def test_a_cancel_that_found_nothing_is_asked_for_again_while_the_order_rests() -> None:
+def test_cancel_that_found_nothing_is_sent_again_while_the_order_is_live() -> None:
     fakes = FakePorts(child_wait_seconds=1, cancel_wait_seconds=10)
     fakes.broker.script("AAA", RESTS)
     fakes.broker.cancels_not_found = 1
@@ -355,7 +353,7 @@ def test_a_cancel_that_found_nothing_is_asked_for_again_while_the_order_rests() 
     assert fakes.broker.cancel_requests == ["order-1", "order-1"]
 
 
-def test_an_order_that_can_never_be_cancelled_is_given_up_when_its_wait_is_over() -> None:
+def test_order_that_cannot_be_canceled_ends_unresolved_after_the_wait() -> None:
     fakes = FakePorts(child_wait_seconds=1, cancel_wait_seconds=10)
     fakes.broker.script("AAA", RESTS)
     fakes.broker.cancels_not_found = 100
@@ -366,8 +364,8 @@ def test_an_order_that_can_never_be_cancelled_is_given_up_when_its_wait_is_over(
     assert len(fakes.broker.cancel_requests) == 5  # every two seconds
 
 
-def test_an_order_that_the_list_does_not_show_is_looked_up_by_its_id() -> None:
-    """Of two that rest, the one that is shown is not asked for again."""
+def test_order_missing_from_the_list_is_looked_up_by_id() -> None:
+    """Of two open orders, only the missing one is looked up."""
     fakes = FakePorts(child_wait_seconds=60)
     fakes.broker.script("AAA", RESTS)
     fakes.broker.script("BBB", RESTS)
@@ -391,7 +389,7 @@ def test_an_order_that_the_list_does_not_show_is_looked_up_by_its_id() -> None:
     assert lists[0] == (["AAA", "BBB"], NOW - timedelta(minutes=10))
 
 
-def test_what_is_filled_already_is_missing_to_what_is_priced_anew() -> None:
+def test_filled_value_reduces_the_funds_of_the_next_child() -> None:
     fakes = FakePorts(child_wait_seconds=1, cash_buffer=0)
     fakes.broker.cash = Decimal(2_001)
     fakes.broker.script("BBB", RESTS)
@@ -402,13 +400,13 @@ def test_what_is_filled_already_is_missing_to_what_is_priced_anew() -> None:
     assert fakes.broker.sent[2].qty == (left / Decimal("101.01")).quantize(Decimal("0.000001"), "ROUND_DOWN")
 
 
-# --- the last look ---------------------------------------------------------------------------------------
+# --- kill switch -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("state", "code"), [(TradingState.HALTED, Code.HALTED), (TradingState.REDUCING, Code.REDUCING_ONLY)]
 )
-def test_the_switch_is_looked_at_last_of_all_and_ends_the_run(state: TradingState, code: Code) -> None:
+def test_kill_switch_is_checked_last_and_concludes_the_run(state: TradingState, code: Code) -> None:
     fakes = FakePorts()
     fakes.journal.risk_store.set_kill_switch("main", KillSwitchRecord(state, by="Ada", reason="drill", at=NOW))
     run = run_of(a_child(ChildState.INTENDED, bid=Decimal("9.99"), ask=Decimal("10.01")))
@@ -421,7 +419,7 @@ def test_the_switch_is_looked_at_last_of_all_and_ends_the_run(state: TradingStat
     assert (concluding["code"], "Ada" in str(concluding["reason"])) == (code, True)
 
 
-def test_a_switch_that_cannot_be_read_breaks_the_run_off() -> None:
+def test_unreadable_kill_switch_yields() -> None:
     fakes = FakePorts()
     fakes.database_errors["risk_store.kill_switch"] = [JournalUnavailable("the table does not answer")]
     run = run_of(a_child(ChildState.INTENDED, bid=Decimal("9.99"), ask=Decimal("10.01")))
@@ -433,7 +431,7 @@ def test_a_switch_that_cannot_be_read_breaks_the_run_off() -> None:
     assert run.is_over(NOW)
 
 
-def test_a_plan_ends_at_its_time_limit() -> None:
+def test_plan_ends_at_its_time_limit() -> None:
     fakes = FakePorts(plan_time_limit_minutes=1, child_wait_seconds=300)
     fakes.broker.script("AAA", RESTS)
     result = fakes.execute(a_plan(an_item("AAA", amount="1000")))
