@@ -1,4 +1,4 @@
-"""The real alpaca-py against the paper broker: what each answer, and each missing answer, means."""
+"""The Alpaca adapter with the real alpaca-py on the paper broker: responses, missing responses and rate limits."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ WORLD = {
 
 
 @dataclass
-class Desk:
-    """A broker, its server and its clock."""
+class Bench:
+    """A paper broker, and Alpaca adapters that are connected to it."""
 
     server: PaperBroker
     clock: SimulatedClock
@@ -63,7 +63,7 @@ class Desk:
         return broker
 
     def fault(self, kind: str, **fields: object) -> None:
-        """Arm a fault."""
+        """Inject a fault."""
         self.server.change({"faults": [{"kind": kind, **fields}]})
 
     @property
@@ -77,7 +77,7 @@ class Desk:
 
 
 @pytest.fixture
-def desk() -> Iterator[Desk]:
+def bench() -> Iterator[Bench]:
     clock = SimulatedClock(NOW)
     with paper_broker_on(clock, WORLD) as server:
         values = {
@@ -86,11 +86,11 @@ def desk() -> Iterator[Desk]:
             "ALPACA_TRADING_URL": server.url + "/",
             "ALPACA_DATA_URL": server.url,
         }
-        yield Desk(server, clock, Settings.model_validate(values))
+        yield Bench(server, clock, Settings.model_validate(values))
 
 
 def a_request(number: int = 1, **fields: Any) -> OrderRequest:
-    """A limit order for ten AAA."""
+    """Return a limit order for ten shares of AAA."""
     values: dict[str, Any] = {
         "client_order_id": f"client-{number}",
         "symbol": "AAA",
@@ -105,8 +105,8 @@ def a_request(number: int = 1, **fields: Any) -> OrderRequest:
 # --- reads -----------------------------------------------------------------------------------------------
 
 
-def test_everything_that_is_read(desk: Desk) -> None:
-    broker = desk.broker()
+def test_reads_return_values(bench: Bench) -> None:
+    broker = bench.broker()
 
     assert (broker.account().account_number, broker.account().cash) == ("PA7", Decimal(100_000))
     assert broker.clock().is_open
@@ -121,23 +121,23 @@ def test_everything_that_is_read(desk: Desk) -> None:
         broker.asset("ZZZ")
 
 
-def test_nothing_is_asked_about_no_symbols(desk: Desk) -> None:
-    broker = desk.broker()
+def test_empty_list_of_symbols_sends_no_request(bench: Bench) -> None:
+    broker = bench.broker()
 
     assert broker.quotes([]) == {}
     assert broker.last_trades([]) == {}
     assert list(broker.open_orders([])) == []
-    assert desk.requests == Counter()
+    assert bench.requests == Counter()
 
 
-def test_requests_are_counted_by_path_without_ids(desk: Desk) -> None:
-    broker = desk.broker()
+def test_requests_are_counted_by_path_without_ids(bench: Bench) -> None:
+    broker = bench.broker()
     order = broker.submit(a_request())
     broker.cancel(order.id)
     broker.asset("AAA")
     broker.order_by_client_id("client-1")
 
-    assert desk.requests == {
+    assert bench.requests == {
         "POST /v2/orders": 1,
         "DELETE /v2/orders/{id}": 1,
         "GET /v2/assets/{symbol}": 1,
@@ -158,11 +158,11 @@ def test_requests_are_counted_by_path_without_ids(desk: Desk) -> None:
     ],
     ids=lambda fault: "-".join(str(value) for value in fault.values()),
 )
-def test_a_read_that_fails_once_is_asked_again(desk: Desk, fault: dict[str, Any]) -> None:
-    desk.fault(**fault)
+def test_failed_read_is_retried(bench: Bench, fault: dict[str, Any]) -> None:
+    bench.fault(**fault)
 
-    assert desk.broker().account().cash == Decimal(100_000)
-    assert desk.requests["GET /v2/account"] == 2
+    assert bench.broker().account().cash == Decimal(100_000)
+    assert bench.requests["GET /v2/account"] == 2
 
 
 @pytest.mark.parametrize(
@@ -174,47 +174,47 @@ def test_a_read_that_fails_once_is_asked_again(desk: Desk, fault: dict[str, Any]
     ],
     ids=["500", "429", "drop"],
 )
-def test_a_read_that_fails_on_and_on_gives_up(desk: Desk, fault: dict[str, Any], error: type[Exception]) -> None:
-    desk.fault(**fault, count=None)
+def test_retries_of_a_read_are_limited(bench: Bench, fault: dict[str, Any], error: type[Exception]) -> None:
+    bench.fault(**fault, count=None)
     with pytest.raises(error):
-        desk.broker().account()
+        bench.broker().account()
 
-    assert 1 < desk.requests["GET /v2/account"] <= 4
+    assert 1 < bench.requests["GET /v2/account"] <= 4
 
 
-def test_a_read_is_not_repeated_beyond_the_runs_patience(desk: Desk) -> None:
-    desk.fault("status", status=500, count=None)
-    broker = desk.broker()
-    broker.set_deadline(desk.clock.now() + timedelta(milliseconds=50))
+def test_read_is_not_retried_beyond_the_deadline(bench: Bench) -> None:
+    bench.fault("status", status=500, count=None)
+    broker = bench.broker()
+    broker.set_deadline(bench.clock.now() + timedelta(milliseconds=50))
     with pytest.raises(BrokerUnavailable):
         broker.account()
 
-    assert desk.requests["GET /v2/account"] == 1
+    assert bench.requests["GET /v2/account"] == 1
 
 
 @pytest.mark.parametrize("ask", [lambda b: b.account(), lambda b: b.submit(a_request())], ids=["read", "submission"])
-def test_wrong_keys_are_refused_at_once(desk: Desk, ask: Callable[[AlpacaBroker], object]) -> None:
-    broker = desk.broker(key="wrong")
+def test_wrong_keys_are_rejected_without_retries(bench: Bench, ask: Callable[[AlpacaBroker], object]) -> None:
+    broker = bench.broker(key="wrong")
     with pytest.raises(CredentialsRejected) as caught:
         ask(broker)
 
     assert broker.credentials_rejected
-    assert desk.requests.total() == 1
+    assert bench.requests.total() == 1
     assert "wrong" not in str(caught.value)
 
 
-def test_no_order_is_lost_between_pages(desk: Desk) -> None:
-    broker = desk.broker(rate_limit_per_minute=10_000)
-    exchange = desk.server.app.exchange
-    for number in range(1003):  # all within the same moment, but for a step in the second page
+def test_no_order_is_lost_between_pages(bench: Bench) -> None:
+    broker = bench.broker(rate_limit_per_minute=10_000)
+    exchange = bench.server.app.exchange
+    for number in range(1003):  # with the same submission time, except for a step within the second page
         if number == 700:
-            desk.clock.advance(timedelta(seconds=1))
+            bench.clock.advance(timedelta(seconds=1))
         exchange.submit_order(
             {"symbol": "AAA", "qty": "1", "side": "buy", "type": "limit", "limit_price": "90", "time_in_force": "day"}
             | {"client_order_id": f"c{number}"}
         )
         if number % 100 == 99:
-            desk.clock.advance(timedelta(seconds=0.001))
+            bench.clock.advance(timedelta(seconds=0.001))
 
     found = broker.orders(["AAA"], NOW - timedelta(minutes=10))
 
@@ -225,10 +225,10 @@ def test_no_order_is_lost_between_pages(desk: Desk) -> None:
 # --- submissions -----------------------------------------------------------------------------------------
 
 
-def test_decimals_travel_exactly(desk: Desk) -> None:
-    desk.broker().submit(a_request(qty=Decimal("1.123456"), limit_price=Decimal("100.010")))
+def test_decimals_are_sent_exactly(bench: Bench) -> None:
+    bench.broker().submit(a_request(qty=Decimal("1.123456"), limit_price=Decimal("100.010")))
 
-    assert (desk.orders[0]["qty"], desk.orders[0]["limit_price"]) == ("1.123456", "100.01")
+    assert (bench.orders[0]["qty"], bench.orders[0]["limit_price"]) == ("1.123456", "100.01")
 
 
 @pytest.mark.parametrize(
@@ -244,35 +244,35 @@ def test_decimals_travel_exactly(desk: Desk) -> None:
     ],
     ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else None,
 )
-def test_a_submission_without_an_answer_is_unknown_and_never_repeated(
-    desk: Desk, fault: dict[str, Any], exists: bool
+def test_submission_without_a_response_is_unknown_and_not_retried(
+    bench: Bench, fault: dict[str, Any], exists: bool
 ) -> None:
-    broker = desk.broker()
-    desk.fault(**fault, method="POST")
+    broker = bench.broker()
+    bench.fault(**fault, method="POST")
     with pytest.raises(OutcomeUnknown):
         broker.submit(a_request())
 
-    assert desk.requests["POST /v2/orders"] == 1
+    assert bench.requests["POST /v2/orders"] == 1
     assert (broker.order_by_client_id("client-1") is not None) is exists
-    assert len(desk.orders) == int(exists)
+    assert len(bench.orders) == int(exists)
 
 
-def test_429_means_that_nothing_was_accepted(desk: Desk) -> None:
-    desk.fault("status", status=429, method="POST")
+def test_rate_limited_submission_creates_no_order(bench: Bench) -> None:
+    bench.fault("status", status=429, method="POST")
     with pytest.raises(RateLimited):
-        desk.broker().submit(a_request())
+        bench.broker().submit(a_request())
 
-    assert desk.orders == []
-    assert desk.requests["POST /v2/orders"] == 1
+    assert bench.orders == []
+    assert bench.requests["POST /v2/orders"] == 1
 
 
-def test_the_same_client_order_id_again_is_a_duplicate(desk: Desk) -> None:
-    broker = desk.broker()
+def test_reused_client_order_id_is_a_duplicate(bench: Bench) -> None:
+    broker = bench.broker()
     broker.submit(a_request())
     with pytest.raises(DuplicateClientOrderId):
         broker.submit(a_request())
 
-    assert len(desk.orders) == 1
+    assert len(bench.orders) == 1
 
 
 @pytest.mark.parametrize(
@@ -289,21 +289,23 @@ def test_the_same_client_order_id_again_is_a_duplicate(desk: Desk) -> None:
     ],
     ids=["buying power", "sub-penny", "unknown asset", "too many shares"],
 )
-def test_a_refusal_says_why(desk: Desk, fields: dict[str, Any], status: int, reason: str) -> None:
+def test_rejected_submission_has_status_code_and_reason(
+    bench: Bench, fields: dict[str, Any], status: int, reason: str
+) -> None:
     with pytest.raises(OrderRejected) as caught:
-        desk.broker().submit(a_request(**fields))
+        bench.broker().submit(a_request(**fields))
 
     assert caught.value.http_status == status
     assert reason in caught.value.reason
     assert caught.value.broker_code is not None
-    assert desk.orders == []
+    assert bench.orders == []
 
 
 # --- cancels ---------------------------------------------------------------------------------------------
 
 
-def test_a_cancel_that_comes_too_late_is_no_error(desk: Desk) -> None:
-    broker = desk.broker()
+def test_cancel_of_a_closed_or_unknown_order_is_not_an_error(bench: Bench) -> None:
+    broker = bench.broker()
     order = broker.submit(a_request())
     assert broker.cancel(order.id)
     assert not broker.cancel(order.id)
@@ -314,55 +316,55 @@ def test_a_cancel_that_comes_too_late_is_no_error(desk: Desk) -> None:
     assert found.status == "canceled"
 
 
-def test_a_cancel_without_an_answer_is_asked_again(desk: Desk) -> None:
-    broker = desk.broker()
+def test_cancel_without_a_response_is_retried(bench: Bench) -> None:
+    broker = bench.broker()
     order = broker.submit(a_request())
-    desk.fault("drop", method="DELETE")
+    bench.fault("drop", method="DELETE")
     broker.cancel(order.id)
 
-    assert desk.orders[0]["status"] == "canceled"
+    assert bench.orders[0]["status"] == "canceled"
 
 
 # --- the rate limit --------------------------------------------------------------------------------------
 
 
-def test_the_rate_limit_is_kept_by_waiting(desk: Desk) -> None:
-    desk.server.change({"rate_limit": {"trading": 20}})
-    broker = desk.broker(rate_limit_per_minute=20)
-    broker.set_deadline(desk.clock.now() + timedelta(seconds=600))
+def test_rate_limit_is_kept_by_waiting(bench: Bench) -> None:
+    bench.server.change({"rate_limit": {"trading": 20}})
+    broker = bench.broker(rate_limit_per_minute=20)
+    broker.set_deadline(bench.clock.now() + timedelta(seconds=600))
     for _ in range(50):
         broker.account()
 
-    assert desk.requests["GET /v2/account"] == 50, "none was refused and repeated"
-    assert timedelta(minutes=1) < desk.slept < timedelta(minutes=4)
+    assert bench.requests["GET /v2/account"] == 50, "no request was rate limited and retried"
+    assert timedelta(minutes=1) < bench.slept < timedelta(minutes=4)
 
 
-def test_a_window_used_up_by_others_is_waited_for(desk: Desk) -> None:
-    desk.server.change({"rate_limit": {"trading": 2}})
-    broker = desk.broker()
+def test_window_used_up_by_others_is_waited_for(bench: Bench) -> None:
+    bench.server.change({"rate_limit": {"trading": 2}})
+    broker = bench.broker()
     for _ in range(3):
         broker.account()
 
-    assert desk.requests["GET /v2/account"] == 3
-    assert desk.slept > timedelta()
+    assert bench.requests["GET /v2/account"] == 3
+    assert bench.slept > timedelta()
 
 
-def test_a_submission_waits_for_its_turn_beforehand_and_never_on_its_way(desk: Desk) -> None:
-    """What was checked before it would not hold any more after a wait."""
-    broker = desk.broker(rate_limit_per_minute=10)
-    broker.set_deadline(desk.clock.now() + timedelta(seconds=600))
+def test_submission_itself_never_waits_for_the_rate_limit(bench: Bench) -> None:
+    """A wait could invalidate the checks before the submission."""
+    broker = bench.broker(rate_limit_per_minute=10)
+    broker.set_deadline(bench.clock.now() + timedelta(seconds=600))
     for _ in range(10):
         broker.account()
 
     with pytest.raises(RateLimited):
         broker.submit(a_request())
-    assert (desk.slept, desk.orders) == (timedelta(), [])
+    assert (bench.slept, bench.orders) == (timedelta(), [])
 
-    broker.wait_for_rate_limit(desk.clock.now() + timedelta(seconds=600))
-    slept = desk.slept
+    broker.wait_for_rate_limit(bench.clock.now() + timedelta(seconds=600))
+    slept = bench.slept
     broker.submit(a_request())
     assert slept > timedelta(seconds=50)
-    assert (desk.slept, len(desk.orders)) == (slept, 1)
+    assert (bench.slept, len(bench.orders)) == (slept, 1)
 
 
 # --- the container's brokers -----------------------------------------------------------------------------
@@ -373,19 +375,19 @@ class Keys:
 
     def __init__(self) -> None:
         self.key = "wrong"
-        self.forgotten = 0
+        self.cleared = 0
 
     def credentials(self, account: str) -> Credentials:
         return Credentials(self.key, "secret", None)
 
-    def forget(self) -> None:
-        self.forgotten += 1
+    def clear_cache(self) -> None:
+        self.cleared += 1
 
 
-def test_a_warm_container_keeps_its_broker_until_the_keys_are_refused(desk: Desk) -> None:
+def test_container_reuses_a_broker_until_its_keys_are_rejected(bench: Bench) -> None:
     keys = Keys()
-    brokers = AlpacaBrokers(desk.settings, keys, ExecutionConfig(), desk.clock, lambda _: None)
-    deadline = Deadline.after(desk.clock.now(), timedelta(minutes=10))
+    brokers = AlpacaBrokers(bench.settings, keys, ExecutionConfig(), bench.clock, lambda _: None)
+    deadline = Deadline.after(bench.clock.now(), timedelta(minutes=10))
     first = brokers.broker("default", deadline)
     with pytest.raises(CredentialsRejected):
         first.account()
@@ -393,19 +395,19 @@ def test_a_warm_container_keeps_its_broker_until_the_keys_are_refused(desk: Desk
     second = brokers.broker("default", deadline)
 
     assert second.account().account_number == "PA7"
-    assert keys.forgotten == 1
+    assert keys.cleared == 1
     assert brokers.broker("default", deadline) is second is not first
 
 
-def test_a_container_that_serves_many_accounts_keeps_the_brokers_of_the_last_ones(desk: Desk) -> None:
-    brokers = AlpacaBrokers(desk.settings, Keys(), ExecutionConfig(), desk.clock, lambda _: None)
-    deadline = Deadline.after(desk.clock.now(), timedelta(minutes=10))
-    used_again = brokers.broker("account-0", deadline)
-    forgotten = brokers.broker("account-1", deadline)
+def test_container_keeps_the_most_recently_used_brokers(bench: Bench) -> None:
+    brokers = AlpacaBrokers(bench.settings, Keys(), ExecutionConfig(), bench.clock, lambda _: None)
+    deadline = Deadline.after(bench.clock.now(), timedelta(minutes=10))
+    reused = brokers.broker("account-0", deadline)
+    dropped = brokers.broker("account-1", deadline)
 
     for number in range(2, MAX_BROKERS + 1):
         brokers.broker(f"account-{number}", deadline)
         brokers.broker("account-0", deadline)
 
-    assert brokers.broker("account-0", deadline) is used_again
-    assert brokers.broker("account-1", deadline) is not forgotten
+    assert brokers.broker("account-0", deadline) is reused
+    assert brokers.broker("account-1", deadline) is not dropped

@@ -1,4 +1,4 @@
-"""Connections to the broker: kept between invocations, and replaced where the other end closed them meanwhile."""
+"""Connections to the broker: reused between invocations, and replaced after the server has closed them."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ ORDER = {"symbol": "SPY", "client_order_id": "one"}
 
 
 class Broker(ThreadingHTTPServer):
-    """Answers everything with an empty document, and remembers what came over which connection."""
+    """Responds to every request with an empty JSON object; records connections and requests."""
 
     daemon_threads = True
 
     def __init__(self) -> None:
-        super().__init__((LOOPBACK, 0), _Answer)
-        self.opened: list[socket.socket] = []
-        self.asked: list[str] = []
+        super().__init__((LOOPBACK, 0), _Handler)
+        self.connections: list[socket.socket] = []
+        self.methods: list[str] = []
 
     @property
     def url(self) -> str:
         return f"http://{LOOPBACK}:{self.server_port}"
 
-    def hang_up(self) -> None:
-        """End every connection, as servers do with those that were idle for long."""
-        for connection in self.opened:
+    def close_connections(self) -> None:
+        """Close every connection, as servers do with idle ones."""
+        for connection in self.connections:
             connection.shutdown(socket.SHUT_RDWR)
 
 
-class _Answer(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"  # connections are kept
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"  # keeps connections open
     server: Broker
 
     def setup(self) -> None:
         super().setup()
-        self.server.opened.append(self.connection)
+        self.server.connections.append(self.connection)
 
     def do_GET(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        self.server.asked.append(self.command)
+        self.server.methods.append(self.command)
         self.send_response(200)
         self.send_header("Content-Length", "2")
         self.end_headers()
@@ -55,7 +55,7 @@ class _Answer(BaseHTTPRequestHandler):
         self.do_GET()
 
     def log_message(self, *_: object) -> None:
-        """Nothing: stderr is the tests'."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -80,16 +80,16 @@ def test_requests_share_one_connection(broker: Broker, api: AlpacaApi) -> None:
     api.post("/orders", ORDER)
     api.get("/orders")
 
-    assert broker.asked == ["GET", "POST", "GET"]
-    assert len(broker.opened) == 1
+    assert broker.methods == ["GET", "POST", "GET"]
+    assert len(broker.connections) == 1
 
 
-def test_after_a_freeze_an_order_is_sent_once_over_a_new_connection(broker: Broker, api: AlpacaApi) -> None:
-    """Nothing of it goes into the dead connection: its outcome would be unknown."""
+def test_order_after_a_closed_connection_is_sent_once_over_a_new_one(broker: Broker, api: AlpacaApi) -> None:
+    """The order is not sent over the closed connection, where its outcome would be unknown."""
     api.get("/clock")
-    broker.hang_up()
+    broker.close_connections()
 
     api.post("/orders", ORDER)
 
-    assert broker.asked == ["GET", "POST"]
-    assert len(broker.opened) == 2
+    assert broker.methods == ["GET", "POST"]
+    assert len(broker.connections) == 2

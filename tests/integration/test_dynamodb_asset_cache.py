@@ -53,14 +53,14 @@ def cache(tampered: Tampered, clock: SimulatedClock) -> DynamoAssetCache:
     return DynamoAssetCache(cast("DynamoDBClient", tampered), TABLE, clock, ttl=TTL)
 
 
-def test_given_flags_were_put_when_got_then_only_the_known_ones_come_back(cache: DynamoAssetCache) -> None:
+def test_get_returns_cached_flags_only(cache: DynamoAssetCache) -> None:
     known = {"AAPL": asset("AAPL", fractionable=True), "BRK.B": asset("BRK.B", tradable=False)}
     cache.put(known.values(), now=NOW)
 
     assert cache.get(["AAPL", "BRK.B", "NONE"], now=NOW) == known
 
 
-def test_given_flags_that_grew_too_old_when_got_then_they_are_unknown_though_the_row_is_still_there(
+def test_expired_flags_are_not_returned_while_their_item_exists(
     cache: DynamoAssetCache, client: DynamoDBClient
 ) -> None:
     cache.put([asset("AAPL")], now=NOW)
@@ -70,26 +70,22 @@ def test_given_flags_that_grew_too_old_when_got_then_they_are_unknown_though_the
     assert client.scan(TableName=TABLE)["Count"] == 1
 
 
-def test_given_flags_when_put_then_the_row_expires_by_the_tables_time_to_live(
-    cache: DynamoAssetCache, client: DynamoDBClient
-) -> None:
+def test_item_has_the_time_to_live_attribute(cache: DynamoAssetCache, client: DynamoDBClient) -> None:
     cache.put([asset("AAPL")], now=NOW)
 
-    (row,) = client.scan(TableName=TABLE)["Items"]
-    assert (row["pk"], row["sk"]) == ({"S": "ASSET#AAPL"}, {"S": "ASSET"})
-    assert row["expires_at"] == {"N": str(int((NOW + TTL).timestamp()))}
+    (item,) = client.scan(TableName=TABLE)["Items"]
+    assert (item["pk"], item["sk"]) == ({"S": "ASSET#AAPL"}, {"S": "ASSET"})
+    assert item["expires_at"] == {"N": str(int((NOW + TTL).timestamp()))}
 
 
-def test_given_flags_changed_when_put_again_then_the_new_ones_count(cache: DynamoAssetCache) -> None:
+def test_put_replaces_flags(cache: DynamoAssetCache) -> None:
     cache.put([asset("AAPL")], now=NOW)
     cache.put([asset("AAPL"), asset("AAPL", fractionable=True)], now=NOW)
 
     assert cache.get(["AAPL"], now=NOW)["AAPL"].fractionable
 
 
-def test_given_more_symbols_than_a_request_takes_when_put_and_got_then_none_is_lost(
-    cache: DynamoAssetCache, tampered: Tampered
-) -> None:
+def test_symbols_are_split_into_batches(cache: DynamoAssetCache, tampered: Tampered) -> None:
     flags = {f"SYM{n}": asset(f"SYM{n}") for n in range(230)}
 
     cache.put(flags.values(), now=NOW)
@@ -100,9 +96,7 @@ def test_given_more_symbols_than_a_request_takes_when_put_and_got_then_none_is_l
     assert tampered.count("batch_get_item") == 3
 
 
-def test_given_a_row_without_a_flag_when_got_then_the_symbol_is_unknown(
-    cache: DynamoAssetCache, client: DynamoDBClient
-) -> None:
+def test_item_without_a_flag_is_not_returned(cache: DynamoAssetCache, client: DynamoDBClient) -> None:
     cache.put([asset("AAPL")], now=NOW)
     key: Any = {"pk": {"S": "ASSET#AAPL"}, "sk": {"S": "ASSET"}}
     client.update_item(TableName=TABLE, Key=key, UpdateExpression="REMOVE tradable")
@@ -110,42 +104,42 @@ def test_given_a_row_without_a_flag_when_got_then_the_symbol_is_unknown(
     assert cache.get(["AAPL"], now=NOW) == {}
 
 
-class Partial:
-    """A client that takes or gives one row of each batch."""
+class ThrottledClient:
+    """A client that processes one item per batch, or none at all."""
 
-    def __init__(self, *, ever_more: bool = True) -> None:
-        self.taken: list[Any] = []
-        self._ever_more = ever_more
+    def __init__(self, *, processes_one: bool = True) -> None:
+        self.written: list[Any] = []
+        self._processes_one = processes_one
 
     def batch_write_item(self, RequestItems: Mapping[str, list[Any]]) -> dict[str, Any]:  # noqa: N803 - boto3's name
         first, *rest = RequestItems[TABLE]
-        if self._ever_more:
-            self.taken.append(first)
+        if self._processes_one:
+            self.written.append(first)
             return {"UnprocessedItems": {TABLE: rest} if rest else {}}
         return {"UnprocessedItems": RequestItems}
 
     def batch_get_item(self, RequestItems: Mapping[str, Any]) -> dict[str, Any]:  # noqa: N803 - boto3's name
         first, *rest = RequestItems[TABLE]["Keys"]
-        if not self._ever_more:
+        if not self._processes_one:
             return {"Responses": {}, "UnprocessedKeys": RequestItems}
-        row = next(put["PutRequest"]["Item"] for put in self.taken if put["PutRequest"]["Item"]["pk"] == first["pk"])
-        return {"Responses": {TABLE: [row]}, "UnprocessedKeys": {TABLE: {"Keys": rest}} if rest else {}}
+        item = next(put["PutRequest"]["Item"] for put in self.written if put["PutRequest"]["Item"]["pk"] == first["pk"])
+        return {"Responses": {TABLE: [item]}, "UnprocessedKeys": {TABLE: {"Keys": rest}} if rest else {}}
 
 
-def test_given_a_table_that_takes_and_gives_a_part_when_asked_then_the_rest_is_asked_for_again(
+def test_incomplete_batches_are_retried(
     clock: SimulatedClock,
 ) -> None:
-    cache = DynamoAssetCache(cast("DynamoDBClient", Partial()), TABLE, clock, ttl=TTL)
+    cache = DynamoAssetCache(cast("DynamoDBClient", ThrottledClient()), TABLE, clock, ttl=TTL)
     flags = {symbol: asset(symbol) for symbol in ("AAPL", "MSFT", "SPY")}
 
     cache.put(flags.values(), now=NOW)
 
     assert cache.get(list(flags), now=NOW) == flags
-    assert len(clock.slept) == 4  # twice after a part of the writes, twice after a part of the reads
+    assert len(clock.slept) == 4  # twice between the writes, twice between the reads
 
 
-def test_given_a_table_that_takes_nothing_when_put_then_it_says_so_after_bounded_tries(clock: SimulatedClock) -> None:
-    cache = DynamoAssetCache(cast("DynamoDBClient", Partial(ever_more=False)), TABLE, clock)
+def test_put_fails_after_its_retries(clock: SimulatedClock) -> None:
+    cache = DynamoAssetCache(cast("DynamoDBClient", ThrottledClient(processes_one=False)), TABLE, clock)
 
     with pytest.raises(JournalUnavailable):
         cache.put([asset("AAPL")], now=NOW)
@@ -153,23 +147,21 @@ def test_given_a_table_that_takes_nothing_when_put_then_it_says_so_after_bounded
     assert len(clock.slept) == 4
 
 
-def test_given_a_table_that_gives_nothing_when_got_then_the_symbols_are_unknown(clock: SimulatedClock) -> None:
-    cache = DynamoAssetCache(cast("DynamoDBClient", Partial(ever_more=False)), TABLE, clock)
+def test_get_returns_nothing_after_its_retries(clock: SimulatedClock) -> None:
+    cache = DynamoAssetCache(cast("DynamoDBClient", ThrottledClient(processes_one=False)), TABLE, clock)
 
     assert cache.get(["AAPL"], now=NOW) == {}
     assert len(clock.slept) == 4
 
 
-def test_given_the_table_does_not_answer_when_asked_then_it_is_unavailable(
-    cache: DynamoAssetCache, tampered: Tampered
-) -> None:
+def test_time_out_makes_the_cache_unavailable(cache: DynamoAssetCache, tampered: Tampered) -> None:
     tampered.before = once(ReadTimeoutError(endpoint_url="http://table"), "batch_get_item")
 
     with pytest.raises(JournalUnavailable):
         cache.get(["AAPL"], now=NOW)
 
 
-def test_given_no_symbols_when_asked_then_the_table_is_not(cache: DynamoAssetCache, tampered: Tampered) -> None:
+def test_empty_list_of_symbols_sends_no_request(cache: DynamoAssetCache, tampered: Tampered) -> None:
     assert cache.get([], now=NOW) == {}
     cache.put([], now=NOW)
 

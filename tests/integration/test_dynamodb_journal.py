@@ -1,10 +1,11 @@
-"""The journal on DynamoDB where it is not like any journal: transactions, lost answers, busy tables, its rows."""
+"""The DynamoDB-specific parts of the journal: transactions, lost responses, conflicts, items."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
 
 import boto3
@@ -13,8 +14,10 @@ from botocore.exceptions import ConnectTimeoutError, EndpointConnectionError, No
 
 from rebalance_executor.adapters.aws import client_config
 from rebalance_executor.adapters.dynamodb.journal import DynamoJournal
-from rebalance_executor.domain.errors import Fenced, JournalContradiction, JournalUnavailable
+from rebalance_executor.adapters.dynamodb.table import Action, Table, to_attributes
+from rebalance_executor.domain.errors import DayChanged, Fenced, JournalContradiction, JournalUnavailable
 from rebalance_executor.domain.journal import PlanJournal, PlanPhase, RunRecord
+from rebalance_executor.domain.risk_state import DailyUsage, Reservation, StartedPlan
 from rebalance_executor.execution.ports import Lease
 from rebalance_simulation.clock import SimulatedClock
 from tests.support.aws import REGION, TABLE, Tampered, canceled, client_error, dynamodb, execution_table, once
@@ -69,8 +72,8 @@ def transactions(tampered: Tampered) -> list[list[Mapping[str, Any]]]:
 
 
 def sort_keys(actions: list[Mapping[str, Any]]) -> list[str]:
-    whats = [next(iter(action.values())) for action in actions]
-    return [(what.get("Item") or what.get("Key"))["sk"]["S"] for what in whats]
+    requests = [next(iter(action.values())) for action in actions]
+    return [(request.get("Item") or request.get("Key"))["sk"]["S"] for request in requests]
 
 
 def scanned(client: DynamoDBClient) -> list[dict[str, Any]]:
@@ -80,9 +83,7 @@ def scanned(client: DynamoDBClient) -> list[dict[str, Any]]:
 # --- requests --------------------------------------------------------------------------------------------
 
 
-def test_given_a_plan_of_usual_size_when_executed_then_every_step_is_one_request(
-    journal: DynamoJournal, tampered: Tampered
-) -> None:
+def test_each_step_of_a_usual_plan_is_one_request(journal: DynamoJournal, tampered: Tampered) -> None:
     lease = journal.acquire(ACCOUNT, "run-1", now=NOW, expires_at=HELD_UNTIL)
     journal.load(ACCOUNT, PLAN_ID)
     symbols = [f"SYM{n}" for n in range(88)]
@@ -99,15 +100,15 @@ def test_given_a_plan_of_usual_size_when_executed_then_every_step_is_one_request
     ]
 
 
-class Accepting:
-    """A client that takes every transaction; the emulation needs seconds for large ones."""
+class AcceptingClient:
+    """A client that accepts every transaction; moto takes seconds for large ones."""
 
     def transact_write_items(self, **_request: Any) -> dict[str, Any]:
         return {}
 
 
-def test_given_500_parents_when_written_then_the_plans_row_comes_with_the_last_transaction() -> None:
-    tampered = Tampered(Accepting())
+def test_last_transaction_of_500_parents_contains_the_plan_item() -> None:
+    tampered = Tampered(AcceptingClient())
     journal = DynamoJournal(cast("DynamoDBClient", tampered), TABLE, SimulatedClock())
     lease = Lease(ACCOUNT, 1, "run-1", HELD_UNTIL)
     parents = [parent(f"SYM{n}") for n in range(500)]
@@ -124,8 +125,8 @@ def test_given_500_parents_when_written_then_the_plans_row_comes_with_the_last_t
     assert sorted(written) == sorted(f"PARENT#{order.symbol}" for order in parents)
 
 
-def test_given_parents_with_long_messages_when_written_then_no_transaction_exceeds_its_bytes() -> None:
-    tampered = Tampered(Accepting())
+def test_transactions_stay_below_the_size_limit() -> None:
+    tampered = Tampered(AcceptingClient())
     journal = DynamoJournal(cast("DynamoDBClient", tampered), TABLE, SimulatedClock())
     lease = Lease(ACCOUNT, 1, "run-1", HELD_UNTIL)
     parents = [parent(f"SYM{n}", message="x" * 100_000) for n in range(30)]
@@ -134,11 +135,11 @@ def test_given_parents_with_long_messages_when_written_then_no_transaction_excee
 
     sizes = [sum(len(str(action)) for action in actions) for actions in transactions(tampered)]
     assert len(sizes) > 1
-    assert max(sizes) < 4_000_000 - 8 * 350_000  # what the largest result leaves over
+    assert max(sizes) < 4_000_000 - 8 * 350_000  # what the largest result leaves
 
 
 @pytest.mark.parametrize(("children", "attribute"), [(3, "S"), (20, "B")])
-def test_given_a_large_result_when_finished_then_it_is_stored_in_one_transaction_and_comes_back(
+def test_large_result_is_stored_in_one_transaction(
     journal: DynamoJournal, lease: Lease, tampered: Tampered, children: int, attribute: str
 ) -> None:
     large = result(tuple(order_result(f"SYM{n}", children=children) for n in range(500)))
@@ -150,7 +151,7 @@ def test_given_a_large_result_when_finished_then_it_is_stored_in_one_transaction
     assert journal.result(ACCOUNT, PLAN_ID) == large
 
 
-def test_given_more_than_a_page_of_rows_when_loaded_then_none_is_lost(journal: DynamoJournal, lease: Lease) -> None:
+def test_load_reads_all_pages(journal: DynamoJournal, lease: Lease) -> None:
     parents = {f"SYM{n}": parent(f"SYM{n}", message="x" * 100_000) for n in range(15)}  # a page holds 1 MB
     journal.write(lease, state(), parents=parents.values())
 
@@ -160,9 +161,7 @@ def test_given_more_than_a_page_of_rows_when_loaded_then_none_is_lost(journal: D
     assert found.parents == parents
 
 
-def test_given_anything_is_read_when_asked_then_it_is_read_consistently(
-    journal: DynamoJournal, tampered: Tampered
-) -> None:
+def test_reads_are_consistent(journal: DynamoJournal, tampered: Tampered) -> None:
     journal.load(ACCOUNT, PLAN_ID)
     journal.result(ACCOUNT, PLAN_ID)
     journal.runs(ACCOUNT, PLAN_ID)
@@ -170,28 +169,26 @@ def test_given_anything_is_read_when_asked_then_it_is_read_consistently(
     assert [request["ConsistentRead"] for _, request in tampered.calls] == [True, True, True]
 
 
-# --- rows ------------------------------------------------------------------------------------------------
+# --- items -----------------------------------------------------------------------------------------------
 
 
-def test_given_a_finished_plan_when_its_rows_are_looked_at_then_none_ever_expires(
-    journal: DynamoJournal, lease: Lease, client: DynamoDBClient
-) -> None:
+def test_journal_items_never_expire(journal: DynamoJournal, lease: Lease, client: DynamoDBClient) -> None:
     journal.write(lease, state(), parents=[parent()], run=RunRecord(1, "run-1", NOW))
     journal.finish(lease, FINISHED, parents=[filled_parent()], result=result())
     journal.mark_published(ACCOUNT, PLAN_ID, ["event"], NOW)
 
-    rows = {(item["pk"]["S"], item["sk"]["S"]): item for item in scanned(client)}
-    assert set(rows) == {
+    items = {(item["pk"]["S"], item["sk"]["S"]): item for item in scanned(client)}
+    assert set(items) == {
         (f"ACCOUNT#{ACCOUNT}", "LEASE"),
         (f"PLAN#{ACCOUNT}#{PLAN_ID}", "PLAN"),
         (f"PLAN#{ACCOUNT}#{PLAN_ID}", "PARENT#AAPL"),
         (f"PLAN#{ACCOUNT}#{PLAN_ID}", "RUN#000001"),
         (f"PLAN#{ACCOUNT}#{PLAN_ID}", "RESULT#000"),
     }
-    assert not any("expires_at" in item for item in rows.values())
+    assert not any("expires_at" in item for item in items.values())
 
 
-def test_given_a_deleted_piece_of_a_result_when_read_then_it_is_a_contradiction_and_no_unfinished_plan(
+def test_result_with_a_deleted_piece_is_a_contradiction(
     journal: DynamoJournal, lease: Lease, client: DynamoDBClient
 ) -> None:
     large = result(tuple(order_result(f"SYM{n}", children=3) for n in range(500)))
@@ -204,24 +201,22 @@ def test_given_a_deleted_piece_of_a_result_when_read_then_it_is_a_contradiction_
         journal.load(ACCOUNT, PLAN_ID)
 
 
-# --- broken off ------------------------------------------------------------------------------------------
+# --- interrupted writes ----------------------------------------------------------------------------------
 
 
 def fail_at(operation: str, number: int) -> Callable[[str, Mapping[str, Any]], None]:
-    """For ``before``: the call with this number, counted from 1, times out and has no effect."""
-    seen = [0]
+    """Return a ``before`` hook: the call with this number, counted from 1, times out without effect."""
+    calls = [0]
 
     def disturb(name: str, _request: Mapping[str, Any]) -> None:
-        seen[0] += name == operation
-        if name == operation and seen[0] == number:
+        calls[0] += name == operation
+        if name == operation and calls[0] == number:
             raise TIMED_OUT
 
     return disturb
 
 
-def test_given_the_first_write_breaks_off_when_loaded_then_the_plan_was_never_begun(
-    journal: DynamoJournal, lease: Lease, tampered: Tampered
-) -> None:
+def test_interrupted_first_write_starts_no_plan(journal: DynamoJournal, lease: Lease, tampered: Tampered) -> None:
     tampered.before = fail_at("transact_write_items", 2)
 
     with pytest.raises(JournalUnavailable):
@@ -231,21 +226,21 @@ def test_given_the_first_write_breaks_off_when_loaded_then_the_plan_was_never_be
     assert journal.load(ACCOUNT, PLAN_ID) is None
 
 
-def test_given_the_first_write_broke_off_when_begun_with_other_content_then_no_left_over_parent_is_traded(
+def test_parents_of_an_interrupted_first_write_belong_to_no_other_content(
     journal: DynamoJournal, lease: Lease, tampered: Tampered
 ) -> None:
     tampered.before = fail_at("transact_write_items", 2)
     with pytest.raises(JournalUnavailable):
-        journal.write(lease, state(), parents=[parent(f"OLD{n}") for n in range(100)])
+        journal.write(lease, state(), parents=[parent(f"FIRST{n}") for n in range(100)])
 
-    journal.write(lease, state(content_hash="bb22"), parents=[parent("NEW")])
+    journal.write(lease, state(content_hash="bb22"), parents=[parent("SECOND")])
 
     found = journal.load(ACCOUNT, PLAN_ID)
     assert found is not None
-    assert set(found.parents) == {"NEW"}
+    assert set(found.parents) == {"SECOND"}
 
 
-def test_given_a_later_write_breaks_off_when_repeated_by_the_next_run_then_all_of_it_is_there(
+def test_interrupted_later_write_is_completed_by_the_next_run(
     journal: DynamoJournal, lease: Lease, tampered: Tampered
 ) -> None:
     symbols = [f"SYM{n}" for n in range(100)]
@@ -253,9 +248,9 @@ def test_given_a_later_write_breaks_off_when_repeated_by_the_next_run_then_all_o
     tampered.before = fail_at("transact_write_items", 2)
     with pytest.raises(JournalUnavailable):
         journal.write(lease, state(phase=PlanPhase.BUYS), parents=map(filled_parent, symbols))
-    halfway = journal.load(ACCOUNT, PLAN_ID)
-    assert halfway is not None
-    assert halfway.plan.phase is PlanPhase.SELLS
+    interrupted = journal.load(ACCOUNT, PLAN_ID)
+    assert interrupted is not None
+    assert interrupted.plan.phase is PlanPhase.SELLS
 
     later = journal.acquire(ACCOUNT, "run-2", now=HELD_UNTIL + timedelta(seconds=1), expires_at=HELD_UNTIL)
     journal.write(later, state(phase=PlanPhase.BUYS), parents=map(filled_parent, symbols))
@@ -264,12 +259,10 @@ def test_given_a_later_write_breaks_off_when_repeated_by_the_next_run_then_all_o
     assert found == PlanJournal(state(phase=PlanPhase.BUYS), {s: filled_parent(s) for s in symbols}, None)
 
 
-# --- lost answers ----------------------------------------------------------------------------------------
+# --- lost responses --------------------------------------------------------------------------------------
 
 
-def test_given_the_answer_to_a_write_is_lost_when_written_again_then_it_is_as_if_written_once(
-    journal: DynamoJournal, lease: Lease, tampered: Tampered
-) -> None:
+def test_write_can_be_repeated_after_a_lost_response(journal: DynamoJournal, lease: Lease, tampered: Tampered) -> None:
     tampered.after = once(TIMED_OUT, "transact_write_items")
     with pytest.raises(JournalUnavailable):
         journal.write(lease, state(), parents=[parent()])
@@ -279,7 +272,7 @@ def test_given_the_answer_to_a_write_is_lost_when_written_again_then_it_is_as_if
     assert journal.load(ACCOUNT, PLAN_ID) == PlanJournal(state(), {"AAPL": parent()}, None)
 
 
-def test_given_the_answer_to_the_finish_is_lost_when_the_next_run_loads_then_it_finds_the_result(
+def test_result_is_stored_although_the_response_is_lost(
     journal: DynamoJournal, lease: Lease, tampered: Tampered
 ) -> None:
     tampered.after = once(TIMED_OUT, "transact_write_items")
@@ -293,8 +286,8 @@ def test_given_the_answer_to_the_finish_is_lost_when_the_next_run_loads_then_it_
     assert found.result == result()
 
 
-def delivered_twice(client: DynamoDBClient) -> Callable[[str, Mapping[str, Any]], None]:
-    """For ``before``: the transaction has taken effect already when it comes again."""
+def takes_effect_before_its_retry(client: DynamoDBClient) -> Callable[[str, Mapping[str, Any]], None]:
+    """Return a ``before`` hook: the transaction takes effect, and then the same transaction is sent again."""
 
     def disturb(name: str, request: Mapping[str, Any]) -> None:
         if name == "transact_write_items":
@@ -303,19 +296,17 @@ def delivered_twice(client: DynamoDBClient) -> Callable[[str, Mapping[str, Any]]
     return disturb
 
 
-def test_given_a_finish_is_delivered_twice_when_the_second_is_refused_then_it_counts_as_done(
+def test_finish_that_took_effect_before_its_retry_succeeds(
     journal: DynamoJournal, lease: Lease, tampered: Tampered, client: DynamoDBClient
 ) -> None:
-    tampered.before = delivered_twice(client)
+    tampered.before = takes_effect_before_its_retry(client)
 
     journal.finish(lease, FINISHED, parents=[filled_parent()], result=result())
 
     assert journal.load(ACCOUNT, PLAN_ID) == PlanJournal(FINISHED, {"AAPL": filled_parent()}, result())
 
 
-def test_given_the_answer_to_acquire_is_lost_when_the_request_comes_again_then_the_lease_is_the_same(
-    journal: DynamoJournal, tampered: Tampered
-) -> None:
+def test_acquire_after_a_lost_response_returns_the_same_lease(journal: DynamoJournal, tampered: Tampered) -> None:
     tampered.after = once(TIMED_OUT, "update_item")
     with pytest.raises(JournalUnavailable):
         journal.acquire(ACCOUNT, "run-1", now=NOW, expires_at=HELD_UNTIL)
@@ -326,15 +317,13 @@ def test_given_the_answer_to_acquire_is_lost_when_the_request_comes_again_then_t
     journal.write(again, state())  # not fenced
 
 
-def test_given_a_write_arrives_after_the_lease_was_taken_over_when_it_lands_then_it_is_fenced(
-    journal: DynamoJournal, lease: Lease, tampered: Tampered
-) -> None:
-    def taken_over(name: str, _request: Mapping[str, Any]) -> None:
+def test_write_after_a_takeover_is_fenced(journal: DynamoJournal, lease: Lease, tampered: Tampered) -> None:
+    def take_over(name: str, _request: Mapping[str, Any]) -> None:
         if name == "transact_write_items":
             tampered.before = lambda _name, _request: None
             journal.acquire(ACCOUNT, "run-2", now=HELD_UNTIL + timedelta(seconds=1), expires_at=HELD_UNTIL)
 
-    tampered.before = taken_over
+    tampered.before = take_over
 
     with pytest.raises(Fenced) as caught:
         journal.write(lease, state(), parents=[parent()])
@@ -343,24 +332,24 @@ def test_given_a_write_arrives_after_the_lease_was_taken_over_when_it_lands_then
     assert journal.load(ACCOUNT, PLAN_ID) is None
 
 
-# --- busy and down ---------------------------------------------------------------------------------------
+# --- conflicts and failures ------------------------------------------------------------------------------
 
-WAITS = [timedelta(milliseconds=ms) for ms in (50, 100, 200, 400)]
+BACKOFF = [timedelta(milliseconds=ms) for ms in (50, 100, 200, 400)]
 
 
 @pytest.mark.parametrize("reason", ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"])
-def test_given_a_transaction_meets_another_when_tried_again_then_it_goes_through(
+def test_conflicting_transaction_is_retried(
     journal: DynamoJournal, lease: Lease, tampered: Tampered, clock: SimulatedClock, reason: str
 ) -> None:
     tampered.before = once(canceled(reason, "None"), "transact_write_items", times=2)
 
     journal.write(lease, state())
 
-    assert clock.slept == WAITS[:2]
+    assert clock.slept == BACKOFF[:2]
     assert journal.load(ACCOUNT, PLAN_ID) is not None
 
 
-def test_given_a_transaction_meets_others_for_ever_when_tries_are_used_up_then_the_journal_is_unavailable(
+def test_retries_of_a_conflicting_transaction_are_limited(
     journal: DynamoJournal, lease: Lease, tampered: Tampered, clock: SimulatedClock
 ) -> None:
     tampered.before = once(canceled("TransactionConflict", "None"), "transact_write_items", times=99)
@@ -369,19 +358,17 @@ def test_given_a_transaction_meets_others_for_ever_when_tries_are_used_up_then_t
         journal.write(lease, state())
 
     assert tampered.count("transact_write_items") == 5
-    assert clock.slept == WAITS
+    assert clock.slept == BACKOFF
 
 
-def test_given_another_transaction_touches_the_lease_when_acquired_then_it_is_tried_again(
-    journal: DynamoJournal, tampered: Tampered, clock: SimulatedClock
-) -> None:
+def test_conflicting_acquire_is_retried(journal: DynamoJournal, tampered: Tampered, clock: SimulatedClock) -> None:
     tampered.before = once(client_error("TransactionConflictException"), "update_item")
 
     assert journal.acquire(ACCOUNT, "run-1", now=NOW, expires_at=HELD_UNTIL).epoch == 1
-    assert clock.slept == WAITS[:1]
+    assert clock.slept == BACKOFF[:1]
 
 
-def test_given_a_condition_failed_beside_a_conflict_when_written_then_it_is_not_tried_again(
+def test_failed_condition_is_not_retried_despite_a_conflict(
     journal: DynamoJournal, lease: Lease, tampered: Tampered
 ) -> None:
     tampered.before = once(canceled("ConditionalCheckFailed", "TransactionConflict"), "transact_write_items")
@@ -392,9 +379,7 @@ def test_given_a_condition_failed_beside_a_conflict_when_written_then_it_is_not_
     assert tampered.count("transact_write_items") == 1
 
 
-def test_given_a_transaction_is_refused_for_what_it_is_when_written_then_it_is_not_tried_again(
-    journal: DynamoJournal, lease: Lease, tampered: Tampered
-) -> None:
+def test_invalid_transaction_is_not_retried(journal: DynamoJournal, lease: Lease, tampered: Tampered) -> None:
     tampered.before = once(canceled("ValidationError", "None"), "transact_write_items")
 
     with pytest.raises(JournalUnavailable, match="ValidationError"):
@@ -402,6 +387,57 @@ def test_given_a_transaction_is_refused_for_what_it_is_when_written_then_it_is_n
 
     assert tampered.count("transact_write_items") == 1
 
+
+# --- named actions ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def one_more_action(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put one more action in front of every transaction."""
+    transact = Table.transact
+
+    def with_one_more(table: Table, actions: Sequence[Action]) -> None:
+        item = to_attributes({"pk": "OTHER", "sk": "OTHER"})
+        transact(table, [Action("other", {"Put": {"TableName": table.name, "Item": item}}), *actions])
+
+    monkeypatch.setattr(Table, "transact", with_one_more)
+
+
+@pytest.mark.usefixtures("one_more_action")
+def test_lost_lease_is_fenced_with_one_more_action(journal: DynamoJournal, lease: Lease) -> None:
+    journal.release(lease)
+
+    with pytest.raises(Fenced):
+        journal.write(lease, state(), parents=[parent()], reservation=reservation())
+    with pytest.raises(Fenced):
+        journal.finish(lease, FINISHED, parents=(), result=result())
+
+
+@pytest.mark.usefixtures("one_more_action")
+def test_other_content_is_a_contradiction_with_one_more_action(journal: DynamoJournal, lease: Lease) -> None:
+    journal.write(lease, state())
+
+    with pytest.raises(JournalContradiction):
+        journal.write(lease, state(content_hash="bb22"), reservation=reservation())
+    with pytest.raises(JournalContradiction):
+        journal.finish(lease, replace(FINISHED, content_hash="bb22"), parents=(), result=result())
+
+
+@pytest.mark.usefixtures("one_more_action")
+def test_changed_day_is_day_changed_with_one_more_action(journal: DynamoJournal, lease: Lease) -> None:
+    journal.write(lease, state(), reservation=reservation())
+
+    with pytest.raises(DayChanged):
+        journal.write(lease, state(plan_id="plan-2"), reservation=reservation("plan-2"))
+
+
+def reservation(plan_id: str = PLAN_ID) -> Reservation:
+    """Return the reservation of the day's first plan."""
+    unused = DailyUsage(NOW.date())
+    return Reservation(unused, unused.plus(Decimal(1000), Decimal(0)), StartedPlan(plan_id, NOW, ()))
+
+
+# --- unavailable -----------------------------------------------------------------------------------------
 
 OPERATIONS: dict[str, Callable[[DynamoJournal, Lease], object]] = {
     "acquire": lambda j, _: j.acquire(ACCOUNT, "run-2", now=NOW, expires_at=HELD_UNTIL),
@@ -427,15 +463,15 @@ OPERATIONS: dict[str, Callable[[DynamoJournal, Lease], object]] = {
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_given_the_table_does_not_answer_when_asked_then_the_journal_is_unavailable(
+def test_errors_of_the_table_make_the_journal_unavailable(
     operation: Callable[[DynamoJournal, Lease], object], error: Exception
 ) -> None:
     def down(_name: str, _request: Mapping[str, Any]) -> None:
         raise error
 
-    nothing = Tampered(None)
-    nothing.before = down
-    journal = DynamoJournal(cast("DynamoDBClient", nothing), TABLE, SimulatedClock())
+    failing = Tampered(None)
+    failing.before = down
+    journal = DynamoJournal(cast("DynamoDBClient", failing), TABLE, SimulatedClock())
 
     with pytest.raises(JournalUnavailable) as caught:
         operation(journal, Lease(ACCOUNT, 1, "run-1", HELD_UNTIL))
@@ -444,7 +480,7 @@ def test_given_the_table_does_not_answer_when_asked_then_the_journal_is_unavaila
     assert caught.value.__cause__ is error
 
 
-def test_given_nobody_listens_when_asked_then_the_journal_is_unavailable(clock: SimulatedClock) -> None:
+def test_closed_port_makes_the_journal_unavailable(clock: SimulatedClock) -> None:
     session = boto3.Session("test", "test", region_name=REGION)
     url = f"http://{LOOPBACK}:{free_port()}"
     client = session.client("dynamodb", endpoint_url=url, config=client_config(attempts=1))
@@ -456,7 +492,7 @@ def test_given_nobody_listens_when_asked_then_the_journal_is_unavailable(clock: 
     assert isinstance(caught.value.__cause__, EndpointConnectionError)
 
 
-def test_given_the_functions_client_when_made_then_one_request_is_bounded_to_five_seconds_and_three_attempts() -> None:
+def test_client_is_limited_to_five_seconds_and_three_attempts() -> None:
     client = boto3.Session("test", "test", region_name=REGION).client("dynamodb", config=client_config())
     config: Any = client.meta.config
 

@@ -1,4 +1,4 @@
-"""Results published as events."""
+"""Results published as EventBridge events."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ BUS = "results"
 
 
 class Bus:
-    """An EventBridge client that answers as told and remembers what it was given."""
+    """An EventBridge client that fails with these error codes or succeeds (None); records its entries."""
 
-    def __init__(self, *answers: str | None) -> None:
+    def __init__(self, *codes: str | None) -> None:
         self.entries: list[Mapping[str, Any]] = []
-        self._answers = list(answers)
+        self._codes = list(codes)
 
     def put_events(self, Entries: list[Mapping[str, Any]]) -> dict[str, Any]:  # noqa: N803 - boto3's name
         self.entries += Entries
-        code = self._answers.pop(0) if self._answers else None
+        code = self._codes.pop(0) if self._codes else None
         if code is None:
             return {"FailedEntryCount": 0, "Entries": [{"EventId": "event-1"}]}
-        return {"FailedEntryCount": 1, "Entries": [{"ErrorCode": code, "ErrorMessage": "told by the test"}]}
+        return {"FailedEntryCount": 1, "Entries": [{"ErrorCode": code, "ErrorMessage": "set by the test"}]}
 
 
 def publish(bus: object, published: ExecutionResult) -> None:
@@ -50,7 +50,7 @@ def tampered() -> Iterator[Tampered]:
         client.close()
 
 
-def test_given_a_result_when_published_then_the_event_holds_all_of_it() -> None:
+def test_event_contains_the_whole_result() -> None:
     bus = Bus()
 
     publish(bus, result())
@@ -65,13 +65,13 @@ def test_given_a_result_when_published_then_the_event_holds_all_of_it() -> None:
     assert json.loads(entry["Detail"]) == result().model_dump(mode="json")
 
 
-def test_given_the_real_clients_checks_when_published_then_they_accept_the_entry(tampered: Tampered) -> None:
+def test_entry_passes_the_validation_of_boto3(tampered: Tampered) -> None:
     publish(tampered, result())
 
     assert tampered.count("put_events") == 1
 
 
-def test_given_a_published_event_when_it_comes_back_as_an_input_then_it_is_refused() -> None:
+def test_published_event_is_invalid_as_an_input() -> None:
     bus = Bus()
     publish(bus, result())
     (entry,) = bus.entries
@@ -85,16 +85,16 @@ def test_given_a_published_event_when_it_comes_back_as_an_input_then_it_is_refus
         read(event)
 
 
-def test_given_a_bus_that_refuses_for_good_when_published_then_it_is_said_at_once() -> None:
+def test_permanent_error_is_not_retried() -> None:
     bus = Bus("MalformedDetail", None)
 
-    with pytest.raises(PublishFailed, match="MalformedDetail: told by the test"):
+    with pytest.raises(PublishFailed, match="MalformedDetail: set by the test"):
         publish(bus, result())
 
     assert len(bus.entries) == 1
 
 
-def test_given_a_bus_that_fails_for_a_moment_when_published_then_it_is_tried_again() -> None:
+def test_transient_error_is_retried() -> None:
     bus = Bus("InternalFailure", "ThrottlingException", None)
 
     publish(bus, result())
@@ -102,7 +102,7 @@ def test_given_a_bus_that_fails_for_a_moment_when_published_then_it_is_tried_aga
     assert len(bus.entries) == 3
 
 
-def test_given_a_bus_that_fails_on_and_on_when_published_then_tries_are_bounded() -> None:
+def test_retries_are_limited() -> None:
     bus = Bus(*["InternalFailure"] * 9)
 
     with pytest.raises(PublishFailed, match="InternalFailure"):
@@ -116,9 +116,7 @@ def test_given_a_bus_that_fails_on_and_on_when_published_then_tries_are_bounded(
     [client_error("ResourceNotFoundException"), EndpointConnectionError(endpoint_url="http://events")],
     ids=lambda error: type(error).__name__,
 )
-def test_given_eventbridge_does_not_take_it_when_published_then_the_report_failed(
-    tampered: Tampered, error: Exception
-) -> None:
+def test_failed_request_is_publish_failed(tampered: Tampered, error: Exception) -> None:
     tampered.before = once(error, "put_events")
 
     with pytest.raises(PublishFailed) as caught:
@@ -127,38 +125,38 @@ def test_given_eventbridge_does_not_take_it_when_published_then_the_report_faile
     assert caught.value.__cause__ is error
 
 
-# --- what fits into an event -----------------------------------------------------------------------------
+# --- size of an event ------------------------------------------------------------------------------------
 
 
-def test_given_a_result_that_fits_when_told_then_it_says_nothing_of_trimming() -> None:
+def test_result_that_fits_is_not_marked_as_truncated() -> None:
     assert "orders_truncated" not in json.loads(detail(result()))
 
 
-def test_given_too_many_children_when_told_then_they_are_left_out_and_the_orders_stay() -> None:
+def test_children_are_left_out_first() -> None:
     large = result(tuple(order_result(f"SYM{n}", children=5) for n in range(200)))
 
-    told = json.loads(detail(large))
+    body = json.loads(detail(large))
 
     assert len(detail(large).encode()) <= MAX_DETAIL_BYTES
-    assert told["orders_truncated"] is True
-    assert told["orders_total"] == len(told["orders"]) == 200
-    assert all(order["children"] == [] for order in told["orders"])
-    assert told["total_trade_value"] == "733.57"
+    assert body["orders_truncated"] is True
+    assert body["orders_total"] == len(body["orders"]) == 200
+    assert all(order["children"] == [] for order in body["orders"])
+    assert body["total_trade_value"] == "733.57"
 
 
-def test_given_too_many_orders_when_told_then_they_are_left_out_and_the_totals_stay() -> None:
-    wordy = order_result().model_copy(update={"error_message": "x" * 500})
-    large = result((wordy,) * 500)
+def test_orders_are_left_out_next_and_totals_stay() -> None:
+    long_message = order_result().model_copy(update={"error_message": "x" * 500})
+    large = result((long_message,) * 500)
 
-    told = json.loads(detail(large))
+    body = json.loads(detail(large))
 
-    assert (told["orders"], told["orders_total"], told["orders_truncated"]) == ([], 500, True)
-    assert told["orders_placed"] == 500
-    assert ExecutionResult.model_validate(told).plan_id == large.plan_id
+    assert (body["orders"], body["orders_total"], body["orders_truncated"]) == ([], 500, True)
+    assert body["orders_placed"] == 500
+    assert ExecutionResult.model_validate(body).plan_id == large.plan_id
 
 
-def test_given_metadata_that_alone_is_too_large_when_told_then_it_is_left_out() -> None:
-    told = json.loads(detail(result(metadata={"note": "é" * MAX_DETAIL_BYTES})))
+def test_metadata_is_left_out_last() -> None:
+    body = json.loads(detail(result(metadata={"note": "é" * MAX_DETAIL_BYTES})))
 
-    assert told["metadata"] == {}
-    assert told["orders_truncated"] is True
+    assert body["metadata"] == {}
+    assert body["orders_truncated"] is True

@@ -1,7 +1,4 @@
-"""The front door: what it lets in, what it answers, what it refuses.
-
-On Powertools' own DynamoDB layer, and on the store that stands for it in simulations: so they cannot drift apart.
-"""
+"""The idempotency gate, on Powertools' DynamoDB layer and on the in-memory store of the simulation."""
 
 from __future__ import annotations
 
@@ -28,46 +25,52 @@ from rebalance_executor.domain.result import ExecutionResult
 from rebalance_executor.domain.result_builder import build_result
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.idempotency import IdempotencyGate
+from rebalance_simulation.calls import Submission
+from rebalance_simulation.clock import SimulatedClock
+from rebalance_simulation.faults import Fault
 from rebalance_simulation.idempotency_store import RecordTable, SimulatedRecords
 from tests.support.aws import aws
 from tests.support.builders import NOW, a_plan, a_state, an_item
 
 CONTEXT: Any = SimpleNamespace(get_remaining_time_in_millis=lambda: 60_000)
-DEAD: Any = SimpleNamespace(get_remaining_time_in_millis=lambda: -1000)
-"""An invocation whose time is over: what it claimed may be taken at once."""
+EXPIRED: Any = SimpleNamespace(get_remaining_time_in_millis=lambda: -1000)
+"""An invocation past its deadline: its claim has expired."""
 
 
-class Door:
-    """A front door with its log; the answers of its table can be made to fail."""
+class Gate:
+    """An idempotency gate with its log. ``fail_from_now_on`` makes its table fail."""
 
     def __init__(self, persistence: BasePersistenceLayer | None = None) -> None:
         self.events: list[LogEvent] = []
         self.is_down = False
         self._remaining = timedelta()
-        simulated = SimulatedRecords(RecordTable(), self._way, lambda: NOW, lambda: NOW + self._remaining)
-        self._door = IdempotencyGate(persistence or simulated, self)
+        simulated = SimulatedRecords(RecordTable(), self._call, SimulatedClock(NOW), lambda: NOW + self._remaining)
+        self._gate = IdempotencyGate(persistence or simulated, self)
 
-    def _way[T](self, _: str, effect: Callable[[], T], /) -> T:
+    def _call[T](self, _: str, effect: Callable[[Fault | None], T], order: Submission | None = None, /) -> T:
+        assert order is None
         if self.is_down:
             raise ReadTimeout
-        return effect()
+        return effect(None)
 
     def emit(self, event: LogEvent, **fields: object) -> None:
         self.events.append(event)
 
-    def answer(self, plan: RebalancePlan, execute: Any, stored: Any = None, context: Any = CONTEXT) -> ExecutionResult:
+    def run(
+        self, plan: RebalancePlan, execute: Any, load_result: Any = None, context: Any = CONTEXT
+    ) -> ExecutionResult:
         self._remaining = timedelta(milliseconds=context.get_remaining_time_in_millis())
-        return self._door.run_once(plan, "default", context, execute, stored or (lambda: None))
+        return self._gate.run_once(plan, "default", context, execute, load_result or (lambda: None))
 
     def fail_from_now_on(self) -> None:
-        """Every further request finds no database."""
+        """Make every further request to the table fail."""
         self.is_down = True
 
 
 @pytest.fixture(params=["DynamoDB", "simulated"])
-def door(request: pytest.FixtureRequest) -> Iterator[Door]:
+def gate(request: pytest.FixtureRequest) -> Iterator[Gate]:
     if request.param == "simulated":
-        yield Door()
+        yield Gate()
         return
     with aws() as session:
         client = session.client("dynamodb")
@@ -77,14 +80,14 @@ def door(request: pytest.FixtureRequest) -> Iterator[Door]:
             KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
             BillingMode="PAY_PER_REQUEST",
         )
-        door = Door(DynamoDBPersistenceLayer("idempotency", boto3_client=client))
+        gate = Gate(DynamoDBPersistenceLayer("idempotency", boto3_client=client))
 
-        def perhaps(**_: object) -> None:
-            if door.is_down:
+        def fail_if_down(**_: object) -> None:
+            if gate.is_down:
                 raise EndpointConnectionError(endpoint_url="http://localhost:1")
 
-        client.meta.events.register_first("before-send.dynamodb", perhaps)
-        yield door
+        client.meta.events.register_first("before-send.dynamodb", fail_if_down)
+        yield gate
 
 
 PLAN = a_plan()
@@ -92,38 +95,38 @@ RESULT = build_result(PLAN, a_state(PLAN), {}, NOW)
 
 
 def never() -> ExecutionResult:
-    """What must not be executed."""
+    """Fail if it is called."""
     raise AssertionError("executed again")
 
 
-def test_a_new_plan_is_executed_and_its_repeat_answered_from_the_journal(door: Door) -> None:
-    first = door.answer(PLAN, lambda: RESULT)
-    again = door.answer(PLAN, never, lambda: RESULT)
+def test_repeated_plan_gets_the_stored_result(gate: Gate) -> None:
+    first = gate.run(PLAN, lambda: RESULT)
+    again = gate.run(PLAN, never, lambda: RESULT)
 
     assert first == again == RESULT
-    assert door.events == [LogEvent.PLAN_CLAIMED, LogEvent.PLAN_DUPLICATE]
+    assert gate.events == [LogEvent.PLAN_CLAIMED, LogEvent.PLAN_DUPLICATE]
 
 
-def test_what_failed_is_let_in_again(door: Door) -> None:
+def test_plan_runs_again_after_an_error(gate: Gate) -> None:
     def yields() -> ExecutionResult:
-        raise PlanYielded("the deadline was near")
+        raise PlanYielded("the deadline is near")
 
     with pytest.raises(PlanYielded):
-        door.answer(PLAN, yields)
+        gate.run(PLAN, yields)
 
-    assert door.answer(PLAN, lambda: RESULT) == RESULT
+    assert gate.run(PLAN, lambda: RESULT) == RESULT
 
 
-def test_the_same_plan_is_not_executed_twice_at_once(door: Door) -> None:
-    def meanwhile() -> ExecutionResult:
+def test_plan_in_progress_is_not_executed_again(gate: Gate) -> None:
+    def deliver_again() -> ExecutionResult:
         with pytest.raises(PlanInProgress):
-            door.answer(PLAN, never)
+            gate.run(PLAN, never)
         return RESULT
 
-    assert door.answer(PLAN, meanwhile) == RESULT
+    assert gate.run(PLAN, deliver_again) == RESULT
 
 
-def test_a_killed_invocation_keeps_its_claim_only_until_its_own_deadline(door: Door) -> None:
+def test_claim_of_a_killed_invocation_expires_at_its_deadline(gate: Gate) -> None:
     class Killed(BaseException):
         pass
 
@@ -131,53 +134,53 @@ def test_a_killed_invocation_keeps_its_claim_only_until_its_own_deadline(door: D
         raise Killed
 
     with pytest.raises(Killed):
-        door.answer(PLAN, killed, context=DEAD)
+        gate.run(PLAN, killed, context=EXPIRED)
 
-    assert door.answer(PLAN, lambda: RESULT) == RESULT
+    assert gate.run(PLAN, lambda: RESULT) == RESULT
 
 
 @pytest.mark.parametrize("is_finished", [True, False])
-def test_a_plan_id_with_other_content_is_refused(door: Door, is_finished: bool) -> None:
+def test_plan_id_with_other_content_is_invalid(gate: Gate, is_finished: bool) -> None:
     changed = a_plan(an_item(amount="2000"))
     if is_finished:
-        door.answer(PLAN, lambda: RESULT)
+        gate.run(PLAN, lambda: RESULT)
         with pytest.raises(PlanChanged, match="plan_id"):
-            door.answer(changed, never)
+            gate.run(changed, never)
         return
 
-    def meanwhile() -> ExecutionResult:
+    def deliver_again() -> ExecutionResult:
         with pytest.raises(PlanChanged, match="plan_id"):
-            door.answer(changed, never)
+            gate.run(changed, never)
         return RESULT
 
-    door.answer(PLAN, meanwhile)
+    gate.run(PLAN, deliver_again)
 
 
-def test_without_its_table_nothing_is_executed(door: Door) -> None:
-    door.fail_from_now_on()
+def test_nothing_is_executed_without_the_table(gate: Gate) -> None:
+    gate.fail_from_now_on()
     with pytest.raises(JournalUnavailable):
-        door.answer(PLAN, never)
+        gate.run(PLAN, never)
 
 
-def test_a_result_is_answered_even_if_the_claim_cannot_be_completed(door: Door) -> None:
+def test_result_is_returned_although_the_record_cannot_be_saved(gate: Gate) -> None:
     def last_answer_of_the_database() -> ExecutionResult:
-        door.fail_from_now_on()
+        gate.fail_from_now_on()
         return RESULT
 
-    assert door.answer(PLAN, last_answer_of_the_database) == RESULT
-    assert LogEvent.IDEMPOTENCY_SAVE_FAILED in door.events
+    assert gate.run(PLAN, last_answer_of_the_database) == RESULT
+    assert LogEvent.IDEMPOTENCY_SAVE_FAILED in gate.events
 
 
-def test_an_error_stays_itself_even_if_the_claim_cannot_be_given_back(door: Door) -> None:
+def test_error_is_raised_although_the_claim_cannot_be_released(gate: Gate) -> None:
     def yields() -> ExecutionResult:
-        door.fail_from_now_on()
-        raise PlanYielded("the deadline was near")
+        gate.fail_from_now_on()
+        raise PlanYielded("the deadline is near")
 
     with pytest.raises(PlanYielded):
-        door.answer(PLAN, yields)
+        gate.run(PLAN, yields)
 
 
-def test_a_finished_record_without_a_result_is_for_a_person_to_judge(door: Door) -> None:
-    door.answer(PLAN, lambda: RESULT)
-    with pytest.raises(JournalContradiction, match="look at the broker"):
-        door.answer(PLAN, never, lambda: None)
+def test_finished_record_without_a_result_is_a_contradiction(gate: Gate) -> None:
+    gate.run(PLAN, lambda: RESULT)
+    with pytest.raises(JournalContradiction, match="Look at the broker"):
+        gate.run(PLAN, never, lambda: None)

@@ -1,4 +1,4 @@
-"""The plans of a day, from the table that the journal writes."""
+"""The index of plans by day, over the table that the journal writes."""
 
 from __future__ import annotations
 
@@ -23,12 +23,16 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def client() -> Iterator[DynamoDBClient]:
-    with dynamodb() as found, execution_table(found):
-        yield found
+    with dynamodb() as client, execution_table(client):
+        yield client
 
 
-def test_a_plan_moves_from_in_progress_to_its_results_status(client: DynamoDBClient) -> None:
-    journal, index, day = DynamoJournal(client, TABLE, SystemClock()), DynamoPlanIndex(client, TABLE), NOW.date()
+def test_index_follows_the_status_of_a_plan(client: DynamoDBClient) -> None:
+    journal, index, day = (
+        DynamoJournal(client, TABLE, SystemClock()),
+        DynamoPlanIndex(client, TABLE, SystemClock()),
+        NOW.date(),
+    )
     lease = journal.acquire(ACCOUNT, "run-1", now=NOW, expires_at=NOW + timedelta(minutes=5))
 
     journal.write(lease, state(), parents=[filled_parent()])
@@ -42,11 +46,11 @@ def test_a_plan_moves_from_in_progress_to_its_results_status(client: DynamoDBCli
     assert list(index.plans_of(day - timedelta(days=1))) == []
 
 
-def test_a_table_that_does_not_answer_asks_for_another_delivery(client: DynamoDBClient) -> None:
+def test_failed_query_makes_the_journal_unavailable(client: DynamoDBClient) -> None:
     tampered = Tampered(client)
     tampered.before = once(client_error("InternalServerError"), "query")
 
     with pytest.raises(JournalUnavailable) as raised:
-        list(DynamoPlanIndex(tampered, TABLE).plans_of(NOW.date()))  # type: ignore[arg-type]
+        list(DynamoPlanIndex(tampered, TABLE, SystemClock()).plans_of(NOW.date()))  # type: ignore[arg-type]
 
     assert raised.value.context["aws_code"] == "InternalServerError"

@@ -1,4 +1,4 @@
-"""When the queue delivers a message again: the real handler on SQS, whose clock is asked and never waited for."""
+"""Visibility timeouts that the real handler sets on SQS."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from rebalance_executor.domain.errors import BrokerUnavailable, InvalidInput, Pl
 from tests.support.world import HandlerWorld, a_world, buy, plan
 
 
-class Shown:
-    """An SQS client that remembers when messages are to be shown again."""
+class RecordingSqs:
+    """An SQS client that records visibility timeouts, in seconds."""
 
     def __init__(self) -> None:
-        self.seconds: list[int] = []
+        self.timeouts: list[int] = []
 
     def change_message_visibility(self, *, QueueUrl: str, ReceiptHandle: str, VisibilityTimeout: int) -> None:  # noqa: N803
         assert (QueueUrl, ReceiptHandle) == ("https://queue/plans.fifo", "receipt")
-        self.seconds.append(VisibilityTimeout)
+        self.timeouts.append(VisibilityTimeout)
 
 
 @pytest.fixture
@@ -32,14 +32,14 @@ def world() -> Iterator[HandlerWorld]:
 
 
 @pytest.fixture
-def shown(world: HandlerWorld, monkeypatch: pytest.MonkeyPatch) -> Shown:
-    """The queue's address is set, and its client is this one."""
-    shown = Shown()
+def sqs(world: HandlerWorld, monkeypatch: pytest.MonkeyPatch) -> RecordingSqs:
+    """Return the SQS client of a world with a queue."""
+    sqs = RecordingSqs()
     client = HandlerWorld._client
-    monkeypatch.setattr(HandlerWorld, "_client", lambda self, name: shown if name == "sqs" else client(self, name))
+    monkeypatch.setattr(HandlerWorld, "_client", lambda self, name: sqs if name == "sqs" else client(self, name))
     world.settings = world.settings.model_copy(update={"plan_queue_url": "https://queue/plans.fifo"})
     world.restart()
-    return shown
+    return sqs
 
 
 def delivery(body: object, deliveries: int = 1) -> dict[str, Any]:
@@ -53,39 +53,39 @@ def delivery(body: object, deliveries: int = 1) -> dict[str, Any]:
     return {"Records": [record]}
 
 
-def test_a_message_is_hidden_as_long_as_its_lease_may_last(world: HandlerWorld, shown: Shown) -> None:
-    """If the function is killed, the next delivery comes then, and not after the queue's hour."""
+def test_message_is_hidden_until_its_lease_expires(world: HandlerWorld, sqs: RecordingSqs) -> None:
+    """If the function is killed, the message is redelivered then and not after the queue's timeout of an hour."""
     answer = world.deliver(delivery(plan(buy("AAA", 100))), seconds=600)
 
     assert answer == {"batchItemFailures": []}
-    assert shown.seconds == [600 + 15]
+    assert sqs.timeouts == [600 + 15]
 
 
-def test_a_plan_that_must_wait_comes_again_soon_and_each_time_later(world: HandlerWorld, shown: Shown) -> None:
+def test_delay_of_a_waiting_plan_doubles(world: HandlerWorld, sqs: RecordingSqs) -> None:
     world.service.journal.acquire("default", "other", now=world.clock.now(), expires_at=world.in_seconds(900))
 
     for deliveries in (1, 2, 5):
         answer = world.deliver(delivery(plan(buy("AAA", 100)), deliveries))
         assert answer["batchItemFailures"] == [{"itemIdentifier": "m-1"}]
 
-    assert shown.seconds[1::2] == [30, 60, 480]
+    assert sqs.timeouts[1::2] == [30, 60, 480]
 
 
-def test_what_can_never_succeed_is_out_of_the_way_at_once(world: HandlerWorld, shown: Shown) -> None:
-    """Six deliveries an hour apart would keep the account's other plans waiting all day."""
-    answer = world.deliver(delivery("this is no plan"))
+def test_invalid_message_is_redelivered_at_once(world: HandlerWorld, sqs: RecordingSqs) -> None:
+    """Six deliveries with an hour between them would delay the account's other plans by six hours."""
+    answer = world.deliver(delivery("not a plan"))
 
     assert answer["batchItemFailures"] == [{"itemIdentifier": "m-1"}]
-    assert shown.seconds[-1] == 0
+    assert sqs.timeouts[-1] == 0
 
 
-def test_what_failed_for_the_last_time_makes_way_for_the_accounts_next_plan(world: HandlerWorld, shown: Shown) -> None:
+def test_message_after_its_last_delivery_is_visible_at_once(world: HandlerWorld, sqs: RecordingSqs) -> None:
     world.service.journal.acquire("default", "other", now=world.clock.now(), expires_at=world.in_seconds(900))
 
     answer = world.deliver(delivery(plan(buy("AAA", 100)), MAX_DELIVERIES))
 
     assert answer["batchItemFailures"] == [{"itemIdentifier": "m-1"}]
-    assert shown.seconds[-1] == 0
+    assert sqs.timeouts[-1] == 0
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,5 @@ def test_what_failed_for_the_last_time_makes_way_for_the_accounts_next_plan(worl
         (InvalidInput("plan_id", "is missing"), 1, 0),
     ],
 )
-def test_the_delay_follows_from_the_error_and_the_deliveries(
-    error: RebalanceError, deliveries: int, seconds: int
-) -> None:
+def test_delay_depends_on_error_and_deliveries(error: RebalanceError, deliveries: int, seconds: int) -> None:
     assert redelivery_delay(error, deliveries) == timedelta(seconds=seconds)

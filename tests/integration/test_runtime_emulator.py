@@ -1,6 +1,7 @@
-"""Every sample in ``events/`` through AWS's own runtime: emulator, runtime client, real servers on loopback.
+"""Every sample in ``events/`` on AWS's runtime: emulator, runtime client, real servers on loopback.
 
-As in ``sam local invoke``, the variables are those of ``events/env.json``, the world is that of ``events/world.json``.
+As with ``sam local invoke``, the variables are those of ``events/env.json`` and the broker starts with
+``events/world.json``.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ PLANS = {
     "direct_pointer": "sample-pointed-at",
     "hold_only": "sample-hold-only",
 }
-"""Samples that are answered with a result, and whose it is."""
+"""Samples that return a result, with the result's plan ID."""
 
 MESSAGES = {
     "sqs_plan": "sample-queued",
@@ -36,22 +37,22 @@ MESSAGES = {
     "sqs_pointer": "sample-queued-pointer",
     "sqs_replayed": "sample-replayed",
 }
-"""Samples of a queue that are answered with an empty list of failures, and the plan that they hold."""
+"""Samples of a queue that return an empty list of failures, with their plan ID."""
 
 OTHERS = {"sqs_partial", "health", "watch"}
-"""Samples that have a test of their own below."""
+"""Samples with a separate test below."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Function, broker and AWS, all real processes."""
+    """Function, broker and AWS, each in a real process."""
 
     function: LambdaRuntime
     broker: BrokerServer
     aws: LocalAws
 
     def send(self, sample: str) -> Any:
-        """The function's answer to one of the samples."""
+        """Return the function's response to a sample."""
         return self.function.invoke(event(sample))
 
 
@@ -75,7 +76,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 @pytest.fixture
 def stage(servers: Stage) -> Stage:
-    """The servers, with the broker as on the first day and every earlier result event read."""
+    """Return the servers, with the broker reset and all earlier result events consumed."""
     servers.broker.load_scenario(read_scenario(EVENTS / "world.json"))
     servers.aws.published_plan_ids()
     return servers
@@ -85,14 +86,14 @@ def traded(result: dict[str, Any]) -> list[str]:
     return [order["symbol"] for order in result["orders"] if order["action"] != "HOLD"]
 
 
-def test_every_sample_is_sent_by_a_test_here() -> None:
+def test_every_sample_has_a_test() -> None:
     samples = {path.stem for path in EVENTS.glob("*.json")} - NOT_EVENTS
 
     assert samples == PLANS.keys() | MESSAGES.keys() | OTHERS
 
 
 @pytest.mark.parametrize("sample", PLANS)
-def test_a_sample_is_executed_once_and_answered_with_its_result(stage: Stage, sample: str) -> None:
+def test_sample_is_executed_once_and_returns_its_result(stage: Stage, sample: str) -> None:
     result = stage.send(sample)
     again = stage.send(sample)
 
@@ -106,19 +107,19 @@ def test_a_sample_is_executed_once_and_answered_with_its_result(stage: Stage, sa
 
 
 @pytest.mark.parametrize("sample", MESSAGES)
-def test_a_message_is_executed_once_and_taken_off_the_queue(stage: Stage, sample: str) -> None:
+def test_message_is_executed_once_and_removed_from_the_queue(stage: Stage, sample: str) -> None:
     answers = [stage.send(sample), stage.send(sample)]
 
     assert answers == [{"batchItemFailures": []}] * 2
     body = json.loads(event(sample)["Records"][0]["body"])
-    result = stage.function.invoke(body)  # what was stored; a direct invocation shows it
+    result = stage.function.invoke(body)  # a direct invocation returns the stored result
     assert result["plan_id"] == MESSAGES[sample]
     assert result["success"], result
     assert sorted(order["symbol"] for order in stage.broker.orders()) == sorted(traded(result))
     assert stage.aws.published_plan_ids() == [MESSAGES[sample]]
 
 
-def test_of_a_mixed_batch_only_the_bad_message_comes_back(stage: Stage) -> None:
+def test_only_the_invalid_message_of_a_batch_is_redelivered(stage: Stage) -> None:
     good, bad = event("sqs_partial")["Records"]
 
     answer = stage.send("sqs_partial")
@@ -128,14 +129,14 @@ def test_of_a_mixed_batch_only_the_bad_message_comes_back(stage: Stage) -> None:
     assert len(stage.broker.orders()) == 1
 
 
-def test_a_watch_counts_the_plans_of_the_day_and_trades_nothing(stage: Stage) -> None:
+def test_daily_check_counts_the_plans_of_the_day_and_trades_nothing(stage: Stage) -> None:
     report = stage.send("watch")
 
     assert isinstance(report.get("overdue"), bool), report
     assert sum(report["plans"].values()) >= 0
 
 
-def test_a_health_request_reports_every_dependency_and_trades_nothing(stage: Stage) -> None:
+def test_health_request_checks_every_dependency_and_trades_nothing(stage: Stage) -> None:
     report = stage.send("health")
 
     assert "errorType" not in report, report
@@ -143,14 +144,14 @@ def test_a_health_request_reports_every_dependency_and_trades_nothing(stage: Sta
     assert stage.broker.orders() == []
 
 
-def test_what_can_never_be_a_plan_raises_and_names_the_field(stage: Stage) -> None:
+def test_invalid_event_raises_and_names_the_field(stage: Stage) -> None:
     answer = stage.function.invoke({"plan_s3": {"bucket": PLAN_BUCKET}})
 
     assert answer["errorType"] == "InvalidInput"
     assert "plan_s3.key" in answer["errorMessage"]
 
 
-def test_every_log_line_of_a_run_carries_its_identity(stage: Stage) -> None:
+def test_log_lines_of_a_run_have_its_identity(stage: Stage) -> None:
     stage.send("eventbridge_plan")
 
     lines = [line for line in stage.function.log_lines() if line.get("plan_id") == "sample-eventbridge"]

@@ -44,13 +44,13 @@ def put(client: S3Client, body: bytes) -> str:
     return client.put_object(Bucket=BUCKET, Key=KEY, Body=body)["VersionId"]
 
 
-def test_given_a_document_when_fetched_then_its_bytes_come_back(store: S3PlanStore, client: S3Client) -> None:
+def test_fetch_returns_the_document(store: S3PlanStore, client: S3Client) -> None:
     put(client, b'{"plan_id": "\xc3\xa9"}')
 
     assert store.fetch(BUCKET, KEY) == b'{"plan_id": "\xc3\xa9"}'
 
 
-def test_given_two_versions_when_one_is_named_then_that_one_comes_back(store: S3PlanStore, client: S3Client) -> None:
+def test_fetch_returns_the_named_version(store: S3PlanStore, client: S3Client) -> None:
     approved = put(client, b"approved")
     put(client, b"newer")
 
@@ -58,17 +58,15 @@ def test_given_two_versions_when_one_is_named_then_that_one_comes_back(store: S3
     assert store.fetch(BUCKET, KEY) == b"newer"
 
 
-def test_given_another_bucket_when_fetched_then_the_field_is_named_and_nothing_is_asked(
-    store: S3PlanStore, tampered: Tampered
-) -> None:
+def test_another_bucket_is_invalid_and_not_read(store: S3PlanStore, tampered: Tampered) -> None:
     with pytest.raises(InvalidInput) as caught:
-        store.fetch("somebody-elses", KEY)
+        store.fetch("another-bucket", KEY)
 
     assert caught.value.field == "plan_s3.bucket"
     assert tampered.calls == []
 
 
-def test_given_no_configured_bucket_when_fetched_then_the_variable_is_named() -> None:
+def test_missing_bucket_setting_is_named() -> None:
     def no_client() -> S3Client:
         raise AssertionError("no client is needed")
 
@@ -78,7 +76,7 @@ def test_given_no_configured_bucket_when_fetched_then_the_variable_is_named() ->
     assert caught.value.field == "PLAN_BUCKET"
 
 
-def test_given_no_such_object_when_fetched_then_the_key_is_named(store: S3PlanStore) -> None:
+def test_missing_object_names_the_key(store: S3PlanStore) -> None:
     with pytest.raises(InvalidInput) as caught:
         store.fetch(BUCKET, "absent.json")
 
@@ -86,7 +84,7 @@ def test_given_no_such_object_when_fetched_then_the_key_is_named(store: S3PlanSt
     assert "absent.json" in caught.value.problem
 
 
-def test_given_no_such_version_when_fetched_then_the_version_is_named(store: S3PlanStore, client: S3Client) -> None:
+def test_missing_version_names_the_version(store: S3PlanStore, client: S3Client) -> None:
     put(client, b"{}")
 
     with pytest.raises(InvalidInput) as caught:
@@ -95,9 +93,7 @@ def test_given_no_such_version_when_fetched_then_the_version_is_named(store: S3P
     assert caught.value.field == "plan_s3.version_id"
 
 
-def test_given_the_largest_document_when_fetched_then_it_comes_and_one_byte_more_does_not(
-    store: S3PlanStore, client: S3Client
-) -> None:
+def test_document_is_limited_to_max_bytes(store: S3PlanStore, client: S3Client) -> None:
     put(client, b" " * MAX_BYTES)
     assert len(store.fetch(BUCKET, KEY)) == MAX_BYTES
 
@@ -107,7 +103,7 @@ def test_given_the_largest_document_when_fetched_then_it_comes_and_one_byte_more
 
 
 class Body:
-    """An answer's body that a test breaks."""
+    """A response body, which fails with this error."""
 
     def __init__(self, error: Exception | None = None) -> None:
         self.was_read = self.was_closed = False
@@ -126,30 +122,30 @@ class Body:
         return b"{}"
 
 
-class OneAnswer:
-    """An S3 client with one answer."""
+class OneResponse:
+    """An S3 client with one response."""
 
     def __init__(self, body: Body, size: int) -> None:
-        self._answer = {"Body": body, "ContentLength": size}
+        self._response = {"Body": body, "ContentLength": size}
 
     def get_object(self, **_request: Any) -> Any:
-        return self._answer
+        return self._response
 
 
-def test_given_a_document_that_is_too_large_when_fetched_then_it_is_not_even_read() -> None:
+def test_body_of_a_too_large_document_is_not_read() -> None:
     body = Body()
 
     with pytest.raises(InvalidInput):
-        S3PlanStore(BUCKET, lambda: cast("S3Client", OneAnswer(body, 5 * MAX_BYTES))).fetch(BUCKET, KEY)
+        S3PlanStore(BUCKET, lambda: cast("S3Client", OneResponse(body, 5 * MAX_BYTES))).fetch(BUCKET, KEY)
 
     assert (body.was_read, body.was_closed) == (False, True)
 
 
-def test_given_the_connection_breaks_halfway_when_fetched_then_another_delivery_can_help() -> None:
+def test_broken_connection_asks_for_redelivery() -> None:
     body = Body(ReadTimeoutError(endpoint_url="http://s3"))
 
     with pytest.raises(PlanSourceUnavailable):
-        S3PlanStore(BUCKET, lambda: cast("S3Client", OneAnswer(body, 2))).fetch(BUCKET, KEY)
+        S3PlanStore(BUCKET, lambda: cast("S3Client", OneResponse(body, 2))).fetch(BUCKET, KEY)
 
     assert body.was_closed
 
@@ -166,7 +162,7 @@ def test_given_the_connection_breaks_halfway_when_fetched_then_another_delivery_
     ],
     ids=str,
 )
-def test_given_s3_refuses_when_fetched_then_the_error_says_what_helps(
+def test_s3_errors_are_typed(
     store: S3PlanStore, tampered: Tampered, error: Exception, expected: type[Exception]
 ) -> None:
     tampered.before = once(error, "get_object")

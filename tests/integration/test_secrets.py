@@ -1,4 +1,4 @@
-"""Whose credentials are found, and what is said where there are none."""
+"""Credentials by account, from Secrets Manager and from the environment."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ KEYS = {"api_key": "PK-main", "secret_key": SECRET}
 
 
 class Manager(Tampered):
-    """Secrets Manager with a place for the handlers that Powertools registers."""
+    """A Secrets Manager client with ``meta``, on which Powertools registers its handlers."""
 
     def __init__(self, client: SecretsManagerClient) -> None:
         super().__init__(client)
@@ -57,14 +57,14 @@ def store(manager: Manager, name: str, **secret: Any) -> None:
 # --- secrets ---------------------------------------------------------------------------------------------
 
 
-def test_given_a_secret_of_each_account_when_asked_then_each_gets_its_own(manager: Manager) -> None:
+def test_each_account_gets_its_own_secret(manager: Manager) -> None:
     secrets = source(manager)
 
     assert secrets.credentials("main") == Credentials("PK-main", SECRET)
     assert secrets.credentials("other") == Credentials("PK-other", SECRET)
 
 
-def test_given_a_secret_was_read_when_asked_again_then_it_is_not_read_again(manager: Manager) -> None:
+def test_secret_is_cached(manager: Manager) -> None:
     secrets = source(manager)
 
     secrets.credentials("main")
@@ -73,7 +73,7 @@ def test_given_a_secret_was_read_when_asked_again_then_it_is_not_read_again(mana
     assert manager.count("get_secret_value") == 1
 
 
-def test_given_the_keys_were_rotated_when_forgotten_then_the_new_ones_are_read(manager: Manager) -> None:
+def test_cleared_cache_reads_rotated_keys(manager: Manager) -> None:
     secrets = source(manager)
     secrets.credentials("main")
     rotated = json.dumps(KEYS | {"api_key": "PK-new"})
@@ -84,7 +84,7 @@ def test_given_the_keys_were_rotated_when_forgotten_then_the_new_ones_are_read(m
     assert secrets.credentials("main").api_key == "PK-new"
 
 
-def test_given_an_account_without_a_secret_when_asked_then_it_is_unknown_and_no_other_secret_is_read(
+def test_account_without_a_secret_is_unknown(
     manager: Manager,
 ) -> None:
     with pytest.raises(UnknownAccount, match=r"'third'.*another account's are never used"):
@@ -94,16 +94,14 @@ def test_given_an_account_without_a_secret_when_asked_then_it_is_unknown_and_no_
 
 
 @pytest.mark.parametrize("account", ["../main", "main/..", "a b", "", "main*", "ma\u0131n", "x" * 101, "main\n"])
-def test_given_an_unsafe_account_name_when_asked_then_it_is_unknown_and_nothing_is_read(
-    manager: Manager, account: str
-) -> None:
+def test_unsafe_account_name_is_unknown_and_reads_nothing(manager: Manager, account: str) -> None:
     with pytest.raises(UnknownAccount):
         source(manager).credentials(account)
 
     assert manager.calls == []
 
 
-def test_given_a_secret_name_without_a_placeholder_when_asked_then_it_is_the_deployed_accounts_only(
+def test_secret_name_without_placeholder_belongs_to_the_deployed_account(
     manager: Manager,
 ) -> None:
     secrets = source(manager, "alpaca/main")
@@ -113,7 +111,7 @@ def test_given_a_secret_name_without_a_placeholder_when_asked_then_it_is_the_dep
         secrets.credentials("other")
 
 
-def test_given_a_binary_secret_when_asked_then_it_is_read_alike(manager: Manager) -> None:
+def test_binary_secret_is_read(manager: Manager) -> None:
     store(manager, "alpaca/binary", SecretBinary=json.dumps(KEYS).encode())
 
     assert source(manager).credentials("binary") == Credentials("PK-main", SECRET)
@@ -129,9 +127,7 @@ def test_given_a_binary_secret_when_asked_then_it_is_read_alike(manager: Manager
         (json.dumps({"api_key": "PK", "secret_key": f"{SECRET}\n"}), "alpaca/broken.secret_key"),
     ],
 )
-def test_given_a_secret_of_another_shape_when_asked_then_it_is_named_and_its_value_never_shows(
-    manager: Manager, text: str, field: str
-) -> None:
+def test_malformed_secret_is_named_without_its_value(manager: Manager, text: str, field: str) -> None:
     store(manager, "alpaca/broken", SecretString=text)
 
     with pytest.raises(ConfigurationError) as caught:
@@ -154,9 +150,7 @@ def test_given_a_secret_of_another_shape_when_asked_then_it_is_named_and_its_val
     ],
     ids=str,
 )
-def test_given_secrets_manager_refuses_when_asked_then_the_error_says_what_helps(
-    manager: Manager, error: Exception, expected: type[Exception]
-) -> None:
+def test_secrets_manager_errors_are_typed(manager: Manager, error: Exception, expected: type[Exception]) -> None:
     manager.before = once(error, "get_secret_value")
 
     with pytest.raises(expected) as caught:
@@ -165,7 +159,7 @@ def test_given_secrets_manager_refuses_when_asked_then_the_error_says_what_helps
     assert type(caught.value) is expected
 
 
-def test_given_live_trading_when_the_secret_names_no_account_number_then_it_is_refused(manager: Manager) -> None:
+def test_live_secret_without_account_number_is_rejected(manager: Manager) -> None:
     store(manager, "alpaca/live", SecretString=json.dumps(KEYS | {"account_number": "123"}))
     secrets = source(manager, needs_number=True)
 
@@ -174,7 +168,7 @@ def test_given_live_trading_when_the_secret_names_no_account_number_then_it_is_r
         secrets.credentials("main")
 
 
-# --- environment, and which of both ----------------------------------------------------------------------
+# --- environment -----------------------------------------------------------------------------------------
 
 
 def settings(monkeypatch: pytest.MonkeyPatch, **variables: str) -> Settings:
@@ -191,19 +185,21 @@ def no_client() -> SecretsManagerClient:
     raise AssertionError("no client is needed")
 
 
-def test_given_keys_in_the_environment_when_asked_then_they_serve_the_deployed_account_and_no_other(
+def test_environment_keys_belong_to_the_deployed_account(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    told = settings(monkeypatch, ALPACA_API_KEY="PK-env", ALPACA_SECRET_KEY=SECRET, ALPACA_SECRET_NAME="x/{account}")
+    configured = settings(
+        monkeypatch, ALPACA_API_KEY="PK-env", ALPACA_SECRET_KEY=SECRET, ALPACA_SECRET_NAME="x/{account}"
+    )
 
-    keys = credentials_source(told, no_client)
+    keys = credentials_source(configured, no_client)
 
     assert keys.credentials("main") == Credentials("PK-env", SECRET)
     with pytest.raises(UnknownAccount):
         keys.credentials("other")
 
 
-def test_given_keys_in_the_environment_when_forgotten_then_they_are_still_there() -> None:
+def test_cleared_cache_keeps_environment_keys() -> None:
     keys = EnvironmentCredentials("main", Credentials("PK-env", SECRET))
 
     keys.clear_cache()
@@ -211,12 +207,10 @@ def test_given_keys_in_the_environment_when_forgotten_then_they_are_still_there(
     assert keys.credentials("main").api_key == "PK-env"
 
 
-def test_given_a_secret_name_when_asked_then_the_secret_is_read(
-    monkeypatch: pytest.MonkeyPatch, manager: Manager
-) -> None:
-    told = settings(monkeypatch, ALPACA_SECRET_NAME="alpaca/{account}")
+def test_secret_name_selects_secrets_manager(monkeypatch: pytest.MonkeyPatch, manager: Manager) -> None:
+    configured = settings(monkeypatch, ALPACA_SECRET_NAME="alpaca/{account}")
 
-    secrets = credentials_source(told, lambda: cast("SecretsManagerClient", manager))
+    secrets = credentials_source(configured, lambda: cast("SecretsManagerClient", manager))
 
     assert secrets.credentials("other").api_key == "PK-other"
 
@@ -234,7 +228,7 @@ def test_given_a_secret_name_when_asked_then_the_secret_is_read(
         ),
     ],
 )
-def test_given_half_or_no_credentials_when_configured_then_the_variable_is_named(
+def test_missing_or_invalid_credentials_name_the_variable(
     monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], field: str
 ) -> None:
     with pytest.raises(ConfigurationError) as caught:
@@ -244,12 +238,12 @@ def test_given_half_or_no_credentials_when_configured_then_the_variable_is_named
     assert SECRET not in str(caught.value)
 
 
-def test_given_live_trading_when_configured_then_secrets_must_name_their_account_number(
+def test_live_trading_requires_an_account_number_in_the_secret(
     monkeypatch: pytest.MonkeyPatch, manager: Manager
 ) -> None:
-    told = settings(monkeypatch, ALPACA_SECRET_NAME="alpaca/{account}", ALPACA_PAPER="false", LIVE_TRADING="yes")
+    configured = settings(monkeypatch, ALPACA_SECRET_NAME="alpaca/{account}", ALPACA_PAPER="false", LIVE_TRADING="yes")
 
-    secrets = credentials_source(told, lambda: cast("SecretsManagerClient", manager))
+    secrets = credentials_source(configured, lambda: cast("SecretsManagerClient", manager))
 
     with pytest.raises(ConfigurationError, match="account_number"):
         secrets.credentials("main")

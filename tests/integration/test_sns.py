@@ -1,4 +1,4 @@
-"""Notices on an SNS topic."""
+"""Notifications on an SNS topic."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.journalled import result
 
 
 class Topic:
-    """A topic with a queue behind it."""
+    """A topic with a subscribed queue."""
 
     def __init__(self, session: object) -> None:
         self._sqs = session.client("sqs")  # type: ignore[attr-defined]
@@ -25,7 +25,7 @@ class Topic:
         self.client.subscribe(TopicArn=self.arn, Protocol="sqs", Endpoint="arn:aws:sqs:us-east-1:123456789012:mail")
 
     def received(self) -> list[dict[str, object]]:
-        """Messages that came out of it."""
+        """Return the messages that the queue has received."""
         return [json.loads(m["Body"]) for m in self._sqs.receive_message(QueueUrl=self._queue).get("Messages", [])]
 
 
@@ -39,7 +39,7 @@ def publish(topic: Topic) -> None:
     SnsPublisher(topic.arn, topic.client).publish(result())  # type: ignore[arg-type]
 
 
-def test_a_result_is_one_message_that_subscriptions_can_filter(topic: Topic) -> None:
+def test_result_is_one_message_with_filter_attributes(topic: Topic) -> None:
     publish(topic)
 
     (message,) = topic.received()
@@ -59,7 +59,7 @@ def test_a_result_is_one_message_that_subscriptions_can_filter(topic: Topic) -> 
         (EndpointConnectionError(endpoint_url="http://localhost"), "EndpointConnectionError"),
     ],
 )
-def test_a_topic_that_does_not_take_it_is_told_apart(topic: Topic, error: Exception, code: str) -> None:
+def test_failed_request_is_publish_failed(topic: Topic, error: Exception, code: str) -> None:
     topic.client.before = once(error, "publish")
 
     with pytest.raises(PublishFailed) as raised:

@@ -1,4 +1,4 @@
-"""A health request asks everything, and one broken dependency hides no other."""
+"""The health request runs every check, even after one has failed."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.health import check_health
 
 
-class Log:
-    """Remembers what was told."""
+class RecordingLog:
+    """Records log events."""
 
     def __init__(self) -> None:
-        self.told: list[tuple[LogEvent, dict[str, object]]] = []
+        self.events: list[tuple[LogEvent, dict[str, object]]] = []
 
     def emit(self, event: LogEvent, **fields: object) -> None:
-        self.told.append((event, fields))
+        self.events.append((event, fields))
 
 
 def failing(error: Exception) -> Any:
-    """A check that finds this error."""
+    """Return a check that raises this error."""
 
-    def ask() -> str:
+    def check() -> str:
         raise error
 
-    return ask
+    return check
 
 
-def test_all_is_well_when_every_check_answers() -> None:
-    log = Log()
+def test_report_is_healthy_if_every_check_succeeds() -> None:
+    log = RecordingLog()
     report = check_health({"journal": lambda: "answers"}, log)
 
     assert report == {"healthy": True, "checks": [{"name": "journal", "ok": True, "detail": "answers"}]}
-    assert log.told == [(LogEvent.HEALTH_CHECKED, {"healthy": True, "failing": None})]
+    assert log.events == [(LogEvent.HEALTH_CHECKED, {"healthy": True, "failing": None})]
 
 
-def test_each_broken_dependency_is_named_with_its_reason() -> None:
-    log = Log()
-    denied = ClientError({"Error": {"Code": "AccessDenied", "Message": "not yours"}}, "HeadBucket")
+def test_each_failed_check_is_named_with_its_reason() -> None:
+    log = RecordingLog()
+    denied = ClientError({"Error": {"Code": "AccessDenied", "Message": "not permitted"}}, "HeadBucket")
     report = check_health(
         {
             "account": failing(BrokerUnavailable("no answer within 10 s")),
@@ -55,4 +55,4 @@ def test_each_broken_dependency_is_named_with_its_reason() -> None:
     assert [check["ok"] for check in report["checks"]] == [False, False, False, True]
     assert report["checks"][0]["detail"] == "BROKER_UNAVAILABLE: no answer within 10 s"
     assert "AccessDenied" in report["checks"][1]["detail"]
-    assert log.told[0][1]["failing"] == "account, plans, results"
+    assert log.events[0][1]["failing"] == "account, plans, results"

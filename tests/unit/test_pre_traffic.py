@@ -1,4 +1,4 @@
-"""A new version gets traffic only if it says that it is healthy."""
+"""A new version gets traffic only if its health report is healthy."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ EVENT = {"DeploymentId": "d-1", "LifecycleEventHookExecutionId": "hook-1"}
 
 
 class Aws:
-    """Lambda, which answers with this report, and CodeDeploy, which remembers what it was told."""
+    """Lambda, which returns this health report, and CodeDeploy, which records the status it gets."""
 
     def __init__(self, report: dict[str, Any]) -> None:
         self.report = report
         self.invoked: list[dict[str, Any]] = []
-        self.told: list[dict[str, Any]] = []
+        self.statuses: list[dict[str, Any]] = []
 
     def client(self, _name: str, config: object) -> Aws:
         return self
@@ -31,7 +31,7 @@ class Aws:
         return {"Payload": io.BytesIO(json.dumps(self.report).encode())}
 
     def put_lifecycle_event_hook_execution_status(self, **request: Any) -> None:
-        self.told.append(request)
+        self.statuses.append(request)
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ class Aws:
         ({"errorType": "ConfigurationError", "errorMessage": "EXECUTION_TABLE is not set"}, "Failed"),
     ],
 )
-def test_codedeploy_is_told_what_the_new_version_said(
+def test_codedeploy_gets_the_health_of_the_new_version(
     report: dict[str, Any], status: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     aws = Aws(report)
@@ -52,4 +52,4 @@ def test_codedeploy_is_told_what_the_new_version_said(
     pre_traffic.lambda_handler(EVENT, None)
 
     assert aws.invoked == [{"FunctionName": VERSION, "Payload": b'{"health": true}'}]
-    assert aws.told == [{"deploymentId": "d-1", "lifecycleEventHookExecutionId": "hook-1", "status": status}]
+    assert aws.statuses == [{"deploymentId": "d-1", "lifecycleEventHookExecutionId": "hook-1", "status": status}]

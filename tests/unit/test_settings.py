@@ -1,4 +1,4 @@
-"""The environment: what is missing or dangerous is named, and secrets never show."""
+"""Settings from the environment: missing and dangerous variables are named, secrets are hidden."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Callable
 import pytest
 
 from rebalance_executor.domain.errors import ConfigurationError
-from rebalance_executor.settings import DATA_URL, LIVE_URL, PAPER_URL, Settings, validate_url, load_settings
+from rebalance_executor.settings import DATA_URL, LIVE_URL, PAPER_URL, Settings, load_settings, validate_url
 
 Load = Callable[..., Settings]
 
 
 @pytest.fixture
 def load(monkeypatch: pytest.MonkeyPatch) -> Load:
-    """Loads the settings from an environment of two tables and the variables given; None takes one out."""
+    """Return a function that loads the settings from two tables and these variables; None removes a variable."""
     for name in os.environ:
         monkeypatch.delenv(name)
 
@@ -29,7 +29,7 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Load:
     return with_variables
 
 
-def test_two_tables_are_enough_and_trade_on_paper(load: Load) -> None:
+def test_two_tables_suffice_and_select_paper_trading(load: Load) -> None:
     settings = load()
     assert (settings.execution_table, settings.idempotency_table) == ("execution", "idempotency")
     assert (settings.account, settings.alpaca_paper) == ("default", True)
@@ -57,7 +57,7 @@ def test_every_variable_is_read(load: Load) -> None:
 
 @pytest.mark.parametrize("table", ["EXECUTION_TABLE", "IDEMPOTENCY_TABLE"])
 @pytest.mark.parametrize("value", [None, ""])
-def test_a_missing_table_is_named(load: Load, table: str, value: str | None) -> None:
+def test_missing_table_is_named(load: Load, table: str, value: str | None) -> None:
     with pytest.raises(ConfigurationError) as raised:
         load(**{table: value})
     assert (raised.value.field, raised.value.problem) == (table, "is not set")
@@ -67,33 +67,33 @@ def test_a_missing_table_is_named(load: Load, table: str, value: str | None) -> 
 
 
 @pytest.mark.parametrize("switch", [None, "", "no", "true", "1", "YES", "yes "])
-def test_live_trading_needs_its_own_explicit_switch(load: Load, switch: str | None) -> None:
+def test_live_trading_needs_an_explicit_switch(load: Load, switch: str | None) -> None:
     with pytest.raises(ConfigurationError, match="LIVE_NOT_ALLOWED") as raised:
         load(ALPACA_PAPER="false", LIVE_TRADING=switch)
     assert raised.value.field == "LIVE_TRADING"
 
 
-def test_live_trading_goes_to_the_live_endpoint(load: Load) -> None:
+def test_live_trading_uses_the_live_endpoint(load: Load) -> None:
     assert load(ALPACA_PAPER="false", LIVE_TRADING="yes").trading_url == LIVE_URL
 
 
-def test_the_switch_alone_does_not_trade_live(load: Load) -> None:
+def test_live_trading_switch_alone_keeps_paper_trading(load: Load) -> None:
     settings = load(LIVE_TRADING="yes")
     assert settings.alpaca_paper
     assert settings.trading_url == PAPER_URL
 
 
-def test_a_switch_that_is_neither_true_nor_false_is_refused(load: Load) -> None:
+def test_invalid_boolean_is_rejected(load: Load) -> None:
     with pytest.raises(ConfigurationError) as raised:
         load(ALPACA_PAPER="maybe")
     assert raised.value.field == "ALPACA_PAPER"
 
 
-# --- the front door --------------------------------------------------------------------------------------
+# --- idempotency -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("value", ["1", "true", "false", "0"])
-def test_the_front_door_cannot_be_switched_off(load: Load, value: str) -> None:
+def test_idempotency_cannot_be_disabled(load: Load, value: str) -> None:
     with pytest.raises(ConfigurationError) as raised:
         load(POWERTOOLS_IDEMPOTENCY_DISABLED=value)
     assert raised.value.field == "POWERTOOLS_IDEMPOTENCY_DISABLED"
@@ -115,7 +115,7 @@ def test_the_front_door_cannot_be_switched_off(load: Load, value: str) -> None:
         ("HTTP://LOCALHOST", "HTTP://LOCALHOST"),
     ],
 )
-def test_https_goes_anywhere_and_plain_http_to_this_machine(url: str, kept: str) -> None:
+def test_https_and_plain_http_to_this_machine_are_accepted(url: str, kept: str) -> None:
     assert validate_url(url, "ALPACA_TRADING_URL") == kept
 
 
@@ -132,29 +132,29 @@ def test_https_goes_anywhere_and_plain_http_to_this_machine(url: str, kept: str)
     ],
 )
 @pytest.mark.parametrize("variable", ["ALPACA_TRADING_URL", "ALPACA_DATA_URL"])
-def test_credentials_never_travel_in_plain_http(load: Load, url: str, variable: str) -> None:
+def test_plain_http_to_another_host_is_rejected(load: Load, url: str, variable: str) -> None:
     with pytest.raises(ConfigurationError, match="plain http") as raised:
         load(**{variable: url})
     assert raised.value.field == variable
 
 
 @pytest.mark.parametrize("url", ["", "  ", "paper-api.alpaca.markets", "ftp://127.0.0.1", "https://", "file:///etc"])
-def test_what_is_no_endpoint_is_refused(url: str) -> None:
-    """The SDK takes an empty address for its own default."""
+def test_invalid_endpoint_is_rejected(url: str) -> None:
+    """alpaca-py replaces an empty URL by its default."""
     with pytest.raises(ConfigurationError, match=r"must be an http\(s\) URL"):
         validate_url(url, "ALPACA_TRADING_URL")
 
 
 @pytest.mark.parametrize("variable", ["ALPACA_TRADING_URL", "ALPACA_DATA_URL"])
 @pytest.mark.parametrize("url", ["  ", "paper-api.alpaca.markets", "http://[::1"])
-def test_a_bad_endpoint_is_named(load: Load, variable: str, url: str) -> None:
+def test_variable_of_an_invalid_endpoint_is_named(load: Load, variable: str, url: str) -> None:
     with pytest.raises(ConfigurationError) as raised:
         load(**{variable: url})
     assert raised.value.field == variable
 
 
-def test_an_empty_endpoint_is_as_good_as_none(load: Load) -> None:
-    """A template hands its empty parameters on; what is used then is spelled out, never empty."""
+def test_empty_endpoint_counts_as_unset(load: Load) -> None:
+    """The template passes empty parameters on; the default endpoints are then used explicitly."""
     settings = load(ALPACA_TRADING_URL="", ALPACA_DATA_URL="")
     assert (settings.trading_url, settings.alpaca_data_url) == (PAPER_URL, DATA_URL)
 
@@ -162,7 +162,7 @@ def test_an_empty_endpoint_is_as_good_as_none(load: Load) -> None:
 # --- secrets and names -----------------------------------------------------------------------------------
 
 
-def test_secrets_never_show(load: Load) -> None:
+def test_representation_hides_secrets(load: Load) -> None:
     settings = load(ALPACA_API_KEY="PKSECRET", ALPACA_SECRET_KEY="TOPSECRET")
     shown = f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"
     assert "PKSECRET" not in shown
@@ -171,18 +171,18 @@ def test_secrets_never_show(load: Load) -> None:
     assert settings.alpaca_api_key.get_secret_value() == "PKSECRET"
 
 
-def test_an_error_never_shows_a_value(load: Load) -> None:
+def test_error_shows_no_value(load: Load) -> None:
     with pytest.raises(ConfigurationError) as raised:
         load(ALPACA_PAPER="maybe-TOPSECRET", ALPACA_SECRET_KEY="TOPSECRET")
     assert "TOPSECRET" not in f"{raised.value} {raised.value.context}"
 
 
-def test_an_accounts_name_has_at_most_100_characters(load: Load) -> None:
+def test_account_name_is_limited_to_100_characters(load: Load) -> None:
     assert load(ACCOUNT="a" * 100).account == "a" * 100
     with pytest.raises(ConfigurationError) as raised:
         load(ACCOUNT="a" * 101)
     assert raised.value.field == "ACCOUNT"
 
 
-def test_variables_of_others_do_not_matter(load: Load) -> None:
+def test_other_variables_are_ignored(load: Load) -> None:
     assert load(AWS_REGION="us-east-1", execution_table="another").execution_table == "execution"

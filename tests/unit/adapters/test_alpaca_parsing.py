@@ -1,4 +1,4 @@
-"""Alpaca's JSON as values: tolerant of what is new, strict about what is needed."""
+"""Parsing of Alpaca's JSON: tolerant of unknown fields, strict about required ones."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ORDER: dict[str, Any] = {
 }
 
 
-def test_an_account_that_may_trade() -> None:
+def test_active_account_is_not_blocked() -> None:
     account = parsing.account(ACCOUNT)
 
     assert (account.cash, account.buying_power, account.blocked_by) == (Decimal("100.10"), Decimal("200.2"), None)
@@ -45,36 +45,36 @@ def test_an_account_that_may_trade() -> None:
         ({"transfers_blocked": True}, None),
     ],
 )
-def test_what_blocks_an_account(fields: dict[str, object], blocked_by: str | None) -> None:
+def test_account_is_blocked_by_flags_and_status(fields: dict[str, object], blocked_by: str | None) -> None:
     assert parsing.account(ACCOUNT | fields).blocked_by == blocked_by
 
 
-def test_an_orders_times_are_utc_to_the_microsecond() -> None:
+def test_order_times_are_utc_to_the_microsecond() -> None:
     order = parsing.order(ORDER | {"canceled_at": "2026-01-26T10:00:01-05:00"})
 
     assert order.submitted_at == datetime(2026, 1, 26, 15, 0, 0, 123456, UTC)
     assert order.closed_at == datetime(2026, 1, 26, 15, 0, 1, tzinfo=UTC)
 
 
-@pytest.mark.parametrize("status", ["new", "filled", "a_status_of_tomorrow"])
-def test_any_status_and_any_further_field_is_taken(status: str) -> None:
+@pytest.mark.parametrize("status", ["new", "filled", "a_future_status"])
+def test_order_accepts_unknown_statuses_and_fields(status: str) -> None:
     assert parsing.order(ORDER | {"status": status, "invented": [1]}).status == status
 
 
-def test_an_order_by_notional_has_no_quantity() -> None:
+def test_order_by_notional_has_no_quantity() -> None:
     order = parsing.order(ORDER | {"qty": None, "filled_qty": "", "limit_price": ""})
 
     assert (order.qty, order.filled_qty, order.limit_price) == (None, Decimal(0), None)
 
 
 @pytest.mark.parametrize("number", [100.01, "100.01"])
-def test_prices_are_exact_whether_text_or_number(number: object) -> None:
+def test_prices_are_exact_as_string_and_as_number(number: object) -> None:
     quote = parsing.quote("AAA", {"bp": number, "ap": 100.03, "t": "2026-01-26T15:00:00Z"})
 
     assert (quote.bid, quote.ask) == (Decimal("100.01"), Decimal("100.03"))
 
 
-def test_a_last_trade_has_a_price_and_a_time() -> None:
+def test_trade_has_a_price_and_a_time() -> None:
     trade = parsing.trade("AAA", {"p": 100.0012, "s": 1, "t": "2026-01-26T15:00:00.5Z", "c": ["I"]})
 
     assert trade == Trade("AAA", Decimal("100.0012"), datetime(2026, 1, 26, 15, 0, 0, 500_000, UTC))
@@ -83,7 +83,7 @@ def test_a_last_trade_has_a_price_and_a_time() -> None:
             parsing.trade("AAA", {"p": 100, "t": "2026-01-26T15:00:00Z"} | {field: None})
 
 
-def test_a_side_that_is_not_quoted_is_zero() -> None:
+def test_missing_side_of_a_quote_is_zero() -> None:
     quote = parsing.quote("AAA", {"bp": 0, "t": "2026-01-26T15:00:00Z"})
 
     assert quote.problem is not None
@@ -91,39 +91,39 @@ def test_a_side_that_is_not_quoted_is_zero() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "qty", "available"),
+    ("fields", "qty", "available"),
     [
         ({"qty": "5", "qty_available": "3"}, "5", "3"),
         ({"qty": "5"}, "5", "0"),
         ({"qty": "5", "side": "short", "qty_available": "5"}, "-5", "5"),
     ],
-    ids=["part held", "nothing said", "short"],
+    ids=["partly available", "without qty_available", "short"],
 )
-def test_positions(told: dict[str, str], qty: str, available: str) -> None:
-    position = parsing.position({"symbol": "AAA", **told})
+def test_position_has_quantity_and_available_quantity(fields: dict[str, str], qty: str, available: str) -> None:
+    position = parsing.position({"symbol": "AAA", **fields})
 
     assert (position.qty, position.available) == (Decimal(qty), Decimal(available))
 
 
-def test_a_flag_that_is_not_told_does_not_hold() -> None:
+def test_missing_asset_flags_are_false() -> None:
     asset = parsing.asset({"symbol": "AAA", "status": "active"})
 
     assert (asset.tradable, asset.fractionable) == (False, False)
 
 
 @pytest.mark.parametrize(
-    ("told", "status"),
+    ("fields", "status"),
     [({}, "active"), ({"class": None}, "active"), ({"class": "us_equity"}, "active"), ({"class": "crypto"}, "crypto")],
     ids=str,
 )
-def test_what_is_no_stock_is_not_active(told: dict[str, Any], status: str) -> None:
-    asset = parsing.asset({"symbol": "BTC/USD", "status": "active", "tradable": True, **told})
+def test_status_of_a_non_equity_is_its_class(fields: dict[str, Any], status: str) -> None:
+    asset = parsing.asset({"symbol": "BTC/USD", "status": "active", "tradable": True, **fields})
 
     assert asset.status == status
 
 
 @pytest.mark.parametrize(
-    ("read", "told"),
+    ("parse", "payload"),
     [
         (parsing.account, {}),
         (parsing.account, None),
@@ -139,11 +139,11 @@ def test_what_is_no_stock_is_not_active(told: dict[str, Any], status: str) -> No
         (parsing.asset, []),
     ],
 )
-def test_what_cannot_be_used_is_named(read: Any, told: object) -> None:
+def test_malformed_response_is_rejected(parse: Any, payload: object) -> None:
     with pytest.raises(parsing.MalformedResponse, match="no usable"):
-        read(told)
+        parse(payload)
 
 
-def test_a_list_must_be_one() -> None:
-    with pytest.raises(parsing.MalformedResponse, match="list of orders"):
+def test_entries_must_be_a_list() -> None:
+    with pytest.raises(parsing.MalformedResponse, match="order list"):
         parsing.entries({"orders": []}, "order", ["AAA"])

@@ -1,4 +1,4 @@
-"""The circuit breaker: what counts as a failure, and what an open circuit still lets through."""
+"""The circuit breaker: which errors count as failures, and which requests pass an open circuit."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ from rebalance_executor.execution.ports import Broker
 from tests.support.builders import BUY, an_account, an_order
 
 REQUEST = OrderRequest("client-1", "ABC", BUY, OrderType.MARKET, an_order().filled_qty)
-REFUSED = OrderRejected("no", http_status=422)
+REJECTED = OrderRejected("no", http_status=422)
 
 
-class Scripted:
-    """A broker whose submissions go as told; reads succeed unless ``down``."""
+class ScriptedBroker:
+    """A broker whose submissions end with these errors or succeed (None). Reads succeed unless ``is_down``."""
 
     expected_account_number = "PA1"
 
-    def __init__(self, *answers: Exception | None) -> None:
-        self.answers = list(answers)
-        self.down = False
+    def __init__(self, *outcomes: Exception | None) -> None:
+        self.outcomes = list(outcomes)
+        self.is_down = False
         self.cancelled: list[str] = []
 
     def submit(self, request: OrderRequest) -> Any:
-        answer = self.answers.pop(0)
-        if answer is not None:
-            raise answer
+        error = self.outcomes.pop(0)
+        if error is not None:
+            raise error
         return an_order()
 
     def account(self) -> Any:
-        if self.down:
+        if self.is_down:
             raise BrokerUnavailable("503")
         return an_account()
 
@@ -50,25 +50,25 @@ class Scripted:
         return True
 
 
-def breaking(script: Scripted) -> CircuitBreakerBroker:
+def with_breaker(script: ScriptedBroker) -> CircuitBreakerBroker:
     return CircuitBreakerBroker(cast("Broker", script), 2)
 
 
-def submit_all(broker: CircuitBreakerBroker, script: Scripted) -> list[str]:
-    """Names of what each submission came to, until the script is used up."""
-    told = []
-    while script.answers:
+def submit_all(broker: CircuitBreakerBroker, script: ScriptedBroker) -> list[str]:
+    """Submit until the script is used up; return ``sent`` or the name of the error for each submission."""
+    outcomes = []
+    while script.outcomes:
         try:
             broker.submit(REQUEST)
-            told.append("sent")
+            outcomes.append("sent")
         except (OutcomeUnknown, OrderRejected, RateLimited) as error:
-            told.append(type(error).__name__)
-    return told
+            outcomes.append(type(error).__name__)
+    return outcomes
 
 
-def test_after_failures_in_a_row_nothing_more_is_sent() -> None:
-    script = Scripted(OutcomeUnknown("504"), OutcomeUnknown("time-out"))
-    broker = breaking(script)
+def test_circuit_opens_after_consecutive_failures() -> None:
+    script = ScriptedBroker(OutcomeUnknown("504"), OutcomeUnknown("time-out"))
+    broker = with_breaker(script)
     assert submit_all(broker, script) == ["OutcomeUnknown", "OutcomeUnknown"]
 
     with pytest.raises(CircuitOpen, match="2 times in a row") as opened:
@@ -76,16 +76,16 @@ def test_after_failures_in_a_row_nothing_more_is_sent() -> None:
     assert isinstance(opened.value, Redeliver)
 
 
-@pytest.mark.parametrize("between", [None, REFUSED, RateLimited("429")], ids=["sent", "refused", "429"])
-def test_a_definite_answer_is_no_failure(between: Exception | None) -> None:
-    script = Scripted(OutcomeUnknown("504"), between, None)
-    assert submit_all(breaking(script), script)[-1] == "sent"
+@pytest.mark.parametrize("between", [None, REJECTED, RateLimited("429")], ids=["sent", "rejected", "429"])
+def test_definite_response_resets_the_count(between: Exception | None) -> None:
+    script = ScriptedBroker(OutcomeUnknown("504"), between, None)
+    assert submit_all(with_breaker(script), script)[-1] == "sent"
 
 
-def test_failed_reads_count_too_and_not_found_does_not() -> None:
-    script = Scripted(OutcomeUnknown("504"))
-    broker = breaking(script)
-    script.down = True
+def test_failed_reads_count_as_failures() -> None:
+    script = ScriptedBroker(OutcomeUnknown("504"))
+    broker = with_breaker(script)
+    script.is_down = True
     with pytest.raises(BrokerUnavailable):
         broker.account()
     submit_all(broker, script)
@@ -95,9 +95,9 @@ def test_failed_reads_count_too_and_not_found_does_not() -> None:
     assert not isinstance(NotFound("404"), BrokerUnavailable)
 
 
-def test_an_open_circuit_still_lets_reads_and_cancels_through() -> None:
-    script = Scripted(OutcomeUnknown("504"), OutcomeUnknown("504"))
-    broker = breaking(script)
+def test_reads_and_cancels_pass_an_open_circuit() -> None:
+    script = ScriptedBroker(OutcomeUnknown("504"), OutcomeUnknown("504"))
+    broker = with_breaker(script)
     submit_all(broker, script)
 
     broker.cancel("order-1")

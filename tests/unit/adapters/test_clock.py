@@ -1,4 +1,4 @@
-"""The machine's clock."""
+"""The system clock."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from rebalance_executor.adapters.clock import SystemClock
 
 
-def test_given_the_machine_when_asked_for_the_time_then_it_is_utc() -> None:
+def test_now_is_utc() -> None:
     before = datetime.now(UTC)
     now = SystemClock().now()
 
@@ -18,13 +18,13 @@ def test_given_the_machine_when_asked_for_the_time_then_it_is_utc() -> None:
     assert now.utcoffset() == timedelta(0)
 
 
-def test_given_a_span_when_slept_then_it_is_waited_for_and_one_that_is_over_is_not(
+def test_sleep_waits_for_positive_spans_only(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    waited: list[float] = []
-    monkeypatch.setattr(time, "sleep", waited.append)
+    slept: list[float] = []
+    monkeypatch.setattr(time, "sleep", slept.append)
 
     SystemClock().sleep(timedelta(milliseconds=1500))
     SystemClock().sleep(timedelta(seconds=-1))
 
-    assert waited == [1.5, 0]
+    assert slept == [1.5, 0]

@@ -1,4 +1,4 @@
-"""The shape of credentials, and that they never show."""
+"""Validation of credentials, whose values are never shown."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from rebalance_executor.adapters.alpaca.credentials import Credentials
 from rebalance_executor.domain.errors import ConfigurationError
 
 SECRET = "s3cr3t-value"
-WHOLE: dict[str, Any] = {"api_key": "PK123", "secret_key": SECRET, "account_number": "PA9"}
+SECRET_DOCUMENT: dict[str, Any] = {"api_key": "PK123", "secret_key": SECRET, "account_number": "PA9"}
 
 
-def test_given_a_whole_secret_when_parsed_then_everything_is_there() -> None:
-    found = Credentials.parse(WHOLE, "alpaca/main")
+def test_complete_secret_is_parsed() -> None:
+    credentials = Credentials.parse(SECRET_DOCUMENT, "alpaca/main")
 
-    assert (found.api_key, found.secret_key, found.account_number) == ("PK123", SECRET, "PA9")
+    assert (credentials.api_key, credentials.secret_key, credentials.account_number) == ("PK123", SECRET, "PA9")
 
 
-def test_given_no_account_number_when_parsed_then_there_is_none() -> None:
+def test_account_number_is_optional() -> None:
     assert Credentials.parse({"api_key": "PK123", "secret_key": SECRET}, "alpaca/main").account_number is None
 
 
-def test_given_credentials_when_shown_then_no_key_shows() -> None:
-    found = Credentials.parse(WHOLE, "alpaca/main")
+def test_representation_hides_keys() -> None:
+    credentials = Credentials.parse(SECRET_DOCUMENT, "alpaca/main")
 
-    for shown in (repr(found), str(found), f"{found}"):
-        assert SECRET not in shown
-        assert "PK123" not in shown
-        assert "PA9" in shown
+    for text in (repr(credentials), str(credentials), f"{credentials}"):
+        assert SECRET not in text
+        assert "PK123" not in text
+        assert "PA9" in text
 
 
 @pytest.mark.parametrize(
@@ -47,18 +47,16 @@ def test_given_credentials_when_shown_then_no_key_shows() -> None:
         ({"account_number": 5}, "alpaca/main.account_number"),
     ],
 )
-def test_given_a_key_that_is_missing_or_unusable_when_parsed_then_it_is_named_and_no_value_shows(
-    change: dict[str, Any], field: str
-) -> None:
+def test_invalid_key_is_named_without_its_value(change: dict[str, Any], field: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
-        Credentials.parse(WHOLE | change, "alpaca/main")
+        Credentials.parse(SECRET_DOCUMENT | change, "alpaca/main")
 
     assert caught.value.field == field
     assert SECRET not in "".join(traceback.format_exception(caught.value))
 
 
 @pytest.mark.parametrize("document", [None, [], "text", 5])
-def test_given_no_object_when_parsed_then_the_secret_is_named(document: object) -> None:
+def test_secret_that_is_not_an_object_is_named(document: object) -> None:
     with pytest.raises(ConfigurationError) as caught:
         Credentials.parse(document, "alpaca/main")
 

@@ -1,4 +1,4 @@
-"""What people are told of a result."""
+"""The wording of notifications."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from tests.support.journalled import order_result, result
 
 
 @dataclass
-class Told:
-    """A notice."""
+class Notification:
+    """Subject and lines of a notification."""
 
     subject: str
     lines: list[str]
 
 
-def told(of: ExecutionResult) -> Told:
-    return Told(subject(of), text(of).splitlines())
+def notify(of: ExecutionResult) -> Notification:
+    return Notification(subject(of), text(of).splitlines())
 
 
 def of(*outcomes: Outcome, status: ExecutionStatus = ExecutionStatus.PARTIAL_SUCCESS) -> ExecutionResult:
-    """A result with one order of each of these outcomes."""
+    """Return a result with one order per outcome."""
     orders = [
         order_result().model_copy(update={"symbol": f"S{number:03d}", "outcome": outcome})
         for number, outcome in enumerate(outcomes)
@@ -35,41 +35,41 @@ def of(*outcomes: Outcome, status: ExecutionStatus = ExecutionStatus.PARTIAL_SUC
     return result().model_copy(update={"orders": tuple(orders), "status": status})
 
 
-def test_a_success_says_that_nothing_needs_attention() -> None:
-    notice = told(of(Outcome.FILLED, Outcome.SKIPPED, status=ExecutionStatus.SUCCESS_WITH_SKIPS))
+def test_success_needs_no_attention() -> None:
+    notification = notify(of(Outcome.FILLED, Outcome.SKIPPED, status=ExecutionStatus.SUCCESS_WITH_SKIPS))
 
-    assert notice.subject == f"Rebalance SUCCESS WITH SKIPS: {result().account}, nothing needs attention"
-    assert notice.lines[-1] == "Nothing needs attention."
+    assert notification.subject == f"Rebalance SUCCESS WITH SKIPS: {result().account}, nothing needs attention"
+    assert notification.lines[-1] == "Nothing needs attention."
 
 
-def test_what_nobody_knows_comes_first_and_carries_its_order_id() -> None:
-    found = of(Outcome.UNFILLED, Outcome.DENIED, Outcome.FILLED, Outcome.UNRESOLVED)
+def test_unresolved_orders_come_first() -> None:
+    mixed = of(Outcome.UNFILLED, Outcome.DENIED, Outcome.FILLED, Outcome.UNRESOLVED)
 
-    notice = told(found)
+    notification = notify(mixed)
 
-    assert [order.outcome for order in needs_attention(found)] == [
+    assert [order.outcome for order in needs_attention(mixed)] == [
         Outcome.UNRESOLVED,
         Outcome.DENIED,
         Outcome.UNFILLED,
     ]
-    assert notice.subject == f"Rebalance PARTIAL SUCCESS: {found.account}, 3 of 4 orders need attention"
-    first = notice.lines[notice.lines.index("Orders that need attention:") + 1]
+    assert notification.subject == f"Rebalance PARTIAL SUCCESS: {mixed.account}, 3 of 4 orders need attention"
+    first = notification.lines[notification.lines.index("Orders that need attention:") + 1]
     assert "S003" in first
     assert "UNRESOLVED" in first
 
 
-def test_the_reason_stands_behind_the_order() -> None:
+def test_order_line_ends_with_code_and_reason() -> None:
     denied = order_result().model_copy(
         update={"outcome": Outcome.DENIED, "error_code": "NO_QUOTE", "error_message": "bid 0", "shares": Decimal()}
     )
 
-    line = told(result().model_copy(update={"orders": (denied,)})).lines[-1]
+    line = notify(result().model_copy(update={"orders": (denied,)})).lines[-1]
 
     assert line.endswith(f"0 of {denied.planned_shares} shares - NO_QUOTE: bid 0")
 
 
-def test_the_sums_stand_above() -> None:
-    lines = told(result()).lines
+def test_text_starts_with_account_and_plan() -> None:
+    lines = notify(result()).lines
 
     assert f"Account     {result().account}" in lines
     assert f"Plan        {result().plan_id}" in lines
@@ -77,7 +77,7 @@ def test_the_sums_stand_above() -> None:
 
 
 @pytest.mark.parametrize("account", ["größer\n", "a" * 100])
-def test_a_subject_is_one_short_line_of_plain_letters_whatever_the_accounts_name(account: str) -> None:
+def test_subject_is_one_short_printable_ascii_line(account: str) -> None:
     line = subject(result().model_copy(update={"account": account}))
 
     assert len(line) <= MAX_SUBJECT
@@ -85,19 +85,19 @@ def test_a_subject_is_one_short_line_of_plain_letters_whatever_the_accounts_name
     assert line.isprintable()
 
 
-def test_a_long_list_is_cut_and_says_so() -> None:
-    lines = told(of(*[Outcome.REJECTED] * (MAX_ORDERS + 7))).lines
+def test_long_list_is_cut_with_the_number_of_omitted_orders() -> None:
+    lines = notify(of(*[Outcome.REJECTED] * (MAX_ORDERS + 7))).lines
 
     assert lines[-1] == "  and 7 more, see the stored result"
 
 
-def test_a_list_that_just_fits_is_whole_and_does_not_speak_of_more() -> None:
-    lines = told(of(*[Outcome.REJECTED] * MAX_ORDERS)).lines
+def test_list_at_the_limit_is_complete() -> None:
+    lines = notify(of(*[Outcome.REJECTED] * MAX_ORDERS)).lines
 
     assert "REJECTED" in lines[-1]
 
 
-def test_a_notice_tells_the_sums_the_times_and_each_order_that_needs_attention() -> None:
+def test_text_lists_totals_times_and_urgent_orders() -> None:
     open_order = order_result().model_copy(
         update={
             "symbol": "AAA",
@@ -109,7 +109,7 @@ def test_a_notice_tells_the_sums_the_times_and_each_order_that_needs_attention()
             "planned_shares": Decimal(4),
         }
     )
-    found = result().model_copy(
+    unresolved = result().model_copy(
         update={
             "orders": (open_order,),
             "status": ExecutionStatus.UNRESOLVED,
@@ -120,27 +120,27 @@ def test_a_notice_tells_the_sums_the_times_and_each_order_that_needs_attention()
         }
     )
 
-    assert text(found).splitlines() == [
-        f"Account     {found.account}",
-        f"Plan        {found.plan_id}",
+    assert text(unresolved).splitlines() == [
+        f"Account     {unresolved.account}",
+        f"Plan        {unresolved.plan_id}",
         "Status      unresolved",
         "Filled      0 of 1 orders, $1,234,567.89",
         "Slippage    -1.3 bps against arrival mid",
-        f"Begun       {format_utc(found.started_at)}",
-        f"Finished    {format_utc(found.execution_timestamp)}",
+        f"Started     {format_utc(unresolved.started_at)}",
+        f"Finished    {format_utc(unresolved.execution_timestamp)}",
         "Runs        3",
-        f"Correlation {found.correlation_id}",
+        f"Correlation {unresolved.correlation_id}",
         "",
         "Orders that need attention:",
         f"  AAA {open_order.action.value} UNRESOLVED, 1.5 of 4 shares [rb1-x-AAA-1] - CANCEL_UNCONFIRMED: look",
     ]
 
 
-def test_what_is_not_ascii_does_not_reach_the_subject() -> None:
+def test_subject_replaces_characters_beyond_printable_ascii() -> None:
     odd = of(Outcome.FILLED).model_copy(update={"account": "kärnten\n~ x"})
     assert "k?rnten?~ x" in subject(odd)
 
 
-def test_only_what_is_unresolved_carries_its_order_id() -> None:
-    refused = order_result().model_copy(update={"outcome": Outcome.REJECTED, "client_order_id": "rb1-x"})
-    assert "rb1-x" not in text(of(Outcome.FILLED).model_copy(update={"orders": (refused,)}))
+def test_only_unresolved_orders_show_their_order_id() -> None:
+    rejected = order_result().model_copy(update={"outcome": Outcome.REJECTED, "client_order_id": "rb1-x"})
+    assert "rb1-x" not in text(of(Outcome.FILLED).model_copy(update={"orders": (rejected,)}))
