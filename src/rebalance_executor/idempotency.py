@@ -112,7 +112,7 @@ class IdempotencyGate:
                 raise
             return executed[0]
 
-        self._config.register_lambda_context(context)  # before the call; without it, a crash keeps the claim for ever
+        self._config.register_lambda_context(context)  # before the call; without it, a crash keeps the claim forever
         claim = {"account": account, "plan_id": plan.plan_id, "content_hash": plan.content_hash}
         try:
             self._execute_once(claim=claim, execute=execute_claimed)

@@ -20,7 +20,7 @@ def client_config(
     """Return time-outs and retries for a boto3 client.
 
     boto3's defaults wait a minute for a response, which would use up the time that a run reserves for stopping. One
-    request takes at most ``connect_seconds + read_seconds``. That sum must not exceed the time by which the lease
+    request takes up to ``connect_seconds + read_seconds``. That sum must not exceed the time by which the lease
     outlasts the invocation.
 
     Args:

@@ -41,7 +41,7 @@ _TIME_RESOLUTION = timedelta(microseconds=1)
 _SYMBOL_PATTERN = r"[A-Za-z0-9][A-Za-z0-9./_-]*(?<!\.)"
 """A word in a message that may be a symbol."""
 _INVALID_SYMBOL_STATUSES = (400, 422)
-"""HTTP statuses, besides 404, for a symbol that cannot exist."""
+"""HTTP statuses, in addition to 404, for a symbol that cannot exist."""
 
 
 class AlpacaBroker:
@@ -94,7 +94,7 @@ class AlpacaBroker:
 
     @property
     def credentials_rejected(self) -> bool:
-        """Whether the broker has rejected these credentials."""
+        """True once the broker has rejected these credentials."""
         return self._trading.credentials_rejected or self._data.credentials_rejected
 
     # --- reads -------------------------------------------------------------------------------------------

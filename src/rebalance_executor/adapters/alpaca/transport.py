@@ -125,7 +125,7 @@ class AlpacaTransport:
             retry_error_callback=_raise_final,
         )
         self.credentials_rejected = False
-        """Whether the broker has rejected the credentials."""
+        """True once the broker has rejected the credentials."""
 
     def get(self, path: str, params: Mapping[str, str] | None = None, *, template: str | None = None) -> Any:
         """Send a read; return the decoded response.
