@@ -17,7 +17,7 @@ from rebalance_executor.domain.result import ExecutionResult, ExecutionStatus
 
 
 class Exit(IntEnum):
-    """How a command ended."""
+    """Exit code of a command."""
 
     COMPLETE = 0
     """Done: ``success`` or ``success_with_skips``."""

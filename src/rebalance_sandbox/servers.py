@@ -41,7 +41,7 @@ _DATA_FOLDERS = ("aws", "broker", "log")
 
 @dataclass(frozen=True, slots=True)
 class ServerSpec:
-    """How to start one server.
+    """Command line and health check of one server.
 
     Args:
         name: short name, also used for its files.

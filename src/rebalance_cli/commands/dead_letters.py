@@ -30,7 +30,7 @@ _BATCH_SIZE = 10
 """Messages per request; the maximum of SQS."""
 _MAX_MESSAGES = 100
 _VISIBILITY_SECONDS = 60
-"""How long SQS hides a message that a command reads, unless the command releases it earlier."""
+"""Time for which SQS hides a message that a command reads, unless the command releases it earlier."""
 
 
 class Queue(StrEnum):

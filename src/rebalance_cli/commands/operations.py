@@ -210,8 +210,8 @@ def _reconciliation(ctx: CliContext, record: PlanRecord) -> Reconciliation:
         later = symbols_traded_later(ctx, plan, symbols)
         compared = [replace(p, held_before=None) if p.symbol in later else p for p in parents]  # skips its position
         prefix = child_order_prefix(plan.account, plan.plan_id)
-        found = differences(compared, orders, broker.positions(symbols), prefix)
-        deviations = [Deviation(symbol=one.symbol, problem=one.problem) for one in found]
+        differing = differences(compared, orders, broker.positions(symbols), prefix)
+        deviations = [Deviation(symbol=one.symbol, problem=one.problem) for one in differing]
     return Reconciliation(
         plan_id=plan.plan_id,
         account=plan.account,
