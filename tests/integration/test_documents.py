@@ -50,21 +50,21 @@ def run_all(document: Path, terminal: Shell) -> None:
     ids: dict[str, str] = {}
     for block in blocks(document):
         if block.language in _FILE_LANGUAGES:
-            terminal.type(f"cat > {block.title} <<'END'\n{block.text}END")
+            terminal.run(f"cat > {block.title} <<'END'\n{block.text}END")
         for command in commands(block) if block.language == "console" else ():
-            if command.typed != _SKIPPED_COMMAND:
+            if command.text != _SKIPPED_COMMAND:
                 ids |= _run(command, terminal, ids, f"{document.name}:{command.line}")
 
 
 def _run(command: Command, terminal: Shell, ids: dict[str, str], where: str) -> dict[str, str]:
-    typed = command.typed
+    typed = command.text
     for shown, real in ids.items():  # a reader copies the hash from the screen
         typed = typed.replace(shown, real)
-    done = terminal.type(typed)
+    done = terminal.run(typed)
     session = f"{where}: $ {typed}\n{done.output}"
     assert done.code == 0, session
     try:
-        return compare(command.shown, done.output)
+        return compare(command.expected, done.output)
     except OutputDiffers as error:
         raise OutputDiffers(f"{error}\n{session}") from None
 

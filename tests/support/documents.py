@@ -1,8 +1,8 @@
-"""Documents whose commands are typed and whose shown output is compared.
+"""Documents whose commands are run and whose shown output is compared with the actual output.
 
-A ``console`` block is a session: lines that begin with ``$ `` are typed, the lines below are what they print. A shown
-line matches whatever its numbers, times and ids are; ``…`` stands for any text, and alone on a line for any lines.
-A ``csv`` or ``json`` block with a ``title`` is a file that the reader writes.
+A ``console`` block is a session: lines that start with ``$ `` are commands, the lines below a command are its output.
+A shown line matches with any numbers, times and IDs. ``…`` stands for any text, and on a line by itself for any lines.
+A ``csv`` or ``json`` block with a ``title`` is a file that the reader creates.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _ID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|\b(?=[a-f]*\d)[0-9a-f]{8,64}
 _NUMBER = r"[-−+]?\d[\d.,:]*"
 _TOKEN = re.compile(rf"(?P<id>{_ID})|(?P<number>{_NUMBER})|(?P<rule>─+)|(?P<any>{_ANY})|(?P<gap>\s+)")
 _LIKE = {"id": f"({_ID})", "number": _NUMBER, "rule": "─+", "any": ".*", "gap": r"\s+"}
-"""What each part of a shown line stands for."""
+"""Pattern that each kind of token in a shown line matches."""
 _ENDED = "-- ended with "
 
 
@@ -35,32 +35,32 @@ class Block:
     title: str | None
     text: str
     line: int
-    """Where it begins in its document, counted from 1."""
+    """First line of the block in its document, counted from 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command of a session, and the output that the document shows for it."""
+    """A command of a session, with the output that the document shows for it."""
 
-    typed: str
-    shown: tuple[str, ...]
+    text: str
+    expected: tuple[str, ...]
     line: int
 
 
-class Differs(AssertionError):
-    """A command printed something else than the document shows."""
+class OutputDiffers(AssertionError):
+    """The output of a command differs from what the document shows."""
 
 
 @dataclass(frozen=True, slots=True)
-class Printed:
-    """What a command did."""
+class CommandOutput:
+    """Exit code and output of a command."""
 
     code: int
     output: str
 
 
 def blocks(path: Path) -> list[Block]:
-    """The fenced blocks of a document, in order."""
+    """Return the fenced blocks of a document, in order."""
     tokens = MarkdownIt().parse(path.read_text(encoding="utf-8"))
     return [_block(token.info, token.content, token.map or [0, 0]) for token in tokens if token.type == "fence"]
 
@@ -72,49 +72,55 @@ def _block(info: str, text: str, lines: Sequence[int]) -> Block:
 
 
 def commands(block: Block) -> list[Command]:
-    """The commands of a session; output above the first one belongs to nothing and is refused."""
-    found: list[tuple[str, list[str], int]] = []
-    for number, line in enumerate(block.text.splitlines(), block.line + 1):
-        if line.startswith(_PROMPT):
-            found.append((line.removeprefix(_PROMPT), [], number))
-        elif not found:
-            raise ValueError(f"line {number} is printed by no command")
-        else:
-            found[-1][1].append(line)
-    return [Command(typed, tuple(shown), number) for typed, shown, number in found]
-
-
-def compare(shown: Sequence[str], output: str) -> dict[str, str]:
-    """Compare what is shown with what was printed; empty lines do not count, and what is not shown may be anything.
-
-    Returns:
-        For each shown id the printed one.
+    """Return the commands of a session.
 
     Raises:
-        Differs: names the first line that is not as it is shown.
+        ValueError: there is output above the first command.
     """
-    printed = [line.strip() for line in output.splitlines() if line.strip()]
-    wanted = [line.strip() for line in shown if line.strip()]
+    sessions: list[tuple[str, list[str], int]] = []
+    for number, line in enumerate(block.text.splitlines(), block.line + 1):
+        if line.startswith(_PROMPT):
+            sessions.append((line.removeprefix(_PROMPT), [], number))
+        elif not sessions:
+            raise ValueError(f"line {number} is the output of no command")
+        else:
+            sessions[-1][1].append(line)
+    return [Command(text, tuple(expected), number) for text, expected, number in sessions]
+
+
+def compare(expected: Sequence[str], output: str) -> dict[str, str]:
+    """Compare the output that a document shows with the actual output; empty lines are ignored.
+
+    Returns:
+        Shown ID → actual ID.
+
+    Raises:
+        OutputDiffers: names the first line that differs.
+    """
+    actual_lines = [line.strip() for line in output.splitlines() if line.strip()]
+    expected_lines = [line.strip() for line in expected if line.strip()]
     ids: dict[str, str] = {}
-    at, reach = 0, 1
-    for line in wanted:
+    position, reach = 0, 1
+    for line in expected_lines:
         if line == _ANY:
-            reach = len(printed)
+            reach = len(actual_lines)
             continue
         pattern, names = _pattern(line)
-        hits = ((i, pattern.fullmatch(printed[i])) for i in range(at, min(at + reach, len(printed))))
-        at, hit = next(((i + 1, hit) for i, hit in hits if hit), (at, None))
-        if hit is None:
-            raise Differs(f"not printed: {line}")
-        ids |= dict(zip(names, hit.groups(), strict=True))
+        candidates = range(position, min(position + reach, len(actual_lines)))
+        matches = ((number, pattern.fullmatch(actual_lines[number])) for number in candidates)
+        number, match = next(((number, match) for number, match in matches if match), (0, None))
+        if match is None:
+            raise OutputDiffers(f"missing line: {line}")
+        position = number + 1
+        ids |= dict(zip(names, match.groups(), strict=True))
         reach = 1
-    if wanted and wanted[-1] != _ANY and at < len(printed):
-        raise Differs(f"printed besides: {printed[at]}")
+    if expected_lines and expected_lines[-1] != _ANY and position < len(actual_lines):
+        raise OutputDiffers(f"unexpected line: {actual_lines[position]}")
     return ids
 
 
 def _pattern(line: str) -> tuple[re.Pattern[str], list[str]]:
-    """What a printed line must be like, and the ids in it."""
+    """Return the pattern that an actual line must match, and the IDs in the shown line."""
     parts, names, at = [], [], 0
     for token in _TOKEN.finditer(line):
         kind = token.lastgroup or ""
@@ -126,13 +132,13 @@ def _pattern(line: str) -> tuple[re.Pattern[str], list[str]]:
 
 
 class Shell:
-    """One shell: what a command exports, sources or changes to holds for those after it."""
+    """One shell process. Exported variables and the current directory carry over from command to command."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
 
-    def type(self, command: str) -> Printed:
-        """Type a command and wait for its end; nothing is there to be read by it."""
+    def run(self, command: str) -> CommandOutput:
+        """Run a command without input, and wait until it ends."""
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None
         assert stdout is not None
@@ -141,14 +147,14 @@ class Shell:
         lines: list[str] = []
         for line in stdout:
             if line.startswith(_ENDED):
-                return Printed(int(line.removeprefix(_ENDED)), "".join(lines))
+                return CommandOutput(int(line.removeprefix(_ENDED)), "".join(lines))
             lines.append(line)
-        raise AssertionError(f"the shell ended in: {command}\n{''.join(lines)}")
+        raise AssertionError(f"the shell ended during: {command}\n{''.join(lines)}")
 
 
 @contextmanager
 def shell(folder: Path, environment: Mapping[str, str]) -> Iterator[Shell]:
-    """A shell in this folder, as long as the block lasts."""
+    """Provide a shell in this folder until the end of the block."""
     with subprocess.Popen(
         ["/bin/sh"],
         cwd=folder,

@@ -1,4 +1,4 @@
-"""Values as the journal holds them, for its tests."""
+"""Plans, orders and results as the journal stores them, for tests."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PLAN_ID = "plan-1"
 
 
 def state(**changes: Any) -> PlanState:
-    """A plan that is worked on."""
+    """Return the state of a plan in progress."""
     fields: dict[str, Any] = {
         "account": ACCOUNT,
         "plan_id": PLAN_ID,
@@ -35,7 +35,7 @@ def state(**changes: Any) -> PlanState:
 
 
 def child(symbol: str = "AAPL", **changes: Any) -> ChildOrder:
-    """A child that was journalled and not sent yet."""
+    """Return a child order that is journalled and not sent yet."""
     fields: dict[str, Any] = {
         "attempt": 1,
         "client_order_id": child_order_id(ACCOUNT, PLAN_ID, symbol, 1),
@@ -48,7 +48,7 @@ def child(symbol: str = "AAPL", **changes: Any) -> ChildOrder:
 
 
 def filled_child(symbol: str = "AAPL") -> ChildOrder:
-    """A child that is filled, with everything known of it."""
+    """Return a filled child order with all details of its fill."""
     return child(
         symbol,
         state=ChildState.FILLED,
@@ -62,7 +62,7 @@ def filled_child(symbol: str = "AAPL") -> ChildOrder:
 
 
 def parent(symbol: str = "AAPL", **changes: Any) -> ParentOrder:
-    """A parent that waits to be worked."""
+    """Return a parent order without child orders."""
     fields: dict[str, Any] = {
         "symbol": symbol,
         "side": Side.SELL,
@@ -75,12 +75,12 @@ def parent(symbol: str = "AAPL", **changes: Any) -> ParentOrder:
 
 
 def filled_parent(symbol: str = "AAPL") -> ParentOrder:
-    """A parent that is filled by its one child."""
+    """Return a parent order that its only child order filled."""
     return parent(symbol, children=(filled_child(symbol),)).settled(Outcome.FILLED, None, None, NOW)
 
 
 def order_result(symbol: str = "AAPL", *, children: int = 1) -> OrderResult:
-    """What became of a filled parent."""
+    """Return the result of a filled item."""
     return OrderResult(
         symbol=symbol,
         action=Action.SELL,
@@ -101,8 +101,8 @@ def order_result(symbol: str = "AAPL", *, children: int = 1) -> OrderResult:
 
 
 def result(orders: tuple[OrderResult, ...] | None = None, **changes: Any) -> ExecutionResult:
-    """The result of a plan."""
-    told = orders if orders is not None else (order_result(),)
+    """Return the result of a plan; by default of one with a single filled item."""
+    items = orders if orders is not None else (order_result(),)
     fields: dict[str, Any] = {
         "plan_id": PLAN_ID,
         "correlation_id": "correlation",
@@ -110,9 +110,9 @@ def result(orders: tuple[OrderResult, ...] | None = None, **changes: Any) -> Exe
         "account": ACCOUNT,
         "status": ExecutionStatus.SUCCESS,
         "success": True,
-        "orders": told,
-        "orders_placed": len(told),
-        "orders_succeeded": len(told),
+        "orders": items,
+        "orders_placed": len(items),
+        "orders_succeeded": len(items),
         "orders_skipped": 0,
         "orders_denied": 0,
         "total_trade_value": Decimal("733.57"),

@@ -167,13 +167,13 @@ def _run_steps(record: PlanRecord) -> Iterator[Step]:
 
 
 def _parent_steps(record: PlanRecord, parent: ParentOrder) -> Iterator[Step]:
-    plan = f"plan: {parent.side.value} ${dollars(abs(parent.planned_amount))}"
-    arrival = "no usable quote at arrival"
+    facts = [f"plan: {parent.side.value} ${dollars(abs(parent.planned_amount))}"]
     if parent.arrival is not None:
         quote = parent.arrival
-        arrival = f"arrival quote {price(quote.bid)} / {price(quote.ask)}, mid {price(quote.mid)}"
-    quantity = f"; quantity frozen at {_shares(parent.qty)} shares" if parent.qty else ""
-    yield _step(record.plan.started_at, LogEvent.PLAN_STARTED, f"{plan}; {arrival}{quantity}")
+        facts.append(f"arrival quote {price(quote.bid)} / {price(quote.ask)}, mid {price(quote.mid)}")
+    if parent.qty:
+        facts.append(f"quantity frozen at {_shares(parent.qty)} shares")
+    yield _step(record.plan.started_at, LogEvent.PLAN_STARTED, "; ".join(facts))
     for child in parent.children:
         yield from _child_steps(parent, child)
     if parent.outcome is not None and parent.settled_at is not None:
@@ -204,11 +204,17 @@ def _child_steps(parent: ParentOrder, child: ChildOrder) -> Iterator[Step]:
         text = f"{name}: cancel requested{_after_cancel(parent, child)}"
         yield _step(child.cancel_requested_at, LogEvent.ORDER_CANCEL_REQUESTED, text)
     if child.closed_at is not None:
-        status = child.status or child.state.value.lower()
-        fills = f"{_shares(child.filled_qty)} of {_shares(child.qty)} shares filled"
-        at = f" at {price(child.filled_avg_price)}" if child.filled_avg_price is not None else ""
-        reason = f": {child.error_message}" if child.error_message else ""
-        yield _step(child.closed_at, f"order.{status}", f"{name}: {status}, {fills}{at}{reason}")
+        yield _closed_step(child, name)
+
+
+def _closed_step(child: ChildOrder, name: str) -> Step:
+    status = child.status or child.state.value.lower()
+    fills = f"{_shares(child.filled_qty)} of {_shares(child.qty)} shares filled"
+    if status == "filled" and child.filled_qty == child.qty:
+        fills = f"{_shares(child.filled_qty)} shares"
+    at = f" at {price(child.filled_avg_price)}" if child.filled_avg_price is not None else ""
+    reason = f": {child.error_message}" if child.error_message else ""
+    return _step(child.closed_at or child.latest_send, f"order.{status}", f"{name}: {status}, {fills}{at}{reason}")
 
 
 def _pricing(child: ChildOrder) -> str:

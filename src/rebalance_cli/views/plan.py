@@ -5,6 +5,8 @@ Pure: answers in, rich renderables out.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -17,6 +19,9 @@ from rebalance_executor.domain.market import ZERO
 
 DECISIONS = {Decision.SEND: ("send", "green"), Decision.SKIP: ("skip", "dim"), Decision.DENY: ("DENY", "red")}
 """Word and style of each decision."""
+_ALL = ("Symbol", "Side", "Decision", "Shares", "Limit", "Bid", "Ask", "≈ Dollars", "≈ Cost")
+_WITHOUT_QUOTE = ("Symbol", "Side", "Decision", "Shares", "Limit", "≈ Dollars", "≈ Cost")
+_NARROW = ("Symbol", "Decision", "Shares", "≈ Dollars")
 _HASH_LENGTH = 12
 
 
@@ -51,32 +56,37 @@ def validation_view(validation: Validation, path: str) -> Group:
 
 def preview_view(preview: Preview, path: str, width: int) -> Group:
     """Return what would be sent, skipped and denied, the reasons, and the totals."""
-    variants = ((True, 6), (True, 4), (False, 4), (False, 2))
-    table = first_fitting((_table(preview, quote=quote, decimals=decimals) for quote, decimals in variants), width)
+    variants = ((_ALL, 6), (_ALL, 4), (_WITHOUT_QUOTE, 4), (_WITHOUT_QUOTE, 2), (_NARROW, 2))
+    table = first_fitting((_table(preview, columns, decimals) for columns, decimals in variants), width)
     return Group(table, "", *_reasons(preview), facts(_totals(preview, path)))
 
 
-def _table(preview: Preview, *, quote: bool, decimals: int) -> Table:
-    table = plain_table(gap=2 if quote else 1)
-    for name in ("Symbol", "Side", "Decision"):
-        table.add_column(name, no_wrap=True)
-    for name in ("Shares", "Limit", *(("Bid", "Ask") if quote else ()), "≈ Dollars", "≈ Cost"):
-        table.add_column(name, justify="right", no_wrap=True)
+def _table(preview: Preview, columns: Sequence[str], decimals: int) -> Table:
+    table = plain_table(gap=2 if columns == _ALL else 1)
+    for column in columns:
+        table.add_column(column, justify="left" if column in _ALL[:3] else "right", no_wrap=True)
     for order in preview.orders:
-        word, style = DECISIONS[order.decision]
-        is_sent = order.decision is Decision.SEND
-        table.add_row(
-            Text(order.symbol, "bold"),
-            order.action.value,
-            Text(word, style),
-            shares(order.qty, decimals) if is_sent else NONE,
-            _limit(order),
-            *((price(order.bid), price(order.ask)) if quote else ()),
-            dollars(order.estimated_amount) if is_sent else NONE,
-            dollars(order.estimated_cost) if is_sent else NONE,
-            style="dim" if order.decision is Decision.SKIP else "",
-        )
+        row = _row(order, decimals)
+        style = "dim" if order.decision is Decision.SKIP else ""
+        table.add_row(*(row[column] for column in columns), style=style)
     return table
+
+
+def _row(order: PreviewOrder, decimals: int) -> dict[str, RenderableType]:
+    word, style = DECISIONS[order.decision]
+    is_sent = order.decision is Decision.SEND
+    cells: Sequence[RenderableType] = (
+        Text(order.symbol, "bold"),
+        order.action.value,
+        Text(word, style),
+        shares(order.qty, decimals) if is_sent else NONE,
+        _limit(order),
+        price(order.bid),
+        price(order.ask),
+        dollars(order.estimated_amount) if is_sent else NONE,
+        dollars(order.estimated_cost) if is_sent else NONE,
+    )
+    return dict(zip(_ALL, cells, strict=True))
 
 
 def _limit(order: PreviewOrder) -> str:

@@ -31,6 +31,7 @@ _COMBINED = ("Planned", "Filled")
 _OMITTED = (("Arrival",), ("Arrival", "Slip $"), ("Arrival", "Slip $", "Side"), ("Arrival", "Slip $", "Side", "bps"))
 """Columns that ever narrower tables leave out. Numbers are never cut off."""
 _SUMS = ("Sum", "Items", "Filled", "Planned $", "Filled $", "Filled %", "Slip $", "bps")
+_OMITTED_SUMS = ((), ("Filled %",), ("Filled %", "Slip $"), ("Filled %", "Slip $", "bps", "Filled"))
 _PRICE_DECIMALS = 3
 
 
@@ -170,8 +171,7 @@ def remarks(result: ExecutionResult) -> RenderableType | None:
 
 def sums_table(result: ExecutionResult, width: int) -> Table:
     """Return planned and filled dollars by side. Each item of the plan counts in exactly one row."""
-    omitted = ((), ("Filled %",), ("Filled %", "Slip $"))
-    return first_fitting((_sums_table(result, without) for without in omitted), width)
+    return first_fitting((_sums_table(result, without) for without in _OMITTED_SUMS), width)
 
 
 def _sums_table(result: ExecutionResult, without: Sequence[str]) -> Table:

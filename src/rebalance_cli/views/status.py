@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from rebalance_cli.formatting import NONE, counted, date_and_time, dollars, price, shares
+from rebalance_cli.formatting import NONE, date_and_time, dollars, price, shares
 from rebalance_cli.outputs import Explanation, KillSwitchAnswer, OrderLine, PlanDetails, PlanProgress, StatusAnswer
 from rebalance_cli.views.styles import OUTCOMES, STATUSES, TRADING_STATES
 from rebalance_cli.views.tables import facts, first_fitting, plain_table
@@ -49,21 +49,26 @@ def account_view(answer: StatusAnswer, width: int) -> Group:
     )
     if not answer.plans:
         return Group(head, "", Text("No plan started on these days.", "dim"))
-    return Group(head, "", first_fitting((_plans_table(answer, full=full) for full in (True, False)), width))
+    return Group(head, "", first_fitting((_plans_table(answer, columns) for columns in (5, 3, 2)), width))
 
 
-def _plans_table(answer: StatusAnswer, *, full: bool) -> Table:
+def _plans_table(answer: StatusAnswer, columns: int) -> Table:
+    """Return a table with the first of its five columns."""
     table = plain_table(gap=2)
     table.add_column("Plan", overflow="fold", style="bold")
-    for name in ("Status", "Started (UTC)", *(("Finished",) if full else ())):
+    for name in ("Status", "Started (UTC)", "Finished")[: columns - 1]:
         table.add_column(name, no_wrap=True)
-    if full:
+    if columns > 4:
         table.add_column("Runs", justify="right")
     for plan in answer.plans:
-        status = Text(plan.status, _STATUS_STYLES.get(plan.status, "red"))
-        finished = f"{plan.finished_at:%H:%M:%S}" if plan.finished_at is not None else NONE
-        more = (finished, str(plan.runs)) if full else ()
-        table.add_row(plan.plan_id, status, date_and_time(plan.started_at), *more)
+        cells: tuple[RenderableType, ...] = (
+            plan.plan_id,
+            Text(plan.status, _STATUS_STYLES.get(plan.status, "red")),
+            date_and_time(plan.started_at),
+            f"{plan.finished_at:%H:%M:%S}" if plan.finished_at is not None else NONE,
+            str(plan.runs),
+        )
+        table.add_row(*cells[:columns])
     return table
 
 
@@ -74,9 +79,9 @@ def plan_details_view(answer: PlanDetails, width: int) -> Group:
     if answer.status is not None:
         status = Text(answer.status.value, _STATUS_STYLES[answer.status.value])
     last = answer.runs[-1] if answer.runs else None
-    runs = counted(len(answer.runs), "run")
+    runs = str(len(answer.runs))
     if last is not None and last.reason:
-        runs += f"; last run: {last.reason}"
+        runs += f"; the last one: {last.reason}"
     rows: list[tuple[str, RenderableType]] = [
         ("Plan", f"{answer.plan_id}  (account {answer.account})"),
         ("Status", status),
