@@ -1,4 +1,4 @@
-"""A plan as a portfolio system really made it: 25 sells, 7 buys, values of 28 digits. Every number is accounted for."""
+"""A recorded plan of a portfolio system: 25 sells, 7 buys, values of 28 digits."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ pytestmark = pytest.mark.skipif(not EVENT.exists(), reason="the recorded event i
 
 @pytest.fixture
 def event() -> dict[str, Any]:
-    """The event, its numbers as they were written."""
-    found: dict[str, Any] = json.loads(EVENT.read_text(encoding="utf-8"), parse_float=Decimal)
-    return found
+    """Read the event with its numbers as written."""
+    recorded: dict[str, Any] = json.loads(EVENT.read_text(encoding="utf-8"), parse_float=Decimal)
+    return recorded
 
 
 @contextmanager
 def world_of(event: dict[str, Any], **scenario: Any) -> Iterator[HandlerWorld]:
-    """An account that holds at $100 a share what the plan assumes."""
+    """Yield a world whose account holds the positions that the plan assumes, at $100 per share."""
     items = plan_of(event)["items"]
     held = {item["symbol"]: Decimal(str(item["current_value"])) / PRICE for item in items}
     positions = {symbol: str(qty.quantize(Decimal("1e-9"))) for symbol, qty in held.items() if qty > 0}
@@ -41,28 +41,28 @@ def world_of(event: dict[str, Any], **scenario: Any) -> Iterator[HandlerWorld]:
 
 
 def plan_of(event: dict[str, Any]) -> dict[str, Any]:
-    """The plan in the event."""
+    """Return the plan in the event."""
     detail: dict[str, Any] = event["detail"]
     return dict(detail.get("rebalance_plan", detail))
 
 
-def test_every_number_of_a_real_plan_is_accounted_for(event: dict[str, Any]) -> None:
+def test_sums_of_the_result_match_the_broker(event: dict[str, Any]) -> None:
     with world_of(event) as world:
         result = world.deliver(event)
 
         sold = -sum(Decimal(o["trade_amount"]) for o in result["orders"] if o["action"] == "SELL")
         bought = sum(Decimal(o["trade_amount"]) for o in result["orders"] if o["action"] == "BUY")
-        at_the_broker = sum(Decimal(o["filled_qty"]) * Decimal(o["filled_avg_price"]) for o in world.orders)
+        traded = sum(Decimal(o["filled_qty"]) * Decimal(o["filled_avg_price"]) for o in world.orders)
         cash = Decimal(world.broker.app.exchange.account()["cash"])
 
         assert len(result["orders"]) == len(plan_of(event)["items"]) == 32
         assert {order["outcome"] for order in result["orders"]} == {"FILLED"}
         assert result["orders_placed"] == result["orders_succeeded"] == len(world.orders) == 32
-        assert sold + bought == at_the_broker == Decimal(result["total_trade_value"])
+        assert sold + bought == traded == Decimal(result["total_trade_value"])
         assert cash == CASH + sold - bought
 
 
-def test_where_nobody_gives_way_a_real_plan_climbs_its_ladder_within_the_brokers_rate(event: dict[str, Any]) -> None:
+def test_ladder_without_early_fills_stays_below_the_rate_limit(event: dict[str, Any]) -> None:
     symbols = [item["symbol"] for item in plan_of(event)["items"]]
     quotes = {symbol: {"bid": str(PRICE - HALF_SPREAD), "ask": str(PRICE + HALF_SPREAD)} for symbol in symbols}
     plan = plan_of(event) | {"execution_urgency": "LOW"}

@@ -1,4 +1,4 @@
-"""Every control once, end to end: what it refuses, with which code, and that nothing was sent that it forbids."""
+"""Every control once, end to end: the code of its denial, and that nothing forbidden is sent."""
 
 from __future__ import annotations
 
@@ -15,25 +15,30 @@ from rebalance_executor.domain.errors import DayChanged, JournalUnavailable, Ove
 from rebalance_executor.domain.orders import child_order_prefix
 from rebalance_executor.domain.risk_state import NEVER_SET, PROGRAM, DailyUsage, RiskState, TradingState
 from tests.support.builders import NOW
-from tests.support.world import HandlerWorld, a_world, buy, exit_of, hold, outcomes, plan, sell
+from tests.support.world import HandlerWorld, Killed, a_world, buy, exit_of, hold, kill, outcomes, plan, sell
 
 NEVER = {"symbol": "AAA", "behaviour": "never"}
 LATER = {"symbol": "BBB", "behaviour": "later", "after_seconds": 2}
-REFUSAL = {"status": 422, "code": 42210000, "message": "it cannot be traded now"}
-A_DAY_ON = NOW.date() + timedelta(days=1)
-"""The trading day of a world that is always open: its next close is a day ahead."""
+REJECT = {"status": 422, "code": 42210000, "message": "it cannot be traded now"}
+TRADING_DAY = NOW.date() + timedelta(days=1)
+"""The trading day of a market that is always open: its next close is one day ahead."""
 
 
-def of_others(world: HandlerWorld, symbol: str, side: str, price: str = "50", **fields: str) -> None:
-    """An order of somebody else that rests at the broker."""
+def submit_foreign_order(world: HandlerWorld, symbol: str, side: str, price: str = "50", **fields: str) -> None:
+    """Submit another party's order, which stays open at the broker."""
     body = {"symbol": symbol, "side": side, "qty": "1", "type": "limit", "limit_price": price, "time_in_force": "day"}
     world.broker.app.exchange.submit_order(body | fields)
+
+
+def unreadable(*_: object) -> None:
+    """Raise the error of a database that does not answer."""
+    raise JournalUnavailable("the table does not answer")
 
 
 # --- kill switch -----------------------------------------------------------------------------------------
 
 
-def test_halted_means_that_nothing_is_sent_and_who_halted_it_why() -> None:
+def test_halted_account_sends_nothing_and_names_operator_and_reason() -> None:
     with a_world() as world:
         world.set_kill_switch(TradingState.HALTED, "prices look wrong")
         result = world.deliver(plan(buy("AAA", 1000), hold("BBB")))
@@ -45,7 +50,7 @@ def test_halted_means_that_nothing_is_sent_and_who_halted_it_why() -> None:
         assert world.log_lines("plan.denied")[0]["level"] == "WARNING"
 
 
-def test_reducing_sells_and_does_not_buy() -> None:
+def test_reducing_account_sells_but_does_not_buy() -> None:
     with a_world(positions={"AAA": "10"}) as world:
         world.set_kill_switch(TradingState.REDUCING)
         result = world.deliver(plan(sell("AAA", 500), buy("BBB", 500)))
@@ -53,15 +58,15 @@ def test_reducing_sells_and_does_not_buy() -> None:
         assert outcomes(result) == {"AAA": ("FILLED", None), "BBB": ("DENIED", "REDUCING_ONLY")}
 
 
-def test_a_person_who_resumes_lets_the_next_plan_trade() -> None:
+def test_plan_trades_after_operator_resumes_account() -> None:
     with a_world() as world:
         world.set_kill_switch(TradingState.HALTED)
-        world.set_kill_switch(TradingState.ACTIVE, "drill is over")
+        world.set_kill_switch(TradingState.ACTIVE, "drill has ended")
 
         assert world.deliver(plan(buy("AAA", 1000)))["status"] == "success"
 
 
-def test_halted_while_an_order_rests_it_is_cancelled_and_nothing_else_is_sent() -> None:
+def test_halt_cancels_open_orders_and_sends_nothing_more() -> None:
     with a_world(fills=[NEVER], positions={"AAA": "10"}, config={"child_wait_seconds": 60}) as world:
         world.after(3, lambda: world.set_kill_switch(TradingState.HALTED))
         result = world.deliver(plan(sell("AAA", 500), buy("BBB", 500)))
@@ -72,7 +77,7 @@ def test_halted_while_an_order_rests_it_is_cancelled_and_nothing_else_is_sent() 
         assert world.clock.now() - NOW < timedelta(seconds=12)
 
 
-def test_reducing_from_now_on_cancels_the_buys_that_rest() -> None:
+def test_switch_to_reducing_cancels_open_buys() -> None:
     with a_world(fills=[NEVER], config={"child_wait_seconds": 60}) as world:
         world.after(3, lambda: world.set_kill_switch(TradingState.REDUCING))
         result = world.deliver(plan(buy("AAA", 500)))
@@ -81,7 +86,7 @@ def test_reducing_from_now_on_cancels_the_buys_that_rest() -> None:
         assert [order["status"] for order in world.orders] == ["canceled"]
 
 
-def test_before_an_order_is_sent_the_switch_is_at_most_a_second_old() -> None:
+def test_kill_switch_is_read_again_before_an_order_is_sent() -> None:
     lag = {"proceeds_lag_seconds": 3}
     with a_world(cash="0", positions={"AAA": "10"}, account=lag) as world:
         world.after(2, lambda: world.set_kill_switch(TradingState.HALTED))
@@ -90,27 +95,21 @@ def test_before_an_order_is_sent_the_switch_is_at_most_a_second_old() -> None:
         assert outcomes(result) == {"AAA": ("FILLED", None), "BBB": ("DENIED", "HALTED")}
 
 
-def test_a_switch_that_cannot_be_read_lets_nothing_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails(*_: object) -> None:
-        raise JournalUnavailable("the table does not answer")
-
+def test_unreadable_kill_switch_sends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     with a_world(cash="0", positions={"AAA": "10"}, account={"proceeds_lag_seconds": 3}) as world:
         document = plan(exit_of("AAA"), buy("BBB", 900))
-        with monkeypatch.context() as broken:
-            broken.setattr(DynamoRiskStore, "kill_switch", fails)
-            with pytest.raises(PlanYielded, match="the kill switch cannot be read"):
+        with monkeypatch.context() as patches:
+            patches.setattr(DynamoRiskStore, "kill_switch", unreadable)
+            with pytest.raises(PlanYielded):
                 world.deliver(document)
         assert [order["symbol"] for order in world.orders] == ["AAA"]
 
         assert outcomes(world.deliver(document)) == {"AAA": ("FILLED", None), "BBB": ("FILLED", None)}
 
 
-def test_a_switch_that_cannot_be_read_while_orders_rest_cancels_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails(*_: object) -> None:
-        raise JournalUnavailable("the table does not answer")
-
+def test_kill_switch_that_becomes_unreadable_cancels_open_orders(monkeypatch: pytest.MonkeyPatch) -> None:
     with a_world(fills=[NEVER], config={"child_wait_seconds": 60}) as world:
-        monkeypatch.setattr(DynamoRiskStore, "kill_switch", fails)
+        monkeypatch.setattr(DynamoRiskStore, "kill_switch", unreadable)
         with pytest.raises(PlanYielded):
             world.deliver(plan(buy("AAA", 1000)))
 
@@ -118,10 +117,10 @@ def test_a_switch_that_cannot_be_read_while_orders_rest_cancels_them(monkeypatch
         assert world.clock.now() - NOW < timedelta(seconds=10)
 
 
-def test_a_breach_at_the_last_line_stops_the_program_and_halts_the_account(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_overfill_guard_stops_the_run_and_halts_the_account(monkeypatch: pytest.MonkeyPatch) -> None:
     with a_world() as world:
-        with monkeypatch.context() as broken:
-            broken.setattr(controls, "overfill", lambda parent: f"{parent.symbol}: too much")
+        with monkeypatch.context() as patches:
+            patches.setattr(controls, "overfill", lambda parent: f"{parent.symbol}: overfill")
             with pytest.raises(OverfillGuard):
                 world.deliver(plan(buy("AAA", 1000)))
 
@@ -131,15 +130,15 @@ def test_a_breach_at_the_last_line_stops_the_program_and_halts_the_account(monke
         assert outcomes(world.deliver(plan(buy("BBB", 1000), plan_id="next"))) == {"BBB": ("DENIED", "HALTED")}
 
 
-def test_too_many_rejects_in_a_row_halt_the_account() -> None:
+def test_consecutive_rejects_halt_the_account() -> None:
     prices = dict.fromkeys(("AAA", "BBB", "CCC", "DDD"), "100")
-    rejected = {"behaviour": "reject", "error": REFUSAL}
-    with a_world(prices=prices, fills=[rejected], config={"max_rejects_in_a_row": 3}) as world:
+    reject = {"behaviour": "reject", "error": REJECT}
+    with a_world(prices=prices, fills=[reject], config={"max_rejects_in_a_row": 3}) as world:
         result = world.deliver(plan(*(buy(symbol, 1000) for symbol in prices)))
 
         assert [outcome for outcome, _ in outcomes(result).values()] == ["REJECTED"] * 3 + ["DENIED"]
         assert outcomes(result)["DDD"] == ("DENIED", "HALTED")
-        assert "3 orders in a row" in world.risk_store.kill_switch("default").reason
+        assert world.risk_store.kill_switch("default").state is TradingState.HALTED
         assert (result["orders_rejected"], result["orders_denied"], result["orders_placed"]) == (3, 1, 0)
 
 
@@ -161,7 +160,7 @@ def test_too_many_rejects_in_a_row_halt_the_account() -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else next(iter(value)),
 )
-def test_what_a_limit_forbids_is_denied_and_never_sent(config: dict[str, Any], code: str) -> None:
+def test_item_beyond_a_limit_is_denied_and_not_sent(config: dict[str, Any], code: str) -> None:
     with a_world(config=config) as world:
         result = world.deliver(plan(buy("AAA", 1000)))
 
@@ -170,26 +169,26 @@ def test_what_a_limit_forbids_is_denied_and_never_sent(config: dict[str, Any], c
         assert world.log_lines("item.denied")[0]["code"] == code
 
 
-def test_the_day_counts_what_was_reserved_also_where_nothing_was_filled() -> None:
+def test_daily_usage_counts_reservations_of_unfilled_orders() -> None:
     with a_world(fills=[NEVER], config={"max_day_gross_dollars": 1500, "max_children": 1}) as world:
         assert outcomes(world.deliver(plan(buy("AAA", 1000))))["AAA"][0] == "UNFILLED"
         result = world.deliver(plan(buy("BBB", 1000), plan_id="next"))
 
         assert outcomes(result) == {"BBB": ("DENIED", "DAILY_LIMIT")}
-        day = world.risk_store.load("default", A_DAY_ON).usage
-        assert (day.plans, day.buys) == (1, Decimal(1000))
+        usage = world.risk_store.load("default", TRADING_DAY).usage
+        assert (usage.plans, usage.buys) == (1, Decimal(1000))
 
 
-def test_26_what_is_skipped_or_denied_is_no_part_of_the_days_sums() -> None:
+def test_26_skipped_and_denied_items_are_not_in_daily_usage() -> None:
     with a_world(positions={"CCC": "5"}, config={"restricted_symbols": ["BBB"]}) as world:
         world.deliver(plan(buy("AAA", 1000), buy("BBB", 700), sell("CCC", 200), hold("SPY")))
 
-        book = world.risk_store.load("default", A_DAY_ON)
-        assert (book.usage.plans, book.usage.buys, book.usage.sells) == (1, Decimal(1000), Decimal(200))
-        assert [order.symbol for order in book.plans[0].orders] == ["AAA", "CCC"]
+        state = world.risk_store.load("default", TRADING_DAY)
+        assert (state.usage.plans, state.usage.buys, state.usage.sells) == (1, Decimal(1000), Decimal(200))
+        assert [order.symbol for order in state.plans[0].orders] == ["AAA", "CCC"]
 
 
-def test_an_order_that_stays_unknown_counts_in_full() -> None:
+def test_order_with_unknown_outcome_counts_in_full() -> None:
     lost = {"method": "POST", "path": "/v2/orders", "kind": "drop", "when": "after", "count": None}
     with a_world(faults=[lost], config={"max_day_gross_dollars": 1500}) as world:
         world.deliver(plan(buy("AAA", 1000)))
@@ -198,34 +197,26 @@ def test_an_order_that_stays_unknown_counts_in_full() -> None:
         assert outcomes(result) == {"BBB": ("DENIED", "DAILY_LIMIT")}
 
 
-def test_a_run_killed_after_its_first_write_has_reserved_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Killed(BaseException):
-        """The process is gone."""
-
-    def kill(*_: object) -> None:
-        raise Killed
-
+def test_run_killed_after_its_first_write_reserves_once(monkeypatch: pytest.MonkeyPatch) -> None:
     with a_world() as world:
-        with monkeypatch.context() as dying:
-            dying.setattr(AlpacaBroker, "submit", kill)
+        with monkeypatch.context() as patches:
+            patches.setattr(AlpacaBroker, "submit", kill)
             with pytest.raises(Killed):
                 world.deliver(plan(buy("AAA", 1000)), seconds=10)
-        assert world.risk_store.load("default", A_DAY_ON).usage.plans == 1
-        world.restart()
-        world.delete_idempotency_records()
-        world.advance(30)
+        assert world.risk_store.load("default", TRADING_DAY).usage.plans == 1
+        world.replace_killed()
 
         assert world.deliver(plan(buy("AAA", 1000)))["status"] == "success"
-        assert world.risk_store.load("default", A_DAY_ON).usage.buys == Decimal(1000)
+        assert world.risk_store.load("default", TRADING_DAY).usage.buys == Decimal(1000)
 
 
-def test_the_day_is_reserved_before_anything_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A reservation from a day that another plan has changed meanwhile is refused whole: no journal, no order."""
+def test_reservation_is_written_before_any_order_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reservation based on outdated usage of the day fails: nothing is journalled or sent."""
     with a_world() as world:
         world.deliver(plan(buy("BBB", 1000)))
-        stale = RiskState(NEVER_SET, DailyUsage(A_DAY_ON))
-        with monkeypatch.context() as late:
-            late.setattr(DynamoRiskStore, "load", lambda *_: stale)
+        stale = RiskState(NEVER_SET, DailyUsage(TRADING_DAY))
+        with monkeypatch.context() as patches:
+            patches.setattr(DynamoRiskStore, "load", lambda *_: stale)
             with pytest.raises(DayChanged):
                 world.deliver(plan(buy("AAA", 1000), plan_id="next"))
         assert [order["symbol"] for order in world.orders] == ["BBB"]
@@ -233,7 +224,7 @@ def test_the_day_is_reserved_before_anything_is_sent(monkeypatch: pytest.MonkeyP
         assert world.deliver(plan(buy("AAA", 1000), plan_id="next"))["status"] == "success"
 
 
-def test_more_messages_than_allowed_are_not_sent() -> None:
+def test_message_limit_of_the_plan_stops_submissions() -> None:
     with a_world(config={"max_plan_messages": 2, "max_children": 5}, fills=[NEVER]) as world:
         result = world.deliver(plan(buy("AAA", 1000)))
 
@@ -241,7 +232,7 @@ def test_more_messages_than_allowed_are_not_sent() -> None:
         assert len(world.orders) == 1
 
 
-def test_more_messages_than_a_minute_may_have_are_not_sent() -> None:
+def test_message_limit_per_minute_stops_submissions() -> None:
     with a_world(config={"max_messages_per_minute": 2}) as world:
         result = world.deliver(plan(buy("AAA", 1000), buy("BBB", 1000), buy("CCC", 1000)))
 
@@ -249,7 +240,7 @@ def test_more_messages_than_a_minute_may_have_are_not_sent() -> None:
         assert len(world.orders) == 2
 
 
-def test_too_many_plans_halt_the_account_until_a_person_resumes_it() -> None:
+def test_too_many_plans_halt_the_account_until_an_operator_resumes_it() -> None:
     with a_world(config={"max_plans_per_day": 2}) as world:
         for number in range(2):
             assert world.deliver(plan(buy("AAA", 1000 + number), plan_id=f"plan-{number}"))["success"]
@@ -257,7 +248,7 @@ def test_too_many_plans_halt_the_account_until_a_person_resumes_it() -> None:
         third = world.deliver(plan(buy("BBB", 1000), plan_id="third"))
         fourth = world.deliver(plan(buy("BBB", 1001), plan_id="fourth"))
         world.advance(1)
-        world.set_kill_switch(TradingState.ACTIVE, "looked at both")
+        world.set_kill_switch(TradingState.ACTIVE, "checked both")
         fifth = world.deliver(plan(buy("BBB", 1002), plan_id="fifth"))
 
         codes = [outcomes(result)["BBB"] for result in (third, fourth, fifth)]
@@ -286,9 +277,9 @@ def test_too_many_runs_end_the_plan_and_halt_the_account() -> None:
         ({"bid": "90", "ask": "110"}, "QUOTE_UNUSABLE"),
         ({"bid": "99.99", "ask": "100.01", "prev_close": "200"}, "PRICE_COLLAR"),
     ],
-    ids=["yesterday's", "too wide", "half of the previous close"],
+    ids=["from yesterday", "too wide", "half of the previous close"],
 )
-def test_a_price_that_cannot_be_trusted_is_not_traded_on(quote: dict[str, str], code: str) -> None:
+def test_item_with_unreliable_price_is_denied(quote: dict[str, str], code: str) -> None:
     with a_world(quotes={"AAA": quote}, positions={"AAA": "10"}) as world:
         result = world.deliver(plan(sell("AAA", 500)))
 
@@ -296,7 +287,7 @@ def test_a_price_that_cannot_be_trusted_is_not_traded_on(quote: dict[str, str], 
         assert world.orders == []
 
 
-def test_where_nobody_quotes_the_last_trade_prices_a_limit_if_that_is_configured() -> None:
+def test_last_trade_prices_an_order_without_usable_quote_if_configured() -> None:
     quotes = {"AAA": {"bid": "90", "ask": "110", "last": "100.02"}}
     config = {"order_style": "ladder", "unusable_quote": "last_trade", "last_rung_seconds": 3}
     with a_world(quotes=quotes, config=config) as world:
@@ -309,7 +300,7 @@ def test_where_nobody_quotes_the_last_trade_prices_a_limit_if_that_is_configured
         assert [line["last_trade"] for line in world.log_lines("order.priced_from_last_trade")] == ["100.02"]
 
 
-def test_the_last_line_refuses_a_limit_outside_the_collar() -> None:
+def test_limit_outside_the_collar_is_denied() -> None:
     with a_world(quotes={"AAA": {"bid": "98", "ask": "102"}}, config={"limit_collar": "0.01"}) as world:
         result = world.deliver(plan(buy("AAA", 1000)))
 
@@ -317,10 +308,10 @@ def test_the_last_line_refuses_a_limit_outside_the_collar() -> None:
         assert world.orders == []
 
 
-# --- others ----------------------------------------------------------------------------------------------
+# --- duplicates and foreign orders ------------------------------------------------------------------------
 
 
-def test_02_the_same_strategy_five_minutes_later_under_another_plan_id_trades_nothing() -> None:
+def test_02_same_orders_under_another_plan_id_are_denied_as_duplicates() -> None:
     with a_world(positions={"AAA": "10"}) as world:
         items = [sell("AAA", 500), buy("BBB", 500)]
         assert world.deliver(plan(*items))["status"] == "success"
@@ -328,13 +319,13 @@ def test_02_the_same_strategy_five_minutes_later_under_another_plan_id_trades_no
         world.broker.change(
             {"quotes": {"AAA": {"bid": "99.5", "ask": "99.52"}, "BBB": {"bid": "101", "ask": "101.02"}}}
         )
-        again = world.deliver(plan(*items, plan_id="second schedule"))
+        second = world.deliver(plan(*items, plan_id="second schedule"))
 
-        assert outcomes(again) == {"AAA": ("DENIED", "DUPLICATE_ORDER"), "BBB": ("DENIED", "DUPLICATE_ORDER")}
+        assert outcomes(second) == {"AAA": ("DENIED", "DUPLICATE_ORDER"), "BBB": ("DENIED", "DUPLICATE_ORDER")}
         assert len(world.orders) == 2
 
 
-def test_the_same_order_is_no_duplicate_when_the_window_has_passed() -> None:
+def test_same_order_is_allowed_after_the_duplicate_window() -> None:
     with a_world() as world:
         world.deliver(plan(buy("BBB", 500)))
         world.advance(601)
@@ -342,18 +333,18 @@ def test_the_same_order_is_no_duplicate_when_the_window_has_passed() -> None:
         assert world.deliver(plan(buy("BBB", 500), plan_id="later"))["status"] == "success"
 
 
-def test_others_orders_deny_by_default_and_stay() -> None:
+def test_foreign_order_denies_the_item_and_stays_open_by_default() -> None:
     with a_world() as world:
-        of_others(world, "AAA", "buy")
+        submit_foreign_order(world, "AAA", "buy")
         result = world.deliver(plan(buy("AAA", 1000)))
 
         assert outcomes(result) == {"AAA": ("DENIED", "CONFLICTING_ORDER")}
         assert [order["status"] for order in world.orders] == ["new"]
 
 
-def test_others_orders_are_cancelled_and_waited_for_where_that_is_configured() -> None:
+def test_foreign_order_is_cancelled_first_if_configured() -> None:
     with a_world(config={"conflicting_orders": "cancel"}, default_fill={"cancel_seconds": 2}) as world:
-        of_others(world, "AAA", "buy")
+        submit_foreign_order(world, "AAA", "buy")
         result = world.deliver(plan(buy("AAA", 1000)))
 
         assert outcomes(result) == {"AAA": ("FILLED", None)}
@@ -361,23 +352,23 @@ def test_others_orders_are_cancelled_and_waited_for_where_that_is_configured() -
         assert world.log_lines("foreign_order.cancel_requested")
 
 
-def test_what_a_cancelled_order_of_others_held_pays_for_the_plan() -> None:
+def test_cash_held_by_a_cancelled_foreign_order_is_available() -> None:
     with a_world(cash="10000", config={"conflicting_orders": "cancel"}) as world:
-        of_others(world, "AAA", "buy", price="90", qty="90")
+        submit_foreign_order(world, "AAA", "buy", price="90", qty="90")
         result = world.deliver(plan(buy("AAA", 8000)))
 
         assert outcomes(result) == {"AAA": ("FILLED", None)}
 
 
-def test_an_order_of_others_that_will_not_go_away_still_denies() -> None:
+def test_foreign_order_that_cannot_be_cancelled_denies_the_item() -> None:
     with a_world(config={"conflicting_orders": "cancel"}, default_fill={"cancel_seconds": None}) as world:
-        of_others(world, "AAA", "buy")
+        submit_foreign_order(world, "AAA", "buy")
         result = world.deliver(plan(buy("AAA", 1000)), seconds=60)
 
         assert outcomes(result) == {"AAA": ("DENIED", "CONFLICTING_ORDER")}
 
 
-def test_a_position_that_the_plan_did_not_know_is_not_traded() -> None:
+def test_item_with_position_drift_is_denied() -> None:
     with a_world(positions={"AAA": "100"}) as world:
         result = world.deliver(plan(buy("AAA", 1000), buy("BBB", 1000), max_drift_tolerance="0.05"))
 
@@ -387,12 +378,12 @@ def test_a_position_that_the_plan_did_not_know_is_not_traded() -> None:
 # --- the broker ------------------------------------------------------------------------------------------
 
 
-def test_a_broker_that_keeps_failing_gets_nothing_more_and_the_run_yields() -> None:
+def test_failing_broker_opens_the_circuit_and_the_run_yields() -> None:
     prices = {f"S{n}": "100" for n in range(8)}
     down = {"method": "POST", "path": "/v2/orders", "kind": "status", "status": 503, "when": "before", "count": 5}
     with a_world(prices=prices, faults=[down]) as world:
         document = plan(*(buy(symbol, 1000) for symbol in prices))
-        with pytest.raises(PlanYielded, match="5 times in a row"):
+        with pytest.raises(PlanYielded):
             world.deliver(document)
         assert world.orders == []
         assert world.log_lines("circuit.opened")
@@ -406,7 +397,7 @@ def test_a_broker_that_keeps_failing_gets_nothing_more_and_the_run_yields() -> N
 # --- after the trade -------------------------------------------------------------------------------------
 
 
-def test_a_position_that_others_changed_meanwhile_makes_the_plan_unresolved() -> None:
+def test_position_changed_by_others_during_the_plan_makes_the_item_unresolved() -> None:
     with a_world(fills=[LATER]) as world:
         world.change_after(1, {"positions": [{"symbol": "AAA", "qty": "3"}]})
         result = world.deliver(plan(buy("AAA", 1000), buy("BBB", 1000)))
@@ -415,40 +406,39 @@ def test_a_position_that_others_changed_meanwhile_makes_the_plan_unresolved() ->
         assert (result["status"], result["orders_unresolved"]) == ("unresolved", 1)
         (difference,) = result["differences"]
         assert difference["symbol"] == "AAA"
-        assert "3 shares are held" in difference["problem"]
         assert world.log_lines("reconciliation.mismatch")[0]["level"] == "ERROR"
 
 
-def test_an_order_under_the_plans_ids_that_the_journal_does_not_know_is_named() -> None:
+def test_order_with_the_plans_id_that_is_not_journalled_is_reported() -> None:
     stray = child_order_prefix("default", "plan-1") + "AAA-7"
     with a_world(fills=[LATER]) as world:
-        world.after(1, lambda: of_others(world, "AAA", "sell", price="150", client_order_id=stray))
+        world.after(1, lambda: submit_foreign_order(world, "AAA", "sell", price="150", client_order_id=stray))
         result = world.deliver(plan(buy("AAA", 1000), buy("BBB", 1000)))
 
         assert outcomes(result)["AAA"] == ("UNRESOLVED", "RECONCILIATION_MISMATCH")
         assert stray in result["differences"][0]["problem"]
 
 
-def test_the_parts_of_the_shortfall_add_up_and_are_told() -> None:
+def test_parts_of_the_shortfall_add_up() -> None:
     first = {"symbol": "AAA", "nth": 1, "behaviour": "cancel", "fraction": "0.4", "after_seconds": 1}
     with a_world(fills=[first], positions={"BBB": "10"}) as world:
         world.change_after(0.5, {"quotes": {"AAA": {"bid": "100.19", "ask": "100.23"}}})
         result = world.deliver(plan(buy("AAA", 1000), sell("BBB", 500)))
 
-        for told in (*result["orders"], result):
-            dollars = [Decimal(told[f"{part}_amount"]) for part in ("delay", "spread", "residual")]
-            points = [Decimal(told[f"{part}_bps"]) for part in ("delay", "spread", "residual")]
-            assert sum(dollars) == Decimal(told["slippage_amount"])
-            assert sum(points) == Decimal(told["slippage_bps"])
+        for entry in (*result["orders"], result):
+            dollars = [Decimal(entry[f"{part}_amount"]) for part in ("delay", "spread", "residual")]
+            points = [Decimal(entry[f"{part}_bps"]) for part in ("delay", "spread", "residual")]
+            assert sum(dollars) == Decimal(entry["slippage_amount"])
+            assert sum(points) == Decimal(entry["slippage_bps"])
         assert Decimal(result["orders"][0]["delay_amount"]) > 0
         assert sum(Decimal(order["slippage_amount"]) for order in result["orders"]) == Decimal(
             result["slippage_amount"]
         )
 
 
-def test_denied_skipped_rejected_and_unresolved_are_different_things() -> None:
-    refused = {"symbol": "BBB", "behaviour": "reject", "error": REFUSAL}
-    fills = [refused, {"symbol": "CCC", "behaviour": "never", "cancel_seconds": None}]
+def test_denied_skipped_rejected_and_unresolved_are_counted_apart() -> None:
+    reject = {"symbol": "BBB", "behaviour": "reject", "error": REJECT}
+    fills = [reject, {"symbol": "CCC", "behaviour": "never", "cancel_seconds": None}]
     with a_world(fills=fills, config={"restricted_symbols": ["AAA"]}) as world:
         result = world.deliver(plan(buy("AAA", 100), buy("BBB", 100), buy("CCC", 100), hold("SPY")))
 

@@ -1,4 +1,4 @@
-"""Production failures 1 to 16: what went wrong with single orders, and what happens here instead."""
+"""Production failures 1 to 16 of an earlier system, in single orders, and the correct behavior."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from rebalance_executor.domain.errors import LeaseHeld, PlanChanged
 from tests.support.world import a_world, buy, exit_of, outcomes, plan, sell
 
 
-def test_01_a_plan_delivered_again_and_again_is_executed_once() -> None:
-    """Transport de-duplication was taken for idempotency; here the journal alone would do."""
+def test_01_redelivered_plan_is_executed_once() -> None:
+    """The earlier system relied on de-duplication of the transport; here the journal alone is enough."""
     with a_world() as world:
         first = world.deliver(plan(buy("AAA", 1000)))
-        again = world.deliver(plan(buy("AAA", 1000)))
+        second = world.deliver(plan(buy("AAA", 1000)))
         world.delete_idempotency_records()
         world.restart()
-        much_later = world.deliver(plan(buy("AAA", 1000)))
+        third = world.deliver(plan(buy("AAA", 1000)))
 
-        assert first == again == much_later
+        assert first == second == third
         assert first["status"] == "success"
         assert len(world.orders) == 1
-        assert [line["answered_by"] for line in world.log_lines("plan.duplicate")] == ["front door", "journal"]
+        assert [line["answered_by"] for line in world.log_lines("plan.duplicate")] == ["idempotency", "journal"]
 
 
-def test_01_the_same_plan_id_with_other_content_is_refused_even_without_the_front_door() -> None:
+def test_01_known_plan_id_with_other_content_is_invalid_even_without_idempotency_record() -> None:
     with a_world() as world:
         world.deliver(plan(buy("AAA", 1000)))
         with pytest.raises(PlanChanged, match="plan_id"):
@@ -50,7 +50,7 @@ def test_02_two_plans_of_one_account_never_run_at_the_same_time() -> None:
         assert world.deliver(plan(buy("AAA", 1000), plan_id="second schedule"))["status"] == "success"
 
 
-def test_02_a_plan_that_meets_another_ones_lease_waits_for_its_end() -> None:
+def test_02_plan_waits_for_the_lease_of_another_plan() -> None:
     """Lambda delivers an event three times within three minutes; a plan of the same account may take ten."""
     with a_world() as world:
         world.restart()
@@ -67,7 +67,7 @@ def test_02_a_plan_that_meets_another_ones_lease_waits_for_its_end() -> None:
         assert world.clock.now() >= until
 
 
-def test_03_an_exit_sells_the_exact_position() -> None:
+def test_03_exit_sells_the_exact_position() -> None:
     with a_world(positions={"AAA": "7.2273576"}) as world:
         result = world.deliver(plan(exit_of("AAA", "722.7358")))
 
@@ -75,14 +75,14 @@ def test_03_an_exit_sells_the_exact_position() -> None:
         assert world.orders[0]["qty"] == "7.2273576"
 
 
-def test_04_an_exit_of_a_third_of_a_share_is_not_rounded_to_nothing() -> None:
+def test_04_exit_of_a_third_of_a_share_is_not_rounded_to_zero() -> None:
     with a_world(positions={"AAA": "0.3"}) as world:
         world.deliver(plan(exit_of("AAA", 30)))
 
         assert world.filled("AAA") == Decimal("0.3")
 
 
-def test_05_whole_shares_only_where_the_asset_is_not_fractionable() -> None:
+def test_05_order_for_a_non_fractionable_asset_has_whole_shares() -> None:
     with a_world(whole_shares=["AAA"]) as world:
         result = world.deliver(plan(buy("AAA", 1050)))
 
@@ -93,9 +93,9 @@ def test_05_whole_shares_only_where_the_asset_is_not_fractionable() -> None:
 @pytest.mark.parametrize(
     ("bid", "ask"),
     [("107", "0"), ("0", "107"), ("0", "0"), ("107", "106")],
-    ids=["no ask", "no bid", "none", "crossed"],
+    ids=["no ask", "no bid", "neither", "crossed"],
 )
-def test_06_07_09_no_price_is_made_from_a_quote_that_has_none(bid: str, ask: str) -> None:
+def test_06_07_09_item_without_usable_quote_is_denied(bid: str, ask: str) -> None:
     with a_world(quotes={"AAA": {"bid": bid, "ask": ask}, "BBB": {"bid": "99.99", "ask": "100.01"}}) as world:
         result = world.deliver(plan(buy("AAA", 1000), buy("BBB", 1000)))
 
@@ -104,14 +104,14 @@ def test_06_07_09_no_price_is_made_from_a_quote_that_has_none(bid: str, ask: str
         assert [order["symbol"] for order in world.orders] == ["BBB"]
 
 
-def test_08_a_buy_is_never_priced_above_the_ask() -> None:
+def test_08_buy_is_never_priced_above_the_ask() -> None:
     with a_world() as world:
         world.deliver(plan(buy("AAA", 1000)))
 
         assert world.orders[0]["limit_price"] == "100.01"
 
 
-def test_10_a_fill_without_its_price_yet_is_read_again() -> None:
+def test_10_fill_without_price_is_read_again() -> None:
     with a_world(default_fill={"behaviour": "marketable", "price_pending_seconds": 3}) as world:
         result = world.deliver(plan(buy("AAA", 1000)))
 
@@ -120,7 +120,7 @@ def test_10_a_fill_without_its_price_yet_is_read_again() -> None:
         assert world.filled("AAA") == Decimal(result["orders"][0]["shares"])
 
 
-def test_10_a_price_that_never_comes_is_unresolved_and_not_zero() -> None:
+def test_10_fill_whose_price_never_arrives_is_unresolved() -> None:
     with a_world(default_fill={"behaviour": "marketable", "price_pending_seconds": 3600}) as world:
         result = world.deliver(plan(buy("AAA", 1000)))
 
@@ -131,7 +131,7 @@ def test_10_a_price_that_never_comes_is_unresolved_and_not_zero() -> None:
 
 
 @pytest.mark.parametrize("status", ["pending_new", "held", "calculated", "something_new"])
-def test_11_any_status_is_tolerated(status: str) -> None:
+def test_11_every_order_status_is_accepted(status: str) -> None:
     with a_world(default_fill={"behaviour": "later", "after_seconds": 2, "status": status}) as world:
         result = world.deliver(plan(buy("AAA", 1000)))
 
@@ -139,7 +139,7 @@ def test_11_any_status_is_tolerated(status: str) -> None:
         assert len(world.orders) == 1
 
 
-def test_12_an_order_filled_before_its_cancel_counts_as_filled() -> None:
+def test_12_order_filled_before_its_cancel_counts_as_filled() -> None:
     with a_world(default_fill={"behaviour": "never", "fill_beats_cancel": 1}) as world:
         result = world.deliver(plan(buy("AAA", 1000)))
 
@@ -148,8 +148,8 @@ def test_12_an_order_filled_before_its_cancel_counts_as_filled() -> None:
         assert result["orders"][0]["shares"] == world.orders[0]["filled_qty"]
 
 
-def test_13_14_a_new_order_waits_for_the_cancel_and_asks_for_the_remainder_only() -> None:
-    """The double buy: asked 10, bought 20, reported 10."""
+def test_13_14_new_order_follows_the_confirmed_cancel_and_takes_the_remaining_quantity() -> None:
+    """The earlier system bought twice: 10 planned, 20 bought, 10 reported."""
     first = {"symbol": "AAA", "nth": 1, "behaviour": "never", "fill_beats_cancel": "0.4", "cancel_seconds": 3}
     with a_world(fills=[first], whole_shares=["AAA"]) as world:
         result = world.deliver(plan(buy("AAA", 1005)))
@@ -160,16 +160,17 @@ def test_13_14_a_new_order_waits_for_the_cancel_and_asks_for_the_remainder_only(
         assert result["orders"][0]["shares"] == "10"
 
 
-def test_13_a_cancel_that_is_never_confirmed_is_unresolved() -> None:
-    with a_world(default_fill={"behaviour": "never", "cancel_seconds": None}) as world:
+def test_13_unconfirmed_cancel_is_unresolved_and_not_rejected() -> None:
+    with a_world(default_fill={"behaviour": "never", "cancel_seconds": None, "status": "held"}) as world:
         result = world.deliver(plan(buy("AAA", 1000)))
 
         assert outcomes(result) == {"AAA": ("UNRESOLVED", "CANCEL_UNCONFIRMED")}
-        assert len(world.orders) == 1
+        assert (result["orders_placed"], result["orders_rejected"]) == (1, 0)
+        assert [order["status"] for order in world.orders] == ["pending_cancel"]
 
 
-def test_14_an_order_sold_in_parts_never_oversells() -> None:
-    """The oversell on retry: asked 20, sold 30, reported 20."""
+def test_14_partial_fills_never_oversell() -> None:
+    """The earlier system sold too much on retry: 20 planned, 30 sold, 20 reported."""
     parts = {"symbol": "AAA", "nth": 1, "behaviour": "parts", "parts": [{"fraction": "0.5"}]}
     with a_world(fills=[parts], positions={"AAA": "30"}, whole_shares=["AAA"]) as world:
         result = world.deliver(plan(sell("AAA", 2000)))
@@ -179,7 +180,7 @@ def test_14_an_order_sold_in_parts_never_oversells() -> None:
 
 
 @pytest.mark.parametrize("end", ["cancel", "expire"])
-def test_16_what_the_broker_cancels_or_lets_expire_is_worked_further(end: str) -> None:
+def test_16_remainder_of_an_order_ended_by_the_broker_is_sent_again(end: str) -> None:
     first = {"symbol": "AAA", "nth": 1, "behaviour": end, "fraction": "0.3", "after_seconds": 1}
     with a_world(fills=[first], whole_shares=["AAA"]) as world:
         result = world.deliver(plan(buy("AAA", 1005)))

@@ -1,4 +1,4 @@
-"""Orders on the ladder, worked by the whole program against the paper broker."""
+"""Ladder orders, executed by the whole program on the paper broker."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def limits(world: HandlerWorld) -> list[str]:
 
 
 def seconds_between(world: HandlerWorld) -> list[float]:
-    """Seconds from one submission to the next."""
+    """Return the seconds between consecutive submissions."""
     times = [datetime.fromisoformat(order["submitted_at"]) for order in world.orders]
     return [(b - a) / timedelta(seconds=1) for a, b in pairwise(times)]
 
 
-def test_a_passive_rung_is_filled_where_the_market_comes_to_it() -> None:
+def test_passive_rung_fills_when_the_market_reaches_it() -> None:
     with a_world(quotes=WIDE, config=LADDER) as world:
         world.change_after(6, quoted("9.95", "10.00"))
         result = world.deliver(plan(buy("AAA", 1000), execution_urgency="LOW"))
@@ -46,7 +46,7 @@ def test_a_passive_rung_is_filled_where_the_market_comes_to_it() -> None:
         assert Decimal(result["slippage_bps"]) < 0
 
 
-def test_without_a_fill_the_ladder_ends_at_the_far_touch() -> None:
+def test_ladder_without_fills_ends_at_the_far_touch() -> None:
     with a_world(quotes=WIDE, config=LADDER) as world:
         result = world.deliver(plan(buy("AAA", 1000)))
 
@@ -55,7 +55,7 @@ def test_without_a_fill_the_ladder_ends_at_the_far_touch() -> None:
         assert [order["status"] for order in world.orders] == ["canceled", "canceled", "filled"]
 
 
-def test_a_sell_walks_down_to_the_bid() -> None:
+def test_sell_walks_down_to_the_bid() -> None:
     with a_world(quotes=WIDE, config=LADDER, positions={"AAA": "7.5"}) as world:
         result = world.deliver(plan(exit_of("AAA", 75)))
 
@@ -73,7 +73,7 @@ def test_each_rung_is_priced_from_a_fresh_quote() -> None:
         assert limits(world) == ["10.05", "10.11", "10.15"]
 
 
-def test_rungs_are_short_where_the_market_runs_away() -> None:
+def test_rungs_are_short_when_the_market_moves_away() -> None:
     with a_world(quotes=WIDE, config=LADDER) as world:
         world.change_after(1, quoted("10.12", "10.22"))
         result = world.deliver(plan(buy("AAA", 1000)))
@@ -83,7 +83,7 @@ def test_rungs_are_short_where_the_market_runs_away() -> None:
         assert seconds_between(world)[0] < 5
 
 
-def test_a_partial_fill_leaves_the_rest_to_the_next_rung() -> None:
+def test_next_rung_takes_the_remainder_of_a_partial_fill() -> None:
     part = {"symbol": "AAA", "nth": 1, "behaviour": "parts", "parts": [{"fraction": "0.4", "after_seconds": 3}]}
     with a_world(quotes=WIDE, fills=[part], whole_shares=["AAA"], config=LADDER) as world:
         result = world.deliver(plan(buy("AAA", 1010)))
@@ -93,8 +93,8 @@ def test_a_partial_fill_leaves_the_rest_to_the_next_rung() -> None:
         assert world.filled("AAA") == 100
 
 
-def test_15_an_order_that_rests_at_the_far_touch_is_not_sent_again() -> None:
-    """It was cancelled and sent again at the same price."""
+def test_15_open_order_at_the_far_touch_is_not_sent_again() -> None:
+    """The earlier system cancelled it and sent it again at the same price."""
     with a_world(quotes=WIDE, default_fill={"behaviour": "never"}, config=LADDER) as world:
         result = world.deliver(plan(buy("AAA", 1000)))
 
@@ -102,7 +102,7 @@ def test_15_an_order_that_rests_at_the_far_touch_is_not_sent_again() -> None:
         assert limits(world) == ["10.05", "10.07", "10.1"]
 
 
-def test_a_short_invocation_has_short_rungs_and_completes() -> None:
+def test_short_invocation_has_short_rungs_and_completes() -> None:
     quotes = WIDE | {"BBB": {"bid": "20.00", "ask": "20.10"}}
     with a_world(quotes=quotes, positions={"AAA": "100"}, cash="0", config=LADDER) as world:
         result = world.deliver(plan(sell("AAA", 500), buy("BBB", 400)), seconds=8)
@@ -111,26 +111,11 @@ def test_a_short_invocation_has_short_rungs_and_completes() -> None:
         assert result["runs"] == 1
 
 
-class _Killed(BaseException):
-    """The process is gone: nothing may catch it."""
-
-
-def test_a_new_process_goes_on_where_the_journal_stands(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The order rested while nobody looked; its rungs have passed, and the last one follows."""
+def test_rungs_that_elapsed_while_no_process_ran_are_skipped() -> None:
     with a_world(quotes=WIDE, config=LADDER) as world:
-
-        def sleep(_: timedelta) -> None:
-            raise _Killed
-
-        with monkeypatch.context() as killed:
-            killed.setattr(world.clock, "sleep", sleep)
-            with pytest.raises(_Killed):
-                world.deliver(plan(buy("AAA", 1000)), seconds=30)
+        world.deliver_and_kill(plan(buy("AAA", 1000)), seconds=30)
         assert [order["status"] for order in world.orders] == ["new"]
 
-        world.advance(60)
-        world.restart()
-        world.delete_idempotency_records()
         result = world.deliver(plan(buy("AAA", 1000)))
 
         assert outcomes(result) == {"AAA": ("FILLED", None)}
@@ -138,7 +123,7 @@ def test_a_new_process_goes_on_where_the_journal_stands(monkeypatch: pytest.Monk
         assert result["runs"] == 2
 
 
-def test_a_run_that_yields_leaves_the_next_rung_to_the_next_run() -> None:
+def test_run_that_yields_leaves_the_next_rung_to_the_next_run() -> None:
     slow = {"behaviour": "never", "cancel_seconds": 4}
     with a_world(quotes=WIDE, default_fill=slow, config=LADDER) as world:
         with pytest.raises(PlanYielded):
@@ -154,12 +139,11 @@ def test_a_run_that_yields_leaves_the_next_rung_to_the_next_run() -> None:
         assert limits(world)[-1] == "10.1"
 
 
-def test_fractions_wait_until_the_first_two_minutes_are_over() -> None:
+def test_fractional_order_waits_until_two_minutes_after_the_open() -> None:
     at = "2026-01-26T14:30:20Z"
     quotes = WIDE | {"BBB": {"bid": "10.00", "ask": "10.10"}}
     with a_world(quotes=quotes, at=datetime.fromisoformat(at), whole_shares=["BBB"], config=LADDER) as world:
-        document = plan(buy("AAA", 1000), buy("BBB", 1000), timestamp=at)
-        result = world.deliver(document)
+        result = world.deliver(plan(buy("AAA", 1000), buy("BBB", 1000), timestamp=at))
 
         assert outcomes(result) == {"AAA": ("FILLED", None), "BBB": ("FILLED", None)}
         first = {order["symbol"]: order["submitted_at"] for order in reversed(world.orders)}
@@ -177,7 +161,7 @@ def test_fractions_wait_until_the_first_two_minutes_are_over() -> None:
     ],
     ids=["allowed", "not allowed", "before four", "on a Sunday"],
 )
-def test_before_the_open_limits_are_sent_where_it_is_allowed(
+def test_limits_are_sent_before_the_open_if_configured(
     at: str, outcome: tuple[str, str | None], *, allowed: bool
 ) -> None:
     config = LADDER | {"extended_hours": allowed}
@@ -188,7 +172,7 @@ def test_before_the_open_limits_are_sent_where_it_is_allowed(
         assert {(order["type"], order["extended_hours"]) for order in world.orders} <= {("limit", True)}
 
 
-def test_on_a_half_day_everything_is_over_at_one_o_clock() -> None:
+def test_half_day_ends_the_plan_at_one_o_clock() -> None:
     at = "2026-11-27T17:55:00Z"
     config = LADDER | {"last_rung_seconds": 3600}
     with a_world(
@@ -198,26 +182,26 @@ def test_on_a_half_day_everything_is_over_at_one_o_clock() -> None:
 
         assert outcomes(result) == {"AAA": ("UNFILLED", "MARKET_CLOSED")}
         assert f"{world.clock.now():%H:%M}" == "18:00"
-        assert limits(world)[-1] == "10.1"  # the last rung was out in time
+        assert limits(world)[-1] == "10.1"  # the last rung was sent in time
 
 
-def test_on_a_holiday_nothing_is_sent() -> None:
+def test_holiday_denies_the_plan_and_names_the_next_open() -> None:
     at = "2026-11-26T16:00:00Z"
     with a_world(at=datetime.fromisoformat(at), sessions="nyse") as world:
         result = world.deliver(plan(buy("AAA", 1000), timestamp=at))
 
         assert outcomes(result) == {"AAA": ("DENIED", "MARKET_CLOSED")}
-        assert "it opens at 2026-11-27 14:30:00 UTC" in result["orders"][0]["error_message"]
+        assert "2026-11-27 14:30" in result["orders"][0]["error_message"]
 
 
-def test_before_the_open_too_fractions_wait_where_alpaca_refused_them() -> None:
-    """From 09:27 to 09:31; ten refusals in a row would halt the account."""
+def test_fractional_orders_wait_during_the_blackout_window_of_the_opening_auction() -> None:
+    """Alpaca rejects them from 09:27 to 09:31, and ten consecutive rejects would halt the account."""
     at, symbols = "2026-01-26T14:28:00Z", [f"S{number}" for number in range(10)]
     window = {"from": "09:27", "until": "09:31", "fractional": True, "message": "not during the auction"}
     quotes = {symbol: {"bid": "10.00", "ask": "10.10"} for symbol in symbols}
     config = LADDER | {"extended_hours": True}
     with a_world(
-        quotes=quotes, at=datetime.fromisoformat(at), sessions="nyse", windows=[window], config=config
+        quotes=quotes, at=datetime.fromisoformat(at), sessions="nyse", blackout_windows=[window], config=config
     ) as world:
         result = world.deliver(plan(*(buy(symbol, 1001) for symbol in symbols), timestamp=at))
 
@@ -225,7 +209,7 @@ def test_before_the_open_too_fractions_wait_where_alpaca_refused_them() -> None:
         assert min(order["submitted_at"] for order in world.orders) >= "2026-01-26T14:32"
 
 
-def test_a_hundred_items_have_fewer_rungs_and_never_meet_the_rate_limit() -> None:
+def test_plan_of_100_items_has_fewer_rungs_and_stays_below_the_rate_limit() -> None:
     symbols = [f"S{n:02d}" for n in range(100)]
     quotes = {symbol: {"bid": "10.00", "ask": "10.10"} for symbol in symbols}
     with a_world(quotes=quotes, config=LADDER, rate_limit={"trading": 200, "data": 200}) as world:

@@ -1,4 +1,4 @@
-"""What a plan of immediately filled orders costs in requests. Counts, so that nothing here depends on time."""
+"""Requests of a plan of immediately filled orders: counts, which do not depend on time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from benchmarks.request_counts import SIZES, count
 
 
 @pytest.mark.parametrize("orders", SIZES)
-def test_a_plan_costs_one_broker_request_an_order_and_few_more(orders: int) -> None:
+def test_plan_takes_one_broker_request_per_order_and_at_most_ten_more(orders: int) -> None:
     counted = count(orders)
 
     assert counted.broker <= orders + 10

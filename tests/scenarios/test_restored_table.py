@@ -1,4 +1,4 @@
-"""``docs/operations.md``, "Restore a table": rows that were lost are put back, and nothing is executed twice."""
+"""Table restore as in ``docs/operations.md``: lost items are written back, and nothing is executed twice."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from tests.support.world import EXECUTION, a_world, buy, plan
 RESTORED = "restored"
 
 
-def rows(client: Any, table: str) -> list[dict[str, Any]]:
+def items(client: Any, table: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = client.scan(TableName=table, ConsistentRead=True)["Items"]
     return found
 
 
-def key(row: dict[str, Any]) -> dict[str, Any]:
-    return {"pk": row["pk"], "sk": row["sk"]}
+def key(item: dict[str, Any]) -> dict[str, Any]:
+    return {"pk": item["pk"], "sk": item["sk"]}
 
 
-def put_back(client: Any, row: dict[str, Any]) -> bool:
-    """Whether that row was missing; one that is there is left as it is."""
+def put_back(client: Any, item: dict[str, Any]) -> bool:
+    """Write an item unless it exists; return whether it was missing."""
     try:
-        client.put_item(TableName=EXECUTION, Item=row, ConditionExpression="attribute_not_exists(pk)")
+        client.put_item(TableName=EXECUTION, Item=item, ConditionExpression="attribute_not_exists(pk)")
     except client.exceptions.ConditionalCheckFailedException:
         return False
     return True
 
 
-@pytest.mark.parametrize("lost", ["every row", "a plan's own rows"])
-def test_a_plan_whose_rows_were_lost_and_put_back_is_answered_and_not_executed(lost: str) -> None:
+@pytest.mark.parametrize("lost", ["every item", "a plan's own items"])
+def test_plan_with_restored_items_gets_its_stored_result(lost: str) -> None:
     with a_world() as world:
         client = world.session.client("dynamodb")
         client.update_continuous_backups(
@@ -39,15 +39,15 @@ def test_a_plan_whose_rows_were_lost_and_put_back_is_answered_and_not_executed(l
         document = plan(buy("AAA", 1000), plan_id="restored")
         result = world.deliver(document)
         orders = world.orders
-        before = rows(client, EXECUTION)
+        before = items(client, EXECUTION)
         client.restore_table_to_point_in_time(
             SourceTableName=EXECUTION, TargetTableName=RESTORED, UseLatestRestorableTime=True
         )
-        gone = [row for row in before if lost == "every row" or "restored" in row["pk"]["S"]]
-        for row in gone:
-            client.delete_item(TableName=EXECUTION, Key=key(row))
+        gone = [item for item in before if lost == "every item" or "restored" in item["pk"]["S"]]
+        for item in gone:
+            client.delete_item(TableName=EXECUTION, Key=key(item))
 
-        back = [row for row in rows(client, RESTORED) if put_back(client, row)]
+        back = [item for item in items(client, RESTORED) if put_back(client, item)]
         world.restart()
         world.delete_idempotency_records()
         again = world.deliver(document)

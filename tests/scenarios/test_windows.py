@@ -1,10 +1,9 @@
-"""Moments at which a plan could be lost or doubled, each closed: what is known of one place and not of another."""
+"""Moments at which one store knows of a plan and another does not, so that it could be lost or executed twice."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any
 
 import pytest
 
@@ -12,34 +11,16 @@ from rebalance_executor.domain.errors import LeaseHeld, PlanExpired, PlanInProgr
 from tests.support.builders import NOW
 from tests.support.world import HandlerWorld, a_world, buy, exit_of, outcomes, plan
 
-LATE = [{"symbol": "AAA", "behaviour": "later", "after_seconds": 40}]
+FILLS_LATE = [{"symbol": "AAA", "behaviour": "later", "after_seconds": 40}]
 
 
-class Killed(BaseException):
-    """The process is gone: nothing of it runs on."""
-
-
-def kill_after(world: HandlerWorld, seconds: float, event: dict[str, Any]) -> None:
-    """Deliver; so many seconds later the process is killed, and a minute and a half later nobody holds its lease."""
-
-    def die() -> None:
-        raise Killed
-
-    world.after(seconds, die)
-    with pytest.raises(Killed):
-        world.deliver(event, seconds=60)
-    world.restart()
-    world.delete_idempotency_records()  # its claim runs out by the machine's clock, which tests do not wait for
-    world.advance(90)
-
-
-def test_a_plan_that_becomes_too_old_while_it_is_half_executed_is_finished() -> None:
-    """Its sells are done; its buys must follow, whatever its age. A plan that was never begun is refused."""
+def test_plan_that_expires_after_its_start_is_finished() -> None:
+    """Its sells are filled, so its buys must follow, whatever its age. A plan that has not started expires."""
     until = (NOW + timedelta(minutes=10)).isoformat()
     event = plan(exit_of("AAA", 1000), buy("BBB", 1000), valid_until=until)
     config = {"child_wait_seconds": 60, "max_plan_age_minutes": 5}
-    rests = [{"symbol": "BBB", "nth": 1, "behaviour": "never"}]
-    with a_world(positions={"AAA": "10"}, fills=rests, config=config) as world:
+    never = [{"symbol": "BBB", "nth": 1, "behaviour": "never"}]
+    with a_world(positions={"AAA": "10"}, fills=never, config=config) as world:
         with pytest.raises(PlanYielded):
             world.deliver(event, seconds=20)
         assert world.filled("AAA") == 10
@@ -49,14 +30,14 @@ def test_a_plan_that_becomes_too_old_while_it_is_half_executed_is_finished() -> 
 
         assert outcomes(result) == {"AAA": ("FILLED", None), "BBB": ("FILLED", None)}
         with pytest.raises(PlanExpired):
-            world.deliver({**event, "plan_id": "never-begun"})
+            world.deliver({**event, "plan_id": "not-started"})
 
 
-def test_a_retry_with_the_very_same_request_id_goes_on_and_does_not_begin_anew() -> None:
-    """As Lambda repeats an asynchronous invocation: in the tests' world every invocation has the same request id."""
+def test_retry_with_the_same_request_id_resumes_the_plan() -> None:
+    """Lambda retries an asynchronous invocation with its request ID; here every invocation has the same one."""
     event = plan(buy("AAA", 1000))
-    with a_world(fills=LATE, config={"child_wait_seconds": 60}) as world:
-        kill_after(world, 2, event)
+    with a_world(fills=FILLS_LATE, config={"child_wait_seconds": 60}) as world:
+        world.deliver_and_kill(event, after=2)
 
         result = world.deliver(event, seconds=60)
 
@@ -66,36 +47,36 @@ def test_a_retry_with_the_very_same_request_id_goes_on_and_does_not_begin_anew()
 
 
 @pytest.mark.parametrize("record_is_lost", [False, True])
-def test_a_retry_with_the_very_same_request_id_while_the_first_still_runs_is_kept_out(*, record_is_lost: bool) -> None:
-    """By the front door's record; and where that is lost, by the lease, though both runs have one id."""
+def test_retry_with_the_same_request_id_during_the_first_run_is_redelivered(*, record_is_lost: bool) -> None:
+    """The idempotency record prevents a second run; if it is lost, the lease does, although both have one ID."""
     event = plan(buy("AAA", 1000))
-    refused: list[type[RebalanceError]] = []
+    raised: list[type[RebalanceError]] = []
 
-    def again(world: HandlerWorld) -> None:
+    def retry(world: HandlerWorld) -> None:
         if record_is_lost:
             world.delete_idempotency_records()
         with pytest.raises(RebalanceError) as caught:
             world.deliver(event)
-        refused.append(caught.type)
+        raised.append(caught.type)
 
-    with a_world(fills=LATE, config={"child_wait_seconds": 60, "lease_wait_seconds": 0}) as world:
-        world.after(2, lambda: again(world))
+    with a_world(fills=FILLS_LATE, config={"child_wait_seconds": 60, "lease_wait_seconds": 0}) as world:
+        world.after(2, lambda: retry(world))
         result = world.deliver(event)
 
         assert outcomes(result) == {"AAA": ("FILLED", None)}
-        assert refused == [LeaseHeld if record_is_lost else PlanInProgress]
+        assert raised == [LeaseHeld if record_is_lost else PlanInProgress]
         assert len(world.orders) == 1
 
 
-def test_a_finished_plan_whose_record_was_never_completed_is_answered() -> None:
-    """The run died between the journal and the front door; then the record is gone altogether."""
+def test_finished_plan_without_completed_record_gets_its_stored_result() -> None:
+    """The run was killed between journal and idempotency record; later the record is deleted as well."""
     event = plan(buy("AAA", 1000))
     with a_world() as world:
         first = world.deliver(event)
         table = world.session.resource("dynamodb").Table("idempotency")
         (record,) = table.scan()["Items"]
-        ran_out = int((NOW - timedelta(days=400)).timestamp())
-        table.put_item(Item={**record, "status": "INPROGRESS", "in_progress_expiration": ran_out * 1000})
+        expired = int((NOW - timedelta(days=400)).timestamp())
+        table.put_item(Item={**record, "status": "INPROGRESS", "in_progress_expiration": expired * 1000})
 
         assert world.deliver(event) == first
         world.delete_idempotency_records()

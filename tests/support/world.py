@@ -14,10 +14,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 from unittest.mock import patch
 
 import boto3
+import pytest
 from aws_lambda_powertools import Metrics
 
 from paper_broker.app import App
@@ -38,8 +39,18 @@ from tests.support.lambda_context import FakeContext
 
 EXECUTION, IDEMPOTENCY, BUCKET, BUS = "execution", "idempotency", "plans", "results"
 KEYS = {"api_key": "key", "secret_key": "secret"}
+_OPEN = frozenset({"new", "accepted", "pending_new", "partially_filled", "pending_cancel", "held"})
 _CONTAINERS = itertools.count(1)
 _HALF_SPREAD = Decimal("0.01")
+
+
+class Killed(BaseException):
+    """The process was killed."""
+
+
+def kill(*_: object) -> NoReturn:
+    """Kill the process in which the program runs; also replaces a method that the program calls."""
+    raise Killed
 
 
 @dataclass(slots=True)
@@ -68,6 +79,19 @@ class HandlerWorld:
 
         context = cast("Any", FakeContext(remaining_seconds))
         return handle(event, context, cast("Telemetry", self._telemetry), lambda: self.service)
+
+    def deliver_and_kill(self, event: object, *, after: float = 0.1, seconds: float = 60) -> None:
+        """Invoke the handler and kill its process ``after`` seconds later; then replace the container."""
+        self.after(after, kill)
+        with pytest.raises(Killed):
+            self.deliver(event, seconds=seconds)
+        self.replace_killed()
+
+    def replace_killed(self) -> None:
+        """Start a container after a kill, 90 seconds later, when the lease of the killed run has expired."""
+        self.restart()
+        self.delete_idempotency_records()  # their claims expire by the machine's clock, which tests do not advance
+        self.advance(90)
 
     @property
     def service(self) -> Service:
@@ -159,7 +183,7 @@ def a_world(
     config: Mapping[str, object] | None = None,
     **scenario: Any,
 ) -> Iterator[HandlerWorld]:
-    """Yield a world with these dollars and positions.
+    """Yield a world with these dollars and positions; at the end, check what holds after every scenario.
 
     Args:
         cash: dollars.
@@ -173,7 +197,7 @@ def a_world(
         scenario: further keys of the paper broker's scenario.
     """
     mids = {name: Decimal(price) for name, price in (prices or dict.fromkeys(("AAA", "BBB", "CCC"), "100")).items()}
-    world = {
+    full_scenario = {
         "account": {"cash": cash, **scenario.pop("account", {})},
         "clock": {"sessions": sessions},
         "assets": [{"symbol": name, "fractionable": name not in whole_shares} for name in [*mids, "SPY"]],
@@ -181,7 +205,7 @@ def a_world(
         "positions": [{"symbol": name, "qty": qty} for name, qty in (positions or {}).items()],
     } | scenario
     clock = SimulatedClock(at)
-    with aws() as session, paper_broker_on(clock, world) as broker, patch("time.sleep"):
+    with aws() as session, paper_broker_on(clock, full_scenario) as broker, patch("time.sleep"):
         _provision(session)
         settings = Settings.model_validate(
             {
@@ -195,7 +219,9 @@ def a_world(
                 "RESULT_BUS": BUS,
             }
         )
-        yield HandlerWorld(broker, clock, settings, session)
+        world = HandlerWorld(broker, clock, settings, session)
+        yield world
+        _check_invariants(world)
 
 
 @contextmanager
@@ -204,6 +230,15 @@ def paper_broker_on(clock: SimulatedClock, scenario: Mapping[str, Any]) -> Itera
     with PaperBroker({}) as broker:
         broker.app = App(scenario, clock.now)
         yield broker
+
+
+def _check_invariants(world: HandlerWorld) -> None:
+    """Assert: no client order ID twice, at most one open order per symbol of ours, no secret in the log."""
+    client_order_ids = Counter(order["client_order_id"] for order in world.orders)
+    assert all(count == 1 for count in client_order_ids.values()), client_order_ids
+    open_orders = Counter(order["symbol"] for order in world.orders if order["status"] in _OPEN)
+    assert all(count == 1 for count in open_orders.values()), open_orders
+    assert not any(f'"{secret}"' in world.lines.getvalue() for secret in KEYS.values())
 
 
 def _provision(session: boto3.Session) -> None:

@@ -1,4 +1,4 @@
-"""Margins of a run: they scale with the time-out, leave time to trade, and end before the invocation does."""
+"""The deadline of a run: its margins scale with the time-out, leave time to trade, and end before the invocation."""
 
 from __future__ import annotations
 
@@ -33,21 +33,21 @@ def seconds_to_trade(timeout: float) -> float:
         (900, 870, 890),
     ],
 )
-def test_the_margins_scale_with_the_timeout(timeout: float, trades: float, waits: float) -> None:
+def test_margins_scale_with_the_timeout(timeout: float, trades: float, waits: float) -> None:
     limit = deadline(timeout)
     assert seconds_to_trade(timeout) == trades
     assert (limit.give_up_at - NOW).total_seconds() == pytest.approx(waits, abs=1e-5)
     assert limit.at == NOW + timedelta(seconds=timeout)
 
 
-def test_a_plan_of_three_seconds_completes_within_an_eight_second_timeout() -> None:
-    """Also after a second and a half of cold start and of taking the lease."""
+def test_timeout_of_eight_seconds_leaves_three_seconds_to_trade() -> None:
+    """Even after a cold start and a lease that take 1.5 seconds."""
     assert seconds_to_trade(8) > 3
     assert seconds_to_trade(8 - 1.5) > 3
 
 
 @pytest.mark.parametrize("left", [1.5, 1, 0.2, 0])
-def test_a_run_with_hardly_any_time_left_begins_nothing(left: float) -> None:
+def test_run_with_1500_milliseconds_or_less_does_not_trade(left: float) -> None:
     assert deadline(left).stop_at <= NOW
 
 
@@ -56,7 +56,7 @@ timeouts = st.floats(0, 900, allow_nan=False)
 
 @property_test
 @given(timeouts)
-def test_law_a_run_stops_then_gives_up_then_ends(timeout: float) -> None:
+def test_run_stops_then_gives_up_then_ends(timeout: float) -> None:
     limit = deadline(timeout)
     assert limit.stop_at < limit.give_up_at < limit.at
     assert timedelta(seconds=1.5) <= limit.at - limit.stop_at <= timedelta(seconds=30)
@@ -65,12 +65,12 @@ def test_law_a_run_stops_then_gives_up_then_ends(timeout: float) -> None:
 
 @property_test
 @given(timeouts, timeouts)
-def test_law_a_longer_timeout_never_leaves_less_time_to_trade(one: float, other: float) -> None:
+def test_longer_timeout_never_leaves_less_time_to_trade(one: float, other: float) -> None:
     shorter, longer = sorted((one, other))
     assert seconds_to_trade(shorter) <= seconds_to_trade(longer)
 
 
 @property_test
 @given(st.floats(7.5, 900, allow_nan=False))
-def test_law_four_fifths_of_the_time_is_for_trading(timeout: float) -> None:
+def test_four_fifths_of_the_time_are_for_trading(timeout: float) -> None:
     assert seconds_to_trade(timeout) >= timeout * 0.8 - 1e-5
