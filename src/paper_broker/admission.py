@@ -151,25 +151,24 @@ class Admission:
 
         Args:
             ticket: the order request.
-            now: current time, which decides which proceeds are visible.
+            now: nanoseconds since the epoch.
             replaced: the order that it replaces; its shares and dollars count as free.
 
         Returns:
-            The collar of an order without a limit: the worst price at which it executes. Otherwise None.
+            The collar (worst price) of an order without a limit, otherwise None.
 
         Raises:
-            BrokerError: the order is rejected, with Alpaca's status and code.
+            BrokerError: the order is rejected.
         """
         if ticket.client_order_id in self._orders.by_client_order_id:
             raise duplicate_client_order_id(self._ledger.account.duplicate_code)
         check_account(self._ledger.account, ticket.side)
-        asset = self._market.assets.get(ticket.symbol)
-        if asset is None:
+        if (asset := self._market.assets.get(ticket.symbol)) is None:
             raise unprocessable(f'asset "{ticket.symbol}" not found')
         check_asset_rules(ticket, asset)
-        windows = (*AUCTION_BLACKOUTS, *self.blackout_windows)
-        if blackout := next((window for window in windows if window.blocks(ticket, now)), None):
-            raise forbidden(blackout.message)
+        for window in (*AUCTION_BLACKOUTS, *self.blackout_windows):
+            if window.blocks(ticket, now):
+                raise forbidden(window.message)
         quote = self._market.quotes.get(ticket.symbol)
         collar = ticket.limit_price or _collar(ticket, quote)
         self._check_wash_trade(ticket, replaced)

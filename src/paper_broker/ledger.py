@@ -56,12 +56,9 @@ class Position:
     avg_entry_price: Decimal
 
     def to_json(self, asset: Asset, quote: Quote | None, held: Decimal) -> JsonObject:
-        """Return one entry of ``GET /v2/positions``; without a quote the market values are null.
+        """Return one entry of ``GET /v2/positions``; ``held`` is the shares reserved for open orders.
 
-        Args:
-            asset: asset of the position.
-            quote: current quote, if any.
-            held: shares reserved for open orders.
+        Without a quote the market values are null.
         """
         cost = self.qty * self.avg_entry_price
         price, prev_close = (quote.last or None, quote.prev_close or None) if quote else (None, None)
