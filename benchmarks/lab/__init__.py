@@ -1,1 +1,1 @@
-"""The execution lab: what the ladder costs in a market whose every rule is known, against what could be had there."""
+"""The execution lab: costs of the ladder in a market with known rules, compared with the optimum of that market."""

@@ -17,14 +17,17 @@ from rebalance_executor.domain.config import ExecutionConfig
 
 
 def main(arguments: list[str]) -> int:
-    """Measure every cell and show the figures; 1 where the fast market costs more than the market order."""
+    """Measure every cell and show the figures.
+
+    Return 1 if the ladder costs more than the market order in the fast market.
+    """
     parser = argparse.ArgumentParser(prog="python -m benchmarks.lab", description="The execution lab.")
-    parser.add_argument("--paths", type=int, default=4_000, help="paths a cell (4000)")
-    parser.add_argument("--seed", type=int, default=1, help="the same seed gives the same figures (1)")
+    parser.add_argument("--paths", type=int, default=4_000, help="paths per cell (default: 4000)")
+    parser.add_argument("--seed", type=int, default=1, help="the same seed gives the same figures (default: 1)")
     parser.add_argument("--json", action="store_true", help="every figure as JSON")
     parser.add_argument("--markdown", action="store_true", help="the table of docs/execution.md")
     parser.add_argument("--plot", type=Path, help="write the plot to this file (needs matplotlib)")
-    parser.add_argument("--config", default="", help="fields of EXECUTION_CONFIG to try")
+    parser.add_argument("--config", default="", help="JSON object of EXECUTION_CONFIG to measure")
     options = parser.parse_args(arguments)
     one = partial(measure, count=options.paths, seed=options.seed, config=ExecutionConfig.from_json(options.config))
     with ProcessPoolExecutor() as pool:

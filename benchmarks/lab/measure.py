@@ -13,14 +13,14 @@ import numpy as np
 from benchmarks.lab.market import PRICE, Cell, Floats, Paths, paths
 from benchmarks.lab.optimum import solve
 from benchmarks.lab.ours import Ours, ladder_seconds
-from benchmarks.lab.strategies import Best, Done, Market, Static, Way, Worker, in_steps, work
+from benchmarks.lab.strategies import Best, Done, Market, Path, Static, Worker, in_steps, work
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.plan import Urgency
 
 _SLACK_SECONDS = 30
-"""Beyond the ladder's own time, for cancels and for a last rung that follows the quote."""
+"""Seconds beyond the ladder's time, for cancels and for a last rung that follows the quote."""
 IMPROVED = 1 / 3
-"""Part of the half spread that a market order is given back in the second benchmark."""
+"""Part of the half spread that the second benchmark returns to a market order."""
 _NORMAL_95 = 1.96
 
 
@@ -34,24 +34,24 @@ class Row:
     interval: float
     """Half of the 95 % confidence interval of the cost."""
     captured: float | None
-    """Part of what the optimum of the same time saves over the market order; None where it saves nothing."""
+    """Part of the saving over the market order that the optimum of the same time reaches; None if it saves nothing."""
     captured_interval: float | None
     captured_of_ladders: float | None
-    """The same against the best of all strategies that, like the ladder, never step back from a price."""
+    """Like ``captured``, against the best strategy that never steps back from a price, like the ladder."""
     beyond_market: float
-    """Mean cost beyond the market order's on the same path, …"""
+    """Mean cost above that of the market order on the same path."""
     beyond_market_interval: float
-    """… and half of its 95 % confidence interval."""
+    """Half of its 95 % confidence interval."""
     worst: float
-    """Mean of the worst 1 %."""
+    """Mean cost of the worst 1 %."""
     seconds: float
     """Mean time to the fill."""
     orders: float
     """Mean number of orders sent."""
     rungs: dict[str, tuple[float, float]]
-    """By rung: part of the orders that were placed there, and the part of those that were filled there."""
+    """By rung: part of the orders that were placed there, and part of these that filled there."""
     bound: float | None = None
-    """For a bound: its exact value, which its simulation must meet."""
+    """Exact value of a bound, which its simulation must match; None for other strategies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +59,10 @@ class _Strategy:
     name: str
     make: Callable[[], Worker]
     seconds: float
-    """Time it has; the optimum that it is compared with has the same."""
+    """Available time, also that of the optimum for comparison."""
     improved: float = 0.0
     bound: float | None = None
-    """Its exact value in ticks above the mid, where that is known."""
+    """Exact value in ticks above the mid, if it is known."""
 
 
 _KINDS = ("optimum", "optimum, blind to the trend", "best ladder", "best ladder, blind to the trend")
@@ -73,45 +73,47 @@ def _by_kind(strategy: _Strategy) -> int:
 
 
 def measure(cell: Cell, count: int, seed: int, config: ExecutionConfig) -> list[Row]:
-    """Every strategy in one cell."""
+    """Return the figures of every strategy in one cell."""
     times = {urgency: ladder_seconds(config, urgency) for urgency in Urgency}
     horizon = in_steps(max(times.values()) + _SLACK_SECONDS)
     market = paths(cell, count, horizon + 1, seed)
     arrival = market.bid[:, 0] + market.spread[:, 0] / 2
-    ways = _ways(market)
+    each_path = _each_path(market)
     fills = {s: [float(p) for p in cell.fill_probability(s, np.arange(-200.0, s))] for s in cell.spreads}
 
     def costs(strategy: _Strategy) -> tuple[Floats, list[Done]]:
-        done = [work(strategy.make(), way, fills, horizon) for way in ways]
+        done = [work(strategy.make(), path, fills, horizon) for path in each_path]
         paid = np.array([one.price for one in done]) - arrival
         paid = paid - strategy.improved * market.spread[:, 0] / 2
         return paid / arrival * 10_000, done
 
     at_market, _ = costs(_Strategy("market", Market, 0))
     bounds = [_bounds(cell, urgency, seconds) for urgency, seconds in times.items() if seconds]
-    found = {bound.name: costs(bound) for bound in chain.from_iterable(bounds)}
-    saved = {free.seconds: [at_market - found[one.name][0] for one in (free, ladder)] for free, ladder, *_ in bounds}
+    of_bounds = {bound.name: costs(bound) for bound in chain.from_iterable(bounds)}
+    saved = {
+        free.seconds: [at_market - of_bounds[one.name][0] for one in (free, ladder)] for free, ladder, *_ in bounds
+    }
 
     def row(strategy: _Strategy, cost: Floats, done: list[Done]) -> Row:
         return _row(cell, strategy, (cost, at_market), saved.get(strategy.seconds), done)
 
     rows = [row(strategy, *costs(strategy)) for strategy in _strategies(times, config)]
-    return rows + [row(bound, *found[bound.name]) for bound in sorted(chain.from_iterable(bounds), key=_by_kind)]
+    return rows + [row(bound, *of_bounds[bound.name]) for bound in sorted(chain.from_iterable(bounds), key=_by_kind)]
 
 
 def _bounds(cell: Cell, urgency: Urgency, seconds: float) -> list[_Strategy]:
-    """What could be had at best in a time: of all strategies, of ladders, and of those that do not see a trend."""
+    """Return the optima of a duration: over all strategies, over ladders, and over those that do not see a trend."""
     steps = in_steps(seconds)
     kinds = [("optimum", cell, True), ("best ladder", cell, False)]
     if cell.momentum:
         blind = cell.without_trend()
         kinds += [("optimum, blind to the trend", blind, True), ("best ladder, blind to the trend", blind, False)]
-    found = []
+    bounds = []
     for name, known, backs_away in kinds:
         optimum = solve(known, steps, backs_away=backs_away)
         make = partial(Best, optimum, sees_trend=known is cell)
-        found.append(_Strategy(f"{name}, {urgency}", make, seconds, bound=optimum.value if known is cell else None))
-    return found
+        bounds.append(_Strategy(f"{name}, {urgency}", make, seconds, bound=optimum.value if known is cell else None))
+    return bounds
 
 
 def _strategies(times: dict[Urgency, float], config: ExecutionConfig) -> list[_Strategy]:
@@ -126,9 +128,9 @@ def _strategies(times: dict[Urgency, float], config: ExecutionConfig) -> list[_S
     ]
 
 
-def _ways(market: Paths) -> list[Way]:
+def _each_path(market: Paths) -> list[Path]:
     columns = (market.bid.tolist(), market.spread.tolist(), market.trend.tolist(), market.draw.tolist())
-    return [Way(*row) for row in zip(*columns, strict=True)]
+    return [Path(*row) for row in zip(*columns, strict=True)]
 
 
 def _row(
@@ -136,7 +138,7 @@ def _row(
 ) -> Row:
     cost, at_market = costs
     beyond = cost - at_market
-    captured = [_ratio(-beyond, most) for most in saved] if saved else None
+    captured = [_ratio(-beyond, possible) for possible in saved] if saved else None
     tail = np.sort(cost)[-max(1, len(cost) // 100) :]
     return Row(
         cell=cell.name,
@@ -161,14 +163,14 @@ def _interval(values: Floats) -> float:
 
 
 def _ratio(part: Floats, whole: Floats) -> tuple[float, float]:
-    """Ratio of two means on the same paths, with half of its 95 % confidence interval (delta method)."""
+    """Return the ratio of two means on the same paths, with half of its 95 % confidence interval (delta method)."""
     mean = float(whole.mean())
     ratio = float(part.mean()) / mean
     return ratio, _interval(part - ratio * whole) / abs(mean)
 
 
 def _rungs(done: list[Done]) -> dict[str, tuple[float, float]]:
-    """By rung: part of the orders that came there, and the part of those that were filled there."""
+    """Return by rung the part of the orders that reached it, and the part of these that filled there."""
     placed = Counter(rung for one in done for rung in {_name(r) for r in one.rungs})
     filled = Counter(_name(one.rungs[-1]) for one in done)
     return {rung: (placed[rung] / len(done), filled[rung] / placed[rung]) for rung in sorted(placed)}

@@ -1,7 +1,7 @@
-"""The best that can be had in a market of the lab: dynamic programming over time, trend, spread and the order's place.
+"""The optimum of a market of the lab: dynamic programming over time, trend, spread and the order's place.
 
-The optimum knows everything that the ladder does not: the model's parameters, the trend, and the quote without delay.
-Its value is the expected price paid above the mid, in ticks; it is a bound that no program can beat in this model.
+The optimum knows what the ladder does not: the model's parameters, the trend, and the quote without delay. Its value is
+the expected price paid above the mid, in ticks. No program can beat this bound in the model.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from benchmarks.lab.market import Cell, Floats, Ints, moves
 
 BEHIND = 40
-"""Ticks behind the bid at which a resting order is taken for lost; it stays there."""
+"""Ticks behind the bid from which a resting order counts as left behind; its place no longer changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,20 +22,22 @@ class Optimum:
 
     spreads: tuple[int, ...]
     value: float
-    """Expected cost at the beginning, in ticks above the mid."""
+    """Expected cost at the start, in ticks above the mid."""
     place: list[Ints]
-    """A step → (trend, spread, place of the order before) → ticks above the bid at which to place; the spread itself
-    is to cross."""
+    """Per step, by trend, spread and place of the former order: ticks above the bid at which to place the next one.
+
+    The full spread means to cross.
+    """
     keep: list[Floats]
-    """A step → (trend, spread, place) → whether a resting order is better kept than cancelled."""
+    """Per step, by trend, spread and place: 1 to keep a resting order, 0 to cancel it."""
 
     def placed_at(self, step: int, trend: int, spread: int, before: int | None) -> int:
-        """Ticks above the bid at which to place an order now; ``before`` is where the one before it stands."""
+        """Return the ticks above the bid at which to place an order now; ``before`` is the place of the former one."""
         place = 0 if before is None else self._index(before)
         return int(self.place[step][trend + 1, self.spreads.index(spread), place])
 
     def keeps(self, step: int, trend: int, spread: int, above_bid: int) -> bool:
-        """Whether the resting order is kept."""
+        """Return whether to keep the resting order."""
         return bool(self.keep[step][trend + 1, self.spreads.index(spread), self._index(above_bid)])
 
     def _index(self, above_bid: int) -> int:
@@ -43,21 +45,21 @@ class Optimum:
 
 
 def solve(cell: Cell, steps: int, *, backs_away: bool = True) -> Optimum:
-    """The optimum of an order that has crossed after ``steps`` steps, as the ladder has: the last is a cancel's.
+    """Return the optimum of an order that must cross after ``steps`` steps like the ladder; the last one is a cancel.
 
-    Without ``backs_away`` each order must stand nearer to the ask than the one before, as the ladder's must: it may
-    not step back when the market falls towards it.
+    Without ``backs_away``, each order must be nearer to the ask than the former one, as on the ladder: it must not
+    step back when the market falls towards it.
     """
     above = np.arange(-BEHIND, max(cell.spreads))
     crossing = np.repeat(np.array([[spread / 2 for spread in cell.spreads]] * 3)[:, :, None], len(above), axis=2)
     resting = free = crossing
-    """With an order at each place; without one, after one that stood at each place."""
+    """Cost with an order at each place; cost without an order, by the place of the former one."""
     places: list[Ints] = []
     keeps: list[Floats] = []
     for left in range(1, steps + 1):
         rested, idle = _one_step(cell, above, resting, free)
         if left == 1:
-            rested[:] = np.inf  # what rests now could not be cancelled in time
+            rested[:] = np.inf  # a resting order could not be cancelled in time
         best, waiting = _best(rested, backs_away=backs_away)
         places.append(np.where(waiting < crossing, above[best], np.array(cell.spreads)[None, :, None]))
         keeps.append((rested <= idle).astype(np.float64))
@@ -67,7 +69,7 @@ def solve(cell: Cell, steps: int, *, backs_away: bool = True) -> Optimum:
 
 
 def _best(rested: Floats, *, backs_away: bool) -> tuple[Ints, Floats]:
-    """By the place of the order before: the place of the best next order, and its cost."""
+    """Return the place of the best next order and its cost, by the place of the former order."""
     last = rested.shape[2] - 1
     best = np.empty(rested.shape, dtype=np.int64)
     cost = np.full(rested.shape, np.inf)
@@ -82,14 +84,14 @@ def _best(rested: Floats, *, backs_away: bool) -> tuple[Ints, Floats]:
 
 
 def _one_step(cell: Cell, above: Ints, resting: Floats, free: Floats) -> tuple[Floats, Floats]:
-    """Expected cost of a step with an order resting at each place, and with none after one at each place."""
+    """Return the expected cost of a step with an order at each place, and without one by the former place."""
     rested, idle = np.zeros_like(resting), np.zeros_like(free)
     for i, trend in enumerate((-1, 0, 1)):
         for j, spread in enumerate(cell.spreads):
             fill = np.where(above < spread, cell.fill_probability(spread, above.astype(np.float64)), 1.0)
             paid = above - spread / 2
             rested[i, j] = fill * paid
-            rested[i, j, above >= spread] = np.inf  # would cross: that is the other choice
+            rested[i, j, above >= spread] = np.inf  # would cross, which is the other choice
             for weight, unfilled, shift, k, m in _outcomes(cell, trend, j, fill):
                 moved = shift + (cell.spreads[k] - spread) / 2
                 place = above - shift
@@ -101,7 +103,7 @@ def _one_step(cell: Cell, above: Ints, resting: Floats, free: Floats) -> tuple[F
 
 
 def _outcomes(cell: Cell, trend: int, j: int, fill: Floats) -> list[tuple[float, Floats, int, int, int]]:
-    """Probability, probability with an unfilled order at each place, bid's move, next spread, next trend."""
+    """Return probability, probability without a fill at each place, move of the bid, next spread, next trend."""
     share = cell.informed_share
     zones = [(0.0, share, -1), (share, 1 - share, 0), (1 - share, 1.0, 1)]
     result = []
@@ -116,16 +118,16 @@ def _outcomes(cell: Cell, trend: int, j: int, fill: Floats) -> list[tuple[float,
 
 
 def _merged(outcomes: list[tuple[float, Floats, int, int, int]]) -> list[tuple[float, Floats, int, int, int]]:
-    """Outcomes that lead to the same place, together."""
-    found: dict[tuple[int, int, int], tuple[float, Floats]] = {}
+    """Return the outcomes with those that lead to the same state added up."""
+    merged: dict[tuple[int, int, int], tuple[float, Floats]] = {}
     for weight, left, shift, k, m in outcomes:
-        former = found.get((shift, k, m))
-        found[shift, k, m] = (weight, left) if former is None else (former[0] + weight, former[1] + left)
-    return [(weight, left, *key) for key, (weight, left) in found.items() if weight > 0]
+        former = merged.get((shift, k, m))
+        merged[shift, k, m] = (weight, left) if former is None else (former[0] + weight, former[1] + left)
+    return [(weight, left, *key) for key, (weight, left) in merged.items() if weight > 0]
 
 
 def _spreads(cell: Cell, j: int) -> list[tuple[float, int, int]]:
-    """Probability, index and the bid's move of the next spread."""
+    """Return probability, index and move of the bid of every next spread."""
     each = cell.respread / len(cell.spreads)
     stays = [(1 - cell.respread, j, 0)]
     return stays + [
@@ -134,8 +136,8 @@ def _spreads(cell: Cell, j: int) -> list[tuple[float, int, int]]:
 
 
 def _trends(cell: Cell, trend: int) -> list[tuple[float, int]]:
-    """Probability and index of the next trend."""
+    """Return probability and index of every next trend."""
     if trend:
         return [(1 - cell.trend_ends, trend + 1), (cell.trend_ends, 1)]
-    begins = cell.trend_begins
-    return [(1 - begins, 1), (begins / 2, 0), (begins / 2, 2)] if begins else [(1.0, 1)]
+    starts = cell.trend_starts
+    return [(1 - starts, 1), (starts / 2, 0), (starts / 2, 2)] if starts else [(1.0, 1)]

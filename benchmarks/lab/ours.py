@@ -1,4 +1,4 @@
-"""The program's own decisions in the lab: ``strategy.decide`` with the real configuration, nothing rewritten."""
+"""The program's ladder in the lab: ``strategy.decide`` with the real configuration."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ from rebalance_executor.domain.market import Quote, Side
 from rebalance_executor.domain.orders import Arrival, ChildOrder, ChildState, ParentOrder
 from rebalance_executor.domain.plan import Urgency
 
-_BEGIN = datetime(2026, 1, 26, 15, tzinfo=UTC)
+_START = datetime(2026, 1, 26, 15, tzinfo=UTC)
 _CENT = Decimal("0.01")
 _SHARES = Decimal(100)
 _STEP = timedelta(seconds=STEP_SECONDS)
 
 
 class Ours:
-    """One parent order on the ladder, with quotes as old as the executor lets them become."""
+    """One parent order on the ladder; its quotes are read as often as the executor reads them."""
 
     def __init__(self, config: ExecutionConfig, urgency: Urgency) -> None:
         self._config = config
-        self._pace = WaveSchedule(urgency)
+        self._schedule = WaveSchedule(urgency)
         self._refresh = config.quote_refresh_seconds / Decimal(str(STEP_SECONDS))
         self._parent: ParentOrder | None = None
         self._quote: Quote | None = None
         self._quoted = 0
 
     def act(self, now: Now) -> Action:
-        """What ``decide`` answers; the order's way through the journal is the executor's."""
+        """Return the decision of ``strategy.decide``, without journal and executor."""
         at = _time(now.step)
-        parent = self._parent or self._begin(now)
+        parent = self._parent or self._start(now)
         child = parent.open_child
         if child is not None and now.resting is None:
             parent = parent.with_child(replace(child, state=ChildState.CANCELED, closed_at=at))
         if self._quote is None or now.step - self._quoted >= self._refresh:
             self._quote, self._quoted = _quote(now), now.step
         decision = strategy.decide(
-            parent, strategy.DecisionContext(at, quote=self._quote, schedule=self._pace), self._config
+            parent, strategy.DecisionContext(at, quote=self._quote, schedule=self._schedule), self._config
         )
         self._parent = parent
         if isinstance(decision, strategy.Place):
@@ -53,10 +53,10 @@ class Ours:
             self._parent = parent.with_child(replace(child, cancel_requested_at=at))
             return Cancel()
         if parent.outcome is None and isinstance(decision, strategy.Settle):
-            raise RuntimeError(f"the lab's market gives no reason to settle: {decision}")
+            raise RuntimeError(f"no order of the lab may settle early: {decision}")
         return None
 
-    def _begin(self, now: Now) -> ParentOrder:
+    def _start(self, now: Now) -> ParentOrder:
         self._quote = quote = _quote(now)
         arrival = Arrival(quote.bid, quote.ask, quote.at)
         return ParentOrder("LAB", Side.BUY, 1, _SHARES * quote.ask, _SHARES, arrival=arrival)
@@ -75,19 +75,19 @@ class Ours:
         )
         self._parent = parent.with_child(child)
         if place.limit_price is None or place.spread_fraction is None:
-            raise RuntimeError("the lab's ladder sends limits")
+            raise RuntimeError("the ladder of the lab sends limits only")
         return Place(int(place.limit_price / _CENT), float(place.spread_fraction))
 
 
 def ladder_seconds(config: ExecutionConfig, urgency: Urgency) -> float:
-    """Seconds until the last rung is out, if nothing fills and the market is calm: every cancel takes a step."""
+    """Return the seconds until the last rung is sent in a calm market without fills; every cancel takes a step."""
     rungs = config.ladder[urgency]
     return (float(rungs.wait_seconds) + STEP_SECONDS) * (len(rungs.spread_fractions) - 1)
 
 
 @cache
 def _time(step: int) -> datetime:
-    return _BEGIN + step * _STEP
+    return _START + step * _STEP
 
 
 @cache

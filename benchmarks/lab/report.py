@@ -14,18 +14,18 @@ from benchmarks.lab.measure import Row
 
 
 def as_json(rows: Sequence[Row]) -> str:
-    """Every figure of every row."""
+    """Return every figure of every row as JSON."""
     return json.dumps([asdict(row) for row in rows], indent=1)
 
 
 def as_markdown(rows: Sequence[Row]) -> str:
-    """The table of the documentation: cost, and the part captured of the optimum."""
+    """Return the table of the documentation: cost, and the captured part of the optimum's saving."""
     cells = list(dict.fromkeys(row.cell for row in rows))
-    found = {(row.strategy, row.cell): row for row in rows}
+    by_name = {(row.strategy, row.cell): row for row in rows}
     lines = [f"| strategy | {' | '.join(cells)} |", "|---" + "|---:" * len(cells) + "|"]
     for name in dict.fromkeys(row.strategy for row in rows):
-        told = (_markdown(found.get((name, cell))) for cell in cells)
-        lines.append(f"| {name} | {' | '.join(told)} |")
+        texts = (_markdown(by_name.get((name, cell))) for cell in cells)
+        lines.append(f"| {name} | {' | '.join(texts)} |")
     return "\n".join(lines)
 
 
@@ -41,7 +41,7 @@ def _markdown(row: Row | None) -> str:
 
 
 def show(rows: Sequence[Row], console: Console) -> None:
-    """A table a cell, and how the ladder's rungs were filled."""
+    """Print one table per cell, and the fills at the ladder's rungs."""
     for cell in dict.fromkeys(row.cell for row in rows):
         mine = [row for row in rows if row.cell == cell]
         console.print(_table(cell, mine))
@@ -81,7 +81,9 @@ def _table(cell: str, rows: Sequence[Row]) -> Table:
 def _rung_table(rows: Sequence[Row]) -> Table:
     ours = [row for row in rows if row.strategy.startswith("ours")]
     rungs = sorted({rung for row in ours for rung in row.rungs})
-    table = Table(title="filled at each rung, of those that came there (share that came)", title_justify="left")
+    table = Table(
+        title="filled at each rung, of the orders that reached it (share that reached it)", title_justify="left"
+    )
     table.add_column("strategy")
     for rung in rungs:
         table.add_column(rung, justify="right")
@@ -95,7 +97,7 @@ _COLOURS = {"ours": "#1f5fa8", "optimum": "#2f8f4e", "best": "#8cc7a0", "other":
 
 
 def plot(rows: Sequence[Row], target: Path) -> None:
-    """Cost of every strategy in every cell, with its confidence interval and its worst 1 %."""
+    """Plot the cost of every strategy in every cell, with its confidence interval."""
     import matplotlib as mpl
 
     mpl.use("Agg")

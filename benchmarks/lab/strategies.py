@@ -1,7 +1,7 @@
-"""The strategies that are compared: what each does in every step, and the rules that are the same for all.
+"""The strategies under comparison, and the rules that apply to all of them.
 
-A cancel takes a step, in which nothing rests; then the next order may be placed. A limit at the ask or above is filled
-at the ask. What is left at the end crosses.
+A cancel takes one step without a resting order; after it the next order may be placed. A limit at or above the ask
+fills at the ask. An order that is still open at the end crosses.
 """
 
 from __future__ import annotations
@@ -41,23 +41,23 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """Take the resting order away."""
+    """Cancel the resting order."""
 
 
 Action = Place | Cancel | None
 
 
 class Worker(Protocol):
-    """One order on its way."""
+    """Strategy that works one order."""
 
     def act(self, now: Now) -> Action:
-        """What to do in this step."""
+        """Return the action of this step."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """How an order ended: price in ticks, step, the rungs it was placed at; the last of them was filled."""
+    """End of an order: fill price in ticks, step, and the rungs of its orders; the last of them filled."""
 
     price: float
     step: int
@@ -65,8 +65,8 @@ class Done:
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
-    """One path as lists: quick to read one by one."""
+class Path:
+    """One path as lists, which are faster than arrays for single values."""
 
     bid: Sequence[int]
     spread: Sequence[int]
@@ -74,13 +74,16 @@ class Way:
     draw: Sequence[float]
 
 
-def work(worker: Worker, way: Way, fills: dict[int, list[float]], steps: int) -> Done:
-    """Work one order to its end. ``fills`` is the fill probability by spread and ticks above the bid, from −200."""
+def work(worker: Worker, path: Path, fills: dict[int, list[float]], steps: int) -> Done:
+    """Work one order to its end.
+
+    ``fills`` has the fill probabilities by spread, in a list by ticks above the bid that starts at −200.
+    """
     resting: int | None = None
     rungs: list[float] = []
     for t in range(steps):
-        bid, spread = way.bid[t], way.spread[t]
-        action = worker.act(Now(t, bid, spread, way.trend[t], resting))
+        bid, spread = path.bid[t], path.spread[t]
+        action = worker.act(Now(t, bid, spread, path.trend[t], resting))
         if isinstance(action, Cancel):
             resting = None
         elif isinstance(action, Place):
@@ -90,25 +93,28 @@ def work(worker: Worker, way: Way, fills: dict[int, list[float]], steps: int) ->
             resting = action.price
         if resting is None:
             continue
-        if way.draw[t] < fills[spread][max(resting - bid, -200) + 200] or resting >= way.bid[t + 1] + way.spread[t + 1]:
+        if (
+            path.draw[t] < fills[spread][max(resting - bid, -200) + 200]
+            or resting >= path.bid[t + 1] + path.spread[t + 1]
+        ):
             return Done(resting, t + 1, tuple(rungs))
-    return Done(way.bid[steps] + way.spread[steps], steps, (*rungs, 1.0))
+    return Done(path.bid[steps] + path.spread[steps], steps, (*rungs, 1.0))
 
 
 @dataclass(slots=True)
 class Market:
-    """A market order: the whole half spread, at once."""
+    """A market order, which pays the half spread at once."""
 
     def act(self, now: Now) -> Action:
-        """Cross."""
+        """Cross the spread."""
         return Place(now.ask, 1.0)
 
 
 @dataclass(slots=True)
 class Static:
-    """Prices fixed by the arrival quote, one after the other, then the far touch."""
+    """Prices fixed at the arrival quote, one after the other, then the far touch."""
 
-    aims: tuple[float, ...]
+    fractions: tuple[float, ...]
     wait: int
     """Steps."""
     _prices: list[int] = field(default_factory=list)
@@ -116,29 +122,29 @@ class Static:
     _at: int = 0
 
     def act(self, now: Now) -> Action:
-        """Place the next price when the last had its time."""
+        """Place the next price after the last one rested its time."""
         if not self._prices:
-            self._prices = [now.bid + int(now.spread * aim) for aim in self.aims]
+            self._prices = [now.bid + int(now.spread * fraction) for fraction in self.fractions]
         if now.resting is not None:
             return Cancel() if now.step - self._at >= self.wait else None
-        if self._placed == len(self.aims):
+        if self._placed == len(self.fractions):
             return Place(now.ask, 1.0)
-        aim, price = self.aims[self._placed], self._prices[self._placed]
+        fraction, price = self.fractions[self._placed], self._prices[self._placed]
         self._placed, self._at = self._placed + 1, now.step
-        return Place(price, aim)
+        return Place(price, fraction)
 
 
 @dataclass(slots=True)
 class Best:
-    """The optimum's own decisions."""
+    """The decisions of the optimum."""
 
     optimum: Optimum
     sees_trend: bool = True
     _before: int | None = None
-    """The price of the order before."""
+    """Price of the former order."""
 
     def act(self, now: Now) -> Action:
-        """As the table says; at the end, cross."""
+        """Return the decision of the table; cross at the end."""
         if now.step >= len(self.optimum.place):
             return Place(now.ask, 1.0)
         trend = now.trend if self.sees_trend else 0
@@ -151,5 +157,5 @@ class Best:
 
 
 def in_steps(seconds: float) -> int:
-    """Seconds as steps."""
+    """Return the number of steps in ``seconds``."""
     return round(seconds / STEP_SECONDS)
