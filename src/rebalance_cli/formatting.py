@@ -8,7 +8,7 @@ from decimal import Decimal
 from rebalance_executor.domain.values import format_decimal
 
 NONE = "–"
-"""Stands for a missing value in a table."""
+"""Placeholder for a missing value in a table."""
 
 _PRICE_DECIMALS = 4
 

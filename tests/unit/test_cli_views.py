@@ -12,7 +12,15 @@ import pytest
 from rich.console import Console, RenderableType
 
 from rebalance_cli.formatting import basis_points, dollars, percent, price, shares
-from rebalance_cli.outputs import Decision, PlanProgress
+from rebalance_cli.outputs import (
+    Decision,
+    KillSwitchAnswer,
+    PlanLine,
+    PlanProgress,
+    Preview,
+    PreviewOrder,
+    StatusAnswer,
+)
 from rebalance_cli.views import plan as plan_views
 from rebalance_cli.views import progress, status, styles
 from rebalance_cli.views.local_run import MessageRow, batch_summary, batch_table, health_table
@@ -135,7 +143,7 @@ def test_a_view_fits_into_the_width_and_nothing_is_cut_off(width: int) -> None:
         assert word in shown
 
 
-@pytest.mark.parametrize("width", [50, 60, 70])
+@pytest.mark.parametrize("width", [40, 50, 60, 70])
 def test_a_narrow_screen_omits_columns_and_cuts_no_number(width: int) -> None:
     shown = text(plan_view(result(*MIXED), width, None), width)
 
@@ -293,6 +301,65 @@ def test_message_ids_that_start_alike_are_distinguishable() -> None:
 
     assert "059f36b4…00000003" in shown
     assert "059f36b4…00000004" in shown
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_a_list_of_plans_fits_into_the_width_and_keeps_id_and_status(width: int) -> None:
+    plans = (
+        PlanLine(plan_id=plan_id, status=state, phase="BUYS", started_at=FINISHED, finished_at=None, runs=1)
+        for plan_id, state in (("rebalance-2026-01-26", "success_with_skips"), ("first", "in_progress"))
+    )
+    switch = KillSwitchAnswer(account="main", state=TradingState.ACTIVE, by="", reason="", at=None)
+
+    shown = text(
+        status.account_view(StatusAnswer(account="main", switch=switch, lease=None, plans=tuple(plans)), width), width
+    )
+
+    assert max(map(len, shown.splitlines())) <= width
+    for word in ("ACTIVE  (default)", "Running   no", "first", "success_with_skips", "in_progress"):
+        assert word in shown
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_a_preview_fits_into_the_width_and_cuts_no_number(width: int) -> None:
+    order = PreviewOrder(
+        symbol="BRK.B",
+        action="SELL",
+        decision=Decision.SEND,
+        code=None,
+        message=None,
+        planned_amount="-1500",
+        qty="11.123456",
+        type="limit",
+        limit_price="400.10",
+        bid="400.10",
+        ask="400.30",
+        estimated_amount="-4450.50",
+        estimated_cost="1.11",
+    )
+    preview = Preview(
+        plan_id="plan-1",
+        account="main",
+        account_number=None,
+        paper=True,
+        content_hash="a70086e3ab5b",
+        code=None,
+        message=None,
+        orders=(order,),
+        sells="4450.50",
+        buys="0",
+        estimated_cost="1.11",
+        cash="10",
+        cash_after="4459.39",
+        buy_budget=None,
+    )
+
+    shown = text(plan_views.preview_view(preview, "plan.json", width), width)
+
+    assert max(map(len, shown.splitlines())) <= width
+    assert "…" not in shown
+    for word in ("BRK.B", "send", "-4,450.50", "paper"):
+        assert word in shown
 
 
 # --- completeness ----------------------------------------------------------------------------------------

@@ -190,10 +190,10 @@ def _preview_item(
         decision = Decision.SKIP if parent.outcome is Outcome.SKIPPED else Decision.DENY
         return _preview_order(item, parent, decision, parent.code, parent.message)
     context = DecisionContext(now=now, quote=quotes.get(item.symbol), schedule=run.wave_schedule(parent.side))
-    decision_now = decide(parent, context, config)
-    if isinstance(decision_now, Settle):
-        return _preview_order(item, parent, Decision.DENY, decision_now.code, decision_now.message)
-    first = decision_now if isinstance(decision_now, Place) else None
+    next_action = decide(parent, context, config)
+    if isinstance(next_action, Settle):
+        return _preview_order(item, parent, Decision.DENY, next_action.code, next_action.message)
+    first = next_action if isinstance(next_action, Place) else None
     return _preview_order(item, parent, Decision.SEND, parent.code, parent.message, first=first)
 
 

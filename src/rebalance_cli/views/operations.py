@@ -1,4 +1,4 @@
-"""What the engineer on call reads: kill switch, diagnosis, reconciliation, dead letters.
+"""Views for the engineer on call: kill switch, diagnosis, reconciliation, dead letters.
 
 Pure: answers in, rich renderables out.
 """

@@ -1,7 +1,7 @@
 """Progress of a run, read from the handler's log lines.
 
-``RunProgress`` is the state after each line. ``show_progress`` displays it while the run goes on: as a ``grid`` on a
-terminal, and line by line (``LineReporter``) elsewhere.
+``RunProgress`` is the state after each line. ``show_progress`` displays it during the run: as a ``grid`` on a terminal,
+and line by line (``LineReporter``) elsewhere.
 """
 
 from __future__ import annotations

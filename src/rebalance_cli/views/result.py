@@ -28,8 +28,8 @@ from rebalance_executor.domain.values import format_utc
 _COLUMNS = ("Symbol", "Side", "Outcome", "Filled", "Planned", "Shares", "Price", "Arrival", "Slip $", "bps", "Dollars")
 _COMBINED = ("Planned", "Filled")
 """Columns that a narrow table combines into one: Shares."""
-_OMITTED = (("Arrival",), ("Arrival", "Slip $"), ("Arrival", "Slip $", "Side"), ("Arrival", "Slip $", "Side", "bps"))
-"""Columns that ever narrower tables leave out. Numbers are never cut off."""
+_FIRST_OMITTED = ("Arrival", "Slip $", "Side", "bps", "Price")
+"""Columns in the order in which narrower tables leave them out. Numbers are never cut off."""
 _SUMS = ("Sum", "Items", "Filled", "Planned $", "Filled $", "Filled %", "Slip $", "bps")
 _OMITTED_SUMS = ((), ("Filled %",), ("Filled %", "Slip $"), ("Filled %", "Slip $", "bps", "Filled"))
 _PRICE_DECIMALS = 3
@@ -114,7 +114,8 @@ def orders_table(result: ExecutionResult, width: int) -> Table:
     """
     variants = [_orders_table(result, ("Shares",), decimals=9, gap=2)]
     variants += [_orders_table(result, _COMBINED, decimals=decimals) for decimals in (9, 6, 4, 2)]
-    variants += [_orders_table(result, (*_COMBINED, *omitted), decimals=2) for omitted in _OMITTED]
+    omitted = [_FIRST_OMITTED[:count] for count in range(1, len(_FIRST_OMITTED) + 1)]
+    variants += [_orders_table(result, (*_COMBINED, *columns), decimals=2) for columns in omitted]
     return first_fitting(variants, width)
 
 
