@@ -1,4 +1,4 @@
-"""Plans, quotes and orders for tests: valid as they stand, changed by keyword. One symbol, ABC, at about $10."""
+"""Valid plans, quotes and orders for tests, changed by keyword. One symbol, ABC, at about $10."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from rebalance_executor.domain.orders import Arrival, ChildOrder, ChildState, Ou
 from rebalance_executor.domain.plan import RebalancePlan, RebalancePlanItem
 
 NOW = datetime(2026, 1, 26, 15, tzinfo=UTC)
-"""Ten in the morning in New York; the market is open."""
+"""10:00 in New York; the market is open."""
 
 BUY, SELL = Side.BUY, Side.SELL
 
 
 def later(seconds: float) -> datetime:
-    """``NOW`` and so many seconds."""
+    """Return ``NOW`` plus ``seconds``."""
     return NOW + timedelta(seconds=seconds)
 
 
 def an_item_document(
     symbol: str = "ABC", action: str = "BUY", amount: object = "1000", **fields: object
 ) -> dict[str, Any]:
-    """An item as it stands in a plan's JSON."""
+    """Build an item as decoded JSON."""
     return {
         "symbol": symbol,
         "action": action,
@@ -40,7 +40,7 @@ def an_item_document(
 
 
 def a_plan_document(*items: object, **fields: object) -> dict[str, Any]:
-    """A plan as decoded JSON, with one buy unless items are given."""
+    """Build a plan as decoded JSON, with one buy unless items are given."""
     return {
         "plan_id": "plan-1",
         "correlation_id": "correlation-1",
@@ -53,42 +53,42 @@ def a_plan_document(*items: object, **fields: object) -> dict[str, Any]:
 
 
 def an_item(symbol: str = "ABC", action: str = "BUY", amount: object = "1000", **fields: object) -> RebalancePlanItem:
-    """A valid item."""
+    """Build an item."""
     return RebalancePlanItem.model_validate(an_item_document(symbol, action, amount, **fields))
 
 
 def an_exit(symbol: str = "ABC", amount: object = "-1000", **fields: object) -> RebalancePlanItem:
-    """A SELL with a target value of zero."""
+    """Build a SELL with a target value of zero."""
     return an_item(symbol, "SELL", amount, target_value="0", target_weight="0", **fields)
 
 
 def a_plan(*items: RebalancePlanItem, **fields: object) -> RebalancePlan:
-    """A valid plan, with one buy unless items are given."""
+    """Build a plan, with one buy unless items are given."""
     return RebalancePlan.parse(a_plan_document(*(item.model_dump() for item in items), **fields))
 
 
 def a_quote(bid: str = "9.99", ask: str = "10.01", *, symbol: str = "ABC", at: datetime = NOW) -> Quote:
-    """A quote around $10."""
+    """Build a quote around $10."""
     return Quote(symbol, Decimal(bid), Decimal(ask), bid_size=Decimal(100), ask_size=Decimal(100), at=at)
 
 
 def a_trade(price: str = "10", *, symbol: str = "ABC", at: datetime = NOW) -> Quote:
-    """The last trade, where it stands in for a quote."""
+    """Build a quote from the last trade."""
     return Quote.of_trade(Trade(symbol, Decimal(price), at))
 
 
 def an_asset(*, fractionable: bool = True, tradable: bool = True, status: str = "active", symbol: str = "ABC") -> Asset:
-    """An asset that may be traded."""
+    """Build an asset, tradable by default."""
     return Asset(symbol, status, tradable=tradable, fractionable=fractionable)
 
 
 def a_position(qty: str, available: str | None = None, *, symbol: str = "ABC") -> Position:
-    """Shares held, all of them available unless told."""
+    """Build a position; all shares are available unless ``available`` is given."""
     return Position(symbol, Decimal(qty), Decimal(qty if available is None else available))
 
 
 def an_account(cash: str = "10000", buying_power: str | None = None) -> Account:
-    """An active account whose buying power is its cash unless told."""
+    """Build an active account; its buying power is its cash unless given."""
     power = Decimal(cash if buying_power is None else buying_power)
     return Account("PA1", "ACTIVE", cash=Decimal(cash), buying_power=power, blocked_by=None)
 
@@ -103,7 +103,7 @@ def an_order(
     submitted_at: datetime | None = NOW,
     closed_at: datetime | None = None,
 ) -> BrokerOrder:
-    """The broker's report of an order for ten ABC."""
+    """Build the broker's report of an order for ten shares of ABC."""
     return BrokerOrder(
         id="order-1",
         client_order_id="client-1",
@@ -130,7 +130,7 @@ def a_child(
     limit: str | None = "10.01",
     **fields: Any,
 ) -> ChildOrder:
-    """A child order for ten shares; a market order where ``limit`` is None."""
+    """Build a child order for ten shares; a market order if ``limit`` is None."""
     at_broker = state not in (ChildState.INTENDED, ChildState.UNKNOWN, ChildState.NOT_SENT)
     return ChildOrder(
         attempt=attempt,
@@ -146,7 +146,7 @@ def a_child(
 
 
 def a_filled_child(qty: str = "10", price: str = "10.01", **fields: Any) -> ChildOrder:
-    """A child order that is done."""
+    """Build a filled child order."""
     return a_child(ChildState.FILLED, qty=qty, filled=qty, price=price, **fields)
 
 
@@ -160,7 +160,7 @@ def a_parent(
     outcome: Outcome | None = None,
     **fields: Any,
 ) -> ParentOrder:
-    """A parent order for ten shares that arrived at $9.99 to $10.01."""
+    """Build a parent order for ten shares with an arrival quote of $9.99 to $10.01."""
     return ParentOrder(
         symbol=symbol,
         side=side,
@@ -174,7 +174,7 @@ def a_parent(
 
 
 def a_state(plan: RebalancePlan, *, runs: int = 1) -> PlanState:
-    """The record of a plan that was begun at ``NOW`` on the account ``default``."""
+    """Build the state of a plan that started at ``NOW`` on the account ``default``."""
     return PlanState(
         account="default",
         plan_id=plan.plan_id,

@@ -1,4 +1,4 @@
-"""Values for property tests, and how they are run: the same examples every time, without a stopwatch."""
+"""Strategies and settings for property tests: the same examples in every run, without a deadline."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ sides = st.sampled_from(Side)
 
 
 def decimals(low: str, high: str, places: int) -> st.SearchStrategy[Decimal]:
-    """Decimals from ``low`` to ``high`` with so many places."""
+    """Return decimals from ``low`` to ``high`` with this number of places."""
     return st.decimals(Decimal(low), Decimal(high), places=places, allow_nan=False, allow_infinity=False)
 
 
@@ -27,11 +27,11 @@ dollars = decimals("0", "10000000", 2)
 
 @st.composite
 def quotes(draw: st.DrawFn, symbol: str = "ABC") -> Quote:
-    """Two-sided quotes that are not crossed, from a hundredth of a cent to $5,000, each price on its tick."""
-    where = draw(st.sampled_from(["above $1", "below", "on both sides"]))
-    if where == "above $1":
+    """Draw two-sided quotes that are not crossed, from $0.0001 to $5,000, with every price on its tick."""
+    position = draw(st.sampled_from(["above $1", "below $1", "around $1"]))
+    if position == "above $1":
         bid, spread = draw(decimals("1", "5000", 2)), draw(decimals("0", "5", 2))
-    elif where == "below":
+    elif position == "below $1":
         bid, spread = draw(decimals("0.0001", "0.9", 4)), draw(decimals("0", "0.0999", 4))
     else:
         bid = draw(decimals("0.95", "0.9999", 4))
