@@ -1,8 +1,8 @@
-"""A strategy's plans, executed by the real program while everything around it fails: ``python simulate_a_strategy.py``.
+"""Run a strategy's plans with the real program under faults: ``python simulate_a_strategy.py``.
 
-Replace ``equal_weight`` by your own. Every history draws a market and an account, lets the strategy make its plan for
-them, and executes it while the process is killed, answers are lost, orders fill in parts or never, and others trade on
-the account. Every promise of docs/reliability.md is looked at after every call to the outside.
+Replace ``equal_weight`` with your own strategy. Each history draws a market and an account, lets the strategy make its
+plan for them, and executes it while the process is killed, answers are lost, orders fill in part or never, and others
+trade on the account. Every invariant of docs/reliability.md is checked after every external call.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from decimal import Decimal
 from random import Random
 
 from rebalance_executor import RebalancePlan, RebalancePlanItem
-from rebalance_simulation import BEGIN, Case, play_seeds
+from rebalance_simulation import START, Case, play_seeds
 
 SYMBOLS = ("AAPL", "BND", "SPY", "TLT")
 CENT = Decimal("0.01")
 
 
 def equal_weight(prices: Mapping[str, Decimal], shares: Mapping[str, Decimal], cash: Decimal) -> RebalancePlan:
-    """The strategy: the same dollars in every symbol, and a twentieth in cash."""
-    held = {symbol: (shares[symbol] * prices[symbol]).quantize(CENT) for symbol in prices}
-    total = sum(held.values(), cash)
-    wanted = (total * Decimal("0.95") / len(prices)).quantize(CENT)
+    """Return a plan that holds 95 % of the portfolio in equal dollar amounts of every symbol, and the rest in cash."""
+    values = {symbol: (shares[symbol] * prices[symbol]).quantize(CENT) for symbol in prices}
+    total = sum(values.values(), cash)
+    target_value = (total * Decimal("0.95") / len(prices)).quantize(CENT)
     items = []
-    for symbol, value in held.items():
-        amount = wanted - value
-        weight, target = round(value / total, 6), round(wanted / total, 6)
+    for symbol, value in values.items():
+        amount = target_value - value
+        weight, target = round(value / total, 6), round(target_value / total, 6)
         items.append(
             RebalancePlanItem(
                 symbol=symbol,
@@ -37,7 +37,7 @@ def equal_weight(prices: Mapping[str, Decimal], shares: Mapping[str, Decimal], c
                 target_weight=target,
                 weight_diff=target - weight,
                 current_value=value,
-                target_value=wanted,
+                target_value=target_value,
                 priority=1,
             )
         )
@@ -45,18 +45,18 @@ def equal_weight(prices: Mapping[str, Decimal], shares: Mapping[str, Decimal], c
         plan_id="equal-weight",
         correlation_id="equal-weight",
         causation_id="example",
-        timestamp=BEGIN,
+        timestamp=START,
         items=items,
         total_portfolio_value=total,
         total_trade_value=sum((abs(item.trade_amount) for item in items), Decimal()),
     )
 
 
-def case(chance: Random) -> Case:
-    """One history's market and account, and the strategy's plan for them."""
-    prices = {symbol: Decimal(chance.randint(2_000, 40_000)) / 100 for symbol in SYMBOLS}
-    shares = {symbol: Decimal(chance.randint(0, 200)) for symbol in SYMBOLS}
-    cash = Decimal(chance.randint(1_000, 20_000))
+def case(rng: Random) -> Case:
+    """Draw the market and the account of one history, and make the strategy's plan for them."""
+    prices = {symbol: Decimal(rng.randint(2_000, 40_000)) / 100 for symbol in SYMBOLS}
+    shares = {symbol: Decimal(rng.randint(0, 200)) for symbol in SYMBOLS}
+    cash = Decimal(rng.randint(1_000, 20_000))
     market = {
         "account": {"cash": str(cash)},
         "clock": {"sessions": "always_open"},
@@ -67,16 +67,16 @@ def case(chance: Random) -> Case:
 
 
 def main(histories: int = 200) -> int:
-    """Play so many histories; the exit code is 1 where a promise was broken."""
-    tally = play_seeds(0, histories, case)
-    outcomes = ", ".join(f"{count} {name.lower()}" for name, count in sorted(tally.outcomes.items()))
-    print(f"{tally.histories} histories, {tally.deliveries} deliveries, {tally.orders} orders at the broker")
-    print(f"faults and other mishaps: {tally.happened.total()}")
+    """Run this many histories and print their statistics; return 1 if an invariant was broken."""
+    stats = play_seeds(0, histories, case)
+    outcomes = ", ".join(f"{count} {name.lower()}" for name, count in sorted(stats.outcomes.items()))
+    print(f"{stats.histories} histories, {stats.deliveries} deliveries, {stats.orders} orders at the broker")
+    print(f"faults and events: {stats.event_counts.total()}")
     print(f"items: {outcomes}")
-    print(f"broken promises: {tally.failed}")
-    for failure in tally.failures:
-        print(f"\n{failure.problem}\n{failure.timeline}\nagain: {failure.replay}")
-    return 1 if tally.failed else 0
+    print(f"broken invariants: {stats.failed}")
+    for failure in stats.failures:
+        print(f"\n{failure.problem}\n{failure.timeline}\nrun again: {failure.replay}")
+    return 1 if stats.failed else 0
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
-"""Alpaca's API in the process: the paper broker's exchange behind alpaca-py's interface, with everything that can go
-wrong on the way to it.
+"""Alpaca's API in the same process: the paper broker's exchange behind alpaca-py's client interface, with faults.
 
-The real ``AlpacaBroker`` with its doors, its pacing, its repetitions and its parsing runs on top.
+The real ``AlpacaBroker`` with its transport, rate limiting, retries and parsing runs on top.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from types import SimpleNamespace
-from typing import Any, Protocol
+from typing import Any, NoReturn
 from urllib.parse import unquote
 
 from requests import Response
@@ -22,29 +21,22 @@ from rebalance_executor.adapters.alpaca.client import APIError
 from rebalance_executor.adapters.alpaca.credentials import Credentials
 from rebalance_executor.adapters.alpaca.transport import AlpacaTransport, RequestDeadline
 from rebalance_executor.domain.config import ExecutionConfig
+from rebalance_simulation.calls import CallHook, Submission
 from rebalance_simulation.clock import SimulatedClock
 from rebalance_simulation.faults import Fault
 
-SECRET = "S1MULAT3D-S3CR3T"  # noqa: S105 - what must never be seen in a log
-LATEST = 14
-"""Seconds a submission can be under way: more than the longest request, less than the lease outlasts it."""
+SECRET = "S1MULAT3D-S3CR3T"  # noqa: S105 - must never appear in a log line
+"""Secret key of the simulated account."""
+MAX_DELAY_SECONDS = 14
+"""Longest delay of a late submission: longer than any request, shorter than the lease outlasts it."""
 _HTML = "<html><body><h1>502 Bad Gateway</h1></body></html>"
 
 Timeouts = Callable[[], tuple[float, float]]
+"""Returns the connect and read time-outs of the next request, in seconds."""
 
 
-Body = Mapping[str, Any]
-"""A submission as it is sent."""
-
-
-class CallHook(Protocol):
-    """A call to the outside; its effect is told the fault, as far as it has to bring it about itself."""
-
-    def __call__(self, name: str, effect: Callable[[Fault | None], Any], order: Body | None = None, /) -> Any: ...
-
-
-class Refused(APIError):
-    """An answer other than 2xx."""
+class SimulatedApiError(APIError):
+    """An API response with a status other than 2xx."""
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__(text)  # type: ignore[no-untyped-call]
@@ -57,111 +49,110 @@ class Refused(APIError):
 
 
 class SimulatedApi:
-    """What is used of alpaca-py's clients, for one endpoint of one process.
+    """The parts of alpaca-py's clients that the program uses, for one endpoint of one process.
 
     Args:
-        exchange: who answers.
-        cross: how calls come about.
-        clock: for what lands late or shows late.
-        hidden_until: client order ids that cannot be found yet.
-        timeouts: how long a request waits.
-        observe: sees every answer's status and headers.
+        exchange: answers the requests.
+        call: hook that every request passes.
+        clock: schedules late submissions and dates hidden orders.
+        hidden_until: client order IDs that cannot be found yet, with the time at which they can.
+        connection: returns a request's time-outs; receives the status and headers of every response.
     """
 
     def __init__(
         self,
         exchange: Exchange,
-        cross: CallHook,
+        call: CallHook,
         clock: SimulatedClock,
         hidden_until: dict[str, datetime],
-        door: tuple[Timeouts, Callable[[Any], None]],
+        connection: tuple[Timeouts, Callable[[Any], None]],
     ) -> None:
         self._exchange = exchange
-        self._cross = cross
+        self._call = call
         self._clock = clock
         self._hidden_until = hidden_until
-        self._timeouts, self._observe = door
+        self._timeouts, self._observe = connection
 
     def get(self, path: str, data: Any = None) -> Any:
-        """A read."""
+        """Read account, market clock, assets, positions, orders, quotes or trades."""
         return self._request(f"broker GET {_template(path)}", lambda: self._read(path, data or {}))
 
     def post(self, path: str, data: Any = None) -> Any:
-        """A submission."""
+        """Submit an order."""
         return self._request(f"broker POST {path}", lambda: self._exchange.submit_order(data), data)
 
     def delete(self, path: str, data: Any = None) -> None:
-        """A cancel."""
+        """Cancel an order."""
         del data
         order_id = unquote(path.removeprefix("/orders/"))
         self._request("broker DELETE /orders/{id}", lambda: self._exchange.cancel_order(order_id))
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: there is no connection to close."""
 
-    # --- the way -----------------------------------------------------------------------------------------
+    # --- requests and faults -----------------------------------------------------------------------------
 
-    def _request(self, name: str, answer: Callable[[], Any], order: Body | None = None) -> Any:
-        def carried(fault: Fault | None) -> Any:
+    def _request(self, name: str, answer: Callable[[], Any], order: Submission | None = None) -> Any:
+        def run(fault: Fault | None) -> Any:
             if fault is not None:
-                self._before(fault, order)
-            told = self._answered(answer)
+                self._fail_before(fault, order)
+            response = self._answer(answer)
             if fault is not None:
-                told = self._after(fault, told, order)
+                response = self._fail_after(fault, response, order)
             self._observe(SimpleNamespace(status_code=200, headers={}))
-            return told
+            return response
 
-        return self._cross(name, carried, order)
+        return self._call(name, run, order)
 
-    def _answered(self, answer: Callable[[], Any]) -> Any:
+    def _answer(self, answer: Callable[[], Any]) -> Any:
         try:
             return answer()
         except BrokerError as error:
-            raise self._refused(error.http_status, _json(error.code, error.message)) from None
+            raise self._error(error.http_status, _json(error.code, error.message)) from None
 
-    def _before(self, fault: Fault, order: Body | None) -> None:
-        """What goes wrong before the request takes effect."""
+    def _fail_before(self, fault: Fault, order: Submission | None) -> None:
+        """Raise a fault that precedes the effect of the request."""
         if fault is Fault.NO_ANSWER:
             self._time_out()
         elif fault is Fault.LATE and order is not None:
-            landing = 1 + sum(map(ord, order["client_order_id"])) % LATEST
-            self._clock.later(timedelta(seconds=landing), lambda: self._land(order))
+            delay = 1 + sum(map(ord, order["client_order_id"])) % MAX_DELAY_SECONDS
+            self._clock.call_later(timedelta(seconds=delay), lambda: self._submit_late(order))
             self._time_out()
         elif fault is Fault.RATE_LIMIT:
-            raise self._refused(429, _json(42910000, "rate limit exceeded"), {"Retry-After": "3"})
+            raise self._error(429, _json(42910000, "rate limit exceeded"), {"Retry-After": "3"})
         elif fault is Fault.SERVER_ERROR:
-            raise self._refused(503, _json(50310000, "service unavailable"))
+            raise self._error(503, _json(50310000, "service unavailable"))
         elif fault is Fault.UNAUTHORIZED:
-            raise self._refused(401, _json(40110000, "request is not authorized"))
+            raise self._error(401, _json(40110000, "request is not authorized"))
 
-    def _after(self, fault: Fault, told: Any, order: Body | None) -> Any:
-        """What goes wrong when it has taken effect."""
+    def _fail_after(self, fault: Fault, response: Any, order: Submission | None) -> Any:
+        """Raise a fault that follows the effect of the request, or return the response, damaged if need be."""
         if fault is Fault.HIDDEN and order is not None:
             self._hidden_until[order["client_order_id"]] = self._clock.world() + timedelta(seconds=4)
             self._time_out()
         if fault is Fault.LOST_ANSWER:
             self._time_out()
         if fault is Fault.HTML:
-            raise self._refused(502, _HTML)
+            raise self._error(502, _HTML)
         if fault is Fault.GARBLED:
-            return {"id": "garbled"} if isinstance(told, dict) else [{"garbled": True}]
-        return told
+            return {"id": "garbled"} if isinstance(response, dict) else [{"garbled": True}]
+        return response
 
-    def _time_out(self) -> None:
-        self._clock.sleep(timedelta(seconds=self._timeouts()[1]))
+    def _time_out(self) -> NoReturn:
+        self._clock.advance(timedelta(seconds=self._timeouts()[1]))
         raise ReadTimeout("no answer")
 
-    def _refused(self, status: int, text: str, headers: Mapping[str, str] | None = None) -> Refused:
+    def _error(self, status: int, text: str, headers: Mapping[str, str] | None = None) -> SimulatedApiError:
         self._observe(SimpleNamespace(status_code=status, headers=headers or {}))
-        return Refused(status, text)
+        return SimulatedApiError(status, text)
 
-    def _land(self, order: Body) -> None:
+    def _submit_late(self, order: Submission) -> None:
         try:
             self._exchange.submit_order(order)
         except BrokerError:
-            return  # nobody is there to hear it
+            return  # the client has timed out: it never receives the error
 
-    # --- the answers -------------------------------------------------------------------------------------
+    # --- responses ---------------------------------------------------------------------------------------
 
     def _read(self, path: str, query: Mapping[str, str]) -> Any:
         exchange = self._exchange
@@ -185,34 +176,36 @@ class SimulatedApi:
         raise AssertionError(f"{path} is not simulated")
 
     def _orders(self, query: Mapping[str, str]) -> list[dict[str, Any]]:
-        told = self._exchange.list_orders(
+        orders = self._exchange.list_orders(
             status=query["status"],
             after=query.get("after"),
             symbols=frozenset(query["symbols"].split(",")),
             limit=int(query["limit"]),
             direction="asc",
         )
-        return [one for one in told if self._is_shown(one["client_order_id"])] if self._hidden_until else told
+        if not self._hidden_until:
+            return orders
+        return [order for order in orders if self._is_visible(order["client_order_id"])]
 
     def _order(self, client_order_id: str) -> dict[str, Any]:
-        if not self._is_shown(client_order_id):
+        if not self._is_visible(client_order_id):
             raise BrokerError(404, 40410000, "order not found")
         return self._exchange.get_order_by_client_order_id(client_order_id)
 
-    def _is_shown(self, client_order_id: str) -> bool:
+    def _is_visible(self, client_order_id: str) -> bool:
         until = self._hidden_until.get(client_order_id)
         return until is None or until <= self._clock.world()
 
 
 class SimulatedBroker(AlpacaBroker):
-    """The real broker adapter, with ``SimulatedApi`` where alpaca-py would be.
+    """The real broker adapter, with ``SimulatedApi`` in place of alpaca-py.
 
     Args:
-        api: makes the endpoint's client from time-outs and an observer.
+        api: makes an endpoint's client from its time-outs and its observer of responses.
         credentials: the account's keys.
-        config: time-outs and the rate limit.
-        clock: for waiting.
-        on_request: told of every request.
+        config: time-outs and rate limit.
+        clock: waits between retries.
+        on_request: receives the name of every request.
     """
 
     def __init__(
@@ -224,11 +217,11 @@ class SimulatedBroker(AlpacaBroker):
         on_request: Callable[[str], None],
     ) -> None:
         self.credentials = credentials
-        self._limits = RequestDeadline(
+        self._deadline = RequestDeadline(
             clock, float(config.connect_timeout_seconds), float(config.read_timeout_seconds), until=clock.now()
         )
-        self._trading = AlpacaTransport(api, self._limits, config.rate_limit_per_minute, on_request)
-        self._data = AlpacaTransport(api, self._limits, config.rate_limit_per_minute, on_request)
+        self._trading = AlpacaTransport(api, self._deadline, config.rate_limit_per_minute, on_request)
+        self._data = AlpacaTransport(api, self._deadline, config.rate_limit_per_minute, on_request)
 
 
 def _json(code: int, message: str) -> str:

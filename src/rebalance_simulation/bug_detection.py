@@ -1,4 +1,4 @@
-"""How many histories it takes until a deliberate bug breaks a promise."""
+"""Detection of deliberate bugs: the number of histories until a bug breaks an invariant."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from rebalance_simulation.history import History
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """How a bug was found."""
+    """The first history that detected a bug."""
 
     histories: int
-    """How many it took."""
+    """Number of histories run, including that one."""
     problem: str
+    """The broken invariant."""
 
 
-def detect(name: str, most: int) -> Detection | None:
-    """Play histories with this bug until one of them breaks a promise, but not more than ``most``."""
+def detect(name: str, limit: int) -> Detection | None:
+    """Run histories with this bug until one breaks an invariant; return None if ``limit`` histories do not."""
     with switched_on(name):
-        for seed in range(most):
+        for seed in range(limit):
             try:
                 History(seed).run()
             except Exception as error:  # noqa: BLE001 - a bug may break anything

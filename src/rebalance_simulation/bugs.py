@@ -1,6 +1,6 @@
-"""Deliberate bugs, each switched on in turn: what the simulation must catch. A safety net that never caught is none.
+"""Deliberate bugs in the execution of plans. The simulation must catch each of them, which tests its invariants.
 
-These are in what is done; those in what is told of it are in ``bugs_told``.
+Bugs in results, answers and publications are in ``bugs_reporting``.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from rebalance_executor.execution.unit_of_work import UnitOfWork
 from rebalance_executor.idempotency import IdempotencyGate
 from rebalance_executor.telemetry import Telemetry
 from rebalance_simulation.api import SECRET
-from rebalance_simulation.bugs_reporting import TOLD, Swap
+from rebalance_simulation.bugs_reporting import REPORTING_BUGS, Replacement
 
 
 @contextmanager
-def _swapped(owner: Any, name: str, new: Any) -> Iterator[None]:
+def _replaced(owner: Any, name: str, new: Any) -> Iterator[None]:
     old = vars(owner)[name] if isinstance(owner, type) else getattr(owner, name)
     setattr(owner, name, new)
     try:
@@ -60,30 +60,30 @@ def _new_id_each_time() -> Callable[..., OrderRequest]:
     return renamed
 
 
-def _seen_as(change: Callable[[ChildOrder, BrokerOrder], ChildOrder | None]) -> Callable[..., ChildOrder]:
-    seen = ChildOrder.with_report
+def _reported_as(change: Callable[[ChildOrder, BrokerOrder], ChildOrder | None]) -> Callable[..., ChildOrder]:
+    with_report = ChildOrder.with_report
 
     def changed(child: ChildOrder, order: BrokerOrder, now: datetime) -> ChildOrder:
-        after = seen(child, order, now)
+        after = with_report(child, order, now)
         return change(after, order) or after
 
     return changed
 
 
-def _believed(after: ChildOrder, _: BrokerOrder) -> ChildOrder | None:
-    is_asked = after.cancel_requested_at is not None and after.state is ChildState.LIVE
-    return replace(after, state=ChildState.CANCELED) if is_asked else None
+def _cancel_confirmed(after: ChildOrder, _: BrokerOrder) -> ChildOrder | None:
+    is_requested = after.cancel_requested_at is not None and after.state is ChildState.LIVE
+    return replace(after, state=ChildState.CANCELED, status="canceled") if is_requested else None
 
 
-def _fills_of_cancelled_lost(after: ChildOrder, _: BrokerOrder) -> ChildOrder | None:
+def _canceled_fills_dropped(after: ChildOrder, _: BrokerOrder) -> ChildOrder | None:
     return replace(after, filled_qty=Decimal(0)) if after.state is ChildState.CANCELED else None
 
 
-def _repriced(after: ChildOrder, order: BrokerOrder) -> ChildOrder | None:
+def _limit_overwritten(after: ChildOrder, order: BrokerOrder) -> ChildOrder | None:
     return replace(after, limit_price=order.filled_avg_price) if order.filled_avg_price is not None else None
 
 
-def _doubted_again() -> Callable[..., Run]:
+def _closed_made_unknown() -> Callable[..., Run]:
     resume = manager.ExecutionManager._resume  # noqa: SLF001 - a bug
 
     def resumed(*args: Any) -> Run:
@@ -96,12 +96,12 @@ def _doubted_again() -> Callable[..., Run]:
     return resumed
 
 
-def _unpriced_is_settled(after: ChildOrder, order: BrokerOrder) -> ChildOrder | None:
+def _unpriced_counts_as_zero(after: ChildOrder, order: BrokerOrder) -> ChildOrder | None:
     is_late = order.status == "filled" and after.state is ChildState.LIVE
     return replace(after, state=ChildState.FILLED, filled_qty=Decimal(0)) if is_late else None
 
 
-def _unknown_is_rejected() -> Callable[..., BrokerOrder]:
+def _unknown_rejected() -> Callable[..., BrokerOrder]:
     submit = AlpacaBroker.submit
 
     def sent(broker: AlpacaBroker, request: OrderRequest) -> BrokerOrder:
@@ -123,11 +123,11 @@ def _resent_differently() -> Callable[..., OrderRequest]:
     return other
 
 
-def _executed_anew(*_: Any, execute: Callable[[], Any], **__: Any) -> Any:
+def _executed_again(*_: Any, execute: Callable[[], Any], **__: Any) -> Any:
     return execute()
 
 
-def _all_dropped(outbox: Outbox, work: UnitOfWork) -> None:
+def _all_marked_not_sent(outbox: Outbox, work: UnitOfWork) -> None:
     for parent in list(work.parents.values()):
         if parent.open_child is not None:
             work.update_child(parent.symbol, replace(parent.open_child, state=ChildState.NOT_SENT))
@@ -143,24 +143,24 @@ def _buys_first(self: Any, run: Run, access: AccountAccess) -> Any:
 _drive = manager.ExecutionManager._drive  # noqa: SLF001 - a bug
 
 
-def _told_as(told: Outcome, real: Outcome) -> Callable[..., Any]:
+def _outcome_changed(reported: Outcome, real: Outcome) -> Callable[..., Any]:
     decide = strategy.decide
 
     def decided(*args: Any) -> Any:
         decision = decide(*args)
         if isinstance(decision, strategy.Settle) and decision.outcome is real:
-            return replace(decision, outcome=told)
+            return replace(decision, outcome=reported)
         return decision
 
     return decided
 
 
-def _endless(_: Any, now: datetime, remaining: timedelta) -> Deadline:
+def _without_deadline(_: Any, now: datetime, remaining: timedelta) -> Deadline:
     at = now + remaining
     return Deadline(at=at, stop_at=at + timedelta(days=1), give_up_at=at + timedelta(days=1))
 
 
-def _rich(_: Account, expected: Decimal, __: Any) -> Decimal:
+def _excessive_budget(_: Account, expected: Decimal, __: Any) -> Decimal:
     return expected * 10 + 50_000
 
 
@@ -174,11 +174,11 @@ def _sent_twice() -> Callable[..., BrokerOrder]:
     return sent
 
 
-def _sold_again(parent: ParentOrder) -> Decimal:
+def _full_quantity(parent: ParentOrder) -> Decimal:
     return parent.qty
 
 
-def _given_up(executor: Executor, symbols: list[str], _: RunMode) -> None:
+def _absent_marked_not_sent(executor: Executor, symbols: list[str], _: RunMode) -> None:
     work = executor._run.work  # noqa: SLF001 - a bug
     for symbol in symbols:
         child = work.parents[symbol].open_child
@@ -186,7 +186,7 @@ def _given_up(executor: Executor, symbols: list[str], _: RunMode) -> None:
             work.update_child(symbol, replace(child, state=ChildState.NOT_SENT))
 
 
-def _begun_anew() -> Callable[..., Any]:
+def _started_again() -> Callable[..., Any]:
     load = DynamoJournal.load
 
     def childless(journal: DynamoJournal, account: str, plan_id: str) -> Any:
@@ -198,16 +198,16 @@ def _begun_anew() -> Callable[..., Any]:
     return childless
 
 
-def _talkative() -> Callable[..., None]:
+def _secret_logged() -> Callable[..., None]:
     emit = Telemetry.emit
 
-    def told(telemetry: Telemetry, event: Any, **fields: object) -> None:
+    def emit_secret(telemetry: Telemetry, event: Any, **fields: object) -> None:
         emit(telemetry, event, **fields, headers={"APCA-API-SECRET-KEY": SECRET})
 
-    return told
+    return emit_secret
 
 
-def _second_before_first_is_over() -> Callable[..., Any]:
+def _cancel_taken_as_done() -> Callable[..., Any]:
     decide = strategy.decide
 
     def decided(parent: ParentOrder, *args: Any) -> Any:
@@ -220,21 +220,21 @@ def _second_before_first_is_over() -> Callable[..., Any]:
     return decided
 
 
-def _invented_quote() -> Callable[..., Any]:
+def _wide_quotes() -> Callable[..., Any]:
     quotes = AlpacaBroker.quotes
 
     def with_prices(broker: AlpacaBroker, symbols: Any) -> Any:
-        told = quotes(broker, symbols)
-        return {s: replace(q, bid=q.bid or q.ask / 2, ask=q.ask * Decimal("1.5")) for s, q in told.items()}
+        answer = quotes(broker, symbols)
+        return {s: replace(q, bid=q.bid or q.ask / 2, ask=q.ask * Decimal("1.5")) for s, q in answer.items()}
 
     return with_prices
 
 
-def _side_forgotten() -> Callable[..., Any]:
+def _side_ignored() -> Callable[..., Any]:
     return lambda switch, _=None: controls.switch_denial(switch)
 
 
-def _assumed(parents: Iterable[ParentOrder]) -> Decimal:
+def _estimated_proceeds(parents: Iterable[ParentOrder]) -> Decimal:
     sells = (parent for parent in parents if parent.side is Side.SELL and parent.arrival is not None)
     return sum((parent.qty * parent.arrival.mid for parent in sells if parent.arrival is not None), Decimal(0))
 
@@ -250,24 +250,24 @@ def _gate_passed_again() -> Callable[..., Run]:
     return resumed
 
 
-def _never_sent(work: UnitOfWork, _: datetime) -> None:
+def _intended_marked_not_sent(work: UnitOfWork, _: datetime) -> None:
     for parent in list(work.parents.values()):
         child = parent.open_child
         if child is not None and child.state is ChildState.INTENDED:
             work.update_child(parent.symbol, replace(child, state=ChildState.NOT_SENT))
 
 
-def _cancels_the_former() -> Callable[..., None]:
-    cancel, asked = AlpacaBroker.cancel, list[str]()
+def _previous_order_canceled() -> Callable[..., None]:
+    cancel, requested = AlpacaBroker.cancel, list[str]()
 
     def cancelled(broker: AlpacaBroker, order_id: str) -> None:
-        asked.append(order_id)
-        cancel(broker, asked[-2:][0])
+        requested.append(order_id)
+        cancel(broker, requested[-2:][0])
 
     return cancelled
 
 
-def _first_page() -> Callable[..., Any]:
+def _three_items() -> Callable[..., Any]:
     query = Table._query  # noqa: SLF001 - a bug
 
     def page(*args: Any) -> Iterator[Any]:
@@ -276,7 +276,7 @@ def _first_page() -> Callable[..., Any]:
     return page
 
 
-def _busy_is_written() -> Callable[..., None]:
+def _unanswered_counts_as_written() -> Callable[..., None]:
     transact = Table.transact
 
     def written(*args: Any) -> None:
@@ -286,80 +286,92 @@ def _busy_is_written() -> Callable[..., None]:
     return written
 
 
-_DONE: dict[str, list[Swap]] = {
-    "no write-ahead": [(Executor, "save", lambda: _nothing)],
-    "a new client order id each time": [(ChildOrder, "request", _new_id_each_time)],
-    "the original quantity after a partial fill": [(ParentOrder, "remaining", lambda: property(_sold_again))],
-    "the same, without the guard": [
-        (ParentOrder, "remaining", lambda: property(_sold_again)),
+_EXECUTION_BUGS: dict[str, list[Replacement]] = {
+    "child orders are not journalled before they are sent": [(Executor, "save", lambda: _nothing)],
+    "every submission gets a new client order ID": [(ChildOrder, "request", _new_id_each_time)],
+    "the full quantity is ordered again after a partial fill": [
+        (ParentOrder, "remaining", lambda: property(_full_quantity))
+    ],
+    "the full quantity is ordered again without the overfill guard": [
+        (ParentOrder, "remaining", lambda: property(_full_quantity)),
         (controls, "overfill", lambda: _nothing),
     ],
-    "a cancel is believed": [(ChildOrder, "with_report", lambda: _seen_as(_believed))],
-    "fills of cancelled orders are lost": [(ChildOrder, "with_report", lambda: _seen_as(_fills_of_cancelled_lost))],
-    "a price is changed in the journal": [(ChildOrder, "with_report", lambda: _seen_as(_repriced))],
-    "what has ended is in doubt again": [(manager.ExecutionManager, "_resume", _doubted_again)],
-    "filled without its price counts as nothing": [(ChildOrder, "with_report", lambda: _seen_as(_unpriced_is_settled))],
-    "unknown is taken for rejected": [(AlpacaBroker, "submit", _unknown_is_rejected)],
-    "a repetition is another order": [(ChildOrder, "request", _resent_differently)],
-    "the lease is unconditional": [
+    "a requested cancel counts as confirmed": [(ChildOrder, "with_report", lambda: _reported_as(_cancel_confirmed))],
+    "fills of canceled orders are dropped": [
+        (ChildOrder, "with_report", lambda: _reported_as(_canceled_fills_dropped))
+    ],
+    "a journalled limit price is overwritten": [(ChildOrder, "with_report", lambda: _reported_as(_limit_overwritten))],
+    "closed child orders become unknown again": [(manager.ExecutionManager, "_resume", _closed_made_unknown)],
+    "a fill without a price counts as zero shares": [
+        (ChildOrder, "with_report", lambda: _reported_as(_unpriced_counts_as_zero))
+    ],
+    "an unknown submission counts as rejected": [(AlpacaBroker, "submit", _unknown_rejected)],
+    "a resent order has a different quantity": [(ChildOrder, "request", _resent_differently)],
+    "the lease is taken without a condition": [
         (dynamodb, "_LEASE_IS_FREE", lambda: f"{dynamodb._LEASE_IS_FREE} OR attribute_exists(epoch)"),  # noqa: SLF001 - a bug
     ],
-    "writes are not fenced": [
+    "journal writes are not fenced": [
         (dynamodb, "_LEASE_IS_FREE", lambda: f"{dynamodb._LEASE_IS_FREE} OR attribute_exists(epoch)"),  # noqa: SLF001 - a bug
         (dynamodb, "_LEASE_IS_OURS", lambda: f"{dynamodb._LEASE_IS_OURS} OR attribute_exists(epoch)"),  # noqa: SLF001 - a bug
     ],
-    "front door off, journal forgotten": [
-        (IdempotencyGate, "run_once", lambda: _executed_anew),
+    "idempotency and journal are ignored": [
+        (IdempotencyGate, "run_once", lambda: _executed_again),
         (DynamoJournal, "load", lambda: _nothing),
     ],
-    "what was sent is dropped as unsent": [(Outbox, "mark_unsent_not_sent", lambda: _all_dropped)],
-    "buys before the gate": [(manager.ExecutionManager, "_drive", lambda: _buys_first)],
-    "a part counts as the whole": [(executor, "decide", lambda: _told_as(Outcome.FILLED, Outcome.PARTIALLY_FILLED))],
-    "doubt is hidden": [(executor, "decide", lambda: _told_as(Outcome.UNFILLED, Outcome.UNRESOLVED))],
-    "no safe stop before the deadline": [(Deadline, "after", lambda: classmethod(_endless))],
-    "more is spent than there is": [(cash_gate, "buy_budget", lambda: _rich)],
-    "absent is taken for never sent": [(Executor, "_settle_absent", lambda: _given_up)],
-    "a plan that was begun is begun anew": [(DynamoJournal, "load", _begun_anew)],
-    "the next order does not wait for the end of the former": [(executor, "decide", _second_before_first_is_over)],
-    "prices beyond the collar": [
+    "sent orders are marked as not sent": [(Outbox, "mark_unsent_not_sent", lambda: _all_marked_not_sent)],
+    "buys are sent before the cash gate": [(manager.ExecutionManager, "_drive", lambda: _buys_first)],
+    "a partial fill counts as filled": [
+        (executor, "decide", lambda: _outcome_changed(Outcome.FILLED, Outcome.PARTIALLY_FILLED))
+    ],
+    "an unresolved item counts as unfilled": [
+        (executor, "decide", lambda: _outcome_changed(Outcome.UNFILLED, Outcome.UNRESOLVED))
+    ],
+    "runs do not stop before the deadline": [(Deadline, "after", lambda: classmethod(_without_deadline))],
+    "the buy budget exceeds the cash": [(cash_gate, "buy_budget", lambda: _excessive_budget)],
+    "an order that is not found counts as not sent": [(Executor, "_settle_absent", lambda: _absent_marked_not_sent)],
+    "a started plan is started again": [(DynamoJournal, "load", _started_again)],
+    "the next order does not wait for the cancel of the previous one": [(executor, "decide", _cancel_taken_as_done)],
+    "limit prices exceed the collar": [
         (strategy, "is_inside", lambda: lambda *_: True),
         (controls, "child_denial", lambda: _nothing),
-        (AlpacaBroker, "quotes", _invented_quote),
+        (AlpacaBroker, "quotes", _wide_quotes),
     ],
-    "the rate limit is not paced": [(RateLimiter, "acquire", lambda: _nothing)],
-    "a secret in the log": [(Telemetry, "emit", _talkative)],
-    "a lost cancel is not asked for again": [(Outbox, "take_cancel_retry", lambda: lambda *_: False)],
+    "the rate limit is ignored": [(RateLimiter, "acquire", lambda: _nothing)],
+    "a secret is logged": [(Telemetry, "emit", _secret_logged)],
+    "a lost cancel is not sent again": [(Outbox, "take_cancel_retry", lambda: lambda *_: False)],
     "every order is sent twice": [(AlpacaBroker, "submit", _sent_twice)],
     "the kill switch is ignored": [(kill_switch, "switch_denial", lambda: _nothing)],
-    "an account that may only reduce buys": [(kill_switch, "switch_denial", _side_forgotten)],
+    "an account that may only reduce sends buys": [(kill_switch, "switch_denial", _side_ignored)],
     "restricted symbols are traded": [(controls, "_restricted", lambda: _nothing)],
-    "an order's size is not looked at": [(controls, "size_denial", lambda: _nothing)],
-    "messages are not counted": [(controls, "message_denial", lambda: _nothing)],
-    "the day's limit is forgotten": [(pretrade, "day_limit_denial", lambda: _nothing)],
-    "nothing is reserved": [(pretrade, "Reservation", lambda: _nothing)],
-    "proceeds are assumed": [(cash_gate, "proceeds", lambda: _assumed)],
-    "the next run passes the gate again": [(manager.ExecutionManager, "_resume", _gate_passed_again)],
-    "what a dead run intended counts as never sent": [(UnitOfWork, "mark_intended_unknown", lambda: _never_sent)],
-    "a cancel goes to another order": [(AlpacaBroker, "cancel", _cancels_the_former)],
-    "the lease is not given back": [(manager.ExecutionManager, "_release_lease", lambda: _nothing)],
-    "the lease's epoch stays": [
-        (dynamodb, "_ACQUIRE", lambda: dynamodb._ACQUIRE.replace(":none) + :one", ":one) + :none"))
-    ],  # noqa: SLF001 - a bug
-    "a plan too old is begun": [(manager, "check_fresh", lambda: _nothing)],
-    "the session is not asked for": [(pretrade, "session_denial", lambda: _nothing)],
-    "the close is not looked at": [(pretrade.PreTrade, "set_trading_hours", lambda: _nothing)],
-    "a switch of half a minute ago is believed": [(sender, "BEFORE_SENDING", lambda: timedelta(seconds=30))],
-    "only three rows are read": [(Table, "_query", _first_page)],
-    "a write without an answer counts as written": [(Table, "transact", _busy_is_written)],
+    "the order size is not checked": [(controls, "size_denial", lambda: _nothing)],
+    "the message limit is not checked": [(controls, "message_denial", lambda: _nothing)],
+    "the daily limit is not checked": [(pretrade, "day_limit_denial", lambda: _nothing)],
+    "daily usage is not reserved": [(pretrade, "Reservation", lambda: _nothing)],
+    "sale proceeds are estimated": [(cash_gate, "proceeds", lambda: _estimated_proceeds)],
+    "a resumed run passes the cash gate again": [(manager.ExecutionManager, "_resume", _gate_passed_again)],
+    "orders intended by a killed run count as not sent": [
+        (UnitOfWork, "mark_intended_unknown", lambda: _intended_marked_not_sent)
+    ],
+    "a cancel is sent for the previous order": [(AlpacaBroker, "cancel", _previous_order_canceled)],
+    "the lease is not released": [(manager.ExecutionManager, "_release_lease", lambda: _nothing)],
+    "the lease epoch does not increase": [
+        (dynamodb, "_ACQUIRE", lambda: dynamodb._ACQUIRE.replace(":none) + :one", ":one) + :none")),  # noqa: SLF001 - a bug
+    ],
+    "an expired plan is started": [(manager, "check_fresh", lambda: _nothing)],
+    "market hours are not checked": [(pretrade, "session_denial", lambda: _nothing)],
+    "the market close is not checked": [(pretrade.PreTrade, "set_trading_hours", lambda: _nothing)],
+    "the kill switch is cached for 30 seconds": [(sender, "BEFORE_SENDING", lambda: timedelta(seconds=30))],
+    "only three items of a query are read": [(Table, "_query", _three_items)],
+    "an unanswered write counts as written": [(Table, "transact", _unanswered_counts_as_written)],
 }
-BUGS = _DONE | TOLD
-"""By name; each bug replaces what is listed."""
+BUGS = _EXECUTION_BUGS | REPORTING_BUGS
+"""By name: what each bug replaces."""
 
 
 @contextmanager
 def switched_on(name: str) -> Iterator[None]:
-    """The program with this bug, until the end of the block."""
+    """Enable this bug until the end of the block."""
     with ExitStack() as stack:
         for owner, attribute, make in BUGS[name]:
-            stack.enter_context(_swapped(owner, attribute, make()))
+            stack.enter_context(_replaced(owner, attribute, make()))
         yield

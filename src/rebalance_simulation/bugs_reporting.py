@@ -1,4 +1,4 @@
-"""Deliberate bugs in what is told: outcomes, results, answers, publications. The others are in ``bugs``."""
+"""Deliberate bugs in outcomes, results, answers and publications. The others are in ``bugs``."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from rebalance_executor.domain.errors import PlanYielded
 from rebalance_executor.domain.journal import PlanPhase
 from rebalance_executor.domain.orders import Outcome, ParentOrder
 from rebalance_executor.domain.result import ExecutionResult
-from rebalance_executor.execution import manager
+from rebalance_executor.execution import manager, publishing
 from rebalance_executor.execution.run import Run
 from rebalance_executor.idempotency import IdempotencyGate
 
-Swap = tuple[Any, str, Callable[[], Any]]
-"""Where, which name, and what makes the bug that stands there instead."""
+Replacement = tuple[Any, str, Callable[[], Any]]
+"""Owner, attribute, and a function that makes the attribute's replacement."""
 
 
 def _nothing(*_: Any, **__: Any) -> None:
     return None
 
 
-def _executed_anew(*_: Any, execute: Callable[[], Any], **__: Any) -> Any:
+def _executed_again(*_: Any, execute: Callable[[], Any], **__: Any) -> Any:
     return execute()
 
 
-def _result_forgotten() -> Callable[..., Any]:
+def _result_hidden() -> Callable[..., Any]:
     load = DynamoJournal.load
 
     def forgotten(*args: Any) -> Any:
@@ -55,31 +55,31 @@ def _without_reason() -> Callable[..., ParentOrder]:
     return silent
 
 
-def _one_more(told: ExecutionResult) -> ExecutionResult:
-    return told.model_copy(update={"runs": told.runs + 1})
+def _one_more_run(result: ExecutionResult) -> ExecutionResult:
+    return result.model_copy(update={"runs": result.runs + 1})
 
 
-def _answered_otherwise() -> Callable[..., Any]:
-    repeat = IdempotencyGate._repeat  # noqa: SLF001 - a bug
-    return lambda *args: _one_more(repeat(*args))
+def _different_answer() -> Callable[..., Any]:
+    stored_result = IdempotencyGate._stored_result  # noqa: SLF001 - a bug
+    return lambda *args: _one_more_run(stored_result(*args))
 
 
-def _published_otherwise() -> Callable[..., Any]:
-    report = manager.ExecutionManager._report  # noqa: SLF001 - a bug
-    return lambda self, told, *already: report(self, _one_more(told), *already)
+def _different_publication() -> Callable[..., Any]:
+    publish = publishing.publish
+    return lambda ports, result, *published: publish(ports, _one_more_run(result), *published)
 
 
-def _everything_filled() -> Callable[..., Any]:
-    told = result_builder._order_result  # noqa: SLF001 - a bug
+def _planned_shares_filled() -> Callable[..., Any]:
+    order_result = result_builder._order_result  # noqa: SLF001 - a bug
 
-    def invented(*args: Any) -> Any:
-        result = told(*args)
+    def filled(*args: Any) -> Any:
+        result = order_result(*args)
         return result.model_copy(update={"shares": result.planned_shares})
 
-    return invented
+    return filled
 
 
-def _yield_is_an_end() -> Callable[..., Any]:
+def _yield_recorded() -> Callable[..., Any]:
     answer = IdempotencyGate.run_once
 
     def answered(*args: Any, **given: Any) -> Any:
@@ -96,17 +96,17 @@ def _yield_is_an_end() -> Callable[..., Any]:
     return answered
 
 
-def _last_outcomes_lost() -> Callable[..., Any]:
+def _final_outcomes_dropped() -> Callable[..., Any]:
     finish = manager.ExecutionManager._finish  # noqa: SLF001 - a bug
 
     def finished(self: Any, run: Run, differing: Any) -> Any:
-        run.dirty.clear()
+        run.work.changed.clear()
         return finish(self, run, differing)
 
     return finished
 
 
-def _all_went_well() -> Callable[..., Any]:
+def _failures_hidden() -> Callable[..., Any]:
     answer = handler._answer_queue  # noqa: SLF001 - a bug
 
     def answered(*args: Any) -> Any:
@@ -117,25 +117,25 @@ def _all_went_well() -> Callable[..., Any]:
 
 
 def _without_context() -> Callable[..., None]:
-    warnings.filterwarnings("ignore", "Couldn't determine the remaining time")  # Powertools notices, too
+    warnings.filterwarnings("ignore", "Couldn't determine the remaining time")  # Powertools warns of it
     return _nothing
 
 
-TOLD: dict[str, list[Swap]] = {
-    "the result is invented": [(result_builder, "_order_result", _everything_filled)],
-    "a yield is remembered as an end": [(IdempotencyGate, "run_once", _yield_is_an_end)],
-    "the last outcomes are not journalled": [(manager.ExecutionManager, "_finish", _last_outcomes_lost)],
-    "a published result is not noted": [(DynamoJournal, "mark_published", lambda: _nothing)],
-    "a queue is told that all went well": [(handler, "_answer_queue", _all_went_well)],
-    "a claim never ends": [(IdempotencyConfig, "register_lambda_context", _without_context)],
-    "a result is overwritten": [
-        (IdempotencyGate, "run_once", lambda: _executed_anew),
-        (DynamoJournal, "load", _result_forgotten),
+REPORTING_BUGS: dict[str, list[Replacement]] = {
+    "the result reports planned shares as filled": [(result_builder, "_order_result", _planned_shares_filled)],
+    "a yield is recorded as a result": [(IdempotencyGate, "run_once", _yield_recorded)],
+    "final outcomes are not journalled": [(manager.ExecutionManager, "_finish", _final_outcomes_dropped)],
+    "a published result is not recorded": [(DynamoJournal, "mark_published", lambda: _nothing)],
+    "failed queue messages are reported as done": [(handler, "_answer_queue", _failures_hidden)],
+    "an idempotency claim never expires": [(IdempotencyConfig, "register_lambda_context", _without_context)],
+    "a stored result is overwritten": [
+        (IdempotencyGate, "run_once", lambda: _executed_again),
+        (DynamoJournal, "load", _result_hidden),
         (journal, "_PLAN_IS_WRITABLE", lambda: f"{journal._PLAN_IS_WRITABLE} OR attribute_exists(pk)"),  # noqa: SLF001 - a bug
-        (journal, "_ABSENT", lambda: "attribute_not_exists(pk) OR attribute_exists(pk)"),
+        (journal, "_IS_ABSENT", lambda: "attribute_not_exists(pk) OR attribute_exists(pk)"),
     ],
-    "doubt has no reason": [(ParentOrder, "settled", _without_reason)],
-    "a repeat is answered otherwise": [(IdempotencyGate, "_repeat", _answered_otherwise)],
-    "a result is published otherwise": [(manager.ExecutionManager, "_report", _published_otherwise)],
+    "an unresolved item has no reason": [(ParentOrder, "settled", _without_reason)],
+    "a redelivered plan gets a different result": [(IdempotencyGate, "_stored_result", _different_answer)],
+    "the published result differs from the stored one": [(manager, "publish", _different_publication)],
 }
-"""By name; each bug replaces what is listed."""
+"""By name: what each bug replaces."""

@@ -1,4 +1,4 @@
-"""Simulated time: it passes when somebody waits, and a little with every call to the outside."""
+"""Simulated time: it advances when a component waits, and slightly with every external call."""
 
 from __future__ import annotations
 
@@ -6,50 +6,50 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from heapq import heappop, heappush
 
-BEGIN = datetime(2026, 1, 26, 15, 0, tzinfo=UTC)
-"""Monday, 10:00 in New York."""
+START = datetime(2026, 1, 26, 15, 0, tzinfo=UTC)
+"""Default start of a history: Monday, 10:00 in New York."""
 
 
 class SimulatedClock:
-    """Implements ``Clock``. What was put off happens when its time comes, in order.
+    """Implements ``Clock``. Scheduled actions run in order when their time is reached.
 
     Args:
-        begin: when the history begins.
+        start: when the history starts.
     """
 
-    def __init__(self, begin: datetime = BEGIN) -> None:
-        self.begin = begin
-        self._now = begin
-        self._due: list[tuple[datetime, int, Callable[[], object]]] = []
+    def __init__(self, start: datetime = START) -> None:
+        self.start = start
+        self._now = start
+        self._scheduled: list[tuple[datetime, int, Callable[[], object]]] = []
         self._count = 0
         self.skew = timedelta()
-        """By how much the program's clock is ahead of the world's."""
+        """Time by which the program's clock is ahead of the world's."""
         self.slept: list[timedelta] = []
         """Every wait, in order."""
 
     def now(self) -> datetime:
-        """The program's time."""
+        """Return the program's time, UTC."""
         return self._now + self.skew
 
     def world(self) -> datetime:
-        """The world's time, which the broker and the queue go by."""
+        """Return the world's time, UTC, which the broker and the queue use."""
         return self._now
 
     def sleep(self, span: timedelta) -> None:
-        """Record the wait and advance the time by ``span``."""
+        """Record the wait and advance time by ``span``."""
         self.slept.append(span)
         self.advance(span)
 
     def advance(self, span: timedelta) -> None:
-        """Advance the time and run what is due on the way, in order; a negative ``span`` counts as zero."""
+        """Advance time by ``span`` and run every action that becomes due. A negative span counts as zero."""
         until = self._now + max(span, timedelta())
-        while self._due and self._due[0][0] <= until:
-            at, _, happen = heappop(self._due)
+        while self._scheduled and self._scheduled[0][0] <= until:
+            at, _, action = heappop(self._scheduled)
             self._now = max(self._now, at)
-            happen()
+            action()
         self._now = until
 
-    def later(self, span: timedelta, happen: Callable[[], object]) -> None:
-        """Call ``happen`` once ``span`` has passed."""
+    def call_later(self, delay: timedelta, action: Callable[[], object]) -> None:
+        """Schedule ``action`` to run after ``delay``."""
         self._count += 1
-        heappush(self._due, (self._now + span, self._count, happen))
+        heappush(self._scheduled, (self._now + delay, self._count, action))

@@ -1,4 +1,4 @@
-"""The program's configurations, drawn from a seed: how orders are worked, and what the controls allow."""
+"""Generator of execution settings: order styles, waits, ladders and limits of the controls."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _FIXED = {
     "duplicate_window_minutes": 0,
     "previous_close_collar": "10",
 }
-"""Waits are short, so that histories are; controls that only refuse are wide, so that there is something to send."""
+"""Short waits keep histories short; wide limits leave orders to send."""
 
 _TIGHT: Mapping[str, tuple[object, ...]] = {
     "restricted_symbols": (("AAA",), ("BBB", "CCC")),
@@ -54,14 +54,14 @@ _TIGHT: Mapping[str, tuple[object, ...]] = {
     "minimum_notional": (25, 1000),
     "cash_buffer": ("0.1",),
 }
-"""Limits that bind: a history whose limits are tight has a few of them."""
+"""Limits that bind. A history with ``Trait.TIGHT_LIMITS`` has two to five of them."""
 
 
 def _ladder(wait_seconds: int, *aims: str) -> object:
     return {urgency: {"aims": aims, "wait_seconds": wait_seconds} for urgency in Urgency}
 
 
-_OTHERWISE: Mapping[str, tuple[object, ...]] = {
+_UNUSUAL: Mapping[str, tuple[object, ...]] = {
     "tick_seconds": ("0.5", 5),
     "ladder": (_ladder(1, "0", "0.2", "0.4", "0.6", "0.8", "1"), _ladder(30, "0.5", "1")),
     "improvement_threshold": (0, 1),
@@ -82,7 +82,7 @@ _OTHERWISE: Mapping[str, tuple[object, ...]] = {
     "conflicting_orders": ("cancel",),
     "unusable_quote": ("last_trade",),
 }
-"""Waits that are very short or long, other ladders, a market order at their end."""
+"""Very short and very long waits, unusual ladders, a market order as the last rung."""
 
 _OVERRIDES: tuple[Mapping[str, object], ...] = (
     {"AAA": {"price_collar": "0.002"}},
@@ -92,7 +92,7 @@ _OVERRIDES: tuple[Mapping[str, object], ...] = (
 
 
 @cache
-def _configured(  # noqa: PLR0913 - each is drawn
+def _base_config(  # noqa: PLR0913 - each argument is drawn
     style: str, wait: int, children: int, minutes: int, conflicting: str, rate: int, lease_wait: int = 0
 ) -> ExecutionConfig:
     return ExecutionConfig.model_validate(
@@ -111,8 +111,8 @@ def _configured(  # noqa: PLR0913 - each is drawn
 
 @cache
 def _valid(name: str, number: int) -> object:
-    """A field of one of the tables above as the configuration holds it, validated once."""
-    return getattr(ExecutionConfig.model_validate({name: {**_TIGHT, **_OTHERWISE}[name][number]}), name)
+    """Return an entry of the tables above as a field of the configuration. Validated once."""
+    return getattr(ExecutionConfig.model_validate({name: {**_TIGHT, **_UNUSUAL}[name][number]}), name)
 
 
 @cache
@@ -120,30 +120,30 @@ def _overrides(number: int) -> object:
     return ExecutionConfig.model_validate({"per_symbol": _OVERRIDES[number]}).per_symbol
 
 
-def config(chance: Random, traits: Collection[Trait]) -> ExecutionConfig:
-    """The program's configuration."""
-    drawn = _configured(
-        chance.choice(("ladder", "ladder", "marketable_limit", "marketable_limit", "market")),
-        chance.choice((2, 6)),
-        chance.choice((2, 4)),
-        chance.choice((5, 60)),
-        chance.choice(("deny", "cancel")),
-        chance.choice((200, 200, 12)),
-        chance.choice((0, 0, 12, 150)),
+def config(rng: Random, traits: Collection[Trait]) -> ExecutionConfig:
+    """Draw execution settings for a history with these traits."""
+    drawn = _base_config(
+        rng.choice(("ladder", "ladder", "marketable_limit", "marketable_limit", "market")),
+        rng.choice((2, 6)),
+        rng.choice((2, 4)),
+        rng.choice((5, 60)),
+        rng.choice(("deny", "cancel")),
+        rng.choice((200, 200, 12)),
+        rng.choice((0, 0, 12, 150)),
     )
     changed: dict[str, object] = {}
-    for trait, table in ((Trait.TIGHT_LIMITS, _TIGHT), (Trait.OTHERWISE, _OTHERWISE)):
+    for trait, table in ((Trait.TIGHT_LIMITS, _TIGHT), (Trait.UNUSUAL_SETTINGS, _UNUSUAL)):
         if trait in traits:
-            for name in chance.sample(sorted(table), chance.randint(2, 5)):
-                changed[name] = _valid(name, chance.randrange(len(table[name])))
+            for name in rng.sample(sorted(table), rng.randint(2, 5)):
+                changed[name] = _valid(name, rng.randrange(len(table[name])))
     if Trait.OVERRIDES in traits:
-        changed["per_symbol"] = _overrides(chance.randrange(len(_OVERRIDES)))
-    if Trait.EARLY in traits and drawn.order_style != "market":
+        changed["per_symbol"] = _overrides(rng.randrange(len(_OVERRIDES)))
+    if Trait.NEAR_OPEN in traits and drawn.order_style != "market":
         limits_only = not changed.get("last_rung_market", False)
-        changed |= {"extended_hours": limits_only and chance.random() < 0.6, "opening_wait_seconds": Decimal(20)}
+        changed |= {"extended_hours": limits_only and rng.random() < 0.6, "opening_wait_seconds": Decimal(20)}
     return drawn.model_copy(update=changed)
 
 
 def steady_config(style: str = "marketable_limit") -> ExecutionConfig:
-    """A configuration for histories whose every step is written down: few children, an hour's time."""
-    return _configured(style, 2, 4, 60, "deny", 200)
+    """Return the settings of scripted histories: two seconds per child order, at most four child orders, one hour."""
+    return _base_config(style, 2, 4, 60, "deny", 200)

@@ -1,4 +1,4 @@
-"""DynamoDB's expressions, as far as this program uses them: conditions, key conditions and ``SET``."""
+"""DynamoDB's expressions as far as this program uses them: conditions, key conditions and ``SET``."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from functools import cache
 from typing import Any
 
 Item = Mapping[str, Any]
-"""A row in DynamoDB's own notation: ``{"pk": {"S": "…"}}``."""
+"""An item in DynamoDB's notation: ``{"pk": {"S": "…"}}``."""
 Test = Callable[[Item, Item], bool]
-"""Whether a condition holds, of a row and the expression's values."""
+"""Returns whether a condition holds for an item and the expression's values."""
 _Operand = Callable[[Item, Item], Any]
-"""An attribute in DynamoDB's notation, or None where there is none."""
+"""Returns an attribute in DynamoDB's notation, or None if it does not exist."""
 
 _TOKENS = re.compile(r"[A-Za-z_:#][\w]*|<>|<=|>=|[=<>(),+]")
-_COMPARED: Mapping[str, Callable[[Any, Any], bool]] = {
+_COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
     "=": operator.eq,
     "<": operator.lt,
     "<=": operator.le,
@@ -27,57 +27,57 @@ _COMPARED: Mapping[str, Callable[[Any, Any], bool]] = {
 }
 
 
-class Unreadable(ValueError):
-    """An expression that DynamoDB would not take, or that this program has never used."""
+class UnsupportedExpression(ValueError):
+    """An expression that DynamoDB would reject, or that this program does not use."""
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A condition, and the values that it names."""
+    """A parsed condition, and the names of the values in it."""
 
     holds: Test
     values: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """What ``SET`` sets, and the values that it names."""
+class Update:
+    """A parsed ``SET`` expression, and the names of the values in it."""
 
     sets: tuple[tuple[str, _Operand], ...]
     values: frozenset[str]
 
 
 @cache
-def condition(text: str) -> Condition:
-    """A condition or key condition, parsed once."""
-    reader = _Reader(_TOKENS.findall(text))
-    holds = reader.either()
-    reader.end()
-    return Condition(holds, frozenset(reader.values))
+def parse_condition(text: str) -> Condition:
+    """Parse a condition or key condition. Results are cached."""
+    parser = _Parser(_TOKENS.findall(text))
+    holds = parser.disjunction()
+    parser.end()
+    return Condition(holds, frozenset(parser.values))
 
 
 @cache
-def change(text: str) -> Change:
-    """An update expression, parsed once."""
-    reader = _Reader(_TOKENS.findall(text))
-    reader.take("SET")
-    sets = [reader.assignment()]
-    while reader.next == ",":
-        reader.take(",")
-        sets.append(reader.assignment())
-    reader.end()
-    return Change(tuple(sets), frozenset(reader.values))
+def parse_update(text: str) -> Update:
+    """Parse an update expression. Results are cached."""
+    parser = _Parser(_TOKENS.findall(text))
+    parser.take("SET")
+    sets = [parser.assignment()]
+    while parser.next == ",":
+        parser.take(",")
+        sets.append(parser.assignment())
+    parser.end()
+    return Update(tuple(sets), frozenset(parser.values))
 
 
 @cache
-def named(condition_text: str | None, change_text: str | None) -> frozenset[str]:
-    """The values that a request's expressions name."""
-    found = condition(condition_text).values if condition_text is not None else frozenset()
-    return found | change(change_text).values if change_text is not None else found
+def used_values(condition: str | None, update: str | None) -> frozenset[str]:
+    """Return the names of the values that a request's expressions use."""
+    used = parse_condition(condition).values if condition is not None else frozenset()
+    return used | parse_update(update).values if update is not None else used
 
 
 @dataclass(slots=True)
-class _Reader:
+class _Parser:
     tokens: list[str]
     values: set[str] = field(default_factory=set)
 
@@ -85,56 +85,59 @@ class _Reader:
     def next(self) -> str:
         return self.tokens[0] if self.tokens else ""
 
-    def take(self, wanted: str | None = None) -> str:
-        if not self.tokens or wanted not in (None, self.tokens[0]):
-            raise Unreadable(f"{wanted or 'more'} is expected before {self.tokens}")
+    def take(self, expected: str | None = None) -> str:
+        if not self.tokens or expected not in (None, self.tokens[0]):
+            raise UnsupportedExpression(f"expected {expected or 'more'} before {self.tokens}")
         return self.tokens.pop(0)
 
     def end(self) -> None:
         if self.tokens:
-            raise Unreadable(f"nothing is expected before {self.tokens}")
+            raise UnsupportedExpression(f"unexpected {self.tokens}")
 
     # --- conditions --------------------------------------------------------------------------------------
 
-    def either(self) -> Test:
-        """Conditions with OR between them."""
-        first = self._all()
+    def disjunction(self) -> Test:
+        """Parse conditions joined by OR."""
+        first = self._conjunction()
         while self.next == "OR":
             self.take()
-            first = _or(first, self._all())
+            first = _or(first, self._conjunction())
         return first
 
-    def _all(self) -> Test:
-        first = self._one()
+    def _conjunction(self) -> Test:
+        first = self._condition()
         while self.next == "AND":
             self.take()
-            first = _and(first, self._one())
+            first = _and(first, self._condition())
         return first
 
-    def _one(self) -> Test:
+    def _condition(self) -> Test:
         if self.next == "(":
             self.take("(")
-            inner = self.either()
+            inner = self.disjunction()
             self.take(")")
             return inner
         if self.next in ("attribute_exists", "attribute_not_exists"):
             return self._existence()
         if self.next == "begins_with":
-            self.take()
-            self.take("(")
-            name = self._operand()
-            self.take(",")
-            prefix = self._operand()
-            self.take(")")
-            return lambda item, values: bool(_plain(name(item, values)).startswith(_plain(prefix(item, values))))
+            return self._prefix()
         return self._comparison()
 
+    def _prefix(self) -> Test:
+        self.take("begins_with")
+        self.take("(")
+        name = self._operand()
+        self.take(",")
+        prefix = self._operand()
+        self.take(")")
+        return lambda item, values: bool(_value(name(item, values)).startswith(_value(prefix(item, values))))
+
     def _existence(self) -> Test:
-        is_wanted = self.take() == "attribute_exists"
+        should_exist = self.take() == "attribute_exists"
         self.take("(")
         name = self.take()
         self.take(")")
-        return lambda item, _: (name in item) is is_wanted
+        return lambda item, _: (name in item) is should_exist
 
     def _comparison(self) -> Test:
         left, sign = self._operand(), self.take()
@@ -145,16 +148,16 @@ class _Reader:
             return _and(_compared(operator.ge, left, low), _compared(operator.le, left, high))
         right = self._operand()
         if sign == "<>":
-            same = _compared(operator.eq, left, right)
-            return lambda item, values: not same(item, values)
-        if sign not in _COMPARED:
-            raise Unreadable(f"{sign} compares nothing")
-        return _compared(_COMPARED[sign], left, right)
+            equal = _compared(operator.eq, left, right)
+            return lambda item, values: not equal(item, values)
+        if sign not in _COMPARISONS:
+            raise UnsupportedExpression(f"{sign} is not a comparison")
+        return _compared(_COMPARISONS[sign], left, right)
 
     # --- operands and assignments ------------------------------------------------------------------------
 
     def assignment(self) -> tuple[str, _Operand]:
-        """``name = operand``, or the sum of two."""
+        """Parse ``name = operand`` or ``name = operand + operand``."""
         name = self.take()
         self.take("=")
         first = self._operand()
@@ -162,7 +165,7 @@ class _Reader:
             return name, first
         self.take("+")
         second = self._operand()
-        return name, lambda item, values: {"N": str(_plain(first(item, values)) + _plain(second(item, values)))}
+        return name, lambda item, values: {"N": str(_value(first(item, values)) + _value(second(item, values)))}
 
     def _operand(self) -> _Operand:
         token = self.take()
@@ -170,33 +173,33 @@ class _Reader:
             self.take("(")
             name = self.take()
             self.take(",")
-            other = self._operand()
+            default = self._operand()
             self.take(")")
-            return lambda item, values: item[name] if name in item else other(item, values)
+            return lambda item, values: item[name] if name in item else default(item, values)
         if token.startswith(":"):
             self.values.add(token)
             return lambda _, values: values[token]
         return lambda item, _: item.get(token)
 
 
-def _and(one: Test, other: Test) -> Test:
-    return lambda item, values: one(item, values) and other(item, values)
+def _and(first: Test, second: Test) -> Test:
+    return lambda item, values: first(item, values) and second(item, values)
 
 
-def _or(one: Test, other: Test) -> Test:
-    return lambda item, values: one(item, values) or other(item, values)
+def _or(first: Test, second: Test) -> Test:
+    return lambda item, values: first(item, values) or second(item, values)
 
 
-def _compared(how: Callable[[Any, Any], bool], left: _Operand, right: _Operand) -> Test:
+def _compared(compare: Callable[[Any, Any], bool], left: _Operand, right: _Operand) -> Test:
     def holds(item: Item, values: Item) -> bool:
-        one, other = left(item, values), right(item, values)
-        if one is None or other is None or one.keys() != other.keys():
-            return False  # an attribute that is not there, or of another type, equals nothing and is less than nothing
-        return how(_plain(one), _plain(other))
+        first, second = left(item, values), right(item, values)
+        if first is None or second is None or first.keys() != second.keys():
+            return False  # DynamoDB: a comparison with a missing attribute or another type is false
+        return compare(_value(first), _value(second))
 
     return holds
 
 
-def _plain(attribute: Mapping[str, Any]) -> Any:
+def _value(attribute: Mapping[str, Any]) -> Any:
     ((kind, value),) = attribute.items()
     return Decimal(value) if kind == "N" else value

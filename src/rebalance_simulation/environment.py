@@ -1,4 +1,4 @@
-"""What happens in the world while the program works, or between its runs: others trade, markets move, tables fail."""
+"""Events outside the program, during its runs or between them: others trade, markets move, services fail."""
 
 from __future__ import annotations
 
@@ -15,63 +15,61 @@ from rebalance_simulation.world import World
 
 
 class Environment:
-    """Lets things happen.
+    """Applies events to a world.
 
     Args:
-        world: where.
-        chance: the history's randomness.
-        kinds: what can happen.
+        world: the world that the events change.
+        rng: the history's random numbers.
+        kinds: events that are possible in this history.
     """
 
-    def __init__(self, world: World, chance: Random, kinds: Sequence[EnvironmentEvent]) -> None:
+    def __init__(self, world: World, rng: Random, kinds: Sequence[EnvironmentEvent]) -> None:
         self._world = world
-        self._chance = chance
+        self._rng = rng
         self._kinds = kinds
         self._symbols = tuple(world.scenario["quotes"])
-        self.happened: Counter[str] = Counter()
-        self._ways: dict[EnvironmentEvent, Callable[[], None]] = {
+        self.event_counts: Counter[str] = Counter()
+        self._actions: dict[EnvironmentEvent, Callable[[], None]] = {
             EnvironmentEvent.FOREIGN_ORDER: self._foreign_order,
             EnvironmentEvent.BROKER_ENDS: self._broker_ends,
             EnvironmentEvent.BROKER_FILLS: self._broker_fills,
             EnvironmentEvent.MARKET_MOVES: self._market_moves,
             EnvironmentEvent.NO_QUOTE: self._no_quote,
-            EnvironmentEvent.HALT: lambda: self._halt(self._chance.choice(self._symbols)),
-            EnvironmentEvent.RECORD_LOST: self._world.records.stored.clear,
+            EnvironmentEvent.HALT: lambda: self._halt(self._rng.choice(self._symbols)),
+            EnvironmentEvent.RECORD_DELETED: self._world.records.stored.clear,
             EnvironmentEvent.RECORD_EXPIRED: self._expire_records,
             EnvironmentEvent.BROKER_DOWN: lambda: self._take_down("broker"),
             EnvironmentEvent.DATABASE_DOWN: lambda: self._take_down("database"),
-            EnvironmentEvent.KILL_SWITCH: self._set_switch,
+            EnvironmentEvent.KILL_SWITCH: lambda: self._set_switch(self._rng.choice(tuple(TradingState))),
             EnvironmentEvent.ACCOUNT_BLOCKED: self._block_account,
-            EnvironmentEvent.LONG_PAUSE: lambda: self._world.clock.sleep(
-                timedelta(days=self._chance.choice((1, 5, 60)))
-            ),
+            EnvironmentEvent.LONG_PAUSE: self._pause,
         }
 
-    def one(self) -> None:
-        """Let one of the possible things happen, if any."""
+    def apply_random(self) -> None:
+        """Apply a random one of the possible events, if any is possible."""
         if self._kinds:
-            self.happen(self._chance.choice(self._kinds))
+            self.apply(self._rng.choice(self._kinds))
 
-    def happen(self, kind: EnvironmentEvent) -> None:
-        """Let this happen."""
+    def apply(self, kind: EnvironmentEvent) -> None:
+        """Apply this event. A pause of days is skipped during an invocation."""
         if kind is EnvironmentEvent.LONG_PAUSE and self._world.stack:
-            return  # nothing pauses for days in the middle of an invocation
-        self.happened[kind] += 1
-        self._world.log.tell(0, f"~ {kind}", {})
-        self._ways[kind]()
+            return
+        self.event_counts[kind] += 1
+        self._world.log.append(0, f"~ {kind}", {})
+        self._actions[kind]()
 
     def set_kill_switch(self) -> None:
-        """Let a person halt or resume the account, where that can happen: it must be heeded within a second."""
+        """Let an operator set the kill switch, if that is possible. It must be respected within a second."""
         if EnvironmentEvent.KILL_SWITCH in self._kinds:
-            self.happen(EnvironmentEvent.KILL_SWITCH)
+            self.apply(EnvironmentEvent.KILL_SWITCH)
 
-    def lose_records(self) -> None:
-        """Empty the front door's table, where that can happen: what comes meets the run that is interrupted."""
-        if EnvironmentEvent.RECORD_LOST in self._kinds and self._chance.random() < 0.5:
-            self.happen(EnvironmentEvent.RECORD_LOST)
+    def delete_records(self) -> None:
+        """Delete the idempotency records at random, if that is possible, so that the next delivery runs the plan."""
+        if EnvironmentEvent.RECORD_DELETED in self._kinds and self._rng.random() < 0.5:
+            self.apply(EnvironmentEvent.RECORD_DELETED)
 
-    def undo(self) -> None:
-        """Everything that can be mended is mended."""
+    def restore(self) -> None:
+        """Undo every event that can be undone."""
         self._world.exchange.merge(
             {
                 "account": {"trading_blocked": False},
@@ -80,16 +78,16 @@ class Environment:
                 "fills": [],
             }
         )
-        if self._world.ledger.switch("default").at is not None:
-            self._switch(TradingState.ACTIVE)
+        if self._world.ledger.kill_switch("default").at is not None:
+            self._set_switch(TradingState.ACTIVE)
 
-    # --- the kinds ---------------------------------------------------------------------------------------
+    # --- events ------------------------------------------------------------------------------------------
 
     def _foreign_order(self) -> None:
         body = {
-            "symbol": self._chance.choice(self._symbols),
+            "symbol": self._rng.choice(self._symbols),
             "qty": "1",
-            "side": self._chance.choice(("buy", "sell")),
+            "side": self._rng.choice(("buy", "sell")),
             "type": "market",
             "time_in_force": "day",
         }
@@ -102,7 +100,7 @@ class Environment:
         self._world.exchange.advance()
         for order in self._world.checker.orders():
             if order.is_open:
-                self._world.exchange.force_end(order.id, self._chance.choice(("canceled", "expired")))
+                self._world.exchange.force_end(order.id, self._rng.choice(("canceled", "expired")))
                 return
 
     def _broker_fills(self) -> None:
@@ -111,48 +109,53 @@ class Environment:
             if order.is_open:
                 try:
                     self._world.exchange.force_fill(order.id)
-                except ValueError:  # it is not working yet
+                except ValueError:  # the order does not work at the exchange yet
                     continue
                 return
 
     def _market_moves(self) -> None:
-        symbol = self._chance.choice(self._symbols)
-        told = self._world.exchange.latest_quotes([symbol])["quotes"][symbol]
-        self._world.exchange.merge({"quotes": {symbol: generators.moved(told, self._chance)}})
+        symbol = self._rng.choice(self._symbols)
+        quote = self._world.exchange.latest_quotes([symbol])["quotes"][symbol]
+        self._world.exchange.merge({"quotes": {symbol: generators.moved_quote(quote, self._rng)}})
 
     def _no_quote(self) -> None:
-        symbol = self._chance.choice(self._symbols)
-        told = self._world.exchange.latest_quotes([symbol])["quotes"][symbol]
-        bid = told["bp"] or told["ap"]
-        broken = self._chance.choice(({"bid": str(bid), "ask": "0"}, {"bid": str(bid), "ask": str(bid / 2)}))
-        self._world.exchange.merge({"quotes": {symbol: broken}})
+        symbol = self._rng.choice(self._symbols)
+        quote = self._world.exchange.latest_quotes([symbol])["quotes"][symbol]
+        bid = quote["bp"] or quote["ap"]
+        unusable = self._rng.choice(({"bid": str(bid), "ask": "0"}, {"bid": str(bid), "ask": str(bid / 2)}))
+        self._world.exchange.merge({"quotes": {symbol: unusable}})
 
-        def mend() -> None:
+        def restore_quote() -> None:
             self._world.exchange.merge({"quotes": {symbol: {"bid": str(bid), "ask": str(bid)}}})
 
-        self._later(mend, (1, 3, 60))
+        self._call_later(restore_quote, (1, 3, 60))
 
-    def _later(self, mend: Callable[[], None], seconds: Sequence[int]) -> None:
-        self._world.clock.later(timedelta(seconds=self._chance.choice(seconds)), mend)
+    def _call_later(self, action: Callable[[], None], delays: Sequence[int]) -> None:
+        """Schedule ``action`` after one of these delays, in seconds."""
+        self._world.clock.call_later(timedelta(seconds=self._rng.choice(delays)), action)
 
     def _halt(self, symbol: str) -> None:
-        self._world.exchange.merge({"assets": [{"symbol": symbol, "halted": True}]})
-        self._later(lambda: self._world.exchange.merge({"assets": [{"symbol": symbol, "halted": False}]}), (3, 60, 900))
+        self._merge_and_restore(
+            {"assets": [{"symbol": symbol, "halted": True}]}, {"assets": [{"symbol": symbol, "halted": False}]}
+        )
 
     def _block_account(self) -> None:
-        self._world.exchange.merge({"account": {"trading_blocked": True}})
-        self._later(lambda: self._world.exchange.merge({"account": {"trading_blocked": False}}), (3, 60, 900))
+        self._merge_and_restore({"account": {"trading_blocked": True}}, {"account": {"trading_blocked": False}})
+
+    def _merge_and_restore(self, change: dict[str, object], restored: dict[str, object]) -> None:
+        self._world.exchange.merge(change)
+        self._call_later(lambda: self._world.exchange.merge(restored), (3, 60, 900))
 
     def _expire_records(self) -> None:
         for stored in self._world.records.stored.values():
             stored.expires_at = self._world.clock.now()
 
-    def _take_down(self, what: str) -> None:
-        self._world.down[what] = self._world.clock.world() + timedelta(seconds=self._chance.choice((3, 20, 100)))
+    def _pause(self) -> None:
+        self._world.clock.advance(timedelta(days=self._rng.choice((1, 5, 60))))
 
-    def _set_switch(self) -> None:
-        self._switch(self._chance.choice(tuple(TradingState)))
+    def _take_down(self, service: str) -> None:
+        self._world.down_until[service] = self._world.clock.world() + timedelta(seconds=self._rng.choice((3, 20, 100)))
 
-    def _switch(self, state: TradingState) -> None:
-        switch = KillSwitchRecord(state, by="a person", reason="simulated", at=self._world.clock.now())
+    def _set_switch(self, state: TradingState) -> None:
+        switch = KillSwitchRecord(state, by="an operator", reason="simulated", at=self._world.clock.now())
         self._world.ledger.set_kill_switch("default", switch)

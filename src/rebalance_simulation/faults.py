@@ -1,7 +1,7 @@
-"""What can go wrong, how often, and where: every call to the outside asks ``FaultInjector`` what happens to it.
+"""Faults, events and traits of a history, and ``FaultInjector``, which decides what happens at each external call.
 
-A call is named like ``journal.write`` or ``broker POST /orders``. In a swarm every history draws which faults are
-possible at all and how often, so that rare combinations are not drowned by common ones.
+A call has a name like ``journal.write`` or ``broker POST /orders``. Each history draws which faults are possible at all
+and how likely each is (swarm testing), so that common faults do not hide rare combinations.
 """
 
 from __future__ import annotations
@@ -13,32 +13,33 @@ from enum import StrEnum
 from random import Random
 
 SUBMIT = "broker POST /orders"
+"""Name of the call that submits an order."""
 
 
 class Killed(BaseException):
-    """The process is gone. Nothing of it runs on: every later call it makes is swallowed by this, too."""
+    """Raised when the process is killed, and again by every later call that the killed process makes."""
 
 
 class Fault(StrEnum):
-    """What can happen at one call."""
+    """A fault at one external call."""
 
     KILL_BEFORE = "killed before the effect"
     KILL_AFTER = "killed after the effect"
-    NO_ANSWER = "time-out, no effect"
-    LOST_ANSWER = "answer lost after the effect"
-    THROTTLED = "the database is busy"
-    REPEATED = "repeated by the SDK after its effect"
-    LATE = "submission lands after its sender gave up"
-    HIDDEN = "404 for a while, then found"
-    RATE_LIMIT = "429"
-    SERVER_ERROR = "5xx before the effect"
-    HTML = "HTML page after the effect"
-    GARBLED = "answer without its fields"
-    UNAUTHORIZED = "401"
-    INTERRUPT = "something else happens in between"
-    ZOMBIE = "frozen until others took over, then thawed"
+    NO_ANSWER = "time-out before the effect"
+    LOST_ANSWER = "time-out after the effect"
+    THROTTLED = "throttled by the database"
+    REPEATED = "retried by the SDK after the effect"
+    LATE = "submission arrives after its time-out"
+    HIDDEN = "submitted order not found for a while"
+    RATE_LIMIT = "HTTP 429"
+    SERVER_ERROR = "HTTP 503 before the effect"
+    HTML = "HTTP 502 with HTML after the effect"
+    GARBLED = "response without its fields"
+    UNAUTHORIZED = "HTTP 401"
+    INTERRUPT = "interrupted by an event or a delivery"
+    ZOMBIE = "frozen beyond the time-out, then resumed"
     PAUSE = "frozen for a while"
-    DEADLINE = "the deadline comes"
+    DEADLINE = "deadline reached"
 
 
 KILLS = (Fault.KILL_BEFORE, Fault.KILL_AFTER)
@@ -46,150 +47,153 @@ _ANYWHERE = (*KILLS, Fault.NO_ANSWER, Fault.LOST_ANSWER, Fault.INTERRUPT, Fault.
 _BROKER = (Fault.RATE_LIMIT, Fault.SERVER_ERROR, Fault.HTML, Fault.GARBLED, Fault.UNAUTHORIZED)
 _AT_SUBMISSIONS = (*_ANYWHERE, *_BROKER, Fault.LATE, Fault.HIDDEN)
 _AT_BROKER = (*_ANYWHERE, *_BROKER, Fault.ZOMBIE)
-_AT_DATABASE = (*_ANYWHERE, Fault.ZOMBIE)
-_AT_TABLE = (*_AT_DATABASE, Fault.THROTTLED, Fault.REPEATED)
+_AT_OTHER_CALLS = (*_ANYWHERE, Fault.ZOMBIE)
+_AT_DYNAMODB = (*_AT_OTHER_CALLS, Fault.THROTTLED, Fault.REPEATED)
 
 
-def possible(name: str) -> tuple[Fault, ...]:
-    """The faults that can happen at a call of this name.
+def possible_faults(name: str) -> tuple[Fault, ...]:
+    """Return the faults that can happen at a call of this name.
 
-    No zombie wakes up between the last check of its time and the submission itself: nothing at the broker could
-    fence that off. A request that is under way while others take over is a late one.
+    A submission never becomes a zombie: the broker could not fence off a process that resumes between its last check
+    of the time and the request. A request that arrives after another run took over is ``Fault.LATE``.
     """
     if name == SUBMIT:
         return _AT_SUBMISSIONS
     if name.startswith("broker"):
         return _AT_BROKER
-    return _AT_TABLE if name.startswith(("journal", "book", "assets")) else _AT_DATABASE
+    return _AT_DYNAMODB if name.startswith(("journal", "risk_store", "assets")) else _AT_OTHER_CALLS
 
 
-_OFTEN = {
+_PROBABILITIES = {
     Fault.LATE: (0.05, 0.2, 0.5),
     Fault.HIDDEN: (0.05, 0.2, 0.5),
     Fault.INTERRUPT: (0.01, 0.05, 0.2),
     Fault.KILL_BEFORE: (0.005, 0.02, 0.06),
     Fault.KILL_AFTER: (0.005, 0.02, 0.06),
 }
-"""How often a fault happens that is too rare otherwise: submissions are few, interruptions and kills must meet them."""
+"""Probabilities of faults that would be too rare otherwise: submissions are few, and kills must hit every call."""
 
 
 class EnvironmentEvent(StrEnum):
-    """What can happen in the world besides."""
+    """An event outside the program."""
 
-    FOREIGN_ORDER = "somebody else's order or trade"
-    BROKER_ENDS = "cancelled or expired by the broker"
-    BROKER_FILLS = "filled by the broker"
-    MARKET_MOVES = "the market moves"
+    FOREIGN_ORDER = "order of another user"
+    BROKER_ENDS = "order canceled or expired by the broker"
+    BROKER_FILLS = "order filled by the broker"
+    MARKET_MOVES = "market moves"
     NO_QUOTE = "one-sided or crossed quote"
-    HALT = "a symbol is halted"
-    RECORD_LOST = "front door's record deleted"
-    RECORD_EXPIRED = "front door's record expired"
+    HALT = "symbol halted"
+    RECORD_DELETED = "idempotency records deleted"
+    RECORD_EXPIRED = "idempotency records expired"
     BROKER_DOWN = "broker down for a while"
     DATABASE_DOWN = "database down for a while"
-    KILL_SWITCH = "account halted or resumed by a person"
-    ACCOUNT_BLOCKED = "account blocked at the broker"
-    LONG_PAUSE = "days in the dead letters"
+    KILL_SWITCH = "kill switch set by an operator"
+    ACCOUNT_BLOCKED = "account blocked by the broker"
+    LONG_PAUSE = "days in the dead-letter queue"
 
 
 class Trait(StrEnum):
-    """What a whole history can be like."""
+    """A property of a whole history."""
 
-    DUPLICATES = "messages are delivered twice"
-    OTHER_CONTENT = "the same plan id with other content"
-    SKEW = "clocks disagree"
-    SHORT_LIFE = "little time until the time-out"
-    NEAR_CLOSE = "the session ends soon"
-    EARLY = "the session begins soon"
-    TIGHT_LIMITS = "limits of the controls that bind"
-    OVERRIDES = "symbols with a configuration of their own"
-    OTHERWISE = "orders are worked otherwise"
-    QUIET = "no faults at all"
+    DUPLICATES = "messages delivered more than once"
+    OTHER_CONTENT = "same plan ID with different content"
+    SKEW = "clock skew"
+    SHORT_TIMEOUT = "short time-out"
+    NEAR_CLOSE = "market closes soon"
+    NEAR_OPEN = "market opens soon"
+    TIGHT_LIMITS = "binding limits"
+    OVERRIDES = "configuration per symbol"
+    UNUSUAL_SETTINGS = "unusual execution settings"
+    NO_FAULTS = "no faults"
 
 
 RARE = {
-    Trait.QUIET: 0.1,
-    Trait.EARLY: 0.12,
+    Trait.NO_FAULTS: 0.1,
+    Trait.NEAR_OPEN: 0.12,
     Trait.NEAR_CLOSE: 0.2,
     Trait.TIGHT_LIMITS: 0.25,
     Trait.OVERRIDES: 0.2,
-    Trait.OTHERWISE: 0.25,
+    Trait.UNUSUAL_SETTINGS: 0.25,
 }
-"""How many histories have a trait that is rarer than others: most of these leave less to be traded."""
+"""Probabilities of the traits that are rarer than others, because most of them leave less to trade."""
 
 
 @dataclass(slots=True)
 class FaultInjector:
-    """Decides at every call what happens there.
+    """Decides at every external call which fault happens, if any.
 
     Args:
-        chance: the history's randomness; None where only ``script`` decides.
-        odds: how often each fault happens at a call where it can.
-        script: faults by the number of the call, for exhaustive sweeps; a call where it cannot happen has none.
-        armed: by the name of the call, what happens at the next ones of that name; goes before the script.
+        rng: the history's random numbers; None if only ``script`` and ``queued`` decide.
+        probabilities: probability of each fault at a call where it is possible.
+        script: faults by number of the call, for sweeps. A fault that is not possible at its call is dropped.
+        queued: faults of the next calls, by name of the call; they precede the script.
     """
 
-    chance: Random | None = None
-    odds: Mapping[Fault, float] = field(default_factory=dict)
+    rng: Random | None = None
+    probabilities: Mapping[Fault, float] = field(default_factory=dict)
     script: Mapping[int, Fault] = field(default_factory=dict)
-    armed: dict[str, list[Fault]] = field(default_factory=dict)
+    queued: dict[str, list[Fault]] = field(default_factory=dict)
     calls: int = 0
-    is_calm: bool = False
-    """Faults have stopped."""
-    happened: Counter[str] = field(default_factory=Counter)
-    points: set[tuple[str, str]] = field(default_factory=set)
-    """Where the program was killed: call, and before or after its effect."""
-    names: list[str] = field(default_factory=list)
-    """Every call so far, in order."""
+    """Number of calls so far."""
+    is_stopped: bool = False
+    """True once faults have stopped."""
+    fault_counts: Counter[str] = field(default_factory=Counter)
+    crash_points: set[tuple[str, str]] = field(default_factory=set)
+    """Calls at which the program was killed, each with ``before`` or ``after``."""
+    call_names: list[str] = field(default_factory=list)
+    """Names of all calls so far, in order."""
     _tables: dict[str | tuple[Fault, ...], list[tuple[float, Fault]]] = field(default_factory=dict)
-    """By the name of a call, and by what can happen at it."""
+    """Cumulative probabilities, by name of the call and by its possible faults."""
 
-    def fault(self, name: str) -> Fault | None:
-        """What happens at this call, if anything."""
+    def next_fault(self, name: str) -> Fault | None:
+        """Count the call and return the fault that happens at it, if any."""
         self.calls += 1
-        self.names.append(name)
-        if self.is_calm:
+        self.call_names.append(name)
+        if self.is_stopped:
             return None
-        if self.chance is None:
-            waiting = self.armed.get(name)
-            fault = waiting.pop(0) if waiting else self.script.get(self.calls)
-            return fault if fault in possible(name) else None
+        if self.rng is None:
+            queued = self.queued.get(name)
+            fault = queued.pop(0) if queued else self.script.get(self.calls)
+            return fault if fault in possible_faults(name) else None
         table = self._tables.get(name)
         if table is None:
-            faults = possible(name)
+            faults = possible_faults(name)
             table = self._tables.get(faults)
             if table is None:
                 table = self._tables[faults] = self._table(faults)
             self._tables[name] = table
         if not table:
             return None
-        roll = self.chance.random()
+        roll = self.rng.random()
         if roll >= table[-1][0]:
             return None
         return next(fault for bound, fault in table if roll < bound)
 
-    def count(self, name: str, fault: Fault) -> None:
-        """A fault really happened."""
-        self.happened[fault] += 1
+    def record(self, name: str, fault: Fault) -> None:
+        """Count a fault that was injected."""
+        self.fault_counts[fault] += 1
         if fault in KILLS:
-            self.points.add((name, "before" if fault is Fault.KILL_BEFORE else "after"))
+            self.crash_points.add((name, "before" if fault is Fault.KILL_BEFORE else "after"))
 
     def _table(self, faults: tuple[Fault, ...]) -> list[tuple[float, Fault]]:
         bound, table = 0.0, []
         for fault in faults:
-            if odds := self.odds.get(fault, 0.0):
-                bound += odds
+            if probability := self.probabilities.get(fault, 0.0):
+                bound += probability
                 table.append((bound, fault))
         return table
 
 
-def swarm(chance: Random) -> dict[Fault, float]:
-    """Which faults a history knows, and how often each happens at a call."""
-    kinds = [fault for fault in Fault if fault is not Fault.DEADLINE and chance.random() < 0.4]
-    total = chance.choice((0.01, 0.03, 0.06, 0.12))
-    weights = [chance.random() for _ in kinds]
-    whole = sum(weights) or 1.0
-    odds: dict[Fault, float] = {fault: total * weight / whole for fault, weight in zip(kinds, weights, strict=True)}
-    for fault, often in _OFTEN.items():
-        if fault in odds:
-            odds[fault] = chance.choice(often)
-    return odds
+def draw_probabilities(rng: Random) -> dict[Fault, float]:
+    """Draw the faults that a history can have, each with its probability at one call."""
+    kinds = [fault for fault in Fault if fault is not Fault.DEADLINE and rng.random() < 0.4]
+    total = rng.choice((0.01, 0.03, 0.06, 0.12))
+    weights = [rng.random() for _ in kinds]
+    weight_sum = sum(weights) or 1.0
+    drawn: dict[Fault, float] = {
+        fault: total * weight / weight_sum for fault, weight in zip(kinds, weights, strict=True)
+    }
+    for fault, probabilities in _PROBABILITIES.items():
+        if fault in drawn:
+            drawn[fault] = rng.choice(probabilities)
+    return drawn

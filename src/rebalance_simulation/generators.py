@@ -1,4 +1,4 @@
-"""What a history is made of, drawn from its seed: a market, an account, a configuration, plans."""
+"""Generators of a history's market, account, plans and messages, drawn from its random numbers."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from decimal import Decimal
 from random import Random
 from typing import Any
 
-from rebalance_simulation.clock import BEGIN
+from rebalance_simulation.clock import START
 from rebalance_simulation.faults import Trait
 
 SYMBOLS = ("AAA", "BBB", "CCC", "DDD")
-WAYS_IN = ("direct", "eventbridge", "sqs", "sqs")
-"""How plans come in, with their odds."""
+TRIGGERS = ("direct", "eventbridge", "sqs", "sqs")
+"""Triggers by which plans are delivered; half of them by the queue."""
 _CENT = Decimal("0.01")
-_REFUSED = {"status": 403, "code": 40310000, "message": "insufficient buying power"}
+_INSUFFICIENT = {"status": 403, "code": 40310000, "message": "insufficient buying power"}
 
 
 def item(symbol: str, action: str, dollars: object, *, is_exit: bool = False, priority: int = 1) -> dict[str, object]:
-    """An item of a plan, as JSON."""
+    """Return an item of a plan, as JSON."""
     return {
         "symbol": symbol,
         "action": action,
@@ -35,13 +35,13 @@ def item(symbol: str, action: str, dollars: object, *, is_exit: bool = False, pr
     }
 
 
-def plan(plan_id: str, items: list[dict[str, object]], begin: datetime = BEGIN, **fields: object) -> dict[str, object]:
-    """A plan made when the history begins, as JSON."""
+def plan(plan_id: str, items: list[dict[str, object]], start: datetime = START, **fields: object) -> dict[str, object]:
+    """Return a plan made at ``start``, as JSON; ``fields`` replace its other fields."""
     return {
         "plan_id": plan_id,
         "correlation_id": "correlation",
         "causation_id": "causation",
-        "timestamp": begin.isoformat(),
+        "timestamp": start.isoformat(),
         "items": items,
         "total_portfolio_value": "100000",
         "total_trade_value": "1000",
@@ -52,24 +52,24 @@ def plan(plan_id: str, items: list[dict[str, object]], begin: datetime = BEGIN, 
 
 @dataclass(slots=True)
 class Message:
-    """A plan on its way in, delivered until it is done or dead."""
+    """A plan to deliver, with the state of its delivery."""
 
     plan_id: str
     document: dict[str, object]
-    way: str
+    trigger: str
     """``direct``, ``eventbridge`` or ``sqs``."""
     done: bool = False
     deliveries: int = 0
     event: dict[str, Any] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.event = _enveloped(self.document, self.way)
+        self.event = _event(self.document, self.trigger)
 
 
-def _enveloped(document: dict[str, object], way: str) -> dict[str, Any]:
-    if way == "eventbridge":
+def _event(document: dict[str, object], trigger: str) -> dict[str, Any]:
+    if trigger == "eventbridge":
         return {"detail-type": "RebalancePlanned", "source": "strategy", "detail": document}
-    if way == "sqs":
+    if trigger == "sqs":
         record = {
             "messageId": f"message of {document['plan_id']}",
             "body": json.dumps(document),
@@ -80,54 +80,55 @@ def _enveloped(document: dict[str, object], way: str) -> dict[str, Any]:
     return document
 
 
-def begin(chance: Random, traits: Collection[Trait]) -> datetime:
-    """When the history begins."""
+def start_time(rng: Random, traits: Collection[Trait]) -> datetime:
+    """Draw the start of the history."""
     if Trait.NEAR_CLOSE in traits:
-        return BEGIN + timedelta(minutes=chance.choice((345, 355, 359)))  # 15:45, 15:55 or 15:59 in New York
-    if Trait.EARLY in traits:
-        return BEGIN - timedelta(minutes=chance.choice((120, 35, 31, 29)))  # 08:00, 09:25, 09:29 or 09:31
-    return BEGIN
+        return START + timedelta(minutes=rng.choice((345, 355, 359)))  # 15:45, 15:55 or 15:59 in New York
+    if Trait.NEAR_OPEN in traits:
+        return START - timedelta(minutes=rng.choice((120, 35, 31, 29)))  # 08:00, 09:25, 09:29 or 09:31
+    return START
 
 
-def scenario(seed: int, chance: Random, traits: Collection[Trait]) -> dict[str, Any]:
-    """The exchange's world."""
+def scenario(seed: int, rng: Random, traits: Collection[Trait]) -> dict[str, Any]:
+    """Draw a scenario of the paper broker: quotes, positions, account, hours, assets and fills."""
     quotes, positions = {}, []
     for symbol in SYMBOLS:
-        bid, tick = Decimal(chance.randint(100, 40_000)) / 100, _CENT
-        if chance.random() < 0.1:  # below a dollar prices have four decimals
-            bid, tick = Decimal(chance.randint(100, 9_990)) / 10_000, _CENT / 100
-        quotes[symbol] = {"bid": str(bid), "ask": str(bid + chance.choice((1, 1, 3, 20)) * tick)}
-        if chance.random() < 0.8:
-            positions.append({"symbol": symbol, "qty": str(Decimal(chance.randint(1, 400_000)) / 10_000)})
+        bid, tick = Decimal(rng.randint(100, 40_000)) / 100, _CENT
+        if rng.random() < 0.1:  # prices below a dollar have four decimals
+            bid, tick = Decimal(rng.randint(100, 9_990)) / 10_000, _CENT / 100
+        quotes[symbol] = {"bid": str(bid), "ask": str(bid + rng.choice((1, 1, 3, 20)) * tick)}
+        if rng.random() < 0.8:
+            positions.append({"symbol": symbol, "qty": str(Decimal(rng.randint(1, 400_000)) / 10_000)})
     return {
         "seed": seed,
         "account": {
-            "cash": str(chance.choice((0, 500, 20_000, 20_000))),
-            "proceeds_lag_seconds": chance.choice((0, 0, 4, 60)),
-            "multiplier": chance.choice(("1", "2")),
-            "duplicate_code": chance.choice((40010001, 42210000)),
+            "cash": str(rng.choice((0, 500, 20_000, 20_000))),
+            "proceeds_lag_seconds": rng.choice((0, 0, 4, 60)),
+            "multiplier": rng.choice(("1", "2")),
+            "duplicate_code": rng.choice((40010001, 42210000)),
         },
-        "clock": {"sessions": "nyse" if {Trait.NEAR_CLOSE, Trait.EARLY} & set(traits) else "always_open"},
-        "assets": [{"symbol": symbol, "fractionable": chance.random() < 0.8} for symbol in SYMBOLS],
+        "clock": {"sessions": "nyse" if {Trait.NEAR_CLOSE, Trait.NEAR_OPEN} & set(traits) else "always_open"},
+        "assets": [{"symbol": symbol, "fractionable": rng.random() < 0.8} for symbol in SYMBOLS],
         "quotes": quotes,
         "positions": positions,
-        **fates(chance, SYMBOLS),
+        **fill_behaviours(rng, SYMBOLS),
     }
 
 
-def fates(chance: Random, symbols: Collection[str]) -> dict[str, Any]:
-    """How orders fare, as keys of a scenario: in general, and some symbols' first two."""
+def fill_behaviours(rng: Random, symbols: Collection[str]) -> dict[str, Any]:
+    """Draw how orders fill, as keys of a scenario: the default, and the first two orders of some symbols."""
     return {
-        "default_fill": _fill(chance),
+        "default_fill": _fill(rng),
         "fills": [
-            {"symbol": symbol, "nth": 1 + nth, **_fill(chance)}
+            {"symbol": symbol, "nth": 1 + nth, **_fill(rng)}
             for symbol in symbols
             for nth in range(2)
-            if chance.random() < 0.3
+            if rng.random() < 0.3
         ],
     }
 
 
+_REJECT_AT_ONCE = "reject at once"
 _FILLS = ("marketable",) * 3 + (
     "immediate",
     "later",
@@ -138,57 +139,58 @@ _FILLS = ("marketable",) * 3 + (
     "cancel",
     "expire",
     "reject",
-    "refuse",
+    _REJECT_AT_ONCE,
 )
+"""The paper broker's behaviours, and a reject in answer to the submission."""
 
 
-def _fill(chance: Random) -> dict[str, Any]:
-    """How an order fares."""
-    kind = chance.choice(_FILLS)
-    if kind == "refuse":
-        return {"behaviour": "immediate", "error": _REFUSED}
+def _fill(rng: Random) -> dict[str, Any]:
+    """Draw the behaviour of one order."""
+    kind = rng.choice(_FILLS)
+    if kind == _REJECT_AT_ONCE:
+        return {"behaviour": "immediate", "error": _INSUFFICIENT}
     fill: dict[str, Any] = {"behaviour": kind}
     if kind in ("later", "cancel", "expire", "reject"):
-        fill["after_seconds"] = chance.choice((0, 1, 8, 40))
+        fill["after_seconds"] = rng.choice((0, 1, 8, 40))
     if kind in ("cancel", "expire"):
-        fill["fraction"] = chance.choice((0, 0.3, 0.9))
+        fill["fraction"] = rng.choice((0, 0.3, 0.9))
     if kind == "parts":
-        fill["parts"] = [{"fraction": 0.4}, {"fraction": 0.3, "after_seconds": chance.choice((1, 5, 60))}]
-    if chance.random() < 0.3:
-        fill["cancel_seconds"] = chance.choice((0, 1, 5, 90))
-    if chance.random() < 0.25:
-        fill["fill_beats_cancel"] = chance.choice((0.5, 1))
-    if chance.random() < 0.2:
-        fill["price_pending_seconds"] = chance.choice((1, 4, 30))
-    if chance.random() < 0.15:
-        fill["pending_new_seconds"] = chance.choice((1, 20, 300))
-    if chance.random() < 0.05:
-        fill["status"] = chance.choice(("held", "calculated", "never_heard_of"))
+        fill["parts"] = [{"fraction": 0.4}, {"fraction": 0.3, "after_seconds": rng.choice((1, 5, 60))}]
+    if rng.random() < 0.3:
+        fill["cancel_seconds"] = rng.choice((0, 1, 5, 90))
+    if rng.random() < 0.25:
+        fill["fill_beats_cancel"] = rng.choice((0.5, 1))
+    if rng.random() < 0.2:
+        fill["price_pending_seconds"] = rng.choice((1, 4, 30))
+    if rng.random() < 0.15:
+        fill["pending_new_seconds"] = rng.choice((1, 20, 300))
+    if rng.random() < 0.05:
+        fill["status"] = rng.choice(("held", "calculated", "never_heard_of"))
     return fill
 
 
-def messages(chance: Random, traits: Collection[Trait], begin: datetime) -> list[Message]:
-    """The plans of a history, some of them under an id that another one has."""
-    found = []
-    for number in range(chance.choice((1, 1, 2, 2, 3))):
-        items = [_drawn_item(chance, symbol) for symbol in chance.sample(SYMBOLS, chance.randint(1, len(SYMBOLS)))]
-        urgency = chance.choice(("LOW", "NORMAL", "HIGH", "URGENT"))
-        document = plan(f"plan-{number}", items, begin, execution_urgency=urgency)
-        found.append(Message(f"plan-{number}", document, chance.choice(WAYS_IN)))
+def messages(rng: Random, traits: Collection[Trait], start: datetime) -> list[Message]:
+    """Draw the plans of a history, possibly one more with the ID of the first and different content."""
+    drawn = []
+    for number in range(rng.choice((1, 1, 2, 2, 3))):
+        items = [_drawn_item(rng, symbol) for symbol in rng.sample(SYMBOLS, rng.randint(1, len(SYMBOLS)))]
+        urgency = rng.choice(("LOW", "NORMAL", "HIGH", "URGENT"))
+        document = plan(f"plan-{number}", items, start, execution_urgency=urgency)
+        drawn.append(Message(f"plan-{number}", document, rng.choice(TRIGGERS)))
     if Trait.OTHER_CONTENT in traits:
-        changed = found[0].document | {"items": [item(SYMBOLS[0], "BUY", 55)]}
-        found.append(Message("plan-0", changed, "direct"))
-    return found
+        changed = drawn[0].document | {"items": [item(SYMBOLS[0], "BUY", 55)]}
+        drawn.append(Message("plan-0", changed, "direct"))
+    return drawn
 
 
-def _drawn_item(chance: Random, symbol: str) -> dict[str, object]:
-    action = chance.choice(("BUY", "BUY", "BUY", "SELL", "SELL", "SELL", "HOLD"))
-    is_exit = action == "SELL" and chance.random() < 0.4
-    return item(symbol, action, chance.choice((20, 700, 3000)), is_exit=is_exit, priority=chance.randint(1, 3))
+def _drawn_item(rng: Random, symbol: str) -> dict[str, object]:
+    action = rng.choice(("BUY", "BUY", "BUY", "SELL", "SELL", "SELL", "HOLD"))
+    is_exit = action == "SELL" and rng.random() < 0.4
+    return item(symbol, action, rng.choice((20, 700, 3000)), is_exit=is_exit, priority=rng.randint(1, 3))
 
 
-def moved(quote: dict[str, Any], chance: Random) -> dict[str, str]:
-    """A quote some way from this one."""
-    factor = Decimal(chance.choice(("0.97", "0.999", "1.001", "1.03")))
+def moved_quote(quote: dict[str, Any], rng: Random) -> dict[str, str]:
+    """Draw a quote 0.1 or 3 % above or below this one."""
+    factor = Decimal(rng.choice(("0.97", "0.999", "1.001", "1.03")))
     bid = max((Decimal(str(quote["bp"])) * factor).quantize(_CENT), _CENT)
     return {"bid": str(bid), "ask": str(bid + 2 * _CENT)}

@@ -1,11 +1,11 @@
-"""Powertools' record store in memory: what its DynamoDB layer promises, on simulated time."""
+"""Powertools' idempotency records in memory: the behaviour of its DynamoDB layer, on simulated time."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import NoReturn
 
 from aws_lambda_powertools.utilities.idempotency.exceptions import (
     IdempotencyItemAlreadyExistsError,
@@ -13,61 +13,58 @@ from aws_lambda_powertools.utilities.idempotency.exceptions import (
 )
 from aws_lambda_powertools.utilities.idempotency.persistence.base import BasePersistenceLayer
 from aws_lambda_powertools.utilities.idempotency.persistence.datarecord import STATUS_CONSTANTS, DataRecord
+from requests.exceptions import ReadTimeout
 
 from rebalance_executor.idempotency import EXPIRES_AFTER_SECONDS
+from rebalance_simulation.calls import CallHook, with_timeouts
+from rebalance_simulation.clock import SimulatedClock
 
 _IN_PROGRESS = STATUS_CONSTANTS["INPROGRESS"]
 _NEVER = datetime.max.replace(tzinfo=UTC)
-_FAR_AWAY = 32_503_680_000
-"""Seconds since the epoch, in the year 3000: Powertools compares expiries with real time, this store with its own."""
-
-
-class CallHook(Protocol):
-    """How an effect comes about."""
-
-    def __call__[T](self, name: str, effect: Callable[[], T], /) -> T:
-        """What ``effect`` gives, or what went wrong on the way, before or after it."""
-        ...
+_FAR_FUTURE = 32_503_680_000
+"""Year 3000, in seconds since the epoch. Powertools compares expiries with real time; this store has its own expiry."""
+_TIMEOUT = timedelta(seconds=3)
+"""Duration of a call that gets no answer."""
 
 
 @dataclass(slots=True)
-class Stored:
-    """One record."""
+class StoredRecord:
+    """One record with its expiry."""
 
     record: DataRecord
     claimed_until: datetime
-    """While in progress: until when nobody else may claim it."""
+    """End of the claim, while the record is in progress."""
     expires_at: datetime
 
 
 class RecordTable:
-    """The table: the records of all processes."""
+    """The records of all processes."""
 
     def __init__(self) -> None:
-        self.stored: dict[str, Stored] = {}
+        self.stored: dict[str, StoredRecord] = {}
 
 
 class SimulatedRecords(BasePersistenceLayer):
-    """Powertools' layer of one process.
+    """Powertools' persistence layer of one process.
 
     Args:
-        table: what all processes share.
-        way: how effects come about.
-        now: the time.
-        claim_ends: when the invocation under way ends at the latest; a claim that has an end ends with it.
+        table: records that all processes share.
+        call: hook that every request passes.
+        clock: the time.
+        claim_ends: returns the latest end of the current invocation, at which a claim with an expiry ends.
     """
 
     def __init__(
-        self, table: RecordTable, way: CallHook, now: Callable[[], datetime], claim_ends: Callable[[], datetime]
+        self, table: RecordTable, call: CallHook, clock: SimulatedClock, claim_ends: Callable[[], datetime]
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._stored = table.stored
-        self._way = way
-        self._now = now
+        self._call = call
+        self._clock = clock
         self._claim_ends = claim_ends
 
     def _get_expiry_timestamp(self) -> int:
-        return _FAR_AWAY
+        return _FAR_FUTURE
 
     def _get_record(self, idempotency_key: str) -> DataRecord:
         def read() -> DataRecord:
@@ -76,34 +73,42 @@ class SimulatedRecords(BasePersistenceLayer):
             except KeyError:
                 raise IdempotencyItemNotFoundError from None
 
-        return self._way("records.get", read)
+        return self._request("get", read)
 
     def _put_record(self, data_record: DataRecord) -> None:
-        """One conditional put: absent, expired, or in progress beyond the end of its invocation."""
+        """Claim the record with one conditional put: it is absent, expired, or its claim has ended."""
 
         def claim() -> None:
-            known = self._stored.get(data_record.idempotency_key)
-            if known is not None and not self._is_free(known):
-                self._validate_payload(data_record, known.record)
-                raise IdempotencyItemAlreadyExistsError(old_data_record=known.record)
+            existing = self._stored.get(data_record.idempotency_key)
+            if existing is not None and not self._is_free(existing):
+                self._validate_payload(data_record, existing.record)
+                raise IdempotencyItemAlreadyExistsError(old_data_record=existing.record)
             ends = self._claim_ends() if data_record.in_progress_expiry_timestamp is not None else _NEVER
-            self._keep(data_record, ends)
+            self._store(data_record, ends)
 
-        self._way("records.claim", claim)
+        self._request("claim", claim)
 
     def _update_record(self, data_record: DataRecord) -> None:
-        self._way("records.complete", lambda: self._keep(data_record, self._now()))
+        self._request("complete", lambda: self._store(data_record, self._clock.now()))
 
     def _delete_record(self, data_record: DataRecord) -> None:
         def delete() -> None:
             self._stored.pop(data_record.idempotency_key, None)
 
-        self._way("records.delete", delete)
+        self._request("delete", delete)
 
-    def _is_free(self, known: Stored) -> bool:
-        is_over = known.record.status == _IN_PROGRESS and known.claimed_until < self._now()
-        return is_over or known.expires_at <= self._now()
+    def _request[T](self, operation: str, effect: Callable[[], T]) -> T:
+        return self._call(f"idempotency.{operation}", with_timeouts(effect, self._time_out))
 
-    def _keep(self, record: DataRecord, claimed_until: datetime) -> None:
-        expires_at = self._now() + timedelta(seconds=EXPIRES_AFTER_SECONDS)
-        self._stored[record.idempotency_key] = Stored(record, claimed_until, expires_at)
+    def _time_out(self) -> NoReturn:
+        self._clock.advance(_TIMEOUT)
+        raise ReadTimeout("no answer")
+
+    def _is_free(self, existing: StoredRecord) -> bool:
+        now = self._clock.now()
+        has_ended = existing.record.status == _IN_PROGRESS and existing.claimed_until < now
+        return has_ended or existing.expires_at <= now
+
+    def _store(self, record: DataRecord, claimed_until: datetime) -> None:
+        expires_at = self._clock.now() + timedelta(seconds=EXPIRES_AFTER_SECONDS)
+        self._stored[record.idempotency_key] = StoredRecord(record, claimed_until, expires_at)

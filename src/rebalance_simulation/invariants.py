@@ -1,4 +1,7 @@
-"""What must hold whatever happens. Looked at after every call of the program to the outside, not only at the end."""
+"""Invariants of every history. They are checked after each external call of the program, not only at the end.
+
+``docs/reliability.md`` lists the guarantees that they check.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from paper_broker.orders import Order
 from rebalance_executor.domain.codes import Code
@@ -19,54 +22,59 @@ from rebalance_executor.domain.pricing import collar, is_inside
 from rebalance_executor.domain.result import ExecutionResult
 from rebalance_executor.domain.risk_state import RiskState, TradingState
 from rebalance_executor.execution.ports import Lease
-from rebalance_simulation.api import SECRET, Body
-
-if TYPE_CHECKING:
-    from rebalance_simulation.world import Invocation, World
+from rebalance_simulation.api import SECRET
+from rebalance_simulation.calls import Submission
+from rebalance_simulation.invocation import Invocation
+from rebalance_simulation.world_view import WorldView
 
 _PREFIX = "rb1-"
-_SWITCH_AGE = timedelta(seconds=2)
-"""A switch may be a second old when an order is sent, and the calls themselves take time."""
+_KILL_SWITCH_DELAY = timedelta(seconds=2)
+"""Longest time until a kill switch takes effect: it may be cached for a second, and the calls themselves take time."""
 _MINUTE = timedelta(minutes=1)
-_MARKET_SLIP = Decimal("1.06")
-"""What a market order may cost more than was reserved: nothing bounds its price but the broker's own collar."""
-
-_MOVED = Decimal("1.3")
-"""By how much a fill may differ from what was reserved: limits are counted at arrival mid, and markets move."""
+_MARKET_ORDER_TOLERANCE = Decimal("1.06")
+"""Factor by which market orders may exceed the buy budget: only the broker's own collar bounds their price."""
+_LIMIT_TOLERANCE = Decimal("1.3")
+"""Factor by which fills may exceed a dollar limit: limits are counted at arrival mid, and markets move."""
 
 PlanKey = tuple[str, str]
+"""Account and plan ID."""
 
 
 class Violation(AssertionError):
-    """A promise was broken."""
+    """An invariant was broken."""
 
 
 class InvariantChecker:
-    """Looks at the world from outside, with what the journal was told and what is at the exchange."""
+    """Compares the journal, the exchange and the answers of a world with what is guaranteed.
 
-    def __init__(self, world: World) -> None:
+    Args:
+        world: the world to check. Every check raises ``Violation`` if an invariant is broken.
+    """
+
+    def __init__(self, world: WorldView) -> None:
         self._world = world
         self._plans: dict[PlanKey, PlanState] = {}
         self._parents: dict[PlanKey, dict[str, ParentOrder]] = {}
         self._intents: dict[str, tuple[PlanKey, str]] = {}
-        """Client order id → plan and symbol."""
+        """Client order ID → plan and symbol."""
         self._arrived: set[str] = set()
-        """Own orders that were seen at the exchange."""
+        """Client order IDs of this program that reached the exchange."""
         self._changes = -1
-        self._asked: dict[tuple[int, str], deque[datetime]] = {}
-        """When each process asked each endpoint."""
-        self._sent: dict[str, deque[datetime]] = {}
-        """When each run sent an order."""
+        self._request_times: dict[tuple[int, str], deque[datetime]] = {}
+        """Requests of the last minute, by process and endpoint."""
+        self._submission_times: dict[str, deque[datetime]] = {}
+        """Submissions of the last minute, by run."""
         self._lease: Lease | None = None
-        """The last one that was taken."""
+        """The lease that was taken last."""
         self._publishers: dict[PlanKey, Invocation] = {}
-        """Who published each result last."""
+        """The invocation that published each result last."""
         self.results: dict[PlanKey, ExecutionResult] = {}
+        """The stored results."""
 
-    # --- what is journalled: an intent is never changed, what is settled stays -----------------------------
+    # --- journal: intents do not change, settled orders stay settled ---------------------------------------
 
-    def journalled(self, pk: str) -> None:
-        """A plan's partition was written. Batches of a plan whose own row is not there yet do not count."""
+    def check_journal(self, pk: str) -> None:
+        """Check a plan's partition after a write. Batches are ignored until the plan's own item exists."""
         journal = self._world.ledger.plan(pk)
         if journal is None:
             return
@@ -74,135 +82,131 @@ class InvariantChecker:
         if key not in self._plans:
             self._check_age(journal.plan)
         self._plans[key] = journal.plan
-        known = self._parents.setdefault(key, {})
+        parents = self._parents.setdefault(key, {})
         for symbol, parent in journal.parents.items():
-            before = known.get(symbol)
+            before = parents.get(symbol)
             if before is parent:
                 continue
             if before is not None:
-                _check_history(before, parent)
-            known[symbol] = parent
+                _check_transition(before, parent)
+            parents[symbol] = parent
             for child in parent.children:
                 self._intents.setdefault(child.client_order_id, (key, symbol))
             self._check_parent(parent)
         self._check_money(key)
-        self._keep_result(key, journal.result)
+        self._check_result(key, journal.result)
 
-    def leased(self) -> None:
-        """The account's rows were written. Each run's lease has a higher epoch than all before."""
-        holder, known = self._world.ledger.holder("default"), self._lease
-        if holder is None:
+    def check_lease(self) -> None:
+        """Check after a write of the account's items that each run's lease has a higher epoch than all before."""
+        lease, last = self._world.ledger.lease("default"), self._lease
+        if lease is None:
             return
-        if known is not None and holder.run_id != known.run_id and holder.epoch <= known.epoch:
-            raise Violation(f"{holder.run_id} took the lease with epoch {holder.epoch}, {known.epoch} was given before")
-        self._lease = holder
+        if last is not None and lease.run_id != last.run_id and lease.epoch <= last.epoch:
+            raise Violation(f"{lease.run_id} took the lease with epoch {lease.epoch}, the last epoch was {last.epoch}")
+        self._lease = lease
 
     def _check_age(self, state: PlanState) -> None:
-        """A plan is begun while it is young enough; plans are made when the history begins."""
-        oldest = timedelta(minutes=float(self._world.config.max_plan_age_minutes)) + _MINUTE
-        if state.started_at - self._world.begin > oldest:
-            raise Violation(f"{state.plan_id} is begun {state.started_at - self._world.begin} after it was made")
+        """Check the plan's age at its start. Plans are made when the history starts."""
+        limit = timedelta(minutes=float(self._world.config.max_plan_age_minutes)) + _MINUTE
+        if state.started_at - self._world.start > limit:
+            raise Violation(f"{state.plan_id} started {state.started_at - self._world.start} after it was made")
 
     def _check_parent(self, parent: ParentOrder) -> None:
-        """Filled + live + unknown ≤ quantity; one open order; settled means settled at the broker, too."""
+        """Check that filled + live + unknown ≤ quantity, that one child is open, that settled items have none."""
         orders = {order.client_order_id: order for order in self.orders()}
         if sum(child.is_open for child in parent.children) > 1:
-            raise Violation(f"{parent.symbol}: more than one open child in the journal")
+            raise Violation(f"{parent.symbol} has more than one open child order in the journal")
         exposed = sum((_exposure(child, orders.get(child.client_order_id)) for child in parent.children), ZERO)
         if exposed > parent.qty:
-            raise Violation(f"{parent.symbol}: {exposed} shares filled, live or unknown, {parent.qty} wanted")
+            raise Violation(f"{parent.symbol}: {exposed} shares filled, live or unknown exceed {parent.qty} ordered")
         if parent.code == Code.CANCEL_UNCONFIRMED and parent.open_child is not None:
             order = orders.get(parent.open_child.client_order_id)
             if order is not None and order.is_open and order.status != "pending_cancel":
-                raise Violation(f"{parent.symbol} waited for a cancel that nobody asked for: it is {order.status}")
+                raise Violation(f"{parent.symbol} waited for a cancel that was never sent: the order is {order.status}")
         if parent.outcome in (None, Outcome.UNRESOLVED):
             return
         if any(child.is_open for child in parent.children):
-            raise Violation(f"{parent.symbol} is {parent.outcome} with an open child")
+            raise Violation(f"{parent.symbol} is {parent.outcome} with an open child order")
         if parent.outcome is Outcome.FILLED and parent.filled_qty != parent.qty:
-            raise Violation(f"{parent.symbol} is FILLED with {parent.filled_qty} of {parent.qty}")
+            raise Violation(f"{parent.symbol} is FILLED with {parent.filled_qty} of {parent.qty} shares")
 
     def _check_money(self, key: PlanKey) -> None:
-        """Σ buys ≤ cash + real proceeds − buffer: what is spent or may be, and what the budget was made of."""
+        """Check that buys ≤ buy budget ≤ cash + real proceeds − buffer. Open buys count at their limit."""
         state, config = self._plans[key], self._world.config
         if state.buy_budget is None:
             return
-        brought, spent = ZERO, ZERO
+        proceeds, spent = ZERO, ZERO
         for order in self.orders():
             plan, _ = self._intents.get(order.client_order_id, (None, ""))
             if plan != key:
                 continue
             if order.side == "sell":
-                brought += order.filled_value
+                proceeds += order.filled_value
             else:
                 spent += order.filled_value + (order.held_cash if order.is_open and order.limit_price else ZERO)
-        most = max(ZERO, (state.starting_funds + brought) * (1 - config.cash_buffer))
-        if state.buy_budget > most:
-            raise Violation(f"{key}: a budget of {state.buy_budget}, cash + proceeds − buffer is {most}")
+        available = max(ZERO, (state.starting_funds + proceeds) * (1 - config.cash_buffer))
+        if state.buy_budget > available:
+            raise Violation(f"{key}: the buy budget {state.buy_budget} exceeds cash + proceeds − buffer, {available}")
         is_bounded = config.order_style is not OrderStyle.MARKET and not config.last_rung_market
-        if spent > state.buy_budget * (1 if is_bounded else _MARKET_SLIP):
-            raise Violation(f"{key}: buys of {spent}, the budget is {state.buy_budget}")
+        if spent > state.buy_budget * (1 if is_bounded else _MARKET_ORDER_TOLERANCE):
+            raise Violation(f"{key}: buys of {spent} exceed the buy budget {state.buy_budget}")
 
-    # --- what is asked: within the rate limit, and nothing is sent without the right to -------------------
+    # --- requests: within the rate limit, submissions only with permission --------------------------------
 
-    def requested(self, name: str, order: Body | None) -> None:
-        """A request leaves for the broker; ``order`` is what it submits."""
-        running, now = self._world.stack[-1], self._world.clock.world()
-        asked = self._asked.setdefault((running.process, "data" if "/stocks" in name else "trading"), deque())
-        while asked and asked[0] <= now - _MINUTE:
-            asked.popleft()
-        asked.append(now)
-        if len(asked) > self._world.config.rate_limit_per_minute:
-            raise Violation(f"{len(asked)} requests in a minute")
+    def check_request(self, name: str, order: Submission | None) -> None:
+        """Check a request to the broker before it is sent; ``order`` is its body if it submits an order."""
+        invocation, now = self._world.current, self._world.clock.world()
+        endpoint = "data" if "/stocks" in name else "trading"
+        times = self._request_times.setdefault((invocation.process, endpoint), deque())
+        if _count_last_minute(times, now) > self._world.config.rate_limit_per_minute:
+            raise Violation(f"{len(times)} requests per minute exceed the rate limit")
         if order is not None:
-            self._check_right(order)
-            self._check_pace(running.run_id, now)
+            self._check_permission(order)
+            self._check_message_rate(invocation.run_id, now)
 
-    def _check_pace(self, run_id: str, now: datetime) -> None:
-        """A run sends no more orders in a minute than the controls allow."""
-        sent = self._sent.setdefault(run_id, deque())
-        sent.append(now)
-        while sent[0] <= now - _MINUTE:
-            sent.popleft()
-        if len(sent) > self._world.config.max_messages_per_minute:
-            raise Violation(f"{run_id} sends {len(sent)} orders in a minute")
+    def _check_message_rate(self, run_id: str, now: datetime) -> None:
+        """Check that a run sends no more orders per minute than the controls allow."""
+        times = self._submission_times.setdefault(run_id, deque())
+        limit = self._world.config.max_messages_per_minute
+        if _count_last_minute(times, now) > limit:
+            raise Violation(f"{run_id} sends {len(times)} orders per minute, the limit is {limit}")
 
-    def forget_requests(self, process: int) -> None:
-        """A process begins anew with its connections, and with its pacing."""
+    def reset_rate_limit(self, process: int) -> None:
+        """Restart the count of a process that opened new connections, and with them a new rate limiter."""
         for endpoint in ("data", "trading"):
-            self._asked.pop((process, endpoint), None)
+            self._request_times.pop((process, endpoint), None)
 
-    def timed_out(self, running: Invocation) -> None:
-        """An invocation ends by itself before its time-out, if nothing goes wrong."""
-        if not running.is_disturbed:
-            raise Violation(f"invocation {running.number} ran into its time-out, and nothing had gone wrong")
+    def check_timeout(self, invocation: Invocation) -> None:
+        """Check that an invocation that timed out was disturbed by a fault."""
+        if not invocation.is_disturbed:
+            raise Violation(f"invocation {invocation.number} timed out without any fault")
 
-    def _check_right(self, order: Body) -> None:
-        """Only the holder of the lease sends, and not what the kill switch forbids."""
-        running, ledger = self._world.stack[-1], self._world.ledger
-        is_early = order.get("extended_hours") and self._world.config.extended_hours
-        if not is_early and self._world.is_closed():
-            raise Violation(f"{running.run_id} sends while the market is closed")
-        holder = ledger.holder("default")
-        if holder is None or holder.run_id != running.run_id:
-            raise Violation(f"{running.run_id} sends, the lease is held by {holder and holder.run_id}")
-        last = ledger.switch("default")
-        if last.at is None or last.state is TradingState.ACTIVE:
+    def _check_permission(self, order: Submission) -> None:
+        """Check market hours, the holder of the lease, and the kill switch."""
+        run_id, ledger = self._world.current.run_id, self._world.ledger
+        is_extended = order.get("extended_hours") and self._world.config.extended_hours
+        if not is_extended and self._world.is_market_closed():
+            raise Violation(f"{run_id} sends an order while the market is closed")
+        lease = ledger.lease("default")
+        if lease is None or lease.run_id != run_id:
+            raise Violation(f"{run_id} sends an order, the lease is held by {lease and lease.run_id}")
+        switch = ledger.kill_switch("default")
+        if switch.at is None or switch.state is TradingState.ACTIVE:
             return
-        if last.state is TradingState.REDUCING and order["side"] == Side.SELL:
+        if switch.state is TradingState.REDUCING and order["side"] == Side.SELL:
             return
-        if self._world.clock.now() - last.at > _SWITCH_AGE:
-            raise Violation(f"{running.run_id} sends a {order['side']}, the account is {last.state} since {last.at}")
+        if self._world.clock.now() - switch.at > _KILL_SWITCH_DELAY:
+            raise Violation(f"{run_id} sends a {order['side']}, the account is {switch.state} since {switch.at}")
 
-    # --- what is at the exchange -------------------------------------------------------------------------
+    # --- exchange ----------------------------------------------------------------------------------------
 
     def orders(self) -> Iterable[Order]:
-        """This program's orders at the exchange."""
-        book = self._world.exchange._book  # noqa: SLF001 - looked at, never changed
-        return [order for order in book.orders.values() if order.client_order_id.startswith(_PREFIX)]
+        """Return this program's orders at the exchange."""
+        orders = self._world.exchange._orders  # noqa: SLF001 - read only
+        return [order for order in orders.by_id.values() if order.client_order_id.startswith(_PREFIX)]
 
-    def look(self) -> None:
-        """At the exchange, if anything changed there."""
+    def check_exchange(self) -> None:
+        """Check the orders at the exchange if anything changed there."""
         self._world.exchange.advance()
         if self._world.exchange.changes == self._changes:
             return
@@ -212,10 +216,10 @@ class InvariantChecker:
             if order.client_order_id not in self._arrived:
                 self._arrived.add(order.client_order_id)
                 self._check_arrival(order)
-            key, symbol = self._intents[order.client_order_id]  # it was checked on arrival
+            key, symbol = self._intents[order.client_order_id]  # checked on arrival
             if order.is_open:
                 if (key, symbol) in live:
-                    raise Violation(f"{symbol}: two live orders at once")
+                    raise Violation(f"{symbol} has two live orders at once")
                 live.add((key, symbol))
         for key, symbol in live:
             self._check_parent(self._parents[key][symbol])
@@ -223,122 +227,131 @@ class InvariantChecker:
             self._check_money(key)
 
     def _check_arrival(self, order: Order) -> None:
-        """An order at the broker was journalled before, just like that; buys only after the gate."""
-        known = self._intents.get(order.client_order_id)
-        if known is None:
-            raise Violation(f"{order.client_order_id} is at the broker, no intent of it is in the journal")
-        key, symbol = known
+        """Check that a new order at the broker equals its earlier intent, and that buys follow the cash gate."""
+        intent = self._intents.get(order.client_order_id)
+        if intent is None:
+            raise Violation(f"{order.client_order_id} reached the broker without an intent in the journal")
+        key, symbol = intent
         parent = self._parents[key][symbol]
         child = next(child for child in parent.children if child.client_order_id == order.client_order_id)
         sent = (order.symbol, order.side, order.qty, order.limit_price, order.type)
         if sent != (symbol, parent.side, child.qty, child.limit_price, child.type):
-            raise Violation(f"{order.client_order_id} is at the broker as {sent}, the journal says {child}")
+            raise Violation(f"{order.client_order_id} reached the broker as {sent}, the journal has {child}")
         self._check_limits(order, parent, child)
         if parent.outcome is not None and parent.outcome is not Outcome.UNRESOLVED:
-            raise Violation(f"{order.client_order_id} appears at the broker, its parent is {parent.outcome} already")
+            raise Violation(f"{order.client_order_id} reached the broker after its item ended as {parent.outcome}")
         if parent.side is Side.BUY and self._plans[key].phase is PlanPhase.SELLS:
-            raise Violation(f"{order.client_order_id} buys before the gate")
+            raise Violation(f"{order.client_order_id} buys before the cash gate")
 
     def _check_limits(self, order: Order, parent: ParentOrder, child: ChildOrder) -> None:
-        """An order at the broker is one that the configuration allows."""
+        """Check that the configuration allows a new order at the broker: collar, symbol and size."""
         config = self._world.config.for_symbol(order.symbol)
         if order.limit_price is not None and parent.arrival is not None:
-            worst = collar(parent.side, parent.arrival, config.price_collar)
-            if not is_inside(parent.side, order.limit_price, worst):
-                raise Violation(f"{order.client_order_id} is at {order.limit_price}, the worst allowed is {worst}")
-        is_listed = config.allowed_symbols is None or order.symbol in config.allowed_symbols
-        if not is_listed or order.symbol in config.restricted_symbols:
-            raise Violation(f"{order.symbol} may not be traded, and is")
+            bound = collar(parent.side, parent.arrival, config.price_collar)
+            if not is_inside(parent.side, order.limit_price, bound):
+                raise Violation(f"{order.client_order_id}: limit {order.limit_price} exceeds the collar at {bound}")
+        is_allowed = config.allowed_symbols is None or order.symbol in config.allowed_symbols
+        if not is_allowed or order.symbol in config.restricted_symbols:
+            raise Violation(f"{order.symbol} is traded although it is restricted")
         dollars = child.qty * (order.limit_price or child.mid or ZERO)
         if config.max_order_dollars is not None and dollars > config.max_order_dollars:
-            raise Violation(f"{order.client_order_id} is for {dollars} dollars, {config.max_order_dollars} are allowed")
+            raise Violation(f"{order.client_order_id}: {dollars} dollars exceed the limit {config.max_order_dollars}")
 
-    # --- what is answered --------------------------------------------------------------------------------
+    # --- results -----------------------------------------------------------------------------------------
 
-    def _keep_result(self, key: PlanKey, result: ExecutionResult | None) -> None:
+    def _check_result(self, key: PlanKey, result: ExecutionResult | None) -> None:
+        """Check that the stored result does not change and agrees with the journal's parent orders."""
         if result is None:
             return
-        known = self.results.setdefault(key, result)
-        if known != result:
+        first = self.results.setdefault(key, result)
+        if first != result:
             raise Violation(f"the stored result of {key} changed")
-        for told in result.orders:
-            parent = self._parents[key].get(told.symbol)
-            if parent is not None and (parent.outcome, parent.filled_qty) != (told.outcome, told.shares):
-                raise Violation(f"{told.symbol} {told.outcome}, {told.shares} shares is told, journalled is {parent}")
-        self._check_truth(key, result)
+        for item in result.orders:
+            parent = self._parents[key].get(item.symbol)
+            if parent is not None and (parent.outcome, parent.filled_qty) != (item.outcome, item.shares):
+                raise Violation(f"result: {item.symbol} {item.outcome}, {item.shares} shares; journal: {parent}")
+        self._check_fills(key, result)
 
-    def answered(self, answer: dict[str, Any]) -> None:
-        """A direct answer is the stored result, for ever."""
+    def check_answer(self, answer: dict[str, Any]) -> None:
+        """Check that a direct answer equals the stored result."""
         stored = self.results.get((answer["account"], answer["plan_id"]))
         if stored is None or stored.model_dump(mode="json") != answer:
-            raise Violation(f"{answer['plan_id']} was answered with {answer}, stored is {stored}")
+            raise Violation(f"{answer['plan_id']} was answered with {answer}, the stored result is {stored}")
 
-    def publishing(self, result: ExecutionResult) -> None:
-        """A result is published; again only if something went wrong where that would have been noted."""
-        key, running = (result.account, result.plan_id), self._world.stack[-1]
+    def check_publish(self, result: ExecutionResult) -> None:
+        """Check that a result is published again only after a fault."""
+        key, invocation = (result.account, result.plan_id), self._world.current
         before = self._publishers.get(key)
-        if before is not None and not (before.is_disturbed or running.is_disturbed):
-            raise Violation(f"{key} is published again, and nothing had gone wrong")
-        self._publishers[key] = running
+        if before is not None and not (before.is_disturbed or invocation.is_disturbed):
+            raise Violation(f"{key} is published again without any fault")
+        self._publishers[key] = invocation
 
-    def _check_truth(self, key: PlanKey, result: ExecutionResult) -> None:
-        """What the result says is what the broker did. What cannot be known is said with its reason."""
-        for told in result.orders:
-            if told.outcome is Outcome.UNRESOLVED:
-                if not told.error_code or not told.error_message:
-                    raise Violation(f"{told.symbol} is UNRESOLVED without a reason")
+    def _check_fills(self, key: PlanKey, result: ExecutionResult) -> None:
+        """Check shares and dollars of a result against the broker; an unresolved item needs a reason."""
+        for item in result.orders:
+            if item.outcome is Outcome.UNRESOLVED:
+                if not item.error_code or not item.error_message:
+                    raise Violation(f"{item.symbol} is UNRESOLVED without a reason")
                 continue
-            orders = [o for o in self.orders() if self._intents[o.client_order_id] == (key, told.symbol)]
+            orders = [o for o in self.orders() if self._intents[o.client_order_id] == (key, item.symbol)]
             if any(order.is_open for order in orders):
-                raise Violation(f"{told.symbol} is {told.outcome} and an order of it is live")
+                raise Violation(f"{item.symbol} is {item.outcome} and has a live order")
             filled = sum((order.filled_qty for order in orders), ZERO)
             value = sum((order.filled_value for order in orders), ZERO)
-            if told.shares != filled:
-                raise Violation(f"{told.symbol}: {told.shares} shares are told, {filled} were filled")
-            if abs(abs(told.trade_amount) - value) > filled * Decimal("0.000001"):
-                raise Violation(f"{told.symbol}: {told.trade_amount} dollars are told, it were {value}")
+            if item.shares != filled:
+                raise Violation(f"{item.symbol}: the result has {item.shares} shares, the broker filled {filled}")
+            if abs(abs(item.trade_amount) - value) > filled * Decimal("0.000001"):
+                raise Violation(f"{item.symbol}: the result has {item.trade_amount} dollars, the broker {value}")
 
-    def end(self) -> None:
-        """Once more when everything is over: results still hold, no secret was told, what was published is true."""
+    def check_end(self) -> None:
+        """Check results, limits, log and published results of the whole history."""
         for key, result in self.results.items():
-            self._check_truth(key, result)
-        self._check_traded()
-        for line in self._world.log.holding(SECRET):
-            raise Violation(f"a secret stands in the log: {line}")
-        for told in self._world.published:
-            if told != self.results.get((told.account, told.plan_id)):
-                raise Violation(f"{told.plan_id} was published with another result than is stored")
+            self._check_fills(key, result)
+        self._check_reservations()
+        for line in self._world.log.containing(SECRET):
+            raise Violation(f"a log line contains a secret: {line}")
+        for published in self._world.published:
+            if published != self.results.get((published.account, published.plan_id)):
+                raise Violation(f"the published result of {published.plan_id} differs from the stored one")
 
-    def _check_traded(self) -> None:
-        """What was traded was reserved before, and stays within the limits of plan and day."""
+    def _check_reservations(self) -> None:
+        """Check that all trades were reserved, and are within the limits of plan and day."""
         config, traded, sent = self._world.config, dict[PlanKey, Decimal](), Counter[PlanKey]()
         for order in self.orders():
             key, _ = self._intents[order.client_order_id]
             traded[key] = traded.get(key, ZERO) + order.filled_value
             sent[key] += 1
         for key, value in traded.items():
-            days = [book for book in self._world.ledger.reserved(key[0]) if key[1] in _ids(book)]
+            days = [state for state in self._world.ledger.risk_states(key[0]) if key[1] in _plan_ids(state)]
             if not days:
-                raise Violation(f"{key} traded {value} dollars, and had reserved nothing")
-            _check_most(f"{key} in all", value, config.max_plan_gross_dollars)
-            for book in days:
-                of_day = sum((traded.get((key[0], plan_id), ZERO) for plan_id in _ids(book)), ZERO)
-                _check_most(f"{book.usage.on}", of_day, config.max_day_gross_dollars)
+                raise Violation(f"{key} traded {value} dollars without a reservation")
+            _check_dollars(f"{key}", value, config.max_plan_gross_dollars)
+            for state in days:
+                day_value = sum((traded.get((key[0], plan_id), ZERO) for plan_id in _plan_ids(state)), ZERO)
+                _check_dollars(f"{state.usage.on}", day_value, config.max_day_gross_dollars)
             if sent[key] > config.max_plan_messages:
-                raise Violation(f"{key} has {sent[key]} orders, {config.max_plan_messages} messages are allowed")
+                raise Violation(f"{key} sent {sent[key]} orders, the limit is {config.max_plan_messages}")
 
 
-def _ids(book: RiskState) -> set[str]:
-    return {plan.plan_id for plan in book.plans}
+def _plan_ids(state: RiskState) -> set[str]:
+    return {plan.plan_id for plan in state.plans}
 
 
-def _check_most(what: str, dollars: Decimal, most: Decimal | None) -> None:
-    if most is not None and dollars > most * _MOVED:
-        raise Violation(f"{what}: {dollars} dollars were traded, {most} are allowed")
+def _check_dollars(subject: str, dollars: Decimal, limit: Decimal | None) -> None:
+    if limit is not None and dollars > limit * _LIMIT_TOLERANCE:
+        raise Violation(f"{subject}: {dollars} dollars traded exceed the limit {limit}")
+
+
+def _count_last_minute(times: deque[datetime], now: datetime) -> int:
+    """Add ``now`` to ``times``, drop everything older than a minute, and return what is left."""
+    times.append(now)
+    while times[0] <= now - _MINUTE:
+        times.popleft()
+    return len(times)
 
 
 def _exposure(child: ChildOrder, order: Order | None) -> Decimal:
-    """Shares that this child has filled or may still fill, by the journal or by the broker, whichever is more."""
+    """Return the shares that a child has filled or may still fill: the larger of journal and broker."""
     if order is None:
         return child.exposure
     at_broker = (order.qty or ZERO) if order.is_open else order.filled_qty
@@ -347,10 +360,10 @@ def _exposure(child: ChildOrder, order: Order | None) -> Decimal:
     return at_broker if child.is_open else max(at_broker, child.filled_qty)
 
 
-def _check_history(before: ParentOrder, after: ParentOrder) -> None:
-    """Quantities are frozen, children only append, and terminal states do not change."""
-    is_scaled = not before.children and before.outcome is None
-    if after.qty != before.qty and not (is_scaled and after.qty < before.qty):
+def _check_transition(before: ParentOrder, after: ParentOrder) -> None:
+    """Check that quantities are frozen, children are only added, and closed children do not change."""
+    may_scale = not before.children and before.outcome is None
+    if after.qty != before.qty and not (may_scale and after.qty < before.qty):
         raise Violation(f"{after.symbol}: the frozen quantity changed from {before.qty} to {after.qty}")
     if before.outcome is not None and after.outcome not in (before.outcome, Outcome.UNRESOLVED):
         raise Violation(f"{after.symbol}: the outcome changed from {before.outcome} to {after.outcome}")
@@ -358,6 +371,6 @@ def _check_history(before: ParentOrder, after: ParentOrder) -> None:
         raise Violation(f"{after.symbol}: a child order disappeared")
     for old, new in zip(before.children, after.children, strict=False):
         if (old.client_order_id, old.qty, old.limit_price) != (new.client_order_id, new.qty, new.limit_price):
-            raise Violation(f"{after.symbol}: child {old.attempt} is another order now")
+            raise Violation(f"{after.symbol}: child order {old.attempt} changed its ID, quantity or limit")
         if not old.is_open and replace(new, error_message=old.error_message) != old:
-            raise Violation(f"{after.symbol}: child {old.attempt} was settled as {old}, now it is {new}")
+            raise Violation(f"{after.symbol}: closed child order {old.attempt} changed from {old} to {new}")

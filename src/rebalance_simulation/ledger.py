@@ -1,4 +1,4 @@
-"""What stands in the table, read from outside: for the promises, and for what happens in the world."""
+"""Access to the simulated table without external calls, for the invariants and for events outside the program."""
 
 from __future__ import annotations
 
@@ -17,72 +17,71 @@ from rebalance_simulation.dynamodb import SimulatedDynamoDB
 
 
 class Ledger:
-    """Reads the simulated table past every fault.
+    """Reads and writes the simulated table without faults.
 
     Args:
-        table: what is read.
+        table: the simulated table.
     """
 
     def __init__(self, table: SimulatedDynamoDB) -> None:
         self._table = table
         self._parents: dict[tuple[str, str], tuple[Mapping[str, Any], Item, ParentOrder]] = {}
-        """By keys: the row as it was read last, and what it says. The same row says the same."""
+        """Cache by keys: attributes as last read, item and parent order. Unchanged attributes are not parsed again."""
         self._results: dict[str, tuple[list[Mapping[str, Any]], ExecutionResult | None]] = {}
-        """By partition: its result's rows, likewise."""
+        """Cache by partition: attributes of the result's items, and the result."""
 
     def plan(self, pk: str) -> PlanJournal | None:
-        """Everything journalled of the plan in this partition; None where its own row is not there."""
+        """Return the plan journalled in this partition, or None if its plan item does not exist."""
         partition = self._table.partition(pk)
-        own = partition.get(journal_items.PLAN)
-        if own is None:
+        if journal_items.PLAN not in partition:
             return None
-        found = from_attributes(own)
-        state = journal_items.plan_from(found)
+        plan_item = from_attributes(partition[journal_items.PLAN])
+        state = journal_items.plan_from(plan_item)
         parents = {}
         for sk in partition:
             if sk.startswith(journal_items.PARENT):
-                row, parent = self._parent(pk, sk, partition[sk])
-                if row.get("content_hash") == state.content_hash:
+                item, parent = self._parent(pk, sk, partition[sk])
+                if item.get("content_hash") == state.content_hash:
                     parents[parent.symbol] = parent
-        return PlanJournal(state, parents, self._result(pk, partition), journal_items.published_channels(found))
+        return PlanJournal(state, parents, self._result(pk, partition), journal_items.published_channels(plan_item))
 
-    def holder(self, account: str) -> Lease | None:
-        """Who holds the account's lease, whether or not it has run out."""
-        item = self._table.partition(risk_items.account_pk(account)).get(journal_items.LEASE)
-        if item is None:
+    def lease(self, account: str) -> Lease | None:
+        """Return the account's lease, expired or not; None if no run holds it."""
+        attributes = self._table.partition(risk_items.account_pk(account)).get(journal_items.LEASE)
+        if attributes is None:
             return None
-        row = from_attributes(item)
-        until = datetime.fromisoformat(str(row["held_until"]))
-        lease = Lease(account, int(row["epoch"]), str(row["run_id"]), until)
+        item = from_attributes(attributes)
+        until = datetime.fromisoformat(str(item["held_until"]))
+        lease = Lease(account, int(item["epoch"]), str(item["run_id"]), until)
         return lease if lease.run_id else None
 
-    def switch(self, account: str) -> KillSwitchRecord:
-        """The account's kill switch as it is."""
-        item = self._table.partition(risk_items.account_pk(account)).get(risk_items.KILL_SWITCH)
-        return risk_items.kill_switch_from(from_attributes(item) if item is not None else None)
+    def kill_switch(self, account: str) -> KillSwitchRecord:
+        """Return the account's kill switch."""
+        attributes = self._table.partition(risk_items.account_pk(account)).get(risk_items.KILL_SWITCH)
+        return risk_items.kill_switch_from(from_attributes(attributes) if attributes is not None else None)
 
     def set_kill_switch(self, account: str, switch: KillSwitchRecord) -> None:
-        """Set the kill switch, as a person elsewhere does."""
-        rows_of_it = risk_items.kill_switch_items(account, switch, switch.at or datetime.min.replace(tzinfo=UTC))
-        self._table.put(map(to_attributes, rows_of_it))
+        """Set the kill switch, as an operator does."""
+        items = risk_items.kill_switch_items(account, switch, switch.at or datetime.min.replace(tzinfo=UTC))
+        self._table.put(map(to_attributes, items))
 
-    def reserved(self, account: str) -> list[RiskState]:
-        """Each trading day's reservations with the plans that made them."""
+    def risk_states(self, account: str) -> list[RiskState]:
+        """Return the risk state of each trading day, with the plans that reserved amounts."""
         partition = self._table.partition(risk_items.account_pk(account))
-        found = [from_attributes(partition[sk]) for sk in sorted(partition)]
-        days = {date.fromisoformat(str(row["on"])) for row in found if "on" in row}
-        return [risk_items.risk_state_from(day, found) for day in sorted(days)]
+        items = [from_attributes(partition[sk]) for sk in sorted(partition)]
+        days = {date.fromisoformat(str(item["on"])) for item in items if "on" in item}
+        return [risk_items.risk_state_from(day, items) for day in sorted(days)]
 
     def _result(self, pk: str, partition: Mapping[str, Mapping[str, Any]]) -> ExecutionResult | None:
-        pieces = [partition[sk] for sk in sorted(partition) if sk.startswith(journal_items.RESULT)]
-        known = self._results.get(pk)
-        if known is None or [*map(id, known[0])] != [*map(id, pieces)]:
-            known = self._results[pk] = (pieces, journal_items.result_from([*map(from_attributes, pieces)]))
-        return known[1]
+        chunks = [partition[sk] for sk in sorted(partition) if sk.startswith(journal_items.RESULT)]
+        cached = self._results.get(pk)
+        if cached is None or [*map(id, cached[0])] != [*map(id, chunks)]:
+            cached = self._results[pk] = (chunks, journal_items.result_from([*map(from_attributes, chunks)]))
+        return cached[1]
 
-    def _parent(self, pk: str, sk: str, item: Mapping[str, Any]) -> tuple[Item, ParentOrder]:
-        known = self._parents.get((pk, sk))
-        if known is None or known[0] is not item:
-            row = from_attributes(item)
-            known = self._parents[pk, sk] = (item, row, journal_items.parent_from(row))
-        return known[1], known[2]
+    def _parent(self, pk: str, sk: str, attributes: Mapping[str, Any]) -> tuple[Item, ParentOrder]:
+        cached = self._parents.get((pk, sk))
+        if cached is None or cached[0] is not attributes:
+            item = from_attributes(attributes)
+            cached = self._parents[pk, sk] = (attributes, item, journal_items.parent_from(item))
+        return cached[1], cached[2]

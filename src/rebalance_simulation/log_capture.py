@@ -1,4 +1,4 @@
-"""The program's log in memory: what Powertools' logger and metrics are asked to write, with the world's time."""
+"""The program's log in memory: the events and fields that Powertools' logger would write, with the world's time."""
 
 from __future__ import annotations
 
@@ -9,71 +9,67 @@ from datetime import datetime
 from rebalance_simulation.clock import SimulatedClock
 
 Line = tuple[datetime, int, str, Mapping[str, object]]
-"""The world's time, the process, the event and its fields."""
+"""World time, process number, event and fields. Lines of the simulation itself have process 0."""
 
 
 class CapturedLog:
-    """Every line of all processes, and what the simulation has to say between them."""
+    """The log lines of all processes and of the simulation."""
 
     def __init__(self, clock: SimulatedClock) -> None:
         self._clock = clock
-        self.all: list[Line] = []
+        self.lines: list[Line] = []
 
-    def tell(self, process: int, event: str, fields: Mapping[str, object]) -> None:
-        """One line."""
-        self.all.append((self._clock.world(), process, event, fields))
+    def append(self, process: int, event: str, fields: Mapping[str, object]) -> None:
+        """Add a line with the current world time."""
+        self.lines.append((self._clock.world(), process, event, fields))
 
-    def holding(self, secret: str) -> list[Line]:
-        """The lines that show this text."""
-        return [line for line in self.all if any(secret in str(value) for value in line[3].values())]
+    def containing(self, text: str) -> list[Line]:
+        """Return the lines that have this text in a field."""
+        return [line for line in self.lines if any(text in str(value) for value in line[3].values())]
 
 
 class SimulatedLogger:
-    """What the program uses of Powertools' logger."""
+    """The parts of Powertools' logger that the program uses."""
 
-    def __init__(self, lines: CapturedLog, process: int) -> None:
-        self._lines = lines
+    def __init__(self, log: CapturedLog, process: int) -> None:
+        self._log = log
         self._process = process
-        self._keys: dict[str, object] = {}
 
     def info(self, message: str, *, extra: Mapping[str, object], exc_info: object = None) -> None:
-        """One line; severities are the same here."""
-        shown = {"error": repr(exc_info), **extra} if exc_info is not None else extra
-        self._lines.tell(self._process, message, shown)
+        """Add a line; the log level is dropped."""
+        fields = {"error": repr(exc_info), **extra} if exc_info is not None else extra
+        self._log.append(self._process, message, fields)
 
     warning = error = critical = info
 
     def append_keys(self, **keys: object) -> None:
-        """Fields of every line from here on."""
-        self._keys |= keys
+        """Do nothing: captured lines have the fields of their own event only."""
 
     def remove_keys(self, keys: Iterable[str]) -> None:
-        """No longer."""
-        for key in keys:
-            self._keys.pop(key, None)
+        """Do nothing, as ``append_keys``."""
 
 
 class NoTracer:
-    """Traces nothing."""
+    """A tracer that records nothing."""
 
     @property
     def provider(self) -> NoTracer:
-        """Itself."""
+        """The tracer itself."""
         return self
 
     def in_subsegment(self, name: str) -> AbstractContextManager[None]:
-        """Nothing around it."""
+        """Return an empty context manager."""
         del name
         return nullcontext()
 
     def put_annotation(self, *_: object) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 class NoMetrics:
-    """Counts nothing."""
+    """Metrics that record nothing."""
 
     metric_set: Mapping[str, object] = {}
 
     def add_metric(self, *_: object) -> None:
-        """Nothing."""
+        """Do nothing."""

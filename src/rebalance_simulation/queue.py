@@ -1,4 +1,4 @@
-"""Messages on their way in: each is delivered at least once, and again until done; then calm, and all must end."""
+"""Delivery of messages, repeated until each is done. Finally faults stop, and every plan must end."""
 
 from __future__ import annotations
 
@@ -12,90 +12,98 @@ from rebalance_simulation.generators import Message
 from rebalance_simulation.invariants import Violation
 from rebalance_simulation.world import World
 
-MOST_DELIVERIES = 6
-"""Once faults stop, a plan must be finished within so many."""
-APART = timedelta(seconds=1.5)
-"""Between two deliveries at the least."""
-LEASE_LASTS = timedelta(seconds=700)
-"""After so long a lease of the longest invocation has run out."""
+MAX_DELIVERIES = 6
+"""Deliveries within which a plan must finish once faults have stopped."""
+DELIVERY_GAP = timedelta(seconds=1.5)
+"""Shortest time between two deliveries."""
+LEASE_EXPIRY = timedelta(seconds=700)
+"""Time after which the lease of the longest invocation has expired."""
 
 
 class MessageQueue:
-    """Delivers messages to a world, and judges how each delivery ended.
+    """Delivers messages to a world and checks how each delivery ended.
 
     Args:
-        world: where.
-        happenings: what has to be undone when calm comes.
+        world: receives the deliveries.
+        environment: its events are undone when faults stop.
     """
 
-    def __init__(self, world: World, happenings: Environment) -> None:
+    def __init__(self, world: World, environment: Environment) -> None:
         self.world = world
-        self._happenings = happenings
+        self._environment = environment
 
     def deliver(self, message: Message, seconds: float) -> None:
-        """Invoke the program with this message."""
+        """Invoke the program with this message; the invocation times out after ``seconds``."""
         message.deliveries += 1
-        told = len(self.world.log.all)
-        # an asynchronous invocation is repeated with the very same request id
+        log_start = len(self.world.log.lines)
+        # Lambda retries an asynchronous invocation with the same request ID
         delivery = self.world.deliver(message.event, seconds, message.plan_id)
-        if delivery.answer is not None and message.way == "sqs":
-            refused = self._stopped(told)
-            is_over = not delivery.answer["batchItemFailures"]
-            self._check_over(message, is_over=is_over and not refused)
-            message.done = message.done or refused or is_over
+        if delivery.answer is not None and message.trigger == "sqs":
+            is_invalid = self._has_invalid_plan(log_start)
+            is_done = not delivery.answer["batchItemFailures"]
+            self._check_done(message, is_done=is_done and not is_invalid)
+            message.done = message.done or is_invalid or is_done
         elif delivery.answer is not None:
-            self.world.checker.answered(delivery.answer)
+            self.world.checker.check_answer(delivery.answer)
             message.done = True
         elif isinstance(delivery.error, InvalidInput):
             message.done = True
         elif isinstance(delivery.error, OverfillGuard):
-            raise Violation(f"the program had to stop itself: {delivery.error}")
+            raise Violation(f"the overfill guard stopped the program: {delivery.error}")
         elif delivery.error is not None and not isinstance(delivery.error, Redeliver):
             raise Violation(f"{type(delivery.error).__name__}: {delivery.error}")
 
     def deliver_together(self, messages: Sequence[Message], seconds: float) -> None:
-        """Invoke the program with several messages of its queue at once."""
-        told = len(self.world.log.all)
+        """Invoke the program with several messages of its queue in one batch."""
+        log_start = len(self.world.log.lines)
         records = [record for message in messages for record in message.event["Records"]]
         delivery = self.world.deliver({"Records": records}, seconds, "batch")
         if delivery.answer is None:
             if not delivery.was_killed:
-                raise Violation(f"a queue is told which messages failed, not {delivery.error!r}")
+                raise Violation(f"a batch ended with {delivery.error!r} instead of a list of failed messages")
             return
-        self._stopped(told)
+        self._has_invalid_plan(log_start)
         failed = {failure["itemIdentifier"] for failure in delivery.answer["batchItemFailures"]}
         for message in messages:
             message.deliveries += 1
-            is_over = message.event["Records"][0]["messageId"] not in failed
-            self._check_over(message, is_over=is_over)
-            message.done = message.done or is_over
+            is_done = message.event["Records"][0]["messageId"] not in failed
+            self._check_done(message, is_done=is_done)
+            message.done = message.done or is_done
 
-    def _check_over(self, message: Message, *, is_over: bool) -> None:
-        """A queue deletes what it is told is over: that must have its result."""
-        if is_over and not any(plan_id == message.plan_id for _, plan_id in self.world.checker.results):
-            raise Violation(f"the queue is told that {message.plan_id} is over, and it has no result")
+    def _check_done(self, message: Message, *, is_done: bool) -> None:
+        """Check that a plan has a result when its message is done: the queue deletes the message."""
+        if is_done and not any(plan_id == message.plan_id for _, plan_id in self.world.checker.results):
+            raise Violation(f"the message of {message.plan_id} is done, the plan has no result")
 
-    def _stopped(self, since: int) -> bool:
-        """Whether the log says why a message can never succeed; a queue is told no more than that it failed."""
-        for _, _, event, fields in self.world.log.all[since:]:
+    def _has_invalid_plan(self, log_start: int) -> bool:
+        """Return whether the log since ``log_start`` reports an invalid plan. The queue learns only that it failed.
+
+        Raises:
+            Violation: the log reports a failure of the program itself.
+        """
+        for _, _, event, fields in self.world.log.lines[log_start:]:
             if event == LogEvent.PLAN_FAILED:
-                raise Violation(f"the program had to stop itself: {fields}")
+                raise Violation(f"the program failed: {fields}")
             if event == LogEvent.PLAN_INVALID and "error" in fields:
                 return True
         return False
 
-    def calm(self) -> None:
-        """Faults stop, symbols trade again, leases run out."""
-        self.world.faults.is_calm = True
-        self.world.down.clear()
-        self._happenings.undo()
-        self.world.clock.sleep(LEASE_LASTS)
+    def stop_faults(self) -> None:
+        """Stop all faults, undo events, and wait until leases have expired."""
+        self.world.faults.is_stopped = True
+        self.world.down_until.clear()
+        self._environment.restore()
+        self.world.clock.advance(LEASE_EXPIRY)
 
-    def end(self, message: Message) -> None:
-        """A plan must reach its result, and must be refused for what it is, not for bad luck."""
-        for _ in range(MOST_DELIVERIES):
+    def finish(self, message: Message) -> None:
+        """Deliver the message without faults until it is done.
+
+        Raises:
+            Violation: it is not done after ``MAX_DELIVERIES`` deliveries.
+        """
+        for _ in range(MAX_DELIVERIES):
             self.deliver(message, 600)
             if message.done:
                 return
-            self.world.clock.sleep(APART)
-        raise Violation(f"{message.plan_id} is not finished after {MOST_DELIVERIES} undisturbed deliveries")
+            self.world.clock.advance(DELIVERY_GAP)
+        raise Violation(f"{message.plan_id} is not finished after {MAX_DELIVERIES} deliveries without faults")

@@ -1,4 +1,4 @@
-"""How a simulation is shown: a progress bar while it runs, tables at its end."""
+"""Execution of batches of histories in several processes, with a progress bar, and the tables of their statistics."""
 
 from __future__ import annotations
 
@@ -13,80 +13,79 @@ from rich.table import Table
 
 from rebalance_simulation.statistics import RunStats
 
-Piece = tuple[Callable[..., RunStats], tuple[Any, ...]]
-"""A function of ``tally`` and its arguments."""
+Batch = tuple[Callable[..., RunStats], tuple[Any, ...]]
+"""A function that runs some histories, and its arguments."""
 
 errors = Console(stderr=True)
-_WAITING = 4
-"""Pieces that wait for each process: enough to keep it busy, few enough to stop soon."""
+_QUEUED = 4
+"""Batches submitted per process: enough to keep it busy, few enough to stop soon."""
 
 
-def play(pieces: Sequence[Piece], jobs: int, what: str) -> RunStats:
-    """Run all pieces in so many processes, with a progress bar on stderr."""
+def play(batches: Sequence[Batch], jobs: int, title: str) -> RunStats:
+    """Run all batches in ``jobs`` processes, with a progress bar on stderr."""
     total = RunStats()
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[told]}"),
+        TextColumn("{task.fields[counts]}"),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=errors, transient=True) as progress:
-        task = progress.add_task(what, total=len(pieces), told="")
+        task = progress.add_task(title, total=len(batches), counts="")
 
-        def take(tally: RunStats) -> None:
-            total.add(tally)
-            told = f"{total.histories} histories, {total.failed} violations"
-            progress.update(task, advance=1, told=told)
+        def merge(stats: RunStats) -> None:
+            total.merge(stats)
+            progress.update(task, advance=1, counts=f"{total.histories} histories, {total.failed} violations")
 
         if jobs == 1:
-            for work, arguments in pieces:
-                take(work(*arguments))
+            for run, arguments in batches:
+                merge(run(*arguments))
             return total
         with ProcessPoolExecutor(jobs) as pool:
-            left, running = iter(pieces), set[Future[RunStats]]()
-            for work, arguments in left:
-                running.add(pool.submit(work, *arguments))
-                if len(running) >= jobs * _WAITING:
+            running = set[Future[RunStats]]()
+            for run, arguments in batches:
+                running.add(pool.submit(run, *arguments))
+                if len(running) >= jobs * _QUEUED:
                     done, running = wait(running, return_when=FIRST_COMPLETED)
-                    for one in done:
-                        take(one.result())
-            for one in running:
-                take(one.result())
+                    for future in done:
+                        merge(future.result())
+            for future in running:
+                merge(future.result())
     return total
 
 
-def show(tally: RunStats, console: Console, what: str, wall_seconds: float) -> None:
-    """The tables at the end."""
-    table = Table(title=what, show_header=False, title_justify="left")
+def show(stats: RunStats, console: Console, title: str, wall_seconds: float) -> None:
+    """Print the statistics, and the failures with the commands that repeat them."""
+    table = Table(title=title, show_header=False, title_justify="left")
     table.add_column(style="bold")
     table.add_column(justify="right")
-    for name, value in _figures(tally, wall_seconds):
+    for name, value in _figures(stats, wall_seconds):
         table.add_row(name, value)
     console.print(table)
-    kinds = Table(title="What happened", title_justify="left")
+    kinds = Table(title="Faults, events and traits", title_justify="left")
     kinds.add_column("kind")
-    kinds.add_column("times", justify="right")
-    for kind, times in sorted(tally.happened.items(), key=lambda one: (-one[1], one[0])):
-        kinds.add_row(str(kind), f"{times:,}")
+    kinds.add_column("count", justify="right")
+    for kind, count in sorted(stats.event_counts.items(), key=lambda entry: (-entry[1], entry[0])):
+        kinds.add_row(str(kind), f"{count:,}")
     console.print(kinds)
-    for failure in tally.failures[:1]:
+    for failure in stats.failures[:1]:
         console.print(failure.timeline, markup=False, highlight=False, soft_wrap=True)
-    for failure in tally.failures:
+    for failure in stats.failures:
         console.print(f"[red]{escape(failure.problem)}[/red]\n    {failure.replay}", highlight=False, soft_wrap=True)
 
 
-def _figures(tally: RunStats, wall_seconds: float) -> list[tuple[str, str]]:
-    rate = tally.histories / tally.seconds if tally.seconds else 0.0
-    outcomes = ", ".join(f"{name} {count:,}" for name, count in sorted(tally.outcomes.items()))
+def _figures(stats: RunStats, wall_seconds: float) -> list[tuple[str, str]]:
+    rate = stats.histories / stats.seconds if stats.seconds else 0.0
+    outcomes = ", ".join(f"{name} {count:,}" for name, count in sorted(stats.outcomes.items()))
     return [
-        ("histories", f"{tally.histories:,}"),
-        ("deliveries", f"{tally.deliveries:,}"),
-        ("calls to the outside", f"{tally.calls:,}"),
-        ("orders at the broker", f"{tally.orders:,}"),
+        ("histories", f"{stats.histories:,}"),
+        ("deliveries", f"{stats.deliveries:,}"),
+        ("external calls", f"{stats.calls:,}"),
+        ("orders at the broker", f"{stats.orders:,}"),
         ("outcomes of items", outcomes),
-        ("distinct crash points", f"{len(tally.points)}"),
-        ("violations", f"[bold red]{tally.failed:,}[/]" if tally.failed else "[green]0[/]"),
+        ("distinct crash points", f"{len(stats.crash_points)}"),
+        ("violations", f"[bold red]{stats.failed:,}[/]" if stats.failed else "[green]0[/]"),
         ("histories per second and core", f"{rate:,.0f}"),
-        ("seconds", f"{wall_seconds:,.1f}, of processor time {tally.seconds:,.1f}"),
+        ("seconds", f"{wall_seconds:,.1f} ({stats.seconds:,.1f} of processor time)"),
     ]

@@ -1,4 +1,4 @@
-"""Counts of what was simulated, and the pieces of work that give them; pieces run in several processes."""
+"""Statistics of simulated histories, and the functions that run histories and collect them."""
 
 from __future__ import annotations
 
@@ -14,116 +14,127 @@ from rebalance_simulation.workload import Cases
 from rebalance_simulation.world import World
 
 COMMAND = "python -m rebalance_simulation"
-_MOST_TOLD = 10
+_MAX_FAILURES = 10
+"""Failures that are kept; more are only counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One history in which a promise was broken."""
+    """One history in which an invariant was broken."""
 
     replay: str
-    """The command that plays it again."""
+    """Command or expression that runs it again."""
     problem: str
     timeline: str = ""
-    """Of the first failure of each piece of work."""
+    """Empty, except for the first failure of each batch."""
 
 
 @dataclass(slots=True)
 class RunStats:
-    """What some histories were like."""
+    """Counts of some histories."""
 
     histories: int = 0
-    happened: Counter[str] = field(default_factory=Counter)
-    points: set[tuple[str, str]] = field(default_factory=set)
+    event_counts: Counter[str] = field(default_factory=Counter)
+    """Faults, events and traits by kind."""
+    crash_points: set[tuple[str, str]] = field(default_factory=set)
+    """Calls at which the program was killed, each with ``before`` or ``after``."""
     outcomes: Counter[str] = field(default_factory=Counter)
     calls: int = 0
     deliveries: int = 0
     orders: int = 0
+    """Orders at the broker."""
     seconds: float = 0.0
-    """Of processor time."""
+    """Processor time."""
     failures: list[Failure] = field(default_factory=list)
     failed: int = 0
+    """Histories in which an invariant was broken."""
 
-    def add(self, other: RunStats) -> None:
-        """Take another tally in."""
+    def merge(self, other: RunStats) -> None:
+        """Add the counts of other histories."""
         self.histories += other.histories
-        self.happened += other.happened
-        self.points |= other.points
+        self.event_counts += other.event_counts
+        self.crash_points |= other.crash_points
         self.outcomes += other.outcomes
         self.calls += other.calls
         self.deliveries += other.deliveries
         self.orders += other.orders
         self.seconds += other.seconds
         self.failed += other.failed
-        self.failures = [*self.failures, *other.failures][:_MOST_TOLD]
+        self.failures = [*self.failures, *other.failures][:_MAX_FAILURES]
 
-    def take(self, world: World) -> None:
-        """Count what happened in one world."""
+    def add(self, world: World) -> None:
+        """Count one history by the state of its world at the end."""
         self.histories += 1
-        self.happened += world.faults.happened
-        self.points |= world.faults.points
+        self.event_counts += world.faults.fault_counts
+        self.crash_points |= world.faults.crash_points
         self.calls += world.faults.calls
-        self.deliveries += world.invocations
+        self.deliveries += world.deliveries
         self.orders += len(list(world.checker.orders()))
         for result in world.checker.results.values():
             self.outcomes.update(order.outcome.value for order in result.orders)
 
-    def fail(self, replay: str, error: BaseException, world: World) -> None:
-        """Count a broken promise."""
+    def add_failure(self, replay: str, error: BaseException, world: World) -> None:
+        """Count a history in which an invariant was broken."""
         self.failed += 1
-        told = timeline(world) if not self.failures else ""
-        self.failures.append(Failure(replay, f"{type(error).__name__}: {error}", told))
+        lines = timeline(world) if not self.failures else ""
+        self.failures.append(Failure(replay, f"{type(error).__name__}: {error}", lines))
 
 
 def _timed(work: Callable[[RunStats], None]) -> RunStats:
-    tally, begun = RunStats(), time.process_time()
-    work(tally)
-    tally.seconds = time.process_time() - begun
-    return tally
+    stats, started = RunStats(), time.process_time()
+    work(stats)
+    stats.seconds = time.process_time() - started
+    return stats
 
 
 def play_seeds(first: int, count: int, cases: Cases | None = None) -> RunStats:
-    """Histories of consecutive seeds: of what they draw, or of somebody's own plans."""
+    """Run the histories of consecutive seeds and return their statistics.
 
-    def work(tally: RunStats) -> None:
+    Args:
+        first: the first seed.
+        count: the number of histories.
+        cases: makes the user's own plans and market for each history; by default both are drawn.
+    """
+
+    def work(stats: RunStats) -> None:
         for seed in range(first, first + count):
             history = History(seed, cases)
             try:
                 history.run()
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is told with the way to see it again
+            except Exception as error:  # noqa: BLE001 - every error is reported with the command that repeats it
                 replay = f"{COMMAND} --seed {seed}" if cases is None else f"History({seed}, cases).run()"
-                tally.fail(replay, error, history.world)
-            tally.take(history.world)
-            tally.happened += history.environment.happened + Counter(history.traits)
+                stats.add_failure(replay, error, history.world)
+            stats.add(history.world)
+            stats.event_counts += history.environment.event_counts + Counter(history.traits)
 
     return _timed(work)
 
 
 def play_sweep(kind: Sweep, story: Story, first: Script) -> RunStats:
-    """One first interruption, and all second ones after it."""
+    """Run the story with one first interruption, alone and with every second one, and return the statistics."""
 
-    def work(tally: RunStats) -> None:
-        world = _check(tally, story, first)
+    def work(stats: RunStats) -> None:
+        world = _check(stats, story, first)
         if world is None:
             return
-        for script in sweep.seconds(kind, first, world.faults.calls):
-            _check(tally, story, script)
+        for script in sweep.second_interruptions(kind, first, world.faults.calls):
+            _check(stats, story, script)
 
     return _timed(work)
 
 
-def _check(tally: RunStats, story: Story, script: Script) -> World | None:
+def _check(stats: RunStats, story: Story, script: Script) -> World | None:
     world = sweep.world_of(story, script)
     try:
         sweep.check(story, script, world)
-    except Exception as error:  # noqa: BLE001 - as above
-        tally.histories += 1
-        tally.fail(f"{COMMAND} --story {story} --script {spelled(script)}", error, world)
+    except Exception as error:  # noqa: BLE001 - every error is reported with the command that repeats it
+        stats.histories += 1
+        stats.add_failure(f"{COMMAND} --story {story} --script {format_script(script)}", error, world)
         return None
-    tally.take(world)
+    stats.add(world)
     return world
 
 
-def spelled(script: Script) -> str:
-    """A script as the command line takes it: ``12:KILL_BEFORE,30:DEADLINE``."""
+def format_script(script: Script) -> str:
+    """Return a script as the command line accepts it, for example ``12:KILL_BEFORE,30:DEADLINE``."""
     return ",".join(f"{number}:{fault.name}" for number, fault in script.items())

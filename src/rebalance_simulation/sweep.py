@@ -1,11 +1,11 @@
-"""Exhaustive sweeps: one story of three sells and three buys, interrupted at every call of the program to the outside.
+"""Exhaustive sweeps: one plan of three sells and three buys, interrupted at every external call.
 
-``singles`` kills the program before and after every call of every run, ``pairs`` does it twice in every combination,
-``yields`` lets the deadline come at every call, and once more at every later one, or the kill in the middle of a
-yield. ``interruptions`` delivers the plan once more at every call, while the run waits or is frozen until another
-took its lease, with nothing left at the front door to stop it. ``answers`` lets each call have every answer but the
-right one: none, late, lost, busy, repeated, refused, unreadable. However it is interrupted, the story must end like the
-undisturbed one: same positions, same cash, same result.
+``singles`` kills the program before and after every call of every run. ``pairs`` does so twice, in every combination.
+``yields`` reaches the deadline at every call, and again, or a kill, at every later one. ``interruptions`` delivers the
+plan once more at every call, while the run waits or is frozen until another run takes its lease, with the idempotency
+records deleted. ``answers`` gives every call every wrong answer: none, lost, late, throttled, repeated, rejected,
+unreadable. After every interruption the story must end like the uninterrupted one: same positions, same cash, same
+outcomes.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from typing import Any
 from rebalance_executor.domain.errors import LeaseHeld, OverfillGuard, PlanInProgress
 from rebalance_executor.domain.orders import Outcome
 from rebalance_simulation.config_generator import steady_config
-from rebalance_simulation.faults import KILLS, Fault, FaultInjector, possible
+from rebalance_simulation.faults import KILLS, Fault, FaultInjector, possible_faults
 from rebalance_simulation.generators import item, plan
 from rebalance_simulation.invariants import Violation
-from rebalance_simulation.queue import APART, LEASE_LASTS, MOST_DELIVERIES
+from rebalance_simulation.queue import DELIVERY_GAP, LEASE_EXPIRY, MAX_DELIVERIES
 from rebalance_simulation.world import World
 
 Script = Mapping[int, Fault]
-"""Number of the call, over all runs → what happens there."""
+"""Faults by number of the call, counted over all runs."""
 
 _SYMBOLS = ("AAA", "BBB", "CCC", "DDD", "EEE", "FFF")
 
 
 class Sweep(StrEnum):
-    """What is tried."""
+    """The kind of interruptions that a sweep tries."""
 
     SINGLES = "singles"
     PAIRS = "pairs"
@@ -45,26 +45,27 @@ class Story(StrEnum):
     """How the broker fills the six orders."""
 
     AT_ONCE = "at-once"
+    """Every order fills at once."""
     RESTS = "rests"
-    """The first order of each symbol fills in part and rests: it is cancelled and priced anew."""
+    """The first order of each symbol fills in part, rests, and is canceled; a second one fills the remainder."""
     LADDER = "ladder"
-    """Every order climbs its ladder from its own side of the spread to the other one."""
+    """Every order climbs its ladder from the near side of the spread to the far side."""
 
 
 _PARTLY = [{"symbol": symbol, "nth": 1, "behaviour": "parts", "parts": [{"fraction": 0.4}]} for symbol in _SYMBOLS]
 
 
 def world_of(story: Story, script: Script) -> World:
-    """The story's world as it begins, with these interruptions to come."""
+    """Return the story's world before its first delivery, with these faults to come."""
     style = "ladder" if story is Story.LADDER else "marketable_limit"
     return World(_scenario(story), steady_config(style), FaultInjector(script=script))
 
 
-def live_through(story: Story, script: Script, world: World | None = None) -> World:
-    """The story with these interruptions, delivered again until it has its result.
+def run_story(story: Story, script: Script, world: World | None = None) -> World:
+    """Run the story with these faults: deliver its plan until it has its result.
 
     Raises:
-        Violation: a promise was broken, or it took too many deliveries.
+        Violation: an invariant was broken, or the plan took too many deliveries.
     """
     world = world or world_of(story, script)
     event = plan("plan-1", [item(s, "SELL" if n < 3 else "BUY", 1000) for n, s in enumerate(_SYMBOLS)])
@@ -73,21 +74,21 @@ def live_through(story: Story, script: Script, world: World | None = None) -> Wo
         world.records.stored.clear()
         delivery = world.deliver(event)
         if delivery.answer is not None:
-            world.checker.answered(delivery.answer)
+            world.checker.check_answer(delivery.answer)
 
-    world.between = deliver_again
-    for _ in range(MOST_DELIVERIES):
+    world.on_interrupt = deliver_again
+    for _ in range(MAX_DELIVERIES):
         delivery = world.deliver(event)
         if delivery.answer is not None:
-            world.checker.answered(delivery.answer)
-            world.checker.end()
+            world.checker.check_answer(delivery.answer)
+            world.checker.check_end()
             return world
         if isinstance(delivery.error, OverfillGuard):
-            raise Violation(f"the program had to stop itself: {delivery.error}")
-        # what a run took and got no answer to is held until its invocation would have ended
+            raise Violation(f"the overfill guard stopped the program: {delivery.error}")
+        # a killed run, or one whose release got no answer, holds lease and claim until its invocation would have ended
         is_held = delivery.was_killed or isinstance(delivery.error, PlanInProgress | LeaseHeld)
-        world.clock.sleep(LEASE_LASTS if is_held else APART)
-    raise Violation(f"not finished after {MOST_DELIVERIES} deliveries")
+        world.clock.advance(LEASE_EXPIRY if is_held else DELIVERY_GAP)
+    raise Violation(f"not finished after {MAX_DELIVERIES} deliveries")
 
 
 def _scenario(story: Story) -> dict[str, Any]:
@@ -101,7 +102,7 @@ def _scenario(story: Story) -> dict[str, Any]:
     }
 
 
-_FIRST = {
+_FIRST_FAULTS = {
     Sweep.YIELDS: (Fault.DEADLINE,),
     Sweep.INTERRUPTIONS: (Fault.INTERRUPT, Fault.ZOMBIE),
     Sweep.ANSWERS: (
@@ -122,52 +123,66 @@ _FIRST = {
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """What a story leaves behind."""
+    """The end of a story."""
 
-    names: tuple[str, ...]
-    """Its calls, in order."""
+    call_names: tuple[str, ...]
+    """All external calls, in order."""
     positions: Mapping[str, str]
     cash: str
     outcomes: tuple[Outcome, ...]
 
     @classmethod
     def of(cls, world: World) -> Ending:
-        """How this one ended."""
+        """Return the end of the story that ran in this world."""
         (result,) = world.checker.results.values()
-        held = {position["symbol"]: position["qty"] for position in world.exchange.positions()}
+        positions = {position["symbol"]: position["qty"] for position in world.exchange.positions()}
         outcomes = tuple(order.outcome for order in result.orders)
-        return cls(tuple(world.faults.names), held, world.exchange.account()["cash"], outcomes)
+        return cls(tuple(world.faults.call_names), positions, world.exchange.account()["cash"], outcomes)
 
 
 @cache
 def undisturbed(story: Story) -> Ending:
-    """How the story ends when nothing interrupts it."""
-    ending = Ending.of(live_through(story, {}))
+    """Return the end of the story without faults.
+
+    Raises:
+        Violation: an item is not filled.
+    """
+    ending = Ending.of(run_story(story, {}))
     if set(ending.outcomes) != {Outcome.FILLED}:
-        raise Violation(f"undisturbed, the story ends as {ending.outcomes}")
+        raise Violation(f"without faults the story ends as {ending.outcomes}")
     return ending
 
 
 def check(story: Story, script: Script, world: World | None = None) -> World:
-    """Live through it and compare its end with the undisturbed one."""
-    world = live_through(story, script, world)
-    ending, wanted = Ending.of(world), undisturbed(story)
-    if (ending.positions, ending.cash, ending.outcomes) != (wanted.positions, wanted.cash, wanted.outcomes):
-        raise Violation(f"ended as {ending}, undisturbed as {wanted}")
+    """Run the story with these faults and compare its end with the one without faults.
+
+    Raises:
+        Violation: an invariant was broken, or the ends differ.
+    """
+    world = run_story(story, script, world)
+    ending, expected = Ending.of(world), undisturbed(story)
+    if (ending.positions, ending.cash, ending.outcomes) != (expected.positions, expected.cash, expected.outcomes):
+        raise Violation(f"ended as {ending}, without faults as {expected}")
     return world
 
 
 def firsts(sweep: Sweep, story: Story) -> Iterator[Script]:
-    """Every single interruption of the first run."""
-    kinds = _FIRST.get(sweep, KILLS)
-    for number, name in enumerate(undisturbed(story).names, 1):
+    """Yield one script for every possible first interruption of the story."""
+    kinds = _FIRST_FAULTS.get(sweep, KILLS)
+    for number, name in enumerate(undisturbed(story).call_names, 1):
         for kind in kinds:
-            if kind in possible(name):
+            if kind in possible_faults(name):
                 yield {number: kind}
 
 
-def seconds(sweep: Sweep, first: Script, calls: int) -> Iterator[Script]:
-    """Every second interruption after a first one, whose story took so many calls; none for single ones."""
+def second_interruptions(sweep: Sweep, first: Script, calls: int) -> Iterator[Script]:
+    """Yield one script for every second interruption after a first one. Only pairs and yields have a second one.
+
+    Args:
+        sweep: the kind of sweep.
+        first: script of the first interruption.
+        calls: number of calls that the story took with ``first``.
+    """
     if sweep not in (Sweep.PAIRS, Sweep.YIELDS):
         return
     kinds = (Fault.DEADLINE, *KILLS) if sweep is Sweep.YIELDS else KILLS

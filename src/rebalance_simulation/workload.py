@@ -1,4 +1,4 @@
-"""What a history is about: drawn as a whole, or somebody's own plans in a market of their own."""
+"""Workloads of a history: everything drawn, or the user's own plans in the user's own market."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from rebalance_simulation import config_generator, generators
 from rebalance_simulation.faults import Trait
 from rebalance_simulation.generators import Message
 
-_OF_DRAWN = {Trait.EARLY, Trait.NEAR_CLOSE, Trait.TIGHT_LIMITS, Trait.OVERRIDES, Trait.OTHER_CONTENT}
-"""Traits of what is drawn: its hours, its configuration, its plans."""
+_DRAWN_ONLY = {Trait.NEAR_OPEN, Trait.NEAR_CLOSE, Trait.TIGHT_LIMITS, Trait.OVERRIDES, Trait.OTHER_CONTENT}
+"""Traits that change hours, configuration or plans, and apply only if these are drawn."""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """Somebody's own plans, to be executed under faults.
+    """The user's own plans, to be executed under faults.
 
     Args:
-        plans: documents as they are delivered, with ids that differ; made at ``clock.BEGIN`` or shortly before.
-        scenario: the paper broker's world (``docs/paper-broker.md``), with a quote for every symbol. How orders fare
-            is drawn for each history, unless it says ``default_fill`` or ``fills``.
-        config: how they are executed.
+        plans: documents as they are delivered, each with its own plan ID, made at ``clock.START`` or shortly before.
+        scenario: the paper broker's scenario (``docs/paper-broker.md``), with a quote for every symbol. How orders
+            fill is drawn for each history, unless the scenario has ``default_fill`` or ``fills``.
+        config: execution settings.
     """
 
     plans: Sequence[Mapping[str, object]]
@@ -34,80 +34,83 @@ class Case:
 
 
 Cases = Callable[[Random], Case]
-"""Makes the case of one history; the same randomness must give the same case."""
+"""Makes the case of one history. The same random numbers must give the same case."""
 
 
 class Workload(Protocol):
-    """What a history is about. Each method draws from the history's randomness: they are called once, in this order."""
+    """Market, configuration and plans of one history.
+
+    Methods draw from the history's random numbers. They are called once each, in the order below.
+    """
 
     def traits(self, drawn: set[Trait]) -> set[Trait]:
-        """Those that can be, of these."""
+        """Return the subset of ``drawn`` that applies to this workload."""
         ...
 
     def scenario(self, traits: Collection[Trait]) -> Mapping[str, Any]:
-        """The exchange's world."""
+        """Return the paper broker's scenario."""
         ...
 
     def config(self, traits: Collection[Trait]) -> ExecutionConfig:
-        """The program's configuration."""
+        """Return the execution settings."""
         ...
 
-    def messages(self, traits: Collection[Trait], begin: datetime) -> list[Message]:
-        """The plans on their way in."""
+    def messages(self, traits: Collection[Trait], start: datetime) -> list[Message]:
+        """Return the plans as messages to deliver."""
         ...
 
 
-class Drawn:
-    """Everything is drawn."""
+class DrawnWorkload:
+    """A workload drawn entirely from the history's random numbers."""
 
-    def __init__(self, seed: int, chance: Random) -> None:
+    def __init__(self, seed: int, rng: Random) -> None:
         self._seed = seed
-        self._chance = chance
+        self._rng = rng
 
     def traits(self, drawn: set[Trait]) -> set[Trait]:
-        """All of them."""
+        """Return all of ``drawn``."""
         return drawn
 
     def scenario(self, traits: Collection[Trait]) -> Mapping[str, Any]:
-        """A market and an account."""
-        return generators.scenario(self._seed, self._chance, traits)
+        """Draw a market and an account."""
+        return generators.scenario(self._seed, self._rng, traits)
 
     def config(self, traits: Collection[Trait]) -> ExecutionConfig:
-        """Any style, wide or tight limits."""
-        return config_generator.config(self._chance, traits)
+        """Draw execution settings."""
+        return config_generator.config(self._rng, traits)
 
-    def messages(self, traits: Collection[Trait], begin: datetime) -> list[Message]:
-        """One to three plans."""
-        return generators.messages(self._chance, traits, begin)
+    def messages(self, traits: Collection[Trait], start: datetime) -> list[Message]:
+        """Draw one to three plans."""
+        return generators.messages(self._rng, traits, start)
 
 
-class Given:
-    """A case is given; how its orders fare and how its plans come in is drawn."""
+class CaseWorkload:
+    """A user's case. Only the fills of its orders and the triggers of its plans are drawn."""
 
-    def __init__(self, seed: int, chance: Random, case: Case) -> None:
+    def __init__(self, seed: int, rng: Random, case: Case) -> None:
         self._seed = seed
-        self._chance = chance
+        self._rng = rng
         self._case = case
 
     def traits(self, drawn: set[Trait]) -> set[Trait]:
-        """Those that change nothing of the case."""
-        return drawn - _OF_DRAWN
+        """Return the traits that leave the case unchanged."""
+        return drawn - _DRAWN_ONLY
 
     def scenario(self, traits: Collection[Trait]) -> Mapping[str, Any]:
-        """The case's market."""
+        """Return the case's market with drawn fills."""
         del traits
-        fates = generators.fates(self._chance, tuple(self._case.scenario["quotes"]))
-        return {"seed": self._seed, **fates, **self._case.scenario}
+        fills = generators.fill_behaviours(self._rng, tuple(self._case.scenario["quotes"]))
+        return {"seed": self._seed, **fills, **self._case.scenario}
 
     def config(self, traits: Collection[Trait]) -> ExecutionConfig:
-        """The case's."""
+        """Return the case's execution settings."""
         del traits
         return self._case.config
 
-    def messages(self, traits: Collection[Trait], begin: datetime) -> list[Message]:
-        """The case's plans, each by some way in."""
-        del traits, begin
+    def messages(self, traits: Collection[Trait], start: datetime) -> list[Message]:
+        """Return the case's plans, each with a drawn trigger."""
+        del traits, start
         return [
-            Message(str(plan["plan_id"]), dict(plan), self._chance.choice(generators.WAYS_IN))
+            Message(str(plan["plan_id"]), dict(plan), self._rng.choice(generators.TRIGGERS))
             for plan in self._case.plans
         ]

@@ -1,9 +1,6 @@
 """One deployed program in one process and one thread, with its broker, database and time simulated.
 
-Real are: trigger, handler, Powertools' idempotency, service, telemetry, manager, executor, sender, controls, circuit
-breaker, the broker adapter with its pacing, repetitions and parsing, and the adapters of journal, control book and
-asset cache. Simulated are clock, Alpaca's API (on the paper broker's exchange model), DynamoDB, record store and
-reporter. Each is reached through ``World.cross``, where faults happen.
+Every external call passes ``World.call``, where faults happen.
 """
 
 from __future__ import annotations
@@ -11,9 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, cast
-
-from requests.exceptions import ReadTimeout
+from typing import Any, NoReturn, cast
 
 from paper_broker.exchange import Exchange
 from paper_broker.formats import nanoseconds
@@ -26,68 +21,37 @@ from rebalance_executor.adapters.sqs import SqsPlanQueue
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.errors import PublishFailed, RebalanceError
 from rebalance_executor.domain.result import ExecutionResult
+from rebalance_executor.execution.deadline import Deadline
 from rebalance_executor.execution.manager import ExecutionManager
 from rebalance_executor.execution.ports import Broker, Ports
-from rebalance_executor.execution.deadline import Deadline
 from rebalance_executor.handler import handle
 from rebalance_executor.idempotency import IdempotencyGate
 from rebalance_executor.service import Service
 from rebalance_executor.telemetry import Telemetry
-from rebalance_simulation.api import SECRET, Body, SimulatedApi, SimulatedBroker
-from rebalance_simulation.clock import BEGIN, SimulatedClock
-from rebalance_simulation.dynamodb import PAGE_ROWS, SimulatedDynamoDB
+from rebalance_simulation.api import SECRET, SimulatedApi, SimulatedBroker
+from rebalance_simulation.calls import Submission, with_timeouts
+from rebalance_simulation.clock import START, SimulatedClock
+from rebalance_simulation.dynamodb import PAGE_SIZE, SimulatedDynamoDB
 from rebalance_simulation.faults import KILLS, Fault, FaultInjector, Killed
 from rebalance_simulation.idempotency_store import RecordTable, SimulatedRecords
 from rebalance_simulation.invariants import InvariantChecker, Violation
+from rebalance_simulation.invocation import Delivery, Invocation
 from rebalance_simulation.ledger import Ledger
 from rebalance_simulation.log_capture import CapturedLog, NoMetrics, NoTracer, SimulatedLogger
 
 LATENCY = timedelta(milliseconds=20)
-"""What a call takes."""
-_DATABASE_GIVES_UP = timedelta(seconds=3)
-"""How long a call to the database takes that gets no answer."""
+"""Duration of every external call."""
+_PUBLISH_TIMEOUT = timedelta(seconds=3)
+"""Duration of a publication that gets no answer."""
 _MOMENTS = (timedelta(), timedelta(seconds=1))
 _TABLE = "execution"
 _PAUSES = (1, 5, 20, 90)
-"""Seconds a process is frozen."""
-
-
-@dataclass(slots=True)
-class Invocation:
-    """Lambda's context, and whether the process still lives."""
-
-    clock: SimulatedClock
-    ends_at: datetime
-    number: int
-    process: int
-    aws_request_id: str
-    is_nested: bool
-    function_name: str = "simulated"
-    run_id: str = ""
-    stop_at: datetime | None = None
-    is_dead: bool = False
-    is_disturbed: bool = False
-    """Whether anything went wrong in it."""
-    is_zombie: bool = False
-    """Frozen beyond its time-out and thawed: what ends other processes has not ended this one."""
-
-    def get_remaining_time_in_millis(self) -> int:
-        """Milliseconds."""
-        return max(0, int((self.ends_at - self.clock.now()).total_seconds() * 1000))
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """How one delivery ended: with an answer, with an error, or not at all."""
-
-    answer: dict[str, Any] | None = None
-    error: RebalanceError | None = None
-    was_killed: bool = False
+"""Seconds for which a process is frozen."""
 
 
 @dataclass(slots=True)
 class Process:
-    """One container: its program, and when it asked the broker."""
+    """One container with its object graph."""
 
     service: Service
     telemetry: Telemetry
@@ -96,196 +60,185 @@ class Process:
 
 @dataclass
 class World:
-    """Everything, for one history.
+    """The program and everything around it, for one history. Implements ``WorldView``.
 
     Args:
-        scenario: the exchange's world.
-        config: the program's configuration.
-        crossing: which faults happen where.
-        begin: when it begins.
+        scenario: the paper broker's scenario.
+        config: the program's execution settings.
+        faults: decides which faults happen.
+        start: when the history starts.
     """
 
     scenario: Mapping[str, Any]
     config: ExecutionConfig
     faults: FaultInjector
-    begin: datetime = BEGIN
-    between: Callable[[], None] | None = None
-    """What an interrupted invocation is interrupted by."""
-    parents_each: int = 2
-    """Parents in one transaction: few, so that writes are cut in the middle."""
-    page_rows: int = PAGE_ROWS
-    """Rows in one answer of the database to a query."""
-    broken: Violation | None = None
-    """The first promise that was broken."""
+    start: datetime = START
+    on_interrupt: Callable[[], None] | None = None
+    """Runs while an invocation is interrupted or frozen; None if invocations are never interrupted."""
+    parents_per_transaction: int = 2
+    """Few, so that most writes take several transactions."""
+    page_size: int = PAGE_SIZE
+    """Items per page of a DynamoDB query."""
+    violation: Violation | None = None
+    """The first broken invariant."""
     published: list[ExecutionResult] = field(default_factory=list)
     channel: str = "bus"
-    """Its name as the one channel that results are published on."""
+    """Name of the world as the program's only publisher."""
 
     def __post_init__(self) -> None:
-        self.clock = SimulatedClock(self.begin)
+        self.clock = SimulatedClock(self.start)
         self.exchange = Exchange(self.scenario, self.clock.world)
         self.log = CapturedLog(self.clock)
         self.stack: list[Invocation] = []
+        """Invocations in progress. The last one runs, the others are interrupted."""
         self.checker = InvariantChecker(self)
-        self.table = SimulatedDynamoDB(self.call, self.clock, self._written, page_rows=self.page_rows)
+        self.table = SimulatedDynamoDB(self.call, self.clock, self._check_write, page_size=self.page_size)
         self.ledger = Ledger(self.table)
         self.records = RecordTable()
-        self.down: dict[str, datetime] = {}
-        """Until when ``broker`` or ``database`` answer nothing."""
-        self.invocations = 0
+        self.down_until: dict[str, datetime] = {}
+        """End of an outage of ``broker`` or ``database``, in world time."""
+        self.deliveries = 0
         self._processes = 0
         self._runs = 0
         self._hidden_until: dict[str, datetime] = {}
-        self._warm: list[Process] = []
+        self._idle: list[Process] = []
 
-    # --- drive -------------------------------------------------------------------------------------------
+    # --- deliveries --------------------------------------------------------------------------------------
 
     def deliver(self, event: object, seconds: float = 600, request_id: str = "request") -> Delivery:
-        """Invoke the handler once, in a warm process if one is idle. A killed process is gone."""
-        self.invocations += 1
+        """Invoke the handler once, in an idle process if there is one. A killed process is discarded.
+
+        Args:
+            event: the Lambda event.
+            seconds: time-out of the invocation.
+            request_id: Lambda's request ID.
+
+        Raises:
+            Violation: an invariant was broken.
+        """
+        self.deliveries += 1
         ends_at = self.clock.now() + timedelta(seconds=seconds)
-        process = self._warm.pop() if self._warm else self._new_process()
+        process = self._idle.pop() if self._idle else self._new_process()
         invocation = Invocation(
-            self.clock, ends_at, self.invocations, process.number, request_id, is_nested=bool(self.stack)
+            self.clock, ends_at, self.deliveries, process.number, request_id, is_nested=bool(self.stack)
         )
         self.stack.append(invocation)
-        self.log.tell(process.number, "> invoked", {"until": ends_at})
+        self.log.append(process.number, "> invoked", {"until": ends_at})
         try:
             answer = handle(event, cast("Any", invocation), process.telemetry, lambda: process.service)
         except Killed:
-            if self.broken is not None:
-                raise self.broken from None
+            if self.violation is not None:
+                raise self.violation from None
             return Delivery(was_killed=True)
         except RebalanceError as error:
-            self._warm.append(process)
+            self._idle.append(process)
             return Delivery(error=error)
         finally:
             self.stack.pop()
-            self.checker.look()
-        self._warm.append(process)
+            self.checker.check_exchange()
+        self._idle.append(process)
         return Delivery(answer)
 
-    def is_closed(self) -> bool:
-        """Whether the market is closed, and was so a second ago: the calls themselves take time."""
-        sessions = self.exchange._lifecycle.sessions  # noqa: SLF001 - looked at, never changed
+    @property
+    def current(self) -> Invocation:
+        """The invocation that runs; others may be interrupted."""
+        return self.stack[-1]
+
+    def is_market_closed(self) -> bool:
+        """Return whether the market is closed now and was closed a second ago: a call itself takes time."""
+        sessions = self.exchange._lifecycle.sessions  # noqa: SLF001 - read only
         return not any(sessions.clock(nanoseconds(self.clock.world() - ago))["is_open"] for ago in _MOMENTS)
 
-    # --- every call to the outside -----------------------------------------------------------------------
+    # --- external calls ----------------------------------------------------------------------------------
 
-    def way[T](self, name: str, effect: Callable[[], T], /) -> T:
-        """A call whose failures are only that there is no answer."""
-
-        def carried(fault: Fault | None) -> T:
-            if fault is Fault.NO_ANSWER:
-                raise self._no_answer(name)
-            answer = effect()
-            if fault is Fault.LOST_ANSWER:
-                raise self._no_answer(name)
-            return answer
-
-        answer: T = self.call(name, carried)
-        return answer
-
-    def call(self, name: str, effect: Callable[[Fault | None], Any], order: Body | None = None, /) -> Any:
-        """A call to the outside: its effect, and what goes wrong before and after it."""
+    def call[T](self, name: str, effect: Callable[[Fault | None], T], order: Submission | None = None, /) -> T:
+        """Make an external call with its faults. Implements ``CallHook``."""
         if not self.stack:
             return effect(None)
-        running = self.stack[-1]
-        if running.is_dead:
+        invocation = self.current
+        if invocation.is_dead:
             raise Killed
         try:
-            return self._crossed(name, effect, running, order)
-        except Violation as broken:  # the program must not catch it: whoever does so may hide what it did
-            self.broken = self.broken or broken
-            running.is_dead = True
-            raise Killed from broken
+            return self._call(name, effect, invocation, order)
+        except Violation as violation:  # raised as Killed, so that the program cannot catch it
+            self.violation = self.violation or violation
+            invocation.is_dead = True
+            raise Killed from violation
 
-    def _crossed(
-        self, name: str, effect: Callable[[Fault | None], Any], running: Invocation, order: Body | None
-    ) -> Any:
-        self.clock.sleep(LATENCY)
-        self._end_in_time(running)
+    def _call[T](
+        self, name: str, effect: Callable[[Fault | None], T], invocation: Invocation, order: Submission | None
+    ) -> T:
+        self.clock.advance(LATENCY)
+        self._end_if_timed_out(invocation)
         if name.startswith("broker"):
-            self.checker.requested(name, order)
-        fault = self._fault(name, running)
+            self.checker.check_request(name, order)
+        fault = self._next_fault(name, invocation)
         if fault is not None:
-            running.is_disturbed = True
-            self.faults.count(name, fault)
-            self.log.tell(0, f"! {fault}", {"call": name, "invocation": running.number})
-            self._before(fault, name, running)
+            invocation.is_disturbed = True
+            self.faults.record(name, fault)
+            self.log.append(0, f"! {fault}", {"call": name, "invocation": invocation.number})
+            self._apply_before(fault, name, invocation)
         answer = effect(fault)
-        self.checker.look()
+        self.checker.check_exchange()
         if fault is Fault.KILL_AFTER:
-            self._kill(running, name)
+            self._kill(invocation, name)
         return answer
 
-    def _fault(self, name: str, running: Invocation) -> Fault | None:
-        fault = self.faults.fault(name)
-        down = self.down.get("broker" if name.startswith("broker") else "database")
-        if down is not None and down > self.clock.world() and fault not in KILLS:
+    def _next_fault(self, name: str, invocation: Invocation) -> Fault | None:
+        fault = self.faults.next_fault(name)
+        until = self.down_until.get("broker" if name.startswith("broker") else "database")
+        if until is not None and until > self.clock.world() and fault not in KILLS:
             return Fault.NO_ANSWER
-        if fault in (Fault.ZOMBIE, Fault.INTERRUPT) and (running.is_nested or self.between is None):
+        if fault in (Fault.ZOMBIE, Fault.INTERRUPT) and (invocation.is_nested or self.on_interrupt is None):
             return None
         return fault
 
-    def _before(self, fault: Fault, name: str, running: Invocation) -> None:
+    def _apply_before(self, fault: Fault, name: str, invocation: Invocation) -> None:
+        """Apply the faults of the process itself: kills, freezes and interruptions before the effect."""
         if fault is Fault.KILL_BEFORE:
-            self._kill(running, name)
+            self._kill(invocation, name)
         if fault is Fault.ZOMBIE:
-            running.is_zombie = True
-            self.clock.sleep(running.ends_at - self.clock.now() + timedelta(seconds=30))
+            invocation.is_zombie = True
+            self.clock.advance(invocation.ends_at - self.clock.now() + timedelta(seconds=30))
         if fault is Fault.PAUSE:
-            self.clock.sleep(timedelta(seconds=_PAUSES[self.faults.calls % len(_PAUSES)]))
+            self.clock.advance(timedelta(seconds=_PAUSES[self.faults.calls % len(_PAUSES)]))
         if fault is Fault.DEADLINE:
-            self.clock.sleep((running.stop_at or running.ends_at - timedelta(seconds=30)) - self.clock.now())
-        if fault in (Fault.ZOMBIE, Fault.INTERRUPT) and self.between is not None:
-            self.between()
-        self._end_in_time(running)
+            self.clock.advance((invocation.stop_at or invocation.ends_at - timedelta(seconds=30)) - self.clock.now())
+        if fault in (Fault.ZOMBIE, Fault.INTERRUPT) and self.on_interrupt is not None:
+            self.on_interrupt()
+        self._end_if_timed_out(invocation)
 
-    def _end_in_time(self, running: Invocation) -> None:
-        if self.clock.now() >= running.ends_at and not running.is_zombie:
-            self.checker.timed_out(running)
-            self._kill(running, "time-out")
+    def _end_if_timed_out(self, invocation: Invocation) -> None:
+        if self.clock.now() >= invocation.ends_at and not invocation.is_zombie:
+            self.checker.check_timeout(invocation)
+            self._kill(invocation, "time-out")
 
-    def _kill(self, running: Invocation, where: str) -> None:
-        running.is_dead = True
-        self.log.tell(0, "! dead", {"at": where, "invocation": running.number})
+    def _kill(self, invocation: Invocation, call: str) -> NoReturn:
+        invocation.is_dead = True
+        self.log.append(0, "! killed", {"at": call, "invocation": invocation.number})
         raise Killed
 
-    def _no_answer(self, name: str) -> Exception:
-        self.clock.sleep(_DATABASE_GIVES_UP)
-        return ReadTimeout("no answer") if name.startswith("records") else PublishFailed("no answer")
-
-    def _written(self, partitions: Iterable[str]) -> None:
+    def _check_write(self, partitions: Iterable[str]) -> None:
         for pk in partitions:
             if pk.startswith("PLAN#"):
-                self.checker.journalled(pk)
+                self.checker.check_journal(pk)
             elif pk.startswith("ACCOUNT#"):
-                self.checker.leased()
+                self.checker.check_lease()
 
-    # --- the program -------------------------------------------------------------------------------------
+    # --- program -----------------------------------------------------------------------------------------
 
     def _new_process(self) -> Process:
         self._processes += 1
         number = self._processes
-        log = SimulatedLogger(self.log, number)
-        nothing = {"metrics": cast("Any", NoMetrics()), "tracer": cast("Any", NoTracer())}
-        telemetry = Telemetry(logger=cast("Any", log), **nothing)
-        brokers: dict[str, SimulatedBroker] = {}
-
-        def broker(account: str, deadline: Deadline) -> Broker:
-            self.stack[-1].stop_at = deadline.stop_at
-            known = brokers.get(account)
-            if known is None or known.credentials_rejected:
-                known = brokers[account] = self._new_broker(telemetry)
-                self.checker.forget_requests(number)
-            known.set_deadline(deadline.give_up_at)
-            return CircuitBreakerBroker(known, self.config.max_broker_failures)
-
+        telemetry = Telemetry(
+            logger=cast("Any", SimulatedLogger(self.log, number)),
+            metrics=cast("Any", NoMetrics()),
+            tracer=cast("Any", NoTracer()),
+        )
         client = cast("Any", self.table)
-        journal = DynamoJournal(client, _TABLE, self.clock, parents_per_transaction=self.parents_each)
+        journal = DynamoJournal(client, _TABLE, self.clock, parents_per_transaction=self.parents_per_transaction)
         ports = Ports(
-            brokers=broker,
+            brokers=self._brokers(telemetry, number),
             journal=journal,
             risk_store=DynamoRiskStore(client, _TABLE, self.clock),
             assets=DynamoAssetCache(client, _TABLE, self.clock),
@@ -293,10 +246,10 @@ class World:
             log=telemetry,
             publishers=[self],
         )
-        records = SimulatedRecords(self.records, self.way, self.clock.now, lambda: self.stack[-1].ends_at)
+        records = SimulatedRecords(self.records, self.call, self.clock, lambda: self.current.ends_at)
         service = Service(
             account="default",
-            plans=cast("Any", None),  # plans come inline here
+            plans=cast("Any", None),  # plans are inline here
             idempotency=IdempotencyGate(records, telemetry),
             queue=SqsPlanQueue(None, lambda: cast("Any", None), timedelta(0), telemetry),
             manager=ExecutionManager(ports, self.config),
@@ -309,6 +262,21 @@ class World:
         )
         return Process(service, telemetry, number)
 
+    def _brokers(self, telemetry: Telemetry, process: int) -> Callable[[str, Deadline], Broker]:
+        """Return the process's broker factory: one adapter per account, replaced when its keys are rejected."""
+        adapters: dict[str, SimulatedBroker] = {}
+
+        def broker(account: str, deadline: Deadline) -> Broker:
+            self.current.stop_at = deadline.stop_at
+            adapter = adapters.get(account)
+            if adapter is None or adapter.credentials_rejected:
+                adapter = adapters[account] = self._new_broker(telemetry)
+                self.checker.reset_rate_limit(process)
+            adapter.set_deadline(deadline.give_up_at)
+            return CircuitBreakerBroker(adapter, self.config.max_broker_failures)
+
+        return broker
+
     def _new_broker(self, telemetry: Telemetry) -> SimulatedBroker:
         def api(timeouts: Any, observe: Any) -> SimulatedApi:
             return SimulatedApi(self.exchange, self.call, self.clock, self._hidden_until, (timeouts, observe))
@@ -316,18 +284,21 @@ class World:
         return SimulatedBroker(api, Credentials("key", SECRET), self.config, self.clock, telemetry.count_request)
 
     def _new_run_id(self) -> str:
-        running = self.stack[-1]
-        self._runs += 1  # several plans of one delivery are several runs
-        running.run_id = f"run-{self._runs}"
-        return running.run_id
+        self._runs += 1  # one invocation can execute several plans, each as a run
+        self.current.run_id = f"run-{self._runs}"
+        return self.current.run_id
 
-    # --- reporter ----------------------------------------------------------------------------------------
+    # --- publisher ---------------------------------------------------------------------------------------
 
     def publish(self, result: ExecutionResult) -> None:
-        """Publish a result."""
+        """Publish a result. Implements ``ResultPublisher``."""
 
-        def take() -> None:
-            self.checker.publishing(result)
+        def record() -> None:
+            self.checker.check_publish(result)
             self.published.append(result)
 
-        self.way("reporter.publish", take)
+        self.call("publisher.publish", with_timeouts(record, self._publish_timed_out))
+
+    def _publish_timed_out(self) -> NoReturn:
+        self.clock.advance(_PUBLISH_TIMEOUT)
+        raise PublishFailed("no answer")

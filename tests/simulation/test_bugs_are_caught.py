@@ -1,4 +1,4 @@
-"""The safety net is tested, too: each deliberate bug breaks a promise in one of the first histories, or in a sweep."""
+"""Each deliberate bug breaks an invariant in one of the first histories or in a sweep: the invariants are tested."""
 
 from __future__ import annotations
 
@@ -9,35 +9,34 @@ from rebalance_simulation.bug_detection import detect
 from rebalance_simulation.invariants import Violation
 from rebalance_simulation.sweep import Story, Sweep
 
-WITHIN = 500
-"""Histories."""
-IN_A_SWEEP = {
-    "the lease is unconditional": Sweep.INTERRUPTIONS,
-    "a lost cancel is not asked for again": Sweep.SINGLES,
+MAX_HISTORIES = 500
+BY_SWEEP = {
+    "the lease is taken without a condition": Sweep.INTERRUPTIONS,
+    "a lost cancel is not sent again": Sweep.SINGLES,
 }
-"""Bugs that need something to happen at one moment: histories find them later, sweeps try every moment."""
+"""Bugs that need a fault at one specific call: histories catch them late, a sweep tries every call."""
 
 
-def test_there_are_enough_of_them() -> None:
+def test_there_are_at_least_fifteen_bugs() -> None:
     assert len(bugs.BUGS) >= 15
 
 
-@pytest.mark.parametrize("name", sorted(bugs.BUGS.keys() - IN_A_SWEEP.keys()))
-def test_a_bug_is_caught(name: str) -> None:
-    caught = detect(name, WITHIN)
+@pytest.mark.parametrize("name", sorted(bugs.BUGS.keys() - BY_SWEEP.keys()))
+def test_bug_is_caught_by_histories(name: str) -> None:
+    detection = detect(name, MAX_HISTORIES)
 
-    assert caught is not None
-    assert caught.problem.startswith(Violation.__name__)
+    assert detection is not None
+    assert detection.problem.startswith(Violation.__name__)
 
 
-def interrupt_everywhere(kind: Sweep) -> None:
+def check_all(kind: Sweep) -> None:
     for script in sweep.firsts(kind, Story.RESTS):
         sweep.check(Story.RESTS, script)
 
 
-@pytest.mark.parametrize(("name", "kind"), IN_A_SWEEP.items())
-def test_a_bug_of_one_moment_is_caught(name: str, kind: Sweep) -> None:
-    sweep.undisturbed(Story.RESTS)  # what the others are compared with is right
+@pytest.mark.parametrize(("name", "kind"), BY_SWEEP.items())
+def test_bug_is_caught_by_a_sweep(name: str, kind: Sweep) -> None:
+    sweep.undisturbed(Story.RESTS)  # cached, so that the reference ending is the one without the bug
 
     with bugs.switched_on(name), pytest.raises(Violation):
-        interrupt_everywhere(kind)
+        check_all(kind)

@@ -1,4 +1,4 @@
-"""What the simulation found in the program, each as its shortest history."""
+"""Defects that the simulation found, each as its shortest history."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ from rebalance_simulation.world import World
 CANCEL = "broker DELETE /orders/{id}"
 
 
-def calls_of(story: Story, name: str) -> list[int]:
-    """The numbers of these calls in the undisturbed story."""
-    names = sweep.live_through(story, {}).faults.names
-    return [number for number, told in enumerate(names, 1) if told == name]
+def numbers_of_calls(story: Story, name: str) -> list[int]:
+    """Return the numbers of all calls of this name in the story without faults."""
+    names = sweep.run_story(story, {}).faults.call_names
+    return [number for number, call in enumerate(names, 1) if call == name]
 
 
 @pytest.mark.parametrize("nth", [0, -1])
-def test_given_a_run_killed_between_journalling_a_cancel_and_asking_for_it_then_the_next_run_asks(nth: int) -> None:
-    """It used to wait for a cancel that nobody had asked for, and left a live order behind as UNRESOLVED."""
-    before = calls_of(Story.RESTS, CANCEL)[nth]
+def test_next_run_sends_a_cancel_that_a_killed_run_journalled_and_never_sent(nth: int) -> None:
+    """The next run used to wait for a cancel that was never sent, and left a live order behind as UNRESOLVED."""
+    number = numbers_of_calls(Story.RESTS, CANCEL)[nth]
 
-    sweep.check(Story.RESTS, {before: Fault.KILL_BEFORE})
+    sweep.check(Story.RESTS, {number: Fault.KILL_BEFORE})
 
 
-def test_given_a_run_killed_while_it_journals_its_gate_then_the_next_one_spends_only_what_is_left() -> None:
-    """A plan too large for one transaction: its buys were journalled, the gate's budget was not. They used to be sent
-    as they stood, though their money had gone elsewhere meanwhile."""
-    undisturbed = large_plan({})
-    second = [n for n, told in enumerate(undisturbed.faults.names, 1) if told == "journal.write_batch"][1]
-    world = large_plan({second: Fault.KILL_AFTER})
-    world.exchange.merge({"account": {"cash": "150"}})  # somebody else spends it
-    world.clock.sleep(timedelta(seconds=700))
+def test_next_run_spends_only_the_cash_that_is_left_after_a_kill_at_the_cash_gate() -> None:
+    """A plan too large for one transaction: its buys were journalled, the buy budget was not. The next run used to
+    send these buys unchanged, although their cash had been spent elsewhere."""
+    names = large_plan_world({}).faults.call_names
+    second_batch = [number for number, call in enumerate(names, 1) if call == "journal.write_batch"][1]
+    world = large_plan_world({second_batch: Fault.KILL_AFTER})
+    world.exchange.merge({"account": {"cash": "150"}})  # another user spends the rest
+    world.clock.advance(timedelta(seconds=700))
 
-    answer = world.deliver(LARGE_PLAN).answer  # no promise is broken on the way
+    answer = world.deliver(LARGE_PLAN).answer  # raises Violation if an invariant is broken
 
     assert answer is not None
     bought = sum(Decimal(order["trade_amount"]) for order in answer["orders"] if order["action"] == "BUY")
@@ -50,8 +50,8 @@ def test_given_a_run_killed_while_it_journals_its_gate_then_the_next_one_spends_
 LARGE_PLAN = plan("large", [item("DDD", "SELL", 100), *(item(symbol, "BUY", 300) for symbol in ("AAA", "BBB", "CCC"))])
 
 
-def large_plan(script: dict[int, Fault]) -> World:
-    """The world after its first delivery: four orders, two of which fit into a transaction."""
+def large_plan_world(script: dict[int, Fault]) -> World:
+    """Return the world after the plan's first delivery: four parent orders, two per transaction."""
     scenario = {
         "account": {"cash": "1000"},
         "clock": {"sessions": "always_open"},

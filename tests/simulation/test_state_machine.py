@@ -1,4 +1,4 @@
-"""Hypothesis plays the world: it chooses what happens next, and shrinks what breaks a promise."""
+"""Hypothesis chooses what happens next in the simulated world, and shrinks the sequence that breaks an invariant."""
 
 from __future__ import annotations
 
@@ -12,17 +12,15 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from rebalance_executor.domain.risk_state import KillSwitchRecord, TradingState
 from rebalance_simulation import config_generator, generators
 from rebalance_simulation.environment import Environment
-from rebalance_simulation.faults import SUBMIT, EnvironmentEvent, Fault, FaultInjector, possible
+from rebalance_simulation.faults import SUBMIT, EnvironmentEvent, Fault, FaultInjector, possible_faults
 from rebalance_simulation.generators import Message, item, plan
 from rebalance_simulation.queue import MessageQueue
 from rebalance_simulation.world import World
 
-AT_ANY_CALL = [fault for fault in Fault if fault is not Fault.DEADLINE]
-CALLS = [SUBMIT, SUBMIT, "broker GET /orders", "broker DELETE /orders/{id}", "book.switch", "journal.write"]
-"""The calls that matter most, submissions twice."""
-IN_THE_WORLD = [
-    kind for kind in EnvironmentEvent if kind not in (EnvironmentEvent.LONG_PAUSE, EnvironmentEvent.KILL_SWITCH)
-]
+FAULTS = [fault for fault in Fault if fault is not Fault.DEADLINE]
+CALLS = [SUBMIT, SUBMIT, "broker GET /orders", "broker DELETE /orders/{id}", "risk_store.kill_switch", "journal.write"]
+"""The most critical calls; submissions are twice as likely."""
+EVENTS = [kind for kind in EnvironmentEvent if kind not in (EnvironmentEvent.LONG_PAUSE, EnvironmentEvent.KILL_SWITCH)]
 FIRST = [
     item("AAA", "SELL", 700),
     item("BBB", "SELL", 20, is_exit=True),
@@ -34,98 +32,98 @@ CHANGED = [item("AAA", "SELL", 701)]
 
 
 class OneAccount(RuleBasedStateMachine):
-    """Two plans of one account, and one that has the id of another. Every promise is looked at after every step."""
+    """Two plans of one account, and a third with the ID of the first. Every step checks every invariant."""
 
     @initialize(seed=st.integers(0, 99), direct=st.booleans())
-    def begin(self, seed: int, direct: bool) -> None:
-        chance = Random(seed)  # noqa: S311 - reproducible on purpose
-        self.world = World(generators.scenario(seed, chance, ()), config_generator.config(chance, ()), FaultInjector())
+    def start(self, seed: int, direct: bool) -> None:
+        rng = Random(seed)  # noqa: S311 - reproducible on purpose
+        self.world = World(generators.scenario(seed, rng, ()), config_generator.config(rng, ()), FaultInjector())
         self.script: dict[int, Fault] = {}
         self.world.faults.script = self.script
-        self.world.between = self.somebody_comes
-        self.happenings = Environment(self.world, chance, list(EnvironmentEvent))
-        self.inbox = MessageQueue(self.world, self.happenings)
-        way = "direct" if direct else "sqs"
+        self.world.on_interrupt = self.interrupt
+        self.environment = Environment(self.world, rng, list(EnvironmentEvent))
+        self.queue = MessageQueue(self.world, self.environment)
+        trigger = "direct" if direct else "sqs"
         self.messages = [
-            Message("plan-1", plan("plan-1", FIRST), way),
-            Message("plan-2", plan("plan-2", SECOND), way),
-            Message("plan-1", plan("plan-1", CHANGED), way),
+            Message("plan-1", plan("plan-1", FIRST), trigger),
+            Message("plan-2", plan("plan-2", SECOND), trigger),
+            Message("plan-1", plan("plan-1", CHANGED), trigger),
         ]
 
-    def somebody_comes(self) -> None:
-        """Another delivery meets the one that is interrupted, and the front door lets it in."""
+    def interrupt(self) -> None:
+        """Make another delivery during the interrupted one, with the idempotency records deleted."""
         self.world.records.stored.clear()
-        self.inbox.deliver(self.messages[self.world.invocations % len(self.messages)], 60)
+        self.queue.deliver(self.messages[self.world.deliveries % len(self.messages)], 60)
 
     @rule(which=st.integers(0, 2), seconds=st.sampled_from([8, 30, 600]))
     def deliver(self, which: int, seconds: int) -> None:
-        self.inbox.deliver(self.messages[which], seconds)
+        self.queue.deliver(self.messages[which], seconds)
 
-    @precondition(lambda self: self.messages[0].way == "sqs")
+    @precondition(lambda self: self.messages[0].trigger == "sqs")
     @rule(seconds=st.sampled_from([20, 600]))
     def deliver_together(self, seconds: int) -> None:
-        self.inbox.deliver_together(self.messages[:2], seconds)
+        self.queue.deliver_together(self.messages[:2], seconds)
 
-    @rule(which=st.integers(0, 1), calls=st.integers(1, 45), fault=st.sampled_from(AT_ANY_CALL))
-    def something_goes_wrong(self, which: int, calls: int, fault: Fault) -> None:
+    @rule(which=st.integers(0, 1), calls=st.integers(1, 45), fault=st.sampled_from(FAULTS))
+    def deliver_with_fault(self, which: int, calls: int, fault: Fault) -> None:
         self.script[self.world.faults.calls + calls] = fault
-        self.inbox.deliver(self.messages[which], 600)
+        self.queue.deliver(self.messages[which], 600)
 
-    @rule(name=st.sampled_from(CALLS), faults=st.lists(st.sampled_from(AT_ANY_CALL), min_size=1, max_size=2))
-    def arm(self, name: str, faults: list[Fault]) -> None:
-        self.world.faults.armed[name] = [fault for fault in faults if fault in possible(name)]
+    @rule(name=st.sampled_from(CALLS), faults=st.lists(st.sampled_from(FAULTS), min_size=1, max_size=2))
+    def queue_faults(self, name: str, faults: list[Fault]) -> None:
+        self.world.faults.queued[name] = [fault for fault in faults if fault in possible_faults(name)]
 
     @rule(
         which=st.integers(0, 1), calls=st.integers(1, 45), kill=st.sampled_from([Fault.KILL_BEFORE, Fault.KILL_AFTER])
     )
-    def kill_at(self, which: int, calls: int, kill: Fault) -> None:
+    def deliver_with_kill(self, which: int, calls: int, kill: Fault) -> None:
         self.script[self.world.faults.calls + calls] = kill
-        self.inbox.deliver(self.messages[which], 600)
+        self.queue.deliver(self.messages[which], 600)
 
     @rule(calls=st.integers(1, 40))
-    def the_deadline_comes(self, calls: int) -> None:
+    def deliver_with_deadline(self, calls: int) -> None:
         self.script[self.world.faults.calls + calls] = Fault.DEADLINE
-        self.inbox.deliver(self.messages[0], 600)
+        self.queue.deliver(self.messages[0], 600)
 
     @rule(seconds=st.sampled_from([1, 20, 100, 700, 3600]))
     def pass_time(self, seconds: int) -> None:
-        self.world.clock.sleep(timedelta(seconds=seconds))
+        self.world.clock.advance(timedelta(seconds=seconds))
 
-    @rule(kind=st.sampled_from(IN_THE_WORLD))
-    def happen(self, kind: EnvironmentEvent) -> None:
-        self.happenings.happen(kind)
+    @rule(kind=st.sampled_from(EVENTS))
+    def apply_event(self, kind: EnvironmentEvent) -> None:
+        self.environment.apply(kind)
 
-    @rule(kind=st.sampled_from(IN_THE_WORLD), seconds=st.sampled_from([0.1, 1, 5]))
-    def happen_soon(self, kind: EnvironmentEvent, seconds: float) -> None:
-        self.world.clock.later(timedelta(seconds=seconds), lambda: self.happenings.happen(kind))
+    @rule(kind=st.sampled_from(EVENTS), seconds=st.sampled_from([0.1, 1, 5]))
+    def apply_event_later(self, kind: EnvironmentEvent, seconds: float) -> None:
+        self.world.clock.call_later(timedelta(seconds=seconds), lambda: self.environment.apply(kind))
 
     @rule(state=st.sampled_from(TradingState), seconds=st.sampled_from([0, 0.5, 4]))
-    def somebody_sets_the_switch(self, state: TradingState, seconds: float) -> None:
-        def set_it() -> None:
-            switch = KillSwitchRecord(state, by="a person", reason="a rule", at=self.world.clock.now())
+    def set_kill_switch_later(self, state: TradingState, seconds: float) -> None:
+        def set_kill_switch() -> None:
+            switch = KillSwitchRecord(state, by="an operator", reason="a rule", at=self.world.clock.now())
             self.world.ledger.set_kill_switch("default", switch)
 
-        self.world.clock.later(timedelta(seconds=seconds), set_it)
+        self.world.clock.call_later(timedelta(seconds=seconds), set_kill_switch)
 
     @rule(days=st.sampled_from([1, 13, 46]))
     def replay_dead_letters(self, days: int) -> None:
-        self.world.clock.sleep(timedelta(days=days))
+        self.world.clock.advance(timedelta(days=days))
         for message in self.messages:
-            self.inbox.deliver(message, 600)
+            self.queue.deliver(message, 600)
 
     @invariant()
-    def every_promise_holds(self) -> None:
+    def every_invariant_holds(self) -> None:
         if hasattr(self, "world"):
-            self.world.checker.look()
-            self.world.checker.end()
+            self.world.checker.check_exchange()
+            self.world.checker.check_end()
 
     def teardown(self) -> None:
-        if not hasattr(self, "world") or self.world.broken is not None:
+        if not hasattr(self, "world") or self.world.violation is not None:
             return
-        self.inbox.calm()
+        self.queue.stop_faults()
         for message in self.messages:
-            self.inbox.end(message)
-        self.world.checker.end()
+            self.queue.finish(message)
+        self.world.checker.check_end()
 
 
 TestOneAccount = OneAccount.TestCase

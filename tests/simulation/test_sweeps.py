@@ -1,4 +1,4 @@
-"""One plan of three sells and three buys, interrupted at every single call. It always ends the same."""
+"""One plan of three sells and three buys, interrupted at every single call. It always has the same end."""
 
 from __future__ import annotations
 
@@ -11,36 +11,42 @@ from rebalance_simulation.faults import Fault
 from rebalance_simulation.statistics import RunStats, play_sweep
 from rebalance_simulation.sweep import Story, Sweep
 
-AFTER_EACH_FIRST = 3
-"""Of the second interruptions after a first one, so many are tried here; ``--sweep`` tries them all."""
+SECONDS_PER_FIRST = 3
+"""Second interruptions tried for each first one; ``--sweep`` tries them all."""
 
 
-def everywhere(kind: Sweep, story: Story) -> RunStats:
-    tally = RunStats()
+def interrupt_everywhere(kind: Sweep, story: Story) -> RunStats:
+    stats = RunStats()
     for first in sweep.firsts(kind, story):
-        tally.add(play_sweep(Sweep.SINGLES, story, first))
-    return tally
+        stats.merge(play_sweep(Sweep.SINGLES, story, first))
+    return stats
 
 
 @pytest.mark.parametrize("kind", [Sweep.SINGLES, Sweep.INTERRUPTIONS, Sweep.YIELDS])
 @pytest.mark.parametrize("story", [Story.AT_ONCE, Story.RESTS])
-def test_interrupted_anywhere_every_order_is_filled_once(kind: Sweep, story: Story) -> None:
-    tally = everywhere(kind, story)
+def test_every_order_is_filled_once_after_an_interruption_at_any_call(kind: Sweep, story: Story) -> None:
+    stats = interrupt_everywhere(kind, story)
 
-    assert tally.failures == []
-    assert tally.histories >= len(sweep.undisturbed(story).names)
-    assert tally.outcomes == {"FILLED": 6 * tally.histories}
-
-
-def test_whatever_is_answered_to_any_call_every_order_is_filled_once() -> None:
-    tally = everywhere(Sweep.ANSWERS, Story.RESTS)
-
-    assert tally.failures == []
-    assert tally.outcomes == {"FILLED": 6 * tally.histories}
-    assert tally.happened.keys() >= {Fault.LOST_ANSWER, Fault.THROTTLED, Fault.REPEATED, Fault.LATE, Fault.HIDDEN}
+    assert stats.failures == []
+    assert stats.histories >= len(sweep.undisturbed(story).call_names)
+    assert stats.outcomes == {"FILLED": 6 * stats.histories}
 
 
-def test_killed_anywhere_on_a_ladder_every_order_is_filled_once() -> None:
+def test_every_order_is_filled_once_after_a_wrong_answer_to_any_call() -> None:
+    stats = interrupt_everywhere(Sweep.ANSWERS, Story.RESTS)
+
+    assert stats.failures == []
+    assert stats.outcomes == {"FILLED": 6 * stats.histories}
+    assert stats.event_counts.keys() >= {
+        Fault.LOST_ANSWER,
+        Fault.THROTTLED,
+        Fault.REPEATED,
+        Fault.LATE,
+        Fault.HIDDEN,
+    }
+
+
+def test_every_order_is_filled_once_after_a_kill_at_any_call_of_a_ladder() -> None:
     scripts = list(sweep.firsts(Sweep.SINGLES, Story.LADDER))[::3]
     for script in scripts:
         sweep.check(Story.LADDER, script)
@@ -49,27 +55,27 @@ def test_killed_anywhere_on_a_ladder_every_order_is_filled_once() -> None:
 
 
 @pytest.mark.parametrize("kind", [Sweep.PAIRS, Sweep.YIELDS])
-def test_interrupted_twice_every_order_is_filled_once(kind: Sweep) -> None:
+def test_every_order_is_filled_once_after_two_interruptions(kind: Sweep) -> None:
     tried = 0
     for first in list(sweep.firsts(kind, Story.RESTS))[::10]:
         calls = sweep.check(Story.RESTS, first).faults.calls
-        seconds = list(sweep.seconds(kind, first, calls))
-        for script in seconds[:: max(1, len(seconds) // AFTER_EACH_FIRST)]:
+        seconds = list(sweep.second_interruptions(kind, first, calls))
+        for script in seconds[:: max(1, len(seconds) // SECONDS_PER_FIRST)]:
             sweep.check(Story.RESTS, script)
             tried += 1
 
     assert tried >= 20
 
 
-def test_the_stories_have_every_kind_of_step() -> None:
-    calls = {name for story in Story for name in sweep.undisturbed(story).names}
+def test_stories_make_every_kind_of_call() -> None:
+    calls = {name for story in Story for name in sweep.undisturbed(story).call_names}
 
     assert calls >= {
-        "records.claim",
+        "idempotency.claim",
         "journal.acquire",
         "journal.load",
-        "book.book",
-        "book.switch",
+        "risk_store.load",
+        "risk_store.kill_switch",
         "assets.get",
         "broker GET /account",
         "broker GET /positions",
@@ -79,14 +85,14 @@ def test_the_stories_have_every_kind_of_step() -> None:
         "journal.write_batch",
         "journal.write",
         "journal.finish",
-        "reporter.publish",
-        "records.complete",
+        "publisher.publish",
+        "idempotency.complete",
     }
 
 
-def test_an_interrupted_story_is_played_again_by_its_script() -> None:
-    shown = CliRunner().invoke(app, ["--story", "rests", "--script", "12:KILL_BEFORE,30:DEADLINE"])
+def test_command_runs_a_story_with_a_script() -> None:
+    result = CliRunner().invoke(app, ["--story", "rests", "--script", "12:KILL_BEFORE,30:DEADLINE"])
 
-    assert shown.exit_code == 0
-    assert "! killed before the effect" in shown.output
-    assert "every promise held" in shown.output
+    assert result.exit_code == 0
+    assert "! killed before the effect" in result.output
+    assert "every invariant held" in result.output

@@ -1,0 +1,48 @@
+"""One Lambda invocation of the simulated program, and how a delivery ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from rebalance_executor.domain.errors import RebalanceError
+from rebalance_simulation.clock import SimulatedClock
+
+
+@dataclass(slots=True)
+class Invocation:
+    """Lambda's context, with the state of the process."""
+
+    clock: SimulatedClock
+    ends_at: datetime
+    """Time-out of the invocation."""
+    number: int
+    process: int
+    """Number of the process that runs it."""
+    aws_request_id: str
+    is_nested: bool
+    """True if it runs while another invocation is interrupted."""
+    function_name: str = "simulated"
+    run_id: str = ""
+    stop_at: datetime | None = None
+    """When the current run stops sending orders."""
+    is_dead: bool = False
+    """True once its process was killed."""
+    is_disturbed: bool = False
+    """True once a fault was injected into it."""
+    is_zombie: bool = False
+    """True if it was frozen beyond its time-out and resumed: the time-out does not end it."""
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Return the milliseconds until the time-out, at least zero."""
+        return max(0, int((self.ends_at - self.clock.now()).total_seconds() * 1000))
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """The end of one delivery: an answer, an error, or neither if the process was killed."""
+
+    answer: dict[str, Any] | None = None
+    error: RebalanceError | None = None
+    was_killed: bool = False
