@@ -196,7 +196,7 @@ class Telemetry:
             add(_OUTCOME_METRIC[outcome], MetricUnit.Count, 1)
             if outcome is Outcome.DENIED and fields.get("code") == Code.HALTED:
                 add("OrdersDeniedHalted", MetricUnit.Count, 1)
-        elif event is LogEvent.ORDER_REJECTED and not fields.get("in_answer"):
+        elif event is LogEvent.ORDER_REJECTED and not fields.get("on_submission"):
             return  # a late reject: the broker had accepted the submission
         elif event in _COUNTED:
             add(_COUNTED[event], MetricUnit.Count, 1)

@@ -56,7 +56,7 @@ def printed() -> set[Metric]:
         for outcome in Outcome:
             telemetry.emit(LogEvent.ITEM_DENIED, outcome=outcome, code="HALTED")
         for event in set(LogEvent) - {LogEvent.PLAN_FINISHED, LogEvent.PLAN_UNRESOLVED}:
-            telemetry.emit(event, in_answer=True)
+            telemetry.emit(event, on_submission=True)
     return {metric for line in log.getvalue().splitlines() for metric in _metrics(json.loads(line))}
 
 

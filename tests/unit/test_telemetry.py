@@ -167,7 +167,7 @@ def test_outcomes_and_submissions_are_counted_separately(
         (LogEvent.ITEM_SKIPPED, {"outcome": Outcome.SKIPPED}),
         (LogEvent.ITEM_REJECTED, {"outcome": Outcome.REJECTED}),
         (LogEvent.ITEM_UNRESOLVED, {"outcome": Outcome.UNRESOLVED}),
-        (LogEvent.ORDER_REJECTED, {"in_answer": True}),
+        (LogEvent.ORDER_REJECTED, {"on_submission": True}),
         (LogEvent.ORDER_REJECTED, {"status": "rejected"}),
         (LogEvent.ORDER_OUTCOME_UNKNOWN, {}),
         (LogEvent.KILL_SWITCH_TRIPPED, {}),

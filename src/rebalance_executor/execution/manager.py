@@ -113,11 +113,7 @@ class ExecutionManager:
     def _under_lease(self, plan: RebalancePlan, broker: Broker, lease: Lease, deadline: Deadline) -> ExecutionResult:
         journal = self._ports.journal.load(lease.account, plan.plan_id)
         if journal is not None and journal.plan.content_hash != plan.content_hash:
-            raise PlanChanged(
-                "plan_id",
-                f"{plan.plan_id} was used before with other content; give the changed plan an ID of its own",
-                started_at=journal.plan.started_at,
-            )
+            raise PlanChanged.for_plan(plan.plan_id, started_at=journal.plan.started_at)
         if journal is not None and journal.result is not None:
             self._ports.log.emit(LogEvent.PLAN_DUPLICATE, status=journal.result.status, answered_by="journal")
             self._release_lease(lease)

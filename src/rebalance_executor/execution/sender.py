@@ -224,7 +224,7 @@ class Sender:
         )
         self._run.work.update_child(parent.symbol, after)
         self._log.emit(
-            LogEvent.ORDER_REJECTED, symbol=parent.symbol, reason=text, in_answer=True, **child_fields(rejected)
+            LogEvent.ORDER_REJECTED, symbol=parent.symbol, reason=text, on_submission=True, **child_fields(rejected)
         )
         self._count_reject()
 
