@@ -37,7 +37,7 @@ class Cell:
     """Ticks of a plain move."""
     volatility: float
     """Probability per step of a plain move up, and of one down."""
-    fills_a_minute: float
+    fills_per_minute: float
     """Fills per minute of an order resting at the mid."""
     patience: float
     """Decay of fills with the distance behind the mid, in half spreads: exp(−patience × distance)."""
@@ -52,7 +52,7 @@ class Cell:
         """Return the fill probability per step of an order ``above_bid`` ticks above the bid (negative: below)."""
         half = np.asarray(spread) / 2
         distance = np.maximum((half - above_bid) / half, -1.0)
-        rate = self.fills_a_minute * STEP_SECONDS / 60 * np.exp(-self.patience * distance)
+        rate = self.fills_per_minute * STEP_SECONDS / 60 * np.exp(-self.patience * distance)
         result: Floats = 1 - np.exp(-rate)
         return result
 

@@ -241,5 +241,5 @@ class ExecutionConfig(Limits):
             return cls.model_validate_json(text)
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
-            where = ".".join(["EXECUTION_CONFIG", *(str(part) for part in first["loc"] if part != "[key]")])
-            raise ConfigurationError(where, first["msg"]) from None
+            path = ".".join(["EXECUTION_CONFIG", *(str(part) for part in first["loc"] if part != "[key]")])
+            raise ConfigurationError(path, first["msg"]) from None

@@ -215,6 +215,6 @@ def _as_invalid_input(error: ValidationError, items: object) -> InvalidInput:
         problems += [("items", text) for text in repeated if ("items", text) not in problems]
     field, problem = problems[0]
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    invalid = InvalidInput(field, problem + more, problems=[f"{where}: {what}" for where, what in problems[:_LOGGED]])
+    invalid = InvalidInput(field, problem + more, problems=[f"{path}: {text}" for path, text in problems[:_LOGGED]])
     invalid.problems = tuple(problems)
     return invalid

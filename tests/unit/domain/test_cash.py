@@ -45,7 +45,7 @@ def fitted(
     budget: str,
     quotes: Mapping[str, Quote] | None = None,
 ) -> dict[str, ParentOrder]:
-    """The buys after scaling, each symbol quoted at 9.99 to 10.00 unless ``quotes`` are given."""
+    """Return the buys after scaling, each symbol quoted at 9.99 to 10.00 unless ``quotes`` are given."""
     at_ten = {buy.symbol: a_quote("9.99", "10.00", symbol=buy.symbol) for buy in buys}
     known = at_ten if quotes is None else quotes
     return {buy.symbol: buy for buy in scale_to_budget(buys, known, Decimal(budget), CONFIG, NOW)}

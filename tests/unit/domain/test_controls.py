@@ -74,7 +74,7 @@ def limits(**changes: Any) -> ExecutionConfig:
 
 
 def reserved(qty: str = "10", dollars: str = "1", *, symbol: str = "ABC", side: Side = BUY) -> ReservedOrder:
-    """An order of another plan; its dollars differ from those of ``a_parent``."""
+    """Build an order of another plan; its dollars differ from those of ``a_parent``."""
     return ReservedOrder(symbol, side, Decimal(qty), Decimal(dollars))
 
 

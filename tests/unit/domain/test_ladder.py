@@ -65,7 +65,7 @@ def resting(limit: str, fraction: str, *, attempt: int = 1, **fields: Any) -> Ch
 
 
 def ended(limit: str, fraction: str, after: float = 10, *, filled: str = "0", attempt: int = 1) -> ChildOrder:
-    """A child that this program cancelled ``after`` seconds."""
+    """Build a child that this program cancelled ``after`` seconds."""
     price = None if filled == "0" else limit
     closed_at = later(after)
     child = a_child(ChildState.CANCELED, limit=limit, filled=filled, price=price, attempt=attempt)

@@ -57,7 +57,7 @@ D = Decimal
 
 
 def codes_in(module: object) -> Iterator[str]:
-    """Codes of the denials that a module creates."""
+    """Return the codes of the denials that a module creates."""
     for node in ast.walk(ast.parse(inspect.getsource(module))):  # type: ignore[arg-type]
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Denial":
             assert isinstance(node.args[0], ast.Attribute)
@@ -77,7 +77,7 @@ def test_no_stage_lists_a_code_twice() -> None:
 
 
 def code_of(fakes: FakePorts, plan: RebalancePlan, run_id: str = "run") -> str | None:
-    """Code that denies the plan's only item, or code of the error that the plan raises."""
+    """Return the code that denies the plan's only item, or the code of the error that the plan raises."""
     try:
         (order,) = fakes.execute(plan, run_id=run_id).orders
     except RebalanceError as error:
@@ -100,12 +100,12 @@ def test_plan_with_every_problem_is_denied_in_the_listed_order() -> None:
         lambda: None,
     ]
 
-    found = [code_of(fakes, a_plan(an_item("BBB"), plan_id="old", timestamp=later(-3600).isoformat()))]
+    codes = [code_of(fakes, a_plan(an_item("BBB"), plan_id="old", timestamp=later(-3600).isoformat()))]
     for number, fix in enumerate(fixes):
-        found.append(code_of(fakes, a_plan(an_item("BBB"), plan_id=f"plan-{number}")))
+        codes.append(code_of(fakes, a_plan(an_item("BBB"), plan_id=f"plan-{number}")))
         fix()
 
-    assert tuple(found) == STAGES["Plan"]
+    assert tuple(codes) == STAGES["Plan"]
 
 
 def set_switch(fakes: FakePorts, state: TradingState) -> None:
@@ -143,21 +143,21 @@ def denial_of_item(fields: dict[str, object]) -> Denial | None:
 
 
 def test_item_with_every_problem_is_denied_in_the_listed_order() -> None:
-    fields, found = EVERY_ITEM_PROBLEM, []
+    fields, codes = EVERY_ITEM_PROBLEM, []
     for fix in FIXES:
         denial = denial_of_item(fields)
         assert denial is not None
-        found.append(denial.code)
+        codes.append(denial.code)
         fields = fields | fix
 
-    assert tuple(found) == STAGES["Item before sizing"]
+    assert tuple(codes) == STAGES["Item before sizing"]
     assert denial_of_item(fields) is None
 
 
 def code_of_sizing(
     item: RebalancePlanItem, available: str = "10", *, fractionable: bool, quote: Quote | None = None
 ) -> str:
-    """Code of a sized item of which ``available`` of ten shares may be sold."""
+    """Return the code of an item of which ``available`` of ten held shares may be sold."""
     asset, position = an_asset(fractionable=fractionable), a_position("10", available)
     return str(sizing.size(item, SymbolSnapshot(asset, quote or a_quote(), position), ExecutionConfig(), NOW).code)
 
@@ -212,10 +212,7 @@ def test_order_with_every_problem_is_denied_before_sending_in_the_listed_order(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def code_before_sending(state: TradingState | None) -> str | None:
-        """Code of two buys of which the first alone reaches the message limit, and whose limits are out of the collar.
-
-        The kill switch changes between sizing and sending.
-        """
+        """Return the code of a buy beyond message limit and collar; the kill switch changes after sizing."""
         fakes = FakePorts(max_plan_messages=1, limit_collar="0.00001")
         fakes.database_delays["journal.write"] = [2]
         if state is not None:

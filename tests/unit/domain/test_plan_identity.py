@@ -115,7 +115,7 @@ def test_additional_item_gives_another_hash() -> None:
 
 @st.composite
 def respelled(draw: st.DrawFn, document: dict[str, Any]) -> str:
-    """The JSON of a document with other key order, item order, spacing and trailing zeros."""
+    """Draw the JSON of a document with other key order, item order, spacing and trailing zeros."""
 
     def number(text: str) -> str | int:
         if "." not in text and draw(st.booleans()):

@@ -221,7 +221,7 @@ def test_result_is_json_with_plain_decimals_and_reads_back() -> None:
 
 @st.composite
 def done_parents(draw: st.DrawFn) -> list[ParentOrder]:
-    """Parents that fill in two parts, at prices around their arrival mid."""
+    """Draw parents that fill in two parts, at prices around their arrival mid."""
     parents = []
     for index in range(draw(st.integers(1, 6))):
         arrival = draw(quotes())
