@@ -74,7 +74,7 @@ docs: .venv/.installed ## Build the documentation site in build/site; broken lin
 	$(call say,"Documentation")
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict > .venv/docs.log 2>&1 || { cat .venv/docs.log; exit 1; }
 
-reference: .venv/.installed ## Generate docs/reference.md, docs/commands.md and docs/schemas from the code
+reference: .venv/.installed ## Generate reference, commands, order of controls and schemas in docs/ from the code
 	@$(BIN)/python -m rebalance_cli.docs.reference docs
 
 build: .venv-sam/.installed ## Build the artefact to deploy (CONFIG=dev|paper|live) or to invoke on this machine (default)

@@ -41,6 +41,29 @@ EXPIRES_AFTER_SECONDS = 45 * 24 * 3600
 """45 days: longer than the 14 days of the queue plus the 14 days of the dead-letter queue, and a second replay."""
 
 
+class _Execution:
+    """One execution under a claim; keeps its own result or error.
+
+    Powertools stores what the wrapped function returns and may wrap what it raises.
+    """
+
+    def __init__(self, execute: Callable[[], ExecutionResult], log: EventLog) -> None:
+        self._execute = execute
+        self._log = log
+        self.result: ExecutionResult | None = None
+        self.error: RebalanceError | None = None
+
+    def run(self) -> ExecutionResult:
+        """Execute once; raises what the execution raises."""
+        self._log.emit(LogEvent.PLAN_CLAIMED)
+        try:
+            self.result = self._execute()
+        except RebalanceError as error:
+            self.error = error
+            raise
+        return self.result
+
+
 class IdempotencyGate:
     """Runs each (account, plan ID) once at a time and returns the stored result of a finished plan.
 
@@ -98,37 +121,22 @@ class IdempotencyGate:
             JournalContradiction: the record says finished, but the journal has no result.
             RebalanceError: raised by ``execute``; its claim is released.
         """
-        # Powertools stores what the wrapped function returns and may wrap what it raises. These lists keep the
-        # original result or error, whatever happens to the record afterwards.
-        executed: list[ExecutionResult] = []
-        failed: list[RebalanceError] = []
-
-        def execute_claimed() -> ExecutionResult:
-            self._log.emit(LogEvent.PLAN_CLAIMED)
-            try:
-                executed.append(execute())
-            except RebalanceError as error:
-                failed.append(error)
-                raise
-            return executed[0]
-
+        execution = _Execution(execute, self._log)
         self._config.register_lambda_context(context)  # before the call; without it, a crash keeps the claim forever
         claim = {"account": account, "plan_id": plan.plan_id, "content_hash": plan.content_hash}
         try:
-            self._execute_once(claim=claim, execute=execute_claimed)
+            self._execute_once(claim=claim, execute=execution.run)
         except IdempotencyAlreadyInProgressError:
             raise PlanInProgress("another execution of this plan is in progress; the plan is redelivered") from None
         except IdempotencyValidationError:
             raise PlanChanged.for_plan(plan.plan_id) from None
         except (IdempotencyPersistenceLayerError, IdempotencyInconsistentStateError) as error:
-            if failed:
-                raise failed[0] from error  # the claim could not be released; it expires with this invocation
-            if not executed:
+            if execution.error is not None:
+                raise execution.error from error  # the claim was not released; it expires with this invocation
+            if execution.result is None:
                 raise JournalUnavailable(f"the idempotency table did not answer: {error}") from error
             self._log.emit(LogEvent.IDEMPOTENCY_SAVE_FAILED, reason=str(error))  # the journal has the result
-        if executed:
-            return executed[0]
-        return self._stored_result(plan, account, load_result)
+        return execution.result or self._stored_result(plan, account, load_result)
 
     def _stored_result(
         self, plan: RebalancePlan, account: str, load_result: Callable[[], ExecutionResult | None]
