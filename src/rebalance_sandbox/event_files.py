@@ -82,8 +82,11 @@ def read_json(path: Path) -> Any:
     except OSError as error:
         reason = "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
         raise SandboxError(f"The file {path} {reason}.", "Check the path. Samples: ls events/*.json") from None
-    except ValueError as error:
-        raise SandboxError(f"The file {path} is not JSON: {error}.", "Correct the file, then try again.") from None
+    except json.JSONDecodeError as error:
+        problem = f"The file {path} is not JSON: {error.msg} at line {error.lineno}, column {error.colno}."
+        raise SandboxError(problem, "Correct the file, then try again.") from None
+    except UnicodeDecodeError:
+        raise SandboxError(f"The file {path} is not text in UTF-8.", "Correct the file, then try again.") from None
 
 
 def document_for(pointer: PlanPointer, candidates: Iterable[Path]) -> Path | None:

@@ -140,6 +140,22 @@ def test_local_submit_recommends_apply_because_no_function_reads_the_queue(termi
     assert f"Nextrebalanceapply{path}" in "".join(sent.stdout.split())
 
 
+def test_apply_shows_the_fills_of_an_unfinished_plan_and_continues_it_later(terminal: LocalTerminal) -> None:
+    page = json.loads(terminal.type_in_a_shell("up", "--json").stdout)["page"]
+    command = ["apply", terminal.event(PLAN), "--timeout", "6", "--data-dir", str(terminal.data_dir), "--json"]
+
+    requests.post(f"{page}admin/world", json={"fills": [{"symbol": "ZZC", "behaviour": "never"}]}, timeout=20)
+    unfinished = CliRunner().invoke(app, command, env=terminal.environment)
+    requests.post(f"{page}admin/world", json={"fills": []}, timeout=20)
+    finished = CliRunner().invoke(app, command, env=terminal.environment)
+
+    failure = json.loads(unfinished.stdout)
+    assert (unfinished.exit_code, failure["code"]) == (5, "PLAN_YIELDED")
+    assert "2 of 3 orders" in failure["error"]
+    assert failure["next"].endswith(f"rebalance apply {command[1]}")
+    assert json.loads(finished.stdout)["runs"] == 2
+
+
 def test_missing_event_file_ends_with_exit_code_2(terminal: LocalTerminal) -> None:
     missing = terminal.type("run", "nothing.json")
 

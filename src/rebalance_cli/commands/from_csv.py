@@ -121,8 +121,10 @@ def read_sheet(path: Path) -> list[SheetRow]:
             names = [(name or "").strip().lower() for name in reader.fieldnames or ()]
             reader.fieldnames = names
             lines = [{k: (v or "").strip() for k, v in row.items() if isinstance(v, str)} for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise CliError(f"{path} cannot be read: {error}.", _EXAMPLE) from None
+    except OSError as error:
+        raise CliError(f"{path} cannot be read: {error.strerror}.", "Check the path and its permissions.") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise CliError(f"{path} is not a CSV file in UTF-8: {error}.", _EXAMPLE) from None
     if "symbol" not in names or not {"trade_amount", "target_weight"} & set(names):
         raise CliError(f"{path} needs the columns symbol and trade_amount or target_weight.", _EXAMPLE)
     return [_parse_row(path, number, line) for number, line in enumerate(lines, 2) if any(line.values())]

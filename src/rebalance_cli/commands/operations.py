@@ -56,8 +56,8 @@ def halt(
 ) -> None:
     """Stop an account: nothing more is sent, and resting orders are cancelled.
 
-    A run in progress checks the switch within one second before it sends an order, and every five seconds while its
-    orders rest.
+    A run in progress notices the halt within one second when it is about to send an order, and within five seconds
+    while its orders rest.
     """
     state = TradingState.REDUCING if reducing else TradingState.HALTED
     with session.context() as ctx:

@@ -163,7 +163,9 @@ def _print_error(
     error = invocation.error or {}
     code = error_types_exit_code(invocation.error_types)
     next_step = NEXT_STEPS[code]
-    if code is Exit.IN_PROGRESS:
+    if error.get("code") == PlanInProgress.code:
+        next_step = f"Follow it: rebalance watch {shlex.quote(event.plans[0].plan_id)}"
+    elif code is Exit.IN_PROGRESS:
         next_step = f"Continue: rebalance apply {_shell_path(event.path)}"
     name = error.get("code") or error.get("errorType")
     message = _unfinished_text(ctx, event.plans[0], error.get("code")) or error.get("errorMessage")
@@ -190,7 +192,7 @@ def _unfinished_text(ctx: CliContext, plan: RebalancePlan, code: str | None) -> 
     with_fills = sum(parent.filled_qty > 0 for parent in parents)
     is_open = sum(parent.open_child is not None for parent in parents)
     remaining = f"{counted(is_open, 'order')} still open" if is_open else "nothing left open"
-    return f"Stopped. {with_fills} of {counted(len(parents), 'order')} with fills (${dollars(filled)}), {remaining}."
+    return f"Stopped. Fills in {with_fills} of {counted(len(parents), 'order')} (${dollars(filled)}), {remaining}."
 
 
 # --- send ------------------------------------------------------------------------------------------------
