@@ -1,8 +1,8 @@
-"""``python -m benchmarks``, or ``make bench``: eight points beside their goals, and what each change won.
+"""``python -m benchmarks``, or ``make bench``: eight points with their goals, and the effect of each optimization.
 
-``--only 1 5`` takes some of them; the figures of the others stay in the file that ``--json`` names. ``--write FILE``
-puts all that are there as a table into a document, between its two markers. ``--plans`` says over how many plans the
-memory is watched.
+``--only 1 5`` measures some of them; the file of ``--json`` keeps the figures of the others. ``--write FILE`` writes
+all figures of that file as a table into a document, between two markers. ``--plans`` is the number of plans over which
+the memory is measured.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ from benchmarks.row import Row
 
 _BEGIN, _END = "<!-- table: begin -->", "<!-- table: end -->"
 _WIDTH = 150
-"""Columns, where no terminal says how many."""
+"""Columns of the output without a terminal."""
 _LIBRARIES = ("alpaca-py", "boto3", "aws-lambda-powertools", "pydantic")
 
 
 def main() -> None:
-    """Measure, show, keep."""
+    """Measure, print and store the figures."""
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     parser.add_argument("--only", nargs="+", default=list("123456789"), metavar="POINT")
     parser.add_argument("--plans", type=int, default=10_000)
     parser.add_argument("--json", type=Path, default=Path("build/bench.json"))
     parser.add_argument("--write", type=Path)
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     points: dict[str, Sequence[Callable[[], Iterator[Row]]]] = {
         "1": [cold_start.measure],
         "2": [artefact.measure],
-        "3": [warm.measure, lambda: warm.measure_memory(asked.plans)],
+        "3": [warm.measure, lambda: warm.measure_memory(arguments.plans)],
         "4": [counts.measure],
         "5": [completion.measure],
         "6": [completion.measure_earlier],
@@ -51,28 +51,28 @@ def main() -> None:
         "9": [changes.measure],
     }
     console = Console(width=_WIDTH if not sys.stdout.isatty() else None)
-    for point in asked.only:
+    for point in arguments.only:
         rows: list[Row] = []
         for measure in points[point]:
             with Console(stderr=True).status(f"Point {point} …"):
                 rows += measure()
         console.print(_table(rows))
-        _keep(asked.json, point, rows)  # at once: a later point may fail
-    if asked.write is not None:
-        _write(asked.write, _kept(asked.json))
+        _store(arguments.json, point, rows)  # now, because a later point may fail
+    if arguments.write is not None:
+        _write(arguments.write, _load(arguments.json))
 
 
-def _keep(path: Path, point: str, rows: Sequence[Row]) -> None:
-    """Put the point's figures beside those of other points, in place of its older ones."""
-    kept = _kept(path) if path.exists() else {}
-    found = {"on": _machine(), "rows": [asdict(row) | {"ratio": row.ratio, "met": row.met} for row in rows]}
+def _store(path: Path, point: str, rows: Sequence[Row]) -> None:
+    """Replace the figures of the point in the file."""
+    stored = _load(path) if path.exists() else {}
+    figures = {"on": _machine(), "rows": [asdict(row) | {"ratio": row.ratio, "met": row.met} for row in rows]}
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(dict(sorted((kept | {point: found}).items())), indent=2) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(dict(sorted((stored | {point: figures}).items())), indent=2) + "\n", encoding="utf-8")
 
 
-def _kept(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found
+def _load(path: Path) -> dict[str, Any]:
+    stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return stored
 
 
 def _machine() -> str:
@@ -115,11 +115,11 @@ def _table(rows: Sequence[Row]) -> Table:
     return table
 
 
-def _write(path: Path, kept: dict[str, Any]) -> None:
+def _write(path: Path, stored: dict[str, Any]) -> None:
     names = [field.name for field in fields(Row)]
-    lines = [*dict.fromkeys(f"{point['on']}." for point in kept.values())]
+    lines = [*dict.fromkeys(f"{point['on']}." for point in stored.values())]
     lines += ["", f"| {' | '.join(_HEADS)} |", "|---|---:|---:|---:|---:|---|---|"]
-    for point in kept.values():
+    for point in stored.values():
         rows = [Row(**{name: row[name] for name in names}) for row in point["rows"]]
         lines.append(f"| **{rows[0].point}** | | | | | | |")
         lines += [f"| {' | '.join(_cells(row))} |" for row in rows]

@@ -1,12 +1,12 @@
-"""Many accounts and several consumers side by side: what a plan costs, and whether accounts are in each other's way.
+"""Many accounts and several consumers at the same time: the cost of a plan, and whether accounts affect each other.
 
 Run with ``python -m benchmarks.accounts [--accounts 10 100 1000] [--consumers 2] [--json]``.
 
-Each consumer is a process with the real handler, taking one message at a time as Lambda does. Beside it stands a paper
-broker, which begins anew for every account, as no account sees another one's orders at Alpaca. All of them share one
-local AWS (tables and the FIFO queue, message group = account). What is told of a plan is the **consumer's** CPU time
-and its requests: the emulators share this machine, so that time on the wall says less. In every round one account is
-stuck (its lease is held by somebody else): its plan must be deferred, and nobody else's.
+Each consumer is a process with the real handler that takes one message at a time, as Lambda does. It has its own paper
+broker, which is reset for every account, because at Alpaca no account sees the orders of another. All consumers share
+one local AWS: the tables and the FIFO queue with one message group per account. The figures of a plan are the CPU time
+and the requests of its **consumer**; the emulators share this machine, so wall time means less. In every round one
+account is stuck, because another run holds its lease: its plan, and no other, must be redelivered.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from rebalance_executor.handler import handle
 from rebalance_executor.settings import load_settings
 from rebalance_executor.telemetry import Telemetry
 from tests.support.broker_server import BrokerServer, paper_broker
+from tests.support.lambda_context import FakeContext
 from tests.support.local_aws import EXECUTION_TABLE, LocalAws, local_aws
 
 ORDERS = 8
@@ -50,7 +51,7 @@ _SECONDS = 300
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What one delivery took."""
+    """Time and requests of one delivery."""
 
     account: str
     cpu_seconds: float
@@ -58,47 +59,47 @@ class Plan:
     database_requests: int
     broker_requests: int
     done: bool
-    orders_twice: int
+    duplicate_orders: int
 
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """All accounts of one size."""
+    """Figures of one round."""
 
     accounts: int
     consumers: int
     wall_seconds: float
-    plans_a_second: float
-    cpu_ms_a_plan: float
-    plans_a_core_second: float
+    plans_per_second: float
+    cpu_ms_per_plan: float
+    plans_per_core_second: float
     database_requests: list[int]
-    """Of a plan: the least and the most."""
+    """Minimum and maximum per plan."""
     broker_requests: list[int]
     median_ms: float
     p99_ms: float
-    deferred: list[str]
-    """Accounts whose plan was deferred; must be the stuck one."""
-    orders_twice: int
-    """Client order ids that the broker saw more than once; must be none."""
+    redelivery_requested: list[str]
+    """Accounts whose plan must be redelivered: only the stuck one."""
+    duplicate_orders: int
+    """Orders whose client order ID the broker received before; must be zero."""
 
 
 def measure(accounts: int, consumers: int) -> Round:
-    """One round: a plan for each account, taken from the queue by this many processes."""
+    """Run one round: one plan per account, executed by this many consumers."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        scenario = folder / "world.json"
-        scenario.write_text(json.dumps(_world()))
+        scenario = folder / "scenario.json"
+        scenario.write_text(json.dumps(_scenario()))
         with local_aws(folder) as aws, contextlib.ExitStack() as stack:
             brokers = [stack.enter_context(paper_broker(folder, scenario)) for _ in range(consumers)]
             environments = [aws.environment() | broker.environment() for broker in brokers]
-            url = _prepared(aws, [f"account-{i}" for i in range(accounts)])
-            begun = time.monotonic()
+            url = _prepare(aws, [f"account-{i}" for i in range(accounts)])
+            started = time.monotonic()
             plans = _consume(environments, url, expected=accounts)
-            wall = time.monotonic() - begun
+            wall = time.monotonic() - started
     return _summary(plans, consumers, wall)
 
 
-def _world() -> dict[str, Any]:
+def _scenario() -> dict[str, Any]:
     return {
         "account": {"cash": "92000"},
         "clock": {"sessions": "always_open"},
@@ -109,11 +110,11 @@ def _world() -> dict[str, Any]:
     }
 
 
-def _prepared(aws: LocalAws, accounts: Sequence[str]) -> str:
-    """Secrets, the queue with a plan for each account, and one account whose lease is somebody else's."""
+def _prepare(aws: LocalAws, accounts: Sequence[str]) -> str:
+    """Create the secrets, the queue with a plan per account, and the stuck account; return the URL of the queue."""
     now = datetime.now(UTC)
     journal = DynamoJournal(aws.dynamodb, EXECUTION_TABLE, SystemClock())
-    journal.acquire(STUCK, "somebody else", now=now, expires_at=now + timedelta(hours=1))
+    journal.acquire(STUCK, "another run", now=now, expires_at=now + timedelta(hours=1))
     attributes: Any = {"FifoQueue": "true", "VisibilityTimeout": str(6 * _SECONDS)}
     url = aws.sqs.create_queue(QueueName=_QUEUE, Attributes=attributes)["QueueUrl"]
     middle = len(accounts) // 2
@@ -159,26 +160,16 @@ def _plan(account: str) -> dict[str, Any]:
 # --- a consumer -------------------------------------------------------------------------------------------
 
 
-class _Context:
-    """What the handler asks of Lambda's context."""
-
-    function_name = "benchmark"
-    memory_limit_in_mb = 512
-    invoked_function_arn = "arn:aws:lambda:us-east-1:000000000000:function:benchmark"
-
-    def __init__(self) -> None:
-        self.aws_request_id = uuid.uuid4().hex
-        self._ends = time.monotonic() + _SECONDS
-
-    def get_remaining_time_in_millis(self) -> int:
-        return int((self._ends - time.monotonic()) * 1000)
+def _context() -> Any:
+    ends_at = time.monotonic() + _SECONDS
+    return FakeContext(lambda: ends_at - time.monotonic(), aws_request_id=uuid.uuid4().hex)
 
 
 def _consume(environments: Sequence[dict[str, str]], url: str, expected: int) -> list[Plan]:
     context = multiprocessing.get_context("spawn")
     with context.Pool(len(environments)) as pool:
-        found = pool.starmap(_work, [(environment, url) for environment in environments], chunksize=1)
-    plans = [plan for one in found for plan in one]
+        per_consumer = pool.starmap(_work, [(environment, url) for environment in environments], chunksize=1)
+    plans = [plan for plans in per_consumer for plan in plans]
     if sum(plan.done for plan in plans) != expected:
         raise AssertionError(f"{sum(plan.done for plan in plans)} of {expected} plans were executed")
     return plans
@@ -188,21 +179,21 @@ def _work(environment: dict[str, str], url: str) -> list[Plan]:
     os.environ |= environment | {
         "POWERTOOLS_TRACE_DISABLED": "true",
         "ALPACA_SECRET_NAME": "alpaca/{account}",
-        "EXECUTION_CONFIG": '{"order_style": "marketable_limit", "lease_wait_seconds": 0}',  # no wait is measured
+        "EXECUTION_CONFIG": '{"order_style": "marketable_limit", "lease_wait_seconds": 0}',  # without waits
     }
-    counted: list[str] = []
-    asked: list[str] = []
+    aws_requests: list[str] = []
+    broker_requests: list[str] = []
     sqs = _counting("sqs", [])
     with _quiet():
-        told = Telemetry()
-    count = told.count_request
+        telemetry = Telemetry()
+    count = telemetry.count_request
 
     def count_request(path: str) -> None:
-        asked.append(path)
+        broker_requests.append(path)
         count(path)
 
-    told.count_request = count_request  # type: ignore[method-assign]
-    service = bootstrap.build(load_settings(), told, clients=lambda name: _counting(name, counted))
+    telemetry.count_request = count_request  # type: ignore[method-assign]
+    service = bootstrap.build(load_settings(), telemetry, clients=lambda name: _counting(name, aws_requests))
     plans = []
     broker = BrokerServer(environment["ALPACA_TRADING_URL"], _session())
     while messages := sqs.receive_message(QueueUrl=url, AttributeNames=["MessageGroupId"]).get("Messages"):
@@ -213,21 +204,21 @@ def _work(environment: dict[str, str], url: str) -> list[Plan]:
             "attributes": message["Attributes"],
             "eventSource": "aws:sqs",
         }
-        broker.load_scenario(_world())
-        counted.clear()
-        asked.clear()
+        broker.load_scenario(_scenario())
+        aws_requests.clear()
+        broker_requests.clear()
         wall, cpu = time.monotonic(), time.process_time()
         with _quiet():
-            answer = handle({"Records": [record]}, _Context(), told, lambda: service)  # type: ignore[arg-type]
-        done = not answer["batchItemFailures"]
+            response = handle({"Records": [record]}, _context(), telemetry, lambda: service)
+        done = not response["batchItemFailures"]
         taken = (time.process_time() - cpu, time.monotonic() - wall)
         orders = broker.orders()
         filled = sum(order["status"] == "filled" for order in orders)
         if done and filled != ORDERS:
-            raise AssertionError(f"{filled} of {ORDERS} orders were filled: this would measure something else")
-        twice = len(orders) - len({order["client_order_id"] for order in orders})
+            raise AssertionError(f"{filled} of {ORDERS} orders were filled, so the measurement is invalid")
+        duplicates = len(orders) - len({order["client_order_id"] for order in orders})
         account = message["Attributes"]["MessageGroupId"]
-        plans.append(Plan(account, *taken, _database(counted), len(asked), done, twice))
+        plans.append(Plan(account, *taken, _database(aws_requests), len(broker_requests), done, duplicates))
         if done:
             sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
     return plans
@@ -235,28 +226,28 @@ def _work(environment: dict[str, str], url: str) -> list[Plan]:
 
 def _session() -> requests.Session:
     session = requests.Session()
-    session.trust_env = False  # no proxy on the way to this machine
+    session.trust_env = False  # no proxy for loopback
     session.headers.update({"APCA-API-KEY-ID": "benchmark", "APCA-API-SECRET-KEY": "benchmark"})
     return session
 
 
-def _counting(name: str, counted: list[str]) -> Any:
+def _counting(name: str, requests_made: list[str]) -> Any:
     client = boto3.client(name, config=client_config())
-    client.meta.events.register("before-call", lambda model, **_: counted.append(f"{name}.{model.name}"))
+    client.meta.events.register("before-call", lambda model, **_: requests_made.append(f"{name}.{model.name}"))
     return client
 
 
-def _database(counted: Sequence[str]) -> int:
-    return sum(name.startswith("dynamodb.") for name in counted)
+def _database(aws_requests: Sequence[str]) -> int:
+    return sum(name.startswith("dynamodb.") for name in aws_requests)
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    with contextlib.redirect_stdout(io.StringIO()):  # log and metrics
+    with contextlib.redirect_stdout(io.StringIO()):  # the log and the metrics
         yield
 
 
-# --- what came of it --------------------------------------------------------------------------------------
+# --- summary ----------------------------------------------------------------------------------------------
 
 
 def _summary(plans: Sequence[Plan], consumers: int, wall: float) -> Round:
@@ -267,15 +258,15 @@ def _summary(plans: Sequence[Plan], consumers: int, wall: float) -> Round:
         accounts=len(done),
         consumers=consumers,
         wall_seconds=round(wall, 1),
-        plans_a_second=round(len(done) / wall, 1),
-        cpu_ms_a_plan=round(cpu * 1000, 1),
-        plans_a_core_second=round(1 / cpu, 1),
+        plans_per_second=round(len(done) / wall, 1),
+        cpu_ms_per_plan=round(cpu * 1000, 1),
+        plans_per_core_second=round(1 / cpu, 1),
         database_requests=[min(p.database_requests for p in done), max(p.database_requests for p in done)],
         broker_requests=[min(p.broker_requests for p in done), max(p.broker_requests for p in done)],
         median_ms=round(statistics.median(walls) * 1000),
         p99_ms=round(walls[min(len(walls) - 1, int(len(walls) * 0.99))] * 1000),
-        deferred=sorted({plan.account for plan in plans if not plan.done}),
-        orders_twice=sum(plan.orders_twice for plan in plans),
+        redelivery_requested=sorted({plan.account for plan in plans if not plan.done}),
+        duplicate_orders=sum(plan.duplicate_orders for plan in plans),
     )
 
 
@@ -285,13 +276,13 @@ def main() -> None:
     parser.add_argument("--accounts", type=int, nargs="+", default=[10, 100, 1000])
     parser.add_argument("--consumers", type=int, default=2)
     parser.add_argument("--json", action="store_true")
-    asked = parser.parse_args()
-    rounds = [measure(accounts, asked.consumers) for accounts in asked.accounts]
-    if asked.json:
-        print(json.dumps([asdict(found) for found in rounds], indent=2))
+    arguments = parser.parse_args()
+    rounds = [asdict(measure(accounts, arguments.consumers)) for accounts in arguments.accounts]
+    if arguments.json:
+        print(json.dumps(rounds, indent=2))
         return
-    for found in rounds:
-        print("  ".join(f"{name} {value}" for name, value in asdict(found).items()))
+    for figures in rounds:
+        print("  ".join(f"{name} {value}" for name, value in figures.items()))
 
 
 if __name__ == "__main__":

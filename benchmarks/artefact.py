@@ -1,4 +1,4 @@
-"""2. The artefact: what is uploaded, unpacked."""
+"""2. The artefact: the size of the unpacked package."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _ALLOWED_MB = 60
 
 
 def measure() -> Iterator[Row]:
-    """Built as ``sam build`` does it; the packages come from the network or from pip's cache."""
+    """Build as ``sam build`` does, with packages from the network or pip's cache, and measure the result."""
     machine = "arm64" if platform.machine() in ("aarch64", "arm64") else "x86_64"
     with tempfile.TemporaryDirectory() as target:
-        words = ["make", "--no-print-directory", "build-RebalanceFunction", f"ARTIFACTS_DIR={target}"]
-        subprocess.run(words, cwd=ROOT, env={**os.environ, "ARCHITECTURE": machine}, check=True, capture_output=True)
+        command = ["make", "--no-print-directory", "build-RebalanceFunction", f"ARTIFACTS_DIR={target}"]
+        subprocess.run(command, cwd=ROOT, env={**os.environ, "ARCHITECTURE": machine}, check=True, capture_output=True)
         files = [path for path in Path(target).rglob("*") if path.is_file()]
         size = sum(path.stat().st_size for path in files) / 1e6
         compiled = sum(path.stat().st_size for path in files if path.suffix == ".pyc") / 1e6

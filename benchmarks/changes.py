@@ -1,4 +1,4 @@
-"""9. What each change won that was made for speed: the same work with it and without it."""
+"""9. Optimizations: the same work with and without each of them."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from tests.support.local_aws import EXECUTION_TABLE
 _POINT = "9 optimizations"
 _KEY = ("local", "local")
 _LEFT_OUT = ("pandas", "numpy", "pytz", "msgpack", "sseclient-py")
-_ROWS = 34
-"""Rows in the write of a plan of 32 orders."""
+_ITEMS = 34
+"""Items written for a plan of 32 orders."""
 
 
 def measure(pairs: int = 9, times: int = 300) -> Iterator[Row]:
-    """Medians of turns; imports in fresh processes, requests in this one."""
+    """Measure medians of alternating turns: imports in new processes, requests in this one."""
     sdk = "import rebalance_executor.adapters.alpaca.client"
     everything = "import alpaca.trading.client, alpaca.data.historical.stock"
     ours, without = _imports(pairs, sdk, everything)
@@ -39,35 +39,35 @@ def measure(pairs: int = 9, times: int = 300) -> Iterator[Row]:
     ours, without = _imports(pairs, handler, handler, second_compiles=True)
     yield Row(_POINT, "byte code in the artefact: import of the handler", ours, "ms", without)
     with stage(["S0"]) as scene:
-        scene.begin(1)
+        scene.reset(1)
         yield Row(_POINT, "our own session: CPU per broker request", *_sessions(scene, times))
-        yield Row(_POINT, f"items not validated twice: CPU per write of {_ROWS}", *_writes(times))
+        yield Row(_POINT, f"items not validated twice: CPU per write of {_ITEMS}", *_writes(times))
     models = _size_of("botocore", "data/")
     yield Row(_POINT, "models of used services only: uncompressed", _used_models(), "MB", models)
     yield Row(_POINT, "unused packages left out: uncompressed", 0, "MB", sum(map(_size_of, _LEFT_OUT)))
 
 
 def _imports(pairs: int, first: str, second: str, *, second_compiles: bool = False) -> tuple[float, float]:
-    found: tuple[list[float], list[float]] = ([], [])
+    samples: tuple[list[float], list[float]] = ([], [])
     with tempfile.TemporaryDirectory() as cache:
         for turn in range(pairs + 1):
-            for program, taken, compiles in ((first, found[0], False), (second, found[1], second_compiles)):
+            for program, taken, compiles in ((first, samples[0], False), (second, samples[1], second_compiles)):
                 environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-                if compiles:  # as where there is none and none can be written
+                if compiles:  # as in a function without byte code, which cannot write any
                     environment |= {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPYCACHEPREFIX": "/nonexistent"}
                 else:
                     environment["PYTHONPYCACHEPREFIX"] = cache
-                text = f"import time; begun = time.perf_counter(); {program}; print(time.perf_counter() - begun)"
+                text = f"import time; started = time.perf_counter(); {program}; print(time.perf_counter() - started)"
                 done = subprocess.run([sys.executable, "-c", text], env=environment, capture_output=True, check=True)
                 if turn:
                     taken.append(1000 * float(done.stdout))
-    return statistics.median(found[0]), statistics.median(found[1])
+    return statistics.median(samples[0]), statistics.median(samples[1])
 
 
 def _sessions(scene: Stage, times: int) -> tuple[float, str, float]:
     ours = AlpacaApi(_KEY, scene.broker.url, lambda: (2.0, 5.0), lambda _: None)
-    usual = RESTClient(base_url=scene.broker.url, api_key=_KEY[0], secret_key=_KEY[1], api_version="v2", raw_data=True)
-    first, second = _by_turns(times, lambda: ours.get("/clock"), lambda: usual.get("/clock"))
+    sdk = RESTClient(base_url=scene.broker.url, api_key=_KEY[0], secret_key=_KEY[1], api_version="v2", raw_data=True)
+    first, second = _by_turns(times, lambda: ours.get("/clock"), lambda: sdk.get("/clock"))
     return first, "ms", second
 
 
@@ -77,9 +77,9 @@ def _writes(times: int) -> tuple[float, str, float]:
     attributes = {f"a{n}": {"S": "x"} for n in range(20)}
 
     def write(client: Any) -> None:
-        rows = [{"pk": {"S": "changes"}, "sk": {"S": str(n)}} | attributes for n in range(_ROWS)]
+        items = [{"pk": {"S": "changes"}, "sk": {"S": str(n)}} | attributes for n in range(_ITEMS)]
         client.transact_write_items(
-            TransactItems=[{"Put": {"TableName": EXECUTION_TABLE, "Item": row}} for row in rows]
+            TransactItems=[{"Put": {"TableName": EXECUTION_TABLE, "Item": item}} for item in items]
         )
 
     first, second = _by_turns(times // 3, lambda: write(clients[0]), lambda: write(clients[1]))
@@ -87,19 +87,19 @@ def _writes(times: int) -> tuple[float, str, float]:
 
 
 def _by_turns(times: int, *works: Callable[[], object]) -> tuple[float, float]:
-    """Milliseconds of processor time of each, in ten turns; medians."""
+    """Return the median CPU time in milliseconds of each work, in ten alternating turns."""
     taken: list[list[float]] = [[] for _ in works]
     for _ in range(10):
-        for work, kept in zip(works, taken, strict=True):
-            begun = time.process_time()
+        for work, samples in zip(works, taken, strict=True):
+            started = time.process_time()
             for _ in range(times // 10):
                 work()
-            kept.append(1000 * (time.process_time() - begun) / (times // 10))
+            samples.append(1000 * (time.process_time() - started) / (times // 10))
     return statistics.median(taken[0]), statistics.median(taken[1])
 
 
 def _size_of(package: str, part: str = "") -> float:
-    """Megabytes of an installed package, without byte code."""
+    """Return the size of an installed package in megabytes, without byte code."""
     files = [f for f in distribution(package).files or () if part in str(f) and f.suffix != ".pyc"]
     return sum(Path(str(f.locate())).stat().st_size for f in files) / 1e6
 

@@ -1,4 +1,4 @@
-"""1. Cold start: a fresh process from its beginning to the first plan, and what its memory holds then."""
+"""1. Cold start: a new process from its start to the end of the first plan, and its memory."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _IMPORTS = {
     _OURS: "import rebalance_executor.handler",
     _NAIVE: "import alpaca.trading.client, boto3, aws_lambda_powertools.utilities.idempotency",
 }
-"""What the goal compares."""
+"""The imports that the goal compares."""
 _ALONE = """
 import sys, time
-begun = time.perf_counter()
+started = time.perf_counter()
 {imports}
-imported = time.perf_counter() - begun
+imported = time.perf_counter() - started
 with open("/proc/self/status") as status:
     resident = next(int(line.split()[1]) for line in status if line.startswith("VmRSS")) / 1024
 import json
@@ -32,14 +32,14 @@ print(json.dumps(dict(imported=imported, resident=resident, modules=len(sys.modu
 """
 _WHOLE = """
 import sys, time
-begun = time.perf_counter()
+started = time.perf_counter()
 from {module} import lambda_handler
-ready = time.perf_counter() - begun
+ready = time.perf_counter() - started
 with open("/proc/self/status") as status:
     resident = next(int(line.split()[1]) for line in status if line.startswith("VmRSS")) / 1024
 import json, os
-from benchmarks.stage import Context
-lambda_handler(json.loads(sys.argv[1]), Context())
+from tests.support.lambda_context import FakeContext
+lambda_handler(json.loads(sys.argv[1]), FakeContext(lambda: 600))
 done = time.time()
 sys.stderr.write(json.dumps(dict(ready=ready, initialised=resident, done=done)) + chr(10))
 os._exit(0)
@@ -49,24 +49,24 @@ _ALLOWED_MB = 75
 
 
 def measure(pairs: int = 9) -> Iterator[Row]:
-    """Ours and the naive one by turns, in fresh processes with compiled byte code; medians."""
+    """Measure the medians of our handler and the naive one, alternating, in new processes with byte code."""
     with tempfile.TemporaryDirectory() as cache, stage(["S0"]) as scene:
-        scene.begin(1)
+        scene.reset(1)
         environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
         environment["PYTHONPYCACHEPREFIX"] = cache
-        found: dict[str, list[dict[str, float]]] = {_OURS: [], _NAIVE: []}
+        measured: dict[str, list[dict[str, float]]] = {_OURS: [], _NAIVE: []}
         for turn in range(pairs + 1):
-            for module, taken in found.items():
-                scene.forget_the_day()
+            for module, samples in measured.items():
+                scene.clear_daily_usage()
                 alone = _run(environment, _ALONE.format(imports=_IMPORTS[module]))
-                begun, plan = time.time(), json.dumps(scene.plan(1))
+                started, plan = time.time(), json.dumps(scene.plan(1))
                 on_demand = environment | {"AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand"}
                 whole = _run(on_demand, _WHOLE.format(module=module), plan)
-                if turn:  # the first one compiles
-                    taken.append(alone | whole | {"first": whole["done"] - begun})
+                if turn:  # the first turn compiles
+                    samples.append(alone | whole | {"first": whole["done"] - started})
 
     def pair(name: str) -> tuple[float, float]:
-        ours, naive = (statistics.median(told[name] for told in taken) for taken in found.values())
+        ours, naive = (statistics.median(sample[name] for sample in samples) for samples in measured.values())
         return ours, naive
 
     (ours, naive), point = pair("imported"), "1 cold start"
@@ -86,20 +86,20 @@ def measure(pairs: int = 9) -> Iterator[Row]:
 
 
 def _without_byte_code(environment: dict[str, str], times: int) -> float:
-    """Seconds that the naive import takes where nobody compiled: ``sam build`` unzips wheels, which hold source only.
+    """Return the seconds of the naive import without byte code: ``sam build`` unzips wheels, which have only source.
 
-    A function cannot write to its own directory, so that this is so at every cold start.
+    A function cannot write to its own directory, so every cold start compiles again.
     """
     with tempfile.TemporaryDirectory() as empty:
-        nothing_kept = environment | {"PYTHONPYCACHEPREFIX": empty, "PYTHONDONTWRITEBYTECODE": "1"}
-        told = [_run(nothing_kept, _ALONE.format(imports=_IMPORTS[_NAIVE]))["imported"] for _ in range(times)]
-    return statistics.median(told)
+        no_byte_code = environment | {"PYTHONPYCACHEPREFIX": empty, "PYTHONDONTWRITEBYTECODE": "1"}
+        samples = [_run(no_byte_code, _ALONE.format(imports=_IMPORTS[_NAIVE]))["imported"] for _ in range(times)]
+    return statistics.median(samples)
 
 
 def _run(environment: dict[str, str], program: str, *words: str) -> dict[str, float]:
-    """The last line that the program wrote."""
+    """Run the program and return the figures in its last line."""
     done = subprocess.run(
         [sys.executable, "-c", program, *words], env=environment, capture_output=True, text=True, check=True
     )
-    told: dict[str, float] = json.loads((done.stdout + done.stderr).splitlines()[-1])
-    return told
+    figures: dict[str, float] = json.loads((done.stdout + done.stderr).splitlines()[-1])
+    return figures

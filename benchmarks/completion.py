@@ -1,4 +1,4 @@
-"""5 and 6. Time to complete with a broker that takes 40 ms a request, and beside the system that inspired this one."""
+"""5 and 6. Time to complete with a broker that takes 40 ms per request, and compared with the earlier system."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _LATENCY = 0.04
 _SLOW = [{"kind": "latency", "seconds": _LATENCY, "count": None}]
 _SYMBOLS = [f"S{i}" for i in range(32)]
 _EARLIER = {"immediate": (8, 25.2), "never": (20, 75.2)}
-"""Requests and seconds of the earlier system: one order that fills at once, limits that never fill."""
+"""Requests and seconds of the earlier system: one order that fills immediately, limits that never fill."""
 _LADDER_WAITS = 12
-"""Seconds that the three patient rungs of NORMAL rest, four each."""
+"""Seconds of the three passive rungs of NORMAL, four each."""
 
 
 def measure() -> Iterator[Row]:
-    """Seconds on the wall of whole plans, one of each."""
+    """Measure the wall time of one plan per size."""
     with stage(_SYMBOLS) as scene:
         for orders in (1, 8, 32):
             _prepare(scene, orders)
@@ -38,7 +38,7 @@ def measure() -> Iterator[Row]:
 
 
 def measure_earlier() -> Iterator[Row]:
-    """The two cases of the earlier system, with the default configuration but for the style of the first one."""
+    """Measure the two cases of the earlier system; only the first one changes the default order style."""
     point = "6 earlier system"
     for case, style, behaviour in (
         ("immediate", "marketable_limit", "immediate"),
@@ -47,21 +47,21 @@ def measure_earlier() -> Iterator[Row]:
         with stage(_SYMBOLS[:1], order_style=style) as scene:
             _prepare(scene, 1, default_fill={"behaviour": behaviour})
             taken, result = _timed(scene, 1, filled=case == "immediate")
-            asked, seconds = _EARLIER[case]
+            request_count, seconds = _EARLIER[case]
             what = "one order that fills immediately" if case == "immediate" else "limits that never fill"
-            yield Row(point, f"{what}: requests", scene.broker.request_count(), "", asked)
+            yield Row(point, f"{what}: requests", scene.broker.request_count(), "", request_count)
             yield Row(point, f"{what}: time to the result", taken, "s", seconds, note=str(result["status"]))
 
 
 def _prepare(scene: Stage, orders: int, **scenario: Any) -> None:
-    """The cache of asset flags is filled, connections are open; then every request takes its time."""
-    scene.begin(orders)
+    """Fill the asset cache and open the connections; then give every request its latency."""
+    scene.reset(orders)
     scene.execute(scene.plan(orders))
-    scene.begin(orders, faults=_SLOW, **scenario)
+    scene.reset(orders, faults=_SLOW, **scenario)
 
 
 def _timed(scene: Stage, orders: int, *, filled: bool = True, **fields: object) -> tuple[float, dict[str, Any]]:
     plan = scene.plan(orders, **fields)
-    begun = time.perf_counter()
-    result = scene.execute(plan) if filled else scene.answer(plan)
-    return time.perf_counter() - begun, result
+    started = time.perf_counter()
+    result = scene.execute(plan) if filled else scene.invoke(plan)
+    return time.perf_counter() - started, result

@@ -1,10 +1,10 @@
-"""What a plan costs in AWS, in dollars by component: units counted here, times list prices.
+"""The AWS cost of a plan in dollars by component: units counted here, times list prices.
 
 Run with ``python -m benchmarks.cost [--orders 8] [--seconds 3] [--json]``.
 
-Counted are the writes and reads of DynamoDB (each rounded up to its unit, twice in a transaction), the bytes of the log
-and the events, for one queued plan of immediately filled orders. How long the function runs is up to Alpaca, and
-therefore asked for: ``--seconds``.
+The units are those of one queued plan of immediately filled orders: writes and reads of DynamoDB (each rounded up to
+its unit, doubled in a transaction), bytes of the log, and events. The duration depends on Alpaca, so pass it as
+``--seconds``.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ PRICES = {
     "Secrets Manager, requests": 5.00e-6,
     "KMS, requests": 3.00e-6,
 }
-"""Dollars a unit: list prices of us-east-1. Look them up before you rely on them."""
+"""Dollars per unit: list prices of us-east-1. Check the current prices before you rely on them."""
 MEMORY_GB = 0.5
 _APART = 15 * 60
-"""Seconds between the two plans: within ten minutes the second one's orders would be duplicates."""
+"""Seconds between the two plans; within ten minutes the orders of the second would be duplicates."""
 
 
 def units(orders: int, seconds: float) -> dict[str, float]:
-    """Units of each priced thing that one plan uses."""
+    """Return the units of each component that one plan uses."""
     symbols = [f"S{i:02d}" for i in range(orders)]
     sells = symbols[: orders // 3]
     used: Counter[str] = Counter()
@@ -60,16 +60,16 @@ def units(orders: int, seconds: float) -> dict[str, float]:
     return {
         "Lambda, GB-seconds (arm64)": seconds * MEMORY_GB,
         "Lambda, requests": 1,
-        "DynamoDB, write units": used["write"] + 3,  # of the index: one at the begin, two when the status changes
+        "DynamoDB, write units": used["write"] + 3,  # for the index: one at the start, two when the status changes
         "DynamoDB, read units": used["read"],
-        "SQS FIFO, requests": 4,  # send, receive, hide as long as the lease may last, delete
-        "EventBridge, events": 2,  # one to announce the plan, where it comes that way, and the result
+        "SQS FIFO, requests": 4,  # send, receive, extend the visibility timeout, delete
+        "EventBridge, events": 2,  # the plan, if it arrives as an event, and the result
         "SNS, publications": 1,
         "SNS, mails": 1,
         "CloudWatch, log bytes": log,
-        "X-Ray, traces": 0.05,  # one invocation a second, and then one in twenty
-        "Secrets Manager, requests": 1,  # at most: a warm container keeps a secret for five minutes
-        "KMS, requests": 0.1,  # DynamoDB asks for the table's key every few minutes, not for every row
+        "X-Ray, traces": 0.05,  # one invocation per second, then 5 %
+        "Secrets Manager, requests": 1,  # at most; a warm container caches a secret for five minutes
+        "KMS, requests": 0.1,  # DynamoDB requests the table's key every few minutes, not per item
     }
 
 
@@ -77,11 +77,11 @@ def _deliver(world: HandlerWorld, document: dict[str, Any], orders: int) -> None
     with redirect_stdout(StringIO()):  # Powertools prints metrics
         result = world.deliver(document)
     if result["orders_succeeded"] != orders:
-        raise AssertionError(f"not every order was filled, so that nothing is known of its cost: {result['status']}")
+        raise AssertionError(f"not every order was filled, so the cost is unknown: {result['status']}")
 
 
 def _dynamodb(request: dict[str, Any]) -> dict[str, int]:
-    """Units of one request, from what it sends; reads are counted as one small row, or one a kilobyte times four."""
+    """Return the units of one request by its parameters; a read counts as one small item, a query as two."""
     if "TransactItems" in request:
         return {"write": sum(2 * _kilobytes(action) for action in request["TransactItems"])}
     if "Item" in request or "UpdateExpression" in request or "ConditionExpression" in request:
@@ -101,10 +101,10 @@ def main() -> None:
     parser.add_argument("--orders", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=3)
     parser.add_argument("--json", action="store_true")
-    asked = parser.parse_args()
-    used = units(asked.orders, asked.seconds)
+    arguments = parser.parse_args()
+    used = units(arguments.orders, arguments.seconds)
     dollars = {name: used[name] * price for name, price in PRICES.items()}
-    if asked.json:
+    if arguments.json:
         print(json.dumps({"units": used, "dollars": dollars, "total": sum(dollars.values())}, indent=2))
         return
     for name, cost in dollars.items():

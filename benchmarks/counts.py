@@ -9,13 +9,13 @@ from benchmarks.row import Row, orders_of
 
 SIZES = (1, 8, 32, 50, 128)
 _CONSTANT_UP_TO = 50
-"""Orders; beyond them writes go in several transactions."""
+"""Number of orders up to which a write is one transaction."""
 
 
 def measure() -> Iterator[Row]:
-    """Counted, not timed."""
+    """Count the requests."""
     for orders in SIZES:
-        found = request_counts.count(orders)
-        yield Row("4 requests", f"broker, {orders_of(orders)}", found.broker, "", goal=found.broker_allowed)
-        allowed = found.database_allowed if orders <= _CONSTANT_UP_TO else None
-        yield Row("4 requests", f"DynamoDB, {orders_of(orders)}", found.database, "", goal=allowed)
+        counted = request_counts.count(orders)
+        yield Row("4 requests", f"broker, {orders_of(orders)}", counted.broker, "", goal=counted.broker_allowed)
+        allowed = counted.database_allowed if orders <= _CONSTANT_UP_TO else None
+        yield Row("4 requests", f"DynamoDB, {orders_of(orders)}", counted.database, "", goal=allowed)

@@ -1,4 +1,4 @@
-"""8. Dollars for a thousand plans, by memory size and component."""
+"""8. Dollars per 1,000 plans, by memory size and component."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from benchmarks.stage import stage
 _ORDERS = 8
 _LATENCY = 0.04
 _WHOLE_CORE_MB = 1769
-"""At this size Lambda gives one whole processor; below it a share."""
+"""Memory size at which Lambda provides one full vCPU; below it, a proportional share."""
 _SIZES_MB = (256, 512, 1024, 1769, 3008)
 
 
 def measure(rounds: int = 5) -> Iterator[Row]:
-    """What one plan waits and computes here, stretched by the share of a processor that each size has.
+    """Measure the wait and the CPU time of one plan here, and scale the CPU time by the vCPU share of each size.
 
-    Nothing here runs on AWS: a core there may be faster or slower than this one.
+    Nothing here runs on AWS; a core there may be faster or slower than this one.
     """
     cpu, waited = _taken(rounds)
     point = "8 dollars"
@@ -40,13 +40,13 @@ def measure(rounds: int = 5) -> Iterator[Row]:
 
 
 def _taken(rounds: int) -> tuple[float, float]:
-    """Seconds of processor and of waiting of one warm plan, with 40 ms a broker request."""
+    """Return the median CPU and waiting seconds of one warm plan, with 40 ms per broker request."""
     cpus, waits = [], []
     with stage([f"S{i}" for i in range(_ORDERS)]) as scene:
-        scene.begin(_ORDERS)
+        scene.reset(_ORDERS)
         scene.execute(scene.plan(_ORDERS))
         for _ in range(rounds):
-            scene.begin(_ORDERS, faults=[{"kind": "latency", "seconds": _LATENCY, "count": None}])
+            scene.reset(_ORDERS, faults=[{"kind": "latency", "seconds": _LATENCY, "count": None}])
             cpu, wall = time.process_time(), time.perf_counter()
             scene.execute(scene.plan(_ORDERS))
             cpus.append(time.process_time() - cpu)

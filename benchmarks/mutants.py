@@ -1,6 +1,6 @@
-"""The mutation score by module, from what ``mutmut run`` left in ``mutants/``; ``make mutants`` runs both.
+"""The mutation score by module, read from the output of ``mutmut run`` in ``mutants/``; ``make mutants`` runs both.
 
-A mutant counts as caught if a test failed or never came to an end. One that no test reaches counts against the score.
+A mutant is caught if a test fails or times out. A mutant that no test reaches counts as not caught.
 """
 
 from __future__ import annotations
@@ -20,30 +20,30 @@ _CAUGHT = ("killed", "timeout")
 
 @dataclass(frozen=True, slots=True)
 class Module:
-    """A mutated module: how each of its mutants ended."""
+    """A mutated module with the status of each mutant."""
 
     name: str
-    ends: dict[str, str]
-    """By mutant."""
+    statuses: dict[str, str]
+    """Status by mutant."""
 
     @property
     def counts(self) -> Counter[str]:
-        """By end."""
-        return Counter(self.ends.values())
+        """Number of mutants by status."""
+        return Counter(self.statuses.values())
 
     @property
     def caught(self) -> int:
-        """Mutants that a test noticed."""
-        return sum(self.counts[end] for end in _CAUGHT)
+        """Number of mutants that a test caught."""
+        return sum(self.counts[status] for status in _CAUGHT)
 
     @property
     def score(self) -> float:
-        """Of all mutants, in percent."""
-        return 100 * self.caught / len(self.ends)
+        """Percentage of caught mutants."""
+        return 100 * self.caught / len(self.statuses)
 
 
 def modules(folder: Path = _MUTANTS) -> Iterator[Module]:
-    """What was mutated, in the order of its path."""
+    """Read the mutated modules, ordered by path."""
     for meta in sorted(folder.glob("src/**/*.py.meta")):
         codes = json.loads(meta.read_text(encoding="utf-8"))["exit_code_by_key"]
         if codes:
@@ -52,24 +52,23 @@ def modules(folder: Path = _MUTANTS) -> Iterator[Module]:
 
 
 def main() -> None:
-    """Print the table; with ``--survivors`` the mutants that nobody noticed instead."""
+    """Print the table, or with ``--survivors`` the mutants that no test caught."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--survivors", action="store_true", help="list what survived, for: mutmut show NAME")
-    found = list(modules())
+    parser.add_argument("--survivors", action="store_true", help="list the surviving mutants, for: mutmut show NAME")
+    mutated = list(modules())
     if parser.parse_args().survivors:
-        for module in found:
-            for mutant in (mutant for mutant, end in module.ends.items() if end not in _CAUGHT):
-                print(f"{module.ends[mutant]:<12}{mutant}")
+        for module in mutated:
+            for mutant in (mutant for mutant, status in module.statuses.items() if status not in _CAUGHT):
+                print(f"{module.statuses[mutant]:<12}{mutant}")
         return
-    every = Module("all", {mutant: end for module in found for mutant, end in module.ends.items()})
+    every = Module("all", {mutant: status for module in mutated for mutant, status in module.statuses.items()})
     print("| module | mutants | caught | survived | untested | score |\n|---|---:|---:|---:|---:|---:|")
-    for module in (*found, every):
+    for module in (*mutated, every):
         counts = module.counts
         untested = counts["no tests"]
-        survived = len(module.ends) - module.caught - untested
-        print(
-            f"| {module.name} | {len(module.ends)} | {module.caught} | {survived} | {untested} | {module.score:.1f} % |"
-        )
+        survived = len(module.statuses) - module.caught - untested
+        figures = (module.name, len(module.statuses), module.caught, survived, untested, f"{module.score:.1f} %")
+        print(f"| {' | '.join(map(str, figures))} |")
 
 
 if __name__ == "__main__":

@@ -1,13 +1,12 @@
-"""What somebody would write in an afternoon: the comparison of the cold start and of a warm plan.
+"""A naive implementation, to compare the cold start and a warm plan with.
 
-Idempotent by Powertools, market orders by alpaca-py one after the other, a row an order. No journal, no lease, no
-sequencing of sells and buys, no controls, no time-outs, no resumption.
+It uses idempotency of Powertools, sends market orders with alpaca-py one after the other, and stores one item per
+order. It has no journal, lease, sequence of sells and buys, controls, time-outs or resumption.
 """
 
 from __future__ import annotations
 
 import os
-import time
 from typing import Any
 
 import boto3
@@ -22,9 +21,6 @@ from aws_lambda_powertools.utilities.idempotency import (
     idempotent,
 )
 
-IMPORTED = time.perf_counter()
-"""When everything was imported, and nothing built yet."""
-
 logger, metrics, tracer = Logger(service="naive"), Metrics(namespace="naive", service="naive"), Tracer(disabled=True)
 _URL = os.environ["ALPACA_TRADING_URL"]
 trading = TradingClient("local", "local", url_override=_URL)
@@ -36,7 +32,7 @@ config = IdempotencyConfig(event_key_jmespath="plan_id")
 
 @idempotent(persistence_store=record, config=config)
 def lambda_handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
-    """Send every item's order, and wait for it."""
+    """Send the order of every item and read its status."""
     prices = {position.symbol: position.current_price for position in trading.get_all_positions()}  # type: ignore[union-attr]
     filled = 0
     for item in event["items"]:

@@ -1,8 +1,8 @@
-"""A plan up the ladder: requests, time and shortfall by urgency, in the two markets between which all others lie.
+"""A plan with ladder orders: requests, time and shortfall by urgency, in the best and the worst market.
 
 Run with ``python -m benchmarks.real_plan EVENT.json``. Every symbol is quoted ten cents wide around $100; orders are
-filled at their limit at once, or by nobody before they reach the far touch. The clock is virtual, and the broker allows
-its usual 200 requests a minute.
+filled immediately at their limit, or not before they reach the far touch. Time is simulated, and the broker allows its
+usual 200 requests per minute.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _LINE = "{:<30}{:<8}{:>8}{:>18}{:>16}{:>9}{:>15}"
 
 
 def world_of(event: dict[str, Any]) -> dict[str, Any]:
-    """The positions that the plan assumes at $100 a share, and quotes of all its symbols."""
+    """Return the positions that the plan assumes, at $100 per share, and quotes of all its symbols."""
     items = plan_of(event)["items"]
     values = {item["symbol"]: Decimal(str(item["current_value"])) for item in items}
     return {
@@ -42,7 +42,7 @@ def world_of(event: dict[str, Any]) -> dict[str, Any]:
 
 
 def plan_of(event: dict[str, Any]) -> dict[str, Any]:
-    """The plan in an event of EventBridge."""
+    """Return the plan in an EventBridge event."""
     detail: dict[str, Any] = event["detail"]
     return dict(detail.get("rebalance_plan", detail))
 
@@ -62,14 +62,11 @@ def main(path: str) -> None:
             with a_world(config={"order_style": "ladder"}, at=at, **world_of(event), **scenario) as world:
                 with redirect_stdout(StringIO()):  # Powertools prints metrics
                     result = world.deliver(event | {"detail": document})
-                asked = world.broker.app.totals
+                requests = world.broker.app.totals
                 children = sum(len(order["children"]) for order in result["orders"])
                 waited = f"{world.slept:.1f}"
-                print(
-                    _LINE.format(
-                        market, urgency, children, asked["trading"], asked["data"], waited, result["slippage_bps"]
-                    )
-                )
+                figures = (children, requests["trading"], requests["data"], waited, result["slippage_bps"])
+                print(_LINE.format(market, urgency, *figures))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Requests to the broker and to DynamoDB for plans of immediately filled orders.
 
 Run with ``python -m benchmarks.request_counts [--json]``.
-Counted, not timed: the broker counts what reaches it, boto3 what it sends. Asset flags are in the cache, as after the
-first plan of a day; filling it costs one request a symbol, shown apart.
+The broker counts the requests that it receives, boto3 those that it sends. Asset flags are in the cache, as after the
+first plan of a day; filling it takes one request per symbol, shown separately.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from tests.support.world import HandlerWorld, a_world, buy, plan, sell
 
 SIZES = (1, 8, 32)
 MORE_THAN_ORDERS = 10
-"""Broker requests allowed beyond one an order."""
+"""Broker requests allowed in addition to one per order."""
 DATABASE_REQUESTS = 14
-"""DynamoDB requests allowed, whatever the number of orders."""
+"""DynamoDB requests allowed, for any number of orders."""
 
 _APART = 15 * 60
-"""Seconds between the two plans: within ten minutes the second one's orders would be duplicates."""
+"""Seconds between the two plans; within ten minutes the orders of the second would be duplicates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Count:
     database: int
     database_allowed: int
     filling_the_cache: int
-    """Broker requests that the first plan made besides."""
+    """Additional broker requests of the first plan."""
 
     @property
     def is_within(self) -> bool:
@@ -44,7 +44,7 @@ class Count:
 
 
 def count(orders: int) -> Count:
-    """The requests of a plan with this many orders: a third of them sells, the rest buys."""
+    """Count the requests of a plan with this many orders, a third of them sells."""
     symbols = [f"S{i:02d}" for i in range(orders)]
     sells = symbols[: orders // 3]
     with a_world(prices=dict.fromkeys(symbols, "100"), positions=dict.fromkeys(symbols, "50")) as world:
@@ -56,7 +56,7 @@ def count(orders: int) -> Count:
 
 
 def _requests(world: HandlerWorld, document: dict[str, object], orders: int) -> tuple[int, int]:
-    """Requests to the broker and to DynamoDB that this plan took."""
+    """Execute the plan and return its requests to the broker and to DynamoDB."""
     broker, database = world.broker.app.totals.total(), _database(world)
     with redirect_stdout(StringIO()):  # Powertools prints metrics
         result = world.deliver(document)
@@ -70,7 +70,7 @@ def _database(world: HandlerWorld) -> int:
 
 
 def main(arguments: list[str]) -> int:
-    """Print the counts; 1 if a bound is broken."""
+    """Print the counts; return 1 if a limit is exceeded."""
     counts = [count(orders) for orders in SIZES]
     if "--json" in arguments:
         print(json.dumps([asdict(c) for c in counts]))

@@ -1,4 +1,4 @@
-"""A figure, what it is compared with, and whether its goal is met."""
+"""A figure, its comparison and its goal."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 def orders_of(count: int) -> str:
-    """The number in words for people."""
+    """Return the number of orders as text."""
     return "1 order" if count == 1 else f"{count} orders"
 
 
@@ -15,13 +15,13 @@ class Row:
     """One line of the table.
 
     Attributes:
-        point: which of the eight things it belongs to.
-        what: what was measured.
-        value: the median, or the count.
-        unit: of the value.
-        compared: the same of what a user would run otherwise, measured in the same run or told of the earlier system.
-        goal: the most it may be.
-        note: which of several, or why a goal is missed.
+        point: number and name of the measured point.
+        what: label of the figure.
+        value: the median or the count.
+        unit: unit of the value.
+        compared: the same figure of a naive implementation, measured in the same run, or of the earlier system.
+        goal: upper limit of the value.
+        note: remark, for example why a goal is missed.
     """
 
     point: str
@@ -34,10 +34,10 @@ class Row:
 
     @property
     def ratio(self) -> float | None:
-        """Of what it is compared with."""
+        """Value divided by the compared figure."""
         return self.value / self.compared if self.compared else None
 
     @property
     def met(self) -> bool | None:
-        """Whether the goal is met; None where there is none."""
+        """Whether the goal is met; None without a goal."""
         return None if self.goal is None else self.value <= self.goal

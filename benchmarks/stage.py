@@ -1,4 +1,4 @@
-"""A stage for measurements: the handler in this process, broker and AWS in processes of their own, all on loopback."""
+"""A stage for measurements: the handler in this process, broker and AWS in separate processes, all on loopback."""
 
 from __future__ import annotations
 
@@ -21,91 +21,81 @@ from rebalance_executor import bootstrap
 from rebalance_executor.handler import lambda_handler
 from tests.support.broker_server import BrokerServer, paper_broker
 from tests.support.builders import a_plan_document
+from tests.support.lambda_context import FakeContext
 from tests.support.local_aws import EXECUTION_TABLE, LocalAws, local_aws
 from tests.support.world import buy, sell
 
 NO_LIMIT = 10_000_000
-"""Requests a minute that nothing here reaches: what is measured is the program and not its waiting."""
+"""Requests per minute, never reached here, so that the program never waits for the rate limit."""
 
 HELD = 100
 """Shares held of each symbol, at $100 each."""
 _MID = 100
 
 
-class Context:
-    """Lambda's context, with ten minutes left."""
-
-    aws_request_id = "benchmark"
-    function_name = "benchmark"
-    function_version = "$LATEST"
-    invoked_function_arn = "arn:aws:lambda:us-east-1:000000000000:function:benchmark"
-    memory_limit_in_mb = 512
-
-    @staticmethod
-    def get_remaining_time_in_millis() -> int:
-        """Milliseconds."""
-        return 600_000
+CONTEXT = FakeContext(lambda: 600)
+"""An invocation that has ten minutes."""
 
 
 class Output(TextIOBase):
-    """Takes the log as Lambda does, a write a line, and keeps nothing of it but its size."""
+    """Takes the log as Lambda does, one write per line, and keeps only its size."""
 
     def __init__(self) -> None:
         self.lines = self.characters = 0
-        self._nowhere = Path(os.devnull).open("w", buffering=1, encoding="utf-8")  # noqa: SIM115 - as long as the process
+        self._nowhere = Path(os.devnull).open("w", buffering=1, encoding="utf-8")  # noqa: SIM115 - open until the process ends
 
     def write(self, text: str) -> int:
-        """Take some text."""
+        """Count and discard ``text``."""
         self.lines += text.count("\n")
         self.characters += len(text)
         return self._nowhere.write(text)
 
 
 OUTPUT = Output()
-"""One for the process: Powertools' logger keeps the stream that it was first given."""
+"""One per process, because the logger of Powertools keeps its first stream."""
 
 
 @dataclass(slots=True)
 class AwsUse:
-    """What the program asked of AWS."""
+    """Requests of the program to AWS."""
 
     requests: Counter[str] = field(default_factory=Counter)
     """By service and operation, as ``dynamodb.UpdateItem``."""
-    rows: list[int] = field(default_factory=list)
-    """Bytes of every row written to DynamoDB in a transaction."""
+    item_sizes: list[int] = field(default_factory=list)
+    """Bytes of every item written to DynamoDB in a transaction."""
     other_actions: int = 0
-    """Conditions and updates in transactions."""
+    """Number of conditions and updates in transactions."""
 
-    def heard(self, model: Any, params: Any, **_: object) -> None:
-        """One request is about to be sent."""
+    def record(self, model: Any, params: Any, **_: object) -> None:
+        """Record a request that is about to be sent."""
         self.requests[f"{model.service_model.service_name}.{model.name}"] += 1
         if model.name == "TransactWriteItems":
             for action in json.loads(params["body"])["TransactItems"]:
                 if "Put" in action:
-                    self.rows.append(_row_bytes(action["Put"]["Item"]))
+                    self.item_sizes.append(_item_size(action["Put"]["Item"]))
                 else:
                     self.other_actions += 1
 
     def clear(self) -> None:
-        """Begin anew."""
+        """Reset all counts."""
         self.requests.clear()
-        self.rows.clear()
+        self.item_sizes.clear()
         self.other_actions = 0
 
     @property
     def database_requests(self) -> int:
-        """Requests to DynamoDB."""
+        """Number of requests to DynamoDB."""
         return sum(n for name, n in self.requests.items() if name.startswith("dynamodb."))
 
 
-def _row_bytes(item: dict[str, dict[str, str]]) -> int:
-    """Bytes of a row as DynamoDB counts them: names and values."""
+def _item_size(item: dict[str, dict[str, str]]) -> int:
+    """Return the size of an item in bytes as DynamoDB counts it: names and values."""
     return sum(len(name) + len(value) for name, attribute in item.items() for value in attribute.values())
 
 
 @dataclass(slots=True)
 class Stage:
-    """A warm handler and its surroundings."""
+    """A warm handler with its broker and its AWS."""
 
     broker: BrokerServer
     aws: LocalAws
@@ -113,11 +103,11 @@ class Stage:
     output: Output
     use: AwsUse
     environment: dict[str, str]
-    """The variables that lead a function here."""
+    """The variables that point a function here."""
     _plans: int = 0
 
     def plan(self, orders: int, **fields: object) -> dict[str, Any]:
-        """A new plan of this many orders: a third of them sells, the rest buys."""
+        """Build a new plan with this many orders, a third of them sells."""
         self._plans += 1
         chosen = self.symbols[:orders]
         items = [
@@ -132,24 +122,24 @@ class Stage:
         return a_plan_document(*items, **(own | fields))
 
     def execute(self, document: dict[str, Any]) -> dict[str, Any]:
-        """The result of this plan, of which every order must have been filled."""
-        result = self.answer(document)
+        """Execute the plan; raise ``AssertionError`` unless every order was filled."""
+        result = self.invoke(document)
         if result["orders_succeeded"] != len(document["items"]):
             raise AssertionError(f"not every order was filled: {result['status']}")
         return result
 
-    def answer(self, document: dict[str, Any]) -> dict[str, Any]:
-        """What the handler says to this plan."""
+    def invoke(self, document: dict[str, Any]) -> dict[str, Any]:
+        """Return the response of the handler."""
         with redirect_stdout(cast("Any", self.output)):
-            return lambda_handler(document, cast("Any", Context()))
+            return lambda_handler(document, cast("Any", CONTEXT))
 
-    def begin(self, orders: int, **scenario: Any) -> None:
-        """A broker as on the first day, with the positions of a plan of this size; further keys of its scenario."""
+    def reset(self, orders: int, **scenario: Any) -> None:
+        """Reset broker and daily usage for plans of this size; ``scenario`` adds keys of the broker's scenario."""
         self.broker.load_scenario(_world(self.symbols[:orders]) | scenario)
-        self.forget_the_day()
+        self.clear_daily_usage()
 
-    def forget_the_day(self, account: str = "default") -> None:
-        """Empty the account's control book: the next plan is the first of its day, and duplicates nothing."""
+    def clear_daily_usage(self, account: str = "default") -> None:
+        """Delete the account's daily usage, so that the next plan is the first of its day."""
         key = {":pk": {"S": f"ACCOUNT#{account}"}, ":day": {"S": "DAY#"}}
         found = self.aws.dynamodb.query(
             TableName=EXECUTION_TABLE,
@@ -157,8 +147,8 @@ class Stage:
             ExpressionAttributeValues=key,
             ProjectionExpression="pk, sk",
         )
-        for row in found["Items"]:
-            self.aws.dynamodb.delete_item(TableName=EXECUTION_TABLE, Key=row)
+        for item in found["Items"]:
+            self.aws.dynamodb.delete_item(TableName=EXECUTION_TABLE, Key=item)
 
 
 def _world(symbols: Sequence[str]) -> dict[str, Any]:
@@ -173,11 +163,11 @@ def _world(symbols: Sequence[str]) -> dict[str, Any]:
 
 @contextmanager
 def stage(symbols: Sequence[str], accounts: Sequence[str] = (), **config: object) -> Iterator[Stage]:
-    """The stage, until the end of the block.
+    """Run the stage for the block.
 
     Args:
-        symbols: what the broker quotes and the account holds.
-        accounts: names of accounts with a secret each; without them there is the one account ``default``.
+        symbols: symbols that the broker quotes and the account holds.
+        accounts: names of accounts with a secret each; by default the only account is ``default``.
         config: fields of ``ExecutionConfig``.
     """
     with tempfile.TemporaryDirectory() as name:
@@ -188,7 +178,7 @@ def stage(symbols: Sequence[str], accounts: Sequence[str] = (), **config: object
             no_limit = {"rate_limit_per_minute": NO_LIMIT, "max_messages_per_minute": NO_LIMIT}
             settings = no_limit | {"order_style": "marketable_limit", "lease_wait_seconds": 0} | config
             for account in accounts:
-                aws.put_secret(f"alpaca/{account}", api_key="local", secret_key="local")  # noqa: S106 - opens nothing
+                aws.put_secret(f"alpaca/{account}", api_key="local", secret_key="local")  # noqa: S106 - no real key
             keys = {"ALPACA_API_KEY": "local", "ALPACA_SECRET_KEY": "local"}
             environment = aws.environment() | broker.environment()
             environment |= {
@@ -198,9 +188,9 @@ def stage(symbols: Sequence[str], accounts: Sequence[str] = (), **config: object
                 "POWERTOOLS_LOG_LEVEL": "INFO",
             } | (dict.fromkeys(keys, "") if accounts else keys)
             use = AwsUse()
-            with patch.dict(os.environ, environment):  # what is measured next must not be led here
+            with patch.dict(os.environ, environment):  # later measurements must not use it
                 boto3.setup_default_session()
-                cast("Any", boto3.DEFAULT_SESSION).events.register("before-call", use.heard)
+                cast("Any", boto3.DEFAULT_SESSION).events.register("before-call", use.record)
                 bootstrap.telemetry.cache_clear()
                 bootstrap.service.cache_clear()
                 yield Stage(broker, aws, symbols, OUTPUT, use, environment)

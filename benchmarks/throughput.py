@@ -1,4 +1,4 @@
-"""7. Throughput: plans of many accounts, and histories of the simulation."""
+"""7. Throughput: plans of many accounts and histories of the simulation."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from rebalance_simulation.history import History
 
 
 def measure(plans: int = 100, histories: int = 200) -> Iterator[Row]:
-    """Processor time: consumers and emulators share this machine, so that the wall says less."""
+    """Measure per CPU second, because consumers and emulators share this machine."""
     point = "7 throughput"
-    found = accounts.measure(plans, consumers=2)
+    measured = accounts.measure(plans, consumers=2)
     what = f"{accounts.ORDERS} orders each, {plans} accounts"
-    yield Row(point, f"plans per second and core, {what}", found.plans_a_core_second, "", note="more is better")
-    yield Row(point, "duplicate orders", found.orders_twice, "", goal=0)
-    begun = time.process_time()
+    yield Row(point, f"plans per second and core, {what}", measured.plans_per_core_second, "", note="more is better")
+    yield Row(point, "duplicate orders", measured.duplicate_orders, "", goal=0)
+    started = time.process_time()
     for seed in range(histories):
         History(seed).run()
-    rate = histories / (time.process_time() - begun)
+    rate = histories / (time.process_time() - started)
     yield Row(point, "histories per second and core", rate, "", note="more is better; the goal was 200")

@@ -1,8 +1,8 @@
-"""A plan executed from a script: ``python library.py plan.json``. No Lambda, no queue, no event.
+"""Execute a plan from a script, without Lambda, queue or events: ``python library.py plan.json``.
 
-Where it leads is the environment's to say, as for the function (docs/reference.md): ``EXECUTION_TABLE`` and AWS
-credentials for the journal, ``ALPACA_…`` for the broker. The journal is what keeps an order from being sent twice, in
-this process, in another one, or in the deployed function: there is none without a table.
+Configure it through the environment, as the function (docs/reference.md): ``EXECUTION_TABLE`` and AWS credentials for
+the journal, ``ALPACA_…`` for the broker. The table is required: its journal keeps this process, other processes and the
+deployed function from sending an order twice.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.settings import load_settings
 
 
-class Printed:
-    """Implements ``EventLog``: what happens, a line each."""
+class PrintedLog:
+    """Implements ``EventLog``: prints one line per event."""
 
     def emit(self, event: LogEvent, **fields: object) -> None:
-        """Print one event of the catalogue."""
+        """Print one event."""
         print(event.value, fields.get("symbol", ""))
 
 
 def execute(plan: RebalancePlan, limit: timedelta = timedelta(minutes=5)) -> ExecutionResult:
-    """Execute the plan, go on with it, or answer with its stored result.
+    """Execute or resume the plan, or return its stored result.
 
     Args:
-        plan: what to trade.
-        limit: how long it may take; a plan that is not finished then stops safely, with an error that says so.
+        plan: the plan.
+        limit: time limit; an unfinished plan then stops safely and raises ``PlanYielded``.
     """
     settings = load_settings()
     config = ExecutionConfig.from_json(settings.execution_config)
-    ports = build_ports(settings, config, Printed())
+    ports = build_ports(settings, config, PrintedLog())
     deadline = Deadline.after(ports.clock.now(), limit)
     account = plan.account or settings.account
     return ExecutionManager(ports, config).execute(plan, account, deadline, run_id=new_run_id())
