@@ -59,7 +59,6 @@ def invoke(
     log.parent.mkdir(parents=True, exist_ok=True)
     plans = [(plan.account, plan.plan_id) for plan in event_file.plans if event_file.messages is not None]
     arguments = [str(event_file.path), str(seconds), json.dumps(plans)]
-    payload: dict[str, Any] | None = None
     error_path = log.with_suffix(".stderr")
     with log.open("w", encoding="utf-8") as log_file, error_path.open("w", encoding="utf-8") as error_file:
         child = subprocess.Popen(
@@ -70,24 +69,32 @@ def invoke(
             text=True,
             start_new_session=True,  # Ctrl-C must reach only the command, which forwards it once
         )
-        try:
-            with _killed_after(child, seconds + _END_SECONDS):
-                payload = _read_output(child, log_file.write, on_record)
-        except KeyboardInterrupt:
-            payload = _stop(child, log_file.write, on_record)
-            if payload is None:
-                raise
-        finally:
-            child.kill()
-            code = child.wait()
-            if child.stdout is not None:
-                child.stdout.close()
+        payload, code = _wait(child, seconds + _END_SECONDS, log_file.write, on_record)
     errors = error_path.read_text(encoding="utf-8", errors="replace").splitlines()
     if not errors:
         error_path.unlink()
     if payload is None:
         raise _no_response(code, errors, error_path)
     return InvocationResult(**payload)
+
+
+def _wait(
+    child: subprocess.Popen[str], seconds: float, write: Callable[[str], object], on_record: OnRecord
+) -> tuple[dict[str, Any] | None, int]:
+    """Wait until the process ends, or kill it after ``seconds``; return its payload, if any, and its exit code."""
+    try:
+        with _killed_after(child, seconds):
+            payload = _read_output(child, write, on_record)
+    except KeyboardInterrupt:
+        payload = _stop(child, write, on_record)
+        if payload is None:
+            raise
+    finally:
+        child.kill()
+        code = child.wait()
+        if child.stdout is not None:
+            child.stdout.close()
+    return payload, code
 
 
 def _stop(child: subprocess.Popen[str], write: Callable[[str], object], on_record: OnRecord) -> dict[str, Any] | None:
