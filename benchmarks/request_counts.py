@@ -39,7 +39,7 @@ class Count:
 
     @property
     def is_within(self) -> bool:
-        """Whether both bounds hold."""
+        """True if neither limit is exceeded."""
         return self.broker <= self.broker_allowed and self.database <= self.database_allowed
 
 

@@ -39,5 +39,5 @@ class Row:
 
     @property
     def met(self) -> bool | None:
-        """Whether the goal is met; None without a goal."""
+        """True if the goal is met; None without a goal."""
         return None if self.goal is None else self.value <= self.goal

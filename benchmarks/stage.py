@@ -141,13 +141,13 @@ class Stage:
     def clear_daily_usage(self, account: str = "default") -> None:
         """Delete the account's daily usage, so that the next plan is the first of its day."""
         key = {":pk": {"S": f"ACCOUNT#{account}"}, ":day": {"S": "DAY#"}}
-        found = self.aws.dynamodb.query(
+        usage = self.aws.dynamodb.query(
             TableName=EXECUTION_TABLE,
             KeyConditionExpression="pk = :pk AND begins_with(sk, :day)",
             ExpressionAttributeValues=key,
             ProjectionExpression="pk, sk",
         )
-        for item in found["Items"]:
+        for item in usage["Items"]:
             self.aws.dynamodb.delete_item(TableName=EXECUTION_TABLE, Key=item)
 
 

@@ -40,7 +40,7 @@ INVALID_PLANS: list[tuple[str, object, str]] = [
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[HandlerWorld]:
-    """One world for all tests, because none of them may leave a trace."""
+    """Yield one world for all tests, because none of them may leave a trace."""
     with a_world() as world:
         yield world
 

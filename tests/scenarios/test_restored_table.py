@@ -12,8 +12,8 @@ RESTORED = "restored"
 
 
 def items(client: Any, table: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = client.scan(TableName=table, ConsistentRead=True)["Items"]
-    return found
+    scanned: list[dict[str, Any]] = client.scan(TableName=table, ConsistentRead=True)["Items"]
+    return scanned
 
 
 def key(item: dict[str, Any]) -> dict[str, Any]:

@@ -73,6 +73,16 @@ def create_execution_table(client: DynamoDBClient, name: str) -> None:
     )
 
 
+def create_idempotency_table(client: DynamoDBClient, name: str) -> None:
+    """Create the idempotency table as the template defines it."""
+    client.create_table(
+        TableName=name,
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+
+
 def client_error(code: str, message: str = "raised by the test", **more: Any) -> ClientError:
     """Build an error as boto3 raises it."""
     response: Any = {"Error": {"Code": code, "Message": message}, **more}

@@ -97,7 +97,7 @@ class FakeBroker:
         self.prices[symbol] = (Decimal(bid), Decimal(ask))
 
     def add_order(self, order: BrokerOrder) -> None:
-        """Add an order, whoever placed it."""
+        """Add an order, ours or a foreign one."""
         self.orders_by_id[order.id] = order
 
     def fill_order(self, order_id: str, shares: str | Decimal | None = None) -> None:

@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING
 import boto3
 from botocore.config import Config
 
-from tests.support.aws import create_execution_table
+from tests.support.aws import create_execution_table, create_idempotency_table
 from tests.support.processes import LOOPBACK, answers, clean_environment, free_port, server
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
-    from mypy_boto3_dynamodb.type_defs import KeySchemaElementTypeDef
     from mypy_boto3_events import EventBridgeClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -62,7 +61,7 @@ class LocalAws:
     def provision(self) -> None:
         """Create the tables, the plan bucket, and the result bus with a queue as its target."""
         create_execution_table(self.dynamodb, EXECUTION_TABLE)
-        self._create_table(IDEMPOTENCY_TABLE, "id")
+        create_idempotency_table(self.dynamodb, IDEMPOTENCY_TABLE)
         self.s3.create_bucket(Bucket=PLAN_BUCKET)
         self.events.create_event_bus(Name=RESULT_BUS)
         queue_url = self.sqs.create_queue(QueueName=RESULT_QUEUE)["QueueUrl"]
@@ -84,17 +83,6 @@ class LocalAws:
                 plan_ids.append(json.loads(message["Body"])["detail"]["plan_id"])
                 self.sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
         return plan_ids
-
-    def _create_table(self, name: str, partition_key: str, sort_key: str | None = None) -> None:
-        keys: list[KeySchemaElementTypeDef] = [{"AttributeName": partition_key, "KeyType": "HASH"}]
-        if sort_key is not None:
-            keys.append({"AttributeName": sort_key, "KeyType": "RANGE"})
-        self.dynamodb.create_table(
-            TableName=name,
-            KeySchema=keys,
-            AttributeDefinitions=[{"AttributeName": key["AttributeName"], "AttributeType": "S"} for key in keys],
-            BillingMode="PAY_PER_REQUEST",
-        )
 
 
 @contextmanager

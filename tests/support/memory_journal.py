@@ -80,7 +80,7 @@ class InMemoryJournal:
     # --- reading -----------------------------------------------------------------------------------------
 
     def load(self, account: str, plan_id: str) -> PlanJournal | None:
-        """Return everything journalled for the plan, or None if it never started."""
+        """Return everything journalled for the plan, or None if it has not started."""
         return self._call("journal.load", lambda: self.peek(account, plan_id))
 
     def peek(self, account: str, plan_id: str) -> PlanJournal | None:

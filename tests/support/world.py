@@ -33,7 +33,7 @@ from rebalance_executor.service import Service
 from rebalance_executor.settings import Settings
 from rebalance_executor.telemetry import NAMESPACE, SERVICE, Telemetry, new_logger
 from rebalance_simulation.clock import SimulatedClock
-from tests.support.aws import aws, create_execution_table
+from tests.support.aws import aws, create_execution_table, create_idempotency_table
 from tests.support.builders import NOW, a_plan_document, an_item_document
 from tests.support.lambda_context import FakeContext
 
@@ -233,7 +233,7 @@ def paper_broker_on(clock: SimulatedClock, scenario: Mapping[str, Any]) -> Itera
 
 
 def _check_invariants(world: HandlerWorld) -> None:
-    """Assert: no client order ID twice, at most one open order per symbol of ours, no secret in the log."""
+    """Assert: no client order ID twice, at most one open order per symbol, no secret in the log."""
     client_order_ids = Counter(order["client_order_id"] for order in world.orders)
     assert all(count == 1 for count in client_order_ids.values()), client_order_ids
     open_orders = Counter(order["symbol"] for order in world.orders if order["status"] in _OPEN)
@@ -244,12 +244,7 @@ def _check_invariants(world: HandlerWorld) -> None:
 def _provision(session: boto3.Session) -> None:
     client = session.client("dynamodb")
     create_execution_table(client, EXECUTION)
-    client.create_table(
-        TableName=IDEMPOTENCY,
-        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-        BillingMode="PAY_PER_REQUEST",
-    )
+    create_idempotency_table(client, IDEMPOTENCY)
     session.client("s3").create_bucket(Bucket=BUCKET)
     session.client("events").create_event_bus(Name=BUS)
     session.client("secretsmanager").create_secret(Name="alpaca/default", SecretString=json.dumps(KEYS))
