@@ -101,8 +101,8 @@ def test_parent_without_a_sent_order_is_not_compared() -> None:
 
 
 def test_parent_with_a_difference_is_unresolved_and_keeps_its_first_code() -> None:
-    disputed = BOUGHT.mark_unresolved("RECONCILIATION_MISMATCH", "they differ", NOW)
-    assert (disputed.outcome, disputed.code, disputed.message) == (
+    unresolved = BOUGHT.mark_unresolved("RECONCILIATION_MISMATCH", "they differ", NOW)
+    assert (unresolved.outcome, unresolved.code, unresolved.message) == (
         Outcome.UNRESOLVED,
         "RECONCILIATION_MISMATCH",
         "they differ",
