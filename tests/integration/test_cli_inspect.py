@@ -37,7 +37,7 @@ def executed(world: HandlerWorld, terminal: Terminal) -> Terminal:
     return terminal
 
 
-def test_the_status_of_a_day_lists_its_plans_and_the_kill_switch(executed: Terminal) -> None:
+def test_status_of_a_day_lists_its_plans_and_the_kill_switch(executed: Terminal) -> None:
     answer = executed.json("cli/status", "status", *DAY)
     shown = executed.type("status", *DAY)
 

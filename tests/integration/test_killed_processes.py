@@ -207,7 +207,7 @@ FROZEN = {
     "after a submission, before it reads the response": Moment(SUBMISSION, nth=2, after=True, freeze=True),
     "before a journal write": Moment(JOURNAL, nth=2, at_aws=True, freeze=True),
 }
-"""Where a process is frozen until another one has finished its plan."""
+"""Moments at which a process is frozen until another one has finished its plan."""
 
 
 @dataclass(frozen=True, slots=True)
