@@ -32,7 +32,7 @@ MAX_DELAY_SECONDS = 14
 _HTML = "<html><body><h1>502 Bad Gateway</h1></body></html>"
 
 Timeouts = Callable[[], tuple[float, float]]
-"""Returns the connect and read time-outs of the next request, in seconds."""
+"""Function that returns the connect and read time-outs of the next request, in seconds."""
 
 
 class SimulatedApiError(APIError):

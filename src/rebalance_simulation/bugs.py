@@ -190,10 +190,10 @@ def _started_again() -> Callable[..., Any]:
     load = DynamoJournal.load
 
     def childless(journal: DynamoJournal, account: str, plan_id: str) -> Any:
-        known = load(journal, account, plan_id)
-        if known is None or known.result is not None:
-            return known
-        return replace(known, parents={s: replace(p, children=(), outcome=None) for s, p in known.parents.items()})
+        plan = load(journal, account, plan_id)
+        if plan is None or plan.result is not None:
+            return plan
+        return replace(plan, parents={s: replace(p, children=(), outcome=None) for s, p in plan.parents.items()})
 
     return childless
 

@@ -37,13 +37,13 @@ def _executed_again(*_: Any, execute: Callable[[], Any], **__: Any) -> Any:
 def _result_hidden() -> Callable[..., Any]:
     load = DynamoJournal.load
 
-    def forgotten(*args: Any) -> Any:
-        known = load(*args)
-        if known is None or known.result is None:
-            return known
-        return replace(known, result=None, plan=replace(known.plan, phase=PlanPhase.BUYS))
+    def without_result(*args: Any) -> Any:
+        journal = load(*args)
+        if journal is None or journal.result is None:
+            return journal
+        return replace(journal, result=None, plan=replace(journal.plan, phase=PlanPhase.BUYS))
 
-    return forgotten
+    return without_result
 
 
 def _without_reason() -> Callable[..., ParentOrder]:

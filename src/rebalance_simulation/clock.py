@@ -11,7 +11,7 @@ START = datetime(2026, 1, 26, 15, 0, tzinfo=UTC)
 
 
 class SimulatedClock:
-    """Implements ``Clock``. Scheduled actions run in order when their time is reached.
+    """Simulated ``Clock``. Scheduled actions run in order when their time is reached.
 
     Args:
         start: when the history starts.
@@ -25,7 +25,7 @@ class SimulatedClock:
         self.skew = timedelta()
         """Time by which the program's clock is ahead of the world's."""
         self.slept: list[timedelta] = []
-        """Every wait, in order."""
+        """All waits of ``sleep``, in order."""
 
     def now(self) -> datetime:
         """Return the program's time, UTC."""

@@ -13,9 +13,9 @@ from typing import Any
 Item = Mapping[str, Any]
 """An item in DynamoDB's notation: ``{"pk": {"S": "…"}}``."""
 Test = Callable[[Item, Item], bool]
-"""Returns whether a condition holds for an item and the expression's values."""
+"""Test of a condition, given an item and the expression's values."""
 _Operand = Callable[[Item, Item], Any]
-"""Returns an attribute in DynamoDB's notation, or None if it does not exist."""
+"""Function that returns an attribute in DynamoDB's notation, or None if it does not exist."""
 
 _TOKENS = re.compile(r"[A-Za-z_:#][\w]*|<>|<=|>=|[=<>(),+]")
 _COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {

@@ -15,7 +15,7 @@ from rebalance_simulation.world import World
 
 
 class Environment:
-    """Applies events to a world.
+    """Events that change a world.
 
     Args:
         world: the world that the events change.

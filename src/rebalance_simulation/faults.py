@@ -17,7 +17,7 @@ SUBMIT = "broker POST /orders"
 
 
 class Killed(BaseException):
-    """Raised when the process is killed, and again by every later call that the killed process makes."""
+    """End of a killed process. Every later call that the process makes raises it again."""
 
 
 class Fault(StrEnum):
@@ -120,7 +120,7 @@ RARE = {
 
 @dataclass(slots=True)
 class FaultInjector:
-    """Decides at every external call which fault happens, if any.
+    """Source of the faults at external calls.
 
     Args:
         rng: the history's random numbers; None if only ``script`` and ``queued`` decide.

@@ -45,7 +45,7 @@ class Violation(AssertionError):
 
 
 class InvariantChecker:
-    """Compares the journal, the exchange and the answers of a world with what is guaranteed.
+    """Checks of a world's journal, exchange and answers.
 
     Args:
         world: the world to check. Every check raises ``Violation`` if an invariant is broken.

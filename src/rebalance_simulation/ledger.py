@@ -17,7 +17,7 @@ from rebalance_simulation.dynamodb import SimulatedDynamoDB
 
 
 class Ledger:
-    """Reads and writes the simulated table without faults.
+    """Access to the simulated table without faults.
 
     Args:
         table: the simulated table.

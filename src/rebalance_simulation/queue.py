@@ -21,7 +21,7 @@ LEASE_EXPIRY = timedelta(seconds=700)
 
 
 class MessageQueue:
-    """Delivers messages to a world and checks how each delivery ended.
+    """Delivery of messages to a world, with checks of its outcome.
 
     Args:
         world: receives the deliveries.

@@ -42,14 +42,14 @@ class Sweep(StrEnum):
 
 
 class Story(StrEnum):
-    """How the broker fills the six orders."""
+    """A variant of how the broker fills the six orders."""
 
     AT_ONCE = "at-once"
-    """Every order fills at once."""
+    """Immediate fills."""
     RESTS = "rests"
-    """The first order of each symbol fills in part, rests, and is canceled; a second one fills the remainder."""
+    """A first order per symbol that fills in part and rests until its cancel; a second one that fills the remainder."""
     LADDER = "ladder"
-    """Every order climbs its ladder from the near side of the spread to the far side."""
+    """A climb on the ladder per order, from the near touch to the far touch."""
 
 
 _PARTLY = [{"symbol": symbol, "nth": 1, "behaviour": "parts", "parts": [{"fraction": 0.4}]} for symbol in _SYMBOLS]

@@ -34,7 +34,7 @@ class Case:
 
 
 Cases = Callable[[Random], Case]
-"""Makes the case of one history. The same random numbers must give the same case."""
+"""Function that makes the case of one history. The same random numbers must give the same case."""
 
 
 class Workload(Protocol):

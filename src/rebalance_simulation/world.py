@@ -74,7 +74,7 @@ class World:
     faults: FaultInjector
     start: datetime = START
     on_interrupt: Callable[[], None] | None = None
-    """Runs while an invocation is interrupted or frozen; None if invocations are never interrupted."""
+    """Action while an invocation is interrupted or frozen; None if invocations are never interrupted."""
     parents_per_transaction: int = 2
     """Few, so that most writes take several transactions."""
     page_size: int = PAGE_SIZE
