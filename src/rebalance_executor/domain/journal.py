@@ -1,4 +1,4 @@
-"""What the journal holds of a plan, as values."""
+"""A plan in the journal: its state, its runs and its result, as values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rebalance_executor.domain.result import ExecutionResult
 
 
 class PlanPhase(StrEnum):
-    """Where a plan stands."""
+    """The wave that a plan is in."""
 
     SELLS = "SELLS"
     BUYS = "BUYS"
@@ -33,15 +33,15 @@ class PlanState:
     phase: PlanPhase
     runs: int
     starting_funds: Decimal
-    """Dollars that could be spent when the plan was begun; the buys' budget counts from here."""
+    """Dollars that could be spent when the plan started; the buys' budget is based on it."""
     account_number: str | None = None
-    """The broker's account the plan was begun on; a resume on any other is refused."""
+    """Number of the broker account that the plan started on; resuming on another one is an error."""
     buy_budget: Decimal | None = None
-    """Dollars the buys may cost in all; None until the gate between sells and buys was passed."""
+    """Total dollars that the buys may cost; None until the cash gate is passed."""
 
 
 class RunEnd(StrEnum):
-    """How a run ended."""
+    """The end of a run."""
 
     COMPLETED = "COMPLETED"
     YIELDED = "YIELDED"
@@ -50,7 +50,7 @@ class RunEnd(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """One invocation's work on the plan. No ``end`` means it was killed, or still runs."""
+    """One invocation's work on the plan. Without ``end`` it still runs, or was killed."""
 
     epoch: int
     run_id: str
@@ -62,11 +62,11 @@ class RunRecord:
 
 @dataclass(frozen=True, slots=True)
 class PlanJournal:
-    """Everything journalled of one plan."""
+    """Everything that the journal holds of one plan."""
 
     plan: PlanState
     parents: Mapping[str, ParentOrder]
     """By symbol."""
     result: ExecutionResult | None = None
     published: frozenset[str] = frozenset()
-    """Channels on which the result was published: once on each, however often the plan is delivered."""
+    """Channels that have the result; each gets it once, however often the plan is delivered."""

@@ -11,7 +11,6 @@ from enum import StrEnum
 
 from rebalance_executor.domain.market import ZERO, BrokerOrder, OrderRequest, OrderType, Side
 
-
 ORDER_LOOKBACK = timedelta(minutes=10)
 """How far before the first submission orders are listed: the broker's clock may be behind this program's."""
 

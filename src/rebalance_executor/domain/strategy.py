@@ -120,14 +120,8 @@ def decide(parent: ParentOrder, context: DecisionContext, config: ExecutionConfi
             return _while_working(parent, child, context, config)
         case ChildOrder(phase=ChildPhase.WORKING), _:
             return Cancel()
-        case _ if (settled := _settled_by_fills(parent)) is not None:
+        case _ if (settled := _settled_at_broker(parent)) is not None:
             return settled
-        case ChildOrder(phase=ChildPhase.REPLACED) as child, _:
-            text = f"order {child.order_id} was replaced at the broker by another order that is not this plan's"
-            return Settle(Outcome.UNRESOLVED, Code.REPLACED_EXTERNALLY, text)
-        case ChildOrder(phase=ChildPhase.REJECTED) as child, _:
-            outcome = Outcome.PARTIALLY_FILLED if parent.filled_qty else Outcome.REJECTED
-            return Settle(outcome, Code.REJECTED, child.error_message or "rejected by the broker after acceptance")
         case _, Yielding():
             return Wait()  # the next run continues
         case _, Concluding(code, message):
@@ -194,12 +188,21 @@ def _is_superseded(parent: ParentOrder, child: ChildOrder, context: DecisionCont
 # --- no open child ---------------------------------------------------------------------------------------
 
 
-def _settled_by_fills(parent: ParentOrder) -> Settle | None:
-    """Return the outcome if the fills alone settle the parent: overfilled, or filled completely."""
+def _settled_at_broker(parent: ParentOrder) -> Settle | None:
+    """Return the outcome if the broker's reports alone settle the parent: its fills, or how its last child ended."""
     if parent.filled_qty > parent.qty or any(child.filled_qty > child.qty for child in parent.children):
         filled = f"{format_decimal(parent.filled_qty)} shares filled of {format_decimal(parent.qty)} ordered"
         return Settle(Outcome.UNRESOLVED, Code.OVERFILLED, filled)
-    return Settle(Outcome.FILLED) if parent.remaining == 0 else None
+    if parent.remaining == 0:
+        return Settle(Outcome.FILLED)
+    match parent.last_child:
+        case ChildOrder(phase=ChildPhase.REPLACED) as child:
+            text = f"order {child.order_id} was replaced at the broker by another order that is not this plan's"
+            return Settle(Outcome.UNRESOLVED, Code.REPLACED_EXTERNALLY, text)
+        case ChildOrder(phase=ChildPhase.REJECTED) as child:
+            outcome = Outcome.PARTIALLY_FILLED if parent.filled_qty else Outcome.REJECTED
+            return Settle(outcome, Code.REJECTED, child.error_message or "rejected by the broker after acceptance")
+    return None
 
 
 def _next_child(parent: ParentOrder, context: DecisionContext, config: ExecutionConfig) -> Decision:

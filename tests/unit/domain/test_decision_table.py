@@ -1,4 +1,4 @@
-"""The whole decision table of the default style: every state of a parent × every quote × what the run is about.
+"""The whole decision table of the default style: every state of a parent × every quote × every mode.
 
 A row is a state, with the time in it; what it must not depend on, it is asked for all the same. The prices of what is
 placed are in ``test_ladder``, the other styles in ``test_strategy``.
@@ -30,7 +30,7 @@ QUOTES = {
     "last trade": a_trade("10.12"),
     "beyond": a_quote("10.40", "10.50"),
 }
-"""As it was at arrival; moved away; just now without an ask, and for longer than is waited; and beyond the collar."""
+"""As at arrival; moved away; without an ask, briefly and for too long; last trade; beyond the collar."""
 LOST_SINCE = {"no more": 9.0, "long no more": 4.0}
 
 
@@ -42,7 +42,7 @@ MODES: tuple[RunMode, ...] = (
 
 
 def rests(after: float, *, aim: str = "0.1", limit: str = "10.01", **fields: object) -> ChildOrder:
-    """A child that was sent so many seconds before the look, which is ten seconds after ``NOW``."""
+    """Return a child sent ``after`` seconds before the look, which is ten seconds after ``NOW``."""
     return a_child(**({"limit": limit, "spread_fraction": Decimal(aim), "intended_at": later(10 - after)} | fields))  # type: ignore[arg-type]
 
 
@@ -103,7 +103,7 @@ replaced by somebody           | replaced                                       
 never left                     | place     place     ·         no quote  place     collar  | ·           | time
 four orders in vain            | in vain                                                   | ·           | time
 """
-"""``·`` is to wait; one word for six quotes is said once."""
+"""``·`` means wait; a single cell applies to all six quotes."""
 
 WORDS = {
     "Wait": "·",
@@ -122,21 +122,21 @@ WORDS = {
 
 
 def answers(children: tuple[ChildOrder, ...], mode: RunMode) -> list[str]:
-    """What is decided for each quote; a parent that is settled shows its code."""
+    """Return the decision for each quote; a settled parent shows its code."""
     found = []
     for name, quote in QUOTES.items():
         since = later(LOST_SINCE[name]) if name in LOST_SINCE else None
-        view = DecisionContext(
+        context = DecisionContext(
             later(10), mode, quote=quote, quote_missing_since=since, funds=Decimal(1000), schedule=WaveSchedule()
         )
-        decision = decide(a_parent(*children, arrival=ARRIVAL), view, CONFIG)
+        decision = decide(a_parent(*children, arrival=ARRIVAL), context, CONFIG)
         word = str(decision.code or decision.outcome) if isinstance(decision, Settle) else type(decision).__name__
         found.append(WORDS.get(word, word))
     return found
 
 
 def rows() -> dict[str, list[list[str]]]:
-    """The table: state → for each mode the answers to the six quotes."""
+    """Return the table: state → decisions for the six quotes, per mode."""
     found = {}
     for line in TABLE.strip().splitlines()[1:]:
         state, *cells = (cell.strip() for cell in line.split("|"))
@@ -145,11 +145,11 @@ def rows() -> dict[str, list[list[str]]]:
     return found
 
 
-def test_the_table_is_complete() -> None:
+def test_decision_table_covers_every_phase() -> None:
     assert list(rows()) == list(STATES)
     assert {child.phase for children in STATES.values() for child in children} == set(ChildPhase)
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_every_state_quote_and_mode_has_its_one_answer(state: str) -> None:
+def test_every_state_quote_and_mode_has_one_decision(state: str) -> None:
     assert [answers(STATES[state], mode) for mode in MODES] == rows()[state]

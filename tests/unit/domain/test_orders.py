@@ -1,4 +1,4 @@
-"""Parent and child orders, and what a broker's report makes of them."""
+"""Parent and child orders, and the effect of a broker's report on them."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ OPEN = [ChildState.INTENDED, ChildState.UNKNOWN, ChildState.LIVE]
 
 @pytest.mark.parametrize("status", LIVE)
 @pytest.mark.parametrize("before", OPEN)
-def test_a_status_that_is_not_terminal_is_live_also_an_unlisted_one(before: ChildState, status: str) -> None:
+def test_status_that_is_not_final_is_live(before: ChildState, status: str) -> None:
     """Production failure 11."""
     seen = a_child(before).with_report(an_order(status), NOW)
     assert (seen.state, seen.status, seen.order_id, seen.closed_at) == (ChildState.LIVE, status, "order-1", None)
@@ -65,49 +65,49 @@ def test_a_status_that_is_not_terminal_is_live_also_an_unlisted_one(before: Chil
 
 @pytest.mark.parametrize(("status", "state"), TERMINAL.items())
 @pytest.mark.parametrize("before", OPEN)
-def test_a_terminal_status_with_its_price_closes_the_child(before: ChildState, status: str, state: ChildState) -> None:
+def test_final_status_with_a_price_closes_the_child(before: ChildState, status: str, state: ChildState) -> None:
     seen = a_child(before).with_report(an_order(status, filled="10", price="10.01"), later(5))
     assert (seen.state, seen.filled_qty, seen.filled_avg_price) == (state, Decimal(10), Decimal("10.01"))
     assert seen.closed_at == later(5)
 
 
 @pytest.mark.parametrize("status", ["canceled", "expired", "rejected", "replaced"])
-def test_a_terminal_status_without_fills_needs_no_price(status: str) -> None:
+def test_final_status_without_fills_needs_no_price(status: str) -> None:
     assert a_child().with_report(an_order(status), NOW).state is TERMINAL[status]
 
 
 @pytest.mark.parametrize("status", TERMINAL)
-def test_a_fill_without_its_price_leaves_the_child_open(status: str) -> None:
-    """Production failure 10: filled is told before the average price."""
+def test_fill_without_a_price_leaves_the_child_open(status: str) -> None:
+    """Production failure 10: the status can precede the average price."""
     seen = a_child().with_report(an_order(status, filled="10"), later(1))
     assert (seen.state, seen.filled_qty, seen.incomplete_since) == (ChildState.LIVE, Decimal(10), later(1))
     assert seen.is_open
 
 
-def test_the_wait_for_a_price_counts_from_its_first_absence() -> None:
+def test_wait_for_a_price_counts_from_its_first_absence() -> None:
     """Production failure 10."""
     late = an_order("filled", filled="10")
     assert a_child().with_report(late, later(1)).with_report(late, later(9)).incomplete_since == later(1)
 
 
-def test_a_price_that_comes_late_closes_the_child() -> None:
+def test_late_price_closes_the_child() -> None:
     """Production failure 10."""
     pending = a_child().with_report(an_order("filled", filled="10"), later(1))
     seen = pending.with_report(an_order("filled", filled="10", price="10.01"), later(2))
     assert (seen.state, seen.filled_avg_price, seen.incomplete_since) == (ChildState.FILLED, Decimal("10.01"), None)
 
 
-def test_a_partial_fill_without_a_price_is_not_late_while_the_order_works() -> None:
+def test_partial_fill_without_a_price_is_not_incomplete_while_live() -> None:
     assert a_child().with_report(an_order("partially_filled", filled="4"), NOW).incomplete_since is None
 
 
-def test_fills_that_were_seen_are_never_lost() -> None:
-    """Production failure 17: on doubt the larger fill is true."""
+def test_reported_fills_are_never_lost() -> None:
+    """Production failure 17: of two reports the larger fill is right."""
     child = a_child().with_report(an_order("partially_filled", filled="6", price="10"), NOW)
     assert child.with_report(an_order("partially_filled", filled="4", price="10"), NOW).filled_qty == 6
 
 
-def test_a_price_that_was_seen_is_never_lost() -> None:
+def test_reported_price_is_never_lost() -> None:
     child = a_child().with_report(an_order("partially_filled", filled="6", price="10"), NOW)
     seen = child.with_report(an_order("canceled", filled="6"), NOW)
     assert (seen.state, seen.filled_avg_price) == (ChildState.CANCELED, Decimal(10))
@@ -116,11 +116,11 @@ def test_a_price_that_was_seen_is_never_lost() -> None:
 @pytest.mark.parametrize(
     ("told", "expected"), [(later(3), later(3)), (None, later(7))], ids=["the broker's", "ours where it has none"]
 )
-def test_a_terminal_order_closes_at_a_time(told: datetime | None, expected: datetime) -> None:
+def test_final_order_has_a_closing_time(told: datetime | None, expected: datetime) -> None:
     assert a_child().with_report(an_order("canceled", closed_at=told), later(7)).closed_at == expected
 
 
-def test_the_time_of_submission_is_kept_where_a_report_lacks_it() -> None:
+def test_submission_time_is_kept() -> None:
     child = a_child().with_report(an_order(submitted_at=later(1)), NOW)
     assert child.with_report(an_order(submitted_at=None), NOW).submitted_at == later(1)
 
@@ -139,12 +139,12 @@ def test_the_time_of_submission_is_kept_where_a_report_lacks_it() -> None:
         (an_order("filled", filled="10", price="10"), ChildState.FILLED),
     ],
 )
-def test_a_child_is_settled_when_terminal_whole_and_priced(order: BrokerOrder, state: ChildState) -> None:
-    """Production failures 10 and 11; ``filled`` can also be told before the quantity."""
+def test_child_is_final_when_its_report_is_complete(order: BrokerOrder, state: ChildState) -> None:
+    """Production failures 10 and 11; ``filled`` can also precede the quantity."""
     assert a_child().with_report(order, NOW).state is state
 
 
-def test_an_older_report_changes_neither_quantity_nor_price() -> None:
+def test_older_report_changes_neither_quantity_nor_price() -> None:
     seen = a_child().with_report(an_order("partially_filled", filled="6", price="10"), NOW)
     after = seen.with_report(an_order("partially_filled", filled="4", price="11"), NOW)
     assert (after.filled_qty, after.filled_avg_price) == (Decimal(6), Decimal(10))
@@ -160,14 +160,14 @@ reports = st.builds(
 
 @property_test
 @given(st.sampled_from([*CLOSED, ChildState.NOT_SENT]), reports)
-def test_law_a_closed_child_never_changes(state: ChildState, report: BrokerOrder) -> None:
+def test_closed_child_never_changes(state: ChildState, report: BrokerOrder) -> None:
     child = a_child(state, filled="4", price="10")
     assert child.with_report(report, later(9)) is child
 
 
 @property_test
 @given(st.lists(reports, max_size=8))
-def test_law_a_childs_fills_only_grow_and_closed_is_closed(told: list[BrokerOrder]) -> None:
+def test_fills_only_grow_and_closed_stays_closed(told: list[BrokerOrder]) -> None:
     child = a_child(ChildState.UNKNOWN)
     for second, report in enumerate(told):
         after = child.with_report(report, later(second))
@@ -196,19 +196,19 @@ def test_law_a_childs_fills_only_grow_and_closed_is_closed(told: list[BrokerOrde
         (a_child(ChildState.NOT_SENT), "0"),
     ],
 )
-def test_a_childs_exposure_is_what_it_has_filled_or_may_still_fill(child: ChildOrder, exposure: str) -> None:
+def test_exposure_of_a_child_is_filled_or_open_quantity(child: ChildOrder, exposure: str) -> None:
     assert child.exposure == Decimal(exposure)
 
 
-def test_a_parent_adds_up_its_children() -> None:
-    """Production failure 14: what remains counts, not the original quantity."""
+def test_parent_sums_its_children() -> None:
+    """Production failure 14: the remaining quantity counts, not the original one."""
     first = a_child(ChildState.CANCELED, filled="4", price="10")
     parent = a_parent(first, a_child(attempt=2, qty="6", filled="1", price="10.10"))
     assert (parent.filled_qty, parent.remaining, parent.exposure) == (Decimal(5), Decimal(5), Decimal(10))
     assert parent.filled_value == Decimal("50.10")
 
 
-def test_a_fill_without_price_counts_in_shares_and_not_in_dollars() -> None:
+def test_fill_without_a_price_counts_in_shares_only() -> None:
     """Production failure 10."""
     parent = a_parent(a_child(filled="10"))
     assert (parent.filled_qty, parent.filled_value, parent.remaining) == (Decimal(10), ZERO, ZERO)
@@ -217,28 +217,28 @@ def test_a_fill_without_price_counts_in_shares_and_not_in_dollars() -> None:
 # --- children of a parent --------------------------------------------------------------------------------
 
 
-def test_a_new_parent_has_no_child() -> None:
+def test_new_parent_has_no_child() -> None:
     parent = a_parent()
     assert (parent.last_child, parent.open_child, parent.attempts) == (None, None, 0)
 
 
 @pytest.mark.parametrize("state", OPEN)
-def test_the_last_child_is_the_open_one(state: ChildState) -> None:
+def test_only_the_last_child_can_be_open(state: ChildState) -> None:
     second = a_child(state, attempt=2)
     assert a_parent(a_child(ChildState.CANCELED), second).open_child is second
 
 
 @pytest.mark.parametrize("state", [*CLOSED, ChildState.NOT_SENT])
-def test_a_closed_child_is_not_open(state: ChildState) -> None:
+def test_closed_child_is_not_open(state: ChildState) -> None:
     assert a_parent(a_child(state)).open_child is None
 
 
-def test_a_child_that_was_never_sent_is_no_attempt() -> None:
+def test_child_never_sent_is_no_attempt() -> None:
     parent = a_parent(a_child(ChildState.NOT_SENT), a_child(ChildState.CANCELED, attempt=2), a_child(attempt=3))
     assert parent.attempts == 2
 
 
-def test_a_child_of_the_same_attempt_is_replaced_and_a_new_one_appended() -> None:
+def test_child_of_the_same_attempt_is_replaced() -> None:
     intended = a_child(ChildState.INTENDED)
     live = a_child(ChildState.LIVE)
     second = a_child(attempt=2)
@@ -246,7 +246,7 @@ def test_a_child_of_the_same_attempt_is_replaced_and_a_new_one_appended() -> Non
     assert parent.children == (live, second)
 
 
-def test_what_is_sent_for_a_child_is_always_the_same() -> None:
+def test_request_of_a_child_never_changes() -> None:
     request = OrderRequest("client-1", "ABC", SELL, OrderType.LIMIT, Decimal(10), Decimal("10.01"))
     assert a_child(ChildState.INTENDED).request("ABC", SELL) == request
     assert a_child(ChildState.UNKNOWN, resent=True).request("ABC", SELL) == request
@@ -255,18 +255,18 @@ def test_what_is_sent_for_a_child_is_always_the_same() -> None:
 # --- outcome ---------------------------------------------------------------------------------------------
 
 
-def test_a_settled_parent_never_changes_again() -> None:
+def test_settled_parent_never_changes() -> None:
     settled = a_parent().settled(Outcome.UNRESOLVED, Code.FILL_PRICE_MISSING, "look", NOW)
     assert settled.settled(Outcome.FILLED, None, None, later(9)) is settled
 
 
-def test_a_filled_parent_keeps_its_remark() -> None:
+def test_filled_parent_keeps_its_remark() -> None:
     scaled = a_parent(code=Code.SCALED_TO_CASH, message="scaled")
     settled = scaled.settled(Outcome.FILLED, None, None, NOW)
     assert (settled.outcome, settled.code, settled.message) == (Outcome.FILLED, Code.SCALED_TO_CASH, "scaled")
 
 
-def test_why_a_parent_failed_takes_the_place_of_a_remark() -> None:
+def test_failure_replaces_a_remark() -> None:
     scaled = a_parent(code=Code.SCALED_TO_CASH, message="scaled")
     settled = scaled.settled(Outcome.UNFILLED, Code.TIME_LIMIT, "too late", NOW)
     assert (settled.code, settled.message, settled.settled_at) == (Code.TIME_LIMIT, "too late", NOW)
@@ -279,15 +279,15 @@ names = st.text(st.characters(categories=["L", "N", "P"]), min_size=1, max_size=
 
 @property_test
 @given(names, names, st.integers(1, 50))
-def test_law_a_client_order_id_fits_the_broker_and_repeats(account: str, plan_id: str, attempt: int) -> None:
-    """Production failure 17 and the double buys: the same intent has the same id, in every run."""
+def test_client_order_id_fits_the_broker_and_is_deterministic(account: str, plan_id: str, attempt: int) -> None:
+    """Production failure 17 and the double buys: the same intent has the same ID in every run."""
     made = child_order_id(account, plan_id, "S" * 50, attempt)
     assert made == child_order_id(account, plan_id, "S" * 50, attempt)
     assert len(made) <= 128
     assert made.isascii()
 
 
-def test_another_account_plan_symbol_or_attempt_has_another_id() -> None:
+def test_client_order_id_differs_by_account_plan_symbol_and_attempt() -> None:
     ids = {
         child_order_id("default", "plan-1", "ABC", 1),
         child_order_id("growth", "plan-1", "ABC", 1),
@@ -301,7 +301,7 @@ def test_another_account_plan_symbol_or_attempt_has_another_id() -> None:
 
 @property_test
 @given(st.lists(st.tuples(st.sampled_from(CLOSED), st.integers(0, 10)), max_size=6))
-def test_law_filled_and_remaining_are_the_quantity(children: list[tuple[ChildState, int]]) -> None:
+def test_filled_and_remaining_sum_to_the_quantity(children: list[tuple[ChildState, int]]) -> None:
     parent: ParentOrder = a_parent(side=BUY, qty="100")
     for attempt, (state, filled) in enumerate(children, start=1):
         parent = parent.with_child(a_child(state, attempt=attempt, filled=str(filled), price="10"))
@@ -309,11 +309,11 @@ def test_law_filled_and_remaining_are_the_quantity(children: list[tuple[ChildSta
     assert parent.exposure == parent.filled_qty == sum((c.filled_qty for c in parent.children), ZERO)
 
 
-def test_a_filled_child_has_no_exposure_beyond_its_fill() -> None:
+def test_filled_child_has_no_further_exposure() -> None:
     assert a_filled_child("10").exposure == 10
 
 
-def test_a_parent_keeps_every_former_child() -> None:
+def test_parent_keeps_every_former_child() -> None:
     first, second, third = (a_child(ChildState.CANCELED, attempt=n) for n in (1, 2, 3))
     parent = a_parent(first, second, third)
 
@@ -322,6 +322,6 @@ def test_a_parent_keeps_every_former_child() -> None:
     assert parent.with_child(a_child(attempt=4)).children[:3] == (first, second, third)
 
 
-def test_a_client_order_id_is_the_same_for_ever() -> None:
-    """Orders that are open when a new version is deployed must be found by it."""
+def test_client_order_id_is_stable_across_versions() -> None:
+    """A new version must find the orders that are open when it is deployed."""
     assert child_order_id("default", "plan-1", "BRK.B", 12) == "rb1-ff0e21d67e6f03aa4033-BRK.B-12"

@@ -1,4 +1,4 @@
-"""What to do next with a parent: each state it can be in has a name, and one answer."""
+"""The next step for a parent: one decision for each of its states."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ CONCLUDING = Concluding(Code.TIME_LIMIT, "the plan's time limit passed")
 MODES: tuple[RunMode, ...] = (WORKING, YIELDING, CONCLUDING)
 
 
-def view(
+def context(
     at: datetime = NOW,
     *,
     mode: RunMode = WORKING,
@@ -66,7 +66,7 @@ def cancelled(filled: str = "0", *, attempt: int = 1, qty: str = "10") -> ChildO
 
 
 def verdict(decision: Decision) -> tuple[Outcome, Code | None]:
-    """Outcome and code of a decision that settles; its message must say something where there is a code."""
+    """Return outcome and code of a settling decision; a code must come with a message."""
     assert isinstance(decision, Settle)
     assert decision.code is None or decision.message
     return decision.outcome, decision.code
@@ -78,51 +78,55 @@ def verdict(decision: Decision) -> tuple[Outcome, Code | None]:
 @pytest.mark.parametrize(
     ("parent", "look", "place"),
     [
-        pytest.param(a_parent(), view(), limit("10", "10.01"), id="first buy at the ask"),
-        pytest.param(a_parent(side=SELL), view(funds=None), limit("10", "9.99"), id="first sell at the bid"),
+        pytest.param(a_parent(), context(), limit("10", "10.01"), id="first buy at the ask"),
+        pytest.param(a_parent(side=SELL), context(funds=None), limit("10", "9.99"), id="first sell at the bid"),
         pytest.param(
-            a_parent(side=SELL, qty="7.2273576"), view(funds=None), limit("7.2273576", "9.99"), id="exact exit"
+            a_parent(side=SELL, qty="7.2273576"), context(funds=None), limit("7.2273576", "9.99"), id="exact exit"
         ),
         pytest.param(
-            a_parent(cancelled("4")), view(quote=a_quote("10.01", "10.03")), limit("6", "10.03"), id="what remains"
+            a_parent(cancelled("4")), context(quote=a_quote("10.01", "10.03")), limit("6", "10.03"), id="what remains"
         ),
         pytest.param(
             a_parent(a_child(ChildState.EXPIRED)),
-            view(quote=a_quote("10.01", "10.03")),
+            context(quote=a_quote("10.01", "10.03")),
             limit("10", "10.03"),
             id="expired",
         ),
-        pytest.param(a_parent(a_child(ChildState.NOT_SENT)), view(), limit("10", "10.01"), id="the former never left"),
         pytest.param(
-            a_parent(a_filled_child("4"), qty="10"), view(), limit("6", "10.01"), id="the former was made smaller"
+            a_parent(a_child(ChildState.NOT_SENT)), context(), limit("10", "10.01"), id="the former never left"
+        ),
+        pytest.param(
+            a_parent(a_filled_child("4"), qty="10"), context(), limit("6", "10.01"), id="the former was made smaller"
         ),
         pytest.param(
             a_parent(*[a_child(ChildState.NOT_SENT, attempt=n) for n in range(1, 9)]),
-            view(),
+            context(),
             limit("10", "10.01"),
             id="what never left does not use attempts up",
         ),
-        pytest.param(a_parent(), view(quote=a_quote("10.28", "10.30")), limit("10", "10.30"), id="at the collar, buy"),
+        pytest.param(
+            a_parent(), context(quote=a_quote("10.28", "10.30")), limit("10", "10.30"), id="at the collar, buy"
+        ),
         pytest.param(
             a_parent(side=SELL),
-            view(quote=a_quote("9.70", "9.72"), funds=None),
+            context(quote=a_quote("9.70", "9.72"), funds=None),
             limit("10", "9.70"),
             id="at the collar, sell",
         ),
         pytest.param(
-            a_parent(qty="0.1"), view(quote=a_quote("9.99", "10.00")), limit("0.1", "10.00"), id="just the minimum"
+            a_parent(qty="0.1"), context(quote=a_quote("9.99", "10.00")), limit("0.1", "10.00"), id="just the minimum"
         ),
-        pytest.param(a_parent(), view(funds="100.10"), limit("10", "10.01"), id="the funds just suffice"),
-        pytest.param(a_parent(), view(funds="100.09"), limit("9.999", "10.01"), id="the funds fall short"),
+        pytest.param(a_parent(), context(funds="100.10"), limit("10", "10.01"), id="the funds just suffice"),
+        pytest.param(a_parent(), context(funds="100.09"), limit("9.999", "10.01"), id="the funds fall short"),
         pytest.param(
             a_parent(fractionable=False),
-            view(funds="100.09"),
+            context(funds="100.09"),
             limit("9", "10.01"),
             id="the funds fall short, whole shares",
         ),
     ],
 )
-def test_a_parent_with_nothing_open_gets_its_next_child(
+def test_parent_without_an_open_child_gets_its_next_child(
     parent: ParentOrder, look: DecisionContext, place: Place
 ) -> None:
     """Production failures 8, 14 and 16."""
@@ -134,27 +138,25 @@ def test_a_parent_with_nothing_open_gets_its_next_child(
     [(a_parent(), "103", "10"), (a_parent(), "51.5", "5"), (a_parent(side=SELL), None, "10")],
     ids=["at the worst price it fits", "at the worst price half fits", "sell"],
 )
-def test_a_market_order_has_no_limit_and_is_paid_for_at_the_collar(
+def test_market_order_has_no_limit_and_is_reserved_at_the_collar(
     parent: ParentOrder, funds: str | None, qty: str
 ) -> None:
-    assert decide(parent, view(funds=funds), MARKET) == Place(OrderType.MARKET, Decimal(qty), None)
+    assert decide(parent, context(funds=funds), MARKET) == Place(OrderType.MARKET, Decimal(qty), None)
 
 
 @pytest.mark.parametrize("side", [BUY, SELL])
 @pytest.mark.parametrize("changes", [{"order_style": style} for style in OrderStyle] + [{"last_rung_market": True}])
-def test_where_nobody_quotes_the_last_trade_prices_a_limit_in_every_style(
-    side: Side, changes: dict[str, object]
-) -> None:
+def test_last_trade_prices_a_limit_in_every_style(side: Side, changes: dict[str, object]) -> None:
     config = ExecutionConfig.model_validate(changes)
-    decision = decide(a_parent(side=side), view(quote=a_trade("10.02")), config)
+    decision = decide(a_parent(side=side), context(quote=a_trade("10.02")), config)
 
     aim = Decimal(1) if config.order_style is OrderStyle.LADDER else None
     assert decision == Place(OrderType.LIMIT, Decimal(10), Decimal("10.02"), aim)
 
 
 @pytest.mark.parametrize(("side", "price"), [(BUY, "10.31"), (SELL, "9.69")])
-def test_a_last_trade_outside_the_collar_prices_nothing(side: Side, price: str) -> None:
-    decision = decide(a_parent(side=side), view(quote=a_trade(price)), CONFIG)
+def test_last_trade_outside_the_collar_prices_nothing(side: Side, price: str) -> None:
+    decision = decide(a_parent(side=side), context(quote=a_trade(price)), CONFIG)
     assert verdict(decision) == (Outcome.DENIED, Code.PRICE_COLLAR)
 
 
@@ -181,9 +183,9 @@ CANCELLING = a_child(cancel_requested_at=NOW, status="pending_cancel")
         pytest.param(LATE, later(14.9), Wait(), id="price pending"),
     ],
 )
-def test_an_open_child_is_waited_for_or_cancelled(child: ChildOrder, at: datetime, decision: Decision) -> None:
-    """Production failures 11 and 13: no second order before the first is terminal."""
-    assert decide(a_parent(child), view(at), CONFIG) == decision
+def test_open_child_is_awaited_or_canceled(child: ChildOrder, at: datetime, decision: Decision) -> None:
+    """Production failures 11 and 13: no second order before the first is final."""
+    assert decide(a_parent(child), context(at), CONFIG) == decision
 
 
 @pytest.mark.parametrize("mode", [YIELDING, CONCLUDING], ids=["yielding", "concluding"])
@@ -197,20 +199,20 @@ def test_an_open_child_is_waited_for_or_cancelled(child: ChildOrder, at: datetim
         pytest.param(LATE, Wait(), id="price pending"),
     ],
 )
-def test_a_run_that_stops_cancels_what_rests_once(mode: RunMode, child: ChildOrder, decision: Decision) -> None:
-    assert decide(a_parent(child), view(mode=mode), CONFIG) == decision
+def test_stopping_run_cancels_a_working_order_once(mode: RunMode, child: ChildOrder, decision: Decision) -> None:
+    assert decide(a_parent(child), context(mode=mode), CONFIG) == decision
 
 
 @pytest.mark.parametrize("mode", MODES, ids=["working", "yielding", "concluding"])
-def test_a_cancel_that_is_never_confirmed_needs_an_operator(mode: RunMode) -> None:
-    decision = decide(a_parent(CANCELLING), view(later(60), mode=mode), CONFIG)
+def test_unconfirmed_cancel_ends_unresolved(mode: RunMode) -> None:
+    decision = decide(a_parent(CANCELLING), context(later(60), mode=mode), CONFIG)
     assert verdict(decision) == (Outcome.UNRESOLVED, Code.CANCEL_UNCONFIRMED)
 
 
 @pytest.mark.parametrize("mode", MODES, ids=["working", "yielding", "concluding"])
-def test_a_price_that_is_never_told_needs_an_operator(mode: RunMode) -> None:
+def test_missing_fill_price_ends_unresolved(mode: RunMode) -> None:
     """Production failure 10: not a failure, and not a fill of 0 dollars."""
-    decision = decide(a_parent(LATE), view(later(15), mode=mode), CONFIG)
+    decision = decide(a_parent(LATE), context(later(15), mode=mode), CONFIG)
     assert verdict(decision) == (Outcome.UNRESOLVED, Code.FILL_PRICE_MISSING)
 
 
@@ -258,23 +260,23 @@ REJECTED = a_child(ChildState.REJECTED, attempt=2, qty="6", error_message="insuf
     ],
 )
 @pytest.mark.parametrize("mode", MODES, ids=["working", "yielding", "concluding"])
-def test_what_the_broker_settled_settles_the_parent_in_every_mode(
+def test_final_child_settles_the_parent_in_every_mode(
     parent: ParentOrder, outcome: Outcome, code: Code | None, mode: RunMode
 ) -> None:
     """Production failure 12: filled during a cancel is filled."""
-    assert verdict(decide(parent, view(mode=mode), CONFIG)) == (outcome, code)
+    assert verdict(decide(parent, context(mode=mode), CONFIG)) == (outcome, code)
 
 
-def test_a_rejection_says_what_the_broker_said() -> None:
-    decision = decide(a_parent(cancelled("4"), REJECTED), view(), CONFIG)
+def test_reject_carries_the_brokers_message() -> None:
+    decision = decide(a_parent(cancelled("4"), REJECTED), context(), CONFIG)
     assert isinstance(decision, Settle)
     assert decision.message == "insufficient buying power"
 
 
 @pytest.mark.parametrize("outcome", Outcome)
 @pytest.mark.parametrize("mode", MODES, ids=["working", "yielding", "concluding"])
-def test_a_settled_parent_is_left_alone(outcome: Outcome, mode: RunMode) -> None:
-    assert decide(a_parent(outcome=outcome), view(mode=mode), CONFIG) == Wait()
+def test_settled_parent_needs_nothing(outcome: Outcome, mode: RunMode) -> None:
+    assert decide(a_parent(outcome=outcome), context(mode=mode), CONFIG) == Wait()
 
 
 THREE_CANCELLED = tuple(cancelled(attempt=n) for n in (1, 2, 3))
@@ -284,71 +286,75 @@ THREE_CANCELLED = tuple(cancelled(attempt=n) for n in (1, 2, 3))
     ("parent", "look", "outcome", "code"),
     [
         pytest.param(
-            a_parent(*THREE_CANCELLED), view(), Outcome.UNFILLED, Code.ATTEMPTS_EXHAUSTED, id="three orders, no fill"
+            a_parent(*THREE_CANCELLED), context(), Outcome.UNFILLED, Code.ATTEMPTS_EXHAUSTED, id="three orders, no fill"
         ),
         pytest.param(
             a_parent(cancelled("1"), *THREE_CANCELLED[1:]),
-            view(),
+            context(),
             Outcome.PARTIALLY_FILLED,
             Code.ATTEMPTS_EXHAUSTED,
             id="three orders, some fill",
         ),
         pytest.param(
-            a_parent(), view(quote=None, missing_since=later(-5)), Outcome.DENIED, Code.QUOTE_UNUSABLE, id="no quote"
+            a_parent(), context(quote=None, missing_since=later(-5)), Outcome.DENIED, Code.QUOTE_UNUSABLE, id="no quote"
         ),
         pytest.param(
             a_parent(),
-            view(quote=a_quote("107", "0"), missing_since=later(-5)),
+            context(quote=a_quote("107", "0"), missing_since=later(-5)),
             Outcome.DENIED,
             Code.QUOTE_UNUSABLE,
             id="one-sided quote",
         ),
         pytest.param(
             a_parent(cancelled("4")),
-            view(quote=None, missing_since=later(-5)),
+            context(quote=None, missing_since=later(-5)),
             Outcome.PARTIALLY_FILLED,
             Code.QUOTE_UNUSABLE,
             id="no quote for the rest",
         ),
         pytest.param(
-            a_parent(), view(quote=a_quote("10.29", "10.31")), Outcome.DENIED, Code.PRICE_COLLAR, id="buy ran away"
+            a_parent(), context(quote=a_quote("10.29", "10.31")), Outcome.DENIED, Code.PRICE_COLLAR, id="buy ran away"
         ),
         pytest.param(
             a_parent(side=SELL),
-            view(quote=a_quote("9.69", "9.71"), funds=None),
+            context(quote=a_quote("9.69", "9.71"), funds=None),
             Outcome.DENIED,
             Code.PRICE_COLLAR,
             id="sell ran away",
         ),
         pytest.param(
             a_parent(cancelled()),
-            view(quote=a_quote("10.29", "10.31")),
+            context(quote=a_quote("10.29", "10.31")),
             Outcome.UNFILLED,
             Code.PRICE_COLLAR,
             id="ran away later",
         ),
-        pytest.param(a_parent(), view(funds="0"), Outcome.SKIPPED, Code.INSUFFICIENT_CASH, id="no cash"),
-        pytest.param(a_parent(), view(funds="-5"), Outcome.SKIPPED, Code.INSUFFICIENT_CASH, id="less than no cash"),
+        pytest.param(a_parent(), context(funds="0"), Outcome.SKIPPED, Code.INSUFFICIENT_CASH, id="no cash"),
+        pytest.param(a_parent(), context(funds="-5"), Outcome.SKIPPED, Code.INSUFFICIENT_CASH, id="less than no cash"),
         pytest.param(
-            a_parent(fractionable=False), view(funds="10"), Outcome.SKIPPED, Code.INSUFFICIENT_CASH, id="not one share"
+            a_parent(fractionable=False),
+            context(funds="10"),
+            Outcome.SKIPPED,
+            Code.INSUFFICIENT_CASH,
+            id="not one share",
         ),
         pytest.param(
             a_parent(cancelled("4")),
-            view(funds="0"),
+            context(funds="0"),
             Outcome.PARTIALLY_FILLED,
             Code.INSUFFICIENT_CASH,
             id="no cash for the rest",
         ),
         pytest.param(
             a_parent(cancelled("9.95")),
-            view(),
+            context(),
             Outcome.PARTIALLY_FILLED,
             Code.BELOW_MINIMUM,
             id="the rest is below the minimum",
         ),
     ],
 )
-def test_what_cannot_go_on_ends_with_its_code(
+def test_parent_that_cannot_continue_ends_with_its_code(
     parent: ParentOrder, look: DecisionContext, outcome: Outcome, code: Code
 ) -> None:
     """Production failures 6, 7, 9, 16 and 19."""
@@ -357,19 +363,19 @@ def test_what_cannot_go_on_ends_with_its_code(
 
 @pytest.mark.parametrize("quote", [None, a_quote("107", "0"), a_quote("0", "107"), a_quote("10.02", "10.01")])
 @pytest.mark.parametrize("missing_since", [None, later(-4.9)])
-def test_a_quote_that_cannot_be_used_is_looked_at_again(quote: Quote | None, missing_since: datetime | None) -> None:
+def test_unusable_quote_is_awaited(quote: Quote | None, missing_since: datetime | None) -> None:
     """Production failure 6: no price is invented."""
-    assert decide(a_parent(), view(quote=quote, missing_since=missing_since), CONFIG) == Wait()
+    assert decide(a_parent(), context(quote=quote, missing_since=missing_since), CONFIG) == Wait()
 
 
-def test_a_sell_of_a_few_cents_is_not_below_the_minimum() -> None:
-    """Production failure 4: what is left of an exit goes too."""
+def test_sell_of_a_few_cents_is_not_below_the_minimum() -> None:
+    """Production failure 4: the remainder of an exit is sold, too."""
     parent = a_parent(side=SELL, qty="0.003")
-    assert decide(parent, view(funds=None), CONFIG) == limit("0.003", "9.99")
+    assert decide(parent, context(funds=None), CONFIG) == limit("0.003", "9.99")
 
 
-def test_a_run_that_yields_leaves_an_unfinished_parent_to_the_next() -> None:
-    assert decide(a_parent(cancelled("4")), view(mode=YIELDING), CONFIG) == Wait()
+def test_yielding_run_leaves_an_unfinished_parent_to_the_next() -> None:
+    assert decide(a_parent(cancelled("4")), context(mode=YIELDING), CONFIG) == Wait()
 
 
 @pytest.mark.parametrize("reason", [Code.TIME_LIMIT, Code.MARKET_CLOSED, Code.TOO_MANY_RUNS])
@@ -378,8 +384,8 @@ def test_a_run_that_yields_leaves_an_unfinished_parent_to_the_next() -> None:
     [(a_parent(cancelled()), Outcome.UNFILLED), (a_parent(cancelled("4")), Outcome.PARTIALLY_FILLED)],
     ids=["nothing filled", "some filled"],
 )
-def test_a_plan_that_is_concluded_says_why(parent: ParentOrder, outcome: Outcome, reason: Code) -> None:
-    assert verdict(decide(parent, view(mode=Concluding(reason, "a reason")), CONFIG)) == (outcome, reason)
+def test_concluding_run_gives_its_code(parent: ParentOrder, outcome: Outcome, reason: Code) -> None:
+    assert verdict(decide(parent, context(mode=Concluding(reason, "a reason")), CONFIG)) == (outcome, reason)
 
 
 @pytest.mark.parametrize(
@@ -394,11 +400,11 @@ def test_a_plan_that_is_concluded_says_why(parent: ParentOrder, outcome: Outcome
         pytest.param(a_parent(outcome=Outcome.DENIED), False, id="settled"),
     ],
 )
-def test_a_quote_is_read_only_where_it_may_price_a_child(parent: ParentOrder, *, needed: bool) -> None:
+def test_quote_is_needed_only_if_it_may_price_a_child(parent: ParentOrder, *, needed: bool) -> None:
     assert needs_quote(parent, CONFIG) is needed
 
 
-def test_a_parent_without_arrival_is_never_priced() -> None:
+def test_parent_without_arrival_is_never_priced() -> None:
     parent = a_parent(side=BUY, arrival=None)
-    look = view(missing_since=later(-5))
+    look = context(missing_since=later(-5))
     assert verdict(decide(parent, look, CONFIG)) == (Outcome.DENIED, Code.QUOTE_UNUSABLE)

@@ -1,4 +1,4 @@
-"""What no decision may ever do, whatever the parent, the quote, the time and the mode."""
+"""Properties of every decision, for any parent, quote, time and mode."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ MODES: tuple[RunMode, ...] = (WORKING, WORKING, YIELDING, CONCLUDING)
 
 @st.composite
 def parents(draw: st.DrawFn, *, with_open: bool | None = None) -> ParentOrder:
-    """Parents in any state that the executor can bring about."""
+    """Draw parents in any state that the executor can produce."""
     qty = draw(shares)
     arrival = draw(quotes())
     parent = a_parent(side=draw(sides), qty=str(qty), fractionable=draw(st.booleans()), arrival=arrival)
@@ -57,8 +57,8 @@ def parents(draw: st.DrawFn, *, with_open: bool | None = None) -> ParentOrder:
 
 
 @st.composite
-def views(draw: st.DrawFn) -> DecisionContext:
-    """Views at any time, in any mode, with any quote or none."""
+def contexts(draw: st.DrawFn) -> DecisionContext:
+    """Draw contexts at any time, in any mode, with any quote or none."""
     return DecisionContext(
         now=later(draw(st.integers(0, 100))),
         mode=draw(st.sampled_from(MODES)),
@@ -72,22 +72,22 @@ configs = st.sampled_from(CONFIGS)
 
 
 @property_test
-@given(parents(with_open=True), views(), configs)
-def test_law_nothing_is_placed_while_a_child_is_open(
-    parent: ParentOrder, view: DecisionContext, config: ExecutionConfig
+@given(parents(with_open=True), contexts(), configs)
+def test_nothing_is_placed_while_a_child_is_open(
+    parent: ParentOrder, context: DecisionContext, config: ExecutionConfig
 ) -> None:
     """Production failure 13."""
     if parent.open_child is not None:
-        assert not isinstance(decide(parent, view, config), Place)
+        assert not isinstance(decide(parent, context, config), Place)
 
 
 @property_test
-@given(parents(), views(), configs)
-def test_law_a_child_never_exceeds_what_remains(
-    parent: ParentOrder, view: DecisionContext, config: ExecutionConfig
+@given(parents(), contexts(), configs)
+def test_child_never_exceeds_the_remaining_quantity(
+    parent: ParentOrder, context: DecisionContext, config: ExecutionConfig
 ) -> None:
-    """Production failure 14, and the last line before the broker."""
-    decision = decide(parent, view, config)
+    """Production failure 14, and the last check before the broker."""
+    decision = decide(parent, context, config)
     if isinstance(decision, Place):
         assert 0 < decision.qty <= parent.remaining
         child = a_child(ChildState.INTENDED, attempt=10, qty=str(decision.qty))
@@ -95,17 +95,17 @@ def test_law_a_child_never_exceeds_what_remains(
 
 
 @property_test
-@given(parents(with_open=False), views(), configs)
-def test_law_nothing_is_placed_unless_the_run_works(
-    parent: ParentOrder, view: DecisionContext, config: ExecutionConfig
+@given(parents(with_open=False), contexts(), configs)
+def test_nothing_is_placed_unless_the_run_works(
+    parent: ParentOrder, context: DecisionContext, config: ExecutionConfig
 ) -> None:
-    if view.mode != WORKING:
-        assert not isinstance(decide(parent, view, config), Place)
+    if context.mode != WORKING:
+        assert not isinstance(decide(parent, context, config), Place)
 
 
 @st.composite
 def near(draw: st.DrawFn) -> tuple[Quote, Quote]:
-    """An arrival quote, and one within or just beyond the collar of it."""
+    """Draw an arrival quote, and a quote within its collar or just beyond."""
     arrival = draw(quotes())
     moved = draw(decimals("0.95", "1.05", 3))
     bid = max((arrival.bid * moved).quantize(Decimal("0.0001")), Decimal("0.0001"))
@@ -114,7 +114,7 @@ def near(draw: st.DrawFn) -> tuple[Quote, Quote]:
 
 @property_test
 @given(near(), sides, shares, configs)
-def test_law_a_limit_is_never_worse_than_the_far_touch_or_the_collar(
+def test_limit_is_never_worse_than_far_touch_or_collar(
     pair: tuple[Quote, Quote], side: Side, qty: Decimal, config: ExecutionConfig
 ) -> None:
     """Production failures 6, 7 and 8."""
@@ -133,7 +133,7 @@ def test_law_a_limit_is_never_worse_than_the_far_touch_or_the_collar(
 
 @property_test
 @given(near(), shares, dollars, configs)
-def test_law_a_buy_never_commits_more_than_its_funds(
+def test_buy_never_commits_more_than_its_funds(
     pair: tuple[Quote, Quote], qty: Decimal, funds: Decimal, config: ExecutionConfig
 ) -> None:
     """Production failures 19 and 20."""
@@ -149,11 +149,11 @@ def test_law_a_buy_never_commits_more_than_its_funds(
 
 
 @property_test
-@given(parents(), views(), configs)
-def test_law_only_a_live_child_is_cancelled_and_only_once(
-    parent: ParentOrder, view: DecisionContext, config: ExecutionConfig
+@given(parents(), contexts(), configs)
+def test_only_a_working_child_is_canceled_and_only_once(
+    parent: ParentOrder, context: DecisionContext, config: ExecutionConfig
 ) -> None:
-    if isinstance(decide(parent, view, config), Cancel):
+    if isinstance(decide(parent, context, config), Cancel):
         child = parent.open_child
         assert child is not None
         assert child.state is ChildState.LIVE
@@ -161,19 +161,15 @@ def test_law_only_a_live_child_is_cancelled_and_only_once(
 
 
 @property_test
-@given(parents(), views(), configs)
-def test_law_filled_means_filled_as_planned(
-    parent: ParentOrder, view: DecisionContext, config: ExecutionConfig
-) -> None:
-    decision = decide(parent, view, config)
+@given(parents(), contexts(), configs)
+def test_filled_means_filled_as_planned(parent: ParentOrder, context: DecisionContext, config: ExecutionConfig) -> None:
+    decision = decide(parent, context, config)
     if isinstance(decision, Settle):
         assert (decision.outcome is Outcome.FILLED) == (parent.filled_qty == parent.qty)
         assert decision.code is None or decision.message
 
 
 @property_test
-@given(parents(), views(), configs)
-def test_law_the_same_question_has_the_same_answer(
-    parent: ParentOrder, view: DecisionContext, config: ExecutionConfig
-) -> None:
-    assert decide(parent, view, config) == decide(parent, view, config)
+@given(parents(), contexts(), configs)
+def test_decision_is_deterministic(parent: ParentOrder, context: DecisionContext, config: ExecutionConfig) -> None:
+    assert decide(parent, context, config) == decide(parent, context, config)

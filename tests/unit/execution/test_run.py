@@ -157,8 +157,8 @@ def test_cancel_is_not_sent_again_after_the_wait() -> None:
 )
 def test_last_rung_is_due_before_the_earliest_end(fields: dict[str, Any], ends: float) -> None:
     run = a_run(a_parent(), plan=a_plan(execution_urgency="HIGH"), **fields)
-    pace = run.wave_schedule(Side.BUY)
-    assert pace == WaveSchedule(Urgency.HIGH, cross_by=later(ends * 3 / 4), parents=1)
+    schedule = run.wave_schedule(Side.BUY)
+    assert schedule == WaveSchedule(Urgency.HIGH, cross_by=later(ends * 3 / 4), parents=1)
 
 
 def test_sells_leave_half_of_the_time_to_buys() -> None:
