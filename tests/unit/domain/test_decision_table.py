@@ -25,13 +25,13 @@ ARRIVAL = a_quote("10.00", "10.10")
 QUOTES = {
     "usable": ARRIVAL,
     "away": a_quote("10.03", "10.13"),
-    "no more": a_quote("10.00", "0"),
-    "long no more": a_quote("10.00", "0"),
+    "lost": a_quote("10.00", "0"),
+    "long lost": a_quote("10.00", "0"),
     "last trade": a_trade("10.12"),
     "beyond": a_quote("10.40", "10.50"),
 }
 """As at arrival; moved away; without an ask, briefly and for too long; last trade; beyond the collar."""
-LOST_SINCE = {"no more": 9.0, "long no more": 4.0}
+LOST_SINCE = {"lost": 9.0, "long lost": 4.0}
 
 
 MODES: tuple[RunMode, ...] = (
@@ -41,67 +41,71 @@ MODES: tuple[RunMode, ...] = (
 )
 
 
-def rests(after: float, *, aim: str = "0.1", limit: str = "10.01", **fields: object) -> ChildOrder:
+def sent(after: float, *, fraction: str = "0.1", limit: str = "10.01", **fields: object) -> ChildOrder:
     """Return a child sent ``after`` seconds before the look, which is ten seconds after ``NOW``."""
-    return a_child(**({"limit": limit, "spread_fraction": Decimal(aim), "intended_at": later(10 - after)} | fields))  # type: ignore[arg-type]
+    return a_child(
+        **({"limit": limit, "spread_fraction": Decimal(fraction), "intended_at": later(10 - after)} | fields)
+    )  # type: ignore[arg-type]
 
 
-def over(state: ChildState, **fields: object) -> ChildOrder:
-    return replace(rests(5), state=state, closed_at=later(9), **fields)  # type: ignore[arg-type]
+def closed(state: ChildState, **fields: object) -> ChildOrder:
+    return replace(sent(5), state=state, closed_at=later(9), **fields)  # type: ignore[arg-type]
 
 
-CANCELLING = rests(9, cancel_requested_at=later(5))
-IN_VAIN = over(ChildState.CANCELED, spread_fraction=Decimal(1), limit_price=Decimal("10.13"), intended_at=later(-30))
+PENDING_CANCEL = sent(9, cancel_requested_at=later(5))
+EXHAUSTED = closed(
+    ChildState.CANCELED, spread_fraction=Decimal(1), limit_price=Decimal("10.13"), intended_at=later(-30)
+)
 
 STATES: dict[str, tuple[ChildOrder, ...]] = {
     "nothing sent yet": (),
-    "journalled": (rests(1, state=ChildState.INTENDED),),
-    "no answer": (rests(60, state=ChildState.UNKNOWN),),
-    "sent again, rejected": (rests(60, state=ChildState.UNKNOWN, resent=True, error_code="40310000"),),
-    "rests, its time not over": (rests(3),),
-    "rests, its time over": (rests(4),),
-    "rests through all of its time": (rests(50),),
-    "rests at the far touch": (rests(20, aim="1", limit="10.10"),),
-    "rests at the far touch in vain": (rests(30, aim="1", limit="10.10"),),
-    "cancel asked for": (CANCELLING,),
-    "cancel never confirmed": (replace(CANCELLING, cancel_requested_at=later(-50)),),
-    "filled, price to come": (rests(9, status="filled", filled="10", incomplete_since=later(5)),),
-    "filled, price never came": (rests(9, status="filled", filled="10", incomplete_since=later(-5)),),
+    "journalled": (sent(1, state=ChildState.INTENDED),),
+    "no answer": (sent(60, state=ChildState.UNKNOWN),),
+    "sent again, rejected": (sent(60, state=ChildState.UNKNOWN, resent=True, error_code="40310000"),),
+    "working, rung not over": (sent(3),),
+    "working, rung over": (sent(4),),
+    "working, all rungs over": (sent(50),),
+    "working at the far touch": (sent(20, fraction="1", limit="10.10"),),
+    "working at the far touch, over": (sent(30, fraction="1", limit="10.10"),),
+    "cancel pending": (PENDING_CANCEL,),
+    "cancel unconfirmed": (replace(PENDING_CANCEL, cancel_requested_at=later(-50)),),
+    "filled, price missing": (sent(9, status="filled", filled="10", incomplete_since=later(5)),),
+    "filled, price overdue": (sent(9, status="filled", filled="10", incomplete_since=later(-5)),),
     "filled": (a_filled_child(),),
-    "filled in part, then cancelled": (over(ChildState.CANCELED, filled_qty=Decimal(4), filled_avg_price=Decimal(10)),),
-    "cancelled": (over(ChildState.CANCELED),),
-    "expired": (over(ChildState.EXPIRED),),
-    "cancelled after the last rung": (replace(IN_VAIN, cancel_requested_at=later(5)),),
-    "rejected": (over(ChildState.REJECTED),),
-    "replaced by somebody": (over(ChildState.REPLACED),),
-    "never left": (over(ChildState.NOT_SENT),),
-    "four orders in vain": tuple(replace(over(ChildState.CANCELED), attempt=n) for n in (1, 2, 3, 4)),
+    "partly filled, canceled": (closed(ChildState.CANCELED, filled_qty=Decimal(4), filled_avg_price=Decimal(10)),),
+    "canceled": (closed(ChildState.CANCELED),),
+    "expired": (closed(ChildState.EXPIRED),),
+    "canceled after the last rung": (replace(EXHAUSTED, cancel_requested_at=later(5)),),
+    "rejected": (closed(ChildState.REJECTED),),
+    "replaced externally": (closed(ChildState.REPLACED),),
+    "never sent": (closed(ChildState.NOT_SENT),),
+    "four orders unfilled": tuple(replace(closed(ChildState.CANCELED), attempt=n) for n in (1, 2, 3, 4)),
 }
 
 TABLE = """
-                               | usable    away      no more   long so   trade     beyond  | yield       | conclude
+                               | usable    away      lost      long lost trade     beyond  | yield       | conclude
 nothing sent yet               | place     place     ·         no quote  place     collar  | ·           | time
 journalled                     | ·                                                         | ·           | ·
 no answer                      | ·                                                         | ·           | ·
 sent again, rejected           | ·                                                         | ·           | ·
-rests, its time not over       | ·         ·         ·         ·         cancel    ·       | cancel      | cancel
-rests, its time over           | cancel    cancel    ·         ·         cancel    ·       | cancel      | cancel
-rests through all of its time  | cancel                                                    | cancel      | cancel
-rests at the far touch         | ·         cancel    ·         ·         cancel    ·       | cancel      | cancel
-rests at the far touch in vain | cancel                                                    | cancel      | cancel
-cancel asked for               | ·                                                         | ·           | ·
-cancel never confirmed         | unconfirmed                                               | unconfirmed | unconfirmed
-filled, price to come          | ·                                                         | ·           | ·
-filled, price never came       | no price                                                  | no price    | no price
+working, rung not over         | ·         ·         ·         ·         cancel    ·       | cancel      | cancel
+working, rung over             | cancel    cancel    ·         ·         cancel    ·       | cancel      | cancel
+working, all rungs over        | cancel                                                    | cancel      | cancel
+working at the far touch       | ·         cancel    ·         ·         cancel    ·       | cancel      | cancel
+working at the far touch, over | cancel                                                    | cancel      | cancel
+cancel pending                 | ·                                                         | ·           | ·
+cancel unconfirmed             | unconfirmed                                               | unconfirmed | unconfirmed
+filled, price missing          | ·                                                         | ·           | ·
+filled, price overdue          | no price                                                  | no price    | no price
 filled                         | filled                                                    | filled      | filled
-filled in part, then cancelled | place     place     ·         no quote  place     collar  | ·           | time
-cancelled                      | place     place     ·         no quote  place     collar  | ·           | time
+partly filled, canceled        | place     place     ·         no quote  place     collar  | ·           | time
+canceled                       | place     place     ·         no quote  place     collar  | ·           | time
 expired                        | place     place     ·         no quote  place     collar  | ·           | time
-cancelled after the last rung  | in vain   in vain   ·         no quote  in vain   collar  | ·           | time
+canceled after the last rung   | used up   used up   ·         no quote  used up   collar  | ·           | time
 rejected                       | rejected                                                  | rejected    | rejected
-replaced by somebody           | replaced                                                  | replaced    | replaced
-never left                     | place     place     ·         no quote  place     collar  | ·           | time
-four orders in vain            | in vain                                                   | ·           | time
+replaced externally            | replaced                                                  | replaced    | replaced
+never sent                     | place     place     ·         no quote  place     collar  | ·           | time
+four orders unfilled           | used up                                                   | ·           | time
 """
 """``·`` means wait; a single cell applies to all six quotes."""
 
@@ -111,7 +115,7 @@ WORDS = {
     "Cancel": "cancel",
     "QUOTE_UNUSABLE": "no quote",
     "PRICE_COLLAR": "collar",
-    "ATTEMPTS_EXHAUSTED": "in vain",
+    "ATTEMPTS_EXHAUSTED": "used up",
     "TIME_LIMIT": "time",
     "CANCEL_UNCONFIRMED": "unconfirmed",
     "FILL_PRICE_MISSING": "no price",

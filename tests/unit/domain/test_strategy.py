@@ -92,20 +92,16 @@ def verdict(decision: Decision) -> tuple[Outcome, Code | None]:
             limit("10", "10.03"),
             id="expired",
         ),
-        pytest.param(
-            a_parent(a_child(ChildState.NOT_SENT)), context(), limit("10", "10.01"), id="the former never left"
-        ),
-        pytest.param(
-            a_parent(a_filled_child("4"), qty="10"), context(), limit("6", "10.01"), id="the former was made smaller"
-        ),
+        pytest.param(a_parent(a_child(ChildState.NOT_SENT)), context(), limit("10", "10.01"), id="former never sent"),
+        pytest.param(a_parent(a_filled_child("4"), qty="10"), context(), limit("6", "10.01"), id="former was reduced"),
         pytest.param(
             a_parent(*[a_child(ChildState.NOT_SENT, attempt=n) for n in range(1, 9)]),
             context(),
             limit("10", "10.01"),
-            id="what never left does not use attempts up",
+            id="child never sent uses no attempt",
         ),
         pytest.param(
-            a_parent(), context(quote=a_quote("10.28", "10.30")), limit("10", "10.30"), id="at the collar, buy"
+            a_parent(), context(quote=a_quote("10.28", "10.30")), limit("10", "10.30"), id="buy at the collar"
         ),
         pytest.param(
             a_parent(side=SELL),
@@ -336,7 +332,7 @@ THREE_CANCELLED = tuple(cancelled(attempt=n) for n in (1, 2, 3))
             context(funds="10"),
             Outcome.SKIPPED,
             Code.INSUFFICIENT_CASH,
-            id="not one share",
+            id="no whole share",
         ),
         pytest.param(
             a_parent(cancelled("4")),
