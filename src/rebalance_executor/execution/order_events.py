@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rebalance_executor.domain.orders import ChildOrder, Outcome, ParentOrder
+from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome, ParentOrder
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.ports import EventLog
 
@@ -15,19 +15,19 @@ _OF_OUTCOME = {
     Outcome.SKIPPED: LogEvent.ITEM_SKIPPED,
     Outcome.UNRESOLVED: LogEvent.ITEM_UNRESOLVED,
 }
-_OF_STATUS = {
-    "filled": LogEvent.ORDER_FILLED,
-    "canceled": LogEvent.ORDER_CANCELED,
-    "expired": LogEvent.ORDER_EXPIRED,
-    "rejected": LogEvent.ORDER_REJECTED,
-    "replaced": LogEvent.ORDER_REPLACED,
+_OF_STATE = {
+    ChildState.FILLED: LogEvent.ORDER_FILLED,
+    ChildState.CANCELED: LogEvent.ORDER_CANCELED,
+    ChildState.EXPIRED: LogEvent.ORDER_EXPIRED,
+    ChildState.REJECTED: LogEvent.ORDER_REJECTED,
+    ChildState.REPLACED: LogEvent.ORDER_REPLACED,
 }
-"""By the broker's terminal status."""
+"""By the states that a broker's report can end in."""
 
 
 def log_closed(log: EventLog, symbol: str, child: ChildOrder) -> None:
     """Log how a child order ended at the broker, with its filled quantity."""
-    log.emit(_OF_STATUS[child.status or ""], symbol=symbol, **child_fields(child))
+    log.emit(_OF_STATE[child.state], symbol=symbol, **child_fields(child))
 
 
 def log_outcome(log: EventLog, parent: ParentOrder) -> None:
