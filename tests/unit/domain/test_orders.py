@@ -114,10 +114,10 @@ def test_reported_price_is_never_lost() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "expected"), [(later(3), later(3)), (None, later(7))], ids=["the broker's", "ours where it has none"]
+    ("report", "expected"), [(later(3), later(3)), (None, later(7))], ids=["the broker's", "ours where it has none"]
 )
-def test_final_order_has_a_closing_time(told: datetime | None, expected: datetime) -> None:
-    assert a_child().with_report(an_order("canceled", closed_at=told), later(7)).closed_at == expected
+def test_final_order_has_a_closing_time(report: datetime | None, expected: datetime) -> None:
+    assert a_child().with_report(an_order("canceled", closed_at=report), later(7)).closed_at == expected
 
 
 def test_submission_time_is_kept() -> None:
@@ -167,9 +167,9 @@ def test_closed_child_never_changes(state: ChildState, report: BrokerOrder) -> N
 
 @property_test
 @given(st.lists(reports, max_size=8))
-def test_fills_only_grow_and_closed_stays_closed(told: list[BrokerOrder]) -> None:
+def test_fills_only_grow_and_closed_stays_closed(report: list[BrokerOrder]) -> None:
     child = a_child(ChildState.UNKNOWN)
-    for second, report in enumerate(told):
+    for second, report in enumerate(report):
         after = child.with_report(report, later(second))
         assert after.filled_qty >= child.filled_qty
         assert child.is_open or after is child
