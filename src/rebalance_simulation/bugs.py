@@ -328,7 +328,7 @@ _EXECUTION_BUGS: dict[str, list[Replacement]] = {
     ],
     "runs do not stop before the deadline": [(Deadline, "after", lambda: classmethod(_without_deadline))],
     "the buy budget exceeds the cash": [(cash_gate, "buy_budget", lambda: _excessive_budget)],
-    "an order that is not found counts as not sent": [(Executor, "_settle_absent", lambda: _absent_marked_not_sent)],
+    "an order that is not found counts as not sent": [(Executor, "_handle_absent", lambda: _absent_marked_not_sent)],
     "a started plan is started again": [(DynamoJournal, "load", _started_again)],
     "the next order does not wait for the cancel of the previous one": [(executor, "decide", _cancel_taken_as_done)],
     "limit prices exceed the collar": [

@@ -14,7 +14,7 @@ from botocore.exceptions import ConnectTimeoutError, EndpointConnectionError, No
 
 from rebalance_executor.adapters.aws import client_config
 from rebalance_executor.adapters.dynamodb.journal import DynamoJournal
-from rebalance_executor.adapters.dynamodb.table import Action, Table, to_attributes
+from rebalance_executor.adapters.dynamodb.table import Table, TransactionAction, to_attributes
 from rebalance_executor.domain.errors import DayChanged, Fenced, JournalContradiction, JournalUnavailable
 from rebalance_executor.domain.journal import PlanJournal, PlanPhase, RunRecord
 from rebalance_executor.domain.risk_state import DailyUsage, Reservation, StartedPlan
@@ -396,9 +396,9 @@ def one_more_action(monkeypatch: pytest.MonkeyPatch) -> None:
     """Put one more action in front of every transaction."""
     transact = Table.transact
 
-    def with_one_more(table: Table, actions: Sequence[Action]) -> None:
+    def with_one_more(table: Table, actions: Sequence[TransactionAction]) -> None:
         item = to_attributes({"pk": "OTHER", "sk": "OTHER"})
-        transact(table, [Action("other", {"Put": {"TableName": table.name, "Item": item}}), *actions])
+        transact(table, [TransactionAction("other", {"Put": {"TableName": table.name, "Item": item}}), *actions])
 
     monkeypatch.setattr(Table, "transact", with_one_more)
 

@@ -297,18 +297,18 @@ def _is_same(order: ReservedOrder, parent: ParentOrder, limits: Limits) -> bool:
 def plan_limit_denial(buys: Decimal, sells: Decimal, equity: Decimal, limits: Limits) -> Denial | None:
     """Check gross, net and turnover of the plan, in dollars. An equity of 0 means that it is unknown."""
     bounds = (limits.max_plan_gross_dollars, limits.max_plan_net_dollars, limits.max_plan_turnover)
-    text = _beyond("plan", buys, sells, equity, bounds)
+    text = _exceeded_limit("plan", buys, sells, equity, bounds)
     return Denial(Code.PLAN_LIMIT, f"the plan would trade {text}") if text is not None else None
 
 
 def day_limit_denial(after: DailyUsage, equity: Decimal, limits: Limits) -> Denial | None:
     """Check gross, net and turnover of the account's trading day, in dollars and with this plan included."""
     bounds = (limits.max_day_gross_dollars, limits.max_day_net_dollars, limits.max_day_turnover)
-    text = _beyond("day", after.buys, after.sells, equity, bounds)
+    text = _exceeded_limit("day", after.buys, after.sells, equity, bounds)
     return Denial(Code.DAILY_LIMIT, f"trading day {after.on} would reach {text}") if text is not None else None
 
 
-def _beyond(
+def _exceeded_limit(
     period: str, buys: Decimal, sells: Decimal, equity: Decimal, bounds: tuple[Decimal | None, ...]
 ) -> str | None:
     gross, net = buys + sells, abs(buys - sells)
@@ -372,7 +372,7 @@ def _outside(side: Side, price: Decimal, mid: Decimal, name: str, collar: tuple[
     return Denial(Code.PRICE_COLLAR, f"{prices}; {field_name} is {format_decimal(fraction)}")
 
 
-def messages(parents: Iterable[ParentOrder]) -> int:
+def count_messages(parents: Iterable[ParentOrder]) -> int:
     """Count the submissions and cancels of these parents, including those journalled but not yet sent."""
     return sum(
         (child.state is not ChildState.NOT_SENT) + child.resent + (child.cancel_requested_at is not None)

@@ -47,7 +47,7 @@ def cross_by(starts: datetime, ends: datetime, *, buys_follow: bool) -> datetime
     return starts + (whole / 2 if buys_follow else whole) * 3 / 4
 
 
-def affordable(parents: int, duration: Decimal, config: ExecutionConfig) -> int:
+def children_within_rate_limit(parents: int, duration: Decimal, config: ExecutionConfig) -> int:
     """Return the children per parent, at least one, that the rate limit allows for ``parents`` parents.
 
     The first child costs one request, each further one costs two (cancel and submission), and polling costs one per
@@ -73,7 +73,7 @@ def rungs_ahead(
     if schedule.cross_by is not None:
         left_seconds = max(Decimal(0), Decimal((schedule.cross_by - now).total_seconds()))
         in_time = 1 + int(left_seconds / config.shortest_rung_seconds)
-        room = min(room, in_time, affordable(schedule.parents, left_seconds, config))
+        room = min(room, in_time, children_within_rate_limit(schedule.parents, left_seconds, config))
     # The stride is left / room, rounded up, so that at most ``room`` rungs remain. Striding from the end keeps the far
     # touch whatever the stride; counted from the start, it could be the rung that is left out.
     stride = -(-len(left) // max(room, 1))
@@ -186,7 +186,7 @@ def is_exhausted(
     return last.limit_price is None or _towards(parent.side, last.limit_price, price) <= 0
 
 
-def shape(spread_fraction: Decimal, config: ExecutionConfig) -> OrderType:
+def order_type(spread_fraction: Decimal, config: ExecutionConfig) -> OrderType:
     """Return the order type of a rung: a limit, or a market order on the last rung if ``last_rung_market`` is set."""
     return OrderType.MARKET if spread_fraction == FAR and config.last_rung_market else OrderType.LIMIT
 

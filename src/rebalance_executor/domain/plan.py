@@ -174,10 +174,10 @@ class RebalancePlan(_Dto):
         return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 
-_LOGGED = 20
+_MAX_LOGGED_PROBLEMS = 20
 """Limit for problems per log line."""
 
-_PLAINER = {
+_PLAIN_MESSAGES = {
     "tuple_type": "must be a list",
     "too_short": "must have at least one item",
     "missing": "is missing",
@@ -205,7 +205,7 @@ def _as_invalid_input(error: ValidationError, items: object) -> InvalidInput:
     problems = [
         (
             ".".join(str(part) for part in e["loc"]) or "$",
-            _PLAINER.get(e["type"], e["msg"].removeprefix("Value error, ")),
+            _PLAIN_MESSAGES.get(e["type"], e["msg"].removeprefix("Value error, ")),
         )
         for e in errors
     ]
@@ -215,6 +215,7 @@ def _as_invalid_input(error: ValidationError, items: object) -> InvalidInput:
         problems += [("items", text) for text in repeated if ("items", text) not in problems]
     field, problem = problems[0]
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    invalid = InvalidInput(field, problem + more, problems=[f"{path}: {text}" for path, text in problems[:_LOGGED]])
+    logged = [f"{path}: {text}" for path, text in problems[:_MAX_LOGGED_PROBLEMS]]
+    invalid = InvalidInput(field, problem + more, problems=logged)
     invalid.problems = tuple(problems)
     return invalid

@@ -66,7 +66,7 @@ def build_result(
         started_at=state.started_at,
         execution_timestamp=now,
         runs=state.runs,
-        **_shortfall(of_plan(lost) if lost else None, traded),
+        **_shortfall_fields(of_plan(lost) if lost else None, traded),
         differences=tuple(DifferenceResult(symbol=d.symbol, problem=d.problem) for d in differences),
         metadata={"content_hash": state.content_hash, "strategy_id": plan.strategy_id},
     )
@@ -114,7 +114,7 @@ def _order_result(item: RebalancePlanItem, parent: ParentOrder | None, now: date
         planned_shares=parent.qty,
         price=_average(parent, filled, value) if priced else None,
         expected_price=mid,
-        **_shortfall(of_parent(parent), value),
+        **_shortfall_fields(of_parent(parent), value),
         order_type=last.type if last is not None else None,
         order_id=last.order_id if last is not None else None,
         client_order_id=last.client_order_id if last is not None else None,
@@ -163,7 +163,7 @@ def _child_result(child: ChildOrder) -> ChildResult:
     )
 
 
-def _shortfall(lost: Shortfall | None, filled_dollars: Decimal) -> dict[str, Decimal | None]:
+def _shortfall_fields(lost: Shortfall | None, filled_dollars: Decimal) -> dict[str, Decimal | None]:
     """Return the fields of a shortfall; its parts sum to the total, in dollars and in basis points."""
     if lost is None:
         return {"slippage_amount": None, "slippage_bps": None}

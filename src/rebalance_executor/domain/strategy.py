@@ -224,7 +224,7 @@ def _next_child(parent: ParentOrder, context: DecisionContext, config: Execution
     if is_ladder and ladder.is_exhausted(parent, price, context.schedule, context.now, config):
         text = f"no fill at {format_decimal(touch)} within {format_decimal(config.last_rung_seconds)} seconds"
         return _unfinished(parent, Code.ATTEMPTS_EXHAUSTED, text)
-    qty = _affordable(parent, context.funds, price)
+    qty = _qty_within_funds(parent, context.funds, price)
     if qty <= 0:
         return _no_funds(parent)
     if parent.side is Side.BUY and qty * (place.limit_price or touch) < config.minimum_notional:
@@ -252,7 +252,7 @@ def _place(parent: ParentOrder, quote: Quote, context: DecisionContext, config: 
     if config.order_style is OrderStyle.MARKETABLE_LIMIT:
         return Place(OrderType.LIMIT, qty, far_touch(parent.side, quote))
     fraction = ladder.next_spread_fraction(parent, quote, context.schedule, context.now, config)
-    if ladder.shape(fraction, config) is OrderType.MARKET:
+    if ladder.order_type(fraction, config) is OrderType.MARKET:
         return Place(OrderType.MARKET, qty, None, fraction)
     price = ladder.next_price(parent, quote, fraction)
     if parent.side is Side.BUY and qty * price < config.minimum_notional:
@@ -260,7 +260,7 @@ def _place(parent: ParentOrder, quote: Quote, context: DecisionContext, config: 
     return Place(OrderType.LIMIT, qty, price, fraction)
 
 
-def _affordable(parent: ParentOrder, funds: Decimal | None, price: Decimal) -> Decimal:
+def _qty_within_funds(parent: ParentOrder, funds: Decimal | None, price: Decimal) -> Decimal:
     """Return how many of the remaining shares ``funds`` pay for at ``price``, the worst price allowed."""
     if funds is None or parent.remaining * price <= funds:
         return parent.remaining

@@ -21,7 +21,7 @@ class AccountAccess:
     config: ExecutionConfig
 
     @classmethod
-    def to(cls, account: str, broker: Broker, ports: Ports, config: ExecutionConfig) -> AccountAccess:
+    def create(cls, account: str, broker: Broker, ports: Ports, config: ExecutionConfig) -> AccountAccess:
         """Return new access to an account name, with nothing read yet."""
         quotes, kill_switch = QuoteFeed(broker, ports.clock, config), KillSwitch(ports, account)
         return cls(ports, broker, quotes, kill_switch, config)

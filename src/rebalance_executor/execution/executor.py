@@ -79,7 +79,7 @@ class Executor:
             if isinstance(mode, Yielding) and not was_yielding:
                 was_yielding = True
                 self._log.emit(LogEvent.RUN_YIELDING, give_up_at=mode.give_up_at, reason=mode.reason)
-            self._settle_absent(absent, mode)
+            self._handle_absent(absent, mode)
             actions = self._decide(side, mode)
             if not self._run.unsettled(side):
                 return  # nothing is left to send; the next write journals what the broker reported
@@ -151,7 +151,7 @@ class Executor:
         if after.state is ChildState.REJECTED:
             self._sender.count_late_reject()
 
-    def _settle_absent(self, absent: dict[str, datetime], mode: RunMode) -> None:
+    def _handle_absent(self, absent: dict[str, datetime], mode: RunMode) -> None:
         """Handle children that the broker does not know, yet: send them again, or wait until they cannot arrive."""
         work = self._run.work
         for symbol, answered_at in absent.items():

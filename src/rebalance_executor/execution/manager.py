@@ -119,7 +119,7 @@ class ExecutionManager:
             self._release_lease(lease)
             publish(self._ports, journal.result, journal.published)  # an earlier run may have ended before it could
             return journal.result
-        access = AccountAccess.to(lease.account, broker, self._ports, self._config)
+        access = AccountAccess.create(lease.account, broker, self._ports, self._config)
         pretrade = PreTrade(access)
         if journal is None:
             self._check_fresh(plan)
@@ -150,7 +150,7 @@ class ExecutionManager:
             ConfigurationError: the credentials belong to another account than the one that the plan started on.
         """
         state = replace(journal.plan, runs=journal.plan.runs + 1)
-        run = pretrade.run(plan, lease, deadline, state, dict(journal.parents))
+        run = pretrade.new_run(plan, lease, deadline, state, dict(journal.parents))
         if state.phase is PlanPhase.SELLS:  # a write of buys may have failed before the part with the gate's budget
             run.outbox.discard_unsent(run.work, run.unsettled(Side.BUY))
         run.work.mark_intended_unknown(self._ports.clock.now())

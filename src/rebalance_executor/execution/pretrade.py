@@ -73,17 +73,17 @@ class PreTrade:
             BrokerUnavailable, JournalUnavailable: a read failed; nothing was sent.
         """
         if not plan.trades:  # a plan of HOLDs needs nothing from the broker
-            run = self.run(plan, lease, deadline, self._state(plan, lease, None), {})
+            run = self.new_run(plan, lease, deadline, self._state(plan, lease, None), {})
         else:
             permission = self.check_account()
-            run = self.run(plan, lease, deadline, self._state(plan, lease, permission.account), {})
+            run = self.new_run(plan, lease, deadline, self._state(plan, lease, permission.account), {})
             for parent in self._parents(run, permission):
                 run.work.update_parent(parent)
             self.set_trading_hours(run, permission)
         self._log_start(run)
         return run
 
-    def run(
+    def new_run(
         self,
         plan: RebalancePlan,
         lease: Lease,
@@ -164,7 +164,7 @@ class PreTrade:
             others = self._cancel_others(run.plan, others, run.deadline)
             account = self._broker.account()  # including the dollars that the canceled orders held
             run.work.update_state(starting_funds=funds(account))
-        return self._limit(run, self._size(run, risk, others), risk, account)
+        return self._reserve(run, self._size(run, risk, others), risk, account)
 
     def _deny_all(self, plan: RebalancePlan, denial: Denial) -> list[ParentOrder]:
         now = self._clock.now()
@@ -193,7 +193,7 @@ class PreTrade:
 
         return [sized(item) for item in run.plan.trades]
 
-    def _limit(self, run: Run, parents: list[ParentOrder], risk: RiskState, account: Account) -> list[ParentOrder]:
+    def _reserve(self, run: Run, parents: list[ParentOrder], risk: RiskState, account: Account) -> list[ParentOrder]:
         """Reserve the plan's share of the trading day, or deny all parents if a limit would be exceeded.
 
         The reservation is written with the first journal write, before anything is sent.

@@ -69,7 +69,7 @@ class Sender:
         for symbol in actions.cancels:
             self.cancel(symbol)
         has_answers = bool(actions.submits)
-        self._messages = controls.messages(run.parents.values())
+        self._messages = controls.count_messages(run.parents.values())
         for symbol in actions.submits:
             now = self._clock.now()
             if run.is_over(now) or (self.paused_until is not None and now < self.paused_until):

@@ -20,10 +20,10 @@ from rebalance_executor.domain.controls import (
     account_denial,
     child_denial,
     consecutive_rejects_denial,
+    count_messages,
     day_limit_denial,
     item_denial,
     message_denial,
-    messages,
     overfill,
     parent_denial,
     plan_limit_denial,
@@ -439,7 +439,7 @@ def test_messages_count_submissions_resends_and_cancels() -> None:
         a_child(ChildState.NOT_SENT, attempt=2),
         a_child(ChildState.LIVE, attempt=3, resent=True),
     )
-    assert messages([a_parent(*children), a_parent()]) == 4
+    assert count_messages([a_parent(*children), a_parent()]) == 4
 
 
 @pytest.mark.parametrize(("of_plan", "in_minute", "denied"), [(5, 3, False), (6, 3, True), (5, 4, True)])

@@ -11,7 +11,14 @@ import pytest
 
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig, OrderStyle
-from rebalance_executor.domain.ladder import WaveSchedule, affordable, cross_by, next_price, rung_price, rungs_ahead
+from rebalance_executor.domain.ladder import (
+    WaveSchedule,
+    children_within_rate_limit,
+    cross_by,
+    next_price,
+    rung_price,
+    rungs_ahead,
+)
 from rebalance_executor.domain.market import OrderType, Quote, Side
 from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome, ParentOrder
 from rebalance_executor.domain.plan import Urgency
@@ -466,7 +473,7 @@ def test_fractions_are_not_sent_around_the_open(qty: str, seconds: int, style: O
 )
 def test_children_per_parent_fit_the_rate_limit(parents: int, seconds: int, children: int) -> None:
     """200 requests per minute, of which polling takes 120; those of half a minute may be sent at once."""
-    assert affordable(parents, Decimal(seconds), CONFIG) == children
+    assert children_within_rate_limit(parents, Decimal(seconds), CONFIG) == children
 
 
 @pytest.mark.parametrize(

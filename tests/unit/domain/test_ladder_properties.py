@@ -14,7 +14,7 @@ from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.ladder import (
     FAR,
     WaveSchedule,
-    affordable,
+    children_within_rate_limit,
     is_overdue,
     next_price,
     next_spread_fraction,
@@ -59,19 +59,19 @@ def test_rungs_end_at_the_far_touch_and_fit_the_rate_limit(urgency: Urgency, sec
     assert ahead[-1] == FAR
     assert list(ahead) == sorted(set(ahead))
     assert set(ahead) <= set(CONFIG.ladder[urgency].spread_fractions)
-    assert len(ahead) <= affordable(parents, Decimal(max(seconds, 0)), CONFIG)
+    assert len(ahead) <= children_within_rate_limit(parents, Decimal(max(seconds, 0)), CONFIG)
 
 
 @property_test
 @given(st.integers(1, 500), st.integers(0, 3_600))
 def test_affordable_children_are_within_the_rate_limit(parents: int, seconds: int) -> None:
     """One submission per parent is always allowed, because otherwise nothing would be traded."""
-    children = affordable(parents, Decimal(seconds), CONFIG)
+    children = children_within_rate_limit(parents, Decimal(seconds), CONFIG)
     orders = parents * (2 * children - 1)
     polls = seconds / CONFIG.tick_seconds
     allowed = Decimal(CONFIG.rate_limit_per_minute) * (seconds + 60) / 60
     assert children == 1 or orders + polls <= allowed
-    assert affordable(parents + 1, Decimal(seconds), CONFIG) <= children
+    assert children_within_rate_limit(parents + 1, Decimal(seconds), CONFIG) <= children
 
 
 @dataclass(frozen=True, slots=True)

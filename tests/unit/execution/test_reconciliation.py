@@ -55,7 +55,7 @@ class Fixture:
 
     def compare(self, run: Run) -> list[Any]:
         ports = cast("Ports", SimpleNamespace(clock=self.clock, log=self, risk_store=None))
-        access = AccountAccess.to("default", cast("Broker", self), ports, ExecutionConfig())
+        access = AccountAccess.create("default", cast("Broker", self), ports, ExecutionConfig())
         return list(reconcile(run, access))
 
 

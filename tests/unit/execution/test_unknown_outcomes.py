@@ -245,7 +245,7 @@ def test_early_yield_waits_a_bounded_time_for_cancels() -> None:
 
 
 def send(fakes: FakePorts, run: Run) -> bool:
-    access = AccountAccess.to("main", fakes.broker, fakes.ports, fakes.config)
+    access = AccountAccess.create("main", fakes.broker, fakes.ports, fakes.config)
     return Sender(run, access).send(TickActions(submits=["AAA"]))
 
 

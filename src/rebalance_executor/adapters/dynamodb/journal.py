@@ -11,7 +11,14 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from rebalance_executor.adapters.dynamodb import journal_items, risk_items
-from rebalance_executor.adapters.dynamodb.table import Action, ConditionFailed, Item, Table, Value, to_attributes
+from rebalance_executor.adapters.dynamodb.table import (
+    ConditionFailed,
+    Item,
+    Table,
+    TransactionAction,
+    Value,
+    to_attributes,
+)
 from rebalance_executor.domain.errors import DayChanged, Fenced, JournalContradiction, LeaseHeld
 from rebalance_executor.domain.journal import PlanJournal, PlanPhase, PlanState, RunEnd, RunRecord
 from rebalance_executor.domain.orders import ParentOrder
@@ -241,22 +248,22 @@ class DynamoJournal:
 
     # --- actions of a transaction ------------------------------------------------------------------------
 
-    def _check_lease(self, lease: Lease) -> Action:
+    def _check_lease(self, lease: Lease) -> TransactionAction:
         key = {"Key": to_attributes(journal_items.lease_key(lease.account))}
         return self._action(_LEASE, "ConditionCheck", key, _LEASE_IS_OURS, _lease_values(lease))
 
-    def _release_lease(self, lease: Lease) -> Action:
+    def _release_lease(self, lease: Lease) -> TransactionAction:
         update = {"Key": to_attributes(journal_items.lease_key(lease.account)), "UpdateExpression": _RELEASE}
         return self._action(_LEASE, "Update", update, _LEASE_IS_OURS, _release_values(lease))
 
-    def _check_plan(self, plan: PlanState) -> Action:
+    def _check_plan(self, plan: PlanState) -> TransactionAction:
         key = {"Key": to_attributes(journal_items.plan_key(plan.account, plan.plan_id))}
         return self._action(_PLAN, "ConditionCheck", key, _PLAN_IS_WRITABLE, _plan_values(plan))
 
-    def _put_plan(self, plan: PlanState, item: Item) -> Action:
+    def _put_plan(self, plan: PlanState, item: Item) -> TransactionAction:
         return self._action(_PLAN, "Put", {"Item": to_attributes(item)}, _PLAN_IS_WRITABLE, _plan_values(plan))
 
-    def _reserve(self, lease: Lease, reservation: Reservation) -> list[Action]:
+    def _reserve(self, lease: Lease, reservation: Reservation) -> list[TransactionAction]:
         """Put the day's usage, if it is unchanged or if this plan was the last to change it, and the started plan."""
         unchanged = "plans = :plans" if reservation.before.plans else _IS_ABSENT
         values: dict[str, Value] = {":plan": reservation.plan.plan_id}
@@ -269,13 +276,13 @@ class DynamoJournal:
             self._put("started plan", started),
         ]
 
-    def _put_parent(self, item: Item) -> Action:
+    def _put_parent(self, item: Item) -> TransactionAction:
         return self._put("parent", item)
 
-    def _put(self, name: str, item: Item, condition: str | None = None) -> Action:
+    def _put(self, name: str, item: Item, condition: str | None = None) -> TransactionAction:
         return self._action(name, "Put", {"Item": to_attributes(item)}, condition, {})
 
-    def _complete_run(self, lease: Lease, plan: PlanState, result: ExecutionResult) -> Action:
+    def _complete_run(self, lease: Lease, plan: PlanState, result: ExecutionResult) -> TransactionAction:
         """Complete the run's record, or create it if the run wrote nothing before its result."""
         key: Item = {"pk": journal_items.plan_pk(plan.account, plan.plan_id), "sk": journal_items.run_sk(lease.epoch)}
         values: dict[str, Value] = {
@@ -293,13 +300,13 @@ class DynamoJournal:
 
     def _action(
         self, name: str, kind: str, request: Mapping[str, Any], condition: str | None, values: Mapping[str, Value]
-    ) -> Action:
+    ) -> TransactionAction:
         fields: dict[str, Any] = {"TableName": self._table.name, **request}
         if condition is not None:
             fields["ConditionExpression"] = condition
         if values:
             fields["ExpressionAttributeValues"] = to_attributes(values)
-        return Action(name, {kind: fields})
+        return TransactionAction(name, {kind: fields})
 
 
 def _raise_typed(lease: Lease, plan: PlanState, failure: ConditionFailed) -> NoReturn:

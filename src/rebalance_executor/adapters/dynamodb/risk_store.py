@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 from rebalance_executor.adapters.dynamodb import risk_items
-from rebalance_executor.adapters.dynamodb.table import Action, Table, to_attributes
+from rebalance_executor.adapters.dynamodb.table import Table, TransactionAction, to_attributes
 from rebalance_executor.domain.risk_state import KillSwitchRecord, RiskState
 from rebalance_executor.execution.ports import Clock
 
@@ -56,7 +56,7 @@ class DynamoRiskStore:
         items = risk_items.kill_switch_items(account, switch, switch.at or datetime.min.replace(tzinfo=UTC))
         self._table.transact(
             [
-                Action("kill switch", {"Put": {"TableName": self._table.name, "Item": to_attributes(item)}})
+                TransactionAction("kill switch", {"Put": {"TableName": self._table.name, "Item": to_attributes(item)}})
                 for item in items
             ]
         )

@@ -35,7 +35,7 @@ _BATCH_WRITE_LIMIT = 25
 
 
 @dataclass(frozen=True, slots=True)
-class Action:
+class TransactionAction:
     """One action of a transaction.
 
     Args:
@@ -160,7 +160,7 @@ class Table:
                 return
             request["ExclusiveStartKey"] = page["LastEvaluatedKey"]
 
-    def transact(self, actions: Sequence[Action]) -> None:
+    def transact(self, actions: Sequence[TransactionAction]) -> None:
         """Apply all of these actions or none.
 
         boto3 sends an idempotency token with every call and repeats it on its retries. A retry that arrives late,
