@@ -1,4 +1,4 @@
-"""Executes portfolio rebalance plans on Alpaca: each plan once, no order twice, every outcome recorded."""
+"""Execution of portfolio rebalance plans on Alpaca: each plan once, no order twice, every outcome recorded."""
 
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.plan import RebalancePlan, RebalancePlanItem

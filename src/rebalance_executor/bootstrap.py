@@ -1,4 +1,4 @@
-"""Builds the object graph from the settings, once per container. Only this module knows the adapters of the ports."""
+"""Construction of the object graph from the settings, once per container. Only this module imports the adapters."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ ClientFactory = Callable[[str], Any]
 
 @cache
 def telemetry() -> Telemetry:
-    """Return logger, metrics and tracer of this container."""
+    """Return the telemetry of this container."""
     return Telemetry()
 
 
@@ -51,7 +51,7 @@ def service() -> Service:
     """Return the service of this container. Warm invocations reuse its connections.
 
     Raises:
-        ConfigurationError: names the variable that is missing or invalid.
+        ConfigurationError: a setting is missing or invalid; the message names its variable.
     """
     return build(load_settings(), telemetry())
 
@@ -79,12 +79,12 @@ def build(
     Args:
         settings: the environment.
         telemetry: log and metrics.
-        clock: the system clock by default.
-        clients: boto3 clients with ``aws_client`` by default.
-        stop_requested: polled during a run; when it returns true, the run stops safely. Never by default.
+        clock: the source of time; the system clock by default.
+        clients: creates AWS clients; ``aws_client`` by default.
+        stop_requested: polled during a run, which stops safely once it returns true. By default no run is stopped.
 
     Raises:
-        ConfigurationError: names the setting that is missing or invalid.
+        ConfigurationError: a setting is missing or invalid; the message names it.
     """
     clock = clock or SystemClock()
     clients = cache(clients or aws_client)
@@ -132,12 +132,12 @@ def build_ports(  # noqa: PLR0913 - half of them are options
         settings: the tables and the broker.
         config: the execution settings.
         log: receives every log event.
-        clock: the system clock by default.
-        clients: boto3 clients with ``aws_client`` by default.
-        on_request: called with the path of every request to the broker.
+        clock: the source of time; the system clock by default.
+        clients: creates AWS clients; ``aws_client`` by default.
+        on_request: called with method and path of every request to the broker, without IDs.
 
     Raises:
-        ConfigurationError: names the setting that is missing or invalid.
+        ConfigurationError: a setting is missing or invalid; the message names it.
     """
     clock = clock or SystemClock()
     clients = clients or cache(aws_client)
@@ -163,12 +163,12 @@ def build_ports(  # noqa: PLR0913 - half of them are options
 
 def aws_client(name: str) -> Any:
     """Return an AWS client with this program's time-outs, by the name of its service."""
-    # DynamoDB requests contain only items of this program; S3 and Secrets Manager requests contain input.
+    # Validation is slow: DynamoDB requests go without it, because this program builds all their items.
     return boto3.client(name, config=client_config(validated=name != "dynamodb"))
 
 
 def _publishers(settings: Settings, clients: ClientFactory) -> list[ResultPublisher]:
-    """Return the publishers that are configured. Clients are created for these only."""
+    """Return the configured publishers. Only their clients are created, because each one adds to the cold start."""
     publishers: list[ResultPublisher] = []
     if settings.result_bus:
         publishers.append(EventBridgePublisher(settings.result_bus, clients("events")))
@@ -180,7 +180,10 @@ def _publishers(settings: Settings, clients: ClientFactory) -> list[ResultPublis
 def health_checks(
     settings: Settings, clients: ClientFactory, ports: Ports, deadline: Deadline
 ) -> dict[str, Callable[[], str]]:
-    """Return the checks of a health request by name."""
+    """Return the checks of a health request by name. Each one raises if its dependency does not answer."""
+
+    def broker() -> Broker:
+        return ports.brokers(settings.account, deadline)
 
     def idempotency() -> str:
         clients("dynamodb").get_item(TableName=settings.idempotency_table, Key={"id": {"S": "health"}})
@@ -201,9 +204,9 @@ def health_checks(
     checks: dict[str, Callable[[], str]] = {
         "idempotency": idempotency,
         "journal": journal,
-        "account": lambda: health.check_account(ports.brokers(settings.account, deadline)),
-        "clock": lambda: health.check_clock(ports.brokers(settings.account, deadline), ports.clock),
-        "quotes": lambda: health.check_quotes(ports.brokers(settings.account, deadline)),
+        "account": lambda: health.check_account(broker()),
+        "clock": lambda: health.check_clock(broker(), ports.clock),
+        "quotes": lambda: health.check_quotes(broker()),
     }
     if settings.plan_bucket:
         checks["plans"] = plans

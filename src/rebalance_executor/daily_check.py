@@ -19,11 +19,13 @@ class HasStatus(Protocol):
     """A plan in the index."""
 
     @property
-    def status(self) -> str: ...
+    def status(self) -> str:
+        """``in_progress``, or the status of the plan's result."""
+        ...
 
 
 class PlanIndex(Protocol):
-    """Lists the plans of a day."""
+    """Index of the plans by day."""
 
     def plans_of(self, day: date) -> Iterable[HasStatus]:
         """Return the plans started on this day (UTC)."""
@@ -31,7 +33,7 @@ class PlanIndex(Protocol):
 
 
 def check_day(broker: Broker, index: PlanIndex, log: EventLog) -> dict[str, Any]:
-    """Count the day's plans by status.
+    """Check that a plan of the day is completed, and log the result.
 
     Call it during trading hours: a day is a trading day if the market is open at that moment. Holidays and half days
     therefore need no calendar here.
@@ -39,6 +41,9 @@ def check_day(broker: Broker, index: PlanIndex, log: EventLog) -> dict[str, Any]
     Returns:
         ``trading_day``; ``plans``, a count per status; ``overdue``, true on a trading day without a completed plan;
         and ``healthy`` and ``checks`` as in a health report.
+
+    Raises:
+        Redeliver: the broker or the index could not be read.
     """
     market = broker.clock()
     counts = Counter(plan.status for plan in index.plans_of(market.now.astimezone(UTC).date()))

@@ -27,6 +27,7 @@ def lambda_handler(event: object, context: LambdaContext) -> dict[str, Any]:
     Raises:
         InvalidInput, ConfigurationError: the event can never succeed; the message names the field.
         Redeliver: the plan is not finished; the next delivery resumes it.
+        RebalanceError: the program stopped itself; an operator must look.
     """
     return handle(event, context, bootstrap.telemetry(), bootstrap.service)
 
@@ -34,7 +35,10 @@ def lambda_handler(event: object, context: LambdaContext) -> dict[str, Any]:
 def handle(
     event: object, context: LambdaContext, telemetry: Telemetry, get_service: Callable[[], Service]
 ) -> dict[str, Any]:
-    """Run ``lambda_handler`` with these collaborators."""
+    """Run ``lambda_handler`` with this telemetry and this service.
+
+    ``get_service`` is called only after the event is read: an invalid event needs no settings.
+    """
     with telemetry.invocation(context):
         request = read(event)
         service = get_service()

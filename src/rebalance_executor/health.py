@@ -14,14 +14,14 @@ from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.ports import Broker, Clock, EventLog
 
 TOLERATED_CLOCK_SKEW = timedelta(seconds=30)
-"""A larger difference between our clock and the broker's would falsify the age of plans and leases."""
+"""Maximum difference between our clock and the broker's. A larger one falsifies the ages of quotes and plans."""
 
 _SYMBOL = "SPY"
-"""The symbol with the most quotes: without a quote for it there is no market data."""
+"""One of the most actively quoted symbols: without a quote for it there is no market data."""
 
 
 class Unhealthy(RebalanceError):
-    """A dependency answers, but its state does not allow trading."""
+    """A dependency answers, but its state does not allow trading. The message says what is wrong."""
 
     code = "UNHEALTHY"
 
@@ -30,12 +30,11 @@ def check_health(checks: Mapping[str, Callable[[], str]], log: EventLog) -> dict
     """Run every check. A failed check does not prevent the following ones.
 
     Args:
-        checks: by name; a check returns what it found, or raises.
+        checks: the checks by name. A check returns a sentence about a healthy dependency, or raises.
         log: receives the summary.
 
     Returns:
-        ``healthy`` and ``checks``: per check its ``name``, whether it is ``ok``, and a ``detail`` (what the check
-        found, or what is wrong and what to do).
+        ``healthy`` and ``checks``. Each check has a ``name``, ``ok`` and a ``detail``: its sentence, or the error.
     """
     report = [_run(name, check) for name, check in checks.items()]
     healthy = all(check["ok"] for check in report)
@@ -85,7 +84,7 @@ def check_quotes(broker: Broker) -> str:
     """Check that the market-data endpoint returns a quote.
 
     Raises:
-        Unhealthy: it does not.
+        Unhealthy: there is no quote for ``SPY``.
     """
     if _SYMBOL not in broker.quotes([_SYMBOL]):
         raise Unhealthy(f"no quote for {_SYMBOL}")

@@ -38,13 +38,13 @@ KEY_PREFIX = "rebalance-executor"
 """A constant, because the default contains the function's name: after a rename, replayed messages would run again."""
 
 EXPIRES_AFTER_SECONDS = 45 * 24 * 3600
-"""45 days: longer than the 14 days of the queue plus the 14 days of the dead-letter queue, and a second replay."""
+"""45 days: the queue (4 days) and its dead-letter queue (14 days) keep a plan up to 36 days if it is replayed once."""
 
 
 class _Execution:
-    """One execution under a claim; keeps its own result or error.
+    """One execution under a claim, with its result or its error.
 
-    Powertools stores what the wrapped function returns and may wrap what it raises.
+    They are kept here because Powertools returns only the record and may wrap the error.
     """
 
     def __init__(self, execute: Callable[[], ExecutionResult], log: EventLog) -> None:
@@ -54,7 +54,7 @@ class _Execution:
         self.error: RebalanceError | None = None
 
     def run(self) -> ExecutionResult:
-        """Execute once; raises what the execution raises."""
+        """Execute the plan; keep its result, or keep its error and raise it again."""
         self._log.emit(LogEvent.PLAN_CLAIMED)
         try:
             self.result = self._execute()
@@ -65,7 +65,7 @@ class _Execution:
 
 
 class IdempotencyGate:
-    """Runs each (account, plan ID) once at a time and returns the stored result of a finished plan.
+    """A gate that executes each (account, plan ID) once and answers repeated deliveries with the stored result.
 
     Args:
         persistence: Powertools' persistence layer.
@@ -83,8 +83,8 @@ class IdempotencyGate:
             hash_function="sha256",
         )
 
-        # Powertools wraps one function for good. Each call therefore passes its own ``execute``, and the wrapped
-        # function returns what the record should hold, not the result.
+        # Powertools wraps a function once, not per call. Each call therefore passes its own ``execute``. The wrapped
+        # function returns the content of the record, because the result may be too large for it.
         def execute_once(*, claim: dict[str, str], execute: Callable[[], ExecutionResult]) -> dict[str, str]:
             result = execute()
             return {"plan_id": claim["plan_id"], "account": claim["account"], "status": result.status.value}

@@ -1,4 +1,4 @@
-"""The service: takes a request, fetches and validates its plan, executes it once and returns the answer."""
+"""The service: fetches and validates the plan of a request, executes it once and returns the answer."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Service:
     """The collaborators of an invocation, built once per container by ``bootstrap``."""
 
     account: str
-    """The deployed account's name, for plans that name none."""
+    """The deployed account's name, for plans that do not name an account."""
     plans: PlanStore
     idempotency: IdempotencyGate
     queue: PlanQueue

@@ -20,8 +20,8 @@ def validate_url(url: str, variable: str) -> str:
     """Return an endpoint without its trailing slash.
 
     Raises:
-        ConfigurationError: empty (alpaca-py would silently use the real API), not http(s), or plain http to another
-            host than this machine: the credentials are sent in headers.
+        ConfigurationError: empty (alpaca-py would silently use the real API), not http(s), or plain http to a host
+            other than this machine (the credentials are sent in headers).
     """
     parts = urlsplit(url.strip())
     if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -58,7 +58,7 @@ class Settings(BaseModel):
         min_length=1,
         max_length=100,
         validation_alias="ACCOUNT",
-        description="Account of plans that name none.",
+        description="Account of plans that do not name one.",
     )
     alpaca_secret_name: str | None = Field(
         default=None,
@@ -93,11 +93,13 @@ class Settings(BaseModel):
     plan_queue_url: str | None = Field(
         default=None,
         validation_alias="PLAN_QUEUE_URL",
-        description="Queue that delivers plans, to set when a message is redelivered. Without it, the queue's "
-        "visibility timeout applies.",
+        description="URL of the queue that delivers plans. The function sets when a message is redelivered; without "
+        "the URL, the queue's visibility timeout applies.",
     )
     execution_config: str = Field(
-        default="", validation_alias="EXECUTION_CONFIG", description="JSON object that overrides the defaults below."
+        default="",
+        validation_alias="EXECUTION_CONFIG",
+        description="JSON object that overrides the defaults of the execution settings.",
     )
     plan_bucket: str | None = Field(
         default=None, validation_alias="PLAN_BUCKET", description="The only bucket that plan pointers may name."
@@ -146,7 +148,8 @@ def load_settings() -> Settings:
     """Return the settings in the environment. An empty variable counts as unset.
 
     Raises:
-        ConfigurationError: names the variable that is missing or invalid, never its value.
+        ConfigurationError: a variable is missing or invalid; the message names it and never contains its value.
+        LiveNotAllowed: real money without the explicit switches for it.
     """
     try:
         return Settings.model_validate({name: value for name, value in os.environ.items() if value})

@@ -59,7 +59,7 @@ METRICS = {
 _OUTCOME_METRIC = {outcome: "Orders" + outcome.title().replace("_", "") for outcome in Outcome}
 
 
-# No line shows these, and looking them up takes a sixth of the time of a line. There is one thread and one process.
+# Looking these up takes a sixth of the time of a line, and no line shows them: there is one thread and one process.
 logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 
 
@@ -83,7 +83,7 @@ def new_logger(service: str = SERVICE, stream: IO[str] | None = None) -> Logger:
 
     Args:
         service: the service name; loggers with the same name share their first stream.
-        stream: the output; by default the one that Lambda reads.
+        stream: the output; standard output by default, which Lambda reads.
     """
     return Logger(
         service=service,
@@ -96,7 +96,7 @@ def new_logger(service: str = SERVICE, stream: IO[str] | None = None) -> Logger:
 
 
 class Telemetry:
-    """Implements ``EventLog`` with Powertools. One per container.
+    """Implementation of ``EventLog`` with Powertools, one per container.
 
     Args:
         logger, metrics, tracer: Powertools' objects; created by default.
@@ -219,5 +219,5 @@ _COUNTED = {
 
 
 def _to_float(value: object) -> float:
-    """Return a metric's value. CloudWatch only takes floats; no decision depends on them."""
+    """Return a metric's value. CloudWatch accepts only floats; no decision depends on them."""
     return float(str(value))

@@ -27,12 +27,12 @@ OWN_SOURCE = "rebalance-executor"
 
 @dataclass(frozen=True, slots=True)
 class HealthRequest:
-    """A request to check every dependency. Trades nothing."""
+    """A request to check every dependency. It trades nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class DailyCheckRequest:
-    """A request to check that a plan of the day is completed. Trades nothing."""
+    """A request to check that a plan of the day is completed. It trades nothing."""
 
 
 @dataclass(frozen=True, slots=True)
