@@ -241,7 +241,7 @@ class World:
             brokers=self._brokers(telemetry, number),
             journal=journal,
             risk_store=DynamoRiskStore(client, _TABLE, self.clock),
-            assets=DynamoAssetCache(client, _TABLE, self.clock),
+            assets=DynamoAssetCache(client, _TABLE, self.clock, ttl=timedelta(hours=24)),
             clock=self.clock,
             log=telemetry,
             publishers=[self],

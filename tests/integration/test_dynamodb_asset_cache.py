@@ -139,7 +139,7 @@ def test_incomplete_batches_are_retried(
 
 
 def test_put_fails_after_its_retries(clock: SimulatedClock) -> None:
-    cache = DynamoAssetCache(cast("DynamoDBClient", ThrottledClient(processes_one=False)), TABLE, clock)
+    cache = DynamoAssetCache(cast("DynamoDBClient", ThrottledClient(processes_one=False)), TABLE, clock, ttl=TTL)
 
     with pytest.raises(JournalUnavailable):
         cache.put([asset("AAPL")], now=NOW)
@@ -148,7 +148,7 @@ def test_put_fails_after_its_retries(clock: SimulatedClock) -> None:
 
 
 def test_get_returns_nothing_after_its_retries(clock: SimulatedClock) -> None:
-    cache = DynamoAssetCache(cast("DynamoDBClient", ThrottledClient(processes_one=False)), TABLE, clock)
+    cache = DynamoAssetCache(cast("DynamoDBClient", ThrottledClient(processes_one=False)), TABLE, clock, ttl=TTL)
 
     assert cache.get(["AAPL"], now=NOW) == {}
     assert len(clock.slept) == 4

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 
 class SystemClock:
-    """Implements ``Clock`` with the real time."""
+    """Implementation of ``Clock`` with the real time."""
 
     def now(self) -> datetime:
         """Return the current time, aware, UTC."""

@@ -27,18 +27,18 @@ _TRANSIENT = frozenset({"InternalFailure", "InternalException", "ThrottlingExcep
 
 
 class EventBridgePublisher:
-    """Implements ``ResultPublisher``: one ``RebalanceExecuted`` event per result, with the result as its detail.
+    """Implementation of ``ResultPublisher``: one event per result, with the result as its detail.
 
     Args:
         bus: the bus's name (``RESULT_BUS``).
         client: an EventBridge client with time-outs.
     """
 
+    channel = "event"
+
     def __init__(self, bus: str, client: EventBridgeClient) -> None:
         self._bus = bus
         self._client = client
-
-    channel = "event"
 
     def publish(self, result: ExecutionResult) -> None:
         """Publish the result. A result too large for an event is trimmed and marked with ``orders_truncated``.
@@ -79,7 +79,7 @@ class EventBridgePublisher:
 def detail(result: ExecutionResult) -> str:
     """Return the event's detail: the result as JSON, trimmed to the size limit of an event.
 
-    The following are left out, in this order, until the detail fits: the orders' children, the orders, the metadata.
+    A detail that is too large loses the children of its orders, then the orders, then the metadata, until it fits.
     """
     text = result.model_dump_json()
     if len(text.encode()) <= MAX_DETAIL_BYTES:

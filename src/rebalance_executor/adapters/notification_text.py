@@ -1,4 +1,4 @@
-"""The wording of notifications: a one-line subject, and a text that lists the orders that need attention."""
+"""Text of notifications: a one-line subject, and a body that lists the orders that need attention."""
 
 from __future__ import annotations
 

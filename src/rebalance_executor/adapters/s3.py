@@ -20,7 +20,7 @@ _NO_VERSION = frozenset({"NoSuchVersion", "InvalidArgument", "MethodNotAllowed"}
 
 
 class S3PlanStore:
-    """Implements ``PlanStore``.
+    """Implementation of ``PlanStore``.
 
     Args:
         bucket: the only bucket that pointers may name (``PLAN_BUCKET``), or None if none is configured.

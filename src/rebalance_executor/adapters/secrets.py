@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
 MAX_AGE_SECONDS = 300
-"""How long a secret is cached. A rotated secret is used after this time."""
+"""Time for which a secret is cached, in seconds. A rotated secret is used after this time."""
 
 PLACEHOLDER = "{account}"
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")
-"""Account names that may be part of a secret's name: they cannot select an unrelated secret."""
+"""Account names that may be part of a secret's name. They have no separators, so they select no unrelated secret."""
 
 _MISSING = frozenset({"ResourceNotFoundException"})
 _PERMANENT = frozenset(
@@ -81,6 +81,7 @@ class SecretCredentials:
         Raises:
             UnknownAccount: the account has no secret.
             ConfigurationError: this function has no permission to read the secret, or the secret is malformed.
+            LiveNotAllowed: the secret has no account number, which live trading needs.
             PlanSourceUnavailable: Secrets Manager did not answer; the plan is redelivered.
         """
         name = self._secret_name(account)
@@ -124,8 +125,8 @@ def credentials_source(settings: Settings, client: Callable[[], SecretsManagerCl
         client: creates the Secrets Manager client, if one is needed.
 
     Raises:
-        ConfigurationError: neither keys nor a secret are configured, or only one of the two keys, or keys without an
-            account number for live trading.
+        ConfigurationError: neither keys nor a secret are configured, or only one of the two keys.
+        LiveNotAllowed: keys are configured for live trading, which needs a secret with an account number.
     """
     api_key, secret_key = settings.alpaca_api_key, settings.alpaca_secret_key
     if api_key is None and secret_key is None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class SnsPublisher:
-    """Implements ``ResultPublisher``: one readable message per result, with attributes for subscription filters.
+    """Implementation of ``ResultPublisher``: one readable message per result, with attributes to filter by.
 
     Args:
         topic: the topic's ARN (``RESULT_TOPIC``).

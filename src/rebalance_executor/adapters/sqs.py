@@ -1,7 +1,7 @@
 """Visibility timeouts of queue messages: about 15 minutes for transient errors, seconds for permanent ones.
 
-Without it, each failed delivery waits for the queue's visibility timeout, which AWS recommends to be six times the
-function's timeout: an hour, in which the plan expires and the account's other plans wait behind it.
+Otherwise a failed message would wait for the queue's visibility timeout. AWS recommends six times the function's
+timeout for it: an hour, in which the plan expires and the account's other plans wait behind it.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ def redelivery_delay(error: RebalanceError, deliveries: int) -> timedelta:
 
 
 class SqsPlanQueue:
-    """Implements ``PlanQueue``. It never fails a delivery: if SQS fails, the queue's visibility timeout applies.
+    """Implementation of ``PlanQueue``. If SQS fails, the queue's visibility timeout applies; no method raises.
 
     Args:
         url: the queue's URL; None disables all calls.
         client: returns an SQS client with ``aws.client_config``.
-        margin: how much longer than its invocation a lease lasts. An earlier redelivery would find the lease held.
+        margin: time by which a lease outlasts its invocation. An earlier redelivery would find the lease held.
         log: receives failures.
     """
 

@@ -228,21 +228,12 @@ class OrderRejected(BrokerError):
         http_status: HTTP status of the answer.
         broker_code: Alpaca's numeric code; None if the answer had none.
         reason: Alpaca's message.
-        extras: other fields of the answer (``available``, ``held_for_orders``, …).
     """
 
     code = "REJECTED"
 
-    def __init__(
-        self,
-        reason: str,
-        *,
-        http_status: int,
-        broker_code: int | None = None,
-        extras: dict[str, object] | None = None,
-    ) -> None:
+    def __init__(self, reason: str, *, http_status: int, broker_code: int | None = None) -> None:
         super().__init__(reason, http_status=http_status, broker_code=broker_code)
         self.reason = reason
         self.http_status = http_status
         self.broker_code = broker_code
-        self.extras = extras or {}

@@ -104,7 +104,7 @@ def test_full_page_of_other_symbols_is_not_the_last_page(broker: AlpacaBroker, m
     """The next page may contain orders in the requested symbols."""
     respond(broker, monkeypatch, [{"symbol": "XXX"}] * 500)
 
-    with pytest.raises(BrokerUnavailable, match="no end"):
+    with pytest.raises(BrokerUnavailable, match="does not end"):
         broker.open_orders(["AAA"])
 
 

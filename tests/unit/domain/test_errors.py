@@ -81,27 +81,19 @@ def test_field_error_names_the_field_in_text_and_context(
 
 
 def test_rejection_carries_the_brokers_answer() -> None:
-    raised = OrderRejected("insufficient qty", http_status=403, broker_code=40310000, extras={"available": "7.2273576"})
+    raised = OrderRejected("insufficient qty", http_status=403, broker_code=40310000)
     assert str(raised) == "insufficient qty"
+    assert (raised.reason, raised.http_status, raised.broker_code) == ("insufficient qty", 403, 40310000)
     assert raised.context == {"http_status": 403, "broker_code": 40310000}
-    assert raised.extras == {"available": "7.2273576"}
 
 
-def test_rejection_without_code_or_extras_has_none() -> None:
-    raised = OrderRejected("no", http_status=422)
-    assert raised.broker_code is None
-    assert raised.extras == {}
+def test_rejection_without_code_has_none() -> None:
+    assert OrderRejected("no", http_status=422).broker_code is None
 
 
 def test_a_rate_limit_says_when_it_ends() -> None:
     assert RateLimited("slow down", retry_at=NOW).retry_at == NOW
     assert RateLimited("slow down").retry_at is None
-
-
-def test_a_rejection_carries_what_the_broker_said() -> None:
-    error = OrderRejected("insufficient qty", http_status=403, broker_code=40310000, extras={"available": "0"})
-    assert (error.reason, error.http_status, error.broker_code) == ("insufficient qty", 403, 40310000)
-    assert error.extras == {"available": "0"}
 
 
 def test_rate_limit_carries_its_end_and_the_path() -> None:

@@ -45,14 +45,14 @@ _INVALID_SYMBOL_STATUSES = (400, 422)
 
 
 class AlpacaBroker:
-    """Implements ``Broker`` for one account. Its connections are reused across invocations.
+    """Implementation of ``Broker`` for one account. Its connections are reused across invocations.
 
     Args:
         credentials: the account's keys.
         settings: the endpoints.
         config: time-outs and the rate limit.
-        clock: waits.
-        on_request: called with the name of every request.
+        clock: the source of time and of waiting.
+        on_request: called with method and path of every request, without IDs.
     """
 
     def __init__(
@@ -114,7 +114,11 @@ class AlpacaBroker:
         return {position.symbol: position for position in positions}
 
     def asset(self, symbol: str) -> Asset:
-        """Return the flags of one symbol; raise ``NotFound`` if it is unknown or cannot be a symbol."""
+        """Return the flags of one symbol.
+
+        Raises:
+            NotFound: the symbol is unknown or cannot be a symbol.
+        """
         try:
             payload = self._trading.get(f"/assets/{quote_url(symbol, safe='')}", template="/assets/{symbol}")
         except BrokerUnavailable as error:
@@ -137,7 +141,7 @@ class AlpacaBroker:
         An invalid symbol makes the market-data API fail the whole request, with that symbol in its message. The
         request is then repeated without the symbol.
         """
-        found: dict[str, T] = {}
+        latest: dict[str, T] = {}
         for chunk in _chunks(symbols):
             try:
                 payload = self._data.get(f"/stocks/{kind}/latest", {"symbols": ",".join(chunk)})
@@ -145,10 +149,10 @@ class AlpacaBroker:
                 valid = _without_invalid_symbol(chunk, error)
                 if valid is None:
                     raise
-                found |= self._latest(kind, valid, parse)
+                latest |= self._latest(kind, valid, parse)
             else:
-                found |= _parse(lambda: _by_symbol(payload, kind, parse))  # noqa: B023 - called at once
-        return found
+                latest |= _parse(lambda: _by_symbol(payload, kind, parse))  # noqa: B023 - called at once
+        return latest
 
     def open_orders(self, symbols: Sequence[str]) -> Sequence[BrokerOrder]:
         """Return every open order in these symbols."""
@@ -159,7 +163,7 @@ class AlpacaBroker:
         return self._orders(symbols, {"status": "all", "after": after.isoformat()})
 
     def order_by_client_id(self, client_order_id: str) -> BrokerOrder | None:
-        """Return the order, or None if the broker answers that it does not know it."""
+        """Return the order, or None if the broker responds that it does not know it."""
         try:
             payload = self._trading.get("/orders:by_client_order_id", {"client_order_id": client_order_id})
         except NotFound:
@@ -167,18 +171,18 @@ class AlpacaBroker:
         return _parse(lambda: parsing.order(payload))
 
     def _orders(self, symbols: Sequence[str], filters: Mapping[str, str]) -> list[BrokerOrder]:
-        found: dict[str, BrokerOrder] = {}
+        by_id: dict[str, BrokerOrder] = {}
         for chunk in _chunks(symbols):
             query = {"symbols": ",".join(chunk), "direction": "asc", "nested": "false", **filters}
-            for order in self._pages(chunk, query):
-                found[order.id] = order
-        return list(found.values())
+            by_id |= {order.id: order for order in self._pages(chunk, query)}
+        return list(by_id.values())
 
     def _pages(self, symbols: Sequence[str], query: dict[str, str]) -> Iterator[BrokerOrder]:
-        """Yield the orders page by page, oldest first. A page starts at the submission time of the last order before.
+        """Yield the orders page by page, oldest first.
 
-        ``after`` is exclusive. It is set one microsecond earlier, so that orders with the same submission time are not
-        lost between two pages. Orders that appear on both pages have the same ID.
+        Each page starts at the submission time of the previous page's last order. ``after`` is exclusive: it is set one
+        microsecond earlier, so that no order with the same submission time is lost between two pages. An order that
+        appears on both pages is yielded twice.
         """
         for _ in range(_MAX_PAGES):
             payload = self._trading.get("/orders", query | {"limit": str(_PAGE_SIZE)})
@@ -191,16 +195,24 @@ class AlpacaBroker:
             if after == query.get("after"):
                 break
             query["after"] = str(after)
-        raise BrokerUnavailable(f"the list of orders has no end within {_MAX_PAGES} pages")
+        raise BrokerUnavailable(f"the list of orders does not end within {_MAX_PAGES} pages")
 
     # --- writes ------------------------------------------------------------------------------------------
 
     def wait_for_rate_limit(self, until: datetime) -> None:
-        """Wait until a submission is within the rate limit; raise ``RateLimited`` if that is after ``until``."""
+        """Wait until a submission is within the rate limit.
+
+        Raises:
+            RateLimited: that would be after ``until``.
+        """
         self._trading.wait_for_rate_limit(until)
 
     def submit(self, request: OrderRequest) -> BrokerOrder:
-        """Send one order, once. Raise the errors of the port."""
+        """Send one order, once.
+
+        Raises:
+            OrderRejected, DuplicateClientOrderId, RateLimited, CredentialsRejected, OutcomeUnknown: as in the port.
+        """
         body: dict[str, object] = {
             "client_order_id": request.client_order_id,
             "symbol": request.symbol,
@@ -223,7 +235,7 @@ class AlpacaBroker:
         return order
 
     def cancel(self, order_id: str) -> bool:
-        """Request a cancel; return whether the broker accepted the request."""
+        """Request a cancel; return whether the broker accepted it. It does not accept one for a closed order."""
         return self._trading.delete(f"/orders/{quote_url(order_id, safe='')}", template="/orders/{id}")
 
 
@@ -238,8 +250,8 @@ class AlpacaBrokers:
         settings: the endpoints.
         source: the credentials.
         config: time-outs and the rate limit.
-        clock: waits.
-        on_request: called with the name of every request.
+        clock: the source of time and of waiting.
+        on_request: called with method and path of every request, without IDs.
     """
 
     def __init__(
@@ -304,7 +316,11 @@ def _by_symbol[T](payload: object, field: str, parse: Callable[[str, object], T]
 
 
 def _parse[T](parse: Callable[[], T]) -> T:
-    """Return ``parse()``; raise ``BrokerUnavailable`` if the response is malformed."""
+    """Return the value that ``parse`` returns.
+
+    Raises:
+        BrokerUnavailable: the response is malformed.
+    """
     try:
         return parse()
     except parsing.MalformedResponse as error:

@@ -1,8 +1,8 @@
 """A circuit breaker around a broker: after repeated time-outs or 5xx responses it stops submissions.
 
 There is one per run. A run in which the broker fails too often yields, and the next run starts with a closed circuit.
-Reads and cancels pass through an open circuit, so that open orders can be cancelled before the run ends; their own
-failures end the run. pybreaker counts the failures; only the invocation's thread takes its lock.
+Reads and cancels pass through an open circuit, so that open orders can be cancelled before the run ends; a read that
+fails ends the run. pybreaker counts the failures; only the invocation's thread takes its lock.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from rebalance_executor.domain.market import (
 from rebalance_executor.execution.ports import Broker
 
 _RESET_SECONDS = 86_400
-"""How long an open circuit stays open: longer than any run."""
+"""Time for which an open circuit stays open, in seconds: longer than any run."""
 
 
 class CircuitBreakerBroker:
-    """Implements ``Broker`` by delegating to another one.
+    """Implementation of ``Broker`` that delegates to another one.
 
     Args:
         broker: the broker that gets the requests.
@@ -66,7 +66,11 @@ class CircuitBreakerBroker:
         return self._call(lambda: self._broker.positions(symbols))
 
     def asset(self, symbol: str) -> Asset:
-        """Return the flags of one symbol; raise ``NotFound`` if the broker does not list it."""
+        """Return the flags of one symbol.
+
+        Raises:
+            NotFound: the broker does not list it.
+        """
         return self._call(lambda: self._broker.asset(symbol))
 
     def quotes(self, symbols: Sequence[str]) -> Mapping[str, Quote]:
@@ -94,14 +98,19 @@ class CircuitBreakerBroker:
         return self._call(lambda: self._broker.cancel(order_id))
 
     def wait_for_rate_limit(self, until: datetime) -> None:
-        """Wait until a submission is within the rate limit."""
+        """Wait until a submission is within the rate limit.
+
+        Raises:
+            RateLimited: that would be after ``until``.
+        """
         self._broker.wait_for_rate_limit(until)
 
     def submit(self, request: OrderRequest) -> BrokerOrder:
-        """Send one order, once. Raise the errors of the port.
+        """Send one order, once.
 
         Raises:
             CircuitOpen: the circuit is open; nothing was sent.
+            OrderRejected, DuplicateClientOrderId, RateLimited, CredentialsRejected, OutcomeUnknown: as in the port.
         """
         if self._breaker.current_state == STATE_OPEN:
             raise CircuitOpen(

@@ -1,8 +1,8 @@
 """alpaca-py's client with a time-out on every request, without its own retries, and with plain JSON.
 
 alpaca-py 0.44.0 sets no time-outs and retries any request after a 504, including ``POST /v2/orders``. This module uses
-the base class of its trading and data clients. Those clients import pandas, numpy and a WebSocket library for models
-and streams that this program does not use, which takes more than half of the import time of a naive handler.
+only the base class of its trading and data clients. Those import pandas, numpy and a WebSocket library for models and
+streams that this program does not use, which takes more than half of the import time of a naive handler.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Timeouts = Callable[[], tuple[float, float]]
 
 
 class _TimeoutAdapter(HTTPAdapter):
-    """Sends every request with a time-out, without retries."""
+    """An HTTP adapter that sends every request with a time-out and without retries."""
 
     def __init__(self, timeouts: Timeouts) -> None:
         self._timeouts = timeouts
@@ -54,8 +54,8 @@ _ACCEPT_HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip, defla
 class _Session(Session):
     """The part of a session that alpaca-py uses, at half the processor time per order.
 
-    It ignores the machine's proxy and .netrc, which must not see the credentials. It keeps no cookies and follows no
-    redirects.
+    It ignores the machine's proxy and .netrc, so that the credentials reach only the endpoint. It keeps no cookies and
+    follows no redirects.
     """
 
     def __init__(self, timeouts: Timeouts, observe: Callable[[Response], None]) -> None:
@@ -84,6 +84,9 @@ class _Session(Session):
             json: the body.
             headers: request headers, including the credentials.
             allow_redirects: must be false, as alpaca-py sets it.
+
+        Raises:
+            ValueError: ``allow_redirects`` is true.
         """
         if allow_redirects:
             raise ValueError("redirects are not followed: they could send the credentials to another host")

@@ -1,4 +1,4 @@
-"""The broker's credentials of one account, with their format checked. Values of keys are never shown."""
+"""The broker's credentials of one account, with their format checked. No message contains the value of a key."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Credentials:
             where: the secret's name, for the message.
 
         Raises:
-            ConfigurationError: names the key that is missing or unusable, never its value.
+            ConfigurationError: a key is missing or unusable. The message names it and never contains its value.
         """
         if not isinstance(document, Mapping):
             raise ConfigurationError(where, 'must be a JSON object {"api_key", "secret_key", "account_number"?}')

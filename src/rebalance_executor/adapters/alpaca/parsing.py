@@ -1,4 +1,7 @@
-"""Parsing of Alpaca's JSON into values. Unknown fields and enum values are tolerated; required fields are checked."""
+"""Parsing of Alpaca's JSON into values. Unknown fields and enum values are tolerated; required fields are checked.
+
+Every function raises ``MalformedResponse`` if a required field is missing or invalid. Amounts are dollars and shares.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A client-side rate limiter: waits before the broker's limit is reached, to avoid HTTP 429."""
+"""A client-side rate limiter, which delays requests before the broker's limit is reached, to avoid HTTP 429."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class RateLimiter:
 
     Args:
         per_minute: requests per minute (Alpaca: 200 for trading, 200 for market data).
-        clock: waits.
+        clock: the source of time and of waiting.
     """
 
     def __init__(self, per_minute: int, clock: Clock) -> None:
@@ -40,7 +40,11 @@ class RateLimiter:
             self._clock.sleep(opens_at - now)
 
     def acquire(self, until: datetime) -> None:
-        """Wait until one more request is allowed and count it; raise ``RateLimited`` as ``wait`` does."""
+        """Wait until one more request is allowed, and count it.
+
+        Raises:
+            RateLimited: as for ``wait``.
+        """
         self.wait(until)
         self._sent.append(self._clock.now())
 
@@ -49,7 +53,7 @@ class RateLimiter:
 
         Args:
             headers: the response's headers.
-            is_rate_limited: whether the response is HTTP 429. The window is then closed, whatever the headers say.
+            is_rate_limited: whether the response is HTTP 429. The window is then closed even without headers.
         """
         now = self._clock.now()
         remaining = _natural_number(headers.get("X-RateLimit-Remaining"))
@@ -73,7 +77,7 @@ class RateLimiter:
 
     @property
     def closed_until(self) -> datetime | None:
-        """When the broker's window opens again, by its latest response; None if it never was closed."""
+        """Time at which the broker's window opens again, by its latest response; None if it was never closed."""
         return self._closed_until
 
 

@@ -157,7 +157,11 @@ class AlpacaTransport:
         raise AssertionError("unreachable: the last attempt raises")  # pragma: no cover
 
     def wait_for_rate_limit(self, until: datetime) -> None:
-        """Wait until a request is within the rate limit; raise ``RateLimited`` if that is after ``until``."""
+        """Wait until a request is within the rate limit.
+
+        Raises:
+            RateLimited: that would be after ``until`` or after the run's deadline.
+        """
         self._rate_limiter.wait(min(until, self._deadline.until))
 
     def post(self, path: str, body: Mapping[str, object]) -> Any:
@@ -237,8 +241,7 @@ class AlpacaTransport:
             return OutcomeUnknown(f"no definite response to the submission: {text}")
         if response.status == 422 and "client_order_id must be unique" in response.message:
             return DuplicateClientOrderId(response.message)
-        extras = {name: value for name, value in response.document.items() if name not in ("code", "message")}
-        return OrderRejected(response.message, http_status=response.status, broker_code=response.code, extras=extras)
+        return OrderRejected(response.message, http_status=response.status, broker_code=response.code)
 
     def _reject_credentials(self, text: str) -> CredentialsRejected:
         self.credentials_rejected = True
@@ -252,7 +255,7 @@ class AlpacaTransport:
 
 
 class _NotCancelable(Exception):
-    """422 on a cancel: the order can no longer be cancelled."""
+    """HTTP 422 on a cancel: the order can no longer be cancelled."""
 
 
 def _raise_final(state: RetryCallState) -> None:

@@ -13,32 +13,30 @@ from rebalance_executor.execution.ports import Clock
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-DEFAULT_TTL = timedelta(hours=24)
-
 
 class DynamoAssetCache:
-    """Implements ``AssetCache`` with items ``ASSET#<symbol>/ASSET``.
+    """Implementation of ``AssetCache`` with the items ``ASSET#<symbol>/ASSET``.
 
     Args:
         client: a DynamoDB client.
         table: the table's name; ``expires_at`` is its time-to-live attribute.
         clock: waits between retries of an incomplete batch.
-        ttl: how long flags are cached.
+        ttl: time to live of cached flags.
     """
 
-    def __init__(self, client: DynamoDBClient, table: str, clock: Clock, *, ttl: timedelta = DEFAULT_TTL) -> None:
+    def __init__(self, client: DynamoDBClient, table: str, clock: Clock, *, ttl: timedelta) -> None:
         self._table = Table(client, table, clock)
         self._ttl = ttl
 
     def get(self, symbols: Sequence[str], *, now: datetime) -> Mapping[str, Asset]:
-        """Return the cached flags that have not expired. DynamoDB deletes expired items up to days later.
+        """Return the cached flags that have not expired. DynamoDB may take days to delete expired items.
 
         Raises:
             JournalUnavailable: the table did not answer.
         """
         keys = [_key(symbol) for symbol in dict.fromkeys(symbols)]
-        found = (_asset(item) for item in self._table.get_many(keys) if _expires_at(item) > now.timestamp())
-        return {asset.symbol: asset for asset in found if asset is not None}
+        cached = (_asset(item) for item in self._table.get_many(keys) if _expires_at(item) > now.timestamp())
+        return {asset.symbol: asset for asset in cached if asset is not None}
 
     def put(self, assets: Iterable[Asset], *, now: datetime) -> None:
         """Cache these flags for the time to live.

@@ -39,7 +39,7 @@ _PARENT_BYTES_PER_TRANSACTION = 1_000_000
 """A transaction is limited to 4 MB, of which a result takes up to 2.8 MB."""
 
 _LEASE, _PLAN, _DAY = "lease", "plan", "day"
-"""Names of the actions whose failed conditions are different errors."""
+"""Names of the actions in a transaction. The name of the action whose condition failed selects the error."""
 
 _ACQUIRE = "SET epoch = if_not_exists(epoch, :none) + :one, run_id = :run_id, held_until = :until, taken_at = :now"
 _RELEASE = "SET run_id = :released"
@@ -50,10 +50,10 @@ _IS_ABSENT = "attribute_not_exists(pk)"
 
 
 class DynamoJournal:
-    """Implements ``Journal``.
+    """Implementation of ``Journal``.
 
     A write is one transaction for up to 88 parents. A write with more parents takes several transactions; the last
-    one holds the plan item and the result. Until then a plan that is being started does not exist, and a plan that
+    one contains the plan item and the result. Until then a plan that is being started does not exist, and a plan that
     was started before can be resumed, because each parent is complete in its own item.
 
     Args:
@@ -82,8 +82,8 @@ class DynamoJournal:
         Args:
             account: the account's name.
             run_id: unique per call. If the response was lost, a repeated call recognizes its own lease by it.
-            now: the time at which the current lease must have expired.
-            expires_at: until when no other run can acquire the lease.
+            now: the current time; a lease that expired before it is free.
+            expires_at: the time until which no other run can acquire the lease.
 
         Raises:
             LeaseHeld: another run holds the lease; ``held_by`` and ``held_until`` name the run and the expiry.
@@ -129,6 +129,7 @@ class DynamoJournal:
 
         Raises:
             JournalContradiction: an item cannot be read.
+            JournalUnavailable: the table did not answer.
         """
         items = list(self._table.query(journal_items.plan_pk(account, plan_id)))
         plan_item = next((item for item in items if item["sk"] == journal_items.PLAN), None)
@@ -152,16 +153,18 @@ class DynamoJournal:
 
         Raises:
             JournalContradiction: the result is incomplete or cannot be read.
+            JournalUnavailable: the table did not answer.
         """
         return journal_items.result_from(
             list(self._table.query(journal_items.plan_pk(account, plan_id), journal_items.RESULT))
         )
 
     def runs(self, account: str, plan_id: str) -> list[RunRecord]:
-        """Return the plan's runs, oldest first. Only operators read them; execution does not.
+        """Return the plan's runs, oldest first. Only the operators' commands read them.
 
         Raises:
             JournalContradiction: an item cannot be read.
+            JournalUnavailable: the table did not answer.
         """
         return [
             journal_items.run_from(item)
@@ -211,7 +214,7 @@ class DynamoJournal:
         Raises:
             Fenced: the lease is no longer ours.
             JournalContradiction: the plan was started with other content, or has another result.
-            JournalUnavailable: the write may or may not have taken effect; the next run reads which.
+            JournalUnavailable: the write may or may not have taken effect; the next run reads the journal.
         """
         *before, last = _batches(plan, parents, self._parents_per_transaction)
         actions = [
@@ -227,7 +230,7 @@ class DynamoJournal:
             stored = self.result(plan.account, plan.plan_id)
             if stored is None or not journal_items.same_result(stored, result):
                 _raise_typed(lease, plan, failure)
-            self.release(lease)  # an earlier request wrote the result and its response was lost
+            self.release(lease)  # an earlier request wrote this result, and its response was lost
 
     def mark_published(self, account: str, plan_id: str, channels: Collection[str], at: datetime) -> None:
         """Record that the result was published on these channels at ``at``. Do nothing for an unfinished plan.
@@ -310,7 +313,7 @@ class DynamoJournal:
 
 
 def _raise_typed(lease: Lease, plan: PlanState, failure: ConditionFailed) -> NoReturn:
-    """Raise the error of a write whose condition was false. A lost lease takes precedence over the plan's state."""
+    """Raise the error of a write whose condition was false. A lost lease comes first: its run must write nothing."""
     if _LEASE in failure.failed:
         raise Fenced(
             f"epoch {lease.epoch} no longer holds account {lease.account}: another run took over",

@@ -74,7 +74,11 @@ def plan_item(state: PlanState, epoch: int, result: ExecutionResult | None = Non
 
 
 def plan_from(item: Item) -> PlanState:
-    """Return the plan's state; raise ``JournalContradiction`` if the item cannot be read."""
+    """Return the plan's state.
+
+    Raises:
+        JournalContradiction: the item cannot be read.
+    """
     return parse_item(item, _STATE.validate_python)
 
 
@@ -123,7 +127,11 @@ def parent_item(state: PlanState, parent: ParentOrder) -> Item:
 
 
 def parent_from(item: Item) -> ParentOrder:
-    """Return the parent; raise ``JournalContradiction`` if the item cannot be read."""
+    """Return the parent.
+
+    Raises:
+        JournalContradiction: the item cannot be read.
+    """
     return parse_item(item, lambda item: _PARENT.validate_json(str(item["parent"])))
 
 
@@ -141,7 +149,11 @@ def run_item(state: PlanState, run: RunRecord) -> Item:
 
 
 def run_from(item: Item) -> RunRecord:
-    """Return the run; raise ``JournalContradiction`` if the item cannot be read."""
+    """Return the run.
+
+    Raises:
+        JournalContradiction: the item cannot be read.
+    """
     return parse_item(item, _RECORD.validate_python)
 
 
@@ -149,7 +161,7 @@ def run_from(item: Item) -> RunRecord:
 
 
 def result_items(state: PlanState, result: ExecutionResult) -> list[Item]:
-    """Return the result as JSON, split into items. It is compressed only if it exceeds one transaction otherwise."""
+    """Return the result as JSON, split into items. It is compressed only if it would not fit into one transaction."""
     text = result.model_dump_json(ensure_ascii=True)  # one byte per character
     fits = len(text) <= CHUNK_BYTES * _MAX_UNCOMPRESSED_CHUNKS
     body = text if fits else gzip.compress(text.encode("ascii"), mtime=0)
@@ -206,7 +218,11 @@ def make_item(pk: str, sk: str, **attributes: Value | None) -> Item:
 
 
 def parse_item[T](item: Item, parse: Callable[[Any], T]) -> T:
-    """Return ``parse(item)``; raise ``JournalContradiction`` if that fails."""
+    """Return the value that ``parse`` makes of the item.
+
+    Raises:
+        JournalContradiction: ``parse`` fails.
+    """
     try:
         return parse(item)
     except (ValidationError, KeyError, ValueError, OSError, EOFError) as error:

@@ -27,7 +27,7 @@ class ListedPlan:
 
 
 class DynamoPlanIndex:
-    """Implements ``PlanIndex``.
+    """Implementation of ``PlanIndex``.
 
     Args:
         client: a DynamoDB client with ``aws.client_config``.

@@ -1,8 +1,8 @@
 """The items of the risk store: pure functions from values to items and back.
 
 They are in the account's partition, next to its lease: ``DAY#<date>`` is the usage of a trading day,
-``DAY#<date>#<time>#<plan_id>`` a plan started on it, ``SWITCH`` the current kill switch and ``SWITCH#<time>`` each of
-its settings. One query reads the sort keys from a day to ``SWITCH``.
+``DAY#<date>#<time>#<plan_id>`` a plan started on it, ``SWITCH`` the current kill switch and ``SWITCH#<time>`` one
+setting in its history. One query reads the sort keys from a day to ``SWITCH``.
 """
 
 from __future__ import annotations
@@ -68,12 +68,20 @@ def kill_switch_items(account: str, switch: KillSwitchRecord, at: datetime) -> l
 
 
 def kill_switch_from(item: Item | None) -> KillSwitchRecord:
-    """Return the kill switch; raise ``JournalContradiction`` if the item cannot be read."""
+    """Return the kill switch; ``NEVER_SET`` if there is no item.
+
+    Raises:
+        JournalContradiction: the item cannot be read.
+    """
     return parse_item(item, _KILL_SWITCH.validate_python) if item is not None else NEVER_SET
 
 
 def risk_state_from(day: date, items: Iterable[Item]) -> RiskState:
-    """Return the risk state from an account's items from that day on; raise ``JournalContradiction``."""
+    """Return the risk state of a trading day from an account's items; items of later days are ignored.
+
+    Raises:
+        JournalContradiction: an item cannot be read.
+    """
     by_sk = {str(item["sk"]): item for item in items}
     usage = by_sk.get(day_sk(day))
     plans = [item for sk, item in by_sk.items() if sk.startswith(f"{day_sk(day)}#")]

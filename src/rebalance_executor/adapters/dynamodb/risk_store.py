@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class DynamoRiskStore:
-    """Implements ``RiskStore``.
+    """Implementation of ``RiskStore``.
 
     Args:
         client: a DynamoDB client with ``aws.client_config``.

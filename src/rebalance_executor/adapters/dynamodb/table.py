@@ -88,7 +88,7 @@ def _to_attribute_value(value: Value) -> dict[str, Any]:
 
 
 class Table:
-    """Requests to one table. Every error except a failed condition becomes ``JournalUnavailable``.
+    """Requests to one table. They raise ``JournalUnavailable`` for every error except a failed condition.
 
     Args:
         client: a DynamoDB client.
@@ -105,7 +105,7 @@ class Table:
         """Update one item if ``condition`` is true; return the updated item.
 
         Raises:
-            ConditionFailed: with the stored item.
+            ConditionFailed: the condition is false; ``item`` is the stored item.
         """
         response = self._call(
             lambda: self._client.update_item(
@@ -167,7 +167,7 @@ class Table:
         after a newer write, therefore has no effect.
 
         Raises:
-            ConditionFailed: with the names of the actions whose conditions were false.
+            ConditionFailed: a condition is false; ``failed`` names the actions.
         """
         request: Any = [action.request for action in actions]
         names = [action.name for action in actions]
@@ -175,17 +175,17 @@ class Table:
 
     def get_many(self, keys: Sequence[Item]) -> list[Item]:
         """Return the items that exist. Items that the table does not return within the retries are missing too."""
-        found: list[Item] = []
+        items: list[Item] = []
         for chunk in _chunks([to_attributes(key) for key in keys], _BATCH_GET_LIMIT):
             pending: Any = {self.name: {"Keys": chunk}}
             for wait in (*_BACKOFF, None):
                 response = self._call(lambda: self._client.batch_get_item(RequestItems=pending))  # noqa: B023 - called at once
-                found += [from_attributes(item) for item in response.get("Responses", {}).get(self.name, [])]
+                items += [from_attributes(item) for item in response.get("Responses", {}).get(self.name, [])]
                 pending = response.get("UnprocessedKeys")
                 if not pending or wait is None:
                     break
                 self._clock.sleep(wait)
-        return found
+        return items
 
     def put_many(self, items: Sequence[Item]) -> None:
         """Write the items independently of each other, without conditions.
