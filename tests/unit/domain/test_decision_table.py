@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -41,15 +42,14 @@ MODES: tuple[RunMode, ...] = (
 )
 
 
-def sent(after: float, *, fraction: str = "0.1", limit: str = "10.01", **fields: object) -> ChildOrder:
+def sent(after: float, *, fraction: str = "0.1", limit: str = "10.01", **fields: Any) -> ChildOrder:
     """Return a child sent ``after`` seconds before the look, which is ten seconds after ``NOW``."""
-    return a_child(
-        **({"limit": limit, "spread_fraction": Decimal(fraction), "intended_at": later(10 - after)} | fields)
-    )  # type: ignore[arg-type]
+    own = {"limit": limit, "spread_fraction": Decimal(fraction), "intended_at": later(10 - after)}
+    return a_child(**(own | fields))
 
 
-def closed(state: ChildState, **fields: object) -> ChildOrder:
-    return replace(sent(5), state=state, closed_at=later(9), **fields)  # type: ignore[arg-type]
+def closed(state: ChildState, **fields: Any) -> ChildOrder:
+    return replace(sent(5), state=state, closed_at=later(9), **fields)
 
 
 PENDING_CANCEL = sent(9, cancel_requested_at=later(5))
