@@ -44,7 +44,7 @@ MODES: tuple[RunMode, ...] = (
 
 def sent(after: float, *, fraction: str = "0.1", limit: str = "10.01", **fields: Any) -> ChildOrder:
     """Return a child sent ``after`` seconds before the look, which is ten seconds after ``NOW``."""
-    own = {"limit": limit, "spread_fraction": Decimal(fraction), "intended_at": later(10 - after)}
+    own: dict[str, Any] = {"limit": limit, "spread_fraction": Decimal(fraction), "intended_at": later(10 - after)}
     return a_child(**(own | fields))
 
 
