@@ -167,9 +167,9 @@ def test_closed_child_never_changes(state: ChildState, report: BrokerOrder) -> N
 
 @property_test
 @given(st.lists(reports, max_size=8))
-def test_fills_only_grow_and_closed_stays_closed(report: list[BrokerOrder]) -> None:
+def test_fills_only_grow_and_closed_stays_closed(reports: list[BrokerOrder]) -> None:
     child = a_child(ChildState.UNKNOWN)
-    for second, report in enumerate(report):
+    for second, report in enumerate(reports):
         after = child.with_report(report, later(second))
         assert after.filled_qty >= child.filled_qty
         assert child.is_open or after is child
