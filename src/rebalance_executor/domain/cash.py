@@ -67,8 +67,8 @@ def scale_to_budget(
 ) -> list[ParentOrder]:
     """Return the buys reduced to ``budget``, in order of priority; buys that no longer fit are skipped.
 
-    Only parents without an outcome and without a child change; from here on their quantity is frozen. A buy without a
-    usable quote stays as it is, because the strategy reads the quote again; its dollars at arrival are set aside.
+    Only parents without an outcome and without a child change; their quantity is frozen afterwards. A buy without a
+    usable quote does not change, because its quote is read again later; its dollars at the arrival ask are set aside.
     """
     left = budget
     fitted = []
@@ -91,8 +91,8 @@ def _fit(parent: ParentOrder, left: Decimal, price: Decimal, config: ExecutionCo
     qty = floor_qty(left / price, fractionable=parent.fractionable)
     planned = format_decimal(parent.qty)
     if qty <= 0 or qty * price < config.minimum_notional:
-        rest = format_dollars(left.quantize(_CENT, rounding=ROUND_FLOOR))
-        text = f"{planned} shares at ${format_decimal(price)} do not fit into the remaining buy budget of {rest}"
+        remaining = format_dollars(left.quantize(_CENT, rounding=ROUND_FLOOR))
+        text = f"{planned} shares at ${format_decimal(price)} do not fit into the remaining buy budget of {remaining}"
         return parent.settled(Outcome.SKIPPED, Code.INSUFFICIENT_CASH, text, now)
     text = f"reduced from {planned} to {format_decimal(qty)} shares to fit the buy budget"
     return replace(parent, qty=qty, code=Code.SCALED_TO_CASH, message=text)
@@ -101,7 +101,7 @@ def _fit(parent: ParentOrder, left: Decimal, price: Decimal, config: ExecutionCo
 def committed(parents: Iterable[ParentOrder], collar: Decimal) -> Decimal:
     """Return the dollars that the buys have spent or may still spend with their open children.
 
-    An open market order has no limit: it counts at the arrival mid plus the collar (a fraction of it).
+    An open market order has no limit: it counts at the arrival mid plus ``collar``, a fraction of the mid.
     """
     total = ZERO
     for parent in parents:

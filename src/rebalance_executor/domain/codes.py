@@ -1,6 +1,6 @@
-"""Stable codes of items that are not plainly filled.
+"""Stable codes of items that were not filled completely, or not with the planned quantity.
 
-Denied means by our controls, rejected means by the broker, and neither is unknown.
+*Denied* means by our controls, *rejected* means by the broker. An unknown outcome is neither.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from enum import StrEnum
 
 
 class Code(StrEnum):
-    """Reason why a parent order did not end as a plain FILLED, or remark on one that did."""
+    """Reason why an item was not filled completely, or a remark on one that was."""
 
     # skipped: no trade, or no cash
     HOLD = "HOLD"
@@ -17,7 +17,7 @@ class Code(StrEnum):
     INSUFFICIENT_CASH = "INSUFFICIENT_CASH"
     """The buy does not fit into cash + actual proceeds − buffer."""
 
-    # denied by our controls, before anything was sent
+    # denied by our controls; the outcome is DENIED if nothing was sent for the item
     ACCOUNT_MISMATCH = "ACCOUNT_MISMATCH"
     """The credentials belong to an account other than the configured one."""
     ACCOUNT_BLOCKED = "ACCOUNT_BLOCKED"
@@ -41,7 +41,7 @@ class Code(StrEnum):
     POSITION_DRIFT = "POSITION_DRIFT"
     """The position's value differs from the plan's current_value by more than the plan's drift tolerance."""
     MARKET_CLOSED = "MARKET_CLOSED"
-    """The market is closed by the broker's clock."""
+    """The market is closed, according to the broker's clock."""
     NOT_TRADABLE = "NOT_TRADABLE"
     """The asset is unknown to the broker, not a US stock or fund, inactive, or not tradable."""
     NOT_FRACTIONABLE = "NOT_FRACTIONABLE"
@@ -51,7 +51,7 @@ class Code(StrEnum):
     BELOW_MINIMUM = "BELOW_MINIMUM"
     """The order is below the minimum notional, or rounds down to zero shares."""
     QUOTE_UNUSABLE = "QUOTE_UNUSABLE"
-    """No quote is two-sided, uncrossed, fresh and narrow, even after a second read; no price is invented."""
+    """No quote is two-sided, uncrossed, fresh and narrow within quote_wait_seconds."""
     PRICE_COLLAR = "PRICE_COLLAR"
     """The price is too far from the arrival mid, from the current mid or from the previous close."""
     CONFLICTING_ORDER = "CONFLICTING_ORDER"
@@ -85,7 +85,7 @@ class Code(StrEnum):
     FILL_PRICE_MISSING = "FILL_PRICE_MISSING"
     """The broker reports a fill without its average price or without its full quantity."""
     CLIENT_ORDER_ID_MISMATCH = "CLIENT_ORDER_ID_MISMATCH"
-    """The broker has an order under our client order id whose content differs from what was sent."""
+    """The broker has an order under our client order ID whose content differs from what was sent."""
     REPLACED_EXTERNALLY = "REPLACED_EXTERNALLY"
     """Another user or program replaced our order at the broker; this program does not follow the new order."""
     RECONCILIATION_MISMATCH = "RECONCILIATION_MISMATCH"

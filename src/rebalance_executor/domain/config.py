@@ -26,7 +26,7 @@ from rebalance_executor.domain.styles import OrderStyle as OrderStyle
 from rebalance_executor.domain.values import DAY_HOURS, DAY_MINUTES, DAY_SECONDS, Amount
 
 _CENTURY_MINUTES = 100 * 366 * DAY_MINUTES
-"""Bound for the age of a plan: local runs accept sample plans of any age."""
+"""Upper bound of the age of a plan: local runs accept sample plans of any age."""
 _SHORTEST_TICK = Decimal("0.05")
 """Seconds; with a shorter tick, a run would do nothing but poll."""
 
@@ -99,7 +99,7 @@ class ExecutionConfig(Limits):
         ge=0,
         le=3_600,
         description="Seconds after 09:30 New York in which no fractional order is sent; the pause starts at 09:27, "
-        "because Alpaca has rejected fractional orders then. 0 sends them.",
+        "because Alpaca has rejected fractional orders then. 0 disables the pause.",
     )
     extended_hours: bool = Field(
         default=False,
@@ -125,7 +125,7 @@ class ExecutionConfig(Limits):
         description="Fraction of the arrival mid by which a limit may be worse: bounds the drift of a whole ladder.",
     )
     minimum_notional: Amount = Field(
-        default=Decimal(1), ge=1, description="Dollars per buy; Alpaca rejects smaller ones and exempts sells."
+        default=Decimal(1), ge=1, description="Dollars per buy; Alpaca rejects smaller buys but not smaller sells."
     )
     quote_wait_seconds: Amount = Field(
         default=Decimal(5),
@@ -207,8 +207,8 @@ class ExecutionConfig(Limits):
 
     @model_validator(mode="after")
     def _limits_only_before_the_open(self) -> Self:
-        each: list[ExecutionConfig] = [self, *(self.for_symbol(symbol) for symbol in self.per_symbol)]
-        if self.extended_hours and any(c.order_style is OrderStyle.MARKET or c.last_rung_market for c in each):
+        configs: list[ExecutionConfig] = [self, *(self.for_symbol(symbol) for symbol in self.per_symbol)]
+        if self.extended_hours and any(c.order_style is OrderStyle.MARKET or c.last_rung_market for c in configs):
             raise ValueError(
                 "extended_hours allows limit orders only; set neither order_style market nor last_rung_market"
             )
@@ -224,7 +224,7 @@ class ExecutionConfig(Limits):
 
     @property
     def widest_collar(self) -> Decimal:
-        """Largest price collar of any symbol; unpriced orders are reserved with it."""
+        """Largest price collar of any symbol, a fraction of the arrival mid; it bounds the cost of a market order."""
         others = (o.price_collar for o in self.per_symbol.values() if o.price_collar is not None)
         return max((self.price_collar, *others))
 

@@ -1,8 +1,10 @@
-"""Controls: every rule by which this program denies an order, in one place.
+"""Controls: the rules by which this program denies an order.
 
 Pure functions: each takes facts and returns a ``Denial`` with its stable code, or None. If the data for a rule is
 missing, the order is denied. The numbers are fields of ``domain.limits``. The rules follow SEC Rule 15c3-5 and MiFID
 II RTS 6, which regulate firms that send orders by program. ``ORDER_OF_CONTROLS`` lists them in the order of evaluation.
+
+Two other modules deny what they cannot calculate: ``domain.sizing`` a quantity, ``domain.strategy`` a price.
 """
 
 from __future__ import annotations
@@ -161,17 +163,17 @@ def _no_position(side: Side, symbol: str, snapshot: SymbolSnapshot) -> Denial | 
 
 
 def _conflict(side: Side, symbol: str, others: Sequence[BrokerOrder]) -> Denial | None:
-    against = conflicting(side, others)
-    if not against:
+    conflicts = conflicting(side, others)
+    if not conflicts:
         return None
-    ids = ", ".join(order.id for order in against[:5])
-    return Denial(Code.CONFLICTING_ORDER, f"other open orders on {symbol} ({len(against)}): {ids}")
+    ids = ", ".join(order.id for order in conflicts[:5])
+    return Denial(Code.CONFLICTING_ORDER, f"other open orders on {symbol} ({len(conflicts)}): {ids}")
 
 
 def conflicting(side: Side, others: Iterable[BrokerOrder]) -> list[BrokerOrder]:
     """Return the other open orders that conflict with an order of this side (wash trade, double buy).
 
-    Other sells do not conflict with a sell: the shares that they hold only reduce it.
+    Other sells do not conflict with a sell: they only reduce the shares that are available to it.
     """
     return [order for order in others if side is Side.BUY or order.side == Side.BUY]
 
@@ -214,7 +216,7 @@ def _far_from_close(price: Decimal, previous_close: Decimal | None, limits: Limi
 
 @dataclass(frozen=True, slots=True)
 class PlanContext:
-    """Facts beyond the order's own symbol: the plan, the state of the account's controls, the limits, the time."""
+    """Data beyond the order's symbol: the plan, the state of the account's controls, the limits and the time."""
 
     plan: RebalancePlan
     risk: RiskState
@@ -277,9 +279,9 @@ def _duplicate(parent: ParentOrder, context: PlanContext) -> Denial | None:
             continue
         same = next((order for order in other.orders if _is_same(order, parent, context.limits)), None)
         if same is not None:
-            former = f"plan {other.plan_id} ordered {format_decimal(same.qty)} shares at {format_utc(other.at)}"
+            earlier = f"plan {other.plan_id} ordered {format_decimal(same.qty)} shares at {format_utc(other.at)}"
             text = f"this plan orders {format_decimal(parent.qty)} within duplicate_window_minutes"
-            return Denial(Code.DUPLICATE_ORDER, f"{former}; {text} ({format_decimal(window)})")
+            return Denial(Code.DUPLICATE_ORDER, f"{earlier}; {text} ({format_decimal(window)})")
     return None
 
 

@@ -1,10 +1,10 @@
 """Typed errors, in three families by what the caller does next.
 
 * ``InvalidInput`` and ``ConfigurationError``: do not retry; fix the input or the setting first.
-* ``Redeliver``: deliver the plan again; the invocation raises so that the queue does it.
+* ``Redeliver``: deliver the plan again; the invocation raises it, so that the event source does that.
 * ``BrokerError``: answers of the broker; the executor handles them.
 
-Every error carries its context as fields (``context``), which the log shows unchanged.
+Every error carries fields for the log in ``context``.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class PlanExpired(InvalidInput):
 
 
 class PlanChanged(InvalidInput):
-    """The plan id was used before with other content. Use a new plan id for the changed plan."""
+    """The plan ID was used before with other content. Use a new plan ID for the changed plan."""
 
     code = "PLAN_CHANGED"
 
@@ -104,7 +104,7 @@ class OverfillGuard(RebalanceError):
 
 
 class JournalContradiction(RebalanceError):
-    """The idempotency record and the journal contradict each other. An operator must find out which one is right."""
+    """The journal contradicts the plan, the idempotency record or itself. An operator must find out which is right."""
 
     code = "JOURNAL_CONTRADICTION"
 
@@ -143,7 +143,7 @@ class Fenced(Redeliver):
 
 
 class DayChanged(Redeliver):
-    """Another plan reserved part of the trading day at the same time. Nothing was sent or stored; deliver it again."""
+    """Another plan reserved part of the day's limits at the same time. Nothing was sent; deliver the plan again."""
 
     code = "DAY_CHANGED"
 
@@ -167,7 +167,7 @@ class PlanSourceUnavailable(Redeliver):
 
 
 class CredentialsRejected(Redeliver):
-    """The broker rejected the account's credentials (401). Rotate them; the plan is delivered again."""
+    """The broker rejected the account's credentials (401, or 403 on a read). Rotate them; the plan is redelivered."""
 
     code = "CREDENTIALS_REJECTED"
 
@@ -198,7 +198,7 @@ class RateLimited(BrokerUnavailable):
 
 
 class CircuitOpen(BrokerUnavailable):
-    """The broker failed too often in a row. This order was not sent, nor is any other; deliver the plan again."""
+    """The broker failed too often in a row. This run sends no more orders; deliver the plan again."""
 
     code = "CIRCUIT_OPEN"
 
@@ -210,7 +210,7 @@ class OutcomeUnknown(BrokerError):
 
 
 class DuplicateClientOrderId(BrokerError):
-    """The broker already has an order with this client order id. Read that order."""
+    """The broker already has an order with this client order ID. Read that order."""
 
     code = "DUPLICATE_CLIENT_ORDER_ID"
 

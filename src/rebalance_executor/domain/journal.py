@@ -50,7 +50,7 @@ class RunEnd(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """One invocation's work on the plan. Without ``end`` it still runs, or was killed."""
+    """One invocation's work on the plan. A record without ``end`` belongs to a run that is active or was killed."""
 
     epoch: int
     run_id: str
@@ -62,11 +62,11 @@ class RunRecord:
 
 @dataclass(frozen=True, slots=True)
 class PlanJournal:
-    """Everything that the journal holds of one plan."""
+    """Everything that the journal contains about one plan."""
 
     plan: PlanState
     parents: Mapping[str, ParentOrder]
     """By symbol."""
     result: ExecutionResult | None = None
     published: frozenset[str] = frozenset()
-    """Channels that have the result; each gets it once, however often the plan is delivered."""
+    """Channels on which the result was published. Later deliveries of the plan do not publish it there again."""

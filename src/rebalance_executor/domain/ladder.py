@@ -1,8 +1,8 @@
-"""The ladder: the price of each rung, the time that it rests, and the number of rungs that a plan can afford.
+"""The ladder: the price of each rung, the time that it rests, and the number of rungs that the rate limit allows.
 
 A rung is a *spread fraction*: 0 is our own side of the spread, 0.5 the mid, 1 the far touch. Every child is journalled
 with the fraction that it was priced at, so that a new process continues from that rung. Pure functions; ``strategy``
-calls them and contains everything about safety.
+calls them and decides whether an order may be sent at all.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ FAR = Decimal(1)
 
 _MINUTE = 60
 _BURST_SECONDS = 30
-"""Half a minute's requests may be sent at once; the other half is left for requests sent just before."""
+"""Seconds of the rate limit that may be used at once; the rest of the minute allows for requests sent just before."""
 
 
 @dataclass(frozen=True, slots=True)
 class WaveSchedule:
-    """Bounds of the ladder beyond its configuration."""
+    """Properties of a wave that choose the rungs of its ladder."""
 
     urgency: Urgency = Urgency.NORMAL
     cross_by: datetime | None = None
@@ -43,8 +43,8 @@ def cross_by(starts: datetime, ends: datetime, *, buys_follow: bool) -> datetime
     Sells leave half of the time to the buys that wait for their proceeds. The last quarter of a wave's time belongs to
     the last rung: its cancel, its submission and its fill.
     """
-    whole = max(ends - starts, timedelta())
-    return starts + (whole / 2 if buys_follow else whole) * 3 / 4
+    duration = max(ends - starts, timedelta())
+    return starts + (duration / 2 if buys_follow else duration) * 3 / 4
 
 
 def children_within_rate_limit(parents: int, duration: Decimal, config: ExecutionConfig) -> int:
@@ -208,9 +208,9 @@ def _rested(child: ChildOrder, now: datetime) -> timedelta:
     return now - child.latest_send if child.is_open else timedelta()
 
 
-def _towards(side: Side, former: Decimal, price: Decimal) -> Decimal:
-    """Return the dollars by which ``price`` is nearer to the counterparty than ``former``."""
-    return price - former if side is Side.BUY else former - price
+def _towards(side: Side, start: Decimal, price: Decimal) -> Decimal:
+    """Return the dollars by which ``price`` is nearer to the counterparty than ``start``."""
+    return price - start if side is Side.BUY else start - price
 
 
 def _clamped(side: Side, price: Decimal, bound: Decimal) -> Decimal:

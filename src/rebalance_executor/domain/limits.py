@@ -1,8 +1,8 @@
 """``Limits``: the numbers of the controls, each with its unit and the reason for its default.
 
-The rules that use them are in ``domain.controls``. They are fields of ``ExecutionConfig``, and of
-``EXECUTION_CONFIG``, like all others. A limit that is null is not checked. The defaults allow an ordinary plan of an
-ordinary account; dollar limits are backstops against misplaced decimal points, and turnover scales with the account.
+The rules that use them are in ``domain.controls``. ``ExecutionConfig`` inherits them, so they are set like its other
+fields. A limit that is null is not checked. The defaults allow an ordinary plan of an ordinary account; dollar limits
+are backstops against misplaced decimal points, and turnover scales with the account.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Limits(BaseModel):
     max_order_shares: Amount | None = Field(
         default=Decimal(1_000_000),
         gt=0,
-        description="Shares per order: the effective limit below $1 per share, where dollars are a weak one.",
+        description="Shares per order: the effective limit below $1 per share, where a limit in dollars is weak.",
     )
     max_share_of_displayed: Amount | None = Field(
         default=None,
@@ -96,8 +96,8 @@ class Limits(BaseModel):
     )
     unusable_quote: UnusableQuotePolicy = Field(
         default=UnusableQuotePolicy.DENY,
-        description="Handling of an item without a usable quote, even after a second read: `deny`, or `last_trade` to "
-        "price a limit from the last trade. Deny, because a market without quotes is one to avoid.",
+        description="Handling of an item without a usable quote within quote_wait_seconds: `deny`, or `last_trade` to "
+        "price a limit from the last trade. Deny, because it is better not to trade in a market without quotes.",
     )
     max_trade_age_seconds: Age = Field(
         default=Decimal(60),
@@ -148,7 +148,7 @@ class Limits(BaseModel):
     max_runs: int = Field(
         default=20,
         ge=6,
-        description="Runs per plan; six deliveries must always be enough to finish. One more halts the account.",
+        description="Runs per plan, at least the six deliveries of the queue. One more halts the account.",
     )
     max_plans_per_day: int = Field(
         default=40,

@@ -47,7 +47,7 @@ class Quote:
     ask_size: Decimal
     at: datetime
     is_trade: bool = False
-    """Both sides are the price of the last trade, because no usable quote exists."""
+    """True if both sides are the price of the last trade, because no usable quote exists."""
 
     @classmethod
     def of_trade(cls, trade: Trade) -> Quote:
@@ -56,7 +56,7 @@ class Quote:
 
     @property
     def mid(self) -> Decimal:
-        """Half-way between bid and ask; meaningful only if ``problem`` is None."""
+        """Midpoint of bid and ask; meaningful only if ``problem`` is None."""
         return (self.bid + self.ask) / 2
 
     @property
@@ -92,7 +92,7 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Dollars and permission to trade."""
+    """An account's dollars, and its permission to trade."""
 
     account_number: str
     status: str
@@ -106,7 +106,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class MarketClock:
-    """The broker's clock, the only source for whether the market is open."""
+    """The broker's clock: the only source that decides whether the market is open."""
 
     now: datetime
     is_open: bool
@@ -136,7 +136,7 @@ class BrokerOrder:
 
     @property
     def is_terminal(self) -> bool:
-        """The order can no longer change at the broker. An unknown status counts as live."""
+        """True if the order can no longer change at the broker. An unknown status counts as live."""
         return self.status in _TERMINAL
 
     @property
@@ -169,7 +169,7 @@ class SymbolSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class OrderRequest:
-    """Content of one submission. Prices and quantities are sent as decimal strings; always DAY."""
+    """Content of one submission. Prices and quantities are sent as decimal strings; time in force is DAY."""
 
     client_order_id: str
     symbol: str
@@ -178,4 +178,4 @@ class OrderRequest:
     qty: Decimal
     limit_price: Decimal | None = None
     extended_hours: bool = False
-    """The order may also fill before the open; Alpaca accepts only DAY limits for that."""
+    """True if the order may also fill before the open; Alpaca accepts only DAY limits for that."""

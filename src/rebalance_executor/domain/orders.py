@@ -12,7 +12,7 @@ from enum import StrEnum
 from rebalance_executor.domain.market import ZERO, BrokerOrder, OrderRequest, OrderType, Side
 
 ORDER_LOOKBACK = timedelta(minutes=10)
-"""How far before the first submission orders are listed: the broker's clock may be behind this program's."""
+"""Time before the first submission from which orders are listed: the broker's clock may be behind this program's."""
 
 
 class Outcome(StrEnum):
@@ -38,11 +38,11 @@ class ChildState(StrEnum):
     """The stored state of a child order."""
 
     INTENDED = "INTENDED"
-    """Journalled, perhaps sent."""
+    """Journalled to be sent; it may have been sent."""
     UNKNOWN = "UNKNOWN"
     """Sent, or perhaps sent by a run that ended, without a definite answer."""
     LIVE = "LIVE"
-    """At the broker and not final. ``filled`` without its price or its whole quantity counts as live."""
+    """At the broker, and not final or not reported in full: a fill without its price counts as live."""
     FILLED = "FILLED"
     CANCELED = "CANCELED"
     EXPIRED = "EXPIRED"
@@ -54,18 +54,18 @@ class ChildState(StrEnum):
 
 
 class ChildPhase(StrEnum):
-    """The phase of a child order: derived from its stored fields, and what decisions are made by."""
+    """The phase of a child order, derived from its stored fields. Decisions depend on it."""
 
     INTENDED = "INTENDED"
     """Journalled to be sent."""
     UNKNOWN = "UNKNOWN"
-    """Sent or perhaps sent; no definite answer. It is looked up."""
+    """Sent or perhaps sent, without a definite answer; the program looks it up at the broker."""
     RESEND_REJECTED = "RESEND_REJECTED"
     """Sent again and rejected; the first submission may still arrive."""
     WORKING = "WORKING"
     """Live at the broker."""
     PENDING_CANCEL = "PENDING_CANCEL"
-    """Live at the broker, its cancel is journalled."""
+    """Live at the broker; its cancel is journalled."""
     CLOSED_INCOMPLETE = "CLOSED_INCOMPLETE"
     """Final at the broker; its fills or their average price are not reported in full."""
     FILLED = "FILLED"
@@ -127,11 +127,11 @@ class ChildOrder:
     closed_at: datetime | None = None
     cancel_requested_at: datetime | None = None
     incomplete_since: datetime | None = None
-    """Since when a final status is reported without all of its quantity or without its price."""
+    """Time since which the broker reports a final status without all of its quantity or without its price."""
     error_code: str | None = None
     error_message: str | None = None
     spread_fraction: Decimal | None = None
-    """The ladder's rung: 0 is the near touch, 1 the far touch; None for other order styles."""
+    """The rung of the ladder: 0 is our own side of the spread, 1 the far touch; None for other order styles."""
     extended_hours: bool = False
     """True if it may also be filled before the open."""
     bid: Decimal | None = None
@@ -146,12 +146,12 @@ class ChildOrder:
 
     @property
     def latest_send(self) -> datetime:
-        """The latest time at which it was sent or may have been; before that, when it was journalled."""
+        """Latest time at which it was sent or may have been sent; before that, the time at which it was journalled."""
         return self.maybe_sent_until or self.sent_at or self.intended_at
 
     @property
     def phase(self) -> ChildPhase:
-        """The phase that follows from the stored fields."""
+        """The phase, derived from the stored fields. ``NEXT_PHASES`` lists the transitions."""
         if self.state is ChildState.UNKNOWN and self.error_code is not None:
             return ChildPhase.RESEND_REJECTED
         if self.state is not ChildState.LIVE:
@@ -171,12 +171,12 @@ class ChildOrder:
         return max(self.qty, self.filled_qty) if self.is_open else self.filled_qty
 
     def request(self, symbol: str, side: Side) -> OrderRequest:
-        """Return the request of this child: the same one each time it is sent."""
+        """Return the request of this child. Every submission of a child sends the same request."""
         limit = self.limit_price
         return OrderRequest(self.client_order_id, symbol, side, self.type, self.qty, limit, self.extended_hours)
 
     def to_resend(self, now: datetime) -> ChildOrder:
-        """Return this child journalled to be sent again: same client order id, same content."""
+        """Return this child, to be sent again with the same client order ID and content."""
         return replace(
             self, state=ChildState.INTENDED, intended_at=now, sent_at=None, maybe_sent_until=None, resent=True
         )
@@ -192,25 +192,24 @@ class ChildOrder:
         filled, price = self.filled_qty, self.filled_avg_price
         if order.filled_qty >= filled:  # a price belongs to the fills of its own report; an older report is stale
             filled, price = order.filled_qty, order.filled_avg_price or price
-        is_whole = order.status != "filled" or filled >= self.qty  # the status can precede the quantity
-        settled = order.is_terminal and is_whole and (filled == 0 or price is not None)
-        late = not settled and order.is_terminal
+        has_all_fills = order.status != "filled" or filled >= self.qty  # the status can precede the quantity
+        is_complete = has_all_fills and (filled == 0 or price is not None)
         return replace(
             self,
-            state=_BY_STATUS[order.status] if settled else ChildState.LIVE,
+            state=_BY_STATUS[order.status] if order.is_terminal and is_complete else ChildState.LIVE,
             order_id=order.id,
             status=order.status,
             filled_qty=filled,
             filled_avg_price=price,
             submitted_at=order.submitted_at or self.submitted_at,
             closed_at=(order.closed_at or now) if order.is_terminal else None,
-            incomplete_since=(self.incomplete_since or now) if late else None,
+            incomplete_since=(self.incomplete_since or now) if order.is_terminal and not is_complete else None,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """The quote that the parent is measured against: bid and ask in dollars per share when it was sized."""
+    """The quote at which a parent was sized and against which its fills are measured. Dollars per share."""
 
     bid: Decimal
     ask: Decimal
@@ -243,7 +242,7 @@ class ParentOrder:
     previous_close: Decimal | None = None
     """Dollars per share; None if the broker does not report it."""
     held_before: Decimal | None = None
-    """Shares held when the plan started; None if not known."""
+    """Shares held when the plan started; None if unknown."""
 
     @property
     def filled_qty(self) -> Decimal:
@@ -262,7 +261,7 @@ class ParentOrder:
 
     @property
     def exposure(self) -> Decimal:
-        """Filled, live and unknown shares; never more than ``qty``."""
+        """Shares that the children have filled or may still fill. ``controls.overfill`` keeps it within ``qty``."""
         return sum((child.exposure for child in self.children), ZERO)
 
     @property
@@ -272,13 +271,13 @@ class ParentOrder:
 
     @property
     def open_child(self) -> ChildOrder | None:
-        """The child that is live or unknown, if any."""
+        """The last child while it may still fill, or may still arrive at the broker; None otherwise."""
         last = self.last_child
         return last if last is not None and last.is_open else None
 
     @property
     def attempts(self) -> int:
-        """Number of children that reached the broker, or may have."""
+        """Number of children that reached the broker or may reach it."""
         return sum(child.state is not ChildState.NOT_SENT for child in self.children)
 
     def with_child(self, child: ChildOrder) -> ParentOrder:
@@ -288,18 +287,21 @@ class ParentOrder:
         return replace(self, children=(*self.children, child))
 
     def settled(self, outcome: Outcome, code: str | None, message: str | None, now: datetime) -> ParentOrder:
-        """Return this parent with its outcome; a settled parent is returned as it is."""
+        """Return this parent with its outcome. A parent that is already settled does not change."""
         if self.outcome is not None:
             return self
         return replace(self, outcome=outcome, code=code or self.code, message=message or self.message, settled_at=now)
 
     def denied(self, code: str, message: str, now: datetime) -> ParentOrder:
-        """Return this parent after a control denied any further order: DENIED if nothing was ever sent."""
+        """Return this parent after a control denied any further order.
+
+        Its outcome is DENIED if nothing was sent, and otherwise follows from its fills.
+        """
         outcome = Outcome.PARTIALLY_FILLED if self.filled_qty else Outcome.UNFILLED
         return self.settled(outcome if self.attempts else Outcome.DENIED, code, message, now)
 
     def mark_unresolved(self, code: str, message: str, now: datetime) -> ParentOrder:
-        """Return this settled parent as UNRESOLVED: the broker contradicts the journal, an operator must look."""
+        """Return this settled parent as UNRESOLVED: the broker contradicts the journal, and an operator must look."""
         if self.outcome is Outcome.UNRESOLVED:
             return replace(self, message=f"{self.message}; {message}" if self.message else message)
         return replace(self, outcome=Outcome.UNRESOLVED, code=code, message=message, settled_at=now)
@@ -311,9 +313,8 @@ def child_order_prefix(account: str, plan_id: str) -> str:
 
 
 def child_order_id(account: str, plan_id: str, symbol: str, attempt: int) -> str:
-    """Return the client order ID of one child; it depends on account, plan, item and attempt only.
+    """Return the client order ID of one child. It depends only on account, plan, symbol and attempt.
 
-    It uses up to 78 of the 128 characters that Alpaca allows. 80 bits of digest keep plans apart; symbol and attempt
-    are for readers.
+    It uses up to 78 of the 128 characters that Alpaca allows. 80 bits of a digest distinguish plans.
     """
     return f"{child_order_prefix(account, plan_id)}{symbol}-{attempt}"

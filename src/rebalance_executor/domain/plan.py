@@ -1,7 +1,7 @@
 """The rebalance plan: validated input.
 
-Plans are made elsewhere. ``RebalancePlan.parse`` turns a decoded JSON value into a plan, or raises ``InvalidInput``
-with the name of the invalid field.
+Another program makes the plans. ``RebalancePlan.parse`` turns a decoded JSON value into a plan, or raises
+``InvalidInput`` with the name of the invalid field.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ from rebalance_executor.domain.errors import InvalidInput
 from rebalance_executor.domain.values import Amount, Name, Timestamp, forbid_bool, format_decimal
 
 MAX_ITEMS = 500
-"""Limit for items per plan: Alpaca lists 500 orders per page, and 500 orders take 2.5 minutes of its rate limit."""
+"""Limit of items per plan: Alpaca lists 500 orders per page, and 500 orders take 2.5 minutes of its rate limit."""
 
 _TICKER = r"^[A-Za-z0-9][A-Za-z0-9./_-]*$"
-"""Symbols are sent in URL paths and comma-separated queries, so characters with a meaning there are excluded."""
+"""Pattern of symbols. They are sent in URL paths and comma-separated queries, so separators of both are excluded."""
 
 Symbol = Annotated[
     str,
@@ -62,7 +62,7 @@ SchemaVersion = Annotated[
 
 
 class Action(StrEnum):
-    """Action that an item asks for."""
+    """Action of an item."""
 
     BUY = "BUY"
     SELL = "SELL"
@@ -70,7 +70,7 @@ class Action(StrEnum):
 
 
 class Urgency(StrEnum):
-    """Patience with which a plan is worked: LOW pays the least spread, URGENT crosses it at once."""
+    """Urgency of a plan: LOW waits longest and pays the least spread, URGENT crosses it at once."""
 
     LOW = "LOW"
     NORMAL = "NORMAL"
@@ -108,7 +108,7 @@ class RebalancePlanItem(_Dto):
 
     @property
     def is_full_exit(self) -> bool:
-        """The item sells the exact position; its dollar amount is not used."""
+        """True if the item sells the exact position; its dollar amount is then not used."""
         return self.action is Action.SELL and self.target_value == 0
 
 
@@ -119,14 +119,14 @@ class RebalancePlan(_Dto):
     plan_id: Name = Field(description="Identity of the plan within its account.")
     correlation_id: Name = Field(description="Identity of the work this plan belongs to.")
     causation_id: Name = Field(description="Identity of what caused this plan.")
-    timestamp: Timestamp = Field(description="When the plan was made, with time zone.")
+    timestamp: Timestamp = Field(description="Time at which the plan was made, with time zone.")
     items: tuple[RebalancePlanItem, ...] = Field(
         min_length=1, max_length=MAX_ITEMS, description="At least one; no symbol twice."
     )
     total_portfolio_value: Amount = Field(ge=0, description="Dollars.")
     total_trade_value: Amount = Field(description="Dollars.")
     max_drift_tolerance: Amount = Field(default=Decimal("0.05"), ge=0, le=1, description="0 to 1.")
-    execution_urgency: Urgency = Field(default=Urgency.NORMAL, description="Patience with which to trade.")
+    execution_urgency: Urgency = Field(default=Urgency.NORMAL, description="LOW waits longest, URGENT trades at once.")
     strategy_id: Name | None = Field(default=None, description="Strategy that made the plan.")
     estimated_duration_minutes: int | None = Field(default=None, ge=1)
     metadata: dict[str, Any] | None = Field(default=None, description="Stored with the plan; not interpreted.")
@@ -145,8 +145,8 @@ class RebalancePlan(_Dto):
         """Return the plan of a decoded JSON value.
 
         Raises:
-            InvalidInput: the value is not a valid plan. Names the first invalid field; ``problems`` has all of them,
-                and ``context["problems"]`` the first 20, for the log.
+            InvalidInput: the value is not a valid plan. The message names the first invalid field; ``problems``
+                contains all of them, and ``context["problems"]`` the first 20, for the log.
         """
         if not isinstance(document, dict):
             raise InvalidInput("$", f"must be a JSON object that contains a plan, is {_kind(document)}")
@@ -175,7 +175,7 @@ class RebalancePlan(_Dto):
 
 
 _MAX_LOGGED_PROBLEMS = 20
-"""Limit for problems per log line."""
+"""Limit of problems per log line."""
 
 _PLAIN_MESSAGES = {
     "tuple_type": "must be a list",

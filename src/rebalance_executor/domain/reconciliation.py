@@ -1,6 +1,6 @@
-"""Reconciliation after the trade: compare the broker's orders, fills and positions with the journal.
+"""Reconciliation after the trade: comparison of the broker's orders, fills and positions with the journal.
 
-Pure functions that name every difference. A difference makes its item, and so the plan, UNRESOLVED: an operator must
+Pure functions that describe every difference. A difference makes its item and the plan UNRESOLVED: an operator must
 look.
 """
 
@@ -87,7 +87,7 @@ def _price(price: Decimal | None) -> str:
 
 
 def _of_position(parent: ParentOrder, position: Position | None) -> list[Difference]:
-    """Compare the position with the shares held before ± filled. Trades of others on the symbol show here as well."""
+    """Compare the position with the shares held before ± filled. Trades of other clients differ here too."""
     if parent.held_before is None:
         return []
     expected = parent.held_before + (parent.filled_qty if parent.side is Side.BUY else -parent.filled_qty)

@@ -30,7 +30,7 @@ class ChildResult(_Dto):
     """One order at the broker."""
 
     client_order_id: str
-    order_id: str | None = Field(description="The broker's id; null if unknown.")
+    order_id: str | None = Field(description="The broker's ID; null if unknown.")
     status: str = Field(description="The broker's latest status; the program's own state if the broker reported none.")
     type: str
     limit_price: Amount | None
@@ -51,7 +51,7 @@ class OrderResult(_Dto):
     skipped: bool
     skip_reason: str | None = Field(default=None, description="Code, for SKIPPED.")
     error_code: str | None = Field(
-        default=None, description="Code, for every item that is not plainly filled or skipped as a HOLD."
+        default=None, description="Code; null for an item that was filled without a remark, or skipped as a HOLD."
     )
     error_message: str | None = None
     trade_amount: Amount = Field(description="Filled dollars, signed: negative for SELL.")
@@ -77,8 +77,8 @@ class OrderResult(_Dto):
     spread_bps: Amount | None = Field(default=None, description="spread_amount in basis points of the filled dollars.")
     residual_bps: Amount | None = Field(default=None, description="slippage_bps less delay_bps and spread_bps.")
     order_type: str | None = None
-    order_id: str | None = Field(default=None, description="The broker's id of the last child order.")
-    client_order_id: str | None = Field(default=None, description="Client order id of the last child order.")
+    order_id: str | None = Field(default=None, description="The broker's ID of the last child order.")
+    client_order_id: str | None = Field(default=None, description="Client order ID of the last child order.")
     children: tuple[ChildResult, ...] = ()
     current_weight: Amount | None = Field(default=None, description="Share of the portfolio when the plan was made.")
     target_weight: Amount | None = Field(default=None, description="Target share of the portfolio.")
@@ -104,7 +104,7 @@ class ExecutionResult(_Dto):
     status: ExecutionStatus
     success: bool = Field(description="True if the status is success or success_with_skips.")
     orders: tuple[OrderResult, ...]
-    orders_placed: int = Field(description="Items with at least one order that has a broker id.")
+    orders_placed: int = Field(description="Items with at least one order that has an ID of the broker.")
     orders_succeeded: int
     orders_skipped: int
     orders_denied: int
@@ -132,6 +132,7 @@ class ExecutionResult(_Dto):
     spread_bps: Amount | None = None
     residual_bps: Amount | None = None
     differences: tuple[DifferenceResult, ...] = Field(
-        default=(), description="Differences between broker and journal after the trade; any makes the plan unresolved."
+        default=(),
+        description="Differences between broker and journal after the trade; each one makes the plan unresolved.",
     )
     metadata: dict[str, Any] = Field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Build the result from the journalled parent orders."""
+"""Construction of a plan's result from its journalled parent orders."""
 
 from __future__ import annotations
 
@@ -41,11 +41,12 @@ def build_result(
         state: its journalled state.
         parents: its parent orders by symbol.
         now: time of the result.
-        differences: differences between broker and journal; any makes the plan unresolved.
+        differences: differences between broker and journal; each one makes the plan unresolved.
     """
     orders = tuple(_order_result(item, parents.get(item.symbol), now) for item in plan.items)
     traded = sum((abs(order.trade_amount) for order in orders), ZERO)
-    lost = [part for item in plan.items if (p := parents.get(item.symbol)) and (part := of_parent(p)) is not None]
+    traded_parents = [parents[item.symbol] for item in plan.items if item.symbol in parents]
+    shortfalls = [shortfall for parent in traded_parents if (shortfall := of_parent(parent)) is not None]
     status = plan_status(orders, differences)
     return ExecutionResult(
         plan_id=plan.plan_id,
@@ -66,7 +67,7 @@ def build_result(
         started_at=state.started_at,
         execution_timestamp=now,
         runs=state.runs,
-        **_shortfall_fields(of_plan(lost) if lost else None, traded),
+        **_shortfall_fields(of_plan(shortfalls) if shortfalls else None, traded),
         differences=tuple(DifferenceResult(symbol=d.symbol, problem=d.problem) for d in differences),
         metadata={"content_hash": state.content_hash, "strategy_id": plan.strategy_id},
     )
@@ -163,27 +164,28 @@ def _child_result(child: ChildOrder) -> ChildResult:
     )
 
 
-def _shortfall_fields(lost: Shortfall | None, filled_dollars: Decimal) -> dict[str, Decimal | None]:
+def _shortfall_fields(shortfall: Shortfall | None, filled_dollars: Decimal) -> dict[str, Decimal | None]:
     """Return the fields of a shortfall; its parts sum to the total, in dollars and in basis points."""
-    if lost is None:
+    if shortfall is None:
         return {"slippage_amount": None, "slippage_bps": None}
     amounts = {
-        "slippage_amount": lost.total,
-        "delay_amount": lost.delay,
-        "spread_amount": lost.spread,
-        "residual_amount": lost.residual,
+        "slippage_amount": shortfall.total,
+        "delay_amount": shortfall.delay,
+        "spread_amount": shortfall.spread,
+        "residual_amount": shortfall.residual,
     }
     if not filled_dollars:
         return {**amounts, "slippage_bps": None}
-    total, delay, spread = (_bps(part, filled_dollars) for part in (lost.total, lost.delay, lost.spread))
+    total, delay, spread = (_bps(part, filled_dollars) for part in (shortfall.total, shortfall.delay, shortfall.spread))
     parts = {"delay_bps": delay, "spread_bps": spread, "residual_bps": total - delay - spread}
     return {**amounts, "slippage_bps": total, **parts}
 
 
 def _average(parent: ParentOrder, filled: Decimal, value: Decimal) -> Decimal:
+    """Return the average fill price; the broker's own price, unrounded, if all fills have the same."""
     prices = {child.filled_avg_price for child in parent.children if child.filled_qty}
-    only = prices.pop() if len(prices) == 1 else None
-    return only if only is not None else (value / filled).quantize(_PRICE_STEP, rounding=ROUND_HALF_EVEN)
+    single = prices.pop() if len(prices) == 1 else None
+    return single if single is not None else (value / filled).quantize(_PRICE_STEP, rounding=ROUND_HALF_EVEN)
 
 
 def _bps(amount: Decimal, of: Decimal) -> Decimal:

@@ -43,8 +43,8 @@ NEVER_SET = KillSwitchRecord(TradingState.ACTIVE, by="default", reason="never se
 class DailyUsage:
     """Dollars that an account's plans reserved in one trading day, which ends with the close of its session.
 
-    Added when a plan starts, before an order is sent, and never released: orders count whatever their outcome, and
-    unknown ones count in full.
+    They are added when a plan starts, before an order is sent, and never released: every order counts in full, whatever
+    its outcome.
     """
 
     on: date
@@ -91,12 +91,12 @@ class StartedPlan:
 
 @dataclass(frozen=True, slots=True)
 class RiskState:
-    """Everything that the controls know of an account, read together."""
+    """The state of an account's controls, read in one request."""
 
     kill_switch: KillSwitchRecord
     usage: DailyUsage
     plans: Sequence[StartedPlan] = ()
-    """Plans started in that day."""
+    """Plans started on that day."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,8 @@ EARLY_HOURS = timedelta(hours=5, minutes=30)
 def new_york(at: datetime) -> datetime:
     """Return New York's local time at ``at``, without a zone.
 
-    Daylight saving lasts from the second Sunday of March to the first of November, 2 a.m. (Energy Policy Act of
-    2005). Computed here because a minimal container may lack the time-zone database.
+    Daylight saving lasts from 2 a.m. on the second Sunday of March to 2 a.m. on the first Sunday of November (Energy
+    Policy Act of 2005). It is computed here because a minimal container may lack the time-zone database.
     """
     utc = at.astimezone(UTC).replace(tzinfo=None)
     starts = _sunday(utc.year, 3, 2) + timedelta(hours=7)

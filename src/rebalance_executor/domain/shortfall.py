@@ -50,7 +50,7 @@ def of_parent(parent: ParentOrder) -> Shortfall | None:
 
 
 def of_plan(parts: Iterable[Shortfall]) -> Shortfall:
-    """Return the shortfall of a plan: the sum of its parents'."""
+    """Return the shortfall of a plan: the sum of the shortfalls of its parents."""
     return sum(parts, Shortfall())
 
 

@@ -46,7 +46,7 @@ def size(item: RebalancePlanItem, snapshot: SymbolSnapshot, config: ExecutionCon
 
 
 def blank_parent(item: RebalancePlanItem) -> ParentOrder:
-    """Return the parent of an item before its symbol's data is read: no quantity, no arrival."""
+    """Return the parent order of an item without its symbol's data: no quantity and no arrival quote."""
     return ParentOrder(
         symbol=item.symbol,
         side=Side.BUY if item.action is Action.BUY else Side.SELL,

@@ -1,8 +1,8 @@
 """The next step for one parent order: a pure function of the parent, the quote, the time and the run's mode.
 
-The executor carries the decision out. Order styles differ only in how they price and time a child (``_next_child``,
-``_place``). Everything about safety is here once for all styles: one open child at a time, sized by what remains, and
-a new child only after the former one is final at the broker.
+The executor carries the decision out. Order styles differ only in the price and the timing of a child (``_place``,
+``_while_working``). The safety rules hold for all styles: one open child at a time, at most for the remaining
+quantity, and a new child only after the previous one is final at the broker.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ class Concluding:
 
 @dataclass(frozen=True, slots=True)
 class Yielding:
-    """The run cancels open orders, confirms the cancels and asks for redelivery. No way back within a run."""
+    """The run cancels open orders, waits for the confirmations and asks for redelivery."""
 
     reason: str
     give_up_at: datetime
-    """From here on nothing is waited for."""
+    """Time at which the run stops waiting."""
 
 
 RunMode = Working | Concluding | Yielding
-"""The mode of a run: evaluated once per tick and passed down."""
+"""The mode of a run: evaluated once per tick and passed down. A run never returns to an earlier mode."""
 
 
 # --- decisions -------------------------------------------------------------------------------------------
@@ -56,29 +56,30 @@ RunMode = Working | Concluding | Yielding
 
 @dataclass(frozen=True, slots=True)
 class DecisionContext:
-    """Everything that a decision depends on besides the parent order."""
+    """Everything that a decision depends on, except the parent order and the configuration."""
 
     now: datetime
     mode: RunMode = field(default_factory=Working)
     quote: Quote | None = None
     """The usable quote; None if there is none."""
     quote_problem: str | None = None
-    """Why ``quote`` is None, if a quote exists and may not be used."""
+    """Reason why ``quote`` is None."""
     quote_missing_since: datetime | None = None
+    """Time since which there is no usable quote; None while there is one."""
     funds: Decimal | None = None
     """Dollars that this buy may still commit; None for sells."""
     schedule: WaveSchedule = field(default_factory=WaveSchedule)
-    """Urgency, time and number of parents: they choose the rungs of the ladder."""
+    """Urgency, time and number of parents, which choose the rungs of the ladder."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Do nothing before the next look."""
+    """Decision to do nothing in this tick."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Send a new child order of this type, quantity (shares) and limit (dollars per share)."""
+    """Decision to send a new child order of this type, quantity (shares) and limit (dollars per share)."""
 
     type: OrderType
     qty: Decimal
@@ -89,12 +90,12 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """Ask the broker to cancel the open child."""
+    """Decision to request a cancel of the open child."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settle:
-    """End the parent with this outcome."""
+    """Decision to end the parent order with this outcome."""
 
     outcome: Outcome
     code: Code | None = None

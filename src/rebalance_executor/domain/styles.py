@@ -24,11 +24,11 @@ class OrderStyle(StrEnum):
     MARKETABLE_LIMIT = "marketable_limit"
     """A limit at the far touch: fills at once if the quote holds, and never worse than its limit."""
     MARKET = "market"
-    """A market order: Alpaca applies its own collar; this program does not bound the price."""
+    """A market order: Alpaca applies its own collar, and this program does not bound the price."""
 
 
 class UnusableQuotePolicy(StrEnum):
-    """Handling of a symbol without a usable quote, even after a second read."""
+    """Handling of a symbol without a usable quote within ``quote_wait_seconds``."""
 
     DENY = "deny"
     """Deny the item, or end its order unfilled or partly filled."""
@@ -50,7 +50,7 @@ def _not_at_the_close(value: object) -> object:
 
 
 Style = Annotated[OrderStyle, BeforeValidator(_not_at_the_close)]
-"""An order style; orders for the closing auction are invalid, with a message that explains it."""
+"""An order style. Orders for the closing auction are invalid; the message explains why."""
 
 
 class _Frozen(BaseModel):

@@ -1,4 +1,4 @@
-"""Field types shared by the models: exact decimals, UTC times, plain JSON. And how people read them."""
+"""Field types shared by the models (exact decimals, UTC times, names) and their formats for people."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Annotated
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, PlainSerializer, StringConstraints
 
 _LARGEST_EXPONENT = 15
-"""Limit for dollars and shares. 10^16 and more is a mistake, and its plain notation could exhaust the memory."""
+"""Limit of dollars and shares. 10^16 and more is a mistake, and its plain notation could exhaust the memory."""
 
 _SMALLEST_EXPONENT = -60
-"""Limit for decimal places. Plans carry 28 significant digits; a finer amount is a mistake as well."""
+"""Limit of decimal places. Plans carry 28 significant digits; a finer amount is a mistake as well."""
 
 DAY_SECONDS = 86_400
 DAY_MINUTES = 1_440
 DAY_HOURS = 24
-"""One day in the unit of the field that it bounds: no wait and no age in the configuration is longer."""
+"""One day, in the unit of the field that it bounds: the upper bound of most durations in the configuration."""
 
 _JSON_NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*", re.ASCII | re.IGNORECASE)
 
@@ -38,7 +38,7 @@ def format_dollars(amount: Decimal) -> str:
 
 
 def seconds(amount: Decimal | int) -> timedelta:
-    """Return that many seconds as a ``timedelta``, exact to the microsecond."""
+    """Return a number of seconds as a ``timedelta``, exact to the microsecond."""
     return timedelta(microseconds=int(amount * 1_000_000))
 
 
@@ -93,7 +93,7 @@ Amount = Annotated[
     AfterValidator(_bounded),
     PlainSerializer(format_decimal, return_type=str, when_used="json"),
 ]
-"""Dollars, shares, prices, weights or basis points; a plain decimal string in JSON; never NaN or infinite."""
+"""An exact decimal (dollars, shares, a fraction, seconds), always finite; a plain decimal string in JSON."""
 
 Timestamp = Annotated[AwareDatetime, BeforeValidator(forbid_bool), AfterValidator(_utc)]
 """A time with a zone, kept in UTC."""
