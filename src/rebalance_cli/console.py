@@ -22,14 +22,14 @@ from pydantic import BaseModel
 from rich.console import Console, RenderableType
 from rich.text import Text
 
+from rebalance_cli.command_line import TargetOptions
 from rebalance_cli.exit_codes import CliError, Exit, error_exit_code
 from rebalance_cli.outputs import Failure
-from rebalance_cli.views.tables import error_view, facts
+from rebalance_cli.views.tables import facts, print_error
 from rebalance_executor.domain.errors import InvalidInput, RebalanceError
 from rebalance_sandbox.errors import SandboxError, SandboxFailed, SandboxUnfinished
 
 _AWS_NOT_CONFIGURED = (NoRegionError, NoCredentialsError, PartialCredentialsError, ProfileNotFound)
-_DOCTOR = "Check every dependency: rebalance doctor"
 _EXPECTED_ERRORS = (
     CliError,
     SandboxError,
@@ -43,15 +43,16 @@ _EXPECTED_ERRORS = (
 
 
 @contextmanager
-def command(*, as_json: bool = False, server_error_next: str = _DOCTOR) -> Iterator[tuple[Console, Console]]:
+def command(options: TargetOptions, *, as_json: bool, server_error_next: str) -> Iterator[tuple[Console, Console]]:
     """Provide a command's two consoles: for progress and notes, and for the answer as text.
 
     An error in the block is printed with the next step, as JSON on stdout as well if ``as_json`` is set, and ends the
     command with its exit code.
 
     Args:
+        options: options that select the command's target.
         as_json: reserve stdout for JSON.
-        server_error_next: next step to print when a server fails.
+        server_error_next: next step to print after a failure of a server.
     """
     console = _console(stderr=True)
     try:
@@ -59,13 +60,13 @@ def command(*, as_json: bool = False, server_error_next: str = _DOCTOR) -> Itera
     except BrokenPipeError:
         raise  # an OSError, but no problem to report: the reader closed the pipe
     except _EXPECTED_ERRORS as error:
-        problem = _to_cli_error(error, server_error_next)
+        problem = _to_cli_error(error, options, server_error_next)
         if as_json:
             code = error.code if isinstance(error, RebalanceError) else problem.code.name
             typer.echo(failure(problem, code).model_dump_json())
         if isinstance(error, typer.Abort):
             console.print()  # ends the line of the question
-        console.print(error_view(problem.problem, problem.next_step))
+        print_error(console, problem.problem, problem.next_step)
         raise typer.Exit(problem.code) from None
 
 
@@ -91,15 +92,17 @@ def print_fact(console: Console, name: str, text: str, style: str = "") -> None:
     console.print(facts([(name, Text(text, style))]))
 
 
-def _to_cli_error(error: BaseException, server_error_next: str) -> CliError:
+def _to_cli_error(error: BaseException, options: TargetOptions, server_error_next: str) -> CliError:
     match error:
         case CliError():
             return error
         case SandboxError():
-            return CliError(error.problem, error.next_step, _sandbox_exit_code(error))
+            command = f": {options.command(*error.command)}" if error.command else ""
+            return CliError(error.problem, error.next_step + command, _sandbox_exit_code(error))
+        case InvalidInput():
+            return CliError(f"{error.code}  {error}", "Correct the value named above, then try again.")
         case RebalanceError():
-            next_step = "List every problem: rebalance validate PLAN" if isinstance(error, InvalidInput) else _DOCTOR
-            return CliError(f"{error.code}  {error}", next_step, error_exit_code(error))
+            return CliError(f"{error.code}  {error}", server_error_next, error_exit_code(error))
         case typer.Abort():
             return CliError("Not confirmed; nothing was done.", "Answer the question, or see the options: --help")
         case KeyboardInterrupt():

@@ -19,6 +19,7 @@ from typing import Any
 
 from rich.console import Console
 
+from rebalance_cli.command_line import TargetOptions
 from rebalance_cli.exit_codes import CliError
 from rebalance_executor.adapters.clock import SystemClock
 from rebalance_executor.adapters.dynamodb.journal import DynamoJournal
@@ -30,11 +31,8 @@ from rebalance_executor.settings import Settings, load_settings
 from rebalance_sandbox.environment import function_environment, queue_variables, server_variables
 from rebalance_sandbox.running import SERVER_NAMES, Sandbox, running_servers
 
-CONFIG_FILE = Path("rebalance.toml")
-DATA_DIR = Path(".local")
 _READ_TIMEOUT = timedelta(minutes=2)
 """Total time that a command waits for the broker."""
-_REWRITE = "Correct the file, or write a new one: rebalance init --help"
 
 
 class EventRecorder:
@@ -59,7 +57,7 @@ class CliContext:
     """Returns the AWS client of a service, by its name."""
     environment: Mapping[str, str]
     """Complete environment for a process that executes plans on this machine."""
-    data_dir: Path
+    options: TargetOptions
     is_local: bool = False
     """True if the target is the servers of this machine."""
     broker_url: str | None = None
@@ -70,6 +68,11 @@ class CliContext:
     def now(self) -> datetime:
         """The current time."""
         return self.ports.clock.now()
+
+    @property
+    def data_dir(self) -> Path:
+        """Absolute path of the directory for local data and logs."""
+        return self.options.data_dir.resolve()
 
     @property
     def journal(self) -> DynamoJournal:
@@ -91,6 +94,16 @@ class CliContext:
         """Return the chosen account, or the configured one if none was chosen."""
         return chosen or self.settings.account
 
+    def command(self, *words: str, account: str | None = None) -> str:
+        """Return a command on this target; see ``command_line``.
+
+        Args:
+            words: the command with its arguments.
+            account: account that the command needs; ``--account`` is added unless it is the configured account.
+        """
+        option = [] if account in (None, self.settings.account) else ["--account", str(account)]
+        return self.options.command(*words, *option)
+
     def variable(self, name: str, description: str) -> str:
         """Return an environment variable that only commands need.
 
@@ -99,59 +112,65 @@ class CliContext:
         """
         value = self.environment.get(name)
         if not value:
+            init = self.command("init", "--stack", "NAME", "--force")
             raise CliError(
-                f"{name} is not set: {description}.",
-                f"Set it, or let {CONFIG_FILE} set it: rebalance init --stack NAME --force",
+                f"{name} is not set: {description}.", f"Set it, or let {self.options.config_file} set it: {init}"
             )
         return value
 
 
-def build_context(settings: Settings, environment: Mapping[str, str], data_dir: Path, **target: Any) -> CliContext:
-    """Return the context for these settings.
+def _build_context(environment: Mapping[str, str], options: TargetOptions, **fields: Any) -> CliContext:
+    """Return the context for the settings in this process's environment.
+
+    Args:
+        environment: environment for a process that executes plans.
+        options: options that select the target.
+        fields: further fields of the context.
 
     Raises:
         ConfigurationError: names the setting that is invalid.
     """
     from rebalance_executor import bootstrap  # late: the import takes a second, which --help must not wait for
 
+    settings = load_settings()
     config = ExecutionConfig.from_json(settings.execution_config)
     aws_client, event_log = cache(bootstrap.aws_client), EventRecorder()
     ports = bootstrap.build_ports(settings, config, event_log, clock=SystemClock(), clients=aws_client)
-    return CliContext(settings, config, ports, aws_client, environment, data_dir, event_log=event_log, **target)
+    return CliContext(settings, config, ports, aws_client, environment, options, event_log=event_log, **fields)
 
 
 @contextmanager
-def cli_context(data_dir: Path, config_file: Path, console: Console) -> Iterator[CliContext]:
+def cli_context(options: TargetOptions, console: Console) -> Iterator[CliContext]:
     """Provide the context that the file and the environment select, for the duration of the block.
 
     Raises:
         CliError: no target is configured, or the file is invalid.
         SandboxError: the local servers cannot start.
     """
-    target, variables = _read_config(config_file)
+    target, variables = _read_config(options)
     if target == "local" or (target is None and not os.environ.get("EXECUTION_TABLE")):
-        if target is None and not running_servers(data_dir.resolve()):
+        if target is None and not running_servers(options.data_dir.resolve()):
+            local, stack = options.command("init", "--local"), options.command("init", "--stack", "NAME")
             raise CliError(
-                f"No target is configured: there is no {config_file}, and EXECUTION_TABLE is not set.",
-                "This machine: rebalance init --local. A deployed stack: rebalance init --stack NAME",
+                f"No target is configured: there is no {options.config_file}, and EXECUTION_TABLE is not set.",
+                f"For this machine: {local}; for a deployed stack: {stack}",
             )
-        with _local_context(data_dir.resolve(), variables, console) as ctx:
+        with _local_context(options, variables, console) as ctx:
             yield ctx
         return
     environment = {**variables, **os.environ}
     with _environment(environment):
-        yield build_context(load_settings(), environment, data_dir.resolve())
+        yield _build_context(environment, options)
 
 
 @contextmanager
-def _local_context(data_dir: Path, variables: Mapping[str, str], console: Console) -> Iterator[CliContext]:
-    with _shared_sandbox(data_dir, console) as sandbox:
-        config = {name: value for name, value in os.environ.items() if name == "EXECUTION_CONFIG"}
+def _local_context(options: TargetOptions, variables: Mapping[str, str], console: Console) -> Iterator[CliContext]:
+    with _shared_sandbox(options.data_dir.resolve(), console) as sandbox:
         aws, broker = sandbox.aws.url, sandbox.broker.url
         servers = server_variables(aws, broker) | queue_variables(aws)
-        environment = function_environment({**os.environ, **variables, **config}, servers)
+        environment = function_environment({**variables, **os.environ}, servers)
         with _environment(environment):
-            yield build_context(load_settings(), environment, data_dir, is_local=True, broker_url=broker)
+            yield _build_context(environment, options, is_local=True, broker_url=broker)
 
 
 @contextmanager
@@ -198,17 +217,19 @@ def _environment(environment: Mapping[str, str]) -> Iterator[None]:
         os.environ.update(before)
 
 
-def _read_config(path: Path) -> tuple[str | None, dict[str, str]]:
+def _read_config(options: TargetOptions) -> tuple[str | None, dict[str, str]]:
     """Return target and variables of ``rebalance.toml``; (None, {}) if the file does not exist."""
+    path = options.config_file
+    next_step = f"Correct the file, or write a new one: {options.command('init', '--help')}"
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None, {}
     except (OSError, ValueError) as error:
-        raise CliError(f"{path} cannot be read: {error}.", _REWRITE) from None
+        raise CliError(f"{path} cannot be read: {error}.", next_step) from None
     target = document.get("target")
     if target not in ("local", "aws"):
-        raise CliError(f'{path}: target must be "local" or "aws".', _REWRITE)
+        raise CliError(f'{path}: target must be "local" or "aws".', next_step)
     return target, {name: _variable_text(value) for name, value in document.get("environment", {}).items()}
 
 

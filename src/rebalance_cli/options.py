@@ -18,8 +18,9 @@ import typer
 from pydantic import BaseModel
 from rich.console import Console, RenderableType
 
+from rebalance_cli.command_line import CONFIG_FILE, CONFIG_VARIABLE, DATA_DIR, DATA_DIR_VARIABLE, TargetOptions
 from rebalance_cli.console import answer, command
-from rebalance_cli.context import CONFIG_FILE, DATA_DIR, CliContext, cli_context
+from rebalance_cli.context import CliContext, cli_context
 
 PlanId = Annotated[str, typer.Argument(metavar="PLAN", help="Plan ID, or a file with the plan.")]
 PlanFile = Annotated[Path, typer.Argument(metavar="PLAN", help="File with a plan, in any envelope.")]
@@ -40,12 +41,12 @@ _SHARED: dict[str, tuple[object, Any]] = {
     "data_dir": (
         Annotated[
             Path,
-            typer.Option("--data-dir", envvar="REBALANCE_LOCAL_HOME", help="Directory for local data and logs."),
+            typer.Option("--data-dir", envvar=DATA_DIR_VARIABLE, help="Directory for local data and logs."),
         ],
         DATA_DIR,
     ),
     "config_file": (
-        Annotated[Path, typer.Option("--config", envvar="REBALANCE_CONFIG", help="File that selects the target.")],
+        Annotated[Path, typer.Option("--config", envvar=CONFIG_VARIABLE, help="File that selects the target.")],
         CONFIG_FILE,
     ),
     "as_json": (
@@ -53,7 +54,6 @@ _SHARED: dict[str, tuple[object, Any]] = {
         False,
     ),
 }
-_SANDBOX_ERROR_NEXT = "Try again. If it fails again: rebalance local down, then rebalance local reset"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,31 +65,50 @@ class CommandSession:
     out: Console
     """The answer as text: on stdout, or on stderr with ``--json``."""
     as_json: bool
-    account: str | None = None
-    data_dir: Path = DATA_DIR
-    config_file: Path = CONFIG_FILE
+    account: str | None
+    """The account that was chosen, if any."""
+    options: TargetOptions
 
     def context(self) -> AbstractContextManager[CliContext]:
         """Return the context of the configured target; see ``cli_context``."""
-        return cli_context(self.data_dir, self.config_file, self.console)
+        return cli_context(self.options, self.console)
 
     def answer(self, value: BaseModel, view: RenderableType) -> None:
         """Print the answer: as JSON on stdout, or as text."""
         answer(value, view, as_json=self.as_json, out=self.out)
 
 
+def _check_dependencies(options: TargetOptions, account: str | None) -> str:
+    account_option = ["--account", account] if account is not None else []
+    return f"Check every dependency: {options.command('doctor', *account_option)}"
+
+
+def _restart_servers(options: TargetOptions, _account: str | None) -> str:
+    down, reset = options.command("local", "down"), options.command("local", "reset")
+    return f"Try again. If it fails again: {down}, then {reset}"
+
+
 type _Decorator = Callable[[Callable[Concatenate[CommandSession, ...], None]], Callable[..., None]]
 
 
-def _with_options(*names: str, **errors: str) -> _Decorator:
-    """Return a decorator that adds these shared options and prints errors; see ``console.command``."""
+def _with_options(
+    *names: str, server_error_next: Callable[[TargetOptions, str | None], str] = _check_dependencies
+) -> _Decorator:
+    """Return a decorator that adds these shared options and prints errors; see ``console.command``.
+
+    Args:
+        names: names of the shared options.
+        server_error_next: returns the next step after a failure of a server, given the target and the account.
+    """
 
     def decorate(function: Callable[Concatenate[CommandSession, ...], None]) -> Callable[..., None]:
         @functools.wraps(function)
         def run(**values: Any) -> None:
             shared = {name: values.pop(name) for name in names}
-            with command(as_json=shared["as_json"], **errors) as (console, out):
-                function(CommandSession(console, out, **shared), **values)
+            account, as_json = shared.pop("account", None), shared.pop("as_json")
+            options = TargetOptions(**shared)
+            with command(options, as_json=as_json, server_error_next=server_error_next(options, account)) as consoles:
+                function(CommandSession(*consoles, as_json, account, options), **values)
 
         signature = inspect.signature(function, eval_str=True)
         own = list(signature.parameters.values())[1:]
@@ -112,7 +131,7 @@ target_command = _with_options("data_dir", "config_file", "as_json")
 """A command on the target whose account follows from its plan or message."""
 config_command = _with_options("config_file", "as_json")
 """A command that only needs the configuration file."""
-local_command = _with_options("data_dir", "as_json", server_error_next=_SANDBOX_ERROR_NEXT)
+local_command = _with_options("data_dir", "as_json", server_error_next=_restart_servers)
 """A command on the servers of this machine."""
 plain_command = _with_options("as_json")
 """A command that needs no target."""

@@ -70,6 +70,7 @@ class PaperBrokerClient:
             raise SandboxFailed(
                 f"The paper broker answered {response.status_code} to {response.request.method} "
                 f"{response.request.path_url}: {response.text[:200]}",
-                "Delete the local data, then try again: rebalance local reset",
+                "Delete the local data, then try again",
+                ("local", "reset"),
             )
         return response

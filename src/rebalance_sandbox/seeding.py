@@ -1,6 +1,6 @@
-"""Sets the paper broker's prices, positions and cash to those of a plan, once per plan.
+"""Seeding of the paper broker: its prices, positions and cash are set to those of a plan, once per plan.
 
-A plan that was seeded before keeps the positions and orders that it left behind.
+Executing a seeded plan again leaves the positions and orders of its first execution unchanged.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ def seed_plans(plans: Sequence[RebalancePlan], data_dir: Path, broker: PaperBrok
     Raises:
         SandboxError: the record of seeded plans cannot be read.
     """
-    record = data_dir / "broker" / "worlds.json"
+    record = data_dir / "broker" / "seeded_plans.json"
     try:
         seeded: list[str] = json.loads(record.read_text()) if record.exists() else []
     except ValueError:
-        raise SandboxError(f"{record} is not JSON.", "Delete the local data: rebalance local reset") from None
+        raise SandboxError(f"{record} is not JSON.", "Delete the local data", ("local", "reset")) from None
     new = [plan for plan in plans if plan.plan_id not in seeded]
     if not new:
         return None

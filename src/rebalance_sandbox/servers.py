@@ -234,7 +234,8 @@ class Servers:
         last_line = f" Last line of its log: {lines[-1]}" if lines else ""
         return SandboxFailed(
             f"The {spec.title} did not start.{last_line}",
-            f"Read {log}, then try again: rebalance local up",
+            f"Read {log}, then try again",
+            ("local", "up"),
         )
 
 

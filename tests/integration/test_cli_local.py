@@ -152,7 +152,7 @@ def test_apply_shows_the_fills_of_an_unfinished_plan_and_continues_it_later(term
     failure = json.loads(unfinished.stdout)
     assert (unfinished.exit_code, failure["code"]) == (5, "PLAN_YIELDED")
     assert "2 of 3 orders" in failure["error"]
-    assert failure["next"].endswith(f"rebalance apply {command[1]}")
+    assert failure["next"] == f"Continue: rebalance apply {command[1]}"
     assert json.loads(finished.stdout)["runs"] == 2
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from rebalance_cli.command_line import TargetOptions
 from rebalance_cli.exit_codes import Exit, error_types_exit_code
 from rebalance_cli.views.local_run import NEXT_STEPS, LocalRun, exit_code_of, print_run
 from rebalance_cli.views.progress import RunProgress
@@ -33,8 +34,8 @@ def local_run(
     invocation: InvocationResult, event_file: EventFile = EVENT, orders: tuple[int, int] = (0, 2)
 ) -> LocalRun:
     cash = Cash(Decimal(1000), Decimal("1900.20"))
-    log, data_dir = Path("/elsewhere/log/run.jsonl"), Path("/elsewhere")
-    return LocalRun(event_file, invocation, RunProgress.of([]), cash, *orders, log, data_dir)
+    log, options = Path("/elsewhere/log/run.jsonl"), TargetOptions(data_dir=Path("/elsewhere"))
+    return LocalRun(event_file, invocation, RunProgress.of([]), cash, *orders, log, options)
 
 
 def executed(*orders: dict[str, Any], status: str = "success") -> InvocationResult:

@@ -27,11 +27,11 @@ from rebalance_cli.views.local_run import MessageRow, batch_summary, batch_table
 from rebalance_cli.views.result import (
     Cash,
     cash_line,
-    explain_command,
     orders_table,
     plan_view,
     result_facts,
     sums_table,
+    symbol_to_explain,
 )
 from rebalance_cli.views.tables import facts, natural_width
 from rebalance_executor.domain.orders import Outcome
@@ -170,12 +170,12 @@ def test_filled_and_planned_shares_are_combined_only_on_a_narrow_screen() -> Non
     assert "4.5/11.123456" not in wide
 
 
-def test_the_next_command_explains_the_order_that_most_needs_attention() -> None:
+def test_the_symbol_to_explain_is_that_of_the_order_that_most_needs_attention() -> None:
     lost = order("XYZ", "BUY", "UNRESOLVED", error_code="CANCEL_UNCONFIRMED", error_message="no final status")
 
-    assert explain_command(result(*MIXED, plan_id="a plan")) == "rebalance explain 'a plan' NVDA"
-    assert explain_command(result(*MIXED, lost)) == "rebalance explain plan-1 XYZ"
-    assert explain_command(result(MIXED[0], MIXED[-1], status="success_with_skips")) is None
+    assert symbol_to_explain(result(*MIXED)) == "NVDA"
+    assert symbol_to_explain(result(*MIXED, lost)) == "XYZ"
+    assert symbol_to_explain(result(MIXED[0], MIXED[-1], status="success_with_skips")) is None
 
 
 def test_a_reason_is_shown_once_with_all_its_symbols() -> None:
@@ -354,7 +354,7 @@ def test_a_preview_fits_into_the_width_and_cuts_no_number(width: int) -> None:
         buy_budget=None,
     )
 
-    shown = text(plan_views.preview_view(preview, "plan.json", width), width)
+    shown = text(plan_views.preview_view(preview, "rebalance apply plan.json", width), width)
 
     assert max(map(len, shown.splitlines())) <= width
     assert "…" not in shown

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from rebalance_cli.exit_codes import CliError
 from rebalance_cli.formatting import counted
 from rebalance_cli.options import AccountDigits, CommandSession, target_command
 from rebalance_cli.outputs import DeadLetter, DeadLetterDone, DeadLetters
-from rebalance_cli.views.operations import dead_letter_view, dead_letters_view
+from rebalance_cli.views.operations import ID_LENGTH, dead_letter_view, dead_letters_view
 from rebalance_cli.views.tables import facts
 from rebalance_executor.domain.errors import InvalidInput
 from rebalance_executor.triggers import PlanDocument, decode
@@ -97,7 +96,8 @@ def list_(session: CommandSession, *, queue: QueueOption = Queue.PLANS) -> None:
         url = _queue_url(ctx, queue)
         with _received(ctx, url) as messages:
             answer = DeadLetters(queue=url, messages=tuple(message.letter for message in messages))
-        session.answer(answer, dead_letters_view(answer))
+        ids = [letter.message_id[:ID_LENGTH] for letter in answer.messages]
+        session.answer(answer, dead_letters_view(answer, _command(ctx, queue, "show", ids[0]) if ids else None))
 
 
 @app.command()
@@ -106,8 +106,9 @@ def show(session: CommandSession, message: MessageId, *, queue: QueueOption = Qu
     """Show a message with its body without removing it."""
     with session.context() as ctx:
         with _received(ctx, _queue_url(ctx, queue)) as messages:
-            letter = _select(messages, message, queue).letter
-        session.answer(letter, dead_letter_view(letter))
+            letter = _select(ctx, messages, message, queue).letter
+        action = "replay" if letter.problem is None else "discard"
+        session.answer(letter, dead_letter_view(letter, _command(ctx, queue, action, message)))
 
 
 @app.command()
@@ -124,19 +125,18 @@ def replay(
         url = _queue_url(ctx, queue)
         plan_queue = ctx.variable("PLAN_QUEUE_URL", "it is the address of the plan queue")
         with _received(ctx, url) as messages:
-            selected = _select(messages, message, queue)
+            selected = _select(ctx, messages, message, queue)
             letter = selected.letter
             if letter.problem is not None:
                 text = f"Message {letter.message_id} contains no plan and would fail again: {letter.problem}"
-                raise CliError(text, f"Delete it: rebalance dlq discard {message}{_queue_option(queue)}")
+                raise CliError(text, f"Delete it: {_command(ctx, queue, 'discard', message)}")
             account = ctx.account_name(selected.account)
             confirm_live(ctx, account, confirm_account)
             _send(ctx, plan_queue, selected, account)
             _delete(ctx, url, selected)
         answer = DeadLetterDone(message_id=letter.message_id, plan_id=letter.plan_id, done="replayed")
-        next_step = (
-            f"rebalance watch {shlex.quote(letter.plan_id)}" if letter.plan_id is not None else "rebalance status"
-        )
+        words = ["watch", letter.plan_id] if letter.plan_id is not None else ["status"]
+        next_step = ctx.command(*words, account=account)
         rows = [("Replayed", f"{letter.plan_id or letter.message_id} on account {account}"), ("Next", next_step)]
         session.answer(answer, facts(rows))
 
@@ -154,11 +154,11 @@ def discard(
     with session.context() as ctx:
         url = _queue_url(ctx, queue)
         with _received(ctx, url) as messages:
-            selected = _select(messages, message, queue)
+            selected = _select(ctx, messages, message, queue)
             letter = selected.letter
             session.console.print(dead_letter_view(letter))
             if not yes and not typer.confirm("Delete this message?", err=True):
-                raise CliError("Not confirmed; nothing deleted.", f"rebalance dlq list{_queue_option(queue)}")
+                raise CliError("Not confirmed; nothing deleted.", _command(ctx, queue, "list"))
             _delete(ctx, url, selected)
         answer = DeadLetterDone(message_id=letter.message_id, plan_id=letter.plan_id, done="discarded")
         session.answer(answer, facts([("Discarded", letter.message_id)]))
@@ -171,8 +171,9 @@ def _queue_url(ctx: CliContext, queue: Queue) -> str:
     return ctx.variable(queue.variable, f"it is the address of the {queue.label}")
 
 
-def _queue_option(queue: Queue) -> str:
-    return "" if queue is Queue.PLANS else f" --queue {queue}"
+def _command(ctx: CliContext, queue: Queue, *words: str) -> str:
+    option = ["--queue", queue] if queue is not Queue.PLANS else []
+    return ctx.command("dlq", *words, *option)
 
 
 @contextmanager
@@ -234,12 +235,12 @@ def _plan_in(body: str) -> tuple[str | None, str | None, str | None]:
     return request.body["plan_id"], account if isinstance(account, str) else None, None
 
 
-def _select(messages: list[_Received], prefix: str, queue: Queue) -> _Received:
+def _select(ctx: CliContext, messages: list[_Received], prefix: str, queue: Queue) -> _Received:
     matching = [message for message in messages if message.letter.message_id.startswith(prefix)]
     if len(matching) != 1:
         count = counted(len(matching), "message") if matching else "No message"
         text = f"{count} in the {queue.label} {'has' if len(matching) < 2 else 'have'} an ID that starts with {prefix}."
-        raise CliError(text, f"List the messages: rebalance dlq list{_queue_option(queue)}")
+        raise CliError(text, f"List the messages: {_command(ctx, queue, 'list')}")
     return matching[0]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -88,7 +87,7 @@ def from_csv(
         typer.echo(text)
         return
     output.write_text(text + "\n", encoding="utf-8")
-    answer = Written(path=str(output), next=f"rebalance preview {shlex.quote(str(output))}")
+    answer = Written(path=str(output), next=session.options.command("preview", str(output)))
     session.answer(answer, facts([("Written", answer.path), ("Next", answer.next)]))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
@@ -52,18 +51,19 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
 ) -> None:
     """Write a working configuration: for this machine, or for a deployed stack."""
-    config_file = session.config_file
+    options, config_file = session.options, session.options.config_file
     if local == (stack is not None):
-        raise CliError("Specify either --local or --stack NAME.", "This machine: rebalance init --local")
+        next_step = f"For this machine: {options.command('init', '--local')}"
+        raise CliError("Specify either --local or --stack NAME.", next_step)
     if config_file.exists() and not force:
-        target = "--local" if stack is None else f"--stack {shlex.quote(stack)}"
+        target = ["--local"] if stack is None else ["--stack", stack]
         text = f"{config_file} exists already. Nothing was written."
-        raise CliError(text, f"Overwrite it: rebalance init {target} --force")
+        raise CliError(text, f"Overwrite it: {options.command('init', *target, '--force')}")
     variables = {} if stack is None else _stack_variables(stack)
     _write(config_file, "local" if local else "aws", variables)
-    answer = Written(path=str(config_file), next="rebalance doctor")
-    target = "this machine" if local else f"stack {stack}"
-    session.answer(answer, facts([("Written", answer.path), ("Target", target), ("Next", answer.next)]))
+    answer = Written(path=str(config_file), next=options.command("doctor"))
+    place = "this machine" if local else f"stack {stack}"
+    session.answer(answer, facts([("Written", answer.path), ("Target", place), ("Next", answer.next)]))
 
 
 def _stack_variables(stack: str) -> dict[str, str]:

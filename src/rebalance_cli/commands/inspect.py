@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +25,7 @@ from rebalance_cli.queries.explain import explain_order, lease_answer, plan_deta
 from rebalance_cli.queries.logs import read_log_records
 from rebalance_cli.queries.plans import (
     PlanRecord,
+    list_command,
     list_plans,
     load_plan,
     load_plans_of_day,
@@ -33,13 +33,11 @@ from rebalance_cli.queries.plans import (
     read_lease_holder,
     resolve_plan_id,
 )
-from rebalance_cli.views.result import explain_command, plan_view, result_facts
+from rebalance_cli.views.result import plan_view, result_facts, symbol_to_explain
 from rebalance_cli.views.status import account_view, explanation_view, plan_details_view
-from rebalance_cli.views.tables import facts
+from rebalance_cli.views.tables import facts, next_row
 from rebalance_executor.domain.orders import ParentOrder
 from rebalance_executor.domain.result import ExecutionResult, OrderResult
-
-_LIST_PLANS = "List plans: rebalance status --days 30"
 
 type _OnChange = Callable[[PlanDetails | None], None]
 """Receives the state of a plan after each change; None while the plan has not started."""
@@ -53,7 +51,7 @@ def status(
     session: CommandSession,
     plan: Annotated[
         str | None,
-        typer.Argument(metavar="[PLAN]", help="Plan ID, or a file with the plan (default: all plans of the day)."),
+        typer.Argument(metavar="PLAN", help="Plan ID, or a file with the plan (default: all plans of the day)."),
     ] = None,
     *,
     day: Annotated[str | None, typer.Option("--day", help="Day in UTC, as in 2026-01-26 (default: today).")] = None,
@@ -105,7 +103,7 @@ def watch(
         with _change_printer(session, waiting) as on_change:
             record = _follow(ctx, account, plan_id, interval, on_change)
         if record.journal.result is not None and not session.as_json:
-            session.out.print(facts(_result_rows(record.journal.result)))
+            session.out.print(facts(_result_rows(ctx, record.journal.result)))
         raise typer.Exit(_plan_exit_code(record))
 
 
@@ -161,30 +159,32 @@ def explain(
     symbol: Annotated[str, typer.Argument(metavar="SYMBOL", help="Symbol of the order.")],
     *,
     log_file: Annotated[
-        list[Path] | None, typer.Option("--log-file", help="Additional file with log lines; can be repeated.")
+        list[Path] | None,
+        typer.Option("--log-file", metavar="<path>", help="Additional file with log lines; can be repeated."),
     ] = None,
 ) -> None:
     """Show the history of one order, from the journal and the log."""
     with session.context() as ctx:
         record = load_plan(ctx, ctx.account_name(session.account), resolve_plan_id(plan))
-        parent = _parent_order(record, symbol)
+        parent = _parent_order(ctx, record, symbol)
         until = record.journal.result.execution_timestamp if record.journal.result is not None else ctx.now
         lines = read_log_records(ctx, record.plan.plan_id, record.plan.started_at, until, log_file or ())
         explanation = explain_order(record, parent, lines)
         session.answer(explanation, explanation_view(explanation))
 
 
-def _parent_order(record: PlanRecord, symbol: str) -> ParentOrder:
+def _parent_order(ctx: CliContext, record: PlanRecord, symbol: str) -> ParentOrder:
     parents = record.journal.parents
     parent = parents.get(symbol.strip().upper())
     if parent is not None:
         return parent
-    plan_id = record.plan.plan_id
+    plan_id, account = record.plan.plan_id, record.plan.account
     if not parents:
-        raise CliError(f"Plan {plan_id} has no orders: every item is a HOLD.", _LIST_PLANS)
+        text = f"Plan {plan_id} has no orders: every item is a HOLD."
+        raise CliError(text, f"List plans: {list_command(ctx, account)}")
     raise CliError(
         f"Plan {plan_id} has no order in {symbol}. It has orders in {' '.join(sorted(parents))}.",
-        f"rebalance explain {shlex.quote(plan_id)} {min(parents)}",
+        ctx.command("explain", plan_id, min(parents), account=account),
     )
 
 
@@ -194,7 +194,7 @@ def _parent_order(record: PlanRecord, symbol: str) -> ParentOrder:
 @account_command
 def report(
     session: CommandSession,
-    plan: Annotated[str | None, typer.Argument(metavar="[PLAN]", help="Plan ID, or a file with the plan.")] = None,
+    plan: Annotated[str | None, typer.Argument(metavar="PLAN", help="Plan ID, or a file with the plan.")] = None,
     *,
     day: Annotated[
         str | None, typer.Option("--day", help="Report all plans of this day in UTC: 2026-01-26 or today.")
@@ -209,28 +209,28 @@ def report(
     The exit code is that of the plan; for a day, that of the worst plan.
     """
     with session.context() as ctx:
+        account, date = ctx.account_name(session.account), parse_day(day, ctx.now)
         if (plan is None) == (day is None):
-            raise CliError("Specify either a plan or --day.", _LIST_PLANS)
-        account, on = ctx.account_name(session.account), parse_day(day, ctx.now)
+            raise CliError("Specify either a plan or --day.", f"List plans: {list_command(ctx, account)}")
         if plan is not None:
             records = [load_plan(ctx, account, resolve_plan_id(plan))]
         else:
-            records = load_plans_of_day(ctx, account, on)
+            records = load_plans_of_day(ctx, account, date)
         results = [record.journal.result for record in records if record.journal.result is not None]
         unfinished = tuple(record.plan.plan_id for record in records if record.journal.result is None)
         if plan is not None and not results:
             text = f"Plan {unfinished[0]} has no result yet."
-            raise CliError(text, f"rebalance watch {shlex.quote(unfinished[0])}", Exit.IN_PROGRESS)
+            raise CliError(text, ctx.command("watch", unfinished[0], account=account), Exit.IN_PROGRESS)
         if html is not None:
-            title = records[0].plan.plan_id if plan is not None else f"{account}, {on.isoformat()}"
+            title = records[0].plan.plan_id if plan is not None else f"{account}, {date.isoformat()}"
             _write_html(session, html, title, records)
         if as_csv:
             sys.stdout.write(csv_rows(results))
         elif session.as_json:
-            of_day = DayReport(account=account, day=on.isoformat(), results=tuple(results), unfinished=unfinished)
+            of_day = DayReport(account=account, day=date.isoformat(), results=tuple(results), unfinished=unfinished)
             typer.echo((results[0] if plan is not None else of_day).model_dump_json(indent=2))
         elif html is None:
-            _print_results(results, unfinished, session.out)
+            _print_results(ctx, results, unfinished, session.out)
         raise typer.Exit(_worst_exit_code(results, unfinished))
 
 
@@ -248,11 +248,13 @@ def _worst_exit_code(results: Sequence[ExecutionResult], unfinished: Sequence[st
     return max([*codes, *([Exit.IN_PROGRESS] if unfinished else [])], default=Exit.COMPLETE)
 
 
-def _print_results(results: Sequence[ExecutionResult], unfinished: Sequence[str], out: Console) -> None:
+def _print_results(
+    ctx: CliContext, results: Sequence[ExecutionResult], unfinished: Sequence[str], out: Console
+) -> None:
     for result in results:
         out.print(plan_view(result, out.width, None))
         out.print()
-        out.print(facts(_result_rows(result)))
+        out.print(facts(_result_rows(ctx, result)))
         if len(results) > 1:
             out.rule(style="dim")
     if unfinished:
@@ -261,9 +263,10 @@ def _print_results(results: Sequence[ExecutionResult], unfinished: Sequence[str]
         out.print("No plan started on that day.")
 
 
-def _result_rows(result: ExecutionResult) -> list[tuple[str, RenderableType]]:
-    next_step = explain_command(result)
-    return [*result_facts(result), *([("Next", next_step)] if next_step is not None else [])]
+def _result_rows(ctx: CliContext, result: ExecutionResult) -> list[tuple[str, RenderableType]]:
+    symbol = symbol_to_explain(result)
+    explain = ctx.command("explain", result.plan_id, symbol, account=result.account) if symbol is not None else None
+    return [*result_facts(result), *next_row(explain)]
 
 
 # --- CSV -------------------------------------------------------------------------------------------------

@@ -14,13 +14,14 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from rebalance_cli.command_line import TargetOptions, display_path
 from rebalance_cli.console import print_fact
 from rebalance_cli.context import start_sandbox
 from rebalance_cli.exit_codes import CliError
 from rebalance_cli.formatting import counted
 from rebalance_cli.options import CommandSession, local_command
 from rebalance_cli.outputs import LocalDone, LocalUp
-from rebalance_cli.views.local_run import LocalRun, display_path, exit_code_of, print_run
+from rebalance_cli.views.local_run import LocalRun, exit_code_of, print_run
 from rebalance_cli.views.progress import RunProgress, show_progress
 from rebalance_cli.views.result import Cash
 from rebalance_cli.views.tables import facts
@@ -46,6 +47,7 @@ _TITLES = {"aws": "local AWS", "broker": "paper broker"}
 class _RunOptions:
     """Options of ``rebalance local run``."""
 
+    target: TargetOptions
     seconds: float
     """Time-out of the invocation."""
     keep_paper_state: bool
@@ -78,8 +80,9 @@ def run(
     again), 6 halted, 7 unresolved.
     """
     event_file = read_event(event)
-    with start_sandbox(session.data_dir, session.console) as sandbox:
-        local_run = _run_event(sandbox, event_file, _RunOptions(timeout, keep_paper_state, plan), session.console)
+    options = _RunOptions(session.options, timeout, keep_paper_state, plan)
+    with start_sandbox(session.options.data_dir, session.console) as sandbox:
+        local_run = _run_event(sandbox, event_file, options, session.console)
         if session.as_json:
             typer.echo(json.dumps(local_run.response, indent=2))
         print_run(local_run, session.out)
@@ -90,7 +93,7 @@ def run(
 @local_command
 def up(session: CommandSession) -> None:
     """Start local AWS and the paper broker, and leave them running."""
-    with start_sandbox(session.data_dir, session.console, keep=True) as sandbox:
+    with start_sandbox(session.options.data_dir, session.console, keep=True) as sandbox:
         variables = server_variables(sandbox.aws.url, sandbox.broker.url)
         page = f"{sandbox.broker.url}/"
         if session.as_json:
@@ -101,10 +104,12 @@ def up(session: CommandSession) -> None:
         console.print(facts(_server_row(sandbox, server) for server in (sandbox.aws, sandbox.broker)))
         page_line = Text.assemble("\nBroker page (watch orders, inject faults): ", (page, "bold"))
         console.print(page_line, soft_wrap=True)
-        console.print('\nEnvironment variables; set them with eval "$(rebalance local up)":\n', highlight=False)
+        set_variables = f'eval "$({session.options.command("local", "up")})"'
+        console.print(f"\nEnvironment variables; set them with {set_variables}:\n", highlight=False, soft_wrap=True)
         for name, value in variables.items():
             typer.echo(f"export {name}={value}")
-        console.print(Text.assemble("\nStop the servers: ", ("rebalance local down", "bold")))
+        down = session.options.command("local", "down")
+        console.print(Text.assemble("\nStop the servers: ", (down, "bold")), soft_wrap=True)
 
 
 def _server_row(sandbox: Sandbox, server: RunningServer) -> tuple[str, str]:
@@ -118,7 +123,7 @@ def down(session: CommandSession) -> None:
     """Stop the servers that were left running. Their data stays."""
     from rebalance_sandbox.servers import Servers, exclusive_use  # late, as all code that starts and stops servers
 
-    data_dir = session.data_dir
+    data_dir = session.options.data_dir
     with exclusive_use(data_dir):
         stopped = Servers.of(data_dir.resolve()).stop()
         text = (
@@ -137,9 +142,10 @@ def reset(
     """Stop the servers and delete tables, paper orders and logs."""
     from rebalance_sandbox.servers import Servers, delete_data, exclusive_use  # late, as in down
 
-    data_dir = session.data_dir
+    data_dir = session.options.data_dir
     if not yes and not typer.confirm(f"Delete the local tables, paper orders and logs in {data_dir}?", err=True):
-        raise CliError("Not confirmed; nothing deleted.", "Delete without asking: rebalance local reset --yes")
+        reset_now = session.options.command("local", "reset", "--yes")
+        raise CliError("Not confirmed; nothing deleted.", f"Delete without asking: {reset_now}")
     with exclusive_use(data_dir):
         stopped = Servers.of(data_dir.resolve()).stop()
         deleted = delete_data(data_dir)
@@ -175,7 +181,7 @@ def _run_event(sandbox: Sandbox, event_file: EventFile, options: _RunOptions, co
             orders_before=orders,
             orders_after=broker.order_count(),
             log=log,
-            data_dir=sandbox.data_dir,
+            options=options.target,
         )
 
 

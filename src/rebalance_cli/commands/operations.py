@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Annotated
@@ -62,10 +61,8 @@ def halt(
     state = TradingState.REDUCING if reducing else TradingState.HALTED
     with session.context() as ctx:
         account = ctx.account_name(session.account)
-        next_step = f'rebalance resume{_account_option(ctx, account)} --reason "..."'
-        _set_kill_switch(
-            session, ctx, account, KillSwitchRecord(state, by or getpass.getuser(), reason, ctx.now), next_step
-        )
+        record = KillSwitchRecord(state, by or getpass.getuser(), reason, ctx.now)
+        _set_kill_switch(session, ctx, account, record, _resume_command(ctx, account))
 
 
 @account_command
@@ -81,7 +78,7 @@ def resume(
         account = ctx.account_name(session.account)
         confirm_live(ctx, account, confirm_account)
         record = KillSwitchRecord(TradingState.ACTIVE, by or getpass.getuser(), reason, ctx.now)
-        _set_kill_switch(session, ctx, account, record, f"rebalance status{_account_option(ctx, account)}")
+        _set_kill_switch(session, ctx, account, record, ctx.command("status", account=account))
 
 
 def _set_kill_switch(
@@ -93,8 +90,8 @@ def _set_kill_switch(
     session.answer(after, kill_switch_view(before, after, next_step))
 
 
-def _account_option(ctx: CliContext, account: str) -> str:
-    return "" if account == ctx.settings.account else f" --account {shlex.quote(account)}"
+def _resume_command(ctx: CliContext, account: str) -> str:
+    return f'{ctx.command("resume", account=account)} --reason "..."'
 
 
 # --- the doctor ------------------------------------------------------------------------------------------
@@ -150,7 +147,7 @@ def _check_dead_letters(ctx: CliContext, queues: Sequence[Queue]) -> Check:
     if not waiting:
         return Check(name="dead letters", ok=True, detail=f"empty ({', '.join(queues)})", fix=None)
     detail = ", ".join(f"{counted(counts[queue], 'message')} in the {queue.label}" for queue in waiting)
-    return Check(name="dead letters", ok=False, detail=detail, fix=f"rebalance dlq list --queue {waiting[0]}")
+    return Check(name="dead letters", ok=False, detail=detail, fix=ctx.command("dlq", "list", "--queue", waiting[0]))
 
 
 def _message_count(ctx: CliContext, queue: Queue) -> int:
@@ -168,8 +165,7 @@ def _check_kill_switch(ctx: CliContext, account: str) -> Check:
     if switch.state is TradingState.ACTIVE:
         return Check(name="kill switch", ok=True, detail="ACTIVE", fix=None)
     detail = f"{switch.state.value} by {switch.by}: {switch.reason}"
-    fix = f'rebalance resume{_account_option(ctx, account)} --reason "..."'
-    return Check(name="kill switch", ok=False, detail=detail, fix=fix)
+    return Check(name="kill switch", ok=False, detail=detail, fix=_resume_command(ctx, account))
 
 
 def _diagnosis_exit_code(diagnosis: Diagnosis) -> Exit:
@@ -189,13 +185,16 @@ def reconcile(session: CommandSession, plan: PlanId) -> None:
     Positions are compared only in symbols that no later plan traded. Exit codes: 0 they agree, 7 they differ.
     """
     with session.context() as ctx:
-        record = load_plan(ctx, ctx.account_name(session.account), resolve_plan_id(plan))
+        account = ctx.account_name(session.account)
+        record = load_plan(ctx, account, resolve_plan_id(plan))
         plan_id = record.plan.plan_id
         if record.journal.result is None:
             text = f"Plan {plan_id} is not finished, so there is nothing to compare yet."
-            raise CliError(text, f"rebalance watch {shlex.quote(plan_id)}", Exit.IN_PROGRESS)
+            raise CliError(text, ctx.command("watch", plan_id, account=account), Exit.IN_PROGRESS)
         answer = _reconciliation(ctx, record)
-        session.answer(answer, reconciliation_view(answer))
+        symbols = [difference.symbol for difference in answer.differences]
+        next_step = ctx.command("explain", plan_id, symbols[0], account=account) if symbols else None
+        session.answer(answer, reconciliation_view(answer, next_step))
         raise typer.Exit(Exit.COMPLETE if answer.agrees else Exit.UNRESOLVED)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -13,8 +12,8 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.text import Text
 
+from rebalance_cli.command_line import command_line, display_path
 from rebalance_cli.commands.local import seed_plans
 from rebalance_cli.console import failure
 from rebalance_cli.context import CliContext
@@ -25,11 +24,11 @@ from rebalance_cli.outputs import Decision, Preview, Submission
 from rebalance_cli.queries.plan_checks import validate_plan
 from rebalance_cli.queries.plans import read_lease_holder
 from rebalance_cli.queries.preview import preview_plan
-from rebalance_cli.views.local_run import NEXT_STEPS, display_path
-from rebalance_cli.views.plan import preview_view, validation_view
+from rebalance_cli.views.local_run import NEXT_STEPS
+from rebalance_cli.views.plan import HASH_LENGTH, preview_view, validation_view
 from rebalance_cli.views.progress import RunProgress, show_progress
-from rebalance_cli.views.result import Cash, explain_command, plan_view, result_facts
-from rebalance_cli.views.tables import error_view, facts
+from rebalance_cli.views.result import Cash, result_facts, run_view, symbol_to_explain
+from rebalance_cli.views.tables import facts, print_error
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.errors import InvalidInput, LeaseHeld, PlanInProgress, PlanYielded
@@ -65,7 +64,8 @@ def validate(session: CommandSession, plan: PlanFile) -> None:
         text = f"{plan} contains no plan but a {type(request).__name__}."
         raise CliError(text, "Specify the file with the plan. Samples: ls events/plans")
     verdict = validate_plan(request.body, config, datetime.now(UTC))
-    session.answer(verdict, validation_view(verdict, shlex.quote(str(plan))))
+    next_step = command_line("preview" if verdict.valid else "validate", str(plan))
+    session.answer(verdict, validation_view(verdict, next_step))
     raise typer.Exit(Exit.COMPLETE if verdict.valid else Exit.USAGE)
 
 
@@ -82,7 +82,10 @@ def preview(session: CommandSession, plan: PlanFile) -> None:
         check_not_started(ctx, document)
         seed_paper_account(ctx, event.plans, session.console)
         answer = preview_plan(ctx, document, ctx.account_name(document.account))
-        session.answer(answer, preview_view(answer, _shell_path(plan), session.out.width))
+        next_step = "nothing would be sent; docs/reference.md explains the codes"
+        if answer.code is None and any(order.decision is Decision.SEND for order in answer.orders):
+            next_step = ctx.command("apply", str(plan), "--hash", answer.content_hash[:HASH_LENGTH])
+        session.answer(answer, preview_view(answer, next_step, session.out.width))
         raise typer.Exit(preview_exit_code(answer))
 
 
@@ -116,7 +119,7 @@ def apply(
     """
     event = read_single_plan(plan)
     (document,) = event.plans
-    check_hash(document, hash_, plan)
+    check_hash(session, document, hash_, plan)
     with session.context() as ctx:
         confirm_live(ctx, ctx.account_name(document.account), confirm_account)
         seed_paper_account(ctx, event.plans, session.console)
@@ -128,7 +131,7 @@ def _execute(session: CommandSession, ctx: CliContext, event: EventFile, seconds
     account = ctx.account_name(plan.account)
     log = ctx.data_dir / "log" / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{event.path.stem}.jsonl"
     progress = RunProgress.of(event.plans)
-    cash = ctx.broker(account).account().cash if plan.trades else None
+    cash_before = ctx.broker(account).account().cash if plan.trades else None
     with show_progress(progress, session.console) as on_record:
         invocation = invoke(event, ctx.environment, log, seconds, on_record)
     session.out.print()
@@ -138,23 +141,16 @@ def _execute(session: CommandSession, ctx: CliContext, event: EventFile, seconds
         typer.echo(json.dumps(invocation.response, indent=2))
     result = ExecutionResult.model_validate(invocation.response)
     is_repeated = plan.plan_id in progress.repeated
-    around = None
-    if cash is not None and not is_repeated and result.runs == 1:
-        around = Cash(cash, ctx.broker(account).account().cash)
-    _print_result(session.out, result, log, around, is_repeated=is_repeated)
+    cash = None
+    if cash_before is not None and not is_repeated and result.runs == 1:
+        cash = Cash(cash_before, ctx.broker(account).account().cash)
+    symbol = symbol_to_explain(result)
+    words = ["explain", plan.plan_id, symbol] if symbol else ["report", plan.plan_id, "--html", "report.html"]
+    next_step = ctx.command(*words, account=account)
+    session.out.print(run_view(result, session.out.width, cash, is_repeated=is_repeated))
+    session.out.print()
+    session.out.print(facts([*result_facts(result), ("Log", display_path(log)), ("Next", next_step)]))
     return result_exit_code(result)
-
-
-def _print_result(out: Console, result: ExecutionResult, log: Path, cash: Cash | None, *, is_repeated: bool) -> None:
-    if is_repeated:
-        when = f"{result.execution_timestamp:%Y-%m-%d at %H:%M:%S} UTC"
-        out.print(
-            Text.assemble(("Already executed", "bold"), f" on {when}: this is the stored result.\n", style="cyan")
-        )
-    out.print(plan_view(result, out.width, cash))
-    out.print()
-    next_step = explain_command(result) or f"rebalance report {shlex.quote(result.plan_id)} --html report.html"
-    out.print(facts([*result_facts(result), ("Log", display_path(log)), ("Next", next_step)]))
 
 
 def _print_error(
@@ -162,17 +158,18 @@ def _print_error(
 ) -> Exit:
     error = invocation.error or {}
     code = error_types_exit_code(invocation.error_types)
+    (plan,) = event.plans
     next_step = NEXT_STEPS[code]
     if error.get("code") == PlanInProgress.code:
-        next_step = f"Follow it: rebalance watch {shlex.quote(event.plans[0].plan_id)}"
+        next_step = f"Follow it: {ctx.command('watch', plan.plan_id, account=plan.account)}"
     elif code is Exit.IN_PROGRESS:
-        next_step = f"Continue: rebalance apply {_shell_path(event.path)}"
+        next_step = f"Continue: {ctx.command('apply', str(event.path))}"
     name = error.get("code") or error.get("errorType")
-    message = _unfinished_text(ctx, event.plans[0], error.get("code")) or error.get("errorMessage")
+    message = _unfinished_text(ctx, plan, error.get("code")) or error.get("errorMessage")
     problem = CliError(f"{name}  {message}", next_step, code)
     if session.as_json:
         typer.echo(failure(problem, str(error.get("code") or code.name)).model_dump_json())
-    session.out.print(error_view(problem.problem, problem.next_step))
+    print_error(session.out, problem.problem, problem.next_step)
     session.out.print(facts([("Log", display_path(log))]))
     return code
 
@@ -190,8 +187,8 @@ def _unfinished_text(ctx: CliContext, plan: RebalancePlan, code: str | None) -> 
     parents = journal.parents.values()
     filled = sum((parent.filled_value for parent in parents), ZERO)
     with_fills = sum(parent.filled_qty > 0 for parent in parents)
-    is_open = sum(parent.open_child is not None for parent in parents)
-    remaining = f"{counted(is_open, 'order')} still open" if is_open else "nothing left open"
+    open_orders = sum(parent.open_child is not None for parent in parents)
+    remaining = f"{counted(open_orders, 'order')} still open" if open_orders else "nothing left open"
     return f"Stopped. Fills in {with_fills} of {counted(len(parents), 'order')} (${dollars(filled)}), {remaining}."
 
 
@@ -211,7 +208,7 @@ def submit(
 ) -> None:
     """Send a plan to the deployed function: to its queue (PLAN_QUEUE_URL), or to an event bus."""
     (document,) = read_single_plan(plan).plans
-    check_hash(document, hash_, plan)
+    check_hash(session, document, hash_, plan)
     with session.context() as ctx:
         account = ctx.account_name(document.account)
         confirm_live(ctx, account, confirm_account)
@@ -223,11 +220,13 @@ def submit(
         answer = Submission(
             plan_id=document.plan_id, content_hash=document.content_hash, to=target, message_id=message_id
         )
-        next_step = f"rebalance watch {shlex.quote(document.plan_id)}"
+        rows = [("Sent", f"{answer.plan_id} to {target}"), ("Message", message_id)]
         if ctx.is_local:
-            next_step = f"rebalance apply {_shell_path(plan)}  (on this machine no function reads queue or bus)"
-        rows = [("Sent", f"{answer.plan_id} to {target}"), ("Message", message_id), ("Next", next_step)]
-        session.answer(answer, facts(rows))
+            rows += [("Note", "on this machine no function reads the queue or the bus")]
+            next_step = ctx.command("apply", str(plan))
+        else:
+            next_step = ctx.command("watch", document.plan_id, account=account)
+        session.answer(answer, facts([*rows, ("Next", next_step)]))
 
 
 def _send_to_queue(ctx: CliContext, account: str, body: str) -> tuple[str, str]:
@@ -264,10 +263,10 @@ def read_single_plan(path: Path) -> EventFile:
     if len(event.plans) == 1 and event.messages is None:
         return event
     problem = "contains no valid plan" if not event.plans else "is a queue event, which can contain several plans"
-    raise CliError(f"{path} {problem}.", f"List its problems: rebalance validate {_shell_path(path)}")
+    raise CliError(f"{path} {problem}.", f"List its problems: {command_line('validate', str(path))}")
 
 
-def check_hash(plan: RebalancePlan, prefix: str | None, path: Path) -> None:
+def check_hash(session: CommandSession, plan: RebalancePlan, prefix: str | None, path: Path) -> None:
     """Check that the plan is the one that was previewed.
 
     Raises:
@@ -275,7 +274,7 @@ def check_hash(plan: RebalancePlan, prefix: str | None, path: Path) -> None:
     """
     if prefix is None:
         return
-    show_hash = f"Show the hash: rebalance preview {_shell_path(path)}"
+    show_hash = f"Show the hash: {session.options.command('preview', str(path))}"
     if len(prefix) < _HASH_DIGITS:
         text = f"--hash has {counted(len(prefix), 'character')}; it needs at least {_HASH_DIGITS}."
         raise CliError(text, show_hash)
@@ -293,18 +292,19 @@ def check_not_started(ctx: CliContext, plan: RebalancePlan) -> None:
     Raises:
         CliError: the plan has started or is finished, or another plan has its ID.
     """
-    stored = ctx.ports.journal.load(ctx.account_name(plan.account), plan.plan_id)
+    account = ctx.account_name(plan.account)
+    stored = ctx.ports.journal.load(account, plan.plan_id)
     if stored is None:
         return
-    quoted = shlex.quote(plan.plan_id)
+    status = ctx.command("status", plan.plan_id, account=account)
     if stored.plan.content_hash != plan.content_hash:
         text = f"The plan ID {plan.plan_id} belongs to another plan that has started already."
-        raise CliError(text, f"Give this plan a new plan_id. The other plan: rebalance status {quoted}")
+        raise CliError(text, f"Give this plan a new plan_id. The other plan: {status}")
     if stored.result is None:
         text = f"Plan {plan.plan_id} has started and is not finished: apply continues where it stopped."
-        raise CliError(text, f"rebalance status {quoted}", Exit.IN_PROGRESS)
+        raise CliError(text, status, Exit.IN_PROGRESS)
     text = f"Plan {plan.plan_id} is finished: apply returns the stored result and sends nothing."
-    raise CliError(text, f"rebalance report {quoted}")
+    raise CliError(text, ctx.command("report", plan.plan_id, account=account))
 
 
 def confirm_live(ctx: CliContext, account: str, digits: str | None) -> None:
@@ -326,7 +326,7 @@ def confirm_live(ctx: CliContext, account: str, digits: str | None) -> None:
         digits = str(typer.prompt(prompt, err=True))
     if len(digits) < _ACCOUNT_DIGITS or not number.endswith(digits):
         text = f"The account number does not end with {digits}, or that is less than {_ACCOUNT_DIGITS} digits."
-        raise CliError(f"{text} Nothing was sent.", "Show the account: rebalance doctor")
+        raise CliError(f"{text} Nothing was sent.", f"Show the account: {ctx.command('doctor', account=account)}")
 
 
 def seed_paper_account(ctx: CliContext, plans: Sequence[RebalancePlan], console: Console) -> None:
@@ -337,7 +337,3 @@ def seed_paper_account(ctx: CliContext, plans: Sequence[RebalancePlan], console:
 
     with PaperBrokerClient(ctx.broker_url) as broker:
         seed_plans(plans, ctx.data_dir, broker, console)
-
-
-def _shell_path(path: Path) -> str:
-    return shlex.quote(display_path(path))

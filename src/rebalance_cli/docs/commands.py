@@ -73,7 +73,7 @@ def _options(name: str, command: Any) -> list[tuple[str, str]]:
 
 
 def _section(name: str, command: Any, options: list[tuple[str, str]], common: list[tuple[str, str]]) -> str:
-    arguments = [str(p.metavar or p.name.upper()) for p in command.params if p.param_type_name == "argument"]
+    arguments = [_argument(p) for p in command.params if p.param_type_name == "argument"]
     usage = " ".join([name, "[OPTIONS]", *arguments])
     parts = [f"## {name}\n", f"```text\n{usage}\n```\n", f"{_as_code(inspect.cleandoc(command.help or ''))}\n"]
     own = [option for option in options if option not in common]
@@ -83,6 +83,12 @@ def _section(name: str, command: Any, options: list[tuple[str, str]], common: li
     if used:
         parts.append(f"Common options: {', '.join(f'`{option}`' for option in used)}.\n")
     return "\n".join(parts)
+
+
+def _argument(parameter: Any) -> str:
+    """Return an argument as in a usage line: in brackets if it is optional."""
+    name = str(parameter.metavar or parameter.name.upper())
+    return name if parameter.required else f"[{name}]"
 
 
 def _as_code(text: str) -> str:

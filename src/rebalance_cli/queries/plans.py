@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from rebalance_cli.command_line import command_line
 from rebalance_cli.context import CliContext
 from rebalance_cli.exit_codes import CliError
 from rebalance_executor.adapters.dynamodb import journal_items
@@ -76,7 +77,8 @@ def resolve_plan_id(argument: str) -> str:
         return argument
     plans = read_event(path).plans
     if len(plans) != 1:
-        raise CliError(f"{path} does not contain exactly one valid plan.", f"Check it: rebalance validate {path}")
+        validate = command_line("validate", argument)
+        raise CliError(f"{path} does not contain exactly one valid plan.", f"Check it: {validate}")
     return plans[0].plan_id
 
 
@@ -88,10 +90,14 @@ def load_plan(ctx: CliContext, account: str, plan_id: str) -> PlanRecord:
     """
     record = _load(ctx, account, plan_id, read_lease_holder(ctx, account))
     if record is None:
-        raise CliError(
-            f"Plan {plan_id} has not started on account {account}.", "List started plans: rebalance status --days 30"
-        )
+        text = f"Plan {plan_id} has not started on account {account}."
+        raise CliError(text, f"List started plans: {list_command(ctx, account)}")
     return record
+
+
+def list_command(ctx: CliContext, account: str) -> str:
+    """Return the command that lists the account's plans of the last 30 days."""
+    return ctx.command("status", "--days", "30", account=account)
 
 
 def _load(ctx: CliContext, account: str, plan_id: str, lease_holder: LeaseHolder | None) -> PlanRecord | None:

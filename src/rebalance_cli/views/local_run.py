@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +11,12 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from rebalance_cli.command_line import TargetOptions, display_path
 from rebalance_cli.exit_codes import Exit, batch_exit_code, error_types_exit_code, result_exit_code
 from rebalance_cli.formatting import counted
 from rebalance_cli.views.progress import RunProgress
-from rebalance_cli.views.result import Cash, plan_view, result_facts
-from rebalance_cli.views.tables import error_view, facts, plain_table
+from rebalance_cli.views.result import Cash, result_facts, run_view
+from rebalance_cli.views.tables import facts, plain_table, print_error
 from rebalance_executor.domain.result import ExecutionResult
 from rebalance_sandbox.event_files import EventFile, EventMessage
 from rebalance_sandbox.invocation import InvocationResult
@@ -45,7 +43,8 @@ class LocalRun:
     """Orders of any status at the broker before the run."""
     orders_after: int
     log: Path
-    data_dir: Path
+    options: TargetOptions
+    """Options that select the servers of the run."""
 
     @property
     def response(self) -> dict[str, Any]:
@@ -88,7 +87,7 @@ def print_run(run: LocalRun, out: Console) -> None:
     if run.invocation.response is None:
         error = run.response
         title = f"{error.get('code') or error.get('errorType')}  {error.get('errorMessage')}"
-        out.print(error_view(title, NEXT_STEPS[exit_code_of(run)]))
+        print_error(out, title, NEXT_STEPS[exit_code_of(run)])
         out.print()
         out.print(facts(_footer_rows(run)))
     elif run.is_batch:
@@ -108,12 +107,8 @@ def print_run(run: LocalRun, out: Console) -> None:
 
 def _print_result(run: LocalRun, result: ExecutionResult, cash: Cash | None, out: Console) -> None:
     is_repeated = result.plan_id in run.progress.repeated
-    if is_repeated:
-        at = f"{result.execution_timestamp:%Y-%m-%d at %H:%M:%S} UTC"
-        out.print(Text.assemble(("Already executed", "bold"), f" on {at}: this is the stored result.", style="cyan"))
-        out.print()
     is_whole_plan = not is_repeated and result.runs == 1  # after a resume, cash.before is not that of the whole plan
-    out.print(plan_view(result, out.width, cash if is_whole_plan else None))
+    out.print(run_view(result, out.width, cash if is_whole_plan else None, is_repeated=is_repeated))
     out.print()
 
 
@@ -126,19 +121,8 @@ def _footer_rows(run: LocalRun) -> list[tuple[str, RenderableType]]:
     return [
         ("Broker", Text.assemble((new, "bold"), f" ({before} before, {after} after){requests_text}")),
         ("Log", display_path(run.log)),
-        ("Data", f"{display_path(run.data_dir)}  (kept; {_command()} local reset deletes it)"),
+        ("Data", f"{display_path(run.options.data_dir)}  (kept; {run.options.command('local', 'reset')} deletes it)"),
     ]
-
-
-def _command() -> str:
-    """Return the name to call this command by: with its path unless the shell finds it."""
-    program = Path(sys.argv[0])
-    return display_path(program) if program.name == "rebalance" and shutil.which("rebalance") is None else "rebalance"
-
-
-def display_path(path: Path) -> str:
-    """Return the path relative to the current directory if it is below it."""
-    return os.path.relpath(path) if path.resolve().is_relative_to(Path.cwd()) else str(path)
 
 
 # --- queue batches ---------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from rebalance_cli.formatting import NONE, basis_points, counted, dollars, price, shares
 from rebalance_cli.outputs import Decision, Preview, PreviewOrder, Validation
-from rebalance_cli.views.tables import facts, first_fitting, plain_table
+from rebalance_cli.views.tables import facts, first_fitting, next_row, plain_table
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.market import ZERO
 
@@ -22,11 +22,12 @@ DECISIONS = {Decision.SEND: ("send", "green"), Decision.SKIP: ("skip", "dim"), D
 _ALL = ("Symbol", "Side", "Decision", "Shares", "Limit", "Bid", "Ask", "≈ Dollars", "≈ Cost")
 _WITHOUT_QUOTE = ("Symbol", "Side", "Decision", "Shares", "Limit", "≈ Dollars", "≈ Cost")
 _NARROW = ("Symbol", "Decision", "Shares", "≈ Dollars")
-_HASH_LENGTH = 12
+HASH_LENGTH = 12
+"""Characters of a hash that are printed."""
 
 
-def validation_view(validation: Validation, path: str) -> Group:
-    """Return every problem and remark, each with the path of its field."""
+def validation_view(validation: Validation, next_step: str) -> Group:
+    """Return every problem and remark, each with the path of its field, and the next step."""
     parts: list[RenderableType] = []
     for title, style, problems in (
         ("Problems", "red", validation.problems),
@@ -43,22 +44,19 @@ def validation_view(validation: Validation, path: str) -> Group:
     if validation.valid:
         rows: list[tuple[str, RenderableType]] = [
             ("Plan", Text(f"{validation.plan_id}  valid", "green")),
-            ("Hash", (validation.content_hash or "")[:_HASH_LENGTH]),
-            ("Next", f"rebalance preview {path}"),
+            ("Hash", (validation.content_hash or "")[:HASH_LENGTH]),
         ]
     else:
-        rows = [
-            ("Plan", Text(f"invalid: {counted(len(validation.problems), 'problem')}", "red")),
-            ("Next", f"fix the plan, then: rebalance validate {path}"),
-        ]
-    return Group(*parts, facts(rows))
+        text = f"invalid: {counted(len(validation.problems), 'problem')} to fix"
+        rows = [("Plan", Text(text, "red"))]
+    return Group(*parts, facts([*rows, *next_row(next_step)]))
 
 
-def preview_view(preview: Preview, path: str, width: int) -> Group:
-    """Return what would be sent, skipped and denied, the reasons, and the totals."""
+def preview_view(preview: Preview, next_step: str, width: int) -> Group:
+    """Return what would be sent, skipped and denied, the reasons, the totals, and the next step."""
     variants = ((_ALL, 6), (_ALL, 4), (_WITHOUT_QUOTE, 4), (_WITHOUT_QUOTE, 2), (_NARROW, 2))
     table = first_fitting((_table(preview, columns, decimals) for columns, decimals in variants), width)
-    return Group(table, "", *_reasons(preview), facts(_totals(preview, path)))
+    return Group(table, "", *_reasons(preview), facts([*_totals(preview), *next_row(next_step)]))
 
 
 def _table(preview: Preview, columns: Sequence[str], decimals: int) -> Table:
@@ -109,24 +107,16 @@ def _reasons(preview: Preview) -> list[RenderableType]:
     return [table, ""]
 
 
-def _totals(preview: Preview, path: str) -> list[tuple[str, RenderableType]]:
+def _totals(preview: Preview) -> list[tuple[str, RenderableType]]:
     count = {decision: sum(order.decision is decision for order in preview.orders) for decision in Decision}
     traded = preview.sells + preview.buys
     bps = f" ({basis_points(preview.estimated_cost / traded * 10_000)} bps)" if traded else ""
     money = Text("paper money", "green") if preview.paper else Text("REAL MONEY", "bold red")
-    content_hash = preview.content_hash[:_HASH_LENGTH]
-    is_sent = preview.code is None and count[Decision.SEND]
     return [
         ("Plan", Text.assemble(f"{preview.plan_id}  (account {preview.account}, ", money, ")")),
         ("Items", f"send {count[Decision.SEND]}, skip {count[Decision.SKIP]}, deny {count[Decision.DENY]}"),
         ("Trades", f"sell ${dollars(preview.sells)}, buy ${dollars(preview.buys)}"),
         ("Cost", f"about ${dollars(preview.estimated_cost)}{bps}: half the spread, to trade everything at once"),
         ("Cash", f"${dollars(preview.cash)} now, about ${dollars(max(preview.cash_after, ZERO))} after"),
-        ("Hash", content_hash),
-        (
-            "Next",
-            f"rebalance apply {path} --hash {content_hash}"
-            if is_sent
-            else "nothing would be sent; docs/reference.md explains the codes",
-        ),
+        ("Hash", preview.content_hash[:HASH_LENGTH]),
     ]

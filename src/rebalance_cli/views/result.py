@@ -5,7 +5,6 @@ Pure: values in, rich renderables out. Tables fit into 80 columns, and show more
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -81,10 +80,19 @@ def _slippage(result: ExecutionResult) -> str:
     return f"${dollars(abs(costs))} {'better' if costs < 0 else 'worse'} than arrival mid {bps}"
 
 
-def explain_command(result: ExecutionResult) -> str | None:
-    """Return the command that explains the order that most needs attention, or None if no order does."""
+def symbol_to_explain(result: ExecutionResult) -> str | None:
+    """Return the symbol of the order that most needs attention, or None if no order does."""
     orders = needs_attention(result)
-    return f"rebalance explain {shlex.quote(result.plan_id)} {orders[0].symbol}" if orders else None
+    return orders[0].symbol if orders else None
+
+
+def run_view(result: ExecutionResult, width: int, cash: Cash | None, *, is_repeated: bool) -> Group:
+    """Return the plan as ``plan_view`` does, with a note above it if its stored result was returned."""
+    if not is_repeated:
+        return plan_view(result, width, cash)
+    at = f"{result.execution_timestamp:%Y-%m-%d at %H:%M:%S} UTC"
+    note = Text.assemble(("Already executed", "bold"), f" on {at}: this is the stored result.", style="cyan")
+    return Group(note, "", plan_view(result, width, cash))
 
 
 def plan_view(result: ExecutionResult, width: int, cash: Cash | None) -> Group:

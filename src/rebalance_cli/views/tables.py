@@ -7,8 +7,7 @@ from decimal import Decimal
 from io import StringIO
 
 from rich import box
-from rich.console import Console, Group, RenderableType
-from rich.padding import Padding
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -21,6 +20,11 @@ def facts(rows: Iterable[tuple[str, RenderableType]]) -> Table:
     for name, value in rows:
         table.add_row(name, value)
     return table
+
+
+def next_row(next_step: str | None) -> list[tuple[str, RenderableType]]:
+    """Return the row with the next step for ``facts``; no row if there is none."""
+    return [("Next", next_step)] if next_step is not None else []
 
 
 def plain_table(gap: int) -> Table:
@@ -49,6 +53,7 @@ def cost(amount: Decimal | None, text: str) -> Text:
     return Text(text, style)
 
 
-def error_view(problem: str, next_step: str) -> Padding:
-    """Return a problem and the next step, without a traceback."""
-    return Padding(Group(Text(problem, "red"), Text.assemble(("→ ", "bold"), next_step)), (0, 0))
+def print_error(console: Console, problem: str, next_step: str) -> None:
+    """Print a problem and the next step. The next step is not wrapped, so that a command in it can be copied."""
+    console.print(Text(problem, "red"))
+    console.print(Text.assemble(("→ ", "bold"), next_step), soft_wrap=True)
