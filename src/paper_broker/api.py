@@ -1,14 +1,14 @@
 """Alpaca's API: the routes, and the method of the exchange behind each of them."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from paper_broker.errors import BrokerError, malformed, not_found
 from paper_broker.exchange import Exchange
-from paper_broker.formats import JsonObject
-from paper_broker.orders import OrderQuery
+from paper_broker.formats import JsonObject, parse_instant
+from paper_broker.orders import OrderQuery, parse_boundary
 
 _MAX_ACTIVITY_PAGE_SIZE = 100
 
@@ -124,14 +124,26 @@ def _data_symbols(request: Request) -> list[str]:
     return sorted(symbols)
 
 
+def _selected_activities(activities: Iterable[JsonObject], query: Mapping[str, str]) -> list[JsonObject]:
+    """Return the activities that match ``order_id``, ``after``, ``until`` and ``date`` of the query."""
+    order_id, day = query.get("order_id"), query.get("date", "")[:10]
+    first, last = (parse_boundary(name, query.get(name)) for name in ("after", "until"))
+    return [
+        activity
+        for activity in activities
+        if order_id in (None, activity["order_id"])
+        and (first is None or parse_instant(activity["transaction_time"]) > first)
+        and (last is None or parse_instant(activity["transaction_time"]) < last)
+        and activity["transaction_time"].startswith(day)
+    ]
+
+
 def _activities(exchange: Exchange, request: Request) -> list[JsonObject]:
     query = request.query
     kinds = request.arguments or tuple(query.get("activity_types", "FILL").split(","))
-    activities = exchange.activities(query.get("order_id"), query.get("after"), query.get("until"))
+    activities = _selected_activities(exchange.activities(), query)
     if "FILL" not in kinds or query.get("category", "trade_activity") != "trade_activity":
         return []
-    if day := query.get("date"):
-        activities = [activity for activity in activities if activity["transaction_time"].startswith(day[:10])]
     if query.get("direction", "desc") == "desc":
         activities.reverse()
     if token := query.get("page_token"):

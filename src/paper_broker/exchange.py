@@ -14,20 +14,11 @@ from paper_broker.admission import Admission, Ticket, check_replaceable, read_ti
 from paper_broker.blackout_windows import BlackoutWindow
 from paper_broker.errors import BrokerError, already_in_status, malformed, not_found, scripted_error
 from paper_broker.fills import FillBehaviour, FillPlan, FillRule
-from paper_broker.formats import (
-    ONE,
-    ZERO,
-    JsonObject,
-    format_decimal,
-    identifier,
-    nanoseconds,
-    parse_date,
-    parse_instant,
-)
+from paper_broker.formats import ZERO, JsonObject, format_decimal, identifier, nanoseconds, parse_date
 from paper_broker.ledger import Ledger, percentage_of
 from paper_broker.lifecycle import Lifecycle
 from paper_broker.market import Market
-from paper_broker.orders import WORKING, Order, OrderQuery, OrderStore, parse_boundary
+from paper_broker.orders import Order, OrderQuery, OrderStore
 from paper_broker.sessions import Sessions
 from paper_broker.state_json import StateJsonCache, json_object, json_text
 
@@ -339,19 +330,10 @@ class Exchange:
         self._lifecycle.request_replace(old, new, now)
         return new.to_json(now)
 
-    def activities(
-        self, order_id: str | None = None, after: str | None = None, until: str | None = None
-    ) -> list[JsonObject]:
-        """Answer ``GET /v2/account/activities`` with the executions, oldest first."""
+    def activities(self) -> list[JsonObject]:
+        """Return all executions as ``GET /v2/account/activities`` lists them, but oldest first."""
         self.advance()
-        first, last = parse_boundary("after", after), parse_boundary("until", until)
-        return [
-            activity
-            for activity in self._lifecycle.activities
-            if order_id in (None, activity["order_id"])
-            and (first is None or parse_instant(activity["transaction_time"]) > first)
-            and (last is None or parse_instant(activity["transaction_time"]) < last)
-        ]
+        return list(self._lifecycle.activities)
 
     # Actions of the broker itself
 
@@ -368,17 +350,9 @@ class Exchange:
         """
         now = self.advance()
         order = self._orders.get(order_id)
-        at = self._lifecycle.price(order, scripted=True) if price is None else Decimal(price)
-        if order.status not in WORKING or not at or at < 0:
-            raise ValueError(f"order {order_id} cannot be filled: its status is {order.status}, the price {at}.")
-        if qty is None:
-            self._lifecycle.fill(order, now, ONE, at)
-            return order.to_json(now)
-        shares, remaining = Decimal(qty), (order.qty or ZERO) - order.filled_qty
-        if order.qty is None or not 0 < shares <= remaining:
-            raise ValueError(f"Cannot fill {shares} of {remaining} shares; a notional order is filled as a whole.")
-        self._lifecycle.record_execution(order, now, shares, at)
-        order.executed = min(order.filled_qty / order.qty, ONE)
+        self._lifecycle.force_fill(
+            order, now, None if qty is None else Decimal(qty), None if price is None else Decimal(price)
+        )
         return order.to_json(now)
 
     def force_end(self, order_id: str, status: str) -> JsonObject:
@@ -390,7 +364,7 @@ class Exchange:
         now = self.advance()
         order = self._orders.get(order_id)
         if not order.is_open:
-            raise ValueError(f"order {order_id} is {order.status} already.")
+            raise ValueError(f"Order {order_id} is {order.status} already.")
         self._lifecycle.end(order, now, status)
         return order.to_json(now)
 

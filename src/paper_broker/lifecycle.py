@@ -231,6 +231,20 @@ class Lifecycle:
             self._set_status(order, "partially_filled", now)
         self.activities.append(self._activity(order, now, qty, price))
 
+    def force_fill(self, order: Order, now: int, qty: Decimal | None, price: Decimal | None) -> None:
+        """Execute a working order now; see :meth:`~paper_broker.exchange.Exchange.force_fill`."""
+        at = self.price(order, scripted=True) if price is None else price
+        if order.status not in WORKING or not at or at < 0:
+            raise ValueError(f"Order {order.id} cannot be filled: its status is {order.status}, the price {at}.")
+        if qty is None:
+            self.fill(order, now, ONE, at)
+            return
+        remaining = (order.qty or ZERO) - order.filled_qty
+        if order.qty is None or not 0 < qty <= remaining:
+            raise ValueError(f"Cannot fill {qty} of {remaining} shares; a notional order is filled as a whole.")
+        self.record_execution(order, now, qty, at)
+        order.executed = min(order.filled_qty / order.qty, ONE)
+
     def _complete(self, order: Order, now: int) -> None:
         order.executed = ONE
         self._finish(order, "filled", now)
