@@ -35,14 +35,14 @@ class SimulatedClock:
         """Return the world's time, UTC, which the broker and the queue use."""
         return self._now
 
-    def sleep(self, span: timedelta) -> None:
-        """Record the wait and advance time by ``span``."""
-        self.slept.append(span)
-        self.advance(span)
+    def sleep(self, duration: timedelta) -> None:
+        """Record the wait and advance time by ``duration``."""
+        self.slept.append(duration)
+        self.advance(duration)
 
-    def advance(self, span: timedelta) -> None:
-        """Advance time by ``span`` and run every action that becomes due. A negative span counts as zero."""
-        until = self._now + max(span, timedelta())
+    def advance(self, duration: timedelta) -> None:
+        """Advance time by ``duration`` and run every action that becomes due. A negative duration counts as zero."""
+        until = self._now + max(duration, timedelta())
         while self._scheduled and self._scheduled[0][0] <= until:
             at, _, action = heappop(self._scheduled)
             self._now = max(self._now, at)

@@ -14,9 +14,9 @@ class SystemClock:
         """Return the current time, aware, UTC."""
         return datetime.now(UTC)
 
-    def sleep(self, span: timedelta) -> None:
-        """Wait in the invocation's thread. Return at once if ``span`` is negative."""
-        time.sleep(max(span.total_seconds(), 0))
+    def sleep(self, duration: timedelta) -> None:
+        """Wait in the invocation's thread. Return at once if ``duration`` is negative."""
+        time.sleep(max(duration.total_seconds(), 0))
 
 
 def new_run_id() -> str:

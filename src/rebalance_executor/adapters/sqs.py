@@ -63,10 +63,10 @@ class SqsPlanQueue:
         """Set the time of the next delivery after this one failed with ``error``."""
         self._set_visibility(message, redelivery_delay(error, message.deliveries))
 
-    def _set_visibility(self, message: QueueMessage, span: timedelta) -> None:
+    def _set_visibility(self, message: QueueMessage, timeout: timedelta) -> None:
         if self._url is None or message.receipt is None:
             return
-        seconds = -(-span // timedelta(seconds=1))  # rounded up
+        seconds = -(-timeout // timedelta(seconds=1))  # rounded up
         try:
             self._client().change_message_visibility(
                 QueueUrl=self._url, ReceiptHandle=message.receipt, VisibilityTimeout=max(0, seconds)

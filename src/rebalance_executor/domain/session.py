@@ -26,13 +26,13 @@ def new_york(at: datetime) -> datetime:
     return utc - timedelta(hours=4 if starts <= utc < ends else 5)
 
 
-def is_opening(at: datetime, span: timedelta) -> bool:
-    """Return whether the open is less than ``span`` ago or 3 minutes ahead, in New York.
+def is_opening(at: datetime, duration: timedelta) -> bool:
+    """Return whether the open is less than ``duration`` ago or 3 minutes ahead, in New York.
 
-    Always False if ``span`` is zero.
+    Always False if ``duration`` is zero.
     """
     local = new_york(at)
-    return bool(span) and -_BEFORE_OPEN <= local - datetime.combine(local.date(), _OPEN) < span
+    return bool(duration) and -_BEFORE_OPEN <= local - datetime.combine(local.date(), _OPEN) < duration
 
 
 def _sunday(year: int, month: int, nth: int) -> datetime:

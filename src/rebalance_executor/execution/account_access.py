@@ -1,4 +1,4 @@
-"""Everything that a run uses to work on one account."""
+"""Access of a run to the account that it works on."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rebalance_executor.execution.quotes import QuoteFeed
 
 @dataclass(frozen=True, slots=True)
 class AccountAccess:
-    """One run's access to one account: its broker, quotes and kill switch, with ports and configuration."""
+    """Access of one run to one account: its broker, quotes and kill switch, the ports and the configuration."""
 
     ports: Ports
     broker: Broker
@@ -22,7 +22,7 @@ class AccountAccess:
 
     @classmethod
     def create(cls, account: str, broker: Broker, ports: Ports, config: ExecutionConfig) -> AccountAccess:
-        """Return new access to an account name, with nothing read yet."""
+        """Return the access to the account with this name. Nothing is read yet."""
         quotes, kill_switch = QuoteFeed(broker, ports.clock, config), KillSwitch(ports, account)
         return cls(ports, broker, quotes, kill_switch, config)
 

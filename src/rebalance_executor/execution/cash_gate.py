@@ -1,4 +1,4 @@
-"""The gate between sells and buys: wait for the actual proceeds, then fix what the buys may cost."""
+"""The cash gate between sells and buys: waits for the actual proceeds and fixes the buy budget."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rebalance_executor.execution.run import Run
 
 
 def pass_gate(run: Run, access: AccountAccess) -> None:
-    """Fix the buys' budget from cash and actual proceeds, and scale the buys to it.
+    """Fix the buy budget from cash and actual proceeds, and scale the buys to it.
 
     The plan's next phase is BUYS; the next write journals it together with the budget.
 
@@ -27,9 +27,9 @@ def pass_gate(run: Run, access: AccountAccess) -> None:
     """
     buys = run.unsettled(Side.BUY)
     if buys:
-        brought = proceeds(run.parents.values())
-        expected = run.state.starting_funds + brought
-        account = _wait_for_proceeds(run, access, expected) if brought else access.broker.account()
+        received = proceeds(run.parents.values())
+        expected = run.state.starting_funds + received
+        account = _wait_for_proceeds(run, access, expected) if received else access.broker.account()
         budget = buy_budget(account, expected, access.config)
         usable = access.quotes.usable([parent.symbol for parent in buys])
         for parent in scale_to_budget(buys, usable, budget, access.config, access.clock.now()):
@@ -37,16 +37,16 @@ def pass_gate(run: Run, access: AccountAccess) -> None:
                 log_scaled(access.log, parent)
             run.work.update_parent(parent)
             log_outcome(access.log, parent)
-        access.log.emit(LogEvent.GATE_PASSED, proceeds=brought, expected_funds=expected, buy_budget=budget)
+        access.log.emit(LogEvent.GATE_PASSED, proceeds=received, expected_funds=expected, buy_budget=budget)
         run.work.update_state(buy_budget=budget)
     run.work.update_state(phase=PlanPhase.BUYS)
 
 
 def _wait_for_proceeds(run: Run, access: AccountAccess, expected: Decimal) -> Account:
-    """Return the account once it shows the proceeds, or as it is after a bounded wait."""
+    """Return the account once it shows the proceeds, or after a bounded wait without them."""
     clock, config = access.clock, access.config
     sold_at = max((p.settled_at for p in run.parents.values() if p.settled_at), default=clock.now())
-    until = sold_at + seconds(config.proceeds_wait_seconds)  # one wait, however many runs it takes
+    until = sold_at + seconds(config.proceeds_wait_seconds)  # from the last sell, so that later runs do not wait again
     while True:
         account = access.broker.account()
         if has_arrived(account, expected) or clock.now() >= until:

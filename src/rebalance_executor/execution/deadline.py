@@ -6,26 +6,26 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 _MARGIN_SHARE = 5
-"""The margin for a safe stop is one fifth of the remaining time, …"""
+"""Divisor of the remaining time: one fifth of it is the margin for a safe stop."""
 _SHORTEST_MARGIN = timedelta(seconds=1.5)
-"""… at least this long (one cancel, one look and one write), …"""
+"""Lower bound of the margin: time for one cancel, one look and one write."""
 _LONGEST_MARGIN = timedelta(seconds=30)
-"""… and no longer than this."""
+"""Upper bound of the margin."""
 
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """Times at which a run stops sending, stops waiting, and is ended by Lambda.
+    """Times at which a run stops sending, at which it stops waiting, and at which Lambda ends it.
 
     The margin scales with the time-out: an 8-second invocation trades for 6.4 s, a 600-second one for 570 s.
     """
 
     at: datetime
-    """When the invocation ends."""
+    """Time at which the invocation ends."""
     stop_at: datetime
-    """From here on the run sends no new order: it cancels open orders and confirms the cancels."""
+    """Time from which the run sends no new order: it cancels open orders and waits for the confirmations."""
     give_up_at: datetime
-    """From here on the run waits for nothing: it writes the journal and the invocation ends."""
+    """Time from which the run no longer waits: it writes the journal and the invocation ends."""
 
     @classmethod
     def after(cls, now: datetime, remaining: timedelta) -> Deadline:
@@ -35,5 +35,5 @@ class Deadline:
         return cls(at=at, stop_at=at - margin, give_up_at=at - margin / 3)
 
     def give_up_after(self, now: datetime) -> datetime:
-        """Return when a run that starts to stop at ``now``, perhaps early, gives up waiting."""
+        """Return the time at which a run that yields at ``now``, before or after ``stop_at``, stops waiting."""
         return min(self.give_up_at, now + (self.give_up_at - self.stop_at))

@@ -21,35 +21,43 @@ class LogEvent(StrEnum):
     meaning: str
 
     def __new__(cls, name: str, severity: Severity, meaning: str) -> LogEvent:
-        """Make a member whose value is the event's name."""
+        """Return a member whose value is the event's name."""
         member = str.__new__(cls, name)
         member._value_ = name
         member.severity = severity
         member.meaning = meaning
         return member
 
-    PLAN_RECEIVED = "plan.received", Severity.INFO, "A delivery holds a valid plan."
+    PLAN_RECEIVED = "plan.received", Severity.INFO, "A delivery contains a valid plan."
     PLAN_INVALID = "plan.invalid", Severity.WARNING, "The document can never be executed; nothing was stored or sent."
     PLAN_DENIED = "plan.denied", Severity.WARNING, "A control denied every item of a valid plan."
     PLAN_CLAIMED = "plan.claimed", Severity.INFO, "The idempotency record of the plan was claimed."
-    PLAN_DUPLICATE = "plan.duplicate", Severity.INFO, "A repeated plan was answered with its stored result."
+    PLAN_DUPLICATE = "plan.duplicate", Severity.INFO, "A redelivered plan got its stored result."
     PLAN_STARTED = "plan.started", Severity.INFO, "Parent orders were sized and their quantities frozen."
     PLAN_RESUMED = "plan.resumed", Severity.WARNING, "A run continues a plan that an earlier run left unfinished."
     PLAN_REDELIVERY_REQUESTED = "plan.redelivery_requested", Severity.WARNING, "Another delivery is asked for."
     PLAN_FINISHED = "plan.finished", Severity.INFO, "The result is stored."
     PLAN_UNRESOLVED = "plan.unresolved", Severity.ERROR, "The result is stored; an operator must look."
-    PLAN_FAILED = "plan.failed", Severity.CRITICAL, "An error of configuration or program ended the delivery."
+    PLAN_FAILED = (
+        "plan.failed",
+        Severity.CRITICAL,
+        "A configuration error, contradictory data or a defect ended the delivery.",
+    )
     RUN_STARTED = "run.started", Severity.INFO, "A run took the account's lease."
     RUN_ENDED = "run.ended", Severity.INFO, "A run released the lease before the plan was finished."
-    RUN_YIELDING = "run.yielding", Severity.WARNING, "A run stops early: it cancels open orders and yields."
-    RUN_CONCLUDING = "run.concluding", Severity.WARNING, "A control lets no new order of the plan out."
+    RUN_YIELDING = (
+        "run.yielding",
+        Severity.WARNING,
+        "A run stops early: it cancels open orders and asks for redelivery.",
+    )
+    RUN_CONCLUDING = "run.concluding", Severity.WARNING, "A control denied further orders; the run settles every item."
     RUN_END_NOT_JOURNALLED = (
         "run.end_not_journalled",
         Severity.ERROR,
         "The end of a run could not be journalled; the next run reads the orders from the broker.",
     )
     GATE_WAITING = "gate.waiting", Severity.INFO, "The account does not show the proceeds of the sells yet."
-    GATE_PASSED = "gate.passed", Severity.INFO, "The budget of the buys is fixed."
+    GATE_PASSED = "gate.passed", Severity.INFO, "The buy budget is fixed."
     ORDER_INTENDED = "order.intended", Severity.INFO, "A child order is about to be journalled and sent."
     ORDER_PRICED_FROM_LAST_TRADE = (
         "order.priced_from_last_trade",
@@ -66,7 +74,7 @@ class LogEvent(StrEnum):
     ORDER_RESENT = "order.resent", Severity.WARNING, "The broker does not know the order; it is sent again unchanged."
     ORDER_CANCEL_REQUESTED = "order.cancel_requested", Severity.INFO, "A cancel was sent; the order may still fill."
     ORDER_FILLED = "order.filled", Severity.INFO, "A child order is filled."
-    ORDER_CANCELED = "order.canceled", Severity.INFO, "A child order is canceled; it may be partly filled."
+    ORDER_CANCELED = "order.canceled", Severity.INFO, "A child order was cancelled; it may be partly filled."
     ORDER_EXPIRED = "order.expired", Severity.INFO, "A child order has expired; it may be partly filled."
     ORDER_REPLACED = "order.replaced", Severity.WARNING, "A child order was replaced by an order of another client."
     ORDER_REJECTED = "order.rejected", Severity.WARNING, "The broker rejected a child order."
@@ -100,7 +108,7 @@ class LogEvent(StrEnum):
     )
     CIRCUIT_OPENED = "circuit.opened", Severity.ERROR, "The circuit breaker opened; this run sends nothing more."
     BROKER_RATE_LIMITED = "broker.rate_limited", Severity.WARNING, "The broker answered 429; submissions pause."
-    BROKER_REQUESTS = "broker.requests", Severity.INFO, "The number of broker requests of one delivery."
+    BROKER_REQUESTS = "broker.requests", Severity.INFO, "The number of requests to the broker in one delivery."
     ASSET_CACHE_WRITE_FAILED = (
         "asset_cache.write_failed",
         Severity.WARNING,
@@ -109,7 +117,7 @@ class LogEvent(StrEnum):
     IDEMPOTENCY_SAVE_FAILED = (
         "idempotency.save_failed",
         Severity.WARNING,
-        "The idempotency record could not be saved; repeats are answered from the journal.",
+        "The idempotency record could not be saved; a redelivered plan gets its result from the journal.",
     )
     QUEUE_VISIBILITY_FAILED = (
         "queue.visibility_failed",
@@ -122,11 +130,11 @@ class LogEvent(StrEnum):
         Severity.WARNING,
         "The lease could not be released; it expires by itself.",
     )
-    RESULT_PUBLISHED = "result.published", Severity.INFO, "A channel (event bus, topic) has the result."
+    RESULT_PUBLISHED = "result.published", Severity.INFO, "The result was published on a channel (event bus, topic)."
     RESULT_PUBLISH_FAILED = (
         "result.publish_failed",
         Severity.ERROR,
-        "The result is stored, but a channel did not get it.",
+        "The result is stored, but could not be published on a channel.",
     )
     DAILY_CHECK_COMPLETED = (
         "daily_check.completed",

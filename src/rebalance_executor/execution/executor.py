@@ -51,7 +51,7 @@ _STOPPING_TICK = timedelta(milliseconds=200)
 
 
 class Executor:
-    """Works the parents of one run to their outcomes."""
+    """The loop that works the parent orders of one run until they are settled."""
 
     def __init__(self, run: Run, access: AccountAccess) -> None:
         self._run = run
@@ -64,10 +64,10 @@ class Executor:
         self._sender = Sender(run, access)
 
     def work(self, side: Side) -> None:
-        """Work every unsettled parent of ``side`` to its outcome.
+        """Work every unsettled parent of ``side`` until it has an outcome.
 
         Raises:
-            PlanYielded: the run had to stop first; open orders are cancelled as far as time allowed.
+            PlanYielded: the run had to stop first; open orders were cancelled as far as time allowed.
             BrokerUnavailable: a read failed after its retries.
             CredentialsRejected, Fenced, JournalUnavailable: no further order was sent.
             OverfillGuard: a submission would have exceeded its parent; it was not sent.
@@ -90,42 +90,52 @@ class Executor:
                 self._sleep()
 
     def withdraw(self) -> None:
-        """Send a cancel for every working order, as far as broker and journal answer.
+        """Journal and send a cancel for every working order, until broker or journal do not answer.
 
-        Used by a run that ends because it can no longer read. The next run confirms the cancels and sends those that
-        this one could not.
+        A run that can no longer read uses it before it ends. The next run waits for the confirmations and sends the
+        cancels that this run could not send.
         """
-        canceled: list[str] = []
+        withdrawn: list[str] = []
         for parent in list(self._run.parents.values()):
             child = parent.open_child
             if parent.outcome is None and child is not None and child.phase is ChildPhase.WORKING:
                 self._run.work.update_child(parent.symbol, replace(child, cancel_requested_at=self._clock.now()))
-                canceled.append(parent.symbol)
+                withdrawn.append(parent.symbol)
         with suppress(Redeliver):  # an error is already being raised
             self.save()
-            all(self._sender.cancel(symbol) for symbol in canceled)  # stops at the first without an answer
+            for symbol in withdrawn:
+                if not self._sender.cancel(symbol):
+                    break
 
     def save(self) -> None:
-        """Journal what changed since the last write, in one call."""
+        """Journal everything that changed since the last write, in one call.
+
+        Raises:
+            Fenced: another run took the account over.
+            JournalUnavailable: the database did not answer; the changes stay pending.
+        """
         if not self._run.work.is_written:
             self._run.work.write_to(self._ports.journal, self._run.lease)
 
     # --- look --------------------------------------------------------------------------------------------
 
     def _look(self, side: Side) -> dict[str, datetime]:
-        """Read the open children of this side: one list request, plus one request for each child it does not show.
+        """Apply the broker's reports to the open children of this side.
 
-        Returns the symbols whose child the broker does not know, with the time of that answer.
+        This takes one list request, and one more for each child that the list does not contain.
+
+        Returns:
+            The symbols whose child the broker does not know, with the time of that answer.
         """
         run, absent = self._run, dict[str, datetime]()
-        watched = [(p, c) for p in run.unsettled(side) if (c := p.open_child) and not run.outbox.holds(c)]
-        if not watched:
+        pairs = [(p, c) for p in run.unsettled(side) if (c := p.open_child) and not run.outbox.holds(c)]
+        if not pairs:
             return absent
         # A child without an answer may have been sent at any time since the plan started.
-        sent = [c.latest_send if c.state is ChildState.LIVE else run.state.started_at for _, c in watched]
-        listed = self._broker.orders([parent.symbol for parent, _ in watched], min(sent) - ORDER_LOOKBACK)
+        sent = [c.latest_send if c.state is ChildState.LIVE else run.state.started_at for _, c in pairs]
+        listed = self._broker.orders([parent.symbol for parent, _ in pairs], min(sent) - ORDER_LOOKBACK)
         by_client_id = {order.client_order_id: order for order in listed}
-        for parent, child in watched:
+        for parent, child in pairs:
             order = by_client_id.get(child.client_order_id)
             if order is None:
                 order = self._broker.order_by_client_id(child.client_order_id)
@@ -136,7 +146,7 @@ class Executor:
         return absent
 
     def _report(self, parent: ParentOrder, child: ChildOrder, order: BrokerOrder) -> None:
-        """Apply the broker's report to the child."""
+        """Apply the broker's report to the child, or settle the parent if the order is not this child's."""
         if (order.symbol, order.side, order.qty) != (parent.symbol, parent.side, child.qty):
             text = f"{order.client_order_id} is order {order.id} at the broker and not ours: {order.description}"
             self._settle(parent, Settle(Outcome.UNRESOLVED, Code.CLIENT_ORDER_ID_MISMATCH, text))
@@ -149,10 +159,10 @@ class Executor:
         if not after.is_open:
             log_closed(self._log, parent.symbol, after)
         if after.state is ChildState.REJECTED:
-            self._sender.count_late_reject()
+            self._sender.count_reject()
 
     def _handle_absent(self, absent: dict[str, datetime], mode: RunMode) -> None:
-        """Handle children that the broker does not know, yet: send them again, or wait until they cannot arrive."""
+        """Handle children that the broker does not know: send them again, or wait until they can no longer arrive."""
         work = self._run.work
         for symbol, answered_at in absent.items():
             child = self._run.parents[symbol].open_child
@@ -175,7 +185,7 @@ class Executor:
     # --- decide ------------------------------------------------------------------------------------------
 
     def _mode(self, side: Side) -> RunMode:
-        """Ask for a stop request and the kill switch, then evaluate the mode of this tick."""
+        """Check for a stop request and check the kill switch, then return the mode of this tick."""
         run = self._run
         run.check_stop_requested(self._ports)
         if run.denial is None and not run.is_stopping(self._clock.now()):
@@ -216,7 +226,7 @@ class Executor:
         )
 
     def _carry_out(self, parent: ParentOrder, context: DecisionContext, actions: TickActions) -> DecisionContext:
-        """Decide on one parent and prepare what follows; returns the context with the funds that are left."""
+        """Carry out the decision on one parent; return the context with the funds that remain."""
         decision = decide(parent, context, self._config)
         match decision:
             case Place():
@@ -232,12 +242,14 @@ class Executor:
         return context
 
     def _funds(self) -> Decimal:
+        """Return the dollars that the buys may still commit."""
         budget = self._run.state.buy_budget
         return (budget if budget is not None else ZERO) - committed(
             self._run.parents.values(), self._config.widest_collar
         )
 
     def _cost(self, parent: ParentOrder, place: Place) -> Decimal:
+        """Return the dollars that a new child commits; a market order counts at the collar."""
         if place.limit_price is not None:
             return place.qty * place.limit_price
         worst = collar(parent.side, parent.arrival, self._config.widest_collar) if parent.arrival else ZERO

@@ -1,4 +1,4 @@
-"""The kill switch as a run sees it: no older than the caller allows, and tripped by the program itself."""
+"""The kill switch of an account: read and tripped by runs, set by operators."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WHILE_RESTING = timedelta(seconds=5)
 
 
 class KillSwitch:
-    """Reads and trips the kill switch of one account, for one run."""
+    """The kill switch of one account in one run, with its latest record cached."""
 
     def __init__(self, ports: Ports, account: str) -> None:
         self._account = account
@@ -34,7 +34,7 @@ class KillSwitch:
         self._record, self._read_at = record, read_at
 
     def denial(self, max_age: timedelta, side: Side | None = None) -> Denial | None:
-        """Return the kill switch's denial of orders of this side, or None; read it again if older than ``max_age``.
+        """Return the denial of orders of this side, or None. Read the kill switch if its record is too old.
 
         Raises:
             JournalUnavailable: the kill switch cannot be read; nothing may be sent.
@@ -49,7 +49,7 @@ class KillSwitch:
         return self._read_at is not None and self._clock.now() - self._read_at <= max_age
 
     def trip(self, reason: str) -> None:
-        """Halt the account until an operator resumes it. A failure to store that is logged."""
+        """Halt the account until an operator resumes it. If that cannot be stored, halt only this run and log it."""
         now = self._clock.now()
         record = KillSwitchRecord(TradingState.HALTED, by=PROGRAM, reason=reason, at=now)
         self._log.emit(LogEvent.KILL_SWITCH_TRIPPED, reason=reason)

@@ -1,7 +1,7 @@
 """The manager: one plan from its lease to its result.
 
-The whole story: acquire the account's lease, start the plan or resume it from the journal, work the sells, pass the
-cash gate, work the buys, reconcile with the broker, write the result and publish it. Any error in between is
+The steps are: acquire the account's lease, start the plan or resume it from the journal, work the sells, pass the cash
+gate, work the buys, reconcile with the broker, write the result and publish it. If a step fails, the reason is
 journalled and the lease is released; the error asks for redelivery if another delivery can help.
 """
 
@@ -47,16 +47,16 @@ from rebalance_executor.execution.run import Run
 _LEASE_POLL_INTERVAL = timedelta(seconds=5)
 """Time between two attempts to acquire a lease that another run holds."""
 _LEASE_RESERVE = timedelta(seconds=2)
-"""Added to the longest request: how long the lease outlasts the invocation."""
+"""Reserve in ``lease_margin``, in addition to the time of the longest request."""
 
 
 def lease_margin(config: ExecutionConfig) -> timedelta:
-    """Return how long a lease outlasts its invocation, so that no request of the run can arrive after it."""
+    """Return the time by which a lease outlasts its invocation, so that no request of the run arrives after it."""
     return seconds(config.connect_timeout_seconds + config.read_timeout_seconds) + _LEASE_RESERVE
 
 
 class ExecutionManager:
-    """Executes plans: each once, no order twice, every outcome recorded."""
+    """The entry point of execution: each plan once, no order twice, every outcome recorded."""
 
     def __init__(self, ports: Ports, config: ExecutionConfig) -> None:
         self._ports = ports
@@ -65,28 +65,31 @@ class ExecutionManager:
     def execute(self, plan: RebalancePlan, account: str, deadline: Deadline, run_id: str) -> ExecutionResult:
         """Execute ``plan`` on ``account``, resume it, or return its stored result.
 
-        ``run_id`` must be unique per call. Lambda's request ID is not: a retry of an event has the same one.
+        Args:
+            plan: the validated plan.
+            account: the name of the account.
+            deadline: the end of the invocation.
+            run_id: unique per call. Lambda's request ID is not: a retry of an event has the same one.
 
         Raises:
             InvalidInput: the plan can never be executed (expired, changed, unknown account); nothing was sent.
+            ConfigurationError: a setting is invalid, or the plan started on another broker account.
             Redeliver: the plan is not finished and another delivery continues it.
-            OverfillGuard: the program stopped itself.
+            OverfillGuard: the program stopped itself and halted the account.
+            JournalContradiction: the journal cannot be read or contradicts the plan.
         """
         broker = self._ports.brokers(account, deadline)
         lease = self._acquire_lease(account, deadline, run_id)
-        finished = False
         try:
-            result = self._under_lease(plan, broker, lease, deadline)
-            finished = True
-        finally:
-            if not finished:
-                self._release_lease(lease)
-        return result
+            return self._under_lease(plan, broker, lease, deadline)
+        except BaseException:  # also when the process is stopped; a finished plan has released its lease
+            self._release_lease(lease)
+            raise
 
     # --- lease -------------------------------------------------------------------------------------------
 
     def _acquire_lease(self, account: str, deadline: Deadline, run_id: str) -> Lease:
-        """Acquire the lease; wait for another run's lease, but leave half of the time to the plan."""
+        """Acquire the lease. Wait for another run of the account, but leave half of the time to the plan."""
         clock, log, expires_at = self._ports.clock, self._ports.log, deadline.at + lease_margin(self._config)
         started = clock.now()
         until = started + min(seconds(self._config.lease_wait_seconds), (deadline.stop_at - started) / 2)
@@ -117,7 +120,7 @@ class ExecutionManager:
         if journal is not None and journal.result is not None:
             self._ports.log.emit(LogEvent.PLAN_DUPLICATE, status=journal.result.status, answered_by="journal")
             self._release_lease(lease)
-            publish(self._ports, journal.result, journal.published)  # an earlier run may have ended before it could
+            publish(self._ports, journal.result, journal.published)  # an earlier run may have ended before it did
             return journal.result
         access = AccountAccess.create(lease.account, broker, self._ports, self._config)
         pretrade = PreTrade(access)
@@ -147,11 +150,11 @@ class ExecutionManager:
         """Return a run that continues the plan from its journal.
 
         Raises:
-            ConfigurationError: the credentials belong to another account than the one that the plan started on.
+            ConfigurationError: the credentials belong to an account other than the one on which the plan started.
         """
         state = replace(journal.plan, runs=journal.plan.runs + 1)
         run = pretrade.new_run(plan, lease, deadline, state, dict(journal.parents))
-        if state.phase is PlanPhase.SELLS:  # a write of buys may have failed before the part with the gate's budget
+        if state.phase is PlanPhase.SELLS:  # the buys of a write that failed before the gate's budget were never sent
             run.outbox.discard_unsent(run.work, run.unsettled(Side.BUY))
         run.work.mark_intended_unknown(self._ports.clock.now())
         permission = pretrade.check_account()
@@ -161,20 +164,18 @@ class ExecutionManager:
                 f"the plan started on account {state.account_number}; the credentials now belong to another account",
             )
         pretrade.set_trading_hours(run, permission)
-        children = (parent.open_child for parent in run.parents.values())
-        pending = {child.client_order_id for child in children if child is not None and child.cancel_requested_at}
-        run.outbox.cancels_to_reissue = pending
+        run.outbox.reissue_cancels(run.work)
         self._ports.log.emit(LogEvent.PLAN_RESUMED, runs=state.runs, phase=state.phase)
         if permission.denial is not None:
             run.conclude(permission.denial, self._ports.log)
         return run
 
-    def _check_runs(self, run: Run, switch: KillSwitch) -> None:
+    def _check_runs(self, run: Run, kill_switch: KillSwitch) -> None:
         """Conclude a plan that took too many runs, and halt the account."""
         denial = runs_denial(run.state.runs, self._config)
         if denial is not None:
             run.conclude(denial, self._ports.log)
-            switch.trip(f"{run.plan.plan_id}: {denial.message}")
+            kill_switch.trip(f"{run.plan.plan_id}: {denial.message}")
 
     def _drive(self, run: Run, access: AccountAccess) -> ExecutionResult:
         """Work the sells, pass the cash gate, work the buys, reconcile, finish. Journal any interruption."""
@@ -197,14 +198,14 @@ class ExecutionManager:
     # --- ends --------------------------------------------------------------------------------------------
 
     def _stop(self, run: Run, error: RebalanceError) -> None:
-        """Journal why and where the run stopped. A second error is only logged: the first one is being raised."""
+        """Journal the state and the reason of a run that stops. A second error is only logged: the first is raised."""
         run.outbox.mark_unsent_not_sent(run.work)
         now = self._ports.clock.now()
         end = RunEnd.YIELDED if isinstance(error, PlanYielded) else RunEnd.FAILED
         run.work.end_run(end, f"{error.code}: {error}", now)
         try:
             run.work.write_to(self._ports.journal, run.lease)
-        except Redeliver as second:  # the next run reads from the broker what this one could not write
+        except Redeliver as second:  # the next run reads the orders from the broker
             self._ports.log.emit(LogEvent.RUN_END_NOT_JOURNALLED, reason=str(second))
         record = run.work.record
         duration = (now - record.started_at).total_seconds()

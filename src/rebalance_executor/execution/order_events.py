@@ -6,7 +6,7 @@ from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome, Pa
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.ports import EventLog
 
-_OF_OUTCOME = {
+_EVENT_BY_OUTCOME = {
     Outcome.FILLED: LogEvent.ITEM_FILLED,
     Outcome.PARTIALLY_FILLED: LogEvent.ITEM_PARTIALLY_FILLED,
     Outcome.UNFILLED: LogEvent.ITEM_UNFILLED,
@@ -15,7 +15,7 @@ _OF_OUTCOME = {
     Outcome.SKIPPED: LogEvent.ITEM_SKIPPED,
     Outcome.UNRESOLVED: LogEvent.ITEM_UNRESOLVED,
 }
-_OF_STATE = {
+_EVENT_BY_STATE = {
     ChildState.FILLED: LogEvent.ORDER_FILLED,
     ChildState.CANCELED: LogEvent.ORDER_CANCELED,
     ChildState.EXPIRED: LogEvent.ORDER_EXPIRED,
@@ -27,7 +27,7 @@ _OF_STATE = {
 
 def log_closed(log: EventLog, symbol: str, child: ChildOrder) -> None:
     """Log how a child order ended at the broker, with its filled quantity."""
-    log.emit(_OF_STATE[child.state], symbol=symbol, **child_fields(child))
+    log.emit(_EVENT_BY_STATE[child.state], symbol=symbol, **child_fields(child))
 
 
 def log_outcome(log: EventLog, parent: ParentOrder) -> None:
@@ -35,7 +35,7 @@ def log_outcome(log: EventLog, parent: ParentOrder) -> None:
     if parent.outcome is None:
         return
     log.emit(
-        _OF_OUTCOME[parent.outcome],
+        _EVENT_BY_OUTCOME[parent.outcome],
         symbol=parent.symbol,
         side=parent.side,
         outcome=parent.outcome,

@@ -1,4 +1,4 @@
-"""What is journalled and not yet at the broker: orders to send, and cancels to send again."""
+"""The outbox: orders that are journalled and not yet sent, and cancels to send again."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from rebalance_executor.domain.orders import ChildOrder, ChildPhase, ChildState,
 from rebalance_executor.execution.unit_of_work import UnitOfWork
 
 _RESEND_CANCEL_AFTER = timedelta(seconds=2)
-"""How long to wait before re-sending a cancel that the broker did not accept."""
+"""Time to wait before re-sending a cancel that the broker did not accept."""
 _SHORTEST_CANCEL_WAIT = timedelta(seconds=3)
 """Minimum time left for a re-sent cancel to complete."""
 
 
 @dataclass(slots=True)
 class Outbox:
-    """Requests of one run that are journalled and not sent, or not sent for certain."""
+    """Requests of one run that are journalled and must still be sent, or sent again."""
 
     unsent: set[str] = field(default_factory=set)
     """Client order IDs that this run journalled and certainly has not sent."""
     cancels_to_reissue: set[str] = field(default_factory=set)
     """Client order IDs whose cancel an earlier run journalled; it may have ended before it sent the cancel."""
     cancels_not_accepted: dict[str, datetime] = field(default_factory=dict)
-    """When the broker answered a cancel of this client order ID with "nothing to cancel"."""
+    """By client order ID: the time at which the broker answered that there is nothing to cancel."""
 
     def holds(self, child: ChildOrder | None) -> bool:
         """Return whether this child is journalled and certainly not sent."""
@@ -47,11 +47,17 @@ class Outbox:
         self.unsent |= {parent.open_child.client_order_id for parent in buys if parent.open_child is not None}
         self.mark_unsent_not_sent(work)
 
+    def reissue_cancels(self, work: UnitOfWork) -> None:
+        """Mark every journalled cancel of an open child to be sent again. Used when a plan is resumed."""
+        children = (parent.open_child for parent in work.parents.values())
+        pending = (child.client_order_id for child in children if child is not None and child.cancel_requested_at)
+        self.cancels_to_reissue = set(pending)
+
     def take_cancel_retry(self, work: UnitOfWork, symbol: str, now: datetime, wait: timedelta) -> bool:
         """Return whether this parent's cancel must be sent again, and remove it from the cancels to retry.
 
-        ``wait`` is how long a cancel may take. It counts from the first request, so that runs shorter than it come
-        to an end, too. After an earlier run's request at least three seconds are left.
+        ``wait`` is the time that a cancel may take. It counts from the first request, so that it also ends if every
+        run is shorter. For a cancel that an earlier run journalled, at least three seconds of it are left.
         """
         child = work.parents[symbol].open_child
         if child is None or child.state is not ChildState.LIVE:

@@ -30,21 +30,22 @@ from rebalance_executor.execution.events import LogEvent
 
 
 class Clock(Protocol):
-    """The only source of time and of waiting."""
+    """The source of time and of waiting."""
 
     def now(self) -> datetime:
         """Return the current time, aware, in UTC."""
         ...
 
-    def sleep(self, span: timedelta) -> None:
-        """Block the invocation's thread for this long."""
+    def sleep(self, duration: timedelta) -> None:
+        """Block the invocation's thread for this time; return at once if it is negative."""
         ...
 
 
 class Broker(Protocol):
     """One account at the broker.
 
-    Reads raise ``BrokerUnavailable`` after their retries (``RateLimited`` for 429) and ``CredentialsRejected`` for 401.
+    Reads and cancels raise ``BrokerUnavailable`` after their retries (``RateLimited`` for 429), and
+    ``CredentialsRejected`` for 401 and 403. A request for more symbols than fit into a URL is split.
     """
 
     @property
@@ -65,7 +66,11 @@ class Broker(Protocol):
         ...
 
     def asset(self, symbol: str) -> Asset:
-        """Read the flags of one symbol; raises ``NotFound``."""
+        """Read the flags of one symbol.
+
+        Raises:
+            NotFound: the broker does not list it.
+        """
         ...
 
     def quotes(self, symbols: Sequence[str]) -> Mapping[str, Quote]:
@@ -85,7 +90,7 @@ class Broker(Protocol):
         ...
 
     def order_by_client_id(self, client_order_id: str) -> BrokerOrder | None:
-        """Read one order; None if the broker answers definitely that it does not know it (404)."""
+        """Read one order; None if the broker answers that it does not know it (404)."""
         ...
 
     def wait_for_rate_limit(self, until: datetime) -> None:
@@ -136,7 +141,11 @@ class Journal(Protocol):
     """
 
     def acquire(self, account: str, run_id: str, *, now: datetime, expires_at: datetime) -> Lease:
-        """Acquire the account's lease with a new, higher epoch; raises ``LeaseHeld``."""
+        """Acquire the account's lease with a new, higher epoch.
+
+        Raises:
+            LeaseHeld: another run holds it.
+        """
         ...
 
     def release(self, lease: Lease) -> None:
@@ -144,7 +153,7 @@ class Journal(Protocol):
         ...
 
     def load(self, account: str, plan_id: str) -> PlanJournal | None:
-        """Read everything journalled of a plan, consistently; None if it never started."""
+        """Read everything journalled for a plan, consistently; None if it never started."""
         ...
 
     def write(
@@ -156,16 +165,22 @@ class Journal(Protocol):
         run: RunRecord | None = None,
         reservation: Reservation | None = None,
     ) -> None:
-        """Write the plan's state with these parents, the run's record and the reservation of the day.
+        """Write the plan's state with these parents, the run's record and the reservation of the day's limits.
 
         Raises:
-            Fenced: another run took over.
-            DayChanged: another plan reserved a part of the day in between.
+            Fenced: another run took the account over.
+            DayChanged: another plan reserved a part of the day's limits in between.
+            JournalContradiction: the plan was started with other content, or is finished.
         """
         ...
 
     def finish(self, lease: Lease, plan: PlanState, *, parents: Iterable[ParentOrder], result: ExecutionResult) -> None:
-        """Write the final state and the result, and release the lease. A result is never overwritten."""
+        """Write the final state and the result, and release the lease. A result is never overwritten.
+
+        Raises:
+            Fenced: another run took the account over.
+            JournalContradiction: the plan was started with other content, or has another result.
+        """
         ...
 
     def result(self, account: str, plan_id: str) -> ExecutionResult | None:
@@ -178,9 +193,10 @@ class Journal(Protocol):
 
 
 class RiskStore(Protocol):
-    """The controls' durable state of an account. Reads are consistent; raises ``JournalUnavailable``.
+    """The durable state of an account's controls. Reads are consistent.
 
-    ``Journal.write`` stores reservations together with the plan they belong to.
+    Every method raises ``JournalUnavailable`` if the database does not answer. ``Journal.write`` stores reservations
+    together with the plan that they belong to.
     """
 
     def load(self, account: str, day: date) -> RiskState:
@@ -205,12 +221,16 @@ class ResultPublisher(Protocol):
         ...
 
     def publish(self, result: ExecutionResult) -> None:
-        """Publish the result; raises ``PublishFailed``, which does not fail the execution."""
+        """Publish the result.
+
+        Raises:
+            PublishFailed: the channel did not accept it; the result stays stored.
+        """
         ...
 
 
 class AssetCache(Protocol):
-    """A cache of asset flags with a time-to-live."""
+    """A cache of asset flags. Every method raises ``JournalUnavailable`` if the database does not answer."""
 
     def get(self, symbols: Sequence[str], *, now: datetime) -> Mapping[str, Asset]:
         """Return the cached flags that have not expired."""
@@ -238,7 +258,7 @@ class Ports:
     """Every external system that execution uses."""
 
     brokers: Callable[[str, Deadline], Broker]
-    """Returns the broker of an account name; raises ``UnknownAccount`` or ``ConfigurationError``."""
+    """Returns the broker of an account name; raises ``UnknownAccount``, ``ConfigurationError``, ``Redeliver``."""
     journal: Journal
     risk_store: RiskStore
     assets: AssetCache
@@ -246,4 +266,4 @@ class Ports:
     log: EventLog
     publishers: Sequence[ResultPublisher] = ()
     stop_requested: Callable[[], bool] = _never
-    """Returns whether the caller asks the run to stop safely before its deadline: it cancels open orders and yields."""
+    """Returns true once the caller asks the run to stop safely: the run then cancels open orders and yields."""

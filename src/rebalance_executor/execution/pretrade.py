@@ -1,4 +1,4 @@
-"""The pre-trade step: may this account trade now, and which parent order does each item become?"""
+"""The pre-trade step: decides whether the account may trade now, and sizes every item to a parent order."""
 
 from __future__ import annotations
 
@@ -38,23 +38,23 @@ from rebalance_executor.execution.run import Run
 from rebalance_executor.execution.unit_of_work import UnitOfWork
 
 _CANCEL_POLL_INTERVAL = timedelta(seconds=1)
-"""Time between two reads while orders of other clients are being canceled."""
+"""Time between two reads while orders of other clients are being cancelled."""
 
 
 @dataclass(frozen=True, slots=True)
 class TradingPermission:
-    """The account as it is now, and the denial that keeps it from trading, if any."""
+    """The account as it is now, with the denial that forbids trading, if any."""
 
     account: Account
     denial: Denial | None
     clock: MarketClock | None = None
     """The market clock; None if the account itself may not trade."""
     clock_lag: timedelta = timedelta()
-    """How far the broker's clock is behind this program's; never overestimated."""
+    """Time by which the broker's clock is behind this program's; never overestimated."""
 
 
 class PreTrade:
-    """Reads what is needed to start or resume a plan on one account."""
+    """The checks and the sizing before a run trades on one account."""
 
     def __init__(self, access: AccountAccess) -> None:
         self._broker = access.broker
@@ -63,7 +63,7 @@ class PreTrade:
         self._clock = access.clock
         self._log = access.log
         self._quotes = access.quotes
-        self._switch = access.kill_switch
+        self._kill_switch = access.kill_switch
         self._config = access.config
 
     def start(self, plan: RebalancePlan, lease: Lease, deadline: Deadline) -> Run:
@@ -96,10 +96,14 @@ class PreTrade:
         plan_ends_at = state.started_at + seconds(self._config.plan_time_limit_minutes * 60)
         return Run(plan, lease, deadline, UnitOfWork(state, record, parents), plan_ends_at)
 
-    # --- may it trade? -----------------------------------------------------------------------------------
+    # --- permission to trade -----------------------------------------------------------------------------
 
     def check_account(self) -> TradingPermission:
-        """Read account and market clock; decide whether trading is allowed now."""
+        """Read account and market clock; decide whether trading is allowed now.
+
+        Raises:
+            BrokerUnavailable: a read failed.
+        """
         account = self._broker.account()
         denial = account_denial(account, self._broker.expected_account_number)
         if denial is not None:
@@ -110,7 +114,7 @@ class PreTrade:
         return TradingPermission(account, denial, clock, asked_at - clock.now)
 
     def set_trading_hours(self, run: Run, permission: TradingPermission) -> None:
-        """Set when the session of this run closes, and when it opens if that is still to come, by our clock."""
+        """Set the times at which the session closes and, if it has not started, opens; both by our clock."""
         clock = permission.clock
         if clock is None or permission.denial is not None:
             return
@@ -121,17 +125,17 @@ class PreTrade:
         """Read kill switch and daily usage; the trading day is the one whose session closes next."""
         now = self._clock.now()
         risk = self._risk_store.load(account, clock.next_close.date())
-        self._switch.prime(risk.kill_switch, now)
+        self._kill_switch.prime(risk.kill_switch, now)
         return risk
 
     def _risk_denial(self, risk: RiskState) -> Denial | None:
-        """Return a denial if the account is halted or has too many plans; the latter also halts the account."""
+        """Deny if the account is halted or started too many plans today; too many plans also halt the account."""
         halted = switch_denial(risk.kill_switch)
         if halted is not None:
             return halted
         too_many = plans_denial(risk, self._config)
         if too_many is not None:
-            self._switch.trip(too_many.message)
+            self._kill_switch.trip(too_many.message)
         return too_many
 
     # --- parents -----------------------------------------------------------------------------------------
@@ -162,7 +166,7 @@ class PreTrade:
         account, others = permission.account, self._broker.open_orders([item.symbol for item in run.plan.trades])
         if self._config.conflicting_orders is ConflictPolicy.CANCEL and self._conflicting(run.plan, others):
             others = self._cancel_others(run.plan, others, run.deadline)
-            account = self._broker.account()  # including the dollars that the canceled orders held
+            account = self._broker.account()  # including the dollars that the cancelled orders held
             run.work.update_state(starting_funds=funds(account))
         return self._reserve(run, self._size(run, risk, others), risk, account)
 
@@ -209,7 +213,7 @@ class PreTrade:
             self._log.emit(LogEvent.PLAN_DENIED, code=denial.code, reason=denial.message)
             return [parent.denied(denial.code, denial.message, now) for parent in parents]
         orders = tuple(ReservedOrder(p.symbol, p.side, p.qty, abs(p.planned_amount)) for p in open_parents)
-        run.work.reservation = Reservation(risk.usage, after, StartedPlan(run.plan.plan_id, now, orders))
+        run.work.reserve(Reservation(risk.usage, after, StartedPlan(run.plan.plan_id, now, orders)))
         return parents
 
     # --- orders of others, assets ------------------------------------------------------------------------
@@ -221,13 +225,13 @@ class PreTrade:
     def _cancel_others(
         self, plan: RebalancePlan, others: Sequence[BrokerOrder], deadline: Deadline
     ) -> Sequence[BrokerOrder]:
-        """Cancel conflicting orders of other clients and wait; return the orders that are still open then."""
-        canceled: set[str] = set()
+        """Cancel conflicting orders of other clients and wait; return the orders that are still open afterwards."""
+        requested: set[str] = set()
         until = min(self._clock.now() + seconds(self._config.cancel_wait_seconds), deadline.stop_at)
-        while against := self._conflicting(plan, others):
-            for order in against:
-                if order.id not in canceled:
-                    canceled.add(order.id)
+        while conflicts := self._conflicting(plan, others):
+            for order in conflicts:
+                if order.id not in requested:
+                    requested.add(order.id)
                     self._broker.cancel(order.id)
                     self._log.emit(LogEvent.FOREIGN_CANCEL_REQUESTED, symbol=order.symbol, order_id=order.id)
             if self._clock.now() + _CANCEL_POLL_INTERVAL > until:

@@ -1,4 +1,4 @@
-"""Publishing of results: each channel gets a result once, and no failure here fails the execution."""
+"""Publishing of results: once on each channel. A channel that fails does not fail the execution."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from rebalance_executor.execution.ports import EventLog, Ports
 
 
 def publish(ports: Ports, result: ExecutionResult, published: frozenset[str] = frozenset()) -> None:
-    """Publish the result on every channel that is not in ``published``, and journal which channels have it now.
+    """Publish the result on every channel that is not in ``published``, and journal the channels that accepted it.
 
     A channel that fails is logged; the other channels and the stored result are not affected.
     """
-    done = []
+    accepted = []
     for publisher in ports.publishers:
         if publisher.channel in published:
             continue
@@ -22,12 +22,12 @@ def publish(ports: Ports, result: ExecutionResult, published: frozenset[str] = f
         except Exception as error:  # noqa: BLE001 - the plan is executed: no error here may cause a redelivery
             _log_failure(ports.log, publisher.channel, error)
         else:
-            done.append(publisher.channel)
+            accepted.append(publisher.channel)
             ports.log.emit(LogEvent.RESULT_PUBLISHED, channel=publisher.channel)
-    if not done:
+    if not accepted:
         return
     try:
-        ports.journal.mark_published(result.account, result.plan_id, done, ports.clock.now())
+        ports.journal.mark_published(result.account, result.plan_id, accepted, ports.clock.now())
     except JournalUnavailable as error:
         _log_failure(ports.log, "journal", error)
 

@@ -1,4 +1,4 @@
-"""The quotes of a run: when they are read again, how long to wait for a usable one, and what replaces it."""
+"""The quotes of a run: their freshness, the wait for a usable one, and the last trade as its replacement."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _QUOTE_POLL_INTERVAL = timedelta(seconds=1)
 class QuoteFeed:
     """Latest quotes of one run, for sizing and for working orders.
 
-    A refreshed quote that the answer leaves out is dropped: it prices no further order. During sizing the former quote
-    is kept for a second look; its age is bounded. Where the configuration allows it, the last trade replaces a quote
-    that stays unusable.
+    While orders are worked, a quote that is missing in the response is dropped, so that it prices no further order.
+    During sizing the previous quote is kept; its age is bounded. If the configuration allows it, the last trade
+    replaces a quote that stays unusable.
     """
 
     def __init__(self, broker: Broker, clock: Clock, config: ExecutionConfig) -> None:
@@ -38,17 +38,17 @@ class QuoteFeed:
         return self._quotes
 
     def problem(self, symbol: str) -> str | None:
-        """Return why the symbol's quote must not price an order, or None if it may."""
+        """Return the reason why the symbol's quote must not price an order, or None if it may."""
         return quote_problem(self._quotes.get(symbol), self._config.for_symbol(symbol), self._clock.now())
 
     def missing_since(self, symbol: str) -> datetime | None:
-        """Return since when ``refresh`` finds no usable quote of this symbol."""
+        """Return the time since which ``refresh`` finds no usable quote of this symbol, or None."""
         return self._missing_since.get(symbol)
 
     def wait_until_usable(self, symbols: Sequence[str], stop_at: datetime) -> Mapping[str, Quote]:
-        """Read quotes for sizing; while some are unusable, read all again, so that none grows old.
+        """Read quotes for sizing; while some are unusable, read all of them again, so that all have the same age.
 
-        Waits for ``quote_wait_seconds``, but not past ``stop_at``. Returns the latest quotes, usable or not.
+        Wait up to ``quote_wait_seconds``, but not past ``stop_at``. Return the latest quotes, usable or not.
         """
         self._read(symbols)
         until = min(self._clock.now() + seconds(self._config.quote_wait_seconds), stop_at)
@@ -57,13 +57,13 @@ class QuoteFeed:
                 self._quotes |= self._last_trades(unusable)
                 break
             self._clock.sleep(_QUOTE_POLL_INTERVAL)
-            former = self._quotes
+            previous = self._quotes
             self._read(symbols)
-            self._quotes = {**former, **self._quotes}
+            self._quotes = {**previous, **self._quotes}
         return self._quotes
 
     def refresh(self, symbols: Sequence[str]) -> None:
-        """Read these quotes again in one request, unless all are usable and younger than ``quote_refresh_seconds``."""
+        """Read these quotes again, all together, unless all are usable and younger than ``quote_refresh_seconds``."""
         now = self._clock.now()
         if all(self._is_fresh(symbol, now) for symbol in symbols):
             return
@@ -71,7 +71,7 @@ class QuoteFeed:
         unusable = self._unusable(symbols)
         missing = {symbol: self._missing_since.get(symbol, now) for symbol in unusable}
         self._missing_since = {s: at for s, at in self._missing_since.items() if s not in symbols} | missing
-        # One tick before the strategy gives up on the symbol.
+        # The last trade is read one tick early: at the end of the wait the strategy denies the symbol.
         wait = seconds(self._config.quote_wait_seconds - self._config.tick_seconds)
         waited = [symbol for symbol in unusable if self._clock.now() - missing[symbol] >= wait]
         self._quotes |= self._last_trades(waited)
@@ -99,7 +99,7 @@ class QuoteFeed:
         self._read_at |= dict.fromkeys(symbols, self._clock.now())
 
     def _last_trades(self, symbols: Sequence[str]) -> dict[str, Quote]:
-        """Return the recent last trades of those symbols for which they may price a limit."""
+        """Return the last trades that may price a limit: allowed by the configuration, and recent."""
         last_trade = UnusableQuotePolicy.LAST_TRADE
         allowed = [symbol for symbol in symbols if self._config.for_symbol(symbol).unusable_quote is last_trade]
         if not allowed:

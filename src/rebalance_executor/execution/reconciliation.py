@@ -1,4 +1,4 @@
-"""Reconciliation after the trade: the broker's orders, fills and positions are compared with the journal."""
+"""Reconciliation after the trade: reads the broker until its orders, fills and positions agree with the journal."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ def reconcile(run: Run, access: AccountAccess) -> list[Difference]:
     until = settled_at + seconds(config.reconcile_wait_seconds)
     while True:
         orders = broker.orders(symbols, run.state.started_at - ORDER_LOOKBACK)
-        found = differences(parents, orders, broker.positions(symbols), prefix)
+        remaining = differences(parents, orders, broker.positions(symbols), prefix)
         now = clock.now()
-        if not found or now >= until:
+        if not remaining or now >= until:
             break
         if now >= run.deadline.stop_at:
             raise PlanYielded("stopped safely before the deadline; the next delivery compares with the broker again")
         clock.sleep(min(seconds(config.tick_seconds), until - now, run.deadline.stop_at - now))
-    for symbol in {difference.symbol for difference in found} & run.parents.keys():
-        text = "; ".join(difference.problem for difference in found if difference.symbol == symbol)
+    for symbol in {difference.symbol for difference in remaining} & run.parents.keys():
+        text = "; ".join(difference.problem for difference in remaining if difference.symbol == symbol)
         unresolved = run.parents[symbol].mark_unresolved(Code.RECONCILIATION_MISMATCH, text, clock.now())
         run.work.update_parent(unresolved)
         access.log.emit(LogEvent.RECONCILIATION_MISMATCH, symbol=symbol, reason=text)
-    return found
+    return remaining

@@ -1,4 +1,4 @@
-"""One invocation's work on one plan: what it works on, until when, and in which mode."""
+"""One invocation's work on one plan: the plan, the times that bound it, and its mode."""
 
 from __future__ import annotations
 
@@ -24,32 +24,30 @@ _DEADLINE_REASON = "stopped safely before the deadline"
 
 @dataclass(slots=True)
 class Run:
-    """A run. ``work`` is what it knows of the plan, ``outbox`` what it journalled and has not sent."""
+    """A run. ``work`` contains the plan's journalled values, ``outbox`` the requests that are not sent yet."""
 
     plan: RebalancePlan
     lease: Lease
     deadline: Deadline
     work: UnitOfWork
     plan_ends_at: datetime
-    """When the plan's own time limit passes."""
+    """Time at which the plan's time limit passes."""
     outbox: Outbox = field(default_factory=Outbox)
     closes_at: datetime | None = None
-    """When the market closes, by this program's clock; None while that is not known."""
+    """Time at which the market closes, by this program's clock; None if unknown."""
     opens_at: datetime | None = None
-    """When the regular session opens; None unless the run works before it."""
+    """Time at which the regular session opens; None unless the run works before it."""
     denial: Denial | None = None
-    """The control that lets no new order out; the run concludes."""
+    """The denial because of which the run concludes; None if there is none."""
     yielding: Yielding | None = None
-    """Set where the run yields for another reason than its deadline."""
+    """The mode of a run that yields for a reason other than its deadline; None if there is none."""
 
     # --- mode --------------------------------------------------------------------------------------------
 
     def mode_at(self, now: datetime) -> RunMode:
-        """Return the run's mode. ``Yielding`` wins; no mode is left once its reason holds."""
-        if self.yielding is not None:
-            return self.yielding
-        if now >= self.deadline.stop_at:
-            return Yielding(_DEADLINE_REASON, self.deadline.give_up_at)
+        """Return the run's mode. ``Yielding`` takes precedence. The run never returns to an earlier mode."""
+        if self.is_stopping(now):
+            return self.yielding or Yielding(_DEADLINE_REASON, self.deadline.give_up_at)
         if self.denial is not None:
             return Concluding(self.denial.code, self.denial.message)
         if self.is_closed(now):
@@ -59,16 +57,16 @@ class Run:
         return Working()
 
     def conclude(self, denial: Denial, log: EventLog) -> None:
-        """Send no new order from here on: cancel open orders and settle every item."""
+        """Enter the mode ``Concluding`` and log it: no new order, open orders are cancelled, every item is settled."""
         self.denial = denial
         log.emit(LogEvent.RUN_CONCLUDING, code=denial.code, reason=denial.message)
 
     def yield_early(self, reason: str, now: datetime) -> None:
-        """Stop before the deadline: cancel open orders and leave the plan to another delivery."""
+        """Enter the mode ``Yielding`` before the deadline: open orders are cancelled, another delivery continues."""
         self.yielding = Yielding(reason, self.deadline.give_up_after(now))
 
     def check_stop_requested(self, ports: Ports) -> None:
-        """Yield if the caller asks for it."""
+        """Enter the mode ``Yielding`` if the caller asks the run to stop."""
         if self.yielding is None and ports.stop_requested():
             self.yield_early("stopped safely on request", ports.clock.now())
 
@@ -106,7 +104,7 @@ class Run:
         return sorted(open_parents, key=lambda parent: (parent.priority, parent.symbol))
 
     def wave_schedule(self, side: Side) -> WaveSchedule:
-        """Return what bounds the ladder of this side's wave: deadline, close or time limit, whichever is first."""
+        """Return the schedule of this side's wave. It ends at the deadline, the close or the plan's time limit."""
         ends = min(end for end in (self.deadline.stop_at, self.plan_ends_at, self.closes_at) if end is not None)
         buys_follow = side is Side.SELL and bool(self.unsettled(Side.BUY))
         return WaveSchedule(

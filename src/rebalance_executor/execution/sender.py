@@ -1,4 +1,4 @@
-"""The sender: the last checks before the broker. A journalled order is sent here, or denied by a control."""
+"""The sender: the last checks before the broker. It sends a journalled order, or a control denies it."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ from rebalance_executor.execution.order_events import child_fields, log_closed, 
 from rebalance_executor.execution.run import Run
 
 _PAUSE = timedelta(seconds=5)
-"""Pause after a 429 that names no time, and after an order that was lost again."""
+"""Pause after a 429 without a time, and after a second submission of the same order without an answer."""
 
 _MINUTE = timedelta(minutes=1)
 
 
 @dataclass(slots=True)
 class TickActions:
-    """What one tick decided to send, by symbol."""
+    """Submissions and cancels that one tick decided to send, by symbol."""
 
     submits: list[str] = field(default_factory=list)
     cancels: list[str] = field(default_factory=list)
 
 
 class Sender:
-    """Sends what one run decided."""
+    """The sender of one run's orders and cancels, with the counts that the controls need."""
 
     def __init__(self, run: Run, access: AccountAccess) -> None:
         self._run = run
@@ -49,17 +49,17 @@ class Sender:
         self._clock = access.clock
         self._log = access.log
         self._config = access.config
-        self._switch = access.kill_switch
+        self._kill_switch = access.kill_switch
         self._sent_at: deque[datetime] = deque()
         self._rejects = 0
-        """Rejects in a row."""
+        """Consecutive rejects."""
         self._messages = 0
         """Submissions and cancels of the plan so far, including those journalled to be sent."""
         self.paused_until: datetime | None = None
-        """No order is submitted before this time: the rate limit is reached, or orders are lost repeatedly."""
+        """Time before which no order is submitted: after HTTP 429, or after repeated submissions without an answer."""
 
     def send(self, actions: TickActions) -> bool:
-        """Send what was decided and journalled; return whether the next look should follow at once.
+        """Send the actions of a tick, which are journalled; return whether the next look should follow at once.
 
         Raises:
             OverfillGuard: a submission would have exceeded its parent; it was not sent.
@@ -85,7 +85,7 @@ class Sender:
         If not, the run concludes. If the switch cannot be read, the run yields: nothing is sent without it.
         """
         try:
-            denial = self._switch.denial(max_age, side)
+            denial = self._kill_switch.denial(max_age, side)
         except JournalUnavailable as error:
             self._run.yield_early(f"the kill switch cannot be read: {error}", self._clock.now())
             return False
@@ -93,9 +93,13 @@ class Sender:
             self._run.conclude(denial, self._log)
         return denial is None
 
-    def count_late_reject(self) -> None:
-        """Count an order that the broker accepted first and rejected later."""
-        self._count_reject()
+    def count_reject(self) -> None:
+        """Count a reject, in answer to a submission or later. Too many consecutive ones halt the account."""
+        self._rejects += 1
+        denial = controls.consecutive_rejects_denial(self._rejects, self._config)
+        if denial is not None and self._run.denial is None:
+            self._kill_switch.trip(denial.message)
+            self._run.conclude(denial, self._log)
 
     def cancel(self, symbol: str) -> bool:
         """Send a cancel for this symbol's open order; return whether the broker answered.
@@ -113,7 +117,7 @@ class Sender:
         except BrokerUnavailable:
             run.work.update_child(symbol, replace(child, cancel_requested_at=None))  # sent again in the next tick
             return False
-        if not is_accepted:  # the order ended meanwhile, or the broker does not know it well enough yet
+        if not is_accepted:  # the order closed meanwhile, or the broker cannot cancel it yet
             run.outbox.cancels_not_accepted[child.client_order_id] = self._clock.now()
         self._log.emit(LogEvent.ORDER_CANCEL_REQUESTED, symbol=symbol, **child_fields(child))
         return True
@@ -131,9 +135,9 @@ class Sender:
             return False
         if not self._may_send(parent, child):
             return True
-        if run.is_over(self._clock.now()) or not self._switch.is_fresh(BEFORE_SENDING):
-            return False  # the checks took so long that another run may hold the lease, or the account may be halted
-        run.outbox.unsent.discard(child.client_order_id)  # from here on it may exist, whatever stops this run
+        if run.is_over(self._clock.now()) or not self._kill_switch.is_fresh(BEFORE_SENDING):
+            return False  # after slow checks another run may hold the lease, or the account may be halted
+        run.outbox.unsent.discard(child.client_order_id)  # the order may exist from here on, even if this run is killed
         child = replace(child, sent_at=self._clock.now())
         self._sent_at.append(child.latest_send)
         try:
@@ -214,7 +218,7 @@ class Sender:
             self.paused_until = self._clock.now() + _PAUSE  # once per tick would use up the rate limit
 
     def _rejected(self, parent: ParentOrder, child: ChildOrder, error: OrderRejected) -> None:
-        """Handle a definite reject. If the same order was sent before, that submission may have arrived, or may yet."""
+        """Handle a definite reject. If the order was sent before, the earlier submission may still arrive."""
         text = f"{error.reason} (HTTP {error.http_status}, code {error.broker_code})"
         rejected = replace(child, error_code=str(error.broker_code or error.http_status), error_message=text)
         after = (
@@ -226,11 +230,4 @@ class Sender:
         self._log.emit(
             LogEvent.ORDER_REJECTED, symbol=parent.symbol, reason=text, on_submission=True, **child_fields(rejected)
         )
-        self._count_reject()
-
-    def _count_reject(self) -> None:
-        self._rejects += 1
-        denial = controls.consecutive_rejects_denial(self._rejects, self._config)
-        if denial is not None and self._run.denial is None:
-            self._switch.trip(denial.message)
-            self._run.conclude(denial, self._log)
+        self.count_reject()

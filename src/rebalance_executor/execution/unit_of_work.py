@@ -1,4 +1,4 @@
-"""A plan's journalled values in memory, and which of them the journal does not hold yet."""
+"""The unit of work: a plan's journalled values in memory, and the changes that must be written."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rebalance_executor.execution.ports import Journal, Lease
 
 @dataclass(slots=True)
 class UnitOfWork:
-    """The plan as the run knows it. Every change goes through a method, and one write stores all changes."""
+    """The plan's values in one run. Every change goes through a method, and one write stores all changes."""
 
     state: PlanState
     record: RunRecord
@@ -25,11 +25,11 @@ class UnitOfWork:
     reservation: Reservation | None = None
     """The plan's share of the trading day, until the first write stores it."""
     is_state_changed: bool = True
-    """True while ``state`` or ``record`` differ from what the journal holds."""
+    """True while the journal lacks the latest ``state`` or ``record``."""
 
     @property
     def is_written(self) -> bool:
-        """True if the journal holds everything."""
+        """True if the journal contains every change."""
         return not self.changed and not self.is_state_changed
 
     @property
@@ -44,7 +44,7 @@ class UnitOfWork:
             self.changed.add(parent.symbol)
 
     def update_child(self, symbol: str, child: ChildOrder) -> None:
-        """Replace the parent's child of the same attempt, or append a new one."""
+        """Replace the child of the same attempt, or append a new one."""
         self.update_parent(self.parents[symbol].with_child(child))
 
     def update_state(self, **changes: Any) -> None:
@@ -52,8 +52,12 @@ class UnitOfWork:
         self.state = replace(self.state, **changes)
         self.is_state_changed = True
 
+    def reserve(self, reservation: Reservation) -> None:
+        """Store the plan's share of the trading day with the next write."""
+        self.reservation = reservation
+
     def end_run(self, end: RunEnd, reason: str, now: datetime) -> None:
-        """Record when, how and why the run ended."""
+        """Record the end of the run, with its reason and time."""
         self.record = replace(self.record, ended_at=now, end=end, reason=reason)
         self.is_state_changed = True
 
