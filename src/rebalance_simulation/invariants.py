@@ -14,13 +14,13 @@ from typing import Any
 
 from paper_broker.orders import Order
 from rebalance_executor.domain.codes import Code
-from rebalance_executor.domain.config import OrderStyle
 from rebalance_executor.domain.journal import PlanPhase, PlanState
 from rebalance_executor.domain.market import ZERO, Side
 from rebalance_executor.domain.orders import ChildOrder, Outcome, ParentOrder
 from rebalance_executor.domain.pricing import collar, is_inside
 from rebalance_executor.domain.result import ExecutionResult
 from rebalance_executor.domain.risk_state import RiskState, TradingState
+from rebalance_executor.domain.styles import OrderStyle
 from rebalance_executor.execution.ports import Lease
 from rebalance_simulation.api import SECRET
 from rebalance_simulation.calls import Submission

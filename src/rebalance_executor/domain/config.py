@@ -17,12 +17,12 @@ from rebalance_executor.domain.styles import (
     Collar,
     Fraction,
     Ladder,
+    OrderStyle,
     Seconds,
     Spreads,
     Style,
     SymbolOverride,
 )
-from rebalance_executor.domain.styles import OrderStyle as OrderStyle
 from rebalance_executor.domain.values import DAY_HOURS, DAY_MINUTES, DAY_SECONDS, Amount
 
 _CENTURY_MINUTES = 100 * 366 * DAY_MINUTES

@@ -13,13 +13,14 @@ from decimal import Decimal
 
 from rebalance_executor.domain import ladder
 from rebalance_executor.domain.codes import Code
-from rebalance_executor.domain.config import ExecutionConfig, OrderStyle
+from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.ladder import WaveSchedule
 from rebalance_executor.domain.market import OrderType, Quote, Side
 from rebalance_executor.domain.orders import ChildOrder, ChildPhase, ChildState, Outcome, ParentOrder
 from rebalance_executor.domain.pricing import collar, far_touch, is_inside
 from rebalance_executor.domain.session import is_opening
 from rebalance_executor.domain.sizing import floor_qty
+from rebalance_executor.domain.styles import OrderStyle
 from rebalance_executor.domain.values import format_decimal, seconds
 
 # --- modes of a run --------------------------------------------------------------------------------------

@@ -49,7 +49,7 @@ class KillSwitch:
         return self._read_at is not None and self._clock.now() - self._read_at <= max_age
 
     def trip(self, reason: str) -> None:
-        """Halt the account until an operator resumes it. If that cannot be stored, halt only this run and log it."""
+        """Halt the account until an operator resumes it. A failure to store the record is logged, not raised."""
         now = self._clock.now()
         record = KillSwitchRecord(TradingState.HALTED, by=PROGRAM, reason=reason, at=now)
         self._log.emit(LogEvent.KILL_SWITCH_TRIPPED, reason=reason)

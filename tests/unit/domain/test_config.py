@@ -8,11 +8,11 @@ from decimal import Decimal
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from rebalance_executor.domain.config import ExecutionConfig, OrderStyle
+from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.errors import ConfigurationError
 from rebalance_executor.domain.limits import Limits
 from rebalance_executor.domain.plan import Urgency
-from rebalance_executor.domain.styles import LadderSteps, SymbolOverride
+from rebalance_executor.domain.styles import LadderSteps, OrderStyle, SymbolOverride
 from rebalance_executor.domain.values import DAY_HOURS, DAY_MINUTES, DAY_SECONDS
 
 

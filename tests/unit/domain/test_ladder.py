@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from rebalance_executor.domain.codes import Code
-from rebalance_executor.domain.config import ExecutionConfig, OrderStyle
+from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.ladder import (
     WaveSchedule,
     children_within_rate_limit,
@@ -32,7 +32,7 @@ from rebalance_executor.domain.strategy import (
     decide,
     needs_quote,
 )
-from rebalance_executor.domain.styles import LadderSteps, SymbolOverride
+from rebalance_executor.domain.styles import LadderSteps, OrderStyle, SymbolOverride
 from tests.support.builders import BUY, NOW, SELL, a_child, a_parent, a_quote, later
 
 LOW, NORMAL, HIGH, URGENT = Urgency

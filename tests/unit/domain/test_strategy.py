@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from rebalance_executor.domain.codes import Code
-from rebalance_executor.domain.config import ExecutionConfig, OrderStyle
+from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.market import OrderType, Quote, Side
 from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome, ParentOrder
 from rebalance_executor.domain.strategy import (
@@ -25,6 +25,7 @@ from rebalance_executor.domain.strategy import (
     decide,
     needs_quote,
 )
+from rebalance_executor.domain.styles import OrderStyle
 from tests.support.builders import BUY, NOW, SELL, a_child, a_filled_child, a_parent, a_quote, a_trade, later
 
 CONFIG = ExecutionConfig(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from rebalance_executor.domain.cash import committed
 from rebalance_executor.domain.codes import Code
-from rebalance_executor.domain.config import ExecutionConfig, OrderStyle
+from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.market import ZERO, OrderType, Quote, Side
 from rebalance_executor.domain.orders import Arrival, ChildState, Outcome, ParentOrder
 from rebalance_executor.domain.pricing import collar, far_touch
@@ -24,6 +24,7 @@ from rebalance_executor.domain.strategy import (
     Yielding,
     decide,
 )
+from rebalance_executor.domain.styles import OrderStyle
 from tests.support.builders import NOW, a_child, a_parent, a_quote, later
 from tests.support.properties import decimals, dollars, property_test, quotes, shares, sides
 
