@@ -18,8 +18,7 @@ from botocore.exceptions import (
     PartialCredentialsError,
     ProfileNotFound,
 )
-from pydantic import BaseModel
-from rich.console import Console, RenderableType
+from rich.console import Console
 from rich.text import Text
 
 from rebalance_cli.command_line import TargetOptions
@@ -77,14 +76,6 @@ def _console(*, stderr: bool) -> Console:
 def failure(problem: CliError, code: str) -> Failure:
     """Return the JSON answer of a command that ends with an error."""
     return Failure(error=problem.problem, code=code, next=problem.next_step, exit_code=problem.code)
-
-
-def answer(value: BaseModel, view: RenderableType, *, as_json: bool, out: Console) -> None:
-    """Print the answer: as JSON on stdout, or as text."""
-    if as_json:
-        typer.echo(value.model_dump_json(indent=2))
-    else:
-        out.print(view)
 
 
 def print_fact(console: Console, name: str, text: str, style: str = "") -> None:

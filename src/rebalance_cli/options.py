@@ -19,8 +19,9 @@ from pydantic import BaseModel
 from rich.console import Console, RenderableType
 
 from rebalance_cli.command_line import CONFIG_FILE, CONFIG_VARIABLE, DATA_DIR, DATA_DIR_VARIABLE, TargetOptions
-from rebalance_cli.console import answer, command
+from rebalance_cli.console import command
 from rebalance_cli.context import CliContext, cli_context
+from rebalance_cli.views.tables import print_next
 
 PlanId = Annotated[str, typer.Argument(metavar="PLAN", help="Plan ID, or a file with the plan.")]
 PlanFile = Annotated[Path, typer.Argument(metavar="PLAN", help="File with a plan, in any envelope.")]
@@ -73,9 +74,14 @@ class CommandSession:
         """Return the context of the configured target; see ``cli_context``."""
         return cli_context(self.options, self.console)
 
-    def answer(self, value: BaseModel, view: RenderableType) -> None:
-        """Print the answer: as JSON on stdout, or as text."""
-        answer(value, view, as_json=self.as_json, out=self.out)
+    def answer(self, value: BaseModel, view: RenderableType, next_step: str | None = None) -> None:
+        """Print the answer: as JSON on stdout, or as text with the next step."""
+        if self.as_json:
+            typer.echo(value.model_dump_json(indent=2))
+            return
+        self.out.print(view)
+        if next_step is not None:
+            print_next(self.out, next_step)
 
 
 def _check_dependencies(options: TargetOptions, account: str | None) -> str:

@@ -121,9 +121,11 @@ def test_preview_scales_buys_to_the_cash(terminal: Terminal) -> None:
 def test_printed_preview_fits_80_columns_and_names_the_next_command(terminal: Terminal) -> None:
     shown = terminal.type("preview", terminal.file(PLAN)).stdout
 
-    assert max(map(len, shown.splitlines())) <= 80
+    *lines, next_step = shown.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert next_step.startswith("Next      rebalance apply"), "not wrapped: it can be copied"
     assert "paper money" in shown
-    assert "--hash" in shown
+    assert "--hash" in next_step
     assert "NOT_TRADABLE" in shown
 
 

@@ -354,7 +354,7 @@ def test_a_preview_fits_into_the_width_and_cuts_no_number(width: int) -> None:
         buy_budget=None,
     )
 
-    shown = text(plan_views.preview_view(preview, "rebalance apply plan.json", width), width)
+    shown = text(plan_views.preview_view(preview, width), width)
 
     assert max(map(len, shown.splitlines())) <= width
     assert "…" not in shown

@@ -97,7 +97,7 @@ def list_(session: CommandSession, *, queue: QueueOption = Queue.PLANS) -> None:
         with _received(ctx, url) as messages:
             answer = DeadLetters(queue=url, messages=tuple(message.letter for message in messages))
         ids = [letter.message_id[:ID_LENGTH] for letter in answer.messages]
-        session.answer(answer, dead_letters_view(answer, _command(ctx, queue, "show", ids[0]) if ids else None))
+        session.answer(answer, dead_letters_view(answer), _command(ctx, queue, "show", ids[0]) if ids else None)
 
 
 @app.command()
@@ -108,7 +108,7 @@ def show(session: CommandSession, message: MessageId, *, queue: QueueOption = Qu
         with _received(ctx, _queue_url(ctx, queue)) as messages:
             letter = _select(ctx, messages, message, queue).letter
         action = "replay" if letter.problem is None else "discard"
-        session.answer(letter, dead_letter_view(letter, _command(ctx, queue, action, message)))
+        session.answer(letter, dead_letter_view(letter), _command(ctx, queue, action, message))
 
 
 @app.command()
@@ -136,9 +136,8 @@ def replay(
             _delete(ctx, url, selected)
         answer = DeadLetterDone(message_id=letter.message_id, plan_id=letter.plan_id, done="replayed")
         words = ["watch", letter.plan_id] if letter.plan_id is not None else ["status"]
-        next_step = ctx.command(*words, account=account)
-        rows = [("Replayed", f"{letter.plan_id or letter.message_id} on account {account}"), ("Next", next_step)]
-        session.answer(answer, facts(rows))
+        rows = [("Replayed", f"{letter.plan_id or letter.message_id} on account {account}")]
+        session.answer(answer, facts(rows), ctx.command(*words, account=account))
 
 
 @app.command()

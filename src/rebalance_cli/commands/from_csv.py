@@ -88,7 +88,7 @@ def from_csv(
         return
     output.write_text(text + "\n", encoding="utf-8")
     answer = Written(path=str(output), next=session.options.command("preview", str(output)))
-    session.answer(answer, facts([("Written", answer.path), ("Next", answer.next)]))
+    session.answer(answer, facts([("Written", answer.path)]), answer.next)
 
 
 def _portfolio(

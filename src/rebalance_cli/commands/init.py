@@ -63,7 +63,7 @@ def init(
     _write(config_file, "local" if local else "aws", variables)
     answer = Written(path=str(config_file), next=options.command("doctor"))
     place = "this machine" if local else f"stack {stack}"
-    session.answer(answer, facts([("Written", answer.path), ("Target", place), ("Next", answer.next)]))
+    session.answer(answer, facts([("Written", answer.path), ("Target", place)]), answer.next)
 
 
 def _stack_variables(stack: str) -> dict[str, str]:

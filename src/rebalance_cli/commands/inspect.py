@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console, RenderableType
+from rich.console import Console
 from rich.live import Live
 
 from rebalance_cli.context import CliContext
@@ -35,7 +35,7 @@ from rebalance_cli.queries.plans import (
 )
 from rebalance_cli.views.result import plan_view, result_facts, symbol_to_explain
 from rebalance_cli.views.status import account_view, explanation_view, plan_details_view
-from rebalance_cli.views.tables import facts, next_row
+from rebalance_cli.views.tables import facts, print_next
 from rebalance_executor.domain.orders import ParentOrder
 from rebalance_executor.domain.result import ExecutionResult, OrderResult
 
@@ -103,7 +103,7 @@ def watch(
         with _change_printer(session, waiting) as on_change:
             record = _follow(ctx, account, plan_id, interval, on_change)
         if record.journal.result is not None and not session.as_json:
-            session.out.print(facts(_result_rows(ctx, record.journal.result)))
+            _print_facts(ctx, record.journal.result, session.out)
         raise typer.Exit(_plan_exit_code(record))
 
 
@@ -254,7 +254,7 @@ def _print_results(
     for result in results:
         out.print(plan_view(result, out.width, None))
         out.print()
-        out.print(facts(_result_rows(ctx, result)))
+        _print_facts(ctx, result, out)
         if len(results) > 1:
             out.rule(style="dim")
     if unfinished:
@@ -263,10 +263,11 @@ def _print_results(
         out.print("No plan started on that day.")
 
 
-def _result_rows(ctx: CliContext, result: ExecutionResult) -> list[tuple[str, RenderableType]]:
+def _print_facts(ctx: CliContext, result: ExecutionResult, out: Console) -> None:
+    out.print(facts(result_facts(result)))
     symbol = symbol_to_explain(result)
-    explain = ctx.command("explain", result.plan_id, symbol, account=result.account) if symbol is not None else None
-    return [*result_facts(result), *next_row(explain)]
+    if symbol is not None:
+        print_next(out, ctx.command("explain", result.plan_id, symbol, account=result.account))
 
 
 # --- CSV -------------------------------------------------------------------------------------------------

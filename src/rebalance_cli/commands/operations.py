@@ -87,7 +87,7 @@ def _set_kill_switch(
     store = ctx.ports.risk_store
     before = KillSwitchAnswer.of(account, store.kill_switch(account))
     after = KillSwitchAnswer.of(account, set_by_operator(store, account, record))
-    session.answer(after, kill_switch_view(before, after, next_step))
+    session.answer(after, kill_switch_view(before, after), next_step)
 
 
 def _resume_command(ctx: CliContext, account: str) -> str:
@@ -194,7 +194,7 @@ def reconcile(session: CommandSession, plan: PlanId) -> None:
         answer = _reconciliation(ctx, record)
         symbols = [difference.symbol for difference in answer.differences]
         next_step = ctx.command("explain", plan_id, symbols[0], account=account) if symbols else None
-        session.answer(answer, reconciliation_view(answer, next_step))
+        session.answer(answer, reconciliation_view(answer), next_step)
         raise typer.Exit(Exit.COMPLETE if answer.agrees else Exit.UNRESOLVED)
 
 

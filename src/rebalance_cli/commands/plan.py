@@ -28,7 +28,7 @@ from rebalance_cli.views.local_run import NEXT_STEPS
 from rebalance_cli.views.plan import HASH_LENGTH, preview_view, validation_view
 from rebalance_cli.views.progress import RunProgress, show_progress
 from rebalance_cli.views.result import Cash, result_facts, run_view, symbol_to_explain
-from rebalance_cli.views.tables import facts, print_error
+from rebalance_cli.views.tables import facts, print_error, print_next
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.errors import InvalidInput, LeaseHeld, PlanInProgress, PlanYielded
@@ -65,7 +65,7 @@ def validate(session: CommandSession, plan: PlanFile) -> None:
         raise CliError(text, "Specify the file with the plan. Samples: ls events/plans")
     verdict = validate_plan(request.body, config, datetime.now(UTC))
     next_step = command_line("preview" if verdict.valid else "validate", str(plan))
-    session.answer(verdict, validation_view(verdict, next_step))
+    session.answer(verdict, validation_view(verdict), next_step)
     raise typer.Exit(Exit.COMPLETE if verdict.valid else Exit.USAGE)
 
 
@@ -85,7 +85,7 @@ def preview(session: CommandSession, plan: PlanFile) -> None:
         next_step = "nothing would be sent; docs/reference.md explains the codes"
         if answer.code is None and any(order.decision is Decision.SEND for order in answer.orders):
             next_step = ctx.command("apply", str(plan), "--hash", answer.content_hash[:HASH_LENGTH])
-        session.answer(answer, preview_view(answer, next_step, session.out.width))
+        session.answer(answer, preview_view(answer, session.out.width), next_step)
         raise typer.Exit(preview_exit_code(answer))
 
 
@@ -146,10 +146,10 @@ def _execute(session: CommandSession, ctx: CliContext, event: EventFile, seconds
         cash = Cash(cash_before, ctx.broker(account).account().cash)
     symbol = symbol_to_explain(result)
     words = ["explain", plan.plan_id, symbol] if symbol else ["report", plan.plan_id, "--html", "report.html"]
-    next_step = ctx.command(*words, account=account)
     session.out.print(run_view(result, session.out.width, cash, is_repeated=is_repeated))
     session.out.print()
-    session.out.print(facts([*result_facts(result), ("Log", display_path(log)), ("Next", next_step)]))
+    session.out.print(facts([*result_facts(result), ("Log", display_path(log))]))
+    print_next(session.out, ctx.command(*words, account=account))
     return result_exit_code(result)
 
 
@@ -226,7 +226,7 @@ def submit(
             next_step = ctx.command("apply", str(plan))
         else:
             next_step = ctx.command("watch", document.plan_id, account=account)
-        session.answer(answer, facts([*rows, ("Next", next_step)]))
+        session.answer(answer, facts(rows), next_step)
 
 
 def _send_to_queue(ctx: CliContext, account: str, body: str) -> tuple[str, str]:

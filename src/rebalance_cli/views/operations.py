@@ -12,25 +12,16 @@ from rich.text import Text
 from rebalance_cli.formatting import counted, date_and_time
 from rebalance_cli.outputs import DeadLetter, DeadLetters, Diagnosis, KillSwitchAnswer, Reconciliation
 from rebalance_cli.views.status import kill_switch_text
-from rebalance_cli.views.tables import facts, next_row
+from rebalance_cli.views.tables import facts
 
 ID_LENGTH = 8
 """Characters of a message ID that are printed; they identify the message."""
 _PASSED, _FAILED = Text("ok", "green"), Text("NO", "bold red")
 
 
-def kill_switch_view(before: KillSwitchAnswer, after: KillSwitchAnswer, next_step: str) -> Group:
-    """Return the kill switch before and after it was set, and the next step."""
-    return Group(
-        facts(
-            [
-                ("Account", after.account),
-                ("Before", kill_switch_text(before)),
-                ("Now", kill_switch_text(after)),
-                ("Next", next_step),
-            ]
-        )
-    )
+def kill_switch_view(before: KillSwitchAnswer, after: KillSwitchAnswer) -> Table:
+    """Return the kill switch before and after it was set."""
+    return facts([("Account", after.account), ("Before", kill_switch_text(before)), ("Now", kill_switch_text(after))])
 
 
 def diagnosis_view(diagnosis: Diagnosis) -> Group:
@@ -48,8 +39,8 @@ def diagnosis_view(diagnosis: Diagnosis) -> Group:
     return Group(table, Text(), verdict)
 
 
-def reconciliation_view(reconciliation: Reconciliation, next_step: str | None) -> Group:
-    """Return the verdict, each difference, and the next step after a difference."""
+def reconciliation_view(reconciliation: Reconciliation) -> Group:
+    """Return the verdict and each difference."""
     compared = f"{counted(reconciliation.compared, 'order')} compared"
     if reconciliation.agrees:
         return Group(Text.assemble(("Broker and journal agree", "bold green"), f": {compared}."))
@@ -57,11 +48,11 @@ def reconciliation_view(reconciliation: Reconciliation, next_step: str | None) -
     for difference in reconciliation.differences:
         table.add_row(Text(difference.symbol, "bold"), difference.problem)
     title = Text.assemble(("Broker and journal differ", "bold red"), f": {compared}.")
-    return Group(title, table, Text(), facts(next_row(next_step)))
+    return Group(title, table, Text())
 
 
-def dead_letters_view(letters: DeadLetters, next_step: str | None) -> Group:
-    """Return one line per message, and the next step if there is a message."""
+def dead_letters_view(letters: DeadLetters) -> Group:
+    """Return one line per message."""
     if not letters.messages:
         return Group(Text("No dead letters.", "green"))
     table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0), pad_edge=False)
@@ -70,16 +61,15 @@ def dead_letters_view(letters: DeadLetters, next_step: str | None) -> Group:
     for letter in letters.messages:
         plan = Text(letter.plan_id) if letter.plan_id is not None else Text(letter.problem or "no plan", "red")
         table.add_row(letter.message_id[:ID_LENGTH], plan, date_and_time(letter.sent_at), str(letter.deliveries))
-    return Group(table, Text(), facts(next_row(next_step)))
+    return Group(table, Text())
 
 
-def dead_letter_view(letter: DeadLetter, next_step: str | None = None) -> Group:
-    """Return one message with its whole body, and the next step if there is one."""
+def dead_letter_view(letter: DeadLetter) -> Group:
+    """Return one message with its whole body."""
     rows: list[tuple[str, RenderableType]] = [
         ("Message", letter.message_id),
         ("Plan", letter.plan_id or f"none: {letter.problem or 'a pointer to a plan'}"),
         ("Sent", f"{date_and_time(letter.sent_at)} UTC"),
         ("Deliveries", str(letter.deliveries)),
-        *next_row(next_step),
     ]
-    return Group(facts(rows), Text(), Text(letter.body))
+    return Group(facts(rows), Text(), Text(letter.body), Text())

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from rebalance_cli.formatting import NONE, basis_points, counted, dollars, price, shares
 from rebalance_cli.outputs import Decision, Preview, PreviewOrder, Validation
-from rebalance_cli.views.tables import facts, first_fitting, next_row, plain_table
+from rebalance_cli.views.tables import facts, first_fitting, plain_table
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.market import ZERO
 
@@ -26,8 +26,8 @@ HASH_LENGTH = 12
 """Characters of a hash that are printed."""
 
 
-def validation_view(validation: Validation, next_step: str) -> Group:
-    """Return every problem and remark, each with the path of its field, and the next step."""
+def validation_view(validation: Validation) -> Group:
+    """Return every problem and remark, each with the path of its field."""
     parts: list[RenderableType] = []
     for title, style, problems in (
         ("Problems", "red", validation.problems),
@@ -49,14 +49,14 @@ def validation_view(validation: Validation, next_step: str) -> Group:
     else:
         text = f"invalid: {counted(len(validation.problems), 'problem')} to fix"
         rows = [("Plan", Text(text, "red"))]
-    return Group(*parts, facts([*rows, *next_row(next_step)]))
+    return Group(*parts, facts(rows))
 
 
-def preview_view(preview: Preview, next_step: str, width: int) -> Group:
-    """Return what would be sent, skipped and denied, the reasons, the totals, and the next step."""
+def preview_view(preview: Preview, width: int) -> Group:
+    """Return what would be sent, skipped and denied, the reasons, and the totals."""
     variants = ((_ALL, 6), (_ALL, 4), (_WITHOUT_QUOTE, 4), (_WITHOUT_QUOTE, 2), (_NARROW, 2))
     table = first_fitting((_table(preview, columns, decimals) for columns, decimals in variants), width)
-    return Group(table, "", *_reasons(preview), facts([*_totals(preview), *next_row(next_step)]))
+    return Group(table, "", *_reasons(preview), facts(_totals(preview)))
 
 
 def _table(preview: Preview, columns: Sequence[str], decimals: int) -> Table:

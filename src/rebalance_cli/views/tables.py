@@ -11,20 +11,18 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+_NAME_WIDTH, _GAP = 8, 2
+"""Minimum width of the names of facts, and the spaces between names and values."""
+
 
 def facts(rows: Iterable[tuple[str, RenderableType]]) -> Table:
     """Return a table of names and values, one per line. Consecutive tables line up."""
-    table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(style="bold", no_wrap=True, min_width=8)
+    table = Table.grid(padding=(0, _GAP, 0, 0))
+    table.add_column(style="bold", no_wrap=True, min_width=_NAME_WIDTH)
     table.add_column(overflow="fold")
     for name, value in rows:
         table.add_row(name, value)
     return table
-
-
-def next_row(next_step: str | None) -> list[tuple[str, RenderableType]]:
-    """Return the row with the next step for ``facts``; no row if there is none."""
-    return [("Next", next_step)] if next_step is not None else []
 
 
 def plain_table(gap: int) -> Table:
@@ -54,6 +52,16 @@ def cost(amount: Decimal | None, text: str) -> Text:
 
 
 def print_error(console: Console, problem: str, next_step: str) -> None:
-    """Print a problem and the next step. The next step is not wrapped, so that a command in it can be copied."""
+    """Print a problem and the next step."""
     console.print(Text(problem, "red"))
-    console.print(Text.assemble(("→ ", "bold"), next_step), soft_wrap=True)
+    _print_step(console, "→ ", next_step)
+
+
+def print_next(console: Console, next_step: str) -> None:
+    """Print the next step as a fact, below those of the answer."""
+    _print_step(console, "Next".ljust(_NAME_WIDTH + _GAP), next_step)
+
+
+def _print_step(console: Console, name: str, next_step: str) -> None:
+    # not wrapped: a line break in a command would be copied with it
+    console.print(Text.assemble((name, "bold"), next_step), soft_wrap=True)
