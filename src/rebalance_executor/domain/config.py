@@ -108,7 +108,7 @@ class ExecutionConfig(Limits):
     )
     child_wait_seconds: Seconds = Field(
         default=Decimal(5),
-        description="Seconds that a child order rests, except on the ladder, before it is cancelled and priced again.",
+        description="Seconds that a child order rests, except on the ladder, before it is canceled and priced again.",
     )
     max_children: Children = Field(
         default=10,
@@ -166,7 +166,7 @@ class ExecutionConfig(Limits):
         default=Decimal(60),
         gt=0,
         le=DAY_SECONDS,
-        description="Seconds until a cancelled order must have a final status; then an operator must look.",
+        description="Seconds until a canceled order must have a final status; then an operator must look.",
     )
     price_wait_seconds: Amount = Field(
         default=Decimal(15),

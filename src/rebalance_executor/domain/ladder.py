@@ -155,7 +155,7 @@ def is_worth_replacing(
 ) -> bool:
     """Return whether the last child has rested its time and the next rung's price improves on it by the threshold.
 
-    If not, it keeps its place in the queue instead of being cancelled for the same price. A remainder below the minimum
+    If not, it keeps its place in the queue instead of being canceled for the same price. A remainder below the minimum
     notional also stays, because it could not be sent again.
     """
     last = last_sent(parent)
@@ -182,7 +182,7 @@ def is_exhausted(
     if last is None or last.state is not ChildState.CANCELED or last.cancel_requested_at is None:
         return False
     if not is_overdue(parent, last, schedule, now, config):
-        return False  # cancelled for a better price, or by the end of a run
+        return False  # canceled for a better price, or by the end of a run
     return last.limit_price is None or _towards(parent.side, last.limit_price, price) <= 0
 
 

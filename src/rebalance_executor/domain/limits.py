@@ -137,7 +137,7 @@ class Limits(BaseModel):
     max_plan_messages: int = Field(
         default=5_000,
         ge=1,
-        description="Submissions and cancels per plan: 250 orders of ten children, each sent and cancelled.",
+        description="Submissions and cancels per plan: 250 orders of ten children, each sent and canceled.",
     )
     max_messages_per_minute: int = Field(
         default=200,

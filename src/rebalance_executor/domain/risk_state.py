@@ -21,7 +21,7 @@ class TradingState(StrEnum):
     REDUCING = "REDUCING"
     """Sells only."""
     HALTED = "HALTED"
-    """No orders are sent; resting orders are cancelled."""
+    """No orders are sent; resting orders are canceled."""
 
 
 @dataclass(frozen=True, slots=True)

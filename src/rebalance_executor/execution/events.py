@@ -74,7 +74,7 @@ class LogEvent(StrEnum):
     ORDER_RESENT = "order.resent", Severity.WARNING, "The broker does not know the order; it is sent again unchanged."
     ORDER_CANCEL_REQUESTED = "order.cancel_requested", Severity.INFO, "A cancel was sent; the order may still fill."
     ORDER_FILLED = "order.filled", Severity.INFO, "A child order is filled."
-    ORDER_CANCELED = "order.canceled", Severity.INFO, "A child order was cancelled; it may be partly filled."
+    ORDER_CANCELED = "order.canceled", Severity.INFO, "A child order was canceled; it may be partly filled."
     ORDER_EXPIRED = "order.expired", Severity.INFO, "A child order has expired; it may be partly filled."
     ORDER_REPLACED = "order.replaced", Severity.WARNING, "A child order was replaced by an order of another client."
     ORDER_REJECTED = "order.rejected", Severity.WARNING, "The broker rejected a child order."

@@ -67,7 +67,7 @@ class Executor:
         """Work every unsettled parent of ``side`` until it has an outcome.
 
         Raises:
-            PlanYielded: the run had to stop first; open orders were cancelled as far as time allowed.
+            PlanYielded: the run had to stop first; open orders were canceled as far as time allowed.
             BrokerUnavailable: a read failed after its retries.
             CredentialsRejected, Fenced, JournalUnavailable: no further order was sent.
             OverfillGuard: a submission would have exceeded its parent; it was not sent.

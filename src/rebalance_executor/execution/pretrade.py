@@ -38,7 +38,7 @@ from rebalance_executor.execution.run import Run
 from rebalance_executor.execution.unit_of_work import UnitOfWork
 
 _CANCEL_POLL_INTERVAL = timedelta(seconds=1)
-"""Time between two reads while orders of other clients are being cancelled."""
+"""Time between two reads while orders of other clients are being canceled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +166,7 @@ class PreTrade:
         account, others = permission.account, self._broker.open_orders([item.symbol for item in run.plan.trades])
         if self._config.conflicting_orders is ConflictPolicy.CANCEL and self._conflicting(run.plan, others):
             others = self._cancel_others(run.plan, others, run.deadline)
-            account = self._broker.account()  # including the dollars that the cancelled orders held
+            account = self._broker.account()  # including the dollars that the canceled orders held
             run.work.update_state(starting_funds=funds(account))
         return self._reserve(run, self._size(run, risk, others), risk, account)
 

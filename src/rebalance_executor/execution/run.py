@@ -57,12 +57,12 @@ class Run:
         return Working()
 
     def conclude(self, denial: Denial, log: EventLog) -> None:
-        """Enter the mode ``Concluding`` and log it: no new order, open orders are cancelled, every item is settled."""
+        """Enter the mode ``Concluding`` and log it: no new order, open orders are canceled, every item is settled."""
         self.denial = denial
         log.emit(LogEvent.RUN_CONCLUDING, code=denial.code, reason=denial.message)
 
     def yield_early(self, reason: str, now: datetime) -> None:
-        """Enter the mode ``Yielding`` before the deadline: open orders are cancelled, another delivery continues."""
+        """Enter the mode ``Yielding`` before the deadline: open orders are canceled, another delivery continues."""
         self.yielding = Yielding(reason, self.deadline.give_up_after(now))
 
     def check_stop_requested(self, ports: Ports) -> None:

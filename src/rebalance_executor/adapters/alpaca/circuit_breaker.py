@@ -1,7 +1,7 @@
 """A circuit breaker around a broker: after repeated time-outs or 5xx responses it stops submissions.
 
 There is one per run. A run in which the broker fails too often yields, and the next run starts with a closed circuit.
-Reads and cancels pass through an open circuit, so that open orders can be cancelled before the run ends; a read that
+Reads and cancels pass through an open circuit, so that open orders can be canceled before the run ends; a read that
 fails ends the run. pybreaker counts the failures; only the invocation's thread takes its lock.
 """
 

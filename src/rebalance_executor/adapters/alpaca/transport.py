@@ -255,7 +255,7 @@ class AlpacaTransport:
 
 
 class _NotCancelable(Exception):
-    """HTTP 422 on a cancel: the order can no longer be cancelled."""
+    """HTTP 422 on a cancel: the order can no longer be canceled."""
 
 
 def _raise_final(state: RetryCallState) -> None:

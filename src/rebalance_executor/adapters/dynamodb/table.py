@@ -227,7 +227,7 @@ class Table:
 
 
 def _cancellation_reasons(error: ClientError) -> list[str]:
-    """Return why a transaction was cancelled, one reason per action: ``None`` if the action is not the cause."""
+    """Return why a transaction was canceled, one reason per action: ``None`` if the action is not the cause."""
     if error_code(error) != "TransactionCanceledException":
         return []
     reasons: Any = error.response.get("CancellationReasons", [])
