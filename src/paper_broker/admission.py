@@ -1,7 +1,7 @@
 """Admission checks: every rule that Alpaca checks before it accepts an order."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -80,16 +80,12 @@ def read_ticket(body: Mapping[str, Any]) -> Ticket:
         problem = "qty or notional is required" if ticket.qty is None else "only one of qty or notional is accepted"
         raise malformed(problem)
     _check_required_prices(ticket)
-    if ticket.qty is not None:
-        ticket = _with_qty(ticket, floor_shares(ticket.qty))
-    return ticket
-
-
-def _with_qty(ticket: Ticket, qty: Decimal) -> Ticket:
+    if ticket.qty is None:
+        return ticket
+    qty = floor_shares(ticket.qty)
     if qty <= 0:
         raise unprocessable("qty must be > 0")
-    values = {name: getattr(ticket, name) for name in Ticket.__slots__}
-    return Ticket(**values | {"qty": qty})
+    return replace(ticket, qty=qty)
 
 
 def _check_required_prices(ticket: Ticket) -> None:

@@ -75,7 +75,7 @@ def rate_limited() -> BrokerError:
 
 
 def duplicate_client_order_id(code: int = MALFORMED) -> BrokerError:
-    """Return a 422 for a client order ID that was used before, whatever the outcome of that order.
+    """Return a 422 for a client order ID that was used before, regardless of the outcome of that order.
 
     Alpaca has been observed to send two different codes.
     """

@@ -15,7 +15,7 @@ from paper_broker.blackout_windows import BlackoutWindow
 from paper_broker.errors import BrokerError, already_in_status, malformed, not_found, scripted_error
 from paper_broker.fills import FillBehaviour, FillPlan, FillRule
 from paper_broker.formats import ZERO, JsonObject, format_decimal, identifier, nanoseconds, parse_date
-from paper_broker.ledger import Ledger, percentage_of
+from paper_broker.ledger import Account, Ledger, percentage_of
 from paper_broker.lifecycle import Lifecycle
 from paper_broker.market import Market
 from paper_broker.orders import Order, OrderQuery, OrderStore
@@ -34,7 +34,7 @@ class Exchange:
 
     Args:
         scenario: the initial scenario; see :mod:`paper_broker.scenario`.
-        now: returns the current time, aware. It must never go back.
+        now: returns the current time, aware; it must never decrease.
     """
 
     def __init__(self, scenario: Mapping[str, Any], now: Callable[[], datetime]) -> None:
@@ -379,6 +379,6 @@ class Exchange:
         return self._market.halted
 
     @property
-    def account_settings(self) -> Any:
+    def account_settings(self) -> Account:
         """The settings of the account, without its money."""
         return self._ledger.account

@@ -42,21 +42,27 @@ class FillBehaviour:
     parts: tuple[Part, ...] = (Part(ONE, 0),)
     marketable_only: bool = False
     end: tuple[str, int] | None = None
-    """The terminal status that the broker sets, and the delay."""
+    """Terminal status that the broker sets, and its delay."""
     price: Decimal | None = None
+    """Price of every execution in dollars; None is the touch."""
     error: Mapping[str, Any] | None = None
-    """The error response to the submission; see :func:`~paper_broker.errors.scripted_error`."""
+    """Error response to the submission; see :func:`~paper_broker.errors.scripted_error`."""
     pending_new: int = 0
+    """Delay before the order starts working."""
     price_pending: int = 0
+    """Delay between an execution and the average fill price."""
     cancel: int | None = 0
-    """Time that a cancel stays pending; None is until the end of the day."""
+    """Time for which a cancel stays pending; None is until the end of the day."""
     replace: int = 0
+    """Time for which a replacement stays pending."""
     beats_cancel: Decimal = ZERO
     """Fraction of the remainder that executes between the cancel request and the cancel."""
     beats_replace: Decimal = ZERO
+    """Fraction of the remainder that executes between the replace request and the replacement."""
     status: str | None = None
-    """Shown instead of ``new`` and ``partially_filled``."""
+    """Status in responses in place of ``new`` and ``partially_filled``."""
     at_close: str = "expired"
+    """Terminal status at the close."""
 
     @classmethod
     def parse(cls, spec: Mapping[str, Any]) -> "FillBehaviour":

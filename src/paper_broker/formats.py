@@ -16,6 +16,7 @@ type JsonObject = dict[str, Any]
 """A JSON object, as requests and responses contain it."""
 
 SECOND = 1_000_000_000
+"""Nanoseconds in one second."""
 NEW_YORK = ZoneInfo("America/New_York")
 SHARE_STEP = Decimal("0.000000001")
 """Smallest quantity of shares. Alpaca silently truncates further decimals."""

@@ -21,7 +21,7 @@ type Event = tuple[int, int, str, str, str]
 _ONE_SHOT_TIMES_IN_FORCE = ("ioc", "fok", "opg", "cls")
 """Times in force with a single chance to execute."""
 _CLOSING_AUCTION = SECOND // 1000
-"""Time from the closing auction to the close: the close itself is not part of a session."""
+"""Nanoseconds from the closing auction to the close, which is not part of the session."""
 _CLOSED_AT = {"canceled": "canceled_at", "expired": "expired_at", "rejected": "failed_at"}
 
 

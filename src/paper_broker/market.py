@@ -99,8 +99,8 @@ class Quote:
             name: Decimal(str(value)) if name in _PRICES else value for name, value in spec.items()
         }
         quote = replace(known or cls(), **values)
-        if "last" not in spec and quote.bid > 0 and quote.ask > 0:
-            quote = replace(quote, last=quote.mid if known is None else quote.last)
+        if known is None and "last" not in spec and quote.bid > 0 and quote.ask > 0:
+            quote = replace(quote, last=quote.mid)
         return quote if quote.prev_close else replace(quote, prev_close=quote.last)
 
     @property
@@ -172,7 +172,7 @@ class Market:
         """``step_seconds`` and ``basis_points``: length of a step, and the maximum move of a quote per step."""
         self.last_drift_step: int | None = None
         self.halted = False
-        """No orders execute in any asset, whatever its own flag."""
+        """No order executes in any asset, regardless of the flag of the asset."""
         self.revision = 0
         """Counter that increases with every change of the state that :meth:`dump` returns."""
 

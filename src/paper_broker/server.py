@@ -181,10 +181,7 @@ class PaperBroker:
         if self._file is None:
             return
         app = self.app
-        version = (
-            *(app.exchange, app.exchange.changes),
-            *(app.faults.dump(), app.clock.dump(), dict(app.limiter.limits)),
-        )
+        version = (app.exchange, app.exchange.changes, app.faults.dump(), app.clock.dump(), dict(app.limiter.limits))
         if version != self._saved:
             self._file.write(app.json_pieces())
             self._saved = version

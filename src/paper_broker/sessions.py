@@ -12,7 +12,7 @@ type Kind = Literal["nyse", "always_open", "always_closed"]
 
 _DAY = timedelta(days=1)
 _HORIZON = 86_400 * SECOND
-"""Next open and close of a market without hours: always one day from now."""
+"""Nanoseconds until the next open and close that a market without hours reports."""
 _LONGEST_CLOSURE_DAYS = 40
 _OPEN, _CLOSE, _EARLY_CLOSE = time(9, 30), time(16), time(13)
 _PRE_MARKET, _POST_MARKET, _EARLY_POST_MARKET = time(4), time(20), time(17)

@@ -130,7 +130,7 @@ def _build_context(environment: Mapping[str, str], options: TargetOptions, **fie
     Raises:
         ConfigurationError: names the setting that is invalid.
     """
-    from rebalance_executor import bootstrap  # late: the import takes a second, which --help must not wait for
+    from rebalance_executor import bootstrap  # imported late: takes a second, which --help must not wait for
 
     settings = load_settings()
     config = ExecutionConfig.from_json(settings.execution_config)
@@ -179,7 +179,7 @@ def _shared_sandbox(data_dir: Path, console: Console) -> Iterator[Sandbox]:
         with start_sandbox(data_dir, console) as sandbox:
             yield sandbox
         return
-    from rebalance_sandbox import startup  # late: most commands work on AWS and start nothing here
+    from rebalance_sandbox import startup  # imported late: on AWS no server is started
 
     yield startup.running_sandbox(data_dir)
 
@@ -196,7 +196,7 @@ def start_sandbox(data_dir: Path, console: Console, *, keep: bool = False) -> It
     Raises:
         SandboxError: they cannot start, or another command holds the directory.
     """
-    from rebalance_sandbox import startup  # late: most commands work on AWS and start nothing here
+    from rebalance_sandbox import startup  # imported late: on AWS no server is started
 
     spinner = console.status("Starting local AWS and the paper broker …")
     with spinner, startup.started_sandbox(data_dir, keep=keep) as sandbox:

@@ -1,4 +1,4 @@
-"""``rebalance``: registers the commands; each group has its own module."""
+"""The ``rebalance`` command with its subcommands, in the panels of the help."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ def function_environment(inherited: Mapping[str, str], servers: Mapping[str, str
 
 
 def execution_config(configured: str) -> str:
-    """Return the user's ``EXECUTION_CONFIG`` with plans of any age allowed, unless it sets the age itself."""
+    """Return the user's ``EXECUTION_CONFIG`` with other defaults: no limit on the age of plans, no check of duplicates."""
     try:
         config = json.loads(configured) if configured.strip() else {}
     except ValueError:

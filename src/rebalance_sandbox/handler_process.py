@@ -81,7 +81,7 @@ class _StopRequest:
 
 
 def _invoke(event: object, context: LocalContext, stop: _StopRequest) -> dict[str, Any]:
-    from rebalance_executor import bootstrap  # late: these modules read the environment of the function's process
+    from rebalance_executor import bootstrap  # imported late: takes a second, in which Ctrl-C must count
     from rebalance_executor.handler import handle
     from rebalance_executor.settings import load_settings
 

@@ -1,4 +1,4 @@
-"""Runs the real handler in a child process, as Lambda would, and collects its log lines and its response."""
+"""Invocation of the real handler in a child process, as by Lambda, with its log lines and its response."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def invoke(
             stdout=subprocess.PIPE,
             stderr=error_file,
             text=True,
-            start_new_session=True,  # Ctrl-C must reach only the command, which forwards it once
+            start_new_session=True,  # Ctrl-C must reach only the command, which forwards it
         )
         payload, code = _wait(child, seconds + _END_SECONDS, log_file.write, on_record)
     errors = error_path.read_text(encoding="utf-8", errors="replace").splitlines()

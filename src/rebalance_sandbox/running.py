@@ -1,8 +1,8 @@
 """Records of the local servers in ``<data directory>/run/<name>.json``. Starts and stops nothing.
 
 A record holds the server's port, which is used again at the next start. While the server runs, the record also holds
-its process ID and the start time of that process. A process ID alone is no proof: the system may have given it to
-another process since, and the commands must never signal that one.
+its process ID and the start time of that process. The process ID alone does not identify the server: the
+system may have given it to another process since, which the commands must never signal.
 """
 
 from __future__ import annotations

@@ -129,14 +129,14 @@ class Servers:
         Raises:
             SandboxError: a server cannot start.
         """
-        done = False
+        is_successful = False
         try:
             self.start()
             servers = self.wait_ready()
             yield Sandbox(self.data_dir, servers["aws"], servers["broker"], tuple(self._children))
-            done = True
+            is_successful = True
         finally:
-            if not (keep and done):
+            if not (keep and is_successful):
                 self.stop(list(self._children))
 
     def running(self) -> dict[str, RunningServer]:

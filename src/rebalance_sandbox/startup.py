@@ -16,7 +16,7 @@ from rebalance_sandbox.servers import Servers, exclusive_use
 def started_sandbox(data_dir: Path, *, keep: bool = False) -> Iterator[Sandbox]:
     """Lock the data directory, start the servers that do not run, and stop those at the end of the block.
 
-    SIGTERM counts as Ctrl-C meanwhile, so that a command that is terminated stops its servers, too.
+    Until then SIGTERM has the effect of Ctrl-C, so that a terminated command stops its servers as well.
 
     Args:
         data_dir: directory with data, logs and server records.

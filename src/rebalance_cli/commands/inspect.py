@@ -235,7 +235,7 @@ def report(
 
 
 def _write_html(session: CommandSession, path: Path, title: str, records: Sequence[PlanRecord]) -> None:
-    from rebalance_cli.report import write_page  # late: importing the plot library takes a second
+    from rebalance_cli.report import write_page  # imported late: the plot library takes a second
 
     finished = [record for record in records if record.journal.result is not None]
     unfinished = [record.plan.plan_id for record in records if record.journal.result is None]

@@ -121,7 +121,7 @@ def _server_row(sandbox: Sandbox, server: RunningServer) -> tuple[str, str]:
 @local_command
 def down(session: CommandSession) -> None:
     """Stop the servers that were left running. Their data stays."""
-    from rebalance_sandbox.servers import Servers, exclusive_use  # late, as all code that starts and stops servers
+    from rebalance_sandbox.servers import Servers, exclusive_use  # imported late: other commands start no server
 
     data_dir = session.options.data_dir
     with exclusive_use(data_dir):
@@ -140,7 +140,7 @@ def reset(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
 ) -> None:
     """Stop the servers and delete tables, paper orders and logs."""
-    from rebalance_sandbox.servers import Servers, delete_data, exclusive_use  # late, as in down
+    from rebalance_sandbox.servers import Servers, delete_data, exclusive_use  # imported late, as in down
 
     data_dir = session.options.data_dir
     if not yes and not typer.confirm(f"Delete the local tables, paper orders and logs in {data_dir}?", err=True):
@@ -158,7 +158,7 @@ def reset(
 
 def _run_event(sandbox: Sandbox, event_file: EventFile, options: _RunOptions, console: Console) -> LocalRun:
     """Send one event through the real handler; print progress to ``console``."""
-    from rebalance_sandbox.aws import LocalAwsClient  # late, as all code that needs running servers
+    from rebalance_sandbox.aws import LocalAwsClient  # imported late: needs running servers
     from rebalance_sandbox.paper_broker import PaperBrokerClient
 
     with LocalAwsClient(sandbox.aws.url) as aws, PaperBrokerClient(sandbox.broker.url) as broker:
@@ -187,7 +187,7 @@ def _run_event(sandbox: Sandbox, event_file: EventFile, options: _RunOptions, co
 
 def seed_plans(plans: Sequence[RebalancePlan], data_dir: Path, broker: PaperBrokerClient, console: Console) -> None:
     """Seed the paper broker for new plans and print what was set; see ``rebalance_sandbox.seeding``."""
-    from rebalance_sandbox import seeding  # late, as all code that needs running servers
+    from rebalance_sandbox import seeding  # imported late: needs running servers
 
     world = seeding.seed_plans(plans, data_dir, broker)
     if world is not None:

@@ -53,10 +53,10 @@ def halt(
     by: By = None,
     reducing: Annotated[bool, typer.Option("--reducing", help="Allow sells; deny only buys.")] = False,
 ) -> None:
-    """Stop an account: nothing more is sent, and resting orders are cancelled.
+    """Stop an account: nothing more is sent, and open orders are canceled.
 
-    A run in progress notices the halt within one second when it is about to send an order, and within five seconds
-    while its orders rest.
+    A run reads the kill switch at most one second before it sends an order, and every five seconds while its orders are
+    open.
     """
     state = TradingState.REDUCING if reducing else TradingState.HALTED
     with session.context() as ctx:
@@ -114,7 +114,7 @@ def doctor(session: CommandSession) -> None:
 
 
 def _checks(ctx: CliContext, account: str) -> Iterator[Check]:
-    from rebalance_executor import bootstrap  # late, as in context.build_context
+    from rebalance_executor import bootstrap  # imported late: takes a second, as in rebalance_cli.context
 
     yield Check(name="configuration", ok=True, detail=_target(ctx), fix=None)
     settings = ctx.settings.model_copy(update={"account": account})

@@ -113,7 +113,7 @@ def apply(
 ) -> None:
     """Execute a plan on this machine and show its progress. Same program and same journal as the deployed function.
 
-    Ctrl-C stops safely: open orders are cancelled, and the same command continues the plan later.
+    Ctrl-C stops safely: open orders are canceled, and the same command continues the plan later.
 
     Exit codes: 0 complete, 2 bad input, 3 partial, 4 denied, 5 in progress (run it again), 6 halted, 7 unresolved.
     """
@@ -330,10 +330,10 @@ def confirm_live(ctx: CliContext, account: str, digits: str | None) -> None:
 
 
 def seed_paper_account(ctx: CliContext, plans: Sequence[RebalancePlan], console: Console) -> None:
-    """On this machine, set prices, positions and cash of the paper broker for plans that it does not know."""
+    """Seed the paper broker for new plans if the target is this machine; see ``rebalance_sandbox.seeding``."""
     if not ctx.is_local or ctx.broker_url is None:
         return
-    from rebalance_sandbox.paper_broker import PaperBrokerClient  # late: only for the servers of this machine
+    from rebalance_sandbox.paper_broker import PaperBrokerClient  # imported late: only for the servers of this machine
 
     with PaperBrokerClient(ctx.broker_url) as broker:
         seed_plans(plans, ctx.data_dir, broker, console)

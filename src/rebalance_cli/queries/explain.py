@@ -86,12 +86,12 @@ def plan_details(record: PlanRecord) -> PlanDetails:
             )
             for run in record.runs
         ),
-        orders=tuple(_order_line(parent) for parent in in_working_order(record.journal.parents)),
+        orders=tuple(_order_line(parent) for parent in in_execution_order(record.journal.parents)),
     )
 
 
-def in_working_order(parents: Mapping[str, ParentOrder]) -> list[ParentOrder]:
-    """Return the orders in the sequence in which they are worked: sells before buys, each by priority."""
+def in_execution_order(parents: Mapping[str, ParentOrder]) -> list[ParentOrder]:
+    """Return the orders in the sequence of their execution: sells before buys, each by priority."""
     return sorted(parents.values(), key=lambda parent: (parent.side.value != "sell", parent.priority, parent.symbol))
 
 

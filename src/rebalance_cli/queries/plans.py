@@ -30,7 +30,7 @@ class LeaseHolder:
     run_id: str
     epoch: int
     until: datetime
-    """When the lease expires."""
+    """Expiry time of the lease."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,11 +98,11 @@ class ReadOnlyBroker:
         """Do nothing: nothing is sent."""
 
     def submit(self, request: OrderRequest) -> BrokerOrder:
-        """Raise ``AssertionError``: a preview decides, and never submits."""
+        """Raise ``AssertionError``: a preview must not submit orders."""
         raise AssertionError("a preview must not submit orders")
 
     def cancel(self, order_id: str) -> bool:
-        """Leave the order alone, but treat it as canceled from here on."""
+        """Send nothing; treat the order as canceled from now on."""
         self._canceled.add(order_id)
         return True
 
@@ -185,7 +185,7 @@ def _preview_item(
 ) -> PreviewOrder:
     parent = run.parents.get(item.symbol)
     if parent is None:
-        return _preview_order(item, None, Decision.SKIP, Code.HOLD, "the plan asks for no trade")
+        return _preview_order(item, None, Decision.SKIP, Code.HOLD, "the plan requests no trade")
     if parent.outcome is not None:
         decision = Decision.SKIP if parent.outcome is Outcome.SKIPPED else Decision.DENY
         return _preview_order(item, parent, decision, parent.code, parent.message)

@@ -1,4 +1,4 @@
-"""Plots of the report, as SVG. They take their colors from the page, so that one drawing serves light and dark."""
+"""Plots of the report, as SVG. Their colors are variables of the page, so that a plot fits the light and dark theme."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ _WIDTH = 4.0
 _FONT = re.compile(r"font: (?:(\w+) )?([\d.]+)px [^;\"]*")
 _MAX_GAPS = 24
 """The plot of the drift shows the largest gaps only."""
-_numbers = count(1)
+_figure_numbers = count(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +178,7 @@ def timeline(parent: ParentOrder, started_at: datetime) -> Markup | None:
         axes.fill_between(times, [*bids, bids[-1]], [*asks, asks[-1]], step="post", color=BAND, linewidth=0, zorder=1)
         axes.axhline(0, color=LINE, linewidth=0.8, zorder=2)
         for child in parent.children:
-            _rung(axes, child, (seconds(child.latest_send), seconds(_end(parent, child))), bps)
+            _draw_order(axes, child, (seconds(child.latest_send), seconds(_end(parent, child))), bps)
         margin = max(0.05 * (last - first), 0.5)
         axes.set_xlim(first - margin, last + margin)  # not from 0: after a long wait the orders would be too small
         axes.set_xlabel("seconds since the plan started")
@@ -192,7 +192,7 @@ def _end(parent: ParentOrder, child: ChildOrder) -> datetime:
     return child.closed_at or parent.settled_at or child.latest_send
 
 
-def _rung(axes: Axes, child: ChildOrder, times: tuple[float, float], to_bps: Callable[[Decimal], float]) -> None:
+def _draw_order(axes: Axes, child: ChildOrder, times: tuple[float, float], to_bps: Callable[[Decimal], float]) -> None:
     start, end = times
     if child.limit_price is not None:
         level = to_bps(child.limit_price)
@@ -224,7 +224,7 @@ def _svg(figure: Figure, title: str) -> Markup:
     svg = _FONT.sub(lambda m: f"font-weight: {m[1] or 'normal'}; font-size: {m[2]}px; font-family: inherit", svg)
     for color, variable in _THEME.items():
         svg = svg.replace(color, variable)
-    prefix = f"f{next(_numbers)}-"
+    prefix = f"f{next(_figure_numbers)}-"
     svg = re.sub(r'\bid="', f'id="{prefix}', svg)
     svg = re.sub(r'((?:xlink:)?href="|url\()#', rf"\g<1>#{prefix}", svg)
     svg = re.sub(

@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from rebalance_cli.enum_docs import code_meanings
 from rebalance_cli.formatting import NONE, basis_points, counted, dollars, duration, price, shares
-from rebalance_cli.queries.explain import in_working_order
+from rebalance_cli.queries.explain import in_execution_order
 from rebalance_cli.queries.plans import PlanRecord
 from rebalance_cli.report import figures
 from rebalance_cli.report.figures import Gap, Part
@@ -96,7 +96,7 @@ def write_page(path: Path, title: str, records: Sequence[PlanRecord], unfinished
 
 
 def _section(record: PlanRecord, result: ExecutionResult) -> Section:
-    parents = in_working_order(record.journal.parents)
+    parents = in_execution_order(record.journal.parents)
     timelines = [
         (parent, svg)
         for parent in sorted(parents, key=lambda parent: -parent.filled_value)[:_MAX_TIMELINES]
@@ -177,7 +177,7 @@ def _shortfall_tile(bps: Decimal | None) -> Tile:
     rounded = round(bps or ZERO, 1)
     tone = "" if not rounded else "bad" if rounded > 0 else "good"
     value = f"{basis_points(bps, sign=True)} bps" if bps is not None else NONE
-    return Tile(value, "implementation shortfall (plus is a cost)", tone)
+    return Tile(value, "implementation shortfall (positive is a cost)", tone)
 
 
 def _reconciliation_tile(result: ExecutionResult) -> Tile:

@@ -67,7 +67,7 @@ MILESTONES = {
     LogEvent.GATE_WAITING: "sells done; waiting until the account shows the proceeds",
     LogEvent.GATE_PASSED: "budget for the buys is known",
     LogEvent.RUN_YIELDING: "stopping safely: canceling open orders",
-    LogEvent.BROKER_RATE_LIMITED: "the broker asked to slow down (429)",
+    LogEvent.BROKER_RATE_LIMITED: "the broker limits the request rate (429)",
     LogEvent.PLAN_REDELIVERY_REQUESTED: "not finished: the next delivery continues the plan",
     LogEvent.PLAN_FINISHED: "finished; result stored",
     LogEvent.PLAN_UNRESOLVED: "finished, but an operator must check the orders; result stored",
@@ -115,7 +115,7 @@ class RunProgress:
         return (self.last_at - self.first_at).total_seconds()
 
     def read(self, record: dict[str, Any]) -> LogEvent | None:
-        """Update the progress by one log line, and return its event; None if the line is not a log event."""
+        """Update the progress with one log line, and return its event; None if the line is not a log event."""
         event = _EVENTS.get(str(record.get("message")))
         if event is None:
             return None
