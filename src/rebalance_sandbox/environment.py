@@ -85,7 +85,7 @@ def function_environment(inherited: Mapping[str, str], servers: Mapping[str, str
 
 
 def execution_config(configured: str) -> str:
-    """Return the user's ``EXECUTION_CONFIG`` with other defaults: no limit on the age of plans, no check of duplicates."""
+    """Return the user's ``EXECUTION_CONFIG`` with other defaults: plans of any age, and duplicates, are allowed."""
     try:
         config = json.loads(configured) if configured.strip() else {}
     except ValueError:
