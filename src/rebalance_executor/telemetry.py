@@ -36,7 +36,7 @@ METRICS = {
     "PlansFinished": "Plans with a result; `PlansSuccess`, `PlansFailure`, … count them by status.",
     "DuplicatesAnswered": "Redelivered plans that got their stored result.",
     "PlansInvalid": "Documents that can never be a valid plan; nothing was stored or sent.",
-    "PlansDenied": "Valid plans in which controls denied every item.",
+    "PlansDenied": "Valid plans that a control denied as a whole.",
     "RedeliveriesRequested": "Deliveries that ended with a request for redelivery.",
     "DeliveryFailures": "Deliveries that the program stopped: a wrong setting, contradictory data or a defect.",
     "PublishFailures": "Results that could not be published on a channel.",

@@ -162,13 +162,18 @@ def _mapping(value: object, field: str) -> dict[str, Any]:
 
 def _pointer(value: object) -> PlanPointer:
     pointer = _mapping(value, "plan_s3")
-    texts: dict[str, str | None] = {}
-    for name in ("bucket", "key", "version_id"):
-        text = pointer.get(name)
-        if (text is None and name != "version_id") or not (text is None or (isinstance(text, str) and text)):
-            raise InvalidInput(f"plan_s3.{name}", "must be a non-empty string")
-        texts[name] = text
-    return PlanPointer(str(texts["bucket"]), str(texts["key"]), texts["version_id"])
+    bucket, key, version_id = (pointer.get(name) for name in ("bucket", "key", "version_id"))
+    return PlanPointer(
+        bucket=_text(bucket, "plan_s3.bucket"),
+        key=_text(key, "plan_s3.key"),
+        version_id=_text(version_id, "plan_s3.version_id") if version_id is not None else None,
+    )
+
+
+def _text(value: object, field: str) -> str:
+    if not isinstance(value, str) or not value:
+        raise InvalidInput(field, "must be a non-empty string")
+    return value
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -1,10 +1,8 @@
-"""Controls: the rules by which this program denies an order.
+"""Controls: the rules by which this program denies an order. ``ORDER_OF_CONTROLS`` lists them in order.
 
-Pure functions: each takes facts and returns a ``Denial`` with its stable code, or None. If the data for a rule is
-missing, the order is denied. The numbers are fields of ``domain.limits``. The rules follow SEC Rule 15c3-5 and MiFID
-II RTS 6, which regulate firms that send orders by program. ``ORDER_OF_CONTROLS`` lists them in the order of evaluation.
-
-Two other modules deny what they cannot calculate: ``domain.sizing`` a quantity, ``domain.strategy`` a price.
+Pure functions: each returns a ``Denial`` with its stable code, or None. A rule whose data is missing denies the order.
+Its numbers are fields of ``domain.limits``. The rules follow SEC Rule 15c3-5 and MiFID II RTS 6, which regulate firms
+that send orders by program. ``domain.sizing`` and ``domain.strategy`` also deny what they cannot size or price.
 """
 
 from __future__ import annotations

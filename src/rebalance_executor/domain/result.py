@@ -16,10 +16,15 @@ class ExecutionStatus(StrEnum):
     """Final status of a plan."""
 
     SUCCESS = "success"
+    """Every item was filled, or every item is a HOLD."""
     SUCCESS_WITH_SKIPS = "success_with_skips"
+    """At least one item was filled; the others were filled or skipped."""
     PARTIAL_SUCCESS = "partial_success"
+    """Shares were filled, but at least one item was neither filled completely nor skipped."""
     FAILURE = "failure"
+    """Nothing was filled."""
     UNRESOLVED = "unresolved"
+    """An item is UNRESOLVED, or broker and journal differ after the trade; an operator must look."""
 
 
 class _Dto(BaseModel):

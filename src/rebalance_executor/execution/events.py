@@ -30,7 +30,7 @@ class LogEvent(StrEnum):
 
     PLAN_RECEIVED = "plan.received", Severity.INFO, "A delivery contains a valid plan."
     PLAN_INVALID = "plan.invalid", Severity.WARNING, "The document can never be executed; nothing was stored or sent."
-    PLAN_DENIED = "plan.denied", Severity.WARNING, "A control denied every item of a valid plan."
+    PLAN_DENIED = "plan.denied", Severity.WARNING, "A control denied a valid plan as a whole."
     PLAN_CLAIMED = "plan.claimed", Severity.INFO, "The idempotency record of the plan was claimed."
     PLAN_DUPLICATE = "plan.duplicate", Severity.INFO, "A redelivered plan got its stored result."
     PLAN_STARTED = "plan.started", Severity.INFO, "Parent orders were sized and their quantities frozen."

@@ -289,7 +289,7 @@ class Executor:
     def _sleep(self) -> None:
         """Wait for the next tick, or until sending is allowed again, but never past the time to stop."""
         run, now = self._run, self._clock.now()
-        mode = run.mode_at(now)
+        mode = run.mode_at(now)  # evaluated again, because the run may have started to yield while it was sending
         if isinstance(mode, Yielding):
             self._clock.sleep(min(_STOPPING_TICK, mode.give_up_at - now))
             return

@@ -154,7 +154,7 @@ class ExecutionManager:
         """
         state = replace(journal.plan, runs=journal.plan.runs + 1)
         run = pretrade.new_run(plan, lease, deadline, state, dict(journal.parents))
-        if state.phase is PlanPhase.SELLS:  # the buys of a write that failed before the gate's budget were never sent
+        if state.phase is PlanPhase.SELLS:  # a write that failed halfway may have stored buys; it sent none of them
             run.outbox.discard_unsent(run.work, run.unsettled(Side.BUY))
         run.work.mark_intended_unknown(self._ports.clock.now())
         permission = pretrade.check_account()

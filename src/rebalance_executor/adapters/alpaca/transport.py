@@ -189,8 +189,7 @@ class AlpacaTransport:
 
     def _acquire(self, name: str, until: datetime) -> None:
         self._rate_limiter.acquire(until)
-        method, path = name.split(" ", 1)
-        self._on_request(f"{method} /v2{path}")
+        self._on_request(name.replace(" ", " /v2", 1))
 
     def _observe(self, response: Response) -> None:
         self._rate_limiter.observe_headers(response.headers, is_rate_limited=response.status_code == 429)
