@@ -90,7 +90,7 @@ class Executor:
                 self._sleep()
 
     def withdraw(self) -> None:
-        """Journal and send a cancel for every working order, until broker or journal do not answer.
+        """Journal and send a cancel for every working order, as long as journal and broker answer.
 
         A run that can no longer read uses it before it ends. The next run waits for the confirmations and sends the
         cancels that this run could not send.

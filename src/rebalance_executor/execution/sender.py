@@ -123,7 +123,10 @@ class Sender:
         return True
 
     def _submit(self, parent: ParentOrder) -> bool:
-        """Send the parent's open child once; return whether the broker gave a definite answer."""
+        """Send the parent's open child once, unless a check forbids it.
+
+        Return False if the order could not be sent now or got no answer: the next look must not follow at once.
+        """
         run, child = self._run, parent.open_child
         if child is None:
             return True
