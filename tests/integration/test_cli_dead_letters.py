@@ -57,7 +57,9 @@ def test_list_shows_every_dead_letter_and_removes_none(terminal: Terminal) -> No
 
     assert [(m["plan_id"], m["problem"] is None) for m in first] == [("plan-1", True), (None, False)]
     assert [m["message_id"] for m in first] == [m["message_id"] for m in second]
-    assert "plan-1" in terminal.type("dlq", "list").stdout
+    shown = terminal.type("dlq", "list").stdout
+    assert "plan-1" in shown
+    assert f"rebalance dlq show {first[0]['message_id'][:8]}" in shown
 
 
 def test_list_of_an_empty_queue_is_empty(terminal: Terminal) -> None:
@@ -95,7 +97,10 @@ def test_undelivered_event_is_replayed_as_a_plan(terminal: Terminal) -> None:
 def test_show_prints_the_whole_message(terminal: Terminal) -> None:
     bury(terminal, "this is no plan")
     (message,) = listed(terminal)
-    assert "this is no plan" in terminal.type("dlq", "show", message["message_id"][:8]).stdout
+    start = message["message_id"][:8]
+    shown = terminal.type("dlq", "show", start).stdout
+    assert "this is no plan" in shown
+    assert f"rebalance dlq discard {start}" in shown
 
 
 def test_replay_moves_a_plan_to_the_plan_queue(terminal: Terminal) -> None:

@@ -89,6 +89,15 @@ def test_unavailable_broker_is_not_reported_as_wrong_keys_or_clock(world: Handle
     assert all("Alpaca is up" in fix for fix in fixes.values())
 
 
+def test_doctor_names_the_account_and_its_missing_credentials(terminal: Terminal) -> None:
+    diagnosis = terminal.json("cli/doctor", "doctor", "--account", "growth", code=1)
+
+    fixes = {check["name"]: check["fix"] for check in diagnosis["checks"] if not check["ok"]}
+    assert "account growth" in diagnosis["checks"][0]["detail"]
+    assert set(fixes) == {"account", "clock", "quotes"}
+    assert all("its keys" in fix for fix in fixes.values())
+
+
 def test_doctor_distinguishes_a_halt_from_a_failure(terminal: Terminal) -> None:
     terminal.type("halt", "--reason", "holiday")
     diagnosis = terminal.json("cli/doctor", "doctor", code=6)

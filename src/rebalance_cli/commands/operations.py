@@ -19,7 +19,13 @@ from rebalance_cli.options import AccountDigits, CommandSession, PlanId, account
 from rebalance_cli.outputs import Check, Deviation, Diagnosis, KillSwitchAnswer, Reconciliation
 from rebalance_cli.queries.plans import PlanRecord, load_plan, resolve_plan_id, symbols_traded_later
 from rebalance_cli.views.operations import diagnosis_view, kill_switch_view, reconciliation_view
-from rebalance_executor.domain.errors import BrokerUnavailable, ConfigurationError, RebalanceError
+from rebalance_executor.domain.errors import (
+    BrokerUnavailable,
+    ConfigurationError,
+    CredentialsRejected,
+    RebalanceError,
+    UnknownAccount,
+)
 from rebalance_executor.domain.orders import ORDER_LOOKBACK, child_order_prefix
 from rebalance_executor.domain.reconciliation import differences, was_sent
 from rebalance_executor.domain.risk_state import KillSwitchRecord, TradingState
@@ -39,7 +45,13 @@ _FIX = {
     "plans": "Check PLAN_BUCKET and whether this role may list it.",
     "results": "Check RESULT_BUS and whether this role may describe it.",
 }
-_FIX_BROKER = "Check that Alpaca is up and can be reached from here: ALPACA_TRADING_URL, ALPACA_DATA_URL."
+"""How to fix each check that fails."""
+_FIX_BY_CODE = {
+    BrokerUnavailable.code: "Check that Alpaca is up and reachable from here: ALPACA_TRADING_URL, ALPACA_DATA_URL.",
+    UnknownAccount.code: _FIX["account"],
+    CredentialsRejected.code: _FIX["account"],
+}
+"""How to fix a check that fails with this code, which may have nothing to do with the name of the check."""
 
 
 # --- the kill switch -------------------------------------------------------------------------------------
@@ -116,7 +128,7 @@ def doctor(session: CommandSession) -> None:
 def _checks(ctx: CliContext, account: str) -> Iterator[Check]:
     from rebalance_executor import bootstrap  # imported late: takes a second, as in rebalance_cli.context
 
-    yield Check(name="configuration", ok=True, detail=_target(ctx), fix=None)
+    yield Check(name="configuration", ok=True, detail=_target(ctx, account), fix=None)
     settings = ctx.settings.model_copy(update={"account": account})
     report = check_health(bootstrap.health_checks(settings, ctx.aws_client, ctx.ports, ctx.deadline()), ctx.event_log)
     for check in report["checks"]:
@@ -128,13 +140,14 @@ def _checks(ctx: CliContext, account: str) -> Iterator[Check]:
 
 
 def _fix(name: str, detail: str) -> str:
-    return _FIX_BROKER if detail.startswith(BrokerUnavailable.code) else _FIX[name]
+    code = detail.partition(":")[0]
+    return _FIX_BY_CODE.get(code, _FIX[name])
 
 
-def _target(ctx: CliContext) -> str:
+def _target(ctx: CliContext, account: str) -> str:
     money = "paper" if ctx.settings.alpaca_paper else "REAL MONEY"
     place = "this machine" if ctx.is_local else "AWS"
-    return f"account {ctx.settings.account}, {money}, on {place}"
+    return f"account {account}, {money}, on {place}"
 
 
 def _check_dead_letters(ctx: CliContext, queues: Sequence[Queue]) -> Check:
