@@ -61,7 +61,7 @@ def check_account(broker: Broker) -> str:
     account = broker.account()
     expected = broker.expected_account_number
     if expected is not None and account.account_number != expected:
-        raise Unhealthy(f"the credentials belong to account {account.account_number}, configured is {expected}")
+        raise Unhealthy(f"the credentials belong to account {account.account_number}; account_number is {expected}")
     if account.blocked_by is not None:
         raise Unhealthy(f"trading is blocked: {account.blocked_by}")
     return f"account {account.account_number} is {account.status}"
@@ -76,7 +76,10 @@ def check_clock(broker: Broker, clock: Clock) -> str:
     market = broker.clock()
     skew = abs(clock.now() - market.now)
     if skew > TOLERATED_CLOCK_SKEW:
-        raise Unhealthy(f"our clock and the broker's differ by {skew.total_seconds():.0f} s")
+        limit = TOLERATED_CLOCK_SKEW.total_seconds()
+        raise Unhealthy(
+            f"our clock and the broker's differ by {skew.total_seconds():.0f} s; the limit is {limit:.0f} s"
+        )
     return "the market is open" if market.is_open else f"the market opens at {format_utc(market.next_open)}"
 
 

@@ -148,7 +148,7 @@ class Executor:
     def _report(self, parent: ParentOrder, child: ChildOrder, order: BrokerOrder) -> None:
         """Apply the broker's report to the child, or settle the parent if the order is not this child's."""
         if (order.symbol, order.side, order.qty) != (parent.symbol, parent.side, child.qty):
-            text = f"{order.client_order_id} is order {order.id} at the broker and not ours: {order.description}"
+            text = f"{order.client_order_id} is order {order.id} at the broker, with other content: {order.description}"
             self._settle(parent, Settle(Outcome.UNRESOLVED, Code.CLIENT_ORDER_ID_MISMATCH, text))
             return
         after = child.with_report(order, self._clock.now())

@@ -9,7 +9,7 @@ from rebalance_executor.domain.reconciliation import Difference, differences, wa
 from rebalance_executor.domain.values import seconds
 from rebalance_executor.execution.account_access import AccountAccess
 from rebalance_executor.execution.events import LogEvent
-from rebalance_executor.execution.run import Run
+from rebalance_executor.execution.run import DEADLINE_REASON, Run
 
 
 def reconcile(run: Run, access: AccountAccess) -> list[Difference]:
@@ -34,7 +34,7 @@ def reconcile(run: Run, access: AccountAccess) -> list[Difference]:
         if not remaining or now >= until:
             break
         if now >= run.deadline.stop_at:
-            raise PlanYielded("stopped safely before the deadline; the next delivery compares with the broker again")
+            raise PlanYielded(f"{DEADLINE_REASON}; the next delivery compares with the broker again")
         clock.sleep(min(seconds(config.tick_seconds), until - now, run.deadline.stop_at - now))
     for symbol in {difference.symbol for difference in remaining} & run.parents.keys():
         text = "; ".join(difference.problem for difference in remaining if difference.symbol == symbol)

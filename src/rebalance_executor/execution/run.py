@@ -19,7 +19,8 @@ from rebalance_executor.execution.outbox import Outbox
 from rebalance_executor.execution.ports import EventLog, Lease, Ports
 from rebalance_executor.execution.unit_of_work import UnitOfWork
 
-_DEADLINE_REASON = "stopped safely before the deadline"
+DEADLINE_REASON = "stopped safely before the deadline"
+"""Reason of a run that yields because its deadline is near."""
 
 
 @dataclass(slots=True)
@@ -47,13 +48,13 @@ class Run:
     def mode_at(self, now: datetime) -> RunMode:
         """Return the run's mode. ``Yielding`` takes precedence. The run never returns to an earlier mode."""
         if self.is_stopping(now):
-            return self.yielding or Yielding(_DEADLINE_REASON, self.deadline.give_up_at)
+            return self.yielding or Yielding(DEADLINE_REASON, self.deadline.give_up_at)
         if self.denial is not None:
             return Concluding(self.denial.code, self.denial.message)
         if self.is_closed(now):
-            return Concluding(Code.MARKET_CLOSED, "the market closed before the order was done")
+            return Concluding(Code.MARKET_CLOSED, "the market closed before the item was finished")
         if now >= self.plan_ends_at:
-            return Concluding(Code.TIME_LIMIT, "the plan's time limit passed before the order was done")
+            return Concluding(Code.TIME_LIMIT, "the plan's time limit passed before the item was finished")
         return Working()
 
     def conclude(self, denial: Denial, log: EventLog) -> None:

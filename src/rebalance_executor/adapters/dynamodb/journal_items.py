@@ -227,7 +227,7 @@ def parse_item[T](item: Item, parse: Callable[[Any], T]) -> T:
         return parse(item)
     except (ValidationError, KeyError, ValueError, OSError, EOFError) as error:
         raise JournalContradiction(
-            f"journal item {_key_text(item)} cannot be read ({_problem(error)}); it was not written by this program"
+            f"journal item {_key_text(item)} cannot be read ({_problem(error)}); it was changed outside this program"
         ) from error
 
 
