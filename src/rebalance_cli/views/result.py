@@ -48,7 +48,7 @@ def result_facts(result: ExecutionResult) -> list[tuple[str, RenderableType]]:
         ("Status", headline(result)),
         ("Plan", f"{result.plan_id}  (account {result.account})"),
     ]
-    if traded := _traded(result):
+    if traded := _trade_count(result):
         filled = f"${dollars(result.total_trade_value)}, {result.orders_succeeded} of {traded} orders as planned"
         rows += [("Filled", filled), ("Slippage", _slippage(result))]
     seconds = (result.execution_timestamp - result.started_at).total_seconds()
@@ -59,7 +59,7 @@ def result_facts(result: ExecutionResult) -> list[tuple[str, RenderableType]]:
 def headline(result: ExecutionResult) -> Text:
     """Return the status with its meaning for this plan."""
     title, style, meaning = STATUSES[result.status]
-    if not _traded(result):
+    if not _trade_count(result):
         meaning = "nothing to trade: every item is a HOLD"
     elif result.status is ExecutionStatus.SUCCESS_WITH_SKIPS and _skips_only_holds(result):
         meaning = "all trades filled; some items needed no trade"
@@ -101,14 +101,14 @@ def plan_view(result: ExecutionResult, width: int, cash: Cash | None) -> Group:
     reasons = remarks(result)
     if reasons is not None:
         parts += ["", reasons]
-    if _traded(result):
+    if _trade_count(result):
         parts += ["", sums_table(result, width)]
         if cash is not None:
             parts += ["", cash_line(result, cash)]
     return Group(*parts)
 
 
-def _traded(result: ExecutionResult) -> int:
+def _trade_count(result: ExecutionResult) -> int:
     return sum(order.action is not Action.HOLD for order in result.orders)
 
 
