@@ -90,8 +90,8 @@ def build(
     clients = cache(clients or aws_client)
     config = ExecutionConfig.from_json(settings.execution_config)
     ports = build_ports(settings, config, telemetry, clock=clock, clients=clients, on_request=telemetry.count_request)
-    if stop_requested is not None:
-        ports = replace(ports, stop_requested=stop_requested)
+    ports = replace(ports, stop_requested=stop_requested or ports.stop_requested)
+    records = DynamoDBPersistenceLayer(settings.idempotency_table, boto3_client=clients("dynamodb"))
 
     def check_health(deadline: Deadline) -> dict[str, Any]:
         return health.check_health(health_checks(settings, clients, ports, deadline), telemetry)
@@ -103,9 +103,7 @@ def build(
     return Service(
         account=settings.account,
         plans=S3PlanStore(settings.plan_bucket, lambda: clients("s3")),
-        idempotency=IdempotencyGate(
-            DynamoDBPersistenceLayer(settings.idempotency_table, boto3_client=clients("dynamodb")), telemetry
-        ),
+        idempotency=IdempotencyGate(records, telemetry),
         queue=SqsPlanQueue(settings.plan_queue_url, lambda: clients("sqs"), lease_margin(config), telemetry),
         manager=ExecutionManager(ports, config),
         journal=ports.journal,

@@ -8,6 +8,7 @@ journalled and the lease is released; the error asks for redelivery if another d
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
 
@@ -80,11 +81,11 @@ class ExecutionManager:
         """
         broker = self._ports.brokers(account, deadline)
         lease = self._acquire_lease(account, deadline, run_id)
-        try:
-            return self._under_lease(plan, broker, lease, deadline)
-        except BaseException:  # also when the process is stopped; a finished plan has released its lease
-            self._release_lease(lease)
-            raise
+        with ExitStack() as on_error:
+            on_error.callback(self._release_lease, lease)
+            result = self._under_lease(plan, broker, lease, deadline)
+            on_error.pop_all()  # a finished plan has released its lease
+        return result
 
     # --- lease -------------------------------------------------------------------------------------------
 

@@ -19,9 +19,8 @@ _QUOTE_POLL_INTERVAL = timedelta(seconds=1)
 class QuoteFeed:
     """Latest quotes of one run, for sizing and for working orders.
 
-    While orders are worked, a quote that is missing in the response is dropped, so that it prices no further order.
-    During sizing the previous quote is kept; its age is bounded. If the configuration allows it, the last trade
-    replaces a quote that stays unusable.
+    While orders are worked, a quote that the response leaves out is dropped: it prices no further order. During sizing
+    the previous quote is kept; its age is bounded. Where configured, the last trade replaces an unusable quote.
     """
 
     def __init__(self, broker: Broker, clock: Clock, config: ExecutionConfig) -> None:
