@@ -38,6 +38,7 @@ def pass_gate(run: Run, access: AccountAccess) -> None:
             run.work.update_parent(parent)
             log_outcome(access.log, parent)
         access.log.emit(LogEvent.GATE_PASSED, proceeds=received, expected_funds=expected, buy_budget=budget)
+        # Journalled with the phase below, in one write: a later run must not fix the budget again.
         run.work.update_state(buy_budget=budget)
     run.work.update_state(phase=PlanPhase.BUYS)
 

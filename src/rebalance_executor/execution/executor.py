@@ -83,6 +83,7 @@ class Executor:
             actions = self._decide(side, mode)
             if not self._run.unsettled(side):
                 return  # nothing is left to send; the next write journals what the broker reported
+            # Before anything is sent: no order may exist at the broker that the journal does not know.
             self.save()
             if isinstance(mode, Yielding) and (self._is_withdrawn(side) or self._clock.now() >= mode.give_up_at):
                 raise PlanYielded(f"{mode.reason}; the next delivery continues with the {side.lower()}s")

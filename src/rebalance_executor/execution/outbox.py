@@ -63,6 +63,7 @@ class Outbox:
         if child is None or child.state is not ChildState.LIVE:
             return False
         if self._is_not_accepted(child, now, wait):
+            # One retry per answer: the next answer decides whether another one follows.
             del self.cancels_not_accepted[child.client_order_id]
             return True
         if child.client_order_id not in self.cancels_to_reissue:

@@ -66,6 +66,7 @@ class Sender:
             CredentialsRejected: the broker rejected the keys; no further order was sent.
         """
         run = self._run
+        # Cancels first and without checks: no control may keep an order open.
         for symbol in actions.cancels:
             self.cancel(symbol)
         has_answers = bool(actions.submits)

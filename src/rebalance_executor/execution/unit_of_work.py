@@ -77,6 +77,7 @@ class UnitOfWork:
         """
         record = self.record if self.is_state_changed else None
         journal.write(lease, self.state, parents=self.changed_parents, run=record, reservation=self.reservation)
+        # Only after the write: a failed one leaves all changes pending.
         self.changed.clear()
         self.is_state_changed = False
         self.reservation = None
