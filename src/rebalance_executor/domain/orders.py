@@ -190,7 +190,7 @@ class ChildOrder:
         if not self.is_open:
             return self
         filled, price = self.filled_qty, self.filled_avg_price
-        if order.filled_qty >= filled:  # a price belongs to the fills of its own report; an older report is stale
+        if order.filled_qty >= filled:  # a price belongs to the fills in the same report; an older one is stale
             filled, price = order.filled_qty, order.filled_avg_price or price
         has_all_fills = order.status != "filled" or filled >= self.qty  # the status can precede the quantity
         is_complete = has_all_fills and (filled == 0 or price is not None)
