@@ -114,6 +114,11 @@ class LogEvent(StrEnum):
         Severity.WARNING,
         "Asset flags could not be cached; trading continues.",
     )
+    IDEMPOTENCY_BYPASSED = (
+        "idempotency.bypassed",
+        Severity.WARNING,
+        "The idempotency record is claimed or cannot be claimed; the account's lease decides whether the plan runs.",
+    )
     IDEMPOTENCY_SAVE_FAILED = (
         "idempotency.save_failed",
         Severity.WARNING,
