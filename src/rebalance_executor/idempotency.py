@@ -1,8 +1,10 @@
 """Idempotency with Powertools: one execution per (account, plan ID); a redelivered plan gets its stored result.
 
-The idempotency table is a cache of answers, not the safeguard: its records can expire, be deleted or be overwritten.
-The journal is the source of truth and does not rely on this module. A record is small, because it is limited to 400 KB
-and a result with many orders is larger. The result itself is read from the journal.
+The idempotency table is a cache of answers, not a lock: its records can expire, be deleted or be overwritten, and a
+claim can belong to a killed run, or to this very invocation if DynamoDB's acknowledgement was lost. So a claim stops
+nobody: a plan whose record is claimed, or cannot be claimed, goes on to the account's lease, which alone decides which
+run works. The journal is the source of truth and does not rely on this module. A record is small, because it is
+limited to 400 KB and a result with many orders is larger. The result itself is read from the journal.
 """
 
 from __future__ import annotations
@@ -21,10 +23,7 @@ from aws_lambda_powertools.utilities.idempotency.persistence.base import BasePer
 
 from rebalance_executor.domain.errors import (
     JournalContradiction,
-    JournalUnavailable,
     PlanChanged,
-    PlanInProgress,
-    RebalanceError,
 )
 from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.domain.result import ExecutionResult
@@ -42,7 +41,7 @@ EXPIRES_AFTER_SECONDS = 45 * 24 * 3600
 
 
 class _Execution:
-    """One execution under a claim, with its result or its error.
+    """One execution, with or without a claim, with its result or its error.
 
     They are kept here because Powertools returns only the record and may wrap the error.
     """
@@ -51,21 +50,32 @@ class _Execution:
         self._execute = execute
         self._log = log
         self.result: ExecutionResult | None = None
-        self.error: RebalanceError | None = None
+        self.error: Exception | None = None
 
-    def run(self) -> ExecutionResult:
-        """Execute the plan; keep its result, or keep its error and raise it again."""
+    def run_claimed(self) -> ExecutionResult:
+        """Execute the plan under a claim."""
         self._log.emit(LogEvent.PLAN_CLAIMED)
+        return self._run()
+
+    def run_unclaimed(self, reason: str) -> ExecutionResult:
+        """Execute the plan without a claim: the lease excludes a second run, and the record is left to expire."""
+        self._log.emit(LogEvent.IDEMPOTENCY_BYPASSED, reason=reason)
+        return self._run()
+
+    def _run(self) -> ExecutionResult:
+        """Execute the plan; keep its result, or keep its error and raise it again."""
         try:
             self.result = self._execute()
-        except RebalanceError as error:
+        except Exception as error:
             self.error = error
             raise
         return self.result
 
 
 class IdempotencyGate:
-    """A gate that executes each (account, plan ID) once and answers repeated deliveries with the stored result.
+    """A gate that answers repeated deliveries of a finished (account, plan ID) with the stored result.
+
+    A plan without a finished record is executed: the lease and the journal make sure that this happens once.
 
     Args:
         persistence: Powertools' persistence layer.
@@ -111,31 +121,36 @@ class IdempotencyGate:
             plan: the plan.
             account: the account it is executed on.
             context: Lambda's context; a claim expires at the invocation's deadline.
-            execute: executes the plan. It is not called if the plan was finished before.
+            execute: executes the plan under the account's lease, or returns its result from the journal. It is not
+                called if the record says that the plan was finished before.
             load_result: reads the stored result of a finished plan.
 
         Raises:
-            PlanInProgress: another execution holds the claim.
             PlanChanged: the plan ID was claimed with other content.
-            JournalUnavailable: the record could not be written or read; the plan was not executed.
             JournalContradiction: the record says finished, but the journal has no result.
-            RebalanceError: raised by ``execute``; its claim is released.
+            RebalanceError: raised by ``execute``; a claim of this call is released.
         """
         execution = _Execution(execute, self._log)
-        self._config.register_lambda_context(context)  # before the call; without it, a crash keeps the claim forever
+        self._config.register_lambda_context(
+            context
+        )  # before the call; without it, the record of a killed run never completes
         claim = {"account": account, "plan_id": plan.plan_id, "content_hash": plan.content_hash}
+        bypass: str | None = None
         try:
-            self._execute_once(claim=claim, execute=execution.run)
+            self._execute_once(claim=claim, execute=execution.run_claimed)
         except IdempotencyAlreadyInProgressError:
-            raise PlanInProgress("another execution of this plan is in progress; the plan is redelivered") from None
+            bypass = "the record is claimed, by another run or by one that was killed"
         except IdempotencyValidationError:
             raise PlanChanged.for_plan(plan.plan_id) from None
         except (IdempotencyPersistenceLayerError, IdempotencyInconsistentStateError) as error:
             if execution.error is not None:
                 raise execution.error from error  # the claim was not released; it expires with this invocation
             if execution.result is None:
-                raise JournalUnavailable(f"the idempotency table did not answer: {error}") from error
-            self._log.emit(LogEvent.IDEMPOTENCY_SAVE_FAILED, reason=str(error))  # the journal has the result
+                bypass = f"the idempotency table did not answer: {error}"
+            else:
+                self._log.emit(LogEvent.IDEMPOTENCY_SAVE_FAILED, reason=str(error))  # the journal has the result
+        if bypass is not None:
+            return execution.run_unclaimed(bypass)
         return execution.result or self._stored_result(plan, account, load_result)
 
     def _stored_result(

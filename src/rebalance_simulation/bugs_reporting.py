@@ -14,13 +14,13 @@ from rebalance_executor import handler
 from rebalance_executor.adapters.dynamodb import journal
 from rebalance_executor.adapters.dynamodb.journal import DynamoJournal
 from rebalance_executor.domain import result_builder
-from rebalance_executor.domain.errors import PlanYielded
+from rebalance_executor.domain.errors import PlanYielded, Redeliver
 from rebalance_executor.domain.journal import PlanPhase
 from rebalance_executor.domain.orders import Outcome, ParentOrder
 from rebalance_executor.domain.result import ExecutionResult
 from rebalance_executor.execution import manager, publishing
 from rebalance_executor.execution.run import Run
-from rebalance_executor.idempotency import IdempotencyGate
+from rebalance_executor.idempotency import IdempotencyGate, _Execution
 
 Replacement = tuple[Any, str, Callable[[], Any]]
 """Owner, attribute, and a function that makes the attribute's replacement."""
@@ -67,6 +67,13 @@ def _different_answer() -> Callable[..., Any]:
 def _different_publication() -> Callable[..., Any]:
     publish = publishing.publish
     return lambda ports, result, *published: publish(ports, _one_more_run(result), *published)
+
+
+def _stopped_by_a_claim() -> Callable[..., Any]:
+    def stopped(_: Any, reason: str) -> Any:
+        raise Redeliver(reason)
+
+    return stopped
 
 
 def _planned_shares_filled() -> Callable[..., Any]:
@@ -128,6 +135,7 @@ REPORTING_BUGS: dict[str, list[Replacement]] = {
     "a published result is not recorded": [(DynamoJournal, "mark_published", lambda: _nothing)],
     "failed queue messages are reported as done": [(handler, "_answer_queue", _failures_hidden)],
     "an idempotency claim never expires": [(IdempotencyConfig, "register_lambda_context", _without_context)],
+    "a claim in progress stops a plan": [(_Execution, "run_unclaimed", _stopped_by_a_claim)],
     "a stored result is overwritten": [
         (IdempotencyGate, "run_once", lambda: _executed_again),
         (DynamoJournal, "load", _result_hidden),

@@ -49,6 +49,7 @@ _AT_SUBMISSIONS = (*_ANYWHERE, *_BROKER, Fault.LATE, Fault.HIDDEN)
 _AT_BROKER = (*_ANYWHERE, *_BROKER, Fault.ZOMBIE)
 _AT_OTHER_CALLS = (*_ANYWHERE, Fault.ZOMBIE)
 _AT_DYNAMODB = (*_AT_OTHER_CALLS, Fault.THROTTLED, Fault.REPEATED)
+_AT_RECORDS = (*_AT_OTHER_CALLS, Fault.REPEATED)
 
 
 def possible_faults(name: str) -> tuple[Fault, ...]:
@@ -61,6 +62,8 @@ def possible_faults(name: str) -> tuple[Fault, ...]:
         return _AT_SUBMISSIONS
     if name.startswith("broker"):
         return _AT_BROKER
+    if name.startswith("idempotency"):
+        return _AT_RECORDS
     return _AT_DYNAMODB if name.startswith(("journal", "risk_store", "assets")) else _AT_OTHER_CALLS
 
 

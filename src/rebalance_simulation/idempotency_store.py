@@ -18,6 +18,8 @@ from requests.exceptions import ReadTimeout
 from rebalance_executor.idempotency import EXPIRES_AFTER_SECONDS
 from rebalance_simulation.calls import CallHook, with_timeouts
 from rebalance_simulation.clock import SimulatedClock
+from rebalance_simulation.faults import Fault
+from rebalance_simulation.invariants import Violation
 
 _IN_PROGRESS = STATUS_CONSTANTS["INPROGRESS"]
 _NEVER = datetime.max.replace(tzinfo=UTC)
@@ -42,6 +44,11 @@ class RecordTable:
 
     def __init__(self) -> None:
         self.stored: dict[str, StoredRecord] = {}
+
+    def keep_claims(self) -> None:
+        """Make every claim last forever, as if its run had just begun: no plan may wait for the end of a claim."""
+        for stored in self.stored.values():
+            stored.claimed_until = _NEVER
 
 
 class SimulatedRecords(BasePersistenceLayer):
@@ -83,8 +90,9 @@ class SimulatedRecords(BasePersistenceLayer):
             if existing is not None and not self._is_free(existing):
                 self._validate_payload(data_record, existing.record)
                 raise IdempotencyItemAlreadyExistsError(old_data_record=existing.record)
-            ends = self._claim_ends() if data_record.in_progress_expiry_timestamp is not None else _NEVER
-            self._store(data_record, ends)
+            if data_record.in_progress_expiry_timestamp is None:
+                raise Violation("a claim has no end: if its run is killed, its record never completes")
+            self._store(data_record, self._claim_ends())
 
         self._request("claim", claim)
 
@@ -98,7 +106,13 @@ class SimulatedRecords(BasePersistenceLayer):
         self._request("delete", delete)
 
     def _request[T](self, operation: str, effect: Callable[[], T]) -> T:
-        return self._call(f"idempotency.{operation}", with_timeouts(effect, self._time_out))
+        """Pass a request through the hook. If its acknowledgement is lost, boto3 sends it again."""
+
+        def run(fault: Fault | None) -> T:
+            answer = with_timeouts(effect, self._time_out)(fault)
+            return effect() if fault is Fault.REPEATED else answer
+
+        return self._call(f"idempotency.{operation}", run)
 
     def _time_out(self) -> NoReturn:
         self._clock.advance(_TIMEOUT)

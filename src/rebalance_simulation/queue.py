@@ -89,11 +89,12 @@ class MessageQueue:
         return False
 
     def stop_faults(self) -> None:
-        """Stop all faults, undo events, and wait until leases have expired."""
+        """Stop all faults, undo events, and wait until leases have expired. Claims of killed runs do not end."""
         self.world.faults.is_stopped = True
         self.world.down_until.clear()
         self._environment.restore()
         self.world.clock.advance(LEASE_EXPIRY)
+        self.world.records.keep_claims()
 
     def finish(self, message: Message) -> None:
         """Deliver the message without faults until it is done.

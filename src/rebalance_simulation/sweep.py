@@ -16,7 +16,7 @@ from enum import StrEnum
 from functools import cache
 from typing import Any
 
-from rebalance_executor.domain.errors import LeaseHeld, OverfillGuard, PlanInProgress
+from rebalance_executor.domain.errors import LeaseHeld, OverfillGuard
 from rebalance_executor.domain.orders import Outcome
 from rebalance_simulation.config_generator import steady_config
 from rebalance_simulation.faults import KILLS, Fault, FaultInjector, possible_faults
@@ -85,8 +85,9 @@ def run_story(story: Story, script: Script, world: World | None = None) -> World
             return world
         if isinstance(delivery.error, OverfillGuard):
             raise Violation(f"the overfill guard stopped the program: {delivery.error}")
-        # a killed run, or one whose release got no answer, holds lease and claim until its invocation would have ended
-        is_held = delivery.was_killed or isinstance(delivery.error, PlanInProgress | LeaseHeld)
+        # a killed run, or one whose release got no answer, holds the lease until its invocation would have ended
+        is_held = delivery.was_killed or isinstance(delivery.error, LeaseHeld)
+        world.records.keep_claims()
         world.clock.advance(LEASE_EXPIRY if is_held else DELIVERY_GAP)
     raise Violation(f"not finished after {MAX_DELIVERIES} deliveries")
 

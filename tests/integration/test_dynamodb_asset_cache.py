@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 TTL = timedelta(hours=12)
 
 
-def asset(symbol: str, *, tradable: bool = True, fractionable: bool = False) -> Asset:
-    return Asset(symbol, "active", tradable=tradable, fractionable=fractionable)
+def asset(symbol: str, status: str = "active", *, tradable: bool = True, fractionable: bool = True) -> Asset:
+    return Asset(symbol, status, tradable=tradable, fractionable=fractionable)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def cache(tampered: Tampered, clock: SimulatedClock) -> DynamoAssetCache:
 
 
 def test_get_returns_cached_flags_only(cache: DynamoAssetCache) -> None:
-    known = {"AAPL": asset("AAPL", fractionable=True), "BRK.B": asset("BRK.B", tradable=False)}
+    known = {"AAPL": asset("AAPL"), "BRK.B": asset("BRK.B")}
     cache.put(known.values(), now=NOW)
 
     assert cache.get(["AAPL", "BRK.B", "NONE"], now=NOW) == known
@@ -80,9 +80,40 @@ def test_item_has_the_time_to_live_attribute(cache: DynamoAssetCache, client: Dy
 
 def test_put_replaces_flags(cache: DynamoAssetCache) -> None:
     cache.put([asset("AAPL")], now=NOW)
-    cache.put([asset("AAPL"), asset("AAPL", fractionable=True)], now=NOW)
+    later = NOW + timedelta(hours=1)
+    cache.put([asset("AAPL"), asset("AAPL")], now=later)
 
-    assert cache.get(["AAPL"], now=NOW)["AAPL"].fractionable
+    assert set(cache.get(["AAPL"], now=NOW + TTL)) == {"AAPL"}
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [asset("AAPL", tradable=False), asset("AAPL", fractionable=False), asset("AAPL", "inactive")],
+    ids=["not tradable", "not fractionable", "not active"],
+)
+def test_flags_that_say_no_are_not_cached(flags: Asset, cache: DynamoAssetCache, client: DynamoDBClient) -> None:
+    cache.put([flags, asset("MSFT")], now=NOW)
+
+    assert set(cache.get(["AAPL", "MSFT"], now=NOW)) == {"MSFT"}
+    assert client.scan(TableName=TABLE)["Count"] == 1
+
+
+def test_stored_flags_that_say_no_are_not_returned(cache: DynamoAssetCache, client: DynamoDBClient) -> None:
+    cache.put([asset("AAPL")], now=NOW)
+    key: Any = {"pk": {"S": "ASSET#AAPL"}, "sk": {"S": "ASSET"}}
+    no: Any = {":no": {"S": "no"}}
+    client.update_item(TableName=TABLE, Key=key, UpdateExpression="SET tradable = :no", ExpressionAttributeValues=no)
+
+    assert cache.get(["AAPL"], now=NOW) == {}
+
+
+def test_dropped_flags_are_not_returned_until_they_are_put_again(cache: DynamoAssetCache) -> None:
+    cache.put([asset("AAPL"), asset("MSFT")], now=NOW)
+
+    cache.drop("AAPL", now=NOW)
+    assert set(cache.get(["AAPL", "MSFT"], now=NOW)) == {"MSFT"}
+    cache.put([asset("AAPL")], now=NOW)
+    assert set(cache.get(["AAPL", "MSFT"], now=NOW)) == {"AAPL", "MSFT"}
 
 
 def test_symbols_are_split_into_batches(cache: DynamoAssetCache, tampered: Tampered) -> None:

@@ -15,9 +15,8 @@ from requests.exceptions import ReadTimeout
 
 from rebalance_executor.domain.errors import (
     JournalContradiction,
-    JournalUnavailable,
+    LeaseHeld,
     PlanChanged,
-    PlanInProgress,
     PlanYielded,
 )
 from rebalance_executor.domain.plan import RebalancePlan
@@ -38,11 +37,12 @@ EXPIRED: Any = SimpleNamespace(get_remaining_time_in_millis=lambda: -1000)
 
 
 class Gate:
-    """An idempotency gate with its log. ``fail_from_now_on`` makes its table fail."""
+    """An idempotency gate with its log. Its table fails or loses an acknowledgement on request."""
 
     def __init__(self, persistence: BasePersistenceLayer | None = None) -> None:
         self.events: list[LogEvent] = []
         self.is_down = False
+        self._loses_acknowledgement = False
         self._remaining = timedelta()
         simulated = SimulatedRecords(RecordTable(), self._call, SimulatedClock(NOW), lambda: NOW + self._remaining)
         self._gate = IdempotencyGate(persistence or simulated, self)
@@ -51,7 +51,7 @@ class Gate:
         assert order is None
         if self.is_down:
             raise ReadTimeout
-        return effect(None)
+        return effect(Fault.REPEATED if self.takes_acknowledgement() else None)
 
     def emit(self, event: LogEvent, **fields: object) -> None:
         self.events.append(event)
@@ -65,6 +65,15 @@ class Gate:
     def fail_from_now_on(self) -> None:
         """Make every further request to the table fail."""
         self.is_down = True
+
+    def lose_next_acknowledgement(self) -> None:
+        """Lose the answer to the next request, after its effect; the SDK sends the request again."""
+        self._loses_acknowledgement = True
+
+    def takes_acknowledgement(self) -> bool:
+        """Return whether the answer to this request is lost."""
+        is_lost, self._loses_acknowledgement = self._loses_acknowledgement, False
+        return is_lost
 
 
 @pytest.fixture(params=["DynamoDB", "simulated"])
@@ -86,7 +95,11 @@ def gate(request: pytest.FixtureRequest) -> Iterator[Gate]:
             if gate.is_down:
                 raise EndpointConnectionError(endpoint_url="http://localhost:1")
 
+        def repeat_if_lost(**_: object) -> float | None:
+            return 0.0 if gate.takes_acknowledgement() else None
+
         client.meta.events.register_first("before-send.dynamodb", fail_if_down)
+        client.meta.events.register_first("needs-retry.dynamodb", repeat_if_lost)
         yield gate
 
 
@@ -117,13 +130,40 @@ def test_plan_runs_again_after_an_error(gate: Gate) -> None:
     assert gate.run(PLAN, lambda: RESULT) == RESULT
 
 
-def test_plan_in_progress_is_not_executed_again(gate: Gate) -> None:
+def lease_held() -> ExecutionResult:
+    raise LeaseHeld("another run holds the account")
+
+
+def test_plan_in_progress_leads_to_the_lease(gate: Gate) -> None:
     def deliver_again() -> ExecutionResult:
-        with pytest.raises(PlanInProgress):
-            gate.run(PLAN, never)
+        with pytest.raises(LeaseHeld):
+            gate.run(PLAN, lease_held)
         return RESULT
 
     assert gate.run(PLAN, deliver_again) == RESULT
+    assert gate.events == [LogEvent.PLAN_CLAIMED, LogEvent.IDEMPOTENCY_BYPASSED]
+    assert gate.run(PLAN, never, lambda: RESULT) == RESULT  # the first delivery completed its record
+
+
+def test_claim_whose_acknowledgement_was_lost_does_not_stop_its_own_invocation(gate: Gate) -> None:
+    """DynamoDB answers 500 after the put took effect; the SDK's repeat of the put fails its condition."""
+    gate.lose_next_acknowledgement()
+
+    assert gate.run(PLAN, lambda: RESULT) == RESULT
+    assert gate.events == [LogEvent.IDEMPOTENCY_BYPASSED]
+
+
+def test_claim_of_a_killed_invocation_does_not_stop_the_next_delivery(gate: Gate) -> None:
+    class Killed(BaseException):
+        pass
+
+    def killed() -> ExecutionResult:
+        raise Killed
+
+    with pytest.raises(Killed):
+        gate.run(PLAN, killed)
+
+    assert gate.run(PLAN, lambda: RESULT) == RESULT
 
 
 def test_claim_of_a_killed_invocation_expires_at_its_deadline(gate: Gate) -> None:
@@ -156,10 +196,11 @@ def test_plan_id_with_other_content_is_invalid(gate: Gate, is_finished: bool) ->
     gate.run(PLAN, deliver_again)
 
 
-def test_nothing_is_executed_without_the_table(gate: Gate) -> None:
+def test_plan_is_executed_without_the_table(gate: Gate) -> None:
     gate.fail_from_now_on()
-    with pytest.raises(JournalUnavailable):
-        gate.run(PLAN, never)
+
+    assert gate.run(PLAN, lambda: RESULT) == RESULT
+    assert gate.events == [LogEvent.IDEMPOTENCY_BYPASSED]
 
 
 def test_result_is_returned_although_the_record_cannot_be_saved(gate: Gate) -> None:
@@ -178,6 +219,19 @@ def test_error_is_raised_although_the_claim_cannot_be_released(gate: Gate) -> No
 
     with pytest.raises(PlanYielded):
         gate.run(PLAN, yields)
+
+
+def test_unexpected_error_is_not_executed_again_when_the_claim_cannot_be_released(gate: Gate) -> None:
+    executions: list[None] = []
+
+    def fails() -> ExecutionResult:
+        executions.append(None)
+        gate.fail_from_now_on()
+        raise AssertionError("a defect")
+
+    with pytest.raises(AssertionError, match="a defect"):
+        gate.run(PLAN, fails)
+    assert len(executions) == 1
 
 
 def test_finished_record_without_a_result_is_a_contradiction(gate: Gate) -> None:

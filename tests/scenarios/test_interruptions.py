@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 
 from rebalance_executor.adapters.alpaca.broker import AlpacaBroker
-from rebalance_executor.domain.errors import BrokerUnavailable, ConfigurationError, PlanYielded
+from rebalance_executor.adapters.dynamodb.journal import DynamoJournal
+from rebalance_executor.domain.errors import BrokerUnavailable, ConfigurationError, LeaseHeld, PlanYielded
+from tests.support.builders import NOW
 from tests.support.world import HandlerWorld, Killed, a_world, buy, exit_of, kill, outcomes, plan
 
 NEVER = {"symbol": "AAA", "nth": 1, "behaviour": "never"}
@@ -125,3 +128,39 @@ def test_run_that_yields_before_the_proceeds_arrive_resumes_with_the_buys() -> N
         result = world.deliver(plan(exit_of("AAA"), buy("BBB", 900)), seconds=10)
 
         assert outcomes(result) == {"AAA": ("FILLED", None), "BBB": ("FILLED", None)}
+
+
+@pytest.mark.parametrize("timeout", [300, 900])
+@pytest.mark.parametrize("killed_after", [0.1, 20])
+def test_event_whose_invocation_was_killed_finishes_within_lambdas_two_retries(
+    timeout: float, killed_after: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lambda retries an event one and two minutes after a failure. The killed run holds its lease for longer."""
+    event = plan(buy("AAA", 1000))
+    with a_world(fills=[NEVER], config={"child_wait_seconds": 60}) as world:
+        world.after(killed_after, kill)
+        with monkeypatch.context() as patches:
+            patches.setattr(DynamoJournal, "release", kill)  # a killed process releases nothing
+            with pytest.raises(Killed):
+                world.deliver(event, seconds=timeout)
+        world.restart()
+        world.advance(60)
+        with pytest.raises(LeaseHeld):
+            world.deliver(event, seconds=timeout)
+        world.advance(120)
+
+        result = world.deliver(event, seconds=timeout)
+
+        assert outcomes(result) == {"AAA": ("FILLED", None)}
+        assert world.in_seconds(0) <= NOW + timedelta(seconds=timeout + 120)
+
+
+def test_lost_acknowledgement_of_the_claim_does_not_delay_the_plan() -> None:
+    """DynamoDB answers 500 after the claim took effect; the SDK's repeat of the put fails its condition."""
+    with a_world() as world:
+        world.lost_acknowledgements["PutItem"] = 1
+
+        result = world.deliver(plan(buy("AAA", 1000)))
+
+        assert outcomes(result) == {"AAA": ("FILLED", None)}
+        assert len(world.log_lines("idempotency.bypassed")) == 1

@@ -338,12 +338,16 @@ class FakePorts:
         self.emitted.append((event, fields))
 
     def get(self, symbols: Sequence[str], *, now: datetime) -> Mapping[str, Asset]:
-        assert now == self.clock.now()
-        return {symbol: self.cached_assets[symbol] for symbol in symbols if symbol in self.cached_assets}
+        found = {symbol: asset for symbol, asset in self.cached_assets.items() if symbol in symbols}
+        return self._call_database("assets.get", lambda: found)
 
     def put(self, assets: Iterable[Asset], *, now: datetime) -> None:
         assert now == self.clock.now()
-        self._call_database("assets.put", lambda: self.cached_assets.update({asset.symbol: asset for asset in assets}))
+        found = {asset.symbol: asset for asset in assets if asset.allows_every_order}
+        self._call_database("assets.put", lambda: self.cached_assets.update(found))
+
+    def drop(self, symbol: str, *, now: datetime) -> None:
+        self._call_database("assets.drop", lambda: self.cached_assets.pop(symbol, None))
 
     # --- calls -------------------------------------------------------------------------------------------
 

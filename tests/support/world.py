@@ -63,6 +63,8 @@ class HandlerWorld:
     session: boto3.Session
     lines: io.StringIO = field(default_factory=io.StringIO)
     aws_requests: Counter[str] = field(default_factory=Counter)
+    lost_acknowledgements: Counter[str] = field(default_factory=Counter)
+    """Number of the next AWS requests whose answers are lost after their effect, by operation; the SDK repeats them."""
     _service: Service | None = None
     _telemetry: Telemetry | None = None
 
@@ -88,9 +90,11 @@ class HandlerWorld:
         self.replace_killed()
 
     def replace_killed(self) -> None:
-        """Start a container after a kill, 90 seconds later, when the lease of the killed run has expired."""
+        """Start a container after a kill, 90 seconds later, when the lease of the killed run has expired.
+
+        Its idempotency claim has not: claims expire by the machine's clock, which tests do not advance.
+        """
         self.restart()
-        self.delete_idempotency_records()  # their claims expire by the machine's clock, which tests do not advance
         self.advance(90)
 
     @property
@@ -125,7 +129,15 @@ class HandlerWorld:
         client.meta.events.register(
             "before-call", lambda model, **_: self.aws_requests.update([f"{name}.{model.name}"])
         )
+        client.meta.events.register_first("needs-retry", self._delay_if_lost)
         return client
+
+    def _delay_if_lost(self, operation: Any, **_: object) -> float | None:
+        """Return the delay after which the SDK repeats a request whose answer was lost."""
+        if not self.lost_acknowledgements[operation.name]:
+            return None
+        self.lost_acknowledgements[operation.name] -= 1
+        return 0.0
 
     # --- time --------------------------------------------------------------------------------------------
 

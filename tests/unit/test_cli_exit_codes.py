@@ -34,7 +34,6 @@ def test_halt_has_its_own_exit_code_only_if_nothing_was_traded(status: str, code
         (errors.PlanChanged("plan_id", "was used before"), 2),
         (errors.UnknownAccount("account", "has no credentials"), 2),
         (errors.ConfigurationError("EXECUTION_TABLE", "is not set"), 2),
-        (errors.PlanInProgress("retry"), 5),
         (errors.PlanYielded("retry"), 5),
         (errors.LeaseHeld("retry"), 5),
         (errors.BrokerUnavailable("down"), 5),

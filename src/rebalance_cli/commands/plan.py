@@ -31,7 +31,7 @@ from rebalance_cli.views.result import Cash, result_facts, run_view, symbol_to_e
 from rebalance_cli.views.tables import facts, print_error, print_next
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig
-from rebalance_executor.domain.errors import InvalidInput, LeaseHeld, PlanInProgress, PlanYielded
+from rebalance_executor.domain.errors import InvalidInput, LeaseHeld, PlanYielded
 from rebalance_executor.domain.market import ZERO
 from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.domain.result import ExecutionResult
@@ -160,9 +160,7 @@ def _print_error(
     code = error_types_exit_code(invocation.error_types)
     (plan,) = event.plans
     next_step = NEXT_STEPS[code]
-    if error.get("code") == PlanInProgress.code:
-        next_step = f"Follow it: {ctx.command('watch', plan.plan_id, account=plan.account)}"
-    elif code is Exit.IN_PROGRESS:
+    if code is Exit.IN_PROGRESS:
         next_step = f"Continue: {ctx.command('apply', str(event.path))}"
     name = error.get("code") or error.get("errorType")
     message = _unfinished_text(ctx, plan, error.get("code")) or error.get("errorMessage")
@@ -177,10 +175,9 @@ def _print_error(
 def _unfinished_text(ctx: CliContext, plan: RebalancePlan, code: str | None) -> str | None:
     """Return the state of an unfinished plan for the operator, or None to print the error's own message."""
     account = ctx.account_name(plan.account)
-    if code in (PlanInProgress.code, LeaseHeld.code):
+    if code == LeaseHeld.code:
         holder = read_lease_holder(ctx, account)
-        subject = "this plan" if code == PlanInProgress.code else f"account {account}"
-        return f"Another run holds {subject} until {holder.until:%H:%M:%S} UTC." if holder is not None else None
+        return f"Another run holds account {account} until {holder.until:%H:%M:%S} UTC." if holder is not None else None
     journal = ctx.ports.journal.load(account, plan.plan_id) if code == PlanYielded.code else None
     if journal is None:
         return None

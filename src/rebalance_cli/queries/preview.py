@@ -135,6 +135,9 @@ class NoAssetCache:
     def put(self, assets: Iterable[Asset], *, now: datetime) -> None:
         """Do nothing."""
 
+    def drop(self, symbol: str, *, now: datetime) -> None:
+        """Do nothing."""
+
 
 def preview_plan(ctx: CliContext, plan: RebalancePlan, account: str) -> Preview:
     """Return the outcome that the plan would have if it started now.

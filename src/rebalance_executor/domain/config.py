@@ -175,11 +175,11 @@ class ExecutionConfig(Limits):
         description="Seconds to wait for a fill's average price and full quantity; then an operator must look.",
     )
     lease_wait_seconds: Amount = Field(
-        default=Decimal(150),
+        default=Decimal(450),
         ge=0,
         le=DAY_SECONDS,
         description="Seconds to wait for another run of the account, limited to half of the time until the deadline. "
-        "Lambda delivers an event three times within three minutes, and three waits outlast the longest ordinary run.",
+        "Lambda retries an event after one and two minutes; with two such waits, its last retry outlasts a killed run.",
     )
     arrival_horizon_seconds: Amount = Field(
         default=Decimal(120),

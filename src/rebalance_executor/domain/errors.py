@@ -124,12 +124,6 @@ class Redeliver(RebalanceError):
     code = "REDELIVER"
 
 
-class PlanInProgress(Redeliver):
-    """Another delivery is executing this plan. Deliver it again later."""
-
-    code = "PLAN_IN_PROGRESS"
-
-
 class LeaseHeld(Redeliver):
     """Another run holds the account's lease. Deliver the plan again after that run."""
 

@@ -78,6 +78,11 @@ class Asset:
     tradable: bool
     fractionable: bool
 
+    @property
+    def allows_every_order(self) -> bool:
+        """True if no flag restricts trading. Only such flags are cached: a stale no would deny a plan's item."""
+        return self.status == "active" and self.tradable and self.fractionable
+
 
 @dataclass(frozen=True, slots=True)
 class Position:

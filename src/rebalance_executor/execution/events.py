@@ -109,10 +109,20 @@ class LogEvent(StrEnum):
     CIRCUIT_OPENED = "circuit.opened", Severity.ERROR, "The circuit breaker opened; this run sends nothing more."
     BROKER_RATE_LIMITED = "broker.rate_limited", Severity.WARNING, "The broker answered 429; submissions pause."
     BROKER_REQUESTS = "broker.requests", Severity.INFO, "The number of requests to the broker in one delivery."
+    ASSET_CACHE_READ_FAILED = (
+        "asset_cache.read_failed",
+        Severity.WARNING,
+        "Cached asset flags could not be read; the broker is asked about every symbol.",
+    )
     ASSET_CACHE_WRITE_FAILED = (
         "asset_cache.write_failed",
         Severity.WARNING,
-        "Asset flags could not be cached; trading continues.",
+        "Asset flags could not be cached, or not be dropped from the cache; trading continues.",
+    )
+    IDEMPOTENCY_BYPASSED = (
+        "idempotency.bypassed",
+        Severity.WARNING,
+        "The idempotency record is claimed or cannot be claimed; the account's lease decides whether the plan runs.",
     )
     IDEMPOTENCY_SAVE_FAILED = (
         "idempotency.save_failed",

@@ -230,14 +230,21 @@ class ResultPublisher(Protocol):
 
 
 class AssetCache(Protocol):
-    """A cache of asset flags. Every method raises ``JournalUnavailable`` if the database does not answer."""
+    """A cache of asset flags. Every method raises ``JournalUnavailable`` if the database does not answer.
+
+    Only the flags of assets that allow every order are cached: the broker is asked again about all others.
+    """
 
     def get(self, symbols: Sequence[str], *, now: datetime) -> Mapping[str, Asset]:
         """Return the cached flags that have not expired."""
         ...
 
     def put(self, assets: Iterable[Asset], *, now: datetime) -> None:
-        """Cache these flags."""
+        """Cache those of these flags that allow every order."""
+        ...
+
+    def drop(self, symbol: str, *, now: datetime) -> None:
+        """Drop the cached flags of this symbol, so that the next plan asks the broker."""
         ...
 
 

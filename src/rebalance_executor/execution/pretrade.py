@@ -241,8 +241,17 @@ class PreTrade:
         return others
 
     def _asset_flags(self, symbols: Sequence[str]) -> Mapping[str, Asset]:
-        """Return asset flags from the cache; read missing ones from the broker, one request per symbol."""
-        cached = dict(self._assets.get(symbols, now=self._clock.now()))
+        """Return asset flags from the cache; read missing ones from the broker, one request per symbol.
+
+        A cache that cannot be read is bypassed: every symbol is read from the broker, and nothing is cached.
+        """
+        is_readable = True
+        cached: dict[str, Asset] = {}
+        try:
+            cached.update(self._assets.get(symbols, now=self._clock.now()))
+        except JournalUnavailable as error:
+            is_readable = False
+            self._log.emit(LogEvent.ASSET_CACHE_READ_FAILED, reason=str(error))
         read: list[Asset] = []
         for symbol in symbols:
             if symbol in cached:
@@ -251,7 +260,7 @@ class PreTrade:
                 read.append(self._broker.asset(symbol))
             except NotFound:
                 continue  # the item is denied as NOT_TRADABLE
-        if read:
+        if read and is_readable:
             try:
                 self._assets.put(read, now=self._clock.now())
             except JournalUnavailable as error:

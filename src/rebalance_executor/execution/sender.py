@@ -31,6 +31,12 @@ _PAUSE = timedelta(seconds=5)
 
 _MINUTE = timedelta(minutes=1)
 
+_WORDS_OF_FLAGS = ("asset", "tradable", "fractionable")
+"""Words of Alpaca's rejections that contradict an asset's flags: *not fractionable*, *not active*, *not found*.
+
+Its numeric codes are too coarse to tell. A rejection that is taken for one by mistake costs one more request.
+"""
+
 
 @dataclass(slots=True)
 class TickActions:
@@ -50,6 +56,7 @@ class Sender:
         self._log = access.log
         self._config = access.config
         self._kill_switch = access.kill_switch
+        self._assets = access.ports.assets
         self._sent_at: deque[datetime] = deque()
         self._rejects = 0
         """Consecutive rejects."""
@@ -234,4 +241,13 @@ class Sender:
         self._log.emit(
             LogEvent.ORDER_REJECTED, symbol=parent.symbol, reason=text, on_submission=True, **child_fields(rejected)
         )
+        if any(word in error.reason.lower() for word in _WORDS_OF_FLAGS):
+            self._drop_flags(parent.symbol)
         self.count_reject()
+
+    def _drop_flags(self, symbol: str) -> None:
+        """Drop the cached flags that a rejection contradicts, so that the next plan reads them from the broker."""
+        try:
+            self._assets.drop(symbol, now=self._clock.now())
+        except JournalUnavailable as error:
+            self._log.emit(LogEvent.ASSET_CACHE_WRITE_FAILED, symbol=symbol, reason=str(error))

@@ -49,7 +49,7 @@ def held_by_another(fakes: FakePorts, seconds: float) -> None:
 
 
 def test_run_waits_for_a_lease_that_another_run_holds() -> None:
-    fakes = FakePorts()
+    fakes = FakePorts(lease_wait_seconds="150")
     held_by_another(fakes, 12)
     fakes.execute(BUY_ONE)
 

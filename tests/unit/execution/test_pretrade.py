@@ -154,6 +154,16 @@ def test_failed_cache_write_does_not_stop_trading() -> None:
     assert fakes.fields(LogEvent.ASSET_CACHE_WRITE_FAILED) == [{"reason": "the table does not answer"}]
 
 
+def test_cache_that_cannot_be_read_is_bypassed() -> None:
+    fakes = FakePorts()
+    fakes.database_errors["assets.get"] = [JournalUnavailable("the table does not answer")]
+    result = fakes.execute(buys("AAA", "BBB"))
+
+    assert outcomes(result) == {"AAA": (Outcome.FILLED, None), "BBB": (Outcome.FILLED, None)}
+    assert fakes.fields(LogEvent.ASSET_CACHE_READ_FAILED) == [{"reason": "the table does not answer"}]
+    assert "assets.put" not in fakes.database_calls
+
+
 # --- orders of others ------------------------------------------------------------------------------------
 
 

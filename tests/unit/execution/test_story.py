@@ -55,6 +55,7 @@ def test_each_wave_is_journalled_in_one_write_before_sending() -> None:
         "journal.acquire",
         "journal.load",
         "risk_store.load",
+        "assets.get",
         "assets.put",
         "journal.write",
         "journal.write",

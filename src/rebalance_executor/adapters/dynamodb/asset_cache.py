@@ -31,22 +31,33 @@ class DynamoAssetCache:
     def get(self, symbols: Sequence[str], *, now: datetime) -> Mapping[str, Asset]:
         """Return the cached flags that have not expired. DynamoDB may take days to delete expired items.
 
+        An item with a flag that says no, which an older version may have written, is not returned.
+
         Raises:
             JournalUnavailable: the table did not answer.
         """
         keys = [_key(symbol) for symbol in dict.fromkeys(symbols)]
         cached = (_asset(item) for item in self._table.get_many(keys) if _expires_at(item) > now.timestamp())
-        return {asset.symbol: asset for asset in cached if asset is not None}
+        return {asset.symbol: asset for asset in cached if asset is not None and asset.allows_every_order}
 
     def put(self, assets: Iterable[Asset], *, now: datetime) -> None:
-        """Cache these flags for the time to live.
+        """Cache, for the time to live, the flags of assets that allow every order.
 
         Raises:
             JournalUnavailable: the table did not accept all of them.
         """
         expires_at = int((now + self._ttl).timestamp())
         latest = {asset.symbol: asset for asset in assets}  # a batch must not contain an item twice
-        self._table.put_many([_item(asset, expires_at) for asset in latest.values()])
+        cacheable = [asset for asset in latest.values() if asset.allows_every_order]
+        self._table.put_many([_item(asset, expires_at) for asset in cacheable])
+
+    def drop(self, symbol: str, *, now: datetime) -> None:
+        """Drop the flags of this symbol: replace its item with one that has expired.
+
+        Raises:
+            JournalUnavailable: the table did not accept it.
+        """
+        self._table.put_many([{**_key(symbol), "expires_at": int(now.timestamp())}])
 
 
 def _key(symbol: str) -> Item:
