@@ -41,7 +41,7 @@ _TIME_RESOLUTION = timedelta(microseconds=1)
 _SYMBOL_PATTERN = r"[A-Za-z0-9][A-Za-z0-9./_-]*(?<!\.)"
 """A word in a message that may be a symbol."""
 _INVALID_SYMBOL_STATUSES = (400, 422)
-"""HTTP statuses, in addition to 404, for a symbol that cannot exist."""
+"""HTTP statuses of a market-data request with a symbol that cannot exist."""
 
 
 class AlpacaBroker:
@@ -119,12 +119,8 @@ class AlpacaBroker:
         Raises:
             NotFound: the symbol is unknown or cannot be a symbol.
         """
-        try:
-            payload = self._trading.get(f"/assets/{quote_url(symbol, safe='')}", template="/assets/{symbol}")
-        except BrokerUnavailable as error:
-            if error.context.get("http_status") in _INVALID_SYMBOL_STATUSES:
-                raise NotFound(str(error)) from None
-            raise
+        path = f"/assets/{quote_url(symbol, safe='')}"
+        payload = self._trading.get(path, template="/assets/{symbol}", kind="asset")
         return _parse(lambda: parsing.asset(payload))
 
     def quotes(self, symbols: Sequence[str]) -> Mapping[str, Quote]:
@@ -164,8 +160,9 @@ class AlpacaBroker:
 
     def order_by_client_id(self, client_order_id: str) -> BrokerOrder | None:
         """Return the order, or None if the broker responds that it does not know it."""
+        query = {"client_order_id": client_order_id}
         try:
-            payload = self._trading.get("/orders:by_client_order_id", {"client_order_id": client_order_id})
+            payload = self._trading.get("/orders:by_client_order_id", query, kind="order")
         except NotFound:
             return None
         return _parse(lambda: parsing.order(payload))
