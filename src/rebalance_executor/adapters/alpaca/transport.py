@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from requests import Response
 from requests.exceptions import RequestException
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exponential
+from urllib3.exceptions import HTTPError
 
 from rebalance_executor.adapters.alpaca.client import APIError, Timeouts
 from rebalance_executor.adapters.alpaca.error_response import ErrorResponse, parse_error
@@ -29,6 +30,8 @@ from rebalance_executor.domain.errors import (
 from rebalance_executor.execution.ports import Clock
 
 _MAX_ATTEMPTS = 4
+_NO_USABLE_RESPONSE = (RequestException, HTTPError, OSError, ValueError, ArithmeticError, RecursionError)
+"""No response, or one that is not JSON: cut, nested too deeply, or with a number that has too many digits."""
 _MIN_SECRET_LENGTH = 8
 """Shorter secrets are not redacted: a local broker's one-letter key occurs in every word. Alpaca's have 20 or more."""
 _MIN_TIMEOUT_SECONDS = 0.2
@@ -164,7 +167,7 @@ class AlpacaTransport:
             return self._api.post(path, dict(body))
         except APIError as error:
             raise self._submission_error(parse_error(error, self._secrets)) from None
-        except (RequestException, ValueError) as error:
+        except _NO_USABLE_RESPONSE as error:
             raise OutcomeUnknown(f"no definite response to the submission: {type(error).__name__}") from error
 
     def close(self) -> None:
@@ -186,7 +189,7 @@ class AlpacaTransport:
             response = send()
         except APIError as error:
             raise self._read_error(parse_error(error, self._secrets), name, kind) from None
-        except (RequestException, ValueError) as error:
+        except _NO_USABLE_RESPONSE as error:
             text = f"{name}: no usable response: {type(error).__name__}"
             raise _Transient(BrokerUnavailable(text)) from error
         if response is None and name.startswith("GET "):
