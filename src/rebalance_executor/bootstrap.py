@@ -14,7 +14,7 @@ from aws_lambda_powertools.utilities.idempotency import DynamoDBPersistenceLayer
 from rebalance_executor import daily_check, health
 from rebalance_executor.adapters.alpaca.broker import AlpacaBrokers
 from rebalance_executor.adapters.alpaca.circuit_breaker import CircuitBreakerBroker
-from rebalance_executor.adapters.aws import client_config
+from rebalance_executor.adapters.aws import bound_responses, client_config
 from rebalance_executor.adapters.clock import SystemClock, new_run_id
 from rebalance_executor.adapters.dynamodb.asset_cache import DynamoAssetCache
 from rebalance_executor.adapters.dynamodb.journal import DynamoJournal
@@ -162,7 +162,7 @@ def build_ports(  # noqa: PLR0913 - half of them are options
 def aws_client(name: str) -> Any:
     """Return an AWS client with this program's time-outs, by the name of its service."""
     # Validation is slow: DynamoDB requests go without it, because this program builds all their items.
-    return boto3.client(name, config=client_config(validated=name != "dynamodb"))
+    return bound_responses(boto3.client(name, config=client_config(validated=name != "dynamodb")))
 
 
 def _publishers(settings: Settings, clients: ClientFactory) -> list[ResultPublisher]:

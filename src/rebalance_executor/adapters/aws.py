@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from botocore.awsrequest import (
+    AWSHTTPConnection,
+    AWSHTTPConnectionPool,
+    AWSHTTPSConnection,
+    AWSHTTPSConnectionPool,
+)
 from botocore.config import Config
 from botocore.exceptions import ClientError
+
+from rebalance_executor.adapters.bounded_http import BoundedResponse
 
 CONNECT_SECONDS = 2
 READ_SECONDS = 3
@@ -37,6 +47,32 @@ def client_config(
         tcp_keepalive=True,
         parameter_validation=validated,
     )
+
+
+class _Connection(AWSHTTPConnection):
+    response_class = BoundedResponse  # type: ignore[assignment]
+
+
+class _SecureConnection(AWSHTTPSConnection):
+    response_class = BoundedResponse  # type: ignore[assignment]
+
+
+class _Pool(AWSHTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _SecurePool(AWSHTTPSConnectionPool):
+    ConnectionCls = _SecureConnection
+
+
+def bound_responses(client: Any) -> Any:
+    """Return the boto3 client; its read time-out now bounds each response as a whole, not each read of it.
+
+    botocore has no setting for this, so its classes of connections are replaced.
+    """
+    manager = client._endpoint.http_session._manager  # noqa: SLF001 - see above
+    manager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
+    return client
 
 
 def error_code(error: ClientError) -> str:

@@ -43,12 +43,6 @@ class ExecutionConfig(Limits):
         le=_CENTURY_MINUTES,
         description="Minutes since its timestamp; an older plan does not start.",
     )
-    max_clock_skew_seconds: Amount = Field(
-        default=Decimal(120),
-        ge=0,
-        le=DAY_SECONDS,
-        description="Seconds by which a plan's timestamp may be in the future: clocks differ.",
-    )
     plan_time_limit_minutes: Amount = Field(
         default=Decimal(60),
         gt=0,
@@ -193,7 +187,7 @@ class ExecutionConfig(Limits):
         default=Decimal(3), gt=0, le=DAY_SECONDS, description="Seconds to wait for a connection."
     )
     read_timeout_seconds: Amount = Field(
-        default=Decimal(10), gt=0, le=DAY_SECONDS, description="Seconds to wait for an answer."
+        default=Decimal(10), gt=0, le=DAY_SECONDS, description="Seconds to wait for a whole answer."
     )
     rate_limit_per_minute: int = Field(
         default=200, ge=10, description="Requests per minute and account: Alpaca's published limit."

@@ -18,6 +18,7 @@ from rebalance_executor.domain.limits import Limits
 from rebalance_executor.domain.market import ZERO, Account, Asset, BrokerOrder, MarketClock, Quote, Side, SymbolSnapshot
 from rebalance_executor.domain.orders import ChildOrder, ChildState, ParentOrder
 from rebalance_executor.domain.plan import RebalancePlan, RebalancePlanItem
+from rebalance_executor.domain.pricing import time_problem
 from rebalance_executor.domain.risk_state import DailyUsage, KillSwitchRecord, ReservedOrder, RiskState, TradingState
 from rebalance_executor.domain.session import EARLY_HOURS
 from rebalance_executor.domain.values import format_decimal, format_dollars, format_utc, seconds
@@ -184,17 +185,14 @@ def _bad_quote(snapshot: SymbolSnapshot, limits: Limits, now: datetime) -> Denia
 
 
 def quote_problem(quote: Quote | None, limits: Limits, now: datetime) -> str | None:
-    """Describe why the quote gives no price: missing, one-sided, crossed, old or wide. None if it is usable."""
+    """Describe why the quote gives no price: missing, one-sided, crossed, old, future or wide. None if usable."""
     if quote is None:
         return "no quote"
     if quote.problem is not None:
         return quote.problem
-    name, field_name, limit = "quote", "max_quote_age_seconds", limits.max_quote_age_seconds
-    if quote.is_trade:
-        name, field_name, limit = "last trade", "max_trade_age_seconds", limits.max_trade_age_seconds
-    age = now - quote.at
-    if age > seconds(limit):
-        return f"the {name} is {int(age.total_seconds())} seconds old; {field_name} is {format_decimal(limit)}"
+    problem = time_problem(quote, limits, now)
+    if problem is not None:
+        return problem
     if quote.ask - quote.bid > quote.mid * limits.max_spread:
         prices = f"bid {format_decimal(quote.bid)}, ask {format_decimal(quote.ask)}"
         return f"{prices}: the spread is too wide; max_spread is {format_decimal(limits.max_spread)} of mid"

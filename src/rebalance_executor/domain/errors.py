@@ -161,7 +161,7 @@ class PlanSourceUnavailable(Redeliver):
 
 
 class CredentialsRejected(Redeliver):
-    """The broker rejected the account's credentials (401, or 403 on a read). Rotate them; the plan is redelivered."""
+    """The broker rejected the account's keys (401, or 403 without its code). Rotate them; the plan is redelivered."""
 
     code = "CREDENTIALS_REJECTED"
 
@@ -210,17 +210,17 @@ class DuplicateClientOrderId(BrokerError):
 
 
 class NotFound(BrokerError):
-    """The broker does not know the requested asset, order or position (404). Treat it as absent."""
+    """The broker answers that the requested asset or order does not exist. Treat it as absent."""
 
     code = "NOT_FOUND"
 
 
 class OrderRejected(BrokerError):
-    """The broker rejected the order; it does not exist. Do not send it again unchanged.
+    """The broker's check of the order rejected it; it does not exist. Do not send it again unchanged.
 
     Args:
         http_status: HTTP status of the answer.
-        broker_code: Alpaca's numeric code; None if the answer had none.
+        broker_code: Alpaca's numeric code.
         reason: Alpaca's message.
     """
 

@@ -85,6 +85,12 @@ class Limits(BaseModel):
         description="Buys plus sells per trading day as a multiple of equity: 20 plans per day must be possible, each "
         "trading half of the equity.",
     )
+    max_clock_skew_seconds: Amount = Field(
+        default=Decimal(120),
+        ge=0,
+        le=DAY_SECONDS,
+        description="Seconds by which the time of a plan, a quote or a last trade may be in the future: clocks differ.",
+    )
     max_quote_age_seconds: Age = Field(
         default=Decimal(300),
         description="Seconds; an older quote is not used. On one venue, quotes of rarely traded symbols stay unchanged "

@@ -1,11 +1,14 @@
-"""Ticks and limit prices: pure arithmetic on validated quotes."""
+"""Ticks, limit prices and the age of quotes: pure arithmetic on validated quotes."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
+from rebalance_executor.domain.limits import Limits
 from rebalance_executor.domain.market import Quote, Side
 from rebalance_executor.domain.orders import Arrival
+from rebalance_executor.domain.values import format_decimal, seconds
 
 _ONE_DOLLAR = Decimal(1)
 _CENT = Decimal("0.01")
@@ -57,3 +60,18 @@ def shortfall(side: Side, arrival_mid: Decimal, filled_qty: Decimal, filled_valu
     """Return the shortfall of fills against the arrival mid in dollars; positive is a cost (Perold 1988)."""
     at_arrival = arrival_mid * filled_qty
     return filled_value - at_arrival if side is Side.BUY else at_arrival - filled_value
+
+
+def time_problem(quote: Quote, limits: Limits, now: datetime) -> str | None:
+    """Describe why the quote's time forbids its use: too old, or in the future. None if it is neither."""
+    name, field_name, limit = "quote", "max_quote_age_seconds", limits.max_quote_age_seconds
+    if quote.is_trade:
+        name, field_name, limit = "last trade", "max_trade_age_seconds", limits.max_trade_age_seconds
+    age = now - quote.at
+    if age > seconds(limit):
+        return f"the {name} is {int(age.total_seconds())} seconds old; {field_name} is {format_decimal(limit)}"
+    skew = limits.max_clock_skew_seconds
+    if -age > seconds(skew):
+        ahead = int(-age.total_seconds())
+        return f"the {name} is {ahead} seconds in the future; max_clock_skew_seconds is {format_decimal(skew)}"
+    return None

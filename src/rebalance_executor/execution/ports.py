@@ -45,7 +45,8 @@ class Broker(Protocol):
     """One account at the broker.
 
     Reads and cancels raise ``BrokerUnavailable`` after their retries (``RateLimited`` for 429), and
-    ``CredentialsRejected`` for 401 and 403. A request for more symbols than fit into a URL is split.
+    ``CredentialsRejected`` for 401, and for 403 without the broker's code. A request for more symbols than fit into a
+    URL is split.
     """
 
     @property
@@ -90,7 +91,7 @@ class Broker(Protocol):
         ...
 
     def order_by_client_id(self, client_order_id: str) -> BrokerOrder | None:
-        """Read one order; None if the broker answers that it does not know it (404)."""
+        """Read one order; None if the broker answers that it does not know it."""
         ...
 
     def wait_for_rate_limit(self, until: datetime) -> None:
@@ -108,7 +109,7 @@ class Broker(Protocol):
             OrderRejected: the broker rejected it; no order exists.
             DuplicateClientOrderId: an order with this ID exists; read it.
             RateLimited: not accepted (429); may be sent again later.
-            CredentialsRejected: not accepted (401).
+            CredentialsRejected: 401, or 403 without the broker's code; the order may exist.
             OutcomeUnknown: no definite answer; the order may exist or may still arrive.
         """
         ...

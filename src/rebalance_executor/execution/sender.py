@@ -70,7 +70,7 @@ class Sender:
 
         Raises:
             OverfillGuard: a submission would have exceeded its parent; it was not sent.
-            CredentialsRejected: the broker rejected the keys; no further order was sent.
+            CredentialsRejected: the broker rejected the keys; that submission is unknown, and no other follows.
         """
         run = self._run
         # Cancels first and without checks: no control may keep an order open.
@@ -153,7 +153,7 @@ class Sender:
         self._sent_at.append(child.latest_send)
         try:
             order = self._broker.submit(child.request(parent.symbol, parent.side))
-        except (RateLimited, CircuitOpen, CredentialsRejected) as error:  # certainly not accepted
+        except (RateLimited, CircuitOpen) as error:  # certainly not accepted
             run.outbox.unsent.add(child.client_order_id)
             self._deferred(parent, error)
             return False
@@ -163,6 +163,9 @@ class Sender:
         except (OutcomeUnknown, DuplicateClientOrderId) as error:
             self._unknown(parent, child, error)
             return False
+        except CredentialsRejected as error:  # a gateway may have answered after the effect: the next run looks it up
+            self._unknown(parent, child, error)
+            raise
         self._accepted(parent, child, order)
         return True
 
@@ -211,18 +214,21 @@ class Sender:
         if not after.is_open:
             log_closed(self._log, parent.symbol, after)
 
-    def _deferred(self, parent: ParentOrder, error: RateLimited | CircuitOpen | CredentialsRejected) -> None:
+    def _deferred(self, parent: ParentOrder, error: RateLimited | CircuitOpen) -> None:
         """Handle an order that was certainly not accepted: it stays journalled and unsent."""
         if isinstance(error, RateLimited):
             self.paused_until = error.retry_at or self._clock.now() + _PAUSE
             self._log.emit(LogEvent.BROKER_RATE_LIMITED, symbol=parent.symbol, retry_at=self.paused_until)
-        elif isinstance(error, CircuitOpen):
+        else:
             self._run.yield_early(str(error), self._clock.now())
             self._log.emit(LogEvent.CIRCUIT_OPENED, reason=str(error))
-        else:
-            raise error
 
-    def _unknown(self, parent: ParentOrder, child: ChildOrder, error: OutcomeUnknown | DuplicateClientOrderId) -> None:
+    def _unknown(
+        self,
+        parent: ParentOrder,
+        child: ChildOrder,
+        error: OutcomeUnknown | DuplicateClientOrderId | CredentialsRejected,
+    ) -> None:
         self._run.work.update_child(parent.symbol, child.as_unknown(self._clock.now()))
         self._log.emit(LogEvent.ORDER_OUTCOME_UNKNOWN, symbol=parent.symbol, reason=str(error), **child_fields(child))
         if child.resent and isinstance(error, OutcomeUnknown):

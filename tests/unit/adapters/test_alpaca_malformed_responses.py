@@ -14,7 +14,7 @@ from rebalance_executor.adapters.alpaca.broker import AlpacaBroker
 from rebalance_executor.adapters.alpaca.credentials import Credentials
 from rebalance_executor.adapters.clock import SystemClock
 from rebalance_executor.domain.config import ExecutionConfig
-from rebalance_executor.domain.errors import BrokerUnavailable, DuplicateClientOrderId, NotFound, RebalanceError
+from rebalance_executor.domain.errors import BrokerUnavailable, DuplicateClientOrderId, RebalanceError
 from rebalance_executor.domain.market import OrderRequest, OrderType, Side
 from rebalance_executor.settings import Settings
 
@@ -58,7 +58,7 @@ def fail(broker: AlpacaBroker, monkeypatch: pytest.MonkeyPatch, status: int, mes
     make: Any = client.APIError
 
     def raise_it(*_: object) -> None:
-        raise make(json.dumps({"message": message}), HTTPError(response=response))
+        raise make(json.dumps({"code": status * 100_000, "message": message}), HTTPError(response=response))
 
     monkeypatch.setattr(broker._trading._api, "get", raise_it)
     monkeypatch.setattr(broker._trading._api, "post", raise_it)
@@ -154,18 +154,6 @@ def test_error_that_names_no_single_symbol_fails_the_whole_request(
     with pytest.raises(BrokerUnavailable, match="400"):
         broker.quotes(["AAA", "BBB", "CCC"])
     assert len(requested) == 1
-
-
-@pytest.mark.parametrize(
-    ("status", "error"), [(400, NotFound), (404, NotFound), (422, NotFound), (409, BrokerUnavailable)]
-)
-def test_invalid_symbol_is_not_found(
-    broker: AlpacaBroker, monkeypatch: pytest.MonkeyPatch, status: int, error: type[Exception]
-) -> None:
-    fail(broker, monkeypatch, status)
-
-    with pytest.raises(error, match="invalid symbol"):
-        broker.asset("AAA")
 
 
 @pytest.mark.parametrize("status", [401, 403, 422])

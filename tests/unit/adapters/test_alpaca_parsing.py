@@ -144,6 +144,37 @@ def test_malformed_response_is_rejected(parse: Any, payload: object) -> None:
         parse(payload)
 
 
+@pytest.mark.parametrize(
+    "amount",
+    ["1e999999", "1e-999999", "1e9999999999999999999", "9" * 5000, 10**19, float("inf"), 5e-324, [], {"cash": "1"}],
+    ids=lambda amount: str(amount)[:20],
+)
+def test_amount_that_cannot_be_calculated_with_is_rejected(amount: object) -> None:
+    for parse in (
+        lambda: parsing.account(ACCOUNT | {"cash": amount}),
+        lambda: parsing.order(ORDER | {"filled_avg_price": amount}),
+        lambda: parsing.quote("AAA", {"bp": amount, "t": "2026-01-26T15:00:00Z"}),
+    ):
+        with pytest.raises(parsing.MalformedResponse):
+            parse()
+
+
+@pytest.mark.parametrize(
+    "time",
+    ["0001-01-01T00:00:00+14:00", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59-14:00", "1" * 5000, 1769439600, []],
+    ids=lambda time: str(time)[:20],
+)
+def test_time_that_cannot_be_calculated_with_is_missing(time: object) -> None:
+    assert parsing.order(ORDER | {"submitted_at": time, "filled_at": time}).submitted_at is None
+    with pytest.raises(parsing.MalformedResponse, match="quote has no usable t"):
+        parsing.quote("AAA", {"bp": 1, "t": time})
+
+
+def test_text_that_does_not_fit_into_the_journal_is_rejected() -> None:
+    with pytest.raises(parsing.MalformedResponse, match="status"):
+        parsing.order(ORDER | {"status": "x" * 300_000})
+
+
 def test_entries_must_be_a_list() -> None:
     with pytest.raises(parsing.MalformedResponse, match="order list"):
         parsing.entries({"orders": []}, "order", ["AAA"])

@@ -33,7 +33,7 @@ from rebalance_executor.domain.controls import (
     size_denial,
     switch_denial,
 )
-from rebalance_executor.domain.market import Account, Position, Side, SymbolSnapshot
+from rebalance_executor.domain.market import Account, Position, Quote, Side, SymbolSnapshot, Trade
 from rebalance_executor.domain.orders import ChildState, Outcome, ParentOrder
 from rebalance_executor.domain.risk_state import (
     NEVER_SET,
@@ -190,12 +190,27 @@ def test_item_is_denied_by_the_data_of_its_symbol(
 
 
 @property_test
-@given(quotes(), st.integers(-10, 100_000))
-def test_usable_quote_is_never_one_sided_crossed_old_or_wide(quote: Any, age: int) -> None:
+@given(quotes(), st.integers(-100_000, 100_000))
+def test_usable_quote_is_never_one_sided_crossed_old_future_or_wide(quote: Any, age: int) -> None:
     if quote_problem(quote, CONFIG, quote.at + timedelta(seconds=age)) is None:
         assert 0 < quote.bid <= quote.ask
-        assert age <= CONFIG.max_quote_age_seconds
+        assert -CONFIG.max_clock_skew_seconds <= age <= CONFIG.max_quote_age_seconds
         assert quote.ask - quote.bid <= quote.mid * CONFIG.max_spread
+
+
+@pytest.mark.parametrize("is_trade", [False, True])
+def test_price_from_the_future_is_not_used(is_trade: bool) -> None:
+    """Clocks differ by seconds; a quote of tomorrow is an error of the feed."""
+    quote = a_quote()
+    if is_trade:
+        quote = Quote.of_trade(Trade("ABC", Decimal(10), quote.at))
+
+    assert quote_problem(quote, CONFIG, quote.at - timedelta(seconds=120)) is None
+    for early in (timedelta(seconds=121), timedelta(minutes=45), timedelta(days=1)):
+        problem = quote_problem(quote, CONFIG, quote.at - early)
+        assert problem is not None
+        assert "in the future; max_clock_skew_seconds is 120" in problem
+    assert quote_problem(quote, limits(max_clock_skew_seconds=Decimal(3600)), quote.at - timedelta(minutes=45)) is None
 
 
 # --- an item, after it is sized --------------------------------------------------------------------------

@@ -247,9 +247,27 @@ def test_rejected_credentials_end_the_run() -> None:
         fakes.execute(buys("AAA"))
 
     (child,) = fakes.parent("AAA").children
-    assert child.state is ChildState.NOT_SENT
+    assert child.state is ChildState.UNKNOWN
     (run,) = fakes.journal.runs("main", "plan-1")
     assert (run.end, run.ended_at, run.reason) == (RunEnd.FAILED, NOW, "CREDENTIALS_REJECTED: 401")
+
+
+@pytest.mark.parametrize("is_accepted", [False, True])
+def test_submission_with_rejected_credentials_is_looked_up_before_it_is_sent_again(is_accepted: bool) -> None:
+    """A gateway may answer 401 or 403 after the order was accepted."""
+    fakes = FakePorts()
+    fakes.broker.script("AAA", CredentialsRejected("403"))
+    if is_accepted:
+        fakes.broker.before_submit = lambda request: fakes.broker.fill_order(fakes.broker._accepted(request).id)
+    with pytest.raises(CredentialsRejected):
+        fakes.execute(buys("AAA"))
+    result = fakes.execute(buys("AAA"))
+
+    assert outcomes(result) == {"AAA": (Outcome.FILLED, None)}
+    assert len({request.client_order_id for request in fakes.broker.sent}) == 1
+    assert len(fakes.broker.sent) == (1 if is_accepted else 2)
+    (child,) = fakes.parent("AAA").children
+    assert child.state is ChildState.FILLED
 
 
 # --- kill switch -----------------------------------------------------------------------------------------

@@ -34,6 +34,8 @@ from rebalance_executor.settings import Settings
 
 _PAGE_SIZE = 500
 """Alpaca's maximum number of orders per page; its default is 50."""
+_SHORT_PAGE = 50
+"""Alpaca's default number of orders per page: a broker that ignores the number asked for sends so many."""
 _MAX_PAGES = 20
 _SYMBOLS_PER_REQUEST = 250
 """More symbols would make the URL too long."""
@@ -41,7 +43,7 @@ _TIME_RESOLUTION = timedelta(microseconds=1)
 _SYMBOL_PATTERN = r"[A-Za-z0-9][A-Za-z0-9./_-]*(?<!\.)"
 """A word in a message that may be a symbol."""
 _INVALID_SYMBOL_STATUSES = (400, 422)
-"""HTTP statuses, in addition to 404, for a symbol that cannot exist."""
+"""HTTP statuses of a market-data request with a symbol that cannot exist."""
 
 
 class AlpacaBroker:
@@ -119,12 +121,8 @@ class AlpacaBroker:
         Raises:
             NotFound: the symbol is unknown or cannot be a symbol.
         """
-        try:
-            payload = self._trading.get(f"/assets/{quote_url(symbol, safe='')}", template="/assets/{symbol}")
-        except BrokerUnavailable as error:
-            if error.context.get("http_status") in _INVALID_SYMBOL_STATUSES:
-                raise NotFound(str(error)) from None
-            raise
+        path = f"/assets/{quote_url(symbol, safe='')}"
+        payload = self._trading.get(path, template="/assets/{symbol}", kind="asset")
         return _parse(lambda: parsing.asset(payload))
 
     def quotes(self, symbols: Sequence[str]) -> Mapping[str, Quote]:
@@ -164,8 +162,9 @@ class AlpacaBroker:
 
     def order_by_client_id(self, client_order_id: str) -> BrokerOrder | None:
         """Return the order, or None if the broker responds that it does not know it."""
+        query = {"client_order_id": client_order_id}
         try:
-            payload = self._trading.get("/orders:by_client_order_id", {"client_order_id": client_order_id})
+            payload = self._trading.get("/orders:by_client_order_id", query, kind="order")
         except NotFound:
             return None
         return _parse(lambda: parsing.order(payload))
@@ -178,23 +177,28 @@ class AlpacaBroker:
         return list(by_id.values())
 
     def _pages(self, symbols: Sequence[str], query: dict[str, str]) -> Iterator[BrokerOrder]:
-        """Yield the orders page by page, oldest first.
+        """Yield the orders page by page.
 
-        Each page starts at the submission time of the previous page's last order. ``after`` is exclusive: it is set one
-        microsecond earlier, so that no order with the same submission time is lost between two pages. An order that
-        appears on both pages is yielded twice.
+        A page with fewer than ``_SHORT_PAGE`` orders is the last one. Any other may be followed by another, even if it
+        is shorter than asked for. The next page starts at the submission time of the last order, in the direction of
+        this page: a broker may ignore the direction asked for. ``after`` and ``until`` are exclusive: they overlap by a
+        microsecond, so that no order with the same submission time is lost between two pages. An order that appears on
+        both pages is yielded twice.
         """
+        seen: set[str] = set()
         for _ in range(_MAX_PAGES):
             payload = self._trading.get("/orders", query | {"limit": str(_PAGE_SIZE)})
             page = _parse(lambda: [parsing.order(one) for one in parsing.entries(payload, "order", symbols)])  # noqa: B023 - called at once
             yield from page
-            if len(payload) < _PAGE_SIZE:
+            if len(payload) < _SHORT_PAGE:
                 return
-            last = page[-1].submitted_at if page else None
-            after = (last - _TIME_RESOLUTION).isoformat() if last is not None else query.get("after")
-            if after == query.get("after"):
+            if len(payload) < _PAGE_SIZE and seen >= {order.id for order in page}:
+                return  # confirmed: nothing follows
+            seen |= {order.id for order in page}
+            bound = _next_bound(page)
+            if bound is None or query.get(bound[0]) == bound[1]:
                 break
-            query["after"] = str(after)
+            query[bound[0]] = bound[1]
         raise BrokerUnavailable(f"the list of orders does not end within {_MAX_PAGES} pages")
 
     # --- writes ------------------------------------------------------------------------------------------
@@ -290,6 +294,16 @@ class AlpacaBrokers:
             self._brokers.pop(next(iter(self._brokers))).close()
         broker.set_deadline(deadline.give_up_at)
         return broker
+
+
+def _next_bound(page: Sequence[BrokerOrder]) -> tuple[str, str] | None:
+    """Return the query field and time at which the page after this one starts; None if the orders have no times."""
+    times = [order.submitted_at for order in page if order.submitted_at is not None]
+    if not times:
+        return None
+    if times[0] > times[-1]:  # newest first, although oldest first was asked for
+        return "until", (min(times) + _TIME_RESOLUTION).isoformat()
+    return "after", (max(times) - _TIME_RESOLUTION).isoformat()
 
 
 def _without_invalid_symbol(symbols: Sequence[str], error: BrokerUnavailable) -> list[str] | None:

@@ -1,4 +1,4 @@
-"""alpaca-py's client with a time-out on every request, without its own retries, and with plain JSON.
+"""alpaca-py's client with bounded requests, without its own retries, and with plain JSON.
 
 alpaca-py 0.44.0 sets no time-outs and retries any request after a 504, including ``POST /v2/orders``. This module uses
 only the base class of its trading and data clients. Those import pandas, numpy and a WebSocket library for models and
@@ -7,20 +7,46 @@ streams that this program does not use, which takes more than half of the import
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
+from io import BytesIO
 from typing import Any
 
 from alpaca.common.exceptions import APIError
 from alpaca.common.rest import RESTClient
 from requests import PreparedRequest, Response, Session
 from requests.adapters import HTTPAdapter
+from requests.exceptions import ConnectionError as BrokenConnection
+from requests.exceptions import ContentDecodingError, RequestException
 from requests.structures import CaseInsensitiveDict
-from urllib3 import BaseHTTPResponse
+from urllib3 import BaseHTTPResponse, HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import HTTPError
+
+from rebalance_executor.adapters.bounded_http import MAX_RESPONSE_BYTES, BoundedResponse
 
 __all__ = ["APIError", "AlpacaApi", "Timeouts"]
 
 Timeouts = Callable[[], tuple[float, float]]
-"""Returns the connect and read time-outs of the next request, in seconds."""
+"""Returns the time-outs of the next request, in seconds: to connect, and to read the whole response."""
+
+_CHUNK_BYTES = 65_536
+
+
+class _Connection(HTTPConnection):
+    response_class = BoundedResponse
+
+
+class _SecureConnection(HTTPSConnection):
+    response_class = BoundedResponse
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _SecurePool(HTTPSConnectionPool):
+    ConnectionCls = _SecureConnection
 
 
 class _TimeoutAdapter(HTTPAdapter):
@@ -29,6 +55,7 @@ class _TimeoutAdapter(HTTPAdapter):
     def __init__(self, timeouts: Timeouts) -> None:
         self._timeouts = timeouts
         super().__init__(max_retries=0)
+        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
 
     def send(self, request: PreparedRequest, *args: Any, **kwargs: Any) -> Response:
         """Send the request with the current time-outs."""
@@ -48,7 +75,7 @@ class _TimeoutAdapter(HTTPAdapter):
         return response
 
 
-_ACCEPT_HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip, deflate"}
+_ACCEPT_HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip"}
 
 
 class _Session(Session):
@@ -86,6 +113,7 @@ class _Session(Session):
             allow_redirects: must be false, as alpaca-py sets it.
 
         Raises:
+            RequestException: no complete response within the time-outs, a redirect, or a body that is too large.
             ValueError: ``allow_redirects`` is true.
         """
         if allow_redirects:
@@ -96,9 +124,42 @@ class _Session(Session):
         prepared.prepare_headers(_ACCEPT_HEADERS | headers)
         prepared.prepare_body(None, None, json)
         response = self.get_adapter(str(url)).send(prepared)
-        _ = response.content  # read it here, so that the connection is free for the next request
+        _read_body(response)  # read it here, so that the connection is free for the next request
         self._observe(response)
+        if 300 <= response.status_code < 400:  # it proves nothing about the request
+            raise RequestException(f"HTTP {response.status_code}: a redirect, which is not followed")
         return response
+
+
+def _read_body(response: Response) -> None:
+    """Read and unpack the whole body.
+
+    Raises:
+        RequestException: the body is incomplete, took too long, is too large or cannot be unpacked.
+    """
+    raw = response.raw
+    try:
+        body = b"".join(raw.stream(_CHUNK_BYTES, decode_content=False))
+        response.raw = BytesIO(_unpack(body, response.headers.get("Content-Encoding", "")))
+    except (HTTPError, OSError) as error:
+        raw.close()
+        raise BrokenConnection(f"the response cannot be read: {error}") from error
+
+
+def _unpack(body: bytes, encoding: str) -> bytes:
+    """Return the unpacked body. A small body can unpack to a very large one."""
+    if not body or encoding.strip().lower() in ("", "identity"):
+        return body
+    if encoding.strip().lower() != "gzip":
+        raise ContentDecodingError(f"the encoding {encoding[:20]!r} was not asked for")
+    unpacker = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    try:
+        unpacked = unpacker.decompress(body, MAX_RESPONSE_BYTES)
+    except zlib.error as error:
+        raise ContentDecodingError("the response is not gzip") from error
+    if not unpacker.eof:
+        raise ContentDecodingError(f"the response is incomplete, or larger than {MAX_RESPONSE_BYTES} bytes")
+    return unpacked
 
 
 class AlpacaApi(RESTClient):

@@ -14,6 +14,12 @@ from rebalance_executor.domain.market import ZERO, Account, Asset, BrokerOrder, 
 
 _EQUITY_CLASS = "us_equity"
 """The only asset class whose quotes are requested. A symbol of another class would fail the request for all symbols."""
+_MAX_TEXT_LENGTH = 256
+"""Alpaca's longest text, a client order ID, has 128 characters. Longer ones do not fit into the journal."""
+_MAX_DIGITS_BEFORE_POINT, _MAX_DIGITS_AFTER_POINT = 18, 40
+"""Larger or finer amounts exceed what the arithmetic of amounts can do."""
+_FIRST_YEAR, _LAST_YEAR = 1970, 2200
+"""Other times are placeholders, such as the year 1; the arithmetic of times overflows with them."""
 _BLOCKING_FLAGS = ("trading_blocked", "account_blocked", "trade_suspended_by_user")
 
 
@@ -142,7 +148,7 @@ def _mapping(payload: object, kind: str) -> Mapping[str, Any]:
 
 def _text(document: Mapping[str, Any], field: str, kind: str) -> str:
     value = document.get(field)
-    if not isinstance(value, str) or not value:
+    if not isinstance(value, str) or not 0 < len(value) <= _MAX_TEXT_LENGTH:
         raise MalformedResponse(kind, field)
     return value
 
@@ -159,11 +165,16 @@ def _optional_amount(document: Mapping[str, Any], field: str, kind: str) -> Deci
     value = document.get(field)
     if value is None or value == "":
         return None
+    if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
+        raise MalformedResponse(kind, field)
     try:
-        number = Decimal(repr(value) if isinstance(value, float) else str(value))
+        number = Decimal(repr(value) if isinstance(value, float) else value)
     except InvalidOperation:
         raise MalformedResponse(kind, field) from None
-    if isinstance(value, bool) or not number.is_finite():
+    exponent = number.as_tuple().exponent
+    if not isinstance(exponent, int):  # infinite, or not a number
+        raise MalformedResponse(kind, field)
+    if exponent < -_MAX_DIGITS_AFTER_POINT or exponent + len(number.as_tuple().digits) > _MAX_DIGITS_BEFORE_POINT:
         raise MalformedResponse(kind, field)
     return number
 
@@ -176,10 +187,12 @@ def _time(document: Mapping[str, Any], field: str, kind: str) -> datetime:
 
 
 def _optional_time(document: Mapping[str, Any], field: str) -> datetime | None:
-    """Return an RFC 3339 time in UTC, to the microsecond; None if it is missing, invalid or without a time zone."""
+    """Return an RFC 3339 time in UTC, to the microsecond; None if it is missing, invalid or has no time zone."""
     value = document.get(field)
     try:
         time = datetime.fromisoformat(value) if isinstance(value, str) else None
     except ValueError:
         return None
-    return time.astimezone(UTC) if time is not None and time.tzinfo is not None else None
+    if time is None or time.tzinfo is None or not _FIRST_YEAR < time.year < _LAST_YEAR:
+        return None
+    return time.astimezone(UTC)

@@ -5,18 +5,18 @@ Reads and cancels are retried. Submissions are never retried.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any, Protocol
 
 from requests import Response
 from requests.exceptions import RequestException
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exponential
+from urllib3.exceptions import HTTPError
 
 from rebalance_executor.adapters.alpaca.client import APIError, Timeouts
+from rebalance_executor.adapters.alpaca.error_response import ErrorResponse, parse_error
 from rebalance_executor.adapters.alpaca.rate_limiter import RateLimiter
 from rebalance_executor.domain.errors import (
     BrokerUnavailable,
@@ -30,6 +30,8 @@ from rebalance_executor.domain.errors import (
 from rebalance_executor.execution.ports import Clock
 
 _MAX_ATTEMPTS = 4
+_NO_USABLE_RESPONSE = (RequestException, HTTPError, OSError, ValueError, ArithmeticError, RecursionError)
+"""No response, or one that is not JSON: cut, nested too deeply, or with a number that has too many digits."""
 _MIN_SECRET_LENGTH = 8
 """Shorter secrets are not redacted: a local broker's one-letter key occurs in every word. Alpaca's have 20 or more."""
 _MIN_TIMEOUT_SECONDS = 0.2
@@ -62,27 +64,6 @@ class Api(Protocol):
     def delete(self, path: str, data: Any = None) -> Any: ...
 
     def close(self) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class _ErrorResponse:
-    """An error response. ``document`` is Alpaca's ``{"code", "message", …}``, or None for any other body."""
-
-    status: int
-    document: Mapping[str, Any] | None
-
-    @property
-    def message(self) -> str:
-        return str(self.document["message"]) if self.document is not None else ""
-
-    @property
-    def text(self) -> str:
-        return f"HTTP {self.status}{f': {self.message}' if self.document is not None else ' with a non-JSON body'}"
-
-    @property
-    def code(self) -> int | None:
-        code = self.document.get("code") if self.document is not None else None
-        return code if isinstance(code, int) else None
 
 
 class _Transient(Exception):
@@ -127,26 +108,34 @@ class AlpacaTransport:
         self.credentials_rejected = False
         """True once the broker has rejected the credentials."""
 
-    def get(self, path: str, params: Mapping[str, str] | None = None, *, template: str | None = None) -> Any:
+    def get(
+        self,
+        path: str,
+        params: Mapping[str, str] | None = None,
+        *,
+        template: str | None = None,
+        kind: str | None = None,
+    ) -> Any:
         """Send a read; return the decoded response.
 
         Args:
             path: the path after ``/v2``.
             params: the query parameters.
             template: the path without IDs, for counts and messages; ``path`` by default.
+            kind: ``asset`` or ``order`` if the path names one; None for lists.
 
         Raises:
-            NotFound: 404.
-            CredentialsRejected: 401 or 403.
+            NotFound: Alpaca says that the named object does not exist. Any other 404 is an outage.
+            CredentialsRejected: 401, or 403 without Alpaca's code.
             BrokerUnavailable: no usable response within the retries (``RateLimited`` for 429).
         """
         for attempt in self._attempts:
             with attempt:
-                return self._read(lambda: self._api.get(path, params), f"GET {template or path}")
+                return self._read(lambda: self._api.get(path, params), f"GET {template or path}", kind)
         raise AssertionError("unreachable: the last attempt raises")  # pragma: no cover
 
     def delete(self, path: str, *, template: str) -> bool:
-        """Request a cancel. Return whether it was accepted: 404 and 422 (nothing to cancel) return False.
+        """Request a cancel. Return whether it was accepted: False if Alpaca says that there is nothing to cancel.
 
         Raises:
             CredentialsRejected, BrokerUnavailable: as for ``get``.
@@ -177,8 +166,8 @@ class AlpacaTransport:
         try:
             return self._api.post(path, dict(body))
         except APIError as error:
-            raise self._submission_error(_parse_error(error, self._secrets)) from None
-        except (RequestException, ValueError) as error:
+            raise self._submission_error(parse_error(error, self._secrets)) from None
+        except _NO_USABLE_RESPONSE as error:
             raise OutcomeUnknown(f"no definite response to the submission: {type(error).__name__}") from error
 
     def close(self) -> None:
@@ -194,13 +183,13 @@ class AlpacaTransport:
     def _observe(self, response: Response) -> None:
         self._rate_limiter.observe_headers(response.headers, is_rate_limited=response.status_code == 429)
 
-    def _read(self, send: Callable[[], Any], name: str) -> Any:
+    def _read(self, send: Callable[[], Any], name: str, kind: str | None) -> Any:
         self._acquire(name, self._deadline.until)
         try:
             response = send()
         except APIError as error:
-            raise self._read_error(_parse_error(error, self._secrets), name) from None
-        except (RequestException, ValueError) as error:
+            raise self._read_error(parse_error(error, self._secrets), name, kind) from None
+        except _NO_USABLE_RESPONSE as error:
             text = f"{name}: no usable response: {type(error).__name__}"
             raise _Transient(BrokerUnavailable(text)) from error
         if response is None and name.startswith("GET "):
@@ -209,37 +198,39 @@ class AlpacaTransport:
 
     def _cancel(self, path: str, name: str) -> bool:
         try:
-            self._read(lambda: self._api.delete(path), name)
+            self._read(lambda: self._api.delete(path), name, "order")
         except (NotFound, _NotCancelable):
             return False
         return True
 
-    def _read_error(self, response: _ErrorResponse, name: str) -> Exception:
+    def _read_error(self, response: ErrorResponse, name: str, kind: str | None) -> Exception:
         text = f"{name}: {response.text}"
-        if response.status == 404 and response.document is not None:
+        if kind is not None and response.says_not_found(kind):
             return NotFound(text)
-        if response.status in (401, 403):
+        if kind == "asset" and response.says_invalid_symbol():
+            return NotFound(text)
+        if response.rejects_credentials:
             return self._reject_credentials(text)
-        if response.status == 422 and name.startswith("DELETE "):
+        if response.status == 422 and response.code is not None and name.startswith("DELETE "):
             return _NotCancelable(text)
         if response.status == 429:
             return _Transient(RateLimited(text, retry_at=self._rate_limiter.closed_until))
-        if response.status >= 500 or response.document is None:
+        if response.is_transient:
             return _Transient(BrokerUnavailable(text))
         return BrokerUnavailable(
             text, http_status=response.status, broker_code=response.code, broker_message=response.message
         )
 
-    def _submission_error(self, response: _ErrorResponse) -> Exception:
-        text = response.text
-        if response.status == 429:
-            return RateLimited(text, retry_at=self._rate_limiter.closed_until)
-        if response.status == 401:
-            return self._reject_credentials(text)
-        if response.status >= 500 or response.status == 408 or response.document is None:
-            return OutcomeUnknown(f"no definite response to the submission: {text}")
-        if response.status == 422 and "client_order_id must be unique" in response.message:
+    def _submission_error(self, response: ErrorResponse) -> Exception:
+        """Return the error for a submission. Without Alpaca's code a gateway may have answered after the effect."""
+        if response.rejects_credentials:
+            return self._reject_credentials(response.text)
+        if response.is_duplicate_id:
             return DuplicateClientOrderId(response.message)
+        if not response.rejects_order:
+            return OutcomeUnknown(f"no definite response to the submission: {response.text}")
+        if response.status == 429:
+            return RateLimited(response.text, retry_at=self._rate_limiter.closed_until)
         return OrderRejected(response.message, http_status=response.status, broker_code=response.code)
 
     def _reject_credentials(self, text: str) -> CredentialsRejected:
@@ -261,17 +252,3 @@ def _raise_final(state: RetryCallState) -> None:
     error = state.outcome.exception() if state.outcome is not None else None
     if isinstance(error, _Transient):
         raise error.final from error
-
-
-def _parse_error(error: APIError, secrets: Sequence[str]) -> _ErrorResponse:
-    """Parse an error response. alpaca-py's own properties fail on bodies that are empty or HTML."""
-    status = error.status_code or 0
-    try:
-        document = json.loads(str(error), parse_float=Decimal)
-    except ValueError:
-        return _ErrorResponse(status, None)
-    if not isinstance(document, dict) or not isinstance(message := document.get("message"), str):
-        return _ErrorResponse(status, None)
-    for secret in secrets:  # a proxy or gateway may repeat the request headers in its response
-        message = message.replace(secret, "…")
-    return _ErrorResponse(status, document | {"message": message})
