@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from decimal import Decimal
-from typing import Any, NoReturn
+from typing import Any
 
 from rebalance_executor.domain.errors import InvalidInput
+from rebalance_executor.domain.json_text import decode_json
 
 MAX_BYTES = 1024 * 1024
 """Limit of a plan document in bytes; also SQS's limit of a message."""
@@ -93,20 +93,19 @@ def read(event: object) -> Request | QueueBatch:
 
 
 def decode(text: str | bytes) -> Request:
-    """Return the request in a JSON text (an SQS body, an S3 object). Decimals stay exact.
+    """Return the request in a JSON text (an SQS body, an S3 object, a file); see ``decode_json``.
 
     Raises:
-        InvalidInput: not JSON, too large, nested too deeply, or an envelope that is not accepted.
+        InvalidInput: not JSON, too large, nested too deeply, a number beyond a double, a key twice in an object, or an
+            envelope that is not accepted.
     """
     size = len(text.encode(errors="replace") if isinstance(text, str) else text)
     if size > MAX_BYTES:
         raise InvalidInput("$", f"the document has {size} bytes; the limit is {MAX_BYTES}")
     try:
-        return unwrap(json.loads(text, parse_float=Decimal, parse_constant=_no_constant))
+        return unwrap(decode_json(text))
     except RecursionError:
         raise InvalidInput("$", "is nested too deeply to be a plan") from None
-    except ValueError as error:
-        raise InvalidInput("$", f"is not JSON: {error}") from None
 
 
 def unwrap(document: object) -> Request:
@@ -174,7 +173,3 @@ def _text(value: object, field: str) -> str:
     if not isinstance(value, str) or not value:
         raise InvalidInput(field, "must be a non-empty string")
     return value
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a number in JSON")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -208,10 +207,21 @@ def test_text_that_is_not_json_is_rejected(text: str | bytes) -> None:
     assert raised.value.field == "$"
 
 
-def test_decimals_in_a_text_stay_exact() -> None:
+def test_decimal_strings_in_a_text_stay_exact() -> None:
     """Production failure 33."""
-    request = decode('{"trade_amount": 0.02666809368770691465719278284}')
-    assert request == PlanDocument({"trade_amount": Decimal("0.02666809368770691465719278284")})
+    request = decode('{"trade_amount": "0.02666809368770691465719278284"}')
+    assert request == PlanDocument({"trade_amount": "0.02666809368770691465719278284"})
+
+
+def test_number_of_many_digits_is_the_same_plan_through_every_door() -> None:
+    """Lambda's runtime decodes direct invocations and bus events itself, with 17 significant digits."""
+    text = json.dumps(a_plan_document(an_item_document(amount="AMOUNT"))).replace(
+        '"AMOUNT"', "1234.567890123456789012345678"
+    )
+    direct, queued = read(json.loads(text)), decode(text)
+    assert isinstance(direct, PlanDocument)
+    assert isinstance(queued, PlanDocument)
+    assert RebalancePlan.parse(direct.body).content_hash == RebalancePlan.parse(queued.body).content_hash
 
 
 def test_text_can_be_bytes() -> None:

@@ -300,3 +300,41 @@ def test_repeated_symbol_is_reported_with_the_other_problems() -> None:
     assert error.problems[0][0] == error.field == "items.2.priority"
     assert ("items", "symbol ABC appears 3 times; merge its items") in error.problems
     assert len({field for field, _ in error.problems if field.startswith("items.3.")}) > 1
+
+
+# --- bounds of what is not traded ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [Decimal("1e10000000"), 10**4000, 1e300, 366 * 1440 + 1])
+@pytest.mark.parametrize("field", ["estimated_duration_minutes", "items.0.priority"])
+def test_whole_number_is_bounded_before_it_is_converted(field: str, number: object) -> None:
+    item = an_item_document() | ({"priority": number} if "priority" in field else {})
+    document = a_plan_document(item) | ({} if "priority" in field else {field: number})
+    with pytest.raises(InvalidInput) as raised:
+        RebalancePlan.parse(document)
+    assert raised.value.field == field
+
+
+@pytest.mark.parametrize("number", [1, 30.0, Decimal("30"), "30", 366 * 1440])
+def test_duration_may_be_any_whole_number_of_up_to_a_year(number: object) -> None:
+    assert RebalancePlan.parse(a_plan_document(estimated_duration_minutes=number)).content_hash
+
+
+def nested(levels: int) -> dict[str, Any]:
+    value: dict[str, Any] = {}
+    for level in range(levels - 1):
+        value = {"a": [value] if level % 2 else value}
+    return value
+
+
+@pytest.mark.parametrize("metadata", [nested(200), nested(300), {"a": "\ud800"}, {"a": [{"\ud800": 1}]}])
+def test_metadata_that_the_journal_cannot_keep_is_refused(metadata: dict[str, Any]) -> None:
+    with pytest.raises(InvalidInput) as raised:
+        RebalancePlan.parse(a_plan_document(metadata=metadata))
+    assert raised.value.field.startswith("metadata")
+
+
+@pytest.mark.parametrize("metadata", [nested(30), {"note": "ä😀", "n": [1, 1.5, None, True]}])
+def test_valid_metadata_survives_the_journal(metadata: dict[str, Any]) -> None:
+    plan = RebalancePlan.parse(a_plan_document(metadata=metadata))
+    assert RebalancePlan.model_validate_json(plan.model_dump_json()) == plan
