@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
-from rebalance_executor.domain.errors import InvalidInput, RebalanceError
+from rebalance_executor.domain.errors import InvalidInput
 from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.execution.deadline import Deadline
 from rebalance_executor.execution.events import LogEvent
@@ -41,7 +41,7 @@ class PlanQueue(Protocol):
         """Hide the message while this invocation can work on it, for up to ``remaining``."""
         ...
 
-    def schedule_redelivery(self, message: QueueMessage, error: RebalanceError) -> None:
+    def schedule_redelivery(self, message: QueueMessage, error: Exception) -> None:
         """Set the time of the next delivery after this one failed with ``error``."""
         ...
 

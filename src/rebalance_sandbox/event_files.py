@@ -17,7 +17,6 @@ from rebalance_executor.triggers import (
     PlanPointer,
     QueueBatch,
     Request,
-    decode,
     read,
     unwrap,
 )
@@ -127,7 +126,7 @@ def _queue_event(path: Path, event: object, batch: QueueBatch) -> EventFile:
     pointers = []
     for message in batch.messages:
         try:
-            request = decode(message.body)
+            request = message.request()
         except InvalidInput as error:
             messages.append(EventMessage(message.message_id, None, str(error)))
             continue

@@ -82,7 +82,7 @@ def test_envelope_in_a_queue_message_contains_the_plan(event: object) -> None:
     """Production failures 32 and 33."""
     batch = read({"Records": [a_record(json.dumps(event))]})
     assert isinstance(batch, QueueBatch)
-    assert decode(batch.messages[0].body) == PlanDocument(PLAN)
+    assert batch.messages[0].request() == PlanDocument(PLAN)
 
 
 @pytest.mark.parametrize("wrap", [lambda x: x, an_event, lambda x: {"rebalance_plan": x}], ids=["bare", "event", "key"])
@@ -188,9 +188,35 @@ def test_message_needs_only_id_and_body() -> None:
     assert requests_of({"Records": [record]}) == [PlanDocument(PLAN)]
 
 
-@pytest.mark.parametrize("change", [{"messageId": None}, {"body": None}, {"body": {}}, {"attributes": "none"}], ids=str)
-def test_malformed_message_is_rejected(change: dict[str, object]) -> None:
-    assert read_error({"Records": [a_record("{}") | change]}).field.startswith("Records")
+def test_message_without_an_id_is_rejected() -> None:
+    """The answer could not name it."""
+    assert read_error({"Records": [a_record("{}") | {"messageId": None}]}).field == "Records.messageId"
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"body": None}, "body"),
+        ({"body": {}}, "body"),
+        ({"receiptHandle": 7}, "receiptHandle"),
+        ({"attributes": "none"}, "attributes"),
+        ({"attributes": None}, "attributes"),
+        ({"attributes": {"MessageGroupId": ["x"]}}, "attributes.MessageGroupId"),
+        *(
+            ({"attributes": {"ApproximateReceiveCount": count}}, "attributes.ApproximateReceiveCount")
+            for count in ("many", None, [], -1, 1.5, "9" * 5000)
+        ),
+    ],
+    ids=lambda value: str(value)[:60],
+)
+def test_malformed_message_is_invalid_alone(change: dict[str, object], field: str) -> None:
+    batch = read({"Records": [a_record("{}") | change, a_record(json.dumps(PLAN))]})
+    assert isinstance(batch, QueueBatch)
+    malformed, valid = batch.messages
+    with pytest.raises(InvalidInput) as raised:
+        malformed.request()
+    assert raised.value.field == f"Records.{field}"
+    assert valid.request() == PlanDocument(PLAN)
 
 
 # --- text ------------------------------------------------------------------------------------------------
@@ -259,7 +285,7 @@ def requests_of(event: object) -> list[Request]:
     requests = []
     for message in request.messages:
         try:
-            requests.append(decode(message.body))
+            requests.append(message.request())
         except InvalidInput:
             continue
     return requests
