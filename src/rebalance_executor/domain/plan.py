@@ -199,6 +199,30 @@ class RebalancePlan(_Dto):
         return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 
+def unknown_fields(document: object) -> tuple[str, ...]:
+    """Return the paths of the fields that a decoded plan has and the schema does not, up to 20.
+
+    They are ignored when the plan is executed. A field of several items is named once, in the first item that has it.
+    """
+    if not isinstance(document, dict):
+        return ()
+    items = document.get("items")
+    paths = {("", name): _shown(name) for name in document if name not in RebalancePlan.model_fields}
+    for number, item in enumerate(items if isinstance(items, list) else ()):
+        for name in item if isinstance(item, dict) else ():
+            if name not in RebalancePlanItem.model_fields:
+                paths.setdefault(("items", name), f"items.{number}.{_shown(name)}")
+    return tuple(paths.values())[:_MAX_LOGGED_PROBLEMS]
+
+
+def _shown(name: str) -> str:
+    printable = name if name.isprintable() else ascii(name)
+    return printable if len(printable) <= _MAX_SHOWN_CHARACTERS else f"{printable[:_MAX_SHOWN_CHARACTERS]}…"
+
+
+_MAX_SHOWN_CHARACTERS = 60
+"""Limit of an unknown field's name."""
+
 _MAX_LOGGED_PROBLEMS = 20
 """Limit of problems per log line."""
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rebalance_executor.domain.errors import InvalidInput
-from rebalance_executor.domain.plan import MAX_ITEMS, Action, RebalancePlan, Urgency
+from rebalance_executor.domain.plan import MAX_ITEMS, Action, RebalancePlan, Urgency, unknown_fields
 from tests.support.builders import a_plan, a_plan_document, an_exit, an_item, an_item_document
 
 ABSENT = object()
@@ -338,3 +338,22 @@ def test_metadata_that_the_journal_cannot_keep_is_refused(metadata: dict[str, An
 def test_valid_metadata_survives_the_journal(metadata: dict[str, Any]) -> None:
     plan = RebalancePlan.parse(a_plan_document(metadata=metadata))
     assert RebalancePlan.model_validate_json(plan.model_dump_json()) == plan
+
+
+# --- unknown fields --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("document", "paths"),
+    [
+        (a_plan_document(), ()),
+        (None, ()),
+        ([], ()),
+        ({"items": 7, "x": 1}, ("x",)),
+        ({"items": [7, {"symbol": "A"}, {"limit": 1, "stop": 2}, {"limit": 1}]}, ("items.2.limit", "items.2.stop")),
+        ({"\x1b[2J": 1, "n" * 100: 1}, ("'\\x1b[2J'", "n" * 60 + "…")),
+        ({f"field{n}": 1 for n in range(100)}, tuple(f"field{n}" for n in range(20))),
+    ],
+)
+def test_unknown_fields_are_named_once(document: object, paths: tuple[str, ...]) -> None:
+    assert unknown_fields(document) == paths
