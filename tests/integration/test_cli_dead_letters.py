@@ -84,6 +84,15 @@ def test_message_that_cannot_be_read_hides_no_other_and_can_be_discarded(termina
     assert [message["plan_id"] for message in listed(terminal)] == ["plan-1"]
 
 
+def test_control_characters_of_a_message_do_not_reach_the_terminal(terminal: Terminal) -> None:
+    bury(terminal, "\x85no \u202eplan")
+    (message,) = listed(terminal)
+
+    shown = terminal.type("dlq", "show", message["message_id"]).stdout
+
+    assert "\ufffdno \ufffdplan" in shown
+
+
 def test_list_of_an_empty_queue_is_empty(terminal: Terminal) -> None:
     assert listed(terminal) == []
     assert "No dead letters" in terminal.type("dlq", "list").stdout

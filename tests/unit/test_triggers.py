@@ -188,6 +188,9 @@ def test_message_needs_only_id_and_body() -> None:
     assert requests_of({"Records": [record]}) == [PlanDocument(PLAN)]
 
 
+COUNTS: list[object] = ["many", None, [], -1, 1.5, "9" * 5000]
+
+
 def test_message_without_an_id_is_rejected() -> None:
     """The answer could not name it."""
     assert read_error({"Records": [a_record("{}") | {"messageId": None}]}).field == "Records.messageId"
@@ -204,7 +207,7 @@ def test_message_without_an_id_is_rejected() -> None:
         ({"attributes": {"MessageGroupId": ["x"]}}, "attributes.MessageGroupId"),
         *(
             ({"attributes": {"ApproximateReceiveCount": count}}, "attributes.ApproximateReceiveCount")
-            for count in ("many", None, [], -1, 1.5, "9" * 5000)
+            for count in COUNTS
         ),
     ],
     ids=lambda value: str(value)[:60],

@@ -232,10 +232,10 @@ def _plan_in(body: str) -> tuple[str | None, str | None, str | None]:
         return None, None, str(error)
     if not isinstance(request, PlanDocument):
         return None, None, None
-    body = request.body if isinstance(request.body, dict) else {}
+    document = request.body if isinstance(request.body, dict) else {}
     try:
-        account = body.get("account")
-        return _NAME.validate_python(body.get("plan_id")), _NAME.validate_python(account) if account else None, None
+        account = document.get("account")
+        return _NAME.validate_python(document.get("plan_id")), _NAME.validate_python(account) if account else None, None
     except ValidationError:
         return None, None, "has no valid plan_id, or no valid account"
 

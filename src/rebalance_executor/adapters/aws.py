@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
 CONNECT_SECONDS = 2
 READ_SECONDS = 3
 ATTEMPTS = 3
+
+logging.getLogger("botocore").setLevel(logging.INFO)  # at DEBUG it logs whole responses, also those with secrets
 
 
 def client_config(
