@@ -1,11 +1,13 @@
 """Output of every command: the answer on stdout, progress and errors on stderr.
 
-Names, reasons and messages come from plans, operators and brokers. They are printed literally, never read as markup.
+Names, reasons and messages come from plans, operators and brokers. They are printed literally, never read as markup,
+and without control characters.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import requests
@@ -18,7 +20,8 @@ from botocore.exceptions import (
     PartialCredentialsError,
     ProfileNotFound,
 )
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.text import Text
 
 from rebalance_cli.command_line import TargetOptions
@@ -39,6 +42,25 @@ _EXPECTED_ERRORS = (
     typer.Abort,
     KeyboardInterrupt,
 )
+
+
+_UNSAFE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Characters that a terminal obeys or that reorder a line, and halves of surrogate pairs, which cannot be printed."""
+
+
+class SafeConsole(Console):
+    """A console that replaces control characters in texts, so that no text can send commands to the terminal.
+
+    Rich's own control sequences are not part of a text and still work.
+    """
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Render without control characters; each becomes U+FFFD."""
+        for segment in super().render(renderable, options):
+            if segment.control or not _UNSAFE.search(segment.text):
+                yield segment
+            else:
+                yield Segment(_UNSAFE.sub("\ufffd", segment.text), segment.style)
 
 
 @contextmanager
@@ -70,7 +92,7 @@ def command(options: TargetOptions, *, as_json: bool, server_error_next: str) ->
 
 
 def _console(*, stderr: bool) -> Console:
-    return Console(stderr=stderr, markup=False, emoji=False)
+    return SafeConsole(stderr=stderr, markup=False, emoji=False)
 
 
 def failure(problem: CliError, code: str) -> Failure:

@@ -219,6 +219,9 @@ class Preview(Answer):
     cash: Amount = Field(description="Dollars available now.")
     cash_after: Amount = Field(description="Expected dollars afterwards.")
     buy_budget: Amount | None = Field(description="Maximum total cost of the buys, in dollars; null without buys.")
+    ignored_fields: tuple[str, ...] = Field(
+        default=(), description="Fields that the plan has and its schema does not, up to 20."
+    )
 
 
 class Submission(Answer):

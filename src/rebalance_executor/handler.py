@@ -8,10 +8,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from rebalance_executor import bootstrap
-from rebalance_executor.domain.errors import RebalanceError
 from rebalance_executor.service import Service
 from rebalance_executor.telemetry import Telemetry
-from rebalance_executor.triggers import QueueBatch, decode, read
+from rebalance_executor.triggers import QueueBatch, read
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -50,7 +49,8 @@ def handle(
 def _answer_queue(service: Service, batch: QueueBatch, context: LambdaContext) -> dict[str, Any]:
     """Answer the messages in order; return the IDs of the messages to be redelivered.
 
-    In a FIFO queue, the messages of a group stay in order: after one fails, the rest of its group is redelivered too.
+    Whatever ends one message, the others are answered. In a FIFO queue, the messages of a group stay in order: after
+    one fails, the rest of its group is redelivered too.
     """
     failed: list[str] = []
     waiting_groups: set[str] = set()
@@ -61,8 +61,8 @@ def _answer_queue(service: Service, batch: QueueBatch, context: LambdaContext) -
         remaining = timedelta(milliseconds=context.get_remaining_time_in_millis())
         service.queue.extend_visibility(message, remaining)
         try:
-            service.answer(decode(message.body), context)
-        except RebalanceError as error:
+            service.answer(message.request(), context)
+        except Exception as error:  # noqa: BLE001 - also a defect must not fail the other messages
             service.telemetry.error(error)
             service.queue.schedule_redelivery(message, error)
             failed.append(message.message_id)

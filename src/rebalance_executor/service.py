@@ -7,15 +7,23 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
-from rebalance_executor.domain.errors import InvalidInput, RebalanceError
-from rebalance_executor.domain.plan import RebalancePlan
+from rebalance_executor.domain.errors import InvalidInput
+from rebalance_executor.domain.plan import RebalancePlan, unknown_fields
 from rebalance_executor.execution.deadline import Deadline
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.manager import ExecutionManager
 from rebalance_executor.execution.ports import Clock, Journal
 from rebalance_executor.idempotency import IdempotencyGate
 from rebalance_executor.telemetry import Telemetry
-from rebalance_executor.triggers import DailyCheckRequest, HealthRequest, PlanPointer, QueueMessage, Request, decode
+from rebalance_executor.triggers import (
+    DailyCheckRequest,
+    HealthRequest,
+    PlanDocument,
+    PlanPointer,
+    QueueMessage,
+    Request,
+    decode,
+)
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -41,7 +49,7 @@ class PlanQueue(Protocol):
         """Hide the message while this invocation can work on it, for up to ``remaining``."""
         ...
 
-    def schedule_redelivery(self, message: QueueMessage, error: RebalanceError) -> None:
+    def schedule_redelivery(self, message: QueueMessage, error: Exception) -> None:
         """Set the time of the next delivery after this one failed with ``error``."""
         ...
 
@@ -75,23 +83,26 @@ class Service:
             return self.check_health(self._deadline(context))
         if isinstance(request, DailyCheckRequest):
             return self.check_day(self._deadline(context))
-        return self._execute(self._plan(request), context)
+        return self._execute(self._document(request).body, context)
 
-    def _plan(self, request: Request) -> RebalancePlan:
+    def _document(self, request: Request) -> PlanDocument:
         if isinstance(request, PlanPointer):
             request = decode(self.plans.fetch(request.bucket, request.key, request.version_id))
             if isinstance(request, PlanPointer):
                 raise InvalidInput("plan_s3", "the object contains another pointer; it must contain the plan")
         if isinstance(request, HealthRequest | DailyCheckRequest):
             raise InvalidInput("plan_s3", "the object contains a health or watch request; it must contain the plan")
-        return RebalancePlan.parse(request.body)
+        return request
 
-    def _execute(self, plan: RebalancePlan, context: LambdaContext) -> dict[str, Any]:
+    def _execute(self, document: object, context: LambdaContext) -> dict[str, Any]:
+        plan = RebalancePlan.parse(document)
         account = plan.account or self.account
         run_id = self.new_run_id()
         deadline = self._deadline(context)
         self.telemetry.bind_plan(plan, account, run_id)
         self.telemetry.emit(LogEvent.PLAN_RECEIVED, items=len(plan.items), content_hash=plan.content_hash)
+        if ignored := unknown_fields(document):
+            self.telemetry.emit(LogEvent.PLAN_FIELDS_IGNORED, fields=ignored)
         result = self.idempotency.run_once(
             plan,
             account,

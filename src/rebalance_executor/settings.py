@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from typing import Self
 from urllib.parse import urlsplit
 
@@ -14,14 +15,21 @@ from rebalance_executor.domain.errors import ConfigurationError, LiveNotAllowed
 PAPER_URL = "https://paper-api.alpaca.markets"
 LIVE_URL = "https://api.alpaca.markets"
 DATA_URL = "https://data.alpaca.markets"
+ACCOUNT_PLACEHOLDER = "{account}"
+"""Part of a secret's name that stands for the account's name."""
+
+_PLAIN_AUTHORITY = re.compile(r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{0,5})?", re.ASCII)
+"""Host and port. Other spellings of a host, such as full-width dots, would pass the comparison with the live host."""
+
+_SECRET_PREFIX = re.compile(r"[^A-Za-z0-9]*[A-Za-z0-9]", re.ASCII)
 
 
 def validate_url(url: str, variable: str) -> str:
     """Return an endpoint without its trailing slash.
 
     Raises:
-        ConfigurationError: empty (alpaca-py would silently use the real API), not http(s), or plain http to a host
-            other than this machine (the credentials are sent in headers).
+        ConfigurationError: empty (alpaca-py would silently use the real API), not http(s), a host that is not a plain
+            name or address, or plain http to a host other than this machine (the credentials are sent in headers).
     """
     parts = urlsplit(url.strip())
     if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -30,7 +38,16 @@ def validate_url(url: str, variable: str) -> str:
         raise ConfigurationError(
             variable, f"plain http is allowed only to this machine, not to {parts.hostname}; use https"
         )
+    if not _PLAIN_AUTHORITY.fullmatch(parts.netloc):
+        raise ConfigurationError(
+            variable, "must have a host in plain letters, digits, dots and hyphens, and no user name or escapes"
+        )
     return url.strip().rstrip("/")
+
+
+def _host(url: str) -> str:
+    """Return a URL's host in lower case, without the dot that may end a name."""
+    return (urlsplit(url).hostname or "").rstrip(".")
 
 
 def _is_loopback(host: str) -> bool:
@@ -114,6 +131,19 @@ class Settings(BaseModel):
     )
     idempotency_disabled: str = Field(default="", validation_alias="POWERTOOLS_IDEMPOTENCY_DISABLED")
 
+    @field_validator("alpaca_secret_name")
+    @classmethod
+    def _secret_has_a_prefix(cls, name: str | None) -> str | None:
+        if name is not None and ACCOUNT_PLACEHOLDER in name:
+            prefix = name.partition(ACCOUNT_PLACEHOLDER)[0]
+            if not _SECRET_PREFIX.match(prefix):
+                raise ConfigurationError(
+                    "ALPACA_SECRET_NAME",
+                    f"must have letters or digits before {ACCOUNT_PLACEHOLDER}, as in alpaca/{ACCOUNT_PLACEHOLDER}: "
+                    "without them an account's name could select any secret",
+                )
+        return name
+
     @field_validator("alpaca_trading_url")
     @classmethod
     def _trading_url(cls, url: str | None) -> str | None:
@@ -130,7 +160,7 @@ class Settings(BaseModel):
             raise LiveNotAllowed(
                 "LIVE_TRADING", "live trading needs LIVE_TRADING=yes; for paper trading set ALPACA_PAPER=true"
             )
-        if self.alpaca_paper and urlsplit(self.trading_url).hostname == urlsplit(LIVE_URL).hostname:
+        if self.alpaca_paper and _host(self.trading_url) == _host(LIVE_URL):
             raise LiveNotAllowed("ALPACA_TRADING_URL", "is the live endpoint, but ALPACA_PAPER selects paper trading")
         if self.idempotency_disabled:
             raise ConfigurationError(

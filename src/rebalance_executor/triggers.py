@@ -12,11 +12,12 @@ A document is the decoded JSON of a plan, or a pointer to one in S3. These event
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
-from decimal import Decimal
-from typing import Any, NoReturn
+from typing import Any
 
 from rebalance_executor.domain.errors import InvalidInput
+from rebalance_executor.domain.json_text import decode_json
 
 MAX_BYTES = 1024 * 1024
 """Limit of a plan document in bytes; also SQS's limit of a message."""
@@ -56,13 +57,26 @@ class QueueMessage:
     """An SQS message. Its body is decoded when it is processed, so that an invalid message fails alone."""
 
     message_id: str
-    body: str
+    body: object
+    """A JSON text; anything else is invalid."""
     group: str | None
     """Message group in a FIFO queue, whose messages stay in order. None in a standard queue."""
     receipt: str | None = None
     """Receipt handle of this delivery."""
     deliveries: int = 1
     """Number of deliveries so far, including this one."""
+    problem: tuple[str, str] | None = None
+    """Field of the record that is invalid, and what is wrong with it."""
+
+    def request(self) -> Request:
+        """Return the request in the body.
+
+        Raises:
+            InvalidInput: the record or its body is invalid.
+        """
+        if self.problem is not None:
+            raise InvalidInput(*self.problem)
+        return decode(_text(self.body, "Records.body"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,20 +107,19 @@ def read(event: object) -> Request | QueueBatch:
 
 
 def decode(text: str | bytes) -> Request:
-    """Return the request in a JSON text (an SQS body, an S3 object). Decimals stay exact.
+    """Return the request in a JSON text (an SQS body, an S3 object, a file); see ``decode_json``.
 
     Raises:
-        InvalidInput: not JSON, too large, nested too deeply, or an envelope that is not accepted.
+        InvalidInput: not JSON, too large, nested too deeply, a number beyond a double, a key twice in an object, or an
+            envelope that is not accepted.
     """
     size = len(text.encode(errors="replace") if isinstance(text, str) else text)
     if size > MAX_BYTES:
         raise InvalidInput("$", f"the document has {size} bytes; the limit is {MAX_BYTES}")
     try:
-        return unwrap(json.loads(text, parse_float=Decimal, parse_constant=_no_constant))
+        return unwrap(decode_json(text))
     except RecursionError:
         raise InvalidInput("$", "is nested too deeply to be a plan") from None
-    except ValueError as error:
-        raise InvalidInput("$", f"is not JSON: {error}") from None
 
 
 def unwrap(document: object) -> Request:
@@ -142,16 +155,22 @@ def _queue_batch(event: dict[str, Any]) -> QueueBatch:
 def _message(record: dict[str, Any]) -> QueueMessage:
     # Without Powertools' data classes, which would import those of every other service too.
     message_id, body = record.get("messageId"), record.get("body")
-    if not isinstance(message_id, str) or not isinstance(body, str):
-        raise InvalidInput("Records", "must each have a messageId and a body")
-    attributes = _mapping(record.get("attributes", {}), "Records.attributes")
-    return QueueMessage(
-        message_id,
-        body,
-        attributes.get("MessageGroupId"),
-        record.get("receiptHandle"),
-        int(attributes.get("ApproximateReceiveCount", 1)),
-    )
+    if not isinstance(message_id, str):
+        raise InvalidInput("Records.messageId", "must be text: the answer names failed messages by it")
+    try:
+        receipt = _optional_text(record.get("receiptHandle"), "Records.receiptHandle")
+        attributes = _mapping(record.get("attributes", {}), "Records.attributes")
+        group = _optional_text(attributes.get("MessageGroupId"), "Records.attributes.MessageGroupId")
+        deliveries = _receive_count(attributes.get("ApproximateReceiveCount", "1"))
+    except InvalidInput as error:  # of this message alone: the others get their own answers
+        return QueueMessage(message_id, body, None, problem=(error.field, error.problem))
+    return QueueMessage(message_id, body, group, receipt, deliveries)
+
+
+def _receive_count(value: object) -> int:
+    if not re.fullmatch("[0-9]{1,9}", str(value), re.ASCII):
+        raise InvalidInput("Records.attributes.ApproximateReceiveCount", "must be a whole number")
+    return int(str(value))
 
 
 def _mapping(value: object, field: str) -> dict[str, Any]:
@@ -170,11 +189,11 @@ def _pointer(value: object) -> PlanPointer:
     )
 
 
+def _optional_text(value: object, field: str) -> str | None:
+    return _text(value, field) if value is not None else None
+
+
 def _text(value: object, field: str) -> str:
     if not isinstance(value, str) or not value:
         raise InvalidInput(field, "must be a non-empty string")
     return value
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a number in JSON")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from rebalance_executor.domain.errors import InvalidInput
-from rebalance_executor.domain.plan import RebalancePlan
+from rebalance_executor.domain.json_text import decode_json
+from rebalance_executor.domain.plan import RebalancePlan, unknown_fields
 from rebalance_executor.triggers import (
     DailyCheckRequest,
     HealthRequest,
@@ -50,6 +50,8 @@ class EventFile:
     """Messages of a queue event; None for every other event."""
     is_health: bool
     """True for a health request or a daily check, which have no plan."""
+    ignored_fields: tuple[str, ...] = ()
+    """Fields of an inline plan that its schema does not have, up to 20."""
 
 
 def read_event(path: Path) -> EventFile:
@@ -68,25 +70,40 @@ def read_event(path: Path) -> EventFile:
     pointers = (request,) if isinstance(request, PlanPointer) else ()
     plan = _parse_plan(request)[0]
     is_health = isinstance(request, HealthRequest | DailyCheckRequest)
-    return EventFile(path, event, (plan,) if plan else (), pointers, None, is_health=is_health)
+    ignored = unknown_fields(request.body) if isinstance(request, PlanDocument) else ()
+    plans = (plan,) if plan is not None else ()
+    return EventFile(path, event, plans, pointers, None, is_health=is_health, ignored_fields=ignored)
 
 
 def read_json(path: Path) -> Any:
-    """Return the decoded content of a JSON file.
+    """Return the decoded content of a JSON file, read as the handler reads a document in S3.
 
     Raises:
-        SandboxError: the file cannot be read or is not JSON.
+        SandboxError: the file cannot be read, or ``decode_json`` does not accept its content.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return decode_json(_read_bytes(path))
+    except InvalidInput as error:
+        problem = f" {error.problem}" if error.field == "$" else f": {error}"
+        raise SandboxError(f"The file {path}{problem}.", "Correct the file, then try again.") from None
+
+
+def read_document(path: Path) -> Request:
+    """Return the request in a file with one document, read as the handler reads a document in S3.
+
+    Raises:
+        SandboxError: the file cannot be read.
+        InvalidInput: the handler would not accept it.
+    """
+    return decode(_read_bytes(path))
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
     except OSError as error:
         reason = "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
         raise SandboxError(f"The file {path} {reason}.", "Check the path. Samples: ls events/*.json") from None
-    except json.JSONDecodeError as error:
-        problem = f"The file {path} is not JSON: {error.msg} at line {error.lineno}, column {error.colno}."
-        raise SandboxError(problem, "Correct the file, then try again.") from None
-    except UnicodeDecodeError:
-        raise SandboxError(f"The file {path} is not text in UTF-8.", "Correct the file, then try again.") from None
 
 
 def document_for(pointer: PlanPointer, candidates: Iterable[Path]) -> Path | None:
@@ -94,9 +111,9 @@ def document_for(pointer: PlanPointer, candidates: Iterable[Path]) -> Path | Non
     name = pointer.key.rpartition("/")[2]
     for path in sorted(candidates, key=lambda path: (path.name != name, path.name)):
         try:
-            if plan_in(json.loads(path.read_text(encoding="utf-8"))) is not None:
+            if plan_in(decode_json(path.read_bytes())) is not None:
                 return path
-        except (OSError, ValueError):
+        except (OSError, InvalidInput):
             continue
     return None
 
@@ -127,7 +144,7 @@ def _queue_event(path: Path, event: object, batch: QueueBatch) -> EventFile:
     pointers = []
     for message in batch.messages:
         try:
-            request = decode(message.body)
+            request = message.request()
         except InvalidInput as error:
             messages.append(EventMessage(message.message_id, None, str(error)))
             continue

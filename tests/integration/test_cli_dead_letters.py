@@ -62,6 +62,37 @@ def test_list_shows_every_dead_letter_and_removes_none(terminal: Terminal) -> No
     assert f"rebalance dlq show {first[0]['message_id'][:8]}" in shown
 
 
+UNREADABLE = [
+    '{"a": 1e9999999999999999999}',
+    '{"plan_id": "\\ud800"}',
+    '{"plan_id": "p", "account": "\\ud800"}',
+    '{"plan_id": "p", "plan_id": "q"}',
+    '{"plan_id": ["p"]}',
+    "[" * 50_000,
+    "\ufeff",
+]
+
+
+@pytest.mark.parametrize("body", UNREADABLE, ids=lambda body: body[:30])
+def test_message_that_cannot_be_read_hides_no_other_and_can_be_discarded(terminal: Terminal, body: str) -> None:
+    bury(terminal, body, plan(buy("AAA", "100")))
+
+    bad, good = listed(terminal)
+
+    assert (bad["plan_id"], bad["problem"] is None, good["plan_id"]) == (None, False, "plan-1")
+    terminal.json("cli/dlq-done", "dlq", "discard", bad["message_id"], "--yes")
+    assert [message["plan_id"] for message in listed(terminal)] == ["plan-1"]
+
+
+def test_control_characters_of_a_message_do_not_reach_the_terminal(terminal: Terminal) -> None:
+    bury(terminal, "\x85no \u202eplan")
+    (message,) = listed(terminal)
+
+    shown = terminal.type("dlq", "show", message["message_id"]).stdout
+
+    assert "\ufffdno \ufffdplan" in shown
+
+
 def test_list_of_an_empty_queue_is_empty(terminal: Terminal) -> None:
     assert listed(terminal) == []
     assert "No dead letters" in terminal.type("dlq", "list").stdout

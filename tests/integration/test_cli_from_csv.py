@@ -76,6 +76,9 @@ def test_output_file_names_the_next_command(terminal: Terminal) -> None:
         ("symbol,trade_amount,target_weight\nA,1,1\n", "line 2 needs a symbol and either"),
         ("symbol,trade_amount\nA,1\nA,2\n", "symbol A appears twice"),
         ("symbol,trade_amount\n", "at least one item"),
+        ("symbol,trade_amount,trade_amount\nA,1,90000\n", "has the column trade_amount more than once"),
+        ("symbol,trade_amount,priority\nA,1,1e10000000\n", "line 2: priority '1e10000000' is too large"),
+        ("symbol,trade_amount\nA,1e999999999999%\n", "line 2: trade_amount '1e999999999999%' is not a number"),
         ("symbol,trade_amount,priority\nA,1,2.5\n", "line 2: priority '2.5' is not a whole number"),
         (
             "symbol,trade_amount,priority\nA,1,8\nB C,1,1\n",

@@ -83,6 +83,47 @@ def test_validate_rejects_a_file_without_a_plan(terminal: Terminal, content: obj
     assert "contains no plan" in " ".join(done.stderr.split())
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_plan_in_another_encoding_is_valid(terminal: Terminal, encoding: str) -> None:
+    path = terminal.folder / "plan.json"
+    path.write_bytes(json.dumps(PLAN).encode(encoding))
+
+    assert terminal.type("validate", str(path)).exit_code == 0
+    assert terminal.json("cli/preview", "preview", str(path), code=3)["plan_id"] == "plan-1"
+
+
+def test_key_that_appears_twice_is_named(terminal: Terminal) -> None:
+    path = terminal.folder / "plan.json"
+    text = json.dumps(plan(buy("BBB", "1000")))
+    path.write_text(text.replace('"trade_amount"', '"trade_amount": "90000", "trade_amount"'))
+
+    for command in ("validate", "preview", "apply"):
+        done = terminal.type(command, str(path))
+        assert done.exit_code == 2
+        assert "items.0.trade_amount: appears more than once" in " ".join(done.stderr.split())
+
+
+def test_fields_that_are_ignored_are_named(terminal: Terminal) -> None:
+    odd = plan(buy("AAA", "100") | {"limit_price": "95"}, buy("BBB", "100") | {"limit_price": "95"}, notes="x")
+    path = terminal.file(odd)
+
+    remarks = terminal.json("cli/validate", "validate", path)["remarks"]
+    ignored = [remark["path"] for remark in remarks if "not a field of a plan" in remark["text"]]
+    answer = terminal.json("cli/preview", "preview", path)
+
+    assert ignored == answer["ignored_fields"] == ["notes", "items.0.limit_price"]
+    assert "items.0.limit_price" in terminal.type("preview", path).stdout
+    assert terminal.json("cli/preview", "preview", terminal.file(PLAN), code=3)["ignored_fields"] == []
+
+
+def test_fields_that_are_ignored_are_logged_once(world: HandlerWorld) -> None:
+    world.deliver(plan(buy("BBB", "100") | {"limit_price": "95"}, plan_id="odd"))
+    world.deliver(plan(buy("BBB", "100"), plan_id="usual"))
+
+    (line,) = world.log_lines("plan.fields_ignored")
+    assert (line["fields"], line["plan_id"]) == (["items.0.limit_price"], "odd")
+
+
 # --- preview ---------------------------------------------------------------------------------------------
 
 

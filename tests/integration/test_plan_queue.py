@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from rebalance_executor.adapters.sqs import MAX_DELIVERIES, redelivery_delay
-from rebalance_executor.domain.errors import BrokerUnavailable, InvalidInput, PlanYielded, RebalanceError
+from rebalance_executor.domain.errors import BrokerUnavailable, InvalidInput, PlanYielded
+from rebalance_executor.domain.plan import RebalancePlan
 from tests.support.world import HandlerWorld, a_world, buy, plan
 
 
@@ -79,6 +80,38 @@ def test_invalid_message_is_redelivered_at_once(world: HandlerWorld, sqs: Record
     assert sqs.timeouts[-1] == 0
 
 
+@pytest.mark.parametrize("body", ['{"a": 1e9999999999999999999}', '{"items": [{"priority": 1e10000000}]}'])
+def test_message_with_an_immense_number_is_redelivered_at_once(
+    world: HandlerWorld, sqs: RecordingSqs, body: str
+) -> None:
+    answer = world.deliver(delivery(body))
+
+    assert answer["batchItemFailures"] == [{"itemIdentifier": "m-1"}]
+    assert sqs.timeouts[-1] == 0
+
+
+def test_defect_in_one_message_leaves_the_other_messages_their_answers(
+    world: HandlerWorld, sqs: RecordingSqs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records = [delivery(plan(buy("AAA", 100), plan_id=name))["Records"][0] for name in ("bad", "next", "other")]
+    for record, group in zip(records, "aab", strict=True):
+        record |= {"messageId": f"m-{len(record['body'])}-{group}", "attributes": {"MessageGroupId": group}}
+    ids = [record["messageId"] for record in records]
+    parse = RebalancePlan.parse
+
+    def parse_with_a_defect(document: dict[str, Any]) -> RebalancePlan:
+        if document["plan_id"] == "bad":
+            raise ZeroDivisionError("a defect")
+        return parse(document)
+
+    monkeypatch.setattr(RebalancePlan, "parse", parse_with_a_defect)
+    answer = world.deliver({"Records": records})
+
+    assert answer["batchItemFailures"] == [{"itemIdentifier": name} for name in ids[:2]]
+    assert world.log_lines("plan.failed")[-1]["error"] == "ZeroDivisionError"
+    assert sqs.timeouts[1] == 30
+
+
 def test_message_after_its_last_delivery_is_visible_at_once(world: HandlerWorld, sqs: RecordingSqs) -> None:
     world.service.journal.acquire("default", "other", now=world.clock.now(), expires_at=world.in_seconds(900))
 
@@ -95,7 +128,8 @@ def test_message_after_its_last_delivery_is_visible_at_once(world: HandlerWorld,
         (BrokerUnavailable("down"), 3, 120),
         (PlanYielded("deadline"), MAX_DELIVERIES - 1, 480),
         (InvalidInput("plan_id", "is missing"), 1, 0),
+        (RuntimeError("a defect"), 2, 60),
     ],
 )
-def test_delay_depends_on_error_and_deliveries(error: RebalanceError, deliveries: int, seconds: int) -> None:
+def test_delay_depends_on_error_and_deliveries(error: Exception, deliveries: int, seconds: int) -> None:
     assert redelivery_delay(error, deliveries) == timedelta(seconds=seconds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import traceback
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, cast
@@ -52,6 +53,13 @@ def source(manager: Manager, name: str = "alpaca/{account}", *, needs_number: bo
 def store(manager: Manager, name: str, **secret: Any) -> None:
     client = cast("SecretsManagerClient", manager)
     client.create_secret(Name=name, **secret)
+
+
+def test_secret_is_not_logged_even_at_debug(manager: Manager, caplog: pytest.LogCaptureFixture) -> None:
+    """botocore logs the bodies of all responses at DEBUG."""
+    with caplog.at_level(logging.DEBUG):
+        assert source(manager).credentials("main").secret_key == SECRET
+    assert SECRET not in caplog.text
 
 
 # --- secrets ---------------------------------------------------------------------------------------------

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from rebalance_executor.domain.plan import RebalancePlan
-from rebalance_executor.triggers import PlanPointer
+from rebalance_executor.triggers import PlanDocument, PlanPointer, decode
 from rebalance_sandbox.environment import execution_config, function_environment, server_variables
 from rebalance_sandbox.errors import SandboxError
-from rebalance_sandbox.event_files import document_for, read_event, with_documents
+from rebalance_sandbox.event_files import document_for, read_document, read_event, read_json, with_documents
 
 PLAN: dict[str, Any] = {
     "plan_id": "plan-1",
@@ -108,6 +108,39 @@ def test_missing_file_and_invalid_json_raise_a_sandbox_error(tmp_path: Path) -> 
         read_event(tmp_path / "none.json")
     with pytest.raises(SandboxError, match="is not JSON"):
         read_event(written(tmp_path, "{"))
+
+
+ENCODINGS = ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32-be"]
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_file_is_read_in_every_encoding_that_a_document_in_s3_may_have(tmp_path: Path, encoding: str) -> None:
+    content = json.dumps(PLAN | {"strategy_id": "größe"}, ensure_ascii=False).encode(encoding)
+    path = tmp_path / "plan.json"
+    path.write_bytes(content)
+
+    (plan,) = read_event(path).plans
+    document, in_s3 = read_document(path), decode(content)
+
+    assert plan.strategy_id == "größe"
+    assert document == in_s3 == PlanDocument(read_json(path))
+    assert document_for(PlanPointer("plans", "plan.json", None), [path]) == path
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b'{"a": 1, "a": 2}', "a: appears more than once"),
+        (b'{"a": 1e400}', "a: is 1e400"),
+        (b"\xff\xff", "is not text in UTF-8"),
+    ],
+)
+def test_file_that_a_queue_would_not_accept_is_not_accepted(tmp_path: Path, content: bytes, problem: str) -> None:
+    path = tmp_path / "plan.json"
+    path.write_bytes(content)
+    for function in (read_event, read_json):
+        with pytest.raises(SandboxError, match=problem):
+            function(path)
 
 
 def test_pointer_gets_the_file_with_its_name_or_any_plan(tmp_path: Path) -> None:

@@ -145,6 +145,40 @@ def test_invalid_endpoint_is_rejected(url: str) -> None:
         validate_url(url, "ALPACA_TRADING_URL")
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://api.alpaca.markets",
+        "https://API.Alpaca.Markets:443/",
+        "https://api.alpaca.markets.",
+        "https://api.alpaca.markets..",
+        "https://api.alpaca。markets",
+        "https://api.alpaca．markets",
+        "https://api｡alpaca.markets",
+        "https://ａpi.alpaca.markets",
+        "https://api%2Ealpaca.markets",
+        "https://user@api.alpaca.markets",
+        "https://paper-api.alpaca.markets\\@api.alpaca.markets",
+        "https://api.alpaca\u00ad.markets",
+    ],
+)
+def test_paper_trading_never_uses_the_live_endpoint_in_any_spelling(load: Load, url: str) -> None:
+    with pytest.raises(ConfigurationError):
+        load(ALPACA_TRADING_URL=url)
+
+
+@pytest.mark.parametrize("name", ["{account}", "/{account}", "--{account}", "{account}/alpaca", "{account}{account}"])
+def test_secret_name_needs_a_prefix_before_the_account(load: Load, name: str) -> None:
+    with pytest.raises(ConfigurationError, match="letters or digits before") as raised:
+        load(ALPACA_SECRET_NAME=name)
+    assert raised.value.field == "ALPACA_SECRET_NAME"
+
+
+@pytest.mark.parametrize("name", ["alpaca/{account}", "/alpaca/{account}/keys", "a-{account}", "one-secret"])
+def test_secret_name_with_a_prefix_or_without_the_account_is_accepted(load: Load, name: str) -> None:
+    assert load(ALPACA_SECRET_NAME=name).alpaca_secret_name == name
+
+
 @pytest.mark.parametrize("variable", ["ALPACA_TRADING_URL", "ALPACA_DATA_URL"])
 @pytest.mark.parametrize("url", ["  ", "paper-api.alpaca.markets", "http://[::1"])
 def test_variable_of_an_invalid_endpoint_is_named(load: Load, variable: str, url: str) -> None:

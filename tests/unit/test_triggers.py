@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +82,7 @@ def test_envelope_in_a_queue_message_contains_the_plan(event: object) -> None:
     """Production failures 32 and 33."""
     batch = read({"Records": [a_record(json.dumps(event))]})
     assert isinstance(batch, QueueBatch)
-    assert decode(batch.messages[0].body) == PlanDocument(PLAN)
+    assert batch.messages[0].request() == PlanDocument(PLAN)
 
 
 @pytest.mark.parametrize("wrap", [lambda x: x, an_event, lambda x: {"rebalance_plan": x}], ids=["bare", "event", "key"])
@@ -189,9 +188,38 @@ def test_message_needs_only_id_and_body() -> None:
     assert requests_of({"Records": [record]}) == [PlanDocument(PLAN)]
 
 
-@pytest.mark.parametrize("change", [{"messageId": None}, {"body": None}, {"body": {}}, {"attributes": "none"}], ids=str)
-def test_malformed_message_is_rejected(change: dict[str, object]) -> None:
-    assert read_error({"Records": [a_record("{}") | change]}).field.startswith("Records")
+COUNTS: list[object] = ["many", None, [], -1, 1.5, "9" * 5000]
+
+
+def test_message_without_an_id_is_rejected() -> None:
+    """The answer could not name it."""
+    assert read_error({"Records": [a_record("{}") | {"messageId": None}]}).field == "Records.messageId"
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"body": None}, "body"),
+        ({"body": {}}, "body"),
+        ({"receiptHandle": 7}, "receiptHandle"),
+        ({"attributes": "none"}, "attributes"),
+        ({"attributes": None}, "attributes"),
+        ({"attributes": {"MessageGroupId": ["x"]}}, "attributes.MessageGroupId"),
+        *(
+            ({"attributes": {"ApproximateReceiveCount": count}}, "attributes.ApproximateReceiveCount")
+            for count in COUNTS
+        ),
+    ],
+    ids=lambda value: str(value)[:60],
+)
+def test_malformed_message_is_invalid_alone(change: dict[str, object], field: str) -> None:
+    batch = read({"Records": [a_record("{}") | change, a_record(json.dumps(PLAN))]})
+    assert isinstance(batch, QueueBatch)
+    malformed, valid = batch.messages
+    with pytest.raises(InvalidInput) as raised:
+        malformed.request()
+    assert raised.value.field == f"Records.{field}"
+    assert valid.request() == PlanDocument(PLAN)
 
 
 # --- text ------------------------------------------------------------------------------------------------
@@ -208,10 +236,21 @@ def test_text_that_is_not_json_is_rejected(text: str | bytes) -> None:
     assert raised.value.field == "$"
 
 
-def test_decimals_in_a_text_stay_exact() -> None:
+def test_decimal_strings_in_a_text_stay_exact() -> None:
     """Production failure 33."""
-    request = decode('{"trade_amount": 0.02666809368770691465719278284}')
-    assert request == PlanDocument({"trade_amount": Decimal("0.02666809368770691465719278284")})
+    request = decode('{"trade_amount": "0.02666809368770691465719278284"}')
+    assert request == PlanDocument({"trade_amount": "0.02666809368770691465719278284"})
+
+
+def test_number_of_many_digits_is_the_same_plan_through_every_door() -> None:
+    """Lambda's runtime decodes direct invocations and bus events itself, with 17 significant digits."""
+    text = json.dumps(a_plan_document(an_item_document(amount="AMOUNT"))).replace(
+        '"AMOUNT"', "1234.567890123456789012345678"
+    )
+    direct, queued = read(json.loads(text)), decode(text)
+    assert isinstance(direct, PlanDocument)
+    assert isinstance(queued, PlanDocument)
+    assert RebalancePlan.parse(direct.body).content_hash == RebalancePlan.parse(queued.body).content_hash
 
 
 def test_text_can_be_bytes() -> None:
@@ -249,7 +288,7 @@ def requests_of(event: object) -> list[Request]:
     requests = []
     for message in request.messages:
         try:
-            requests.append(decode(message.body))
+            requests.append(message.request())
         except InvalidInput:
             continue
     return requests

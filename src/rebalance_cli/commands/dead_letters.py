@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
+from pydantic import TypeAdapter, ValidationError
 
 from rebalance_cli.commands.plan import confirm_live
 from rebalance_cli.context import CliContext
@@ -21,9 +22,12 @@ from rebalance_cli.outputs import DeadLetter, DeadLetterDone, DeadLetters
 from rebalance_cli.views.operations import ID_LENGTH, dead_letter_view, dead_letters_view
 from rebalance_cli.views.tables import facts
 from rebalance_executor.domain.errors import InvalidInput
+from rebalance_executor.domain.values import Name
 from rebalance_executor.triggers import PlanDocument, decode
 
 app = typer.Typer(help="Inspect and replay dead-letter messages.", no_args_is_help=True)
+
+_NAME: TypeAdapter[str] = TypeAdapter(Name)
 
 _BATCH_SIZE = 10
 """Messages per request; the maximum of SQS."""
@@ -228,10 +232,12 @@ def _plan_in(body: str) -> tuple[str | None, str | None, str | None]:
         return None, None, str(error)
     if not isinstance(request, PlanDocument):
         return None, None, None
-    if not isinstance(request.body, dict) or not isinstance(request.body.get("plan_id"), str):
-        return None, None, "has no plan_id"
-    account = request.body.get("account")
-    return request.body["plan_id"], account if isinstance(account, str) else None, None
+    document = request.body if isinstance(request.body, dict) else {}
+    try:
+        account = document.get("account")
+        return _NAME.validate_python(document.get("plan_id")), _NAME.validate_python(account) if account else None, None
+    except ValidationError:
+        return None, None, "has no valid plan_id, or no valid account"
 
 
 def _select(ctx: CliContext, messages: list[_Received], prefix: str, queue: Queue) -> _Received:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+from decimal import ROUND_HALF_EVEN, Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,6 +29,7 @@ app = typer.Typer(help="Make plans.", no_args_is_help=True)
 _CENT = Decimal("0.01")
 _WEIGHT_STEP = Decimal("0.000001")
 _NUMBERS = ("trade_amount", "target_weight", "current_value", "priority")
+_MAX_DIGITS = 15
 _EXAMPLE = "The first line names the columns, as in symbol,target_weight; each following line is like AAPL,0.25."
 
 
@@ -124,6 +125,9 @@ def read_sheet(path: Path) -> list[SheetRow]:
         raise CliError(f"{path} cannot be read: {error.strerror}.", "Check the path and its permissions.") from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise CliError(f"{path} is not a CSV file in UTF-8: {error}.", _EXAMPLE) from None
+    repeated = sorted({name for name in names if name and names.count(name) > 1})
+    if repeated:
+        raise CliError(f"{path} has the column {repeated[0]} more than once.", "Keep one of them.")
     if "symbol" not in names or not {"trade_amount", "target_weight"} & set(names):
         raise CliError(f"{path} needs the columns symbol and trade_amount or target_weight.", _EXAMPLE)
     return [_parse_row(path, number, line) for number, line in enumerate(lines, 2) if any(line.values())]
@@ -135,6 +139,8 @@ def _parse_row(path: Path, number: int, line: Mapping[str, str]) -> SheetRow:
         cell = _parse_number(line.get(name, ""))
         if cell is not None and not cell.is_finite():
             raise CliError(f"{path}, line {number}: {name} {line[name]!r} is not a number.", "Correct the cell.")
+        if cell is not None and cell.adjusted() > _MAX_DIGITS:
+            raise CliError(f"{path}, line {number}: {name} {line[name]!r} is too large.", "Correct the cell.")
         if name == "priority" and cell is not None and cell != int(cell):
             text = f"{path}, line {number}: priority {line[name]!r} is not a whole number."
             raise CliError(text, "Correct the cell: 1 is the first priority, 5 the last.")
@@ -152,9 +158,9 @@ def _parse_number(text: str) -> Decimal | None:
     digits = text.replace(",", "").replace("$", "")
     try:
         number = Decimal(digits.rstrip("%")) if digits else None
-    except InvalidOperation:
+        return number / 100 if number is not None and digits.endswith("%") else number
+    except ArithmeticError:
         return Decimal("NaN")
-    return number / 100 if number is not None and digits.endswith("%") else number
 
 
 # --- the plan --------------------------------------------------------------------------------------------

@@ -35,8 +35,8 @@ from rebalance_executor.domain.errors import InvalidInput, LeaseHeld, PlanYielde
 from rebalance_executor.domain.market import ZERO
 from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.domain.result import ExecutionResult
-from rebalance_executor.triggers import PlanDocument, unwrap
-from rebalance_sandbox.event_files import EventFile, read_event, read_json
+from rebalance_executor.triggers import PlanDocument
+from rebalance_sandbox.event_files import EventFile, read_document, read_event
 from rebalance_sandbox.invocation import InvocationResult, invoke
 
 _HASH_DIGITS = 8
@@ -57,7 +57,7 @@ def validate(session: CommandSession, plan: PlanFile) -> None:
     """
     config = ExecutionConfig.from_json(os.environ.get("EXECUTION_CONFIG", ""))
     try:
-        request = unwrap(read_json(plan))
+        request = read_document(plan)
     except InvalidInput as error:
         raise CliError(f"{plan} contains no plan: {error}", "Compare it with the samples: ls events/*.json") from None
     if not isinstance(request, PlanDocument):
@@ -82,6 +82,7 @@ def preview(session: CommandSession, plan: PlanFile) -> None:
         check_not_started(ctx, document)
         seed_paper_account(ctx, event.plans, session.console)
         answer = preview_plan(ctx, document, ctx.account_name(document.account))
+        answer = answer.model_copy(update={"ignored_fields": event.ignored_fields})
         next_step = "nothing would be sent; docs/reference.md explains the codes"
         if answer.code is None and any(order.decision is Decision.SEND for order in answer.orders):
             next_step = ctx.command("apply", str(plan), "--hash", answer.content_hash[:HASH_LENGTH])

@@ -11,7 +11,7 @@ from rebalance_cli.outputs import Problem, Validation
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.errors import InvalidInput
 from rebalance_executor.domain.market import ZERO
-from rebalance_executor.domain.plan import Action, RebalancePlan, RebalancePlanItem
+from rebalance_executor.domain.plan import Action, RebalancePlan, RebalancePlanItem, unknown_fields
 from rebalance_executor.domain.values import format_decimal, format_utc, seconds
 
 _WEIGHT_TOLERANCE = Decimal("0.001")
@@ -19,13 +19,15 @@ _DOLLAR_TOLERANCE = Decimal(1)
 
 
 def validate_plan(document: object, config: ExecutionConfig, now: datetime) -> Validation:
-    """Return all problems of a decoded plan document, or the remarks if it is valid."""
+    """Return all problems of a decoded plan document, with the fields that are ignored and, if valid, other remarks."""
+    text = "is not a field of a plan: it is ignored, in every item that has it"
+    ignored = tuple(Problem(path=path, text=text) for path in unknown_fields(document))
     try:
         plan = RebalancePlan.parse(document)
     except InvalidInput as error:
         problems = tuple(Problem(path=path, text=text) for path, text in error.problems)
-        return Validation(valid=False, plan_id=None, content_hash=None, problems=problems, remarks=())
-    remarks = tuple(Problem(path=path, text=text) for path, text in _remarks(plan, config, now))
+        return Validation(valid=False, plan_id=None, content_hash=None, problems=problems, remarks=ignored)
+    remarks = (*ignored, *(Problem(path=path, text=text) for path, text in _remarks(plan, config, now)))
     return Validation(valid=True, plan_id=plan.plan_id, content_hash=plan.content_hash, problems=(), remarks=remarks)
 
 

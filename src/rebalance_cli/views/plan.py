@@ -111,6 +111,7 @@ def _totals(preview: Preview) -> list[tuple[str, RenderableType]]:
     count = {decision: sum(order.decision is decision for order in preview.orders) for decision in Decision}
     traded = preview.sells + preview.buys
     bps = f" ({basis_points(preview.estimated_cost / traded * 10_000)} bps)" if traded else ""
+    ignored = ", ".join(preview.ignored_fields)
     money = Text("paper money", "green") if preview.paper else Text("REAL MONEY", "bold red")
     return [
         ("Plan", Text.assemble(f"{preview.plan_id}  (account {preview.account}, ", money, ")")),
@@ -118,5 +119,6 @@ def _totals(preview: Preview) -> list[tuple[str, RenderableType]]:
         ("Trades", f"sell ${dollars(preview.sells)}, buy ${dollars(preview.buys)}"),
         ("Cost", f"about ${dollars(preview.estimated_cost)}{bps}: half the spread, to trade everything at once"),
         ("Cash", f"${dollars(preview.cash)} now, about ${dollars(max(preview.cash_after, ZERO))} after"),
+        *([("Ignored", Text(f"{ignored}: not fields of a plan", "yellow"))] if ignored else []),
         ("Hash", preview.content_hash[:HASH_LENGTH]),
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from botocore.awsrequest import (
@@ -18,6 +19,8 @@ from rebalance_executor.adapters.bounded_http import BoundedResponse
 CONNECT_SECONDS = 2
 READ_SECONDS = 3
 ATTEMPTS = 3
+
+logging.getLogger("botocore").setLevel(logging.INFO)  # at DEBUG it logs whole responses, also those with secrets
 
 
 def client_config(

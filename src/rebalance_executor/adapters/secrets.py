@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from rebalance_executor.adapters.alpaca.credentials import Credentials, CredentialsSource, validate_header_value
 from rebalance_executor.adapters.aws import error_code, error_text
 from rebalance_executor.domain.errors import ConfigurationError, LiveNotAllowed, PlanSourceUnavailable, UnknownAccount
-from rebalance_executor.settings import Settings
+from rebalance_executor.settings import ACCOUNT_PLACEHOLDER, Settings
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 MAX_AGE_SECONDS = 300
 """Time for which a secret is cached, in seconds. A rotated secret is used after this time."""
 
-PLACEHOLDER = "{account}"
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")
 """Account names that may be part of a secret's name. They have no separators, so they select no unrelated secret."""
 
@@ -97,11 +96,11 @@ class SecretCredentials:
     def _secret_name(self, account: str) -> str:
         if not _SAFE_NAME.fullmatch(account):
             _raise_unknown_account(account, "account names consist of 1 to 100 letters, digits, - and _")
-        if PLACEHOLDER not in self._name and account != self._account:
+        if ACCOUNT_PLACEHOLDER not in self._name and account != self._account:
             _raise_unknown_account(
-                account, f"ALPACA_SECRET_NAME has no {PLACEHOLDER} and therefore belongs to {self._account}"
+                account, f"ALPACA_SECRET_NAME has no {ACCOUNT_PLACEHOLDER} and therefore belongs to {self._account}"
             )
-        return self._name.replace(PLACEHOLDER, account)
+        return self._name.replace(ACCOUNT_PLACEHOLDER, account)
 
     def _read(self, name: str, account: str) -> object:
         try:

@@ -26,14 +26,16 @@ MAX_DELIVERIES = 6
 """Deliveries after which the queue moves a message to its dead-letter queue (the template's ``maxReceiveCount``)."""
 
 
-def redelivery_delay(error: RebalanceError, deliveries: int) -> timedelta:
+def redelivery_delay(error: Exception, deliveries: int) -> timedelta:
     """Return the time until the next delivery of a message whose delivery failed.
 
-    After a transient error the delay is 30 seconds and doubles with each delivery: six deliveries take about 15
-    minutes. After a permanent error it is zero, so that the message is in the dead-letter queue within seconds. After
-    the last delivery it is zero too, because the account's next plans wait behind the message until then.
+    After a transient error, or one that this program does not know, the delay is 30 seconds and doubles with each
+    delivery: six deliveries take about 15 minutes. After a permanent error it is zero, so that the message is in the
+    dead-letter queue within seconds. After the last delivery it is zero too, because the account's next plans wait
+    behind the message until then.
     """
-    if not isinstance(error, Redeliver) or deliveries >= MAX_DELIVERIES:
+    is_permanent = isinstance(error, RebalanceError) and not isinstance(error, Redeliver)
+    if is_permanent or deliveries >= MAX_DELIVERIES:
         return timedelta(0)
     doubled: int = 2 ** (max(deliveries, 1) - 1)
     return _FIRST_DELAY * doubled
@@ -59,7 +61,7 @@ class SqsPlanQueue:
         """Hide the message until the invocation's lease has expired, so that a killed run is redelivered then."""
         self._set_visibility(message, remaining + self._margin)
 
-    def schedule_redelivery(self, message: QueueMessage, error: RebalanceError) -> None:
+    def schedule_redelivery(self, message: QueueMessage, error: Exception) -> None:
         """Set the time of the next delivery after this one failed with ``error``."""
         self._set_visibility(message, redelivery_delay(error, message.deliveries))
 

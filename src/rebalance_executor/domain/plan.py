@@ -19,7 +19,6 @@ from typing import Annotated, Any
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
@@ -31,10 +30,15 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from rebalance_executor.domain.errors import InvalidInput
-from rebalance_executor.domain.values import Amount, Name, Timestamp, forbid_bool, format_decimal
+from rebalance_executor.domain.values import DAY_MINUTES, Amount, Count, Name, Timestamp, format_decimal
 
 MAX_ITEMS = 500
 """Limit of items per plan: Alpaca lists 500 orders per page, and 500 orders take 2.5 minutes of its rate limit."""
+
+_MAX_DURATION_MINUTES = 366 * DAY_MINUTES
+
+_MAX_METADATA_LEVELS = 50
+"""pydantic writes 250 levels and reads fewer."""
 
 _TICKER = r"^[A-Za-z0-9][A-Za-z0-9./_-]*$"
 """Pattern of symbols. They are sent in URL paths and comma-separated queries, so separators of both are excluded."""
@@ -59,6 +63,23 @@ SchemaVersion = Annotated[
     str, AfterValidator(_major_one), WithJsonSchema({"type": "string", "pattern": r"^1(\.[0-9]{1,5}){0,2}$"})
 ]
 """Version of the plan's schema; only major version 1 is supported."""
+
+
+def _storable(metadata: dict[str, Any]) -> dict[str, Any]:
+    """Return the metadata unless the journal could not write or read it: nested too deeply, or half a character."""
+    level: list[dict[str, Any] | list[Any]] = [metadata]
+    for _ in range(_MAX_METADATA_LEVELS):
+        children = (child for value in level for child in (value.values() if isinstance(value, dict) else value))
+        level = [child for child in children if isinstance(child, dict | list)]
+        if not level:
+            break
+    else:
+        raise ValueError(f"is nested more than {_MAX_METADATA_LEVELS} levels deep")
+    try:
+        json.dumps(metadata, default=str, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise ValueError("contains half of a surrogate pair, which is not a character") from None
+    return metadata
 
 
 class Action(StrEnum):
@@ -93,7 +114,7 @@ class RebalancePlanItem(_Dto):
     weight_diff: Amount = Field(description="target_weight − current_weight.")
     target_value: Amount = Field(ge=0, description="Target value in dollars; 0 on a SELL means a full exit.")
     current_value: Amount = Field(ge=0, description="Dollars held when the plan was made.")
-    priority: Annotated[int, BeforeValidator(forbid_bool)] = Field(ge=1, le=5, description="1 is first.")
+    priority: Count = Field(ge=1, le=5, description="1 is first.")
     strategy_id: Name | None = Field(default=None, description="Strategy that asked for the trade.")
 
     @field_validator("trade_amount")
@@ -128,8 +149,12 @@ class RebalancePlan(_Dto):
     max_drift_tolerance: Amount = Field(default=Decimal("0.05"), ge=0, le=1, description="0 to 1.")
     execution_urgency: Urgency = Field(default=Urgency.NORMAL, description="LOW waits longest, URGENT trades at once.")
     strategy_id: Name | None = Field(default=None, description="Strategy that made the plan.")
-    estimated_duration_minutes: int | None = Field(default=None, ge=1)
-    metadata: dict[str, Any] | None = Field(default=None, description="Stored with the plan; not interpreted.")
+    estimated_duration_minutes: Count | None = Field(
+        default=None, ge=1, le=_MAX_DURATION_MINUTES, description="At most a year; not interpreted."
+    )
+    metadata: Annotated[dict[str, Any], AfterValidator(_storable)] | None = Field(
+        default=None, description="Stored with the plan; not interpreted."
+    )
     account: Name | None = Field(default=None, description="Name of the account; default: the configured account.")
     valid_until: Timestamp | None = Field(default=None, description="Time after which the plan does not start.")
 
@@ -173,6 +198,30 @@ class RebalancePlan(_Dto):
         body["items"] = sorted(body["items"], key=lambda item: item["symbol"])
         return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
+
+def unknown_fields(document: object) -> tuple[str, ...]:
+    """Return the paths of the fields that a decoded plan has and the schema does not, up to 20.
+
+    They are ignored when the plan is executed. A field of several items is named once, in the first item that has it.
+    """
+    if not isinstance(document, dict):
+        return ()
+    items = document.get("items")
+    paths = {("", name): _shown(name) for name in document if name not in RebalancePlan.model_fields}
+    for number, item in enumerate(items if isinstance(items, list) else ()):
+        for name in item if isinstance(item, dict) else ():
+            if name not in RebalancePlanItem.model_fields:
+                paths.setdefault(("items", name), f"items.{number}.{_shown(name)}")
+    return tuple(paths.values())[:_MAX_LOGGED_PROBLEMS]
+
+
+def _shown(name: str) -> str:
+    printable = name if name.isprintable() else ascii(name)
+    return printable if len(printable) <= _MAX_SHOWN_CHARACTERS else f"{printable[:_MAX_SHOWN_CHARACTERS]}…"
+
+
+_MAX_SHOWN_CHARACTERS = 60
+"""Limit of an unknown field's name."""
 
 _MAX_LOGGED_PROBLEMS = 20
 """Limit of problems per log line."""

@@ -67,6 +67,13 @@ def forbid_bool(value: object) -> object:
     return value
 
 
+def _small(value: object) -> object:
+    # the integer of a decimal with a large exponent takes minutes to compute
+    if isinstance(value, Decimal) and value.is_finite() and value.adjusted() > _LARGEST_EXPONENT:
+        raise ValueError("must be below 10^16")
+    return value
+
+
 def _utc(value: datetime) -> datetime:
     try:
         return value.astimezone(UTC)
@@ -94,6 +101,9 @@ Amount = Annotated[
     PlainSerializer(format_decimal, return_type=str, when_used="json"),
 ]
 """An exact decimal (dollars, shares, a fraction, seconds), always finite; a plain decimal string in JSON."""
+
+Count = Annotated[int, BeforeValidator(_small), BeforeValidator(forbid_bool)]
+"""A whole number, also if it is written as a decimal."""
 
 Timestamp = Annotated[AwareDatetime, BeforeValidator(forbid_bool), AfterValidator(_utc)]
 """A time with a zone, kept in UTC."""

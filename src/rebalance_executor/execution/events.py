@@ -29,6 +29,11 @@ class LogEvent(StrEnum):
         return member
 
     PLAN_RECEIVED = "plan.received", Severity.INFO, "A delivery contains a valid plan."
+    PLAN_FIELDS_IGNORED = (
+        "plan.fields_ignored",
+        Severity.WARNING,
+        "The plan has fields that its schema does not have; they change nothing.",
+    )
     PLAN_INVALID = "plan.invalid", Severity.WARNING, "The document can never be executed; nothing was stored or sent."
     PLAN_DENIED = "plan.denied", Severity.WARNING, "A control denied a valid plan as a whole."
     PLAN_CLAIMED = "plan.claimed", Severity.INFO, "The idempotency record of the plan was claimed."

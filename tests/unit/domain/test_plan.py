@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rebalance_executor.domain.errors import InvalidInput
-from rebalance_executor.domain.plan import MAX_ITEMS, Action, RebalancePlan, Urgency
+from rebalance_executor.domain.plan import MAX_ITEMS, Action, RebalancePlan, Urgency, unknown_fields
 from tests.support.builders import a_plan, a_plan_document, an_exit, an_item, an_item_document
 
 ABSENT = object()
@@ -300,3 +300,60 @@ def test_repeated_symbol_is_reported_with_the_other_problems() -> None:
     assert error.problems[0][0] == error.field == "items.2.priority"
     assert ("items", "symbol ABC appears 3 times; merge its items") in error.problems
     assert len({field for field, _ in error.problems if field.startswith("items.3.")}) > 1
+
+
+# --- bounds of what is not traded ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [Decimal("1e10000000"), 10**4000, 1e300, 366 * 1440 + 1])
+@pytest.mark.parametrize("field", ["estimated_duration_minutes", "items.0.priority"])
+def test_whole_number_is_bounded_before_it_is_converted(field: str, number: object) -> None:
+    item = an_item_document() | ({"priority": number} if "priority" in field else {})
+    document = a_plan_document(item) | ({} if "priority" in field else {field: number})
+    with pytest.raises(InvalidInput) as raised:
+        RebalancePlan.parse(document)
+    assert raised.value.field == field
+
+
+@pytest.mark.parametrize("number", [1, 30.0, Decimal("30"), "30", 366 * 1440])
+def test_duration_may_be_any_whole_number_of_up_to_a_year(number: object) -> None:
+    assert RebalancePlan.parse(a_plan_document(estimated_duration_minutes=number)).content_hash
+
+
+def nested(levels: int) -> dict[str, Any]:
+    value: dict[str, Any] = {}
+    for level in range(levels - 1):
+        value = {"a": [value] if level % 2 else value}
+    return value
+
+
+@pytest.mark.parametrize("metadata", [nested(200), nested(300), {"a": "\ud800"}, {"a": [{"\ud800": 1}]}])
+def test_metadata_that_the_journal_cannot_keep_is_refused(metadata: dict[str, Any]) -> None:
+    with pytest.raises(InvalidInput) as raised:
+        RebalancePlan.parse(a_plan_document(metadata=metadata))
+    assert raised.value.field.startswith("metadata")
+
+
+@pytest.mark.parametrize("metadata", [nested(30), {"note": "ä😀", "n": [1, 1.5, None, True]}])
+def test_valid_metadata_survives_the_journal(metadata: dict[str, Any]) -> None:
+    plan = RebalancePlan.parse(a_plan_document(metadata=metadata))
+    assert RebalancePlan.model_validate_json(plan.model_dump_json()) == plan
+
+
+# --- unknown fields --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("document", "paths"),
+    [
+        (a_plan_document(), ()),
+        (None, ()),
+        ([], ()),
+        ({"items": 7, "x": 1}, ("x",)),
+        ({"items": [7, {"symbol": "A"}, {"limit": 1, "stop": 2}, {"limit": 1}]}, ("items.2.limit", "items.2.stop")),
+        ({"\x1b[2J": 1, "n" * 100: 1}, ("'\\x1b[2J'", "n" * 60 + "…")),
+        ({f"field{n}": 1 for n in range(100)}, tuple(f"field{n}" for n in range(20))),
+    ],
+)
+def test_unknown_fields_are_named_once(document: object, paths: tuple[str, ...]) -> None:
+    assert unknown_fields(document) == paths
