@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from decimal import ROUND_FLOOR, Decimal
@@ -56,6 +56,20 @@ def buy_budget(account: Account, expected: Decimal, config: ExecutionConfig) -> 
     """
     base = min(expected, funds(account))
     return max(ZERO, (base * (1 - config.cash_buffer)).quantize(_CENT, rounding=ROUND_FLOOR))
+
+
+def budget_on_resume(
+    budget: Decimal, parents: Collection[ParentOrder], account: Account, config: ExecutionConfig
+) -> Decimal:
+    """Return the buy budget of a resumed plan: never more than what is spent, open, and still in the account.
+
+    Between two runs another plan or a person may have spent the cash. Own open buys count once: they are part of
+    ``cash`` in a margin account, and are already taken from ``buying_power`` in a cash account.
+    """
+    total = committed(parents, config.widest_collar)
+    spent = sum((parent.filled_value for parent in parents if parent.side is Side.BUY), ZERO)
+    free = max(ZERO, min(account.cash - (total - spent), account.buying_power)) * (1 - config.cash_buffer)
+    return min(budget, total + free.quantize(_CENT, rounding=ROUND_FLOOR))
 
 
 def scale_to_budget(

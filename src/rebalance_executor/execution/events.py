@@ -63,6 +63,11 @@ class LogEvent(StrEnum):
     )
     GATE_WAITING = "gate.waiting", Severity.INFO, "The account does not show the proceeds of the sells yet."
     GATE_PASSED = "gate.passed", Severity.INFO, "The buy budget is fixed."
+    GATE_BUDGET_REDUCED = (
+        "gate.budget_reduced",
+        Severity.WARNING,
+        "A resumed plan finds less cash than its budget; the buys are bounded by the cash.",
+    )
     ORDER_INTENDED = "order.intended", Severity.INFO, "A child order is about to be journalled and sent."
     ORDER_PRICED_FROM_LAST_TRADE = (
         "order.priced_from_last_trade",

@@ -12,9 +12,10 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from rebalance_executor.domain.cash import committed
+from rebalance_executor.domain.cash import budget_on_resume, committed
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.errors import PlanYielded, Redeliver
+from rebalance_executor.domain.journal import PlanPhase
 from rebalance_executor.domain.market import ZERO, BrokerOrder, Side
 from rebalance_executor.domain.orders import (
     ORDER_LOOKBACK,
@@ -62,6 +63,8 @@ class Executor:
         self._log = access.log
         self._config = access.config
         self._sender = Sender(run, access)
+        self._is_budget_current = run.state.runs == 1 or run.state.phase is PlanPhase.SELLS
+        """False until a resumed plan has compared its buy budget with the account."""
 
     def work(self, side: Side) -> None:
         """Work every unsettled parent of ``side`` until it has an outcome.
@@ -75,6 +78,8 @@ class Executor:
         was_yielding = False
         while self._run.unsettled(side):
             absent = self._look(side)
+            if side is Side.BUY:
+                self._bound_budget()
             mode = self._mode(side)
             if isinstance(mode, Yielding) and not was_yielding:
                 was_yielding = True
@@ -93,7 +98,7 @@ class Executor:
     def withdraw(self) -> None:
         """Journal and send a cancel for every working order, as long as journal and broker answer.
 
-        A run that can no longer read uses it before it ends. The next run waits for the confirmations and sends the
+        A run that an error ends uses it first. The next run waits for the confirmations and sends the
         cancels that this run could not send.
         """
         withdrawn: list[str] = []
@@ -150,6 +155,8 @@ class Executor:
         """Apply the broker's report to the child, or settle the parent if the order is not this child's."""
         if (order.symbol, order.side, order.qty) != (parent.symbol, parent.side, child.qty):
             text = f"{order.client_order_id} is order {order.id} at the broker, with other content: {order.description}"
+            if order.id == child.order_id and not order.is_terminal:
+                self._sender.cancel(parent.symbol)  # our own order was changed; it must not keep working unattended
             self._settle(parent, Settle(Outcome.UNRESOLVED, Code.CLIENT_ORDER_ID_MISMATCH, text))
             return
         after = child.with_report(order, self._clock.now())
@@ -179,6 +186,20 @@ class Executor:
                 self._log.emit(LogEvent.ORDER_RESENT, symbol=symbol, client_order_id=child.client_order_id)
             elif isinstance(mode, Concluding) and not may_still_arrive:
                 work.update_child(symbol, replace(child, state=ChildState.NOT_SENT))
+
+    def _bound_budget(self) -> None:
+        """Bound the buy budget of a resumed plan once: others may have spent the cash between the runs.
+
+        After the first look, because cash and open orders must be of the same moment.
+        """
+        budget = self._run.state.buy_budget
+        if self._is_budget_current or budget is None:
+            return
+        self._is_budget_current = True
+        bounded = budget_on_resume(budget, self._run.parents.values(), self._broker.account(), self._config)
+        if bounded < budget:
+            self._log.emit(LogEvent.GATE_BUDGET_REDUCED, former_budget=budget, buy_budget=bounded)
+            self._run.work.update_state(buy_budget=bounded)
 
     def _is_withdrawn(self, side: Side) -> bool:
         return not any(parent.open_child for parent in self._run.unsettled(side))

@@ -15,7 +15,6 @@ from datetime import timedelta
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.controls import check_fresh, runs_denial
 from rebalance_executor.domain.errors import (
-    BrokerUnavailable,
     ConfigurationError,
     Fenced,
     JournalUnavailable,
@@ -190,8 +189,8 @@ class ExecutionManager:
         except Fenced:
             raise  # another run holds the lease: this one must not write
         except (Redeliver, OverfillGuard) as error:
-            if isinstance(error, BrokerUnavailable):
-                executor.withdraw()
+            if not isinstance(error, PlanYielded | JournalUnavailable):
+                executor.withdraw()  # a yielding run has canceled its orders; without a journal no cancel is sent
             self._stop(run, error)
             raise
         return self._finish(run, differing)

@@ -10,7 +10,7 @@ from rebalance_executor.domain.orders import ChildOrder, ChildPhase, ChildState,
 from rebalance_executor.execution.unit_of_work import UnitOfWork
 
 _RESEND_CANCEL_AFTER = timedelta(seconds=2)
-"""Time to wait before re-sending a cancel that the broker did not accept."""
+"""Time after which a cancel without effect is sent again, whatever the broker answered."""
 _SHORTEST_CANCEL_WAIT = timedelta(seconds=3)
 """Minimum time left for a re-sent cancel to complete."""
 
@@ -23,8 +23,8 @@ class Outbox:
     """Client order IDs that this run journalled and certainly has not sent."""
     cancels_to_reissue: set[str] = field(default_factory=set)
     """Client order IDs whose cancel an earlier run journalled; it may have ended before it sent the cancel."""
-    cancels_not_accepted: dict[str, datetime] = field(default_factory=dict)
-    """By client order ID: the time at which the broker answered that there is nothing to cancel."""
+    cancels_answered: dict[str, datetime] = field(default_factory=dict)
+    """By client order ID: the time at which the broker last answered a cancel."""
 
     def holds(self, child: ChildOrder | None) -> bool:
         """Return whether this child is journalled and certainly not sent."""
@@ -62,9 +62,9 @@ class Outbox:
         child = work.parents[symbol].open_child
         if child is None or child.state is not ChildState.LIVE:
             return False
-        if self._is_not_accepted(child, now, wait):
+        if self._has_no_effect(child, now, wait):
             # One retry per answer: the next answer decides whether another one follows.
-            del self.cancels_not_accepted[child.client_order_id]
+            del self.cancels_answered[child.client_order_id]
             return True
         if child.client_order_id not in self.cancels_to_reissue:
             return False
@@ -75,9 +75,9 @@ class Outbox:
         work.update_child(symbol, replace(child, cancel_requested_at=since))
         return True
 
-    def _is_not_accepted(self, child: ChildOrder, now: datetime, wait: timedelta) -> bool:
-        """Return whether the broker answered "nothing to cancel" a while ago and still shows the order as live."""
-        answered_at, since = self.cancels_not_accepted.get(child.client_order_id), child.cancel_requested_at
+    def _has_no_effect(self, child: ChildOrder, now: datetime, wait: timedelta) -> bool:
+        """Return whether the broker answered a cancel a while ago and still shows the order as live, not as pending."""
+        answered_at, since = self.cancels_answered.get(child.client_order_id), child.cancel_requested_at
         if answered_at is None or since is None or child.status == "pending_cancel":
             return False
         is_pending = child.phase is ChildPhase.PENDING_CANCEL

@@ -121,12 +121,11 @@ class Sender:
             return True
         self._sent_at.append(self._clock.now())
         try:
-            is_accepted = self._broker.cancel(child.order_id)
+            self._broker.cancel(child.order_id)
         except BrokerUnavailable:
             run.work.update_child(symbol, replace(child, cancel_requested_at=None))  # sent again in the next tick
             return False
-        if not is_accepted:  # the order closed meanwhile, or the broker cannot cancel it yet
-            run.outbox.cancels_not_accepted[child.client_order_id] = self._clock.now()
+        run.outbox.cancels_answered[child.client_order_id] = self._clock.now()
         self._log.emit(LogEvent.ORDER_CANCEL_REQUESTED, symbol=symbol, **child_fields(child))
         return True
 
@@ -207,12 +206,15 @@ class Sender:
     # --- answers -----------------------------------------------------------------------------------------
 
     def _accepted(self, parent: ParentOrder, child: ChildOrder, order: BrokerOrder) -> None:
-        self._rejects = 0
         after = child.with_report(order, self._clock.now())
         self._run.work.update_child(parent.symbol, after)
         self._log.emit(LogEvent.ORDER_SUBMITTED, symbol=parent.symbol, side=parent.side, **child_fields(after))
         if not after.is_open:
             log_closed(self._log, parent.symbol, after)
+        if after.state is ChildState.REJECTED:  # an answer of 200 can hold a reject
+            self.count_reject()
+        else:
+            self._rejects = 0
 
     def _deferred(self, parent: ParentOrder, error: RateLimited | CircuitOpen) -> None:
         """Handle an order that was certainly not accepted: it stays journalled and unsent."""

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rebalance_executor.domain.cash import (
+    budget_on_resume,
     buy_budget,
     committed,
     funds,
@@ -262,3 +263,31 @@ def test_scaled_buy_names_both_quantities() -> None:
 def test_remaining_budget_is_shown_in_full_cents() -> None:
     skipped = fitted(a_buy("AAA"), budget="0.509")["AAA"]
     assert str(skipped.message).endswith("$0.50")
+
+
+# --- a resumed plan --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("cash", "buying_power", "budget"),
+    [
+        ("1000", "1000", "900"),
+        ("500", "500", "597.50"),
+        ("0", "0", "100"),
+        ("-50", "4000", "100"),
+        ("500", "4000", "597.50"),
+    ],
+    ids=["all there", "spent elsewhere", "nothing left", "debt on margin", "margin is not used"],
+)
+def test_budget_of_a_resumed_plan_is_bounded_by_the_cash_of_now(cash: str, buying_power: str, budget: str) -> None:
+    """100 dollars are filled, nothing is open, the buffer is half a percent."""
+    parents = [a_parent(a_filled_child("10", price="10"), qty="90")]
+    account = an_account(cash=cash, buying_power=buying_power)
+    assert budget_on_resume(Decimal(900), parents, account, ExecutionConfig()) == Decimal(budget)
+
+
+def test_open_buys_of_a_resumed_plan_count_once() -> None:
+    """On margin the cash still holds the 50 dollars that the open buy may spend."""
+    parents = [a_parent(a_child(qty="5", limit="10"), qty="90")]
+    account = an_account(cash="50", buying_power="4000")
+    assert budget_on_resume(Decimal(900), parents, account, ExecutionConfig()) == Decimal(50)

@@ -11,6 +11,8 @@ from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.errors import (
     BrokerUnavailable,
     ConfigurationError,
+    CredentialsRejected,
+    DayChanged,
     Fenced,
     InvalidInput,
     JournalUnavailable,
@@ -542,3 +544,44 @@ def test_duration_of_a_plan_is_logged_in_seconds() -> None:
 
     assert [fields["seconds"] for fields in fakes.fields(LogEvent.PLAN_FINISHED)] == [1.5]
     assert result.execution_timestamp - result.started_at == timedelta(seconds=1.5)
+
+
+# --- another plan or a person in between -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", [CredentialsRejected("403"), DayChanged("another plan")], ids=["keys", "day"])
+def test_every_error_that_ends_a_run_withdraws_its_orders(error: Exception) -> None:
+    fakes = FakePorts()
+    fakes.broker.script("AAA", RESTS)
+    fakes.broker.errors["orders"] = [error]
+    with pytest.raises(type(error)):
+        fakes.execute(BUY_ONE)
+
+    assert fakes.broker.cancel_requests == ["order-1"]
+
+
+def test_resumed_plan_spends_only_the_cash_that_is_left() -> None:
+    """Another plan spent 950 of the 1,000 dollars while this one waited for its next delivery."""
+    fakes = FakePorts(child_wait_seconds=600)
+    fakes.broker.cash = Decimal(1000)
+    fakes.broker.script("AAA", RESTS)
+    with pytest.raises(PlanYielded):
+        fakes.execute(a_plan(an_item("AAA", amount="900")), seconds=100)
+    fakes.broker.cash = Decimal(50)
+    result = fakes.execute(a_plan(an_item("AAA", amount="900")), run_id="run-2")
+
+    assert fakes.broker.cash >= 0
+    assert result.orders[0].trade_amount <= 50
+    (reduced,) = fakes.fields(LogEvent.GATE_BUDGET_REDUCED)
+    assert reduced["buy_budget"] == Decimal("49.75")
+
+
+def test_resumed_plan_keeps_its_budget_while_the_cash_is_there() -> None:
+    fakes = FakePorts(child_wait_seconds=600)
+    fakes.broker.script("AAA", RESTS)
+    with pytest.raises(PlanYielded):
+        fakes.execute(BUY_ONE, seconds=100)
+    result = fakes.execute(BUY_ONE, run_id="run-2")
+
+    assert outcomes(result) == {"AAA": (Outcome.FILLED, None)}
+    assert fakes.fields(LogEvent.GATE_BUDGET_REDUCED) == []

@@ -116,7 +116,7 @@ def test_cancel_of_this_run_is_not_sent_again() -> None:
 def not_taken(**fields: Any) -> Run:
     """Return a run whose cancel was sent at ``NOW`` and answered "nothing to cancel" one second later."""
     return a_run(
-        a_parent(a_child(cancel_requested_at=NOW, **fields)), outbox=Outbox(cancels_not_accepted={"client-1": later(1)})
+        a_parent(a_child(cancel_requested_at=NOW, **fields)), outbox=Outbox(cancels_answered={"client-1": later(1)})
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -18,7 +19,7 @@ from rebalance_executor.domain.errors import (
     RateLimited,
 )
 from rebalance_executor.domain.journal import RunEnd
-from rebalance_executor.domain.market import OrderRequest
+from rebalance_executor.domain.market import BrokerOrder, OrderRequest
 from rebalance_executor.domain.orders import ChildState, Outcome
 from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.domain.risk_state import PROGRAM, KillSwitchRecord, TradingState
@@ -490,3 +491,23 @@ def test_unanswered_cancel_is_sent_again_in_the_next_tick() -> None:
     assert fakes.broker.cancel_requests == ["order-1", "order-1"]
     assert fakes.events.count(LogEvent.ORDER_CANCEL_REQUESTED) == 1
     assert fakes.elapsed == 2.0
+
+
+def test_reject_within_a_positive_answer_counts() -> None:
+    """HTTP 200 with status ``rejected``: ten in a row are ten, however the broker answers."""
+    fakes = FakePorts(max_rejects_in_a_row=2)
+    submit = fakes.broker.submit
+
+    def rejected(request: OrderRequest) -> BrokerOrder:
+        order = submit(request)
+        fakes.broker.orders_by_id[order.id] = replace(order, status="rejected", filled_qty=Decimal(0))
+        return fakes.broker.orders_by_id[order.id]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fakes.broker, "submit", rejected)
+        for symbol in ("AAA", "BBB", "CCC"):
+            fakes.broker.script(symbol, RESTS)
+        result = fakes.execute(buys("AAA", "BBB", "CCC"))
+
+    assert outcomes(result)["CCC"] == (Outcome.DENIED, Code.HALTED)
+    assert len(fakes.fields(LogEvent.KILL_SWITCH_TRIPPED)) == 1

@@ -440,3 +440,21 @@ def test_plan_ends_at_its_time_limit() -> None:
     assert fakes.parent("AAA").settled_at == later(60.5)
     (closed,) = fakes.fields(LogEvent.ORDER_CANCELED)
     assert (closed["symbol"], closed["status"]) == ("AAA", "canceled")
+
+
+# --- our own order, changed at the broker ----------------------------------------------------------------
+
+
+def test_own_order_with_a_changed_quantity_is_canceled() -> None:
+    fakes = FakePorts(child_wait_seconds=600)
+    fakes.broker.script("AAA", RESTS)
+
+    def change() -> None:
+        order = fakes.broker.orders_by_id["order-1"]
+        fakes.broker.orders_by_id["order-1"] = replace(order, qty=Decimal(3))
+
+    fakes.after(3, change)
+    result = fakes.execute(a_plan(an_item("AAA", amount="1000")))
+
+    assert outcomes(result) == {"AAA": (Outcome.UNRESOLVED, Code.CLIENT_ORDER_ID_MISMATCH)}
+    assert fakes.broker.cancel_requests == ["order-1"]
