@@ -1,6 +1,6 @@
-"""alpaca-py's client with a time-out on every request, without its own retries, and with plain JSON.
+"""alpaca-py's client with a timeout on every request, without its own retries, and with plain JSON.
 
-alpaca-py 0.44.0 sets no time-outs and retries any request after a 504, including ``POST /v2/orders``. This module uses
+alpaca-py 0.44.0 sets no timeouts and retries any request after a 504, including ``POST /v2/orders``. This module uses
 only the base class of its trading and data clients. Those import pandas, numpy and a WebSocket library for models and
 streams that this program does not use, which takes more than half of the import time of a naive handler.
 """
@@ -20,18 +20,18 @@ from urllib3 import BaseHTTPResponse
 __all__ = ["APIError", "AlpacaApi", "Timeouts"]
 
 Timeouts = Callable[[], tuple[float, float]]
-"""Returns the connect and read time-outs of the next request, in seconds."""
+"""Returns the connect and read timeouts of the next request, in seconds."""
 
 
 class _TimeoutAdapter(HTTPAdapter):
-    """An HTTP adapter that sends every request with a time-out and without retries."""
+    """An HTTP adapter that sends every request with a timeout and without retries."""
 
     def __init__(self, timeouts: Timeouts) -> None:
         self._timeouts = timeouts
         super().__init__(max_retries=0)
 
     def send(self, request: PreparedRequest, *args: Any, **kwargs: Any) -> Response:
-        """Send the request with the current time-outs."""
+        """Send the request with the current timeouts."""
         kwargs["timeout"] = self._timeouts()
         return super().send(request, *args, **kwargs)
 
