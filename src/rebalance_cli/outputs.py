@@ -249,7 +249,7 @@ class Diagnosis(Answer):
     checks: tuple[Check, ...]
 
 
-class Deviation(Answer):
+class DifferenceAnswer(Answer):
     """One difference between the broker and the journal."""
 
     symbol: str
@@ -263,7 +263,7 @@ class Reconciliation(Answer):
     account: str
     agrees: bool
     compared: int = Field(description="Orders of the plan that reached the broker.")
-    differences: tuple[Deviation, ...]
+    differences: tuple[DifferenceAnswer, ...]
 
 
 class DeadLetter(Answer):
