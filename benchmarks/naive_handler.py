@@ -1,7 +1,7 @@
 """A naive implementation, to compare the cold start and a warm plan with.
 
 It uses idempotency of Powertools, sends market orders with alpaca-py one after the other, and stores one item per
-order. It has no journal, lease, sequence of sells and buys, controls, time-outs or resumption.
+order. It has no journal, lease, sequence of sells and buys, controls, timeouts or resumption.
 """
 
 from __future__ import annotations

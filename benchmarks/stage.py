@@ -38,7 +38,7 @@ CONTEXT = FakeContext(lambda: 600)
 
 
 class Output(TextIOBase):
-    """Takes the log as Lambda does, one write per line, and keeps only its size."""
+    """Log stream that takes one write per line, as Lambda does, and keeps only the size of the log."""
 
     def __init__(self) -> None:
         self.lines = self.characters = 0

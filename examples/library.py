@@ -20,7 +20,7 @@ from rebalance_executor.settings import load_settings
 
 
 class PrintedLog:
-    """Implements ``EventLog``: prints one line per event."""
+    """Implementation of ``EventLog`` that prints one line per event."""
 
     def emit(self, event: LogEvent, **fields: object) -> None:
         """Print one event."""

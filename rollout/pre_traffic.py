@@ -18,21 +18,21 @@ _BOUNDED = Config(read_timeout=45, retries={"total_max_attempts": 1})
 def lambda_handler(event: dict[str, str], _context: object) -> dict[str, Any]:
     """Send the new version a health request and report the status to CodeDeploy.
 
-    CodeDeploy stops the deployment unless the report says healthy.
+    CodeDeploy stops the deployment unless the answer says healthy.
     """
-    report = health(os.environ["NEW_VERSION"])
-    healthy = report.get("healthy") is True
-    print(json.dumps({"message": "rollout.checked", "healthy": healthy, "report": report}))  # noqa: T201 - its log
+    answer = health(os.environ["NEW_VERSION"])
+    healthy = answer.get("healthy") is True
+    print(json.dumps({"message": "rollout.checked", "healthy": healthy, "report": answer}))  # noqa: T201 - its log
     boto3.client("codedeploy", config=_BOUNDED).put_lifecycle_event_hook_execution_status(
         deploymentId=event["DeploymentId"],
         lifecycleEventHookExecutionId=event["LifecycleEventHookExecutionId"],
         status="Succeeded" if healthy else "Failed",
     )
-    return report
+    return answer
 
 
 def health(version: str) -> dict[str, Any]:
-    """Return the health report of the version, or the error payload of its invocation."""
+    """Return the version's answer to a health request, or the error payload of its invocation."""
     response = boto3.client("lambda", config=_BOUNDED).invoke(FunctionName=version, Payload=b'{"health": true}')
-    report: dict[str, Any] = json.loads(response["Payload"].read())
-    return report
+    answer: dict[str, Any] = json.loads(response["Payload"].read())
+    return answer

@@ -59,7 +59,7 @@ def solve(cell: Cell, steps: int, *, backs_away: bool = True) -> Optimum:
     for left in range(1, steps + 1):
         rested, idle = _one_step(cell, above, resting, free)
         if left == 1:
-            rested[:] = np.inf  # a resting order could not be cancelled in time
+            rested[:] = np.inf  # a resting order could not be canceled in time
         best, waiting = _best(rested, backs_away=backs_away)
         places.append(np.where(waiting < crossing, above[best], np.array(cell.spreads)[None, :, None]))
         keeps.append((rested <= idle).astype(np.float64))

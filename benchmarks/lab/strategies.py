@@ -33,7 +33,7 @@ class Now:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Send a limit at this price; ``rung`` names it in the statistics."""
+    """Limit to send at this price; ``rung`` names it in the statistics."""
 
     price: int
     rung: float
@@ -41,7 +41,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """Cancel the resting order."""
+    """Cancel of the resting order."""
 
 
 Action = Place | Cancel | None

@@ -36,7 +36,7 @@ _READ_TIMEOUT = timedelta(minutes=2)
 
 
 class EventRecorder:
-    """Implements ``EventLog`` for a command that only reads: keeps the events and prints nothing."""
+    """Implementation of ``EventLog`` for a command that only reads: it keeps the events and prints nothing."""
 
     def __init__(self) -> None:
         self.events: list[tuple[LogEvent, dict[str, object]]] = []

@@ -59,7 +59,7 @@ _BY_ERROR = {
 
 
 class CliError(Exception):
-    """Ends a command with a message and an exit code instead of a traceback.
+    """Error that ends a command with a message and an exit code instead of a traceback.
 
     Args:
         problem: one sentence that says what is wrong.

@@ -252,7 +252,7 @@ class Diagnosis(Answer):
     checks: tuple[Check, ...]
 
 
-class Deviation(Answer):
+class DifferenceAnswer(Answer):
     """One difference between the broker and the journal."""
 
     symbol: str
@@ -266,7 +266,7 @@ class Reconciliation(Answer):
     account: str
     agrees: bool
     compared: int = Field(description="Orders of the plan that reached the broker.")
-    differences: tuple[Deviation, ...]
+    differences: tuple[DifferenceAnswer, ...]
 
 
 class DeadLetter(Answer):

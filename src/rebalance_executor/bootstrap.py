@@ -160,7 +160,7 @@ def build_ports(  # noqa: PLR0913 - half of them are options
 
 
 def aws_client(name: str) -> Any:
-    """Return an AWS client with this program's time-outs, by the name of its service."""
+    """Return an AWS client with this program's timeouts, by the name of its service."""
     # Validation is slow: DynamoDB requests go without it, because this program builds all their items.
     return bound_responses(boto3.client(name, config=client_config(validated=name != "dynamodb")))
 

@@ -40,7 +40,7 @@ def check_day(broker: Broker, index: PlanIndex, log: EventLog) -> dict[str, Any]
 
     Returns:
         ``trading_day``; ``plans``, a count per status; ``overdue``, true on a trading day without a completed plan;
-        and ``healthy`` and ``checks`` as in a health report.
+        and ``healthy`` and ``checks`` as in the answer to a health request.
 
     Raises:
         Redeliver: the broker or the index could not be read.

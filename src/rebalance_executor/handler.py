@@ -21,7 +21,7 @@ def lambda_handler(event: object, context: LambdaContext) -> dict[str, Any]:
 
     Returns:
         The ``ExecutionResult`` as JSON. For SQS, the partial batch response. For a health request or a daily check,
-        its report.
+        its checks.
 
     Raises:
         InvalidInput, ConfigurationError: the event can never succeed; the message names the field.

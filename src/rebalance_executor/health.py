@@ -36,11 +36,11 @@ def check_health(checks: Mapping[str, Callable[[], str]], log: EventLog) -> dict
     Returns:
         ``healthy`` and ``checks``. Each check has a ``name``, ``ok`` and a ``detail``: its sentence, or the error.
     """
-    report = [_run(name, check) for name, check in checks.items()]
-    healthy = all(check["ok"] for check in report)
-    failing = ", ".join(check["name"] for check in report if not check["ok"])
+    results = [_run(name, check) for name, check in checks.items()]
+    healthy = all(check["ok"] for check in results)
+    failing = ", ".join(check["name"] for check in results if not check["ok"])
     log.emit(LogEvent.HEALTH_CHECKED, healthy=healthy, failing=failing or None)
-    return {"healthy": healthy, "checks": report}
+    return {"healthy": healthy, "checks": results}
 
 
 def _run(name: str, check: Callable[[], str]) -> dict[str, Any]:

@@ -36,7 +36,7 @@ _PLANS_BY_DAY: Any = {
     "Projection": {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["account", "plan_id"]},
 }
 _INVOCATION_SECONDS = 600
-"""Time-out of ``rebalance apply``. The queue's visibility timeout is six times as long, as AWS recommends."""
+"""Timeout of ``rebalance apply``. The queue's visibility timeout is six times as long, as AWS recommends."""
 
 
 class LocalAwsClient:

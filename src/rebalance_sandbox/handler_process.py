@@ -40,7 +40,7 @@ class LocalContext:
     """The context object that Lambda passes to a function."""
 
     deadline: float
-    """Reading of ``time.monotonic()`` at the time-out."""
+    """Reading of ``time.monotonic()`` at the timeout."""
     aws_request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     function_name: str = _FUNCTION
     function_version: str = "$LATEST"
@@ -50,7 +50,7 @@ class LocalContext:
     log_stream_name: str = "local"
 
     def get_remaining_time_in_millis(self) -> int:
-        """Return the milliseconds until the time-out."""
+        """Return the milliseconds until the timeout."""
         return max(0, int((self.deadline - time.monotonic()) * 1000))
 
 

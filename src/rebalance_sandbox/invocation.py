@@ -17,7 +17,7 @@ from rebalance_sandbox.errors import SandboxError, SandboxFailed, SandboxUnfinis
 from rebalance_sandbox.event_files import EventFile
 
 _END_SECONDS = 10.0
-"""Seconds that the process has beyond the time-out of the invocation: to start, and to release its lease."""
+"""Seconds that the process has beyond the timeout of the invocation: to start, and to release its lease."""
 _STOP_SECONDS = 45.0
 """Seconds that the process has to stop safely: cancel open orders, confirm the cancels, journal the state."""
 
@@ -42,17 +42,17 @@ def invoke(
 ) -> InvocationResult:
     """Run the handler on an event.
 
-    Like Lambda, this kills the process after the time-out, with some seconds for its start.
+    Like Lambda, this kills the process after the timeout, with some seconds for its start.
 
     Args:
         event_file: the event.
         environment: complete environment of the process.
         log: file that receives every log line.
-        seconds: time-out of the invocation.
+        seconds: timeout of the invocation.
         on_record: receives every log line, decoded.
 
     Raises:
-        SandboxUnfinished: the process was killed at the time-out.
+        SandboxUnfinished: the process was killed at the timeout.
         SandboxFailed: the process ended without a response.
         KeyboardInterrupt: Ctrl-C, and the process ended without a response.
     """
@@ -145,7 +145,7 @@ def _killed_after(child: subprocess.Popen[str], seconds: float) -> Iterator[None
 def _no_response(code: int, errors: list[str], error_path: Path) -> SandboxError:
     if code < 0:
         return SandboxUnfinished(
-            "The function was killed at its time-out, as in Lambda.",
+            "The function was killed at its timeout, as in Lambda.",
             "Run the same command again: the plan continues when the lease of this run has expired.",
         )
     last_line = f" Its last line: {errors[-1]}" if errors else ""

@@ -32,7 +32,7 @@ MAX_DELAY_SECONDS = 14
 _HTML = "<html><body><h1>502 Bad Gateway</h1></body></html>"
 
 Timeouts = Callable[[], tuple[float, float]]
-"""Function that returns the connect and read time-outs of the next request, in seconds."""
+"""Function that returns the connect and read timeouts of the next request, in seconds."""
 
 
 class SimulatedApiError(APIError):
@@ -56,7 +56,7 @@ class SimulatedApi:
         call: hook that every request passes.
         clock: schedules late submissions and dates hidden orders.
         hidden_until: client order IDs that cannot be found yet, with the time at which they can.
-        connection: returns a request's time-outs; receives the status and headers of every response.
+        connection: returns a request's timeouts; receives the status and headers of every response.
     """
 
     def __init__(
@@ -201,9 +201,9 @@ class SimulatedBroker(AlpacaBroker):
     """The real broker adapter, with ``SimulatedApi`` in place of alpaca-py.
 
     Args:
-        api: makes an endpoint's client from its time-outs and its observer of responses.
+        api: makes an endpoint's client from its timeouts and its observer of responses.
         credentials: the account's keys.
-        config: time-outs and rate limit.
+        config: timeouts and rate limit.
         clock: waits between retries.
         on_request: receives the name of every request.
     """

@@ -57,8 +57,8 @@ _TIGHT: Mapping[str, tuple[object, ...]] = {
 """Limits that bind. A history with ``Trait.TIGHT_LIMITS`` has two to five of them."""
 
 
-def _ladder(wait_seconds: int, *aims: str) -> object:
-    return {urgency: {"aims": aims, "wait_seconds": wait_seconds} for urgency in Urgency}
+def _ladder(wait_seconds: int, *fractions: str) -> object:
+    return {urgency: {"aims": fractions, "wait_seconds": wait_seconds} for urgency in Urgency}
 
 
 _UNUSUAL: Mapping[str, tuple[object, ...]] = {

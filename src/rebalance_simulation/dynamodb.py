@@ -98,7 +98,7 @@ class SimulatedDynamoDB:
 
         def conflict() -> Any:
             reasons = [{"Code": "TransactionConflict"}, *({"Code": "None"} for _ in actions[1:])]
-            raise client_error("TransactionCanceledException", "cancelled", CancellationReasons=reasons)
+            raise client_error("TransactionCanceledException", "canceled", CancellationReasons=reasons)
 
         return self._request(call_name("transact_write_items", actions), transact, conflict, dict)
 
@@ -191,7 +191,7 @@ class SimulatedDynamoDB:
             if kind != "ConditionCheck":
                 items.append(body["Item"] if kind == "Put" else _updated(body, old))
         if any(reason["Code"] != "None" for reason in reasons):
-            raise client_error("TransactionCanceledException", "cancelled", CancellationReasons=reasons)
+            raise client_error("TransactionCanceledException", "canceled", CancellationReasons=reasons)
         return items
 
 

@@ -16,7 +16,7 @@ class Invocation:
 
     clock: SimulatedClock
     ends_at: datetime
-    """Time-out of the invocation."""
+    """Timeout of the invocation."""
     number: int
     process: int
     """Number of the process that runs it."""
@@ -26,16 +26,16 @@ class Invocation:
     function_name: str = "simulated"
     run_id: str = ""
     stop_at: datetime | None = None
-    """When the current run stops sending orders."""
+    """Time at which the current run stops sending orders."""
     is_dead: bool = False
     """True once its process was killed."""
     is_disturbed: bool = False
     """True once a fault was injected into it."""
     is_zombie: bool = False
-    """True if it was frozen beyond its time-out and resumed: the time-out does not end it."""
+    """True if it was frozen beyond its timeout and resumed: the timeout does not end it."""
 
     def get_remaining_time_in_millis(self) -> int:
-        """Return the milliseconds until the time-out, at least zero."""
+        """Return the milliseconds until the timeout, at least zero."""
         return max(0, int((self.ends_at - self.clock.now()).total_seconds() * 1000))
 
 

@@ -110,7 +110,7 @@ class World:
 
         Args:
             event: the Lambda event.
-            seconds: time-out of the invocation.
+            seconds: timeout of the invocation.
             request_id: Lambda's request ID.
 
         Raises:
@@ -211,7 +211,7 @@ class World:
     def _end_if_timed_out(self, invocation: Invocation) -> None:
         if self.clock.now() >= invocation.ends_at and not invocation.is_zombie:
             self.checker.check_timeout(invocation)
-            self._kill(invocation, "time-out")
+            self._kill(invocation, "timeout")
 
     def _kill(self, invocation: Invocation, call: str) -> NoReturn:
         invocation.is_dead = True

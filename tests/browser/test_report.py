@@ -36,7 +36,7 @@ return overlapping;
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The report of a plan with gains on some orders, and two attempts for one."""
+    """Return the report of a plan with gains on some orders and two attempts for one."""
     folder = tmp_path_factory.mktemp("report")
     prices = {"AAA": "100", "BBB": "37.5", "CCC": "410", "DDD": "12"}
     with a_world(positions={"AAA": "50"}, prices=prices, config={"order_style": "ladder"}, fills=PARTLY) as world:
@@ -55,7 +55,7 @@ def driver() -> Iterator[Chrome]:
 
 @pytest.fixture
 def opened(driver: Chrome, page: Path) -> Chrome:
-    """The page before the first click."""
+    """Return the page before the first click."""
     resize(driver, 1400)
     prefer(driver, "light")
     driver.get(page.as_uri())

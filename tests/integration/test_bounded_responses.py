@@ -62,7 +62,7 @@ class Server:
         self._listener.close()
 
     def drip(self, answer: bytes) -> None:
-        """Answer one byte at a time, each well within the read time-out."""
+        """Answer one byte at a time, each well within the read timeout."""
         self.answer, self.pause = [answer[i : i + 1] for i in range(len(answer))], TIMEOUT / 4
 
     def _accept(self) -> None:

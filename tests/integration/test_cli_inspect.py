@@ -32,7 +32,7 @@ def terminal(world: HandlerWorld, tmp_path: Path) -> Terminal:
 
 @pytest.fixture
 def executed(world: HandlerWorld, terminal: Terminal) -> Terminal:
-    """A terminal after a plan with a sell, a buy, a denied buy and a hold."""
+    """Return a terminal after a plan with a sell, a buy, a denied buy and a hold."""
     world.deliver(PLAN)
     return terminal
 

@@ -49,7 +49,7 @@ PLAN = {
 
 
 class LocalTerminal:
-    """Types ``rebalance local …`` in its own directory. Servers and function are real processes."""
+    """Terminal that types ``rebalance local …`` in its own directory. Servers and function are real processes."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

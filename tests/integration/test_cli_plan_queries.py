@@ -26,7 +26,7 @@ OTHER_ACCOUNTS = 120
 
 @pytest.fixture
 def world() -> Iterator[HandlerWorld]:
-    """An account with two finished plans on one day."""
+    """Yield an account with two finished plans on one day."""
     with a_world(positions={"AAA": "50"}) as world:
         world.deliver(plan(sell("AAA", "1000", current_value="5000"), buy("BBB", "2000"), plan_id="plan-1"))
         world.advance(60)
@@ -35,7 +35,7 @@ def world() -> Iterator[HandlerWorld]:
 
 
 class Requests:
-    """Counts the requests to DynamoDB, by operation."""
+    """Number of requests to DynamoDB, by operation."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
@@ -50,7 +50,7 @@ class Requests:
 
 @pytest.fixture
 def requests(monkeypatch: pytest.MonkeyPatch) -> Requests:
-    """Requests of the commands that the test runs; those of the function itself are not counted."""
+    """Return the requests of the commands that the test runs; those of the function itself are not counted."""
     requests, create = Requests(), bootstrap.aws_client
 
     def aws_client(service: str) -> Any:

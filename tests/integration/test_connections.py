@@ -16,7 +16,7 @@ ORDER = {"symbol": "SPY", "client_order_id": "one"}
 
 
 class Broker(ThreadingHTTPServer):
-    """Responds to every request with an empty JSON object; records connections and requests."""
+    """Server that responds to every request with an empty JSON object and records connections and requests."""
 
     daemon_threads = True
 

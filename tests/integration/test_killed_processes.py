@@ -33,7 +33,7 @@ from tests.support.local_aws import IDEMPOTENCY_TABLE, LocalAws, local_aws
 from tests.support.world import buy, exit_of, plan, sell
 
 KILLED_RUN_SECONDS = 8
-"""Time-out of the invocations that are killed: 6.4 s to reach the request, and a lease that expires soon."""
+"""Timeout of the invocations that are killed: 6.4 s to reach the request, and a lease that expires soon."""
 REDELIVERY_SECONDS = 60
 """Upper bound for redeliveries, well beyond the end of every lease in this module."""
 
@@ -167,7 +167,7 @@ class Moment:
     after: bool = False
     at_aws: bool = False
     first_sell_rests: bool = False
-    """The first sell rests until it is cancelled."""
+    """The first sell rests until it is canceled."""
     freeze: bool = False
     """Freeze the process instead of killing it."""
 

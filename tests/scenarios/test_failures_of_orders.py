@@ -1,4 +1,4 @@
-"""Production failures 1 to 16 of an earlier system, in single orders, and the correct behavior."""
+"""Production failures 1 to 16 of an earlier system, in single orders, and the correct behaviour."""
 
 from __future__ import annotations
 

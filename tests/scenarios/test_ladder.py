@@ -94,7 +94,7 @@ def test_next_rung_takes_the_remainder_of_a_partial_fill() -> None:
 
 
 def test_15_open_order_at_the_far_touch_is_not_sent_again() -> None:
-    """The earlier system cancelled it and sent it again at the same price."""
+    """The earlier system canceled it and sent it again at the same price."""
     with a_world(quotes=WIDE, default_fill={"behaviour": "never"}, config=LADDER) as world:
         result = world.deliver(plan(buy("AAA", 1000)))
 

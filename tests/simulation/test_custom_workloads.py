@@ -29,7 +29,7 @@ def a_case(config: ExecutionConfig | None = None, fills: dict[str, object] | Non
 
 @pytest.fixture(scope="module")
 def example() -> ModuleType:
-    """The example, loaded from its file."""
+    """Return the example, loaded from its file."""
     path = Path(__file__).parents[2] / "examples" / "simulate_a_strategy.py"
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None

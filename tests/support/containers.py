@@ -36,7 +36,7 @@ class Container:
     lines: IO[str]
 
     def start(self, event: object, *, seconds: float = 30) -> None:
-        """Invoke the handler, with ``seconds`` until its time-out, without waiting for the response."""
+        """Invoke the handler, with ``seconds`` until its timeout, without waiting for the response."""
         self.lines.write(json.dumps({"event": event, "seconds": seconds}) + "\n")
         self.lines.flush()
 
@@ -75,7 +75,7 @@ class Container:
 
 
 class Containers:
-    """Starts containers; all of them end with the block."""
+    """Containers of a test; all of them end with the block."""
 
     def __init__(self, port: int, stack: ExitStack) -> None:
         self._port = port

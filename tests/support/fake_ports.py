@@ -54,7 +54,7 @@ SubmitBehaviour = str | Exception
 
 
 class FakeBroker:
-    """Implements ``Broker``. Records its calls in ``sent``, ``cancel_requests`` and ``reads``."""
+    """Implementation of ``Broker`` that records its calls in ``sent``, ``cancel_requests`` and ``reads``."""
 
     def __init__(self, clock: SimulatedClock) -> None:
         self._clock = clock
@@ -240,7 +240,7 @@ class FakeBroker:
 
 
 class FakePublisher:
-    """Implements ``ResultPublisher``."""
+    """Implementation of ``ResultPublisher`` in memory."""
 
     def __init__(self, channel: str = "bus") -> None:
         self.channel = channel
@@ -330,7 +330,7 @@ class FakePorts:
     @property
     def slept(self) -> list[float]:
         """Every wait in seconds, in order."""
-        return [span.total_seconds() for span in self.clock.slept]
+        return [wait.total_seconds() for wait in self.clock.slept]
 
     # --- log and asset cache -----------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ _HOP_HEADERS = {"transfer-encoding", "content-length", "connection", "keep-alive
 
 
 class Gate:
-    """Forwards requests to ``upstream`` and holds one of them.
+    """Proxy that forwards requests to ``upstream`` and holds one of them.
 
     Args:
         upstream: the server's URL.

@@ -1,4 +1,4 @@
-"""Lambda's context object, with a time-out that the caller chooses."""
+"""Lambda's context object, with a timeout that the caller chooses."""
 
 from __future__ import annotations
 
@@ -24,5 +24,5 @@ class FakeContext:
     log_stream_name: str = "local"
 
     def get_remaining_time_in_millis(self) -> int:
-        """Return the milliseconds left until the time-out, 0 after it."""
+        """Return the milliseconds left until the timeout, 0 after it."""
         return max(0, int(self.remaining_seconds() * 1000))

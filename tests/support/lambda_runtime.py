@@ -77,7 +77,7 @@ def lambda_runtime(
         variables: the function's environment.
         folder: where its log is written.
         handler: the module and function to invoke.
-        seconds: the function's time-out.
+        seconds: the function's timeout.
     """
     port, runtime_port = free_port(), free_port()
     command = [

@@ -35,7 +35,7 @@ class _Plan:
 
 
 class InMemoryJournal:
-    """Implements ``Journal``.
+    """Implementation of ``Journal`` in memory.
 
     Args:
         call: runs an effect under the name of its call; by default it just runs it.

@@ -19,7 +19,7 @@ from rebalance_executor.domain.risk_state import (
 
 
 class DatabaseCall(Protocol):
-    """Runs the effect of a database call and returns its value; a test may let it fail instead."""
+    """Function that runs the effect of a database call and returns its value; a test may let it fail instead."""
 
     def __call__[T](self, name: str, effect: Callable[[], T], /) -> T:
         """Run ``effect`` under the name of its call."""
@@ -34,7 +34,7 @@ class _Day:
 
 
 class InMemoryRiskStore:
-    """Implements ``RiskStore``. ``InMemoryJournal`` writes reservations to it.
+    """Implementation of ``RiskStore`` in memory. ``InMemoryJournal`` writes reservations to it.
 
     Args:
         call: runs an effect under the name of its call.

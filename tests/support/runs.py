@@ -29,7 +29,7 @@ def a_run(
     Args:
         parents: the plan's parent orders.
         plan: the plan; an ordinary one by default.
-        seconds: until the invocation's time-out.
+        seconds: until the invocation's timeout.
         minutes: until the plan's own time limit.
         outbox: what is journalled and not sent; empty by default.
         fields: other fields of ``Run``.

@@ -21,7 +21,7 @@ SCHEMAS = Path(__file__).parents[2] / "docs" / "schemas"
 
 @dataclass(frozen=True, slots=True)
 class Terminal:
-    """Types ``rebalance …`` with the clock and the settings of the world's function."""
+    """Terminal that types ``rebalance …`` with the clock and the settings of the world's function."""
 
     world: HandlerWorld
     folder: Path

@@ -71,7 +71,7 @@ class HandlerWorld:
     # --- drive -------------------------------------------------------------------------------------------
 
     def deliver(self, event: object, *, seconds: float = 600) -> dict[str, Any]:
-        """Invoke the handler, with ``seconds`` until its time-out."""
+        """Invoke the handler, with ``seconds`` until its timeout."""
         if self._service is None or self._telemetry is None:
             self.restart()
         ends_at = self.in_seconds(seconds)

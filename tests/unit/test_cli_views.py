@@ -280,7 +280,7 @@ def test_a_batch_shows_what_the_queue_does_next() -> None:
 
 
 @pytest.mark.parametrize(("ok", "words"), [(True, "Healthy: plans can be executed."), (False, "Not healthy")])
-def test_a_health_report_names_every_dependency(ok: bool, words: str) -> None:
+def test_a_health_table_names_every_dependency(ok: bool, words: str) -> None:
     checks = [
         {"name": "journal", "ok": True, "detail": "table execution is ACTIVE"},
         {"name": "quotes", "ok": ok, "detail": "SPY [quoted]"},

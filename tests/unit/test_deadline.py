@@ -1,4 +1,4 @@
-"""The deadline of a run: its margins scale with the time-out, leave time to trade, and end before the invocation."""
+"""The deadline of a run: its margins scale with the timeout, leave time to trade, and end before the invocation."""
 
 from __future__ import annotations
 

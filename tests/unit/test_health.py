@@ -12,7 +12,7 @@ from rebalance_executor.health import check_health
 
 
 class RecordingLog:
-    """Records log events."""
+    """Log that records its events."""
 
     def __init__(self) -> None:
         self.events: list[tuple[LogEvent, dict[str, object]]] = []
@@ -30,18 +30,18 @@ def failing(error: Exception) -> Any:
     return check
 
 
-def test_report_is_healthy_if_every_check_succeeds() -> None:
+def test_answer_is_healthy_if_every_check_succeeds() -> None:
     log = RecordingLog()
-    report = check_health({"journal": lambda: "answers"}, log)
+    answer = check_health({"journal": lambda: "answers"}, log)
 
-    assert report == {"healthy": True, "checks": [{"name": "journal", "ok": True, "detail": "answers"}]}
+    assert answer == {"healthy": True, "checks": [{"name": "journal", "ok": True, "detail": "answers"}]}
     assert log.events == [(LogEvent.HEALTH_CHECKED, {"healthy": True, "failing": None})]
 
 
 def test_each_failed_check_is_named_with_its_reason() -> None:
     log = RecordingLog()
     denied = ClientError({"Error": {"Code": "AccessDenied", "Message": "not permitted"}}, "HeadBucket")
-    report = check_health(
+    answer = check_health(
         {
             "account": failing(BrokerUnavailable("no answer within 10 s")),
             "plans": failing(denied),
@@ -51,8 +51,8 @@ def test_each_failed_check_is_named_with_its_reason() -> None:
         log,
     )
 
-    assert report["healthy"] is False
-    assert [check["ok"] for check in report["checks"]] == [False, False, False, True]
-    assert report["checks"][0]["detail"] == "BROKER_UNAVAILABLE: no answer within 10 s"
-    assert "AccessDenied" in report["checks"][1]["detail"]
+    assert answer["healthy"] is False
+    assert [check["ok"] for check in answer["checks"]] == [False, False, False, True]
+    assert answer["checks"][0]["detail"] == "BROKER_UNAVAILABLE: no answer within 10 s"
+    assert "AccessDenied" in answer["checks"][1]["detail"]
     assert log.events[0][1]["failing"] == "account, plans, results"

@@ -1,4 +1,4 @@
-"""A new version gets traffic only if its health report is healthy."""
+"""A new version gets traffic only if its answer to the health request is healthy."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ EVENT = {"DeploymentId": "d-1", "LifecycleEventHookExecutionId": "hook-1"}
 
 
 class Aws:
-    """Lambda, which returns this health report, and CodeDeploy, which records the status it gets."""
+    """Lambda, which returns this answer, and CodeDeploy, which records the status it gets."""
 
-    def __init__(self, report: dict[str, Any]) -> None:
-        self.report = report
+    def __init__(self, answer: dict[str, Any]) -> None:
+        self.answer = answer
         self.invoked: list[dict[str, Any]] = []
         self.statuses: list[dict[str, Any]] = []
 
@@ -28,14 +28,14 @@ class Aws:
 
     def invoke(self, **request: Any) -> dict[str, Any]:
         self.invoked.append(request)
-        return {"Payload": io.BytesIO(json.dumps(self.report).encode())}
+        return {"Payload": io.BytesIO(json.dumps(self.answer).encode())}
 
     def put_lifecycle_event_hook_execution_status(self, **request: Any) -> None:
         self.statuses.append(request)
 
 
 @pytest.mark.parametrize(
-    ("report", "status"),
+    ("answer", "status"),
     [
         ({"healthy": True, "checks": []}, "Succeeded"),
         ({"healthy": False, "checks": []}, "Failed"),
@@ -43,9 +43,9 @@ class Aws:
     ],
 )
 def test_codedeploy_gets_the_health_of_the_new_version(
-    report: dict[str, Any], status: str, monkeypatch: pytest.MonkeyPatch
+    answer: dict[str, Any], status: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    aws = Aws(report)
+    aws = Aws(answer)
     monkeypatch.setattr(boto3, "client", aws.client)
     monkeypatch.setenv("NEW_VERSION", VERSION)
 

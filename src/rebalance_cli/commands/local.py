@@ -49,7 +49,7 @@ class _RunOptions:
 
     target: TargetOptions
     seconds: float
-    """Time-out of the invocation."""
+    """Timeout of the invocation."""
     keep_paper_state: bool
     """Leave the paper broker's prices, positions and cash unchanged."""
     plan_file: Path | None
@@ -65,7 +65,7 @@ def run(
     session: CommandSession,
     event: Annotated[Path, typer.Argument(metavar="EVENT", help="JSON file with any event that the function accepts.")],
     *,
-    timeout: Annotated[float, typer.Option(help="Time-out of the invocation in seconds, as in Lambda.", min=1)] = 300,
+    timeout: Annotated[float, typer.Option(help="Timeout of the invocation in seconds, as in Lambda.", min=1)] = 300,
     keep_paper_state: Annotated[
         bool,
         typer.Option("--keep-paper-state", help="Leave the paper broker's prices, positions and cash unchanged."),
@@ -201,7 +201,7 @@ def _upload_plans(event_file: EventFile, plan_file: Path | None, aws: LocalAwsCl
     documents: dict[PlanPointer, RebalancePlan] = {}
     for pointer in event_file.pointers:
         if pointer.bucket != PLAN_BUCKET:
-            continue  # the handler rejects it with a reason
+            continue  # it is invalid for the handler, which gives the reason
         path = plan_file or document_for(pointer, event_file.path.parent.rglob("*.json"))
         if path is None:
             raise CliError(

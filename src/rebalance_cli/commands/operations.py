@@ -16,7 +16,7 @@ from rebalance_cli.context import CliContext
 from rebalance_cli.exit_codes import CliError, Exit
 from rebalance_cli.formatting import counted
 from rebalance_cli.options import AccountDigits, CommandSession, PlanId, account_command
-from rebalance_cli.outputs import Check, Deviation, Diagnosis, KillSwitchAnswer, Reconciliation
+from rebalance_cli.outputs import Check, Diagnosis, DifferenceAnswer, KillSwitchAnswer, Reconciliation
 from rebalance_cli.queries.plans import PlanRecord, load_plan, resolve_plan_id, symbols_traded_later
 from rebalance_cli.views.operations import diagnosis_view, kill_switch_view, reconciliation_view
 from rebalance_executor.domain.errors import (
@@ -45,13 +45,13 @@ _FIX = {
     "plans": "Check PLAN_BUCKET and whether this role may list it.",
     "results": "Check RESULT_BUS and whether this role may describe it.",
 }
-"""How to fix each check that fails."""
+"""Fix for each failing check."""
 _FIX_BY_CODE = {
     BrokerUnavailable.code: "Check that Alpaca is up and reachable from here: ALPACA_TRADING_URL, ALPACA_DATA_URL.",
     UnknownAccount.code: _FIX["account"],
     CredentialsRejected.code: _FIX["account"],
 }
-"""How to fix a check that fails with this code, which may have nothing to do with the name of the check."""
+"""Fix for a check that fails with this code, which may have nothing to do with the name of the check."""
 
 
 # --- the kill switch -------------------------------------------------------------------------------------
@@ -130,8 +130,8 @@ def _checks(ctx: CliContext, account: str) -> Iterator[Check]:
 
     yield Check(name="configuration", ok=True, detail=_target(ctx, account), fix=None)
     settings = ctx.settings.model_copy(update={"account": account})
-    report = check_health(bootstrap.health_checks(settings, ctx.aws_client, ctx.ports, ctx.deadline()), ctx.event_log)
-    for check in report["checks"]:
+    answer = check_health(bootstrap.health_checks(settings, ctx.aws_client, ctx.ports, ctx.deadline()), ctx.event_log)
+    for check in answer["checks"]:
         yield Check(**check, fix=None if check["ok"] else _fix(check["name"], check["detail"]))
     queues = [queue for queue in Queue if ctx.environment.get(queue.variable)]
     if queues:
@@ -214,7 +214,7 @@ def reconcile(session: CommandSession, plan: PlanId) -> None:
 def _reconciliation(ctx: CliContext, record: PlanRecord) -> Reconciliation:
     plan = record.plan
     parents = [parent for parent in record.journal.parents.values() if was_sent(parent)]
-    deviations: list[Deviation] = []
+    answers: list[DifferenceAnswer] = []
     if parents:
         broker = ctx.broker(plan.account)
         symbols = sorted(parent.symbol for parent in parents)
@@ -223,11 +223,11 @@ def _reconciliation(ctx: CliContext, record: PlanRecord) -> Reconciliation:
         compared = [replace(p, held_before=None) if p.symbol in later else p for p in parents]  # skips its position
         prefix = child_order_prefix(plan.account, plan.plan_id)
         differing = differences(compared, orders, broker.positions(symbols), prefix)
-        deviations = [Deviation(symbol=one.symbol, problem=one.problem) for one in differing]
+        answers = [DifferenceAnswer(symbol=one.symbol, problem=one.problem) for one in differing]
     return Reconciliation(
         plan_id=plan.plan_id,
         account=plan.account,
-        agrees=not deviations,
+        agrees=not answers,
         compared=sum(parent.attempts for parent in parents),
-        differences=tuple(deviations),
+        differences=tuple(answers),
     )

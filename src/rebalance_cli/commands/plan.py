@@ -110,7 +110,7 @@ def apply(
     *,
     hash_: Hash = None,
     confirm_account: AccountDigits = None,
-    timeout: Annotated[float, typer.Option(help="Time-out of the run in seconds, as in Lambda.", min=1)] = 600,
+    timeout: Annotated[float, typer.Option(help="Timeout of the run in seconds, as in Lambda.", min=1)] = 600,
 ) -> None:
     """Execute a plan on this machine and show its progress. Same program and same journal as the deployed function.
 

@@ -64,7 +64,7 @@ def _reference() -> str:
         _HEAD,
         _section("Environment", ("variable", "default", "meaning"), _variables()),
         _section("`EXECUTION_CONFIG`", ("field", "default", "meaning"), _config_fields()),
-        _section("Outcomes of an order", ("outcome", "meaning"), _members(orders, "Outcome")),
+        _section("Outcomes of an item", ("outcome", "meaning"), _members(orders, "Outcome")),
         _section("Codes", ("code", "meaning"), _members(codes, "Code")),
         _section("Errors", ("error", "code", "redelivered", "meaning"), _errors()),
         _section("Log events", ("event", "severity", "meaning"), ((f"`{e}`", e.severity, e.meaning) for e in LogEvent)),

@@ -44,7 +44,7 @@ _CENT = Decimal("0.01")
 
 
 class ReadOnlyBroker:
-    """Implements ``Broker``: reads from the real one, and sends nothing."""
+    """Implementation of ``Broker`` that reads from the real one and sends nothing."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
@@ -108,7 +108,7 @@ class ReadOnlyBroker:
 
 
 class ReadOnlyRiskStore:
-    """Implements ``RiskStore``: reads from the real one, and changes nothing."""
+    """Implementation of ``RiskStore`` that reads from the real one and changes nothing."""
 
     def __init__(self, store: RiskStore) -> None:
         self._store = store
@@ -126,7 +126,7 @@ class ReadOnlyRiskStore:
 
 
 class NoAssetCache:
-    """Implements ``AssetCache`` without a cache: asset flags are always read from the broker."""
+    """Implementation of ``AssetCache`` without a cache: asset flags are always read from the broker."""
 
     def get(self, symbols: Sequence[str], *, now: datetime) -> Mapping[str, Asset]:
         """Return nothing."""

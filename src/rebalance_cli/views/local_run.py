@@ -189,16 +189,16 @@ def batch_summary(failed: int, messages: int) -> Text:
 # --- health ----------------------------------------------------------------------------------------------
 
 
-def health_table(report: Mapping[str, Any]) -> Group:
+def health_table(answer: Mapping[str, Any]) -> Group:
     """Return the state of each dependency, and whether plans can be executed."""
     table = plain_table(gap=3)
     for name in ("Dependency", "State"):
         table.add_column(name, no_wrap=True)
     table.add_column("Detail", overflow="fold")
-    for check in report.get("checks", ()):
+    for check in answer.get("checks", ()):
         state = Text("ok", "green") if check["ok"] else Text("failing", "red")
         table.add_row(Text(check["name"], "bold"), state, Text(check["detail"]))
     verdict = Text("Healthy: plans can be executed.", "bold green")
-    if report.get("healthy") is not True:
+    if answer.get("healthy") is not True:
         verdict = Text("Not healthy: fix the failing dependencies first.", "bold red")
     return Group(table, "", verdict)

@@ -185,7 +185,7 @@ def show_progress(progress: RunProgress, console: Console) -> Iterator[Callable[
 
 
 class LineReporter:
-    """Prints progress line by line, for output that is not a terminal.
+    """Progress line by line, for output that is not a terminal.
 
     Consecutive events that lead to the same stage share one line.
     """

@@ -30,15 +30,15 @@ def client_config(
     attempts: int = ATTEMPTS,
     validated: bool = True,
 ) -> Config:
-    """Return time-outs and retries for a boto3 client.
+    """Return timeouts and retries for a boto3 client.
 
     boto3's defaults wait a minute for a response, which would use up the time that a run reserves for stopping. One
     request takes up to ``connect_seconds + read_seconds``. That sum must not exceed the time by which the lease
     outlasts the invocation.
 
     Args:
-        connect_seconds: connect time-out in seconds.
-        read_seconds: read time-out in seconds.
+        connect_seconds: connect timeout in seconds.
+        read_seconds: read timeout in seconds.
         attempts: requests per call, including the first; only transient errors are retried.
         validated: whether boto3 validates each request before it is sent. Validation takes a third of the processor
             time of a large DynamoDB transaction, whose items are all made by this program.
@@ -69,7 +69,7 @@ class _SecurePool(AWSHTTPSConnectionPool):
 
 
 def bound_responses(client: Any) -> Any:
-    """Return the boto3 client; its read time-out now bounds each response as a whole, not each read of it.
+    """Return the boto3 client; its read timeout now bounds each response as a whole, not each read of it.
 
     botocore has no setting for this, so its classes of connections are replaced.
     """

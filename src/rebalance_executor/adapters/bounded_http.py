@@ -1,7 +1,7 @@
 """HTTP responses that are bounded as a whole, in time and in size.
 
-A socket's time-out bounds each read: a server that sends one byte every two seconds never exceeds it. Here the read
-time-out of a connection bounds the whole response, from its first header to the end of its body.
+A socket's timeout bounds each read: a server that sends one byte every two seconds never exceeds it. Here the read
+timeout of a connection bounds the whole response, from its first header to the end of its body.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class _BoundedReader(io.RawIOBase):
 
 
 class BoundedResponse(HTTPResponse):
-    """A response that is bounded by its connection's read time-out and by ``MAX_RESPONSE_BYTES``.
+    """A response that is bounded by its connection's read timeout and by ``MAX_RESPONSE_BYTES``.
 
     Use it as ``response_class`` of a connection.
     """

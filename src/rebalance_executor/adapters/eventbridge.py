@@ -31,7 +31,7 @@ class EventBridgePublisher:
 
     Args:
         bus: the bus's name (``RESULT_BUS``).
-        client: an EventBridge client with time-outs.
+        client: an EventBridge client with timeouts.
     """
 
     channel = "event"

@@ -24,7 +24,7 @@ class S3PlanStore:
 
     Args:
         bucket: the only bucket that pointers may name (``PLAN_BUCKET``), or None if none is configured.
-        client: returns an S3 client with time-outs. It is called when the first plan is fetched: most plans are inline,
+        client: returns an S3 client with timeouts. It is called when the first plan is fetched: most plans are inline,
             and a client adds to the cold start.
     """
 

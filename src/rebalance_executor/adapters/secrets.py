@@ -62,7 +62,7 @@ class SecretCredentials:
     """Keys from Secrets Manager, one secret per account.
 
     Args:
-        client: a Secrets Manager client with time-outs.
+        client: a Secrets Manager client with timeouts.
         name: the secret's name; ``{account}`` is replaced by the account's name.
         account: the deployed account's name. A ``name`` without ``{account}`` is the secret of this account.
         needs_number: whether a secret must contain the account number that its keys belong to (live trading).

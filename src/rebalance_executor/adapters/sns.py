@@ -20,7 +20,7 @@ class SnsPublisher:
 
     Args:
         topic: the topic's ARN (``RESULT_TOPIC``).
-        client: an SNS client with time-outs.
+        client: an SNS client with timeouts.
     """
 
     channel = "notice"

@@ -176,7 +176,7 @@ class BrokerError(RebalanceError):
 
 
 class BrokerUnavailable(BrokerError, Redeliver):
-    """A read or a cancel failed despite retries: time-out, 5xx, broken connection, HTML. Deliver the plan again."""
+    """A read or a cancel failed despite retries: timeout, 5xx, broken connection, HTML. Deliver the plan again."""
 
     code = "BROKER_UNAVAILABLE"
 

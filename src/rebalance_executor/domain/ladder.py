@@ -13,7 +13,7 @@ from decimal import ROUND_FLOOR, Decimal
 
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.market import OrderType, Quote, Side
-from rebalance_executor.domain.orders import ChildOrder, ChildState, ParentOrder
+from rebalance_executor.domain.orders import ChildOrder, ChildPhase, ChildState, ParentOrder
 from rebalance_executor.domain.plan import Urgency
 from rebalance_executor.domain.pricing import far_touch, is_inside, next_tick, tick, to_tick
 from rebalance_executor.domain.values import seconds
@@ -179,7 +179,7 @@ def is_exhausted(
 ) -> bool:
     """Return whether the last child rested all its time without filling and ``price`` does not improve on it."""
     last = last_sent(parent)
-    if last is None or last.state is not ChildState.CANCELED or last.cancel_requested_at is None:
+    if last is None or last.phase is not ChildPhase.CANCELED or last.cancel_requested_at is None:
         return False
     if not is_overdue(parent, last, schedule, now, config):
         return False  # canceled for a better price, or by the end of a run

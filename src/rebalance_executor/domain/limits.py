@@ -177,6 +177,6 @@ class Limits(BaseModel):
     max_broker_failures: int = Field(
         default=5,
         ge=1,
-        description="Consecutive time-outs and 5xx answers after which a run sends nothing more: five take up to a "
+        description="Consecutive timeouts and 5xx answers after which a run sends nothing more: five take up to a "
         "minute.",
     )

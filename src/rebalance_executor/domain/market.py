@@ -63,9 +63,9 @@ class Quote:
     def problem(self) -> str | None:
         """Reason why the quote gives no price; None if it has two sides and is not crossed."""
         if self.bid <= 0 or self.ask <= 0:
-            return f"one-sided quote: bid {self.bid}, ask {self.ask}"
+            return f"one-sided quote: bid {format_decimal(self.bid)}, ask {format_decimal(self.ask)}"
         if self.bid > self.ask:
-            return f"crossed quote: bid {self.bid} above ask {self.ask}"
+            return f"crossed quote: bid {format_decimal(self.bid)} above ask {format_decimal(self.ask)}"
         return None
 
 

@@ -110,9 +110,9 @@ class ChildOrder:
     qty: Decimal
     limit_price: Decimal | None
     intended_at: datetime
-    """When it was last journalled to be sent."""
+    """Time at which it was last journalled to be sent."""
     sent_at: datetime | None = None
-    """When its request was last sent."""
+    """Time at which its request was last sent."""
     maybe_sent_until: datetime | None = None
     """Without a definite answer: the latest time at which it may have been sent."""
     state: ChildState = ChildState.INTENDED

@@ -141,7 +141,7 @@ def needs_quote(parent: ParentOrder, config: ExecutionConfig) -> bool:
     if last is not None and last.is_open:
         may_be_replaced = last.state is ChildState.LIVE and last.cancel_requested_at is None
         return config.order_style is OrderStyle.LADDER and may_be_replaced
-    may_follow = last is None or last.state not in (ChildState.REJECTED, ChildState.REPLACED)
+    may_follow = last is None or last.phase not in (ChildPhase.REJECTED, ChildPhase.REPLACED)
     return may_follow and parent.attempts < config.max_children
 
 

@@ -17,7 +17,7 @@ _LONGEST_MARGIN = timedelta(seconds=30)
 class Deadline:
     """Times at which a run stops sending, at which it stops waiting, and at which Lambda ends it.
 
-    The margin scales with the time-out: an 8-second invocation trades for 6.4 s, a 600-second one for 570 s.
+    The margin scales with the timeout: an 8-second invocation trades for 6.4 s, a 600-second one for 570 s.
     """
 
     at: datetime

@@ -1,7 +1,7 @@
 """The executor: one synchronous loop per wave — look, decide, journal, send.
 
 A wave is all parents of one side, worked together. Every order is journalled before it is sent, every decision uses
-the broker's latest report, and the effect of a submission without an answer is looked up, never guessed. The
+the broker's latest report, and the effect of a submission without an answer is queried at the broker. The
 decisions are in ``domain.strategy``.
 """
 

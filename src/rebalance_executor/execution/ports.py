@@ -1,6 +1,6 @@
 """Protocols between execution and external systems; the adapters implement them.
 
-All times are aware and UTC, all amounts are ``Decimal``. Every call that leaves the process has a time-out in its
+All times are aware and UTC, all amounts are ``Decimal``. Every call that leaves the process has a timeout in its
 adapter. Every error is one of ``domain.errors``.
 """
 

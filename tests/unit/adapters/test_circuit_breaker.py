@@ -67,7 +67,7 @@ def submit_all(broker: CircuitBreakerBroker, script: ScriptedBroker) -> list[str
 
 
 def test_circuit_opens_after_consecutive_failures() -> None:
-    script = ScriptedBroker(OutcomeUnknown("504"), OutcomeUnknown("time-out"))
+    script = ScriptedBroker(OutcomeUnknown("504"), OutcomeUnknown("timeout"))
     broker = with_breaker(script)
     assert submit_all(broker, script) == ["OutcomeUnknown", "OutcomeUnknown"]
 

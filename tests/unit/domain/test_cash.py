@@ -219,7 +219,7 @@ def test_buys_never_cost_more_than_the_budget(drawn: list[tuple[Decimal, Quote, 
         pytest.param(a_parent(a_child(filled="4", price="10", limit="10.01")), "100.06", id="partly filled"),
         pytest.param(a_parent(a_child(filled="10", price=None, limit="10.01")), "100.10", id="filled, price unknown"),
         pytest.param(a_parent(a_filled_child("10", "9.99")), "99.90", id="filled"),
-        pytest.param(a_parent(a_child(ChildState.CANCELED, filled="4", price="10")), "40", id="cancelled"),
+        pytest.param(a_parent(a_child(ChildState.CANCELED, filled="4", price="10")), "40", id="canceled"),
         pytest.param(a_parent(a_child(ChildState.NOT_SENT)), "0", id="never sent"),
         pytest.param(a_parent(a_child(ChildState.REJECTED)), "0", id="rejected"),
         pytest.param(

@@ -1,7 +1,7 @@
 """The whole decision table of the default style: every state of a parent × every quote × every mode.
 
-A row is a state, with the time in it; what it must not depend on, it is asked for all the same. The prices of what is
-placed are in ``test_ladder``, the other styles in ``test_strategy``.
+A row is one state at one time; every quote is tried, also where it must not matter. The prices of placed orders are in
+``test_ladder``, the other styles in ``test_strategy``.
 """
 
 from __future__ import annotations

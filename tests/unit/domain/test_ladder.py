@@ -72,7 +72,7 @@ def resting(limit: str, fraction: str, *, attempt: int = 1, **fields: Any) -> Ch
 
 
 def ended(limit: str, fraction: str, after: float = 10, *, filled: str = "0", attempt: int = 1) -> ChildOrder:
-    """Build a child that this program cancelled ``after`` seconds."""
+    """Build a child that this program canceled ``after`` seconds."""
     price = None if filled == "0" else limit
     closed_at = later(after)
     child = a_child(ChildState.CANCELED, limit=limit, filled=filled, price=price, attempt=attempt)
@@ -429,7 +429,7 @@ def test_symbol_may_have_another_order_style() -> None:
         (resting("10.05", "0.5", cancel_requested_at=NOW), False),
         (a_child(ChildState.UNKNOWN, limit="10.05"), False),
     ],
-    ids=["resting", "being cancelled", "unknown"],
+    ids=["resting", "being canceled", "unknown"],
 )
 def test_resting_rung_needs_a_quote(child: ChildOrder, *, needed: bool) -> None:
     assert needs_quote(parent(child), CONFIG) is needed

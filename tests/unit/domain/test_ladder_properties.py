@@ -106,7 +106,7 @@ def _moved(quote: Quote, step: Step) -> Quote:
 
 
 def _answered(child: ChildOrder, step: Step, now_in: float) -> ChildOrder:
-    """Return the child as a broker reports it that fills in parts and closes a cancelled order in the next tick."""
+    """Return the child as a broker reports it that fills in parts and closes a canceled order in the next tick."""
     filled = child.filled_qty + (child.qty - child.filled_qty) * step.fill
     price = child.limit_price or Decimal(10)
     reported = replace(child, state=ChildState.LIVE, filled_qty=filled, filled_avg_price=price if filled else None)
@@ -169,7 +169,7 @@ def _check_price(parent: ParentOrder, quote: Quote) -> None:
 
 
 def _check_cancel(parent: ParentOrder, child: ChildOrder, quote: Quote, context: DecisionContext) -> None:
-    """Assert that no child is cancelled to send the same price or a worse one."""
+    """Assert that no child is canceled to send the same price or a worse one."""
     if not is_overdue(parent, child, context.schedule, context.now, CONFIG):
         fraction = next_spread_fraction(parent, quote, context.schedule, context.now, CONFIG)
         assert _nearer(parent.side, child, next_price(parent, quote, fraction))

@@ -59,16 +59,16 @@ OPEN = [ChildState.INTENDED, ChildState.UNKNOWN, ChildState.LIVE]
 @pytest.mark.parametrize("before", OPEN)
 def test_status_that_is_not_final_is_live(before: ChildState, status: str) -> None:
     """Production failure 11."""
-    seen = a_child(before).with_report(an_order(status), NOW)
-    assert (seen.state, seen.status, seen.order_id, seen.closed_at) == (ChildState.LIVE, status, "order-1", None)
+    after = a_child(before).with_report(an_order(status), NOW)
+    assert (after.state, after.status, after.order_id, after.closed_at) == (ChildState.LIVE, status, "order-1", None)
 
 
 @pytest.mark.parametrize(("status", "state"), TERMINAL.items())
 @pytest.mark.parametrize("before", OPEN)
 def test_final_status_with_a_price_closes_the_child(before: ChildState, status: str, state: ChildState) -> None:
-    seen = a_child(before).with_report(an_order(status, filled="10", price="10.01"), later(5))
-    assert (seen.state, seen.filled_qty, seen.filled_avg_price) == (state, Decimal(10), Decimal("10.01"))
-    assert seen.closed_at == later(5)
+    after = a_child(before).with_report(an_order(status, filled="10", price="10.01"), later(5))
+    assert (after.state, after.filled_qty, after.filled_avg_price) == (state, Decimal(10), Decimal("10.01"))
+    assert after.closed_at == later(5)
 
 
 @pytest.mark.parametrize("status", ["canceled", "expired", "rejected", "replaced"])
@@ -79,9 +79,9 @@ def test_final_status_without_fills_needs_no_price(status: str) -> None:
 @pytest.mark.parametrize("status", TERMINAL)
 def test_fill_without_a_price_leaves_the_child_open(status: str) -> None:
     """Production failure 10: the status can precede the average price."""
-    seen = a_child().with_report(an_order(status, filled="10"), later(1))
-    assert (seen.state, seen.filled_qty, seen.incomplete_since) == (ChildState.LIVE, Decimal(10), later(1))
-    assert seen.is_open
+    after = a_child().with_report(an_order(status, filled="10"), later(1))
+    assert (after.state, after.filled_qty, after.incomplete_since) == (ChildState.LIVE, Decimal(10), later(1))
+    assert after.is_open
 
 
 def test_wait_for_a_price_counts_from_its_first_absence() -> None:
@@ -93,8 +93,8 @@ def test_wait_for_a_price_counts_from_its_first_absence() -> None:
 def test_late_price_closes_the_child() -> None:
     """Production failure 10."""
     pending = a_child().with_report(an_order("filled", filled="10"), later(1))
-    seen = pending.with_report(an_order("filled", filled="10", price="10.01"), later(2))
-    assert (seen.state, seen.filled_avg_price, seen.incomplete_since) == (ChildState.FILLED, Decimal("10.01"), None)
+    after = pending.with_report(an_order("filled", filled="10", price="10.01"), later(2))
+    assert (after.state, after.filled_avg_price, after.incomplete_since) == (ChildState.FILLED, Decimal("10.01"), None)
 
 
 def test_partial_fill_without_a_price_is_not_incomplete_while_live() -> None:
@@ -109,8 +109,8 @@ def test_reported_fills_are_never_lost() -> None:
 
 def test_reported_price_is_never_lost() -> None:
     child = a_child().with_report(an_order("partially_filled", filled="6", price="10"), NOW)
-    seen = child.with_report(an_order("canceled", filled="6"), NOW)
-    assert (seen.state, seen.filled_avg_price) == (ChildState.CANCELED, Decimal(10))
+    after = child.with_report(an_order("canceled", filled="6"), NOW)
+    assert (after.state, after.filled_avg_price) == (ChildState.CANCELED, Decimal(10))
 
 
 @pytest.mark.parametrize(
@@ -145,8 +145,8 @@ def test_child_is_final_when_its_report_is_complete(order: BrokerOrder, state: C
 
 
 def test_older_report_changes_neither_quantity_nor_price() -> None:
-    seen = a_child().with_report(an_order("partially_filled", filled="6", price="10"), NOW)
-    after = seen.with_report(an_order("partially_filled", filled="4", price="11"), NOW)
+    before = a_child().with_report(an_order("partially_filled", filled="6", price="10"), NOW)
+    after = before.with_report(an_order("partially_filled", filled="4", price="11"), NOW)
     assert (after.filled_qty, after.filled_avg_price) == (Decimal(6), Decimal(10))
 
 

@@ -147,8 +147,8 @@ def test_last_trade_prices_a_limit_in_every_style(side: Side, changes: dict[str,
     config = ExecutionConfig.model_validate(changes)
     decision = decide(a_parent(side=side), context(quote=a_trade("10.02")), config)
 
-    aim = Decimal(1) if config.order_style is OrderStyle.LADDER else None
-    assert decision == Place(OrderType.LIMIT, Decimal(10), Decimal("10.02"), aim)
+    fraction = Decimal(1) if config.order_style is OrderStyle.LADDER else None
+    assert decision == Place(OrderType.LIMIT, Decimal(10), Decimal("10.02"), fraction)
 
 
 @pytest.mark.parametrize(("side", "price"), [(BUY, "10.31"), (SELL, "9.69")])
@@ -222,7 +222,7 @@ REJECTED = a_child(ChildState.REJECTED, attempt=2, qty="6", error_message="insuf
     ("parent", "outcome", "code"),
     [
         pytest.param(a_parent(a_filled_child()), Outcome.FILLED, None, id="filled"),
-        pytest.param(a_parent(cancelled("10")), Outcome.FILLED, None, id="filled while it was cancelled"),
+        pytest.param(a_parent(cancelled("10")), Outcome.FILLED, None, id="filled while it was canceled"),
         pytest.param(
             a_parent(cancelled("4"), a_filled_child("6", attempt=2)), Outcome.FILLED, None, id="filled in two parts"
         ),

@@ -49,7 +49,7 @@ def test_fill_without_a_price_ends_unresolved_after_the_wait(behaviour: str, at:
 def test_second_loss_of_a_quote_starts_a_new_wait() -> None:
     fakes = FakePorts(child_wait_seconds=2, quote_wait_seconds=10)
     fakes.broker.script("AAA", RESTS, RESTS)
-    for second in (1, 9):  # it is back at 8 seconds: the second child is sent, and gives way after two
+    for second in (1, 9):  # the quote is usable again at 8 seconds; the second child is canceled after two
         fakes.after(second, lambda: fakes.broker.set_quote("AAA", "0", "100.01"))
     fakes.after(8, lambda: fakes.broker.set_quote("AAA", "99.99", "100.01"))
     result = fakes.execute(BUY_ONE)

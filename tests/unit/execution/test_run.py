@@ -113,7 +113,7 @@ def test_cancel_of_this_run_is_not_sent_again() -> None:
     assert not take_cancel_retry(a_run(a_parent()), later(2))
 
 
-def not_taken(**fields: Any) -> Run:
+def not_accepted(**fields: Any) -> Run:
     """Return a run whose cancel was sent at ``NOW`` and answered "nothing to cancel" one second later."""
     return a_run(
         a_parent(a_child(cancel_requested_at=NOW, **fields)), outbox=Outbox(cancels_answered={"client-1": later(1)})
@@ -121,11 +121,11 @@ def not_taken(**fields: Any) -> Run:
 
 
 def test_cancel_not_accepted_is_sent_again_within_the_wait() -> None:
-    run = not_taken()
+    run = not_accepted()
 
     assert not take_cancel_retry(run, later(2.9))
     assert take_cancel_retry(run, later(3))
-    assert not take_cancel_retry(run, later(9))  # unless it was not taken again
+    assert not take_cancel_retry(run, later(9))  # one retry per answer
     assert not run.work.changed
 
 
@@ -135,11 +135,11 @@ def test_cancel_not_accepted_is_sent_again_within_the_wait() -> None:
     ids=["it is under way", "the order is done but for its price", "the order is not known to rest"],
 )
 def test_cancel_not_accepted_is_not_sent_again(fields: dict[str, Any]) -> None:
-    assert not take_cancel_retry(not_taken(**fields), later(3))
+    assert not take_cancel_retry(not_accepted(**fields), later(3))
 
 
 def test_cancel_is_not_sent_again_after_the_wait() -> None:
-    assert not take_cancel_retry(not_taken(), later(10))
+    assert not take_cancel_retry(not_accepted(), later(10))
 
 
 # --- the ladder's bounds ---------------------------------------------------------------------------------

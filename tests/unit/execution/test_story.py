@@ -44,7 +44,7 @@ def test_plan_needs_ten_reads() -> None:
         ("asset", "AAA"),
         ("asset", "BBB"),
         ("quotes", ["AAA", "BBB"]),
-        ("account", None),  # what did the sells bring?
+        ("account", None),  # the proceeds
         ("orders", (["AAA", "BBB"], NOW - timedelta(minutes=10))),  # after the trade
         ("positions", None),
     ]
@@ -120,14 +120,14 @@ def test_journal_holds_each_order_with_its_quote() -> None:
 
 
 def test_daily_usage_holds_the_reservation_at_arrival_mid() -> None:
-    book = executed().journal.risk_store.load("main", CLOSES_AT.date())
+    risk = executed().journal.risk_store.load("main", CLOSES_AT.date())
 
-    assert (book.usage.plans, book.usage.buys, book.usage.sells) == (1, Decimal(3000), Decimal(2000))
+    assert (risk.usage.plans, risk.usage.buys, risk.usage.sells) == (1, Decimal(3000), Decimal(2000))
     orders = (
         ReservedOrder("AAA", SELL, Decimal(20), Decimal(2000)),
         ReservedOrder("BBB", BUY, Decimal(30), Decimal(3000)),
     )
-    assert book.plans == [StartedPlan("plan-1", NOW, orders)]
+    assert risk.plans == [StartedPlan("plan-1", NOW, orders)]
 
 
 def test_result_is_returned_stored_and_published_unchanged() -> None:

@@ -52,7 +52,7 @@ class AlpacaBroker:
     Args:
         credentials: the account's keys.
         settings: the endpoints.
-        config: time-outs and the rate limit.
+        config: timeouts and the rate limit.
         clock: the source of time and of waiting.
         on_request: called with method and path of every request, without IDs.
     """
@@ -253,7 +253,7 @@ class AlpacaBrokers:
     Args:
         settings: the endpoints.
         source: the credentials.
-        config: time-outs and the rate limit.
+        config: timeouts and the rate limit.
         clock: the source of time and of waiting.
         on_request: called with method and path of every request, without IDs.
     """

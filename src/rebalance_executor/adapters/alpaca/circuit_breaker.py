@@ -1,4 +1,4 @@
-"""A circuit breaker around a broker: after repeated time-outs or 5xx responses it stops submissions.
+"""A circuit breaker around a broker: after repeated timeouts or 5xx responses it stops submissions.
 
 There is one per run. A run in which the broker fails too often yields, and the next run starts with a closed circuit.
 Reads and cancels pass through an open circuit, so that open orders can be canceled before the run ends; a read that
@@ -35,7 +35,7 @@ class CircuitBreakerBroker:
     Args:
         broker: the broker that gets the requests.
         max_failures: consecutive failures after which submissions stop. A failure is a request without a usable
-            response (time-out, 5xx, broken connection). A definite response is not a failure, even if it is a reject
+            response (timeout, 5xx, broken connection). A definite response is not a failure, even if it is a reject
             or HTTP 429.
     """
 

@@ -1,6 +1,6 @@
 """alpaca-py's client with bounded requests, without its own retries, and with plain JSON.
 
-alpaca-py 0.44.0 sets no time-outs and retries any request after a 504, including ``POST /v2/orders``. This module uses
+alpaca-py 0.44.0 sets no timeouts and retries any request after a 504, including ``POST /v2/orders``. This module uses
 only the base class of its trading and data clients. Those import pandas, numpy and a WebSocket library for models and
 streams that this program does not use, which takes more than half of the import time of a naive handler.
 """
@@ -28,7 +28,7 @@ from rebalance_executor.adapters.bounded_http import MAX_RESPONSE_BYTES, Bounded
 __all__ = ["APIError", "AlpacaApi", "Timeouts"]
 
 Timeouts = Callable[[], tuple[float, float]]
-"""Returns the time-outs of the next request, in seconds: to connect, and to read the whole response."""
+"""Returns the timeouts of the next request, in seconds: to connect, and to read the whole response."""
 
 _CHUNK_BYTES = 65_536
 
@@ -50,7 +50,7 @@ class _SecurePool(HTTPSConnectionPool):
 
 
 class _TimeoutAdapter(HTTPAdapter):
-    """An HTTP adapter that sends every request with a time-out and without retries."""
+    """An HTTP adapter that sends every request with a timeout and without retries."""
 
     def __init__(self, timeouts: Timeouts) -> None:
         self._timeouts = timeouts
@@ -58,7 +58,7 @@ class _TimeoutAdapter(HTTPAdapter):
         self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
 
     def send(self, request: PreparedRequest, *args: Any, **kwargs: Any) -> Response:
-        """Send the request with the current time-outs."""
+        """Send the request with the current timeouts."""
         kwargs["timeout"] = self._timeouts()
         return super().send(request, *args, **kwargs)
 
@@ -113,7 +113,7 @@ class _Session(Session):
             allow_redirects: must be false, as alpaca-py sets it.
 
         Raises:
-            RequestException: no complete response within the time-outs, a redirect, or a body that is too large.
+            RequestException: no complete response within the timeouts, a redirect, or a body that is too large.
             ValueError: ``allow_redirects`` is true.
         """
         if allow_redirects:

@@ -35,12 +35,12 @@ _NO_USABLE_RESPONSE = (RequestException, HTTPError, OSError, ValueError, Arithme
 _MIN_SECRET_LENGTH = 8
 """Shorter secrets are not redacted: a local broker's one-letter key occurs in every word. Alpaca's have 20 or more."""
 _MIN_TIMEOUT_SECONDS = 0.2
-"""The time-out of a request that starts close to the deadline."""
+"""The timeout of a request that starts close to the deadline."""
 
 
 @dataclass(slots=True)
 class RequestDeadline:
-    """The time-outs of a request and the deadline of the current run."""
+    """The timeouts of a request and the deadline of the current run."""
 
     clock: Clock
     connect_seconds: float
@@ -49,7 +49,7 @@ class RequestDeadline:
     """Deadline for retries and waits of the current run."""
 
     def timeouts(self) -> tuple[float, float]:
-        """Return the connect and read time-outs of a request sent now, in seconds."""
+        """Return the connect and read timeouts of a request sent now, in seconds."""
         left = max((self.until - self.clock.now()).total_seconds(), _MIN_TIMEOUT_SECONDS)
         return min(self.connect_seconds, left), min(self.read_seconds, left)
 
@@ -78,7 +78,7 @@ class AlpacaTransport:
     """Requests to one endpoint of one account.
 
     Args:
-        make: creates alpaca-py's client from time-outs and an observer of responses.
+        make: creates alpaca-py's client from timeouts and an observer of responses.
         deadline: shared by the endpoints of an account.
         per_minute: the endpoint's rate limit, in requests per minute.
         on_request: called with method and path of every request, without IDs.

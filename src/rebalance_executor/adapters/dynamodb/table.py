@@ -219,7 +219,7 @@ class Table:
                     causes = ", ".join(sorted({*reasons} - {"None"}))
                     text = f"table {self.name}: {code}{f' ({causes})' if causes else ''}: {error_text(error)}"
                     raise JournalUnavailable(text, table=self.name, aws_code=code) from error
-            except BotoCoreError as error:  # time-out, broken connection, no AWS credentials
+            except BotoCoreError as error:  # timeout, broken connection, no AWS credentials
                 text = f"table {self.name} did not answer: {error}"
                 raise JournalUnavailable(text, table=self.name, aws_code=type(error).__name__) from error
             self._clock.sleep(wait)
