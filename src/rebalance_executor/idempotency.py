@@ -2,7 +2,7 @@
 
 The idempotency table is a cache of answers, not a lock: its records can expire, be deleted or be overwritten, and a
 claim can belong to a killed run, or to this very invocation if DynamoDB's acknowledgement was lost. So a claim stops
-nobody: a plan whose record is claimed, or cannot be claimed, goes on to the account's lease, which alone decides which
+no run: a plan whose record is claimed, or cannot be claimed, proceeds to the account's lease, which alone decides which
 run works. The journal is the source of truth and does not rely on this module. A record is small, because it is
 limited to 400 KB and a result with many orders is larger. The result itself is read from the journal.
 """

@@ -16,7 +16,7 @@ PAPER_URL = "https://paper-api.alpaca.markets"
 LIVE_URL = "https://api.alpaca.markets"
 DATA_URL = "https://data.alpaca.markets"
 ACCOUNT_PLACEHOLDER = "{account}"
-"""Part of a secret's name that stands for the account's name."""
+"""Placeholder for the account's name in a secret's name."""
 
 _PLAIN_AUTHORITY = re.compile(r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{0,5})?", re.ASCII)
 """Host and port. Other spellings of a host, such as full-width dots, would pass the comparison with the live host."""

@@ -46,7 +46,7 @@ class RecordTable:
         self.stored: dict[str, StoredRecord] = {}
 
     def keep_claims(self) -> None:
-        """Make every claim last forever, as if its run had just begun: no plan may wait for the end of a claim."""
+        """Make every claim last forever, as if its run had just started: no plan may wait for the end of a claim."""
         for stored in self.stored.values():
             stored.claimed_until = _NEVER
 

@@ -242,7 +242,7 @@ def test_decimal_strings_in_a_text_stay_exact() -> None:
     assert request == PlanDocument({"trade_amount": "0.02666809368770691465719278284"})
 
 
-def test_number_of_many_digits_is_the_same_plan_through_every_door() -> None:
+def test_number_of_many_digits_is_the_same_plan_from_every_source() -> None:
     """Lambda's runtime decodes direct invocations and bus events itself, with 17 significant digits."""
     text = json.dumps(a_plan_document(an_item_document(amount="AMOUNT"))).replace(
         '"AMOUNT"', "1234.567890123456789012345678"

@@ -1,6 +1,6 @@
 """The one decoder of JSON texts from outside: queue messages, documents in S3, and files that commands read.
 
-It returns what Lambda's runtime makes of the same text, so that a plan is the same plan through every door: numbers
+It returns what Lambda's runtime makes of the same text, so that a plan is the same plan from every source: numbers
 with a fraction or an exponent are doubles, which keep 17 significant digits. Decimal strings stay exact.
 """
 
@@ -40,7 +40,7 @@ def decode_json(text: str | bytes) -> object:
             characters.removeprefix("\ufeff"),
             parse_float=decoder.parse_float,
             parse_int=decoder.parse_int,
-            parse_constant=_refuse_constant,
+            parse_constant=_no_constant,
             object_pairs_hook=decoder.parse_object,
         )
         if decoder.is_invalid:
@@ -98,5 +98,5 @@ def _raise_first(value: object, *path: str) -> None:
             _raise_first(child, *path, str(index))
 
 
-def _refuse_constant(name: str) -> NoReturn:
+def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a number in JSON")
