@@ -9,7 +9,7 @@ import pytest
 from rebalance_executor.domain.orders import NEXT_PHASES, ChildOrder, ChildPhase, ParentOrder
 from rebalance_simulation.history import History
 
-SEEDS = range(300)
+SEEDS = range(750)
 
 
 def test_histories_take_only_allowed_phases_and_most_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
