@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import requests
@@ -16,21 +15,7 @@ from typer.testing import CliRunner, Result
 
 from rebalance_cli.main import app
 from rebalance_sandbox.running import running_servers
-
-
-def item(symbol: str, action: str, trade: str, current: str, target: str) -> dict[str, Any]:
-    return {
-        "symbol": symbol,
-        "action": action,
-        "trade_amount": trade,
-        "current_weight": "0.1",
-        "target_weight": "0.1",
-        "weight_diff": "0",
-        "target_value": target,
-        "current_value": current,
-        "priority": 2,
-    }
-
+from tests.support.builders import an_item_document
 
 PLAN = {
     "plan_id": "local-1",
@@ -40,10 +25,10 @@ PLAN = {
     "total_portfolio_value": "20000",
     "total_trade_value": "5000",
     "items": [
-        item("ZZA", "SELL", "-2000", "2000", "0"),
-        item("ZZB", "SELL", "-1000", "3000", "2000"),
-        item("ZZC", "BUY", "2500", "500", "3000"),
-        item("ZZD", "HOLD", "0", "1000", "1000"),
+        an_item_document("ZZA", "SELL", "-2000", current_value="2000", target_value="0"),
+        an_item_document("ZZB", "SELL", "-1000", current_value="3000", target_value="2000"),
+        an_item_document("ZZC", "BUY", "2500", current_value="500", target_value="3000"),
+        an_item_document("ZZD", "HOLD", "0", current_value="1000", target_value="1000"),
     ],
 }
 

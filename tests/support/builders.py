@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from rebalance_executor.domain.journal import PlanPhase, PlanState
-from rebalance_executor.domain.market import Account, Asset, BrokerOrder, OrderType, Position, Quote, Side, Trade
+from rebalance_executor.domain.market import (
+    Account,
+    Asset,
+    BrokerOrder,
+    OrderRequest,
+    OrderType,
+    Position,
+    Quote,
+    Side,
+    Trade,
+)
 from rebalance_executor.domain.orders import Arrival, ChildOrder, ChildState, Outcome, ParentOrder
 from rebalance_executor.domain.plan import RebalancePlan, RebalancePlanItem
 
@@ -65,6 +76,25 @@ def an_exit(symbol: str = "ABC", amount: object = "-1000", **fields: object) -> 
 def a_plan(*items: RebalancePlanItem, **fields: object) -> RebalancePlan:
     """Build a plan, with one buy unless items are given."""
     return RebalancePlan.parse(a_plan_document(*(item.model_dump() for item in items), **fields))
+
+
+def an_order_of(request: OrderRequest, **fields: Any) -> BrokerOrder:
+    """Build the open order that the broker creates for this request."""
+    order = BrokerOrder(
+        id="order-x",
+        client_order_id=request.client_order_id,
+        symbol=request.symbol,
+        side=request.side,
+        type=request.type,
+        status="new",
+        qty=request.qty,
+        filled_qty=Decimal(0),
+        filled_avg_price=None,
+        limit_price=request.limit_price,
+        submitted_at=NOW,
+        closed_at=None,
+    )
+    return replace(order, **fields)
 
 
 def a_quote(bid: str = "9.99", ask: str = "10.01", *, symbol: str = "ABC", at: datetime = NOW) -> Quote:

@@ -35,7 +35,7 @@ from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.manager import ExecutionManager
 from rebalance_executor.execution.ports import Broker, Ports
 from rebalance_simulation.clock import SimulatedClock
-from tests.support.builders import NOW
+from tests.support.builders import NOW, an_order_of
 from tests.support.memory_journal import InMemoryJournal
 
 CLOSES_AT = NOW + timedelta(hours=6)
@@ -210,21 +210,7 @@ class FakeBroker:
         return True
 
     def _accepted(self, request: OrderRequest) -> BrokerOrder:
-        now = self._clock.now()
-        order = BrokerOrder(
-            id=f"order-{len(self.orders_by_id) + 1}",
-            client_order_id=request.client_order_id,
-            symbol=request.symbol,
-            side=request.side,
-            type=request.type,
-            status="new",
-            qty=request.qty,
-            filled_qty=ZERO,
-            filled_avg_price=None,
-            limit_price=request.limit_price,
-            submitted_at=now,
-            closed_at=None,
-        )
+        order = an_order_of(request, id=f"order-{len(self.orders_by_id) + 1}", submitted_at=self._clock.now())
         self.orders_by_id[order.id] = order
         return order
 

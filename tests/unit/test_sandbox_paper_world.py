@@ -9,22 +9,9 @@ import pytest
 
 from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_sandbox.paper_world import SeedQuote, assumed_cash, plausible_quote, shares_worth, world_for
+from tests.support.builders import an_item_document
 
 SYMBOLS = [f"SYM{number}" for number in range(500)]
-
-
-def item(symbol: str, action: str, trade: str, current: str, target: str) -> dict[str, Any]:
-    return {
-        "symbol": symbol,
-        "action": action,
-        "trade_amount": trade,
-        "current_weight": "0.1",
-        "target_weight": "0.1",
-        "weight_diff": "0",
-        "target_value": target,
-        "current_value": current,
-        "priority": 1,
-    }
 
 
 def plan(**changes: Any) -> RebalancePlan:
@@ -36,10 +23,10 @@ def plan(**changes: Any) -> RebalancePlan:
         "total_portfolio_value": "10000",
         "total_trade_value": "3000",
         "items": [
-            item("AAA", "SELL", "-2000", "2000", "0"),
-            item("BBB", "BUY", "1000", "500", "1500"),
-            item("CCC", "HOLD", "0", "1000.123456789", "1000"),
-            item("DDD", "BUY", "500", "0", "500"),
+            an_item_document("AAA", "SELL", "-2000", current_value="2000", target_value="0"),
+            an_item_document("BBB", "BUY", "1000", current_value="500", target_value="1500"),
+            an_item_document("CCC", "HOLD", "0", current_value="1000.123456789", target_value="1000"),
+            an_item_document("DDD", "BUY", "500", current_value="0", target_value="500"),
         ],
     }
     return RebalancePlan.parse(body | changes)

@@ -13,14 +13,14 @@ import pytest
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.errors import JournalUnavailable, OverfillGuard, PlanYielded, RateLimited
-from rebalance_executor.domain.market import ZERO, BrokerOrder, OrderRequest, OrderType
+from rebalance_executor.domain.market import OrderRequest, OrderType
 from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome
 from rebalance_executor.domain.risk_state import KillSwitchRecord, TradingState
 from rebalance_executor.execution.account_access import AccountAccess
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.run import Run
 from rebalance_executor.execution.sender import Sender, TickActions
-from tests.support.builders import NOW, a_child, a_filled_child, a_parent, a_plan, an_item, later
+from tests.support.builders import NOW, a_child, a_filled_child, a_parent, a_plan, an_item, an_order_of, later
 from tests.support.fake_ports import (
     ANSWER_LOST_FILLS,
     CANCEL_STUCK,
@@ -40,7 +40,7 @@ def halt(fakes: FakePorts) -> None:
 
 
 def before_each(fakes: FakePorts, happen: Callable[[OrderRequest], object]) -> None:
-    """Run ``action`` when an order is sent, after the check that the journal holds it."""
+    """Call ``happen`` when an order is sent, after the check that the journal holds it."""
     check = fakes.broker.before_submit
 
     def submit(request: OrderRequest) -> None:
@@ -48,25 +48,6 @@ def before_each(fakes: FakePorts, happen: Callable[[OrderRequest], object]) -> N
         happen(request)
 
     fakes.broker.before_submit = submit
-
-
-def as_at_the_broker(request: OrderRequest, **fields: Any) -> BrokerOrder:
-    """Return the order that this request would have created."""
-    order = BrokerOrder(
-        id="order-x",
-        client_order_id=request.client_order_id,
-        symbol=request.symbol,
-        side=request.side,
-        type=request.type,
-        status="new",
-        qty=request.qty,
-        filled_qty=ZERO,
-        filled_avg_price=None,
-        limit_price=request.limit_price,
-        submitted_at=NOW,
-        closed_at=None,
-    )
-    return replace(order, **fields)
 
 
 # --- not ours --------------------------------------------------------------------------------------------
@@ -83,7 +64,7 @@ def as_at_the_broker(request: OrderRequest, **fields: Any) -> BrokerOrder:
 def test_order_with_our_id_and_other_content_is_unresolved(fields: dict[str, Any], words: str) -> None:
     fakes = FakePorts()
     fakes.broker.script("AAA", REQUEST_LOST)
-    before_each(fakes, lambda request: fakes.broker.add_order(as_at_the_broker(request, **fields)))
+    before_each(fakes, lambda request: fakes.broker.add_order(an_order_of(request, **fields)))
     result = fakes.execute(a_plan(an_item("AAA", amount="1000")))
 
     assert outcomes(result) == {"AAA": (Outcome.UNRESOLVED, Code.CLIENT_ORDER_ID_MISMATCH)}
@@ -152,7 +133,7 @@ def test_order_of_a_killed_run_is_found_in_the_list_an_hour_later() -> None:
     """Looking it up by ID would take one request per order."""
     fakes = FakePorts()
     fakes.broker.script("AAA", RuntimeError("the process died"))
-    before_each(fakes, lambda request: fakes.broker.add_order(as_at_the_broker(request)))
+    before_each(fakes, lambda request: fakes.broker.add_order(an_order_of(request)))
     plan = a_plan(an_item("AAA", amount="1000"))
     with pytest.raises(RuntimeError):
         fakes.execute(plan)
@@ -180,7 +161,7 @@ def test_live_orders_are_listed_from_their_submission() -> None:
 def test_lost_order_that_arrives_while_concluding_is_canceled() -> None:
     fakes = FakePorts()
     fakes.broker.script("AAA", REQUEST_LOST)
-    before_each(fakes, lambda request: fakes.after(60, lambda: fakes.broker.add_order(as_at_the_broker(request))))
+    before_each(fakes, lambda request: fakes.after(60, lambda: fakes.broker.add_order(an_order_of(request))))
     before_each(fakes, lambda _: fakes.after(0.2, lambda: halt(fakes)))
     before_each(fakes, lambda _: fakes.clock.sleep(timedelta(seconds=6)))
     result = fakes.execute(a_plan(an_item("AAA", amount="1000")))
