@@ -30,7 +30,7 @@ from rebalance_executor.domain.errors import ConfigurationError
 from rebalance_executor.domain.values import seconds
 from rebalance_executor.execution.deadline import Deadline
 from rebalance_executor.execution.manager import ExecutionManager, lease_margin
-from rebalance_executor.execution.ports import Broker, Clock, EventLog, Ports, ResultPublisher
+from rebalance_executor.execution.ports import Broker, Clock, PlanLog, Ports, ResultPublisher
 from rebalance_executor.idempotency import IdempotencyGate
 from rebalance_executor.service import Service
 from rebalance_executor.settings import Settings, load_settings
@@ -118,7 +118,7 @@ def build(
 def build_ports(  # noqa: PLR0913 - half of them are options
     settings: Settings,
     config: ExecutionConfig,
-    log: EventLog,
+    log: PlanLog,
     *,
     clock: Clock | None = None,
     clients: ClientFactory | None = None,

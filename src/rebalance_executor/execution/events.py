@@ -40,6 +40,16 @@ class LogEvent(StrEnum):
     PLAN_DUPLICATE = "plan.duplicate", Severity.INFO, "A redelivered plan got its stored result."
     PLAN_STARTED = "plan.started", Severity.INFO, "Parent orders were sized and their quantities frozen."
     PLAN_RESUMED = "plan.resumed", Severity.WARNING, "A run continues a plan that an earlier run left unfinished."
+    PLAN_EARLIER_RESUMED = (
+        "plan.earlier_resumed",
+        Severity.WARNING,
+        "The account has an unfinished plan; the run finishes it before its own plan.",
+    )
+    PLAN_BLOCKED = (
+        "plan.blocked",
+        Severity.CRITICAL,
+        "An unfinished plan cannot be finished without an operator; the account's other plans wait for it.",
+    )
     PLAN_REDELIVERY_REQUESTED = "plan.redelivery_requested", Severity.WARNING, "Another delivery is asked for."
     PLAN_FINISHED = "plan.finished", Severity.INFO, "The result is stored."
     PLAN_UNRESOLVED = "plan.unresolved", Severity.ERROR, "The result is stored; an operator must look."
