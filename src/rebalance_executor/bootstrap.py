@@ -17,6 +17,7 @@ from rebalance_executor.adapters.alpaca.circuit_breaker import CircuitBreakerBro
 from rebalance_executor.adapters.aws import bound_responses, client_config
 from rebalance_executor.adapters.clock import SystemClock, new_run_id
 from rebalance_executor.adapters.dynamodb.asset_cache import DynamoAssetCache
+from rebalance_executor.adapters.dynamodb.delivery_log import DynamoDeliveryLog
 from rebalance_executor.adapters.dynamodb.journal import DynamoJournal
 from rebalance_executor.adapters.dynamodb.plan_index import DynamoPlanIndex
 from rebalance_executor.adapters.dynamodb.risk_store import DynamoRiskStore
@@ -103,6 +104,7 @@ def build(
     return Service(
         account=settings.account,
         plans=S3PlanStore(settings.plan_bucket, lambda: clients("s3")),
+        delivery_log=DynamoDeliveryLog(clients("dynamodb"), settings.execution_table, clock),
         idempotency=IdempotencyGate(records, telemetry),
         queue=SqsPlanQueue(settings.plan_queue_url, lambda: clients("sqs"), lease_margin(config), telemetry),
         manager=ExecutionManager(ports, config),

@@ -34,6 +34,11 @@ class LogEvent(StrEnum):
         Severity.WARNING,
         "The plan has fields that its schema does not have; they change nothing.",
     )
+    PLAN_VERSION_PINNED = (
+        "plan.version_pinned",
+        Severity.WARNING,
+        "The plan's object was replaced after the first delivery; this delivery reads the version of the first.",
+    )
     PLAN_INVALID = "plan.invalid", Severity.WARNING, "The document can never be executed; nothing was stored or sent."
     PLAN_DENIED = "plan.denied", Severity.WARNING, "A control denied a valid plan as a whole."
     PLAN_CLAIMED = "plan.claimed", Severity.INFO, "The idempotency record of the plan was claimed."

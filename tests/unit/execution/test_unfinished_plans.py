@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -35,9 +36,9 @@ FIRST = buys("first", "AAA", correlation_id="correlation of the first")
 SECOND = buys("second", "BBB")
 
 
-def yielded(plan: RebalancePlan = FIRST, **config: object) -> FakePorts:
+def yielded(plan: RebalancePlan = FIRST, **config: Any) -> FakePorts:
     """Return fakes in which ``plan`` was started and yielded; its own delivery never comes again."""
-    fakes = FakePorts(**{"child_wait_seconds": "60"} | config)
+    fakes = FakePorts(child_wait_seconds="60", **config)
     for item in plan.trades:
         fakes.broker.script(item.symbol, RESTS)
     with pytest.raises(PlanYielded):
