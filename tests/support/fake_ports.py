@@ -86,6 +86,8 @@ class FakeBroker:
         """Changes an order in every response."""
         self.cancels_not_found = 0
         """Number of further cancels that find nothing to cancel, even for an open order."""
+        self.waits_for_requests: list[int] = []
+        """Numbers of requests that the rate limit was waited for."""
         self.rate_limited_until: datetime | None = None
         """Time of the next submission that the rate limit allows; None is now."""
 
@@ -171,7 +173,8 @@ class FakeBroker:
             (self.as_reported(o) for o in self.orders_by_id.values() if o.client_order_id == client_order_id), None
         )
 
-    def wait_for_rate_limit(self, until: datetime) -> None:
+    def wait_for_rate_limit(self, until: datetime, requests: int = 1) -> None:
+        self.waits_for_requests.append(requests)
         if self.rate_limited_until is not None and self.rate_limited_until > until:
             raise RateLimited("the rate limit of this minute is used up", retry_at=self.rate_limited_until)
         if self.rate_limited_until is not None and self.rate_limited_until > self._clock.now():
