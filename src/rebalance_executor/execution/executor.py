@@ -172,6 +172,8 @@ class Executor:
     def _handle_absent(self, absent: dict[str, datetime], mode: RunMode) -> None:
         """Handle children that the broker does not know: send them again, or wait until they can no longer arrive."""
         work = self._run.work
+        if absent and isinstance(mode, Working):
+            self._read_holdings([self._run.parents[symbol] for symbol in absent])
         for symbol, answered_at in absent.items():
             child = self._run.parents[symbol].open_child
             if child is None:
@@ -187,12 +189,17 @@ class Executor:
             elif not isinstance(mode, Yielding) and not may_still_arrive:
                 work.update_child(symbol, replace(child, state=ChildState.NOT_SENT))
 
+    def _read_holdings(self, lost: list[ParentOrder]) -> None:
+        """Read cash or positions before orders are sent again unchanged: their own checks were made long ago."""
+        if lost[0].side is Side.SELL:
+            self._holdings.read_positions([parent.symbol for parent in lost], lost)
+        else:
+            self._holdings.read_account(self._run.parents.values())
+
     def _is_covered(self, parent: ParentOrder, child: ChildOrder) -> bool:
         """Return whether the account still has the cash or the shares for a child that must be sent again unchanged."""
         if parent.side is Side.SELL:
-            self._holdings.refresh_positions([parent])
             return self._holdings.shares(parent).amount >= child.qty
-        self._holdings.refresh_account(self._run.parents.values())
         return self._holdings.covers(self._run.parents.values())
 
     def _is_withdrawn(self, side: Side) -> bool:
