@@ -83,7 +83,7 @@ class Code(StrEnum):
     CANCEL_UNCONFIRMED = "CANCEL_UNCONFIRMED"
     """A cancel was requested, but the order never reached a final status."""
     FILL_PRICE_MISSING = "FILL_PRICE_MISSING"
-    """The broker reports a fill without its average price or without its full quantity."""
+    """The broker reports a fill without its average price or its full quantity, or never confirms an order's end."""
     CLIENT_ORDER_ID_MISMATCH = "CLIENT_ORDER_ID_MISMATCH"
     """The broker has an order under our client order ID whose content differs from what was sent."""
     REPLACED_EXTERNALLY = "REPLACED_EXTERNALLY"

@@ -67,6 +67,7 @@ class Executor:
         """Dollars that the buys of this tick may still commit."""
         self._is_short_of_cash = False
         """True once a shortage of cash was logged."""
+        run.work.restart_confirmations(self._clock.now())
 
     def work(self, side: Side) -> None:
         """Work every unsettled parent of ``side`` until it has an outcome.
@@ -159,15 +160,15 @@ class Executor:
                 self._sender.cancel(parent.symbol)  # our own order was changed; it must not keep working unattended
             self._settle(parent, Settle(Outcome.UNRESOLVED, Code.CLIENT_ORDER_ID_MISMATCH, text))
             return
-        after = child.with_report(order, self._clock.now())
+        after = child.with_report(order, self._clock.now(), seconds(self._config.tick_seconds))
         if child.order_id is None:
             self._log.emit(LogEvent.ORDER_FOUND, symbol=parent.symbol, **child_fields(after))
         if after != child:
             self._run.work.update_child(parent.symbol, after)
         if not after.is_open:
             log_closed(self._log, parent.symbol, after)
-        if after.state is ChildState.REJECTED:
-            self._sender.count_reject()
+        if after.status == "rejected":
+            self._sender.count_reject(child)
 
     def _handle_absent(self, absent: dict[str, datetime], mode: RunMode) -> None:
         """Handle children that the broker does not know: send them again, or wait until they can no longer arrive."""

@@ -77,7 +77,7 @@ class Outbox:
             # One retry per answer: the next answer decides whether another one follows.
             del self.cancels_answered[child.client_order_id]
             return True
-        if child.client_order_id not in self.cancels_to_reissue:
+        if child.client_order_id not in self.cancels_to_reissue or child.phase is ChildPhase.CLOSED_UNCONFIRMED:
             return False
         self.cancels_to_reissue.discard(child.client_order_id)
         if child.phase is not ChildPhase.PENDING_CANCEL or child.cancel_requested_at is None:

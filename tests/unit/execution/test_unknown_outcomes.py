@@ -418,7 +418,7 @@ def test_plan_ends_at_its_time_limit() -> None:
     result = fakes.execute(a_plan(an_item("AAA", amount="1000")))
 
     assert outcomes(result) == {"AAA": (Outcome.UNFILLED, Code.TIME_LIMIT)}
-    assert fakes.parent("AAA").settled_at == later(60.5)
+    assert fakes.parent("AAA").settled_at == later(61)
     (closed,) = fakes.fields(LogEvent.ORDER_CANCELED)
     assert (closed["symbol"], closed["status"]) == ("AAA", "canceled")
 
