@@ -10,12 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from rebalance_executor.domain.market import ZERO, BrokerOrder, Position, Side
+from rebalance_executor.domain.market import SHARE_STEP, ZERO, BrokerOrder, Position, Side, same_qty
 from rebalance_executor.domain.orders import ChildOrder, ChildState, ParentOrder
 from rebalance_executor.domain.values import format_decimal
-
-_TOLERANCE = Decimal("0.000000001")
-"""Shares. Alpaca keeps nine decimals and cuts off finer ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +65,12 @@ def _of_order(parent: ParentOrder, child: ChildOrder, order: BrokerOrder | None)
     problems = []
     if child.state is ChildState.NOT_SENT or (child.state is ChildState.REJECTED and child.order_id is None):
         problems.append(f"{name} is {order.status} at the broker, {child.state} in the journal")
-    if (order.symbol, order.side, order.qty) != (parent.symbol, parent.side, child.qty):
+    if not order.is_for(parent.symbol, parent.side, child.qty):
         journalled = f"{parent.side} {format_decimal(child.qty)} {parent.symbol}"
         problems.append(f"{name} is {order.description} at the broker, {journalled} in the journal")
     if not order.is_terminal:
         problems.append(f"{name} is still open at the broker (status {order.status})")
-    if order.filled_qty != child.filled_qty:
+    if not same_qty(order.filled_qty, child.filled_qty):
         filled, journalled = format_decimal(order.filled_qty), format_decimal(child.filled_qty)
         problems.append(f"{name} has {filled} shares filled at the broker, {journalled} in the journal")
     elif order.filled_qty and order.filled_avg_price != child.filled_avg_price:
@@ -92,7 +89,7 @@ def _of_position(parent: ParentOrder, position: Position | None) -> list[Differe
         return []
     expected = parent.held_before + (parent.filled_qty if parent.side is Side.BUY else -parent.filled_qty)
     held = position.qty if position is not None else ZERO
-    if abs(held - expected) <= _TOLERANCE:
+    if abs(held - expected) <= SHARE_STEP:  # the broker cuts off a finer fraction
         return []
     sign = "+" if parent.side is Side.BUY else "−"
     parts = f"{format_decimal(parent.held_before)} {sign} {format_decimal(parent.filled_qty)}"

@@ -154,7 +154,7 @@ class Executor:
 
     def _report(self, parent: ParentOrder, child: ChildOrder, order: BrokerOrder) -> None:
         """Apply the broker's report to the child, or settle the parent if the order is not this child's."""
-        if (order.symbol, order.side, order.qty) != (parent.symbol, parent.side, child.qty):
+        if not order.is_for(parent.symbol, parent.side, child.qty):
             text = f"{order.client_order_id} is order {order.id} at the broker, with other content: {order.description}"
             if order.id == child.order_id and not order.is_terminal:
                 self._sender.cancel(parent.symbol)  # our own order was changed; it must not keep working unattended
