@@ -71,11 +71,13 @@ class Code(StrEnum):
     TIME_LIMIT = "TIME_LIMIT"
     """The plan reached its time limit."""
 
-    # remarks on a filled parent
+    # remarks on a parent with fills
     SCALED_TO_CASH = "SCALED_TO_CASH"
     """The quantity was reduced to fit the buy budget."""
     REDUCED_TO_AVAILABLE = "REDUCED_TO_AVAILABLE"
     """The quantity was reduced to the shares that are available."""
+    LATE_FILL = "LATE_FILL"
+    """The broker filled shares of an order after two readings showed it as ended; the result contains them."""
 
     # an operator must look
     JOURNAL_INCOMPLETE = "JOURNAL_INCOMPLETE"

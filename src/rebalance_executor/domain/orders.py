@@ -10,6 +10,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from rebalance_executor.domain.market import ZERO, BrokerOrder, OrderRequest, OrderType, Side
+from rebalance_executor.domain.values import format_decimal
 
 ORDER_LOOKBACK = timedelta(minutes=10)
 """Time before the first submission from which orders are listed: the broker's clock may be behind this program's."""
@@ -197,7 +198,7 @@ class ChildOrder:
         """Return this child after a report of the broker.
 
         It becomes final when it is filled completely, or when a second reading, at least ``confirm_after`` after the
-        first, agrees: a status can precede its fills. In a final phase only ``with_late_fill`` changes a child.
+        first, agrees: a status can precede its fills. In a final phase a report changes nothing.
         """
         if not self.is_open:
             return self
@@ -217,6 +218,24 @@ class ChildOrder:
             reported_at=None,
         )
         return self._after_final_report(after, order, now, confirm_after) if order.is_terminal else after
+
+    def with_late_fill(self, order: BrokerOrder) -> ChildOrder:
+        """Return this final child with the shares that the broker filled after its end was confirmed.
+
+        This is the only change of a child in a final phase, and it ends with the plan's result. A report without more
+        shares, without all details or of another order changes nothing.
+        """
+        if self.is_open or order.id != self.order_id or not order.is_terminal or order.filled_qty <= self.filled_qty:
+            return self
+        after = replace(
+            self,
+            state=_BY_STATUS[order.status],
+            status=order.status,
+            filled_qty=order.filled_qty,
+            filled_avg_price=order.filled_avg_price,
+            closed_at=order.closed_at or self.closed_at,
+        )
+        return after if after.is_complete else self
 
     def _after_final_report(
         self, after: ChildOrder, order: BrokerOrder, now: datetime, confirm_after: timedelta
@@ -285,6 +304,13 @@ class ParentOrder:
     def remaining(self) -> Decimal:
         """Remaining quantity in shares."""
         return self.qty - self.filled_qty
+
+    @property
+    def overfill(self) -> str | None:
+        """Description of fills beyond the quantity of the parent or of a child; None if there are none."""
+        if self.filled_qty <= self.qty and all(child.filled_qty <= child.qty for child in self.children):
+            return None
+        return f"{format_decimal(self.filled_qty)} shares filled of {format_decimal(self.qty)} ordered"
 
     @property
     def exposure(self) -> Decimal:

@@ -196,9 +196,8 @@ def _is_superseded(parent: ParentOrder, child: ChildOrder, context: DecisionCont
 
 def _settled_at_broker(parent: ParentOrder) -> Settle | None:
     """Return the outcome if the broker's reports alone settle the parent: its fills, or how its last child ended."""
-    if parent.filled_qty > parent.qty or any(child.filled_qty > child.qty for child in parent.children):
-        filled = f"{format_decimal(parent.filled_qty)} shares filled of {format_decimal(parent.qty)} ordered"
-        return Settle(Outcome.UNRESOLVED, Code.OVERFILLED, filled)
+    if parent.overfill is not None:
+        return Settle(Outcome.UNRESOLVED, Code.OVERFILLED, parent.overfill)
     if parent.remaining == 0:
         return Settle(Outcome.FILLED)
     match parent.last_child:

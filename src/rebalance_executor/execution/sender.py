@@ -155,11 +155,13 @@ class Sender:
             return True
         self._sent_at.append(self._clock.now())
         try:
-            self._broker.cancel(child.order_id)
+            is_accepted = self._broker.cancel(child.order_id)
         except BrokerUnavailable:
             run.work.update_child(symbol, replace(child, cancel_requested_at=None))  # sent again in the next tick
             return False
         run.outbox.cancels_answered[child.client_order_id] = self._clock.now()
+        if not is_accepted:
+            run.outbox.cancels_refused.add(child.client_order_id)
         self._log.emit(LogEvent.ORDER_CANCEL_REQUESTED, symbol=symbol, **child_fields(child))
         return True
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -125,3 +125,53 @@ def test_reject_counts_once_at_its_first_sight(
     assert {outcome for outcome, _ in outcomes(result).values()} == {Outcome.REJECTED}
     assert (LogEvent.KILL_SWITCH_TRIPPED in fakes.events) is trips
     assert len(fakes.fields(LogEvent.ORDER_REJECTED)) == 3
+
+
+# --- a list that is late ---------------------------------------------------------------------------------
+
+
+def stale_list(fakes: FakePorts, seconds: float) -> None:
+    """Let the list show each order as it was after its submission, for ``seconds``; by ID it is current."""
+    listed = fakes.broker.orders
+
+    def orders(symbols: Sequence[str], after: datetime) -> Sequence[BrokerOrder]:
+        rows = listed(symbols, after)
+        if fakes.elapsed >= seconds:
+            return rows
+        return [replace(row, status="new", filled_qty=Decimal(0), filled_avg_price=None) for row in rows]
+
+    fakes.broker.orders = orders  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("seconds", [3, 30, 10_000], ids=["for a while", "beyond the cancel wait", "for ever"])
+def test_cancel_after_which_only_the_list_is_stale_changes_nothing(seconds: float) -> None:
+    fakes = FakePorts(child_wait_seconds=1, cancel_wait_seconds=10)
+    fakes.broker.script("AAA", RESTS, FILLS)
+    stale_list(fakes, seconds)
+    result = fakes.execute(BUY_ONE)
+
+    assert outcomes(result) == {"AAA": (Outcome.FILLED, None)}
+    assert [child.state for child in fakes.parent("AAA").children] == [ChildState.CANCELED, ChildState.FILLED]
+    assert fakes.elapsed < 6
+
+
+def test_row_that_stays_pending_is_confirmed_by_id_before_it_is_unresolved() -> None:
+    fakes = FakePorts(child_wait_seconds=1, cancel_wait_seconds=10)
+    fakes.broker.script("AAA", RESTS, FILLS)
+    listed = fakes.broker.orders
+    fakes.broker.orders = lambda symbols, after: [  # type: ignore[method-assign]
+        replace(row, status="pending_cancel") if row.status == "canceled" else row for row in listed(symbols, after)
+    ]
+    result = fakes.execute(BUY_ONE)
+
+    assert outcomes(result) == {"AAA": (Outcome.FILLED, None)}
+
+
+def test_refused_cancel_of_a_live_order_is_looked_up_once_per_answer() -> None:
+    fakes = FakePorts(child_wait_seconds=1)
+    fakes.broker.script("AAA", RESTS, FILLS)
+    fakes.broker.cancels_not_found = 1
+    fakes.execute(BUY_ONE)
+
+    assert len(fakes.broker.cancel_requests) == 2
+    assert [name for name, _ in fakes.broker.reads].count("order_by_client_id") == 1
