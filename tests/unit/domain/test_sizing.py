@@ -91,6 +91,9 @@ def test_full_exit_sells_the_position_at_the_precision_of_the_broker() -> None:
     parent = sized(an_exit(amount="-12.34"), position=a_position("1.2345678912"))
     assert (parent.qty, parent.code) == (Decimal("1.234567891"), None)
 
+    parent = sized(an_exit(amount="-12.34"), position=a_position("2", "1.2345678912"))
+    assert (parent.qty, parent.code) == (Decimal("1.234567891"), Code.REDUCED_TO_AVAILABLE)
+
 
 def test_position_below_the_precision_of_the_broker_cannot_be_sold() -> None:
     parent = sized(an_exit(amount="-1"), position=a_position("0.0000000002"))

@@ -74,6 +74,24 @@ def test_run_that_gives_up_leaves_the_confirmation_to_the_next_one() -> None:
     assert fakes.parent("AAA").children[0].state is ChildState.CANCELED
 
 
+def test_outdated_first_reading_of_the_next_run_is_not_a_contradiction() -> None:
+    """The wait for agreeing readings starts again in each run, however long ago the first one was."""
+    fakes = FakePorts(child_wait_seconds=600, tick_seconds=60)
+    fakes.broker.script("AAA", RESTS, FILLS)
+    fakes.after(1, lambda: fakes.broker.fill_order("order-1", "4"))
+    with pytest.raises(PlanYielded):
+        fakes.execute(BUY_ONE, seconds=100)
+
+    fakes.clock.sleep(timedelta(seconds=600))
+    resumed_at = fakes.elapsed
+    fakes.broker.as_reported = lambda order: (
+        replace(order, filled_qty=Decimal(0)) if order.id == "order-1" and fakes.elapsed < resumed_at + 30 else order
+    )
+    result = fakes.execute(BUY_ONE)
+    assert outcomes(result) == {"AAA": (Outcome.FILLED, None)}
+    assert fakes.parent("AAA").children[0].filled_qty == 4
+
+
 def test_readings_that_never_agree_end_unresolved() -> None:
     fakes = FakePorts(child_wait_seconds=1, cancel_wait_seconds=10)
     fakes.broker.script("AAA", RESTS)
@@ -175,3 +193,18 @@ def test_refused_cancel_of_a_live_order_is_looked_up_once_per_answer() -> None:
 
     assert len(fakes.broker.cancel_requests) == 2
     assert [name for name, _ in fakes.broker.reads].count("order_by_client_id") == 1
+
+
+def test_row_with_fewer_shares_than_are_known_is_confirmed_by_id() -> None:
+    fakes = FakePorts(child_wait_seconds=2, cancel_wait_seconds=10)
+    fakes.broker.script("AAA", RESTS, FILLS)
+    fakes.after(1, lambda: fakes.broker.fill_order("order-1", "4"))
+    listed = fakes.broker.orders
+    fakes.broker.orders = lambda symbols, after: [  # type: ignore[method-assign]
+        replace(row, filled_qty=Decimal(0), filled_avg_price=None) if row.status == "canceled" else row
+        for row in listed(symbols, after)
+    ]
+    result = fakes.execute(BUY_ONE)
+
+    assert outcomes(result) == {"AAA": (Outcome.FILLED, None)}
+    assert fakes.parent("AAA").children[0].filled_qty == 4
