@@ -129,8 +129,8 @@ class Executor:
     def _look(self, side: Side) -> dict[str, datetime]:
         """Apply the broker's reports to the open children of this side.
 
-        This takes one list request, and one more for each child that the list does not contain, or shows as live
-        although that is doubtful: a list can be late.
+        This takes one list request, and one more for each child that the list does not contain, or whose row
+        contradicts what was sent or reported before: a list can be late or wrong.
 
         Returns:
             The symbols whose child the broker does not know, with the time of that answer.
@@ -145,7 +145,7 @@ class Executor:
         by_client_id = {order.client_order_id: order for order in listed}
         for parent, child in pairs:
             order = by_client_id.get(child.client_order_id)
-            if order is None or self._is_doubtful(child, order):
+            if order is None or self._is_doubtful(parent, child, order):
                 order = self._broker.order_by_client_id(child.client_order_id) or order
             if order is not None:
                 self._report(parent, child, order)
@@ -153,13 +153,15 @@ class Executor:
                 absent[parent.symbol] = self._clock.now()
         return absent
 
-    def _is_doubtful(self, child: ChildOrder, listed: BrokerOrder) -> bool:
-        """Return whether a row of the list must be confirmed by ID: it contradicts what the broker said before."""
+    def _is_doubtful(self, parent: ParentOrder, child: ChildOrder, listed: BrokerOrder) -> bool:
+        """Return whether a row of the list must be confirmed by ID: it contradicts what was sent or reported before."""
         was_refused = self._run.outbox.take_refused_cancel(child)
         wait, since = seconds(self._config.cancel_wait_seconds), child.cancel_requested_at
         is_overdue = since is not None and self._clock.now() - since >= wait  # an operator would have to look
         is_behind = child.closed_since is not None or was_refused or is_overdue
-        return listed.filled_qty < child.filled_qty or (is_behind and not listed.is_terminal)
+        if listed.filled_qty < child.filled_qty or not listed.is_for(parent.symbol, parent.side, child.qty):
+            return True
+        return is_behind and not listed.is_terminal
 
     def _report(self, parent: ParentOrder, child: ChildOrder, order: BrokerOrder) -> None:
         """Apply the broker's report to the child, or settle the parent if the order is not this child's."""
