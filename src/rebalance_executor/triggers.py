@@ -51,6 +51,23 @@ class PlanPointer:
 
 
 @dataclass(frozen=True, slots=True)
+class PlanVersion:
+    """A plan document in S3: its latest version unless ``version_id`` or ``etag`` names one."""
+
+    bucket: str
+    key: str
+    version_id: str | None = None
+    etag: str | None = None
+    """Hash of its content. It names the version in a bucket without versioning."""
+
+    @property
+    def url(self) -> str:
+        """The document and its version as text."""
+        version = f"versionId={self.version_id}" if self.version_id is not None else f"etag={self.etag}"
+        return f"s3://{self.bucket}/{self.key}?{version}"
+
+
+@dataclass(frozen=True, slots=True)
 class PlanDocument:
     """A decoded plan, not yet validated."""
 

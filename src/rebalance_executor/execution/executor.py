@@ -12,7 +12,6 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from rebalance_executor.domain.cash import child_cost, committed
-from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.errors import PlanYielded, RateLimited, Redeliver
 from rebalance_executor.domain.market import ZERO, BrokerOrder, Side
 from rebalance_executor.domain.orders import (
@@ -20,7 +19,6 @@ from rebalance_executor.domain.orders import (
     ChildOrder,
     ChildPhase,
     ChildState,
-    Outcome,
     ParentOrder,
     child_order_id,
 )
@@ -164,12 +162,9 @@ class Executor:
         return is_behind and not listed.is_terminal
 
     def _report(self, parent: ParentOrder, child: ChildOrder, order: BrokerOrder) -> None:
-        """Apply the broker's report to the child, or settle the parent if the order is not this child's."""
+        """Apply the broker's report to the child."""
         if not order.is_for(parent.symbol, parent.side, child.qty):
-            text = f"{order.client_order_id} is order {order.id} at the broker, with other content: {order.description}"
-            if order.id == child.order_id and not order.is_terminal:
-                self._sender.cancel(parent.symbol)  # our own order was changed; it must not keep working unattended
-            self._settle(parent, Settle(Outcome.UNRESOLVED, Code.CLIENT_ORDER_ID_MISMATCH, text))
+            self._run.work.update_child(parent.symbol, child.with_other_content(order, self._clock.now()))
             return
         after = child.with_report(order, self._clock.now(), seconds(self._config.tick_seconds))
         if child.order_id is None:

@@ -159,7 +159,7 @@ class Sender:
         except BrokerUnavailable:
             run.work.update_child(symbol, replace(child, cancel_requested_at=None))  # sent again in the next tick
             return False
-        run.outbox.cancels_answered[child.client_order_id] = self._clock.now()
+        run.outbox.cancels_answered.setdefault(child.client_order_id, []).append(self._clock.now())
         if not is_accepted:
             run.outbox.cancels_refused.add(child.client_order_id)
         self._log.emit(LogEvent.ORDER_CANCEL_REQUESTED, symbol=symbol, **child_fields(child))
