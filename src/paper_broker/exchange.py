@@ -90,7 +90,7 @@ class Exchange:
 
     def json_pieces(self) -> Iterator[str]:
         """Return the whole state as JSON text. Consume it before the next call."""
-        open_orders = self._orders.open
+        by_id = self._orders.by_id
         small = {
             "seed": self._seed,
             **self._ledger.dump(),
@@ -107,7 +107,7 @@ class Exchange:
                 **{name: json_text(value) for name, value in small.items()},
                 **self._json_cache.market(self._market),
                 "orders": self._json_cache.orders(self._orders.by_id.values()),
-                "events": json_text(sorted(e for e in self._lifecycle.events if e[3] in open_orders)),
+                "events": json_text(sorted(e for e in self._lifecycle.events if not by_id[e[3]].is_settled)),
                 "activities": self._json_cache.activities(self._lifecycle.activities),
             }
         )
