@@ -176,7 +176,7 @@ class Ledger:
         long = short = ZERO
         for position in self.positions.values():
             value = position.qty * _price_or_cost(position, quotes.get(position.symbol))
-            if value < 0:
+            if position.qty.is_signed():
                 short += value
             else:
                 long += value

@@ -1,6 +1,7 @@
 """Margin and short sales: an account in which cash and positions can be negative."""
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -8,7 +9,7 @@ from paper_broker.exchange import Exchange
 from tests.unit.paper_broker.exchange_harness import ExchangeHarness, rejected_order
 
 
-def shorting(**world: object) -> ExchangeHarness:
+def shorting(**world: Any) -> ExchangeHarness:
     """Return a harness whose account may sell short."""
     return ExchangeHarness(account={"cash": "1000", "multiplier": "2", "shorting_enabled": True}, **world)
 
