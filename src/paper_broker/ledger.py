@@ -61,6 +61,7 @@ class Position:
 
         Without a quote the market values are null.
         """
+        short = self.qty.is_signed()
         cost = self.qty * self.avg_entry_price
         price, prev_close = (quote.last or None, quote.prev_close or None) if quote else (None, None)
         value = None if price is None else self.qty * price
@@ -74,14 +75,14 @@ class Position:
             "asset_marginable": asset.marginable,
             "avg_entry_price": format_decimal(self.avg_entry_price),
             "qty": format_decimal(self.qty),
-            "qty_available": format_decimal(self.qty - held if self.qty > 0 else self.qty),
-            "side": "long" if self.qty > 0 else "short",
+            "qty_available": format_decimal(self.qty if short else self.qty - held),
+            "side": "short" if short else "long",
             "market_value": format_decimal_or_none(value),
             "cost_basis": format_decimal(cost),
             "unrealized_pl": format_decimal_or_none(gain),
             "unrealized_plpc": _ratio(gain, abs(cost)),
             "unrealized_intraday_pl": format_decimal_or_none(day_gain),
-            "unrealized_intraday_plpc": _ratio(day_gain, None if prev_close is None else abs(self.qty) * prev_close),
+            "unrealized_intraday_plpc": _ratio(day_gain, None if prev_close is None else abs(self.qty * prev_close)),
             "current_price": format_decimal_or_none(price),
             "lastday_price": format_decimal_or_none(prev_close),
             "change_today": _ratio(None if price is None or prev_close is None else price - prev_close, prev_close),
