@@ -94,7 +94,7 @@ class ReadOnlyBroker:
         """Return the order with this ID."""
         return self._broker.order_by_client_id(client_order_id)
 
-    def wait_for_rate_limit(self, until: datetime) -> None:
+    def wait_for_rate_limit(self, until: datetime, requests: int = 1) -> None:
         """Do nothing: nothing is sent."""
 
     def submit(self, request: OrderRequest) -> BrokerOrder:
@@ -123,6 +123,15 @@ class ReadOnlyRiskStore:
 
     def set_kill_switch(self, account: str, switch: KillSwitchRecord) -> None:
         """Do nothing."""
+
+    def bind_account(self, account: str, account_number: str, at: datetime) -> str:
+        """Return the name that the broker account is bound to, or this one if it is not bound."""
+        del at
+        return self._store.binding(account_number) or account
+
+    def binding(self, account_number: str) -> str | None:
+        """Return the account name that a broker account is bound to, or None."""
+        return self._store.binding(account_number)
 
 
 class NoAssetCache:

@@ -206,7 +206,7 @@ def test_pause_after_a_429_lasts_as_long_as_the_broker_says() -> None:
 
     assert outcomes(result) == {"AAA": (Outcome.FILLED, None), "BBB": (Outcome.FILLED, None)}
     assert sent_at == [0, 7.25, 7.25]
-    assert fakes.fields(LogEvent.BROKER_RATE_LIMITED) == [{"symbol": "AAA", "retry_at": later(7.25)}]
+    assert fakes.fields(LogEvent.BROKER_RATE_LIMITED) == [{"retry_at": later(7.25)}]
 
 
 def test_pause_after_a_429_without_a_time_lasts_five_seconds() -> None:
@@ -384,7 +384,7 @@ def test_order_delayed_past_the_deadline_is_left_to_the_next_run() -> None:
 
     assert fakes.broker.sent == []
     assert fakes.elapsed == 48
-    assert [child.state for child in fakes.parent("AAA").children] == [ChildState.NOT_SENT]
+    assert fakes.parent("AAA").children == ()  # the limit is waited for before an order is priced
 
 
 def test_slow_kill_switch_read_is_repeated_before_sending() -> None:
