@@ -180,20 +180,23 @@ def test_claim_of_a_killed_invocation_expires_at_its_deadline(gate: Gate) -> Non
 
 
 @pytest.mark.parametrize("is_finished", [True, False])
-def test_plan_id_with_other_content_is_invalid(gate: Gate, is_finished: bool) -> None:
+def test_journal_decides_on_a_plan_id_with_other_content(gate: Gate, is_finished: bool) -> None:
+    """A claim proves nothing: its run may have been killed before it started a plan."""
     changed = a_plan(an_item(amount="2000"))
-    if is_finished:
-        gate.run(PLAN, lambda: RESULT)
-        with pytest.raises(PlanChanged, match="plan_id"):
-            gate.run(changed, never)
-        return
 
-    def deliver_again() -> ExecutionResult:
+    def refused() -> ExecutionResult:
+        raise PlanChanged.for_plan("plan-1")
+
+    def deliver_changed() -> ExecutionResult:
         with pytest.raises(PlanChanged, match="plan_id"):
-            gate.run(changed, never)
+            gate.run(changed, refused)
         return RESULT
 
-    gate.run(PLAN, deliver_again)
+    if is_finished:
+        gate.run(PLAN, lambda: RESULT)
+        deliver_changed()
+    else:
+        gate.run(PLAN, deliver_changed)
 
 
 def test_plan_is_executed_without_the_table(gate: Gate) -> None:

@@ -63,6 +63,8 @@ class FakeBroker:
         self.account_number = "PA1"
         self.blocked_by: str | None = None
         self.cash = Decimal(100_000)
+        self.buying_power: Decimal | None = None
+        """Dollars; the cash by default."""
         self.hidden_cash = ZERO
         """Dollars that the account does not show yet."""
         self.equity: Decimal | None = None
@@ -129,7 +131,8 @@ class FakeBroker:
     def account(self) -> Account:
         self._record_read("account")
         cash = self.cash - self.hidden_cash
-        return Account(self.account_number, "ACTIVE", cash, cash, self.blocked_by, self.equity)
+        buying_power = self.buying_power if self.buying_power is not None else cash
+        return Account(self.account_number, "ACTIVE", cash, buying_power, self.blocked_by, self.equity)
 
     def clock(self) -> MarketClock:
         self._record_read("clock")

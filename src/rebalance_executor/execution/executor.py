@@ -67,6 +67,7 @@ class Executor:
         """Dollars that the buys of this tick may still commit."""
         self._is_short_of_cash = False
         """True once a shortage of cash was logged."""
+        run.work.restart_confirmations(self._clock.now())
 
     def work(self, side: Side) -> None:
         """Work every unsettled parent of ``side`` until it has an outcome.
@@ -128,7 +129,8 @@ class Executor:
     def _look(self, side: Side) -> dict[str, datetime]:
         """Apply the broker's reports to the open children of this side.
 
-        This takes one list request, and one more for each child that the list does not contain.
+        This takes one list request, and one more for each child that the list does not contain, or whose row
+        contradicts what was sent or reported before: a list can be late or wrong.
 
         Returns:
             The symbols whose child the broker does not know, with the time of that answer.
@@ -143,35 +145,47 @@ class Executor:
         by_client_id = {order.client_order_id: order for order in listed}
         for parent, child in pairs:
             order = by_client_id.get(child.client_order_id)
-            if order is None:
-                order = self._broker.order_by_client_id(child.client_order_id)
+            if order is None or self._is_doubtful(parent, child, order):
+                order = self._broker.order_by_client_id(child.client_order_id) or order
             if order is not None:
                 self._report(parent, child, order)
             elif child.state is not ChildState.LIVE:
                 absent[parent.symbol] = self._clock.now()
         return absent
 
+    def _is_doubtful(self, parent: ParentOrder, child: ChildOrder, listed: BrokerOrder) -> bool:
+        """Return whether a row of the list must be confirmed by ID: it contradicts what was sent or reported before."""
+        was_refused = self._run.outbox.take_refused_cancel(child)
+        wait, since = seconds(self._config.cancel_wait_seconds), child.cancel_requested_at
+        is_overdue = since is not None and self._clock.now() - since >= wait  # an operator would have to look
+        is_behind = child.closed_since is not None or was_refused or is_overdue
+        if listed.filled_qty < child.filled_qty or not listed.is_for(parent.symbol, parent.side, child.qty):
+            return True
+        return is_behind and not listed.is_terminal
+
     def _report(self, parent: ParentOrder, child: ChildOrder, order: BrokerOrder) -> None:
         """Apply the broker's report to the child, or settle the parent if the order is not this child's."""
-        if (order.symbol, order.side, order.qty) != (parent.symbol, parent.side, child.qty):
+        if not order.is_for(parent.symbol, parent.side, child.qty):
             text = f"{order.client_order_id} is order {order.id} at the broker, with other content: {order.description}"
             if order.id == child.order_id and not order.is_terminal:
                 self._sender.cancel(parent.symbol)  # our own order was changed; it must not keep working unattended
             self._settle(parent, Settle(Outcome.UNRESOLVED, Code.CLIENT_ORDER_ID_MISMATCH, text))
             return
-        after = child.with_report(order, self._clock.now())
+        after = child.with_report(order, self._clock.now(), seconds(self._config.tick_seconds))
         if child.order_id is None:
             self._log.emit(LogEvent.ORDER_FOUND, symbol=parent.symbol, **child_fields(after))
         if after != child:
             self._run.work.update_child(parent.symbol, after)
         if not after.is_open:
             log_closed(self._log, parent.symbol, after)
-        if after.state is ChildState.REJECTED:
-            self._sender.count_reject()
+        if after.status == "rejected":
+            self._sender.count_reject(child)
 
     def _handle_absent(self, absent: dict[str, datetime], mode: RunMode) -> None:
         """Handle children that the broker does not know: send them again, or wait until they can no longer arrive."""
         work = self._run.work
+        if absent and isinstance(mode, Working):
+            self._read_holdings([self._run.parents[symbol] for symbol in absent])
         for symbol, answered_at in absent.items():
             child = self._run.parents[symbol].open_child
             if child is None:
@@ -187,12 +201,17 @@ class Executor:
             elif not isinstance(mode, Yielding) and not may_still_arrive:
                 work.update_child(symbol, replace(child, state=ChildState.NOT_SENT))
 
+    def _read_holdings(self, lost: list[ParentOrder]) -> None:
+        """Read cash or positions before orders are sent again unchanged: their own checks were made long ago."""
+        if lost[0].side is Side.SELL:
+            self._holdings.read_positions([parent.symbol for parent in lost], lost)
+        else:
+            self._holdings.read_account(self._run.parents.values())
+
     def _is_covered(self, parent: ParentOrder, child: ChildOrder) -> bool:
         """Return whether the account still has the cash or the shares for a child that must be sent again unchanged."""
         if parent.side is Side.SELL:
-            self._holdings.refresh_positions([parent])
             return self._holdings.shares(parent).amount >= child.qty
-        self._holdings.refresh_account(self._run.parents.values())
         return self._holdings.covers(self._run.parents.values())
 
     def _is_withdrawn(self, side: Side) -> bool:
