@@ -11,8 +11,9 @@ from decimal import Decimal
 from paper_broker.fills import Part
 from paper_broker.formats import ONE, SECOND, ZERO, JsonObject, format_decimal, identifier, timestamp, to_datetime
 from paper_broker.ledger import Ledger
-from paper_broker.market import Market
+from paper_broker.market import Asset, Market
 from paper_broker.orders import WORKING, Order, OrderStore
+from paper_broker.past import Past
 from paper_broker.sessions import Session, Sessions
 
 type Event = tuple[int, int, str, str, str]
@@ -48,6 +49,8 @@ class Lifecycle:
         """Counter of changes."""
         self.needs_matching = False
         """True if prices or sessions changed, so that resting orders must be matched."""
+        self.past: Past | None = None
+        """Recorder of the changes, if a response shows the past."""
         self._handlers: dict[str, Callable[[Order, int, str], None]] = {
             "activate": self._activate,
             "release": self._release,
@@ -57,6 +60,7 @@ class Lifecycle:
             "canceled": self._canceled,
             "close": self._close,
             "replace": self._replace,
+            "late_fill": self._late_fill,
         }
 
     def run_due_events(self, now: int) -> None:
@@ -64,8 +68,10 @@ class Lifecycle:
         while self.events and self.events[0][0] <= now:
             due, _, kind, order_id, argument = heapq.heappop(self.events)
             order = self._orders.by_id[order_id]
-            if order.is_open:
+            if order.is_open or kind == "late_fill":
                 self._handlers[kind](order, due, argument)
+                if self.past is not None:
+                    self.past.record()
         if self.needs_matching:
             self.needs_matching = False
             for order in list(self._orders.open.values()):
@@ -80,10 +86,15 @@ class Lifecycle:
         """Add a submitted order: ``pending_new``, or ``accepted`` until the next session opens."""
         self.changes += 1
         self._orders.add(order)
+        if order.behaviour.rejected_in_answer:
+            self.end(order, now, "rejected")
+            return
         self.schedule_session(order, now)
 
     def schedule_session(self, order: Order, now: int) -> None:
         """Schedule when the order starts working and when it expires."""
+        if self.past is not None:
+            self.past.change(now, order)
         session = self.sessions.current_or_next(now, extended=order.extended_hours)
         if order.status not in WORKING:
             waits = session is None or session.open > now or order.time_in_force == "cls"
@@ -215,6 +226,17 @@ class Lifecycle:
 
     def record_execution(self, order: Order, now: int, qty: Decimal, price: Decimal) -> None:
         """Change shares and cash, update the order, and add an activity."""
+        self._book(order, now, qty, price)
+        if order.qty is not None and order.filled_qty >= order.qty:
+            self._complete(order, now)
+        elif order.status in ("pending_cancel", "pending_replace"):
+            self._set_status(order, order.status, now)
+        else:
+            self._set_status(order, "partially_filled", now)
+        self.activities.append(self._activity(order, now, qty, price))
+
+    def _book(self, order: Order, now: int, qty: Decimal, price: Decimal) -> None:
+        """Change shares, cash and the filled quantity."""
         if order.side == "buy":
             self._ledger.buy(order.symbol, qty, price)
         else:
@@ -223,13 +245,31 @@ class Lifecycle:
         order.filled_value += qty * price
         order.filled_at = now
         order.priced_at = now + order.behaviour.price_pending
-        if order.qty is not None and order.filled_qty == order.qty:
-            self._complete(order, now)
-        elif order.status in ("pending_cancel", "pending_replace"):
-            self._set_status(order, order.status, now)
-        else:
-            self._set_status(order, "partially_filled", now)
-        self.activities.append(self._activity(order, now, qty, price))
+        if lag := order.behaviour.filled_qty_lag:
+            order.unseen_qty, order.unseen_value, order.seen_at = qty, qty * price, now + lag
+
+    def _late_fill(self, order: Order, due: int, fraction: str) -> None:
+        """Execute part of an order that ended, without a check of cash and shares: such a print is a fact."""
+        order.late_fill_at = None
+        price = self.price(order, scripted=True)
+        qty = order.late_qty(Decimal(fraction))
+        if not price or not qty:
+            self.changes += 1
+            return
+        self._book(order, due, qty, price)
+        self._set_status(order, "filled" if order.filled_qty == order.qty else order.status, due)
+        self.activities.append(self._activity(order, due, qty, price))
+
+    def change_order(self, order: Order, now: int, asset: Asset, qty: Decimal | None) -> None:
+        """Change symbol and quantity of an open order; see :meth:`~paper_broker.exchange.Exchange.change_order`."""
+        if not order.is_open:
+            raise ValueError(f"Order {order.id} cannot be changed: it is {order.status} already.")
+        if qty is not None and (order.qty is None or qty <= order.filled_qty):
+            raise ValueError(f"The quantity of order {order.id} must be above {order.filled_qty}, and not notional.")
+        order.symbol, order.asset_id = asset.symbol, asset.id
+        order.qty = order.qty if qty is None else qty
+        self._set_status(order, order.status, now)
+        self.needs_matching = True
 
     def force_fill(self, order: Order, now: int, qty: Decimal | None, price: Decimal | None) -> None:
         """Execute a working order now; see :meth:`~paper_broker.exchange.Exchange.force_fill`."""
@@ -255,7 +295,7 @@ class Lifecycle:
         return {
             "id": f"{to_datetime(now):%Y%m%d%H%M%S}{now // 1_000_000 % 1000:03d}::{digest}",
             "activity_type": "FILL",
-            "type": "partial_fill" if order.is_open else "fill",
+            "type": "fill" if order.status == "filled" else "partial_fill",
             "transaction_time": timestamp(now),
             "order_id": order.id,
             "order_status": order.status,
@@ -268,8 +308,12 @@ class Lifecycle:
         }
 
     def request_cancel(self, order: Order, now: int) -> None:
-        """Request a cancel. Fills may come first, and the confirmation may be delayed, as scripted."""
+        """Request a cancel. It may have no effect, fills may come first, and it may be late, as scripted."""
         behaviour = order.behaviour
+        if order.ignored_cancels < behaviour.cancel_ignored:
+            order.ignored_cancels += 1
+            self.changes += 1
+            return
         if behaviour.beats_cancel and order.status in WORKING:
             self.schedule(now, "fill_first", order, str(behaviour.beats_cancel))
         self._set_status(order, "pending_cancel", now)
@@ -278,16 +322,26 @@ class Lifecycle:
 
     def request_replace(self, old: Order, new: Order, now: int) -> None:
         """Request a replacement. The old order stays open until the new one replaces it, and may fill before that."""
+        if new.behaviour.rejected_in_answer:
+            self._orders.add(new)
+            self.end(new, now, "rejected")
+            return
         if old.behaviour.beats_replace:
             self.schedule(now, "fill_first", old, str(old.behaviour.beats_replace))
         self._set_status(old, "pending_replace", now)
         self._orders.add(new)
+        if self.past is not None:
+            self.past.change(now, new)
         self.schedule(now + old.behaviour.replace, "replace", new)
 
     def end(self, order: Order, now: int, status: str) -> None:
         """Cancel, expire or reject an open order. If it was to replace another order, that order stays open."""
         setattr(order, _CLOSED_AT[status], now)
         self._finish(order, status, now)
+        late = order.behaviour.late_fill
+        if late is not None and status != "rejected":
+            order.late_fill_at = now + late.after
+            self.schedule(order.late_fill_at, "late_fill", order, str(late.fraction))
         old = self._orders.open.get(order.replaces or "")
         if old is not None and old.status == "pending_replace":
             self._set_status(old, "partially_filled" if old.filled_qty else "new", now)
@@ -296,7 +350,11 @@ class Lifecycle:
     def _finish(self, order: Order, status: str, now: int) -> None:
         self._set_status(order, status, now)
         del self._orders.open[order.id]
+        if now < order.seen_at:
+            order.seen_at = now + order.behaviour.filled_qty_lag
 
     def _set_status(self, order: Order, status: str, now: int) -> None:
         order.status, order.updated_at = status, now
         self.changes += 1
+        if self.past is not None:
+            self.past.change(now, order)
