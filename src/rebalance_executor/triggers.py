@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from rebalance_executor.domain.errors import InvalidInput
@@ -46,7 +46,7 @@ class PlanPointer:
     bucket: str
     key: str
     version_id: str | None
-    delivery_id: str | None = None
+    delivery_id: str | None = field(default=None, compare=False)
     """ID that all deliveries of the same event or message share; None if the invocation's request ID is that."""
 
 
