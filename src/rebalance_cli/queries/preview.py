@@ -94,8 +94,10 @@ class ReadOnlyBroker:
         """Return the order with this ID."""
         return self._broker.order_by_client_id(client_order_id)
 
-    def wait_for_rate_limit(self, until: datetime, requests: int = 1) -> None:
-        """Do nothing: nothing is sent."""
+    def wait_for_rate_limit(self, until: datetime, requests: int) -> int:
+        """Do not wait: nothing is sent."""
+        del until
+        return requests
 
     def submit(self, request: OrderRequest) -> BrokerOrder:
         """Raise ``AssertionError``: a preview must not submit orders."""
