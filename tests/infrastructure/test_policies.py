@@ -220,7 +220,7 @@ def test_real_runs_use_every_granted_action_on_its_own_table(
     statements: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Checked per table, with real runs from a new plan to one that yields. A write takes several transactions."""
-    monkeypatch.setitem(DynamoJournal.__init__.__kwdefaults__, "parents_per_transaction", 1)
+    monkeypatch.setattr(DynamoJournal.__init__, "__kwdefaults__", {"parents_per_transaction": 1})
     used: set[tuple[str, str]] = set()
     original = HandlerWorld._client
 
