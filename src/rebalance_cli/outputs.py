@@ -252,13 +252,25 @@ class Submission(Answer):
 # --- operations ------------------------------------------------------------------------------------------
 
 
+class BindingAnswer(Answer):
+    """``rebalance bind``: the account name that a broker account belongs to."""
+
+    account_number: str
+    account: str
+    former: str | None = Field(description="Name that it belonged to before; null if none.")
+    bound_at: Timestamp
+    by: str | None = Field(description="Operator who moved it; null if the first run bound it.")
+    reason: str | None
+
+
 class Check(Answer):
     """One check of the doctor."""
 
     name: str
     ok: bool
+    warning: bool = Field(default=False, description="True if it passed, but something should be changed.")
     detail: str
-    fix: str | None = Field(description="How to fix a failed check; null if it passed.")
+    fix: str | None = Field(description="How to fix a failed check, or what to change; null if it passed.")
 
 
 class Diagnosis(Answer):
@@ -347,6 +359,7 @@ ANSWERS: dict[str, type[Answer]] = {
     "preview": Preview,
     "submit": Submission,
     "switch": KillSwitchAnswer,
+    "bind": BindingAnswer,
     "doctor": Diagnosis,
     "reconcile": Reconciliation,
     "dlq-list": DeadLetters,

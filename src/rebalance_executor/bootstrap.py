@@ -192,6 +192,8 @@ def health_checks(
 ) -> dict[str, Callable[[], str]]:
     """Return the checks of a health request by name. Each one raises if its dependency does not answer."""
 
+    bindings = DynamoRiskStore(clients("dynamodb"), settings.execution_table, ports.clock)
+
     def broker() -> Broker:
         return ports.brokers(settings.account, deadline)
 
@@ -214,7 +216,7 @@ def health_checks(
     checks: dict[str, Callable[[], str]] = {
         "idempotency": idempotency,
         "journal": journal,
-        "account": lambda: health.check_account(broker()),
+        "account": lambda: health.check_account(broker(), bindings.binding, settings),
         "clock": lambda: health.check_clock(broker(), ports.clock),
         "quotes": lambda: health.check_quotes(broker()),
     }

@@ -173,6 +173,11 @@ class Settings(BaseModel):
         """The trading endpoint: ``ALPACA_TRADING_URL``, or Alpaca's for paper or live."""
         return self.alpaca_trading_url or (PAPER_URL if self.alpaca_paper else LIVE_URL)
 
+    @property
+    def has_local_broker(self) -> bool:
+        """True if the broker is a server on this machine, such as the local paper broker."""
+        return _is_loopback(_host(self.trading_url))
+
 
 def load_settings() -> Settings:
     """Return the settings in the environment. An empty variable counts as unset.
