@@ -113,6 +113,7 @@ def build(
 
     return Service(
         account=settings.account,
+        accounts=settings.accounts,
         plans=S3PlanStore(settings.plan_bucket, lambda: clients("s3")),
         delivery_log=DynamoDeliveryLog(database, settings.execution_table, clock),
         idempotency=IdempotencyGate(records, telemetry),

@@ -85,9 +85,7 @@ def check_account(broker: Broker, binding: Callable[[str], AccountBinding | None
     bound = binding(account.account_number)
     if bound is not None and bound.account != settings.account:
         raise BoundElsewhere(f"broker account {account.account_number} belongs to account {bound.account}")
-    return "; ".join(
-        [f"account {account.account_number} is {account.status}", *account_warnings(account, settings).values()]
-    )
+    return f"account {account.account_number} is {account.status}"
 
 
 def account_warnings(account: Account, settings: Settings) -> dict[str, str]:
@@ -97,7 +95,7 @@ def account_warnings(account: Account, settings: Settings) -> dict[str, str]:
         warnings["short selling"] = "the account may sell short"
     if account.multiplier > 1:
         times = format_decimal(account.multiplier)
-        warnings["margin"] = f"the account may borrow: its buying power is up to {times} times its equity"
+        warnings["margin"] = f"the account may borrow: buying power is up to {times} times equity"
     is_paper_number = account.account_number.startswith(_PAPER_NUMBER)
     if settings.alpaca_paper and not is_paper_number and not settings.has_local_broker:
         warnings["paper money"] = f"ALPACA_PAPER is true, but {account.account_number} is no paper account's number"

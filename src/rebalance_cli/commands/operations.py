@@ -23,6 +23,7 @@ from rebalance_executor.domain.errors import (
     BrokerUnavailable,
     ConfigurationError,
     CredentialsRejected,
+    InvalidInput,
     RebalanceError,
     UnknownAccount,
 )
@@ -137,12 +138,20 @@ def bind(
             after = before
         else:
             after = AccountBinding(number, account, ctx.now, *operator_and_reason(by or getpass.getuser(), reason))
-            session.console.print(binding_view(number, before, None))
-            if not yes and not typer.confirm(f"Move broker account {number} to account {account}?", err=True):
-                raise CliError("Not confirmed; nothing moved.", ctx.command("doctor", account=account))
-            ctx.risk_store.move_binding(after, former)
+            if not yes:
+                session.console.print(binding_view(number, before, None))
+                if not typer.confirm(f"Move broker account {number} to account {account}?", err=True):
+                    raise CliError("Not confirmed; nothing moved.", ctx.command("doctor", account=account))
+            _move_binding(ctx, after, former)
         answer = BindingAnswer(former=former, **asdict(after))
         session.answer(answer, binding_view(number, before, after), ctx.command("doctor", account=account))
+
+
+def _move_binding(ctx: CliContext, binding: AccountBinding, former: str | None) -> None:
+    try:
+        ctx.risk_store.move_binding(binding, former)
+    except InvalidInput as error:
+        raise CliError(f"{error.code}  {error}", ctx.command("status", account=former)) from None
 
 
 # --- the doctor ------------------------------------------------------------------------------------------
@@ -167,7 +176,7 @@ def doctor(session: CommandSession) -> None:
 def _checks(ctx: CliContext, account: str) -> Iterator[Check]:
     from rebalance_executor import bootstrap  # imported late: takes a second, as in rebalance_cli.context
 
-    yield Check(name="configuration", ok=True, detail=_target(ctx, account), fix=None)
+    yield _check_configuration(ctx, account)
     settings = ctx.settings.model_copy(update={"account": account})
     answer = check_health(bootstrap.health_checks(settings, ctx.aws_client, ctx.ports, ctx.deadline()), ctx.event_log)
     for check in answer["checks"]:
@@ -177,6 +186,14 @@ def _checks(ctx: CliContext, account: str) -> Iterator[Check]:
     if queues:
         yield _check_dead_letters(ctx, queues)
     yield _check_kill_switch(ctx, account)
+
+
+def _check_configuration(ctx: CliContext, account: str) -> Check:
+    served = ctx.settings.accounts
+    if served and account not in served:
+        detail = f"account {account} is not served: ACCOUNTS names {', '.join(served)}"
+        return Check(name="configuration", ok=False, detail=detail, fix=_FIX["configuration"])
+    return Check(name="configuration", ok=True, detail=_target(ctx, account), fix=None)
 
 
 def _warnings(ctx: CliContext, account: str) -> Iterator[Check]:

@@ -34,9 +34,8 @@ def binding_view(account_number: str, before: AccountBinding | None, after: Acco
 def _binding_text(binding: AccountBinding | None) -> Text:
     if binding is None:
         return Text("bound to no account", "dim")
-    author = f" by {binding.by}" if binding.by is not None else " by its first run"
-    reason = f": {binding.reason}" if binding.reason is not None else ""
-    since = f", bound {date_and_time(binding.bound_at)} UTC{author}{reason}"
+    author = f"by {binding.by}: {binding.reason}" if binding.by is not None else "by the first run that used it"
+    since = f", bound {date_and_time(binding.bound_at)} UTC {author}"
     return Text.assemble((f"account {binding.account}", "bold"), (since, "default"))
 
 

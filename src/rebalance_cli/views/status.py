@@ -64,7 +64,8 @@ def account_view(answer: StatusAnswer, width: int) -> Group:
     head = facts(rows)
     if not answer.plans:
         return Group(head, "", Text("No plan started on these days.", "dim"))
-    return Group(head, "", first_fitting((_plans_table(answer, columns) for columns in (5, 3, 2)), width))
+    table = first_fitting((_plans_table(answer, columns) for columns in (5, 3, 2)), width)
+    return Group(head, "", table, *([""] if answer.unfinished is not None else []))
 
 
 def _plans_table(answer: StatusAnswer, columns: int) -> Table:
