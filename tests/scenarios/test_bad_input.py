@@ -74,7 +74,7 @@ def test_invalid_message_fails_alone(world: HandlerWorld, body: str) -> None:
     assert world.log_lines("plan.invalid")[-1]["level"] == "WARNING"
 
 
-def test_account_that_is_not_served_is_refused_although_it_has_a_secret(world: HandlerWorld) -> None:
+def test_plan_of_an_account_that_is_not_served_is_invalid_although_it_has_a_secret(world: HandlerWorld) -> None:
     world.session.client("secretsmanager").create_secret(Name="alpaca/growth", SecretString=json.dumps(KEYS))
     unlimited = world.settings
     world.settings = unlimited.model_copy(update={"accounts": ("default", "income")})
