@@ -222,10 +222,6 @@ class RiskStore(Protocol):
         """Bind a broker account to this account name unless it is bound; return the name that it is bound to."""
         ...
 
-    def binding(self, account_number: str) -> str | None:
-        """Return the account name that a broker account is bound to, or None."""
-        ...
-
 
 class ResultPublisher(Protocol):
     """A channel on which results are published."""
