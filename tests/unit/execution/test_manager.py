@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -22,7 +23,7 @@ from rebalance_executor.domain.errors import (
     PublishFailed,
 )
 from rebalance_executor.domain.journal import PlanPhase, RunEnd
-from rebalance_executor.domain.orders import ChildState, Outcome
+from rebalance_executor.domain.orders import ChildPhase, ChildState, Outcome
 from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.domain.result import ExecutionStatus
 from rebalance_executor.execution.events import LogEvent
@@ -463,6 +464,18 @@ def test_only_working_orders_are_canceled_and_journalled_first() -> None:
     asked = {symbol: fakes.parent(symbol).children[-1].cancel_requested_at for symbol in ("AAA", "BBB", "CCC")}
     assert [fakes.broker.orders_by_id[order_id].symbol for order_id in fakes.broker.cancel_requests] == ["CCC"]
     assert asked == {"AAA": None, "BBB": None, "CCC": fakes.clock.now()}
+
+
+def test_filled_order_whose_price_is_late_is_not_canceled() -> None:
+    """It is not confirmed yet, but no shares are left to cancel."""
+    fakes = FakePorts()
+    fakes.broker.as_reported = lambda order: replace(order, filled_avg_price=None)
+    fakes.broker.errors["orders"] = [BrokerUnavailable("503")]
+    with pytest.raises(BrokerUnavailable, match="503"):
+        fakes.execute(BUY_ONE)
+
+    assert fakes.broker.cancel_requests == []
+    assert fakes.parent("AAA").children[0].phase is ChildPhase.CLOSED_UNCONFIRMED
 
 
 def test_run_that_cannot_write_sends_no_cancel() -> None:

@@ -101,6 +101,20 @@ def test_plan_beyond_a_limit_is_denied_and_reserves_nothing(limits: dict[str, in
     assert fakes.journal.risk_store.reserved("main") == []
 
 
+@pytest.mark.parametrize(
+    ("equity", "outcome"), [(100_000, Outcome.FILLED), (1_999, Outcome.DENIED), (None, Outcome.DENIED)]
+)
+@pytest.mark.parametrize("limit", ["max_plan_turnover", "max_day_turnover"])
+def test_turnover_is_measured_by_the_equity_at_the_broker(limit: str, equity: int | None, outcome: Outcome) -> None:
+    """The equity that the plan states counts only if the broker reports none."""
+    fakes = FakePorts(**{limit: 1})
+    fakes.broker.equity = Decimal(equity) if equity is not None else None
+    items = [an_item(symbol, amount="1000") for symbol in ("AAA", "BBB")]
+    result = fakes.execute(a_plan(*items, total_portfolio_value="1999"))
+
+    assert {order.outcome for order in result.orders} == {outcome}
+
+
 # --- an item ---------------------------------------------------------------------------------------------
 
 

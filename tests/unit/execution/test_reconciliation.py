@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -21,7 +21,8 @@ from rebalance_executor.execution.ports import Broker, Ports
 from rebalance_executor.execution.reconciliation import reconcile
 from rebalance_executor.execution.run import Run
 from rebalance_simulation.clock import SimulatedClock
-from tests.support.builders import NOW, a_filled_child, a_parent, a_position, an_order
+from tests.support.builders import NOW, a_filled_child, a_parent, a_plan, a_position, an_item, an_order
+from tests.support.fake_ports import RESTS, FakePorts, outcomes
 from tests.support.runs import a_run
 
 FILLED = a_parent(a_filled_child(), outcome=Outcome.FILLED, held_before=Decimal(0), settled_at=NOW)
@@ -89,6 +90,22 @@ def test_wait_counts_from_the_last_settlement() -> None:
     fixture = Fixture(agree_after=1000)
     fixture.compare(fixture.run(replace(FILLED, settled_at=NOW - timedelta(seconds=3))))
     assert sum(fixture.clock.slept, timedelta()) == timedelta(seconds=2)
+
+
+def test_early_settlement_of_one_item_does_not_shorten_the_wait_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """AAA is settled at once, BBB after eight seconds; the broker shows the position of BBB three seconds later."""
+    fakes = FakePorts(child_wait_seconds=60)
+    fakes.broker.script("BBB", RESTS)
+    fakes.after(8, lambda: fakes.broker.fill_order("order-2"))
+    positions = fakes.broker.positions
+
+    def late(symbols: Collection[str]) -> Mapping[str, Position]:
+        return {s: p for s, p in positions(symbols).items() if s == "AAA" or fakes.elapsed >= 11}
+
+    monkeypatch.setattr(fakes.broker, "positions", late)
+    result = fakes.execute(a_plan(an_item("AAA", amount="1000"), an_item("BBB", amount="1000")))
+
+    assert outcomes(result) == {"AAA": (Outcome.FILLED, None), "BBB": (Outcome.FILLED, None)}
 
 
 def test_item_names_all_of_its_own_differences() -> None:
