@@ -29,14 +29,20 @@ class Orders:
     """Orders at a broker that sends at most ``page_size`` of them, oldest or newest first."""
 
     def __init__(self, times: list[datetime], *, page_size: int = 500, is_reversed: bool = False) -> None:
-        self.rows: list[dict[str, Any]] = [
-            {"id": str(number), "client_order_id": f"c{number}", "symbol": "AAA", "side": "buy", "status": "new"}
-            | {"submitted_at": time.isoformat()}
-            for number, time in enumerate(times)
-        ]
+        self.rows: list[dict[str, Any]] = []
+        for time in times:
+            self.add(time)
         self.page_size = page_size
         self.is_reversed = is_reversed
         self.queries: list[Mapping[str, str]] = []
+        self.arrives_after_first_page: datetime | None = None
+        """Time of one more order, submitted once the first page has been read."""
+
+    def add(self, time: datetime) -> None:
+        """Add an order that was submitted at ``time``."""
+        number = len(self.rows)
+        row = {"id": str(number), "client_order_id": f"c{number}", "symbol": "AAA", "side": "buy", "status": "new"}
+        self.rows.append(row | {"submitted_at": time.isoformat()})
 
     def get(self, path: str, query: Mapping[str, str]) -> list[dict[str, Any]]:
         """Answer a request for orders. ``after`` and ``until`` are exclusive."""
@@ -49,7 +55,9 @@ class Orders:
             if (after is None or datetime.fromisoformat(row["submitted_at"]) > datetime.fromisoformat(after))
             and (until is None or datetime.fromisoformat(row["submitted_at"]) < datetime.fromisoformat(until))
         ]
-        rows.sort(key=lambda row: row["submitted_at"], reverse=self.is_reversed)
+        rows.sort(key=lambda row: row["submitted_at"], reverse=self.is_reversed or query["direction"] == "desc")
+        if self.arrives_after_first_page is not None and len(self.queries) == 1:
+            self.add(self.arrives_after_first_page)
         return rows[: self.page_size]
 
     def listed(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -87,6 +95,14 @@ def test_page_begins_at_the_time_of_the_last_order(monkeypatch: pytest.MonkeyPat
 
     assert orders.listed(monkeypatch) == orders.ids
     assert orders.queries[1]["after"] == (times[498] - timedelta(microseconds=1)).isoformat()
+
+
+def test_order_that_arrives_between_two_pages_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    orders = Orders(in_groups(501))
+    orders.arrives_after_first_page = later(1)
+
+    assert orders.listed(monkeypatch) == orders.ids
+    assert len(orders.ids) == 502
 
 
 @pytest.mark.parametrize("count", [0, 1, 49])
