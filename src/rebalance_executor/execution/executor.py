@@ -195,7 +195,7 @@ class Executor:
                     work.update_child(symbol, replace(child, state=ChildState.REJECTED, closed_at=answered_at))
             elif isinstance(mode, Working) and self._is_covered(self._run.parents[symbol], child):
                 work.update_child(symbol, child.to_resend(answered_at))
-                self._run.outbox.unsent[child.client_order_id] = None
+                self._run.outbox.unsent[child.client_order_id] = answered_at
                 self._log.emit(LogEvent.ORDER_RESENT, symbol=symbol, client_order_id=child.client_order_id)
             elif not isinstance(mode, Yielding) and not may_still_arrive:
                 work.update_child(symbol, replace(child, state=ChildState.NOT_SENT))

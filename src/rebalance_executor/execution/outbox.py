@@ -20,8 +20,8 @@ class Outbox:
     """Requests of one run that are journalled and must still be sent, or sent again."""
 
     unsent: dict[str, datetime | None] = field(default_factory=dict)
-    """Client order IDs that this run journalled and certainly has not sent, with the time of the quote that priced
-    them; None for a repetition, which must stay the very same order."""
+    """Client order IDs that this run journalled and certainly has not sent. The time is that of the quote that priced
+    the order; for a repetition, which stays the very same order, that of the reading of cash or position."""
     cancels_to_reissue: set[str] = field(default_factory=set)
     """Client order IDs whose cancel an earlier run journalled; it may have ended before it sent the cancel."""
     cancels_answered: dict[str, list[datetime]] = field(default_factory=dict)
@@ -34,7 +34,7 @@ class Outbox:
         return child is not None and child.client_order_id in self.unsent
 
     def is_priced_before(self, child: ChildOrder, oldest: datetime) -> bool:
-        """Return whether this child is unsent and was priced from a quote of before ``oldest``."""
+        """Return whether this child is unsent and its time in ``unsent`` is before ``oldest``."""
         priced_at = self.unsent.get(child.client_order_id)
         return priced_at is not None and priced_at < oldest
 

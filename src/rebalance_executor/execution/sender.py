@@ -114,7 +114,7 @@ class Sender:
         self._log.emit(LogEvent.BROKER_RATE_LIMITED, retry_at=self.paused_until)
 
     def _is_stale(self, parent: ParentOrder) -> bool:
-        """Return whether the quote behind the parent's unsent order is too old for it."""
+        """Return whether the quote or the reading behind the parent's unsent order is too old for it."""
         child = parent.open_child
         return child is not None and self._run.outbox.is_priced_before(child, self.oldest_quote)
 

@@ -315,6 +315,12 @@ def test_whole_number_is_bounded_before_it_is_converted(field: str, number: obje
     assert raised.value.field == field
 
 
+def test_number_with_a_large_exponent_is_refused_by_its_exponent() -> None:
+    """Its digits take half a minute to compute."""
+    with pytest.raises(InvalidInput, match=r"10\^16"):
+        RebalancePlan.parse(a_plan_document(an_item_document() | {"priority": Decimal("1e100")}))
+
+
 @pytest.mark.parametrize("number", [1, 30.0, Decimal("30"), "30", 366 * 1440])
 def test_duration_may_be_any_whole_number_of_up_to_a_year(number: object) -> None:
     assert RebalancePlan.parse(a_plan_document(estimated_duration_minutes=number)).content_hash

@@ -9,14 +9,14 @@ import pytest
 
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig
-from rebalance_executor.domain.errors import PlanYielded
+from rebalance_executor.domain.errors import PlanYielded, RateLimited
 from rebalance_executor.domain.market import ZERO, Account, Side
 from rebalance_executor.domain.orders import ChildState, Outcome
 from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.holdings import NOTHING, Holdings, Limit
 from rebalance_simulation.clock import SimulatedClock
-from tests.support.builders import NOW, a_filled_child, a_parent, a_plan, an_exit, an_item
+from tests.support.builders import NOW, a_filled_child, a_parent, a_plan, an_exit, an_item, later
 from tests.support.fake_ports import REQUEST_LOST, RESTS, FakeBroker, FakePorts, outcomes
 
 EXIT = a_plan(an_exit("AAA", amount="-2000", current_value="2000"))
@@ -78,6 +78,19 @@ def test_lost_order_is_not_sent_again_without_the_cash() -> None:
     result = fakes.execute(buy())
 
     assert [request.qty for request in fakes.broker.sent][1:] == [Decimal("0.499950")]
+    assert fakes.broker.cash >= 0
+    assert outcomes(result) == {"AAA": (Outcome.PARTIALLY_FILLED, Code.INSUFFICIENT_CASH)}
+
+
+def test_lost_order_that_waits_for_a_429_is_not_sent_again_without_the_cash() -> None:
+    """The cash is there when the repetition is decided, and spent while the rate limit delays it."""
+    fakes = FakePorts(arrival_horizon_seconds=10)
+    fakes.broker.cash = Decimal(1000)
+    fakes.broker.script("AAA", REQUEST_LOST, RateLimited("slow down", retry_at=later(60)))
+    fakes.after(30, lambda: setattr(fakes.broker, "cash", Decimal(50)))
+    result = fakes.execute(buy())
+
+    assert [request.qty for request in fakes.broker.sent][2:] == [Decimal("0.499950")]
     assert fakes.broker.cash >= 0
     assert outcomes(result) == {"AAA": (Outcome.PARTIALLY_FILLED, Code.INSUFFICIENT_CASH)}
 
