@@ -254,6 +254,7 @@ def test_order_that_works_for_shares_of_a_late_fill_is_canceled() -> None:
     assert fakes.broker.cancel_requests == ["order-1", "order-2"]
     assert outcomes(result) == {"AAA": (Outcome.FILLED, None)}
     assert fakes.broker.shares["AAA"] == 10
+    assert fakes.parent("AAA").children[1].cancel_requested_at == later(13)
     assert len(fakes.fields(LogEvent.ORDER_LATE_FILL)) == 1
 
 
