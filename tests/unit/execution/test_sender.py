@@ -581,6 +581,25 @@ def test_slow_submissions_leave_no_order_with_an_old_price() -> None:
     assert [child.state for child in fakes.parent("CCC").children] == [ChildState.NOT_SENT, ChildState.FILLED]
 
 
+def test_large_plan_prices_only_as_many_orders_as_leave_in_time() -> None:
+    """At 40 milliseconds per submission, no order is journalled in vain."""
+    symbols = [f"S{number}" for number in range(60)]
+    fakes = FakePorts()
+    fakes.broker.prices |= dict.fromkeys(symbols, fakes.broker.prices["AAA"])
+    fakes.broker.assets |= {symbol: replace(fakes.broker.assets["AAA"], symbol=symbol) for symbol in symbols}
+    check = fakes.broker.before_submit
+
+    def submit(request: OrderRequest) -> None:
+        check(request)
+        fakes.clock.advance(timedelta(seconds=0.04))
+
+    fakes.broker.before_submit = submit
+    fakes.execute(a_plan(*(an_item(symbol, amount="1000") for symbol in symbols)))
+
+    assert {len(fakes.parent(symbol).children) for symbol in symbols} == {1}
+    assert len(fakes.broker.sent) == 60
+
+
 def test_slow_journal_delays_no_order_with_an_old_price() -> None:
     fakes = FakePorts()
     fakes.database_delays["journal.write"] = [5]
