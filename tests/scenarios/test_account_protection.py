@@ -12,7 +12,7 @@ import pytest
 from rebalance_executor.domain.errors import PlanYielded
 from tests.support.world import KEYS, HandlerWorld, a_world, buy, exit_of, outcomes, plan, sell
 
-ALLOWS_ALL = {"account": {"multiplier": "4", "shorting_enabled": True}}
+ALLOWS_ALL = {"multiplier": "4", "shorting_enabled": True}
 """An account that lends cash and shares."""
 RESTS = {"symbol": "AAA", "nth": 1, "behaviour": "never"}
 """The first order in AAA rests; later ones fill."""
@@ -44,7 +44,7 @@ def person(world: HandlerWorld, symbol: str, side: str, qty: str) -> None:
 
 
 def test_two_plans_spend_the_cash_of_one() -> None:
-    with a_world(cash="5000", fills=[RESTS], config=SLOW, **ALLOWS_ALL) as world:
+    with a_world(cash="5000", fills=[RESTS], config=SLOW, account=ALLOWS_ALL) as world:
         first = plan(buy("AAA", 4800), plan_id="first")
         start(world, first)
         second = world.deliver(plan(buy("BBB", 4800), plan_id="second"))
@@ -55,7 +55,7 @@ def test_two_plans_spend_the_cash_of_one() -> None:
 
 
 def test_two_plans_sell_the_shares_of_one() -> None:
-    with a_world(positions={"AAA": "20"}, fills=[RESTS], config=SLOW, **ALLOWS_ALL) as world:
+    with a_world(positions={"AAA": "20"}, fills=[RESTS], config=SLOW, account=ALLOWS_ALL) as world:
         first = plan(exit_of("AAA", 2000), plan_id="first")
         start(world, first)
         world.deliver(plan(sell("AAA", 1000), plan_id="second"))
@@ -75,7 +75,7 @@ def test_fills_of_another_plan_are_no_difference() -> None:
 
 
 def test_person_who_closes_the_position_between_two_orders_causes_no_short_sale() -> None:
-    with a_world(positions={"AAA": "20"}, fills=[RESTS], config={"child_wait_seconds": 5}, **ALLOWS_ALL) as world:
+    with a_world(positions={"AAA": "20"}, fills=[RESTS], config={"child_wait_seconds": 5}, account=ALLOWS_ALL) as world:
         world.after(3, lambda: person(world, "AAA", "sell", "20"))
         world.deliver(plan(exit_of("AAA", 2000)))
 
@@ -83,7 +83,7 @@ def test_person_who_closes_the_position_between_two_orders_causes_no_short_sale(
 
 
 def test_person_who_spends_the_cash_between_two_orders_causes_no_margin_debt() -> None:
-    with a_world(cash="5000", fills=[RESTS], config={"child_wait_seconds": 5}, **ALLOWS_ALL) as world:
+    with a_world(cash="5000", fills=[RESTS], config={"child_wait_seconds": 5}, account=ALLOWS_ALL) as world:
         world.after(3, lambda: person(world, "BBB", "buy", "45"))
         world.deliver(plan(buy("AAA", 4800)))
 
