@@ -59,11 +59,11 @@ def test_margin_is_not_used_when_the_cash_is_gone() -> None:
 
 
 def test_one_low_reading_ends_no_item() -> None:
-    """For a moment the account shows too little: the broker's fields lag."""
+    """For a moment, at the time of the second order, the account shows too little: the broker's fields lag."""
     fakes = FakePorts()
     fakes.broker.script("AAA", RESTS)
-    fakes.after(4.9, lambda: setattr(fakes.broker, "hidden_cash", Decimal(99_999)))
-    fakes.after(5.4, lambda: setattr(fakes.broker, "hidden_cash", ZERO))
+    fakes.after(5.9, lambda: setattr(fakes.broker, "hidden_cash", Decimal(99_999)))
+    fakes.after(6.4, lambda: setattr(fakes.broker, "hidden_cash", ZERO))
     result = fakes.execute(buy())
 
     assert outcomes(result) == {"AAA": (Outcome.FILLED, None)}
@@ -134,8 +134,8 @@ def test_position_that_lags_once_ends_no_item() -> None:
     fakes = FakePorts()
     fakes.broker.shares = {"AAA": Decimal(20)}
     fakes.broker.script("AAA", RESTS)
-    fakes.after(4.9, lambda: fakes.broker.shares.update(AAA=ZERO))
-    fakes.after(5.4, lambda: fakes.broker.shares.update(AAA=Decimal(20)))
+    fakes.after(5.9, lambda: fakes.broker.shares.update(AAA=ZERO))
+    fakes.after(6.4, lambda: fakes.broker.shares.update(AAA=Decimal(20)))
     result = fakes.execute(EXIT)
 
     assert outcomes(result) == {"AAA": (Outcome.FILLED, None)}

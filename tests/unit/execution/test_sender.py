@@ -609,6 +609,15 @@ def test_slow_journal_delays_no_order_with_an_old_price() -> None:
     assert max(ages(fakes)) <= 2
 
 
+def test_slow_checks_delay_no_order_with_an_old_price() -> None:
+    """The quote is recent when the checks begin, and too old when the kill switch has been read."""
+    fakes = FakePorts()
+    fakes.database_delays |= {"journal.write": [1.5], "risk_store.kill_switch": [0.9]}
+    fakes.execute(buys("AAA"))
+
+    assert [child.state for child in fakes.parent("AAA").children] == [ChildState.NOT_SENT, ChildState.FILLED]
+
+
 def test_repetition_of_a_lost_order_stays_the_same_order() -> None:
     fakes = FakePorts()
     fakes.broker.script("AAA", REQUEST_LOST, RateLimited("slow down", retry_at=later(60)))
