@@ -17,7 +17,13 @@ SYMBOLS = ("AAA", "BBB", "CCC", "DDD")
 TRIGGERS = ("direct", "eventbridge", "sqs", "sqs")
 """Triggers by which plans are delivered; half of them by the queue."""
 _CENT = Decimal("0.01")
-_INSUFFICIENT = {"status": 403, "code": 40310000, "message": "insufficient buying power"}
+_REJECTS = (
+    {"status": 403, "code": 40310000, "message": "insufficient buying power"},
+    {"status": 422, "code": 42210000, "message": "order is not allowed"},
+    {"status": 403, "code": 40310000, "message": "order violates a rule of the account"},
+)
+OTHER_ACCOUNT = "second"
+"""Another name of the same broker account."""
 
 
 def item(symbol: str, action: str, dollars: object, *, is_exit: bool = False, priority: int = 1) -> dict[str, object]:
@@ -98,13 +104,17 @@ def scenario(seed: int, rng: Random, traits: Collection[Trait]) -> dict[str, Any
             bid, tick = Decimal(rng.randint(100, 9_990)) / 10_000, _CENT / 100
         quotes[symbol] = {"bid": str(bid), "ask": str(bid + rng.choice((1, 1, 3, 20)) * tick)}
         if rng.random() < 0.8:
-            positions.append({"symbol": symbol, "qty": str(Decimal(rng.randint(1, 400_000)) / 10_000)})
+            decimals = 10 if Trait.TEN_DECIMALS in traits else 4
+            positions.append(
+                {"symbol": symbol, "qty": str(Decimal(rng.randint(1, 40 * 10**decimals)).scaleb(-decimals))}
+            )
     return {
         "seed": seed,
         "account": {
-            "cash": str(rng.choice((0, 500, 20_000, 20_000))),
+            "cash": str(5000 if Trait.MANY_PLANS in traits else rng.choice((0, 500, 20_000, 20_000))),
             "proceeds_lag_seconds": rng.choice((0, 0, 4, 60)),
-            "multiplier": rng.choice(("1", "2")),
+            "multiplier": rng.choice(("2", "4") if Trait.MANY_PLANS in traits else ("1", "2", "4")),
+            "shorting_enabled": rng.random() < 0.5,
             "duplicate_code": rng.choice((40010001, 42210000)),
         },
         "clock": {"sessions": "nyse" if {Trait.NEAR_CLOSE, Trait.NEAR_OPEN} & set(traits) else "always_open"},
@@ -148,7 +158,7 @@ def _fill(rng: Random) -> dict[str, Any]:
     """Draw the behaviour of one order."""
     kind = rng.choice(_FILLS)
     if kind == _REJECT_AT_ONCE:
-        return {"behaviour": "immediate", "error": _INSUFFICIENT}
+        return {"behaviour": "immediate", "error": rng.choice(_REJECTS)}
     fill: dict[str, Any] = {"behaviour": kind}
     if kind in ("later", "cancel", "expire", "reject"):
         fill["after_seconds"] = rng.choice((0, 1, 8, 40))
@@ -172,15 +182,35 @@ def _fill(rng: Random) -> dict[str, Any]:
 def messages(rng: Random, traits: Collection[Trait], start: datetime) -> list[Message]:
     """Draw the plans of a history, possibly one more with the ID of the first and different content."""
     drawn = []
-    for number in range(rng.choice((1, 1, 2, 2, 3))):
+    has_many = Trait.MANY_PLANS in traits
+    for number in range(rng.choice((2, 3) if has_many else (1, 1, 2, 2, 3))):
         items = [_drawn_item(rng, symbol) for symbol in rng.sample(SYMBOLS, rng.randint(1, len(SYMBOLS)))]
-        urgency = rng.choice(("LOW", "NORMAL", "HIGH", "URGENT"))
-        document = plan(f"plan-{number}", items, start, execution_urgency=urgency)
+        if has_many:
+            items = _greedy_items(rng)
+        fields: dict[str, object] = {"execution_urgency": rng.choice(("LOW", "NORMAL", "HIGH", "URGENT"))}
+        if Trait.TWO_NAMES in traits and rng.random() < 0.5:
+            fields["account"] = OTHER_ACCOUNT
+        document = plan(f"plan-{number}", items, start, **fields)
         drawn.append(Message(f"plan-{number}", document, rng.choice(TRIGGERS)))
     if Trait.OTHER_CONTENT in traits:
         changed = drawn[0].document | {"items": [item(SYMBOLS[0], "BUY", 55)]}
         drawn.append(Message("plan-0", changed, "direct"))
     return drawn
+
+
+def last_message(lost: Message, at: datetime) -> Message:
+    """Return a plan made at ``at``, for the account of a message that is lost."""
+    document = plan("plan-last", [item(SYMBOLS[0], "BUY", 60)], at)
+    if "account" in lost.document:
+        document["account"] = lost.document["account"]
+    return Message("plan-last", document, "direct")
+
+
+def _greedy_items(rng: Random) -> list[dict[str, object]]:
+    """Draw the sale of a whole position, and a buy that needs nearly all cash."""
+    sold, bought = rng.sample(SYMBOLS, 2)
+    sale = [item(sold, "SELL", 3000, is_exit=True)] if rng.random() < 0.5 else []
+    return [*sale, item(bought, "BUY", rng.choice((3000, 4800)))]
 
 
 def _drawn_item(rng: Random, symbol: str) -> dict[str, object]:

@@ -13,7 +13,17 @@ from rebalance_simulation import config_generator, generators
 from rebalance_simulation.faults import Trait
 from rebalance_simulation.generators import Message
 
-_DRAWN_ONLY = {Trait.NEAR_OPEN, Trait.NEAR_CLOSE, Trait.TIGHT_LIMITS, Trait.OVERRIDES, Trait.OTHER_CONTENT}
+_DRAWN_ONLY = {
+    Trait.NEAR_OPEN,
+    Trait.NEAR_CLOSE,
+    Trait.TIGHT_LIMITS,
+    Trait.OVERRIDES,
+    Trait.OTHER_CONTENT,
+    Trait.TEN_DECIMALS,
+    Trait.LOST_DELIVERY,
+    Trait.TWO_NAMES,
+    Trait.MANY_PLANS,
+}
 """Traits that change hours, configuration or plans, and apply only if these are drawn."""
 
 

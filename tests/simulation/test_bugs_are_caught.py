@@ -6,8 +6,8 @@ import pytest
 
 from rebalance_simulation import bugs, sweep
 from rebalance_simulation.bug_detection import detect
-from rebalance_simulation.invariants import Violation
 from rebalance_simulation.sweep import Story, Sweep
+from rebalance_simulation.violation import Violation
 
 MAX_HISTORIES = 500
 BY_SWEEP = {
