@@ -187,11 +187,16 @@ class Admission:
 
     def _check_holdings(self, ticket: Ticket, quote: Quote | None, replaced: Order | None) -> None:
         existing = self._ledger.qty(ticket.symbol)
-        if not existing:
+        shorting = self._ledger.account.shorting_enabled
+        if existing <= 0 and not shorting:
             raise forbidden("account is not allowed to short")
         held = self._orders.held_qty(ticket.symbol, excluding=replaced)
         requested = ticket.qty or sale_qty(ticket.notional or ZERO, quote)
         if requested > existing - held:
+            if shorting:
+                if not self._market.assets[ticket.symbol].shortable:
+                    raise unprocessable(f'asset "{ticket.symbol}" cannot be sold short')
+                return
             sales = [o.id for o in self._orders.open_for(ticket.symbol) if o.side == "sell" and o is not replaced]
             raise insufficient_qty(ticket.symbol, requested, existing, held, sales)
 
@@ -202,8 +207,7 @@ class Admission:
         cost = cost or ZERO
         if cost < _MIN_COST:
             raise forbidden("cost basis must be >= minimal amount of order 1")
-        value = self._ledger.market_value(self._market.quotes)
-        power = self._ledger.buying_power(now, value, self._orders.held_cash(excluding=replaced))
+        power = self._ledger.buying_power(now, self._market.quotes, self._orders.held_cash(excluding=replaced))
         if cost > power:
             raise insufficient_buying_power(max(power, ZERO), cost)
 

@@ -90,7 +90,7 @@ class Exchange:
 
     def json_pieces(self) -> Iterator[str]:
         """Return the whole state as JSON text. Consume it before the next call."""
-        open_orders = self._orders.open
+        by_id = self._orders.by_id
         small = {
             "seed": self._seed,
             **self._ledger.dump(),
@@ -107,7 +107,7 @@ class Exchange:
                 **{name: json_text(value) for name, value in small.items()},
                 **self._json_cache.market(self._market),
                 "orders": self._json_cache.orders(self._orders.by_id.values()),
-                "events": json_text(sorted(e for e in self._lifecycle.events if e[3] in open_orders)),
+                "events": json_text(sorted(e for e in self._lifecycle.events if not by_id[e[3]].is_settled)),
                 "activities": self._json_cache.activities(self._lifecycle.activities),
             }
         )
@@ -203,14 +203,16 @@ class Exchange:
         return self._ledger.positions[symbol].to_json(asset, quote, self._orders.held_qty(symbol))
 
     def close_position(self, symbol_or_id: str, qty: str | None = None, percentage: str | None = None) -> JsonObject:
-        """Answer ``DELETE /v2/positions/{symbol_or_asset_id}``: sell the position or part of it at the market."""
+        """Answer ``DELETE /v2/positions/{symbol_or_asset_id}``: close the position or part of it at the market."""
         self.advance()
         symbol = self._held_symbol(symbol_or_id)
         if qty is not None and percentage is not None:
             raise malformed("only one of qty or percentage is accepted")
-        shares = qty or format_decimal(percentage_of(self._ledger.qty(symbol), percentage or "100"))
+        held = self._ledger.qty(symbol)
+        shares = qty or format_decimal(percentage_of(abs(held), percentage or "100"))
         return self.submit_order({
-            "symbol": symbol, "qty": shares, "side": "sell", "type": "market", "time_in_force": "day",
+            "symbol": symbol, "qty": shares, "side": "sell" if held > 0 else "buy", "type": "market",
+            "time_in_force": "day",
         })  # fmt: skip
 
     def close_positions(self, *, cancel_orders: bool = False) -> list[JsonObject]:

@@ -17,7 +17,7 @@ from paper_broker.formats import ONE, ZERO, duration
 OPTIONS = frozenset({
     "behaviour", "after_seconds", "parts", "fraction", "price", "error", "pending_new_seconds",
     "price_pending_seconds", "cancel_seconds", "replace_seconds", "fill_beats_cancel", "fill_beats_replace",
-    "status", "at_close",
+    "status", "at_close", "filled_qty_lag_seconds", "late_fill", "rejected_in_answer", "cancel_ignored",
 })  # fmt: skip
 """Keys of a fill behaviour."""
 _MATCHES = frozenset({"symbol", "side", "type", "client_order_id", "nth"})
@@ -31,6 +31,25 @@ class Part:
 
     fraction: Decimal
     after: int
+
+
+@dataclass(frozen=True, slots=True)
+class LateFill:
+    """A fraction of the order that executes after the order was canceled or expired, and its delay in nanoseconds."""
+
+    fraction: Decimal
+    after: int
+
+    @classmethod
+    def parse(cls, spec: Mapping[str, Any]) -> "LateFill":
+        """Parse a late fill from a scenario.
+
+        Raises:
+            ValueError: ``fraction`` is missing or invalid, or another field is unknown.
+        """
+        if spec.keys() - {"after_seconds"} != {"fraction"}:
+            raise ValueError(f"late_fill has the fields fraction and after_seconds, not {sorted(spec)}.")
+        return cls(_fraction(spec["fraction"]), duration(spec.get("after_seconds", 0)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +82,14 @@ class FillBehaviour:
     """Status in responses in place of ``new`` and ``partially_filled``."""
     at_close: str = "expired"
     """Terminal status at the close."""
+    filled_qty_lag: int = 0
+    """Delay between an execution, or the end of the order, and the filled quantity in responses."""
+    late_fill: LateFill | None = None
+    """Execution after the order was canceled or expired."""
+    rejected_in_answer: bool = False
+    """The response to the submission shows the order as rejected."""
+    cancel_ignored: int = 0
+    """Number of cancel requests that are answered and have no effect."""
 
     @classmethod
     def parse(cls, spec: Mapping[str, Any]) -> "FillBehaviour":
@@ -90,6 +117,10 @@ class FillBehaviour:
             beats_replace=_fraction(spec.get("fill_beats_replace", 0)),
             status=spec.get("status"),
             at_close=_one_of(spec.get("at_close", "expired"), "expired", "canceled"),
+            filled_qty_lag=duration(spec.get("filled_qty_lag_seconds", 0)),
+            late_fill=LateFill.parse(spec["late_fill"]) if spec.get("late_fill") else None,
+            rejected_in_answer=bool(spec.get("rejected_in_answer", False)),
+            cancel_ignored=int(spec.get("cancel_ignored", 0)),
         )
 
 

@@ -34,6 +34,7 @@ class Account:
     account_blocked: bool = False
     trade_suspended_by_user: bool = False
     shorting_enabled: bool = False
+    """Sales beyond the shares held are accepted, so that positions can be negative."""
     proceeds_lag_seconds: float = 0
     """Delay until the proceeds of a sale appear in cash and buying power."""
     api_key: str | None = None
@@ -49,7 +50,7 @@ class Account:
 
 @dataclass(slots=True)
 class Position:
-    """Shares held, and their average cost in dollars."""
+    """Shares held (negative if short), and their average cost in dollars."""
 
     symbol: str
     qty: Decimal
@@ -60,6 +61,7 @@ class Position:
 
         Without a quote the market values are null.
         """
+        short = self.qty.is_signed()
         cost = self.qty * self.avg_entry_price
         price, prev_close = (quote.last or None, quote.prev_close or None) if quote else (None, None)
         value = None if price is None else self.qty * price
@@ -73,14 +75,14 @@ class Position:
             "asset_marginable": asset.marginable,
             "avg_entry_price": format_decimal(self.avg_entry_price),
             "qty": format_decimal(self.qty),
-            "qty_available": format_decimal(self.qty - held),
-            "side": "long",
+            "qty_available": format_decimal(self.qty if short else self.qty - held),
+            "side": "short" if short else "long",
             "market_value": format_decimal_or_none(value),
             "cost_basis": format_decimal(cost),
             "unrealized_pl": format_decimal_or_none(gain),
-            "unrealized_plpc": _ratio(gain, cost),
+            "unrealized_plpc": _ratio(gain, abs(cost)),
             "unrealized_intraday_pl": format_decimal_or_none(day_gain),
-            "unrealized_intraday_plpc": _ratio(day_gain, None if prev_close is None else self.qty * prev_close),
+            "unrealized_intraday_plpc": _ratio(day_gain, None if prev_close is None else abs(self.qty * prev_close)),
             "current_price": format_decimal_or_none(price),
             "lastday_price": format_decimal_or_none(prev_close),
             "change_today": _ratio(None if price is None or prev_close is None else price - prev_close, prev_close),
@@ -105,7 +107,7 @@ class Ledger:
         """Change the account, and add or replace positions; a quantity of zero removes a position.
 
         Raises:
-            ValueError: an unknown field, or a negative position.
+            ValueError: an unknown field.
         """
         settings = dict(world.get("account", {}))
         if "cash" in settings:
@@ -116,8 +118,6 @@ class Ledger:
             setattr(self.account, name, str(Decimal(value)) if name == "multiplier" else value)
         for spec in world.get("positions", ()):
             qty, entry = Decimal(str(spec["qty"])), Decimal(str(spec.get("avg_entry_price", 0)))
-            if qty < 0:
-                raise ValueError(f"The position of {spec['symbol']} is {qty}: this broker is long only.")
             self.positions[spec["symbol"]] = Position(spec["symbol"], qty, entry)
             if not qty:
                 del self.positions[spec["symbol"]]
@@ -134,27 +134,33 @@ class Ledger:
         }
 
     def qty(self, symbol: str) -> Decimal:
-        """Return the shares held."""
+        """Return the shares held, negative if short."""
         position = self.positions.get(symbol)
         return position.qty if position else ZERO
 
     def buy(self, symbol: str, qty: Decimal, price: Decimal) -> None:
         """Record a buy: cash decreases, the position and its average cost change."""
         self.cash -= qty * price
-        position = self.positions.setdefault(symbol, Position(symbol, ZERO, ZERO))
-        cost = position.qty * position.avg_entry_price + qty * price
-        position.qty += qty
-        position.avg_entry_price = cost / position.qty
+        self._change(symbol, qty, price)
 
     def sell(self, symbol: str, qty: Decimal, price: Decimal, now: int) -> None:
         """Record a sale. The proceeds become visible after the account's lag."""
         self.cash += qty * price
-        position = self.positions[symbol]
-        position.qty -= qty
-        if not position.qty:
-            del self.positions[symbol]
+        self._change(symbol, -qty, price)
         if lag := duration(self.account.proceeds_lag_seconds):
             self.pending_proceeds.append((now + lag, qty * price))
+
+    def _change(self, symbol: str, qty: Decimal, price: Decimal) -> None:
+        """Add shares, which are negative for a sale. Only shares that open or enlarge a position change its cost."""
+        position = self.positions.setdefault(symbol, Position(symbol, ZERO, ZERO))
+        before = position.qty
+        position.qty = after = before + qty
+        if not after:
+            del self.positions[symbol]
+        elif before * qty >= 0:
+            position.avg_entry_price = (before * position.avg_entry_price + qty * price) / after
+        elif before * after < 0:  # from long to short, or back
+            position.avg_entry_price = price
 
     def visible_cash(self, now: int) -> Decimal:
         """Return the cash without the proceeds that are not visible yet."""
@@ -163,31 +169,44 @@ class Ledger:
         self.pending_proceeds = [(at, amount) for at, amount in self.pending_proceeds if at > now]
         return self.cash - sum((amount for _, amount in self.pending_proceeds), ZERO)
 
-    def market_value(self, quotes: Mapping[str, Quote]) -> Decimal:
-        """Return the value of all positions at their last price, or at cost without a last price."""
-        return sum((p.qty * _price_or_cost(p, quotes.get(p.symbol)) for p in self.positions.values()), ZERO)
+    def market_values(self, quotes: Mapping[str, Quote]) -> tuple[Decimal, Decimal]:
+        """Return the value of the long and of the short positions, at their last price, or at cost without one.
 
-    def buying_power(self, now: int, market_value: Decimal, held: Decimal) -> Decimal:
+        The value of short positions is negative.
+        """
+        long = short = ZERO
+        for position in self.positions.values():
+            value = position.qty * _price_or_cost(position, quotes.get(position.symbol))
+            if position.qty.is_signed():
+                short += value
+            else:
+                long += value
+        return long, short
+
+    def buying_power(self, now: int, quotes: Mapping[str, Quote], held: Decimal) -> Decimal:
         """Return the dollars available for new buys, which can be negative.
 
-        Alpaca's formula is (equity - initial margin) * multiplier - open buys. With a multiplier of 1 that is cash less
-        open buys.
+        Alpaca's formula is (equity - initial margin) * multiplier - open buys. With a multiplier of 1 and no short
+        position that is cash less open buys.
 
         Args:
             now: current time, which decides which proceeds are visible.
-            market_value: dollars of all positions.
+            quotes: current quotes by symbol.
             held: dollars reserved for open buys.
         """
+        return self._buying_power(self.visible_cash(now), *self.market_values(quotes), held)
+
+    def _buying_power(self, cash: Decimal, long: Decimal, short: Decimal, held: Decimal) -> Decimal:
         multiplier = Decimal(self.account.multiplier)
-        return multiplier * self.visible_cash(now) + (multiplier - ONE) * market_value - held
+        return multiplier * (cash + long + short) - (long - short) - held
 
     def account_json(self, now: int, quotes: Mapping[str, Quote], held: Decimal) -> JsonObject:
         """Return the body of ``GET /v2/account``; ``held`` is the dollars reserved for open buys."""
-        account, value = self.account, self.market_value(quotes)
-        cash = self.visible_cash(now)
+        account, (long, short) = self.account, self.market_values(quotes)
+        cash, value = self.visible_cash(now), long + short
         last_value = sum((p.qty * _previous_price(p, quotes.get(p.symbol)) for p in self.positions.values()), ZERO)
-        buying_power = format_decimal(max(self.buying_power(now, value, held), ZERO))
-        margin = format_decimal(value / Decimal(account.multiplier))
+        buying_power = format_decimal(max(self._buying_power(cash, long, short, held), ZERO))
+        margin = format_decimal((long - short) / Decimal(account.multiplier))
         return {
             "id": identifier("account", account.account_number),
             "account_number": account.account_number,
@@ -202,9 +221,9 @@ class Ledger:
             "equity": format_decimal(self.cash + value),
             "last_equity": format_decimal(self.cash + last_value),
             "portfolio_value": format_decimal(self.cash + value),
-            "long_market_value": format_decimal(value),
+            "long_market_value": format_decimal(long),
             "position_market_value": format_decimal(value),
-            "short_market_value": "0",
+            "short_market_value": format_decimal(short),
             "initial_margin": margin,
             "maintenance_margin": margin,
             "last_maintenance_margin": "0",

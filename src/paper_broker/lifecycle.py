@@ -57,6 +57,7 @@ class Lifecycle:
             "canceled": self._canceled,
             "close": self._close,
             "replace": self._replace,
+            "late_fill": self._late_fill,
         }
 
     def run_due_events(self, now: int) -> None:
@@ -64,7 +65,7 @@ class Lifecycle:
         while self.events and self.events[0][0] <= now:
             due, _, kind, order_id, argument = heapq.heappop(self.events)
             order = self._orders.by_id[order_id]
-            if order.is_open:
+            if order.is_open or kind == "late_fill":
                 self._handlers[kind](order, due, argument)
         if self.needs_matching:
             self.needs_matching = False
@@ -80,6 +81,9 @@ class Lifecycle:
         """Add a submitted order: ``pending_new``, or ``accepted`` until the next session opens."""
         self.changes += 1
         self._orders.add(order)
+        if order.behaviour.rejected_in_answer:
+            self.end(order, now, "rejected")
+            return
         self.schedule_session(order, now)
 
     def schedule_session(self, order: Order, now: int) -> None:
@@ -215,6 +219,17 @@ class Lifecycle:
 
     def record_execution(self, order: Order, now: int, qty: Decimal, price: Decimal) -> None:
         """Change shares and cash, update the order, and add an activity."""
+        self._book(order, now, qty, price)
+        if order.qty is not None and order.filled_qty >= order.qty:
+            self._complete(order, now)
+        elif order.status in ("pending_cancel", "pending_replace"):
+            self._set_status(order, order.status, now)
+        else:
+            self._set_status(order, "partially_filled", now)
+        self.activities.append(self._activity(order, now, qty, price))
+
+    def _book(self, order: Order, now: int, qty: Decimal, price: Decimal) -> None:
+        """Change shares, cash and the filled quantity."""
         if order.side == "buy":
             self._ledger.buy(order.symbol, qty, price)
         else:
@@ -223,13 +238,20 @@ class Lifecycle:
         order.filled_value += qty * price
         order.filled_at = now
         order.priced_at = now + order.behaviour.price_pending
-        if order.qty is not None and order.filled_qty == order.qty:
-            self._complete(order, now)
-        elif order.status in ("pending_cancel", "pending_replace"):
-            self._set_status(order, order.status, now)
-        else:
-            self._set_status(order, "partially_filled", now)
-        self.activities.append(self._activity(order, now, qty, price))
+        if lag := order.behaviour.filled_qty_lag:
+            order.unseen_qty, order.unseen_value, order.seen_at = qty, qty * price, now + lag
+
+    def _late_fill(self, order: Order, due: int, fraction: str) -> None:
+        """Execute part of an order that ended, without a check of cash and shares: such a print is a fact."""
+        order.late_fill_at = None
+        price = self.price(order, scripted=True)
+        qty = order.late_qty(Decimal(fraction))
+        if not price or not qty:
+            self.changes += 1
+            return
+        self._book(order, due, qty, price)
+        self._set_status(order, "filled" if order.filled_qty == order.qty else order.status, due)
+        self.activities.append(self._activity(order, due, qty, price))
 
     def force_fill(self, order: Order, now: int, qty: Decimal | None, price: Decimal | None) -> None:
         """Execute a working order now; see :meth:`~paper_broker.exchange.Exchange.force_fill`."""
@@ -255,7 +277,7 @@ class Lifecycle:
         return {
             "id": f"{to_datetime(now):%Y%m%d%H%M%S}{now // 1_000_000 % 1000:03d}::{digest}",
             "activity_type": "FILL",
-            "type": "partial_fill" if order.is_open else "fill",
+            "type": "fill" if order.status == "filled" else "partial_fill",
             "transaction_time": timestamp(now),
             "order_id": order.id,
             "order_status": order.status,
@@ -268,8 +290,12 @@ class Lifecycle:
         }
 
     def request_cancel(self, order: Order, now: int) -> None:
-        """Request a cancel. Fills may come first, and the confirmation may be delayed, as scripted."""
+        """Request a cancel. It may have no effect, fills may come first, and it may be late, as scripted."""
         behaviour = order.behaviour
+        if order.ignored_cancels < behaviour.cancel_ignored:
+            order.ignored_cancels += 1
+            self.changes += 1
+            return
         if behaviour.beats_cancel and order.status in WORKING:
             self.schedule(now, "fill_first", order, str(behaviour.beats_cancel))
         self._set_status(order, "pending_cancel", now)
@@ -278,6 +304,10 @@ class Lifecycle:
 
     def request_replace(self, old: Order, new: Order, now: int) -> None:
         """Request a replacement. The old order stays open until the new one replaces it, and may fill before that."""
+        if new.behaviour.rejected_in_answer:
+            self._orders.add(new)
+            self.end(new, now, "rejected")
+            return
         if old.behaviour.beats_replace:
             self.schedule(now, "fill_first", old, str(old.behaviour.beats_replace))
         self._set_status(old, "pending_replace", now)
@@ -288,6 +318,10 @@ class Lifecycle:
         """Cancel, expire or reject an open order. If it was to replace another order, that order stays open."""
         setattr(order, _CLOSED_AT[status], now)
         self._finish(order, status, now)
+        late = order.behaviour.late_fill
+        if late is not None and status != "rejected":
+            order.late_fill_at = now + late.after
+            self.schedule(order.late_fill_at, "late_fill", order, str(late.fraction))
         old = self._orders.open.get(order.replaces or "")
         if old is not None and old.status == "pending_replace":
             self._set_status(old, "partially_filled" if old.filled_qty else "new", now)
@@ -296,6 +330,8 @@ class Lifecycle:
     def _finish(self, order: Order, status: str, now: int) -> None:
         self._set_status(order, status, now)
         del self._orders.open[order.id]
+        if now < order.seen_at:
+            order.seen_at = now + order.behaviour.filled_qty_lag
 
     def _set_status(self, order: Order, status: str, now: int) -> None:
         order.status, order.updated_at = status, now

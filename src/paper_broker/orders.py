@@ -10,6 +10,7 @@ from paper_broker.errors import malformed, not_found
 from paper_broker.fills import FillBehaviour
 from paper_broker.formats import (
     ONE,
+    SHARE_STEP,
     ZERO,
     JsonObject,
     format_decimal,
@@ -64,6 +65,15 @@ class Order:
     expires_at: int | None = None
     priced_at: int = 0
     """Time from which the average fill price is visible."""
+    unseen_qty: Decimal = ZERO
+    """Shares of the last execution, which responses show from ``seen_at`` on."""
+    unseen_value: Decimal = ZERO
+    """Value of the last execution, in dollars."""
+    seen_at: int = 0
+    late_fill_at: int | None = None
+    """Time of an execution that is due although the order ended."""
+    ignored_cancels: int = 0
+    """Cancel requests that had no effect."""
     filled_at: int | None = None
     canceled_at: int | None = None
     expired_at: int | None = None
@@ -76,6 +86,11 @@ class Order:
     def is_open(self) -> bool:
         """True until the order has a terminal status."""
         return self.status not in TERMINAL
+
+    @property
+    def is_settled(self) -> bool:
+        """True if the order never changes again."""
+        return self.status in TERMINAL and self.late_fill_at is None
 
     @property
     def worst_price(self) -> Decimal | None:
@@ -109,11 +124,20 @@ class Order:
         step = ONE if self.qty == self.qty.to_integral_value() else Decimal("1E-9")
         return max(_floor(self.qty * fraction, step) - self.filled_qty, ZERO)
 
+    def late_qty(self, fraction: Decimal) -> Decimal:
+        """Return the shares of a late fill: a fraction of the quantity, at most what remains; none if notional."""
+        if self.qty is None:
+            return ZERO
+        step = ONE if self.qty == self.qty.to_integral_value() else SHARE_STEP
+        return min(_floor(self.qty * fraction, step), self.qty - self.filled_qty)
+
     def to_json(self, now: int) -> JsonObject:
-        """Return the order as Alpaca sends it. The average price may appear later than the fill."""
-        price = None
-        if self.filled_qty and now >= self.priced_at:
-            price = format_decimal((self.filled_value / self.filled_qty).quantize(_PRICE_PLACES))
+        """Return the order as Alpaca sends it. Average price and quantity may appear later than the fill."""
+        price, filled_qty, filled_value = None, self.filled_qty, self.filled_value
+        if now < self.seen_at:
+            filled_qty, filled_value = filled_qty - self.unseen_qty, filled_value - self.unseen_value
+        if filled_qty and now >= self.priced_at:
+            price = format_decimal((filled_value / filled_qty).quantize(_PRICE_PLACES))
         return {
             "id": self.id,
             "client_order_id": self.client_order_id,
@@ -132,7 +156,7 @@ class Order:
             "asset_class": "us_equity",
             "notional": format_decimal_or_none(self.notional),
             "qty": format_decimal_or_none(self.qty),
-            "filled_qty": format_decimal(self.filled_qty),
+            "filled_qty": format_decimal(filled_qty),
             "filled_avg_price": price,
             "order_class": "",
             "order_type": self.type,
@@ -142,7 +166,7 @@ class Order:
             "time_in_force": self.time_in_force,
             "limit_price": format_decimal_or_none(self.limit_price),
             "stop_price": format_decimal_or_none(self.stop_price),
-            "status": self._shown_status(),
+            "status": self._shown_status(filled_qty),
             "extended_hours": self.extended_hours,
             "legs": None,
             "trail_percent": None,
@@ -152,9 +176,10 @@ class Order:
             "subtag": None,
         }
 
-    def _shown_status(self) -> str:
-        scripted = self.behaviour.status
-        return scripted if scripted and self.status in ("new", "partially_filled") else self.status
+    def _shown_status(self, filled_qty: Decimal) -> str:
+        if self.status not in ("new", "partially_filled"):
+            return self.status
+        return self.behaviour.status or ("partially_filled" if filled_qty else "new")
 
     def dump(self) -> JsonObject:
         """Return the order as :meth:`load` accepts it, ready for JSON."""
@@ -174,7 +199,7 @@ class Order:
 
 _DECIMALS = frozenset({
     "qty", "notional", "limit_price", "stop_price", "filled_qty", "filled_value", "collar", "notional_hold",
-    "released", "executed",
+    "released", "executed", "unseen_qty", "unseen_value",
 })  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """The state of the exchange as JSON text, at a cost that depends on the open orders and not on the whole history.
 
-The state is written after every change. Finished orders and executions never change again, assets and quotes rarely
+The state is written after every change. Settled orders and executions never change again, assets and quotes rarely
 do: their text is built once and cached. Text is passed in pieces, which avoids building one large string.
 """
 
@@ -39,7 +39,7 @@ class StateJsonCache:
         self._orders = _JsonArray()
         self._activities = _JsonArray()
         self._finished: dict[str, str] = {}
-        """Text by order ID of finished orders that follow an open one."""
+        """Text by order ID of settled orders that follow one that may change."""
         self._market: tuple[int, dict[str, list[str]]] = (-1, {})
 
     def orders(self, orders: Iterable[Order]) -> Iterator[str]:
@@ -49,7 +49,7 @@ class StateJsonCache:
             orders: oldest first; between two calls, orders may only be appended.
         """
         uncached = list(islice(orders, self._orders.length, None))
-        done = next((n for n, order in enumerate(uncached) if order.is_open), len(uncached))
+        done = next((n for n, order in enumerate(uncached) if not order.is_settled), len(uncached))
         self._orders.extend(self._finished.pop(order.id, "") or _order_text(order) for order in uncached[:done])
         return self._orders.pieces(map(self._order, uncached[done:]))
 
@@ -57,7 +57,7 @@ class StateJsonCache:
         if (cached := self._finished.get(order.id)) is not None:
             return cached
         text = _order_text(order)
-        if not order.is_open:
+        if order.is_settled:
             self._finished[order.id] = text
         return text
 

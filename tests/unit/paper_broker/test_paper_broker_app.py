@@ -89,7 +89,6 @@ def test_default_scenario_has_sixty_assets_with_quotes() -> None:
         {"assets": [{"symbol": "A", "colour": "red"}]},
         {"quotes": {"A": {"middle": 1}}},
         {"quotes": {"A": {"bid": 1, "t": "soon"}}},
-        {"positions": [{"symbol": "A", "qty": "-1"}]},
         {"rate_limit": {"news": 1}},
         {"default_fill": {"behaviour": "luck"}},
         {"drift": {"speed": 1}},
@@ -135,14 +134,13 @@ def test_invalid_change_is_rolled_back() -> None:
     app = App({"account": {"cash": "100"}, "quotes": {"ABC": {"bid": "10", "ask": "11"}}}, lambda: NOON)
     before = app.dump()
 
-    with pytest.raises(ValueError, match="long only"):
+    with pytest.raises(ValueError, match="wealth"):
         app.merge({
             "faults": [{"kind": "drop"}],
             "rate_limit": {"trading": 1},
             "clock": {"advance_seconds": 60},
             "quotes": {"ABC": {"bid": "9"}},
-            "account": {"cash": "1"},
-            "positions": [{"symbol": "ABC", "qty": "-1"}],
+            "account": {"cash": "1", "wealth": "2"},
         })  # fmt: skip
 
     assert app.dump() == before

@@ -328,6 +328,8 @@ def test_random_fills_one_order_in_ten_partially() -> None:
         {"behaviour": "parts", "parts": [{"fraction": 2}]},
         {"at_close": "held"},
         {"error": {"status": 403}},
+        {"late_fill": {"after_seconds": 1}},
+        {"late_fill": {"fraction": 2}},
     ],
 )
 def test_invalid_fill_behaviour_is_rejected(spec: JsonObject) -> None:
