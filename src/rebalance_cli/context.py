@@ -10,7 +10,7 @@ import json
 import os
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache
@@ -24,6 +24,7 @@ from rebalance_cli.exit_codes import CliError
 from rebalance_executor.adapters.clock import SystemClock
 from rebalance_executor.adapters.dynamodb.journal import DynamoJournal
 from rebalance_executor.domain.config import ExecutionConfig
+from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.execution.deadline import Deadline
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.ports import Broker, Ports
@@ -44,6 +45,11 @@ class EventRecorder:
     def emit(self, event: LogEvent, **fields: object) -> None:
         """Keep the event."""
         self.events.append((event, fields))
+
+    def earlier_plan(self, plan: RebalancePlan) -> AbstractContextManager[None]:
+        """Return a context without effect: a command that only reads executes no plan."""
+        del plan
+        return nullcontext()
 
 
 @dataclass(frozen=True, slots=True)

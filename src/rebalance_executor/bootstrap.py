@@ -17,6 +17,7 @@ from rebalance_executor.adapters.alpaca.circuit_breaker import CircuitBreakerBro
 from rebalance_executor.adapters.aws import bound_responses, client_config
 from rebalance_executor.adapters.clock import SystemClock, new_run_id
 from rebalance_executor.adapters.dynamodb.asset_cache import DynamoAssetCache
+from rebalance_executor.adapters.dynamodb.delivery_log import DynamoDeliveryLog
 from rebalance_executor.adapters.dynamodb.journal import DynamoJournal
 from rebalance_executor.adapters.dynamodb.plan_index import DynamoPlanIndex
 from rebalance_executor.adapters.dynamodb.risk_store import DynamoRiskStore
@@ -30,7 +31,7 @@ from rebalance_executor.domain.errors import ConfigurationError
 from rebalance_executor.domain.values import seconds
 from rebalance_executor.execution.deadline import Deadline
 from rebalance_executor.execution.manager import ExecutionManager, lease_margin
-from rebalance_executor.execution.ports import Broker, Clock, EventLog, Ports, ResultPublisher
+from rebalance_executor.execution.ports import Broker, Clock, PlanLog, Ports, ResultPublisher
 from rebalance_executor.idempotency import IdempotencyGate
 from rebalance_executor.service import Service
 from rebalance_executor.settings import Settings, load_settings
@@ -103,6 +104,7 @@ def build(
     return Service(
         account=settings.account,
         plans=S3PlanStore(settings.plan_bucket, lambda: clients("s3")),
+        delivery_log=DynamoDeliveryLog(clients("dynamodb"), settings.execution_table, clock),
         idempotency=IdempotencyGate(records, telemetry),
         queue=SqsPlanQueue(settings.plan_queue_url, lambda: clients("sqs"), lease_margin(config), telemetry),
         manager=ExecutionManager(ports, config),
@@ -118,7 +120,7 @@ def build(
 def build_ports(  # noqa: PLR0913 - half of them are options
     settings: Settings,
     config: ExecutionConfig,
-    log: EventLog,
+    log: PlanLog,
     *,
     clock: Clock | None = None,
     clients: ClientFactory | None = None,

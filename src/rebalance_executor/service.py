@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rebalance_executor.domain.errors import InvalidInput
@@ -29,15 +29,44 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 
+@dataclass(frozen=True, slots=True)
+class PlanVersion:
+    """A plan document in S3: its latest version unless ``version_id`` or ``etag`` names one."""
+
+    bucket: str
+    key: str
+    version_id: str | None = None
+    etag: str | None = None
+    """Hash of its content. It names the version in a bucket without versioning."""
+
+    @property
+    def url(self) -> str:
+        """The document and its version as text."""
+        version = f"versionId={self.version_id}" if self.version_id is not None else f"etag={self.etag}"
+        return f"s3://{self.bucket}/{self.key}?{version}"
+
+
 class PlanStore(Protocol):
     """Storage of plan documents that are too large for an event or wait for a schedule."""
 
-    def fetch(self, bucket: str, key: str, version_id: str | None = None) -> bytes:
-        """Return the document.
+    def fetch(self, version: PlanVersion) -> tuple[bytes, PlanVersion]:
+        """Return the document and the version that it is.
 
         Raises:
             InvalidInput, ConfigurationError: the document can never be read.
             PlanSourceUnavailable: the storage did not answer.
+        """
+        ...
+
+
+class DeliveryLog(Protocol):
+    """The durable record of which version of a plan document the deliveries of an event execute."""
+
+    def pin(self, delivery_id: str, version: PlanVersion, at: datetime) -> PlanVersion:
+        """Record the version that the first delivery read; return the recorded one.
+
+        Raises:
+            JournalUnavailable: the database did not answer.
         """
         ...
 
@@ -61,6 +90,7 @@ class Service:
     account: str
     """The deployed account's name, for plans that do not name an account."""
     plans: PlanStore
+    delivery_log: DeliveryLog
     idempotency: IdempotencyGate
     queue: PlanQueue
     manager: ExecutionManager
@@ -83,31 +113,45 @@ class Service:
             return self.check_health(self._deadline(context))
         if isinstance(request, DailyCheckRequest):
             return self.check_day(self._deadline(context))
-        return self._execute(self._document(request).body, context)
-
-    def _document(self, request: Request) -> PlanDocument:
         if isinstance(request, PlanPointer):
-            request = decode(self.plans.fetch(request.bucket, request.key, request.version_id))
-            if isinstance(request, PlanPointer):
-                raise InvalidInput("plan_s3", "the object contains another pointer; it must contain the plan")
-        if isinstance(request, HealthRequest | DailyCheckRequest):
-            raise InvalidInput("plan_s3", "the object contains a health or watch request; it must contain the plan")
-        return request
+            document, source = self._fetch(request, request.delivery_id or context.aws_request_id)
+            return self._execute(document, context, source)
+        return self._execute(request.body, context, None)
 
-    def _execute(self, document: object, context: LambdaContext) -> dict[str, Any]:
+    def _fetch(self, pointer: PlanPointer, delivery_id: str) -> tuple[object, str]:
+        """Return the decoded document that a pointer names, and its version as text.
+
+        A pointer without a version is resolved once: later deliveries of the same event read what the first one read,
+        also if the object was replaced in between.
+        """
+        wanted = PlanVersion(pointer.bucket, pointer.key, pointer.version_id)
+        body, version = self.plans.fetch(wanted)
+        if pointer.version_id is None:
+            pinned = self.delivery_log.pin(delivery_id, version, self.clock.now())
+            if pinned != version:
+                self.telemetry.emit(LogEvent.PLAN_VERSION_PINNED, source=pinned.url, latest=version.url)
+                body, version = self.plans.fetch(pinned)
+        request = decode(body)
+        if not isinstance(request, PlanDocument):
+            raise InvalidInput("plan_s3", "the object contains a pointer or another request; it must contain the plan")
+        return request.body, version.url
+
+    def _execute(self, document: object, context: LambdaContext, source: str | None) -> dict[str, Any]:
         plan = RebalancePlan.parse(document)
         account = plan.account or self.account
         run_id = self.new_run_id()
         deadline = self._deadline(context)
         self.telemetry.bind_plan(plan, account, run_id)
-        self.telemetry.emit(LogEvent.PLAN_RECEIVED, items=len(plan.items), content_hash=plan.content_hash)
+        self.telemetry.emit(
+            LogEvent.PLAN_RECEIVED, items=len(plan.items), content_hash=plan.content_hash, source=source
+        )
         if ignored := unknown_fields(document):
             self.telemetry.emit(LogEvent.PLAN_FIELDS_IGNORED, fields=ignored)
         result = self.idempotency.run_once(
             plan,
             account,
             context,
-            execute=lambda: self.manager.execute(plan, account, deadline, run_id),
+            execute=lambda: self.manager.execute(plan, account, deadline, run_id, source),
             load_result=lambda: self.journal.result(account, plan.plan_id),
         )
         return result.model_dump(mode="json")

@@ -115,6 +115,8 @@ class Telemetry:
         self._metrics = metrics or Metrics(namespace=NAMESPACE, service=SERVICE)
         self._tracer = tracer or Tracer(service=SERVICE, patch_modules=("boto3", "requests"))
         self._is_cold = True
+        self._plan: RebalancePlan | None = None
+        """The plan whose IDs are added to every line."""
         self._broker_requests: Counter[str] = Counter()
 
     def emit(self, event: LogEvent, **fields: object) -> None:
@@ -161,19 +163,26 @@ class Telemetry:
 
     def bind_plan(self, plan: RebalancePlan, account: str, run_id: str) -> None:
         """Add the plan's identity to every line until ``unbind_plan``."""
-        self._logger.append_keys(
-            correlation_id=plan.correlation_id,
-            causation_id=plan.causation_id,
-            plan_id=plan.plan_id,
-            account=account,
-            run=run_id,
-        )
+        self._plan = plan
+        self._logger.append_keys(account=account, run=run_id, **_ids(plan))
         self._tracer.put_annotation("plan_id", plan.plan_id)
         self._tracer.put_annotation("correlation_id", plan.correlation_id)
+
+    @contextmanager
+    def earlier_plan(self, plan: RebalancePlan) -> Iterator[None]:
+        """Add this plan's IDs to every line within, instead of those of the bound plan."""
+        self._logger.append_keys(**_ids(plan))
+        try:
+            yield
+        finally:
+            self._flush_request_count()
+            if self._plan is not None:
+                self._logger.append_keys(**_ids(self._plan))
 
     def unbind_plan(self) -> None:
         """Unbind the plan from the logger; log its broker request count first."""
         self._flush_request_count()
+        self._plan = None
         self._logger.remove_keys(["correlation_id", "causation_id", "plan_id", "account", "run"])
 
     def _flush_request_count(self) -> None:
@@ -202,12 +211,17 @@ class Telemetry:
             add(_COUNTED[event], MetricUnit.Count, 1)
 
 
+def _ids(plan: RebalancePlan) -> dict[str, str]:
+    return {"correlation_id": plan.correlation_id, "causation_id": plan.causation_id, "plan_id": plan.plan_id}
+
+
 _COUNTED = {
     LogEvent.PLAN_DUPLICATE: "DuplicatesAnswered",
     LogEvent.PLAN_INVALID: "PlansInvalid",
     LogEvent.PLAN_DENIED: "PlansDenied",
     LogEvent.PLAN_REDELIVERY_REQUESTED: "RedeliveriesRequested",
     LogEvent.PLAN_FAILED: "DeliveryFailures",
+    LogEvent.PLAN_BLOCKED: "PlansBlocked",
     LogEvent.ORDER_REJECTED: "SubmissionsRejected",
     LogEvent.ORDER_OUTCOME_UNKNOWN: "SubmissionsUnknown",
     LogEvent.KILL_SWITCH_TRIPPED: "KillSwitchTrips",

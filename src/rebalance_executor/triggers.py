@@ -22,6 +22,9 @@ from rebalance_executor.domain.json_text import decode_json
 MAX_BYTES = 1024 * 1024
 """Limit of a plan document in bytes; also SQS's limit of a message."""
 
+DELIVERY_ATTRIBUTE = "delivery_id"
+"""Message attribute of a replayed message: the ID of the message that was delivered first."""
+
 OWN_SOURCE = "rebalance-executor"
 """Source of the events that this program publishes. It must never execute its own output."""
 
@@ -43,6 +46,8 @@ class PlanPointer:
     bucket: str
     key: str
     version_id: str | None
+    delivery_id: str | None = None
+    """ID that all deliveries of the same event or message share; None if the invocation's request ID is that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +70,8 @@ class QueueMessage:
     """Receipt handle of this delivery."""
     deliveries: int = 1
     """Number of deliveries so far, including this one."""
+    delivery_id: str | None = None
+    """ID that all deliveries share, also after a replay from the dead-letter queue; ``message_id`` by default."""
     problem: tuple[str, str] | None = None
     """Field of the record that is invalid, and what is wrong with it."""
 
@@ -76,7 +83,7 @@ class QueueMessage:
         """
         if self.problem is not None:
             raise InvalidInput(*self.problem)
-        return decode(_text(self.body, "Records.body"))
+        return decode(_text(self.body, "Records.body"), self.delivery_id or self.message_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +113,10 @@ def read(event: object) -> Request | QueueBatch:
         raise InvalidInput("$", "is nested too deeply to be a plan") from None
 
 
-def decode(text: str | bytes) -> Request:
+def decode(text: str | bytes, delivery_id: str | None = None) -> Request:
     """Return the request in a JSON text (an SQS body, an S3 object, a file); see ``decode_json``.
+
+    ``delivery_id`` is the ID that all deliveries of the text share.
 
     Raises:
         InvalidInput: not JSON, too large, nested too deeply, a number beyond a double, a key twice in an object, or an
@@ -117,12 +126,12 @@ def decode(text: str | bytes) -> Request:
     if size > MAX_BYTES:
         raise InvalidInput("$", f"the document has {size} bytes; the limit is {MAX_BYTES}")
     try:
-        return unwrap(decode_json(text))
+        return unwrap(decode_json(text), delivery_id)
     except RecursionError:
         raise InvalidInput("$", "is nested too deeply to be a plan") from None
 
 
-def unwrap(document: object) -> Request:
+def unwrap(document: object, delivery_id: str | None = None) -> Request:
     """Return the request inside the envelopes of a document; raise ``InvalidInput`` for an envelope without one."""
     if not isinstance(document, dict):
         return PlanDocument(document)  # the validation of plans raises the error
@@ -131,17 +140,18 @@ def unwrap(document: object) -> Request:
     if document.keys() == {"watch"} and document["watch"] is True:
         return DailyCheckRequest()
     if "requestPayload" in document and "requestContext" in document:
-        return unwrap(_mapping(document["requestPayload"], "requestPayload"))
+        failed = _mapping(document["requestContext"], "requestContext").get("requestId")
+        return unwrap(_mapping(document["requestPayload"], "requestPayload"), str(failed or delivery_id))
     if "detail" in document and ("detail-type" in document or "source" in document):
         if document.get("source") == OWN_SOURCE:
             raise InvalidInput(
                 "source", f"events of {OWN_SOURCE} are results, not plans; fix the rule that sent this event"
             )
-        return unwrap(_mapping(document["detail"], "detail"))
+        return unwrap(_mapping(document["detail"], "detail"), delivery_id)
     if "rebalance_plan" in document:
-        return unwrap(_mapping(document["rebalance_plan"], "rebalance_plan"))
+        return unwrap(_mapping(document["rebalance_plan"], "rebalance_plan"), delivery_id)
     if "plan_s3" in document:
-        return _pointer(document["plan_s3"])
+        return _pointer(document["plan_s3"], delivery_id)
     return PlanDocument(document)
 
 
@@ -162,9 +172,17 @@ def _message(record: dict[str, Any]) -> QueueMessage:
         attributes = _mapping(record.get("attributes", {}), "Records.attributes")
         group = _optional_text(attributes.get("MessageGroupId"), "Records.attributes.MessageGroupId")
         deliveries = _receive_count(attributes.get("ApproximateReceiveCount", "1"))
+        delivery_id = _replayed_id(record)
     except InvalidInput as error:  # of this message alone: the others get their own answers
         return QueueMessage(message_id, body, None, problem=(error.field, error.problem))
-    return QueueMessage(message_id, body, group, receipt, deliveries)
+    return QueueMessage(message_id, body, group, receipt, deliveries, delivery_id)
+
+
+def _replayed_id(record: dict[str, Any]) -> str | None:
+    """Return the ID of the message that this one replays, from the attribute that the replay sets."""
+    attributes = _mapping(record.get("messageAttributes") or {}, "Records.messageAttributes")
+    attribute = _mapping(attributes.get(DELIVERY_ATTRIBUTE) or {}, f"Records.messageAttributes.{DELIVERY_ATTRIBUTE}")
+    return _optional_text(attribute.get("stringValue"), f"Records.messageAttributes.{DELIVERY_ATTRIBUTE}")
 
 
 def _receive_count(value: object) -> int:
@@ -179,13 +197,14 @@ def _mapping(value: object, field: str) -> dict[str, Any]:
     return value
 
 
-def _pointer(value: object) -> PlanPointer:
+def _pointer(value: object, delivery_id: str | None) -> PlanPointer:
     pointer = _mapping(value, "plan_s3")
     bucket, key, version_id = (pointer.get(name) for name in ("bucket", "key", "version_id"))
     return PlanPointer(
         bucket=_text(bucket, "plan_s3.bucket"),
         key=_text(key, "plan_s3.key"),
         version_id=_text(version_id, "plan_s3.version_id") if version_id is not None else None,
+        delivery_id=delivery_id,
     )
 
 

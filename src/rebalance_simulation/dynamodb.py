@@ -200,8 +200,9 @@ class SimulatedDynamoDB:
 def call_name(operation: str, request: Any) -> str:
     """Return the name of a call: the port's method that makes the request."""
     if operation == "update_item":
-        if request["Key"]["sk"]["S"] != "LEASE":
-            return "journal.mark_published"
+        sort_key = request["Key"]["sk"]["S"]
+        if sort_key != "LEASE":
+            return "risk_store.bind_account" if sort_key == "BINDING" else "journal.mark_published"
         return "journal.acquire" if "epoch =" in request["UpdateExpression"] else "journal.release"
     if operation == "query":
         values = request["ExpressionAttributeValues"]
@@ -212,7 +213,7 @@ def call_name(operation: str, request: Any) -> str:
         return "risk_store.set_kill_switch"
     if request[1][0] == "ConditionCheck":
         return "journal.write_batch"
-    return "journal.finish" if request[0][0] == "Update" else "journal.write"
+    return "journal.finish" if "REMOVE" in request[0][1]["UpdateExpression"] else "journal.write"
 
 
 def _throttled() -> Any:
@@ -244,5 +245,7 @@ def _condition_holds(request: Request, old: Item | None) -> bool:
 def _updated(request: Request, old: Item | None) -> dict[str, Any]:
     names, values = request.get("ExpressionAttributeNames", {}), request.get("ExpressionAttributeValues", {})
     before = old if old is not None else request["Key"]
-    sets = dynamodb_expressions.parse_update(request["UpdateExpression"]).sets
-    return {**before, **{names.get(name, name): value(before, values) for name, value in sets}}
+    update = dynamodb_expressions.parse_update(request["UpdateExpression"])
+    sets = {names.get(name, name): value(before, values) for name, value in update.sets}
+    removed = {names.get(name, name) for name in update.removes}
+    return {name: value for name, value in {**before, **sets}.items() if name not in removed}

@@ -1,4 +1,4 @@
-"""DynamoDB's expressions as far as this program uses them: conditions, key conditions and ``SET``."""
+"""DynamoDB's expressions as far as this program uses them: conditions, key conditions, ``SET`` and ``REMOVE``."""
 
 from __future__ import annotations
 
@@ -41,9 +41,10 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """A parsed ``SET`` expression, and the names of the values in it."""
+    """A parsed update expression, and the names of the values in it."""
 
     sets: tuple[tuple[str, _Operand], ...]
+    removes: tuple[str, ...]
     values: frozenset[str]
 
 
@@ -65,8 +66,15 @@ def parse_update(text: str) -> Update:
     while parser.next == ",":
         parser.take(",")
         sets.append(parser.assignment())
+    removes = []
+    if parser.next == "REMOVE":
+        parser.take()
+        removes.append(parser.take())
+        while parser.next == ",":
+            parser.take(",")
+            removes.append(parser.take())
     parser.end()
-    return Update(tuple(sets), frozenset(parser.values))
+    return Update(tuple(sets), tuple(removes), frozenset(parser.values))
 
 
 @cache

@@ -43,7 +43,8 @@ class Ledger:
                 item, parent = self._parent(pk, sk, partition[sk])
                 if item.get("content_hash") == state.content_hash:
                     parents[parent.symbol] = parent
-        return PlanJournal(state, parents, self._result(pk, partition), journal_items.published_channels(plan_item))
+        result = self._result(pk, partition)
+        return PlanJournal(state, parents, result=result, published=journal_items.published_channels(plan_item))
 
     def lease(self, account: str) -> Lease | None:
         """Return the account's lease, expired or not; None if no run holds it."""

@@ -262,6 +262,7 @@ class World:
         service = Service(
             account=self.accounts[0],
             plans=cast("Any", None),  # plans are inline here
+            delivery_log=cast("Any", None),
             idempotency=IdempotencyGate(records, telemetry),
             queue=SqsPlanQueue(None, lambda: cast("Any", None), timedelta(0), telemetry),
             manager=ExecutionManager(ports, self.config),

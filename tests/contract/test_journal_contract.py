@@ -17,8 +17,9 @@ import pytest
 from rebalance_executor.adapters.dynamodb.journal import DynamoJournal
 from rebalance_executor.adapters.dynamodb.risk_store import DynamoRiskStore
 from rebalance_executor.domain.errors import DayChanged, Fenced, JournalContradiction, LeaseHeld
-from rebalance_executor.domain.journal import PlanJournal, PlanPhase, RunEnd, RunRecord
+from rebalance_executor.domain.journal import PlanJournal, PlanPhase, PlanStart, RunEnd, RunRecord
 from rebalance_executor.domain.market import Side
+from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.domain.result import ExecutionStatus
 from rebalance_executor.domain.risk_state import (
     NEVER_SET,
@@ -34,7 +35,7 @@ from rebalance_executor.execution.ports import Journal, Lease, RiskStore
 from rebalance_simulation.clock import SimulatedClock
 from rebalance_simulation.dynamodb import SimulatedDynamoDB
 from tests.support.aws import create_execution_table, dynamodb
-from tests.support.builders import NOW
+from tests.support.builders import NOW, a_plan
 from tests.support.journalled import ACCOUNT, PLAN_ID, child, filled_parent, parent, result, state
 from tests.support.local_aws import LocalAws, local_aws
 from tests.support.memory_journal import InMemoryJournal
@@ -226,7 +227,8 @@ def test_runs_are_listed_in_order(journal: ReadableJournal) -> None:
 def test_plans_have_separate_parents(journal: ReadableJournal) -> None:
     lease = acquire(journal, "run-1")
     journal.write(lease, state(), parents=[parent("AAPL")])
-    journal.write(lease, state(plan_id="plan-10"), parents=[parent("MSFT")])
+    finish(journal, lease)
+    journal.write(acquire(journal, "run-2"), state(plan_id="plan-10"), parents=[parent("MSFT")])
 
     assert set(loaded(journal).parents) == {"AAPL"}
     assert set(loaded(journal, "plan-10").parents) == {"MSFT"}
@@ -312,7 +314,7 @@ def test_finish_stores_result_and_parents_and_releases_the_lease(
 
     journal.finish(lease, FINISHED, parents=[filled_parent()], result=result())
 
-    assert loaded(journal) == PlanJournal(FINISHED, {"AAPL": filled_parent()}, result())
+    assert loaded(journal) == PlanJournal(FINISHED, {"AAPL": filled_parent()}, result=result())
     assert journal.result(ACCOUNT, PLAN_ID) == result()
     assert acquire(journal, "run-2").epoch == lease.epoch + 1
 
@@ -334,7 +336,7 @@ def test_finish_without_a_write_stores_the_run(
 
     journal.finish(lease, FINISHED, parents=(), result=result(orders=()))
 
-    assert loaded(journal) == PlanJournal(FINISHED, {}, result(orders=()))
+    assert loaded(journal) == PlanJournal(FINISHED, {}, result=result(orders=()))
     ended = result().execution_timestamp
     assert journal.runs(ACCOUNT, PLAN_ID) == [RunRecord(lease.epoch, "run-1", ended, ended, RunEnd.COMPLETED)]
 
@@ -344,7 +346,7 @@ def test_finish_stores_200_parents(journal: ReadableJournal) -> None:
 
     journal.finish(acquire(journal, "run-1"), FINISHED, parents=parents.values(), result=result())
 
-    assert loaded(journal) == PlanJournal(FINISHED, parents, result())
+    assert loaded(journal) == PlanJournal(FINISHED, parents, result=result())
 
 
 def test_repeated_finish_changes_nothing(
@@ -379,7 +381,7 @@ def test_finish_with_another_result_is_a_contradiction(journal: ReadableJournal,
     with pytest.raises(JournalContradiction):
         journal.finish(later, FINISHED, parents=[parent(f"SYM{n}") for n in range(parents)], result=other)
 
-    assert loaded(journal) == PlanJournal(FINISHED, {"SYM0": filled_parent("SYM0")}, result())
+    assert loaded(journal) == PlanJournal(FINISHED, {"SYM0": filled_parent("SYM0")}, result=result())
 
 
 def test_write_after_finish_is_a_contradiction(
@@ -405,7 +407,9 @@ def test_published_channels_are_recorded(
 
     journal.mark_published(ACCOUNT, PLAN_ID, ["event"], NOW)
 
-    assert loaded(journal) == PlanJournal(FINISHED, {"AAPL": filled_parent()}, result(), published=frozenset({"event"}))
+    assert loaded(journal) == PlanJournal(
+        FINISHED, {"AAPL": filled_parent()}, result=result(), published=frozenset({"event"})
+    )
 
 
 def test_unfinished_plan_is_not_marked_as_published(journal: ReadableJournal) -> None:
@@ -423,6 +427,15 @@ def test_unfinished_plan_is_not_marked_as_published(journal: ReadableJournal) ->
 TODAY = NOW.date()
 
 
+def a_start(reservation: Reservation | None = None, document: RebalancePlan | None = None) -> PlanStart:
+    return PlanStart(document or a_plan(), reservation)
+
+
+def finish(journal: ReadableJournal, lease: Lease) -> None:
+    """Finish the plan, which releases the lease."""
+    journal.finish(lease, FINISHED, parents=[], result=result(orders=()))
+
+
 def a_reservation(plan_id: str = PLAN_ID, before: DailyUsage | None = None, dollars: str = "1000.10") -> Reservation:
     """Return the reservation of a plan that buys AAPL for this amount in dollars."""
     usage = before or DailyUsage(TODAY)
@@ -437,7 +450,7 @@ def test_initial_risk_state_is_empty_and_active(journal: ReadableJournal, risk_s
 
 
 def test_reservation_round_trips(journal: ReadableJournal, risk_store: RiskStore) -> None:
-    journal.write(acquire(journal, "run-1"), state(), parents=[parent()], reservation=a_reservation())
+    journal.write(acquire(journal, "run-1"), state(), parents=[parent()], start=a_start(a_reservation()))
 
     found = risk_store.load(ACCOUNT, TODAY)
     assert found.usage == DailyUsage(TODAY, 1, Decimal("1000.10"), Decimal("0.05"))
@@ -447,17 +460,23 @@ def test_reservation_round_trips(journal: ReadableJournal, risk_store: RiskStore
 def test_repeated_reservation_counts_once(journal: ReadableJournal, risk_store: RiskStore) -> None:
     lease = acquire(journal, "run-1")
     for _ in range(2):
-        journal.write(lease, state(), parents=[parent()], reservation=a_reservation())
+        journal.write(lease, state(), parents=[parent()], start=a_start(a_reservation()))
 
     assert risk_store.load(ACCOUNT, TODAY).usage.plans == 1
 
 
 def test_reservation_on_a_changed_day_writes_nothing(journal: ReadableJournal, risk_store: RiskStore) -> None:
     lease = acquire(journal, "run-1")
-    journal.write(lease, state(), reservation=a_reservation())
+    journal.write(lease, state(), start=a_start(a_reservation()))
+    finish(journal, lease)
 
     with pytest.raises(DayChanged):
-        journal.write(lease, state(plan_id="plan-2"), parents=[parent()], reservation=a_reservation("plan-2"))
+        journal.write(
+            acquire(journal, "run-2"),
+            state(plan_id="plan-2"),
+            parents=[parent()],
+            start=a_start(a_reservation("plan-2")),
+        )
 
     assert journal.load(ACCOUNT, "plan-2") is None
     assert risk_store.load(ACCOUNT, TODAY).usage.plans == 1
@@ -465,9 +484,10 @@ def test_reservation_on_a_changed_day_writes_nothing(journal: ReadableJournal, r
 
 def test_reservations_add_up_per_day_and_account(journal: ReadableJournal, risk_store: RiskStore) -> None:
     lease = acquire(journal, "run-1")
-    journal.write(lease, state(), reservation=a_reservation())
+    journal.write(lease, state(), start=a_start(a_reservation()))
+    finish(journal, lease)
     after = risk_store.load(ACCOUNT, TODAY).usage
-    journal.write(lease, state(plan_id="plan-2"), reservation=a_reservation("plan-2", after))
+    journal.write(acquire(journal, "run-2"), state(plan_id="plan-2"), start=a_start(a_reservation("plan-2", after)))
 
     found = risk_store.load(ACCOUNT, TODAY)
     assert (found.usage.plans, found.usage.buys, found.usage.net) == (2, Decimal("2000.20"), Decimal("2000.10"))
@@ -481,14 +501,14 @@ def test_fenced_reservation_changes_nothing(journal: ReadableJournal, risk_store
     acquire(journal, "run-2", NOW + HELD_FOR * 2)
 
     with pytest.raises(Fenced):
-        journal.write(paused, state(), reservation=a_reservation())
+        journal.write(paused, state(), start=a_start(a_reservation()))
 
     assert risk_store.load(ACCOUNT, TODAY).usage.plans == 0
 
 
 def test_reservation_with_500_parents_is_written(journal: ReadableJournal, risk_store: RiskStore) -> None:
     parents = [parent(f"SYM{n}") for n in range(500)]
-    journal.write(acquire(journal, "run-1"), state(), parents=parents, reservation=a_reservation())
+    journal.write(acquire(journal, "run-1"), state(), parents=parents, start=a_start(a_reservation()))
 
     assert len(loaded(journal).parents) == 500
     assert risk_store.load(ACCOUNT, TODAY).usage.plans == 1
@@ -503,3 +523,82 @@ def test_kill_switch_holds_its_last_setting_per_account(risk_store: RiskStore) -
 
     assert risk_store.kill_switch(ACCOUNT) == active == risk_store.load(ACCOUNT, TODAY).kill_switch
     assert risk_store.kill_switch("other") == NEVER_SET
+
+
+# --- one unfinished plan per account ---------------------------------------------------------------------
+
+
+def test_lease_names_the_plan_that_is_started_and_not_finished(journal: ReadableJournal) -> None:
+    first = acquire(journal, "run-1")
+    journal.write(first, state(), start=a_start())
+    journal.release(first)
+
+    second = acquire(journal, "run-2")
+    assert (first.unfinished_plan_id, second.unfinished_plan_id) == (None, PLAN_ID)
+    finish(journal, second)
+    assert acquire(journal, "run-3").unfinished_plan_id is None
+
+
+def test_second_plan_cannot_start_while_the_first_is_unfinished(journal: ReadableJournal) -> None:
+    lease = acquire(journal, "run-1")
+    journal.write(lease, state(), start=a_start())
+
+    with pytest.raises(Fenced):
+        journal.write(lease, state(plan_id="plan-2"), start=a_start())
+    finished = state(plan_id="plan-2", phase=PlanPhase.FINISHED)
+    with pytest.raises(Fenced):
+        journal.finish(lease, finished, parents=[], result=result(plan_id="plan-2", orders=()))
+
+    assert journal.load(ACCOUNT, "plan-2") is None
+    journal.write(lease, state(phase=PlanPhase.BUYS))  # the first plan goes on
+
+
+def test_plan_of_another_account_starts_at_the_same_time(journal: ReadableJournal) -> None:
+    journal.write(acquire(journal, "run-1"), state(), start=a_start())
+    other = journal.acquire("other", "run-2", now=NOW, expires_at=NOW + HELD_FOR)
+
+    journal.write(other, state(account="other", plan_id="plan-2"), start=a_start())
+
+    assert journal.load("other", "plan-2") is not None
+
+
+def test_plan_that_finishes_with_its_first_write_leaves_none_unfinished(journal: ReadableJournal) -> None:
+    finish(journal, acquire(journal, "run-1"))
+
+    assert acquire(journal, "run-2").unfinished_plan_id is None
+
+
+# --- the plan itself -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [None, {"note": "é" * 1000}, {"random": "".join(chr(0x4E00 + n * 7919 % 20000) for n in range(300_000))}],
+    ids=["small", "not ascii", "larger than an item"],
+)
+def test_journal_holds_the_plan_itself_until_it_is_finished(
+    journal: ReadableJournal, metadata: dict[str, str] | None
+) -> None:
+    plan = a_plan(metadata=metadata)
+    lease = acquire(journal, "run-1")
+    journal.write(lease, state(), start=a_start(document=plan))
+    journal.write(lease, state(phase=PlanPhase.BUYS))
+
+    document = loaded(journal).document
+    assert document == plan
+    assert document is not None
+    assert document.content_hash == plan.content_hash
+    finish(journal, lease)
+    assert loaded(journal).document is None
+
+
+# --- broker accounts -------------------------------------------------------------------------------------
+
+
+def test_broker_account_belongs_to_the_name_that_used_it_first(risk_store: RiskStore) -> None:
+    assert risk_store.binding("PA1") is None
+    assert risk_store.bind_account("main", "PA1", NOW) == "main"
+    assert risk_store.bind_account("other", "PA1", NOW) == "main"
+    assert risk_store.bind_account("main", "PA1", NOW) == "main"
+    assert risk_store.bind_account("other", "PA2", NOW) == "other"
+    assert risk_store.binding("PA1") == "main"

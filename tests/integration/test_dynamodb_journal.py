@@ -16,12 +16,12 @@ from rebalance_executor.adapters.aws import client_config
 from rebalance_executor.adapters.dynamodb.journal import DynamoJournal
 from rebalance_executor.adapters.dynamodb.table import Table, TransactionAction, to_attributes
 from rebalance_executor.domain.errors import DayChanged, Fenced, JournalContradiction, JournalUnavailable
-from rebalance_executor.domain.journal import PlanJournal, PlanPhase, RunRecord
+from rebalance_executor.domain.journal import PlanJournal, PlanPhase, PlanStart, RunRecord
 from rebalance_executor.domain.risk_state import DailyUsage, Reservation, StartedPlan
 from rebalance_executor.execution.ports import Lease
 from rebalance_simulation.clock import SimulatedClock
 from tests.support.aws import REGION, TABLE, Tampered, canceled, client_error, dynamodb, execution_table, once
-from tests.support.builders import NOW
+from tests.support.builders import NOW, a_plan
 from tests.support.journalled import ACCOUNT, PLAN_ID, filled_parent, order_result, parent, result, state
 from tests.support.processes import LOOPBACK, free_port
 
@@ -147,7 +147,7 @@ def test_large_result_is_stored_in_one_transaction(
     journal.finish(lease, FINISHED, parents=(), result=large)
 
     (actions,) = transactions(tampered)
-    assert {attribute} == {kind for action in actions[3:] for kind in action["Put"]["Item"]["result"]}
+    assert {attribute} == {kind for action in actions[3:] for kind in action["Put"]["Item"]["body"]}
     assert journal.result(ACCOUNT, PLAN_ID) == large
 
 
@@ -303,7 +303,7 @@ def test_finish_that_took_effect_before_its_retry_succeeds(
 
     journal.finish(lease, FINISHED, parents=[filled_parent()], result=result())
 
-    assert journal.load(ACCOUNT, PLAN_ID) == PlanJournal(FINISHED, {"AAPL": filled_parent()}, result())
+    assert journal.load(ACCOUNT, PLAN_ID) == PlanJournal(FINISHED, {"AAPL": filled_parent()}, result=result())
 
 
 def test_acquire_after_a_lost_response_returns_the_same_lease(journal: DynamoJournal, tampered: Tampered) -> None:
@@ -408,7 +408,7 @@ def test_lost_lease_is_fenced_with_one_more_action(journal: DynamoJournal, lease
     journal.release(lease)
 
     with pytest.raises(Fenced):
-        journal.write(lease, state(), parents=[parent()], reservation=reservation())
+        journal.write(lease, state(), parents=[parent()], start=PlanStart(a_plan(), reservation()))
     with pytest.raises(Fenced):
         journal.finish(lease, FINISHED, parents=(), result=result())
 
@@ -418,17 +418,19 @@ def test_other_content_is_a_contradiction_with_one_more_action(journal: DynamoJo
     journal.write(lease, state())
 
     with pytest.raises(JournalContradiction):
-        journal.write(lease, state(content_hash="bb22"), reservation=reservation())
+        journal.write(lease, state(content_hash="bb22"), start=PlanStart(a_plan(), reservation()))
     with pytest.raises(JournalContradiction):
         journal.finish(lease, replace(FINISHED, content_hash="bb22"), parents=(), result=result())
 
 
 @pytest.mark.usefixtures("one_more_action")
 def test_changed_day_is_day_changed_with_one_more_action(journal: DynamoJournal, lease: Lease) -> None:
-    journal.write(lease, state(), reservation=reservation())
+    journal.write(lease, state(), start=PlanStart(a_plan(), reservation()))
+    journal.finish(lease, FINISHED, parents=(), result=result())
+    again = journal.acquire(ACCOUNT, "run-2", now=NOW, expires_at=HELD_UNTIL)
 
     with pytest.raises(DayChanged):
-        journal.write(lease, state(plan_id="plan-2"), reservation=reservation("plan-2"))
+        journal.write(again, state(plan_id="plan-2"), start=PlanStart(a_plan(), reservation("plan-2")))
 
 
 def reservation(plan_id: str = PLAN_ID) -> Reservation:

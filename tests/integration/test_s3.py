@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -10,6 +11,7 @@ from botocore.exceptions import ReadTimeoutError
 
 from rebalance_executor.adapters.s3 import S3PlanStore
 from rebalance_executor.domain.errors import ConfigurationError, InvalidInput, PlanSourceUnavailable
+from rebalance_executor.service import PlanVersion
 from rebalance_executor.triggers import MAX_BYTES
 from tests.support.aws import Tampered, aws, client_error, once
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 BUCKET = "plans"
 KEY = "2026/01/plan 1.json"
+LATEST = PlanVersion(BUCKET, KEY)
 
 
 @pytest.fixture
@@ -45,22 +48,40 @@ def put(client: S3Client, body: bytes) -> str:
 
 
 def test_fetch_returns_the_document(store: S3PlanStore, client: S3Client) -> None:
-    put(client, b'{"plan_id": "\xc3\xa9"}')
+    version_id = put(client, b'{"plan_id": "\xc3\xa9"}')
 
-    assert store.fetch(BUCKET, KEY) == b'{"plan_id": "\xc3\xa9"}'
+    body, version = store.fetch(LATEST)
+
+    assert body == b'{"plan_id": "\xc3\xa9"}'
+    assert (version.bucket, version.key, version.version_id) == (BUCKET, KEY, version_id)
+    assert version.url == f"s3://{BUCKET}/{KEY}?versionId={version_id}"
 
 
 def test_fetch_returns_the_named_version(store: S3PlanStore, client: S3Client) -> None:
     approved = put(client, b"approved")
     put(client, b"newer")
 
-    assert store.fetch(BUCKET, KEY, approved) == b"approved"
-    assert store.fetch(BUCKET, KEY) == b"newer"
+    assert store.fetch(replace(LATEST, version_id=approved))[0] == b"approved"
+    assert store.fetch(LATEST)[0] == b"newer"
+
+
+def test_object_of_a_bucket_without_versions_is_read_only_while_it_is_unchanged(client: S3Client) -> None:
+    client.create_bucket(Bucket="unversioned")
+    store = S3PlanStore("unversioned", lambda: client)
+    client.put_object(Bucket="unversioned", Key=KEY, Body=b"first")
+    _, version = store.fetch(PlanVersion("unversioned", KEY))
+
+    assert version.version_id is None
+    assert store.fetch(version) == (b"first", version)
+    client.put_object(Bucket="unversioned", Key=KEY, Body=b"second")
+    with pytest.raises(InvalidInput) as raised:
+        store.fetch(version)
+    assert raised.value.field == "plan_s3.key"
 
 
 def test_another_bucket_is_invalid_and_not_read(store: S3PlanStore, tampered: Tampered) -> None:
     with pytest.raises(InvalidInput) as caught:
-        store.fetch("another-bucket", KEY)
+        store.fetch(PlanVersion("another-bucket", KEY))
 
     assert caught.value.field == "plan_s3.bucket"
     assert tampered.calls == []
@@ -71,14 +92,14 @@ def test_missing_bucket_setting_is_named() -> None:
         raise AssertionError("no client is needed")
 
     with pytest.raises(ConfigurationError) as caught:
-        S3PlanStore(None, no_client).fetch(BUCKET, KEY)
+        S3PlanStore(None, no_client).fetch(LATEST)
 
     assert caught.value.field == "PLAN_BUCKET"
 
 
 def test_missing_object_names_the_key(store: S3PlanStore) -> None:
     with pytest.raises(InvalidInput) as caught:
-        store.fetch(BUCKET, "absent.json")
+        store.fetch(PlanVersion(BUCKET, "absent.json"))
 
     assert caught.value.field == "plan_s3.key"
     assert "absent.json" in caught.value.problem
@@ -88,18 +109,18 @@ def test_missing_version_names_the_version(store: S3PlanStore, client: S3Client)
     put(client, b"{}")
 
     with pytest.raises(InvalidInput) as caught:
-        store.fetch(BUCKET, KEY, "no-such-version")
+        store.fetch(replace(LATEST, version_id="no-such-version"))
 
     assert caught.value.field == "plan_s3.version_id"
 
 
 def test_document_is_limited_to_max_bytes(store: S3PlanStore, client: S3Client) -> None:
     put(client, b" " * MAX_BYTES)
-    assert len(store.fetch(BUCKET, KEY)) == MAX_BYTES
+    assert len(store.fetch(LATEST)[0]) == MAX_BYTES
 
     put(client, b" " * (MAX_BYTES + 1))
     with pytest.raises(InvalidInput, match=str(MAX_BYTES + 1)):
-        store.fetch(BUCKET, KEY)
+        store.fetch(LATEST)
 
 
 class Body:
@@ -126,7 +147,7 @@ class OneResponse:
     """An S3 client with one response."""
 
     def __init__(self, body: Body, size: int) -> None:
-        self._response = {"Body": body, "ContentLength": size}
+        self._response = {"Body": body, "ContentLength": size, "ETag": "etag"}
 
     def get_object(self, **_request: Any) -> Any:
         return self._response
@@ -136,7 +157,7 @@ def test_body_of_a_too_large_document_is_not_read() -> None:
     body = Body()
 
     with pytest.raises(InvalidInput):
-        S3PlanStore(BUCKET, lambda: cast("S3Client", OneResponse(body, 5 * MAX_BYTES))).fetch(BUCKET, KEY)
+        S3PlanStore(BUCKET, lambda: cast("S3Client", OneResponse(body, 5 * MAX_BYTES))).fetch(LATEST)
 
     assert (body.was_read, body.was_closed) == (False, True)
 
@@ -145,7 +166,7 @@ def test_broken_connection_asks_for_redelivery() -> None:
     body = Body(ReadTimeoutError(endpoint_url="http://s3"))
 
     with pytest.raises(PlanSourceUnavailable):
-        S3PlanStore(BUCKET, lambda: cast("S3Client", OneResponse(body, 2))).fetch(BUCKET, KEY)
+        S3PlanStore(BUCKET, lambda: cast("S3Client", OneResponse(body, 2))).fetch(LATEST)
 
     assert body.was_closed
 
@@ -168,7 +189,7 @@ def test_s3_errors_are_typed(
     tampered.before = once(error, "get_object")
 
     with pytest.raises(expected) as caught:
-        store.fetch(BUCKET, KEY)
+        store.fetch(LATEST)
 
     assert type(caught.value) is expected
     assert caught.value.__cause__ is error

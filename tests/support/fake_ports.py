@@ -5,7 +5,8 @@ AAA, BBB and CCC are quoted at $99.99 to $100.01. A submission fills at once at 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -261,10 +262,11 @@ class FakePorts:
         self.publishers = [FakePublisher()]
         self.cached_assets: dict[str, Asset] = {}
         self.emitted: list[tuple[LogEvent, dict[str, object]]] = []
+        self.earlier_plans: list[str] = []
+        """IDs of the plans that runs finished before their own."""
         self.stop_requested = False
         self.brokers_opened: list[tuple[str, Deadline]] = []
         self.broker.before_submit = self._check_journalled
-        self._plan_ids: list[str] = []
 
     @property
     def ports(self) -> Ports:
@@ -281,7 +283,6 @@ class FakePorts:
 
     def execute(self, plan: RebalancePlan, *, seconds: float = 600, run_id: str = "run-1") -> ExecutionResult:
         """Execute the plan in one run that has ``seconds``."""
-        self._plan_ids.append(plan.plan_id)
         deadline = Deadline.after(self.clock.now(), timedelta(seconds=seconds))
         return ExecutionManager(self.ports, self.config).execute(plan, "main", deadline, run_id)
 
@@ -323,6 +324,11 @@ class FakePorts:
     def emit(self, event: LogEvent, **fields: object) -> None:
         self.emitted.append((event, fields))
 
+    @contextmanager
+    def earlier_plan(self, plan: RebalancePlan) -> Iterator[None]:
+        self.earlier_plans.append(plan.plan_id)
+        yield
+
     def get(self, symbols: Sequence[str], *, now: datetime) -> Mapping[str, Asset]:
         found = {symbol: asset for symbol, asset in self.cached_assets.items() if symbol in symbols}
         return self._call_database("assets.get", lambda: found)
@@ -353,9 +359,9 @@ class FakePorts:
 
     def _check_journalled(self, request: OrderRequest) -> None:
         """Assert that the journal holds the order before it is sent."""
-        parent = self.parent(request.symbol, self._plan_ids[-1])
-        assert parent.open_child is not None
-        assert parent.open_child.request(request.symbol, parent.side) == request
+        parents = [self.parent(request.symbol, plan_id) for plan_id in self.journal.unfinished_plan_ids]
+        children = [parent.open_child for parent in parents if parent.open_child is not None]
+        assert [child.request(request.symbol, request.side) for child in children] == [request]
 
 
 def rejection(status: int = 403, code: int | None = 40310000) -> OrderRejected:

@@ -11,10 +11,10 @@ from datetime import datetime
 
 from rebalance_executor.adapters.dynamodb.journal import PARENTS_PER_TRANSACTION
 from rebalance_executor.domain.errors import Fenced, JournalContradiction, LeaseHeld
-from rebalance_executor.domain.journal import PlanJournal, PlanPhase, PlanState, RunEnd, RunRecord
+from rebalance_executor.domain.journal import PlanJournal, PlanPhase, PlanStart, PlanState, RunEnd, RunRecord
 from rebalance_executor.domain.orders import ParentOrder
+from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.domain.result import ExecutionResult
-from rebalance_executor.domain.risk_state import Reservation
 from rebalance_executor.execution.ports import Lease
 from tests.support.memory_risk_store import DatabaseCall, InMemoryRiskStore
 
@@ -30,6 +30,7 @@ class _Plan:
     parents: dict[str, tuple[str, ParentOrder]] = field(default_factory=dict)
     """By symbol, with the content hash of the plan that they belong to."""
     runs: dict[int, RunRecord] = field(default_factory=dict)
+    document: RebalancePlan | None = None
     result: ExecutionResult | None = None
     published: frozenset[str] = frozenset()
 
@@ -50,6 +51,8 @@ class InMemoryJournal:
         self._leases: dict[str, Lease] = {}
         self._epochs: dict[str, int] = {}
         self._plans: dict[tuple[str, str], _Plan] = {}
+        self._unfinished: dict[str, str] = {}
+        """By account: the ID of its unfinished plan."""
 
     # --- lease -------------------------------------------------------------------------------------------
 
@@ -64,7 +67,8 @@ class InMemoryJournal:
                 until = held.expires_at.isoformat()
                 raise LeaseHeld(f"account {account} is held", held_by=held.run_id, held_until=until)
             epoch = self._epochs[account] = self._epochs.get(account, 0) + 1
-            lease = self._leases[account] = Lease(account, epoch, run_id, expires_at)
+            lease = Lease(account, epoch, run_id, expires_at, self._unfinished.get(account))
+            self._leases[account] = lease
             return lease
 
         return self._call("journal.acquire", take)
@@ -72,6 +76,11 @@ class InMemoryJournal:
     def release(self, lease: Lease) -> None:
         """Release the lease, unless another run has taken it over."""
         self._call("journal.release", lambda: self._release(lease))
+
+    @property
+    def unfinished_plan_ids(self) -> list[str]:
+        """IDs of the unfinished plans of all accounts. Not a port call."""
+        return list(self._unfinished.values())
 
     def holder(self, account: str) -> Lease | None:
         """Return the account's lease, expired or not, or None. Not a port call."""
@@ -90,7 +99,8 @@ class InMemoryJournal:
             return None
         content_hash = plan.state.content_hash
         parents = {symbol: parent for symbol, (owner, parent) in plan.parents.items() if owner == content_hash}
-        return PlanJournal(plan.state, parents, plan.result, plan.published)
+        document = plan.document if plan.result is None else None
+        return PlanJournal(plan.state, parents, document, plan.result, plan.published)
 
     def result(self, account: str, plan_id: str) -> ExecutionResult | None:
         """Return the stored result of a finished plan."""
@@ -115,18 +125,23 @@ class InMemoryJournal:
         *,
         parents: Iterable[ParentOrder] = (),
         run: RunRecord | None = None,
-        reservation: Reservation | None = None,
+        start: PlanStart | None = None,
     ) -> None:
-        """Write the plan's state with these parents, and the run and the reservation if given."""
+        """Write the plan's state with these parents, and the run and the start if given."""
         *before, last = self._batches(parents)
 
         def put() -> None:
             self._check(lease, plan)
+            self._check_unfinished(lease, plan)
+            reservation = start.reservation if start is not None else None
             if reservation is not None:
                 self.risk_store.check(lease.account, reservation)
                 self.risk_store.apply(lease.account, reservation)
             written = self._put_parents(plan, last)
             written.state = plan
+            self._unfinished[plan.account] = plan.plan_id
+            if start is not None:
+                written.document = start.document
             if run is not None:
                 written.runs[run.epoch] = run
 
@@ -143,6 +158,8 @@ class InMemoryJournal:
                 self._release(lease)
                 return
             self._check(lease, plan)
+            self._check_unfinished(lease, plan)
+            self._unfinished.pop(plan.account, None)
             written = self._put_parents(plan, last)
             written.state, written.result = plan, result
             ended = result.execution_timestamp
@@ -196,6 +213,10 @@ class InMemoryJournal:
             return
         if stored.state.content_hash != plan.content_hash or stored.state.phase is PlanPhase.FINISHED:
             raise JournalContradiction(f"plan {plan.plan_id} has other content or is finished")
+
+    def _check_unfinished(self, lease: Lease, plan: PlanState) -> None:
+        if self._unfinished.get(plan.account, plan.plan_id) != plan.plan_id:
+            raise Fenced("another plan is unfinished", epoch=lease.epoch)
 
     def _holds(self, lease: Lease) -> bool:
         held = self._leases.get(lease.account)

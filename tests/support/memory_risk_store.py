@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from typing import Protocol
 
 from rebalance_executor.domain.errors import DayChanged
@@ -43,6 +43,8 @@ class InMemoryRiskStore:
     def __init__(self, call: DatabaseCall) -> None:
         self._call = call
         self._days: dict[tuple[str, date], _Day] = {}
+        self.bindings: dict[str, str] = {}
+        """Account name by broker account number. Not a port call."""
         self.kill_switch_settings: dict[str, list[KillSwitchRecord]] = {}
         """Every setting of each account's kill switch; the last one applies. Not a port call."""
 
@@ -66,6 +68,15 @@ class InMemoryRiskStore:
         self._call(
             "risk_store.set_kill_switch", lambda: self.kill_switch_settings.setdefault(account, []).append(switch)
         )
+
+    def bind_account(self, account: str, account_number: str, at: datetime) -> str:
+        """Bind a broker account to this name unless it is bound; return the name that it is bound to."""
+        del at  # only the table stores the time
+        return self._call("risk_store.bind_account", lambda: self.bindings.setdefault(account_number, account))
+
+    def binding(self, account_number: str) -> str | None:
+        """Return the name that a broker account is bound to. Not a port call."""
+        return self.bindings.get(account_number)
 
     def reserved(self, account: str) -> list[tuple[DailyUsage, frozenset[str]]]:
         """Return each trading day's usage with the plans that reserved it. Not a port call."""

@@ -40,6 +40,7 @@ from tests.support.lambda_context import FakeContext
 EXECUTION, IDEMPOTENCY, BUCKET, BUS = "execution", "idempotency", "plans", "results"
 KEYS = {"api_key": "key", "secret_key": "secret"}
 _OPEN = frozenset({"new", "accepted", "pending_new", "partially_filled", "pending_cancel", "held"})
+_REQUESTS = itertools.count(1)
 _CONTAINERS = itertools.count(1)
 _HALF_SPREAD = Decimal("0.01")
 
@@ -70,8 +71,8 @@ class HandlerWorld:
 
     # --- drive -------------------------------------------------------------------------------------------
 
-    def deliver(self, event: object, *, seconds: float = 600) -> dict[str, Any]:
-        """Invoke the handler, with ``seconds`` until its timeout."""
+    def deliver(self, event: object, *, seconds: float = 600, request_id: str | None = None) -> dict[str, Any]:
+        """Invoke the handler, with ``seconds`` until its timeout; Lambda's retries of an event share a request ID."""
         if self._service is None or self._telemetry is None:
             self.restart()
         ends_at = self.in_seconds(seconds)
@@ -79,7 +80,7 @@ class HandlerWorld:
         def remaining_seconds() -> float:
             return (ends_at - self.clock.now()).total_seconds()
 
-        context = cast("Any", FakeContext(remaining_seconds))
+        context = cast("Any", FakeContext(remaining_seconds, request_id or f"request-{next(_REQUESTS)}"))
         return handle(event, context, cast("Telemetry", self._telemetry), lambda: self.service)
 
     def deliver_and_kill(self, event: object, *, after: float = 0.1, seconds: float = 60) -> None:
@@ -257,7 +258,9 @@ def _provision(session: boto3.Session) -> None:
     client = session.client("dynamodb")
     create_execution_table(client, EXECUTION)
     create_idempotency_table(client, IDEMPOTENCY)
-    session.client("s3").create_bucket(Bucket=BUCKET)
+    s3 = session.client("s3")
+    s3.create_bucket(Bucket=BUCKET)
+    s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
     session.client("events").create_event_bus(Name=BUS)
     session.client("secretsmanager").create_secret(Name="alpaca/default", SecretString=json.dumps(KEYS))
 

@@ -23,7 +23,7 @@ from rebalance_cli.views.operations import ID_LENGTH, dead_letter_view, dead_let
 from rebalance_cli.views.tables import facts
 from rebalance_executor.domain.errors import InvalidInput
 from rebalance_executor.domain.values import Name
-from rebalance_executor.triggers import PlanDocument, decode
+from rebalance_executor.triggers import DELIVERY_ATTRIBUTE, PlanDocument, decode
 
 app = typer.Typer(help="Inspect and replay dead-letter messages.", no_args_is_help=True)
 
@@ -87,6 +87,8 @@ class _Received:
     group: str | None
     account: str | None
     """Account of the plan in the message."""
+    delivery_id: str
+    """ID of the message that was delivered first: this one, or the one that it replays."""
 
 
 # --- commands --------------------------------------------------------------------------------------------
@@ -191,6 +193,7 @@ def _received(ctx: CliContext, url: str) -> Iterator[list[_Received]]:
                 MaxNumberOfMessages=_BATCH_SIZE,
                 VisibilityTimeout=_VISIBILITY_SECONDS,
                 AttributeNames=["All"],
+                MessageAttributeNames=[DELIVERY_ATTRIBUTE],
             ).get("Messages", [])
             new = [message for message in map(_parse, messages) if message.letter.message_id not in received]
             if not new:
@@ -221,7 +224,9 @@ def _parse(message: dict[str, Any]) -> _Received:
         deliveries=int(attributes.get("ApproximateReceiveCount", 0)),
         body=body,
     )
-    return _Received(letter, message["ReceiptHandle"], attributes.get("MessageGroupId"), account)
+    replayed = message.get("MessageAttributes", {}).get(DELIVERY_ATTRIBUTE, {}).get("StringValue")
+    delivery_id = replayed or letter.message_id
+    return _Received(letter, message["ReceiptHandle"], attributes.get("MessageGroupId"), account, delivery_id)
 
 
 def _plan_in(body: str) -> tuple[str | None, str | None, str | None]:
@@ -250,12 +255,18 @@ def _select(ctx: CliContext, messages: list[_Received], prefix: str, queue: Queu
 
 
 def _send(ctx: CliContext, url: str, message: _Received, account: str) -> None:
-    """Send the message to the plan queue, in the account's group so that plans of one account run in order."""
+    """Send the message to the plan queue, in the account's group so that plans of one account run in order.
+
+    The attribute with the first message's ID makes the program read the plan's version that the first delivery read.
+    """
+    attribute: Any = {DELIVERY_ATTRIBUTE: {"DataType": "String", "StringValue": message.delivery_id}}
     fifo: dict[str, str] = {}
     if url.endswith(".fifo"):
         # without a new deduplication ID, SQS drops a message that was sent within the last five minutes
         fifo = {"MessageGroupId": message.group or account, "MessageDeduplicationId": uuid.uuid4().hex}
-    ctx.aws_client("sqs").send_message(QueueUrl=url, MessageBody=message.letter.body, **fifo)
+    ctx.aws_client("sqs").send_message(
+        QueueUrl=url, MessageBody=message.letter.body, MessageAttributes=attribute, **fifo
+    )
 
 
 def _delete(ctx: CliContext, url: str, message: _Received) -> None:

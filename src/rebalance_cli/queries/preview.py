@@ -124,6 +124,15 @@ class ReadOnlyRiskStore:
     def set_kill_switch(self, account: str, switch: KillSwitchRecord) -> None:
         """Do nothing."""
 
+    def bind_account(self, account: str, account_number: str, at: datetime) -> str:
+        """Return the name that the broker account is bound to, or this one if it is not bound."""
+        del at
+        return self._store.binding(account_number) or account
+
+    def binding(self, account_number: str) -> str | None:
+        """Return the account name that a broker account is bound to, or None."""
+        return self._store.binding(account_number)
+
 
 class NoAssetCache:
     """Implementation of ``AssetCache`` without a cache: asset flags are always read from the broker."""

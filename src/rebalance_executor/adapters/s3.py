@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from rebalance_executor.adapters.aws import error_code, error_text
 from rebalance_executor.domain.errors import ConfigurationError, InvalidInput, PlanSourceUnavailable
+from rebalance_executor.service import PlanVersion
 from rebalance_executor.triggers import MAX_BYTES
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 _NO_KEY = frozenset({"NoSuchKey", "404", "KeyTooLongError"})
+_CHANGED = frozenset({"PreconditionFailed", "412"})
 _NO_VERSION = frozenset({"NoSuchVersion", "InvalidArgument", "MethodNotAllowed"})
 """An unknown version, a malformed version ID, a delete marker."""
 
@@ -32,8 +35,8 @@ class S3PlanStore:
         self._bucket = bucket
         self._client = client
 
-    def fetch(self, bucket: str, key: str, version_id: str | None = None) -> bytes:
-        """Return the document, up to 1 MiB.
+    def fetch(self, version: PlanVersion) -> tuple[bytes, PlanVersion]:
+        """Return the document, up to 1 MiB, and the version that it is.
 
         Raises:
             InvalidInput: another bucket, no such object or version, or too large.
@@ -42,20 +45,33 @@ class S3PlanStore:
         """
         if self._bucket is None:
             raise ConfigurationError("PLAN_BUCKET", "is not set: plans cannot be read from S3")
-        if bucket != self._bucket:
-            raise InvalidInput("plan_s3.bucket", f"is {bucket!r}; plans are read only from the configured bucket")
-        request: Any = {"Bucket": bucket, "Key": key} | ({"VersionId": version_id} if version_id is not None else {})
+        if version.bucket != self._bucket:
+            raise InvalidInput(
+                "plan_s3.bucket", f"is {version.bucket!r}; plans are read only from the configured bucket"
+            )
+        request: Any = {"Bucket": version.bucket, "Key": version.key}
+        if version.version_id is not None:
+            request["VersionId"] = version.version_id
+        elif version.etag is not None:
+            request["IfMatch"] = version.etag
         try:
             response = self._client().get_object(**request)
             with response["Body"] as body:
                 size = response["ContentLength"]
                 if size > MAX_BYTES:
                     raise InvalidInput("plan_s3.key", f"has {size} bytes; the limit is {MAX_BYTES}")
-                return body.read()
+                found = replace(version, version_id=_version_id(response), etag=response["ETag"])
+                return body.read(), found
         except ClientError as error:
-            _raise_typed(error, key)
+            _raise_typed(error, version.key)
         except BotoCoreError as error:
             raise PlanSourceUnavailable(f"S3 did not answer: {error}", aws_code=type(error).__name__) from error
+
+
+def _version_id(response: Any) -> str | None:
+    """Return the object's version; None in a bucket without versioning, where S3 says ``null`` or nothing."""
+    version_id = response.get("VersionId")
+    return str(version_id) if version_id not in (None, "null") else None
 
 
 def _raise_typed(error: ClientError, key: str) -> NoReturn:
@@ -64,6 +80,9 @@ def _raise_typed(error: ClientError, key: str) -> NoReturn:
         raise InvalidInput("plan_s3.key", f"object {key!r} does not exist") from error
     if code in _NO_VERSION:
         raise InvalidInput("plan_s3.version_id", f"object {key!r} has no such version: {code}") from error
+    if code in _CHANGED:
+        text = f"object {key!r} was replaced after the plan's first delivery, and its bucket keeps no versions"
+        raise InvalidInput("plan_s3.key", f"{text}; send the new plan as a new event") from error
     if code == "NoSuchBucket":
         raise ConfigurationError("PLAN_BUCKET", "does not exist") from error
     if code == "AccessDenied":  # S3 also sends it for a missing object if the caller may not list the bucket

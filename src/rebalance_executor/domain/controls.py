@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 
 from rebalance_executor.domain.codes import Code
@@ -83,6 +83,21 @@ def account_denial(account: Account, expected_number: str | None) -> Denial | No
     if account.blocked_by is not None:
         return Denial(Code.ACCOUNT_BLOCKED, f"the broker blocks trading on this account: {account.blocked_by}")
     return None
+
+
+def binding_denial(account: str, bound_to: str, account_number: str) -> Denial | None:
+    """Deny if the broker account is bound to another account name: both would spend the same cash."""
+    if bound_to == account:
+        return None
+    text = f"broker account {account_number} belongs to account {bound_to}; to move it to {account}: rebalance bind"
+    return Denial(Code.ACCOUNT_MISMATCH, text)
+
+
+def trading_day_denial(started: date | None, now: date | None) -> Denial | None:
+    """Deny new orders of a plan that was started on an earlier trading day: its orders and quotes are of that day."""
+    if started is None or now is None or started == now:
+        return None
+    return Denial(Code.MARKET_CLOSED, f"the plan's trading day, {started.isoformat()}, has ended")
 
 
 def session_denial(clock: MarketClock, *, extended_hours: bool = False) -> Denial | None:

@@ -130,6 +130,15 @@ class LeaseHeld(Redeliver):
     code = "LEASE_HELD"
 
 
+class EarlierPlanUnfinished(Redeliver):
+    """Another plan of the account is started and not finished, and could not be finished now. This plan did not start.
+
+    ``unfinished_plan_id`` names that plan. Deliver this plan again after it.
+    """
+
+    code = "EARLIER_PLAN_UNFINISHED"
+
+
 class Fenced(Redeliver):
     """Another run took over the account (its epoch is newer). This run sends nothing more; deliver the plan again."""
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 
 from rebalance_executor.domain.orders import ParentOrder
+from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.domain.result import ExecutionResult
+from rebalance_executor.domain.risk_state import Reservation
 
 
 class PlanPhase(StrEnum):
@@ -38,6 +40,29 @@ class PlanState:
     """Number of the broker account that the plan started on; resuming on another one is an error."""
     buy_budget: Decimal | None = None
     """Total dollars that the buys may cost; None until the cash gate is passed."""
+    trading_day: date | None = None
+    """The day whose session was open, or about to open, when the plan started; orders of the plan belong to it."""
+    source: str | None = None
+    """The object version in S3 that the plan was read from; None for a plan that was delivered inline."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanStart:
+    """What the first write of a plan stores in addition to its state, all in one transaction."""
+
+    document: RebalancePlan
+    """The plan itself."""
+    reservation: Reservation | None = None
+    """The plan's share of the trading day; None if nothing is to be traded."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnfinishedPlan:
+    """A plan that was started and is not finished. An account has one at most."""
+
+    account: str
+    plan_id: str
+    started_at: datetime
 
 
 class RunEnd(StrEnum):
@@ -67,6 +92,8 @@ class PlanJournal:
     plan: PlanState
     parents: Mapping[str, ParentOrder]
     """By symbol."""
+    document: RebalancePlan | None = None
+    """The plan itself, from which any later run can finish it; None once the plan is finished."""
     result: ExecutionResult | None = None
     published: frozenset[str] = frozenset()
     """Channels on which the result was published. Later deliveries of the plan do not publish it there again."""

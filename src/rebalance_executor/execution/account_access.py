@@ -14,6 +14,8 @@ from rebalance_executor.execution.quotes import QuoteFeed
 class AccountAccess:
     """Access of one run to one account: its broker, quotes and kill switch, the ports and the configuration."""
 
+    account: str
+    """The account's name."""
     ports: Ports
     broker: Broker
     quotes: QuoteFeed
@@ -24,7 +26,7 @@ class AccountAccess:
     def create(cls, account: str, broker: Broker, ports: Ports, config: ExecutionConfig) -> AccountAccess:
         """Return the access to the account with this name. Nothing is read yet."""
         quotes, kill_switch = QuoteFeed(broker, ports.clock, config), KillSwitch(ports, account)
-        return cls(ports, broker, quotes, kill_switch, config)
+        return cls(account, ports, broker, quotes, kill_switch, config)
 
     @property
     def clock(self) -> Clock:

@@ -34,12 +34,27 @@ class LogEvent(StrEnum):
         Severity.WARNING,
         "The plan has fields that its schema does not have; they change nothing.",
     )
+    PLAN_VERSION_PINNED = (
+        "plan.version_pinned",
+        Severity.WARNING,
+        "The plan's object was replaced after the first delivery; this delivery reads the version of the first.",
+    )
     PLAN_INVALID = "plan.invalid", Severity.WARNING, "The document can never be executed; nothing was stored or sent."
     PLAN_DENIED = "plan.denied", Severity.WARNING, "A control denied a valid plan as a whole."
     PLAN_CLAIMED = "plan.claimed", Severity.INFO, "The idempotency record of the plan was claimed."
     PLAN_DUPLICATE = "plan.duplicate", Severity.INFO, "A redelivered plan got its stored result."
     PLAN_STARTED = "plan.started", Severity.INFO, "Parent orders were sized and their quantities frozen."
     PLAN_RESUMED = "plan.resumed", Severity.WARNING, "A run continues a plan that an earlier run left unfinished."
+    PLAN_EARLIER_RESUMED = (
+        "plan.earlier_resumed",
+        Severity.WARNING,
+        "The account has an unfinished plan; the run finishes it before its own plan.",
+    )
+    PLAN_BLOCKED = (
+        "plan.blocked",
+        Severity.CRITICAL,
+        "An unfinished plan cannot be finished without an operator; the account's other plans wait for it.",
+    )
     PLAN_REDELIVERY_REQUESTED = "plan.redelivery_requested", Severity.WARNING, "Another delivery is asked for."
     PLAN_FINISHED = "plan.finished", Severity.INFO, "The result is stored."
     PLAN_UNRESOLVED = "plan.unresolved", Severity.ERROR, "The result is stored; an operator must look."

@@ -1,8 +1,9 @@
 """The manager: one plan from its lease to its result.
 
-The steps are: acquire the account's lease, start the plan or resume it from the journal, work the sells, pass the cash
-gate, work the buys, reconcile with the broker, write the result and publish it. If a step fails, the reason is
-journalled and the lease is released; the error asks for redelivery if another delivery can help.
+The steps are: acquire the account's lease, finish an earlier plan of the account that is unfinished, start the plan or
+resume it from the journal, work the sells, pass the cash gate, work the buys, reconcile with the broker, write the
+result and publish it. If a step fails, the reason is journalled and the lease is released; the error asks for
+redelivery if another delivery can help.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ from dataclasses import replace
 from datetime import timedelta
 
 from rebalance_executor.domain.config import ExecutionConfig
-from rebalance_executor.domain.controls import check_fresh, runs_denial
+from rebalance_executor.domain.controls import check_fresh, runs_denial, trading_day_denial
 from rebalance_executor.domain.errors import (
     ConfigurationError,
+    EarlierPlanUnfinished,
     Fenced,
+    JournalContradiction,
     JournalUnavailable,
     LeaseHeld,
     OverfillGuard,
@@ -46,6 +49,8 @@ from rebalance_executor.execution.run import Run
 
 _LEASE_POLL_INTERVAL = timedelta(seconds=5)
 """Time between two attempts to acquire a lease that another run holds."""
+_SHORTEST_RUN = timedelta(seconds=3)
+"""Time until the deadline that a run needs to start its own plan after it finished an earlier one."""
 _LEASE_RESERVE = timedelta(seconds=2)
 """Reserve in ``lease_margin``, in addition to the time of the longest request."""
 
@@ -62,14 +67,19 @@ class ExecutionManager:
         self._ports = ports
         self._config = config
 
-    def execute(self, plan: RebalancePlan, account: str, deadline: Deadline, run_id: str) -> ExecutionResult:
+    def execute(
+        self, plan: RebalancePlan, account: str, deadline: Deadline, run_id: str, source: str | None = None
+    ) -> ExecutionResult:
         """Execute ``plan`` on ``account``, resume it, or return its stored result.
+
+        An account has one unfinished plan at most. If it is another one, the run finishes it first.
 
         Args:
             plan: the validated plan.
             account: the name of the account.
             deadline: the end of the invocation.
             run_id: unique per call. Lambda's request ID is not: a retry of an event has the same one.
+            source: the object version in S3 that the plan was read from; None for a plan that was delivered inline.
 
         Raises:
             InvalidInput: the plan can never be executed (expired, changed, unknown account); nothing was sent.
@@ -79,12 +89,18 @@ class ExecutionManager:
             JournalContradiction: the journal cannot be read or contradicts the plan.
         """
         broker = self._ports.brokers(account, deadline)
-        lease = self._acquire_lease(account, deadline, run_id)
-        with ExitStack() as on_error:
-            on_error.callback(self._release_lease, lease)
-            result = self._under_lease(plan, broker, lease, deadline)
-            on_error.pop_all()  # a finished plan has released its lease
-        return result
+        while True:
+            lease = self._acquire_lease(account, deadline, run_id)
+            with ExitStack() as on_error:
+                on_error.callback(self._release_lease, lease)
+                if lease.unfinished_plan_id in (None, plan.plan_id):
+                    result = self._under_lease(plan, broker, lease, deadline, source)
+                    on_error.pop_all()  # a finished plan has released its lease
+                    return result
+                self._finish_earlier(broker, lease, deadline)
+                on_error.pop_all()
+            if self._ports.clock.now() + _SHORTEST_RUN > deadline.stop_at:
+                raise PlanYielded(f"plan {lease.unfinished_plan_id} was finished first; too little time is left")
 
     # --- lease -------------------------------------------------------------------------------------------
 
@@ -113,7 +129,33 @@ class ExecutionManager:
 
     # --- the plan ----------------------------------------------------------------------------------------
 
-    def _under_lease(self, plan: RebalancePlan, broker: Broker, lease: Lease, deadline: Deadline) -> ExecutionResult:
+    def _finish_earlier(self, broker: Broker, lease: Lease, deadline: Deadline) -> None:
+        """Finish the account's unfinished plan, whose own delivery may never come again.
+
+        Raises:
+            EarlierPlanUnfinished: it is still unfinished; the plan that was delivered waits for it.
+        """
+        plan_id = lease.unfinished_plan_id or ""
+        self._ports.log.emit(LogEvent.PLAN_EARLIER_RESUMED, unfinished_plan_id=plan_id)
+        try:
+            journal = self._ports.journal.load(lease.account, plan_id)
+            if journal is None or journal.document is None:
+                raise JournalContradiction(
+                    f"the journal of account {lease.account} lacks its unfinished plan {plan_id}"
+                )
+            with self._ports.log.earlier_plan(journal.document):
+                self._resume_and_finish(journal.document, journal, broker, lease, deadline)
+        except RebalanceError as error:
+            if not isinstance(error, Redeliver):
+                self._ports.log.emit(
+                    LogEvent.PLAN_BLOCKED, unfinished_plan_id=plan_id, code=error.code, reason=str(error)
+                )
+            text = f"plan {plan_id} of account {lease.account} must be finished first: {error.code}: {error}"
+            raise EarlierPlanUnfinished(text, unfinished_plan_id=plan_id) from error
+
+    def _under_lease(
+        self, plan: RebalancePlan, broker: Broker, lease: Lease, deadline: Deadline, source: str | None
+    ) -> ExecutionResult:
         journal = self._ports.journal.load(lease.account, plan.plan_id)
         if journal is not None and journal.plan.content_hash != plan.content_hash:
             raise PlanChanged.for_plan(plan.plan_id, started_at=journal.plan.started_at)
@@ -122,14 +164,21 @@ class ExecutionManager:
             self._release_lease(lease)
             publish(self._ports, journal.result, journal.published)  # an earlier run may have ended before it did
             return journal.result
+        if journal is not None:
+            return self._resume_and_finish(journal.document or plan, journal, broker, lease, deadline)
+        self._check_fresh(plan)
         access = AccountAccess.create(lease.account, broker, self._ports, self._config)
-        pretrade = PreTrade(access)
-        if journal is None:
-            self._check_fresh(plan)
-            run = pretrade.start(plan, lease, deadline)
-        else:
-            run = self._resume(plan, journal, pretrade, lease, deadline)
-            self._check_runs(run, access.kill_switch)
+        return self._work(PreTrade(access).start(plan, lease, deadline, source), access)
+
+    def _resume_and_finish(
+        self, plan: RebalancePlan, journal: PlanJournal, broker: Broker, lease: Lease, deadline: Deadline
+    ) -> ExecutionResult:
+        access = AccountAccess.create(lease.account, broker, self._ports, self._config)
+        run = self._resume(plan, journal, PreTrade(access), lease, deadline)
+        self._check_runs(run, access.kill_switch)
+        return self._work(run, access)
+
+    def _work(self, run: Run, access: AccountAccess) -> ExecutionResult:
         try:
             return self._drive(run, access)
         except OverfillGuard as error:
@@ -166,8 +215,9 @@ class ExecutionManager:
         pretrade.set_trading_hours(run, permission)
         run.outbox.reissue_cancels(run.work)
         self._ports.log.emit(LogEvent.PLAN_RESUMED, runs=state.runs, phase=state.phase)
-        if permission.denial is not None:
-            run.conclude(permission.denial, self._ports.log)
+        denial = permission.denial or trading_day_denial(state.trading_day, permission.trading_day)
+        if denial is not None:
+            run.conclude(denial, self._ports.log)
         return run
 
     def _check_runs(self, run: Run, kill_switch: KillSwitch) -> None:

@@ -7,11 +7,12 @@ adapter. Every error is one of ``domain.errors``.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Protocol
 
-from rebalance_executor.domain.journal import PlanJournal, PlanState, RunRecord
+from rebalance_executor.domain.journal import PlanJournal, PlanStart, PlanState, RunRecord
 from rebalance_executor.domain.market import (
     Account,
     Asset,
@@ -23,8 +24,9 @@ from rebalance_executor.domain.market import (
     Trade,
 )
 from rebalance_executor.domain.orders import ParentOrder
+from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.domain.result import ExecutionResult
-from rebalance_executor.domain.risk_state import KillSwitchRecord, Reservation, RiskState
+from rebalance_executor.domain.risk_state import KillSwitchRecord, RiskState
 from rebalance_executor.execution.deadline import Deadline
 from rebalance_executor.execution.events import LogEvent
 
@@ -131,6 +133,8 @@ class Lease:
     epoch: int
     run_id: str
     expires_at: datetime
+    unfinished_plan_id: str | None = None
+    """The account's plan that was started and is not finished, when the lease was acquired; None if there is none."""
 
 
 class Journal(Protocol):
@@ -139,6 +143,8 @@ class Journal(Protocol):
     Every method raises ``JournalUnavailable`` if the database does not answer. A parent is written with all its
     children or not at all. A write that fails between two parents leaves the plan's own item unchanged: a plan that
     is being started does not exist yet, a resumed one is resumed again. Repeating a write is harmless.
+
+    An account has one unfinished plan at most: the write that starts a plan is conditional on it.
     """
 
     def acquire(self, account: str, run_id: str, *, now: datetime, expires_at: datetime) -> Lease:
@@ -164,12 +170,12 @@ class Journal(Protocol):
         *,
         parents: Iterable[ParentOrder] = (),
         run: RunRecord | None = None,
-        reservation: Reservation | None = None,
+        start: PlanStart | None = None,
     ) -> None:
-        """Write the plan's state with these parents, the run's record and the reservation of the day's limits.
+        """Write the plan's state with these parents, the run's record and, with a plan's first write, its start.
 
         Raises:
-            Fenced: another run took the account over.
+            Fenced: another run took the account over, or another plan of the account is unfinished.
             DayChanged: another plan reserved a part of the day's limits in between.
             JournalContradiction: the plan was started with other content, or is finished.
         """
@@ -210,6 +216,14 @@ class RiskStore(Protocol):
 
     def set_kill_switch(self, account: str, switch: KillSwitchRecord) -> None:
         """Set the kill switch; the history of settings is kept."""
+        ...
+
+    def bind_account(self, account: str, account_number: str, at: datetime) -> str:
+        """Bind a broker account to this account name unless it is bound; return the name that it is bound to."""
+        ...
+
+    def binding(self, account_number: str) -> str | None:
+        """Return the account name that a broker account is bound to, or None."""
         ...
 
 
@@ -257,6 +271,14 @@ class EventLog(Protocol):
         ...
 
 
+class PlanLog(EventLog, Protocol):
+    """Event log whose lines carry the IDs of the plan that was delivered."""
+
+    def earlier_plan(self, plan: RebalancePlan) -> AbstractContextManager[None]:
+        """Log everything within under this plan's IDs instead of those of the plan that was delivered."""
+        ...
+
+
 def _never() -> bool:
     return False
 
@@ -271,7 +293,7 @@ class Ports:
     risk_store: RiskStore
     assets: AssetCache
     clock: Clock
-    log: EventLog
+    log: PlanLog
     publishers: Sequence[ResultPublisher] = ()
     stop_requested: Callable[[], bool] = _never
     """Returns true once the caller asks the run to stop safely: the run then cancels open orders and yields."""

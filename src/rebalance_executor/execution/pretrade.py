@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 
 from rebalance_executor.domain.cash import expected_notional, funds
 from rebalance_executor.domain.controls import (
@@ -12,6 +12,7 @@ from rebalance_executor.domain.controls import (
     PlanContext,
     account_denial,
     asset_denial,
+    binding_denial,
     conflicting,
     day_limit_denial,
     parent_denial,
@@ -21,7 +22,7 @@ from rebalance_executor.domain.controls import (
     switch_denial,
 )
 from rebalance_executor.domain.errors import JournalUnavailable, NotFound
-from rebalance_executor.domain.journal import PlanPhase, PlanState, RunRecord
+from rebalance_executor.domain.journal import PlanPhase, PlanStart, PlanState, RunRecord
 from rebalance_executor.domain.limits import ConflictPolicy
 from rebalance_executor.domain.market import ZERO, Account, Asset, BrokerOrder, MarketClock, SymbolSnapshot
 from rebalance_executor.domain.orders import Outcome, ParentOrder
@@ -52,11 +53,21 @@ class TradingPermission:
     clock_lag: timedelta = timedelta()
     """Time by which the broker's clock is behind this program's; never overestimated."""
 
+    @property
+    def trading_day(self) -> date | None:
+        """The day whose session closes next; None if the account itself may not trade."""
+        return _trading_day(self.clock) if self.clock is not None else None
+
+
+def _trading_day(clock: MarketClock) -> date:
+    return clock.next_close.date()
+
 
 class PreTrade:
     """The checks and the sizing before a run trades on one account."""
 
     def __init__(self, access: AccountAccess) -> None:
+        self._account = access.account
         self._broker = access.broker
         self._assets = access.ports.assets
         self._risk_store = access.ports.risk_store
@@ -66,17 +77,24 @@ class PreTrade:
         self._kill_switch = access.kill_switch
         self._config = access.config
 
-    def start(self, plan: RebalancePlan, lease: Lease, deadline: Deadline) -> Run:
+    def start(self, plan: RebalancePlan, lease: Lease, deadline: Deadline, source: str | None = None) -> Run:
         """Return the run of a plan that starts now: every item is sized to a frozen parent order, or denied.
+
+        Args:
+            plan: the plan.
+            lease: the lease of its account.
+            deadline: the end of the invocation.
+            source: the object version in S3 that the plan was read from, if it was not delivered inline.
 
         Raises:
             BrokerUnavailable, JournalUnavailable: a read failed; nothing was sent.
         """
         if not plan.trades:  # a plan of HOLDs needs nothing from the broker
-            run = self.new_run(plan, lease, deadline, self._state(plan, lease, None), {})
+            run = self.new_run(plan, lease, deadline, self._state(plan, lease, None, source), {})
         else:
             permission = self.check_account()
-            run = self.new_run(plan, lease, deadline, self._state(plan, lease, permission.account), {})
+            run = self.new_run(plan, lease, deadline, self._state(plan, lease, permission, source), {})
+            run.work.start = PlanStart(plan)
             for parent in self._parents(run, permission):
                 run.work.update_parent(parent)
             self.set_trading_hours(run, permission)
@@ -105,13 +123,18 @@ class PreTrade:
             BrokerUnavailable: a read failed.
         """
         account = self._broker.account()
-        denial = account_denial(account, self._broker.expected_account_number)
+        denial = account_denial(account, self._broker.expected_account_number) or self._binding_denial(account)
         if denial is not None:
             return TradingPermission(account, denial)
         asked_at = self._clock.now()  # before the request: a slow answer must not move the close
         clock = self._broker.clock()
         denial = session_denial(clock, extended_hours=self._config.extended_hours)
         return TradingPermission(account, denial, clock, asked_at - clock.now)
+
+    def _binding_denial(self, account: Account) -> Denial | None:
+        """Bind the broker account to this account's name at its first use; deny if it is bound to another name."""
+        bound_to = self._risk_store.bind_account(self._account, account.account_number, self._clock.now())
+        return binding_denial(self._account, bound_to, account.account_number)
 
     def set_trading_hours(self, run: Run, permission: TradingPermission) -> None:
         """Set the times at which the session closes and, if it has not started, opens; both by our clock."""
@@ -124,7 +147,7 @@ class PreTrade:
     def _load_risk_state(self, account: str, clock: MarketClock) -> RiskState:
         """Read kill switch and daily usage; the trading day is the one whose session closes next."""
         now = self._clock.now()
-        risk = self._risk_store.load(account, clock.next_close.date())
+        risk = self._risk_store.load(account, _trading_day(clock))
         self._kill_switch.prime(risk.kill_switch, now)
         return risk
 
@@ -140,7 +163,9 @@ class PreTrade:
 
     # --- parents -----------------------------------------------------------------------------------------
 
-    def _state(self, plan: RebalancePlan, lease: Lease, account: Account | None) -> PlanState:
+    def _state(
+        self, plan: RebalancePlan, lease: Lease, permission: TradingPermission | None, source: str | None
+    ) -> PlanState:
         return PlanState(
             account=lease.account,
             plan_id=plan.plan_id,
@@ -150,8 +175,10 @@ class PreTrade:
             started_at=self._clock.now(),
             phase=PlanPhase.SELLS,
             runs=1,
-            starting_funds=funds(account) if account is not None else ZERO,
-            account_number=account.account_number if account is not None else None,
+            starting_funds=funds(permission.account) if permission is not None else ZERO,
+            account_number=permission.account.account_number if permission is not None else None,
+            trading_day=permission.trading_day if permission is not None else None,
+            source=source,
         )
 
     def _parents(self, run: Run, permission: TradingPermission) -> Iterable[ParentOrder]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from rebalance_executor.domain.journal import PlanState, RunEnd, RunRecord
+from rebalance_executor.domain.journal import PlanStart, PlanState, RunEnd, RunRecord
 from rebalance_executor.domain.orders import ChildOrder, ChildState, ParentOrder
 from rebalance_executor.domain.risk_state import Reservation
 from rebalance_executor.execution.ports import Journal, Lease
@@ -22,8 +22,8 @@ class UnitOfWork:
     """By symbol."""
     changed: set[str] = field(default_factory=set)
     """Symbols of the parents that changed since the last write."""
-    reservation: Reservation | None = None
-    """The plan's share of the trading day, until the first write stores it."""
+    start: PlanStart | None = None
+    """What the first write of a plan stores in addition; None in a resumed plan, and after that write."""
     is_state_changed: bool = True
     """True while the journal lacks the latest ``state`` or ``record``."""
 
@@ -54,7 +54,8 @@ class UnitOfWork:
 
     def reserve(self, reservation: Reservation) -> None:
         """Store the plan's share of the trading day with the next write."""
-        self.reservation = reservation
+        if self.start is not None:
+            self.start = replace(self.start, reservation=reservation)
 
     def end_run(self, end: RunEnd, reason: str, now: datetime) -> None:
         """Record the end of the run, with its reason and time."""
@@ -76,8 +77,8 @@ class UnitOfWork:
             JournalUnavailable: the database did not answer; the changes stay pending.
         """
         record = self.record if self.is_state_changed else None
-        journal.write(lease, self.state, parents=self.changed_parents, run=record, reservation=self.reservation)
+        journal.write(lease, self.state, parents=self.changed_parents, run=record, start=self.start)
         # Only after the write: a failed one leaves all changes pending.
         self.changed.clear()
         self.is_state_changed = False
-        self.reservation = None
+        self.start = None

@@ -183,7 +183,7 @@ def test_small_result_is_one_item_of_json() -> None:
     (item,) = journal_items.result_items(state(), result())
 
     assert item["sk"] == "RESULT#000"
-    assert json.loads(str(item["result"]))["plan_id"] == result().plan_id
+    assert json.loads(str(item["body"]))["plan_id"] == result().plan_id
     assert journal_items.result_from([item]) == result()
 
 
@@ -193,7 +193,7 @@ def test_result_above_the_item_limit_is_split_and_round_trips() -> None:
     pieces = journal_items.result_items(state(), large)
 
     assert len(pieces) > 1
-    assert all(len(str(item["result"])) <= journal_items.CHUNK_BYTES for item in pieces)
+    assert all(len(str(item["body"])) <= journal_items.CHUNK_BYTES for item in pieces)
     assert [item["sk"] for item in pieces] == [f"RESULT#{n:03d}" for n in range(len(pieces))]
     assert journal_items.result_from(pieces) == large
 
@@ -203,14 +203,14 @@ def test_result_above_the_transaction_limit_is_compressed_and_round_trips() -> N
 
     compressed = journal_items.result_items(state(), huge)
 
-    assert sum(len(item["result"]) for item in compressed if isinstance(item["result"], bytes)) < 1_000_000
+    assert sum(len(item["body"]) for item in compressed if isinstance(item["body"], bytes)) < 1_000_000
     assert journal_items.result_from([from_attributes(to_attributes(item)) for item in compressed]) == huge
 
 
 def test_missing_piece_of_a_result_is_a_contradiction() -> None:
     pieces = journal_items.result_items(state(), result(tuple(order_result(f"SYM{n}", children=3) for n in range(500))))
 
-    with pytest.raises(JournalContradiction, match="pieces of the result"):
+    with pytest.raises(JournalContradiction, match="found 2 of 3 pieces"):
         journal_items.result_from(pieces[1:])
 
 
@@ -227,7 +227,7 @@ def test_damaged_compressed_result_is_a_contradiction() -> None:
     (item,) = journal_items.result_items(state(), result())
 
     with pytest.raises(JournalContradiction, match="cannot be read"):
-        journal_items.result_from([item | {"result": b"\x1f\x8bnot gzip"}])
+        journal_items.result_from([item | {"body": b"\x1f\x8bnot gzip"}])
 
 
 def test_unknown_attributes_are_ignored() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import Any, cast
 
@@ -11,6 +12,7 @@ import pytest
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.errors import InvalidInput, JournalUnavailable
 from rebalance_executor.domain.market import Side
+from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.domain.risk_state import NEVER_SET, PROGRAM, KillSwitchRecord, TradingState
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.kill_switch import BEFORE_SENDING, KillSwitch, set_by_operator
@@ -38,6 +40,9 @@ class Fixture:
             log=self,
         )
         self.kill_switch = KillSwitch(ports, "main")
+
+    def earlier_plan(self, plan: RebalancePlan) -> AbstractContextManager[None]:
+        raise NotImplementedError
 
     def emit(self, event: LogEvent, **fields: object) -> None:
         self.logged.append((event, fields))

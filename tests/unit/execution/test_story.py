@@ -54,6 +54,7 @@ def test_each_wave_is_journalled_in_one_write_before_sending() -> None:
     assert executed().database_calls == [
         "journal.acquire",
         "journal.load",
+        "risk_store.bind_account",
         "risk_store.load",
         "assets.get",
         "assets.put",
@@ -83,6 +84,7 @@ def test_journal_holds_start_and_end_of_the_plan() -> None:
         starting_funds=Decimal(100_000),
         account_number="PA1",
         buy_budget=Decimal("101489.80"),  # 100,000 + 1,999.80, less half a percent, down to the cent
+        trading_day=NOW.date(),
     )
     assert fakes.journal.runs("main", "plan-1") == [
         RunRecord(1, "run-1", started_at=NOW, ended_at=NOW, end=RunEnd.COMPLETED)

@@ -1,7 +1,8 @@
 """The journal on DynamoDB: one table, every write conditional on the account's lease.
 
 Items (``journal_items``): ``ACCOUNT#<account>/LEASE``, and per plan the partition ``PLAN#<account>#<plan_id>`` with
-the sort keys ``PLAN``, ``PARENT#<symbol>``, ``RUN#<epoch>`` and ``RESULT#<number>``. None of them expires.
+the sort keys ``PLAN``, ``DOCUMENT#<number>``, ``PARENT#<symbol>``, ``RUN#<epoch>`` and ``RESULT#<number>``. None of
+them expires. The lease item names the account's unfinished plan: the plan's first write sets it, the last removes it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,15 @@ from rebalance_executor.adapters.dynamodb.table import (
     to_attributes,
 )
 from rebalance_executor.domain.errors import DayChanged, Fenced, JournalContradiction, LeaseHeld
-from rebalance_executor.domain.journal import PlanJournal, PlanPhase, PlanState, RunEnd, RunRecord
+from rebalance_executor.domain.journal import (
+    PlanJournal,
+    PlanPhase,
+    PlanStart,
+    PlanState,
+    RunEnd,
+    RunRecord,
+    UnfinishedPlan,
+)
 from rebalance_executor.domain.orders import ParentOrder
 from rebalance_executor.domain.result import ExecutionResult
 from rebalance_executor.domain.risk_state import Reservation
@@ -30,11 +39,8 @@ from rebalance_executor.execution.ports import Clock, Lease
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-_RELEASED = ""
-"""The lease's run ID after its release."""
-
 PARENTS_PER_TRANSACTION = 88
-"""A transaction is limited to 100 actions; lease, plan, run and result take up to 11 of them."""
+"""A transaction is limited to 100 actions; lease, plan, run and result or document take up to 11 of them."""
 
 _PARENT_BYTES_PER_TRANSACTION = 1_000_000
 """A transaction is limited to 4 MB, of which a result takes up to 2.8 MB."""
@@ -42,10 +48,15 @@ _PARENT_BYTES_PER_TRANSACTION = 1_000_000
 _LEASE, _PLAN, _DAY = "lease", "plan", "day"
 """Names of the actions in a transaction. The name of the action whose condition failed selects the error."""
 
+_NAMES = {"#day": "day", "#status": "status"}
+"""Reserved words of DynamoDB, which expressions must not contain."""
 _ACQUIRE = "SET epoch = if_not_exists(epoch, :none) + :one, run_id = :run_id, held_until = :until, taken_at = :now"
 _RELEASE = "SET run_id = :released"
 _LEASE_IS_FREE = "attribute_not_exists(epoch) OR held_until < :now OR run_id = :released"
 _LEASE_IS_OURS = "epoch = :epoch AND run_id = :run_id"
+_NO_OTHER_PLAN = f"{_LEASE_IS_OURS} AND (attribute_not_exists(plan_id) OR plan_id = :plan)"
+_SET_UNFINISHED = "SET plan_id = :plan, account = :account, #day = :unfinished, #status = :since"
+_FINISH = f"{_RELEASE} REMOVE plan_id, account, #day, #status"
 _PLAN_IS_WRITABLE = "attribute_not_exists(pk) OR (content_hash = :hash AND phase <> :finished)"
 _IS_ABSENT = "attribute_not_exists(pk)"
 
@@ -101,7 +112,7 @@ class DynamoJournal:
                     ":run_id": run_id,
                     ":until": journal_items.iso(expires_at),
                     ":now": journal_items.iso(now),
-                    ":released": _RELEASED,
+                    ":released": journal_items.RELEASED,
                 },
             )
         except ConditionFailed as failure:
@@ -114,8 +125,14 @@ class DynamoJournal:
                     held_by=holder,
                     held_until=until,
                 ) from None
-        held_until = datetime.fromisoformat(str(item["held_until"]))
-        return Lease(account=account, epoch=int(item["epoch"]), run_id=run_id, expires_at=held_until)
+        unfinished = item.get("plan_id")
+        return Lease(
+            account=account,
+            epoch=int(item["epoch"]),
+            run_id=run_id,
+            expires_at=datetime.fromisoformat(str(item["held_until"])),
+            unfinished_plan_id=str(unfinished) if unfinished is not None else None,
+        )
 
     def release(self, lease: Lease) -> None:
         """Release the lease. Do nothing if it was released before or if another run has taken it over."""
@@ -143,10 +160,13 @@ class DynamoJournal:
             for item in items
             if _has_prefix(item, journal_items.PARENT) and item.get("content_hash") == plan.content_hash
         ]
+        result = journal_items.result_from([item for item in items if _has_prefix(item, journal_items.RESULT)])
+        pieces = [item for item in items if _has_prefix(item, journal_items.DOCUMENT)] if result is None else []
         return PlanJournal(
             plan=plan,
             parents={parent.symbol: parent for parent in parents},
-            result=journal_items.result_from([item for item in items if _has_prefix(item, journal_items.RESULT)]),
+            document=journal_items.document_from(pieces),
+            result=result,
             published=journal_items.published_channels(plan_item),
         )
 
@@ -160,6 +180,18 @@ class DynamoJournal:
         return journal_items.result_from(
             list(self._table.query(journal_items.plan_pk(account, plan_id), journal_items.RESULT))
         )
+
+    def unfinished(self, account: str) -> UnfinishedPlan | None:
+        """Return the account's plan that was started and is not finished, or None. Consistent read.
+
+        Only the operators' commands read it: a run gets the plan's ID with its lease.
+
+        Raises:
+            JournalUnavailable: the table did not answer.
+        """
+        key = journal_items.lease_key(account)
+        lease = next(self._table.between(str(key["pk"]), journal_items.LEASE, journal_items.LEASE), None)
+        return journal_items.unfinished_from(lease) if lease is not None and "plan_id" in lease else None
 
     def runs(self, account: str, plan_id: str) -> list[RunRecord]:
         """Return the plan's runs, oldest first. Only the operators' commands read them.
@@ -182,19 +214,24 @@ class DynamoJournal:
         *,
         parents: Iterable[ParentOrder] = (),
         run: RunRecord | None = None,
-        reservation: Reservation | None = None,
+        start: PlanStart | None = None,
     ) -> None:
-        """Write the plan's state with these parents, the run and the plan's reservation of the day's limits.
+        """Write the plan's state with these parents, the run and, with a plan's first write, its start.
 
         Raises:
-            Fenced: the lease is no longer ours; nothing (more) was written.
+            Fenced: the lease is no longer ours, or another plan of the account is unfinished; nothing (more) was
+                written.
             DayChanged: the day's usage has changed since the reservation was calculated; the plan's state was not
                 written.
             JournalContradiction: the plan was started with other content, or is finished.
             JournalUnavailable: the write may or may not have taken effect; repeating it is harmless.
         """
         *before, last = _batches(plan, parents, self._parents_per_transaction)
-        actions = [self._check_lease(lease), self._put_plan(plan, journal_items.plan_item(plan, lease.epoch))]
+        reservation = start.reservation if start is not None else None
+        actions = [self._set_unfinished(lease, plan), self._put_plan(plan, journal_items.plan_item(plan, lease.epoch))]
+        if start is not None:
+            pieces = journal_items.document_items(plan, start.document)
+            actions += [self._put("document", piece) for piece in pieces]
         if reservation is not None:
             actions += self._reserve(lease, reservation)
         if run is not None:
@@ -220,7 +257,7 @@ class DynamoJournal:
         """
         *before, last = _batches(plan, parents, self._parents_per_transaction)
         actions = [
-            self._release_lease(lease),
+            self._finish_plan(lease, plan),
             self._put_plan(plan, journal_items.plan_item(plan, lease.epoch, result)),
             self._complete_run(lease, plan, result),
             *(self._put("result", item, _IS_ABSENT) for item in journal_items.result_items(plan, result)),
@@ -257,9 +294,27 @@ class DynamoJournal:
         key = {"Key": to_attributes(journal_items.lease_key(lease.account))}
         return self._action(_LEASE, "ConditionCheck", key, _LEASE_IS_OURS, _lease_values(lease))
 
-    def _release_lease(self, lease: Lease) -> TransactionAction:
-        update = {"Key": to_attributes(journal_items.lease_key(lease.account)), "UpdateExpression": _RELEASE}
-        return self._action(_LEASE, "Update", update, _LEASE_IS_OURS, _release_values(lease))
+    def _set_unfinished(self, lease: Lease, plan: PlanState) -> TransactionAction:
+        """Check the lease, and name the plan as the account's unfinished one unless another plan is."""
+        values: dict[str, Value] = {
+            ":plan": plan.plan_id,
+            ":account": plan.account,
+            ":unfinished": journal_items.UNFINISHED,
+            ":since": journal_items.iso(plan.started_at),
+            **_lease_values(lease),
+        }
+        return self._update_lease(lease, _SET_UNFINISHED, values)
+
+    def _finish_plan(self, lease: Lease, plan: PlanState) -> TransactionAction:
+        return self._update_lease(lease, _FINISH, {":plan": plan.plan_id, **_release_values(lease)})
+
+    def _update_lease(self, lease: Lease, expression: str, values: Mapping[str, Value]) -> TransactionAction:
+        update = {
+            "Key": to_attributes(journal_items.lease_key(lease.account)),
+            "UpdateExpression": expression,
+            "ExpressionAttributeNames": _NAMES,
+        }
+        return self._action(_LEASE, "Update", update, _NO_OTHER_PLAN, values)
 
     def _check_plan(self, plan: PlanState) -> TransactionAction:
         key = {"Key": to_attributes(journal_items.plan_key(plan.account, plan.plan_id))}
@@ -334,7 +389,7 @@ def _lease_values(lease: Lease) -> dict[str, Value]:
 
 
 def _release_values(lease: Lease) -> dict[str, Value]:
-    return {":released": _RELEASED, **_lease_values(lease)}
+    return {":released": journal_items.RELEASED, **_lease_values(lease)}
 
 
 def _plan_values(plan: PlanState) -> dict[str, Value]:

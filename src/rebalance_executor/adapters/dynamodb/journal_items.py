@@ -7,6 +7,7 @@ Readers ignore unknown attributes, so that an older version of the program can r
 from __future__ import annotations
 
 import gzip
+import json
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -14,17 +15,24 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from rebalance_executor.adapters.dynamodb.table import Item, Value
-from rebalance_executor.domain.errors import JournalContradiction
-from rebalance_executor.domain.journal import PlanState, RunRecord
+from rebalance_executor.domain.errors import InvalidInput, JournalContradiction
+from rebalance_executor.domain.journal import PlanState, RunRecord, UnfinishedPlan
 from rebalance_executor.domain.orders import ParentOrder
+from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.domain.result import ExecutionResult
 from rebalance_executor.domain.values import format_decimal
 
 LEASE = "LEASE"
 PLAN = "PLAN"
+DOCUMENT = "DOCUMENT#"
 PARENT = "PARENT#"
 RUN = "RUN#"
 RESULT = "RESULT#"
+
+RELEASED = ""
+"""The lease's run ID after its release."""
+UNFINISHED = "unfinished"
+"""Value of ``day`` in the lease item while a plan of the account is unfinished, under which the index lists it."""
 
 CHUNK_BYTES = 350_000
 """An item is limited to 400 KB."""
@@ -47,6 +55,11 @@ def lease_key(account: str) -> Item:
     return {"pk": f"ACCOUNT#{account}", "sk": LEASE}
 
 
+def unfinished_from(item: Item) -> UnfinishedPlan:
+    """Return the unfinished plan that a lease item, or its entry in the index, names."""
+    return UnfinishedPlan(str(item["account"]), str(item["plan_id"]), datetime.fromisoformat(str(item["status"])))
+
+
 def plan_pk(account: str, plan_id: str) -> str:
     """Return the partition key of a plan. Separators in the account name are escaped: no two plans share a key."""
     return f"PLAN#{account.replace('%', '%25').replace('#', '%23')}#{plan_id}"
@@ -61,7 +74,7 @@ def plan_key(account: str, plan_id: str) -> Item:
 
 
 def plan_item(state: PlanState, epoch: int, result: ExecutionResult | None = None) -> Item:
-    """Return the plan item. ``day`` and ``status`` are the keys of the plan index; no other item has ``day``."""
+    """Return the plan item. ``day`` and ``status`` are the keys of the plan index, which also lists some leases."""
     return make_item(
         plan_pk(state.account, state.plan_id),
         PLAN,
@@ -157,49 +170,66 @@ def run_from(item: Item) -> RunRecord:
     return parse_item(item, _RECORD.validate_python)
 
 
-# --- result ----------------------------------------------------------------------------------------------
+# --- document and result ---------------------------------------------------------------------------------
+
+
+def document_items(state: PlanState, plan: RebalancePlan) -> list[Item]:
+    """Return the plan itself as JSON, split into items. It is compressed unless it fits into one item."""
+    return _pieces(plan_pk(state.account, state.plan_id), DOCUMENT, plan.model_dump_json(ensure_ascii=True), limit=1)
+
+
+def document_from(items: Sequence[Item]) -> RebalancePlan | None:
+    """Return the plan from its items in order, or None if there are no items.
+
+    Raises:
+        JournalContradiction: items are missing or cannot be read.
+    """
+    return _joined(items, lambda text: RebalancePlan.parse(json.loads(text)))
 
 
 def result_items(state: PlanState, result: ExecutionResult) -> list[Item]:
     """Return the result as JSON, split into items. It is compressed only if it would not fit into one transaction."""
-    text = result.model_dump_json(ensure_ascii=True)  # one byte per character
-    fits = len(text) <= CHUNK_BYTES * _MAX_UNCOMPRESSED_CHUNKS
-    body = text if fits else gzip.compress(text.encode("ascii"), mtime=0)
-    pieces = [body[start : start + CHUNK_BYTES] for start in range(0, len(body), CHUNK_BYTES)]
-    return [
-        make_item(
-            plan_pk(state.account, state.plan_id),
-            f"{RESULT}{number:03d}",
-            pieces=len(pieces),
-            status=result.status.value,
-            result=piece,
-        )
-        for number, piece in enumerate(pieces)
-    ]
+    text, limit = result.model_dump_json(ensure_ascii=True), _MAX_UNCOMPRESSED_CHUNKS
+    return _pieces(plan_pk(state.account, state.plan_id), RESULT, text, limit=limit, status=result.status.value)
 
 
 def result_from(items: Sequence[Item]) -> ExecutionResult | None:
     """Return the result from its items in order, or None if there are no items.
 
     Raises:
-        JournalContradiction: items are missing or cannot be read. All of them are written in one transaction, so an
-            item was deleted or changed by hand.
+        JournalContradiction: items are missing or cannot be read.
+    """
+    return _joined(items, ExecutionResult.model_validate_json)
+
+
+def _pieces(pk: str, prefix: str, text: str, *, limit: int, **attributes: Value) -> list[Item]:
+    """Return an ASCII text as items of one transaction: as it is in up to ``limit`` items, otherwise compressed."""
+    body = text if len(text) <= CHUNK_BYTES * limit else gzip.compress(text.encode("ascii"), mtime=0)
+    pieces = [body[start : start + CHUNK_BYTES] for start in range(0, len(body), CHUNK_BYTES)]
+    return [
+        make_item(pk, f"{prefix}{number:03d}", pieces=len(pieces), body=piece, **attributes)
+        for number, piece in enumerate(pieces)
+    ]
+
+
+def _joined[T](items: Sequence[Item], parse: Callable[[str | bytes], T]) -> T | None:
+    """Return the value that ``parse`` makes of the items' joined text; None without items.
+
+    All items are written in one transaction: if some are missing, they were deleted by hand.
     """
     if not items:
         return None
     if len(items) != items[0].get("pieces"):
         raise JournalContradiction(
-            f"{_key_text(items[0])}: found {len(items)} of {items[0].get('pieces')!r} pieces of the result; "
+            f"{_key_text(items[0])}: found {len(items)} of {items[0].get('pieces')!r} pieces; "
             "restore the table's items before you continue"
         )
 
-    def joined(first: Item) -> ExecutionResult:
-        pieces = [item["result"] for item in items]
-        if isinstance(first["result"], bytes):
-            return ExecutionResult.model_validate_json(
-                gzip.decompress(b"".join(p for p in pieces if isinstance(p, bytes)))
-            )
-        return ExecutionResult.model_validate_json("".join(str(piece) for piece in pieces))
+    def joined(first: Item) -> T:
+        bodies = [item["body"] for item in items]
+        if isinstance(first["body"], bytes):
+            return parse(gzip.decompress(b"".join(body for body in bodies if isinstance(body, bytes))))
+        return parse("".join(str(body) for body in bodies))
 
     return parse_item(items[0], joined)
 
@@ -225,7 +255,7 @@ def parse_item[T](item: Item, parse: Callable[[Any], T]) -> T:
     """
     try:
         return parse(item)
-    except (ValidationError, KeyError, ValueError, OSError, EOFError) as error:
+    except (InvalidInput, ValidationError, KeyError, ValueError, OSError, EOFError) as error:
         raise JournalContradiction(
             f"journal item {_key_text(item)} cannot be read ({_problem(error)}); it was changed outside this program"
         ) from error

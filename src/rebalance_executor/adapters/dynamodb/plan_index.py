@@ -1,4 +1,4 @@
-"""The plans of a day by status, from the execution table's index. Only plan items have a ``day``."""
+"""The plans of a day by status, and the unfinished plans of all days, from the execution table's index."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
 
+from rebalance_executor.adapters.dynamodb.journal_items import UNFINISHED, unfinished_from
 from rebalance_executor.adapters.dynamodb.table import Table
+from rebalance_executor.domain.journal import UnfinishedPlan
 from rebalance_executor.execution.ports import Clock
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 INDEX = "plans-by-day"
-"""Keys ``day`` (UTC date on which the plan started) and ``status`` (``in_progress``, or the result's status)."""
+"""Keys ``day`` and ``status``: of a plan, its UTC date of start and ``in_progress`` or the result's status; of a lease
+whose account has an unfinished plan, ``unfinished`` and the time at which that plan started."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,3 +50,12 @@ class DynamoPlanIndex:
         keys = {"day": day.isoformat()} | ({"status": status} if status is not None else {})
         for item in self._table.query_index(INDEX, keys):
             yield ListedPlan(str(item["account"]), str(item["plan_id"]), str(item["status"]))
+
+    def unfinished_plans(self) -> Iterator[UnfinishedPlan]:
+        """Yield every plan of any account that was started and is not finished, the oldest first.
+
+        Raises:
+            JournalUnavailable: the table did not answer.
+        """
+        for item in self._table.query_index(INDEX, {"day": UNFINISHED}):
+            yield unfinished_from(item)

@@ -1,6 +1,8 @@
 """The items of the risk store: pure functions from values to items and back.
 
-They are in the account's partition, next to its lease: ``DAY#<date>`` is the usage of a trading day,
+``BROKER#<account number>`` with the sort key ``BINDING`` is the account name that a broker account is bound to.
+
+The other items are in the account's partition, next to its lease: ``DAY#<date>`` is the usage of a trading day,
 ``DAY#<date>#<time>#<plan_id>`` a plan started on it, ``SWITCH`` the current kill switch and ``SWITCH#<time>`` one
 setting in its history. One query reads the sort keys from a day to ``SWITCH``.
 """
@@ -25,6 +27,7 @@ from rebalance_executor.domain.risk_state import (
 from rebalance_executor.domain.values import format_decimal
 
 KILL_SWITCH = "SWITCH"
+BINDING = "BINDING"
 
 _STARTED: TypeAdapter[StartedPlan] = TypeAdapter(StartedPlan)
 _USAGE: TypeAdapter[DailyUsage] = TypeAdapter(DailyUsage)
@@ -34,6 +37,11 @@ _KILL_SWITCH: TypeAdapter[KillSwitchRecord] = TypeAdapter(KillSwitchRecord)
 def account_pk(account: str) -> str:
     """Return the partition key of an account."""
     return str(lease_key(account)["pk"])
+
+
+def binding_key(account_number: str) -> Item:
+    """Return the key of a broker account's binding to an account name."""
+    return {"pk": f"BROKER#{account_number}", "sk": BINDING}
 
 
 def day_sk(day: date) -> str:

@@ -5,13 +5,19 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
-from rebalance_executor.adapters.dynamodb import risk_items
-from rebalance_executor.adapters.dynamodb.table import Table, TransactionAction, to_attributes
+from rebalance_executor.adapters.dynamodb import journal_items, risk_items
+from rebalance_executor.adapters.dynamodb.table import ConditionFailed, Table, TransactionAction, Value, to_attributes
+from rebalance_executor.domain.errors import InvalidInput
 from rebalance_executor.domain.risk_state import KillSwitchRecord, RiskState
 from rebalance_executor.execution.ports import Clock
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+
+_BIND = "SET account = :account, bound_at = if_not_exists(bound_at, :at)"
+_IS_UNBOUND_OR_OURS = "attribute_not_exists(pk) OR account = :account"
+_IS_IDLE = "attribute_not_exists(plan_id) AND (attribute_not_exists(epoch) OR held_until < :now OR run_id = :released)"
+"""Condition on a lease: no run holds it, and no plan of the account is unfinished."""
 
 
 class DynamoRiskStore:
@@ -60,3 +66,63 @@ class DynamoRiskStore:
                 for item in items
             ]
         )
+
+    def bind_account(self, account: str, account_number: str, at: datetime) -> str:
+        """Bind a broker account to this account name unless it is bound; return the name that it is bound to.
+
+        Raises:
+            JournalUnavailable: the table did not answer; the binding may or may not have been written.
+        """
+        values: dict[str, Value] = {":account": account, ":at": journal_items.iso(at)}
+        try:
+            self._table.update(risk_items.binding_key(account_number), _BIND, _IS_UNBOUND_OR_OURS, values)
+        except ConditionFailed as failure:
+            return str((failure.item or {}).get("account"))
+        return account
+
+    def binding(self, account_number: str) -> str | None:
+        """Return the account name that a broker account is bound to, or None. Runs bind instead.
+
+        Raises:
+            JournalUnavailable: the table did not answer.
+        """
+        pk = str(risk_items.binding_key(account_number)["pk"])
+        item = next(self._table.between(pk, risk_items.BINDING, risk_items.BINDING), None)
+        return str(item["account"]) if item is not None else None
+
+    def move_binding(self, account_number: str, former: str, account: str, at: datetime) -> None:
+        """Move a broker account's binding from one account name to another, in one transaction.
+
+        Raises:
+            InvalidInput: the broker account is not bound to ``former``, or a run or an unfinished plan of ``former``
+                uses it.
+            JournalUnavailable: the binding may or may not have been moved.
+        """
+        binding = {
+            "Item": to_attributes(
+                {**risk_items.binding_key(account_number), "account": account, "bound_at": journal_items.iso(at)}
+            ),
+            "ConditionExpression": "account = :former",
+            "ExpressionAttributeValues": to_attributes({":former": former}),
+        }
+        lease = {
+            "Key": to_attributes(journal_items.lease_key(former)),
+            "ConditionExpression": _IS_IDLE,
+            "ExpressionAttributeValues": to_attributes(
+                {":now": journal_items.iso(at), ":released": journal_items.RELEASED}
+            ),
+        }
+        table = {"TableName": self._table.name}
+        try:
+            self._table.transact(
+                [
+                    TransactionAction("binding", {"Put": table | binding}),
+                    TransactionAction("lease", {"ConditionCheck": table | lease}),
+                ]
+            )
+        except ConditionFailed as failure:
+            if "binding" in failure.failed:
+                raise InvalidInput("account_number", f"{account_number} is not bound to account {former}") from None
+            raise InvalidInput(
+                "account", f"account {former} has a run or an unfinished plan; move its binding when that is finished"
+            ) from None

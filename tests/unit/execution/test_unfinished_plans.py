@@ -1,0 +1,261 @@
+"""One unfinished plan per account: a run finishes it before its own plan, from the journal alone."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from rebalance_executor.domain.codes import Code
+from rebalance_executor.domain.errors import (
+    BrokerUnavailable,
+    EarlierPlanUnfinished,
+    JournalUnavailable,
+    OverfillGuard,
+    PlanExpired,
+    PlanYielded,
+)
+from rebalance_executor.domain.journal import PlanPhase
+from rebalance_executor.domain.market import MarketClock
+from rebalance_executor.domain.orders import Outcome
+from rebalance_executor.domain.plan import RebalancePlan
+from rebalance_executor.domain.result import ExecutionStatus
+from rebalance_executor.domain.risk_state import TradingState
+from rebalance_executor.execution.events import LogEvent
+from tests.support.builders import NOW, a_plan, an_exit, an_item, later
+from tests.support.fake_ports import RESTS, FakePorts, outcomes
+
+
+def buys(plan_id: str, symbol: str, amount: str = "1000", **fields: object) -> RebalancePlan:
+    return a_plan(an_item(symbol, amount=amount), plan_id=plan_id, **fields)
+
+
+FIRST = buys("first", "AAA", correlation_id="correlation of the first")
+SECOND = buys("second", "BBB")
+
+
+def yielded(plan: RebalancePlan = FIRST, **config: Any) -> FakePorts:
+    """Return fakes in which ``plan`` was started and yielded; its own delivery never comes again."""
+    fakes = FakePorts(child_wait_seconds="60", **config)
+    for item in plan.trades:
+        fakes.broker.script(item.symbol, RESTS)
+    with pytest.raises(PlanYielded):
+        fakes.execute(plan, seconds=10)
+    return fakes
+
+
+# --- the run finishes it ---------------------------------------------------------------------------------
+
+
+def test_run_with_another_plan_first_finishes_the_unfinished_one() -> None:
+    fakes = yielded()
+
+    second = fakes.execute(SECOND, run_id="run-2")
+
+    first = fakes.plan_journal("first").result
+    assert first is not None
+    assert outcomes(first) == {"AAA": (Outcome.FILLED, None)}
+    assert first.correlation_id == "correlation of the first"
+    assert first.runs == 2
+    assert second.success
+    assert [result.plan_id for result in fakes.publishers[0].published] == ["first", "second"]
+    assert fakes.earlier_plans == ["first"]
+    assert fakes.fields(LogEvent.PLAN_EARLIER_RESUMED) == [{"unfinished_plan_id": "first"}]
+    assert fakes.journal.unfinished_plan_ids == []
+
+
+def test_own_delivery_of_the_finished_plan_gets_its_result() -> None:
+    fakes = yielded()
+    fakes.execute(SECOND, run_id="run-2")
+
+    assert fakes.execute(FIRST, run_id="run-3") == fakes.plan_journal("first").result
+
+
+def test_orders_of_the_unfinished_plan_precede_those_of_the_new_one() -> None:
+    fakes = yielded()
+    fakes.execute(SECOND, run_id="run-2")
+
+    assert [request.symbol for request in fakes.broker.sent] == ["AAA", "AAA", "BBB"]
+
+
+def test_plan_past_its_time_limit_is_concluded() -> None:
+    fakes = yielded(plan_time_limit_minutes="5")
+    fakes.clock.advance(timedelta(minutes=6))
+
+    fakes.execute(SECOND, run_id="run-2")
+
+    first = fakes.plan_journal("first").result
+    assert first is not None
+    assert outcomes(first) == {"AAA": (Outcome.UNFILLED, Code.TIME_LIMIT)}
+
+
+def test_plan_past_its_trading_day_is_concluded() -> None:
+    fakes = yielded(plan_time_limit_minutes="1440")
+    fakes.clock.advance(timedelta(hours=23))
+    opens = NOW + timedelta(days=1)
+    fakes.broker.market = MarketClock(fakes.clock.now(), True, opens + timedelta(days=1), opens + timedelta(hours=6))
+
+    fakes.execute(buys("second", "BBB", timestamp=later(23 * 3600).isoformat()), run_id="run-2")
+
+    first = fakes.plan_journal("first").result
+    assert first is not None
+    assert outcomes(first) == {"AAA": (Outcome.UNFILLED, Code.MARKET_CLOSED)}
+    assert len(fakes.broker.sent) == 2
+
+
+def test_plan_resumed_on_its_trading_day_goes_on() -> None:
+    fakes = yielded()
+
+    assert outcomes(fakes.execute(FIRST, run_id="run-2")) == {"AAA": (Outcome.FILLED, None)}
+
+
+def test_an_invalid_plan_still_finishes_the_unfinished_one() -> None:
+    fakes = yielded()
+    fakes.clock.advance(timedelta(minutes=40))
+
+    with pytest.raises(PlanExpired):
+        fakes.execute(SECOND, run_id="run-2")
+
+    assert fakes.plan_journal("first").plan.phase is PlanPhase.FINISHED
+    assert fakes.journal.holder("main") is None
+
+
+def test_plans_are_finished_in_the_order_in_which_they_started() -> None:
+    fakes = yielded()
+    fakes.broker.script("BBB", RESTS)
+    with pytest.raises(PlanYielded):
+        fakes.execute(SECOND, seconds=20, run_id="run-2")
+
+    fakes.execute(buys("third", "CCC"), run_id="run-3")
+
+    assert [result.plan_id for result in fakes.publishers[0].published] == ["first", "second", "third"]
+
+
+# --- it cannot be finished -------------------------------------------------------------------------------
+
+
+def test_second_plan_waits_while_the_first_stays_unfinished() -> None:
+    fakes = yielded()
+    fakes.broker.script("AAA", RESTS)
+
+    with pytest.raises(EarlierPlanUnfinished) as raised:
+        fakes.execute(SECOND, seconds=10, run_id="run-2")
+
+    assert raised.value.context["unfinished_plan_id"] == "first"
+    assert fakes.journal.peek("main", "second") is None
+    assert fakes.journal.unfinished_plan_ids == ["first"]
+    assert fakes.journal.holder("main") is None
+    assert LogEvent.PLAN_BLOCKED not in fakes.events
+
+
+def test_second_plan_is_redelivered_when_the_first_took_the_time() -> None:
+    fakes = yielded()
+    fakes.broker.script("AAA", RESTS)
+    fakes.after(4, lambda: fakes.broker.fill_order("order-2"))
+
+    with pytest.raises(PlanYielded, match="first"):
+        fakes.execute(SECOND, seconds=8, run_id="run-2")
+
+    assert fakes.plan_journal("first").result is not None
+    assert fakes.journal.peek("main", "second") is None
+    assert fakes.execute(SECOND, run_id="run-3").success
+
+
+@pytest.mark.parametrize("error", [BrokerUnavailable("503"), JournalUnavailable("500")], ids=["broker", "journal"])
+def test_outage_while_the_first_is_finished_redelivers_the_second(error: Exception) -> None:
+    fakes = yielded()
+    fakes.broker.errors["account"] = [error]
+
+    with pytest.raises(EarlierPlanUnfinished):
+        fakes.execute(SECOND, run_id="run-2")
+
+    assert fakes.execute(SECOND, run_id="run-3").success
+    assert fakes.plan_journal("first").result is not None
+
+
+def test_first_plan_that_needs_an_operator_blocks_the_account() -> None:
+    fakes = yielded()
+    fakes.broker.account_number = "PA2"  # the keys now belong to another broker account
+
+    with pytest.raises(EarlierPlanUnfinished):
+        fakes.execute(SECOND, run_id="run-2")
+
+    (blocked,) = fakes.fields(LogEvent.PLAN_BLOCKED)
+    assert (blocked["unfinished_plan_id"], blocked["code"]) == ("first", "CONFIGURATION")
+    assert fakes.journal.peek("main", "second") is None
+
+
+def test_overfill_guard_in_the_first_plan_halts_the_account_and_the_second_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fakes = yielded()
+    monkeypatch.setattr("rebalance_executor.domain.controls.overfill", lambda _: "too many shares")
+
+    with pytest.raises(EarlierPlanUnfinished) as raised:
+        fakes.execute(SECOND, run_id="run-2")
+
+    assert raised.value.__cause__.__class__ is OverfillGuard
+    assert fakes.journal.risk_store.kill_switch("main").state is TradingState.HALTED
+
+
+# --- it is resumed from the journal alone ----------------------------------------------------------------
+
+
+def test_resumed_plan_is_the_journalled_one() -> None:
+    plan = a_plan(an_exit("AAA", amount="-2000", current_value="2000"), an_item("BBB", amount="3000"), plan_id="first")
+    fakes = FakePorts(child_wait_seconds="60")
+    fakes.broker.shares = {"AAA": Decimal(20)}
+    fakes.broker.script("AAA", RESTS)
+    with pytest.raises(PlanYielded):
+        fakes.execute(plan, seconds=10)
+
+    fakes.execute(buys("second", "CCC"), run_id="run-2")
+
+    first = fakes.plan_journal("first").result
+    assert first is not None
+    assert first.status is ExecutionStatus.SUCCESS
+    assert [(order.symbol, order.outcome) for order in first.orders] == [
+        ("AAA", Outcome.FILLED),
+        ("BBB", Outcome.FILLED),
+    ]
+
+
+# --- one broker account, one account name ----------------------------------------------------------------
+
+
+def test_broker_account_is_bound_at_its_first_use() -> None:
+    fakes = FakePorts()
+    fakes.execute(FIRST)
+
+    assert fakes.journal.risk_store.bindings == {"PA1": "main"}
+
+
+def test_another_name_for_the_same_broker_account_is_denied() -> None:
+    fakes = FakePorts()
+    fakes.journal.risk_store.bindings["PA1"] = "other"
+
+    result = fakes.execute(FIRST)
+
+    assert outcomes(result) == {"AAA": (Outcome.DENIED, Code.ACCOUNT_MISMATCH)}
+    assert fakes.broker.sent == []
+    assert fakes.journal.risk_store.bindings == {"PA1": "other"}
+
+
+def test_account_that_is_not_the_configured_one_is_not_bound() -> None:
+    fakes = FakePorts()
+    fakes.broker.expected_account_number = "PA7"
+    fakes.execute(FIRST)
+
+    assert fakes.journal.risk_store.bindings == {}
+
+
+def test_nothing_is_sent_while_the_binding_cannot_be_read() -> None:
+    fakes = FakePorts()
+    fakes.database_errors["risk_store.bind_account"] = [JournalUnavailable("500")]
+
+    with pytest.raises(JournalUnavailable):
+        fakes.execute(FIRST)
+
+    assert fakes.broker.sent == []
