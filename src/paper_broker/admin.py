@@ -14,7 +14,7 @@ from paper_broker.formats import JsonObject, timestamp
 from paper_broker.page import overview
 
 _TERMINAL_STATUSES = {"cancel": "canceled", "expire": "expired", "reject": "rejected"}
-_ORDER_ACTIONS = {("POST", "orders", action) for action in ("fill", *_TERMINAL_STATUSES)}
+_ORDER_ACTIONS = {("POST", "orders", action) for action in ("fill", "change", *_TERMINAL_STATUSES)}
 
 
 def administer(app: App, request: Request) -> Response:
@@ -33,11 +33,11 @@ def administer(app: App, request: Request) -> Response:
 
 
 def _order(app: App, order_id: str, action: str, body: Any) -> JsonObject:
+    qty, price = (None if body.get(name) is None else str(body[name]) for name in ("qty", "price"))
     if action == "fill":
-        qty, price = body.get("qty"), body.get("price")
-        return app.exchange.force_fill(
-            order_id, None if qty is None else str(qty), None if price is None else str(price)
-        )
+        return app.exchange.force_fill(order_id, qty, price)
+    if action == "change":
+        return app.exchange.change_order(order_id, body.get("symbol"), qty)
     return app.exchange.force_end(order_id, _TERMINAL_STATUSES[action])
 
 

@@ -10,15 +10,18 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from paper_broker.admission import Admission, Ticket, check_replaceable, read_ticket, replacement, sale_qty
+from paper_broker.admission import Admission, check_replaceable, read_ticket, replacement
 from paper_broker.blackout_windows import BlackoutWindow
-from paper_broker.errors import BrokerError, already_in_status, malformed, not_found, scripted_error
-from paper_broker.fills import FillBehaviour, FillPlan, FillRule
-from paper_broker.formats import ZERO, JsonObject, format_decimal, identifier, nanoseconds, parse_date
-from paper_broker.ledger import Account, Ledger, percentage_of
+from paper_broker.errors import BrokerError, already_in_status, malformed, not_found
+from paper_broker.fills import FillBehaviour, FillRule
+from paper_broker.formats import JsonObject, duration, format_decimal, nanoseconds, parse_date
+from paper_broker.intake import OrderIntake
+from paper_broker.ledger import Account, Ledger, Position, percentage_of
 from paper_broker.lifecycle import Lifecycle
 from paper_broker.market import Market
+from paper_broker.order_lists import OrderLists
 from paper_broker.orders import Order, OrderQuery, OrderStore
+from paper_broker.past import Past
 from paper_broker.sessions import Sessions
 from paper_broker.state_json import StateJsonCache, json_object, json_text
 
@@ -43,11 +46,11 @@ class Exchange:
         self._orders = OrderStore()
         self._ledger = Ledger()
         self._market = Market(self._seed)
-        self._fill_plan = FillPlan(self._seed)
+        self._intake = OrderIntake(self._seed, self._market)
         self._lifecycle = Lifecycle(self._orders, self._ledger, self._market, Sessions())
         self._admission = Admission(self._orders, self._ledger, self._market)
-        self._last_submitted_at = 0
-        self._orders_created = 0
+        self._lists = OrderLists(self._orders)
+        self._past = Past(self._ledger, self._market, self._orders, self._lists)
         self._json_cache = StateJsonCache()
         self.merge(scenario)
 
@@ -59,14 +62,16 @@ class Exchange:
         Raises:
             ValueError: the scenario is invalid.
         """
-        now = self.advance()
-        default = FillBehaviour.parse(world["default_fill"]) if "default_fill" in world else self._fill_plan.default
-        rules = [FillRule.parse(spec) for spec in world["fills"]] if "fills" in world else self._fill_plan.rules
+        now, plan = self.advance(), self._intake.fill_plan
+        default = FillBehaviour.parse(world["default_fill"]) if "default_fill" in world else plan.default
+        rules = [FillRule.parse(spec) for spec in world["fills"]] if "fills" in world else plan.rules
         if "blackout_windows" in world:
             self._admission.blackout_windows = tuple(map(BlackoutWindow.parse, world["blackout_windows"]))
         self._market.merge(world)
         self._ledger.merge(world)
-        self._fill_plan.default, self._fill_plan.rules = default, rules
+        plan.default, plan.rules = default, rules
+        if "lists" in world:
+            self._lists.set(world["lists"], now)
         hours = {key: value for key, value in world.get("clock", {}).items() if key in _SESSION_KEYS}
         current = self._lifecycle.sessions.dump()
         if (changed := current | hours) != current:
@@ -74,13 +79,23 @@ class Exchange:
             self._lifecycle.change_sessions(sessions, now)
         self._lifecycle.needs_matching = True
         self._lifecycle.changes += 1
+        self._lifecycle.past = self._past if self._past.is_shown else None
+        self._past.change(now)
+        self._past.record()
 
     def advance(self) -> int:
         """Process the events that are due; return the current time in nanoseconds since the epoch."""
         now = nanoseconds(self._now())
+        past = self._lifecycle.past
+        if past is not None:
+            past.record()  # changes of the last call
         if self._market.apply_drift(now):
             self._lifecycle.needs_matching = True
+            if past is not None:
+                past.change(now)
         self._lifecycle.run_due_events(now)
+        if past is not None:
+            past.record()
         return now
 
     @property
@@ -90,16 +105,17 @@ class Exchange:
 
     def json_pieces(self) -> Iterator[str]:
         """Return the whole state as JSON text. Consume it before the next call."""
+        self._past.record()
         by_id = self._orders.by_id
         small = {
             "seed": self._seed,
             **self._ledger.dump(),
-            **self._fill_plan.dump(),
+            **self._intake.dump(),
+            **self._lists.dump(),
+            **self._past.dump(),
             "clock": self._lifecycle.sessions.dump(),
             "blackout_windows": [window.dump() for window in self._admission.blackout_windows],
             "sequence": self._lifecycle.sequence,
-            "last_submitted_at": self._last_submitted_at,
-            "orders_created": self._orders_created,
             "last_drift_step": self._market.last_drift_step,
         }
         return json_object(
@@ -123,11 +139,12 @@ class Exchange:
         for values in state["orders"]:
             exchange._orders.add(Order.load(values))
         exchange._ledger.pending_proceeds = [(at, Decimal(amount)) for at, amount in state["pending_proceeds"]]
-        exchange._fill_plan.load_counts(state["submissions"])
+        exchange._intake.load(state)
+        exchange._lists.load(state)
+        exchange._past.load(state)
         exchange._lifecycle.events = [(due, nr, kind, order, arg) for due, nr, kind, order, arg in state["events"]]
         exchange._lifecycle.sequence = state["sequence"]
         exchange._lifecycle.activities = list(state["activities"])
-        exchange._last_submitted_at, exchange._orders_created = state["last_submitted_at"], state["orders_created"]
         exchange._market.last_drift_step = state["last_drift_step"]
         return exchange
 
@@ -136,7 +153,9 @@ class Exchange:
     def account(self) -> JsonObject:
         """Answer ``GET /v2/account``."""
         now = self.advance()
-        return self._ledger.account_json(now, self._market.quotes, self._orders.held_cash())
+        body = self._ledger.account_json(now, self._market.quotes, self._orders.held_cash())
+        lag = self._ledger.account.account_lag_seconds
+        return body | self._past.spendable(now - duration(lag)) if lag else body
 
     def clock(self) -> JsonObject:
         """Answer ``GET /v2/clock``."""
@@ -184,34 +203,36 @@ class Exchange:
 
     def positions(self) -> list[JsonObject]:
         """Answer ``GET /v2/positions``."""
-        self.advance()
-        return [self._position(symbol) for symbol in sorted(self._ledger.positions)]
+        return [self._position(position) for _, position in sorted(self._shown_positions().items())]
+
+    def _shown_positions(self) -> Mapping[str, Position]:
+        now, lag = self.advance(), self._ledger.account.positions_lag_seconds
+        return self._past.positions(now - duration(lag)) if lag else self._ledger.positions
 
     def position(self, symbol_or_id: str) -> JsonObject:
         """Answer ``GET /v2/positions/{symbol_or_asset_id}``."""
-        self.advance()
-        return self._position(self._held_symbol(symbol_or_id))
+        return self._position(self._held(symbol_or_id, self._shown_positions()))
 
-    def _held_symbol(self, symbol_or_id: str) -> str:
+    def _held(self, symbol_or_id: str, positions: Mapping[str, Position]) -> Position:
         asset = self._market.asset(symbol_or_id)
-        if asset is None or asset.symbol not in self._ledger.positions:
+        if asset is None or asset.symbol not in positions:
             raise not_found("position does not exist")
-        return asset.symbol
+        return positions[asset.symbol]
 
-    def _position(self, symbol: str) -> JsonObject:
+    def _position(self, position: Position) -> JsonObject:
+        symbol = position.symbol
         asset, quote = self._market.assets[symbol], self._market.quotes.get(symbol)
-        return self._ledger.positions[symbol].to_json(asset, quote, self._orders.held_qty(symbol))
+        return position.to_json(asset, quote, self._orders.held_qty(symbol))
 
     def close_position(self, symbol_or_id: str, qty: str | None = None, percentage: str | None = None) -> JsonObject:
         """Answer ``DELETE /v2/positions/{symbol_or_asset_id}``: close the position or part of it at the market."""
         self.advance()
-        symbol = self._held_symbol(symbol_or_id)
+        position = self._held(symbol_or_id, self._ledger.positions)
         if qty is not None and percentage is not None:
             raise malformed("only one of qty or percentage is accepted")
-        held = self._ledger.qty(symbol)
-        shares = qty or format_decimal(percentage_of(abs(held), percentage or "100"))
+        shares = qty or format_decimal(percentage_of(abs(position.qty), percentage or "100"))
         return self.submit_order({
-            "symbol": symbol, "qty": shares, "side": "sell" if held > 0 else "buy", "type": "market",
+            "symbol": position.symbol, "qty": shares, "side": "sell" if position.qty > 0 else "buy", "type": "market",
             "time_in_force": "day",
         })  # fmt: skip
 
@@ -236,42 +257,10 @@ class Exchange:
         now = self.advance()
         ticket = read_ticket(body)
         collar = self._admission.check(ticket, now)
-        order = self._new_order(ticket, now, collar)
+        self._lifecycle.changes += 1  # also a rejection is counted, for the rules with ``nth``
+        order = self._intake.new_order(ticket, now, collar)
         self._lifecycle.accept(order, now)
         return order.to_json(now)
-
-    def _new_order(self, ticket: Ticket, now: int, collar: Decimal | None) -> Order:
-        number = self._orders_created + 1
-        order_id = identifier(self._seed, "order", number)
-        client_order_id = ticket.client_order_id or identifier(self._seed, "client order", number)
-        behaviour = self._fill_plan.choose(ticket, client_order_id)
-        self._lifecycle.changes += 1
-        if behaviour.error is not None:
-            raise scripted_error(behaviour.error)
-        self._orders_created = number
-        # Submission times are unique: paging by time must neither skip nor repeat an order.
-        self._last_submitted_at = max(now, self._last_submitted_at + 1)
-        quote = self._market.quotes.get(ticket.symbol)
-        sale = ticket.side == "sell" and ticket.notional is not None
-        return Order(
-            id=order_id,
-            client_order_id=client_order_id,
-            symbol=ticket.symbol,
-            side=ticket.side,
-            type=ticket.type,
-            asset_id=self._market.assets[ticket.symbol].id,
-            behaviour=behaviour,
-            time_in_force=ticket.time_in_force,
-            submitted_at=self._last_submitted_at,
-            updated_at=self._last_submitted_at,
-            qty=ticket.qty,
-            notional=ticket.notional,
-            limit_price=ticket.limit_price,
-            stop_price=ticket.stop_price,
-            extended_hours=ticket.extended_hours,
-            collar=collar,
-            notional_hold=sale_qty(ticket.notional or ZERO, quote) if sale else ZERO,
-        )
 
     def get_order(self, order_id: str) -> JsonObject:
         """Answer ``GET /v2/orders/{order_id}``."""
@@ -291,7 +280,7 @@ class Exchange:
         ``filters`` are fields of :class:`~paper_broker.orders.OrderQuery`, as an alternative to ``query``.
         """
         now = self.advance()
-        return [order.to_json(now) for order in self._orders.find(query or OrderQuery(**filters))]
+        return self._lists.find(query or OrderQuery(**filters), now)
 
     def cancel_order(self, order_id: str) -> None:
         """Answer ``DELETE /v2/orders/{order_id}`` (204): request a cancel, whose outcome is known later."""
@@ -327,7 +316,8 @@ class Exchange:
         check_replaceable(old, changes)
         ticket = read_ticket(replacement(old, changes))
         collar = self._admission.check(ticket, now, replaced=old)
-        new = self._new_order(ticket, now, collar)
+        self._lifecycle.changes += 1
+        new = self._intake.new_order(ticket, now, collar)
         new.replaces = old.id
         self._lifecycle.request_replace(old, new, now)
         return new.to_json(now)
@@ -357,6 +347,19 @@ class Exchange:
         )
         return order.to_json(now)
 
+    def change_order(self, order_id: str, symbol: str | None = None, qty: str | None = None) -> JsonObject:
+        """Rename the symbol or change the quantity of an open order, as after a corporate action.
+
+        Raises:
+            ValueError: the order is closed already, the symbol is unknown, or the quantity is not above what is filled.
+        """
+        now = self.advance()
+        order = self._orders.get(order_id)
+        if (asset := self._market.assets.get(symbol or order.symbol)) is None:
+            raise ValueError(f"The symbol {symbol} is unknown: add its asset first.")
+        self._lifecycle.change_order(order, now, asset, None if qty is None else Decimal(qty))
+        return order.to_json(now)
+
     def force_end(self, order_id: str, status: str) -> JsonObject:
         """Close an open order on the broker's side: ``canceled``, ``expired`` or ``rejected``.
 
@@ -373,7 +376,7 @@ class Exchange:
     @property
     def fill_rules(self) -> list[JsonObject]:
         """The fill rules, as a scenario lists them under ``fills``."""
-        return [rule.dump() for rule in self._fill_plan.rules]
+        return [rule.dump() for rule in self._intake.fill_plan.rules]
 
     @property
     def is_halted(self) -> bool:

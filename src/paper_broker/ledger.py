@@ -37,6 +37,10 @@ class Account:
     """Sales beyond the shares held are accepted, so that positions can be negative."""
     proceeds_lag_seconds: float = 0
     """Delay until the proceeds of a sale appear in cash and buying power."""
+    account_lag_seconds: float = 0
+    """Age of the cash and buying power that the account shows."""
+    positions_lag_seconds: float = 0
+    """Age of the positions that are shown."""
     api_key: str | None = None
     secret_key: str | None = None
     """With ``api_key``, the only accepted pair of keys; if both are None, any pair is accepted."""
@@ -46,6 +50,51 @@ class Account:
     """Code for a client order ID that was used before. Alpaca has sent both 40010001 and 42210000."""
     wash_trade_status: int = 403
     """HTTP status for a wash trade. Alpaca has sent both 403 and 422."""
+
+    @property
+    def max_lag(self) -> int:
+        """The longer of both lags, in nanoseconds."""
+        return duration(max(self.account_lag_seconds, self.positions_lag_seconds))
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """What the cash and buying power of one moment follow from, in dollars."""
+
+    cash: Decimal
+    pending_proceeds: tuple[tuple[int, Decimal], ...]
+    """Times at which proceeds become visible, and amounts."""
+    long: Decimal
+    """Value of the long positions."""
+    short: Decimal
+    """Value of the short positions, negative."""
+    held: Decimal
+    """Dollars reserved for open buys."""
+
+    def dump(self) -> list[Any]:
+        """Return the balance as :meth:`load` accepts it, ready for JSON."""
+        pending = [[at, str(amount)] for at, amount in self.pending_proceeds]
+        return [str(self.cash), pending, str(self.long), str(self.short), str(self.held)]
+
+    @classmethod
+    def load(cls, values: list[Any]) -> "Balance":
+        """Return a dumped balance."""
+        cash, pending, *others = values
+        long, short, held = map(Decimal, others)
+        return cls(Decimal(cash), tuple((at, Decimal(amount)) for at, amount in pending), long, short, held)
+
+    def visible_cash(self, now: int) -> Decimal:
+        """Return the cash without the proceeds that are not visible yet."""
+        return self.cash - sum((amount for at, amount in self.pending_proceeds if at > now), ZERO)
+
+    def buying_power(self, now: int, multiplier: str) -> Decimal:
+        """Return the dollars available for new buys, which can be negative.
+
+        Alpaca's formula is (equity - initial margin) * multiplier - open buys. With a multiplier of 1 and no short
+        position that is cash less open buys.
+        """
+        equity = self.visible_cash(now) + self.long + self.short
+        return Decimal(multiplier) * equity - (self.long - self.short) - self.held
 
 
 @dataclass(slots=True)
@@ -162,17 +211,12 @@ class Ledger:
         elif before * after < 0:  # from long to short, or back
             position.avg_entry_price = price
 
-    def visible_cash(self, now: int) -> Decimal:
-        """Return the cash without the proceeds that are not visible yet."""
-        if not self.pending_proceeds:
-            return self.cash
-        self.pending_proceeds = [(at, amount) for at, amount in self.pending_proceeds if at > now]
-        return self.cash - sum((amount for _, amount in self.pending_proceeds), ZERO)
+    def balance(self, quotes: Mapping[str, Quote], held: Decimal) -> Balance:
+        """Return cash, pending proceeds and the value of the positions, at their last price, or at cost without one.
 
-    def market_values(self, quotes: Mapping[str, Quote]) -> tuple[Decimal, Decimal]:
-        """Return the value of the long and of the short positions, at their last price, or at cost without one.
-
-        The value of short positions is negative.
+        Args:
+            quotes: current quotes by symbol.
+            held: dollars reserved for open buys.
         """
         long = short = ZERO
         for position in self.positions.values():
@@ -181,42 +225,42 @@ class Ledger:
                 short += value
             else:
                 long += value
-        return long, short
+        return Balance(self.cash, tuple(self.pending_proceeds), long, short, held)
+
+    def _forget_visible_proceeds(self, now: int) -> None:
+        if self.pending_proceeds:
+            self.pending_proceeds = [(at, amount) for at, amount in self.pending_proceeds if at > now]
 
     def buying_power(self, now: int, quotes: Mapping[str, Quote], held: Decimal) -> Decimal:
-        """Return the dollars available for new buys, which can be negative.
+        """Return the dollars available for new buys; see :meth:`Balance.buying_power`."""
+        self._forget_visible_proceeds(now)
+        return self.balance(quotes, held).buying_power(now, self.account.multiplier)
 
-        Alpaca's formula is (equity - initial margin) * multiplier - open buys. With a multiplier of 1 and no short
-        position that is cash less open buys.
-
-        Args:
-            now: current time, which decides which proceeds are visible.
-            quotes: current quotes by symbol.
-            held: dollars reserved for open buys.
-        """
-        return self._buying_power(self.visible_cash(now), *self.market_values(quotes), held)
-
-    def _buying_power(self, cash: Decimal, long: Decimal, short: Decimal, held: Decimal) -> Decimal:
-        multiplier = Decimal(self.account.multiplier)
-        return multiplier * (cash + long + short) - (long - short) - held
+    def spendable_json(self, balance: Balance, now: int) -> JsonObject:
+        """Return cash and buying power as in ``GET /v2/account``."""
+        cash = balance.visible_cash(now)
+        buying_power = format_decimal(max(balance.buying_power(now, self.account.multiplier), ZERO))
+        return {
+            "cash": format_decimal(cash),
+            "buying_power": buying_power,
+            "effective_buying_power": buying_power,
+            "regt_buying_power": buying_power,
+            "non_marginable_buying_power": format_decimal(max(cash - balance.held, ZERO)),
+        }
 
     def account_json(self, now: int, quotes: Mapping[str, Quote], held: Decimal) -> JsonObject:
         """Return the body of ``GET /v2/account``; ``held`` is the dollars reserved for open buys."""
-        account, (long, short) = self.account, self.market_values(quotes)
-        cash, value = self.visible_cash(now), long + short
+        self._forget_visible_proceeds(now)
+        account, balance = self.account, self.balance(quotes, held)
+        long, short, value = balance.long, balance.short, balance.long + balance.short
         last_value = sum((p.qty * _previous_price(p, quotes.get(p.symbol)) for p in self.positions.values()), ZERO)
-        buying_power = format_decimal(max(self._buying_power(cash, long, short, held), ZERO))
         margin = format_decimal((long - short) / Decimal(account.multiplier))
         return {
             "id": identifier("account", account.account_number),
             "account_number": account.account_number,
             "status": account.status,
             "currency": "USD",
-            "cash": format_decimal(cash),
-            "buying_power": buying_power,
-            "effective_buying_power": buying_power,
-            "regt_buying_power": buying_power,
-            "non_marginable_buying_power": format_decimal(max(cash - held, ZERO)),
+            **self.spendable_json(balance, now),
             "options_buying_power": "0",
             "equity": format_decimal(self.cash + value),
             "last_equity": format_decimal(self.cash + last_value),

@@ -11,8 +11,9 @@ from decimal import Decimal
 from paper_broker.fills import Part
 from paper_broker.formats import ONE, SECOND, ZERO, JsonObject, format_decimal, identifier, timestamp, to_datetime
 from paper_broker.ledger import Ledger
-from paper_broker.market import Market
+from paper_broker.market import Asset, Market
 from paper_broker.orders import WORKING, Order, OrderStore
+from paper_broker.past import Past
 from paper_broker.sessions import Session, Sessions
 
 type Event = tuple[int, int, str, str, str]
@@ -48,6 +49,8 @@ class Lifecycle:
         """Counter of changes."""
         self.needs_matching = False
         """True if prices or sessions changed, so that resting orders must be matched."""
+        self.past: Past | None = None
+        """Recorder of the changes, if a response shows the past."""
         self._handlers: dict[str, Callable[[Order, int, str], None]] = {
             "activate": self._activate,
             "release": self._release,
@@ -67,6 +70,8 @@ class Lifecycle:
             order = self._orders.by_id[order_id]
             if order.is_open or kind == "late_fill":
                 self._handlers[kind](order, due, argument)
+                if self.past is not None:
+                    self.past.record()
         if self.needs_matching:
             self.needs_matching = False
             for order in list(self._orders.open.values()):
@@ -88,6 +93,8 @@ class Lifecycle:
 
     def schedule_session(self, order: Order, now: int) -> None:
         """Schedule when the order starts working and when it expires."""
+        if self.past is not None:
+            self.past.change(now, order)
         session = self.sessions.current_or_next(now, extended=order.extended_hours)
         if order.status not in WORKING:
             waits = session is None or session.open > now or order.time_in_force == "cls"
@@ -253,6 +260,17 @@ class Lifecycle:
         self._set_status(order, "filled" if order.filled_qty == order.qty else order.status, due)
         self.activities.append(self._activity(order, due, qty, price))
 
+    def change_order(self, order: Order, now: int, asset: Asset, qty: Decimal | None) -> None:
+        """Change symbol and quantity of an open order; see :meth:`~paper_broker.exchange.Exchange.change_order`."""
+        if not order.is_open:
+            raise ValueError(f"Order {order.id} cannot be changed: it is {order.status} already.")
+        if qty is not None and (order.qty is None or qty <= order.filled_qty):
+            raise ValueError(f"The quantity of order {order.id} must be above {order.filled_qty}, and not notional.")
+        order.symbol, order.asset_id = asset.symbol, asset.id
+        order.qty = order.qty if qty is None else qty
+        self._set_status(order, order.status, now)
+        self.needs_matching = True
+
     def force_fill(self, order: Order, now: int, qty: Decimal | None, price: Decimal | None) -> None:
         """Execute a working order now; see :meth:`~paper_broker.exchange.Exchange.force_fill`."""
         at = self.price(order, scripted=True) if price is None else price
@@ -312,6 +330,8 @@ class Lifecycle:
             self.schedule(now, "fill_first", old, str(old.behaviour.beats_replace))
         self._set_status(old, "pending_replace", now)
         self._orders.add(new)
+        if self.past is not None:
+            self.past.change(now, new)
         self.schedule(now + old.behaviour.replace, "replace", new)
 
     def end(self, order: Order, now: int, status: str) -> None:
@@ -336,3 +356,5 @@ class Lifecycle:
     def _set_status(self, order: Order, status: str, now: int) -> None:
         order.status, order.updated_at = status, now
         self.changes += 1
+        if self.past is not None:
+            self.past.change(now, order)
