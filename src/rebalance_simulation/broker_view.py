@@ -1,4 +1,4 @@
-"""How the API shows an account to its clients: pages, order and delay of lists, rows of others, changed orders."""
+"""How the API shows an account to its clients: pages and order of lists, rows of others, changed orders, odd quotes."""
 
 from __future__ import annotations
 
@@ -33,8 +33,6 @@ class ViewTraits:
     """Longest page of a list, whatever was asked for."""
     is_reversed: bool = False
     """True if lists are sorted newest first, whatever was asked for."""
-    list_delay: timedelta = timedelta()
-    """Time after its submission at which an order appears in lists; it is found by ID at once."""
     has_rows_of_others: bool = False
     """True if lists contain many orders that others submitted shortly before the history."""
     has_future_quotes: bool = False
@@ -48,8 +46,6 @@ def draw_view(rng: Random, traits: Collection[Trait]) -> ViewTraits:
         view = replace(view, page_size=rng.choice((50, 100)), has_rows_of_others=True)
     if Trait.REVERSED_LISTS in traits:
         view = replace(view, is_reversed=True, has_rows_of_others=rng.random() < 0.5 or view.has_rows_of_others)
-    if Trait.LATE_LISTS in traits:
-        view = replace(view, list_delay=timedelta(seconds=rng.choice((1, 3, 6))))
     return view
 
 
@@ -82,8 +78,8 @@ class BrokerView:
             symbols=frozenset(query["symbols"].split(",")), limit=MAX_PAGE_SIZE, direction="asc",
         )  # fmt: skip
         traits = self.traits
-        if self.hidden_until or self.changed or traits.list_delay:
-            rows = [self._shown(row) for row in rows if self._is_listed(row, now)]
+        if self.hidden_until or self.changed:
+            rows = [self._shown(row) for row in rows if self.is_visible(row["client_order_id"], now)]
             rows = [row for row in rows if row["symbol"] in query["symbols"].split(",")]
         if traits.has_rows_of_others and query["status"] == "all":
             rows = [*self._rows_of_others(query), *rows]
@@ -115,10 +111,6 @@ class BrokerView:
         return {kind: {symbol: _of_the_future(entry, date) for symbol, entry in answer[kind].items()}}, False
 
     # --- rows --------------------------------------------------------------------------------------------
-
-    def _is_listed(self, row: Row, now: datetime) -> bool:
-        is_late = datetime.fromisoformat(row["submitted_at"]) + self.traits.list_delay > now
-        return not is_late and self.is_visible(row["client_order_id"], now)
 
     def _shown(self, row: Row) -> Row:
         changed = self.changed.get(row["client_order_id"])

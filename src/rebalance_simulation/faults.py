@@ -156,8 +156,11 @@ class Trait(StrEnum):
     NO_FAULTS = "no faults"
     SHORT_PAGES = "lists in short pages"
     REVERSED_LISTS = "lists in reversed order"
-    LATE_LISTS = "orders appear in lists late"
+    LATE_LISTS = "lists of orders of some seconds ago"
+    FOREIGN_ROWS = "rows in lists that were not asked for"
+    LATE_ACCOUNT = "cash and positions of some seconds ago"
     FUTURE_QUOTES = "quotes of the future"
+    LATE_FILLS = "fills reported after the end of their order"
     TEN_DECIMALS = "positions with ten decimals"
     LOST_DELIVERY = "delivery of a started plan never comes back"
     TWO_NAMES = "two account names with one broker account"
@@ -174,7 +177,10 @@ RARE = {
     Trait.SHORT_PAGES: 0.06,
     Trait.REVERSED_LISTS: 0.06,
     Trait.LATE_LISTS: 0.08,
+    Trait.FOREIGN_ROWS: 0.06,
+    Trait.LATE_ACCOUNT: 0.06,
     Trait.FUTURE_QUOTES: 0.1,
+    Trait.LATE_FILLS: 0.12,
     Trait.TEN_DECIMALS: 0.1,
     Trait.LOST_DELIVERY: 0.15,
     Trait.TWO_NAMES: 0.1,

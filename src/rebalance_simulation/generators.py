@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -22,6 +22,10 @@ _REJECTS = (
     {"status": 422, "code": 42210000, "message": "order is not allowed"},
     {"status": 403, "code": 40310000, "message": "order violates a rule of the account"},
 )
+LATENESS = (0.3, 1, 1.9)
+"""Seconds by which fills come after the end of their order: less than a tick, so that a second reading finds them."""
+SHORT_LATENESS = (0.1, 0.4)
+"""The same for the shortest tick."""
 OTHER_ACCOUNT = "second"
 """Another name of the same broker account."""
 
@@ -115,22 +119,31 @@ def scenario(seed: int, rng: Random, traits: Collection[Trait]) -> dict[str, Any
             "proceeds_lag_seconds": rng.choice((0, 0, 4, 60)),
             "multiplier": rng.choice(("2", "4") if Trait.MANY_PLANS in traits else ("1", "2", "4")),
             "shorting_enabled": rng.random() < 0.5,
+            **(_lags(rng) if Trait.LATE_ACCOUNT in traits else {}),
             "duplicate_code": rng.choice((40010001, 42210000)),
+        },
+        "lists": {
+            "delay_seconds": rng.choice((1, 3, 6)) if Trait.LATE_LISTS in traits else 0,
+            "foreign_rows": 3 if Trait.FOREIGN_ROWS in traits else 0,
         },
         "clock": {"sessions": "nyse" if {Trait.NEAR_CLOSE, Trait.NEAR_OPEN} & set(traits) else "always_open"},
         "assets": [{"symbol": symbol, "fractionable": rng.random() < 0.8} for symbol in SYMBOLS],
         "quotes": quotes,
         "positions": positions,
-        **fill_behaviours(rng, SYMBOLS),
+        **fill_behaviours(rng, SYMBOLS, traits),
     }
 
 
-def fill_behaviours(rng: Random, symbols: Collection[str]) -> dict[str, Any]:
+def _lags(rng: Random) -> dict[str, object]:
+    return {"account_lag_seconds": rng.choice((0, 0.5, 3)), "positions_lag_seconds": rng.choice((0, 0.5, 3))}
+
+
+def fill_behaviours(rng: Random, symbols: Collection[str], traits: Collection[Trait]) -> dict[str, Any]:
     """Draw how orders fill, as keys of a scenario: the default, and the first two orders of some symbols."""
     return {
-        "default_fill": _fill(rng),
+        "default_fill": _fill(rng, traits),
         "fills": [
-            {"symbol": symbol, "nth": 1 + nth, **_fill(rng)}
+            {"symbol": symbol, "nth": 1 + nth, **_fill(rng, traits)}
             for symbol in symbols
             for nth in range(2)
             if rng.random() < 0.3
@@ -154,7 +167,7 @@ _FILLS = ("marketable",) * 3 + (
 """The paper broker's behaviours, and a reject in answer to the submission."""
 
 
-def _fill(rng: Random) -> dict[str, Any]:
+def _fill(rng: Random, traits: Collection[Trait]) -> dict[str, Any]:
     """Draw the behaviour of one order."""
     kind = rng.choice(_FILLS)
     if kind == _REJECT_AT_ONCE:
@@ -166,17 +179,32 @@ def _fill(rng: Random) -> dict[str, Any]:
         fill["fraction"] = rng.choice((0, 0.3, 0.9))
     if kind == "parts":
         fill["parts"] = [{"fraction": 0.4}, {"fraction": 0.3, "after_seconds": rng.choice((1, 5, 60))}]
-    if rng.random() < 0.3:
-        fill["cancel_seconds"] = rng.choice((0, 1, 5, 90))
-    if rng.random() < 0.25:
-        fill["fill_beats_cancel"] = rng.choice((0.5, 1))
-    if rng.random() < 0.2:
-        fill["price_pending_seconds"] = rng.choice((1, 4, 30))
-    if rng.random() < 0.15:
-        fill["pending_new_seconds"] = rng.choice((1, 20, 300))
-    if rng.random() < 0.05:
-        fill["status"] = rng.choice(("held", "calculated", "never_heard_of"))
-    return fill
+    for name, (probability, values) in _OPTIONS.items():
+        if rng.random() < probability:
+            fill[name] = rng.choice(values)
+    return fill | _lateness(rng, traits)
+
+
+_OPTIONS: Mapping[str, tuple[float, tuple[object, ...]]] = {
+    "cancel_seconds": (0.3, (0, 1, 5, 90)),
+    "fill_beats_cancel": (0.25, (0.5, 1)),
+    "price_pending_seconds": (0.2, (1, 4, 30)),
+    "pending_new_seconds": (0.15, (1, 20, 300)),
+    "cancel_ignored": (0.05, (1,)),
+    "rejected_in_answer": (0.05, (True,)),
+    "status": (0.05, ("held", "calculated", "never_heard_of")),
+}
+"""Options of a behaviour, each with its probability and its values."""
+
+
+def _lateness(rng: Random, traits: Collection[Trait]) -> dict[str, Any]:
+    """Draw the option that makes the fills of one order late, if any."""
+    if Trait.LATE_FILLS not in traits:
+        return {}
+    seconds = rng.choice(SHORT_LATENESS if Trait.UNUSUAL_SETTINGS in traits else LATENESS)
+    late_fill = {"fraction": 0.4, "after_seconds": seconds}
+    options: tuple[dict[str, Any], ...] = ({"filled_qty_lag_seconds": seconds}, {"late_fill": late_fill}, {})
+    return rng.choice(options)
 
 
 def messages(rng: Random, traits: Collection[Trait], start: datetime) -> list[Message]:

@@ -13,7 +13,7 @@ from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome, Pa
 from rebalance_executor.domain.values import seconds
 from rebalance_simulation.broker_record import SubmissionAnswer
 from rebalance_simulation.faults import KILLS, EnvironmentEvent, Fault
-from rebalance_simulation.invariants_account import ForeignFill
+from rebalance_simulation.invariants_account import Fill
 from rebalance_simulation.violation import Violation
 from rebalance_simulation.world_view import WorldView
 
@@ -31,6 +31,8 @@ class Cause(StrEnum):
     SLOW_CANCEL = "the broker takes long to cancel"
     IGNORED_CANCEL = "the broker answers cancels without effect"
     LATE_PRICE = "the broker reports the average price late"
+    LATE_POSITIONS = "the broker reports positions late"
+    LATE_QUANTITY = "the broker reports the filled quantity late"
     CHANGED_ORDER = "the broker changed an own order"
     FOREIGN_TRADE = "someone else traded the symbol"
     LOST_WRITE = "a run was killed, or the database failed, while the plan was written"
@@ -38,9 +40,11 @@ class Cause(StrEnum):
 
 UNRESOLVED: Mapping[Code, frozenset[Cause]] = {
     Code.CANCEL_UNCONFIRMED: frozenset({Cause.SLOW_CANCEL, Cause.IGNORED_CANCEL}),
-    Code.FILL_PRICE_MISSING: frozenset({Cause.LATE_PRICE}),
+    Code.FILL_PRICE_MISSING: frozenset({Cause.LATE_PRICE, Cause.LATE_QUANTITY}),
     Code.CLIENT_ORDER_ID_MISMATCH: frozenset({Cause.CHANGED_ORDER}),
-    Code.RECONCILIATION_MISMATCH: frozenset({Cause.FOREIGN_TRADE, Cause.LATE_PRICE, Cause.CHANGED_ORDER}),
+    Code.RECONCILIATION_MISMATCH: frozenset(
+        {Cause.FOREIGN_TRADE, Cause.LATE_PRICE, Cause.LATE_POSITIONS, Cause.CHANGED_ORDER}
+    ),
     Code.JOURNAL_INCOMPLETE: frozenset({Cause.LOST_WRITE}),
 }
 """Causes of each code of UNRESOLVED items. A code that is missing has no cause in the simulation."""
@@ -63,7 +67,7 @@ class EvidenceInvariants:
     # --- outcomes ----------------------------------------------------------------------------------------
 
     def check_unresolved(
-        self, state: PlanState, symbol: str, code: str | None, orders: Sequence[Order], fills: Iterable[ForeignFill]
+        self, state: PlanState, symbol: str, code: str | None, orders: Sequence[Order], fills: Iterable[Fill]
     ) -> None:
         """Check that an UNRESOLVED item has a cause that happened to its orders or to its symbol."""
         possible = UNRESOLVED.get(Code(code or ""), frozenset())
@@ -78,12 +82,16 @@ class EvidenceInvariants:
         world = self._world
         if any(order.behaviour.cancel != 0 for order in orders):
             yield Cause.SLOW_CANCEL
-        if world.faults.fault_counts[Fault.NO_CANCEL]:
+        if world.faults.fault_counts[Fault.NO_CANCEL] or any(order.behaviour.cancel_ignored for order in orders):
             yield Cause.IGNORED_CANCEL
         if any(order.behaviour.price_pending for order in orders):
             yield Cause.LATE_PRICE
+        if any(order.behaviour.filled_qty_lag for order in orders):
+            yield Cause.LATE_QUANTITY
         if any(order.client_order_id in world.broker.view.changed for order in orders):
             yield Cause.CHANGED_ORDER
+        if world.exchange.account_settings.positions_lag_seconds:
+            yield Cause.LATE_POSITIONS
         has_failed = world.event_counts[EnvironmentEvent.DATABASE_DOWN]
         if has_failed or any(world.faults.fault_counts[fault] for fault in _LOST_WRITES):
             yield Cause.LOST_WRITE

@@ -26,22 +26,23 @@ class RequestInvariants:
 
     def __init__(self, world: WorldView) -> None:
         self._world = world
-        self._request_times: dict[tuple[int, str], deque[datetime]] = {}
-        """Requests of the last minute, by process and endpoint."""
+        self._request_times: dict[tuple[int, str, str], deque[datetime]] = {}
+        """Requests of the last minute, by process, account name and endpoint."""
         self._submission_times: dict[str, deque[datetime]] = {}
         """Submissions of the last minute, by run."""
 
     def check_rate_limit(self, name: str) -> None:
-        """Check that a process keeps the rate limit of each endpoint."""
+        """Check that a process keeps the rate limit of each account name and endpoint."""
         endpoint = "data" if "/stocks" in name else "trading"
-        times = self._request_times.setdefault((self._world.current.process, endpoint), deque())
+        invocation = self._world.current
+        times = self._request_times.setdefault((invocation.process, invocation.account, endpoint), deque())
         if _count_last_minute(times, self._world.clock.world()) > self._world.config.rate_limit_per_minute:
             raise Violation(f"{len(times)} requests per minute exceed the rate limit")
 
-    def reset_rate_limit(self, process: int) -> None:
+    def reset_rate_limit(self, process: int, account: str) -> None:
         """Restart the count of a process that opened new connections, and with them a new rate limiter."""
         for endpoint in ("data", "trading"):
-            self._request_times.pop((process, endpoint), None)
+            self._request_times.pop((process, account, endpoint), None)
 
     def check_timeout(self, invocation: Invocation) -> None:
         """Check that an invocation that timed out was disturbed by a fault."""

@@ -24,6 +24,8 @@ class Invocation:
     is_nested: bool
     """True if it runs while another invocation is interrupted."""
     function_name: str = "simulated"
+    account: str = ""
+    """Account name of the current run."""
     run_id: str = ""
     stop_at: datetime | None = None
     """Time at which the current run stops sending orders."""

@@ -20,6 +20,9 @@ _DRAWN_ONLY = {
     Trait.OVERRIDES,
     Trait.OTHER_CONTENT,
     Trait.TEN_DECIMALS,
+    Trait.LATE_LISTS,
+    Trait.FOREIGN_ROWS,
+    Trait.LATE_ACCOUNT,
     Trait.LOST_DELIVERY,
     Trait.TWO_NAMES,
     Trait.MANY_PLANS,
@@ -108,8 +111,7 @@ class CaseWorkload:
 
     def scenario(self, traits: Collection[Trait]) -> Mapping[str, Any]:
         """Return the case's market with drawn fills."""
-        del traits
-        fills = generators.fill_behaviours(self._rng, tuple(self._case.scenario["quotes"]))
+        fills = generators.fill_behaviours(self._rng, tuple(self._case.scenario["quotes"]), traits)
         return {"seed": self._seed, **fills, **self._case.scenario}
 
     def config(self, traits: Collection[Trait]) -> ExecutionConfig:

@@ -280,11 +280,11 @@ class World:
         adapters: dict[str, SimulatedBroker] = {}
 
         def broker(account: str, deadline: Deadline) -> Broker:
-            self.current.stop_at = deadline.stop_at
+            self.current.account, self.current.stop_at = account, deadline.stop_at
             adapter = adapters.get(account)
             if adapter is None or adapter.credentials_rejected:
                 adapter = adapters[account] = self._new_broker(telemetry)
-                self.checker.requests.reset_rate_limit(process)
+                self.checker.requests.reset_rate_limit(process, account)
             adapter.set_deadline(deadline.give_up_at)
             return CircuitBreakerBroker(adapter, self.config.max_broker_failures)
 
