@@ -112,6 +112,7 @@ class SimulatedApi:
 
     def _request(self, name: str, answer: Callable[[Fault | None], Any], order: Submission | None = None) -> Any:
         def run(fault: Fault | None) -> Any:
+            self._record.requests += 1
             if fault is not None:
                 if fault is Fault.LATE and order is not None:
                     self._send_late(order)

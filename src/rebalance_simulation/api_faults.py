@@ -115,8 +115,7 @@ class AnswerFaults:
         return SimulatedApiError(status, text)
 
     def _variant[T](self, variants: tuple[T, ...]) -> T:
-        self._record.faults += 1
-        return variants[self._record.faults % len(variants)]
+        return variants[self._record.requests % len(variants)]
 
 
 def _replaced(value: Any, pattern: re.Pattern[str], by: str) -> Any:

@@ -31,8 +31,8 @@ class BrokerRecord:
     """The last answer to a submission that reached the program, by client order ID."""
     cancels: dict[str, int] = field(default_factory=dict)
     """Number of cancels that were answered without an error, by order ID."""
-    faults: int = 0
-    """Number of damaged answers so far; chooses the variant of the next one."""
+    requests: int = 0
+    """Number of requests so far; chooses between the variants of a fault, so that sweeps try them all."""
     quotes: dict[tuple[str, Decimal, Decimal], datetime] = field(default_factory=dict)
     """Time at which this quote (symbol, bid, ask) last reached the program, if it was of that moment."""
 
