@@ -139,8 +139,6 @@ class SimulatedApi:
         except BrokerError:
             self._record.note_refusal(order["client_order_id"])
             raise
-        if fault is Fault.REJECTED_ORDER:
-            response = self._exchange.force_end(response["id"], "rejected")
         if fault is Fault.HIDDEN:
             self._view.hidden_until[order["client_order_id"]] = self._clock.world() + _HIDDEN_FOR
         return response

@@ -47,7 +47,6 @@ class Fault(StrEnum):
     NO_CANCEL = "cancel answered without effect"
     UNTYPED = "date, number or nesting beyond all bounds"
     SLOW = "answer takes nearly its whole timeout"
-    REJECTED_ORDER = "rejected order within the answer"
     CACHE_DENIED = "asset cache not readable"
     INTERRUPT = "interrupted by an event or a delivery"
     ZOMBIE = "frozen beyond the timeout, then resumed"
@@ -71,7 +70,7 @@ _BROKER = (
     Fault.UNTYPED,
     Fault.SLOW,
 )
-_AT_SUBMISSIONS = (*_ANYWHERE, *_BROKER, Fault.LATE, Fault.HIDDEN, Fault.REJECTED_ORDER)
+_AT_SUBMISSIONS = (*_ANYWHERE, *_BROKER, Fault.LATE, Fault.HIDDEN)
 _AT_BROKER = (*_ANYWHERE, *_BROKER, Fault.ZOMBIE)
 _AT_CANCELS = (*_AT_BROKER, Fault.NO_CANCEL)
 _AT_ASSETS = (*_AT_BROKER, Fault.BAD_ASSET)
@@ -108,7 +107,6 @@ _PROBABILITIES = {
     Fault.HIDDEN: (0.05, 0.2, 0.5),
     Fault.INTERRUPT: (0.01, 0.05, 0.2),
     Fault.NO_CANCEL: (0.1, 0.5),
-    Fault.REJECTED_ORDER: (0.05, 0.2, 0.6),
     Fault.CACHE_DENIED: (0.2, 1),
     Fault.BAD_ASSET: (0.1, 0.5),
     Fault.KILL_BEFORE: (0.005, 0.02, 0.06),

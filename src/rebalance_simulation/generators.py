@@ -152,6 +152,7 @@ def fill_behaviours(rng: Random, symbols: Collection[str], traits: Collection[Tr
 
 
 _REJECT_AT_ONCE = "reject at once"
+_REJECT_IN_ANSWER = "reject in answer"
 _FILLS = ("marketable",) * 3 + (
     "immediate",
     "later",
@@ -163,8 +164,9 @@ _FILLS = ("marketable",) * 3 + (
     "expire",
     "reject",
     _REJECT_AT_ONCE,
+    _REJECT_IN_ANSWER,
 )
-"""The paper broker's behaviours, and a reject in answer to the submission."""
+"""The paper broker's behaviours, and rejects in answer to the submission, with an error or with a rejected order."""
 
 
 def _fill(rng: Random, traits: Collection[Trait]) -> dict[str, Any]:
@@ -172,6 +174,8 @@ def _fill(rng: Random, traits: Collection[Trait]) -> dict[str, Any]:
     kind = rng.choice(_FILLS)
     if kind == _REJECT_AT_ONCE:
         return {"behaviour": "immediate", "error": rng.choice(_REJECTS)}
+    if kind == _REJECT_IN_ANSWER:
+        return {"behaviour": "immediate", "rejected_in_answer": True}
     fill: dict[str, Any] = {"behaviour": kind}
     if kind in ("later", "cancel", "expire", "reject"):
         fill["after_seconds"] = rng.choice((0, 1, 8, 40))
@@ -191,7 +195,6 @@ _OPTIONS: Mapping[str, tuple[float, tuple[object, ...]]] = {
     "price_pending_seconds": (0.2, (1, 4, 30)),
     "pending_new_seconds": (0.15, (1, 20, 300)),
     "cancel_ignored": (0.05, (1,)),
-    "rejected_in_answer": (0.05, (True,)),
     "status": (0.05, ("held", "calculated", "never_heard_of")),
 }
 """Options of a behaviour, each with its probability and its values."""
