@@ -55,6 +55,8 @@ class Fault(StrEnum):
 
 
 KILLS = (Fault.KILL_BEFORE, Fault.KILL_AFTER)
+OF_THE_PROCESS = (*KILLS, Fault.INTERRUPT, Fault.ZOMBIE, Fault.PAUSE, Fault.DEADLINE)
+"""Faults of the process itself, and of its time."""
 _ANYWHERE = (*KILLS, Fault.NO_ANSWER, Fault.LOST_ANSWER, Fault.INTERRUPT, Fault.PAUSE, Fault.DEADLINE)
 _BROKER = (
     Fault.RATE_LIMIT,
@@ -160,6 +162,7 @@ class Trait(StrEnum):
     FUTURE_QUOTES = "quotes of the future"
     LATE_FILLS = "fills reported after the end of their order"
     TEN_DECIMALS = "positions with ten decimals"
+    NO_ASSET_CACHE = "asset cache never readable"
     LOST_DELIVERY = "delivery of a started plan never comes back"
     TWO_NAMES = "two account names with one broker account"
     MANY_PLANS = "many plans for the cash of one"
@@ -180,6 +183,7 @@ RARE = {
     Trait.FUTURE_QUOTES: 0.1,
     Trait.LATE_FILLS: 0.12,
     Trait.TEN_DECIMALS: 0.1,
+    Trait.NO_ASSET_CACHE: 0.06,
     Trait.LOST_DELIVERY: 0.15,
     Trait.TWO_NAMES: 0.1,
     Trait.MANY_PLANS: 0.1,

@@ -24,6 +24,7 @@ from rebalance_executor.domain.styles import OrderStyle
 from rebalance_executor.execution.ports import Lease
 from rebalance_simulation.api import SECRET
 from rebalance_simulation.calls import Submission
+from rebalance_simulation.faults import OF_THE_PROCESS
 from rebalance_simulation.invariants_account import PREFIX, AccountInvariants, PlanKey
 from rebalance_simulation.invariants_evidence import EvidenceInvariants
 from rebalance_simulation.invariants_requests import RequestInvariants
@@ -32,6 +33,8 @@ from rebalance_simulation.violation import Violation
 from rebalance_simulation.world_view import WorldView
 
 _MINUTE = timedelta(minutes=1)
+_USUAL_RATE = 200
+"""A rate limit that leaves requests for cancels."""
 _CANCELS = 3
 """Cancels without effect after which an order may keep working."""
 _MARKET_ORDER_TOLERANCE = Decimal("1.06")
@@ -293,6 +296,21 @@ class InvariantChecker:
         for order in self.orders():
             if self._lacks_cancels(order):
                 raise Violation(f"{order.client_order_id} is still {order.status} after the end")
+
+    def check_withdrawn(self, invocation: Invocation) -> None:
+        """Check that an ended invocation leaves no order at work, if all its trading and journal requests succeeded."""
+        lease = self._leases.get(invocation.account)
+        if lease is None or lease.run_id != invocation.run_id:
+            return  # it did not hold the lease, or not last
+        config = self._world.config
+        if config.rate_limit_per_minute < _USUAL_RATE or any("/stocks" not in name for name, _ in invocation.faults):
+            return
+        if any(fault in OF_THE_PROCESS for _, fault in invocation.faults):
+            return
+        for order in self.orders():
+            is_working = order.is_open and order.status != "pending_cancel"
+            if is_working and not self._world.broker.record.cancels.get(order.id):
+                raise Violation(f"invocation {invocation.number} ended and left {order.client_order_id} {order.status}")
 
     def _lacks_cancels(self, order: Order) -> bool:
         """Return whether the order works although few cancels were tried: the broker may ignore one."""

@@ -84,6 +84,8 @@ class World:
     """Items per page of a DynamoDB query."""
     view: ViewTraits = field(default_factory=ViewTraits)
     """How the broker's API shows the account."""
+    has_asset_cache: bool = True
+    """False if no request to the asset cache is permitted."""
     accounts: tuple[str, ...] = ("default",)
     """Names under which plans reach the one broker account. The first is the deployed one."""
     violation: Violation | None = None
@@ -148,6 +150,8 @@ class World:
         finally:
             self.stack.pop()
             self.checker.check_exchange()
+            if not invocation.is_dead and not self.stack:
+                self.checker.check_withdrawn(invocation)
         self._idle.append(process)
         return Delivery(answer)
 
@@ -186,7 +190,7 @@ class World:
             self.checker.check_request(name, order)
         fault = self._next_fault(name, invocation)
         if fault is not None:
-            invocation.is_disturbed = True
+            invocation.faults.append((name, fault))
             self.faults.record(name, fault)
             self.log.append(0, f"! {fault}", {"call": name, "invocation": invocation.number})
             self._apply_before(fault, name, invocation)
@@ -198,6 +202,8 @@ class World:
 
     def _next_fault(self, name: str, invocation: Invocation) -> Fault | None:
         fault = self.faults.next_fault(name)
+        if fault is None and not self.has_asset_cache and name.startswith("assets"):
+            return Fault.CACHE_DENIED
         until = self.down_until.get("broker" if name.startswith("broker") else "database")
         if until is not None and until > self.clock.world() and fault not in KILLS:
             return Fault.NO_ANSWER
