@@ -21,10 +21,7 @@ from aws_lambda_powertools.utilities.idempotency.exceptions import (
 )
 from aws_lambda_powertools.utilities.idempotency.persistence.base import BasePersistenceLayer
 
-from rebalance_executor.domain.errors import (
-    JournalContradiction,
-    PlanChanged,
-)
+from rebalance_executor.domain.errors import JournalContradiction
 from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.domain.result import ExecutionResult
 from rebalance_executor.execution.events import LogEvent
@@ -126,7 +123,6 @@ class IdempotencyGate:
             load_result: reads the stored result of a finished plan.
 
         Raises:
-            PlanChanged: the plan ID was claimed with other content.
             JournalContradiction: the record says finished, but the journal has no result.
             RebalanceError: raised by ``execute``; a claim of this call is released.
         """
@@ -140,8 +136,8 @@ class IdempotencyGate:
             self._execute_once(claim=claim, execute=execution.run_claimed)
         except IdempotencyAlreadyInProgressError:
             bypass = "the record is claimed, by another run or by one that was killed"
-        except IdempotencyValidationError:
-            raise PlanChanged.for_plan(plan.plan_id) from None
+        except IdempotencyValidationError:  # perhaps of a run that was killed before the journal refused its plan
+            bypass = "the record has other content; the journal decides which content was started"
         except (IdempotencyPersistenceLayerError, IdempotencyInconsistentStateError) as error:
             if execution.error is not None:
                 raise execution.error from error  # the claim was not released; it expires with this invocation

@@ -179,21 +179,39 @@ def test_claim_of_a_killed_invocation_expires_at_its_deadline(gate: Gate) -> Non
     assert gate.run(PLAN, lambda: RESULT) == RESULT
 
 
-@pytest.mark.parametrize("is_finished", [True, False])
-def test_plan_id_with_other_content_is_invalid(gate: Gate, is_finished: bool) -> None:
-    changed = a_plan(an_item(amount="2000"))
-    if is_finished:
-        gate.run(PLAN, lambda: RESULT)
-        with pytest.raises(PlanChanged, match="plan_id"):
-            gate.run(changed, never)
-        return
+def refused_by_the_journal() -> ExecutionResult:
+    raise PlanChanged.for_plan(PLAN.plan_id)
 
-    def deliver_again() -> ExecutionResult:
+
+@pytest.mark.parametrize("is_finished", [True, False])
+def test_record_with_other_content_leads_to_the_journal(gate: Gate, is_finished: bool) -> None:
+    changed = a_plan(an_item(amount="2000"))
+
+    def deliver_changed() -> ExecutionResult:
         with pytest.raises(PlanChanged, match="plan_id"):
-            gate.run(changed, never)
+            gate.run(changed, refused_by_the_journal)
         return RESULT
 
-    gate.run(PLAN, deliver_again)
+    if is_finished:
+        gate.run(PLAN, lambda: RESULT)
+        deliver_changed()
+    else:
+        gate.run(PLAN, deliver_changed)
+
+
+def test_claim_of_a_refused_plan_does_not_stop_the_plan_that_was_started(gate: Gate) -> None:
+    """The journal refused the changed plan, and its invocation was killed before it released the claim."""
+
+    class Killed(BaseException):
+        pass
+
+    def killed() -> ExecutionResult:
+        raise Killed
+
+    with pytest.raises(Killed):
+        gate.run(a_plan(an_item(amount="2000")), killed)
+
+    assert gate.run(PLAN, lambda: RESULT) == RESULT
 
 
 def test_plan_is_executed_without_the_table(gate: Gate) -> None:
