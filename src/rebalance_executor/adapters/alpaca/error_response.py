@@ -59,8 +59,8 @@ class ErrorResponse:
 
     @property
     def rejects_order(self) -> bool:
-        """True if only Alpaca's check of the order can have given this answer."""
-        return 400 <= self.status < 500 and self.status != 408 and self.code is not None
+        """True if only Alpaca's check of the order can have given this answer. A missing path has a code, too."""
+        return 400 <= self.status < 500 and self.status not in (404, 408) and self.code is not None
 
     def says_not_found(self, kind: str) -> bool:
         """Return whether Alpaca says that this ``asset`` or ``order`` does not exist.
