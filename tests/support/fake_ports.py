@@ -63,6 +63,8 @@ class FakeBroker:
         self.account_number = "PA1"
         self.blocked_by: str | None = None
         self.cash = Decimal(100_000)
+        self.buying_power: Decimal | None = None
+        """Dollars; the cash by default."""
         self.hidden_cash = ZERO
         """Dollars that the account does not show yet."""
         self.equity: Decimal | None = None
@@ -86,6 +88,8 @@ class FakeBroker:
         """Changes an order in every response."""
         self.cancels_not_found = 0
         """Number of further cancels that find nothing to cancel, even for an open order."""
+        self.waits_for_requests: list[int] = []
+        """Numbers of requests that the rate limit was waited for."""
         self.rate_limited_until: datetime | None = None
         """Time of the next submission that the rate limit allows; None is now."""
 
@@ -127,7 +131,8 @@ class FakeBroker:
     def account(self) -> Account:
         self._record_read("account")
         cash = self.cash - self.hidden_cash
-        return Account(self.account_number, "ACTIVE", cash, cash, self.blocked_by, self.equity)
+        buying_power = self.buying_power if self.buying_power is not None else cash
+        return Account(self.account_number, "ACTIVE", cash, buying_power, self.blocked_by, self.equity)
 
     def clock(self) -> MarketClock:
         self._record_read("clock")
@@ -171,7 +176,8 @@ class FakeBroker:
             (self.as_reported(o) for o in self.orders_by_id.values() if o.client_order_id == client_order_id), None
         )
 
-    def wait_for_rate_limit(self, until: datetime) -> None:
+    def wait_for_rate_limit(self, until: datetime, requests: int = 1) -> None:
+        self.waits_for_requests.append(requests)
         if self.rate_limited_until is not None and self.rate_limited_until > until:
             raise RateLimited("the rate limit of this minute is used up", retry_at=self.rate_limited_until)
         if self.rate_limited_until is not None and self.rate_limited_until > self._clock.now():

@@ -94,7 +94,7 @@ class ReadOnlyBroker:
         """Return the order with this ID."""
         return self._broker.order_by_client_id(client_order_id)
 
-    def wait_for_rate_limit(self, until: datetime) -> None:
+    def wait_for_rate_limit(self, until: datetime, requests: int = 1) -> None:
         """Do nothing: nothing is sent."""
 
     def submit(self, request: OrderRequest) -> BrokerOrder:

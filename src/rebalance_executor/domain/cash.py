@@ -58,18 +58,24 @@ def buy_budget(account: Account, expected: Decimal, config: ExecutionConfig) -> 
     return max(ZERO, (base * (1 - config.cash_buffer)).quantize(_CENT, rounding=ROUND_FLOOR))
 
 
-def budget_on_resume(
-    budget: Decimal, parents: Collection[ParentOrder], account: Account, config: ExecutionConfig
-) -> Decimal:
-    """Return the buy budget of a resumed plan: never more than what is spent, open, and still in the account.
+def spent(parents: Iterable[ParentOrder]) -> Decimal:
+    """Return the dollars that the buys have spent: fills at the broker's prices."""
+    return sum((parent.filled_value for parent in parents if parent.side is Side.BUY), ZERO)
 
-    Between two runs another plan or a person may have spent the cash. Own open buys count once: they are part of
-    ``cash`` in a margin account, and are already taken from ``buying_power`` in a cash account.
+
+def spendable(account: Account, parents: Collection[ParentOrder], config: ExecutionConfig) -> Decimal:
+    """Return the dollars that an account has for this plan, its open buys included. Margin is not used.
+
+    A cash account takes open orders from ``buying_power``: own ones are added back, those of others are not.
     """
-    total = committed(parents, config.widest_collar)
-    spent = sum((parent.filled_value for parent in parents if parent.side is Side.BUY), ZERO)
-    free = max(ZERO, min(account.cash - (total - spent), account.buying_power)) * (1 - config.cash_buffer)
-    return min(budget, total + free.quantize(_CENT, rounding=ROUND_FLOOR))
+    open_buys = committed(parents, config.widest_collar) - spent(parents)
+    return min(account.cash, account.buying_power + open_buys)
+
+
+def child_cost(parent: ParentOrder, qty: Decimal, limit_price: Decimal | None, collar: Decimal) -> Decimal:
+    """Return the dollars that a buy of these shares may cost. A market order has no limit: it counts at the collar."""
+    mid = parent.arrival.mid if parent.arrival is not None else ZERO
+    return qty * (limit_price or mid * (1 + collar))
 
 
 def scale_to_budget(
@@ -124,8 +130,7 @@ def committed(parents: Iterable[ParentOrder], collar: Decimal) -> Decimal:
         total += parent.filled_value
         child = parent.open_child
         if child is not None:
-            mid = parent.arrival.mid if parent.arrival is not None else ZERO
             unfilled = max(child.qty - child.filled_qty, ZERO)
             unpriced = child.filled_qty if child.filled_avg_price is None else ZERO
-            total += (unfilled + unpriced) * (child.limit_price or mid * (1 + collar))
+            total += child_cost(parent, unfilled + unpriced, child.limit_price, collar)
     return total

@@ -135,7 +135,14 @@ class ExecutionConfig(Limits):
         "per minute that market data allows.",
     )
 
-    # cash
+    # cash and positions
+    account_refresh_seconds: Amount = Field(
+        default=Decimal(1),
+        ge=0,
+        le=DAY_SECONDS,
+        description="Seconds after which cash, or the positions, are read again before an order is priced: others may "
+        "trade on the same account.",
+    )
     cash_buffer: Amount = Field(
         default=Decimal("0.005"),
         ge=0,

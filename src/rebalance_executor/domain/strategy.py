@@ -15,7 +15,7 @@ from rebalance_executor.domain import ladder
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.ladder import WaveSchedule
-from rebalance_executor.domain.market import OrderType, Quote, Side
+from rebalance_executor.domain.market import ZERO, OrderType, Quote, Side
 from rebalance_executor.domain.orders import ChildOrder, ChildPhase, ChildState, Outcome, ParentOrder
 from rebalance_executor.domain.pricing import collar, far_touch, is_inside
 from rebalance_executor.domain.session import is_opening
@@ -69,6 +69,10 @@ class DecisionContext:
     """Time since which there is no usable quote; None while there is one."""
     funds: Decimal | None = None
     """Dollars that this buy may still commit; None for sells."""
+    held: Decimal | None = None
+    """Shares that the account holds for this sell; None for buys."""
+    is_shortage_confirmed: bool = True
+    """False while only one reading shows fewer dollars or shares than the journal expects."""
     schedule: WaveSchedule = field(default_factory=WaveSchedule)
     """Urgency, time and number of parents, which choose the rungs of the ladder."""
 
@@ -226,9 +230,11 @@ def _next_child(parent: ParentOrder, context: DecisionContext, config: Execution
     if is_ladder and ladder.is_exhausted(parent, price, context.schedule, context.now, config):
         text = f"no fill at {format_decimal(touch)} within {format_decimal(config.last_rung_seconds)} seconds"
         return _unfinished(parent, Code.ATTEMPTS_EXHAUSTED, text)
-    qty = _qty_within_funds(parent, context.funds, price)
+    qty = _qty_within_limits(parent, context, price)
+    if qty < parent.remaining and not context.is_shortage_confirmed:
+        return Wait()  # the next reading confirms the shortage, or shows that the first one lagged
     if qty <= 0:
-        return _no_funds(parent)
+        return _no_funds(parent) if parent.side is Side.BUY else _no_position(parent)
     if parent.side is Side.BUY and qty * (place.limit_price or touch) < config.minimum_notional:
         least = format_decimal(config.minimum_notional)
         return _denied(parent, Code.BELOW_MINIMUM, f"{format_decimal(qty)} shares are below the minimum of ${least}")
@@ -262,16 +268,24 @@ def _place(parent: ParentOrder, quote: Quote, context: DecisionContext, config: 
     return Place(OrderType.LIMIT, qty, price, fraction)
 
 
-def _qty_within_funds(parent: ParentOrder, funds: Decimal | None, price: Decimal) -> Decimal:
-    """Return how many of the remaining shares ``funds`` pay for at ``price``, the worst price allowed."""
-    if funds is None or parent.remaining * price <= funds:
-        return parent.remaining
-    return floor_qty(max(funds, Decimal(0)) / price, fractionable=parent.fractionable)
+def _qty_within_limits(parent: ParentOrder, context: DecisionContext, price: Decimal) -> Decimal:
+    """Return how many of the remaining shares the funds pay for at ``price``, or the position contains."""
+    most = parent.remaining
+    if context.held is not None:
+        most = min(most, context.held)
+    if context.funds is not None and most * price > context.funds:  # compared before it is divided, which rounds
+        most = max(context.funds, ZERO) / price
+    return most if most == parent.remaining else floor_qty(most, fractionable=parent.fractionable)
 
 
 def _denied(parent: ParentOrder, code: Code, message: str) -> Settle:
     """Return DENIED if nothing was ever sent, and an unfinished outcome otherwise."""
     return _unfinished(parent, code, message) if parent.attempts else Settle(Outcome.DENIED, code, message)
+
+
+def _no_position(parent: ParentOrder) -> Settle:
+    text = "the account holds none of the shares that remain to be sold: they were sold outside this plan"
+    return _denied(parent, Code.NO_POSITION, text)
 
 
 def _no_funds(parent: ParentOrder) -> Settle:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rebalance_executor.domain.config import ExecutionConfig
+from rebalance_executor.execution.holdings import Holdings
 from rebalance_executor.execution.kill_switch import KillSwitch
 from rebalance_executor.execution.ports import Broker, Clock, EventLog, Ports
 from rebalance_executor.execution.quotes import QuoteFeed
@@ -12,21 +13,22 @@ from rebalance_executor.execution.quotes import QuoteFeed
 
 @dataclass(frozen=True, slots=True)
 class AccountAccess:
-    """Access of one run to one account: its broker, quotes and kill switch, the ports and the configuration."""
+    """Access of one run to one account: its broker, quotes, holdings and kill switch, ports and configuration."""
 
     account: str
     """The account's name."""
     ports: Ports
     broker: Broker
     quotes: QuoteFeed
+    holdings: Holdings
     kill_switch: KillSwitch
     config: ExecutionConfig
 
     @classmethod
     def create(cls, account: str, broker: Broker, ports: Ports, config: ExecutionConfig) -> AccountAccess:
         """Return the access to the account with this name. Nothing is read yet."""
-        quotes, kill_switch = QuoteFeed(broker, ports.clock, config), KillSwitch(ports, account)
-        return cls(account, ports, broker, quotes, kill_switch, config)
+        quotes, holdings = QuoteFeed(broker, ports.clock, config), Holdings(broker, ports.clock, config)
+        return cls(account, ports, broker, quotes, holdings, KillSwitch(ports, account), config)
 
     @property
     def clock(self) -> Clock:

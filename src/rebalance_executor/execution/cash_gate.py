@@ -29,7 +29,11 @@ def pass_gate(run: Run, access: AccountAccess) -> None:
     if buys:
         received = proceeds(run.parents.values())
         expected = run.state.starting_funds + received
-        account = _wait_for_proceeds(run, access, expected) if received else access.broker.account()
+        account = (
+            _wait_for_proceeds(run, access, expected)
+            if received
+            else access.holdings.read_account(run.parents.values())
+        )
         budget = buy_budget(account, expected, access.config)
         usable = access.quotes.usable([parent.symbol for parent in buys])
         for parent in scale_to_budget(buys, usable, budget, access.config, access.clock.now()):
@@ -45,12 +49,15 @@ def pass_gate(run: Run, access: AccountAccess) -> None:
 
 def _wait_for_proceeds(run: Run, access: AccountAccess, expected: Decimal) -> Account:
     """Return the account once it shows the proceeds, or after a bounded wait without them."""
-    clock, config = access.clock, access.config
-    sold_at = max((p.settled_at for p in run.parents.values() if p.settled_at), default=clock.now())
+    clock, config, parents = access.clock, access.config, run.parents.values()
+    sold_at = max((p.settled_at for p in parents if p.settled_at), default=clock.now())
     until = sold_at + seconds(config.proceeds_wait_seconds)  # from the last sell, so that later runs do not wait again
+    if not proceeds(parents):
+        until = clock.now()
     while True:
-        account = access.broker.account()
+        read_at, account = clock.now(), access.broker.account()
         if has_arrived(account, expected) or clock.now() >= until:
+            access.holdings.record_account(account, read_at, parents)  # earlier readings lack the proceeds
             return account
         run.check_stop_requested(access.ports)
         mode = run.mode_at(clock.now())

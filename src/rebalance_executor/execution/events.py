@@ -81,7 +81,7 @@ class LogEvent(StrEnum):
     GATE_BUDGET_REDUCED = (
         "gate.budget_reduced",
         Severity.WARNING,
-        "A resumed plan finds less cash than its budget; the buys are bounded by the cash.",
+        "The account has less cash than the buys' budget; the buys are bounded by the cash.",
     )
     ORDER_INTENDED = "order.intended", Severity.INFO, "A child order is about to be journalled and sent."
     ORDER_PRICED_FROM_LAST_TRADE = (

@@ -10,12 +10,10 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
-from decimal import Decimal
 
-from rebalance_executor.domain.cash import budget_on_resume, committed
+from rebalance_executor.domain.cash import child_cost, committed
 from rebalance_executor.domain.codes import Code
-from rebalance_executor.domain.errors import PlanYielded, Redeliver
-from rebalance_executor.domain.journal import PlanPhase
+from rebalance_executor.domain.errors import PlanYielded, RateLimited, Redeliver
 from rebalance_executor.domain.market import ZERO, BrokerOrder, Side
 from rebalance_executor.domain.orders import (
     ORDER_LOOKBACK,
@@ -26,10 +24,8 @@ from rebalance_executor.domain.orders import (
     ParentOrder,
     child_order_id,
 )
-from rebalance_executor.domain.pricing import collar
 from rebalance_executor.domain.strategy import (
     Cancel,
-    Concluding,
     DecisionContext,
     Place,
     RunMode,
@@ -42,6 +38,7 @@ from rebalance_executor.domain.strategy import (
 from rebalance_executor.domain.values import seconds
 from rebalance_executor.execution.account_access import AccountAccess
 from rebalance_executor.execution.events import LogEvent
+from rebalance_executor.execution.holdings import NOTHING, Limit
 from rebalance_executor.execution.kill_switch import WHILE_RESTING
 from rebalance_executor.execution.order_events import child_fields, log_closed, log_outcome
 from rebalance_executor.execution.run import Run
@@ -59,12 +56,17 @@ class Executor:
         self._ports = access.ports
         self._broker = access.broker
         self._quotes = access.quotes
+        self._holdings = access.holdings
         self._clock = access.clock
         self._log = access.log
         self._config = access.config
         self._sender = Sender(run, access)
-        self._is_budget_current = run.state.runs == 1 or run.state.phase is PlanPhase.SELLS
-        """False until a resumed plan has compared its buy budget with the account."""
+        self._places = 0
+        """New orders that this tick may still place."""
+        self._cash = NOTHING
+        """Dollars that the buys of this tick may still commit."""
+        self._is_short_of_cash = False
+        """True once a shortage of cash was logged."""
 
     def work(self, side: Side) -> None:
         """Work every unsettled parent of ``side`` until it has an outcome.
@@ -78,8 +80,6 @@ class Executor:
         was_yielding = False
         while self._run.unsettled(side):
             absent = self._look(side)
-            if side is Side.BUY:
-                self._bound_budget()
             mode = self._mode(side)
             if isinstance(mode, Yielding) and not was_yielding:
                 was_yielding = True
@@ -172,6 +172,8 @@ class Executor:
     def _handle_absent(self, absent: dict[str, datetime], mode: RunMode) -> None:
         """Handle children that the broker does not know: send them again, or wait until they can no longer arrive."""
         work = self._run.work
+        if absent and isinstance(mode, Working):
+            self._read_holdings([self._run.parents[symbol] for symbol in absent])
         for symbol, answered_at in absent.items():
             child = self._run.parents[symbol].open_child
             if child is None:
@@ -180,26 +182,25 @@ class Executor:
             if child.phase is ChildPhase.RESEND_REJECTED:
                 if not may_still_arrive:
                     work.update_child(symbol, replace(child, state=ChildState.REJECTED, closed_at=answered_at))
-            elif isinstance(mode, Working):
+            elif isinstance(mode, Working) and self._is_covered(self._run.parents[symbol], child):
                 work.update_child(symbol, child.to_resend(answered_at))
-                self._run.outbox.unsent.add(child.client_order_id)
+                self._run.outbox.unsent[child.client_order_id] = None
                 self._log.emit(LogEvent.ORDER_RESENT, symbol=symbol, client_order_id=child.client_order_id)
-            elif isinstance(mode, Concluding) and not may_still_arrive:
+            elif not isinstance(mode, Yielding) and not may_still_arrive:
                 work.update_child(symbol, replace(child, state=ChildState.NOT_SENT))
 
-    def _bound_budget(self) -> None:
-        """Bound the buy budget of a resumed plan once: others may have spent the cash between the runs.
+    def _read_holdings(self, lost: list[ParentOrder]) -> None:
+        """Read cash or positions before orders are sent again unchanged: their own checks were made long ago."""
+        if lost[0].side is Side.SELL:
+            self._holdings.read_positions([parent.symbol for parent in lost], lost)
+        else:
+            self._holdings.read_account(self._run.parents.values())
 
-        After the first look, because cash and open orders must be of the same moment.
-        """
-        budget = self._run.state.buy_budget
-        if self._is_budget_current or budget is None:
-            return
-        self._is_budget_current = True
-        bounded = budget_on_resume(budget, self._run.parents.values(), self._broker.account(), self._config)
-        if bounded < budget:
-            self._log.emit(LogEvent.GATE_BUDGET_REDUCED, former_budget=budget, buy_budget=bounded)
-            self._run.work.update_state(buy_budget=bounded)
+    def _is_covered(self, parent: ParentOrder, child: ChildOrder) -> bool:
+        """Return whether the account still has the cash or the shares for a child that must be sent again unchanged."""
+        if parent.side is Side.SELL:
+            return self._holdings.shares(parent).amount >= child.qty
+        return self._holdings.covers(self._run.parents.values())
 
     def _is_withdrawn(self, side: Side) -> bool:
         return not any(parent.open_child for parent in self._run.unsettled(side))
@@ -216,66 +217,85 @@ class Executor:
 
     def _decide(self, side: Side, mode: RunMode) -> TickActions:
         run, actions = self._run, TickActions()
-        if not isinstance(mode, Working):
+        if isinstance(mode, Working):
+            run.outbox.mark_unsent_not_sent(run.work, priced_before=self._sender.oldest_quote)
+        else:
             run.outbox.mark_unsent_not_sent(run.work)
         wave = run.unsettled(side)
         if isinstance(mode, Working):
-            self._quotes.refresh([p.symbol for p in wave if needs_quote(p, self._config)])
-        context = DecisionContext(
-            now=self._clock.now(),
-            mode=mode,
-            funds=self._funds() if side is Side.BUY else None,
-            schedule=run.wave_schedule(side),
-        )
+            self._prepare(side, wave)
+        context = DecisionContext(now=self._clock.now(), mode=mode, schedule=run.wave_schedule(side))
         cancel_wait = seconds(self._config.cancel_wait_seconds)
         for parent in wave:
             if run.outbox.take_cancel_retry(run.work, parent.symbol, self._clock.now(), cancel_wait):
                 actions.cancels.append(parent.symbol)
             else:
-                context = self._carry_out(parent, self._with_quote(context, parent.symbol), actions)
+                self._carry_out(parent, self._for_parent(context, parent), actions)
         actions.submits += [p.symbol for p in wave if run.outbox.holds(run.parents[p.symbol].open_child)]
         return actions
 
-    def _with_quote(self, context: DecisionContext, symbol: str) -> DecisionContext:
-        """Return the context with this symbol's quote, as of now."""
-        problem = self._quotes.problem(symbol)
-        return replace(
+    def _prepare(self, side: Side, wave: list[ParentOrder]) -> None:
+        """Wait for the rate limit first, then read quotes, cash and positions: no wait may follow the pricing."""
+        ready = [parent for parent in wave if parent.open_child is None]
+        self._places = 0
+        if ready and not self._sender.is_paused:
+            places = min(len(ready), self._sender.orders_per_tick)
+            try:  # one more request, for the account or the positions
+                self._broker.wait_for_rate_limit(self._run.deadline.stop_at, places + 1)
+                self._places = places
+            except RateLimited as error:
+                self._sender.pause(error)
+        self._quotes.refresh([p.symbol for p in wave if needs_quote(p, self._config)])
+        if self._places and side is Side.SELL:
+            self._holdings.refresh_positions(ready)
+        elif self._places:
+            self._holdings.refresh_account(self._run.parents.values())
+            self._cash = self._read_cash()
+
+    def _for_parent(self, context: DecisionContext, parent: ParentOrder) -> DecisionContext:
+        """Return the context with this parent's quote, and the cash or the shares that it may use, as of now."""
+        problem = self._quotes.problem(parent.symbol)
+        context = replace(
             context,
             now=self._clock.now(),
-            quote=self._quotes.latest.get(symbol) if problem is None else None,
+            quote=self._quotes.latest.get(parent.symbol) if problem is None else None,
             quote_problem=problem,
-            quote_missing_since=self._quotes.missing_since(symbol),
+            quote_missing_since=self._quotes.missing_since(parent.symbol),
         )
+        if parent.open_child is not None or not isinstance(context.mode, Working):
+            return context
+        if parent.side is Side.SELL:
+            held = self._holdings.shares(parent)
+            return replace(context, held=held.amount, is_shortage_confirmed=held.is_confirmed)
+        return replace(context, funds=self._cash.amount, is_shortage_confirmed=self._cash.is_confirmed)
 
-    def _carry_out(self, parent: ParentOrder, context: DecisionContext, actions: TickActions) -> DecisionContext:
-        """Carry out the decision on one parent; return the context with the funds that remain."""
+    def _carry_out(self, parent: ParentOrder, context: DecisionContext, actions: TickActions) -> None:
+        """Carry out the decision on one parent."""
         decision = decide(parent, context, self._config)
         match decision:
-            case Place():
+            case Place() if self._places:
+                self._places -= 1
+                cost = child_cost(parent, decision.qty, decision.limit_price, self._config.widest_collar)
+                self._cash = replace(self._cash, amount=self._cash.amount - cost)
                 self._intend(parent, decision)
-                if context.funds is not None:
-                    return replace(context, funds=context.funds - self._cost(parent, decision))
             case Settle():
                 self._settle(parent, decision)
             case Cancel() if parent.open_child is not None:
                 child = replace(parent.open_child, cancel_requested_at=context.now)
                 self._run.work.update_child(parent.symbol, child)
                 actions.cancels.append(parent.symbol)
-        return context
 
-    def _funds(self) -> Decimal:
-        """Return the dollars that the buys may still commit."""
-        budget = self._run.state.buy_budget
-        return (budget if budget is not None else ZERO) - committed(
-            self._run.parents.values(), self._config.widest_collar
-        )
-
-    def _cost(self, parent: ParentOrder, place: Place) -> Decimal:
-        """Return the dollars that a new child commits; a market order counts at the collar."""
-        if place.limit_price is not None:
-            return place.qty * place.limit_price
-        worst = collar(parent.side, parent.arrival, self._config.widest_collar) if parent.arrival else ZERO
-        return place.qty * worst
+    def _read_cash(self) -> Limit:
+        """Return the dollars that the buys may still commit: by their budget, and by the latest reading of the cash."""
+        parents = self._run.parents.values()
+        budget = (self._run.state.buy_budget or ZERO) - committed(parents, self._config.widest_collar)
+        cash = self._holdings.cash(parents, budget)
+        if cash.amount >= budget:
+            return Limit(budget)
+        if cash.is_confirmed and not self._is_short_of_cash:
+            self._is_short_of_cash = True
+            self._log.emit(LogEvent.GATE_BUDGET_REDUCED, budget_left=budget, cash_left=cash.amount)
+        return cash
 
     def _intend(self, parent: ParentOrder, place: Place) -> None:
         """Prepare a new child: it is journalled with the next write and sent after it."""
@@ -294,7 +314,7 @@ class Executor:
             extended_hours=run.is_before_open(now),
         )
         run.work.update_child(parent.symbol, child)
-        run.outbox.unsent.add(child.client_order_id)
+        run.outbox.unsent[child.client_order_id] = self._quotes.read_at(parent.symbol)
         self._log.emit(LogEvent.ORDER_INTENDED, symbol=parent.symbol, side=parent.side, **child_fields(child))
         if quote is not None and quote.is_trade:
             self._log.emit(

@@ -19,8 +19,9 @@ _SHORTEST_CANCEL_WAIT = timedelta(seconds=3)
 class Outbox:
     """Requests of one run that are journalled and must still be sent, or sent again."""
 
-    unsent: set[str] = field(default_factory=set)
-    """Client order IDs that this run journalled and certainly has not sent."""
+    unsent: dict[str, datetime | None] = field(default_factory=dict)
+    """Client order IDs that this run journalled and certainly has not sent, with the time of the quote that priced
+    them; None for a repetition, which must stay the very same order."""
     cancels_to_reissue: set[str] = field(default_factory=set)
     """Client order IDs whose cancel an earlier run journalled; it may have ended before it sent the cancel."""
     cancels_answered: dict[str, datetime] = field(default_factory=dict)
@@ -30,21 +31,31 @@ class Outbox:
         """Return whether this child is journalled and certainly not sent."""
         return child is not None and child.client_order_id in self.unsent
 
-    def mark_unsent_not_sent(self, work: UnitOfWork) -> None:
-        """Mark children that this run journalled but never sent as NOT_SENT.
+    def is_priced_before(self, child: ChildOrder, oldest: datetime) -> bool:
+        """Return whether this child is unsent and was priced from a quote of before ``oldest``."""
+        priced_at = self.unsent.get(child.client_order_id)
+        return priced_at is not None and priced_at < oldest
+
+    def mark_unsent_not_sent(self, work: UnitOfWork, priced_before: datetime | None = None) -> None:
+        """Mark children that this run journalled but never sent as NOT_SENT: all, or those priced before a time.
 
         A child that was sent before stays UNKNOWN: the earlier submission may still arrive.
         """
-        for parent in list(work.parents.values()):
+        for parent in list(work.parents.values()) if self.unsent else ():
             child = parent.open_child
-            if child is not None and self.holds(child):
+            if child is None or not self.holds(child):
+                continue
+            if priced_before is None or self.is_priced_before(child, priced_before):
                 state = ChildState.UNKNOWN if child.resent else ChildState.NOT_SENT
                 work.update_child(parent.symbol, replace(child, state=state))
-        self.unsent.clear()
+                del self.unsent[child.client_order_id]
+        if priced_before is None:
+            self.unsent.clear()
 
     def discard_unsent(self, work: UnitOfWork, buys: Iterable[ParentOrder]) -> None:
         """Mark the open children of these buys as NOT_SENT: buys are sent only after the gate is journalled."""
-        self.unsent |= {parent.open_child.client_order_id for parent in buys if parent.open_child is not None}
+        children = (parent.open_child for parent in buys)
+        self.unsent |= {child.client_order_id: None for child in children if child is not None}
         self.mark_unsent_not_sent(work)
 
     def reissue_cancels(self, work: UnitOfWork) -> None:

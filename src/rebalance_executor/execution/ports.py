@@ -96,8 +96,8 @@ class Broker(Protocol):
         """Read one order; None if the broker answers that it does not know it."""
         ...
 
-    def wait_for_rate_limit(self, until: datetime) -> None:
-        """Wait until the next submission is within the rate limit and needs no wait.
+    def wait_for_rate_limit(self, until: datetime, requests: int = 1) -> None:
+        """Wait until so many requests are within the rate limit and need no wait.
 
         Raises:
             RateLimited: that would be after ``until``; ``retry_at`` is the earliest time.

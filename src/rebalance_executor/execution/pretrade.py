@@ -74,6 +74,7 @@ class PreTrade:
         self._clock = access.clock
         self._log = access.log
         self._quotes = access.quotes
+        self._holdings = access.holdings
         self._kill_switch = access.kill_switch
         self._config = access.config
 
@@ -204,7 +205,7 @@ class PreTrade:
 
     def _size(self, run: Run, risk: RiskState, open_orders: Sequence[BrokerOrder]) -> list[ParentOrder]:
         symbols = [item.symbol for item in run.plan.trades]
-        positions = self._broker.positions(symbols)
+        positions = self._holdings.read_positions(symbols, ())
         assets = self._asset_flags(symbols)
         tradable = [symbol for symbol in symbols if asset_denial(symbol, assets.get(symbol)) is None]
         quotes = self._quotes.wait_until_usable(tradable, run.deadline.stop_at)

@@ -40,6 +40,10 @@ class QuoteFeed:
         """Return the reason why the symbol's quote must not price an order, or None if it may."""
         return quote_problem(self._quotes.get(symbol), self._config.for_symbol(symbol), self._clock.now())
 
+    def read_at(self, symbol: str) -> datetime | None:
+        """Return the time at which the symbol's quote was asked for last, or None."""
+        return self._read_at.get(symbol)
+
     def missing_since(self, symbol: str) -> datetime | None:
         """Return the time since which ``refresh`` finds no usable quote of this symbol, or None."""
         return self._missing_since.get(symbol)
@@ -93,9 +97,10 @@ class QuoteFeed:
     def _read(self, symbols: Sequence[str]) -> None:
         if not symbols:
             return
+        now = self._clock.now()  # before the request: a slow answer must not look younger than it is
         others = {symbol: quote for symbol, quote in self._quotes.items() if symbol not in symbols}
         self._quotes = others | dict(self._broker.quotes(symbols))
-        self._read_at |= dict.fromkeys(symbols, self._clock.now())
+        self._read_at |= dict.fromkeys(symbols, now)
 
     def _last_trades(self, symbols: Sequence[str]) -> dict[str, Quote]:
         """Return the last trades that may price a limit: allowed by the configuration, and recent."""

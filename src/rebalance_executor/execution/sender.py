@@ -20,12 +20,17 @@ from rebalance_executor.domain.errors import (
 )
 from rebalance_executor.domain.market import BrokerOrder, Side
 from rebalance_executor.domain.orders import ChildOrder, ChildState, ParentOrder
+from rebalance_executor.domain.values import seconds
 from rebalance_executor.execution.account_access import AccountAccess
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.kill_switch import BEFORE_SENDING
 from rebalance_executor.execution.order_events import child_fields, log_closed, log_outcome
 from rebalance_executor.execution.run import Run
 
+_ROUND_TRIP = timedelta(seconds=1)
+"""Time that an order may take from its quote to the broker, in addition to the age of the quote."""
+_ORDERS_PER_TICK = 50
+"""New orders per tick. At 40 milliseconds each, the last one leaves while its quote is recent."""
 _PAUSE = timedelta(seconds=5)
 """Pause after a 429 without a time, and after a second submission of the same order without an answer."""
 
@@ -62,8 +67,20 @@ class Sender:
         """Consecutive rejects."""
         self._messages = 0
         """Submissions and cancels of the plan so far, including those journalled to be sent."""
+        self.orders_per_tick = _ORDERS_PER_TICK
+        """New orders per tick: fewer once a tick could not send all of them in time."""
         self.paused_until: datetime | None = None
         """Time before which no order is submitted: after HTTP 429, or after repeated submissions without an answer."""
+
+    @property
+    def is_paused(self) -> bool:
+        """True while no order is submitted."""
+        return self.paused_until is not None and self._clock.now() < self.paused_until
+
+    @property
+    def oldest_quote(self) -> datetime:
+        """Time before which a quote must not have been read if its order is to be sent now."""
+        return self._clock.now() - seconds(self._config.quote_refresh_seconds) - _ROUND_TRIP
 
     def send(self, actions: TickActions) -> bool:
         """Send the actions of a tick, which are journalled; return whether the next look should follow at once.
@@ -78,14 +95,26 @@ class Sender:
             self.cancel(symbol)
         has_answers = bool(actions.submits)
         self._messages = controls.count_messages(run.parents.values())
-        for symbol in actions.submits:
-            now = self._clock.now()
-            if run.is_over(now) or (self.paused_until is not None and now < self.paused_until):
+        for number, symbol in enumerate(actions.submits):
+            if run.is_over(self._clock.now()) or self.is_paused:
                 return False
             if run.denial is not None:
                 return True
+            if self._is_stale(run.parents[symbol]):  # the next tick prices it again, with all that follow
+                self.orders_per_tick = number or self.orders_per_tick
+                return True
             has_answers = self._submit(run.parents[symbol]) and has_answers
         return has_answers
+
+    def pause(self, error: RateLimited) -> None:
+        """Submit nothing until the rate limit allows it again."""
+        self.paused_until = error.retry_at or self._clock.now() + _PAUSE
+        self._log.emit(LogEvent.BROKER_RATE_LIMITED, retry_at=self.paused_until)
+
+    def _is_stale(self, parent: ParentOrder) -> bool:
+        """Return whether the quote behind the parent's unsent order is too old for it."""
+        child = parent.open_child
+        return child is not None and self._run.outbox.is_priced_before(child, self.oldest_quote)
 
     def check_kill_switch(self, side: Side, max_age: timedelta) -> bool:
         """Check the kill switch; return whether orders of this side may be sent.
@@ -138,23 +167,18 @@ class Sender:
         if child is None:
             return True
         self._guard(parent)
-        try:
-            self._broker.wait_for_rate_limit(run.deadline.stop_at)  # before the last checks: no wait may follow them
-        except RateLimited as error:
-            self._deferred(parent, error)
-            return False
         if not self._may_send(parent, child):
             return True
-        if run.is_over(self._clock.now()) or not self._kill_switch.is_fresh(BEFORE_SENDING):
-            return False  # after slow checks another run may hold the lease, or the account may be halted
-        run.outbox.unsent.discard(child.client_order_id)  # the order may exist from here on, even if this run is killed
+        if run.is_over(self._clock.now()) or not self._kill_switch.is_fresh(BEFORE_SENDING) or self._is_stale(parent):
+            return False  # after slow checks another run may hold the lease, or the market may have moved
+        priced_at = run.outbox.unsent.pop(child.client_order_id)  # it may exist from here on, even if the run is killed
         child = replace(child, sent_at=self._clock.now())
         self._sent_at.append(child.latest_send)
         try:
             order = self._broker.submit(child.request(parent.symbol, parent.side))
         except (RateLimited, CircuitOpen) as error:  # certainly not accepted
-            run.outbox.unsent.add(child.client_order_id)
-            self._deferred(parent, error)
+            run.outbox.unsent[child.client_order_id] = priced_at
+            self._deferred(error)
             return False
         except OrderRejected as error:
             self._rejected(parent, child, error)
@@ -190,7 +214,7 @@ class Sender:
         denial = controls.child_denial(parent, child, config, config.price_collar)
         if denial is None:
             return True
-        run.outbox.unsent.discard(child.client_order_id)
+        del run.outbox.unsent[child.client_order_id]
         run.work.update_child(parent.symbol, replace(child, state=ChildState.NOT_SENT))
         denied = run.parents[parent.symbol].denied(denial.code, denial.message, self._clock.now())
         run.work.update_parent(denied)
@@ -216,11 +240,10 @@ class Sender:
         else:
             self._rejects = 0
 
-    def _deferred(self, parent: ParentOrder, error: RateLimited | CircuitOpen) -> None:
+    def _deferred(self, error: RateLimited | CircuitOpen) -> None:
         """Handle an order that was certainly not accepted: it stays journalled and unsent."""
         if isinstance(error, RateLimited):
-            self.paused_until = error.retry_at or self._clock.now() + _PAUSE
-            self._log.emit(LogEvent.BROKER_RATE_LIMITED, symbol=parent.symbol, retry_at=self.paused_until)
+            self.pause(error)
         else:
             self._run.yield_early(str(error), self._clock.now())
             self._log.emit(LogEvent.CIRCUIT_OPENED, reason=str(error))

@@ -11,17 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rebalance_executor.domain.cash import (
-    budget_on_resume,
     buy_budget,
     committed,
     funds,
     has_arrived,
     proceeds,
     scale_to_budget,
+    spendable,
+    spent,
 )
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig
-from rebalance_executor.domain.market import ZERO, Quote
+from rebalance_executor.domain.market import ZERO, Quote, Side
 from rebalance_executor.domain.orders import ChildState, Outcome, ParentOrder
 from rebalance_executor.domain.pricing import far_touch
 from tests.support.builders import (
@@ -265,29 +266,31 @@ def test_remaining_budget_is_shown_in_full_cents() -> None:
     assert str(skipped.message).endswith("$0.50")
 
 
-# --- a resumed plan --------------------------------------------------------------------------------------
+# --- what the account has for the plan -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("cash", "buying_power", "budget"),
+    ("cash", "buying_power", "expected"),
     [
-        ("1000", "1000", "900"),
-        ("500", "500", "597.50"),
-        ("0", "0", "100"),
-        ("-50", "4000", "100"),
-        ("500", "4000", "597.50"),
+        ("1000", "1000", "1000"),
+        ("0", "0", "0"),
+        ("-50", "4000", "-50"),
+        ("500", "4000", "500"),
+        ("500", "300", "300"),
     ],
-    ids=["all there", "spent elsewhere", "nothing left", "debt on margin", "margin is not used"],
+    ids=["all there", "nothing left", "debt on margin", "margin is not used", "orders of others hold cash"],
 )
-def test_budget_of_a_resumed_plan_is_bounded_by_the_cash_of_now(cash: str, buying_power: str, budget: str) -> None:
-    """100 dollars are filled, nothing is open, the buffer is half a percent."""
+def test_spendable_is_the_cash_that_no_order_of_others_holds(cash: str, buying_power: str, expected: str) -> None:
     parents = [a_parent(a_filled_child("10", price="10"), qty="90")]
-    account = an_account(cash=cash, buying_power=buying_power)
-    assert budget_on_resume(Decimal(900), parents, account, ExecutionConfig()) == Decimal(budget)
+    assert spendable(an_account(cash=cash, buying_power=buying_power), parents, ExecutionConfig()) == Decimal(expected)
 
 
-def test_open_buys_of_a_resumed_plan_count_once() -> None:
-    """On margin the cash still holds the 50 dollars that the open buy may spend."""
+def test_own_open_buys_of_a_cash_account_are_added_back() -> None:
     parents = [a_parent(a_child(qty="5", limit="10"), qty="90")]
-    account = an_account(cash="50", buying_power="4000")
-    assert budget_on_resume(Decimal(900), parents, account, ExecutionConfig()) == Decimal(50)
+    assert spendable(an_account(cash="100", buying_power="50"), parents, ExecutionConfig()) == 100
+    assert spendable(an_account(cash="100", buying_power="30"), parents, ExecutionConfig()) == 80
+
+
+def test_only_fills_of_buys_are_spent() -> None:
+    buy = a_parent(a_filled_child("10", price="10"), qty="90")
+    assert spent([buy, replace(buy, side=Side.SELL)]) == 100

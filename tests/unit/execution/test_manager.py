@@ -575,7 +575,7 @@ def test_resumed_plan_spends_only_the_cash_that_is_left() -> None:
     assert fakes.broker.cash >= 0
     assert result.orders[0].trade_amount <= 50
     (reduced,) = fakes.fields(LogEvent.GATE_BUDGET_REDUCED)
-    assert reduced["buy_budget"] == Decimal("49.75")
+    assert reduced["cash_left"] == 50
 
 
 def test_resumed_plan_keeps_its_budget_while_the_cash_is_there() -> None:

@@ -33,7 +33,7 @@ def test_discard_unsent_marks_only_the_given_buys() -> None:
 
     ends = {symbol: [child.state for child in parent.children] for symbol, parent in run.parents.items()}
     assert ends == {"ABC": [ChildState.NOT_SENT], "XYZ": [ChildState.LIVE]}
-    assert (run.work.changed, run.outbox.unsent) == ({"ABC"}, set())
+    assert (run.work.changed, run.outbox.unsent) == ({"ABC"}, {})
 
 
 def test_discard_unsent_leaves_buys_without_an_order() -> None:

@@ -206,7 +206,7 @@ def test_pause_after_a_429_lasts_as_long_as_the_broker_says() -> None:
 
     assert outcomes(result) == {"AAA": (Outcome.FILLED, None), "BBB": (Outcome.FILLED, None)}
     assert sent_at == [0, 7.25, 7.25]
-    assert fakes.fields(LogEvent.BROKER_RATE_LIMITED) == [{"symbol": "AAA", "retry_at": later(7.25)}]
+    assert fakes.fields(LogEvent.BROKER_RATE_LIMITED) == [{"retry_at": later(7.25)}]
 
 
 def test_pause_after_a_429_without_a_time_lasts_five_seconds() -> None:
@@ -384,7 +384,7 @@ def test_order_delayed_past_the_deadline_is_left_to_the_next_run() -> None:
 
     assert fakes.broker.sent == []
     assert fakes.elapsed == 48
-    assert [child.state for child in fakes.parent("AAA").children] == [ChildState.NOT_SENT]
+    assert fakes.parent("AAA").children == ()  # the limit is waited for before an order is priced
 
 
 def test_slow_kill_switch_read_is_repeated_before_sending() -> None:
@@ -511,3 +511,70 @@ def test_reject_within_a_positive_answer_counts() -> None:
 
     assert outcomes(result)["CCC"] == (Outcome.DENIED, Code.HALTED)
     assert len(fakes.fields(LogEvent.KILL_SWITCH_TRIPPED)) == 1
+
+
+# --- the age of a price ----------------------------------------------------------------------------------
+
+
+def ages(fakes: FakePorts) -> list[float]:
+    """Return the seconds between pricing and sending of every order that was sent."""
+    children = [child for parent in fakes.plan_journal().parents.values() for child in parent.children]
+    return [(c.sent_at - c.intended_at).total_seconds() for c in children if c.sent_at is not None]
+
+
+def test_order_that_waited_for_a_429_is_priced_again() -> None:
+    fakes = FakePorts()
+    fakes.broker.script("AAA", RateLimited("slow down", retry_at=later(7)))
+    fakes.after(3, lambda: fakes.broker.set_quote("AAA", "100.49", "100.51"))
+    fakes.execute(buys("AAA"))
+
+    first, second = fakes.parent("AAA").children
+    assert (first.state, first.limit_price) == (ChildState.NOT_SENT, Decimal("100.01"))
+    assert (second.state, second.limit_price) == (ChildState.FILLED, Decimal("100.51"))
+    assert first.client_order_id != second.client_order_id
+
+
+def test_rate_limit_is_waited_for_before_orders_are_priced() -> None:
+    fakes = FakePorts()
+    fakes.broker.rate_limited_until = later(30)
+    fakes.after(20, lambda: fakes.broker.set_quote("AAA", "100.49", "100.51"))
+    fakes.execute(buys("AAA", "BBB"))
+
+    (child,) = fakes.parent("AAA").children
+    assert child.limit_price == Decimal("100.51")
+    assert fakes.broker.waits_for_requests[0] == 3  # two orders and one reading of the account
+
+
+def test_slow_submissions_leave_no_order_with_an_old_price() -> None:
+    fakes = FakePorts()
+    check = fakes.broker.before_submit
+
+    def submit(request: OrderRequest) -> None:
+        check(request)
+        fakes.clock.advance(timedelta(seconds=1.5))
+
+    fakes.broker.before_submit = submit
+    result = fakes.execute(buys("AAA", "BBB", "CCC"))
+
+    assert set(outcomes(result).values()) == {(Outcome.FILLED, None)}
+    assert max(ages(fakes)) <= 2
+    assert [child.state for child in fakes.parent("CCC").children] == [ChildState.NOT_SENT, ChildState.FILLED]
+
+
+def test_slow_journal_delays_no_order_with_an_old_price() -> None:
+    fakes = FakePorts()
+    fakes.database_delays["journal.write"] = [5]
+    fakes.execute(buys("AAA"))
+
+    assert [child.state for child in fakes.parent("AAA").children] == [ChildState.NOT_SENT, ChildState.FILLED]
+    assert max(ages(fakes)) <= 2
+
+
+def test_repetition_of_a_lost_order_stays_the_same_order() -> None:
+    fakes = FakePorts()
+    fakes.broker.script("AAA", REQUEST_LOST, RateLimited("slow down", retry_at=later(60)))
+    fakes.after(3, lambda: fakes.broker.set_quote("AAA", "100.49", "100.51"))
+    fakes.execute(buys("AAA"))
+
+    assert len(fakes.broker.sent) == 3
+    assert len(set(fakes.broker.sent)) == 1

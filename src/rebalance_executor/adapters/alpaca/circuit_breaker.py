@@ -97,13 +97,13 @@ class CircuitBreakerBroker:
         """Request a cancel; return whether the broker accepted the request."""
         return self._call(lambda: self._broker.cancel(order_id))
 
-    def wait_for_rate_limit(self, until: datetime) -> None:
-        """Wait until a submission is within the rate limit.
+    def wait_for_rate_limit(self, until: datetime, requests: int = 1) -> None:
+        """Wait until so many requests are within the rate limit.
 
         Raises:
             RateLimited: that would be after ``until``.
         """
-        self._broker.wait_for_rate_limit(until)
+        self._broker.wait_for_rate_limit(until, requests)
 
     def submit(self, request: OrderRequest) -> BrokerOrder:
         """Send one order, once.

@@ -26,13 +26,13 @@ class RateLimiter:
         self._sent: deque[datetime] = deque()
         self._closed_until: datetime | None = None
 
-    def wait(self, until: datetime) -> None:
-        """Wait until one more request is allowed.
+    def wait(self, until: datetime, requests: int = 1) -> None:
+        """Wait until so many more requests are allowed, but at most as many as the limit of a minute.
 
         Raises:
-            RateLimited: the next request is allowed only after ``until``; ``retry_at`` says when.
+            RateLimited: they are allowed only after ``until``; ``retry_at`` says when.
         """
-        while (opens_at := self._opens_at()) > (now := self._clock.now()):
+        while (opens_at := self._opens_at(requests)) > (now := self._clock.now()):
             if opens_at > until:
                 raise RateLimited(
                     f"the rate limit of {self._per_minute} requests per minute is used up", retry_at=opens_at
@@ -68,11 +68,13 @@ class RateLimiter:
         elif is_rate_limited:
             self._closed_until = now + timedelta(seconds=1)
 
-    def _opens_at(self) -> datetime:
+    def _opens_at(self, requests: int) -> datetime:
+        """Return the time at which so many more requests are allowed, by our own window and the broker's."""
         now = self._clock.now()
         while self._sent and self._sent[0] <= now - MINUTE:
             self._sent.popleft()
-        own = self._sent[-self._per_minute] + MINUTE if len(self._sent) >= self._per_minute else now
+        excess = len(self._sent) + min(requests, self._per_minute) - self._per_minute
+        own = self._sent[excess - 1] + MINUTE if excess > 0 else now
         return max(own, self._closed_until or now)
 
     @property

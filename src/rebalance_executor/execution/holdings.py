@@ -1,0 +1,144 @@
+"""Cash and positions of the account: what the latest readings allow the next orders to spend and to sell.
+
+A reading that is too old for the next order is taken again: a person may trade on the same account. The broker's fields
+lag behind fills, so no single reading is trusted: the lowest of the recent ones counts, and an item ends for a shortage
+only if two readings, a tick apart, show it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from rebalance_executor.domain.cash import committed, spendable, spent
+from rebalance_executor.domain.config import ExecutionConfig
+from rebalance_executor.domain.market import ZERO, Account, Position
+from rebalance_executor.domain.orders import ParentOrder
+from rebalance_executor.domain.values import seconds
+from rebalance_executor.execution.ports import Broker, Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """Dollars or shares that an order may use, and whether a shortage is confirmed by a second reading."""
+
+    amount: Decimal
+    is_confirmed: bool = True
+
+
+NOTHING = Limit(ZERO, is_confirmed=False)
+"""The limit before anything is read."""
+
+
+@dataclass(slots=True)
+class _Gauge:
+    """Recent readings of cash or of one position, each with what this plan had used before it added back.
+
+    Without trades of others, all of them are equal. A reading that lags behind an own fill is too high, so the lowest
+    one counts.
+    """
+
+    readings: deque[tuple[datetime, Decimal]] = field(default_factory=deque)
+    short_since: datetime | None = None
+    """Time of the first reading in a row that shows a shortage."""
+
+    def add(self, at: datetime, amount: Decimal, lag: timedelta) -> None:
+        while self.readings and self.readings[0][0] < at - lag:
+            self.readings.popleft()
+        self.readings.append((at, amount))
+
+    def left(self, used: Decimal) -> Decimal:
+        """Return what is left after ``used``."""
+        return min((amount for _, amount in self.readings), default=ZERO) - used
+
+    def limit(self, used: Decimal, needed: Decimal, tick: timedelta) -> Limit:
+        """Return what is left after ``used``; a shortage of ``needed`` is confirmed if it lasted for a tick."""
+        if not self.readings:
+            return NOTHING
+        read_at, latest = self.readings[-1]
+        if latest - used >= needed:
+            self.short_since = None
+        elif self.short_since is None:
+            self.short_since = read_at
+        amount = self.left(used)
+        is_confirmed = self.short_since is not None and read_at - self.short_since >= tick
+        return Limit(amount, is_confirmed or amount >= needed)
+
+
+class Holdings:
+    """Readings of one account in one run.
+
+    Args:
+        broker: the account at the broker.
+        clock: the time.
+        config: the age of a reading, the lag of the broker's fields, and the time between two readings.
+    """
+
+    def __init__(self, broker: Broker, clock: Clock, config: ExecutionConfig) -> None:
+        self._broker = broker
+        self._clock = clock
+        self._config = config
+        self._lag = seconds(config.proceeds_wait_seconds)
+        self._tick = seconds(config.tick_seconds)
+        self._cash = _Gauge()
+        self._shares: dict[str, _Gauge] = {}
+
+    # --- readings ----------------------------------------------------------------------------------------
+
+    def read_account(self, parents: Collection[ParentOrder]) -> Account:
+        """Read the account and return it; ``parents`` are those of the plan, as the broker last reported them."""
+        now, account = self._clock.now(), self._broker.account()
+        self.record_account(account, now, parents)
+        return account
+
+    def record_account(self, account: Account, read_at: datetime, parents: Collection[ParentOrder]) -> None:
+        """Record a reading of the account that was taken elsewhere."""
+        self._cash.add(read_at, spendable(account, parents, self._config) + spent(parents), self._lag)
+
+    def read_positions(self, symbols: Collection[str], parents: Iterable[ParentOrder]) -> Mapping[str, Position]:
+        """Read the positions in these symbols and return them; a symbol without a position is absent."""
+        now, positions = self._clock.now(), self._broker.positions(symbols)
+        sold = {parent.symbol: parent.filled_qty for parent in parents}
+        for symbol in symbols:
+            position = positions.get(symbol)
+            held = max(position.qty, ZERO) if position is not None else ZERO
+            self._shares.setdefault(symbol, _Gauge()).add(now, held + sold.get(symbol, ZERO), self._lag)
+        return positions
+
+    def refresh_account(self, parents: Collection[ParentOrder]) -> None:
+        """Read the account again unless the latest reading is recent."""
+        if self._is_old(self._cash):
+            self.read_account(parents)
+
+    def refresh_positions(self, sells: Collection[ParentOrder]) -> None:
+        """Read the positions of these sells again, all together, unless the latest readings are recent."""
+        if any(self._is_old(self._shares.get(sell.symbol)) for sell in sells):
+            self.read_positions([sell.symbol for sell in sells], sells)
+
+    def _is_old(self, gauge: _Gauge | None) -> bool:
+        if gauge is None or not gauge.readings:
+            return True
+        return self._clock.now() - gauge.readings[-1][0] > seconds(self._config.account_refresh_seconds)
+
+    # --- limits ------------------------------------------------------------------------------------------
+
+    def covers(self, parents: Iterable[ParentOrder]) -> bool:
+        """Return whether the account has the cash for every open buy of the plan."""
+        return self._cash.left(committed(parents, self._config.widest_collar)) >= 0
+
+    def cash(self, parents: Iterable[ParentOrder], needed: Decimal) -> Limit:
+        """Return the dollars that new buys may commit.
+
+        Args:
+            parents: all parents of the plan; their open buys count as spent.
+            needed: dollars that the buys want to commit; less is a shortage.
+        """
+        return self._cash.limit(committed(parents, self._config.widest_collar), needed, self._tick)
+
+    def shares(self, sell: ParentOrder) -> Limit:
+        """Return the shares that the account holds for a sell that has no open child at the broker."""
+        gauge = self._shares.get(sell.symbol)
+        return gauge.limit(sell.filled_qty, sell.remaining, self._tick) if gauge is not None else NOTHING
