@@ -12,6 +12,7 @@ from paper_broker.app import App
 
 _SLOW = {"kind": "latency", "seconds": 1.5, "count": None}
 _DOWN = {"kind": "status", "status": 503, "body": "html", "count": None}
+_REFUSED_KEYS = {"kind": "status", "status": 403, "code": None, "message": "forbidden.", "count": None}
 _REJECT = {"error": {"status": 403, "code": 40310000, "message": "order rejected by the fault preset"}}
 
 
@@ -48,6 +49,7 @@ def _other_rules(app: App) -> list[Mapping[str, Any]]:
 FAULT_PRESETS: Mapping[str, FaultPreset] = {
     "slow": _fault("Slow", "every response is delayed by 1.5 seconds", _SLOW),
     "down": _fault("Down", "every request fails with HTTP 503 and an HTML body", _DOWN),
+    "keys": _fault("Refuse keys", "every request fails with HTTP 403, as with refused API keys", _REFUSED_KEYS),
     "reject": FaultPreset(
         "Reject",
         "every new order is rejected with HTTP 403",

@@ -1,4 +1,4 @@
-"""Faults between client and broker, armed in advance: slow, hanging, dropped or failing requests.
+"""Faults between client and broker, armed in advance: requests that are slow, hang, fail or are answered too large.
 
 A :class:`FaultPlan` only selects the fault for a request. The server produces it, before or after the request takes
 effect.
@@ -9,9 +9,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-_KINDS = ("latency", "hang", "drop", "status")
+_KINDS = ("latency", "hang", "drop", "status", "redirect", "drip", "oversize")
 _TIMES = ("before", "after")
-_STATUSES = (429, 500, 502, 503, 504)
+_STATUSES = range(400, 600)
+_MAX_MEGABYTES = 1024
 _BODIES = ("json", "html", "empty")
 
 
@@ -21,11 +22,17 @@ class Fault:
 
     Attributes:
         kind: ``latency`` delays the response, ``hang`` never responds, ``drop`` closes the connection, ``status``
-            responds with an HTTP error.
+            responds with an HTTP error, ``redirect`` with another location, ``oversize`` with a very large body;
+            ``drip`` sends the body of the response byte by byte.
         when: ``before`` or ``after`` the request takes effect.
-        seconds: duration of a latency (default 1) or of a hang (default: forever).
-        status: HTTP status of a ``status`` fault.
+        seconds: duration of a latency (default 1) or of a hang (default: forever), time between two bytes of a drip
+            (default 1).
+        status: HTTP status of a ``status`` fault, from 400 to 599.
         body: its body: ``json``, ``html`` or ``empty``.
+        code: code in a JSON body, by default derived from the status; None is a body without a code.
+        message: text in the body; None is the name of the status.
+        megabytes: size of an ``oversize`` body, unpacked.
+        gzip: True if the ``oversize`` body is sent compressed.
         method: HTTP method.
         path: regular expression, searched in the path.
         client_order_id: prefix of the client order ID in body or query.
@@ -40,6 +47,10 @@ class Fault:
     seconds: float | None = None
     status: int = 503
     body: str = "json"
+    code: int | None = 50310000
+    message: str | None = None
+    megabytes: int = 64
+    gzip: bool = False
     method: str | None = None
     path: str | None = None
     client_order_id: str | None = None
@@ -60,17 +71,31 @@ class Fault:
         fault = cls(**spec)
         if problem := fault._problem():
             raise ValueError(f"The fault {dict(spec)} is invalid: {problem}.")
-        return fault
+        return fault if "code" in spec else replace(fault, code=fault.status * 100_000 + 10_000)
 
     def _problem(self) -> str | None:
         for name, value, known in (
             ("kind", self.kind, _KINDS),
             ("when", self.when, _TIMES),
-            ("status", self.status, _STATUSES),
             ("body", self.body, _BODIES),
         ):
             if value not in known:
                 return f"{name} must be one of {known}"
+        if not _is_whole(self.status) or self.status not in _STATUSES:
+            return "status must be a whole number from 400 to 599"
+        if not (self.code is None or _is_whole(self.code)) or not (
+            self.message is None or isinstance(self.message, str)
+        ):
+            return "code must be a whole number or null, message a text or null"
+        if (
+            not _is_whole(self.megabytes)
+            or not 1 <= self.megabytes <= _MAX_MEGABYTES
+            or not isinstance(self.gzip, bool)
+        ):
+            return f"megabytes must be a whole number from 1 to {_MAX_MEGABYTES}, gzip true or false"
+        return self._count_problem()
+
+    def _count_problem(self) -> str | None:
         if any(not isinstance(number, int) or number < 1 for number in (self.nth, self.count or 1)) or self.count == 0:
             return "nth and count must be whole numbers from 1"
         if self.seconds is not None and (not isinstance(self.seconds, int | float) or self.seconds < 0):
@@ -98,8 +123,8 @@ class Fault:
 
     @property
     def wait_seconds(self) -> float | None:
-        """Seconds that the request waits; None is forever."""
-        return 1.0 if self.seconds is None and self.kind == "latency" else self.seconds
+        """Seconds that the request, or each byte of a drip, waits; None is forever."""
+        return 1.0 if self.seconds is None and self.kind in ("latency", "drip") else self.seconds
 
     @property
     def due(self) -> bool:
@@ -110,6 +135,10 @@ class Fault:
     def spent(self) -> bool:
         """True if the fault applies to no further request."""
         return self.count is not None and self.match_count >= self.nth + self.count - 1
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 class FaultPlan:

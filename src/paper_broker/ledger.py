@@ -218,13 +218,9 @@ class Ledger:
             quotes: current quotes by symbol.
             held: dollars reserved for open buys.
         """
-        long = short = ZERO
-        for position in self.positions.values():
-            value = position.qty * _price_or_cost(position, quotes.get(position.symbol))
-            if position.qty.is_signed():
-                short += value
-            else:
-                long += value
+        values = [p.qty * _price_or_cost(p, quotes.get(p.symbol)) for p in self.positions.values()]
+        short = sum([value for value in values if value.is_signed()], ZERO)
+        long = sum(values, -short)
         return Balance(self.cash, tuple(self.pending_proceeds), long, short, held)
 
     def _forget_visible_proceeds(self, now: int) -> None:

@@ -78,7 +78,9 @@ class Quote:
     last: Decimal = ZERO
     prev_close: Decimal = ZERO
     t: str | None = None
-    """Fixed time of the quote, RFC 3339; None is the time of the request."""
+    """Fixed time of the quote, RFC 3339; None is the time of the request less ``age_seconds``."""
+    age_seconds: float = 0
+    """Age of the quote without a fixed time; a negative age is a time in the future."""
 
     @classmethod
     def parse(cls, spec: Mapping[str, Any], known: "Quote | None" = None) -> "Quote":
@@ -95,6 +97,7 @@ class Quote:
             raise ValueError(f"Unknown quote fields: {sorted(unknown)}.")
         if spec.get("t"):
             parse_instant(spec["t"])
+        duration(spec.get("age_seconds", 0))
         values: dict[str, Any] = {
             name: Decimal(str(value)) if name in _PRICES else value for name, value in spec.items()
         }
@@ -114,10 +117,13 @@ class Quote:
             name: format_decimal(value) if isinstance(value, Decimal) else value for name, value in asdict(self).items()
         }
 
+    def _time(self, now: int) -> str:
+        return self.t or timestamp(now - duration(self.age_seconds) if self.age_seconds else now)
+
     def to_json(self, now: int) -> JsonObject:
         """Return one entry of ``GET /v2/stocks/quotes/latest``."""
         return {
-            "t": self.t or timestamp(now),
+            "t": self._time(now),
             "bp": json_number(self.bid),
             "bs": self.bid_size,
             "bx": "V",
@@ -131,13 +137,13 @@ class Quote:
     def trade_json(self, now: int) -> JsonObject:
         """Return one entry of ``GET /v2/stocks/trades/latest``."""
         return {
-            "t": self.t or timestamp(now), "p": json_number(self.last), "s": 100, "x": "V", "i": 1,
+            "t": self._time(now), "p": json_number(self.last), "s": 100, "x": "V", "i": 1,
             "c": ["@"], "z": "C",
         }  # fmt: skip
 
     def snapshot_json(self, now: int) -> JsonObject:
         """Return one entry of ``GET /v2/stocks/snapshots``."""
-        at = self.t or timestamp(now)
+        at = self._time(now)
         return {
             "latestTrade": self.trade_json(now),
             "latestQuote": self.to_json(now),

@@ -1,12 +1,13 @@
 """The HTTP server: trading and market data on one loopback port, with keys, rate limits and faults."""
 
 import contextlib
+import io
 import itertools
 import json
 import socket
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from http import HTTPStatus
@@ -21,13 +22,15 @@ from paper_broker.admin import administer
 from paper_broker.api import Request, Response, Route, find_route
 from paper_broker.app import Allowance, App
 from paper_broker.errors import BrokerError, bad_request, rate_limited
+from paper_broker.fault_bodies import JSON, error_body, oversize_gzip, oversize_length, oversize_pieces
 from paper_broker.faults import Fault
 from paper_broker.formats import JsonObject, identifier
 from paper_broker.operator_buttons import OperatorButton
 from paper_broker.page import HEADERS, check_origin, static_file
 from paper_broker.store import StateFile
 
-_HTML = "<html><body><h1>{status} {reason}</h1></body></html>"
+_REDIRECT = "/v2/clock"
+"""Target of redirects: a path that answers 200, so that a client that follows takes it for success."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +242,8 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     wbufsize = -1
     disable_nagle_algorithm = True
+    stall_seconds = 30.0
+    """Time after which a client that reads nothing of a streamed body is given up."""
 
     @property
     def broker(self) -> PaperBroker:
@@ -296,40 +301,75 @@ class _Handler(BaseHTTPRequestHandler):
             return
         response = self.broker.execute(route, request)
         if fault is None or fault.when == "before" or not self._inject(fault):
-            self._write(response)
+            self._write(response, fault.wait_seconds if fault is not None and fault.kind == "drip" else None)
 
     def _inject(self, fault: Fault) -> bool:
         """Produce a fault; return whether it replaces the response."""
         if fault.kind in ("latency", "hang"):
             self.broker.closing.wait(fault.wait_seconds)
-        if fault.kind == "latency":
+        if fault.kind in ("latency", "drip"):
             return False
         if fault.kind == "status":
-            self._write_fault(fault)
-            return True
+            self._write_error(fault)
+        elif fault.kind == "redirect":
+            self._send(HTTPStatus.FOUND, b"", "text/html", {"Location": _REDIRECT})
+        elif fault.kind == "oversize":
+            self._write_oversize(fault)
+        else:
+            self._cut()
+        return True
+
+    def _cut(self) -> None:
         self.close_connection = True
         with contextlib.suppress(OSError):
             self.connection.shutdown(socket.SHUT_RDWR)
-        return True
 
-    def _write_fault(self, fault: Fault) -> None:
-        reason = HTTPStatus(fault.status).phrase
+    def _write_error(self, fault: Fault) -> None:
         if (received := self._received) is not None and fault.status == HTTPStatus.TOO_MANY_REQUESTS:
             self._received = replace(received, allowance=replace(received.allowance, remaining=0))
-        if fault.body == "json":
-            code = 42910000 if fault.status == HTTPStatus.TOO_MANY_REQUESTS else fault.status * 100_000 + 10_000
-            self._write(Response(fault.status, {"code": code, "message": reason.lower()}))
-        else:
-            page = _HTML.format(status=fault.status, reason=reason) if fault.body == "html" else ""
-            self._send(fault.status, page.encode(), "text/html")
+        self._send(fault.status, *error_body(fault))
 
-    def _write(self, response: Response) -> None:
+    def _write_oversize(self, fault: Fault) -> None:
+        if fault.gzip:
+            self._send(HTTPStatus.OK, oversize_gzip(fault.megabytes), JSON, {"Content-Encoding": "gzip"})
+            return
+        self._start(HTTPStatus.OK, oversize_length(fault.megabytes), JSON)
+        self._stream(oversize_pieces(fault.megabytes), 0)
+
+    def _write(self, response: Response, byte_seconds: float | None = None) -> None:
         payload = b"" if response.body is None else json.dumps(response.body).encode()
-        self._send(response.status, payload, "application/json; charset=UTF-8")
+        if byte_seconds is None:
+            self._send(response.status, payload, JSON)
+            return
+        self._start(response.status, len(payload), JSON)
+        self._stream((payload[n : n + 1] for n in range(len(payload))), byte_seconds)
+
+    def _stream(self, pieces: Iterable[bytes], seconds: float) -> None:
+        """Write a body in pieces, until the client is gone, reads nothing for too long, or the broker closes."""
+        self.connection.settimeout(self.stall_seconds)
+        try:
+            for piece in pieces:
+                self.wfile.write(piece)
+                self.wfile.flush()
+                if self.broker.closing.wait(seconds):
+                    break
+            else:
+                self.connection.settimeout(None)
+                return
+        except OSError:
+            self.wfile = io.BytesIO()  # what the client did not take must not be written again at the end
+        self._cut()
 
     def _send(
         self, status: int, payload: bytes, content_type: str, headers: Mapping[str, str] = MappingProxyType({})
     ) -> None:
+        self._start(status, len(payload), content_type, headers)
+        self.wfile.write(payload)
+
+    def _start(
+        self, status: int, length: int, content_type: str, headers: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
+        """Write status and headers."""
         self.send_response(status)
         self.send_header("Content-Type", content_type)
         for name, value in headers.items():
@@ -342,9 +382,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("X-RateLimit-Remaining", str(allowance.remaining))
             self.send_header("X-RateLimit-Reset", str(allowance.reset))
         if status != HTTPStatus.NO_CONTENT:
-            self.send_header("Content-Length", str(len(payload)))
+            self.send_header("Content-Length", str(length))
         self.end_headers()
-        self.wfile.write(payload)
 
     @override
     def version_string(self) -> str:

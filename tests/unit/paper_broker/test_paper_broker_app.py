@@ -89,6 +89,8 @@ def test_default_scenario_has_sixty_assets_with_quotes() -> None:
         {"assets": [{"symbol": "A", "colour": "red"}]},
         {"quotes": {"A": {"middle": 1}}},
         {"quotes": {"A": {"bid": 1, "t": "soon"}}},
+        {"lists": {"page_limit": 0}},
+        {"account": {"account_lag_seconds": 1, "wealth": 1}},
         {"rate_limit": {"news": 1}},
         {"default_fill": {"behaviour": "luck"}},
         {"drift": {"speed": 1}},

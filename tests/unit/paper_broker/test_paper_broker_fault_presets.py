@@ -40,7 +40,13 @@ def status_of_an_order(app: App) -> str:
 
 @pytest.mark.parametrize(
     ("name", "fault", "order"),
-    [("slow", "latency", "filled"), ("down", "status", "filled"), ("reject", None, "403"), ("halt", None, "new")],
+    [
+        ("slow", "latency", "filled"),
+        ("down", "status", "filled"),
+        ("keys", "status", "filled"),
+        ("reject", None, "403"),
+        ("halt", None, "new"),
+    ],
 )
 def test_fault_preset_applies_until_it_is_turned_off(name: str, fault: str | None, order: str) -> None:
     app, preset = make_app(), FAULT_PRESETS[name]
@@ -66,7 +72,7 @@ def test_fault_presets_are_independent_of_each_other() -> None:
     for preset in FAULT_PRESETS.values():
         preset.set(app, on=True)
     FAULT_PRESETS["slow"].set(app, on=False)
-    assert [preset.is_on(app) for preset in FAULT_PRESETS.values()] == [False, True, True, True]
+    assert [preset.is_on(app) for preset in FAULT_PRESETS.values()] == [False, True, True, True, True]
 
 
 def test_resting_order_executes_after_a_halt() -> None:

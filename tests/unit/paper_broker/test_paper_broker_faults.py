@@ -61,9 +61,15 @@ def test_fault_matches_each_symbol_of_a_list(symbol: str, applies: bool) -> None
 
 @pytest.mark.parametrize(
     ("spec", "seconds"),
-    [({"kind": "hang"}, None), ({"kind": "hang", "seconds": 5}, 5), ({"kind": "latency"}, 1.0)],
+    [
+        ({"kind": "hang"}, None),
+        ({"kind": "hang", "seconds": 5}, 5),
+        ({"kind": "latency"}, 1.0),
+        ({"kind": "drip"}, 1.0),
+        ({"kind": "drip", "seconds": 0}, 0),
+    ],
 )
-def test_default_durations_of_hang_and_latency(spec: dict[str, Any], seconds: float | None) -> None:
+def test_default_durations(spec: dict[str, Any], seconds: float | None) -> None:
     assert Fault.parse(spec).wait_seconds == seconds
 
 
@@ -81,6 +87,15 @@ def test_cleared_fault_does_not_apply() -> None:
     assert kinds(plan, 1) == [None]
 
 
+@pytest.mark.parametrize(
+    ("spec", "code"), [({}, 50310000), ({"status": 404}, 40410000), ({"code": None}, None), ({"code": 7}, 7)]
+)
+def test_code_of_an_error_follows_from_its_status_unless_it_is_given(spec: dict[str, Any], code: int | None) -> None:
+    fault = Fault.parse({"kind": "status", **spec})
+
+    assert fault.code == Fault.parse(fault.dump()).code == code
+
+
 def test_fault_plan_can_be_dumped_and_restored() -> None:
     plan = FaultPlan([{"kind": "drop", "nth": 2, "count": 2}])
     kinds(plan, 2)
@@ -92,7 +107,15 @@ def test_fault_plan_can_be_dumped_and_restored() -> None:
     "spec",
     [
         {"kind": "rain"},
-        {"kind": "status", "status": 200},
+        {"kind": "status", "status": 399},
+        {"kind": "status", "status": 600},
+        {"kind": "status", "status": "403"},
+        {"kind": "status", "code": "none"},
+        {"kind": "status", "code": True},
+        {"kind": "status", "message": 1},
+        {"kind": "oversize", "megabytes": 0},
+        {"kind": "oversize", "megabytes": 1025},
+        {"kind": "oversize", "gzip": "yes"},
         {"kind": "drop", "when": "now"},
         {"kind": "drop", "x": 1},
         {"kind": "drop", "nth": 0},

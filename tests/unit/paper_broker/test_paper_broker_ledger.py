@@ -151,14 +151,32 @@ ACTIONS = st.lists(
 )  # fmt: skip
 
 
-def history(seed: int, actions: list[dict[str, Any]]) -> tuple[ExchangeHarness, list[dict[str, Any]]]:
-    """Run actions against random fills, ignoring rejections; check the invariants after each action."""
+UNKIND: dict[str, Any] = {
+    "account": {
+        "cash": "900", "proceeds_lag_seconds": 2, "account_lag_seconds": 3, "positions_lag_seconds": 5,
+        "shorting_enabled": True, "multiplier": "2",
+    },
+    "default_fill": {
+        "behaviour": "random", "fill_beats_cancel": 0.5, "late_fill": {"fraction": 0.3, "after_seconds": 4},
+        "filled_qty_lag_seconds": 2, "cancel_ignored": 1,
+    },
+    "lists": {"delay_seconds": 6, "page_limit": 20, "reversed": True, "foreign_rows": 2},
+}  # fmt: skip
+"""A world in which cash and positions may be negative, and answers are late."""
+
+
+def history(
+    seed: int, actions: list[dict[str, Any]], unkind: dict[str, Any] | None = None
+) -> tuple[ExchangeHarness, list[dict[str, Any]]]:
+    """Run actions against random fills, ignoring rejections; check the invariants after each, unless it is unkind."""
     harness = ExchangeHarness(
         seed=seed,
-        account={"cash": "900", "proceeds_lag_seconds": 2},
-        default_fill={"behaviour": "random", "fill_beats_replace": 0.5},
         quotes={**WORLD["quotes"], "XYZ": {"bid": "10.00", "ask": "10.02"}},
-    )
+        **(unkind or {
+            "account": {"cash": "900", "proceeds_lag_seconds": 2},
+            "default_fill": {"behaviour": "random", "fill_beats_replace": 0.5},
+        }),
+    )  # fmt: skip
     orders: list[dict[str, Any]] = []
     for action in actions:
         try:
@@ -166,7 +184,8 @@ def history(seed: int, actions: list[dict[str, Any]]) -> tuple[ExchangeHarness, 
         except BrokerError:
             continue
         finally:
-            check_invariants(harness)
+            if unkind is None:
+                check_invariants(harness)
     return harness, orders
 
 
@@ -242,15 +261,45 @@ def test_client_order_id_belongs_to_one_order(seed: int, actions: list[dict[str,
 
 
 @settings(max_examples=75, deadline=None, derandomize=True, database=None)
-@given(seed=st.integers(0, 1000), actions=ACTIONS)
-def test_restored_exchange_behaves_like_the_dumped_one(seed: int, actions: list[dict[str, Any]]) -> None:
-    harness, _ = history(seed, actions)
+@given(seed=st.integers(0, 1000), actions=ACTIONS, unkind=st.sampled_from([None, UNKIND]))
+def test_restored_exchange_behaves_like_the_dumped_one(
+    seed: int, actions: list[dict[str, Any]], unkind: dict[str, Any] | None
+) -> None:
+    harness, orders = history(seed, actions, unkind)
     state = json.loads(json.dumps(harness.exchange.dump()))
     restored = Exchange.load(state, lambda: harness.now)
-
-    harness.wait(seconds=40)
+    assert restored.dump() == state
 
     all_orders = OrderQuery(status="all", limit=500)
-    assert restored.list_orders(all_orders) == harness.exchange.list_orders(all_orders)
-    assert restored.account() == harness.exchange.account()
-    assert restored.positions() == harness.exchange.positions()
+    for seconds in (1, 2, 2, 40):
+        harness.wait(seconds=seconds)
+        assert restored.list_orders(all_orders) == harness.exchange.list_orders(all_orders)
+        assert restored.account() == harness.exchange.account()
+        assert restored.positions() == harness.exchange.positions()
+        assert [restored.get_order(o["id"]) for o in orders] == [harness.read(o) for o in orders]
+
+
+@settings(max_examples=75, deadline=None, derandomize=True, database=None)
+@given(seed=st.integers(0, 1000), actions=ACTIONS)
+def test_unkind_answers_are_true_once_all_lags_have_passed(seed: int, actions: list[dict[str, Any]]) -> None:
+    harness, orders = history(seed, actions, UNKIND)
+    harness.wait(seconds=40)
+    harness.exchange.advance()
+    harness.wait(seconds=40)
+    executions = harness.exchange.activities()
+
+    cash, shares = Decimal(900), {"ABC": Decimal(20), "XYZ": Decimal(0)}
+    for execution in executions:
+        sign = 1 if execution["side"] == "buy" else -1
+        shares[execution["symbol"]] += sign * Decimal(execution["qty"])
+        cash -= sign * Decimal(execution["qty"]) * Decimal(execution["price"])
+
+    assert {p["symbol"]: Decimal(p["qty"]) for p in harness.exchange.positions()} == {
+        symbol: qty for symbol, qty in shares.items() if qty
+    }
+    assert Decimal(harness.cash) == cash
+    for order in map(harness.read, orders):
+        filled = sum((Decimal(e["qty"]) for e in executions if e["order_id"] == order["id"]), Decimal(0))
+        assert Decimal(order["filled_qty"]) == filled <= Decimal(order["qty"])
+    rows = harness.exchange.list_orders(status="all", limit=500)
+    assert all(row == harness.exchange.get_order(row["id"]) for row in rows if row["symbol"] != "FOREIGN")

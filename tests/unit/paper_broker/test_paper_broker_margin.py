@@ -69,6 +69,13 @@ def test_short_position_is_covered_by_a_buy() -> None:
     assert (order["side"], order["qty"], harness.shares()) == ("buy", "5", "0")
 
 
+def test_open_sales_reserve_nothing_of_a_short_position() -> None:
+    harness = shorting(positions=[{"symbol": "ABC", "qty": "-5"}], default_fill={"behaviour": "never"})
+    harness.order(side="sell", qty="3")
+
+    assert harness.exchange.position("ABC")["qty_available"] == "-5"
+
+
 def test_average_cost_starts_again_when_a_short_position_becomes_long() -> None:
     harness = shorting(positions=[{"symbol": "ABC", "qty": "-5", "avg_entry_price": "9"}])
     harness.order(qty="3")

@@ -56,6 +56,26 @@ def test_quantity_that_was_shown_is_never_taken_back() -> None:
     assert shown == [("new", "0"), *[("partially_filled", "4")] * 2, *[("canceled", "4")] * 2]
 
 
+def test_quantity_that_was_not_shown_before_the_end_lags_the_end() -> None:
+    harness = with_fill(behaviour="cancel", fraction=0.4, after_seconds=1, filled_qty_lag_seconds=2)
+    order = harness.order()
+    shown = []
+    for _ in range(4):
+        read = harness.read(order)
+        shown.append((read["status"], read["filled_qty"]))
+        harness.wait(seconds=1)
+
+    assert shown == [("new", "0"), ("canceled", "0"), ("canceled", "0"), ("canceled", "4")]
+
+
+def test_rejected_order_has_no_late_fill() -> None:
+    harness = with_fill(behaviour="reject", late_fill={"fraction": 1})
+    order = harness.order()
+    harness.wait(seconds=1)
+
+    assert (harness.status(order), harness.read(order)["filled_qty"]) == ("rejected", "0")
+
+
 @pytest.mark.parametrize("behaviour", ["cancel", "expire"])
 @pytest.mark.parametrize(
     ("late", "filled", "complete"), [(0.4, "8", False), (0.6, "10", True), (1, "10", True), (0, "4", False)]
