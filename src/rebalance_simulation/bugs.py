@@ -63,8 +63,8 @@ def _new_id_each_time() -> Callable[..., OrderRequest]:
 def _reported_as(change: Callable[[ChildOrder, BrokerOrder], ChildOrder | None]) -> Callable[..., ChildOrder]:
     with_report = ChildOrder.with_report
 
-    def changed(child: ChildOrder, order: BrokerOrder, now: datetime) -> ChildOrder:
-        after = with_report(child, order, now)
+    def changed(child: ChildOrder, order: BrokerOrder, *args: Any) -> ChildOrder:
+        after = with_report(child, order, *args)
         return change(after, order) or after
 
     return changed

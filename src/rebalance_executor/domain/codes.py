@@ -71,11 +71,13 @@ class Code(StrEnum):
     TIME_LIMIT = "TIME_LIMIT"
     """The plan reached its time limit."""
 
-    # remarks on a filled parent
+    # remarks on a parent with fills
     SCALED_TO_CASH = "SCALED_TO_CASH"
     """The quantity was reduced to fit the buy budget."""
     REDUCED_TO_AVAILABLE = "REDUCED_TO_AVAILABLE"
     """The quantity was reduced to the shares that are available."""
+    LATE_FILL = "LATE_FILL"
+    """The broker filled shares of an order after two readings showed it as ended; the result contains them."""
 
     # an operator must look
     JOURNAL_INCOMPLETE = "JOURNAL_INCOMPLETE"
@@ -83,7 +85,7 @@ class Code(StrEnum):
     CANCEL_UNCONFIRMED = "CANCEL_UNCONFIRMED"
     """A cancel was requested, but the order never reached a final status."""
     FILL_PRICE_MISSING = "FILL_PRICE_MISSING"
-    """The broker reports a fill without its average price or without its full quantity."""
+    """The broker reports a fill without its average price or its full quantity, or never confirms an order's end."""
     CLIENT_ORDER_ID_MISMATCH = "CLIENT_ORDER_ID_MISMATCH"
     """The broker has an order under our client order ID whose content differs from what was sent."""
     REPLACED_EXTERNALLY = "REPLACED_EXTERNALLY"

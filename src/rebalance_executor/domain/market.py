@@ -5,12 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal
+from decimal import ROUND_DOWN, Decimal
 from enum import StrEnum
 
 from rebalance_executor.domain.values import format_decimal
 
 ZERO = Decimal(0)
+_SHARE_DECIMALS = 9
+SHARE_STEP = Decimal(1).scaleb(-_SHARE_DECIMALS)
+"""Smallest quantity of shares: the broker keeps nine decimals and cuts off finer ones."""
+
+
+def cut_shares(qty: Decimal) -> Decimal:
+    """Return a quantity of shares at the broker's precision. Coarser quantities do not change."""
+    exponent = qty.as_tuple().exponent
+    is_finer = isinstance(exponent, int) and exponent < -_SHARE_DECIMALS
+    return qty.quantize(SHARE_STEP, rounding=ROUND_DOWN) if is_finer else qty
+
+
+def same_qty(one: Decimal | None, other: Decimal | None) -> bool:
+    """Return whether two quantities of shares are equal at the broker's precision; an unknown one equals none."""
+    return one is not None and other is not None and cut_shares(one) == cut_shares(other)
 
 
 class Side(StrEnum):
@@ -143,6 +158,10 @@ class BrokerOrder:
     def is_terminal(self) -> bool:
         """True if the order can no longer change at the broker. An unknown status counts as live."""
         return self.status in _TERMINAL
+
+    def is_for(self, symbol: str, side: str, qty: Decimal) -> bool:
+        """Return whether the order has this content."""
+        return (self.symbol, self.side) == (symbol, side) and same_qty(self.qty, qty)
 
     @property
     def description(self) -> str:

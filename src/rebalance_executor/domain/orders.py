@@ -10,6 +10,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from rebalance_executor.domain.market import ZERO, BrokerOrder, OrderRequest, OrderType, Side
+from rebalance_executor.domain.values import format_decimal
 
 ORDER_LOOKBACK = timedelta(minutes=10)
 """Time before the first submission from which orders are listed: the broker's clock may be behind this program's."""
@@ -42,7 +43,7 @@ class ChildState(StrEnum):
     UNKNOWN = "UNKNOWN"
     """Sent, or perhaps sent by a run that ended, without a definite answer."""
     LIVE = "LIVE"
-    """At the broker, and not final or not reported in full: a fill without its price counts as live."""
+    """At the broker, and not final, or its end is not confirmed or not reported in full."""
     FILLED = "FILLED"
     CANCELED = "CANCELED"
     EXPIRED = "EXPIRED"
@@ -66,8 +67,8 @@ class ChildPhase(StrEnum):
     """Live at the broker."""
     PENDING_CANCEL = "PENDING_CANCEL"
     """Live at the broker; its cancel is journalled."""
-    CLOSED_INCOMPLETE = "CLOSED_INCOMPLETE"
-    """Final at the broker; its fills or their average price are not reported in full."""
+    CLOSED_UNCONFIRMED = "CLOSED_UNCONFIRMED"
+    """Final at the broker by one reading; a second one has not confirmed it, or its fills are not reported in full."""
     FILLED = "FILLED"
     CANCELED = "CANCELED"
     EXPIRED = "EXPIRED"
@@ -78,14 +79,14 @@ class ChildPhase(StrEnum):
 
 _P = ChildPhase
 _BROKER_FINAL = frozenset({_P.FILLED, _P.CANCELED, _P.EXPIRED, _P.REJECTED, _P.REPLACED})
-_REPORTED = _BROKER_FINAL | {_P.WORKING, _P.CLOSED_INCOMPLETE}
+_REPORTED = frozenset({_P.WORKING, _P.CLOSED_UNCONFIRMED, _P.FILLED})
 NEXT_PHASES: Mapping[ChildPhase, frozenset[ChildPhase]] = {
-    _P.INTENDED: _REPORTED | {_P.UNKNOWN, _P.RESEND_REJECTED, _P.NOT_SENT},
+    _P.INTENDED: _REPORTED | {_P.UNKNOWN, _P.REJECTED, _P.RESEND_REJECTED, _P.NOT_SENT},
     _P.UNKNOWN: _REPORTED | {_P.INTENDED, _P.NOT_SENT},
-    _P.RESEND_REJECTED: _REPORTED,
-    _P.WORKING: _BROKER_FINAL | {_P.PENDING_CANCEL, _P.CLOSED_INCOMPLETE},
-    _P.PENDING_CANCEL: _BROKER_FINAL | {_P.WORKING, _P.CLOSED_INCOMPLETE},
-    _P.CLOSED_INCOMPLETE: _BROKER_FINAL | {_P.WORKING, _P.PENDING_CANCEL},
+    _P.RESEND_REJECTED: _REPORTED | {_P.REJECTED},
+    _P.WORKING: frozenset({_P.PENDING_CANCEL, _P.CLOSED_UNCONFIRMED, _P.FILLED}),
+    _P.PENDING_CANCEL: _REPORTED,
+    _P.CLOSED_UNCONFIRMED: _BROKER_FINAL | {_P.WORKING, _P.PENDING_CANCEL},
 } | dict.fromkeys((*_BROKER_FINAL, _P.NOT_SENT), frozenset())
 """The phases that may follow each phase; a final phase has none. ``docs/execution.md`` shows the same table."""
 
@@ -126,8 +127,10 @@ class ChildOrder:
     submitted_at: datetime | None = None
     closed_at: datetime | None = None
     cancel_requested_at: datetime | None = None
-    incomplete_since: datetime | None = None
-    """Time since which the broker reports a final status without all of its quantity or without its price."""
+    closed_since: datetime | None = None
+    """Time of the first report of a final status with at least the present fills, until it is confirmed."""
+    reported_at: datetime | None = None
+    """Time of the first reading of the present final status, fills and price, until a second one confirms them."""
     error_code: str | None = None
     error_message: str | None = None
     spread_fraction: Decimal | None = None
@@ -156,8 +159,8 @@ class ChildOrder:
             return ChildPhase.RESEND_REJECTED
         if self.state is not ChildState.LIVE:
             return ChildPhase[self.state.name]
-        if self.incomplete_since is not None:
-            return ChildPhase.CLOSED_INCOMPLETE
+        if self.closed_since is not None:
+            return ChildPhase.CLOSED_UNCONFIRMED
         return ChildPhase.PENDING_CANCEL if self.cancel_requested_at is not None else ChildPhase.WORKING
 
     @property
@@ -185,26 +188,69 @@ class ChildOrder:
         """Return this child without a definite answer; it may have been sent at any time until ``now``."""
         return replace(self, state=ChildState.UNKNOWN, maybe_sent_until=now)
 
-    def with_report(self, order: BrokerOrder, now: datetime) -> ChildOrder:
-        """Return this child after a report of the broker. A child in a final phase never changes."""
+    @property
+    def is_complete(self) -> bool:
+        """True if the fills and their average price are reported in full, as far as the status tells."""
+        has_all_fills = self.status != "filled" or self.filled_qty >= self.qty  # the status can precede the quantity
+        return has_all_fills and (self.filled_qty == 0 or self.filled_avg_price is not None)
+
+    def with_report(self, order: BrokerOrder, now: datetime, confirm_after: timedelta) -> ChildOrder:
+        """Return this child after a report of the broker.
+
+        It becomes final when it is filled completely, or when a second reading, at least ``confirm_after`` after the
+        first, agrees: a status can precede its fills. In a final phase a report changes nothing.
+        """
         if not self.is_open:
             return self
         filled, price = self.filled_qty, self.filled_avg_price
         if order.filled_qty >= filled:  # a price belongs to the fills in the same report; an older one is stale
             filled, price = order.filled_qty, order.filled_avg_price or price
-        has_all_fills = order.status != "filled" or filled >= self.qty  # the status can precede the quantity
-        is_complete = has_all_fills and (filled == 0 or price is not None)
-        return replace(
+        after = replace(
             self,
-            state=_BY_STATUS[order.status] if order.is_terminal and is_complete else ChildState.LIVE,
+            state=ChildState.LIVE,
             order_id=order.id,
             status=order.status,
             filled_qty=filled,
             filled_avg_price=price,
             submitted_at=order.submitted_at or self.submitted_at,
-            closed_at=(order.closed_at or now) if order.is_terminal else None,
-            incomplete_since=(self.incomplete_since or now) if order.is_terminal and not is_complete else None,
+            closed_at=None,
+            closed_since=None,
+            reported_at=None,
         )
+        return self._after_final_report(after, order, now, confirm_after) if order.is_terminal else after
+
+    def with_late_fill(self, order: BrokerOrder) -> ChildOrder:
+        """Return this final child with the shares that the broker filled after its end was confirmed.
+
+        This is the only change of a child in a final phase, and it ends with the plan's result. A report without more
+        shares, without all details or of another order changes nothing.
+        """
+        if self.is_open or order.id != self.order_id or not order.is_terminal or order.filled_qty <= self.filled_qty:
+            return self
+        after = replace(
+            self,
+            state=_BY_STATUS[order.status],
+            status=order.status,
+            filled_qty=order.filled_qty,
+            filled_avg_price=order.filled_avg_price,
+            closed_at=order.closed_at or self.closed_at,
+        )
+        return after if after.is_complete else self
+
+    def _after_final_report(
+        self, after: ChildOrder, order: BrokerOrder, now: datetime, confirm_after: timedelta
+    ) -> ChildOrder:
+        """Return ``after``, this child with the values of a report of a final status, as final or unconfirmed."""
+        known = (self.status, self.filled_qty, self.filled_avg_price)
+        is_same = self.reported_at is not None and known == (after.status, after.filled_qty, after.filled_avg_price)
+        reported_at = self.reported_at if is_same and self.reported_at is not None else now
+        # A report of fewer shares than are known is outdated: it confirms nothing.
+        is_confirmed = is_same and order.filled_qty == after.filled_qty and now - reported_at >= confirm_after
+        after = replace(after, closed_at=order.closed_at or self.closed_at or now)
+        if after.is_complete and (order.status == "filled" or is_confirmed):
+            return replace(after, state=_BY_STATUS[order.status])
+        has_same_fills = self.closed_since is not None and self.filled_qty == after.filled_qty
+        return replace(after, closed_since=self.closed_since if has_same_fills else now, reported_at=reported_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +304,13 @@ class ParentOrder:
     def remaining(self) -> Decimal:
         """Remaining quantity in shares."""
         return self.qty - self.filled_qty
+
+    @property
+    def overfill(self) -> str | None:
+        """Description of fills beyond the quantity of the parent or of a child; None if there are none."""
+        if self.filled_qty <= self.qty and all(child.filled_qty <= child.qty for child in self.children):
+            return None
+        return f"{format_decimal(self.filled_qty)} shares filled of {format_decimal(self.qty)} ordered"
 
     @property
     def exposure(self) -> Decimal:

@@ -7,15 +7,14 @@ look.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from decimal import Decimal
 
-from rebalance_executor.domain.market import ZERO, BrokerOrder, Position, Side
-from rebalance_executor.domain.orders import ChildOrder, ChildState, ParentOrder
+from rebalance_executor.domain.codes import Code
+from rebalance_executor.domain.market import SHARE_STEP, ZERO, BrokerOrder, Position, Side, same_qty
+from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome, ParentOrder
 from rebalance_executor.domain.values import format_decimal
-
-_TOLERANCE = Decimal("0.000000001")
-"""Shares. Alpaca keeps nine decimals and cuts off finer ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +59,47 @@ def differences(
     return result
 
 
+def agrees(parent: ParentOrder, child: ChildOrder, order: BrokerOrder | None) -> bool:
+    """Return whether the broker's report of this child, or its absence, is what the journal contains."""
+    return not _of_order(parent, child, order)
+
+
+def with_late_fills(parent: ParentOrder, orders: Mapping[str, BrokerOrder], now: datetime) -> ParentOrder:
+    """Return a settled parent with the shares that the broker filled after its orders were final, settled again.
+
+    Args:
+        parent: the parent.
+        orders: the broker's orders by client order ID.
+        now: the time at which it is settled again.
+    """
+    after, texts = parent, []
+    for child in parent.children:
+        order = orders.get(child.client_order_id)
+        if order is None or not order.is_for(parent.symbol, parent.side, child.qty):
+            continue
+        late = child.with_late_fill(order)
+        if late is not child:
+            after = replace(after, children=tuple(late if c is child else c for c in after.children))
+            more = format_decimal(late.filled_qty - child.filled_qty)
+            texts.append(f"{more} shares of order {late.order_id} were filled after it was {child.status}")
+    return _settled_again(after, "; ".join(texts), now) if texts else parent
+
+
+def _settled_again(parent: ParentOrder, text: str, now: datetime) -> ParentOrder:
+    if parent.outcome is Outcome.UNRESOLVED or parent.overfill is not None:
+        overfill = f"{parent.overfill}; {text}" if parent.overfill is not None else text
+        return parent.mark_unresolved(Code.OVERFILLED, overfill, now)
+    if parent.remaining == 0:
+        return replace(parent, outcome=Outcome.FILLED, code=Code.LATE_FILL, message=text, settled_at=now)
+    return replace(
+        parent,
+        outcome=Outcome.PARTIALLY_FILLED,
+        code=parent.code or Code.LATE_FILL,
+        message=f"{parent.message}; {text}" if parent.message else text,
+        settled_at=now,
+    )
+
+
 def _of_order(parent: ParentOrder, child: ChildOrder, order: BrokerOrder | None) -> list[Difference]:
     name = f"order {child.client_order_id}"
     if order is None:
@@ -68,12 +108,12 @@ def _of_order(parent: ParentOrder, child: ChildOrder, order: BrokerOrder | None)
     problems = []
     if child.state is ChildState.NOT_SENT or (child.state is ChildState.REJECTED and child.order_id is None):
         problems.append(f"{name} is {order.status} at the broker, {child.state} in the journal")
-    if (order.symbol, order.side, order.qty) != (parent.symbol, parent.side, child.qty):
+    if not order.is_for(parent.symbol, parent.side, child.qty):
         journalled = f"{parent.side} {format_decimal(child.qty)} {parent.symbol}"
         problems.append(f"{name} is {order.description} at the broker, {journalled} in the journal")
     if not order.is_terminal:
         problems.append(f"{name} is still open at the broker (status {order.status})")
-    if order.filled_qty != child.filled_qty:
+    if not same_qty(order.filled_qty, child.filled_qty):
         filled, journalled = format_decimal(order.filled_qty), format_decimal(child.filled_qty)
         problems.append(f"{name} has {filled} shares filled at the broker, {journalled} in the journal")
     elif order.filled_qty and order.filled_avg_price != child.filled_avg_price:
@@ -92,7 +132,7 @@ def _of_position(parent: ParentOrder, position: Position | None) -> list[Differe
         return []
     expected = parent.held_before + (parent.filled_qty if parent.side is Side.BUY else -parent.filled_qty)
     held = position.qty if position is not None else ZERO
-    if abs(held - expected) <= _TOLERANCE:
+    if abs(held - expected) <= SHARE_STEP:  # the broker cuts off a finer fraction
         return []
     sign = "+" if parent.side is Side.BUY else "−"
     parts = f"{format_decimal(parent.held_before)} {sign} {format_decimal(parent.filled_qty)}"

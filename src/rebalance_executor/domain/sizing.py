@@ -9,7 +9,7 @@ from decimal import ROUND_FLOOR, Decimal
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.controls import Denial, item_denial
-from rebalance_executor.domain.market import ZERO, Side, SymbolSnapshot
+from rebalance_executor.domain.market import ZERO, Side, SymbolSnapshot, cut_shares
 from rebalance_executor.domain.orders import Arrival, Outcome, ParentOrder
 from rebalance_executor.domain.plan import Action, RebalancePlanItem
 from rebalance_executor.domain.values import format_decimal, format_dollars
@@ -26,7 +26,7 @@ def floor_qty(qty: Decimal, *, fractionable: bool) -> Decimal:
 def size(item: RebalancePlanItem, snapshot: SymbolSnapshot, config: ExecutionConfig, now: datetime) -> ParentOrder:
     """Return the parent order of a BUY or SELL item, settled as DENIED with its code if a control applies.
 
-    Dollars become shares at the arrival mid, rounded down. A full exit sells the exact position that is available.
+    Dollars become shares at the arrival mid, rounded down. A full exit sells all that is available of the position.
     """
     quote, config = snapshot.quote, config.for_symbol(item.symbol)
     parent = replace(
@@ -64,13 +64,13 @@ def _buy(item: RebalancePlanItem, parent: ParentOrder, config: ExecutionConfig) 
 
 
 def _sell(item: RebalancePlanItem, parent: ParentOrder, snapshot: SymbolSnapshot) -> ParentOrder | Denial:
-    held = snapshot.held
-    available = min(snapshot.position.available, held) if snapshot.position is not None else ZERO
+    held = cut_shares(snapshot.held)
+    available = min(cut_shares(snapshot.position.available), held) if snapshot.position is not None else ZERO
     planned = held if item.is_full_exit else -item.trade_amount / _mid(parent)
     if available <= 0:
         return Denial(Code.SHARES_HELD, f"other open orders hold all {format_decimal(held)} shares")
     if item.is_full_exit and parent.fractionable:
-        sized = replace(parent, qty=available)  # exact: an exit leaves no fraction behind
+        sized = replace(parent, qty=available)  # exact at the broker's precision: an exit leaves no fraction behind
     else:
         rounded = _sized(parent, min(planned, available))
         if isinstance(rounded, Denial):

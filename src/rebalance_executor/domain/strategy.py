@@ -16,7 +16,7 @@ from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.ladder import WaveSchedule
 from rebalance_executor.domain.market import ZERO, OrderType, Quote, Side
-from rebalance_executor.domain.orders import ChildOrder, ChildPhase, ChildState, Outcome, ParentOrder
+from rebalance_executor.domain.orders import ChildOrder, ChildPhase, Outcome, ParentOrder
 from rebalance_executor.domain.pricing import collar, far_touch, is_inside
 from rebalance_executor.domain.session import is_opening
 from rebalance_executor.domain.sizing import floor_qty
@@ -118,8 +118,8 @@ def decide(parent: ParentOrder, context: DecisionContext, config: ExecutionConfi
     match parent.last_child, context.mode:
         case ChildOrder(phase=ChildPhase.INTENDED | ChildPhase.UNKNOWN | ChildPhase.RESEND_REJECTED), _:
             return Wait()  # the executor looks it up; nothing is decided before the broker's answer
-        case ChildOrder(phase=ChildPhase.CLOSED_INCOMPLETE) as child, _:
-            return _await_details(child, context, config)
+        case ChildOrder(phase=ChildPhase.CLOSED_UNCONFIRMED) as child, _:
+            return _await_confirmation(child, context, config)
         case ChildOrder(phase=ChildPhase.PENDING_CANCEL) as child, _:
             return _await_cancel(child, context, config)
         case ChildOrder(phase=ChildPhase.WORKING) as child, Working():
@@ -143,8 +143,7 @@ def needs_quote(parent: ParentOrder, config: ExecutionConfig) -> bool:
     if parent.outcome is not None or parent.remaining <= 0:
         return False
     if last is not None and last.is_open:
-        may_be_replaced = last.state is ChildState.LIVE and last.cancel_requested_at is None
-        return config.order_style is OrderStyle.LADDER and may_be_replaced
+        return config.order_style is OrderStyle.LADDER and last.phase is ChildPhase.WORKING
     may_follow = last is None or last.phase not in (ChildPhase.REJECTED, ChildPhase.REPLACED)
     return may_follow and parent.attempts < config.max_children
 
@@ -152,13 +151,14 @@ def needs_quote(parent: ParentOrder, config: ExecutionConfig) -> bool:
 # --- an open child ---------------------------------------------------------------------------------------
 
 
-def _await_details(child: ChildOrder, context: DecisionContext, config: ExecutionConfig) -> Decision:
-    """Wait a bounded time for the fills and the average price of an order that is final at the broker."""
-    since = child.incomplete_since or context.now
-    if context.now - since < seconds(config.price_wait_seconds):
+def _await_confirmation(child: ChildOrder, context: DecisionContext, config: ExecutionConfig) -> Decision:
+    """Wait a bounded time for the details of an order that is final at the broker, and for two equal readings."""
+    wait, problem = config.price_wait_seconds, "the broker did not report all fills with their average price"
+    if child.is_complete:  # the next equal reading confirms it; readings that never agree must not hold the plan
+        wait, problem = config.cancel_wait_seconds + 2 * config.tick_seconds, "its reports contradict each other"
+    if context.now - (child.closed_since or context.now) < seconds(wait):
         return Wait()
-    text = f"order {child.order_id} is {child.status}; the broker did not report all fills with their average price"
-    return Settle(Outcome.UNRESOLVED, Code.FILL_PRICE_MISSING, text)
+    return Settle(Outcome.UNRESOLVED, Code.FILL_PRICE_MISSING, f"order {child.order_id} is {child.status}; {problem}")
 
 
 def _await_cancel(child: ChildOrder, context: DecisionContext, config: ExecutionConfig) -> Decision:
@@ -196,9 +196,8 @@ def _is_superseded(parent: ParentOrder, child: ChildOrder, context: DecisionCont
 
 def _settled_at_broker(parent: ParentOrder) -> Settle | None:
     """Return the outcome if the broker's reports alone settle the parent: its fills, or how its last child ended."""
-    if parent.filled_qty > parent.qty or any(child.filled_qty > child.qty for child in parent.children):
-        filled = f"{format_decimal(parent.filled_qty)} shares filled of {format_decimal(parent.qty)} ordered"
-        return Settle(Outcome.UNRESOLVED, Code.OVERFILLED, filled)
+    if parent.overfill is not None:
+        return Settle(Outcome.UNRESOLVED, Code.OVERFILLED, parent.overfill)
     if parent.remaining == 0:
         return Settle(Outcome.FILLED)
     match parent.last_child:

@@ -102,6 +102,11 @@ class LogEvent(StrEnum):
     ORDER_CANCELED = "order.canceled", Severity.INFO, "A child order was canceled; it may be partly filled."
     ORDER_EXPIRED = "order.expired", Severity.INFO, "A child order has expired; it may be partly filled."
     ORDER_REPLACED = "order.replaced", Severity.WARNING, "A child order was replaced by an order of another client."
+    ORDER_LATE_FILL = (
+        "order.late_fill",
+        Severity.WARNING,
+        "The broker filled shares of a child order after its end was confirmed; its item is settled again.",
+    )
     ORDER_REJECTED = "order.rejected", Severity.WARNING, "The broker rejected a child order."
     ITEM_FILLED = "item.filled", Severity.INFO, "An item is filled completely."
     ITEM_PARTIALLY_FILLED = "item.partially_filled", Severity.WARNING, "An item ended partly filled."

@@ -67,6 +67,7 @@ class Executor:
         """Dollars that the buys of this tick may still commit."""
         self._is_short_of_cash = False
         """True once a shortage of cash was logged."""
+        run.work.restart_confirmations(self._clock.now())
 
     def work(self, side: Side) -> None:
         """Work every unsettled parent of ``side`` until it has an outcome.
@@ -128,7 +129,8 @@ class Executor:
     def _look(self, side: Side) -> dict[str, datetime]:
         """Apply the broker's reports to the open children of this side.
 
-        This takes one list request, and one more for each child that the list does not contain.
+        This takes one list request, and one more for each child that the list does not contain, or shows as live
+        although that is doubtful: a list can be late.
 
         Returns:
             The symbols whose child the broker does not know, with the time of that answer.
@@ -143,31 +145,39 @@ class Executor:
         by_client_id = {order.client_order_id: order for order in listed}
         for parent, child in pairs:
             order = by_client_id.get(child.client_order_id)
-            if order is None:
-                order = self._broker.order_by_client_id(child.client_order_id)
+            if order is None or self._is_doubtful(child, order):
+                order = self._broker.order_by_client_id(child.client_order_id) or order
             if order is not None:
                 self._report(parent, child, order)
             elif child.state is not ChildState.LIVE:
                 absent[parent.symbol] = self._clock.now()
         return absent
 
+    def _is_doubtful(self, child: ChildOrder, listed: BrokerOrder) -> bool:
+        """Return whether a row of the list must be confirmed by ID: it contradicts what the broker said before."""
+        was_refused = self._run.outbox.take_refused_cancel(child)
+        wait, since = seconds(self._config.cancel_wait_seconds), child.cancel_requested_at
+        is_overdue = since is not None and self._clock.now() - since >= wait  # an operator would have to look
+        is_behind = child.closed_since is not None or was_refused or is_overdue
+        return listed.filled_qty < child.filled_qty or (is_behind and not listed.is_terminal)
+
     def _report(self, parent: ParentOrder, child: ChildOrder, order: BrokerOrder) -> None:
         """Apply the broker's report to the child, or settle the parent if the order is not this child's."""
-        if (order.symbol, order.side, order.qty) != (parent.symbol, parent.side, child.qty):
+        if not order.is_for(parent.symbol, parent.side, child.qty):
             text = f"{order.client_order_id} is order {order.id} at the broker, with other content: {order.description}"
             if order.id == child.order_id and not order.is_terminal:
                 self._sender.cancel(parent.symbol)  # our own order was changed; it must not keep working unattended
             self._settle(parent, Settle(Outcome.UNRESOLVED, Code.CLIENT_ORDER_ID_MISMATCH, text))
             return
-        after = child.with_report(order, self._clock.now())
+        after = child.with_report(order, self._clock.now(), seconds(self._config.tick_seconds))
         if child.order_id is None:
             self._log.emit(LogEvent.ORDER_FOUND, symbol=parent.symbol, **child_fields(after))
         if after != child:
             self._run.work.update_child(parent.symbol, after)
         if not after.is_open:
             log_closed(self._log, parent.symbol, after)
-        if after.state is ChildState.REJECTED:
-            self._sender.count_reject()
+        if after.status == "rejected":
+            self._sender.count_reject(child)
 
     def _handle_absent(self, absent: dict[str, datetime], mode: RunMode) -> None:
         """Handle children that the broker does not know: send them again, or wait until they can no longer arrive."""

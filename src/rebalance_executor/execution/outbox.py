@@ -27,6 +27,9 @@ class Outbox:
     cancels_answered: dict[str, datetime] = field(default_factory=dict)
     """By client order ID: the time at which the broker last answered a cancel."""
 
+    cancels_refused: set[str] = field(default_factory=set)
+    """Client order IDs whose last cancel found nothing to cancel: the broker may have closed the order."""
+
     def holds(self, child: ChildOrder | None) -> bool:
         """Return whether this child is journalled and certainly not sent."""
         return child is not None and child.client_order_id in self.unsent
@@ -77,7 +80,7 @@ class Outbox:
             # One retry per answer: the next answer decides whether another one follows.
             del self.cancels_answered[child.client_order_id]
             return True
-        if child.client_order_id not in self.cancels_to_reissue:
+        if child.client_order_id not in self.cancels_to_reissue or child.phase is ChildPhase.CLOSED_UNCONFIRMED:
             return False
         self.cancels_to_reissue.discard(child.client_order_id)
         if child.phase is not ChildPhase.PENDING_CANCEL or child.cancel_requested_at is None:
@@ -85,6 +88,12 @@ class Outbox:
         since = max(child.cancel_requested_at, now - wait + min(wait, _SHORTEST_CANCEL_WAIT))
         work.update_child(symbol, replace(child, cancel_requested_at=since))
         return True
+
+    def take_refused_cancel(self, child: ChildOrder) -> bool:
+        """Return whether the last cancel of this child found nothing to cancel, once per answer."""
+        was_refused = child.client_order_id in self.cancels_refused
+        self.cancels_refused.discard(child.client_order_id)
+        return was_refused
 
     def _has_no_effect(self, child: ChildOrder, now: datetime, wait: timedelta) -> bool:
         """Return whether the broker answered a cancel a while ago and still shows the order as live, not as pending."""

@@ -65,6 +65,8 @@ class Sender:
         self._sent_at: deque[datetime] = deque()
         self._rejects = 0
         """Consecutive rejects."""
+        self._counted: set[str] = set()
+        """Client order IDs whose reject is counted: a reject is read more than once before it is final."""
         self._messages = 0
         """Submissions and cancels of the plan so far, including those journalled to be sent."""
         self.orders_per_tick = _ORDERS_PER_TICK
@@ -130,8 +132,11 @@ class Sender:
             self._run.conclude(denial, self._log)
         return denial is None
 
-    def count_reject(self) -> None:
-        """Count a reject, in answer to a submission or later. Too many consecutive ones halt the account."""
+    def count_reject(self, child: ChildOrder) -> None:
+        """Count a reject once, at its first sight. Too many consecutive ones halt the account."""
+        if child.client_order_id in self._counted:
+            return
+        self._counted.add(child.client_order_id)
         self._rejects += 1
         denial = controls.consecutive_rejects_denial(self._rejects, self._config)
         if denial is not None and self._run.denial is None:
@@ -150,11 +155,13 @@ class Sender:
             return True
         self._sent_at.append(self._clock.now())
         try:
-            self._broker.cancel(child.order_id)
+            is_accepted = self._broker.cancel(child.order_id)
         except BrokerUnavailable:
             run.work.update_child(symbol, replace(child, cancel_requested_at=None))  # sent again in the next tick
             return False
         run.outbox.cancels_answered[child.client_order_id] = self._clock.now()
+        if not is_accepted:
+            run.outbox.cancels_refused.add(child.client_order_id)
         self._log.emit(LogEvent.ORDER_CANCEL_REQUESTED, symbol=symbol, **child_fields(child))
         return True
 
@@ -230,13 +237,13 @@ class Sender:
     # --- answers -----------------------------------------------------------------------------------------
 
     def _accepted(self, parent: ParentOrder, child: ChildOrder, order: BrokerOrder) -> None:
-        after = child.with_report(order, self._clock.now())
+        after = child.with_report(order, self._clock.now(), seconds(self._config.tick_seconds))
         self._run.work.update_child(parent.symbol, after)
         self._log.emit(LogEvent.ORDER_SUBMITTED, symbol=parent.symbol, side=parent.side, **child_fields(after))
         if not after.is_open:
             log_closed(self._log, parent.symbol, after)
-        if after.state is ChildState.REJECTED:  # an answer of 200 can hold a reject
-            self.count_reject()
+        if after.status == "rejected":  # an answer of 200 can hold a reject
+            self.count_reject(child)
         else:
             self._rejects = 0
 
@@ -274,7 +281,7 @@ class Sender:
         )
         if any(word in error.reason.lower() for word in _WORDS_OF_FLAGS):
             self._drop_flags(parent.symbol)
-        self.count_reject()
+        self.count_reject(child)
 
     def _drop_flags(self, symbol: str) -> None:
         """Drop the cached flags that a rejection contradicts, so that the next plan reads them from the broker."""

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from rebalance_executor.domain.journal import PlanStart, PlanState, RunEnd, RunRecord
-from rebalance_executor.domain.orders import ChildOrder, ChildState, ParentOrder
+from rebalance_executor.domain.orders import ChildOrder, ChildPhase, ChildState, ParentOrder
 from rebalance_executor.domain.risk_state import Reservation
 from rebalance_executor.execution.ports import Journal, Lease
 
@@ -68,6 +68,13 @@ class UnitOfWork:
             child = parent.open_child
             if child is not None and child.state is ChildState.INTENDED:
                 self.update_child(parent.symbol, child.as_unknown(now))
+
+    def restart_confirmations(self, now: datetime) -> None:
+        """Restart the wait for a second reading of orders that an earlier run left unconfirmed with all details."""
+        for parent in list(self.parents.values()):
+            child = parent.open_child
+            if child is not None and child.phase is ChildPhase.CLOSED_UNCONFIRMED and child.is_complete:
+                self.update_child(parent.symbol, replace(child, closed_since=now))
 
     def write_to(self, journal: Journal, lease: Lease) -> None:
         """Write everything that changed, in one call.

@@ -105,6 +105,14 @@ def test_position_has_quantity_and_available_quantity(fields: dict[str, str], qt
     assert (position.qty, position.available) == (Decimal(qty), Decimal(available))
 
 
+def test_shares_are_cut_at_nine_decimals() -> None:
+    position = parsing.position({"symbol": "AAA", "qty": "1.2345678912", "qty_available": "1.2345678919"})
+    order = parsing.order(ORDER | {"qty": "1.2345678912", "filled_qty": "0.2345678919"})
+
+    assert (position.qty, position.available) == (Decimal("1.234567891"), Decimal("1.234567891"))
+    assert (order.qty, order.filled_qty) == (Decimal("1.234567891"), Decimal("0.234567891"))
+
+
 def test_missing_asset_flags_are_false() -> None:
     asset = parsing.asset({"symbol": "AAA", "status": "active"})
 

@@ -47,7 +47,8 @@ children = st.builds(
     submitted_at=optional_times,
     closed_at=optional_times,
     cancel_requested_at=optional_times,
-    incomplete_since=optional_times,
+    closed_since=optional_times,
+    reported_at=optional_times,
     error_code=optional_texts,
     error_message=optional_texts,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from rebalance_executor.domain.orders import NEXT_PHASES, ChildOrder, ChildPhase
 from tests.support.builders import NOW, a_child, an_order, later
 
 EXECUTION_PAGE = Path(__file__).parents[3] / "docs" / "execution.md"
+TICK = timedelta(seconds=1)
 FINAL = (
     ChildPhase.FILLED,
     ChildPhase.CANCELED,
@@ -49,8 +51,8 @@ def test_exactly_the_final_phases_have_no_next_phase() -> None:
         (a_child(), ChildPhase.WORKING),
         (a_child(error_code="40310000"), ChildPhase.WORKING),
         (a_child(cancel_requested_at=NOW), ChildPhase.PENDING_CANCEL),
-        (a_child(incomplete_since=NOW), ChildPhase.CLOSED_INCOMPLETE),
-        (a_child(cancel_requested_at=NOW, incomplete_since=NOW), ChildPhase.CLOSED_INCOMPLETE),
+        (a_child(closed_since=NOW), ChildPhase.CLOSED_UNCONFIRMED),
+        (a_child(cancel_requested_at=NOW, closed_since=NOW), ChildPhase.CLOSED_UNCONFIRMED),
         *((a_child(ChildState[phase.name]), phase) for phase in FINAL),
         (a_child(ChildState.CANCELED, cancel_requested_at=NOW), ChildPhase.CANCELED),
     ],
@@ -67,19 +69,23 @@ def test_phase_follows_from_the_fields(child: ChildOrder, phase: ChildPhase) -> 
         a_child(ChildState.UNKNOWN, error_code="40310000"),
         a_child(),
         a_child(cancel_requested_at=NOW),
-        a_child(incomplete_since=NOW),
+        a_child(closed_since=NOW),
+        *(
+            a_child(closed_since=NOW, reported_at=NOW, status=status)
+            for status in ("canceled", "expired", "rejected", "replaced")
+        ),
     ],
-    ids=lambda child: child.phase.lower(),
+    ids=lambda child: f"{child.phase.lower()}-{child.status}",
 )
 @pytest.mark.parametrize("status", ["new", "partially_filled", "filled", "canceled", "expired", "rejected", "replaced"])
 @pytest.mark.parametrize("price", ["10", None])
 def test_every_report_leads_to_a_phase_that_may_follow(before: ChildOrder, status: str, price: str | None) -> None:
     filled = {"filled": "10", "partially_filled": "4"}.get(status, "0")
-    after = before.with_report(an_order(status, filled=filled, price=price), later(1))
+    after = before.with_report(an_order(status, filled=filled, price=price), later(1), TICK)
     assert after.phase is before.phase or after.phase in NEXT_PHASES[before.phase]
 
 
-def test_an_outdated_live_report_leads_back_from_incomplete_to_working() -> None:
-    incomplete = a_child().with_report(an_order("filled", filled="10", price=None), later(1))
-    assert incomplete.phase is ChildPhase.CLOSED_INCOMPLETE
-    assert incomplete.with_report(an_order("new"), later(2)).phase is ChildPhase.WORKING
+def test_an_outdated_live_report_leads_back_to_working() -> None:
+    incomplete = a_child().with_report(an_order("filled", filled="10", price=None), later(1), TICK)
+    assert incomplete.phase is ChildPhase.CLOSED_UNCONFIRMED
+    assert incomplete.with_report(an_order("new"), later(2), TICK).phase is ChildPhase.WORKING

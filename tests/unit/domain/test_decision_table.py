@@ -69,8 +69,10 @@ STATES: dict[str, tuple[ChildOrder, ...]] = {
     "working at the far touch, over": (sent(30, fraction="1", limit="10.10"),),
     "cancel pending": (PENDING_CANCEL,),
     "cancel unconfirmed": (replace(PENDING_CANCEL, cancel_requested_at=later(-50)),),
-    "filled, price missing": (sent(9, status="filled", filled="10", incomplete_since=later(5)),),
-    "filled, price overdue": (sent(9, status="filled", filled="10", incomplete_since=later(-5)),),
+    "filled, price missing": (sent(9, status="filled", filled="10", closed_since=later(5)),),
+    "filled, price overdue": (sent(9, status="filled", filled="10", closed_since=later(-5)),),
+    "canceled, not confirmed": (sent(9, status="canceled", closed_since=later(-50.9)),),
+    "canceled, never confirmed": (sent(9, status="canceled", closed_since=later(-51)),),
     "filled": (a_filled_child(),),
     "partly filled, canceled": (closed(ChildState.CANCELED, filled_qty=Decimal(4), filled_avg_price=Decimal(10)),),
     "canceled": (closed(ChildState.CANCELED),),
@@ -97,6 +99,8 @@ cancel pending                 | ·                                             
 cancel unconfirmed             | unconfirmed                                               | unconfirmed | unconfirmed
 filled, price missing          | ·                                                         | ·           | ·
 filled, price overdue          | no price                                                  | no price    | no price
+canceled, not confirmed        | ·                                                         | ·           | ·
+canceled, never confirmed      | no price                                                  | no price    | no price
 filled                         | filled                                                    | filled      | filled
 partly filled, canceled        | place     place     ·         no quote  place     collar  | ·           | time
 canceled                       | place     place     ·         no quote  place     collar  | ·           | time

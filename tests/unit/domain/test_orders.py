@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -25,6 +25,7 @@ from tests.support.builders import (
 )
 from tests.support.properties import property_test
 
+TICK = timedelta(seconds=1)
 TERMINAL = {
     "filled": ChildState.FILLED,
     "canceled": ChildState.CANCELED,
@@ -52,6 +53,11 @@ CLOSED = [ChildState.FILLED, ChildState.CANCELED, ChildState.EXPIRED, ChildState
 OPEN = [ChildState.INTENDED, ChildState.UNKNOWN, ChildState.LIVE]
 
 
+def read_twice(child: ChildOrder, order: BrokerOrder, seconds: float = 1) -> ChildOrder:
+    """Return the child after two equal readings, by default one tick apart."""
+    return child.with_report(order, NOW, TICK).with_report(order, later(seconds), TICK)
+
+
 # --- a report --------------------------------------------------------------------------------------------
 
 
@@ -59,57 +65,123 @@ OPEN = [ChildState.INTENDED, ChildState.UNKNOWN, ChildState.LIVE]
 @pytest.mark.parametrize("before", OPEN)
 def test_status_that_is_not_final_is_live(before: ChildState, status: str) -> None:
     """Production failure 11."""
-    after = a_child(before).with_report(an_order(status), NOW)
+    after = a_child(before).with_report(an_order(status), NOW, TICK)
     assert (after.state, after.status, after.order_id, after.closed_at) == (ChildState.LIVE, status, "order-1", None)
 
 
 @pytest.mark.parametrize(("status", "state"), TERMINAL.items())
 @pytest.mark.parametrize("before", OPEN)
-def test_final_status_with_a_price_closes_the_child(before: ChildState, status: str, state: ChildState) -> None:
-    after = a_child(before).with_report(an_order(status, filled="10", price="10.01"), later(5))
+def test_final_status_read_twice_closes_the_child(before: ChildState, status: str, state: ChildState) -> None:
+    after = read_twice(a_child(before), an_order(status, filled="10", price="10.01"))
     assert (after.state, after.filled_qty, after.filled_avg_price) == (state, Decimal(10), Decimal("10.01"))
-    assert after.closed_at == later(5)
+    assert (after.closed_at, after.closed_since, after.reported_at) == (NOW, None, None)
 
 
 @pytest.mark.parametrize("status", ["canceled", "expired", "rejected", "replaced"])
 def test_final_status_without_fills_needs_no_price(status: str) -> None:
-    assert a_child().with_report(an_order(status), NOW).state is TERMINAL[status]
+    assert read_twice(a_child(), an_order(status)).state is TERMINAL[status]
+
+
+def test_complete_fill_needs_one_reading() -> None:
+    filled = an_order("filled", filled="10", price="10.01")
+    assert a_child().with_report(filled, NOW, TICK).state is ChildState.FILLED
+
+
+@pytest.mark.parametrize("status", ["canceled", "expired", "rejected", "replaced"])
+def test_one_reading_does_not_end_an_order_with_shares_remaining(status: str) -> None:
+    first = a_child().with_report(an_order(status, filled="4", price="10"), NOW, TICK)
+    assert (first.state, first.closed_since, first.reported_at) == (ChildState.LIVE, NOW, NOW)
+    assert first.exposure == 10
+    early = first.with_report(an_order(status, filled="4", price="10"), later(0.9), TICK)
+    assert early == first
+
+
+@pytest.mark.parametrize(
+    ("changed", "closed_since"),
+    [
+        (an_order("canceled", filled="6", price="10"), later(1)),
+        (an_order("canceled", filled="4", price="11"), NOW),
+        (an_order("expired", filled="4", price="10"), NOW),
+    ],
+    ids=["more shares", "another price", "another status"],
+)
+def test_changed_reading_restarts_the_confirmation(changed: BrokerOrder, closed_since: datetime) -> None:
+    """The wait for details starts again with each further fill only, so that it ends."""
+    first = a_child().with_report(an_order("canceled", filled="4", price="10"), NOW, TICK)
+    second = first.with_report(changed, later(1), TICK)
+    assert (second.state, second.closed_since, second.reported_at) == (ChildState.LIVE, closed_since, later(1))
+    assert second.with_report(changed, later(2), TICK).state is TERMINAL[changed.status]
+
+
+def test_canceled_that_turns_to_filled_is_filled() -> None:
+    first = a_child().with_report(an_order("canceled"), NOW, TICK)
+    after = first.with_report(an_order("filled", filled="10", price="10"), later(1), TICK)
+    assert (after.state, after.filled_qty) == (ChildState.FILLED, Decimal(10))
+
+
+def test_outdated_reading_confirms_nothing() -> None:
+    """A reading with fewer shares than are known neither confirms them nor restarts the confirmation."""
+    first = a_child().with_report(an_order("canceled", filled="4", price="10"), NOW, TICK)
+    outdated = first.with_report(an_order("canceled"), later(1), TICK)
+    assert outdated == first
+    assert outdated.with_report(an_order("canceled", filled="4", price="10"), later(2), TICK).filled_qty == 4
+
+
+def test_live_reading_restarts_everything() -> None:
+    first = a_child().with_report(an_order("canceled"), NOW, TICK)
+    live = first.with_report(an_order("new"), later(1), TICK)
+    assert (live.closed_at, live.closed_since, live.reported_at) == (None, None, None)
+    assert live.with_report(an_order("canceled"), later(2), TICK).state is ChildState.LIVE
+
+
+@pytest.mark.parametrize(
+    ("status", "filled", "price", "complete"),
+    [
+        ("canceled", "0", None, True),
+        ("canceled", "4", None, False),
+        ("canceled", "4", "10", True),
+        ("filled", "4", "10", False),
+        ("filled", "10", "10", True),
+    ],
+)
+def test_details_are_complete(status: str, filled: str, price: str | None, *, complete: bool) -> None:
+    assert a_child(filled=filled, price=price, status=status).is_complete is complete
 
 
 @pytest.mark.parametrize("status", TERMINAL)
 def test_fill_without_a_price_leaves_the_child_open(status: str) -> None:
     """Production failure 10: the status can precede the average price."""
-    after = a_child().with_report(an_order(status, filled="10"), later(1))
-    assert (after.state, after.filled_qty, after.incomplete_since) == (ChildState.LIVE, Decimal(10), later(1))
+    after = a_child().with_report(an_order(status, filled="10"), later(1), TICK)
+    assert (after.state, after.filled_qty, after.closed_since) == (ChildState.LIVE, Decimal(10), later(1))
     assert after.is_open
 
 
 def test_wait_for_a_price_counts_from_its_first_absence() -> None:
     """Production failure 10."""
     late = an_order("filled", filled="10")
-    assert a_child().with_report(late, later(1)).with_report(late, later(9)).incomplete_since == later(1)
+    assert a_child().with_report(late, later(1), TICK).with_report(late, later(9), TICK).closed_since == later(1)
 
 
 def test_late_price_closes_the_child() -> None:
     """Production failure 10."""
-    pending = a_child().with_report(an_order("filled", filled="10"), later(1))
-    after = pending.with_report(an_order("filled", filled="10", price="10.01"), later(2))
-    assert (after.state, after.filled_avg_price, after.incomplete_since) == (ChildState.FILLED, Decimal("10.01"), None)
+    pending = a_child().with_report(an_order("filled", filled="10"), later(1), TICK)
+    after = pending.with_report(an_order("filled", filled="10", price="10.01"), later(2), TICK)
+    assert (after.state, after.filled_avg_price, after.closed_since) == (ChildState.FILLED, Decimal("10.01"), None)
 
 
 def test_partial_fill_without_a_price_is_not_incomplete_while_live() -> None:
-    assert a_child().with_report(an_order("partially_filled", filled="4"), NOW).incomplete_since is None
+    assert a_child().with_report(an_order("partially_filled", filled="4"), NOW, TICK).closed_since is None
 
 
 def test_reported_fills_are_never_lost() -> None:
     """Production failure 17: of two reports the larger fill is right."""
-    child = a_child().with_report(an_order("partially_filled", filled="6", price="10"), NOW)
-    assert child.with_report(an_order("partially_filled", filled="4", price="10"), NOW).filled_qty == 6
+    child = a_child().with_report(an_order("partially_filled", filled="6", price="10"), NOW, TICK)
+    assert child.with_report(an_order("partially_filled", filled="4", price="10"), NOW, TICK).filled_qty == 6
 
 
 def test_reported_price_is_never_lost() -> None:
-    child = a_child().with_report(an_order("partially_filled", filled="6", price="10"), NOW)
-    after = child.with_report(an_order("canceled", filled="6"), NOW)
+    child = a_child().with_report(an_order("partially_filled", filled="6", price="10"), NOW, TICK)
+    after = read_twice(child, an_order("canceled", filled="6"))
     assert (after.state, after.filled_avg_price) == (ChildState.CANCELED, Decimal(10))
 
 
@@ -117,12 +189,13 @@ def test_reported_price_is_never_lost() -> None:
     ("report", "expected"), [(later(3), later(3)), (None, later(7))], ids=["the broker's", "ours where it has none"]
 )
 def test_final_order_has_a_closing_time(report: datetime | None, expected: datetime) -> None:
-    assert a_child().with_report(an_order("canceled", closed_at=report), later(7)).closed_at == expected
+    first = a_child().with_report(an_order("canceled", closed_at=report), later(7), TICK)
+    assert first.with_report(an_order("canceled", closed_at=report), later(9), TICK).closed_at == expected
 
 
 def test_submission_time_is_kept() -> None:
-    child = a_child().with_report(an_order(submitted_at=later(1)), NOW)
-    assert child.with_report(an_order(submitted_at=None), NOW).submitted_at == later(1)
+    child = a_child().with_report(an_order(submitted_at=later(1)), NOW, TICK)
+    assert child.with_report(an_order(submitted_at=None), NOW, TICK).submitted_at == later(1)
 
 
 @pytest.mark.parametrize(
@@ -139,14 +212,14 @@ def test_submission_time_is_kept() -> None:
         (an_order("filled", filled="10", price="10"), ChildState.FILLED),
     ],
 )
-def test_child_is_final_when_its_report_is_complete(order: BrokerOrder, state: ChildState) -> None:
+def test_child_is_final_when_its_confirmed_report_is_complete(order: BrokerOrder, state: ChildState) -> None:
     """Production failures 10 and 11; ``filled`` can also precede the quantity."""
-    assert a_child().with_report(order, NOW).state is state
+    assert read_twice(a_child(), order).state is state
 
 
 def test_older_report_changes_neither_quantity_nor_price() -> None:
-    before = a_child().with_report(an_order("partially_filled", filled="6", price="10"), NOW)
-    after = before.with_report(an_order("partially_filled", filled="4", price="11"), NOW)
+    before = a_child().with_report(an_order("partially_filled", filled="6", price="10"), NOW, TICK)
+    after = before.with_report(an_order("partially_filled", filled="4", price="11"), NOW, TICK)
     assert (after.filled_qty, after.filled_avg_price) == (Decimal(6), Decimal(10))
 
 
@@ -162,7 +235,7 @@ reports = st.builds(
 @given(st.sampled_from([*CLOSED, ChildState.NOT_SENT]), reports)
 def test_closed_child_never_changes(state: ChildState, report: BrokerOrder) -> None:
     child = a_child(state, filled="4", price="10")
-    assert child.with_report(report, later(9)) is child
+    assert child.with_report(report, later(9), TICK) is child
 
 
 @property_test
@@ -170,7 +243,7 @@ def test_closed_child_never_changes(state: ChildState, report: BrokerOrder) -> N
 def test_fills_only_grow_and_closed_stays_closed(reports: list[BrokerOrder]) -> None:
     child = a_child(ChildState.UNKNOWN)
     for second, report in enumerate(reports):
-        after = child.with_report(report, later(second))
+        after = child.with_report(report, later(second), TICK)
         assert after.filled_qty >= child.filled_qty
         assert child.is_open or after is child
         assert after.is_open or after.filled_qty == 0 or after.filled_avg_price is not None

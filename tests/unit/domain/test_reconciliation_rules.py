@@ -153,6 +153,11 @@ def test_difference_of_a_sold_position_names_the_shares_before_and_sold() -> Non
     assert problems(sold, replace(FILLED, side="sell"), "5") == ["holds 5 shares, expected 2.5 (12.5 − 10)"]
 
 
+def test_tenth_decimal_of_an_order_is_not_a_difference() -> None:
+    order = replace(FILLED, qty=Decimal("10.0000000002"), filled_qty=Decimal("10.0000000002"))
+    assert problems(BOUGHT, order) == []
+
+
 @pytest.mark.parametrize(("held", "agrees"), [("15.000000001", True), ("15.0000000011", False)])
 def test_billionth_of_a_share_is_not_a_difference(held: str, agrees: bool) -> None:
     assert (problems(BOUGHT, FILLED, held) == []) is agrees

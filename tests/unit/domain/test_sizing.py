@@ -86,6 +86,20 @@ def test_full_exit_sells_the_exact_position(amount: str) -> None:
     assert (parent.qty, parent.code) == (Decimal("7.2273576"), None)
 
 
+def test_full_exit_sells_the_position_at_the_precision_of_the_broker() -> None:
+    """The broker keeps nine decimals: with ten, the order differs from what it reports."""
+    parent = sized(an_exit(amount="-12.34"), position=a_position("1.2345678912"))
+    assert (parent.qty, parent.code) == (Decimal("1.234567891"), None)
+
+    parent = sized(an_exit(amount="-12.34"), position=a_position("2", "1.2345678912"))
+    assert (parent.qty, parent.code) == (Decimal("1.234567891"), Code.REDUCED_TO_AVAILABLE)
+
+
+def test_position_below_the_precision_of_the_broker_cannot_be_sold() -> None:
+    parent = sized(an_exit(amount="-1"), position=a_position("0.0000000002"))
+    assert (parent.qty, parent.outcome) == (ZERO, Outcome.DENIED)
+
+
 def test_exit_of_a_fraction_of_a_share_is_not_rounded_to_zero() -> None:
     """Production failure 4."""
     assert sized(an_exit(amount="-3"), position=a_position("0.3")).qty == Decimal("0.3")

@@ -159,7 +159,7 @@ def test_last_trade_outside_the_collar_prices_nothing(side: Side, price: str) ->
 
 # --- something open --------------------------------------------------------------------------------------
 
-LATE = a_child(filled="10", status="filled", incomplete_since=NOW)
+LATE = a_child(filled="10", status="filled", closed_since=NOW, reported_at=NOW)
 CANCELLING = a_child(cancel_requested_at=NOW, status="pending_cancel")
 
 

@@ -151,7 +151,7 @@ def test_run_yields_before_its_deadline_without_open_orders() -> None:
     with pytest.raises(PlanYielded, match=r"before the deadline.* the buys"):
         fakes.execute(BUY_ONE, seconds=100)
 
-    assert fakes.elapsed == 80.2  # a fifth is kept; one short look confirms the cancel
+    assert fakes.elapsed == 80.8  # a fifth is kept; two looks, a tick apart, confirm the cancel
     assert [child.state for child in fakes.parent("AAA").children] == [ChildState.CANCELED]
     (yielding,) = fakes.fields(LogEvent.RUN_YIELDING)
     assert yielding["give_up_at"] == later(100 - 20 / 3)
@@ -160,7 +160,7 @@ def test_run_yields_before_its_deadline_without_open_orders() -> None:
     assert (run.end, run.ended_at) == (RunEnd.YIELDED, fakes.clock.now())
     assert run.reason is not None
     assert run.reason.startswith("PLAN_YIELDED: ")
-    assert fakes.fields(LogEvent.RUN_ENDED) == [{"end": RunEnd.YIELDED, "reason": run.reason, "seconds": 80.2}]
+    assert fakes.fields(LogEvent.RUN_ENDED) == [{"end": RunEnd.YIELDED, "reason": run.reason, "seconds": 80.8}]
     assert fakes.plan_journal().plan.phase is PlanPhase.BUYS
     assert fakes.journal.holder("main") is None
 

@@ -52,6 +52,16 @@ def test_only_intended_children_become_unknown() -> None:
     assert run.work.changed == {"ABC"}
 
 
+def test_wait_for_a_second_reading_restarts_in_each_run() -> None:
+    complete = a_child(status="canceled", closed_since=NOW, reported_at=NOW)
+    no_price = a_child(status="canceled", filled="4", closed_since=NOW, reported_at=NOW)
+    run = a_run(a_parent(complete), a_parent(no_price, symbol="XYZ"), a_parent(a_child(), symbol="ZZZ"))
+    run.work.restart_confirmations(later(600))
+
+    assert run.parents["ABC"].children == (replace(complete, closed_since=later(600)),)
+    assert run.work.changed == {"ABC"}
+
+
 # --- a cancel that an earlier run journalled -------------------------------------------------------------
 
 
@@ -95,7 +105,7 @@ def test_wait_shorter_than_three_seconds_stays() -> None:
     [
         ({"state": ChildState.UNKNOWN}, False),
         ({"requested_at": None}, True),
-        ({"incomplete_since": NOW}, True),
+        ({"closed_since": NOW}, False),
     ],
     ids=["whose order is not known to rest", "that was never decided", "whose order is done but for its price"],
 )
@@ -131,7 +141,7 @@ def test_cancel_not_accepted_is_sent_again_within_the_wait() -> None:
 
 @pytest.mark.parametrize(
     "fields",
-    [{"status": "pending_cancel"}, {"incomplete_since": NOW}, {"state": ChildState.UNKNOWN}],
+    [{"status": "pending_cancel"}, {"closed_since": NOW}, {"state": ChildState.UNKNOWN}],
     ids=["it is under way", "the order is done but for its price", "the order is not known to rest"],
 )
 def test_cancel_not_accepted_is_not_sent_again(fields: dict[str, Any]) -> None:

@@ -25,8 +25,8 @@ def test_each_rung_moves_toward_the_far_touch_and_rests_as_configured() -> None:
     children = fakes.parent("AAA").children
     assert [(c.spread_fraction, c.limit_price, c.latest_send, c.state, c.bid, c.ask) for c in children] == [
         (Decimal("0.3"), Decimal("99.98"), later(0), ChildState.CANCELED, Decimal("99.95"), Decimal("100.05")),
-        (Decimal("0.6"), Decimal("100.01"), later(4.5), ChildState.CANCELED, Decimal("99.95"), Decimal("100.05")),
-        (Decimal(1), Decimal("100.05"), later(9), ChildState.FILLED, Decimal("99.95"), Decimal("100.05")),
+        (Decimal("0.6"), Decimal("100.01"), later(5), ChildState.CANCELED, Decimal("99.95"), Decimal("100.05")),
+        (Decimal(1), Decimal("100.05"), later(10), ChildState.FILLED, Decimal("99.95"), Decimal("100.05")),
     ]
     assert children[2].qty == children[0].qty / 2
 
@@ -34,9 +34,9 @@ def test_each_rung_moves_toward_the_far_touch_and_rests_as_configured() -> None:
 @pytest.mark.parametrize(
     ("seconds", "rungs"),
     [
-        (8, [("0.3", 0.0), ("1", 3.0)]),
-        (10, [("0.3", 0.0), ("0.6", 3.5), ("1", 6.5)]),
-        (60, [("0.3", 0.0), ("0.6", 4.5), ("1", 9.0)]),
+        (8, [("0.3", 0.0), ("1", 3.5)]),
+        (10, [("0.3", 0.0), ("0.6", 4.0), ("1", 7.0)]),
+        (60, [("0.3", 0.0), ("0.6", 5.0), ("1", 10.0)]),
     ],
     ids=["one is left out", "they are shorter", "as configured"],
 )
@@ -53,8 +53,8 @@ def test_less_time_brings_the_last_rung_sooner(seconds: float, rungs: list[tuple
 @pytest.mark.parametrize(
     ("plan", "rungs"),
     [
-        (a_plan(SELL), [("0.3", 0.0), ("0.6", 4.5), ("1", 9.0)]),
-        (a_plan(SELL, an_item("BBB", amount="1000")), [("0.3", 0.0), ("1", 3.0)]),
+        (a_plan(SELL), [("0.3", 0.0), ("0.6", 5.0), ("1", 10.0)]),
+        (a_plan(SELL, an_item("BBB", amount="1000")), [("0.3", 0.0), ("1", 3.5)]),
     ],
     ids=["nothing follows", "a buy waits for them"],
 )

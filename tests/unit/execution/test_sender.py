@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -280,6 +280,13 @@ def halt(fakes: FakePorts, state: TradingState = TradingState.HALTED) -> None:
     )
 
 
+def canceled_at(fakes: FakePorts) -> datetime:
+    """Return the time at which the broker canceled the first order."""
+    closed_at = fakes.broker.orders_by_id["order-1"].closed_at
+    assert closed_at is not None
+    return closed_at
+
+
 def test_halt_cancels_a_resting_order_within_five_seconds() -> None:
     fakes = FakePorts(child_wait_seconds=60)
     fakes.broker.script("AAA", RESTS)
@@ -288,7 +295,7 @@ def test_halt_cancels_a_resting_order_within_five_seconds() -> None:
 
     assert outcomes(result) == {"AAA": (Outcome.UNFILLED, Code.HALTED), "BBB": (Outcome.FILLED, None)}
     assert fakes.broker.cancel_requests == ["order-1"]
-    assert fakes.elapsed <= 6
+    assert canceled_at(fakes) <= later(6)
     (parent,) = (p for p in fakes.plan_journal().parents.values() if p.symbol == "AAA")
     assert parent.message is not None
     assert "Ada" in parent.message
@@ -319,7 +326,7 @@ def test_reducing_account_cancels_a_resting_buy_within_five_seconds() -> None:
     result = fakes.execute(buys("AAA"))
 
     assert outcomes(result) == {"AAA": (Outcome.UNFILLED, Code.REDUCING_ONLY)}
-    assert fakes.elapsed <= 6
+    assert canceled_at(fakes) <= later(6)
 
 
 def test_reducing_account_keeps_a_resting_sell() -> None:
@@ -421,9 +428,9 @@ def test_messages_per_minute_are_limited() -> None:
     assert [request.symbol for request in fakes.broker.sent] == ["AAA", "BBB"]
 
 
-@pytest.mark.parametrize(("rests", "outcome"), [(59.5, Outcome.FILLED), (59, Outcome.UNFILLED)])
+@pytest.mark.parametrize(("rests", "outcome"), [(59, Outcome.FILLED), (58.5, Outcome.UNFILLED)])
 def test_message_counts_for_one_minute_and_a_cancel_is_a_message(rests: float, outcome: Outcome) -> None:
-    """Sent at 0, canceled after its rest, priced again half a second later: the first must be a minute old by then."""
+    """Sent at 0, canceled after its rest, priced again two readings later: the first must be a minute old by then."""
     fakes = FakePorts(max_messages_per_minute=2, child_wait_seconds=rests, cancel_wait_seconds=5)
     fakes.broker.script("AAA", RESTS)
     result = fakes.execute(buys("AAA"))
@@ -490,7 +497,7 @@ def test_unanswered_cancel_is_sent_again_in_the_next_tick() -> None:
     assert outcomes(result) == {"AAA": (Outcome.FILLED, None)}
     assert fakes.broker.cancel_requests == ["order-1", "order-1"]
     assert fakes.events.count(LogEvent.ORDER_CANCEL_REQUESTED) == 1
-    assert fakes.elapsed == 2.0
+    assert fakes.elapsed == 2.5
 
 
 def test_reject_within_a_positive_answer_counts() -> None:

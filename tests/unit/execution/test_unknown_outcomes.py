@@ -363,9 +363,9 @@ def test_order_missing_from_the_list_is_looked_up_by_id() -> None:
     fakes.after(2, hide_and_fill)
     result = fakes.execute(a_plan(an_item("AAA", amount="1000"), an_item("BBB", amount="1000")))
 
-    assert {symbol: outcome for symbol, (outcome, _) in outcomes(result).items()}["BBB"] is Outcome.FILLED
+    assert outcomes(result) == {"AAA": (Outcome.FILLED, None), "BBB": (Outcome.FILLED, None)}
     asked = [what for name, what in fakes.broker.reads if name == "order_by_client_id"]
-    assert asked == [fakes.broker.sent[0].client_order_id]
+    assert asked == [fakes.broker.sent[0].client_order_id] * 2  # in the tick and in the reconciliation
     lists = [what for name, what in fakes.broker.reads if name == "orders"]
     assert lists[0] == (["AAA", "BBB"], NOW - timedelta(minutes=10))
 
@@ -418,7 +418,7 @@ def test_plan_ends_at_its_time_limit() -> None:
     result = fakes.execute(a_plan(an_item("AAA", amount="1000")))
 
     assert outcomes(result) == {"AAA": (Outcome.UNFILLED, Code.TIME_LIMIT)}
-    assert fakes.parent("AAA").settled_at == later(60.5)
+    assert fakes.parent("AAA").settled_at == later(61)
     (closed,) = fakes.fields(LogEvent.ORDER_CANCELED)
     assert (closed["symbol"], closed["status"]) == ("AAA", "canceled")
 

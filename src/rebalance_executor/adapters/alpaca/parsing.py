@@ -10,7 +10,17 @@ from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from rebalance_executor.domain.market import ZERO, Account, Asset, BrokerOrder, MarketClock, Position, Quote, Trade
+from rebalance_executor.domain.market import (
+    ZERO,
+    Account,
+    Asset,
+    BrokerOrder,
+    MarketClock,
+    Position,
+    Quote,
+    Trade,
+    cut_shares,
+)
 
 _EQUITY_CLASS = "us_equity"
 """The only asset class whose quotes are requested. A symbol of another class would fail the request for all symbols."""
@@ -67,13 +77,13 @@ def clock(payload: object) -> MarketClock:
 def position(payload: object) -> Position:
     """Parse a position. A short position has a negative quantity. Without ``qty_available``, zero is available."""
     document = _mapping(payload, "position")
-    qty = _amount(document, "qty", "position")
+    qty = cut_shares(_amount(document, "qty", "position"))
     if document.get("side") == "short":
         qty = -abs(qty)
     return Position(
         _text(document, "symbol", "position"),
         qty,
-        _optional_amount(document, "qty_available", "position") or ZERO,
+        cut_shares(_optional_amount(document, "qty_available", "position") or ZERO),
         _optional_amount(document, "lastday_price", "position") or None,  # Alpaca sends zero if there is no price
     )
 
@@ -113,6 +123,7 @@ def order(payload: object) -> BrokerOrder:
     """Parse an order in any status."""
     document = _mapping(payload, "order")
     closed = ("filled_at", "canceled_at", "expired_at", "failed_at", "replaced_at")
+    qty = _optional_amount(document, "qty", "order")
     return BrokerOrder(
         id=_text(document, "id", "order"),
         client_order_id=_text(document, "client_order_id", "order"),
@@ -120,8 +131,8 @@ def order(payload: object) -> BrokerOrder:
         side=_text(document, "side", "order"),
         type=str(document.get("type") or document.get("order_type") or ""),
         status=_text(document, "status", "order"),
-        qty=_optional_amount(document, "qty", "order"),
-        filled_qty=_optional_amount(document, "filled_qty", "order") or ZERO,
+        qty=cut_shares(qty) if qty is not None else None,
+        filled_qty=cut_shares(_optional_amount(document, "filled_qty", "order") or ZERO),
         filled_avg_price=_optional_amount(document, "filled_avg_price", "order"),
         limit_price=_optional_amount(document, "limit_price", "order"),
         submitted_at=_optional_time(document, "submitted_at"),
