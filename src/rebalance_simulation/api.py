@@ -130,14 +130,14 @@ class SimulatedApi:
             return answer(fault)
         except BrokerError as error:
             if order is not None:
-                self._record.note_error(order["client_order_id"], error.message)
+                self._record.note_error(order["client_order_id"])
             raise self._faults.error(error.http_status, _json(error.code, error.message)) from None
 
     def _submit(self, order: Submission, fault: Fault | None) -> dict[str, Any]:
         try:
             response = self._exchange.submit_order(order)
-        except BrokerError:
-            self._record.note_refusal(order["client_order_id"])
+        except BrokerError as error:
+            self._record.note_refusal(order["client_order_id"], error.message)
             raise
         if fault is Fault.HIDDEN:
             self._view.hidden_until[order["client_order_id"]] = self._clock.world() + _HIDDEN_FOR

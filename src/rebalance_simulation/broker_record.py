@@ -25,8 +25,8 @@ class SubmissionAnswer(StrEnum):
 class BrokerRecord:
     """Answers of one broker account to all processes."""
 
-    refused: set[str] = field(default_factory=set)
-    """Client order IDs of orders that the exchange refused with Alpaca's code."""
+    refused: dict[str, SubmissionAnswer] = field(default_factory=dict)
+    """Orders that the exchange refused with Alpaca's code, by client order ID."""
     answers: dict[str, SubmissionAnswer] = field(default_factory=dict)
     """The last answer to a submission that reached the program, by client order ID."""
     cancels: dict[str, int] = field(default_factory=dict)
@@ -36,14 +36,14 @@ class BrokerRecord:
     quotes: dict[tuple[str, Decimal, Decimal], datetime] = field(default_factory=dict)
     """Time at which this quote (symbol, bid, ask) last reached the program, if it was of that moment."""
 
-    def note_refusal(self, client_order_id: str) -> None:
+    def note_refusal(self, client_order_id: str, message: str) -> None:
         """Record that the exchange refused this order."""
-        self.refused.add(client_order_id)
-
-    def note_error(self, client_order_id: str, message: str) -> None:
-        """Record that the program was told of a refusal."""
         is_explained = _EXPLAINED in message
-        self.answers[client_order_id] = SubmissionAnswer.EXPLAINED if is_explained else SubmissionAnswer.REJECTED
+        self.refused[client_order_id] = SubmissionAnswer.EXPLAINED if is_explained else SubmissionAnswer.REJECTED
+
+    def note_error(self, client_order_id: str) -> None:
+        """Record that the refusal of this order reached the program."""
+        self.answers[client_order_id] = self.refused[client_order_id]
 
     def note_answer(self, response: Any) -> None:
         """Record the answer to a submission."""

@@ -165,6 +165,7 @@ class Trait(StrEnum):
     NO_ASSET_CACHE = "asset cache never readable"
     LOST_DELIVERY = "delivery of a started plan never comes back"
     TWO_NAMES = "two account names with one broker account"
+    REJECTS = "broker rejects most orders"
     MANY_PLANS = "many plans for the cash of one"
 
 
@@ -186,6 +187,7 @@ RARE = {
     Trait.NO_ASSET_CACHE: 0.06,
     Trait.LOST_DELIVERY: 0.15,
     Trait.TWO_NAMES: 0.1,
+    Trait.REJECTS: 0.06,
     Trait.MANY_PLANS: 0.1,
 }
 """Probabilities of the traits that are rarer than others, because most of them leave less to trade."""

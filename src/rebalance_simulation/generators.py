@@ -22,10 +22,6 @@ _REJECTS = (
     {"status": 422, "code": 42210000, "message": "order is not allowed"},
     {"status": 403, "code": 40310000, "message": "order violates a rule of the account"},
 )
-LATENESS = (0.3, 1, 1.9)
-"""Seconds by which fills come after the end of their order: less than a tick, so that a second reading finds them."""
-SHORT_LATENESS = (0.1, 0.4)
-"""The same for the shortest tick."""
 OTHER_ACCOUNT = "second"
 """Another name of the same broker account."""
 
@@ -151,6 +147,10 @@ def fill_behaviours(rng: Random, symbols: Collection[str], traits: Collection[Tr
     }
 
 
+_LATENESS = (0.3, 1, 1.9)
+"""Seconds by which fills come after the end of their order: less than a tick, so that a second reading finds them."""
+_SHORT_LATENESS = (0.1, 0.4)
+"""Such seconds where a tick may be short."""
 _REJECT_AT_ONCE = "reject at once"
 _REJECT_IN_ANSWER = "reject in answer"
 _FILLS = ("marketable",) * 3 + (
@@ -171,7 +171,8 @@ _FILLS = ("marketable",) * 3 + (
 
 def _fill(rng: Random, traits: Collection[Trait]) -> dict[str, Any]:
     """Draw the behaviour of one order."""
-    kind = rng.choice(_FILLS)
+    is_rejected = Trait.REJECTS in traits and rng.random() < 0.8
+    kind = rng.choice((_REJECT_AT_ONCE, _REJECT_IN_ANSWER, "reject") if is_rejected else _FILLS)
     if kind == _REJECT_AT_ONCE:
         return {"behaviour": "immediate", "error": rng.choice(_REJECTS)}
     if kind == _REJECT_IN_ANSWER:
@@ -204,7 +205,7 @@ def _lateness(rng: Random, traits: Collection[Trait]) -> dict[str, Any]:
     """Draw the option that makes the fills of one order late, if any."""
     if Trait.LATE_FILLS not in traits:
         return {}
-    seconds = rng.choice(SHORT_LATENESS if Trait.UNUSUAL_SETTINGS in traits else LATENESS)
+    seconds = rng.choice(_SHORT_LATENESS if Trait.UNUSUAL_SETTINGS in traits else _LATENESS)
     late_fill = {"fraction": 0.4, "after_seconds": seconds}
     options: tuple[dict[str, Any], ...] = ({"filled_qty_lag_seconds": seconds}, {"late_fill": late_fill}, {})
     return rng.choice(options)

@@ -35,7 +35,7 @@ from rebalance_simulation.world_view import WorldView
 _MINUTE = timedelta(minutes=1)
 _USUAL_RATE = 200
 """A rate limit that leaves requests for cancels."""
-_CANCELS = 3
+_CANCELS = 2
 """Cancels without effect after which an order may keep working."""
 _MARKET_ORDER_TOLERANCE = Decimal("1.06")
 """Factor by which market orders may exceed the buy budget: only the broker's own collar bounds their price."""
@@ -97,8 +97,9 @@ class InvariantChecker:
         self._check_money(key)
         self._check_result(key, journal.result)
 
-    def check_lease(self, account: str) -> None:
-        """Check after a write of the account's items that each run's lease has a higher epoch than all before."""
+    def check_account(self, account: str) -> None:
+        """Check kill switch and lease after a write: each lease has a higher epoch than all before it."""
+        self._evidence.check_kill_switch(self._world.ledger.kill_switch(account), self.orders())
         lease, last = self._world.ledger.lease(account), self._leases.get(account)
         if lease is None:
             return

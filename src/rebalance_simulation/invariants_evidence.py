@@ -10,6 +10,7 @@ from paper_broker.orders import Order
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.journal import PlanState
 from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome, ParentOrder
+from rebalance_executor.domain.risk_state import PROGRAM, KillSwitchRecord, TradingState
 from rebalance_executor.domain.values import seconds
 from rebalance_simulation.broker_record import SubmissionAnswer
 from rebalance_simulation.faults import KILLS, EnvironmentEvent, Fault
@@ -119,6 +120,16 @@ class EvidenceInvariants:
                 raise Violation(
                     f"{child.client_order_id} is REJECTED ({child.error_message}), at the broker {at_broker}"
                 )
+
+    def check_kill_switch(self, switch: KillSwitchRecord, orders: Iterable[Order]) -> None:
+        """Check that the program halts an account for rejects only after as many that the plan does not explain."""
+        if switch.state is not TradingState.HALTED or switch.by != PROGRAM or "in a row" not in switch.reason:
+            return
+        refused = self._world.broker.record.refused.values()
+        count = sum(answer is SubmissionAnswer.REJECTED for answer in refused)
+        count += sum(order.status == "rejected" for order in orders)
+        if count < self._world.config.max_rejects_in_a_row:
+            raise Violation(f"the account is halted ({switch.reason}) after {count} rejects of the broker")
 
     # --- submissions -------------------------------------------------------------------------------------
 

@@ -111,7 +111,8 @@ class CaseWorkload:
 
     def scenario(self, traits: Collection[Trait]) -> Mapping[str, Any]:
         """Return the case's market with drawn fills."""
-        fills = generators.fill_behaviours(self._rng, tuple(self._case.scenario["quotes"]), traits)
+        with_short_lateness = {*traits, Trait.UNUSUAL_SETTINGS}  # the case's tick may be short
+        fills = generators.fill_behaviours(self._rng, tuple(self._case.scenario["quotes"]), with_short_lateness)
         return {"seed": self._seed, **fills, **self._case.scenario}
 
     def config(self, traits: Collection[Trait]) -> ExecutionConfig:

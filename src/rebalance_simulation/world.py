@@ -241,7 +241,7 @@ class World:
             if pk.startswith("PLAN#"):
                 self.checker.check_journal(pk)
             elif pk.startswith("ACCOUNT#"):
-                self.checker.check_lease(pk.removeprefix("ACCOUNT#"))
+                self.checker.check_account(pk.removeprefix("ACCOUNT#"))
 
     # --- program -----------------------------------------------------------------------------------------
 
