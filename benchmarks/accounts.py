@@ -99,9 +99,9 @@ def measure(accounts: int, consumers: int) -> Round:
     return _summary(plans, consumers, wall)
 
 
-def _scenario() -> dict[str, Any]:
+def _scenario(account: str = STUCK) -> dict[str, Any]:
     return {
-        "account": {"cash": "92000"},
+        "account": {"cash": "92000", "account_number": f"PA-{account}"},
         "clock": {"sessions": "always_open"},
         "assets": [{"symbol": symbol, "fractionable": True} for symbol in _SYMBOLS],
         "quotes": {symbol: {"bid": "99.99", "ask": "100.01"} for symbol in _SYMBOLS},
@@ -204,7 +204,8 @@ def _work(environment: dict[str, str], url: str) -> list[Plan]:
             "attributes": message["Attributes"],
             "eventSource": "aws:sqs",
         }
-        broker.load_scenario(_scenario())
+        account = message["Attributes"]["MessageGroupId"]
+        broker.load_scenario(_scenario(account))
         aws_requests.clear()
         broker_requests.clear()
         wall, cpu = time.monotonic(), time.process_time()
@@ -217,7 +218,6 @@ def _work(environment: dict[str, str], url: str) -> list[Plan]:
         if done and filled != ORDERS:
             raise AssertionError(f"{filled} of {ORDERS} orders were filled, so the measurement is invalid")
         duplicates = len(orders) - len({order["client_order_id"] for order in orders})
-        account = message["Attributes"]["MessageGroupId"]
         plans.append(Plan(account, *taken, _database(aws_requests), len(broker_requests), done, duplicates))
         if done:
             sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])

@@ -136,8 +136,8 @@ class IdempotencyGate:
             self._execute_once(claim=claim, execute=execution.run_claimed)
         except IdempotencyAlreadyInProgressError:
             bypass = "the record is claimed, by another run or by one that was killed"
-        except IdempotencyValidationError:  # perhaps of a run that was killed before the journal refused its plan
-            bypass = "the record has other content; the journal decides which content was started"
+        except IdempotencyValidationError:  # claimed with other content, perhaps by a run that never started a plan
+            bypass = "the record has other content; the journal decides which content the plan ID has"
         except (IdempotencyPersistenceLayerError, IdempotencyInconsistentStateError) as error:
             if execution.error is not None:
                 raise execution.error from error  # the claim was not released; it expires with this invocation

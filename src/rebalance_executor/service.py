@@ -20,6 +20,7 @@ from rebalance_executor.triggers import (
     HealthRequest,
     PlanDocument,
     PlanPointer,
+    PlanVersion,
     QueueMessage,
     Request,
     decode,
@@ -27,23 +28,6 @@ from rebalance_executor.triggers import (
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
-
-
-@dataclass(frozen=True, slots=True)
-class PlanVersion:
-    """A plan document in S3: its latest version unless ``version_id`` or ``etag`` names one."""
-
-    bucket: str
-    key: str
-    version_id: str | None = None
-    etag: str | None = None
-    """Hash of its content. It names the version in a bucket without versioning."""
-
-    @property
-    def url(self) -> str:
-        """The document and its version as text."""
-        version = f"versionId={self.version_id}" if self.version_id is not None else f"etag={self.etag}"
-        return f"s3://{self.bucket}/{self.key}?{version}"
 
 
 class PlanStore(Protocol):

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from rebalance_executor.domain.errors import InvalidInput
@@ -46,8 +46,25 @@ class PlanPointer:
     bucket: str
     key: str
     version_id: str | None
-    delivery_id: str | None = None
+    delivery_id: str | None = field(default=None, compare=False)
     """ID that all deliveries of the same event or message share; None if the invocation's request ID is that."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanVersion:
+    """A plan document in S3: its latest version unless ``version_id`` or ``etag`` names one."""
+
+    bucket: str
+    key: str
+    version_id: str | None = None
+    etag: str | None = None
+    """Hash of its content. It names the version in a bucket without versioning."""
+
+    @property
+    def url(self) -> str:
+        """The document and its version as text."""
+        version = f"versionId={self.version_id}" if self.version_id is not None else f"etag={self.etag}"
+        return f"s3://{self.bucket}/{self.key}?{version}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,7 @@ from botocore.exceptions import ReadTimeoutError
 
 from rebalance_executor.adapters.s3 import S3PlanStore
 from rebalance_executor.domain.errors import ConfigurationError, InvalidInput, PlanSourceUnavailable
-from rebalance_executor.service import PlanVersion
-from rebalance_executor.triggers import MAX_BYTES
+from rebalance_executor.triggers import MAX_BYTES, PlanVersion
 from tests.support.aws import Tampered, aws, client_error, once
 
 if TYPE_CHECKING:

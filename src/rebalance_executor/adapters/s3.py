@@ -10,8 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from rebalance_executor.adapters.aws import error_code, error_text
 from rebalance_executor.domain.errors import ConfigurationError, InvalidInput, PlanSourceUnavailable
-from rebalance_executor.service import PlanVersion
-from rebalance_executor.triggers import MAX_BYTES
+from rebalance_executor.triggers import MAX_BYTES, PlanVersion
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

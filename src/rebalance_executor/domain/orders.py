@@ -131,6 +131,8 @@ class ChildOrder:
     """Time of the first report of a final status with at least the present fills, until it is confirmed."""
     reported_at: datetime | None = None
     """Time of the first reading of the present final status, fills and price, until a second one confirms them."""
+    other_content: str | None = None
+    """Description of the order that the broker has under this client order ID, if its content is not this child's."""
     error_code: str | None = None
     error_message: str | None = None
     spread_fraction: Decimal | None = None
@@ -218,6 +220,20 @@ class ChildOrder:
             reported_at=None,
         )
         return self._after_final_report(after, order, now, confirm_after) if order.is_terminal else after
+
+    def with_other_content(self, order: BrokerOrder, now: datetime) -> ChildOrder:
+        """Return this child after a report of an order with other content: it is canceled, its fills do not count."""
+        since = (self.closed_since or now) if order.is_terminal else None
+        text = f"{order.client_order_id} is order {order.id} at the broker, with other content: {order.description}"
+        return replace(
+            self,
+            state=ChildState.LIVE,
+            order_id=order.id,
+            status=order.status,
+            other_content=text,
+            closed_since=since,
+            reported_at=None,
+        )
 
     def with_late_fill(self, order: BrokerOrder) -> ChildOrder:
         """Return this final child with the shares that the broker filled after its end was confirmed.

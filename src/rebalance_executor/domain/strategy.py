@@ -122,9 +122,9 @@ def decide(parent: ParentOrder, context: DecisionContext, config: ExecutionConfi
             return _await_confirmation(child, context, config)
         case ChildOrder(phase=ChildPhase.PENDING_CANCEL) as child, _:
             return _await_cancel(child, context, config)
-        case ChildOrder(phase=ChildPhase.WORKING) as child, Working():
+        case ChildOrder(phase=ChildPhase.WORKING, other_content=None) as child, Working():
             return _while_working(parent, child, context, config)
-        case ChildOrder(phase=ChildPhase.WORKING), _:
+        case ChildOrder(phase=ChildPhase.WORKING), _:  # also one that was changed at the broker
             return Cancel()
         case _ if (settled := _settled_at_broker(parent)) is not None:
             return settled
@@ -153,6 +153,8 @@ def needs_quote(parent: ParentOrder, config: ExecutionConfig) -> bool:
 
 def _await_confirmation(child: ChildOrder, context: DecisionContext, config: ExecutionConfig) -> Decision:
     """Wait a bounded time for the details of an order that is final at the broker, and for two equal readings."""
+    if child.other_content is not None:  # only its end was waited for
+        return Settle(Outcome.UNRESOLVED, Code.CLIENT_ORDER_ID_MISMATCH, child.other_content)
     wait, problem = config.price_wait_seconds, "the broker did not report all fills with their average price"
     if child.is_complete:  # the next equal reading confirms it; readings that never agree must not hold the plan
         wait, problem = config.cancel_wait_seconds + 2 * config.tick_seconds, "its reports contradict each other"
@@ -165,6 +167,8 @@ def _await_cancel(child: ChildOrder, context: DecisionContext, config: Execution
     since = child.cancel_requested_at or context.now
     if context.now - since < seconds(config.cancel_wait_seconds):
         return Wait()
+    if child.other_content is not None:
+        return Settle(Outcome.UNRESOLVED, Code.CLIENT_ORDER_ID_MISMATCH, child.other_content)
     text = f"order {child.order_id} is still {child.status} after its cancel was requested"
     return Settle(Outcome.UNRESOLVED, Code.CANCEL_UNCONFIRMED, text)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.execution.holdings import Holdings
@@ -23,12 +25,18 @@ class AccountAccess:
     holdings: Holdings
     kill_switch: KillSwitch
     config: ExecutionConfig
+    sent_at: deque[datetime] = field(default_factory=deque)
+    """Times of the submissions and cancels of the last minute, over all plans of the invocation."""
 
     @classmethod
     def create(cls, account: str, broker: Broker, ports: Ports, config: ExecutionConfig) -> AccountAccess:
         """Return the access to the account with this name. Nothing is read yet."""
         quotes, holdings = QuoteFeed(broker, ports.clock, config), Holdings(broker, ports.clock, config)
         return cls(account, ports, broker, quotes, holdings, KillSwitch(ports, account), config)
+
+    def for_next_plan(self) -> AccountAccess:
+        """Return the access for another plan of the same invocation; readings belong to the plan that they bound."""
+        return replace(self, holdings=Holdings(self.broker, self.ports.clock, self.config))
 
     @property
     def clock(self) -> Clock:

@@ -12,7 +12,6 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from rebalance_executor.domain.cash import child_cost, committed
-from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.errors import PlanYielded, RateLimited, Redeliver
 from rebalance_executor.domain.market import ZERO, BrokerOrder, Side
 from rebalance_executor.domain.orders import (
@@ -20,7 +19,6 @@ from rebalance_executor.domain.orders import (
     ChildOrder,
     ChildPhase,
     ChildState,
-    Outcome,
     ParentOrder,
     child_order_id,
 )
@@ -129,8 +127,8 @@ class Executor:
     def _look(self, side: Side) -> dict[str, datetime]:
         """Apply the broker's reports to the open children of this side.
 
-        This takes one list request, and one more for each child that the list does not contain, or shows as live
-        although that is doubtful: a list can be late.
+        This takes one list request, and one more for each child that the list does not contain, or whose row
+        contradicts what was sent or reported before: a list can be late or wrong.
 
         Returns:
             The symbols whose child the broker does not know, with the time of that answer.
@@ -145,7 +143,7 @@ class Executor:
         by_client_id = {order.client_order_id: order for order in listed}
         for parent, child in pairs:
             order = by_client_id.get(child.client_order_id)
-            if order is None or self._is_doubtful(child, order):
+            if order is None or self._is_doubtful(parent, child, order):
                 order = self._broker.order_by_client_id(child.client_order_id) or order
             if order is not None:
                 self._report(parent, child, order)
@@ -153,21 +151,20 @@ class Executor:
                 absent[parent.symbol] = self._clock.now()
         return absent
 
-    def _is_doubtful(self, child: ChildOrder, listed: BrokerOrder) -> bool:
-        """Return whether a row of the list must be confirmed by ID: it contradicts what the broker said before."""
+    def _is_doubtful(self, parent: ParentOrder, child: ChildOrder, listed: BrokerOrder) -> bool:
+        """Return whether a row of the list must be confirmed by ID: it contradicts what was sent or reported before."""
         was_refused = self._run.outbox.take_refused_cancel(child)
         wait, since = seconds(self._config.cancel_wait_seconds), child.cancel_requested_at
         is_overdue = since is not None and self._clock.now() - since >= wait  # an operator would have to look
         is_behind = child.closed_since is not None or was_refused or is_overdue
-        return listed.filled_qty < child.filled_qty or (is_behind and not listed.is_terminal)
+        if listed.filled_qty < child.filled_qty or not listed.is_for(parent.symbol, parent.side, child.qty):
+            return True
+        return is_behind and not listed.is_terminal
 
     def _report(self, parent: ParentOrder, child: ChildOrder, order: BrokerOrder) -> None:
-        """Apply the broker's report to the child, or settle the parent if the order is not this child's."""
+        """Apply the broker's report to the child."""
         if not order.is_for(parent.symbol, parent.side, child.qty):
-            text = f"{order.client_order_id} is order {order.id} at the broker, with other content: {order.description}"
-            if order.id == child.order_id and not order.is_terminal:
-                self._sender.cancel(parent.symbol)  # our own order was changed; it must not keep working unattended
-            self._settle(parent, Settle(Outcome.UNRESOLVED, Code.CLIENT_ORDER_ID_MISMATCH, text))
+            self._run.work.update_child(parent.symbol, child.with_other_content(order, self._clock.now()))
             return
         after = child.with_report(order, self._clock.now(), seconds(self._config.tick_seconds))
         if child.order_id is None:

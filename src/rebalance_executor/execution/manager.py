@@ -41,7 +41,7 @@ from rebalance_executor.execution.deadline import Deadline
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.executor import Executor
 from rebalance_executor.execution.kill_switch import KillSwitch
-from rebalance_executor.execution.ports import Broker, Lease, Ports
+from rebalance_executor.execution.ports import Lease, Ports
 from rebalance_executor.execution.pretrade import PreTrade
 from rebalance_executor.execution.publishing import publish
 from rebalance_executor.execution.reconciliation import reconcile
@@ -89,16 +89,18 @@ class ExecutionManager:
             JournalContradiction: the journal cannot be read or contradicts the plan.
         """
         broker = self._ports.brokers(account, deadline)
+        access = AccountAccess.create(account, broker, self._ports, self._config)
         while True:
             lease = self._acquire_lease(account, deadline, run_id)
             with ExitStack() as on_error:
                 on_error.callback(self._release_lease, lease)
                 if lease.unfinished_plan_id in (None, plan.plan_id):
-                    result = self._under_lease(plan, broker, lease, deadline, source)
+                    result = self._under_lease(plan, access, lease, deadline, source)
                     on_error.pop_all()  # a finished plan has released its lease
                     return result
-                self._finish_earlier(broker, lease, deadline)
+                self._finish_earlier(access, lease, deadline)
                 on_error.pop_all()
+            access = access.for_next_plan()
             if self._ports.clock.now() + _SHORTEST_RUN > deadline.stop_at:
                 raise PlanYielded(f"plan {lease.unfinished_plan_id} was finished first; too little time is left")
 
@@ -129,7 +131,7 @@ class ExecutionManager:
 
     # --- the plan ----------------------------------------------------------------------------------------
 
-    def _finish_earlier(self, broker: Broker, lease: Lease, deadline: Deadline) -> None:
+    def _finish_earlier(self, access: AccountAccess, lease: Lease, deadline: Deadline) -> None:
         """Finish the account's unfinished plan, whose own delivery may never come again.
 
         Raises:
@@ -144,7 +146,7 @@ class ExecutionManager:
                     f"the journal of account {lease.account} lacks its unfinished plan {plan_id}"
                 )
             with self._ports.log.earlier_plan(journal.document):
-                self._resume_and_finish(journal.document, journal, broker, lease, deadline)
+                self._resume_and_finish(journal.document, journal, access, lease, deadline)
         except RebalanceError as error:
             if not isinstance(error, Redeliver):
                 self._ports.log.emit(
@@ -154,7 +156,7 @@ class ExecutionManager:
             raise EarlierPlanUnfinished(text, unfinished_plan_id=plan_id) from error
 
     def _under_lease(
-        self, plan: RebalancePlan, broker: Broker, lease: Lease, deadline: Deadline, source: str | None
+        self, plan: RebalancePlan, access: AccountAccess, lease: Lease, deadline: Deadline, source: str | None
     ) -> ExecutionResult:
         journal = self._ports.journal.load(lease.account, plan.plan_id)
         if journal is not None and journal.plan.content_hash != plan.content_hash:
@@ -165,15 +167,13 @@ class ExecutionManager:
             publish(self._ports, journal.result, journal.published)  # an earlier run may have ended before it did
             return journal.result
         if journal is not None:
-            return self._resume_and_finish(journal.document or plan, journal, broker, lease, deadline)
+            return self._resume_and_finish(journal.document or plan, journal, access, lease, deadline)
         self._check_fresh(plan)
-        access = AccountAccess.create(lease.account, broker, self._ports, self._config)
         return self._work(PreTrade(access).start(plan, lease, deadline, source), access)
 
     def _resume_and_finish(
-        self, plan: RebalancePlan, journal: PlanJournal, broker: Broker, lease: Lease, deadline: Deadline
+        self, plan: RebalancePlan, journal: PlanJournal, access: AccountAccess, lease: Lease, deadline: Deadline
     ) -> ExecutionResult:
-        access = AccountAccess.create(lease.account, broker, self._ports, self._config)
         run = self._resume(plan, journal, PreTrade(access), lease, deadline)
         self._check_runs(run, access.kill_switch)
         return self._work(run, access)

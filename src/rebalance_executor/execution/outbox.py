@@ -24,9 +24,8 @@ class Outbox:
     them; None for a repetition, which must stay the very same order."""
     cancels_to_reissue: set[str] = field(default_factory=set)
     """Client order IDs whose cancel an earlier run journalled; it may have ended before it sent the cancel."""
-    cancels_answered: dict[str, datetime] = field(default_factory=dict)
-    """By client order ID: the time at which the broker last answered a cancel."""
-
+    cancels_answered: dict[str, list[datetime]] = field(default_factory=dict)
+    """By client order ID: the times at which the broker answered a cancel."""
     cancels_refused: set[str] = field(default_factory=set)
     """Client order IDs whose last cancel found nothing to cancel: the broker may have closed the order."""
 
@@ -77,8 +76,6 @@ class Outbox:
         if child is None or child.state is not ChildState.LIVE:
             return False
         if self._has_no_effect(child, now, wait):
-            # One retry per answer: the next answer decides whether another one follows.
-            del self.cancels_answered[child.client_order_id]
             return True
         if child.client_order_id not in self.cancels_to_reissue or child.phase is ChildPhase.CLOSED_UNCONFIRMED:
             return False
@@ -96,9 +93,13 @@ class Outbox:
         return was_refused
 
     def _has_no_effect(self, child: ChildOrder, now: datetime, wait: timedelta) -> bool:
-        """Return whether the broker answered a cancel a while ago and still shows the order as live, not as pending."""
-        answered_at, since = self.cancels_answered.get(child.client_order_id), child.cancel_requested_at
-        if answered_at is None or since is None or child.status == "pending_cancel":
+        """Return whether the broker answered a cancel a while ago and still shows the order as live, not as pending.
+
+        At the end of the wait a single cancel is sent once more before an operator must look.
+        """
+        answered, since = self.cancels_answered.get(child.client_order_id, []), child.cancel_requested_at
+        is_pending = child.phase is ChildPhase.PENDING_CANCEL and child.status != "pending_cancel"
+        if not answered or since is None or not is_pending:
             return False
-        is_pending = child.phase is ChildPhase.PENDING_CANCEL
-        return is_pending and now - answered_at >= _RESEND_CANCEL_AFTER and now - since < wait
+        is_last_chance = now - since >= wait and len(answered) == 1
+        return is_last_chance or (now - since < wait and now - answered[-1] >= _RESEND_CANCEL_AFTER)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -29,8 +28,9 @@ from rebalance_executor.execution.run import Run
 
 _ROUND_TRIP = timedelta(seconds=1)
 """Time that an order may take from its quote to the broker, in addition to the age of the quote."""
-_ORDERS_PER_TICK = 50
-"""New orders per tick. At 40 milliseconds each, the last one leaves while its quote is recent."""
+_TICKS_PER_MINUTE = 4
+"""Ticks in which the rate limit of a minute may be used up by new orders. By Alpaca's limit these are 50 per tick: at
+40 milliseconds each, the last one leaves while its quote is recent."""
 _PAUSE = timedelta(seconds=5)
 """Pause after a 429 without a time, and after a second submission of the same order without an answer."""
 
@@ -62,14 +62,14 @@ class Sender:
         self._config = access.config
         self._kill_switch = access.kill_switch
         self._assets = access.ports.assets
-        self._sent_at: deque[datetime] = deque()
+        self._sent_at = access.sent_at
         self._rejects = 0
         """Consecutive rejects."""
         self._counted: set[str] = set()
         """Client order IDs whose reject is counted: a reject is read more than once before it is final."""
         self._messages = 0
         """Submissions and cancels of the plan so far, including those journalled to be sent."""
-        self.orders_per_tick = _ORDERS_PER_TICK
+        self.orders_per_tick = max(1, access.config.rate_limit_per_minute // _TICKS_PER_MINUTE)
         """New orders per tick: fewer once a tick could not send all of them in time."""
         self.paused_until: datetime | None = None
         """Time before which no order is submitted: after HTTP 429, or after repeated submissions without an answer."""
@@ -159,7 +159,7 @@ class Sender:
         except BrokerUnavailable:
             run.work.update_child(symbol, replace(child, cancel_requested_at=None))  # sent again in the next tick
             return False
-        run.outbox.cancels_answered[child.client_order_id] = self._clock.now()
+        run.outbox.cancels_answered.setdefault(child.client_order_id, []).append(self._clock.now())
         if not is_accepted:
             run.outbox.cancels_refused.add(child.client_order_id)
         self._log.emit(LogEvent.ORDER_CANCEL_REQUESTED, symbol=symbol, **child_fields(child))

@@ -92,7 +92,6 @@ def error(code: object = None, message: str = "Forbidden") -> str:
         (429, error(), OutcomeUnknown),
         (499, error(), OutcomeUnknown),
         (404, HTML, OutcomeUnknown),
-        (404, error(40410000, "endpoint not found"), OutcomeUnknown),
         (408, error(40810000, "request timeout"), OutcomeUnknown),
         (408, error(), OutcomeUnknown),
         (500, error(50010000, "internal server error"), OutcomeUnknown),

@@ -36,6 +36,19 @@ def test_no_minute_has_more_requests_than_the_limit() -> None:
     assert all(later - earlier >= MINUTE for earlier, later in zip(sent, sent[3:], strict=False))
 
 
+@pytest.mark.parametrize(("requests", "seconds"), [(1, 0), (2, 50), (3, 55), (4, 55)])
+def test_wait_for_several_requests_lasts_until_all_are_allowed(requests: int, seconds: float) -> None:
+    clock = SimulatedClock()
+    limiter = RateLimiter(3, clock)
+    for _ in range(2):
+        limiter.acquire(LATER)
+        clock.advance(timedelta(seconds=5))
+    started = clock.now()
+    limiter.wait(LATER, requests)
+
+    assert (clock.now() - started).total_seconds() == seconds
+
+
 def test_wait_beyond_the_deadline_raises_with_the_time() -> None:
     clock = SimulatedClock()
     limiter = RateLimiter(1, clock)

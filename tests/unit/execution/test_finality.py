@@ -208,3 +208,15 @@ def test_row_with_fewer_shares_than_are_known_is_confirmed_by_id() -> None:
 
     assert outcomes(result) == {"AAA": (Outcome.FILLED, None)}
     assert fakes.parent("AAA").children[0].filled_qty == 4
+
+
+def test_row_with_another_quantity_is_confirmed_by_id() -> None:
+    fakes = FakePorts(child_wait_seconds=2)
+    fakes.broker.script("AAA", RESTS, FILLS)
+    listed = fakes.broker.orders
+    fakes.broker.orders = lambda symbols, after: [  # type: ignore[method-assign]
+        replace(row, qty=Decimal(7)) for row in listed(symbols, after)
+    ]
+    result = fakes.execute(BUY_ONE)
+
+    assert outcomes(result) == {"AAA": (Outcome.FILLED, None)}

@@ -126,7 +126,7 @@ def test_cancel_of_this_run_is_not_sent_again() -> None:
 def not_accepted(**fields: Any) -> Run:
     """Return a run whose cancel was sent at ``NOW`` and answered "nothing to cancel" one second later."""
     return a_run(
-        a_parent(a_child(cancel_requested_at=NOW, **fields)), outbox=Outbox(cancels_answered={"client-1": later(1)})
+        a_parent(a_child(cancel_requested_at=NOW, **fields)), outbox=Outbox(cancels_answered={"client-1": [later(1)]})
     )
 
 
@@ -135,7 +135,9 @@ def test_cancel_not_accepted_is_sent_again_within_the_wait() -> None:
 
     assert not take_cancel_retry(run, later(2.9))
     assert take_cancel_retry(run, later(3))
-    assert not take_cancel_retry(run, later(9))  # one retry per answer
+    run.outbox.cancels_answered["client-1"].append(later(3))
+    assert not take_cancel_retry(run, later(4.9))
+    assert take_cancel_retry(run, later(5))
     assert not run.work.changed
 
 
@@ -148,8 +150,12 @@ def test_cancel_not_accepted_is_not_sent_again(fields: dict[str, Any]) -> None:
     assert not take_cancel_retry(not_accepted(**fields), later(3))
 
 
-def test_cancel_is_not_sent_again_after_the_wait() -> None:
-    assert not take_cancel_retry(not_accepted(), later(10))
+def test_cancel_without_effect_is_sent_a_second_time_at_the_end_of_the_wait_at_the_latest() -> None:
+    run = not_accepted()
+
+    assert take_cancel_retry(run, later(10))
+    run.outbox.cancels_answered["client-1"].append(later(10))
+    assert not take_cancel_retry(run, later(12))
 
 
 # --- the ladder's bounds ---------------------------------------------------------------------------------

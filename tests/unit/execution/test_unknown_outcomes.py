@@ -73,7 +73,8 @@ def test_order_with_our_id_and_other_content_is_unresolved(fields: dict[str, Any
     sent = fakes.broker.sent[0].client_order_id
     assert parent.message.startswith(f"{sent} is order order-x")
     assert words in parent.message
-    assert parent.settled_at == later(0.5)
+    assert fakes.broker.cancel_requests == ["order-x"]
+    assert parent.settled_at == later(1)
     assert len(fakes.broker.sent) == 1
     assert [fields["symbol"] for fields in fakes.fields(LogEvent.ITEM_UNRESOLVED)] == ["AAA"]
 

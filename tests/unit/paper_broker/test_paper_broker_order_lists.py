@@ -161,6 +161,41 @@ def test_broker_can_change_the_quantity_of_an_open_order() -> None:
     assert harness.exchange.force_fill(order["id"])["filled_qty"] == "30"
 
 
+def test_late_list_shows_a_change_of_an_order_late() -> None:
+    harness = with_lists(delay_seconds=2)
+    order = harness.order()
+    harness.wait(seconds=5)
+    harness.exchange.change_order(order["id"], qty="30")
+    (early,) = harness.exchange.list_orders()
+    harness.wait(seconds=2)
+    (late,) = harness.exchange.list_orders()
+
+    assert (early["qty"], late["qty"]) == ("10", "30")
+    assert late["updated_at"] == "2026-01-26T15:00:05.000000000Z"
+
+
+def test_renamed_order_executes_at_the_quote_of_its_new_symbol() -> None:
+    harness = ExchangeHarness(quotes={"ABC": {"bid": "10", "ask": "11"}, "NEW": {"bid": "10", "ask": "10.01"}})
+    order = harness.order()
+    assert harness.status(order) == "new"
+
+    harness.exchange.change_order(order["id"], symbol="NEW")
+
+    assert (harness.read(order)["filled_avg_price"], harness.shares("NEW")) == ("10.01", "10")
+
+
+def test_late_list_has_no_young_replacement() -> None:
+    fill = {"behaviour": "never", "replace_seconds": 60}
+    harness = ExchangeHarness(default_fill=fill, lists={"delay_seconds": 2})
+    old = harness.order()
+    harness.wait(seconds=5)
+    new = harness.exchange.replace_order(old["id"], {"limit_price": "10.01"})
+
+    assert ids(harness) == [old["id"]]
+    harness.wait(seconds=2)
+    assert set(ids(harness)) == {old["id"], new["id"]}
+
+
 @pytest.mark.parametrize("change", [{"symbol": "NONE"}, {"qty": "4"}])
 def test_invalid_change_of_an_order_is_rejected(change: JsonObject) -> None:
     harness = ExchangeHarness(default_fill={"behaviour": "parts", "parts": [{"fraction": 0.4}]})

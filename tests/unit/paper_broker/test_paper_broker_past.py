@@ -85,6 +85,22 @@ def test_buying_power_on_margin_lags_the_quotes() -> None:
     assert (before, early, harness.buying_power) == ("20200.2", "20200.2", "20400")
 
 
+def test_buying_power_on_margin_lags_drifting_quotes() -> None:
+    drift = {"step_seconds": 1, "basis_points": 200}
+    exact, late = (
+        ExchangeHarness(drift=drift, account={"cash": "100", "multiplier": "2", "account_lag_seconds": lag})
+        for lag in (0, 1)
+    )
+    shown = []
+    for _ in range(6):
+        shown.append((exact.buying_power, late.buying_power))
+        exact.wait(seconds=1)
+        late.wait(seconds=1)
+
+    assert len({power for power, _ in shown}) > 2
+    assert [power for _, power in shown[1:]] == [power for power, _ in shown[:-1]]
+
+
 def test_positions_are_shown_as_they_were() -> None:
     harness = lagging(positions_lag_seconds=2)
     harness.order(side="sell", qty="20")

@@ -16,6 +16,8 @@ from rebalance_executor.adapters.alpaca.client import APIError
 
 _MAX_MESSAGE_LENGTH = 500
 """Longer messages are cut: they are journalled with the order, and a journal item has a maximum size."""
+_NOT_ABOUT_THE_ORDER = (401, 404, 408)
+"""Statuses of a submission that do not come from the check of the order: keys, a missing path, a timeout."""
 _INVALID_SYMBOL_STATUSES = (400, 422)
 
 
@@ -59,8 +61,9 @@ class ErrorResponse:
 
     @property
     def rejects_order(self) -> bool:
-        """True if only Alpaca's check of the order can have given this answer. A missing path has a code, too."""
-        return 400 <= self.status < 500 and self.status not in (404, 408) and self.code is not None
+        """True if only Alpaca's check of the order can have given this answer."""
+        is_client_error = 400 <= self.status < 500 and self.status not in _NOT_ABOUT_THE_ORDER
+        return is_client_error and self.code is not None
 
     def says_not_found(self, kind: str) -> bool:
         """Return whether Alpaca says that this ``asset`` or ``order`` does not exist.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from rebalance_executor.adapters.dynamodb.table import ConditionFailed, Item, Table, Value
 from rebalance_executor.execution.ports import Clock
-from rebalance_executor.service import PlanVersion
+from rebalance_executor.triggers import PlanVersion
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
