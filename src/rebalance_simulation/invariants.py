@@ -168,11 +168,11 @@ class InvariantChecker:
         key, symbol = self._intents.get(order["client_order_id"], (None, ""))
         if key is None:
             raise Violation(f"{order['client_order_id']} is sent without an intent in the journal")
-        self.requests.check_permission(key[0], order)
+        self.requests.check_permission(key, order)
         self._account.check_commitment(order)
         children = self._parents[key][symbol].children
         child = next(child for child in children if child.client_order_id == order["client_order_id"])
-        self._evidence.check_submission(self._world.current.run_id, symbol, child)
+        self._evidence.check_submission((self._world.current.run_id, key), symbol, child)
 
     # --- exchange ----------------------------------------------------------------------------------------
 
@@ -301,15 +301,16 @@ class InvariantChecker:
     def check_withdrawn(self, invocation: Invocation) -> None:
         """Check that an ended invocation leaves no order at work, if all its trading and journal requests succeeded."""
         lease = self._leases.get(invocation.account)
-        if lease is None or lease.run_id != invocation.run_id:
-            return  # it did not hold the lease, or not last
+        if lease is None or lease.run_id != invocation.run_id or not invocation.has_asked_broker:
+            return  # it did not hold the lease, or not last, or it refused the plan
         config = self._world.config
         if config.rate_limit_per_minute < _USUAL_RATE or any("/stocks" not in name for name, _ in invocation.faults):
             return
         if any(fault in OF_THE_PROCESS for _, fault in invocation.faults):
             return
         for order in self.orders():
-            is_working = order.is_open and order.status != "pending_cancel"
+            is_own = self._intents[order.client_order_id][0][0] == invocation.account
+            is_working = is_own and order.is_open and order.status != "pending_cancel"
             if is_working and not self._world.broker.record.cancels.get(order.id):
                 raise Violation(f"invocation {invocation.number} ended and left {order.client_order_id} {order.status}")
 

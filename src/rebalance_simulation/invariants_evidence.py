@@ -14,7 +14,7 @@ from rebalance_executor.domain.risk_state import PROGRAM, KillSwitchRecord, Trad
 from rebalance_executor.domain.values import seconds
 from rebalance_simulation.broker_record import SubmissionAnswer
 from rebalance_simulation.faults import KILLS, EnvironmentEvent, Fault
-from rebalance_simulation.invariants_account import Fill
+from rebalance_simulation.invariants_account import Fill, PlanKey
 from rebalance_simulation.violation import Violation
 from rebalance_simulation.world_view import WorldView
 
@@ -62,8 +62,8 @@ class EvidenceInvariants:
 
     def __init__(self, world: WorldView) -> None:
         self._world = world
-        self._submitted: dict[str, list[str]] = {}
-        """Client order IDs in the order of their submission, by run."""
+        self._submitted: dict[tuple[str, PlanKey], list[str]] = {}
+        """Client order IDs in the order of their submission, by run and plan."""
 
     # --- outcomes ----------------------------------------------------------------------------------------
 
@@ -133,22 +133,22 @@ class EvidenceInvariants:
 
     # --- submissions -------------------------------------------------------------------------------------
 
-    def check_submission(self, run_id: str, symbol: str, child: ChildOrder) -> None:
+    def check_submission(self, run: tuple[str, PlanKey], symbol: str, child: ChildOrder) -> None:
         """Check the price of an order and the rejects before it, as it is about to be sent."""
-        self._check_rejects_in_a_row(run_id, child.client_order_id)
+        self._check_rejects_in_a_row(run, child.client_order_id)
         if not child.resent:
             self._check_price(symbol, child)
 
-    def _check_rejects_in_a_row(self, run_id: str, client_order_id: str) -> None:
+    def _check_rejects_in_a_row(self, run: tuple[str, PlanKey], client_order_id: str) -> None:
         answers, limit = self._world.broker.record.answers, self._world.config.max_rejects_in_a_row
-        submitted, rejects = self._submitted.setdefault(run_id, []), 0
+        submitted, rejects = self._submitted.setdefault(run, []), 0
         for earlier in reversed(submitted):
             answer = answers.get(earlier)
             if answer is SubmissionAnswer.ACCEPTED:
                 break
             rejects += answer is SubmissionAnswer.REJECTED
         if rejects >= limit:
-            raise Violation(f"{run_id} sends {client_order_id} after {rejects} rejects in a row, the limit is {limit}")
+            raise Violation(f"{run[0]} sends {client_order_id} after {rejects} rejects in a row, the limit is {limit}")
         submitted.append(client_order_id)
 
     def _check_price(self, symbol: str, child: ChildOrder) -> None:

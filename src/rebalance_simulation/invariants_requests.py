@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from rebalance_executor.domain.market import Side
 from rebalance_executor.domain.risk_state import TradingState
 from rebalance_simulation.calls import Submission
+from rebalance_simulation.invariants_account import PlanKey
 from rebalance_simulation.invocation import Invocation
 from rebalance_simulation.violation import Violation
 from rebalance_simulation.world_view import WorldView
@@ -28,13 +29,14 @@ class RequestInvariants:
         self._world = world
         self._request_times: dict[tuple[int, str, str], deque[datetime]] = {}
         """Requests of the last minute, by process, account name and endpoint."""
-        self._submission_times: dict[str, deque[datetime]] = {}
-        """Submissions of the last minute, by run."""
+        self._submission_times: dict[tuple[str, PlanKey], deque[datetime]] = {}
+        """Submissions of the last minute, by run and plan."""
 
     def check_rate_limit(self, name: str) -> None:
         """Check that a process keeps the rate limit of each account name and endpoint."""
         endpoint = "data" if "/stocks" in name else "trading"
         invocation = self._world.current
+        invocation.has_asked_broker = True
         times = self._request_times.setdefault((invocation.process, invocation.account, endpoint), deque())
         if _count_last_minute(times, self._world.clock.world()) > self._world.config.rate_limit_per_minute:
             raise Violation(f"{len(times)} requests per minute exceed the rate limit")
@@ -49,8 +51,9 @@ class RequestInvariants:
         if not invocation.is_disturbed:
             raise Violation(f"invocation {invocation.number} timed out without any fault")
 
-    def check_permission(self, account: str, order: Submission) -> None:
+    def check_permission(self, plan: PlanKey, order: Submission) -> None:
         """Check market hours, the holder of the lease, the kill switch, and the rate of submissions."""
+        account, _ = plan
         run_id, ledger = self._world.current.run_id, self._world.ledger
         is_extended = order.get("extended_hours") and self._world.config.extended_hours
         if not is_extended and self._world.is_market_closed():
@@ -59,7 +62,7 @@ class RequestInvariants:
         if lease is None or lease.run_id != run_id:
             raise Violation(f"{run_id} sends an order, the lease is held by {lease and lease.run_id}")
         self._check_kill_switch(account, order)
-        self._check_message_rate(run_id)
+        self._check_message_rate(run_id, plan)
 
     def _check_kill_switch(self, account: str, order: Submission) -> None:
         switch = self._world.ledger.kill_switch(account)
@@ -71,9 +74,9 @@ class RequestInvariants:
             run_id = self._world.current.run_id
             raise Violation(f"{run_id} sends a {order['side']}, the account is {switch.state} since {switch.at}")
 
-    def _check_message_rate(self, run_id: str) -> None:
-        """Check that a run sends no more orders per minute than the controls allow."""
-        times = self._submission_times.setdefault(run_id, deque())
+    def _check_message_rate(self, run_id: str, plan: PlanKey) -> None:
+        """Check that a run sends no more orders of a plan per minute than the controls allow."""
+        times = self._submission_times.setdefault((run_id, plan), deque())
         limit = self._world.config.max_messages_per_minute
         if _count_last_minute(times, self._world.clock.world()) > limit:
             raise Violation(f"{run_id} sends {len(times)} orders per minute, the limit is {limit}")

@@ -28,6 +28,8 @@ class Invocation:
     account: str = ""
     """Account name of the current run."""
     run_id: str = ""
+    has_asked_broker: bool = False
+    """True once it sent a request to the broker."""
     stop_at: datetime | None = None
     """Time at which the current run stops sending orders."""
     is_dead: bool = False
