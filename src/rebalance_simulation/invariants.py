@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -27,6 +26,7 @@ from rebalance_simulation.calls import Submission
 from rebalance_simulation.faults import OF_THE_PROCESS
 from rebalance_simulation.invariants_account import PREFIX, AccountInvariants, PlanKey
 from rebalance_simulation.invariants_evidence import EvidenceInvariants
+from rebalance_simulation.invariants_journal import check_transition, exposure
 from rebalance_simulation.invariants_requests import RequestInvariants
 from rebalance_simulation.invocation import Invocation
 from rebalance_simulation.violation import Violation
@@ -88,7 +88,7 @@ class InvariantChecker:
             if before is parent:
                 continue
             if before is not None:
-                _check_transition(before, parent, is_finished=key in self.results)
+                check_transition(before, parent, is_finished=key in self.results)
             parents[symbol] = parent
             for child in parent.children:
                 self._intents.setdefault(child.client_order_id, (key, symbol))
@@ -120,7 +120,7 @@ class InvariantChecker:
         if sum(child.is_open for child in parent.children) > 1:
             raise Violation(f"{parent.symbol} has more than one open child order in the journal")
         self._evidence.check_rejects(parent, orders)
-        exposed = sum((_exposure(child, orders.get(child.client_order_id)) for child in parent.children), ZERO)
+        exposed = sum((exposure(child, orders.get(child.client_order_id)) for child in parent.children), ZERO)
         if exposed > parent.qty:
             raise Violation(f"{parent.symbol}: {exposed} shares filled, live or unknown exceed {parent.qty} ordered")
         if parent.code == Code.CANCEL_UNCONFIRMED and parent.open_child is not None:
@@ -356,50 +356,3 @@ def _plan_ids(state: RiskState) -> set[str]:
 def _check_dollars(subject: str, dollars: Decimal, limit: Decimal | None) -> None:
     if limit is not None and dollars > limit * _LIMIT_TOLERANCE:
         raise Violation(f"{subject}: {dollars} dollars traded exceed the limit {limit}")
-
-
-def _exposure(child: ChildOrder, order: Order | None) -> Decimal:
-    """Return the shares that a child has filled or may still fill: the larger of journal and broker."""
-    if order is None:
-        return child.exposure
-    at_broker = (order.qty or ZERO) if order.is_open else order.filled_qty
-    if child.is_open and order.is_open:
-        return max(at_broker, child.exposure)
-    return at_broker if child.is_open else max(at_broker, child.filled_qty)
-
-
-def _check_transition(before: ParentOrder, after: ParentOrder, *, is_finished: bool) -> None:
-    """Check that quantities are frozen, children are only added, and closed children and outcomes do not change.
-
-    The only exception is a late fill before the result: more shares of a closed child, and the outcome that follows.
-    """
-    may_scale = not before.children and before.outcome is None
-    if after.qty != before.qty and not (may_scale and after.qty < before.qty):
-        raise Violation(f"{after.symbol}: the frozen quantity changed from {before.qty} to {after.qty}")
-    has_late_fill = not is_finished and after.filled_qty > before.filled_qty
-    changed = (Outcome.FILLED, Outcome.PARTIALLY_FILLED) if has_late_fill else ()
-    if before.outcome is not None and after.outcome not in (before.outcome, Outcome.UNRESOLVED, *changed):
-        raise Violation(f"{after.symbol}: the outcome changed from {before.outcome} to {after.outcome}")
-    if len(after.children) < len(before.children):
-        raise Violation(f"{after.symbol}: a child order disappeared")
-    for old, new in zip(before.children, after.children, strict=False):
-        if (old.client_order_id, old.qty, old.limit_price) != (new.client_order_id, new.qty, new.limit_price):
-            raise Violation(f"{after.symbol}: child order {old.attempt} changed its ID, quantity or limit")
-        if old.is_open:
-            continue
-        is_late = not is_finished and not new.is_open and new.filled_qty > old.filled_qty
-        expected = _with_fills_of(new, old) if is_late else old
-        if replace(new, error_message=old.error_message) != expected:
-            raise Violation(f"{after.symbol}: closed child order {old.attempt} changed from {old} to {new}")
-
-
-def _with_fills_of(new: ChildOrder, old: ChildOrder) -> ChildOrder:
-    """Return the closed child as a late fill may change it: its fills and how it ended."""
-    return replace(
-        old,
-        state=new.state,
-        status=new.status,
-        filled_qty=new.filled_qty,
-        filled_avg_price=new.filled_avg_price,
-        closed_at=new.closed_at,
-    )
