@@ -370,9 +370,11 @@ class FakePorts:
         assert [child.request(request.symbol, request.side) for child in children] == [request]
 
 
-def rejection(status: int = 403, code: int | None = 40310000) -> OrderRejected:
+def rejection(
+    status: int = 403, code: int | None = 40310000, reason: str = "account is not allowed to trade"
+) -> OrderRejected:
     """Build the broker's reject of an order."""
-    return OrderRejected("insufficient buying power", http_status=status, broker_code=code)
+    return OrderRejected(reason, http_status=status, broker_code=code)
 
 
 def a_foreign_order(symbol: str, side: Side, order_id: str = "foreign-1", status: str = "new") -> BrokerOrder:

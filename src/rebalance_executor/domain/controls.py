@@ -405,6 +405,11 @@ def message_denial(of_plan: int, of_last_minute: int, limits: Limits) -> Denial 
     return None
 
 
+def is_explained_by_plan(reject: str) -> bool:
+    """Return whether a reject's text says that the account lacks the dollars: the plan's size explains it, no fault."""
+    return "buying power" in reject.lower()
+
+
 def consecutive_rejects_denial(in_a_row: int, limits: Limits) -> Denial | None:
     """Deny after ``max_rejects_in_a_row`` rejects without an acceptance: the account or the program is at fault."""
     if in_a_row < limits.max_rejects_in_a_row:

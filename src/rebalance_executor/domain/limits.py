@@ -166,7 +166,7 @@ class Limits(BaseModel):
         default=10,
         ge=1,
         description="Consecutive rejects by the broker in one run that halt the account. Ten in a row indicate a "
-        "systematic fault.",
+        "systematic fault; rejects for a lack of buying power do not count.",
     )
     reconcile_wait_seconds: Amount = Field(
         default=Decimal(5),

@@ -65,7 +65,7 @@ def agrees(parent: ParentOrder, child: ChildOrder, order: BrokerOrder | None) ->
 
 
 def with_late_fills(parent: ParentOrder, orders: Mapping[str, BrokerOrder], now: datetime) -> ParentOrder:
-    """Return a settled parent with the shares that the broker filled after its orders were final, settled again.
+    """Return a parent with the shares that the broker filled after its orders were final. If settled, it is again.
 
     Args:
         parent: the parent.
@@ -82,7 +82,9 @@ def with_late_fills(parent: ParentOrder, orders: Mapping[str, BrokerOrder], now:
             after = replace(after, children=tuple(late if c is child else c for c in after.children))
             more = format_decimal(late.filled_qty - child.filled_qty)
             texts.append(f"{more} shares of order {late.order_id} were filled after it was {child.status}")
-    return _settled_again(after, "; ".join(texts), now) if texts else parent
+    if not texts or parent.outcome is None:
+        return after
+    return _settled_again(after, "; ".join(texts), now)
 
 
 def _settled_again(parent: ParentOrder, text: str, now: datetime) -> ParentOrder:

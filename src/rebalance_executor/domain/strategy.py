@@ -176,6 +176,8 @@ def _await_cancel(child: ChildOrder, context: DecisionContext, config: Execution
 def _while_working(
     parent: ParentOrder, child: ChildOrder, context: DecisionContext, config: ExecutionConfig
 ) -> Decision:
+    if parent.exposure > parent.qty:
+        return Cancel()  # an earlier child was filled after its end
     if config.order_style is OrderStyle.LADDER:
         return Cancel() if _is_superseded(parent, child, context, config) else Wait()
     is_due = context.now - child.latest_send >= seconds(config.child_wait_seconds)

@@ -39,6 +39,7 @@ from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.holdings import NOTHING, Limit
 from rebalance_executor.execution.kill_switch import WHILE_RESTING
 from rebalance_executor.execution.order_events import child_fields, log_closed, log_outcome
+from rebalance_executor.execution.reconciliation import count_late_fills
 from rebalance_executor.execution.run import Run
 from rebalance_executor.execution.sender import Sender, TickActions
 
@@ -51,6 +52,7 @@ class Executor:
 
     def __init__(self, run: Run, access: AccountAccess) -> None:
         self._run = run
+        self._access = access
         self._ports = access.ports
         self._broker = access.broker
         self._quotes = access.quotes
@@ -144,7 +146,9 @@ class Executor:
         sent = [c.latest_send if c.state is ChildState.LIVE else run.state.started_at for _, c in pairs]
         listed = self._broker.orders([parent.symbol for parent, _ in pairs], min(sent) - ORDER_LOOKBACK)
         by_client_id = {order.client_order_id: order for order in listed}
-        for parent, child in pairs:
+        for before, child in pairs:
+            count_late_fills(run, self._access, before.symbol, by_client_id)  # of earlier orders of the parent
+            parent = run.parents[before.symbol]
             order = by_client_id.get(child.client_order_id)
             if order is None or self._is_doubtful(parent, child, order):
                 order = self._broker.order_by_client_id(child.client_order_id) or order
@@ -208,6 +212,8 @@ class Executor:
 
     def _is_covered(self, parent: ParentOrder, child: ChildOrder) -> bool:
         """Return whether the account still has the cash or the shares for a child that must be sent again unchanged."""
+        if parent.exposure > parent.qty:  # after a late fill
+            return False
         if parent.side is Side.SELL:
             return self._holdings.shares(parent).amount >= child.qty
         return self._holdings.covers(self._run.parents.values())

@@ -35,7 +35,9 @@ def reconcile(run: Run, access: AccountAccess) -> list[Difference]:
     confirmed: dict[str, BrokerOrder] = {}
     while True:
         orders = _read_orders(run, broker, symbols, confirmed)
-        _apply_late_fills(run, access, symbols, orders)
+        for symbol in symbols:
+            if count_late_fills(run, access, symbol, orders):
+                log_outcome(access.log, run.parents[symbol])
         parents = [run.parents[symbol] for symbol in symbols]
         remaining = differences(parents, list(orders.values()), broker.positions(symbols), prefix)
         now = clock.now()
@@ -77,16 +79,14 @@ def _read_orders(
     return orders
 
 
-def _apply_late_fills(
-    run: Run, access: AccountAccess, symbols: Sequence[str], orders: Mapping[str, BrokerOrder]
-) -> None:
-    """Count the shares that the broker filled after an order of this plan was final, and settle its item again."""
-    for before in [run.parents[symbol] for symbol in symbols]:
-        after = with_late_fills(before, orders, access.clock.now())
-        if after is before:
-            continue
-        run.work.update_parent(after)
-        for old, new in zip(before.children, after.children, strict=True):
-            if new is not old:
-                access.log.emit(LogEvent.ORDER_LATE_FILL, symbol=after.symbol, **child_fields(new))
-        log_outcome(access.log, after)
+def count_late_fills(run: Run, access: AccountAccess, symbol: str, orders: Mapping[str, BrokerOrder]) -> bool:
+    """Count the shares that the broker filled after an order of this parent was final; return whether there are any."""
+    before = run.parents[symbol]
+    after = with_late_fills(before, orders, access.clock.now())
+    if after is before:
+        return False
+    run.work.update_parent(after)
+    for old, new in zip(before.children, after.children, strict=True):
+        if new is not old:
+            access.log.emit(LogEvent.ORDER_LATE_FILL, symbol=symbol, **child_fields(new))
+    return True

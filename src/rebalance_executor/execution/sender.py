@@ -281,7 +281,8 @@ class Sender:
         )
         if any(word in error.reason.lower() for word in _WORDS_OF_FLAGS):
             self._drop_flags(parent.symbol)
-        self.count_reject(child)
+        if not controls.is_explained_by_plan(error.reason):
+            self.count_reject(child)
 
     def _drop_flags(self, symbol: str) -> None:
         """Drop the cached flags that a rejection contradicts, so that the next plan reads them from the broker."""

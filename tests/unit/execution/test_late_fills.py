@@ -13,7 +13,7 @@ import pytest
 
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig
-from rebalance_executor.domain.market import BrokerOrder, Position
+from rebalance_executor.domain.market import BrokerOrder, OrderRequest, Position
 from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome, ParentOrder
 from rebalance_executor.execution.account_access import AccountAccess
 from rebalance_executor.execution.events import LogEvent
@@ -21,7 +21,8 @@ from rebalance_executor.execution.ports import Broker, Ports
 from rebalance_executor.execution.reconciliation import reconcile
 from rebalance_executor.execution.run import Run
 from rebalance_simulation.clock import SimulatedClock
-from tests.support.builders import NOW, a_child, a_filled_child, a_parent, a_position, an_order, later
+from tests.support.builders import NOW, a_child, a_filled_child, a_parent, a_plan, a_position, an_item, an_order, later
+from tests.support.fake_ports import REQUEST_LOST, RESTS, FakePorts, outcomes
 from tests.support.runs import a_run
 
 CANCELED = a_child(ChildState.CANCELED, status="canceled", closed_at=NOW)
@@ -229,3 +230,46 @@ def test_more_shares_in_the_list_than_by_id_count() -> None:
 
     assert broker.compare(run) == []
     assert run.parents["ABC"].filled_qty == 4
+
+
+# --- while a later order works ---------------------------------------------------------------------------
+
+
+def late_fill(fakes: FakePorts, shares: str) -> None:
+    """Print more shares of the first order, which is canceled."""
+    order = fakes.broker.orders_by_id["order-1"]
+    fakes.broker.fill_order("order-1", shares)
+    fakes.broker.orders_by_id["order-1"] = replace(
+        order, filled_qty=order.filled_qty + Decimal(shares), filled_avg_price=order.limit_price
+    )
+
+
+def test_order_that_works_for_shares_of_a_late_fill_is_canceled() -> None:
+    fakes = FakePorts(child_wait_seconds=10)
+    fakes.broker.script("AAA", RESTS, RESTS)
+    fakes.after(13, lambda: late_fill(fakes, "4"))
+    result = fakes.execute(a_plan(an_item("AAA", amount="1000")))
+
+    assert [request.qty for request in fakes.broker.sent] == [10, 10, 6]
+    assert fakes.broker.cancel_requests == ["order-1", "order-2"]
+    assert outcomes(result) == {"AAA": (Outcome.FILLED, None)}
+    assert fakes.broker.shares["AAA"] == 10
+    assert len(fakes.fields(LogEvent.ORDER_LATE_FILL)) == 1
+
+
+def test_lost_order_for_shares_of_a_late_fill_is_not_sent_again() -> None:
+    fakes = FakePorts(child_wait_seconds=10, arrival_horizon_seconds=20)
+    fakes.broker.script("AAA", RESTS, REQUEST_LOST)
+    check = fakes.broker.before_submit
+
+    def submit(request: OrderRequest) -> None:
+        check(request)
+        if len(fakes.broker.sent) == 1:
+            late_fill(fakes, "4")
+
+    fakes.broker.before_submit = submit
+    result = fakes.execute(a_plan(an_item("AAA", amount="1000")))
+
+    assert [request.qty for request in fakes.broker.sent] == [10, 10, 6]
+    assert outcomes(result) == {"AAA": (Outcome.FILLED, None)}
+    assert fakes.broker.shares["AAA"] == 10

@@ -60,7 +60,7 @@ def test_reject_settles_the_item_with_the_brokers_message(code: int | None, logg
         logged,
         NOW,
     )
-    reason = f"insufficient buying power (HTTP 403, code {code})"
+    reason = f"account is not allowed to trade (HTTP 403, code {code})"
     assert (child.error_message, fakes.parent("AAA").message) == (reason, reason)
     (rejected,) = fakes.fields(LogEvent.ORDER_REJECTED)
     assert (rejected["symbol"], rejected["reason"], rejected["client_order_id"]) == (
@@ -89,6 +89,19 @@ def test_consecutive_rejects_halt_the_account() -> None:
     assert fakes.slept == []
     assert fakes.events.count(LogEvent.KILL_SWITCH_TRIPPED) == 1
     assert [fields["code"] for fields in fakes.fields(LogEvent.RUN_CONCLUDING)] == [Code.HALTED]
+
+
+@pytest.mark.parametrize(
+    ("reason", "is_halted"), [("insufficient buying power", False), ("account is not allowed to trade", True)]
+)
+def test_rejects_that_the_plan_explains_do_not_halt_the_account(reason: str, is_halted: bool) -> None:
+    fakes = FakePorts(max_rejects_in_a_row=2)
+    for symbol in ("AAA", "BBB", "CCC"):
+        fakes.broker.script(symbol, rejection(reason=reason))
+    result = fakes.execute(buys("AAA", "BBB", "CCC"))
+
+    assert bool(fakes.journal.risk_store.kill_switch_settings) is is_halted
+    assert result.orders_rejected == (2 if is_halted else 3)
 
 
 def test_acceptance_resets_the_count_of_rejects() -> None:
