@@ -20,7 +20,7 @@ from rebalance_simulation.world_view import WorldView
 
 _ROUND_TRIP = timedelta(seconds=2)
 """Longest time between the answer with a quote and the order that it prices, besides ``quote_refresh_seconds``."""
-_FLAGS_READ = timedelta(seconds=120)
+_FLAGS_READ = timedelta(seconds=600)
 """Longest time between the reading of an asset's flags and the denial that follows from it."""
 _BEFORE_START = timedelta(seconds=30)
 """Clock skew, and the time between the start of a plan and the reading of its positions."""

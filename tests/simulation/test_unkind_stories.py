@@ -127,7 +127,7 @@ CANCELED_AFTER_A_SECOND = {"symbol": "AAA", "nth": 1, "behaviour": "cancel", "af
 
 @pytest.mark.parametrize(
     "lateness",
-    [{"filled_qty_lag_seconds": 1}, {"late_fill": {"fraction": 0.4, "after_seconds": 1}}],
+    [{"filled_qty_lag_seconds": 1.5}, {"late_fill": {"fraction": 0.4, "after_seconds": 1.5}}],
     ids=["the quantity lags behind the status", "a fill follows the end"],
 )
 def test_canceled_order_is_not_replaced_before_its_last_fills(lateness: dict[str, Any]) -> None:
