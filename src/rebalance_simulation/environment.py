@@ -14,6 +14,13 @@ from rebalance_simulation.faults import EnvironmentEvent
 from rebalance_simulation.person import Person
 from rebalance_simulation.world import World
 
+TRADES_OF_A_PERSON = (
+    EnvironmentEvent.POSITION_CLOSED,
+    EnvironmentEvent.POSITION_HALVED,
+    EnvironmentEvent.CASH_SPENT,
+    EnvironmentEvent.POSITION_OPENED,
+)
+
 
 class Environment:
     """Events that change a world.
@@ -64,6 +71,10 @@ class Environment:
         self._world.event_counts[kind] += 1
         self._world.log.append(0, f"~ {kind}", {})
         self._actions[kind]()
+
+    def apply_trade(self) -> None:
+        """Let the person trade."""
+        self.apply(self._rng.choice(TRADES_OF_A_PERSON))
 
     def set_kill_switch(self) -> None:
         """Let an operator set the kill switch, if that is possible. It must be respected within a second."""

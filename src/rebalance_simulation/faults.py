@@ -166,6 +166,7 @@ class Trait(StrEnum):
     LOST_DELIVERY = "delivery of a started plan never comes back"
     TWO_NAMES = "two account names with one broker account"
     REJECTS = "broker rejects most orders"
+    BUSY_PERSON = "person trades during every run"
     MANY_PLANS = "many plans for the cash of one"
 
 
@@ -188,6 +189,7 @@ RARE = {
     Trait.LOST_DELIVERY: 0.15,
     Trait.TWO_NAMES: 0.1,
     Trait.REJECTS: 0.06,
+    Trait.BUSY_PERSON: 0.08,
     Trait.MANY_PLANS: 0.1,
 }
 """Probabilities of the traits that are rarer than others, because most of them leave less to trade."""

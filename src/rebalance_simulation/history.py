@@ -21,6 +21,8 @@ from rebalance_simulation.world import World
 
 _EVENT_DELAYS = (0.1, 0.3, 1, 3, 8, 30)
 """Seconds into a run after which an event happens."""
+_TRADES_PER_RUN = 3
+"""Trades of a busy person."""
 
 
 class History:
@@ -101,6 +103,10 @@ class History:
         for probability, action in ((0.4, self.environment.apply_random), (0.2, self.environment.set_kill_switch)):
             if self._rng.random() < probability:  # the event happens during the run
                 self.world.clock.call_later(timedelta(seconds=self._rng.choice(_EVENT_DELAYS)), action)
+        if Trait.BUSY_PERSON in self.traits:
+            for _ in range(_TRADES_PER_RUN):
+                delay = timedelta(seconds=self._rng.choice(_EVENT_DELAYS))
+                self.world.clock.call_later(delay, self.environment.apply_trade)
         others = [other for other in self.messages if other is not message and other.trigger == "sqs"]
         if message.trigger == "sqs" and others and self._rng.random() < 0.4:
             self.queue.deliver_together([message, self._rng.choice(others)], seconds)

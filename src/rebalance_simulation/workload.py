@@ -25,6 +25,7 @@ _DRAWN_ONLY = {
     Trait.LATE_ACCOUNT,
     Trait.LOST_DELIVERY,
     Trait.TWO_NAMES,
+    Trait.BUSY_PERSON,
     Trait.MANY_PLANS,
 }
 """Traits that change hours, configuration or plans, and apply only if these are drawn."""
