@@ -189,7 +189,7 @@ RARE = {
     Trait.LOST_DELIVERY: 0.15,
     Trait.TWO_NAMES: 0.1,
     Trait.REJECTS: 0.06,
-    Trait.BUSY_PERSON: 0.08,
+    Trait.BUSY_PERSON: 0.12,
     Trait.MANY_PLANS: 0.1,
 }
 """Probabilities of the traits that are rarer than others, because most of them leave less to trade."""

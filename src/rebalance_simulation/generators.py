@@ -113,8 +113,10 @@ def scenario(seed: int, rng: Random, traits: Collection[Trait]) -> dict[str, Any
         "account": {
             "cash": str(5000 if Trait.MANY_PLANS in traits else rng.choice((0, 500, 20_000, 20_000))),
             "proceeds_lag_seconds": rng.choice((0, 0, 4, 60)),
-            "multiplier": rng.choice(("2", "4") if Trait.MANY_PLANS in traits else ("1", "2", "4")),
-            "shorting_enabled": rng.random() < 0.5,
+            "multiplier": rng.choice(
+                ("2", "4") if {Trait.MANY_PLANS, Trait.BUSY_PERSON} & set(traits) else ("1", "2", "4")
+            ),
+            "shorting_enabled": Trait.BUSY_PERSON in traits or rng.random() < 0.5,
             **(_lags(rng) if Trait.LATE_ACCOUNT in traits else {}),
             "duplicate_code": rng.choice((40010001, 42210000)),
         },
@@ -169,10 +171,17 @@ _FILLS = ("marketable",) * 3 + (
 """The paper broker's behaviours, and rejects in answer to the submission, with an error or with a rejected order."""
 
 
+_FILLS_BY_TRAIT: Mapping[Trait, tuple[str, ...]] = {
+    Trait.REJECTS: (_REJECT_AT_ONCE, _REJECT_IN_ANSWER, "reject"),
+    Trait.BUSY_PERSON: ("parts", "never"),  # so that other orders follow, after the person's trades
+}
+"""Behaviours of most orders in histories with such a trait."""
+
+
 def _fill(rng: Random, traits: Collection[Trait]) -> dict[str, Any]:
     """Draw the behaviour of one order."""
-    is_rejected = Trait.REJECTS in traits and rng.random() < 0.8
-    kind = rng.choice((_REJECT_AT_ONCE, _REJECT_IN_ANSWER, "reject") if is_rejected else _FILLS)
+    kinds = next((kinds for trait, kinds in _FILLS_BY_TRAIT.items() if trait in traits and rng.random() < 0.8), _FILLS)
+    kind = rng.choice(kinds)
     if kind == _REJECT_AT_ONCE:
         return {"behaviour": "immediate", "error": rng.choice(_REJECTS)}
     if kind == _REJECT_IN_ANSWER:
