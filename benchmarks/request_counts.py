@@ -1,14 +1,16 @@
-"""Requests to the broker and to DynamoDB for plans of immediately filled orders.
+"""Requests to the broker and to DynamoDB: for plans of immediately filled orders, and for orders that are replaced.
 
 Run with ``python -m benchmarks.request_counts [--json]``.
 The broker counts the requests that it receives, boto3 those that it sends. Asset flags are in the cache, as after the
-first plan of a day; filling it takes one request per symbol, shown separately.
+first plan of a day; filling it takes one request per symbol, shown separately. The second table shows what it costs to
+read cash and positions again before later orders.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass
 from io import StringIO
@@ -55,6 +57,22 @@ def count(orders: int) -> Count:
     return Count(orders, broker, orders + MORE_THAN_ORDERS, database, DATABASE_REQUESTS, first - broker)
 
 
+def count_readings(*, again: bool) -> Counter[str]:
+    """Count the broker requests by path of two sells and six buys, each replaced twice before it is filled.
+
+    ``again`` reads cash and positions again before later orders, as by default; otherwise a reading never expires.
+    """
+    symbols = [f"S{i:02d}" for i in range(8)]
+    fills = [{"symbol": symbol, "nth": nth, "behaviour": "never"} for symbol in symbols for nth in (1, 2)]
+    config = {} if again else {"account_refresh_seconds": 86_400}
+    prices, positions = dict.fromkeys(symbols, "100"), dict.fromkeys(symbols, "50")
+    with a_world(prices=prices, positions=positions, config=config, fills=fills) as world:
+        before = Counter(world.broker.app.totals)
+        items = [(sell if s in symbols[:2] else buy)(s, 500, current_value=5000) for s in symbols]
+        _requests(world, plan(*items), len(items))
+        return Counter(world.broker.app.totals) - before
+
+
 def _requests(world: HandlerWorld, document: dict[str, object], orders: int) -> tuple[int, int]:
     """Execute the plan and return its requests to the broker and to DynamoDB."""
     broker, database = world.broker.app.totals.total(), _database(world)
@@ -81,7 +99,15 @@ def main(arguments: list[str]) -> int:
                 f"{c.orders:6d} {c.broker:8d} of {c.broker_allowed:3d} {c.database:12d} of {c.database_allowed:3d} "
                 f"{c.filling_the_cache:16d}"
             )
+        _print_readings(count_readings(again=False), count_readings(again=True))
     return 0 if all(c.is_within for c in counts) else 1
+
+
+def _print_readings(once: Counter[str], again: Counter[str]) -> None:
+    print("\ntwo sells and six buys, each replaced twice    read once   read again")
+    for path in sorted(again):
+        print(f"{path:44s} {once[path]:11d} {again[path]:12d}")
+    print(f"{'all requests':44s} {once.total():11d} {again.total():12d}")
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from rebalance_cli.command_line import TargetOptions
 from rebalance_cli.exit_codes import CliError
 from rebalance_executor.adapters.clock import SystemClock
 from rebalance_executor.adapters.dynamodb.journal import DynamoJournal
+from rebalance_executor.adapters.dynamodb.risk_store import DynamoRiskStore
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.execution.deadline import Deadline
@@ -87,6 +88,14 @@ class CliContext:
         if not isinstance(journal, DynamoJournal):
             raise TypeError("the commands need the DynamoDB journal")
         return journal
+
+    @property
+    def risk_store(self) -> DynamoRiskStore:
+        """The DynamoDB risk store, which has the bindings of broker accounts that only operators read and move."""
+        store = self.ports.risk_store
+        if not isinstance(store, DynamoRiskStore):
+            raise TypeError("the commands need the DynamoDB risk store")
+        return store
 
     def broker(self, account: str) -> Broker:
         """Return the broker of an account."""

@@ -16,7 +16,10 @@ app = typer.Typer(
 _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     "Plans": (plan.validate, plan.preview, plan.apply, plan.submit),
     "Results": (inspect.status, inspect.watch, inspect.explain, inspect.report),
-    "Operations": (init.init, operations.doctor, operations.halt, operations.resume, operations.reconcile),
+    "Operations": (
+        *(init.init, operations.doctor, operations.halt, operations.resume),
+        *(operations.bind, operations.reconcile),
+    ),
 }
 for panel, commands in _PANELS.items():
     for command in commands:

@@ -65,12 +65,23 @@ class PlanLine(Answer):
     runs: int
 
 
+class UnfinishedAnswer(Answer):
+    """The account's plan that was started and is not finished. The next run of the account finishes it first."""
+
+    plan_id: str
+    started_at: Timestamp
+    phase: str
+    runs: int
+    source: str | None = Field(description="Object version in S3 that the plan was read from; null if it was inline.")
+
+
 class StatusAnswer(Answer):
     """``rebalance status``: an account and its plans, latest first."""
 
     account: str
     switch: KillSwitchAnswer
     lease: LeaseAnswer | None
+    unfinished: UnfinishedAnswer | None = Field(description="Unfinished plan, whatever day it was started.")
     plans: tuple[PlanLine, ...]
 
 
@@ -82,7 +93,7 @@ class PlanProgress(StrEnum):
     RUNNING = "running"
     """A run is working on it."""
     WAITING = "waiting"
-    """No run is working on it; the next delivery continues it."""
+    """No run is working on it; the next run of its account continues it."""
 
 
 class RunLine(Answer):
@@ -119,6 +130,7 @@ class PlanDetails(Answer):
     status: ExecutionStatus | None = Field(description="Status of the result; null until the plan finishes.")
     phase: str
     content_hash: str
+    source: str | None = Field(description="Object version in S3 that the plan was read from; null if it was inline.")
     started_at: Timestamp
     finished_at: Timestamp | None
     filled_dollars: Amount
@@ -141,6 +153,7 @@ class Explanation(Answer):
     plan_id: str
     account: str
     symbol: str
+    source: str | None = Field(description="Object version in S3 that the plan was read from; null if it was inline.")
     verdict: str
     meaning: str | None = Field(description="Meaning of the order's code; null without a code.")
     steps: tuple[Step, ...]
@@ -219,6 +232,9 @@ class Preview(Answer):
     cash: Amount = Field(description="Dollars available now.")
     cash_after: Amount = Field(description="Expected dollars afterwards.")
     buy_budget: Amount | None = Field(description="Maximum total cost of the buys, in dollars; null without buys.")
+    unfinished: UnfinishedAnswer | None = Field(
+        default=None, description="Unfinished plan of the account. It is finished first, and may change this preview."
+    )
     ignored_fields: tuple[str, ...] = Field(
         default=(), description="Fields that the plan has and its schema does not, up to 20."
     )
@@ -236,13 +252,25 @@ class Submission(Answer):
 # --- operations ------------------------------------------------------------------------------------------
 
 
+class BindingAnswer(Answer):
+    """``rebalance bind``: the account name that a broker account belongs to."""
+
+    account_number: str
+    account: str
+    former: str | None = Field(description="Name that it belonged to before; null if none.")
+    bound_at: Timestamp
+    by: str | None = Field(description="Operator who moved it; null if the first run bound it.")
+    reason: str | None
+
+
 class Check(Answer):
     """One check of the doctor."""
 
     name: str
     ok: bool
+    warning: bool = Field(default=False, description="True if it passed, but something should be changed.")
     detail: str
-    fix: str | None = Field(description="How to fix a failed check; null if it passed.")
+    fix: str | None = Field(description="How to fix a failed check, or what to change; null if it passed.")
 
 
 class Diagnosis(Answer):
@@ -331,6 +359,7 @@ ANSWERS: dict[str, type[Answer]] = {
     "preview": Preview,
     "submit": Submission,
     "switch": KillSwitchAnswer,
+    "bind": BindingAnswer,
     "doctor": Diagnosis,
     "reconcile": Reconciliation,
     "dlq-list": DeadLetters,

@@ -11,7 +11,7 @@ from typing import Any
 import boto3
 from aws_lambda_powertools.utilities.idempotency import DynamoDBPersistenceLayer
 
-from rebalance_executor import daily_check, health
+from rebalance_executor import health
 from rebalance_executor.adapters.alpaca.broker import AlpacaBrokers
 from rebalance_executor.adapters.alpaca.circuit_breaker import CircuitBreakerBroker
 from rebalance_executor.adapters.aws import bound_responses, client_config
@@ -26,6 +26,7 @@ from rebalance_executor.adapters.s3 import S3PlanStore
 from rebalance_executor.adapters.secrets import credentials_source
 from rebalance_executor.adapters.sns import SnsPublisher
 from rebalance_executor.adapters.sqs import SqsPlanQueue
+from rebalance_executor.daily_check import DailyCheck
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.errors import ConfigurationError
 from rebalance_executor.domain.values import seconds
@@ -92,19 +93,29 @@ def build(
     config = ExecutionConfig.from_json(settings.execution_config)
     ports = build_ports(settings, config, telemetry, clock=clock, clients=clients, on_request=telemetry.count_request)
     ports = replace(ports, stop_requested=stop_requested or ports.stop_requested)
-    records = DynamoDBPersistenceLayer(settings.idempotency_table, boto3_client=clients("dynamodb"))
+    database = clients("dynamodb")
+    records = DynamoDBPersistenceLayer(settings.idempotency_table, boto3_client=database)
+    journal = DynamoJournal(database, settings.execution_table, clock)
 
     def check_health(deadline: Deadline) -> dict[str, Any]:
         return health.check_health(health_checks(settings, clients, ports, deadline), telemetry)
 
     def check_day(deadline: Deadline) -> dict[str, Any]:
-        index = DynamoPlanIndex(clients("dynamodb"), settings.execution_table, ports.clock)
-        return daily_check.check_day(ports.brokers(settings.account, deadline), index, telemetry)
+        check = DailyCheck(
+            market_clock=lambda: ports.brokers(settings.account, deadline).clock(),
+            index=DynamoPlanIndex(database, settings.execution_table, ports.clock),
+            journal=journal,
+            clock=ports.clock,
+            log=telemetry,
+            time_limit=seconds(config.plan_time_limit_minutes * 60),
+        )
+        return check.answer()
 
     return Service(
         account=settings.account,
+        accounts=settings.accounts,
         plans=S3PlanStore(settings.plan_bucket, lambda: clients("s3")),
-        delivery_log=DynamoDeliveryLog(clients("dynamodb"), settings.execution_table, clock),
+        delivery_log=DynamoDeliveryLog(database, settings.execution_table, clock),
         idempotency=IdempotencyGate(records, telemetry),
         queue=SqsPlanQueue(settings.plan_queue_url, lambda: clients("sqs"), lease_margin(config), telemetry),
         manager=ExecutionManager(ports, config),
@@ -182,6 +193,8 @@ def health_checks(
 ) -> dict[str, Callable[[], str]]:
     """Return the checks of a health request by name. Each one raises if its dependency does not answer."""
 
+    bindings = DynamoRiskStore(clients("dynamodb"), settings.execution_table, ports.clock)
+
     def broker() -> Broker:
         return ports.brokers(settings.account, deadline)
 
@@ -204,7 +217,7 @@ def health_checks(
     checks: dict[str, Callable[[], str]] = {
         "idempotency": idempotency,
         "journal": journal,
-        "account": lambda: health.check_account(broker()),
+        "account": lambda: health.check_account(broker(), bindings.binding, settings),
         "clock": lambda: health.check_clock(broker(), ports.clock),
         "quotes": lambda: health.check_quotes(broker()),
     }

@@ -1,15 +1,22 @@
-"""The daily check, ``{"watch": true}``: on a trading day, a plan of the day must be completed. Trades nothing."""
+"""The daily check, ``{"watch": true}``: a trading day has a completed plan, and no plan is left unfinished.
+
+Trades nothing.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from datetime import UTC, date
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, timedelta
 from typing import Any, Protocol
 
+from rebalance_executor.domain.journal import UnfinishedPlan
+from rebalance_executor.domain.market import MarketClock
 from rebalance_executor.domain.result import ExecutionStatus
+from rebalance_executor.domain.values import format_utc
 from rebalance_executor.execution.events import LogEvent
-from rebalance_executor.execution.ports import Broker, EventLog
+from rebalance_executor.execution.ports import Clock, EventLog
 
 _COMPLETED = frozenset(ExecutionStatus) - {ExecutionStatus.FAILURE}
 """A plan with status ``failure`` did not rebalance anything and does not count as completed."""
@@ -25,38 +32,113 @@ class HasStatus(Protocol):
 
 
 class PlanIndex(Protocol):
-    """Index of the plans by day."""
+    """Index of the plans of all accounts. It may lag behind the journal."""
 
     def plans_of(self, day: date) -> Iterable[HasStatus]:
         """Return the plans started on this day (UTC)."""
         ...
 
+    def unfinished_plans(self) -> Iterable[UnfinishedPlan]:
+        """Return the plans of any day that are not finished, the oldest first."""
+        ...
 
-def check_day(broker: Broker, index: PlanIndex, log: EventLog) -> dict[str, Any]:
-    """Check that a plan of the day is completed, and log the result.
 
-    Call it during trading hours: a day is a trading day if the market is open at that moment. Holidays and half days
-    therefore need no calendar here.
+class UnfinishedPlans(Protocol):
+    """The journal, which is read consistently."""
 
-    Returns:
-        ``trading_day``; ``plans``, a count per status; ``overdue``, true on a trading day without a completed plan;
-        and ``healthy`` and ``checks`` as in the answer to a health request.
+    def unfinished(self, account: str) -> UnfinishedPlan | None:
+        """Return the account's unfinished plan, with the run that holds the account's lease."""
+        ...
 
-    Raises:
-        Redeliver: the broker or the index could not be read.
-    """
-    market = broker.clock()
-    counts = Counter(plan.status for plan in index.plans_of(market.now.astimezone(UTC).date()))
-    completed = sum(counts[status.value] for status in _COMPLETED)
-    overdue = market.is_open and not completed
-    event = LogEvent.DAILY_CHECK_OVERDUE if overdue else LogEvent.DAILY_CHECK_COMPLETED
-    log.emit(event, trading_day=market.is_open, completed=completed, plans=dict(counts))
-    market_state = "open" if market.is_open else "closed"
-    detail = f"{completed} of {counts.total()} plans completed; the market is {market_state}"
-    return {
-        "healthy": not overdue,
-        "checks": [{"name": "plans of the day", "ok": not overdue, "detail": detail}],
-        "trading_day": market.is_open,
-        "overdue": overdue,
-        "plans": dict(counts),
-    }
+
+@dataclass(frozen=True, slots=True)
+class DailyCheck:
+    """The collaborators of the daily check."""
+
+    market_clock: Callable[[], MarketClock]
+    """Reads the broker's clock."""
+    index: PlanIndex
+    journal: UnfinishedPlans
+    clock: Clock
+    log: EventLog
+    time_limit: timedelta
+    """Time that a plan may take (``plan_time_limit_minutes``). Any run after it finishes the plan."""
+
+    def answer(self) -> dict[str, Any]:
+        """Run the check, log the result and return it.
+
+        Call it during trading hours: a day is a trading day if the market is open at that moment. Holidays and half
+        days therefore need no calendar here.
+
+        Returns:
+            ``trading_day``; ``plans``, a count per status; ``overdue``, true on a trading day without a completed plan;
+            ``unfinished``, every plan that was started and is not finished; and ``healthy`` and ``checks`` as in the
+            answer to a health request.
+
+        Raises:
+            Redeliver: the broker or the index could not be read.
+        """
+        unfinished = [plan for listed in self.index.unfinished_plans() if (plan := self._current(listed)) is not None]
+        abandoned = [plan for plan in unfinished if self._is_abandoned(plan)]
+        for plan in abandoned:
+            self.log.emit(
+                LogEvent.DAILY_CHECK_PLAN_UNFINISHED,
+                account=plan.account,
+                plan_id=plan.plan_id,
+                since=plan.started_at,
+                reason="past its time limit, and no run is working on the account",
+            )
+        day = self._check_day()
+        plans = {"name": "unfinished plans", "ok": not abandoned, "detail": _detail(unfinished, abandoned)}
+        return day | {
+            "healthy": day["healthy"] and not abandoned,
+            "checks": [*day["checks"], plans],
+            "unfinished": [
+                {
+                    "account": plan.account,
+                    "plan_id": plan.plan_id,
+                    "since": format_utc(plan.started_at),
+                    "abandoned": plan in abandoned,
+                }
+                for plan in unfinished
+            ],
+        }
+
+    def _check_day(self) -> dict[str, Any]:
+        """Check that a plan of the day is completed if the market is open."""
+        market = self.market_clock()
+        counts = Counter(plan.status for plan in self.index.plans_of(market.now.astimezone(UTC).date()))
+        completed = sum(counts[status.value] for status in _COMPLETED)
+        overdue = market.is_open and not completed
+        event = LogEvent.DAILY_CHECK_OVERDUE if overdue else LogEvent.DAILY_CHECK_COMPLETED
+        self.log.emit(event, trading_day=market.is_open, completed=completed, plans=dict(counts))
+        market_state = "open" if market.is_open else "closed"
+        detail = f"{completed} of {counts.total()} plans completed; the market is {market_state}"
+        return {
+            "healthy": not overdue,
+            "checks": [{"name": "plans of the day", "ok": not overdue, "detail": detail}],
+            "trading_day": market.is_open,
+            "overdue": overdue,
+            "plans": dict(counts),
+        }
+
+    def _is_late(self, plan: UnfinishedPlan) -> bool:
+        return self.clock.now() - plan.started_at > self.time_limit
+
+    def _current(self, listed: UnfinishedPlan) -> UnfinishedPlan | None:
+        """Return the unfinished plan of a late plan's account as it is now; the index does not show its lease."""
+        return self.journal.unfinished(listed.account) if self._is_late(listed) else listed
+
+    def _is_abandoned(self, plan: UnfinishedPlan) -> bool:
+        """Return whether a plan is past its time limit and no run is working on its account."""
+        is_held = plan.held_until is not None and plan.held_until > self.clock.now()
+        return self._is_late(plan) and not is_held
+
+
+def _detail(unfinished: Sequence[UnfinishedPlan], abandoned: Sequence[UnfinishedPlan]) -> str:
+    if not unfinished:
+        return "no plan is unfinished"
+    if not abandoned:
+        return f"{len(unfinished)} within the time limit or being worked on"
+    names = ", ".join(f"{plan.plan_id} of {plan.account} since {format_utc(plan.started_at)}" for plan in abandoned)
+    return f"past the time limit, and no run is working on the account: {names}"

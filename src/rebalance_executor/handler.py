@@ -21,7 +21,7 @@ def lambda_handler(event: object, context: LambdaContext) -> dict[str, Any]:
 
     Returns:
         The ``ExecutionResult`` as JSON. For SQS, the partial batch response. For a health request or a daily check,
-        its checks.
+        its checks; a daily check also names the unfinished plans.
 
     Raises:
         InvalidInput, ConfigurationError: the event can never succeed; the message names the field.

@@ -8,13 +8,20 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.errors import RebalanceError
-from rebalance_executor.domain.values import format_utc
+from rebalance_executor.domain.market import Account
+from rebalance_executor.domain.risk_state import AccountBinding
+from rebalance_executor.domain.values import format_decimal, format_utc
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.ports import Broker, Clock, EventLog
+from rebalance_executor.settings import Settings
 
 TOLERATED_CLOCK_SKEW = timedelta(seconds=30)
 """Maximum difference between our clock and the broker's. A larger one falsifies the ages of quotes and plans."""
+
+_PAPER_NUMBER = "PA"
+"""Start of the number of every paper account at Alpaca."""
 
 _SYMBOL = "SPY"
 """One of the most actively quoted symbols: without a quote for it there is no market data."""
@@ -24,6 +31,12 @@ class Unhealthy(RebalanceError):
     """A dependency answers, but its state does not allow trading. The message says what is wrong."""
 
     code = "UNHEALTHY"
+
+
+class BoundElsewhere(Unhealthy):
+    """The broker account belongs to another account name. Plans of this name are denied."""
+
+    code = Code.ACCOUNT_MISMATCH.value
 
 
 def check_health(checks: Mapping[str, Callable[[], str]], log: EventLog) -> dict[str, Any]:
@@ -52,11 +65,16 @@ def _run(name: str, check: Callable[[], str]) -> dict[str, Any]:
         return {"name": name, "ok": False, "detail": str(error)}
 
 
-def check_account(broker: Broker) -> str:
-    """Check that the broker accepts the credentials, that they belong to the configured account, and that it may trade.
+def check_account(broker: Broker, binding: Callable[[str], AccountBinding | None], settings: Settings) -> str:
+    """Check that the broker accepts the credentials, that they belong to this account, and that it may trade.
+
+    Args:
+        broker: the account at the broker.
+        binding: returns the binding of a broker account.
+        settings: the environment, with the name of the account.
 
     Raises:
-        Unhealthy: another account, or trading is blocked.
+        Unhealthy: another account, a broker account of another name, or trading is blocked.
     """
     account = broker.account()
     expected = broker.expected_account_number
@@ -64,7 +82,24 @@ def check_account(broker: Broker) -> str:
         raise Unhealthy(f"the credentials belong to account {account.account_number}; account_number is {expected}")
     if account.blocked_by is not None:
         raise Unhealthy(f"trading is blocked: {account.blocked_by}")
+    bound = binding(account.account_number)
+    if bound is not None and bound.account != settings.account:
+        raise BoundElsewhere(f"broker account {account.account_number} belongs to account {bound.account}")
     return f"account {account.account_number} is {account.status}"
+
+
+def account_warnings(account: Account, settings: Settings) -> dict[str, str]:
+    """Return what should be changed at the broker although the account may trade, by a short name."""
+    warnings: dict[str, str] = {}
+    if account.shorting_enabled:
+        warnings["short selling"] = "the account may sell short"
+    if account.multiplier > 1:
+        times = format_decimal(account.multiplier)
+        warnings["margin"] = f"the account may borrow: buying power is up to {times} times equity"
+    is_paper_number = account.account_number.startswith(_PAPER_NUMBER)
+    if settings.alpaca_paper and not is_paper_number and not settings.has_local_broker:
+        warnings["paper money"] = f"ALPACA_PAPER is true, but {account.account_number} is no paper account's number"
+    return warnings
 
 
 def check_clock(broker: Broker, clock: Clock) -> str:

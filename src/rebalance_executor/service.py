@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
-from rebalance_executor.domain.errors import InvalidInput
+from rebalance_executor.domain.errors import InvalidInput, UnknownAccount
 from rebalance_executor.domain.plan import RebalancePlan, unknown_fields
 from rebalance_executor.execution.deadline import Deadline
 from rebalance_executor.execution.events import LogEvent
@@ -84,6 +84,8 @@ class Service:
     new_run_id: Callable[[], str]
     check_health: Callable[[Deadline], dict[str, Any]]
     check_day: Callable[[Deadline], dict[str, Any]]
+    accounts: Collection[str] = ()
+    """Names of all accounts that plans may name; empty for every account that has credentials."""
 
     def answer(self, request: Request, context: LambdaContext) -> dict[str, Any]:
         """Return the JSON answer to one request.
@@ -129,6 +131,9 @@ class Service:
         self.telemetry.emit(
             LogEvent.PLAN_RECEIVED, items=len(plan.items), content_hash=plan.content_hash, source=source
         )
+        if self.accounts and account not in self.accounts:
+            served = ", ".join(sorted(self.accounts))
+            raise UnknownAccount("account", f"{account!r} is not served here; ACCOUNTS names {served}")
         if ignored := unknown_fields(document):
             self.telemetry.emit(LogEvent.PLAN_FIELDS_IGNORED, fields=ignored)
         result = self.idempotency.run_once(

@@ -77,6 +77,12 @@ class Settings(BaseModel):
         validation_alias="ACCOUNT",
         description="Account of plans that do not name one.",
     )
+    accounts: tuple[str, ...] = Field(
+        default=(),
+        validation_alias="ACCOUNTS",
+        description="Names of all accounts that plans may name, separated by commas, including `ACCOUNT`. Without it, "
+        "every account that has a secret is served.",
+    )
     alpaca_secret_name: str | None = Field(
         default=None,
         validation_alias="ALPACA_SECRET_NAME",
@@ -131,6 +137,11 @@ class Settings(BaseModel):
     )
     idempotency_disabled: str = Field(default="", validation_alias="POWERTOOLS_IDEMPOTENCY_DISABLED")
 
+    @field_validator("accounts", mode="before")
+    @classmethod
+    def _names(cls, value: object) -> object:
+        return tuple(name.strip() for name in value.split(",")) if isinstance(value, str) else value
+
     @field_validator("alpaca_secret_name")
     @classmethod
     def _secret_has_a_prefix(cls, name: str | None) -> str | None:
@@ -162,6 +173,8 @@ class Settings(BaseModel):
             )
         if self.alpaca_paper and _host(self.trading_url) == _host(LIVE_URL):
             raise LiveNotAllowed("ALPACA_TRADING_URL", "is the live endpoint, but ALPACA_PAPER selects paper trading")
+        if self.accounts and self.account not in self.accounts:
+            raise ConfigurationError("ACCOUNTS", f"must contain {self.account}, the account of plans that name none")
         if self.idempotency_disabled:
             raise ConfigurationError(
                 "POWERTOOLS_IDEMPOTENCY_DISABLED", "must not be set: it disables the idempotency check"
@@ -172,6 +185,11 @@ class Settings(BaseModel):
     def trading_url(self) -> str:
         """The trading endpoint: ``ALPACA_TRADING_URL``, or Alpaca's for paper or live."""
         return self.alpaca_trading_url or (PAPER_URL if self.alpaca_paper else LIVE_URL)
+
+    @property
+    def has_local_broker(self) -> bool:
+        """True if the broker is a server on this machine, such as the local paper broker."""
+        return _is_loopback(_host(self.trading_url))
 
 
 def load_settings() -> Settings:

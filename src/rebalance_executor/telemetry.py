@@ -38,6 +38,8 @@ METRICS = {
     "PlansInvalid": "Documents that can never be a valid plan; nothing was stored or sent.",
     "PlansDenied": "Valid plans that a control denied as a whole.",
     "RedeliveriesRequested": "Deliveries that ended with a request for redelivery.",
+    "PlansBlocked": "Unfinished plans that a run could not finish; an operator must look. Other plans wait for them.",
+    "DailyCheckUnfinished": "Plans that a daily check found past their time limit, with no run working on them.",
     "DeliveryFailures": "Deliveries that the program stopped: a wrong setting, contradictory data or a defect.",
     "PublishFailures": "Results that could not be published on a channel.",
     "DailyCheckOverdue": "Daily checks that found no completed plan on a trading day.",
@@ -229,6 +231,7 @@ _COUNTED = {
     LogEvent.RECONCILIATION_MISMATCH: "ReconciliationMismatches",
     LogEvent.RESULT_PUBLISH_FAILED: "PublishFailures",
     LogEvent.DAILY_CHECK_OVERDUE: "DailyCheckOverdue",
+    LogEvent.DAILY_CHECK_PLAN_UNFINISHED: "DailyCheckUnfinished",
 }
 
 

@@ -80,8 +80,12 @@ def fields() -> set[str]:
     return {name for line in world.log for name in line}
 
 
-def test_every_documented_metric_is_printed_with_one_dimension(printed: set[Metric]) -> None:
+def test_documented_metrics_are_those_that_are_printed_with_one_dimension(printed: set[Metric]) -> None:
     assert METRICS.keys() <= {metric.name for metric in printed}
+    by_status_or_outcome = {"Plans" + one.title().replace("_", "") for one in ExecutionStatus} | {
+        "Orders" + one.title().replace("_", "") for one in Outcome
+    }
+    assert {metric.name for metric in printed} - by_status_or_outcome <= METRICS.keys()
     assert {(metric.namespace, metric.dimensions) for metric in printed} == {(NAMESPACE, tuple(OURS.items()))}
 
 
@@ -105,6 +109,7 @@ def dimensions(alarm: dict[str, Any]) -> dict[str, Any]:
         *(("ApproximateNumberOfMessagesVisible", {"QueueName": queue}) for queue in FAILURE_QUEUES),
         *((name, OURS) for name in ("PlansUnresolved", "DeliveryFailures", "KillSwitchTrips", "PublishFailures")),
         *((name, OURS) for name in ("OrdersDeniedHalted", "OrdersDenied", "OrdersRejected", "DailyCheckOverdue")),
+        *((name, OURS) for name in ("PlansBlocked", "DailyCheckUnfinished")),
     ],
 )
 def test_every_kind_of_failure_has_an_alarm(alarms: list[dict[str, Any]], metric: str, by: dict[str, Any]) -> None:
@@ -157,6 +162,7 @@ def test_dashboard_shows_every_status_and_every_outcome(widgets: list[dict[str, 
     assert {"Plans" + status.title().replace("_", "") for status in ExecutionStatus} <= names
     assert {"Orders" + outcome.title().replace("_", "") for outcome in Outcome} <= names
     assert {"SlippageBps", "TimeToCompletion", "BrokerRequests", "ColdStarts", "TradedDollars"} <= names
+    assert {"PlansBlocked", "DailyCheckUnfinished"} <= names
 
 
 # --- queries ----------------------------------------------------------------------------------------------

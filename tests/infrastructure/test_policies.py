@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from moto.events.models import EventPattern  # EventBridge's pattern language, as moto implements it
 
+from rebalance_executor.adapters.dynamodb.journal import DynamoJournal
 from rebalance_executor.adapters.dynamodb.plan_index import INDEX
 from rebalance_executor.domain.errors import RebalanceError
 from rebalance_executor.triggers import OWN_SOURCE
@@ -218,7 +219,8 @@ def required(operation: str, request: dict[str, Any]) -> Iterator[tuple[str, str
 def test_real_runs_use_every_granted_action_on_its_own_table(
     statements: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Checked per table, with real runs from a new plan to one that yields."""
+    """Checked per table, with real runs from a new plan to one that yields. A write takes several transactions."""
+    monkeypatch.setattr(DynamoJournal.__init__, "__kwdefaults__", {"parents_per_transaction": 1})
     used: set[tuple[str, str]] = set()
     original = HandlerWorld._client
 
@@ -232,11 +234,12 @@ def test_real_runs_use_every_granted_action_on_its_own_table(
 
     monkeypatch.setattr(HandlerWorld, "_client", recording)
     with contextlib.redirect_stdout(io.StringIO()), a_world() as world:
-        for event in (plan(buy("AAA", 500)), plan(buy("AAA", 500)), {"health": True}, {"watch": True}):
+        trades = plan(buy("AAA", 500), buy("BBB", 500))
+        for event in (trades, trades, {"health": True}, {"watch": True}):
             world.deliver(event)
         world.broker.change({"default_fill": {"behaviour": "never"}})
         with contextlib.suppress(RebalanceError):
-            world.deliver(plan(buy("BBB", 500), plan_id="yields"), seconds=5)
+            world.deliver(plan(buy("CCC", 500), plan_id="yields"), seconds=5)
 
     granted = {
         (action.removeprefix("dynamodb:"), resource)

@@ -360,7 +360,7 @@ def test_submission_itself_never_waits_for_the_rate_limit(bench: Bench) -> None:
         broker.submit(a_request())
     assert (bench.slept, bench.orders) == (timedelta(), [])
 
-    broker.wait_for_rate_limit(bench.clock.now() + timedelta(seconds=600))
+    broker.wait_for_rate_limit(bench.clock.now() + timedelta(seconds=600), 1)
     slept = bench.slept
     broker.submit(a_request())
     assert slept > timedelta(seconds=50)

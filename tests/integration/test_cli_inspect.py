@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import patch
@@ -13,7 +14,7 @@ import pytest
 from rebalance_cli.enum_docs import code_meanings
 from rebalance_executor.domain.errors import PlanYielded
 from tests.support.terminal import Terminal
-from tests.support.world import HandlerWorld, a_world, buy, hold, plan, sell
+from tests.support.world import BUCKET, HandlerWorld, a_world, buy, hold, plan, sell
 
 DAY = ("--day", "2026-01-26")
 PLAN = plan(sell("AAA", "1000", current_value="5000"), buy("BBB", "2000"), buy("ZZZ", "10"), hold("CCC"))
@@ -85,8 +86,44 @@ def test_plan_that_waits_for_its_next_delivery_is_in_progress(terminal: Terminal
 
     assert answer["progress"] == "waiting"
     assert answer["runs"][0]["end"] == "YIELDED"
-    assert "waiting for its next delivery" in terminal.type("status", "plan-1").stdout
+    assert "waiting for the next run of its account" in terminal.type("status", "plan-1").stdout
     assert terminal.type("report", "plan-1").exit_code == 5
+
+
+def test_status_names_the_unfinished_plan_whatever_day_it_was_started(world: HandlerWorld, terminal: Terminal) -> None:
+    world.broker.change({"fills": [{"symbol": "AAA", "behaviour": "never"}]})
+    with pytest.raises(PlanYielded):
+        world.deliver(PLAN, seconds=8)
+    world.advance(86_400)
+
+    answer = terminal.json("cli/status", "status")
+    shown = terminal.type("status").stdout
+
+    assert answer["plans"] == []
+    assert {name: answer["unfinished"][name] for name in ("plan_id", "phase", "runs", "source")} == {
+        "plan_id": "plan-1",
+        "phase": "SELLS",
+        "runs": 1,
+        "source": None,
+    }
+    assert "plan-1, unfinished since 2026-01-26" in " ".join(shown.split())
+    assert "rebalance status plan-1" in shown
+
+
+def test_status_of_an_account_without_an_unfinished_plan_names_none(executed: Terminal) -> None:
+    assert executed.json("cli/status", "status", *DAY)["unfinished"] is None
+    assert "unfinished" not in executed.type("status", *DAY).stdout
+
+
+def test_object_version_that_a_plan_was_read_from_is_shown(world: HandlerWorld, terminal: Terminal) -> None:
+    stored = world.session.client("s3").put_object(Bucket=BUCKET, Key="plan.json", Body=json.dumps(PLAN))
+    world.deliver({"plan_s3": {"bucket": BUCKET, "key": "plan.json"}})
+    source = f"s3://{BUCKET}/plan.json?versionId={stored['VersionId']}"
+
+    assert terminal.json("cli/status-plan", "status", "plan-1", code=3)["source"] == source
+    assert terminal.json("cli/explain", "explain", "plan-1", "BBB")["source"] == source
+    for words in (("status", "plan-1"), ("explain", "plan-1", "BBB")):
+        assert source in terminal.type(*words).stdout.replace("\n", "").replace(" ", "")
 
 
 def test_watch_follows_a_plan_to_its_result(executed: Terminal) -> None:
@@ -199,6 +236,22 @@ def test_watch_reports_once_that_a_plan_has_not_started(terminal: Terminal, worl
     assert done.exit_code == 3
     assert done.stderr.count("plan-1 has not started") == 1
     assert done.stdout.count("\nfinished: ") == 1
+
+
+def test_watch_names_the_unfinished_plan_that_comes_first(terminal: Terminal, world: HandlerWorld) -> None:
+    world.broker.change({"fills": [{"symbol": "AAA", "behaviour": "never"}]})
+    with pytest.raises(PlanYielded):
+        world.deliver(PLAN, seconds=8)
+
+    def wait(_: float) -> None:
+        world.broker.change({"fills": []})
+        world.deliver(plan(buy("CCC", "500"), plan_id="plan-2"))
+
+    with patch("time.sleep", wait):
+        done = terminal.type("watch", "plan-2")
+
+    assert "Plan plan-1 is finished first" in " ".join(done.stderr.split())
+    assert done.exit_code == 0
 
 
 # --- errors --------------------------------------------------------------------------------------------

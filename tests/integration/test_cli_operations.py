@@ -1,17 +1,20 @@
-"""``rebalance init | doctor | halt | resume | reconcile`` after real runs."""
+"""``rebalance init | doctor | halt | resume | bind | reconcile`` after real runs."""
 
 from __future__ import annotations
 
+import json
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import boto3
 import pytest
 
+from rebalance_executor.domain.errors import PlanYielded
 from tests.support.terminal import Terminal
-from tests.support.world import HandlerWorld, a_world, buy, outcomes, plan
+from tests.support.world import KEYS, HandlerWorld, a_world, buy, outcomes, plan
 
 DAY = {"prices": {"AAA": "100", "BBB": "100", "CCC": "100", "SPY": "600"}}
 
@@ -57,6 +60,60 @@ def test_kill_switch_needs_a_reason(terminal: Terminal) -> None:
     assert terminal.json("cli/status", "status")["switch"]["state"] == "ACTIVE"
 
 
+# --- broker account and account name ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def growth(world: HandlerWorld, terminal: Terminal) -> Terminal:
+    """Return the terminal after a plan of the default account; the account growth has the same keys."""
+    world.session.client("secretsmanager").create_secret(Name="alpaca/growth", SecretString=json.dumps(KEYS))
+    world.deliver(plan(buy("AAA", "1000")))
+    return terminal
+
+
+def codes(result: Mapping[str, Any]) -> set[str | None]:
+    return {code for _, code in outcomes(result).values()}
+
+
+def test_broker_account_is_moved_to_another_account_name(world: HandlerWorld, growth: Terminal) -> None:
+    assert codes(world.deliver(plan(buy("BBB", "500"), plan_id="a", account="growth"))) == {"ACCOUNT_MISMATCH"}
+
+    moved = growth.json("cli/bind", "bind", "--account", "growth", "--reason", "renamed", "--by", "ada", "--yes")
+
+    assert (moved["former"], moved["account"], moved["by"], moved["reason"]) == ("default", "growth", "ada", "renamed")
+    assert codes(world.deliver(plan(buy("BBB", "500"), plan_id="b", account="growth"))) == {None}
+    assert codes(world.deliver(plan(buy("CCC", "500"), plan_id="c"))) == {"ACCOUNT_MISMATCH"}
+
+
+def test_binding_is_shown_before_it_is_moved_and_kept_without_confirmation(growth: Terminal) -> None:
+    words = ("bind", "--account", "growth", "--reason", "renamed")
+
+    for answers in ("n\n", ""):
+        rejected = growth.type(*words, answers=answers)
+        assert rejected.exit_code == 2
+        assert "account default, bound 2026-01-26" in " ".join(rejected.stderr.split())
+    assert growth.json("cli/bind", "bind", "--reason", "look")["account"] == "default"
+
+    shown = growth.type(*words, answers="y\n")
+    assert shown.exit_code == 0
+    assert "account growth, bound 2026-01-26" in " ".join(shown.stdout.split())
+
+
+def test_binding_needs_a_reason(growth: Terminal) -> None:
+    failure = growth.json("cli/failure", "bind", "--account", "growth", "--reason", " ", "--yes", code=2)
+    assert failure["error"].startswith("INVALID_INPUT  reason:")
+
+
+def test_binding_stays_while_a_plan_of_the_former_name_is_unfinished(world: HandlerWorld, growth: Terminal) -> None:
+    world.broker.change({"default_fill": {"behaviour": "never"}})
+    with pytest.raises(PlanYielded):
+        world.deliver(plan(buy("BBB", "500"), plan_id="unfinished"), seconds=5)
+
+    failure = growth.json("cli/failure", "bind", "--account", "growth", "--reason", "renamed", "--yes", code=2)
+
+    assert failure["error"].startswith("INVALID_INPUT  account:")
+
+
 # --- the doctor ------------------------------------------------------------------------------------------
 
 
@@ -96,6 +153,29 @@ def test_doctor_names_the_account_and_its_missing_credentials(terminal: Terminal
     assert "account growth" in diagnosis["checks"][0]["detail"]
     assert set(fixes) == {"account", "clock", "quotes"}
     assert all("its keys" in fix for fix in fixes.values())
+
+
+def test_doctor_and_health_report_a_broker_account_of_another_name(world: HandlerWorld, growth: Terminal) -> None:
+    diagnosis = growth.json("cli/doctor", "doctor", "--account", "growth", code=1)
+
+    (failing,) = [check for check in diagnosis["checks"] if not check["ok"]]
+    assert failing["name"] == "account"
+    assert failing["detail"].startswith("ACCOUNT_MISMATCH: ")
+    assert "rebalance bind --account growth" in failing["fix"]
+    assert growth.json("cli/doctor", "doctor")["healthy"]
+    assert world.deliver({"health": True})["healthy"]
+
+
+def test_doctor_warns_of_short_selling_and_margin(world: HandlerWorld, terminal: Terminal) -> None:
+    world.broker.change({"account": {"shorting_enabled": True, "multiplier": "4"}})
+
+    diagnosis = terminal.json("cli/doctor", "doctor")
+
+    warnings = {check["name"]: check["fix"] for check in diagnosis["checks"] if check["warning"]}
+    assert diagnosis["healthy"]
+    assert set(warnings) == {"short selling", "margin"}
+    assert "no_shorting" in warnings["short selling"]
+    assert "Healthy, 2 warnings" in terminal.type("doctor").stdout
 
 
 def test_doctor_distinguishes_a_halt_from_a_failure(terminal: Terminal) -> None:

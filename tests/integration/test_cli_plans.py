@@ -193,6 +193,17 @@ def test_preview_neither_trips_the_kill_switch_nor_cancels_orders(tmp_path: Path
         assert world.risk_store.kill_switch("default").state is TradingState.ACTIVE
 
 
+def test_preview_warns_of_an_unfinished_plan_that_comes_first(terminal: Terminal) -> None:
+    world = terminal.world
+    world.broker.change({"fills": [{"symbol": "AAA", "behaviour": "never"}]})
+    with pytest.raises(PlanYielded):
+        world.deliver(plan(sell("AAA", "1000", current_value="5000"), plan_id="earlier"), seconds=8)
+    file = terminal.file(plan(buy("BBB", "500"), plan_id="later"))
+
+    assert terminal.json("cli/preview", "preview", file)["unfinished"]["plan_id"] == "earlier"
+    assert "plan earlier is unfinished" in " ".join(terminal.type("preview", file).stdout.split())
+
+
 def test_preview_rejects_a_plan_that_has_started(terminal: Terminal) -> None:
     path, other = terminal.file(PLAN), terminal.file(plan(buy("BBB", "1")), "other.json")
     terminal.world.broker.change({"fills": [{"symbol": "AAA", "behaviour": "never"}]})

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from rebalance_executor.domain.errors import ConfigurationError, InvalidInput
+from rebalance_executor.domain.errors import ConfigurationError, InvalidInput, UnknownAccount
 from tests.support.builders import NOW
-from tests.support.world import BUCKET, EXECUTION, IDEMPOTENCY, HandlerWorld, a_world, buy, plan, sell
+from tests.support.world import BUCKET, EXECUTION, IDEMPOTENCY, KEYS, HandlerWorld, a_world, buy, plan, sell
 
 INVALID_PLANS: list[tuple[str, object, str]] = [
     ("null", None, "$"),
@@ -72,6 +72,25 @@ def test_invalid_message_fails_alone(world: HandlerWorld, body: str) -> None:
 
     assert world.deliver({"Records": [record]}) == {"batchItemFailures": [{"itemIdentifier": "1"}]}
     assert world.log_lines("plan.invalid")[-1]["level"] == "WARNING"
+
+
+def test_plan_of_an_account_that_is_not_served_is_invalid_although_it_has_a_secret(world: HandlerWorld) -> None:
+    world.session.client("secretsmanager").create_secret(Name="alpaca/growth", SecretString=json.dumps(KEYS))
+    unlimited = world.settings
+    world.settings = unlimited.model_copy(update={"accounts": ("default", "income")})
+    world.restart()
+    world.aws_requests.clear()
+
+    with pytest.raises(UnknownAccount) as caught:
+        world.deliver(plan(buy("AAA", 100), account="growth"))
+
+    assert caught.value.field == "account"
+    assert "default, income" in caught.value.problem
+    line = world.log_lines("plan.invalid")[-1]
+    assert (line["code"], line["account"], line["plan_id"]) == ("UNKNOWN_ACCOUNT", "growth", "plan-1")
+    assert world.aws_requests == {}
+    world.settings = unlimited
+    world.restart()
 
 
 def test_secret_without_keys_sends_nothing(world: HandlerWorld) -> None:

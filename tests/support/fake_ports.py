@@ -90,6 +90,8 @@ class FakeBroker:
         """Number of further cancels that find nothing to cancel, even for an open order."""
         self.waits_for_requests: list[int] = []
         """Numbers of requests that the rate limit was waited for."""
+        self.requests_left = 1000
+        """Requests that the rate limit allows at once."""
         self.rate_limited_until: datetime | None = None
         """Time of the next submission that the rate limit allows; None is now."""
 
@@ -176,12 +178,13 @@ class FakeBroker:
             (self.as_reported(o) for o in self.orders_by_id.values() if o.client_order_id == client_order_id), None
         )
 
-    def wait_for_rate_limit(self, until: datetime, requests: int = 1) -> None:
+    def wait_for_rate_limit(self, until: datetime, requests: int) -> int:
         self.waits_for_requests.append(requests)
         if self.rate_limited_until is not None and self.rate_limited_until > until:
             raise RateLimited("the rate limit of this minute is used up", retry_at=self.rate_limited_until)
         if self.rate_limited_until is not None and self.rate_limited_until > self._clock.now():
             self._clock.sleep(self.rate_limited_until - self._clock.now())
+        return min(requests, self.requests_left)
 
     def submit(self, request: OrderRequest) -> BrokerOrder:
         self.before_submit(request)

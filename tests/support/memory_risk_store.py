@@ -74,10 +74,6 @@ class InMemoryRiskStore:
         del at  # only the table stores the time
         return self._call("risk_store.bind_account", lambda: self.bindings.setdefault(account_number, account))
 
-    def binding(self, account_number: str) -> str | None:
-        """Return the name that a broker account is bound to. Not a port call."""
-        return self.bindings.get(account_number)
-
     def reserved(self, account: str) -> list[tuple[DailyUsage, frozenset[str]]]:
         """Return each trading day's usage with the plans that reserved it. Not a port call."""
         return [(one.usage, frozenset(one.plans)) for (owner, _), one in self._days.items() if owner == account]

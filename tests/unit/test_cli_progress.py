@@ -89,6 +89,18 @@ def test_a_duplicate_counts_as_repeated_except_in_the_run_that_executed_the_plan
     assert first.repeated == set()
 
 
+def test_an_earlier_plan_is_named_and_changes_no_item_of_this_one() -> None:
+    progress = RunProgress.of([plan({"AAA": "BUY"})])
+    progress.read(line("plan.earlier_resumed"))
+    assert progress.now == "finishing the account's unfinished plan first"
+
+    for record in (line("plan.resumed", plan_id="earlier"), line("item.filled", "AAA", plan_id="earlier")):
+        progress.read(record)
+
+    assert progress.settled == 0
+    assert progress.worked == {"earlier"}
+
+
 def test_broker_requests_and_time_are_read_from_the_lines() -> None:
     progress = RunProgress.of([])
 

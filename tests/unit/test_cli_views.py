@@ -20,6 +20,7 @@ from rebalance_cli.outputs import (
     Preview,
     PreviewOrder,
     StatusAnswer,
+    UnfinishedAnswer,
 )
 from rebalance_cli.views import plan as plan_views
 from rebalance_cli.views import progress, status, styles
@@ -311,13 +312,15 @@ def test_a_list_of_plans_fits_into_the_width_and_keeps_id_and_status(width: int)
     )
     switch = KillSwitchAnswer(account="main", state=TradingState.ACTIVE, by="", reason="", at=None)
 
-    shown = text(
-        status.account_view(StatusAnswer(account="main", switch=switch, lease=None, plans=tuple(plans)), width), width
-    )
+    unfinished = UnfinishedAnswer(plan_id="first", started_at=FINISHED, phase="BUYS", runs=2, source=None)
+    answer = StatusAnswer(account="main", switch=switch, lease=None, unfinished=unfinished, plans=tuple(plans))
+
+    shown = text(status.account_view(answer, width), width)
 
     assert max(map(len, shown.splitlines())) <= width
     for word in ("ACTIVE  (default)", "Running   no", "first", "success_with_skips", "in_progress"):
         assert word in shown
+    assert "phase BUYS, 2 runs" in " ".join(shown.split())
 
 
 @pytest.mark.parametrize("width", [40, 80, 120])

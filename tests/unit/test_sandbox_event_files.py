@@ -76,7 +76,7 @@ def test_messages_of_a_queue_event_are_read_one_by_one(tmp_path: Path) -> None:
     event_file = read_event(written(tmp_path, {"Records": records}))
 
     assert [plan.plan_id for plan in event_file.plans] == ["plan-1"]
-    assert event_file.pointers == (PlanPointer("plans", "2026/plan.json", None),)
+    assert event_file.pointers == (PlanPointer("plans", "2026/plan.json", None, "m-4"),)
     assert event_file.messages is not None
     assert [message.problem is None for message in event_file.messages] == [True, False, True, True]
     assert "is not JSON" in str(event_file.messages[1].problem)
@@ -87,7 +87,7 @@ def test_message_with_a_pointer_gets_the_plan_it_refers_to(tmp_path: Path) -> No
     event = read_event(written(tmp_path, {"Records": records}))
     plan = RebalancePlan.parse(PLAN)
 
-    event_file = with_documents(event, {PlanPointer("plans", "2026/plan.json", None): plan})
+    event_file = with_documents(event, {PlanPointer("plans", "2026/plan.json", None, "m-1"): plan})
 
     assert [message.plan and message.plan.plan_id for message in event_file.messages or ()] == ["plan-1", "plan-2"]
     assert {plan.plan_id for plan in event_file.plans} == {"plan-1", "plan-2"}

@@ -218,5 +218,17 @@ def test_account_name_is_limited_to_100_characters(load: Load) -> None:
     assert raised.value.field == "ACCOUNT"
 
 
+def test_served_accounts_are_separated_by_commas_and_optional(load: Load) -> None:
+    assert load().accounts == ()
+    assert load(ACCOUNT="main", ACCOUNTS="main, growth").accounts == ("main", "growth")
+
+
+@pytest.mark.parametrize("accounts", ["growth", "growth,,main2", ","])
+def test_served_accounts_contain_the_account_of_plans_that_name_none(load: Load, accounts: str) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        load(ACCOUNT="main", ACCOUNTS=accounts)
+    assert raised.value.field == "ACCOUNTS"
+
+
 def test_other_variables_are_ignored(load: Load) -> None:
     assert load(AWS_REGION="us-east-1", execution_table="another").execution_table == "execution"

@@ -18,6 +18,7 @@ from rebalance_executor.adapters.aws import client_config
 
 _FUNCTION_VARIABLES = (
     "ACCOUNT",
+    "ACCOUNTS",
     "EXECUTION_TABLE",
     "IDEMPOTENCY_TABLE",
     "PLAN_BUCKET",

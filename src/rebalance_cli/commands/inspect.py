@@ -21,7 +21,7 @@ from rebalance_cli.context import CliContext
 from rebalance_cli.exit_codes import CliError, Exit, result_exit_code
 from rebalance_cli.options import CommandSession, PlanId, account_command
 from rebalance_cli.outputs import DayReport, KillSwitchAnswer, PlanDetails, StatusAnswer
-from rebalance_cli.queries.explain import explain_order, lease_answer, plan_details, plan_line
+from rebalance_cli.queries.explain import explain_order, lease_answer, plan_details, plan_line, unfinished_answer
 from rebalance_cli.queries.logs import read_log_records
 from rebalance_cli.queries.plans import (
     PlanRecord,
@@ -31,6 +31,7 @@ from rebalance_cli.queries.plans import (
     load_plans_of_day,
     parse_day,
     read_lease_holder,
+    read_unfinished,
     resolve_plan_id,
 )
 from rebalance_cli.views.result import plan_view, result_facts, symbol_to_explain
@@ -57,7 +58,7 @@ def status(
     day: Annotated[str | None, typer.Option("--day", help="Day in UTC, as in 2026-01-26 (default: today).")] = None,
     days: Annotated[int, typer.Option("--days", min=1, help="Number of days, ending with that day.")] = 1,
 ) -> None:
-    """Show an account's plans for a day, or the status of one plan.
+    """Show an account with its unfinished plan and its plans for a day, or the status of one plan.
 
     Exit codes with PLAN: 0 complete, 3 partial, 4 denied, 5 in progress, 6 halted, 7 unresolved.
     """
@@ -73,9 +74,12 @@ def status(
             account=account,
             switch=KillSwitchAnswer.of(account, ctx.ports.risk_store.kill_switch(account)),
             lease=lease_answer(read_lease_holder(ctx, account)),
+            unfinished=unfinished_answer(read_unfinished(ctx, account)),
             plans=tuple(plan_line(row) for row in list_plans(ctx, account, last - timedelta(days=days - 1), last)),
         )
-        session.answer(listed, account_view(listed, session.out.width))
+        waiting = listed.unfinished if listed.lease is None else None
+        next_step = ctx.command("status", waiting.plan_id, account=account) if waiting is not None else None
+        session.answer(listed, account_view(listed, session.out.width), next_step)
 
 
 def _plan_exit_code(record: PlanRecord) -> Exit:
@@ -99,12 +103,20 @@ def watch(
     """
     with session.context() as ctx:
         account, plan_id = ctx.account_name(session.account), resolve_plan_id(plan)
-        waiting = f"Plan {plan_id} has not started on account {account}. Waiting; Ctrl-C stops watching."
-        with _change_printer(session, waiting) as on_change:
+        with _change_printer(session, _waiting_text(ctx, account, plan_id)) as on_change:
             record = _follow(ctx, account, plan_id, interval, on_change)
         if record.journal.result is not None and not session.as_json:
             _print_facts(ctx, record.journal.result, session.out)
         raise typer.Exit(_plan_exit_code(record))
+
+
+def _waiting_text(ctx: CliContext, account: str, plan_id: str) -> str:
+    """Return the text to show until the plan starts."""
+    unfinished = read_unfinished(ctx, account)
+    earlier = ""
+    if unfinished is not None and unfinished.plan_id != plan_id:
+        earlier = f" Plan {unfinished.plan_id} is finished first."
+    return f"Plan {plan_id} has not started on account {account}.{earlier} Waiting; Ctrl-C stops watching."
 
 
 def _follow(ctx: CliContext, account: str, plan_id: str, interval: float, on_change: _OnChange) -> PlanRecord:

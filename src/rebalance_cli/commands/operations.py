@@ -1,10 +1,10 @@
-"""``rebalance doctor | halt | resume | reconcile``: the commands of the on-call engineer."""
+"""``rebalance doctor | halt | resume | bind | reconcile``: the commands of the on-call engineer."""
 
 from __future__ import annotations
 
 import getpass
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Annotated
 
 import typer
@@ -16,23 +16,25 @@ from rebalance_cli.context import CliContext
 from rebalance_cli.exit_codes import CliError, Exit
 from rebalance_cli.formatting import counted
 from rebalance_cli.options import AccountDigits, CommandSession, PlanId, account_command
-from rebalance_cli.outputs import Check, Diagnosis, DifferenceAnswer, KillSwitchAnswer, Reconciliation
+from rebalance_cli.outputs import BindingAnswer, Check, Diagnosis, DifferenceAnswer, KillSwitchAnswer, Reconciliation
 from rebalance_cli.queries.plans import PlanRecord, load_plan, resolve_plan_id, symbols_traded_later
-from rebalance_cli.views.operations import diagnosis_view, kill_switch_view, reconciliation_view
+from rebalance_cli.views.operations import binding_view, diagnosis_view, kill_switch_view, reconciliation_view
 from rebalance_executor.domain.errors import (
     BrokerUnavailable,
     ConfigurationError,
     CredentialsRejected,
+    InvalidInput,
     RebalanceError,
     UnknownAccount,
 )
 from rebalance_executor.domain.orders import ORDER_LOOKBACK, child_order_prefix
 from rebalance_executor.domain.reconciliation import differences, was_sent
-from rebalance_executor.domain.risk_state import KillSwitchRecord, TradingState
+from rebalance_executor.domain.risk_state import AccountBinding, KillSwitchRecord, TradingState, operator_and_reason
 from rebalance_executor.execution.kill_switch import set_by_operator
-from rebalance_executor.health import check_health
+from rebalance_executor.health import BoundElsewhere, account_warnings, check_health
 
 Reason = Annotated[str, typer.Option("--reason", help="Why; shown in every denial that follows.")]
+BindingReason = Annotated[str, typer.Option("--reason", help="Why; stored with the binding.")]
 By = Annotated[str | None, typer.Option("--by", envvar="REBALANCE_OPERATOR", help="Your name (default: your login).")]
 
 _FIX = {
@@ -44,8 +46,11 @@ _FIX = {
     "quotes": "Check ALPACA_DATA_URL and the data subscription of the keys.",
     "plans": "Check PLAN_BUCKET and whether this role may list it.",
     "results": "Check RESULT_BUS and whether this role may describe it.",
+    "short selling": "Set no_shorting in the account configuration at Alpaca: this program never sells short.",
+    "margin": "Set the maximum margin multiplier to 1 at Alpaca: this program spends cash only.",
+    "paper money": "Check ALPACA_PAPER, ALPACA_TRADING_URL and the keys: paper account numbers start with PA.",
 }
-"""Fix for each failing check."""
+"""Fix for each failing check and each warning."""
 _FIX_BY_CODE = {
     BrokerUnavailable.code: "Check that Alpaca is up and reachable from here: ALPACA_TRADING_URL, ALPACA_DATA_URL.",
     UnknownAccount.code: _FIX["account"],
@@ -106,6 +111,49 @@ def _resume_command(ctx: CliContext, account: str) -> str:
     return f'{ctx.command("resume", account=account)} --reason "..."'
 
 
+# --- broker account and account name ---------------------------------------------------------------------
+
+
+@account_command
+def bind(
+    session: CommandSession,
+    *,
+    reason: BindingReason,
+    by: By = None,
+    confirm_account: AccountDigits = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
+) -> None:
+    """Move a broker account to this account name: the one that the keys of the account belong to.
+
+    A broker account belongs to the first name whose plan used it; plans of any other name are denied ACCOUNT_MISMATCH.
+    It cannot be moved while a run or an unfinished plan of the former name exists.
+    """
+    with session.context() as ctx:
+        account = ctx.account_name(session.account)
+        confirm_live(ctx, account, confirm_account)
+        number = ctx.broker(account).account().account_number
+        before = ctx.risk_store.binding(number)
+        former = before.account if before is not None else None
+        if before is not None and former == account:
+            after = before
+        else:
+            after = AccountBinding(number, account, ctx.now, *operator_and_reason(by or getpass.getuser(), reason))
+            if not yes:
+                session.console.print(binding_view(number, before, None))
+                if not typer.confirm(f"Move broker account {number} to account {account}?", err=True):
+                    raise CliError("Not confirmed; nothing moved.", ctx.command("doctor", account=account))
+            _move_binding(ctx, after, former)
+        answer = BindingAnswer(former=former, **asdict(after))
+        session.answer(answer, binding_view(number, before, after), ctx.command("doctor", account=account))
+
+
+def _move_binding(ctx: CliContext, binding: AccountBinding, former: str | None) -> None:
+    try:
+        ctx.risk_store.move_binding(binding, former)
+    except InvalidInput as error:
+        raise CliError(f"{error.code}  {error}", ctx.command("status", account=former)) from None
+
+
 # --- the doctor ------------------------------------------------------------------------------------------
 
 
@@ -128,19 +176,40 @@ def doctor(session: CommandSession) -> None:
 def _checks(ctx: CliContext, account: str) -> Iterator[Check]:
     from rebalance_executor import bootstrap  # imported late: takes a second, as in rebalance_cli.context
 
-    yield Check(name="configuration", ok=True, detail=_target(ctx, account), fix=None)
+    yield _check_configuration(ctx, account)
     settings = ctx.settings.model_copy(update={"account": account})
     answer = check_health(bootstrap.health_checks(settings, ctx.aws_client, ctx.ports, ctx.deadline()), ctx.event_log)
     for check in answer["checks"]:
-        yield Check(**check, fix=None if check["ok"] else _fix(check["name"], check["detail"]))
+        yield Check(**check, fix=None if check["ok"] else _fix(ctx, account, check["name"], check["detail"]))
+    yield from _warnings(ctx, account)
     queues = [queue for queue in Queue if ctx.environment.get(queue.variable)]
     if queues:
         yield _check_dead_letters(ctx, queues)
     yield _check_kill_switch(ctx, account)
 
 
-def _fix(name: str, detail: str) -> str:
+def _check_configuration(ctx: CliContext, account: str) -> Check:
+    served = ctx.settings.accounts
+    if served and account not in served:
+        detail = f"account {account} is not served: ACCOUNTS names {', '.join(served)}"
+        return Check(name="configuration", ok=False, detail=detail, fix=_FIX["configuration"])
+    return Check(name="configuration", ok=True, detail=_target(ctx, account), fix=None)
+
+
+def _warnings(ctx: CliContext, account: str) -> Iterator[Check]:
+    """Yield what an operator should change at the broker. An account that cannot be read has failed its check."""
+    try:
+        warnings = account_warnings(ctx.broker(account).account(), ctx.settings)
+    except RebalanceError:
+        return
+    for name, detail in warnings.items():
+        yield Check(name=name, ok=True, warning=True, detail=detail, fix=_FIX[name])
+
+
+def _fix(ctx: CliContext, account: str, name: str, detail: str) -> str:
     code = detail.partition(":")[0]
+    if code == BoundElsewhere.code:
+        return f'To move it here: {ctx.command("bind", account=account)} --reason "..."'
     return _FIX_BY_CODE.get(code, _FIX[name])
 
 

@@ -21,8 +21,9 @@ from rebalance_cli.exit_codes import CliError, Exit, error_types_exit_code, resu
 from rebalance_cli.formatting import counted, dollars
 from rebalance_cli.options import AccountDigits, CommandSession, Hash, PlanFile, plain_command, target_command
 from rebalance_cli.outputs import Decision, Preview, Submission
+from rebalance_cli.queries.explain import unfinished_answer
 from rebalance_cli.queries.plan_checks import validate_plan
-from rebalance_cli.queries.plans import read_lease_holder
+from rebalance_cli.queries.plans import read_lease_holder, read_unfinished
 from rebalance_cli.queries.preview import preview_plan
 from rebalance_cli.views.local_run import NEXT_STEPS
 from rebalance_cli.views.plan import HASH_LENGTH, preview_view, validation_view
@@ -81,8 +82,10 @@ def preview(session: CommandSession, plan: PlanFile) -> None:
     with session.context() as ctx:
         check_not_started(ctx, document)
         seed_paper_account(ctx, event.plans, session.console)
-        answer = preview_plan(ctx, document, ctx.account_name(document.account))
-        answer = answer.model_copy(update={"ignored_fields": event.ignored_fields})
+        account = ctx.account_name(document.account)
+        answer = preview_plan(ctx, document, account)
+        unfinished = unfinished_answer(read_unfinished(ctx, account))
+        answer = answer.model_copy(update={"unfinished": unfinished, "ignored_fields": event.ignored_fields})
         next_step = "nothing would be sent; docs/reference.md explains the codes"
         if answer.code is None and any(order.decision is Decision.SEND for order in answer.orders):
             next_step = ctx.command("apply", str(plan), "--hash", answer.content_hash[:HASH_LENGTH])
@@ -143,7 +146,7 @@ def _execute(session: CommandSession, ctx: CliContext, event: EventFile, seconds
     result = ExecutionResult.model_validate(invocation.response)
     is_repeated = plan.plan_id in progress.repeated
     cash = None
-    if cash_before is not None and not is_repeated and result.runs == 1:
+    if cash_before is not None and not is_repeated and result.runs == 1 and progress.worked <= {plan.plan_id}:
         cash = Cash(cash_before, ctx.broker(account).account().cash)
     symbol = symbol_to_explain(result)
     words = ["explain", plan.plan_id, symbol] if symbol else ["report", plan.plan_id, "--html", "report.html"]

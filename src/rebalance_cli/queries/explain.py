@@ -18,8 +18,10 @@ from rebalance_cli.outputs import (
     PlanProgress,
     RunLine,
     Step,
+    UnfinishedAnswer,
 )
 from rebalance_cli.queries.plans import LeaseHolder, PlanRecord, PlanRow
+from rebalance_executor.domain.journal import PlanState
 from rebalance_executor.domain.market import ZERO
 from rebalance_executor.domain.orders import ChildOrder, ParentOrder
 from rebalance_executor.domain.shortfall import of_parent
@@ -56,6 +58,19 @@ def plan_line(row: PlanRow) -> PlanLine:
     )
 
 
+def unfinished_answer(plan: PlanState | None) -> UnfinishedAnswer | None:
+    """Return the account's unfinished plan as an answer."""
+    if plan is None:
+        return None
+    return UnfinishedAnswer(
+        plan_id=plan.plan_id,
+        started_at=plan.started_at,
+        phase=plan.phase.value,
+        runs=plan.runs,
+        source=plan.source,
+    )
+
+
 def lease_answer(holder: LeaseHolder | None) -> LeaseAnswer | None:
     """Return the holder of the account's lease as an answer."""
     return LeaseAnswer(run_id=holder.run_id, epoch=holder.epoch, until=holder.until) if holder is not None else None
@@ -72,6 +87,7 @@ def plan_details(record: PlanRecord) -> PlanDetails:
         status=result.status if result is not None else None,
         phase=plan.phase.value,
         content_hash=plan.content_hash,
+        source=plan.source,
         started_at=plan.started_at,
         finished_at=result.execution_timestamp if result is not None else None,
         filled_dollars=sum((parent.filled_value for parent in record.journal.parents.values()), ZERO),
@@ -132,6 +148,7 @@ def explain_order(record: PlanRecord, parent: ParentOrder, log_records: Iterable
         plan_id=plan.plan_id,
         account=plan.account,
         symbol=parent.symbol,
+        source=plan.source,
         verdict=_verdict(parent),
         meaning=code_meanings().get(parent.code) if parent.code is not None else None,
         steps=tuple(sorted(steps, key=lambda step: step.at)),

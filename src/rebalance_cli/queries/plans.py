@@ -117,6 +117,13 @@ def read_lease_holder(ctx: CliContext, account: str) -> LeaseHolder | None:
     return LeaseHolder(str(lease["run_id"]), int(lease["epoch"]), until) if until > ctx.now else None
 
 
+def read_unfinished(ctx: CliContext, account: str) -> PlanState | None:
+    """Return the account's plan that was started and is not finished, or None. Consistent reads."""
+    unfinished = ctx.journal.unfinished(account)
+    stored = ctx.ports.journal.load(account, unfinished.plan_id) if unfinished is not None else None
+    return stored.plan if stored is not None and stored.result is None else None
+
+
 # --- plans of a day --------------------------------------------------------------------------------------
 #
 # The plan IDs of a day come from the index ``plans-by-day``, everything else from the plans' own items with

@@ -13,6 +13,7 @@ from decimal import Decimal
 
 from rebalance_cli.context import CliContext
 from rebalance_cli.outputs import Decision, Preview, PreviewOrder
+from rebalance_executor.adapters.dynamodb.risk_store import DynamoRiskStore
 from rebalance_executor.domain.cash import buy_budget, scale_to_budget
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig
@@ -36,7 +37,7 @@ from rebalance_executor.domain.pricing import far_touch
 from rebalance_executor.domain.risk_state import KillSwitchRecord, RiskState
 from rebalance_executor.domain.strategy import DecisionContext, Place, Settle, decide
 from rebalance_executor.execution.account_access import AccountAccess
-from rebalance_executor.execution.ports import Broker, Lease, RiskStore
+from rebalance_executor.execution.ports import Broker, Lease
 from rebalance_executor.execution.pretrade import PreTrade
 from rebalance_executor.execution.run import Run
 
@@ -94,8 +95,10 @@ class ReadOnlyBroker:
         """Return the order with this ID."""
         return self._broker.order_by_client_id(client_order_id)
 
-    def wait_for_rate_limit(self, until: datetime, requests: int = 1) -> None:
-        """Do nothing: nothing is sent."""
+    def wait_for_rate_limit(self, until: datetime, requests: int) -> int:
+        """Do not wait: nothing is sent."""
+        del until
+        return requests
 
     def submit(self, request: OrderRequest) -> BrokerOrder:
         """Raise ``AssertionError``: a preview must not submit orders."""
@@ -110,7 +113,7 @@ class ReadOnlyBroker:
 class ReadOnlyRiskStore:
     """Implementation of ``RiskStore`` that reads from the real one and changes nothing."""
 
-    def __init__(self, store: RiskStore) -> None:
+    def __init__(self, store: DynamoRiskStore) -> None:
         self._store = store
 
     def load(self, account: str, day: date) -> RiskState:
@@ -127,11 +130,8 @@ class ReadOnlyRiskStore:
     def bind_account(self, account: str, account_number: str, at: datetime) -> str:
         """Return the name that the broker account is bound to, or this one if it is not bound."""
         del at
-        return self._store.binding(account_number) or account
-
-    def binding(self, account_number: str) -> str | None:
-        """Return the account name that a broker account is bound to, or None."""
-        return self._store.binding(account_number)
+        binding = self._store.binding(account_number)
+        return binding.account if binding is not None else account
 
 
 class NoAssetCache:
@@ -164,7 +164,7 @@ def preview_plan(ctx: CliContext, plan: RebalancePlan, account: str) -> Preview:
         expired = (error.code, str(error))
     deadline = ctx.deadline()
     broker = ReadOnlyBroker(ctx.ports.brokers(account, deadline))
-    risk_store = ReadOnlyRiskStore(ctx.ports.risk_store)
+    risk_store = ReadOnlyRiskStore(ctx.risk_store)
     ports = replace(ctx.ports, risk_store=risk_store, assets=NoAssetCache(), publishers=())
     access = AccountAccess.create(account, broker, ports, config)
     lease = Lease(account=account, epoch=0, run_id="preview", expires_at=now + timedelta(minutes=1))

@@ -13,10 +13,11 @@ from rebalance_cli.formatting import counted, date_and_time
 from rebalance_cli.outputs import DeadLetter, DeadLetters, Diagnosis, KillSwitchAnswer, Reconciliation
 from rebalance_cli.views.status import kill_switch_text
 from rebalance_cli.views.tables import facts
+from rebalance_executor.domain.risk_state import AccountBinding
 
 ID_LENGTH = 8
 """Characters of a message ID that are printed; they identify the message."""
-_PASSED, _FAILED = Text("ok", "green"), Text("NO", "bold red")
+_PASSED, _WARNING, _FAILED = Text("ok", "green"), Text("!", "bold yellow"), Text("NO", "bold red")
 
 
 def kill_switch_view(before: KillSwitchAnswer, after: KillSwitchAnswer) -> Table:
@@ -24,18 +25,36 @@ def kill_switch_view(before: KillSwitchAnswer, after: KillSwitchAnswer) -> Table
     return facts([("Account", after.account), ("Before", kill_switch_text(before)), ("Now", kill_switch_text(after))])
 
 
+def binding_view(account_number: str, before: AccountBinding | None, after: AccountBinding | None) -> Table:
+    """Return the account name that a broker account belongs to, before and, if it is known, after a change."""
+    rows: list[tuple[str, RenderableType]] = [("Broker", account_number), ("Before", _binding_text(before))]
+    return facts([*rows, ("Now", _binding_text(after))] if after is not None else rows)
+
+
+def _binding_text(binding: AccountBinding | None) -> Text:
+    if binding is None:
+        return Text("bound to no account", "dim")
+    author = f"by {binding.by}: {binding.reason}" if binding.by is not None else "by the first run that used it"
+    since = f", bound {date_and_time(binding.bound_at)} UTC {author}"
+    return Text.assemble((f"account {binding.account}", "bold"), (since, "default"))
+
+
 def diagnosis_view(diagnosis: Diagnosis) -> Group:
-    """Return each check, and below a failed one how to fix it."""
+    """Return each check, and below a failed one or a warning what to change."""
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for check in diagnosis.checks:
-        table.add_row(_PASSED if check.ok else _FAILED, check.name, check.detail)
+        mark = _FAILED if not check.ok else _WARNING if check.warning else _PASSED
+        table.add_row(mark, check.name, check.detail)
         if check.fix is not None:
             table.add_row("", "", Text(f"→ {check.fix}", "yellow"))
     failed = counted(sum(not check.ok for check in diagnosis.checks), "problem")
     verdict = Text("Healthy", "bold green") if diagnosis.healthy else Text(failed, "bold red")
+    warnings = sum(check.warning for check in diagnosis.checks)
+    if warnings:
+        verdict.append(f", {counted(warnings, 'warning')}", "bold yellow")
     return Group(table, Text(), verdict)
 
 

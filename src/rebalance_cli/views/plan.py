@@ -11,8 +11,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from rebalance_cli.formatting import NONE, basis_points, counted, dollars, price, shares
-from rebalance_cli.outputs import Decision, Preview, PreviewOrder, Validation
+from rebalance_cli.formatting import NONE, basis_points, counted, date_and_time, dollars, price, shares
+from rebalance_cli.outputs import Decision, Preview, PreviewOrder, UnfinishedAnswer, Validation
 from rebalance_cli.views.tables import facts, first_fitting, plain_table
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.market import ZERO
@@ -119,6 +119,13 @@ def _totals(preview: Preview) -> list[tuple[str, RenderableType]]:
         ("Trades", f"sell ${dollars(preview.sells)}, buy ${dollars(preview.buys)}"),
         ("Cost", f"about ${dollars(preview.estimated_cost)}{bps}: half the spread, to trade everything at once"),
         ("Cash", f"${dollars(preview.cash)} now, about ${dollars(max(preview.cash_after, ZERO))} after"),
+        *([("Before", _before(preview.unfinished))] if preview.unfinished is not None else []),
         *([("Ignored", Text(f"{ignored}: not fields of a plan", "yellow"))] if ignored else []),
         ("Hash", preview.content_hash[:HASH_LENGTH]),
     ]
+
+
+def _before(plan: UnfinishedAnswer) -> Text:
+    since = date_and_time(plan.started_at)
+    text = f"plan {plan.plan_id} is unfinished since {since} UTC; it is finished first, and changes cash and shares"
+    return Text(text, "yellow")

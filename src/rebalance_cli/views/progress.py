@@ -64,6 +64,8 @@ MILESTONES = {
     LogEvent.PLAN_DUPLICATE: "already executed: returned the stored result",
     LogEvent.PLAN_STARTED: "sized; quantities frozen and journalled",
     LogEvent.PLAN_RESUMED: "resumed where an earlier run stopped",
+    LogEvent.PLAN_EARLIER_RESUMED: "finishing the account's unfinished plan first",
+    LogEvent.PLAN_BLOCKED: "the account's unfinished plan needs an operator",
     LogEvent.GATE_WAITING: "sells done; waiting until the account shows the proceeds",
     LogEvent.GATE_PASSED: "budget for the buys is known",
     LogEvent.RUN_YIELDING: "stopping safely: canceling open orders",

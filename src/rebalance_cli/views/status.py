@@ -9,15 +9,23 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from rebalance_cli.formatting import NONE, date_and_time, dollars, price, shares
-from rebalance_cli.outputs import Explanation, KillSwitchAnswer, OrderLine, PlanDetails, PlanProgress, StatusAnswer
+from rebalance_cli.formatting import NONE, counted, date_and_time, dollars, price, shares
+from rebalance_cli.outputs import (
+    Explanation,
+    KillSwitchAnswer,
+    OrderLine,
+    PlanDetails,
+    PlanProgress,
+    StatusAnswer,
+    UnfinishedAnswer,
+)
 from rebalance_cli.views.styles import OUTCOMES, STATUSES, TRADING_STATES
 from rebalance_cli.views.tables import facts, first_fitting, plain_table
 
 PROGRESS = {
     PlanProgress.FINISHED: ("finished", "green"),
     PlanProgress.RUNNING: ("running", "blue"),
-    PlanProgress.WAITING: ("waiting for its next delivery", "yellow"),
+    PlanProgress.WAITING: ("waiting for the next run of its account", "yellow"),
 }
 """Text and style of the progress of a plan."""
 _STATUS_STYLES = {status.value: style for status, (_, style, _) in STATUSES.items()} | {"in_progress": "blue"}
@@ -36,20 +44,28 @@ def kill_switch_text(switch: KillSwitchAnswer) -> Text:
     return text.append(f"  by {switch.by} at {date_and_time(switch.at)} UTC: {switch.reason}", "default")
 
 
+def unfinished_text(plan: UnfinishedAnswer) -> Text:
+    """Return an unfinished plan with its start, its phase and its runs."""
+    facts = f", unfinished since {date_and_time(plan.started_at)} UTC, phase {plan.phase}, {counted(plan.runs, 'run')}"
+    return Text.assemble((plan.plan_id, "yellow"), (facts, "default"))
+
+
 def account_view(answer: StatusAnswer, width: int) -> Group:
     """Return the state of an account with its plans."""
     lease = answer.lease
     running = f"run {lease.run_id[:8]}…, until {date_and_time(lease.until)} UTC at the latest" if lease else "no"
-    head = facts(
-        [
-            ("Account", answer.account),
-            ("Switch", kill_switch_text(answer.switch)),
-            ("Running", Text(running, "default")),
-        ]
-    )
+    rows: list[tuple[str, RenderableType]] = [
+        ("Account", answer.account),
+        ("Switch", kill_switch_text(answer.switch)),
+        ("Running", Text(running, "default")),
+    ]
+    if answer.unfinished is not None:
+        rows.append(("Plan", unfinished_text(answer.unfinished)))
+    head = facts(rows)
     if not answer.plans:
         return Group(head, "", Text("No plan started on these days.", "dim"))
-    return Group(head, "", first_fitting((_plans_table(answer, columns) for columns in (5, 3, 2)), width))
+    table = first_fitting((_plans_table(answer, columns) for columns in (5, 3, 2)), width)
+    return Group(head, "", table, *([""] if answer.unfinished is not None else []))
 
 
 def _plans_table(answer: StatusAnswer, columns: int) -> Table:
@@ -90,6 +106,8 @@ def plan_details_view(answer: PlanDetails, width: int) -> Group:
         ("Runs", Text(runs, "default")),
         ("Filled", f"${dollars(answer.filled_dollars)}"),
     ]
+    if answer.source is not None:
+        rows.append(("Source", Text(answer.source, "default")))
     return Group(facts(rows), "", orders_view(answer.orders, width))
 
 
@@ -129,4 +147,5 @@ def explanation_view(answer: Explanation) -> Group:
         source = "" if step.source == "journal" else "  (log)"
         table.add_row(f"{step.at:%H:%M:%S.%f}"[:-3], Text.assemble(step.text, (source, "dim")))
     head = Text.assemble((answer.symbol, "bold"), f" of {answer.plan_id}", (day, "dim"))
-    return Group(head, "", table, "", Text.assemble(("→ ", "bold"), answer.verdict))
+    origin = [Text(f"read from {answer.source}", "dim")] if answer.source is not None else []
+    return Group(head, *origin, "", table, "", Text.assemble(("→ ", "bold"), answer.verdict))

@@ -19,7 +19,7 @@ class Code(StrEnum):
 
     # denied by our controls; the outcome is DENIED if nothing was sent for the item
     ACCOUNT_MISMATCH = "ACCOUNT_MISMATCH"
-    """The credentials belong to an account other than the configured one."""
+    """The broker account belongs to another account name, or the credentials to another broker account."""
     ACCOUNT_BLOCKED = "ACCOUNT_BLOCKED"
     """The account is not ACTIVE at the broker, or one of its flags forbids trading."""
     HALTED = "HALTED"

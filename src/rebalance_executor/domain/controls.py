@@ -89,7 +89,8 @@ def binding_denial(account: str, bound_to: str, account_number: str) -> Denial |
     """Deny if the broker account is bound to another account name: both would spend the same cash."""
     if bound_to == account:
         return None
-    text = f"broker account {account_number} belongs to account {bound_to}; to move it to {account}: rebalance bind"
+    text = f"broker account {account_number} belongs to account {bound_to}; to move it to {account}: "
+    text += f'rebalance bind --account {account} --reason "..."'
     return Denial(Code.ACCOUNT_MISMATCH, text)
 
 

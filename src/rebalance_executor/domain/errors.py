@@ -69,7 +69,7 @@ class PlanChanged(InvalidInput):
 
 
 class UnknownAccount(InvalidInput):
-    """No credentials exist for the plan's account; those of another account are never used. Correct its name."""
+    """The plan's account is not served, or has no credentials; those of another are never used. Correct its name."""
 
     code = "UNKNOWN_ACCOUNT"
 

@@ -63,6 +63,8 @@ class UnfinishedPlan:
     account: str
     plan_id: str
     started_at: datetime
+    held_until: datetime | None = None
+    """When the lease of the run that holds the account expires; None if no run holds it, or if it was not read."""
 
 
 class RunEnd(StrEnum):

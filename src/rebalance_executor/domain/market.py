@@ -122,6 +122,10 @@ class Account:
     """Name of the flag that forbids trading (``trading_blocked``, …), or None."""
     equity: Decimal | None = None
     """Cash and positions in dollars; None if the broker does not report it."""
+    shorting_enabled: bool = False
+    """True if the broker accepts a sell of more shares than are held."""
+    multiplier: Decimal = Decimal(1)
+    """Buying power per dollar of equity; more than one is margin."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 
+from rebalance_executor.domain.errors import InvalidInput
 from rebalance_executor.domain.market import ZERO, Side
 
 PROGRAM = "rebalance-executor"
@@ -37,6 +38,29 @@ class KillSwitchRecord:
 
 NEVER_SET = KillSwitchRecord(TradingState.ACTIVE, by="default", reason="never set")
 """Kill switch of an account whose switch was never set."""
+
+
+def operator_and_reason(by: str, reason: str) -> tuple[str, str]:
+    """Return the name of an operator and the reason of a change, without surrounding spaces.
+
+    Raises:
+        InvalidInput: one of them is missing; later readers need both.
+    """
+    for field, text in (("by", by), ("reason", reason)):
+        if not text.strip():
+            raise InvalidInput(field, "is missing: an operator changes this with a name and a reason")
+    return by.strip(), reason.strip()
+
+
+@dataclass(frozen=True, slots=True)
+class AccountBinding:
+    """The account name that a broker account belongs to; if an operator moved it, with their name and the reason."""
+
+    account_number: str
+    account: str
+    bound_at: datetime
+    by: str | None = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

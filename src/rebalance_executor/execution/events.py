@@ -186,4 +186,9 @@ class LogEvent(StrEnum):
         Severity.ERROR,
         "The daily check found no completed plan on a trading day.",
     )
+    DAILY_CHECK_PLAN_UNFINISHED = (
+        "daily_check.plan_unfinished",
+        Severity.ERROR,
+        "The daily check found a plan that is past its time limit and not finished, and no run that works on it.",
+    )
     HEALTH_CHECKED = "health.checked", Severity.INFO, "A health request was answered."

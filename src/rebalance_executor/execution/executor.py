@@ -255,10 +255,9 @@ class Executor:
         ready = [parent for parent in wave if parent.open_child is None]
         self._places = 0
         if ready and not self._sender.is_paused:
-            places = min(len(ready), self._sender.orders_per_tick)
-            try:  # one more request, for the account or the positions
-                self._broker.wait_for_rate_limit(self._run.deadline.stop_at, places + 1)
-                self._places = places
+            requests = min(len(ready), self._sender.orders_per_tick) + 1  # one for the account or the positions
+            try:
+                self._places = self._broker.wait_for_rate_limit(self._run.deadline.stop_at, requests) - 1
             except RateLimited as error:
                 self._sender.pause(error)
         self._quotes.refresh([p.symbol for p in wave if needs_quote(p, self._config)])

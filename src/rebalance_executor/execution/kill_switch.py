@@ -6,9 +6,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from rebalance_executor.domain.controls import Denial, switch_denial
-from rebalance_executor.domain.errors import InvalidInput, JournalUnavailable
+from rebalance_executor.domain.errors import JournalUnavailable
 from rebalance_executor.domain.market import Side
-from rebalance_executor.domain.risk_state import PROGRAM, KillSwitchRecord, TradingState
+from rebalance_executor.domain.risk_state import PROGRAM, KillSwitchRecord, TradingState, operator_and_reason
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.ports import Ports, RiskStore
 
@@ -72,9 +72,7 @@ def set_by_operator(risk_store: RiskStore, account: str, record: KillSwitchRecor
         InvalidInput: the name or the reason is missing.
         JournalUnavailable: the database did not answer; set it again.
     """
-    record = replace(record, by=record.by.strip(), reason=record.reason.strip())
-    for field, text in (("by", record.by), ("reason", record.reason)):
-        if not text:
-            raise InvalidInput(field, "is missing: an operator sets the kill switch with a name and a reason")
+    by, reason = operator_and_reason(record.by, record.reason)
+    record = replace(record, by=by, reason=reason)
     risk_store.set_kill_switch(account, record)
     return record

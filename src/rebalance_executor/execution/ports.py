@@ -96,8 +96,8 @@ class Broker(Protocol):
         """Read one order; None if the broker answers that it does not know it."""
         ...
 
-    def wait_for_rate_limit(self, until: datetime, requests: int = 1) -> None:
-        """Wait until so many requests are within the rate limit and need no wait.
+    def wait_for_rate_limit(self, until: datetime, requests: int) -> int:
+        """Wait until some of these requests are within the rate limit; return how many need no wait now.
 
         Raises:
             RateLimited: that would be after ``until``; ``retry_at`` is the earliest time.
@@ -220,10 +220,6 @@ class RiskStore(Protocol):
 
     def bind_account(self, account: str, account_number: str, at: datetime) -> str:
         """Bind a broker account to this account name unless it is bound; return the name that it is bound to."""
-        ...
-
-    def binding(self, account_number: str) -> str | None:
-        """Return the account name that a broker account is bound to, or None."""
         ...
 
 

@@ -35,6 +35,18 @@ def test_active_account_is_not_blocked() -> None:
 
 
 @pytest.mark.parametrize(
+    ("fields", "shorting_enabled", "multiplier"),
+    [({}, False, "1"), ({"shorting_enabled": True, "multiplier": "4"}, True, "4"), ({"multiplier": None}, False, "1")],
+)
+def test_account_shows_short_selling_and_margin(
+    fields: dict[str, object], shorting_enabled: bool, multiplier: str
+) -> None:
+    account = parsing.account(ACCOUNT | fields)
+
+    assert (account.shorting_enabled, account.multiplier) == (shorting_enabled, Decimal(multiplier))
+
+
+@pytest.mark.parametrize(
     ("fields", "blocked_by"),
     [
         ({"trading_blocked": True}, "trading_blocked"),

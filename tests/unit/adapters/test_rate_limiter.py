@@ -36,17 +36,22 @@ def test_no_minute_has_more_requests_than_the_limit() -> None:
     assert all(later - earlier >= MINUTE for earlier, later in zip(sent, sent[3:], strict=False))
 
 
-@pytest.mark.parametrize(("requests", "seconds"), [(1, 0), (2, 50), (3, 55), (4, 55)])
-def test_wait_for_several_requests_lasts_until_all_are_allowed(requests: int, seconds: float) -> None:
+@pytest.mark.parametrize(
+    ("sent", "requests", "waited", "allowed"),
+    [(0, 60, 0, 60), (30, 60, 0, 30), (38, 60, 0, 2), (39, 60, 21, 2), (39, 1, 0, 1), (40, 1, 20, 1)],
+    ids=["all", "as many as are left", "just enough", "a twentieth of the limit", "the last one", "one more"],
+)
+def test_wait_lasts_until_some_requests_are_allowed(sent: int, requests: int, waited: float, allowed: int) -> None:
+    """One request per second was sent, up to now."""
     clock = SimulatedClock()
-    limiter = RateLimiter(3, clock)
-    for _ in range(2):
+    limiter = RateLimiter(60 if sent < 38 else 40, clock)
+    for _ in range(sent):
         limiter.acquire(LATER)
-        clock.advance(timedelta(seconds=5))
+        clock.advance(timedelta(seconds=1))
     started = clock.now()
-    limiter.wait(LATER, requests)
 
-    assert (clock.now() - started).total_seconds() == seconds
+    assert limiter.wait(LATER, requests) == allowed
+    assert (clock.now() - started).total_seconds() == waited
 
 
 def test_wait_beyond_the_deadline_raises_with_the_time() -> None:

@@ -97,13 +97,13 @@ class CircuitBreakerBroker:
         """Request a cancel; return whether the broker accepted the request."""
         return self._call(lambda: self._broker.cancel(order_id))
 
-    def wait_for_rate_limit(self, until: datetime, requests: int = 1) -> None:
-        """Wait until so many requests are within the rate limit.
+    def wait_for_rate_limit(self, until: datetime, requests: int) -> int:
+        """Wait until some of these requests are within the rate limit; return how many are now.
 
         Raises:
             RateLimited: that would be after ``until``.
         """
-        self._broker.wait_for_rate_limit(until, requests)
+        return self._broker.wait_for_rate_limit(until, requests)
 
     def submit(self, request: OrderRequest) -> BrokerOrder:
         """Send one order, once.

@@ -57,6 +57,8 @@ def account(payload: object) -> Account:
         buying_power=_amount(document, "buying_power", "account"),
         blocked_by=flags[0] if flags else None if status == "ACTIVE" else f"status {status}",
         equity=_optional_amount(document, "equity", "account"),
+        shorting_enabled=document.get("shorting_enabled") is True,
+        multiplier=_optional_amount(document, "multiplier", "account") or Decimal(1),
     )
 
 

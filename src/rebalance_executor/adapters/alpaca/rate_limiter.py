@@ -10,6 +10,9 @@ from rebalance_executor.domain.errors import RateLimited
 from rebalance_executor.execution.ports import Clock
 
 MINUTE = timedelta(minutes=1)
+_PART_OF_LIMIT = 20
+_FEWEST = 2
+"""One order, and one reading of the account before it."""
 
 
 class RateLimiter:
@@ -26,18 +29,22 @@ class RateLimiter:
         self._sent: deque[datetime] = deque()
         self._closed_until: datetime | None = None
 
-    def wait(self, until: datetime, requests: int = 1) -> None:
-        """Wait until so many more requests are allowed, but at most as many as the limit of a minute.
+    def wait(self, until: datetime, requests: int = 1) -> int:
+        """Wait until some of these requests are allowed; return how many are allowed now.
+
+        A twentieth of the limit is enough: to wait for more would leave open orders without a look for long.
 
         Raises:
             RateLimited: they are allowed only after ``until``; ``retry_at`` says when.
         """
-        while (opens_at := self._opens_at(requests)) > (now := self._clock.now()):
+        enough = min(requests, max(_FEWEST, self._per_minute // _PART_OF_LIMIT))
+        while (opens_at := self._opens_at(enough)) > (now := self._clock.now()):
             if opens_at > until:
                 raise RateLimited(
                     f"the rate limit of {self._per_minute} requests per minute is used up", retry_at=opens_at
                 )
             self._clock.sleep(opens_at - now)
+        return min(requests, self._per_minute - len(self._sent))
 
     def acquire(self, until: datetime) -> None:
         """Wait until one more request is allowed, and count it.

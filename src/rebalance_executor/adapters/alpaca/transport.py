@@ -145,13 +145,13 @@ class AlpacaTransport:
                 return self._cancel(path, f"DELETE {template}")
         raise AssertionError("unreachable: the last attempt raises")  # pragma: no cover
 
-    def wait_for_rate_limit(self, until: datetime, requests: int = 1) -> None:
-        """Wait until so many requests are within the rate limit.
+    def wait_for_rate_limit(self, until: datetime, requests: int) -> int:
+        """Wait until some of these requests are within the rate limit; return how many are now.
 
         Raises:
             RateLimited: that would be after ``until`` or after the run's deadline.
         """
-        self._rate_limiter.wait(min(until, self._deadline.until), requests)
+        return self._rate_limiter.wait(min(until, self._deadline.until), requests)
 
     def post(self, path: str, body: Mapping[str, object]) -> Any:
         """Send a submission exactly once and without a wait, because a wait could invalidate the checks before it.

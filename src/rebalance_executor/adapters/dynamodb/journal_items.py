@@ -56,8 +56,14 @@ def lease_key(account: str) -> Item:
 
 
 def unfinished_from(item: Item) -> UnfinishedPlan:
-    """Return the unfinished plan that a lease item, or its entry in the index, names."""
-    return UnfinishedPlan(str(item["account"]), str(item["plan_id"]), datetime.fromisoformat(str(item["status"])))
+    """Return the unfinished plan that a lease item, or its entry in the index, names. The entry shows no run."""
+    is_held = item.get("run_id", RELEASED) != RELEASED
+    return UnfinishedPlan(
+        account=str(item["account"]),
+        plan_id=str(item["plan_id"]),
+        started_at=datetime.fromisoformat(str(item["status"])),
+        held_until=datetime.fromisoformat(str(item["held_until"])) if is_held else None,
+    )
 
 
 def plan_pk(account: str, plan_id: str) -> str:

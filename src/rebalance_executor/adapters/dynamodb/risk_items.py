@@ -1,6 +1,7 @@
 """The items of the risk store: pure functions from values to items and back.
 
-``BROKER#<account number>`` with the sort key ``BINDING`` is the account name that a broker account is bound to.
+``BROKER#<account number>`` with the sort key ``BINDING`` is the account name that a broker account is bound to, and
+``BINDING#<time>`` one change by an operator in its history.
 
 The other items are in the account's partition, next to its lease: ``DAY#<date>`` is the usage of a trading day,
 ``DAY#<date>#<time>#<plan_id>`` a plan started on it, ``SWITCH`` the current kill switch and ``SWITCH#<time>`` one
@@ -18,6 +19,7 @@ from rebalance_executor.adapters.dynamodb.journal_items import iso, lease_key, m
 from rebalance_executor.adapters.dynamodb.table import Item
 from rebalance_executor.domain.risk_state import (
     NEVER_SET,
+    AccountBinding,
     DailyUsage,
     KillSwitchRecord,
     Reservation,
@@ -30,6 +32,7 @@ KILL_SWITCH = "SWITCH"
 BINDING = "BINDING"
 
 _STARTED: TypeAdapter[StartedPlan] = TypeAdapter(StartedPlan)
+_BINDING: TypeAdapter[AccountBinding] = TypeAdapter(AccountBinding)
 _USAGE: TypeAdapter[DailyUsage] = TypeAdapter(DailyUsage)
 _KILL_SWITCH: TypeAdapter[KillSwitchRecord] = TypeAdapter(KillSwitchRecord)
 
@@ -42,6 +45,22 @@ def account_pk(account: str) -> str:
 def binding_key(account_number: str) -> Item:
     """Return the key of a broker account's binding to an account name."""
     return {"pk": f"BROKER#{account_number}", "sk": BINDING}
+
+
+def binding_items(binding: AccountBinding) -> list[Item]:
+    """Return a binding by an operator as two items: the current binding and an entry of the history."""
+    pk = str(binding_key(binding.account_number)["pk"])
+    fields = {"account": binding.account, "bound_at": iso(binding.bound_at), "by": binding.by, "reason": binding.reason}
+    return [make_item(pk, sk, **fields) for sk in (BINDING, f"{BINDING}#{iso(binding.bound_at)}")]
+
+
+def binding_from(account_number: str, item: Item) -> AccountBinding:
+    """Return the binding of a broker account.
+
+    Raises:
+        JournalContradiction: the item cannot be read.
+    """
+    return parse_item({**item, "account_number": account_number}, _BINDING.validate_python)
 
 
 def day_sk(day: date) -> str:

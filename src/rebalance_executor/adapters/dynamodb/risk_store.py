@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rebalance_executor.adapters.dynamodb import journal_items, risk_items
 from rebalance_executor.adapters.dynamodb.table import ConditionFailed, Table, TransactionAction, Value, to_attributes
 from rebalance_executor.domain.errors import InvalidInput
-from rebalance_executor.domain.risk_state import KillSwitchRecord, RiskState
+from rebalance_executor.domain.risk_state import AccountBinding, KillSwitchRecord, RiskState
 from rebalance_executor.execution.ports import Clock
 
 if TYPE_CHECKING:
@@ -60,12 +61,7 @@ class DynamoRiskStore:
             JournalUnavailable: the setting may or may not have been written.
         """
         items = risk_items.kill_switch_items(account, switch, switch.at or datetime.min.replace(tzinfo=UTC))
-        self._table.transact(
-            [
-                TransactionAction("kill switch", {"Put": {"TableName": self._table.name, "Item": to_attributes(item)}})
-                for item in items
-            ]
-        )
+        self._table.transact([self._action("kill switch", "Put", {"Item": to_attributes(item)}) for item in items])
 
     def bind_account(self, account: str, account_number: str, at: datetime) -> str:
         """Bind a broker account to this account name unless it is bound; return the name that it is bound to.
@@ -80,49 +76,60 @@ class DynamoRiskStore:
             return str((failure.item or {}).get("account"))
         return account
 
-    def binding(self, account_number: str) -> str | None:
-        """Return the account name that a broker account is bound to, or None. Runs bind instead.
+    def binding(self, account_number: str) -> AccountBinding | None:
+        """Return the account name that a broker account is bound to, or None. Only the operators' commands read it.
 
         Raises:
+            JournalContradiction: its item cannot be read.
             JournalUnavailable: the table did not answer.
         """
         pk = str(risk_items.binding_key(account_number)["pk"])
         item = next(self._table.between(pk, risk_items.BINDING, risk_items.BINDING), None)
-        return str(item["account"]) if item is not None else None
+        return risk_items.binding_from(account_number, item) if item is not None else None
 
-    def move_binding(self, account_number: str, former: str, account: str, at: datetime) -> None:
-        """Move a broker account's binding from one account name to another, in one transaction.
+    def move_binding(self, binding: AccountBinding, former: str | None) -> None:
+        """Bind a broker account to another account name, and add the change to its history, in one transaction.
+
+        Args:
+            binding: the new binding.
+            former: the account name that the broker account is bound to; None if it is not bound.
 
         Raises:
             InvalidInput: the broker account is not bound to ``former``, or a run or an unfinished plan of ``former``
                 uses it.
             JournalUnavailable: the binding may or may not have been moved.
         """
-        binding = {
-            "Item": to_attributes(
-                {**risk_items.binding_key(account_number), "account": account, "bound_at": journal_items.iso(at)}
-            ),
-            "ConditionExpression": "account = :former",
-            "ExpressionAttributeValues": to_attributes({":former": former}),
-        }
-        lease = {
-            "Key": to_attributes(journal_items.lease_key(former)),
-            "ConditionExpression": _IS_IDLE,
-            "ExpressionAttributeValues": to_attributes(
-                {":now": journal_items.iso(at), ":released": journal_items.RELEASED}
-            ),
-        }
-        table = {"TableName": self._table.name}
+        current, entry = risk_items.binding_items(binding)
+        condition = {"ConditionExpression": "attribute_not_exists(pk)"} if former is None else _is_bound_to(former)
+        actions = [
+            self._action("binding", "Put", {"Item": to_attributes(current)} | condition),
+            self._action("history", "Put", {"Item": to_attributes(entry)}),
+        ]
+        if former is not None:
+            actions.append(self._action("lease", "ConditionCheck", _is_idle(former, binding.bound_at)))
         try:
-            self._table.transact(
-                [
-                    TransactionAction("binding", {"Put": table | binding}),
-                    TransactionAction("lease", {"ConditionCheck": table | lease}),
-                ]
-            )
+            self._table.transact(actions)
         except ConditionFailed as failure:
             if "binding" in failure.failed:
-                raise InvalidInput("account_number", f"{account_number} is not bound to account {former}") from None
-            raise InvalidInput(
-                "account", f"account {former} has a run or an unfinished plan; move its binding when that is finished"
-            ) from None
+                now_bound = f"account {former}" if former is not None else "no account"
+                text = f"{binding.account_number} is not bound to {now_bound} any more; look again"
+                raise InvalidInput("account_number", text) from None
+            text = f"account {former} has a run or an unfinished plan; move its broker account when that is finished"
+            raise InvalidInput("account", text) from None
+
+    def _action(self, name: str, kind: str, request: Mapping[str, Any]) -> TransactionAction:
+        return TransactionAction(name, {kind: {"TableName": self._table.name, **request}})
+
+
+def _is_bound_to(account: str) -> dict[str, Any]:
+    values = to_attributes({":former": account})
+    return {"ConditionExpression": "account = :former", "ExpressionAttributeValues": values}
+
+
+def _is_idle(account: str, now: datetime) -> dict[str, Any]:
+    values = to_attributes({":now": journal_items.iso(now), ":released": journal_items.RELEASED})
+    return {
+        "Key": to_attributes(journal_items.lease_key(account)),
+        "ConditionExpression": _IS_IDLE,
+        "ExpressionAttributeValues": values,
+    }
