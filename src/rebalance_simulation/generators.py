@@ -226,7 +226,7 @@ def messages(rng: Random, traits: Collection[Trait], start: datetime) -> list[Me
     has_many = Trait.MANY_PLANS in traits
     for number in range(rng.choice((2, 3) if has_many else (1, 1, 2, 2, 3))):
         items = [_drawn_item(rng, symbol) for symbol in rng.sample(SYMBOLS, rng.randint(1, len(SYMBOLS)))]
-        if has_many:
+        if has_many or Trait.BUSY_PERSON in traits:
             items = _greedy_items(rng)
         fields: dict[str, object] = {"execution_urgency": rng.choice(("LOW", "NORMAL", "HIGH", "URGENT"))}
         if Trait.TWO_NAMES in traits and rng.random() < 0.5:

@@ -23,8 +23,6 @@ _EVENT_DELAYS = (0.1, 0.3, 1, 3, 8, 30)
 """Seconds into a run after which an event happens."""
 _TRADE_DELAYS = (0.5, 1, 2, 3, 4.5, 7)
 """Seconds into a run after which a busy person trades."""
-_TRADES_PER_RUN = 3
-"""Trades of a busy person."""
 
 
 class History:
@@ -106,9 +104,8 @@ class History:
             if self._rng.random() < probability:  # the event happens during the run
                 self.world.clock.call_later(timedelta(seconds=self._rng.choice(_EVENT_DELAYS)), action)
         if Trait.BUSY_PERSON in self.traits:
-            for _ in range(_TRADES_PER_RUN):
-                delay = timedelta(seconds=self._rng.choice(_TRADE_DELAYS))
-                self.world.clock.call_later(delay, self.environment.apply_trade)
+            delay = timedelta(seconds=self._rng.choice(_TRADE_DELAYS))
+            self.world.clock.call_later(delay, self.environment.apply_trade)
         others = [other for other in self.messages if other is not message and other.trigger == "sqs"]
         if message.trigger == "sqs" and others and self._rng.random() < 0.4:
             self.queue.deliver_together([message, self._rng.choice(others)], seconds)
