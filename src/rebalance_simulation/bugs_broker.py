@@ -13,15 +13,14 @@ from rebalance_executor.adapters.alpaca import parsing, transport
 from rebalance_executor.adapters.alpaca.error_response import ErrorResponse
 from rebalance_executor.domain import controls
 from rebalance_executor.domain.market import Asset, BrokerOrder, Quote
-from rebalance_executor.domain.orders import _BY_STATUS, ORDER_LOOKBACK, ChildOrder
+from rebalance_executor.domain.orders import _BY_STATUS, ORDER_LOOKBACK, ChildOrder, ChildState
 from rebalance_executor.execution import quotes, reconciliation
-from rebalance_executor.execution.executor import Executor
 from rebalance_executor.execution.outbox import Outbox
 from rebalance_executor.execution.ports import Broker
 from rebalance_executor.execution.pretrade import PreTrade
 from rebalance_executor.execution.run import Run
 from rebalance_executor.execution.sender import Sender
-from rebalance_simulation.bug_tools import Replacement, nothing
+from rebalance_simulation.bug_tools import Replacement
 
 
 def _any_refusal(response: ErrorResponse) -> bool:
@@ -68,18 +67,13 @@ def _all_decimals() -> Callable[..., Any]:
     return lambda shares: shares
 
 
-def _left_working() -> Callable[..., None]:
-    report = Executor._report  # noqa: SLF001 - a bug
+def _changed_is_canceled() -> Callable[..., ChildOrder]:
+    with_other_content = ChildOrder.with_other_content
 
-    def reported(executor: Executor, parent: Any, child: Any, order: BrokerOrder) -> None:
-        sender: Any = executor._sender  # noqa: SLF001 - a bug
-        sender.cancel = nothing
-        try:
-            report(executor, parent, child, order)
-        finally:
-            del sender.cancel
+    def canceled(child: ChildOrder, order: BrokerOrder, now: datetime) -> ChildOrder:
+        return replace(with_other_content(child, order, now), state=ChildState.CANCELED, other_content=None)
 
-    return reported
+    return canceled
 
 
 def _cache_required() -> Callable[..., Any]:
@@ -138,7 +132,7 @@ BROKER_BUGS: dict[str, list[Replacement]] = {
     "late fills are not counted before the result": [(reconciliation, "with_late_fills", lambda: _unchanged)],
     "the reconciliation trusts lists": [(reconciliation, "_read_orders", lambda: _from_the_list)],
     "a cancel without effect is not repeated": [(Outbox, "_has_no_effect", lambda: _never)],
-    "a changed own order keeps working": [(Executor, "_report", _left_working)],
+    "a changed own order counts as canceled": [(ChildOrder, "with_other_content", _changed_is_canceled)],
     "a missing path is a missing asset": [(ErrorResponse, "says_not_found", lambda: _any_404)],
     "any HTTP 400 or 422 is a missing asset": [(ErrorResponse, "says_invalid_symbol", lambda: _any_422)],
     "asset flags that say no are cached": [(Asset, "allows_every_order", lambda: property(lambda _: True))],

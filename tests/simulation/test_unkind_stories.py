@@ -8,25 +8,14 @@ from typing import Any
 
 import pytest
 
-from rebalance_simulation.config_generator import steady_config
 from rebalance_simulation.faults import SUBMIT, Fault, FaultInjector
 from rebalance_simulation.generators import item, plan
 from rebalance_simulation.invocation import Delivery
-from rebalance_simulation.world import World
+from tests.simulation.bug_stories import margin_world
 
 UNTIL_THE_NEXT_DELIVERY = timedelta(seconds=60)
 A_SHORT_RUN = 4
 """Seconds in which an order is sent and canceled again, and not followed by another."""
-
-
-def margin_world(faults: FaultInjector | None = None, **scenario: Any) -> World:
-    """Return a world with an account of 5,000 dollars that may buy on margin and sell short."""
-    market = {
-        "account": {"cash": "5000", "multiplier": "4", "shorting_enabled": True},
-        "clock": {"sessions": "always_open"},
-        "quotes": {symbol: {"bid": "99.99", "ask": "100.01"} for symbol in ("AAA", "BBB")},
-    }
-    return World(market | scenario, steady_config(), faults or FaultInjector())
 
 
 def outcomes(delivery: Delivery) -> list[tuple[str, str]]:
