@@ -465,3 +465,17 @@ def test_order_is_judged_by_its_last_look_and_not_by_a_wait_since_then() -> None
 
     assert outcomes(result)["AAA"] == (Outcome.FILLED, None)
     assert waits == []
+
+
+# --- a repetition that waits for the rate limit ----------------------------------------------------------
+
+
+def test_repetition_that_waited_for_the_rate_limit_is_covered_again_before_it_is_sent() -> None:
+    """While it waited, somebody else sold the shares."""
+    fakes = FakePorts()
+    fakes.broker.shares["AAA"] = Decimal(10)
+    fakes.broker.script("AAA", REQUEST_LOST, RateLimited("slow down", retry_at=later(30)))
+    fakes.after(10, fakes.broker.shares.clear)
+    fakes.execute(a_plan(an_item("AAA", action="SELL", amount="-1000")))
+
+    assert len(fakes.broker.sent) == 2, "the lost submission, and the one that the rate limit refused"
