@@ -11,8 +11,8 @@ own cases runs your own plans; see ``docs/library.md``. The package is not deplo
 
 from rebalance_simulation.clock import START
 from rebalance_simulation.history import History
-from rebalance_simulation.invariants import Violation
 from rebalance_simulation.statistics import RunStats, play_seeds
+from rebalance_simulation.violation import Violation
 from rebalance_simulation.workload import Case
 
 __all__ = ["START", "Case", "History", "RunStats", "Violation", "play_seeds"]

@@ -6,153 +6,169 @@ The real ``AlpacaBroker`` with its transport, rate limiting, retries and parsing
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import timedelta
 from types import SimpleNamespace
-from typing import Any, NoReturn
+from typing import Any
 from urllib.parse import unquote
 
 from requests import Response
-from requests.exceptions import ReadTimeout
 
 from paper_broker.errors import BrokerError
 from paper_broker.exchange import Exchange
 from rebalance_executor.adapters.alpaca.broker import AlpacaBroker
-from rebalance_executor.adapters.alpaca.client import APIError
 from rebalance_executor.adapters.alpaca.credentials import Credentials
 from rebalance_executor.adapters.alpaca.transport import AlpacaTransport, RequestDeadline
 from rebalance_executor.domain.config import ExecutionConfig
+from rebalance_simulation.api_faults import AnswerFaults, Timeouts
+from rebalance_simulation.broker_record import BrokerRecord
+from rebalance_simulation.broker_view import BrokerView
 from rebalance_simulation.calls import CallHook, Submission
 from rebalance_simulation.clock import SimulatedClock
-from rebalance_simulation.faults import Fault
+from rebalance_simulation.faults import CANCEL, Fault
 
 SECRET = "S1MULAT3D-S3CR3T"  # noqa: S105 - must never appear in a log line
 """Secret key of the simulated account."""
 MAX_DELAY_SECONDS = 14
 """Longest delay of a late submission: longer than any request, shorter than the lease outlasts it."""
-_HTML = "<html><body><h1>502 Bad Gateway</h1></body></html>"
-
-Timeouts = Callable[[], tuple[float, float]]
-"""Function that returns the connect and read timeouts of the next request, in seconds."""
+_HIDDEN_FOR = timedelta(seconds=4)
 
 
-class SimulatedApiError(APIError):
-    """An API response with a status other than 2xx."""
+@dataclass(slots=True)
+class BrokerSide:
+    """The broker's side of the API, which all processes share.
 
-    def __init__(self, status: int, text: str) -> None:
-        super().__init__(text)  # type: ignore[no-untyped-call]
-        self._status = status
+    Args:
+        exchange: answers the requests.
+        view: what the API shows of it.
+        record: records the answers.
+    """
 
-    @property
-    def status_code(self) -> int:
-        """HTTP status."""
-        return self._status
+    exchange: Exchange
+    view: BrokerView
+    record: BrokerRecord = field(default_factory=BrokerRecord)
 
 
 class SimulatedApi:
     """The parts of alpaca-py's clients that the program uses, for one endpoint of one process.
 
     Args:
-        exchange: answers the requests.
+        broker: answers the requests.
         call: hook that every request passes.
         clock: schedules late submissions and dates hidden orders.
-        hidden_until: client order IDs that cannot be found yet, with the time at which they can.
-        connection: returns a request's timeouts; receives the status and headers of every response.
+        timeouts: returns a request's timeouts.
+        observe: receives the status and headers of every response.
     """
 
     def __init__(
         self,
-        exchange: Exchange,
+        broker: BrokerSide,
         call: CallHook,
         clock: SimulatedClock,
-        hidden_until: dict[str, datetime],
-        connection: tuple[Timeouts, Callable[[Any], None]],
+        timeouts: Timeouts,
+        observe: Callable[[Any], None],
     ) -> None:
-        self._exchange = exchange
+        self._exchange, self._view, self._record = broker.exchange, broker.view, broker.record
         self._call = call
         self._clock = clock
-        self._hidden_until = hidden_until
-        self._timeouts, self._observe = connection
+        self._observe = observe
+        self._faults = AnswerFaults(clock, broker.record, timeouts, observe)
 
     def get(self, path: str, data: Any = None) -> Any:
         """Read account, market clock, assets, positions, orders, quotes or trades."""
-        return self._request(f"broker GET {_template(path)}", lambda: self._read(path, data or {}))
+        if path.startswith("/stocks/"):
+            return self._market_data(path, data["symbols"].split(","))
+
+        def read(_: Fault | None) -> Any:
+            return self._read(path, data or {})
+
+        return self._request(f"broker GET {_template(path)}", read)
 
     def post(self, path: str, data: Any = None) -> Any:
         """Submit an order."""
-        return self._request(f"broker POST {path}", lambda: self._exchange.submit_order(data), data)
+        response = self._request(f"broker POST {path}", lambda fault: self._submit(data, fault), data)
+        if "client_order_id" in response:
+            self._record.note_answer(response)
+        return response
 
     def delete(self, path: str, data: Any = None) -> None:
         """Cancel an order."""
         del data
         order_id = unquote(path.removeprefix("/orders/"))
-        self._request("broker DELETE /orders/{id}", lambda: self._exchange.cancel_order(order_id))
+
+        def cancel(fault: Fault | None) -> None:
+            if fault is Fault.NO_CANCEL:
+                self._faults.cancel_without_effect()
+            else:
+                self._exchange.cancel_order(order_id)
+
+        self._request(CANCEL, cancel)
+        self._record.cancels[order_id] = self._record.cancels.get(order_id, 0) + 1
 
     def close(self) -> None:
         """Do nothing: there is no connection to close."""
 
     # --- requests and faults -----------------------------------------------------------------------------
 
-    def _request(self, name: str, answer: Callable[[], Any], order: Submission | None = None) -> Any:
+    def _request(self, name: str, answer: Callable[[Fault | None], Any], order: Submission | None = None) -> Any:
         def run(fault: Fault | None) -> Any:
+            self._record.requests += 1
             if fault is not None:
-                self._fail_before(fault, order)
-            response = self._answer(answer)
+                if fault is Fault.LATE and order is not None:
+                    self._send_late(order)
+                self._faults.before(fault)
+            response = self._answer(answer, fault, order)
             if fault is not None:
-                response = self._fail_after(fault, response, order)
+                response = self._faults.after(fault, response)
             self._observe(SimpleNamespace(status_code=200, headers={}))
             return response
 
         return self._call(name, run, order)
 
-    def _answer(self, answer: Callable[[], Any]) -> Any:
+    def _answer(self, answer: Callable[[Fault | None], Any], fault: Fault | None, order: Submission | None) -> Any:
         try:
-            return answer()
+            return answer(fault)
         except BrokerError as error:
-            raise self._error(error.http_status, _json(error.code, error.message)) from None
+            if order is not None:
+                self._record.note_error(order["client_order_id"])
+            raise self._faults.error(error.http_status, _json(error.code, error.message)) from None
 
-    def _fail_before(self, fault: Fault, order: Submission | None) -> None:
-        """Raise a fault that precedes the effect of the request."""
-        if fault is Fault.NO_ANSWER:
-            self._time_out()
-        elif fault is Fault.LATE and order is not None:
-            delay = 1 + sum(map(ord, order["client_order_id"])) % MAX_DELAY_SECONDS
-            self._clock.call_later(timedelta(seconds=delay), lambda: self._submit_late(order))
-            self._time_out()
-        elif fault is Fault.RATE_LIMIT:
-            raise self._error(429, _json(42910000, "rate limit exceeded"), {"Retry-After": "3"})
-        elif fault is Fault.SERVER_ERROR:
-            raise self._error(503, _json(50310000, "service unavailable"))
-        elif fault is Fault.UNAUTHORIZED:
-            raise self._error(401, _json(40110000, "request is not authorized"))
-
-    def _fail_after(self, fault: Fault, response: Any, order: Submission | None) -> Any:
-        """Raise a fault that follows the effect of the request, or return the response, damaged if need be."""
-        if fault is Fault.HIDDEN and order is not None:
-            self._hidden_until[order["client_order_id"]] = self._clock.world() + timedelta(seconds=4)
-            self._time_out()
-        if fault is Fault.LOST_ANSWER:
-            self._time_out()
-        if fault is Fault.HTML:
-            raise self._error(502, _HTML)
-        if fault is Fault.GARBLED:
-            return {"id": "garbled"} if isinstance(response, dict) else [{"garbled": True}]
+    def _submit(self, order: Submission, fault: Fault | None) -> dict[str, Any]:
+        try:
+            response = self._exchange.submit_order(order)
+        except BrokerError as error:
+            self._record.note_refusal(order["client_order_id"], error.message)
+            raise
+        if fault is Fault.HIDDEN:
+            self._view.hidden_until[order["client_order_id"]] = self._clock.world() + _HIDDEN_FOR
         return response
 
-    def _time_out(self) -> NoReturn:
-        self._clock.advance(timedelta(seconds=self._timeouts()[1]))
-        raise ReadTimeout("no answer")
-
-    def _error(self, status: int, text: str, headers: Mapping[str, str] | None = None) -> SimulatedApiError:
-        self._observe(SimpleNamespace(status_code=status, headers=headers or {}))
-        return SimulatedApiError(status, text)
+    def _send_late(self, order: Submission) -> None:
+        delay = 1 + sum(map(ord, order["client_order_id"])) % MAX_DELAY_SECONDS
+        self._clock.call_later(timedelta(seconds=delay), lambda: self._submit_late(order))
+        self._faults.time_out()
 
     def _submit_late(self, order: Submission) -> None:
         try:
-            self._exchange.submit_order(order)
+            self._submit(order, None)
         except BrokerError:
             return  # the client has timed out: it never receives the error
 
     # --- responses ---------------------------------------------------------------------------------------
+
+    def _market_data(self, path: str, symbols: list[str]) -> Any:
+        """Read quotes or trades; only those of this moment, as far as they reach the program, are recorded."""
+        kind, is_current = path.split("/")[2], True
+
+        def read(_: Fault | None) -> Any:
+            nonlocal is_current
+            answer, is_current = self._view.quotes(kind, symbols, self._clock.world())
+            return answer
+
+        response = self._request(f"broker GET {path}", read)
+        if is_current and kind in response:
+            self._record.note_quotes(response[kind], self._clock.world())
+        return response
 
     def _read(self, path: str, query: Mapping[str, str]) -> Any:
         exchange = self._exchange
@@ -164,37 +180,17 @@ class SimulatedApi:
             case "/positions":
                 return exchange.positions()
             case "/orders":
-                return self._orders(query)
+                return self._view.orders(query, self._clock.world())
             case "/orders:by_client_order_id":
                 return self._order(query["client_order_id"])
-            case "/stocks/quotes/latest":
-                return exchange.latest_quotes(query["symbols"].split(","))
-            case "/stocks/trades/latest":
-                return exchange.latest_trades(query["symbols"].split(","))
         if path.startswith("/assets/"):
             return exchange.asset(unquote(path.removeprefix("/assets/")))
         raise AssertionError(f"{path} is not simulated")
 
-    def _orders(self, query: Mapping[str, str]) -> list[dict[str, Any]]:
-        orders = self._exchange.list_orders(
-            status=query["status"],
-            after=query.get("after"),
-            symbols=frozenset(query["symbols"].split(",")),
-            limit=int(query["limit"]),
-            direction="asc",
-        )
-        if not self._hidden_until:
-            return orders
-        return [order for order in orders if self._is_visible(order["client_order_id"])]
-
     def _order(self, client_order_id: str) -> dict[str, Any]:
-        if not self._is_visible(client_order_id):
+        if not self._view.is_visible(client_order_id, self._clock.world()):
             raise BrokerError(404, 40410000, "order not found")
-        return self._exchange.get_order_by_client_order_id(client_order_id)
-
-    def _is_visible(self, client_order_id: str) -> bool:
-        until = self._hidden_until.get(client_order_id)
-        return until is None or until <= self._clock.world()
+        return self._view.order(client_order_id)
 
 
 class SimulatedBroker(AlpacaBroker):

@@ -1,6 +1,7 @@
 """Deliberate bugs in the execution of plans. The simulation must catch each of them, which tests its invariants.
 
-Bugs in results, answers and publications are in ``bugs_reporting``.
+Bugs in results and answers are in ``bugs_reporting``, those of the account in ``bugs_account``, and those in what the
+broker's answers prove in ``bugs_broker``.
 """
 
 from __future__ import annotations
@@ -34,7 +35,10 @@ from rebalance_executor.execution.unit_of_work import UnitOfWork
 from rebalance_executor.idempotency import IdempotencyGate
 from rebalance_executor.telemetry import Telemetry
 from rebalance_simulation.api import SECRET
-from rebalance_simulation.bugs_reporting import REPORTING_BUGS, Replacement
+from rebalance_simulation.bug_tools import Replacement, nothing
+from rebalance_simulation.bugs_account import ACCOUNT_BUGS
+from rebalance_simulation.bugs_broker import BROKER_BUGS
+from rebalance_simulation.bugs_reporting import REPORTING_BUGS
 
 
 @contextmanager
@@ -45,10 +49,6 @@ def _replaced(owner: Any, name: str, new: Any) -> Iterator[None]:
         yield
     finally:
         setattr(owner, name, old)
-
-
-def _nothing(*_: Any, **__: Any) -> None:
-    return None
 
 
 def _new_id_each_time() -> Callable[..., OrderRequest]:
@@ -287,14 +287,14 @@ def _unanswered_counts_as_written() -> Callable[..., None]:
 
 
 _EXECUTION_BUGS: dict[str, list[Replacement]] = {
-    "child orders are not journalled before they are sent": [(Executor, "save", lambda: _nothing)],
+    "child orders are not journalled before they are sent": [(Executor, "save", lambda: nothing)],
     "every submission gets a new client order ID": [(ChildOrder, "request", _new_id_each_time)],
     "the full quantity is ordered again after a partial fill": [
         (ParentOrder, "remaining", lambda: property(_full_quantity))
     ],
     "the full quantity is ordered again without the overfill guard": [
         (ParentOrder, "remaining", lambda: property(_full_quantity)),
-        (controls, "overfill", lambda: _nothing),
+        (controls, "overfill", lambda: nothing),
     ],
     "a requested cancel counts as confirmed": [(ChildOrder, "with_report", lambda: _reported_as(_cancel_confirmed))],
     "fills of canceled orders are dropped": [
@@ -316,7 +316,7 @@ _EXECUTION_BUGS: dict[str, list[Replacement]] = {
     ],
     "idempotency and journal are ignored": [
         (IdempotencyGate, "run_once", lambda: _executed_again),
-        (DynamoJournal, "load", lambda: _nothing),
+        (DynamoJournal, "load", lambda: nothing),
     ],
     "sent orders are marked as not sent": [(Outbox, "mark_unsent_not_sent", lambda: _all_marked_not_sent)],
     "buys are sent before the cash gate": [(manager.ExecutionManager, "_drive", lambda: _buys_first)],
@@ -333,38 +333,38 @@ _EXECUTION_BUGS: dict[str, list[Replacement]] = {
     "the next order does not wait for the cancel of the previous one": [(executor, "decide", _cancel_taken_as_done)],
     "limit prices exceed the collar": [
         (strategy, "is_inside", lambda: lambda *_: True),
-        (controls, "child_denial", lambda: _nothing),
+        (controls, "child_denial", lambda: nothing),
         (AlpacaBroker, "quotes", _wide_quotes),
     ],
-    "the rate limit is ignored": [(RateLimiter, "acquire", lambda: _nothing)],
+    "the rate limit is ignored": [(RateLimiter, "acquire", lambda: nothing)],
     "a secret is logged": [(Telemetry, "emit", _secret_logged)],
     "a lost cancel is not sent again": [(Outbox, "take_cancel_retry", lambda: lambda *_: False)],
     "every order is sent twice": [(AlpacaBroker, "submit", _sent_twice)],
-    "the kill switch is ignored": [(kill_switch, "switch_denial", lambda: _nothing)],
+    "the kill switch is ignored": [(kill_switch, "switch_denial", lambda: nothing)],
     "an account that may only reduce sends buys": [(kill_switch, "switch_denial", _side_ignored)],
-    "restricted symbols are traded": [(controls, "_restricted", lambda: _nothing)],
-    "the order size is not checked": [(controls, "size_denial", lambda: _nothing)],
-    "the message limit is not checked": [(controls, "message_denial", lambda: _nothing)],
-    "the daily limit is not checked": [(pretrade, "day_limit_denial", lambda: _nothing)],
-    "daily usage is not reserved": [(pretrade, "Reservation", lambda: _nothing)],
+    "restricted symbols are traded": [(controls, "_restricted", lambda: nothing)],
+    "the order size is not checked": [(controls, "size_denial", lambda: nothing)],
+    "the message limit is not checked": [(controls, "message_denial", lambda: nothing)],
+    "the daily limit is not checked": [(pretrade, "day_limit_denial", lambda: nothing)],
+    "daily usage is not reserved": [(pretrade, "Reservation", lambda: nothing)],
     "sale proceeds are estimated": [(cash_gate, "proceeds", lambda: _estimated_proceeds)],
     "a resumed run passes the cash gate again": [(manager.ExecutionManager, "_resume", _gate_passed_again)],
     "orders intended by a killed run count as not sent": [
         (UnitOfWork, "mark_intended_unknown", lambda: _intended_marked_not_sent)
     ],
     "a cancel is sent for the previous order": [(AlpacaBroker, "cancel", _previous_order_canceled)],
-    "the lease is not released": [(manager.ExecutionManager, "_release_lease", lambda: _nothing)],
+    "the lease is not released": [(manager.ExecutionManager, "_release_lease", lambda: nothing)],
     "the lease epoch does not increase": [
         (dynamodb, "_ACQUIRE", lambda: dynamodb._ACQUIRE.replace(":none) + :one", ":one) + :none")),  # noqa: SLF001 - a bug
     ],
-    "an expired plan is started": [(manager, "check_fresh", lambda: _nothing)],
-    "market hours are not checked": [(pretrade, "session_denial", lambda: _nothing)],
-    "the market close is not checked": [(pretrade.PreTrade, "set_trading_hours", lambda: _nothing)],
+    "an expired plan is started": [(manager, "check_fresh", lambda: nothing)],
+    "market hours are not checked": [(pretrade, "session_denial", lambda: nothing)],
+    "the market close is not checked": [(pretrade.PreTrade, "set_trading_hours", lambda: nothing)],
     "the kill switch is cached for 30 seconds": [(sender, "BEFORE_SENDING", lambda: timedelta(seconds=30))],
     "only three items of a query are read": [(Table, "_query", _three_items)],
     "an unanswered write counts as written": [(Table, "transact", _unanswered_counts_as_written)],
 }
-BUGS = _EXECUTION_BUGS | REPORTING_BUGS
+BUGS = _EXECUTION_BUGS | REPORTING_BUGS | ACCOUNT_BUGS | BROKER_BUGS
 """By name: what each bug replaces."""
 
 

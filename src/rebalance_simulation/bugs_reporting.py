@@ -21,13 +21,7 @@ from rebalance_executor.domain.result import ExecutionResult
 from rebalance_executor.execution import manager, publishing
 from rebalance_executor.execution.run import Run
 from rebalance_executor.idempotency import IdempotencyGate, _Execution
-
-Replacement = tuple[Any, str, Callable[[], Any]]
-"""Owner, attribute, and a function that makes the attribute's replacement."""
-
-
-def _nothing(*_: Any, **__: Any) -> None:
-    return None
+from rebalance_simulation.bug_tools import Replacement, nothing
 
 
 def _executed_again(*_: Any, execute: Callable[[], Any], **__: Any) -> Any:
@@ -125,14 +119,14 @@ def _failures_hidden() -> Callable[..., Any]:
 
 def _without_context() -> Callable[..., None]:
     warnings.filterwarnings("ignore", "Couldn't determine the remaining time")  # Powertools warns of it
-    return _nothing
+    return nothing
 
 
 REPORTING_BUGS: dict[str, list[Replacement]] = {
     "the result reports planned shares as filled": [(result_builder, "_order_result", _planned_shares_filled)],
     "a yield is recorded as a result": [(IdempotencyGate, "run_once", _yield_recorded)],
     "final outcomes are not journalled": [(manager.ExecutionManager, "_finish", _final_outcomes_dropped)],
-    "a published result is not recorded": [(DynamoJournal, "mark_published", lambda: _nothing)],
+    "a published result is not recorded": [(DynamoJournal, "mark_published", lambda: nothing)],
     "failed queue messages are reported as done": [(handler, "_answer_queue", _failures_hidden)],
     "an idempotency claim never expires": [(IdempotencyConfig, "register_lambda_context", _without_context)],
     "a claim in progress stops a plan": [(_Execution, "run_unclaimed", _stopped_by_a_claim)],

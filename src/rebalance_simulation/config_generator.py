@@ -136,6 +136,8 @@ def config(rng: Random, traits: Collection[Trait]) -> ExecutionConfig:
         if trait in traits:
             for name in rng.sample(sorted(table), rng.randint(2, 5)):
                 changed[name] = _valid(name, rng.randrange(len(table[name])))
+    if Trait.REJECTS in traits:
+        changed["max_rejects_in_a_row"] = rng.choice((1, 2, 10))
     if Trait.OVERRIDES in traits:
         changed["per_symbol"] = _overrides(rng.randrange(len(_OVERRIDES)))
     if Trait.NEAR_OPEN in traits and drawn.order_style != "market":

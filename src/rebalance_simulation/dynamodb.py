@@ -151,6 +151,8 @@ class SimulatedDynamoDB:
         def run(fault: Fault | None) -> Answer:
             if fault is Fault.THROTTLED:
                 return throttled()
+            if fault is Fault.CACHE_DENIED:
+                raise client_error("AccessDeniedException", "not authorized to perform this action")
             answer = with_timeouts(effect, self._time_out)(fault)
             return (retried() or answer) if fault is Fault.REPEATED else answer
 

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from decimal import Decimal
 from random import Random
+from typing import Any
 
-from paper_broker.errors import BrokerError
 from rebalance_executor.domain.risk_state import KillSwitchRecord, TradingState
 from rebalance_simulation import generators
 from rebalance_simulation.faults import EnvironmentEvent
+from rebalance_simulation.person import Person
 from rebalance_simulation.world import World
+
+TRADES_OF_A_PERSON = (
+    EnvironmentEvent.POSITION_CLOSED,
+    EnvironmentEvent.POSITION_HALVED,
+    EnvironmentEvent.CASH_SPENT,
+    EnvironmentEvent.POSITION_OPENED,
+)
 
 
 class Environment:
@@ -28,7 +36,7 @@ class Environment:
         self._rng = rng
         self._kinds = kinds
         self._symbols = tuple(world.scenario["quotes"])
-        self.event_counts: Counter[str] = Counter()
+        self._person = Person(world, rng)
         self._actions: dict[EnvironmentEvent, Callable[[], None]] = {
             EnvironmentEvent.FOREIGN_ORDER: self._foreign_order,
             EnvironmentEvent.BROKER_ENDS: self._broker_ends,
@@ -43,6 +51,12 @@ class Environment:
             EnvironmentEvent.KILL_SWITCH: lambda: self._set_switch(self._rng.choice(tuple(TradingState))),
             EnvironmentEvent.ACCOUNT_BLOCKED: self._block_account,
             EnvironmentEvent.LONG_PAUSE: self._pause,
+            EnvironmentEvent.POSITION_CLOSED: lambda: self._person.sell(Decimal(1)),
+            EnvironmentEvent.POSITION_HALVED: lambda: self._person.sell(Decimal("0.5")),
+            EnvironmentEvent.CASH_SPENT: lambda: self._person.spend(Decimal(1)),
+            EnvironmentEvent.POSITION_OPENED: lambda: self._person.spend(Decimal("0.3")),
+            EnvironmentEvent.FLAGS_CHANGED: self._change_flags,
+            EnvironmentEvent.OWN_ORDER_CHANGED: self._change_own_order,
         }
 
     def apply_random(self) -> None:
@@ -54,9 +68,13 @@ class Environment:
         """Apply this event. A pause of days is skipped during an invocation."""
         if kind is EnvironmentEvent.LONG_PAUSE and self._world.stack:
             return
-        self.event_counts[kind] += 1
+        self._world.event_counts[kind] += 1
         self._world.log.append(0, f"~ {kind}", {})
         self._actions[kind]()
+
+    def apply_trade(self) -> None:
+        """Let the person trade."""
+        self.apply(self._rng.choice(TRADES_OF_A_PERSON))
 
     def set_kill_switch(self) -> None:
         """Let an operator set the kill switch, if that is possible. It must be respected within a second."""
@@ -78,23 +96,15 @@ class Environment:
                 "fills": [],
             }
         )
-        if self._world.ledger.kill_switch("default").at is not None:
+        for symbol in self._world.flags_withdrawn_until:
+            self._restore_flags(symbol)
+        if any(self._world.ledger.kill_switch(account).at is not None for account in self._world.accounts):
             self._set_switch(TradingState.ACTIVE)
 
     # --- events ------------------------------------------------------------------------------------------
 
     def _foreign_order(self) -> None:
-        body = {
-            "symbol": self._rng.choice(self._symbols),
-            "qty": "1",
-            "side": self._rng.choice(("buy", "sell")),
-            "type": "market",
-            "time_in_force": "day",
-        }
-        try:
-            self._world.exchange.submit_order(body)
-        except BrokerError:
-            return
+        self._person.trade(self._rng.choice(self._symbols), self._rng.choice(("buy", "sell")), Decimal(1))
 
     def _broker_ends(self) -> None:
         self._world.exchange.advance()
@@ -158,4 +168,29 @@ class Environment:
 
     def _set_switch(self, state: TradingState) -> None:
         switch = KillSwitchRecord(state, by="an operator", reason="simulated", at=self._world.clock.now())
-        self._world.ledger.set_kill_switch("default", switch)
+        for account in self._world.accounts:
+            self._world.ledger.set_kill_switch(account, switch)
+
+    def _change_flags(self) -> None:
+        symbol, delay = self._rng.choice(self._symbols), timedelta(seconds=self._rng.choice((3, 60, 900)))
+        change = {"tradable": False} if self._rng.random() < 0.5 else {"fractionable": False}
+        self._world.exchange.merge({"assets": [{"symbol": symbol, **change}]})
+        self._world.flags_withdrawn_until[symbol] = self._world.clock.world() + delay
+        self._world.clock.call_later(delay, lambda: self._restore_flags(symbol))
+
+    def _restore_flags(self, symbol: str) -> None:
+        """Give the asset back the flags of the scenario."""
+        assets = self._world.scenario.get("assets", ())
+        flags: dict[str, Any] = next((asset for asset in assets if asset["symbol"] == symbol), {})
+        fractionable = flags.get("fractionable", True)
+        self._world.exchange.merge({"assets": [{"symbol": symbol, "tradable": True, "fractionable": fractionable}]})
+        until = self._world.flags_withdrawn_until[symbol]
+        self._world.flags_withdrawn_until[symbol] = min(until, self._world.clock.world())
+
+    def _change_own_order(self) -> None:
+        """Rename or resize one of the program's live orders, as after a corporate action."""
+        for order in self._world.checker.orders():
+            if order.is_open and order.qty is not None:
+                change = {"symbol": f"{order.symbol}.N"} if self._rng.random() < 0.5 else {"qty": str(order.qty * 2)}
+                self._world.broker.view.changed[order.client_order_id] = change
+                return

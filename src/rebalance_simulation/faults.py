@@ -14,6 +14,8 @@ from random import Random
 
 SUBMIT = "broker POST /orders"
 """Name of the call that submits an order."""
+CANCEL = "broker DELETE /orders/{id}"
+"""Name of the call that cancels an order."""
 
 
 class Killed(BaseException):
@@ -36,6 +38,16 @@ class Fault(StrEnum):
     HTML = "HTTP 502 with HTML after the effect"
     GARBLED = "response without its fields"
     UNAUTHORIZED = "HTTP 401"
+    FORBIDDEN = "HTTP 403 without a code: keys refused"
+    GATEWAY = "HTTP 4xx without Alpaca's code after the effect"
+    FIREWALL = "HTTP 4xx that is not JSON"
+    REQUEST_TIMEOUT = "HTTP 408 after the effect"
+    PATH_NOT_FOUND = "passing HTTP 404 of a path"
+    BAD_ASSET = "passing HTTP 4xx with a code on an asset"
+    NO_CANCEL = "cancel answered without effect"
+    UNTYPED = "date, number or nesting beyond all bounds"
+    SLOW = "answer takes nearly its whole timeout"
+    CACHE_DENIED = "asset cache not readable"
     INTERRUPT = "interrupted by an event or a delivery"
     ZOMBIE = "frozen beyond the timeout, then resumed"
     PAUSE = "frozen for a while"
@@ -43,13 +55,44 @@ class Fault(StrEnum):
 
 
 KILLS = (Fault.KILL_BEFORE, Fault.KILL_AFTER)
+OF_THE_PROCESS = (*KILLS, Fault.INTERRUPT, Fault.ZOMBIE, Fault.PAUSE, Fault.DEADLINE)
+"""Faults of the process itself, and of its time."""
 _ANYWHERE = (*KILLS, Fault.NO_ANSWER, Fault.LOST_ANSWER, Fault.INTERRUPT, Fault.PAUSE, Fault.DEADLINE)
-_BROKER = (Fault.RATE_LIMIT, Fault.SERVER_ERROR, Fault.HTML, Fault.GARBLED, Fault.UNAUTHORIZED)
+_BROKER = (
+    Fault.RATE_LIMIT,
+    Fault.SERVER_ERROR,
+    Fault.HTML,
+    Fault.GARBLED,
+    Fault.UNAUTHORIZED,
+    Fault.FORBIDDEN,
+    Fault.GATEWAY,
+    Fault.FIREWALL,
+    Fault.REQUEST_TIMEOUT,
+    Fault.PATH_NOT_FOUND,
+    Fault.UNTYPED,
+    Fault.SLOW,
+)
 _AT_SUBMISSIONS = (*_ANYWHERE, *_BROKER, Fault.LATE, Fault.HIDDEN)
 _AT_BROKER = (*_ANYWHERE, *_BROKER, Fault.ZOMBIE)
+_AT_CANCELS = (*_AT_BROKER, Fault.NO_CANCEL)
+_AT_ASSETS = (*_AT_BROKER, Fault.BAD_ASSET)
 _AT_OTHER_CALLS = (*_ANYWHERE, Fault.ZOMBIE)
 _AT_DYNAMODB = (*_AT_OTHER_CALLS, Fault.THROTTLED, Fault.REPEATED)
+_AT_ASSET_CACHE = (*_AT_DYNAMODB, Fault.CACHE_DENIED)
 _AT_RECORDS = (*_AT_OTHER_CALLS, Fault.REPEATED)
+
+
+_BY_PREFIX = {
+    SUBMIT: _AT_SUBMISSIONS,
+    CANCEL: _AT_CANCELS,
+    "broker GET /assets": _AT_ASSETS,
+    "broker": _AT_BROKER,
+    "idempotency": _AT_RECORDS,
+    "assets": _AT_ASSET_CACHE,
+    "journal": _AT_DYNAMODB,
+    "risk_store": _AT_DYNAMODB,
+}
+"""Possible faults by the beginning of a call's name; the first match counts."""
 
 
 def possible_faults(name: str) -> tuple[Fault, ...]:
@@ -58,19 +101,16 @@ def possible_faults(name: str) -> tuple[Fault, ...]:
     A submission never becomes a zombie: the broker could not fence off a process that resumes between its last check
     of the time and the request. A request that arrives after another run took over is ``Fault.LATE``.
     """
-    if name == SUBMIT:
-        return _AT_SUBMISSIONS
-    if name.startswith("broker"):
-        return _AT_BROKER
-    if name.startswith("idempotency"):
-        return _AT_RECORDS
-    return _AT_DYNAMODB if name.startswith(("journal", "risk_store", "assets")) else _AT_OTHER_CALLS
+    return next((faults for prefix, faults in _BY_PREFIX.items() if name.startswith(prefix)), _AT_OTHER_CALLS)
 
 
 _PROBABILITIES = {
     Fault.LATE: (0.05, 0.2, 0.5),
     Fault.HIDDEN: (0.05, 0.2, 0.5),
     Fault.INTERRUPT: (0.01, 0.05, 0.2),
+    Fault.NO_CANCEL: (0.1, 0.5),
+    Fault.CACHE_DENIED: (0.2, 1),
+    Fault.BAD_ASSET: (0.1, 0.5),
     Fault.KILL_BEFORE: (0.005, 0.02, 0.06),
     Fault.KILL_AFTER: (0.005, 0.02, 0.06),
 }
@@ -93,6 +133,12 @@ class EnvironmentEvent(StrEnum):
     KILL_SWITCH = "kill switch set by an operator"
     ACCOUNT_BLOCKED = "account blocked by the broker"
     LONG_PAUSE = "days in the dead-letter queue"
+    POSITION_CLOSED = "person closes a position"
+    POSITION_HALVED = "person sells half of a position"
+    CASH_SPENT = "person spends all buying power"
+    POSITION_OPENED = "person opens a position"
+    FLAGS_CHANGED = "asset not tradable or not fractionable for a while"
+    OWN_ORDER_CHANGED = "own live order renamed or resized by the broker"
 
 
 class Trait(StrEnum):
@@ -108,6 +154,20 @@ class Trait(StrEnum):
     OVERRIDES = "configuration per symbol"
     UNUSUAL_SETTINGS = "unusual execution settings"
     NO_FAULTS = "no faults"
+    SHORT_PAGES = "lists in short pages"
+    REVERSED_LISTS = "lists in reversed order"
+    LATE_LISTS = "lists of orders of some seconds ago"
+    FOREIGN_ROWS = "rows in lists that were not asked for"
+    LATE_ACCOUNT = "cash and positions of some seconds ago"
+    FUTURE_QUOTES = "quotes of the future"
+    LATE_FILLS = "fills reported after the end of their order"
+    TEN_DECIMALS = "positions with ten decimals"
+    NO_ASSET_CACHE = "asset cache never readable"
+    LOST_DELIVERY = "delivery of a started plan never comes back"
+    TWO_NAMES = "two account names with one broker account"
+    REJECTS = "broker rejects most orders"
+    BUSY_PERSON = "person trades during every run"
+    MANY_PLANS = "many plans for the cash of one"
 
 
 RARE = {
@@ -117,6 +177,20 @@ RARE = {
     Trait.TIGHT_LIMITS: 0.25,
     Trait.OVERRIDES: 0.2,
     Trait.UNUSUAL_SETTINGS: 0.25,
+    Trait.SHORT_PAGES: 0.06,
+    Trait.REVERSED_LISTS: 0.06,
+    Trait.LATE_LISTS: 0.08,
+    Trait.FOREIGN_ROWS: 0.06,
+    Trait.LATE_ACCOUNT: 0.06,
+    Trait.FUTURE_QUOTES: 0.1,
+    Trait.LATE_FILLS: 0.12,
+    Trait.TEN_DECIMALS: 0.1,
+    Trait.NO_ASSET_CACHE: 0.06,
+    Trait.LOST_DELIVERY: 0.15,
+    Trait.TWO_NAMES: 0.1,
+    Trait.REJECTS: 0.06,
+    Trait.BUSY_PERSON: 0.12,
+    Trait.MANY_PLANS: 0.1,
 }
 """Probabilities of the traits that are rarer than others, because most of them leave less to trade."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -17,7 +17,13 @@ SYMBOLS = ("AAA", "BBB", "CCC", "DDD")
 TRIGGERS = ("direct", "eventbridge", "sqs", "sqs")
 """Triggers by which plans are delivered; half of them by the queue."""
 _CENT = Decimal("0.01")
-_INSUFFICIENT = {"status": 403, "code": 40310000, "message": "insufficient buying power"}
+_REJECTS = (
+    {"status": 403, "code": 40310000, "message": "insufficient buying power"},
+    {"status": 422, "code": 42210000, "message": "order is not allowed"},
+    {"status": 403, "code": 40310000, "message": "order violates a rule of the account"},
+)
+OTHER_ACCOUNT = "second"
+"""Another name of the same broker account."""
 
 
 def item(symbol: str, action: str, dollars: object, *, is_exit: bool = False, priority: int = 1) -> dict[str, object]:
@@ -98,29 +104,44 @@ def scenario(seed: int, rng: Random, traits: Collection[Trait]) -> dict[str, Any
             bid, tick = Decimal(rng.randint(100, 9_990)) / 10_000, _CENT / 100
         quotes[symbol] = {"bid": str(bid), "ask": str(bid + rng.choice((1, 1, 3, 20)) * tick)}
         if rng.random() < 0.8:
-            positions.append({"symbol": symbol, "qty": str(Decimal(rng.randint(1, 400_000)) / 10_000)})
+            decimals = 10 if Trait.TEN_DECIMALS in traits else 4
+            positions.append(
+                {"symbol": symbol, "qty": str(Decimal(rng.randint(1, 40 * 10**decimals)).scaleb(-decimals))}
+            )
     return {
         "seed": seed,
         "account": {
-            "cash": str(rng.choice((0, 500, 20_000, 20_000))),
+            "cash": str(5000 if Trait.MANY_PLANS in traits else rng.choice((0, 500, 20_000, 20_000))),
             "proceeds_lag_seconds": rng.choice((0, 0, 4, 60)),
-            "multiplier": rng.choice(("1", "2")),
+            "multiplier": rng.choice(
+                ("2", "4") if {Trait.MANY_PLANS, Trait.BUSY_PERSON} & set(traits) else ("1", "2", "4")
+            ),
+            "shorting_enabled": Trait.BUSY_PERSON in traits or rng.random() < 0.5,
+            **(_lags(rng) if Trait.LATE_ACCOUNT in traits else {}),
             "duplicate_code": rng.choice((40010001, 42210000)),
+        },
+        "lists": {
+            "delay_seconds": rng.choice((1, 3, 6)) if Trait.LATE_LISTS in traits else 0,
+            "foreign_rows": 3 if Trait.FOREIGN_ROWS in traits else 0,
         },
         "clock": {"sessions": "nyse" if {Trait.NEAR_CLOSE, Trait.NEAR_OPEN} & set(traits) else "always_open"},
         "assets": [{"symbol": symbol, "fractionable": rng.random() < 0.8} for symbol in SYMBOLS],
         "quotes": quotes,
         "positions": positions,
-        **fill_behaviours(rng, SYMBOLS),
+        **fill_behaviours(rng, SYMBOLS, traits),
     }
 
 
-def fill_behaviours(rng: Random, symbols: Collection[str]) -> dict[str, Any]:
+def _lags(rng: Random) -> dict[str, object]:
+    return {"account_lag_seconds": rng.choice((0, 0.5, 3)), "positions_lag_seconds": rng.choice((0, 0.5, 3))}
+
+
+def fill_behaviours(rng: Random, symbols: Collection[str], traits: Collection[Trait]) -> dict[str, Any]:
     """Draw how orders fill, as keys of a scenario: the default, and the first two orders of some symbols."""
     return {
-        "default_fill": _fill(rng),
+        "default_fill": _fill(rng, traits),
         "fills": [
-            {"symbol": symbol, "nth": 1 + nth, **_fill(rng)}
+            {"symbol": symbol, "nth": 1 + nth, **_fill(rng, traits)}
             for symbol in symbols
             for nth in range(2)
             if rng.random() < 0.3
@@ -128,7 +149,12 @@ def fill_behaviours(rng: Random, symbols: Collection[str]) -> dict[str, Any]:
     }
 
 
+_LATENESS = (0.3, 1, 1.9)
+"""Seconds by which fills come after the end of their order: less than a tick, so that a second reading finds them."""
+_SHORT_LATENESS = (0.1, 0.4)
+"""Such seconds where a tick may be short."""
 _REJECT_AT_ONCE = "reject at once"
+_REJECT_IN_ANSWER = "reject in answer"
 _FILLS = ("marketable",) * 3 + (
     "immediate",
     "later",
@@ -140,15 +166,26 @@ _FILLS = ("marketable",) * 3 + (
     "expire",
     "reject",
     _REJECT_AT_ONCE,
+    _REJECT_IN_ANSWER,
 )
-"""The paper broker's behaviours, and a reject in answer to the submission."""
+"""The paper broker's behaviours, and rejects in answer to the submission, with an error or with a rejected order."""
 
 
-def _fill(rng: Random) -> dict[str, Any]:
+_FILLS_BY_TRAIT: Mapping[Trait, tuple[str, ...]] = {
+    Trait.REJECTS: (_REJECT_AT_ONCE, _REJECT_IN_ANSWER, "reject"),
+    Trait.BUSY_PERSON: ("parts", "never"),  # so that other orders follow, after the person's trades
+}
+"""Behaviours of most orders in histories with such a trait."""
+
+
+def _fill(rng: Random, traits: Collection[Trait]) -> dict[str, Any]:
     """Draw the behaviour of one order."""
-    kind = rng.choice(_FILLS)
+    kinds = next((kinds for trait, kinds in _FILLS_BY_TRAIT.items() if trait in traits and rng.random() < 0.8), _FILLS)
+    kind = rng.choice(kinds)
     if kind == _REJECT_AT_ONCE:
-        return {"behaviour": "immediate", "error": _INSUFFICIENT}
+        return {"behaviour": "immediate", "error": rng.choice(_REJECTS)}
+    if kind == _REJECT_IN_ANSWER:
+        return {"behaviour": "immediate", "rejected_in_answer": True}
     fill: dict[str, Any] = {"behaviour": kind}
     if kind in ("later", "cancel", "expire", "reject"):
         fill["after_seconds"] = rng.choice((0, 1, 8, 40))
@@ -156,31 +193,65 @@ def _fill(rng: Random) -> dict[str, Any]:
         fill["fraction"] = rng.choice((0, 0.3, 0.9))
     if kind == "parts":
         fill["parts"] = [{"fraction": 0.4}, {"fraction": 0.3, "after_seconds": rng.choice((1, 5, 60))}]
-    if rng.random() < 0.3:
-        fill["cancel_seconds"] = rng.choice((0, 1, 5, 90))
-    if rng.random() < 0.25:
-        fill["fill_beats_cancel"] = rng.choice((0.5, 1))
-    if rng.random() < 0.2:
-        fill["price_pending_seconds"] = rng.choice((1, 4, 30))
-    if rng.random() < 0.15:
-        fill["pending_new_seconds"] = rng.choice((1, 20, 300))
-    if rng.random() < 0.05:
-        fill["status"] = rng.choice(("held", "calculated", "never_heard_of"))
-    return fill
+    for name, (probability, values) in _OPTIONS.items():
+        if rng.random() < probability:
+            fill[name] = rng.choice(values)
+    return fill | _lateness(rng, traits)
+
+
+_OPTIONS: Mapping[str, tuple[float, tuple[object, ...]]] = {
+    "cancel_seconds": (0.3, (0, 1, 5, 90)),
+    "fill_beats_cancel": (0.25, (0.5, 1)),
+    "price_pending_seconds": (0.2, (1, 4, 30)),
+    "pending_new_seconds": (0.15, (1, 20, 300)),
+    "cancel_ignored": (0.05, (1,)),
+    "status": (0.05, ("held", "calculated", "never_heard_of")),
+}
+"""Options of a behaviour, each with its probability and its values."""
+
+
+def _lateness(rng: Random, traits: Collection[Trait]) -> dict[str, Any]:
+    """Draw the option that makes the fills of one order late, if any."""
+    if Trait.LATE_FILLS not in traits:
+        return {}
+    seconds = rng.choice(_SHORT_LATENESS if Trait.UNUSUAL_SETTINGS in traits else _LATENESS)
+    late_fill = {"fraction": 0.4, "after_seconds": seconds}
+    options: tuple[dict[str, Any], ...] = ({"filled_qty_lag_seconds": seconds}, {"late_fill": late_fill}, {})
+    return rng.choice(options)
 
 
 def messages(rng: Random, traits: Collection[Trait], start: datetime) -> list[Message]:
     """Draw the plans of a history, possibly one more with the ID of the first and different content."""
     drawn = []
-    for number in range(rng.choice((1, 1, 2, 2, 3))):
+    has_many = Trait.MANY_PLANS in traits
+    for number in range(rng.choice((2, 3) if has_many else (1, 1, 2, 2, 3))):
         items = [_drawn_item(rng, symbol) for symbol in rng.sample(SYMBOLS, rng.randint(1, len(SYMBOLS)))]
-        urgency = rng.choice(("LOW", "NORMAL", "HIGH", "URGENT"))
-        document = plan(f"plan-{number}", items, start, execution_urgency=urgency)
+        if has_many or Trait.BUSY_PERSON in traits:
+            items = _greedy_items(rng)
+        fields: dict[str, object] = {"execution_urgency": rng.choice(("LOW", "NORMAL", "HIGH", "URGENT"))}
+        if Trait.TWO_NAMES in traits and rng.random() < 0.5:
+            fields["account"] = OTHER_ACCOUNT
+        document = plan(f"plan-{number}", items, start, **fields)
         drawn.append(Message(f"plan-{number}", document, rng.choice(TRIGGERS)))
     if Trait.OTHER_CONTENT in traits:
         changed = drawn[0].document | {"items": [item(SYMBOLS[0], "BUY", 55)]}
         drawn.append(Message("plan-0", changed, "direct"))
     return drawn
+
+
+def last_message(lost: Message, at: datetime) -> Message:
+    """Return a plan made at ``at``, for the account of a message that is lost."""
+    document = plan("plan-last", [item(SYMBOLS[0], "BUY", 60)], at)
+    if "account" in lost.document:
+        document["account"] = lost.document["account"]
+    return Message("plan-last", document, "direct")
+
+
+def _greedy_items(rng: Random) -> list[dict[str, object]]:
+    """Draw the sale of a whole position, and a buy that needs nearly all cash."""
+    sold, bought = rng.sample(SYMBOLS, 2)
+    sale = [item(sold, "SELL", 3000, is_exit=True)] if rng.random() < 0.5 else []
+    return [*sale, item(bought, "BUY", rng.choice((3000, 4800)))]
 
 
 def _drawn_item(rng: Random, symbol: str) -> dict[str, object]:

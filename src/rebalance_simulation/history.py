@@ -10,6 +10,7 @@ from paper_broker.errors import BrokerError
 from rebalance_executor.domain.orders import Outcome
 from rebalance_executor.domain.values import format_decimal
 from rebalance_simulation import generators
+from rebalance_simulation.broker_view import draw_view
 from rebalance_simulation.dynamodb import PAGE_SIZE
 from rebalance_simulation.environment import Environment
 from rebalance_simulation.faults import RARE, EnvironmentEvent, FaultInjector, Trait, draw_probabilities
@@ -20,6 +21,8 @@ from rebalance_simulation.world import World
 
 _EVENT_DELAYS = (0.1, 0.3, 1, 3, 8, 30)
 """Seconds into a run after which an event happens."""
+_TRADE_DELAYS = (0.5, 1, 2, 3, 4.5, 7)
+"""Seconds into a run after which a busy person trades."""
 
 
 class History:
@@ -45,11 +48,16 @@ class History:
             FaultInjector(rng, draw_probabilities(rng) if has_faults else {}),
             start,
             page_size=rng.choice((PAGE_SIZE, PAGE_SIZE, 3)),
+            view=draw_view(rng, self.traits if has_faults else ()),
+            has_asset_cache=Trait.NO_ASSET_CACHE not in self.traits,
+            accounts=("default", generators.OTHER_ACCOUNT) if Trait.TWO_NAMES in self.traits else ("default",),
         )
         self.world.on_interrupt = self._interrupt
         if Trait.SKEW in self.traits:
             self.world.clock.skew = timedelta(seconds=rng.randint(-20, 20))
         self.messages = workload.messages(self.traits, start)
+        self._lost = rng.choice(self.messages) if Trait.LOST_DELIVERY in self.traits else None
+        """The message that is not delivered again at the end."""
         kinds = [kind for kind in EnvironmentEvent if rng.random() < 0.4] if has_faults else []
         self.environment = Environment(self.world, rng, kinds)
         self.queue = MessageQueue(self.world, self.environment)
@@ -69,13 +77,23 @@ class History:
                 self._deliver(self._rng.choice(self.messages))
                 self.world.clock.advance(timedelta(seconds=self._rng.choice((1.5, 30, 700))))
             self.queue.stop_faults()
-            for message in self.messages:
-                self.queue.finish(message)
-            self.world.checker.check_end()
+            self._finish()
         except (AssertionError, BrokerError, ArithmeticError, LookupError, TypeError, ValueError) as error:
             self.world.log.append(0, "!! violation", {"error": f"{type(error).__name__}: {error}"})
             raise
         return self
+
+    def _finish(self) -> None:
+        """Deliver every message until it is done. Where one is lost, another plan of its account finishes its plan."""
+        for message in self.messages:
+            if message is not self._lost:
+                self.queue.finish(message)
+        if self._lost is not None and not self._lost.done:
+            last = generators.last_message(self._lost, self.world.clock.world())
+            self.world.checker.made_at[last.plan_id] = self.world.clock.world()
+            self.queue.finish(last)
+        self.world.checker.check_end()
+        self.world.checker.check_finished()
 
     def _deliver(self, message: Message) -> None:
         if message.done and Trait.DUPLICATES not in self.traits:
@@ -85,6 +103,9 @@ class History:
         for probability, action in ((0.4, self.environment.apply_random), (0.2, self.environment.set_kill_switch)):
             if self._rng.random() < probability:  # the event happens during the run
                 self.world.clock.call_later(timedelta(seconds=self._rng.choice(_EVENT_DELAYS)), action)
+        if Trait.BUSY_PERSON in self.traits:
+            delay = timedelta(seconds=self._rng.choice(_TRADE_DELAYS))
+            self.world.clock.call_later(delay, self.environment.apply_trade)
         others = [other for other in self.messages if other is not message and other.trigger == "sqs"]
         if message.trigger == "sqs" and others and self._rng.random() < 0.4:
             self.queue.deliver_together([message, self._rng.choice(others)], seconds)
@@ -104,7 +125,7 @@ class History:
     @property
     def event_counts(self) -> Counter[str]:
         """Number of faults and events by kind, and the history's traits."""
-        return self.world.faults.fault_counts + self.environment.event_counts + Counter(self.traits)
+        return self.world.faults.fault_counts + self.world.event_counts + Counter(self.traits)
 
     def outcomes(self) -> Counter[Outcome]:
         """Return the number of items of all plans by outcome."""

@@ -19,7 +19,7 @@ from rebalance_executor.idempotency import EXPIRES_AFTER_SECONDS
 from rebalance_simulation.calls import CallHook, with_timeouts
 from rebalance_simulation.clock import SimulatedClock
 from rebalance_simulation.faults import Fault
-from rebalance_simulation.invariants import Violation
+from rebalance_simulation.violation import Violation
 
 _IN_PROGRESS = STATUS_CONSTANTS["INPROGRESS"]
 _NEVER = datetime.max.replace(tzinfo=UTC)

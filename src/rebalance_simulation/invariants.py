@@ -5,9 +5,8 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -19,29 +18,29 @@ from rebalance_executor.domain.market import ZERO, Side
 from rebalance_executor.domain.orders import ChildOrder, Outcome, ParentOrder
 from rebalance_executor.domain.pricing import collar, is_inside
 from rebalance_executor.domain.result import ExecutionResult
-from rebalance_executor.domain.risk_state import RiskState, TradingState
+from rebalance_executor.domain.risk_state import RiskState
 from rebalance_executor.domain.styles import OrderStyle
 from rebalance_executor.execution.ports import Lease
 from rebalance_simulation.api import SECRET
 from rebalance_simulation.calls import Submission
+from rebalance_simulation.faults import OF_THE_PROCESS
+from rebalance_simulation.invariants_account import PREFIX, AccountInvariants, PlanKey
+from rebalance_simulation.invariants_evidence import EvidenceInvariants
+from rebalance_simulation.invariants_journal import check_transition, exposure
+from rebalance_simulation.invariants_requests import RequestInvariants
 from rebalance_simulation.invocation import Invocation
+from rebalance_simulation.violation import Violation
 from rebalance_simulation.world_view import WorldView
 
-_PREFIX = "rb1-"
-_KILL_SWITCH_DELAY = timedelta(seconds=2)
-"""Longest time until a kill switch takes effect: it may be cached for a second, and the calls themselves take time."""
 _MINUTE = timedelta(minutes=1)
+_USUAL_RATE = 200
+"""A rate limit that leaves requests for cancels."""
+_CANCELS = 2
+"""Cancels without effect after which an order may keep working."""
 _MARKET_ORDER_TOLERANCE = Decimal("1.06")
 """Factor by which market orders may exceed the buy budget: only the broker's own collar bounds their price."""
 _LIMIT_TOLERANCE = Decimal("1.3")
 """Factor by which fills may exceed a dollar limit: limits are counted at arrival mid, and markets move."""
-
-PlanKey = tuple[str, str]
-"""Account and plan ID."""
-
-
-class Violation(AssertionError):
-    """An invariant was broken."""
 
 
 class InvariantChecker:
@@ -60,16 +59,17 @@ class InvariantChecker:
         self._arrived: set[str] = set()
         """Client order IDs of this program that reached the exchange."""
         self._changes = -1
-        self._request_times: dict[tuple[int, str], deque[datetime]] = {}
-        """Requests of the last minute, by process and endpoint."""
-        self._submission_times: dict[str, deque[datetime]] = {}
-        """Submissions of the last minute, by run."""
-        self._lease: Lease | None = None
-        """The lease that was taken last."""
+        self._leases: dict[str, Lease] = {}
+        """The lease that was taken last, by account."""
         self._publishers: dict[PlanKey, Invocation] = {}
         """The invocation that published each result last."""
         self.results: dict[PlanKey, ExecutionResult] = {}
         """The stored results."""
+        self.made_at: dict[str, datetime] = {}
+        """When a plan was made, by plan ID; by default at the start of the history."""
+        self.requests = RequestInvariants(world)
+        self._account = AccountInvariants(world, lambda order_id: self._intents.get(order_id, (None, ""))[0])
+        self._evidence = EvidenceInvariants(world)
 
     # --- journal: intents do not change, settled orders stay settled ---------------------------------------
 
@@ -88,41 +88,48 @@ class InvariantChecker:
             if before is parent:
                 continue
             if before is not None:
-                _check_transition(before, parent, is_finished=key in self.results)
+                check_transition(before, parent, is_finished=key in self.results)
             parents[symbol] = parent
             for child in parent.children:
                 self._intents.setdefault(child.client_order_id, (key, symbol))
             self._check_parent(parent)
+            self._evidence.check_denial(parent)
         self._check_money(key)
         self._check_result(key, journal.result)
 
-    def check_lease(self) -> None:
-        """Check after a write of the account's items that each run's lease has a higher epoch than all before."""
-        lease, last = self._world.ledger.lease("default"), self._lease
+    def check_account(self, account: str) -> None:
+        """Check kill switch and lease after a write: each lease has a higher epoch than all before it."""
+        self._evidence.check_kill_switch(self._world.ledger.kill_switch(account), self.orders())
+        lease, last = self._world.ledger.lease(account), self._leases.get(account)
         if lease is None:
             return
         if last is not None and lease.run_id != last.run_id and lease.epoch <= last.epoch:
             raise Violation(f"{lease.run_id} took the lease with epoch {lease.epoch}, the last epoch was {last.epoch}")
-        self._lease = lease
+        self._leases[account] = lease
 
     def _check_age(self, state: PlanState) -> None:
-        """Check the plan's age at its start. Plans are made when the history starts."""
+        """Check the plan's age at its start."""
         limit = timedelta(minutes=float(self._world.config.max_plan_age_minutes)) + _MINUTE
-        if state.started_at - self._world.start > limit:
-            raise Violation(f"{state.plan_id} started {state.started_at - self._world.start} after it was made")
+        age = state.started_at - self.made_at.get(state.plan_id, self._world.start)
+        if age > limit:
+            raise Violation(f"{state.plan_id} started {age} after it was made")
 
     def _check_parent(self, parent: ParentOrder) -> None:
         """Check that filled + live + unknown ≤ quantity, that one child is open, that settled items have none."""
         orders = {order.client_order_id: order for order in self.orders()}
         if sum(child.is_open for child in parent.children) > 1:
             raise Violation(f"{parent.symbol} has more than one open child order in the journal")
-        exposed = sum((_exposure(child, orders.get(child.client_order_id)) for child in parent.children), ZERO)
+        self._evidence.check_rejects(parent, orders)
+        exposed = sum((exposure(child, orders.get(child.client_order_id)) for child in parent.children), ZERO)
         if exposed > parent.qty:
             raise Violation(f"{parent.symbol}: {exposed} shares filled, live or unknown exceed {parent.qty} ordered")
         if parent.code == Code.CANCEL_UNCONFIRMED and parent.open_child is not None:
             order = orders.get(parent.open_child.client_order_id)
-            if order is not None and order.is_open and order.status != "pending_cancel":
-                raise Violation(f"{parent.symbol} waited for a cancel that was never sent: the order is {order.status}")
+            if order is not None and self._lacks_cancels(order):
+                count = self._world.broker.record.cancels.get(order.id, 0)
+                raise Violation(
+                    f"{parent.symbol} waited for a cancel: the order is {order.status} after {count} of them"
+                )
         if parent.outcome in (None, Outcome.UNRESOLVED):
             return
         if any(child.is_open for child in parent.children):
@@ -155,55 +162,24 @@ class InvariantChecker:
 
     def check_request(self, name: str, order: Submission | None) -> None:
         """Check a request to the broker before it is sent; ``order`` is its body if it submits an order."""
-        invocation, now = self._world.current, self._world.clock.world()
-        endpoint = "data" if "/stocks" in name else "trading"
-        times = self._request_times.setdefault((invocation.process, endpoint), deque())
-        if _count_last_minute(times, now) > self._world.config.rate_limit_per_minute:
-            raise Violation(f"{len(times)} requests per minute exceed the rate limit")
-        if order is not None:
-            self._check_permission(order)
-            self._check_message_rate(invocation.run_id, now)
-
-    def _check_message_rate(self, run_id: str, now: datetime) -> None:
-        """Check that a run sends no more orders per minute than the controls allow."""
-        times = self._submission_times.setdefault(run_id, deque())
-        limit = self._world.config.max_messages_per_minute
-        if _count_last_minute(times, now) > limit:
-            raise Violation(f"{run_id} sends {len(times)} orders per minute, the limit is {limit}")
-
-    def reset_rate_limit(self, process: int) -> None:
-        """Restart the count of a process that opened new connections, and with them a new rate limiter."""
-        for endpoint in ("data", "trading"):
-            self._request_times.pop((process, endpoint), None)
-
-    def check_timeout(self, invocation: Invocation) -> None:
-        """Check that an invocation that timed out was disturbed by a fault."""
-        if not invocation.is_disturbed:
-            raise Violation(f"invocation {invocation.number} timed out without any fault")
-
-    def _check_permission(self, order: Submission) -> None:
-        """Check market hours, the holder of the lease, and the kill switch."""
-        run_id, ledger = self._world.current.run_id, self._world.ledger
-        is_extended = order.get("extended_hours") and self._world.config.extended_hours
-        if not is_extended and self._world.is_market_closed():
-            raise Violation(f"{run_id} sends an order while the market is closed")
-        lease = ledger.lease("default")
-        if lease is None or lease.run_id != run_id:
-            raise Violation(f"{run_id} sends an order, the lease is held by {lease and lease.run_id}")
-        switch = ledger.kill_switch("default")
-        if switch.at is None or switch.state is TradingState.ACTIVE:
+        self.requests.check_rate_limit(name)
+        if order is None:
             return
-        if switch.state is TradingState.REDUCING and order["side"] == Side.SELL:
-            return
-        if self._world.clock.now() - switch.at > _KILL_SWITCH_DELAY:
-            raise Violation(f"{run_id} sends a {order['side']}, the account is {switch.state} since {switch.at}")
+        key, symbol = self._intents.get(order["client_order_id"], (None, ""))
+        if key is None:
+            raise Violation(f"{order['client_order_id']} is sent without an intent in the journal")
+        self.requests.check_permission(key, order)
+        self._account.check_commitment(order)
+        children = self._parents[key][symbol].children
+        child = next(child for child in children if child.client_order_id == order["client_order_id"])
+        self._evidence.check_submission((self._world.current.run_id, key), symbol, child)
 
     # --- exchange ----------------------------------------------------------------------------------------
 
     def orders(self) -> Iterable[Order]:
         """Return this program's orders at the exchange."""
         orders = self._world.exchange._orders  # noqa: SLF001 - read only
-        return [order for order in orders.by_id.values() if order.client_order_id.startswith(_PREFIX)]
+        return [order for order in orders.by_id.values() if order.client_order_id.startswith(PREFIX)]
 
     def check_exchange(self) -> None:
         """Check the orders at the exchange if anything changed there."""
@@ -225,6 +201,7 @@ class InvariantChecker:
             self._check_parent(self._parents[key][symbol])
         for key in {key for key, _ in live}:
             self._check_money(key)
+        self._account.check_balances()
 
     def _check_arrival(self, order: Order) -> None:
         """Check that a new order at the broker equals its earlier intent, and that buys follow the cash gate."""
@@ -232,6 +209,7 @@ class InvariantChecker:
         if intent is None:
             raise Violation(f"{order.client_order_id} reached the broker without an intent in the journal")
         key, symbol = intent
+        self._account.check_arrival(key[0])
         parent = self._parents[key][symbol]
         child = next(child for child in parent.children if child.client_order_id == order.client_order_id)
         sent = (order.symbol, order.side, order.qty, order.limit_price, order.type)
@@ -292,8 +270,11 @@ class InvariantChecker:
             if item.outcome is Outcome.UNRESOLVED:
                 if not item.error_code or not item.error_message:
                     raise Violation(f"{item.symbol} is UNRESOLVED without a reason")
+                orders = self._orders_of(key, item.symbol)
+                fills = self._account.foreign_fills
+                self._evidence.check_unresolved(self._plans[key], item.symbol, item.error_code, orders, fills)
                 continue
-            orders = [o for o in self.orders() if self._intents[o.client_order_id] == (key, item.symbol)]
+            orders = self._orders_of(key, item.symbol)
             if any(order.is_open for order in orders):
                 raise Violation(f"{item.symbol} is {item.outcome} and has a live order")
             filled = sum((order.filled_qty for order in orders), ZERO)
@@ -302,6 +283,41 @@ class InvariantChecker:
                 raise Violation(f"{item.symbol}: the result has {item.shares} shares, the broker filled {filled}")
             if abs(abs(item.trade_amount) - value) > filled * Decimal("0.000001"):
                 raise Violation(f"{item.symbol}: the result has {item.trade_amount} dollars, the broker {value}")
+
+    def _orders_of(self, key: PlanKey, symbol: str) -> list[Order]:
+        return [order for order in self.orders() if self._intents[order.client_order_id] == (key, symbol)]
+
+    def check_finished(self) -> None:
+        """Check that every started plan has its result, and that no order works after the end."""
+        for key in self._plans:
+            if key not in self.results:
+                raise Violation(f"{key} was started and never finished")
+        self._world.clock.advance(_MINUTE)
+        self.check_exchange()
+        for order in self.orders():
+            if self._lacks_cancels(order):
+                raise Violation(f"{order.client_order_id} is still {order.status} after the end")
+
+    def check_withdrawn(self, invocation: Invocation) -> None:
+        """Check that an ended invocation leaves no order at work, if all its trading and journal requests succeeded."""
+        lease = self._leases.get(invocation.account)
+        if lease is None or lease.run_id != invocation.run_id or not invocation.has_asked_broker:
+            return  # it did not hold the lease, or not last, or it refused the plan
+        config = self._world.config
+        if config.rate_limit_per_minute < _USUAL_RATE or any("/stocks" not in name for name, _ in invocation.faults):
+            return
+        if any(fault in OF_THE_PROCESS for _, fault in invocation.faults):
+            return
+        for order in self.orders():
+            is_own = self._intents[order.client_order_id][0][0] == invocation.account
+            is_working = is_own and order.is_open and order.status != "pending_cancel"
+            if is_working and not self._world.broker.record.cancels.get(order.id):
+                raise Violation(f"invocation {invocation.number} ended and left {order.client_order_id} {order.status}")
+
+    def _lacks_cancels(self, order: Order) -> bool:
+        """Return whether the order works although few cancels were tried: the broker may ignore one."""
+        is_working = order.is_open and order.status != "pending_cancel"
+        return is_working and self._world.broker.record.cancels.get(order.id, 0) < _CANCELS
 
     def check_end(self) -> None:
         """Check results, limits, log and published results of the whole history."""
@@ -340,58 +356,3 @@ def _plan_ids(state: RiskState) -> set[str]:
 def _check_dollars(subject: str, dollars: Decimal, limit: Decimal | None) -> None:
     if limit is not None and dollars > limit * _LIMIT_TOLERANCE:
         raise Violation(f"{subject}: {dollars} dollars traded exceed the limit {limit}")
-
-
-def _count_last_minute(times: deque[datetime], now: datetime) -> int:
-    """Add ``now`` to ``times``, drop everything older than a minute, and return what is left."""
-    times.append(now)
-    while times[0] <= now - _MINUTE:
-        times.popleft()
-    return len(times)
-
-
-def _exposure(child: ChildOrder, order: Order | None) -> Decimal:
-    """Return the shares that a child has filled or may still fill: the larger of journal and broker."""
-    if order is None:
-        return child.exposure
-    at_broker = (order.qty or ZERO) if order.is_open else order.filled_qty
-    if child.is_open and order.is_open:
-        return max(at_broker, child.exposure)
-    return at_broker if child.is_open else max(at_broker, child.filled_qty)
-
-
-def _check_transition(before: ParentOrder, after: ParentOrder, *, is_finished: bool) -> None:
-    """Check that quantities are frozen, children are only added, and closed children and outcomes do not change.
-
-    The only exception is a late fill before the result: more shares of a closed child, and the outcome that follows.
-    """
-    may_scale = not before.children and before.outcome is None
-    if after.qty != before.qty and not (may_scale and after.qty < before.qty):
-        raise Violation(f"{after.symbol}: the frozen quantity changed from {before.qty} to {after.qty}")
-    has_late_fill = not is_finished and after.filled_qty > before.filled_qty
-    changed = (Outcome.FILLED, Outcome.PARTIALLY_FILLED) if has_late_fill else ()
-    if before.outcome is not None and after.outcome not in (before.outcome, Outcome.UNRESOLVED, *changed):
-        raise Violation(f"{after.symbol}: the outcome changed from {before.outcome} to {after.outcome}")
-    if len(after.children) < len(before.children):
-        raise Violation(f"{after.symbol}: a child order disappeared")
-    for old, new in zip(before.children, after.children, strict=False):
-        if (old.client_order_id, old.qty, old.limit_price) != (new.client_order_id, new.qty, new.limit_price):
-            raise Violation(f"{after.symbol}: child order {old.attempt} changed its ID, quantity or limit")
-        if old.is_open:
-            continue
-        is_late = not is_finished and not new.is_open and new.filled_qty > old.filled_qty
-        expected = _with_fills_of(new, old) if is_late else old
-        if replace(new, error_message=old.error_message) != expected:
-            raise Violation(f"{after.symbol}: closed child order {old.attempt} changed from {old} to {new}")
-
-
-def _with_fills_of(new: ChildOrder, old: ChildOrder) -> ChildOrder:
-    """Return the closed child as a late fill may change it: its fills and how it ended."""
-    return replace(
-        old,
-        state=new.state,
-        status=new.status,
-        filled_qty=new.filled_qty,
-        filled_avg_price=new.filled_avg_price,
-        closed_at=new.closed_at,
-    )

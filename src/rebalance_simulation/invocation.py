@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from rebalance_executor.domain.errors import RebalanceError
 from rebalance_simulation.clock import SimulatedClock
+from rebalance_simulation.faults import Fault
 
 
 @dataclass(slots=True)
@@ -24,15 +25,24 @@ class Invocation:
     is_nested: bool
     """True if it runs while another invocation is interrupted."""
     function_name: str = "simulated"
+    account: str = ""
+    """Account name of the current run."""
     run_id: str = ""
+    has_asked_broker: bool = False
+    """True once it sent a request to the broker."""
     stop_at: datetime | None = None
     """Time at which the current run stops sending orders."""
     is_dead: bool = False
     """True once its process was killed."""
-    is_disturbed: bool = False
-    """True once a fault was injected into it."""
+    faults: list[tuple[str, Fault]] = field(default_factory=list)
+    """Faults that were injected into it, each with the name of its call."""
     is_zombie: bool = False
     """True if it was frozen beyond its timeout and resumed: the timeout does not end it."""
+
+    @property
+    def is_disturbed(self) -> bool:
+        """True once a fault was injected into it."""
+        return bool(self.faults)
 
     def get_remaining_time_in_millis(self) -> int:
         """Return the milliseconds until the timeout, at least zero."""

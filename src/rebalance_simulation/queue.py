@@ -9,7 +9,7 @@ from rebalance_executor.domain.errors import InvalidInput, OverfillGuard, Redeli
 from rebalance_executor.execution.events import LogEvent
 from rebalance_simulation.environment import Environment
 from rebalance_simulation.generators import Message
-from rebalance_simulation.invariants import Violation
+from rebalance_simulation.violation import Violation
 from rebalance_simulation.world import World
 
 MAX_DELIVERIES = 6

@@ -65,7 +65,7 @@ class RunStats:
     def add(self, world: World) -> None:
         """Count one history by the state of its world at the end."""
         self.histories += 1
-        self.event_counts += world.faults.fault_counts
+        self.event_counts += world.faults.fault_counts + world.event_counts
         self.crash_points |= world.faults.crash_points
         self.calls += world.faults.calls
         self.deliveries += world.deliveries
@@ -105,7 +105,7 @@ def play_seeds(first: int, count: int, cases: Cases | None = None) -> RunStats:
                 replay = f"{COMMAND} --seed {seed}" if cases is None else f"History({seed}, cases).run()"
                 stats.add_failure(replay, error, history.world)
             stats.add(history.world)
-            stats.event_counts += history.environment.event_counts + Counter(history.traits)
+            stats.event_counts += Counter(history.traits)
 
     return _timed(work)
 

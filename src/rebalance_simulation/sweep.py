@@ -21,8 +21,8 @@ from rebalance_executor.domain.orders import Outcome
 from rebalance_simulation.config_generator import steady_config
 from rebalance_simulation.faults import KILLS, Fault, FaultInjector, possible_faults
 from rebalance_simulation.generators import item, plan
-from rebalance_simulation.invariants import Violation
 from rebalance_simulation.queue import DELIVERY_GAP, LEASE_EXPIRY, MAX_DELIVERIES
+from rebalance_simulation.violation import Violation
 from rebalance_simulation.world import World
 
 Script = Mapping[int, Fault]
@@ -118,6 +118,16 @@ _FIRST_FAULTS = {
         Fault.HTML,
         Fault.GARBLED,
         Fault.UNAUTHORIZED,
+        Fault.FORBIDDEN,
+        Fault.GATEWAY,
+        Fault.FIREWALL,
+        Fault.REQUEST_TIMEOUT,
+        Fault.PATH_NOT_FOUND,
+        Fault.BAD_ASSET,
+        Fault.NO_CANCEL,
+        Fault.UNTYPED,
+        Fault.SLOW,
+        Fault.CACHE_DENIED,
     ),
 }
 

@@ -13,7 +13,21 @@ from rebalance_simulation import config_generator, generators
 from rebalance_simulation.faults import Trait
 from rebalance_simulation.generators import Message
 
-_DRAWN_ONLY = {Trait.NEAR_OPEN, Trait.NEAR_CLOSE, Trait.TIGHT_LIMITS, Trait.OVERRIDES, Trait.OTHER_CONTENT}
+_DRAWN_ONLY = {
+    Trait.NEAR_OPEN,
+    Trait.NEAR_CLOSE,
+    Trait.TIGHT_LIMITS,
+    Trait.OVERRIDES,
+    Trait.OTHER_CONTENT,
+    Trait.TEN_DECIMALS,
+    Trait.LATE_LISTS,
+    Trait.FOREIGN_ROWS,
+    Trait.LATE_ACCOUNT,
+    Trait.LOST_DELIVERY,
+    Trait.TWO_NAMES,
+    Trait.BUSY_PERSON,
+    Trait.MANY_PLANS,
+}
 """Traits that change hours, configuration or plans, and apply only if these are drawn."""
 
 
@@ -98,8 +112,8 @@ class CaseWorkload:
 
     def scenario(self, traits: Collection[Trait]) -> Mapping[str, Any]:
         """Return the case's market with drawn fills."""
-        del traits
-        fills = generators.fill_behaviours(self._rng, tuple(self._case.scenario["quotes"]))
+        with_short_lateness = {*traits, Trait.UNUSUAL_SETTINGS}  # the case's tick may be short
+        fills = generators.fill_behaviours(self._rng, tuple(self._case.scenario["quotes"]), with_short_lateness)
         return {"seed": self._seed, **fills, **self._case.scenario}
 
     def config(self, traits: Collection[Trait]) -> ExecutionConfig:

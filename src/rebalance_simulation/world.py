@@ -5,6 +5,7 @@ Every external call passes ``World.call``, where faults happen.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -28,16 +29,18 @@ from rebalance_executor.handler import handle
 from rebalance_executor.idempotency import IdempotencyGate
 from rebalance_executor.service import Service
 from rebalance_executor.telemetry import Telemetry
-from rebalance_simulation.api import SECRET, SimulatedApi, SimulatedBroker
+from rebalance_simulation.api import SECRET, BrokerSide, SimulatedApi, SimulatedBroker
+from rebalance_simulation.broker_view import BrokerView, ViewTraits
 from rebalance_simulation.calls import Submission, with_timeouts
 from rebalance_simulation.clock import START, SimulatedClock
 from rebalance_simulation.dynamodb import PAGE_SIZE, SimulatedDynamoDB
 from rebalance_simulation.faults import KILLS, Fault, FaultInjector, Killed
 from rebalance_simulation.idempotency_store import RecordTable, SimulatedRecords
-from rebalance_simulation.invariants import InvariantChecker, Violation
+from rebalance_simulation.invariants import InvariantChecker
 from rebalance_simulation.invocation import Delivery, Invocation
 from rebalance_simulation.ledger import Ledger
 from rebalance_simulation.log_capture import CapturedLog, NoMetrics, NoTracer, SimulatedLogger
+from rebalance_simulation.violation import Violation
 
 LATENCY = timedelta(milliseconds=20)
 """Duration of every external call."""
@@ -79,6 +82,12 @@ class World:
     """Few, so that most writes take several transactions."""
     page_size: int = PAGE_SIZE
     """Items per page of a DynamoDB query."""
+    view: ViewTraits = field(default_factory=ViewTraits)
+    """How the broker's API shows the account."""
+    has_asset_cache: bool = True
+    """False if no request to the asset cache is permitted."""
+    accounts: tuple[str, ...] = ("default",)
+    """Names under which plans reach the one broker account. The first is the deployed one."""
     violation: Violation | None = None
     """The first broken invariant."""
     published: list[ExecutionResult] = field(default_factory=list)
@@ -88,6 +97,12 @@ class World:
     def __post_init__(self) -> None:
         self.clock = SimulatedClock(self.start)
         self.exchange = Exchange(self.scenario, self.clock.world)
+        symbol = next(iter(self.scenario["quotes"]))
+        self.broker = BrokerSide(self.exchange, BrokerView(self.exchange, self.view, self.start, symbol))
+        self.event_counts: Counter[str] = Counter()
+        """Events outside the program so far, by kind."""
+        self.flags_withdrawn_until: dict[str, datetime] = {}
+        """Symbols that were not tradable, or not fractionable, with the end of it."""
         self.log = CapturedLog(self.clock)
         self.stack: list[Invocation] = []
         """Invocations in progress. The last one runs, the others are interrupted."""
@@ -100,7 +115,6 @@ class World:
         self.deliveries = 0
         self._processes = 0
         self._runs = 0
-        self._hidden_until: dict[str, datetime] = {}
         self._idle: list[Process] = []
 
     # --- deliveries --------------------------------------------------------------------------------------
@@ -136,6 +150,8 @@ class World:
         finally:
             self.stack.pop()
             self.checker.check_exchange()
+            if not invocation.is_dead and not self.stack:
+                self.checker.check_withdrawn(invocation)
         self._idle.append(process)
         return Delivery(answer)
 
@@ -174,7 +190,7 @@ class World:
             self.checker.check_request(name, order)
         fault = self._next_fault(name, invocation)
         if fault is not None:
-            invocation.is_disturbed = True
+            invocation.faults.append((name, fault))
             self.faults.record(name, fault)
             self.log.append(0, f"! {fault}", {"call": name, "invocation": invocation.number})
             self._apply_before(fault, name, invocation)
@@ -186,6 +202,8 @@ class World:
 
     def _next_fault(self, name: str, invocation: Invocation) -> Fault | None:
         fault = self.faults.next_fault(name)
+        if fault is None and not self.has_asset_cache and name.startswith("assets"):
+            return Fault.CACHE_DENIED
         until = self.down_until.get("broker" if name.startswith("broker") else "database")
         if until is not None and until > self.clock.world() and fault not in KILLS:
             return Fault.NO_ANSWER
@@ -210,7 +228,7 @@ class World:
 
     def _end_if_timed_out(self, invocation: Invocation) -> None:
         if self.clock.now() >= invocation.ends_at and not invocation.is_zombie:
-            self.checker.check_timeout(invocation)
+            self.checker.requests.check_timeout(invocation)
             self._kill(invocation, "timeout")
 
     def _kill(self, invocation: Invocation, call: str) -> NoReturn:
@@ -223,7 +241,7 @@ class World:
             if pk.startswith("PLAN#"):
                 self.checker.check_journal(pk)
             elif pk.startswith("ACCOUNT#"):
-                self.checker.check_lease()
+                self.checker.check_account(pk.removeprefix("ACCOUNT#"))
 
     # --- program -----------------------------------------------------------------------------------------
 
@@ -248,7 +266,7 @@ class World:
         )
         records = SimulatedRecords(self.records, self.call, self.clock, lambda: self.current.ends_at)
         service = Service(
-            account="default",
+            account=self.accounts[0],
             plans=cast("Any", None),  # plans are inline here
             delivery_log=cast("Any", None),
             idempotency=IdempotencyGate(records, telemetry),
@@ -268,11 +286,11 @@ class World:
         adapters: dict[str, SimulatedBroker] = {}
 
         def broker(account: str, deadline: Deadline) -> Broker:
-            self.current.stop_at = deadline.stop_at
+            self.current.account, self.current.stop_at = account, deadline.stop_at
             adapter = adapters.get(account)
             if adapter is None or adapter.credentials_rejected:
                 adapter = adapters[account] = self._new_broker(telemetry)
-                self.checker.reset_rate_limit(process)
+                self.checker.requests.reset_rate_limit(process, account)
             adapter.set_deadline(deadline.give_up_at)
             return CircuitBreakerBroker(adapter, self.config.max_broker_failures)
 
@@ -280,7 +298,7 @@ class World:
 
     def _new_broker(self, telemetry: Telemetry) -> SimulatedBroker:
         def api(timeouts: Any, observe: Any) -> SimulatedApi:
-            return SimulatedApi(self.exchange, self.call, self.clock, self._hidden_until, (timeouts, observe))
+            return SimulatedApi(self.broker, self.call, self.clock, timeouts, observe)
 
         return SimulatedBroker(api, Credentials("key", SECRET), self.config, self.clock, telemetry.count_request)
 

@@ -6,8 +6,9 @@ import pytest
 
 from rebalance_simulation import bugs, sweep
 from rebalance_simulation.bug_detection import detect
-from rebalance_simulation.invariants import Violation
 from rebalance_simulation.sweep import Story, Sweep
+from rebalance_simulation.violation import Violation
+from tests.simulation.bug_stories import STORIES
 
 MAX_HISTORIES = 500
 BY_SWEEP = {
@@ -15,18 +16,27 @@ BY_SWEEP = {
     "a lost cancel is not sent again": Sweep.SINGLES,
 }
 """Bugs that need a fault at one specific call: histories catch them late, a sweep tries every call."""
+BY_HISTORIES = bugs.BUGS.keys() - BY_SWEEP.keys() - STORIES.keys()
 
 
 def test_there_are_at_least_fifteen_bugs() -> None:
     assert len(bugs.BUGS) >= 15
 
 
-@pytest.mark.parametrize("name", sorted(bugs.BUGS.keys() - BY_SWEEP.keys()))
+@pytest.mark.parametrize("name", sorted(BY_HISTORIES))
 def test_bug_is_caught_by_histories(name: str) -> None:
     detection = detect(name, MAX_HISTORIES)
 
     assert detection is not None
     assert detection.problem.startswith(Violation.__name__)
+
+
+@pytest.mark.parametrize("name", STORIES)
+def test_bug_is_caught_by_a_story(name: str) -> None:
+    STORIES[name]().checker.check_end()
+
+    with bugs.switched_on(name), pytest.raises(Violation):
+        STORIES[name]().checker.check_end()
 
 
 def check_all(kind: Sweep) -> None:

@@ -124,6 +124,7 @@ class OneAccount(RuleBasedStateMachine):
         for message in self.messages:
             self.queue.finish(message)
         self.world.checker.check_end()
+        self.world.checker.check_finished()
 
 
 TestOneAccount = OneAccount.TestCase

@@ -61,6 +61,8 @@ class Executor:
         self._log = access.log
         self._config = access.config
         self._sender = Sender(run, access)
+        self._looked_at = self._clock.now()
+        """Start of the latest look: what it did not show may have happened since."""
         self._places = 0
         """New orders that this tick may still place."""
         self._cash = NOTHING
@@ -136,6 +138,7 @@ class Executor:
             The symbols whose child the broker does not know, with the time of that answer.
         """
         run, absent = self._run, dict[str, datetime]()
+        self._looked_at = self._clock.now()
         pairs = [(p, c) for p in run.unsettled(side) if (c := p.open_child) and not run.outbox.holds(c)]
         if not pairs:
             return absent
@@ -265,11 +268,14 @@ class Executor:
             self._cash = self._read_cash()
 
     def _for_parent(self, context: DecisionContext, parent: ParentOrder) -> DecisionContext:
-        """Return the context with this parent's quote, and the cash or the shares that it may use, as of now."""
+        """Return the context with this parent's quote, and the cash or the shares that it may use, as of now.
+
+        An order at the broker is judged at the time of the look: waits since then show nothing about it.
+        """
         problem = self._quotes.problem(parent.symbol)
         context = replace(
             context,
-            now=self._clock.now(),
+            now=self._clock.now() if parent.open_child is None else self._looked_at,
             quote=self._quotes.latest.get(parent.symbol) if problem is None else None,
             quote_problem=problem,
             quote_missing_since=self._quotes.missing_since(parent.symbol),
@@ -293,7 +299,7 @@ class Executor:
             case Settle():
                 self._settle(parent, decision)
             case Cancel() if parent.open_child is not None:
-                child = replace(parent.open_child, cancel_requested_at=context.now)
+                child = replace(parent.open_child, cancel_requested_at=self._clock.now())
                 self._run.work.update_child(parent.symbol, child)
                 actions.cancels.append(parent.symbol)
 

@@ -184,7 +184,10 @@ class Sender:
         try:
             order = self._broker.submit(child.request(parent.symbol, parent.side))
         except (RateLimited, CircuitOpen) as error:  # certainly not accepted
-            run.outbox.unsent[child.client_order_id] = priced_at
+            if child.resent:  # looked up again before the next attempt: its cover was checked for this moment
+                run.work.update_child(parent.symbol, replace(child, state=ChildState.UNKNOWN, sent_at=None))
+            else:
+                run.outbox.unsent[child.client_order_id] = priced_at
             self._deferred(error)
             return False
         except OrderRejected as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -13,7 +13,7 @@ import pytest
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.errors import JournalUnavailable, OverfillGuard, PlanYielded, RateLimited
-from rebalance_executor.domain.market import OrderRequest, OrderType
+from rebalance_executor.domain.market import OrderRequest, OrderType, Quote
 from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome
 from rebalance_executor.domain.risk_state import KillSwitchRecord, TradingState
 from rebalance_executor.execution.account_access import AccountAccess
@@ -440,3 +440,42 @@ def test_own_order_with_a_changed_quantity_is_canceled() -> None:
 
     assert outcomes(result) == {"AAA": (Outcome.UNRESOLVED, Code.CLIENT_ORDER_ID_MISMATCH)}
     assert fakes.broker.cancel_requests == ["order-1"]
+
+
+# --- a look before a long wait ---------------------------------------------------------------------------
+
+
+def test_order_is_judged_by_its_last_look_and_not_by_a_wait_since_then() -> None:
+    """The rate limit is waited for between the look and the decisions, for longer than a cancel may take."""
+    fakes = FakePorts(child_wait_seconds=1, cancel_wait_seconds=10)
+    fakes.broker.script("AAA", CANCEL_STUCK)
+    fakes.broker.script("BBB", RESTS)
+    waits = [timedelta(seconds=60)]
+    quotes = fakes.broker.quotes
+
+    def slow_quotes(symbols: Sequence[str]) -> Mapping[str, Quote]:
+        if fakes.broker.cancel_requests and waits:
+            fakes.clock.sleep(waits.pop())
+            order = fakes.broker.orders_by_id["order-1"]
+            fakes.broker.orders_by_id["order-1"] = replace(order, status="canceled", closed_at=fakes.clock.now())
+        return quotes(symbols)
+
+    fakes.broker.quotes = slow_quotes  # type: ignore[method-assign]
+    result = fakes.execute(a_plan(an_item("AAA", amount="1000"), an_item("BBB", amount="1000")))
+
+    assert outcomes(result)["AAA"] == (Outcome.FILLED, None)
+    assert waits == []
+
+
+# --- a repetition that waits for the rate limit ----------------------------------------------------------
+
+
+def test_repetition_that_waited_for_the_rate_limit_is_covered_again_before_it_is_sent() -> None:
+    """While it waited, somebody else sold the shares."""
+    fakes = FakePorts()
+    fakes.broker.shares["AAA"] = Decimal(10)
+    fakes.broker.script("AAA", REQUEST_LOST, RateLimited("slow down", retry_at=later(30)))
+    fakes.after(10, fakes.broker.shares.clear)
+    fakes.execute(a_plan(an_item("AAA", action="SELL", amount="-1000")))
+
+    assert len(fakes.broker.sent) == 2, "the lost submission, and the one that the rate limit refused"

@@ -1,0 +1,59 @@
+"""What the simulated broker really answered, as evidence for the invariants."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+_EXPLAINED = "insufficient buying power"
+"""A rejection that the plan itself explains: it bought more than the account can pay."""
+
+
+class SubmissionAnswer(StrEnum):
+    """The answer to a submission that reached the program."""
+
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    EXPLAINED = "rejected, explained by the plan"
+
+
+@dataclass(slots=True)
+class BrokerRecord:
+    """Answers of one broker account to all processes."""
+
+    refused: dict[str, SubmissionAnswer] = field(default_factory=dict)
+    """Orders that the exchange refused with Alpaca's code, by client order ID."""
+    answers: dict[str, SubmissionAnswer] = field(default_factory=dict)
+    """The last answer to a submission that reached the program, by client order ID."""
+    cancels: dict[str, int] = field(default_factory=dict)
+    """Number of cancels that were answered without an error, by order ID."""
+    requests: int = 0
+    """Number of requests so far; chooses between the variants of a fault, so that sweeps try them all."""
+    quotes: dict[tuple[str, Decimal, Decimal], datetime] = field(default_factory=dict)
+    """Time at which this quote (symbol, bid, ask) last reached the program, if it was of that moment."""
+
+    def note_refusal(self, client_order_id: str, message: str) -> None:
+        """Record that the exchange refused this order."""
+        is_explained = _EXPLAINED in message
+        self.refused[client_order_id] = SubmissionAnswer.EXPLAINED if is_explained else SubmissionAnswer.REJECTED
+
+    def note_error(self, client_order_id: str) -> None:
+        """Record that the refusal of this order reached the program."""
+        self.answers[client_order_id] = self.refused[client_order_id]
+
+    def note_answer(self, response: Any) -> None:
+        """Record the answer to a submission."""
+        is_rejected = response["status"] == "rejected"
+        answer = SubmissionAnswer.REJECTED if is_rejected else SubmissionAnswer.ACCEPTED
+        self.answers[response["client_order_id"]] = answer
+
+    def note_quotes(self, quotes: Mapping[str, Mapping[str, Any]], at: datetime) -> None:
+        """Record quotes, or trades, that reached the program and were of that moment."""
+        for symbol, quote in quotes.items():
+            bid = Decimal(str(quote.get("bp", quote.get("p"))))
+            ask = Decimal(str(quote.get("ap", quote.get("p"))))
+            self.quotes[symbol, bid, ask] = at

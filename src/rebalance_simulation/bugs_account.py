@@ -1,0 +1,89 @@
+"""Deliberate bugs that show only in the account: its unfinished plans, its cash and positions, its name, old prices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from rebalance_executor.adapters.dynamodb import journal
+from rebalance_executor.adapters.dynamodb.journal import DynamoJournal
+from rebalance_executor.adapters.dynamodb.risk_store import DynamoRiskStore
+from rebalance_executor.domain.errors import PlanChanged
+from rebalance_executor.execution import executor
+from rebalance_executor.execution.executor import Executor
+from rebalance_executor.execution.holdings import Holdings
+from rebalance_executor.execution.manager import ExecutionManager
+from rebalance_executor.execution.outbox import Outbox
+from rebalance_executor.execution.ports import Lease
+from rebalance_executor.idempotency import _Execution
+from rebalance_simulation.bug_tools import Replacement, nothing
+
+
+def _without_unfinished() -> Callable[..., Lease]:
+    acquire = DynamoJournal.acquire
+
+    def acquired(*args: Any, **times: Any) -> Lease:
+        return replace(acquire(*args, **times), unfinished_plan_id=None)
+
+    return acquired
+
+
+def _released_only(self: ExecutionManager, _: Any, lease: Lease, __: Any) -> None:
+    self._release_lease(lease)
+
+
+def _bound_to_all(_: Any, account: str, *__: Any) -> str:
+    return account
+
+
+def _read_once(reading: str) -> Callable[..., None]:
+    def refresh(holdings: Holdings, parents: Any) -> None:
+        parents = list(parents)
+        if reading == "cash" and not holdings._cash.readings:  # noqa: SLF001 - a bug
+            holdings.read_account(parents)
+        if reading == "positions" and not holdings._shares:  # noqa: SLF001 - a bug
+            holdings.read_positions([parent.symbol for parent in parents], parents)
+
+    return refresh
+
+
+def _always(*_: Any) -> bool:
+    return True
+
+
+def _never(*_: Any) -> bool:
+    return False
+
+
+def _refused_by_a_claim() -> Callable[..., Any]:
+    run_unclaimed = _Execution.run_unclaimed
+
+    def refused(execution: _Execution, reason: str) -> Any:
+        if "other content" in reason:
+            raise PlanChanged.for_plan("simulated")
+        return run_unclaimed(execution, reason)
+
+    return refused
+
+
+ACCOUNT_BUGS: dict[str, list[Replacement]] = {
+    "an unfinished plan of the account is ignored": [
+        (DynamoJournal, "acquire", _without_unfinished),
+        (
+            journal,
+            "_NO_OTHER_PLAN",
+            lambda: f"{journal._LEASE_IS_OURS} AND (attribute_exists(epoch) OR plan_id = :plan)",  # noqa: SLF001 - a bug
+        ),
+    ],
+    "a finished plan still counts as unfinished": [(journal, "_FINISH", lambda: f"{journal._RELEASE} REMOVE note")],  # noqa: SLF001 - a bug
+    "an earlier plan is not worked on": [(ExecutionManager, "_finish_earlier", lambda: _released_only)],
+    "two account names trade on one broker account": [(DynamoRiskStore, "bind_account", lambda: _bound_to_all)],
+    "cash is read once per run": [(Holdings, "refresh_account", lambda: _read_once("cash"))],
+    "positions are read once per run": [(Holdings, "refresh_positions", lambda: _read_once("positions"))],
+    "a lost order is sent again without cover": [(executor.Executor, "_is_covered", lambda: _always)],
+    "an old quote prices an order": [(Outbox, "is_priced_before", lambda: _never)],
+    "orders keep working after an error": [(Executor, "withdraw", lambda: nothing)],
+    "a claim with other content refuses a plan": [(_Execution, "run_unclaimed", _refused_by_a_claim)],
+}
+"""By name: what each bug replaces."""

@@ -1,0 +1,150 @@
+"""Deliberate bugs in what the broker's answers are taken to prove."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from requests.exceptions import RequestException
+
+from rebalance_executor.adapters.alpaca import parsing, transport
+from rebalance_executor.adapters.alpaca.error_response import ErrorResponse
+from rebalance_executor.domain import controls
+from rebalance_executor.domain.market import Asset, BrokerOrder, Quote
+from rebalance_executor.domain.orders import _BY_STATUS, ORDER_LOOKBACK, ChildOrder, ChildState
+from rebalance_executor.execution import quotes, reconciliation
+from rebalance_executor.execution.outbox import Outbox
+from rebalance_executor.execution.ports import Broker
+from rebalance_executor.execution.pretrade import PreTrade
+from rebalance_executor.execution.run import Run
+from rebalance_executor.execution.sender import Sender
+from rebalance_simulation.bug_tools import Replacement
+
+
+def _any_refusal(response: ErrorResponse) -> bool:
+    return 400 <= response.status < 500 and response.status != 408
+
+
+def _coded_refusal(response: ErrorResponse) -> bool:
+    return _any_refusal(response) and response.code is not None
+
+
+def _only_401(response: ErrorResponse) -> bool:
+    return response.status == 401
+
+
+def _any_404(response: ErrorResponse, _: str) -> bool:
+    return response.status == 404 and response.code is not None
+
+
+def _any_422(response: ErrorResponse) -> bool:
+    return response.status in (400, 422)
+
+
+def _first_reading() -> Callable[..., ChildOrder]:
+    with_report = ChildOrder.with_report
+
+    def reported(child: ChildOrder, order: BrokerOrder, *args: Any) -> ChildOrder:
+        after = with_report(child, order, *args)
+        is_final = order.is_terminal and after.is_open and after.is_complete
+        return replace(after, state=_BY_STATUS[order.status], closed_since=None) if is_final else after
+
+    return reported
+
+
+def _unchanged(parent: Any, *_: Any) -> Any:
+    return parent
+
+
+def _from_the_list(run: Run, broker: Broker, symbols: Any, _: Any) -> Mapping[str, BrokerOrder]:
+    listed = broker.orders(symbols, run.state.started_at - ORDER_LOOKBACK)
+    return {order.client_order_id: order for order in listed}
+
+
+def _all_decimals() -> Callable[..., Any]:
+    return lambda shares: shares
+
+
+def _changed_is_canceled() -> Callable[..., ChildOrder]:
+    with_other_content = ChildOrder.with_other_content
+
+    def canceled(child: ChildOrder, order: BrokerOrder, now: datetime) -> ChildOrder:
+        return replace(with_other_content(child, order, now), state=ChildState.CANCELED, other_content=None)
+
+    return canceled
+
+
+def _cache_required() -> Callable[..., Any]:
+    flags = PreTrade._asset_flags  # noqa: SLF001 - a bug
+
+    def strict(pretrade: PreTrade, symbols: Any) -> Any:
+        pretrade._assets.get(symbols, now=pretrade._clock.now())  # noqa: SLF001 - a bug
+        return flags(pretrade, symbols)
+
+    return strict
+
+
+def _unchecked_time(document: Mapping[str, Any], field: str) -> datetime | None:
+    value = document.get(field)
+    try:
+        return datetime.fromisoformat(value).astimezone(UTC) if isinstance(value, str) else None
+    except ValueError:
+        return None
+
+
+def _only_errors_count() -> Callable[..., None]:
+    accepted = Sender._accepted  # noqa: SLF001 - a bug
+
+    def counted(sender: Sender, parent: Any, child: ChildOrder, order: BrokerOrder) -> None:
+        sender._counted.add(child.client_order_id)  # noqa: SLF001 - a bug
+        accepted(sender, parent, child, order)
+        sender._rejects = 0  # noqa: SLF001 - a bug
+
+    return counted
+
+
+def _without_age() -> Callable[..., str | None]:
+    problem = controls.quote_problem
+
+    def aged(quote: Quote | None, config: Any, now: datetime) -> str | None:
+        return problem(replace(quote, at=now) if quote is not None else None, config, now)
+
+    return aged
+
+
+def _never(*_: Any) -> bool:
+    return False
+
+
+BROKER_BUGS: dict[str, list[Replacement]] = {
+    "any HTTP 4xx rejects an order": [
+        (ErrorResponse, "rejects_order", lambda: property(_any_refusal)),
+        (ErrorResponse, "rejects_credentials", lambda: property(_never)),
+    ],
+    "refused keys with HTTP 403 reject an order": [
+        (ErrorResponse, "rejects_order", lambda: property(_any_refusal)),
+        (ErrorResponse, "rejects_credentials", lambda: property(_only_401)),
+    ],
+    "a missing path rejects an order": [(ErrorResponse, "rejects_order", lambda: property(_coded_refusal))],
+    "the first reading of a final status counts": [(ChildOrder, "with_report", _first_reading)],
+    "late fills are not counted before the result": [(reconciliation, "with_late_fills", lambda: _unchanged)],
+    "the reconciliation trusts lists": [(reconciliation, "_read_orders", lambda: _from_the_list)],
+    "a cancel without effect is not repeated": [(Outbox, "_has_no_effect", lambda: _never)],
+    "a changed own order counts as canceled": [(ChildOrder, "with_other_content", _changed_is_canceled)],
+    "a missing path is a missing asset": [(ErrorResponse, "says_not_found", lambda: _any_404)],
+    "any HTTP 400 or 422 is a missing asset": [(ErrorResponse, "says_invalid_symbol", lambda: _any_422)],
+    "asset flags that say no are cached": [(Asset, "allows_every_order", lambda: property(lambda _: True))],
+    "an unreadable asset cache stops a plan": [(PreTrade, "_asset_flags", _cache_required)],
+    "an impossible date is an untyped error": [(parsing, "_optional_time", lambda: _unchecked_time)],
+    "an answer nested too deeply is an untyped error": [
+        (transport, "_NO_USABLE_RESPONSE", lambda: (RequestException, OSError, ValueError))
+    ],
+    "a rejected order within an answer is not counted": [(Sender, "_accepted", _only_errors_count)],
+    "quotes of the future price orders": [
+        (quotes, "quote_problem", _without_age),
+        (controls, "quote_problem", _without_age),
+    ],
+}
+"""By name: what each bug replaces."""

@@ -1,0 +1,58 @@
+"""Invariants of the journal's orders: what may follow, and what an order may still fill."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+
+from paper_broker.orders import Order
+from rebalance_executor.domain.market import ZERO
+from rebalance_executor.domain.orders import ChildOrder, Outcome, ParentOrder
+from rebalance_simulation.violation import Violation
+
+
+def exposure(child: ChildOrder, order: Order | None) -> Decimal:
+    """Return the shares that a child has filled or may still fill: the larger of journal and broker."""
+    if order is None:
+        return child.exposure
+    at_broker = (order.qty or ZERO) if order.is_open else order.filled_qty
+    if child.is_open and order.is_open:
+        return max(at_broker, child.exposure)
+    return at_broker if child.is_open else max(at_broker, child.filled_qty)
+
+
+def check_transition(before: ParentOrder, after: ParentOrder, *, is_finished: bool) -> None:
+    """Check that quantities are frozen, children are only added, and closed children and outcomes do not change.
+
+    The only exception is a late fill before the result: more shares of a closed child, and the outcome that follows.
+    """
+    may_scale = not before.children and before.outcome is None
+    if after.qty != before.qty and not (may_scale and after.qty < before.qty):
+        raise Violation(f"{after.symbol}: the frozen quantity changed from {before.qty} to {after.qty}")
+    has_late_fill = not is_finished and after.filled_qty > before.filled_qty
+    changed = (Outcome.FILLED, Outcome.PARTIALLY_FILLED) if has_late_fill else ()
+    if before.outcome is not None and after.outcome not in (before.outcome, Outcome.UNRESOLVED, *changed):
+        raise Violation(f"{after.symbol}: the outcome changed from {before.outcome} to {after.outcome}")
+    if len(after.children) < len(before.children):
+        raise Violation(f"{after.symbol}: a child order disappeared")
+    for old, new in zip(before.children, after.children, strict=False):
+        if (old.client_order_id, old.qty, old.limit_price) != (new.client_order_id, new.qty, new.limit_price):
+            raise Violation(f"{after.symbol}: child order {old.attempt} changed its ID, quantity or limit")
+        if old.is_open:
+            continue
+        is_late = not is_finished and not new.is_open and new.filled_qty > old.filled_qty
+        expected = _with_fills_of(new, old) if is_late else old
+        if replace(new, error_message=old.error_message) != expected:
+            raise Violation(f"{after.symbol}: closed child order {old.attempt} changed from {old} to {new}")
+
+
+def _with_fills_of(new: ChildOrder, old: ChildOrder) -> ChildOrder:
+    """Return the closed child as a late fill may change it: its fills and how it ended."""
+    return replace(
+        old,
+        state=new.state,
+        status=new.status,
+        filled_qty=new.filled_qty,
+        filled_avg_price=new.filled_avg_price,
+        closed_at=new.closed_at,
+    )

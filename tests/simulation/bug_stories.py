@@ -1,0 +1,152 @@
+"""Stories that make a deliberate bug visible which histories of drawn faults show too rarely."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+from rebalance_executor.domain.config import ExecutionConfig
+from rebalance_executor.domain.risk_state import KillSwitchRecord, TradingState
+from rebalance_simulation.config_generator import steady_config
+from rebalance_simulation.faults import SUBMIT, Fault, FaultInjector
+from rebalance_simulation.generators import item, plan
+from rebalance_simulation.violation import Violation
+from rebalance_simulation.world import World
+
+_QUOTES = "broker GET /stocks/quotes/latest"
+_RELEASE = "idempotency.delete"
+
+
+def margin_world(faults: FaultInjector | None = None, config: ExecutionConfig | None = None, **scenario: Any) -> World:
+    """Return a world with an account of 5,000 dollars that may buy on margin and sell short."""
+    market = {
+        "account": {"cash": "5000", "multiplier": "4", "shorting_enabled": True},
+        "clock": {"sessions": "always_open"},
+        "quotes": {symbol: {"bid": "99.99", "ask": "100.01"} for symbol in ("AAA", "BBB")},
+    }
+    return World(market | scenario, config or steady_config(), faults or FaultInjector())
+
+
+def person_trades_between_two_orders(side: str) -> World:
+    """Let a person trade what an order that rests will need again when another one follows it."""
+    rests = {"symbol": "AAA", "nth": 1, "behaviour": "never"}
+    world = margin_world(fills=[rests], positions=[{"symbol": "AAA", "qty": "20"}])
+    body = {"symbol": "AAA", "qty": "20", "side": side, "type": "market", "time_in_force": "day"}
+    if side == "buy":
+        body |= {"symbol": "BBB", "qty": "40"}
+    world.clock.call_later(timedelta(seconds=1), lambda: world.exchange.submit_order(body))
+    world.deliver(plan("plan-1", [item("AAA", side.upper(), 1900, is_exit=side == "sell")]))
+    return world
+
+
+def keys_are_refused_for_market_data() -> World:
+    """Refuse the keys for quotes while an order rests: the run ends by an error that is not an outage."""
+    world = margin_world(config=steady_config("ladder"), default_fill={"behaviour": "never"})
+    world.clock.call_later(timedelta(seconds=1), lambda: world.faults.queued.update({_QUOTES: [Fault.FORBIDDEN] * 3}))
+    world.deliver(plan("plan-1", [item("AAA", "BUY", 1900)]))
+    return world
+
+
+def other_content_is_killed_before_its_claim_is_released() -> World:
+    """Start a plan, and deliver its ID with other content to a run that is killed after the journal refused it."""
+    world = margin_world(fills=[{"symbol": "AAA", "nth": 1, "behaviour": "never"}])
+    event = plan("plan-1", [item("AAA", "BUY", 1900)])
+    world.deliver(event, seconds=4)
+    world.faults.queued[_RELEASE] = [Fault.KILL_BEFORE]
+    world.deliver(event | {"items": [item("AAA", "BUY", 55)]})
+    world.clock.advance(timedelta(seconds=60))  # the claim lasts until the killed invocation would have ended
+    if world.deliver(event).answer is None:
+        raise Violation("the plan that was started is refused")
+    return world
+
+
+def missing_path_answers_a_submission() -> World:
+    """Answer the first submission with a missing path."""
+    world = margin_world(FaultInjector(queued={SUBMIT: [Fault.PATH_NOT_FOUND]}))
+    world.deliver(plan("plan-1", [item("AAA", "BUY", 1900)]))
+    return world
+
+
+def person_spends_the_cash_of_a_lost_order() -> World:
+    """Lose the first submission, and let a person spend the cash before it is looked up."""
+    world = margin_world(FaultInjector(queued={SUBMIT: [Fault.NO_ANSWER]}))
+    body = {"symbol": "BBB", "qty": "40", "side": "buy", "type": "market", "time_in_force": "day"}
+    world.clock.call_later(timedelta(seconds=2), lambda: world.exchange.submit_order(body))
+    world.deliver(plan("plan-1", [item("AAA", "BUY", 1900)]))
+    return world
+
+
+def own_order_is_resized() -> World:
+    """Change the quantity of a resting order at the broker."""
+    world = margin_world(fills=[{"symbol": "AAA", "nth": 1, "behaviour": "never"}])
+
+    def resize() -> None:
+        (order,) = world.checker.orders()
+        world.broker.view.changed[order.client_order_id] = {"qty": "38"}
+
+    world.clock.call_later(timedelta(seconds=1), resize)
+    world.deliver(plan("plan-1", [item("AAA", "BUY", 1900)]))
+    return world
+
+
+def fill_follows_the_second_reading() -> World:
+    """Fill a part of an order five seconds after its end, while another order still rests."""
+    ends = {
+        "symbol": "AAA",
+        "behaviour": "cancel",
+        "after_seconds": 1,
+        "late_fill": {"fraction": 0.4, "after_seconds": 5},
+    }
+    slow = {"symbol": "BBB", "behaviour": "later", "after_seconds": 9}
+    config = steady_config().model_copy(update={"max_children": 1, "child_wait_seconds": Decimal(30)})
+    world = margin_world(config=config, fills=[ends, slow])
+    world.deliver(plan("plan-1", [item("AAA", "BUY", 1900), item("BBB", "BUY", 1900)]))
+    return world
+
+
+def orders_are_rejected_within_the_answer() -> World:
+    """Reject every order within the answer, where one reject halts the account."""
+    config = steady_config().model_copy(update={"max_rejects_in_a_row": 1})
+    world = margin_world(config=config, default_fill={"behaviour": "immediate", "rejected_in_answer": True})
+    world.deliver(plan("plan-1", [item("AAA", "BUY", 1900), item("BBB", "BUY", 1900)]))
+    return world
+
+
+def plan_yields() -> World:
+    """Let a plan yield, and check its answer."""
+    world = margin_world(fills=[{"symbol": "AAA", "nth": 1, "behaviour": "never"}])
+    answer = world.deliver(plan("plan-1", [item("AAA", "BUY", 1900)]), seconds=4).answer
+    if answer is not None:
+        world.checker.check_answer({"account": "default", "plan_id": "plan-1"} | answer)
+    return world
+
+
+def account_may_only_reduce() -> World:
+    """Let an operator set the account to reduce while a buy rests that another one would follow."""
+    world = margin_world(fills=[{"symbol": "AAA", "nth": 1, "behaviour": "never"}])
+
+    def reduce() -> None:
+        switch = KillSwitchRecord(TradingState.REDUCING, by="an operator", reason="a story", at=world.clock.now())
+        world.ledger.set_kill_switch("default", switch)
+
+    world.clock.call_later(timedelta(seconds=1), reduce)
+    world.deliver(plan("plan-1", [item("AAA", "BUY", 1900)]))
+    return world
+
+
+STORIES: dict[str, Callable[[], World]] = {
+    "cash is read once per run": lambda: person_trades_between_two_orders("buy"),
+    "positions are read once per run": lambda: person_trades_between_two_orders("sell"),
+    "orders keep working after an error": keys_are_refused_for_market_data,
+    "a claim with other content refuses a plan": other_content_is_killed_before_its_claim_is_released,
+    "a missing path rejects an order": missing_path_answers_a_submission,
+    "a lost order is sent again without cover": person_spends_the_cash_of_a_lost_order,
+    "a changed own order counts as canceled": own_order_is_resized,
+    "late fills are not counted before the result": fill_follows_the_second_reading,
+    "a rejected order within an answer is not counted": orders_are_rejected_within_the_answer,
+    "a yield is recorded as a result": plan_yields,
+    "an account that may only reduce sends buys": account_may_only_reduce,
+}
+"""By name of the bug: a story that the program without bugs survives."""
