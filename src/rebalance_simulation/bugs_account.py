@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from rebalance_executor.adapters.dynamodb import journal
+from rebalance_executor.adapters.dynamodb.delivery_log import DynamoDeliveryLog
 from rebalance_executor.adapters.dynamodb.journal import DynamoJournal
 from rebalance_executor.adapters.dynamodb.risk_store import DynamoRiskStore
 from rebalance_executor.domain.errors import PlanChanged
@@ -17,6 +18,7 @@ from rebalance_executor.execution.manager import ExecutionManager
 from rebalance_executor.execution.outbox import Outbox
 from rebalance_executor.execution.ports import Lease
 from rebalance_executor.idempotency import _Execution
+from rebalance_executor.triggers import PlanVersion
 from rebalance_simulation.bug_tools import Replacement, nothing
 
 
@@ -48,6 +50,10 @@ def _read_once(reading: str) -> Callable[..., None]:
     return refresh
 
 
+def _not_pinned(_: Any, __: str, version: PlanVersion, ___: Any) -> PlanVersion:
+    return version
+
+
 def _always(*_: Any) -> bool:
     return True
 
@@ -77,6 +83,9 @@ ACCOUNT_BUGS: dict[str, list[Replacement]] = {
         ),
     ],
     "a finished plan still counts as unfinished": [(journal, "_FINISH", lambda: f"{journal._RELEASE} REMOVE note")],  # noqa: SLF001 - a bug
+    "an unfinished plan is not listed": [
+        (journal, "_SET_UNFINISHED", lambda: journal._SET_UNFINISHED.replace("#day =", "note =")),  # noqa: SLF001 - a bug
+    ],
     "an earlier plan is not worked on": [(ExecutionManager, "_finish_earlier", lambda: _released_only)],
     "two account names trade on one broker account": [(DynamoRiskStore, "bind_account", lambda: _bound_to_all)],
     "cash is read once per run": [(Holdings, "refresh_account", lambda: _read_once("cash"))],
@@ -84,6 +93,7 @@ ACCOUNT_BUGS: dict[str, list[Replacement]] = {
     "a lost order is sent again without cover": [(executor.Executor, "_is_covered", lambda: _always)],
     "an old quote prices an order": [(Outbox, "is_priced_before", lambda: _never)],
     "orders keep working after an error": [(Executor, "withdraw", lambda: nothing)],
+    "every delivery reads the latest version of a plan": [(DynamoDeliveryLog, "pin", lambda: _not_pinned)],
     "a claim with other content refuses a plan": [(_Execution, "run_unclaimed", _refused_by_a_claim)],
 }
 """By name: what each bug replaces."""

@@ -202,7 +202,9 @@ def call_name(operation: str, request: Any) -> str:
     if operation == "update_item":
         sort_key = request["Key"]["sk"]["S"]
         if sort_key != "LEASE":
-            return "risk_store.bind_account" if sort_key == "BINDING" else "journal.mark_published"
+            return {"BINDING": "risk_store.bind_account", "POINTER": "delivery_log.pin"}.get(
+                sort_key, "journal.mark_published"
+            )
         return "journal.acquire" if "epoch =" in request["UpdateExpression"] else "journal.release"
     if operation == "query":
         values = request["ExpressionAttributeValues"]

@@ -57,6 +57,7 @@ class Environment:
             EnvironmentEvent.POSITION_OPENED: lambda: self._person.spend(Decimal("0.3")),
             EnvironmentEvent.FLAGS_CHANGED: self._change_flags,
             EnvironmentEvent.OWN_ORDER_CHANGED: self._change_own_order,
+            EnvironmentEvent.PLAN_REPLACED: self._replace_plan,
         }
 
     def apply_random(self) -> None:
@@ -102,6 +103,14 @@ class Environment:
             self._set_switch(TradingState.ACTIVE)
 
     # --- events ------------------------------------------------------------------------------------------
+
+    def _replace_plan(self) -> None:
+        """Write tomorrow's plan to the object that holds today's."""
+        if keys := self._world.plan_store.executed_keys:
+            body = generators.plan(
+                "tomorrow", [generators.item(self._symbols[0], "BUY", 55)], self._world.clock.world()
+            )
+            self._world.plan_store.put(self._rng.choice(keys), body)
 
     def _foreign_order(self) -> None:
         self._person.trade(self._rng.choice(self._symbols), self._rng.choice(("buy", "sell")), Decimal(1))

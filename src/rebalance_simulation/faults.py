@@ -91,6 +91,7 @@ _BY_PREFIX = {
     "assets": _AT_ASSET_CACHE,
     "journal": _AT_DYNAMODB,
     "risk_store": _AT_DYNAMODB,
+    "delivery_log": _AT_DYNAMODB,
 }
 """Possible faults by the beginning of a call's name; the first match counts."""
 
@@ -139,6 +140,7 @@ class EnvironmentEvent(StrEnum):
     POSITION_OPENED = "person opens a position"
     FLAGS_CHANGED = "asset not tradable or not fractionable for a while"
     OWN_ORDER_CHANGED = "own live order renamed or resized by the broker"
+    PLAN_REPLACED = "plan in S3 replaced by another one"
 
 
 class Trait(StrEnum):
@@ -168,6 +170,7 @@ class Trait(StrEnum):
     REJECTS = "broker rejects most orders"
     BUSY_PERSON = "person trades during every run"
     MANY_PLANS = "many plans for the cash of one"
+    POINTERS = "plans in S3, named without a version"
 
 
 RARE = {
@@ -177,6 +180,7 @@ RARE = {
     Trait.TIGHT_LIMITS: 0.25,
     Trait.OVERRIDES: 0.2,
     Trait.UNUSUAL_SETTINGS: 0.25,
+    Trait.POINTERS: 0.06,
     Trait.SHORT_PAGES: 0.06,
     Trait.REVERSED_LISTS: 0.06,
     Trait.LATE_LISTS: 0.08,

@@ -69,15 +69,19 @@ class Message:
     event: dict[str, Any] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.event = _event(self.document, self.trigger)
+        self.event = _event(self.document, self.trigger, self.plan_id)
+
+    def point_to(self, bucket: str, key: str) -> None:
+        """Deliver a pointer to the plan's object in S3, without a version, in place of the plan."""
+        self.event = _event({"plan_s3": {"bucket": bucket, "key": key}}, self.trigger, self.plan_id)
 
 
-def _event(document: dict[str, object], trigger: str) -> dict[str, Any]:
+def _event(document: dict[str, Any], trigger: str, plan_id: str) -> dict[str, Any]:
     if trigger == "eventbridge":
         return {"detail-type": "RebalancePlanned", "source": "strategy", "detail": document}
     if trigger == "sqs":
         record = {
-            "messageId": f"message of {document['plan_id']}",
+            "messageId": f"message of {plan_id}",
             "body": json.dumps(document),
             "eventSource": "aws:sqs",
             "attributes": {"MessageGroupId": "default"},

@@ -15,6 +15,7 @@ from rebalance_simulation.dynamodb import PAGE_SIZE
 from rebalance_simulation.environment import Environment
 from rebalance_simulation.faults import RARE, EnvironmentEvent, FaultInjector, Trait, draw_probabilities
 from rebalance_simulation.generators import Message
+from rebalance_simulation.plan_store import BUCKET
 from rebalance_simulation.queue import MessageQueue
 from rebalance_simulation.workload import Cases, CaseWorkload, DrawnWorkload, Workload
 from rebalance_simulation.world import World
@@ -56,6 +57,10 @@ class History:
         if Trait.SKEW in self.traits:
             self.world.clock.skew = timedelta(seconds=rng.randint(-20, 20))
         self.messages = workload.messages(self.traits, start)
+        if Trait.POINTERS in self.traits:
+            for number, message in enumerate(self.messages):
+                self.world.plan_store.put(f"plan {number}", message.document)
+                message.point_to(BUCKET, f"plan {number}")
         self._lost = rng.choice(self.messages) if Trait.LOST_DELIVERY in self.traits else None
         """The message that is not delivered again at the end."""
         kinds = [kind for kind in EnvironmentEvent if rng.random() < 0.4] if has_faults else []

@@ -26,7 +26,7 @@ from rebalance_simulation.calls import Submission
 from rebalance_simulation.faults import OF_THE_PROCESS
 from rebalance_simulation.invariants_account import PREFIX, AccountInvariants, PlanKey
 from rebalance_simulation.invariants_evidence import EvidenceInvariants
-from rebalance_simulation.invariants_journal import check_transition, exposure
+from rebalance_simulation.invariants_journal import check_listed, check_transition, exposure
 from rebalance_simulation.invariants_requests import RequestInvariants
 from rebalance_simulation.invocation import Invocation
 from rebalance_simulation.violation import Violation
@@ -96,6 +96,7 @@ class InvariantChecker:
             self._evidence.check_denial(parent)
         self._check_money(key)
         self._check_result(key, journal.result)
+        check_listed(journal, self._world.ledger.unfinished(journal.plan.account))
 
     def check_account(self, account: str) -> None:
         """Check kill switch and lease after a write: each lease has a higher epoch than all before it."""

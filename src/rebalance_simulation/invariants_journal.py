@@ -1,4 +1,4 @@
-"""Invariants of the journal's orders: what may follow, and what an order may still fill."""
+"""Invariants of the journal: what may follow, what an order may still fill, and which plan is listed as unfinished."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from paper_broker.orders import Order
+from rebalance_executor.domain.journal import PlanJournal, UnfinishedPlan
 from rebalance_executor.domain.market import ZERO
 from rebalance_executor.domain.orders import ChildOrder, Outcome, ParentOrder
 from rebalance_simulation.violation import Violation
@@ -56,3 +57,15 @@ def _with_fills_of(new: ChildOrder, old: ChildOrder) -> ChildOrder:
         filled_avg_price=new.filled_avg_price,
         closed_at=new.closed_at,
     )
+
+
+def check_listed(journal: PlanJournal, listed: UnfinishedPlan | None) -> None:
+    """Check that a plan is listed as unfinished exactly from its first write to its result.
+
+    Raises:
+        Violation: it is not listed, or still listed.
+    """
+    plan = journal.plan
+    is_listed = listed is not None and (listed.plan_id, listed.started_at) == (plan.plan_id, plan.started_at)
+    if is_listed is (journal.result is not None):
+        raise Violation(f"{plan.plan_id} in phase {plan.phase} is listed as unfinished: {is_listed}")

@@ -8,7 +8,7 @@ from typing import Any
 
 from rebalance_executor.adapters.dynamodb import journal_items, risk_items
 from rebalance_executor.adapters.dynamodb.table import Item, from_attributes, to_attributes
-from rebalance_executor.domain.journal import PlanJournal
+from rebalance_executor.domain.journal import PlanJournal, UnfinishedPlan
 from rebalance_executor.domain.orders import ParentOrder
 from rebalance_executor.domain.result import ExecutionResult
 from rebalance_executor.domain.risk_state import KillSwitchRecord, RiskState
@@ -55,6 +55,12 @@ class Ledger:
         until = datetime.fromisoformat(str(item["held_until"]))
         lease = Lease(account, int(item["epoch"]), str(item["run_id"]), until)
         return lease if lease.run_id else None
+
+    def unfinished(self, account: str) -> UnfinishedPlan | None:
+        """Return the plan that the index of unfinished plans lists for this account, or None."""
+        attributes = self._table.partition(risk_items.account_pk(account)).get(journal_items.LEASE, {})
+        item = from_attributes(attributes)
+        return journal_items.unfinished_from(item) if item.get("day") == journal_items.UNFINISHED else None
 
     def kill_switch(self, account: str) -> KillSwitchRecord:
         """Return the account's kill switch."""

@@ -16,6 +16,7 @@ from paper_broker.formats import nanoseconds
 from rebalance_executor.adapters.alpaca.circuit_breaker import CircuitBreakerBroker
 from rebalance_executor.adapters.alpaca.credentials import Credentials
 from rebalance_executor.adapters.dynamodb.asset_cache import DynamoAssetCache
+from rebalance_executor.adapters.dynamodb.delivery_log import DynamoDeliveryLog
 from rebalance_executor.adapters.dynamodb.journal import DynamoJournal
 from rebalance_executor.adapters.dynamodb.risk_store import DynamoRiskStore
 from rebalance_executor.adapters.sqs import SqsPlanQueue
@@ -40,6 +41,7 @@ from rebalance_simulation.invariants import InvariantChecker
 from rebalance_simulation.invocation import Delivery, Invocation
 from rebalance_simulation.ledger import Ledger
 from rebalance_simulation.log_capture import CapturedLog, NoMetrics, NoTracer, SimulatedLogger
+from rebalance_simulation.plan_store import SimulatedPlanStore
 from rebalance_simulation.violation import Violation
 
 LATENCY = timedelta(milliseconds=20)
@@ -108,6 +110,7 @@ class World:
         """Invocations in progress. The last one runs, the others are interrupted."""
         self.checker = InvariantChecker(self)
         self.table = SimulatedDynamoDB(self.call, self.clock, self._check_write, page_size=self.page_size)
+        self.plan_store = SimulatedPlanStore(self.call, self.clock)
         self.ledger = Ledger(self.table)
         self.records = RecordTable()
         self.down_until: dict[str, datetime] = {}
@@ -138,6 +141,7 @@ class World:
         )
         self.stack.append(invocation)
         self.log.append(process.number, "> invoked", {"until": ends_at})
+        log_start = len(self.log.lines)
         try:
             answer = handle(event, cast("Any", invocation), process.telemetry, lambda: process.service)
         except Killed:
@@ -149,6 +153,7 @@ class World:
             return Delivery(error=error)
         finally:
             self.stack.pop()
+            self.plan_store.check_executed(self.log.lines[log_start:])
             self.checker.check_exchange()
             if not invocation.is_dead and not self.stack:
                 self.checker.check_withdrawn(invocation)
@@ -267,8 +272,8 @@ class World:
         records = SimulatedRecords(self.records, self.call, self.clock, lambda: self.current.ends_at)
         service = Service(
             account=self.accounts[0],
-            plans=cast("Any", None),  # plans are inline here
-            delivery_log=cast("Any", None),
+            plans=self.plan_store,
+            delivery_log=DynamoDeliveryLog(client, _TABLE, self.clock),
             idempotency=IdempotencyGate(records, telemetry),
             queue=SqsPlanQueue(None, lambda: cast("Any", None), timedelta(0), telemetry),
             manager=ExecutionManager(ports, self.config),

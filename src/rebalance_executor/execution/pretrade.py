@@ -21,7 +21,7 @@ from rebalance_executor.domain.controls import (
     session_denial,
     switch_denial,
 )
-from rebalance_executor.domain.errors import JournalUnavailable, NotFound
+from rebalance_executor.domain.errors import BrokerUnavailable, JournalUnavailable, NotFound
 from rebalance_executor.domain.journal import PlanPhase, PlanStart, PlanState, RunRecord
 from rebalance_executor.domain.limits import ConflictPolicy
 from rebalance_executor.domain.market import ZERO, Account, Asset, BrokerOrder, MarketClock, SymbolSnapshot
@@ -207,6 +207,8 @@ class PreTrade:
         symbols = [item.symbol for item in run.plan.trades]
         positions = self._holdings.read_positions(symbols, ())
         assets = self._asset_flags(symbols)
+        if positions and not assets:  # the broker holds shares of a symbol that it claims not to know
+            raise BrokerUnavailable("the broker answers that no symbol of the plan exists, although it holds some")
         tradable = [symbol for symbol in symbols if asset_denial(symbol, assets.get(symbol)) is None]
         quotes = self._quotes.wait_until_usable(tradable, run.deadline.stop_at)
         now = self._clock.now()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from rebalance_executor.domain.codes import Code
-from rebalance_executor.domain.errors import JournalUnavailable, NotFound
+from rebalance_executor.domain.errors import BrokerUnavailable, JournalUnavailable, NotFound
 from rebalance_executor.domain.market import MarketClock, Trade
 from rebalance_executor.domain.orders import Arrival, Outcome
 from rebalance_executor.domain.plan import RebalancePlan
@@ -148,6 +148,20 @@ def test_reduced_quantity_is_logged_when_the_plan_starts() -> None:
             "reason": fakes.parent("AAA").message,
         }
     ]
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_broker_that_knows_none_of_the_symbols_is_not_trusted_while_it_holds_one(*, held: bool) -> None:
+    fakes = FakePorts()
+    fakes.broker.shares = {"AAA": Decimal(20)} if held else {}
+    fakes.broker.errors["asset"] = [NotFound("no such asset")] * 2
+    if not held:
+        assert {outcome for outcome, _ in outcomes(fakes.execute(buys("AAA", "BBB"))).values()} == {Outcome.DENIED}
+        return
+    with pytest.raises(BrokerUnavailable):
+        fakes.execute(buys("AAA", "BBB"))
+
+    assert outcomes(fakes.execute(buys("AAA", "BBB"), run_id="run-2"))["BBB"] == (Outcome.FILLED, None)
 
 
 def test_unknown_symbol_is_denied_and_the_next_ones_are_read() -> None:
