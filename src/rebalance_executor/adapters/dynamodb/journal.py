@@ -7,7 +7,7 @@ them expires. The lease item names the account's unfinished plan: the plan's fir
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -41,9 +41,6 @@ if TYPE_CHECKING:
 
 PARENTS_PER_TRANSACTION = 88
 """A transaction is limited to 100 actions; lease, plan, run and result or document take up to 11 of them."""
-
-_PARENT_BYTES_PER_TRANSACTION = 1_000_000
-"""A transaction is limited to 4 MB, of which a result takes up to 2.8 MB."""
 
 _LEASE, _PLAN, _DAY = "lease", "plan", "day"
 """Names of the actions in a transaction. The name of the action whose condition failed selects the error."""
@@ -226,7 +223,7 @@ class DynamoJournal:
             JournalContradiction: the plan was started with other content, or is finished.
             JournalUnavailable: the write may or may not have taken effect; repeating it is harmless.
         """
-        *before, last = _batches(plan, parents, self._parents_per_transaction)
+        *before, last = journal_items.parent_batches(plan, parents, self._parents_per_transaction)
         reservation = start.reservation if start is not None else None
         actions = [self._set_unfinished(lease, plan), self._put_plan(plan, journal_items.plan_item(plan, lease.epoch))]
         if start is not None:
@@ -255,7 +252,7 @@ class DynamoJournal:
             JournalContradiction: the plan was started with other content, or has another result.
             JournalUnavailable: the write may or may not have taken effect; the next run reads the journal.
         """
-        *before, last = _batches(plan, parents, self._parents_per_transaction)
+        *before, last = journal_items.parent_batches(plan, parents, self._parents_per_transaction)
         actions = [
             self._finish_plan(lease, plan),
             self._put_plan(plan, journal_items.plan_item(plan, lease.epoch, result)),
@@ -398,24 +395,3 @@ def _plan_values(plan: PlanState) -> dict[str, Value]:
 
 def _has_prefix(item: Item, prefix: str) -> bool:
     return str(item["sk"]).startswith(prefix)
-
-
-def _batches(plan: PlanState, parents: Iterable[ParentOrder], limit: int) -> list[list[Item]]:
-    """Split the parents' items into batches of one transaction each: at least one batch; the last may be empty."""
-    latest = {parent.symbol: parent for parent in parents}  # a transaction must not contain an item twice
-    batches: list[list[Item]] = [[]]
-    size = 0
-    for item, item_size in _sized_items(plan, latest.values()):
-        if len(batches[-1]) == limit or size + item_size > _PARENT_BYTES_PER_TRANSACTION:
-            batches.append([])
-            size = 0
-        batches[-1].append(item)
-        size += item_size
-    return batches
-
-
-def _sized_items(plan: PlanState, parents: Iterable[ParentOrder]) -> Iterator[tuple[Item, int]]:
-    """Yield the parents' items with their sizes in bytes."""
-    for parent in parents:
-        item = journal_items.parent_item(plan, parent)
-        yield item, sum(len(name) + len(str(value).encode()) for name, value in item.items())

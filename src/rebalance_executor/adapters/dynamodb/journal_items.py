@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -36,6 +36,9 @@ UNFINISHED = "unfinished"
 
 CHUNK_BYTES = 350_000
 """An item is limited to 400 KB."""
+
+_PARENT_BYTES_PER_TRANSACTION = 1_000_000
+"""A transaction is limited to 4 MB, of which a result takes up to 2.8 MB."""
 
 _MAX_UNCOMPRESSED_CHUNKS = 8
 """A larger result is stored compressed, so that it still fits into one transaction of 4 MB."""
@@ -152,6 +155,27 @@ def parent_from(item: Item) -> ParentOrder:
         JournalContradiction: the item cannot be read.
     """
     return parse_item(item, lambda item: _PARENT.validate_json(str(item["parent"])))
+
+
+def parent_batches(plan: PlanState, parents: Iterable[ParentOrder], limit: int) -> list[list[Item]]:
+    """Split the parents' items into batches of one transaction each: at least one batch; the last may be empty."""
+    latest = {parent.symbol: parent for parent in parents}  # a transaction must not contain an item twice
+    batches: list[list[Item]] = [[]]
+    size = 0
+    for item, item_size in _sized_items(plan, latest.values()):
+        if len(batches[-1]) == limit or size + item_size > _PARENT_BYTES_PER_TRANSACTION:
+            batches.append([])
+            size = 0
+        batches[-1].append(item)
+        size += item_size
+    return batches
+
+
+def _sized_items(plan: PlanState, parents: Iterable[ParentOrder]) -> Iterator[tuple[Item, int]]:
+    """Yield the parents' items with their sizes in bytes."""
+    for parent in parents:
+        item = parent_item(plan, parent)
+        yield item, sum(len(name) + len(str(value).encode()) for name, value in item.items())
 
 
 # --- runs ------------------------------------------------------------------------------------------------
