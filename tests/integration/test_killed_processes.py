@@ -142,8 +142,9 @@ _NUMBERS = itertools.count(1)
 
 def an_account(environment: Environment, stack: ExitStack, **scenario: Any) -> Account:
     """Return a new account with its own broker, the positions of ``HELD`` and $1,000."""
+    number = next(_NUMBERS)
     world = {
-        "account": {"cash": "1000"},
+        "account": {"cash": "1000", "account_number": f"PA{number}"},
         "clock": {"mode": "real", "sessions": "always_open"},
         "quotes": {symbol: {"bid": "99.99", "ask": "100.01"} for symbol in SYMBOLS},
         "positions": [{"symbol": symbol, "qty": qty} for symbol, qty in HELD.items()],
@@ -152,7 +153,7 @@ def an_account(environment: Environment, stack: ExitStack, **scenario: Any) -> A
     session = stack.enter_context(requests.Session())
     session.trust_env = False
     session.headers.update({"APCA-API-KEY-ID": "test", "APCA-API-SECRET-KEY": "test"})
-    return Account(f"account-{next(_NUMBERS)}", BrokerServer(broker.url, session), environment)
+    return Account(f"account-{number}", BrokerServer(broker.url, session), environment)
 
 
 # --- moments of a kill ------------------------------------------------------------------------------------------
