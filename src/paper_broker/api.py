@@ -190,7 +190,7 @@ def _close_position(exchange: Exchange, request: Request) -> JsonObject:
 
 
 ROUTES = (
-    Route("GET", "/v2/account", lambda x, _: x.account()),
+    Route("GET", "/v2/account", lambda x, request: x.account(request.headers.get("apca-api-key-id", ""))),
     Route("GET", "/v2/account/configurations", _configurations),
     Route("PATCH", "/v2/account/configurations", _change_configurations),
     Route("GET", "/v2/account/activities", _activities),

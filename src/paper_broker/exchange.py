@@ -150,11 +150,13 @@ class Exchange:
 
     # Account, clock, assets, market data
 
-    def account(self) -> JsonObject:
-        """Answer ``GET /v2/account``."""
-        now = self.advance()
+    def account(self, api_key: str = "") -> JsonObject:
+        """Answer ``GET /v2/account`` to the client with this API key."""
+        now, settings = self.advance(), self._ledger.account
         body = self._ledger.account_json(now, self._market.quotes, self._orders.held_cash())
-        lag = self._ledger.account.account_lag_seconds
+        if api_key in settings.number_by_key:
+            body["account_number"] = settings.number_by_key[api_key]
+        lag = settings.account_lag_seconds
         return body | self._past.spendable(now - duration(lag)) if lag else body
 
     def clock(self) -> JsonObject:

@@ -44,6 +44,8 @@ class Account:
     api_key: str | None = None
     secret_key: str | None = None
     """With ``api_key``, the only accepted pair of keys; if both are None, any pair is accepted."""
+    number_by_key: dict[str, str] = field(default_factory=dict)
+    """Other account numbers, by API key: several account names can then share this account's money in a test."""
     liquidation_only: bool = False
     """Sales are accepted, buys are rejected."""
     duplicate_code: int = MALFORMED

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.sdk import Api, Sdk, StockLatestQuoteRequest, StockSnapshotRequest
+from tests.contract.sdk import KEYS, Api, Sdk, StockLatestQuoteRequest, StockSnapshotRequest
 
 
 def read(api: Api, order: dict[str, Any]) -> dict[str, Any]:
@@ -87,6 +87,17 @@ def test_account_and_positions_lag(api: Api) -> None:
         api.advance(1)
 
     assert shown == [("10000", "10000", "20")] * 2 + [("10000", "10000", "30"), ("9899.8", "9899.8", "30")]
+
+
+def test_account_number_can_depend_on_the_api_key(api: Api) -> None:
+    api.admin("POST", "world", {"account": {"number_by_key": {"key-growth": "PA-growth"}}})
+
+    keys = ("key-growth", "another")
+    numbers = [
+        api("GET", "/v2/account", headers=KEYS | {"APCA-API-KEY-ID": key}).json()["account_number"] for key in keys
+    ]
+
+    assert numbers == ["PA-growth", "PA0000001"]
 
 
 def test_lists_are_short_reversed_late_and_foreign(api: Api, trading: Sdk) -> None:

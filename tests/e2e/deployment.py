@@ -32,7 +32,7 @@ CONFIG = {"connect_timeout_seconds": "1", "read_timeout_seconds": "3", "duplicat
 No duplicate window, because several tests buy the same symbol.
 """
 _WORLD = {
-    "account": {"cash": "100000"},
+    "account": {"cash": "100000", "number_by_key": {f"key-{name}": f"PA-{name}" for name in ("growth", "newcomer")}},
     "clock": {"sessions": "always_open"},
     "assets": [{"symbol": symbol, "fractionable": True} for symbol in (SYMBOL, OTHER_SYMBOL)],
     "quotes": {symbol: {"bid": "599.99", "ask": "600.01"} for symbol in (SYMBOL, OTHER_SYMBOL)},
