@@ -19,7 +19,7 @@ ALARMS = {
     *("FunctionErrors", "FunctionThrottles", "FunctionDuration", "PlanQueueAge"),
     *("PlanDeadLetterQueue", "EventDeadLetterQueue", "ScheduleDeadLetterQueue", "FailureQueue"),
     *("PlansUnresolved", "KillSwitchTrips", "OrdersDeniedHalted", "OrdersDenied", "OrdersRejected"),
-    *("DailyCheckOverdue", "PublishFailures", "DeliveryFailures"),
+    *("DailyCheckOverdue", "DailyCheckUnfinished", "PlansBlocked", "PublishFailures", "DeliveryFailures"),
 }
 
 

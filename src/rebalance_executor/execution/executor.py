@@ -251,7 +251,7 @@ class Executor:
         return actions
 
     def _prepare(self, side: Side, wave: list[ParentOrder]) -> None:
-        """Wait for the rate limit first, then read quotes, cash and positions: no wait may follow the pricing."""
+        """Wait for the rate limit first, then read cash or positions, and quotes last: they age fastest."""
         ready = [parent for parent in wave if parent.open_child is None]
         self._places = 0
         if ready and not self._sender.is_paused:
@@ -260,12 +260,12 @@ class Executor:
                 self._places = self._broker.wait_for_rate_limit(self._run.deadline.stop_at, requests) - 1
             except RateLimited as error:
                 self._sender.pause(error)
-        self._quotes.refresh([p.symbol for p in wave if needs_quote(p, self._config)])
         if self._places and side is Side.SELL:
             self._holdings.refresh_positions(ready)
         elif self._places:
             self._holdings.refresh_account(self._run.parents.values())
             self._cash = self._read_cash()
+        self._quotes.refresh([p.symbol for p in wave if needs_quote(p, self._config)])
 
     def _for_parent(self, context: DecisionContext, parent: ParentOrder) -> DecisionContext:
         """Return the context with this parent's quote, and the cash or the shares that it may use, as of now.
