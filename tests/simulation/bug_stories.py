@@ -123,16 +123,29 @@ def plan_yields() -> World:
     return world
 
 
-def account_may_only_reduce() -> World:
-    """Let an operator set the account to reduce while a buy rests that another one would follow."""
-    world = margin_world(fills=[{"symbol": "AAA", "nth": 1, "behaviour": "never"}])
+def operator_sets_the_switch(state: TradingState) -> World:
+    """Let an operator set the kill switch while a buy rests that another one would follow soon."""
+    config = steady_config().model_copy(update={"tick_seconds": Decimal("0.5")})
+    world = margin_world(config=config, fills=[{"symbol": "AAA", "nth": 1, "behaviour": "never"}])
 
-    def reduce() -> None:
-        switch = KillSwitchRecord(TradingState.REDUCING, by="an operator", reason="a story", at=world.clock.now())
+    def set_switch() -> None:
+        switch = KillSwitchRecord(state, by="an operator", reason="a story", at=world.clock.now())
         world.ledger.set_kill_switch("default", switch)
 
-    world.clock.call_later(timedelta(seconds=1), reduce)
+    world.clock.call_later(timedelta(seconds=0.5), set_switch)
     world.deliver(plan("plan-1", [item("AAA", "BUY", 1900)]))
+    return world
+
+
+def flags_are_restored_between_two_plans() -> World:
+    """Deliver a plan while an asset must not be traded, and another one a quarter of an hour after it may be again."""
+    world = margin_world()
+    world.exchange.merge({"assets": [{"symbol": "AAA", "tradable": False}]})
+    world.flags_withdrawn_until["AAA"] = world.clock.world()
+    world.deliver(plan("plan-1", [item("AAA", "BUY", 1900)]))
+    world.exchange.merge({"assets": [{"symbol": "AAA", "tradable": True}]})
+    world.clock.advance(timedelta(minutes=15))
+    world.deliver(plan("plan-2", [item("AAA", "BUY", 1800)]))
     return world
 
 
@@ -147,6 +160,8 @@ STORIES: dict[str, Callable[[], World]] = {
     "late fills are not counted before the result": fill_follows_the_second_reading,
     "a rejected order within an answer is not counted": orders_are_rejected_within_the_answer,
     "a yield is recorded as a result": plan_yields,
-    "an account that may only reduce sends buys": account_may_only_reduce,
+    "an account that may only reduce sends buys": lambda: operator_sets_the_switch(TradingState.REDUCING),
+    "the kill switch is cached for 30 seconds": lambda: operator_sets_the_switch(TradingState.HALTED),
+    "asset flags that say no are cached": flags_are_restored_between_two_plans,
 }
 """By name of the bug: a story that the program without bugs survives."""
