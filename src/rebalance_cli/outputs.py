@@ -231,7 +231,7 @@ class Preview(Answer):
     estimated_cost: Amount = Field(description="Estimated cost of all orders, in dollars.")
     cash: Amount = Field(description="Dollars available now.")
     cash_after: Amount = Field(description="Expected dollars afterwards.")
-    buy_budget: Amount | None = Field(description="Maximum total cost of the buys, in dollars; null without buys.")
+    buy_budget: Amount | None = Field(description="Dollars that the buys are scaled to; null without buys.")
     unfinished: UnfinishedAnswer | None = Field(
         default=None, description="Unfinished plan of the account. It is finished first, and may change this preview."
     )

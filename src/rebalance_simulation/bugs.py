@@ -135,7 +135,8 @@ def _all_marked_not_sent(outbox: Outbox, work: UnitOfWork) -> None:
 
 
 def _buys_first(self: Any, run: Run, access: AccountAccess) -> Any:
-    run.work.update_state(buy_budget=run.state.starting_funds * (1 - access.config.cash_buffer))
+    available = run.state.starting_funds
+    run.work.update_state(buy_budget=available * (1 - access.config.cash_buffer), buy_funds=available)
     Executor(run, access).work(Side.BUY)
     return _drive(self, run, access)
 
@@ -160,7 +161,7 @@ def _without_deadline(_: Any, now: datetime, remaining: timedelta) -> Deadline:
     return Deadline(at=at, stop_at=at + timedelta(days=1), give_up_at=at + timedelta(days=1))
 
 
-def _excessive_budget(_: Account, expected: Decimal, __: Any) -> Decimal:
+def _excessive_funds(_: Account, expected: Decimal) -> Decimal:
     return expected * 10 + 50_000
 
 
@@ -327,7 +328,7 @@ _EXECUTION_BUGS: dict[str, list[Replacement]] = {
         (executor, "decide", lambda: _outcome_changed(Outcome.UNFILLED, Outcome.UNRESOLVED))
     ],
     "runs do not stop before the deadline": [(Deadline, "after", lambda: classmethod(_without_deadline))],
-    "the buy budget exceeds the cash": [(cash_gate, "buy_budget", lambda: _excessive_budget)],
+    "the buy budget exceeds the cash": [(cash_gate, "buy_funds", lambda: _excessive_funds)],
     "an order that is not found counts as not sent": [(Executor, "_handle_absent", lambda: _absent_marked_not_sent)],
     "a started plan is started again": [(DynamoJournal, "load", _started_again)],
     "the next order does not wait for the cancel of the previous one": [(executor, "decide", _cancel_taken_as_done)],

@@ -38,7 +38,7 @@ _USUAL_RATE = 200
 _CANCELS = 2
 """Cancels without effect after which an order may keep working."""
 _MARKET_ORDER_TOLERANCE = Decimal("1.06")
-"""Factor by which market orders may exceed the buy budget: only the broker's own collar bounds their price."""
+"""Factor by which market orders may exceed the buy funds: only the broker's own collar bounds their price."""
 _LIMIT_TOLERANCE = Decimal("1.3")
 """Factor by which fills may exceed a dollar limit: limits are counted at arrival mid, and markets move."""
 
@@ -139,9 +139,9 @@ class InvariantChecker:
             raise Violation(f"{parent.symbol} is FILLED with {parent.filled_qty} of {parent.qty} shares")
 
     def _check_money(self, key: PlanKey) -> None:
-        """Check that buys ≤ buy budget ≤ cash + real proceeds − buffer. Open buys count at their limit."""
+        """Check that buys, filled or live, ≤ buy funds ≤ cash + real proceeds, and that the gate keeps the buffer."""
         state, config = self._plans[key], self._world.config
-        if state.buy_budget is None:
+        if state.buy_budget is None or state.buy_funds is None:
             return
         proceeds, spent = ZERO, ZERO
         for order in self.orders():
@@ -152,12 +152,14 @@ class InvariantChecker:
                 proceeds += order.filled_value
             else:
                 spent += order.filled_value + (order.held_cash if order.is_open and order.limit_price else ZERO)
-        available = max(ZERO, (state.starting_funds + proceeds) * (1 - config.cash_buffer))
-        if state.buy_budget > available:
-            raise Violation(f"{key}: the buy budget {state.buy_budget} exceeds cash + proceeds − buffer, {available}")
+        available = max(ZERO, state.starting_funds + proceeds)
+        if state.buy_funds > available:
+            raise Violation(f"{key}: the buy funds {state.buy_funds} exceed cash + proceeds, {available}")
+        if state.buy_budget > state.buy_funds * (1 - config.cash_buffer):
+            raise Violation(f"{key}: the buy budget {state.buy_budget} leaves no buffer of {state.buy_funds}")
         is_bounded = config.order_style is not OrderStyle.MARKET and not config.last_rung_market
-        if spent > state.buy_budget * (1 if is_bounded else _MARKET_ORDER_TOLERANCE):
-            raise Violation(f"{key}: buys of {spent} exceed the buy budget {state.buy_budget}")
+        if spent > state.buy_funds * (1 if is_bounded else _MARKET_ORDER_TOLERANCE):
+            raise Violation(f"{key}: buys of {spent} exceed the buy funds {state.buy_funds}")
 
     # --- requests: within the rate limit, submissions only with permission --------------------------------
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 from paper_broker.orders import Order
 from rebalance_executor.domain.journal import PlanJournal, UnfinishedPlan
 from rebalance_executor.domain.market import ZERO
-from rebalance_executor.domain.orders import ChildOrder, Outcome, ParentOrder
+from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome, ParentOrder
 from rebalance_simulation.violation import Violation
 
 
@@ -27,7 +27,8 @@ def check_transition(before: ParentOrder, after: ParentOrder, *, is_finished: bo
 
     The only exception is a late fill before the result: more shares of a closed child, and the outcome that follows.
     """
-    may_scale = not before.children and before.outcome is None
+    known = after.children[: len(before.children)]
+    may_scale = before.outcome is None and all(child.state is ChildState.NOT_SENT for child in known)
     if after.qty != before.qty and not (may_scale and after.qty < before.qty):
         raise Violation(f"{after.symbol}: the frozen quantity changed from {before.qty} to {after.qty}")
     has_late_fill = not is_finished and after.filled_qty > before.filled_qty

@@ -177,7 +177,7 @@ def test_empty_journal_has_no_plan_and_no_result(journal: ReadableJournal) -> No
 def test_plan_with_parents_round_trips(journal: ReadableJournal) -> None:
     lease = acquire(journal, "run-1")
     parents = [parent("AAPL", children=(child("AAPL"),)), filled_parent("MSFT")]
-    plan = state(buy_budget=Decimal("99.990"), account_number=None)
+    plan = state(buy_budget=Decimal("99.990"), buy_funds=Decimal("100.490"), account_number=None)
 
     journal.write(lease, plan, parents=parents)
 

@@ -159,6 +159,14 @@ def test_preview_scales_buys_to_the_cash(terminal: Terminal) -> None:
     assert answer["buy_budget"] == "1492.5"
 
 
+def test_preview_shares_a_shortage_among_equal_priorities(terminal: Terminal) -> None:
+    """Group P, P1: the last symbol was skipped before."""
+    answer = terminal.json("cli/preview", "preview", terminal.file(plan(buy("BBB", "2000"), buy("CCC", "1000"))))
+
+    assert decisions(answer) == {"BBB": ("send", "SCALED_TO_CASH"), "CCC": ("send", "SCALED_TO_CASH")}
+    assert [order["qty"] for order in answer["orders"]] == ["9.949005", "4.974502"]
+
+
 def test_printed_preview_fits_80_columns_and_names_the_next_command(terminal: Terminal) -> None:
     shown = terminal.type("preview", terminal.file(PLAN)).stdout
 

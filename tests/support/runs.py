@@ -13,7 +13,7 @@ from rebalance_executor.execution.outbox import Outbox
 from rebalance_executor.execution.ports import Lease
 from rebalance_executor.execution.run import Run
 from rebalance_executor.execution.unit_of_work import UnitOfWork
-from tests.support.builders import NOW, a_plan, a_state, later
+from tests.support.builders import NOW, a_plan, a_state, an_item, later
 
 
 def a_run(
@@ -28,13 +28,13 @@ def a_run(
 
     Args:
         parents: the plan's parent orders.
-        plan: the plan; an ordinary one by default.
+        plan: the plan; by default one with an item for each parent.
         seconds: until the invocation's timeout.
         minutes: until the plan's own time limit.
         outbox: what is journalled and not sent; empty by default.
         fields: other fields of ``Run``.
     """
-    plan = plan or a_plan()
+    plan = plan or a_plan(*(an_item(parent.symbol) for parent in parents))
     work = UnitOfWork(a_state(plan), RunRecord(1, "run-1", started_at=NOW), {p.symbol: p for p in parents})
     lease, deadline = Lease("main", 1, "run-1", later(600)), Deadline.after(NOW, timedelta(seconds=seconds))
     return Run(plan, lease, deadline, work, later(minutes * 60), outbox or Outbox(), **fields)

@@ -57,4 +57,5 @@ def _item_remarks(item: RebalancePlanItem) -> Iterator[tuple[str, str]]:
         amount = dollars(item.trade_amount, sign=True)
         yield "trade_amount", f"is {amount}, but target value − current value is {dollars(value_diff, sign=True)}"
     if item.is_full_exit:
-        yield "target_value", "is 0 for a SELL: the whole position is sold, regardless of trade_amount"
+        name = "target_value" if item.target_value == 0 else "target_weight"
+        yield name, "is 0 for a SELL: the whole position is sold, regardless of trade_amount"

@@ -1,18 +1,21 @@
-"""The cash gate between sells and buys: the buy budget, and the buys scaled to fit it."""
+"""Cash for the buys: the budget at the cash gate, the buys scaled to fit it, and the dollars of each next order."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import ROUND_FLOOR, Decimal
+from itertools import groupby
 
+from rebalance_executor.domain.allocation import Wanted, divide
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.market import ZERO, Account, Quote, Side
 from rebalance_executor.domain.orders import Outcome, ParentOrder
-from rebalance_executor.domain.pricing import far_touch
-from rebalance_executor.domain.sizing import floor_qty
+from rebalance_executor.domain.pricing import collar, far_touch
+from rebalance_executor.domain.sizing import ceil_qty
+from rebalance_executor.domain.styles import OrderStyle
 from rebalance_executor.domain.values import format_decimal, format_dollars
 
 _CENT = Decimal("0.01")
@@ -49,13 +52,17 @@ def has_arrived(account: Account, expected: Decimal) -> bool:
     return funds(account) >= expected - _CENT
 
 
-def buy_budget(account: Account, expected: Decimal, config: ExecutionConfig) -> Decimal:
-    """Return the dollars that the buys may cost in total.
+def buy_funds(account: Account, expected: Decimal) -> Decimal:
+    """Return the dollars that the buys may cost in total while they are worked.
 
-    This is funds at the start + actual proceeds − buffer, and never more than the account shows.
+    This is funds at the start + actual proceeds, and never more than the account shows.
     """
-    base = min(expected, funds(account))
-    return max(ZERO, (base * (1 - config.cash_buffer)).quantize(_CENT, rounding=ROUND_FLOOR))
+    return max(ZERO, min(expected, funds(account)))
+
+
+def buy_budget(available: Decimal, config: ExecutionConfig) -> Decimal:
+    """Return the dollars that the buys are scaled to: ``available`` less the buffer for prices that rise afterwards."""
+    return (available * (1 - config.cash_buffer)).quantize(_CENT, rounding=ROUND_FLOOR)
 
 
 def spent(parents: Iterable[ParentOrder]) -> Decimal:
@@ -85,37 +92,124 @@ def scale_to_budget(
     config: ExecutionConfig,
     now: datetime,
 ) -> list[ParentOrder]:
-    """Return the buys reduced to ``budget``, in order of priority; buys that no longer fit are skipped.
+    """Return the buys reduced to ``budget``: higher priorities first, equal priorities by the same fraction.
 
-    Only parents without an outcome and without a child change; their quantity is frozen afterwards. A buy without a
-    usable quote does not change, because its quote is read again later; its dollars at the arrival ask are set aside.
+    Only parents without an outcome and without a sent child change; their quantity is frozen afterwards. A buy without
+    a usable quote counts at its arrival ask. Of equal buys the earlier one in ``buys`` is preferred: the callers pass
+    them in the order of the plan's items, which the journal stores.
     """
-    left = budget
-    fitted = []
-    for buy in sorted(buys, key=lambda parent: (parent.priority, parent.symbol)):
-        quote = quotes.get(buy.symbol)
-        if buy.outcome is not None or buy.children or quote is None or quote.problem is not None:
-            fitted.append(buy)
-            if buy.outcome is None and buy.arrival is not None:
-                left = max(ZERO, left - buy.remaining * buy.arrival.ask)
-            continue
-        price = far_touch(Side.BUY, quote)
-        fitted.append(_fit(buy, left, price, config, now))
-        left -= ZERO if fitted[-1].outcome is not None else fitted[-1].qty * price
-    return fitted
+    ordered, left, fitted = list(buys), budget, list[ParentOrder]()
+    for _, equals in groupby(sorted(ordered, key=_priority), key=_priority):
+        waiting = [buy for buy in equals if buy.outcome is None and buy.arrival is not None]
+        prices = {buy.symbol: _far_touch(buy, quotes.get(buy.symbol)) for buy in waiting}
+        started = [buy for buy in waiting if buy.attempts]
+        left = max(ZERO, left - sum((buy.remaining * prices[buy.symbol] for buy in started), ZERO))
+        resized = _fit([buy for buy in waiting if not buy.attempts], prices, left, config, now)
+        left -= sum((buy.qty * prices[buy.symbol] for buy in resized if buy.outcome is None), ZERO)
+        fitted += resized
+    changed = {buy.symbol: buy for buy in fitted}
+    return [changed.get(buy.symbol, buy) for buy in ordered]
 
 
-def _fit(parent: ParentOrder, left: Decimal, price: Decimal, config: ExecutionConfig, now: datetime) -> ParentOrder:
-    if parent.qty * price <= left:
-        return parent
-    qty = floor_qty(left / price, fractionable=parent.fractionable)
-    planned = format_decimal(parent.qty)
-    if qty <= 0 or qty * price < config.minimum_notional:
-        remaining = format_dollars(left.quantize(_CENT, rounding=ROUND_FLOOR))
-        text = f"{planned} shares at ${format_decimal(price)} do not fit into the remaining buy budget of {remaining}"
-        return parent.settled(Outcome.SKIPPED, Code.INSUFFICIENT_CASH, text, now)
-    text = f"reduced from {planned} to {format_decimal(qty)} shares to fit the buy budget"
-    return replace(parent, qty=qty, code=Code.SCALED_TO_CASH, message=text)
+def _priority(parent: ParentOrder) -> int:
+    return parent.priority
+
+
+def _far_touch(buy: ParentOrder, quote: Quote | None) -> Decimal:
+    """Return the price at which a buy is expected to fill; without a usable quote, its arrival ask."""
+    if quote is not None and quote.problem is None:
+        return far_touch(Side.BUY, quote)
+    return buy.arrival.ask if buy.arrival is not None else ZERO
+
+
+def _fit(
+    buys: list[ParentOrder], prices: Mapping[str, Decimal], left: Decimal, config: ExecutionConfig, now: datetime
+) -> list[ParentOrder]:
+    """Return the buys of one priority reduced to ``left`` dollars."""
+    shares = divide([_wanted(buy, prices[buy.symbol], config) for buy in buys], left)
+    unspent = left - sum((qty * prices[buy.symbol] for buy, qty in zip(buys, shares, strict=True)), ZERO)
+    resized = []
+    for buy, qty in zip(buys, shares, strict=True):
+        planned = format_decimal(buy.qty)
+        if qty == buy.qty:
+            resized.append(buy)
+        elif qty > 0:
+            text = f"reduced from {planned} to {format_decimal(qty)} shares to fit the buy budget"
+            resized.append(replace(buy, qty=qty, code=Code.SCALED_TO_CASH, message=text))
+        else:
+            remaining = format_dollars(unspent.quantize(_CENT, rounding=ROUND_FLOOR))
+            shares_at = f"{planned} shares at ${format_decimal(prices[buy.symbol])}"
+            text = f"{shares_at} do not fit into the remaining buy budget of {remaining}"
+            resized.append(buy.settled(Outcome.SKIPPED, Code.INSUFFICIENT_CASH, text, now))
+    return resized
+
+
+def _wanted(buy: ParentOrder, price: Decimal, config: ExecutionConfig) -> Wanted:
+    # With the collar on top, a small fall of the price does not make the smallest order too small to be sent.
+    least = config.minimum_notional * (1 + config.for_symbol(buy.symbol).price_collar) / price
+    return Wanted(
+        qty=buy.qty,
+        price=price,
+        least=min(buy.qty, ceil_qty(least, fractionable=buy.fractionable)),
+        planned=buy.planned_amount,
+        fractionable=buy.fractionable,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """Dollars that the next order of a buy may cost."""
+
+    amount: Decimal
+    is_final: bool = True
+    """False while other buys hold dollars that they release if they do not need them."""
+
+
+def allowances(
+    parents: Iterable[ParentOrder], quotes: Mapping[str, Quote], left: Decimal, config: ExecutionConfig
+) -> dict[str, Allowance]:
+    """Divide ``left`` dollars among the unsettled buys that have no open child; return their allowances by symbol.
+
+    A lower priority gets what is left after the higher ones have all that they may still need, at their collar. Equal
+    priorities get the same fraction of what they need at the far touch if the dollars do not suffice. What a buy with
+    an open child may still need beyond that child is kept for it.
+
+    Args:
+        parents: all parents of the plan.
+        quotes: the latest quotes, usable or not.
+        left: dollars that the plan's buys may commit beyond their open children.
+        config: the collars and the order style.
+    """
+    result, reserved = dict[str, Allowance](), ZERO
+    buys = sorted((p for p in parents if p.side is Side.BUY and p.outcome is None and p.arrival), key=_priority)
+    is_any_open = any(buy.open_child for buy in buys)
+    for priority, group in groupby(buys, key=_priority):
+        equals, is_first = list(group), priority == buys[0].priority
+        live = {buy.symbol: _live_cost(buy, config.widest_collar) for buy in equals}
+        worst = {buy.symbol: _worst(buy, config) for buy in equals}
+        needs = {buy.symbol: max(ZERO, buy.remaining) * _price(buy, quotes, worst, config) for buy in equals}
+        pool, needed = max(ZERO, left - reserved + sum(live.values(), ZERO)), sum(needs.values(), ZERO)
+        for symbol in [buy.symbol for buy in equals if buy.open_child is None]:
+            need = needs[symbol]
+            share = need + pool - needed if needed <= pool else pool * need / needed
+            result[symbol] = Allowance(share, is_final=is_first and not is_any_open)
+        reserved += sum((max(ZERO, b.remaining * worst[b.symbol] - live[b.symbol]) for b in equals), ZERO)
+    return result
+
+
+def _worst(buy: ParentOrder, config: ExecutionConfig) -> Decimal:
+    """Return the highest limit that a buy may have."""
+    return collar(Side.BUY, buy.arrival, config.for_symbol(buy.symbol).price_collar) if buy.arrival else ZERO
+
+
+def _price(
+    buy: ParentOrder, quotes: Mapping[str, Quote], worst: Mapping[str, Decimal], config: ExecutionConfig
+) -> Decimal:
+    """Return the price at which the next child of a buy is counted: a market order has no limit but the collar."""
+    highest = worst[buy.symbol]
+    if config.for_symbol(buy.symbol).order_style is OrderStyle.MARKET:
+        return highest
+    return min(highest, _far_touch(buy, quotes.get(buy.symbol)))
 
 
 def committed(parents: Iterable[ParentOrder], collar: Decimal) -> Decimal:
@@ -125,12 +219,22 @@ def committed(parents: Iterable[ParentOrder], collar: Decimal) -> Decimal:
     """
     total = ZERO
     for parent in parents:
-        if parent.side is not Side.BUY:
-            continue
-        total += parent.filled_value
-        child = parent.open_child
-        if child is not None:
-            unfilled = max(child.qty - child.filled_qty, ZERO)
-            unpriced = child.filled_qty if child.filled_avg_price is None else ZERO
-            total += child_cost(parent, unfilled + unpriced, child.limit_price, collar)
+        if parent.side is Side.BUY:
+            total += parent.filled_value + _live_cost(parent, collar) + _unpriced_cost(parent, collar)
     return total
+
+
+def _live_cost(parent: ParentOrder, collar: Decimal) -> Decimal:
+    """Return the dollars that the open child of a buy may still spend."""
+    child = parent.open_child
+    if child is None:
+        return ZERO
+    return child_cost(parent, max(child.qty - child.filled_qty, ZERO), child.limit_price, collar)
+
+
+def _unpriced_cost(parent: ParentOrder, collar: Decimal) -> Decimal:
+    """Return the dollars that the open child of a buy may have spent on shares whose price is not reported."""
+    child = parent.open_child
+    if child is None or child.filled_avg_price is not None:
+        return ZERO
+    return child_cost(parent, child.filled_qty, child.limit_price, collar)

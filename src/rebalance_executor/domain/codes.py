@@ -15,7 +15,7 @@ class Code(StrEnum):
     HOLD = "HOLD"
     """The plan asks for no trade."""
     INSUFFICIENT_CASH = "INSUFFICIENT_CASH"
-    """The buy does not fit into cash + actual proceeds − buffer."""
+    """The buy does not fit into cash + actual proceeds; at the cash gate, less the buffer."""
 
     # denied by our controls; the outcome is DENIED if nothing was sent for the item
     ACCOUNT_MISMATCH = "ACCOUNT_MISMATCH"

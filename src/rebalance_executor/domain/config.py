@@ -147,7 +147,7 @@ class ExecutionConfig(Limits):
         default=Decimal("0.005"),
         ge=0,
         lt=1,
-        description="Fraction of cash + proceeds that buys leave unspent.",
+        description="Fraction of cash + proceeds that the cash gate keeps back when it scales buys, for rising prices.",
     )
     proceeds_wait_seconds: Amount = Field(
         default=Decimal(30),

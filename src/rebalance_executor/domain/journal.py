@@ -39,7 +39,9 @@ class PlanState:
     account_number: str | None = None
     """Number of the broker account that the plan started on; resuming on another one is an error."""
     buy_budget: Decimal | None = None
-    """Total dollars that the buys may cost; None until the cash gate is passed."""
+    """Dollars that the buys were scaled to at the cash gate: ``buy_funds`` less the buffer; None before the gate."""
+    buy_funds: Decimal | None = None
+    """Total dollars that the buys may cost while they are worked; None until the cash gate is passed."""
     trading_day: date | None = None
     """The day whose session was open, or about to open, when the plan started; orders of the plan belong to it."""
     source: str | None = None

@@ -190,6 +190,11 @@ class SymbolSnapshot:
         return self.position.qty if self.position is not None else ZERO
 
     @property
+    def available(self) -> Decimal:
+        """Shares held that no other open order holds, at the precision of the broker."""
+        return min(cut_shares(self.position.available), cut_shares(self.held)) if self.position is not None else ZERO
+
+    @property
     def previous_close(self) -> Decimal | None:
         """Dollars per share at the last close; None if unknown, as for every symbol without a position."""
         return self.position.previous_close if self.position is not None else None

@@ -285,7 +285,7 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class ParentOrder:
-    """The order of one BUY or SELL item. ``qty`` is frozen before the first child; children are only appended."""
+    """The order of one BUY or SELL item. ``qty`` is frozen when the first child is sent; children are appended."""
 
     symbol: str
     side: Side

@@ -110,7 +110,9 @@ class RebalancePlanItem(_Dto):
     action: Action = Field(description="BUY, SELL or HOLD.")
     trade_amount: Amount = Field(description="Dollars: positive for BUY, negative for SELL; ignored for HOLD.")
     current_weight: Amount = Field(ge=0, le=1, description="Share of the portfolio now, 0 to 1.")
-    target_weight: Amount = Field(ge=0, le=1, description="Target share of the portfolio, 0 to 1.")
+    target_weight: Amount = Field(
+        ge=0, le=1, description="Target share of the portfolio, 0 to 1; 0 on a SELL means a full exit."
+    )
     weight_diff: Amount = Field(description="target_weight − current_weight.")
     target_value: Amount = Field(ge=0, description="Target value in dollars; 0 on a SELL means a full exit.")
     current_value: Amount = Field(ge=0, description="Dollars held when the plan was made.")
@@ -130,7 +132,7 @@ class RebalancePlanItem(_Dto):
     @property
     def is_full_exit(self) -> bool:
         """True if the item sells the exact position; its dollar amount is then not used."""
-        return self.action is Action.SELL and self.target_value == 0
+        return self.action is Action.SELL and 0 in (self.target_value, self.target_weight)
 
 
 class RebalancePlan(_Dto):

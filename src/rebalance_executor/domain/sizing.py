@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime
-from decimal import ROUND_FLOOR, Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig
@@ -20,13 +21,24 @@ _WHOLE = Decimal(1)
 
 def floor_qty(qty: Decimal, *, fractionable: bool) -> Decimal:
     """Return shares rounded down to an allowed order quantity: six decimals, or whole shares."""
-    return qty.quantize(_SIX_DECIMALS if fractionable else _WHOLE, rounding=ROUND_FLOOR)
+    return qty.quantize(_unit(fractionable=fractionable), rounding=ROUND_FLOOR)
+
+
+def ceil_qty(qty: Decimal, *, fractionable: bool) -> Decimal:
+    """Return shares rounded up to an allowed order quantity: six decimals, or whole shares."""
+    return qty.quantize(_unit(fractionable=fractionable), rounding=ROUND_CEILING)
+
+
+def _unit(*, fractionable: bool) -> Decimal:
+    """Return the smallest order quantity in shares."""
+    return _SIX_DECIMALS if fractionable else _WHOLE
 
 
 def size(item: RebalancePlanItem, snapshot: SymbolSnapshot, config: ExecutionConfig, now: datetime) -> ParentOrder:
     """Return the parent order of a BUY or SELL item, settled as DENIED with its code if a control applies.
 
-    Dollars become shares at the arrival mid, rounded down. A full exit sells all that is available of the position.
+    Dollars become shares at the arrival mid, rounded down; ``round_whole_shares`` improves on that for a whole plan. A
+    full exit, or a sell that would leave less than half of the smallest order, sells all that is available.
     """
     quote, config = snapshot.quote, config.for_symbol(item.symbol)
     parent = replace(
@@ -64,15 +76,17 @@ def _buy(item: RebalancePlanItem, parent: ParentOrder, config: ExecutionConfig) 
 
 
 def _sell(item: RebalancePlanItem, parent: ParentOrder, snapshot: SymbolSnapshot) -> ParentOrder | Denial:
-    held = cut_shares(snapshot.held)
-    available = min(cut_shares(snapshot.position.available), held) if snapshot.position is not None else ZERO
-    planned = held if item.is_full_exit else -item.trade_amount / _mid(parent)
+    held, available, mid = cut_shares(snapshot.held), snapshot.available, _mid(parent)
+    half = _unit(fractionable=parent.fractionable) / 2
+    is_exit = item.is_full_exit or item.target_value <= half * mid  # a rest that no order could sell
+    planned = held if is_exit else -item.trade_amount / mid
     if available <= 0:
         return Denial(Code.SHARES_HELD, f"other open orders hold all {format_decimal(held)} shares")
-    if item.is_full_exit and parent.fractionable:
-        sized = replace(parent, qty=available)  # exact at the broker's precision: an exit leaves no fraction behind
+    if parent.fractionable and planned >= available - half:
+        sized = replace(parent, qty=available)  # exact at the broker's precision: leaves no fraction behind
     else:
-        rounded = _sized(parent, min(planned, available))
+        sellable = floor_qty(available, fractionable=parent.fractionable)
+        rounded = _sized(parent, sellable if planned >= sellable - half else planned)
         if isinstance(rounded, Denial):
             return rounded
         sized = rounded
@@ -80,7 +94,7 @@ def _sell(item: RebalancePlanItem, parent: ParentOrder, snapshot: SymbolSnapshot
         reduced = f"reduced from {format_decimal(round(planned, 6))} to {format_decimal(sized.qty)} shares"
         text = f"{reduced}: {format_decimal(available)} of {format_decimal(held)} are available"
         return replace(sized, code=Code.REDUCED_TO_AVAILABLE, message=text)
-    if item.is_full_exit and sized.qty < held:
+    if is_exit and sized.qty < held:
         text = f"only whole shares can be sold; {format_decimal(held - sized.qty)} of {format_decimal(held)} remain"
         return replace(sized, code=Code.NOT_FRACTIONABLE, message=text)
     return sized
@@ -100,3 +114,40 @@ def _mid(parent: ParentOrder) -> Decimal:
     if parent.arrival is None:  # the controls have denied every item without a usable quote
         raise AssertionError("sizing needs an arrival quote")
     return parent.arrival.mid
+
+
+# --- whole shares of a plan ------------------------------------------------------------------------------
+
+
+def round_whole_shares(parents: Iterable[ParentOrder], is_allowed: Callable[[ParentOrder], bool]) -> list[ParentOrder]:
+    """Return the sized parents of a plan, whole shares rounded by largest remainder instead of down.
+
+    Buys get one share more in the order of their remainders, within the dollars that rounding down leaves: money that
+    lies idle is an error too. Of equal remainders the higher priority is first, then the earlier item. Sells are
+    rounded to the nearest share. An item of less than a share is revived if it gets one.
+
+    Args:
+        parents: the parents of all items, each rounded down.
+        is_allowed: returns whether the controls and the position allow a parent with one share more.
+    """
+    rounded = {parent.symbol: parent for parent in parents}
+    candidates = [parent for parent in rounded.values() if _may_round_up(parent)]
+    left = sum((_remainder(p) * _mid(p) for p in candidates if p.side is Side.BUY), ZERO)
+    for parent in sorted(candidates, key=lambda parent: (-_remainder(parent), parent.priority)):
+        more = replace(parent, qty=parent.qty + _WHOLE, outcome=None, settled_at=None, code=None, message=None)
+        fits = _mid(parent) <= left if parent.side is Side.BUY else _remainder(parent) > _WHOLE / 2
+        if fits and is_allowed(more):
+            rounded[parent.symbol] = more
+            left -= _mid(parent) if parent.side is Side.BUY else ZERO
+    return list(rounded.values())
+
+
+def _may_round_up(parent: ParentOrder) -> bool:
+    """Return whether a parent lost a part of a share to rounding, or was denied because of it."""
+    is_open = parent.outcome is None or (parent.code == Code.NOT_FRACTIONABLE and parent.qty == 0)
+    return is_open and not parent.fractionable and parent.arrival is not None and _remainder(parent) > 0
+
+
+def _remainder(parent: ParentOrder) -> Decimal:
+    """Return the shares by which the item's dollars exceed the quantity."""
+    return abs(parent.planned_amount) / _mid(parent) - parent.qty

@@ -69,6 +69,8 @@ class DecisionContext:
     """Time since which there is no usable quote; None while there is one."""
     funds: Decimal | None = None
     """Dollars that this buy may still commit; None for sells."""
+    are_funds_final: bool = True
+    """False while other buys hold dollars that they release if they do not need them."""
     held: Decimal | None = None
     """Shares that the account holds for this sell; None for buys."""
     is_shortage_confirmed: bool = True
@@ -235,15 +237,28 @@ def _next_child(parent: ParentOrder, context: DecisionContext, config: Execution
     if is_ladder and ladder.is_exhausted(parent, price, context.schedule, context.now, config):
         text = f"no fill at {format_decimal(touch)} within {format_decimal(config.last_rung_seconds)} seconds"
         return _unfinished(parent, Code.ATTEMPTS_EXHAUSTED, text)
+    return _sized(parent, place, price, context, config)
+
+
+def _sized(
+    parent: ParentOrder, place: Place, price: Decimal, context: DecisionContext, config: ExecutionConfig
+) -> Decision:
+    """Return ``place`` with the shares that funds or position allow, counted at ``price``; otherwise the next step."""
     qty = _qty_within_limits(parent, context, price)
     if qty < parent.remaining and not context.is_shortage_confirmed:
         return Wait()  # the next reading confirms the shortage, or shows that the first one lagged
-    if qty <= 0:
-        return _no_funds(parent) if parent.side is Side.BUY else _no_position(parent)
-    if parent.side is Side.BUY and qty * (place.limit_price or touch) < config.minimum_notional:
-        least = format_decimal(config.minimum_notional)
-        return _denied(parent, Code.BELOW_MINIMUM, f"{format_decimal(qty)} shares are below the minimum of ${least}")
-    return replace(place, qty=qty)
+    if qty < parent.remaining and not context.are_funds_final:
+        qty = _part(parent, qty, price, config)
+        return replace(place, qty=qty) if qty else Wait()
+    if parent.side is Side.SELL:
+        return replace(place, qty=qty) if qty > 0 else _no_position(parent)
+    touch = far_touch(parent.side, context.quote) if context.quote is not None else price
+    if qty > 0 and qty * (place.limit_price or touch) >= config.minimum_notional:
+        return replace(place, qty=qty)
+    if qty < parent.remaining:
+        return _no_funds(parent)
+    least = format_decimal(config.minimum_notional)
+    return _denied(parent, Code.BELOW_MINIMUM, f"{format_decimal(qty)} shares are below the minimum of ${least}")
 
 
 def _without_quote(parent: ParentOrder, context: DecisionContext, config: ExecutionConfig) -> Decision:
@@ -283,6 +298,18 @@ def _qty_within_limits(parent: ParentOrder, context: DecisionContext, price: Dec
     return most if most == parent.remaining else floor_qty(most, fractionable=parent.fractionable)
 
 
+def _part(parent: ParentOrder, affordable: Decimal, price: Decimal, config: ExecutionConfig) -> Decimal:
+    """Return the shares to order before other buys have released their funds; zero if it is better to wait for them.
+
+    It is at least half of what remains, so that few children do all the work. The rest must be large enough to be sent,
+    also at a lower price, and one child must be left for it.
+    """
+    rest = 2 * config.minimum_notional / price
+    qty = floor_qty(max(ZERO, min(affordable, parent.remaining - rest)), fractionable=parent.fractionable)
+    is_last = parent.attempts + 1 >= config.max_children
+    return ZERO if is_last or qty * 2 < parent.remaining or qty * price < config.minimum_notional else qty
+
+
 def _denied(parent: ParentOrder, code: Code, message: str) -> Settle:
     """Return DENIED if nothing was ever sent, and an unfinished outcome otherwise."""
     return _unfinished(parent, code, message) if parent.attempts else Settle(Outcome.DENIED, code, message)
@@ -294,7 +321,7 @@ def _no_position(parent: ParentOrder) -> Settle:
 
 
 def _no_funds(parent: ParentOrder) -> Settle:
-    text = "the remainder does not fit into cash + proceeds − buffer"
+    text = "the remainder does not fit into cash + proceeds"
     if parent.attempts:
         return _unfinished(parent, Code.INSUFFICIENT_CASH, text)
     return Settle(Outcome.SKIPPED, Code.INSUFFICIENT_CASH, text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from rebalance_executor.domain.cash import buy_budget, funds, has_arrived, proceeds, scale_to_budget
+from rebalance_executor.domain.cash import buy_budget, buy_funds, funds, has_arrived, proceeds, scale_to_budget
 from rebalance_executor.domain.errors import PlanYielded
 from rebalance_executor.domain.journal import PlanPhase
 from rebalance_executor.domain.market import Account, Side
@@ -34,16 +34,19 @@ def pass_gate(run: Run, access: AccountAccess) -> None:
             if received
             else access.holdings.read_account(run.parents.values())
         )
-        budget = buy_budget(account, expected, access.config)
+        available = buy_funds(account, expected)
+        budget = buy_budget(available, access.config)
         usable = access.quotes.usable([parent.symbol for parent in buys])
         for parent in scale_to_budget(buys, usable, budget, access.config, access.clock.now()):
             if parent.qty != run.parents[parent.symbol].qty:
                 log_scaled(access.log, parent)
             run.work.update_parent(parent)
             log_outcome(access.log, parent)
-        access.log.emit(LogEvent.GATE_PASSED, proceeds=received, expected_funds=expected, buy_budget=budget)
+        access.log.emit(
+            LogEvent.GATE_PASSED, proceeds=received, expected_funds=expected, buy_budget=budget, buy_funds=available
+        )
         # Journalled with the phase below, in one write: a later run must not fix the budget again.
-        run.work.update_state(buy_budget=budget)
+        run.work.update_state(buy_budget=budget, buy_funds=available)
     run.work.update_state(phase=PlanPhase.BUYS)
 
 

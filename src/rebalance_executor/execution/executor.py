@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from rebalance_executor.domain.cash import child_cost, committed
+from rebalance_executor.domain.cash import Allowance, allowances, child_cost, committed
 from rebalance_executor.domain.errors import PlanYielded, RateLimited, Redeliver
 from rebalance_executor.domain.market import ZERO, BrokerOrder, Side
 from rebalance_executor.domain.orders import (
@@ -67,6 +67,8 @@ class Executor:
         """New orders that this tick may still place."""
         self._cash = NOTHING
         """Dollars that the buys of this tick may still commit."""
+        self._allowances: dict[str, Allowance] = {}
+        """The share of each buy in these dollars."""
         self._is_short_of_cash = False
         """True once a shortage of cash was logged."""
         run.work.restart_confirmations(self._clock.now())
@@ -253,7 +255,7 @@ class Executor:
     def _prepare(self, side: Side, wave: list[ParentOrder]) -> None:
         """Wait for the rate limit first, then read cash or positions, and quotes last: they age fastest."""
         ready = [parent for parent in wave if parent.open_child is None]
-        self._places = 0
+        self._places, self._cash, self._allowances = 0, NOTHING, {}
         if ready and not self._sender.is_paused:
             requests = min(len(ready), self._sender.orders_per_tick) + 1  # one for the account or the positions
             try:
@@ -266,6 +268,8 @@ class Executor:
             self._holdings.refresh_account(self._run.parents.values())
             self._cash = self._read_cash()
         self._quotes.refresh([p.symbol for p in wave if needs_quote(p, self._config)])
+        if self._places and side is Side.BUY:
+            self._allowances = allowances(wave, self._quotes.latest, self._cash.amount, self._config)
 
     def _for_parent(self, context: DecisionContext, parent: ParentOrder) -> DecisionContext:
         """Return the context with this parent's quote, and the cash or the shares that it may use, as of now.
@@ -285,7 +289,13 @@ class Executor:
         if parent.side is Side.SELL:
             held = self._holdings.shares(parent)
             return replace(context, held=held.amount, is_shortage_confirmed=held.is_confirmed)
-        return replace(context, funds=self._cash.amount, is_shortage_confirmed=self._cash.is_confirmed)
+        allowance = self._allowances.get(parent.symbol, Allowance(ZERO))
+        return replace(
+            context,
+            funds=min(allowance.amount, self._cash.amount),
+            are_funds_final=allowance.is_final,
+            is_shortage_confirmed=self._cash.is_confirmed,
+        )
 
     def _carry_out(self, parent: ParentOrder, context: DecisionContext, actions: TickActions) -> None:
         """Carry out the decision on one parent."""
@@ -304,15 +314,17 @@ class Executor:
                 actions.cancels.append(parent.symbol)
 
     def _read_cash(self) -> Limit:
-        """Return the dollars that the buys may still commit: by their budget, and by the latest reading of the cash."""
-        parents = self._run.parents.values()
-        budget = (self._run.state.buy_budget or ZERO) - committed(parents, self._config.widest_collar)
-        cash = self._holdings.cash(parents, budget)
-        if cash.amount >= budget:
-            return Limit(budget)
-        if cash.is_confirmed and not self._is_short_of_cash:
+        """Return the dollars that the buys may still commit: by the gate's funds and the latest reading of the cash."""
+        state, parents = self._run.state, self._run.parents.values()
+        used = committed(parents, self._config.widest_collar)
+        left, budget_left = (state.buy_funds or ZERO) - used, (state.buy_budget or ZERO) - used
+        cash = self._holdings.cash(parents, left)
+        if cash.amount >= left:
+            return Limit(left)
+        # The buffer covers small differences, such as fees.
+        if cash.amount < budget_left and cash.is_confirmed and not self._is_short_of_cash:
             self._is_short_of_cash = True
-            self._log.emit(LogEvent.GATE_BUDGET_REDUCED, budget_left=budget, cash_left=cash.amount)
+            self._log.emit(LogEvent.GATE_BUDGET_REDUCED, budget_left=budget_left, cash_left=cash.amount)
         return cash
 
     def _intend(self, parent: ParentOrder, place: Place) -> None:

@@ -24,11 +24,11 @@ from rebalance_executor.domain.controls import (
 from rebalance_executor.domain.errors import BrokerUnavailable, JournalUnavailable, NotFound
 from rebalance_executor.domain.journal import PlanPhase, PlanStart, PlanState, RunRecord
 from rebalance_executor.domain.limits import ConflictPolicy
-from rebalance_executor.domain.market import ZERO, Account, Asset, BrokerOrder, MarketClock, SymbolSnapshot
+from rebalance_executor.domain.market import ZERO, Account, Asset, BrokerOrder, MarketClock, Side, SymbolSnapshot
 from rebalance_executor.domain.orders import Outcome, ParentOrder
 from rebalance_executor.domain.plan import RebalancePlan, RebalancePlanItem
 from rebalance_executor.domain.risk_state import Reservation, ReservedOrder, RiskState, StartedPlan
-from rebalance_executor.domain.sizing import blank_parent, size
+from rebalance_executor.domain.sizing import blank_parent, round_whole_shares, size
 from rebalance_executor.domain.values import seconds
 from rebalance_executor.execution.account_access import AccountAccess
 from rebalance_executor.execution.deadline import Deadline
@@ -214,18 +214,30 @@ class PreTrade:
         now = self._clock.now()
         context = PlanContext(run.plan, risk, self._config, now)
 
-        def sized(item: RebalancePlanItem) -> ParentOrder:
-            snapshot = SymbolSnapshot(
-                asset=assets.get(item.symbol),
-                quote=quotes.get(item.symbol),
-                position=positions.get(item.symbol),
-                others=[order for order in open_orders if order.symbol == item.symbol],
+        snapshots = {
+            symbol: SymbolSnapshot(
+                asset=assets.get(symbol),
+                quote=quotes.get(symbol),
+                position=positions.get(symbol),
+                others=[order for order in open_orders if order.symbol == symbol],
             )
-            parent = size(item, snapshot, self._config, now)
-            denial = parent_denial(parent, item, snapshot, context) if parent.outcome is None else None
+            for symbol in symbols
+        }
+        items = {item.symbol: item for item in run.plan.trades}
+
+        def denied(parent: ParentOrder) -> Denial | None:
+            return parent_denial(parent, items[parent.symbol], snapshots[parent.symbol], context)
+
+        def sized(item: RebalancePlanItem) -> ParentOrder:
+            parent = size(item, snapshots[item.symbol], self._config, now)
+            denial = denied(parent) if parent.outcome is None else None
             return parent if denial is None else parent.denied(denial.code, denial.message, now)
 
-        return [sized(item) for item in run.plan.trades]
+        def is_allowed(parent: ParentOrder) -> bool:
+            is_held = parent.side is Side.BUY or parent.qty <= snapshots[parent.symbol].available
+            return is_held and denied(parent) is None
+
+        return round_whole_shares([sized(item) for item in run.plan.trades], is_allowed)
 
     def _reserve(self, run: Run, parents: list[ParentOrder], risk: RiskState, account: Account) -> list[ParentOrder]:
         """Reserve the plan's share of the trading day, or deny all parents if a limit would be exceeded.

@@ -42,6 +42,12 @@ class Run:
     """The denial because of which the run concludes; None if there is none."""
     yielding: Yielding | None = None
     """The mode of a run that yields for a reason other than its deadline; None if there is none."""
+    _places: dict[str, int] = field(init=False, repr=False)
+    """Place of each symbol in the plan. It decides between equal priorities, in every run of the plan."""
+
+    def __post_init__(self) -> None:
+        """Number the plan's items."""
+        self._places = {item.symbol: place for place, item in enumerate(self.plan.items)}
 
     # --- mode --------------------------------------------------------------------------------------------
 
@@ -100,9 +106,9 @@ class Run:
         return self.work.parents
 
     def unsettled(self, side: Side) -> list[ParentOrder]:
-        """Return the parents of this side without an outcome, by priority and symbol."""
+        """Return the parents of this side without an outcome, by priority and place in the plan."""
         open_parents = (p for p in self.parents.values() if p.side is side and p.outcome is None)
-        return sorted(open_parents, key=lambda parent: (parent.priority, parent.symbol))
+        return sorted(open_parents, key=lambda parent: (parent.priority, self._places[parent.symbol]))
 
     def wave_schedule(self, side: Side) -> WaveSchedule:
         """Return the schedule of this side's wave. It ends at the deadline, the close or the plan's time limit."""

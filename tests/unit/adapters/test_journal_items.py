@@ -80,6 +80,7 @@ plans = st.builds(
     starting_funds=amounts,
     account_number=optional_texts,
     buy_budget=optional_amounts,
+    buy_funds=optional_amounts,
 )
 runs = st.builds(
     RunRecord,

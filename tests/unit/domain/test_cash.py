@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from rebalance_executor.domain.cash import (
     buy_budget,
+    buy_funds,
     committed,
     funds,
     has_arrived,
@@ -115,14 +116,16 @@ def test_proceeds_have_arrived_when_both_fields_show_them(cash: str, buying_powe
 def test_budget_is_cash_plus_proceeds_less_the_buffer(cash: str, expected: str, buffer: str, budget: str) -> None:
     """Production failures 19 and 20."""
     config = ExecutionConfig(cash_buffer=Decimal(buffer))
-    assert buy_budget(an_account(cash), Decimal(expected), config) == Decimal(budget)
+    assert buy_budget(buy_funds(an_account(cash), Decimal(expected)), config) == Decimal(budget)
 
 
 @property_test
 @given(decimals("-1000", "1000000", 2), decimals("-1000", "1000000", 2), decimals("0", "0.99", 3))
 def test_budget_never_exceeds_the_cash(cash: Decimal, expected: Decimal, buffer: Decimal) -> None:
-    budget = buy_budget(an_account(str(cash)), expected, ExecutionConfig(cash_buffer=buffer))
-    assert 0 <= budget <= max(ZERO, min(cash, expected) * (1 - buffer))
+    available = buy_funds(an_account(str(cash)), expected)
+    budget = buy_budget(available, ExecutionConfig(cash_buffer=buffer))
+    assert 0 <= available <= max(ZERO, min(cash, expected))
+    assert 0 <= budget <= available * (1 - buffer)
 
 
 # --- scaling ---------------------------------------------------------------------------------------------
@@ -140,10 +143,15 @@ def test_first_priority_gets_cash_first() -> None:
     assert (parents["AAA"].outcome, parents["AAA"].code) == (Outcome.SKIPPED, Code.INSUFFICIENT_CASH)
 
 
-def test_equal_priorities_are_ordered_by_symbol() -> None:
-    parents = fitted(a_buy("BBB"), a_buy("AAA"), budget="100")
-    assert parents["AAA"].outcome is None
-    assert parents["BBB"].outcome is Outcome.SKIPPED
+def test_equal_priorities_share_the_shortage() -> None:
+    parents = fitted(a_buy("BBB"), a_buy("AAA"), a_buy("CCC", "4"), budget="120")
+    assert {symbol: parent.qty for symbol, parent in parents.items()} == {"AAA": 5, "BBB": 5, "CCC": 2}
+    assert {parent.code for parent in parents.values()} == {Code.SCALED_TO_CASH}
+
+
+def test_of_equal_whole_shares_the_earlier_item_is_served() -> None:
+    parents = fitted(a_buy("BBB", "1", fractionable=False), a_buy("AAA", "1", fractionable=False), budget="15")
+    assert [parent.outcome for parent in parents.values()] == [None, Outcome.SKIPPED]
 
 
 def test_later_smaller_buy_may_still_fit() -> None:
@@ -161,8 +169,9 @@ def test_scaled_buy_is_rounded_down_to_an_allowed_quantity(qty: str, *, fraction
     assert (parent.qty, parent.outcome, parent.code) == (Decimal(qty), None, Code.SCALED_TO_CASH)
 
 
-@pytest.mark.parametrize(("budget", "outcome"), [("0", Outcome.SKIPPED), ("0.99", Outcome.SKIPPED), ("1", None)])
+@pytest.mark.parametrize(("budget", "outcome"), [("0", Outcome.SKIPPED), ("1.02", Outcome.SKIPPED), ("1.03", None)])
 def test_buy_scaled_below_the_minimum_is_skipped(budget: str, outcome: Outcome | None) -> None:
+    """The minimum of $1 may become dearer by the collar of 3 %, so that a lower price can still be sent."""
     assert fitted(a_buy("AAA"), budget=budget)["AAA"].outcome is outcome
 
 
@@ -179,8 +188,9 @@ def test_scaling_uses_the_far_touch_instead_of_arrival() -> None:
 
 
 @pytest.mark.parametrize("quote", [{}, {"AAA": a_quote("107", "0")}, {"AAA": a_quote("10.02", "10.01")}])
-def test_buy_without_a_usable_quote_is_unchanged(quote: dict[str, Quote]) -> None:
-    assert fitted(a_buy("AAA"), budget="50", quotes=quote)["AAA"] == a_buy("AAA")
+def test_buy_without_a_usable_quote_counts_at_its_arrival_ask(quote: dict[str, Quote]) -> None:
+    assert fitted(a_buy("AAA"), budget="50.05", quotes=quote)["AAA"].qty == 5
+    assert fitted(a_buy("AAA"), budget="100.10", quotes=quote)["AAA"] == a_buy("AAA")
 
 
 def test_settled_and_started_buys_are_unchanged() -> None:
@@ -189,12 +199,22 @@ def test_settled_and_started_buys_are_unchanged() -> None:
     assert fitted(denied, started, budget="0") == {"AAA": denied, "BBB": started}
 
 
+def test_buy_whose_only_order_was_never_sent_is_scaled() -> None:
+    unsent = a_parent(a_child(ChildState.NOT_SENT), symbol="AAA")
+    assert fitted(unsent, budget="50")["AAA"].qty == 5
+
+
 @property_test
 @given(st.lists(st.tuples(shares, quotes(), st.integers(1, 5), st.booleans()), max_size=8), dollars)
 def test_buys_never_cost_more_than_the_budget(drawn: list[tuple[Decimal, Quote, int, bool]], budget: Decimal) -> None:
     """Production failure 20."""
     buys = [
-        a_parent(symbol=f"S{index}", qty=str(qty), priority=priority, fractionable=fractionable)
+        a_parent(
+            symbol=f"S{index}",
+            qty=str(qty if fractionable else max(1, int(qty))),
+            priority=priority,
+            fractionable=fractionable,
+        )
         for index, (qty, _, priority, fractionable) in enumerate(drawn)
     ]
     known = {f"S{index}": quote for index, (_, quote, _, _) in enumerate(drawn)}
@@ -204,6 +224,21 @@ def test_buys_never_cost_more_than_the_budget(drawn: list[tuple[Decimal, Quote, 
     planned = {buy.symbol: buy.qty for buy in buys}
     assert all(buy.qty <= planned[buy.symbol] for buy in scaled)
     assert len(scaled) == len(buys)
+
+
+@property_test
+@given(st.lists(st.tuples(shares, quotes(), st.integers(1, 3)), min_size=2, max_size=6), dollars)
+def test_names_decide_nothing(drawn: list[tuple[Decimal, Quote, int]], budget: Decimal) -> None:
+    def scaled(names: list[str]) -> list[tuple[Decimal, Outcome | None]]:
+        known = {name: quote for name, (_, quote, _) in zip(names, drawn, strict=True)}
+        buys = [
+            a_parent(symbol=name, qty=str(qty), priority=priority)
+            for name, (qty, _, priority) in zip(names, drawn, strict=True)
+        ]
+        return [(buy.qty, buy.outcome) for buy in scale_to_budget(buys, known, budget, CONFIG, NOW)]
+
+    names = [f"S{index}" for index in range(len(drawn))]
+    assert scaled(names) == scaled(names[::-1])
 
 
 # --- committed dollars -----------------------------------------------------------------------------------

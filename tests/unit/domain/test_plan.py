@@ -81,6 +81,7 @@ def test_28_digits_stay_exact() -> None:
 def test_sell_to_a_target_of_zero_is_a_full_exit(zero: object) -> None:
     """Production failure 33: "0E+20" is a zero."""
     assert an_item(action="SELL", amount="-1", target_value=zero).is_full_exit
+    assert an_item(action="SELL", amount="-1", target_weight=zero).is_full_exit
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.market import ZERO, Asset, BrokerOrder, Position, Quote, SymbolSnapshot
 from rebalance_executor.domain.orders import Arrival, Outcome, ParentOrder
 from rebalance_executor.domain.plan import RebalancePlanItem
-from rebalance_executor.domain.sizing import blank_parent, floor_qty, size
+from rebalance_executor.domain.sizing import blank_parent, ceil_qty, floor_qty, size
 from tests.support.builders import (
     BUY,
     NOW,
@@ -108,7 +108,7 @@ def test_exit_of_a_fraction_of_a_share_is_not_rounded_to_zero() -> None:
 def test_sell_above_the_position_is_reduced_to_the_position() -> None:
     """Production failure 3."""
     parent = sized(sell("-72.27358"), position=a_position("7.2273576"))
-    assert (parent.qty, parent.code) == (Decimal("7.227357"), Code.REDUCED_TO_AVAILABLE)
+    assert (parent.qty, parent.code) == (Decimal("7.2273576"), Code.REDUCED_TO_AVAILABLE)
 
 
 @pytest.mark.parametrize(
@@ -142,6 +142,34 @@ def test_parent_keeps_its_item_and_its_arrival_quote() -> None:
     assert (parent.symbol, parent.priority, parent.planned_amount) == ("ABC", 3, Decimal(1000))
     assert parent.arrival == Arrival(Decimal("9.99"), Decimal("10.01"), NOW)
     assert parent.children == ()
+
+
+# --- a complete sale leaves no dust ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        pytest.param(an_item(action="SELL", amount="-12000", target_value="0.01"), id="dollars above the position"),
+        pytest.param(an_item(action="SELL", amount="-101.234564"), id="dollars within half a unit"),
+        pytest.param(an_item(action="SELL", amount="-1", target_value="0.000005"), id="target within half a unit"),
+        pytest.param(an_item(action="SELL", amount="-1", target_value="0"), id="target value of zero"),
+        pytest.param(an_item(action="SELL", amount="-1", target_weight="0"), id="target weight of zero"),
+    ],
+)
+def test_complete_sale_leaves_no_dust(item: RebalancePlanItem) -> None:
+    """Group P, P6: 10.123456 of 10.123456789 were sold before."""
+    assert sized(item, position=a_position("10.123456789")).qty == Decimal("10.123456789")
+
+
+def test_sale_that_leaves_more_than_half_a_unit_is_not_complete() -> None:
+    assert sized(sell("-101.23456"), position=a_position("10.1234568")).qty == Decimal("10.123456")
+
+
+@pytest.mark.parametrize(("amount", "qty"), [("-94.99", "9"), ("-95", "10"), ("-100", "10")])
+def test_sale_within_half_a_share_of_the_position_is_complete_in_whole_shares(amount: str, qty: str) -> None:
+    parent = sized(sell(amount), asset=an_asset(fractionable=False), position=a_position("10"))
+    assert (parent.qty, parent.code) == (Decimal(qty), None)
 
 
 # --- denials ---------------------------------------------------------------------------------------------
@@ -246,6 +274,7 @@ def test_rounding_never_goes_up_and_loses_less_than_a_step(qty: Decimal, fractio
     floored = floor_qty(qty, fractionable=fractionable)
     assert 0 <= qty - floored < step
     assert floored % step == 0
+    assert floored <= qty <= ceil_qty(qty, fractionable=fractionable) <= floored + step
 
 
 @property_test

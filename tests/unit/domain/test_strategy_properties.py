@@ -66,6 +66,7 @@ def contexts(draw: st.DrawFn) -> DecisionContext:
         quote=draw(st.one_of(st.none(), quotes(), st.just(a_quote("0", "10")), st.just(a_quote("11", "10")))),
         quote_missing_since=NOW,
         funds=draw(st.one_of(st.none(), dollars)),
+        are_funds_final=draw(st.booleans()),
     )
 
 

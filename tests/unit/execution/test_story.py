@@ -84,6 +84,7 @@ def test_journal_holds_start_and_end_of_the_plan() -> None:
         starting_funds=Decimal(100_000),
         account_number="PA1",
         buy_budget=Decimal("101489.80"),  # 100,000 + 1,999.80, less half a percent, down to the cent
+        buy_funds=Decimal("101999.80"),
         trading_day=NOW.date(),
     )
     assert fakes.journal.runs("main", "plan-1") == [
@@ -220,6 +221,7 @@ def test_every_step_is_logged() -> None:
                 "proceeds": Decimal("1999.80"),
                 "expected_funds": Decimal("101999.80"),
                 "buy_budget": Decimal("101489.80"),
+                "buy_funds": Decimal("101999.80"),
             },
         ),
         (LogEvent.ORDER_INTENDED, {"side": BUY} | of_child("BBB", None, None, "0", None)),

@@ -260,7 +260,7 @@ def test_kill_switch_that_took_too_long_to_read_sends_nothing() -> None:
 
 @pytest.mark.parametrize("style", ["marketable_limit", "market"])
 def test_higher_price_buys_fewer_shares(style: str) -> None:
-    """Two orders rest and both prices rise: the higher cost of the first reduces the funds of the second."""
+    """Two orders rest and both prices rise: both get the same smaller part of the funds."""
     fakes = FakePorts(order_style=style, child_wait_seconds=1, cash_buffer=0, price_collar="0.02", limit_collar="0.02")
     fakes.broker.cash = Decimal(2_001)
     fakes.broker.script("AAA", RESTS)
@@ -275,9 +275,8 @@ def test_higher_price_buys_fewer_shares(style: str) -> None:
 
     again = {request.symbol: request for request in fakes.broker.sent[2:4]}
     worst = Decimal("101.01") if style == "marketable_limit" else collared(fakes)
-    first = again["AAA"].qty
-    assert first == fakes.parent("AAA").qty
-    assert again["BBB"].qty == ((Decimal(2_001) - first * worst) / worst).quantize(Decimal("0.000001"), "ROUND_DOWN")
+    half = (Decimal(2_001) / 2 / worst).quantize(Decimal("0.000001"), "ROUND_DOWN")
+    assert (again["AAA"].qty, again["BBB"].qty) == (half, half)
     assert {request.type for request in again.values()} == {
         OrderType.LIMIT if style == "marketable_limit" else OrderType.MARKET
     }
