@@ -56,6 +56,7 @@ def _with_fills_of(new: ChildOrder, old: ChildOrder) -> ChildOrder:
         status=new.status,
         filled_qty=new.filled_qty,
         filled_avg_price=new.filled_avg_price,
+        filled_at=new.filled_at,
         closed_at=new.closed_at,
     )
 

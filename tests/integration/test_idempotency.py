@@ -13,6 +13,7 @@ from aws_lambda_powertools.utilities.idempotency.persistence.base import BasePer
 from botocore.exceptions import EndpointConnectionError
 from requests.exceptions import ReadTimeout
 
+from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.errors import (
     JournalContradiction,
     LeaseHeld,
@@ -21,7 +22,7 @@ from rebalance_executor.domain.errors import (
 )
 from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.domain.result import ExecutionResult
-from rebalance_executor.domain.result_builder import build_result
+from rebalance_executor.domain.result_builder import PlanEnd, build_result
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.idempotency import IdempotencyGate
 from rebalance_simulation.calls import Submission
@@ -104,7 +105,7 @@ def gate(request: pytest.FixtureRequest) -> Iterator[Gate]:
 
 
 PLAN = a_plan()
-RESULT = build_result(PLAN, a_state(PLAN), {}, NOW)
+RESULT = build_result(PLAN, a_state(PLAN), {}, PlanEnd(NOW, ExecutionConfig().success_tolerance))
 
 
 def never() -> ExecutionResult:

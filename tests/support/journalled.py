@@ -91,6 +91,8 @@ def order_result(symbol: str = "AAPL", *, children: int = 1) -> OrderResult:
         planned_trade_amount=Decimal("-733.58"),
         shares=Decimal("7.2273576"),
         planned_shares=Decimal("7.2273576"),
+        requested_trade_amount=Decimal("-733.58"),
+        requested_shares=Decimal("7.2273576"),
         price=Decimal("101.4987654321"),
         expected_price=Decimal("101.51"),
         slippage_amount=Decimal("0.0812"),

@@ -94,3 +94,7 @@ class Code(StrEnum):
     """After the trade, the broker's orders, fills or positions differ from the journal; each difference is listed."""
     OVERFILLED = "OVERFILLED"
     """The broker reports more shares filled than were ordered."""
+
+
+NO_TRADE_NEEDED = frozenset({Code.HOLD})
+"""Reasons of skipped items that asked for no trade. Any other skipped item fell short of what the plan asked for."""

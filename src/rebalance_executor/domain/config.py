@@ -156,6 +156,12 @@ class ExecutionConfig(Limits):
         description="Seconds to wait until the account shows the proceeds of the sells; its fields lag behind fills.",
     )
 
+    success_tolerance: Fraction = Field(
+        default=Decimal("0.01"),
+        description="Fraction of the requested shares that an item may lack and still count as executed as planned; "
+        "more makes the plan a partial success. The default is more than the cash buffer takes.",
+    )
+
     # bounded waits
     tick_seconds: Amount = Field(
         default=Decimal("0.5"),

@@ -157,6 +157,9 @@ class BrokerOrder:
     limit_price: Decimal | None
     submitted_at: datetime | None
     closed_at: datetime | None
+    """Time at which the order ended; None while it is open."""
+    filled_at: datetime | None = None
+    """Time of the latest fill."""
 
     @property
     def is_terminal(self) -> bool:

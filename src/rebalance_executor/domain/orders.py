@@ -125,6 +125,8 @@ class ChildOrder:
     filled_qty: Decimal = ZERO
     filled_avg_price: Decimal | None = None
     submitted_at: datetime | None = None
+    filled_at: datetime | None = None
+    """Time of the latest fill."""
     closed_at: datetime | None = None
     cancel_requested_at: datetime | None = None
     closed_since: datetime | None = None
@@ -215,6 +217,7 @@ class ChildOrder:
             filled_qty=filled,
             filled_avg_price=price,
             submitted_at=order.submitted_at or self.submitted_at,
+            filled_at=order.filled_at or self.filled_at,
             closed_at=None,
             closed_since=None,
             reported_at=None,
@@ -249,6 +252,7 @@ class ChildOrder:
             status=order.status,
             filled_qty=order.filled_qty,
             filled_avg_price=order.filled_avg_price,
+            filled_at=order.filled_at or self.filled_at,
             closed_at=order.closed_at or self.closed_at,
         )
         return after if after.is_complete else self
@@ -294,6 +298,8 @@ class ParentOrder:
     """Dollars of the plan's item, signed."""
     qty: Decimal
     """Shares; 0 if the parent was denied before it was sized."""
+    requested_qty: Decimal | None = None
+    """Shares that the plan asked for; ``qty`` can be less: whole shares, cash, available shares. None before sizing."""
     fractionable: bool = True
     arrival: Arrival | None = None
     children: tuple[ChildOrder, ...] = ()
@@ -315,6 +321,11 @@ class ParentOrder:
     def filled_value(self) -> Decimal:
         """Dollars of all fills that have a price."""
         return sum((c.filled_qty * c.filled_avg_price for c in self.children if c.filled_avg_price is not None), ZERO)
+
+    @property
+    def requested(self) -> Decimal:
+        """Shares that the plan asked for; those of the order before it is sized."""
+        return self.qty if self.requested_qty is None else self.requested_qty
 
     @property
     def remaining(self) -> Decimal:

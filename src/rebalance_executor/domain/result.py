@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from rebalance_executor.domain.codes import NO_TRADE_NEEDED
+from rebalance_executor.domain.market import ZERO
 from rebalance_executor.domain.orders import Outcome
 from rebalance_executor.domain.plan import Action
 from rebalance_executor.domain.values import Amount, Timestamp
@@ -16,11 +19,11 @@ class ExecutionStatus(StrEnum):
     """Final status of a plan."""
 
     SUCCESS = "success"
-    """Every item was filled, or every item is a HOLD."""
+    """Every item reached the amount that the plan asked for, or needed no trade at all."""
     SUCCESS_WITH_SKIPS = "success_with_skips"
-    """At least one item was filled; the others were filled or skipped."""
+    """Every traded item reached the amount that the plan asked for; the others needed no trade."""
     PARTIAL_SUCCESS = "partial_success"
-    """Shares were filled, but at least one item was neither filled completely nor skipped."""
+    """Shares were filled, but at least one item fell short of the amount that the plan asked for."""
     FAILURE = "failure"
     """Nothing was filled."""
     UNRESOLVED = "unresolved"
@@ -43,7 +46,8 @@ class ChildResult(_Dto):
     filled_qty: Amount
     filled_avg_price: Amount | None
     submitted_at: Timestamp | None
-    closed_at: Timestamp | None
+    filled_at: Timestamp | None = Field(default=None, description="Time of the latest fill.")
+    closed_at: Timestamp | None = Field(description="Time at which the order ended.")
 
 
 class OrderResult(_Dto):
@@ -52,7 +56,10 @@ class OrderResult(_Dto):
     symbol: str
     action: Action
     outcome: Outcome
-    success: bool = Field(description="True if filled as planned.")
+    success: bool = Field(
+        description="True if the fills reached requested_shares, less the configured success_tolerance. Where only "
+        "whole shares trade, the fraction of a share may be missing as well."
+    )
     skipped: bool
     skip_reason: str | None = Field(default=None, description="Code, for SKIPPED.")
     error_code: str | None = Field(
@@ -62,7 +69,12 @@ class OrderResult(_Dto):
     trade_amount: Amount = Field(description="Filled dollars, signed: negative for SELL.")
     planned_trade_amount: Amount = Field(description="Dollars of the plan's item, signed.")
     shares: Amount = Field(description="Filled shares.")
-    planned_shares: Amount = Field(description="The frozen quantity of the parent order.")
+    planned_shares: Amount = Field(description="The frozen quantity of the parent order, after any reduction.")
+    requested_trade_amount: Amount = Field(description="Dollars that the plan asked for, signed; 0 for a HOLD.")
+    requested_shares: Amount = Field(
+        description="Shares that the plan asked for, before the order was reduced to whole shares, to the cash or to "
+        "the available shares; 0 if the item was not sized."
+    )
     price: Amount | None = Field(description="Average fill price, from the broker.")
     expected_price: Amount | None = Field(description="Arrival mid.")
     slippage_amount: Amount | None = Field(
@@ -87,8 +99,18 @@ class OrderResult(_Dto):
     children: tuple[ChildResult, ...] = ()
     current_weight: Amount | None = Field(default=None, description="Share of the portfolio when the plan was made.")
     target_weight: Amount | None = Field(default=None, description="Target share of the portfolio.")
-    filled_at: Timestamp | None = None
+    filled_at: Timestamp | None = Field(default=None, description="Time of the latest fill.")
     timestamp: Timestamp = Field(description="Time at which the item was settled.")
+
+    @property
+    def needs_attention(self) -> bool:
+        """True unless the item reached what the plan asked for, or needed no trade."""
+        return not self.success and self.skip_reason not in NO_TRADE_NEEDED
+
+    @property
+    def filled_fraction(self) -> Decimal:
+        """Filled shares as a fraction of those that the plan asked for; 0 if the item was not sized."""
+        return self.shares / self.requested_shares if self.requested_shares else ZERO
 
 
 class DifferenceResult(_Dto):
@@ -110,9 +132,12 @@ class ExecutionResult(_Dto):
     success: bool = Field(description="True if the status is success or success_with_skips.")
     orders: tuple[OrderResult, ...]
     orders_placed: int = Field(description="Items with at least one order that has an ID of the broker.")
-    orders_succeeded: int
+    orders_succeeded: int = Field(description="Items that reached the amount that the plan asked for.")
     orders_skipped: int
     orders_denied: int
+    orders_scaled: int = Field(
+        default=0, description="Items whose order was reduced to the cash or to the available shares."
+    )
     orders_rejected: int = 0
     orders_unresolved: int = 0
     total_trade_value: Amount = Field(description="Filled dollars, unsigned.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 
@@ -20,19 +21,26 @@ from rebalance_executor.domain.result import (
     OrderResult,
 )
 from rebalance_executor.domain.shortfall import Shortfall, of_parent, of_plan
-from rebalance_executor.domain.sizing import blank_parent
+from rebalance_executor.domain.sizing import blank_parent, floor_qty
 
 _BPS = Decimal(10_000)
 _BPS_STEP = Decimal("0.0001")
 _PRICE_STEP = Decimal("0.000000001")
 
 
+@dataclass(frozen=True, slots=True)
+class PlanEnd:
+    """The end of a plan, and what its result is judged by."""
+
+    at: datetime
+    success_tolerance: Decimal
+    """Fraction of the requested shares that an item may lack; from the configuration."""
+    differences: Sequence[Difference] = ()
+    """Differences between broker and journal; each one makes the plan unresolved."""
+
+
 def build_result(
-    plan: RebalancePlan,
-    state: PlanState,
-    parents: Mapping[str, ParentOrder],
-    now: datetime,
-    differences: Sequence[Difference] = (),
+    plan: RebalancePlan, state: PlanState, parents: Mapping[str, ParentOrder], end: PlanEnd
 ) -> ExecutionResult:
     """Return the result of a plan whose parents are all settled.
 
@@ -40,14 +48,13 @@ def build_result(
         plan: the plan.
         state: its journalled state.
         parents: its parent orders by symbol.
-        now: time of the result.
-        differences: differences between broker and journal; each one makes the plan unresolved.
+        end: time, tolerance and differences.
     """
-    orders = tuple(_order_result(item, parents.get(item.symbol), now) for item in plan.items)
+    orders = tuple(_order_result(item, parents.get(item.symbol), end) for item in plan.items)
     traded = sum((abs(order.trade_amount) for order in orders), ZERO)
     traded_parents = [parents[item.symbol] for item in plan.items if item.symbol in parents]
     shortfalls = [shortfall for parent in traded_parents if (shortfall := of_parent(parent)) is not None]
-    status = plan_status(orders, differences)
+    status = plan_status(orders, end.differences)
     return ExecutionResult(
         plan_id=plan.plan_id,
         correlation_id=state.correlation_id,
@@ -60,42 +67,41 @@ def build_result(
         orders_succeeded=sum(order.success for order in orders),
         orders_skipped=sum(order.skipped for order in orders),
         orders_denied=sum(order.outcome is Outcome.DENIED for order in orders),
+        orders_scaled=sum(_is_scaled(parent) for parent in traded_parents),
         orders_rejected=sum(order.outcome is Outcome.REJECTED for order in orders),
         orders_unresolved=sum(order.outcome is Outcome.UNRESOLVED for order in orders),
         total_trade_value=traded,
         total_portfolio_value=plan.total_portfolio_value,
         started_at=state.started_at,
-        execution_timestamp=now,
+        execution_timestamp=end.at,
         runs=state.runs,
         **_shortfall_fields(of_plan(shortfalls) if shortfalls else None, traded),
-        differences=tuple(DifferenceResult(symbol=d.symbol, problem=d.problem) for d in differences),
+        differences=tuple(DifferenceResult(symbol=d.symbol, problem=d.problem) for d in end.differences),
         metadata={"content_hash": state.content_hash, "strategy_id": plan.strategy_id},
     )
 
 
 def plan_status(orders: Sequence[OrderResult], differences: Sequence[Difference] = ()) -> ExecutionStatus:
-    """Return the status of a plan from the outcomes of its items.
+    """Return the status of a plan from its items.
 
-    A plan of HOLDs only is a success.
+    A plan whose items need no trade is a success.
     """
-    outcomes = [order.outcome for order in orders]
-    if differences or Outcome.UNRESOLVED in outcomes:
+    if differences or any(order.outcome is Outcome.UNRESOLVED for order in orders):
         return ExecutionStatus.UNRESOLVED
-    if all(order.action is Action.HOLD for order in orders):
-        return ExecutionStatus.SUCCESS
-    if Outcome.FILLED in outcomes and all(outcome in (Outcome.FILLED, Outcome.SKIPPED) for outcome in outcomes):
-        return ExecutionStatus.SUCCESS_WITH_SKIPS if Outcome.SKIPPED in outcomes else ExecutionStatus.SUCCESS
+    if not any(order.needs_attention for order in orders):
+        has_skips = any(order.skipped for order in orders) and any(order.success for order in orders)
+        return ExecutionStatus.SUCCESS_WITH_SKIPS if has_skips else ExecutionStatus.SUCCESS
     if any(order.shares > 0 for order in orders):
         return ExecutionStatus.PARTIAL_SUCCESS
     return ExecutionStatus.FAILURE
 
 
-def _order_result(item: RebalancePlanItem, parent: ParentOrder | None, now: datetime) -> OrderResult:
+def _order_result(item: RebalancePlanItem, parent: ParentOrder | None, end: PlanEnd) -> OrderResult:
     if item.action is Action.HOLD:
-        return _hold(item, now)
+        return _hold(item, end.at)
     if parent is None:
         text = "the journal has no order for this item; check the orders at the broker"
-        parent = blank_parent(item).settled(Outcome.UNRESOLVED, Code.JOURNAL_INCOMPLETE, text, now)
+        parent = blank_parent(item).settled(Outcome.UNRESOLVED, Code.JOURNAL_INCOMPLETE, text, end.at)
     filled, value, last = parent.filled_qty, parent.filled_value, parent.last_child
     priced = filled > 0 and all(c.filled_avg_price is not None for c in parent.children if c.filled_qty)
     mid = parent.arrival.mid if parent.arrival is not None else None
@@ -104,7 +110,7 @@ def _order_result(item: RebalancePlanItem, parent: ParentOrder | None, now: date
         symbol=item.symbol,
         action=item.action,
         outcome=outcome,
-        success=outcome is Outcome.FILLED,
+        success=outcome is not Outcome.UNRESOLVED and has_reached_request(parent, end.success_tolerance),
         skipped=outcome is Outcome.SKIPPED,
         skip_reason=parent.code if outcome is Outcome.SKIPPED else None,
         error_code=parent.code,
@@ -113,6 +119,8 @@ def _order_result(item: RebalancePlanItem, parent: ParentOrder | None, now: date
         planned_trade_amount=item.trade_amount,
         shares=filled,
         planned_shares=parent.qty,
+        requested_trade_amount=parent.planned_amount,
+        requested_shares=parent.requested,
         price=_average(parent, filled, value) if priced else None,
         expected_price=mid,
         **_shortfall_fields(of_parent(parent), value),
@@ -122,9 +130,30 @@ def _order_result(item: RebalancePlanItem, parent: ParentOrder | None, now: date
         children=tuple(_child_result(child) for child in parent.children),
         current_weight=item.current_weight,
         target_weight=item.target_weight,
-        filled_at=max((c.closed_at for c in parent.children if c.filled_qty and c.closed_at), default=None),
-        timestamp=parent.settled_at or now,
+        filled_at=max((at for child in parent.children if (at := _filled_at(child)) is not None), default=None),
+        timestamp=parent.settled_at or end.at,
     )
+
+
+def _filled_at(child: ChildOrder) -> datetime | None:
+    """Return the time of a child's latest fill; when it ended, if the broker does not report it; None without fills."""
+    return (child.filled_at or child.closed_at) if child.filled_qty else None
+
+
+def has_reached_request(parent: ParentOrder, tolerance: Decimal) -> bool:
+    """Return whether the fills reach the shares that the plan asked for, less ``tolerance``, a fraction of them.
+
+    Where only whole shares trade, the fraction of a share that cannot be traded may be missing as well.
+    """
+    least = parent.requested * (1 - tolerance)
+    if not parent.fractionable:
+        least = min(least, floor_qty(parent.requested, fractionable=False))
+    return parent.filled_qty > 0 and parent.filled_qty >= least
+
+
+def _is_scaled(parent: ParentOrder) -> bool:
+    """Return whether the order was reduced by more than the fraction of a share that cannot be traded."""
+    return parent.qty < floor_qty(parent.requested, fractionable=parent.fractionable)
 
 
 def _hold(item: RebalancePlanItem, now: datetime) -> OrderResult:
@@ -139,6 +168,8 @@ def _hold(item: RebalancePlanItem, now: datetime) -> OrderResult:
         planned_trade_amount=item.trade_amount,
         shares=ZERO,
         planned_shares=ZERO,
+        requested_trade_amount=ZERO,
+        requested_shares=ZERO,
         price=None,
         expected_price=None,
         slippage_amount=None,
@@ -160,6 +191,7 @@ def _child_result(child: ChildOrder) -> ChildResult:
         filled_qty=child.filled_qty,
         filled_avg_price=child.filled_avg_price,
         submitted_at=child.submitted_at,
+        filled_at=child.filled_at,
         closed_at=child.closed_at,
     )
 

@@ -80,6 +80,7 @@ def _sell(item: RebalancePlanItem, parent: ParentOrder, snapshot: SymbolSnapshot
     half = _unit(fractionable=parent.fractionable) / 2
     is_exit = item.is_full_exit or item.target_value <= half * mid  # a rest that no order could sell
     planned = held if is_exit else -item.trade_amount / mid
+    parent = replace(parent, requested_qty=held if is_exit else floor_qty(planned, fractionable=True))
     if available <= 0:
         return Denial(Code.SHARES_HELD, f"other open orders hold all {format_decimal(held)} shares")
     if parent.fractionable and planned >= available - half:
@@ -103,7 +104,8 @@ def _sell(item: RebalancePlanItem, parent: ParentOrder, snapshot: SymbolSnapshot
 def _sized(parent: ParentOrder, shares: Decimal) -> ParentOrder | Denial:
     qty = floor_qty(shares, fractionable=parent.fractionable)
     if qty > 0:
-        return replace(parent, qty=qty)
+        asked = parent.requested_qty if parent.requested_qty is not None else floor_qty(shares, fractionable=True)
+        return replace(parent, qty=qty, requested_qty=asked)
     if parent.fractionable:
         return Denial(Code.BELOW_MINIMUM, f"the item is for less than {format_decimal(_SIX_DECIMALS)} shares")
     text = f"the item is for {format_decimal(floor_qty(shares, fractionable=True))} shares"
@@ -135,6 +137,7 @@ def round_whole_shares(parents: Iterable[ParentOrder], is_allowed: Callable[[Par
     left = sum((_remainder(p) * _mid(p) for p in candidates if p.side is Side.BUY), ZERO)
     for parent in sorted(candidates, key=lambda parent: (-_remainder(parent), parent.priority)):
         more = replace(parent, qty=parent.qty + _WHOLE, outcome=None, settled_at=None, code=None, message=None)
+        more = replace(more, requested_qty=floor_qty(parent.qty + _remainder(parent), fractionable=True))
         fits = _mid(parent) <= left if parent.side is Side.BUY else _remainder(parent) > _WHOLE / 2
         if fits and is_allowed(more):
             rounded[parent.symbol] = more

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated
@@ -20,6 +21,8 @@ DAY_MINUTES = 1_440
 DAY_HOURS = 24
 """One day, in the unit of the field that it bounds: the upper bound of most durations in the configuration."""
 
+_CENT = Decimal("0.01")
+
 _JSON_NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*", re.ASCII | re.IGNORECASE)
 
 
@@ -29,6 +32,19 @@ def format_decimal(value: Decimal) -> str:
     if "." in text:
         text = text.rstrip("0").rstrip(".")
     return "0" if text in ("", "-0") else text
+
+
+def cents(amount: Decimal) -> Decimal:
+    """Return dollars rounded to the cent, half to even, as all texts show them."""
+    return amount.quantize(_CENT)
+
+
+def sum_of_cents(amounts: Iterable[Decimal]) -> Decimal:
+    """Return the sum of dollars that are each rounded to the cent first.
+
+    A sum next to its parts is made with this: a reader who adds up what is shown gets the same cents.
+    """
+    return sum((cents(amount) for amount in amounts), Decimal(0))
 
 
 def format_dollars(amount: Decimal) -> str:

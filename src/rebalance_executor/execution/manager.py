@@ -33,7 +33,7 @@ from rebalance_executor.domain.market import Side
 from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.domain.reconciliation import Difference
 from rebalance_executor.domain.result import ExecutionResult, ExecutionStatus
-from rebalance_executor.domain.result_builder import build_result
+from rebalance_executor.domain.result_builder import PlanEnd, build_result
 from rebalance_executor.domain.values import seconds
 from rebalance_executor.execution.account_access import AccountAccess
 from rebalance_executor.execution.cash_gate import pass_gate
@@ -265,7 +265,8 @@ class ExecutionManager:
         """Write the result, which also releases the lease, then log and publish it."""
         now, work = self._ports.clock.now(), run.work
         work.update_state(phase=PlanPhase.FINISHED)
-        result = build_result(run.plan, work.state, work.parents, now, differing)
+        end = PlanEnd(now, self._config.success_tolerance, differing)
+        result = build_result(run.plan, work.state, work.parents, end)
         self._ports.journal.finish(run.lease, work.state, parents=work.changed_parents, result=result)
         unresolved = result.status is ExecutionStatus.UNRESOLVED
         self._ports.log.emit(
@@ -276,6 +277,7 @@ class ExecutionManager:
             orders_succeeded=result.orders_succeeded,
             orders_skipped=result.orders_skipped,
             orders_denied=result.orders_denied,
+            orders_scaled=result.orders_scaled,
             orders_rejected=result.orders_rejected,
             orders_unresolved=result.orders_unresolved,
             total_trade_value=result.total_trade_value,

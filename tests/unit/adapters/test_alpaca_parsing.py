@@ -62,10 +62,55 @@ def test_account_is_blocked_by_flags_and_status(fields: dict[str, object], block
 
 
 def test_order_times_are_utc_to_the_microsecond() -> None:
-    order = parsing.order(ORDER | {"canceled_at": "2026-01-26T10:00:01-05:00"})
+    order = parsing.order(ORDER | {"status": "canceled", "canceled_at": "2026-01-26T10:00:01-05:00"})
 
     assert order.submitted_at == datetime(2026, 1, 26, 15, 0, 0, 123456, UTC)
     assert order.closed_at == datetime(2026, 1, 26, 15, 0, 1, tzinfo=UTC)
+
+
+def test_partly_filled_then_canceled_order_closed_when_it_was_canceled() -> None:
+    """Reproduction U6: the last fill of a canceled order is not its end."""
+    times = {"filled_at": "2026-01-26T15:00:12.789Z", "canceled_at": "2026-01-26T15:00:18.088Z"}
+
+    order = parsing.order(ORDER | {"status": "canceled", "filled_qty": "4", "filled_avg_price": "10"} | times)
+
+    assert order.closed_at == datetime(2026, 1, 26, 15, 0, 18, 88_000, UTC)
+    assert order.filled_at == datetime(2026, 1, 26, 15, 0, 12, 789_000, UTC)
+
+
+TIMES = ("filled_at", "canceled_at", "expired_at", "failed_at", "replaced_at")
+
+
+@pytest.mark.parametrize("field", TIMES)
+def test_order_closed_at_the_time_of_its_status(field: str) -> None:
+    status = {"failed_at": "rejected"}.get(field, field.removesuffix("_at"))
+    others = {name: f"2026-01-26T15:00:{second}Z" for second, name in enumerate(TIMES, 10)}
+
+    order = parsing.order(ORDER | others | {"status": status, field: "2026-01-26T15:00:05Z"})
+
+    assert order.closed_at == datetime(2026, 1, 26, 15, 0, 5, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("times", "second"),
+    [
+        pytest.param({"filled_at": "2026-01-26T15:00:12Z", "expired_at": "2026-01-26T15:00:14Z"}, 14, id="the latest"),
+        pytest.param({"filled_at": "2026-01-26T15:00:12Z", "canceled_at": "0001-01-01T00:00:00Z"}, 12, id="the only"),
+        pytest.param({}, None, id="none is known"),
+    ],
+)
+def test_order_without_the_time_of_its_status_closed_at_the_latest_known_time(
+    times: dict[str, str], second: int | None
+) -> None:
+    closed_at = parsing.order(ORDER | {"status": "canceled"} | times).closed_at
+
+    assert (closed_at.second if closed_at is not None else None) == second
+
+
+def test_partly_filled_open_order_is_not_closed() -> None:
+    order = parsing.order(ORDER | {"status": "partially_filled", "filled_at": "2026-01-26T15:00:12Z"})
+
+    assert order.closed_at is None
 
 
 @pytest.mark.parametrize("status", ["new", "filled", "a_future_status"])

@@ -169,6 +169,11 @@ def test_scaled_buy_is_rounded_down_to_an_allowed_quantity(qty: str, *, fraction
     assert (parent.qty, parent.outcome, parent.code) == (Decimal(qty), None, Code.SCALED_TO_CASH)
 
 
+def test_scaled_buy_keeps_the_requested_shares() -> None:
+    parent = fitted(replace(a_buy("AAA"), requested_qty=Decimal(10)), budget="45.67")["AAA"]
+    assert (parent.qty, parent.requested_qty) == (Decimal("4.567"), Decimal(10))
+
+
 @pytest.mark.parametrize(("budget", "outcome"), [("0", Outcome.SKIPPED), ("1.02", Outcome.SKIPPED), ("1.03", None)])
 def test_buy_scaled_below_the_minimum_is_skipped(budget: str, outcome: Outcome | None) -> None:
     """The minimum of $1 may become dearer by the collar of 3 %, so that a lower price can still be sent."""

@@ -10,12 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rebalance_executor.domain.codes import Code
+from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.market import ZERO
 from rebalance_executor.domain.orders import ChildState, Outcome, ParentOrder
 from rebalance_executor.domain.plan import RebalancePlanItem
 from rebalance_executor.domain.reconciliation import Difference
 from rebalance_executor.domain.result import ExecutionResult, ExecutionStatus, OrderResult
-from rebalance_executor.domain.result_builder import build_result
+from rebalance_executor.domain.result_builder import PlanEnd, build_result
 from tests.support.builders import (
     BUY,
     NOW,
@@ -32,13 +33,15 @@ from tests.support.builders import (
 )
 from tests.support.properties import decimals, property_test, quotes, shares, sides
 
+TOLERANCE = ExecutionConfig().success_tolerance
+
 
 def result_of(*parents: ParentOrder, holds: int = 0, **fields: Any) -> ExecutionResult:
     """Return the result of a plan with these parents and ``holds`` HOLDs."""
     items: list[RebalancePlanItem] = [an_item(p.symbol) if p.side is BUY else an_exit(p.symbol) for p in parents]
     items += [an_item(f"HOLD{number}", "HOLD", "12.5") for number in range(holds)]
     plan = a_plan(*items, **fields)
-    return build_result(plan, a_state(plan, runs=2), {p.symbol: p for p in parents}, later(30))
+    return build_result(plan, a_state(plan, runs=2), {p.symbol: p for p in parents}, PlanEnd(later(30), TOLERANCE))
 
 
 def order_of(parent: ParentOrder) -> OrderResult:
@@ -56,6 +59,14 @@ UNFILLED = settled(Outcome.UNFILLED, "NONE")
 REJECTED = a_parent(a_child(ChildState.REJECTED, order_id=None), symbol="REJ", outcome=Outcome.REJECTED)
 DENIED = a_parent(symbol="DEN", outcome=Outcome.DENIED, code=Code.PRICE_COLLAR)
 SKIPPED = a_parent(symbol="SKIP", outcome=Outcome.SKIPPED, code=Code.INSUFFICIENT_CASH)
+CUT = a_parent(
+    a_filled_child("4.8"),
+    symbol="CUT",
+    qty="4.8",
+    requested_qty=Decimal(10),
+    outcome=Outcome.FILLED,
+    code=Code.SCALED_TO_CASH,
+)
 UNRESOLVED = a_parent(a_child(), symbol="LOOK", outcome=Outcome.UNRESOLVED, code=Code.CANCEL_UNCONFIRMED)
 
 
@@ -65,7 +76,10 @@ UNRESOLVED = a_parent(a_child(), symbol="LOOK", outcome=Outcome.UNRESOLVED, code
         pytest.param([], 2, "success", id="nothing but holds"),
         pytest.param([FILLED], 0, "success", id="filled"),
         pytest.param([FILLED], 1, "success_with_skips", id="filled and a hold"),
-        pytest.param([FILLED, SKIPPED], 0, "success_with_skips", id="filled and skipped"),
+        pytest.param([FILLED, SKIPPED], 0, "partial_success", id="filled, and skipped for lack of cash"),
+        pytest.param([FILLED, CUT], 1, "partial_success", id="filled, and cut to the cash"),
+        pytest.param([CUT], 0, "partial_success", id="cut to the cash"),
+        pytest.param([SKIPPED], 1, "failure", id="skipped for lack of cash"),
         pytest.param([PARTLY], 0, "partial_success", id="partly filled"),
         pytest.param([FILLED, REJECTED], 0, "partial_success", id="filled and rejected"),
         pytest.param([FILLED, DENIED], 1, "partial_success", id="filled, denied and a hold"),
@@ -290,6 +304,7 @@ def test_item_has_every_field() -> None:
         "filled_qty": Decimal(10),
         "filled_avg_price": Decimal("10.02"),
         "submitted_at": later(1),
+        "filled_at": None,
         "closed_at": later(2),
     }
 
@@ -312,8 +327,8 @@ def test_result_has_every_field_of_the_plan() -> None:
 
 
 def test_differences_are_in_the_result_and_make_it_unresolved() -> None:
-    plan = a_plan(an_item("FULL"))
-    result = build_result(plan, a_state(plan), {"FULL": FILLED}, NOW, [Difference("FULL", "one share too many")])
+    plan, found = a_plan(an_item("FULL")), Difference("FULL", "one share too many")
+    result = build_result(plan, a_state(plan), {"FULL": FILLED}, PlanEnd(NOW, TOLERANCE, [found]))
 
     assert result.status is ExecutionStatus.UNRESOLVED
     assert [(one.symbol, one.problem) for one in result.differences] == [("FULL", "one share too many")]
@@ -322,7 +337,7 @@ def test_differences_are_in_the_result_and_make_it_unresolved() -> None:
 def test_item_missing_from_the_journal_is_unresolved() -> None:
     plan = a_plan(an_item("LOST"))
 
-    order = build_result(plan, a_state(plan), {}, NOW).orders[0]
+    order = build_result(plan, a_state(plan), {}, PlanEnd(NOW, TOLERANCE)).orders[0]
 
     assert (order.outcome, order.error_code, order.timestamp) == (Outcome.UNRESOLVED, Code.JOURNAL_INCOMPLETE, NOW)
     assert order.error_message == "the journal has no order for this item; check the orders at the broker"
@@ -330,7 +345,7 @@ def test_item_missing_from_the_journal_is_unresolved() -> None:
 
 
 def test_half_a_share_is_a_trade_with_a_price() -> None:
-    parent = a_parent(a_filled_child("0.5", "10"), qty="0.5", symbol="HALF", outcome=Outcome.PARTIALLY_FILLED)
+    parent = a_parent(a_filled_child("0.5", "10"), qty="1", symbol="HALF", outcome=Outcome.PARTIALLY_FILLED)
     result = result_of(parent)
     assert result.orders[0].price == 10
     assert result.status is ExecutionStatus.PARTIAL_SUCCESS

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.market import Side
 from rebalance_executor.domain.orders import ChildState, Outcome
-from rebalance_executor.domain.result_builder import build_result
+from rebalance_executor.domain.result_builder import PlanEnd, build_result
 from rebalance_executor.domain.shortfall import Shortfall, of_parent, of_plan
 from tests.support.builders import BUY, NOW, SELL, a_child, a_filled_child, a_parent, a_plan, a_state, an_item
 from tests.support.properties import decimals, property_test, quotes, sides
@@ -77,7 +78,7 @@ def test_parts_add_up_in_dollars_and_in_basis_points(side: Side, arrival: Any, f
     item = an_item(action=side.name, amount="1000" if side is BUY else "-1000")
     parent = a_parent(*children, side=side, qty=str(qty), arrival=arrival, outcome=Outcome.FILLED)
     plan = a_plan(item)
-    result = build_result(plan, a_state(plan), {"ABC": parent}, NOW)
+    result = build_result(plan, a_state(plan), {"ABC": parent}, PlanEnd(NOW, ExecutionConfig().success_tolerance))
 
     shown: Any
     for shown in (result, *result.orders):

@@ -137,6 +137,28 @@ def test_exit_in_whole_shares_names_the_remainder() -> None:
     assert parent.message == "only whole shares can be sold; 0.4 of 10.4 remain"
 
 
+@pytest.mark.parametrize(
+    ("parent", "requested", "qty"),
+    [
+        pytest.param(sized(an_item(amount="1000")), "100", "100", id="buy"),
+        pytest.param(
+            sized(an_item(amount="1005"), asset=an_asset(fractionable=False)), "100.5", "100", id="whole shares"
+        ),
+        pytest.param(sized(sell("-33.333333333"), position=a_position("10")), "3.333333", "3.333333", id="sell"),
+        pytest.param(sized(sell("-80"), position=a_position("10", "4.5")), "8", "4.5", id="sell, some available"),
+        pytest.param(sized(sell("-120"), position=a_position("10")), "12", "10", id="sell above the position"),
+        pytest.param(sized(an_exit(), position=a_position("1.234567891")), "1.234567891", "1.234567891", id="exit"),
+        pytest.param(sized(an_exit(), position=a_position("10", "4.5")), "10", "4.5", id="exit, some available"),
+    ],
+)
+def test_requested_shares_are_those_before_any_reduction(parent: ParentOrder, requested: str, qty: str) -> None:
+    assert (parent.requested_qty, parent.qty) == (Decimal(requested), Decimal(qty))
+
+
+def test_item_that_is_denied_before_it_is_sized_has_no_requested_shares() -> None:
+    assert sized(an_item(), quote=None).requested_qty is None
+
+
 def test_parent_keeps_its_item_and_its_arrival_quote() -> None:
     parent = sized(an_item("ABC", amount="1000", priority=3))
     assert (parent.symbol, parent.priority, parent.planned_amount) == ("ABC", 3, Decimal(1000))

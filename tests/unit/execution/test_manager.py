@@ -355,6 +355,9 @@ def test_buys_are_scaled_at_quotes_of_the_gate() -> None:
     assert fakes.parent("BBB").qty == Decimal("29.409861")  # 3,000.10 at 102.01
 
 
+BUY_30_BBB = a_plan(an_item("BBB", amount="3000"))
+
+
 def test_buy_that_does_not_fit_is_skipped_and_logged() -> None:
     fakes = fakes_with(cash_buffer=0)
     fakes.broker.cash = Decimal(0)
@@ -369,6 +372,30 @@ def test_buy_that_does_not_fit_is_skipped_and_logged() -> None:
     (skipped,) = fakes.fields(LogEvent.ITEM_SKIPPED)
     assert (skipped["symbol"], skipped["outcome"]) == ("CCC", Outcome.SKIPPED)
     assert fakes.parent("CCC").settled_at == fakes.clock.now()
+    assert result.status is ExecutionStatus.PARTIAL_SUCCESS
+
+
+def test_resumed_run_keeps_what_the_plan_asked_for() -> None:
+    fakes = fakes_with(cash_buffer=0, child_wait_seconds=600)
+    fakes.broker.cash = Decimal(1000)
+    fakes.broker.script("BBB", RESTS)
+    with pytest.raises(PlanYielded):
+        fakes.execute(BUY_30_BBB, seconds=100)
+    fakes.broker.cash = Decimal(50_000)
+    result = fakes.execute(BUY_30_BBB, run_id="run-2")
+
+    (order,) = result.orders
+    assert (order.outcome, order.error_code, result.runs) == (Outcome.FILLED, Code.SCALED_TO_CASH, 2)
+    assert (order.requested_shares, order.requested_trade_amount) == (Decimal(30), Decimal(3000))
+    assert order.planned_shares == order.shares == Decimal("9.999000")
+    assert (result.status, result.orders_scaled) == (ExecutionStatus.PARTIAL_SUCCESS, 1)
+
+
+def test_configured_tolerance_decides_about_success() -> None:
+    fakes = fakes_with(cash_buffer=0, success_tolerance="0.7")
+    fakes.broker.cash = Decimal(1000)
+
+    assert fakes.execute(BUY_30_BBB).status is ExecutionStatus.SUCCESS
 
 
 def test_plan_of_sells_needs_no_budget() -> None:

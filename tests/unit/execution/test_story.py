@@ -237,6 +237,7 @@ def test_every_step_is_logged() -> None:
                 "orders_succeeded": 2,
                 "orders_skipped": 0,
                 "orders_denied": 0,
+                "orders_scaled": 0,
                 "orders_rejected": 0,
                 "orders_unresolved": 0,
                 "total_trade_value": Decimal("5000.10"),

@@ -30,6 +30,14 @@ _MAX_DIGITS_BEFORE_POINT, _MAX_DIGITS_AFTER_POINT = 18, 40
 """Larger or finer amounts exceed what the arithmetic of amounts can do."""
 _FIRST_YEAR, _LAST_YEAR = 1970, 2200
 """Other times are placeholders, such as the year 1; the arithmetic of times overflows with them."""
+_CLOSING_TIMES = {
+    "filled": "filled_at",
+    "canceled": "canceled_at",
+    "expired": "expired_at",
+    "rejected": "failed_at",
+    "replaced": "replaced_at",
+}
+"""Field with the time of each final status."""
 _BLOCKING_FLAGS = ("trading_blocked", "account_blocked", "trade_suspended_by_user")
 
 
@@ -124,7 +132,6 @@ def trade(symbol: str, payload: object) -> Trade:
 def order(payload: object) -> BrokerOrder:
     """Parse an order in any status."""
     document = _mapping(payload, "order")
-    closed = ("filled_at", "canceled_at", "expired_at", "failed_at", "replaced_at")
     qty = _optional_amount(document, "qty", "order")
     return BrokerOrder(
         id=_text(document, "id", "order"),
@@ -138,8 +145,22 @@ def order(payload: object) -> BrokerOrder:
         filled_avg_price=_optional_amount(document, "filled_avg_price", "order"),
         limit_price=_optional_amount(document, "limit_price", "order"),
         submitted_at=_optional_time(document, "submitted_at"),
-        closed_at=next((time for name in closed if (time := _optional_time(document, name))), None),
+        closed_at=_closed_at(document),
+        filled_at=_optional_time(document, "filled_at"),
     )
+
+
+def _closed_at(document: Mapping[str, Any]) -> datetime | None:
+    """Return when an order ended; None while it is open.
+
+    The status decides which field counts: ``filled_at`` of a canceled order is its last fill. If that field is missing,
+    the latest of the others is the best that is known.
+    """
+    field = _CLOSING_TIMES.get(document["status"])
+    if field is None:
+        return None
+    times = [time for name in _CLOSING_TIMES.values() if (time := _optional_time(document, name)) is not None]
+    return _optional_time(document, field) or max(times, default=None)
 
 
 def entries(payload: object, kind: str, symbols: Collection[str]) -> list[Mapping[str, Any]]:
