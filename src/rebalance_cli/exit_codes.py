@@ -20,13 +20,13 @@ class Exit(IntEnum):
     """Exit code of a command."""
 
     COMPLETE = 0
-    """Done: ``success`` or ``success_with_skips``."""
+    """Done: ``success`` or ``success_with_skips``; every traded item reached what the plan asked for."""
     BROKEN = 1
     """A program or a server failed. The message says which one and where its log is."""
     USAGE = 2
     """The input or the configuration is invalid. The message says what to change."""
     PARTIAL = 3
-    """Some orders filled as planned, others did not."""
+    """Something was traded, but not every order as planned: some fell short, or were cut to the cash."""
     DENIED = 4
     """Nothing was traded: denied by the controls, rejected by the broker, or not filled."""
     IN_PROGRESS = 5

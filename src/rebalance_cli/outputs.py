@@ -113,7 +113,8 @@ class OrderLine(Answer):
     symbol: str
     side: str
     stage: str = Field(description="waiting, working, or the outcome.")
-    qty: Amount = Field(description="Target quantity in shares.")
+    qty: Amount = Field(description="Frozen quantity in shares, after any reduction.")
+    requested_qty: Amount = Field(description="Shares that the plan asked for, before any reduction.")
     filled_qty: Amount
     attempts: int = Field(description="Number of orders sent.")
     limit_price: Amount | None = Field(description="Limit price of the open order; null if none is open.")
@@ -133,7 +134,7 @@ class PlanDetails(Answer):
     source: str | None = Field(description="Object version in S3 that the plan was read from; null if it was inline.")
     started_at: Timestamp
     finished_at: Timestamp | None
-    filled_dollars: Amount
+    filled_dollars: Amount = Field(description="Sum of the orders' filled dollars, each rounded to the cent.")
     runs: tuple[RunLine, ...]
     orders: tuple[OrderLine, ...]
 
@@ -207,6 +208,10 @@ class PreviewOrder(Answer):
     message: str | None
     planned_amount: Amount = Field(description="Amount in the plan, in dollars, signed.")
     qty: Amount = Field(description="Shares that would be ordered.")
+    requested_qty: Amount = Field(description="Shares that the plan asks for; 0 if the item cannot be sized.")
+    as_planned: bool = Field(
+        default=False, description="True if the order reaches what the plan asks for, or if no trade is needed."
+    )
     type: str | None = Field(description="Type of the first order that would be sent.")
     limit_price: Amount | None
     bid: Amount | None
@@ -229,7 +234,7 @@ class Preview(Answer):
     sells: Amount = Field(description="Sells at the midpoint, in dollars.")
     buys: Amount = Field(description="Buys at the midpoint, in dollars, after scaling to the cash.")
     estimated_cost: Amount = Field(description="Estimated cost of all orders, in dollars.")
-    cash: Amount = Field(description="Dollars available now.")
+    cash: Amount = Field(description="Dollars available now, to the cent.")
     cash_after: Amount = Field(description="Expected dollars afterwards.")
     buy_budget: Amount | None = Field(description="Dollars that the buys are scaled to; null without buys.")
     unfinished: UnfinishedAnswer | None = Field(

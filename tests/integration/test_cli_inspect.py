@@ -67,6 +67,31 @@ def test_status_of_a_plan_ends_with_the_exit_code_of_its_result(executed: Termin
     assert executed.type("status", executed.file(PLAN)).exit_code == 3, "a file can name the plan"
 
 
+def test_every_command_says_that_a_buy_was_cut_by_cash(tmp_path: Path) -> None:
+    """Reproduction U4: the terminal printed "5 of 5 orders as planned" and ended with 0."""
+    with a_world(cash="1000") as world:
+        assert world.deliver(plan(buy("AAA", "500", priority=1), buy("BBB", "900", priority=2)))["success"] is False
+        terminal = Terminal(world, tmp_path, {})
+        result = terminal.json("execution-result", "report", "plan-1", code=3)
+        status = terminal.json("cli/status-plan", "status", "plan-1", code=3)
+        story = terminal.json("cli/explain", "explain", "plan-1", "BBB")
+        printed = {name: terminal.type(name, "plan-1") for name in ("report", "watch")}
+        page = tmp_path / "report.html"
+        written = terminal.type("report", "plan-1", "--html", str(page))
+
+    words = "1 of 2 orders as planned; BBB cut to 54 % by cash"
+    assert (result["status"], result["orders_succeeded"], result["orders_scaled"]) == ("partial_success", 1, 1)
+    order = result["orders"][1]
+    assert (order["requested_shares"], order["requested_trade_amount"], order["outcome"]) == ("9", "900", "FILLED")
+    assert [(o["qty"], o["requested_qty"]) for o in status["orders"]][1] == (order["planned_shares"], "9")
+    assert story["order"]["success"] is False
+    assert {name: (done.exit_code, words in " ".join(done.stdout.split())) for name, done in printed.items()} == {
+        "report": (3, True),
+        "watch": (3, True),
+    }
+    assert (written.exit_code, words in page.read_text(encoding="utf-8")) == (3, True)
+
+
 def test_status_of_an_unknown_plan_prints_the_next_command(terminal: Terminal) -> None:
     done = terminal.type("status", "nothing")
 

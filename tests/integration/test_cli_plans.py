@@ -152,11 +152,12 @@ def test_preview_predicts_the_result_and_sends_nothing(terminal: Terminal) -> No
 
 def test_preview_scales_buys_to_the_cash(terminal: Terminal) -> None:
     answer = terminal.json(
-        "cli/preview", "preview", terminal.file(plan(buy("BBB", "2000"), buy("CCC", "900", priority=2)))
+        "cli/preview", "preview", terminal.file(plan(buy("BBB", "2000"), buy("CCC", "900", priority=2))), code=3
     )
 
     assert decisions(answer) == {"BBB": ("send", "SCALED_TO_CASH"), "CCC": ("skip", "INSUFFICIENT_CASH")}
     assert answer["buy_budget"] == "1492.5"
+    assert [(o["requested_qty"], o["as_planned"]) for o in answer["orders"]] == [("20", False), ("9", False)]
 
 
 def test_preview_shares_a_shortage_among_equal_priorities(terminal: Terminal) -> None:

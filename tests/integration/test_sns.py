@@ -35,12 +35,13 @@ def topic() -> Iterator[Topic]:
         yield Topic(session)
 
 
-def publish(topic: Topic) -> None:
-    SnsPublisher(topic.arn, topic.client).publish(result())  # type: ignore[arg-type]
+def publish(topic: Topic, *, success: bool = True) -> None:
+    SnsPublisher(topic.arn, topic.client).publish(result(success=success))  # type: ignore[arg-type]
 
 
-def test_result_is_one_message_with_filter_attributes(topic: Topic) -> None:
-    publish(topic)
+@pytest.mark.parametrize(("success", "attention"), [(True, "false"), (False, "true")])
+def test_result_is_one_message_with_filter_attributes(topic: Topic, attention: str, *, success: bool) -> None:
+    publish(topic, success=success)
 
     (message,) = topic.received()
     assert str(message["Subject"]).startswith("Rebalance ")
@@ -49,7 +50,7 @@ def test_result_is_one_message_with_filter_attributes(topic: Topic) -> None:
     assert isinstance(attributes, dict)
     assert attributes["account"]["Value"] == result().account
     assert attributes["status"]["Value"] == result().status.value
-    assert attributes["needs_attention"]["Value"] in ("true", "false")
+    assert attributes["needs_attention"]["Value"] == attention
 
 
 @pytest.mark.parametrize(

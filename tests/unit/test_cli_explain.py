@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -125,6 +126,43 @@ def test_a_cancel_shows_whether_another_order_follows() -> None:
     assert "attempt 1: cancel requested; attempt 2 follows at a new price" in steps
     assert "attempt 2: cancel requested; no further attempt" in steps
     assert "attempt 2: canceled, 0 of 7.227358 shares filled" in steps
+
+
+def test_u6_order_that_was_partly_filled_ends_after_its_cancel_was_requested() -> None:
+    """Reproduction U6: the time of the last fill was shown as the end, before the cancel."""
+    canceled = replace(
+        child(),
+        state=ChildState.CANCELED,
+        status="canceled",
+        filled_qty=Decimal(4),
+        filled_avg_price=Decimal("101.5"),
+        submitted_at=NOW + timedelta(seconds=12),
+        filled_at=NOW + timedelta(milliseconds=12_789),
+        cancel_requested_at=NOW + timedelta(seconds=18),
+        closed_at=NOW + timedelta(milliseconds=18_088),
+    )
+    answer = explain(parent(children=(canceled,)))
+
+    steps = [(step.event, (step.at - NOW).total_seconds()) for step in answer.steps if step.text.startswith("attempt")]
+    assert steps[-3:] == [("order.submitted", 12), ("order.cancel_requested", 18), ("order.canceled", 18.088)]
+
+
+def test_parts_of_the_cost_add_up_to_the_cost() -> None:
+    priced = replace(filled_parent().children[0], bid=Decimal("101.4949"), ask=Decimal("101.5249"))
+    order = parent(children=(priced,)).settled(Outcome.FILLED, None, None, NOW)
+
+    (told,) = (text for text in texts(explain(order)) if "than arrival mid" in text)
+
+    cost, delay, spread, residual = (Decimal(one) for one in re.findall(r"-?\d+\.\d\d", told))
+    assert cost == abs(delay + spread + residual)
+
+
+def test_reduced_order_shows_what_was_requested() -> None:
+    reduced = parent(qty=Decimal("2.8"), requested_qty=Decimal("5.8"))
+    answer = explain(reduced)
+
+    assert answer.verdict == "no outcome yet; 0 of 5.8 shares filled"
+    assert "quantity frozen at 2.8 shares of 5.8 requested" in texts(answer)[0]
 
 
 @pytest.mark.parametrize(

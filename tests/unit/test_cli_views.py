@@ -54,6 +54,8 @@ def order(symbol: str, action: str, outcome: str, **fields: Any) -> dict[str, An
         "planned_trade_amount": "0",
         "shares": "0",
         "planned_shares": "0",
+        "requested_trade_amount": fields.get("planned_trade_amount", "0"),
+        "requested_shares": fields.get("planned_shares", "0"),
         "price": None,
         "expected_price": None,
         "slippage_amount": None,
@@ -223,16 +225,93 @@ def test_every_status_is_explained(status: str, words: str) -> None:
     assert words in text(facts(result_facts(result(*MIXED, status=status))))
 
 
-def test_a_skipped_buy_is_not_called_an_item_without_a_trade() -> None:
-    skipped = order("XYZ", "BUY", "SKIPPED", skip_reason="INSUFFICIENT_CASH", error_code="INSUFFICIENT_CASH")
+SKIPPED = order("XYZ", "BUY", "SKIPPED", skip_reason="INSUFFICIENT_CASH", error_code="INSUFFICIENT_CASH")
+SPY_CUT = filled("SPY", "BUY", "2.80", "689.25", "689.25", "0") | {
+    "success": False,
+    "requested_shares": "5.80",
+    "requested_trade_amount": "4000",
+    "planned_trade_amount": "4000",
+    "error_code": "SCALED_TO_CASH",
+}
+"""Reproduction U4: 5.80 shares planned, 2.80 bought."""
 
-    shown = text(facts(result_facts(result(MIXED[0], skipped, status="success_with_skips"))))
 
-    assert "all trades filled; some items were skipped" in shown
+def sentence(shown: ExecutionResult) -> str:
+    """Return the facts about a result as one line."""
+    return " ".join(text(facts(result_facts(shown))).split())
+
+
+def test_u4_terminal_names_the_order_that_was_cut_by_cash() -> None:
+    others = [filled(symbol, "BUY", "1", "10", "10", "0") for symbol in ("AAA", "BBB", "CCC", "DDD")]
+    cut = result(*others, SPY_CUT, orders_succeeded=4)
+
+    assert "4 of 5 orders as planned; SPY cut to 48 % by cash" in sentence(cut)
+    assert symbol_to_explain(cut) == "SPY"
+    *_, last = text(orders_table(cut, 80)).splitlines()
+    assert last.split()[:5] == ["SPY", "BUY", "cut", "2.8", "5.8"]
+    rows = {line.split()[0]: line.split()[1:] for line in text(sums_table(cut, 80)).splitlines() if line.strip()}
+    assert rows["All"][:4] == ["5", "4", "4,040.00", "1,969.90"]
+
+
+@pytest.mark.parametrize(
+    ("one", "words"),
+    [
+        (SPY_CUT, "SPY cut to 48 % by cash"),
+        (SPY_CUT | {"error_code": "REDUCED_TO_AVAILABLE"}, "SPY cut to 48 % by the shares available"),
+        (SPY_CUT | {"error_code": "LATE_FILL"}, "SPY cut to 48 %"),
+        (SPY_CUT | {"error_code": None}, "SPY cut to 48 %"),
+        (SPY_CUT | {"outcome": "PARTIALLY_FILLED"}, "SPY 48 % filled"),
+        (SPY_CUT | {"shares": "5.79"}, "SPY cut to 99 % by cash"),
+        (SKIPPED, "XYZ skipped for lack of cash"),
+        (order("XYZ", "BUY", "DENIED"), "XYZ denied"),
+    ],
+)
+def test_every_shortfall_is_named(one: dict[str, Any], words: str) -> None:
+    assert sentence(result(one, orders_succeeded=0)).split("as planned; ")[1].startswith(f"{words} ")
+
+
+def test_many_shortfalls_are_counted() -> None:
+    denied = [order(symbol, "BUY", "DENIED") for symbol in ("AAA", "BBB", "CCC", "DDD", "EEE")]
+
+    assert "0 of 5 orders as planned; AAA denied, BBB denied, CCC denied, 2 more" in sentence(
+        result(*denied, orders_succeeded=0)
+    )
+
+
+def test_order_that_fell_short_is_neither_green_nor_dim() -> None:
+    for one in (SPY_CUT, SKIPPED):
+        (shown,) = result(one).orders
+        assert styles.outcome_tone(shown) == "warn"
+
+
+README_DAY = (
+    filled("TLT", "SELL", "1", "11999.316", "1", "0.684"),
+    filled("AAPL", "SELL", "1", "5000.196", "1", "-0.196"),
+    filled("GLD", "BUY", "1", "9999.564", "1", "-0.436"),
+    filled("QQQ", "BUY", "1", "4999.764", "1", "-0.244"),
+    filled("MSFT", "BUY", "1", "1999.914", "1", "-0.085"),
+)
+"""Reproduction U5: amounts whose exact sums round to other cents than the sums of what is shown."""
+
+
+def test_u5_sums_on_screen_are_those_of_the_figures_on_screen() -> None:
+    day = result(*README_DAY, orders_succeeded=5)
+    shown = text(plan_view(day, 120, Cash(Decimal("5000.004"), Decimal("5000.27"))), 120)
+    rows = {line.split()[0]: line.replace(",", "").split() for line in shown.splitlines() if line.strip()}
+    cells = {symbol: (Decimal(row[-3]), Decimal(row[-1])) for symbol, row in rows.items() if symbol.isupper()}
+
+    sold, bought = -(cells["TLT"][1] + cells["AAPL"][1]), sum(cells[s][1] for s in ("GLD", "QQQ", "MSFT"))
+    assert (Decimal(rows["Sells"][4]), Decimal(rows["Buys"][4])) == (sold, bought)
+    assert Decimal(rows["All"][4]) == sold + bought
+    assert Decimal(rows["All"][6]) == Decimal(rows["Sells"][6]) + Decimal(rows["Buys"][6])
+    assert Decimal(rows["All"][6]) == sum(slippage for slippage, _ in cells.values())
+    assert f"5,000.00 + {sold:,.2f} sold − {bought:,.2f} bought = {5000 + sold - bought:,.2f}" in shown
+    assert "5,000.27 at the broker: it adds up, but for 0.02 of rounding" in shown
+    assert f"Filled ${sold + bought:,.2f}, 5 of 5 orders as planned" in sentence(day)
 
 
 def test_a_plan_of_holds_shows_that_there_was_nothing_to_trade() -> None:
-    holds = result(order("AAPL", "HOLD", "SKIPPED"), status="success", slippage_bps=None)
+    holds = result(order("AAPL", "HOLD", "SKIPPED", skip_reason="HOLD"), status="success", slippage_bps=None)
 
     shown = text(facts(result_facts(holds)))
 
@@ -333,6 +412,7 @@ def test_a_preview_fits_into_the_width_and_cuts_no_number(width: int) -> None:
         message=None,
         planned_amount="-1500",
         qty="11.123456",
+        requested_qty="11.123456",
         type="limit",
         limit_price="400.10",
         bid="400.10",
@@ -384,7 +464,8 @@ def test_every_member_has_a_word_and_a_style(table: Mapping[object, object], mem
 
 @pytest.mark.parametrize("outcome", Outcome)
 def test_every_outcome_has_a_tone_in_the_report(outcome: Outcome) -> None:
-    assert styles.outcome_tone(outcome) in {"good", "warn", "bad", "dim"}
+    (one,) = result(order("AAPL", "BUY", outcome)).orders
+    assert styles.outcome_tone(one) in {"good", "warn", "bad", "dim"}
 
 
 def test_every_event_of_an_item_ends_the_item_except_a_reduced_quantity() -> None:

@@ -297,6 +297,7 @@ _ORDER_FIELDS = (
     "filled_qty",
     "filled_avg_price",
     "submitted_at",
+    "filled_at",
     "closed_at",
 )
 

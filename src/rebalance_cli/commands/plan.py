@@ -74,8 +74,8 @@ def validate(session: CommandSession, plan: PlanFile) -> None:
 def preview(session: CommandSession, plan: PlanFile) -> None:
     """Show what would be sent, denied and skipped, with estimates from live quotes. Sends nothing.
 
-    Exit codes: 0 everything would be sent or skipped, 2 the plan has a result already, 3 some items denied, 4 all items
-    denied, 5 the plan has started and is not finished, 6 halted.
+    Exit codes: 0 everything would be traded as planned, 2 the plan has a result already, 3 some items denied or reduced
+    for lack of cash, 4 nothing would be sent, 5 the plan has started and is not finished, 6 halted.
     """
     event = read_single_plan(plan)
     (document,) = event.plans
@@ -97,10 +97,9 @@ def preview_exit_code(answer: Preview) -> Exit:
     """Return the exit code of a preview."""
     if answer.code is not None:
         return Exit.HALTED if answer.code == Code.HALTED else Exit.DENIED
-    decisions = {order.decision for order in answer.orders}
-    if Decision.DENY not in decisions:
+    if all(order.as_planned for order in answer.orders):
         return Exit.COMPLETE
-    return Exit.PARTIAL if Decision.SEND in decisions else Exit.DENIED
+    return Exit.PARTIAL if any(order.decision is Decision.SEND for order in answer.orders) else Exit.DENIED
 
 
 # --- execute ---------------------------------------------------------------------------------------------

@@ -22,9 +22,9 @@ from rebalance_cli.outputs import (
 )
 from rebalance_cli.queries.plans import LeaseHolder, PlanRecord, PlanRow
 from rebalance_executor.domain.journal import PlanState
-from rebalance_executor.domain.market import ZERO
 from rebalance_executor.domain.orders import ChildOrder, ParentOrder
 from rebalance_executor.domain.shortfall import of_parent
+from rebalance_executor.domain.values import cents, sum_of_cents
 from rebalance_executor.execution.events import LogEvent, Severity
 
 _EVENTS = {event.value: event for event in LogEvent}
@@ -90,7 +90,7 @@ def plan_details(record: PlanRecord) -> PlanDetails:
         source=plan.source,
         started_at=plan.started_at,
         finished_at=result.execution_timestamp if result is not None else None,
-        filled_dollars=sum((parent.filled_value for parent in record.journal.parents.values()), ZERO),
+        filled_dollars=sum_of_cents(parent.filled_value for parent in record.journal.parents.values()),
         runs=tuple(
             RunLine(
                 run_id=run.run_id,
@@ -118,6 +118,7 @@ def _order_line(parent: ParentOrder) -> OrderLine:
         side=parent.side.value,
         stage=parent.outcome.value.lower() if parent.outcome is not None else stage,
         qty=parent.qty,
+        requested_qty=parent.requested,
         filled_qty=parent.filled_qty,
         attempts=parent.attempts,
         limit_price=parent.open_child.limit_price if parent.open_child is not None else None,
@@ -157,7 +158,7 @@ def explain_order(record: PlanRecord, parent: ParentOrder, log_records: Iterable
 
 
 def _verdict(parent: ParentOrder) -> str:
-    facts = [f"{_fills(parent)} filled"] if parent.qty else []
+    facts = [f"{_fills(parent)} filled"] if parent.requested else []
     if parent.outcome is None:
         return "; ".join(["no outcome yet", *facts])
     facts += [parent.message] if parent.message else []
@@ -189,7 +190,8 @@ def _parent_steps(record: PlanRecord, parent: ParentOrder) -> Iterator[Step]:
         quote = parent.arrival
         facts.append(f"arrival quote {price(quote.bid)} / {price(quote.ask)}, mid {price(quote.mid)}")
     if parent.qty:
-        facts.append(f"quantity frozen at {_shares(parent.qty)} shares")
+        of = f" of {_shares(parent.requested)} requested" if _shares(parent.requested) != _shares(parent.qty) else ""
+        facts.append(f"quantity frozen at {_shares(parent.qty)} shares{of}")
     yield _step(record.plan.started_at, LogEvent.PLAN_STARTED, "; ".join(facts))
     for child in parent.children:
         yield from _child_steps(parent, child)
@@ -204,9 +206,10 @@ def _cost(parent: ParentOrder) -> str:
     if shortfall is None or not parent.filled_qty:
         return ""
     word = "better" if shortfall.total < 0 else "worse"
-    parts = (("delay", shortfall.delay), ("spread", shortfall.spread), ("residual", shortfall.residual))
+    total, delay, spread = cents(shortfall.total), cents(shortfall.delay), cents(shortfall.spread)
+    parts = (("delay", delay), ("spread", spread), ("residual", total - delay - spread))
     shown = ", ".join(f"{name} {dollars(amount)}" for name, amount in parts)
-    return f"; ${dollars(abs(shortfall.total))} {word} than arrival mid ({shown})"
+    return f"; ${dollars(abs(total))} {word} than arrival mid ({shown})"
 
 
 def _child_steps(parent: ParentOrder, child: ChildOrder) -> Iterator[Step]:
@@ -251,7 +254,7 @@ def _after_cancel(parent: ParentOrder, child: ChildOrder) -> str:
 
 
 def _fills(parent: ParentOrder) -> str:
-    return f"{_shares(parent.filled_qty)} of {_shares(parent.qty)} shares"
+    return f"{_shares(parent.filled_qty)} of {_shares(parent.requested)} shares"
 
 
 def _shares(quantity: Decimal) -> str:

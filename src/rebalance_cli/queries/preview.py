@@ -15,7 +15,7 @@ from rebalance_cli.context import CliContext
 from rebalance_cli.outputs import Decision, Preview, PreviewOrder
 from rebalance_executor.adapters.dynamodb.risk_store import DynamoRiskStore
 from rebalance_executor.domain.cash import buy_budget, buy_funds, scale_to_budget
-from rebalance_executor.domain.codes import Code
+from rebalance_executor.domain.codes import NO_TRADE_NEEDED, Code
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.controls import check_fresh
 from rebalance_executor.domain.errors import PlanExpired
@@ -34,8 +34,10 @@ from rebalance_executor.domain.market import (
 from rebalance_executor.domain.orders import Outcome, ParentOrder
 from rebalance_executor.domain.plan import Action, RebalancePlan, RebalancePlanItem
 from rebalance_executor.domain.pricing import far_touch
+from rebalance_executor.domain.result_builder import reaches_request
 from rebalance_executor.domain.risk_state import KillSwitchRecord, RiskState
 from rebalance_executor.domain.strategy import DecisionContext, Place, Settle, decide
+from rebalance_executor.domain.values import cents
 from rebalance_executor.execution.account_access import AccountAccess
 from rebalance_executor.execution.ports import Broker, Lease
 from rebalance_executor.execution.pretrade import PreTrade
@@ -171,7 +173,7 @@ def preview_plan(ctx: CliContext, plan: RebalancePlan, account: str) -> Preview:
     run = PreTrade(access).start(plan, lease, deadline)
     quotes = access.quotes.latest
     budget = _scale_buys(run, broker, quotes, config, now) if plan.trades else None
-    orders = tuple(_preview_item(item, run, quotes, config, now) for item in plan.items)
+    orders = tuple(_judged(_preview_item(item, run, quotes, config, now), run, config) for item in plan.items)
     return _summarize(run, orders, budget, expired or _common_denial(orders), paper=ctx.settings.alpaca_paper)
 
 
@@ -209,6 +211,14 @@ def _preview_item(
     return _preview_order(item, parent, Decision.SEND, parent.code, parent.message, first=first)
 
 
+def _judged(order: PreviewOrder, run: Run, config: ExecutionConfig) -> PreviewOrder:
+    """Return the order with the answer to whether it reaches what the plan asks for."""
+    is_planned = order.code in NO_TRADE_NEEDED
+    if order.decision is Decision.SEND:
+        is_planned = reaches_request(run.parents[order.symbol], order.qty, config.success_tolerance)
+    return order.model_copy(update={"as_planned": is_planned})
+
+
 def _preview_order(
     item: RebalancePlanItem,
     parent: ParentOrder | None,
@@ -232,6 +242,7 @@ def _preview_order(
         message=message,
         planned_amount=item.trade_amount,
         qty=qty,
+        requested_qty=parent.requested if parent is not None else ZERO,
         type=first.type.value if first is not None else None,
         limit_price=first.limit_price if first is not None else None,
         bid=arrival.bid if arrival is not None else None,
@@ -261,7 +272,7 @@ def _summarize(
     sells = -sum((o.estimated_amount for o in orders if o.action is Action.SELL), ZERO)
     buys = sum((o.estimated_amount for o in orders if o.action is Action.BUY), ZERO)
     cost = sum((o.estimated_cost for o in orders), ZERO)
-    cash = run.state.starting_funds
+    cash = cents(run.state.starting_funds)
     return Preview(
         plan_id=run.plan.plan_id,
         account=run.state.account,

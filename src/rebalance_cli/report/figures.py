@@ -171,14 +171,15 @@ def timeline(parent: ParentOrder, started_at: datetime) -> Markup | None:
         def bps(price: Decimal) -> float:
             return float((price - mid) / mid * 10_000)
 
-        first, last = seconds(parent.children[0].latest_send), max(seconds(_end(parent, c)) for c in parent.children)
-        times = [0.0, *(seconds(c.latest_send) for c in priced), last]
+        first, last = seconds(_start(parent.children[0])), max(seconds(_end(parent, c)) for c in parent.children)
+        times = [0.0, *(seconds(_start(c)) for c in priced), last]
         bids = [bps(arrival.bid), *(bps(c.bid) for c in priced if c.bid is not None)]
         asks = [bps(arrival.ask), *(bps(c.ask) for c in priced if c.ask is not None)]
         axes.fill_between(times, [*bids, bids[-1]], [*asks, asks[-1]], step="post", color=BAND, linewidth=0, zorder=1)
         axes.axhline(0, color=LINE, linewidth=0.8, zorder=2)
         for child in parent.children:
-            _draw_order(axes, child, (seconds(child.latest_send), seconds(_end(parent, child))), bps)
+            times_of_child = (_start(child), child.filled_at or _end(parent, child), _end(parent, child))
+            _draw_order(axes, child, [seconds(at) for at in times_of_child], bps)
         margin = max(0.05 * (last - first), 0.5)
         axes.set_xlim(first - margin, last + margin)  # not from 0: after a long wait the orders would be too small
         axes.set_xlabel("seconds since the plan started")
@@ -187,18 +188,31 @@ def timeline(parent: ParentOrder, started_at: datetime) -> Markup | None:
         return _svg(figure, f"Orders of {parent.symbol} against its quotes")
 
 
+def _start(child: ChildOrder) -> datetime:
+    """Return when a child order was at the broker; if the broker does not say, when it was sent at the latest."""
+    return child.submitted_at or child.latest_send
+
+
 def _end(parent: ParentOrder, child: ChildOrder) -> datetime:
     """Return when a child order closed; if it never did, when its item was settled."""
     return child.closed_at or parent.settled_at or child.latest_send
 
 
-def _draw_order(axes: Axes, child: ChildOrder, times: tuple[float, float], to_bps: Callable[[Decimal], float]) -> None:
-    start, end = times
+def _draw_order(axes: Axes, child: ChildOrder, times: Sequence[float], to_bps: Callable[[Decimal], float]) -> None:
+    """Draw one limit from its start to its end, with its fills at their time.
+
+    Args:
+        axes: the plot.
+        child: the order.
+        times: start, latest fill and end in seconds.
+        to_bps: position of a price.
+    """
+    start, filled, end = times
     if child.limit_price is not None:
         level = to_bps(child.limit_price)
         axes.plot([start, end], [level, level], color=ACCENT, linewidth=2, solid_capstyle="butt", zorder=3)
     if child.filled_qty and child.filled_avg_price is not None:
-        axes.plot(end, to_bps(child.filled_avg_price), "o", color=GOOD, markersize=5, zorder=4)
+        axes.plot(filled, to_bps(child.filled_avg_price), "o", color=GOOD, markersize=5, zorder=4)
     elif child.closed_at is not None and child.limit_price is not None:
         axes.plot(end, to_bps(child.limit_price), "x", color=DIM, markersize=4.5, zorder=4)
 

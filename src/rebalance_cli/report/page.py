@@ -17,13 +17,15 @@ from rebalance_cli.queries.explain import in_execution_order
 from rebalance_cli.queries.plans import PlanRecord
 from rebalance_cli.report import figures
 from rebalance_cli.report.figures import Gap, Part
-from rebalance_cli.views.styles import outcome_tone, status_tone
+from rebalance_cli.views.styles import outcome_text, outcome_tone, status_tone
+from rebalance_executor.adapters.notification_text import as_planned
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.controls import ORDER_OF_CONTROLS
 from rebalance_executor.domain.market import ZERO
 from rebalance_executor.domain.orders import ChildOrder, ParentOrder
 from rebalance_executor.domain.plan import Action
 from rebalance_executor.domain.result import ExecutionResult, ExecutionStatus, OrderResult
+from rebalance_executor.domain.values import sum_of_cents
 
 _MAX_TIMELINES = 24
 """Timelines are drawn for the largest orders only: more of them make the page slow."""
@@ -89,6 +91,7 @@ def write_page(path: Path, title: str, records: Sequence[PlanRecord], unfinished
         "price": price,
         "shares": lambda quantity: shares(quantity, 6),
         "tone": outcome_tone,
+        "word": lambda order: outcome_text(order)[0],
     }
     environment.filters |= filters
     page = environment.get_template("page.html.j2")
@@ -124,17 +127,17 @@ def _section(record: PlanRecord, result: ExecutionResult) -> Section:
 
 
 def _summary(result: ExecutionResult) -> str:
-    traded = _traded(result)
+    traded = result.traded
     if not traded:
         return "There was nothing to trade: every item is a HOLD."
     if not result.total_trade_value:
         codes = ", ".join(sorted({order.error_code for order in traded if order.error_code is not None}))
         return f"Nothing was traded: {codes or 'no order filled'}."
-    sold = -sum((order.trade_amount for order in traded if order.action is Action.SELL), ZERO)
-    bought = sum((order.trade_amount for order in traded if order.action is Action.BUY), ZERO)
+    sold = -sum_of_cents(order.trade_amount for order in traded if order.action is Action.SELL)
+    bought = sum_of_cents(order.trade_amount for order in traded if order.action is Action.BUY)
     sentences = [
         f"Sold ${dollars(sold)} and bought ${dollars(bought)} in {duration(_seconds(result))}.",
-        _filled_as_planned(result, len(traded)),
+        f"{as_planned(result)}.",
         *_shortfall(result),
     ]
     if result.status is ExecutionStatus.UNRESOLVED:
@@ -142,32 +145,23 @@ def _summary(result: ExecutionResult) -> str:
     return " ".join(sentences)
 
 
-def _filled_as_planned(result: ExecutionResult, traded: int) -> str:
-    others = traded - result.orders_succeeded
-    if not others:
-        return "Every order filled as planned."
-    return f"{others} of {counted(traded, 'order')} did not fill as planned."
-
-
 def _shortfall(result: ExecutionResult) -> Iterator[str]:
-    if result.slippage_bps is None or result.slippage_amount is None:
+    if result.slippage_bps is None:
         return
     bps = f"({basis_points(abs(result.slippage_bps))} bps)"
-    if not round(result.slippage_amount, 2):
+    if not result.slippage_dollars:
         yield f"No difference from the arrival prices {bps}."
     else:
-        word = "worse" if result.slippage_amount > 0 else "better"
-        yield f"${dollars(abs(result.slippage_amount))} {word} than the arrival prices {bps}."
+        word = "worse" if result.slippage_dollars > 0 else "better"
+        yield f"${dollars(abs(result.slippage_dollars))} {word} than the arrival prices {bps}."
 
 
 def _tiles(result: ExecutionResult) -> Iterator[Tile]:
-    traded = _traded(result)
-    planned = sum((abs(order.planned_trade_amount) for order in traded), ZERO)
-    rate = f"{result.total_trade_value / planned:.1%}" if planned else NONE
-    yield Tile(f"${dollars(result.total_trade_value)}", f"filled, {rate} of ${dollars(planned)} planned")
+    filled, planned, traded = result.filled_dollars, result.planned_dollars, len(result.traded)
+    rate = f"{filled / planned:.1%}" if planned else NONE
+    yield Tile(f"${dollars(filled)}", f"filled, {rate} of ${dollars(planned)} planned")
     succeeded = result.orders_succeeded
-    tone = "good" if succeeded == len(traded) else "warn"
-    yield Tile(f"{succeeded} of {len(traded)}", "orders filled as planned", tone)
+    yield Tile(f"{succeeded} of {traded}", "orders filled as planned", "good" if succeeded == traded else "warn")
     yield _shortfall_tile(result.slippage_bps)
     yield Tile(duration(_seconds(result)), f"in {counted(result.runs, 'run')}")
     yield _reconciliation_tile(result)
@@ -188,10 +182,6 @@ def _reconciliation_tile(result: ExecutionResult) -> Tile:
     return Tile("agrees" if was_sent else "nothing sent", name, "good")
 
 
-def _traded(result: ExecutionResult) -> list[OrderResult]:
-    return [order for order in result.orders if order.action is not Action.HOLD]
-
-
 def _seconds(result: ExecutionResult) -> float:
     return (result.execution_timestamp - result.started_at).total_seconds()
 
@@ -200,11 +190,14 @@ def _seconds(result: ExecutionResult) -> float:
 
 
 def _waterfall(result: ExecutionResult) -> Markup | None:
-    if result.slippage_bps is None or result.slippage_amount is None:
+    if result.slippage_bps is None:
         return None
-    parts = (("delay", result.delay_bps), ("spread", result.spread_bps), ("residual", result.residual_bps))
-    known = [Part(name, bps) for name, bps in parts if bps is not None]
-    return figures.waterfall(known, Part("total", result.slippage_bps))
+    total = round(result.slippage_bps, 1)
+    if result.delay_bps is None or result.spread_bps is None:
+        return figures.waterfall([], Part("total", total))
+    delay, spread = round(result.delay_bps, 1), round(result.spread_bps, 1)
+    parts = [Part("delay", delay), Part("spread", spread), Part("residual", total - delay - spread)]
+    return figures.waterfall(parts, Part("total", total))
 
 
 def _dollars_by_attempt(parents: Sequence[ParentOrder]) -> list[Decimal]:

@@ -14,7 +14,7 @@ from rich.text import Text
 from rebalance_cli.formatting import NONE, basis_points, counted, date_and_time, dollars, price, shares
 from rebalance_cli.outputs import Decision, Preview, PreviewOrder, UnfinishedAnswer, Validation
 from rebalance_cli.views.tables import facts, first_fitting, plain_table
-from rebalance_executor.domain.codes import Code
+from rebalance_executor.domain.codes import NO_TRADE_NEEDED
 from rebalance_executor.domain.market import ZERO
 
 DECISIONS = {Decision.SEND: ("send", "green"), Decision.SKIP: ("skip", "dim"), Decision.DENY: ("DENY", "red")}
@@ -96,7 +96,7 @@ def _limit(order: PreviewOrder) -> str:
 def _reasons(preview: Preview) -> list[RenderableType]:
     if preview.code is not None:
         return [Text.assemble((preview.code, "bold red"), f"  {preview.message}"), ""]
-    orders = [order for order in preview.orders if order.code not in (None, Code.HOLD)]
+    orders = [order for order in preview.orders if order.code is not None and order.code not in NO_TRADE_NEEDED]
     if not orders:
         return []
     table = Table.grid(padding=(0, 2, 0, 0))
@@ -109,13 +109,15 @@ def _reasons(preview: Preview) -> list[RenderableType]:
 
 def _totals(preview: Preview) -> list[tuple[str, RenderableType]]:
     count = {decision: sum(order.decision is decision for order in preview.orders) for decision in Decision}
+    short = sum(order.decision is Decision.SEND and not order.as_planned for order in preview.orders)
+    reduced = f" ({short} reduced)" if short else ""
     traded = preview.sells + preview.buys
     bps = f" ({basis_points(preview.estimated_cost / traded * 10_000)} bps)" if traded else ""
     ignored = ", ".join(preview.ignored_fields)
     money = Text("paper money", "green") if preview.paper else Text("REAL MONEY", "bold red")
     return [
         ("Plan", Text.assemble(f"{preview.plan_id}  (account {preview.account}, ", money, ")")),
-        ("Items", f"send {count[Decision.SEND]}, skip {count[Decision.SKIP]}, deny {count[Decision.DENY]}"),
+        ("Items", f"send {count[Decision.SEND]}{reduced}, skip {count[Decision.SKIP]}, deny {count[Decision.DENY]}"),
         ("Trades", f"sell ${dollars(preview.sells)}, buy ${dollars(preview.buys)}"),
         ("Cost", f"about ${dollars(preview.estimated_cost)}{bps}: half the spread, to trade everything at once"),
         ("Cash", f"${dollars(preview.cash)} now, about ${dollars(max(preview.cash_after, ZERO))} after"),

@@ -14,15 +14,12 @@ from rich.table import Table
 from rich.text import Text
 
 from rebalance_cli.formatting import NONE, basis_points, counted, dollars, price, shares
-from rebalance_cli.views.styles import OUTCOMES, STATUSES
+from rebalance_cli.views.styles import STATUSES, outcome_text
 from rebalance_cli.views.tables import cost, first_fitting, plain_table
-from rebalance_executor.adapters.notification_text import needs_attention
-from rebalance_executor.domain.codes import Code
-from rebalance_executor.domain.market import ZERO
-from rebalance_executor.domain.orders import Outcome
+from rebalance_executor.adapters.notification_text import as_planned, needs_attention
 from rebalance_executor.domain.plan import Action
-from rebalance_executor.domain.result import ExecutionResult, ExecutionStatus, OrderResult
-from rebalance_executor.domain.values import format_utc
+from rebalance_executor.domain.result import ExecutionResult, OrderResult
+from rebalance_executor.domain.values import cents, format_utc, sum_of_cents
 
 _COLUMNS = ("Symbol", "Side", "Outcome", "Filled", "Planned", "Shares", "Price", "Arrival", "Slip $", "bps", "Dollars")
 _COMBINED = ("Planned", "Filled")
@@ -48,8 +45,8 @@ def result_facts(result: ExecutionResult) -> list[tuple[str, RenderableType]]:
         ("Status", headline(result)),
         ("Plan", f"{result.plan_id}  (account {result.account})"),
     ]
-    if traded := _trade_count(result):
-        filled = f"${dollars(result.total_trade_value)}, {result.orders_succeeded} of {traded} orders as planned"
+    if result.traded:
+        filled = f"${dollars(result.filled_dollars)}, {as_planned(result)}"
         rows += [("Filled", filled), ("Slippage", _slippage(result))]
     seconds = (result.execution_timestamp - result.started_at).total_seconds()
     finished = format_utc(result.execution_timestamp)
@@ -59,23 +56,17 @@ def result_facts(result: ExecutionResult) -> list[tuple[str, RenderableType]]:
 def headline(result: ExecutionResult) -> Text:
     """Return the status with its meaning for this plan."""
     title, style, meaning = STATUSES[result.status]
-    if not _trade_count(result):
+    if not result.traded:
         meaning = "nothing to trade: every item is a HOLD"
-    elif result.status is ExecutionStatus.SUCCESS_WITH_SKIPS and _skips_only_holds(result):
-        meaning = "all trades filled; some items needed no trade"
     return Text.assemble((title, style), ("  " + meaning, "dim"))
-
-
-def _skips_only_holds(result: ExecutionResult) -> bool:
-    return all(order.skip_reason == Code.HOLD for order in result.orders if order.skipped)
 
 
 def _slippage(result: ExecutionResult) -> str:
     if result.slippage_bps is None:
         return "nothing was filled"
-    costs = sum((order.slippage_amount for order in result.orders if order.slippage_amount is not None), ZERO)
+    costs = result.slippage_dollars
     bps = f"({basis_points(result.slippage_bps)} bps)"
-    if not round(costs, 2):
+    if not costs:
         return f"none against arrival mid {bps}"
     return f"${dollars(abs(costs))} {'better' if costs < 0 else 'worse'} than arrival mid {bps}"
 
@@ -101,22 +92,18 @@ def plan_view(result: ExecutionResult, width: int, cash: Cash | None) -> Group:
     reasons = remarks(result)
     if reasons is not None:
         parts += ["", reasons]
-    if _trade_count(result):
+    if result.traded:
         parts += ["", sums_table(result, width)]
         if cash is not None:
             parts += ["", cash_line(result, cash)]
     return Group(*parts)
 
 
-def _trade_count(result: ExecutionResult) -> int:
-    return sum(order.action is not Action.HOLD for order in result.orders)
-
-
 # --- orders ----------------------------------------------------------------------------------------------
 
 
 def orders_table(result: ExecutionResult, width: int) -> Table:
-    """Return one row per item of the plan: quantity planned and filled, price, and cost.
+    """Return one row per item of the plan: shares that the plan asked for and shares filled, price, and cost.
 
     Shows as many columns, and as many decimals of the shares, as fit into ``width``.
     """
@@ -139,9 +126,9 @@ def _orders_table(result: ExecutionResult, without: Sequence[str], *, decimals: 
 
 
 def _order_row(order: OrderResult, decimals: int) -> dict[str, RenderableType]:
-    word, style = OUTCOMES[order.outcome]
-    filled, planned = shares(order.shares, decimals), shares(order.planned_shares, decimals)
-    if not order.planned_shares and not order.shares:
+    word, style = outcome_text(order)
+    filled, planned = shares(order.shares, decimals), shares(order.requested_shares, decimals)
+    if not order.requested_shares and not order.shares:
         filled = planned = NONE
     cells: Sequence[RenderableType] = (
         Text(order.symbol, "bold"),
@@ -206,14 +193,14 @@ def _sums_table(result: ExecutionResult, without: Sequence[str]) -> Table:
 
 
 def _sum_row(title: str, orders: Sequence[OrderResult], items: int | None = None) -> list[RenderableType]:
-    planned = sum((abs(order.planned_trade_amount) for order in orders), ZERO)
-    filled = sum((abs(order.trade_amount) for order in orders), ZERO)
-    slippage = sum((order.slippage_amount for order in orders if order.slippage_amount is not None), ZERO)
+    planned = sum_of_cents(abs(order.planned_trade_amount) for order in orders)
+    filled = sum_of_cents(abs(order.trade_amount) for order in orders)
+    slippage = sum_of_cents(order.slippage_amount for order in orders if order.slippage_amount is not None)
     bps = slippage / filled * 10_000 if filled else None
     return [
         title,
         str(len(orders) if items is None else items),
-        str(sum(order.outcome is Outcome.FILLED for order in orders)),
+        str(sum(order.success for order in orders)),
         dollars(planned),
         dollars(filled),
         f"{filled / planned:.2%}" if planned else NONE,
@@ -224,17 +211,18 @@ def _sum_row(title: str, orders: Sequence[OrderResult], items: int | None = None
 
 def cash_line(result: ExecutionResult, cash: Cash) -> Text:
     """Return the sum: cash before + sold − bought = cash after; and compare it with the cash at the broker."""
-    sold = -sum((order.trade_amount for order in result.orders if order.action is Action.SELL), ZERO)
-    bought = sum((order.trade_amount for order in result.orders if order.action is Action.BUY), ZERO)
-    expected = cash.before + sold - bought
+    sold = -sum_of_cents(order.trade_amount for order in result.orders if order.action is Action.SELL)
+    bought = sum_of_cents(order.trade_amount for order in result.orders if order.action is Action.BUY)
+    expected = cents(cash.before) + sold - bought
     line = Text.assemble(
         ("Cash  ", "bold"),
         f"{dollars(cash.before)} + {dollars(sold)} sold − {dollars(bought)} bought = ",
         (dollars(expected), "bold"),
     )
-    difference = cash.after - expected
+    difference = cents(cash.after) - expected
     tolerance = Decimal("0.01") * (1 + sum(order.shares > 0 for order in result.orders))  # the broker rounds to cents
     if abs(difference) <= tolerance:
-        return line.append(f"\n      {dollars(cash.after)} at the broker: it adds up", "green")
+        rounding = f", but for {dollars(abs(difference))} of rounding" if difference else ""
+        return line.append(f"\n      {dollars(cash.after)} at the broker: it adds up{rounding}", "green")
     text = f"\n      {dollars(cash.after)} at the broker: {dollars(difference, sign=True)} unexplained"
     return line.append(text, "yellow")

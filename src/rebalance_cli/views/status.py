@@ -129,7 +129,7 @@ def _orders_table(orders: tuple[OrderLine, ...], *, full: bool) -> Table:
             *((order.side.upper(),) if full else ()),
             Text(order.stage.replace("_", " "), _STAGE_STYLES.get(order.stage, "red")),
             shares(order.filled_qty, _SHARE_DECIMALS),
-            shares(order.qty, _SHARE_DECIMALS),
+            shares(order.requested_qty, _SHARE_DECIMALS),
             *((str(order.attempts), price(order.limit_price)) if full else ()),
             Text(order.code or "", "yellow"),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rebalance_executor.domain.orders import Outcome
-from rebalance_executor.domain.result import ExecutionStatus
+from rebalance_executor.domain.result import ExecutionStatus, OrderResult
 from rebalance_executor.domain.risk_state import TradingState
 
 OUTCOMES: Mapping[Outcome, tuple[str, str]] = {
@@ -24,7 +24,7 @@ STATUSES: Mapping[ExecutionStatus, tuple[str, str, str]] = {
     ExecutionStatus.SUCCESS_WITH_SKIPS: (
         "SUCCESS WITH SKIPS",
         "bold green",
-        "all trades filled; some items were skipped",
+        "all trades filled; some items needed no trade",
     ),
     ExecutionStatus.PARTIAL_SUCCESS: ("PARTIAL SUCCESS", "bold yellow", "some orders did not fill as planned"),
     ExecutionStatus.FAILURE: ("FAILURE", "bold red", "nothing was traded"),
@@ -42,9 +42,18 @@ TRADING_STATES: Mapping[TradingState, str] = {
 _TONES = {"green": "good", "yellow": "warn", "red": "bad", "dim": "dim"}
 
 
-def outcome_tone(outcome: Outcome) -> str:
-    """Return the CSS class of an outcome in the HTML report."""
-    return _tone(OUTCOMES[outcome][1])
+def outcome_text(order: OrderResult) -> tuple[str, str]:
+    """Return the word and the style of an order's outcome; one that fell short of the plan is never green or dim."""
+    if order.needs_attention and order.outcome is Outcome.FILLED:
+        return "cut", "yellow"
+    if order.needs_attention and order.outcome is Outcome.SKIPPED:
+        return "skipped", "yellow"
+    return OUTCOMES[order.outcome]
+
+
+def outcome_tone(order: OrderResult) -> str:
+    """Return the CSS class of an order's outcome in the HTML report."""
+    return _tone(outcome_text(order)[1])
 
 
 def status_tone(status: ExecutionStatus) -> str:

@@ -45,7 +45,7 @@ class SnsPublisher:
                     "account": {"DataType": "String", "StringValue": result.account},
                     "needs_attention": {
                         "DataType": "String",
-                        "StringValue": "true" if notification_text.needs_attention(result) else "false",
+                        "StringValue": "false" if result.success else "true",
                     },
                 },
             )

@@ -12,7 +12,7 @@ from rebalance_executor.domain.codes import NO_TRADE_NEEDED
 from rebalance_executor.domain.market import ZERO
 from rebalance_executor.domain.orders import Outcome
 from rebalance_executor.domain.plan import Action
-from rebalance_executor.domain.values import Amount, Timestamp
+from rebalance_executor.domain.values import Amount, Timestamp, sum_of_cents
 
 
 class ExecutionStatus(StrEnum):
@@ -166,3 +166,25 @@ class ExecutionResult(_Dto):
         description="Differences between broker and journal after the trade; each one makes the plan unresolved.",
     )
     metadata: dict[str, Any] = Field(default_factory=dict)
+
+    # Dollars as texts show them: sums of the orders' cents, so that what a reader adds up is what is printed.
+
+    @property
+    def traded(self) -> tuple[OrderResult, ...]:
+        """Items that asked for a trade."""
+        return tuple(order for order in self.orders if order.skip_reason not in NO_TRADE_NEEDED)
+
+    @property
+    def planned_dollars(self) -> Decimal:
+        """Dollars of the plan's traded items, unsigned."""
+        return sum_of_cents(abs(order.planned_trade_amount) for order in self.traded)
+
+    @property
+    def filled_dollars(self) -> Decimal:
+        """Filled dollars, unsigned."""
+        return sum_of_cents(abs(order.trade_amount) for order in self.orders)
+
+    @property
+    def slippage_dollars(self) -> Decimal:
+        """Implementation shortfall in dollars; 0 if nothing was filled."""
+        return sum_of_cents(order.slippage_amount for order in self.orders if order.slippage_amount is not None)

@@ -110,7 +110,7 @@ def _order_result(item: RebalancePlanItem, parent: ParentOrder | None, end: Plan
         symbol=item.symbol,
         action=item.action,
         outcome=outcome,
-        success=outcome is not Outcome.UNRESOLVED and has_reached_request(parent, end.success_tolerance),
+        success=outcome is not Outcome.UNRESOLVED and reaches_request(parent, filled, end.success_tolerance),
         skipped=outcome is Outcome.SKIPPED,
         skip_reason=parent.code if outcome is Outcome.SKIPPED else None,
         error_code=parent.code,
@@ -140,15 +140,15 @@ def _filled_at(child: ChildOrder) -> datetime | None:
     return (child.filled_at or child.closed_at) if child.filled_qty else None
 
 
-def has_reached_request(parent: ParentOrder, tolerance: Decimal) -> bool:
-    """Return whether the fills reach the shares that the plan asked for, less ``tolerance``, a fraction of them.
+def reaches_request(parent: ParentOrder, shares: Decimal, tolerance: Decimal) -> bool:
+    """Return whether ``shares`` reach those that the plan asked for, less ``tolerance``, a fraction of them.
 
     Where only whole shares trade, the fraction of a share that cannot be traded may be missing as well.
     """
     least = parent.requested * (1 - tolerance)
     if not parent.fractionable:
         least = min(least, floor_qty(parent.requested, fractionable=False))
-    return parent.filled_qty > 0 and parent.filled_qty >= least
+    return shares > 0 and shares >= least
 
 
 def _is_scaled(parent: ParentOrder) -> bool:

@@ -8,8 +8,9 @@ from decimal import Decimal
 import pytest
 
 from rebalance_executor.adapters.notification_text import MAX_ORDERS, MAX_SUBJECT, needs_attention, subject, text
+from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.orders import Outcome
-from rebalance_executor.domain.result import ExecutionResult, ExecutionStatus
+from rebalance_executor.domain.result import DifferenceResult, ExecutionResult, ExecutionStatus, OrderResult
 from rebalance_executor.domain.values import format_utc
 from tests.support.journalled import order_result, result
 
@@ -29,7 +30,14 @@ def notify(of: ExecutionResult) -> Notification:
 def of(*outcomes: Outcome, status: ExecutionStatus = ExecutionStatus.PARTIAL_SUCCESS) -> ExecutionResult:
     """Return a result with one order per outcome."""
     orders = [
-        order_result().model_copy(update={"symbol": f"S{number:03d}", "outcome": outcome})
+        order_result().model_copy(
+            update={
+                "symbol": f"S{number:03d}",
+                "outcome": outcome,
+                "success": outcome is Outcome.FILLED,
+                "skip_reason": Code.HOLD if outcome is Outcome.SKIPPED else None,
+            }
+        )
         for number, outcome in enumerate(outcomes)
     ]
     return result().model_copy(update={"orders": tuple(orders), "status": status})
@@ -60,12 +68,18 @@ def test_unresolved_orders_come_first() -> None:
 
 def test_order_line_ends_with_code_and_reason() -> None:
     denied = order_result().model_copy(
-        update={"outcome": Outcome.DENIED, "error_code": "NO_QUOTE", "error_message": "bid 0", "shares": Decimal()}
+        update={
+            "outcome": Outcome.DENIED,
+            "success": False,
+            "error_code": "NO_QUOTE",
+            "error_message": "bid 0",
+            "shares": Decimal(),
+        }
     )
 
     line = notify(result().model_copy(update={"orders": (denied,)})).lines[-1]
 
-    assert line.endswith(f"0 of {denied.planned_shares} shares - NO_QUOTE: bid 0")
+    assert line.endswith(f"0 of {denied.requested_shares} shares - NO_QUOTE: bid 0")
 
 
 def test_text_starts_with_account_and_plan() -> None:
@@ -102,11 +116,14 @@ def test_text_lists_totals_times_and_urgent_orders() -> None:
         update={
             "symbol": "AAA",
             "outcome": Outcome.UNRESOLVED,
+            "success": False,
             "error_code": "CANCEL_UNCONFIRMED",
             "error_message": "look",
             "client_order_id": "rb1-x-AAA-1",
             "shares": Decimal("1.5"),
-            "planned_shares": Decimal(4),
+            "requested_shares": Decimal(4),
+            "trade_amount": Decimal("-1234567.891"),
+            "planned_trade_amount": Decimal(-2_000_000),
         }
     )
     unresolved = result().model_copy(
@@ -114,7 +131,6 @@ def test_text_lists_totals_times_and_urgent_orders() -> None:
             "orders": (open_order,),
             "status": ExecutionStatus.UNRESOLVED,
             "slippage_bps": Decimal("-1.26"),
-            "total_trade_value": Decimal("1234567.891"),
             "orders_succeeded": 0,
             "runs": 3,
         }
@@ -124,7 +140,8 @@ def test_text_lists_totals_times_and_urgent_orders() -> None:
         f"Account     {unresolved.account}",
         f"Plan        {unresolved.plan_id}",
         "Status      unresolved",
-        "Filled      0 of 1 orders, $1,234,567.89",
+        "Filled      $1,234,567.89 of $2,000,000.00 planned",
+        "Orders      0 of 1 orders as planned; AAA unresolved",
         "Slippage    -1.3 bps against arrival mid",
         f"Started     {format_utc(unresolved.started_at)}",
         f"Finished    {format_utc(unresolved.execution_timestamp)}",
@@ -142,5 +159,41 @@ def test_subject_replaces_characters_beyond_printable_ascii() -> None:
 
 
 def test_only_unresolved_orders_show_their_order_id() -> None:
-    rejected = order_result().model_copy(update={"outcome": Outcome.REJECTED, "client_order_id": "rb1-x"})
+    rejected = order_result().model_copy(
+        update={"outcome": Outcome.REJECTED, "success": False, "client_order_id": "rb1-x"}
+    )
     assert "rb1-x" not in text(of(Outcome.FILLED).model_copy(update={"orders": (rejected,)}))
+
+
+def an_order_cut_by_cash(**fields: object) -> OrderResult:
+    short = {"symbol": "SPY", "success": False, "error_code": Code.SCALED_TO_CASH, "requested_shares": Decimal(15)}
+    return order_result().model_copy(update=short | fields)
+
+
+def test_u4_order_cut_by_cash_needs_attention() -> None:
+    """Reproduction U4: the notice said that nothing needs attention, and did not name the planned dollars."""
+    cut = of(Outcome.FILLED)
+    cut = cut.model_copy(update={"orders": (*cut.orders, an_order_cut_by_cash(planned_trade_amount=Decimal(-1500)))})
+
+    notification = notify(cut)
+
+    assert notification.subject.endswith("1 of 2 orders need attention")
+    assert "Filled      $1,467.14 of $2,233.58 planned" in notification.lines
+    assert "Orders      1 of 2 orders as planned; SPY cut to 48 % by cash" in notification.lines
+    assert notification.lines[-1].endswith("SPY SELL FILLED, 7.2273576 of 15 shares - SCALED_TO_CASH")
+
+
+def test_order_skipped_for_lack_of_cash_needs_attention() -> None:
+    skipped = an_order_cut_by_cash(outcome=Outcome.SKIPPED, skip_reason=Code.INSUFFICIENT_CASH, shares=Decimal())
+
+    assert needs_attention(result((skipped,))) == [skipped]
+
+
+def test_difference_between_broker_and_journal_is_listed() -> None:
+    found = DifferenceResult(symbol="AAA", problem="holds one share too many")
+    differing = of(Outcome.FILLED, status=ExecutionStatus.UNRESOLVED).model_copy(update={"differences": (found,)})
+
+    notification = notify(differing)
+
+    assert notification.subject.endswith("broker and journal differ")
+    assert notification.lines[-1] == "Difference  AAA holds one share too many"
