@@ -46,4 +46,4 @@ if __name__ == "__main__":
     result = execute(RebalancePlan.parse(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))))
     for order in result.orders:
         print(order.symbol, order.outcome.value, order.shares, "at", order.price)
-    print(result.status.value, result.total_trade_value, "dollars")
+    print(result.status.value, result.filled_dollars, "dollars")

@@ -115,6 +115,9 @@ class OrderLine(Answer):
     stage: str = Field(description="waiting, working, or the outcome.")
     qty: Amount = Field(description="Frozen quantity in shares, after any reduction.")
     requested_qty: Amount = Field(description="Shares that the plan asked for, before any reduction.")
+    as_planned: bool | None = Field(
+        default=None, description="True if it reached what the plan asked for; null until the plan finishes."
+    )
     filled_qty: Amount
     attempts: int = Field(description="Number of orders sent.")
     limit_price: Amount | None = Field(description="Limit price of the open order; null if none is open.")

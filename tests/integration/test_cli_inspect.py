@@ -83,7 +83,9 @@ def test_every_command_says_that_a_buy_was_cut_by_cash(tmp_path: Path) -> None:
     assert (result["status"], result["orders_succeeded"], result["orders_scaled"]) == ("partial_success", 1, 1)
     order = result["orders"][1]
     assert (order["requested_shares"], order["requested_trade_amount"], order["outcome"]) == ("9", "900", "FILLED")
-    assert [(o["qty"], o["requested_qty"]) for o in status["orders"]][1] == (order["planned_shares"], "9")
+    shown = [(o["qty"], o["requested_qty"], o["as_planned"]) for o in status["orders"]]
+    assert shown == [("5", "5", True), (order["planned_shares"], "9", False)]
+    assert "finished: AAA filled, BBB cut" in printed["watch"].stdout
     assert story["order"]["success"] is False
     assert {name: (done.exit_code, words in " ".join(done.stdout.split())) for name, done in printed.items()} == {
         "report": (3, True),

@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -73,12 +74,17 @@ def test_u5_sums_of_the_report_are_those_of_its_rows(tmp_path: Path) -> None:
     ],
 )
 def test_u6_limit_is_drawn_from_its_submission_to_its_end(
-    child: dict[str, object], line: tuple[float, float], fill: float, monkeypatch: pytest.MonkeyPatch
+    child: dict[str, Any], line: tuple[float, float], fill: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Reproduction U6: the chart showed six seconds without an order."""
     drawn: list[list[float]] = []
     monkeypatch.setattr(figures, "_draw_order", lambda _axes, _child, times, _bps: drawn.append(list(times)))
-    fields = {"maybe_sent_until": later(6), "submitted_at": later(4), "bid": Decimal("9.99"), "ask": Decimal("10.01")}
+    fields: dict[str, Any] = {
+        "maybe_sent_until": later(6),
+        "submitted_at": later(4),
+        "bid": Decimal("9.99"),
+        "ask": Decimal("10.01"),
+    }
     partly = a_child(ChildState.CANCELED, filled="4", price="10", status="canceled", **(fields | child))
 
     figures.timeline(a_parent(partly), NOW)

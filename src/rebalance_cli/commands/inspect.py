@@ -35,7 +35,7 @@ from rebalance_cli.queries.plans import (
     resolve_plan_id,
 )
 from rebalance_cli.views.result import plan_view, result_facts, symbol_to_explain
-from rebalance_cli.views.status import account_view, explanation_view, plan_details_view
+from rebalance_cli.views.status import account_view, explanation_view, plan_details_view, stage_text
 from rebalance_cli.views.tables import facts, print_next
 from rebalance_executor.domain.orders import ParentOrder
 from rebalance_executor.domain.result import ExecutionResult, OrderResult
@@ -156,7 +156,7 @@ def _change_printer(session: CommandSession, waiting: str) -> Iterator[_OnChange
 
 
 def _one_line(details: PlanDetails) -> str:
-    stages = [f"{order.symbol} {order.stage}" for order in details.orders]
+    stages = [f"{order.symbol} {stage_text(order)[0]}" for order in details.orders]
     state = dict.fromkeys((details.progress.value, details.phase.lower()))  # both are "finished" at the end
     return f"{' '.join(state)}: {', '.join(stages)}"
 

@@ -79,6 +79,7 @@ def lease_answer(holder: LeaseHolder | None) -> LeaseAnswer | None:
 def plan_details(record: PlanRecord) -> PlanDetails:
     """Return the status of one plan with its runs and orders."""
     plan, result = record.plan, record.journal.result
+    successes = {order.symbol: order.success for order in result.orders} if result is not None else {}
     progress = PlanProgress.RUNNING if record.is_running else PlanProgress.WAITING
     return PlanDetails(
         plan_id=plan.plan_id,
@@ -102,7 +103,7 @@ def plan_details(record: PlanRecord) -> PlanDetails:
             )
             for run in record.runs
         ),
-        orders=tuple(_order_line(parent) for parent in in_execution_order(record.journal.parents)),
+        orders=tuple(_order_line(parent, successes) for parent in in_execution_order(record.journal.parents)),
     )
 
 
@@ -111,7 +112,7 @@ def in_execution_order(parents: Mapping[str, ParentOrder]) -> list[ParentOrder]:
     return sorted(parents.values(), key=lambda parent: (parent.side.value != "sell", parent.priority, parent.symbol))
 
 
-def _order_line(parent: ParentOrder) -> OrderLine:
+def _order_line(parent: ParentOrder, successes: Mapping[str, bool]) -> OrderLine:
     stage = "working" if parent.children else "waiting"
     return OrderLine(
         symbol=parent.symbol,
@@ -119,6 +120,7 @@ def _order_line(parent: ParentOrder) -> OrderLine:
         stage=parent.outcome.value.lower() if parent.outcome is not None else stage,
         qty=parent.qty,
         requested_qty=parent.requested,
+        as_planned=successes.get(parent.symbol),
         filled_qty=parent.filled_qty,
         attempts=parent.attempts,
         limit_price=parent.open_child.limit_price if parent.open_child is not None else None,

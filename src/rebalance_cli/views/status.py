@@ -111,6 +111,14 @@ def plan_details_view(answer: PlanDetails, width: int) -> Group:
     return Group(facts(rows), "", orders_view(answer.orders, width))
 
 
+def stage_text(order: OrderLine) -> tuple[str, str]:
+    """Return the word and the style of an order's stage; one that fell short of the plan is never green or dim."""
+    style = _STAGE_STYLES.get(order.stage, "red")
+    if order.as_planned is False and style in ("green", "dim"):
+        return "cut" if order.stage == "filled" else order.stage, "yellow"
+    return order.stage.replace("_", " "), style
+
+
 def orders_view(orders: tuple[OrderLine, ...], width: int) -> Table:
     """Return the stage of each order; where there is room, also its side, number of child orders, and limit price."""
     return first_fitting((_orders_table(orders, full=full) for full in (True, False)), width)
@@ -127,7 +135,7 @@ def _orders_table(orders: tuple[OrderLine, ...], *, full: bool) -> Table:
         table.add_row(
             Text(order.symbol, "bold"),
             *((order.side.upper(),) if full else ()),
-            Text(order.stage.replace("_", " "), _STAGE_STYLES.get(order.stage, "red")),
+            Text(*stage_text(order)),
             shares(order.filled_qty, _SHARE_DECIMALS),
             shares(order.requested_qty, _SHARE_DECIMALS),
             *((str(order.attempts), price(order.limit_price)) if full else ()),
