@@ -162,7 +162,9 @@ def test_preview_scales_buys_to_the_cash(terminal: Terminal) -> None:
 
 def test_preview_shares_a_shortage_among_equal_priorities(terminal: Terminal) -> None:
     """Group P, P1: the last symbol was skipped before."""
-    answer = terminal.json("cli/preview", "preview", terminal.file(plan(buy("BBB", "2000"), buy("CCC", "1000"))))
+    answer = terminal.json(
+        "cli/preview", "preview", terminal.file(plan(buy("BBB", "2000"), buy("CCC", "1000"))), code=3
+    )
 
     assert decisions(answer) == {"BBB": ("send", "SCALED_TO_CASH"), "CCC": ("send", "SCALED_TO_CASH")}
     assert [order["qty"] for order in answer["orders"]] == ["9.949005", "4.974502"]

@@ -306,7 +306,7 @@ def test_u5_sums_on_screen_are_those_of_the_figures_on_screen() -> None:
     assert Decimal(rows["All"][6]) == Decimal(rows["Sells"][6]) + Decimal(rows["Buys"][6])
     assert Decimal(rows["All"][6]) == sum(slippage for slippage, _ in cells.values())
     assert f"5,000.00 + {sold:,.2f} sold − {bought:,.2f} bought = {5000 + sold - bought:,.2f}" in shown
-    assert "5,000.27 at the broker: it adds up, but for 0.02 of rounding" in shown
+    assert "5,000.27 at the broker: it adds up, 0.02 of rounding" in shown
     assert f"Filled ${sold + bought:,.2f}, 5 of 5 orders as planned" in sentence(day)
 
 

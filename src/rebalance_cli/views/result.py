@@ -222,7 +222,7 @@ def cash_line(result: ExecutionResult, cash: Cash) -> Text:
     difference = cents(cash.after) - expected
     tolerance = Decimal("0.01") * (1 + sum(order.shares > 0 for order in result.orders))  # the broker rounds to cents
     if abs(difference) <= tolerance:
-        rounding = f", but for {dollars(abs(difference))} of rounding" if difference else ""
-        return line.append(f"\n      {dollars(cash.after)} at the broker: it adds up{rounding}", "green")
+        text = f"\n      {dollars(cash.after)} at the broker: it adds up, {dollars(abs(difference))} of rounding"
+        return line.append(text, "green")
     text = f"\n      {dollars(cash.after)} at the broker: {dollars(difference, sign=True)} unexplained"
     return line.append(text, "yellow")
