@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -20,11 +22,17 @@ from rebalance_executor.settings import load_settings
 
 
 class PrintedLog:
-    """Implementation of ``EventLog`` that prints one line per event."""
+    """Implementation of ``PlanLog`` that prints one line per event."""
 
     def emit(self, event: LogEvent, **fields: object) -> None:
         """Print one event."""
         print(event.value, fields.get("symbol", ""))
+
+    @contextmanager
+    def earlier_plan(self, plan: RebalancePlan) -> Iterator[None]:
+        """Print which plan of the account is finished before the given one."""
+        print("finishing plan", plan.plan_id)
+        yield
 
 
 def execute(plan: RebalancePlan, limit: timedelta = timedelta(minutes=5)) -> ExecutionResult:
