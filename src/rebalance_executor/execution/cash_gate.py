@@ -29,11 +29,7 @@ def pass_gate(run: Run, access: AccountAccess) -> None:
     if buys:
         received = proceeds(run.parents.values())
         expected = run.state.starting_funds + received
-        account = (
-            _wait_for_proceeds(run, access, expected)
-            if received
-            else access.holdings.read_account(run.parents.values())
-        )
+        account = _wait_for_proceeds(run, access, expected)
         available = buy_funds(account, expected)
         budget = buy_budget(available, access.config)
         usable = access.quotes.usable([parent.symbol for parent in buys])
