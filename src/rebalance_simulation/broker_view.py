@@ -72,15 +72,16 @@ class BrokerView:
     _quote_answers: int = 0
 
     def orders(self, query: Mapping[str, str], now: datetime) -> list[Row]:
-        """Return one page of a list of orders."""
+        """Return one page of a list of orders; without symbols in the query, of all."""
+        symbols = frozenset(query["symbols"].split(",")) if "symbols" in query else None
         rows = self.exchange.list_orders(
             status=query["status"], after=query.get("after"), until=query.get("until"),
-            symbols=frozenset(query["symbols"].split(",")), limit=MAX_PAGE_SIZE, direction="asc",
+            symbols=symbols, limit=MAX_PAGE_SIZE, direction="asc",
         )  # fmt: skip
         traits = self.traits
         if self.hidden_until or self.changed:
             rows = [self._shown(row) for row in rows if self.is_visible(row["client_order_id"], now)]
-            rows = [row for row in rows if row["symbol"] in query["symbols"].split(",")]
+            rows = [row for row in rows if symbols is None or row["symbol"] in symbols]
         if traits.has_rows_of_others and query["status"] == "all":
             rows = [*self._rows_of_others(query), *rows]
         if traits.is_reversed:

@@ -84,7 +84,7 @@ def _limit_overwritten(after: ChildOrder, order: BrokerOrder) -> ChildOrder | No
 
 
 def _closed_made_unknown() -> Callable[..., Run]:
-    resume = manager.ExecutionManager._resume  # noqa: SLF001 - a bug
+    resume = manager.ExecutionManager._run_of  # noqa: SLF001 - a bug
 
     def resumed(*args: Any) -> Run:
         run = resume(*args)
@@ -241,7 +241,7 @@ def _estimated_proceeds(parents: Iterable[ParentOrder]) -> Decimal:
 
 
 def _gate_passed_again() -> Callable[..., Run]:
-    resume = manager.ExecutionManager._resume  # noqa: SLF001 - a bug
+    resume = manager.ExecutionManager._run_of  # noqa: SLF001 - a bug
 
     def resumed(*args: Any) -> Run:
         run = resume(*args)
@@ -302,7 +302,7 @@ _EXECUTION_BUGS: dict[str, list[Replacement]] = {
         (ChildOrder, "with_report", lambda: _reported_as(_canceled_fills_dropped))
     ],
     "a journalled limit price is overwritten": [(ChildOrder, "with_report", lambda: _reported_as(_limit_overwritten))],
-    "closed child orders become unknown again": [(manager.ExecutionManager, "_resume", _closed_made_unknown)],
+    "closed child orders become unknown again": [(manager.ExecutionManager, "_run_of", _closed_made_unknown)],
     "a fill without a price counts as zero shares": [
         (ChildOrder, "with_report", lambda: _reported_as(_unpriced_counts_as_zero))
     ],
@@ -349,7 +349,7 @@ _EXECUTION_BUGS: dict[str, list[Replacement]] = {
     "the daily limit is not checked": [(pretrade, "day_limit_denial", lambda: nothing)],
     "daily usage is not reserved": [(pretrade, "Reservation", lambda: nothing)],
     "sale proceeds are estimated": [(cash_gate, "proceeds", lambda: _estimated_proceeds)],
-    "a resumed run passes the cash gate again": [(manager.ExecutionManager, "_resume", _gate_passed_again)],
+    "a resumed run passes the cash gate again": [(manager.ExecutionManager, "_run_of", _gate_passed_again)],
     "orders intended by a killed run count as not sent": [
         (UnitOfWork, "mark_intended_unknown", lambda: _intended_marked_not_sent)
     ],

@@ -161,9 +161,10 @@ class FakeBroker:
         self._record_read("last_trades", list(symbols))
         return {symbol: self.trades[symbol] for symbol in symbols if symbol in self.trades}
 
-    def open_orders(self, symbols: Sequence[str]) -> Sequence[BrokerOrder]:
-        self._record_read("open_orders", list(symbols))
-        return [order for order in self.orders_by_id.values() if order.symbol in symbols and not order.is_terminal]
+    def open_orders(self, symbols: Sequence[str] | None = None) -> Sequence[BrokerOrder]:
+        self._record_read("open_orders", None if symbols is None else list(symbols))
+        orders = [order for order in self.orders_by_id.values() if symbols is None or order.symbol in symbols]
+        return [order for order in orders if not order.is_terminal]
 
     def orders(self, symbols: Sequence[str], after: datetime) -> Sequence[BrokerOrder]:
         self._record_read("orders", (list(symbols), after))

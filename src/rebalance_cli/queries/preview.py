@@ -14,7 +14,7 @@ from decimal import Decimal
 from rebalance_cli.context import CliContext
 from rebalance_cli.outputs import Decision, Preview, PreviewOrder
 from rebalance_executor.adapters.dynamodb.risk_store import DynamoRiskStore
-from rebalance_executor.domain.cash import buy_budget, buy_funds, scale_to_budget
+from rebalance_executor.domain.cash import buy_budget, buy_funds, funds, scale_to_budget
 from rebalance_executor.domain.codes import NO_TRADE_NEEDED, Code
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.controls import check_fresh
@@ -89,7 +89,7 @@ class ReadOnlyBroker:
         """Return the orders submitted since then."""
         return self._broker.orders(symbols, since)
 
-    def open_orders(self, symbols: Sequence[str]) -> Sequence[BrokerOrder]:
+    def open_orders(self, symbols: Sequence[str] | None = None) -> Sequence[BrokerOrder]:
         """Return the open orders except those that the plan would cancel."""
         return [order for order in self._broker.open_orders(symbols) if order.id not in self._canceled]
 
@@ -188,7 +188,7 @@ def _scale_buys(
     proceeds = sum((sell.qty * far_touch(Side.SELL, quotes[sell.symbol]) for sell in sells), ZERO)
     expected = run.state.starting_funds + proceeds
     account = replace(broker.account(), cash=expected, buying_power=expected)
-    budget = buy_budget(buy_funds(account, expected), config)
+    budget = buy_budget(buy_funds(funds(account), expected), config)
     for parent in scale_to_budget(buys, quotes, budget, config, now):
         run.work.update_parent(parent)
     return budget

@@ -11,7 +11,7 @@ from itertools import groupby
 from rebalance_executor.domain.allocation import Wanted, divide
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig
-from rebalance_executor.domain.market import ZERO, Account, Quote, Side
+from rebalance_executor.domain.market import ZERO, Account, BrokerOrder, Quote, Side
 from rebalance_executor.domain.orders import Outcome, ParentOrder
 from rebalance_executor.domain.pricing import collar, far_touch
 from rebalance_executor.domain.sizing import ceil_qty
@@ -44,20 +44,20 @@ def expected_notional(parents: Iterable[ParentOrder], available: Decimal) -> tup
     return max(ZERO, min(notional[Side.BUY], available + notional[Side.SELL])), notional[Side.SELL]
 
 
-def has_arrived(account: Account, expected: Decimal) -> bool:
+def has_arrived(shown: Decimal, expected: Decimal) -> bool:
     """Return whether the account shows the expected dollars, to the cent.
 
     Alpaca's account fields can lag behind a fill.
     """
-    return funds(account) >= expected - _CENT
+    return shown >= expected - _CENT
 
 
-def buy_funds(account: Account, expected: Decimal) -> Decimal:
+def buy_funds(shown: Decimal, expected: Decimal) -> Decimal:
     """Return the dollars that the buys may cost in total while they are worked.
 
     This is funds at the start + actual proceeds, and never more than the account shows.
     """
-    return max(ZERO, min(expected, funds(account)))
+    return max(ZERO, min(expected, shown))
 
 
 def buy_budget(available: Decimal, config: ExecutionConfig) -> Decimal:
@@ -210,6 +210,16 @@ def _price(
     if config.for_symbol(buy.symbol).order_style is OrderStyle.MARKET:
         return highest
     return min(highest, _far_touch(buy, quotes.get(buy.symbol)))
+
+
+def committed_by_others(orders: Iterable[BrokerOrder], prefix: str) -> Decimal:
+    """Return the dollars that open buys of earlier plans of this program may still spend.
+
+    They are open although their plans are finished: their cancels were never confirmed. An order without a limit or a
+    quantity counts as nothing; its plan is UNRESOLVED, and an operator must look.
+    """
+    own = (order for order in orders if order.side == Side.BUY and order.client_order_id.startswith(prefix))
+    return sum(((o.qty or ZERO) - o.filled_qty) * (o.limit_price or ZERO) for o in own) or ZERO
 
 
 def committed(parents: Iterable[ParentOrder], collar: Decimal) -> Decimal:

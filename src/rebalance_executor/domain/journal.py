@@ -36,6 +36,8 @@ class PlanState:
     runs: int
     starting_funds: Decimal
     """Dollars that could be spent when the plan started; the buys' budget is based on it."""
+    reserved: Decimal = Decimal(0)
+    """Dollars that open orders of earlier plans may still spend, whose cancels were never confirmed."""
     account_number: str | None = None
     """Number of the broker account that the plan started on; resuming on another one is an error."""
     buy_budget: Decimal | None = None

@@ -16,6 +16,9 @@ ORDER_LOOKBACK = timedelta(minutes=10)
 """Time before the first submission from which orders are listed: the broker's clock may be behind this program's."""
 
 
+_PREFIX = "rb1-"
+
+
 class Outcome(StrEnum):
     """The outcome of a parent order."""
 
@@ -387,9 +390,11 @@ class ParentOrder:
         return replace(self, outcome=Outcome.UNRESOLVED, code=code, message=message, settled_at=now)
 
 
-def child_order_prefix(account: str, plan_id: str) -> str:
-    """Return the prefix of the client order IDs of one plan."""
-    return f"rb1-{hashlib.sha256(f'{account}\x1f{plan_id}'.encode()).hexdigest()[:20]}-"
+def child_order_prefix(account: str | None = None, plan_id: str = "") -> str:
+    """Return the prefix of the client order IDs of one plan, or of all orders of this program."""
+    if account is None:
+        return _PREFIX
+    return f"{_PREFIX}{hashlib.sha256(f'{account}\x1f{plan_id}'.encode()).hexdigest()[:20]}-"
 
 
 def child_order_id(account: str, plan_id: str, symbol: str, attempt: int) -> str:

@@ -36,7 +36,9 @@ class AccountAccess:
 
     def for_next_plan(self) -> AccountAccess:
         """Return the access for another plan of the same invocation; readings belong to the plan that they bound."""
-        return replace(self, holdings=Holdings(self.broker, self.ports.clock, self.config))
+        quotes = QuoteFeed(self.broker, self.ports.clock, self.config)
+        holdings = Holdings(self.broker, self.ports.clock, self.config, at_most=self.holdings.left)
+        return replace(self, quotes=quotes, holdings=holdings)
 
     @property
     def clock(self) -> Clock:

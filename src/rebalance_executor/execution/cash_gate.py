@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from rebalance_executor.domain.cash import buy_budget, buy_funds, funds, has_arrived, proceeds, scale_to_budget
+from rebalance_executor.domain.cash import buy_budget, buy_funds, has_arrived, proceeds, scale_to_budget
 from rebalance_executor.domain.errors import PlanYielded
 from rebalance_executor.domain.journal import PlanPhase
 from rebalance_executor.domain.market import Account, Side
@@ -30,7 +30,7 @@ def pass_gate(run: Run, access: AccountAccess) -> None:
         received = proceeds(run.parents.values())
         expected = run.state.starting_funds + received
         account = _wait_for_proceeds(run, access, expected)
-        available = buy_funds(account, expected)
+        available = buy_funds(access.holdings.funds(account), expected)
         budget = buy_budget(available, access.config)
         usable = access.quotes.usable([parent.symbol for parent in buys])
         for parent in scale_to_budget(buys, usable, budget, access.config, access.clock.now()):
@@ -55,12 +55,12 @@ def _wait_for_proceeds(run: Run, access: AccountAccess, expected: Decimal) -> Ac
         until = clock.now()
     while True:
         read_at, account = clock.now(), access.broker.account()
-        if has_arrived(account, expected) or clock.now() >= until:
+        if has_arrived(access.holdings.funds(account), expected) or clock.now() >= until:
             access.holdings.record_account(account, read_at, parents)  # earlier readings lack the proceeds
             return account
         run.check_stop_requested(access.ports)
         mode = run.mode_at(clock.now())
         if isinstance(mode, Yielding):
             raise PlanYielded(f"{mode.reason}; the next delivery waits for the proceeds of the sells")
-        access.log.emit(LogEvent.GATE_WAITING, shown=funds(account), expected=expected)
+        access.log.emit(LogEvent.GATE_WAITING, shown=access.holdings.funds(account), expected=expected)
         clock.sleep(min(seconds(config.tick_seconds), run.deadline.stop_at - clock.now()))

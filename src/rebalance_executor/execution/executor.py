@@ -142,12 +142,18 @@ class Executor:
         run, absent = self._run, dict[str, datetime]()
         self._looked_at = self._clock.now()
         pairs = [(p, c) for p in run.unsettled(side) if (c := p.open_child) and not run.outbox.holds(c)]
-        if not pairs:
+        waiting = self._waiting(side)
+        if not pairs and not waiting:
             return absent
         # A child without an answer may have been sent at any time since the plan started.
         sent = [c.latest_send if c.state is ChildState.LIVE else run.state.started_at for _, c in pairs]
-        listed = self._broker.orders([parent.symbol for parent, _ in pairs], min(sent) - ORDER_LOOKBACK)
+        sent += [run.state.started_at for _ in waiting]
+        symbols = [parent.symbol for parent in (*(parent for parent, _ in pairs), *waiting)]
+        listed = self._broker.orders(symbols, min(sent) - ORDER_LOOKBACK)
         by_client_id = {order.client_order_id: order for order in listed}
+        for parent in waiting:
+            if count_late_fills(run, self._access, parent.symbol, by_client_id):
+                run.outbox.withdraw_overfilled(run.work, parent.symbol)
         for before, child in pairs:
             count_late_fills(run, self._access, before.symbol, by_client_id)  # of earlier orders of the parent
             parent = run.parents[before.symbol]
@@ -159,6 +165,18 @@ class Executor:
             elif child.state is not ChildState.LIVE:
                 absent[parent.symbol] = self._clock.now()
         return absent
+
+    def _waiting(self, side: Side) -> list[ParentOrder]:
+        """Return the parents whose next order is not sent yet: a fill may follow the end of their last one."""
+        if self._sender.is_paused:
+            return []
+        return [
+            parent
+            for parent in self._run.unsettled(side)
+            if parent.remaining > 0
+            and (parent.open_child is None or self._run.outbox.holds(parent.open_child))
+            and any(child.order_id is not None for child in parent.children)
+        ]
 
     def _is_doubtful(self, parent: ParentOrder, child: ChildOrder, listed: BrokerOrder) -> bool:
         """Return whether a row of the list must be confirmed by ID: it contradicts what was sent or reported before."""

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from rebalance_executor.domain.cash import committed, spendable, spent
+from rebalance_executor.domain.cash import committed, funds, spendable, spent
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.market import ZERO, Account, Position
 from rebalance_executor.domain.orders import ParentOrder
@@ -75,14 +75,21 @@ class Holdings:
         broker: the account at the broker.
         clock: the time.
         config: the age of a reading, the lag of the broker's fields, and the time between two readings.
+        at_most: dollars that an earlier plan of the same invocation left; the account may not show its fills yet.
     """
 
-    def __init__(self, broker: Broker, clock: Clock, config: ExecutionConfig) -> None:
+    def __init__(self, broker: Broker, clock: Clock, config: ExecutionConfig, at_most: Decimal | None = None) -> None:
         self._broker = broker
         self._clock = clock
         self._config = config
         self._lag = seconds(config.proceeds_wait_seconds)
         self._tick = seconds(config.tick_seconds)
+        self.at_most = at_most
+        """Dollars that an earlier plan of the same invocation left; None if it read no cash."""
+        self.reserved = ZERO
+        """Dollars that open orders of earlier plans may still spend: their cancels were never confirmed."""
+        self.left: Decimal | None = None
+        """Dollars that the plan left at its end; None if it read no cash."""
         self._cash = _Gauge()
         self._shares: dict[str, _Gauge] = {}
 
@@ -96,7 +103,8 @@ class Holdings:
 
     def record_account(self, account: Account, read_at: datetime, parents: Collection[ParentOrder]) -> None:
         """Record a reading of the account that was taken elsewhere."""
-        self._cash.add(read_at, spendable(account, parents, self._config) + spent(parents), self._lag)
+        own = replace(account, cash=account.cash - self.reserved)
+        self._cash.add(read_at, spendable(own, parents, self._config) + spent(parents), self._lag)
 
     def read_positions(self, symbols: Collection[str], parents: Iterable[ParentOrder]) -> Mapping[str, Position]:
         """Read the positions in these symbols and return them; a symbol without a position is absent."""
@@ -107,6 +115,19 @@ class Holdings:
             held = max(position.qty, ZERO) if position is not None else ZERO
             self._shares.setdefault(symbol, _Gauge()).add(now, held + sold.get(symbol, ZERO), self._lag)
         return positions
+
+    def funds(self, account: Account) -> Decimal:
+        """Return the dollars of an account that the plan may spend, without those that earlier orders may still."""
+        return funds(replace(account, cash=account.cash - self.reserved))
+
+    def starting_funds(self, account: Account) -> Decimal:
+        """Return the dollars that a plan may spend when it starts, also if the account lags behind an earlier plan."""
+        return self.funds(account) if self.at_most is None else min(self.funds(account), self.at_most)
+
+    def end_plan(self, parents: Collection[ParentOrder]) -> None:
+        """Note what the plan leaves, for the next plan of the same invocation."""
+        if self._cash.readings:
+            self.left = self._cash.left(committed(parents, self._config.widest_collar))
 
     def refresh_account(self, parents: Collection[ParentOrder]) -> None:
         """Read the account again unless the latest reading is recent."""

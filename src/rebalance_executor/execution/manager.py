@@ -16,7 +16,6 @@ from datetime import timedelta
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.controls import check_fresh, runs_denial, trading_day_denial
 from rebalance_executor.domain.errors import (
-    ConfigurationError,
     EarlierPlanUnfinished,
     Fenced,
     JournalContradiction,
@@ -101,6 +100,8 @@ class ExecutionManager:
                 self._finish_earlier(access, lease, deadline)
                 on_error.pop_all()
             access = access.for_next_plan()
+            if self._ports.stop_requested():
+                raise PlanYielded(f"plan {lease.unfinished_plan_id} was finished first; stopped safely on request")
             if self._ports.clock.now() + _SHORTEST_RUN > deadline.stop_at:
                 raise PlanYielded(f"plan {lease.unfinished_plan_id} was finished first; too little time is left")
 
@@ -159,7 +160,11 @@ class ExecutionManager:
         self, plan: RebalancePlan, access: AccountAccess, lease: Lease, deadline: Deadline, source: str | None
     ) -> ExecutionResult:
         journal = self._ports.journal.load(lease.account, plan.plan_id)
+        if journal is None and lease.unfinished_plan_id is not None:
+            raise JournalContradiction(f"the item of {plan.plan_id}, the unfinished plan of {lease.account}, is gone")
         if journal is not None and journal.plan.content_hash != plan.content_hash:
+            if journal.result is None:  # the plan that has the ID may have no other delivery
+                self._finish_earlier(access, lease, deadline)
             raise PlanChanged.for_plan(plan.plan_id, started_at=journal.plan.started_at)
         if journal is not None and journal.result is not None:
             self._ports.log.emit(LogEvent.PLAN_DUPLICATE, status=journal.result.status, answered_by="journal")
@@ -174,11 +179,18 @@ class ExecutionManager:
     def _resume_and_finish(
         self, plan: RebalancePlan, journal: PlanJournal, access: AccountAccess, lease: Lease, deadline: Deadline
     ) -> ExecutionResult:
-        run = self._resume(plan, journal, PreTrade(access), lease, deadline)
-        self._check_runs(run, access.kill_switch)
+        pretrade = PreTrade(access)
+        run = self._run_of(plan, journal, pretrade, lease, deadline)
+        try:
+            self._resume(run, pretrade)
+            self._check_runs(run, access.kill_switch)
+        except Redeliver as error:
+            self._interrupt(run, Executor(run, access), error)
+            raise
         return self._work(run, access)
 
     def _work(self, run: Run, access: AccountAccess) -> ExecutionResult:
+        access.holdings.reserved = run.state.reserved
         try:
             return self._drive(run, access)
         except OverfillGuard as error:
@@ -193,32 +205,31 @@ class ExecutionManager:
             max_skew_seconds=self._config.max_clock_skew_seconds,
         )
 
-    def _resume(
+    def _run_of(
         self, plan: RebalancePlan, journal: PlanJournal, pretrade: PreTrade, lease: Lease, deadline: Deadline
     ) -> Run:
-        """Return a run that continues the plan from its journal.
-
-        Raises:
-            ConfigurationError: the credentials belong to an account other than the one on which the plan started.
-        """
+        """Return a run on the journalled orders of the plan."""
         state = replace(journal.plan, runs=journal.plan.runs + 1)
         run = pretrade.new_run(plan, lease, deadline, state, dict(journal.parents))
         if state.phase is PlanPhase.SELLS:  # a write that failed halfway may have stored buys; it sent none of them
             run.outbox.discard_unsent(run.work, run.unsettled(Side.BUY))
         run.work.mark_intended_unknown(self._ports.clock.now())
-        permission = pretrade.check_account()
-        if state.account_number is not None and permission.account.account_number != state.account_number:
-            raise ConfigurationError(
-                "account_number",
-                f"the plan started on account {state.account_number}; the credentials now belong to another account",
-            )
+        return run
+
+    def _resume(self, run: Run, pretrade: PreTrade) -> None:
+        """Decide whether the run works the plan or concludes it.
+
+        Raises:
+            ConfigurationError: the credentials belong to an account other than the one on which the plan started.
+        """
+        state = run.state
+        permission = pretrade.check_account(state.account_number)
         pretrade.set_trading_hours(run, permission)
         run.outbox.reissue_cancels(run.work)
         self._ports.log.emit(LogEvent.PLAN_RESUMED, runs=state.runs, phase=state.phase)
         denial = permission.denial or trading_day_denial(state.trading_day, permission.trading_day)
         if denial is not None:
             run.conclude(denial, self._ports.log)
-        return run
 
     def _check_runs(self, run: Run, kill_switch: KillSwitch) -> None:
         """Conclude a plan that took too many runs, and halt the account."""
@@ -236,14 +247,19 @@ class ExecutionManager:
                 pass_gate(run, access)
             executor.work(Side.BUY)
             differing = reconcile(run, access)
-        except Fenced:
-            raise  # another run holds the lease: this one must not write
-        except (Redeliver, OverfillGuard) as error:
-            if not isinstance(error, PlanYielded | JournalUnavailable):
-                executor.withdraw()  # a yielding run has canceled its orders; without a journal no cancel is sent
-            self._stop(run, error)
+        except (Redeliver, OverfillGuard, JournalContradiction) as error:
+            self._interrupt(run, executor, error)
             raise
+        access.holdings.end_plan(run.parents.values())
         return self._finish(run, differing)
+
+    def _interrupt(self, run: Run, executor: Executor, error: RebalanceError) -> None:
+        """Withdraw what is open and journal the end of the run, as far as broker and journal answer."""
+        if isinstance(error, Fenced):
+            return  # another run holds the lease: this one must not write
+        if not isinstance(error, PlanYielded | JournalUnavailable):
+            executor.withdraw()  # a yielding run has canceled its orders; without a journal no cancel is sent
+        self._stop(run, error)
 
     # --- ends --------------------------------------------------------------------------------------------
 

@@ -54,6 +54,15 @@ class Outbox:
         if priced_before is None:
             self.unsent.clear()
 
+    def withdraw_overfilled(self, work: UnitOfWork, symbol: str) -> None:
+        """Mark an unsent child as NOT_SENT if a late fill of an earlier one left too little for it."""
+        parent = work.parents[symbol]
+        child = parent.open_child
+        if child is not None and self.holds(child) and parent.exposure > parent.qty:
+            del self.unsent[child.client_order_id]
+            state = ChildState.UNKNOWN if child.resent else ChildState.NOT_SENT
+            work.update_child(symbol, replace(child, state=state))
+
     def discard_unsent(self, work: UnitOfWork, buys: Iterable[ParentOrder]) -> None:
         """Mark the open children of these buys as NOT_SENT: buys are sent only after the gate is journalled."""
         children = (parent.open_child for parent in buys)

@@ -84,8 +84,8 @@ class Broker(Protocol):
         """Read the last trades, in one request; a symbol without one is absent."""
         ...
 
-    def open_orders(self, symbols: Sequence[str]) -> Sequence[BrokerOrder]:
-        """Read all open orders of these symbols, of every client. One request per page of 500."""
+    def open_orders(self, symbols: Sequence[str] | None = None) -> Sequence[BrokerOrder]:
+        """Read all open orders of these or of all symbols, of every client. One request per page of 500."""
         ...
 
     def orders(self, symbols: Sequence[str], after: datetime) -> Sequence[BrokerOrder]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from rebalance_executor.domain.cash import expected_notional, funds
+from rebalance_executor.domain.cash import committed_by_others, expected_notional
 from rebalance_executor.domain.controls import (
     Denial,
     PlanContext,
@@ -21,11 +21,11 @@ from rebalance_executor.domain.controls import (
     session_denial,
     switch_denial,
 )
-from rebalance_executor.domain.errors import BrokerUnavailable, JournalUnavailable, NotFound
+from rebalance_executor.domain.errors import BrokerUnavailable, ConfigurationError, JournalUnavailable, NotFound
 from rebalance_executor.domain.journal import PlanPhase, PlanStart, PlanState, RunRecord
 from rebalance_executor.domain.limits import ConflictPolicy
 from rebalance_executor.domain.market import ZERO, Account, Asset, BrokerOrder, MarketClock, Side, SymbolSnapshot
-from rebalance_executor.domain.orders import Outcome, ParentOrder
+from rebalance_executor.domain.orders import Outcome, ParentOrder, child_order_prefix
 from rebalance_executor.domain.plan import RebalancePlan, RebalancePlanItem
 from rebalance_executor.domain.risk_state import Reservation, ReservedOrder, RiskState, StartedPlan
 from rebalance_executor.domain.sizing import blank_parent, round_whole_shares, size
@@ -117,13 +117,20 @@ class PreTrade:
 
     # --- permission to trade -----------------------------------------------------------------------------
 
-    def check_account(self) -> TradingPermission:
+    def check_account(self, started_on: str | None = None) -> TradingPermission:
         """Read account and market clock; decide whether trading is allowed now.
 
+        Args:
+            started_on: number of the broker account on which a resumed plan started.
+
         Raises:
+            ConfigurationError: the credentials now belong to another broker account.
             BrokerUnavailable: a read failed.
         """
         account = self._broker.account()
+        if started_on is not None and account.account_number != started_on:  # before it is bound to this name
+            text = f"the plan started on account {started_on}; the credentials now belong to another account"
+            raise ConfigurationError("account_number", text)
         denial = account_denial(account, self._broker.expected_account_number) or self._binding_denial(account)
         if denial is not None:
             return TradingPermission(account, denial)
@@ -176,7 +183,7 @@ class PreTrade:
             started_at=self._clock.now(),
             phase=PlanPhase.SELLS,
             runs=1,
-            starting_funds=funds(permission.account) if permission is not None else ZERO,
+            starting_funds=self._holdings.starting_funds(permission.account) if permission is not None else ZERO,
             account_number=permission.account.account_number if permission is not None else None,
             trading_day=permission.trading_day if permission is not None else None,
             source=source,
@@ -191,11 +198,15 @@ class PreTrade:
         denial = self._risk_denial(risk)
         if denial is not None:
             return self._deny_all(run.plan, denial)
-        account, others = permission.account, self._broker.open_orders([item.symbol for item in run.plan.trades])
+        account, others = permission.account, self._broker.open_orders()
+        self._holdings.reserved = committed_by_others(others, child_order_prefix())
+        run.work.update_state(starting_funds=self._holdings.starting_funds(account), reserved=self._holdings.reserved)
+        symbols = {item.symbol for item in run.plan.trades}
+        others = [order for order in others if order.symbol in symbols]
         if self._config.conflicting_orders is ConflictPolicy.CANCEL and self._conflicting(run.plan, others):
             others = self._cancel_others(run.plan, others, run.deadline)
             account = self._broker.account()  # including the dollars that the canceled orders held
-            run.work.update_state(starting_funds=funds(account))
+            run.work.update_state(starting_funds=self._holdings.starting_funds(account))
         return self._reserve(run, self._size(run, risk, others), risk, account)
 
     def _deny_all(self, plan: RebalancePlan, denial: Denial) -> list[ParentOrder]:
@@ -247,7 +258,7 @@ class PreTrade:
         open_parents = [parent for parent in parents if parent.outcome is None]
         if not open_parents:
             return parents
-        buys, sells = expected_notional(open_parents, funds(account))
+        buys, sells = expected_notional(open_parents, self._holdings.funds(account))
         equity = account.equity or run.plan.total_portfolio_value
         after, now = risk.usage.plus(buys, sells), self._clock.now()
         denial = plan_limit_denial(buys, sells, equity, self._config) or day_limit_denial(after, equity, self._config)

@@ -82,8 +82,8 @@ class Run:
         return self.yielding is not None or now >= self.deadline.stop_at
 
     def is_over(self, now: datetime) -> bool:
-        """Return whether it is too late to send anything: the run yields, or the market is closed."""
-        return self.is_stopping(now) or self.is_closed(now)
+        """Return whether it is too late to send anything: the run yields, the market is closed, or time is up."""
+        return self.is_stopping(now) or self.is_closed(now) or now >= self.plan_ends_at
 
     def is_closed(self, now: datetime) -> bool:
         """Return whether the session has ended."""

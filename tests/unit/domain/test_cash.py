@@ -97,7 +97,7 @@ def test_funds_never_exceed_cash_or_buying_power(cash: str, buying_power: str, e
 )
 def test_proceeds_have_arrived_when_both_fields_show_them(cash: str, buying_power: str, *, arrived: bool) -> None:
     """Production failure 18: the account's fields lag behind the fill; a cent is rounding."""
-    assert has_arrived(an_account(cash, buying_power), Decimal(1000)) is arrived
+    assert has_arrived(funds(an_account(cash, buying_power)), Decimal(1000)) is arrived
 
 
 @pytest.mark.parametrize(
@@ -116,13 +116,13 @@ def test_proceeds_have_arrived_when_both_fields_show_them(cash: str, buying_powe
 def test_budget_is_cash_plus_proceeds_less_the_buffer(cash: str, expected: str, buffer: str, budget: str) -> None:
     """Production failures 19 and 20."""
     config = ExecutionConfig(cash_buffer=Decimal(buffer))
-    assert buy_budget(buy_funds(an_account(cash), Decimal(expected)), config) == Decimal(budget)
+    assert buy_budget(buy_funds(funds(an_account(cash)), Decimal(expected)), config) == Decimal(budget)
 
 
 @property_test
 @given(decimals("-1000", "1000000", 2), decimals("-1000", "1000000", 2), decimals("0", "0.99", 3))
 def test_budget_never_exceeds_the_cash(cash: Decimal, expected: Decimal, buffer: Decimal) -> None:
-    available = buy_funds(an_account(str(cash)), expected)
+    available = buy_funds(funds(an_account(str(cash))), expected)
     budget = buy_budget(available, ExecutionConfig(cash_buffer=buffer))
     assert 0 <= available <= max(ZERO, min(cash, expected))
     assert 0 <= budget <= available * (1 - buffer)

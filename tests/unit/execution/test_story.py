@@ -39,7 +39,7 @@ def test_plan_needs_ten_reads() -> None:
     assert executed().broker.reads == [
         ("account", None),
         ("clock", None),
-        ("open_orders", ["AAA", "BBB"]),
+        ("open_orders", None),
         ("positions", None),
         ("asset", "AAA"),
         ("asset", "BBB"),

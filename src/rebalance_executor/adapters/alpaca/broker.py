@@ -152,8 +152,8 @@ class AlpacaBroker:
                 latest |= _parse(lambda: _by_symbol(payload, kind, parse))  # noqa: B023 - called at once
         return latest
 
-    def open_orders(self, symbols: Sequence[str]) -> Sequence[BrokerOrder]:
-        """Return every open order in these symbols."""
+    def open_orders(self, symbols: Sequence[str] | None = None) -> Sequence[BrokerOrder]:
+        """Return every open order in these symbols, or in all."""
         return self._orders(symbols, {"status": "open"})
 
     def orders(self, symbols: Sequence[str], after: datetime) -> Sequence[BrokerOrder]:
@@ -169,14 +169,16 @@ class AlpacaBroker:
             return None
         return _parse(lambda: parsing.order(payload))
 
-    def _orders(self, symbols: Sequence[str], filters: Mapping[str, str]) -> list[BrokerOrder]:
+    def _orders(self, symbols: Sequence[str] | None, filters: Mapping[str, str]) -> list[BrokerOrder]:
         by_id: dict[str, BrokerOrder] = {}
-        for chunk in _chunks(symbols):
-            query = {"symbols": ",".join(chunk), "direction": "asc", "nested": "false", **filters}
+        for chunk in _chunks(symbols) if symbols is not None else (None,):
+            query = {"direction": "asc", "nested": "false", **filters}
+            if chunk is not None:
+                query["symbols"] = ",".join(chunk)
             by_id |= {order.id: order for order in self._pages(chunk, query)}
         return list(by_id.values())
 
-    def _pages(self, symbols: Sequence[str], query: dict[str, str]) -> Iterator[BrokerOrder]:
+    def _pages(self, symbols: Sequence[str] | None, query: dict[str, str]) -> Iterator[BrokerOrder]:
         """Yield the orders page by page.
 
         A page with fewer than ``_SHORT_PAGE`` orders is the last one. Any other may be followed by another, even if it

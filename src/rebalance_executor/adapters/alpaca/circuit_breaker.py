@@ -81,7 +81,7 @@ class CircuitBreakerBroker:
         """Return the last trades."""
         return self._call(lambda: self._broker.last_trades(symbols))
 
-    def open_orders(self, symbols: Sequence[str]) -> Sequence[BrokerOrder]:
+    def open_orders(self, symbols: Sequence[str] | None = None) -> Sequence[BrokerOrder]:
         """Return every open order in these symbols."""
         return self._call(lambda: self._broker.open_orders(symbols))
 

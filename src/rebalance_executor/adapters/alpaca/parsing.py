@@ -163,14 +163,16 @@ def _closed_at(document: Mapping[str, Any]) -> datetime | None:
     return _optional_time(document, field) or max(times, default=None)
 
 
-def entries(payload: object, kind: str, symbols: Collection[str]) -> list[Mapping[str, Any]]:
-    """Return the entries of a JSON list for these symbols. Malformed entries for other symbols are ignored.
+def entries(payload: object, kind: str, symbols: Collection[str] | None) -> list[Mapping[str, Any]]:
+    """Return the entries of a JSON list for these or all symbols. Malformed entries for other symbols are ignored.
 
     Raises:
         MalformedResponse: not a list, or an entry has no symbol: it could belong to any of these symbols.
     """
     if not isinstance(payload, list):
         raise MalformedResponse(f"{kind} list", "items")
+    if symbols is None:  # orders of several legs have no symbol; this program sends none
+        return [entry for entry in payload if isinstance(_mapping(entry, kind).get("symbol"), str) and entry["symbol"]]
     return [entry for entry in payload if _text(_mapping(entry, kind), "symbol", kind) in symbols]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -285,7 +286,7 @@ def parse_item[T](item: Item, parse: Callable[[Any], T]) -> T:
     """
     try:
         return parse(item)
-    except (InvalidInput, ValidationError, KeyError, ValueError, OSError, EOFError) as error:
+    except (InvalidInput, ValidationError, KeyError, ValueError, OSError, EOFError, zlib.error) as error:
         raise JournalContradiction(
             f"journal item {_key_text(item)} cannot be read ({_problem(error)}); it was changed outside this program"
         ) from error

@@ -5,6 +5,7 @@ Items are flat mappings of strings, integers and bytes. Decimals are stored as s
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -72,7 +73,7 @@ def from_attributes(attributes: Mapping[str, Any]) -> Item:
     for name, attribute in attributes.items():
         if "S" in attribute:
             item[name] = str(attribute["S"])
-        elif "N" in attribute:
+        elif "N" in attribute and re.fullmatch(r"-?[0-9]{1,38}", attribute["N"]):
             item[name] = int(attribute["N"])
         elif "B" in attribute:
             item[name] = bytes(attribute["B"])
