@@ -13,6 +13,7 @@ import pytest
 
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig
+from rebalance_executor.domain.errors import PlanYielded
 from rebalance_executor.domain.market import BrokerOrder, OrderRequest, Position
 from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome, ParentOrder
 from rebalance_executor.execution.account_access import AccountAccess
@@ -274,3 +275,27 @@ def test_lost_order_for_shares_of_a_late_fill_is_not_sent_again() -> None:
     assert [request.qty for request in fakes.broker.sent] == [10, 10, 6]
     assert outcomes(result) == {"AAA": (Outcome.FILLED, None)}
     assert fakes.broker.shares["AAA"] == 10
+
+
+def test_late_fill_is_counted_before_an_order_that_waited_for_a_quote() -> None:
+    fakes = FakePorts(child_wait_seconds=2, quote_wait_seconds=60)
+    fakes.broker.script("AAA", RESTS)
+    fakes.after(1.9, lambda: fakes.broker.prices.pop("AAA"))
+    fakes.after(6, lambda: late_fill(fakes, "4"))
+    fakes.after(9, lambda: fakes.broker.set_quote("AAA", "99.99", "100.01"))
+    fakes.execute(a_plan(an_item("AAA", amount="1000")))
+
+    assert [request.qty for request in fakes.broker.sent] == [10, 6]
+    assert fakes.broker.shares["AAA"] == 10
+
+
+def test_late_fill_is_counted_before_a_resumed_plan_sends_again() -> None:
+    fakes = FakePorts(child_wait_seconds=60)
+    fakes.broker.script("AAA", RESTS)
+    plan = a_plan(an_item("AAA", amount="1000"))
+    with pytest.raises(PlanYielded):
+        fakes.execute(plan, seconds=10)
+    late_fill(fakes, "4")
+    fakes.execute(plan, run_id="run-2")
+
+    assert [request.qty for request in fakes.broker.sent] == [10, 6]

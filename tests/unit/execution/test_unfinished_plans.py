@@ -11,9 +11,12 @@ import pytest
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.errors import (
     BrokerUnavailable,
+    ConfigurationError,
     EarlierPlanUnfinished,
+    JournalContradiction,
     JournalUnavailable,
     OverfillGuard,
+    PlanChanged,
     PlanExpired,
     PlanYielded,
 )
@@ -25,7 +28,7 @@ from rebalance_executor.domain.result import ExecutionStatus
 from rebalance_executor.domain.risk_state import TradingState
 from rebalance_executor.execution.events import LogEvent
 from tests.support.builders import NOW, a_plan, an_exit, an_item, later
-from tests.support.fake_ports import RESTS, FakePorts, outcomes
+from tests.support.fake_ports import CANCEL_STUCK, RESTS, FakePorts, outcomes
 
 
 def buys(plan_id: str, symbol: str, amount: str = "1000", **fields: object) -> RebalancePlan:
@@ -259,3 +262,112 @@ def test_nothing_is_sent_while_the_binding_cannot_be_read() -> None:
         fakes.execute(FIRST)
 
     assert fakes.broker.sent == []
+
+
+# --- what the next plan must know of the earlier one -----------------------------------------------------
+
+
+def test_cash_that_an_unconfirmed_cancel_may_still_spend_is_not_spent_by_the_next_plan() -> None:
+    fakes = FakePorts(cancel_wait_seconds="5", child_wait_seconds="2")
+    fakes.broker.cash, fakes.broker.buying_power = Decimal(1000), Decimal(4000)
+    fakes.broker.script("AAA", CANCEL_STUCK)
+    first = fakes.execute(buys("first", "AAA", "600"))
+    assert outcomes(first) == {"AAA": (Outcome.UNRESOLVED, Code.CANCEL_UNCONFIRMED)}
+
+    fakes.execute(buys("second", "BBB", "900"), run_id="run-2")
+    fakes.broker.fill_order("order-1")
+
+    assert fakes.broker.cash >= 0
+
+
+def test_plan_after_an_earlier_one_does_not_spend_cash_that_the_account_still_shows() -> None:
+    fakes = yielded(buys("first", "AAA", "600"))
+    fakes.broker.cash, fakes.broker.buying_power = Decimal(1000), Decimal(4000)
+
+    def show_the_old_cash() -> None:
+        fakes.broker.hidden_cash = -(Decimal(1000) - fakes.broker.cash)
+
+    check = fakes.broker.before_submit
+    fakes.broker.before_submit = lambda request: (check(request), fakes.after(0, show_the_old_cash))[0]
+    fakes.execute(buys("second", "BBB", "900"), run_id="run-2")
+
+    assert fakes.broker.cash >= 0
+
+
+def test_same_id_with_other_content_first_finishes_the_plan_that_has_it() -> None:
+    fakes = yielded()
+
+    with pytest.raises(PlanChanged):
+        fakes.execute(buys("first", "AAA", "555"), run_id="run-2")
+
+    assert fakes.plan_journal("first").result is not None
+    assert fakes.journal.unfinished_plan_ids == []
+
+
+def test_stop_request_after_the_earlier_plan_starts_no_other() -> None:
+    fakes = yielded()
+    fakes.broker.before_submit = lambda _: setattr(fakes, "stop_requested", True)
+
+    with pytest.raises((PlanYielded, EarlierPlanUnfinished)):
+        fakes.execute(SECOND, run_id="run-2")
+
+    assert fakes.journal.peek("main", "second") is None
+
+
+# --- an interrupted run leaves nothing at work -----------------------------------------------------------
+
+
+def killed_with_a_live_order() -> FakePorts:
+    """Return fakes in which a run was killed while its order rests."""
+    fakes = FakePorts(child_wait_seconds="60")
+    fakes.broker.script("AAA", RESTS)
+    fakes.after(3, lambda: fakes.broker.errors.update(orders=[Killed()]))
+    with pytest.raises(Killed):
+        fakes.execute(FIRST)
+    fakes.clock.advance(timedelta(minutes=20))
+    return fakes
+
+
+class Killed(BaseException):
+    """End of a killed process."""
+
+
+def test_error_while_a_plan_is_resumed_withdraws_its_orders() -> None:
+    fakes = killed_with_a_live_order()
+    fakes.broker.errors["clock"] = [BrokerUnavailable("503")]
+
+    with pytest.raises(BrokerUnavailable):
+        fakes.execute(FIRST, run_id="run-2")
+
+    assert fakes.broker.cancel_requests == ["order-1"]
+    assert fakes.journal.holder("main") is None
+
+
+def test_unreadable_kill_switch_withdraws_the_orders() -> None:
+    fakes = FakePorts(child_wait_seconds="60")
+    fakes.broker.script("AAA", RESTS)
+    fakes.database_errors["risk_store.kill_switch"] = [JournalContradiction("an item was changed by hand")]
+
+    with pytest.raises(JournalContradiction):
+        fakes.execute(FIRST)
+
+    assert fakes.broker.cancel_requests == ["order-1"]
+
+
+def test_keys_of_another_broker_account_are_not_bound_when_a_plan_is_resumed() -> None:
+    fakes = yielded()
+    fakes.broker.account_number = "PA2"
+
+    with pytest.raises(ConfigurationError):
+        fakes.execute(FIRST, run_id="run-2")
+
+    assert fakes.journal.risk_store.bindings == {"PA1": "main"}
+
+
+def test_nothing_is_sent_after_the_time_limit_of_the_plan() -> None:
+    fakes = FakePorts(plan_time_limit_minutes="1")
+    fakes.broker.rate_limited_until = later(90)
+    result = fakes.execute(FIRST)
+
+    assert fakes.broker.sent == []
+    assert outcomes(result) == {"AAA": (Outcome.DENIED, Code.TIME_LIMIT)}
