@@ -21,7 +21,7 @@ from rebalance_executor.domain.errors import (
     PlanYielded,
 )
 from rebalance_executor.domain.journal import PlanPhase
-from rebalance_executor.domain.market import MarketClock
+from rebalance_executor.domain.market import MarketClock, OrderRequest
 from rebalance_executor.domain.orders import Outcome
 from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.domain.result import ExecutionStatus
@@ -288,7 +288,12 @@ def test_plan_after_an_earlier_one_does_not_spend_cash_that_the_account_still_sh
         fakes.broker.hidden_cash = -(Decimal(1000) - fakes.broker.cash)
 
     check = fakes.broker.before_submit
-    fakes.broker.before_submit = lambda request: (check(request), fakes.after(0, show_the_old_cash))[0]
+
+    def submit(request: OrderRequest) -> None:
+        check(request)
+        fakes.after(0, show_the_old_cash)
+
+    fakes.broker.before_submit = submit
     fakes.execute(buys("second", "BBB", "900"), run_id="run-2")
 
     assert fakes.broker.cash >= 0
@@ -321,7 +326,11 @@ def killed_with_a_live_order() -> FakePorts:
     """Return fakes in which a run was killed while its order rests."""
     fakes = FakePorts(child_wait_seconds="60")
     fakes.broker.script("AAA", RESTS)
-    fakes.after(3, lambda: fakes.broker.errors.update(orders=[Killed()]))
+
+    def kill() -> None:
+        raise Killed
+
+    fakes.after(3, kill)
     with pytest.raises(Killed):
         fakes.execute(FIRST)
     fakes.clock.advance(timedelta(minutes=20))
