@@ -71,7 +71,9 @@ class Executor:
         """The share of each buy in these dollars."""
         self._is_short_of_cash = False
         """True once a shortage of cash was logged."""
-        run.work.restart_confirmations(self._clock.now())
+        # Of the wait in ``strategy``, which is two ticks longer than that for a cancel, three ticks are left.
+        wait = seconds(self._config.cancel_wait_seconds - self._config.tick_seconds)
+        run.work.extend_confirmations(self._clock.now(), max(wait, timedelta()))
 
     def work(self, side: Side) -> None:
         """Work every unsettled parent of ``side`` until it has an outcome.

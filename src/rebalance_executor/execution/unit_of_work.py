@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from rebalance_executor.domain.journal import PlanStart, PlanState, RunEnd, RunRecord
@@ -69,12 +69,16 @@ class UnitOfWork:
             if child is not None and child.state is ChildState.INTENDED:
                 self.update_child(parent.symbol, child.as_unknown(now))
 
-    def restart_confirmations(self, now: datetime) -> None:
-        """Restart the wait for a second reading of orders that an earlier run left unconfirmed with all details."""
+    def extend_confirmations(self, now: datetime, wait: timedelta) -> None:
+        """Leave at least three ticks of the wait to orders that an earlier run left unconfirmed with all details.
+
+        The wait itself counts over all runs, so that it also ends if every run is shorter.
+        """
         for parent in list(self.parents.values()):
             child = parent.open_child
             if child is not None and child.phase is ChildPhase.CLOSED_UNCONFIRMED and child.is_complete:
-                self.update_child(parent.symbol, replace(child, closed_since=now))
+                since = max(child.closed_since or now, now - wait)
+                self.update_child(parent.symbol, replace(child, closed_since=since))
 
     def write_to(self, journal: Journal, lease: Lease) -> None:
         """Write everything that changed, in one call.
