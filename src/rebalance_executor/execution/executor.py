@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from rebalance_executor.domain.cash import Allowance, allowances, child_cost, committed
 from rebalance_executor.domain.errors import PlanYielded, RateLimited, Redeliver
-from rebalance_executor.domain.market import ZERO, BrokerOrder, Side
+from rebalance_executor.domain.market import ZERO, BrokerOrder, OrderType, Side
 from rebalance_executor.domain.orders import (
     ORDER_LOOKBACK,
     ChildOrder,
@@ -22,6 +22,7 @@ from rebalance_executor.domain.orders import (
     ParentOrder,
     child_order_id,
 )
+from rebalance_executor.domain.pricing import collar, far_touch, is_inside
 from rebalance_executor.domain.strategy import (
     Cancel,
     DecisionContext,
@@ -232,10 +233,21 @@ class Executor:
         else:
             self._holdings.read_account(self._run.parents.values())
 
+    def _is_inside_collar(self, parent: ParentOrder) -> bool:
+        """Return whether the market is inside the parent's collar now, by a usable quote."""
+        self._quotes.refresh([parent.symbol])
+        quote = self._quotes.latest.get(parent.symbol)
+        if quote is None or parent.arrival is None or self._quotes.problem(parent.symbol) is not None:
+            return False
+        worst = collar(parent.side, parent.arrival, self._config.for_symbol(parent.symbol).price_collar)
+        return is_inside(parent.side, far_touch(parent.side, quote), worst)
+
     def _is_covered(self, parent: ParentOrder, child: ChildOrder) -> bool:
         """Return whether the account still has the cash or the shares for a child that must be sent again unchanged."""
         if parent.exposure > parent.qty:  # after a late fill
             return False
+        if child.type is OrderType.MARKET and not self._is_inside_collar(parent):
+            return False  # nothing else bounds its price
         if parent.side is Side.SELL:
             return self._holdings.shares(parent).amount >= child.qty
         return self._holdings.covers(self._run.parents.values())

@@ -10,7 +10,7 @@ import pytest
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.errors import PlanYielded, RateLimited
-from rebalance_executor.domain.market import ZERO, Account, Side
+from rebalance_executor.domain.market import ZERO, Account, OrderRequest, Side
 from rebalance_executor.domain.orders import ChildState, Outcome
 from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.execution.events import LogEvent
@@ -103,6 +103,23 @@ def test_lost_order_is_sent_again_while_the_cash_is_there() -> None:
     assert outcomes(result) == {"AAA": (Outcome.FILLED, None)}
     first, second = fakes.broker.sent
     assert first == second
+
+
+@pytest.mark.parametrize(("ask", "sent"), [("100.51", 2), ("150.01", 1)], ids=["inside the collar", "beyond it"])
+def test_lost_market_order_is_sent_again_only_inside_the_collar(ask: str, sent: int) -> None:
+    fakes = FakePorts(order_style="market", arrival_horizon_seconds=10)
+    fakes.broker.script("AAA", REQUEST_LOST)
+    check = fakes.broker.before_submit
+
+    def submit(request: OrderRequest) -> None:
+        check(request)
+        fakes.broker.set_quote("AAA", str(Decimal(ask) - Decimal("0.02")), ask)
+        fakes.clock.advance(timedelta(seconds=3))  # the request times out
+
+    fakes.broker.before_submit = submit
+    fakes.execute(buy())
+
+    assert len(fakes.broker.sent) == sent
 
 
 # --- others sell the shares ------------------------------------------------------------------------------
