@@ -550,7 +550,7 @@ def test_second_plan_cannot_start_while_the_first_is_unfinished(journal: Readabl
         journal.finish(lease, finished, parents=[], result=result(plan_id="plan-2", orders=()))
 
     assert journal.load(ACCOUNT, "plan-2") is None
-    journal.write(lease, state(phase=PlanPhase.BUYS))  # the first plan goes on
+    journal.write(lease, state(phase=PlanPhase.BUYS))  # the first plan continues
 
 
 def test_plan_of_another_account_starts_at_the_same_time(journal: ReadableJournal) -> None:

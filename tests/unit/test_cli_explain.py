@@ -151,9 +151,9 @@ def test_parts_of_the_cost_add_up_to_the_cost() -> None:
     priced = replace(filled_parent().children[0], bid=Decimal("101.4949"), ask=Decimal("101.5249"))
     order = parent(children=(priced,)).settled(Outcome.FILLED, None, None, NOW)
 
-    (told,) = (text for text in texts(explain(order)) if "than arrival mid" in text)
+    (sentence,) = (text for text in texts(explain(order)) if "than arrival mid" in text)
 
-    cost, delay, spread, residual = (Decimal(one) for one in re.findall(r"-?\d+\.\d\d", told))
+    cost, delay, spread, residual = (Decimal(one) for one in re.findall(r"-?\d+\.\d\d", sentence))
     assert cost == abs(delay + spread + residual)
 
 

@@ -43,7 +43,7 @@ def needs_attention(result: ExecutionResult) -> list[OrderResult]:
 
 
 def as_planned(result: ExecutionResult) -> str:
-    """Return how many orders ended as planned, and what became of the others.
+    """Return how many orders ended as planned, and the outcome of the others.
 
     For example ``4 of 5 orders as planned; SPY cut to 48 % by cash``.
     """

@@ -470,7 +470,7 @@ def test_order_is_judged_by_its_last_look_and_not_by_a_wait_since_then() -> None
 
 
 def test_repetition_that_waited_for_the_rate_limit_is_covered_again_before_it_is_sent() -> None:
-    """While it waited, somebody else sold the shares."""
+    """While it waited, another person sold the shares."""
     fakes = FakePorts()
     fakes.broker.shares["AAA"] = Decimal(10)
     fakes.broker.script("AAA", REQUEST_LOST, RateLimited("slow down", retry_at=later(30)))
