@@ -11,6 +11,8 @@ from typing import Any
 
 _EXPLAINED = "insufficient buying power"
 """A rejection that the plan itself explains: it bought more than the account can pay."""
+_DUPLICATE = "client_order_id must be unique"
+"""Refusal of a repeated submission: the order exists, so it is no rejection."""
 
 
 class SubmissionAnswer(StrEnum):
@@ -19,6 +21,7 @@ class SubmissionAnswer(StrEnum):
     ACCEPTED = "accepted"
     REJECTED = "rejected"
     EXPLAINED = "rejected, explained by the plan"
+    DUPLICATE = "refused, because the order exists"
 
 
 @dataclass(slots=True)
@@ -38,8 +41,12 @@ class BrokerRecord:
 
     def note_refusal(self, client_order_id: str, message: str) -> None:
         """Record that the exchange refused this order."""
-        is_explained = _EXPLAINED in message
-        self.refused[client_order_id] = SubmissionAnswer.EXPLAINED if is_explained else SubmissionAnswer.REJECTED
+        answer = SubmissionAnswer.REJECTED
+        if _EXPLAINED in message:
+            answer = SubmissionAnswer.EXPLAINED
+        elif _DUPLICATE in message:
+            answer = SubmissionAnswer.DUPLICATE
+        self.refused[client_order_id] = answer
 
     def note_error(self, client_order_id: str) -> None:
         """Record that the refusal of this order reached the program."""

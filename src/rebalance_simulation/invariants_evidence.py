@@ -114,7 +114,8 @@ class EvidenceInvariants:
             if child.state is not ChildState.REJECTED:
                 continue
             order = orders.get(child.client_order_id)
-            was_refused = child.client_order_id in self._world.broker.record.refused
+            refused = self._world.broker.record.refused.get(child.client_order_id)
+            was_refused = refused in (SubmissionAnswer.REJECTED, SubmissionAnswer.EXPLAINED)
             if order.status != "rejected" if order is not None else not was_refused:
                 at_broker = "unknown" if order is None else order.status
                 raise Violation(

@@ -50,12 +50,12 @@ def cross_by(starts: datetime, ends: datetime, *, buys_follow: bool) -> datetime
 def children_within_rate_limit(parents: int, duration: Decimal, config: ExecutionConfig) -> int:
     """Return the children per parent, at least one, that the rate limit allows for ``parents`` parents.
 
-    The first child costs one request, each further one costs two (cancel and submission), and polling costs one per
-    tick. ``duration`` is in seconds.
+    The first child costs one request. Each further one costs three: the cancel of the previous one, the second reading
+    of its end, and the submission. Polling costs one per tick. ``duration`` is in seconds.
     """
     sent = Decimal(config.rate_limit_per_minute) * (duration + _BURST_SECONDS) / _MINUTE
     requests = sent - duration / config.tick_seconds
-    return max(1, int((requests / max(parents, 1) + 1) // 2))
+    return max(1, int((requests / max(parents, 1) + 2) // 3))
 
 
 def rungs_ahead(

@@ -182,14 +182,19 @@ class Executor:
         ]
 
     def _is_doubtful(self, parent: ParentOrder, child: ChildOrder, listed: BrokerOrder) -> bool:
-        """Return whether a row of the list must be confirmed by ID: it contradicts what was sent or reported before."""
+        """Return whether a row of the list must be confirmed by ID.
+
+        It contradicts what was sent or reported before, or it is the second reading of an order that ended without
+        all of its fills: a list that is late by more than a tick would confirm itself.
+        """
         was_refused = self._run.outbox.take_refused_cancel(child)
         wait, since = seconds(self._config.cancel_wait_seconds), child.cancel_requested_at
         is_overdue = since is not None and self._clock.now() - since >= wait  # an operator would have to look
-        is_behind = child.closed_since is not None or was_refused or is_overdue
-        if listed.filled_qty < child.filled_qty or not listed.is_for(parent.symbol, parent.side, child.qty):
+        if child.closed_since is not None or listed.filled_qty < child.filled_qty:
             return True
-        return is_behind and not listed.is_terminal
+        if not listed.is_for(parent.symbol, parent.side, child.qty):
+            return True
+        return (was_refused or is_overdue) and not listed.is_terminal
 
     def _report(self, parent: ParentOrder, child: ChildOrder, order: BrokerOrder) -> None:
         """Apply the broker's report to the child."""

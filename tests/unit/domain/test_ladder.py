@@ -462,11 +462,12 @@ def test_fractions_are_not_sent_around_the_open(qty: str, seconds: int, style: O
 @pytest.mark.parametrize(
     ("parents", "seconds", "children"),
     [
-        (1, 60, 90),
-        (1, 0, 50),
-        (10, 30, 7),
-        (32, 210, 6),
-        (100, 210, 2),
+        (1, 60, 60),
+        (1, 0, 34),
+        (10, 30, 5),
+        (32, 210, 4),
+        (80, 210, 2),
+        (100, 210, 1),
         (100, 30, 1),
         (500, 210, 1),
     ],

@@ -192,7 +192,8 @@ def test_refused_cancel_of_a_live_order_is_looked_up_once_per_answer() -> None:
     fakes.execute(BUY_ONE)
 
     assert len(fakes.broker.cancel_requests) == 2
-    assert [name for name, _ in fakes.broker.reads].count("order_by_client_id") == 1
+    reads_by_id = [name for name, _ in fakes.broker.reads].count("order_by_client_id")
+    assert reads_by_id == 2  # one after the refused cancel, and the second reading after the end of the order
 
 
 def test_row_with_fewer_shares_than_are_known_is_confirmed_by_id() -> None:
@@ -220,3 +221,21 @@ def test_row_with_another_quantity_is_confirmed_by_id() -> None:
     result = fakes.execute(BUY_ONE)
 
     assert outcomes(result) == {"AAA": (Outcome.FILLED, None)}
+
+
+def test_late_list_does_not_confirm_itself() -> None:
+    """The list is late by more than a tick: both of its readings lack the fill, which a reading by ID shows."""
+    fakes = FakePorts(child_wait_seconds=1, tick_seconds=1)
+    fakes.broker.set_quote("AAA", "100", "100")
+    fakes.broker.script("AAA", RESTS, FILLS)
+    fills_after_canceled(fakes, 0.5, "4", "canceled")
+    listed = fakes.broker.orders
+    fakes.broker.orders = lambda symbols, after: [  # type: ignore[method-assign]
+        replace(row, filled_qty=Decimal(0), filled_avg_price=None) if row.status == "canceled" else row
+        for row in listed(symbols, after)
+    ]
+    result = fakes.execute(BUY_ONE)
+
+    assert outcomes(result) == {"AAA": (Outcome.FILLED, None)}
+    assert [request.qty for request in fakes.broker.sent] == [Decimal(10), Decimal(6)]
+    assert fakes.broker.shares["AAA"] == 10
