@@ -273,7 +273,8 @@ class Executor:
     def _decide(self, side: Side, mode: RunMode) -> TickActions:
         run, actions = self._run, TickActions()
         if isinstance(mode, Working):
-            run.outbox.mark_unsent_not_sent(run.work, priced_before=self._sender.oldest_quote)
+            if run.outbox.mark_unsent_not_sent(run.work, priced_before=self._sender.oldest_quote):
+                self._sender.count_late_tick()
         else:
             run.outbox.mark_unsent_not_sent(run.work)
         wave = run.unsettled(side)

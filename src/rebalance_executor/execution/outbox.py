@@ -38,11 +38,15 @@ class Outbox:
         priced_at = self.unsent.get(child.client_order_id)
         return priced_at is not None and priced_at < oldest
 
-    def mark_unsent_not_sent(self, work: UnitOfWork, priced_before: datetime | None = None) -> None:
+    def mark_unsent_not_sent(self, work: UnitOfWork, priced_before: datetime | None = None) -> bool:
         """Mark children that this run journalled but never sent as NOT_SENT: all, or those priced before a time.
 
         A child that was sent before stays UNKNOWN: the earlier submission may still arrive.
+
+        Returns:
+            True if any child was marked.
         """
+        before = len(self.unsent)
         for parent in list(work.parents.values()) if self.unsent else ():
             child = parent.open_child
             if child is None or not self.holds(child):
@@ -51,8 +55,10 @@ class Outbox:
                 state = ChildState.UNKNOWN if child.resent else ChildState.NOT_SENT
                 work.update_child(parent.symbol, replace(child, state=state))
                 del self.unsent[child.client_order_id]
+        is_any_marked = len(self.unsent) < before
         if priced_before is None:
             self.unsent.clear()
+        return is_any_marked
 
     def withdraw_overfilled(self, work: UnitOfWork, symbol: str) -> None:
         """Mark an unsent child as NOT_SENT if a late fill of an earlier one left too little for it."""

@@ -31,6 +31,8 @@ _ROUND_TRIP = timedelta(seconds=1)
 _TICKS_PER_MINUTE = 4
 """Ticks in which the rate limit of a minute may be used up by new orders. By Alpaca's limit these are 50 per tick: at
 40 milliseconds each, the last one leaves while its quote is recent."""
+_MAX_LATE_TICKS = 5
+"""Ticks in a row whose orders are too old before they can be sent; then another run, on another machine, continues."""
 _PAUSE = timedelta(seconds=5)
 """Pause after a 429 without a time, and after a second submission of the same order without an answer."""
 
@@ -71,6 +73,8 @@ class Sender:
         """Submissions and cancels of the plan so far, including those journalled to be sent."""
         self.orders_per_tick = max(1, access.config.rate_limit_per_minute // _TICKS_PER_MINUTE)
         """New orders per tick: fewer once a tick could not send all of them in time."""
+        self._late_ticks = 0
+        """Ticks in a row whose orders were too old before they could be sent."""
         self.paused_until: datetime | None = None
         """Time before which no order is submitted: after HTTP 429, or after repeated submissions without an answer."""
 
@@ -112,6 +116,16 @@ class Sender:
         """Submit nothing until the rate limit allows it again."""
         self.paused_until = error.retry_at or self._clock.now() + _PAUSE
         self._log.emit(LogEvent.BROKER_RATE_LIMITED, retry_at=self.paused_until)
+
+    def count_late_tick(self) -> None:
+        """Count a tick whose orders were too old before they could be sent. Too many in a row make the run yield.
+
+        Each one adds an order to the journal that was not sent, which must not last for the whole run.
+        """
+        self._late_ticks += 1
+        if self._late_ticks >= _MAX_LATE_TICKS:
+            text = f"no order could be sent while its quote was recent, {self._late_ticks} times in a row"
+            self._run.yield_early(text, self._clock.now())
 
     def _is_stale(self, parent: ParentOrder) -> bool:
         """Return whether the quote or the reading behind the parent's unsent order is too old for it."""
@@ -179,6 +193,7 @@ class Sender:
         if run.is_over(self._clock.now()) or not self._kill_switch.is_fresh(BEFORE_SENDING) or self._is_stale(parent):
             return False  # after slow checks another run may hold the lease, or the market may have moved
         priced_at = run.outbox.unsent.pop(child.client_order_id)  # it may exist from here on, even if the run is killed
+        self._late_ticks = 0
         child = replace(child, sent_at=self._clock.now())
         self._sent_at.append(child.latest_send)
         try:

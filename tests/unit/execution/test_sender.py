@@ -626,3 +626,26 @@ def test_repetition_of_a_lost_order_stays_the_same_order() -> None:
 
     assert len(fakes.broker.sent) == 3
     assert len(set(fakes.broker.sent)) == 1
+
+
+def test_run_that_is_too_slow_to_send_in_time_yields() -> None:
+    """Each such tick leaves an order in the journal that was not sent; a run on another machine may be faster."""
+    fakes = FakePorts()
+    fakes.database_delays["journal.write"] = [5] * 100
+    with pytest.raises(PlanYielded):
+        fakes.execute(buys("AAA"))
+
+    assert {child.state for child in fakes.parent("AAA").children} == {ChildState.NOT_SENT}
+    assert len(fakes.parent("AAA").children) == 6
+    assert fakes.elapsed < 60
+    fakes.database_delays.clear()
+    assert outcomes(fakes.execute(buys("AAA"))) == {"AAA": (Outcome.FILLED, None)}
+
+
+def test_late_ticks_between_orders_that_are_sent_do_not_end_the_run() -> None:
+    fakes = FakePorts()
+    fakes.broker.script("AAA", *[RateLimited("slow down")] * 8)
+    result = fakes.execute(buys("AAA"))
+
+    assert outcomes(result) == {"AAA": (Outcome.FILLED, None)}
+    assert len(fakes.parent("AAA").children) == 9
