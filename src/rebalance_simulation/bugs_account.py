@@ -91,7 +91,7 @@ ACCOUNT_BUGS: dict[str, list[Replacement]] = {
     "cash is read once per run": [(Holdings, "refresh_account", lambda: _read_once("cash"))],
     "positions are read once per run": [(Holdings, "refresh_positions", lambda: _read_once("positions"))],
     "a lost order is sent again without cover": [(executor.Executor, "_is_covered", lambda: _always)],
-    "an old quote prices an order": [(Outbox, "is_priced_before", lambda: _never)],
+    "an old quote prices an order": [(Outbox, "is_too_late", lambda: _never)],
     "orders keep working after an error": [(Executor, "withdraw", lambda: nothing)],
     "every delivery reads the latest version of a plan": [(DynamoDeliveryLog, "pin", lambda: _not_pinned)],
     "a claim with other content refuses a plan": [(_Execution, "run_unclaimed", _refused_by_a_claim)],

@@ -44,6 +44,8 @@ from rebalance_executor.execution.reconciliation import count_late_fills
 from rebalance_executor.execution.run import Run
 from rebalance_executor.execution.sender import Sender, TickActions
 
+_ROUND_TRIP = timedelta(seconds=1)
+"""Time that an order may take to the broker, in addition to the age of its quote and of its reading."""
 _STOPPING_TICK = timedelta(milliseconds=200)
 """Time between looks while the run yields: its whole margin may be little more than a second."""
 
@@ -226,7 +228,7 @@ class Executor:
                     work.update_child(symbol, replace(child, state=ChildState.REJECTED, closed_at=answered_at))
             elif isinstance(mode, Working) and self._is_covered(self._run.parents[symbol], child):
                 work.update_child(symbol, child.to_resend(answered_at))
-                self._run.outbox.unsent[child.client_order_id] = answered_at
+                self._run.outbox.unsent[child.client_order_id] = self._covered_until(self._run.parents[symbol])
                 self._log.emit(LogEvent.ORDER_RESENT, symbol=symbol, client_order_id=child.client_order_id)
             elif not isinstance(mode, Yielding) and not may_still_arrive:
                 work.update_child(symbol, replace(child, state=ChildState.NOT_SENT))
@@ -273,7 +275,7 @@ class Executor:
     def _decide(self, side: Side, mode: RunMode) -> TickActions:
         run, actions = self._run, TickActions()
         if isinstance(mode, Working):
-            if run.outbox.mark_unsent_not_sent(run.work, priced_before=self._sender.oldest_quote):
+            if run.outbox.mark_unsent_not_sent(run.work, late_at=self._clock.now()):
                 self._sender.count_late_tick()
         else:
             run.outbox.mark_unsent_not_sent(run.work)
@@ -382,7 +384,9 @@ class Executor:
             extended_hours=run.is_before_open(now),
         )
         run.work.update_child(parent.symbol, child)
-        run.outbox.unsent[child.client_order_id] = self._quotes.read_at(parent.symbol)
+        quoted_at = self._quotes.read_at(parent.symbol) or now
+        priced_until = quoted_at + seconds(self._config.quote_refresh_seconds) + _ROUND_TRIP
+        run.outbox.unsent[child.client_order_id] = min(priced_until, self._covered_until(parent))
         self._log.emit(LogEvent.ORDER_INTENDED, symbol=parent.symbol, side=parent.side, **child_fields(child))
         if quote is not None and quote.is_trade:
             self._log.emit(
@@ -391,6 +395,11 @@ class Executor:
                 last_trade=quote.ask,
                 traded_at=quote.at,
             )
+
+    def _covered_until(self, parent: ParentOrder) -> datetime:
+        """Return the time after which the reading of cash or position is too old for an order of this parent."""
+        read_at = self._holdings.read_at(parent) or self._clock.now()
+        return read_at + seconds(self._config.account_refresh_seconds) + _ROUND_TRIP
 
     def _settle(self, parent: ParentOrder, settle: Settle) -> None:
         self._run.work.update_parent(parent.settled(settle.outcome, settle.code, settle.message, self._clock.now()))

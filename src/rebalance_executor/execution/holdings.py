@@ -15,7 +15,7 @@ from decimal import Decimal
 
 from rebalance_executor.domain.cash import committed, funds, spendable, spent
 from rebalance_executor.domain.config import ExecutionConfig
-from rebalance_executor.domain.market import ZERO, Account, Position
+from rebalance_executor.domain.market import ZERO, Account, Position, Side
 from rebalance_executor.domain.orders import ParentOrder
 from rebalance_executor.domain.values import seconds
 from rebalance_executor.execution.ports import Broker, Clock
@@ -143,6 +143,11 @@ class Holdings:
         if gauge is None or not gauge.readings:
             return True
         return self._clock.now() - gauge.readings[-1][0] > seconds(self._config.account_refresh_seconds)
+
+    def read_at(self, parent: ParentOrder) -> datetime | None:
+        """Return the time of the latest reading that covers an order of this parent: cash, or its position."""
+        gauge = self._cash if parent.side is Side.BUY else self._shares.get(parent.symbol)
+        return gauge.readings[-1][0] if gauge is not None and gauge.readings else None
 
     # --- limits ------------------------------------------------------------------------------------------
 

@@ -20,8 +20,8 @@ class Outbox:
     """Requests of one run that are journalled and must still be sent, or sent again."""
 
     unsent: dict[str, datetime | None] = field(default_factory=dict)
-    """Client order IDs that this run journalled and certainly has not sent. The time is that of the quote that priced
-    the order; for a repetition, which stays the very same order, that of the reading of cash or position."""
+    """Client order IDs that this run journalled and certainly has not sent. The time is the latest one at which the
+    order may be sent: afterwards its quote, or the reading of cash or position, is too old. None allows no sending."""
     cancels_to_reissue: set[str] = field(default_factory=set)
     """Client order IDs whose cancel an earlier run journalled; it may have ended before it sent the cancel."""
     cancels_answered: dict[str, list[datetime]] = field(default_factory=dict)
@@ -33,13 +33,13 @@ class Outbox:
         """Return whether this child is journalled and certainly not sent."""
         return child is not None and child.client_order_id in self.unsent
 
-    def is_priced_before(self, child: ChildOrder, oldest: datetime) -> bool:
-        """Return whether this child is unsent and its time in ``unsent`` is before ``oldest``."""
-        priced_at = self.unsent.get(child.client_order_id)
-        return priced_at is not None and priced_at < oldest
+    def is_too_late(self, child: ChildOrder, now: datetime) -> bool:
+        """Return whether this child is unsent, and its quote or the reading that covers it is too old by now."""
+        send_by = self.unsent.get(child.client_order_id)
+        return self.holds(child) and (send_by is None or now > send_by)
 
-    def mark_unsent_not_sent(self, work: UnitOfWork, priced_before: datetime | None = None) -> bool:
-        """Mark children that this run journalled but never sent as NOT_SENT: all, or those priced before a time.
+    def mark_unsent_not_sent(self, work: UnitOfWork, late_at: datetime | None = None) -> bool:
+        """Mark children that this run journalled but never sent as NOT_SENT: all, or those too late to send at a time.
 
         A child that was sent before stays UNKNOWN: the earlier submission may still arrive.
 
@@ -51,12 +51,12 @@ class Outbox:
             child = parent.open_child
             if child is None or not self.holds(child):
                 continue
-            if priced_before is None or self.is_priced_before(child, priced_before):
+            if late_at is None or self.is_too_late(child, late_at):
                 state = ChildState.UNKNOWN if child.resent else ChildState.NOT_SENT
                 work.update_child(parent.symbol, replace(child, state=state))
                 del self.unsent[child.client_order_id]
         is_any_marked = len(self.unsent) < before
-        if priced_before is None:
+        if late_at is None:
             self.unsent.clear()
         return is_any_marked
 

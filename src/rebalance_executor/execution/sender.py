@@ -26,8 +26,6 @@ from rebalance_executor.execution.kill_switch import BEFORE_SENDING
 from rebalance_executor.execution.order_events import child_fields, log_closed, log_outcome
 from rebalance_executor.execution.run import Run
 
-_ROUND_TRIP = timedelta(seconds=1)
-"""Time that an order may take from its quote to the broker, in addition to the age of the quote."""
 _TICKS_PER_MINUTE = 4
 """Ticks in which the rate limit of a minute may be used up by new orders. By Alpaca's limit these are 50 per tick: at
 40 milliseconds each, the last one leaves while its quote is recent."""
@@ -83,11 +81,6 @@ class Sender:
         """True while no order is submitted."""
         return self.paused_until is not None and self._clock.now() < self.paused_until
 
-    @property
-    def oldest_quote(self) -> datetime:
-        """Time before which a quote must not have been read if its order is to be sent now."""
-        return self._clock.now() - seconds(self._config.quote_refresh_seconds) - _ROUND_TRIP
-
     def send(self, actions: TickActions) -> bool:
         """Send the actions of a tick, which are journalled; return whether the next look should follow at once.
 
@@ -130,7 +123,7 @@ class Sender:
     def _is_stale(self, parent: ParentOrder) -> bool:
         """Return whether the quote or the reading behind the parent's unsent order is too old for it."""
         child = parent.open_child
-        return child is not None and self._run.outbox.is_priced_before(child, self.oldest_quote)
+        return child is not None and self._run.outbox.is_too_late(child, self._clock.now())
 
     def check_kill_switch(self, side: Side, max_age: timedelta) -> bool:
         """Check the kill switch; return whether orders of this side may be sent.
@@ -192,7 +185,7 @@ class Sender:
             return True
         if run.is_over(self._clock.now()) or not self._kill_switch.is_fresh(BEFORE_SENDING) or self._is_stale(parent):
             return False  # after slow checks another run may hold the lease, or the market may have moved
-        priced_at = run.outbox.unsent.pop(child.client_order_id)  # it may exist from here on, even if the run is killed
+        send_by = run.outbox.unsent.pop(child.client_order_id)  # it may exist from here on, even if the run is killed
         self._late_ticks = 0
         child = replace(child, sent_at=self._clock.now())
         self._sent_at.append(child.latest_send)
@@ -202,7 +195,7 @@ class Sender:
             if child.resent:  # looked up again before the next attempt: its cover was checked for this moment
                 run.work.update_child(parent.symbol, replace(child, state=ChildState.UNKNOWN, sent_at=None))
             else:
-                run.outbox.unsent[child.client_order_id] = priced_at
+                run.outbox.unsent[child.client_order_id] = send_by
             self._deferred(error)
             return False
         except OrderRejected as error:

@@ -649,3 +649,21 @@ def test_late_ticks_between_orders_that_are_sent_do_not_end_the_run() -> None:
 
     assert outcomes(result) == {"AAA": (Outcome.FILLED, None)}
     assert len(fakes.parent("AAA").children) == 9
+
+
+def test_old_reading_of_the_position_covers_no_order_even_if_its_quote_is_recent_enough() -> None:
+    """The first submission takes ten seconds; meanwhile a person sells a part of the second position."""
+    fakes = FakePorts(quote_refresh_seconds=60)
+    fakes.broker.shares |= {"AAA": Decimal(10), "BBB": Decimal(10)}
+    check = fakes.broker.before_submit
+
+    def submit(request: OrderRequest) -> None:
+        check(request)
+        if request.symbol == "AAA":
+            fakes.clock.advance(timedelta(seconds=10))
+            fakes.broker.shares["BBB"] = Decimal(4)
+
+    fakes.broker.before_submit = submit
+    fakes.execute(a_plan(an_exit("AAA"), an_exit("BBB")))
+
+    assert [request.qty for request in fakes.broker.sent] == [10, 4]
