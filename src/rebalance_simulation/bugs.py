@@ -1,12 +1,12 @@
 """Deliberate bugs in the execution of plans. The simulation must catch each of them, which tests its invariants.
 
-Bugs in results and answers are in ``bugs_reporting``, those of the account in ``bugs_account``, and those in what the
-broker's answers prove in ``bugs_broker``.
+Bugs in results and answers are in ``bugs_reporting``, those of the account in ``bugs_account``, those of the cash of
+the buys in ``bugs_cash``, and those in what the broker's answers prove in ``bugs_broker``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -21,14 +21,12 @@ from rebalance_executor.adapters.dynamodb.journal import DynamoJournal
 from rebalance_executor.adapters.dynamodb.table import Table
 from rebalance_executor.domain import controls, strategy
 from rebalance_executor.domain.errors import JournalUnavailable, OrderRejected, OutcomeUnknown
-from rebalance_executor.domain.journal import PlanPhase
-from rebalance_executor.domain.market import Account, BrokerOrder, OrderRequest, Side
+from rebalance_executor.domain.market import BrokerOrder, OrderRequest, Side
 from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome, ParentOrder
-from rebalance_executor.domain.strategy import RunMode
-from rebalance_executor.execution import cash_gate, executor, kill_switch, manager, pretrade, sender
-from rebalance_executor.execution.account_access import AccountAccess
+from rebalance_executor.execution import executor, kill_switch, manager, pretrade, sender
 from rebalance_executor.execution.deadline import Deadline
 from rebalance_executor.execution.executor import Executor
+from rebalance_executor.execution.lost_orders import LostOrders
 from rebalance_executor.execution.outbox import Outbox
 from rebalance_executor.execution.run import Run
 from rebalance_executor.execution.unit_of_work import UnitOfWork
@@ -38,6 +36,7 @@ from rebalance_simulation.api import SECRET
 from rebalance_simulation.bug_tools import Replacement, nothing
 from rebalance_simulation.bugs_account import ACCOUNT_BUGS
 from rebalance_simulation.bugs_broker import BROKER_BUGS
+from rebalance_simulation.bugs_cash import CASH_BUGS
 from rebalance_simulation.bugs_reporting import REPORTING_BUGS
 
 
@@ -134,16 +133,6 @@ def _all_marked_not_sent(outbox: Outbox, work: UnitOfWork) -> None:
     outbox.unsent.clear()
 
 
-def _buys_first(self: Any, run: Run, access: AccountAccess) -> Any:
-    available = run.state.starting_funds
-    run.work.update_state(buy_budget=available * (1 - access.config.cash_buffer), buy_funds=available)
-    Executor(run, access).work(Side.BUY)
-    return _drive(self, run, access)
-
-
-_drive = manager.ExecutionManager._drive  # noqa: SLF001 - a bug
-
-
 def _outcome_changed(reported: Outcome, real: Outcome) -> Callable[..., Any]:
     decide = strategy.decide
 
@@ -161,10 +150,6 @@ def _without_deadline(_: Any, now: datetime, remaining: timedelta) -> Deadline:
     return Deadline(at=at, stop_at=at + timedelta(days=1), give_up_at=at + timedelta(days=1))
 
 
-def _excessive_funds(_: Account, expected: Decimal) -> Decimal:
-    return expected * 10 + 50_000
-
-
 def _sent_twice() -> Callable[..., BrokerOrder]:
     submit = AlpacaBroker.submit
 
@@ -179,8 +164,8 @@ def _full_quantity(parent: ParentOrder) -> Decimal:
     return parent.qty
 
 
-def _absent_marked_not_sent(executor: Executor, symbols: list[str], _: RunMode) -> None:
-    work = executor._run.work  # noqa: SLF001 - a bug
+def _absent_marked_not_sent(orders: LostOrders, symbols: list[str], _: Any) -> None:
+    work = orders._run.work  # noqa: SLF001 - a bug
     for symbol in symbols:
         child = work.parents[symbol].open_child
         if child is not None:
@@ -233,22 +218,6 @@ def _wide_quotes() -> Callable[..., Any]:
 
 def _side_ignored() -> Callable[..., Any]:
     return lambda switch, _=None: controls.switch_denial(switch)
-
-
-def _estimated_proceeds(parents: Iterable[ParentOrder]) -> Decimal:
-    sells = (parent for parent in parents if parent.side is Side.SELL and parent.arrival is not None)
-    return sum((parent.qty * parent.arrival.mid for parent in sells if parent.arrival is not None), Decimal(0))
-
-
-def _gate_passed_again() -> Callable[..., Run]:
-    resume = manager.ExecutionManager._run_of  # noqa: SLF001 - a bug
-
-    def resumed(*args: Any) -> Run:
-        run = resume(*args)
-        run.work.update_state(phase=PlanPhase.SELLS)
-        return run
-
-    return resumed
 
 
 def _intended_marked_not_sent(work: UnitOfWork, _: datetime) -> None:
@@ -320,7 +289,6 @@ _EXECUTION_BUGS: dict[str, list[Replacement]] = {
         (DynamoJournal, "load", lambda: nothing),
     ],
     "sent orders are marked as not sent": [(Outbox, "mark_unsent_not_sent", lambda: _all_marked_not_sent)],
-    "buys are sent before the cash gate": [(manager.ExecutionManager, "_drive", lambda: _buys_first)],
     "a partial fill counts as filled": [
         (executor, "decide", lambda: _outcome_changed(Outcome.FILLED, Outcome.PARTIALLY_FILLED))
     ],
@@ -328,8 +296,7 @@ _EXECUTION_BUGS: dict[str, list[Replacement]] = {
         (executor, "decide", lambda: _outcome_changed(Outcome.UNFILLED, Outcome.UNRESOLVED))
     ],
     "runs do not stop before the deadline": [(Deadline, "after", lambda: classmethod(_without_deadline))],
-    "the buy budget exceeds the cash": [(cash_gate, "buy_funds", lambda: _excessive_funds)],
-    "an order that is not found counts as not sent": [(Executor, "_handle_absent", lambda: _absent_marked_not_sent)],
+    "an order that is not found counts as not sent": [(LostOrders, "handle", lambda: _absent_marked_not_sent)],
     "a started plan is started again": [(DynamoJournal, "load", _started_again)],
     "the next order does not wait for the cancel of the previous one": [(executor, "decide", _cancel_taken_as_done)],
     "limit prices exceed the collar": [
@@ -348,8 +315,6 @@ _EXECUTION_BUGS: dict[str, list[Replacement]] = {
     "the message limit is not checked": [(controls, "message_denial", lambda: nothing)],
     "the daily limit is not checked": [(pretrade, "day_limit_denial", lambda: nothing)],
     "daily usage is not reserved": [(pretrade, "Reservation", lambda: nothing)],
-    "sale proceeds are estimated": [(cash_gate, "proceeds", lambda: _estimated_proceeds)],
-    "a resumed run passes the cash gate again": [(manager.ExecutionManager, "_run_of", _gate_passed_again)],
     "orders intended by a killed run count as not sent": [
         (UnitOfWork, "mark_intended_unknown", lambda: _intended_marked_not_sent)
     ],
@@ -365,7 +330,7 @@ _EXECUTION_BUGS: dict[str, list[Replacement]] = {
     "only three items of a query are read": [(Table, "_query", _three_items)],
     "an unanswered write counts as written": [(Table, "transact", _unanswered_counts_as_written)],
 }
-BUGS = _EXECUTION_BUGS | REPORTING_BUGS | ACCOUNT_BUGS | BROKER_BUGS
+BUGS = _EXECUTION_BUGS | CASH_BUGS | REPORTING_BUGS | ACCOUNT_BUGS | BROKER_BUGS
 """By name: what each bug replaces."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from rebalance_executor.adapters.dynamodb import journal
@@ -11,9 +12,9 @@ from rebalance_executor.adapters.dynamodb.delivery_log import DynamoDeliveryLog
 from rebalance_executor.adapters.dynamodb.journal import DynamoJournal
 from rebalance_executor.adapters.dynamodb.risk_store import DynamoRiskStore
 from rebalance_executor.domain.errors import PlanChanged
-from rebalance_executor.execution import executor
 from rebalance_executor.execution.executor import Executor
 from rebalance_executor.execution.holdings import Holdings
+from rebalance_executor.execution.lost_orders import LostOrders
 from rebalance_executor.execution.manager import ExecutionManager
 from rebalance_executor.execution.outbox import Outbox
 from rebalance_executor.execution.ports import Lease
@@ -48,6 +49,10 @@ def _read_once(reading: str) -> Callable[..., None]:
             holdings.read_positions([parent.symbol for parent in parents], parents)
 
     return refresh
+
+
+def _valid_for_a_day(holdings: Holdings, _: Any) -> datetime:
+    return holdings._clock.now() + timedelta(days=1)  # noqa: SLF001 - a bug
 
 
 def _not_pinned(_: Any, __: str, version: PlanVersion, ___: Any) -> PlanVersion:
@@ -88,9 +93,15 @@ ACCOUNT_BUGS: dict[str, list[Replacement]] = {
     ],
     "an earlier plan is not worked on": [(ExecutionManager, "_finish_earlier", lambda: _released_only)],
     "two account names trade on one broker account": [(DynamoRiskStore, "bind_account", lambda: _bound_to_all)],
-    "cash is read once per run": [(Holdings, "refresh_account", lambda: _read_once("cash"))],
-    "positions are read once per run": [(Holdings, "refresh_positions", lambda: _read_once("positions"))],
-    "a lost order is sent again without cover": [(executor.Executor, "_is_covered", lambda: _always)],
+    "cash is read once per run": [
+        (Holdings, "refresh_account", lambda: _read_once("cash")),
+        (Holdings, "covers_until", lambda: _valid_for_a_day),
+    ],
+    "positions are read once per run": [
+        (Holdings, "refresh_positions", lambda: _read_once("positions")),
+        (Holdings, "covers_until", lambda: _valid_for_a_day),
+    ],
+    "a lost order is sent again without cover": [(LostOrders, "_is_covered", lambda: _always)],
     "an old quote prices an order": [(Outbox, "is_too_late", lambda: _never)],
     "orders keep working after an error": [(Executor, "withdraw", lambda: nothing)],
     "every delivery reads the latest version of a plan": [(DynamoDeliveryLog, "pin", lambda: _not_pinned)],

@@ -75,6 +75,7 @@ _UNUSUAL: Mapping[str, tuple[object, ...]] = {
     "quote_wait_seconds": (0, 20),
     "quote_refresh_seconds": (0, 30),
     "proceeds_wait_seconds": (0, 60),
+    "early_cash_fraction": (0, "0.3"),
     "cancel_wait_seconds": (1, 90),
     "price_wait_seconds": (0, 60),
     "arrival_horizon_seconds": (20, 120),

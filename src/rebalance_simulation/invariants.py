@@ -14,7 +14,7 @@ from typing import Any
 from paper_broker.orders import Order
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.journal import PlanPhase, PlanState
-from rebalance_executor.domain.market import ZERO, Side
+from rebalance_executor.domain.market import ZERO
 from rebalance_executor.domain.orders import ChildOrder, Outcome, ParentOrder
 from rebalance_executor.domain.pricing import collar, is_inside
 from rebalance_executor.domain.result import ExecutionResult
@@ -81,6 +81,8 @@ class InvariantChecker:
         key = (journal.plan.account, journal.plan.plan_id)
         if key not in self._plans:
             self._check_age(journal.plan)
+        # One write can pass the gate and scale the buys, and it can be stored in parts.
+        may_scale = self._plans.get(key, journal.plan).phase is PlanPhase.SELLS or journal.plan.phase is PlanPhase.SELLS
         self._plans[key] = journal.plan
         parents = self._parents.setdefault(key, {})
         for symbol, parent in journal.parents.items():
@@ -88,7 +90,7 @@ class InvariantChecker:
             if before is parent:
                 continue
             if before is not None:
-                check_transition(before, parent, is_finished=key in self.results)
+                check_transition(before, parent, may_scale=may_scale, is_finished=key in self.results)
             parents[symbol] = parent
             for child in parent.children:
                 self._intents.setdefault(child.client_order_id, (key, symbol))
@@ -139,10 +141,11 @@ class InvariantChecker:
             raise Violation(f"{parent.symbol} is FILLED with {parent.filled_qty} of {parent.qty} shares")
 
     def _check_money(self, key: PlanKey) -> None:
-        """Check that buys, filled or live, ≤ buy funds ≤ cash + real proceeds, and that the gate keeps the buffer."""
+        """Check that buys, filled or live, ≤ buy funds ≤ cash + real proceeds, and that the gate keeps the buffer.
+
+        Before the gate they are within the permitted part of the cash and the proceeds so far.
+        """
         state, config = self._plans[key], self._world.config
-        if state.buy_budget is None or state.buy_funds is None:
-            return
         proceeds, spent = ZERO, ZERO
         for order in self.orders():
             plan, _ = self._intents.get(order.client_order_id, (None, ""))
@@ -153,13 +156,18 @@ class InvariantChecker:
             else:
                 spent += order.filled_value + (order.held_cash if order.is_open and order.limit_price else ZERO)
         available = max(ZERO, state.starting_funds + proceeds)
-        if state.buy_funds > available:
-            raise Violation(f"{key}: the buy funds {state.buy_funds} exceed cash + proceeds, {available}")
-        if state.buy_budget > state.buy_funds * (1 - config.cash_buffer):
-            raise Violation(f"{key}: the buy budget {state.buy_budget} leaves no buffer of {state.buy_funds}")
+        if state.buy_budget is None or state.buy_funds is None:
+            idle = state.starting_funds * (config.early_cash_fraction if state.starting_funds > 0 else 1)
+            funds = max(ZERO, (idle + proceeds) * (1 - config.cash_buffer))
+        else:
+            funds = state.buy_funds
+            if funds > available:
+                raise Violation(f"{key}: the buy funds {funds} exceed cash + proceeds, {available}")
+            if state.buy_budget > funds * (1 - config.cash_buffer):
+                raise Violation(f"{key}: the buy budget {state.buy_budget} leaves no buffer of {funds}")
         is_bounded = config.order_style is not OrderStyle.MARKET and not config.last_rung_market
-        if spent > state.buy_funds * (1 if is_bounded else _MARKET_ORDER_TOLERANCE):
-            raise Violation(f"{key}: buys of {spent} exceed the buy funds {state.buy_funds}")
+        if spent > funds * (1 if is_bounded else _MARKET_ORDER_TOLERANCE):
+            raise Violation(f"{key}: buys of {spent} exceed the buy funds {funds}")
 
     # --- requests: within the rate limit, submissions only with permission --------------------------------
 
@@ -207,7 +215,7 @@ class InvariantChecker:
         self._account.check_balances()
 
     def _check_arrival(self, order: Order) -> None:
-        """Check that a new order at the broker equals its earlier intent, and that buys follow the cash gate."""
+        """Check that a new order at the broker equals its earlier intent."""
         intent = self._intents.get(order.client_order_id)
         if intent is None:
             raise Violation(f"{order.client_order_id} reached the broker without an intent in the journal")
@@ -221,8 +229,6 @@ class InvariantChecker:
         self._check_limits(order, parent, child)
         if parent.outcome is not None and parent.outcome is not Outcome.UNRESOLVED:
             raise Violation(f"{order.client_order_id} reached the broker after its item ended as {parent.outcome}")
-        if parent.side is Side.BUY and self._plans[key].phase is PlanPhase.SELLS:
-            raise Violation(f"{order.client_order_id} buys before the cash gate")
 
     def _check_limits(self, order: Order, parent: ParentOrder, child: ChildOrder) -> None:
         """Check that the configuration allows a new order at the broker: collar, symbol and size."""

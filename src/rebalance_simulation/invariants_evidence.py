@@ -143,7 +143,7 @@ class EvidenceInvariants:
     def _check_rejects_in_a_row(self, run: tuple[str, PlanKey], client_order_id: str) -> None:
         answers, limit = self._world.broker.record.answers, self._world.config.max_rejects_in_a_row
         submitted, rejects = self._submitted.setdefault(run, []), 0
-        for earlier in reversed(submitted):
+        for earlier in dict.fromkeys(reversed(submitted)):  # an order that was sent twice is rejected once
             answer = answers.get(earlier)
             if answer is SubmissionAnswer.ACCEPTED:
                 break

@@ -7,8 +7,8 @@ from decimal import Decimal
 
 from paper_broker.orders import Order
 from rebalance_executor.domain.journal import PlanJournal, UnfinishedPlan
-from rebalance_executor.domain.market import ZERO
-from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome, ParentOrder
+from rebalance_executor.domain.market import ZERO, Side
+from rebalance_executor.domain.orders import ChildOrder, Outcome, ParentOrder
 from rebalance_simulation.violation import Violation
 
 
@@ -22,13 +22,18 @@ def exposure(child: ChildOrder, order: Order | None) -> Decimal:
     return at_broker if child.is_open else max(at_broker, child.filled_qty)
 
 
-def check_transition(before: ParentOrder, after: ParentOrder, *, is_finished: bool) -> None:
+def check_transition(before: ParentOrder, after: ParentOrder, *, may_scale: bool, is_finished: bool) -> None:
     """Check that quantities are frozen, children are only added, and closed children and outcomes do not change.
 
     The only exception is a late fill before the result: more shares of a closed child, and the outcome that follows.
+
+    Args:
+        before: the parent as it was journalled before.
+        after: the parent as it is journalled now.
+        may_scale: True until the cash gate is passed: it may reduce buys.
+        is_finished: True once the plan has its result.
     """
-    known = after.children[: len(before.children)]
-    may_scale = before.outcome is None and all(child.state is ChildState.NOT_SENT for child in known)
+    may_scale = may_scale and before.outcome is None and before.side is Side.BUY
     if after.qty != before.qty and not (may_scale and after.qty < before.qty):
         raise Violation(f"{after.symbol}: the frozen quantity changed from {before.qty} to {after.qty}")
     has_late_fill = not is_finished and after.filled_qty > before.filled_qty

@@ -67,7 +67,8 @@ def test_plan_trades_after_operator_resumes_account() -> None:
 
 
 def test_halt_cancels_open_orders_and_sends_nothing_more() -> None:
-    with a_world(fills=[NEVER], positions={"AAA": "10"}, config={"child_wait_seconds": 60}) as world:
+    config = {"child_wait_seconds": 60, "early_cash_fraction": 0}
+    with a_world(fills=[NEVER], positions={"AAA": "10"}, config=config) as world:
         world.after(3, lambda: world.set_kill_switch(TradingState.HALTED))
         result = world.deliver(plan(sell("AAA", 500), buy("BBB", 500)))
 

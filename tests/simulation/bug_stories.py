@@ -149,6 +149,15 @@ def flags_are_restored_between_two_plans() -> World:
     return world
 
 
+def sell_rests_before_a_buy() -> World:
+    """Let a buy wait for the proceeds of a sell that never fills, on an account with cash that it must not use."""
+    config = steady_config().model_copy(update={"early_cash_fraction": Decimal(0)})
+    rests = {"symbol": "AAA", "behaviour": "never"}
+    world = margin_world(config=config, fills=[rests], positions=[{"symbol": "AAA", "qty": "20"}])
+    world.deliver(plan("plan-1", [item("AAA", "SELL", 1900, is_exit=True), item("BBB", "BUY", 1900)]))
+    return world
+
+
 STORIES: dict[str, Callable[[], World]] = {
     "cash is read once per run": lambda: person_trades_between_two_orders("buy"),
     "positions are read once per run": lambda: person_trades_between_two_orders("sell"),
@@ -162,6 +171,8 @@ STORIES: dict[str, Callable[[], World]] = {
     "a yield is recorded as a result": plan_yields,
     "an account that may only reduce sends buys": lambda: operator_sets_the_switch(TradingState.REDUCING),
     "the kill switch is cached for 30 seconds": lambda: operator_sets_the_switch(TradingState.HALTED),
+    "buys use proceeds before the sells are filled": sell_rests_before_a_buy,
+    "early buys use more of the cash than is permitted": sell_rests_before_a_buy,
     "asset flags that say no are cached": flags_are_restored_between_two_plans,
 }
 """By name of the bug: a story that the program without bugs survives."""

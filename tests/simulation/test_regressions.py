@@ -31,12 +31,13 @@ def test_next_run_sends_a_cancel_that_a_killed_run_journalled_and_never_sent(nth
     sweep.check(Story.RESTS, {number: Fault.KILL_BEFORE})
 
 
-def test_next_run_spends_only_the_cash_that_is_left_after_a_kill_at_the_cash_gate() -> None:
-    """A plan too large for one transaction: its buys were journalled, the buy budget was not. The next run used to
-    send these buys unchanged, although their cash had been spent elsewhere."""
+def test_next_run_spends_only_the_cash_that_is_left_after_a_kill_within_a_write() -> None:
+    """A plan too large for one transaction: its buys were journalled and not sent. The next run used to send these
+    buys unchanged, although their cash had been spent elsewhere."""
     names = large_plan_world({}).faults.call_names
-    second_batch = [number for number, call in enumerate(names, 1) if call == "journal.write_batch"][1]
+    second_batch = names.index("journal.write_batch") + 1
     world = large_plan_world({second_batch: Fault.KILL_AFTER})
+    assert not list(world.checker.orders())
     world.exchange.merge({"account": {"cash": "150"}})  # another user spends the rest
     world.clock.advance(timedelta(seconds=700))
 
@@ -44,7 +45,7 @@ def test_next_run_spends_only_the_cash_that_is_left_after_a_kill_at_the_cash_gat
 
     assert answer is not None
     bought = sum(Decimal(order["trade_amount"]) for order in answer["orders"] if order["action"] == "BUY")
-    assert Decimal(100) < bought <= Decimal(150)
+    assert Decimal(200) < bought <= Decimal(150) + 100  # the cash that is left, and the proceeds
 
 
 LARGE_PLAN = plan("large", [item("DDD", "SELL", 100), *(item(symbol, "BUY", 300) for symbol in ("AAA", "BBB", "CCC"))])

@@ -52,6 +52,16 @@ def has_arrived(shown: Decimal, expected: Decimal) -> bool:
     return shown >= expected - _CENT
 
 
+def early_funds(starting_funds: Decimal, received: Decimal, config: ExecutionConfig) -> Decimal:
+    """Return the dollars that the buys may cost in total while sells are still worked.
+
+    This is the permitted part of the cash at the start + actual proceeds so far, less the buffer. Margin debt at the
+    start is paid first.
+    """
+    idle = starting_funds * config.early_cash_fraction if starting_funds > 0 else starting_funds
+    return max(ZERO, buy_budget(idle + received, config))
+
+
 def buy_funds(shown: Decimal, expected: Decimal) -> Decimal:
     """Return the dollars that the buys may cost in total while they are worked.
 
@@ -94,17 +104,24 @@ def scale_to_budget(
 ) -> list[ParentOrder]:
     """Return the buys reduced to ``budget``: higher priorities first, equal priorities by the same fraction.
 
-    Only parents without an outcome and without a sent child change; their quantity is frozen afterwards. A buy without
-    a usable quote counts at its arrival ask. Of equal buys the earlier one in ``buys`` is preferred: the callers pass
-    them in the order of the plan's items, which the journal stores.
+    Only parents without an outcome change; their quantity is frozen afterwards. It stays at least what their children
+    have filled or may still fill. A buy without a usable quote counts at its arrival ask. Of equal buys the earlier one
+    in ``buys`` is preferred: the callers pass them in the order of the plan's items, which the journal stores.
+
+    Args:
+        buys: the unsettled buys.
+        quotes: usable quotes by symbol.
+        budget: dollars that these buys may cost in total, what they have spent included.
+        config: the minimum order and the collars.
+        now: the time at which a buy is settled.
     """
     ordered, left, fitted = list(buys), budget, list[ParentOrder]()
     for _, equals in groupby(sorted(ordered, key=_priority), key=_priority):
         waiting = [buy for buy in equals if buy.outcome is None and buy.arrival is not None]
         prices = {buy.symbol: _far_touch(buy, quotes.get(buy.symbol)) for buy in waiting}
-        started = [buy for buy in waiting if buy.attempts]
-        left = max(ZERO, left - sum((buy.remaining * prices[buy.symbol] for buy in started), ZERO))
-        resized = _fit([buy for buy in waiting if not buy.attempts], prices, left, config, now)
+        # Shares that are filled count at what they cost, not at the present price.
+        left += sum((buy.filled_qty * prices[buy.symbol] - buy.filled_value for buy in waiting), ZERO)
+        resized = _fit(waiting, prices, max(ZERO, left), config, now)
         left -= sum((buy.qty * prices[buy.symbol] for buy in resized if buy.outcome is None), ZERO)
         fitted += resized
     changed = {buy.symbol: buy for buy in fitted}
@@ -129,8 +146,8 @@ def _fit(
     shares = divide([_wanted(buy, prices[buy.symbol], config) for buy in buys], left)
     unspent = left - sum((qty * prices[buy.symbol] for buy, qty in zip(buys, shares, strict=True)), ZERO)
     resized = []
-    for buy, qty in zip(buys, shares, strict=True):
-        planned = format_decimal(buy.qty)
+    for buy, share in zip(buys, shares, strict=True):
+        planned, qty = format_decimal(buy.qty), max(share, buy.exposure)
         if qty == buy.qty:
             resized.append(buy)
         elif qty > 0:
@@ -140,17 +157,19 @@ def _fit(
             remaining = format_dollars(unspent.quantize(_CENT, rounding=ROUND_FLOOR))
             shares_at = f"{planned} shares at ${format_decimal(prices[buy.symbol])}"
             text = f"{shares_at} do not fit into the remaining buy budget of {remaining}"
-            resized.append(buy.settled(Outcome.SKIPPED, Code.INSUFFICIENT_CASH, text, now))
+            outcome = Outcome.UNFILLED if buy.attempts else Outcome.SKIPPED
+            resized.append(buy.settled(outcome, Code.INSUFFICIENT_CASH, text, now))
     return resized
 
 
 def _wanted(buy: ParentOrder, price: Decimal, config: ExecutionConfig) -> Wanted:
     # With the collar on top, a small fall of the price does not make the smallest order too small to be sent.
     least = config.minimum_notional * (1 + config.for_symbol(buy.symbol).price_collar) / price
+    least = max(ceil_qty(least, fractionable=buy.fractionable), buy.exposure)
     return Wanted(
         qty=buy.qty,
         price=price,
-        least=min(buy.qty, ceil_qty(least, fractionable=buy.fractionable)),
+        least=min(buy.qty, least),
         planned=buy.planned_amount,
         fractionable=buy.fractionable,
     )
@@ -162,11 +181,16 @@ class Allowance:
 
     amount: Decimal
     is_final: bool = True
-    """False while other buys hold dollars that they release if they do not need them."""
+    """False while proceeds are to come, or other buys hold dollars that they release if they do not need them."""
 
 
 def allowances(
-    parents: Iterable[ParentOrder], quotes: Mapping[str, Quote], left: Decimal, config: ExecutionConfig
+    parents: Iterable[ParentOrder],
+    quotes: Mapping[str, Quote],
+    left: Decimal,
+    config: ExecutionConfig,
+    *,
+    may_grow: bool = False,
 ) -> dict[str, Allowance]:
     """Divide ``left`` dollars among the unsettled buys that have no open child; return their allowances by symbol.
 
@@ -179,6 +203,7 @@ def allowances(
         quotes: the latest quotes, usable or not.
         left: dollars that the plan's buys may commit beyond their open children.
         config: the collars and the order style.
+        may_grow: True while sells are worked, whose proceeds are still to come.
     """
     result, reserved = dict[str, Allowance](), ZERO
     buys = sorted((p for p in parents if p.side is Side.BUY and p.outcome is None and p.arrival), key=_priority)
@@ -192,7 +217,7 @@ def allowances(
         for symbol in [buy.symbol for buy in equals if buy.open_child is None]:
             need = needs[symbol]
             share = need + pool - needed if needed <= pool else pool * need / needed
-            result[symbol] = Allowance(share, is_final=is_first and not is_any_open)
+            result[symbol] = Allowance(share, is_final=is_first and not is_any_open and not may_grow)
         reserved += sum((max(ZERO, b.remaining * worst[b.symbol] - live[b.symbol]) for b in equals), ZERO)
     return result
 

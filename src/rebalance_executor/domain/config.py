@@ -149,6 +149,11 @@ class ExecutionConfig(Limits):
         lt=1,
         description="Fraction of cash + proceeds that the cash gate keeps back when it scales buys, for rising prices.",
     )
+    early_cash_fraction: Fraction = Field(
+        default=Decimal(1),
+        description="Fraction of the cash at the start that buys may use before all sells are settled: bounds the "
+        "exposure during the plan. Proceeds are used as they arrive. 0 waits for the proceeds.",
+    )
     proceeds_wait_seconds: Amount = Field(
         default=Decimal(30),
         ge=0,

@@ -15,10 +15,12 @@ from rebalance_executor.domain.risk_state import Reservation
 
 
 class PlanPhase(StrEnum):
-    """The wave that a plan is in."""
+    """The phase that a plan is in."""
 
     SELLS = "SELLS"
+    """Sells are worked, or their proceeds are awaited; buys use cash and the proceeds so far."""
     BUYS = "BUYS"
+    """The cash gate is passed: all sells are settled, and the dollars of the buys are fixed."""
     FINISHED = "FINISHED"
 
 

@@ -192,8 +192,12 @@ def order_type(spread_fraction: Decimal, config: ExecutionConfig) -> OrderType:
 
 
 def last_sent(parent: ParentOrder) -> ChildOrder | None:
-    """Return the latest child that reached the broker or may have reached it."""
-    return next((child for child in reversed(parent.children) if child.state is not ChildState.NOT_SENT), None)
+    """Return the latest child of this climb that reached the broker or may have reached it.
+
+    A child that filled completely ends its climb: what remains was not offered yet, and starts a new one.
+    """
+    last = next((child for child in reversed(parent.children) if child.state is not ChildState.NOT_SENT), None)
+    return None if last is None or last.state is ChildState.FILLED else last
 
 
 def is_whole(qty: Decimal) -> bool:

@@ -23,6 +23,9 @@ from rebalance_executor.domain.sizing import floor_qty
 from rebalance_executor.domain.styles import OrderStyle
 from rebalance_executor.domain.values import format_decimal, seconds
 
+_LEAST_PART = Decimal("0.1")
+"""Fraction of an item that a child must be for if it is sent before the funds for all of the rest are there."""
+
 # --- modes of a run --------------------------------------------------------------------------------------
 
 
@@ -70,7 +73,7 @@ class DecisionContext:
     funds: Decimal | None = None
     """Dollars that this buy may still commit; None for sells."""
     are_funds_final: bool = True
-    """False while other buys hold dollars that they release if they do not need them."""
+    """False while proceeds are to come, or other buys hold dollars that they release if they do not need them."""
     held: Decimal | None = None
     """Shares that the account holds for this sell; None for buys."""
     is_shortage_confirmed: bool = True
@@ -128,7 +131,7 @@ def decide(parent: ParentOrder, context: DecisionContext, config: ExecutionConfi
             return _while_working(parent, child, context, config)
         case ChildOrder(phase=ChildPhase.WORKING), _:  # also one that was changed at the broker
             return Cancel()
-        case _ if (settled := _settled_at_broker(parent)) is not None:
+        case _ if (settled := settled_at_broker(parent)) is not None:
             return settled
         case _, Yielding():
             return Wait()  # the next run continues
@@ -202,7 +205,7 @@ def _is_superseded(parent: ParentOrder, child: ChildOrder, context: DecisionCont
 # --- no open child ---------------------------------------------------------------------------------------
 
 
-def _settled_at_broker(parent: ParentOrder) -> Settle | None:
+def settled_at_broker(parent: ParentOrder) -> Settle | None:
     """Return the outcome if the broker's reports alone settle the parent: its fills, or how its last child ended."""
     if parent.overfill is not None:
         return Settle(Outcome.UNRESOLVED, Code.OVERFILLED, parent.overfill)
@@ -223,6 +226,8 @@ def _next_child(parent: ParentOrder, context: DecisionContext, config: Execution
         return _unfinished(parent, Code.ATTEMPTS_EXHAUSTED, f"{parent.attempts} orders did not fill the item")
     if not ladder.is_whole(parent.remaining) and is_opening(context.now, seconds(config.opening_wait_seconds)):
         return Wait()
+    if context.funds is not None and context.funds <= 0 and not context.are_funds_final:
+        return Wait()  # no dollars yet: its price does not matter
     quote = context.quote
     if quote is None or quote.problem is not None or parent.arrival is None:
         return _without_quote(parent, context, config)
@@ -299,15 +304,16 @@ def _qty_within_limits(parent: ParentOrder, context: DecisionContext, price: Dec
 
 
 def _part(parent: ParentOrder, affordable: Decimal, price: Decimal, config: ExecutionConfig) -> Decimal:
-    """Return the shares to order before other buys have released their funds; zero if it is better to wait for them.
+    """Return the shares to order before all funds are there; zero if it is better to wait for them.
 
-    It is at least half of what remains, so that few children do all the work. The rest must be large enough to be sent,
-    also at a lower price, and one child must be left for it.
+    It is at least a tenth of the item, and half of the children are left for the rest, so that few children do all the
+    work. The rest must be large enough to be sent, also at a lower price.
     """
     rest = 2 * config.minimum_notional / price
     qty = floor_qty(max(ZERO, min(affordable, parent.remaining - rest)), fractionable=parent.fractionable)
-    is_last = parent.attempts + 1 >= config.max_children
-    return ZERO if is_last or qty * 2 < parent.remaining or qty * price < config.minimum_notional else qty
+    has_children = 2 * (parent.attempts + 1) <= config.max_children
+    is_large = qty >= parent.qty * _LEAST_PART and qty * price >= config.minimum_notional
+    return qty if has_children and is_large else ZERO
 
 
 def _denied(parent: ParentOrder, code: Code, message: str) -> Settle:

@@ -20,6 +20,9 @@ from rebalance_executor.domain.orders import ParentOrder
 from rebalance_executor.domain.values import seconds
 from rebalance_executor.execution.ports import Broker, Clock
 
+ROUND_TRIP = timedelta(seconds=1)
+"""Time that an order may take to the broker, in addition to the age of its quote and of its reading."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limit:
@@ -90,6 +93,8 @@ class Holdings:
         """Dollars that open orders of earlier plans may still spend: their cancels were never confirmed."""
         self.left: Decimal | None = None
         """Dollars that the plan left at its end; None if it read no cash."""
+        self.are_proceeds_due = False
+        """True while sells are worked: an earlier reading of the cash lacks the proceeds that arrived since."""
         self._cash = _Gauge()
         self._shares: dict[str, _Gauge] = {}
 
@@ -98,13 +103,16 @@ class Holdings:
     def read_account(self, parents: Collection[ParentOrder]) -> Account:
         """Read the account and return it; ``parents`` are those of the plan, as the broker last reported them."""
         now, account = self._clock.now(), self._broker.account()
-        self.record_account(account, now, parents)
+        own = replace(account, cash=account.cash - self.reserved)
+        if self.are_proceeds_due:
+            self._cash = _Gauge()
+        self._cash.add(now, spendable(own, parents, self._config) + spent(parents), self._lag)
         return account
 
-    def record_account(self, account: Account, read_at: datetime, parents: Collection[ParentOrder]) -> None:
-        """Record a reading of the account that was taken elsewhere."""
-        own = replace(account, cash=account.cash - self.reserved)
-        self._cash.add(read_at, spendable(own, parents, self._config) + spent(parents), self._lag)
+    def read_total(self, parents: Collection[ParentOrder]) -> Decimal:
+        """Read the account; return the dollars that it shows for all buys, what they have spent included."""
+        self.read_account(parents)
+        return self._cash.readings[-1][1]
 
     def read_positions(self, symbols: Collection[str], parents: Iterable[ParentOrder]) -> Mapping[str, Position]:
         """Read the positions in these symbols and return them; a symbol without a position is absent."""
@@ -144,12 +152,13 @@ class Holdings:
             return True
         return self._clock.now() - gauge.readings[-1][0] > seconds(self._config.account_refresh_seconds)
 
-    def read_at(self, parent: ParentOrder) -> datetime | None:
-        """Return the time of the latest reading that covers an order of this parent: cash, or its position."""
-        gauge = self._cash if parent.side is Side.BUY else self._shares.get(parent.symbol)
-        return gauge.readings[-1][0] if gauge is not None and gauge.readings else None
-
     # --- limits ------------------------------------------------------------------------------------------
+
+    def covers_until(self, parent: ParentOrder) -> datetime:
+        """Return the time after which the latest reading is too old for an order of this parent."""
+        gauge = self._cash if parent.side is Side.BUY else self._shares.get(parent.symbol)
+        read_at = gauge.readings[-1][0] if gauge is not None and gauge.readings else self._clock.now()
+        return read_at + seconds(self._config.account_refresh_seconds) + ROUND_TRIP
 
     def covers(self, parents: Iterable[ParentOrder]) -> bool:
         """Return whether the account has the cash for every open buy of the plan."""

@@ -1,9 +1,8 @@
 """The manager: one plan from its lease to its result.
 
 The steps are: acquire the account's lease, finish an earlier plan of the account that is unfinished, start the plan or
-resume it from the journal, work the sells, pass the cash gate, work the buys, reconcile with the broker, write the
-result and publish it. If a step fails, the reason is journalled and the lease is released; the error asks for
-redelivery if another delivery can help.
+resume it from the journal, work its orders, reconcile with the broker, write the result and publish it. If a step
+fails, the reason is journalled and the lease is released; the error asks for redelivery if another delivery can help.
 """
 
 from __future__ import annotations
@@ -28,14 +27,12 @@ from rebalance_executor.domain.errors import (
     Redeliver,
 )
 from rebalance_executor.domain.journal import PlanJournal, PlanPhase, RunEnd
-from rebalance_executor.domain.market import Side
 from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.domain.reconciliation import Difference
 from rebalance_executor.domain.result import ExecutionResult, ExecutionStatus
 from rebalance_executor.domain.result_builder import PlanEnd, build_result
 from rebalance_executor.domain.values import seconds
 from rebalance_executor.execution.account_access import AccountAccess
-from rebalance_executor.execution.cash_gate import pass_gate
 from rebalance_executor.execution.deadline import Deadline
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.executor import Executor
@@ -211,8 +208,6 @@ class ExecutionManager:
         """Return a run on the journalled orders of the plan."""
         state = replace(journal.plan, runs=journal.plan.runs + 1)
         run = pretrade.new_run(plan, lease, deadline, state, dict(journal.parents))
-        if state.phase is PlanPhase.SELLS:  # a write that failed halfway may have stored buys; it sent none of them
-            run.outbox.discard_unsent(run.work, run.unsettled(Side.BUY))
         run.work.mark_intended_unknown(self._ports.clock.now())
         return run
 
@@ -239,13 +234,10 @@ class ExecutionManager:
             kill_switch.trip(f"{run.plan.plan_id}: {denial.message}")
 
     def _drive(self, run: Run, access: AccountAccess) -> ExecutionResult:
-        """Work the sells, pass the cash gate, work the buys, reconcile, finish. Journal any interruption."""
+        """Work all parents, reconcile, finish. Journal any interruption."""
         executor = Executor(run, access)
         try:
-            executor.work(Side.SELL)
-            if run.state.phase is PlanPhase.SELLS:
-                pass_gate(run, access)
-            executor.work(Side.BUY)
+            executor.work()
             differing = reconcile(run, access)
         except (Redeliver, OverfillGuard, JournalContradiction) as error:
             self._interrupt(run, executor, error)

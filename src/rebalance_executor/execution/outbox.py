@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from rebalance_executor.domain.market import Side
 from rebalance_executor.domain.orders import ChildOrder, ChildPhase, ChildState, ParentOrder
 from rebalance_executor.execution.unit_of_work import UnitOfWork
 
@@ -19,9 +19,9 @@ _SHORTEST_CANCEL_WAIT = timedelta(seconds=3)
 class Outbox:
     """Requests of one run that are journalled and must still be sent, or sent again."""
 
-    unsent: dict[str, datetime | None] = field(default_factory=dict)
+    unsent: dict[str, datetime] = field(default_factory=dict)
     """Client order IDs that this run journalled and certainly has not sent. The time is the latest one at which the
-    order may be sent: afterwards its quote, or the reading of cash or position, is too old. None allows no sending."""
+    order may be sent: afterwards its quote, or the reading of cash or position, is too old."""
     cancels_to_reissue: set[str] = field(default_factory=set)
     """Client order IDs whose cancel an earlier run journalled; it may have ended before it sent the cancel."""
     cancels_answered: dict[str, list[datetime]] = field(default_factory=dict)
@@ -36,7 +36,7 @@ class Outbox:
     def is_too_late(self, child: ChildOrder, now: datetime) -> bool:
         """Return whether this child is unsent, and its quote or the reading that covers it is too old by now."""
         send_by = self.unsent.get(child.client_order_id)
-        return self.holds(child) and (send_by is None or now > send_by)
+        return send_by is not None and now > send_by
 
     def mark_unsent_not_sent(self, work: UnitOfWork, late_at: datetime | None = None) -> bool:
         """Mark children that this run journalled but never sent as NOT_SENT: all, or those too late to send at a time.
@@ -49,31 +49,30 @@ class Outbox:
         before = len(self.unsent)
         for parent in list(work.parents.values()) if self.unsent else ():
             child = parent.open_child
-            if child is None or not self.holds(child):
-                continue
-            if late_at is None or self.is_too_late(child, late_at):
-                state = ChildState.UNKNOWN if child.resent else ChildState.NOT_SENT
-                work.update_child(parent.symbol, replace(child, state=state))
-                del self.unsent[child.client_order_id]
-        is_any_marked = len(self.unsent) < before
-        if late_at is None:
-            self.unsent.clear()
-        return is_any_marked
+            if child is not None and (late_at is None or self.is_too_late(child, late_at)):
+                self._mark(work, parent)
+        return len(self.unsent) < before
+
+    def mark_buys_not_sent(self, work: UnitOfWork) -> None:
+        """Mark the buys that this run journalled but never sent as NOT_SENT."""
+        for parent in list(work.parents.values()) if self.unsent else ():
+            if parent.side is Side.BUY:
+                self._mark(work, parent)
 
     def withdraw_overfilled(self, work: UnitOfWork, symbol: str) -> None:
         """Mark an unsent child as NOT_SENT if a late fill of an earlier one left too little for it."""
         parent = work.parents[symbol]
-        child = parent.open_child
-        if child is not None and self.holds(child) and parent.exposure > parent.qty:
-            del self.unsent[child.client_order_id]
-            state = ChildState.UNKNOWN if child.resent else ChildState.NOT_SENT
-            work.update_child(symbol, replace(child, state=state))
+        if parent.exposure > parent.qty:
+            self._mark(work, parent)
 
-    def discard_unsent(self, work: UnitOfWork, buys: Iterable[ParentOrder]) -> None:
-        """Mark the open children of these buys as NOT_SENT: buys are sent only after the gate is journalled."""
-        children = (parent.open_child for parent in buys)
-        self.unsent |= {child.client_order_id: None for child in children if child is not None}
-        self.mark_unsent_not_sent(work)
+    def _mark(self, work: UnitOfWork, parent: ParentOrder) -> None:
+        """Mark the open child of this parent as NOT_SENT if it is unsent; one that was sent before as UNKNOWN."""
+        child = parent.open_child
+        if child is None or not self.holds(child):
+            return
+        del self.unsent[child.client_order_id]
+        state = ChildState.UNKNOWN if child.resent else ChildState.NOT_SENT
+        work.update_child(parent.symbol, replace(child, state=state))
 
     def reissue_cancels(self, work: UnitOfWork) -> None:
         """Mark every journalled cancel of an open child to be sent again. Used when a plan is resumed."""

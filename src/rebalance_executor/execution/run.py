@@ -40,6 +40,8 @@ class Run:
     """Time at which the regular session opens; None unless the run works before it."""
     denial: Denial | None = None
     """The denial because of which the run concludes; None if there is none."""
+    buys_denial: Denial | None = None
+    """The denial because of which the buys conclude while the sells are worked; None if there is none."""
     yielding: Yielding | None = None
     """The mode of a run that yields for a reason other than its deadline; None if there is none."""
     _places: dict[str, int] = field(init=False, repr=False)
@@ -63,9 +65,22 @@ class Run:
             return Concluding(Code.TIME_LIMIT, "the plan's time limit passed before the item was finished")
         return Working()
 
-    def conclude(self, denial: Denial, log: EventLog) -> None:
-        """Enter the mode ``Concluding`` and log it: no new order, open orders are canceled, every item is settled."""
-        self.denial = denial
+    def modes_at(self, now: datetime) -> dict[Side, RunMode]:
+        """Return the mode of each side. They differ only while the account may sell and may not buy."""
+        mode = buys = self.mode_at(now)
+        if self.buys_denial is not None and isinstance(mode, Working):
+            buys = Concluding(self.buys_denial.code, self.buys_denial.message)
+        return {Side.SELL: mode, Side.BUY: buys}
+
+    def conclude(self, denial: Denial, log: EventLog, side: Side | None = None) -> None:
+        """Enter the mode ``Concluding`` and log it: no new order, open orders are canceled, every item is settled.
+
+        With ``Side.BUY`` only the buys conclude.
+        """
+        if side is Side.BUY:
+            self.buys_denial = denial
+        else:
+            self.denial = denial
         log.emit(LogEvent.RUN_CONCLUDING, code=denial.code, reason=denial.message)
 
     def yield_early(self, reason: str, now: datetime) -> None:
@@ -105,17 +120,21 @@ class Run:
         """The plan's parent orders by symbol."""
         return self.work.parents
 
-    def unsettled(self, side: Side) -> list[ParentOrder]:
-        """Return the parents of this side without an outcome, by priority and place in the plan."""
-        open_parents = (p for p in self.parents.values() if p.side is side and p.outcome is None)
-        return sorted(open_parents, key=lambda parent: (parent.priority, self._places[parent.symbol]))
+    def unsettled(self, side: Side | None = None) -> list[ParentOrder]:
+        """Return the parents without an outcome, of both sides or of one: sells first, by priority and place."""
+        open_parents = (p for p in self.parents.values() if p.outcome is None and side in (None, p.side))
+        return sorted(open_parents, key=lambda p: (p.side is Side.BUY, p.priority, self._places[p.symbol]))
 
     def wave_schedule(self, side: Side) -> WaveSchedule:
-        """Return the schedule of this side's wave. It ends at the deadline, the close or the plan's time limit."""
+        """Return the schedule of this side's orders. It ends at the deadline, the close or the plan's time limit."""
         ends = min(end for end in (self.deadline.stop_at, self.plan_ends_at, self.closes_at) if end is not None)
-        buys_follow = side is Side.SELL and bool(self.unsettled(Side.BUY))
+        unsettled = self.unsettled()
         return WaveSchedule(
             urgency=self.plan.execution_urgency,
-            cross_by=cross_by(self.work.record.started_at, ends, buys_follow=buys_follow),
-            parents=len(self.unsettled(side)),
+            cross_by=cross_by(
+                self.work.record.started_at,
+                ends,
+                buys_follow=side is Side.SELL and any(parent.side is Side.BUY for parent in unsettled),
+            ),
+            parents=sum(parent.side is side or parent.open_child is not None for parent in unsettled),
         )

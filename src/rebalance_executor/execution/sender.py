@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from rebalance_executor.domain import controls
+from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.errors import (
     BrokerUnavailable,
     CircuitOpen,
@@ -128,15 +129,18 @@ class Sender:
     def check_kill_switch(self, side: Side, max_age: timedelta) -> bool:
         """Check the kill switch; return whether orders of this side may be sent.
 
-        If not, the run concludes. If the switch cannot be read, the run yields: nothing is sent without it.
+        If not, the run concludes, or only its buys while the account may still sell. If the switch cannot be read, the
+        run yields: nothing is sent without it.
         """
+        if side is Side.BUY and self._run.buys_denial is not None:
+            return False
         try:
             denial = self._kill_switch.denial(max_age, side)
         except JournalUnavailable as error:
             self._run.yield_early(f"the kill switch cannot be read: {error}", self._clock.now())
             return False
         if denial is not None:
-            self._run.conclude(denial, self._log)
+            self._run.conclude(denial, self._log, side if denial.code is Code.REDUCING_ONLY else None)
         return denial is None
 
     def count_reject(self, child: ChildOrder) -> None:

@@ -31,8 +31,8 @@ def placed(qty: str) -> Place:
     [
         pytest.param("100.10", placed("10"), id="all"),
         pytest.param("80.08", placed("8"), id="a part"),
-        pytest.param("50.05", placed("5"), id="half"),
-        pytest.param("50.04", Wait(), id="less than half"),
+        pytest.param("10.01", placed("1"), id="a tenth"),
+        pytest.param("10.00", Wait(), id="less than a tenth"),
         pytest.param("0", Wait(), id="nothing"),
         pytest.param("-5", Wait(), id="less than nothing"),
         pytest.param("99.10", placed("9.800199"), id="the rest stays large enough to be sent"),

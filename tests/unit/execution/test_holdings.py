@@ -10,7 +10,7 @@ import pytest
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.errors import PlanYielded, RateLimited
-from rebalance_executor.domain.market import ZERO, Account, OrderRequest, Side
+from rebalance_executor.domain.market import ZERO, OrderRequest, Side
 from rebalance_executor.domain.orders import ChildState, Outcome
 from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.execution.events import LogEvent
@@ -268,6 +268,6 @@ def test_short_position_counts_as_none() -> None:
 def test_account_without_a_shortage_needs_no_confirmation() -> None:
     account, broker, _ = holdings()
     broker.cash = Decimal(50)
-    account.record_account(Account("PA1", "ACTIVE", Decimal(50), Decimal(50), None), NOW, [])
+    account.read_account([])
 
     assert account.cash([], Decimal(50)) == Limit(Decimal(50))

@@ -420,7 +420,7 @@ def test_buys_without_quotes_are_scaled_at_the_last_trade(ask: str) -> None:
 
 def test_buys_are_priced_from_fresh_quotes() -> None:
     """The quotes of the sells are read every second; the buys need quotes of their own time."""
-    fakes = FakePorts(order_style="ladder")
+    fakes = FakePorts(order_style="ladder", early_cash_fraction=0)
     fakes.broker.cash = Decimal(300)
     fakes.broker.shares["BBB"] = Decimal(10)
     fakes.broker.script("BBB", RESTS)

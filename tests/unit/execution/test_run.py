@@ -27,20 +27,17 @@ def take_cancel_retry(run: Run, at: datetime, wait: timedelta = TEN_SECONDS) -> 
 # --- intended and never sent -----------------------------------------------------------------------------
 
 
-def test_discard_unsent_marks_only_the_given_buys() -> None:
-    run = a_run(a_parent(a_child(state=ChildState.INTENDED)), a_parent(a_child(attempt=2), symbol="XYZ"))
-    run.outbox.discard_unsent(run.work, [run.parents["ABC"]])
+def test_buys_that_conclude_leave_the_sells_alone() -> None:
+    buy, sell = replace(a_child(ChildState.INTENDED), client_order_id="buy"), a_child(ChildState.INTENDED)
+    buys = [a_parent(buy, symbol="BUY"), a_parent(a_child(attempt=2), symbol="LIVE"), a_parent(symbol="NONE")]
+    run = a_run(*buys, a_parent(sell, symbol="SELL", side=SELL))
+    run.outbox.unsent = {"buy": later(2), sell.client_order_id: later(2)}
+    run.outbox.mark_buys_not_sent(run.work)
 
-    ends = {symbol: [child.state for child in parent.children] for symbol, parent in run.parents.items()}
-    assert ends == {"ABC": [ChildState.NOT_SENT], "XYZ": [ChildState.LIVE]}
-    assert (run.work.changed, run.outbox.unsent) == ({"ABC"}, {})
-
-
-def test_discard_unsent_leaves_buys_without_an_order() -> None:
-    run = a_run(a_parent())
-    run.outbox.discard_unsent(run.work, run.parents.values())
-
-    assert run.work.changed == set()
+    states = {symbol: [child.state for child in parent.children] for symbol, parent in run.parents.items()}
+    expected = {"BUY": [ChildState.NOT_SENT], "LIVE": [ChildState.LIVE], "NONE": [], "SELL": [ChildState.INTENDED]}
+    assert states == expected
+    assert run.outbox.unsent == {sell.client_order_id: later(2)}
 
 
 def test_only_intended_children_become_unknown() -> None:

@@ -60,7 +60,7 @@ def test_less_time_brings_the_last_rung_sooner(seconds: float, rungs: list[tuple
 )
 def test_sells_take_less_time_when_buys_follow(plan: RebalancePlan, rungs: list[tuple[str, float]]) -> None:
     fakes = FakePorts(order_style="ladder", ladder=LADDER)
-    fakes.broker.shares = {"AAA": Decimal(20)}
+    fakes.broker.shares, fakes.broker.cash = {"AAA": Decimal(20)}, Decimal(0)
     fakes.broker.set_quote("AAA", "99.95", "100.05")
     fakes.broker.script("AAA", *[RESTS] * (len(rungs) - 1))
     fakes.execute(plan, seconds=16)

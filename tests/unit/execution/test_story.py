@@ -21,7 +21,8 @@ AT_ARRIVAL = Arrival(Decimal("99.99"), Decimal("100.01"), NOW)
 
 
 def executed() -> FakePorts:
-    fakes = FakePorts()
+    """Execute a plan whose buys wait for the proceeds of its sells."""
+    fakes = FakePorts(early_cash_fraction=0)
     fakes.broker.shares = {"AAA": Decimal(20)}
     fakes.execute(PLAN)
     return fakes

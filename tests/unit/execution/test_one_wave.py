@@ -1,0 +1,209 @@
+"""Sells and buys are worked together: buys use cash and the proceeds so far, and never more."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rebalance_executor.domain.codes import Code
+from rebalance_executor.domain.market import ZERO, OrderRequest
+from rebalance_executor.domain.orders import Outcome
+from rebalance_executor.domain.plan import RebalancePlan
+from rebalance_executor.domain.risk_state import KillSwitchRecord, TradingState
+from rebalance_executor.execution.events import LogEvent
+from tests.support.builders import BUY, NOW, SELL, a_plan, an_exit, an_item
+from tests.support.fake_ports import FILLS, RESTS, FakePorts, outcomes
+from tests.support.properties import property_test
+
+CENTS = Decimal("0.01")
+
+
+def world(cash: int, shares: int, sold_after: float, early_cash_fraction: str = "1") -> FakePorts:
+    """Return a world in which the sell of CCC, ``shares`` at $99.99, rests for ``sold_after`` seconds."""
+    fakes = FakePorts(child_wait_seconds=900, early_cash_fraction=early_cash_fraction)
+    fakes.broker.cash = Decimal(cash)
+    fakes.broker.shares = {"CCC": Decimal(shares)}
+    fakes.broker.script("CCC", RESTS)
+    fakes.after(sold_after, lambda: fakes.broker.fill_order("order-1"))
+    return fakes
+
+
+def exchange(shares: int, *buys: tuple[str, int, int]) -> RebalancePlan:
+    """Return a plan that sells all of CCC and buys these symbols for these dollars with these priorities."""
+    items = (an_item(symbol, amount=str(dollars), priority=priority) for symbol, dollars, priority in buys)
+    return a_plan(an_exit("CCC", amount=str(-100 * shares), current_value=str(100 * shares)), *items)
+
+
+def sent(fakes: FakePorts, symbol: str) -> list[Decimal]:
+    return [request.qty for request in fakes.broker.sent if request.symbol == symbol]
+
+
+# --- the start -------------------------------------------------------------------------------------------
+
+
+def test_idle_cash_buys_while_a_sell_is_worked() -> None:
+    """Group P, P8: the buy was sent after the sell before, ten minutes later."""
+    fakes = world(50_000, 100, sold_after=500)
+    fakes.execute(exchange(100, ("AAA", 20_000, 1)), seconds=900)
+
+    (child,) = fakes.parent("AAA").children
+    assert child.sent_at == NOW
+    assert child.filled_qty == 200
+
+
+def test_buy_grows_when_the_proceeds_arrive() -> None:
+    fakes = world(5_000, 160, sold_after=3)
+    result = fakes.execute(exchange(160, ("AAA", 20_000, 1)))
+
+    first, second = fakes.parent("AAA").children
+    assert first.sent_at == NOW
+    assert Decimal(4_900) < first.qty * Decimal("100.01") <= Decimal(4_975)
+    assert first.qty + second.qty == 200
+    assert outcomes(result)["AAA"] == (Outcome.FILLED, None)
+    assert fakes.broker.cash >= 0
+
+
+def test_without_idle_cash_the_sells_come_first() -> None:
+    fakes = world(0, 100, sold_after=3)
+    fakes.execute(exchange(100, ("AAA", 5_000, 1)))
+
+    sides = [request.side for request in fakes.broker.sent]
+    assert sides == [SELL, BUY]
+    (child,) = fakes.parent("AAA").children
+    assert child.sent_at is not None
+    assert child.sent_at > NOW
+    opening, gate = 1, 1
+    assert [name for name, _ in fakes.broker.reads].count("account") == opening + gate
+
+
+@pytest.mark.parametrize(("fraction", "dollars"), [("0", 0), ("0.2", 9_950), ("1", 20_000)])
+def test_configuration_bounds_the_cash_of_early_buys(fraction: str, dollars: int) -> None:
+    fakes = world(50_000, 100, sold_after=500, early_cash_fraction=fraction)
+    fakes.execute(exchange(100, ("AAA", 20_000, 1)), seconds=900)
+
+    early = [c for c in fakes.parent("AAA").children if c.sent_at == NOW]
+    spent = sum((child.qty for child in early), ZERO) * Decimal("100.01")
+    assert dollars * Decimal("0.99") <= spent <= dollars + 2
+    assert fakes.parent("AAA").outcome is Outcome.FILLED
+
+
+def test_small_part_waits_for_more_dollars() -> None:
+    fakes = world(1_000, 200, sold_after=3)
+    fakes.execute(exchange(200, ("AAA", 20_000, 1)))
+    assert sent(fakes, "AAA") == [200]
+
+
+# --- priorities and equal buys ---------------------------------------------------------------------------
+
+
+def test_lower_priority_waits_until_the_higher_one_has_its_dollars() -> None:
+    fakes = world(5_000, 300, sold_after=3)
+    result = fakes.execute(exchange(300, ("AAA", 15_000, 1), ("BBB", 15_000, 2)))
+
+    first = fakes.parent("BBB").children[0]
+    assert first.sent_at is not None
+    assert first.sent_at > NOW
+    assert fakes.parent("AAA").children[0].sent_at == NOW
+    assert {outcome for outcome, _ in outcomes(result).values()} == {Outcome.FILLED}
+
+
+def test_equal_buys_end_with_the_same_fraction() -> None:
+    """Together they are short of dollars, and each has started with what there was."""
+    fakes = world(4_000, 100, sold_after=3)
+    fakes.execute(exchange(100, ("AAA", 10_000, 1), ("BBB", 10_000, 1)))
+
+    values = [fakes.parent(symbol).filled_value for symbol in ("AAA", "BBB")]
+    assert len(sent(fakes, "AAA")) == len(sent(fakes, "BBB")) == 2
+    assert abs(values[0] - values[1]) < 1
+    assert {fakes.parent(symbol).code for symbol in ("AAA", "BBB")} == {Code.SCALED_TO_CASH}
+    assert sum(values) == pytest.approx(Decimal("13999.00") * Decimal("0.995"), abs=1)
+
+
+def test_buy_that_spent_its_cash_early_is_not_cut_below_its_fills() -> None:
+    """A person spends the proceeds as they arrive: the gate leaves nothing for the rest of the buy."""
+    fakes = world(5_000, 160, sold_after=3)
+    fakes.after(3, lambda: setattr(fakes.broker, "cash", ZERO))
+    result = fakes.execute(exchange(160, ("AAA", 20_000, 1)))
+
+    parent = fakes.parent("AAA")
+    assert outcomes(result)["AAA"] == (Outcome.FILLED, Code.SCALED_TO_CASH)
+    assert parent.qty == parent.filled_qty == sent(fakes, "AAA")[0]
+    assert not result.success
+    assert fakes.broker.cash == 0
+
+
+# --- controls --------------------------------------------------------------------------------------------
+
+
+def test_reducing_account_ends_its_buys_and_finishes_its_sells() -> None:
+    fakes = world(5_000, 100, sold_after=20)
+    fakes.broker.script("AAA", RESTS)
+    reducing = KillSwitchRecord(TradingState.REDUCING, by="Ada", reason="drill", at=NOW)
+    fakes.after(1, lambda: fakes.journal.risk_store.set_kill_switch("main", reducing))
+    result = fakes.execute(exchange(100, ("AAA", 3_000, 1), ("BBB", 30_000, 2)))
+
+    assert outcomes(result) == {
+        "CCC": (Outcome.FILLED, None),
+        "AAA": (Outcome.UNFILLED, Code.REDUCING_ONLY),
+        "BBB": (Outcome.DENIED, Code.REDUCING_ONLY),
+    }
+    assert fakes.broker.cancel_requests == ["order-2"]
+    assert len(fakes.fields(LogEvent.RUN_CONCLUDING)) == 1
+
+
+# --- cash at every moment --------------------------------------------------------------------------------
+
+
+@property_test
+@given(
+    cash=st.integers(-2_000, 8_000),
+    sells=st.lists(st.tuples(st.integers(1, 60), st.sampled_from([0.3, 1.2, 4, 900])), min_size=1, max_size=2),
+    buys=st.lists(st.tuples(st.integers(50, 6_000), st.integers(1, 3), st.sampled_from([FILLS, RESTS])), max_size=3),
+    shows_after=st.sampled_from([0, 1, 5]),
+)
+def test_no_order_of_events_makes_buys_exceed_cash_and_real_proceeds(
+    cash: int, sells: list[tuple[int, float]], buys: list[tuple[int, int, str]], shows_after: float
+) -> None:
+    """Sells fill early, late or never, in two steps; the account shows the proceeds late."""
+    fakes = FakePorts(child_wait_seconds=2)
+    broker, check, symbols = fakes.broker, fakes.broker.before_submit, [f"S{n}" for n in range(5)]
+    broker.cash = Decimal(cash)
+    broker.prices |= dict.fromkeys(symbols, broker.prices["AAA"])
+    broker.assets |= dict.fromkeys(symbols, broker.assets["AAA"])
+
+    def submit(request: OrderRequest) -> None:
+        check(request)
+        if request.side is not BUY or request.limit_price is None:
+            return
+        open_buys = [o for o in broker.orders_by_id.values() if o.side == BUY and not o.is_terminal]
+        held = sum(((o.qty or ZERO) - o.filled_qty) * (o.limit_price or ZERO) for o in open_buys)
+        assert held + request.qty * request.limit_price <= broker.cash - broker.hidden_cash + CENTS
+
+    broker.before_submit = submit
+    items = []
+    for number, (shares, delay) in enumerate(sells):
+        symbol = f"S{number}"
+        broker.shares[symbol] = Decimal(shares)
+        broker.script(symbol, RESTS)
+        fakes.after(delay, lambda s=symbol: fill_half(fakes, s, shows_after))  # type: ignore[misc]
+        items.append(an_exit(symbol, amount=str(-100 * shares), current_value=str(100 * shares)))
+    for number, (dollars, priority, behaviour) in enumerate(buys, 2):
+        broker.script(f"S{number}", behaviour)
+        items.append(an_item(f"S{number}", amount=str(dollars), priority=priority))
+    result = fakes.execute(a_plan(*items, max_drift_tolerance="1"))
+
+    assert broker.cash >= min(cash, 0)
+    assert {order.outcome for order in result.orders} <= set(Outcome) - {Outcome.UNRESOLVED}
+
+
+def fill_half(fakes: FakePorts, symbol: str, shows_after: float) -> None:
+    """Fill half of the open order of this symbol; the account shows its proceeds later."""
+    broker, before = fakes.broker, fakes.broker.cash
+    for order in [o for o in broker.orders_by_id.values() if o.symbol == symbol and not o.is_terminal]:
+        broker.fill_order(order.id, (order.qty or ZERO) / 2)
+    received = broker.cash - before
+    broker.hidden_cash += received
+    fakes.after(shows_after, lambda: setattr(broker, "hidden_cash", broker.hidden_cash - received))
