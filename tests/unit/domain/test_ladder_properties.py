@@ -102,7 +102,7 @@ def _moved(quote: Quote, step: Step) -> Quote:
     size = tick(quote.bid, quote.tick_size)
     bid = max(quote.bid + step.move * size, size)
     ask = max(quote.ask + (step.move + step.widen) * size, bid)
-    return replace(quote, bid=bid, ask=ask, known_tick_size=quote.tick_size)
+    return replace(quote, bid=bid, ask=ask)
 
 
 def _answered(child: ChildOrder, step: Step, now_in: float) -> ChildOrder:
