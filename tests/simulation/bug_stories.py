@@ -9,6 +9,7 @@ from typing import Any
 
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.risk_state import KillSwitchRecord, TradingState
+from rebalance_simulation.broker_view import ViewTraits
 from rebalance_simulation.config_generator import steady_config
 from rebalance_simulation.faults import SUBMIT, Fault, FaultInjector
 from rebalance_simulation.generators import item, plan
@@ -149,6 +150,15 @@ def flags_are_restored_between_two_plans() -> World:
     return world
 
 
+def quotes_of_the_future_are_on_half_cents() -> World:
+    """Mix quotes of the future, on half a cent, into those of a symbol on cents while an order walks the ladder."""
+    quotes = {"AAA": {"bid": "99.99", "ask": "100.02"}}
+    world = margin_world(config=steady_config("ladder"), quotes=quotes, default_fill={"behaviour": "never"})
+    world.broker.view.traits = ViewTraits(has_future_quotes=True)
+    world.deliver(plan("plan-1", [item("AAA", "BUY", 1900)]))
+    return world
+
+
 STORIES: dict[str, Callable[[], World]] = {
     "cash is read once per run": lambda: person_trades_between_two_orders("buy"),
     "positions are read once per run": lambda: person_trades_between_two_orders("sell"),
@@ -163,5 +173,6 @@ STORIES: dict[str, Callable[[], World]] = {
     "an account that may only reduce sends buys": lambda: operator_sets_the_switch(TradingState.REDUCING),
     "the kill switch is cached for 30 seconds": lambda: operator_sets_the_switch(TradingState.HALTED),
     "asset flags that say no are cached": flags_are_restored_between_two_plans,
+    "a quote that must not price an order shows a tick": quotes_of_the_future_are_on_half_cents,
 }
 """By name of the bug: a story that the program without bugs survives."""
