@@ -17,6 +17,7 @@ from rebalance_simulation.violation import Violation
 from rebalance_simulation.world import World
 
 _QUOTES = "broker GET /stocks/quotes/latest"
+_CLOCK = "broker GET /clock"
 _RELEASE = "idempotency.delete"
 
 
@@ -150,6 +151,18 @@ def flags_are_restored_between_two_plans() -> World:
     return world
 
 
+def market_clock_is_beyond_all_bounds() -> World:
+    """Answer reads of the market clock with impossible dates and numbers, and with JSON that is nested too deeply."""
+    world = margin_world(FaultInjector(queued={_CLOCK: [Fault.UNTYPED] * 6}))
+    try:
+        for _ in range(6):
+            world.deliver(plan("plan-1", [item("AAA", "BUY", 1900)]))
+            world.clock.advance(timedelta(seconds=1))
+    except (OverflowError, RecursionError) as error:
+        raise Violation("the program failed") from error
+    return world
+
+
 def quotes_of_the_future_are_on_half_cents() -> World:
     """Mix quotes of the future, on half a cent, into those of a symbol on cents while an order walks the ladder."""
     quotes = {"AAA": {"bid": "99.99", "ask": "100.02"}}
@@ -173,6 +186,8 @@ STORIES: dict[str, Callable[[], World]] = {
     "an account that may only reduce sends buys": lambda: operator_sets_the_switch(TradingState.REDUCING),
     "the kill switch is cached for 30 seconds": lambda: operator_sets_the_switch(TradingState.HALTED),
     "asset flags that say no are cached": flags_are_restored_between_two_plans,
+    "an impossible date is an untyped error": market_clock_is_beyond_all_bounds,
+    "an answer nested too deeply is an untyped error": market_clock_is_beyond_all_bounds,
     "a quote that must not price an order shows a tick": quotes_of_the_future_are_on_half_cents,
 }
 """By name of the bug: a story that the program without bugs survives."""

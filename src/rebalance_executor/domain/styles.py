@@ -117,13 +117,13 @@ Age = Annotated[Amount, Field(gt=0, le=DAY_SECONDS)]
 Spread = Annotated[Amount, Field(gt=0, lt=2)]
 
 
-def _is_known(tick_size: Decimal) -> Decimal:
+def _known_tick_size(tick_size: Decimal) -> Decimal:
     if tick_size not in (CENT, HALF_CENT):
         raise ValueError(f"must be {CENT} or {HALF_CENT}; prices below $1 always have a tick of 0.0001")
     return tick_size
 
 
-TickSize = Annotated[Amount, AfterValidator(_is_known)]
+TickSize = Annotated[Amount, AfterValidator(_known_tick_size)]
 """Price step in dollars for prices from $1."""
 
 
