@@ -245,7 +245,7 @@ def check_asset_rules(ticket: Ticket, asset: Asset) -> None:
     if ticket.time_in_force in ("opg", "cls") and ticket.type not in ("market", "limit"):
         raise unprocessable(f"{ticket.time_in_force} orders must be market or limit orders")
     for name in ("limit_price", "stop_price"):
-        _check_tick(name, getattr(ticket, name))
+        _check_tick(name, getattr(ticket, name), asset)
 
 
 def _check_fractional(ticket: Ticket, asset: Asset) -> None:
@@ -263,13 +263,13 @@ def _check_fractional(ticket: Ticket, asset: Asset) -> None:
             raise unprocessable("notional amount must be limited to 2 decimal places")
 
 
-def _check_tick(name: str, price: Decimal | None) -> None:
-    """Check the number of decimals. Alpaca allows two from one dollar up, and four below."""
+def _check_tick(name: str, price: Decimal | None, asset: Asset) -> None:
+    """Check that a price is on tick. Alpaca allows two decimals from one dollar up, and four below."""
     if price is None:
         return
     if price <= 0:
         raise unprocessable(f"{name} must be > 0")
-    if price != on_tick(price):
+    if price != on_tick(price, asset.tick_size):
         message = (
             f"invalid {name} {format_decimal(price)}. sub-penny increment does not fulfill minimum pricing criteria"
         )

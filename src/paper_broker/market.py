@@ -19,7 +19,8 @@ from paper_broker.formats import (
     timestamp,
 )
 
-_CENT = Decimal("0.01")
+_CENT = "0.01"
+_TICK_SIZES = (_CENT, "0.005")
 _PRICES = frozenset({"bid", "ask", "last", "prev_close"})
 _SUB_DOLLAR_TICK = Decimal("0.0001")
 _MAX_DRIFT_STEPS = 600
@@ -42,10 +43,19 @@ class Asset:
     name: str = ""
     id: str = ""
     attributes: tuple[str, ...] = ()
+    tick_size: str = _CENT
+    """Price step in dollars from one dollar up: a cent, or half a cent. Not part of Alpaca's JSON."""
 
     def __post_init__(self) -> None:
-        """Derive the ID from the symbol, so that it is the same in every scenario."""
+        """Derive the ID from the symbol, so that it is the same in every scenario.
+
+        Raises:
+            ValueError: an unknown tick size.
+        """
         self.id = self.id or identifier("asset", self.symbol)
+        self.tick_size = str(self.tick_size)
+        if self.tick_size not in _TICK_SIZES:
+            raise ValueError(f"Unknown tick_size {self.tick_size}: choose from {', '.join(_TICK_SIZES)}.")
 
     def to_json(self) -> JsonObject:
         """Return the body of ``GET /v2/assets/{symbol}``."""
@@ -158,9 +168,10 @@ def _bar(at: str, price: Decimal) -> JsonObject:
     return {"t": at, "o": p, "h": p, "l": p, "c": p, "v": 1000, "n": 10, "vw": p}
 
 
-def on_tick(price: Decimal) -> Decimal:
-    """Return the nearest valid price: whole cents from one dollar up, hundredths of a cent below."""
-    return price.quantize(_CENT if price >= ONE else _SUB_DOLLAR_TICK, rounding=ROUND_HALF_EVEN)
+def on_tick(price: Decimal, tick_size: str = _CENT) -> Decimal:
+    """Return the nearest valid price: a multiple of the tick size from one dollar up, four decimals below."""
+    step = Decimal(tick_size) if price >= ONE else _SUB_DOLLAR_TICK
+    return (price / step).to_integral_value(ROUND_HALF_EVEN) * step
 
 
 class Market:
@@ -237,6 +248,7 @@ class Market:
         for symbol, quote in self.quotes.items():
             rng = Random(f"{self._seed}:{symbol}:{step}")  # noqa: S311 - reproducible prices, no secret
             factor = ONE + Decimal(round(rng.uniform(-limit, limit), 4)) / 10_000
-            bid, ask = on_tick(quote.bid * factor), on_tick(quote.ask * factor)
+            tick_size = self.assets[symbol].tick_size
+            bid, ask = on_tick(quote.bid * factor, tick_size), on_tick(quote.ask * factor, tick_size)
             if quote.bid > 0 and quote.ask > 0 and 0 < bid < ask:
-                self.quotes[symbol] = replace(quote, bid=bid, ask=ask, last=on_tick((bid + ask) / 2))
+                self.quotes[symbol] = replace(quote, bid=bid, ask=ask, last=on_tick((bid + ask) / 2, tick_size))

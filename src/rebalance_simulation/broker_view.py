@@ -23,6 +23,7 @@ _FUTURE_FACTOR = Decimal("1.02")
 """Factor by which quotes of the future differ, so that a price tells from which quote it was made."""
 _EVERY_NTH_IS_FUTURE = 4
 _CENT = Decimal("0.01")
+_HALF_CENT = Decimal("0.005")
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,4 +159,5 @@ def _of_the_future(entry: Row, date: str) -> Row:
 
 
 def _moved(price: object) -> float:
-    return float((Decimal(str(price)) * _FUTURE_FACTOR).quantize(_CENT) + _CENT)
+    """Return a price on half a cent, which is the tick of few symbols: only usable quotes show a tick."""
+    return float((Decimal(str(price)) * _FUTURE_FACTOR).quantize(_CENT) + _HALF_CENT)

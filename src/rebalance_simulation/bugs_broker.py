@@ -12,12 +12,13 @@ from requests.exceptions import RequestException
 from rebalance_executor.adapters.alpaca import parsing, transport
 from rebalance_executor.adapters.alpaca.error_response import ErrorResponse
 from rebalance_executor.domain import controls
-from rebalance_executor.domain.market import Asset, BrokerOrder, Quote
+from rebalance_executor.domain.market import CENT, HALF_CENT, Asset, BrokerOrder, Quote
 from rebalance_executor.domain.orders import _BY_STATUS, ORDER_LOOKBACK, ChildOrder, ChildState
 from rebalance_executor.execution import quotes, reconciliation
 from rebalance_executor.execution.outbox import Outbox
 from rebalance_executor.execution.ports import Broker
 from rebalance_executor.execution.pretrade import PreTrade
+from rebalance_executor.execution.quotes import QuoteFeed
 from rebalance_executor.execution.run import Run
 from rebalance_executor.execution.sender import Sender
 from rebalance_simulation.bug_tools import Replacement
@@ -114,6 +115,13 @@ def _without_age() -> Callable[..., str | None]:
     return aged
 
 
+def _any_quote_shows(feed: QuoteFeed, quote: Quote, _: datetime) -> Quote:
+    shown = feed._tick_sizes  # noqa: SLF001 - a bug
+    if quote.tick_size == HALF_CENT:
+        shown[quote.symbol] = HALF_CENT
+    return replace(quote, known_tick_size=shown.get(quote.symbol))
+
+
 def _never(*_: Any) -> bool:
     return False
 
@@ -142,6 +150,9 @@ BROKER_BUGS: dict[str, list[Replacement]] = {
         (transport, "_NO_USABLE_RESPONSE", lambda: (RequestException, OSError, ValueError))
     ],
     "a rejected order within an answer is not counted": [(Sender, "_accepted", _only_errors_count)],
+    "every symbol has a half-cent tick": [(Quote, "tick_size", lambda: property(lambda _: HALF_CENT))],
+    "every symbol has a tick of one cent": [(Quote, "tick_size", lambda: property(lambda _: CENT))],
+    "a quote that must not price an order shows a tick": [(QuoteFeed, "_with_tick_size", lambda: _any_quote_shows)],
     "quotes of the future price orders": [
         (quotes, "quote_problem", _without_age),
         (controls, "quote_problem", _without_age),

@@ -135,7 +135,8 @@ class Environment:
     def _market_moves(self) -> None:
         symbol = self._rng.choice(self._symbols)
         quote = self._world.exchange.latest_quotes([symbol])["quotes"][symbol]
-        self._world.exchange.merge({"quotes": {symbol: generators.moved_quote(quote, self._rng)}})
+        tick_size = Decimal(self._asset(symbol).get("tick_size", "0.01"))
+        self._world.exchange.merge({"quotes": {symbol: generators.moved_quote(quote, tick_size, self._rng)}})
 
     def _no_quote(self) -> None:
         symbol = self._rng.choice(self._symbols)
@@ -187,11 +188,13 @@ class Environment:
         self._world.flags_withdrawn_until[symbol] = self._world.clock.world() + delay
         self._world.clock.call_later(delay, lambda: self._restore_flags(symbol))
 
+    def _asset(self, symbol: str) -> dict[str, Any]:
+        """Return the asset as the scenario describes it."""
+        return next((asset for asset in self._world.scenario.get("assets", ()) if asset["symbol"] == symbol), {})
+
     def _restore_flags(self, symbol: str) -> None:
         """Give the asset back the flags of the scenario."""
-        assets = self._world.scenario.get("assets", ())
-        flags: dict[str, Any] = next((asset for asset in assets if asset["symbol"] == symbol), {})
-        fractionable = flags.get("fractionable", True)
+        fractionable = self._asset(symbol).get("fractionable", True)
         self._world.exchange.merge({"assets": [{"symbol": symbol, "tradable": True, "fractionable": fractionable}]})
         until = self._world.flags_withdrawn_until[symbol]
         self._world.flags_withdrawn_until[symbol] = min(until, self._world.clock.world())

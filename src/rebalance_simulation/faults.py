@@ -171,6 +171,7 @@ class Trait(StrEnum):
     BUSY_PERSON = "person trades during every run"
     MANY_PLANS = "many plans for the cash of one"
     POINTERS = "plans in S3, named without a version"
+    HALF_CENTS = "symbols with half-cent ticks"
 
 
 RARE = {

@@ -17,6 +17,7 @@ SYMBOLS = ("AAA", "BBB", "CCC", "DDD")
 TRIGGERS = ("direct", "eventbridge", "sqs", "sqs")
 """Triggers by which plans are delivered; half of them by the queue."""
 _CENT = Decimal("0.01")
+_HALF_CENT = Decimal("0.005")
 _REJECTS = (
     {"status": 403, "code": 40310000, "message": "insufficient buying power"},
     {"status": 422, "code": 42210000, "message": "order is not allowed"},
@@ -101,9 +102,12 @@ def start_time(rng: Random, traits: Collection[Trait]) -> datetime:
 
 def scenario(seed: int, rng: Random, traits: Collection[Trait]) -> dict[str, Any]:
     """Draw a scenario of the paper broker: quotes, positions, account, hours, assets and fills."""
-    quotes, positions = {}, []
+    quotes, positions, tick_sizes = {}, [], dict.fromkeys(SYMBOLS, _CENT)
     for symbol in SYMBOLS:
         bid, tick = Decimal(rng.randint(100, 40_000)) / 100, _CENT
+        if Trait.HALF_CENTS in traits and rng.random() < 0.5:
+            bid, tick = bid + rng.choice((0, _HALF_CENT)), _HALF_CENT
+            tick_sizes[symbol] = tick
         if rng.random() < 0.1:  # prices below a dollar have four decimals
             bid, tick = Decimal(rng.randint(100, 9_990)) / 10_000, _CENT / 100
         quotes[symbol] = {"bid": str(bid), "ask": str(bid + rng.choice((1, 1, 3, 20)) * tick)}
@@ -129,7 +133,10 @@ def scenario(seed: int, rng: Random, traits: Collection[Trait]) -> dict[str, Any
             "foreign_rows": 3 if Trait.FOREIGN_ROWS in traits else 0,
         },
         "clock": {"sessions": "nyse" if {Trait.NEAR_CLOSE, Trait.NEAR_OPEN} & set(traits) else "always_open"},
-        "assets": [{"symbol": symbol, "fractionable": rng.random() < 0.8} for symbol in SYMBOLS],
+        "assets": [
+            {"symbol": symbol, "fractionable": rng.random() < 0.8, "tick_size": str(tick_sizes[symbol])}
+            for symbol in SYMBOLS
+        ],
         "quotes": quotes,
         "positions": positions,
         **fill_behaviours(rng, SYMBOLS, traits),
@@ -264,8 +271,8 @@ def _drawn_item(rng: Random, symbol: str) -> dict[str, object]:
     return item(symbol, action, rng.choice((20, 700, 3000)), is_exit=is_exit, priority=rng.randint(1, 3))
 
 
-def moved_quote(quote: dict[str, Any], rng: Random) -> dict[str, str]:
-    """Draw a quote 0.1 or 3 % above or below this one."""
+def moved_quote(quote: dict[str, Any], tick_size: Decimal, rng: Random) -> dict[str, str]:
+    """Draw a quote 0.1 or 3 % above or below this one, two ticks wide."""
     factor = Decimal(rng.choice(("0.97", "0.999", "1.001", "1.03")))
-    bid = max((Decimal(str(quote["bp"])) * factor).quantize(_CENT), _CENT)
-    return {"bid": str(bid), "ask": str(bid + 2 * _CENT)}
+    bid = max((Decimal(str(quote["bp"])) * factor / tick_size).to_integral_value(), Decimal(1)) * tick_size
+    return {"bid": str(bid), "ask": str(bid + 2 * tick_size)}

@@ -181,9 +181,9 @@ class InvariantChecker:
             raise Violation(f"{order['client_order_id']} is sent without an intent in the journal")
         self.requests.check_permission(key, order)
         self._account.check_commitment(order)
-        children = self._parents[key][symbol].children
-        child = next(child for child in children if child.client_order_id == order["client_order_id"])
-        self._evidence.check_submission((self._world.current.run_id, key), symbol, child)
+        parent = self._parents[key][symbol]
+        child = next(child for child in parent.children if child.client_order_id == order["client_order_id"])
+        self._evidence.check_submission((self._world.current.run_id, key), parent, child)
 
     # --- exchange ----------------------------------------------------------------------------------------
 

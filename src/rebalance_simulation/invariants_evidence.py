@@ -6,9 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from paper_broker.market import on_tick
 from paper_broker.orders import Order
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.journal import PlanState
+from rebalance_executor.domain.market import Side
 from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome, ParentOrder
 from rebalance_executor.domain.risk_state import PROGRAM, KillSwitchRecord, TradingState
 from rebalance_executor.domain.values import seconds
@@ -134,11 +136,24 @@ class EvidenceInvariants:
 
     # --- submissions -------------------------------------------------------------------------------------
 
-    def check_submission(self, run: tuple[str, PlanKey], symbol: str, child: ChildOrder) -> None:
+    def check_submission(self, run: tuple[str, PlanKey], parent: ParentOrder, child: ChildOrder) -> None:
         """Check the price of an order and the rejects before it, as it is about to be sent."""
         self._check_rejects_in_a_row(run, child.client_order_id)
+        self._check_tick(parent, child)
         if not child.resent:
-            self._check_price(symbol, child)
+            self._check_price(parent.symbol, child)
+
+    def _check_tick(self, parent: ParentOrder, child: ChildOrder) -> None:
+        """Check that the limit is on the symbol's tick, and less than a tick worse than the far touch of its quote."""
+        asset = self._world.exchange._market.assets.get(parent.symbol)  # noqa: SLF001 - read only
+        if asset is None or child.limit_price is None:
+            return
+        if child.limit_price != on_tick(child.limit_price, asset.tick_size):
+            text = f"{parent.symbol} has a tick_size of {asset.tick_size} at the broker"
+            raise Violation(f"{child.client_order_id} has the limit {child.limit_price}; {text}")
+        touch, sign = (child.ask, 1) if parent.side is Side.BUY else (child.bid, -1)
+        if touch is not None and on_tick(touch, asset.tick_size) == touch and child.limit_price * sign > touch * sign:
+            raise Violation(f"{child.client_order_id} has the limit {child.limit_price}, worse than the touch {touch}")
 
     def _check_rejects_in_a_row(self, run: tuple[str, PlanKey], client_order_id: str) -> None:
         answers, limit = self._world.broker.record.answers, self._world.config.max_rejects_in_a_row

@@ -27,6 +27,7 @@ _DRAWN_ONLY = {
     Trait.TWO_NAMES,
     Trait.BUSY_PERSON,
     Trait.MANY_PLANS,
+    Trait.HALF_CENTS,
 }
 """Traits that change hours, configuration or plans, and apply only if these are drawn."""
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.risk_state import KillSwitchRecord, TradingState
+from rebalance_simulation.broker_view import ViewTraits
 from rebalance_simulation.config_generator import steady_config
 from rebalance_simulation.faults import SUBMIT, Fault, FaultInjector
 from rebalance_simulation.generators import item, plan
@@ -16,6 +17,7 @@ from rebalance_simulation.violation import Violation
 from rebalance_simulation.world import World
 
 _QUOTES = "broker GET /stocks/quotes/latest"
+_CLOCK = "broker GET /clock"
 _RELEASE = "idempotency.delete"
 
 
@@ -158,6 +160,27 @@ def sell_rests_before_a_buy() -> World:
     return world
 
 
+def market_clock_is_beyond_all_bounds() -> World:
+    """Answer reads of the market clock with impossible dates and numbers, and with JSON that is nested too deeply."""
+    world = margin_world(FaultInjector(queued={_CLOCK: [Fault.UNTYPED] * 6}))
+    try:
+        for _ in range(6):
+            world.deliver(plan("plan-1", [item("AAA", "BUY", 1900)]))
+            world.clock.advance(timedelta(seconds=1))
+    except (OverflowError, RecursionError) as error:
+        raise Violation("the program failed") from error
+    return world
+
+
+def quotes_of_the_future_are_on_half_cents() -> World:
+    """Mix quotes of the future, on half a cent, into those of a symbol on cents while an order walks the ladder."""
+    quotes = {"AAA": {"bid": "99.99", "ask": "100.02"}}
+    world = margin_world(config=steady_config("ladder"), quotes=quotes, default_fill={"behaviour": "never"})
+    world.broker.view.traits = ViewTraits(has_future_quotes=True)
+    world.deliver(plan("plan-1", [item("AAA", "BUY", 1900)]))
+    return world
+
+
 STORIES: dict[str, Callable[[], World]] = {
     "cash is read once per run": lambda: person_trades_between_two_orders("buy"),
     "positions are read once per run": lambda: person_trades_between_two_orders("sell"),
@@ -174,5 +197,8 @@ STORIES: dict[str, Callable[[], World]] = {
     "buys use proceeds before the sells are filled": sell_rests_before_a_buy,
     "early buys use more of the cash than is permitted": sell_rests_before_a_buy,
     "asset flags that say no are cached": flags_are_restored_between_two_plans,
+    "an impossible date is an untyped error": market_clock_is_beyond_all_bounds,
+    "an answer nested too deeply is an untyped error": market_clock_is_beyond_all_bounds,
+    "a quote that must not price an order shows a tick": quotes_of_the_future_are_on_half_cents,
 }
 """By name of the bug: a story that the program without bugs survives."""

@@ -63,7 +63,7 @@ def test_command_prints_statistics(jobs: str) -> None:
 
 def test_command_prints_a_violation_with_the_command_that_repeats_it() -> None:
     with switched_on("the result reports planned shares as filled"):
-        batch = CliRunner().invoke(app, ["--seeds", "3", "--jobs", "1"])
+        batch = CliRunner().invoke(app, ["--seeds", "10", "--jobs", "1"])
         seeds = re.findall(r"python -m rebalance_simulation --seed (\d+)", batch.output)
         single = CliRunner().invoke(app, ["--seed", seeds[0]])
 

@@ -22,6 +22,7 @@ from rebalance_executor.domain.styles import (
     Spreads,
     Style,
     SymbolOverride,
+    TickSize,
 )
 from rebalance_executor.domain.values import DAY_HOURS, DAY_MINUTES, DAY_SECONDS, Amount
 
@@ -117,6 +118,11 @@ class ExecutionConfig(Limits):
     price_collar: Collar = Field(
         default=Decimal("0.03"),
         description="Fraction of the arrival mid by which a limit may be worse: bounds the drift of a whole ladder.",
+    )
+    tick_size: TickSize | None = Field(
+        default=None,
+        description="Price step in dollars for prices from $1: 0.01 or 0.005; below $1 it is 0.0001. Without a value "
+        "it is half a cent once a bid or an ask of the symbol was on half a cent in the run, otherwise a cent.",
     )
     minimum_notional: Amount = Field(
         default=Decimal(1), ge=1, description="Dollars per buy; Alpaca rejects smaller buys but not smaller sells."

@@ -84,7 +84,7 @@ def next_spread_fraction(
     parent: ParentOrder, quote: Quote, schedule: WaveSchedule, now: datetime, config: ExecutionConfig
 ) -> Decimal:
     """Return the rung of the next child: the next one, or a later one if the last child rested through several."""
-    if next_tick(quote.bid, Side.BUY) >= quote.ask:
+    if next_tick(quote.bid, Side.BUY, quote.tick_size) >= quote.ask:
         return FAR  # no price between the touches
     ahead = rungs_ahead(parent, schedule, now, config)
     last = last_sent(parent)
@@ -114,7 +114,7 @@ def is_fast(side: Side, child: ChildOrder, quote: Quote, config: ExecutionConfig
         return False
     fraction = FAR if child.spread_fraction is None else child.spread_fraction
     away = _towards(side, child.limit_price, rung_price(side, quote, fraction))
-    return away >= config.fast_market_spreads * max(quote.ask - quote.bid, tick(quote.ask))
+    return away >= config.fast_market_spreads * max(quote.ask - quote.bid, tick(quote.ask, quote.tick_size))
 
 
 def rung_price(side: Side, quote: Quote, spread_fraction: Decimal) -> Decimal:
@@ -124,7 +124,7 @@ def rung_price(side: Side, quote: Quote, spread_fraction: Decimal) -> Decimal:
         return far
     near = quote.bid if side is Side.BUY else quote.ask
     other = quote.ask if side is Side.BUY else quote.bid
-    return _clamped(side, to_tick(near + (other - near) * spread_fraction, side), far)
+    return _clamped(side, to_tick(near + (other - near) * spread_fraction, side, quote.tick_size), far)
 
 
 def next_price(parent: ParentOrder, quote: Quote, spread_fraction: Decimal) -> Decimal:
@@ -136,7 +136,7 @@ def next_price(parent: ParentOrder, quote: Quote, spread_fraction: Decimal) -> D
     price = rung_price(parent.side, quote, spread_fraction)
     last = last_sent(parent)
     if last is not None and last.limit_price is not None:
-        better = next_tick(last.limit_price, parent.side)
+        better = next_tick(last.limit_price, parent.side, quote.tick_size)
         price = max(price, better) if parent.side is Side.BUY else min(price, better)
     return _clamped(parent.side, price, far_touch(parent.side, quote))
 
@@ -169,7 +169,7 @@ def is_worth_replacing(
         return False
     if fraction == FAR and config.last_rung_market:
         return True
-    one_tick = abs(next_tick(last.limit_price, parent.side) - last.limit_price)
+    one_tick = abs(next_tick(last.limit_price, parent.side, quote.tick_size) - last.limit_price)
     step = max(one_tick, config.improvement_threshold * (quote.ask - quote.bid))
     return _towards(parent.side, last.limit_price, price) >= step
 

@@ -11,6 +11,11 @@ from enum import StrEnum
 from rebalance_executor.domain.values import format_decimal
 
 ZERO = Decimal(0)
+ONE_DOLLAR = Decimal(1)
+"""From here the price step is the tick size of the symbol."""
+CENT = Decimal("0.01")
+HALF_CENT = Decimal("0.005")
+"""Tick sizes in dollars: the usual one, and that of symbols whose spread is often one cent (SEC release 34-101070)."""
 _SHARE_DECIMALS = 9
 SHARE_STEP = Decimal(1).scaleb(-_SHARE_DECIMALS)
 """Smallest quantity of shares: the broker keeps nine decimals and cuts off finer ones."""
@@ -63,6 +68,8 @@ class Quote:
     at: datetime
     is_trade: bool = False
     """True if both sides are the price of the last trade, because no usable quote exists."""
+    known_tick_size: Decimal | None = None
+    """Tick size that is configured, or that an earlier quote of the symbol has shown; None if neither."""
 
     @classmethod
     def of_trade(cls, trade: Trade) -> Quote:
@@ -73,6 +80,20 @@ class Quote:
     def mid(self) -> Decimal:
         """Midpoint of bid and ask; meaningful only if ``problem`` is None."""
         return (self.bid + self.ask) / 2
+
+    @property
+    def tick_size(self) -> Decimal:
+        """Price step of the symbol in dollars, for prices from $1: the known one, otherwise the one that is shown.
+
+        A bid or an ask on half a cent shows a half-cent tick. Finer prices show nothing. The last trade shows nothing
+        either, because trades may be improved by fractions of a cent.
+        """
+        if self.known_tick_size is not None:
+            return self.known_tick_size
+        if self.is_trade or self.problem is not None:
+            return CENT
+        is_shown = any(price >= ONE_DOLLAR and price % CENT == HALF_CENT for price in (self.bid, self.ask))
+        return HALF_CENT if is_shown else CENT
 
     @property
     def problem(self) -> str | None:

@@ -6,31 +6,34 @@ from datetime import datetime
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 from rebalance_executor.domain.limits import Limits
-from rebalance_executor.domain.market import Quote, Side
+from rebalance_executor.domain.market import HALF_CENT, ONE_DOLLAR, Quote, Side
 from rebalance_executor.domain.orders import Arrival
 from rebalance_executor.domain.values import format_decimal, seconds
 
-_ONE_DOLLAR = Decimal(1)
-_CENT = Decimal("0.01")
 _SUB_DOLLAR_TICK = Decimal("0.0001")
 
 
-def tick(price: Decimal) -> Decimal:
-    """Return the price step in dollars: one cent from $1, $0.0001 below (Alpaca; Reg NMS Rule 612)."""
-    return _CENT if price >= _ONE_DOLLAR else _SUB_DOLLAR_TICK
+def tick(price: Decimal, tick_size: Decimal) -> Decimal:
+    """Return the price step in dollars: the symbol's ``tick_size`` from $1, $0.0001 below (Reg NMS Rule 612)."""
+    return tick_size if price >= ONE_DOLLAR else _SUB_DOLLAR_TICK
 
 
-def next_tick(price: Decimal, side: Side) -> Decimal:
+def next_tick(price: Decimal, side: Side, tick_size: Decimal) -> Decimal:
     """Return the next allowed price nearer to the counterparty: from $1, a sell steps down to $0.9999."""
+    allowed = to_tick(price, side, tick_size)  # an earlier run may have known a finer tick
     if side is Side.BUY:
-        return price + tick(price)
-    return price - (_CENT if price > _ONE_DOLLAR else _SUB_DOLLAR_TICK)
+        return allowed + tick(allowed, tick_size)
+    return allowed - (tick_size if allowed > ONE_DOLLAR else _SUB_DOLLAR_TICK)
 
 
-def to_tick(price: Decimal, side: Side) -> Decimal:
+def to_tick(price: Decimal, side: Side, tick_size: Decimal) -> Decimal:
     """Return the nearest allowed price that is not worse for us: rounded down for a buy, up for a sell."""
-    rounding = ROUND_FLOOR if side is Side.BUY else ROUND_CEILING
-    return price.quantize(tick(price), rounding=rounding)
+    return _rounded(price, tick_size, ROUND_FLOOR if side is Side.BUY else ROUND_CEILING)
+
+
+def _rounded(price: Decimal, tick_size: Decimal, rounding: str) -> Decimal:
+    step = tick(price, tick_size)
+    return (price / step).to_integral_value(rounding) * step
 
 
 def far_touch(side: Side, quote: Quote) -> Decimal:
@@ -41,14 +44,17 @@ def far_touch(side: Side, quote: Quote) -> Decimal:
     """
     price = quote.ask if side is Side.BUY else quote.bid
     if quote.is_trade:
-        return to_tick(price, side)
-    return price.quantize(tick(price), rounding=ROUND_CEILING if side is Side.BUY else ROUND_FLOOR)
+        return to_tick(price, side, quote.tick_size)
+    return _rounded(price, quote.tick_size, ROUND_CEILING if side is Side.BUY else ROUND_FLOOR)
 
 
 def collar(side: Side, arrival: Arrival, fraction: Decimal) -> Decimal:
-    """Return the worst limit allowed: the arrival mid moved against us by ``fraction``, rounded inwards to a tick."""
+    """Return the bound of every limit: the arrival mid moved against us by ``fraction``, rounded inwards.
+
+    It is rounded to the finest tick, of which every other one is a multiple, so that it is the same for all symbols.
+    """
     against = 1 + fraction if side is Side.BUY else 1 - fraction
-    return to_tick(arrival.mid * against, side)
+    return to_tick(arrival.mid * against, side, HALF_CENT)
 
 
 def is_inside(side: Side, limit: Decimal, worst: Decimal) -> bool:

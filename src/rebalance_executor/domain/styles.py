@@ -12,6 +12,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from rebalance_executor.domain.market import CENT, HALF_CENT
 from rebalance_executor.domain.plan import Urgency
 from rebalance_executor.domain.values import DAY_SECONDS, Amount, format_decimal
 
@@ -116,6 +117,16 @@ Age = Annotated[Amount, Field(gt=0, le=DAY_SECONDS)]
 Spread = Annotated[Amount, Field(gt=0, lt=2)]
 
 
+def _known_tick_size(tick_size: Decimal) -> Decimal:
+    if tick_size not in (CENT, HALF_CENT):
+        raise ValueError(f"must be {CENT} or {HALF_CENT}; prices below $1 always have a tick of 0.0001")
+    return tick_size
+
+
+TickSize = Annotated[Amount, AfterValidator(_known_tick_size)]
+"""Price step in dollars for prices from $1."""
+
+
 class SymbolOverride(_Frozen):
     """Execution settings that may differ per symbol, for example for an illiquid one."""
 
@@ -135,3 +146,4 @@ class SymbolOverride(_Frozen):
     unusable_quote: UnusableQuotePolicy | None = None
     max_trade_age_seconds: Age | None = None
     limit_collar: Collar | None = None
+    tick_size: TickSize | None = None

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.controls import quote_problem
-from rebalance_executor.domain.market import Quote
+from rebalance_executor.domain.market import CENT, Quote
 from rebalance_executor.domain.styles import UnusableQuotePolicy
 from rebalance_executor.domain.values import seconds
 from rebalance_executor.execution.ports import Broker, Clock
@@ -20,7 +22,8 @@ class QuoteFeed:
     """Latest quotes of one run, for sizing and for working orders.
 
     While orders are worked, a quote that the response leaves out is dropped: it prices no further order. During sizing
-    the previous quote is kept; its age is bounded. Where configured, the last trade replaces an unusable quote.
+    the previous quote is kept; its age is bounded. Where configured, the last trade replaces an unusable quote. A tick
+    size that a usable quote has shown stays for the run, because most quotes of such a symbol are on full cents.
     """
 
     def __init__(self, broker: Broker, clock: Clock, config: ExecutionConfig) -> None:
@@ -30,6 +33,8 @@ class QuoteFeed:
         self._quotes: dict[str, Quote] = {}
         self._read_at: dict[str, datetime] = {}
         self._missing_since: dict[str, datetime] = {}
+        self._tick_sizes: dict[str, Decimal] = {}
+        """Tick sizes finer than a cent that usable quotes have shown, by symbol."""
 
     @property
     def latest(self) -> Mapping[str, Quote]:
@@ -99,8 +104,15 @@ class QuoteFeed:
             return
         now = self._clock.now()  # before the request: a slow answer must not look younger than it is
         others = {symbol: quote for symbol, quote in self._quotes.items() if symbol not in symbols}
-        self._quotes = others | dict(self._broker.quotes(symbols))
+        self._quotes = others | {s: self._with_tick_size(q, now) for s, q in self._broker.quotes(symbols).items()}
         self._read_at |= dict.fromkeys(symbols, now)
+
+    def _with_tick_size(self, quote: Quote, now: datetime) -> Quote:
+        """Return the quote with the tick size of its symbol: configured, or shown by a usable quote of this run."""
+        config = self._config.for_symbol(quote.symbol)
+        if quote.tick_size != CENT and quote_problem(quote, config, now) is None:
+            self._tick_sizes[quote.symbol] = quote.tick_size
+        return replace(quote, known_tick_size=config.tick_size or self._tick_sizes.get(quote.symbol))
 
     def _last_trades(self, symbols: Sequence[str]) -> dict[str, Quote]:
         """Return the last trades that may price a limit: allowed by the configuration, and recent."""
@@ -109,5 +121,6 @@ class QuoteFeed:
         if not allowed:
             return {}
         now = self._clock.now()
-        trades = {symbol: Quote.of_trade(trade) for symbol, trade in self._broker.last_trades(allowed).items()}
+        last = {symbol: Quote.of_trade(trade) for symbol, trade in self._broker.last_trades(allowed).items()}
+        trades = {symbol: self._with_tick_size(trade, now) for symbol, trade in last.items()}
         return {s: q for s, q in trades.items() if quote_problem(q, self._config.for_symbol(s), now) is None}

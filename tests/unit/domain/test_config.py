@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.errors import ConfigurationError
 from rebalance_executor.domain.limits import Limits
+from rebalance_executor.domain.market import CENT, HALF_CENT
 from rebalance_executor.domain.plan import Urgency
 from rebalance_executor.domain.styles import LadderSteps, OrderStyle, SymbolOverride
 from rebalance_executor.domain.values import DAY_HOURS, DAY_MINUTES, DAY_SECONDS
@@ -62,6 +63,9 @@ def test_amounts_may_be_numbers_or_strings(spelling: str) -> None:
         ('{"ladder": {"SLOW": {"aims": [1], "wait_seconds": 5}}}', "EXECUTION_CONFIG.ladder.SLOW"),
         ('{"per_symbol": {"XYZ": {"cash_buffer": 0}}}', "EXECUTION_CONFIG.per_symbol.XYZ.cash_buffer"),
         ('{"per_symbol": {"XYZ": {"order_style": "moc"}}}', "EXECUTION_CONFIG.per_symbol.XYZ.order_style"),
+        ('{"tick_size": 0}', "EXECUTION_CONFIG.tick_size"),
+        ('{"tick_size": "0.001"}', "EXECUTION_CONFIG.tick_size"),
+        ('{"per_symbol": {"XYZ": {"tick_size": 0.05}}}', "EXECUTION_CONFIG.per_symbol.XYZ.tick_size"),
         ('{"extended_hours": true, "order_style": "market"}', "EXECUTION_CONFIG"),
         ('{"extended_hours": true, "last_rung_market": true}', "EXECUTION_CONFIG"),
         ('{"extended_hours": true, "per_symbol": {"XYZ": {"last_rung_market": true}}}', "EXECUTION_CONFIG"),
@@ -98,12 +102,21 @@ def test_symbol_may_override_execution_settings() -> None:
     assert config.widest_collar == Decimal("0.05")
 
 
+@pytest.mark.parametrize("spelling", ["0.005", '"0.005"', '"0.0050"', "5e-3"])
+def test_tick_size_is_a_cent_or_half_a_cent_of_one_symbol_or_of_all(spelling: str) -> None:
+    text = f'{{"tick_size": "0.01", "per_symbol": {{"XYZ": {{"tick_size": {spelling}}}}}}}'
+    config = ExecutionConfig.from_json(text)
+    assert (config.for_symbol("XYZ").tick_size, config.for_symbol("ABC").tick_size) == (HALF_CENT, CENT)
+    assert ExecutionConfig().tick_size is None
+
+
 @pytest.mark.parametrize("name", SymbolOverride.model_fields)
 def test_symbol_override_has_the_bounds_of_the_global_field(name: str) -> None:
     whole, own = ExecutionConfig.model_json_schema()["properties"], SymbolOverride.model_json_schema()["properties"]
     kept = {key: value for key, value in whole[name].items() if key not in ("default", "description", "title")}
-    accepted = kept.get("anyOf", [kept])
-    assert own[name]["anyOf"][-1] == {"type": "null"}
+    null = {"type": "null"}
+    accepted = [type_ for type_ in kept.get("anyOf", [kept]) if type_ != null]
+    assert own[name]["anyOf"][-1] == null
     types = own[name]["anyOf"][:-1]
     assert (types[0].get("anyOf", types) if len(types) == 1 else types) == accepted
 

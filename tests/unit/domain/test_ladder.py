@@ -19,7 +19,7 @@ from rebalance_executor.domain.ladder import (
     rung_price,
     rungs_ahead,
 )
-from rebalance_executor.domain.market import OrderType, Quote, Side
+from rebalance_executor.domain.market import CENT, OrderType, Quote, Side
 from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome, ParentOrder
 from rebalance_executor.domain.plan import Urgency
 from rebalance_executor.domain.strategy import (
@@ -57,6 +57,7 @@ CONFIG = ExecutionConfig(
     max_children=10,
 )
 WIDE = a_quote("10.00", "10.10")
+HALF_CENTS = a_quote("13.985", "13.995")
 
 
 def at(
@@ -113,18 +114,50 @@ def test_urgency_selects_the_first_rung(urgency: Urgency, side: Side, decision: 
         ("10.00", "10.01", BUY, "10.01"),
         ("10.00", "10.01", SELL, "10.00"),
         ("10.00", "10.00", BUY, "10.00"),
+        ("13.985", "13.990", BUY, "13.990"),
+        ("13.985", "13.990", SELL, "13.985"),
         ("0.5000", "0.5001", BUY, "0.5001"),
         ("0.5000", "0.5001", SELL, "0.5000"),
         ("0.9999", "1.00", BUY, "1.00"),
         ("0.9999", "1.00", SELL, "0.9999"),
     ],
-    ids=["a cent, buy", "a cent, sell", "locked", "below $1, buy", "below $1, sell", "up to $1, buy", "up to $1, sell"],
+    ids=[
+        "a cent, buy",
+        "a cent, sell",
+        "locked",
+        "half a cent, buy",
+        "half a cent, sell",
+        "below $1, buy",
+        "below $1, sell",
+        "up to $1, buy",
+        "up to $1, sell",
+    ],
 )
 @pytest.mark.parametrize("urgency", Urgency)
 def test_spread_of_one_tick_is_crossed_at_once(bid: str, ask: str, side: Side, price: str, urgency: Urgency) -> None:
     quote = a_quote(bid, ask)
     decision = decide(parent(side=side, arrival=quote), at(quote=quote, urgency=urgency), CONFIG)
     assert decision == place(price, "1")
+
+
+@pytest.mark.parametrize(
+    ("side", "first", "inside", "last"), [(BUY, "13.985", "13.990", "13.995"), (SELL, "13.995", "13.990", "13.985")]
+)
+def test_spread_of_two_half_cents_has_a_rung_inside(side: Side, first: str, inside: str, last: str) -> None:
+    """P7: 13.985/13.995 was bought at 14.00 and sold at 13.98, at once."""
+    config = CONFIG.model_copy(update={"ladder": {NORMAL: rungs("10", "0", "0.5", "1")}})
+    children: list[ChildOrder] = []
+    for rung, price in (("0", first), ("0.5", inside), ("1", last)):
+        parent_order = parent(*children, side=side, arrival=HALF_CENTS)
+        assert decide(parent_order, at(10, quote=HALF_CENTS), config) == place(price, rung)
+        children.append(ended(price, rung, attempt=len(children) + 1))
+
+
+@pytest.mark.parametrize(("side", "limit", "price"), [(BUY, "13.99", "14.00"), (SELL, "13.99", "13.98")])
+def test_far_touch_between_configured_cents_is_rounded_to_be_marketable(side: Side, limit: str, price: str) -> None:
+    quote = replace(HALF_CENTS, known_tick_size=CENT)
+    order = parent(ended(limit, "0.75"), side=side, arrival=quote)
+    assert decide(order, at(10, quote=quote), CONFIG) == place(price, "1")
 
 
 @pytest.mark.parametrize(("side", "price"), [(BUY, "0.9950"), (SELL, "1.00")])
@@ -297,6 +330,19 @@ def test_resting_rung_is_replaced_only_by_a_better_price(
 ) -> None:
     """Production failure 15."""
     assert decide(parent(child), context, CONFIG) == decision
+
+
+@pytest.mark.parametrize(
+    ("quote", "decision"),
+    [
+        pytest.param(HALF_CENTS, Cancel(), id="half a cent is a tick of this symbol"),
+        pytest.param(a_quote("13.935", "13.995"), Wait(), id="half a cent is below a tenth of this spread"),
+        pytest.param(replace(HALF_CENTS, known_tick_size=CENT, ask=Decimal("13.99")), Wait(), id="the limit is equal"),
+    ],
+)
+def test_resting_rung_is_replaced_for_half_a_cent_if_that_is_the_tick(quote: Quote, decision: Decision) -> None:
+    order = parent(resting("13.990", "0.75"), arrival=HALF_CENTS)
+    assert decide(order, at(10, quote=quote), CONFIG) == decision
 
 
 def test_last_allowed_child_is_not_cancelled_for_a_better_price() -> None:

@@ -27,7 +27,7 @@ from rebalance_executor.domain.plan import Urgency
 from rebalance_executor.domain.pricing import collar, far_touch, is_inside, tick
 from rebalance_executor.domain.strategy import Cancel, DecisionContext, Place, Settle, decide
 from tests.support.builders import NOW, a_parent, later
-from tests.support.properties import decimals, property_test, quotes, shares, sides
+from tests.support.properties import decimals, is_on_tick, property_test, quotes, shares, sides
 
 CONFIG = ExecutionConfig()
 urgencies = st.sampled_from(Urgency)
@@ -40,7 +40,7 @@ def test_rung_is_positive_on_tick_and_between_the_touches(side: Side, quote: Quo
     """Production failures 6, 7 and 8."""
     price = rung_price(side, quote, fraction)
     assert price > 0
-    assert price == price.quantize(tick(price))
+    assert is_on_tick(price, quote.tick_size)
     assert is_inside(side, price, far_touch(side, quote))
     assert quote.bid <= price <= quote.ask
 
@@ -99,7 +99,7 @@ steps = st.lists(
 
 
 def _moved(quote: Quote, step: Step) -> Quote:
-    size = tick(quote.bid)
+    size = tick(quote.bid, quote.tick_size)
     bid = max(quote.bid + step.move * size, size)
     ask = max(quote.ask + (step.move + step.widen) * size, bid)
     return replace(quote, bid=bid, ask=ask)
@@ -161,24 +161,26 @@ def _check_price(parent: ParentOrder, quote: Quote) -> None:
     assert arrival is not None
     assert child.limit_price is not None
     assert child.limit_price > 0
-    assert child.limit_price == child.limit_price.quantize(tick(child.limit_price))
+    assert is_on_tick(child.limit_price, quote.tick_size)
     assert is_inside(parent.side, child.limit_price, far_touch(parent.side, quote))
     assert is_inside(parent.side, child.limit_price, collar(parent.side, arrival, CONFIG.price_collar))
     for former in parent.children[-2:-1]:
-        assert child.limit_price == far_touch(parent.side, quote) or _nearer(parent.side, former, child.limit_price)
+        assert child.limit_price == far_touch(parent.side, quote) or _nearer(
+            parent.side, former, child.limit_price, quote
+        )
 
 
 def _check_cancel(parent: ParentOrder, child: ChildOrder, quote: Quote, context: DecisionContext) -> None:
     """Assert that no child is canceled to send the same price or a worse one."""
     if not is_overdue(parent, child, context.schedule, context.now, CONFIG):
         fraction = next_spread_fraction(parent, quote, context.schedule, context.now, CONFIG)
-        assert _nearer(parent.side, child, next_price(parent, quote, fraction))
+        assert _nearer(parent.side, child, next_price(parent, quote, fraction), quote)
 
 
-def _nearer(side: Side, former: ChildOrder, price: Decimal) -> bool:
+def _nearer(side: Side, former: ChildOrder, price: Decimal, quote: Quote) -> bool:
     assert former.limit_price is not None
     step = price - former.limit_price if side is Side.BUY else former.limit_price - price
-    return step >= tick(price)
+    return step >= tick(price, quote.tick_size)
 
 
 walks = st.tuples(sides, quotes(), shares, urgencies, st.integers(0, 300), steps)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 from hypothesis import given
 
-from rebalance_executor.domain.market import Quote, Side
+from rebalance_executor.domain.market import CENT, HALF_CENT, Quote, Side
 from rebalance_executor.domain.orders import Arrival
 from rebalance_executor.domain.pricing import collar, far_touch, is_inside, next_tick, shortfall, tick, to_tick
 from tests.support.builders import BUY, NOW, SELL, a_quote, a_trade
-from tests.support.properties import decimals, dollars, property_test, quotes, shares, sides
+from tests.support.properties import decimals, dollars, is_on_tick, property_test, quotes, shares, sides, tick_sizes
 
 
 @pytest.mark.parametrize(
@@ -40,42 +41,85 @@ def test_mid_is_exact() -> None:
 
 
 @pytest.mark.parametrize(
-    ("price", "step"),
-    [("250", "0.01"), ("1.00", "0.01"), ("0.9999", "0.0001"), ("0.0001", "0.0001")],
+    ("price", "tick_size", "step"),
+    [
+        ("250", CENT, "0.01"),
+        ("1.00", CENT, "0.01"),
+        ("1.00", HALF_CENT, "0.005"),
+        ("0.9999", CENT, "0.0001"),
+        ("0.9999", HALF_CENT, "0.0001"),
+        ("0.0001", CENT, "0.0001"),
+    ],
 )
-def test_tick_is_a_cent_from_one_dollar(price: str, step: str) -> None:
-    assert tick(Decimal(price)) == Decimal(step)
+def test_tick_is_that_of_the_symbol_from_one_dollar(price: str, tick_size: Decimal, step: str) -> None:
+    assert tick(Decimal(price), tick_size) == Decimal(step)
 
 
 @pytest.mark.parametrize(
-    ("side", "price", "then"),
+    ("side", "price", "tick_size", "then"),
     [
-        (BUY, "10.01", "10.02"),
-        (SELL, "10.01", "10.00"),
-        (BUY, "0.9999", "1.0000"),
-        (BUY, "1.00", "1.01"),
-        (SELL, "1.01", "1.00"),
-        (SELL, "1.00", "0.9999"),
+        (BUY, "10.01", CENT, "10.02"),
+        (SELL, "10.01", CENT, "10.00"),
+        (BUY, "13.985", HALF_CENT, "13.990"),
+        (SELL, "13.995", HALF_CENT, "13.990"),
+        (BUY, "0.9999", CENT, "1.0000"),
+        (BUY, "0.9999", HALF_CENT, "1.0000"),
+        (BUY, "1.00", CENT, "1.01"),
+        (BUY, "1.00", HALF_CENT, "1.005"),
+        (SELL, "1.01", CENT, "1.00"),
+        (SELL, "1.005", HALF_CENT, "1.00"),
+        (SELL, "1.00", CENT, "0.9999"),
+        (SELL, "1.00", HALF_CENT, "0.9999"),
     ],
 )
-def test_next_tick_is_nearer_to_the_counterparty(side: Side, price: str, then: str) -> None:
-    assert next_tick(Decimal(price), side) == Decimal(then)
+def test_next_tick_is_nearer_to_the_counterparty(side: Side, price: str, tick_size: Decimal, then: str) -> None:
+    assert next_tick(Decimal(price), side, tick_size) == Decimal(then)
+
+
+@pytest.mark.parametrize(("side", "then"), [(BUY, "13.99"), (SELL, "13.98")])
+def test_next_tick_of_a_price_on_a_finer_tick_is_on_tick(side: Side, then: str) -> None:
+    """An earlier run knew the half-cent tick, this one does not yet."""
+    assert next_tick(Decimal("13.985"), side, CENT) == Decimal(then)
 
 
 @pytest.mark.parametrize(
-    ("side", "price", "on_tick"),
+    ("side", "price", "tick_size", "on_tick"),
     [
-        (BUY, "10.019", "10.01"),
-        (SELL, "10.011", "10.02"),
-        (BUY, "0.12349", "0.1234"),
-        (SELL, "0.12341", "0.1235"),
-        (BUY, "10.01", "10.01"),
-        (SELL, "10.01", "10.01"),
-        (SELL, "0.99995", "1.0000"),
+        (BUY, "10.019", CENT, "10.01"),
+        (SELL, "10.011", CENT, "10.02"),
+        (BUY, "10.019", HALF_CENT, "10.015"),
+        (SELL, "10.011", HALF_CENT, "10.015"),
+        (BUY, "0.12349", CENT, "0.1234"),
+        (SELL, "0.12341", HALF_CENT, "0.1235"),
+        (BUY, "10.01", CENT, "10.01"),
+        (SELL, "10.01", CENT, "10.01"),
+        (SELL, "0.99995", CENT, "1.0000"),
+        (SELL, "0.99995", HALF_CENT, "1.0000"),
+        (BUY, "1.004", HALF_CENT, "1.00"),
     ],
 )
-def test_price_is_rounded_to_a_tick_in_our_favour(side: Side, price: str, on_tick: str) -> None:
-    assert to_tick(Decimal(price), side) == Decimal(on_tick)
+def test_price_is_rounded_to_a_tick_in_our_favour(side: Side, price: str, tick_size: Decimal, on_tick: str) -> None:
+    assert to_tick(Decimal(price), side, tick_size) == Decimal(on_tick)
+
+
+@pytest.mark.parametrize(
+    ("quote", "tick_size"),
+    [
+        pytest.param(a_quote("13.98", "13.99"), CENT, id="full cents"),
+        pytest.param(a_quote("13.985", "13.99"), HALF_CENT, id="bid on half a cent"),
+        pytest.param(a_quote("13.98", "13.985"), HALF_CENT, id="ask on half a cent"),
+        pytest.param(a_quote("0.9995", "1.005"), HALF_CENT, id="only the ask above a dollar"),
+        pytest.param(a_quote("0.985", "0.995"), CENT, id="below a dollar"),
+        pytest.param(a_quote("13.9851", "13.9949"), CENT, id="finer than half a cent"),
+        pytest.param(a_quote("13.985", "0"), CENT, id="one-sided"),
+        pytest.param(a_quote("13.995", "13.985"), CENT, id="crossed"),
+        pytest.param(a_trade("13.985"), CENT, id="last trade"),
+        pytest.param(replace(a_quote("13.985", "13.995"), known_tick_size=CENT), CENT, id="known to be a cent"),
+        pytest.param(replace(a_quote("13.98", "13.99"), known_tick_size=HALF_CENT), HALF_CENT, id="known to be half"),
+    ],
+)
+def test_tick_size_is_the_known_one_or_what_a_usable_quote_shows(quote: Quote, tick_size: Decimal) -> None:
+    assert quote.tick_size == tick_size
 
 
 @pytest.mark.parametrize(
@@ -85,6 +129,11 @@ def test_price_is_rounded_to_a_tick_in_our_favour(side: Side, price: str, on_tic
         (SELL, a_quote("9.99", "10.01"), "9.99"),
         (BUY, a_quote("9.99", "10.012"), "10.02"),
         (SELL, a_quote("9.988", "10.01"), "9.98"),
+        (BUY, a_quote("13.985", "13.995"), "13.995"),
+        (SELL, a_quote("13.985", "13.995"), "13.985"),
+        (BUY, replace(a_quote("13.985", "13.995"), known_tick_size=CENT), "14.00"),
+        (SELL, replace(a_quote("13.985", "13.995"), known_tick_size=CENT), "13.98"),
+        (BUY, replace(a_trade("10.0062"), known_tick_size=HALF_CENT), "10.005"),
         (BUY, a_quote("0.5", "0.50011"), "0.5002"),
         (SELL, a_quote("0.49999", "0.5"), "0.4999"),
         (BUY, a_trade("10.0012"), "10.00"),
@@ -99,11 +148,18 @@ def test_far_touch_is_the_ask_for_a_buy_and_the_bid_for_a_sell(side: Side, quote
 
 
 @pytest.mark.parametrize(
-    ("side", "worst"),
-    [(BUY, "10.30"), (SELL, "9.70")],
+    ("side", "bid", "ask", "worst"),
+    [
+        (BUY, "9.99", "10.01", "10.30"),
+        (SELL, "9.99", "10.01", "9.70"),
+        (BUY, "9.99", "10.02", "10.305"),
+        (SELL, "9.99", "10.02", "9.705"),
+        (BUY, "0.99", "1.01", "1.03"),
+        (SELL, "0.99", "1.01", "0.97"),
+    ],
 )
-def test_collar_is_three_percent_from_the_arrival_mid(side: Side, worst: str) -> None:
-    arrival = Arrival(Decimal("9.99"), Decimal("10.01"), NOW)
+def test_collar_is_three_percent_from_the_arrival_mid(side: Side, bid: str, ask: str, worst: str) -> None:
+    arrival = Arrival(Decimal(bid), Decimal(ask), NOW)
     assert collar(side, arrival, Decimal("0.03")) == Decimal(worst)
 
 
@@ -128,10 +184,23 @@ def test_far_touch_of_a_quote_on_tick_is_its_price(side: Side, quote: Quote) -> 
 
 
 @property_test
-@given(sides, decimals("0.00001", "5000", 5))
-def test_rounded_price_is_never_worse_and_less_than_a_tick_away(side: Side, price: Decimal) -> None:
-    moved = to_tick(price, side) - price
-    assert 0 <= (-moved if side is BUY else moved) < tick(price)
+@given(sides, decimals("0.00001", "5000", 5), tick_sizes)
+def test_rounded_price_is_on_tick_never_worse_and_less_than_a_tick_away(
+    side: Side, price: Decimal, tick_size: Decimal
+) -> None:
+    rounded = to_tick(price, side, tick_size)
+    assert is_on_tick(rounded, tick_size)
+    assert 0 <= (price - rounded if side is BUY else rounded - price) < tick(price, tick_size)
+
+
+@property_test
+@given(sides, decimals("0.9", "1.1", 5), tick_sizes)
+def test_next_tick_is_the_nearest_better_price_on_tick(side: Side, price: Decimal, tick_size: Decimal) -> None:
+    """Around one dollar: no price on tick lies between a price and its next tick, in both directions."""
+    then, sign = next_tick(price, side, tick_size), 1 if side is BUY else -1
+    assert is_on_tick(then, tick_size)
+    assert then * sign > price * sign or not is_on_tick(price, tick_size)
+    assert to_tick(then - sign * Decimal("0.00001"), side, tick_size) == to_tick(price, side, tick_size)
 
 
 @property_test

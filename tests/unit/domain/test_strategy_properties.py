@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 from hypothesis import given
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from rebalance_executor.domain.cash import committed
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig
-from rebalance_executor.domain.market import ZERO, OrderType, Quote, Side
+from rebalance_executor.domain.market import CENT, HALF_CENT, ZERO, OrderType, Quote, Side
 from rebalance_executor.domain.orders import Arrival, ChildState, Outcome, ParentOrder
 from rebalance_executor.domain.pricing import collar, far_touch
 from rebalance_executor.domain.strategy import (
@@ -26,7 +27,7 @@ from rebalance_executor.domain.strategy import (
 )
 from rebalance_executor.domain.styles import OrderStyle
 from tests.support.builders import NOW, a_child, a_parent, a_quote, later
-from tests.support.properties import decimals, dollars, property_test, quotes, shares, sides
+from tests.support.properties import decimals, dollars, is_on_tick, property_test, quotes, shares, sides
 
 CLOSED = [ChildState.FILLED, ChildState.CANCELED, ChildState.EXPIRED, ChildState.NOT_SENT]
 OPEN = [ChildState.INTENDED, ChildState.UNKNOWN, ChildState.LIVE]
@@ -111,12 +112,13 @@ def near(draw: st.DrawFn) -> tuple[Quote, Quote]:
     arrival = draw(quotes())
     moved = draw(decimals("0.95", "1.05", 3))
     bid = max((arrival.bid * moved).quantize(Decimal("0.0001")), Decimal("0.0001"))
-    return arrival, a_quote(str(bid), str(bid + arrival.ask - arrival.bid))
+    quote = a_quote(str(bid), str(bid + arrival.ask - arrival.bid))
+    return arrival, replace(quote, known_tick_size=draw(st.sampled_from([None, CENT, HALF_CENT])))
 
 
 @property_test
 @given(near(), sides, shares, configs)
-def test_limit_is_never_worse_than_far_touch_or_collar(
+def test_limit_is_on_tick_and_never_worse_than_far_touch_or_collar(
     pair: tuple[Quote, Quote], side: Side, qty: Decimal, config: ExecutionConfig
 ) -> None:
     """Production failures 6, 7 and 8."""
@@ -127,6 +129,7 @@ def test_limit_is_never_worse_than_far_touch_or_collar(
     if isinstance(decision, Place) and decision.type is OrderType.LIMIT:
         assert decision.limit_price is not None
         assert decision.limit_price > 0
+        assert is_on_tick(decision.limit_price, quote.tick_size)
         if side is Side.BUY:
             assert decision.limit_price <= min(touch, worst)
         else:

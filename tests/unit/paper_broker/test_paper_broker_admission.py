@@ -71,6 +71,20 @@ def test_price_below_one_dollar_has_four_decimals() -> None:
     assert ExchangeHarness().order(limit_price="0.1234", qty="100")["limit_price"] == "0.1234"
 
 
+@pytest.mark.parametrize("tick_size", ["0.005", 0.005])
+def test_asset_with_a_half_cent_tick_accepts_half_cents_and_nothing_finer(tick_size: object) -> None:
+    harness = ExchangeHarness(assets=[{"symbol": "ABC", "tick_size": tick_size}])
+
+    assert harness.order(limit_price="9.985")["limit_price"] == "9.985"
+    assert rejected_order(harness, limit_price="9.9825")[:2] == (422, 42210000)
+    assert rejected_order(harness, limit_price="0.12345")[:2] == (422, 42210000)
+
+
+def test_unknown_tick_size_is_refused() -> None:
+    with pytest.raises(ValueError, match="Unknown tick_size"):
+        ExchangeHarness(assets=[{"symbol": "ABC", "tick_size": "0.001"}])
+
+
 def test_quantity_is_truncated_to_nine_decimals() -> None:
     assert ExchangeHarness().order(qty="1.1234567899")["qty"] == "1.123456789"
 

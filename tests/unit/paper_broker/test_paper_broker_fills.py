@@ -348,3 +348,18 @@ def test_drift_depends_on_the_seed_and_not_on_the_number_of_requests() -> None:
 
     assert often.exchange.latest_quotes(["ABC"]) == once.exchange.latest_quotes(["ABC"])
     assert once.exchange.latest_quotes(["ABC"])["quotes"]["ABC"]["ap"] != 10.02
+
+
+@pytest.mark.parametrize(("tick_size", "multiples"), [("0.01", 10), ("0.005", 5)])
+def test_drift_stays_on_the_tick_of_the_asset(tick_size: str, multiples: int) -> None:
+    harness = ExchangeHarness(
+        drift={"step_seconds": 1, "basis_points": 20}, assets=[{"symbol": "ABC", "tick_size": tick_size}]
+    )
+    thousandths = set()
+    for _ in range(30):
+        harness.wait(seconds=1)
+        quote = harness.exchange.latest_quotes(["ABC"])["quotes"]["ABC"]
+        thousandths |= {round(quote[name] * 1000) for name in ("bp", "ap")}
+
+    assert {price % multiples for price in thousandths} == {0}
+    assert {price % 10 for price in thousandths} == ({0} if multiples == 10 else {0, 5})
