@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from rebalance_executor.adapters.dynamodb import journal
+from rebalance_executor.adapters.dynamodb import journal_actions
 from rebalance_executor.adapters.dynamodb.delivery_log import DynamoDeliveryLog
 from rebalance_executor.adapters.dynamodb.journal import DynamoJournal
 from rebalance_executor.adapters.dynamodb.risk_store import DynamoRiskStore
@@ -82,14 +82,16 @@ ACCOUNT_BUGS: dict[str, list[Replacement]] = {
     "an unfinished plan of the account is ignored": [
         (DynamoJournal, "acquire", _without_unfinished),
         (
-            journal,
-            "_NO_OTHER_PLAN",
-            lambda: f"{journal._LEASE_IS_OURS} AND (attribute_exists(epoch) OR plan_id = :plan)",  # noqa: SLF001 - a bug
+            journal_actions,
+            "NO_OTHER_PLAN",
+            lambda: f"{journal_actions.LEASE_IS_OURS} AND (attribute_exists(epoch) OR plan_id = :plan)",
         ),
     ],
-    "a finished plan still counts as unfinished": [(journal, "_FINISH", lambda: f"{journal._RELEASE} REMOVE note")],  # noqa: SLF001 - a bug
+    "a finished plan still counts as unfinished": [
+        (journal_actions, "FINISH", lambda: f"{journal_actions.RELEASE} REMOVE note")
+    ],
     "an unfinished plan is not listed": [
-        (journal, "_SET_UNFINISHED", lambda: journal._SET_UNFINISHED.replace("#day =", "note =")),  # noqa: SLF001 - a bug
+        (journal_actions, "SET_UNFINISHED", lambda: journal_actions.SET_UNFINISHED.replace("#day =", "note =")),
     ],
     "an earlier plan is not worked on": [(ExecutionManager, "_finish_earlier", lambda: _released_only)],
     "two account names trade on one broker account": [(DynamoRiskStore, "bind_account", lambda: _bound_to_all)],
