@@ -19,7 +19,7 @@ from rebalance_executor.execution.manager import ExecutionManager
 from rebalance_executor.execution.outbox import Outbox
 from rebalance_executor.execution.ports import Lease
 from rebalance_executor.idempotency import _Execution
-from rebalance_executor.triggers import PlanVersion
+from rebalance_executor.triggers import DeliveredPlan
 from rebalance_simulation.bug_tools import Replacement, nothing
 
 
@@ -55,8 +55,12 @@ def _valid_for_a_day(holdings: Holdings, _: Any) -> datetime:
     return holdings._clock.now() + timedelta(days=1)  # noqa: SLF001 - a bug
 
 
-def _not_pinned(_: Any, __: str, version: PlanVersion, ___: Any) -> PlanVersion:
-    return version
+def _not_pinned(_: Any, __: str, delivered: DeliveredPlan, ___: Any) -> DeliveredPlan:
+    return delivered
+
+
+def _none_pinned(*_: Any) -> None:
+    return None
 
 
 def _always(*_: Any) -> bool:
@@ -107,6 +111,7 @@ ACCOUNT_BUGS: dict[str, list[Replacement]] = {
     "an old quote prices an order": [(Outbox, "is_too_late", lambda: _never)],
     "orders keep working after an error": [(Executor, "withdraw", lambda: nothing)],
     "every delivery reads the latest version of a plan": [(DynamoDeliveryLog, "pin", lambda: _not_pinned)],
+    "a deleted object refuses a plan that was delivered before": [(DynamoDeliveryLog, "pinned", lambda: _none_pinned)],
     "a claim with other content refuses a plan": [(_Execution, "run_unclaimed", _refused_by_a_claim)],
 }
 """By name: what each bug replaces."""

@@ -206,6 +206,8 @@ def call_name(operation: str, request: Any) -> str:
         return "journal.acquire" if "epoch =" in request["UpdateExpression"] else "journal.release"
     if operation == "query":
         values = request["ExpressionAttributeValues"]
+        if values[":pk"]["S"].startswith("DELIVERY#"):
+            return "delivery_log.pinned"
         if values[":pk"]["S"].startswith("ACCOUNT#"):
             return "risk_store.kill_switch" if values[":first"] == values[":last"] else "risk_store.load"
         return "journal.result" if ":prefix" in values else "journal.load"

@@ -140,7 +140,7 @@ class EnvironmentEvent(StrEnum):
     POSITION_OPENED = "person opens a position"
     FLAGS_CHANGED = "asset not tradable or not fractionable for a while"
     OWN_ORDER_CHANGED = "own live order renamed or resized by the broker"
-    PLAN_REPLACED = "plan in S3 replaced by another one"
+    PLAN_REPLACED = "plan in S3 replaced by another one, or deleted"
 
 
 class Trait(StrEnum):
