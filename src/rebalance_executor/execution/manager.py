@@ -14,7 +14,6 @@ from dataclasses import replace
 from datetime import timedelta
 
 from rebalance_executor.domain.config import ExecutionConfig
-from rebalance_executor.domain.controls import check_fresh, runs_denial, trading_day_denial
 from rebalance_executor.domain.errors import (
     EarlierPlanUnfinished,
     Fenced,
@@ -29,6 +28,7 @@ from rebalance_executor.domain.errors import (
 )
 from rebalance_executor.domain.journal import PlanJournal, PlanPhase, RunEnd
 from rebalance_executor.domain.plan import RebalancePlan
+from rebalance_executor.domain.plan_controls import check_fresh, runs_denial, trading_day_denial
 from rebalance_executor.domain.reconciliation import Difference
 from rebalance_executor.domain.result import ExecutionResult, ExecutionStatus
 from rebalance_executor.domain.result_builder import PlanEnd, build_result
