@@ -97,9 +97,11 @@ def build(
     records = DynamoDBPersistenceLayer(settings.idempotency_table, boto3_client=database)
 
     def check_health(deadline: Deadline) -> dict[str, Any]:
+        """Ask every dependency before the deadline and return the answer to a health request."""
         return health.check_health(health_checks(settings, clients, ports, deadline), telemetry)
 
     def check_day(deadline: Deadline) -> dict[str, Any]:
+        """Run the daily check before the deadline and return its answer."""
         return _daily_check(settings, config, database, ports, deadline).answer()
 
     return Service(

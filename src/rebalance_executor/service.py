@@ -93,7 +93,9 @@ class Service:
     telemetry: Telemetry
     new_run_id: Callable[[], str]
     check_health: Callable[[Deadline], dict[str, Any]]
+    """Answers a health request: whether each dependency answers."""
     check_day: Callable[[Deadline], dict[str, Any]]
+    """Answers a request for the daily check, see ``daily_check``."""
     accounts: Collection[str] = ()
     """Names of all accounts that plans may name; empty for every account that has credentials."""
 

@@ -7,14 +7,9 @@ journal's table. It expires when no delivery can follow any more.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
-from rebalance_executor.adapters.dynamodb.table import ConditionFailed, Item, Table, Value
-from rebalance_executor.execution.ports import Clock
+from rebalance_executor.adapters.dynamodb.table import ConditionFailed, Item, TableAdapter, Value
 from rebalance_executor.triggers import DeliveredPlan, PlanVersion
-
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
 
 _EXPIRES_AFTER = timedelta(days=45)
 """The queue (4 days) and its dead-letter queue (14 days) keep a message up to 36 days if it is replayed once."""
@@ -26,17 +21,8 @@ _PIN = (
 _IS_FIRST = "attribute_not_exists(pk)"
 
 
-class DynamoDeliveryLog:
-    """Implementation of ``DeliveryLog``.
-
-    Args:
-        client: a DynamoDB client with ``aws.client_config``.
-        table: the name of the journal's table.
-        clock: waits between retries.
-    """
-
-    def __init__(self, client: DynamoDBClient, table: str, clock: Clock) -> None:
-        self._table = Table(client, table, clock)
+class DynamoDeliveryLog(TableAdapter):
+    """Implementation of ``DeliveryLog``."""
 
     def pin(self, delivery_id: str, delivered: DeliveredPlan, at: datetime) -> DeliveredPlan:
         """Record what the first delivery read; return what is recorded.
