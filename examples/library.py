@@ -17,6 +17,7 @@ from pathlib import Path
 from rebalance_executor import Deadline, ExecutionConfig, ExecutionManager, ExecutionResult, RebalancePlan
 from rebalance_executor.adapters.clock import new_run_id
 from rebalance_executor.bootstrap import build_ports
+from rebalance_executor.domain.journal import PlanState
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.settings import load_settings
 
@@ -29,7 +30,7 @@ class PrintedLog:
         print(event.value, fields.get("symbol", ""))
 
     @contextmanager
-    def earlier_plan(self, plan: RebalancePlan) -> Iterator[None]:
+    def earlier_plan(self, plan: PlanState) -> Iterator[None]:
         """Print which plan of the account is finished before the given one."""
         print("finishing plan", plan.plan_id)
         yield

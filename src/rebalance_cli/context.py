@@ -25,7 +25,7 @@ from rebalance_executor.adapters.clock import SystemClock
 from rebalance_executor.adapters.dynamodb.journal import DynamoJournal
 from rebalance_executor.adapters.dynamodb.risk_store import DynamoRiskStore
 from rebalance_executor.domain.config import ExecutionConfig
-from rebalance_executor.domain.plan import RebalancePlan
+from rebalance_executor.domain.journal import PlanState
 from rebalance_executor.execution.deadline import Deadline
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.ports import Broker, Ports
@@ -47,7 +47,7 @@ class EventRecorder:
         """Keep the event."""
         self.events.append((event, fields))
 
-    def earlier_plan(self, plan: RebalancePlan) -> AbstractContextManager[None]:
+    def earlier_plan(self, plan: PlanState) -> AbstractContextManager[None]:
         """Return a context without effect: a command that only reads executes no plan."""
         del plan
         return nullcontext()

@@ -95,21 +95,14 @@ def build(
     ports = replace(ports, stop_requested=stop_requested or ports.stop_requested)
     database = clients("dynamodb")
     records = DynamoDBPersistenceLayer(settings.idempotency_table, boto3_client=database)
-    journal = DynamoJournal(database, settings.execution_table, clock)
 
     def check_health(deadline: Deadline) -> dict[str, Any]:
+        """Ask every dependency before the deadline and return the answer to a health request."""
         return health.check_health(health_checks(settings, clients, ports, deadline), telemetry)
 
     def check_day(deadline: Deadline) -> dict[str, Any]:
-        check = DailyCheck(
-            market_clock=lambda: ports.brokers(settings.account, deadline).clock(),
-            index=DynamoPlanIndex(database, settings.execution_table, ports.clock),
-            journal=journal,
-            clock=ports.clock,
-            log=telemetry,
-            time_limit=seconds(config.plan_time_limit_minutes * 60),
-        )
-        return check.answer()
+        """Run the daily check before the deadline and return its answer."""
+        return _daily_check(settings, config, database, ports, deadline).answer()
 
     return Service(
         account=settings.account,
@@ -176,6 +169,20 @@ def aws_client(name: str) -> Any:
     """Return an AWS client with this program's timeouts, by the name of its service."""
     # Validation is slow: DynamoDB requests go without it, because this program builds all their items.
     return bound_responses(boto3.client(name, config=client_config(validated=name != "dynamodb")))
+
+
+def _daily_check(
+    settings: Settings, config: ExecutionConfig, database: Any, ports: Ports, deadline: Deadline
+) -> DailyCheck:
+    """Return the daily check with its collaborators. ``database`` is the DynamoDB client."""
+    return DailyCheck(
+        market_clock=lambda: ports.brokers(settings.account, deadline).clock(),
+        index=DynamoPlanIndex(database, settings.execution_table, ports.clock),
+        journal=DynamoJournal(database, settings.execution_table, ports.clock),
+        clock=ports.clock,
+        log=ports.log,
+        time_limit=seconds(config.plan_time_limit_minutes * 60),
+    )
 
 
 def _publishers(settings: Settings, clients: ClientFactory) -> list[ResultPublisher]:

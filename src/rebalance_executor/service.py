@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
-from rebalance_executor.domain.errors import InvalidInput, UnknownAccount
+from rebalance_executor.domain.errors import ConfigurationError, InvalidInput, UnknownAccount
+from rebalance_executor.domain.journal import PlanJournal
 from rebalance_executor.domain.plan import RebalancePlan, unknown_fields
 from rebalance_executor.execution.deadline import Deadline
 from rebalance_executor.execution.events import LogEvent
@@ -17,6 +18,7 @@ from rebalance_executor.idempotency import IdempotencyGate
 from rebalance_executor.telemetry import Telemetry
 from rebalance_executor.triggers import (
     DailyCheckRequest,
+    DeliveredPlan,
     HealthRequest,
     PlanDocument,
     PlanPointer,
@@ -46,8 +48,16 @@ class PlanStore(Protocol):
 class DeliveryLog(Protocol):
     """The durable record of which version of a plan document the deliveries of an event execute."""
 
-    def pin(self, delivery_id: str, version: PlanVersion, at: datetime) -> PlanVersion:
-        """Record the version that the first delivery read; return the recorded one.
+    def pin(self, delivery_id: str, delivered: DeliveredPlan, at: datetime) -> DeliveredPlan:
+        """Record what the first delivery read; return what is recorded.
+
+        Raises:
+            JournalUnavailable: the database did not answer.
+        """
+        ...
+
+    def pinned(self, delivery_id: str) -> DeliveredPlan | None:
+        """Return what the first delivery read, or None if none has read anything.
 
         Raises:
             JournalUnavailable: the database did not answer.
@@ -83,7 +93,9 @@ class Service:
     telemetry: Telemetry
     new_run_id: Callable[[], str]
     check_health: Callable[[Deadline], dict[str, Any]]
+    """Answers a health request: whether each dependency answers."""
     check_day: Callable[[Deadline], dict[str, Any]]
+    """Answers a request for the daily check, see ``daily_check``."""
     accounts: Collection[str] = ()
     """Names of all accounts that plans may name; empty for every account that has credentials."""
 
@@ -100,27 +112,68 @@ class Service:
         if isinstance(request, DailyCheckRequest):
             return self.check_day(self._deadline(context))
         if isinstance(request, PlanPointer):
-            document, source = self._fetch(request, request.delivery_id or context.aws_request_id)
-            return self._execute(document, context, source)
+            return self._answer_pointer(request, context)
         return self._execute(request.body, context, None)
 
-    def _fetch(self, pointer: PlanPointer, delivery_id: str) -> tuple[object, str]:
-        """Return the decoded document that a pointer names, and its version as text.
+    def _answer_pointer(self, pointer: PlanPointer, context: LambdaContext) -> dict[str, Any]:
+        """Execute the plan that a pointer names.
 
-        A pointer without a version is resolved once: later deliveries of the same event read what the first one read,
-        also if the object was replaced in between.
+        A pointer without a version is resolved once: later deliveries of the same event execute what the first one
+        read, also if the object was replaced or deleted in between.
         """
         wanted = PlanVersion(pointer.bucket, pointer.key, pointer.version_id)
-        body, version = self.plans.fetch(wanted)
-        if pointer.version_id is None:
-            pinned = self.delivery_log.pin(delivery_id, version, self.clock.now())
-            if pinned != version:
-                self.telemetry.emit(LogEvent.PLAN_VERSION_PINNED, source=pinned.url, latest=version.url)
-                body, version = self.plans.fetch(pinned)
-        request = decode(body)
-        if not isinstance(request, PlanDocument):
-            raise InvalidInput("plan_s3", "the object contains a pointer or another request; it must contain the plan")
-        return request.body, version.url
+        if pointer.version_id is not None:
+            return self._execute_object(*self.plans.fetch(wanted), context)
+        delivery_id = pointer.delivery_id or context.aws_request_id
+        try:
+            body, latest = self.plans.fetch(wanted)
+        except (InvalidInput, ConfigurationError):  # S3 may say the latter of a missing object
+            first = self.delivery_log.pinned(delivery_id)
+            if first is None:
+                raise
+            self.telemetry.emit(LogEvent.PLAN_VERSION_PINNED, source=first.version.url)
+        else:
+            first = self.delivery_log.pin(delivery_id, self._delivered(body, latest), self.clock.now())
+            if first.version == latest:
+                return self._execute_object(body, latest, context)
+            self.telemetry.emit(LogEvent.PLAN_VERSION_PINNED, source=first.version.url, latest=latest.url)
+        return self._execute_first(first, context)
+
+    def _execute_first(self, first: DeliveredPlan, context: LambdaContext) -> dict[str, Any]:
+        """Execute what the first delivery read. If the object is gone, the journal has the plan, if it was started."""
+        try:
+            body, version = self.plans.fetch(first.version)
+        except (InvalidInput, ConfigurationError):
+            journal = self._load(first)
+            if journal is not None and journal.result is not None:
+                self.telemetry.emit(
+                    LogEvent.PLAN_DUPLICATE,
+                    plan_id=journal.plan.plan_id,
+                    account=journal.plan.account,
+                    status=journal.result.status,
+                    answered_by="journal",
+                )
+                return journal.result.model_dump(mode="json")
+            if journal is None or journal.document is None:
+                raise
+            return self._execute(journal.document.model_dump(mode="json"), context, first.version.url)
+        return self._execute_object(body, version, context)
+
+    def _load(self, first: DeliveredPlan) -> PlanJournal | None:
+        if first.account is None or first.plan_id is None:
+            return None
+        return self.journal.load(first.account, first.plan_id)
+
+    def _execute_object(self, body: bytes, version: PlanVersion, context: LambdaContext) -> dict[str, Any]:
+        return self._execute(_document(body), context, version.url)
+
+    def _delivered(self, body: bytes, version: PlanVersion) -> DeliveredPlan:
+        """Return what was read. A document that is not a plan is recorded without one, and refused afterwards."""
+        try:
+            plan = RebalancePlan.parse(_document(body))
+        except InvalidInput:
+            return DeliveredPlan(version)
+        return DeliveredPlan(version, plan.account or self.account, plan.plan_id)
 
     def _execute(self, document: object, context: LambdaContext, source: str | None) -> dict[str, Any]:
         plan = RebalancePlan.parse(document)
@@ -148,3 +201,11 @@ class Service:
     def _deadline(self, context: LambdaContext) -> Deadline:
         remaining = timedelta(milliseconds=context.get_remaining_time_in_millis())
         return Deadline.after(self.clock.now(), remaining)
+
+
+def _document(body: bytes) -> object:
+    """Return the decoded plan in an object."""
+    request = decode(body)
+    if not isinstance(request, PlanDocument):
+        raise InvalidInput("plan_s3", "the object contains a pointer or another request; it must contain the plan")
+    return request.body

@@ -21,6 +21,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.errors import InvalidInput, RebalanceError, Redeliver
+from rebalance_executor.domain.journal import PlanState
 from rebalance_executor.domain.orders import Outcome
 from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.domain.values import format_decimal
@@ -171,7 +172,7 @@ class Telemetry:
         self._tracer.put_annotation("correlation_id", plan.correlation_id)
 
     @contextmanager
-    def earlier_plan(self, plan: RebalancePlan) -> Iterator[None]:
+    def earlier_plan(self, plan: PlanState) -> Iterator[None]:
         """Add this plan's IDs to every line within, instead of those of the bound plan."""
         self._logger.append_keys(**_ids(plan))
         try:
@@ -213,7 +214,7 @@ class Telemetry:
             add(_COUNTED[event], MetricUnit.Count, 1)
 
 
-def _ids(plan: RebalancePlan) -> dict[str, str]:
+def _ids(plan: RebalancePlan | PlanState) -> dict[str, str]:
     return {"correlation_id": plan.correlation_id, "causation_id": plan.causation_id, "plan_id": plan.plan_id}
 
 

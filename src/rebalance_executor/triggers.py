@@ -68,6 +68,16 @@ class PlanVersion:
 
 
 @dataclass(frozen=True, slots=True)
+class DeliveredPlan:
+    """The version that the first delivery of an event read, and the plan in it."""
+
+    version: PlanVersion
+    account: str | None = None
+    plan_id: str | None = None
+    """None, as the account, if the document is not a plan."""
+
+
+@dataclass(frozen=True, slots=True)
 class PlanDocument:
     """A decoded plan, not yet validated."""
 

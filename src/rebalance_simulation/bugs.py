@@ -16,7 +16,7 @@ from typing import Any
 
 from rebalance_executor.adapters.alpaca.broker import AlpacaBroker
 from rebalance_executor.adapters.alpaca.rate_limiter import RateLimiter
-from rebalance_executor.adapters.dynamodb import journal as dynamodb
+from rebalance_executor.adapters.dynamodb import journal_actions
 from rebalance_executor.adapters.dynamodb.journal import DynamoJournal
 from rebalance_executor.adapters.dynamodb.table import Table
 from rebalance_executor.domain import controls, strategy
@@ -278,11 +278,11 @@ _EXECUTION_BUGS: dict[str, list[Replacement]] = {
     "an unknown submission counts as rejected": [(AlpacaBroker, "submit", _unknown_rejected)],
     "a resent order has a different quantity": [(ChildOrder, "request", _resent_differently)],
     "the lease is taken without a condition": [
-        (dynamodb, "_LEASE_IS_FREE", lambda: f"{dynamodb._LEASE_IS_FREE} OR attribute_exists(epoch)"),  # noqa: SLF001 - a bug
+        (journal_actions, "LEASE_IS_FREE", lambda: f"{journal_actions.LEASE_IS_FREE} OR attribute_exists(epoch)"),
     ],
     "journal writes are not fenced": [
-        (dynamodb, "_LEASE_IS_FREE", lambda: f"{dynamodb._LEASE_IS_FREE} OR attribute_exists(epoch)"),  # noqa: SLF001 - a bug
-        (dynamodb, "_LEASE_IS_OURS", lambda: f"{dynamodb._LEASE_IS_OURS} OR attribute_exists(epoch)"),  # noqa: SLF001 - a bug
+        (journal_actions, "LEASE_IS_FREE", lambda: f"{journal_actions.LEASE_IS_FREE} OR attribute_exists(epoch)"),
+        (journal_actions, "LEASE_IS_OURS", lambda: f"{journal_actions.LEASE_IS_OURS} OR attribute_exists(epoch)"),
     ],
     "idempotency and journal are ignored": [
         (IdempotencyGate, "run_once", lambda: _executed_again),
@@ -321,7 +321,7 @@ _EXECUTION_BUGS: dict[str, list[Replacement]] = {
     "a cancel is sent for the previous order": [(AlpacaBroker, "cancel", _previous_order_canceled)],
     "the lease is not released": [(manager.ExecutionManager, "_release_lease", lambda: nothing)],
     "the lease epoch does not increase": [
-        (dynamodb, "_ACQUIRE", lambda: dynamodb._ACQUIRE.replace(":none) + :one", ":one) + :none")),  # noqa: SLF001 - a bug
+        (journal_actions, "ACQUIRE", lambda: journal_actions.ACQUIRE.replace(":none) + :one", ":one) + :none")),
     ],
     "an expired plan is started": [(manager, "check_fresh", lambda: nothing)],
     "market hours are not checked": [(pretrade, "session_denial", lambda: nothing)],

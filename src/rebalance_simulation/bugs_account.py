@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from rebalance_executor.adapters.dynamodb import journal
+from rebalance_executor.adapters.dynamodb import journal_actions
 from rebalance_executor.adapters.dynamodb.delivery_log import DynamoDeliveryLog
 from rebalance_executor.adapters.dynamodb.journal import DynamoJournal
 from rebalance_executor.adapters.dynamodb.risk_store import DynamoRiskStore
@@ -19,7 +19,7 @@ from rebalance_executor.execution.manager import ExecutionManager
 from rebalance_executor.execution.outbox import Outbox
 from rebalance_executor.execution.ports import Lease
 from rebalance_executor.idempotency import _Execution
-from rebalance_executor.triggers import PlanVersion
+from rebalance_executor.triggers import DeliveredPlan
 from rebalance_simulation.bug_tools import Replacement, nothing
 
 
@@ -55,8 +55,12 @@ def _valid_for_a_day(holdings: Holdings, _: Any) -> datetime:
     return holdings._clock.now() + timedelta(days=1)  # noqa: SLF001 - a bug
 
 
-def _not_pinned(_: Any, __: str, version: PlanVersion, ___: Any) -> PlanVersion:
-    return version
+def _not_pinned(_: Any, __: str, delivered: DeliveredPlan, ___: Any) -> DeliveredPlan:
+    return delivered
+
+
+def _none_pinned(*_: Any) -> None:
+    return None
 
 
 def _always(*_: Any) -> bool:
@@ -82,14 +86,16 @@ ACCOUNT_BUGS: dict[str, list[Replacement]] = {
     "an unfinished plan of the account is ignored": [
         (DynamoJournal, "acquire", _without_unfinished),
         (
-            journal,
-            "_NO_OTHER_PLAN",
-            lambda: f"{journal._LEASE_IS_OURS} AND (attribute_exists(epoch) OR plan_id = :plan)",  # noqa: SLF001 - a bug
+            journal_actions,
+            "NO_OTHER_PLAN",
+            lambda: f"{journal_actions.LEASE_IS_OURS} AND (attribute_exists(epoch) OR plan_id = :plan)",
         ),
     ],
-    "a finished plan still counts as unfinished": [(journal, "_FINISH", lambda: f"{journal._RELEASE} REMOVE note")],  # noqa: SLF001 - a bug
+    "a finished plan still counts as unfinished": [
+        (journal_actions, "FINISH", lambda: f"{journal_actions.RELEASE} REMOVE note")
+    ],
     "an unfinished plan is not listed": [
-        (journal, "_SET_UNFINISHED", lambda: journal._SET_UNFINISHED.replace("#day =", "note =")),  # noqa: SLF001 - a bug
+        (journal_actions, "SET_UNFINISHED", lambda: journal_actions.SET_UNFINISHED.replace("#day =", "note =")),
     ],
     "an earlier plan is not worked on": [(ExecutionManager, "_finish_earlier", lambda: _released_only)],
     "two account names trade on one broker account": [(DynamoRiskStore, "bind_account", lambda: _bound_to_all)],
@@ -105,6 +111,7 @@ ACCOUNT_BUGS: dict[str, list[Replacement]] = {
     "an old quote prices an order": [(Outbox, "is_too_late", lambda: _never)],
     "orders keep working after an error": [(Executor, "withdraw", lambda: nothing)],
     "every delivery reads the latest version of a plan": [(DynamoDeliveryLog, "pin", lambda: _not_pinned)],
+    "a deleted object refuses a plan that was delivered before": [(DynamoDeliveryLog, "pinned", lambda: _none_pinned)],
     "a claim with other content refuses a plan": [(_Execution, "run_unclaimed", _refused_by_a_claim)],
 }
 """By name: what each bug replaces."""

@@ -11,7 +11,7 @@ from typing import Any
 from aws_lambda_powertools.utilities.idempotency import IdempotencyConfig
 
 from rebalance_executor import handler
-from rebalance_executor.adapters.dynamodb import journal
+from rebalance_executor.adapters.dynamodb import journal_actions
 from rebalance_executor.adapters.dynamodb.journal import DynamoJournal
 from rebalance_executor.domain import result_builder
 from rebalance_executor.domain.errors import PlanYielded, Redeliver
@@ -19,6 +19,8 @@ from rebalance_executor.domain.journal import PlanPhase
 from rebalance_executor.domain.orders import Outcome, ParentOrder
 from rebalance_executor.domain.result import ExecutionResult
 from rebalance_executor.execution import manager, publishing
+from rebalance_executor.execution.manager import ExecutionManager
+from rebalance_executor.execution.ports import Lease
 from rebalance_executor.execution.run import Run
 from rebalance_executor.idempotency import IdempotencyGate, _Execution
 from rebalance_simulation.bug_tools import Replacement, nothing
@@ -60,7 +62,21 @@ def _different_answer() -> Callable[..., Any]:
 
 def _different_publication() -> Callable[..., Any]:
     publish = publishing.publish
-    return lambda ports, result, *published: publish(ports, _one_more_run(result), *published)
+    return lambda ports, lease, result, *published: publish(ports, lease, _one_more_run(result), *published)
+
+
+def _released_only(self: ExecutionManager, lease: Lease, plan_id: str) -> None:
+    self._ports.journal.mark_published(lease, plan_id, (), self._ports.clock.now())
+
+
+def _published_after_its_release() -> Callable[..., None]:
+    finish = DynamoJournal.finish
+
+    def finished(*args: Any, to_publish: bool, **fields: Any) -> None:
+        del to_publish
+        finish(*args, **fields)
+
+    return finished
 
 
 def _stopped_by_a_claim() -> Callable[..., Any]:
@@ -98,7 +114,7 @@ def _yield_recorded() -> Callable[..., Any]:
 
 
 def _final_outcomes_dropped() -> Callable[..., Any]:
-    finish = manager.ExecutionManager._finish  # noqa: SLF001 - a bug
+    finish = ExecutionManager._finish  # noqa: SLF001 - a bug
 
     def finished(self: Any, run: Run, differing: Any) -> Any:
         run.work.changed.clear()
@@ -125,7 +141,11 @@ def _without_context() -> Callable[..., None]:
 REPORTING_BUGS: dict[str, list[Replacement]] = {
     "the result reports planned shares as filled": [(result_builder, "_order_result", _planned_shares_filled)],
     "a yield is recorded as a result": [(IdempotencyGate, "run_once", _yield_recorded)],
-    "final outcomes are not journalled": [(manager.ExecutionManager, "_finish", _final_outcomes_dropped)],
+    "final outcomes are not journalled": [(ExecutionManager, "_finish", _final_outcomes_dropped)],
+    "the result of a killed run is not published": [(ExecutionManager, "_publish_earlier", lambda: _released_only)],
+    "the account is released before its result is published": [
+        (DynamoJournal, "finish", _published_after_its_release),
+    ],
     "a published result is not recorded": [(DynamoJournal, "mark_published", lambda: nothing)],
     "failed queue messages are reported as done": [(handler, "_answer_queue", _failures_hidden)],
     "an idempotency claim never expires": [(IdempotencyConfig, "register_lambda_context", _without_context)],
@@ -133,8 +153,8 @@ REPORTING_BUGS: dict[str, list[Replacement]] = {
     "a stored result is overwritten": [
         (IdempotencyGate, "run_once", lambda: _executed_again),
         (DynamoJournal, "load", _result_hidden),
-        (journal, "_PLAN_IS_WRITABLE", lambda: f"{journal._PLAN_IS_WRITABLE} OR attribute_exists(pk)"),  # noqa: SLF001 - a bug
-        (journal, "_IS_ABSENT", lambda: "attribute_not_exists(pk) OR attribute_exists(pk)"),
+        (journal_actions, "PLAN_IS_WRITABLE", lambda: f"{journal_actions.PLAN_IS_WRITABLE} OR attribute_exists(pk)"),
+        (journal_actions, "IS_ABSENT", lambda: "attribute_not_exists(pk) OR attribute_exists(pk)"),
     ],
     "an unresolved item has no reason": [(ParentOrder, "settled", _without_reason)],
     "a redelivered plan gets a different result": [(IdempotencyGate, "_stored_result", _different_answer)],

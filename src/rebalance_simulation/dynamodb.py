@@ -202,20 +202,21 @@ def call_name(operation: str, request: Any) -> str:
     if operation == "update_item":
         sort_key = request["Key"]["sk"]["S"]
         if sort_key != "LEASE":
-            return {"BINDING": "risk_store.bind_account", "POINTER": "delivery_log.pin"}.get(
-                sort_key, "journal.mark_published"
-            )
+            return {"BINDING": "risk_store.bind_account", "POINTER": "delivery_log.pin"}[sort_key]
         return "journal.acquire" if "epoch =" in request["UpdateExpression"] else "journal.release"
     if operation == "query":
         values = request["ExpressionAttributeValues"]
+        if values[":pk"]["S"].startswith("DELIVERY#"):
+            return "delivery_log.pinned"
         if values[":pk"]["S"].startswith("ACCOUNT#"):
             return "risk_store.kill_switch" if values[":first"] == values[":last"] else "risk_store.load"
         return "journal.result" if ":prefix" in values else "journal.load"
     if request[0][1].get("Item") is not None:
         return "risk_store.set_kill_switch"
-    if request[1][0] == "ConditionCheck":
-        return "journal.write_batch"
-    return "journal.finish" if "REMOVE" in request[0][1]["UpdateExpression"] else "journal.write"
+    second = request[1][0] if len(request) > 1 else None
+    if second != "Put":
+        return "journal.write_batch" if second == "ConditionCheck" else "journal.mark_published"
+    return "journal.finish" if "result_at" in request[0][1]["UpdateExpression"] else "journal.write"
 
 
 def _throttled() -> Any:

@@ -105,8 +105,12 @@ class Environment:
     # --- events ------------------------------------------------------------------------------------------
 
     def _replace_plan(self) -> None:
-        """Write tomorrow's plan to the object that holds today's."""
+        """Write tomorrow's plan to the object that holds today's, or delete that object."""
         if keys := self._world.plan_store.executed_keys:
+            if self._rng.random() < 0.5:
+                with_versions = self._rng.random() < 0.5
+                self._world.plan_store.delete(self._rng.choice(keys), with_versions=with_versions)
+                return
             body = generators.plan(
                 "tomorrow", [generators.item(self._symbols[0], "BUY", 55)], self._world.clock.world()
             )

@@ -58,7 +58,7 @@ KILLS = (Fault.KILL_BEFORE, Fault.KILL_AFTER)
 OF_THE_PROCESS = (*KILLS, Fault.INTERRUPT, Fault.ZOMBIE, Fault.PAUSE, Fault.DEADLINE)
 """Faults of the process itself, and of its time."""
 _ANYWHERE = (*KILLS, Fault.NO_ANSWER, Fault.LOST_ANSWER, Fault.INTERRUPT, Fault.PAUSE, Fault.DEADLINE)
-_BROKER = (
+WRONG_ANSWERS = (
     Fault.RATE_LIMIT,
     Fault.SERVER_ERROR,
     Fault.HTML,
@@ -72,8 +72,9 @@ _BROKER = (
     Fault.UNTYPED,
     Fault.SLOW,
 )
-_AT_SUBMISSIONS = (*_ANYWHERE, *_BROKER, Fault.LATE, Fault.HIDDEN)
-_AT_BROKER = (*_ANYWHERE, *_BROKER, Fault.ZOMBIE)
+"""Wrong answers of the broker to any request."""
+_AT_SUBMISSIONS = (*_ANYWHERE, *WRONG_ANSWERS, Fault.LATE, Fault.HIDDEN)
+_AT_BROKER = (*_ANYWHERE, *WRONG_ANSWERS, Fault.ZOMBIE)
 _AT_CANCELS = (*_AT_BROKER, Fault.NO_CANCEL)
 _AT_ASSETS = (*_AT_BROKER, Fault.BAD_ASSET)
 _AT_OTHER_CALLS = (*_ANYWHERE, Fault.ZOMBIE)
@@ -140,7 +141,7 @@ class EnvironmentEvent(StrEnum):
     POSITION_OPENED = "person opens a position"
     FLAGS_CHANGED = "asset not tradable or not fractionable for a while"
     OWN_ORDER_CHANGED = "own live order renamed or resized by the broker"
-    PLAN_REPLACED = "plan in S3 replaced by another one"
+    PLAN_REPLACED = "plan in S3 replaced by another one, or deleted"
 
 
 class Trait(StrEnum):

@@ -63,6 +63,8 @@ class InvariantChecker:
         """The lease that was taken last, by account."""
         self._publishers: dict[PlanKey, Invocation] = {}
         """The invocation that published each result last."""
+        self._attempted: set[PlanKey] = set()
+        """Plans whose result was sent to its channel, with or without an answer."""
         self.results: dict[PlanKey, ExecutionResult] = {}
         """The stored results."""
         self.made_at: dict[str, datetime] = {}
@@ -98,11 +100,13 @@ class InvariantChecker:
             self._evidence.check_denial(parent)
         self._check_money(key)
         self._check_result(key, journal.result)
-        check_listed(journal, self._world.ledger.unfinished(journal.plan.account))
+        listed = self._world.ledger.unfinished(journal.plan.account)
+        check_listed(journal, listed, is_attempted=key in self._attempted)
 
     def check_account(self, account: str) -> None:
         """Check kill switch and lease after a write: each lease has a higher epoch than all before it."""
         self._evidence.check_kill_switch(self._world.ledger.kill_switch(account), self.orders())
+        self._check_unpublished(account)
         lease, last = self._world.ledger.lease(account), self._leases.get(account)
         if lease is None:
             return
@@ -273,6 +277,17 @@ class InvariantChecker:
             raise Violation(f"{key} is published again without any fault")
         self._publishers[key] = invocation
 
+    def note_attempt(self, result: ExecutionResult) -> None:
+        """Note that a result was sent to its channel."""
+        self._attempted.add((result.account, result.plan_id))
+
+    def _check_unpublished(self, account: str) -> None:
+        """Check that the account's lease names the plan whose result was not sent to its channel yet."""
+        listed = self._world.ledger.unfinished(account)
+        for key in self.results.keys() - self._attempted:
+            if key[0] == account and (listed is None or listed.plan_id != key[1]):
+                raise Violation(f"the result of {key} is not published, and no later run learns of it")
+
     def _check_fills(self, key: PlanKey, result: ExecutionResult) -> None:
         """Check shares and dollars of a result against the broker; an unresolved item needs a reason."""
         for item in result.orders:
@@ -335,6 +350,8 @@ class InvariantChecker:
         self._check_reservations()
         for line in self._world.log.containing(SECRET):
             raise Violation(f"a log line contains a secret: {line}")
+        for key in self.results.keys() - self._attempted:
+            raise Violation(f"the result of {key} was never published")
         for published in self._world.published:
             if published != self.results.get((published.account, published.plan_id)):
                 raise Violation(f"the published result of {published.plan_id} differs from the stored one")

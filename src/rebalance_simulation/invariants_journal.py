@@ -66,13 +66,19 @@ def _with_fills_of(new: ChildOrder, old: ChildOrder) -> ChildOrder:
     )
 
 
-def check_listed(journal: PlanJournal, listed: UnfinishedPlan | None) -> None:
-    """Check that a plan is listed as unfinished exactly from its first write to its result.
+def check_listed(journal: PlanJournal, listed: UnfinishedPlan | None, *, is_attempted: bool) -> None:
+    """Check that a plan is listed as unfinished from its first write until its result is published.
+
+    Args:
+        journal: the plan.
+        listed: the plan that is listed for the account.
+        is_attempted: its publication was attempted, so that no later run needs to publish it.
 
     Raises:
         Violation: it is not listed, or still listed.
     """
     plan = journal.plan
     is_listed = listed is not None and (listed.plan_id, listed.started_at) == (plan.plan_id, plan.started_at)
-    if is_listed is (journal.result is not None):
+    is_done = journal.result is not None and is_attempted
+    if (journal.published and is_listed) or not (is_done or is_listed):
         raise Violation(f"{plan.plan_id} in phase {plan.phase} is listed as unfinished: {is_listed}")

@@ -19,7 +19,7 @@ from typing import Any
 from rebalance_executor.domain.errors import LeaseHeld, OverfillGuard
 from rebalance_executor.domain.orders import Outcome
 from rebalance_simulation.config_generator import steady_config
-from rebalance_simulation.faults import KILLS, Fault, FaultInjector, possible_faults
+from rebalance_simulation.faults import KILLS, WRONG_ANSWERS, Fault, FaultInjector, possible_faults
 from rebalance_simulation.generators import item, plan
 from rebalance_simulation.queue import DELIVERY_GAP, LEASE_EXPIRY, MAX_DELIVERIES
 from rebalance_simulation.violation import Violation
@@ -113,20 +113,9 @@ _FIRST_FAULTS = {
         Fault.REPEATED,
         Fault.LATE,
         Fault.HIDDEN,
-        Fault.RATE_LIMIT,
-        Fault.SERVER_ERROR,
-        Fault.HTML,
-        Fault.GARBLED,
-        Fault.UNAUTHORIZED,
-        Fault.FORBIDDEN,
-        Fault.GATEWAY,
-        Fault.FIREWALL,
-        Fault.REQUEST_TIMEOUT,
-        Fault.PATH_NOT_FOUND,
+        *WRONG_ANSWERS,
         Fault.BAD_ASSET,
         Fault.NO_CANCEL,
-        Fault.UNTYPED,
-        Fault.SLOW,
         Fault.CACHE_DENIED,
     ),
 }

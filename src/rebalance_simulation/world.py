@@ -318,11 +318,13 @@ class World:
         """Publish a result. Implements ``ResultPublisher``."""
 
         def record() -> None:
+            self.checker.note_attempt(result)
             self.checker.check_publish(result)
             self.published.append(result)
 
-        self.call("publisher.publish", with_timeouts(record, self._publish_timed_out))
+        def time_out() -> NoReturn:
+            self.checker.note_attempt(result)
+            self.clock.advance(_PUBLISH_TIMEOUT)
+            raise PublishFailed("no answer")
 
-    def _publish_timed_out(self) -> NoReturn:
-        self.clock.advance(_PUBLISH_TIMEOUT)
-        raise PublishFailed("no answer")
+        self.call("publisher.publish", with_timeouts(record, time_out))

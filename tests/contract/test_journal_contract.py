@@ -399,27 +399,93 @@ def test_write_after_finish_is_a_contradiction(
 # --- publishing ------------------------------------------------------------------------------------------
 
 
-def test_published_channels_are_recorded(
-    journal: ReadableJournal,
-) -> None:
-    journal.finish(acquire(journal, "run-1"), FINISHED, parents=[filled_parent()], result=result())
-    assert not loaded(journal).published
+def finish_to_publish(journal: ReadableJournal, lease: Lease) -> None:
+    """Finish the plan, whose result is to be published."""
+    journal.finish(lease, FINISHED, parents=[filled_parent()], result=result(), to_publish=True)
 
-    journal.mark_published(ACCOUNT, PLAN_ID, ["event"], NOW)
+
+AFTER_THE_LEASE = NOW + HELD_FOR * 2
+
+
+def test_published_channels_are_recorded_and_the_lease_is_released(journal: ReadableJournal) -> None:
+    lease = acquire(journal, "run-1")
+    finish_to_publish(journal, lease)
+    assert not loaded(journal).published
+    with pytest.raises(LeaseHeld):
+        acquire(journal, "run-2")
+
+    journal.mark_published(lease, PLAN_ID, ["event"], NOW)
 
     assert loaded(journal) == PlanJournal(
         FINISHED, {"AAPL": filled_parent()}, result=result(), published=frozenset({"event"})
     )
+    assert acquire(journal, "run-2") == Lease(ACCOUNT, 2, "run-2", NOW + HELD_FOR)
 
 
-def test_unfinished_plan_is_not_marked_as_published(journal: ReadableJournal) -> None:
-    journal.write(acquire(journal, "run-1"), state())
+def test_lease_after_a_killed_run_names_the_plan_whose_result_is_not_published(journal: ReadableJournal) -> None:
+    finish_to_publish(journal, acquire(journal, "run-1"))
 
-    journal.mark_published(ACCOUNT, PLAN_ID, ["event"], NOW)
-    journal.mark_published(ACCOUNT, "unknown", ["event"], NOW)
+    lease = acquire(journal, "run-2", AFTER_THE_LEASE)
+
+    assert (lease.unfinished_plan_id, lease.has_result) == (PLAN_ID, True)
+    with pytest.raises(Fenced):
+        journal.write(lease, state(plan_id="plan-2"), start=a_start())
+
+
+def test_publication_without_an_accepting_channel_releases_the_lease(journal: ReadableJournal) -> None:
+    lease = acquire(journal, "run-1")
+    finish_to_publish(journal, lease)
+
+    journal.mark_published(lease, PLAN_ID, [], NOW)
+
+    assert not loaded(journal).published
+    assert acquire(journal, "run-2") == Lease(ACCOUNT, 2, "run-2", NOW + HELD_FOR)
+
+
+def test_publication_by_a_former_holder_changes_nothing(journal: ReadableJournal) -> None:
+    paused = acquire(journal, "run-1")
+    finish_to_publish(journal, paused)
+    lease = acquire(journal, "run-2", AFTER_THE_LEASE)
+
+    journal.mark_published(paused, PLAN_ID, ["event"], NOW)
+
+    assert not loaded(journal).published
+    with pytest.raises(LeaseHeld):
+        acquire(journal, "run-3", AFTER_THE_LEASE)
+    journal.mark_published(lease, PLAN_ID, ["event"], NOW)
+    assert loaded(journal).published == {"event"}
+
+
+def test_channel_that_is_published_later_is_added(journal: ReadableJournal) -> None:
+    first = acquire(journal, "run-1")
+    finish_to_publish(journal, first)
+    journal.mark_published(first, PLAN_ID, ["event"], NOW)
+
+    journal.mark_published(acquire(journal, "run-2"), PLAN_ID, ["notice"], NOW)
+
+    assert loaded(journal).published == {"event", "notice"}
+    assert acquire(journal, "run-3").unfinished_plan_id is None
+
+
+def test_repeated_finish_of_a_result_to_publish_keeps_the_lease(journal: ReadableJournal) -> None:
+    lease = acquire(journal, "run-1")
+    for _ in range(2):
+        finish_to_publish(journal, lease)
+
+    with pytest.raises(LeaseHeld):
+        acquire(journal, "run-2")
+
+
+def test_plan_without_a_result_is_not_marked_as_published(journal: ReadableJournal) -> None:
+    lease = acquire(journal, "run-1")
+    journal.mark_published(lease, "unknown", ["event"], NOW)
+    journal.write(lease, state())
+
+    journal.mark_published(lease, PLAN_ID, ["event"], NOW)
 
     assert not loaded(journal).published
     assert journal.load(ACCOUNT, "unknown") is None
+    journal.write(lease, state())  # the lease is still ours
 
 
 # --- risk store ------------------------------------------------------------------------------------------

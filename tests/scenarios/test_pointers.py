@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from rebalance_executor.domain.errors import PlanYielded
+from rebalance_executor.domain.errors import InvalidInput, LeaseHeld, PlanYielded
 from tests.support.world import BUCKET, EXECUTION, HandlerWorld, a_world, buy, plan
 
 POINTER = {"plan_s3": {"bucket": BUCKET, "key": "plans/today.json"}}
 
 
 def upload(world: HandlerWorld, document: dict[str, Any]) -> str:
-    """Replace the object; return its version."""
+    """Replace the object; return its version, empty in a bucket without versions."""
     body = json.dumps(document)
     answer = world.session.client("s3").put_object(Bucket=BUCKET, Key="plans/today.json", Body=body)
-    return str(answer["VersionId"])
+    return str(answer.get("VersionId", ""))
 
 
 def message(message_id: str, event: object, delivery_id: str | None = None) -> dict[str, Any]:
@@ -103,6 +104,96 @@ def test_replayed_record_of_a_failed_invocation_executes_the_version_of_its_firs
         world.deliver(message("m-1", record))
 
         assert set(executed(world)) == {"AAA"}
+
+
+# --- deleted objects -------------------------------------------------------------------------------------
+
+
+def delete(world: HandlerWorld) -> None:
+    """Delete the object; a bucket with versions keeps them behind a delete marker."""
+    world.session.client("s3").delete_object(Bucket=BUCKET, Key="plans/today.json")
+
+
+def without_versions(world: HandlerWorld) -> None:
+    """Let the bucket keep no versions."""
+    suspended: Any = {"Status": "Suspended"}
+    world.session.client("s3").put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration=suspended)
+
+
+def started(world: HandlerWorld) -> None:
+    """Start the plan in a run that yields."""
+    upload(world, FIRST)
+    resting(world)
+    with pytest.raises(PlanYielded):
+        world.deliver(POINTER, seconds=3, request_id="event")
+
+
+def test_retry_of_an_event_executes_its_version_behind_a_delete_marker() -> None:
+    with a_world() as world:
+        started(world)
+        delete(world)
+
+        assert world.deliver(POINTER, request_id="event")["status"] == "success"
+        assert set(executed(world)) == {"AAA"}
+
+
+@pytest.mark.parametrize("change", [delete, lambda world: upload(world, SECOND)], ids=["deleted", "replaced"])
+def test_retry_of_an_event_resumes_the_journalled_plan_if_its_object_is_gone(
+    change: Callable[[HandlerWorld], object],
+) -> None:
+    with a_world() as world:
+        without_versions(world)
+        started(world)
+        change(world)
+
+        result = world.deliver(POINTER, request_id="event")
+
+        assert (result["plan_id"], result["status"]) == ("monday", "success")
+        assert set(executed(world)) == {"AAA"}
+
+
+def test_retry_of_an_event_gets_the_stored_result_if_its_object_is_gone() -> None:
+    with a_world() as world:
+        without_versions(world)
+        upload(world, FIRST)
+        result = world.deliver(POINTER, request_id="event")
+        delete(world)
+
+        assert world.deliver(POINTER, request_id="event") == result
+
+
+def test_plan_that_never_started_is_refused_if_its_object_is_gone() -> None:
+    with a_world() as world:
+        without_versions(world)
+        upload(world, FIRST)
+        world.restart()
+        world.service.journal.acquire("default", "another run", now=world.clock.now(), expires_at=world.in_seconds(60))
+        with pytest.raises(LeaseHeld):
+            world.deliver(POINTER, seconds=3, request_id="event")
+        delete(world)
+
+        with pytest.raises(InvalidInput) as raised:
+            world.deliver(POINTER, request_id="event")
+
+        assert raised.value.field == "plan_s3.key"
+        assert executed(world) == []
+
+
+def test_first_delivery_of_a_pointer_takes_two_requests_more_than_the_plan_itself() -> None:
+    with a_world() as world:
+        upload(world, FIRST)
+        world.deliver(plan(buy("AAA", 1000), plan_id="inline"))
+        inline = world.aws_requests.copy()
+        world.aws_requests.clear()
+
+        world.deliver(POINTER)
+
+        assert world.aws_requests - inline == {"s3.GetObject": 1, "dynamodb.UpdateItem": 1}
+
+
+def test_pointer_to_an_object_that_does_not_exist_is_refused() -> None:
+    with a_world() as world, pytest.raises(InvalidInput):
+        world.deliver(POINTER)
 
 
 def test_pointer_with_a_version_is_read_as_it_says() -> None:

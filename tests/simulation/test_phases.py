@@ -6,7 +6,8 @@ from collections import Counter
 
 import pytest
 
-from rebalance_executor.domain.orders import NEXT_PHASES, ChildOrder, ChildPhase, ParentOrder
+from rebalance_executor.domain.orders import ChildOrder, ChildPhase, ParentOrder
+from rebalance_executor.domain.phases import NEXT_PHASES
 from rebalance_simulation.history import History
 
 SEEDS = range(750)

@@ -11,6 +11,7 @@ import pytest
 from rebalance_simulation.faults import SUBMIT, Fault, FaultInjector
 from rebalance_simulation.generators import item, plan
 from rebalance_simulation.invocation import Delivery
+from rebalance_simulation.queue import LEASE_EXPIRY
 from tests.simulation.bug_stories import margin_world
 
 UNTIL_THE_NEXT_DELIVERY = timedelta(seconds=60)
@@ -78,6 +79,19 @@ def test_plan_whose_delivery_never_comes_back_is_finished_by_the_next_plan() -> 
 
     assert {plan_id for _, plan_id in world.checker.results} == {"plan-a", "plan-b"}
     world.checker.check_finished()
+
+
+@pytest.mark.parametrize("call", ["publisher.publish", "journal.mark_published"])
+@pytest.mark.parametrize("fault", [Fault.KILL_BEFORE, Fault.KILL_AFTER])
+def test_result_of_a_killed_run_is_published_by_the_next_plan(call: str, fault: Fault) -> None:
+    world = margin_world(FaultInjector(queued={call: [fault]}))
+
+    assert world.deliver(plan("plan-a", [item("AAA", "BUY", 700)])).was_killed
+    world.clock.advance(LEASE_EXPIRY)
+    assert outcomes(world.deliver(plan("plan-b", [item("BBB", "BUY", 700)], world.clock.world()))) == [("FILLED", "")]
+
+    assert list(dict.fromkeys(result.plan_id for result in world.published)) == ["plan-a", "plan-b"]
+    world.checker.check_end()
 
 
 def test_second_name_of_a_broker_account_is_denied() -> None:

@@ -14,7 +14,7 @@ from decimal import Decimal
 from rebalance_executor.adapters.dynamodb.journal import PARENTS_PER_TRANSACTION
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.errors import OrderRejected, OutcomeUnknown, RateLimited
-from rebalance_executor.domain.journal import PlanJournal
+from rebalance_executor.domain.journal import PlanJournal, PlanState
 from rebalance_executor.domain.market import (
     ZERO,
     Account,
@@ -335,7 +335,7 @@ class FakePorts:
         self.emitted.append((event, fields))
 
     @contextmanager
-    def earlier_plan(self, plan: RebalancePlan) -> Iterator[None]:
+    def earlier_plan(self, plan: PlanState) -> Iterator[None]:
         self.earlier_plans.append(plan.plan_id)
         yield
 

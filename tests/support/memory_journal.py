@@ -53,6 +53,8 @@ class InMemoryJournal:
         self._plans: dict[tuple[str, str], _Plan] = {}
         self._unfinished: dict[str, str] = {}
         """By account: the ID of its unfinished plan."""
+        self._unpublished: set[str] = set()
+        """Accounts whose unfinished plan has its result."""
 
     # --- lease -------------------------------------------------------------------------------------------
 
@@ -67,7 +69,8 @@ class InMemoryJournal:
                 until = held.expires_at.isoformat()
                 raise LeaseHeld(f"account {account} is held", held_by=held.run_id, held_until=until)
             epoch = self._epochs[account] = self._epochs.get(account, 0) + 1
-            lease = Lease(account, epoch, run_id, expires_at, self._unfinished.get(account))
+            unfinished, has_result = self._unfinished.get(account), account in self._unpublished
+            lease = Lease(account, epoch, run_id, expires_at, unfinished, has_result)
             self._leases[account] = lease
             return lease
 
@@ -85,6 +88,10 @@ class InMemoryJournal:
     def holder(self, account: str) -> Lease | None:
         """Return the account's lease, expired or not, or None. Not a port call."""
         return self._leases.get(account)
+
+    def delete(self, account: str, plan_id: str) -> None:
+        """Delete every item of the plan, as a person could. Not a port call."""
+        del self._plans[account, plan_id]
 
     # --- reading -----------------------------------------------------------------------------------------
 
@@ -148,37 +155,57 @@ class InMemoryJournal:
         self._put_batches(lease, plan, before)
         self._call("journal.write", put)
 
-    def finish(self, lease: Lease, plan: PlanState, *, parents: Iterable[ParentOrder], result: ExecutionResult) -> None:
-        """Write the last state and the result, end the run's record and release the lease, in one transaction."""
+    def finish(
+        self,
+        lease: Lease,
+        plan: PlanState,
+        *,
+        parents: Iterable[ParentOrder],
+        result: ExecutionResult,
+        to_publish: bool = False,
+    ) -> None:
+        """Write the last state and the result, and end the run's record, in one transaction.
+
+        Release the lease, unless the result is to be published.
+        """
         *before, last = self._batches(parents)
 
         def put() -> None:
             stored = self._plans.get((plan.account, plan.plan_id))
             if stored is not None and stored.result == result:
-                self._release(lease)
+                if not to_publish:
+                    self._release(lease)
                 return
             self._check(lease, plan)
             self._check_unfinished(lease, plan)
-            self._unfinished.pop(plan.account, None)
             written = self._put_parents(plan, last)
             written.state, written.result = plan, result
             ended = result.execution_timestamp
             run = written.runs.get(lease.epoch, RunRecord(lease.epoch, lease.run_id, ended))
             written.runs[lease.epoch] = replace(run, ended_at=ended, end=RunEnd.COMPLETED)
-            self._leases.pop(lease.account, None)
+            if to_publish:
+                self._unfinished[plan.account] = plan.plan_id
+                self._unpublished.add(plan.account)
+            else:
+                self._finish(lease)
 
         if (plan.account, plan.plan_id) not in self._plans or self._plans[plan.account, plan.plan_id].result != result:
             self._put_batches(lease, plan, before)
         self._call("journal.finish", put)
 
-    def mark_published(self, account: str, plan_id: str, channels: Collection[str], at: datetime) -> None:
-        """Record that the result was published; do nothing if the plan is not finished."""
+    def mark_published(self, lease: Lease, plan_id: str, channels: Collection[str], at: datetime) -> None:
+        """Record that the result was published and release the lease; do nothing if the plan is not finished."""
         del at  # only the table stores the time
 
         def mark() -> None:
-            plan = self._plans.get((account, plan_id))
-            if plan is not None and plan.state is not None and plan.state.phase is PlanPhase.FINISHED:
+            if not self._holds(lease) or self._unfinished.get(lease.account, plan_id) != plan_id:
+                return
+            plan = self._plans.get((lease.account, plan_id))
+            if channels:
+                if plan is None or plan.state is None or plan.state.phase is not PlanPhase.FINISHED:
+                    return
                 plan.published |= frozenset(channels)
+            self._finish(lease)
 
         self._call("journal.mark_published", mark)
 
@@ -221,6 +248,11 @@ class InMemoryJournal:
     def _holds(self, lease: Lease) -> bool:
         held = self._leases.get(lease.account)
         return held is not None and (held.epoch, held.run_id) == (lease.epoch, lease.run_id)
+
+    def _finish(self, lease: Lease) -> None:
+        self._unfinished.pop(lease.account, None)
+        self._unpublished.discard(lease.account)
+        self._leases.pop(lease.account, None)
 
     def _release(self, lease: Lease) -> None:
         if self._holds(lease):

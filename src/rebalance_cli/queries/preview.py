@@ -17,7 +17,6 @@ from rebalance_executor.adapters.dynamodb.risk_store import DynamoRiskStore
 from rebalance_executor.domain.cash import buy_budget, buy_funds, funds, scale_to_budget
 from rebalance_executor.domain.codes import NO_TRADE_NEEDED, Code
 from rebalance_executor.domain.config import ExecutionConfig
-from rebalance_executor.domain.controls import check_fresh
 from rebalance_executor.domain.errors import PlanExpired
 from rebalance_executor.domain.market import (
     ZERO,
@@ -33,6 +32,7 @@ from rebalance_executor.domain.market import (
 )
 from rebalance_executor.domain.orders import Outcome, ParentOrder
 from rebalance_executor.domain.plan import Action, RebalancePlan, RebalancePlanItem
+from rebalance_executor.domain.plan_controls import check_fresh
 from rebalance_executor.domain.pricing import far_touch
 from rebalance_executor.domain.result_builder import reaches_request
 from rebalance_executor.domain.risk_state import KillSwitchRecord, RiskState

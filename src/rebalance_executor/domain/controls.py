@@ -1,4 +1,6 @@
-"""Controls: the rules by which this program denies an order. ``ORDER_OF_CONTROLS`` lists them in order.
+"""Controls: the rules by which this program denies an order. ``ORDER_OF_CONTROLS`` lists all of them in order.
+
+``domain.plan_controls`` has the rules of a whole plan, this module those of its items and of each order.
 
 Pure functions: each returns a ``Denial`` with its stable code, or None. A rule whose data is missing denies the order.
 Its numbers are fields of ``domain.limits``. The rules follow SEC Rule 15c3-5 and MiFID II RTS 6, which regulate firms
@@ -9,18 +11,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from decimal import Decimal
 
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.errors import OverfillGuard, PlanExpired
 from rebalance_executor.domain.limits import Limits
-from rebalance_executor.domain.market import ZERO, Account, Asset, BrokerOrder, MarketClock, Quote, Side, SymbolSnapshot
+from rebalance_executor.domain.market import ZERO, Asset, BrokerOrder, Quote, Side, SymbolSnapshot
 from rebalance_executor.domain.orders import ChildOrder, ChildState, ParentOrder
 from rebalance_executor.domain.plan import RebalancePlan, RebalancePlanItem
 from rebalance_executor.domain.pricing import time_problem
-from rebalance_executor.domain.risk_state import DailyUsage, KillSwitchRecord, ReservedOrder, RiskState, TradingState
-from rebalance_executor.domain.session import EARLY_HOURS
+from rebalance_executor.domain.risk_state import KillSwitchRecord, ReservedOrder, RiskState, TradingState
 from rebalance_executor.domain.values import format_decimal, format_dollars, format_utc, seconds
 
 
@@ -52,60 +53,7 @@ first five when a later run resumes the plan.
 """
 
 
-# --- the plan --------------------------------------------------------------------------------------------
-
-
-def check_fresh(plan: RebalancePlan, now: datetime, *, max_age_minutes: Decimal, max_skew_seconds: Decimal) -> None:
-    """Check that the plan may start now. A plan that has already started may continue at any age.
-
-    Raises:
-        PlanExpired: the plan is too old, past its ``valid_until``, or dated in the future.
-    """
-    age, made_at = now - plan.timestamp, plan.timestamp.isoformat()
-    if age > seconds(max_age_minutes * 60):
-        limit = format_decimal(max_age_minutes)
-        raise PlanExpired("timestamp", f"{made_at} is over {limit} minutes ago; create a new plan")
-    if age < -seconds(max_skew_seconds):
-        limit = format_decimal(max_skew_seconds)
-        raise PlanExpired("timestamp", f"{made_at} is over {limit} seconds in the future; check the sender's clock")
-    if plan.valid_until is not None and now > plan.valid_until:
-        raise PlanExpired("valid_until", f"{plan.valid_until.isoformat()} has passed; create a new plan")
-
-
-def account_denial(account: Account, expected_number: str | None) -> Denial | None:
-    """Deny unless the credentials belong to the configured account and the broker lets it trade.
-
-    Live trading is checked earlier: ``settings`` and the source of credentials raise ``LiveNotAllowed``.
-    """
-    if expected_number is not None and account.account_number != expected_number:
-        text = f"the credentials belong to account {account.account_number}; account_number is {expected_number}"
-        return Denial(Code.ACCOUNT_MISMATCH, text)
-    if account.blocked_by is not None:
-        return Denial(Code.ACCOUNT_BLOCKED, f"the broker blocks trading on this account: {account.blocked_by}")
-    return None
-
-
-def binding_denial(account: str, bound_to: str, account_number: str) -> Denial | None:
-    """Deny if the broker account is bound to another account name: both would spend the same cash."""
-    if bound_to == account:
-        return None
-    text = f"broker account {account_number} belongs to account {bound_to}; to move it to {account}: "
-    text += f'rebalance bind --account {account} --reason "..."'
-    return Denial(Code.ACCOUNT_MISMATCH, text)
-
-
-def trading_day_denial(started: date | None, now: date | None) -> Denial | None:
-    """Deny new orders of a plan that was started on an earlier trading day: its orders and quotes are of that day."""
-    if started is None or now is None or started == now:
-        return None
-    return Denial(Code.MARKET_CLOSED, f"the plan's trading day, {started.isoformat()}, has ended")
-
-
-def session_denial(clock: MarketClock, *, extended_hours: bool = False) -> Denial | None:
-    """Deny while the broker's clock shows a closed market; ``extended_hours`` also allows the hours before the open."""
-    if clock.is_open or (extended_hours and clock.now >= clock.next_open - EARLY_HOURS):
-        return None
-    return Denial(Code.MARKET_CLOSED, f"the market is closed; it opens at {format_utc(clock.next_open)}")
+# --- the kill switch -------------------------------------------------------------------------------------
 
 
 def switch_denial(switch: KillSwitchRecord, side: Side | None = None) -> Denial | None:
@@ -117,23 +65,6 @@ def switch_denial(switch: KillSwitchRecord, side: Side | None = None) -> Denial 
     if switch.state is TradingState.REDUCING and side is Side.BUY:
         return Denial(Code.REDUCING_ONLY, f"the account allows sells only, {origin}")
     return None
-
-
-def runs_denial(runs: int, limits: Limits) -> Denial | None:
-    """Deny a plan that takes more than ``max_runs`` runs: further runs would not finish it either."""
-    if runs <= limits.max_runs:
-        return None
-    return Denial(Code.TOO_MANY_RUNS, f"this is run {runs} of the plan; max_runs is {limits.max_runs}")
-
-
-def plans_denial(risk: RiskState, limits: Limits) -> Denial | None:
-    """Deny when ``max_plans_per_day`` plans started today; count from the latest change of the kill switch."""
-    since = risk.kill_switch.at
-    started = sum(since is None or plan.at > since for plan in risk.plans)
-    if started < limits.max_plans_per_day:
-        return None
-    text = f"plans started today: {started}; max_plans_per_day is {limits.max_plans_per_day}"
-    return Denial(Code.TOO_MANY_PLANS, text)
 
 
 # --- an item, before it is sized -------------------------------------------------------------------------
@@ -303,38 +234,6 @@ def _is_same(order: ReservedOrder, parent: ParentOrder, limits: Limits) -> bool:
         return False
     pairs = [(order.qty, parent.qty), (order.dollars, abs(parent.planned_amount))]
     return any(abs(a - b) <= limits.duplicate_tolerance * max(a, b) for a, b in pairs)
-
-
-# --- the plan's orders together --------------------------------------------------------------------------
-
-
-def plan_limit_denial(buys: Decimal, sells: Decimal, equity: Decimal, limits: Limits) -> Denial | None:
-    """Check gross, net and turnover of the plan, in dollars. An equity of 0 means that it is unknown."""
-    bounds = (limits.max_plan_gross_dollars, limits.max_plan_net_dollars, limits.max_plan_turnover)
-    text = _exceeded_limit("plan", buys, sells, equity, bounds)
-    return Denial(Code.PLAN_LIMIT, f"the plan would trade {text}") if text is not None else None
-
-
-def day_limit_denial(after: DailyUsage, equity: Decimal, limits: Limits) -> Denial | None:
-    """Check gross, net and turnover of the account's trading day, in dollars and with this plan included."""
-    bounds = (limits.max_day_gross_dollars, limits.max_day_net_dollars, limits.max_day_turnover)
-    text = _exceeded_limit("day", after.buys, after.sells, equity, bounds)
-    return Denial(Code.DAILY_LIMIT, f"trading day {after.on} would reach {text}") if text is not None else None
-
-
-def _exceeded_limit(
-    period: str, buys: Decimal, sells: Decimal, equity: Decimal, bounds: tuple[Decimal | None, ...]
-) -> str | None:
-    gross, net = buys + sells, abs(buys - sells)
-    max_gross, max_net, max_turnover = bounds
-    if max_gross is not None and gross > max_gross:
-        return f"{format_dollars(gross)} gross; max_{period}_gross_dollars is {format_dollars(max_gross)}"
-    if max_net is not None and net > max_net:
-        return f"{format_dollars(net)} net; max_{period}_net_dollars is {format_dollars(max_net)}"
-    if max_turnover is not None and gross > max_turnover * equity:
-        of = f"equity of {format_dollars(equity)}" if equity else "unknown equity"
-        return f"{format_dollars(gross)} with {of}; max_{period}_turnover is {format_decimal(max_turnover)}"
-    return None
 
 
 # --- each order, before it is sent -----------------------------------------------------------------------

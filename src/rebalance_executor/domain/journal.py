@@ -64,7 +64,7 @@ class PlanStart:
 
 @dataclass(frozen=True, slots=True)
 class UnfinishedPlan:
-    """A plan that was started and is not finished. An account has one at most."""
+    """A plan without a result, or whose result is not published yet. An account has one at most."""
 
     account: str
     plan_id: str

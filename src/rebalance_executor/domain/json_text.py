@@ -61,13 +61,16 @@ class _Decoder:
         self.is_invalid = False
 
     def parse_float(self, digits: str) -> object:
+        """Return a number with a fraction or an exponent; it is invalid if it is too large."""
         value = float(digits)
         return value if math.isfinite(value) else self._invalid_number(digits)
 
     def parse_int(self, digits: str) -> object:
+        """Return a whole number; it is invalid if it has too many digits."""
         return int(digits) if len(digits) <= _MAX_DIGITS else self._invalid_number(digits)
 
     def parse_object(self, pairs: list[tuple[str, object]]) -> dict[str, object]:
+        """Return an object with these keys and values. A key that appears more than once has an invalid value."""
         value = dict(pairs)
         if len(value) < len(pairs):
             seen: set[str] = set()

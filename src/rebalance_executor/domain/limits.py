@@ -1,8 +1,8 @@
 """``Limits``: the numbers of the controls, each with its unit and the reason for its default.
 
-The rules that use them are in ``domain.controls``. ``ExecutionConfig`` inherits them, so they are set like its other
-fields. A limit that is null is not checked. The defaults allow an ordinary plan of an ordinary account; dollar limits
-are backstops against misplaced decimal points, and turnover scales with the account.
+The rules that use them are in ``domain.controls`` and ``domain.plan_controls``. ``ExecutionConfig`` inherits them, so
+they are set like its other fields. A limit that is null is not checked. The defaults allow an ordinary plan of an
+ordinary account; dollar limits are backstops against misplaced decimal points, and turnover scales with the account.
 """
 
 from __future__ import annotations

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -80,20 +79,6 @@ class ChildPhase(StrEnum):
     NOT_SENT = "NOT_SENT"
 
 
-_P = ChildPhase
-_BROKER_FINAL = frozenset({_P.FILLED, _P.CANCELED, _P.EXPIRED, _P.REJECTED, _P.REPLACED})
-_REPORTED = frozenset({_P.WORKING, _P.CLOSED_UNCONFIRMED, _P.FILLED})
-NEXT_PHASES: Mapping[ChildPhase, frozenset[ChildPhase]] = {
-    _P.INTENDED: _REPORTED | {_P.UNKNOWN, _P.REJECTED, _P.RESEND_REJECTED, _P.NOT_SENT},
-    _P.UNKNOWN: _REPORTED | {_P.INTENDED, _P.NOT_SENT},
-    _P.RESEND_REJECTED: _REPORTED | {_P.REJECTED},
-    _P.WORKING: frozenset({_P.PENDING_CANCEL, _P.CLOSED_UNCONFIRMED, _P.FILLED}),
-    _P.PENDING_CANCEL: _REPORTED,
-    _P.CLOSED_UNCONFIRMED: _BROKER_FINAL | {_P.WORKING, _P.PENDING_CANCEL},
-} | dict.fromkeys((*_BROKER_FINAL, _P.NOT_SENT), frozenset())
-"""The phases that may follow each phase; a final phase has none. ``docs/execution.md`` shows the same table."""
-
-
 _OPEN = frozenset({ChildState.INTENDED, ChildState.UNKNOWN, ChildState.LIVE})
 _BY_STATUS = {
     "filled": ChildState.FILLED,
@@ -161,7 +146,7 @@ class ChildOrder:
 
     @property
     def phase(self) -> ChildPhase:
-        """The phase, derived from the stored fields. ``NEXT_PHASES`` lists the transitions."""
+        """The phase, derived from the stored fields. ``domain.phases`` lists the transitions."""
         if self.state is ChildState.UNKNOWN and self.error_code is not None:
             return ChildPhase.RESEND_REJECTED
         if self.state is not ChildState.LIVE:

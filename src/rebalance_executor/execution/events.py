@@ -37,7 +37,7 @@ class LogEvent(StrEnum):
     PLAN_VERSION_PINNED = (
         "plan.version_pinned",
         Severity.WARNING,
-        "The plan's object was replaced after the first delivery; this delivery reads the version of the first.",
+        "The plan's object was replaced or deleted; this delivery executes what the first one read.",
     )
     PLAN_INVALID = "plan.invalid", Severity.WARNING, "The document can never be executed; nothing was stored or sent."
     PLAN_DENIED = "plan.denied", Severity.WARNING, "A control denied a valid plan as a whole."

@@ -1,8 +1,9 @@
 """The manager: one plan from its lease to its result.
 
 The steps are: acquire the account's lease, finish an earlier plan of the account that is unfinished, start the plan or
-resume it from the journal, work its orders, reconcile with the broker, write the result and publish it. If a step
-fails, the reason is journalled and the lease is released; the error asks for redelivery if another delivery can help.
+resume it from the journal, work its orders, reconcile with the broker, write the result, publish it and release the
+lease. If a step fails, the reason is journalled and the lease is released; the error asks for redelivery if another
+delivery can help.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from dataclasses import replace
 from datetime import timedelta
 
 from rebalance_executor.domain.config import ExecutionConfig
-from rebalance_executor.domain.controls import check_fresh, runs_denial, trading_day_denial
 from rebalance_executor.domain.errors import (
     EarlierPlanUnfinished,
     Fenced,
@@ -28,6 +28,7 @@ from rebalance_executor.domain.errors import (
 )
 from rebalance_executor.domain.journal import PlanJournal, PlanPhase, RunEnd
 from rebalance_executor.domain.plan import RebalancePlan
+from rebalance_executor.domain.plan_controls import check_fresh, runs_denial, trading_day_denial
 from rebalance_executor.domain.reconciliation import Difference
 from rebalance_executor.domain.result import ExecutionResult, ExecutionStatus
 from rebalance_executor.domain.result_builder import PlanEnd, build_result
@@ -39,7 +40,7 @@ from rebalance_executor.execution.executor import Executor
 from rebalance_executor.execution.kill_switch import KillSwitch
 from rebalance_executor.execution.ports import Lease, Ports
 from rebalance_executor.execution.pretrade import PreTrade
-from rebalance_executor.execution.publishing import publish
+from rebalance_executor.execution.publishing import log_failure, publish
 from rebalance_executor.execution.reconciliation import reconcile
 from rebalance_executor.execution.run import Run
 
@@ -138,12 +139,15 @@ class ExecutionManager:
         plan_id = lease.unfinished_plan_id or ""
         self._ports.log.emit(LogEvent.PLAN_EARLIER_RESUMED, unfinished_plan_id=plan_id)
         try:
+            if lease.has_result:
+                self._publish_earlier(lease, plan_id)
+                return
             journal = self._ports.journal.load(lease.account, plan_id)
             if journal is None or journal.document is None:
                 raise JournalContradiction(
                     f"the journal of account {lease.account} lacks its unfinished plan {plan_id}"
                 )
-            with self._ports.log.earlier_plan(journal.document):
+            with self._ports.log.earlier_plan(journal.plan):
                 self._resume_and_finish(journal.document, journal, access, lease, deadline)
         except RebalanceError as error:
             if not isinstance(error, Redeliver):
@@ -153,6 +157,29 @@ class ExecutionManager:
             text = f"plan {plan_id} of account {lease.account} must be finished first: {error.code}: {error}"
             raise EarlierPlanUnfinished(text, unfinished_plan_id=plan_id) from error
 
+    def _publish_earlier(self, lease: Lease, plan_id: str) -> None:
+        """Publish the result of a plan whose run ended before it did.
+
+        All of that plan's orders are settled, so a result that cannot be read does not block the account.
+
+        Raises:
+            JournalUnavailable: the result was not read, or its publication was not journalled.
+        """
+        try:
+            journal, result = self._load_result(lease.account, plan_id)
+        except JournalContradiction as error:
+            log_failure(self._ports.log, "journal", error)
+            self._ports.journal.mark_published(lease, plan_id, (), self._ports.clock.now())
+            return
+        with self._ports.log.earlier_plan(journal.plan):
+            publish(self._ports, lease, result, journal.published)
+
+    def _load_result(self, account: str, plan_id: str) -> tuple[PlanJournal, ExecutionResult]:
+        journal = self._ports.journal.load(account, plan_id)
+        if journal is None or journal.result is None:
+            raise JournalContradiction(f"the journal of account {account} lacks the result of plan {plan_id}")
+        return journal, journal.result
+
     def _under_lease(
         self, plan: RebalancePlan, access: AccountAccess, lease: Lease, deadline: Deadline, source: str | None
     ) -> ExecutionResult:
@@ -160,13 +187,12 @@ class ExecutionManager:
         if journal is None and lease.unfinished_plan_id is not None:
             raise JournalContradiction(f"the item of {plan.plan_id}, the unfinished plan of {lease.account}, is gone")
         if journal is not None and journal.plan.content_hash != plan.content_hash:
-            if journal.result is None:  # the plan that has the ID may have no other delivery
+            if lease.unfinished_plan_id is not None:  # the plan that has the ID may have no other delivery
                 self._finish_earlier(access, lease, deadline)
             raise PlanChanged.for_plan(plan.plan_id, started_at=journal.plan.started_at)
         if journal is not None and journal.result is not None:
             self._ports.log.emit(LogEvent.PLAN_DUPLICATE, status=journal.result.status, answered_by="journal")
-            self._release_lease(lease)
-            publish(self._ports, journal.result, journal.published)  # an earlier run may have ended before it did
+            self._publish(lease, journal.result, journal.published)  # an earlier run may have ended before it did
             return journal.result
         if journal is not None:
             return self._resume_and_finish(journal.document or plan, journal, access, lease, deadline)
@@ -270,12 +296,15 @@ class ExecutionManager:
         self._ports.log.emit(LogEvent.RUN_ENDED, end=record.end, reason=record.reason, seconds=duration)
 
     def _finish(self, run: Run, differing: Sequence[Difference]) -> ExecutionResult:
-        """Write the result, which also releases the lease, then log and publish it."""
+        """Write the result, log it, publish it and release the lease."""
         now, work = self._ports.clock.now(), run.work
         work.update_state(phase=PlanPhase.FINISHED)
         end = PlanEnd(now, self._config.success_tolerance, differing)
         result = build_result(run.plan, work.state, work.parents, end)
-        self._ports.journal.finish(run.lease, work.state, parents=work.changed_parents, result=result)
+        to_publish = bool(self._ports.publishers)
+        self._ports.journal.finish(
+            run.lease, work.state, parents=work.changed_parents, result=result, to_publish=to_publish
+        )
         unresolved = result.status is ExecutionStatus.UNRESOLVED
         self._ports.log.emit(
             LogEvent.PLAN_UNRESOLVED if unresolved else LogEvent.PLAN_FINISHED,
@@ -295,5 +324,14 @@ class ExecutionManager:
             residual_bps=result.residual_bps,
             seconds=(now - result.started_at).total_seconds(),
         )
-        publish(self._ports, result)
+        if to_publish:
+            self._publish(run.lease, result)
         return result
+
+    def _publish(self, lease: Lease, result: ExecutionResult, published: frozenset[str] = frozenset()) -> None:
+        """Publish the result and release the lease. The plan is executed: no error here may cause a redelivery."""
+        try:
+            publish(self._ports, lease, result, published)
+        except JournalUnavailable as error:
+            log_failure(self._ports.log, "journal", error)
+            self._release_lease(lease)

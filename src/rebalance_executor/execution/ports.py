@@ -24,7 +24,6 @@ from rebalance_executor.domain.market import (
     Trade,
 )
 from rebalance_executor.domain.orders import ParentOrder
-from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.domain.result import ExecutionResult
 from rebalance_executor.domain.risk_state import KillSwitchRecord, RiskState
 from rebalance_executor.execution.deadline import Deadline
@@ -134,7 +133,9 @@ class Lease:
     run_id: str
     expires_at: datetime
     unfinished_plan_id: str | None = None
-    """The account's plan that was started and is not finished, when the lease was acquired; None if there is none."""
+    """The account's unfinished plan when the lease was acquired; None if there is none."""
+    has_result: bool = False
+    """True if that plan has its result, and only the publication is missing."""
 
 
 class Journal(Protocol):
@@ -144,7 +145,8 @@ class Journal(Protocol):
     children or not at all. A write that fails between two parents leaves the plan's own item unchanged: a plan that
     is being started does not exist yet, a resumed one is resumed again. Repeating a write is harmless.
 
-    An account has one unfinished plan at most: the write that starts a plan is conditional on it.
+    An account has one unfinished plan at most: the write that starts a plan is conditional on it. A plan is finished
+    when its result is stored, and published if there are publishers.
     """
 
     def acquire(self, account: str, run_id: str, *, now: datetime, expires_at: datetime) -> Lease:
@@ -181,8 +183,19 @@ class Journal(Protocol):
         """
         ...
 
-    def finish(self, lease: Lease, plan: PlanState, *, parents: Iterable[ParentOrder], result: ExecutionResult) -> None:
-        """Write the final state and the result, and release the lease. A result is never overwritten.
+    def finish(
+        self,
+        lease: Lease,
+        plan: PlanState,
+        *,
+        parents: Iterable[ParentOrder],
+        result: ExecutionResult,
+        to_publish: bool = False,
+    ) -> None:
+        """Write the final state and the result. A result is never overwritten.
+
+        The lease is released. With ``to_publish`` it is kept instead, and names the plan, until ``mark_published``:
+        if the run is killed in between, the next run of the account publishes the result.
 
         Raises:
             Fenced: another run took the account over.
@@ -194,8 +207,12 @@ class Journal(Protocol):
         """Read the stored result of a plan; None if it is not finished."""
         ...
 
-    def mark_published(self, account: str, plan_id: str, channels: Collection[str], at: datetime) -> None:
-        """Record that the result was published on these channels. Needs no lease: the plan is finished."""
+    def mark_published(self, lease: Lease, plan_id: str, channels: Collection[str], at: datetime) -> None:
+        """Record that the result was published on these channels, and release the lease.
+
+        No later run publishes the result on its own account, also if a channel is missing. Does nothing if another
+        run took the account over.
+        """
         ...
 
 
@@ -270,7 +287,7 @@ class EventLog(Protocol):
 class PlanLog(EventLog, Protocol):
     """Event log whose lines carry the IDs of the plan that was delivered."""
 
-    def earlier_plan(self, plan: RebalancePlan) -> AbstractContextManager[None]:
+    def earlier_plan(self, plan: PlanState) -> AbstractContextManager[None]:
         """Log everything within under this plan's IDs instead of those of the plan that was delivered."""
         ...
 

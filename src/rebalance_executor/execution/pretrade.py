@@ -10,15 +10,9 @@ from rebalance_executor.domain.cash import committed_by_others, expected_notiona
 from rebalance_executor.domain.controls import (
     Denial,
     PlanContext,
-    account_denial,
     asset_denial,
-    binding_denial,
     conflicting,
-    day_limit_denial,
     parent_denial,
-    plan_limit_denial,
-    plans_denial,
-    session_denial,
     switch_denial,
 )
 from rebalance_executor.domain.errors import BrokerUnavailable, ConfigurationError, JournalUnavailable, NotFound
@@ -27,6 +21,14 @@ from rebalance_executor.domain.limits import ConflictPolicy
 from rebalance_executor.domain.market import ZERO, Account, Asset, BrokerOrder, MarketClock, Side, SymbolSnapshot
 from rebalance_executor.domain.orders import Outcome, ParentOrder, child_order_prefix
 from rebalance_executor.domain.plan import RebalancePlan, RebalancePlanItem
+from rebalance_executor.domain.plan_controls import (
+    account_denial,
+    binding_denial,
+    day_limit_denial,
+    plan_limit_denial,
+    plans_denial,
+    session_denial,
+)
 from rebalance_executor.domain.risk_state import Reservation, ReservedOrder, RiskState, StartedPlan
 from rebalance_executor.domain.sizing import blank_parent, round_whole_shares, size
 from rebalance_executor.domain.values import seconds

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from rebalance_executor.domain.orders import NEXT_PHASES, ChildOrder, ChildPhase, ChildState
+from rebalance_executor.domain.orders import ChildOrder, ChildPhase, ChildState
+from rebalance_executor.domain.phases import NEXT_PHASES
 from tests.support.builders import NOW, a_child, an_order, later
 
 EXECUTION_PAGE = Path(__file__).parents[3] / "docs" / "execution.md"

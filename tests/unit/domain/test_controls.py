@@ -17,24 +17,26 @@ from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.controls import (
     Denial,
     PlanContext,
-    account_denial,
     child_denial,
     consecutive_rejects_denial,
     count_messages,
-    day_limit_denial,
     item_denial,
     message_denial,
     overfill,
     parent_denial,
-    plan_limit_denial,
-    plans_denial,
     quote_problem,
-    runs_denial,
     size_denial,
     switch_denial,
 )
 from rebalance_executor.domain.market import Account, Position, Quote, Side, SymbolSnapshot, Trade
 from rebalance_executor.domain.orders import ChildState, Outcome, ParentOrder
+from rebalance_executor.domain.plan_controls import (
+    account_denial,
+    day_limit_denial,
+    plan_limit_denial,
+    plans_denial,
+    runs_denial,
+)
 from rebalance_executor.domain.risk_state import (
     NEVER_SET,
     DailyUsage,

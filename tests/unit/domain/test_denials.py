@@ -15,24 +15,26 @@ from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.controls import (
     Denial,
     PlanContext,
-    account_denial,
-    check_fresh,
     child_denial,
     consecutive_rejects_denial,
-    day_limit_denial,
     item_denial,
     message_denial,
     overfill,
     parent_denial,
-    plan_limit_denial,
-    plans_denial,
-    runs_denial,
-    session_denial,
     switch_denial,
 )
 from rebalance_executor.domain.errors import PlanExpired
 from rebalance_executor.domain.market import MarketClock, Side, SymbolSnapshot
 from rebalance_executor.domain.orders import ChildState, Outcome, ParentOrder
+from rebalance_executor.domain.plan_controls import (
+    account_denial,
+    check_fresh,
+    day_limit_denial,
+    plan_limit_denial,
+    plans_denial,
+    runs_denial,
+    session_denial,
+)
 from rebalance_executor.domain.risk_state import (
     NEVER_SET,
     DailyUsage,

@@ -10,7 +10,7 @@ from decimal import Decimal
 
 import pytest
 
-from rebalance_executor.domain import controls, sizing
+from rebalance_executor.domain import controls, plan_controls, sizing
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.controls import (
@@ -18,15 +18,14 @@ from rebalance_executor.domain.controls import (
     Denial,
     PlanContext,
     child_denial,
-    day_limit_denial,
     item_denial,
     parent_denial,
-    plan_limit_denial,
 )
 from rebalance_executor.domain.errors import OverfillGuard, PlanExpired, RebalanceError, Redeliver
 from rebalance_executor.domain.market import Quote, SymbolSnapshot
 from rebalance_executor.domain.orders import ChildState
 from rebalance_executor.domain.plan import RebalancePlan, RebalancePlanItem
+from rebalance_executor.domain.plan_controls import day_limit_denial, plan_limit_denial
 from rebalance_executor.domain.risk_state import (
     NEVER_SET,
     DailyUsage,
@@ -66,7 +65,13 @@ def codes_in(module: object) -> Iterator[str]:
 
 def test_every_code_of_a_control_is_listed() -> None:
     listed = {code for _, codes in ORDER_OF_CONTROLS for code in codes}
-    assert listed == {*codes_in(controls), *codes_in(sizing), PlanExpired.code, OverfillGuard.code}
+    assert listed == {
+        *codes_in(controls),
+        *codes_in(plan_controls),
+        *codes_in(sizing),
+        PlanExpired.code,
+        OverfillGuard.code,
+    }
 
 
 def test_no_stage_lists_a_code_twice() -> None:

@@ -11,8 +11,8 @@ import pytest
 
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.errors import InvalidInput, JournalUnavailable
+from rebalance_executor.domain.journal import PlanState
 from rebalance_executor.domain.market import Side
-from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.domain.risk_state import NEVER_SET, PROGRAM, KillSwitchRecord, TradingState
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.kill_switch import BEFORE_SENDING, KillSwitch, set_by_operator
@@ -41,7 +41,7 @@ class Fixture:
         )
         self.kill_switch = KillSwitch(ports, "main")
 
-    def earlier_plan(self, plan: RebalancePlan) -> AbstractContextManager[None]:
+    def earlier_plan(self, plan: PlanState) -> AbstractContextManager[None]:
         raise NotImplementedError
 
     def emit(self, event: LogEvent, **fields: object) -> None:

@@ -2,37 +2,33 @@
 
 Items (``journal_items``): ``ACCOUNT#<account>/LEASE``, and per plan the partition ``PLAN#<account>#<plan_id>`` with
 the sort keys ``PLAN``, ``DOCUMENT#<number>``, ``PARENT#<symbol>``, ``RUN#<epoch>`` and ``RESULT#<number>``. None of
-them expires. The lease item names the account's unfinished plan: the plan's first write sets it, the last removes it.
+them expires. The lease item names the account's unfinished plan, from the plan's first write until its result is
+published.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-from rebalance_executor.adapters.dynamodb import journal_items, risk_items
+from rebalance_executor.adapters.dynamodb import journal_actions, journal_items
+from rebalance_executor.adapters.dynamodb.journal_actions import JournalActions
 from rebalance_executor.adapters.dynamodb.table import (
     ConditionFailed,
     Item,
     Table,
-    TransactionAction,
-    Value,
-    to_attributes,
 )
 from rebalance_executor.domain.errors import DayChanged, Fenced, JournalContradiction, LeaseHeld
 from rebalance_executor.domain.journal import (
     PlanJournal,
-    PlanPhase,
     PlanStart,
     PlanState,
-    RunEnd,
     RunRecord,
     UnfinishedPlan,
 )
 from rebalance_executor.domain.orders import ParentOrder
 from rebalance_executor.domain.result import ExecutionResult
-from rebalance_executor.domain.risk_state import Reservation
 from rebalance_executor.domain.values import format_utc
 from rebalance_executor.execution.ports import Clock, Lease
 
@@ -41,21 +37,6 @@ if TYPE_CHECKING:
 
 PARENTS_PER_TRANSACTION = 88
 """A transaction is limited to 100 actions; lease, plan, run and result or document take up to 11 of them."""
-
-_LEASE, _PLAN, _DAY = "lease", "plan", "day"
-"""Names of the actions in a transaction. The name of the action whose condition failed selects the error."""
-
-_NAMES = {"#day": "day", "#status": "status"}
-"""Reserved words of DynamoDB, which expressions must not contain."""
-_ACQUIRE = "SET epoch = if_not_exists(epoch, :none) + :one, run_id = :run_id, held_until = :until, taken_at = :now"
-_RELEASE = "SET run_id = :released"
-_LEASE_IS_FREE = "attribute_not_exists(epoch) OR held_until < :now OR run_id = :released"
-_LEASE_IS_OURS = "epoch = :epoch AND run_id = :run_id"
-_NO_OTHER_PLAN = f"{_LEASE_IS_OURS} AND (attribute_not_exists(plan_id) OR plan_id = :plan)"
-_SET_UNFINISHED = "SET plan_id = :plan, account = :account, #day = :unfinished, #status = :since"
-_FINISH = f"{_RELEASE} REMOVE plan_id, account, #day, #status"
-_PLAN_IS_WRITABLE = "attribute_not_exists(pk) OR (content_hash = :hash AND phase <> :finished)"
-_IS_ABSENT = "attribute_not_exists(pk)"
 
 
 class DynamoJournal:
@@ -81,6 +62,7 @@ class DynamoJournal:
         parents_per_transaction: int = PARENTS_PER_TRANSACTION,
     ) -> None:
         self._table = Table(client, table, clock)
+        self._actions = JournalActions(table)
         self._parents_per_transaction = parents_per_transaction
 
     # --- lease -------------------------------------------------------------------------------------------
@@ -101,8 +83,8 @@ class DynamoJournal:
         try:
             item = self._table.update(
                 journal_items.lease_key(account),
-                _ACQUIRE,
-                _LEASE_IS_FREE,
+                journal_actions.ACQUIRE,
+                journal_actions.LEASE_IS_FREE,
                 {
                     ":none": 0,
                     ":one": 1,
@@ -129,12 +111,18 @@ class DynamoJournal:
             run_id=run_id,
             expires_at=datetime.fromisoformat(str(item["held_until"])),
             unfinished_plan_id=str(unfinished) if unfinished is not None else None,
+            has_result="result_at" in item,
         )
 
     def release(self, lease: Lease) -> None:
         """Release the lease. Do nothing if it was released before or if another run has taken it over."""
         try:
-            self._table.update(journal_items.lease_key(lease.account), _RELEASE, _LEASE_IS_OURS, _release_values(lease))
+            self._table.update(
+                journal_items.lease_key(lease.account),
+                journal_actions.RELEASE,
+                journal_actions.LEASE_IS_OURS,
+                journal_actions.release_values(lease),
+            )
         except ConditionFailed:
             return
 
@@ -225,27 +213,45 @@ class DynamoJournal:
         """
         *before, last = journal_items.parent_batches(plan, parents, self._parents_per_transaction)
         reservation = start.reservation if start is not None else None
-        actions = [self._set_unfinished(lease, plan), self._put_plan(plan, journal_items.plan_item(plan, lease.epoch))]
+        actions = [
+            self._actions.set_unfinished(lease, plan),
+            self._actions.put_plan(plan, journal_items.plan_item(plan, lease.epoch)),
+        ]
         if start is not None:
             pieces = journal_items.document_items(plan, start.document)
-            actions += [self._put("document", piece) for piece in pieces]
+            actions += [self._actions.put("document", piece) for piece in pieces]
         if reservation is not None:
-            actions += self._reserve(lease, reservation)
+            actions += self._actions.reserve(lease, reservation)
         if run is not None:
-            actions.append(self._put("run", journal_items.run_item(plan, run)))
+            actions.append(self._actions.put("run", journal_items.run_item(plan, run)))
         try:
             self._write_parents(lease, plan, before)
-            self._table.transact([*actions, *map(self._put_parent, last)])
+            self._table.transact([*actions, *map(self._actions.put_parent, last)])
         except ConditionFailed as failure:
-            if reservation is not None and failure.failed == {_DAY}:
+            if reservation is not None and failure.failed == {journal_actions.DAY}:
                 raise DayChanged(
                     f"another plan of account {lease.account} started at the same time; this plan is redelivered",
                     day=reservation.before.on,
                 ) from None
             _raise_typed(lease, plan, failure)
 
-    def finish(self, lease: Lease, plan: PlanState, *, parents: Iterable[ParentOrder], result: ExecutionResult) -> None:
-        """Write the final state and the result, complete the run's record and release the lease, atomically.
+    def finish(
+        self,
+        lease: Lease,
+        plan: PlanState,
+        *,
+        parents: Iterable[ParentOrder],
+        result: ExecutionResult,
+        to_publish: bool = False,
+    ) -> None:
+        """Write the final state and the result, and complete the run's record, atomically.
+
+        Args:
+            lease: the account's lease. It is released, unless the result is to be published.
+            plan: the final state.
+            parents: the parents that changed since the last write.
+            result: the result.
+            to_publish: keep the lease, and name the plan in it, until ``mark_published``.
 
         Raises:
             Fenced: the lease is no longer ours.
@@ -253,122 +259,55 @@ class DynamoJournal:
             JournalUnavailable: the write may or may not have taken effect; the next run reads the journal.
         """
         *before, last = journal_items.parent_batches(plan, parents, self._parents_per_transaction)
-        actions = [
-            self._finish_plan(lease, plan),
-            self._put_plan(plan, journal_items.plan_item(plan, lease.epoch, result)),
-            self._complete_run(lease, plan, result),
-            *(self._put("result", item, _IS_ABSENT) for item in journal_items.result_items(plan, result)),
+        if to_publish:
+            actions = [self._actions.set_unpublished(lease, plan, result)]
+        else:
+            actions = [self._actions.finish_plan(lease, plan.plan_id)]
+        actions += [
+            self._actions.put_plan(plan, journal_items.plan_item(plan, lease.epoch, result)),
+            self._actions.complete_run(lease, plan, result),
+            *map(self._actions.put_result, journal_items.result_items(plan, result)),
         ]
         try:
             self._write_parents(lease, plan, before)
-            self._table.transact([*actions, *map(self._put_parent, last)])
+            self._table.transact([*actions, *map(self._actions.put_parent, last)])
         except ConditionFailed as failure:
             stored = self.result(plan.account, plan.plan_id)
             if stored is None or not journal_items.same_result(stored, result):
                 _raise_typed(lease, plan, failure)
-            self.release(lease)  # an earlier request wrote this result, and its response was lost
+            if not to_publish:
+                self.release(lease)  # an earlier request wrote this result, and its response was lost
 
-    def mark_published(self, account: str, plan_id: str, channels: Collection[str], at: datetime) -> None:
-        """Record that the result was published on these channels at ``at``. Do nothing for an unfinished plan.
+    def mark_published(self, lease: Lease, plan_id: str, channels: Collection[str], at: datetime) -> None:
+        """Record that the result was published on these channels at ``at``, and release the lease, atomically.
+
+        Do nothing if the lease is no longer ours, or if the plan has no result.
 
         Raises:
             JournalUnavailable: the record may or may not have been written.
         """
-        key = journal_items.plan_key(account, plan_id)
-        values: dict[str, Value] = {":at": journal_items.iso(at), ":finished": PlanPhase.FINISHED.value}
+        actions = [self._actions.finish_plan(lease, plan_id)]
+        if channels:
+            actions.append(self._actions.mark_published(lease.account, plan_id, channels, at))
         try:
-            self._table.update(key, journal_items.published_update(channels), "phase = :finished", values)
+            self._table.transact(actions)
         except ConditionFailed:
             return
 
     def _write_parents(self, lease: Lease, plan: PlanState, batches: Iterable[Sequence[Item]]) -> None:
         for batch in batches:
-            self._table.transact([self._check_lease(lease), self._check_plan(plan), *map(self._put_parent, batch)])
-
-    # --- actions of a transaction ------------------------------------------------------------------------
-
-    def _check_lease(self, lease: Lease) -> TransactionAction:
-        key = {"Key": to_attributes(journal_items.lease_key(lease.account))}
-        return self._action(_LEASE, "ConditionCheck", key, _LEASE_IS_OURS, _lease_values(lease))
-
-    def _set_unfinished(self, lease: Lease, plan: PlanState) -> TransactionAction:
-        """Check the lease, and name the plan as the account's unfinished one unless another plan is."""
-        values: dict[str, Value] = {
-            ":plan": plan.plan_id,
-            ":account": plan.account,
-            ":unfinished": journal_items.UNFINISHED,
-            ":since": journal_items.iso(plan.started_at),
-            **_lease_values(lease),
-        }
-        return self._update_lease(lease, _SET_UNFINISHED, values)
-
-    def _finish_plan(self, lease: Lease, plan: PlanState) -> TransactionAction:
-        return self._update_lease(lease, _FINISH, {":plan": plan.plan_id, **_release_values(lease)})
-
-    def _update_lease(self, lease: Lease, expression: str, values: Mapping[str, Value]) -> TransactionAction:
-        update = {
-            "Key": to_attributes(journal_items.lease_key(lease.account)),
-            "UpdateExpression": expression,
-            "ExpressionAttributeNames": _NAMES,
-        }
-        return self._action(_LEASE, "Update", update, _NO_OTHER_PLAN, values)
-
-    def _check_plan(self, plan: PlanState) -> TransactionAction:
-        key = {"Key": to_attributes(journal_items.plan_key(plan.account, plan.plan_id))}
-        return self._action(_PLAN, "ConditionCheck", key, _PLAN_IS_WRITABLE, _plan_values(plan))
-
-    def _put_plan(self, plan: PlanState, item: Item) -> TransactionAction:
-        return self._action(_PLAN, "Put", {"Item": to_attributes(item)}, _PLAN_IS_WRITABLE, _plan_values(plan))
-
-    def _reserve(self, lease: Lease, reservation: Reservation) -> list[TransactionAction]:
-        """Put the day's usage, if it is unchanged or if this plan was the last to change it, and the started plan."""
-        unchanged = "plans = :plans" if reservation.before.plans else _IS_ABSENT
-        values: dict[str, Value] = {":plan": reservation.plan.plan_id}
-        if reservation.before.plans:
-            values[":plans"] = reservation.before.plans
-        usage = {"Item": to_attributes(risk_items.usage_item(lease.account, reservation))}
-        started = risk_items.started_plan_item(lease.account, reservation.after.on, reservation.plan)
-        return [
-            self._action(_DAY, "Put", usage, f"{unchanged} OR last_plan = :plan", values),
-            self._put("started plan", started),
-        ]
-
-    def _put_parent(self, item: Item) -> TransactionAction:
-        return self._put("parent", item)
-
-    def _put(self, name: str, item: Item, condition: str | None = None) -> TransactionAction:
-        return self._action(name, "Put", {"Item": to_attributes(item)}, condition, {})
-
-    def _complete_run(self, lease: Lease, plan: PlanState, result: ExecutionResult) -> TransactionAction:
-        """Complete the run's record, or create it if the run wrote nothing before its result."""
-        key: Item = {"pk": journal_items.plan_pk(plan.account, plan.plan_id), "sk": journal_items.run_sk(lease.epoch)}
-        values: dict[str, Value] = {
-            **_lease_values(lease),
-            ":ended": journal_items.iso(result.execution_timestamp),
-            ":end": RunEnd.COMPLETED.value,
-        }
-        expression = (
-            "SET epoch = :epoch, run_id = :run_id, started_at = if_not_exists(started_at, :ended), "
-            "ended_at = :ended, #end = :end"
-        )
-        names = {"#end": "end"}  # a reserved word of DynamoDB
-        update = {"Key": to_attributes(key), "UpdateExpression": expression, "ExpressionAttributeNames": names}
-        return self._action("run", "Update", update, None, values)
-
-    def _action(
-        self, name: str, kind: str, request: Mapping[str, Any], condition: str | None, values: Mapping[str, Value]
-    ) -> TransactionAction:
-        fields: dict[str, Any] = {"TableName": self._table.name, **request}
-        if condition is not None:
-            fields["ConditionExpression"] = condition
-        if values:
-            fields["ExpressionAttributeValues"] = to_attributes(values)
-        return TransactionAction(name, {kind: fields})
+            self._table.transact(
+                [
+                    self._actions.check_lease(lease),
+                    self._actions.check_plan(plan),
+                    *map(self._actions.put_parent, batch),
+                ]
+            )
 
 
 def _raise_typed(lease: Lease, plan: PlanState, failure: ConditionFailed) -> NoReturn:
     """Raise the error of a write whose condition was false. A lost lease comes first: its run must write nothing."""
-    if _LEASE in failure.failed:
+    if journal_actions.LEASE in failure.failed:
         raise Fenced(
             f"epoch {lease.epoch} no longer holds account {lease.account}: another run took over",
             epoch=lease.epoch,
@@ -379,18 +318,6 @@ def _raise_typed(lease: Lease, plan: PlanState, failure: ConditionFailed) -> NoR
         plan_content_hash=plan.content_hash,
         phase=plan.phase,
     ) from None
-
-
-def _lease_values(lease: Lease) -> dict[str, Value]:
-    return {":epoch": lease.epoch, ":run_id": lease.run_id}
-
-
-def _release_values(lease: Lease) -> dict[str, Value]:
-    return {":released": journal_items.RELEASED, **_lease_values(lease)}
-
-
-def _plan_values(plan: PlanState) -> dict[str, Value]:
-    return {":hash": plan.content_hash, ":finished": PlanPhase.FINISHED.value}
 
 
 def _has_prefix(item: Item, prefix: str) -> bool:

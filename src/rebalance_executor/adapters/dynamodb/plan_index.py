@@ -5,15 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING
 
 from rebalance_executor.adapters.dynamodb.journal_items import UNFINISHED, unfinished_from
-from rebalance_executor.adapters.dynamodb.table import Table
+from rebalance_executor.adapters.dynamodb.table import TableAdapter
 from rebalance_executor.domain.journal import UnfinishedPlan
-from rebalance_executor.execution.ports import Clock
-
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
 
 INDEX = "plans-by-day"
 """Keys ``day`` and ``status``: of a plan, its UTC date of start and ``in_progress`` or the result's status; of a lease
@@ -29,17 +24,8 @@ class ListedPlan:
     status: str
 
 
-class DynamoPlanIndex:
-    """Implementation of ``PlanIndex``.
-
-    Args:
-        client: a DynamoDB client with ``aws.client_config``.
-        table: the execution table's name.
-        clock: waits between retries.
-    """
-
-    def __init__(self, client: DynamoDBClient, table: str, clock: Clock) -> None:
-        self._table = Table(client, table, clock)
+class DynamoPlanIndex(TableAdapter):
+    """Implementation of ``PlanIndex``."""
 
     def plans_of(self, day: date, status: str | None = None) -> Iterator[ListedPlan]:
         """Yield the plans started on this day (UTC), with this status or with any.

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rebalance_executor.adapters.dynamodb import journal_items, risk_items
-from rebalance_executor.adapters.dynamodb.table import ConditionFailed, Table, TransactionAction, Value, to_attributes
+from rebalance_executor.adapters.dynamodb.table import (
+    ConditionFailed,
+    TableAdapter,
+    TransactionAction,
+    Value,
+    to_attributes,
+)
 from rebalance_executor.domain.errors import InvalidInput
 from rebalance_executor.domain.risk_state import AccountBinding, KillSwitchRecord, RiskState
-from rebalance_executor.execution.ports import Clock
-
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
 
 _BIND = "SET account = :account, bound_at = if_not_exists(bound_at, :at)"
 _IS_UNBOUND_OR_OURS = "attribute_not_exists(pk) OR account = :account"
@@ -21,17 +23,8 @@ _IS_IDLE = "attribute_not_exists(plan_id) AND (attribute_not_exists(epoch) OR he
 """Condition on a lease: no run holds it, and no plan of the account is unfinished."""
 
 
-class DynamoRiskStore:
-    """Implementation of ``RiskStore``.
-
-    Args:
-        client: a DynamoDB client with ``aws.client_config``.
-        table: the name of the journal's table.
-        clock: waits between retries.
-    """
-
-    def __init__(self, client: DynamoDBClient, table: str, clock: Clock) -> None:
-        self._table = Table(client, table, clock)
+class DynamoRiskStore(TableAdapter):
+    """Implementation of ``RiskStore``."""
 
     def load(self, account: str, day: date) -> RiskState:
         """Return the kill switch and the reservations of this trading day.

@@ -227,6 +227,19 @@ class Table:
         raise AssertionError("unreachable: the last attempt returns or raises")  # pragma: no cover
 
 
+class TableAdapter:
+    """An adapter that needs nothing but the table.
+
+    Args:
+        client: a DynamoDB client with ``aws.client_config``.
+        table: the name of the execution table.
+        clock: waits between retries.
+    """
+
+    def __init__(self, client: DynamoDBClient, table: str, clock: Clock) -> None:
+        self._table = Table(client, table, clock)
+
+
 def _cancellation_reasons(error: ClientError) -> list[str]:
     """Return why a transaction was canceled, one reason per action: ``None`` if the action is not the cause."""
     if error_code(error) != "TransactionCanceledException":
