@@ -468,8 +468,8 @@ def test_every_outcome_has_a_tone_in_the_report(outcome: Outcome) -> None:
     assert styles.outcome_tone(one) in {"good", "warn", "bad", "dim"}
 
 
-def test_every_event_of_an_item_ends_the_item_except_a_reduced_quantity() -> None:
+def test_every_event_of_an_item_ends_the_item_except_those_of_its_size() -> None:
     events = {event for event in LogEvent if event.value.startswith("item.")}
 
-    assert events - set(progress.ITEM_STAGES) == {LogEvent.ITEM_SCALED}
+    assert events - set(progress.ITEM_STAGES) == {LogEvent.ITEM_SCALED, LogEvent.ITEM_RETARGETED}
     assert all(stage.is_settled for stage in progress.ITEM_STAGES.values())
