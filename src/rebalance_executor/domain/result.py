@@ -187,6 +187,11 @@ class ExecutionResult(_Dto):
         return sum_of_cents(abs(order.planned_trade_amount) for order in self.traded)
 
     @property
+    def is_sized_by_target(self) -> bool:
+        """True if targets decided about the dollars, so that they differ from those of the plan."""
+        return self.size_by is not SizeBy.TRADE_AMOUNT
+
+    @property
     def requested_dollars(self) -> Decimal:
         """Dollars asked for by the traded items, unsigned: the planned ones unless they were sized by a target."""
         return sum_of_cents(abs(order.requested_trade_amount) for order in self.traded)

@@ -22,7 +22,7 @@ from tests.support.properties import decimals, property_test
 
 D = Decimal
 VALUE, WEIGHT, AMOUNT = SizeBy.TARGET_VALUE, SizeBy.TARGET_WEIGHT, SizeBy.TRADE_AMOUNT
-BAND = {"no_trade_band": "0.01"}
+BAND: dict[str, Any] = {"no_trade_band": "0.01"}
 """$1,000 of an equity of $100,000."""
 
 
@@ -45,11 +45,11 @@ def sized(
     return size(item, snapshot, ExecutionConfig.model_validate(settings), NOW, on)
 
 
-def buy(amount: str = "2000", **fields: object) -> RebalancePlanItem:
+def buy(amount: str = "2000", **fields: Any) -> RebalancePlanItem:
     return an_item(amount=amount, **{"target_value": "10000", "target_weight": "0.1"} | fields)
 
 
-def sell(amount: str = "-2000", **fields: object) -> RebalancePlanItem:
+def sell(amount: str = "-2000", **fields: Any) -> RebalancePlanItem:
     return an_item(action="SELL", amount=amount, **{"target_value": "10000", "target_weight": "0.1"} | fields)
 
 
@@ -99,7 +99,7 @@ def test_item_asks_for_the_dollars_to_its_target(
 def test_nothing_is_traded_against_the_side_of_the_plan(item: RebalancePlanItem, held: str, size_by: SizeBy) -> None:
     parent = sized(item, held, basis(size_by))
     assert end(parent) == (Outcome.SKIPPED, Code.NO_TRADE_NEEDED)
-    assert (parent.qty, parent.requested_amount, parent.settled_at) == (0, 0, NOW)
+    assert (parent.qty, parent.requested_amount, parent.settled_at) == (D(0), D(0), NOW)
     assert round_whole_shares([parent], lambda _: True) == [parent]
 
 
@@ -123,7 +123,7 @@ def test_denial_of_a_drift_names_both_amounts() -> None:
     assert parent.message == (
         "the target asks for $7,010, the plan for $2,000; max_drift_tolerance allows $5,000 of difference"
     )
-    assert (parent.qty, parent.requested_amount) == (0, D(7010))
+    assert (parent.qty, parent.requested_amount) == (D(0), D(7010))
 
 
 def test_basis_of_a_plan_is_its_tolerance_and_the_live_equity() -> None:
@@ -148,7 +148,7 @@ def test_basis_of_a_plan_is_its_tolerance_and_the_live_equity() -> None:
     ],
 )
 def test_item_that_needs_an_unknown_equity_is_denied(
-    size_by: SizeBy, settings: dict[str, str], equity: str | None, expected: str | None
+    size_by: SizeBy, settings: dict[str, Any], equity: str | None, expected: str | None
 ) -> None:
     account = replace(an_account(), equity=D(equity) if equity is not None else None)
     on = SizingBasis.of(a_plan(size_by=size_by), account, ExecutionConfig())
@@ -205,7 +205,10 @@ def test_target_within_the_smallest_order_is_reached_unless_the_plan_never_could
 def test_whole_shares_are_rounded_to_the_re_targeted_dollars() -> None:
     near = sized(buy(), "999.3", basis(), fractionable=False)
     other = replace(sized(buy(), "990.6", basis(), fractionable=False), symbol="XYZ")
-    assert [(p.qty, p.outcome) for p in round_whole_shares([near, other], lambda _: True)] == [(1, None), (9, None)]
+    assert [(p.qty, p.outcome) for p in round_whole_shares([near, other], lambda _: True)] == [
+        (D(1), None),
+        (D(9), None),
+    ]
 
     below = sized(buy(), "999.95", basis(), quote=a_quote("9.99", "10.01"), fractionable=False)
     assert round_whole_shares([below], lambda _: True) == [below]
@@ -256,7 +259,7 @@ def test_band_does_not_apply_to_the_dollars_of_the_plan() -> None:
 @pytest.mark.parametrize("sign", [1, -1], ids=["buy", "sell"])
 @pytest.mark.parametrize("size_by", SizeBy)
 def test_smaller_trade_is_skipped(
-    settings: dict[str, str], amount: str, sign: int, size_by: SizeBy, *, is_traded: bool
+    settings: dict[str, Any], amount: str, sign: int, size_by: SizeBy, *, is_traded: bool
 ) -> None:
     item = buy(amount) if sign > 0 else sell(f"-{amount}")
     held = str(1000 - sign * D(amount) / 10)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -28,7 +29,7 @@ def p4(**fields: object) -> RebalancePlan:
     return RebalancePlan.parse(a_plan(an_item()).model_dump() | {"items": [sell()]} | fields)
 
 
-def fallen(**settings: object) -> FakePorts:
+def fallen(**settings: Any) -> FakePorts:
     fakes = FakePorts(**settings)
     fakes.broker.set_quote("AAA", "91.66", "91.68")
     fakes.broker.shares["AAA"] = D(120)
@@ -91,7 +92,7 @@ def test_target_weight_without_equity_is_denied_and_sends_nothing() -> None:
         ({"no_trade_band": "0.02"}, Code.WITHIN_BAND),
     ],
 )
-def test_plan_whose_items_need_no_trade_is_a_success(settings: dict[str, object], code: Code) -> None:
+def test_plan_whose_items_need_no_trade_is_a_success(settings: dict[str, Any], code: Code) -> None:
     fakes = fallen(**settings)
     fakes.broker.equity = D(100_000)
     result = fakes.execute(p4(size_by="target_value"))
