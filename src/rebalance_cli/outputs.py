@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from rebalance_executor.domain.plan import Action
+from rebalance_executor.domain.plan import Action, SizeBy
 from rebalance_executor.domain.result import ExecutionResult, ExecutionStatus, OrderResult
 from rebalance_executor.domain.risk_state import KillSwitchRecord, TradingState
 from rebalance_executor.domain.values import Amount, Timestamp
@@ -210,6 +210,9 @@ class PreviewOrder(Answer):
     code: str | None
     message: str | None
     planned_amount: Amount = Field(description="Amount in the plan, in dollars, signed.")
+    requested_amount: Amount = Field(
+        description="Dollars asked for, signed: those of the plan or, sized by a target, those to it; 0 for a HOLD."
+    )
     qty: Amount = Field(description="Shares that would be ordered.")
     requested_qty: Amount = Field(description="Shares that the plan asks for; 0 if the item cannot be sized.")
     as_planned: bool = Field(
@@ -231,6 +234,8 @@ class Preview(Answer):
     account_number: str | None = Field(description="Account number at the broker; null if the broker was not asked.")
     paper: bool
     content_hash: str
+    size_by: SizeBy = Field(description="Field of the items that sizes their orders.")
+    equity: Amount | None = Field(description="Live equity in dollars; null if unknown.")
     code: str | None = Field(description="Code if the plan as a whole would be denied.")
     message: str | None
     orders: tuple[PreviewOrder, ...]

@@ -126,7 +126,7 @@ def _executed_again(*_: Any, execute: Callable[[], Any], **__: Any) -> Any:
     return execute()
 
 
-def _all_marked_not_sent(outbox: Outbox, work: UnitOfWork) -> None:
+def _all_marked_not_sent(outbox: Outbox, work: UnitOfWork, **_: Any) -> None:
     for parent in list(work.parents.values()):
         if parent.open_child is not None:
             work.update_child(parent.symbol, replace(parent.open_child, state=ChildState.NOT_SENT))

@@ -1,4 +1,4 @@
-"""Deliberate bugs that show only in the account: its unfinished plans, its cash and positions, its name, old prices."""
+"""Deliberate bugs of the account: its unfinished plans, cash, positions and name, old prices, targets."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from rebalance_executor.adapters.dynamodb import journal_actions
 from rebalance_executor.adapters.dynamodb.delivery_log import DynamoDeliveryLog
 from rebalance_executor.adapters.dynamodb.journal import DynamoJournal
 from rebalance_executor.adapters.dynamodb.risk_store import DynamoRiskStore
+from rebalance_executor.domain import controls, sizing, targets
 from rebalance_executor.domain.errors import PlanChanged
+from rebalance_executor.domain.plan import SizeBy
 from rebalance_executor.execution.executor import Executor
 from rebalance_executor.execution.holdings import Holdings
 from rebalance_executor.execution.lost_orders import LostOrders
@@ -82,6 +84,15 @@ def _refused_by_a_claim() -> Callable[..., Any]:
     return refused
 
 
+def _sized_by_amount() -> Callable[..., Any]:
+    request = targets.request
+
+    def requested(item: Any, value: Any, basis: Any, config: Any) -> Any:
+        return request(item, value, replace(basis, size_by=SizeBy.TRADE_AMOUNT), config)
+
+    return requested
+
+
 ACCOUNT_BUGS: dict[str, list[Replacement]] = {
     "an unfinished plan of the account is ignored": [
         (DynamoJournal, "acquire", _without_unfinished),
@@ -112,6 +123,12 @@ ACCOUNT_BUGS: dict[str, list[Replacement]] = {
     "orders keep working after an error": [(Executor, "withdraw", lambda: nothing)],
     "every delivery reads the latest version of a plan": [(DynamoDeliveryLog, "pin", lambda: _not_pinned)],
     "a deleted object refuses a plan that was delivered before": [(DynamoDeliveryLog, "pinned", lambda: _none_pinned)],
+    "targets are ignored": [(sizing, "request", _sized_by_amount)],
+    "re-targeting has no bound": [
+        (targets, "_beyond_tolerance", lambda: nothing),
+        (controls, "_drifted", lambda: nothing),
+    ],
+    "the no-trade band is ignored": [(targets, "_within_band", lambda: nothing)],
     "a claim with other content refuses a plan": [(_Execution, "run_unclaimed", _refused_by_a_claim)],
 }
 """By name: what each bug replaces."""

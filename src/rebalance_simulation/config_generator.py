@@ -92,6 +92,16 @@ _OVERRIDES: tuple[Mapping[str, object], ...] = (
 )
 
 
+_TARGETS: Mapping[str, tuple[object, ...]] = {
+    "size_by": ("target_value", "target_weight"),
+    "no_trade_band": ("0.001", "0.02", "0.1"),
+    "trade_to": ("band_edge",),
+    "minimum_trade_dollars": (30, 800),
+    "minimum_trade_weight": ("0.001", "0.03"),
+}
+"""Bands and minimum trades. A history with ``Trait.TARGETS`` has two to five of these settings."""
+
+
 @cache
 def _base_config(  # noqa: PLR0913 - each argument is drawn
     style: str, wait: int, children: int, minutes: int, conflicting: str, rate: int, lease_wait: int = 0
@@ -113,7 +123,7 @@ def _base_config(  # noqa: PLR0913 - each argument is drawn
 @cache
 def _valid(name: str, number: int) -> object:
     """Return an entry of the tables above as a field of the configuration. Validated once."""
-    return getattr(ExecutionConfig.model_validate({name: {**_TIGHT, **_UNUSUAL}[name][number]}), name)
+    return getattr(ExecutionConfig.model_validate({name: {**_TIGHT, **_UNUSUAL, **_TARGETS}[name][number]}), name)
 
 
 @cache
@@ -133,7 +143,8 @@ def config(rng: Random, traits: Collection[Trait]) -> ExecutionConfig:
         rng.choice((0, 0, 12, 150)),
     )
     changed: dict[str, object] = {}
-    for trait, table in ((Trait.TIGHT_LIMITS, _TIGHT), (Trait.UNUSUAL_SETTINGS, _UNUSUAL)):
+    tables = ((Trait.TIGHT_LIMITS, _TIGHT), (Trait.UNUSUAL_SETTINGS, _UNUSUAL), (Trait.TARGETS, _TARGETS))
+    for trait, table in tables:
         if trait in traits:
             for name in rng.sample(sorted(table), rng.randint(2, 5)):
                 changed[name] = _valid(name, rng.randrange(len(table[name])))

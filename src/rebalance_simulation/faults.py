@@ -173,6 +173,7 @@ class Trait(StrEnum):
     MANY_PLANS = "many plans for the cash of one"
     POINTERS = "plans in S3, named without a version"
     HALF_CENTS = "symbols with half-cent ticks"
+    TARGETS = "plans sized by their targets"
 
 
 RARE = {
@@ -197,6 +198,7 @@ RARE = {
     Trait.REJECTS: 0.06,
     Trait.BUSY_PERSON: 0.12,
     Trait.MANY_PLANS: 0.1,
+    Trait.TARGETS: 0.2,
 }
 """Probabilities of the traits that are rarer than others, because most of them leave less to trade."""
 

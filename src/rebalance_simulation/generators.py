@@ -240,6 +240,8 @@ def messages(rng: Random, traits: Collection[Trait], start: datetime) -> list[Me
         if has_many or Trait.BUSY_PERSON in traits:
             items = _greedy_items(rng)
         fields: dict[str, object] = {"execution_urgency": rng.choice(("LOW", "NORMAL", "HIGH", "URGENT"))}
+        if Trait.TARGETS in traits:
+            fields |= {"size_by": rng.choice(_SIZES), "max_drift_tolerance": rng.choice(("1", "1", "0.03"))}
         if Trait.TWO_NAMES in traits and rng.random() < 0.5:
             fields["account"] = OTHER_ACCOUNT
         document = plan(f"plan-{number}", items, start, **fields)
@@ -248,6 +250,10 @@ def messages(rng: Random, traits: Collection[Trait], start: datetime) -> list[Me
         changed = drawn[0].document | {"items": [item(SYMBOLS[0], "BUY", 55)]}
         drawn.append(Message("plan-0", changed, "direct"))
     return drawn
+
+
+_SIZES = (None, "trade_amount", "target_value", "target_value", "target_weight", "target_weight")
+"""What sizes a plan with ``Trait.TARGETS``; None leaves it to the configuration."""
 
 
 def last_message(lost: Message, at: datetime) -> Message:

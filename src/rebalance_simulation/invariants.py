@@ -28,6 +28,7 @@ from rebalance_simulation.invariants_account import PREFIX, AccountInvariants, P
 from rebalance_simulation.invariants_evidence import EvidenceInvariants
 from rebalance_simulation.invariants_journal import check_listed, check_transition, exposure
 from rebalance_simulation.invariants_requests import RequestInvariants
+from rebalance_simulation.invariants_targets import TargetInvariants
 from rebalance_simulation.invocation import Invocation
 from rebalance_simulation.violation import Violation
 from rebalance_simulation.world_view import WorldView
@@ -72,6 +73,7 @@ class InvariantChecker:
         self.requests = RequestInvariants(world)
         self._account = AccountInvariants(world, lambda order_id: self._intents.get(order_id, (None, ""))[0])
         self._evidence = EvidenceInvariants(world)
+        self._targets = TargetInvariants(world.config)
 
     # --- journal: intents do not change, settled orders stay settled ---------------------------------------
 
@@ -81,8 +83,10 @@ class InvariantChecker:
         if journal is None:
             return
         key = (journal.plan.account, journal.plan.plan_id)
+        document = None
         if key not in self._plans:
             self._check_age(journal.plan)
+            document = self._world.ledger.document(pk)
         # One write can pass the gate and scale the buys, and it can be stored in parts.
         may_scale = self._plans.get(key, journal.plan).phase is PlanPhase.SELLS or journal.plan.phase is PlanPhase.SELLS
         self._plans[key] = journal.plan
@@ -91,6 +95,8 @@ class InvariantChecker:
             before = parents.get(symbol)
             if before is parent:
                 continue
+            if document is not None:
+                self._targets.check(journal.plan, document, parent)
             if before is not None:
                 check_transition(before, parent, may_scale=may_scale, is_finished=key in self.results)
             parents[symbol] = parent

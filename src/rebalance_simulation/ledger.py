@@ -10,6 +10,7 @@ from rebalance_executor.adapters.dynamodb import journal_items, risk_items
 from rebalance_executor.adapters.dynamodb.table import Item, from_attributes, to_attributes
 from rebalance_executor.domain.journal import PlanJournal, UnfinishedPlan
 from rebalance_executor.domain.orders import ParentOrder
+from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.domain.result import ExecutionResult
 from rebalance_executor.domain.risk_state import KillSwitchRecord, RiskState
 from rebalance_executor.execution.ports import Lease
@@ -45,6 +46,12 @@ class Ledger:
                     parents[parent.symbol] = parent
         result = self._result(pk, partition)
         return PlanJournal(state, parents, result=result, published=journal_items.published_channels(plan_item))
+
+    def document(self, pk: str) -> RebalancePlan | None:
+        """Return the plan as it is stored in this partition, or None if it is not."""
+        partition = self._table.partition(pk)
+        pieces = [partition[sk] for sk in sorted(partition) if sk.startswith(journal_items.DOCUMENT)]
+        return journal_items.document_from([*map(from_attributes, pieces)])
 
     def lease(self, account: str) -> Lease | None:
         """Return the account's lease, expired or not; None if no run holds it."""

@@ -28,6 +28,7 @@ _DRAWN_ONLY = {
     Trait.BUSY_PERSON,
     Trait.MANY_PLANS,
     Trait.HALF_CENTS,
+    Trait.TARGETS,
 }
 """Traits that change hours, configuration or plans, and apply only if these are drawn."""
 

@@ -226,7 +226,7 @@ def test_csv_report_has_one_row_per_order_at_the_broker(executed: Terminal) -> N
         ("ZZZ", "DENIED", ""),
         ("CCC", "SKIPPED", ""),
     ]
-    assert rows[0]["success"] == "true"
+    assert (rows[0]["success"], rows[0]["size_by"]) == ("true", "trade_amount")
 
 
 def test_report_of_a_day_contains_every_plan_and_ends_with_the_worst_exit_code(executed: Terminal) -> None:

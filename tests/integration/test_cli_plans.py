@@ -160,6 +160,34 @@ def test_preview_scales_buys_to_the_cash(terminal: Terminal) -> None:
     assert [(o["requested_qty"], o["as_planned"]) for o in answer["orders"]] == [("20", False), ("9", False)]
 
 
+def test_preview_of_targets_shows_both_dollars_and_predicts_the_result(terminal: Terminal) -> None:
+    items = [
+        sell("AAA", "500", target_value="4700", current_value="5200"),
+        buy("BBB", "500", target_value="500.50"),
+        buy("CCC", "300", target_value="0"),
+    ]
+    path = terminal.file(plan(*items, size_by="target_value"))
+    answer = terminal.json("cli/preview", "preview", path)
+    shown = " ".join(terminal.type("preview", path).stdout.split())
+    result = terminal.world.deliver(plan(*items, size_by="target_value"))
+
+    assert decisions(answer) == {"AAA": ("send", None), "BBB": ("send", None), "CCC": ("skip", "NO_TRADE_NEEDED")}
+    amounts = [(order["planned_amount"], order["requested_amount"]) for order in answer["orders"]]
+    assert amounts == [("-500", "-300"), ("500", "500.5"), ("300", "0")]
+    assert answer["size_by"] == result["size_by"] == "target_value"
+    asked = [(order["requested_trade_amount"], order["planned_shares"]) for order in result["orders"]]
+    assert asked == [(order["requested_amount"], order["qty"]) for order in answer["orders"]]
+    assert result["status"] == "success_with_skips"
+    assert "NO_TRADE_NEEDED CCC the position is worth $0, its target is $0: nothing to buy" in shown
+    assert "-500.00 -300.00" in shown
+
+
+def test_validate_refuses_weights_that_cannot_size_the_plan(terminal: Terminal) -> None:
+    items = [buy(symbol, "500", target_weight="0.6") for symbol in ("AAA", "BBB")]
+    answer = terminal.json("cli/validate", "validate", terminal.file(plan(*items, size_by="target_weight")), code=2)
+    assert [problem["path"] for problem in answer["problems"]] == ["size_by"]
+
+
 def test_preview_shares_a_shortage_among_equal_priorities(terminal: Terminal) -> None:
     """Group P, P1: the last symbol was skipped before."""
     answer = terminal.json(

@@ -181,6 +181,16 @@ def quotes_of_the_future_are_on_half_cents() -> World:
     return world
 
 
+def targets_are_close_and_far() -> World:
+    """Deliver a plan whose items are 100 dollars from their target, within the band, and beyond its tolerance."""
+    config = steady_config().model_copy(update={"no_trade_band": Decimal("0.02")})
+    held = [{"symbol": "AAA", "qty": "9"}, {"symbol": "BBB", "qty": "60"}]
+    world = margin_world(config=config, positions=held)
+    fields = {"size_by": "target_value", "max_drift_tolerance": "0.04"}
+    world.deliver(plan("plan-1", [item("AAA", "BUY", 700), item("BBB", "SELL", 20)], **fields))
+    return world
+
+
 STORIES: dict[str, Callable[[], World]] = {
     "cash is read once per run": lambda: person_trades_between_two_orders("buy"),
     "positions are read once per run": lambda: person_trades_between_two_orders("sell"),
@@ -199,6 +209,8 @@ STORIES: dict[str, Callable[[], World]] = {
     "asset flags that say no are cached": flags_are_restored_between_two_plans,
     "an impossible date is an untyped error": market_clock_is_beyond_all_bounds,
     "an answer nested too deeply is an untyped error": market_clock_is_beyond_all_bounds,
+    "the no-trade band is ignored": targets_are_close_and_far,
+    "re-targeting has no bound": targets_are_close_and_far,
     "a quote that must not price an order shows a tick": quotes_of_the_future_are_on_half_cents,
 }
 """By name of the bug: a story that the program without bugs survives."""

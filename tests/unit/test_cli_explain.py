@@ -184,3 +184,5 @@ def test_a_step_of_an_order_that_was_not_sized_names_no_quote() -> None:
     order = parent(qty=Decimal(0), arrival=None).settled(Outcome.DENIED, "HALTED", "halted", NOW)
 
     assert texts(explain(order))[0] == "plan: sell $733.58"
+    retargeted = replace(order, target_amount=Decimal("-500.126"))
+    assert texts(explain(retargeted))[0] == "plan: sell $733.58; to the target: $500.13"

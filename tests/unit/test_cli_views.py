@@ -36,6 +36,7 @@ from rebalance_cli.views.result import (
 )
 from rebalance_cli.views.tables import facts, natural_width
 from rebalance_executor.domain.orders import Outcome
+from rebalance_executor.domain.plan import SizeBy
 from rebalance_executor.domain.result import ExecutionResult, ExecutionStatus
 from rebalance_executor.domain.risk_state import TradingState
 from rebalance_executor.execution.events import LogEvent
@@ -198,6 +199,38 @@ def test_sums_include_every_item_and_dollar() -> None:
     assert rows["Buys"][:4] == ["2", "1", "5,601.10", "4,101.10"]
     assert rows["Holds"][0] == "1"
     assert rows["All"][:4] == ["5", "2", "11,944.63", "7,795.08"]
+
+
+TARGETED = (
+    filled("AAPL", "SELL", "10", "100.04", "100.04", "0")
+    | {"planned_trade_amount": "-2000", "requested_trade_amount": "-1000.40"},
+    order(
+        "MSFT",
+        "BUY",
+        "SKIPPED",
+        skip_reason="WITHIN_BAND",
+        error_code="WITHIN_BAND",
+        error_message="near",
+        planned_trade_amount="500",
+        requested_trade_amount="90",
+    ),
+)
+"""Group P, P4, and an item that re-targeting brings into its band."""
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_plan_sized_by_its_targets_shows_both_dollars_and_the_reason_of_a_skip(width: int) -> None:
+    shown = result(*TARGETED, size_by="target_value", orders_succeeded=1)
+    lines = [line.split() for line in text(plan_view(shown, width, None), width).splitlines() if line.strip()]
+    rows = {line[0]: line[1:] for line in lines}
+
+    assert [cell for cell in rows["AAPL"] if "000" in cell] == ["-2,000.00", "-1,000.40", "-1,000.40"]
+    assert {"500.00", "90.00", "skipped"} < set(rows["MSFT"])
+    assert rows["WITHIN_BAND"] == ["MSFT", "near"]
+    assert rows["Sells"][:5] == ["1", "1", "2,000.00", "1,000.40", "1,000.40"]
+    assert rows["Untraded"][0] == "1"
+    assert "1 of 1 orders as planned" in sentence(shown)
+    assert "Sized by target_value" in sentence(shown)
 
 
 @pytest.mark.parametrize(
@@ -402,8 +435,9 @@ def test_a_list_of_plans_fits_into_the_width_and_keeps_id_and_status(width: int)
     assert "phase BUYS, 2 runs" in " ".join(shown.split())
 
 
+@pytest.mark.parametrize("size_by", SizeBy)
 @pytest.mark.parametrize("width", [40, 80, 120])
-def test_a_preview_fits_into_the_width_and_cuts_no_number(width: int) -> None:
+def test_a_preview_fits_into_the_width_and_cuts_no_number(width: int, size_by: SizeBy) -> None:
     order = PreviewOrder(
         symbol="BRK.B",
         action="SELL",
@@ -411,6 +445,7 @@ def test_a_preview_fits_into_the_width_and_cuts_no_number(width: int) -> None:
         code=None,
         message=None,
         planned_amount="-1500",
+        requested_amount="-4450.50",
         qty="11.123456",
         requested_qty="11.123456",
         type="limit",
@@ -426,6 +461,8 @@ def test_a_preview_fits_into_the_width_and_cuts_no_number(width: int) -> None:
         account_number=None,
         paper=True,
         content_hash="a70086e3ab5b",
+        size_by=size_by,
+        equity="100000",
         code=None,
         message=None,
         orders=(order,),
@@ -443,6 +480,8 @@ def test_a_preview_fits_into_the_width_and_cuts_no_number(width: int) -> None:
     assert "…" not in shown
     for word in ("BRK.B", "send", "-4,450.50", "paper"):
         assert word in shown
+    assert (size_by is SizeBy.TRADE_AMOUNT) == ("-1,500.00" not in shown)
+    assert (size_by is SizeBy.TRADE_AMOUNT) == ("equity $100,000.00" not in " ".join(shown.split()))
 
 
 # --- completeness ----------------------------------------------------------------------------------------
@@ -468,8 +507,8 @@ def test_every_outcome_has_a_tone_in_the_report(outcome: Outcome) -> None:
     assert styles.outcome_tone(one) in {"good", "warn", "bad", "dim"}
 
 
-def test_every_event_of_an_item_ends_the_item_except_a_reduced_quantity() -> None:
+def test_every_event_of_an_item_ends_the_item_except_those_of_its_size() -> None:
     events = {event for event in LogEvent if event.value.startswith("item.")}
 
-    assert events - set(progress.ITEM_STAGES) == {LogEvent.ITEM_SCALED}
+    assert events - set(progress.ITEM_STAGES) == {LogEvent.ITEM_SCALED, LogEvent.ITEM_RETARGETED}
     assert all(stage.is_settled for stage in progress.ITEM_STAGES.values())

@@ -15,6 +15,7 @@ from rebalance_cli.report import figures, write_page
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.journal import PlanJournal
 from rebalance_executor.domain.orders import ChildState, Outcome, ParentOrder
+from rebalance_executor.domain.plan import SizeBy
 from rebalance_executor.domain.result_builder import PlanEnd, build_result
 from tests.support.builders import NOW, SELL, a_child, a_filled_child, a_parent, a_plan, a_state, an_item, later
 
@@ -29,7 +30,7 @@ CUT = a_parent(
 )
 
 
-def page(folder: Path, *parents: ParentOrder) -> str:
+def page(folder: Path, *parents: ParentOrder, size_by: SizeBy = SizeBy.TRADE_AMOUNT) -> str:
     """Return the text of the report of a plan with these parents, without the drawings."""
     items = [
         an_item(p.symbol, "SELL" if p.side is SELL else "BUY", "-58.004" if p.side is SELL else "58.004")
@@ -37,8 +38,9 @@ def page(folder: Path, *parents: ParentOrder) -> str:
     ]
     plan = a_plan(*items)
     by_symbol = {parent.symbol: parent for parent in parents}
-    result = build_result(plan, a_state(plan), by_symbol, PlanEnd(later(30), Decimal("0.01")))
-    record = PlanRecord(PlanJournal(a_state(plan), by_symbol, result=result), [], None)
+    state = replace(a_state(plan), size_by=size_by)
+    result = build_result(plan, state, by_symbol, PlanEnd(later(30), Decimal("0.01")))
+    record = PlanRecord(PlanJournal(state, by_symbol, result=result), [], None)
     write_page(folder / "report.html", "plan-1", [record], [])
     text = re.sub(r"<svg.*?</svg>", "", (folder / "report.html").read_text(encoding="utf-8"), flags=re.DOTALL)
     return " ".join(re.sub(r"<[^>]+>", " ", text[text.index("<main>") :]).split())
@@ -53,6 +55,15 @@ def test_u4_report_names_the_order_that_was_cut_by_cash(tmp_path: Path) -> None:
     assert "1 of 2 orders filled as planned" in shown
     assert "SPY BUY cut 2.8000 5.8000" in shown
     assert '<b class="warn">1 of 2</b>' in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_report_of_targets_shows_the_dollars_of_the_plan_and_those_asked_for(tmp_path: Path) -> None:
+    sold = replace(FULL, target_amount=Decimal("-40.10"), planned_amount=Decimal("-58.004"))
+    shown = page(tmp_path, sold, size_by=SizeBy.TARGET_VALUE)
+    assert "of $40.10 by target_value ($58.00 planned)" in shown
+    assert "Plan $ Target $ Dollars" in shown
+    assert "-58.00 -40.10 -11,999.32" in shown
+    assert "Target $" not in page(tmp_path, FULL)
 
 
 def test_u5_sums_of_the_report_are_those_of_its_rows(tmp_path: Path) -> None:

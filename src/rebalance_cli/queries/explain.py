@@ -188,6 +188,8 @@ def _run_steps(record: PlanRecord) -> Iterator[Step]:
 
 def _parent_steps(record: PlanRecord, parent: ParentOrder) -> Iterator[Step]:
     facts = [f"plan: {parent.side.value} ${dollars(abs(parent.planned_amount))}"]
+    if parent.target_amount is not None:
+        facts.append(f"to the target: ${dollars(abs(parent.target_amount))}")
     if parent.arrival is not None:
         quote = parent.arrival
         facts.append(f"arrival quote {price(quote.bid)} / {price(quote.ask)}, mid {price(quote.mid)}")

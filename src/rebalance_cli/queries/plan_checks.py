@@ -24,6 +24,7 @@ def validate_plan(document: object, config: ExecutionConfig, now: datetime) -> V
     ignored = tuple(Problem(path=path, text=text) for path in unknown_fields(document))
     try:
         plan = RebalancePlan.parse(document)
+        plan.check_weights(config.size_by)
     except InvalidInput as error:
         problems = tuple(Problem(path=path, text=text) for path, text in error.problems)
         return Validation(valid=False, plan_id=None, content_hash=None, problems=problems, remarks=ignored)

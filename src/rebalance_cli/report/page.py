@@ -18,7 +18,7 @@ from rebalance_cli.queries.plans import PlanRecord
 from rebalance_cli.report import figures
 from rebalance_cli.report.figures import Gap, Part
 from rebalance_cli.views.styles import outcome_text, outcome_tone, status_tone
-from rebalance_executor.adapters.notification_text import as_planned
+from rebalance_executor.adapters.notification_text import as_planned, requested
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.controls import ORDER_OF_CONTROLS
 from rebalance_executor.domain.market import ZERO
@@ -129,7 +129,7 @@ def _section(record: PlanRecord, result: ExecutionResult) -> Section:
 def _summary(result: ExecutionResult) -> str:
     traded = result.traded
     if not traded:
-        return "There was nothing to trade: every item is a HOLD."
+        return "There was nothing to trade: no item needed a trade."
     if not result.total_trade_value:
         codes = ", ".join(sorted({order.error_code for order in traded if order.error_code is not None}))
         return f"Nothing was traded: {codes or 'no order filled'}."
@@ -157,9 +157,9 @@ def _shortfall(result: ExecutionResult) -> Iterator[str]:
 
 
 def _tiles(result: ExecutionResult) -> Iterator[Tile]:
-    filled, planned, traded = result.filled_dollars, result.planned_dollars, len(result.traded)
-    rate = f"{filled / planned:.1%}" if planned else NONE
-    yield Tile(f"${dollars(filled)}", f"filled, {rate} of ${dollars(planned)} planned")
+    filled, asked, traded = result.filled_dollars, result.requested_dollars, len(result.traded)
+    rate = f"{filled / asked:.1%}" if asked else NONE
+    yield Tile(f"${dollars(filled)}", f"filled, {rate} of {requested(result)}")
     succeeded = result.orders_succeeded
     yield Tile(f"{succeeded} of {traded}", "orders filled as planned", "good" if succeeded == traded else "warn")
     yield _shortfall_tile(result.slippage_bps)

@@ -14,14 +14,18 @@ from rich.text import Text
 from rebalance_cli.formatting import NONE, basis_points, counted, date_and_time, dollars, price, shares
 from rebalance_cli.outputs import Decision, Preview, PreviewOrder, UnfinishedAnswer, Validation
 from rebalance_cli.views.tables import facts, first_fitting, plain_table
-from rebalance_executor.domain.codes import NO_TRADE_NEEDED
+from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.market import ZERO
+from rebalance_executor.domain.plan import SizeBy
 
 DECISIONS = {Decision.SEND: ("send", "green"), Decision.SKIP: ("skip", "dim"), Decision.DENY: ("DENY", "red")}
 """Word and style of each decision."""
 _ALL = ("Symbol", "Side", "Decision", "Shares", "Limit", "Bid", "Ask", "≈ Dollars", "≈ Cost")
+_CELLS = (*_ALL, "Plan $", "Target $")
 _WITHOUT_QUOTE = ("Symbol", "Side", "Decision", "Shares", "Limit", "≈ Dollars", "≈ Cost")
 _NARROW = ("Symbol", "Decision", "Shares", "≈ Dollars")
+_BY_TARGET = ("Symbol", "Side", "Decision", "Shares", "Limit", "Plan $", "Target $", "≈ Dollars")
+_BY_TARGET_NARROW = ("Symbol", "Decision", "Plan $", "Target $")
 HASH_LENGTH = 12
 """Characters of a hash that are printed."""
 
@@ -54,7 +58,9 @@ def validation_view(validation: Validation) -> Group:
 
 def preview_view(preview: Preview, width: int) -> Group:
     """Return what would be sent, skipped and denied, the reasons, and the totals."""
-    variants = ((_ALL, 6), (_ALL, 4), (_WITHOUT_QUOTE, 4), (_WITHOUT_QUOTE, 2), (_NARROW, 2))
+    variants = [(_ALL, 6), (_ALL, 4), (_WITHOUT_QUOTE, 4), (_WITHOUT_QUOTE, 2), (_NARROW, 2)]
+    if preview.size_by is not SizeBy.TRADE_AMOUNT:
+        variants = [(_CELLS, 6), (_BY_TARGET, 6), (_BY_TARGET, 2), (_BY_TARGET_NARROW, 2)]
     table = first_fitting((_table(preview, columns, decimals) for columns, decimals in variants), width)
     return Group(table, "", *_reasons(preview), facts(_totals(preview)))
 
@@ -83,8 +89,10 @@ def _row(order: PreviewOrder, decimals: int) -> dict[str, RenderableType]:
         price(order.ask),
         dollars(order.estimated_amount) if is_sent else NONE,
         dollars(order.estimated_cost) if is_sent else NONE,
+        dollars(order.planned_amount),
+        dollars(order.requested_amount),
     )
-    return dict(zip(_ALL, cells, strict=True))
+    return dict(zip(_CELLS, cells, strict=True))
 
 
 def _limit(order: PreviewOrder) -> str:
@@ -96,7 +104,7 @@ def _limit(order: PreviewOrder) -> str:
 def _reasons(preview: Preview) -> list[RenderableType]:
     if preview.code is not None:
         return [Text.assemble((preview.code, "bold red"), f"  {preview.message}"), ""]
-    orders = [order for order in preview.orders if order.code is not None and order.code not in NO_TRADE_NEEDED]
+    orders = [order for order in preview.orders if order.code is not None and order.code != Code.HOLD]
     if not orders:
         return []
     table = Table.grid(padding=(0, 2, 0, 0))
@@ -115,12 +123,15 @@ def _totals(preview: Preview) -> list[tuple[str, RenderableType]]:
     bps = f" ({basis_points(preview.estimated_cost / traded * 10_000)} bps)" if traded else ""
     ignored = ", ".join(preview.ignored_fields)
     money = Text("paper money", "green") if preview.paper else Text("REAL MONEY", "bold red")
+    equity = f", equity ${dollars(preview.equity)}" if preview.equity is not None else ""
+    by_target = preview.size_by is not SizeBy.TRADE_AMOUNT
     return [
         ("Plan", Text.assemble(f"{preview.plan_id}  (account {preview.account}, ", money, ")")),
         ("Items", f"send {count[Decision.SEND]}{reduced}, skip {count[Decision.SKIP]}, deny {count[Decision.DENY]}"),
         ("Trades", f"sell ${dollars(preview.sells)}, buy ${dollars(preview.buys)}"),
         ("Cost", f"about ${dollars(preview.estimated_cost)}{bps}: half the spread, to trade everything at once"),
         ("Cash", f"${dollars(preview.cash)} now, about ${dollars(max(preview.cash_after, ZERO))} after"),
+        *([("Sized by", f"{preview.size_by}{equity}")] if by_target else []),
         *([("Before", _before(preview.unfinished))] if preview.unfinished is not None else []),
         *([("Ignored", Text(f"{ignored}: not fields of a plan", "yellow"))] if ignored else []),
         ("Hash", preview.content_hash[:HASH_LENGTH]),

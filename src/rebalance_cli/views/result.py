@@ -17,16 +17,33 @@ from rebalance_cli.formatting import NONE, basis_points, counted, dollars, price
 from rebalance_cli.views.styles import STATUSES, outcome_text
 from rebalance_cli.views.tables import cost, first_fitting, plain_table
 from rebalance_executor.adapters.notification_text import as_planned, needs_attention
+from rebalance_executor.domain.codes import NO_TRADE_NEEDED
 from rebalance_executor.domain.plan import Action
 from rebalance_executor.domain.result import ExecutionResult, OrderResult
 from rebalance_executor.domain.values import cents, format_utc, sum_of_cents
 
-_COLUMNS = ("Symbol", "Side", "Outcome", "Filled", "Planned", "Shares", "Price", "Arrival", "Slip $", "bps", "Dollars")
+_COLUMNS = (
+    "Symbol",
+    "Side",
+    "Outcome",
+    "Filled",
+    "Planned",
+    "Shares",
+    "Price",
+    "Arrival",
+    "Slip $",
+    "bps",
+    "Plan $",
+    "Target $",
+    "Dollars",
+)
+_TARGETS = ("Plan $", "Target $")
+"""Columns of plans that were sized by their targets."""
 _COMBINED = ("Planned", "Filled")
 """Columns that a narrow table combines into one: Shares."""
 _FIRST_OMITTED = ("Arrival", "Slip $", "Side", "bps", "Price")
 """Columns in the order in which narrower tables leave them out. Numbers are never cut off."""
-_SUMS = ("Sum", "Items", "Filled", "Planned $", "Filled $", "Filled %", "Slip $", "bps")
+_SUMS = ("Sum", "Items", "Filled", "Planned $", "Target $", "Filled $", "Filled %", "Slip $", "bps")
 _OMITTED_SUMS = ((), ("Filled %",), ("Filled %", "Slip $"), ("Filled %", "Slip $", "bps", "Filled"))
 _PRICE_DECIMALS = 3
 
@@ -48,6 +65,9 @@ def result_facts(result: ExecutionResult) -> list[tuple[str, RenderableType]]:
     if result.traded:
         filled = f"${dollars(result.filled_dollars)}, {as_planned(result)}"
         rows += [("Filled", filled), ("Slippage", _slippage(result))]
+    if result.is_sized_by_target:
+        equity = f", equity ${dollars(result.equity)}" if result.equity is not None else ""
+        rows.append(("Sized by", f"{result.size_by}{equity}"))
     seconds = (result.execution_timestamp - result.started_at).total_seconds()
     finished = format_utc(result.execution_timestamp)
     return [*rows, ("Time", f"{seconds:.2f} s in {counted(result.runs, 'run')}, finished {finished}")]
@@ -57,7 +77,7 @@ def headline(result: ExecutionResult) -> Text:
     """Return the status with its meaning for this plan."""
     title, style, meaning = STATUSES[result.status]
     if not result.traded:
-        meaning = "nothing to trade: every item is a HOLD"
+        meaning = "nothing to trade: no item needed a trade"
     return Text.assemble((title, style), ("  " + meaning, "dim"))
 
 
@@ -107,10 +127,12 @@ def orders_table(result: ExecutionResult, width: int) -> Table:
 
     Shows as many columns, and as many decimals of the shares, as fit into ``width``.
     """
-    variants = [_orders_table(result, ("Shares",), decimals=9, gap=2)]
-    variants += [_orders_table(result, _COMBINED, decimals=decimals) for decimals in (9, 6, 4, 2)]
+    hidden = () if result.is_sized_by_target else _TARGETS
+    variants = [_orders_table(result, ("Shares", *hidden), decimals=9, gap=2)]
+    variants += [_orders_table(result, (*_COMBINED, *hidden), decimals=decimals) for decimals in (9, 6, 4, 2)]
     omitted = [_FIRST_OMITTED[:count] for count in range(1, len(_FIRST_OMITTED) + 1)]
-    variants += [_orders_table(result, (*_COMBINED, *columns), decimals=2) for columns in omitted]
+    variants += [_orders_table(result, (*_COMBINED, *hidden, *columns), decimals=2) for columns in omitted]
+    variants.append(_orders_table(result, (*_COMBINED, *_TARGETS, *_FIRST_OMITTED), decimals=2))
     return first_fitting(variants, width)
 
 
@@ -121,7 +143,7 @@ def _orders_table(result: ExecutionResult, without: Sequence[str], *, decimals: 
         table.add_column(column, justify="left" if column in _COLUMNS[:3] else "right", no_wrap=True)
     for order in result.orders:
         row = _order_row(order, decimals)
-        table.add_row(*(row[column] for column in columns), style="dim" if order.action is Action.HOLD else "")
+        table.add_row(*(row[column] for column in columns), style="dim" if order.skip_reason in NO_TRADE_NEEDED else "")
     return table
 
 
@@ -141,6 +163,8 @@ def _order_row(order: OrderResult, decimals: int) -> dict[str, RenderableType]:
         price(order.expected_price, _PRICE_DECIMALS),
         cost(order.slippage_amount, dollars(order.slippage_amount)),
         cost(order.slippage_bps, basis_points(order.slippage_bps)),
+        dollars(order.planned_trade_amount),
+        dollars(order.requested_trade_amount),
         dollars(order.trade_amount if order.shares else None),
     )
     return dict(zip(_COLUMNS, cells, strict=True))
@@ -167,13 +191,14 @@ def remarks(result: ExecutionResult) -> RenderableType | None:
 
 def sums_table(result: ExecutionResult, width: int) -> Table:
     """Return planned and filled dollars by side. Each item of the plan counts in exactly one row."""
-    return first_fitting((_sums_table(result, without) for without in _OMITTED_SUMS), width)
+    hidden = () if result.is_sized_by_target else ("Target $",)
+    return first_fitting((_sums_table(result, (*hidden, *without)) for without in _OMITTED_SUMS), width)
 
 
 def _sums_table(result: ExecutionResult, without: Sequence[str]) -> Table:
     table = plain_table(gap=2)
     table.show_footer = True
-    traded = [order for order in result.orders if order.action is not Action.HOLD]
+    traded = result.traded
     columns = [number for number, name in enumerate(_SUMS) if name not in without]
     total = _sum_row("All", traded, items=len(result.orders))
     for number in columns:
@@ -184,9 +209,10 @@ def _sums_table(result: ExecutionResult, without: Sequence[str]) -> Table:
         orders = [order for order in traded if order.action is action]
         if orders:
             rows.append(_sum_row(title, orders))
-    holds = len(result.orders) - len(traded)
-    if holds:
-        rows.append([Text(word, "dim") for word in ("Holds", str(holds), *[NONE] * 6)])
+    others = [order for order in result.orders if order.skip_reason in NO_TRADE_NEEDED]
+    if others:
+        title = "Holds" if all(order.action is Action.HOLD for order in others) else "Untraded"
+        rows.append([Text(word, "dim") for word in (title, str(len(others)), *[NONE] * (len(_SUMS) - 2))])
     for row in rows:
         table.add_row(*(row[number] for number in columns))
     return table
@@ -194,6 +220,7 @@ def _sums_table(result: ExecutionResult, without: Sequence[str]) -> Table:
 
 def _sum_row(title: str, orders: Sequence[OrderResult], items: int | None = None) -> list[RenderableType]:
     planned = sum_of_cents(abs(order.planned_trade_amount) for order in orders)
+    asked = sum_of_cents(abs(order.requested_trade_amount) for order in orders)
     filled = sum_of_cents(abs(order.trade_amount) for order in orders)
     slippage = sum_of_cents(order.slippage_amount for order in orders if order.slippage_amount is not None)
     bps = slippage / filled * 10_000 if filled else None
@@ -202,8 +229,9 @@ def _sum_row(title: str, orders: Sequence[OrderResult], items: int | None = None
         str(len(orders) if items is None else items),
         str(sum(order.success for order in orders)),
         dollars(planned),
+        dollars(asked),
         dollars(filled),
-        f"{filled / planned:.2%}" if planned else NONE,
+        f"{filled / asked:.2%}" if asked else NONE,
         cost(slippage, dollars(slippage)),
         cost(bps, basis_points(bps)),
     ]

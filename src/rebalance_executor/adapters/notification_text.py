@@ -55,6 +55,14 @@ def as_planned(result: ExecutionResult) -> str:
     return f"{result.orders_succeeded} of {len(result.traded)} orders as planned{others}"
 
 
+def requested(result: ExecutionResult) -> str:
+    """Return the dollars that the orders asked for, and those of the plan if they were sized by their targets."""
+    planned = f"${result.planned_dollars:,.2f} planned"
+    if not result.is_sized_by_target:
+        return planned
+    return f"${result.requested_dollars:,.2f} by {result.size_by} ({planned})"
+
+
 def _shortfall(order: OrderResult) -> str:
     percent = f"{(order.filled_fraction * 100).to_integral_value(ROUND_FLOOR)} %"
     match order.outcome:
@@ -84,7 +92,7 @@ def text(result: ExecutionResult) -> str:
         _line("Account", result.account),
         _line("Plan", result.plan_id),
         _line("Status", result.status.value),
-        _line("Filled", f"${result.filled_dollars:,.2f} of ${result.planned_dollars:,.2f} planned"),
+        _line("Filled", f"${result.filled_dollars:,.2f} of {requested(result)}"),
         _line("Orders", as_planned(result)),
     ]
     if result.slippage_bps is not None:

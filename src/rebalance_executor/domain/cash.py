@@ -170,7 +170,7 @@ def _wanted(buy: ParentOrder, price: Decimal, config: ExecutionConfig) -> Wanted
         qty=buy.qty,
         price=price,
         least=min(buy.qty, least),
-        planned=buy.planned_amount,
+        planned=buy.requested_amount,
         fractionable=buy.fractionable,
     )
 

@@ -17,6 +17,14 @@ class Code(StrEnum):
     INSUFFICIENT_CASH = "INSUFFICIENT_CASH"
     """The buy does not fit into cash + actual proceeds; at the cash gate, less the buffer."""
 
+    # skipped: sized by a target or by a minimum trade, the item needs no trade
+    NO_TRADE_NEEDED = "NO_TRADE_NEEDED"
+    """The position is at its target, beyond it, or less than a share away where only whole shares trade."""
+    WITHIN_BAND = "WITHIN_BAND"
+    """The position is within the no-trade band around its target."""
+    BELOW_MINIMUM_TRADE = "BELOW_MINIMUM_TRADE"
+    """The trade is below a configured minimum trade, or re-targeting left less than the smallest order."""
+
     # denied by our controls; the outcome is DENIED if nothing was sent for the item
     ACCOUNT_MISMATCH = "ACCOUNT_MISMATCH"
     """The broker account belongs to another account name, or the credentials to another broker account."""
@@ -39,7 +47,9 @@ class Code(StrEnum):
     MESSAGE_LIMIT = "MESSAGE_LIMIT"
     """The submissions and cancels of the plan, or those of the last minute, reached their limit."""
     POSITION_DRIFT = "POSITION_DRIFT"
-    """The position's value differs from the plan's current_value by more than the plan's drift tolerance."""
+    """Position value and current_value, or re-targeted amount and trade_amount, differ beyond the drift tolerance."""
+    EQUITY_UNKNOWN = "EQUITY_UNKNOWN"
+    """A weight, band or minimum trade is a fraction of the account's equity, which is unknown or not positive."""
     MARKET_CLOSED = "MARKET_CLOSED"
     """The market is closed, according to the broker's clock."""
     NOT_TRADABLE = "NOT_TRADABLE"
@@ -96,5 +106,5 @@ class Code(StrEnum):
     """The broker reports more shares filled than were ordered."""
 
 
-NO_TRADE_NEEDED = frozenset({Code.HOLD})
-"""Reasons of skipped items that asked for no trade. Any other skipped item fell short of what the plan asked for."""
+NO_TRADE_NEEDED = frozenset({Code.HOLD, Code.NO_TRADE_NEEDED, Code.WITHIN_BAND, Code.BELOW_MINIMUM_TRADE})
+"""Reasons of skipped items that needed no trade. Any other skipped item fell short of what the plan asked for."""

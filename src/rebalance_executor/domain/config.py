@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
+from enum import StrEnum
 from typing import Self
 
 from pydantic import Field, ValidationError, model_validator
 
 from rebalance_executor.domain.errors import ConfigurationError
 from rebalance_executor.domain.limits import Limits
-from rebalance_executor.domain.plan import Symbol
+from rebalance_executor.domain.plan import SizeBy, Symbol
 from rebalance_executor.domain.styles import (
     DEFAULT_LADDER,
     Children,
@@ -32,6 +33,15 @@ _SHORTEST_TICK = Decimal("0.05")
 """Seconds; with a shorter tick, a run would do nothing but poll."""
 
 
+class TradeTo(StrEnum):
+    """Where a trade ends that starts outside the no-trade band."""
+
+    TARGET = "target"
+    """At the target."""
+    BAND_EDGE = "band_edge"
+    """At the nearer edge of the band."""
+
+
 class ExecutionConfig(Limits):
     """Execution settings. Frozen; ``EXECUTION_CONFIG`` (a JSON object) overrides single fields."""
 
@@ -49,6 +59,32 @@ class ExecutionConfig(Limits):
         gt=0,
         le=DAY_MINUTES,
         description="Minutes from the start of a plan after which its remaining items are no longer traded.",
+    )
+
+    # the dollars of an item
+    size_by: SizeBy = Field(
+        default=SizeBy.TRADE_AMOUNT,
+        description="What sizes the items of a plan that does not say so: `trade_amount`, `target_value` or "
+        "`target_weight` of live equity.",
+    )
+    no_trade_band: Fraction = Field(
+        default=Decimal(0),
+        description="Fraction of equity around a target within which an item sized by its target is not traded. 0, "
+        "because a plan contains only trades that its maker wants.",
+    )
+    trade_to: TradeTo = Field(
+        default=TradeTo.TARGET,
+        description="Where a trade from outside the band ends: `target`, or `band_edge` to trade less.",
+    )
+    minimum_trade_dollars: Amount = Field(
+        default=Decimal(0),
+        ge=0,
+        description="Dollars per item; a smaller trade is skipped, except for a full exit. The program's own minimum "
+        "is minimum_notional.",
+    )
+    minimum_trade_weight: Fraction = Field(
+        default=Decimal(0),
+        description="Fraction of equity per item; a smaller trade is skipped, except for a full exit.",
     )
 
     # how orders are worked

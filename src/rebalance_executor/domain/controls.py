@@ -38,7 +38,8 @@ ORDER_OF_CONTROLS: tuple[tuple[str, tuple[str, ...]], ...] = (
               Code.TOO_MANY_PLANS)),
     ("Item before sizing", (Code.RESTRICTED, Code.NOT_TRADABLE, Code.NO_POSITION, Code.CONFLICTING_ORDER,
                             Code.QUOTE_UNUSABLE, Code.PRICE_COLLAR)),
-    ("Item during sizing", (Code.SHARES_HELD, Code.BELOW_MINIMUM, Code.NOT_FRACTIONABLE)),
+    ("Item during sizing", (Code.EQUITY_UNKNOWN, Code.POSITION_DRIFT, Code.SHARES_HELD, Code.BELOW_MINIMUM,
+                            Code.NOT_FRACTIONABLE)),
     ("Item after sizing", (Code.HALTED, Code.REDUCING_ONLY, Code.POSITION_DRIFT, Code.ORDER_TOO_LARGE,
                            Code.DUPLICATE_ORDER)),
     ("All items together", (Code.PLAN_LIMIT, Code.DAILY_LIMIT)),
@@ -232,7 +233,7 @@ def _is_same(order: ReservedOrder, parent: ParentOrder, limits: Limits) -> bool:
     """Return whether both ask for the same shares or, as the price may have moved between them, the same dollars."""
     if (order.symbol, order.side) != (parent.symbol, parent.side):
         return False
-    pairs = [(order.qty, parent.qty), (order.dollars, abs(parent.planned_amount))]
+    pairs = [(order.qty, parent.qty), (order.dollars, abs(parent.requested_amount))]
     return any(abs(a - b) <= limits.duplicate_tolerance * max(a, b) for a, b in pairs)
 
 

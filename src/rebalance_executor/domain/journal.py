@@ -9,7 +9,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from rebalance_executor.domain.orders import ParentOrder
-from rebalance_executor.domain.plan import RebalancePlan
+from rebalance_executor.domain.plan import RebalancePlan, SizeBy
 from rebalance_executor.domain.result import ExecutionResult
 from rebalance_executor.domain.risk_state import Reservation
 
@@ -46,6 +46,10 @@ class PlanState:
     """Dollars that the buys were scaled to at the cash gate: ``buy_funds`` less the buffer; None before the gate."""
     buy_funds: Decimal | None = None
     """Total dollars that the buys may cost while they are worked; None until the cash gate is passed."""
+    size_by: SizeBy = SizeBy.TRADE_AMOUNT
+    """Field of the items that their orders were sized by."""
+    equity: Decimal | None = None
+    """Live equity in dollars when the items were sized; None if it is unknown, or if nothing was sized."""
     trading_day: date | None = None
     """The day whose session was open, or about to open, when the plan started; orders of the plan belong to it."""
     source: str | None = None

@@ -287,7 +287,9 @@ class ParentOrder:
     qty: Decimal
     """Shares; 0 if the parent was denied before it was sized."""
     requested_qty: Decimal | None = None
-    """Shares that the plan asked for; ``qty`` can be less: whole shares, cash, available shares. None before sizing."""
+    """Shares asked for; ``qty`` can be less: whole shares, cash, available shares. None before sizing."""
+    target_amount: Decimal | None = None
+    """Dollars to the target at arrival, signed; None unless the item was sized by its target."""
     fractionable: bool = True
     arrival: Arrival | None = None
     children: tuple[ChildOrder, ...] = ()
@@ -309,6 +311,11 @@ class ParentOrder:
     def filled_value(self) -> Decimal:
         """Dollars of all fills that have a price."""
         return sum((c.filled_qty * c.filled_avg_price for c in self.children if c.filled_avg_price is not None), ZERO)
+
+    @property
+    def requested_amount(self) -> Decimal:
+        """Dollars asked for, signed: those to the target, or those of the plan's item."""
+        return self.planned_amount if self.target_amount is None else self.target_amount
 
     @property
     def requested(self) -> Decimal:

@@ -99,6 +99,21 @@ class Urgency(StrEnum):
     URGENT = "URGENT"
 
 
+class SizeBy(StrEnum):
+    """Field of the items that their dollars follow from."""
+
+    TRADE_AMOUNT = "trade_amount"
+    """The dollars of the plan, whatever the position is worth now."""
+    TARGET_VALUE = "target_value"
+    """The dollars from the position's value now to target_value."""
+    TARGET_WEIGHT = "target_weight"
+    """The dollars from the position's value now to target_weight of the account's live equity."""
+
+
+_WEIGHT_TOLERANCE = Decimal("0.000001")
+"""Amount by which the target weights of a plan may exceed 1: they are rounded."""
+
+
 class _Dto(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", str_strip_whitespace=True)
 
@@ -150,6 +165,11 @@ class RebalancePlan(_Dto):
     total_trade_value: Amount = Field(description="Dollars.")
     max_drift_tolerance: Amount = Field(default=Decimal("0.05"), ge=0, le=1, description="0 to 1.")
     execution_urgency: Urgency = Field(default=Urgency.NORMAL, description="LOW waits longest, URGENT trades at once.")
+    size_by: SizeBy | None = Field(
+        default=None,
+        description="Field that sizes the items: trade_amount, target_value, or target_weight of the account's live "
+        "equity; default: the configured size_by.",
+    )
     strategy_id: Name | None = Field(default=None, description="Strategy that made the plan.")
     estimated_duration_minutes: Count | None = Field(
         default=None, ge=1, le=_MAX_DURATION_MINUTES, description="At most a year; not interpreted."
@@ -166,6 +186,14 @@ class RebalancePlan(_Dto):
         for problem in _repeated(item.symbol for item in items):
             raise ValueError(problem)
         return items
+
+    @field_validator("size_by")
+    @classmethod
+    def _weights_fit(cls, size_by: SizeBy | None, info: ValidationInfo) -> SizeBy | None:
+        problem = _weight_problem(size_by, info.data.get("items", ()))
+        if problem is not None:
+            raise ValueError(problem)
+        return size_by
 
     @classmethod
     def parse(cls, document: object) -> RebalancePlan:
@@ -185,6 +213,20 @@ class RebalancePlan(_Dto):
         except ValidationError as error:
             raise _as_invalid_input(error, items) from None
 
+    def sized_by(self, default: SizeBy) -> SizeBy:
+        """Return the field that sizes the items: the plan's, or the configured ``default`` if it names none."""
+        return self.size_by or default
+
+    def check_weights(self, default: SizeBy) -> None:
+        """Check that the plan can be sized as configured; ``parse`` has checked the plan's own ``size_by``.
+
+        Raises:
+            InvalidInput: items are to be traded by their weights, which sum to more than 1.
+        """
+        problem = _weight_problem(self.sized_by(default), self.items) if self.trades else None
+        if problem is not None:
+            raise InvalidInput("size_by", problem)
+
     @property
     def trades(self) -> tuple[RebalancePlanItem, ...]:
         """Items to trade: all except HOLD."""
@@ -197,8 +239,19 @@ class RebalancePlan(_Dto):
         Correlation, causation and metadata describe the origin of a plan, not its trades, and are left out.
         """
         body = self.model_dump(mode="json", exclude={"correlation_id", "causation_id", "metadata", "schema_version"})
+        if self.size_by is None:
+            del body["size_by"]
         body["items"] = sorted(body["items"], key=lambda item: item["symbol"])
         return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+
+
+def _weight_problem(size_by: SizeBy | None, items: Iterable[RebalancePlanItem]) -> str | None:
+    """Describe why a plan cannot be sized by its weights: those of all items, HOLDs included, are more than 1."""
+    total = sum((item.target_weight for item in items), Decimal(0))
+    if size_by is not SizeBy.TARGET_WEIGHT or total <= 1 + _WEIGHT_TOLERANCE:
+        return None
+    sums = f"the items' target weights sum to {format_decimal(total)}, more than 1"
+    return f"{sums}; correct them, or size the plan by target_value"
 
 
 def unknown_fields(document: object) -> tuple[str, ...]:

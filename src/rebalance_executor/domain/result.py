@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from rebalance_executor.domain.codes import NO_TRADE_NEEDED
 from rebalance_executor.domain.market import ZERO
 from rebalance_executor.domain.orders import Outcome
-from rebalance_executor.domain.plan import Action
+from rebalance_executor.domain.plan import Action, SizeBy
 from rebalance_executor.domain.values import Amount, Timestamp, sum_of_cents
 
 
@@ -70,7 +70,10 @@ class OrderResult(_Dto):
     planned_trade_amount: Amount = Field(description="Dollars of the plan's item, signed.")
     shares: Amount = Field(description="Filled shares.")
     planned_shares: Amount = Field(description="The frozen quantity of the parent order, after any reduction.")
-    requested_trade_amount: Amount = Field(description="Dollars that the plan asked for, signed; 0 for a HOLD.")
+    requested_trade_amount: Amount = Field(
+        description="Dollars asked for, signed: those of the plan or, sized by a target, those to the target at "
+        "arrival; 0 for a HOLD."
+    )
     requested_shares: Amount = Field(
         description="Shares that the plan asked for, before the order was reduced to whole shares, to the cash or to "
         "the available shares; 0 if the item was not sized."
@@ -142,6 +145,10 @@ class ExecutionResult(_Dto):
     orders_unresolved: int = 0
     total_trade_value: Amount = Field(description="Filled dollars, unsigned.")
     total_portfolio_value: Amount | None = Field(default=None, description="Dollars, from the plan.")
+    size_by: SizeBy = Field(default=SizeBy.TRADE_AMOUNT, description="Field of the items that sized their orders.")
+    equity: Amount | None = Field(
+        default=None, description="Live equity in dollars when the items were sized; null if unknown."
+    )
     started_at: Timestamp
     execution_timestamp: Timestamp = Field(description="Time at which the plan finished.")
     runs: int
@@ -178,6 +185,16 @@ class ExecutionResult(_Dto):
     def planned_dollars(self) -> Decimal:
         """Dollars of the plan's traded items, unsigned."""
         return sum_of_cents(abs(order.planned_trade_amount) for order in self.traded)
+
+    @property
+    def is_sized_by_target(self) -> bool:
+        """True if targets decided about the dollars, so that they differ from those of the plan."""
+        return self.size_by is not SizeBy.TRADE_AMOUNT
+
+    @property
+    def requested_dollars(self) -> Decimal:
+        """Dollars asked for by the traded items, unsigned: the planned ones unless they were sized by a target."""
+        return sum_of_cents(abs(order.requested_trade_amount) for order in self.traded)
 
     @property
     def filled_dollars(self) -> Decimal:

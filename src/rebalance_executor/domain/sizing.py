@@ -13,6 +13,7 @@ from rebalance_executor.domain.controls import Denial, item_denial
 from rebalance_executor.domain.market import ZERO, Side, SymbolSnapshot, cut_shares
 from rebalance_executor.domain.orders import Arrival, Outcome, ParentOrder
 from rebalance_executor.domain.plan import Action, RebalancePlanItem
+from rebalance_executor.domain.targets import Request, SizingBasis, Skip, request
 from rebalance_executor.domain.values import format_decimal, format_dollars
 
 _SIX_DECIMALS = Decimal("0.000001")
@@ -34,8 +35,18 @@ def _unit(*, fractionable: bool) -> Decimal:
     return _SIX_DECIMALS if fractionable else _WHOLE
 
 
-def size(item: RebalancePlanItem, snapshot: SymbolSnapshot, config: ExecutionConfig, now: datetime) -> ParentOrder:
-    """Return the parent order of a BUY or SELL item, settled as DENIED with its code if a control applies.
+AS_PLANNED = SizingBasis()
+"""Basis of items that trade the plan's dollars."""
+
+
+def size(
+    item: RebalancePlanItem,
+    snapshot: SymbolSnapshot,
+    config: ExecutionConfig,
+    now: datetime,
+    basis: SizingBasis = AS_PLANNED,
+) -> ParentOrder:
+    """Return the parent order of a BUY or SELL item, settled with its code if it is denied or needs no trade.
 
     Dollars become shares at the arrival mid, rounded down; ``round_whole_shares`` improves on that for a whole plan. A
     full exit, or a sell that would leave less than half of the smallest order, sells all that is available.
@@ -48,13 +59,26 @@ def size(item: RebalancePlanItem, snapshot: SymbolSnapshot, config: ExecutionCon
         previous_close=snapshot.previous_close,
         held_before=snapshot.held,
     )
-    side = parent.side
-    sized: ParentOrder | Denial | None = item_denial(side, item, snapshot, config, now)
-    if sized is None:
-        sized = _buy(item, parent, config) if side is Side.BUY else _sell(item, parent, snapshot)
-    if isinstance(sized, Denial):
-        return parent.settled(Outcome.DENIED, sized.code, sized.message, now)
-    return sized
+    denial = item_denial(parent.side, item, snapshot, config, now)
+    if denial is not None:
+        return parent.settled(Outcome.DENIED, denial.code, denial.message, now)
+    is_exit = _is_exit(item, parent, basis)
+    value = snapshot.held * _mid(parent)
+    asked = Request(-value) if is_exit else request(item, value, basis, config)
+    parent = replace(parent, target_amount=asked.amount if basis.is_target else None)
+    if isinstance(asked.reason, Skip):
+        return parent.settled(Outcome.SKIPPED, asked.reason.code, asked.reason.message, now)
+    sized = asked.reason or _in_shares(parent, snapshot, config, is_exit=is_exit)
+    if isinstance(sized, ParentOrder):
+        return sized
+    code, planned = _NEAR_TARGET.get(sized.code), replace(parent, target_amount=None)
+    if code is not None and isinstance(_in_shares(planned, snapshot, config, is_exit=is_exit), ParentOrder):
+        return parent.settled(Outcome.SKIPPED, code, f"near the target: {sized.message}", now)
+    return parent.settled(Outcome.DENIED, sized.code, sized.message, now)
+
+
+_NEAR_TARGET = {Code.NOT_FRACTIONABLE: Code.NO_TRADE_NEEDED, Code.BELOW_MINIMUM: Code.BELOW_MINIMUM_TRADE}
+"""Denials of an order that is too small, and the codes that replace them if only re-targeting made it so small."""
 
 
 def blank_parent(item: RebalancePlanItem) -> ParentOrder:
@@ -68,18 +92,34 @@ def blank_parent(item: RebalancePlanItem) -> ParentOrder:
     )
 
 
-def _buy(item: RebalancePlanItem, parent: ParentOrder, config: ExecutionConfig) -> ParentOrder | Denial:
-    if item.trade_amount < config.minimum_notional:
-        text = f"the item is for {format_dollars(item.trade_amount)}; minimum_notional is"
+def _is_exit(item: RebalancePlanItem, parent: ParentOrder, basis: SizingBasis) -> bool:
+    """Return whether a sell leaves nothing: a full exit, or a rest that no order could sell.
+
+    Sized by a target, dollars close to the position's value sell all of it anyway.
+    """
+    if parent.side is Side.BUY or item.is_full_exit or basis.is_target:
+        return item.is_full_exit
+    return item.target_value <= _unit(fractionable=parent.fractionable) / 2 * _mid(parent)
+
+
+def _in_shares(
+    parent: ParentOrder, snapshot: SymbolSnapshot, config: ExecutionConfig, *, is_exit: bool
+) -> ParentOrder | Denial:
+    if parent.side is Side.BUY:
+        return _buy(parent, config)
+    return _sell(parent, snapshot, is_exit=is_exit)
+
+
+def _buy(parent: ParentOrder, config: ExecutionConfig) -> ParentOrder | Denial:
+    if parent.requested_amount < config.minimum_notional:
+        text = f"the item is for {format_dollars(parent.requested_amount)}; minimum_notional is"
         return Denial(Code.BELOW_MINIMUM, f"{text} {format_dollars(config.minimum_notional)}")
-    return _sized(parent, item.trade_amount / _mid(parent))
+    return _sized(parent, parent.requested_amount / _mid(parent))
 
 
-def _sell(item: RebalancePlanItem, parent: ParentOrder, snapshot: SymbolSnapshot) -> ParentOrder | Denial:
-    held, available, mid = cut_shares(snapshot.held), snapshot.available, _mid(parent)
-    half = _unit(fractionable=parent.fractionable) / 2
-    is_exit = item.is_full_exit or item.target_value <= half * mid  # a rest that no order could sell
-    planned = held if is_exit else -item.trade_amount / mid
+def _sell(parent: ParentOrder, snapshot: SymbolSnapshot, *, is_exit: bool) -> ParentOrder | Denial:
+    held, available, half = cut_shares(snapshot.held), snapshot.available, _unit(fractionable=parent.fractionable) / 2
+    planned = held if is_exit else -parent.requested_amount / _mid(parent)
     parent = replace(parent, requested_qty=held if is_exit else floor_qty(planned, fractionable=True))
     if available <= 0:
         return Denial(Code.SHARES_HELD, f"other open orders hold all {format_decimal(held)} shares")
@@ -145,12 +185,16 @@ def round_whole_shares(parents: Iterable[ParentOrder], is_allowed: Callable[[Par
     return list(rounded.values())
 
 
+_LESS_THAN_A_SHARE = (Code.NOT_FRACTIONABLE, Code.NO_TRADE_NEEDED)
+"""Codes of an item that rounding down leaves without a share."""
+
+
 def _may_round_up(parent: ParentOrder) -> bool:
-    """Return whether a parent lost a part of a share to rounding, or was denied because of it."""
-    is_open = parent.outcome is None or (parent.code == Code.NOT_FRACTIONABLE and parent.qty == 0)
+    """Return whether a parent lost a part of a share to rounding, or is not traded because of it."""
+    is_open = parent.outcome is None or (parent.code in _LESS_THAN_A_SHARE and parent.qty == 0)
     return is_open and not parent.fractionable and parent.arrival is not None and _remainder(parent) > 0
 
 
 def _remainder(parent: ParentOrder) -> Decimal:
     """Return the shares by which the item's dollars exceed the quantity."""
-    return abs(parent.planned_amount) / _mid(parent) - parent.qty
+    return abs(parent.requested_amount) / _mid(parent) - parent.qty

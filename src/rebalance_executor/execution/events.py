@@ -114,6 +114,7 @@ class LogEvent(StrEnum):
     ITEM_REJECTED = "item.rejected", Severity.WARNING, "An item ended because the broker rejected its order."
     ITEM_DENIED = "item.denied", Severity.WARNING, "A control denied an item; nothing was sent for it."
     ITEM_SKIPPED = "item.skipped", Severity.INFO, "An item was skipped: nothing to do, or no cash left."
+    ITEM_RETARGETED = "item.retargeted", Severity.INFO, "An item was sized by its target instead of the plan's dollars."
     ITEM_SCALED = "item.scaled", Severity.INFO, "The quantity of an item was reduced before its first order."
     ITEM_UNRESOLVED = "item.unresolved", Severity.ERROR, "An item cannot be settled; an operator must look."
     FOREIGN_CANCEL_REQUESTED = (

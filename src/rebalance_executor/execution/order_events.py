@@ -66,6 +66,20 @@ def child_fields(child: ChildOrder) -> dict[str, object]:
     }
 
 
+def log_retargeted(log: EventLog, parent: ParentOrder) -> None:
+    """Log the dollars to the target of an item that is sized by its target; log nothing for any other."""
+    if parent.target_amount is None:
+        return
+    log.emit(
+        LogEvent.ITEM_RETARGETED,
+        symbol=parent.symbol,
+        side=parent.side,
+        planned_amount=parent.planned_amount,
+        target_amount=parent.target_amount,
+        qty=parent.qty,
+    )
+
+
 def log_scaled(log: EventLog, parent: ParentOrder) -> None:
     """Log that an item's quantity was reduced, with its code and reason."""
     log.emit(LogEvent.ITEM_SCALED, symbol=parent.symbol, qty=parent.qty, code=parent.code, reason=parent.message)

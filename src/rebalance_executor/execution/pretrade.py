@@ -31,11 +31,12 @@ from rebalance_executor.domain.plan_controls import (
 )
 from rebalance_executor.domain.risk_state import Reservation, ReservedOrder, RiskState, StartedPlan
 from rebalance_executor.domain.sizing import blank_parent, round_whole_shares, size
+from rebalance_executor.domain.targets import SizingBasis
 from rebalance_executor.domain.values import seconds
 from rebalance_executor.execution.account_access import AccountAccess
 from rebalance_executor.execution.deadline import Deadline
 from rebalance_executor.execution.events import LogEvent
-from rebalance_executor.execution.order_events import log_outcome, log_scaled
+from rebalance_executor.execution.order_events import log_outcome, log_retargeted, log_scaled
 from rebalance_executor.execution.ports import Lease
 from rebalance_executor.execution.run import Run
 from rebalance_executor.execution.unit_of_work import UnitOfWork
@@ -90,8 +91,10 @@ class PreTrade:
             source: the object version in S3 that the plan was read from, if it was not delivered inline.
 
         Raises:
+            InvalidInput: the configuration sizes by weight, and the weights of the plan do not suit that.
             BrokerUnavailable, JournalUnavailable: a read failed; nothing was sent.
         """
+        plan.check_weights(self._config.size_by)
         if not plan.trades:  # a plan of HOLDs needs nothing from the broker
             run = self.new_run(plan, lease, deadline, self._state(plan, lease, None, source), {})
         else:
@@ -185,6 +188,7 @@ class PreTrade:
             started_at=self._clock.now(),
             phase=PlanPhase.SELLS,
             runs=1,
+            size_by=plan.sized_by(self._config.size_by),
             starting_funds=self._holdings.starting_funds(permission.account) if permission is not None else ZERO,
             account_number=permission.account.account_number if permission is not None else None,
             trading_day=permission.trading_day if permission is not None else None,
@@ -209,14 +213,18 @@ class PreTrade:
             others = self._cancel_others(run.plan, others, run.deadline)
             account = self._broker.account()  # including the dollars that the canceled orders held
             run.work.update_state(starting_funds=self._holdings.starting_funds(account))
-        return self._reserve(run, self._size(run, risk, others), risk, account)
+        basis = SizingBasis.of(run.plan, account, self._config)
+        run.work.update_state(equity=basis.equity)
+        return self._reserve(run, self._size(run, risk, others, basis), risk, account)
 
     def _deny_all(self, plan: RebalancePlan, denial: Denial) -> list[ParentOrder]:
         now = self._clock.now()
         self._log.emit(LogEvent.PLAN_DENIED, code=denial.code, reason=denial.message)
         return [blank_parent(item).denied(denial.code, denial.message, now) for item in plan.trades]
 
-    def _size(self, run: Run, risk: RiskState, open_orders: Sequence[BrokerOrder]) -> list[ParentOrder]:
+    def _size(
+        self, run: Run, risk: RiskState, open_orders: Sequence[BrokerOrder], basis: SizingBasis
+    ) -> list[ParentOrder]:
         symbols = [item.symbol for item in run.plan.trades]
         positions = self._holdings.read_positions(symbols, ())
         assets = self._asset_flags(symbols)
@@ -242,7 +250,7 @@ class PreTrade:
             return parent_denial(parent, items[parent.symbol], snapshots[parent.symbol], context)
 
         def sized(item: RebalancePlanItem) -> ParentOrder:
-            parent = size(item, snapshots[item.symbol], self._config, now)
+            parent = size(item, snapshots[item.symbol], self._config, now, basis)
             denial = denied(parent) if parent.outcome is None else None
             return parent if denial is None else parent.denied(denial.code, denial.message, now)
 
@@ -267,7 +275,7 @@ class PreTrade:
         if denial is not None:
             self._log.emit(LogEvent.PLAN_DENIED, code=denial.code, reason=denial.message)
             return [parent.denied(denial.code, denial.message, now) for parent in parents]
-        orders = tuple(ReservedOrder(p.symbol, p.side, p.qty, abs(p.planned_amount)) for p in open_parents)
+        orders = tuple(ReservedOrder(p.symbol, p.side, p.qty, abs(p.requested_amount)) for p in open_parents)
         run.work.reserve(Reservation(risk.usage, after, StartedPlan(run.plan.plan_id, now, orders)))
         return parents
 
@@ -330,9 +338,12 @@ class PreTrade:
             parents=len(run.parents),
             denied=sum(parent.outcome is Outcome.DENIED for parent in parents),
             urgency=run.plan.execution_urgency,
+            size_by=run.state.size_by,
+            equity=run.state.equity,
             starting_funds=run.state.starting_funds,
         )
         for parent in parents:
             log_outcome(self._log, parent)
+            log_retargeted(self._log, parent)
             if parent.outcome is None and parent.code is not None:
                 log_scaled(self._log, parent)

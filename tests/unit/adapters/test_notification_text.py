@@ -10,6 +10,7 @@ import pytest
 from rebalance_executor.adapters.notification_text import MAX_ORDERS, MAX_SUBJECT, needs_attention, subject, text
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.orders import Outcome
+from rebalance_executor.domain.plan import SizeBy
 from rebalance_executor.domain.result import DifferenceResult, ExecutionResult, ExecutionStatus, OrderResult
 from rebalance_executor.domain.values import format_utc
 from tests.support.journalled import order_result, result
@@ -168,6 +169,11 @@ def test_only_unresolved_orders_show_their_order_id() -> None:
 def an_order_cut_by_cash(**fields: object) -> OrderResult:
     short = {"symbol": "SPY", "success": False, "error_code": Code.SCALED_TO_CASH, "requested_shares": Decimal(15)}
     return order_result().model_copy(update=short | fields)
+
+
+def test_targets_that_sized_a_plan_are_compared_with_what_was_filled() -> None:
+    by_target = result().model_copy(update={"size_by": SizeBy.TARGET_WEIGHT})
+    assert "Filled      $733.57 of $733.58 by target_weight ($733.58 planned)" in text(by_target).splitlines()
 
 
 def test_u4_order_cut_by_cash_needs_attention() -> None:

@@ -10,7 +10,7 @@ from decimal import Decimal
 
 import pytest
 
-from rebalance_executor.domain import controls, plan_controls, sizing
+from rebalance_executor.domain import controls, plan_controls, sizing, targets
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.controls import (
@@ -24,7 +24,7 @@ from rebalance_executor.domain.controls import (
 from rebalance_executor.domain.errors import OverfillGuard, PlanExpired, RebalanceError, Redeliver
 from rebalance_executor.domain.market import Quote, SymbolSnapshot
 from rebalance_executor.domain.orders import ChildState
-from rebalance_executor.domain.plan import RebalancePlan, RebalancePlanItem
+from rebalance_executor.domain.plan import RebalancePlan, RebalancePlanItem, SizeBy
 from rebalance_executor.domain.plan_controls import day_limit_denial, plan_limit_denial
 from rebalance_executor.domain.risk_state import (
     NEVER_SET,
@@ -35,6 +35,7 @@ from rebalance_executor.domain.risk_state import (
     StartedPlan,
     TradingState,
 )
+from rebalance_executor.domain.targets import SizingBasis
 from tests.support.builders import (
     BUY,
     NOW,
@@ -65,13 +66,8 @@ def codes_in(module: object) -> Iterator[str]:
 
 def test_every_code_of_a_control_is_listed() -> None:
     listed = {code for _, codes in ORDER_OF_CONTROLS for code in codes}
-    assert listed == {
-        *codes_in(controls),
-        *codes_in(plan_controls),
-        *codes_in(sizing),
-        PlanExpired.code,
-        OverfillGuard.code,
-    }
+    modules = (controls, plan_controls, sizing, targets)
+    assert listed == {PlanExpired.code, OverfillGuard.code, *(code for module in modules for code in codes_in(module))}
 
 
 def test_no_stage_lists_a_code_twice() -> None:
@@ -160,17 +156,25 @@ def test_item_with_every_problem_is_denied_in_the_listed_order() -> None:
 
 
 def code_of_sizing(
-    item: RebalancePlanItem, available: str = "10", *, fractionable: bool, quote: Quote | None = None
+    item: RebalancePlanItem,
+    available: str = "10",
+    *,
+    fractionable: bool,
+    quote: Quote | None = None,
+    basis: SizingBasis = sizing.AS_PLANNED,
 ) -> str:
     """Return the code of an item of which ``available`` of ten held shares may be sold."""
-    asset, position = an_asset(fractionable=fractionable), a_position("10", available)
-    return str(sizing.size(item, SymbolSnapshot(asset, quote or a_quote(), position), ExecutionConfig(), NOW).code)
+    snapshot = SymbolSnapshot(an_asset(fractionable=fractionable), quote or a_quote(), a_position("10", available))
+    return str(sizing.size(item, snapshot, ExecutionConfig(), NOW, basis).code)
 
 
 def test_item_with_several_problems_is_denied_during_sizing_in_the_listed_order() -> None:
     sell, small = an_item("ABC", "SELL", "-9"), a_quote("9000000", "9000001")
     below_and_whole = an_item(amount="0.5")  # below minimum_notional, and less than one share
+    drifted = SizingBasis(SizeBy.TARGET_WEIGHT, equity=D(1))
     assert [
+        code_of_sizing(sell, "0", fractionable=False, basis=replace(drifted, equity=None)),
+        code_of_sizing(sell, "0", fractionable=False, basis=drifted),
         code_of_sizing(sell, "0", fractionable=False),  # nothing available, and less than one share
         code_of_sizing(below_and_whole, fractionable=False),
         code_of_sizing(sell, fractionable=False),

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rebalance_executor.domain.errors import InvalidInput
-from rebalance_executor.domain.plan import MAX_ITEMS, Action, RebalancePlan, Urgency, unknown_fields
+from rebalance_executor.domain.plan import MAX_ITEMS, Action, RebalancePlan, SizeBy, Urgency, unknown_fields
 from tests.support.builders import a_plan, a_plan_document, an_exit, an_item, an_item_document
 
 ABSENT = object()
@@ -48,7 +48,9 @@ def test_plan_keeps_every_optional_field() -> None:
         metadata={"cash_balance": "5000"},
         account="growth",
         valid_until="2026-01-26T16:00:00+00:00",
+        size_by="target_value",
     )
+    assert plan.size_by is SizeBy.TARGET_VALUE
     assert (plan.schema_version, plan.execution_urgency) == ("1.2", Urgency.URGENT)
     assert (plan.strategy_id, plan.account, plan.estimated_duration_minutes) == ("momentum", "growth", 5)
     assert plan.metadata == {"cash_balance": "5000"}
@@ -193,6 +195,7 @@ def test_missing_field_of_an_item_is_named_with_its_index(field: str) -> None:
         ("max_drift_tolerance", "1.01"),
         ("max_drift_tolerance", "-0.01"),
         ("execution_urgency", "SOON"),
+        ("size_by", "weight"),
         ("estimated_duration_minutes", 0),
         ("metadata", []),
         ("account", ""),
@@ -364,3 +367,45 @@ def test_valid_metadata_survives_the_journal(metadata: dict[str, Any]) -> None:
 )
 def test_unknown_fields_are_named_once(document: object, paths: tuple[str, ...]) -> None:
     assert unknown_fields(document) == paths
+
+
+# --- weights ---------------------------------------------------------------------------------------------
+
+
+def of_weights(*weights: str, **fields: object) -> dict[str, Any]:
+    """Build a plan of one BUY, and of a HOLD for each further weight."""
+    items = [an_item_document(f"S{n}", "BUY" if n == 0 else "HOLD", target_weight=w) for n, w in enumerate(weights)]
+    return a_plan_document(*items, **fields)
+
+
+@pytest.mark.parametrize("weights", [("1", "0.000002"), ("0.6", "0.6")])
+def test_weights_that_size_a_plan_sum_to_at_most_one(weights: tuple[str, ...]) -> None:
+    error = invalid(of_weights(*weights, size_by="target_weight"))
+    assert error.field == "size_by"
+    plan = RebalancePlan.parse(of_weights(*weights))
+    plan.check_weights(SizeBy.TARGET_VALUE)
+    with pytest.raises(InvalidInput) as raised:
+        plan.check_weights(SizeBy.TARGET_WEIGHT)
+    assert raised.value.field == "size_by"
+
+
+@pytest.mark.parametrize("weights", [("1", "0.000001"), ("0.6", "0.4"), ("0.1",)])
+def test_other_weights_are_accepted(weights: tuple[str, ...]) -> None:
+    assert RebalancePlan.parse(of_weights(*weights, size_by="target_weight")).size_by is SizeBy.TARGET_WEIGHT
+    RebalancePlan.parse(of_weights(*weights)).check_weights(SizeBy.TARGET_WEIGHT)
+
+
+def test_weights_of_a_plan_that_another_field_sizes_are_not_checked() -> None:
+    plan = RebalancePlan.parse(of_weights("0.9", "0.9", size_by="target_value"))
+    plan.check_weights(SizeBy.TARGET_WEIGHT)
+    assert plan.sized_by(SizeBy.TARGET_WEIGHT) is SizeBy.TARGET_VALUE
+
+
+def test_weights_of_a_plan_of_holds_are_not_checked() -> None:
+    holds = (an_item_document(symbol, "HOLD", target_weight="0.9") for symbol in ("AAA", "BBB"))
+    RebalancePlan.parse(a_plan_document(*holds)).check_weights(SizeBy.TARGET_WEIGHT)
+
+
+def test_plan_without_size_by_takes_the_configured_one() -> None:
+    plan = RebalancePlan.parse(a_plan_document())
+    assert (plan.size_by, plan.sized_by(SizeBy.TARGET_VALUE)) == (None, SizeBy.TARGET_VALUE)

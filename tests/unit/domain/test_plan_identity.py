@@ -47,6 +47,7 @@ def test_format_of_a_time_does_not_change_the_hash(spelling: str) -> None:
         {"execution_urgency": "NORMAL"},
         {"strategy_id": None},
         {"account": None},
+        {"size_by": None},
         {"valid_until": None},
     ],
 )
@@ -87,6 +88,8 @@ def test_case_of_symbols_does_not_change_the_hash() -> None:
         {"max_drift_tolerance": "0.06"},
         {"total_portfolio_value": "100000.01"},
         {"total_trade_value": "1001"},
+        {"size_by": "trade_amount"},
+        {"size_by": "target_value"},
     ],
 )
 def test_changed_plan_has_another_hash(fields: dict[str, object]) -> None:
@@ -152,3 +155,8 @@ def test_spacing_order_and_trailing_zeros_never_change_the_hash(text: str) -> No
 def test_only_equal_amounts_have_equal_hashes(one: Decimal, other: Decimal) -> None:
     same = a_plan(an_item(amount=one)).content_hash == a_plan(an_item(amount=other)).content_hash
     assert same == (one == other)
+
+
+def test_plan_that_does_not_say_what_sizes_it_has_no_such_field_in_its_hash() -> None:
+    """The hash of such a plan is the one that it had before the field existed."""
+    assert ORIGINAL == "3bbf65af1266b97cb600d754bc672bcc1bd1bcdb1311056d828ec11d5e57f78f"

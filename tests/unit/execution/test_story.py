@@ -8,7 +8,7 @@ from decimal import Decimal
 from rebalance_executor.domain.journal import PlanPhase, PlanState, RunEnd, RunRecord
 from rebalance_executor.domain.market import OrderRequest, OrderType
 from rebalance_executor.domain.orders import Arrival, Outcome, child_order_id
-from rebalance_executor.domain.plan import Urgency
+from rebalance_executor.domain.plan import SizeBy, Urgency
 from rebalance_executor.domain.result import ExecutionStatus
 from rebalance_executor.domain.risk_state import ReservedOrder, StartedPlan
 from rebalance_executor.execution.events import LogEvent
@@ -209,6 +209,8 @@ def test_every_step_is_logged() -> None:
                 "parents": 2,
                 "denied": 0,
                 "urgency": Urgency.NORMAL,
+                "size_by": SizeBy.TRADE_AMOUNT,
+                "equity": None,
                 "starting_funds": Decimal(100_000),
             },
         ),
