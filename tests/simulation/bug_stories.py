@@ -186,7 +186,7 @@ def targets_are_close_and_far() -> World:
     config = steady_config().model_copy(update={"no_trade_band": Decimal("0.02")})
     held = [{"symbol": "AAA", "qty": "9"}, {"symbol": "BBB", "qty": "60"}]
     world = margin_world(config=config, positions=held)
-    fields = {"size_by": "target_value", "max_drift_tolerance": "0.04"}
+    fields: dict[str, Any] = {"size_by": "target_value", "max_drift_tolerance": "0.04"}
     world.deliver(plan("plan-1", [item("AAA", "BUY", 700), item("BBB", "SELL", 20)], **fields))
     return world
 
