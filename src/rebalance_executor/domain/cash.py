@@ -148,6 +148,8 @@ def _fit(
     resized = []
     for buy, share in zip(buys, shares, strict=True):
         planned, qty = format_decimal(buy.qty), max(share, buy.exposure)
+        if buy.attempts and qty < buy.qty and (qty - buy.exposure) * prices[buy.symbol] < config.minimum_notional:
+            qty = buy.exposure  # the rest could not be sent
         if qty == buy.qty:
             resized.append(buy)
         elif qty > 0:

@@ -239,8 +239,9 @@ class Executor:
         match decision:
             case Place() if self._places:
                 self._places -= 1
-                cost = child_cost(parent, decision.qty, decision.limit_price, self._config.widest_collar)
-                self._cash = replace(self._cash, amount=self._cash.amount - cost)
+                if parent.side is Side.BUY:
+                    cost = child_cost(parent, decision.qty, decision.limit_price, self._config.widest_collar)
+                    self._cash = replace(self._cash, amount=self._cash.amount - cost)
                 self._intend(parent, decision)
             case Settle():
                 self._settle(parent, decision)
@@ -270,6 +271,8 @@ class Executor:
         cash = self._holdings.cash(parents, left)
         if cash.amount >= left:
             return Limit(left)
+        if self._run.state.phase is PlanPhase.SELLS:
+            return Limit(cash.amount)  # proceeds are on their way: it ends no item, and needs no second reading
         # The buffer covers small differences, such as fees.
         budget = self._run.state.buy_budget
         if budget is not None and cash.amount < budget - used and cash.is_confirmed and not self._is_short_of_cash:

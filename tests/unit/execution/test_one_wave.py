@@ -90,6 +90,36 @@ def test_configuration_bounds_the_cash_of_early_buys(fraction: str, dollars: int
     assert fakes.parent("AAA").outcome is Outcome.FILLED
 
 
+def test_sells_of_the_same_tick_take_nothing_from_the_cash_of_the_buys() -> None:
+    fakes = world(5_000, 1_000, sold_after=3)
+    fakes.execute(exchange(1_000, ("AAA", 4_900, 1)))
+    assert [(child.qty, child.sent_at) for child in fakes.parent("AAA").children] == [(49, NOW)]
+
+
+def test_buy_uses_the_cash_that_is_there_while_the_account_shows_the_proceeds_late() -> None:
+    """Two sells: one fills at once, and the account shows only a part of its proceeds; the other one rests."""
+    fakes = world(0, 100, sold_after=60)
+    fakes.broker.shares["BBB"] = Decimal(100)
+    fakes.broker.before_submit = lambda _: setattr(fakes.broker, "hidden_cash", Decimal(4_000))
+    sells = [an_exit(symbol, amount="-10000", current_value="10000") for symbol in ("CCC", "BBB")]
+    fakes.execute(a_plan(*sells, an_item("AAA", amount="12000")))
+
+    first = fakes.parent("AAA").children[0]
+    assert first.sent_at is not None
+    assert (first.sent_at - NOW).total_seconds() < 5
+    assert 5_900 < first.qty * Decimal("100.01") <= Decimal("5999.00")
+
+
+def test_rest_too_small_to_be_sent_is_cut_at_the_gate() -> None:
+    """The first order used all but $3 of the money; the gate leaves less than a dollar for another one."""
+    fakes = world(9_000, 10, sold_after=3)
+    fakes.after(3, lambda: setattr(fakes.broker, "cash", fakes.broker.cash - 1_000))
+    result = fakes.execute(exchange(10, ("AAA", 9_500, 1)))
+
+    assert len(sent(fakes, "AAA")) == 1
+    assert outcomes(result)["AAA"] == (Outcome.FILLED, Code.SCALED_TO_CASH)
+
+
 def test_small_part_waits_for_more_dollars() -> None:
     fakes = world(1_000, 200, sold_after=3)
     fakes.execute(exchange(200, ("AAA", 20_000, 1)))
