@@ -277,7 +277,10 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class ParentOrder:
-    """The order of one BUY or SELL item. ``qty`` is frozen when the first child is sent; children are appended."""
+    """The order of one BUY or SELL item; children are appended.
+
+    ``qty`` is frozen when the plan starts. Only the cash gate may reduce that of a buy, to the dollars that there are.
+    """
 
     symbol: str
     side: Side
