@@ -13,6 +13,8 @@ from rebalance_simulation.broker_view import ViewTraits
 from rebalance_simulation.config_generator import steady_config
 from rebalance_simulation.faults import SUBMIT, Fault, FaultInjector
 from rebalance_simulation.generators import item, plan
+from rebalance_simulation.plan_store import BUCKET
+from rebalance_simulation.queue import LEASE_EXPIRY
 from rebalance_simulation.violation import Violation
 from rebalance_simulation.world import World
 
@@ -191,6 +193,26 @@ def targets_are_close_and_far() -> World:
     return world
 
 
+def run_is_killed_before_it_publishes() -> World:
+    """Kill the run of a plan between its result and the publication; only another plan follows."""
+    world = margin_world(FaultInjector(queued={"publisher.publish": [Fault.KILL_BEFORE]}))
+    world.deliver(plan("plan-1", [item("AAA", "BUY", 700)]))
+    world.clock.advance(LEASE_EXPIRY)
+    world.deliver(plan("plan-2", [item("BBB", "BUY", 700)], world.clock.world()))
+    return world
+
+
+def object_of_a_plan_is_deleted() -> World:
+    """Delete the object of a plan that yielded; its version still exists."""
+    world = margin_world(fills=[{"symbol": "AAA", "nth": 1, "behaviour": "never"}])
+    world.plan_store.put("plan", plan("plan-1", [item("AAA", "BUY", 1900)]))
+    pointer = {"plan_s3": {"bucket": BUCKET, "key": "plan"}}
+    world.deliver(pointer, seconds=4)
+    world.plan_store.delete("plan", with_versions=False)
+    world.deliver(pointer)
+    return world
+
+
 STORIES: dict[str, Callable[[], World]] = {
     "cash is read once per run": lambda: person_trades_between_two_orders("buy"),
     "positions are read once per run": lambda: person_trades_between_two_orders("sell"),
@@ -207,6 +229,8 @@ STORIES: dict[str, Callable[[], World]] = {
     "buys use proceeds before the sells are filled": sell_rests_before_a_buy,
     "early buys use more of the cash than is permitted": sell_rests_before_a_buy,
     "asset flags that say no are cached": flags_are_restored_between_two_plans,
+    "the result of a killed run is not published": run_is_killed_before_it_publishes,
+    "a deleted object refuses a plan that was delivered before": object_of_a_plan_is_deleted,
     "an impossible date is an untyped error": market_clock_is_beyond_all_bounds,
     "an answer nested too deeply is an untyped error": market_clock_is_beyond_all_bounds,
     "the no-trade band is ignored": targets_are_close_and_far,
