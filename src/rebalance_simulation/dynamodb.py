@@ -202,7 +202,7 @@ def call_name(operation: str, request: Any) -> str:
     if operation == "update_item":
         sort_key = request["Key"]["sk"]["S"]
         if sort_key != "LEASE":
-            return {"BINDING": "risk_store.bind_account", "POINTER": "delivery_log.pin"}[sort_key]
+            return {"BINDING": "risk_store.bind_account", "POINTER": "delivery_log.pin"}.get(sort_key, operation)
         return "journal.acquire" if "epoch =" in request["UpdateExpression"] else "journal.release"
     if operation == "query":
         values = request["ExpressionAttributeValues"]
