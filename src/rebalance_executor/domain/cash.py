@@ -195,8 +195,8 @@ def allowances(
     """Divide ``left`` dollars among the unsettled buys that have no open child; return their allowances by symbol.
 
     A lower priority gets what is left after the higher ones have all that they may still need, at their collar. Equal
-    priorities get the same fraction of what they need at the far touch if the dollars do not suffice. What a buy with
-    an open child may still need beyond that child is kept for it.
+    priorities get the same fraction of what they cost in total, fills included and the rest at the far touch, if the
+    dollars do not suffice. What a buy with an open child may still need beyond that child is kept for it.
 
     Args:
         parents: all parents of the plan.
@@ -212,14 +212,30 @@ def allowances(
         equals, is_first = list(group), priority == buys[0].priority
         live = {buy.symbol: _live_cost(buy, config.widest_collar) for buy in equals}
         worst = {buy.symbol: _worst(buy, config) for buy in equals}
-        needs = {buy.symbol: max(ZERO, buy.remaining) * _price(buy, quotes, worst, config) for buy in equals}
-        pool, needed = max(ZERO, left - reserved + sum(live.values(), ZERO)), sum(needs.values(), ZERO)
+        prices = {buy.symbol: _price(buy, quotes, worst, config) for buy in equals}
+        costs = {buy.symbol: buy.filled_value + max(ZERO, buy.remaining) * prices[buy.symbol] for buy in equals}
+        used = {buy.symbol: buy.filled_value + live[buy.symbol] for buy in equals}
+        shares = _same_fraction(costs, used, max(ZERO, left - reserved))
         for symbol in [buy.symbol for buy in equals if buy.open_child is None]:
-            need = needs[symbol]
-            share = need + pool - needed if needed <= pool else pool * need / needed
-            result[symbol] = Allowance(share, is_final=is_first and not is_any_open and not may_grow)
+            result[symbol] = Allowance(shares[symbol], is_final=is_first and not is_any_open and not may_grow)
         reserved += sum((max(ZERO, b.remaining * worst[b.symbol] - live[b.symbol]) for b in equals), ZERO)
     return result
+
+
+def _same_fraction(costs: Mapping[str, Decimal], used: Mapping[str, Decimal], pool: Decimal) -> dict[str, Decimal]:
+    """Return the dollars of ``pool`` for each buy: with those it has used, all reach the same fraction of their costs.
+
+    A buy that has used more than its fraction gets nothing. If ``pool`` is more than all need, each may use the rest.
+    """
+    total, cost = pool + sum(used.values(), ZERO), sum(costs.values(), ZERO)
+    if total >= cost:
+        return {symbol: costs[symbol] - used[symbol] + total - cost for symbol in costs}
+    shares = dict.fromkeys(costs, ZERO)
+    ahead = sorted((symbol for symbol in costs if costs[symbol] > 0), key=lambda symbol: -used[symbol] / costs[symbol])
+    while ahead and used[ahead[0]] * cost > total * costs[ahead[0]]:
+        first = ahead.pop(0)
+        total, cost = total - used[first], cost - costs[first]
+    return shares | {symbol: max(ZERO, costs[symbol] * total / cost - used[symbol]) for symbol in ahead}
 
 
 def _worst(buy: ParentOrder, config: ExecutionConfig) -> Decimal:

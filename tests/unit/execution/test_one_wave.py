@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rebalance_executor.domain.codes import Code
+from rebalance_executor.domain.errors import PlanYielded
 from rebalance_executor.domain.market import ZERO, OrderRequest
 from rebalance_executor.domain.orders import Outcome
 from rebalance_executor.domain.plan import RebalancePlan
@@ -120,6 +121,18 @@ def test_equal_buys_end_with_the_same_fraction() -> None:
     assert abs(values[0] - values[1]) < 1
     assert {fakes.parent(symbol).code for symbol in ("AAA", "BBB")} == {Code.SCALED_TO_CASH}
     assert sum(values) == pytest.approx(Decimal("13999.00") * Decimal("0.995"), abs=1)
+
+
+def test_equal_buys_keep_the_same_fraction_if_one_fills_sooner() -> None:
+    """What the slower one did not use yet was divided again in every tick: the faster one took 69 of 100 shares."""
+    fakes = world(4_000, 200, sold_after=900)
+    fakes.broker.script("BBB", RESTS)
+    fakes.after(3, lambda: fakes.broker.fill_order("order-1", 60))
+    with pytest.raises(PlanYielded):
+        fakes.execute(exchange(200, ("AAA", 10_000, 1), ("BBB", 10_000, 1)), seconds=60)
+
+    half = (4_000 + 60 * Decimal("99.99")) * Decimal("0.995") / 2
+    assert fakes.parent("AAA").filled_value == pytest.approx(half, abs=1)
 
 
 def test_buy_that_spent_its_cash_early_is_not_cut_below_its_fills() -> None:
