@@ -97,6 +97,24 @@ def test_small_part_waits_for_more_dollars() -> None:
     assert sent(fakes, "AAA") == [200]
 
 
+@pytest.mark.parametrize("quote", [("109", "110"), ("99", "0")])
+def test_price_does_not_matter_while_a_buy_waits_for_dollars(quote: tuple[str, str]) -> None:
+    """With a little idle cash it was denied PRICE_COLLAR or QUOTE_UNUSABLE while the sells were worked."""
+    fakes = world(500, 200, sold_after=30)
+    fakes.after(5, lambda: fakes.broker.set_quote("AAA", *quote))
+    fakes.after(20, lambda: fakes.broker.set_quote("AAA", "99.99", "100.01"))
+    result = fakes.execute(exchange(200, ("AAA", 20_000, 1)))
+    assert outcomes(result)["AAA"] == (Outcome.FILLED, None)
+
+
+def test_buys_that_wait_for_dollars_need_no_requests() -> None:
+    """Each tick waited for the requests of their orders, and the sells with it."""
+    fakes = world(500, 200, sold_after=30)
+    fakes.execute(exchange(200, ("AAA", 20_000, 1)))
+    sell, buy = 1 + 1, 1 + 1  # an order and a reading each
+    assert fakes.broker.waits_for_requests == [sell, buy]
+
+
 # --- priorities and equal buys ---------------------------------------------------------------------------
 
 
