@@ -105,7 +105,7 @@ class Holdings:
         now, account = self._clock.now(), self._broker.account()
         own = replace(account, cash=account.cash - self.reserved)
         if self.are_proceeds_due:
-            self._cash = _Gauge()
+            self._cash = _Gauge(short_since=self._cash.short_since)
         self._cash.add(now, spendable(own, parents, self._config) + spent(parents), self._lag)
         return account
 
