@@ -148,6 +148,8 @@ def _fit(
     resized = []
     for buy, share in zip(buys, shares, strict=True):
         planned, qty = format_decimal(buy.qty), max(share, buy.exposure)
+        if buy.exposure and share - buy.exposure < _smallest(buy, prices[buy.symbol], config) and qty < buy.qty:
+            qty = buy.exposure  # the rest would be too small to be sent
         if qty == buy.qty:
             resized.append(buy)
         elif qty > 0:
@@ -162,10 +164,15 @@ def _fit(
     return resized
 
 
-def _wanted(buy: ParentOrder, price: Decimal, config: ExecutionConfig) -> Wanted:
+def _smallest(buy: ParentOrder, price: Decimal, config: ExecutionConfig) -> Decimal:
+    """Return the shares of the smallest order of a buy."""
     # With the collar on top, a small fall of the price does not make the smallest order too small to be sent.
     least = config.minimum_notional * (1 + config.for_symbol(buy.symbol).price_collar) / price
-    least = max(ceil_qty(least, fractionable=buy.fractionable), buy.exposure)
+    return ceil_qty(least, fractionable=buy.fractionable)
+
+
+def _wanted(buy: ParentOrder, price: Decimal, config: ExecutionConfig) -> Wanted:
+    least = max(_smallest(buy, price, config), buy.exposure)
     return Wanted(
         qty=buy.qty,
         price=price,

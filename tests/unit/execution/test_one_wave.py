@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.errors import PlanYielded
-from rebalance_executor.domain.market import ZERO, OrderRequest
+from rebalance_executor.domain.market import ZERO, Account, OrderRequest
 from rebalance_executor.domain.orders import Outcome
 from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.domain.risk_state import KillSwitchRecord, TradingState
@@ -164,6 +166,70 @@ def test_buy_that_spent_its_cash_early_is_not_cut_below_its_fills() -> None:
     assert parent.qty == parent.filled_qty == sent(fakes, "AAA")[0]
     assert not result.success
     assert fakes.broker.cash == 0
+
+
+# --- the end of a buy ------------------------------------------------------------------------------------
+
+
+def test_buy_is_not_given_up_because_a_part_of_it_did_not_fill() -> None:
+    """The ladder ended after the time of its last rung, although most of the buy had not been offered yet."""
+    fakes = FakePorts(order_style="ladder", last_rung_seconds=10, per_symbol={"CCC": {"last_rung_seconds": 60}})
+    broker = fakes.broker
+    broker.cash, broker.shares = Decimal(5_000), {"CCC": Decimal(200)}
+    broker.set_quote("AAA", "100.00", "100.01")
+    broker.script("CCC", *[RESTS] * 3)
+    broker.script("AAA", RESTS)
+    fakes.after(50, lambda: broker.fill_order(next(o.id for o in broker.open_orders() if o.symbol == "CCC")))
+    result = fakes.execute(exchange(200, ("AAA", 20_000, 1)))
+    assert outcomes(result)["AAA"] == (Outcome.FILLED, None)
+
+
+def test_rest_too_small_to_be_sent_is_not_left_behind() -> None:
+    """The sell brings nothing and the early part filled below its limit: 50 cents of the budget were left."""
+    fakes = FakePorts(max_children=2)
+    broker = fakes.broker
+    broker.cash, broker.shares = Decimal(5_000), {"CCC": Decimal(200)}
+    broker.script("CCC", RESTS, RESTS)
+    broker.script("AAA", RESTS)
+
+    def fill_at_a_better_price() -> None:
+        broker.orders_by_id["order-2"] = replace(broker.orders_by_id["order-2"], limit_price=Decimal(100))
+        broker.fill_order("order-2")
+        broker.orders_by_id["order-2"] = replace(broker.orders_by_id["order-2"], limit_price=Decimal("100.01"))
+
+    fakes.after(2, fill_at_a_better_price)
+    result = fakes.execute(exchange(200, ("AAA", 20_000, 1)))
+    assert outcomes(result)["AAA"] == (Outcome.FILLED, Code.SCALED_TO_CASH)
+
+
+def test_spent_cash_holds_up_no_part_that_is_still_covered() -> None:
+    """A shortage was never confirmed while sells were worked: the buy waited for the last one with $4,500 at hand."""
+    fakes = world(5_000, 200, sold_after=200)
+    fakes.after(1, lambda: setattr(fakes.broker, "cash", fakes.broker.cash - 500))
+    fakes.after(3, lambda: fakes.broker.fill_order("order-1", 50))
+    fakes.execute(exchange(200, ("AAA", 20_000, 1)))
+    early = [child for child in fakes.parent("AAA").children if child.intended_at < NOW + timedelta(seconds=10)]
+    assert len(early) == 2
+
+
+def test_fill_that_the_account_shows_first_takes_no_dollars_from_other_buys() -> None:
+    """The order of AAA fills between the two readings: its dollars counted twice, and BBB was skipped."""
+    fakes = FakePorts(child_wait_seconds=900, max_children=1, early_cash_fraction="0.6")
+    broker = fakes.broker
+    broker.cash, broker.shares = Decimal(10_000), {"CCC": Decimal(1)}
+    broker.script("CCC", RESTS)
+    broker.script("AAA", RESTS)
+    fakes.after(3, lambda: broker.close_order("order-1", "rejected"))
+    read_account = broker.account
+
+    def account() -> Account:
+        if fakes.elapsed == 3.5:  # the reject of the sell is confirmed: the gate follows in this tick
+            broker.fill_order("order-2")
+        return read_account()
+
+    broker.account = account  # type: ignore[method-assign]
+    result = fakes.execute(exchange(1, ("AAA", 5_000, 1), ("BBB", 4_000, 2)))
+    assert outcomes(result)["BBB"] == (Outcome.FILLED, None)
 
 
 # --- controls --------------------------------------------------------------------------------------------
