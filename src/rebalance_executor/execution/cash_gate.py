@@ -48,7 +48,7 @@ def pass_gate(run: Run, access: AccountAccess) -> None:
             return
         used = committed(parents, access.config.widest_collar)  # also if another user has spent the cash since
         _fix_budget(run, access, buys, max(used, buy_funds(shown, expected)))
-    access.holdings.are_proceeds_due = False
+        access.holdings.are_proceeds_due = False
     run.work.update_state(phase=PlanPhase.BUYS)
 
 

@@ -147,7 +147,7 @@ def test_equal_buys_keep_the_same_fraction_if_one_fills_sooner() -> None:
     """What the slower one did not use yet was divided again in every tick: the faster one took 69 of 100 shares."""
     fakes = world(4_000, 200, sold_after=900)
     fakes.broker.script("BBB", RESTS)
-    fakes.after(3, lambda: fakes.broker.fill_order("order-1", 60))
+    fakes.after(3, lambda: fakes.broker.fill_order("order-1", "60"))
     with pytest.raises(PlanYielded):
         fakes.execute(exchange(200, ("AAA", 10_000, 1), ("BBB", 10_000, 1)), seconds=60)
 
@@ -206,7 +206,7 @@ def test_spent_cash_holds_up_no_part_that_is_still_covered() -> None:
     """A shortage was never confirmed while sells were worked: the buy waited for the last one with $4,500 at hand."""
     fakes = world(5_000, 200, sold_after=200)
     fakes.after(1, lambda: setattr(fakes.broker, "cash", fakes.broker.cash - 500))
-    fakes.after(3, lambda: fakes.broker.fill_order("order-1", 50))
+    fakes.after(3, lambda: fakes.broker.fill_order("order-1", "50"))
     fakes.execute(exchange(200, ("AAA", 20_000, 1)))
     early = [child for child in fakes.parent("AAA").children if child.intended_at < NOW + timedelta(seconds=10)]
     assert len(early) == 2
