@@ -14,7 +14,7 @@ from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.market import ZERO, Account, BrokerOrder, Quote, Side
 from rebalance_executor.domain.orders import Outcome, ParentOrder
 from rebalance_executor.domain.pricing import collar, far_touch
-from rebalance_executor.domain.sizing import ceil_qty
+from rebalance_executor.domain.sizing import ceil_qty, floor_qty
 from rebalance_executor.domain.styles import OrderStyle
 from rebalance_executor.domain.values import format_decimal, format_dollars
 
@@ -223,7 +223,9 @@ def allowances(
         costs = {buy.symbol: buy.filled_value + max(ZERO, buy.remaining) * prices[buy.symbol] for buy in equals}
         used = {buy.symbol: buy.filled_value + live[buy.symbol] for buy in equals}
         shares = _same_fraction(costs, used, max(ZERO, left - reserved))
-        for symbol in [buy.symbol for buy in equals if buy.open_child is None]:
+        ready = [buy for buy in equals if buy.open_child is None]
+        shares |= _in_whole_shares([buy for buy in ready if not buy.fractionable], shares, prices)
+        for symbol in [buy.symbol for buy in ready]:
             result[symbol] = Allowance(shares[symbol], is_final=is_first and not is_any_open and not may_grow)
         reserved += sum((max(ZERO, b.remaining * worst[b.symbol] - live[b.symbol]) for b in equals), ZERO)
     return result
@@ -243,6 +245,21 @@ def _same_fraction(costs: Mapping[str, Decimal], used: Mapping[str, Decimal], po
         first = ahead.pop(0)
         total, cost = total - used[first], cost - costs[first]
     return shares | {symbol: max(ZERO, costs[symbol] * total / cost - used[symbol]) for symbol in ahead}
+
+
+def _in_whole_shares(
+    buys: Iterable[ParentOrder], dollars: Mapping[str, Decimal], prices: Mapping[str, Decimal]
+) -> dict[str, Decimal]:
+    """Return the dollars of buys in whole shares: a part of a share serves nobody, so the largest are rounded up."""
+    short = [b for b in buys if 0 < dollars[b.symbol] < b.remaining * prices[b.symbol]]
+    whole = {b.symbol: floor_qty(dollars[b.symbol] / prices[b.symbol], fractionable=False) for b in short}
+    rest = {symbol: dollars[symbol] - qty * prices[symbol] for symbol, qty in whole.items()}
+    left = sum(rest.values(), ZERO)
+    for symbol in sorted(whole, key=lambda symbol: -rest[symbol] / prices[symbol]):
+        if prices[symbol] <= left:
+            whole[symbol] += 1
+            left -= prices[symbol]
+    return {symbol: qty * prices[symbol] for symbol, qty in whole.items()}
 
 
 def _worst(buy: ParentOrder, config: ExecutionConfig) -> Decimal:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.errors import PlanYielded
-from rebalance_executor.domain.market import ZERO, Account, OrderRequest
+from rebalance_executor.domain.market import ZERO, Account, Asset, OrderRequest
 from rebalance_executor.domain.orders import Outcome
 from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.domain.risk_state import KillSwitchRecord, TradingState
@@ -166,6 +166,22 @@ def test_buy_that_spent_its_cash_early_is_not_cut_below_its_fills() -> None:
     assert parent.qty == parent.filled_qty == sent(fakes, "AAA")[0]
     assert not result.success
     assert fakes.broker.cash == 0
+
+
+def test_whole_shares_that_do_not_fit_any_more_cost_one_buy_its_share() -> None:
+    """Each was left with a part of the price of a share: all were skipped, with all of the cash idle."""
+    fakes = FakePorts()
+    broker = fakes.broker
+    symbols = [f"W{number}" for number in range(4)]
+    broker.assets |= {symbol: Asset(symbol, "active", tradable=True, fractionable=False) for symbol in symbols}
+    broker.prices |= dict.fromkeys(symbols, (Decimal("124.99"), Decimal("125.01")))
+    for symbol in symbols:
+        broker.script(symbol, RESTS)
+        fakes.after(1, lambda s=symbol: broker.set_quote(s, "125.98", "126.00"))  # type: ignore[misc]
+    broker.cash = Decimal("503")
+    result = fakes.execute(a_plan(*[an_item(symbol, amount="125") for symbol in symbols]))
+    assert sorted(fakes.parent(symbol).filled_qty for symbol in symbols) == [0, 1, 1, 1]
+    assert [order.outcome for order in result.orders].count(Outcome.FILLED) == 3
 
 
 # --- the end of a buy ------------------------------------------------------------------------------------
