@@ -14,7 +14,7 @@ from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.market import ZERO, Account, BrokerOrder, Quote, Side
 from rebalance_executor.domain.orders import Outcome, ParentOrder
 from rebalance_executor.domain.pricing import collar, far_touch
-from rebalance_executor.domain.sizing import ceil_qty
+from rebalance_executor.domain.sizing import ceil_qty, floor_qty
 from rebalance_executor.domain.styles import OrderStyle
 from rebalance_executor.domain.values import format_decimal, format_dollars
 
@@ -148,8 +148,8 @@ def _fit(
     resized = []
     for buy, share in zip(buys, shares, strict=True):
         planned, qty = format_decimal(buy.qty), max(share, buy.exposure)
-        if buy.attempts and qty < buy.qty and (qty - buy.exposure) * prices[buy.symbol] < config.minimum_notional:
-            qty = buy.exposure  # the rest could not be sent
+        if buy.exposure and share - buy.exposure < _smallest(buy, prices[buy.symbol], config) and qty < buy.qty:
+            qty = buy.exposure  # the rest would be too small to be sent
         if qty == buy.qty:
             resized.append(buy)
         elif qty > 0:
@@ -164,10 +164,15 @@ def _fit(
     return resized
 
 
-def _wanted(buy: ParentOrder, price: Decimal, config: ExecutionConfig) -> Wanted:
+def _smallest(buy: ParentOrder, price: Decimal, config: ExecutionConfig) -> Decimal:
+    """Return the shares of the smallest order of a buy."""
     # With the collar on top, a small fall of the price does not make the smallest order too small to be sent.
     least = config.minimum_notional * (1 + config.for_symbol(buy.symbol).price_collar) / price
-    least = max(ceil_qty(least, fractionable=buy.fractionable), buy.exposure)
+    return ceil_qty(least, fractionable=buy.fractionable)
+
+
+def _wanted(buy: ParentOrder, price: Decimal, config: ExecutionConfig) -> Wanted:
+    least = max(_smallest(buy, price, config), buy.exposure)
     return Wanted(
         qty=buy.qty,
         price=price,
@@ -197,8 +202,8 @@ def allowances(
     """Divide ``left`` dollars among the unsettled buys that have no open child; return their allowances by symbol.
 
     A lower priority gets what is left after the higher ones have all that they may still need, at their collar. Equal
-    priorities get the same fraction of what they need at the far touch if the dollars do not suffice. What a buy with
-    an open child may still need beyond that child is kept for it.
+    priorities get the same fraction of what they cost in total, fills included and the rest at the far touch, if the
+    dollars do not suffice. What a buy with an open child may still need beyond that child is kept for it.
 
     Args:
         parents: all parents of the plan.
@@ -214,14 +219,47 @@ def allowances(
         equals, is_first = list(group), priority == buys[0].priority
         live = {buy.symbol: _live_cost(buy, config.widest_collar) for buy in equals}
         worst = {buy.symbol: _worst(buy, config) for buy in equals}
-        needs = {buy.symbol: max(ZERO, buy.remaining) * _price(buy, quotes, worst, config) for buy in equals}
-        pool, needed = max(ZERO, left - reserved + sum(live.values(), ZERO)), sum(needs.values(), ZERO)
-        for symbol in [buy.symbol for buy in equals if buy.open_child is None]:
-            need = needs[symbol]
-            share = need + pool - needed if needed <= pool else pool * need / needed
-            result[symbol] = Allowance(share, is_final=is_first and not is_any_open and not may_grow)
+        prices = {buy.symbol: _price(buy, quotes, worst, config) for buy in equals}
+        costs = {buy.symbol: buy.filled_value + max(ZERO, buy.remaining) * prices[buy.symbol] for buy in equals}
+        used = {buy.symbol: buy.filled_value + live[buy.symbol] for buy in equals}
+        shares = _same_fraction(costs, used, max(ZERO, left - reserved))
+        ready = [buy for buy in equals if buy.open_child is None]
+        shares |= _in_whole_shares([buy for buy in ready if not buy.fractionable], shares, prices)
+        for symbol in [buy.symbol for buy in ready]:
+            result[symbol] = Allowance(shares[symbol], is_final=is_first and not is_any_open and not may_grow)
         reserved += sum((max(ZERO, b.remaining * worst[b.symbol] - live[b.symbol]) for b in equals), ZERO)
     return result
+
+
+def _same_fraction(costs: Mapping[str, Decimal], used: Mapping[str, Decimal], pool: Decimal) -> dict[str, Decimal]:
+    """Return the dollars of ``pool`` for each buy: with those it has used, all reach the same fraction of their costs.
+
+    A buy that has used more than its fraction gets nothing. If ``pool`` is more than all need, each may use the rest.
+    """
+    total, cost = pool + sum(used.values(), ZERO), sum(costs.values(), ZERO)
+    if total >= cost:
+        return {symbol: costs[symbol] - used[symbol] + total - cost for symbol in costs}
+    shares = dict.fromkeys(costs, ZERO)
+    ahead = sorted((symbol for symbol in costs if costs[symbol] > 0), key=lambda symbol: -used[symbol] / costs[symbol])
+    while ahead and used[ahead[0]] * cost > total * costs[ahead[0]]:
+        first = ahead.pop(0)
+        total, cost = total - used[first], cost - costs[first]
+    return shares | {symbol: max(ZERO, costs[symbol] * total / cost - used[symbol]) for symbol in ahead}
+
+
+def _in_whole_shares(
+    buys: Iterable[ParentOrder], dollars: Mapping[str, Decimal], prices: Mapping[str, Decimal]
+) -> dict[str, Decimal]:
+    """Return the dollars of buys in whole shares: a part of a share serves nobody, so the largest are rounded up."""
+    short = [b for b in buys if 0 < dollars[b.symbol] < b.remaining * prices[b.symbol]]
+    whole = {b.symbol: floor_qty(dollars[b.symbol] / prices[b.symbol], fractionable=False) for b in short}
+    rest = {symbol: dollars[symbol] - qty * prices[symbol] for symbol, qty in whole.items()}
+    left = sum(rest.values(), ZERO)
+    for symbol in sorted(whole, key=lambda symbol: -rest[symbol] / prices[symbol]):
+        if prices[symbol] <= left:
+            whole[symbol] += 1
+            left -= prices[symbol]
+    return {symbol: qty * prices[symbol] for symbol, qty in whole.items()}
 
 
 def _worst(buy: ParentOrder, config: ExecutionConfig) -> Decimal:

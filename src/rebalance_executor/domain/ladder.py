@@ -183,6 +183,8 @@ def is_exhausted(
         return False
     if not is_overdue(parent, last, schedule, now, config):
         return False  # canceled for a better price, or by the end of a run
+    if parent.side is Side.BUY and last.qty - last.filled_qty < parent.remaining:
+        return False  # for lack of dollars it offered only a part
     return last.limit_price is None or _towards(parent.side, last.limit_price, price) <= 0
 
 

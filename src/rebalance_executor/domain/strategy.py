@@ -205,6 +205,17 @@ def _is_superseded(parent: ParentOrder, child: ChildOrder, context: DecisionCont
 # --- no open child ---------------------------------------------------------------------------------------
 
 
+def may_start(parent: ParentOrder, dollars: Decimal, config: ExecutionConfig) -> bool:
+    """Return whether a buy may be ordered with these dollars before all of its funds are there, at its arrival mid.
+
+    If not, it waits: neither its quote nor its price matters.
+    """
+    if parent.arrival is None or dollars <= 0:
+        return False
+    affordable = dollars / parent.arrival.mid
+    return affordable >= parent.remaining or _part(parent, affordable, parent.arrival.mid, config) > 0
+
+
 def settled_at_broker(parent: ParentOrder) -> Settle | None:
     """Return the outcome if the broker's reports alone settle the parent: its fills, or how its last child ended."""
     if parent.overfill is not None:

@@ -48,13 +48,16 @@ def pass_gate(run: Run, access: AccountAccess) -> None:
             return
         used = committed(parents, access.config.widest_collar)  # also if another user has spent the cash since
         _fix_budget(run, access, buys, max(used, buy_funds(shown, expected)))
-    access.holdings.are_proceeds_due = False
+        access.holdings.are_proceeds_due = False
     run.work.update_state(phase=PlanPhase.BUYS)
 
 
 def _wait_ends(access: AccountAccess, parents: Collection[ParentOrder]) -> datetime:
-    """Return the time until which the proceeds may arrive: it counts from the last sell, over all runs."""
-    if not proceeds(parents):
+    """Return the time until which the account may show less: it counts from the last sell, over all runs.
+
+    Proceeds arrive late, and an open buy may have fills that the account shows before the order does.
+    """
+    if not proceeds(parents) and not any(p.side is Side.BUY and p.open_child for p in parents):
         return access.clock.now()
     sold_at = max((p.settled_at for p in parents if p.side is Side.SELL and p.settled_at), default=access.clock.now())
     return sold_at + seconds(access.config.proceeds_wait_seconds)

@@ -27,6 +27,7 @@ from rebalance_executor.domain.strategy import (
     Working,
     Yielding,
     decide,
+    may_start,
     needs_quote,
     settled_at_broker,
 )
@@ -181,7 +182,7 @@ class Executor:
         """Wait for the rate limit first, then read cash and positions, and quotes last: they age fastest."""
         run = self._run
         self._places, self._cash, self._allowances = 0, NOTHING, {}
-        waiting = set() if self._has_funds() else {p.symbol for p in parents if p.side is Side.BUY and not p.open_child}
+        waiting = self._waiting_for_funds()
         parents = [parent for parent in parents if parent.symbol not in waiting]
         ready = [parent for parent in parents if parent.open_child is None]
         sells = [parent for parent in ready if parent.side is Side.SELL]
@@ -200,9 +201,8 @@ class Executor:
             self._cash = self._read_cash()
         self._quotes.refresh([p.symbol for p in parents if needs_quote(p, self._config)])
         if has_buys:
-            may_grow, buys = run.state.phase is PlanPhase.SELLS, run.unsettled(Side.BUY)
-            left = self._cash.amount
-            self._allowances = allowances(buys, self._quotes.latest, left, self._config, may_grow=may_grow)
+            shares = self._divide(self._cash.amount)
+            self._allowances = {symbol: share for symbol, share in shares.items() if symbol not in waiting}
 
     def _context(self, side: Side, mode: RunMode) -> DecisionContext:
         return DecisionContext(self._clock.now(), mode=mode, schedule=self._run.wave_schedule(side))
@@ -250,11 +250,22 @@ class Executor:
                 self._run.work.update_child(parent.symbol, child)
                 actions.cancels.append(parent.symbol)
 
-    def _has_funds(self) -> bool:
-        """Return whether buys may be placed: always after the cash gate, and before it if there is money for them."""
-        if self._run.state.phase is not PlanPhase.SELLS:
-            return True
-        return self._funds() > committed(self._run.parents.values(), self._config.widest_collar)
+    def _waiting_for_funds(self) -> set[str]:
+        """Return the buys whose dollars do not suffice for an order yet: they need no request and no quote."""
+        run = self._run
+        left = self._funds() - committed(run.parents.values(), self._config.widest_collar)
+        shares = self._divide(left)
+        return {
+            symbol
+            for symbol, share in shares.items()
+            if not share.is_final and not may_start(run.parents[symbol], share.amount, self._config.for_symbol(symbol))
+        }
+
+    def _divide(self, left: Decimal) -> dict[str, Allowance]:
+        """Return the share of each buy in ``left`` dollars."""
+        run = self._run
+        may_grow = run.state.phase is PlanPhase.SELLS
+        return allowances(run.unsettled(Side.BUY), self._quotes.latest, left, self._config, may_grow=may_grow)
 
     def _funds(self) -> Decimal:
         """Return the dollars that the buys may cost in total: fixed at the cash gate, and what there is before it."""

@@ -132,10 +132,14 @@ class Holdings:
         """Return the dollars that a plan may spend when it starts, also if the account lags behind an earlier plan."""
         return self.funds(account) if self.at_most is None else min(self.funds(account), self.at_most)
 
-    def end_plan(self, parents: Collection[ParentOrder]) -> None:
-        """Note what the plan leaves, for the next plan of the same invocation."""
+    def end_plan(self, parents: Collection[ParentOrder], expected: Decimal) -> None:
+        """Note what the plan leaves, for the next plan of the same invocation.
+
+        ``expected`` is its funds at the start + proceeds: they count if no reading followed the last sell.
+        """
         if self._cash.readings:
-            self.left = self._cash.left(committed(parents, self._config.widest_collar))
+            used = committed(parents, self._config.widest_collar)
+            self.left = expected - used if self.are_proceeds_due else self._cash.left(used)
 
     def refresh_account(self, parents: Collection[ParentOrder]) -> None:
         """Read the account again unless the latest reading is recent."""

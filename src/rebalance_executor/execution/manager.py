@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
 
+from rebalance_executor.domain.cash import proceeds
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.errors import (
     EarlierPlanUnfinished,
@@ -268,7 +269,8 @@ class ExecutionManager:
         except (Redeliver, OverfillGuard, JournalContradiction) as error:
             self._interrupt(run, executor, error)
             raise
-        access.holdings.end_plan(run.parents.values())
+        parents = run.parents.values()
+        access.holdings.end_plan(parents, run.state.starting_funds + proceeds(parents))
         return self._finish(run, differing)
 
     def _interrupt(self, run: Run, executor: Executor, error: RebalanceError) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -9,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rebalance_executor.domain.codes import Code
-from rebalance_executor.domain.market import ZERO, OrderRequest
+from rebalance_executor.domain.errors import PlanYielded
+from rebalance_executor.domain.market import ZERO, Account, Asset, OrderRequest
 from rebalance_executor.domain.orders import Outcome
 from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.domain.risk_state import KillSwitchRecord, TradingState
@@ -93,7 +96,7 @@ def test_configuration_bounds_the_cash_of_early_buys(fraction: str, dollars: int
 def test_sells_of_the_same_tick_take_nothing_from_the_cash_of_the_buys() -> None:
     fakes = world(5_000, 1_000, sold_after=3)
     fakes.execute(exchange(1_000, ("AAA", 4_900, 1)))
-    assert [(child.qty, child.sent_at) for child in fakes.parent("AAA").children] == [(49, NOW)]
+    assert [(child.qty, child.sent_at) for child in fakes.parent("AAA").children] == [(Decimal(49), NOW)]
 
 
 def test_buy_uses_the_cash_that_is_there_while_the_account_shows_the_proceeds_late() -> None:
@@ -126,6 +129,24 @@ def test_small_part_waits_for_more_dollars() -> None:
     assert sent(fakes, "AAA") == [200]
 
 
+@pytest.mark.parametrize("quote", [("109", "110"), ("99", "0")])
+def test_price_does_not_matter_while_a_buy_waits_for_dollars(quote: tuple[str, str]) -> None:
+    """With a little idle cash it was denied PRICE_COLLAR or QUOTE_UNUSABLE while the sells were worked."""
+    fakes = world(500, 200, sold_after=30)
+    fakes.after(5, lambda: fakes.broker.set_quote("AAA", *quote))
+    fakes.after(20, lambda: fakes.broker.set_quote("AAA", "99.99", "100.01"))
+    result = fakes.execute(exchange(200, ("AAA", 20_000, 1)))
+    assert outcomes(result)["AAA"] == (Outcome.FILLED, None)
+
+
+def test_buys_that_wait_for_dollars_need_no_requests() -> None:
+    """Each tick waited for the requests of their orders, and the sells with it."""
+    fakes = world(500, 200, sold_after=30)
+    fakes.execute(exchange(200, ("AAA", 20_000, 1)))
+    sell, buy = 1 + 1, 1 + 1  # an order and a reading each
+    assert fakes.broker.waits_for_requests == [sell, buy]
+
+
 # --- priorities and equal buys ---------------------------------------------------------------------------
 
 
@@ -152,6 +173,18 @@ def test_equal_buys_end_with_the_same_fraction() -> None:
     assert sum(values) == pytest.approx(Decimal("13999.00") * Decimal("0.995"), abs=1)
 
 
+def test_equal_buys_keep_the_same_fraction_if_one_fills_sooner() -> None:
+    """What the slower one did not use yet was divided again in every tick: the faster one took 69 of 100 shares."""
+    fakes = world(4_000, 200, sold_after=900)
+    fakes.broker.script("BBB", RESTS)
+    fakes.after(3, lambda: fakes.broker.fill_order("order-1", "60"))
+    with pytest.raises(PlanYielded):
+        fakes.execute(exchange(200, ("AAA", 10_000, 1), ("BBB", 10_000, 1)), seconds=60)
+
+    half = (4_000 + 60 * Decimal("99.99")) * Decimal("0.995") / 2
+    assert fakes.parent("AAA").filled_value == pytest.approx(half, abs=1)
+
+
 def test_buy_that_spent_its_cash_early_is_not_cut_below_its_fills() -> None:
     """A person spends the proceeds as they arrive: the gate leaves nothing for the rest of the buy."""
     fakes = world(5_000, 160, sold_after=3)
@@ -163,6 +196,86 @@ def test_buy_that_spent_its_cash_early_is_not_cut_below_its_fills() -> None:
     assert parent.qty == parent.filled_qty == sent(fakes, "AAA")[0]
     assert not result.success
     assert fakes.broker.cash == 0
+
+
+def test_whole_shares_that_do_not_fit_any_more_cost_one_buy_its_share() -> None:
+    """Each was left with a part of the price of a share: all were skipped, with all of the cash idle."""
+    fakes = FakePorts()
+    broker = fakes.broker
+    symbols = [f"W{number}" for number in range(4)]
+    broker.assets |= {symbol: Asset(symbol, "active", tradable=True, fractionable=False) for symbol in symbols}
+    broker.prices |= dict.fromkeys(symbols, (Decimal("124.99"), Decimal("125.01")))
+    for symbol in symbols:
+        broker.script(symbol, RESTS)
+        fakes.after(1, lambda s=symbol: broker.set_quote(s, "125.98", "126.00"))  # type: ignore[misc]
+    broker.cash = Decimal("503")
+    result = fakes.execute(a_plan(*[an_item(symbol, amount="125") for symbol in symbols]))
+    assert sorted(fakes.parent(symbol).filled_qty for symbol in symbols) == [0, 1, 1, 1]
+    assert [order.outcome for order in result.orders].count(Outcome.FILLED) == 3
+
+
+# --- the end of a buy ------------------------------------------------------------------------------------
+
+
+def test_buy_is_not_given_up_because_a_part_of_it_did_not_fill() -> None:
+    """The ladder ended after the time of its last rung, although most of the buy had not been offered yet."""
+    fakes = FakePorts(order_style="ladder", last_rung_seconds=10, per_symbol={"CCC": {"last_rung_seconds": 60}})
+    broker = fakes.broker
+    broker.cash, broker.shares = Decimal(5_000), {"CCC": Decimal(200)}
+    broker.set_quote("AAA", "100.00", "100.01")
+    broker.script("CCC", *[RESTS] * 3)
+    broker.script("AAA", RESTS)
+    fakes.after(50, lambda: broker.fill_order(next(o.id for o in broker.open_orders() if o.symbol == "CCC")))
+    result = fakes.execute(exchange(200, ("AAA", 20_000, 1)))
+    assert outcomes(result)["AAA"] == (Outcome.FILLED, None)
+
+
+def test_rest_too_small_to_be_sent_is_not_left_behind() -> None:
+    """The sell brings nothing and the early part filled below its limit: 50 cents of the budget were left."""
+    fakes = FakePorts(max_children=2)
+    broker = fakes.broker
+    broker.cash, broker.shares = Decimal(5_000), {"CCC": Decimal(200)}
+    broker.script("CCC", RESTS, RESTS)
+    broker.script("AAA", RESTS)
+
+    def fill_at_a_better_price() -> None:
+        broker.orders_by_id["order-2"] = replace(broker.orders_by_id["order-2"], limit_price=Decimal(100))
+        broker.fill_order("order-2")
+        broker.orders_by_id["order-2"] = replace(broker.orders_by_id["order-2"], limit_price=Decimal("100.01"))
+
+    fakes.after(2, fill_at_a_better_price)
+    result = fakes.execute(exchange(200, ("AAA", 20_000, 1)))
+    assert outcomes(result)["AAA"] == (Outcome.FILLED, Code.SCALED_TO_CASH)
+
+
+def test_spent_cash_holds_up_no_part_that_is_still_covered() -> None:
+    """A shortage was never confirmed while sells were worked: the buy waited for the last one with $4,500 at hand."""
+    fakes = world(5_000, 200, sold_after=200)
+    fakes.after(1, lambda: setattr(fakes.broker, "cash", fakes.broker.cash - 500))
+    fakes.after(3, lambda: fakes.broker.fill_order("order-1", "50"))
+    fakes.execute(exchange(200, ("AAA", 20_000, 1)))
+    early = [child for child in fakes.parent("AAA").children if child.intended_at < NOW + timedelta(seconds=10)]
+    assert len(early) == 2
+
+
+def test_fill_that_the_account_shows_first_takes_no_dollars_from_other_buys() -> None:
+    """The order of AAA fills between the two readings: its dollars counted twice, and BBB was skipped."""
+    fakes = FakePorts(child_wait_seconds=900, max_children=1, early_cash_fraction="0.6")
+    broker = fakes.broker
+    broker.cash, broker.shares = Decimal(10_000), {"CCC": Decimal(1)}
+    broker.script("CCC", RESTS)
+    broker.script("AAA", RESTS)
+    fakes.after(3, lambda: broker.close_order("order-1", "rejected"))
+    read_account = broker.account
+
+    def account() -> Account:
+        if fakes.elapsed == 3.5:  # the reject of the sell is confirmed: the gate follows in this tick
+            broker.fill_order("order-2")
+        return read_account()
+
+    broker.account = account  # type: ignore[method-assign]
+    result = fakes.execute(exchange(1, ("AAA", 5_000, 1), ("BBB", 4_000, 2)))
+    assert outcomes(result)["BBB"] == (Outcome.FILLED, None)
 
 
 # --- controls --------------------------------------------------------------------------------------------

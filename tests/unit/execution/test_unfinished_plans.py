@@ -76,6 +76,23 @@ def test_own_delivery_of_the_finished_plan_gets_its_result() -> None:
     assert fakes.execute(FIRST, run_id="run-3") == fakes.plan_journal("first").result
 
 
+def test_proceeds_of_the_unfinished_plan_are_there_for_the_new_one() -> None:
+    """Its buy was filled before its last sell: no later reading showed the proceeds, and the new plan got $1,000."""
+    fakes = FakePorts(child_wait_seconds="60")
+    fakes.broker.cash, fakes.broker.shares = Decimal(2_000), {"CCC": Decimal(100)}
+    fakes.broker.script("CCC", RESTS, RESTS)
+    fakes.broker.script("AAA", RESTS)
+    exit_all = an_exit("CCC", amount="-10000", current_value="10000")
+    first = a_plan(exit_all, an_item("AAA", amount="1000"), plan_id="first")
+    with pytest.raises(PlanYielded):
+        fakes.execute(first, seconds=10)
+    fakes.after(5, lambda: fakes.broker.fill_order("order-3"))
+
+    second = fakes.execute(buys("second", "BBB", amount="9000"), run_id="run-2")
+
+    assert outcomes(second) == {"BBB": (Outcome.FILLED, None)}
+
+
 def test_orders_of_the_unfinished_plan_precede_those_of_the_new_one() -> None:
     fakes = yielded()
     fakes.execute(SECOND, run_id="run-2")
