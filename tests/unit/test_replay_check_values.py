@@ -1,6 +1,7 @@
 """Published check values of the replay, on tick data that is not part of the project.
 
-They run where ``REPLAY_DATA`` names a folder with IBM's files of 2013-10-08 (``ibm/20131008_quote.zip``, ``_trade.zip``).
+They run where ``REPLAY_DATA`` names a folder with IBM's files of 2013-10-08: ``ibm/20131008_quote.zip`` and
+``_trade.zip``.
 """
 
 from __future__ import annotations
