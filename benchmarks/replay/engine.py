@@ -119,7 +119,8 @@ class _Quotes:
                 raise ValueError("a parent must start after the first quote of the day")
             if quote.tick_size != CENT:
                 self._tick = quote.tick_size
-            self._quote, self._read_at = replace(quote, known_tick_size=self._tick), at
+            self._quote = quote if self._tick is None else replace(quote, known_tick_size=self._tick)
+            self._read_at = at
         return self._quote
 
 

@@ -32,7 +32,9 @@ class Ours:
     def act(self, now: Now) -> Action:
         """Return the decision of ``strategy.decide``."""
         at = self._tape.time(now.at)
-        quote = replace(now.quote, known_tick_size=self._config.tick_size or now.quote.known_tick_size)
+        quote, tick_size = now.quote, self._config.tick_size
+        if tick_size is not None:
+            quote = replace(quote, known_tick_size=tick_size)
         parent = self._reported(self._parent or self._start(quote), now.order, at)
         problem = quote_problem(quote, self._config, at)
         self._missing_since = None if problem is None else self._missing_since or at

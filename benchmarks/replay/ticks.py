@@ -160,7 +160,7 @@ def read_trades(path: Path) -> Trades:
 
 
 def _quote_row(row: list[str]) -> tuple[int, ...]:
-    return tuple(_whole(text) for text in row[:5])
+    return tuple(map(_whole, row[:_QUOTE_COLUMNS]))
 
 
 def _trade_row(row: list[str]) -> tuple[int, int, int]:
@@ -170,7 +170,7 @@ def _trade_row(row: list[str]) -> tuple[int, int, int]:
 
 
 def _whole(text: str) -> int:
-    return int(text.partition(".")[0] or "0")
+    return int(text) if text.isdecimal() else int(text.partition(".")[0] or "0")
 
 
 def _rows[Row](path: Path, columns: int, parse: Callable[[list[str]], Row]) -> Iterator[Row]:

@@ -139,6 +139,14 @@ def test_half_cent_tick_that_a_quote_has_shown_stays() -> None:
     assert set(ticks) == {Decimal("0.005")}
 
 
+def test_configured_tick_size_applies_to_the_program() -> None:
+    config = ExecutionConfig.from_json(
+        '{"tick_size": "0.005", "ladder": {"LOW": {"aims": [0.25, 1], "wait_seconds": 6}}}'
+    )
+    sent, _ = watched(partial(Ours, config, Urgency.LOW), day_of([(START - 1_000, BID, BID + 200)]))
+    assert sent[0] == (0, Decimal("100.005"))
+
+
 @pytest.mark.parametrize(
     ("make", "sent"),
     [
