@@ -51,7 +51,17 @@ def _table(rows: Sequence[Row]) -> Table:
     table.add_column("strategy", no_wrap=True)
     has_rival = any(_rival(row) is not None for row in rows)
     names = ["cost, bps", "half spreads", "beyond market", "beyond mid", *["beyond ours"] * has_rival]
-    names += ["worst 1 %", "s.d.", "filled", "complete", "seconds", "orders", "requests", f"markout {_AFTER}"]
+    names += [
+        "of fills",
+        "worst 1 %",
+        "s.d.",
+        "filled",
+        "complete",
+        "seconds",
+        "orders",
+        "requests",
+        f"markout {_AFTER}",
+    ]
     for name in names:
         table.add_column(name, justify="right")
     for row in rows:
@@ -73,6 +83,7 @@ def _rival(row: Row) -> Mean | None:
 
 def _details(row: Row) -> list[str]:
     return [
+        "–" if row.fill_cost is None else f"{row.fill_cost:.2f}".replace("-", "−"),
         f"{row.worst:.1f}",
         f"{row.deviation:.1f}",
         f"{row.filled:.1%}",
@@ -80,7 +91,7 @@ def _details(row: Row) -> list[str]:
         f"{row.seconds:.1f}",
         f"{row.orders:.1f}",
         f"{row.requests:.1f}",
-        " / ".join(f"{change:+.2f}" for change in row.markouts.values()),
+        " / ".join(f"{change:+.2f}" for change in row.markouts.values()).replace("-", "−"),
     ]
 
 
@@ -109,8 +120,8 @@ def _cost(row: Row) -> str:
 
 
 def _details_table(rows: Sequence[Row], model: FillModel) -> str:
-    names = "worst 1 % | s.d. | filled | complete | seconds | orders | requests"
-    lines = [f"| symbol | strategy | {names} | markout {_AFTER} |", "|---|---" + "|---:" * 8 + "|"]
+    names = "of fills | worst 1 % | s.d. | filled | complete | seconds | orders | requests"
+    lines = [f"| symbol | strategy | {names} | markout {_AFTER} |", "|---|---" + "|---:" * 9 + "|"]
     lines += [f"| {row.symbol} | {row.strategy} | {' | '.join(_details(row))} |" for row in rows if row.model is model]
     return "\n".join(lines)
 
@@ -121,7 +132,7 @@ def _main_model(rows: Sequence[Row]) -> FillModel:
 
 
 def _plain(mean: Mean) -> str:
-    return f"{mean.mean:.2f} ± {mean.interval:.2f}"
+    return f"{mean.mean:.2f} ± {mean.interval:.2f}".replace("-", "−")
 
 
 def _signed(mean: Mean) -> str:
@@ -167,7 +178,8 @@ def plot(rows: Sequence[Row], target: Path) -> None:
     others = [
         f"{words[_MARKERS[model]]} {model}" for model in dict.fromkeys(row.model for row in rows) if model != main
     ]
-    title = ", ".join([f"Bars: fill model {main}, with 95 % intervals", *others]) + "; dashed: the market order"
+    legend = f"; markers: {', '.join(others)}" if others else ""
+    title = f"Bars: fill model {main}, with 95 % intervals{legend}; dashed: the market order"
     figure.suptitle(title, x=0.01, ha="left", fontsize=10)
     figure.tight_layout()
     target.parent.mkdir(parents=True, exist_ok=True)
