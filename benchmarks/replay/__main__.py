@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -11,12 +12,12 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks.replay.fills import FillModel
-from benchmarks.replay.measure import Setup, joined, measure
+from benchmarks.replay.measure import Cell, Setup, joined, measure
 from benchmarks.replay.ours import Schedule
 from benchmarks.replay.report import as_json, as_markdown, plot, show
 from benchmarks.replay.rows import Row, rows_of
 from benchmarks.replay.sizes import Size
-from benchmarks.replay.ticks import TickDataError, find
+from benchmarks.replay.ticks import Source, TickDataError, find
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.errors import ConfigurationError
 
@@ -54,9 +55,18 @@ def _rows(options: argparse.Namespace) -> list[Row]:
     sources = find(options.data, options.symbols, options.days)
     one = partial(measure, setup=setup)
     if options.jobs == 1:
-        return rows_of(joined([one(source) for source in sources]))
+        return rows_of(joined(_noted(sources, map(one, sources))))
     with ProcessPoolExecutor(options.jobs) as pool:
-        return rows_of(joined(list(pool.map(one, sources))))
+        return rows_of(joined(_noted(sources, pool.map(one, sources))))
+
+
+def _noted(sources: Sequence[Source], days: Iterable[list[Cell]]) -> list[list[Cell]]:
+    """Return the cells of all days; tell on stderr which day is done."""
+    found = []
+    for number, (source, cells) in enumerate(zip(sources, days, strict=True), 1):
+        sys.stderr.write(f"{source.symbol} {source.day}: {number} of {len(sources)} done\n")
+        found.append(cells)
+    return found
 
 
 def _parser() -> argparse.ArgumentParser:

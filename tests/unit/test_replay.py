@@ -14,6 +14,7 @@ import pytest
 from benchmarks.replay.__main__ import main
 from benchmarks.replay.fills import FillModel
 from benchmarks.replay.measure import Cell, Parent, Setup, joined, measure
+from benchmarks.replay.ours import Schedule
 from benchmarks.replay.report import worse_than_market
 from benchmarks.replay.rows import Row, clustered, rows_of
 from benchmarks.replay.strategies import MARKET, MID
@@ -25,7 +26,7 @@ BID, ASK = 1_000_000, 1_000_400
 HALF_SPREAD_BPS = 200 / (BID + 200) * 10_000
 LAST_TRADE = OPEN + 5_400_000
 """11:00: the session of the test days ends at 11:30."""
-SETUP = Setup(ExecutionConfig(), arrivals=3, models=(FillModel.QUEUE,))
+SETUP = Setup(ExecutionConfig(), arrivals=3, schedule=Schedule(2, 20), models=(FillModel.QUEUE,))
 
 
 @pytest.fixture
@@ -136,8 +137,10 @@ def test_command_writes_json_and_a_plot(data: Path, capsys: pytest.CaptureFixtur
     plot = data / "replay.svg"
     options = ["--arrivals", "1", "--jobs", "1", "--models", "touch", "queue", "--size", "2x", "--days", "20260105"]
     assert main(["--data", str(data), *options, "--json", "--plot", str(plot)]) == 0
-    rows = json.loads(capsys.readouterr().out)
+    captured = capsys.readouterr()
+    rows = json.loads(captured.out)
     assert {(row["symbol"], row["model"]) for row in rows} == {("AAA", "touch"), ("AAA", "queue")}
+    assert captured.err == "AAA 2026-01-05: 1 of 1 done\n"
     assert plot.read_text().startswith("<?xml")
 
 
