@@ -70,7 +70,7 @@ class TargetInvariants:
         trade = _Trade.of(state, item, parent, parent.arrival.mid, self._config)
         if parent.outcome is Outcome.SKIPPED:
             self._check_skip(parent, trade)
-        elif parent.qty and not item.is_full_exit:
+        elif parent.qty and not item.is_full_exit(state.size_by):
             if state.size_by is not SizeBy.TRADE_AMOUNT:
                 tolerance = plan.max_drift_tolerance * plan.total_portfolio_value
                 self._check_target(parent, trade, tolerance, parent.qty * parent.arrival.mid)

@@ -11,7 +11,7 @@ from rebalance_cli.outputs import Problem, Validation
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.errors import InvalidInput
 from rebalance_executor.domain.market import ZERO
-from rebalance_executor.domain.plan import Action, RebalancePlan, RebalancePlanItem, unknown_fields
+from rebalance_executor.domain.plan import Action, RebalancePlan, RebalancePlanItem, SizeBy, unknown_fields
 from rebalance_executor.domain.values import format_decimal, format_utc, seconds
 
 _WEIGHT_TOLERANCE = Decimal("0.001")
@@ -45,11 +45,11 @@ def _remarks(plan: RebalancePlan, config: ExecutionConfig, now: datetime) -> Ite
     if weights > 1 + _WEIGHT_TOLERANCE:
         yield "items", f"target weights total {percent(weights)}, more than the portfolio"
     for number, item in enumerate(plan.items):
-        for field, text in _item_remarks(item):
+        for field, text in _item_remarks(item, plan.sized_by(config.size_by)):
             yield f"items.{number}.{field}", f"{item.symbol}: {text}"
 
 
-def _item_remarks(item: RebalancePlanItem) -> Iterator[tuple[str, str]]:
+def _item_remarks(item: RebalancePlanItem, size_by: SizeBy) -> Iterator[tuple[str, str]]:
     weight_diff = item.target_weight - item.current_weight
     if abs(weight_diff - item.weight_diff) > _WEIGHT_TOLERANCE:
         yield "weight_diff", f"is {percent(item.weight_diff)}, but target − current is {percent(weight_diff)}"
@@ -57,6 +57,6 @@ def _item_remarks(item: RebalancePlanItem) -> Iterator[tuple[str, str]]:
     if item.action is not Action.HOLD and value_diff * item.trade_amount < 0:
         amount = dollars(item.trade_amount, sign=True)
         yield "trade_amount", f"is {amount}, but target value − current value is {dollars(value_diff, sign=True)}"
-    if item.is_full_exit:
+    if item.is_full_exit(size_by):
         name = "target_value" if item.target_value == 0 else "target_weight"
         yield name, "is 0 for a SELL: the whole position is sold, regardless of trade_amount"

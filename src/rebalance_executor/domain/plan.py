@@ -126,7 +126,10 @@ class RebalancePlanItem(_Dto):
     trade_amount: Amount = Field(description="Dollars: positive for BUY, negative for SELL; ignored for HOLD.")
     current_weight: Amount = Field(ge=0, le=1, description="Share of the portfolio now, 0 to 1.")
     target_weight: Amount = Field(
-        ge=0, le=1, description="Target share of the portfolio, 0 to 1; 0 on a SELL means a full exit."
+        ge=0,
+        le=1,
+        description="Target share of the portfolio, 0 to 1; 0 on a SELL means a full exit, except with size_by "
+        "target_value.",
     )
     weight_diff: Amount = Field(description="target_weight − current_weight.")
     target_value: Amount = Field(ge=0, description="Target value in dollars; 0 on a SELL means a full exit.")
@@ -144,10 +147,13 @@ class RebalancePlanItem(_Dto):
             raise ValueError(f"must be negative for SELL, is {format_decimal(amount)}")
         return amount
 
-    @property
-    def is_full_exit(self) -> bool:
-        """True if the item sells the exact position; its dollar amount is then not used."""
-        return self.action is Action.SELL and 0 in (self.target_value, self.target_weight)
+    def is_full_exit(self, size_by: SizeBy) -> bool:
+        """Return whether the item sells the exact position; its dollar amount is then not used.
+
+        A weight of zero says nothing in a plan that is sized by target values.
+        """
+        is_out = self.target_value == 0 or (self.target_weight == 0 and size_by is not SizeBy.TARGET_VALUE)
+        return self.action is Action.SELL and is_out
 
 
 class RebalancePlan(_Dto):

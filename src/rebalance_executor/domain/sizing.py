@@ -97,8 +97,9 @@ def _is_exit(item: RebalancePlanItem, parent: ParentOrder, basis: SizingBasis) -
 
     Sized by a target, dollars close to the position's value sell all of it anyway.
     """
-    if parent.side is Side.BUY or item.is_full_exit or basis.is_target:
-        return item.is_full_exit
+    is_full_exit = item.is_full_exit(basis.size_by)
+    if parent.side is Side.BUY or is_full_exit or basis.is_target:
+        return is_full_exit
     return item.target_value <= _unit(fractionable=parent.fractionable) / 2 * _mid(parent)
 
 

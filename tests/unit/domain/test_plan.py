@@ -82,15 +82,15 @@ def test_28_digits_stay_exact() -> None:
 @pytest.mark.parametrize("zero", ["0E+20", "0E-14", "0.00", 0])
 def test_sell_to_a_target_of_zero_is_a_full_exit(zero: object) -> None:
     """Production failure 33: "0E+20" is a zero."""
-    assert an_item(action="SELL", amount="-1", target_value=zero).is_full_exit
-    assert an_item(action="SELL", amount="-1", target_weight=zero).is_full_exit
+    assert an_item(action="SELL", amount="-1", target_value=zero).is_full_exit(SizeBy.TRADE_AMOUNT)
+    assert an_item(action="SELL", amount="-1", target_weight=zero).is_full_exit(SizeBy.TRADE_AMOUNT)
 
 
 @pytest.mark.parametrize(
     ("action", "amount", "target"), [("SELL", "-1", "0.01"), ("HOLD", "0", "0"), ("BUY", "1", "0")]
 )
 def test_other_items_are_not_full_exits(action: str, amount: str, target: str) -> None:
-    assert not an_item(action=action, amount=amount, target_value=target).is_full_exit
+    assert not an_item(action=action, amount=amount, target_value=target).is_full_exit(SizeBy.TRADE_AMOUNT)
 
 
 @pytest.mark.parametrize("amount", ["0", "0E+20", "12.5", "-12.5"])

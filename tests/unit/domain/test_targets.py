@@ -342,3 +342,15 @@ def test_plan_that_says_nothing_trades_its_dollars(amount: Decimal, target: Deci
     on = SizingBasis(AMOUNT, D(1), D(0))
     assert size(item, snapshot, config, NOW, on) == size(item, snapshot, ExecutionConfig(), NOW)
     assert size(item, snapshot, config, NOW, on).target_amount is None
+
+
+@pytest.mark.parametrize(("size_by", "left"), [(VALUE, "500"), (WEIGHT, "0"), (AMOUNT, "0")])
+def test_weight_of_zero_is_an_exit_unless_values_size_the_plan(size_by: SizeBy, left: str) -> None:
+    """A plan by target values may leave its weights at zero: 1,000 shares at $10, of which $5,000 stay."""
+    item = an_item(action="SELL", amount="-5000", target_value="5000", target_weight="0", current_value="10000")
+    assert 1_000 - sized(item, "1000", basis(size_by)).qty == D(left)
+
+
+def test_value_of_zero_is_an_exit_by_every_size_by() -> None:
+    item = an_item(action="SELL", amount="-5000", target_value="0", target_weight="0.05", current_value="10000")
+    assert {sized(item, "1000", basis(size_by)).qty for size_by in SizeBy} == {D(1_000)}
