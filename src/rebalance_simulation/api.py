@@ -20,7 +20,7 @@ from rebalance_executor.adapters.alpaca.broker import AlpacaBroker
 from rebalance_executor.adapters.alpaca.credentials import Credentials
 from rebalance_executor.adapters.alpaca.transport import AlpacaTransport, RequestDeadline
 from rebalance_executor.domain.config import ExecutionConfig
-from rebalance_simulation.api_faults import AnswerFaults, Timeouts
+from rebalance_simulation.api_faults import IMPOSSIBLE_NUMBER, AnswerFaults, Timeouts
 from rebalance_simulation.broker_record import BrokerRecord
 from rebalance_simulation.broker_view import BrokerView
 from rebalance_simulation.calls import CallHook, Submission
@@ -87,7 +87,7 @@ class SimulatedApi:
     def post(self, path: str, data: Any = None) -> Any:
         """Submit an order."""
         response = self._request(f"broker POST {path}", lambda fault: self._submit(data, fault), data)
-        if "client_order_id" in response:
+        if "client_order_id" in response and response.get("qty") != IMPOSSIBLE_NUMBER:  # such an answer is unusable
             self._record.note_answer(response)
         return response
 

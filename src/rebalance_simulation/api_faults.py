@@ -40,7 +40,8 @@ _AFTER: Mapping[Fault, tuple[tuple[int, str], ...]] = {
 }
 """Status and body of errors that come after the effect. Several are used in turn."""
 _IMPOSSIBLE_TIME = "0001-01-01T00:00:00+14:00"
-_IMPOSSIBLE_NUMBER = "1e9999999999999999999"
+IMPOSSIBLE_NUMBER = "1e9999999999999999999"
+"""What every number of a damaged answer is replaced by: the program cannot use such an answer."""
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT")
 _NUMBER = re.compile(r"-?\d+(\.\d+)?$")
 
@@ -132,7 +133,7 @@ def _with_impossible_times(response: Any) -> Any:
 
 
 def _with_impossible_numbers(response: Any) -> Any:
-    return _replaced(response, _NUMBER, _IMPOSSIBLE_NUMBER)
+    return _replaced(response, _NUMBER, IMPOSSIBLE_NUMBER)
 
 
 def _nested_too_deeply(_: Any) -> NoReturn:
