@@ -26,7 +26,7 @@ from rebalance_simulation.calls import Submission
 from rebalance_simulation.faults import OF_THE_PROCESS
 from rebalance_simulation.invariants_account import PREFIX, AccountInvariants, PlanKey
 from rebalance_simulation.invariants_evidence import EvidenceInvariants
-from rebalance_simulation.invariants_journal import check_listed, check_transition, exposure
+from rebalance_simulation.invariants_journal import check_gate, check_listed, check_transition, exposure
 from rebalance_simulation.invariants_requests import RequestInvariants
 from rebalance_simulation.invariants_targets import TargetInvariants
 from rebalance_simulation.invocation import Invocation
@@ -87,8 +87,10 @@ class InvariantChecker:
         if key not in self._plans:
             self._check_age(journal.plan)
             document = self._world.ledger.document(pk)
+        last = self._plans.get(key, journal.plan)
+        check_gate(last, journal.plan)
         # One write can pass the gate and scale the buys, and it can be stored in parts.
-        may_scale = self._plans.get(key, journal.plan).phase is PlanPhase.SELLS or journal.plan.phase is PlanPhase.SELLS
+        may_scale = PlanPhase.SELLS in (last.phase, journal.plan.phase)
         self._plans[key] = journal.plan
         parents = self._parents.setdefault(key, {})
         for symbol, parent in journal.parents.items():

@@ -6,7 +6,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from paper_broker.orders import Order
-from rebalance_executor.domain.journal import PlanJournal, UnfinishedPlan
+from rebalance_executor.domain.journal import PlanJournal, PlanPhase, PlanState, UnfinishedPlan
 from rebalance_executor.domain.market import ZERO, Side
 from rebalance_executor.domain.orders import ChildOrder, Outcome, ParentOrder
 from rebalance_simulation.violation import Violation
@@ -20,6 +20,14 @@ def exposure(child: ChildOrder, order: Order | None) -> Decimal:
     if child.is_open and order.is_open:
         return max(at_broker, child.exposure)
     return at_broker if child.is_open else max(at_broker, child.filled_qty)
+
+
+def check_gate(before: PlanState, after: PlanState) -> None:
+    """Check that a plan passes the cash gate once: its phase does not return, and the dollars of its buys stay."""
+    has_returned = before.phase is not PlanPhase.SELLS and after.phase is PlanPhase.SELLS
+    dollars = (before.buy_budget, before.buy_funds)
+    if has_returned or (before.buy_funds is not None and dollars != (after.buy_budget, after.buy_funds)):
+        raise Violation(f"{after.plan_id} passed the cash gate again: {before} was followed by {after}")
 
 
 def check_transition(before: ParentOrder, after: ParentOrder, *, may_scale: bool, is_finished: bool) -> None:
