@@ -315,7 +315,7 @@ def test_no_order_of_events_makes_buys_exceed_cash_and_real_proceeds(
     broker, check, symbols = fakes.broker, fakes.broker.before_submit, [f"S{n}" for n in range(5)]
     broker.cash = Decimal(cash)
     broker.prices |= dict.fromkeys(symbols, broker.prices["AAA"])
-    broker.assets |= dict.fromkeys(symbols, broker.assets["AAA"])
+    broker.assets |= {symbol: replace(broker.assets["AAA"], symbol=symbol) for symbol in symbols}
 
     def submit(request: OrderRequest) -> None:
         check(request)
@@ -338,6 +338,7 @@ def test_no_order_of_events_makes_buys_exceed_cash_and_real_proceeds(
         items.append(an_item(f"S{number}", amount=str(dollars), priority=priority))
     result = fakes.execute(a_plan(*items, max_drift_tolerance="1"))
 
+    assert {request.symbol for request in broker.sent} >= {f"S{number}" for number in range(len(sells))}
     assert broker.cash >= min(cash, 0)
     assert {order.outcome for order in result.orders} <= set(Outcome) - {Outcome.UNRESOLVED}
 
@@ -350,3 +351,31 @@ def fill_half(fakes: FakePorts, symbol: str, shows_after: float) -> None:
     received = broker.cash - before
     broker.hidden_cash += received
     fakes.after(shows_after, lambda: setattr(broker, "hidden_cash", broker.hidden_cash - received))
+
+
+@property_test
+@given(
+    cash=st.integers(0, 20_000),
+    shares=st.integers(0, 100),
+    parts=st.lists(st.integers(1, 100), min_size=1, max_size=4),
+    whole=st.booleans(),
+)
+def test_fully_invested_plan_leaves_at_most_a_share_and_rounding(
+    cash: int, shares: int, parts: list[int], *, whole: bool
+) -> None:
+    """The buys ask for a tenth more than there is; the sell fills at once."""
+    fakes, symbols = FakePorts(cash_buffer=0), [f"S{number}" for number in range(len(parts) + 1)]
+    broker = fakes.broker
+    broker.prices |= dict.fromkeys(symbols, broker.prices["AAA"])
+    asset = replace(broker.assets["AAA"], fractionable=not whole)
+    broker.assets |= {symbol: replace(asset, symbol=symbol) for symbol in symbols}
+    broker.cash, broker.shares["S0"] = Decimal(cash), Decimal(shares)
+    total = Decimal("1.1") * (cash + 100 * shares) + 200
+    amounts = [(total * part / sum(parts)).quantize(CENTS) for part in parts]
+    items = [an_item(symbol, amount=str(amount)) for symbol, amount in zip(symbols[1:], amounts, strict=True)]
+    if shares:
+        items.append(an_exit("S0", amount=str(-100 * shares), current_value=str(100 * shares)))
+    fakes.execute(a_plan(*items, max_drift_tolerance="1"))
+
+    smallest_order = Decimal("1.03") * len(parts)
+    assert 0 <= broker.cash < (Decimal("100.01") if whole else smallest_order)
