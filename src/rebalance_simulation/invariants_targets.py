@@ -86,7 +86,9 @@ class TargetInvariants:
         if trade.gap <= trade.band:
             raise Violation(f"{parent.symbol} is traded within its band: {trade}")
         short = self._asked(trade) - dollars
-        if short < -trade.unit - _ROUNDING or (short > trade.unit + _ROUNDING and parent.code not in _REDUCED):
+        # The code of a denial replaces that of the cash gate if both are journalled in one write.
+        may_be_short = parent.code in _REDUCED or parent.outcome is Outcome.DENIED
+        if short < -trade.unit - _ROUNDING or (short > trade.unit + _ROUNDING and not may_be_short):
             raise Violation(f"{parent.symbol}: {dollars} dollars are ordered, {self._asked(trade)} lead to the target")
 
     def _check_skip(self, parent: ParentOrder, trade: _Trade) -> None:
