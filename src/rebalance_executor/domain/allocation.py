@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_FLOOR, Decimal, localcontext
 
@@ -79,11 +79,17 @@ def _in_proportion(wanted: dict[int, Wanted], budget: Decimal) -> dict[int, Deci
 def _whole_shares(wanted: dict[int, Wanted], budget: Decimal) -> dict[int, Decimal]:
     """Return the shares of the buys that need whole ones, rounded by largest remainder within their own dollars."""
     ideal = {index: qty for index, qty in _in_proportion(wanted, budget).items() if not wanted[index].fractionable}
-    got = {index: floor_qty(qty, fractionable=False) for index, qty in ideal.items()}
-    remainder = {index: qty - got[index] for index, qty in sorted(ideal.items()) if qty > got[index]}
-    left = sum((remainder[index] * wanted[index].price for index in remainder), ZERO)
-    for index in sorted(remainder, key=lambda index: -remainder[index]):
-        if wanted[index].price <= left:
-            got[index] += _ONE_SHARE
-            left -= wanted[index].price
+    prices = {index: wanted[index].price for index in sorted(ideal)}
+    return in_whole_shares({index: ideal[index] * price for index, price in prices.items()}, prices)
+
+
+def in_whole_shares[K](dollars: Mapping[K, Decimal], prices: Mapping[K, Decimal]) -> dict[K, Decimal]:
+    """Return the whole shares that these dollars buy together: rounded by largest remainder, the earlier of equals."""
+    got = {key: floor_qty(amount / prices[key], fractionable=False) for key, amount in dollars.items()}
+    rest = {key: amount - got[key] * prices[key] for key, amount in dollars.items()}
+    left = sum(rest.values(), ZERO)
+    for key in sorted((key for key in rest if rest[key] > 0), key=lambda key: -rest[key] / prices[key]):
+        if prices[key] <= left:
+            got[key] += _ONE_SHARE
+            left -= prices[key]
     return got

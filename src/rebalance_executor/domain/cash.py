@@ -8,13 +8,13 @@ from datetime import datetime
 from decimal import ROUND_FLOOR, Decimal
 from itertools import groupby
 
-from rebalance_executor.domain.allocation import Wanted, divide
+from rebalance_executor.domain.allocation import Wanted, divide, in_whole_shares
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.market import ZERO, Account, BrokerOrder, Quote, Side
 from rebalance_executor.domain.orders import Outcome, ParentOrder
 from rebalance_executor.domain.pricing import collar, far_touch
-from rebalance_executor.domain.sizing import ceil_qty, floor_qty
+from rebalance_executor.domain.sizing import ceil_qty
 from rebalance_executor.domain.styles import OrderStyle
 from rebalance_executor.domain.values import format_decimal, format_dollars
 
@@ -251,15 +251,8 @@ def _in_whole_shares(
     buys: Iterable[ParentOrder], dollars: Mapping[str, Decimal], prices: Mapping[str, Decimal]
 ) -> dict[str, Decimal]:
     """Return the dollars of buys in whole shares: a part of a share serves nobody, so the largest are rounded up."""
-    short = [b for b in buys if 0 < dollars[b.symbol] < b.remaining * prices[b.symbol]]
-    whole = {b.symbol: floor_qty(dollars[b.symbol] / prices[b.symbol], fractionable=False) for b in short}
-    rest = {symbol: dollars[symbol] - qty * prices[symbol] for symbol, qty in whole.items()}
-    left = sum(rest.values(), ZERO)
-    for symbol in sorted(whole, key=lambda symbol: -rest[symbol] / prices[symbol]):
-        if prices[symbol] <= left:
-            whole[symbol] += 1
-            left -= prices[symbol]
-    return {symbol: qty * prices[symbol] for symbol, qty in whole.items()}
+    short = {b.symbol: dollars[b.symbol] for b in buys if 0 < dollars[b.symbol] < b.remaining * prices[b.symbol]}
+    return {symbol: qty * prices[symbol] for symbol, qty in in_whole_shares(short, prices).items()}
 
 
 def _worst(buy: ParentOrder, config: ExecutionConfig) -> Decimal:

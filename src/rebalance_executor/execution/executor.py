@@ -92,7 +92,7 @@ class Executor:
             if isinstance(mode, Yielding) and not was_yielding:
                 was_yielding = True
                 self._log.emit(LogEvent.RUN_YIELDING, give_up_at=mode.give_up_at, reason=mode.reason)
-            modes = run.modes_at(self._clock.now()) if isinstance(mode, Working) else dict.fromkeys(Side, mode)
+            modes = run.modes_of_sides(mode)
             self._lost_orders.handle(absent, modes)
             self._settle_finished()
             if isinstance(mode, Working):

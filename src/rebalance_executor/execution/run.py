@@ -65,9 +65,9 @@ class Run:
             return Concluding(Code.TIME_LIMIT, "the plan's time limit passed before the item was finished")
         return Working()
 
-    def modes_at(self, now: datetime) -> dict[Side, RunMode]:
-        """Return the mode of each side. They differ only while the account may sell and may not buy."""
-        mode = buys = self.mode_at(now)
+    def modes_of_sides(self, mode: RunMode) -> dict[Side, RunMode]:
+        """Return the mode of each side in a run in this mode. They differ only while the account may sell only."""
+        buys = mode
         if self.buys_denial is not None and isinstance(mode, Working):
             buys = Concluding(self.buys_denial.code, self.buys_denial.message)
         return {Side.SELL: mode, Side.BUY: buys}

@@ -257,6 +257,7 @@ def _joined[T](items: Sequence[Item], parse: Callable[[str | bytes], T]) -> T | 
         )
 
     def joined(first: Item) -> T:
+        """Return the value that all pieces store together."""
         bodies = [item["body"] for item in items]
         if isinstance(first["body"], bytes):
             return parse(gzip.decompress(b"".join(body for body in bodies if isinstance(body, bytes))))
