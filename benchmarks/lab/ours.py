@@ -12,8 +12,8 @@ from benchmarks.lab.strategies import Action, Cancel, Now, Place
 from rebalance_executor.domain import strategy
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.ladder import WaveSchedule
-from rebalance_executor.domain.market import Quote, Side
-from rebalance_executor.domain.orders import Arrival, ChildOrder, ChildState, ParentOrder
+from rebalance_executor.domain.market import Arrival, Quote, Side
+from rebalance_executor.domain.orders import ChildOrder, ChildState, ParentOrder
 from rebalance_executor.domain.plan import Urgency
 
 _START = datetime(2026, 1, 26, 15, tzinfo=UTC)

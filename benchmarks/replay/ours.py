@@ -13,8 +13,8 @@ from rebalance_executor.domain import strategy
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.controls import quote_problem
 from rebalance_executor.domain.ladder import WaveSchedule
-from rebalance_executor.domain.market import Quote
-from rebalance_executor.domain.orders import Arrival, ChildOrder, ChildState, ParentOrder
+from rebalance_executor.domain.market import Arrival, Quote
+from rebalance_executor.domain.orders import ChildOrder, ChildState, ParentOrder
 from rebalance_executor.domain.plan import Urgency
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from rebalance_executor.domain.journal import PlanPhase, PlanState
 from rebalance_executor.domain.market import (
     Account,
+    Arrival,
     Asset,
     BrokerOrder,
     OrderRequest,
@@ -19,7 +20,7 @@ from rebalance_executor.domain.market import (
     Side,
     Trade,
 )
-from rebalance_executor.domain.orders import Arrival, ChildOrder, ChildState, Outcome, ParentOrder
+from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome, ParentOrder
 from rebalance_executor.domain.plan import RebalancePlan, RebalancePlanItem
 
 NOW = datetime(2026, 1, 26, 15, tzinfo=UTC)

@@ -7,8 +7,8 @@ from decimal import Decimal
 from typing import Any
 
 from rebalance_executor.domain.journal import PlanPhase, PlanState
-from rebalance_executor.domain.market import OrderType, Side
-from rebalance_executor.domain.orders import Arrival, ChildOrder, ChildState, Outcome, ParentOrder, child_order_id
+from rebalance_executor.domain.market import Arrival, OrderType, Side
+from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome, ParentOrder, child_order_id
 from rebalance_executor.domain.plan import Action
 from rebalance_executor.domain.result import ChildResult, ExecutionResult, ExecutionStatus, OrderResult
 from tests.support.builders import NOW

@@ -18,8 +18,10 @@ from rebalance_executor.domain.styles import (
     Collar,
     Fraction,
     Ladder,
+    Multiple,
     OrderStyle,
     Seconds,
+    Share,
     Spreads,
     Style,
     SymbolOverride,
@@ -124,6 +126,31 @@ class ExecutionConfig(Limits):
     last_rung_market: bool = Field(
         default=False,
         description="True sends the last rung as a market order. False, because nothing bounds its price.",
+    )
+    slice_over_displayed: Multiple | None = Field(
+        default=Decimal(5),
+        description="Multiple of the shares displayed at the far touch at arrival above which a parent order is worked "
+        "in slices; null never slices for this reason. URGENT never slices.",
+    )
+    slice_over_volume: Share | None = Field(
+        default=Decimal("0.01"),
+        description="Share of the average daily volume above which a parent order that is larger than the display is "
+        "worked in slices; null never slices for this reason.",
+    )
+    slice_displayed: Multiple = Field(
+        default=Decimal(1),
+        description="Shares of a slice as a multiple of those displayed at the far touch at arrival.",
+    )
+    slice_minutes: Amount = Field(
+        default=Decimal(10),
+        gt=0,
+        le=DAY_MINUTES,
+        description="Minutes over which the slices of a parent order are spread, at most three quarters of "
+        "plan_time_limit_minutes; longer if max_participation requires it, shorter if the run or the session ends.",
+    )
+    max_participation: Share = Field(
+        default=Decimal("0.1"),
+        description="Share of the average volume that the slices of a parent order may take while they are worked.",
     )
     opening_wait_seconds: Amount = Field(
         default=Decimal(120),

@@ -195,7 +195,7 @@ def _too_large(parent: ParentOrder, quote: Quote | None, limits: Limits) -> Deni
     share = limits.max_share_of_displayed
     if large is not None or share is None:
         return large
-    displayed = ZERO if quote is None else quote.ask_size if parent.side is Side.BUY else quote.bid_size
+    displayed = ZERO if quote is None else quote.displayed(parent.side)
     if parent.qty <= displayed * share:
         return None
     sizes = f"the order is for {format_decimal(parent.qty)} shares, {format_decimal(displayed)} are displayed"

@@ -81,6 +81,10 @@ class Quote:
         """Midpoint of bid and ask; meaningful only if ``problem`` is None."""
         return (self.bid + self.ask) / 2
 
+    def displayed(self, side: Side) -> Decimal:
+        """Return the shares displayed at the far touch of an order of this side; 0 if they are unknown."""
+        return self.ask_size if side is Side.BUY else self.bid_size
+
     @property
     def tick_size(self) -> Decimal:
         """Price step of the symbol in dollars, for prices from $1: the known one, otherwise the one that is shown.
@@ -103,6 +107,27 @@ class Quote:
         if self.bid > self.ask:
             return f"crossed quote: bid {format_decimal(self.bid)} above ask {format_decimal(self.ask)}"
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """The quote at which a parent was sized and against which its fills are measured. Dollars per share."""
+
+    bid: Decimal
+    ask: Decimal
+    at: datetime
+    displayed: Decimal = ZERO
+    """Shares displayed at the far touch; 0 if they are unknown."""
+
+    @classmethod
+    def of(cls, side: Side, quote: Quote) -> Arrival:
+        """Return the arrival of an order of this side."""
+        return cls(quote.bid, quote.ask, quote.at, quote.displayed(side))
+
+    @property
+    def mid(self) -> Decimal:
+        """Arrival price: the midpoint of bid and ask."""
+        return (self.bid + self.ask) / 2
 
 
 @dataclass(frozen=True, slots=True)

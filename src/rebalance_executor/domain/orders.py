@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
-from rebalance_executor.domain.market import ZERO, BrokerOrder, OrderRequest, OrderType, Side
+from rebalance_executor.domain.market import ZERO, Arrival, BrokerOrder, OrderRequest, OrderType, Side
 from rebalance_executor.domain.values import format_decimal
 
 ORDER_LOOKBACK = timedelta(minutes=10)
@@ -115,6 +115,8 @@ class ChildOrder:
     submitted_at: datetime | None = None
     filled_at: datetime | None = None
     """Time of the latest fill."""
+    fill_seen_at: datetime | None = None
+    """Time of the first report of the latest fill, by this program's clock; the broker's times may be missing."""
     closed_at: datetime | None = None
     cancel_requested_at: datetime | None = None
     closed_since: datetime | None = None
@@ -206,6 +208,7 @@ class ChildOrder:
             filled_avg_price=price,
             submitted_at=order.submitted_at or self.submitted_at,
             filled_at=order.filled_at or self.filled_at,
+            fill_seen_at=now if filled > self.filled_qty else self.fill_seen_at,
             closed_at=None,
             closed_since=None,
             reported_at=None,
@@ -262,20 +265,6 @@ class ChildOrder:
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival:
-    """The quote at which a parent was sized and against which its fills are measured. Dollars per share."""
-
-    bid: Decimal
-    ask: Decimal
-    at: datetime
-
-    @property
-    def mid(self) -> Decimal:
-        """Arrival price: the midpoint of bid and ask."""
-        return (self.bid + self.ask) / 2
-
-
-@dataclass(frozen=True, slots=True)
 class ParentOrder:
     """The order of one BUY or SELL item; children are appended.
 
@@ -304,6 +293,8 @@ class ParentOrder:
     """Dollars per share; None if the broker does not report it."""
     held_before: Decimal | None = None
     """Shares held when the plan started; None if unknown."""
+    average_volume: Decimal | None = None
+    """Average shares traded per day before the plan; None if unknown, or not needed."""
 
     @property
     def filled_qty(self) -> Decimal:

@@ -6,8 +6,7 @@ from datetime import datetime
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 from rebalance_executor.domain.limits import Limits
-from rebalance_executor.domain.market import HALF_CENT, ONE_DOLLAR, Quote, Side
-from rebalance_executor.domain.orders import Arrival
+from rebalance_executor.domain.market import HALF_CENT, ONE_DOLLAR, Arrival, Quote, Side
 from rebalance_executor.domain.values import format_decimal, seconds
 
 _SUB_DOLLAR_TICK = Decimal("0.0001")

@@ -10,8 +10,8 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.controls import Denial, item_denial
-from rebalance_executor.domain.market import ZERO, Side, SymbolSnapshot, cut_shares
-from rebalance_executor.domain.orders import Arrival, Outcome, ParentOrder
+from rebalance_executor.domain.market import ZERO, Arrival, Side, SymbolSnapshot, cut_shares
+from rebalance_executor.domain.orders import Outcome, ParentOrder
 from rebalance_executor.domain.plan import Action, RebalancePlanItem
 from rebalance_executor.domain.targets import Request, SizingBasis, Skip, request
 from rebalance_executor.domain.values import format_decimal, format_dollars
@@ -52,10 +52,11 @@ def size(
     full exit, or a sell that would leave less than half of the smallest order, sells all that is available.
     """
     quote, config = snapshot.quote, config.for_symbol(item.symbol)
+    parent = blank_parent(item)
     parent = replace(
-        blank_parent(item),
+        parent,
         fractionable=snapshot.asset is not None and snapshot.asset.fractionable,
-        arrival=Arrival(quote.bid, quote.ask, quote.at) if quote is not None and quote.problem is None else None,
+        arrival=Arrival.of(parent.side, quote) if quote is not None and quote.problem is None else None,
         previous_close=snapshot.previous_close,
         held_before=snapshot.held,
     )

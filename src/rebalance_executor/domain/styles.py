@@ -110,6 +110,8 @@ Ladder = Annotated[dict[Urgency, LadderSteps], AfterValidator(_with_defaults)]
 
 Fraction = Annotated[Amount, Field(ge=0, le=1)]
 Spreads = Annotated[Amount, Field(gt=0, le=1_000)]
+Share = Annotated[Amount, Field(gt=0, le=1)]
+Multiple = Annotated[Amount, Field(gt=0, le=1_000_000)]
 Seconds = Annotated[Amount, Field(gt=0, le=DAY_SECONDS)]
 Collar = Annotated[Amount, Field(gt=0, lt=1)]
 Children = Annotated[int, Field(ge=1, le=50)]

@@ -15,8 +15,8 @@ from rebalance_executor.adapters.dynamodb import journal_items
 from rebalance_executor.adapters.dynamodb.table import Item, from_attributes, to_attributes
 from rebalance_executor.domain.errors import JournalContradiction
 from rebalance_executor.domain.journal import PlanPhase, PlanState, RunEnd, RunRecord
-from rebalance_executor.domain.market import OrderType, Side
-from rebalance_executor.domain.orders import Arrival, ChildOrder, ChildState, Outcome, ParentOrder
+from rebalance_executor.domain.market import Arrival, OrderType, Side
+from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome, ParentOrder
 from rebalance_executor.domain.result import ExecutionStatus
 from tests.support.builders import NOW
 from tests.support.journalled import ACCOUNT, child, filled_parent, order_result, parent, result, state

@@ -8,8 +8,7 @@ from decimal import Decimal
 import pytest
 from hypothesis import given
 
-from rebalance_executor.domain.market import CENT, HALF_CENT, Quote, Side
-from rebalance_executor.domain.orders import Arrival
+from rebalance_executor.domain.market import CENT, HALF_CENT, Arrival, Quote, Side
 from rebalance_executor.domain.pricing import collar, far_touch, is_inside, next_tick, shortfall, tick, to_tick
 from tests.support.builders import BUY, NOW, SELL, a_quote, a_trade
 from tests.support.properties import decimals, dollars, is_on_tick, property_test, quotes, shares, sides, tick_sizes

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig
-from rebalance_executor.domain.market import ZERO, Asset, BrokerOrder, Position, Quote, SymbolSnapshot
-from rebalance_executor.domain.orders import Arrival, Outcome, ParentOrder
+from rebalance_executor.domain.market import ZERO, Arrival, Asset, BrokerOrder, Position, Quote, SymbolSnapshot
+from rebalance_executor.domain.orders import Outcome, ParentOrder
 from rebalance_executor.domain.plan import RebalancePlanItem
 from rebalance_executor.domain.sizing import blank_parent, ceil_qty, floor_qty, size
 from tests.support.builders import (
@@ -162,7 +162,7 @@ def test_item_that_is_denied_before_it_is_sized_has_no_requested_shares() -> Non
 def test_parent_keeps_its_item_and_its_arrival_quote() -> None:
     parent = sized(an_item("ABC", amount="1000", priority=3))
     assert (parent.symbol, parent.priority, parent.planned_amount) == ("ABC", 3, Decimal(1000))
-    assert parent.arrival == Arrival(Decimal("9.99"), Decimal("10.01"), NOW)
+    assert parent.arrival == Arrival(Decimal("9.99"), Decimal("10.01"), NOW, Decimal(100))
     assert parent.children == ()
 
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from rebalance_executor.domain.cash import committed
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig
-from rebalance_executor.domain.market import CENT, HALF_CENT, ZERO, OrderType, Quote, Side
-from rebalance_executor.domain.orders import Arrival, ChildState, Outcome, ParentOrder
+from rebalance_executor.domain.market import CENT, HALF_CENT, ZERO, Arrival, OrderType, Quote, Side
+from rebalance_executor.domain.orders import ChildState, Outcome, ParentOrder
 from rebalance_executor.domain.pricing import collar, far_touch
 from rebalance_executor.domain.strategy import (
     Cancel,

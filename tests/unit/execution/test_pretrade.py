@@ -12,8 +12,8 @@ import pytest
 
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.errors import BrokerUnavailable, JournalUnavailable, NotFound
-from rebalance_executor.domain.market import MarketClock, Trade
-from rebalance_executor.domain.orders import Arrival, Outcome
+from rebalance_executor.domain.market import Arrival, MarketClock, Trade
+from rebalance_executor.domain.orders import Outcome
 from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.domain.risk_state import PROGRAM, KillSwitchRecord, TradingState
 from rebalance_executor.execution.events import LogEvent
@@ -248,7 +248,7 @@ def test_unusable_quote_is_read_again_with_all_others() -> None:
         "AAA": Decimal("100.01"),
         "BBB": Decimal("99.99"),
     }
-    assert fakes.parent("BBB").arrival == Arrival(Decimal("99.97"), Decimal("99.99"), later(2))
+    assert fakes.parent("BBB").arrival == Arrival(Decimal("99.97"), Decimal("99.99"), later(2), Decimal(100))
     assert fakes.slept == [1.0] * 2
 
 

@@ -6,8 +6,8 @@ from datetime import timedelta
 from decimal import Decimal
 
 from rebalance_executor.domain.journal import PlanPhase, PlanState, RunEnd, RunRecord
-from rebalance_executor.domain.market import OrderRequest, OrderType
-from rebalance_executor.domain.orders import Arrival, Outcome, child_order_id
+from rebalance_executor.domain.market import Arrival, OrderRequest, OrderType
+from rebalance_executor.domain.orders import Outcome, child_order_id
 from rebalance_executor.domain.plan import SizeBy, Urgency
 from rebalance_executor.domain.result import ExecutionStatus
 from rebalance_executor.domain.risk_state import ReservedOrder, StartedPlan
@@ -17,7 +17,7 @@ from tests.support.fake_ports import CLOSES_AT, FakePorts
 
 PLAN = a_plan(an_exit("AAA", amount="-2000", current_value="2000"), an_item("BBB", amount="3000"))
 SOLD, BOUGHT = (child_order_id("main", "plan-1", symbol, 1) for symbol in ("AAA", "BBB"))
-AT_ARRIVAL = Arrival(Decimal("99.99"), Decimal("100.01"), NOW)
+AT_ARRIVAL = Arrival(Decimal("99.99"), Decimal("100.01"), NOW, Decimal(100))
 
 
 def executed() -> FakePorts:
