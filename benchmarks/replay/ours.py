@@ -59,7 +59,7 @@ class Ours:
         return None
 
     def _start(self, quote: Quote) -> ParentOrder:
-        arrival = Arrival(quote.bid, quote.ask, quote.at)
+        arrival = Arrival.of(self._tape.side, quote)
         return ParentOrder(
             self._tape.symbol, self._tape.side, 1, self._qty * quote.ask, self._qty, self._qty, arrival=arrival
         )
@@ -72,6 +72,7 @@ class Ours:
         if order.filled != child.filled_qty:
             price = abs(order.value) / order.filled * PRICE_UNIT
             child = replace(child, filled_qty=order.filled, filled_avg_price=price, filled_at=self._filled_at(order))
+            child = replace(child, fill_seen_at=at)
         if not order.is_open:
             state = ChildState.FILLED if order.filled == order.qty else ChildState.CANCELED
             child = replace(child, state=state, status=state.lower(), closed_at=at)
@@ -101,7 +102,7 @@ class Slices:
     """
 
     def __init__(self, config: ExecutionConfig, schedule: Schedule, task: Task) -> None:
-        self._config = config
+        self._config = config.model_copy(update={"slice_over_displayed": None, "slice_over_volume": None})
         self._schedule = schedule
         self._task = task
         self._slice: Ours | None = None

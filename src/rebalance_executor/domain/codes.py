@@ -78,6 +78,8 @@ class Code(StrEnum):
     """The broker rejected the order; the message contains the broker's code and text."""
     ATTEMPTS_EXHAUSTED = "ATTEMPTS_EXHAUSTED"
     """The allowed child orders did not fill the parent order."""
+    PARTICIPATION_LIMIT = "PARTICIPATION_LIMIT"
+    """The share of the average volume that is allowed did not suffice for the order within the plan's time."""
     TIME_LIMIT = "TIME_LIMIT"
     """The plan reached its time limit."""
 
@@ -86,6 +88,8 @@ class Code(StrEnum):
     """The quantity was reduced to fit the buy budget."""
     REDUCED_TO_AVAILABLE = "REDUCED_TO_AVAILABLE"
     """The quantity was reduced to the shares that are available."""
+    HORIZON_SHORTENED = "HORIZON_SHORTENED"
+    """The slices of a large order were spread over less than slice_minutes: the run, plan or session ends before."""
     LATE_FILL = "LATE_FILL"
     """The broker filled shares of an order after two readings showed it as ended; the result contains them."""
 

@@ -148,6 +148,10 @@ class ExecutionConfig(Limits):
         description="Minutes over which the slices of a parent order are spread, at most three quarters of "
         "plan_time_limit_minutes; longer if max_participation requires it, shorter if the run or the session ends.",
     )
+    slice_seconds: Seconds = Field(
+        default=Decimal(15),
+        description="Shortest interval in seconds between two slices; fewer and larger ones follow from it.",
+    )
     max_participation: Share = Field(
         default=Decimal("0.1"),
         description="Share of the average volume that the slices of a parent order may take while they are worked.",

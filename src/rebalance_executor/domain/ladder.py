@@ -20,6 +20,7 @@ from rebalance_executor.domain.values import seconds
 
 FAR = Decimal(1)
 """Spread fraction of the last rung: the far touch."""
+ONE_SHARE = Decimal(1)
 
 _MINUTE = 60
 _BURST_SECONDS = 30
@@ -32,9 +33,13 @@ class WaveSchedule:
 
     urgency: Urgency = Urgency.NORMAL
     cross_by: datetime | None = None
-    """Time by which the last rung must be sent; None without a time limit."""
+    """Time by which the last rung must be sent in this run; None without a time limit."""
     parents: int = 1
     """Unsettled parents of the wave, which share the broker's rate limit."""
+    plan_cross_by: datetime | None = None
+    """The same for orders that may be worked in several runs: large ones, and those of the urgency PATIENT."""
+    slices: int = 1
+    """Slices of the parent, each with as many children as another parent has in all."""
 
 
 def cross_by(starts: datetime, ends: datetime, *, buys_follow: bool) -> datetime:
@@ -58,6 +63,11 @@ def children_within_rate_limit(parents: int, duration: Decimal, config: Executio
     return max(1, int((requests / max(parents, 1) + 2) // 3))
 
 
+def children_left(parent: ParentOrder, schedule: WaveSchedule, config: ExecutionConfig) -> int:
+    """Return how many more children the parent may have."""
+    return config.max_children * schedule.slices - parent.attempts
+
+
 def rungs_ahead(
     parent: ParentOrder, schedule: WaveSchedule, now: datetime, config: ExecutionConfig
 ) -> tuple[Decimal, ...]:
@@ -69,7 +79,7 @@ def rungs_ahead(
     reached = None if last is None else FAR if last.spread_fraction is None else last.spread_fraction
     steps = config.ladder[schedule.urgency].spread_fractions
     left = [fraction for fraction in steps if reached is None or fraction > reached] or [FAR]
-    room = config.max_children - parent.attempts
+    room = children_left(parent, schedule, config)
     if schedule.cross_by is not None:
         left_seconds = max(Decimal(0), Decimal((schedule.cross_by - now).total_seconds()))
         in_time = 1 + int(left_seconds / config.shortest_rung_seconds)
@@ -84,8 +94,8 @@ def next_spread_fraction(
     parent: ParentOrder, quote: Quote, schedule: WaveSchedule, now: datetime, config: ExecutionConfig
 ) -> Decimal:
     """Return the rung of the next child: the next one, or a later one if the last child rested through several."""
-    if next_tick(quote.bid, Side.BUY, quote.tick_size) >= quote.ask:
-        return FAR  # no price between the touches
+    if parent.remaining < ONE_SHARE or quote.bid == quote.ask:
+        return FAR  # less than a share is filled by the broker itself, at the far touch: waiting only costs time
     ahead = rungs_ahead(parent, schedule, now, config)
     last = last_sent(parent)
     if last is None:
@@ -144,10 +154,13 @@ def next_price(parent: ParentOrder, quote: Quote, spread_fraction: Decimal) -> D
 def is_overdue(
     parent: ParentOrder, child: ChildOrder, schedule: WaveSchedule, now: datetime, config: ExecutionConfig
 ) -> bool:
-    """Return whether ``child`` has rested through the time of every rung ahead, the last one included."""
+    """Return whether ``child`` has rested through the time of every rung ahead, the last one included.
+
+    The time starts again with each fill: an order that keeps filling is not overdue.
+    """
     waits = 0 if child.spread_fraction in (None, FAR) else len(rungs_ahead(parent, schedule, now, config))
     bound = config.ladder[schedule.urgency].wait_seconds * waits + config.last_rung_seconds
-    return _rested(child, now) >= seconds(bound)
+    return _rested(child, now, since=child.fill_seen_at) >= seconds(bound)
 
 
 def is_worth_replacing(
@@ -159,7 +172,7 @@ def is_worth_replacing(
     notional also stays, because it could not be sent again.
     """
     last = last_sent(parent)
-    if parent.attempts >= config.max_children or last is None or last.limit_price is None:
+    if children_left(parent, schedule, config) <= 0 or last is None or last.limit_price is None:
         return False
     if _rested(last, now) < rung_wait(parent, quote, schedule, now, config):
         return False
@@ -183,8 +196,9 @@ def is_exhausted(
         return False
     if not is_overdue(parent, last, schedule, now, config):
         return False  # canceled for a better price, or by the end of a run
-    if parent.side is Side.BUY and last.qty - last.filled_qty < parent.remaining:
-        return False  # for lack of dollars it offered only a part
+    is_part = parent.side is Side.BUY or schedule.slices > 1
+    if is_part and last.qty - last.filled_qty < parent.remaining:
+        return False  # for lack of dollars, or as a slice, it offered only a part
     return last.limit_price is None or _towards(parent.side, last.limit_price, price) <= 0
 
 
@@ -207,11 +221,15 @@ def is_whole(qty: Decimal) -> bool:
     return qty == qty.to_integral_value(ROUND_FLOOR)
 
 
-def _rested(child: ChildOrder, now: datetime) -> timedelta:
-    """Return how long the child has rested, up to its cancel; zero if the broker closed it without a cancel."""
+def _rested(child: ChildOrder, now: datetime, since: datetime | None = None) -> timedelta:
+    """Return how long the child has rested, up to its cancel; zero if the broker closed it without a cancel.
+
+    It counts from ``since``, if that is later than the submission.
+    """
+    start = child.latest_send if since is None else max(child.latest_send, since)
     if child.cancel_requested_at is not None:
-        return child.cancel_requested_at - child.latest_send
-    return now - child.latest_send if child.is_open else timedelta()
+        return child.cancel_requested_at - start
+    return now - start if child.is_open else timedelta()
 
 
 def _towards(side: Side, start: Decimal, price: Decimal) -> Decimal:

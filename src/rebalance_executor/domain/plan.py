@@ -91,8 +91,9 @@ class Action(StrEnum):
 
 
 class Urgency(StrEnum):
-    """Urgency of a plan: LOW waits longest and pays the least spread, URGENT crosses it at once."""
+    """Urgency of a plan: PATIENT waits longest and pays the least spread, URGENT crosses it at once."""
 
+    PATIENT = "PATIENT"
     LOW = "LOW"
     NORMAL = "NORMAL"
     HIGH = "HIGH"

@@ -1,13 +1,52 @@
 """Slicing: a parent order that is large for its market is worked in slices, which fall due over a horizon.
 
-The displayed size and the average volume at arrival are journalled with the parent, and the schedule starts with its
-first child, so that every run of the plan derives the same slices. Pure functions.
+The displayed size and the average volume at arrival are journalled with the parent, and the horizon starts with its
+first child, so that every run of the plan derives the same slices. Pure functions; ``strategy`` calls them.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+
 from rebalance_executor.domain.config import ExecutionConfig
-from rebalance_executor.domain.orders import ParentOrder
+from rebalance_executor.domain.ladder import WaveSchedule, children_within_rate_limit
+from rebalance_executor.domain.orders import ChildState, ParentOrder
+from rebalance_executor.domain.plan import Urgency
+from rebalance_executor.domain.values import seconds
+
+_SESSION_SECONDS = 23_400
+"""Seconds of a regular session, over which the average volume is spread."""
+_FEWEST = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Slices:
+    """Equal slices of one parent, due at equal intervals from ``starts`` until ``ends``."""
+
+    starts: datetime
+    ends: datetime
+    number: int
+    qty: Decimal
+    """Shares of all slices: those of the parent, or what the participation limit allows until ``ends``."""
+    is_shortened: bool = False
+    """True if the run, the plan or the session ends before the configured horizon."""
+
+    def due(self, now: datetime) -> Decimal:
+        """Return the shares that are due by now: whole ones before the last slice."""
+        started = self._started(now)
+        part = self.qty * started / self.number
+        return self.qty if started == self.number else part.to_integral_value(ROUND_FLOOR)
+
+    def next_start(self, now: datetime) -> datetime:
+        """Return the start of the next slice, or the end of the horizon after the last one."""
+        return self.starts + (self.ends - self.starts) * self._started(now) / self.number
+
+    def _started(self, now: datetime) -> int:
+        if now >= self.ends:
+            return self.number
+        return min(self.number, 1 + int(self.number * ((now - self.starts) / (self.ends - self.starts))))
 
 
 def needs_volume(parent: ParentOrder, config: ExecutionConfig) -> bool:
@@ -27,3 +66,43 @@ def is_large(parent: ParentOrder, config: ExecutionConfig) -> bool:
     if over_displayed is not None and displayed > 0 and parent.qty > over_displayed * displayed:
         return True
     return over_volume is not None and volume is not None and parent.qty > over_volume * volume
+
+
+def slices_of(parent: ParentOrder, schedule: WaveSchedule, now: datetime, config: ExecutionConfig) -> Slices | None:
+    """Return the slices of a large parent; None if it is worked in one piece, as URGENT orders always are."""
+    if schedule.urgency is Urgency.URGENT or not is_large(parent, config):
+        return None
+    sent = (child.intended_at for child in parent.children if child.state is not ChildState.NOT_SENT)
+    starts = next(sent, now)
+    horizon = seconds(config.slice_minutes * 60)
+    per_second = None  # shares that the participation limit allows
+    if parent.average_volume is not None:
+        per_second = config.max_participation * parent.average_volume / _SESSION_SECONDS
+        horizon = max(horizon, seconds(parent.qty / per_second))
+    ends = whole = starts + horizon
+    if schedule.plan_cross_by is not None:
+        ends = max(starts, min(whole, schedule.plan_cross_by))
+    duration = Decimal((ends - starts).total_seconds())
+    qty = parent.qty
+    if per_second is not None and per_second * duration < qty:
+        qty = (per_second * duration).to_integral_value(ROUND_FLOOR)
+    return Slices(starts, ends, _number(parent, schedule, duration, config), qty, ends < whole)
+
+
+def own_schedule(schedule: WaveSchedule, slices: Slices | None, now: datetime) -> WaveSchedule:
+    """Return the schedule of one parent: a slice crosses before the next one, a patient order by the plan's end."""
+    if slices is not None:
+        return replace(schedule, cross_by=slices.next_start(now), slices=slices.number)
+    if schedule.urgency is Urgency.PATIENT and schedule.plan_cross_by is not None:
+        return replace(schedule, cross_by=schedule.plan_cross_by)
+    return schedule
+
+
+def _number(parent: ParentOrder, schedule: WaveSchedule, duration: Decimal, config: ExecutionConfig) -> int:
+    """Return how many slices fit: of about the displayed size, within time and rate limit."""
+    in_time = int(duration / config.slice_seconds)
+    most = min(in_time, children_within_rate_limit(schedule.parents, duration, config))
+    wanted, displayed = most, parent.arrival.displayed if parent.arrival is not None else Decimal(0)
+    if displayed > 0:
+        wanted = int((parent.qty / (displayed * config.slice_displayed)).to_integral_value(ROUND_CEILING))
+    return max(_FEWEST, min(wanted, most))

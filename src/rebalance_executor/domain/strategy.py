@@ -20,6 +20,7 @@ from rebalance_executor.domain.orders import ChildOrder, ChildPhase, Outcome, Pa
 from rebalance_executor.domain.pricing import collar, far_touch, is_inside
 from rebalance_executor.domain.session import is_opening
 from rebalance_executor.domain.sizing import floor_qty
+from rebalance_executor.domain.slicing import Slices, is_large, own_schedule, slices_of
 from rebalance_executor.domain.styles import OrderStyle
 from rebalance_executor.domain.values import format_decimal, seconds
 
@@ -80,6 +81,8 @@ class DecisionContext:
     """False while only one reading shows fewer dollars or shares than the journal expects."""
     schedule: WaveSchedule = field(default_factory=WaveSchedule)
     """Urgency, time and number of parents, which choose the rungs of the ladder."""
+    slices: Slices | None = None
+    """The slices of a large parent; ``decide`` derives them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,8 @@ class Place:
     limit_price: Decimal | None
     spread_fraction: Decimal | None = None
     """The rung of the ladder, journalled with the child; None for other styles."""
+    note: Code | None = None
+    """What limits the working of the parent, for its result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +125,7 @@ def decide(parent: ParentOrder, context: DecisionContext, config: ExecutionConfi
     if parent.outcome is not None:
         return Wait()
     config = config.for_symbol(parent.symbol)
+    context = _with_slices(parent, context, config)
     match parent.last_child, context.mode:
         case ChildOrder(phase=ChildPhase.INTENDED | ChildPhase.UNKNOWN | ChildPhase.RESEND_REJECTED), _:
             return Wait()  # the executor looks it up; nothing is decided before the broker's answer
@@ -141,6 +147,13 @@ def decide(parent: ParentOrder, context: DecisionContext, config: ExecutionConfi
             return _next_child(parent, context, config)
 
 
+def _with_slices(parent: ParentOrder, context: DecisionContext, config: ExecutionConfig) -> DecisionContext:
+    """Return the context with the parent's slices, and with its own schedule instead of the wave's."""
+    slices = slices_of(parent, context.schedule, context.now, config)
+    schedule = own_schedule(context.schedule, slices, context.now)
+    return context if schedule is context.schedule else replace(context, schedule=schedule, slices=slices)
+
+
 def needs_quote(parent: ParentOrder, config: ExecutionConfig) -> bool:
     """Return whether the next decision may place a child or compare a resting one with the market."""
     config = config.for_symbol(parent.symbol)
@@ -150,7 +163,7 @@ def needs_quote(parent: ParentOrder, config: ExecutionConfig) -> bool:
     if last is not None and last.is_open:
         return config.order_style is OrderStyle.LADDER and last.phase is ChildPhase.WORKING
     may_follow = last is None or last.phase not in (ChildPhase.REJECTED, ChildPhase.REPLACED)
-    return may_follow and parent.attempts < config.max_children
+    return may_follow and (parent.attempts < config.max_children or is_large(parent, config))
 
 
 # --- an open child ---------------------------------------------------------------------------------------
@@ -191,7 +204,8 @@ def _while_working(
 
 def _is_superseded(parent: ParentOrder, child: ChildOrder, context: DecisionContext, config: ExecutionConfig) -> bool:
     """Return whether a child of the ladder is replaced: for a better price, or because its time is over."""
-    if ladder.is_overdue(parent, child, context.schedule, context.now, config):
+    is_in_slices = context.slices is not None and context.now < context.slices.ends
+    if not is_in_slices and ladder.is_overdue(parent, child, context.schedule, context.now, config):
         return True
     quote = context.quote
     if quote is None or quote.problem is not None or parent.arrival is None:
@@ -205,7 +219,15 @@ def _is_superseded(parent: ParentOrder, child: ChildOrder, context: DecisionCont
 # --- no open child ---------------------------------------------------------------------------------------
 
 
-def may_start(parent: ParentOrder, dollars: Decimal, config: ExecutionConfig) -> bool:
+def is_between_slices(parent: ParentOrder, context: DecisionContext, config: ExecutionConfig) -> bool:
+    """Return whether nothing of the parent is due before its next slice: it needs neither a request nor a quote."""
+    if parent.open_child is not None:
+        return False
+    slices = slices_of(parent, context.schedule, context.now, config)
+    return slices is not None and slices.due(context.now) <= parent.filled_qty and context.now < slices.ends
+
+
+def may_start(parent: ParentOrder, dollars: Decimal, context: DecisionContext, config: ExecutionConfig) -> bool:
     """Return whether a buy may be ordered with these dollars before all of its funds are there, at its arrival mid.
 
     If not, it waits: neither its quote nor its price matters.
@@ -213,7 +235,9 @@ def may_start(parent: ParentOrder, dollars: Decimal, config: ExecutionConfig) ->
     if parent.arrival is None or dollars <= 0:
         return False
     affordable = dollars / parent.arrival.mid
-    return affordable >= parent.remaining or _part(parent, affordable, parent.arrival.mid, config) > 0
+    slices = slices_of(parent, context.schedule, context.now, config)
+    wanted = parent.remaining if slices is None else slices.due(context.now) - parent.filled_qty
+    return affordable >= wanted or _part(parent, affordable, parent.arrival.mid, config) > 0
 
 
 def settled_at_broker(parent: ParentOrder) -> Settle | None:
@@ -233,8 +257,10 @@ def settled_at_broker(parent: ParentOrder) -> Settle | None:
 
 
 def _next_child(parent: ParentOrder, context: DecisionContext, config: ExecutionConfig) -> Decision:
-    if parent.attempts >= config.max_children:
+    if ladder.children_left(parent, context.schedule, config) <= 0:
         return _unfinished(parent, Code.ATTEMPTS_EXHAUSTED, f"{parent.attempts} orders did not fill the item")
+    if context.slices is not None and (step := _without_slice(parent, context.slices, context.now)) is not None:
+        return step
     if not ladder.is_whole(parent.remaining) and is_opening(context.now, seconds(config.opening_wait_seconds)):
         return Wait()
     if context.funds is not None and context.funds <= 0 and not context.are_funds_final:
@@ -248,12 +274,32 @@ def _next_child(parent: ParentOrder, context: DecisionContext, config: Execution
         text = f"the far touch {format_decimal(touch)} is outside the collar {format_decimal(worst)}"
         return _denied(parent, Code.PRICE_COLLAR, text)
     place = _place(parent, quote, context, config)
+    if context.slices is not None and context.slices.is_shortened:
+        place = replace(place, note=Code.HORIZON_SHORTENED)
     price = place.limit_price or worst
     is_ladder = config.order_style is OrderStyle.LADDER
     if is_ladder and ladder.is_exhausted(parent, price, context.schedule, context.now, config):
-        text = f"no fill at {format_decimal(touch)} within {format_decimal(config.last_rung_seconds)} seconds"
-        return _unfinished(parent, Code.ATTEMPTS_EXHAUSTED, text)
+        return _unfinished(parent, Code.ATTEMPTS_EXHAUSTED, _nothing_more(parent, touch, config))
     return _sized(parent, place, price, context, config)
+
+
+def _without_slice(parent: ParentOrder, slices: Slices, now: datetime) -> Decision | None:
+    """Return the decision on a parent of which nothing is due; None if something is."""
+    due = slices.due(now) - parent.filled_qty
+    if due > 0:
+        return None
+    if now < slices.ends:
+        return Wait()
+    text = f"max_participation allows {format_decimal(slices.qty)} of {format_decimal(parent.qty)} shares"
+    return _unfinished(parent, Code.PARTICIPATION_LIMIT, f"{text} in the time of the plan")
+
+
+def _nothing_more(parent: ParentOrder, touch: Decimal, config: ExecutionConfig) -> str:
+    """Describe that the last rung rested all its time without a fill, or without a further one."""
+    fill = "no fill"
+    if parent.filled_qty:
+        fill = f"{format_decimal(parent.filled_qty)} of {format_decimal(parent.qty)} shares filled, then no more"
+    return f"{fill} at {format_decimal(touch)} within {format_decimal(config.last_rung_seconds)} seconds"
 
 
 def _sized(
@@ -261,6 +307,9 @@ def _sized(
 ) -> Decision:
     """Return ``place`` with the shares that funds or position allow, counted at ``price``; otherwise the next step."""
     qty = _qty_within_limits(parent, context, price)
+    if place.qty < parent.remaining and qty >= place.qty:  # a slice that funds or position allow
+        is_sendable = parent.side is Side.SELL or place.qty * price >= config.minimum_notional
+        return place if is_sendable else Wait()  # it grows with the next slice
     if qty < parent.remaining and not context.is_shortage_confirmed:
         return Wait()  # the next reading confirms the shortage, or shows that the first one lagged
     if qty < parent.remaining and not context.are_funds_final:
@@ -286,8 +335,9 @@ def _without_quote(parent: ParentOrder, context: DecisionContext, config: Execut
 
 
 def _place(parent: ParentOrder, quote: Quote, context: DecisionContext, config: ExecutionConfig) -> Place:
-    """Return type and price of the next child, for all that remains."""
-    qty = parent.remaining
+    """Return type and price of the next child, for all that remains of the parent or of its slices so far."""
+    slices = context.slices
+    qty = parent.remaining if slices is None else slices.due(context.now) - parent.filled_qty
     if quote.is_trade:  # a limit, whatever the style: nothing else bounds a price without a quote
         fraction = ladder.FAR if config.order_style is OrderStyle.LADDER else None
         return Place(OrderType.LIMIT, qty, far_touch(parent.side, quote), fraction)

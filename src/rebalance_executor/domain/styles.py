@@ -90,6 +90,7 @@ def _steps(wait: str, *fractions: str) -> LadderSteps:
 
 DEFAULT_LADDER: Mapping[Urgency, LadderSteps] = MappingProxyType(
     {
+        Urgency.PATIENT: _steps("60", "0", "0.1", "0.3", "0.6", "1"),
         Urgency.LOW: _steps("6", "0", "0.1", "0.3", "0.6", "1"),
         Urgency.NORMAL: _steps("4", "0.1", "0.3", "0.5", "1"),
         Urgency.HIGH: _steps("3", "0.5", "1"),

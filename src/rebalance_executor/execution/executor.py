@@ -27,6 +27,7 @@ from rebalance_executor.domain.strategy import (
     Working,
     Yielding,
     decide,
+    is_between_slices,
     may_start,
     needs_quote,
     settled_at_broker,
@@ -182,7 +183,7 @@ class Executor:
         """Wait for the rate limit first, then read cash and positions, and quotes last: they age fastest."""
         run = self._run
         self._places, self._cash, self._allowances = 0, NOTHING, {}
-        waiting = self._waiting_for_funds()
+        waiting = self._waiting_for_funds() | self._between_slices(parents)
         parents = [parent for parent in parents if parent.symbol not in waiting]
         ready = [parent for parent in parents if parent.open_child is None]
         sells = [parent for parent in ready if parent.side is Side.SELL]
@@ -254,11 +255,22 @@ class Executor:
         """Return the buys whose dollars do not suffice for an order yet: they need no request and no quote."""
         run = self._run
         left = self._funds() - committed(run.parents.values(), self._config.widest_collar)
-        shares = self._divide(left)
+        shares, context = self._divide(left), self._context(Side.BUY, Working())
         return {
             symbol
             for symbol, share in shares.items()
-            if not share.is_final and not may_start(run.parents[symbol], share.amount, self._config.for_symbol(symbol))
+            if not share.is_final
+            and not may_start(run.parents[symbol], share.amount, context, self._config.for_symbol(symbol))
+        }
+
+    def _between_slices(self, parents: list[ParentOrder]) -> set[str]:
+        """Return the parents whose next slice is not due yet: they need no request and no quote."""
+        contexts = {side: self._context(side, Working()) for side in {parent.side for parent in parents}}
+        config = self._config
+        return {
+            parent.symbol
+            for parent in parents
+            if is_between_slices(parent, contexts[parent.side], config.for_symbol(parent.symbol))
         }
 
     def _divide(self, left: Decimal) -> dict[str, Allowance]:
@@ -308,6 +320,8 @@ class Executor:
             extended_hours=run.is_before_open(now),
         )
         run.work.update_child(parent.symbol, child)
+        if place.note is not None and parent.code is None:
+            run.work.update_parent(replace(run.parents[parent.symbol], code=place.note))
         quoted_at = self._quotes.read_at(parent.symbol) or now
         priced_until = quoted_at + seconds(self._config.quote_refresh_seconds) + ROUND_TRIP
         run.outbox.unsent[child.client_order_id] = min(priced_until, self._holdings.covers_until(parent))

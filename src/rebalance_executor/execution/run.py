@@ -22,6 +22,10 @@ from rebalance_executor.execution.unit_of_work import UnitOfWork
 DEADLINE_REASON = "stopped safely before the deadline"
 """Reason of a run that yields because its deadline is near."""
 
+_RUNS_OF_A_PATIENT_PLAN = 2
+"""Runs of the present length that large and patient orders may take. Lambda delivers an event three times at most; the
+third run is for one that was killed."""
+
 
 @dataclass(slots=True)
 class Run:
@@ -126,15 +130,16 @@ class Run:
         return sorted(open_parents, key=lambda p: (p.side is Side.BUY, p.priority, self._places[p.symbol]))
 
     def wave_schedule(self, side: Side) -> WaveSchedule:
-        """Return the schedule of this side's orders. It ends at the deadline, the close or the plan's time limit."""
-        ends = min(end for end in (self.deadline.stop_at, self.plan_ends_at, self.closes_at) if end is not None)
+        """Return the schedule of this side's orders, which ends before the deadline, the close and the time limit."""
         unsettled = self.unsettled()
+        buys_follow = side is Side.SELL and any(parent.side is Side.BUY for parent in unsettled)
+        starts, stops = self.work.record.started_at, self.deadline.stop_at
+        plan_ends = min(end for end in (self.plan_ends_at, self.closes_at) if end is not None)
+        plan_starts = self.state.started_at
+        in_runs = plan_starts + _RUNS_OF_A_PATIENT_PLAN * (stops - starts)
         return WaveSchedule(
             urgency=self.plan.execution_urgency,
-            cross_by=cross_by(
-                self.work.record.started_at,
-                ends,
-                buys_follow=side is Side.SELL and any(parent.side is Side.BUY for parent in unsettled),
-            ),
+            cross_by=cross_by(starts, min(stops, plan_ends), buys_follow=buys_follow),
+            plan_cross_by=cross_by(plan_starts, min(in_runs, plan_ends), buys_follow=buys_follow),
             parents=sum(parent.side is side or parent.open_child is not None for parent in unsettled),
         )

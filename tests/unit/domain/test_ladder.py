@@ -35,7 +35,7 @@ from rebalance_executor.domain.strategy import (
 from rebalance_executor.domain.styles import LadderSteps, OrderStyle, SymbolOverride
 from tests.support.builders import BUY, NOW, SELL, a_child, a_parent, a_quote, later
 
-LOW, NORMAL, HIGH, URGENT = Urgency
+PATIENT, LOW, NORMAL, HIGH, URGENT = Urgency
 
 
 def rungs(wait: str, *fractions: str) -> LadderSteps:
@@ -108,36 +108,84 @@ def test_urgency_selects_the_first_rung(urgency: Urgency, side: Side, decision: 
     assert decide(parent(side=side), at(urgency=urgency), CONFIG) == decision
 
 
-@pytest.mark.parametrize(
-    ("bid", "ask", "side", "price"),
-    [
-        ("10.00", "10.01", BUY, "10.01"),
-        ("10.00", "10.01", SELL, "10.00"),
-        ("10.00", "10.00", BUY, "10.00"),
-        ("13.985", "13.990", BUY, "13.990"),
-        ("13.985", "13.990", SELL, "13.985"),
-        ("0.5000", "0.5001", BUY, "0.5001"),
-        ("0.5000", "0.5001", SELL, "0.5000"),
-        ("0.9999", "1.00", BUY, "1.00"),
-        ("0.9999", "1.00", SELL, "0.9999"),
-    ],
-    ids=[
-        "a cent, buy",
-        "a cent, sell",
-        "locked",
-        "half a cent, buy",
-        "half a cent, sell",
-        "below $1, buy",
-        "below $1, sell",
-        "up to $1, buy",
-        "up to $1, sell",
-    ],
-)
-@pytest.mark.parametrize("urgency", Urgency)
-def test_spread_of_one_tick_is_crossed_at_once(bid: str, ask: str, side: Side, price: str, urgency: Urgency) -> None:
+ONE_TICK = [
+    pytest.param("10.00", "10.01", id="a cent"),
+    pytest.param("13.985", "13.990", id="half a cent"),
+    pytest.param("0.5000", "0.5001", id="below $1"),
+    pytest.param("0.9999", "1.00", id="up to $1"),
+]
+
+
+@pytest.mark.parametrize(("bid", "ask"), ONE_TICK)
+@pytest.mark.parametrize("side", Side)
+@pytest.mark.parametrize("urgency", [LOW, NORMAL, HIGH])
+def test_spread_of_one_tick_is_joined_at_our_own_side(bid: str, ask: str, side: Side, urgency: Urgency) -> None:
+    """M3: every urgency crossed 13.99/14.00 at once, also LOW."""
     quote = a_quote(bid, ask)
     decision = decide(parent(side=side, arrival=quote), at(quote=quote, urgency=urgency), CONFIG)
-    assert decision == place(price, "1")
+    own_side = quote.bid if side is BUY else quote.ask
+    assert isinstance(decision, Place)
+    assert decision.limit_price == own_side
+
+
+@pytest.mark.parametrize(("bid", "ask"), ONE_TICK)
+@pytest.mark.parametrize("side", Side)
+def test_urgent_order_crosses_a_spread_of_one_tick_at_once(bid: str, ask: str, side: Side) -> None:
+    quote = a_quote(bid, ask)
+    decision = decide(parent(side=side, arrival=quote), at(quote=quote, urgency=URGENT), CONFIG)
+    far = quote.ask if side is BUY else quote.bid
+    assert decision == Place(OrderType.LIMIT, Decimal(10), far, Decimal(1))
+
+
+@pytest.mark.parametrize("side", Side)
+@pytest.mark.parametrize(("urgency", "crosses_after"), [(LOW, 40), (NORMAL, 20), (HIGH, 5)])
+def test_joined_order_keeps_its_place_until_its_rungs_have_passed(
+    side: Side, urgency: Urgency, crosses_after: int
+) -> None:
+    """The rungs before the last one have the same price there: their seconds add up, and nothing is canceled."""
+    quote = a_quote("13.99", "14.00")
+    first = CONFIG.ladder[urgency].spread_fractions[0]
+    child = resting("13.99" if side is BUY else "14.00", str(first))
+    order = parent(child, side=side, arrival=quote)
+    decisions = [decide(order, at(s, quote=quote, urgency=urgency), CONFIG) for s in range(crosses_after + 1)]
+    assert decisions == [Wait()] * crosses_after + [Cancel()]
+
+
+def test_joined_order_crosses_sooner_when_the_quote_moves_away() -> None:
+    """A move by one tick is a whole spread: its market is fast."""
+    order = parent(resting("13.99", "0"), arrival=a_quote("13.99", "14.00"))
+    moved = a_quote("14.00", "14.01")
+    decisions = [decide(order, at(s, quote=moved, urgency=LOW), CONFIG) for s in (2, 3)]
+    assert decisions == [Wait(), Cancel()]
+    after = parent(ended("13.99", "0"), arrival=a_quote("13.99", "14.00"))
+    assert decide(after, at(10, quote=moved, urgency=LOW), CONFIG) == place("14.01", "1")
+
+
+def test_locked_market_is_taken_at_once() -> None:
+    quote = a_quote("10.00", "10.00")
+    assert decide(parent(arrival=quote), at(quote=quote, urgency=LOW), CONFIG) == place("10.00", "1")
+
+
+# --- below one share -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("side", Side)
+@pytest.mark.parametrize("urgency", Urgency)
+@pytest.mark.parametrize("qty", ["0.5", "0.999999"])
+def test_less_than_one_share_goes_to_the_far_touch_at_once(side: Side, urgency: Urgency, qty: str) -> None:
+    """M2: the broker fills it itself at the far touch, so that resting at 582.90 only costs time."""
+    quote = a_quote("582.90", "583.10")
+    decision = decide(parent(side=side, qty=qty, arrival=quote), at(quote=quote, urgency=urgency), CONFIG)
+    assert decision == place("583.10" if side is BUY else "582.90", "1", qty)
+
+
+def test_fraction_that_whole_shares_leave_goes_to_the_far_touch_at_once() -> None:
+    order = parent(ended("10.00", "0", filled="10"), qty="10.4")
+    assert decide(order, at(10, urgency=LOW), CONFIG) == place("10.10", "1", "0.4")
+
+
+def test_one_share_walks_the_ladder() -> None:
+    assert decide(parent(qty="1"), at(urgency=LOW), CONFIG) == place("10.00", "0", "1")
 
 
 @pytest.mark.parametrize(
@@ -195,14 +243,15 @@ def test_rung_is_on_tick_and_rounded_towards_our_own_side(
 @pytest.mark.parametrize(
     ("side", "qty", "decision"),
     [
-        (BUY, "0.099", None),
-        (BUY, "0.0995", place("10.10", "1", "0.0995")),  # $0.995 at the bid, $1.00495 at the ask
-        (BUY, "0.1", place("10.00", "0", "0.1")),
-        (SELL, "0.0995", place("10.10", "0", "0.0995")),
+        (BUY, "1.4", None),
+        (BUY, "1.5", place("0.67", "1", "1.5")),  # $0.99 at the bid, $1.005 at the ask
+        (BUY, "1.6", place("0.66", "0", "1.6")),
+        (SELL, "1.5", place("0.67", "0", "1.5")),
     ],
 )
 def test_buy_too_small_for_a_passive_rung_goes_to_the_far_touch(side: Side, qty: str, decision: Place | None) -> None:
-    decided = decide(parent(side=side, qty=qty), at(urgency=LOW), CONFIG)
+    quote = a_quote("0.66", "0.67")
+    decided = decide(parent(side=side, qty=qty, arrival=quote), at(quote=quote, urgency=LOW), CONFIG)
     assert decided == decision if decision is not None else isinstance(decided, Settle)
 
 

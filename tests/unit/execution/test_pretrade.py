@@ -427,7 +427,7 @@ def test_buys_are_priced_from_fresh_quotes() -> None:
     fakes.after(2, lambda: fakes.broker.set_quote("AAA", "101.00", "101.01"))
     fakes.execute(a_plan(an_item("AAA", amount="1000"), an_exit("BBB", current_value="1000")))
 
-    assert [order.limit_price for order in fakes.broker.sent if order.symbol == "AAA"] == [Decimal("101.01")]
+    assert [order.limit_price for order in fakes.broker.sent if order.symbol == "AAA"] == [Decimal("101.00")]
 
 
 def test_unusable_quote_at_the_gate_scales_nothing() -> None:

@@ -159,19 +159,21 @@ def test_cancel_without_effect_is_sent_a_second_time_at_the_end_of_the_wait_at_t
 
 
 @pytest.mark.parametrize(
-    ("fields", "ends"),
+    ("fields", "ends", "plan_ends"),
     [
-        ({}, 570),
-        ({"closes_at": later(200)}, 200),
-        ({"closes_at": later(9000)}, 570),
-        ({"minutes": 5}, 300),
+        ({}, 570, 2 * 570),
+        ({"closes_at": later(200)}, 200, 200),
+        ({"closes_at": later(9000)}, 570, 2 * 570),
+        ({"minutes": 5}, 300, 300),
     ],
     ids=["the deadline", "the close", "a close that is far", "the plan's time limit"],
 )
-def test_last_rung_is_due_before_the_earliest_end(fields: dict[str, Any], ends: float) -> None:
+def test_last_rung_is_due_before_the_earliest_end(fields: dict[str, Any], ends: float, plan_ends: float) -> None:
+    """Large and patient orders have the time of two runs."""
     run = a_run(a_parent(), plan=a_plan(execution_urgency="HIGH"), **fields)
     schedule = run.wave_schedule(Side.BUY)
-    assert schedule == WaveSchedule(Urgency.HIGH, cross_by=later(ends * 3 / 4), parents=1)
+    crosses, plan_crosses = later(ends * 3 / 4), later(plan_ends * 3 / 4)
+    assert schedule == WaveSchedule(Urgency.HIGH, parents=1, cross_by=crosses, plan_cross_by=plan_crosses)
 
 
 def test_sells_leave_half_of_the_time_to_buys() -> None:
