@@ -29,6 +29,7 @@ _COLLAR = Decimal("0.05")
 _UPPER_BOUND = Decimal(10) ** 12
 """Exclusive limit for shares and dollars: larger than any order, and exact in decimal arithmetic."""
 _CENT = Decimal("0.01")
+_ROUND_LOT = 100
 _MIN_COST = ONE
 """Minimum cost of a buy, in dollars; sales may be smaller."""
 
@@ -48,6 +49,8 @@ class Ticket:
     extended_hours: bool
     client_order_id: str | None
     order_class: str
+    advanced_instructions: Mapping[str, Any] | None = None
+    """Routing of Alpaca's Elite Smart Router: accepted and reported, but it changes no fill."""
 
     @property
     def fractional(self) -> bool:
@@ -73,6 +76,7 @@ def read_ticket(body: Mapping[str, Any]) -> Ticket:
         extended_hours=str(body.get("extended_hours") or False).lower() == "true",
         client_order_id=str(body["client_order_id"]) if body.get("client_order_id") else None,
         order_class=str(body.get("order_class") or "simple"),
+        advanced_instructions=body.get("advanced_instructions"),
     )
     if len(ticket.client_order_id or "") > _MAX_CLIENT_ORDER_ID_LENGTH:
         raise malformed("client_order_id must be no more than 128 characters")
@@ -244,8 +248,17 @@ def check_asset_rules(ticket: Ticket, asset: Asset) -> None:
         raise unprocessable("extended hours order must be DAY or GTC limit orders")
     if ticket.time_in_force in ("opg", "cls") and ticket.type not in ("market", "limit"):
         raise unprocessable(f"{ticket.time_in_force} orders must be market or limit orders")
+    if ticket.advanced_instructions is not None:
+        _check_display(ticket, str(ticket.advanced_instructions.get("display_qty")))
     for name in ("limit_price", "stop_price"):
         _check_tick(name, getattr(ticket, name), asset)
+
+
+def _check_display(ticket: Ticket, display_qty: str) -> None:
+    if ticket.fractional or ticket.type != "limit":
+        raise unprocessable("display_qty requires a limit order of whole shares")
+    if not display_qty.isdecimal() or int(display_qty) % _ROUND_LOT:
+        raise unprocessable("display_qty must be in round lot increments")
 
 
 def _check_fractional(ticket: Ticket, asset: Asset) -> None:
@@ -326,6 +339,7 @@ def replacement(order: Order, changes: Mapping[str, Any]) -> dict[str, Any]:
         "side": order.side,
         "type": order.type,
         "extended_hours": order.extended_hours,
+        "advanced_instructions": order.advanced_instructions,
         **{name: changes.get(name) or getattr(order, name) for name in _REPLACEABLE},
         "client_order_id": changes.get("client_order_id"),
     }

@@ -62,6 +62,7 @@ class OrderIntake:
             limit_price=ticket.limit_price,
             stop_price=ticket.stop_price,
             extended_hours=ticket.extended_hours,
+            advanced_instructions=ticket.advanced_instructions,
             collar=collar,
             notional_hold=sale_qty(ticket.notional or ZERO, quote) if sale else ZERO,
         )

@@ -1,6 +1,6 @@
 """Orders, and the store with every order of the account."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from itertools import islice
@@ -47,6 +47,7 @@ class Order:
     limit_price: Decimal | None = None
     stop_price: Decimal | None = None
     extended_hours: bool = False
+    advanced_instructions: Mapping[str, Any] | None = None
     status: str = "pending_new"
     filled_qty: Decimal = ZERO
     filled_value: Decimal = ZERO
@@ -168,6 +169,7 @@ class Order:
             "stop_price": format_decimal_or_none(self.stop_price),
             "status": self._shown_status(filled_qty),
             "extended_hours": self.extended_hours,
+            "advanced_instructions": self.advanced_instructions,
             "legs": None,
             "trail_percent": None,
             "trail_price": None,

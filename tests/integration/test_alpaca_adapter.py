@@ -24,7 +24,7 @@ from rebalance_executor.domain.errors import (
     OutcomeUnknown,
     RateLimited,
 )
-from rebalance_executor.domain.market import OrderRequest, OrderType, Side, Trade
+from rebalance_executor.domain.market import Destination, Display, OrderRequest, OrderType, Side, Trade
 from rebalance_executor.execution.deadline import Deadline
 from rebalance_executor.settings import Settings
 from rebalance_simulation.clock import SimulatedClock
@@ -229,6 +229,16 @@ def test_decimals_are_sent_exactly(bench: Bench) -> None:
     bench.broker().submit(a_request(qty=Decimal("1.123456"), limit_price=Decimal("100.010")))
 
     assert (bench.orders[0]["qty"], bench.orders[0]["limit_price"]) == ("1.123456", "100.01")
+
+
+def test_display_is_sent_as_an_instruction_to_the_router(bench: Bench) -> None:
+    shown = Display(Decimal(200), Destination.NASDAQ)
+    bench.broker().submit(a_request(qty=Decimal(300), limit_price=Decimal(1), display=shown))
+    bench.broker().submit(a_request(client_order_id="client-2"))
+
+    instructions = [order["advanced_instructions"] for order in bench.orders]
+    assert {"algorithm": "DMA", "destination": "NASDAQ", "display_qty": "200"} in instructions
+    assert None in instructions
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,13 @@ from pydantic import Field, ValidationError, model_validator
 
 from rebalance_executor.domain.errors import ConfigurationError
 from rebalance_executor.domain.limits import Limits
+from rebalance_executor.domain.market import Destination, Display
 from rebalance_executor.domain.plan import SizeBy, Symbol
 from rebalance_executor.domain.styles import (
     DEFAULT_LADDER,
     Children,
     Collar,
+    DisplayQty,
     Fraction,
     Ladder,
     Multiple,
@@ -29,6 +31,8 @@ from rebalance_executor.domain.styles import (
 )
 from rebalance_executor.domain.values import DAY_HOURS, DAY_MINUTES, DAY_SECONDS, Amount
 
+SESSION_MINUTES = 390
+"""Minutes of a regular session."""
 _CENTURY_MINUTES = 100 * 366 * DAY_MINUTES
 """Upper bound of the age of a plan: local runs accept sample plans of any age."""
 _SHORTEST_TICK = Decimal("0.05")
@@ -144,9 +148,9 @@ class ExecutionConfig(Limits):
     slice_minutes: Amount = Field(
         default=Decimal(10),
         gt=0,
-        le=DAY_MINUTES,
-        description="Minutes over which the slices of a parent order are spread, at most three quarters of "
-        "plan_time_limit_minutes; longer if max_participation requires it, shorter if the run or the session ends.",
+        le=SESSION_MINUTES,
+        description="Minutes over which the slices of a parent order are spread, at most "
+        "plan_time_limit_minutes; longer if max_participation requires it, shorter if the plan or the session ends.",
     )
     slice_seconds: Seconds = Field(
         default=Decimal(15),
@@ -155,6 +159,15 @@ class ExecutionConfig(Limits):
     max_participation: Share = Field(
         default=Decimal("0.1"),
         description="Share of the average volume that the slices of a parent order may take while they are worked.",
+    )
+    display_qty: DisplayQty | None = Field(
+        default=None,
+        description="Most shares of a limit that its exchange shows, in round lots, for limits of whole shares above "
+        "it. Needs display_destination and an account with Alpaca's Elite Smart Router; others reject the order.",
+    )
+    display_destination: Destination | None = Field(
+        default=None,
+        description="Exchange to which limits with a display_qty are sent; usually set per symbol, where it is listed.",
     )
     opening_wait_seconds: Amount = Field(
         default=Decimal(120),
@@ -291,12 +304,16 @@ class ExecutionConfig(Limits):
     )
 
     @model_validator(mode="after")
-    def _limits_only_before_the_open(self) -> Self:
+    def _fields_fit_together(self) -> Self:
         configs: list[ExecutionConfig] = [self, *(self.for_symbol(symbol) for symbol in self.per_symbol)]
         if self.extended_hours and any(c.order_style is OrderStyle.MARKET or c.last_rung_market for c in configs):
             raise ValueError(
                 "extended_hours allows limit orders only; set neither order_style market nor last_rung_market"
             )
+        if any((c.display_qty is None) != (c.display_destination is None) for c in configs):
+            raise ValueError("display_qty and display_destination must be set together")
+        if "slice_minutes" in self.model_fields_set and self.slice_minutes > self.plan_time_limit_minutes:
+            raise ValueError("slice_minutes must be at most plan_time_limit_minutes")
         return self
 
     def for_symbol(self, symbol: str) -> ExecutionConfig:
@@ -306,6 +323,13 @@ class ExecutionConfig(Limits):
             return self
         changed = {name: getattr(override, name) for name in override.model_fields_set}
         return self.model_copy(update={name: value for name, value in changed.items() if value is not None})
+
+    def display_of(self, qty: Decimal, limit_price: Decimal | None) -> Display | None:
+        """Return what the exchange may show of an order: set for limits of whole shares above ``display_qty``."""
+        if self.display_qty is None or self.display_destination is None or limit_price is None:
+            return None
+        is_hidden = qty > self.display_qty and qty == qty.to_integral_value()
+        return Display(self.display_qty, self.display_destination) if is_hidden else None
 
     @property
     def widest_collar(self) -> Decimal:

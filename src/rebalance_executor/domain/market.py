@@ -16,6 +16,8 @@ ONE_DOLLAR = Decimal(1)
 CENT = Decimal("0.01")
 HALF_CENT = Decimal("0.005")
 """Tick sizes in dollars: the usual one, and that of symbols whose spread is often one cent (SEC release 34-101070)."""
+ROUND_LOT = 100
+"""Shares in which exchanges display sizes."""
 _SHARE_DECIMALS = 9
 SHARE_STEP = Decimal(1).scaleb(-_SHARE_DECIMALS)
 """Smallest quantity of shares: the broker keeps nine decimals and cuts off finer ones."""
@@ -45,6 +47,24 @@ class OrderType(StrEnum):
 
     MARKET = "market"
     LIMIT = "limit"
+
+
+class Destination(StrEnum):
+    """Exchange to which Alpaca's Elite Smart Router can send an order directly."""
+
+    NYSE = "NYSE"
+    NASDAQ = "NASDAQ"
+    ARCA = "ARCA"
+    IEX = "IEX"
+    MEMX = "MEMX"
+
+
+@dataclass(frozen=True, slots=True)
+class Display:
+    """Most shares of an order that its exchange shows at any time."""
+
+    qty: Decimal
+    destination: Destination
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,3 +281,5 @@ class OrderRequest:
     limit_price: Decimal | None = None
     extended_hours: bool = False
     """True if the order may also fill before the open; Alpaca accepts only DAY limits for that."""
+    display: Display | None = None
+    """What its exchange shows of it; None leaves the routing to the broker."""

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
-from rebalance_executor.domain.market import ZERO, Arrival, BrokerOrder, OrderRequest, OrderType, Side
+from rebalance_executor.domain.market import ZERO, Arrival, BrokerOrder, Display, OrderRequest, OrderType, Side
 from rebalance_executor.domain.values import format_decimal
 
 ORDER_LOOKBACK = timedelta(minutes=10)
@@ -131,6 +131,8 @@ class ChildOrder:
     """The rung of the ladder: 0 is our own side of the spread, 1 the far touch; None for other order styles."""
     extended_hours: bool = False
     """True if it may also be filled before the open."""
+    display: Display | None = None
+    """What its exchange shows of it; None leaves the routing to the broker."""
     bid: Decimal | None = None
     """Best bid when it was priced."""
     ask: Decimal | None = None
@@ -170,7 +172,8 @@ class ChildOrder:
     def request(self, symbol: str, side: Side) -> OrderRequest:
         """Return the request of this child. Every submission of a child sends the same request."""
         limit = self.limit_price
-        return OrderRequest(self.client_order_id, symbol, side, self.type, self.qty, limit, self.extended_hours)
+        routing = (self.extended_hours, self.display)
+        return OrderRequest(self.client_order_id, symbol, side, self.type, self.qty, limit, *routing)
 
     def to_resend(self, now: datetime) -> ChildOrder:
         """Return this child, to be sent again with the same client order ID and content."""

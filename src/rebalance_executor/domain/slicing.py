@@ -10,14 +10,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
-from rebalance_executor.domain.config import ExecutionConfig
+from rebalance_executor.domain.config import SESSION_MINUTES, ExecutionConfig
 from rebalance_executor.domain.ladder import WaveSchedule, children_within_rate_limit
 from rebalance_executor.domain.orders import ChildState, ParentOrder
 from rebalance_executor.domain.plan import Urgency
 from rebalance_executor.domain.values import seconds
 
-_SESSION_SECONDS = 23_400
-"""Seconds of a regular session, over which the average volume is spread."""
 _FEWEST = 2
 
 
@@ -77,7 +75,7 @@ def slices_of(parent: ParentOrder, schedule: WaveSchedule, now: datetime, config
     horizon = seconds(config.slice_minutes * 60)
     per_second = None  # shares that the participation limit allows
     if parent.average_volume is not None:
-        per_second = config.max_participation * parent.average_volume / _SESSION_SECONDS
+        per_second = config.max_participation * parent.average_volume / (SESSION_MINUTES * 60)
         horizon = max(horizon, seconds(parent.qty / per_second))
     ends = whole = starts + horizon
     if schedule.plan_cross_by is not None:
@@ -89,10 +87,13 @@ def slices_of(parent: ParentOrder, schedule: WaveSchedule, now: datetime, config
     return Slices(starts, ends, _number(parent, schedule, duration, config), qty, ends < whole)
 
 
-def own_schedule(schedule: WaveSchedule, slices: Slices | None, now: datetime) -> WaveSchedule:
-    """Return the schedule of one parent: a slice crosses before the next one, a patient order by the plan's end."""
+def own_schedule(schedule: WaveSchedule, slices: Slices | None, since: datetime) -> WaveSchedule:
+    """Return the schedule of one parent: a slice crosses before the next one, a patient order by the plan's end.
+
+    The slice is the one of the last child of the climb, which was sent at ``since``, or the next one.
+    """
     if slices is not None:
-        return replace(schedule, cross_by=slices.next_start(now), slices=slices.number)
+        return replace(schedule, cross_by=slices.next_start(since), slices=slices.number)
     if schedule.urgency is Urgency.PATIENT and schedule.plan_cross_by is not None:
         return replace(schedule, cross_by=schedule.plan_cross_by)
     return schedule

@@ -150,7 +150,8 @@ def decide(parent: ParentOrder, context: DecisionContext, config: ExecutionConfi
 def _with_slices(parent: ParentOrder, context: DecisionContext, config: ExecutionConfig) -> DecisionContext:
     """Return the context with the parent's slices, and with its own schedule instead of the wave's."""
     slices = slices_of(parent, context.schedule, context.now, config)
-    schedule = own_schedule(context.schedule, slices, context.now)
+    last = ladder.last_sent(parent)
+    schedule = own_schedule(context.schedule, slices, context.now if last is None else last.latest_send)
     return context if schedule is context.schedule else replace(context, schedule=schedule, slices=slices)
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from rebalance_executor.domain.market import CENT, HALF_CENT
+from rebalance_executor.domain.market import CENT, HALF_CENT, ROUND_LOT, Destination
 from rebalance_executor.domain.plan import Urgency
 from rebalance_executor.domain.values import DAY_SECONDS, Amount, format_decimal
 
@@ -130,6 +130,16 @@ TickSize = Annotated[Amount, AfterValidator(_known_tick_size)]
 """Price step in dollars for prices from $1."""
 
 
+def _in_round_lots(qty: Decimal) -> Decimal:
+    if qty <= 0 or qty % ROUND_LOT:
+        raise ValueError(f"must be a multiple of {ROUND_LOT}, a round lot")
+    return qty
+
+
+DisplayQty = Annotated[Amount, AfterValidator(_in_round_lots)]
+"""Shares in round lots."""
+
+
 class SymbolOverride(_Frozen):
     """Execution settings that may differ per symbol, for example for an illiquid one."""
 
@@ -150,3 +160,5 @@ class SymbolOverride(_Frozen):
     max_trade_age_seconds: Age | None = None
     limit_collar: Collar | None = None
     tick_size: TickSize | None = None
+    display_qty: DisplayQty | None = None
+    display_destination: Destination | None = None

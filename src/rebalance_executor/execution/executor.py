@@ -318,6 +318,7 @@ class Executor:
             bid=quote.bid if quote is not None else None,
             ask=quote.ask if quote is not None else None,
             extended_hours=run.is_before_open(now),
+            display=self._config.for_symbol(parent.symbol).display_of(place.qty, place.limit_price),
         )
         run.work.update_child(parent.symbol, child)
         if place.note is not None and parent.code is None:

@@ -12,7 +12,7 @@ import pytest
 
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.errors import BrokerUnavailable, JournalUnavailable, NotFound
-from rebalance_executor.domain.market import Arrival, MarketClock, Trade
+from rebalance_executor.domain.market import Arrival, Destination, Display, MarketClock, Trade
 from rebalance_executor.domain.orders import Outcome
 from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.domain.risk_state import PROGRAM, KillSwitchRecord, TradingState
@@ -518,6 +518,21 @@ def test_orders_before_the_open_are_marked_for_extended_hours(is_open: bool, ear
     fakes.execute(buys("AAA"))
 
     assert [request.extended_hours for request in fakes.broker.sent] == [early]
+
+
+@pytest.mark.parametrize(
+    ("amount", "shown"),
+    [("20000", None), ("20100", Display(Decimal(200), Destination.NYSE)), ("20150", None)],
+    ids=["no more than is shown", "more", "not whole shares"],
+)
+def test_large_limit_of_whole_shares_shows_only_a_part(amount: str, shown: Display | None) -> None:
+    fakes = FakePorts(slice_over_displayed=None, display_qty=200, display_destination="NYSE")
+    fakes.broker.cash = Decimal(50_000)
+    fakes.broker.set_quote("AAA", "99.99", "100.01")
+    fakes.execute(a_plan(an_item("AAA", amount=amount)))
+
+    assert [request.display for request in fakes.broker.sent] == [shown]
+    assert fakes.parent("AAA").children[0].display == shown
 
 
 def test_orders_after_the_open_are_not_marked() -> None:

@@ -231,6 +231,12 @@ class AlpacaBroker:
             body["limit_price"] = format_decimal(request.limit_price)
         if request.extended_hours:
             body["extended_hours"] = True
+        if request.display is not None:
+            body["advanced_instructions"] = {
+                "algorithm": "DMA",
+                "destination": request.display.destination.value,
+                "display_qty": format_decimal(request.display.qty),
+            }
         payload = self._trading.post("/orders", body)
         try:
             order = parsing.order(payload)
