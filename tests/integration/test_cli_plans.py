@@ -160,6 +160,17 @@ def test_preview_scales_buys_to_the_cash(terminal: Terminal) -> None:
     assert [(o["requested_qty"], o["as_planned"]) for o in answer["orders"]] == [("20", False), ("9", False)]
 
 
+def test_preview_says_that_a_large_order_is_worked_in_slices(tmp_path: Path) -> None:
+    with a_world(cash="200000", prices={"BBB": "100"}) as world:
+        terminal = Terminal(world, tmp_path, {})
+        large = terminal.file(plan(buy("BBB", "100000")))
+        answer = terminal.json("cli/preview", "preview", large)
+        shown = terminal.type("preview", large)
+
+    assert [(o["code"], o["message"]) for o in answer["orders"]] == [(None, "in 10 slices over 10 minutes")]
+    assert "sliced  BBB  in 10 slices over 10 minutes" in shown.stdout
+
+
 def test_preview_of_targets_shows_both_dollars_and_predicts_the_result(terminal: Terminal) -> None:
     items = [
         sell("AAA", "500", target_value="4700", current_value="5200"),

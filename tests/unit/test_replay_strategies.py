@@ -103,7 +103,11 @@ def test_rest_at_the_time_limit_is_valued_at_the_far_touch() -> None:
 
 def test_end_by_the_program_keeps_its_code() -> None:
     done = work(partial(Ours, CONFIG, Urgency.URGENT), task_of(day_of(), "900"), FillModel.QUEUE)
-    assert (float(done.rest), done.reason, done.ended_at - START) == (400, "ATTEMPTS_EXHAUSTED", 31_000)  # 30 s after the fill was seen
+    assert (float(done.rest), done.reason, done.ended_at - START) == (
+        400,
+        "ATTEMPTS_EXHAUSTED",
+        31_000,
+    )  # 30 s after the fill was seen
 
 
 def test_program_waits_for_a_usable_quote_and_then_gives_up() -> None:

@@ -18,6 +18,7 @@ from rebalance_executor.domain.cash import buy_budget, buy_funds, funds, scale_t
 from rebalance_executor.domain.codes import NO_TRADE_NEEDED, Code
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.errors import PlanExpired
+from rebalance_executor.domain.ladder import cross_by
 from rebalance_executor.domain.market import (
     ZERO,
     Account,
@@ -36,6 +37,7 @@ from rebalance_executor.domain.plan_controls import check_fresh
 from rebalance_executor.domain.pricing import far_touch
 from rebalance_executor.domain.result_builder import reaches_request
 from rebalance_executor.domain.risk_state import KillSwitchRecord, RiskState
+from rebalance_executor.domain.slicing import slices_of
 from rebalance_executor.domain.strategy import DecisionContext, Place, Settle, decide
 from rebalance_executor.domain.values import cents
 from rebalance_executor.execution.account_access import AccountAccess
@@ -203,12 +205,18 @@ def _preview_item(
     if parent.outcome is not None:
         decision = Decision.SKIP if parent.outcome is Outcome.SKIPPED else Decision.DENY
         return _preview_order(item, parent, decision, parent.code, parent.message)
-    context = DecisionContext(now=now, quote=quotes.get(item.symbol), schedule=run.wave_schedule(parent.side))
+    ends = min(end for end in (run.plan_ends_at, run.closes_at) if end is not None)
+    # The time of the function's runs is not known here, only that of the plan and of the session.
+    schedule = replace(run.wave_schedule(parent.side), plan_cross_by=cross_by(now, ends, buys_follow=False))
+    context = DecisionContext(now=now, quote=quotes.get(item.symbol), schedule=schedule)
     next_action = decide(parent, context, config)
     if isinstance(next_action, Settle):
         return _preview_order(item, parent, Decision.DENY, next_action.code, next_action.message)
     first = next_action if isinstance(next_action, Place) else None
-    return _preview_order(item, parent, Decision.SEND, parent.code, parent.message, first=first)
+    slices = slices_of(parent, schedule, now, config.for_symbol(item.symbol))
+    code = parent.code or (first.note if first is not None else None)
+    message = parent.message or (f"in {slices}" if slices is not None else None)
+    return _preview_order(item, parent, Decision.SEND, code, message, first=first)
 
 
 def _judged(order: PreviewOrder, run: Run, config: ExecutionConfig) -> PreviewOrder:

@@ -104,14 +104,16 @@ def _limit(order: PreviewOrder) -> str:
 def _reasons(preview: Preview) -> list[RenderableType]:
     if preview.code is not None:
         return [Text.assemble((preview.code, "bold red"), f"  {preview.message}"), ""]
-    orders = [order for order in preview.orders if order.code is not None and order.code != Code.HOLD]
+    orders = [order for order in preview.orders if order.message is not None and order.code != Code.HOLD]
     if not orders:
         return []
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
     table.add_column()
     for order in orders:
-        table.add_row(Text(order.code or "", "yellow"), Text.assemble((order.symbol, "bold"), f"  {order.message}"))
+        table.add_row(
+            Text(order.code or "sliced", "yellow"), Text.assemble((order.symbol, "bold"), f"  {order.message}")
+        )
     return [table, ""]
 
 

@@ -14,7 +14,7 @@ from rebalance_executor.domain.config import SESSION_MINUTES, ExecutionConfig
 from rebalance_executor.domain.ladder import WaveSchedule, children_within_rate_limit
 from rebalance_executor.domain.orders import ChildState, ParentOrder
 from rebalance_executor.domain.plan import Urgency
-from rebalance_executor.domain.values import seconds
+from rebalance_executor.domain.values import format_decimal, seconds
 
 _FEWEST = 2
 
@@ -30,6 +30,11 @@ class Slices:
     """Shares of all slices: those of the parent, or what the participation limit allows until ``ends``."""
     is_shortened: bool = False
     """True if the run, the plan or the session ends before the configured horizon."""
+
+    def __str__(self) -> str:
+        """Return the number of slices and their minutes, for a person."""
+        minutes = Decimal((self.ends - self.starts).total_seconds()) / 60
+        return f"{self.number} slices over {format_decimal(minutes.quantize(Decimal('0.1')))} minutes"
 
     def due(self, now: datetime) -> Decimal:
         """Return the shares that are due by now: whole ones before the last slice."""
