@@ -42,9 +42,9 @@ class Slices:
         part = self.qty * started / self.number
         return self.qty if started == self.number else part.to_integral_value(ROUND_FLOOR)
 
-    def next_start(self, now: datetime) -> datetime:
-        """Return the start of the next slice, or the end of the horizon after the last one."""
-        return self.starts + (self.ends - self.starts) * self._started(now) / self.number
+    def cross_by(self, now: datetime) -> datetime:
+        """Return when the slice that is due now crosses: the last quarter of its interval belongs to the last rung."""
+        return self.starts + (self.ends - self.starts) * (4 * self._started(now) - 1) / (4 * self.number)
 
     def _started(self, now: datetime) -> int:
         if now >= self.ends:
@@ -98,7 +98,7 @@ def own_schedule(schedule: WaveSchedule, slices: Slices | None, since: datetime)
     The slice is the one of the last child of the climb, which was sent at ``since``, or the next one.
     """
     if slices is not None:
-        return replace(schedule, cross_by=slices.next_start(since), slices=slices.number)
+        return replace(schedule, cross_by=slices.cross_by(since), slices=slices.number)
     if schedule.urgency is Urgency.PATIENT and schedule.plan_cross_by is not None:
         return replace(schedule, cross_by=schedule.plan_cross_by)
     return schedule

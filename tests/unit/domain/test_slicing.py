@@ -91,7 +91,7 @@ def test_slices_have_the_displayed_size_and_fall_due_at_equal_intervals() -> Non
     slices = slices_of(large(), NORMAL, NOW, CONFIG)
     assert slices == Slices(NOW, later(600), 20, Decimal(2000))
     assert [slices.due(later(s)) for s in (0, 29.9, 30, 569.9, 570, 10_000)] == [100, 100, 200, 1900, 2000, 2000]
-    assert [slices.next_start(later(s)) for s in (0, 30, 590)] == [later(30), later(60), later(600)]
+    assert [slices.cross_by(later(s)) for s in (0, 29, 30, 590)] == [later(s) for s in (22.5, 22.5, 52.5, 592.5)]
 
 
 def test_slices_are_whole_shares_and_the_last_one_has_the_fraction() -> None:
