@@ -171,7 +171,9 @@ class RebalancePlan(_Dto):
     total_portfolio_value: Amount = Field(ge=0, description="Dollars.")
     total_trade_value: Amount = Field(description="Dollars.")
     max_drift_tolerance: Amount = Field(default=Decimal("0.05"), ge=0, le=1, description="0 to 1.")
-    execution_urgency: Urgency = Field(default=Urgency.NORMAL, description="PATIENT waits longest, URGENT trades at once.")
+    execution_urgency: Urgency = Field(
+        default=Urgency.NORMAL, description="PATIENT waits longest, URGENT trades at once."
+    )
     size_by: SizeBy | None = Field(
         default=None,
         description="Field that sizes the items: trade_amount, target_value, or target_weight of the account's live "
