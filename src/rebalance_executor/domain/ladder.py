@@ -156,8 +156,11 @@ def is_overdue(
 ) -> bool:
     """Return whether ``child`` has rested through the time of every rung ahead, the last one included.
 
-    The time starts again with each fill: an order that keeps filling is not overdue.
+    The time starts again with each fill: an order that keeps filling is not overdue. Nor is a slice, before the time of
+    the plan ends.
     """
+    if schedule.slices > 1 and (schedule.plan_cross_by is None or now < schedule.plan_cross_by):
+        return False
     waits = 0 if child.spread_fraction in (None, FAR) else len(rungs_ahead(parent, schedule, now, config))
     bound = config.ladder[schedule.urgency].wait_seconds * waits + config.last_rung_seconds
     return _rested(child, now, since=child.fill_seen_at) >= seconds(bound)

@@ -12,7 +12,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 from rebalance_executor.domain.config import SESSION_MINUTES, ExecutionConfig
 from rebalance_executor.domain.ladder import WaveSchedule, children_within_rate_limit
-from rebalance_executor.domain.orders import ChildState, ParentOrder
+from rebalance_executor.domain.orders import ChildOrder, ChildState, ParentOrder
 from rebalance_executor.domain.plan import Urgency
 from rebalance_executor.domain.values import format_decimal, seconds
 
@@ -41,6 +41,10 @@ class Slices:
         started = self._started(now)
         part = self.qty * started / self.number
         return self.qty if started == self.number else part.to_integral_value(ROUND_FLOOR)
+
+    def is_left_out(self, parent: ParentOrder, child: ChildOrder, now: datetime) -> bool:
+        """Return whether the child is from within the horizon, which is over, and offers only a part of what remains."""
+        return child.intended_at < self.ends <= now and child.qty - child.filled_qty < parent.remaining
 
     def cross_by(self, now: datetime) -> datetime:
         """Return when the slice that is due now crosses: the last quarter of its interval belongs to the last rung."""

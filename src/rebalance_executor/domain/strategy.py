@@ -205,8 +205,9 @@ def _while_working(
 
 def _is_superseded(parent: ParentOrder, child: ChildOrder, context: DecisionContext, config: ExecutionConfig) -> bool:
     """Return whether a child of the ladder is replaced: for a better price, or because its time is over."""
-    is_in_slices = context.slices is not None and context.now < context.slices.ends
-    if not is_in_slices and ladder.is_overdue(parent, child, context.schedule, context.now, config):
+    if context.slices is not None and context.slices.is_left_out(parent, child, context.now):
+        return True
+    if ladder.is_overdue(parent, child, context.schedule, context.now, config):
         return True
     quote = context.quote
     if quote is None or quote.problem is not None or parent.arrival is None:

@@ -206,6 +206,16 @@ def test_after_the_horizon_all_that_remains_is_offered_before_the_order_ends() -
     assert (place.qty, place.spread_fraction) == (Decimal(2000), Decimal(1))
 
 
+@pytest.mark.parametrize("filled", ["0", "40"])
+def test_order_after_the_horizon_rests_at_the_far_touch_until_the_time_of_the_plan_ends(filled: str) -> None:
+    """It offers less than what remains for lack of dollars: sending it again would change nothing."""
+    price = "100.01" if filled != "0" else None
+    last = a_child(qty="1500", limit="100.01", spread_fraction=Decimal(1), filled=filled, price=price)
+    order = large(a_filled_child("100", price="100"), replace(last, attempt=2, intended_at=later(600)))
+    decisions = [decide(order, at(s, plan_cross_by=later(900)), CONFIG) for s in (601, 899, 900)]
+    assert decisions == [Wait(), Wait(), Cancel()]
+
+
 def test_slices_may_have_more_children_than_an_order_in_one_piece() -> None:
     children = [a_filled_child("100", price="100.01", attempt=n) for n in range(1, CONFIG.max_children + 1)]
     place = decide(large(*children), at(301), CONFIG)
