@@ -5,6 +5,7 @@ The real ``AlpacaBroker`` with its transport, rate limiting, retries and parsing
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -220,8 +221,9 @@ class SimulatedBroker(AlpacaBroker):
         self._data = AlpacaTransport(api, self._deadline, config.rate_limit_per_minute, on_request)
 
 
-def _json(code: int, message: str) -> str:
-    return f'{{"code": {code}, "message": "{message.replace('"', "'")}"}}'
+def _json(code: int | None, message: str) -> str:
+    known = {} if code is None else {"code": code}
+    return json.dumps({**known, "message": message})
 
 
 def _template(path: str) -> str:
