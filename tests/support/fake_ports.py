@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from rebalance_executor.adapters.dynamodb.journal import PARENTS_PER_TRANSACTION
@@ -31,12 +31,14 @@ from rebalance_executor.domain.market import (
 from rebalance_executor.domain.orders import Outcome, ParentOrder
 from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.domain.result import ExecutionResult
+from rebalance_executor.domain.volume import DailyVolume
 from rebalance_executor.execution.deadline import Deadline
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.manager import ExecutionManager
 from rebalance_executor.execution.ports import Broker, Ports
 from rebalance_simulation.clock import SimulatedClock
 from tests.support.builders import NOW, an_order_of
+from tests.support.fake_publisher import FakePublisher
 from tests.support.memory_journal import InMemoryJournal
 
 CLOSES_AT = NOW + timedelta(hours=6)
@@ -74,6 +76,8 @@ class FakeBroker:
         """Time of a symbol's quote, if it is not the current time."""
         self.trades: dict[str, Trade] = {}
         """Last trade by symbol."""
+        self.volumes: dict[str, int] = {}
+        """Shares of each day before today, by symbol; without them a symbol has no daily volumes."""
         self.assets = {symbol: Asset(symbol, "active", tradable=True, fractionable=True) for symbol in self.prices}
         self.shares: dict[str, Decimal] = {}
         self.orders_by_id: dict[str, BrokerOrder] = {}
@@ -161,6 +165,12 @@ class FakeBroker:
         self._record_read("last_trades", list(symbols))
         return {symbol: self.trades[symbol] for symbol in symbols if symbol in self.trades}
 
+    def daily_volumes(self, symbols: Sequence[str], first: date, last: date) -> Mapping[str, Sequence[DailyVolume]]:
+        self._record_read("daily_volumes", (list(symbols), first, last))
+        days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
+        known = {symbol: Decimal(self.volumes[symbol]) for symbol in symbols if symbol in self.volumes}
+        return {symbol: [DailyVolume(day, shares) for day in days] for symbol, shares in known.items()}
+
     def open_orders(self, symbols: Sequence[str] | None = None) -> Sequence[BrokerOrder]:
         self._record_read("open_orders", None if symbols is None else list(symbols))
         orders = [order for order in self.orders_by_id.values() if symbols is None or order.symbol in symbols]
@@ -234,20 +244,6 @@ class FakeBroker:
         error = errors.pop(0) if errors else None
         if error is not None:
             raise error
-
-
-class FakePublisher:
-    """Implementation of ``ResultPublisher`` in memory."""
-
-    def __init__(self, channel: str = "bus") -> None:
-        self.channel = channel
-        self.published: list[ExecutionResult] = []
-        self.errors: list[Exception] = []
-
-    def publish(self, result: ExecutionResult) -> None:
-        if self.errors:
-            raise self.errors.pop(0)
-        self.published.append(result)
 
 
 class FakePorts:
