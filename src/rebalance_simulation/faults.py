@@ -47,7 +47,7 @@ class Fault(StrEnum):
     NO_CANCEL = "cancel answered without effect"
     UNTYPED = "date, number or nesting beyond all bounds"
     SLOW = "answer takes nearly its whole timeout"
-    CACHE_DENIED = "asset cache not readable"
+    CACHE_DENIED = "cache of asset flags or volumes not readable"
     INTERRUPT = "interrupted by an event or a delivery"
     ZOMBIE = "frozen beyond the timeout, then resumed"
     PAUSE = "frozen for a while"
@@ -79,7 +79,7 @@ _AT_CANCELS = (*_AT_BROKER, Fault.NO_CANCEL)
 _AT_ASSETS = (*_AT_BROKER, Fault.BAD_ASSET)
 _AT_OTHER_CALLS = (*_ANYWHERE, Fault.ZOMBIE)
 _AT_DYNAMODB = (*_AT_OTHER_CALLS, Fault.THROTTLED, Fault.REPEATED)
-_AT_ASSET_CACHE = (*_AT_DYNAMODB, Fault.CACHE_DENIED)
+_AT_CACHES = (*_AT_DYNAMODB, Fault.CACHE_DENIED)
 _AT_RECORDS = (*_AT_OTHER_CALLS, Fault.REPEATED)
 
 
@@ -89,7 +89,8 @@ _BY_PREFIX = {
     "broker GET /assets": _AT_ASSETS,
     "broker": _AT_BROKER,
     "idempotency": _AT_RECORDS,
-    "assets": _AT_ASSET_CACHE,
+    "assets": _AT_CACHES,
+    "volumes": _AT_CACHES,
     "journal": _AT_DYNAMODB,
     "risk_store": _AT_DYNAMODB,
     "delivery_log": _AT_DYNAMODB,
@@ -165,7 +166,7 @@ class Trait(StrEnum):
     FUTURE_QUOTES = "quotes of the future"
     LATE_FILLS = "fills reported after the end of their order"
     TEN_DECIMALS = "positions with ten decimals"
-    NO_ASSET_CACHE = "asset cache never readable"
+    NO_CACHE = "caches never readable"
     LOST_DELIVERY = "delivery of a started plan never comes back"
     TWO_NAMES = "two account names with one broker account"
     REJECTS = "broker rejects most orders"
@@ -192,7 +193,7 @@ RARE = {
     Trait.FUTURE_QUOTES: 0.1,
     Trait.LATE_FILLS: 0.12,
     Trait.TEN_DECIMALS: 0.1,
-    Trait.NO_ASSET_CACHE: 0.06,
+    Trait.NO_CACHE: 0.06,
     Trait.LOST_DELIVERY: 0.15,
     Trait.TWO_NAMES: 0.1,
     Trait.REJECTS: 0.06,

@@ -39,6 +39,7 @@ from rebalance_executor.execution.ports import Broker, Ports
 from rebalance_simulation.clock import SimulatedClock
 from tests.support.builders import NOW, an_order_of
 from tests.support.fake_publisher import FakePublisher
+from tests.support.fake_volume_cache import FakeVolumeCache
 from tests.support.memory_journal import InMemoryJournal
 
 CLOSES_AT = NOW + timedelta(hours=6)
@@ -178,16 +179,13 @@ class FakeBroker:
 
     def orders(self, symbols: Sequence[str], after: datetime) -> Sequence[BrokerOrder]:
         self._record_read("orders", (list(symbols), after))
-        since = [
-            o for o in self.orders_by_id.values() if o.symbol in symbols and o.submitted_at and o.submitted_at > after
-        ]
-        return [self.as_reported(order) for order in since]
+        orders = [order for order in self.orders_by_id.values() if order.symbol in symbols]
+        return [self.as_reported(order) for order in orders if order.submitted_at and order.submitted_at > after]
 
     def order_by_client_id(self, client_order_id: str) -> BrokerOrder | None:
         self._record_read("order_by_client_id", client_order_id)
-        return next(
-            (self.as_reported(o) for o in self.orders_by_id.values() if o.client_order_id == client_order_id), None
-        )
+        orders = (order for order in self.orders_by_id.values() if order.client_order_id == client_order_id)
+        return next(map(self.as_reported, orders), None)
 
     def wait_for_rate_limit(self, until: datetime, requests: int) -> int:
         self.waits_for_requests.append(requests)
@@ -266,6 +264,7 @@ class FakePorts:
         """By name: the seconds that the next database calls take."""
         self.journal = InMemoryJournal(self._call_database, parents_each=parents_each)
         self.publishers = [FakePublisher()]
+        self.volume_cache = FakeVolumeCache(self._call_database)
         self.cached_assets: dict[str, Asset] = {}
         self.emitted: list[tuple[LogEvent, dict[str, object]]] = []
         self.earlier_plans: list[str] = []
@@ -281,6 +280,7 @@ class FakePorts:
             journal=self.journal,
             risk_store=self.journal.risk_store,
             assets=self,
+            volumes=self.volume_cache,
             clock=self.clock,
             log=self,
             publishers=self.publishers,
@@ -336,8 +336,7 @@ class FakePorts:
         yield
 
     def get(self, symbols: Sequence[str], *, now: datetime) -> Mapping[str, Asset]:
-        found = {symbol: asset for symbol, asset in self.cached_assets.items() if symbol in symbols}
-        return self._call_database("assets.get", lambda: found)
+        return self._call_database("assets.get", lambda: {s: a for s, a in self.cached_assets.items() if s in symbols})
 
     def put(self, assets: Iterable[Asset], *, now: datetime) -> None:
         assert now == self.clock.now()

@@ -185,7 +185,7 @@ def preview_plan(ctx: CliContext, plan: RebalancePlan, account: str) -> Preview:
     deadline = ctx.deadline()
     broker = ReadOnlyBroker(ctx.ports.brokers(account, deadline))
     risk_store = ReadOnlyRiskStore(ctx.risk_store)
-    ports = replace(ctx.ports, risk_store=risk_store, assets=NoAssetCache(), publishers=())
+    ports = replace(ctx.ports, risk_store=risk_store, assets=NoAssetCache(), volumes=NoVolumeCache(), publishers=())
     access = AccountAccess.create(account, broker, ports, config)
     lease = Lease(account=account, epoch=0, run_id="preview", expires_at=now + timedelta(minutes=1))
     run = PreTrade(access).start(plan, lease, deadline)

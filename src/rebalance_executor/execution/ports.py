@@ -332,6 +332,7 @@ class Ports:
     journal: Journal
     risk_store: RiskStore
     assets: AssetCache
+    volumes: VolumeCache
     clock: Clock
     log: PlanLog
     publishers: Sequence[ResultPublisher] = ()
