@@ -17,6 +17,9 @@ SUBMIT = "broker POST /orders"
 CANCEL = "broker DELETE /orders/{id}"
 """Name of the call that cancels an order."""
 
+BARS = "broker GET /stocks/bars"
+"""Name of the call that reads daily volumes."""
+
 
 class Killed(BaseException):
     """End of a killed process. Every later call that the process makes raises it again."""
@@ -167,6 +170,7 @@ class Trait(StrEnum):
     LATE_FILLS = "fills reported after the end of their order"
     TEN_DECIMALS = "positions with ten decimals"
     NO_CACHE = "caches never readable"
+    NO_VOLUMES = "daily volumes never readable"
     LOST_DELIVERY = "delivery of a started plan never comes back"
     TWO_NAMES = "two account names with one broker account"
     REJECTS = "broker rejects most orders"
@@ -194,6 +198,7 @@ RARE = {
     Trait.LATE_FILLS: 0.12,
     Trait.TEN_DECIMALS: 0.1,
     Trait.NO_CACHE: 0.06,
+    Trait.NO_VOLUMES: 0.06,
     Trait.LOST_DELIVERY: 0.15,
     Trait.TWO_NAMES: 0.1,
     Trait.REJECTS: 0.06,

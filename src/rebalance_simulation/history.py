@@ -50,6 +50,7 @@ class History:
             start,
             page_size=rng.choice((PAGE_SIZE, PAGE_SIZE, 3)),
             view=draw_view(rng, self.traits if has_faults else ()),
+            has_volumes=Trait.NO_VOLUMES not in self.traits,
             has_cache=Trait.NO_CACHE not in self.traits,
             accounts=("default", generators.OTHER_ACCOUNT) if Trait.TWO_NAMES in self.traits else ("default",),
         )

@@ -36,7 +36,7 @@ from rebalance_simulation.broker_view import BrokerView, ViewTraits
 from rebalance_simulation.calls import Submission, with_timeouts
 from rebalance_simulation.clock import START, SimulatedClock
 from rebalance_simulation.dynamodb import PAGE_SIZE, SimulatedDynamoDB
-from rebalance_simulation.faults import KILLS, Fault, FaultInjector, Killed
+from rebalance_simulation.faults import BARS, KILLS, Fault, FaultInjector, Killed
 from rebalance_simulation.idempotency_store import RecordTable, SimulatedRecords
 from rebalance_simulation.invariants import InvariantChecker
 from rebalance_simulation.invocation import Delivery, Invocation
@@ -89,6 +89,8 @@ class World:
     """How the broker's API shows the account."""
     has_cache: bool = True
     """False if no request to the caches of asset flags and volumes is permitted."""
+    has_volumes: bool = True
+    """False if every request for daily volumes is denied."""
     accounts: tuple[str, ...] = ("default",)
     """Names under which plans reach the one broker account. The first is the deployed one."""
     violation: Violation | None = None
@@ -210,6 +212,8 @@ class World:
         fault = self.faults.next_fault(name)
         if fault is None and not self.has_cache and name.startswith(("assets", "volumes")):
             return Fault.CACHE_DENIED
+        if fault is None and not self.has_volumes and name == BARS:
+            return Fault.FORBIDDEN
         until = self.down_until.get("broker" if name.startswith("broker") else "database")
         if until is not None and until > self.clock.world() and fault not in KILLS:
             return Fault.NO_ANSWER

@@ -77,8 +77,8 @@ class FakeBroker:
         """Time of a symbol's quote, if it is not the current time."""
         self.trades: dict[str, Trade] = {}
         """Last trade by symbol."""
-        self.volumes: dict[str, int] = {}
-        """Shares of each day before today, by symbol; without them a symbol has no daily volumes."""
+        self.volumes = dict.fromkeys(self.prices, 1_000_000)
+        """Shares of each day before today, by symbol."""
         self.assets = {symbol: Asset(symbol, "active", tradable=True, fractionable=True) for symbol in self.prices}
         self.shares: dict[str, Decimal] = {}
         self.orders_by_id: dict[str, BrokerOrder] = {}

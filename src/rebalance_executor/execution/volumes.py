@@ -42,7 +42,7 @@ class Volumes:
         unknown = [symbol for symbol in symbols if symbol not in known]
         if unknown:
             self._log.emit(LogEvent.VOLUME_UNKNOWN, symbols=unknown, reason=failure or _NO_AVERAGE)
-        text = f"the average volume is unknown, the order is worked by the displayed size: {failure or _NO_AVERAGE}"
+        text = f"the average daily volume is unknown: {failure or _NO_AVERAGE}"
 
         def with_volume(parent: ParentOrder) -> ParentOrder:
             if parent.symbol in known:
