@@ -19,12 +19,15 @@ class BrokerError(Exception):
 
     Attributes:
         http_status: HTTP status of the response.
-        code: Alpaca's eight-digit code. Codes are coarse: one covers many reasons.
+        code: Alpaca's eight-digit code. Codes are coarse: one covers many reasons. None for errors of the historical
+            market data, which have a message alone.
         message: human-readable message.
         extras: further fields of the body, such as ``buying_power`` or ``related_orders``.
     """
 
-    def __init__(self, http_status: int, code: int, message: str, extras: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, http_status: int, code: int | None, message: str, extras: Mapping[str, Any] | None = None
+    ) -> None:
         super().__init__(http_status, code, message)
         self.http_status = http_status
         self.code = code
@@ -36,7 +39,8 @@ class BrokerError(Exception):
 
     def body(self) -> dict[str, Any]:
         """Return the JSON body of the response."""
-        return {"code": self.code, "message": self.message, **self.extras}
+        code = {} if self.code is None else {"code": self.code}
+        return {**code, "message": self.message, **self.extras}
 
 
 def malformed(message: str) -> BrokerError:

@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from paper_broker.admission import Admission, check_replaceable, read_ticket, replacement
+from paper_broker.bars import BarQuery, daily_bars
 from paper_broker.blackout_windows import BlackoutWindow
 from paper_broker.errors import BrokerError, already_in_status, malformed, not_found
 from paper_broker.fills import FillBehaviour, FillRule
@@ -200,6 +201,11 @@ class Exchange:
         now = self.advance()
         quotes = self._market.quotes
         return {symbol: quotes[symbol].snapshot_json(now) for symbol in symbols if symbol in quotes}
+
+    def bars(self, query: BarQuery) -> JsonObject:
+        """Answer ``GET /v2/stocks/bars``, with daily bars only."""
+        now = self.advance()
+        return daily_bars(self._market.quotes, self._lifecycle.sessions, query, now)
 
     # Positions
 

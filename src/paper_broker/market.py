@@ -23,6 +23,8 @@ _CENT = "0.01"
 _TICK_SIZES = (_CENT, "0.005")
 _PRICES = frozenset({"bid", "ask", "last", "prev_close"})
 _SUB_DOLLAR_TICK = Decimal("0.0001")
+_IEX_PART = 50
+"""IEX trades about a fiftieth of the volume of all exchanges."""
 _MAX_DRIFT_STEPS = 600
 """Maximum number of drift steps per call; after a longer pause the quotes move less."""
 
@@ -91,6 +93,10 @@ class Quote:
     """Fixed time of the quote, RFC 3339; None is the time of the request less ``age_seconds``."""
     age_seconds: float = 0
     """Age of the quote without a fixed time; a negative age is a time in the future."""
+    volume: Any = None
+    """Shares of its daily bars, or a list of values that the days take in turn, sent as they are; None: no bars."""
+    volume_age_days: int = 0
+    """Days between the latest daily bar and today."""
 
     @classmethod
     def parse(cls, spec: Mapping[str, Any], known: "Quote | None" = None) -> "Quote":
@@ -162,10 +168,15 @@ class Quote:
             "prevDailyBar": _bar(at, self.prev_close),
         }
 
+    def bar_json(self, at: str, number: int, *, is_iex: bool) -> JsonObject:
+        """Return the daily bar of that number of ``GET /v2/stocks/bars``; IEX has a fiftieth of the volume."""
+        volume = self.volume[number % len(self.volume)] if isinstance(self.volume, list) else self.volume
+        return _bar(at, self.prev_close, volume // _IEX_PART if is_iex and isinstance(volume, int) else volume)
 
-def _bar(at: str, price: Decimal) -> JsonObject:
+
+def _bar(at: str, price: Decimal, volume: object = 1000) -> JsonObject:
     p = json_number(price)
-    return {"t": at, "o": p, "h": p, "l": p, "c": p, "v": 1000, "n": 10, "vw": p}
+    return {"t": at, "o": p, "h": p, "l": p, "c": p, "v": volume, "n": 10, "vw": p}
 
 
 def on_tick(price: Decimal, tick_size: str = _CENT) -> Decimal:

@@ -69,4 +69,5 @@ def _quote(cents: int) -> dict[str, Any]:
     return {name: f"{value // 100}.{value % 100:02d}" for name, value in prices.items()} | {
         "bid_size": 500,
         "ask_size": 500,
+        "volume": 2_000_000,
     }

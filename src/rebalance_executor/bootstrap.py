@@ -21,6 +21,7 @@ from rebalance_executor.adapters.dynamodb.delivery_log import DynamoDeliveryLog
 from rebalance_executor.adapters.dynamodb.journal import DynamoJournal
 from rebalance_executor.adapters.dynamodb.plan_index import DynamoPlanIndex
 from rebalance_executor.adapters.dynamodb.risk_store import DynamoRiskStore
+from rebalance_executor.adapters.dynamodb.volume_cache import DynamoVolumeCache
 from rebalance_executor.adapters.eventbridge import EventBridgePublisher
 from rebalance_executor.adapters.s3 import S3PlanStore
 from rebalance_executor.adapters.secrets import credentials_source
@@ -159,6 +160,7 @@ def build_ports(  # noqa: PLR0913 - half of them are options
         assets=DynamoAssetCache(
             database, settings.execution_table, clock, ttl=seconds(config.asset_cache_hours * 3600)
         ),
+        volumes=DynamoVolumeCache(database, settings.execution_table, clock),
         clock=clock,
         log=log,
         publishers=_publishers(settings, clients),

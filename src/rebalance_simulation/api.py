@@ -5,6 +5,7 @@ The real ``AlpacaBroker`` with its transport, rate limiting, retries and parsing
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -25,7 +26,7 @@ from rebalance_simulation.broker_record import BrokerRecord
 from rebalance_simulation.broker_view import BrokerView
 from rebalance_simulation.calls import CallHook, Submission
 from rebalance_simulation.clock import SimulatedClock
-from rebalance_simulation.faults import CANCEL, Fault
+from rebalance_simulation.faults import BARS, CANCEL, Fault
 
 SECRET = "S1MULAT3D-S3CR3T"  # noqa: S105 - must never appear in a log line
 """Secret key of the simulated account."""
@@ -75,7 +76,9 @@ class SimulatedApi:
         self._faults = AnswerFaults(clock, broker.record, timeouts, observe)
 
     def get(self, path: str, data: Any = None) -> Any:
-        """Read account, market clock, assets, positions, orders, quotes or trades."""
+        """Read account, market clock, assets, positions, orders, quotes, trades or daily bars."""
+        if path == "/stocks/bars":
+            return self._request(BARS, lambda _: self._view.bars(data))
         if path.startswith("/stocks/"):
             return self._market_data(path, data["symbols"].split(","))
 
@@ -220,8 +223,9 @@ class SimulatedBroker(AlpacaBroker):
         self._data = AlpacaTransport(api, self._deadline, config.rate_limit_per_minute, on_request)
 
 
-def _json(code: int, message: str) -> str:
-    return f'{{"code": {code}, "message": "{message.replace('"', "'")}"}}'
+def _json(code: int | None, message: str) -> str:
+    known = {} if code is None else {"code": code}
+    return json.dumps({**known, "message": message})
 
 
 def _template(path: str) -> str:

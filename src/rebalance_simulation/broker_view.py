@@ -9,6 +9,7 @@ from decimal import Decimal
 from random import Random
 from typing import Any
 
+from paper_broker.bars import BarQuery
 from paper_broker.exchange import Exchange
 from paper_broker.orders import MAX_PAGE_SIZE
 from rebalance_simulation.faults import Trait
@@ -111,6 +112,12 @@ class BrokerView:
             return answer, True
         date = (now + _FUTURE).isoformat()
         return {kind: {symbol: _of_the_future(entry, date) for symbol, entry in answer[kind].items()}}, False
+
+    def bars(self, query: Mapping[str, str]) -> Row:
+        """Return one page of daily bars."""
+        fields = {name: value for name, value in query.items() if name not in ("symbols", "limit")}
+        limit = str(min(int(query["limit"]), self.traits.page_size))
+        return self.exchange.bars(BarQuery(tuple(query["symbols"].split(",")), limit=limit, **fields))
 
     # --- rows --------------------------------------------------------------------------------------------
 

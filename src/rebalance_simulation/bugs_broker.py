@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from requests.exceptions import RequestException
 
 from rebalance_executor.adapters.alpaca import parsing, transport
 from rebalance_executor.adapters.alpaca.error_response import ErrorResponse
-from rebalance_executor.domain import controls
+from rebalance_executor.domain import controls, volume
 from rebalance_executor.domain.market import CENT, HALF_CENT, Asset, BrokerOrder, Quote
 from rebalance_executor.domain.orders import _BY_STATUS, ORDER_LOOKBACK, ChildOrder, ChildState
+from rebalance_executor.domain.volume import average_volume, volume_window
 from rebalance_executor.execution import quotes, reconciliation
 from rebalance_executor.execution.outbox import Outbox
 from rebalance_executor.execution.ports import Broker
@@ -21,6 +22,7 @@ from rebalance_executor.execution.pretrade import PreTrade
 from rebalance_executor.execution.quotes import QuoteFeed
 from rebalance_executor.execution.run import Run
 from rebalance_executor.execution.sender import Sender
+from rebalance_executor.execution.volumes import Volumes
 from rebalance_simulation.bug_tools import Replacement
 
 
@@ -87,6 +89,15 @@ def _cache_required() -> Callable[..., Any]:
     return strict
 
 
+def _volumes_required() -> Callable[..., Any]:
+    def strict(volumes: Volumes, symbols: Any, today: date) -> Any:
+        read = volumes._broker.daily_volumes(symbols, *volume_window(today))  # noqa: SLF001 - a bug
+        averages = (average_volume(symbol, read[symbol], today) for symbol in symbols)
+        return {average.symbol: average for average in averages if average is not None}, None
+
+    return strict
+
+
 def _unchecked_time(document: Mapping[str, Any], field: str) -> datetime | None:
     value = document.get(field)
     try:
@@ -145,6 +156,8 @@ BROKER_BUGS: dict[str, list[Replacement]] = {
     "any HTTP 400 or 422 is a missing asset": [(ErrorResponse, "says_invalid_symbol", lambda: _any_422)],
     "asset flags that say no are cached": [(Asset, "allows_every_order", lambda: property(lambda _: True))],
     "an unreadable asset cache stops a plan": [(PreTrade, "_asset_flags", _cache_required)],
+    "an unreadable volume stops a plan": [(Volumes, "_averages", _volumes_required)],
+    "a stale volume counts": [(volume, "_MAX_AGE", lambda: timedelta(days=365))],
     "an impossible date is an untyped error": [(parsing, "_optional_time", lambda: _unchecked_time)],
     "an answer nested too deeply is an untyped error": [
         (transport, "_NO_USABLE_RESPONSE", lambda: (RequestException, OSError, ValueError))

@@ -124,7 +124,8 @@ class SimulatedDynamoDB:
         def read() -> dict[str, Any]:
             return {"Responses": {table: [item for key in batch["Keys"] if (item := self._item(key)) is not None]}}
 
-        return self._request("assets.get", read, lambda: {"Responses": {}, "UnprocessedKeys": RequestItems}, read)
+        name = f"{_cache(batch['Keys'][0])}.get"
+        return self._request(name, read, lambda: {"Responses": {}, "UnprocessedKeys": RequestItems}, read)
 
     def batch_write_item(self, *, RequestItems: Mapping[str, Any]) -> dict[str, Any]:  # noqa: N803 - boto3's name
         """Write items without a condition; a throttled table leaves all of them unprocessed."""
@@ -134,7 +135,8 @@ class SimulatedDynamoDB:
             self._store([put["PutRequest"]["Item"] for put in batch])
             return {}
 
-        return self._request("assets.put", write, lambda: {"UnprocessedItems": RequestItems}, write)
+        name = f"{_cache(batch[0]['PutRequest']['Item'])}.put"
+        return self._request(name, write, lambda: {"UnprocessedItems": RequestItems}, write)
 
     # --- requests and faults -----------------------------------------------------------------------------
 
@@ -252,3 +254,8 @@ def _updated(request: Request, old: Item | None) -> dict[str, Any]:
     sets = {names.get(name, name): value(before, values) for name, value in update.sets}
     removed = {names.get(name, name) for name in update.removes}
     return {name: value for name, value in {**before, **sets}.items() if name not in removed}
+
+
+def _cache(item: Mapping[str, Any]) -> str:
+    """Return the name of the cache that an item or its key belongs to."""
+    return {"ASSET": "assets", "VOLUME": "volumes"}[item["sk"]["S"]]

@@ -17,6 +17,9 @@ SUBMIT = "broker POST /orders"
 CANCEL = "broker DELETE /orders/{id}"
 """Name of the call that cancels an order."""
 
+BARS = "broker GET /stocks/bars"
+"""Name of the call that reads daily volumes."""
+
 
 class Killed(BaseException):
     """End of a killed process. Every later call that the process makes raises it again."""
@@ -47,7 +50,7 @@ class Fault(StrEnum):
     NO_CANCEL = "cancel answered without effect"
     UNTYPED = "date, number or nesting beyond all bounds"
     SLOW = "answer takes nearly its whole timeout"
-    CACHE_DENIED = "asset cache not readable"
+    CACHE_DENIED = "cache of asset flags or volumes not readable"
     INTERRUPT = "interrupted by an event or a delivery"
     ZOMBIE = "frozen beyond the timeout, then resumed"
     PAUSE = "frozen for a while"
@@ -79,7 +82,7 @@ _AT_CANCELS = (*_AT_BROKER, Fault.NO_CANCEL)
 _AT_ASSETS = (*_AT_BROKER, Fault.BAD_ASSET)
 _AT_OTHER_CALLS = (*_ANYWHERE, Fault.ZOMBIE)
 _AT_DYNAMODB = (*_AT_OTHER_CALLS, Fault.THROTTLED, Fault.REPEATED)
-_AT_ASSET_CACHE = (*_AT_DYNAMODB, Fault.CACHE_DENIED)
+_AT_CACHES = (*_AT_DYNAMODB, Fault.CACHE_DENIED)
 _AT_RECORDS = (*_AT_OTHER_CALLS, Fault.REPEATED)
 
 
@@ -89,7 +92,8 @@ _BY_PREFIX = {
     "broker GET /assets": _AT_ASSETS,
     "broker": _AT_BROKER,
     "idempotency": _AT_RECORDS,
-    "assets": _AT_ASSET_CACHE,
+    "assets": _AT_CACHES,
+    "volumes": _AT_CACHES,
     "journal": _AT_DYNAMODB,
     "risk_store": _AT_DYNAMODB,
     "delivery_log": _AT_DYNAMODB,
@@ -165,7 +169,8 @@ class Trait(StrEnum):
     FUTURE_QUOTES = "quotes of the future"
     LATE_FILLS = "fills reported after the end of their order"
     TEN_DECIMALS = "positions with ten decimals"
-    NO_ASSET_CACHE = "asset cache never readable"
+    NO_CACHE = "caches never readable"
+    NO_VOLUMES = "daily volumes never readable"
     LOST_DELIVERY = "delivery of a started plan never comes back"
     TWO_NAMES = "two account names with one broker account"
     REJECTS = "broker rejects most orders"
@@ -192,7 +197,8 @@ RARE = {
     Trait.FUTURE_QUOTES: 0.1,
     Trait.LATE_FILLS: 0.12,
     Trait.TEN_DECIMALS: 0.1,
-    Trait.NO_ASSET_CACHE: 0.06,
+    Trait.NO_CACHE: 0.06,
+    Trait.NO_VOLUMES: 0.06,
     Trait.LOST_DELIVERY: 0.15,
     Trait.TWO_NAMES: 0.1,
     Trait.REJECTS: 0.06,

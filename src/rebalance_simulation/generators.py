@@ -110,7 +110,7 @@ def scenario(seed: int, rng: Random, traits: Collection[Trait]) -> dict[str, Any
             tick_sizes[symbol] = tick
         if rng.random() < 0.1:  # prices below a dollar have four decimals
             bid, tick = Decimal(rng.randint(100, 9_990)) / 10_000, _CENT / 100
-        quotes[symbol] = {"bid": str(bid), "ask": str(bid + rng.choice((1, 1, 3, 20)) * tick)}
+        quotes[symbol] = {"bid": str(bid), "ask": str(bid + rng.choice((1, 1, 3, 20)) * tick)} | _sizes(rng)
         if rng.random() < 0.8:
             decimals = 10 if Trait.TEN_DECIMALS in traits else 4
             positions.append(
@@ -141,6 +141,21 @@ def scenario(seed: int, rng: Random, traits: Collection[Trait]) -> dict[str, Any
         "positions": positions,
         **fill_behaviours(rng, SYMBOLS, traits),
     }
+
+
+def _sizes(rng: Random) -> dict[str, object]:
+    """Draw the displayed sizes of a symbol, and its daily volumes: usable, malformed, zero, stale or absent."""
+    shares = rng.randint(1_000, 5_000_000)
+    volumes: tuple[dict[str, object], ...] = (
+        {"volume": shares, "volume_age_days": rng.choice((0, 1, 4))},
+        {"volume": [shares, "many"]},
+        {"volume": "many"},
+        {"volume": 0},
+        {"volume": shares, "volume_age_days": 12},
+        {},
+    )
+    size = rng.choice((100, 100, 20, 2))
+    return {"bid_size": size, "ask_size": size, **rng.choice((volumes[0], *volumes))}
 
 
 def _lags(rng: Random) -> dict[str, object]:

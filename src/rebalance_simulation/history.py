@@ -50,7 +50,8 @@ class History:
             start,
             page_size=rng.choice((PAGE_SIZE, PAGE_SIZE, 3)),
             view=draw_view(rng, self.traits if has_faults else ()),
-            has_asset_cache=Trait.NO_ASSET_CACHE not in self.traits,
+            has_volumes=Trait.NO_VOLUMES not in self.traits,
+            has_cache=Trait.NO_CACHE not in self.traits,
             accounts=("default", generators.OTHER_ACCOUNT) if Trait.TWO_NAMES in self.traits else ("default",),
         )
         self.world.on_interrupt = self._interrupt

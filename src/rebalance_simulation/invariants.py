@@ -29,6 +29,7 @@ from rebalance_simulation.invariants_evidence import EvidenceInvariants
 from rebalance_simulation.invariants_journal import check_gate, check_listed, check_transition, exposure
 from rebalance_simulation.invariants_requests import RequestInvariants
 from rebalance_simulation.invariants_targets import TargetInvariants
+from rebalance_simulation.invariants_volume import check_volume
 from rebalance_simulation.invocation import Invocation
 from rebalance_simulation.violation import Violation
 from rebalance_simulation.world_view import WorldView
@@ -106,6 +107,7 @@ class InvariantChecker:
                 self._intents.setdefault(child.client_order_id, (key, symbol))
             self._check_parent(parent)
             self._evidence.check_denial(parent)
+            check_volume(self._world.exchange, parent)
         self._check_money(key)
         self._check_result(key, journal.result)
         listed = self._world.ledger.unfinished(journal.plan.account)

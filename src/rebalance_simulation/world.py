@@ -19,6 +19,7 @@ from rebalance_executor.adapters.dynamodb.asset_cache import DynamoAssetCache
 from rebalance_executor.adapters.dynamodb.delivery_log import DynamoDeliveryLog
 from rebalance_executor.adapters.dynamodb.journal import DynamoJournal
 from rebalance_executor.adapters.dynamodb.risk_store import DynamoRiskStore
+from rebalance_executor.adapters.dynamodb.volume_cache import DynamoVolumeCache
 from rebalance_executor.adapters.sqs import SqsPlanQueue
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.errors import PublishFailed, RebalanceError
@@ -35,7 +36,7 @@ from rebalance_simulation.broker_view import BrokerView, ViewTraits
 from rebalance_simulation.calls import Submission, with_timeouts
 from rebalance_simulation.clock import START, SimulatedClock
 from rebalance_simulation.dynamodb import PAGE_SIZE, SimulatedDynamoDB
-from rebalance_simulation.faults import KILLS, Fault, FaultInjector, Killed
+from rebalance_simulation.faults import BARS, KILLS, Fault, FaultInjector, Killed
 from rebalance_simulation.idempotency_store import RecordTable, SimulatedRecords
 from rebalance_simulation.invariants import InvariantChecker
 from rebalance_simulation.invocation import Delivery, Invocation
@@ -86,8 +87,10 @@ class World:
     """Items per page of a DynamoDB query."""
     view: ViewTraits = field(default_factory=ViewTraits)
     """How the broker's API shows the account."""
-    has_asset_cache: bool = True
-    """False if no request to the asset cache is permitted."""
+    has_cache: bool = True
+    """False if no request to the caches of asset flags and volumes is permitted."""
+    has_volumes: bool = True
+    """False if every request for daily volumes is denied."""
     accounts: tuple[str, ...] = ("default",)
     """Names under which plans reach the one broker account. The first is the deployed one."""
     violation: Violation | None = None
@@ -207,8 +210,10 @@ class World:
 
     def _next_fault(self, name: str, invocation: Invocation) -> Fault | None:
         fault = self.faults.next_fault(name)
-        if fault is None and not self.has_asset_cache and name.startswith("assets"):
+        if fault is None and not self.has_cache and name.startswith(("assets", "volumes")):
             return Fault.CACHE_DENIED
+        if fault is None and not self.has_volumes and name == BARS:
+            return Fault.FORBIDDEN
         until = self.down_until.get("broker" if name.startswith("broker") else "database")
         if until is not None and until > self.clock.world() and fault not in KILLS:
             return Fault.NO_ANSWER
@@ -265,6 +270,7 @@ class World:
             journal=journal,
             risk_store=DynamoRiskStore(client, _TABLE, self.clock),
             assets=DynamoAssetCache(client, _TABLE, self.clock, ttl=timedelta(hours=24)),
+            volumes=DynamoVolumeCache(client, _TABLE, self.clock),
             clock=self.clock,
             log=telemetry,
             publishers=[self],

@@ -10,17 +10,25 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # the SDK imports the deprecated part of websockets
     from alpaca.common.exceptions import APIError
     from alpaca.data.historical.stock import StockHistoricalDataClient
-    from alpaca.data.requests import StockLatestQuoteRequest, StockLatestTradeRequest, StockSnapshotRequest
+    from alpaca.data.requests import (
+        StockBarsRequest,
+        StockLatestQuoteRequest,
+        StockLatestTradeRequest,
+        StockSnapshotRequest,
+    )
+    from alpaca.data.timeframe import TimeFrame
     from alpaca.trading.client import TradingClient
 
 __all__ = [
     "APIError",
     "Api",
     "Sdk",
+    "StockBarsRequest",
     "StockHistoricalDataClient",
     "StockLatestQuoteRequest",
     "StockLatestTradeRequest",
     "StockSnapshotRequest",
+    "TimeFrame",
     "TradingClient",
     "broker_world",
     "data_client",

@@ -31,7 +31,7 @@ CLASSES = {
     )
 }
 NAMES = sorted(set(re.findall(rf"`({'|'.join(CLASSES)})\.([A-Za-z_]+)`", PAGE)))
-NUMBERS = {"A": 5, "B": 15, "C": 5, "D": 8, "E": 4, "F": 3, "G": 4, "H": 24}
+NUMBERS = {"A": 5, "B": 15, "C": 5, "D": 8, "E": 4, "F": 3, "G": 4, "H": 25}
 """Number of rows by letter."""
 
 

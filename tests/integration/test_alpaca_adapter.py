@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -121,9 +121,37 @@ def test_reads_return_values(bench: Bench) -> None:
         broker.asset("ZZZ")
 
 
+def test_daily_volumes_are_those_of_all_venues_and_end_the_day_before(bench: Bench) -> None:
+    bench.server.change({"quotes": {"AAA": {"volume": 50_000}, "BRK.B": {"volume": [7, "many"]}}})
+
+    volumes = bench.broker().daily_volumes(["AAA", "BRK.B", "ZZZ"], date(2026, 1, 12), date(2026, 1, 25))
+
+    assert {volume.shares for volume in volumes["AAA"]} == {Decimal(50_000)}
+    assert [volume.day for volume in volumes["AAA"]] == [date(2026, 1, day) for day in range(12, 26)]
+    assert [volume.shares for volume in volumes["BRK.B"]] == [Decimal(7)] * 7
+    assert volumes["ZZZ"] == []
+    assert bench.requests == {"GET /v2/stocks/bars": 1}
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [{"kind": "status", "status": 500}, {"kind": "drop"}, {"kind": "hang", "seconds": 0.5}, {"kind": "redirect"}],
+    ids=lambda fault: fault["kind"],
+)
+def test_failed_read_of_volumes_is_not_retried(bench: Bench, fault: dict[str, Any]) -> None:
+    bench.fault(**fault, count=None)
+
+    with pytest.raises(BrokerUnavailable):
+        bench.broker().daily_volumes(["AAA"], date(2026, 1, 12), date(2026, 1, 25))
+
+    assert bench.requests.total() == 1
+    assert bench.slept == timedelta()
+
+
 def test_empty_list_of_symbols_sends_no_request(bench: Bench) -> None:
     broker = bench.broker()
 
+    assert broker.daily_volumes([], date(2026, 1, 1), date(2026, 1, 25)) == {}
     assert broker.quotes([]) == {}
     assert broker.last_trades([]) == {}
     assert list(broker.open_orders([])) == []

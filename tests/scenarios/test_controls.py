@@ -289,7 +289,7 @@ def test_item_with_unreliable_price_is_denied(quote: dict[str, str], code: str) 
 
 
 def test_last_trade_prices_an_order_without_usable_quote_if_configured() -> None:
-    quotes = {"AAA": {"bid": "90", "ask": "110", "last": "100.02"}}
+    quotes = {"AAA": {"bid": "90", "ask": "110", "last": "100.02", "volume": 1_000_000}}
     config = {"order_style": "ladder", "unusable_quote": "last_trade", "last_rung_seconds": 3}
     with a_world(quotes=quotes, config=config) as world:
         world.change_after(6, {"quotes": {"AAA": {"bid": "99.99", "ask": "100.01"}}})

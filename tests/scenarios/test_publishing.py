@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from rebalance_executor.domain.errors import PlanYielded, PublishFailed
-from tests.support.fake_ports import FakePublisher
+from tests.support.fake_publisher import FakePublisher
 from tests.support.world import HandlerWorld, a_world, buy, hold, plan
 
 

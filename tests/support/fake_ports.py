@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from rebalance_executor.adapters.dynamodb.journal import PARENTS_PER_TRANSACTION
@@ -31,12 +31,15 @@ from rebalance_executor.domain.market import (
 from rebalance_executor.domain.orders import Outcome, ParentOrder
 from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.domain.result import ExecutionResult
+from rebalance_executor.domain.volume import DailyVolume
 from rebalance_executor.execution.deadline import Deadline
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.manager import ExecutionManager
 from rebalance_executor.execution.ports import Broker, Ports
 from rebalance_simulation.clock import SimulatedClock
 from tests.support.builders import NOW, an_order_of
+from tests.support.fake_publisher import FakePublisher
+from tests.support.fake_volume_cache import FakeVolumeCache
 from tests.support.memory_journal import InMemoryJournal
 
 CLOSES_AT = NOW + timedelta(hours=6)
@@ -74,6 +77,8 @@ class FakeBroker:
         """Time of a symbol's quote, if it is not the current time."""
         self.trades: dict[str, Trade] = {}
         """Last trade by symbol."""
+        self.volumes = dict.fromkeys(self.prices, 1_000_000)
+        """Shares of each day before today, by symbol."""
         self.assets = {symbol: Asset(symbol, "active", tradable=True, fractionable=True) for symbol in self.prices}
         self.shares: dict[str, Decimal] = {}
         self.orders_by_id: dict[str, BrokerOrder] = {}
@@ -161,6 +166,12 @@ class FakeBroker:
         self._record_read("last_trades", list(symbols))
         return {symbol: self.trades[symbol] for symbol in symbols if symbol in self.trades}
 
+    def daily_volumes(self, symbols: Sequence[str], first: date, last: date) -> Mapping[str, Sequence[DailyVolume]]:
+        self._record_read("daily_volumes", (list(symbols), first, last))
+        days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
+        known = {symbol: Decimal(self.volumes[symbol]) for symbol in symbols if symbol in self.volumes}
+        return {symbol: [DailyVolume(day, shares) for day in days] for symbol, shares in known.items()}
+
     def open_orders(self, symbols: Sequence[str] | None = None) -> Sequence[BrokerOrder]:
         self._record_read("open_orders", None if symbols is None else list(symbols))
         orders = [order for order in self.orders_by_id.values() if symbols is None or order.symbol in symbols]
@@ -168,16 +179,13 @@ class FakeBroker:
 
     def orders(self, symbols: Sequence[str], after: datetime) -> Sequence[BrokerOrder]:
         self._record_read("orders", (list(symbols), after))
-        since = [
-            o for o in self.orders_by_id.values() if o.symbol in symbols and o.submitted_at and o.submitted_at > after
-        ]
-        return [self.as_reported(order) for order in since]
+        orders = [order for order in self.orders_by_id.values() if order.symbol in symbols]
+        return [self.as_reported(order) for order in orders if order.submitted_at and order.submitted_at > after]
 
     def order_by_client_id(self, client_order_id: str) -> BrokerOrder | None:
         self._record_read("order_by_client_id", client_order_id)
-        return next(
-            (self.as_reported(o) for o in self.orders_by_id.values() if o.client_order_id == client_order_id), None
-        )
+        orders = (order for order in self.orders_by_id.values() if order.client_order_id == client_order_id)
+        return next(map(self.as_reported, orders), None)
 
     def wait_for_rate_limit(self, until: datetime, requests: int) -> int:
         self.waits_for_requests.append(requests)
@@ -236,20 +244,6 @@ class FakeBroker:
             raise error
 
 
-class FakePublisher:
-    """Implementation of ``ResultPublisher`` in memory."""
-
-    def __init__(self, channel: str = "bus") -> None:
-        self.channel = channel
-        self.published: list[ExecutionResult] = []
-        self.errors: list[Exception] = []
-
-    def publish(self, result: ExecutionResult) -> None:
-        if self.errors:
-            raise self.errors.pop(0)
-        self.published.append(result)
-
-
 class FakePorts:
     """The manager on fakes of its ports.
 
@@ -270,6 +264,7 @@ class FakePorts:
         """By name: the seconds that the next database calls take."""
         self.journal = InMemoryJournal(self._call_database, parents_each=parents_each)
         self.publishers = [FakePublisher()]
+        self.volume_cache = FakeVolumeCache(self._call_database)
         self.cached_assets: dict[str, Asset] = {}
         self.emitted: list[tuple[LogEvent, dict[str, object]]] = []
         self.earlier_plans: list[str] = []
@@ -285,6 +280,7 @@ class FakePorts:
             journal=self.journal,
             risk_store=self.journal.risk_store,
             assets=self,
+            volumes=self.volume_cache,
             clock=self.clock,
             log=self,
             publishers=self.publishers,
@@ -340,8 +336,7 @@ class FakePorts:
         yield
 
     def get(self, symbols: Sequence[str], *, now: datetime) -> Mapping[str, Asset]:
-        found = {symbol: asset for symbol, asset in self.cached_assets.items() if symbol in symbols}
-        return self._call_database("assets.get", lambda: found)
+        return self._call_database("assets.get", lambda: {s: a for s, a in self.cached_assets.items() if s in symbols})
 
     def put(self, assets: Iterable[Asset], *, now: datetime) -> None:
         assert now == self.clock.now()

@@ -214,7 +214,7 @@ def a_world(
         "account": {"cash": cash, **scenario.pop("account", {})},
         "clock": {"sessions": sessions},
         "assets": [{"symbol": name, "fractionable": name not in whole_shares} for name in [*mids, "SPY"]],
-        "quotes": {n: {"bid": str(mid - _HALF_SPREAD), "ask": str(mid + _HALF_SPREAD)} for n, mid in mids.items()},
+        "quotes": {name: _quote(mid) for name, mid in mids.items()},
         "positions": [{"symbol": name, "qty": qty} for name, qty in (positions or {}).items()],
     } | scenario
     clock = SimulatedClock(at)
@@ -235,6 +235,10 @@ def a_world(
         world = HandlerWorld(broker, clock, settings, session)
         yield world
         _check_invariants(world)
+
+
+def _quote(mid: Decimal) -> dict[str, object]:
+    return {"bid": str(mid - _HALF_SPREAD), "ask": str(mid + _HALF_SPREAD), "volume": 1_000_000}
 
 
 @contextmanager

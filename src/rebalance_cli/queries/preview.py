@@ -40,6 +40,7 @@ from rebalance_executor.domain.risk_state import KillSwitchRecord, RiskState
 from rebalance_executor.domain.slicing import slices_of
 from rebalance_executor.domain.strategy import DecisionContext, Place, Settle, decide
 from rebalance_executor.domain.values import cents
+from rebalance_executor.domain.volume import AverageVolume, DailyVolume
 from rebalance_executor.execution.account_access import AccountAccess
 from rebalance_executor.execution.ports import Broker, Lease
 from rebalance_executor.execution.pretrade import PreTrade
@@ -86,6 +87,10 @@ class ReadOnlyBroker:
     def last_trades(self, symbols: Sequence[str]) -> Mapping[str, Trade]:
         """Return the last trades."""
         return self._broker.last_trades(symbols)
+
+    def daily_volumes(self, symbols: Sequence[str], first: date, last: date) -> Mapping[str, Sequence[DailyVolume]]:
+        """Return the daily volumes."""
+        return self._broker.daily_volumes(symbols, first, last)
 
     def orders(self, symbols: Sequence[str], since: datetime) -> Sequence[BrokerOrder]:
         """Return the orders submitted since then."""
@@ -152,6 +157,17 @@ class NoAssetCache:
         """Do nothing."""
 
 
+class NoVolumeCache:
+    """Implementation of ``VolumeCache`` without a cache: volumes are always read from the broker."""
+
+    def get(self, symbols: Sequence[str], *, today: date) -> Mapping[str, AverageVolume]:
+        """Return nothing."""
+        return {}
+
+    def put(self, volumes: Iterable[AverageVolume], *, today: date) -> None:
+        """Do nothing."""
+
+
 def preview_plan(ctx: CliContext, plan: RebalancePlan, account: str) -> Preview:
     """Return the outcome that the plan would have if it started now.
 
@@ -169,7 +185,7 @@ def preview_plan(ctx: CliContext, plan: RebalancePlan, account: str) -> Preview:
     deadline = ctx.deadline()
     broker = ReadOnlyBroker(ctx.ports.brokers(account, deadline))
     risk_store = ReadOnlyRiskStore(ctx.risk_store)
-    ports = replace(ctx.ports, risk_store=risk_store, assets=NoAssetCache(), publishers=())
+    ports = replace(ctx.ports, risk_store=risk_store, assets=NoAssetCache(), volumes=NoVolumeCache(), publishers=())
     access = AccountAccess.create(account, broker, ports, config)
     lease = Lease(account=account, epoch=0, run_id="preview", expires_at=now + timedelta(minutes=1))
     run = PreTrade(access).start(plan, lease, deadline)

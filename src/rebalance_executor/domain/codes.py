@@ -90,6 +90,8 @@ class Code(StrEnum):
     """The quantity was reduced to the shares that are available."""
     HORIZON_SHORTENED = "HORIZON_SHORTENED"
     """The slices of a large order were spread over less than slice_minutes: the run, plan or session ends before."""
+    VOLUME_UNKNOWN = "VOLUME_UNKNOWN"
+    """The order is larger than the displayed size, its average volume is unknown: the displayed size bounds it."""
     LATE_FILL = "LATE_FILL"
     """The broker filled shares of an order after two readings showed it as ended; the result contains them."""
 

@@ -150,6 +150,16 @@ class LogEvent(StrEnum):
         Severity.WARNING,
         "Asset flags could not be cached, or not be dropped from the cache; trading continues.",
     )
+    VOLUME_UNKNOWN = (
+        "volume.unknown",
+        Severity.WARNING,
+        "The average volume of some symbols is unknown; their orders are worked by the displayed size alone.",
+    )
+    VOLUME_CACHE_FAILED = (
+        "volume_cache.failed",
+        Severity.WARNING,
+        "Average volumes could not be read from the cache, or not be cached; trading continues.",
+    )
     IDEMPOTENCY_BYPASSED = (
         "idempotency.bypassed",
         Severity.WARNING,

@@ -26,6 +26,7 @@ from rebalance_executor.domain.market import (
 from rebalance_executor.domain.orders import ParentOrder
 from rebalance_executor.domain.result import ExecutionResult
 from rebalance_executor.domain.risk_state import KillSwitchRecord, RiskState
+from rebalance_executor.domain.volume import AverageVolume, DailyVolume
 from rebalance_executor.execution.deadline import Deadline
 from rebalance_executor.execution.events import LogEvent
 
@@ -81,6 +82,17 @@ class Broker(Protocol):
 
     def last_trades(self, symbols: Sequence[str]) -> Mapping[str, Trade]:
         """Read the last trades, in one request; a symbol without one is absent."""
+        ...
+
+    def daily_volumes(self, symbols: Sequence[str], first: date, last: date) -> Mapping[str, Sequence[DailyVolume]]:
+        """Read the shares traded per day, on all venues, from ``first`` to ``last``, both included.
+
+        In one request, without retries and without a wait for the rate limit: no plan may depend on it. Days without
+        a readable volume are absent.
+
+        Raises:
+            BrokerUnavailable: no usable answer, whatever the reason; the credentials count as accepted.
+        """
         ...
 
     def open_orders(self, symbols: Sequence[str] | None = None) -> Sequence[BrokerOrder]:
@@ -276,6 +288,21 @@ class AssetCache(Protocol):
         ...
 
 
+class VolumeCache(Protocol):
+    """A cache of average daily volumes, each valid on one trading day.
+
+    Every method raises ``JournalUnavailable`` if the database does not answer.
+    """
+
+    def get(self, symbols: Sequence[str], *, today: date) -> Mapping[str, AverageVolume]:
+        """Return the averages that were cached on this trading day."""
+        ...
+
+    def put(self, volumes: Iterable[AverageVolume], *, today: date) -> None:
+        """Cache these averages for this trading day."""
+        ...
+
+
 class EventLog(Protocol):
     """Structured log and metrics of state changes."""
 
@@ -305,6 +332,7 @@ class Ports:
     journal: Journal
     risk_store: RiskStore
     assets: AssetCache
+    volumes: VolumeCache
     clock: Clock
     log: PlanLog
     publishers: Sequence[ResultPublisher] = ()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from rebalance_executor.domain.cash import committed_by_others, expected_notional
+from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.controls import (
     Denial,
     PlanContext,
@@ -40,6 +41,7 @@ from rebalance_executor.execution.order_events import log_outcome, log_retargete
 from rebalance_executor.execution.ports import Lease
 from rebalance_executor.execution.run import Run
 from rebalance_executor.execution.unit_of_work import UnitOfWork
+from rebalance_executor.execution.volumes import Volumes
 
 _CANCEL_POLL_INTERVAL = timedelta(seconds=1)
 """Time between two reads while orders of other clients are being canceled."""
@@ -78,6 +80,7 @@ class PreTrade:
         self._log = access.log
         self._quotes = access.quotes
         self._holdings = access.holdings
+        self._volumes = Volumes(access)
         self._kill_switch = access.kill_switch
         self._config = access.config
 
@@ -215,7 +218,9 @@ class PreTrade:
             run.work.update_state(starting_funds=self._holdings.starting_funds(account))
         basis = SizingBasis.of(run.plan, account, self._config)
         run.work.update_state(equity=basis.equity)
-        return self._reserve(run, self._size(run, risk, others, basis), risk, account)
+        parents = self._reserve(run, self._size(run, risk, others, basis), risk, account)
+        # While the market is open, the date is the same in UTC and in New York.
+        return self._volumes.add_to(parents, permission.clock.now.date())
 
     def _deny_all(self, plan: RebalancePlan, denial: Denial) -> list[ParentOrder]:
         now = self._clock.now()
@@ -345,5 +350,5 @@ class PreTrade:
         for parent in parents:
             log_outcome(self._log, parent)
             log_retargeted(self._log, parent)
-            if parent.outcome is None and parent.code is not None:
+            if parent.outcome is None and parent.code not in (None, Code.VOLUME_UNKNOWN):
                 log_scaled(self._log, parent)

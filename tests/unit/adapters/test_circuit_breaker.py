@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any, cast
 
 import pytest
@@ -44,6 +45,9 @@ class ScriptedBroker:
         if self.is_down:
             raise BrokerUnavailable("503")
         return an_account()
+
+    def daily_volumes(self, *_: object) -> Any:
+        raise BrokerUnavailable("503")
 
     def cancel(self, order_id: str) -> bool:
         self.cancelled.append(order_id)
@@ -104,3 +108,13 @@ def test_reads_and_cancels_pass_an_open_circuit() -> None:
     assert broker.account() == an_account()
     assert script.cancelled == ["order-1"]
     assert broker.expected_account_number == "PA1"
+
+
+def test_failed_reads_of_volumes_do_not_count() -> None:
+    script = ScriptedBroker(None)
+    broker = with_breaker(script)
+    for _ in range(3):
+        with pytest.raises(BrokerUnavailable):
+            broker.daily_volumes(["ABC"], date(2026, 1, 1), date(2026, 1, 25))
+
+    assert submit_all(broker, script) == ["sent"]

@@ -36,6 +36,7 @@ class Fixture:
             journal=cast("Any", None),
             risk_store=self.risk_store,
             assets=cast("Any", None),
+            volumes=cast("Any", None),
             clock=self.clock,
             log=self,
         )

@@ -29,7 +29,8 @@ from rebalance_executor.domain.result import ExecutionStatus
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.run import DEADLINE_REASON
 from tests.support.builders import NOW, a_plan, an_exit, an_item, later
-from tests.support.fake_ports import CANCEL_STUCK, REQUEST_LOST, RESTS, FakePorts, FakePublisher, outcomes
+from tests.support.fake_ports import CANCEL_STUCK, REQUEST_LOST, RESTS, FakePorts, outcomes
+from tests.support.fake_publisher import FakePublisher
 
 BUY_ONE = a_plan(an_item("AAA", amount="1000"))
 

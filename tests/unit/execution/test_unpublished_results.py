@@ -17,7 +17,8 @@ from rebalance_executor.domain.errors import (
 from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.execution.events import LogEvent
 from tests.support.builders import a_plan, an_item
-from tests.support.fake_ports import RESTS, FakePorts, FakePublisher
+from tests.support.fake_ports import RESTS, FakePorts
+from tests.support.fake_publisher import FakePublisher
 
 OUTAGE = JournalUnavailable("the table does not answer")
 

@@ -75,7 +75,7 @@ def rejection(call: Callable[[], object]) -> BrokerError:
     return rejected.value
 
 
-def rejected_order(harness: ExchangeHarness, **body: Any) -> tuple[int, int, str]:
+def rejected_order(harness: ExchangeHarness, **body: Any) -> tuple[int, int | None, str]:
     """Submit an order that must be rejected; return status, code and message."""
     error = rejection(lambda: harness.order(**body))
     return error.http_status, error.code, error.message

@@ -8,7 +8,7 @@ fails ends the run. pybreaker counts the failures; only the invocation's thread 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 
 from pybreaker import STATE_OPEN, CircuitBreaker
 
@@ -23,6 +23,7 @@ from rebalance_executor.domain.market import (
     Quote,
     Trade,
 )
+from rebalance_executor.domain.volume import DailyVolume
 from rebalance_executor.execution.ports import Broker
 
 _RESET_SECONDS = 86_400
@@ -80,6 +81,10 @@ class CircuitBreakerBroker:
     def last_trades(self, symbols: Sequence[str]) -> Mapping[str, Trade]:
         """Return the last trades."""
         return self._call(lambda: self._broker.last_trades(symbols))
+
+    def daily_volumes(self, symbols: Sequence[str], first: date, last: date) -> Mapping[str, Sequence[DailyVolume]]:
+        """Return the daily volumes. A failure does not count, because no order depends on them."""
+        return self._broker.daily_volumes(symbols, first, last)
 
     def open_orders(self, symbols: Sequence[str] | None = None) -> Sequence[BrokerOrder]:
         """Return every open order in these symbols."""

@@ -21,6 +21,7 @@ from rebalance_executor.domain.market import (
     Trade,
     cut_shares,
 )
+from rebalance_executor.domain.volume import DailyVolume
 
 _EQUITY_CLASS = "us_equity"
 """The only asset class whose quotes are requested. A symbol of another class would fail the request for all symbols."""
@@ -129,6 +130,15 @@ def trade(symbol: str, payload: object) -> Trade:
     return Trade(symbol, price=_amount(document, "p", "trade"), at=_time(document, "t", "trade"))
 
 
+def daily_volume(payload: object) -> DailyVolume:
+    """Parse the volume of a daily bar. Its time is midnight in New York, which is the same date in UTC."""
+    document = _mapping(payload, "bar")
+    shares = _amount(document, "v", "bar")
+    if shares < 0:
+        raise MalformedResponse("bar", "v")
+    return DailyVolume(_time(document, "t", "bar").date(), shares)
+
+
 def order(payload: object) -> BrokerOrder:
     """Parse an order in any status."""
     document = _mapping(payload, "order")
@@ -174,6 +184,25 @@ def entries(payload: object, kind: str, symbols: Collection[str] | None) -> list
     if symbols is None:  # orders of several legs have no symbol; this program sends none
         return [entry for entry in payload if isinstance(_mapping(entry, kind).get("symbol"), str) and entry["symbol"]]
     return [entry for entry in payload if _text(_mapping(entry, kind), "symbol", kind) in symbols]
+
+
+def rows_by_symbol(payload: object, field: str, symbols: Collection[str]) -> dict[str, list[Any]]:
+    """Return the lists under ``field`` of a page of market data, for these symbols. Missing lists are left out.
+
+    Raises:
+        MalformedResponse: the page is not an object, or what it has under ``field`` is not one.
+    """
+    lists = _mapping(payload, "page").get(field)
+    if lists is None:
+        return {}
+    found = _mapping(lists, field)
+    return {symbol: found[symbol] for symbol in symbols if isinstance(found.get(symbol), list)}
+
+
+def next_page_token(payload: object) -> str | None:
+    """Return the token with which the next page is requested; None if this page is the last one."""
+    document = _mapping(payload, "page")
+    return _text(document, "next_page_token", "page") if document.get("next_page_token") is not None else None
 
 
 def _mapping(payload: object, kind: str) -> Mapping[str, Any]:

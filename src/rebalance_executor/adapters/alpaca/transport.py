@@ -1,6 +1,6 @@
 """HTTP requests to one Alpaca endpoint: rate limited, bounded by a deadline, with typed errors.
 
-Reads and cancels are retried. Submissions are never retried.
+Reads and cancels are retried. Submissions are never retried, and neither are reads that no plan depends on.
 """
 
 from __future__ import annotations
@@ -133,6 +133,22 @@ class AlpacaTransport:
             with attempt:
                 return self._read(lambda: self._api.get(path, params), f"GET {template or path}", kind)
         raise AssertionError("unreachable: the last attempt raises")  # pragma: no cover
+
+    def get_once(self, path: str, params: Mapping[str, str]) -> Any:
+        """Send a read that no plan depends on: one attempt, without a wait for the rate limit.
+
+        Raises:
+            BrokerUnavailable: no usable response, whatever the reason. A 403 can mean that the subscription does not
+                include the data: it is not held against the credentials.
+        """
+        name = f"GET {path}"
+        self._acquire(name, until=self._deadline.clock.now())
+        try:
+            return self._api.get(path, params)
+        except APIError as error:
+            raise BrokerUnavailable(f"{name}: {parse_error(error, self._secrets).text}") from None
+        except _NO_USABLE_RESPONSE as error:
+            raise BrokerUnavailable(f"{name}: no usable response: {type(error).__name__}") from error
 
     def delete(self, path: str, *, template: str) -> bool:
         """Request a cancel. Return whether it was accepted: False if Alpaca says that there is nothing to cancel.

@@ -1,0 +1,68 @@
+"""Daily volumes from Alpaca's bars: how many shares of a symbol traded on each of the last days.
+
+**Feed.** ``sip``, the consolidated tape: the bars of ``iex`` contain the trades of that exchange alone, 0.9 of 51.9
+million shares of AAPL on 2023-09-29. Without a subscription SIP data is available once it is 15 minutes old
+(https://docs.alpaca.markets/docs/market-data-faq), which the days before the trading day always are. The feed is named,
+because without it Alpaca chooses one by subscription and ``end``: where SIP is denied, a wrong volume would be read.
+
+**Adjustment.** ``split``, so that the shares before and after a split can be added.
+
+**Size.** A request for 250 symbols and 30 calendar days has about 5,500 bars; Alpaca sends up to 10,000 per page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from datetime import UTC, date, datetime, time, timedelta
+
+from rebalance_executor.adapters.alpaca import parsing
+from rebalance_executor.adapters.alpaca.transport import AlpacaTransport
+from rebalance_executor.domain.errors import BrokerUnavailable
+from rebalance_executor.domain.volume import DailyVolume
+
+_MAX_PAGES = 4
+"""Pages per request for volumes: a broker that sends shorter ones is followed so far."""
+_FIXED = {"timeframe": "1Day", "adjustment": "split", "feed": "sip", "limit": "10000", "sort": "asc"}
+
+
+def read_daily_volumes(
+    data: AlpacaTransport, symbols: Sequence[str], first: date, last: date
+) -> dict[str, list[DailyVolume]]:
+    """Return the daily volumes of these symbols from ``first`` to ``last``, both included.
+
+    A symbol that Alpaca knows but does not list has none. Rows that cannot be used are left out.
+
+    Raises:
+        BrokerUnavailable: no usable answer to the one attempt, or more pages than allowed.
+        MalformedResponse: the answer has another structure.
+    """
+    query = {
+        "symbols": ",".join(symbols),
+        # Bars are dated midnight in New York, so that midnight in UTC separates their days.
+        "start": _midnight(first),
+        "end": _midnight(last + timedelta(days=1)),
+        **_FIXED,
+    }
+    volumes: dict[str, list[DailyVolume]] = {symbol: [] for symbol in symbols}
+    for _ in range(_MAX_PAGES):
+        page = data.get_once("/stocks/bars", query)
+        for symbol, rows in parsing.rows_by_symbol(page, "bars", volumes.keys()).items():
+            volumes[symbol] += _usable(rows)
+        token = parsing.next_page_token(page)
+        if token is None:
+            return volumes
+        query["page_token"] = token
+    raise BrokerUnavailable(f"the daily bars of {len(symbols)} symbols do not end within {_MAX_PAGES} pages")
+
+
+def _midnight(day: date) -> str:
+    return datetime.combine(day, time(), UTC).isoformat()
+
+
+def _usable(rows: Iterable[object]) -> list[DailyVolume]:
+    usable: list[DailyVolume] = []
+    for row in rows:
+        with suppress(parsing.MalformedResponse):  # too few rows are no average
+            usable.append(parsing.daily_volume(row))
+    return usable
