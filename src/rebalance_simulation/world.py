@@ -22,6 +22,7 @@ from rebalance_executor.adapters.dynamodb.risk_store import DynamoRiskStore
 from rebalance_executor.adapters.sqs import SqsPlanQueue
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.errors import PublishFailed, RebalanceError
+from rebalance_executor.domain.market import BrokerKind
 from rebalance_executor.domain.result import ExecutionResult
 from rebalance_executor.execution.deadline import Deadline
 from rebalance_executor.execution.manager import ExecutionManager
@@ -262,6 +263,7 @@ class World:
         journal = DynamoJournal(client, _TABLE, self.clock, parents_per_transaction=self.parents_per_transaction)
         ports = Ports(
             brokers=self._brokers(telemetry, number),
+            broker_kind=BrokerKind.SIMULATED,
             journal=journal,
             risk_store=DynamoRiskStore(client, _TABLE, self.clock),
             assets=DynamoAssetCache(client, _TABLE, self.clock, ttl=timedelta(hours=24)),
