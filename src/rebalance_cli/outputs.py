@@ -360,25 +360,3 @@ class LocalDone(Answer):
 
     stopped: tuple[str, ...] = Field(description="Servers that were running.")
     deleted: tuple[str, ...] = Field(description="Data folders that were deleted.")
-
-
-ANSWERS: dict[str, type[Answer]] = {
-    "failure": Failure,
-    "written": Written,
-    "local-up": LocalUp,
-    "local-done": LocalDone,
-    "status": StatusAnswer,
-    "status-plan": PlanDetails,
-    "explain": Explanation,
-    "report-day": DayReport,
-    "validate": Validation,
-    "preview": Preview,
-    "submit": Submission,
-    "switch": KillSwitchAnswer,
-    "bind": BindingAnswer,
-    "doctor": Diagnosis,
-    "reconcile": Reconciliation,
-    "dlq-list": DeadLetters,
-    "dlq-done": DeadLetterDone,
-}
-"""Answer by name of its published schema. Commands that print a result use the schema of the result."""
