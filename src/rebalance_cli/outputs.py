@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from rebalance_executor.domain.market import BrokerKind
 from rebalance_executor.domain.plan import Action, SizeBy
 from rebalance_executor.domain.result import ExecutionResult, ExecutionStatus, OrderResult
 from rebalance_executor.domain.risk_state import KillSwitchRecord, TradingState
@@ -130,6 +131,7 @@ class PlanDetails(Answer):
 
     plan_id: str
     account: str
+    broker: BrokerKind = Field(description="Broker of the orders. Only live fills have real costs.")
     progress: PlanProgress
     status: ExecutionStatus | None = Field(description="Status of the result; null until the plan finishes.")
     phase: str
@@ -156,6 +158,7 @@ class Explanation(Answer):
 
     plan_id: str
     account: str
+    broker: BrokerKind = Field(description="Broker of the order. Only live fills have real costs.")
     symbol: str
     source: str | None = Field(description="Object version in S3 that the plan was read from; null if it was inline.")
     verdict: str
@@ -232,7 +235,7 @@ class Preview(Answer):
     plan_id: str
     account: str
     account_number: str | None = Field(description="Account number at the broker; null if the broker was not asked.")
-    paper: bool
+    broker: BrokerKind = Field(description="Broker that the orders would be sent to.")
     content_hash: str
     size_by: SizeBy = Field(description="Field of the items that sizes their orders.")
     equity: Amount | None = Field(description="Live equity in dollars; null if unknown.")
@@ -357,25 +360,3 @@ class LocalDone(Answer):
 
     stopped: tuple[str, ...] = Field(description="Servers that were running.")
     deleted: tuple[str, ...] = Field(description="Data folders that were deleted.")
-
-
-ANSWERS: dict[str, type[Answer]] = {
-    "failure": Failure,
-    "written": Written,
-    "local-up": LocalUp,
-    "local-done": LocalDone,
-    "status": StatusAnswer,
-    "status-plan": PlanDetails,
-    "explain": Explanation,
-    "report-day": DayReport,
-    "validate": Validation,
-    "preview": Preview,
-    "submit": Submission,
-    "switch": KillSwitchAnswer,
-    "bind": BindingAnswer,
-    "doctor": Diagnosis,
-    "reconcile": Reconciliation,
-    "dlq-list": DeadLetters,
-    "dlq-done": DeadLetterDone,
-}
-"""Answer by name of its published schema. Commands that print a result use the schema of the result."""

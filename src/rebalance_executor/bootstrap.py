@@ -155,6 +155,7 @@ def build_ports(  # noqa: PLR0913 - half of them are options
 
     return Ports(
         brokers=broker,
+        broker_kind=settings.broker_kind,
         journal=DynamoJournal(database, settings.execution_table, clock),
         risk_store=DynamoRiskStore(database, settings.execution_table, clock),
         assets=DynamoAssetCache(

@@ -10,7 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.errors import RebalanceError
-from rebalance_executor.domain.market import Account
+from rebalance_executor.domain.market import Account, BrokerKind
 from rebalance_executor.domain.risk_state import AccountBinding
 from rebalance_executor.domain.values import format_decimal, format_utc
 from rebalance_executor.execution.events import LogEvent
@@ -97,7 +97,7 @@ def account_warnings(account: Account, settings: Settings) -> dict[str, str]:
         times = format_decimal(account.multiplier)
         warnings["margin"] = f"the account may borrow: buying power is up to {times} times equity"
     is_paper_number = account.account_number.startswith(_PAPER_NUMBER)
-    if settings.alpaca_paper and not is_paper_number and not settings.has_local_broker:
+    if settings.broker_kind is BrokerKind.PAPER and not is_paper_number:
         warnings["paper money"] = f"ALPACA_PAPER is true, but {account.account_number} is no paper account's number"
     return warnings
 

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from rebalance_executor.domain.errors import ConfigurationError, LiveNotAllowed
+from rebalance_executor.domain.market import BrokerKind
 
 PAPER_URL = "https://paper-api.alpaca.markets"
 LIVE_URL = "https://api.alpaca.markets"
@@ -187,9 +188,11 @@ class Settings(BaseModel):
         return self.alpaca_trading_url or (PAPER_URL if self.alpaca_paper else LIVE_URL)
 
     @property
-    def has_local_broker(self) -> bool:
-        """True if the broker is a server on this machine, such as the local paper broker."""
-        return _is_loopback(_host(self.trading_url))
+    def broker_kind(self) -> BrokerKind:
+        """What is behind the trading endpoint. Real money is what ``ALPACA_PAPER`` says, whatever the endpoint is."""
+        if not self.alpaca_paper:
+            return BrokerKind.LIVE
+        return BrokerKind.SIMULATED if _is_loopback(_host(self.trading_url)) else BrokerKind.PAPER
 
 
 def load_settings() -> Settings:

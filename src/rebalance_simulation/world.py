@@ -23,6 +23,7 @@ from rebalance_executor.adapters.dynamodb.volume_cache import DynamoVolumeCache
 from rebalance_executor.adapters.sqs import SqsPlanQueue
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.errors import PublishFailed, RebalanceError
+from rebalance_executor.domain.market import BrokerKind
 from rebalance_executor.domain.result import ExecutionResult
 from rebalance_executor.execution.deadline import Deadline
 from rebalance_executor.execution.manager import ExecutionManager
@@ -267,6 +268,7 @@ class World:
         journal = DynamoJournal(client, _TABLE, self.clock, parents_per_transaction=self.parents_per_transaction)
         ports = Ports(
             brokers=self._brokers(telemetry, number),
+            broker_kind=BrokerKind.SIMULATED,
             journal=journal,
             risk_store=DynamoRiskStore(client, _TABLE, self.clock),
             assets=DynamoAssetCache(client, _TABLE, self.clock, ttl=timedelta(hours=24)),

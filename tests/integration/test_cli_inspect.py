@@ -212,8 +212,18 @@ def test_report_prints_the_stored_result(executed: Terminal) -> None:
     shown = executed.type("report", "plan-1")
 
     assert answer["plan_id"] == "plan-1"
-    assert answer["status"] == "partial_success"
+    assert (answer["status"], answer["broker"]) == ("partial_success", "simulated")
     assert "PARTIAL SUCCESS" in shown.stdout
+
+
+@pytest.mark.parametrize("words", [["report"], ["status"], ["explain", "AAA"]])
+def test_fills_of_a_simulated_broker_are_marked_where_they_are_shown(executed: Terminal, words: list[str]) -> None:
+    command, *symbol = words
+    shown = executed.type(command, "plan-1", *symbol).stdout
+    assert "simulated, its fills say nothing about live costs" in " ".join(shown.split())
+    schema = {"report": "execution-result", "status": "cli/status-plan", "explain": "cli/explain"}[command]
+    code = 0 if command == "explain" else 3
+    assert executed.json(schema, command, "plan-1", *symbol, code=code)["broker"] == "simulated"
 
 
 def test_csv_report_has_one_row_per_order_at_the_broker(executed: Terminal) -> None:
@@ -226,7 +236,7 @@ def test_csv_report_has_one_row_per_order_at_the_broker(executed: Terminal) -> N
         ("ZZZ", "DENIED", ""),
         ("CCC", "SKIPPED", ""),
     ]
-    assert (rows[0]["success"], rows[0]["size_by"]) == ("true", "trade_amount")
+    assert (rows[0]["success"], rows[0]["size_by"], rows[0]["broker"]) == ("true", "trade_amount", "simulated")
 
 
 def test_report_of_a_day_contains_every_plan_and_ends_with_the_worst_exit_code(executed: Terminal) -> None:

@@ -215,7 +215,7 @@ def test_printed_preview_fits_80_columns_and_names_the_next_command(terminal: Te
     *lines, next_step = shown.splitlines()
     assert max(map(len, lines)) <= 80
     assert next_step.startswith("Next      rebalance apply"), "not wrapped: it can be copied"
-    assert "paper money" in shown
+    assert "simulated, its fills say nothing about live costs" in shown
     assert "--hash" in next_step
     assert "NOT_TRADABLE" in shown
 

@@ -49,6 +49,7 @@ def test_result_is_one_message_with_filter_attributes(topic: Topic, attention: s
     attributes = message["MessageAttributes"]
     assert isinstance(attributes, dict)
     assert attributes["account"]["Value"] == result().account
+    assert attributes["broker"]["Value"] == result().broker
     assert attributes["status"]["Value"] == result().status.value
     assert attributes["needs_attention"]["Value"] == attention
 

@@ -12,6 +12,7 @@ from rebalance_executor.domain.market import (
     Account,
     Arrival,
     Asset,
+    BrokerKind,
     BrokerOrder,
     OrderRequest,
     OrderType,
@@ -216,6 +217,7 @@ def a_state(plan: RebalancePlan, *, runs: int = 1) -> PlanState:
         phase=PlanPhase.FINISHED,
         runs=runs,
         starting_funds=Decimal(10_000),
+        broker=BrokerKind.PAPER,
     )
 
 

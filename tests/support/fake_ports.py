@@ -19,6 +19,7 @@ from rebalance_executor.domain.market import (
     ZERO,
     Account,
     Asset,
+    BrokerKind,
     BrokerOrder,
     MarketClock,
     OrderRequest,
@@ -270,6 +271,7 @@ class FakePorts:
         self.earlier_plans: list[str] = []
         """IDs of the plans that runs finished before their own."""
         self.stop_requested = False
+        self.broker_kind = BrokerKind.PAPER
         self.brokers_opened: list[tuple[str, Deadline]] = []
         self.broker.before_submit = self._check_journalled
 
@@ -277,6 +279,7 @@ class FakePorts:
     def ports(self) -> Ports:
         return Ports(
             brokers=self._open_broker,
+            broker_kind=self.broker_kind,
             journal=self.journal,
             risk_store=self.journal.risk_store,
             assets=self,

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from rebalance_executor.domain.journal import PlanPhase, PlanState
-from rebalance_executor.domain.market import Arrival, OrderType, Side
+from rebalance_executor.domain.market import Arrival, BrokerKind, OrderType, Side
 from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome, ParentOrder, child_order_id
 from rebalance_executor.domain.plan import Action
 from rebalance_executor.domain.result import ChildResult, ExecutionResult, ExecutionStatus, OrderResult
@@ -29,6 +29,7 @@ def state(**changes: Any) -> PlanState:
         "phase": PlanPhase.SELLS,
         "runs": 1,
         "starting_funds": Decimal("1234.56"),
+        "broker": BrokerKind.PAPER,
         "account_number": "PA123",
     }
     return PlanState(**fields | changes)
@@ -110,6 +111,7 @@ def result(orders: tuple[OrderResult, ...] | None = None, **changes: Any) -> Exe
         "correlation_id": "correlation",
         "causation_id": "causation",
         "account": ACCOUNT,
+        "broker": BrokerKind.PAPER,
         "status": ExecutionStatus.SUCCESS,
         "success": True,
         "orders": items,

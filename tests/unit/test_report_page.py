@@ -14,6 +14,7 @@ from rebalance_cli.queries.plans import PlanRecord
 from rebalance_cli.report import figures, write_page
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.journal import PlanJournal
+from rebalance_executor.domain.market import BrokerKind
 from rebalance_executor.domain.orders import ChildState, Outcome, ParentOrder
 from rebalance_executor.domain.plan import SizeBy
 from rebalance_executor.domain.result_builder import PlanEnd, build_result
@@ -30,7 +31,7 @@ CUT = a_parent(
 )
 
 
-def page(folder: Path, *parents: ParentOrder, size_by: SizeBy = SizeBy.TRADE_AMOUNT) -> str:
+def page(folder: Path, *parents: ParentOrder, **changes: Any) -> str:
     """Return the text of the report of a plan with these parents, without the drawings."""
     items = [
         an_item(p.symbol, "SELL" if p.side is SELL else "BUY", "-58.004" if p.side is SELL else "58.004")
@@ -38,7 +39,7 @@ def page(folder: Path, *parents: ParentOrder, size_by: SizeBy = SizeBy.TRADE_AMO
     ]
     plan = a_plan(*items)
     by_symbol = {parent.symbol: parent for parent in parents}
-    state = replace(a_state(plan), size_by=size_by)
+    state = replace(a_state(plan), **changes)
     result = build_result(plan, state, by_symbol, PlanEnd(later(30), Decimal("0.01")))
     record = PlanRecord(PlanJournal(state, by_symbol, result=result), [], None)
     write_page(folder / "report.html", "plan-1", [record], [])
@@ -55,6 +56,14 @@ def test_u4_report_names_the_order_that_was_cut_by_cash(tmp_path: Path) -> None:
     assert "1 of 2 orders filled as planned" in shown
     assert "SPY BUY cut 2.8000 5.8000" in shown
     assert '<b class="warn">1 of 2</b>' in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("broker", [BrokerKind.PAPER, BrokerKind.SIMULATED])
+def test_report_says_that_fills_without_real_costs_say_nothing_about_live_ones(
+    tmp_path: Path, broker: BrokerKind
+) -> None:
+    assert f"{broker}, its fills say nothing about live costs" in page(tmp_path, FULL, broker=broker)
+    assert "say nothing about live costs" not in page(tmp_path, FULL, broker=BrokerKind.LIVE)
 
 
 def test_report_of_targets_shows_the_dollars_of_the_plan_and_those_asked_for(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from rebalance_executor.domain.errors import ConfigurationError
+from rebalance_executor.domain.market import BrokerKind
 from rebalance_executor.settings import DATA_URL, LIVE_URL, PAPER_URL, Settings, load_settings, validate_url
 
 Load = Callable[..., Settings]
@@ -81,6 +82,21 @@ def test_live_trading_switch_alone_keeps_paper_trading(load: Load) -> None:
     settings = load(LIVE_TRADING="yes")
     assert settings.alpaca_paper
     assert settings.trading_url == PAPER_URL
+
+
+@pytest.mark.parametrize(
+    ("variables", "kind"),
+    [
+        ({}, BrokerKind.PAPER),
+        ({"ALPACA_TRADING_URL": "https://proxy.example"}, BrokerKind.PAPER),
+        ({"ALPACA_TRADING_URL": "http://127.0.0.1:8001"}, BrokerKind.SIMULATED),
+        ({"ALPACA_TRADING_URL": "http://localhost:8001"}, BrokerKind.SIMULATED),
+        ({"ALPACA_PAPER": "false", "LIVE_TRADING": "yes"}, BrokerKind.LIVE),
+        ({"ALPACA_PAPER": "false", "LIVE_TRADING": "yes", "ALPACA_TRADING_URL": "https://localhost"}, BrokerKind.LIVE),
+    ],
+)
+def test_settings_say_what_the_broker_is(load: Load, variables: dict[str, str], kind: BrokerKind) -> None:
+    assert load(**variables).broker_kind is kind
 
 
 def test_invalid_boolean_is_rejected(load: Load) -> None:

@@ -310,10 +310,10 @@ def csv_rows(results: Sequence[ExecutionResult]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     order_columns = [f"child_{name}" for name in _ORDER_FIELDS]
-    writer.writerow(["plan_id", "account", "plan_status", "size_by", *_ITEM_FIELDS, *order_columns])
+    writer.writerow(["plan_id", "account", "broker", "plan_status", "size_by", *_ITEM_FIELDS, *order_columns])
     for result in results:
         document = json.loads(result.model_dump_json())
-        plan_cells = [document["plan_id"], document["account"], document["status"], document["size_by"]]
+        plan_cells = [document[name] for name in ("plan_id", "account", "broker", "status", "size_by")]
         for item in document["orders"]:
             item_cells = [item[name] for name in _ITEM_FIELDS]
             for order in item["children"] or [{}]:

@@ -27,6 +27,7 @@ from rebalance_executor.domain.errors import (
     RebalanceError,
     UnknownAccount,
 )
+from rebalance_executor.domain.market import BrokerKind
 from rebalance_executor.domain.orders import ORDER_LOOKBACK, child_order_prefix
 from rebalance_executor.domain.reconciliation import differences, was_sent
 from rebalance_executor.domain.risk_state import AccountBinding, KillSwitchRecord, TradingState, operator_and_reason
@@ -214,7 +215,7 @@ def _fix(ctx: CliContext, account: str, name: str, detail: str) -> str:
 
 
 def _target(ctx: CliContext, account: str) -> str:
-    money = "paper" if ctx.settings.alpaca_paper else "REAL MONEY"
+    money = "REAL MONEY" if ctx.settings.broker_kind is BrokerKind.LIVE else f"{ctx.settings.broker_kind} money"
     place = "this machine" if ctx.is_local else "AWS"
     return f"account {account}, {money}, on {place}"
 

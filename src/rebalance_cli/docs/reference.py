@@ -12,9 +12,8 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from rebalance_cli.docs.commands import commands_page, markdown_table
-from rebalance_cli.docs.schemas import SCHEMAS, schema_text, schemas
+from rebalance_cli.docs.schemas import ANSWERS, SCHEMAS, schema_text, schemas
 from rebalance_cli.enum_docs import member_docs
-from rebalance_cli.outputs import ANSWERS
 from rebalance_executor.domain import codes, errors, orders
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.controls import ORDER_OF_CONTROLS

@@ -7,6 +7,27 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel
 
+from rebalance_cli.calibration.answers import Calibration
+from rebalance_cli.outputs import (
+    Answer,
+    BindingAnswer,
+    DayReport,
+    DeadLetterDone,
+    DeadLetters,
+    Diagnosis,
+    Explanation,
+    Failure,
+    KillSwitchAnswer,
+    LocalDone,
+    LocalUp,
+    PlanDetails,
+    Preview,
+    Reconciliation,
+    StatusAnswer,
+    Submission,
+    Validation,
+    Written,
+)
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.domain.result import ExecutionResult
@@ -19,6 +40,28 @@ SCHEMAS: Mapping[str, type[BaseModel]] = {
     "execution-result.schema.json": ExecutionResult,
 }
 """File name of each published schema → its model."""
+
+ANSWERS: dict[str, type[Answer]] = {
+    "failure": Failure,
+    "written": Written,
+    "local-up": LocalUp,
+    "local-done": LocalDone,
+    "status": StatusAnswer,
+    "status-plan": PlanDetails,
+    "explain": Explanation,
+    "report-day": DayReport,
+    "validate": Validation,
+    "preview": Preview,
+    "submit": Submission,
+    "switch": KillSwitchAnswer,
+    "bind": BindingAnswer,
+    "doctor": Diagnosis,
+    "calibrate": Calibration,
+    "reconcile": Reconciliation,
+    "dlq-list": DeadLetters,
+    "dlq-done": DeadLetterDone,
+}
+"""Answer by name of its published schema. Commands that print a result use the schema of the result."""
 
 
 def schemas() -> dict[str, str]:

@@ -84,6 +84,7 @@ def plan_details(record: PlanRecord) -> PlanDetails:
     return PlanDetails(
         plan_id=plan.plan_id,
         account=plan.account,
+        broker=plan.broker,
         progress=PlanProgress.FINISHED if result is not None else progress,
         status=result.status if result is not None else None,
         phase=plan.phase.value,
@@ -150,6 +151,7 @@ def explain_order(record: PlanRecord, parent: ParentOrder, log_records: Iterable
     return Explanation(
         plan_id=plan.plan_id,
         account=plan.account,
+        broker=plan.broker,
         symbol=parent.symbol,
         source=plan.source,
         verdict=_verdict(parent),

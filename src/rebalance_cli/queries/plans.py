@@ -149,6 +149,15 @@ def load_plans_of_day(ctx: CliContext, account: str, day: date) -> list[PlanReco
     return sorted((one for one in loaded if one is not None), key=lambda record: record.plan.started_at)
 
 
+def load_journals(ctx: CliContext, account: str, first: date, last: date) -> Iterator[PlanJournal]:
+    """Read the journals of the account's plans that started between two days (UTC, inclusive); see ``list_plans``."""
+    for day in _days(first, last):
+        for plan_id in _plan_ids(ctx, account, day):
+            journal = ctx.ports.journal.load(account, plan_id)
+            if journal is not None:
+                yield journal
+
+
 def symbols_traded_later(ctx: CliContext, plan: PlanState, symbols: Collection[str]) -> set[str]:
     """Return the symbols in which a later plan of the same account sent an order.
 

@@ -192,7 +192,7 @@ def preview_plan(ctx: CliContext, plan: RebalancePlan, account: str) -> Preview:
     quotes = access.quotes.latest
     budget = _scale_buys(run, broker, quotes, config, now) if plan.trades else None
     orders = tuple(_judged(_preview_item(item, run, quotes, config, now), run, config) for item in plan.items)
-    return _summarize(run, orders, budget, expired or _common_denial(orders), paper=ctx.settings.alpaca_paper)
+    return _summarize(run, orders, budget, expired or _common_denial(orders))
 
 
 def _scale_buys(
@@ -291,8 +291,6 @@ def _summarize(
     orders: tuple[PreviewOrder, ...],
     budget: Decimal | None,
     denial: tuple[str, str] | None,
-    *,
-    paper: bool,
 ) -> Preview:
     sells = -sum((o.estimated_amount for o in orders if o.action is Action.SELL), ZERO)
     buys = sum((o.estimated_amount for o in orders if o.action is Action.BUY), ZERO)
@@ -302,7 +300,7 @@ def _summarize(
         plan_id=run.plan.plan_id,
         account=run.state.account,
         account_number=run.state.account_number,
-        paper=paper,
+        broker=run.state.broker,
         content_hash=run.plan.content_hash,
         size_by=run.state.size_by,
         equity=run.state.equity,

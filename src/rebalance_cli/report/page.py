@@ -18,7 +18,7 @@ from rebalance_cli.queries.plans import PlanRecord
 from rebalance_cli.report import figures
 from rebalance_cli.report.figures import Gap, Part
 from rebalance_cli.views.styles import outcome_text, outcome_tone, status_tone
-from rebalance_executor.adapters.notification_text import as_planned, requested
+from rebalance_executor.adapters.notification_text import MONEY, as_planned, requested
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.controls import ORDER_OF_CONTROLS
 from rebalance_executor.domain.market import ZERO
@@ -58,6 +58,7 @@ class Section:
     record: PlanRecord
     result: ExecutionResult
     tone: str
+    money: str
     summary: str
     tiles: tuple[Tile, ...]
     waterfall: Markup | None
@@ -111,6 +112,7 @@ def _section(record: PlanRecord, result: ExecutionResult) -> Section:
         record=record,
         result=result,
         tone=status_tone(result.status),
+        money=MONEY[result.broker],
         summary=_summary(result),
         tiles=tuple(_tiles(result)),
         waterfall=_waterfall(result),

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from rebalance_cli.formatting import NONE, basis_points, counted, date_and_time, dollars, price, shares
 from rebalance_cli.outputs import Decision, Preview, PreviewOrder, UnfinishedAnswer, Validation
+from rebalance_cli.views.styles import money_text
 from rebalance_cli.views.tables import facts, first_fitting, plain_table
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.market import ZERO
@@ -124,11 +125,11 @@ def _totals(preview: Preview) -> list[tuple[str, RenderableType]]:
     traded = preview.sells + preview.buys
     bps = f" ({basis_points(preview.estimated_cost / traded * 10_000)} bps)" if traded else ""
     ignored = ", ".join(preview.ignored_fields)
-    money = Text("paper money", "green") if preview.paper else Text("REAL MONEY", "bold red")
     equity = f", equity ${dollars(preview.equity)}" if preview.equity is not None else ""
     by_target = preview.size_by is not SizeBy.TRADE_AMOUNT
     return [
-        ("Plan", Text.assemble(f"{preview.plan_id}  (account {preview.account}, ", money, ")")),
+        ("Plan", f"{preview.plan_id}  (account {preview.account})"),
+        ("Money", money_text(preview.broker)),
         ("Items", f"send {count[Decision.SEND]}{reduced}, skip {count[Decision.SKIP]}, deny {count[Decision.DENY]}"),
         ("Trades", f"sell ${dollars(preview.sells)}, buy ${dollars(preview.buys)}"),
         ("Cost", f"about ${dollars(preview.estimated_cost)}{bps}: half the spread, to trade everything at once"),

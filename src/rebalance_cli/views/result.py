@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rebalance_cli.formatting import NONE, basis_points, counted, dollars, price, shares
-from rebalance_cli.views.styles import STATUSES, outcome_text
+from rebalance_cli.views.styles import STATUSES, money_text, outcome_text
 from rebalance_cli.views.tables import cost, first_fitting, plain_table
 from rebalance_executor.adapters.notification_text import as_planned, needs_attention
 from rebalance_executor.domain.codes import NO_TRADE_NEEDED
@@ -61,6 +61,7 @@ def result_facts(result: ExecutionResult) -> list[tuple[str, RenderableType]]:
     rows: list[tuple[str, RenderableType]] = [
         ("Status", headline(result)),
         ("Plan", f"{result.plan_id}  (account {result.account})"),
+        ("Money", money_text(result.broker)),
     ]
     if result.traded:
         filled = f"${dollars(result.filled_dollars)}, {as_planned(result)}"

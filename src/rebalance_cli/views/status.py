@@ -19,7 +19,7 @@ from rebalance_cli.outputs import (
     StatusAnswer,
     UnfinishedAnswer,
 )
-from rebalance_cli.views.styles import OUTCOMES, STATUSES, TRADING_STATES
+from rebalance_cli.views.styles import OUTCOMES, STATUSES, TRADING_STATES, money_text
 from rebalance_cli.views.tables import facts, first_fitting, plain_table
 
 PROGRESS = {
@@ -100,6 +100,7 @@ def plan_details_view(answer: PlanDetails, width: int) -> Group:
         runs += f"; the last one: {last.reason}"
     rows: list[tuple[str, RenderableType]] = [
         ("Plan", f"{answer.plan_id}  (account {answer.account})"),
+        ("Money", money_text(answer.broker)),
         ("Status", status),
         ("Phase", answer.phase),
         ("Started", f"{date_and_time(answer.started_at)} UTC"),
@@ -155,5 +156,6 @@ def explanation_view(answer: Explanation) -> Group:
         source = "" if step.source == "journal" else "  (log)"
         table.add_row(f"{step.at:%H:%M:%S.%f}"[:-3], Text.assemble(step.text, (source, "dim")))
     head = Text.assemble((answer.symbol, "bold"), f" of {answer.plan_id}", (day, "dim"))
+    money = Text.assemble(("Money ", "dim"), money_text(answer.broker))
     origin = [Text(f"read from {answer.source}", "dim")] if answer.source is not None else []
-    return Group(head, *origin, "", table, "", Text.assemble(("→ ", "bold"), answer.verdict))
+    return Group(head, money, *origin, "", table, "", Text.assemble(("→ ", "bold"), answer.verdict))

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from rich.text import Text
+
+from rebalance_executor.adapters.notification_text import MONEY
+from rebalance_executor.domain.market import BrokerKind
 from rebalance_executor.domain.orders import Outcome
 from rebalance_executor.domain.result import ExecutionStatus, OrderResult
 from rebalance_executor.domain.risk_state import TradingState
@@ -40,6 +44,11 @@ TRADING_STATES: Mapping[TradingState, str] = {
 """Style of each state of the kill switch."""
 
 _TONES = {"green": "good", "yellow": "warn", "red": "bad", "dim": "dim"}
+
+
+def money_text(broker: BrokerKind) -> Text:
+    """Return the money at this kind of broker, and what its fills are worth; real money is red."""
+    return Text(MONEY[broker], "bold red" if broker is BrokerKind.LIVE else "yellow")
 
 
 def outcome_text(order: OrderResult) -> tuple[str, str]:

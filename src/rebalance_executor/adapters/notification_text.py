@@ -1,19 +1,29 @@
 """Text of notifications: a one-line subject, and a body that lists the orders that need attention.
 
-The sentences about orders that fell short of the plan are also those of the terminal and of the report.
+The sentences about orders that fell short of the plan, and about the money, are also those of the terminal and of the
+report.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import ROUND_FLOOR
 
 from rebalance_executor.domain.codes import Code
+from rebalance_executor.domain.market import BrokerKind
 from rebalance_executor.domain.orders import Outcome
 from rebalance_executor.domain.result import ExecutionResult, OrderResult
 from rebalance_executor.domain.values import format_decimal, format_utc
 
 MAX_SUBJECT = 100
 """SNS limits a subject to 100 printable ASCII characters."""
+
+MONEY: Mapping[BrokerKind, str] = {
+    BrokerKind.LIVE: "real",
+    BrokerKind.PAPER: "paper, its fills say nothing about live costs",
+    BrokerKind.SIMULATED: "simulated, its fills say nothing about live costs",
+}
+"""The money at each kind of broker, and what its fills are worth."""
 
 _NOTHING = "nothing needs attention"
 
@@ -82,7 +92,8 @@ def subject(result: ExecutionResult) -> str:
     summary = f"{urgent} of {total} orders need attention" if urgent else _NOTHING
     if result.differences and not urgent:
         summary = "broker and journal differ"
-    text = f"Rebalance {result.status.value.replace('_', ' ').upper()}: {result.account}, {summary}"
+    broker = "" if result.broker is BrokerKind.LIVE else f" ({result.broker})"
+    text = f"Rebalance {result.status.value.replace('_', ' ').upper()}: {result.account}{broker}, {summary}"
     return "".join(letter if " " <= letter <= "~" else "?" for letter in text)[:MAX_SUBJECT]
 
 
@@ -98,6 +109,7 @@ def text(result: ExecutionResult) -> str:
     if result.slippage_bps is not None:
         lines.append(_line("Slippage", f"{result.slippage_bps:.1f} bps against arrival mid"))
     lines += [
+        _line("Money", MONEY[result.broker]),
         _line("Started", format_utc(result.started_at)),
         _line("Finished", format_utc(result.execution_timestamp)),
         _line("Runs", str(result.runs)),

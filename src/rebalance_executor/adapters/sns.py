@@ -43,6 +43,7 @@ class SnsPublisher:
                 MessageAttributes={
                     "status": {"DataType": "String", "StringValue": result.status.value},
                     "account": {"DataType": "String", "StringValue": result.account},
+                    "broker": {"DataType": "String", "StringValue": result.broker.value},
                     "needs_attention": {
                         "DataType": "String",
                         "StringValue": "false" if result.success else "true",

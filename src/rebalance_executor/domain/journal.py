@@ -8,6 +8,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 
+from rebalance_executor.domain.market import BrokerKind
 from rebalance_executor.domain.orders import ParentOrder
 from rebalance_executor.domain.plan import RebalancePlan, SizeBy
 from rebalance_executor.domain.result import ExecutionResult
@@ -38,6 +39,8 @@ class PlanState:
     runs: int
     starting_funds: Decimal
     """Dollars that could be spent when the plan started; the buys' budget is based on it."""
+    broker: BrokerKind
+    """Kind of the broker that the plan started on; resuming on another kind is an error."""
     reserved: Decimal = Decimal(0)
     """Dollars that open orders of earlier plans may still spend, whose cancels were never confirmed."""
     account_number: str | None = None

@@ -42,6 +42,17 @@ class Side(StrEnum):
     SELL = "sell"
 
 
+class BrokerKind(StrEnum):
+    """What is behind the broker's endpoint. Only live fills have a real cost."""
+
+    LIVE = "live"
+    """Real money at Alpaca."""
+    PAPER = "paper"
+    """Alpaca's paper trading."""
+    SIMULATED = "simulated"
+    """A broker on this machine, such as the local paper broker."""
+
+
 class OrderType(StrEnum):
     """Order types that this program sends."""
 

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from rebalance_executor.domain.codes import NO_TRADE_NEEDED
-from rebalance_executor.domain.market import ZERO
+from rebalance_executor.domain.market import ZERO, BrokerKind
 from rebalance_executor.domain.orders import Outcome
 from rebalance_executor.domain.plan import Action, SizeBy
 from rebalance_executor.domain.values import Amount, Timestamp, sum_of_cents
@@ -131,6 +131,9 @@ class ExecutionResult(_Dto):
     correlation_id: str
     causation_id: str
     account: str
+    broker: BrokerKind = Field(
+        description="Broker of the orders. Fills of paper and simulated say nothing about live costs."
+    )
     status: ExecutionStatus
     success: bool = Field(description="True if the status is success or success_with_skips.")
     orders: tuple[OrderResult, ...]

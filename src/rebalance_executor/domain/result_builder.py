@@ -60,6 +60,7 @@ def build_result(
         correlation_id=state.correlation_id,
         causation_id=state.causation_id,
         account=state.account,
+        broker=state.broker,
         status=status,
         success=status in (ExecutionStatus.SUCCESS, ExecutionStatus.SUCCESS_WITH_SKIPS),
         orders=orders,

@@ -242,10 +242,10 @@ class ExecutionManager:
         """Decide whether the run works the plan or concludes it.
 
         Raises:
-            ConfigurationError: the credentials belong to an account other than the one on which the plan started.
+            ConfigurationError: the broker, or the account of the credentials, is not the one that the plan started on.
         """
         state = run.state
-        permission = pretrade.check_account(state.account_number)
+        permission = pretrade.check_account(state)
         pretrade.set_trading_hours(run, permission)
         run.outbox.reissue_cancels(run.work)
         self._ports.log.emit(LogEvent.PLAN_RESUMED, runs=state.runs, phase=state.phase)
@@ -311,6 +311,7 @@ class ExecutionManager:
         self._ports.log.emit(
             LogEvent.PLAN_UNRESOLVED if unresolved else LogEvent.PLAN_FINISHED,
             status=result.status,
+            broker=result.broker,
             runs=result.runs,
             orders_placed=result.orders_placed,
             orders_succeeded=result.orders_succeeded,

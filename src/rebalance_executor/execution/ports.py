@@ -16,6 +16,7 @@ from rebalance_executor.domain.journal import PlanJournal, PlanStart, PlanState,
 from rebalance_executor.domain.market import (
     Account,
     Asset,
+    BrokerKind,
     BrokerOrder,
     MarketClock,
     OrderRequest,
@@ -329,6 +330,8 @@ class Ports:
 
     brokers: Callable[[str, Deadline], Broker]
     """Returns the broker of an account name; raises ``UnknownAccount``, ``ConfigurationError``, ``Redeliver``."""
+    broker_kind: BrokerKind
+    """What these brokers are; journalled with every plan that starts."""
     journal: Journal
     risk_store: RiskStore
     assets: AssetCache

@@ -74,6 +74,7 @@ class PreTrade:
     def __init__(self, access: AccountAccess) -> None:
         self._account = access.account
         self._broker = access.broker
+        self._broker_kind = access.ports.broker_kind
         self._assets = access.ports.assets
         self._risk_store = access.ports.risk_store
         self._clock = access.clock
@@ -125,19 +126,23 @@ class PreTrade:
 
     # --- permission to trade -----------------------------------------------------------------------------
 
-    def check_account(self, started_on: str | None = None) -> TradingPermission:
+    def check_account(self, started: PlanState | None = None) -> TradingPermission:
         """Read account and market clock; decide whether trading is allowed now.
 
         Args:
-            started_on: number of the broker account on which a resumed plan started.
+            started: the plan that is resumed, if any.
 
         Raises:
-            ConfigurationError: the credentials now belong to another broker account.
+            ConfigurationError: the plan started on another broker, or on another account of it.
             BrokerUnavailable: a read failed.
         """
+        if started is not None and started.broker is not self._broker_kind:
+            text = f"the broker is {self._broker_kind}, but the plan started on one that is {started.broker}"
+            raise ConfigurationError("ALPACA_PAPER", f"{text}; set it and ALPACA_TRADING_URL as before")
         account = self._broker.account()
-        if started_on is not None and account.account_number != started_on:  # before it is bound to this name
-            text = f"the plan started on account {started_on}; the credentials now belong to another account"
+        number = started.account_number if started is not None else None
+        if number is not None and account.account_number != number:  # before it is bound to this name
+            text = f"the plan started on account {number}; the credentials now belong to another account"
             raise ConfigurationError("account_number", text)
         denial = account_denial(account, self._broker.expected_account_number) or self._binding_denial(account)
         if denial is not None:
@@ -193,6 +198,7 @@ class PreTrade:
             runs=1,
             size_by=plan.sized_by(self._config.size_by),
             starting_funds=self._holdings.starting_funds(permission.account) if permission is not None else ZERO,
+            broker=self._broker_kind,
             account_number=permission.account.account_number if permission is not None else None,
             trading_day=permission.trading_day if permission is not None else None,
             source=source,

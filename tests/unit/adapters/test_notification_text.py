@@ -9,6 +9,7 @@ import pytest
 
 from rebalance_executor.adapters.notification_text import MAX_ORDERS, MAX_SUBJECT, needs_attention, subject, text
 from rebalance_executor.domain.codes import Code
+from rebalance_executor.domain.market import BrokerKind
 from rebalance_executor.domain.orders import Outcome
 from rebalance_executor.domain.plan import SizeBy
 from rebalance_executor.domain.result import DifferenceResult, ExecutionResult, ExecutionStatus, OrderResult
@@ -47,7 +48,7 @@ def of(*outcomes: Outcome, status: ExecutionStatus = ExecutionStatus.PARTIAL_SUC
 def test_success_needs_no_attention() -> None:
     notification = notify(of(Outcome.FILLED, Outcome.SKIPPED, status=ExecutionStatus.SUCCESS_WITH_SKIPS))
 
-    assert notification.subject == f"Rebalance SUCCESS WITH SKIPS: {result().account}, nothing needs attention"
+    assert notification.subject == f"Rebalance SUCCESS WITH SKIPS: {result().account} (paper), nothing needs attention"
     assert notification.lines[-1] == "Nothing needs attention."
 
 
@@ -61,7 +62,7 @@ def test_unresolved_orders_come_first() -> None:
         Outcome.DENIED,
         Outcome.UNFILLED,
     ]
-    assert notification.subject == f"Rebalance PARTIAL SUCCESS: {mixed.account}, 3 of 4 orders need attention"
+    assert notification.subject == f"Rebalance PARTIAL SUCCESS: {mixed.account} (paper), 3 of 4 orders need attention"
     first = notification.lines[notification.lines.index("Orders that need attention:") + 1]
     assert "S003" in first
     assert "UNRESOLVED" in first
@@ -144,6 +145,7 @@ def test_text_lists_totals_times_and_urgent_orders() -> None:
         "Filled      $1,234,567.89 of $2,000,000.00 planned",
         "Orders      0 of 1 orders as planned; AAA unresolved",
         "Slippage    -1.3 bps against arrival mid",
+        "Money       paper, its fills say nothing about live costs",
         f"Started     {format_utc(unresolved.started_at)}",
         f"Finished    {format_utc(unresolved.execution_timestamp)}",
         "Runs        3",
@@ -152,6 +154,20 @@ def test_text_lists_totals_times_and_urgent_orders() -> None:
         "Orders that need attention:",
         f"  AAA {open_order.action.value} UNRESOLVED, 1.5 of 4 shares [rb1-x-AAA-1] - CANCEL_UNCONFIRMED: look",
     ]
+
+
+@pytest.mark.parametrize(
+    ("broker", "marked", "line"),
+    [
+        (BrokerKind.LIVE, "main,", "real"),
+        (BrokerKind.PAPER, "main (paper),", "paper, its fills say nothing about live costs"),
+        (BrokerKind.SIMULATED, "main (simulated),", "simulated, its fills say nothing about live costs"),
+    ],
+)
+def test_fills_without_real_costs_are_marked(broker: BrokerKind, marked: str, line: str) -> None:
+    told = of(Outcome.FILLED).model_copy(update={"broker": broker})
+    assert marked in subject(told)
+    assert f"Money       {line}" in text(told).splitlines()
 
 
 def test_subject_replaces_characters_beyond_printable_ascii() -> None:

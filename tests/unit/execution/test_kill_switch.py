@@ -33,6 +33,7 @@ class Fixture:
         self.risk_store = InMemoryRiskStore(self._way)
         ports = Ports(
             brokers=cast("Any", None),
+            broker_kind=cast("Any", None),
             journal=cast("Any", None),
             risk_store=self.risk_store,
             assets=cast("Any", None),

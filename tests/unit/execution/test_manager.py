@@ -23,6 +23,7 @@ from rebalance_executor.domain.errors import (
     PublishFailed,
 )
 from rebalance_executor.domain.journal import PlanPhase, RunEnd
+from rebalance_executor.domain.market import BrokerKind
 from rebalance_executor.domain.orders import ChildPhase, ChildState, Outcome
 from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.domain.result import ExecutionStatus
@@ -229,6 +230,34 @@ def test_resume_on_another_account_is_an_error() -> None:
 
     assert caught.value.context["field"] == "account_number"
     assert len(fakes.broker.sent) == 1
+
+
+@pytest.mark.parametrize("broker_kind", BrokerKind)
+def test_result_says_what_broker_the_plan_started_on(broker_kind: BrokerKind) -> None:
+    fakes = FakePorts(child_wait_seconds=600)
+    fakes.broker_kind = broker_kind
+    fakes.broker.script("AAA", RESTS)
+    with pytest.raises(PlanYielded):
+        fakes.execute(BUY_ONE, seconds=100)
+
+    result = fakes.execute(BUY_ONE, run_id="run-2")
+
+    assert (result.broker, result.runs) == (broker_kind, 2)
+
+
+def test_resume_on_another_broker_is_an_error_before_the_broker_is_asked() -> None:
+    fakes = FakePorts(child_wait_seconds=600)
+    fakes.broker.script("AAA", RESTS)
+    with pytest.raises(PlanYielded):
+        fakes.execute(BUY_ONE, seconds=100)
+    fakes.broker_kind = BrokerKind.LIVE
+    reads = len(fakes.broker.reads)
+    with pytest.raises(ConfigurationError) as caught:
+        fakes.execute(BUY_ONE, run_id="run-2")
+
+    assert caught.value.context["field"] == "ALPACA_PAPER"
+    assert (len(fakes.broker.sent), len(fakes.broker.reads)) == (1, reads)
+    assert fakes.plan_journal().plan.broker is BrokerKind.PAPER
 
 
 def test_resume_on_a_blocked_account_concludes_the_plan() -> None:

@@ -6,7 +6,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 from rebalance_executor.domain.journal import PlanPhase, PlanState, RunEnd, RunRecord
-from rebalance_executor.domain.market import Arrival, OrderRequest, OrderType
+from rebalance_executor.domain.market import Arrival, BrokerKind, OrderRequest, OrderType
 from rebalance_executor.domain.orders import Outcome, child_order_id
 from rebalance_executor.domain.plan import SizeBy, Urgency
 from rebalance_executor.domain.result import ExecutionStatus
@@ -83,6 +83,7 @@ def test_journal_holds_start_and_end_of_the_plan() -> None:
         phase=PlanPhase.FINISHED,
         runs=1,
         starting_funds=Decimal(100_000),
+        broker=BrokerKind.PAPER,
         account_number="PA1",
         buy_budget=Decimal("101489.80"),  # 100,000 + 1,999.80, less half a percent, down to the cent
         buy_funds=Decimal("101999.80"),
@@ -235,6 +236,7 @@ def test_every_step_is_logged() -> None:
             LogEvent.PLAN_FINISHED,
             {
                 "status": ExecutionStatus.SUCCESS,
+                "broker": BrokerKind.PAPER,
                 "runs": 1,
                 "orders_placed": 2,
                 "orders_succeeded": 2,

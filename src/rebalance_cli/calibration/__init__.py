@@ -1,0 +1,1 @@
+"""Calibration: fill rates estimated from the journal's own child orders, and ladders that they suggest. Pure."""
