@@ -43,7 +43,7 @@ class Slices:
         return self.qty if started == self.number else part.to_integral_value(ROUND_FLOOR)
 
     def is_left_out(self, parent: ParentOrder, child: ChildOrder, now: datetime) -> bool:
-        """Return whether the child is from within the horizon, which is over, and offers only a part of what remains."""
+        """Return whether a child from within the horizon, which is over, offers only a part of what remains."""
         return child.intended_at < self.ends <= now and child.qty - child.filled_qty < parent.remaining
 
     def cross_by(self, now: datetime) -> datetime:
