@@ -174,6 +174,12 @@ class Trait(StrEnum):
     POINTERS = "plans in S3, named without a version"
     HALF_CENTS = "symbols with half-cent ticks"
     TARGETS = "plans sized by their targets"
+    PATIENT = "patient plans"
+    LARGE = "orders many times the displayed size"
+    DISPLAYED_FILLS = "orders filled in pieces of the displayed size"
+    ONE_TICK = "spreads of one tick"
+    SUB_SHARE = "orders below one share"
+    SLICE_SETTINGS = "unusual settings of slices"
 
 
 RARE = {
@@ -199,6 +205,12 @@ RARE = {
     Trait.BUSY_PERSON: 0.12,
     Trait.MANY_PLANS: 0.1,
     Trait.TARGETS: 0.2,
+    Trait.PATIENT: 0.15,
+    Trait.LARGE: 0.2,
+    Trait.DISPLAYED_FILLS: 0.2,
+    Trait.ONE_TICK: 0.2,
+    Trait.SUB_SHARE: 0.1,
+    Trait.SLICE_SETTINGS: 0.2,
 }
 """Probabilities of the traits that are rarer than others, because most of them leave less to trade."""
 
