@@ -134,7 +134,9 @@ def _base_config(  # noqa: PLR0913 - each argument is drawn
 @cache
 def _valid(name: str, number: int) -> object:
     """Return an entry of the tables above as a field of the configuration. Validated once."""
-    return getattr(ExecutionConfig.model_validate({name: {**_TIGHT, **_UNUSUAL, **_TARGETS, **_SLICES}[name][number]}), name)
+    return getattr(
+        ExecutionConfig.model_validate({name: {**_TIGHT, **_UNUSUAL, **_TARGETS, **_SLICES}[name][number]}), name
+    )
 
 
 @cache

@@ -215,6 +215,19 @@ RARE = {
 """Probabilities of the traits that are rarer than others, because most of them leave less to trade."""
 
 
+class Situation(StrEnum):
+    """A way in which an order was worked. Histories count them; nothing draws them."""
+
+    SLICE = "order of a slice"
+    SLICE_OF_A_LATER_RUN = "order of a slice, not of the first run"
+    SHORT_HORIZON = "order of a slice of a shortened horizon"
+    PARTICIPATION = "order of a slice bounded by the average volume"
+    JOIN = "order at our own side of a spread of one tick"
+    PATIENT = "order of a patient plan"
+    SUB_SHARE = "order below one share"
+    HIDDEN = "limit that is displayed in part"
+
+
 @dataclass(slots=True)
 class FaultInjector:
     """Source of the faults at external calls.

@@ -104,7 +104,8 @@ def start_time(rng: Random, traits: Collection[Trait]) -> datetime:
 
 def scenario(seed: int, rng: Random, traits: Collection[Trait]) -> dict[str, Any]:
     """Draw a scenario of the paper broker: quotes, positions, account, hours, assets and fills."""
-    quotes, positions, tick_sizes = {}, [], dict.fromkeys(SYMBOLS, _CENT)
+    quotes: dict[str, dict[str, object]] = {}
+    positions, tick_sizes = [], dict.fromkeys(SYMBOLS, _CENT)
     for symbol in SYMBOLS:
         bid, tick = Decimal(rng.randint(10_000 if Trait.SUB_SHARE in traits else 100, 40_000)) / 100, _CENT
         if Trait.HALF_CENTS in traits and rng.random() < 0.5:
