@@ -21,7 +21,7 @@ from rebalance_executor.domain.result import OrderResult
 from rebalance_executor.domain.styles import OrderStyle
 from rebalance_executor.domain.values import seconds
 from rebalance_simulation.calls import Submission
-from rebalance_simulation.faults import Situation
+from rebalance_simulation.faults import EnvironmentEvent, Situation
 from rebalance_simulation.invariants_account import PlanKey
 from rebalance_simulation.violation import Violation
 from rebalance_simulation.world_view import WorldView
@@ -35,6 +35,12 @@ _RUNS = 2
 """Runs over which a large order may be spread."""
 _BEFORE_LAST_RUNG = Decimal("0.75")
 """Part of the time of an order that is not reserved for its last rung."""
+_TRADES_OF_OTHERS = (
+    EnvironmentEvent.FOREIGN_ORDER,
+    EnvironmentEvent.POSITION_CLOSED,
+    EnvironmentEvent.POSITION_HALVED,
+    EnvironmentEvent.OWN_ORDER_CHANGED,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +114,21 @@ class WorkingInvariants:
         by_volume = self._by_volume(parent, now - horizon.starts)
         if by_volume is not None and sent > by_volume + horizon.slice:
             raise Violation(f"{child.client_order_id}: {sent} shares are sent, the volume allows {by_volume}")
+        if now >= horizon.ends + _ROUND_TRIP and sent < parent.qty and self._holds_all(parent):
+            raise Violation(f"{child.client_order_id}: only {sent} of {parent.qty} shares after the horizon: {horizon}")
+
+    def _holds_all(self, parent: ParentOrder) -> bool:
+        """Return whether the remainder of a sell can be sold as a whole: no volume, lag or other trade bounds it."""
+        world = self._world
+        positions = {position["symbol"]: position for position in world.exchange.positions()}
+        is_late = (
+            world.exchange.account_settings.positions_lag_seconds or world.exchange.account_settings.account_lag_seconds
+        )
+        if parent.side is Side.BUY or parent.average_volume is not None or is_late:
+            return False
+        is_disturbed = any(world.event_counts[event] for event in _TRADES_OF_OTHERS)
+        held = Decimal(positions[parent.symbol]["qty"]) if parent.symbol in positions else ZERO
+        return not is_disturbed and held >= parent.qty - parent.filled_qty
 
     @staticmethod
     def _check_display(body: Submission) -> None:
