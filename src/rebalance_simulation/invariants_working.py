@@ -153,7 +153,7 @@ class WorkingInvariants:
             is_same = earlier.ask == child.ask if parent.side is Side.BUY else earlier.bid == child.bid
             is_of_this_run = run_started_at is not None and earlier.intended_at >= run_started_at
             was_sent = earlier.attempt < child.attempt and earlier.state is not ChildState.NOT_SENT
-            if was_sent and is_same and is_of_this_run and earlier.cancel_requested_at is not None:
+            if was_sent and is_same and is_of_this_run and _was_given_up(earlier):
                 raise Violation(f"{child.client_order_id} replaces an order below one share at the same touch {touch}")
 
     # --- the end of an item ------------------------------------------------------------------------------
@@ -275,6 +275,12 @@ def _is_large(parent: ParentOrder, config: ExecutionConfig) -> bool:
     by_display = config.slice_over_displayed is not None and 0 < displayed * config.slice_over_displayed < parent.qty
     has_volume = config.slice_over_volume is not None and volume is not None
     return by_display or (has_volume and parent.qty > (config.slice_over_volume or ZERO) * (volume or ZERO))
+
+
+def _was_given_up(child: ChildOrder) -> bool:
+    """Return whether the program canceled this order, and no fill was reported afterwards."""
+    canceled_at, filled_at = child.cancel_requested_at, child.fill_seen_at
+    return canceled_at is not None and (filled_at is None or filled_at < canceled_at)
 
 
 def _exposed(order: Order) -> Decimal:
