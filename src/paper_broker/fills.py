@@ -7,7 +7,7 @@ as scripted: at the touch if the order is marketable, otherwise at its limit.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from random import Random
 from typing import Any, Protocol
 
@@ -18,9 +18,12 @@ OPTIONS = frozenset({
     "behaviour", "after_seconds", "parts", "fraction", "price", "error", "pending_new_seconds",
     "price_pending_seconds", "cancel_seconds", "replace_seconds", "fill_beats_cancel", "fill_beats_replace",
     "status", "at_close", "filled_qty_lag_seconds", "late_fill", "rejected_in_answer", "cancel_ignored",
+    "displayed_seconds",
 })  # fmt: skip
 """Keys of a fill behaviour."""
 _MATCHES = frozenset({"symbol", "side", "type", "client_order_id", "nth"})
+_MOST_PIECES = 200
+"""Pieces in which an order executes; the last one is all that remains."""
 _PARTIAL_ODDS = 0.10
 """Probability of a partial fill. Alpaca's paper trading fills about one order in ten partially."""
 
@@ -90,6 +93,8 @@ class FillBehaviour:
     """The response to the submission shows the order as rejected."""
     cancel_ignored: int = 0
     """Number of cancel requests that are answered and have no effect."""
+    displayed_every: int | None = None
+    """Interval at which the size displayed at the far touch executes, in place of ``parts``; None uses ``parts``."""
 
     @classmethod
     def parse(cls, spec: Mapping[str, Any]) -> "FillBehaviour":
@@ -121,7 +126,16 @@ class FillBehaviour:
             late_fill=LateFill.parse(spec["late_fill"]) if spec.get("late_fill") else None,
             rejected_in_answer=bool(spec.get("rejected_in_answer", False)),
             cancel_ignored=int(spec.get("cancel_ignored", 0)),
+            displayed_every=duration(spec["displayed_seconds"]) if "displayed_seconds" in spec else None,
         )
+
+
+def pieces(qty: Decimal, displayed: int, every: int) -> tuple[Part, ...]:
+    """Return the parts of an order of ``qty`` shares that executes the displayed size at each interval."""
+    if not 0 < displayed < qty:
+        return (Part(ONE, 0),)
+    last = min(int((qty / displayed).to_integral_value(ROUND_CEILING)), _MOST_PIECES) - 1
+    return (*(Part(displayed / qty, number * every) for number in range(last)), Part(ONE, last * every))
 
 
 def _error(spec: Mapping[str, Any] | None) -> Mapping[str, Any] | None:

@@ -8,7 +8,7 @@ import heapq
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 
-from paper_broker.fills import Part
+from paper_broker.fills import Part, pieces
 from paper_broker.formats import ONE, SECOND, ZERO, JsonObject, format_decimal, identifier, timestamp, to_datetime
 from paper_broker.ledger import Ledger
 from paper_broker.market import Asset, Market
@@ -139,9 +139,11 @@ class Lifecycle:
         if order.time_in_force in _ONE_SHOT_TIMES_IN_FORCE:
             self.schedule(due, "end", order, "canceled")
 
-    @staticmethod
-    def _parts(order: Order) -> Sequence[Part]:
-        parts = order.behaviour.parts
+    def _parts(self, order: Order) -> Sequence[Part]:
+        parts, every = order.behaviour.parts, order.behaviour.displayed_every
+        quote = self._market.quotes.get(order.symbol)
+        if every is not None and order.qty is not None and quote is not None:
+            parts = pieces(order.qty, quote.ask_size if order.side == "buy" else quote.bid_size, every)
         at_once = sum((part.fraction for part in parts if not part.after), ZERO)
         return () if order.time_in_force == "fok" and at_once < ONE else parts
 

@@ -101,6 +101,17 @@ _TARGETS: Mapping[str, tuple[object, ...]] = {
 }
 """Bands and minimum trades. A history with ``Trait.TARGETS`` has two to five of these settings."""
 
+_SLICES: Mapping[str, tuple[object, ...]] = {
+    "slice_over_displayed": (None, 1, 5),
+    "slice_over_volume": (None, "0.0001"),
+    "slice_displayed": ("0.5", 1, 3),
+    "slice_minutes": ("0.5", 1, 3, 20, 60),
+    "slice_seconds": (1, 5, 30),
+    "max_participation": ("0.001", "0.02", 1),
+}
+"""Slices of seconds or minutes. A history with ``Trait.SLICE_SETTINGS`` has two to five of these settings."""
+_DISPLAY: Mapping[str, object] = {"display_qty": 100, "display_destination": "NASDAQ"}
+
 
 @cache
 def _base_config(  # noqa: PLR0913 - each argument is drawn
@@ -123,7 +134,16 @@ def _base_config(  # noqa: PLR0913 - each argument is drawn
 @cache
 def _valid(name: str, number: int) -> object:
     """Return an entry of the tables above as a field of the configuration. Validated once."""
-    return getattr(ExecutionConfig.model_validate({name: {**_TIGHT, **_UNUSUAL, **_TARGETS}[name][number]}), name)
+    return getattr(
+        ExecutionConfig.model_validate({name: {**_TIGHT, **_UNUSUAL, **_TARGETS, **_SLICES}[name][number]}), name
+    )
+
+
+@cache
+def _display() -> Mapping[str, object]:
+    """Return settings that show a part of large limits, validated once."""
+    valid = ExecutionConfig.model_validate(_DISPLAY)
+    return {name: getattr(valid, name) for name in _DISPLAY}
 
 
 @cache
@@ -143,11 +163,18 @@ def config(rng: Random, traits: Collection[Trait]) -> ExecutionConfig:
         rng.choice((0, 0, 12, 150)),
     )
     changed: dict[str, object] = {}
-    tables = ((Trait.TIGHT_LIMITS, _TIGHT), (Trait.UNUSUAL_SETTINGS, _UNUSUAL), (Trait.TARGETS, _TARGETS))
+    tables = (
+        (Trait.TIGHT_LIMITS, _TIGHT),
+        (Trait.UNUSUAL_SETTINGS, _UNUSUAL),
+        (Trait.TARGETS, _TARGETS),
+        (Trait.SLICE_SETTINGS, _SLICES),
+    )
     for trait, table in tables:
         if trait in traits:
             for name in rng.sample(sorted(table), rng.randint(2, 5)):
                 changed[name] = _valid(name, rng.randrange(len(table[name])))
+    if Trait.SLICE_SETTINGS in traits and rng.random() < 0.4:
+        changed |= _display()
     if Trait.REJECTS in traits:
         changed["max_rejects_in_a_row"] = rng.choice((1, 2, 10))
     if Trait.OVERRIDES in traits:

@@ -179,6 +179,12 @@ class Trait(StrEnum):
     POINTERS = "plans in S3, named without a version"
     HALF_CENTS = "symbols with half-cent ticks"
     TARGETS = "plans sized by their targets"
+    PATIENT = "patient plans"
+    LARGE = "orders many times the displayed size"
+    DISPLAYED_FILLS = "orders filled in pieces of the displayed size"
+    ONE_TICK = "spreads of one tick"
+    SUB_SHARE = "orders below one share"
+    SLICE_SETTINGS = "unusual settings of slices"
 
 
 RARE = {
@@ -205,8 +211,27 @@ RARE = {
     Trait.BUSY_PERSON: 0.12,
     Trait.MANY_PLANS: 0.1,
     Trait.TARGETS: 0.2,
+    Trait.PATIENT: 0.15,
+    Trait.LARGE: 0.2,
+    Trait.DISPLAYED_FILLS: 0.2,
+    Trait.ONE_TICK: 0.2,
+    Trait.SUB_SHARE: 0.1,
+    Trait.SLICE_SETTINGS: 0.2,
 }
 """Probabilities of the traits that are rarer than others, because most of them leave less to trade."""
+
+
+class Situation(StrEnum):
+    """A way in which an order was worked. Histories count them; nothing draws them."""
+
+    SLICE = "order of a slice"
+    SLICE_OF_A_LATER_RUN = "order of a slice, not of the first run"
+    SHORT_HORIZON = "order of a slice of a shortened horizon"
+    PARTICIPATION = "order of a slice bounded by the average volume"
+    JOIN = "order at our own side of a spread of one tick"
+    PATIENT = "order of a patient plan"
+    SUB_SHARE = "order below one share"
+    HIDDEN = "limit that is displayed in part"
 
 
 @dataclass(slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -23,6 +23,8 @@ _REJECTS = (
     {"status": 422, "code": 42210000, "message": "order is not allowed"},
     {"status": 403, "code": 40310000, "message": "order violates a rule of the account"},
 )
+_SMALL_SIZES = (1, 2, 4, 25)
+"""Displayed sizes of which an order is many times as large."""
 OTHER_ACCOUNT = "second"
 """Another name of the same broker account."""
 
@@ -102,15 +104,19 @@ def start_time(rng: Random, traits: Collection[Trait]) -> datetime:
 
 def scenario(seed: int, rng: Random, traits: Collection[Trait]) -> dict[str, Any]:
     """Draw a scenario of the paper broker: quotes, positions, account, hours, assets and fills."""
-    quotes, positions, tick_sizes = {}, [], dict.fromkeys(SYMBOLS, _CENT)
+    quotes: dict[str, dict[str, object]] = {}
+    positions, tick_sizes = [], dict.fromkeys(SYMBOLS, _CENT)
     for symbol in SYMBOLS:
-        bid, tick = Decimal(rng.randint(100, 40_000)) / 100, _CENT
+        bid, tick = Decimal(rng.randint(10_000 if Trait.SUB_SHARE in traits else 100, 40_000)) / 100, _CENT
         if Trait.HALF_CENTS in traits and rng.random() < 0.5:
             bid, tick = bid + rng.choice((0, _HALF_CENT)), _HALF_CENT
             tick_sizes[symbol] = tick
-        if rng.random() < 0.1:  # prices below a dollar have four decimals
+        if rng.random() < 0.1 and Trait.SUB_SHARE not in traits:  # prices below a dollar have four decimals
             bid, tick = Decimal(rng.randint(100, 9_990)) / 10_000, _CENT / 100
-        quotes[symbol] = {"bid": str(bid), "ask": str(bid + rng.choice((1, 1, 3, 20)) * tick)} | _sizes(rng)
+        spread = 1 if Trait.ONE_TICK in traits else rng.choice((1, 1, 3, 20))
+        quotes[symbol] = {"bid": str(bid), "ask": str(bid + spread * tick)} | _sizes(rng)
+        if Trait.LARGE in traits:
+            quotes[symbol] |= {"bid_size": rng.choice(_SMALL_SIZES), "ask_size": rng.choice(_SMALL_SIZES)}
         if rng.random() < 0.8:
             decimals = 10 if Trait.TEN_DECIMALS in traits else 4
             positions.append(
@@ -198,6 +204,7 @@ _FILLS = ("marketable",) * 3 + (
 
 
 _FILLS_BY_TRAIT: Mapping[Trait, tuple[str, ...]] = {
+    Trait.DISPLAYED_FILLS: ("marketable", "parts"),
     Trait.REJECTS: (_REJECT_AT_ONCE, _REJECT_IN_ANSWER, "reject"),
     Trait.BUSY_PERSON: ("parts", "never"),  # so that other orders follow, after the person's trades
 }
@@ -217,7 +224,9 @@ def _fill(rng: Random, traits: Collection[Trait]) -> dict[str, Any]:
         fill["after_seconds"] = rng.choice((0, 1, 8, 40))
     if kind in ("cancel", "expire"):
         fill["fraction"] = rng.choice((0, 0.3, 0.9))
-    if kind == "parts":
+    if Trait.DISPLAYED_FILLS in traits and kind in ("marketable", "parts"):
+        fill["displayed_seconds"] = rng.choice((1, 4, 20))
+    elif kind == "parts":
         fill["parts"] = [{"fraction": 0.4}, {"fraction": 0.3, "after_seconds": rng.choice((1, 5, 60))}]
     for name, (probability, values) in _OPTIONS.items():
         if rng.random() < probability:
@@ -251,10 +260,13 @@ def messages(rng: Random, traits: Collection[Trait], start: datetime) -> list[Me
     drawn = []
     has_many = Trait.MANY_PLANS in traits
     for number in range(rng.choice((2, 3) if has_many else (1, 1, 2, 2, 3))):
-        items = [_drawn_item(rng, symbol) for symbol in rng.sample(SYMBOLS, rng.randint(1, len(SYMBOLS)))]
+        amounts = (60, 20) if Trait.SUB_SHARE in traits else (20, 700, 3000)
+        items = [_drawn_item(rng, symbol, amounts) for symbol in rng.sample(SYMBOLS, rng.randint(1, len(SYMBOLS)))]
         if has_many or Trait.BUSY_PERSON in traits:
             items = _greedy_items(rng)
-        fields: dict[str, object] = {"execution_urgency": rng.choice(("LOW", "NORMAL", "HIGH", "URGENT"))}
+        is_patient = Trait.PATIENT in traits and rng.random() < 0.7
+        urgency = "PATIENT" if is_patient else rng.choice(("LOW", "NORMAL", "HIGH", "URGENT"))
+        fields: dict[str, object] = {"execution_urgency": urgency}
         if Trait.TARGETS in traits:
             fields |= {"size_by": rng.choice(_SIZES), "max_drift_tolerance": rng.choice(("1", "1", "0.03"))}
         if Trait.TWO_NAMES in traits and rng.random() < 0.5:
@@ -286,10 +298,10 @@ def _greedy_items(rng: Random) -> list[dict[str, object]]:
     return [*sale, item(bought, "BUY", rng.choice((3000, 4800)))]
 
 
-def _drawn_item(rng: Random, symbol: str) -> dict[str, object]:
+def _drawn_item(rng: Random, symbol: str, amounts: Sequence[int]) -> dict[str, object]:
     action = rng.choice(("BUY", "BUY", "BUY", "SELL", "SELL", "SELL", "HOLD"))
     is_exit = action == "SELL" and rng.random() < 0.4
-    return item(symbol, action, rng.choice((20, 700, 3000)), is_exit=is_exit, priority=rng.randint(1, 3))
+    return item(symbol, action, rng.choice(amounts), is_exit=is_exit, priority=rng.randint(1, 3))
 
 
 def moved_quote(quote: dict[str, Any], tick_size: Decimal, rng: Random) -> dict[str, str]:

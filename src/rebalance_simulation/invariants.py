@@ -15,8 +15,7 @@ from paper_broker.orders import Order
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.journal import PlanPhase, PlanState
 from rebalance_executor.domain.market import ZERO
-from rebalance_executor.domain.orders import ChildOrder, Outcome, ParentOrder
-from rebalance_executor.domain.pricing import collar, is_inside
+from rebalance_executor.domain.orders import Outcome, ParentOrder
 from rebalance_executor.domain.result import ExecutionResult
 from rebalance_executor.domain.risk_state import RiskState
 from rebalance_executor.domain.styles import OrderStyle
@@ -30,6 +29,7 @@ from rebalance_simulation.invariants_journal import check_gate, check_listed, ch
 from rebalance_simulation.invariants_requests import RequestInvariants
 from rebalance_simulation.invariants_targets import TargetInvariants
 from rebalance_simulation.invariants_volume import check_volume
+from rebalance_simulation.invariants_working import WorkingInvariants, check_explained
 from rebalance_simulation.invocation import Invocation
 from rebalance_simulation.violation import Violation
 from rebalance_simulation.world_view import WorldView
@@ -75,6 +75,7 @@ class InvariantChecker:
         self._account = AccountInvariants(world, lambda order_id: self._intents.get(order_id, (None, ""))[0])
         self._evidence = EvidenceInvariants(world)
         self._targets = TargetInvariants(world.config)
+        self._working = WorkingInvariants(world)
 
     # --- journal: intents do not change, settled orders stay settled ---------------------------------------
 
@@ -88,6 +89,7 @@ class InvariantChecker:
         if key not in self._plans:
             self._check_age(journal.plan)
             document = self._world.ledger.document(pk)
+            self._working.note_plan(key, document)
         last = self._plans.get(key, journal.plan)
         check_gate(last, journal.plan)
         # One write can pass the gate and scale the buys, and it can be stored in parts.
@@ -102,6 +104,7 @@ class InvariantChecker:
                 self._targets.check(journal.plan, document, parent)
             if before is not None:
                 check_transition(before, parent, may_scale=may_scale, is_finished=key in self.results)
+                self._working.check_end(journal.plan, before, parent, self._orders_of(key, symbol))
             parents[symbol] = parent
             for child in parent.children:
                 self._intents.setdefault(child.client_order_id, (key, symbol))
@@ -198,6 +201,7 @@ class InvariantChecker:
         parent = self._parents[key][symbol]
         child = next(child for child in parent.children if child.client_order_id == order["client_order_id"])
         self._evidence.check_submission((self._world.current.run_id, key), parent, child)
+        self._working.check_submission(self._plans[key], parent, child, order, self._orders_of(key, symbol))
 
     # --- exchange ----------------------------------------------------------------------------------------
 
@@ -240,23 +244,9 @@ class InvariantChecker:
         sent = (order.symbol, order.side, order.qty, order.limit_price, order.type)
         if sent != (symbol, parent.side, child.qty, child.limit_price, child.type):
             raise Violation(f"{order.client_order_id} reached the broker as {sent}, the journal has {child}")
-        self._check_limits(order, parent, child)
+        self._working.check_limits(order, parent, child)
         if parent.outcome is not None and parent.outcome is not Outcome.UNRESOLVED:
             raise Violation(f"{order.client_order_id} reached the broker after its item ended as {parent.outcome}")
-
-    def _check_limits(self, order: Order, parent: ParentOrder, child: ChildOrder) -> None:
-        """Check that the configuration allows a new order at the broker: collar, symbol and size."""
-        config = self._world.config.for_symbol(order.symbol)
-        if order.limit_price is not None and parent.arrival is not None:
-            bound = collar(parent.side, parent.arrival, config.price_collar)
-            if not is_inside(parent.side, order.limit_price, bound):
-                raise Violation(f"{order.client_order_id}: limit {order.limit_price} exceeds the collar at {bound}")
-        is_allowed = config.allowed_symbols is None or order.symbol in config.allowed_symbols
-        if not is_allowed or order.symbol in config.restricted_symbols:
-            raise Violation(f"{order.symbol} is traded although it is restricted")
-        dollars = child.qty * (order.limit_price or child.mid or ZERO)
-        if config.max_order_dollars is not None and dollars > config.max_order_dollars:
-            raise Violation(f"{order.client_order_id}: {dollars} dollars exceed the limit {config.max_order_dollars}")
 
     # --- results -----------------------------------------------------------------------------------------
 
@@ -268,6 +258,7 @@ class InvariantChecker:
         if first != result:
             raise Violation(f"the stored result of {key} changed")
         for item in result.orders:
+            check_explained(item)
             parent = self._parents[key].get(item.symbol)
             if parent is not None and (parent.outcome, parent.filled_qty) != (item.outcome, item.shares):
                 raise Violation(f"result: {item.symbol} {item.outcome}, {item.shares} shares; journal: {parent}")

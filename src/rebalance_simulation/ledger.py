@@ -53,6 +53,16 @@ class Ledger:
         pieces = [partition[sk] for sk in sorted(partition) if sk.startswith(journal_items.DOCUMENT)]
         return journal_items.document_from([*map(from_attributes, pieces)])
 
+    def run_started_at(self, pk: str, run_id: str) -> datetime | None:
+        """Return when this run started, by the program's clock, or None if the plan's partition lacks it."""
+        partition = self._table.partition(pk)
+        runs = (
+            journal_items.run_from(from_attributes(partition[sk]))
+            for sk in partition
+            if sk.startswith(journal_items.RUN)
+        )
+        return next((run.started_at for run in runs if run.run_id == run_id), None)
+
     def lease(self, account: str) -> Lease | None:
         """Return the account's lease, expired or not; None if no run holds it."""
         attributes = self._table.partition(risk_items.account_pk(account)).get(journal_items.LEASE)

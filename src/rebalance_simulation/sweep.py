@@ -1,4 +1,4 @@
-"""Exhaustive sweeps: one plan of three sells and three buys, interrupted at every external call.
+"""Exhaustive sweeps: one plan of sells and buys, interrupted at every external call.
 
 ``singles`` kills the program before and after every call of every run. ``pairs`` does so twice, in every combination.
 ``yields`` reaches the deadline at every call, and again, or a kill, at every later one. ``interruptions`` delivers the
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import StrEnum
 from functools import cache
 from typing import Any
@@ -42,7 +43,7 @@ class Sweep(StrEnum):
 
 
 class Story(StrEnum):
-    """A variant of how the broker fills the six orders."""
+    """A variant of how large the orders are, and how the broker fills them."""
 
     AT_ONCE = "at-once"
     """Immediate fills."""
@@ -50,15 +51,23 @@ class Story(StrEnum):
     """A first order per symbol that fills in part and rests until its cancel; a second one that fills the remainder."""
     LADDER = "ladder"
     """A climb on the ladder per order, from the near touch to the far touch."""
+    SLICES = "slices"
+    """A sell and a buy many times the displayed size, worked in slices over two short runs, and two whole ones."""
 
 
+_SLICED = ("AAA", "FFF")
+_WHOLE = ("BBB", "EEE")
+_SHORT_RUN = 60
+"""Seconds of the invocations of ``Story.SLICES``."""
+_IN_SLICES: Mapping[str, object] = {"slice_minutes": Decimal(1), "slice_seconds": Decimal(12)}
 _PARTLY = [{"symbol": symbol, "nth": 1, "behaviour": "parts", "parts": [{"fraction": 0.4}]} for symbol in _SYMBOLS]
 
 
 def world_of(story: Story, script: Script) -> World:
     """Return the story's world before its first delivery, with these faults to come."""
     style = "ladder" if story is Story.LADDER else "marketable_limit"
-    return World(_scenario(story), steady_config(style), FaultInjector(script=script))
+    config = steady_config(style).model_copy(update=_IN_SLICES if story is Story.SLICES else {})
+    return World(_scenario(story), config, FaultInjector(script=script))
 
 
 def run_story(story: Story, script: Script, world: World | None = None) -> World:
@@ -68,17 +77,19 @@ def run_story(story: Story, script: Script, world: World | None = None) -> World
         Violation: an invariant was broken, or the plan took too many deliveries.
     """
     world = world or world_of(story, script)
-    event = plan("plan-1", [item(s, "SELL" if n < 3 else "BUY", 1000) for n, s in enumerate(_SYMBOLS)])
+    symbols = (*_SLICED, *_WHOLE) if story is Story.SLICES else _SYMBOLS
+    event = plan("plan-1", [item(s, "SELL" if s in _SYMBOLS[:3] else "BUY", 1000) for s in sorted(symbols)])
+    timeout = _SHORT_RUN if story is Story.SLICES else 600
 
     def deliver_again() -> None:
         world.records.stored.clear()
-        delivery = world.deliver(event)
+        delivery = world.deliver(event, timeout)
         if delivery.answer is not None:
             world.checker.check_answer(delivery.answer)
 
     world.on_interrupt = deliver_again
     for _ in range(MAX_DELIVERIES):
-        delivery = world.deliver(event)
+        delivery = world.deliver(event, timeout)
         if delivery.answer is not None:
             world.checker.check_answer(delivery.answer)
             world.checker.check_end()
@@ -93,12 +104,16 @@ def run_story(story: Story, script: Script, world: World | None = None) -> World
 
 
 def _scenario(story: Story) -> dict[str, Any]:
+    displayed = {"bid_size": 1, "ask_size": 1} if story is Story.SLICES else {}
     return {
         "account": {"cash": "500"},
         "clock": {"sessions": "always_open"},
         "assets": [{"symbol": symbol} for symbol in _SYMBOLS],
-        "quotes": {symbol: {"bid": "99.99", "ask": "100.01"} for symbol in _SYMBOLS},
+        "quotes": {
+            symbol: {"bid": "99.99", "ask": "100.01", **(displayed if symbol in _SLICED else {})} for symbol in _SYMBOLS
+        },
         "positions": [{"symbol": symbol, "qty": "40"} for symbol in _SYMBOLS[:3]],
+        "default_fill": {"behaviour": "marketable", **({"displayed_seconds": 1} if displayed else {})},
         "fills": _PARTLY if story is Story.RESTS else [],
     }
 

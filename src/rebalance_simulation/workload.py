@@ -29,6 +29,11 @@ _DRAWN_ONLY = {
     Trait.MANY_PLANS,
     Trait.HALF_CENTS,
     Trait.TARGETS,
+    Trait.PATIENT,
+    Trait.LARGE,
+    Trait.ONE_TICK,
+    Trait.SUB_SHARE,
+    Trait.SLICE_SETTINGS,
 }
 """Traits that change hours, configuration or plans, and apply only if these are drawn."""
 

@@ -1,13 +1,15 @@
-"""One plan of three sells and three buys, interrupted at every single call. It always has the same end."""
+"""One plan of sells and buys, interrupted at every single call. It always has the same end."""
 
 from __future__ import annotations
+
+from collections import Counter
 
 import pytest
 from typer.testing import CliRunner
 
 from rebalance_simulation import sweep
 from rebalance_simulation.__main__ import app
-from rebalance_simulation.faults import Fault
+from rebalance_simulation.faults import Fault, Situation
 from rebalance_simulation.statistics import RunStats, play_sweep
 from rebalance_simulation.sweep import Story, Sweep
 
@@ -52,6 +54,27 @@ def test_every_order_is_filled_once_after_a_kill_at_any_call_of_a_ladder() -> No
         sweep.check(Story.LADDER, script)
 
     assert len(scripts) >= 80
+
+
+@pytest.mark.parametrize("kind", [Sweep.SINGLES, Sweep.INTERRUPTIONS])
+def test_every_order_is_filled_once_after_an_interruption_between_slices(kind: Sweep) -> None:
+    """Calls of a run that waits for the next slice, of the yield after it, and of the run that sends the last one."""
+    scripts = list(sweep.firsts(kind, Story.SLICES))[::3]
+    worlds = [sweep.check(Story.SLICES, script) for script in scripts]
+
+    assert len(worlds) >= 60
+    counts = sum((world.event_counts for world in worlds), Counter[str]())
+    assert counts[Situation.SLICE] > 5 * len(worlds)
+    assert counts[Situation.SLICE_OF_A_LATER_RUN] >= len(worlds)
+
+
+def test_every_order_is_filled_once_after_two_interruptions_between_slices() -> None:
+    for kind in (Sweep.PAIRS, Sweep.YIELDS):
+        for first in list(sweep.firsts(kind, Story.SLICES))[::20]:
+            calls = sweep.check(Story.SLICES, first).faults.calls
+            seconds = list(sweep.second_interruptions(kind, first, calls))
+            for script in seconds[:: max(1, len(seconds) // SECONDS_PER_FIRST)]:
+                sweep.check(Story.SLICES, script)
 
 
 @pytest.mark.parametrize("kind", [Sweep.PAIRS, Sweep.YIELDS])

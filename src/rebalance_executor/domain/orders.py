@@ -310,6 +310,11 @@ class ParentOrder:
         return sum((c.filled_qty * c.filled_avg_price for c in self.children if c.filled_avg_price is not None), ZERO)
 
     @property
+    def displayed(self) -> Decimal:
+        """Shares displayed at the far touch at arrival; 0 if they are unknown."""
+        return ZERO if self.arrival is None else self.arrival.displayed
+
+    @property
     def requested_amount(self) -> Decimal:
         """Dollars asked for, signed: those to the target, or those of the plan's item."""
         return self.planned_amount if self.target_amount is None else self.target_amount

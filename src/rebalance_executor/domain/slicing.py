@@ -59,16 +59,14 @@ class Slices:
 def needs_volume(parent: ParentOrder, config: ExecutionConfig) -> bool:
     """Return whether the parent's average volume matters: it is larger than the far touch displays at arrival."""
     is_sliced = config.slice_over_displayed is not None or config.slice_over_volume is not None
-    if parent.outcome is not None or parent.arrival is None or not is_sliced:
-        return False
-    return parent.qty > parent.arrival.displayed
+    return is_sliced and parent.outcome is None and parent.qty > parent.displayed
 
 
 def is_large(parent: ParentOrder, config: ExecutionConfig) -> bool:
     """Return whether the parent is large for its market: against the display, or against the average volume."""
-    if parent.arrival is None or parent.qty <= parent.arrival.displayed:
+    displayed, volume = parent.displayed, parent.average_volume
+    if parent.qty <= displayed:
         return False
-    displayed, volume = parent.arrival.displayed, parent.average_volume
     over_displayed, over_volume = config.slice_over_displayed, config.slice_over_volume
     if over_displayed is not None and displayed > 0 and parent.qty > over_displayed * displayed:
         return True
@@ -82,17 +80,16 @@ def slices_of(parent: ParentOrder, schedule: WaveSchedule, now: datetime, config
     sent = (child.intended_at for child in parent.children if child.state is not ChildState.NOT_SENT)
     starts = next(sent, now)
     horizon = seconds(config.slice_minutes * 60)
-    per_second = None  # shares that the participation limit allows
-    if parent.average_volume is not None:
-        per_second = config.max_participation * parent.average_volume / (SESSION_MINUTES * 60)
+    per_second = config.max_participation * (parent.average_volume or 0) / (SESSION_MINUTES * 60)
+    if per_second:
         horizon = max(horizon, seconds(parent.qty / per_second))
     ends = whole = starts + horizon
     if schedule.plan_cross_by is not None:
         ends = max(starts, min(whole, schedule.plan_cross_by))
-    duration = Decimal((ends - starts).total_seconds())
-    qty = parent.qty
-    if per_second is not None and per_second * duration < qty:
-        qty = (per_second * duration).to_integral_value(ROUND_FLOOR)
+    duration, qty = Decimal((ends - starts).total_seconds()), parent.qty
+    if per_second:  # what is displayed may be taken at any time
+        by_volume = per_second * Decimal((max(ends, now) - starts).total_seconds())
+        qty = min(qty, max(by_volume, parent.displayed).to_integral_value(ROUND_FLOOR))
     return Slices(starts, ends, _number(parent, schedule, duration, config), qty, ends < whole)
 
 
@@ -112,7 +109,7 @@ def _number(parent: ParentOrder, schedule: WaveSchedule, duration: Decimal, conf
     """Return how many slices fit: of about the displayed size, within time and rate limit."""
     in_time = int(duration / config.slice_seconds)
     most = min(in_time, children_within_rate_limit(schedule.parents, duration, config))
-    wanted, displayed = most, parent.arrival.displayed if parent.arrival is not None else Decimal(0)
-    if displayed > 0:
-        wanted = int((parent.qty / (displayed * config.slice_displayed)).to_integral_value(ROUND_CEILING))
+    wanted = most
+    if parent.displayed > 0:
+        wanted = int((parent.qty / (parent.displayed * config.slice_displayed)).to_integral_value(ROUND_CEILING))
     return max(_FEWEST, min(wanted, most))

@@ -163,3 +163,16 @@ def test_cancel_can_have_no_effect() -> None:
         statuses.append(harness.status(order))
 
     assert statuses == ["new", "new", "canceled"]
+
+
+def test_order_executes_only_the_displayed_size_and_as_much_again_after_a_while() -> None:
+    harness = with_fill(behaviour="marketable", displayed_seconds=2)
+    harness.exchange.merge({"quotes": {"ABC": {"ask_size": 4}}})
+    order = harness.order()
+    filled = []
+    for _ in range(6):
+        filled.append(harness.read(order)["filled_qty"])
+        harness.wait(seconds=1)
+
+    assert filled == ["4", "4", "8", "8", "10", "10"]
+    assert harness.read(order)["status"] == "filled"
