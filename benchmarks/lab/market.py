@@ -11,17 +11,15 @@ without a fill is left behind. An order fills at its own limit when the ask come
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-STEP_SECONDS = 0.5
-PRICE = 5_000
-"""The first bid in ticks of a cent: $50."""
+from benchmarks.lab.work import STEP_SECONDS, Cancel, Done, Floats, Ints, Now, Place, Worker
 
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
+_DISPLAYED = 1_000
+"""Shares at each touch: more than the order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +45,23 @@ class Cell:
     """Probability per step that an existing trend pushes the quote by a jump."""
     trend_starts: float = 0.0
     trend_ends: float = 0.05
+    price: int = 5_000
+    """The first bid in ticks of a cent: $50."""
+
+    is_mirrored = False
+    """Informed arrivals and fills are those of a buyer."""
+
+    @property
+    def widest(self) -> int:
+        """The widest spread in ticks."""
+        return max(self.spreads)
+
+    def draw(self, count: int, steps: int, seed: int) -> Iterator[SpreadPath]:
+        """Return ``count`` paths of ``steps`` steps; the same seed gives the same paths."""
+        drawn = paths(self, count, steps, seed)
+        fills = {s: [float(p) for p in self.fill_probability(s, np.arange(-200.0, s))] for s in self.spreads}
+        for row in zip(drawn.bid, drawn.spread, drawn.trend, drawn.draw, strict=True):
+            yield SpreadPath(fills, *row)
 
     def fill_probability(self, spread: Floats | float, above_bid: Floats) -> Floats:
         """Return the fill probability per step of an order ``above_bid`` ticks above the bid (negative: below)."""
@@ -88,6 +103,51 @@ class Paths:
     """Strength of the liquidity that arrives in the next step; small means strong selling."""
 
 
+@dataclass(frozen=True, slots=True)
+class SpreadPath:
+    """One path: one entry per step."""
+
+    fills: dict[int, list[float]]
+    """Fill probabilities by spread, in a list by ticks above the bid that starts at −200."""
+    bid: Ints
+    spread: Ints
+    trend: Ints
+    draw: Floats
+
+    @property
+    def half_spread(self) -> float:
+        """Half of the first spread in ticks."""
+        return float(self.spread[0]) / 2
+
+    @property
+    def arrival(self) -> float:
+        """The first mid in ticks."""
+        return float(self.bid[0]) + self.half_spread
+
+    def work(self, worker: Worker, steps: int) -> Done:
+        """Work one order to its end."""
+        bids, spreads = self.bid.tolist(), self.spread.tolist()  # faster than arrays for single values
+        trends, draws = self.trend.tolist(), self.draw.tolist()
+        resting: int | None = None
+        rungs: list[float] = []
+        for t in range(steps):
+            bid, spread = bids[t], spreads[t]
+            action = worker.act(Now(t, bid, spread, resting, (_DISPLAYED, _DISPLAYED), trends[t]))
+            if isinstance(action, Cancel):
+                resting = None
+            elif isinstance(action, Place):
+                rungs.append(action.rung)
+                if action.price >= bid + spread:
+                    return Done(bid + spread, t, tuple(rungs))
+                resting = action.price
+            if resting is None:
+                continue
+            is_filled = draws[t] < self.fills[spread][max(resting - bid, -200) + 200]
+            if is_filled or resting >= bids[t + 1] + spreads[t + 1]:
+                return Done(resting, t + 1, tuple(rungs))
+        return Done(bids[steps] + spreads[steps], steps, (*rungs, 1.0))
+
+
 def paths(cell: Cell, count: int, steps: int, seed: int) -> Paths:
     """Return ``count`` paths of ``steps`` steps; the same seed gives the same paths."""
     rng = np.random.default_rng([seed, *cell.name.encode()])
@@ -96,7 +156,7 @@ def paths(cell: Cell, count: int, steps: int, seed: int) -> Paths:
     trend = np.zeros((count, steps + 1), dtype=np.int64)
     bid = np.empty((count, steps + 1), dtype=np.int64)
     values = np.asarray(cell.spreads)
-    spread[:, 0], bid[:, 0] = rng.choice(values, count), PRICE
+    spread[:, 0], bid[:, 0] = rng.choice(values, count), cell.price
     share = cell.informed_share
     for t in range(steps):
         plain = cell.jump * _signed(rng, cell.volatility, count)

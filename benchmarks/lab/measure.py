@@ -6,21 +6,24 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
 
 import numpy as np
 
-from benchmarks.lab.market import PRICE, Cell, Floats, Paths, paths
-from benchmarks.lab.optimum import solve
-from benchmarks.lab.ours import Ours, ladder_seconds
-from benchmarks.lab.strategies import Best, Done, Market, Path, Static, Worker, in_steps, work
+from benchmarks.lab.bounds import BEST_LADDER, KINDS, OPTIMUM, AnyCell, bounds
+from benchmarks.lab.ours import Ours, seconds_to_cross
+from benchmarks.lab.strategies import Market, Peg, Static
+from benchmarks.lab.work import STEP_SECONDS, Done, Floats, Path, Worker, in_steps
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.plan import Urgency
 
+MARKET = "market order"
+IMPROVED_MARKET = "market, a third of the spread improved"
+OURS = "ours, "
 _SLACK_SECONDS = 30
 """Seconds beyond the ladder's time, for cancels and for a last rung that follows the quote."""
 IMPROVED = 1 / 3
 """Part of the half spread that the second benchmark returns to a market order."""
+_MID_SECONDS, _PEG_SECONDS, _LONG_PEG_SECONDS = 13.5, 26.0, 60.0
 _NORMAL_95 = 1.96
 
 
@@ -50,8 +53,15 @@ class Row:
     """Mean number of orders sent."""
     rungs: dict[str, tuple[float, float]]
     """By rung: part of the orders that were placed there, and part of these that filled there."""
+    saving: float
+    """Saving over the market order, as a part of its cost."""
     bound: float | None = None
     """Exact value of a bound, which its simulation must match; None for other strategies."""
+
+    @property
+    def is_ours(self) -> bool:
+        """True for the program's own decisions."""
+        return self.strategy.startswith(OURS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,102 +69,115 @@ class _Strategy:
     name: str
     make: Callable[[], Worker]
     seconds: float
-    """Available time, also that of the optimum for comparison."""
+    """Time until it crosses, also that of the optimum for comparison."""
     improved: float = 0.0
     bound: float | None = None
     """Exact value in ticks above the mid, if it is known."""
 
-
-_KINDS = ("optimum", "optimum, blind to the trend", "best ladder", "best ladder, blind to the trend")
-
-
-def _by_kind(strategy: _Strategy) -> int:
-    return _KINDS.index(strategy.name.rpartition(", ")[0])
+    @property
+    def is_ours(self) -> bool:
+        return self.name.startswith(OURS)
 
 
-def measure(cell: Cell, count: int, seed: int, config: ExecutionConfig) -> list[Row]:
+@dataclass(frozen=True, slots=True)
+class _Orders:
+    """The orders of one strategy, one per path."""
+
+    strategy: _Strategy
+    cost: Floats
+    """Basis points of arrival mid."""
+    done: list[Done]
+    sides: int
+    """2 if the second half of the paths mirrors the first."""
+
+    @property
+    def independent(self) -> Floats:
+        """Costs that do not depend on each other: with mirrored paths, the mean of both sides."""
+        result: Floats = self.cost.reshape(self.sides, -1).mean(axis=0)
+        return result
+
+
+def measure(cell: AnyCell, count: int, seed: int, config: ExecutionConfig) -> list[Row]:
     """Return the figures of every strategy in one cell."""
-    times = {urgency: ladder_seconds(config, urgency) for urgency in Urgency}
-    horizon = in_steps(max(times.values()) + _SLACK_SECONDS)
-    market = paths(cell, count, horizon + 1, seed)
-    arrival = market.bid[:, 0] + market.spread[:, 0] / 2
-    each_path = _each_path(market)
-    fills = {s: [float(p) for p in cell.fill_probability(s, np.arange(-200.0, s))] for s in cell.spreads}
+    strategies = _strategies(cell, config)
+    horizon = in_steps(max(one.seconds for one in strategies) + _SLACK_SECONDS)
+    each_path: list[Path] = list(cell.draw(count, horizon + 1, seed))
+    arrival = np.array([path.arrival for path in each_path])
+    half_spread = np.array([path.half_spread for path in each_path])
 
-    def costs(strategy: _Strategy) -> tuple[Floats, list[Done]]:
-        done = [work(strategy.make(), path, fills, horizon) for path in each_path]
-        paid = np.array([one.price for one in done]) - arrival
-        paid = paid - strategy.improved * market.spread[:, 0] / 2
-        return paid / arrival * 10_000, done
+    def orders(strategy: _Strategy) -> _Orders:
+        done = [path.work(strategy.make(), horizon) for path in each_path]
+        paid = np.array([one.price for one in done]) - arrival - strategy.improved * half_spread
+        return _Orders(strategy, paid / arrival * 10_000, done, 2 if cell.is_mirrored else 1)
 
-    at_market, _ = costs(_Strategy("market", Market, 0))
-    bounds = [_bounds(cell, urgency, seconds) for urgency, seconds in times.items() if seconds]
-    of_bounds = {bound.name: costs(bound) for bound in chain.from_iterable(bounds)}
-    saved = {
-        free.seconds: [at_market - of_bounds[one.name][0] for one in (free, ladder)] for free, ladder, *_ in bounds
-    }
+    of_bounds = {(kind, one.seconds): orders(one) for kind, one in _bounds(cell, strategies)}
+    market = orders(strategies[0])
 
-    def row(strategy: _Strategy, cost: Floats, done: list[Done]) -> Row:
-        return _row(cell, strategy, (cost, at_market), saved.get(strategy.seconds), done)
+    def row(mine: _Orders) -> Row:
+        best = [of_bounds.get((kind, mine.strategy.seconds)) for kind in (OPTIMUM, BEST_LADDER)]
+        return _row(cell, mine, market, [one for one in best if one is not None])
 
-    rows = [row(strategy, *costs(strategy)) for strategy in _strategies(times, config)]
-    return rows + [row(bound, *of_bounds[bound.name]) for bound in sorted(chain.from_iterable(bounds), key=_by_kind)]
+    by_kind = sorted(of_bounds, key=lambda of: KINDS.index(of[0]))
+    return [row(orders(one)) for one in strategies] + [row(of_bounds[of]) for of in by_kind]
 
 
-def _bounds(cell: Cell, urgency: Urgency, seconds: float) -> list[_Strategy]:
-    """Return the optima of a duration: over all strategies, over ladders, and over those that do not see a trend."""
-    steps = in_steps(seconds)
-    kinds = [("optimum", cell, True), ("best ladder", cell, False)]
-    if cell.momentum:
-        blind = cell.without_trend()
-        kinds += [("optimum, blind to the trend", blind, True), ("best ladder, blind to the trend", blind, False)]
-    bounds = []
-    for name, known, backs_away in kinds:
-        optimum = solve(known, steps, backs_away=backs_away)
-        make = partial(Best, optimum, sees_trend=known is cell)
-        bounds.append(_Strategy(f"{name}, {urgency}", make, seconds, bound=optimum.value if known is cell else None))
-    return bounds
-
-
-def _strategies(times: dict[Urgency, float], config: ExecutionConfig) -> list[_Strategy]:
-    normal = times[Urgency.NORMAL]
-    steps = in_steps(normal)  # a cancel takes one
+def _bounds(cell: AnyCell, strategies: list[_Strategy]) -> list[tuple[str, _Strategy]]:
+    """Return the bounds for the time of each strategy, named after the urgency that has this time."""
+    names = {one.seconds: f"{one.seconds:g} s" for one in strategies if one.seconds}
+    names |= {one.seconds: one.name.removeprefix(OURS) for one in strategies if one.seconds and one.is_ours}
     return [
-        _Strategy("market order", Market, normal),
-        _Strategy("market, a third of the spread improved", Market, normal, improved=IMPROVED),
-        _Strategy("static 50/75/95, then market", lambda: Static((0.5, 0.75, 0.95), steps // 3 - 1), normal),
-        _Strategy("mid, then cross", lambda: Static((0.5,), steps - 1), normal),
-        *(_Strategy(f"ours, {urgency}", partial(Ours, config, urgency), times[urgency]) for urgency in Urgency),
+        (bound.kind, _Strategy(f"{bound.kind}, {name}", bound.make, seconds, bound=bound.value))
+        for seconds, name in names.items()
+        for bound in bounds(cell, in_steps(seconds))
     ]
 
 
-def _each_path(market: Paths) -> list[Path]:
-    columns = (market.bid.tolist(), market.spread.tolist(), market.trend.tolist(), market.draw.tolist())
-    return [Path(*row) for row in zip(*columns, strict=True)]
+def _strategies(cell: AnyCell, config: ExecutionConfig) -> list[_Strategy]:
+    """Return all strategies, the market order first. A cancel takes a step, half a second."""
+    rested = in_steps(4)
+    found = [
+        _Strategy(MARKET, Market, 0),
+        _Strategy(IMPROVED_MARKET, Market, 0, improved=IMPROVED),
+        _Strategy("static 50/75/95, then market", lambda: Static((0.5, 0.75, 0.95), rested), _MID_SECONDS),
+        _Strategy("mid, then cross", lambda: Static((0.5,), in_steps(_MID_SECONDS) - 1), _MID_SECONDS),
+        _Strategy("peg 26 s, then market", lambda: Peg(in_steps(_PEG_SECONDS), rested), _PEG_SECONDS),
+        _Strategy("peg 60 s, then market", lambda: Peg(in_steps(_LONG_PEG_SECONDS), in_steps(6)), _LONG_PEG_SECONDS),
+    ]
+    for urgency in Urgency:
+        seconds = _time_of_bound(seconds_to_cross(config, urgency, cell.widest))
+        found.append(_Strategy(f"{OURS}{urgency}", partial(Ours, config, urgency), seconds))
+    return found
 
 
-def _row(
-    cell: Cell, strategy: _Strategy, costs: tuple[Floats, Floats], saved: Sequence[Floats] | None, done: list[Done]
-) -> Row:
-    cost, at_market = costs
-    beyond = cost - at_market
-    captured = [_ratio(-beyond, possible) for possible in saved] if saved else None
-    tail = np.sort(cost)[-max(1, len(cost) // 100) :]
+def _time_of_bound(seconds: float) -> float:
+    """Return the time of the optimum for comparison: that of a simple strategy if it is at most a second longer.
+
+    The program's rungs are up to a second shorter than configured, because of the age of its quotes.
+    """
+    longer = (known for known in (_MID_SECONDS, _PEG_SECONDS, _LONG_PEG_SECONDS) if 0 <= known - seconds <= 1)
+    return next(longer, seconds)
+
+
+def _row(cell: AnyCell, mine: _Orders, market: _Orders, best: Sequence[_Orders]) -> Row:
+    strategy, done = mine.strategy, mine.done
+    beyond = mine.independent - market.independent
+    captured = [_ratio(-beyond, market.independent - one.independent) for one in best]
     return Row(
         cell=cell.name,
         strategy=strategy.name,
-        cost=float(cost.mean()),
-        interval=_interval(cost),
+        cost=float(mine.cost.mean()),
+        interval=_interval(mine.independent),
         captured=captured[0][0] if captured else None,
         captured_interval=captured[0][1] if captured else None,
         captured_of_ladders=captured[1][0] if captured else None,
         beyond_market=float(beyond.mean()),
         beyond_market_interval=_interval(beyond),
-        worst=float(tail.mean()),
-        seconds=float(np.mean([one.step for one in done])) / 2,
+        worst=float(np.sort(mine.cost)[-max(1, len(mine.cost) // 100) :].mean()),
+        seconds=float(np.mean([one.step for one in done])) * STEP_SECONDS,
         orders=float(np.mean([len(one.rungs) for one in done])),
         rungs=_rungs(done),
-        bound=strategy.bound / PRICE * 10_000 if strategy.bound is not None else None,
+        saving=1 - float(mine.cost.mean() / market.cost.mean()),
+        bound=strategy.bound / cell.price * 10_000 if strategy.bound is not None else None,
     )
 
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from benchmarks.lab.market import Cell, Floats, Ints, moves
+from benchmarks.lab.market import Cell, moves
+from benchmarks.lab.work import Action, Cancel, Floats, Ints, Now, Place
 
 BEHIND = 40
 """Ticks behind the bid from which a resting order counts as left behind; its place no longer changes."""
@@ -44,6 +46,28 @@ class Optimum:
         return min(max(above_bid, -BEHIND), max(self.spreads) - 1) + BEHIND
 
 
+@dataclass(slots=True)
+class Best:
+    """The decisions of the optimum."""
+
+    optimum: Optimum
+    sees_trend: bool = True
+    _before: int | None = None
+    """Price of the former order."""
+
+    def act(self, now: Now) -> Action:
+        """Return the decision of the table; cross at the end."""
+        if now.step >= len(self.optimum.place):
+            return Place(now.ask, 1.0)
+        trend = now.trend if self.sees_trend else 0
+        if now.resting is not None:
+            return None if self.optimum.keeps(now.step, trend, now.spread, now.resting - now.bid) else Cancel()
+        before = None if self._before is None else self._before - now.bid
+        above = self.optimum.placed_at(now.step, trend, now.spread, before)
+        self._before = now.bid + above
+        return Place(self._before, above / now.spread)
+
+
 def solve(cell: Cell, steps: int, *, backs_away: bool = True) -> Optimum:
     """Return the optimum of an order that must cross after ``steps`` steps like the ladder; the last one is a cancel.
 
@@ -56,8 +80,9 @@ def solve(cell: Cell, steps: int, *, backs_away: bool = True) -> Optimum:
     """Cost with an order at each place; cost without an order, by the place of the former one."""
     places: list[Ints] = []
     keeps: list[Floats] = []
+    moves_by_state = _moves_by_state(cell, above)
     for left in range(1, steps + 1):
-        rested, idle = _one_step(cell, above, resting, free)
+        rested, idle = _one_step(moves_by_state, resting, free)
         if left == 1:
             rested[:] = np.inf  # a resting order could not be canceled in time
         best, waiting = _best(rested, backs_away=backs_away)
@@ -83,22 +108,63 @@ def _best(rested: Floats, *, backs_away: bool) -> tuple[Ints, Floats]:
     return best, cost
 
 
-def _one_step(cell: Cell, above: Ints, resting: Floats, free: Floats) -> tuple[Floats, Floats]:
-    """Return the expected cost of a step with an order at each place, and without one by the former place."""
-    rested, idle = np.zeros_like(resting), np.zeros_like(free)
+@dataclass(frozen=True, slots=True)
+class _Move:
+    """One way in which the market moves in a step, with what it means for an order at each place."""
+
+    weight: float
+    unfilled: Floats
+    """Probability of the move without a fill."""
+    moved: float
+    """Change of the mid."""
+    after: tuple[int, int]
+    """Next trend and next spread, as indices."""
+    then: Ints
+    """Next place, as an index."""
+    is_reached: NDArray[np.bool_]
+    """True where the ask comes down to the order."""
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """Trend and spread, as indices, with the costs of an order that fills at each place."""
+
+    at: tuple[int, int]
+    filled: Floats
+    paid: Floats
+    moves: list[_Move]
+
+
+def _moves_by_state(cell: Cell, above: Ints) -> list[_State]:
+    """Return every trend and spread with all moves; ``above`` has the places in ticks above the bid."""
+    states = []
     for i, trend in enumerate((-1, 0, 1)):
         for j, spread in enumerate(cell.spreads):
-            fill = np.where(above < spread, cell.fill_probability(spread, above.astype(np.float64)), 1.0)
+            is_inside = above < spread
+            fill = np.where(is_inside, cell.fill_probability(spread, above.astype(np.float64)), 1.0)
             paid = above - spread / 2
-            rested[i, j] = fill * paid
-            rested[i, j, above >= spread] = np.inf  # would cross, which is the other choice
+            found = []
             for weight, unfilled, shift, k, m in _outcomes(cell, trend, j, fill):
-                moved = shift + (cell.spreads[k] - spread) / 2
                 place = above - shift
                 then = np.clip(place, -BEHIND, above[-1]) + BEHIND
-                went = np.where(place >= cell.spreads[k], paid, moved + resting[m, k, then])
-                rested[i, j] += np.where(above < spread, unfilled * went, 0.0)
-                idle[i, j] += weight * (moved + free[m, k, then])
+                moved = shift + (cell.spreads[k] - spread) / 2
+                open_ = np.where(is_inside, unfilled, 0.0)
+                found.append(_Move(weight, open_, moved, (m, k), then, place >= cell.spreads[k]))
+            filled: Floats = np.where(is_inside, fill * paid, np.inf)  # it would cross, which is the other choice
+            states.append(_State((i, j), filled, paid, found))
+    return states
+
+
+def _one_step(states: list[_State], resting: Floats, free: Floats) -> tuple[Floats, Floats]:
+    """Return the expected cost of a step with an order at each place, and without one by the former place."""
+    rested, idle = np.zeros_like(resting), np.zeros_like(free)
+    for state in states:
+        cost, without = state.filled.copy(), idle[state.at]
+        for move in state.moves:
+            went = np.where(move.is_reached, state.paid, move.moved + resting[move.after][move.then])
+            cost += move.unfilled * went
+            without += move.weight * (move.moved + free[move.after][move.then])
+        rested[state.at] = cost
     return rested, idle
 
 

@@ -7,8 +7,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import cache
 
-from benchmarks.lab.market import STEP_SECONDS
-from benchmarks.lab.strategies import Action, Cancel, Now, Place
+from benchmarks.lab.work import STEP_SECONDS, Action, Cancel, Now, Place, in_steps
 from rebalance_executor.domain import strategy
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.ladder import WaveSchedule
@@ -20,6 +19,10 @@ _START = datetime(2026, 1, 26, 15, tzinfo=UTC)
 _CENT = Decimal("0.01")
 _SHARES = Decimal(100)
 _STEP = timedelta(seconds=STEP_SECONDS)
+_BID = 5_000
+_DISPLAYED = 1_000
+STILL_SECONDS = 900.0
+"""Time limit of an order, as in the replay."""
 
 
 class Ours:
@@ -58,8 +61,7 @@ class Ours:
 
     def _start(self, now: Now) -> ParentOrder:
         self._quote = quote = _quote(now)
-        arrival = Arrival(quote.bid, quote.ask, quote.at)
-        return ParentOrder("LAB", Side.BUY, 1, _SHARES * quote.ask, _SHARES, arrival=arrival)
+        return ParentOrder("LAB", Side.BUY, 1, _SHARES * quote.ask, _SHARES, arrival=Arrival.of(Side.BUY, quote))
 
     def _place(self, parent: ParentOrder, place: strategy.Place, at: datetime) -> Action:
         attempt = len(parent.children) + 1
@@ -79,10 +81,21 @@ class Ours:
         return Place(int(place.limit_price / _CENT), float(place.spread_fraction))
 
 
-def ladder_seconds(config: ExecutionConfig, urgency: Urgency) -> float:
-    """Return the seconds until the last rung is sent in a calm market without fills; every cancel takes a step."""
-    rungs = config.ladder[urgency]
-    return (float(rungs.wait_seconds) + STEP_SECONDS) * (len(rungs.spread_fractions) - 1)
+def seconds_to_cross(config: ExecutionConfig, urgency: Urgency, spread: int) -> float:
+    """Return the seconds until an order is sent to the far touch if the quote stands still and nothing fills.
+
+    ``STILL_SECONDS`` if none is.
+    """
+    worker, resting = Ours(config, urgency), None
+    for step in range(in_steps(STILL_SECONDS)):
+        action = worker.act(Now(step, _BID, spread, resting, (_DISPLAYED, _DISPLAYED)))
+        if isinstance(action, Place):
+            if action.price >= _BID + spread:
+                return step * STEP_SECONDS
+            resting = action.price
+        elif isinstance(action, Cancel):
+            resting = None
+    return STILL_SECONDS
 
 
 @cache
@@ -96,5 +109,5 @@ def _dollars(ticks: int) -> Decimal:
 
 
 def _quote(now: Now) -> Quote:
-    size = Decimal(100)
-    return Quote("LAB", _dollars(now.bid), _dollars(now.ask), size, size, _time(now.step))
+    bid_size, ask_size = (Decimal(size) for size in now.sizes)
+    return Quote("LAB", _dollars(now.bid), _dollars(now.ask), bid_size, ask_size, _time(now.step))

@@ -10,7 +10,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.lab.measure import Row
+from benchmarks.lab.measure import IMPROVED_MARKET, MARKET, OURS, Row
+
+Savings = dict[tuple[str, str], float]
+"""Saving over the market order as a part of its cost, by strategy and market."""
 
 
 def as_json(rows: Sequence[Row]) -> str:
@@ -18,22 +21,43 @@ def as_json(rows: Sequence[Row]) -> str:
     return json.dumps([asdict(row) for row in rows], indent=1)
 
 
-def as_markdown(rows: Sequence[Row]) -> str:
-    """Return the table of the documentation: cost, and the captured part of the optimum's saving."""
-    cells = list(dict.fromkeys(row.cell for row in rows))
-    by_name = {(row.strategy, row.cell): row for row in rows}
-    lines = [f"| strategy | {' | '.join(cells)} |", "|---" + "|---:" * len(cells) + "|"]
-    for name in dict.fromkeys(row.strategy for row in rows):
-        texts = (_markdown(by_name.get((name, cell))) for cell in cells)
-        lines.append(f"| {name} | {' | '.join(texts)} |")
+def savings_of(path: Path) -> Savings:
+    """Return the savings of a replay under the fill model ``queue``, from the JSON that it has written."""
+    queue = [row for row in json.loads(path.read_text(encoding="utf-8")) if row["model"] == "queue"]
+    market = {row["symbol"]: row["cost"]["mean"] for row in queue if row["strategy"] == MARKET}
+    return {(row["strategy"], row["symbol"]): 1 - row["cost"]["mean"] / market[row["symbol"]] for row in queue}
+
+
+def as_markdown(rows: Sequence[Row], replayed: Savings) -> str:
+    """Return the tables of the documentation: cost with the captured saving, level, worst 1 %, fills at each rung."""
+    costs = {(row.strategy, row.cell): _cost(row) for row in rows}
+    known = [row for row in rows if row.bound is None and "blind" not in row.strategy]
+    savings = {(row.strategy, row.cell): row.saving for row in known} | replayed
+    names = {row.strategy for row in known if row.strategy not in (MARKET, IMPROVED_MARKET)}
+    levels = {of: f"{saving:.0%}" for of, saving in savings.items() if of[0] in names}
+    worst = {(row.strategy, row.cell): f"{row.worst:.1f}" for row in known if row.strategy != IMPROVED_MARKET}
+    rungs = {
+        (f"{row.strategy.removeprefix(OURS)}, {rung}", row.cell): f"{filled:.0%} of {placed:.0%}"
+        for row in rows
+        if row.is_ours
+        for rung, (placed, filled) in row.rungs.items()
+    }
+    tables = {"strategy": costs, "saving": levels, "worst 1 %": worst, "filled at": rungs}
+    return "\n\n".join(_pivot(title, texts) for title, texts in tables.items())
+
+
+def _pivot(title: str, texts: dict[tuple[str, str], str]) -> str:
+    """Return a table of the texts by row and column, in the order of their first appearance."""
+    columns = list(dict.fromkeys(column for _, column in texts))
+    lines = [f"| {title} | {' | '.join(columns)} |", "|---" + "|---:" * len(columns) + "|"]
+    for name in dict.fromkeys(name for name, _ in texts):
+        lines.append(f"| {name} | {' | '.join(texts.get((name, column), '') for column in columns)} |")
     return "\n".join(lines)
 
 
-def _markdown(row: Row | None) -> str:
-    if row is None:
-        return ""
+def _cost(row: Row) -> str:
     cost = f"{row.cost:.2f} ± {row.interval:.2f}"
-    if row.captured is None or row.captured_of_ladders is None or row.strategy == "market order":
+    if row.captured is None or row.captured_of_ladders is None or row.strategy == MARKET:
         return cost
     if row.bound is not None or "blind" in row.strategy:
         return f"{cost} ({row.captured:.0%})"
@@ -73,13 +97,13 @@ def _table(cell: str, rows: Sequence[Row]) -> Table:
             f"{row.worst:.1f}",
             f"{row.seconds:.1f}",
             f"{row.orders:.1f}",
-            style="bold" if row.strategy.startswith("ours") else None,
+            style="bold" if row.is_ours else None,
         )
     return table
 
 
 def _rung_table(rows: Sequence[Row]) -> Table:
-    ours = [row for row in rows if row.strategy.startswith("ours")]
+    ours = [row for row in rows if row.is_ours]
     rungs = sorted({rung for row in ours for rung in row.rungs})
     table = Table(
         title="filled at each rung, of the orders that reached it (share that reached it)", title_justify="left"
@@ -94,6 +118,8 @@ def _rung_table(rows: Sequence[Row]) -> Table:
 
 
 _COLOURS = {"ours": "#1f5fa8", "optimum": "#2f8f4e", "best": "#8cc7a0", "other": "#9a9a9a"}
+_COLUMNS = 3
+"""Markets beside each other in the plot."""
 
 
 def plot(rows: Sequence[Row], target: Path) -> None:
@@ -106,22 +132,24 @@ def plot(rows: Sequence[Row], target: Path) -> None:
 
     cells = list(dict.fromkeys(row.cell for row in rows))
     names = list(dict.fromkeys(row.strategy for row in rows if "blind" not in row.strategy))
-    figure, axes = plt.subplots(1, len(cells), figsize=(3.1 * len(cells) + 2.6, 0.34 * len(names) + 1.5), sharey=True)
-    for axis, cell in zip(axes, cells, strict=True):
+    height = 0.3 * len(names) + 0.8
+    figure, axes = plt.subplots(-(-len(cells) // _COLUMNS), _COLUMNS, figsize=(13, 2 * height), sharey=True)
+    for axis, cell in zip(axes.flat, cells, strict=False):
         mine = {row.strategy: row for row in rows if row.cell == cell}
         for place, name in enumerate(names):
             if (row := mine.get(name)) is None:
                 continue
             colour = _COLOURS.get(name.replace(",", " ").split()[0], _COLOURS["other"])
             axis.barh(place, row.cost, xerr=row.interval, color=colour, height=0.66, error_kw={"lw": 0.9, "capsize": 2})
-        axis.axvline(mine["market order"].cost, color="#b03030", lw=0.9, ls="--")
+        axis.axvline(mine[MARKET].cost, color="#b03030", lw=0.9, ls="--")
         axis.axvline(0, color="black", lw=0.6)
         axis.set_title(cell, fontsize=10)
         axis.set_xlabel("bps above arrival mid")
         axis.spines[["top", "right"]].set_visible(False)
         axis.tick_params(axis="y", length=0)
-    axes[0].set_yticks(range(len(names)), names)
-    axes[0].invert_yaxis()
+    for axis in axes[:, 0]:
+        axis.set_yticks(range(len(names)), names)
+    axes[0, 0].invert_yaxis()
     figure.suptitle(
         "Implementation shortfall by strategy, with 95 % intervals; dashed: the market order",
         x=0.01,

@@ -1,104 +1,10 @@
-"""The strategies under comparison, and the rules that apply to all of them.
-
-A cancel takes one step without a resting order; after it the next order may be placed. A limit at or above the ask
-fills at the ask. An order that is still open at the end crosses.
-"""
+"""The simple strategies under comparison: those of the replay."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
-from benchmarks.lab.market import STEP_SECONDS
-from benchmarks.lab.optimum import Optimum
-
-
-@dataclass(frozen=True, slots=True)
-class Now:
-    """One step as a strategy sees it; prices in ticks."""
-
-    step: int
-    bid: int
-    spread: int
-    trend: int
-    resting: int | None
-    """The limit of the resting order."""
-
-    @property
-    def ask(self) -> int:
-        """The far touch."""
-        return self.bid + self.spread
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Limit to send at this price; ``rung`` names it in the statistics."""
-
-    price: int
-    rung: float
-
-
-@dataclass(frozen=True, slots=True)
-class Cancel:
-    """Cancel of the resting order."""
-
-
-Action = Place | Cancel | None
-
-
-class Worker(Protocol):
-    """Strategy that works one order."""
-
-    def act(self, now: Now) -> Action:
-        """Return the action of this step."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """End of an order: fill price in ticks, step, and the rungs of its orders; the last of them filled."""
-
-    price: float
-    step: int
-    rungs: tuple[float, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Path:
-    """One path as lists, which are faster than arrays for single values."""
-
-    bid: Sequence[int]
-    spread: Sequence[int]
-    trend: Sequence[int]
-    draw: Sequence[float]
-
-
-def work(worker: Worker, path: Path, fills: dict[int, list[float]], steps: int) -> Done:
-    """Work one order to its end.
-
-    ``fills`` has the fill probabilities by spread, in a list by ticks above the bid that starts at −200.
-    """
-    resting: int | None = None
-    rungs: list[float] = []
-    for t in range(steps):
-        bid, spread = path.bid[t], path.spread[t]
-        action = worker.act(Now(t, bid, spread, path.trend[t], resting))
-        if isinstance(action, Cancel):
-            resting = None
-        elif isinstance(action, Place):
-            rungs.append(action.rung)
-            if action.price >= bid + spread:
-                return Done(bid + spread, t, tuple(rungs))
-            resting = action.price
-        if resting is None:
-            continue
-        if (
-            path.draw[t] < fills[spread][max(resting - bid, -200) + 200]
-            or resting >= path.bid[t + 1] + path.spread[t + 1]
-        ):
-            return Done(resting, t + 1, tuple(rungs))
-    return Done(path.bid[steps] + path.spread[steps], steps, (*rungs, 1.0))
+from benchmarks.lab.work import Action, Cancel, Now, Place
 
 
 @dataclass(slots=True)
@@ -135,27 +41,22 @@ class Static:
 
 
 @dataclass(slots=True)
-class Best:
-    """The decisions of the optimum."""
+class Peg:
+    """A limit at the bid, which is compared with it every ``wait`` steps; after ``ends`` steps the far touch."""
 
-    optimum: Optimum
-    sees_trend: bool = True
-    _before: int | None = None
-    """Price of the former order."""
+    ends: int
+    wait: int
+    _at: int = 0
 
     def act(self, now: Now) -> Action:
-        """Return the decision of the table; cross at the end."""
-        if now.step >= len(self.optimum.place):
-            return Place(now.ask, 1.0)
-        trend = now.trend if self.sees_trend else 0
-        if now.resting is not None:
-            return None if self.optimum.keeps(now.step, trend, now.spread, now.resting - now.bid) else Cancel()
-        before = None if self._before is None else self._before - now.bid
-        above = self.optimum.placed_at(now.step, trend, now.spread, before)
-        self._before = now.bid + above
-        return Place(self._before, above / now.spread)
-
-
-def in_steps(seconds: float) -> int:
-    """Return the number of steps in ``seconds``."""
-    return round(seconds / STEP_SECONDS)
+        """Join the bid again if it has moved; cross at the end."""
+        is_over = now.step >= self.ends - 1  # a cancel takes a step
+        if now.resting is None:
+            self._at = now.step
+            return Place(now.ask, 1.0) if is_over else Place(now.bid, 0.0)
+        if is_over:
+            return Cancel()
+        if now.step - self._at < self.wait:
+            return None
+        self._at = now.step
+        return None if now.resting == now.bid else Cancel()
