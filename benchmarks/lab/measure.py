@@ -110,26 +110,35 @@ def measure(cell: AnyCell, count: int, seed: int, config: ExecutionConfig) -> li
         paid = np.array([one.price for one in done]) - arrival - strategy.improved * half_spread
         return _Orders(strategy, paid / arrival * 10_000, done, 2 if cell.is_mirrored else 1)
 
-    of_bounds = {(kind, one.seconds): orders(one) for kind, one in _bounds(cell, strategies)}
     market = orders(strategies[0])
+    of_bounds = {(bound.name, bound.seconds): orders(bound) for bound in _bounds(cell, strategies)}
 
-    def row(mine: _Orders) -> Row:
+    def row(mine: _Orders, name: str) -> Row:
         best = [of_bounds.get((kind, mine.strategy.seconds)) for kind in (OPTIMUM, BEST_LADDER)]
-        return _row(cell, mine, market, [one for one in best if one is not None])
+        return _row((cell, name), mine, market, [one for one in best if one is not None])
 
-    by_kind = sorted(of_bounds, key=lambda of: KINDS.index(of[0]))
-    return [row(orders(one)) for one in strategies] + [row(of_bounds[of]) for of in by_kind]
+    rows = [row(orders(one), one.name) for one in strategies]
+    for kind in KINDS:
+        for name, seconds in _times(strategies):
+            if (bound := of_bounds.get((kind, seconds))) is not None:
+                rows.append(row(bound, f"{kind}, {name}"))
+    return rows
 
 
-def _bounds(cell: AnyCell, strategies: list[_Strategy]) -> list[tuple[str, _Strategy]]:
-    """Return the bounds for the time of each strategy, named after the urgency that has this time."""
-    names = {one.seconds: f"{one.seconds:g} s" for one in strategies if one.seconds}
-    names |= {one.seconds: one.name.removeprefix(OURS) for one in strategies if one.seconds and one.is_ours}
+def _bounds(cell: AnyCell, strategies: list[_Strategy]) -> list[_Strategy]:
+    """Return the bounds for the time of each strategy; each bears the name of its kind."""
     return [
-        (bound.kind, _Strategy(f"{bound.kind}, {name}", bound.make, seconds, bound=bound.value))
-        for seconds, name in names.items()
+        _Strategy(bound.kind, bound.make, seconds, bound=bound.value)
+        for seconds in sorted({one.seconds for one in strategies if one.seconds})
         for bound in bounds(cell, in_steps(seconds))
     ]
+
+
+def _times(strategies: list[_Strategy]) -> list[tuple[str, float]]:
+    """Return the times of the bounds, in seconds: that of each urgency by its name, then the others."""
+    ours = [(one.name.removeprefix(OURS), one.seconds) for one in strategies if one.is_ours]
+    others = sorted({one.seconds for one in strategies} - {seconds for _, seconds in ours})
+    return ours + [(f"{seconds:g} s", seconds) for seconds in others]
 
 
 def _strategies(cell: AnyCell, config: ExecutionConfig) -> list[_Strategy]:
@@ -158,13 +167,13 @@ def _time_of_bound(seconds: float) -> float:
     return next(longer, seconds)
 
 
-def _row(cell: AnyCell, mine: _Orders, market: _Orders, best: Sequence[_Orders]) -> Row:
-    strategy, done = mine.strategy, mine.done
+def _row(of: tuple[AnyCell, str], mine: _Orders, market: _Orders, best: Sequence[_Orders]) -> Row:
+    (cell, name), bound, done = of, mine.strategy.bound, mine.done
     beyond = mine.independent - market.independent
     captured = [_ratio(-beyond, market.independent - one.independent) for one in best]
     return Row(
         cell=cell.name,
-        strategy=strategy.name,
+        strategy=name,
         cost=float(mine.cost.mean()),
         interval=_interval(mine.independent),
         captured=captured[0][0] if captured else None,
@@ -177,7 +186,7 @@ def _row(cell: AnyCell, mine: _Orders, market: _Orders, best: Sequence[_Orders])
         orders=float(np.mean([len(one.rungs) for one in done])),
         rungs=_rungs(done),
         saving=1 - float(mine.cost.mean() / market.cost.mean()),
-        bound=strategy.bound / cell.price * 10_000 if strategy.bound is not None else None,
+        bound=bound / cell.price * 10_000 if bound is not None else None,
     )
 
 

@@ -142,7 +142,7 @@ def _moves_by_state(cell: Cell, above: Ints) -> list[_State]:
         for j, spread in enumerate(cell.spreads):
             is_inside = above < spread
             fill = np.where(is_inside, cell.fill_probability(spread, above.astype(np.float64)), 1.0)
-            paid = above - spread / 2
+            paid = above.astype(np.float64) - spread / 2
             found = []
             for weight, unfilled, shift, k, m in _outcomes(cell, trend, j, fill):
                 place = above - shift
@@ -150,7 +150,7 @@ def _moves_by_state(cell: Cell, above: Ints) -> list[_State]:
                 moved = shift + (cell.spreads[k] - spread) / 2
                 open_ = np.where(is_inside, unfilled, 0.0)
                 found.append(_Move(weight, open_, moved, (m, k), then, place >= cell.spreads[k]))
-            filled: Floats = np.where(is_inside, fill * paid, np.inf)  # it would cross, which is the other choice
+            filled = np.where(is_inside, fill * paid, np.inf)  # it would cross, which is the other choice
             states.append(_State((i, j), filled, paid, found))
     return states
 

@@ -34,7 +34,7 @@ def as_markdown(rows: Sequence[Row], replayed: Savings) -> str:
     known = [row for row in rows if row.bound is None and "blind" not in row.strategy]
     savings = {(row.strategy, row.cell): row.saving for row in known} | replayed
     names = {row.strategy for row in known if row.strategy not in (MARKET, IMPROVED_MARKET)}
-    levels = {of: f"{saving:.0%}" for of, saving in savings.items() if of[0] in names}
+    levels = {of: f"{round(saving, 2) + 0.0:.0%}" for of, saving in savings.items() if of[0] in names}
     worst = {(row.strategy, row.cell): f"{row.worst:.1f}" for row in known if row.strategy != IMPROVED_MARKET}
     rungs = {
         (f"{row.strategy.removeprefix(OURS)}, {rung}", row.cell): f"{filled:.0%} of {placed:.0%}"
@@ -156,7 +156,7 @@ def plot(rows: Sequence[Row], target: Path) -> None:
         ha="left",
         fontsize=11,
     )
-    figure.tight_layout()
+    figure.tight_layout(rect=(0, 0, 1, 0.98))
     target.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(target, metadata={"Date": None, "Creator": None} if target.suffix == ".svg" else None)
     plt.close(figure)
