@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks.lab.market import Cell, moves
 from benchmarks.lab.work import Action, Cancel, Floats, Ints, Now, Place
@@ -26,7 +25,7 @@ class Optimum:
     value: float
     """Expected cost at the start, in ticks above the mid."""
     place: list[Ints]
-    """Per step, by trend, spread and place of the former order: ticks above the bid at which to place the next one.
+    """Per step, by trend (0, 1, −1), spread and place of the former order: ticks above the bid of the next order.
 
     The full spread means to cross.
     """
@@ -36,11 +35,11 @@ class Optimum:
     def placed_at(self, step: int, trend: int, spread: int, before: int | None) -> int:
         """Return the ticks above the bid at which to place an order now; ``before`` is the place of the former one."""
         place = 0 if before is None else self._index(before)
-        return int(self.place[step][trend + 1, self.spreads.index(spread), place])
+        return int(self.place[step][trend, self.spreads.index(spread), place])
 
     def keeps(self, step: int, trend: int, spread: int, above_bid: int) -> bool:
         """Return whether to keep the resting order."""
-        return bool(self.keep[step][trend + 1, self.spreads.index(spread), self._index(above_bid)])
+        return bool(self.keep[step][trend, self.spreads.index(spread), self._index(above_bid)])
 
     def _index(self, above_bid: int) -> int:
         return min(max(above_bid, -BEHIND), max(self.spreads) - 1) + BEHIND
@@ -75,14 +74,16 @@ def solve(cell: Cell, steps: int, *, backs_away: bool = True) -> Optimum:
     step back when the market falls towards it.
     """
     above = np.arange(-BEHIND, max(cell.spreads))
-    crossing = np.repeat(np.array([[spread / 2 for spread in cell.spreads]] * 3)[:, :, None], len(above), axis=2)
+    crossing = np.repeat(
+        np.array([[spread / 2 for spread in cell.spreads]] * len(_trends(cell)))[:, :, None], len(above), axis=2
+    )
     resting = free = crossing
     """Cost with an order at each place; cost without an order, by the place of the former one."""
     places: list[Ints] = []
     keeps: list[Floats] = []
-    moves_by_state = _moves_by_state(cell, above)
+    step = _Step(cell, above)
     for left in range(1, steps + 1):
-        rested, idle = _one_step(moves_by_state, resting, free)
+        rested, idle = step.costs(resting, free)
         if left == 1:
             rested[:] = np.inf  # a resting order could not be canceled in time
         best, waiting = _best(rested, backs_away=backs_away)
@@ -90,7 +91,7 @@ def solve(cell: Cell, steps: int, *, backs_away: bool = True) -> Optimum:
         keeps.append((rested <= idle).astype(np.float64))
         free = np.minimum(waiting, crossing)
         resting = np.minimum(rested, idle)
-    return Optimum(cell.spreads, float(free[1, :, 0].mean()), places[::-1], keeps[::-1])
+    return Optimum(cell.spreads, float(free[0, :, 0].mean()), places[::-1], keeps[::-1])
 
 
 def _best(rested: Floats, *, backs_away: bool) -> tuple[Ints, Floats]:
@@ -108,64 +109,36 @@ def _best(rested: Floats, *, backs_away: bool) -> tuple[Ints, Floats]:
     return best, cost
 
 
-@dataclass(frozen=True, slots=True)
-class _Move:
-    """One way in which the market moves in a step, with what it means for an order at each place."""
+class _Step:
+    """One step as linear maps of the costs after it, with an order at each place and without one."""
 
-    weight: float
-    unfilled: Floats
-    """Probability of the move without a fill."""
-    moved: float
-    """Change of the mid."""
-    after: tuple[int, int]
-    """Next trend and next spread, as indices."""
-    then: Ints
-    """Next place, as an index."""
-    is_reached: NDArray[np.bool_]
-    """True where the ask comes down to the order."""
+    def __init__(self, cell: Cell, above: Ints) -> None:
+        trends = _trends(cell)
+        self._shape = (len(trends), len(cell.spreads), len(above))
+        states = np.arange(np.prod(self._shape)).reshape(self._shape)
+        self._paid, self._moved = np.zeros(states.size), np.zeros(states.size)
+        self._resting, self._free = np.zeros((states.size,) * 2), np.zeros((states.size,) * 2)
+        for trend in trends:
+            for j, spread in enumerate(cell.spreads):
+                here, is_inside = states[trend, j], above < spread
+                fill = np.where(is_inside, cell.fill_probability(spread, above.astype(np.float64)), 1.0)
+                paid = above.astype(np.float64) - spread / 2
+                self._paid[here] = np.where(is_inside, fill * paid, np.inf)  # it would cross: the other choice
+                for weight, unfilled, shift, k, m in _outcomes(cell, trend, j, fill):
+                    place = above - shift
+                    there = states[m, k, np.clip(place, -BEHIND, above[-1]) + BEHIND]
+                    moved = shift + (cell.spreads[k] - spread) / 2
+                    is_reached = place >= cell.spreads[k]  # the ask comes down to the order
+                    self._paid[here] += unfilled * np.where(is_reached, paid, moved)
+                    self._resting[here, there] += np.where(is_reached, 0.0, unfilled)
+                    self._moved[here] += weight * moved
+                    self._free[here, there] += weight
 
-
-@dataclass(frozen=True, slots=True)
-class _State:
-    """Trend and spread, as indices, with the costs of an order that fills at each place."""
-
-    at: tuple[int, int]
-    filled: Floats
-    paid: Floats
-    moves: list[_Move]
-
-
-def _moves_by_state(cell: Cell, above: Ints) -> list[_State]:
-    """Return every trend and spread with all moves; ``above`` has the places in ticks above the bid."""
-    states = []
-    for i, trend in enumerate((-1, 0, 1)):
-        for j, spread in enumerate(cell.spreads):
-            is_inside = above < spread
-            fill = np.where(is_inside, cell.fill_probability(spread, above.astype(np.float64)), 1.0)
-            paid = above.astype(np.float64) - spread / 2
-            found = []
-            for weight, unfilled, shift, k, m in _outcomes(cell, trend, j, fill):
-                place = above - shift
-                then = np.clip(place, -BEHIND, above[-1]) + BEHIND
-                moved = shift + (cell.spreads[k] - spread) / 2
-                open_ = np.where(is_inside, unfilled, 0.0)
-                found.append(_Move(weight, open_, moved, (m, k), then, place >= cell.spreads[k]))
-            filled = np.where(is_inside, fill * paid, np.inf)  # it would cross, which is the other choice
-            states.append(_State((i, j), filled, paid, found))
-    return states
-
-
-def _one_step(states: list[_State], resting: Floats, free: Floats) -> tuple[Floats, Floats]:
-    """Return the expected cost of a step with an order at each place, and without one by the former place."""
-    rested, idle = np.zeros_like(resting), np.zeros_like(free)
-    for state in states:
-        cost, without = state.filled.copy(), idle[state.at]
-        for move in state.moves:
-            went = np.where(move.is_reached, state.paid, move.moved + resting[move.after][move.then])
-            cost += move.unfilled * went
-            without += move.weight * (move.moved + free[move.after][move.then])
-        rested[state.at] = cost
-    return rested, idle
+    def costs(self, resting: Floats, free: Floats) -> tuple[Floats, Floats]:
+        """Return the expected cost of a step with an order at each place, and without one by the former place."""
+        rested = self._paid + self._resting @ resting.ravel()
+        idle = self._moved + self._free @ free.ravel()
+        return rested.reshape(self._shape), idle.reshape(self._shape)
 
 
 def _outcomes(cell: Cell, trend: int, j: int, fill: Floats) -> list[tuple[float, Floats, int, int, int]]:
@@ -177,7 +150,7 @@ def _outcomes(cell: Cell, trend: int, j: int, fill: Floats) -> list[tuple[float,
         left = np.maximum(high - np.maximum(low, fill), 0.0)  # the draw falls here and does not fill
         for p, jump, push in moves(cell, trend):
             for q, k, by_bid in _spreads(cell, j):
-                for r, m in _trends(cell, trend):
+                for r, m in _next_trends(cell, trend):
                     weight = p * q * r
                     result.append(((high - low) * weight, left * weight, jump + side * push + by_bid, k, m))
     return _merged(result)
@@ -201,9 +174,14 @@ def _spreads(cell: Cell, j: int) -> list[tuple[float, int, int]]:
     ]
 
 
-def _trends(cell: Cell, trend: int) -> list[tuple[float, int]]:
-    """Return probability and index of every next trend."""
+def _trends(cell: Cell) -> tuple[int, ...]:
+    """Return the trends of a market; each is also its index, −1 the last."""
+    return (0, 1, -1) if cell.momentum else (0,)
+
+
+def _next_trends(cell: Cell, trend: int) -> list[tuple[float, int]]:
+    """Return probability and value of every next trend."""
     if trend:
-        return [(1 - cell.trend_ends, trend + 1), (cell.trend_ends, 1)]
+        return [(1 - cell.trend_ends, trend), (cell.trend_ends, 0)]
     starts = cell.trend_starts
-    return [(1 - starts, 1), (starts / 2, 0), (starts / 2, 2)] if starts else [(1.0, 1)]
+    return [(1 - starts, 0), (starts / 2, -1), (starts / 2, 1)] if starts else [(1.0, 0)]
