@@ -27,7 +27,7 @@ CONFIG = ExecutionConfig()
 
 @pytest.fixture(scope="module", params=ALL_CELLS, ids=lambda cell: cell.name)
 def rows(request: pytest.FixtureRequest) -> dict[str, Row]:
-    return {row.strategy: row for row in measure(request.param, 200, 7, CONFIG)}
+    return {row.strategy: row for row in measure(request.param, 100, 7, CONFIG)}
 
 
 def test_simulated_optimum_matches_its_exact_value(rows: dict[str, Row]) -> None:
@@ -114,7 +114,7 @@ def strategies_at_one_tick(cell: OneTick) -> list[Callable[[], Worker]]:
 @pytest.mark.parametrize("cell", ONE_TICK_CELLS, ids=lambda cell: cell.name)
 def test_queue_is_never_negative_nor_longer_than_the_display(cell: OneTick) -> None:
     joined = 0
-    for path in cell.draw(100, 40, 3):
+    for path in cell.draw(30, 40, 3):
         for make in strategies_at_one_tick(cell):
             watched = Watched(make(), [])
             done = path.work(watched, 30)
