@@ -38,6 +38,8 @@ class WaveSchedule:
     """Unsettled parents of the wave, which share the broker's rate limit."""
     plan_cross_by: datetime | None = None
     """The same for orders that may be worked in several runs: large ones, and those of the urgency PATIENT."""
+    starts: datetime | None = None
+    """Time at which the run started; None if that is now."""
     slices: int = 1
     """Slices of the parent, each with as many children as another parent has in all."""
 

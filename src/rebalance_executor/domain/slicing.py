@@ -84,11 +84,13 @@ def slices_of(parent: ParentOrder, schedule: WaveSchedule, now: datetime, config
     if per_second:
         horizon = max(horizon, seconds(parent.qty / per_second))
     ends = whole = starts + horizon
-    if schedule.plan_cross_by is not None:
-        ends = max(starts, min(whole, schedule.plan_cross_by))
+    if schedule.plan_cross_by is not None:  # late in a plan, the order has the time of a last rung
+        ends = min(whole, max(schedule.plan_cross_by, starts + seconds(config.last_rung_seconds)))
     duration, qty = Decimal((ends - starts).total_seconds()), parent.qty
-    if per_second:  # what is displayed may be taken at any time
-        by_volume = per_second * Decimal((max(ends, now) - starts).total_seconds())
+    if per_second * Decimal((now - starts).total_seconds()) < qty and per_second:
+        until = max(ends, schedule.starts or ends)  # it does not grow within a run: no order follows for every share
+        by_volume = per_second * Decimal((until - starts).total_seconds())
+        # What is displayed may be taken at any time.
         qty = min(qty, max(by_volume, parent.displayed).to_integral_value(ROUND_FLOOR))
     return Slices(starts, ends, _number(parent, schedule, duration, config), qty, ends < whole)
 

@@ -21,7 +21,7 @@ from rebalance_executor.domain.journal import PlanPhase, PlanStart, PlanState, R
 from rebalance_executor.domain.limits import ConflictPolicy
 from rebalance_executor.domain.market import ZERO, Account, Asset, BrokerOrder, MarketClock, Side, SymbolSnapshot
 from rebalance_executor.domain.orders import Outcome, ParentOrder, child_order_prefix
-from rebalance_executor.domain.plan import RebalancePlan, RebalancePlanItem
+from rebalance_executor.domain.plan import RebalancePlan, RebalancePlanItem, Urgency
 from rebalance_executor.domain.plan_controls import (
     account_denial,
     binding_denial,
@@ -225,6 +225,8 @@ class PreTrade:
         basis = SizingBasis.of(run.plan, account, self._config)
         run.work.update_state(equity=basis.equity)
         parents = self._reserve(run, self._size(run, risk, others, basis), risk, account)
+        if run.plan.execution_urgency is Urgency.URGENT:
+            return parents  # they are not sliced
         # While the market is open, the date is the same in UTC and in New York.
         return self._volumes.add_to(parents, permission.clock.now.date())
 

@@ -141,5 +141,6 @@ class Run:
             urgency=self.plan.execution_urgency,
             cross_by=cross_by(starts, min(stops, plan_ends), buys_follow=buys_follow),
             plan_cross_by=cross_by(plan_starts, min(in_runs, plan_ends), buys_follow=buys_follow),
+            starts=starts,
             parents=sum(parent.side is side or parent.open_child is not None for parent in unsettled),
         )

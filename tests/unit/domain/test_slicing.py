@@ -129,10 +129,25 @@ def test_horizon_ends_with_the_plan_and_says_so() -> None:
     assert place.note is Code.HORIZON_SHORTENED
 
 
-def test_horizon_that_is_over_makes_everything_due() -> None:
+def test_large_order_late_in_its_plan_has_the_time_of_a_last_rung() -> None:
     slices = slices_of(large(), WaveSchedule(plan_cross_by=later(-1)), NOW, CONFIG)
+    assert slices == Slices(NOW, later(30), 2, Decimal(2000), is_shortened=True)
+
+
+def test_later_run_allows_the_share_of_the_volume_until_its_start() -> None:
+    """The horizon of the first run, which had more time, is over: what it left may be sent now, at once."""
+    order = large(a_filled_child("100", price="100"), average_volume=Decimal(390_000))
+    schedule = WaveSchedule(plan_cross_by=later(60), starts=later(600))
+    slices = slices_of(order, schedule, later(601), CONFIG)
     assert slices is not None
-    assert slices.due(NOW) == 2000
+    assert slices.due(later(601)) == 1000
+
+
+def test_what_is_displayed_may_be_taken_whatever_the_participation_limit() -> None:
+    order = large(average_volume=Decimal(3_900))
+    slices = slices_of(order, WaveSchedule(plan_cross_by=later(60)), NOW, CONFIG)
+    assert slices is not None
+    assert slices.qty == 100
 
 
 # --- participation ---------------------------------------------------------------------------------------

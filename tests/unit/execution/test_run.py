@@ -173,7 +173,7 @@ def test_last_rung_is_due_before_the_earliest_end(fields: dict[str, Any], ends: 
     run = a_run(a_parent(), plan=a_plan(execution_urgency="HIGH"), **fields)
     schedule = run.wave_schedule(Side.BUY)
     crosses, plan_crosses = later(ends * 3 / 4), later(plan_ends * 3 / 4)
-    assert schedule == WaveSchedule(Urgency.HIGH, parents=1, cross_by=crosses, plan_cross_by=plan_crosses)
+    assert schedule == WaveSchedule(Urgency.HIGH, crosses, parents=1, plan_cross_by=plan_crosses, starts=NOW)
 
 
 def test_sells_leave_half_of_the_time_to_buys() -> None:
