@@ -35,6 +35,8 @@ _RUNS = 2
 """Runs over which a large order may be spread."""
 _BEFORE_LAST_RUNG = Decimal("0.75")
 """Part of the time of an order that is not reserved for its last rung."""
+_REMARKS = (None, Code.HORIZON_SHORTENED, Code.VOLUME_UNKNOWN)
+"""Codes that do not explain why an item was not filled."""
 _TRADES_OF_OTHERS = (
     EnvironmentEvent.FOREIGN_ORDER,
     EnvironmentEvent.POSITION_CLOSED,
@@ -49,6 +51,8 @@ class _Horizon:
 
     starts: datetime
     ends: datetime
+    ends_at_the_latest: datetime
+    """The end if nothing shortens it."""
     slice: Decimal
 
     def most(self, qty: Decimal, now: datetime) -> Decimal:
@@ -102,7 +106,7 @@ class WorkingInvariants:
         if self._world.config.for_symbol(parent.symbol).order_style is OrderStyle.LADDER and parent.qty < 1:
             self._check_below_one_share(state, parent, child)
         horizon = self._horizon(state, parent)
-        if horizon is None:
+        if horizon is None or child.resent:
             return
         others = [order for order in orders if order.client_order_id != child.client_order_id]
         sent = child.qty + sum((_exposed(order) for order in others), ZERO)
@@ -114,17 +118,20 @@ class WorkingInvariants:
         by_volume = self._by_volume(parent, now - horizon.starts)
         if by_volume is not None and sent > by_volume + horizon.slice:
             raise Violation(f"{child.client_order_id}: {sent} shares are sent, the volume allows {by_volume}")
-        if now >= horizon.ends + _ROUND_TRIP and sent < parent.qty and self._holds_all(parent):
+        if now >= horizon.ends_at_the_latest + _ROUND_TRIP and sent < parent.qty and self._holds_all(parent, horizon):
             raise Violation(f"{child.client_order_id}: only {sent} of {parent.qty} shares after the horizon: {horizon}")
 
-    def _holds_all(self, parent: ParentOrder) -> bool:
+    def _holds_all(self, parent: ParentOrder, horizon: _Horizon) -> bool:
         """Return whether the remainder of a sell can be sold as a whole: no volume, lag or other trade bounds it."""
         world = self._world
         positions = {position["symbol"]: position for position in world.exchange.positions()}
         is_late = (
             world.exchange.account_settings.positions_lag_seconds or world.exchange.account_settings.account_lag_seconds
         )
-        if parent.side is Side.BUY or parent.average_volume is not None or is_late:
+        if parent.side is Side.BUY or is_late:
+            return False
+        by_volume = self._by_volume(parent, horizon.ends - horizon.starts)
+        if by_volume is not None and by_volume < parent.qty:
             return False
         is_disturbed = any(world.event_counts[event] for event in _TRADES_OF_OTHERS)
         held = Decimal(positions[parent.symbol]["qty"]) if parent.symbol in positions else ZERO
@@ -197,10 +204,10 @@ class WorkingInvariants:
             per_second = config.max_participation * parent.average_volume / (SESSION_MINUTES * 60)
             full = max(full, seconds(parent.qty / per_second))
         starts = sent[0]
-        ends = starts + full
+        ends = latest = starts + full
         if parent.code is not None:  # a shortened horizon is remarked; another code hides the remark
             ends = max(starts, min(ends, self._last_rung_at(state, plan, parent.side)))
-        return _Horizon(starts, ends, self._slice(parent, len(plan.items), ends - starts, config))
+        return _Horizon(starts, ends, latest, self._slice(parent, len(plan.items), ends - starts, config))
 
     @staticmethod
     def _slice(parent: ParentOrder, items: int, duration: timedelta, config: ExecutionConfig) -> Decimal:
@@ -263,7 +270,7 @@ class WorkingInvariants:
 def check_explained(item: OrderResult) -> None:
     """Check that an item ends with its quantity, or with a code that explains why not."""
     explanation = item.error_code or item.skip_reason
-    if item.outcome is not Outcome.FILLED and explanation in (None, Code.HORIZON_SHORTENED):
+    if item.outcome is not Outcome.FILLED and explanation in _REMARKS:
         raise Violation(f"{item.symbol} ends as {item.outcome} ({explanation}) with {item.shares} shares")
 
 

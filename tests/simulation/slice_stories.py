@@ -16,7 +16,7 @@ from rebalance_simulation.queue import LEASE_EXPIRY
 from rebalance_simulation.world import World
 from tests.simulation.bug_stories import margin_world
 
-_TEN_DISPLAYED = {"bid": "99.99", "ask": "100.01", "bid_size": 2, "ask_size": 2}
+_TEN_DISPLAYED = {"bid": "99.99", "ask": "100.01", "bid_size": 2, "ask_size": 2, "volume": 10_000_000}
 
 
 def config(style: str = "marketable_limit", **changes: Any) -> ExecutionConfig:
@@ -88,11 +88,17 @@ def large_order_climbs_in_every_slice() -> World:
     return large_sell(config("ladder", max_children=2))
 
 
+def volume_is_small() -> World:
+    """Sell 20 shares where a tenth of the average volume is a share in ten seconds."""
+    return large_sell(config(), quotes={"AAA": _TEN_DISPLAYED | {"volume": 23_400}})
+
+
 SLICE_STORIES: dict[str, Callable[[], World]] = {
     "all slices are due at once": lambda: large_sell(config()),
     "slices start again in every run": run_yields_between_two_slices,
     "a slice is sent again after a kill": run_is_killed_as_it_sends_a_slice,
     "a horizon is shortened without a remark": lambda: large_sell(config(), seconds=60),
+    "the participation limit is ignored": volume_is_small,
     "a large order has the child orders of a small one": large_order_climbs_in_every_slice,
     "an order that keeps filling is overdue": order_fills_in_pieces,
     "an order below one share rests at the near side": order_is_below_one_share,

@@ -27,7 +27,6 @@ from rebalance_executor.domain.strategy import (
     Working,
     Yielding,
     decide,
-    is_between_slices,
     may_start,
     needs_quote,
     settled_at_broker,
@@ -183,7 +182,7 @@ class Executor:
         """Wait for the rate limit first, then read cash and positions, and quotes last: they age fastest."""
         run = self._run
         self._places, self._cash, self._allowances = 0, NOTHING, {}
-        waiting = self._waiting_for_funds() | self._between_slices(parents)
+        waiting = self._waiting_for_funds() | run.between_slices(self._clock.now(), self._config)
         parents = [parent for parent in parents if parent.symbol not in waiting]
         ready = [parent for parent in parents if parent.open_child is None]
         sells = [parent for parent in ready if parent.side is Side.SELL]
@@ -261,16 +260,6 @@ class Executor:
             for symbol, share in shares.items()
             if not share.is_final
             and not may_start(run.parents[symbol], share.amount, context, self._config.for_symbol(symbol))
-        }
-
-    def _between_slices(self, parents: list[ParentOrder]) -> set[str]:
-        """Return the parents whose next slice is not due yet: they need no request and no quote."""
-        contexts = {side: self._context(side, Working()) for side in {parent.side for parent in parents}}
-        config = self._config
-        return {
-            parent.symbol
-            for parent in parents
-            if is_between_slices(parent, contexts[parent.side], config.for_symbol(parent.symbol))
         }
 
     def _divide(self, left: Decimal) -> dict[str, Allowance]:

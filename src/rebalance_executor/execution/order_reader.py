@@ -78,13 +78,18 @@ class OrderReader:
         return {order.client_order_id: order for order in listed}
 
     def _waiting(self) -> list[ParentOrder]:
-        """Return the parents whose next order is not sent yet: a fill may follow the end of their last one."""
+        """Return the parents whose next order is not sent yet: a fill may follow the end of their last one.
+
+        A parent between two slices is not read before the last tick in which nothing of it is due.
+        """
         if self._sender.is_paused:
             return []
+        later = self._run.between_slices(self._clock.now() + seconds(self._config.tick_seconds), self._config)
         return [
             parent
             for parent in self._run.unsettled()
             if parent.remaining > 0
+            and parent.symbol not in later
             and (parent.open_child is None or self._run.outbox.holds(parent.open_child))
             and any(child.order_id is not None for child in parent.children)
         ]

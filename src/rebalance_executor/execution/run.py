@@ -6,13 +6,21 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from rebalance_executor.domain.codes import Code
+from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.controls import Denial
 from rebalance_executor.domain.journal import PlanState
 from rebalance_executor.domain.ladder import WaveSchedule, cross_by
 from rebalance_executor.domain.market import Side
 from rebalance_executor.domain.orders import ParentOrder
 from rebalance_executor.domain.plan import RebalancePlan
-from rebalance_executor.domain.strategy import Concluding, RunMode, Working, Yielding
+from rebalance_executor.domain.strategy import (
+    Concluding,
+    DecisionContext,
+    RunMode,
+    Working,
+    Yielding,
+    is_between_slices,
+)
 from rebalance_executor.execution.deadline import Deadline
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.outbox import Outbox
@@ -128,6 +136,18 @@ class Run:
         """Return the parents without an outcome, of both sides or of one: sells first, by priority and place."""
         open_parents = (p for p in self.parents.values() if p.outcome is None and side in (None, p.side))
         return sorted(open_parents, key=lambda p: (p.side is Side.BUY, p.priority, self._places[p.symbol]))
+
+    def between_slices(self, at: datetime, config: ExecutionConfig) -> set[str]:
+        """Return the parents of which nothing is due at this time: they need no request and no quote."""
+        unsettled = self.unsettled()
+        contexts = {
+            side: DecisionContext(at, schedule=self.wave_schedule(side)) for side in {p.side for p in unsettled}
+        }
+        return {
+            parent.symbol
+            for parent in unsettled
+            if is_between_slices(parent, contexts[parent.side], config.for_symbol(parent.symbol))
+        }
 
     def wave_schedule(self, side: Side) -> WaveSchedule:
         """Return the schedule of this side's orders, which ends before the deadline, the close and the time limit."""
