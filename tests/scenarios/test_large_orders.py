@@ -12,8 +12,8 @@ from rebalance_executor.domain.errors import PlanYielded
 from tests.support.world import HandlerWorld, a_world, buy, exit_of, outcomes, plan, sell
 
 LADDER = {"order_style": "ladder", "slice_minutes": 4}
-QUOTES = {"AAA": {"bid": "99.95", "ask": "100.05"}}
-"""100 shares are displayed at each touch."""
+QUOTES: dict[str, dict[str, object]] = {"AAA": {"bid": "99.95", "ask": "100.05", "volume": 10_000_000}}
+"""100 shares are displayed at each touch; the volume of a day limits nothing."""
 LARGE = plan(buy("AAA", 100_000))
 """1,000 shares at the mid: ten times the display."""
 
@@ -39,7 +39,7 @@ def test_large_order_is_worked_in_slices_over_its_horizon() -> None:
 
 
 def test_large_sell_is_worked_in_slices_and_its_buy_waits_for_proceeds() -> None:
-    quotes = QUOTES | {"BBB": {"bid": "99.95", "ask": "100.05", "bid_size": 1000, "ask_size": 1000}}
+    quotes = QUOTES | {"BBB": {"bid": "99.95", "ask": "100.05", "ask_size": 1000}}
     with a_world(cash="0", positions={"AAA": "1000"}, quotes=quotes, config=LADDER) as world:
         result = world.deliver(plan(exit_of("AAA", 100_000, current_value="100000"), buy("BBB", 50_000)), seconds=900)
 
