@@ -134,8 +134,8 @@ class ExecutionConfig(Limits):
     slice_over_displayed: Multiple | None = Field(
         default=Decimal(5),
         description="Multiple of the shares displayed at the far touch at arrival above which a parent order is worked "
-        "in slices; null never slices for this reason. URGENT never slices. The free feed shows the sizes of IEX alone: "
-        "with it, more orders are large.",
+        "in slices; null never slices for this reason. URGENT never slices. The free feed shows the sizes of IEX "
+        "alone, so that more orders are large with it.",
     )
     slice_over_volume: Share | None = Field(
         default=Decimal("0.01"),
