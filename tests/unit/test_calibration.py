@@ -5,14 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from decimal import Decimal
-from io import StringIO
 from random import Random
-from typing import Any, cast
+from typing import Any
 
 import pytest
-from rich.console import Console
 
-from rebalance_cli.calibration.answers import Scope, calibration
 from rebalance_cli.calibration.estimates import (
     MIN_FILLS,
     MIN_ORDERS,
@@ -25,11 +22,18 @@ from rebalance_cli.calibration.estimates import (
 from rebalance_cli.calibration.estimates import drift as drift_of
 from rebalance_cli.calibration.estimates import hazard as hazard_of
 from rebalance_cli.calibration.observations import LeftOut, Observation, OrderClass, observe
-from rebalance_cli.calibration.proposals import Proposal, Rest, Verdict, expected_cost, expected_seconds, propose
-from rebalance_cli.views.calibration import CLASSES, REASONS, calibration_view
+from rebalance_cli.calibration.proposals import (
+    Proposal,
+    Rest,
+    Verdict,
+    expected_cost,
+    expected_seconds,
+    propose,
+    rests_of,
+)
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.journal import PlanJournal
-from rebalance_executor.domain.market import HALF_CENT, Arrival, BrokerKind
+from rebalance_executor.domain.market import HALF_CENT, Arrival
 from rebalance_executor.domain.orders import ChildOrder, ChildState
 from rebalance_executor.domain.plan import Urgency
 from rebalance_executor.domain.styles import DEFAULT_LADDER, LadderSteps
@@ -310,6 +314,20 @@ def test_expected_cost_of_a_ladder() -> None:
     assert expected_seconds((Rest(0, 1000),), {NEAR: (0.1, 0.0)}) == pytest.approx(10)
 
 
+@pytest.mark.parametrize(
+    ("ticks", "places", "rests"),
+    [
+        (100, ("0.29", "1"), [Rest(0.29, 6)]),  # as a binary fraction it would be below tick 29
+        (1, ("0", "0.1", "0.6", "1"), [Rest(0, 18)]),  # one order that keeps its place
+        (2, ("0.1", "0.3", "0.5", "1"), [Rest(0, 12), Rest(0.5, 6)]),
+        (10, ("1",), []),
+    ],
+)
+def test_ladder_rests_on_ticks(ticks: int, places: tuple[str, ...], rests: list[Rest]) -> None:
+    steps = LadderSteps(spread_fractions=tuple(Decimal(place) for place in places), wait_seconds=Decimal(6))
+    assert list(rests_of(steps, ticks)) == rests
+
+
 def test_better_ladder_is_proposed_with_what_it_saves() -> None:
     """All places fill alike, so that waiting at the near touch is best: NORMAL starts higher and steps up."""
     found = estimated(Market(lambda _: 0.15, ticks=10, places=("0", "0.1", "0.3", "0.5", "1")), plans=100)
@@ -358,40 +376,3 @@ def test_no_ladder_for_what_crosses_at_once(qty: str) -> None:
     found = estimated(Market(lambda _: 0.15, qty=qty), plans=50)
     urgency = Urgency.LOW if qty == "0.5" else Urgency.URGENT
     assert proposal(found, urgency).verdict is Verdict.NOT_APPLICABLE
-
-
-# --- as text ---------------------------------------------------------------------------------------------
-
-
-def shown(market: Market, width: int = 100, config: ExecutionConfig = CONFIG, **drawn: Any) -> str:
-    """Return what the command prints about these journals."""
-    drawn_journals = journals(market, **drawn)
-    scope = Scope("default", BrokerKind.LIVE, "2026-01-01", "2026-01-30", len(drawn_journals), {})
-    answer = calibration(scope, observe(drawn_journals, config), config, Decimal(1), {})
-    console = Console(width=width, file=StringIO())
-    console.print(calibration_view(answer, width))
-    return " ".join(str(cast("StringIO", console.file).getvalue()).split())
-
-
-def test_every_class_and_reason_has_a_text() -> None:
-    assert set(CLASSES) == set(OrderClass)
-    assert set(REASONS) == set(LeftOut)
-
-
-def test_text_says_what_is_missing_and_that_nothing_is_proposed() -> None:
-    text = shown(Market(hazard), plans=2)
-    assert f"2 of {MIN_PLANS} plans" in text
-    assert "Nothing is proposed, and nothing is applied." in text
-    assert "Urgency Ladder" not in text, "no table without a ladder"
-
-
-def test_text_says_why_a_proposal_changes_no_symbol() -> None:
-    own: dict[str, Any] = {f"S{number}": {"ladder": {}} for number in range(5)}
-    waiting_pays = Market(lambda _: 0.15, ticks=10, places=("0", "0.1", "0.3", "0.5", "1"))
-    text = shown(waiting_pays, plans=100, config=ExecutionConfig.model_validate({"per_symbol": own}))
-    assert "propose: the best of" in text
-    assert "or a ladder of its own" in text
-
-
-def test_text_of_no_orders() -> None:
-    assert "no order of these plans rested" in shown(Market(hazard), plans=0)

@@ -130,7 +130,7 @@ def propose(estimate: ClassEstimate, present: LadderSteps, patience: Decimal) ->
 def _candidates(present: LadderSteps, patience: Decimal, ticks: int) -> Iterator[LadderSteps]:
     """Yield the candidates that place orders elsewhere, or for another time, than the present ladder."""
     total = present.wait_seconds * (len(present.spread_fractions) - 1) * patience
-    seen = {_rests(present, ticks)}
+    seen = {rests_of(present, ticks)}
     for pattern in _PATTERNS:
         for part in _PARTS:
             time = total * part / max(1, len(pattern) - 1)
@@ -139,20 +139,20 @@ def _candidates(present: LadderSteps, patience: Decimal, ticks: int) -> Iterator
             if wait < _SHORTEST_WAIT:
                 continue
             steps = LadderSteps(spread_fractions=tuple(Decimal(place) for place in pattern), wait_seconds=wait)
-            rests = _rests(steps, ticks)
+            rests = rests_of(steps, ticks)
             if rests not in seen:
                 seen.add(rests)
                 yield steps
 
 
-def _rests(steps: LadderSteps, ticks: int) -> tuple[Rest, ...]:
+def rests_of(steps: LadderSteps, ticks: int) -> tuple[Rest, ...]:
     """Return where and how long a ladder rests in a spread of this many ticks, before it crosses.
 
     Prices are rounded towards our own side; an order stays where it is while the next rung has the same price.
     """
     rests: list[Rest] = []
     for fraction in steps.spread_fractions[:-1]:
-        place, wait = math.floor(float(fraction) * ticks) / ticks, float(steps.wait_seconds)
+        place, wait = int(fraction * ticks) / ticks, float(steps.wait_seconds)
         if rests and rests[-1].place == place:
             wait += rests.pop().seconds
         rests.append(Rest(place, wait))
@@ -163,7 +163,7 @@ def _missing(steps: LadderSteps, estimate: ClassEstimate) -> str | None:
     """Return what is missing to judge a ladder; None if nothing is."""
     problems = []
     needed: dict[Bucket, float] = {}
-    for rest in _rests(steps, estimate.ticks):
+    for rest in rests_of(steps, estimate.ticks):
         needed[rest.bucket] = max(needed.get(rest.bucket, 0.0), rest.seconds)
     for bucket, seconds in needed.items():
         rung = estimate.rungs.get(bucket)
@@ -180,7 +180,7 @@ def _missing(steps: LadderSteps, estimate: ClassEstimate) -> str | None:
 
 
 def _ladder_cost(steps: LadderSteps, estimate: ClassEstimate) -> LadderCost:
-    rests = _rests(steps, estimate.ticks)
+    rests = rests_of(steps, estimate.ticks)
     cost = _expected(lambda rates: expected_cost(rests, rates), estimate.rungs, Z)
     return LadderCost(steps, cost, expected_seconds(rests, _rates(estimate.rungs)))
 
@@ -190,7 +190,7 @@ def _saving(present: LadderSteps, best: LadderSteps, estimate: ClassEstimate, ca
 
     Both ladders use the same rates, so the interval of their difference is narrower than those of the two costs.
     """
-    now, new = _rests(present, estimate.ticks), _rests(best, estimate.ticks)
+    now, new = rests_of(present, estimate.ticks), rests_of(best, estimate.ticks)
     z = NormalDist().inv_cdf(1 - 0.025 / candidates)
     return _expected(lambda rates: expected_cost(now, rates) - expected_cost(new, rates), estimate.rungs, z)
 
