@@ -160,7 +160,9 @@ class WorkingInvariants:
             is_same = earlier.ask == child.ask if parent.side is Side.BUY else earlier.bid == child.bid
             is_of_this_run = run_started_at is not None and earlier.intended_at >= run_started_at
             was_sent = earlier.attempt < child.attempt and earlier.state is not ChildState.NOT_SENT
-            if was_sent and is_same and is_of_this_run and _was_given_up(earlier):
+            filled_before = sum((c.filled_qty for c in parent.children if c.attempt < earlier.attempt), ZERO)
+            offered_all = earlier.qty + filled_before >= parent.qty  # dollars for the rest may have come since
+            if was_sent and offered_all and is_same and is_of_this_run and _was_given_up(earlier):
                 raise Violation(f"{child.client_order_id} replaces an order below one share at the same touch {touch}")
 
     # --- the end of an item ------------------------------------------------------------------------------
