@@ -287,9 +287,10 @@ def _is_large(parent: ParentOrder, config: ExecutionConfig) -> bool:
 
 
 def _was_given_up(child: ChildOrder) -> bool:
-    """Return whether the program canceled this order, and no fill was reported afterwards."""
+    """Return whether the order ended by the program's cancel, and no fill was reported after its request."""
     canceled_at, filled_at = child.cancel_requested_at, child.fill_seen_at
-    return canceled_at is not None and (filled_at is None or filled_at < canceled_at)
+    is_canceled = child.state is ChildState.CANCELED and canceled_at is not None
+    return is_canceled and (filled_at is None or canceled_at is None or filled_at < canceled_at)
 
 
 def _exposed(order: Order) -> Decimal:
