@@ -8,7 +8,7 @@ from decimal import Decimal
 from functools import cache
 
 from benchmarks.lab.work import STEP_SECONDS, Action, Cancel, Now, Place, in_steps
-from rebalance_executor.domain import strategy
+from rebalance_executor.domain import decisions, strategy
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.ladder import WaveSchedule
 from rebalance_executor.domain.market import Arrival, Quote, Side
@@ -46,16 +46,16 @@ class Ours:
         if self._quote is None or now.step - self._quoted >= self._refresh:
             self._quote, self._quoted = _quote(now), now.step
         decision = strategy.decide(
-            parent, strategy.DecisionContext(at, quote=self._quote, schedule=self._schedule), self._config
+            parent, decisions.DecisionContext(at, quote=self._quote, schedule=self._schedule), self._config
         )
         self._parent = parent
-        if isinstance(decision, strategy.Place):
+        if isinstance(decision, decisions.Place):
             return self._place(parent, decision, at)
         child = parent.open_child
-        if isinstance(decision, strategy.Cancel) and child is not None:
+        if isinstance(decision, decisions.Cancel) and child is not None:
             self._parent = parent.with_child(replace(child, cancel_requested_at=at))
             return Cancel()
-        if parent.outcome is None and isinstance(decision, strategy.Settle):
+        if parent.outcome is None and isinstance(decision, decisions.Settle):
             raise RuntimeError(f"no order of the lab may settle early: {decision}")
         return None
 
@@ -63,7 +63,7 @@ class Ours:
         self._quote = quote = _quote(now)
         return ParentOrder("LAB", Side.BUY, 1, _SHARES * quote.ask, _SHARES, arrival=Arrival.of(Side.BUY, quote))
 
-    def _place(self, parent: ParentOrder, place: strategy.Place, at: datetime) -> Action:
+    def _place(self, parent: ParentOrder, place: decisions.Place, at: datetime) -> Action:
         attempt = len(parent.children) + 1
         child = ChildOrder(
             attempt,

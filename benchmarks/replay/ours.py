@@ -9,7 +9,7 @@ from decimal import Decimal
 from benchmarks.replay.engine import Action, Cancel, Finish, Now, Place, Task
 from benchmarks.replay.fills import Order
 from benchmarks.replay.tape import PRICE_UNIT, Tape
-from rebalance_executor.domain import strategy
+from rebalance_executor.domain import decisions, strategy
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.controls import quote_problem
 from rebalance_executor.domain.ladder import WaveSchedule
@@ -38,7 +38,7 @@ class Ours:
         parent = self._reported(self._parent or self._start(quote), now.order, at)
         problem = quote_problem(quote, self._config, at)
         self._missing_since = None if problem is None else self._missing_since or at
-        context = strategy.DecisionContext(
+        context = decisions.DecisionContext(
             at,
             quote=quote if problem is None else None,
             quote_problem=problem,
@@ -48,13 +48,13 @@ class Ours:
         decision = strategy.decide(parent, context, self._config)
         self._parent = parent
         match decision:
-            case strategy.Place():
+            case decisions.Place():
                 self._parent = parent.with_child(_child(parent, decision, quote, at))
                 return Place(decision.qty, decision.limit_price)
-            case strategy.Cancel() if parent.open_child is not None:
+            case decisions.Cancel() if parent.open_child is not None:
                 self._parent = parent.with_child(replace(parent.open_child, cancel_requested_at=at))
                 return Cancel()
-            case strategy.Settle(outcome, code):
+            case decisions.Settle(outcome, code):
                 return Finish(str(code or outcome))
         return None
 
@@ -134,7 +134,7 @@ class Slices:
         return part if self._started == self._schedule.slices else Decimal(int(part))
 
 
-def _child(parent: ParentOrder, place: strategy.Place, quote: Quote, at: datetime) -> ChildOrder:
+def _child(parent: ParentOrder, place: decisions.Place, quote: Quote, at: datetime) -> ChildOrder:
     attempt = len(parent.children) + 1
     return ChildOrder(
         attempt,

@@ -21,6 +21,7 @@ from rebalance_executor.adapters.dynamodb import journal_actions
 from rebalance_executor.adapters.dynamodb.journal import DynamoJournal
 from rebalance_executor.adapters.dynamodb.table import Table
 from rebalance_executor.domain import controls, strategy
+from rebalance_executor.domain.decisions import Settle
 from rebalance_executor.domain.errors import JournalUnavailable, OrderRejected, OutcomeUnknown
 from rebalance_executor.domain.market import BrokerOrder, OrderRequest, Side
 from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome, ParentOrder
@@ -140,7 +141,7 @@ def _outcome_changed(reported: Outcome, real: Outcome) -> Callable[..., Any]:
 
     def decided(*args: Any) -> Any:
         decision = decide(*args)
-        if isinstance(decision, strategy.Settle) and decision.outcome is real:
+        if isinstance(decision, Settle) and decision.outcome is real:
             return replace(decision, outcome=reported)
         return decision
 

@@ -28,7 +28,6 @@ from rebalance_simulation.world_view import WorldView
 
 _ROUND_TRIP = timedelta(seconds=2)
 """Longest time between a decision and its request or its write, and difference between two readings of the clock."""
-_FEWEST_SLICES = 2
 _REQUESTS_PER_SLICE = 3
 """A submission, a cancel, and the second reading of its end."""
 _RUNS = 2
@@ -161,8 +160,9 @@ class WorkingInvariants:
             is_of_this_run = run_started_at is not None and earlier.intended_at >= run_started_at
             was_sent = earlier.attempt < child.attempt and earlier.state is not ChildState.NOT_SENT
             filled_before = sum((c.filled_qty for c in parent.children if c.attempt < earlier.attempt), ZERO)
-            offered_all = earlier.qty + filled_before >= parent.qty  # dollars for the rest may have come since
-            if was_sent and offered_all and is_same and is_of_this_run and _was_given_up(earlier):
+            # Dollars for the rest may have come since; or the item was reduced to less than a share since.
+            is_repeated = earlier.qty < 1 and earlier.qty + filled_before >= parent.qty
+            if was_sent and is_repeated and is_same and is_of_this_run and _was_given_up(earlier):
                 raise Violation(f"{child.client_order_id} replaces an order below one share at the same touch {touch}")
 
     # --- the end of an item ------------------------------------------------------------------------------
@@ -173,7 +173,8 @@ class WorkingInvariants:
             return
         horizon, now = self._horizon(state, before), self._world.clock.now()
         if after.code == Code.PARTICIPATION_LIMIT:
-            by_volume = None if horizon is None else self._by_volume(after, now - horizon.starts)
+            elapsed = timedelta() if horizon is None else max(timedelta(), now - horizon.starts - _ROUND_TRIP)
+            by_volume = None if horizon is None else self._by_volume(after, elapsed)
             if by_volume is None or by_volume >= after.qty:
                 raise Violation(f"{after.symbol} ends as {after.code}, the volume allows {by_volume} shares")
         config = self._world.config.for_symbol(after.symbol)
@@ -221,7 +222,10 @@ class WorkingInvariants:
         if displayed:
             wanted = (parent.qty / (displayed * config.slice_displayed)).to_integral_value(ROUND_CEILING)
             possible = min(possible, int(wanted))
-        return parent.qty / max(_FEWEST_SLICES, possible)
+        least = Decimal(1)  # an order can be sent for it, also after the price has fallen
+        if parent.side is Side.BUY and parent.arrival is not None:
+            least = max(least, 4 * config.minimum_notional / parent.arrival.mid)
+        return parent.qty / max(1, min(possible, int(parent.qty / least)))
 
     def _last_rung_at(self, state: PlanState, plan: RebalancePlan, side: Side) -> datetime:
         """Return when the last slice is sent at the latest: before two runs, the session or the plan end."""

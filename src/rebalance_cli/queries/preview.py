@@ -17,6 +17,7 @@ from rebalance_executor.adapters.dynamodb.risk_store import DynamoRiskStore
 from rebalance_executor.domain.cash import buy_budget, buy_funds, funds, scale_to_budget
 from rebalance_executor.domain.codes import NO_TRADE_NEEDED, Code
 from rebalance_executor.domain.config import ExecutionConfig
+from rebalance_executor.domain.decisions import DecisionContext, Place, Settle
 from rebalance_executor.domain.errors import PlanExpired
 from rebalance_executor.domain.ladder import cross_by
 from rebalance_executor.domain.market import (
@@ -38,7 +39,7 @@ from rebalance_executor.domain.pricing import far_touch
 from rebalance_executor.domain.result_builder import reaches_request
 from rebalance_executor.domain.risk_state import KillSwitchRecord, RiskState
 from rebalance_executor.domain.slicing import slices_of
-from rebalance_executor.domain.strategy import DecisionContext, Place, Settle, decide
+from rebalance_executor.domain.strategy import decide
 from rebalance_executor.domain.values import cents
 from rebalance_executor.domain.volume import AverageVolume, DailyVolume
 from rebalance_executor.execution.account_access import AccountAccess

@@ -188,7 +188,8 @@ class ExecutionConfig(Limits):
     )
     max_children: Children = Field(
         default=10,
-        description="Child orders per parent order: five rungs, and as many again to follow a moving quote.",
+        description="Child orders in a row of which none fills completely: five rungs, and as many again to follow a "
+        "moving quote.",
     )
     per_symbol: Mapping[Symbol, SymbolOverride] = Field(
         default={},

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import ROUND_FLOOR, Decimal
+from itertools import takewhile
 
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.market import OrderType, Quote, Side
@@ -40,8 +41,8 @@ class WaveSchedule:
     """The same for orders that may be worked in several runs: large ones, and those of the urgency PATIENT."""
     starts: datetime | None = None
     """Time at which the run started; None if that is now."""
-    slices: int = 1
-    """Slices of the parent, each with as many children as another parent has in all."""
+    slices: int | None = None
+    """Slices of a large parent, each with as many children as another parent has in all; None if it is not sliced."""
 
 
 def cross_by(starts: datetime, ends: datetime, *, buys_follow: bool) -> datetime:
@@ -66,8 +67,13 @@ def children_within_rate_limit(parents: int, duration: Decimal, config: Executio
 
 
 def children_left(parent: ParentOrder, schedule: WaveSchedule, config: ExecutionConfig) -> int:
-    """Return how many more children the parent may have."""
-    return config.max_children * schedule.slices - parent.attempts
+    """Return how many more children the parent may have.
+
+    A child that fills completely, as a slice or for a part of the dollars, starts the count again.
+    """
+    climb = takewhile(lambda child: child.state is not ChildState.FILLED, reversed(parent.children))
+    sent = sum(child.state is not ChildState.NOT_SENT for child in climb)
+    return config.max_children * (schedule.slices or 1) - sent
 
 
 def rungs_ahead(
@@ -161,7 +167,7 @@ def is_overdue(
     The time starts again with each fill: an order that keeps filling is not overdue. Nor is a slice, before the time of
     the plan ends.
     """
-    if schedule.slices > 1 and (schedule.plan_cross_by is None or now < schedule.plan_cross_by):
+    if schedule.slices is not None and (schedule.plan_cross_by is None or now < schedule.plan_cross_by):
         return False
     waits = 0 if child.spread_fraction in (None, FAR) else len(rungs_ahead(parent, schedule, now, config))
     bound = config.ladder[schedule.urgency].wait_seconds * waits + config.last_rung_seconds
@@ -201,7 +207,7 @@ def is_exhausted(
         return False
     if not is_overdue(parent, last, schedule, now, config):
         return False  # canceled for a better price, or by the end of a run
-    is_part = parent.side is Side.BUY or schedule.slices > 1
+    is_part = parent.side is Side.BUY or schedule.slices is not None
     if is_part and last.qty - last.filled_qty < parent.remaining:
         return False  # for lack of dollars, or as a slice, it offered only a part
     return last.limit_price is None or _towards(parent.side, last.limit_price, price) <= 0

@@ -12,11 +12,10 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 from rebalance_executor.domain.config import SESSION_MINUTES, ExecutionConfig
 from rebalance_executor.domain.ladder import WaveSchedule, children_within_rate_limit
+from rebalance_executor.domain.market import Side
 from rebalance_executor.domain.orders import ChildOrder, ChildState, ParentOrder
 from rebalance_executor.domain.plan import Urgency
 from rebalance_executor.domain.values import format_decimal, seconds
-
-_FEWEST = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +91,9 @@ def slices_of(parent: ParentOrder, schedule: WaveSchedule, now: datetime, config
         by_volume = per_second * Decimal((until - starts).total_seconds())
         # What is displayed may be taken at any time.
         qty = min(qty, max(by_volume, parent.displayed).to_integral_value(ROUND_FLOOR))
-    return Slices(starts, ends, _number(parent, schedule, duration, config), qty, ends < whole)
+    most = min(int(duration / config.slice_seconds), children_within_rate_limit(schedule.parents, duration, config))
+    number = max(1, min(most, _number(parent, qty, most, config)))
+    return Slices(starts, ends, number, qty, ends < whole)
 
 
 def own_schedule(schedule: WaveSchedule, slices: Slices | None, since: datetime) -> WaveSchedule:
@@ -107,11 +108,11 @@ def own_schedule(schedule: WaveSchedule, slices: Slices | None, since: datetime)
     return schedule
 
 
-def _number(parent: ParentOrder, schedule: WaveSchedule, duration: Decimal, config: ExecutionConfig) -> int:
-    """Return how many slices fit: of about the displayed size, within time and rate limit."""
-    in_time = int(duration / config.slice_seconds)
-    most = min(in_time, children_within_rate_limit(schedule.parents, duration, config))
+def _number(parent: ParentOrder, qty: Decimal, most: int, config: ExecutionConfig) -> int:
+    """Return the number of slices of about the displayed size, each of a share and large enough to be sent."""
     wanted = most
     if parent.displayed > 0:
         wanted = int((parent.qty / (parent.displayed * config.slice_displayed)).to_integral_value(ROUND_CEILING))
-    return max(_FEWEST, min(wanted, most))
+    if parent.side is Side.BUY and parent.arrival is not None:  # the price may fall until a slice is sent
+        wanted = min(wanted, int(qty * parent.arrival.mid / (2 * config.minimum_notional)))
+    return min(wanted, int(qty))

@@ -7,117 +7,35 @@ quantity, and a new child only after the previous one is final at the broker.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from dataclasses import replace
 from decimal import Decimal
 
 from rebalance_executor.domain import ladder
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig
+from rebalance_executor.domain.decisions import (
+    Cancel,
+    Concluding,
+    Decision,
+    DecisionContext,
+    Place,
+    Settle,
+    Wait,
+    Working,
+    Yielding,
+)
 from rebalance_executor.domain.ladder import WaveSchedule
 from rebalance_executor.domain.market import ZERO, OrderType, Quote, Side
 from rebalance_executor.domain.orders import ChildOrder, ChildPhase, Outcome, ParentOrder
 from rebalance_executor.domain.pricing import collar, far_touch, is_inside
 from rebalance_executor.domain.session import is_opening
 from rebalance_executor.domain.sizing import floor_qty
-from rebalance_executor.domain.slicing import Slices, is_large, own_schedule, slices_of
+from rebalance_executor.domain.slicing import is_large, own_schedule, slices_of
 from rebalance_executor.domain.styles import OrderStyle
 from rebalance_executor.domain.values import format_decimal, seconds
 
 _LEAST_PART = Decimal("0.1")
 """Fraction of an item that a child must be for if it is sent before the funds for all of the rest are there."""
-
-# --- modes of a run --------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Working:
-    """The run places, cancels and settles."""
-
-
-@dataclass(frozen=True, slots=True)
-class Concluding:
-    """The run sends nothing new: it cancels open orders and settles every item with this code and message."""
-
-    code: Code
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Yielding:
-    """The run cancels open orders, waits for the confirmations and asks for redelivery."""
-
-    reason: str
-    give_up_at: datetime
-    """Time at which the run stops waiting."""
-
-
-RunMode = Working | Concluding | Yielding
-"""The mode of a run: evaluated once per tick and passed down. A run never returns to an earlier mode."""
-
-
-# --- decisions -------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class DecisionContext:
-    """Everything that a decision depends on, except the parent order and the configuration."""
-
-    now: datetime
-    mode: RunMode = field(default_factory=Working)
-    quote: Quote | None = None
-    """The usable quote; None if there is none."""
-    quote_problem: str | None = None
-    """Reason why ``quote`` is None."""
-    quote_missing_since: datetime | None = None
-    """Time since which there is no usable quote; None while there is one."""
-    funds: Decimal | None = None
-    """Dollars that this buy may still commit; None for sells."""
-    are_funds_final: bool = True
-    """False while proceeds are to come, or other buys hold dollars that they release if they do not need them."""
-    held: Decimal | None = None
-    """Shares that the account holds for this sell; None for buys."""
-    is_shortage_confirmed: bool = True
-    """False while only one reading shows fewer dollars or shares than the journal expects."""
-    schedule: WaveSchedule = field(default_factory=WaveSchedule)
-    """Urgency, time and number of parents, which choose the rungs of the ladder."""
-    slices: Slices | None = None
-    """The slices of a large parent; ``decide`` derives them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """Decision to do nothing in this tick."""
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Decision to send a new child order of this type, quantity (shares) and limit (dollars per share)."""
-
-    type: OrderType
-    qty: Decimal
-    limit_price: Decimal | None
-    spread_fraction: Decimal | None = None
-    """The rung of the ladder, journalled with the child; None for other styles."""
-    note: Code | None = None
-    """What limits the working of the parent, for its result."""
-
-
-@dataclass(frozen=True, slots=True)
-class Cancel:
-    """Decision to request a cancel of the open child."""
-
-
-@dataclass(frozen=True, slots=True)
-class Settle:
-    """Decision to end the parent order with this outcome."""
-
-    outcome: Outcome
-    code: Code | None = None
-    message: str | None = None
-
-
-Decision = Wait | Place | Cancel | Settle
 
 
 def decide(parent: ParentOrder, context: DecisionContext, config: ExecutionConfig) -> Decision:
@@ -164,7 +82,7 @@ def needs_quote(parent: ParentOrder, config: ExecutionConfig) -> bool:
     if last is not None and last.is_open:
         return config.order_style is OrderStyle.LADDER and last.phase is ChildPhase.WORKING
     may_follow = last is None or last.phase not in (ChildPhase.REJECTED, ChildPhase.REPLACED)
-    return may_follow and (parent.attempts < config.max_children or is_large(parent, config))
+    return may_follow and (ladder.children_left(parent, WaveSchedule(), config) > 0 or is_large(parent, config))
 
 
 # --- an open child ---------------------------------------------------------------------------------------
@@ -261,7 +179,7 @@ def settled_at_broker(parent: ParentOrder) -> Settle | None:
 def _next_child(parent: ParentOrder, context: DecisionContext, config: ExecutionConfig) -> Decision:
     if ladder.children_left(parent, context.schedule, config) <= 0:
         return _unfinished(parent, Code.ATTEMPTS_EXHAUSTED, f"{parent.attempts} orders did not fill the item")
-    if context.slices is not None and (step := _without_slice(parent, context.slices, context.now)) is not None:
+    if (step := _without_slice(parent, context, is_sendable=True)) is not None:
         return step
     if not ladder.is_whole(parent.remaining) and is_opening(context.now, seconds(config.opening_wait_seconds)):
         return Wait()
@@ -282,18 +200,31 @@ def _next_child(parent: ParentOrder, context: DecisionContext, config: Execution
     is_ladder = config.order_style is OrderStyle.LADDER
     if is_ladder and ladder.is_exhausted(parent, price, context.schedule, context.now, config):
         return _unfinished(parent, Code.ATTEMPTS_EXHAUSTED, _nothing_more(parent, touch, config))
-    return _sized(parent, place, price, context, config)
+    decision = _sized(parent, place, price, context, config)
+    if isinstance(decision, Place) and decision.qty < ladder.ONE_SHARE and _is_inside_spread(place):
+        place = replace(place, limit_price=touch, spread_fraction=ladder.FAR)  # a part below a share crosses as well
+        return _sized(parent, place, touch, context, config)
+    return decision
 
 
-def _without_slice(parent: ParentOrder, slices: Slices, now: datetime) -> Decision | None:
-    """Return the decision on a parent of which nothing is due; None if something is."""
-    due = slices.due(now) - parent.filled_qty
-    if due > 0:
+def _is_inside_spread(place: Place) -> bool:
+    return place.spread_fraction is not None and place.spread_fraction < ladder.FAR
+
+
+def _without_slice(parent: ParentOrder, context: DecisionContext, *, is_sendable: bool) -> Decision | None:
+    """Return the decision on a large parent of which nothing is due that can be sent; None if something is.
+
+    Its horizon starts with its first child: an order that could not even send one has no next slice.
+    """
+    slices = context.slices
+    if slices is None or (is_sendable and slices.due(context.now) > parent.filled_qty):
         return None
-    if now < slices.ends:
+    if context.now < slices.ends and parent.attempts:
         return Wait()
+    if slices.qty == parent.qty:
+        return None
     text = f"max_participation allows {format_decimal(slices.qty)} of {format_decimal(parent.qty)} shares"
-    return _unfinished(parent, Code.PARTICIPATION_LIMIT, f"{text} in the time of the plan")
+    return _denied(parent, Code.PARTICIPATION_LIMIT, f"{text} in the time of the plan")
 
 
 def _nothing_more(parent: ParentOrder, touch: Decimal, config: ExecutionConfig) -> str:
@@ -310,8 +241,10 @@ def _sized(
     """Return ``place`` with the shares that funds or position allow, counted at ``price``; otherwise the next step."""
     qty = _qty_within_limits(parent, context, price)
     if place.qty < parent.remaining and qty >= place.qty:  # a slice that funds or position allow
-        is_sendable = parent.side is Side.SELL or place.qty * price >= config.minimum_notional
-        return place if is_sendable else Wait()  # it grows with the next slice
+        if parent.side is Side.SELL or place.qty * price >= config.minimum_notional:
+            return place
+        if (step := _without_slice(parent, context, is_sendable=False)) is not None:
+            return step
     if qty < parent.remaining and not context.is_shortage_confirmed:
         return Wait()  # the next reading confirms the shortage, or shows that the first one lagged
     if qty < parent.remaining and not context.are_funds_final:

@@ -14,23 +14,12 @@ from datetime import timedelta
 from decimal import Decimal
 
 from rebalance_executor.domain.cash import Allowance, allowances, child_cost, committed, early_funds, proceeds
+from rebalance_executor.domain.decisions import Cancel, DecisionContext, Place, RunMode, Settle, Working, Yielding
 from rebalance_executor.domain.errors import PlanYielded, RateLimited, Redeliver
 from rebalance_executor.domain.journal import PlanPhase
 from rebalance_executor.domain.market import ZERO, Side
 from rebalance_executor.domain.orders import ChildOrder, ChildPhase, ParentOrder, child_order_id
-from rebalance_executor.domain.strategy import (
-    Cancel,
-    DecisionContext,
-    Place,
-    RunMode,
-    Settle,
-    Working,
-    Yielding,
-    decide,
-    may_start,
-    needs_quote,
-    settled_at_broker,
-)
+from rebalance_executor.domain.strategy import decide, may_start, needs_quote, settled_at_broker
 from rebalance_executor.domain.values import seconds
 from rebalance_executor.execution.account_access import AccountAccess
 from rebalance_executor.execution.cash_gate import pass_gate

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
+from rebalance_executor.domain.decisions import RunMode, Working, Yielding
 from rebalance_executor.domain.market import OrderType, Side
 from rebalance_executor.domain.orders import ChildOrder, ChildPhase, ChildState, ParentOrder
 from rebalance_executor.domain.pricing import collar, far_touch, is_inside
-from rebalance_executor.domain.strategy import RunMode, Working, Yielding
 from rebalance_executor.domain.values import seconds
 from rebalance_executor.execution.account_access import AccountAccess
 from rebalance_executor.execution.events import LogEvent

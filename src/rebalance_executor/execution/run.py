@@ -8,19 +8,13 @@ from datetime import datetime
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.controls import Denial
+from rebalance_executor.domain.decisions import Concluding, DecisionContext, RunMode, Working, Yielding
 from rebalance_executor.domain.journal import PlanState
 from rebalance_executor.domain.ladder import WaveSchedule, cross_by
 from rebalance_executor.domain.market import Side
 from rebalance_executor.domain.orders import ParentOrder
 from rebalance_executor.domain.plan import RebalancePlan
-from rebalance_executor.domain.strategy import (
-    Concluding,
-    DecisionContext,
-    RunMode,
-    Working,
-    Yielding,
-    is_between_slices,
-)
+from rebalance_executor.domain.strategy import is_between_slices
 from rebalance_executor.execution.deadline import Deadline
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.outbox import Outbox

@@ -15,9 +15,10 @@ import pytest
 
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig
+from rebalance_executor.domain.decisions import Concluding, DecisionContext, RunMode, Settle, Working, Yielding
 from rebalance_executor.domain.ladder import WaveSchedule
 from rebalance_executor.domain.orders import ChildOrder, ChildPhase, ChildState
-from rebalance_executor.domain.strategy import Concluding, DecisionContext, RunMode, Settle, Working, Yielding, decide
+from rebalance_executor.domain.strategy import decide
 from tests.support.builders import a_child, a_filled_child, a_parent, a_quote, a_trade, later
 
 CONFIG = ExecutionConfig(max_children=4)

@@ -11,6 +11,7 @@ import pytest
 
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig
+from rebalance_executor.domain.decisions import Cancel, Decision, DecisionContext, Place, Settle, Wait
 from rebalance_executor.domain.ladder import (
     WaveSchedule,
     children_within_rate_limit,
@@ -22,16 +23,7 @@ from rebalance_executor.domain.ladder import (
 from rebalance_executor.domain.market import CENT, OrderType, Quote, Side
 from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome, ParentOrder
 from rebalance_executor.domain.plan import Urgency
-from rebalance_executor.domain.strategy import (
-    Cancel,
-    Decision,
-    DecisionContext,
-    Place,
-    Settle,
-    Wait,
-    decide,
-    needs_quote,
-)
+from rebalance_executor.domain.strategy import decide, needs_quote
 from rebalance_executor.domain.styles import LadderSteps, OrderStyle, SymbolOverride
 from tests.support.builders import BUY, NOW, SELL, a_child, a_parent, a_quote, later
 

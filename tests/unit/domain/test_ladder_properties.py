@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rebalance_executor.domain.config import ExecutionConfig
+from rebalance_executor.domain.decisions import Cancel, DecisionContext, Place, Settle
 from rebalance_executor.domain.ladder import (
     FAR,
     WaveSchedule,
@@ -25,7 +26,7 @@ from rebalance_executor.domain.market import OrderType, Quote, Side
 from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome, ParentOrder
 from rebalance_executor.domain.plan import Urgency
 from rebalance_executor.domain.pricing import collar, far_touch, is_inside, tick
-from rebalance_executor.domain.strategy import Cancel, DecisionContext, Place, Settle, decide
+from rebalance_executor.domain.strategy import decide
 from tests.support.builders import NOW, a_parent, later
 from tests.support.properties import decimals, is_on_tick, property_test, quotes, shares, sides
 

@@ -8,9 +8,10 @@ import pytest
 
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig
+from rebalance_executor.domain.decisions import Decision, DecisionContext, Place, Settle, Wait
 from rebalance_executor.domain.market import OrderType
 from rebalance_executor.domain.orders import ChildState, Outcome, ParentOrder
-from rebalance_executor.domain.strategy import Decision, DecisionContext, Place, Settle, Wait, decide
+from rebalance_executor.domain.strategy import decide
 from tests.support.builders import NOW, a_child, a_filled_child, a_parent, a_quote
 
 CONFIG = ExecutionConfig.model_validate({"order_style": "marketable_limit", "max_children": 3})

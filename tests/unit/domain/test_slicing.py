@@ -10,12 +10,13 @@ import pytest
 
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig
+from rebalance_executor.domain.decisions import Cancel, DecisionContext, Place, Settle, Wait
 from rebalance_executor.domain.ladder import WaveSchedule
 from rebalance_executor.domain.market import Arrival, Side
 from rebalance_executor.domain.orders import ChildState, Outcome, ParentOrder
 from rebalance_executor.domain.plan import Urgency
 from rebalance_executor.domain.slicing import Slices, is_large, needs_volume, slices_of
-from rebalance_executor.domain.strategy import Cancel, DecisionContext, Place, Settle, Wait, decide
+from rebalance_executor.domain.strategy import decide
 from tests.support.builders import BUY, NOW, SELL, a_child, a_filled_child, a_parent, a_quote, later
 
 QUOTE = a_quote("99.99", "100.01")
@@ -177,6 +178,39 @@ def test_order_beyond_the_participation_limit_ends_partly_filled_with_its_reason
     assert "1000 of 2000 shares" in settle.message
 
 
+CHEAP = a_quote("0.60", "0.61")
+
+
+def cheap(*children: Any, volume: str, side: Side = BUY, displayed: str = "2") -> ParentOrder:
+    """Build an order for 4,956 shares of 60 cents."""
+    arrival = replace(Arrival.of(side, CHEAP), displayed=Decimal(displayed))
+    order = parent(*children, qty="4956", side=side, average_volume=Decimal(volume))
+    return replace(order, arrival=arrival)
+
+
+def test_slices_of_cheap_shares_are_large_enough_to_be_sent() -> None:
+    """Seed 20561: the first slice was below the minimum, and its horizon never began."""
+    context = replace(at(), quote=CHEAP)
+    place = decide(cheap(volume="1000000000"), context, CONFIG)
+    assert isinstance(place, Place)
+    assert place.qty * Decimal("0.61") >= 2 * CONFIG.minimum_notional
+
+
+@pytest.mark.parametrize("side", Side)
+def test_order_whose_share_of_the_volume_cannot_be_sent_ends_at_once(side: Side) -> None:
+    order = cheap(volume="1", side=side, displayed="0")
+    decision = decide(order, replace(at(plan_cross_by=later(600)), quote=CHEAP, held=Decimal(4956)), CONFIG)
+    assert isinstance(decision, Settle)
+    assert (decision.outcome, decision.code) == (Outcome.DENIED, Code.PARTICIPATION_LIMIT)
+
+
+def test_filled_slice_starts_the_count_of_children_again_also_when_the_order_is_no_longer_large() -> None:
+    """Seed 33762: the cash gate reduced the order after its second child, and that was the last one allowed."""
+    children = [a_child(ChildState.CANCELED, qty="3"), a_filled_child("3", price="100", attempt=2)]
+    order = parent(*children, qty="9")
+    assert isinstance(decide(order, at(60), CONFIG.model_copy(update={"max_children": 2})), Place)
+
+
 # --- working the slices ----------------------------------------------------------------------------------
 
 
@@ -242,6 +276,16 @@ def test_sliced_buy_needs_the_funds_of_its_slice_only() -> None:
     place = decide(large(), context, CONFIG)
     assert isinstance(place, Place)
     assert place.qty == 100
+
+
+@pytest.mark.parametrize("funds", ["50", "99"])
+def test_part_below_one_share_crosses_at_once(funds: str) -> None:
+    """Dollars for less than a share: the broker fills it itself, at the far touch."""
+    context = replace(at(urgency=Urgency.LOW), funds=Decimal(funds))
+    place = decide(parent(qty="3"), context, CONFIG)
+    assert isinstance(place, Place)
+    assert (place.limit_price, place.spread_fraction) == (Decimal("100.01"), Decimal(1))
+    assert place.qty == (Decimal(funds) / Decimal("100.01")).quantize(Decimal("0.000001"), rounding="ROUND_DOWN")
 
 
 def test_sliced_sell_needs_the_shares_of_its_slice_only() -> None:

@@ -9,9 +9,7 @@ import pytest
 
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig
-from rebalance_executor.domain.market import OrderType, Quote, Side
-from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome, ParentOrder
-from rebalance_executor.domain.strategy import (
+from rebalance_executor.domain.decisions import (
     Cancel,
     Concluding,
     Decision,
@@ -22,9 +20,10 @@ from rebalance_executor.domain.strategy import (
     Wait,
     Working,
     Yielding,
-    decide,
-    needs_quote,
 )
+from rebalance_executor.domain.market import OrderType, Quote, Side
+from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome, ParentOrder
+from rebalance_executor.domain.strategy import decide, needs_quote
 from rebalance_executor.domain.styles import OrderStyle
 from tests.support.builders import BUY, NOW, SELL, a_child, a_filled_child, a_parent, a_quote, a_trade, later
 

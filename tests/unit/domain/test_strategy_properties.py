@@ -11,10 +11,7 @@ from hypothesis import strategies as st
 from rebalance_executor.domain.cash import committed
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig
-from rebalance_executor.domain.market import CENT, HALF_CENT, ZERO, Arrival, OrderType, Quote, Side
-from rebalance_executor.domain.orders import ChildState, Outcome, ParentOrder
-from rebalance_executor.domain.pricing import collar, far_touch
-from rebalance_executor.domain.strategy import (
+from rebalance_executor.domain.decisions import (
     Cancel,
     Concluding,
     DecisionContext,
@@ -23,8 +20,11 @@ from rebalance_executor.domain.strategy import (
     Settle,
     Working,
     Yielding,
-    decide,
 )
+from rebalance_executor.domain.market import CENT, HALF_CENT, ZERO, Arrival, OrderType, Quote, Side
+from rebalance_executor.domain.orders import ChildState, Outcome, ParentOrder
+from rebalance_executor.domain.pricing import collar, far_touch
+from rebalance_executor.domain.strategy import decide
 from rebalance_executor.domain.styles import OrderStyle
 from tests.support.builders import NOW, a_child, a_parent, a_quote, later
 from tests.support.properties import decimals, dollars, is_on_tick, property_test, quotes, shares, sides

@@ -11,7 +11,7 @@ import pytest
 
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.controls import Denial
-from rebalance_executor.domain.strategy import Concluding, RunMode, Working, Yielding
+from rebalance_executor.domain.decisions import Concluding, RunMode, Working, Yielding
 from rebalance_executor.execution.ports import Ports
 from rebalance_executor.execution.run import Run
 from tests.support.builders import NOW, later
