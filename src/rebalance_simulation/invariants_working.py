@@ -225,7 +225,8 @@ class WorkingInvariants:
         least = Decimal(1)  # an order can be sent for it, also after the price has fallen
         if parent.side is Side.BUY and parent.arrival is not None:
             least = max(least, 4 * config.minimum_notional / parent.arrival.mid)
-        return parent.qty / max(1, min(possible, int(parent.qty / least)))
+        # Whole requests and two clocks cost one slice at most.
+        return parent.qty / max(1, min(possible - 1, int(parent.qty / least)))
 
     def _last_rung_at(self, state: PlanState, plan: RebalancePlan, side: Side) -> datetime:
         """Return when the last slice is sent at the latest: before two runs, the session or the plan end."""
