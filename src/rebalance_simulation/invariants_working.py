@@ -55,10 +55,10 @@ class _Horizon:
     slice: Decimal
 
     def most(self, qty: Decimal, now: datetime) -> Decimal:
-        """Return the shares that are due by now in proportion to the time, and one slice."""
+        """Return the shares that are due by now in proportion to the time, one slice, and a share for two clocks."""
         if now + _ROUND_TRIP >= self.ends:
             return qty
-        return min(qty, qty * Decimal((now - self.starts) / (self.ends - self.starts)) + self.slice)
+        return min(qty, qty * Decimal((now - self.starts) / (self.ends - self.starts)) + self.slice + 1)
 
 
 class WorkingInvariants:
