@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import ROUND_CEILING, Decimal
 
@@ -28,6 +28,8 @@ from rebalance_simulation.world_view import WorldView
 
 _ROUND_TRIP = timedelta(seconds=2)
 """Longest time between a decision and its request or its write, and difference between two readings of the clock."""
+_CLOCK_READING = timedelta(seconds=15)
+"""Longest reading of the market clock, by which the close can seem earlier."""
 _REQUESTS_PER_SLICE = 3
 """A submission, a cancel, and the second reading of its end."""
 _RUNS = 2
@@ -171,7 +173,8 @@ class WorkingInvariants:
         """Check the reason for which an item is given up, as it is journalled."""
         if before.outcome is not None or after.outcome is None:
             return
-        horizon, now = self._horizon(state, before), self._world.clock.now()
+        cut = replace(before, qty=after.qty)  # the cash gate may have cut it in the same write
+        horizon, now = self._horizon(state, cut), self._world.clock.now()
         if after.code == Code.PARTICIPATION_LIMIT:
             elapsed = timedelta() if horizon is None else max(timedelta(), now - horizon.starts - _ROUND_TRIP)
             by_volume = None if horizon is None else self._by_volume(after, elapsed)
@@ -181,7 +184,7 @@ class WorkingInvariants:
         is_ladder = config.order_style is OrderStyle.LADDER and after.qty >= 1
         if after.code != Code.ATTEMPTS_EXHAUSTED or not is_ladder:
             return
-        pieces = 1 if horizon is None else int(before.qty / horizon.slice)
+        pieces = 1 if horizon is None else int(after.qty / horizon.slice)
         if before.attempts >= config.max_children * pieces:
             return
         if horizon is not None and now + _ROUND_TRIP < horizon.ends:
@@ -233,7 +236,7 @@ class WorkingInvariants:
         world, started = self._world, state.started_at
         limit = started + seconds(world.config.plan_time_limit_minutes * 60)
         close = world.exchange._lifecycle.sessions.clock(nanoseconds(world.clock.world()))["next_close"]  # noqa: SLF001
-        limit = min(limit, datetime.fromisoformat(str(close)) + world.clock.skew)
+        limit = min(limit, datetime.fromisoformat(str(close)) + world.clock.skew - _CLOCK_READING)
         run_started_at, stop_at = self._run_started_at(state), world.current.stop_at
         if run_started_at is not None and stop_at is not None:
             limit = min(limit, started + _RUNS * (stop_at - run_started_at))
