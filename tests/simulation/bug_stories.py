@@ -110,6 +110,26 @@ def fill_follows_the_second_reading() -> World:
     return world
 
 
+def fill_follows_the_first_reading() -> World:
+    """Fill a part of an order between the first and the second reading of its end; another one follows it."""
+    late = {"fraction": 0.4, "after_seconds": 0.45}
+    ends = {"symbol": "AAA", "nth": 1, "behaviour": "cancel", "after_seconds": 1, "late_fill": late}
+    config = steady_config().model_copy(update={"tick_seconds": Decimal("0.5"), "child_wait_seconds": Decimal(30)})
+    slow = {"symbol": "BBB", "behaviour": "later", "after_seconds": 9}
+    world = margin_world(config=config, fills=[ends, slow])
+    world.deliver(plan("plan-1", [item("AAA", "BUY", 1900), item("BBB", "BUY", 1900)]))
+    return world
+
+
+def two_plans_exceed_the_limit_of_a_day() -> World:
+    """Deliver two plans of which the limit of the day allows one."""
+    config = steady_config().model_copy(update={"max_day_gross_dollars": Decimal(2000)})
+    world = margin_world(config=config)
+    for number, symbol in enumerate(("AAA", "BBB"), 1):
+        world.deliver(plan(f"plan-{number}", [item(symbol, "BUY", 1900)]))
+    return world
+
+
 def orders_are_rejected_within_the_answer() -> World:
     """Reject every order within the answer, where one reject halts the account."""
     config = steady_config().model_copy(update={"max_rejects_in_a_row": 1})
@@ -222,6 +242,8 @@ STORIES: dict[str, Callable[[], World]] = {
     "a lost order is sent again without cover": person_spends_the_cash_of_a_lost_order,
     "a changed own order counts as canceled": own_order_is_resized,
     "late fills are not counted before the result": fill_follows_the_second_reading,
+    "the first reading of a final status counts": fill_follows_the_first_reading,
+    "the daily limit is not checked": two_plans_exceed_the_limit_of_a_day,
     "a rejected order within an answer is not counted": orders_are_rejected_within_the_answer,
     "a yield is recorded as a result": plan_yields,
     "an account that may only reduce sends buys": lambda: operator_sets_the_switch(TradingState.REDUCING),
