@@ -176,7 +176,10 @@ class WorkingInvariants:
         cut = replace(before, qty=after.qty)  # the cash gate may have cut it in the same write
         horizon, now = self._horizon(state, cut), self._world.clock.now()
         if after.code == Code.PARTICIPATION_LIMIT:
-            elapsed = timedelta() if horizon is None else max(timedelta(), now - horizon.starts - _ROUND_TRIP)
+            # An order that was lost, or journalled again to be sent again, does not begin the time.
+            starts = (c.intended_at for c in after.children if c.state is not ChildState.NOT_SENT)
+            ended = after.settled_at or now  # the write may follow much later
+            elapsed = max(timedelta(), ended - next(starts, ended) - _ROUND_TRIP)
             by_volume = None if horizon is None else self._by_volume(after, elapsed)
             if by_volume is None or by_volume >= after.qty:
                 raise Violation(f"{after.symbol} ends as {after.code}, the volume allows {by_volume} shares")

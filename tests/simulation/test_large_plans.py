@@ -51,7 +51,7 @@ def test_plan_of_100_items_with_10_large_ones_keeps_the_rate_limit_and_finishes(
         assert world.deliveries < 3
 
     assert outcomes(world) == {"FILLED": 100}
-    assert world.event_counts[Situation.SLICE] >= 4 * len(LARGE)
+    assert world.event_counts[Situation.SLICE] >= 3 * len(LARGE)
     assert world.event_counts[Situation.JOIN] >= 80
     world.checker.check_end()
 
