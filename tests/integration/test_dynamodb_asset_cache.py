@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,7 +13,7 @@ from rebalance_executor.adapters.dynamodb.asset_cache import DynamoAssetCache
 from rebalance_executor.domain.errors import JournalUnavailable
 from rebalance_executor.domain.market import Asset
 from rebalance_simulation.clock import SimulatedClock
-from tests.support.aws import TABLE, Tampered, dynamodb, execution_table, once
+from tests.support.aws import TABLE, Tampered, once
 from tests.support.builders import NOW
 
 if TYPE_CHECKING:
@@ -24,23 +24,6 @@ TTL = timedelta(hours=12)
 
 def asset(symbol: str, status: str = "active", *, tradable: bool = True, fractionable: bool = True) -> Asset:
     return Asset(symbol, status, tradable=tradable, fractionable=fractionable)
-
-
-@pytest.fixture(scope="module")
-def account() -> Iterator[DynamoDBClient]:
-    with dynamodb() as made:
-        yield made
-
-
-@pytest.fixture
-def client(account: DynamoDBClient) -> Iterator[DynamoDBClient]:
-    with execution_table(account):
-        yield account
-
-
-@pytest.fixture
-def tampered(client: DynamoDBClient) -> Tampered:
-    return Tampered(client)
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -20,7 +20,7 @@ from rebalance_executor.domain.journal import PlanJournal, PlanPhase, PlanStart,
 from rebalance_executor.domain.risk_state import DailyUsage, Reservation, StartedPlan
 from rebalance_executor.execution.ports import Lease
 from rebalance_simulation.clock import SimulatedClock
-from tests.support.aws import REGION, TABLE, Tampered, canceled, client_error, dynamodb, execution_table, once
+from tests.support.aws import REGION, TABLE, Tampered, canceled, client_error, once
 from tests.support.builders import NOW, a_plan
 from tests.support.journalled import ACCOUNT, PLAN_ID, filled_parent, order_result, parent, result, state
 from tests.support.processes import LOOPBACK, free_port
@@ -31,23 +31,6 @@ if TYPE_CHECKING:
 HELD_UNTIL = NOW + timedelta(minutes=10)
 FINISHED = replace(state(), phase=PlanPhase.FINISHED)
 TIMED_OUT = ReadTimeoutError(endpoint_url="http://table")
-
-
-@pytest.fixture(scope="module")
-def account() -> Iterator[DynamoDBClient]:
-    with dynamodb() as made:
-        yield made
-
-
-@pytest.fixture
-def client(account: DynamoDBClient) -> Iterator[DynamoDBClient]:
-    with execution_table(account):
-        yield account
-
-
-@pytest.fixture
-def tampered(client: DynamoDBClient) -> Tampered:
-    return Tampered(client)
 
 
 @pytest.fixture

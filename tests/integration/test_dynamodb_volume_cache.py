@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
@@ -16,7 +15,7 @@ from rebalance_executor.domain.errors import JournalUnavailable
 from rebalance_executor.domain.market import Asset
 from rebalance_executor.domain.volume import AverageVolume
 from rebalance_simulation.clock import SimulatedClock
-from tests.support.aws import TABLE, Tampered, dynamodb, execution_table, once
+from tests.support.aws import TABLE, Tampered, once
 from tests.support.builders import NOW
 
 if TYPE_CHECKING:
@@ -28,23 +27,6 @@ KEY: Any = {"pk": {"S": "VOLUME#AAPL"}, "sk": {"S": "VOLUME"}}
 
 def volume(symbol: str, shares: str = "51861083") -> AverageVolume:
     return AverageVolume(symbol, Decimal(shares), days=20, until=date(2026, 1, 23))
-
-
-@pytest.fixture(scope="module")
-def account() -> Iterator[DynamoDBClient]:
-    with dynamodb() as made:
-        yield made
-
-
-@pytest.fixture
-def client(account: DynamoDBClient) -> Iterator[DynamoDBClient]:
-    with execution_table(account):
-        yield account
-
-
-@pytest.fixture
-def tampered(client: DynamoDBClient) -> Tampered:
-    return Tampered(client)
 
 
 @pytest.fixture

@@ -44,7 +44,7 @@ def calibrate(
         account, last = ctx.account_name(session.account), parse_day(day, ctx.now)
         first = last - timedelta(days=days - 1)
         kind = broker or ctx.settings.broker_kind
-        answer = calibrate_ladders(ctx, account, first, last, kind, Decimal(str(patience)))
+        answer = calibrate_ladders(ctx, account, (first, last), kind, Decimal(str(patience)))
         config = answer.execution_config
         next_step = f"EXECUTION_CONFIG={shlex.quote(json.dumps(config))}" if config is not None else None
         session.answer(answer, calibration_view(answer, session.out.width), next_step)

@@ -15,7 +15,7 @@ from rebalance_executor.domain.market import BrokerKind
 
 
 def calibrate_ladders(
-    ctx: CliContext, account: str, first: date, last: date, broker: BrokerKind, patience: Decimal
+    ctx: CliContext, account: str, days: tuple[date, date], broker: BrokerKind, patience: Decimal
 ) -> Calibration:
     """Return the estimates from the child orders of the plans that started between two days (UTC, inclusive).
 
@@ -26,6 +26,7 @@ def calibrate_ladders(
         JournalContradiction: the stored orders of a plan cannot be read.
         JournalUnavailable: a read failed.
     """
+    first, last = days
     journals = list(load_journals(ctx, account, first, last))
     others = Counter(journal.plan.broker for journal in journals if journal.plan.broker is not broker)
     used = [journal for journal in journals if journal.plan.broker is broker]

@@ -45,6 +45,7 @@ class Volumes:
         text = f"the average daily volume is unknown: {failure or _NO_AVERAGE}"
 
         def with_volume(parent: ParentOrder) -> ParentOrder:
+            """Return the parent with its average volume, or with the code, unless it needs neither."""
             if parent.symbol in known:
                 return replace(parent, average_volume=known[parent.symbol].shares)
             if parent.symbol not in unknown or parent.code is not None:

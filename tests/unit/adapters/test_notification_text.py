@@ -165,9 +165,9 @@ def test_text_lists_totals_times_and_urgent_orders() -> None:
     ],
 )
 def test_fills_without_real_costs_are_marked(broker: BrokerKind, marked: str, line: str) -> None:
-    told = of(Outcome.FILLED).model_copy(update={"broker": broker})
-    assert marked in subject(told)
-    assert f"Money       {line}" in text(told).splitlines()
+    finished = of(Outcome.FILLED).model_copy(update={"broker": broker})
+    assert marked in subject(finished)
+    assert f"Money       {line}" in text(finished).splitlines()
 
 
 def test_subject_replaces_characters_beyond_printable_ascii() -> None:
