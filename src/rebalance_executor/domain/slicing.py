@@ -41,6 +41,10 @@ class Slices:
         part = self.qty * started / self.number
         return self.qty if started == self.number else part.to_integral_value(ROUND_FLOOR)
 
+    def open_qty(self, parent: ParentOrder, now: datetime) -> Decimal:
+        """Return the shares that are due by now and not filled; zero or less if the parent is not behind."""
+        return self.due(now) - parent.filled_qty
+
     def is_left_out(self, parent: ParentOrder, child: ChildOrder, now: datetime) -> bool:
         """Return whether a child from within the horizon, which is over, offers only a part of what remains."""
         return child.intended_at < self.ends <= now and child.qty - child.filled_qty < parent.remaining
@@ -52,7 +56,7 @@ class Slices:
     def _started(self, now: datetime) -> int:
         if now >= self.ends:
             return self.number
-        return min(self.number, 1 + int(self.number * ((now - self.starts) / (self.ends - self.starts))))
+        return min(self.number, 1 + self.number * (now - self.starts) // (self.ends - self.starts))
 
 
 def needs_volume(parent: ParentOrder, config: ExecutionConfig) -> bool:
@@ -86,7 +90,7 @@ def slices_of(parent: ParentOrder, schedule: WaveSchedule, now: datetime, config
     if schedule.plan_cross_by is not None:  # late in a plan, the order has the time of a last rung
         ends = min(whole, max(schedule.plan_cross_by, starts + seconds(config.last_rung_seconds)))
     duration, qty = Decimal((ends - starts).total_seconds()), parent.qty
-    if per_second * Decimal((now - starts).total_seconds()) < qty and per_second:
+    if per_second and per_second * Decimal((now - starts).total_seconds()) < qty:
         until = max(ends, schedule.starts or ends)  # it does not grow within a run: no order follows for every share
         by_volume = per_second * Decimal((until - starts).total_seconds())
         # What is displayed may be taken at any time.

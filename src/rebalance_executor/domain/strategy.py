@@ -144,7 +144,7 @@ def is_between_slices(parent: ParentOrder, context: DecisionContext, config: Exe
     if parent.open_child is not None:
         return False
     slices = slices_of(parent, context.schedule, context.now, config)
-    return slices is not None and slices.due(context.now) <= parent.filled_qty and context.now < slices.ends
+    return slices is not None and slices.open_qty(parent, context.now) <= 0 and context.now < slices.ends
 
 
 def may_start(parent: ParentOrder, dollars: Decimal, context: DecisionContext, config: ExecutionConfig) -> bool:
@@ -156,7 +156,7 @@ def may_start(parent: ParentOrder, dollars: Decimal, context: DecisionContext, c
         return False
     affordable = dollars / parent.arrival.mid
     slices = slices_of(parent, context.schedule, context.now, config)
-    wanted = parent.remaining if slices is None else slices.due(context.now) - parent.filled_qty
+    wanted = parent.remaining if slices is None else slices.open_qty(parent, context.now)
     return affordable >= wanted or _part(parent, affordable, parent.arrival.mid, config) > 0
 
 
@@ -217,7 +217,7 @@ def _without_slice(parent: ParentOrder, context: DecisionContext, *, is_sendable
     Its horizon starts with its first child: an order that could not even send one has no next slice.
     """
     slices = context.slices
-    if slices is None or (is_sendable and slices.due(context.now) > parent.filled_qty):
+    if slices is None or (is_sendable and slices.open_qty(parent, context.now) > 0):
         return None
     if context.now < slices.ends and parent.attempts:
         return Wait()
@@ -272,7 +272,7 @@ def _without_quote(parent: ParentOrder, context: DecisionContext, config: Execut
 def _place(parent: ParentOrder, quote: Quote, context: DecisionContext, config: ExecutionConfig) -> Place:
     """Return type and price of the next child, for all that remains of the parent or of its slices so far."""
     slices = context.slices
-    qty = parent.remaining if slices is None else slices.due(context.now) - parent.filled_qty
+    qty = parent.remaining if slices is None else slices.open_qty(parent, context.now)
     if quote.is_trade:  # a limit, whatever the style: nothing else bounds a price without a quote
         fraction = ladder.FAR if config.order_style is OrderStyle.LADDER else None
         return Place(OrderType.LIMIT, qty, far_touch(parent.side, quote), fraction)
