@@ -180,7 +180,7 @@ class WorkingInvariants:
             starts = (c.intended_at for c in after.children if c.state is not ChildState.NOT_SENT)
             ended = after.settled_at or now  # the write may follow much later
             elapsed = max(timedelta(), ended - next(starts, ended) - _ROUND_TRIP)
-            by_volume = None if horizon is None else self._by_volume(after, elapsed)
+            by_volume = self._by_volume(after, elapsed) if self._is_in_slices(state, cut) else None
             if by_volume is None or by_volume >= after.qty:
                 raise Violation(f"{after.symbol} ends as {after.code}, the volume allows {by_volume} shares")
         config = self._world.config.for_symbol(after.symbol)
@@ -199,12 +199,18 @@ class WorkingInvariants:
 
     # --- horizon -----------------------------------------------------------------------------------------
 
+    def _is_in_slices(self, state: PlanState, parent: ParentOrder) -> bool:
+        """Return whether the order is large, and of an urgency that is sliced."""
+        plan = self._plans.get((state.account, state.plan_id))
+        is_sliced = plan is not None and plan.execution_urgency is not Urgency.URGENT
+        return is_sliced and _is_large(parent, self._world.config.for_symbol(parent.symbol))
+
     def _horizon(self, state: PlanState, parent: ParentOrder) -> _Horizon | None:
         """Return the horizon of a large order of which something was sent; None if it is worked in one piece."""
         plan = self._plans.get((state.account, state.plan_id))
-        config = self._world.config.for_symbol(parent.symbol)
-        if plan is None or plan.execution_urgency is Urgency.URGENT or not _is_large(parent, config):
+        if plan is None or not self._is_in_slices(state, parent):
             return None
+        config = self._world.config.for_symbol(parent.symbol)
         sent = [child.intended_at for child in parent.children if child.state is not ChildState.NOT_SENT]
         if not sent:
             return None
