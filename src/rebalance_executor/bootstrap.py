@@ -105,13 +105,17 @@ def build(
         """Run the daily check before the deadline and return its answer."""
         return _daily_check(settings, config, database, ports, deadline).answer()
 
+    def resume_plans(deadline: Deadline) -> dict[str, Any]:
+        """Finish the plans that are left alone, before the deadline."""
+        return _daily_check(settings, config, database, ports, deadline).resume()
+
     return Service(
         account=settings.account,
         accounts=settings.accounts,
         plans=S3PlanStore(settings.plan_bucket, lambda: clients("s3")),
         delivery_log=DynamoDeliveryLog(database, settings.execution_table, clock),
         idempotency=IdempotencyGate(records, telemetry),
-        queue=SqsPlanQueue(settings.plan_queue_url, lambda: clients("sqs"), lease_margin(config), telemetry),
+        queue=SqsPlanQueue(settings.plan_queue_url, lambda: clients("sqs"), clock, lease_margin(config), telemetry),
         manager=ExecutionManager(ports, config),
         journal=ports.journal,
         clock=clock,
@@ -119,6 +123,7 @@ def build(
         new_run_id=new_run_id,
         check_health=check_health,
         check_day=check_day,
+        resume_plans=resume_plans,
     )
 
 
@@ -178,6 +183,13 @@ def _daily_check(
     settings: Settings, config: ExecutionConfig, database: Any, ports: Ports, deadline: Deadline
 ) -> DailyCheck:
     """Return the daily check with its collaborators. ``database`` is the DynamoDB client."""
+    manager = ExecutionManager(ports, config)
+
+    def finish(account: str) -> bool:
+        """Finish the account's plan if it is left alone, in half of the time: the check itself needs some."""
+        now = ports.clock.now()
+        return manager.finish_left_alone(account, Deadline.after(now, (deadline.at - now) / 2), new_run_id())
+
     return DailyCheck(
         market_clock=lambda: ports.brokers(settings.account, deadline).clock(),
         index=DynamoPlanIndex(database, settings.execution_table, ports.clock),
@@ -185,6 +197,7 @@ def _daily_check(
         clock=ports.clock,
         log=ports.log,
         time_limit=seconds(config.plan_time_limit_minutes * 60),
+        finish=finish,
     )
 
 

@@ -1,6 +1,6 @@
 """The daily check, ``{"watch": true}``: a trading day has a completed plan, and no plan is left unfinished.
 
-Trades nothing.
+It starts no plan. It finishes those that no delivery may finish: after their auctions, or past their time limit.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, timedelta
 from typing import Any, Protocol
 
+from rebalance_executor.domain.errors import AuctionPending, LeaseHeld, RebalanceError
 from rebalance_executor.domain.journal import UnfinishedPlan
 from rebalance_executor.domain.market import MarketClock
 from rebalance_executor.domain.result import ExecutionStatus
@@ -63,6 +64,8 @@ class DailyCheck:
     log: EventLog
     time_limit: timedelta
     """Time that a plan may take (``plan_time_limit_minutes``). Any run after it finishes the plan."""
+    finish: Callable[[str], bool]
+    """Finishes the unfinished plan of an account that is left alone (``ExecutionManager.finish_left_alone``)."""
 
     def answer(self) -> dict[str, Any]:
         """Run the check, log the result and return it.
@@ -78,15 +81,15 @@ class DailyCheck:
         Raises:
             Redeliver: the broker or the index could not be read.
         """
-        unfinished = [plan for listed in self.index.unfinished_plans() if (plan := self._current(listed)) is not None]
-        abandoned = [plan for plan in unfinished if self._is_abandoned(plan)]
+        unfinished, problems = self._finish_plans()
+        abandoned = [plan for plan in unfinished if plan.account in problems]
         for plan in abandoned:
             self.log.emit(
                 LogEvent.DAILY_CHECK_PLAN_UNFINISHED,
                 account=plan.account,
                 plan_id=plan.plan_id,
                 since=plan.started_at,
-                reason="past its time limit, and no run is working on the account",
+                reason=problems[plan.account],
             )
         day = self._check_day()
         plans = {"name": "unfinished plans", "ok": not abandoned, "detail": _detail(unfinished, abandoned)}
@@ -103,6 +106,51 @@ class DailyCheck:
                 for plan in unfinished
             ],
         }
+
+    def resume(self) -> dict[str, Any]:
+        """Finish the plans that wait for no delivery any more; return those that are still unfinished.
+
+        Call it after the auctions. Unlike the daily check, it says nothing about the plans of the day.
+        """
+        unfinished, problems = self._finish_plans()
+        detail = _detail(unfinished, [plan for plan in unfinished if plan.account in problems])
+        return {
+            "healthy": not problems,
+            "checks": [{"name": "unfinished plans", "ok": not problems, "detail": detail}],
+            "unfinished": [
+                {"account": plan.account, "plan_id": plan.plan_id, "since": format_utc(plan.started_at)}
+                for plan in unfinished
+            ],
+        }
+
+    def _finish_plans(self) -> tuple[list[UnfinishedPlan], dict[str, str]]:
+        """Finish the plans that are left alone; return the unfinished ones, and by account what an operator must see.
+
+        Past its time limit, the plan of an account on which no run is working needs an operator if it cannot be
+        finished here.
+        """
+        problems: dict[str, str] = {}
+        unfinished: list[UnfinishedPlan] = []
+        for listed in self.index.unfinished_plans():
+            plan = self.journal.unfinished(listed.account)
+            if plan is not None and not self._is_held(plan):
+                problem = self._finish(plan)
+                plan = self.journal.unfinished(listed.account)
+                if problem is not None and plan is not None and self._is_late(plan):
+                    problems[plan.account] = problem
+            if plan is not None:
+                unfinished.append(plan)
+        return unfinished, problems
+
+    def _finish(self, plan: UnfinishedPlan) -> str | None:
+        """Finish the plan if it is left alone; return why that failed, or None."""
+        try:
+            self.finish(plan.account)
+        except (AuctionPending, LeaseHeld):
+            return None
+        except RebalanceError as error:
+            return f"it could not be finished: {error.code}: {error}"
+        return None
 
     def _check_day(self) -> dict[str, Any]:
         """Check that a plan of the day is completed if the market is open."""
@@ -125,20 +173,15 @@ class DailyCheck:
     def _is_late(self, plan: UnfinishedPlan) -> bool:
         return self.clock.now() - plan.started_at > self.time_limit
 
-    def _current(self, listed: UnfinishedPlan) -> UnfinishedPlan | None:
-        """Return the unfinished plan of a late plan's account as it is now; the index does not show its lease."""
-        return self.journal.unfinished(listed.account) if self._is_late(listed) else listed
-
-    def _is_abandoned(self, plan: UnfinishedPlan) -> bool:
-        """Return whether a plan is past its time limit and no run is working on its account."""
-        is_held = plan.held_until is not None and plan.held_until > self.clock.now()
-        return self._is_late(plan) and not is_held
+    def _is_held(self, plan: UnfinishedPlan) -> bool:
+        """Return whether a run is working on the account."""
+        return plan.held_until is not None and plan.held_until > self.clock.now()
 
 
 def _detail(unfinished: Sequence[UnfinishedPlan], abandoned: Sequence[UnfinishedPlan]) -> str:
     if not unfinished:
         return "no plan is unfinished"
     if not abandoned:
-        return f"{len(unfinished)} within the time limit or being worked on"
+        return f"{len(unfinished)} within the time limit, before an auction or being worked on"
     names = ", ".join(f"{plan.plan_id} of {plan.account} since {format_utc(plan.started_at)}" for plan in abandoned)
-    return f"past the time limit, and no run is working on the account: {names}"
+    return f"past the time limit, and could not be finished: {names}"

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from rebalance_executor import bootstrap
+from rebalance_executor.domain.errors import AuctionPending
 from rebalance_executor.service import Service
 from rebalance_executor.telemetry import Telemetry
 from rebalance_executor.triggers import QueueBatch, read
@@ -20,8 +21,8 @@ def lambda_handler(event: object, context: LambdaContext) -> dict[str, Any]:
     """Execute the plan or plans in ``event``.
 
     Returns:
-        The ``ExecutionResult`` as JSON. For SQS, the partial batch response. For a health request or a daily check,
-        its checks; a daily check also names the unfinished plans.
+        The ``ExecutionResult`` as JSON, or the state of a plan whose orders wait for an auction. For SQS, the partial
+        batch response. For a health request or a daily check, its checks; the latter also names the unfinished plans.
 
     Raises:
         InvalidInput, ConfigurationError: the event can never succeed; the message names the field.
@@ -43,7 +44,10 @@ def handle(
         service = get_service()
         if isinstance(request, QueueBatch):
             return _answer_queue(service, request, context)
-        return service.answer(request, context)
+        try:
+            return service.answer(request, context)
+        except AuctionPending as pending:  # retries within minutes would not help
+            return service.pending(pending)
 
 
 def _answer_queue(service: Service, batch: QueueBatch, context: LambdaContext) -> dict[str, Any]:

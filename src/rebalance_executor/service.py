@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
-from rebalance_executor.domain.errors import ConfigurationError, InvalidInput, UnknownAccount
+from rebalance_executor.domain.errors import AuctionPending, ConfigurationError, InvalidInput, UnknownAccount
 from rebalance_executor.domain.journal import PlanJournal
 from rebalance_executor.domain.plan import RebalancePlan, unknown_fields
+from rebalance_executor.domain.values import format_utc
 from rebalance_executor.execution.deadline import Deadline
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.manager import ExecutionManager
@@ -25,6 +26,7 @@ from rebalance_executor.triggers import (
     PlanVersion,
     QueueMessage,
     Request,
+    ResumeRequest,
     decode,
 )
 
@@ -96,6 +98,8 @@ class Service:
     """Answers a health request: whether each dependency answers."""
     check_day: Callable[[Deadline], dict[str, Any]]
     """Answers a request for the daily check, see ``daily_check``."""
+    resume_plans: Callable[[Deadline], dict[str, Any]]
+    """Answers a request to finish the plans that wait for no delivery any more."""
     accounts: Collection[str] = ()
     """Names of all accounts that plans may name; empty for every account that has credentials."""
 
@@ -111,9 +115,24 @@ class Service:
             return self.check_health(self._deadline(context))
         if isinstance(request, DailyCheckRequest):
             return self.check_day(self._deadline(context))
+        if isinstance(request, ResumeRequest):
+            return self.resume_plans(self._deadline(context))
         if isinstance(request, PlanPointer):
             return self._answer_pointer(request, context)
         return self._execute(request.body, context, None)
+
+    def pending(self, pending: AuctionPending) -> dict[str, Any]:
+        """Log that a plan waits for its auction; return its state as JSON."""
+        plan = self.telemetry.bound_plan
+        self.telemetry.emit(LogEvent.PLAN_AWAITS_AUCTION, reason=str(pending), retry_at=pending.retry_at)
+        return {
+            "status": "in_progress",
+            "plan_id": plan.plan_id if plan is not None else None,
+            "account": (plan.account if plan is not None else None) or self.account,
+            "code": pending.code,
+            "message": str(pending),
+            "retry_at": format_utc(pending.retry_at) if pending.retry_at is not None else None,
+        }
 
     def _answer_pointer(self, pointer: PlanPointer, context: LambdaContext) -> dict[str, Any]:
         """Execute the plan that a pointer names.

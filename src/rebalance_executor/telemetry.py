@@ -171,6 +171,11 @@ class Telemetry:
         self._tracer.put_annotation("plan_id", plan.plan_id)
         self._tracer.put_annotation("correlation_id", plan.correlation_id)
 
+    @property
+    def bound_plan(self) -> RebalancePlan | None:
+        """The plan whose identity is added to every line; None if no plan is bound."""
+        return self._plan
+
     @contextmanager
     def earlier_plan(self, plan: PlanState) -> Iterator[None]:
         """Add this plan's IDs to every line within, instead of those of the bound plan."""

@@ -35,6 +35,11 @@ class HealthRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class ResumeRequest:
+    """A request to finish the plans that wait for no delivery any more, for example after an auction."""
+
+
+@dataclass(frozen=True, slots=True)
 class DailyCheckRequest:
     """A request to check that a plan of the day is completed. It trades nothing."""
 
@@ -120,7 +125,7 @@ class QueueBatch:
     messages: tuple[QueueMessage, ...]
 
 
-Request = HealthRequest | DailyCheckRequest | PlanPointer | PlanDocument
+Request = HealthRequest | DailyCheckRequest | ResumeRequest | PlanPointer | PlanDocument
 
 
 def read(event: object) -> Request | QueueBatch:
@@ -166,6 +171,8 @@ def unwrap(document: object, delivery_id: str | None = None) -> Request:
         return HealthRequest()
     if document.keys() == {"watch"} and document["watch"] is True:
         return DailyCheckRequest()
+    if document.keys() == {"resume"} and document["resume"] is True:
+        return ResumeRequest()
     if "requestPayload" in document and "requestContext" in document:
         failed = _mapping(document["requestContext"], "requestContext").get("requestId")
         return unwrap(_mapping(document["requestPayload"], "requestPayload"), str(failed or delivery_id))

@@ -283,7 +283,7 @@ class World:
             plans=self.plan_store,
             delivery_log=DynamoDeliveryLog(client, _TABLE, self.clock),
             idempotency=IdempotencyGate(records, telemetry),
-            queue=SqsPlanQueue(None, lambda: cast("Any", None), timedelta(0), telemetry),
+            queue=SqsPlanQueue(None, lambda: cast("Any", None), self.clock, timedelta(0), telemetry),
             manager=ExecutionManager(ports, self.config),
             journal=journal,
             clock=self.clock,
@@ -291,6 +291,7 @@ class World:
             new_run_id=self._new_run_id,
             check_health=lambda _: {},
             check_day=lambda *_: {},
+            resume_plans=lambda *_: {},
         )
         return Process(service, telemetry, number)
 

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from rebalance_executor.adapters.sqs import MAX_DELIVERIES, redelivery_delay
-from rebalance_executor.domain.errors import BrokerUnavailable, InvalidInput, PlanYielded
+from rebalance_executor.domain.errors import AuctionPending, BrokerUnavailable, InvalidInput, PlanYielded
 from rebalance_executor.domain.plan import RebalancePlan
+from tests.support.builders import NOW
 from tests.support.world import HandlerWorld, a_world, buy, plan
 
 
@@ -132,4 +133,22 @@ def test_message_after_its_last_delivery_is_visible_at_once(world: HandlerWorld,
     ],
 )
 def test_delay_depends_on_error_and_deliveries(error: Exception, deliveries: int, seconds: int) -> None:
-    assert redelivery_delay(error, deliveries) == timedelta(seconds=seconds)
+    assert redelivery_delay(error, deliveries, NOW) == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    ("minutes", "deliveries", "delay"),
+    [
+        (15, 1, timedelta(minutes=16)),
+        (15, MAX_DELIVERIES - 1, timedelta(minutes=16)),
+        (-5, 2, timedelta(0)),
+        (20 * 60, 1, timedelta(hours=11, minutes=30)),
+        (15, MAX_DELIVERIES, timedelta(0)),
+    ],
+)
+def test_message_of_a_plan_that_waits_for_an_auction_comes_back_after_it(
+    minutes: int, deliveries: int, delay: timedelta
+) -> None:
+    error = AuctionPending.at(NOW + timedelta(minutes=minutes))
+
+    assert redelivery_delay(error, deliveries, NOW) == delay

@@ -12,7 +12,7 @@ from rebalance_executor.adapters.alpaca.broker import AlpacaBroker
 from rebalance_executor.adapters.dynamodb.risk_store import DynamoRiskStore
 from rebalance_executor.domain import controls
 from rebalance_executor.domain.errors import DayChanged, JournalUnavailable, OverfillGuard, PlanYielded
-from rebalance_executor.domain.orders import child_order_prefix
+from rebalance_executor.domain.order_ids import child_order_prefix
 from rebalance_executor.domain.risk_state import NEVER_SET, PROGRAM, DailyUsage, RiskState, TradingState
 from tests.support.builders import NOW
 from tests.support.world import HandlerWorld, Killed, a_world, buy, exit_of, hold, kill, outcomes, plan, sell

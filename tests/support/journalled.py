@@ -8,7 +8,8 @@ from typing import Any
 
 from rebalance_executor.domain.journal import PlanPhase, PlanState
 from rebalance_executor.domain.market import Arrival, BrokerKind, OrderType, Side
-from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome, ParentOrder, child_order_id
+from rebalance_executor.domain.order_ids import child_order_id
+from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome, ParentOrder
 from rebalance_executor.domain.plan import Action
 from rebalance_executor.domain.result import ChildResult, ExecutionResult, ExecutionStatus, OrderResult
 from tests.support.builders import NOW

@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 import pytest
 
 from rebalance_executor.daily_check import DailyCheck, HasStatus
-from rebalance_executor.domain.errors import BrokerUnavailable
+from rebalance_executor.domain.errors import AuctionPending, BrokerUnavailable, PlanYielded
 from rebalance_executor.domain.journal import UnfinishedPlan
 from rebalance_executor.domain.market import MarketClock
 from rebalance_executor.execution.events import LogEvent
@@ -28,6 +28,8 @@ class Plans:
     listed: list[UnfinishedPlan]
     current: dict[str, UnfinishedPlan] = field(default_factory=dict)
     emitted: list[tuple[LogEvent, dict[str, object]]] = field(default_factory=list)
+    problems: dict[str, Exception] = field(default_factory=dict)
+    """Why the plan of an account cannot be finished."""
 
     def plans_of(self, day: date) -> Iterable[HasStatus]:
         return []
@@ -38,12 +40,18 @@ class Plans:
     def unfinished(self, account: str) -> UnfinishedPlan | None:
         return self.current.get(account)
 
+    def finish(self, account: str) -> bool:
+        if account in self.problems:
+            raise self.problems[account]
+        self.current.pop(account, None)
+        return True
+
     def emit(self, event: LogEvent, **fields: object) -> None:
         self.emitted.append((event, fields))
 
 
 def a_check(plans: Plans) -> DailyCheck:
-    return DailyCheck(lambda: CLOSED, plans, plans, SimulatedClock(NOW), plans, LIMIT)
+    return DailyCheck(lambda: CLOSED, plans, plans, SimulatedClock(NOW), plans, LIMIT, plans.finish)
 
 
 def unfinished(account: str, started_at: datetime, held_until: datetime | None = None) -> UnfinishedPlan:
@@ -57,6 +65,7 @@ def lines(plans: Plans) -> list[dict[str, object]]:
 def test_each_abandoned_plan_of_any_day_is_named_with_its_account_and_start() -> None:
     found = [unfinished("main", YESTERDAY), unfinished("growth", NOW - LIMIT - timedelta(seconds=1))]
     plans = Plans(found, {plan.account: plan for plan in found})
+    plans.problems = dict.fromkeys(plans.current, BrokerUnavailable("no answer"))
 
     answer = a_check(plans).answer()
 
@@ -76,7 +85,8 @@ def test_each_abandoned_plan_of_any_day_is_named_with_its_account_and_start() ->
 
 
 def test_plan_within_its_time_limit_is_named_and_no_fault() -> None:
-    plans = Plans([unfinished("main", NOW - LIMIT)])
+    plan = unfinished("main", NOW - LIMIT)
+    plans = Plans([plan], {"main": plan}, problems={"main": PlanYielded("its own delivery continues")})
 
     answer = a_check(plans).answer()
 
@@ -87,6 +97,7 @@ def test_plan_within_its_time_limit_is_named_and_no_fault() -> None:
 @pytest.mark.parametrize(("held_for", "healthy"), [(timedelta(seconds=1), True), (timedelta(0), False)])
 def test_late_plan_is_no_fault_while_a_run_holds_its_account(held_for: timedelta, healthy: bool) -> None:
     plans = Plans([unfinished("main", YESTERDAY)], {"main": unfinished("main", YESTERDAY, NOW + held_for)})
+    plans.problems["main"] = BrokerUnavailable("no answer")
 
     assert a_check(plans).answer()["healthy"] is healthy
 
@@ -99,12 +110,43 @@ def test_plan_that_finished_after_the_index_was_written_is_not_named() -> None:
 
 def test_unfinished_plans_are_logged_although_the_broker_does_not_answer() -> None:
     plan = unfinished("main", YESTERDAY)
-    plans = Plans([plan], {"main": plan})
+    plans = Plans([plan], {"main": plan}, problems={"main": BrokerUnavailable("no answer")})
 
     def fails() -> MarketClock:
         raise BrokerUnavailable("no answer")
 
     with pytest.raises(BrokerUnavailable):
-        DailyCheck(fails, plans, plans, SimulatedClock(NOW), plans, LIMIT).answer()
+        DailyCheck(fails, plans, plans, SimulatedClock(NOW), plans, LIMIT, plans.finish).answer()
 
     assert len(lines(plans)) == 1
+
+
+def test_plan_that_is_left_alone_is_finished_and_not_named() -> None:
+    plan = unfinished("main", YESTERDAY)
+    plans = Plans([plan], {"main": plan})
+
+    answer = a_check(plans).answer()
+
+    assert (answer["healthy"], answer["unfinished"], plans.current) == (True, [], {})
+
+
+def test_late_plan_that_waits_for_its_auction_is_named_and_no_fault() -> None:
+    plan = unfinished("main", NOW - 2 * LIMIT)
+    plans = Plans([plan], {"main": plan}, problems={"main": AuctionPending.at(NOW + timedelta(minutes=3))})
+
+    answer = a_check(plans).answer()
+
+    assert (answer["healthy"], lines(plans)) == (True, [])
+    assert [one["plan_id"] for one in answer["unfinished"]] == ["plan-of-main"]
+
+
+def test_resuming_finishes_plans_and_says_nothing_about_the_day() -> None:
+    left_alone, failing = unfinished("main", YESTERDAY), unfinished("growth", YESTERDAY)
+    plans = Plans([left_alone, failing], {"main": left_alone, "growth": failing})
+    plans.problems["growth"] = BrokerUnavailable("no answer")
+
+    answer = a_check(plans).resume()
+
+    assert answer["healthy"] is False
+    assert [one["account"] for one in answer["unfinished"]] == ["growth"]
+    assert [check["name"] for check in answer["checks"]] == ["unfinished plans"]

@@ -71,5 +71,6 @@ def test_the_schema_of_plans_requires_the_fields_of_the_contract() -> None:
         "total_portfolio_value",
         "total_trade_value",
     }
-    assert set(item["required"]) == set(RebalancePlanItem.model_fields) - {"strategy_id"}
+    optional = {"strategy_id", "execution_style", "limit_price"}
+    assert set(item["required"]) == set(RebalancePlanItem.model_fields) - optional
     assert set(schema["properties"]) == set(RebalancePlan.model_fields)

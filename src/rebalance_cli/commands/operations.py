@@ -28,7 +28,8 @@ from rebalance_executor.domain.errors import (
     UnknownAccount,
 )
 from rebalance_executor.domain.market import BrokerKind
-from rebalance_executor.domain.orders import ORDER_LOOKBACK, child_order_prefix
+from rebalance_executor.domain.order_ids import child_order_prefix
+from rebalance_executor.domain.orders import ORDER_LOOKBACK
 from rebalance_executor.domain.reconciliation import differences, was_sent
 from rebalance_executor.domain.risk_state import AccountBinding, KillSwitchRecord, TradingState, operator_and_reason
 from rebalance_executor.execution.kill_switch import set_by_operator

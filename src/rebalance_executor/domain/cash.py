@@ -118,7 +118,7 @@ def scale_to_budget(
     ordered, left, fitted = list(buys), budget, list[ParentOrder]()
     for _, equals in groupby(sorted(ordered, key=_priority), key=_priority):
         waiting = [buy for buy in equals if buy.outcome is None and buy.arrival is not None]
-        prices = {buy.symbol: _far_touch(buy, quotes.get(buy.symbol)) for buy in waiting}
+        prices = {buy.symbol: _expected_price(buy, quotes.get(buy.symbol), config) for buy in waiting}
         # Shares that are filled count at what they cost, not at the present price.
         left += sum((buy.filled_qty * prices[buy.symbol] - buy.filled_value for buy in waiting), ZERO)
         resized = _fit(waiting, prices, max(ZERO, left), config, now)
@@ -132,8 +132,23 @@ def _priority(parent: ParentOrder) -> int:
     return parent.priority
 
 
+def _expected_price(buy: ParentOrder, quote: Quote | None, config: ExecutionConfig) -> Decimal:
+    """Return the price at which a buy is counted: in an auction the worst one, otherwise the far touch."""
+    touch = _far_touch(buy, quote)
+    return touch if buy.auction is None else _auction_price(buy, touch, config)
+
+
+def _auction_price(buy: ParentOrder, touch: Decimal, config: ExecutionConfig) -> Decimal:
+    """Return the highest price that a buy allows in its auction; a market order has none but the collar."""
+    worst, auction, own = _worst(buy, config), buy.auction, config.for_symbol(buy.symbol)
+    if auction is None or not auction.is_limited:
+        return worst
+    limit = auction.limit_price or touch * (1 + own.limit_on_auction_collar)
+    return min(limit, worst)
+
+
 def _far_touch(buy: ParentOrder, quote: Quote | None) -> Decimal:
-    """Return the price at which a buy is expected to fill; without a usable quote, its arrival ask."""
+    """Return the far touch of a buy; without a usable quote, its arrival ask."""
     if quote is not None and quote.problem is None:
         return far_touch(Side.BUY, quote)
     return buy.arrival.ask if buy.arrival is not None else ZERO
@@ -267,7 +282,7 @@ def _price(
     highest = worst[buy.symbol]
     if config.for_symbol(buy.symbol).order_style is OrderStyle.MARKET:
         return highest
-    return min(highest, _far_touch(buy, quotes.get(buy.symbol)))
+    return min(highest, _expected_price(buy, quotes.get(buy.symbol), config))
 
 
 def committed_by_others(orders: Iterable[BrokerOrder], prefix: str) -> Decimal:

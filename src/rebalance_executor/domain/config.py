@@ -15,6 +15,9 @@ from rebalance_executor.domain.market import Destination, Display
 from rebalance_executor.domain.plan import SizeBy, Symbol
 from rebalance_executor.domain.styles import (
     DEFAULT_LADDER,
+    AuctionFraction,
+    AuctionMinutes,
+    AuctionRemainder,
     Children,
     Collar,
     DisplayQty,
@@ -221,6 +224,38 @@ class ExecutionConfig(Limits):
         le=DAY_SECONDS,
         description="Seconds after which a quote is read again before it prices a child order: 60 of the 200 requests "
         "per minute that market data allows.",
+    )
+
+    # auctions
+    close_cutoff_minutes: AuctionMinutes = Field(
+        default=Decimal(10),
+        description="Minutes before the close from which orders for the closing auction are neither sent nor canceled. "
+        "Alpaca rejects them from 15:50 New York; on half days the minutes count from their close.",
+    )
+    open_cutoff_minutes: AuctionMinutes = Field(
+        default=Decimal(2),
+        description="Minutes before the open from which orders for the opening auction are neither sent nor canceled. "
+        "Alpaca rejects them from 09:28 New York.",
+    )
+    auction_report_minutes: AuctionMinutes = Field(
+        default=Decimal(10),
+        description="Minutes after an auction by which the broker reports what it filled; an order that is still open "
+        "then is canceled.",
+    )
+    auction_fraction: AuctionFraction = Field(
+        default=AuctionFraction.WORK,
+        description="The fraction of a share, which no auction takes: `work` it before the close or after the open, or "
+        "`leave` it.",
+    )
+    auction_remainder: AuctionRemainder = Field(
+        default=AuctionRemainder.LEAVE,
+        description="What an auction does not take or leaves: `leave` it, `work` it before the close or after the "
+        "open, or `carry` it as a plan for the next day.",
+    )
+    limit_on_auction_collar: Collar = Field(
+        default=Decimal("0.01"),
+        description="Fraction of the mid by which the limit of limit_on_close or limit_on_open is worse than it, for "
+        "items without a limit_price.",
     )
 
     # cash and positions

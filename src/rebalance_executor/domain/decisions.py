@@ -8,8 +8,9 @@ from decimal import Decimal
 
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.ladder import WaveSchedule
-from rebalance_executor.domain.market import OrderType, Quote
-from rebalance_executor.domain.orders import Outcome
+from rebalance_executor.domain.market import ZERO, OrderType, Quote, TimeInForce
+from rebalance_executor.domain.orders import Outcome, ParentOrder
+from rebalance_executor.domain.sizing import floor_qty
 from rebalance_executor.domain.slicing import Slices
 
 # --- modes of a run --------------------------------------------------------------------------------------
@@ -66,8 +67,19 @@ class DecisionContext:
     """False while only one reading shows fewer dollars or shares than the journal expects."""
     schedule: WaveSchedule = field(default_factory=WaveSchedule)
     """Urgency, time and number of parents, which choose the rungs of the ladder."""
+    is_before_open: bool = False
+    """True while only orders for the opening auction may be sent."""
     slices: Slices | None = None
     """The slices of a large parent; ``decide`` derives them."""
+
+    def most(self, parent: ParentOrder, price: Decimal) -> Decimal:
+        """Return how many of the remaining shares the funds pay for at ``price``, or the position contains."""
+        most = parent.remaining
+        if self.held is not None:
+            most = min(most, self.held)
+        if self.funds is not None and most * price > self.funds:  # compared before it is divided, which rounds
+            most = max(self.funds, ZERO) / price
+        return most if most == parent.remaining else floor_qty(most, fractionable=parent.fractionable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +96,7 @@ class Place:
     limit_price: Decimal | None
     spread_fraction: Decimal | None = None
     """The rung of the ladder, journalled with the child; None for other styles."""
+    time_in_force: TimeInForce = TimeInForce.DAY
     note: Code | None = None
     """What limits the working of the parent, for its result."""
 

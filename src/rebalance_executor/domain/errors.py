@@ -9,7 +9,11 @@ Every error carries fields for the log in ``context``.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
+
+_AUCTION_REPORT = timedelta(seconds=60)
+"""Time after an auction at which a run reads what it filled; Alpaca has let orders expire 30 seconds after the close.
+"""
 
 
 class RebalanceError(Exception):
@@ -119,9 +123,14 @@ class PublishFailed(RebalanceError):
 
 
 class Redeliver(RebalanceError):
-    """The plan is not finished; deliver it again. Nothing is lost, because the journal has every step."""
+    """The plan is not finished; deliver it again. Nothing is lost, because the journal has every step.
+
+    Attributes:
+        retry_at: the time (UTC) before which another delivery cannot help; None if any may.
+    """
 
     code = "REDELIVER"
+    retry_at: datetime | None = None
 
 
 class LeaseHeld(Redeliver):
@@ -133,10 +142,14 @@ class LeaseHeld(Redeliver):
 class EarlierPlanUnfinished(Redeliver):
     """Another plan of the account is started and not finished, and could not be finished now. This plan did not start.
 
-    ``unfinished_plan_id`` names that plan. Deliver this plan again after it.
+    ``unfinished_plan_id`` names that plan. Deliver this plan again after it, not before ``retry_at`` if that is known.
     """
 
     code = "EARLIER_PLAN_UNFINISHED"
+
+    def __init__(self, message: str, *, retry_at: datetime | None = None, **context: object) -> None:
+        super().__init__(message, **context)
+        self.retry_at = retry_at
 
 
 class Fenced(Redeliver):
@@ -155,6 +168,22 @@ class PlanYielded(Redeliver):
     """The run stopped safely before its deadline. Deliver the plan again; the next run resumes it."""
 
     code = "PLAN_YIELDED"
+
+
+class AuctionPending(PlanYielded):
+    """The plan's orders rest at the broker until an auction. Deliver the plan again at ``retry_at``; no run is needed
+    before.
+    """
+
+    code = "AUCTION_PENDING"
+
+    @classmethod
+    def at(cls, auction: datetime) -> AuctionPending:
+        """Return the error for an auction at this time."""
+        text = f"the orders rest until the auction at {auction.isoformat()}"
+        error = cls(text, retry_at=auction + _AUCTION_REPORT)
+        error.retry_at = auction + _AUCTION_REPORT
+        return error
 
 
 class JournalUnavailable(Redeliver):

@@ -69,9 +69,9 @@ def children_within_rate_limit(parents: int, duration: Decimal, config: Executio
 def children_left(parent: ParentOrder, schedule: WaveSchedule, config: ExecutionConfig) -> int:
     """Return how many more children the parent may have.
 
-    A child that fills completely, as a slice or for a part of the dollars, starts the count again.
+    A child that fills completely, as a slice or for a part of the dollars, starts the count again; so does an auction.
     """
-    climb = takewhile(lambda child: child.state is not ChildState.FILLED, reversed(parent.children))
+    climb = takewhile(lambda child: not _ends_climb(child), reversed(parent.children))
     sent = sum(child.state is not ChildState.NOT_SENT for child in climb)
     return config.max_children * (schedule.slices or 1) - sent
 
@@ -221,10 +221,15 @@ def order_type(spread_fraction: Decimal, config: ExecutionConfig) -> OrderType:
 def last_sent(parent: ParentOrder) -> ChildOrder | None:
     """Return the latest child of this climb that reached the broker or may have reached it.
 
-    A child that filled completely ends its climb: what remains was not offered yet, and starts a new one.
+    A child that filled completely, or was for an auction, ends its climb: what remains starts a new one.
     """
     last = next((child for child in reversed(parent.children) if child.state is not ChildState.NOT_SENT), None)
-    return None if last is None or last.state is ChildState.FILLED else last
+    return None if last is None or _ends_climb(last) else last
+
+
+def _ends_climb(child: ChildOrder) -> bool:
+    """Return whether what remains after this child starts a new climb: it filled, or was for an auction."""
+    return child.state is ChildState.FILLED or child.is_for_auction
 
 
 def is_whole(qty: Decimal) -> bool:

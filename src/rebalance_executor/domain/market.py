@@ -60,6 +60,41 @@ class OrderType(StrEnum):
     LIMIT = "limit"
 
 
+class TimeInForce(StrEnum):
+    """How long an order may be filled. Values as Alpaca spells them."""
+
+    DAY = "day"
+    """Until the close of the session."""
+    OPG = "opg"
+    """In the opening auction only."""
+    CLS = "cls"
+    """In the closing auction only."""
+
+
+class AuctionKind(StrEnum):
+    """The two auctions of a session."""
+
+    OPEN = "open"
+    CLOSE = "close"
+
+
+@dataclass(frozen=True, slots=True)
+class Auction:
+    """The auction that a parent order is for. Times by this program's clock; ``domain.auction`` has the rules."""
+
+    kind: AuctionKind
+    at: datetime
+    """Time at which it takes place."""
+    cutoff: datetime
+    """Time from which its orders are neither sent nor canceled."""
+    reported_by: datetime
+    """Time by which the broker reports what it filled."""
+    is_limited: bool = False
+    """True for a limit, False for a market order."""
+    limit_price: Decimal | None = None
+    """Limit of the plan in dollars per share; None for a limit that follows from the quote."""
+
+
 class Destination(StrEnum):
     """Exchange to which Alpaca's Elite Smart Router can send an order directly."""
 
@@ -282,7 +317,7 @@ class SymbolSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class OrderRequest:
-    """Content of one submission. Prices and quantities are sent as decimal strings; time in force is DAY."""
+    """Content of one submission. Prices and quantities are sent as decimal strings."""
 
     client_order_id: str
     symbol: str
@@ -294,3 +329,4 @@ class OrderRequest:
     """True if the order may also fill before the open; Alpaca accepts only DAY limits for that."""
     display: Display | None = None
     """What its exchange shows of it; None leaves the routing to the broker."""
+    time_in_force: TimeInForce = TimeInForce.DAY

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
-from rebalance_executor.domain.market import ZERO, Arrival, BrokerOrder, Display, OrderRequest, OrderType, Side
+from rebalance_executor.domain.market import (
+    ZERO,
+    Arrival,
+    Auction,
+    BrokerOrder,
+    Display,
+    OrderRequest,
+    OrderType,
+    Side,
+    TimeInForce,
+)
 from rebalance_executor.domain.values import format_decimal
 
 ORDER_LOOKBACK = timedelta(minutes=10)
 """Time before the first submission from which orders are listed: the broker's clock may be behind this program's."""
-
-
-_PREFIX = "rb1-"
 
 
 class Outcome(StrEnum):
@@ -133,6 +139,7 @@ class ChildOrder:
     """True if it may also be filled before the open."""
     display: Display | None = None
     """What its exchange shows of it; None leaves the routing to the broker."""
+    time_in_force: TimeInForce = TimeInForce.DAY
     bid: Decimal | None = None
     """Best bid when it was priced."""
     ask: Decimal | None = None
@@ -160,6 +167,11 @@ class ChildOrder:
         return ChildPhase.PENDING_CANCEL if self.cancel_requested_at is not None else ChildPhase.WORKING
 
     @property
+    def is_for_auction(self) -> bool:
+        """True if it can be filled in an auction only."""
+        return self.time_in_force is not TimeInForce.DAY
+
+    @property
     def is_open(self) -> bool:
         """True while it may still fill, or may still arrive at the broker."""
         return self.state in _OPEN
@@ -172,7 +184,7 @@ class ChildOrder:
     def request(self, symbol: str, side: Side) -> OrderRequest:
         """Return the request of this child. Every submission of a child sends the same request."""
         limit = self.limit_price
-        routing = (self.extended_hours, self.display)
+        routing = (self.extended_hours, self.display, self.time_in_force)
         return OrderRequest(self.client_order_id, symbol, side, self.type, self.qty, limit, *routing)
 
     def to_resend(self, now: datetime) -> ChildOrder:
@@ -296,6 +308,8 @@ class ParentOrder:
     """Dollars per share; None if the broker does not report it."""
     held_before: Decimal | None = None
     """Shares held when the plan started; None if unknown."""
+    auction: Auction | None = None
+    """The auction that it is for; None if it is worked in continuous trading."""
     average_volume: Decimal | None = None
     """Average shares traded per day before the plan; None if unknown, or not needed."""
 
@@ -382,18 +396,3 @@ class ParentOrder:
         if self.outcome is Outcome.UNRESOLVED:
             return replace(self, message=f"{self.message}; {message}" if self.message else message)
         return replace(self, outcome=Outcome.UNRESOLVED, code=code, message=message, settled_at=now)
-
-
-def child_order_prefix(account: str | None = None, plan_id: str = "") -> str:
-    """Return the prefix of the client order IDs of one plan, or of all orders of this program."""
-    if account is None:
-        return _PREFIX
-    return f"{_PREFIX}{hashlib.sha256(f'{account}\x1f{plan_id}'.encode()).hexdigest()[:20]}-"
-
-
-def child_order_id(account: str, plan_id: str, symbol: str, attempt: int) -> str:
-    """Return the client order ID of one child. It depends only on account, plan, symbol and attempt.
-
-    It uses up to 78 of the 128 characters that Alpaca allows. 80 bits of a digest distinguish plans.
-    """
-    return f"{child_order_prefix(account, plan_id)}{symbol}-{attempt}"

@@ -35,6 +35,8 @@ from rebalance_executor.domain.values import DAY_MINUTES, Amount, Count, Name, T
 MAX_ITEMS = 500
 """Limit of items per plan: Alpaca lists 500 orders per page, and 500 orders take 2.5 minutes of its rate limit."""
 
+_MAX_PRICE = Decimal(10_000_000)
+"""Dollars per share: above the price of every US stock."""
 _MAX_DURATION_MINUTES = 366 * DAY_MINUTES
 
 _MAX_METADATA_LEVELS = 50
@@ -100,6 +102,26 @@ class Urgency(StrEnum):
     URGENT = "URGENT"
 
 
+class ExecutionStyle(StrEnum):
+    """When an item is traded."""
+
+    WORK = "work"
+    """In continuous trading, as soon as the plan starts."""
+    MARKET_ON_CLOSE = "market_on_close"
+    """In the closing auction, at its price."""
+    LIMIT_ON_CLOSE = "limit_on_close"
+    """In the closing auction, at its price, if that is within the limit."""
+    MARKET_ON_OPEN = "market_on_open"
+    """In the opening auction, at its price."""
+    LIMIT_ON_OPEN = "limit_on_open"
+    """In the opening auction, at its price, if that is within the limit."""
+
+    @property
+    def has_limit(self) -> bool:
+        """True for the styles that have a limit."""
+        return self in (ExecutionStyle.LIMIT_ON_CLOSE, ExecutionStyle.LIMIT_ON_OPEN)
+
+
 class SizeBy(StrEnum):
     """Field of the items that their dollars follow from."""
 
@@ -137,6 +159,16 @@ class RebalancePlanItem(_Dto):
     current_value: Amount = Field(ge=0, description="Dollars held when the plan was made.")
     priority: Count = Field(ge=1, le=5, description="1 is first.")
     strategy_id: Name | None = Field(default=None, description="Strategy that asked for the trade.")
+    execution_style: ExecutionStyle | None = Field(
+        default=None, description="Style of this item; default: the plan's execution_style."
+    )
+    limit_price: Amount | None = Field(
+        default=None,
+        gt=0,
+        le=_MAX_PRICE,
+        description="Dollars per share; only for limit_on_close and limit_on_open. Default: limit_on_auction_collar "
+        "around the quote.",
+    )
 
     @field_validator("trade_amount")
     @classmethod
@@ -179,6 +211,12 @@ class RebalancePlan(_Dto):
         description="Field that sizes the items: trade_amount, target_value, or target_weight of the account's live "
         "equity; default: the configured size_by.",
     )
+    execution_style: ExecutionStyle = Field(
+        default=ExecutionStyle.WORK,
+        validate_default=True,
+        description="When the items are traded: work (continuous trading), market_on_close, limit_on_close, "
+        "market_on_open or limit_on_open.",
+    )
     strategy_id: Name | None = Field(default=None, description="Strategy that made the plan.")
     estimated_duration_minutes: Count | None = Field(
         default=None, ge=1, le=_MAX_DURATION_MINUTES, description="At most a year; not interpreted."
@@ -203,6 +241,22 @@ class RebalancePlan(_Dto):
         if problem is not None:
             raise ValueError(problem)
         return size_by
+
+    @field_validator("execution_style")
+    @classmethod
+    def _limits_have_a_style(cls, style: ExecutionStyle, info: ValidationInfo) -> ExecutionStyle:
+        for item in info.data.get("items", ()):
+            if item.limit_price is not None and not (item.execution_style or style).has_limit:
+                used = (item.execution_style or style).value
+                raise ValueError(
+                    f"{item.symbol} has a limit_price, which {used} does not use; "
+                    "use limit_on_close or limit_on_open, or leave it out"
+                )
+        return style
+
+    def style_of(self, item: RebalancePlanItem) -> ExecutionStyle:
+        """Return the style of an item: its own, or that of the plan."""
+        return item.execution_style or self.execution_style
 
     @classmethod
     def parse(cls, document: object) -> RebalancePlan:
@@ -250,6 +304,12 @@ class RebalancePlan(_Dto):
         body = self.model_dump(mode="json", exclude={"correlation_id", "causation_id", "metadata", "schema_version"})
         if self.size_by is None:
             del body["size_by"]
+        if self.execution_style is ExecutionStyle.WORK:
+            del body["execution_style"]
+        for item in body["items"]:
+            for name in ("execution_style", "limit_price"):
+                if item[name] is None:
+                    del item[name]
         body["items"] = sorted(body["items"], key=lambda item: item["symbol"])
         return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 

@@ -9,9 +9,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from rebalance_executor.domain.codes import NO_TRADE_NEEDED
-from rebalance_executor.domain.market import ZERO, BrokerKind
+from rebalance_executor.domain.market import ZERO, BrokerKind, TimeInForce
 from rebalance_executor.domain.orders import Outcome
-from rebalance_executor.domain.plan import Action, SizeBy
+from rebalance_executor.domain.plan import Action, ExecutionStyle, SizeBy
 from rebalance_executor.domain.values import Amount, Timestamp, sum_of_cents
 
 
@@ -41,6 +41,7 @@ class ChildResult(_Dto):
     order_id: str | None = Field(description="The broker's ID; null if unknown.")
     status: str = Field(description="The broker's latest status; the program's own state if the broker reported none.")
     type: str
+    time_in_force: TimeInForce = Field(default=TimeInForce.DAY, description="opg or cls for an order in an auction.")
     limit_price: Amount | None
     qty: Amount
     filled_qty: Amount
@@ -96,6 +97,9 @@ class OrderResult(_Dto):
     delay_bps: Amount | None = Field(default=None, description="delay_amount in basis points of the filled dollars.")
     spread_bps: Amount | None = Field(default=None, description="spread_amount in basis points of the filled dollars.")
     residual_bps: Amount | None = Field(default=None, description="slippage_bps less delay_bps and spread_bps.")
+    execution_style: ExecutionStyle = Field(
+        default=ExecutionStyle.WORK, description="Style of the item: its own, or that of the plan."
+    )
     order_type: str | None = None
     order_id: str | None = Field(default=None, description="The broker's ID of the last child order.")
     client_order_id: str | None = Field(default=None, description="Client order ID of the last child order.")

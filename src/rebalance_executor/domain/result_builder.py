@@ -11,7 +11,7 @@ from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.journal import PlanState
 from rebalance_executor.domain.market import ZERO, Side
 from rebalance_executor.domain.orders import ChildOrder, Outcome, ParentOrder
-from rebalance_executor.domain.plan import Action, RebalancePlan, RebalancePlanItem
+from rebalance_executor.domain.plan import Action, ExecutionStyle, RebalancePlan, RebalancePlanItem
 from rebalance_executor.domain.reconciliation import Difference
 from rebalance_executor.domain.result import (
     ChildResult,
@@ -50,7 +50,7 @@ def build_result(
         parents: its parent orders by symbol.
         end: time, tolerance and differences.
     """
-    orders = tuple(_order_result(item, parents.get(item.symbol), end) for item in plan.items)
+    orders = tuple(_order_result(item, parents.get(item.symbol), end, plan.style_of(item)) for item in plan.items)
     traded = sum((abs(order.trade_amount) for order in orders), ZERO)
     traded_parents = [parents[item.symbol] for item in plan.items if item.symbol in parents]
     shortfalls = [shortfall for parent in traded_parents if (shortfall := of_parent(parent)) is not None]
@@ -99,7 +99,9 @@ def plan_status(orders: Sequence[OrderResult], differences: Sequence[Difference]
     return ExecutionStatus.FAILURE
 
 
-def _order_result(item: RebalancePlanItem, parent: ParentOrder | None, end: PlanEnd) -> OrderResult:
+def _order_result(
+    item: RebalancePlanItem, parent: ParentOrder | None, end: PlanEnd, style: ExecutionStyle
+) -> OrderResult:
     if item.action is Action.HOLD:
         return _hold(item, end.at)
     if parent is None:
@@ -127,6 +129,7 @@ def _order_result(item: RebalancePlanItem, parent: ParentOrder | None, end: Plan
         price=_average(parent, filled, value) if priced else None,
         expected_price=mid,
         **_shortfall_fields(of_parent(parent), value),
+        execution_style=style,
         order_type=last.type if last is not None else None,
         order_id=last.order_id if last is not None else None,
         client_order_id=last.client_order_id if last is not None else None,
@@ -189,6 +192,7 @@ def _child_result(child: ChildOrder) -> ChildResult:
         order_id=child.order_id,
         status=child.status or child.state.lower(),
         type=child.type,
+        time_in_force=child.time_in_force,
         limit_price=child.limit_price,
         qty=child.qty,
         filled_qty=child.filled_qty,

@@ -78,7 +78,7 @@ def is_large(parent: ParentOrder, config: ExecutionConfig) -> bool:
 
 def slices_of(parent: ParentOrder, schedule: WaveSchedule, now: datetime, config: ExecutionConfig) -> Slices | None:
     """Return the slices of a large parent; None if it is worked in one piece, as URGENT orders always are."""
-    if schedule.urgency is Urgency.URGENT or not is_large(parent, config):
+    if schedule.urgency is Urgency.URGENT or parent.auction is not None or not is_large(parent, config):
         return None
     sent = (child.intended_at for child in parent.children if child.state is not ChildState.NOT_SENT)
     starts = next(sent, now)

@@ -11,6 +11,8 @@ from dataclasses import replace
 from decimal import Decimal
 
 from rebalance_executor.domain import ladder
+from rebalance_executor.domain.auction import is_bound, is_fraction_over, is_worked_on
+from rebalance_executor.domain.auction_strategy import auction_end, before_continuous, in_auction
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.decisions import (
@@ -24,6 +26,7 @@ from rebalance_executor.domain.decisions import (
     Working,
     Yielding,
 )
+from rebalance_executor.domain.endings import denied, no_funds, no_position, unfinished, without_quote
 from rebalance_executor.domain.ladder import WaveSchedule
 from rebalance_executor.domain.market import ZERO, OrderType, Quote, Side
 from rebalance_executor.domain.orders import ChildOrder, ChildPhase, Outcome, ParentOrder
@@ -50,19 +53,17 @@ def decide(parent: ParentOrder, context: DecisionContext, config: ExecutionConfi
         case ChildOrder(phase=ChildPhase.CLOSED_UNCONFIRMED) as child, _:
             return _await_confirmation(child, context, config)
         case ChildOrder(phase=ChildPhase.PENDING_CANCEL) as child, _:
-            return _await_cancel(child, context, config)
-        case ChildOrder(phase=ChildPhase.WORKING, other_content=None) as child, Working():
-            return _while_working(parent, child, context, config)
-        case ChildOrder(phase=ChildPhase.WORKING), _:  # also one that was changed at the broker
-            return Cancel()
-        case _ if (settled := settled_at_broker(parent)) is not None:
+            return _await_cancel(parent, child, context, config)
+        case ChildOrder(phase=ChildPhase.WORKING) as child, _:
+            return _while_live(parent, child, context, config)
+        case _ if (settled := settled_at_broker(parent, config)) is not None:
             return settled
         case _, Yielding():
             return Wait()  # the next run continues
         case _, Concluding(code, message):
-            return _denied(parent, code, message)
+            return auction_end(parent) or denied(parent, code, message)
         case _:
-            return _next_child(parent, context, config)
+            return before_continuous(parent, context, config) or _next_child(parent, context, config)
 
 
 def _with_slices(parent: ParentOrder, context: DecisionContext, config: ExecutionConfig) -> DecisionContext:
@@ -80,7 +81,7 @@ def needs_quote(parent: ParentOrder, config: ExecutionConfig) -> bool:
     if parent.outcome is not None or parent.remaining <= 0:
         return False
     if last is not None and last.is_open:
-        return config.order_style is OrderStyle.LADDER and last.phase is ChildPhase.WORKING
+        return config.order_style is OrderStyle.LADDER and last.phase is ChildPhase.WORKING and not last.is_for_auction
     may_follow = last is None or last.phase not in (ChildPhase.REJECTED, ChildPhase.REPLACED)
     return may_follow and (ladder.children_left(parent, WaveSchedule(), config) > 0 or is_large(parent, config))
 
@@ -100,8 +101,12 @@ def _await_confirmation(child: ChildOrder, context: DecisionContext, config: Exe
     return Settle(Outcome.UNRESOLVED, Code.FILL_PRICE_MISSING, f"order {child.order_id} is {child.status}; {problem}")
 
 
-def _await_cancel(child: ChildOrder, context: DecisionContext, config: ExecutionConfig) -> Decision:
+def _await_cancel(
+    parent: ParentOrder, child: ChildOrder, context: DecisionContext, config: ExecutionConfig
+) -> Decision:
     since = child.cancel_requested_at or context.now
+    if child.is_for_auction and parent.auction is not None and context.now >= parent.auction.cutoff:
+        since = max(since, parent.auction.reported_by)  # until then the auction decides, and no cancel has an effect
     if context.now - since < seconds(config.cancel_wait_seconds):
         return Wait()
     if child.other_content is not None:
@@ -110,11 +115,21 @@ def _await_cancel(child: ChildOrder, context: DecisionContext, config: Execution
     return Settle(Outcome.UNRESOLVED, Code.CANCEL_UNCONFIRMED, text)
 
 
+def _while_live(parent: ParentOrder, child: ChildOrder, context: DecisionContext, config: ExecutionConfig) -> Decision:
+    if child.is_for_auction:
+        return in_auction(parent, child, context)
+    if not isinstance(context.mode, Working) or child.other_content is not None:  # it was changed at the broker
+        return Cancel()
+    return _while_working(parent, child, context, config)
+
+
 def _while_working(
     parent: ParentOrder, child: ChildOrder, context: DecisionContext, config: ExecutionConfig
 ) -> Decision:
     if parent.exposure > parent.qty:
         return Cancel()  # an earlier child was filled after its end
+    if is_bound(parent, context.now):
+        return Cancel() if is_fraction_over(parent, child, context.now, config) else Wait()
     if config.order_style is OrderStyle.LADDER:
         return Cancel() if _is_superseded(parent, child, context, config) else Wait()
     is_due = context.now - child.latest_send >= seconds(config.child_wait_seconds)
@@ -154,13 +169,16 @@ def may_start(parent: ParentOrder, dollars: Decimal, context: DecisionContext, c
     """
     if parent.arrival is None or dollars <= 0:
         return False
+    if is_bound(parent, context.now):  # one order, for all of it, at the worst price
+        worst = collar(parent.side, parent.arrival, config.for_symbol(parent.symbol).price_collar)
+        return dollars / worst >= parent.remaining
     affordable = dollars / parent.arrival.mid
     slices = slices_of(parent, context.schedule, context.now, config)
     wanted = parent.remaining if slices is None else slices.open_qty(parent, context.now)
     return affordable >= wanted or _part(parent, affordable, parent.arrival.mid, config) > 0
 
 
-def settled_at_broker(parent: ParentOrder) -> Settle | None:
+def settled_at_broker(parent: ParentOrder, config: ExecutionConfig) -> Settle | None:
     """Return the outcome if the broker's reports alone settle the parent: its fills, or how its last child ended."""
     if parent.overfill is not None:
         return Settle(Outcome.UNRESOLVED, Code.OVERFILLED, parent.overfill)
@@ -170,15 +188,18 @@ def settled_at_broker(parent: ParentOrder) -> Settle | None:
         case ChildOrder(phase=ChildPhase.REPLACED) as child:
             text = f"order {child.order_id} was replaced at the broker by another order that is not this plan's"
             return Settle(Outcome.UNRESOLVED, Code.REPLACED_EXTERNALLY, text)
+        case ChildOrder(phase=ChildPhase.REJECTED, is_for_auction=True) if is_worked_on(parent, config):
+            return None
         case ChildOrder(phase=ChildPhase.REJECTED) as child:
             outcome = Outcome.PARTIALLY_FILLED if parent.filled_qty else Outcome.REJECTED
-            return Settle(outcome, Code.REJECTED, child.error_message or "rejected by the broker after acceptance")
+            code = Code.AUCTION_REJECTED if child.is_for_auction else Code.REJECTED
+            return Settle(outcome, code, child.error_message or "rejected by the broker after acceptance")
     return None
 
 
 def _next_child(parent: ParentOrder, context: DecisionContext, config: ExecutionConfig) -> Decision:
     if ladder.children_left(parent, context.schedule, config) <= 0:
-        return _unfinished(parent, Code.ATTEMPTS_EXHAUSTED, f"{parent.attempts} orders did not fill the item")
+        return unfinished(parent, Code.ATTEMPTS_EXHAUSTED, f"{parent.attempts} orders did not fill the item")
     if (step := _without_slice(parent, context, is_sendable=True)) is not None:
         return step
     if not ladder.is_whole(parent.remaining) and is_opening(context.now, seconds(config.opening_wait_seconds)):
@@ -187,19 +208,19 @@ def _next_child(parent: ParentOrder, context: DecisionContext, config: Execution
         return Wait()  # no dollars yet: its price does not matter
     quote = context.quote
     if quote is None or quote.problem is not None or parent.arrival is None:
-        return _without_quote(parent, context, config)
+        return without_quote(parent, context, config)
     worst = collar(parent.side, parent.arrival, config.price_collar)
     touch = far_touch(parent.side, quote)
     if not is_inside(parent.side, touch, worst):
         text = f"the far touch {format_decimal(touch)} is outside the collar {format_decimal(worst)}"
-        return _denied(parent, Code.PRICE_COLLAR, text)
+        return denied(parent, Code.PRICE_COLLAR, text)
     place = _place(parent, quote, context, config)
     if context.slices is not None and context.slices.is_shortened:
         place = replace(place, note=Code.HORIZON_SHORTENED)
     price = place.limit_price or worst
     is_ladder = config.order_style is OrderStyle.LADDER
     if is_ladder and ladder.is_exhausted(parent, price, context.schedule, context.now, config):
-        return _unfinished(parent, Code.ATTEMPTS_EXHAUSTED, _nothing_more(parent, touch, config))
+        return unfinished(parent, Code.ATTEMPTS_EXHAUSTED, _nothing_more(parent, touch, config))
     decision = _sized(parent, place, price, context, config)
     if isinstance(decision, Place) and decision.qty < ladder.ONE_SHARE and _is_inside_spread(place):
         place = replace(place, limit_price=touch, spread_fraction=ladder.FAR)  # a part below a share crosses as well
@@ -224,7 +245,7 @@ def _without_slice(parent: ParentOrder, context: DecisionContext, *, is_sendable
     if slices.qty == parent.qty:
         return None
     text = f"max_participation allows {format_decimal(slices.qty)} of {format_decimal(parent.qty)} shares"
-    return _denied(parent, Code.PARTICIPATION_LIMIT, f"{text} in the time of the plan")
+    return denied(parent, Code.PARTICIPATION_LIMIT, f"{text} in the time of the plan")
 
 
 def _nothing_more(parent: ParentOrder, touch: Decimal, config: ExecutionConfig) -> str:
@@ -239,7 +260,7 @@ def _sized(
     parent: ParentOrder, place: Place, price: Decimal, context: DecisionContext, config: ExecutionConfig
 ) -> Decision:
     """Return ``place`` with the shares that funds or position allow, counted at ``price``; otherwise the next step."""
-    qty = _qty_within_limits(parent, context, price)
+    qty = context.most(parent, price)
     if place.qty < parent.remaining and qty >= place.qty:  # a slice that funds or position allow
         if parent.side is Side.SELL or place.qty * price >= config.minimum_notional:
             return place
@@ -251,22 +272,14 @@ def _sized(
         qty = _part(parent, qty, price, config)
         return replace(place, qty=qty) if qty else Wait()
     if parent.side is Side.SELL:
-        return replace(place, qty=qty) if qty > 0 else _no_position(parent)
+        return replace(place, qty=qty) if qty > 0 else no_position(parent)
     touch = far_touch(parent.side, context.quote) if context.quote is not None else price
     if qty > 0 and qty * (place.limit_price or touch) >= config.minimum_notional:
         return replace(place, qty=qty)
     if qty < parent.remaining:
-        return _no_funds(parent)
+        return no_funds(parent)
     least = format_decimal(config.minimum_notional)
-    return _denied(parent, Code.BELOW_MINIMUM, f"{format_decimal(qty)} shares are below the minimum of ${least}")
-
-
-def _without_quote(parent: ParentOrder, context: DecisionContext, config: ExecutionConfig) -> Decision:
-    missing_since = context.quote_missing_since or context.now
-    if context.now - missing_since < seconds(config.quote_wait_seconds):
-        return Wait()
-    problem = context.quote_problem or (context.quote.problem if context.quote else None) or "no quote"
-    return _denied(parent, Code.QUOTE_UNUSABLE, problem)
+    return denied(parent, Code.BELOW_MINIMUM, f"{format_decimal(qty)} shares are below the minimum of ${least}")
 
 
 def _place(parent: ParentOrder, quote: Quote, context: DecisionContext, config: ExecutionConfig) -> Place:
@@ -289,16 +302,6 @@ def _place(parent: ParentOrder, quote: Quote, context: DecisionContext, config: 
     return Place(OrderType.LIMIT, qty, price, fraction)
 
 
-def _qty_within_limits(parent: ParentOrder, context: DecisionContext, price: Decimal) -> Decimal:
-    """Return how many of the remaining shares the funds pay for at ``price``, or the position contains."""
-    most = parent.remaining
-    if context.held is not None:
-        most = min(most, context.held)
-    if context.funds is not None and most * price > context.funds:  # compared before it is divided, which rounds
-        most = max(context.funds, ZERO) / price
-    return most if most == parent.remaining else floor_qty(most, fractionable=parent.fractionable)
-
-
 def _part(parent: ParentOrder, affordable: Decimal, price: Decimal, config: ExecutionConfig) -> Decimal:
     """Return the shares to order before all funds are there; zero if it is better to wait for them.
 
@@ -310,24 +313,3 @@ def _part(parent: ParentOrder, affordable: Decimal, price: Decimal, config: Exec
     has_children = 2 * (parent.attempts + 1) <= config.max_children
     is_large = qty >= parent.qty * _LEAST_PART and qty * price >= config.minimum_notional
     return qty if has_children and is_large else ZERO
-
-
-def _denied(parent: ParentOrder, code: Code, message: str) -> Settle:
-    """Return DENIED if nothing was ever sent, and an unfinished outcome otherwise."""
-    return _unfinished(parent, code, message) if parent.attempts else Settle(Outcome.DENIED, code, message)
-
-
-def _no_position(parent: ParentOrder) -> Settle:
-    text = "the account holds none of the shares that remain to be sold: they were sold outside this plan"
-    return _denied(parent, Code.NO_POSITION, text)
-
-
-def _no_funds(parent: ParentOrder) -> Settle:
-    text = "the remainder does not fit into cash + proceeds"
-    if parent.attempts:
-        return _unfinished(parent, Code.INSUFFICIENT_CASH, text)
-    return Settle(Outcome.SKIPPED, Code.INSUFFICIENT_CASH, text)
-
-
-def _unfinished(parent: ParentOrder, code: Code, message: str) -> Settle:
-    return Settle(Outcome.PARTIALLY_FILLED if parent.filled_qty else Outcome.UNFILLED, code, message)

@@ -37,21 +37,44 @@ class UnusableQuotePolicy(StrEnum):
     """Price a limit at the last trade, if that is recent enough; the collars still apply."""
 
 
-_AT_THE_CLOSE = frozenset({"market_on_close", "limit_on_close", "moc", "loc", "cls"})
+class AuctionFraction(StrEnum):
+    """Handling of the fraction of a share of an item that is for an auction, which trades whole shares only."""
+
+    WORK = "work"
+    """Work it before the closing auction, or after the opening auction."""
+    LEAVE = "leave"
+    """Trade whole shares only."""
 
 
-def _not_at_the_close(value: object) -> object:
-    if isinstance(value, str) and value.strip().lower().replace("-", "_") in _AT_THE_CLOSE:
+class AuctionRemainder(StrEnum):
+    """Handling of what an auction does not take or leaves."""
+
+    LEAVE = "leave"
+    """End the item with its code."""
+    WORK = "work"
+    """Work it in continuous trading: before the close what the closing auction does not take, after the open what the
+    opening auction did not take or left. What the closing auction leaves ends with its code."""
+    CARRY = "carry"
+    """End the item with its code, and make a plan of the rest for the next trading day."""
+
+
+_AUCTION_WORDS = frozenset(
+    {"market_on_close", "limit_on_close", "market_on_open", "limit_on_open", "moc", "loc", "moo", "loo", "cls", "opg"}
+)
+
+
+def _not_an_auction(value: object) -> object:
+    if isinstance(value, str) and value.strip().lower().replace("-", "_") in _AUCTION_WORDS:
         raise PydanticCustomError(
-            "at_the_close",
-            "orders for the closing auction are not supported: the collar cannot bound their price, and there is no "
-            "second attempt if they do not fill; use ladder, marketable_limit or market",
+            "auction",
+            "is how orders are worked in continuous trading; for an auction, set execution_style in the plan or in its "
+            "item",
         )
     return value
 
 
-Style = Annotated[OrderStyle, BeforeValidator(_not_at_the_close)]
-"""An order style. Orders for the closing auction are invalid; the message explains why."""
+Style = Annotated[OrderStyle, BeforeValidator(_not_an_auction)]
+"""An order style. Auctions are an execution style of the plan; the message of the error says so."""
 
 
 class _Frozen(BaseModel):
@@ -118,6 +141,8 @@ Collar = Annotated[Amount, Field(gt=0, lt=1)]
 Children = Annotated[int, Field(ge=1, le=50)]
 Age = Annotated[Amount, Field(gt=0, le=DAY_SECONDS)]
 Spread = Annotated[Amount, Field(gt=0, lt=2)]
+AuctionMinutes = Annotated[Amount, Field(gt=0, le=60)]
+"""Minutes before or after an auction."""
 
 
 def _known_tick_size(tick_size: Decimal) -> Decimal:

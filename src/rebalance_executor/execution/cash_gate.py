@@ -31,12 +31,14 @@ from rebalance_executor.execution.run import Run
 def pass_gate(run: Run, access: AccountAccess) -> None:
     """Fix funds and budget of the buys and scale them, unless sells are unsettled or their proceeds are awaited.
 
+    Sells in the closing auction are not waited for: no buy of the day can use their proceeds.
+
     The plan's next phase is BUYS; the next write journals it together with the budget.
 
     Raises:
         BrokerUnavailable: the account or the quotes could not be read.
     """
-    if run.state.phase is not PlanPhase.SELLS or run.unsettled(Side.SELL):
+    if run.state.phase is not PlanPhase.SELLS or run.sells_of_gate(access.clock.now()):
         return
     buys, parents = run.unsettled(Side.BUY), run.parents.values()
     if buys:

@@ -56,6 +56,11 @@ class LogEvent(StrEnum):
         "An unfinished plan cannot be finished without an operator; the account's other plans wait for it.",
     )
     PLAN_REDELIVERY_REQUESTED = "plan.redelivery_requested", Severity.WARNING, "Another delivery is asked for."
+    PLAN_AWAITS_AUCTION = (
+        "plan.awaits_auction",
+        Severity.INFO,
+        "The orders of a plan rest at the broker until an auction; no run is needed before.",
+    )
     PLAN_FINISHED = "plan.finished", Severity.INFO, "The result is stored."
     PLAN_UNRESOLVED = "plan.unresolved", Severity.ERROR, "The result is stored; an operator must look."
     PLAN_FAILED = (

@@ -13,12 +13,14 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
+from rebalance_executor.domain.auction import is_bound, is_locked, is_resting, resumes_at, send_by
 from rebalance_executor.domain.cash import Allowance, allowances, child_cost, committed, early_funds, proceeds
 from rebalance_executor.domain.decisions import Cancel, DecisionContext, Place, RunMode, Settle, Working, Yielding
-from rebalance_executor.domain.errors import PlanYielded, RateLimited, Redeliver
+from rebalance_executor.domain.errors import AuctionPending, PlanYielded, RateLimited, Redeliver
 from rebalance_executor.domain.journal import PlanPhase
-from rebalance_executor.domain.market import ZERO, Side
-from rebalance_executor.domain.orders import ChildOrder, ChildPhase, ParentOrder, child_order_id
+from rebalance_executor.domain.market import ZERO, Side, TimeInForce
+from rebalance_executor.domain.order_ids import child_order_id
+from rebalance_executor.domain.orders import ChildOrder, ChildPhase, ParentOrder
 from rebalance_executor.domain.strategy import decide, may_start, needs_quote, settled_at_broker
 from rebalance_executor.domain.values import seconds
 from rebalance_executor.execution.account_access import AccountAccess
@@ -70,6 +72,7 @@ class Executor:
 
         Raises:
             PlanYielded: the run had to stop first; open orders were canceled as far as time allowed.
+            AuctionPending: every open order waits for its auction.
             BrokerUnavailable: a read failed after its retries.
             CredentialsRejected, Fenced, JournalUnavailable: no further order was sent.
             OverfillGuard: a submission would have exceeded its parent; it was not sent.
@@ -93,6 +96,8 @@ class Executor:
             self.save()
             if isinstance(mode, Yielding) and (self._is_withdrawn() or self._clock.now() >= mode.give_up_at):
                 raise PlanYielded(f"{mode.reason}; the next delivery continues with the open items")
+            if not actions.submits and not actions.cancels:
+                self._end_before_auction()
             if not self._sender.send(actions) and run.unsettled():
                 self._sleep()
 
@@ -105,7 +110,8 @@ class Executor:
         withdrawn: list[str] = []
         for parent in list(self._run.parents.values()):
             child = parent.open_child
-            if parent.outcome is None and child is not None and child.phase is ChildPhase.WORKING:
+            is_live = child is not None and child.phase is ChildPhase.WORKING and not is_resting(parent)
+            if parent.outcome is None and child is not None and is_live:
                 self._run.work.update_child(parent.symbol, replace(child, cancel_requested_at=self._clock.now()))
                 withdrawn.append(parent.symbol)
         with suppress(Redeliver):  # an error is already being raised
@@ -125,7 +131,13 @@ class Executor:
             self._run.work.write_to(self._ports.journal, self._run.lease)
 
     def _is_withdrawn(self) -> bool:
-        return not any(parent.open_child for parent in self._run.unsettled())
+        return not any(parent.open_child and not is_resting(parent) for parent in self._run.unsettled())
+
+    def _end_before_auction(self) -> None:
+        """End the run if nothing needs it before an auction: its orders rest at the broker."""
+        at = resumes_at(self._run.parents.values(), self._clock.now())
+        if at is not None:
+            raise AuctionPending.at(at)
 
     # --- decide ------------------------------------------------------------------------------------------
 
@@ -141,7 +153,7 @@ class Executor:
     def _settle_finished(self) -> None:
         """Settle the parents that the broker's reports finish, so that the gate can follow the last sell at once."""
         for parent in self._run.unsettled():
-            settle = settled_at_broker(parent) if parent.open_child is None else None
+            settle = settled_at_broker(parent, self._config) if parent.open_child is None else None
             if settle is not None:
                 self._settle(parent, settle)
 
@@ -160,7 +172,8 @@ class Executor:
         cancel_wait = seconds(self._config.cancel_wait_seconds)
         contexts = {side: self._context(side, mode) for side, mode in modes.items()}
         for parent in parents:
-            if run.outbox.take_cancel_retry(run.work, parent.symbol, self._clock.now(), cancel_wait):
+            may_cancel = not (parent.auction is not None and is_locked(parent.auction, self._clock.now()))
+            if may_cancel and run.outbox.take_cancel_retry(run.work, parent.symbol, self._clock.now(), cancel_wait):
                 actions.cancels.append(parent.symbol)
             else:
                 self._carry_out(parent, self._for_parent(contexts[parent.side], parent), actions)
@@ -202,8 +215,11 @@ class Executor:
         An order at the broker is judged at the time of the look: waits since then show nothing about it.
         """
         problem = self._quotes.problem(parent.symbol)
+        now = self._clock.now()
         context = replace(
             context,
+            mode=self._run.mode_of(parent, context.mode, now),
+            is_before_open=self._run.is_before_open(now),
             now=self._clock.now() if parent.open_child is None else self._reader.started_at,
             quote=self._quotes.latest.get(parent.symbol) if problem is None else None,
             quote_problem=problem,
@@ -215,6 +231,8 @@ class Executor:
             held = self._holdings.shares(parent)
             return replace(context, held=held.amount, is_shortage_confirmed=held.is_confirmed)
         allowance = self._allowances.get(parent.symbol, Allowance(ZERO, is_final=False))
+        if is_bound(parent, now) and parent.symbol in self._allowances:
+            allowance = replace(allowance, is_final=not self._run.awaits_more_funds(parent, now))
         return replace(
             context,
             funds=min(allowance.amount, self._cash.amount),
@@ -248,8 +266,13 @@ class Executor:
             symbol
             for symbol, share in shares.items()
             if not share.is_final
+            and self._awaits_funds(run.parents[symbol])
             and not may_start(run.parents[symbol], share.amount, context, self._config.for_symbol(symbol))
         }
+
+    def _awaits_funds(self, parent: ParentOrder) -> bool:
+        now = self._clock.now()
+        return not is_bound(parent, now) or self._run.awaits_more_funds(parent, now)
 
     def _divide(self, left: Decimal) -> dict[str, Allowance]:
         """Return the share of each buy in ``left`` dollars."""
@@ -295,15 +318,17 @@ class Executor:
             spread_fraction=place.spread_fraction,
             bid=quote.bid if quote is not None else None,
             ask=quote.ask if quote is not None else None,
-            extended_hours=run.is_before_open(now),
+            extended_hours=run.is_extended_hours(now) and place.time_in_force is TimeInForce.DAY,
             display=self._config.for_symbol(parent.symbol).display_of(place.qty, place.limit_price),
+            time_in_force=place.time_in_force,
         )
         run.work.update_child(parent.symbol, child)
         if place.note is not None and parent.code is None:
             run.work.update_parent(replace(run.parents[parent.symbol], code=place.note))
         quoted_at = self._quotes.read_at(parent.symbol) or now
         priced_until = quoted_at + seconds(self._config.quote_refresh_seconds) + ROUND_TRIP
-        run.outbox.unsent[child.client_order_id] = min(priced_until, self._holdings.covers_until(parent))
+        covered_until = min(priced_until, self._holdings.covers_until(parent))
+        run.outbox.unsent[child.client_order_id] = send_by(parent, child, covered_until)
         self._log.emit(LogEvent.ORDER_INTENDED, symbol=parent.symbol, side=parent.side, **child_fields(child))
         if quote is not None and quote.is_trade:
             self._log.emit(

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
+from rebalance_executor.domain.auction import is_sendable, send_by
 from rebalance_executor.domain.decisions import RunMode, Working, Yielding
 from rebalance_executor.domain.market import OrderType, Side
 from rebalance_executor.domain.orders import ChildOrder, ChildPhase, ChildState, ParentOrder
@@ -49,9 +50,10 @@ class LostOrders:
             if child.phase is ChildPhase.RESEND_REJECTED:
                 if not may_still_arrive:
                     work.update_child(symbol, replace(child, state=ChildState.REJECTED, closed_at=answered_at))
-            elif isinstance(mode, Working) and self._is_covered(parent, child):
+            elif isinstance(mode, Working) and self._is_covered(parent, child, answered_at):
                 work.update_child(symbol, child.to_resend(answered_at))
-                self._run.outbox.unsent[child.client_order_id] = self._holdings.covers_until(parent)
+                covered_until = self._holdings.covers_until(parent)
+                self._run.outbox.unsent[child.client_order_id] = send_by(parent, child, covered_until)
                 self._log.emit(LogEvent.ORDER_RESENT, symbol=symbol, client_order_id=child.client_order_id)
             elif not isinstance(mode, Yielding) and not may_still_arrive:
                 work.update_child(symbol, replace(child, state=ChildState.NOT_SENT))
@@ -64,9 +66,9 @@ class LostOrders:
         if len(sells) < len(lost):
             self._holdings.read_account(self._run.parents.values())
 
-    def _is_covered(self, parent: ParentOrder, child: ChildOrder) -> bool:
+    def _is_covered(self, parent: ParentOrder, child: ChildOrder, now: datetime) -> bool:
         """Return whether the account still has the cash or the shares for a child that must be sent again unchanged."""
-        if parent.exposure > parent.qty:  # after a late fill
+        if parent.exposure > parent.qty or not is_sendable(parent, child, now):  # a late fill, or the cut-off
             return False
         if child.type is OrderType.MARKET and not self._is_inside_collar(parent):
             return False  # nothing else bounds its price

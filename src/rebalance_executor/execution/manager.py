@@ -13,9 +13,11 @@ from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
 
+from rebalance_executor.domain.auction import is_for_opening, is_left_alone, resumes_at
 from rebalance_executor.domain.cash import proceeds
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.errors import (
+    AuctionPending,
     EarlierPlanUnfinished,
     Fenced,
     JournalContradiction,
@@ -28,6 +30,7 @@ from rebalance_executor.domain.errors import (
     Redeliver,
 )
 from rebalance_executor.domain.journal import PlanJournal, PlanPhase, RunEnd
+from rebalance_executor.domain.market import Side
 from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.domain.plan_controls import check_fresh, runs_denial, trading_day_denial
 from rebalance_executor.domain.reconciliation import Difference
@@ -49,6 +52,8 @@ _LEASE_POLL_INTERVAL = timedelta(seconds=5)
 """Time between two attempts to acquire a lease that another run holds."""
 _SHORTEST_RUN = timedelta(seconds=3)
 """Time until the deadline that a run needs to start its own plan after it finished an earlier one."""
+_RECENT = timedelta(seconds=5)
+"""Age of a reading of the kill switch that is recent enough for orders that rest."""
 _LEASE_RESERVE = timedelta(seconds=2)
 """Reserve in ``lease_margin``, in addition to the time of the longest request."""
 
@@ -140,23 +145,61 @@ class ExecutionManager:
         plan_id = lease.unfinished_plan_id or ""
         self._ports.log.emit(LogEvent.PLAN_EARLIER_RESUMED, unfinished_plan_id=plan_id)
         try:
-            if lease.has_result:
-                self._publish_earlier(lease, plan_id)
-                return
-            journal = self._ports.journal.load(lease.account, plan_id)
-            if journal is None or journal.document is None:
-                raise JournalContradiction(
-                    f"the journal of account {lease.account} lacks its unfinished plan {plan_id}"
-                )
-            with self._ports.log.earlier_plan(journal.plan):
-                self._resume_and_finish(journal.document, journal, access, lease, deadline)
+            self._finish_unfinished(access, lease, deadline)
         except RebalanceError as error:
             if not isinstance(error, Redeliver):
                 self._ports.log.emit(
                     LogEvent.PLAN_BLOCKED, unfinished_plan_id=plan_id, code=error.code, reason=str(error)
                 )
             text = f"plan {plan_id} of account {lease.account} must be finished first: {error.code}: {error}"
-            raise EarlierPlanUnfinished(text, unfinished_plan_id=plan_id) from error
+            retry_at = error.retry_at if isinstance(error, Redeliver) else None
+            raise EarlierPlanUnfinished(text, retry_at=retry_at, unfinished_plan_id=plan_id) from error
+
+    def _finish_unfinished(self, access: AccountAccess, lease: Lease, deadline: Deadline) -> None:
+        """Finish the plan that the lease names, from the journal alone."""
+        plan_id = lease.unfinished_plan_id or ""
+        if lease.has_result:
+            self._publish_earlier(lease, plan_id)
+            return
+        journal = self._load_unfinished(lease.account, plan_id)
+        if journal.document is None:
+            raise JournalContradiction(f"the journal of account {lease.account} lacks the document of plan {plan_id}")
+        with self._ports.log.earlier_plan(journal.plan):
+            self._resume_and_finish(journal.document, journal, access, lease, deadline)
+
+    def _load_unfinished(self, account: str, plan_id: str) -> PlanJournal:
+        journal = self._ports.journal.load(account, plan_id)
+        if journal is None:
+            raise JournalContradiction(f"the journal of account {account} lacks its unfinished plan {plan_id}")
+        return journal
+
+    def finish_left_alone(self, account: str, deadline: Deadline, run_id: str) -> bool:
+        """Finish the account's unfinished plan if its time or its auctions have passed: no delivery may come for it.
+
+        Returns:
+            True if the account has no unfinished plan any more; False if its plan is left to its own delivery.
+
+        Raises:
+            LeaseHeld: a run is working on the account.
+            AuctionPending: the broker has not reported the auction yet.
+            RebalanceError: the plan could not be finished now.
+        """
+        lease = self._ports.journal.acquire(
+            account, run_id, now=self._ports.clock.now(), expires_at=deadline.at + lease_margin(self._config)
+        )
+        with ExitStack() as on_error:
+            on_error.callback(self._release_lease, lease)
+            if lease.unfinished_plan_id is None:
+                return True
+            if not lease.has_result:
+                journal, now = self._load_unfinished(account, lease.unfinished_plan_id), self._ports.clock.now()
+                limit = seconds(self._config.plan_time_limit_minutes * 60)
+                if not is_left_alone(journal.parents.values(), journal.plan.started_at, now, limit):
+                    return False
+            broker = self._ports.brokers(account, deadline)
+            self._finish_unfinished(AccountAccess.create(account, broker, self._ports, self._config), lease, deadline)
+            on_error.pop_all()  # a finished plan has released its lease
+        return True
 
     def _publish_earlier(self, lease: Lease, plan_id: str) -> None:
         """Publish the result of a plan whose run ended before it did.
@@ -203,6 +246,7 @@ class ExecutionManager:
     def _resume_and_finish(
         self, plan: RebalancePlan, journal: PlanJournal, access: AccountAccess, lease: Lease, deadline: Deadline
     ) -> ExecutionResult:
+        self._check_auction(journal, access.kill_switch)
         pretrade = PreTrade(access)
         run = self._run_of(plan, journal, pretrade, lease, deadline)
         try:
@@ -212,6 +256,16 @@ class ExecutionManager:
             self._interrupt(run, Executor(run, access), error)
             raise
         return self._work(run, access)
+
+    def _check_auction(self, journal: PlanJournal, kill_switch: KillSwitch) -> None:
+        """Leave a plan alone whose orders rest until an auction, unless the account was halted since.
+
+        Raises:
+            AuctionPending: nothing needs a run before the auction.
+        """
+        at = resumes_at(journal.parents.values(), self._ports.clock.now())
+        if at is not None and not any(kill_switch.denial(_RECENT, side) for side in Side):
+            raise AuctionPending.at(at)
 
     def _work(self, run: Run, access: AccountAccess) -> ExecutionResult:
         access.holdings.reserved = run.state.reserved
@@ -245,7 +299,8 @@ class ExecutionManager:
             ConfigurationError: the broker, or the account of the credentials, is not the one that the plan started on.
         """
         state = run.state
-        permission = pretrade.check_account(state)
+        is_for_open = any(is_for_opening(parent) for parent in run.unsettled())
+        permission = pretrade.check_account(state, is_for_open=is_for_open)
         pretrade.set_trading_hours(run, permission)
         run.outbox.reissue_cancels(run.work)
         self._ports.log.emit(LogEvent.PLAN_RESUMED, runs=state.runs, phase=state.phase)

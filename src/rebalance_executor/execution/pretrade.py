@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date, timedelta
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
 
+from rebalance_executor.domain.auction import (
+    auction_of,
+    in_whole_shares,
+    is_open_auction_ahead,
+    needs_opening_auction,
+    plan_ends_at,
+)
 from rebalance_executor.domain.cash import committed_by_others, expected_notional
 from rebalance_executor.domain.codes import Code
+from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.controls import (
     Denial,
     PlanContext,
@@ -19,8 +27,18 @@ from rebalance_executor.domain.controls import (
 from rebalance_executor.domain.errors import BrokerUnavailable, ConfigurationError, JournalUnavailable, NotFound
 from rebalance_executor.domain.journal import PlanPhase, PlanStart, PlanState, RunRecord
 from rebalance_executor.domain.limits import ConflictPolicy
-from rebalance_executor.domain.market import ZERO, Account, Asset, BrokerOrder, MarketClock, Side, SymbolSnapshot
-from rebalance_executor.domain.orders import Outcome, ParentOrder, child_order_prefix
+from rebalance_executor.domain.market import (
+    ZERO,
+    Account,
+    Asset,
+    Auction,
+    BrokerOrder,
+    MarketClock,
+    Side,
+    SymbolSnapshot,
+)
+from rebalance_executor.domain.order_ids import child_order_prefix
+from rebalance_executor.domain.orders import Outcome, ParentOrder
 from rebalance_executor.domain.plan import RebalancePlan, RebalancePlanItem, Urgency
 from rebalance_executor.domain.plan_controls import (
     account_denial,
@@ -63,6 +81,10 @@ class TradingPermission:
         """The day whose session closes next; None if the account itself may not trade."""
         return _trading_day(self.clock) if self.clock is not None else None
 
+    def auction_of(self, plan: RebalancePlan, item: RebalancePlanItem, config: ExecutionConfig) -> Auction | None:
+        """Return the auction that an item of the plan is for, if any; the account may trade."""
+        return auction_of(plan, item, self.clock, self.clock_lag, config) if self.clock is not None else None
+
 
 def _trading_day(clock: MarketClock) -> date:
     return clock.next_close.date()
@@ -102,11 +124,12 @@ class PreTrade:
         if not plan.trades:  # a plan of HOLDs needs nothing from the broker
             run = self.new_run(plan, lease, deadline, self._state(plan, lease, None, source), {})
         else:
-            permission = self.check_account()
+            permission = self.check_account(is_for_open=needs_opening_auction(plan))
             run = self.new_run(plan, lease, deadline, self._state(plan, lease, permission, source), {})
             run.work.start = PlanStart(plan)
             for parent in self._parents(run, permission):
                 run.work.update_parent(parent)
+            run.plan_ends_at = self._ends_at(run.state, run.parents.values())
             self.set_trading_hours(run, permission)
         self._log_start(run)
         return run
@@ -121,16 +144,19 @@ class PreTrade:
     ) -> Run:
         """Return a run on these parents, with a new run record."""
         record = RunRecord(epoch=lease.epoch, run_id=lease.run_id, started_at=self._clock.now())
-        plan_ends_at = state.started_at + seconds(self._config.plan_time_limit_minutes * 60)
-        return Run(plan, lease, deadline, UnitOfWork(state, record, parents), plan_ends_at)
+        return Run(plan, lease, deadline, UnitOfWork(state, record, parents), self._ends_at(state, parents.values()))
+
+    def _ends_at(self, state: PlanState, parents: Iterable[ParentOrder]) -> datetime:
+        return plan_ends_at(parents, state.started_at, seconds(self._config.plan_time_limit_minutes * 60))
 
     # --- permission to trade -----------------------------------------------------------------------------
 
-    def check_account(self, started: PlanState | None = None) -> TradingPermission:
+    def check_account(self, started: PlanState | None = None, *, is_for_open: bool = False) -> TradingPermission:
         """Read account and market clock; decide whether trading is allowed now.
 
         Args:
             started: the plan that is resumed, if any.
+            is_for_open: the plan has orders for the opening auction, and is permitted before it.
 
         Raises:
             ConfigurationError: the plan started on another broker, or on another account of it.
@@ -150,6 +176,8 @@ class PreTrade:
         asked_at = self._clock.now()  # before the request: a slow answer must not move the close
         clock = self._broker.clock()
         denial = session_denial(clock, extended_hours=self._config.extended_hours)
+        if is_for_open and (started is not None or is_open_auction_ahead(clock, self._config)):
+            denial = None  # a resumed plan that is of another day is denied for that
         return TradingPermission(account, denial, clock, asked_at - clock.now)
 
     def _binding_denial(self, account: Account) -> Denial | None:
@@ -224,7 +252,7 @@ class PreTrade:
             run.work.update_state(starting_funds=self._holdings.starting_funds(account))
         basis = SizingBasis.of(run.plan, account, self._config)
         run.work.update_state(equity=basis.equity)
-        parents = self._reserve(run, self._size(run, risk, others, basis), risk, account)
+        parents = self._reserve(run, self._size(run, permission, risk, others, basis), risk, account)
         if run.plan.execution_urgency is Urgency.URGENT:
             return parents  # they are not sliced
         # While the market is open, the date is the same in UTC and in New York.
@@ -236,7 +264,12 @@ class PreTrade:
         return [blank_parent(item).denied(denial.code, denial.message, now) for item in plan.trades]
 
     def _size(
-        self, run: Run, risk: RiskState, open_orders: Sequence[BrokerOrder], basis: SizingBasis
+        self,
+        run: Run,
+        permission: TradingPermission,
+        risk: RiskState,
+        open_orders: Sequence[BrokerOrder],
+        basis: SizingBasis,
     ) -> list[ParentOrder]:
         symbols = [item.symbol for item in run.plan.trades]
         positions = self._holdings.read_positions(symbols, ())
@@ -263,7 +296,9 @@ class PreTrade:
             return parent_denial(parent, items[parent.symbol], snapshots[parent.symbol], context)
 
         def sized(item: RebalancePlanItem) -> ParentOrder:
-            parent = size(item, snapshots[item.symbol], self._config, now, basis)
+            auction = permission.auction_of(run.plan, item, self._config)
+            snapshot = in_whole_shares(snapshots[item.symbol], auction, self._config)
+            parent = replace(size(item, snapshot, self._config, now, basis), auction=auction)
             denial = denied(parent) if parent.outcome is None else None
             return parent if denial is None else parent.denied(denial.code, denial.message, now)
 

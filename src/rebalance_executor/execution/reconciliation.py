@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.errors import PlanYielded
 from rebalance_executor.domain.market import BrokerOrder
-from rebalance_executor.domain.orders import ORDER_LOOKBACK, child_order_prefix
+from rebalance_executor.domain.order_ids import child_order_prefix
+from rebalance_executor.domain.orders import ORDER_LOOKBACK
 from rebalance_executor.domain.reconciliation import Difference, agrees, differences, was_sent, with_late_fills
 from rebalance_executor.domain.values import seconds
 from rebalance_executor.execution.account_access import AccountAccess

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from rebalance_executor.domain.auction import LAST_CALL, is_bound, is_for_close, opens_at
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.controls import Denial
@@ -110,9 +111,29 @@ class Run:
         """Return whether the session has ended."""
         return self.closes_at is not None and now >= self.closes_at
 
-    def is_before_open(self, now: datetime) -> bool:
+    def is_extended_hours(self, now: datetime) -> bool:
         """Return whether an order sent now must be marked for extended hours."""
         return self.opens_at is not None and now < self.opens_at
+
+    def is_before_open(self, now: datetime) -> bool:
+        """Return whether the plan started before an opening auction that is still to come."""
+        return opens_at(self.parents.values(), now) is not None
+
+    def mode_of(self, parent: ParentOrder, mode: RunMode, now: datetime) -> RunMode:
+        """Return the mode of one parent in a run in this mode: an order rests past the close, until its auction."""
+        is_timed_out = isinstance(mode, Concluding) and self.denial is None
+        is_denied = parent.side is Side.BUY and self.buys_denial is not None
+        return Working() if is_timed_out and not is_denied and is_bound(parent, now) else mode
+
+    def awaits_more_funds(self, buy: ParentOrder, now: datetime) -> bool:
+        """Return whether dollars for a buy in an auction may still come: from parents that are worked before it."""
+        if buy.auction is None or now >= buy.auction.cutoff - LAST_CALL or self.is_before_open(now):
+            return False
+        return any(parent.symbol != buy.symbol and not is_bound(parent, now) for parent in self.unsettled())
+
+    def sells_of_gate(self, now: datetime) -> list[ParentOrder]:
+        """Return the sells that the cash gate waits for: the proceeds of a closing auction come after the last buy."""
+        return [p for p in self.unsettled(Side.SELL) if not (is_bound(p, now) and is_for_close(p))]
 
     # --- the plan ----------------------------------------------------------------------------------------
 

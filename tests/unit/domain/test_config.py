@@ -91,11 +91,11 @@ def test_invalid_configuration_names_its_field(text: str, field: str) -> None:
     assert raised.value.problem
 
 
-@pytest.mark.parametrize("word", ["market_on_close", "limit-on-close", "MOC", "loc", "cls"])
-def test_closing_auction_styles_have_their_own_message(word: str) -> None:
-    with pytest.raises(ConfigurationError, match="closing auction are not supported") as raised:
+@pytest.mark.parametrize("word", ["market_on_close", "limit-on-close", "MOC", "loc", "cls", "market_on_open", "opg"])
+def test_auction_as_an_order_style_names_the_field_of_the_plan(word: str) -> None:
+    with pytest.raises(ConfigurationError) as raised:
         ExecutionConfig.from_json(f'{{"order_style": "{word}"}}')
-    assert "use ladder" in raised.value.problem
+    assert "execution_style" in raised.value.problem
 
 
 def test_one_urgency_of_the_ladder_is_overridden_and_the_others_keep_their_defaults() -> None:

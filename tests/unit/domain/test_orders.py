@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.market import ZERO, BrokerOrder, OrderRequest, OrderType
-from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome, ParentOrder, child_order_id
+from rebalance_executor.domain.order_ids import child_order_id
+from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome, ParentOrder
 from tests.support.builders import (
     BUY,
     NOW,

@@ -14,7 +14,8 @@ import pytest
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.errors import PlanYielded
 from rebalance_executor.domain.market import BrokerOrder, Position
-from rebalance_executor.domain.orders import Outcome, ParentOrder, child_order_prefix
+from rebalance_executor.domain.order_ids import child_order_prefix
+from rebalance_executor.domain.orders import Outcome, ParentOrder
 from rebalance_executor.execution.account_access import AccountAccess
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.ports import Broker, Ports

@@ -191,7 +191,7 @@ def test_sells_leave_half_of_the_time_to_buys() -> None:
 )
 def test_extended_hours_end_at_the_open(opens_at: float | None, seconds: float, *, before: bool) -> None:
     run = a_run(opens_at=None if opens_at is None else later(opens_at))
-    assert run.is_before_open(later(seconds)) is before
+    assert run.is_extended_hours(later(seconds)) is before
 
 
 def test_unchanged_parent_is_not_written_again() -> None:

@@ -7,7 +7,8 @@ from decimal import Decimal
 
 from rebalance_executor.domain.journal import PlanPhase, PlanState, RunEnd, RunRecord
 from rebalance_executor.domain.market import Arrival, BrokerKind, OrderRequest, OrderType
-from rebalance_executor.domain.orders import Outcome, child_order_id
+from rebalance_executor.domain.order_ids import child_order_id
+from rebalance_executor.domain.orders import Outcome
 from rebalance_executor.domain.plan import SizeBy, Urgency
 from rebalance_executor.domain.result import ExecutionStatus
 from rebalance_executor.domain.risk_state import ReservedOrder, StartedPlan

@@ -234,7 +234,7 @@ class AlpacaBroker:
             "side": request.side.value,
             "type": request.type.value,
             "qty": format_decimal(request.qty),
-            "time_in_force": "day",
+            "time_in_force": request.time_in_force.value,
         }
         if request.limit_price is not None:
             body["limit_price"] = format_decimal(request.limit_price)
