@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from paper_broker.blackout_windows import AUCTION_BLACKOUTS, BlackoutWindow
+from paper_broker.auctions import Auctions
+from paper_broker.blackout_windows import BlackoutWindow
 from paper_broker.errors import (
     duplicate_client_order_id,
     forbidden,
@@ -18,7 +19,7 @@ from paper_broker.errors import (
 from paper_broker.formats import ONE, ZERO, floor_shares, format_decimal
 from paper_broker.ledger import Account, Ledger
 from paper_broker.market import Asset, Market, Quote, on_tick
-from paper_broker.orders import Order, OrderStore
+from paper_broker.orders import AUCTION_TIMES_IN_FORCE, Order, OrderStore
 
 _MAX_CLIENT_ORDER_ID_LENGTH = 128
 _TYPES = ("market", "limit", "stop", "stop_limit")
@@ -137,14 +138,16 @@ class Admission:
         orders: open orders, and the client order IDs used so far.
         ledger: cash and positions.
         market: assets and quotes.
+        auctions: when orders for auctions are accepted.
     """
 
-    def __init__(self, orders: OrderStore, ledger: Ledger, market: Market) -> None:
+    def __init__(self, orders: OrderStore, ledger: Ledger, market: Market, auctions: Auctions) -> None:
         self._orders = orders
         self._ledger = ledger
         self._market = market
+        self._auctions = auctions
         self.blackout_windows: tuple[BlackoutWindow, ...] = ()
-        """Blackout windows of the scenario, in addition to those around the auctions."""
+        """Blackout windows of the scenario, in addition to the times around the auctions."""
 
     def check(self, ticket: Ticket, now: int, replaced: Order | None = None) -> Decimal | None:
         """Check an order against account, asset, quotes and open orders.
@@ -166,7 +169,8 @@ class Admission:
         if (asset := self._market.assets.get(ticket.symbol)) is None:
             raise unprocessable(f'asset "{ticket.symbol}" not found')
         check_asset_rules(ticket, asset)
-        for window in (*AUCTION_BLACKOUTS, *self.blackout_windows):
+        self._auctions.check(ticket, now)
+        for window in self.blackout_windows:
             if window.blocks(ticket, now):
                 raise forbidden(window.message)
         quote = self._market.quotes.get(ticket.symbol)
@@ -246,7 +250,7 @@ def check_asset_rules(ticket: Ticket, asset: Asset) -> None:
         raise unprocessable(f"order_class {ticket.order_class} is not supported by this broker")
     if ticket.extended_hours and (ticket.type != "limit" or ticket.time_in_force not in ("day", "gtc")):
         raise unprocessable("extended hours order must be DAY or GTC limit orders")
-    if ticket.time_in_force in ("opg", "cls") and ticket.type not in ("market", "limit"):
+    if ticket.time_in_force in AUCTION_TIMES_IN_FORCE and ticket.type not in ("market", "limit"):
         raise unprocessable(f"{ticket.time_in_force} orders must be market or limit orders")
     if ticket.advanced_instructions is not None:
         _check_display(ticket, str(ticket.advanced_instructions.get("display_qty")))

@@ -1,7 +1,4 @@
-"""Blackout windows: times of day at which the broker rejects some orders.
-
-Alpaca has them around the auctions; a scenario can add more.
-"""
+"""Blackout windows: times of day at which the broker rejects some orders."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -76,14 +73,3 @@ class BlackoutWindow:
             and self.fractional in (None, order.fractional)
             and self.start <= to_datetime(now).astimezone(NEW_YORK).time() < self.until
         )
-
-
-AUCTION_BLACKOUTS = (
-    BlackoutWindow(
-        time(9, 28), time(19), "opg orders are not accepted between 9:28am and 7:00pm ET", time_in_force="opg"
-    ),
-    BlackoutWindow(
-        time(15, 50), time(19), "cls orders are not accepted between 3:50pm and 7:00pm ET", time_in_force="cls"
-    ),
-)
-"""Alpaca's own windows: too late for the auction of the day, too early for the next one."""

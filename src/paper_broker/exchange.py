@@ -5,13 +5,13 @@ each call.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from paper_broker.admission import Admission, check_replaceable, read_ticket, replacement
-from paper_broker.bars import BarQuery, daily_bars
+from paper_broker.auctions import AuctionRule, Auctions, in_order
 from paper_broker.blackout_windows import BlackoutWindow
 from paper_broker.errors import BrokerError, already_in_status, malformed, not_found
 from paper_broker.fills import FillBehaviour, FillRule
@@ -20,17 +20,18 @@ from paper_broker.intake import OrderIntake
 from paper_broker.ledger import Account, Ledger, Position, percentage_of
 from paper_broker.lifecycle import Lifecycle
 from paper_broker.market import Market
+from paper_broker.market_data import MarketData
 from paper_broker.order_lists import OrderLists
 from paper_broker.orders import Order, OrderQuery, OrderStore
 from paper_broker.past import Past
-from paper_broker.sessions import Sessions
+from paper_broker.sessions import Auction, Sessions
 from paper_broker.state_json import StateJsonCache, json_object, json_text
 
 _CALENDAR_START, _CALENDAR_END = "1970-01-01", "2029-12-31"
 _SESSION_KEYS = frozenset({"sessions", "holidays", "half_days"})
 
 
-class Exchange:
+class Exchange(MarketData):
     """One account, its orders and its market.
 
     A method for a path of Alpaca's API returns the JSON body of the successful response and raises
@@ -46,10 +47,11 @@ class Exchange:
         self._seed = int(scenario.get("seed", 0))
         self._orders = OrderStore()
         self._ledger = Ledger()
-        self._market = Market(self._seed)
+        market = Market(self._seed)
+        super().__init__(market, Auctions(market, Sessions()))
         self._intake = OrderIntake(self._seed, self._market)
-        self._lifecycle = Lifecycle(self._orders, self._ledger, self._market, Sessions())
-        self._admission = Admission(self._orders, self._ledger, self._market)
+        self._lifecycle = Lifecycle(self._orders, self._ledger, self._market, self._auctions)
+        self._admission = Admission(self._orders, self._ledger, self._market, self._auctions)
         self._lists = OrderLists(self._orders)
         self._past = Past(self._ledger, self._market, self._orders, self._lists)
         self._json_cache = StateJsonCache()
@@ -68,6 +70,8 @@ class Exchange:
         rules = [FillRule.parse(spec) for spec in world["fills"]] if "fills" in world else plan.rules
         if "blackout_windows" in world:
             self._admission.blackout_windows = tuple(map(BlackoutWindow.parse, world["blackout_windows"]))
+        if "auctions" in world:
+            self._auctions.rules = tuple(map(AuctionRule.parse, world["auctions"]))
         self._market.merge(world)
         self._ledger.merge(world)
         plan.default, plan.rules = default, rules
@@ -87,6 +91,11 @@ class Exchange:
     def advance(self) -> int:
         """Process the events that are due; return the current time in nanoseconds since the epoch."""
         now = nanoseconds(self._now())
+        for at, auction in in_order(self._auctions.due(now), now):
+            self._advance_to(at, auction)
+        return now
+
+    def _advance_to(self, now: int, auction: Auction | None) -> None:
         past = self._lifecycle.past
         if past is not None:
             past.record()  # changes of the last call
@@ -94,10 +103,12 @@ class Exchange:
             self._lifecycle.needs_matching = True
             if past is not None:
                 past.change(now)
+        if auction is not None:
+            self._auctions.run(auction)
+            self._lifecycle.changes += 1
         self._lifecycle.run_due_events(now)
         if past is not None:
             past.record()
-        return now
 
     @property
     def changes(self) -> int:
@@ -112,6 +123,7 @@ class Exchange:
             "seed": self._seed,
             **self._ledger.dump(),
             **self._intake.dump(),
+            **self._auctions.dump(),
             **self._lists.dump(),
             **self._past.dump(),
             "clock": self._lifecycle.sessions.dump(),
@@ -141,6 +153,7 @@ class Exchange:
             exchange._orders.add(Order.load(values))
         exchange._ledger.pending_proceeds = [(at, Decimal(amount)) for at, amount in state["pending_proceeds"]]
         exchange._intake.load(state)
+        exchange._auctions.load(state)
         exchange._lists.load(state)
         exchange._past.load(state)
         exchange._lifecycle.events = [(due, nr, kind, order, arg) for due, nr, kind, order, arg in state["events"]]
@@ -149,7 +162,7 @@ class Exchange:
         exchange._market.last_drift_step = state["last_drift_step"]
         return exchange
 
-    # Account, clock, assets, market data
+    # Account, clock, assets
 
     def account(self, api_key: str = "") -> JsonObject:
         """Answer ``GET /v2/account`` to the client with this API key."""
@@ -182,30 +195,6 @@ class Exchange:
         """Answer ``GET /v2/assets``."""
         known = sorted(self._market.assets.values(), key=lambda asset: (asset.exchange, asset.symbol))
         return [a.to_json() for a in known if status in (None, a.status) and exchange in (None, a.exchange)]
-
-    def latest_quotes(self, symbols: Iterable[str]) -> JsonObject:
-        """Answer ``GET /v2/stocks/quotes/latest``; a symbol without a quote is absent."""
-        now = self.advance()
-        quotes = self._market.quotes
-        return {"quotes": {symbol: quotes[symbol].to_json(now) for symbol in symbols if symbol in quotes}}
-
-    def latest_trades(self, symbols: Iterable[str]) -> JsonObject:
-        """Answer ``GET /v2/stocks/trades/latest``; a symbol without a last price is absent."""
-        now = self.advance()
-        quotes = self._market.quotes
-        known = (symbol for symbol in symbols if symbol in quotes and quotes[symbol].last)
-        return {"trades": {symbol: quotes[symbol].trade_json(now) for symbol in known}}
-
-    def snapshots(self, symbols: Iterable[str]) -> JsonObject:
-        """Answer ``GET /v2/stocks/snapshots``; a symbol without a quote is absent."""
-        now = self.advance()
-        quotes = self._market.quotes
-        return {symbol: quotes[symbol].snapshot_json(now) for symbol in symbols if symbol in quotes}
-
-    def bars(self, query: BarQuery) -> JsonObject:
-        """Answer ``GET /v2/stocks/bars``, with daily bars only."""
-        now = self.advance()
-        return daily_bars(self._market.quotes, self._lifecycle.sessions, query, now)
 
     # Positions
 
@@ -298,6 +287,7 @@ class Exchange:
     def _cancel(self, order: Order, now: int) -> None:
         if not order.is_open or order.status in ("pending_cancel", "pending_replace"):
             raise already_in_status(order.status)
+        self._auctions.check_change(order, now, "cancelable")
         self._lifecycle.request_cancel(order, now)
 
     def cancel_all(self) -> list[JsonObject]:
@@ -321,6 +311,7 @@ class Exchange:
         old = self._orders.get(order_id)
         if not old.is_open:
             raise already_in_status(old.status)
+        self._auctions.check_change(old, now, "replaceable")
         check_replaceable(old, changes)
         ticket = read_ticket(replacement(old, changes))
         collar = self._admission.check(ticket, now, replaced=old)
@@ -385,6 +376,11 @@ class Exchange:
     def fill_rules(self) -> list[JsonObject]:
         """The fill rules, as a scenario lists them under ``fills``."""
         return [rule.dump() for rule in self._intake.fill_plan.rules]
+
+    @property
+    def auction_rules(self) -> list[JsonObject]:
+        """The rules for auctions, as a scenario lists them under ``auctions``."""
+        return [dict(rule.spec) for rule in self._auctions.rules]
 
     @property
     def is_halted(self) -> bool:

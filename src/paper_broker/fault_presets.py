@@ -13,6 +13,7 @@ from paper_broker.app import App
 _SLOW = {"kind": "latency", "seconds": 1.5, "count": None}
 _DOWN = {"kind": "status", "status": 503, "body": "html", "count": None}
 _REFUSED_KEYS = {"kind": "status", "status": 403, "code": None, "message": "forbidden.", "count": None}
+_NO_AUCTIONS = {"accepts": False}
 _REJECT = {"error": {"status": 403, "code": 40310000, "message": "order rejected by the fault preset"}}
 
 
@@ -46,6 +47,10 @@ def _other_rules(app: App) -> list[Mapping[str, Any]]:
     return [rule for rule in app.exchange.fill_rules if rule != _REJECT]
 
 
+def _other_auction_rules(app: App) -> list[Mapping[str, Any]]:
+    return [rule for rule in app.exchange.auction_rules if rule != _NO_AUCTIONS]
+
+
 FAULT_PRESETS: Mapping[str, FaultPreset] = {
     "slow": _fault("Slow", "every response is delayed by 1.5 seconds", _SLOW),
     "down": _fault("Down", "every request fails with HTTP 503 and an HTML body", _DOWN),
@@ -56,6 +61,13 @@ FAULT_PRESETS: Mapping[str, FaultPreset] = {
         is_on=lambda app: _REJECT in app.exchange.fill_rules,
         turn_on=lambda app: app.merge({"fills": [_REJECT, *_other_rules(app)]}),
         turn_off=lambda app: app.merge({"fills": _other_rules(app)}),
+    ),
+    "auctions": FaultPreset(
+        "Refuse auctions",
+        "every new order for an auction is rejected with HTTP 403",
+        is_on=lambda app: _NO_AUCTIONS in app.exchange.auction_rules,
+        turn_on=lambda app: app.merge({"auctions": [_NO_AUCTIONS, *_other_auction_rules(app)]}),
+        turn_off=lambda app: app.merge({"auctions": _other_auction_rules(app)}),
     ),
     "halt": FaultPreset(
         "Halt",

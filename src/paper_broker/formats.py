@@ -17,6 +17,8 @@ type JsonObject = dict[str, Any]
 
 SECOND = 1_000_000_000
 """Nanoseconds in one second."""
+MINUTE = 60 * SECOND
+"""Nanoseconds in one minute."""
 NEW_YORK = ZoneInfo("America/New_York")
 SHARE_STEP = Decimal("0.000000001")
 """Smallest quantity of shares. Alpaca silently truncates further decimals."""

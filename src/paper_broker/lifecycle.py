@@ -8,21 +8,21 @@ import heapq
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 
+from paper_broker.auction_orders import AuctionOrders
+from paper_broker.auctions import Auctions
 from paper_broker.fills import Part, pieces
-from paper_broker.formats import ONE, SECOND, ZERO, JsonObject, format_decimal, identifier, timestamp, to_datetime
+from paper_broker.formats import ONE, ZERO, JsonObject, format_decimal, identifier, timestamp, to_datetime
 from paper_broker.ledger import Ledger
 from paper_broker.market import Asset, Market
 from paper_broker.orders import WORKING, Order, OrderStore
 from paper_broker.past import Past
-from paper_broker.sessions import Session, Sessions
+from paper_broker.sessions import Sessions
 
 type Event = tuple[int, int, str, str, str]
 """Due time, sequence number, kind, order ID, argument."""
 
-_ONE_SHOT_TIMES_IN_FORCE = ("ioc", "fok", "opg", "cls")
-"""Times in force with a single chance to execute."""
-_CLOSING_AUCTION = SECOND // 1000
-"""Nanoseconds from the closing auction to the close, which is not part of the session."""
+_ONE_SHOT_TIMES_IN_FORCE = ("ioc", "fok")
+"""Times in force that execute at once or never."""
 _CLOSED_AT = {"canceled": "canceled_at", "expired": "expired_at", "rejected": "failed_at"}
 
 
@@ -33,14 +33,14 @@ class Lifecycle:
         orders: all orders.
         ledger: cash and positions, changed by executions.
         market: prices, and which assets are halted.
-        sessions: trading hours.
+        auctions: trading hours, and what auctions execute.
     """
 
-    def __init__(self, orders: OrderStore, ledger: Ledger, market: Market, sessions: Sessions) -> None:
+    def __init__(self, orders: OrderStore, ledger: Ledger, market: Market, auctions: Auctions) -> None:
         self._orders = orders
         self._ledger = ledger
         self._market = market
-        self.sessions = sessions
+        self._auctions = auctions
         self.events: list[Event] = []
         self.sequence = 0
         self.activities: list[JsonObject] = []
@@ -62,6 +62,13 @@ class Lifecycle:
             "replace": self._replace,
             "late_fill": self._late_fill,
         }
+        self._auction_orders = AuctionOrders(self, auctions)
+        self._handlers |= self._auction_orders.handlers
+
+    @property
+    def sessions(self) -> Sessions:
+        """The trading hours."""
+        return self._auctions.sessions
 
     def run_due_events(self, now: int) -> None:
         """Process the events that are due, then match resting orders if necessary."""
@@ -96,29 +103,27 @@ class Lifecycle:
         if self.past is not None:
             self.past.change(now, order)
         session = self.sessions.current_or_next(now, extended=order.extended_hours)
+        if order.is_auction:
+            self._auction_orders.schedule(order, session, now)
+            return
         if order.status not in WORKING:
-            waits = session is None or session.open > now or order.time_in_force == "cls"
-            order.status = "accepted" if waits else "pending_new"
-            order.activates_at = self._starts_at(order, session, now)
-            if order.activates_at is not None:
-                self.schedule(order.activates_at, "activate", order)
+            self.schedule_start(order, None if session is None else session.open, now)
         order.expires_at = None
         if session is not None and order.time_in_force != "gtc":
             order.expires_at = self.sessions.close_of(session)
         if order.expires_at is not None:
             self.schedule(order.expires_at, "close", order)
 
-    def _starts_at(self, order: Order, session: Session | None, now: int) -> int | None:
-        if session is None:
-            return None
-        opening, close = session.open, self.sessions.close_of(session)
-        if order.time_in_force == "cls" and close is not None:
-            opening = close - _CLOSING_AUCTION
-        return max(opening, now + order.behaviour.pending_new)
+    def schedule_start(self, order: Order, opening: int | None, now: int) -> None:
+        """Schedule when the order starts working: not before ``opening``; None is an unknown time."""
+        order.status = "accepted" if opening is None or opening > now else "pending_new"
+        order.activates_at = None if opening is None else max(opening, now + order.behaviour.pending_new)
+        if order.activates_at is not None:
+            self.schedule(order.activates_at, "activate", order)
 
     def change_sessions(self, sessions: Sessions, now: int) -> None:
         """Change the trading hours and reschedule every open order."""
-        self.sessions = sessions
+        self._auctions.change_sessions(sessions)
         for order in self._orders.open.values():
             if order.replaces is None or order.replaces not in self._orders.open:
                 self.schedule_session(order, now)
@@ -129,6 +134,9 @@ class Lifecycle:
         if order.activates_at != due or order.status in WORKING:
             return
         self._set_status(order, "new", due)
+        if order.is_auction:
+            self._auction_orders.activate(order, due)
+            return
         released = ZERO
         for part in self._parts(order):
             released = min(released + part.fraction, ONE)
@@ -167,7 +175,7 @@ class Lifecycle:
 
     def _replace(self, order: Order, due: int, _: str) -> None:
         old = self._orders.by_id[order.replaces or ""]
-        if not old.is_open:  # the old order filled first
+        if not old.is_open or old.auctioned:  # the old order filled, or had its auction, first
             self.end(order, due, "rejected")
             return
         old.replaced_by, old.replaced_at = order.id, due
@@ -176,7 +184,7 @@ class Lifecycle:
 
     def execute(self, order: Order, now: int) -> None:
         """Execute the fraction that the script has released, if the market is open and the price allows it."""
-        if order.released <= order.executed or order.status not in WORKING:
+        if order.released <= order.executed or order.status not in WORKING or order.is_auction:
             return
         asset = self._market.assets[order.symbol]
         session = self.sessions.current_or_next(now, extended=order.extended_hours)
@@ -316,7 +324,7 @@ class Lifecycle:
             order.ignored_cancels += 1
             self.changes += 1
             return
-        if behaviour.beats_cancel and order.status in WORKING:
+        if behaviour.beats_cancel and order.status in WORKING and not order.is_auction:
             self.schedule(now, "fill_first", order, str(behaviour.beats_cancel))
         self._set_status(order, "pending_cancel", now)
         if behaviour.cancel is not None:
@@ -328,7 +336,7 @@ class Lifecycle:
             self._orders.add(new)
             self.end(new, now, "rejected")
             return
-        if old.behaviour.beats_replace:
+        if old.behaviour.beats_replace and not old.is_auction:
             self.schedule(now, "fill_first", old, str(old.behaviour.beats_replace))
         self._set_status(old, "pending_replace", now)
         self._orders.add(new)

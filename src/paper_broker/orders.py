@@ -24,6 +24,8 @@ TERMINAL = frozenset({"filled", "canceled", "expired", "rejected", "replaced"})
 """Terminal statuses."""
 WORKING = frozenset({"new", "partially_filled", "pending_cancel", "pending_replace"})
 """Statuses in which an order can execute."""
+AUCTION_TIMES_IN_FORCE = ("opg", "cls")
+"""Times in force of orders that execute in an auction only: at the open, at the close."""
 MAX_PAGE_SIZE = 500
 _PRICE_PLACES = Decimal("0.000001")
 
@@ -64,6 +66,10 @@ class Order:
     """True for a stop order whose stop price was reached."""
     activates_at: int | None = None
     expires_at: int | None = None
+    auction_at: int | None = None
+    """Time of the auction that the order waits for."""
+    auctioned: bool = False
+    """True once that auction has run."""
     priced_at: int = 0
     """Time from which the average fill price is visible."""
     unseen_qty: Decimal = ZERO
@@ -87,6 +93,11 @@ class Order:
     def is_open(self) -> bool:
         """True until the order has a terminal status."""
         return self.status not in TERMINAL
+
+    @property
+    def is_auction(self) -> bool:
+        """True if the order executes in an auction only."""
+        return self.time_in_force in AUCTION_TIMES_IN_FORCE
 
     @property
     def is_settled(self) -> bool:

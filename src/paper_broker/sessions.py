@@ -1,10 +1,10 @@
 """Trading hours: those of the New York Stock Exchange for any year, or a market that is always open or closed."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
-from typing import Literal, cast, get_args
+from typing import Literal, NamedTuple, cast, get_args
 
 from paper_broker.formats import NEW_YORK, SECOND, JsonObject, nanoseconds, new_york_timestamp, to_datetime
 
@@ -16,6 +16,8 @@ _HORIZON = 86_400 * SECOND
 _LONGEST_CLOSURE_DAYS = 40
 _OPEN, _CLOSE, _EARLY_CLOSE = time(9, 30), time(16), time(13)
 _PRE_MARKET, _POST_MARKET, _EARLY_POST_MARKET = time(4), time(20), time(17)
+_QUEUE_OPENS = time(19)
+"""From then on orders for the auctions of the next trading day are accepted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,19 @@ class Session:
     open: int
     close: int
     early: bool
+
+    @property
+    def queue_opens(self) -> int:
+        """Time from which orders for the auctions of the next trading day are accepted."""
+        return _instant(self.day, _QUEUE_OPENS)
+
+
+class Auction(NamedTuple):
+    """An auction at the open (``opg``) or the close (``cls``) of a session; its time in nanoseconds since the epoch."""
+
+    at: int
+    time_in_force: str
+    day: date
 
 
 class Sessions:
@@ -78,6 +93,23 @@ class Sessions:
     def close_of(self, session: Session) -> int | None:
         """Return when DAY orders of the session expire; None in a market that never closes."""
         return None if self.kind == "always_open" else session.close
+
+    def of_day(self, now: int) -> Session | None:
+        """Return the session of the day in New York, open or not; None if there is none."""
+        if self.kind != "nyse":
+            return None
+        return self._on(to_datetime(now).astimezone(NEW_YORK).date(), extended=False)
+
+    def auctions(self, since: int, until: int | None) -> Iterator[Auction]:
+        """Return the auctions after ``since`` up to ``until``, oldest first; without ``until`` there is no end."""
+        while self.kind == "nyse":
+            session = self._search(since, extended=False)
+            for auction in (Auction(session.open, "opg", session.day), Auction(session.close, "cls", session.day)):
+                if until is not None and auction.at > until:
+                    return
+                if auction.at > since:
+                    yield auction
+            since = session.close
 
     def clock(self, now: int) -> JsonObject:
         """Return the body of ``GET /v2/clock``; its times have the New York offset."""

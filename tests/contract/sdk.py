@@ -18,10 +18,16 @@ with warnings.catch_warnings():
     )
     from alpaca.data.timeframe import TimeFrame
     from alpaca.trading.client import TradingClient
+    from alpaca.trading.enums import OrderSide, TimeInForce
+    from alpaca.trading.requests import LimitOrderRequest, MarketOrderRequest, ReplaceOrderRequest
 
 __all__ = [
     "APIError",
     "Api",
+    "LimitOrderRequest",
+    "MarketOrderRequest",
+    "OrderSide",
+    "ReplaceOrderRequest",
     "Sdk",
     "StockBarsRequest",
     "StockHistoricalDataClient",
@@ -29,6 +35,7 @@ __all__ = [
     "StockLatestTradeRequest",
     "StockSnapshotRequest",
     "TimeFrame",
+    "TimeInForce",
     "TradingClient",
     "broker_world",
     "data_client",

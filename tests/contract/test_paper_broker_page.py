@@ -63,7 +63,7 @@ def test_page_shows_newest_orders_quotes_and_requests(api: Api) -> None:
     assert page["requests"]["minute"]["trading"] == {"used": 1, "limit": 200}
     assert page["requests"]["log"][0]["path"] == "/v2/orders"
     assert {preset["name"]: preset["on"] for preset in page["fault_presets"]} == dict.fromkeys(
-        ("slow", "down", "keys", "reject", "halt"), False
+        ("slow", "down", "keys", "reject", "auctions", "halt"), False
     )
 
 

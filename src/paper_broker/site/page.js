@@ -68,6 +68,8 @@ function draw([text, className = "", share = null]) {
   return cell;
 }
 
+const kind = (o) => [o.type === "market" ? "market" : price(o.limit_price), ...(o.time_in_force === "day" ? [] : [o.time_in_force])].join(" ");
+
 function orderRow(o) {
   const [filled, whole] = [Number(o.filled_qty), Number(o.qty ?? o.filled_qty)];
   const share = whole > 0 ? filled / whole : 0;
@@ -78,7 +80,7 @@ function orderRow(o) {
       [clockTime(o.submitted_at ?? o.created_at), "wide"], [o.symbol, "symbol"], [o.side, o.side],
       [o.status.replaceAll("_", " "), tone], [shares(o.filled_qty), "number"], [shares(o.qty), "number wide"],
       [`${Math.round(100 * share)} % filled`, "wide", share],
-      [o.type === "market" ? "market" : price(o.limit_price), "number wide"], [price(o.filled_avg_price), "number"],
+      [kind(o), "number wide"], [price(o.filled_avg_price), "number"],
     ],
   };
 }

@@ -184,22 +184,11 @@ def test_account_in_liquidation_can_only_sell() -> None:
 
 
 WINDOW = {"from": "09:27", "until": "09:31", "side": "buy", "fractional": True, "message": "not during the auction"}
-OPG, CLS = {"time_in_force": "opg"}, {"time_in_force": "cls"}
-TOO_LATE_FOR_THE_OPEN = "opg orders are not accepted between 9:28am and 7:00pm ET"
-TOO_LATE_FOR_THE_CLOSE = "cls orders are not accepted between 3:50pm and 7:00pm ET"
 
 
 @pytest.mark.parametrize(
     ("new_york", "order", "message"),
     [
-        ("09:27:59", OPG, None),
-        ("09:28:00", OPG, TOO_LATE_FOR_THE_OPEN),
-        ("18:59:59", OPG, TOO_LATE_FOR_THE_OPEN),
-        ("19:00:00", OPG, None),
-        ("15:49:59", CLS, None),
-        ("15:50:00", CLS, TOO_LATE_FOR_THE_CLOSE),
-        ("19:00:00", CLS, None),
-        ("15:50:00", {}, None),
         ("09:26:59", {"qty": "1.5"}, None),
         ("09:27:00", {"qty": "1.5"}, "not during the auction"),
         ("09:30:59", {"type": "market", "notional": "50"}, "not during the auction"),

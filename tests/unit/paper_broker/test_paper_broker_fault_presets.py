@@ -10,6 +10,7 @@ from paper_broker.fault_presets import FAULT_PRESETS
 
 SCENARIO_FAULT = {"kind": "drop", "path": "^/v2/positions$"}
 SCENARIO_RULE = {"symbol": "ABC", "behaviour": "never"}
+SCENARIO_AUCTION = {"symbol": "ABC", "fill_fraction": 0.5}
 ORDER = {"symbol": "ABC", "qty": "1", "side": "buy", "type": "market", "time_in_force": "day"}
 
 
@@ -21,6 +22,7 @@ def make_app() -> App:
             "quotes": {"ABC": {"bid": "10", "ask": "10.02"}, "XYZ": {"bid": "10", "ask": "10.02"}},
             "faults": [SCENARIO_FAULT],
             "fills": [SCENARIO_RULE],
+            "auctions": [SCENARIO_AUCTION],
         }
     )
 
@@ -45,6 +47,7 @@ def status_of_an_order(app: App) -> str:
         ("down", "status", "filled"),
         ("keys", "status", "filled"),
         ("reject", None, "403"),
+        ("auctions", None, "filled"),
         ("halt", None, "new"),
     ],
 )
@@ -65,6 +68,7 @@ def test_fault_preset_applies_until_it_is_turned_off(name: str, fault: str | Non
     after = app.dump()
     assert after["faults"] == before["faults"]
     assert after["exchange"]["fills"] == before["exchange"]["fills"] == [SCENARIO_RULE]
+    assert after["exchange"]["auctions"] == before["exchange"]["auctions"] == [SCENARIO_AUCTION]
 
 
 def test_fault_presets_are_independent_of_each_other() -> None:
@@ -72,7 +76,7 @@ def test_fault_presets_are_independent_of_each_other() -> None:
     for preset in FAULT_PRESETS.values():
         preset.set(app, on=True)
     FAULT_PRESETS["slow"].set(app, on=False)
-    assert [preset.is_on(app) for preset in FAULT_PRESETS.values()] == [False, True, True, True, True]
+    assert [preset.is_on(app) for preset in FAULT_PRESETS.values()] == [False, True, True, True, True, True]
 
 
 def test_resting_order_executes_after_a_halt() -> None:

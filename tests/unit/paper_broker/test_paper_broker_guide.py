@@ -10,6 +10,7 @@ import pytest
 
 from paper_broker.admin import ACTIONS
 from paper_broker.app import App
+from paper_broker.auctions import FIELDS as AUCTION_FIELDS
 from paper_broker.blackout_windows import BlackoutWindow
 from paper_broker.faults import Fault
 from paper_broker.fills import OPTIONS
@@ -34,7 +35,13 @@ def test_example_of_the_guide_is_a_valid_scenario() -> None:
 
 @pytest.mark.parametrize(
     "names",
-    [KEYS, CLOCK_KEYS, OPTIONS, *(kind.__slots__ for kind in (Account, Asset, Quote, BlackoutWindow, Fault))],
+    [
+        KEYS,
+        CLOCK_KEYS,
+        OPTIONS,
+        AUCTION_FIELDS,
+        *(kind.__slots__ for kind in (Account, Asset, Quote, BlackoutWindow, Fault)),
+    ],
 )
 def test_guide_names_every_field(names: frozenset[str] | tuple[str, ...]) -> None:
     assert [name for name in names if f"`{name}`" not in GUIDE and name not in INTERNAL] == []

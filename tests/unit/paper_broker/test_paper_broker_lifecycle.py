@@ -258,28 +258,6 @@ def test_accepted_order_can_be_canceled_before_its_session() -> None:
     assert harness.status(order) == "canceled"
 
 
-def test_opg_order_executes_at_the_open_or_is_canceled() -> None:
-    harness = ExchangeHarness(at=datetime(2026, 1, 26, 13, tzinfo=UTC))
-    filled, missed = harness.order(time_in_force="opg"), harness.order(time_in_force="opg", limit_price="9")
-    assert (filled["status"], missed["status"]) == ("accepted", "accepted")
-
-    harness.now = datetime(2026, 1, 26, 14, 30, tzinfo=UTC)
-
-    assert harness.read(filled)["filled_at"] == "2026-01-26T14:30:00.000000000Z"
-    assert harness.read(missed)["canceled_at"] == "2026-01-26T14:30:00.000000000Z"
-
-
-def test_cls_order_executes_at_the_close_or_is_canceled() -> None:
-    harness = ExchangeHarness()
-    filled, missed = harness.order(time_in_force="cls"), harness.order(time_in_force="cls", limit_price="9")
-    harness.now = datetime(2026, 1, 26, 20, 59, tzinfo=UTC)
-    assert (harness.status(filled), harness.status(missed)) == ("accepted", "accepted")
-
-    harness.now = datetime(2026, 1, 26, 21, tzinfo=UTC)
-
-    assert (harness.status(filled), harness.status(missed)) == ("filled", "canceled")
-
-
 def test_extended_hours_order_executes_before_the_open() -> None:
     harness = ExchangeHarness(at=datetime(2026, 1, 26, 10, tzinfo=UTC))
 
