@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 from rebalance_executor.domain.errors import AuctionPending, ConfigurationError, InvalidInput, UnknownAccount
 from rebalance_executor.domain.journal import PlanJournal
 from rebalance_executor.domain.plan import RebalancePlan, unknown_fields
-from rebalance_executor.domain.values import format_utc
 from rebalance_executor.execution.deadline import Deadline
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.manager import ExecutionManager
@@ -131,7 +130,7 @@ class Service:
             "account": (plan.account if plan is not None else None) or self.account,
             "code": pending.code,
             "message": str(pending),
-            "retry_at": format_utc(pending.retry_at) if pending.retry_at is not None else None,
+            "retry_at": pending.retry_at.isoformat() if pending.retry_at is not None else None,
         }
 
     def _answer_pointer(self, pointer: PlanPointer, context: LambdaContext) -> dict[str, Any]:

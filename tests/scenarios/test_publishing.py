@@ -10,7 +10,7 @@ import pytest
 
 from rebalance_executor.domain.errors import PlanYielded, PublishFailed
 from tests.support.fake_publisher import FakePublisher
-from tests.support.world import HandlerWorld, a_world, buy, hold, plan
+from tests.support.world import HandlerWorld, a_world, buy, outcomes, plan
 
 
 @dataclass
@@ -85,18 +85,30 @@ def test_day_with_closed_market_is_not_overdue() -> None:
     assert (report["trading_day"], report["overdue"]) == (False, False)
 
 
-def test_daily_check_names_a_plan_of_an_earlier_day_until_the_next_plan_finishes_it() -> None:
+def test_daily_check_finishes_a_plan_of_an_earlier_day_that_no_delivery_finishes() -> None:
+    event = plan(buy("AAA", 500))
+    with a_world() as world:
+        world.broker.change({"default_fill": {"behaviour": "never"}})
+        with pytest.raises(PlanYielded):
+            world.deliver(event, seconds=5)
+        assert world.deliver({"watch": True})["unfinished"][0]["abandoned"] is False
+
+        world.advance(86_400)
+        assert world.deliver({"watch": True})["unfinished"] == []
+        assert outcomes(world.deliver(event)) == {"AAA": ("UNFILLED", "MARKET_CLOSED")}
+
+
+def test_daily_check_names_a_plan_of_an_earlier_day_that_it_cannot_finish() -> None:
     with a_world() as world:
         world.broker.change({"default_fill": {"behaviour": "never"}})
         with pytest.raises(PlanYielded):
             world.deliver(plan(buy("AAA", 500)), seconds=5)
-        assert world.deliver({"watch": True})["unfinished"][0]["abandoned"] is False
-
         world.advance(86_400)
+        down = {"kind": "status", "status": 503, "method": "GET", "path": "/v2/account", "count": None}
+        world.broker.change({"faults": [down]})
+
         report = world.deliver({"watch": True})
+
         assert (report["healthy"], report["unfinished"][0]["plan_id"]) == (False, "plan-1")
         (line,) = world.log_lines("daily_check.plan_unfinished")
         assert (line["account"], line["plan_id"]) == ("default", "plan-1")
-
-        world.deliver(plan(hold("AAA"), plan_id="holds", timestamp=world.clock.now().isoformat()))
-        assert world.deliver({"watch": True})["unfinished"] == []

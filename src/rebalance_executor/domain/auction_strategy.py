@@ -26,7 +26,7 @@ from rebalance_executor.domain.decisions import Cancel, Concluding, Decision, De
 from rebalance_executor.domain.endings import denied, no_funds, no_position, unfinished, without_quote
 from rebalance_executor.domain.market import Auction, AuctionKind, OrderType, Quote, Side
 from rebalance_executor.domain.orders import ChildOrder, ChildState, ParentOrder
-from rebalance_executor.domain.pricing import collar, far_touch, is_inside, to_tick
+from rebalance_executor.domain.pricing import collar, far_touch, is_inside, market_price, to_tick
 from rebalance_executor.domain.session import is_opening
 from rebalance_executor.domain.values import format_decimal, format_utc, seconds
 
@@ -102,7 +102,8 @@ def _before_cutoff(
     place = Place(OrderType.MARKET, whole(parent.remaining), None, time_in_force=time_in_force(auction))
     if auction.is_limited:
         place = replace(place, type=OrderType.LIMIT, limit_price=_limit(parent, auction, quote, worst, config))
-    return _sized(parent, place, place.limit_price or worst, context, config)
+    price = place.limit_price or market_price(parent.side, touch, worst)
+    return _sized(parent, place, price, context, config)
 
 
 def _is_sendable(

@@ -13,7 +13,7 @@ from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.market import ZERO, Account, BrokerOrder, Quote, Side
 from rebalance_executor.domain.orders import Outcome, ParentOrder
-from rebalance_executor.domain.pricing import collar, far_touch
+from rebalance_executor.domain.pricing import collar, far_touch, market_price
 from rebalance_executor.domain.sizing import ceil_qty
 from rebalance_executor.domain.styles import OrderStyle
 from rebalance_executor.domain.values import format_decimal, format_dollars
@@ -90,9 +90,10 @@ def spendable(account: Account, parents: Collection[ParentOrder], config: Execut
 
 
 def child_cost(parent: ParentOrder, qty: Decimal, limit_price: Decimal | None, collar: Decimal) -> Decimal:
-    """Return the dollars that a buy of these shares may cost. A market order has no limit: it counts at the collar."""
-    mid = parent.arrival.mid if parent.arrival is not None else ZERO
-    return qty * (limit_price or mid * (1 + collar))
+    """Return the dollars that a buy of these shares may cost; see ``market_price`` for an order without a limit."""
+    if limit_price is not None or parent.arrival is None:
+        return qty * (limit_price or ZERO)
+    return qty * market_price(Side.BUY, parent.arrival.ask, parent.arrival.mid * (1 + collar))
 
 
 def scale_to_budget(
@@ -142,7 +143,7 @@ def _auction_price(buy: ParentOrder, touch: Decimal, config: ExecutionConfig) ->
     """Return the highest price that a buy allows in its auction; a market order has none but the collar."""
     worst, auction, own = _worst(buy, config), buy.auction, config.for_symbol(buy.symbol)
     if auction is None or not auction.is_limited:
-        return worst
+        return market_price(buy.side, touch, worst)
     limit = auction.limit_price or touch * (1 + own.limit_on_auction_collar)
     return min(limit, worst)
 
@@ -281,7 +282,9 @@ def _price(
     """Return the price at which the next child of a buy is counted: a market order has no limit but the collar."""
     highest = worst[buy.symbol]
     if config.for_symbol(buy.symbol).order_style is OrderStyle.MARKET:
-        return highest
+        return market_price(buy.side, _far_touch(buy, quotes.get(buy.symbol)), highest)
+    if buy.auction is not None:
+        return _expected_price(buy, quotes.get(buy.symbol), config)
     return min(highest, _expected_price(buy, quotes.get(buy.symbol), config))
 
 

@@ -9,6 +9,7 @@ from rebalance_executor.domain.limits import Limits
 from rebalance_executor.domain.market import HALF_CENT, ONE_DOLLAR, Arrival, Quote, Side
 from rebalance_executor.domain.values import format_decimal, seconds
 
+_BROKER_COLLAR = Decimal("1.05")
 _SUB_DOLLAR_TICK = Decimal("0.0001")
 
 
@@ -54,6 +55,15 @@ def collar(side: Side, arrival: Arrival, fraction: Decimal) -> Decimal:
     """
     against = 1 + fraction if side is Side.BUY else 1 - fraction
     return to_tick(arrival.mid * against, side, HALF_CENT)
+
+
+def market_price(side: Side, touch: Decimal, worst: Decimal) -> Decimal:
+    """Return the price at which a market order is counted against cash, in dollars per share.
+
+    It is the collar or, if that is higher, what the broker holds for a market buy: Alpaca turns market orders into
+    limits up to 5 % away (https://docs.alpaca.markets/docs/user-protection), and rejects what the cash does not cover.
+    """
+    return max(worst, touch * _BROKER_COLLAR) if side is Side.BUY else worst
 
 
 def is_inside(side: Side, limit: Decimal, worst: Decimal) -> bool:

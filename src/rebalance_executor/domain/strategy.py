@@ -30,7 +30,7 @@ from rebalance_executor.domain.endings import denied, no_funds, no_position, unf
 from rebalance_executor.domain.ladder import WaveSchedule
 from rebalance_executor.domain.market import ZERO, OrderType, Quote, Side
 from rebalance_executor.domain.orders import ChildOrder, ChildPhase, Outcome, ParentOrder
-from rebalance_executor.domain.pricing import collar, far_touch, is_inside
+from rebalance_executor.domain.pricing import collar, far_touch, is_inside, market_price
 from rebalance_executor.domain.session import is_opening
 from rebalance_executor.domain.sizing import floor_qty
 from rebalance_executor.domain.slicing import is_large, own_schedule, slices_of
@@ -171,7 +171,7 @@ def may_start(parent: ParentOrder, dollars: Decimal, context: DecisionContext, c
         return False
     if is_bound(parent, context.now):  # one order, for all of it, at the worst price
         worst = collar(parent.side, parent.arrival, config.for_symbol(parent.symbol).price_collar)
-        return dollars / worst >= parent.remaining
+        return dollars / market_price(parent.side, parent.arrival.ask, worst) >= parent.remaining
     affordable = dollars / parent.arrival.mid
     slices = slices_of(parent, context.schedule, context.now, config)
     wanted = parent.remaining if slices is None else slices.open_qty(parent, context.now)
@@ -217,7 +217,7 @@ def _next_child(parent: ParentOrder, context: DecisionContext, config: Execution
     place = _place(parent, quote, context, config)
     if context.slices is not None and context.slices.is_shortened:
         place = replace(place, note=Code.HORIZON_SHORTENED)
-    price = place.limit_price or worst
+    price = place.limit_price or market_price(parent.side, touch, worst)
     is_ladder = config.order_style is OrderStyle.LADDER
     if is_ladder and ladder.is_exhausted(parent, price, context.schedule, context.now, config):
         return unfinished(parent, Code.ATTEMPTS_EXHAUSTED, _nothing_more(parent, touch, config))

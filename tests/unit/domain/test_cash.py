@@ -256,7 +256,7 @@ def test_names_decide_nothing(drawn: list[tuple[Decimal, Quote, int]], budget: D
         pytest.param(a_parent(a_child(limit="10.01")), "100.10", id="live limit"),
         pytest.param(a_parent(a_child(ChildState.INTENDED, limit="10.01")), "100.10", id="journalled"),
         pytest.param(a_parent(a_child(ChildState.UNKNOWN, limit="10.01")), "100.10", id="unknown counts in full"),
-        pytest.param(a_parent(a_child(limit=None)), "103", id="market order at mid and collar"),
+        pytest.param(a_parent(a_child(limit=None)), "105.105", id="market order at what the broker holds"),
         pytest.param(a_parent(a_child(filled="4", price="10", limit="10.01")), "100.06", id="partly filled"),
         pytest.param(a_parent(a_child(filled="10", price=None, limit="10.01")), "100.10", id="filled, price unknown"),
         pytest.param(a_parent(a_filled_child("10", "9.99")), "99.90", id="filled"),

@@ -295,6 +295,7 @@ def test_item_has_every_field() -> None:
     assert (order["expected_price"], order["price"]) == (Decimal(10), Decimal("10.02"))
     assert (order["filled_at"], order["timestamp"]) == (later(2), later(3))
     assert child_fields == {
+        "time_in_force": "day",
         "client_order_id": "client-1",
         "order_id": "order-1",
         "status": "filled",

@@ -131,10 +131,10 @@ def test_parent_without_an_open_child_gets_its_next_child(
 
 @pytest.mark.parametrize(
     ("parent", "funds", "qty"),
-    [(a_parent(), "103", "10"), (a_parent(), "51.5", "5"), (a_parent(side=SELL), None, "10")],
+    [(a_parent(), "105.105", "10"), (a_parent(), "52.5525", "5"), (a_parent(side=SELL), None, "10")],
     ids=["at the worst price it fits", "at the worst price half fits", "sell"],
 )
-def test_market_order_has_no_limit_and_is_reserved_at_the_collar(
+def test_market_order_has_no_limit_and_is_reserved_at_what_the_broker_holds(
     parent: ParentOrder, funds: str | None, qty: str
 ) -> None:
     assert decide(parent, context(funds=funds), MARKET) == Place(OrderType.MARKET, Decimal(qty), None)
