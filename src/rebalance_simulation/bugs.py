@@ -1,8 +1,8 @@
 """Deliberate bugs in the execution of plans. The simulation must catch each of them, which tests its invariants.
 
 Bugs in results and answers are in ``bugs_reporting``, those of the account in ``bugs_account``, those of the cash of
-the buys in ``bugs_cash``, those in what the broker's answers prove in ``bugs_broker``, and those in slices and patience
-in ``bugs_working``.
+the buys in ``bugs_cash``, those in what the broker's answers prove in ``bugs_broker``, those in slices and patience in
+``bugs_working``, and those in auctions in ``bugs_auctions``.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from rebalance_executor.telemetry import Telemetry
 from rebalance_simulation.api import SECRET
 from rebalance_simulation.bug_tools import Replacement, nothing
 from rebalance_simulation.bugs_account import ACCOUNT_BUGS
+from rebalance_simulation.bugs_auctions import AUCTION_BUGS
 from rebalance_simulation.bugs_broker import BROKER_BUGS
 from rebalance_simulation.bugs_cash import CASH_BUGS
 from rebalance_simulation.bugs_reporting import REPORTING_BUGS
@@ -333,7 +334,7 @@ _EXECUTION_BUGS: dict[str, list[Replacement]] = {
     "only three items of a query are read": [(Table, "_query", _three_items)],
     "an unanswered write counts as written": [(Table, "transact", _unanswered_counts_as_written)],
 }
-BUGS = _EXECUTION_BUGS | CASH_BUGS | REPORTING_BUGS | ACCOUNT_BUGS | BROKER_BUGS | WORKING_BUGS
+BUGS = _EXECUTION_BUGS | CASH_BUGS | REPORTING_BUGS | ACCOUNT_BUGS | BROKER_BUGS | WORKING_BUGS | AUCTION_BUGS
 """By name: what each bug replaces."""
 
 

@@ -185,6 +185,7 @@ class Trait(StrEnum):
     ONE_TICK = "spreads of one tick"
     SUB_SHARE = "orders below one share"
     SLICE_SETTINGS = "unusual settings of slices"
+    AUCTIONS = "orders in auctions"
 
 
 RARE = {

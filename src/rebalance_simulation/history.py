@@ -10,6 +10,7 @@ from paper_broker.errors import BrokerError
 from rebalance_executor.domain.orders import Outcome
 from rebalance_executor.domain.values import format_decimal
 from rebalance_simulation import generators
+from rebalance_simulation.auctions import AuctionDraws
 from rebalance_simulation.broker_view import draw_view
 from rebalance_simulation.dynamodb import PAGE_SIZE
 from rebalance_simulation.environment import Environment
@@ -38,14 +39,19 @@ class History:
         self.seed = seed
         self._rng = Random(f"history {seed}")  # noqa: S311 - reproducible on purpose
         rng = self._rng
-        drawn = {trait for trait in Trait if rng.random() < RARE.get(trait, 0.3)}
+        auctions = AuctionDraws(seed)
+        drawn: set[Trait] = {Trait.AUCTIONS} if auctions.applies else set()
+        drawn |= {trait for trait in Trait if trait is not Trait.AUCTIONS and rng.random() < RARE.get(trait, 0.3)}
         workload: Workload = DrawnWorkload(seed, rng) if cases is None else CaseWorkload(seed, rng, cases(rng))
         self.traits = workload.traits(drawn)
         has_faults = Trait.NO_FAULTS not in self.traits
         start = generators.start_time(rng, self.traits)
+        scenario, config = workload.scenario(self.traits), workload.config(self.traits)
+        if Trait.AUCTIONS in self.traits:
+            start, scenario, config = auctions.start(), auctions.scenario(scenario), auctions.config(config)
         self.world = World(
-            workload.scenario(self.traits),
-            workload.config(self.traits),
+            scenario,
+            config,
             FaultInjector(rng, draw_probabilities(rng) if has_faults else {}),
             start,
             page_size=rng.choice((PAGE_SIZE, PAGE_SIZE, 3)),
@@ -58,6 +64,8 @@ class History:
         if Trait.SKEW in self.traits:
             self.world.clock.skew = timedelta(seconds=rng.randint(-20, 20))
         self.messages = workload.messages(self.traits, start)
+        if Trait.AUCTIONS in self.traits:
+            self.messages = [auctions.add_to(message, scenario) for message in self.messages]
         if Trait.POINTERS in self.traits:
             for number, message in enumerate(self.messages):
                 self.world.plan_store.put(f"plan {number}", message.document)

@@ -18,12 +18,12 @@ from rebalance_executor.domain.market import ZERO
 from rebalance_executor.domain.orders import Outcome, ParentOrder
 from rebalance_executor.domain.result import ExecutionResult
 from rebalance_executor.domain.risk_state import RiskState
-from rebalance_executor.domain.styles import OrderStyle
 from rebalance_executor.execution.ports import Lease
 from rebalance_simulation.api import SECRET
 from rebalance_simulation.calls import Submission
 from rebalance_simulation.faults import OF_THE_PROCESS
 from rebalance_simulation.invariants_account import PREFIX, AccountInvariants, PlanKey
+from rebalance_simulation.invariants_auctions import AuctionInvariants
 from rebalance_simulation.invariants_evidence import EvidenceInvariants
 from rebalance_simulation.invariants_journal import check_gate, check_listed, check_transition, exposure
 from rebalance_simulation.invariants_requests import RequestInvariants
@@ -76,6 +76,7 @@ class InvariantChecker:
         self._evidence = EvidenceInvariants(world)
         self._targets = TargetInvariants(world.config)
         self._working = WorkingInvariants(world)
+        self._auctions = AuctionInvariants(world)
 
     # --- journal: intents do not change, settled orders stay settled ---------------------------------------
 
@@ -105,6 +106,8 @@ class InvariantChecker:
             if before is not None:
                 check_transition(before, parent, may_scale=may_scale, is_finished=key in self.results)
                 self._working.check_end(journal.plan, before, parent, self._orders_of(key, symbol))
+                if before.outcome is None and parent.outcome is not None:
+                    self._auctions.check_end(journal.plan, parent, self._orders_of(key, symbol))
             parents[symbol] = parent
             for child in parent.children:
                 self._intents.setdefault(child.client_order_id, (key, symbol))
@@ -182,7 +185,8 @@ class InvariantChecker:
                 raise Violation(f"{key}: the buy funds {funds} exceed cash + proceeds, {available}")
             if state.buy_budget > funds * (1 - config.cash_buffer):
                 raise Violation(f"{key}: the buy budget {state.buy_budget} leaves no buffer of {funds}")
-        is_bounded = config.order_style is not OrderStyle.MARKET and not config.last_rung_market
+        own = (order for order in self.orders() if self._intents.get(order.client_order_id, (None, ""))[0] == key)
+        is_bounded = all(order.type == "limit" for order in own)
         if spent > funds * (1 if is_bounded else _MARKET_ORDER_TOLERANCE):
             raise Violation(f"{key}: buys of {spent} exceed the buy funds {funds}")
 
@@ -202,6 +206,13 @@ class InvariantChecker:
         child = next(child for child in parent.children if child.client_order_id == order["client_order_id"])
         self._evidence.check_submission((self._world.current.run_id, key), parent, child)
         self._working.check_submission(self._plans[key], parent, child, order, self._orders_of(key, symbol))
+        self._auctions.check_submission(parent, order, self._orders_of(key, symbol))
+
+    def check_after(self, name: str) -> None:
+        """Check what a request to the broker changed."""
+        self.check_exchange()
+        if name.startswith("broker DELETE"):
+            self._auctions.check_cancels(self.orders())
 
     # --- exchange ----------------------------------------------------------------------------------------
 
@@ -241,8 +252,8 @@ class InvariantChecker:
         self._account.check_arrival(key[0])
         parent = self._parents[key][symbol]
         child = next(child for child in parent.children if child.client_order_id == order.client_order_id)
-        sent = (order.symbol, order.side, order.qty, order.limit_price, order.type)
-        if sent != (symbol, parent.side, child.qty, child.limit_price, child.type):
+        sent = (order.symbol, order.side, order.qty, order.limit_price, order.type, order.time_in_force)
+        if sent != (symbol, parent.side, child.qty, child.limit_price, child.type, child.time_in_force):
             raise Violation(f"{order.client_order_id} reached the broker as {sent}, the journal has {child}")
         self._working.check_limits(order, parent, child)
         if parent.outcome is not None and parent.outcome is not Outcome.UNRESOLVED:
@@ -269,6 +280,12 @@ class InvariantChecker:
         stored = self.results.get((answer["account"], answer["plan_id"]))
         if stored is None or stored.model_dump(mode="json") != answer:
             raise Violation(f"{answer['plan_id']} was answered with {answer}, the stored result is {stored}")
+
+    def check_pending(self, answer: dict[str, Any]) -> None:
+        """Check the answer of a plan that waits for its auction: it is started, and something waits for it."""
+        key = (answer["account"], answer["plan_id"])
+        if key not in self._plans or key in self.results:
+            raise Violation(f"{answer['plan_id']} was answered with {answer}")
 
     def check_publish(self, result: ExecutionResult) -> None:
         """Check that a result is published again only after a fault."""
@@ -335,13 +352,15 @@ class InvariantChecker:
             return
         for order in self.orders():
             is_own = self._intents[order.client_order_id][0][0] == invocation.account
-            is_working = is_own and order.is_open and order.status != "pending_cancel"
+            is_working = is_own and order.is_open and order.status != "pending_cancel" and order.time_in_force == "day"
             if is_working and not self._world.broker.record.cancels.get(order.id):
                 raise Violation(f"invocation {invocation.number} ended and left {order.client_order_id} {order.status}")
 
     def _lacks_cancels(self, order: Order) -> bool:
         """Return whether the order works although few cancels were tried: the broker may ignore one."""
         is_working = order.is_open and order.status != "pending_cancel"
+        if order.time_in_force != "day":
+            return False  # the broker refuses cancels after the cut-off, until the evening
         return is_working and self._world.broker.record.cancels.get(order.id, 0) < _CANCELS
 
     def check_end(self) -> None:

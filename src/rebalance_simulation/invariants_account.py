@@ -112,6 +112,8 @@ class AccountInvariants:
             return  # a repetition of an order that is there: the broker refuses it
         if order["side"] == Side.SELL:
             self._check_shares(order["symbol"], qty, client_order_id)
+        elif order["type"] == "market":
+            self._is_bounded = False
         elif self._is_bounded:
             self._check_cash(qty * Decimal(order["limit_price"]), client_order_id)
 

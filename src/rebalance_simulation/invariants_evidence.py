@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from paper_broker.formats import duration
 from paper_broker.market import on_tick
 from paper_broker.orders import Order
 from rebalance_executor.domain.codes import Code
@@ -13,6 +14,7 @@ from rebalance_executor.domain.journal import PlanState
 from rebalance_executor.domain.market import Side
 from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome, ParentOrder
 from rebalance_executor.domain.risk_state import PROGRAM, KillSwitchRecord, TradingState
+from rebalance_executor.domain.styles import AuctionFraction
 from rebalance_executor.domain.values import seconds
 from rebalance_simulation.broker_record import SubmissionAnswer
 from rebalance_simulation.faults import KILLS, EnvironmentEvent, Fault
@@ -38,15 +40,16 @@ class Cause(StrEnum):
     LATE_QUANTITY = "the broker reports the filled quantity late"
     CHANGED_ORDER = "the broker changed an own order"
     FOREIGN_TRADE = "someone else traded the symbol"
+    LATE_AUCTION = "the broker reports an auction late"
     LOST_WRITE = "a run was killed, or the database failed, while the plan was written"
 
 
 UNRESOLVED: Mapping[Code, frozenset[Cause]] = {
-    Code.CANCEL_UNCONFIRMED: frozenset({Cause.SLOW_CANCEL, Cause.IGNORED_CANCEL}),
+    Code.CANCEL_UNCONFIRMED: frozenset({Cause.SLOW_CANCEL, Cause.IGNORED_CANCEL, Cause.LATE_AUCTION}),
     Code.FILL_PRICE_MISSING: frozenset({Cause.LATE_PRICE, Cause.LATE_QUANTITY}),
     Code.CLIENT_ORDER_ID_MISMATCH: frozenset({Cause.CHANGED_ORDER}),
     Code.RECONCILIATION_MISMATCH: frozenset(
-        {Cause.FOREIGN_TRADE, Cause.LATE_PRICE, Cause.LATE_POSITIONS, Cause.CHANGED_ORDER}
+        {Cause.FOREIGN_TRADE, Cause.LATE_PRICE, Cause.LATE_POSITIONS, Cause.CHANGED_ORDER, Cause.LATE_AUCTION}
     ),
     Code.JOURNAL_INCOMPLETE: frozenset({Cause.LOST_WRITE}),
 }
@@ -87,6 +90,11 @@ class EvidenceInvariants:
             yield Cause.SLOW_CANCEL
         if world.faults.fault_counts[Fault.NO_CANCEL] or any(order.behaviour.cancel_ignored for order in orders):
             yield Cause.IGNORED_CANCEL
+        report = duration(float(world.config.auction_report_minutes) * 60)
+        rules = world.exchange._auctions.rules  # noqa: SLF001 - read only
+        is_late = any(max(rule.delay, rule.unfilled_after or 0) >= report for rule in rules)
+        if is_late and any(order.time_in_force != "day" for order in orders):
+            yield Cause.LATE_AUCTION
         if any(order.behaviour.price_pending for order in orders):
             yield Cause.LATE_PRICE
         if any(order.behaviour.filled_qty_lag for order in orders):
@@ -102,6 +110,9 @@ class EvidenceInvariants:
     def check_denial(self, parent: ParentOrder) -> None:
         """Check that an asset that may be traded is not denied because of its flags."""
         if parent.outcome is not Outcome.DENIED or parent.code not in (Code.NOT_TRADABLE, Code.NOT_FRACTIONABLE):
+            return
+        is_in_whole_shares = parent.auction is not None and self._world.config.auction_fraction is AuctionFraction.LEAVE
+        if is_in_whole_shares and parent.code == Code.NOT_FRACTIONABLE:
             return
         withdrawn_until = self._world.flags_withdrawn_until.get(parent.symbol)
         if withdrawn_until is not None and self._world.clock.world() - withdrawn_until < _FLAGS_READ:
@@ -152,6 +163,8 @@ class EvidenceInvariants:
             text = f"{parent.symbol} has a tick_size of {asset.tick_size} at the broker"
             raise Violation(f"{child.client_order_id} has the limit {child.limit_price}; {text}")
         touch, sign = (child.ask, 1) if parent.side is Side.BUY else (child.bid, -1)
+        if child.is_for_auction:
+            return  # its limit bounds the price of the auction, and may be beyond the touch
         if touch is not None and on_tick(touch, asset.tick_size) == touch and child.limit_price * sign > touch * sign:
             raise Violation(f"{child.client_order_id} has the limit {child.limit_price}, worse than the touch {touch}")
 

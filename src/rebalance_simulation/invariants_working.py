@@ -202,7 +202,7 @@ class WorkingInvariants:
     def _is_in_slices(self, state: PlanState, parent: ParentOrder) -> bool:
         """Return whether the order is large, and of an urgency that is sliced."""
         plan = self._plans.get((state.account, state.plan_id))
-        is_sliced = plan is not None and plan.execution_urgency is not Urgency.URGENT
+        is_sliced = plan is not None and plan.execution_urgency is not Urgency.URGENT and parent.auction is None
         return is_sliced and _is_large(parent, self._world.config.for_symbol(parent.symbol))
 
     def _horizon(self, state: PlanState, parent: ParentOrder) -> _Horizon | None:

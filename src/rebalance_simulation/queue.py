@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from rebalance_executor.domain.errors import InvalidInput, OverfillGuard, Redeliver
 from rebalance_executor.execution.events import LogEvent
@@ -43,6 +43,8 @@ class MessageQueue:
             is_done = not delivery.answer["batchItemFailures"]
             self._check_done(message, is_done=is_done and not is_invalid)
             message.done = message.done or is_invalid or is_done
+        elif delivery.answer is not None and delivery.answer["status"] == "in_progress":
+            self.world.checker.check_pending(delivery.answer)
         elif delivery.answer is not None:
             self.world.checker.check_answer(delivery.answer)
             message.done = True
@@ -103,8 +105,12 @@ class MessageQueue:
             Violation: it is not done after ``MAX_DELIVERIES`` deliveries.
         """
         for _ in range(MAX_DELIVERIES):
+            log_start = len(self.world.log.lines)
             self.deliver(message, 600)
             if message.done:
                 return
-            self.world.clock.advance(DELIVERY_GAP)
+            lines = self.world.log.lines[log_start:]
+            times = [datetime.fromisoformat(str(fields["retry_at"])) for *_, fields in lines if fields.get("retry_at")]
+            wait = max((at - self.world.clock.now() for at in times), default=DELIVERY_GAP)
+            self.world.clock.advance(max(wait, DELIVERY_GAP))
         raise Violation(f"{message.plan_id} is not finished after {MAX_DELIVERIES} deliveries without faults")

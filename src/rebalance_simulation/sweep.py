@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from functools import cache
@@ -19,9 +20,11 @@ from typing import Any
 
 from rebalance_executor.domain.errors import LeaseHeld, OverfillGuard
 from rebalance_executor.domain.orders import Outcome
+from rebalance_simulation.clock import START
 from rebalance_simulation.config_generator import steady_config
 from rebalance_simulation.faults import KILLS, WRONG_ANSWERS, Fault, FaultInjector, possible_faults
 from rebalance_simulation.generators import item, plan
+from rebalance_simulation.invocation import Delivery
 from rebalance_simulation.queue import DELIVERY_GAP, LEASE_EXPIRY, MAX_DELIVERIES
 from rebalance_simulation.violation import Violation
 from rebalance_simulation.world import World
@@ -53,6 +56,8 @@ class Story(StrEnum):
     """A climb on the ladder per order, from the near touch to the far touch."""
     SLICES = "slices"
     """A sell and a buy many times the displayed size, worked in slices over two short runs, and two whole ones."""
+    CLOSE = "close"
+    """Sells and buys in the closing auction, with enough cash, and a sell that is worked before it."""
 
 
 _SLICED = ("AAA", "FFF")
@@ -67,7 +72,12 @@ def world_of(story: Story, script: Script) -> World:
     """Return the story's world before its first delivery, with these faults to come."""
     style = "ladder" if story is Story.LADDER else "marketable_limit"
     config = steady_config(style).model_copy(update=_IN_SLICES if story is Story.SLICES else {})
-    return World(_scenario(story), config, FaultInjector(script=script))
+    return World(_scenario(story), config, FaultInjector(script=script), _start(story))
+
+
+def _start(story: Story) -> datetime:
+    """Return when the story starts: two hours before the close, so that every delivery is before the cut-off."""
+    return START + timedelta(hours=4) if story is Story.CLOSE else START
 
 
 def run_story(story: Story, script: Script, world: World | None = None) -> World:
@@ -78,18 +88,26 @@ def run_story(story: Story, script: Script, world: World | None = None) -> World
     """
     world = world or world_of(story, script)
     symbols = (*_SLICED, *_WHOLE) if story is Story.SLICES else _SYMBOLS
-    event = plan("plan-1", [item(s, "SELL" if s in _SYMBOLS[:3] else "BUY", 1000) for s in sorted(symbols)])
+    items = [item(s, "SELL" if s in _SYMBOLS[:3] else "BUY", 1000) for s in sorted(symbols)]
+    event = plan("plan-1", items, _start(story))
+    if story is Story.CLOSE:
+        items[0]["execution_style"] = "work"
+        event["execution_style"] = "market_on_close"
     timeout = _SHORT_RUN if story is Story.SLICES else 600
 
     def deliver_again() -> None:
         world.records.stored.clear()
         delivery = world.deliver(event, timeout)
-        if delivery.answer is not None:
+        if delivery.answer is not None and not _awaits_auction(delivery):
             world.checker.check_answer(delivery.answer)
 
     world.on_interrupt = deliver_again
     for _ in range(MAX_DELIVERIES):
         delivery = world.deliver(event, timeout)
+        if delivery.answer is not None and _awaits_auction(delivery):
+            retry_at = datetime.fromisoformat(delivery.answer["retry_at"])
+            world.clock.advance(max(DELIVERY_GAP, retry_at - world.clock.now()))
+            continue
         if delivery.answer is not None:
             world.checker.check_answer(delivery.answer)
             world.checker.check_end()
@@ -103,11 +121,15 @@ def run_story(story: Story, script: Script, world: World | None = None) -> World
     raise Violation(f"not finished after {MAX_DELIVERIES} deliveries")
 
 
+def _awaits_auction(delivery: Delivery) -> bool:
+    return delivery.answer is not None and delivery.answer["status"] == "in_progress"
+
+
 def _scenario(story: Story) -> dict[str, Any]:
     displayed = {"bid_size": 1, "ask_size": 1} if story is Story.SLICES else {}
     return {
-        "account": {"cash": "500"},
-        "clock": {"sessions": "always_open"},
+        "account": {"cash": "5000" if story is Story.CLOSE else "500"},
+        "clock": {"sessions": "nyse" if story is Story.CLOSE else "always_open"},
         "assets": [{"symbol": symbol} for symbol in _SYMBOLS],
         "quotes": {
             symbol: {"bid": "99.99", "ask": "100.01", **(displayed if symbol in _SLICED else {})} for symbol in _SYMBOLS

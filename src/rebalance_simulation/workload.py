@@ -34,6 +34,7 @@ _DRAWN_ONLY = {
     Trait.ONE_TICK,
     Trait.SUB_SHARE,
     Trait.SLICE_SETTINGS,
+    Trait.AUCTIONS,
 }
 """Traits that change hours, configuration or plans, and apply only if these are drawn."""
 

@@ -98,6 +98,13 @@ def is_locked(auction: Auction, now: datetime) -> bool:
     return auction.cutoff <= now < auction.reported_by
 
 
+def is_cancelable(parent: ParentOrder, now: datetime) -> bool:
+    """Return whether the parent's open child may be canceled now as far as its auction is concerned."""
+    child = parent.open_child
+    is_for_auction = child is not None and child.is_for_auction and parent.auction is not None
+    return not (is_for_auction and parent.auction is not None and is_locked(parent.auction, now))
+
+
 def auction_child(parent: ParentOrder) -> ChildOrder | None:
     """Return the latest order that the parent sent, or may have sent, to its auction; None if there is none."""
     sent = (child for child in reversed(parent.children) if child.is_for_auction)
@@ -153,6 +160,13 @@ def plan_ends_at(parents: Iterable[ParentOrder], starts: datetime, limit: timede
 def whole(qty: Decimal) -> Decimal:
     """Return the whole shares of a quantity."""
     return qty.to_integral_value(ROUND_FLOOR)
+
+
+def is_fraction_rejected(parent: ParentOrder) -> bool:
+    """Return whether the order for the fraction was rejected: the whole shares still go to the auction."""
+    last = parent.last_child
+    is_fraction = parent.auction is not None and last is not None and last.qty < 1
+    return is_fraction and last is not None and last.state is ChildState.REJECTED and auction_child(parent) is None
 
 
 def is_worked_on(parent: ParentOrder, config: ExecutionConfig) -> bool:

@@ -57,7 +57,7 @@ class Code(StrEnum):
     NOT_TRADABLE = "NOT_TRADABLE"
     """The asset is unknown to the broker, not a US stock or fund, inactive, or not tradable."""
     NOT_FRACTIONABLE = "NOT_FRACTIONABLE"
-    """The asset trades in whole shares only, and the item is for less than one share or leaves a fraction."""
+    """The asset or its auction trades whole shares only, and the item is for less than one or leaves a fraction."""
     NO_POSITION = "NO_POSITION"
     """The account holds no shares to sell; this program is long only."""
     BELOW_MINIMUM = "BELOW_MINIMUM"

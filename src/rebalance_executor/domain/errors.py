@@ -148,7 +148,7 @@ class EarlierPlanUnfinished(Redeliver):
     code = "EARLIER_PLAN_UNFINISHED"
 
     def __init__(self, message: str, *, retry_at: datetime | None = None, **context: object) -> None:
-        super().__init__(message, **context)
+        super().__init__(message, **({} if retry_at is None else {"retry_at": retry_at}), **context)
         self.retry_at = retry_at
 
 

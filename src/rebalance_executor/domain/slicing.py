@@ -62,7 +62,7 @@ class Slices:
 def needs_volume(parent: ParentOrder, config: ExecutionConfig) -> bool:
     """Return whether the parent's average volume matters: it is larger than the far touch displays at arrival."""
     is_sliced = config.slice_over_displayed is not None or config.slice_over_volume is not None
-    return is_sliced and parent.outcome is None and parent.qty > parent.displayed
+    return is_sliced and parent.auction is None and parent.outcome is None and parent.qty > parent.displayed
 
 
 def is_large(parent: ParentOrder, config: ExecutionConfig) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from rebalance_executor.domain import ladder
-from rebalance_executor.domain.auction import is_bound, is_fraction_over, is_worked_on
+from rebalance_executor.domain.auction import is_bound, is_fraction_over, is_fraction_rejected, is_worked_on
 from rebalance_executor.domain.auction_strategy import auction_end, before_continuous, in_auction
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig
@@ -82,7 +82,8 @@ def needs_quote(parent: ParentOrder, config: ExecutionConfig) -> bool:
         return False
     if last is not None and last.is_open:
         return config.order_style is OrderStyle.LADDER and last.phase is ChildPhase.WORKING and not last.is_for_auction
-    may_follow = last is None or last.phase not in (ChildPhase.REJECTED, ChildPhase.REPLACED)
+    has_ended = last is not None and last.phase in (ChildPhase.REJECTED, ChildPhase.REPLACED)
+    may_follow = not has_ended or is_fraction_rejected(parent) or (last is not None and last.is_for_auction)
     return may_follow and (ladder.children_left(parent, WaveSchedule(), config) > 0 or is_large(parent, config))
 
 
@@ -189,6 +190,8 @@ def settled_at_broker(parent: ParentOrder, config: ExecutionConfig) -> Settle | 
             text = f"order {child.order_id} was replaced at the broker by another order that is not this plan's"
             return Settle(Outcome.UNRESOLVED, Code.REPLACED_EXTERNALLY, text)
         case ChildOrder(phase=ChildPhase.REJECTED, is_for_auction=True) if is_worked_on(parent, config):
+            return None
+        case ChildOrder(phase=ChildPhase.REJECTED) if is_fraction_rejected(parent):
             return None
         case ChildOrder(phase=ChildPhase.REJECTED) as child:
             outcome = Outcome.PARTIALLY_FILLED if parent.filled_qty else Outcome.REJECTED

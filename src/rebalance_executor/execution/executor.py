@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
-from rebalance_executor.domain.auction import is_bound, is_locked, is_resting, resumes_at, send_by
+from rebalance_executor.domain.auction import is_bound, is_cancelable, is_resting, resumes_at, send_by
 from rebalance_executor.domain.cash import Allowance, allowances, child_cost, committed, early_funds, proceeds
 from rebalance_executor.domain.decisions import Cancel, DecisionContext, Place, RunMode, Settle, Working, Yielding
 from rebalance_executor.domain.errors import AuctionPending, PlanYielded, RateLimited, Redeliver
@@ -172,7 +172,7 @@ class Executor:
         cancel_wait = seconds(self._config.cancel_wait_seconds)
         contexts = {side: self._context(side, mode) for side, mode in modes.items()}
         for parent in parents:
-            may_cancel = not (parent.auction is not None and is_locked(parent.auction, self._clock.now()))
+            may_cancel = is_cancelable(parent, self._clock.now())
             if may_cancel and run.outbox.take_cancel_retry(run.work, parent.symbol, self._clock.now(), cancel_wait):
                 actions.cancels.append(parent.symbol)
             else:
