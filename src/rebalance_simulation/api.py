@@ -105,6 +105,7 @@ class SimulatedApi:
             else:
                 self._exchange.cancel_order(order_id)
 
+        self._record.cancel_requests.update([order_id])
         self._request(CANCEL, cancel)
         self._record.cancels[order_id] = self._record.cancels.get(order_id, 0) + 1
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -34,6 +35,8 @@ class BrokerRecord:
     """The last answer to a submission that reached the program, by client order ID."""
     cancels: dict[str, int] = field(default_factory=dict)
     """Number of cancels that were answered without an error, by order ID."""
+    cancel_requests: Counter[str] = field(default_factory=Counter)
+    """Number of cancels that the program requested, by order ID."""
     requests: int = 0
     """Number of requests so far; chooses between the variants of a fault, so that sweeps try them all."""
     quotes: dict[tuple[str, Decimal, Decimal], datetime] = field(default_factory=dict)

@@ -27,10 +27,6 @@ def _never(*_: Any) -> bool:
     return False
 
 
-def _none_sent(*_: Any) -> None:
-    return None
-
-
 def _everything(parent: ParentOrder, *_: Any) -> Any:
     return parent.remaining
 
@@ -41,8 +37,7 @@ def _day(*_: Any) -> TimeInForce:
 
 AUCTION_BUGS: dict[str, list[Replacement]] = {
     "orders for an auction are sent after its cut-off": [(pretrade, "auction_of", _without_cutoff)],
-    "orders for an auction are canceled after its cut-off": [(auction_strategy, "is_locked", lambda: _never)],
-    "what an auction left is sent to it again": [(auction_strategy, "auction_child", lambda: _none_sent)],
+    "orders for an auction are canceled after its cut-off": [(auction_strategy, "is_past_cutoff", lambda: _never)],
     "an item is worked before its auction": [(auction_strategy, "fraction_to_work", lambda: _everything)],
     "orders for an auction are day orders": [(auction_strategy, "time_in_force", lambda: _day)],
 }

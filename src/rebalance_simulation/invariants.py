@@ -21,7 +21,7 @@ from rebalance_executor.domain.risk_state import RiskState
 from rebalance_executor.execution.ports import Lease
 from rebalance_simulation.api import SECRET
 from rebalance_simulation.calls import Submission
-from rebalance_simulation.faults import OF_THE_PROCESS
+from rebalance_simulation.faults import CANCEL, OF_THE_PROCESS
 from rebalance_simulation.invariants_account import PREFIX, AccountInvariants, PlanKey
 from rebalance_simulation.invariants_auctions import AuctionInvariants
 from rebalance_simulation.invariants_evidence import EvidenceInvariants
@@ -107,7 +107,7 @@ class InvariantChecker:
                 check_transition(before, parent, may_scale=may_scale, is_finished=key in self.results)
                 self._working.check_end(journal.plan, before, parent, self._orders_of(key, symbol))
                 if before.outcome is None and parent.outcome is not None:
-                    self._auctions.check_end(journal.plan, parent, self._orders_of(key, symbol))
+                    self._auctions.check_end(parent, self._orders_of(key, symbol))
             parents[symbol] = parent
             for child in parent.children:
                 self._intents.setdefault(child.client_order_id, (key, symbol))
@@ -195,6 +195,10 @@ class InvariantChecker:
     def check_request(self, name: str, order: Submission | None) -> None:
         """Check a request to the broker before it is sent; ``order`` is its body if it submits an order."""
         self.requests.check_rate_limit(name)
+        if name == CANCEL:
+            keys = {order.client_order_id: self._intents[order.client_order_id][0] for order in self.orders()}
+            unfinished = [order for order in self.orders() if keys[order.client_order_id] not in self.results]
+            self._auctions.check_cancels(unfinished)
         if order is None:
             return
         key, symbol = self._intents.get(order["client_order_id"], (None, ""))
@@ -207,12 +211,6 @@ class InvariantChecker:
         self._evidence.check_submission((self._world.current.run_id, key), parent, child)
         self._working.check_submission(self._plans[key], parent, child, order, self._orders_of(key, symbol))
         self._auctions.check_submission(parent, order, self._orders_of(key, symbol))
-
-    def check_after(self, name: str) -> None:
-        """Check what a request to the broker changed."""
-        self.check_exchange()
-        if name.startswith("broker DELETE"):
-            self._auctions.check_cancels(self.orders())
 
     # --- exchange ----------------------------------------------------------------------------------------
 

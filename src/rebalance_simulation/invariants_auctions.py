@@ -11,7 +11,6 @@ from datetime import datetime, time, timedelta
 from paper_broker.formats import NEW_YORK, nanoseconds, to_datetime
 from paper_broker.orders import Order
 from rebalance_executor.domain.codes import Code
-from rebalance_executor.domain.journal import PlanState
 from rebalance_executor.domain.market import AuctionKind
 from rebalance_executor.domain.orders import ChildState, ParentOrder
 from rebalance_simulation.calls import Submission
@@ -50,19 +49,18 @@ class AuctionInvariants:
             raise Violation(f"{name} is sent to the auction ({order['time_in_force']}) at {now}, after its cut-off")
 
     def check_cancels(self, orders: Iterable[Order]) -> None:
-        """Check after a cancel that it was not for an order whose auction is due and not yet reported."""
+        """Check a cancel before it is sent: it is not for an order whose auction is due and not yet reported."""
         now, record = self._world.clock.world(), self._world.broker.record
         for order in orders:
-            count = record.cancels.get(order.id, 0)
+            count = record.cancel_requests[order.id]
             if count == self._cancels.get(order.id, 0) or order.time_in_force == "day":
                 continue
             self._cancels[order.id] = count
             if self._is_late(order.time_in_force, now - _TWO_CLOCKS) and self._is_late(order.time_in_force, now):
                 raise Violation(f"{order.client_order_id} ({order.time_in_force}) is canceled at {now}")
 
-    def check_end(self, state: PlanState, parent: ParentOrder, orders: Iterable[Order]) -> None:
+    def check_end(self, parent: ParentOrder, orders: Iterable[Order]) -> None:
         """Check the reason for which an item ends beside its auction, as it is journalled."""
-        del state
         in_auction = [order for order in orders if order.time_in_force != "day"]
         if parent.code == Code.AUCTION_EXPIRED and not any(order.status == "expired" for order in in_auction):
             raise Violation(f"{parent.symbol} ends as {parent.code}, no order for the auction expired")

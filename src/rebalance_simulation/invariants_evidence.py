@@ -45,6 +45,7 @@ class Cause(StrEnum):
 
 
 UNRESOLVED: Mapping[Code, frozenset[Cause]] = {
+    Code.AUCTION_UNREPORTED: frozenset({Cause.LATE_AUCTION}),
     Code.CANCEL_UNCONFIRMED: frozenset({Cause.SLOW_CANCEL, Cause.IGNORED_CANCEL, Cause.LATE_AUCTION}),
     Code.FILL_PRICE_MISSING: frozenset({Cause.LATE_PRICE, Cause.LATE_QUANTITY}),
     Code.CLIENT_ORDER_ID_MISMATCH: frozenset({Cause.CHANGED_ORDER}),

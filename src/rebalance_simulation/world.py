@@ -204,7 +204,7 @@ class World:
             self.log.append(0, f"! {fault}", {"call": name, "invocation": invocation.number})
             self._apply_before(fault, name, invocation)
         answer = effect(fault)
-        self.checker.check_after(name)
+        self.checker.check_exchange()
         if fault is Fault.KILL_AFTER:
             self._kill(invocation, name)
         return answer

@@ -9,9 +9,10 @@ from rebalance_simulation.bug_detection import detect
 from rebalance_simulation.sweep import Story, Sweep
 from rebalance_simulation.violation import Violation
 from tests.simulation import bug_stories
+from tests.simulation.auction_stories import AUCTION_STORIES
 from tests.simulation.slice_stories import SLICE_STORIES
 
-STORIES = bug_stories.STORIES | SLICE_STORIES
+STORIES = bug_stories.STORIES | SLICE_STORIES | AUCTION_STORIES
 
 MAX_HISTORIES = 500
 BY_SWEEP = {

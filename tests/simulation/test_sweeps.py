@@ -77,6 +77,15 @@ def test_every_order_is_filled_once_after_two_interruptions_between_slices() -> 
                 sweep.check(Story.SLICES, script)
 
 
+@pytest.mark.parametrize("kind", [Sweep.SINGLES, Sweep.INTERRUPTIONS, Sweep.ANSWERS])
+def test_every_order_is_filled_once_after_an_interruption_before_an_auction(kind: Sweep) -> None:
+    """Calls of the run that sends the orders, and of the run that comes back after the close."""
+    stats = interrupt_everywhere(kind, Story.CLOSE)
+
+    assert stats.failures == []
+    assert stats.outcomes == {"FILLED": 6 * stats.histories}
+
+
 @pytest.mark.parametrize("kind", [Sweep.PAIRS, Sweep.YIELDS])
 def test_every_order_is_filled_once_after_two_interruptions(kind: Sweep) -> None:
     tried = 0

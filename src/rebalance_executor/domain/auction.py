@@ -93,16 +93,16 @@ def in_whole_shares(snapshot: SymbolSnapshot, auction: Auction | None, config: E
     return replace(snapshot, asset=replace(snapshot.asset, fractionable=False))
 
 
-def is_locked(auction: Auction, now: datetime) -> bool:
-    """Return whether orders for this auction can neither be sent nor canceled: from the cut-off to its report."""
-    return auction.cutoff <= now < auction.reported_by
+def is_past_cutoff(auction: Auction, now: datetime) -> bool:
+    """Return whether orders for this auction can neither be sent nor canceled any more."""
+    return now >= auction.cutoff
 
 
 def is_cancelable(parent: ParentOrder, now: datetime) -> bool:
     """Return whether the parent's open child may be canceled now as far as its auction is concerned."""
     child = parent.open_child
     is_for_auction = child is not None and child.is_for_auction and parent.auction is not None
-    return not (is_for_auction and parent.auction is not None and is_locked(parent.auction, now))
+    return not (is_for_auction and parent.auction is not None and is_past_cutoff(parent.auction, now))
 
 
 def auction_child(parent: ParentOrder) -> ChildOrder | None:

@@ -15,7 +15,7 @@ from rebalance_executor.domain.auction import (
     LAST_CALL,
     auction_child,
     fraction_to_work,
-    is_locked,
+    is_past_cutoff,
     is_worked_on,
     time_in_force,
     whole,
@@ -25,7 +25,7 @@ from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.decisions import Cancel, Concluding, Decision, DecisionContext, Place, Settle, Wait
 from rebalance_executor.domain.endings import denied, no_funds, no_position, unfinished, without_quote
 from rebalance_executor.domain.market import Auction, AuctionKind, OrderType, Quote, Side
-from rebalance_executor.domain.orders import ChildOrder, ChildState, ParentOrder
+from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome, ParentOrder
 from rebalance_executor.domain.pricing import collar, far_touch, is_inside, market_price, to_tick
 from rebalance_executor.domain.session import is_opening
 from rebalance_executor.domain.values import format_decimal, format_utc, seconds
@@ -34,15 +34,19 @@ from rebalance_executor.domain.values import format_decimal, format_utc, seconds
 def in_auction(parent: ParentOrder, child: ChildOrder, context: DecisionContext) -> Decision:
     """Return the step while an order for the auction is live: it rests, also when the run yields.
 
-    It is canceled if the plan may not trade any more or the order is wrong, unless the cut-off has passed, and if the
-    broker still shows it as live when the auction should be reported.
+    Before the cut-off it is canceled if the plan may not trade any more or the order is wrong. An operator must look if
+    the broker still shows it as live when the auction should be reported.
     """
     auction = parent.auction
-    if auction is not None and is_locked(auction, context.now):
+    if auction is not None and context.now >= auction.reported_by:
+        if child.other_content is not None:
+            return Settle(Outcome.UNRESOLVED, Code.CLIENT_ORDER_ID_MISMATCH, child.other_content)
+        text = f"order {child.order_id} is still {child.status} at {format_utc(auction.reported_by)}"
+        return Settle(Outcome.UNRESOLVED, Code.AUCTION_UNREPORTED, text)
+    if auction is not None and is_past_cutoff(auction, context.now):
         return Wait()
     is_wrong = child.other_content is not None or parent.exposure > parent.qty
-    is_over = auction is None or context.now >= auction.reported_by
-    return Cancel() if is_wrong or is_over or isinstance(context.mode, Concluding) else Wait()
+    return Cancel() if is_wrong or isinstance(context.mode, Concluding) else Wait()
 
 
 def auction_end(parent: ParentOrder) -> Settle | None:

@@ -106,6 +106,8 @@ class Code(StrEnum):
     # an operator must look
     JOURNAL_INCOMPLETE = "JOURNAL_INCOMPLETE"
     """The plan has started, but its journal has no order for this item."""
+    AUCTION_UNREPORTED = "AUCTION_UNREPORTED"
+    """The broker still shows an order for an auction as live when the auction should be reported."""
     CANCEL_UNCONFIRMED = "CANCEL_UNCONFIRMED"
     """A cancel was requested, but the order never reached a final status."""
     FILL_PRICE_MISSING = "FILL_PRICE_MISSING"

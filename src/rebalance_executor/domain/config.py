@@ -239,8 +239,8 @@ class ExecutionConfig(Limits):
     )
     auction_report_minutes: AuctionMinutes = Field(
         default=Decimal(10),
-        description="Minutes after an auction by which the broker reports what it filled; an order that is still open "
-        "then is canceled.",
+        description="Minutes after an auction by which the broker reports what it filled; then an operator must "
+        "look at an order that is still open.",
     )
     auction_fraction: AuctionFraction = Field(
         default=AuctionFraction.WORK,
