@@ -14,6 +14,7 @@ with warnings.catch_warnings():
         StockBarsRequest,
         StockLatestQuoteRequest,
         StockLatestTradeRequest,
+        StockQuotesRequest,
         StockSnapshotRequest,
     )
     from alpaca.data.timeframe import TimeFrame
@@ -33,6 +34,7 @@ __all__ = [
     "StockHistoricalDataClient",
     "StockLatestQuoteRequest",
     "StockLatestTradeRequest",
+    "StockQuotesRequest",
     "StockSnapshotRequest",
     "TimeFrame",
     "TimeInForce",
