@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from paper_broker.bars import BarQuery
+from paper_broker.corporate_actions import ActionQuery
 from paper_broker.data_pages import DataQuery
 from paper_broker.errors import BrokerError, malformed, not_found
 from paper_broker.exchange import Exchange
@@ -126,6 +127,12 @@ def _data_symbols(request: Request) -> list[str]:
     return sorted(symbols)
 
 
+def _corporate_actions(exchange: Exchange, request: Request) -> JsonObject:
+    names = ("types", "start", "end", "limit", "page_token")
+    given = {name: request.query[name] for name in names if request.query.get(name)}
+    return exchange.corporate_actions(ActionQuery(request.symbols(), **given))
+
+
 def _data_query[Query: DataQuery](kind: type[Query], request: Request) -> Query:
     names = [field.name for field in fields(kind) if field.name != "symbols"]
     given = {name: request.query[name] for name in names if request.query.get(name)}
@@ -198,6 +205,7 @@ def _close_position(exchange: Exchange, request: Request) -> JsonObject:
 
 
 ROUTES = (
+    Route("GET", "/v1/corporate-actions", _corporate_actions, budget="data"),
     Route("GET", "/v2/account", lambda x, request: x.account(request.headers.get("apca-api-key-id", ""))),
     Route("GET", "/v2/account/configurations", _configurations),
     Route("PATCH", "/v2/account/configurations", _change_configurations),

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
+from paper_broker.corporate_actions import CorporateActions
 from paper_broker.data_pages import DataQuery, Rows, invalid, page
 from paper_broker.day_bars import DayBars, bar_time, volume_of
 from paper_broker.formats import JsonObject, parse_instant, to_datetime
@@ -13,6 +14,7 @@ from paper_broker.minute_bars import MinuteBars
 _DAYS = timedelta(days=90)
 """How far back the bars go."""
 _TIMEFRAMES = {"1Day": "day", "1D": "day", "1Min": "minute", "1T": "minute"}
+_WITH_SPLITS = ("split", "all")
 _ADJUSTMENTS = ("raw", "split", "dividend", "spin-off", "all")
 
 
@@ -31,12 +33,14 @@ class Bars:
         market: quotes, with the volume of their bars; a symbol without a volume has no bars.
         days: daily prices.
         minutes: bars of one minute.
+        actions: splits, for which bars are adjusted.
     """
 
-    def __init__(self, market: Market, days: DayBars, minutes: MinuteBars) -> None:
+    def __init__(self, market: Market, days: DayBars, minutes: MinuteBars, actions: CorporateActions) -> None:
         self._market = market
         self._days = days
         self._minutes = minutes
+        self._actions = actions
 
     def page(self, query: BarQuery, now: int) -> JsonObject:
         """Return one page of bars.
@@ -57,10 +61,25 @@ class Bars:
                 return ()
             is_iex = query.feed == "iex"
             if _TIMEFRAMES[query.timeframe] == "minute":
-                return self._minutes.bars(symbol, start, end, now, is_iex=is_iex)
-            return self._daily(symbol, (start, end), now, is_iex=is_iex)
+                found = self._minutes.bars(symbol, start, end, now, is_iex=is_iex)
+            else:
+                found = self._daily(symbol, (start, end), now, is_iex=is_iex)
+            return self._adjusted(symbol, found, now) if query.adjustment in _WITH_SPLITS else found
 
         return page(query, "bars", span, rows)
+
+    def _adjusted(
+        self, symbol: str, rows: Iterator[tuple[int, JsonObject]], now: int
+    ) -> Iterator[tuple[int, JsonObject]]:
+        """Make bars before a split comparable with those after it."""
+        today = self._days.today(now)
+        for at, row in rows:
+            factor = float(self._actions.price_factor(symbol, self._days.today(at), today))
+            if factor != 1:
+                prices = {name: round(row[name] * factor, 4) for name in ("o", "h", "l", "c", "vw")}
+                shares = {"v": int(row["v"] / factor)} if isinstance(row["v"], int) else {}
+                row = row | prices | shares  # noqa: PLW2901 - the adjusted row
+            yield at, row
 
     def _daily(self, symbol: str, span: tuple[int, int], now: int, *, is_iex: bool) -> Iterator[tuple[int, JsonObject]]:
         start, end = span

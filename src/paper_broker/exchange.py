@@ -72,6 +72,8 @@ class Exchange(MarketData):
             self._admission.blackout_windows = tuple(map(BlackoutWindow.parse, world["blackout_windows"]))
         if "auctions" in world:
             self._auctions.rules = tuple(map(AuctionRule.parse, world["auctions"]))
+        if "corporate_actions" in world:
+            self._corporate_actions.set(world["corporate_actions"])
         self._market.merge(world, now)
         self._ledger.merge(world)
         plan.default, plan.rules = default, rules
@@ -127,6 +129,7 @@ class Exchange(MarketData):
             **self._ledger.dump(),
             **self._intake.dump(),
             **self._auctions.dump(),
+            **self._corporate_actions.dump(),
             **self._lists.dump(),
             **self._past.dump(),
             "clock": self._lifecycle.sessions.dump(),

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from paper_broker.auctions import Auctions
 from paper_broker.bars import BarQuery, Bars
+from paper_broker.corporate_actions import ActionQuery, CorporateActions
 from paper_broker.data_pages import DataQuery, page
 from paper_broker.day_bars import DayBars
 from paper_broker.formats import JsonObject
@@ -26,7 +27,9 @@ class MarketData(ABC):
         self._market = market
         self._auctions = auctions
         self._day_bars = DayBars(seed, market, auctions)
-        self._bars = Bars(market, self._day_bars, MinuteBars(seed, market, auctions, self._day_bars))
+        self._corporate_actions = CorporateActions()
+        minutes = MinuteBars(seed, market, auctions, self._day_bars)
+        self._bars = Bars(market, self._day_bars, minutes, self._corporate_actions)
 
     @abstractmethod
     def advance(self) -> int:
@@ -56,6 +59,10 @@ class MarketData(ABC):
     def bars(self, query: BarQuery) -> JsonObject:
         """Answer ``GET /v2/stocks/bars``: daily bars, and bars of one minute."""
         return self._bars.page(query, self.advance())
+
+    def corporate_actions(self, query: ActionQuery) -> JsonObject:
+        """Answer ``GET /v1/corporate-actions``, by default with those of today."""
+        return self._corporate_actions.find(query, self._day_bars.today(self.advance()))
 
     def quotes(self, query: DataQuery) -> JsonObject:
         """Answer ``GET /v2/stocks/quotes``: the quotes of a period."""

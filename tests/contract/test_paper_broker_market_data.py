@@ -9,6 +9,8 @@ from paper_broker.server import PaperBroker
 from tests.contract.sdk import (
     Api,
     APIError,
+    CorporateActionsClient,
+    CorporateActionsRequest,
     Sdk,
     StockBarsRequest,
     StockQuotesRequest,
@@ -110,4 +112,22 @@ def test_faults_and_rate_limits_apply_to_market_data(api: Api, path: str) -> Non
     failed = api("GET", f"/v2/stocks/{path}", params={"symbols": "ABC", "timeframe": "1Min"})
 
     assert failed.status_code == 503
+    assert api.admin("GET", "requests")["data"] == 1
+
+
+def test_sdk_reads_the_corporate_actions_of_today(api: Api, broker: PaperBroker) -> None:
+    split = {"symbol": "ABC", "new_rate": 3, "old_rate": 2, "ex_date": "2026-01-26"}
+    change = {"old_symbol": "OLD", "new_symbol": "XYZ", "process_date": "2026-01-26"}
+    api.admin("POST", "world", {"corporate_actions": {"forward_splits": [split], "name_changes": [change]}})
+    client: Sdk = CorporateActionsClient("key", "secret", url_override=broker.url)
+    client._retry = 0
+    client._session.trust_env = False
+
+    actions = client.get_corporate_actions(CorporateActionsRequest(symbols=["ABC", "OLD"])).data
+    client._session.close()
+
+    (forward,), (renamed,) = actions["forward_splits"], actions["name_changes"]
+    assert (forward.symbol, forward.new_rate, forward.old_rate) == ("ABC", 3, 2)
+    assert forward.ex_date == forward.process_date == NINE.date()
+    assert (renamed.old_symbol, renamed.new_symbol) == ("OLD", "XYZ")
     assert api.admin("GET", "requests")["data"] == 1
