@@ -17,8 +17,9 @@ from paper_broker.errors import (
     wash_trade,
 )
 from paper_broker.formats import ONE, ZERO, floor_shares, format_decimal
+from paper_broker.history import on_tick
 from paper_broker.ledger import Account, Ledger
-from paper_broker.market import Asset, Market, Quote, on_tick
+from paper_broker.market import Asset, Market, Quote
 from paper_broker.orders import AUCTION_TIMES_IN_FORCE, Order, OrderStore
 
 _MAX_CLIENT_ORDER_ID_LENGTH = 128

@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from paper_broker.bars import BarQuery
+from paper_broker.corporate_actions import ActionQuery
+from paper_broker.data_pages import DataQuery
 from paper_broker.errors import BrokerError, malformed, not_found
 from paper_broker.exchange import Exchange
 from paper_broker.formats import JsonObject, parse_instant
@@ -125,10 +127,16 @@ def _data_symbols(request: Request) -> list[str]:
     return sorted(symbols)
 
 
-def _bars(exchange: Exchange, request: Request) -> JsonObject:
-    names = ("timeframe", "start", "end", "limit", "page_token", "feed", "adjustment", "sort")
+def _corporate_actions(exchange: Exchange, request: Request) -> JsonObject:
+    names = ("types", "start", "end", "limit", "page_token")
     given = {name: request.query[name] for name in names if request.query.get(name)}
-    return exchange.bars(BarQuery(tuple(_data_symbols(request)), **given))
+    return exchange.corporate_actions(ActionQuery(request.symbols(), **given))
+
+
+def _data_query[Query: DataQuery](kind: type[Query], request: Request) -> Query:
+    names = [field.name for field in fields(kind) if field.name != "symbols"]
+    given = {name: request.query[name] for name in names if request.query.get(name)}
+    return kind(tuple(_data_symbols(request)), **given)
 
 
 def _selected_activities(activities: Iterable[JsonObject], query: Mapping[str, str]) -> list[JsonObject]:
@@ -197,6 +205,7 @@ def _close_position(exchange: Exchange, request: Request) -> JsonObject:
 
 
 ROUTES = (
+    Route("GET", "/v1/corporate-actions", _corporate_actions, budget="data"),
     Route("GET", "/v2/account", lambda x, request: x.account(request.headers.get("apca-api-key-id", ""))),
     Route("GET", "/v2/account/configurations", _configurations),
     Route("PATCH", "/v2/account/configurations", _change_configurations),
@@ -217,7 +226,8 @@ ROUTES = (
     Route("DELETE", "/v2/positions", lambda x, r: x.close_positions(cancel_orders=r.flag("cancel_orders")), 207),
     Route("GET", "/v2/positions/{symbol_or_asset_id}", lambda x, r: x.position(r.arguments[0])),
     Route("DELETE", "/v2/positions/{symbol_or_asset_id}", _close_position),
-    Route("GET", "/v2/stocks/bars", _bars, budget="data"),
+    Route("GET", "/v2/stocks/bars", lambda x, r: x.bars(_data_query(BarQuery, r)), budget="data"),
+    Route("GET", "/v2/stocks/quotes", lambda x, r: x.quotes(_data_query(DataQuery, r)), budget="data"),
     Route("GET", "/v2/stocks/quotes/latest", lambda x, r: x.latest_quotes(_data_symbols(r)), budget="data"),
     Route("GET", "/v2/stocks/trades/latest", lambda x, r: x.latest_trades(_data_symbols(r)), budget="data"),
     Route("GET", "/v2/stocks/snapshots", lambda x, r: x.snapshots(_data_symbols(r)), budget="data"),

@@ -4,7 +4,7 @@ The rules of a scenario change the outcome. Without a rule an auction executes e
 mid of the quote at that moment.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import islice
@@ -12,7 +12,8 @@ from typing import Any, Protocol, Self
 
 from paper_broker.errors import forbidden, unprocessable
 from paper_broker.formats import MINUTE, NEW_YORK, ONE, SECOND, ZERO, JsonObject, duration, to_datetime
-from paper_broker.market import Market, on_tick
+from paper_broker.history import on_tick
+from paper_broker.market import Market
 from paper_broker.orders import AUCTION_TIMES_IN_FORCE, Order
 from paper_broker.sessions import Auction, Sessions
 
@@ -31,7 +32,8 @@ _CHOICES: Mapping[str, tuple[object, ...]] = {
     "accepts": (True, False),
     "expire_all": (True, False),
 }
-_KEPT_SESSIONS = 20
+_KEPT_AUCTIONS = 4
+_NEVER = 2**63
 _LONGEST_JUMP = 7 * 24 * 60 * MINUTE
 """Auctions further back than this leave no price when the clock jumps over them."""
 
@@ -149,9 +151,9 @@ class Auctions:
         """Time up to which auctions have run."""
         self._next = 0
 
-    def change_sessions(self, sessions: Sessions) -> None:
-        """Change the trading days; auctions that have run stay."""
-        self.sessions, self._next = sessions, 0
+    def change_sessions(self, sessions: Sessions, now: int) -> None:
+        """Change the trading days from now on; auctions that have run stay."""
+        self.sessions, self._seen, self._next = sessions, now, 0
 
     def rule(self, symbol: str, time_in_force: str) -> AuctionRule:
         """Return the rule for auctions of this kind in this symbol."""
@@ -203,7 +205,7 @@ class Auctions:
         since = now if self._seen is None else max(self._seen, now - _LONGEST_JUMP)
         auctions = list(self.sessions.auctions(since, now))
         following = next(islice(self.sessions.auctions(now, None), 1), None)
-        self._seen, self._next = now, now if following is None else following.at
+        self._seen, self._next = now, _NEVER if following is None else following.at
         return auctions
 
     def run(self, auction: Auction) -> None:
@@ -213,7 +215,7 @@ class Auctions:
             if (price := self._price_now(symbol, auction.time_in_force)) is not None:
                 prices[symbol] = str(price)
         self._prices[str(auction.at)] = prices
-        for at in list(self._prices)[: -2 * _KEPT_SESSIONS]:
+        for at in list(self._prices)[:-_KEPT_AUCTIONS]:
             del self._prices[at]
         self._taken = {key: shares for key, shares in self._taken.items() if key.split()[0] in self._prices}
 
@@ -275,9 +277,3 @@ def _allows(order: Order, price: Decimal) -> bool:
 
 def _clock_time(instant: int) -> str:
     return f"{to_datetime(instant).astimezone(NEW_YORK):%I:%M%p}".lstrip("0").lower()
-
-
-def in_order(auctions: Iterable[Auction], now: int) -> Iterator[tuple[int, Auction | None]]:
-    """Return the times to advance to: that of each auction, then now."""
-    yield from ((auction.at, auction) for auction in auctions)
-    yield now, None

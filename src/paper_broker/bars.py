@@ -1,120 +1,93 @@
-"""Daily bars: ``GET /v2/stocks/bars`` with its feeds, its limits and its pages."""
+"""Bars: ``GET /v2/stocks/bars``, of one day and of one minute."""
 
-import base64
-import binascii
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import timedelta
 
-from paper_broker.errors import BrokerError
-from paper_broker.formats import NEW_YORK, SECOND, JsonObject, parse_instant, to_datetime
-from paper_broker.market import Quote
-from paper_broker.sessions import Sessions
+from paper_broker.corporate_actions import CorporateActions
+from paper_broker.data_pages import DataQuery, Rows, invalid, page
+from paper_broker.day_bars import DayBars, bar_time, volume_of
+from paper_broker.formats import JsonObject, parse_instant, to_datetime
+from paper_broker.market import Market
+from paper_broker.minute_bars import MinuteBars
 
-MAX_BARS = 10_000
-"""Most bars per page; the default is a tenth."""
 _DAYS = timedelta(days=90)
 """How far back the bars go."""
-_DELAY = 15 * 60 * SECOND
-"""Age of SIP data from which it is available without a subscription, in nanoseconds."""
-_FEEDS = ("sip", "iex")
+_TIMEFRAMES = {"1Day": "day", "1D": "day", "1Min": "minute", "1T": "minute"}
+_WITH_SPLITS = ("split", "all")
 _ADJUSTMENTS = ("raw", "split", "dividend", "spin-off", "all")
 
 
 @dataclass(frozen=True, slots=True)
-class BarQuery:
-    """The parameters of a request for bars, as they are in the query. Adjustments change nothing here."""
+class BarQuery(DataQuery):
+    """The parameters of a request for bars, as they are in the query."""
 
-    symbols: tuple[str, ...]
     timeframe: str = ""
-    start: str | None = None
-    end: str | None = None
-    limit: str = "1000"
-    page_token: str | None = None
-    feed: str = "sip"
     adjustment: str = "raw"
-    sort: str = "asc"
 
 
-def daily_bars(quotes: Mapping[str, Quote], sessions: Sessions, query: BarQuery, now: int) -> JsonObject:
-    """Return one page of daily bars, sorted by symbol and time; a symbol without a volume is absent.
+class Bars:
+    """The bars of one exchange.
 
-    Raises:
-        BrokerError: 400 for an invalid parameter; 403 for SIP data of the last 15 minutes.
+    Args:
+        market: quotes, with the volume of their bars; a symbol without a volume has no bars.
+        days: daily prices.
+        minutes: bars of one minute.
+        actions: splits, for which bars are adjusted.
     """
-    _check(query, now)
-    start = _instant("start", query.start, now - 86_400 * SECOND)
-    end = _instant("end", query.end, now - _DELAY)
-    first = max(_day(start), _day(now) - _DAYS)
-    days = [day["date"] for day in sessions.calendar(first, _day(min(end, now)))] if end >= start else []
-    bars = (
-        (symbol, at, bar)
-        for symbol in sorted(query.symbols)
-        if symbol in quotes
-        for at, bar in _of_symbol(quotes[symbol], days, _day(now), query.feed)
-        if start <= parse_instant(at) <= end
-    )
-    after = _position(query.page_token)
-    rest = [bar for bar in bars if (bar[0], bar[1]) > after]
-    page = rest[: int(query.limit)]
-    grouped: dict[str, list[JsonObject]] = {}
-    for symbol, _, bar in page:
-        grouped.setdefault(symbol, []).append(bar)
-    return {"bars": grouped, "next_page_token": _token(*page[-1][:2]) if len(rest) > len(page) else None}
 
+    def __init__(self, market: Market, days: DayBars, minutes: MinuteBars, actions: CorporateActions) -> None:
+        self._market = market
+        self._days = days
+        self._minutes = minutes
+        self._actions = actions
 
-def _of_symbol(quote: Quote, days: list[str], today: date, feed: str) -> Iterator[tuple[str, JsonObject]]:
-    latest = (today - timedelta(days=quote.volume_age_days)).isoformat()
-    for number, day in enumerate(days):
-        if quote.volume is not None and day <= latest:
-            at = f"{day}T{_midnight_hour(day):02d}:00:00Z"
-            yield at, quote.bar_json(at, number, is_iex=feed == "iex")
+    def page(self, query: BarQuery, now: int) -> JsonObject:
+        """Return one page of bars.
 
+        Raises:
+            BrokerError: 400 for an invalid parameter; 403 for SIP data of the last 15 minutes.
+        """
+        if query.timeframe not in _TIMEFRAMES:
+            raise invalid("timeframe: this broker has 1Day and 1Min")
+        if query.adjustment not in _ADJUSTMENTS:
+            raise invalid(f"adjustment must be one of {_ADJUSTMENTS}")
+        first, last = query.span(now)
+        span = max(first, now - int(_DAYS.total_seconds()) * 1_000_000_000), last
 
-def _midnight_hour(day: str) -> int:
-    """Return the hour in UTC at which the day begins in New York: 4 or 5."""
-    noon = to_datetime(parse_instant(f"{day}T12:00:00Z")).astimezone(NEW_YORK)
-    return -int((noon.utcoffset() or timedelta()).total_seconds()) // 3600
+        def rows(symbol: str, start: int, end: int) -> Rows:
+            quote = self._market.quotes.get(symbol)
+            if quote is None or quote.volume is None:
+                return ()
+            is_iex = query.feed == "iex"
+            if _TIMEFRAMES[query.timeframe] == "minute":
+                found = self._minutes.bars(symbol, start, end, now, is_iex=is_iex)
+            else:
+                found = self._daily(symbol, (start, end), now, is_iex=is_iex)
+            return self._adjusted(symbol, found, now) if query.adjustment in _WITH_SPLITS else found
 
+        return page(query, "bars", span, rows)
 
-def _check(query: BarQuery, now: int) -> None:
-    if query.timeframe not in ("1Day", "1D"):
-        raise _invalid("timeframe: this broker has daily bars only, 1Day")
-    if not query.limit.isdecimal() or not 1 <= int(query.limit) <= MAX_BARS:
-        raise _invalid(f"limit must be from 1 to {MAX_BARS}")
-    for name, value, known in (("feed", query.feed, _FEEDS), ("sort", query.sort, ("asc",))):
-        if value not in known:
-            raise _invalid(f"{name} must be one of {known}")
-    if query.adjustment not in _ADJUSTMENTS:
-        raise _invalid(f"adjustment must be one of {_ADJUSTMENTS}")
-    if query.feed == "sip" and query.end is not None and _instant("end", query.end, now) > now - _DELAY:
-        raise BrokerError(403, None, "subscription does not permit querying recent SIP data")
+    def _adjusted(
+        self, symbol: str, rows: Iterator[tuple[int, JsonObject]], now: int
+    ) -> Iterator[tuple[int, JsonObject]]:
+        """Make bars before a split comparable with those after it."""
+        today = self._days.today(now)
+        for at, row in rows:
+            factor = float(self._actions.price_factor(symbol, self._days.today(at), today))
+            if factor != 1:
+                prices = {name: round(row[name] * factor, 4) for name in ("o", "h", "l", "c", "vw")}
+                shares = {"v": int(row["v"] / factor)} if isinstance(row["v"], int) else {}
+                row = row | prices | shares  # noqa: PLW2901 - the adjusted row
+            yield at, row
 
-
-def _instant(name: str, text: str | None, default: int) -> int:
-    try:
-        return default if text is None else parse_instant(text)
-    except ValueError as error:
-        raise _invalid(f"{name} is not a time") from error
-
-
-def _day(instant: int) -> date:
-    return to_datetime(instant).date()
-
-
-def _token(symbol: str, at: str) -> str:
-    return base64.b64encode(f"{symbol}|D|{at}".encode()).decode()
-
-
-def _position(token: str | None) -> tuple[str, str]:
-    if token is None:
-        return "", ""
-    try:
-        symbol, _, at = base64.b64decode(token, validate=True).decode().split("|")
-    except (binascii.Error, ValueError) as error:
-        raise _invalid("page_token is unknown") from error
-    return symbol, at
-
-
-def _invalid(message: str) -> BrokerError:
-    return BrokerError(400, None, message)
+    def _daily(self, symbol: str, span: tuple[int, int], now: int, *, is_iex: bool) -> Iterator[tuple[int, JsonObject]]:
+        start, end = span
+        quote = self._market.quotes[symbol]
+        days, has_today = self._days.days(now, to_datetime(start).date())
+        latest = self._days.today(now) - timedelta(days=quote.volume_age_days)
+        every_day = self._days.prices(symbol, days, has_today=has_today)
+        for number, (day, prices) in enumerate(zip(days, every_day, strict=True)):
+            at = parse_instant(bar_time(day))
+            if start <= at <= end and day <= latest:
+                yield at, prices.to_json(bar_time(day), volume_of(quote, number, is_iex=is_iex))

@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from paper_broker.admission import Admission, check_replaceable, read_ticket, replacement
-from paper_broker.auctions import AuctionRule, Auctions, in_order
+from paper_broker.auctions import AuctionRule, Auctions
 from paper_broker.blackout_windows import BlackoutWindow
 from paper_broker.errors import BrokerError, already_in_status, malformed, not_found
 from paper_broker.fills import FillBehaviour, FillRule
@@ -48,7 +48,7 @@ class Exchange(MarketData):
         self._orders = OrderStore()
         self._ledger = Ledger()
         market = Market(self._seed)
-        super().__init__(market, Auctions(market, Sessions()))
+        super().__init__(self._seed, market, Auctions(market, Sessions()))
         self._intake = OrderIntake(self._seed, self._market)
         self._lifecycle = Lifecycle(self._orders, self._ledger, self._market, self._auctions)
         self._admission = Admission(self._orders, self._ledger, self._market, self._auctions)
@@ -72,7 +72,9 @@ class Exchange(MarketData):
             self._admission.blackout_windows = tuple(map(BlackoutWindow.parse, world["blackout_windows"]))
         if "auctions" in world:
             self._auctions.rules = tuple(map(AuctionRule.parse, world["auctions"]))
-        self._market.merge(world)
+        if "corporate_actions" in world:
+            self._corporate_actions.set(world["corporate_actions"])
+        self._market.merge(world, now)
         self._ledger.merge(world)
         plan.default, plan.rules = default, rules
         if "lists" in world:
@@ -91,11 +93,12 @@ class Exchange(MarketData):
     def advance(self) -> int:
         """Process the events that are due; return the current time in nanoseconds since the epoch."""
         now = nanoseconds(self._now())
-        for at, auction in in_order(self._auctions.due(now), now):
-            self._advance_to(at, auction)
+        for auction in self._auctions.due(now):
+            self._advance_to(auction.at, auction)
+        self._advance_to(now)
         return now
 
-    def _advance_to(self, now: int, auction: Auction | None) -> None:
+    def _advance_to(self, now: int, auction: Auction | None = None) -> None:
         past = self._lifecycle.past
         if past is not None:
             past.record()  # changes of the last call
@@ -103,8 +106,10 @@ class Exchange(MarketData):
             self._lifecycle.needs_matching = True
             if past is not None:
                 past.change(now)
+        self._day_bars.roll(now)
         if auction is not None:
             self._auctions.run(auction)
+            self._day_bars.record(auction)
             self._lifecycle.changes += 1
         self._lifecycle.run_due_events(now)
         if past is not None:
@@ -124,17 +129,17 @@ class Exchange(MarketData):
             **self._ledger.dump(),
             **self._intake.dump(),
             **self._auctions.dump(),
+            **self._corporate_actions.dump(),
             **self._lists.dump(),
             **self._past.dump(),
             "clock": self._lifecycle.sessions.dump(),
             "blackout_windows": [window.dump() for window in self._admission.blackout_windows],
             "sequence": self._lifecycle.sequence,
-            "last_drift_step": self._market.last_drift_step,
         }
         return json_object(
             {
                 **{name: json_text(value) for name, value in small.items()},
-                **self._json_cache.market(self._market),
+                **self._json_cache.revisions(self._market, self._day_bars),
                 "orders": self._json_cache.orders(self._orders.by_id.values()),
                 "events": json_text(sorted(e for e in self._lifecycle.events if not by_id[e[3]].is_settled)),
                 "activities": self._json_cache.activities(self._lifecycle.activities),
@@ -159,7 +164,8 @@ class Exchange(MarketData):
         exchange._lifecycle.events = [(due, nr, kind, order, arg) for due, nr, kind, order, arg in state["events"]]
         exchange._lifecycle.sequence = state["sequence"]
         exchange._lifecycle.activities = list(state["activities"])
-        exchange._market.last_drift_step = state["last_drift_step"]
+        exchange._market.load(state)
+        exchange._day_bars.load(state)
         return exchange
 
     # Account, clock, assets

@@ -123,7 +123,7 @@ class Lifecycle:
 
     def change_sessions(self, sessions: Sessions, now: int) -> None:
         """Change the trading hours and reschedule every open order."""
-        self._auctions.change_sessions(sessions)
+        self._auctions.change_sessions(sessions, now)
         for order in self._orders.open.values():
             if order.replaces is None or order.replaces not in self._orders.open:
                 self.schedule_session(order, now)

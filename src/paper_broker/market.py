@@ -1,14 +1,12 @@
 """Assets and quotes, and a random walk that moves the quotes."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from decimal import ROUND_HALF_EVEN, Decimal
-from random import Random
+from decimal import Decimal
 from typing import Any
 
 from paper_broker.formats import (
-    ONE,
-    SECOND,
+    MINUTE,
     ZERO,
     JsonObject,
     duration,
@@ -18,13 +16,11 @@ from paper_broker.formats import (
     parse_instant,
     timestamp,
 )
+from paper_broker.history import CENT, Level, QuoteHistory, Segment, Walk, on_tick
 
-_CENT = "0.01"
-_TICK_SIZES = (_CENT, "0.005")
+_TICK_SIZES = (CENT, "0.005")
 _PRICES = frozenset({"bid", "ask", "last", "prev_close"})
-_SUB_DOLLAR_TICK = Decimal("0.0001")
-_IEX_PART = 50
-"""IEX trades about a fiftieth of the volume of all exchanges."""
+_SNAPSHOT_BARS = ("all", "today", "none")
 _MAX_DRIFT_STEPS = 600
 """Maximum number of drift steps per call; after a longer pause the quotes move less."""
 
@@ -45,7 +41,7 @@ class Asset:
     name: str = ""
     id: str = ""
     attributes: tuple[str, ...] = ()
-    tick_size: str = _CENT
+    tick_size: str = CENT
     """Price step in dollars from one dollar up: a cent, or half a cent. Not part of Alpaca's JSON."""
 
     def __post_init__(self) -> None:
@@ -97,6 +93,8 @@ class Quote:
     """Shares of its daily bars, or a list of values that the days take in turn, sent as they are; None: no bars."""
     volume_age_days: int = 0
     """Days between the latest daily bar and today."""
+    snapshot_bars: str = "all"
+    """Daily bars of its snapshot: ``all``, only that of ``today`` (listed today), or ``none``."""
 
     @classmethod
     def parse(cls, spec: Mapping[str, Any], known: "Quote | None" = None) -> "Quote":
@@ -107,13 +105,15 @@ class Quote:
             known: previous quote, which supplies missing fields.
 
         Raises:
-            ValueError: an unknown field, or an invalid time.
+            ValueError: an unknown field, an invalid time, or unknown bars of a snapshot.
         """
         if unknown := spec.keys() - set(cls.__slots__):
             raise ValueError(f"Unknown quote fields: {sorted(unknown)}.")
         if spec.get("t"):
             parse_instant(spec["t"])
         duration(spec.get("age_seconds", 0))
+        if spec.get("snapshot_bars", "all") not in _SNAPSHOT_BARS:
+            raise ValueError(f"Unknown snapshot_bars: choose from {', '.join(_SNAPSHOT_BARS)}.")
         values: dict[str, Any] = {
             name: Decimal(str(value)) if name in _PRICES else value for name, value in spec.items()
         }
@@ -127,6 +127,15 @@ class Quote:
         """Midpoint of bid and ask, rounded to a tick."""
         return on_tick((self.bid + self.ask) / 2)
 
+    def snapshot_json(self, now: int) -> JsonObject:
+        """Return one entry of ``GET /v2/stocks/snapshots``, without its daily bars."""
+        price, at = json_number(self.last), timestamp(now // MINUTE * MINUTE)
+        return {
+            "latestTrade": self.trade_json(now),
+            "latestQuote": self.to_json(now),
+            "minuteBar": {"t": at, "o": price, "h": price, "l": price, "c": price, "v": 1000, "n": 10, "vw": price},
+        }
+
     def dump(self) -> JsonObject:
         """Return the quote as :meth:`parse` accepts it."""
         return {
@@ -138,17 +147,7 @@ class Quote:
 
     def to_json(self, now: int) -> JsonObject:
         """Return one entry of ``GET /v2/stocks/quotes/latest``."""
-        return {
-            "t": self._time(now),
-            "bp": json_number(self.bid),
-            "bs": self.bid_size,
-            "bx": "V",
-            "ap": json_number(self.ask),
-            "as": self.ask_size,
-            "ax": "V",
-            "c": ["R"],
-            "z": "C",
-        }
+        return Level.of(self).to_json(self._time(now))
 
     def trade_json(self, now: int) -> JsonObject:
         """Return one entry of ``GET /v2/stocks/trades/latest``."""
@@ -156,33 +155,6 @@ class Quote:
             "t": self._time(now), "p": json_number(self.last), "s": 100, "x": "V", "i": 1,
             "c": ["@"], "z": "C",
         }  # fmt: skip
-
-    def snapshot_json(self, now: int) -> JsonObject:
-        """Return one entry of ``GET /v2/stocks/snapshots``."""
-        at = self._time(now)
-        return {
-            "latestTrade": self.trade_json(now),
-            "latestQuote": self.to_json(now),
-            "minuteBar": _bar(at, self.last),
-            "dailyBar": _bar(at, self.last),
-            "prevDailyBar": _bar(at, self.prev_close),
-        }
-
-    def bar_json(self, at: str, number: int, *, is_iex: bool) -> JsonObject:
-        """Return the daily bar of that number of ``GET /v2/stocks/bars``; IEX has a fiftieth of the volume."""
-        volume = self.volume[number % len(self.volume)] if isinstance(self.volume, list) else self.volume
-        return _bar(at, self.prev_close, volume // _IEX_PART if is_iex and isinstance(volume, int) else volume)
-
-
-def _bar(at: str, price: Decimal, volume: object = 1000) -> JsonObject:
-    p = json_number(price)
-    return {"t": at, "o": p, "h": p, "l": p, "c": p, "v": volume, "n": 10, "vw": p}
-
-
-def on_tick(price: Decimal, tick_size: str = _CENT) -> Decimal:
-    """Return the nearest valid price: a multiple of the tick size from one dollar up, four decimals below."""
-    step = Decimal(tick_size) if price >= ONE else _SUB_DOLLAR_TICK
-    return (price / step).to_integral_value(ROUND_HALF_EVEN) * step
 
 
 class Market:
@@ -198,7 +170,11 @@ class Market:
         self.quotes: dict[str, Quote] = {}
         self.drift: dict[str, Any] | None = None
         """``step_seconds`` and ``basis_points``: length of a step, and the maximum move of a quote per step."""
+        self._walk: Walk | None = None
         self.last_drift_step: int | None = None
+        self.history = QuoteHistory()
+        self.ranges: dict[str, list[Decimal]] = {}
+        """First, highest and lowest mid of the trading day, by symbol."""
         self.halted = False
         """No order executes in any asset, regardless of the flag of the asset."""
         self.revision = 0
@@ -209,8 +185,12 @@ class Market:
         by_symbol = self.assets.get(symbol_or_id)
         return by_symbol or next((asset for asset in self.assets.values() if asset.id == symbol_or_id), None)
 
-    def merge(self, world: Mapping[str, Any]) -> None:
+    def merge(self, world: Mapping[str, Any], now: int) -> None:
         """Add or change assets and quotes. A quote or position of an unknown symbol adds its asset.
+
+        Args:
+            world: a scenario, or part of one.
+            now: nanoseconds since the epoch.
 
         Raises:
             ValueError: an unknown field, or an invalid time.
@@ -230,8 +210,13 @@ class Market:
         if "drift" in world:
             if unknown := (world["drift"] or {}).keys() - {"step_seconds", "basis_points"}:
                 raise ValueError(f"Unknown drift fields: {sorted(unknown)}.")
-            self.drift, self.last_drift_step = world["drift"], None
+            self.drift = world["drift"]
+            self._walk = Walk.parse(self._seed, self.drift)
+            self.last_drift_step = now // self._walk.length if self._walk else None
         self.halted = bool(world.get("halted", self.halted))
+        self._note(now, self.quotes if "drift" in world else world.get("quotes", ()))
+        for symbol in world.get("quotes", ()):
+            self._extend_range(symbol)
 
     def dump(self) -> JsonObject:
         """Return assets and quotes as :meth:`merge` accepts them."""
@@ -240,26 +225,63 @@ class Market:
             "quotes": {symbol: quote.dump() for symbol, quote in self.quotes.items()},
             "drift": self.drift,
             "halted": self.halted,
+            "quote_history": self.history.dump(),
+            "ranges": {symbol: list(map(str, prices)) for symbol, prices in self.ranges.items()},
+            "last_drift_step": self.last_drift_step,
         }
+
+    def load(self, state: JsonObject) -> None:
+        """Restore dumped history, day ranges and drift."""
+        self.history.load(state["quote_history"])
+        self.ranges = {symbol: [Decimal(price) for price in prices] for symbol, prices in state["ranges"].items()}
+        self.last_drift_step = state["last_drift_step"]
 
     def apply_drift(self, now: int) -> bool:
         """Advance the random walk to ``now`` (nanoseconds since the epoch); return whether the quotes moved."""
-        if not self.drift:
+        if self._walk is None or self.last_drift_step is None:
             return False
-        step = now // max(duration(self.drift.get("step_seconds", 1)), SECOND // 1000)
-        last = step if self.last_drift_step is None else self.last_drift_step
-        for n in range(max(last, step - _MAX_DRIFT_STEPS) + 1, step + 1):
-            self._move(n)
-        self.last_drift_step = max(step, last)
-        return step > last
+        step, last = now // self._walk.length, self.last_drift_step
+        if step <= last:
+            return False
+        first = max(last, step - _MAX_DRIFT_STEPS)
+        self.last_drift_step = first
+        if first > last:
+            self._note(first * self._walk.length, self.quotes)
+        for n in range(first + 1, step + 1):
+            self._move(self._walk, n)
+        self.last_drift_step = step
+        return True
 
-    def _move(self, step: int) -> None:
+    def _move(self, walk: Walk, step: int) -> None:
         self.revision += 1
-        limit = float(self.drift["basis_points"]) if self.drift and "basis_points" in self.drift else 2.0
         for symbol, quote in self.quotes.items():
-            rng = Random(f"{self._seed}:{symbol}:{step}")  # noqa: S311 - reproducible prices, no secret
-            factor = ONE + Decimal(round(rng.uniform(-limit, limit), 4)) / 10_000
             tick_size = self.assets[symbol].tick_size
-            bid, ask = on_tick(quote.bid * factor, tick_size), on_tick(quote.ask * factor, tick_size)
-            if quote.bid > 0 and quote.ask > 0 and 0 < bid < ask:
-                self.quotes[symbol] = replace(quote, bid=bid, ask=ask, last=on_tick((bid + ask) / 2, tick_size))
+            level = walk.move(symbol, step, Level.of(quote), tick_size)
+            if level.bid != quote.bid or level.ask != quote.ask:
+                mid = on_tick(level.mid, tick_size)
+                self.quotes[symbol] = replace(quote, bid=level.bid, ask=level.ask, last=mid)
+                self._extend_range(symbol)
+
+    def _note(self, now: int, symbols: Iterable[str]) -> None:
+        """Add the quotes of these symbols to the history."""
+        for symbol in symbols:
+            self.history.note(symbol, Segment(now, self.last_drift_step, self._walk, Level.of(self.quotes[symbol])))
+
+    def _extend_range(self, symbol: str) -> None:
+        quote = self.quotes[symbol]
+        if quote.bid > 0 and quote.ask > 0:
+            mid = on_tick(quote.mid, self.assets[symbol].tick_size)
+            first, high, low = self.ranges.get(symbol, (mid, mid, mid))
+            self.ranges[symbol] = [first, max(high, mid), min(low, mid)]
+
+    def change_previous_closes(self, closes: Mapping[str, Decimal]) -> None:
+        """Change the previous close of quotes, by symbol."""
+        self.revision += 1
+        for symbol in closes.keys() & self.quotes.keys():
+            self.quotes[symbol] = replace(self.quotes[symbol], prev_close=closes[symbol])
+
+    def restart_range(self, symbol: str, price: Decimal) -> None:
+        """Start the trading day of a symbol at this price."""
+        self.ranges[symbol] = [price, price, price]
+        self._extend_range(symbol)
+        self.revision += 1

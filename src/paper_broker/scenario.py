@@ -1,9 +1,9 @@
 """Scenarios: the JSON that describes an account and its market, and the default scenario.
 
 All keys are optional: ``seed``, ``account``, ``clock``, ``assets``, ``quotes``, ``positions``, ``default_fill``,
-``fills``, ``auctions``, ``faults``, ``blackout_windows``, ``halted``, ``lists``, ``rate_limit`` (requests per minute
-for ``trading`` and ``data``) and ``drift``. Dollars and shares are decimal strings, times are RFC 3339, durations are
-seconds.
+``fills``, ``auctions``, ``faults``, ``blackout_windows``, ``halted``, ``lists``, ``corporate_actions``, ``rate_limit``
+(requests per minute for ``trading`` and ``data``) and ``drift``. Dollars and shares are decimal strings, times are
+RFC 3339, durations are seconds.
 ``docs/paper-broker.md`` describes every key.
 """
 
@@ -13,6 +13,7 @@ from typing import Any
 KEYS = frozenset({
     "seed", "account", "clock", "assets", "quotes", "positions", "default_fill", "fills", "faults", "rate_limit",
     "drift", "blackout_windows", "halted", "lists", "auctions",
+    "corporate_actions",
 })  # fmt: skip
 CLOCK_KEYS = frozenset({"mode", "now", "advance_seconds", "sessions", "holidays", "half_days"})
 

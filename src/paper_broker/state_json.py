@@ -7,14 +7,22 @@ do: their text is built once and cached. Text is passed in pieces, which avoids 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol
 
 from paper_broker.formats import JsonObject
-from paper_broker.market import Market
 from paper_broker.orders import Order
 
 type Pieces = Iterable[str]
 """Pieces of JSON text, to be concatenated in order."""
+
+
+class Revisioned(Protocol):
+    """An object with a counter that increases with every change of what it dumps."""
+
+    @property
+    def revision(self) -> int: ...
+    def dump(self) -> JsonObject:
+        """Return the state, ready for JSON."""
 
 
 def json_text(value: Any) -> list[str]:
@@ -40,7 +48,8 @@ class StateJsonCache:
         self._activities = _JsonArray()
         self._finished: dict[str, str] = {}
         """Text by order ID of settled orders that follow one that may change."""
-        self._market: tuple[int, dict[str, list[str]]] = (-1, {})
+        self._revisions: dict[int, tuple[int, dict[str, list[str]]]] = {}
+        """Text of objects by their position, with the revision that it is of."""
 
     def orders(self, orders: Iterable[Order]) -> Iterator[str]:
         """Return all orders as a JSON array.
@@ -66,13 +75,16 @@ class StateJsonCache:
         self._activities.extend(text for item in activities[self._activities.length :] for text in json_text(item))
         return self._activities.pieces(())
 
-    def market(self, market: Market) -> Mapping[str, Pieces]:
-        """Return the values of :meth:`~paper_broker.market.Market.dump` as JSON text."""
-        revision, texts = self._market
-        if revision != market.revision:
-            texts = {name: json_text(value) for name, value in market.dump().items()}
-            self._market = (market.revision, texts)
-        return texts
+    def revisions(self, *sources: Revisioned) -> Mapping[str, Pieces]:
+        """Return the values that these objects dump as JSON text. Pass the same objects at every call."""
+        members: dict[str, list[str]] = {}
+        for number, source in enumerate(sources):
+            revision, texts = self._revisions.get(number, (-1, {}))
+            if revision != source.revision:
+                texts = {name: json_text(value) for name, value in source.dump().items()}
+                self._revisions[number] = (source.revision, texts)
+            members |= texts
+        return members
 
 
 def _order_text(order: Order) -> str:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from paper_broker.formats import duration
-from paper_broker.market import on_tick
+from paper_broker.history import on_tick
 from paper_broker.orders import Order
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.journal import PlanState

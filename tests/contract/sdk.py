@@ -9,11 +9,14 @@ import requests
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # the SDK imports the deprecated part of websockets
     from alpaca.common.exceptions import APIError
+    from alpaca.data.historical.corporate_actions import CorporateActionsClient
     from alpaca.data.historical.stock import StockHistoricalDataClient
     from alpaca.data.requests import (
+        CorporateActionsRequest,
         StockBarsRequest,
         StockLatestQuoteRequest,
         StockLatestTradeRequest,
+        StockQuotesRequest,
         StockSnapshotRequest,
     )
     from alpaca.data.timeframe import TimeFrame
@@ -24,6 +27,8 @@ with warnings.catch_warnings():
 __all__ = [
     "APIError",
     "Api",
+    "CorporateActionsClient",
+    "CorporateActionsRequest",
     "LimitOrderRequest",
     "MarketOrderRequest",
     "OrderSide",
@@ -33,6 +38,7 @@ __all__ = [
     "StockHistoricalDataClient",
     "StockLatestQuoteRequest",
     "StockLatestTradeRequest",
+    "StockQuotesRequest",
     "StockSnapshotRequest",
     "TimeFrame",
     "TimeInForce",

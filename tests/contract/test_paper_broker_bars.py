@@ -68,7 +68,7 @@ def test_sip_data_of_the_last_minutes_needs_a_subscription(data: Sdk) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"timeframe": "1Min"},
+        {"timeframe": "5Min"},
         {"limit": "10001"},
         {"limit": "none"},
         {"start": "yesterday"},
