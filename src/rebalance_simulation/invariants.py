@@ -196,9 +196,8 @@ class InvariantChecker:
         """Check a request to the broker before it is sent; ``order`` is its body if it submits an order."""
         self.requests.check_rate_limit(name)
         if name == CANCEL:
-            keys = {order.client_order_id: self._intents[order.client_order_id][0] for order in self.orders()}
-            unfinished = [order for order in self.orders() if keys[order.client_order_id] not in self.results]
-            self._auctions.check_cancels(unfinished)
+            own = (order for order in self.orders() if self._intents[order.client_order_id][0] not in self.results)
+            self._auctions.check_cancels(own)
         if order is None:
             return
         key, symbol = self._intents.get(order["client_order_id"], (None, ""))
