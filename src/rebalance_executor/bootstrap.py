@@ -27,6 +27,7 @@ from rebalance_executor.adapters.s3 import S3PlanStore
 from rebalance_executor.adapters.secrets import credentials_source
 from rebalance_executor.adapters.sns import SnsPublisher
 from rebalance_executor.adapters.sqs import SqsPlanQueue
+from rebalance_executor.carried_plans import CarriedPlans
 from rebalance_executor.daily_check import DailyCheck
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.errors import ConfigurationError
@@ -95,6 +96,7 @@ def build(
     ports = build_ports(settings, config, telemetry, clock=clock, clients=clients, on_request=telemetry.count_request)
     ports = replace(ports, stop_requested=stop_requested or ports.stop_requested)
     database = clients("dynamodb")
+    index = DynamoPlanIndex(database, settings.execution_table, clock)
     records = DynamoDBPersistenceLayer(settings.idempotency_table, boto3_client=database)
 
     def check_health(deadline: Deadline) -> dict[str, Any]:
@@ -124,6 +126,7 @@ def build(
         check_health=check_health,
         check_day=check_day,
         resume_plans=resume_plans,
+        carried_plans=CarriedPlans(index, ports.journal, clock, config.max_plan_age_minutes).due,
     )
 
 

@@ -81,7 +81,7 @@ class DailyCheck:
         Raises:
             Redeliver: the broker or the index could not be read.
         """
-        unfinished, problems = self._finish_plans()
+        unfinished, problems, waiting = self._finish_plans()
         abandoned = [plan for plan in unfinished if plan.account in problems]
         for plan in abandoned:
             self.log.emit(
@@ -91,7 +91,7 @@ class DailyCheck:
                 since=plan.started_at,
                 reason=problems[plan.account],
             )
-        day = self._check_day()
+        day = self._check_day(is_waiting=bool(waiting))
         plans = {"name": "unfinished plans", "ok": not abandoned, "detail": _detail(unfinished, abandoned)}
         return day | {
             "healthy": day["healthy"] and not abandoned,
@@ -112,7 +112,7 @@ class DailyCheck:
 
         Call it after the auctions. Unlike the daily check, it says nothing about the plans of the day.
         """
-        unfinished, problems = self._finish_plans()
+        unfinished, problems, _ = self._finish_plans()
         detail = _detail(unfinished, [plan for plan in unfinished if plan.account in problems])
         return {
             "healthy": not problems,
@@ -123,41 +123,45 @@ class DailyCheck:
             ],
         }
 
-    def _finish_plans(self) -> tuple[list[UnfinishedPlan], dict[str, str]]:
-        """Finish the plans that are left alone; return the unfinished ones, and by account what an operator must see.
+    def _finish_plans(self) -> tuple[list[UnfinishedPlan], dict[str, str], set[str]]:
+        """Finish the plans that are left alone.
 
+        Returns the unfinished plans, what an operator must see by account, and the accounts that wait for an auction.
         Past its time limit, the plan of an account on which no run is working needs an operator if it cannot be
         finished here.
         """
         problems: dict[str, str] = {}
+        waiting: set[str] = set()
         unfinished: list[UnfinishedPlan] = []
         for listed in self.index.unfinished_plans():
             plan = self.journal.unfinished(listed.account)
             if plan is not None and not self._is_held(plan):
-                problem = self._finish(plan)
+                problem = self._finish(plan, waiting)
                 plan = self.journal.unfinished(listed.account)
                 if problem is not None and plan is not None and self._is_late(plan):
                     problems[plan.account] = problem
             if plan is not None:
                 unfinished.append(plan)
-        return unfinished, problems
+        return unfinished, problems, waiting
 
-    def _finish(self, plan: UnfinishedPlan) -> str | None:
-        """Finish the plan if it is left alone; return why that failed, or None."""
+    def _finish(self, plan: UnfinishedPlan, waiting: set[str]) -> str | None:
+        """Finish the plan if it is left alone; return why that failed, or None. Add to those that wait for auctions."""
         try:
             self.finish(plan.account)
-        except (AuctionPending, LeaseHeld):
+        except AuctionPending:
+            waiting.add(plan.account)
+        except LeaseHeld:
             return None
         except RebalanceError as error:
             return f"it could not be finished: {error.code}: {error}"
         return None
 
-    def _check_day(self) -> dict[str, Any]:
-        """Check that a plan of the day is completed if the market is open."""
+    def _check_day(self, *, is_waiting: bool) -> dict[str, Any]:
+        """Check that a plan of the day is completed if the market is open, or waits for an auction."""
         market = self.market_clock()
         counts = Counter(plan.status for plan in self.index.plans_of(market.now.astimezone(UTC).date()))
         completed = sum(counts[status.value] for status in _COMPLETED)
-        overdue = market.is_open and not completed
+        overdue = market.is_open and not completed and not is_waiting
         event = LogEvent.DAILY_CHECK_OVERDUE if overdue else LogEvent.DAILY_CHECK_COMPLETED
         self.log.emit(event, trading_day=market.is_open, completed=completed, plans=dict(counts))
         market_state = "open" if market.is_open else "closed"

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
-from rebalance_executor.domain.errors import AuctionPending, ConfigurationError, InvalidInput, UnknownAccount
+from rebalance_executor.domain.errors import (
+    AuctionPending,
+    ConfigurationError,
+    InvalidInput,
+    RebalanceError,
+    UnknownAccount,
+)
 from rebalance_executor.domain.journal import PlanJournal
 from rebalance_executor.domain.plan import RebalancePlan, unknown_fields
 from rebalance_executor.execution.deadline import Deadline
@@ -99,6 +105,8 @@ class Service:
     """Answers a request for the daily check, see ``daily_check``."""
     resume_plans: Callable[[Deadline], dict[str, Any]]
     """Answers a request to finish the plans that wait for no delivery any more."""
+    carried_plans: Callable[[], Iterable[RebalancePlan]]
+    """Returns the carried plans that may be started now."""
     accounts: Collection[str] = ()
     """Names of all accounts that plans may name; empty for every account that has credentials."""
 
@@ -115,10 +123,29 @@ class Service:
         if isinstance(request, DailyCheckRequest):
             return self.check_day(self._deadline(context))
         if isinstance(request, ResumeRequest):
-            return self.resume_plans(self._deadline(context))
+            return self.resume_plans(self._deadline(context)) | {"carried": self._start_carried(context)}
         if isinstance(request, PlanPointer):
             return self._answer_pointer(request, context)
         return self._execute(request.body, context, None)
+
+    def _start_carried(self, context: LambdaContext) -> list[dict[str, Any]]:
+        """Start the plans that carry what auctions left; return what became known of each.
+
+        One that does not finish now is finished by the next resume request, daily check or plan of its account.
+        """
+        answers: list[dict[str, Any]] = []
+        for plan in self.carried_plans():
+            known = {"plan_id": plan.plan_id, "account": plan.account}
+            try:
+                result = self._execute(plan.model_dump(mode="json"), context, None)
+                answers.append({**known, "status": result["status"]})
+            except RebalanceError as error:
+                if not isinstance(error, AuctionPending):
+                    self.telemetry.error(error)
+                answers.append({**known, "status": "in_progress", "code": error.code, "message": str(error)})
+            finally:
+                self.telemetry.unbind_plan()
+        return answers
 
     def pending(self, pending: AuctionPending) -> dict[str, Any]:
         """Log that a plan waits for its auction; return its state as JSON."""

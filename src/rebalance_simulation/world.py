@@ -292,6 +292,7 @@ class World:
             check_health=lambda _: {},
             check_day=lambda *_: {},
             resume_plans=lambda *_: {},
+            carried_plans=lambda: (),
         )
         return Process(service, telemetry, number)
 

@@ -314,3 +314,47 @@ def test_what_the_open_leaves_is_worked_by_configuration() -> None:
 
         assert outcomes(result) == {"AAA": ("FILLED", None)}
         assert [(o["time_in_force"], o["filled_qty"]) for o in world.orders] == [("opg", "4"), ("day", "6")]
+
+
+# --- the rest --------------------------------------------------------------------------------------------
+
+
+def test_rest_is_carried_to_a_plan_of_the_next_day() -> None:
+    config = {"auction_remainder": "carry"}
+    with a_day(AT_1540, positions={"AAA": "10"}, auctions=[{"fill_fraction": 0.4}], config=config) as world:
+        event = a_plan(world, exit_of("AAA", 1000))
+
+        result = deliver_until_result(world, event)
+
+        carried = result["carried_plan"]
+        assert (carried["plan_id"], carried["timestamp"]) == ("plan-1-carried", "2026-01-27T14:30:00Z")
+        assert [(item["symbol"], item["trade_amount"]) for item in carried["items"]] == [("AAA", "-600")]
+        assert carried["metadata"]["carried_from"] == "plan-1"
+        assert world.deliver({"resume": True})["carried"] == []
+
+        world.broker.change({"auctions": []})
+        next_day = datetime(2026, 1, 27, 14, 35, tzinfo=UTC)
+        world.advance((next_day - world.clock.now()).total_seconds())
+        started = world.deliver({"resume": True})["carried"]
+        again = world.deliver({"resume": True})["carried"]
+        world.advance(7 * 3_600)
+        world.deliver({"resume": True})
+
+        assert [(one["plan_id"], one["code"]) for one in (*started, *again)] == [
+            ("plan-1-carried", "AUCTION_PENDING")
+        ] * 2
+        assert [order["filled_qty"] for order in world.orders] == ["4", "6"]
+        assert outcomes(world.deliver(carried | {"account": "default"})) == {"AAA": ("FILLED", None)}
+
+
+def test_rest_is_left_unless_it_is_to_be_carried() -> None:
+    with a_day(AT_1540, positions={"AAA": "10"}, auctions=[{"fill_fraction": 0.4}]) as world:
+        assert deliver_until_result(world, a_plan(world, exit_of("AAA", 1000)))["carried_plan"] is None
+
+
+def test_daily_check_before_the_auction_does_not_call_the_day_overdue() -> None:
+    with a_day(AT_1540, positions={"AAA": "10"}) as world:
+        world.deliver(a_plan(world, exit_of("AAA", 1000)))
+        world.advance(17 * 60)
+
+        assert world.deliver({"watch": True})["overdue"] is False

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from rebalance_executor.domain.codes import NO_TRADE_NEEDED
 from rebalance_executor.domain.market import ZERO, BrokerKind, TimeInForce
 from rebalance_executor.domain.orders import Outcome
-from rebalance_executor.domain.plan import Action, ExecutionStyle, SizeBy
+from rebalance_executor.domain.plan import Action, ExecutionStyle, RebalancePlan, SizeBy
 from rebalance_executor.domain.values import Amount, Timestamp, sum_of_cents
 
 
@@ -178,6 +178,11 @@ class ExecutionResult(_Dto):
     differences: tuple[DifferenceResult, ...] = Field(
         default=(),
         description="Differences between broker and journal after the trade; each one makes the plan unresolved.",
+    )
+    carried_plan: RebalancePlan | None = Field(
+        default=None,
+        description="Plan of what auctions left, for the next trading day (auction_remainder carry). A resume request "
+        "starts it from its timestamp on.",
     )
     metadata: dict[str, Any] = Field(default_factory=dict)
 

@@ -37,6 +37,8 @@ class PlanEnd:
     """Fraction of the requested shares that an item may lack; from the configuration."""
     differences: Sequence[Difference] = ()
     """Differences between broker and journal; each one makes the plan unresolved."""
+    carried: RebalancePlan | None = None
+    """The plan of what auctions left."""
 
 
 def build_result(
@@ -80,6 +82,7 @@ def build_result(
         runs=state.runs,
         **_shortfall_fields(of_plan(shortfalls) if shortfalls else None, traded),
         differences=tuple(DifferenceResult(symbol=d.symbol, problem=d.problem) for d in end.differences),
+        carried_plan=end.carried,
         metadata={"content_hash": state.content_hash, "strategy_id": plan.strategy_id},
     )
 

@@ -14,6 +14,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from rebalance_executor.domain.auction import is_for_opening, is_left_alone, resumes_at
+from rebalance_executor.domain.carrying import carried_plan
 from rebalance_executor.domain.cash import proceeds
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.errors import (
@@ -59,7 +60,7 @@ _LEASE_RESERVE = timedelta(seconds=2)
 
 
 def lease_margin(config: ExecutionConfig) -> timedelta:
-    """Return the time by which a lease outlasts its invocation, so that no request of the run arrives after it."""
+    """Return the time by which a lease outlasts its invocation, so that none of its requests arrives after it."""
     return seconds(config.connect_timeout_seconds + config.read_timeout_seconds) + _LEASE_RESERVE
 
 
@@ -184,22 +185,25 @@ class ExecutionManager:
             AuctionPending: the broker has not reported the auction yet.
             RebalanceError: the plan could not be finished now.
         """
-        lease = self._ports.journal.acquire(
-            account, run_id, now=self._ports.clock.now(), expires_at=deadline.at + lease_margin(self._config)
-        )
+        now, expires_at = self._ports.clock.now(), deadline.at + lease_margin(self._config)
+        lease = self._ports.journal.acquire(account, run_id, now=now, expires_at=expires_at)
         with ExitStack() as on_error:
             on_error.callback(self._release_lease, lease)
             if lease.unfinished_plan_id is None:
                 return True
-            if not lease.has_result:
-                journal, now = self._load_unfinished(account, lease.unfinished_plan_id), self._ports.clock.now()
-                limit = seconds(self._config.plan_time_limit_minutes * 60)
-                if not is_left_alone(journal.parents.values(), journal.plan.started_at, now, limit):
-                    return False
-            broker = self._ports.brokers(account, deadline)
-            self._finish_unfinished(AccountAccess.create(account, broker, self._ports, self._config), lease, deadline)
+            access = AccountAccess.create(account, self._ports.brokers(account, deadline), self._ports, self._config)
+            if not lease.has_result and not self._is_left_alone(lease, access.kill_switch):
+                return False
+            self._finish_unfinished(access, lease, deadline)
             on_error.pop_all()  # a finished plan has released its lease
         return True
+
+    def _is_left_alone(self, lease: Lease, kill_switch: KillSwitch) -> bool:
+        journal, now = self._load_unfinished(lease.account, lease.unfinished_plan_id or ""), self._ports.clock.now()
+        self._check_auction(journal, kill_switch)
+        parents, limit = journal.parents.values(), seconds(self._config.plan_time_limit_minutes * 60)
+        rests = resumes_at(parents, now) is not None  # on a halted account, whose orders are withdrawn
+        return rests or is_left_alone(parents, journal.plan.started_at, now, limit)
 
     def _publish_earlier(self, lease: Lease, plan_id: str) -> None:
         """Publish the result of a plan whose run ended before it did.
@@ -356,7 +360,8 @@ class ExecutionManager:
         """Write the result, log it, publish it and release the lease."""
         now, work = self._ports.clock.now(), run.work
         work.update_state(phase=PlanPhase.FINISHED)
-        end = PlanEnd(now, self._config.success_tolerance, differing)
+        carried = carried_plan(run.plan, work.parents, run.next_open, self._config)
+        end = PlanEnd(now, self._config.success_tolerance, differing, carried)
         result = build_result(run.plan, work.state, work.parents, end)
         to_publish = bool(self._ports.publishers)
         self._ports.journal.finish(

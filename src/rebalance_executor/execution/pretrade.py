@@ -188,6 +188,7 @@ class PreTrade:
     def set_trading_hours(self, run: Run, permission: TradingPermission) -> None:
         """Set the times at which the session closes and, if it has not started, opens; both by our clock."""
         clock = permission.clock
+        run.next_open = clock.next_open if clock is not None else None
         if clock is None or permission.denial is not None:
             return
         run.closes_at = clock.next_close + permission.clock_lag

@@ -43,6 +43,8 @@ class Run:
     outbox: Outbox = field(default_factory=Outbox)
     closes_at: datetime | None = None
     """Time at which the market closes, by this program's clock; None if unknown."""
+    next_open: datetime | None = None
+    """Time of the next open by the broker's clock; None if unknown."""
     opens_at: datetime | None = None
     """Time at which the regular session opens; None unless the run works before it."""
     denial: Denial | None = None
