@@ -51,6 +51,8 @@ class LeftOut(StrEnum):
     """Still open: the journal does not say until when it was seen unfilled."""
     FOREIGN = "foreign"
     """The broker has another order under its ID."""
+    AUCTION = "auction"
+    """It waited for an auction."""
     EXTENDED_HOURS = "extended_hours"
     """It could be filled before the open, in another market."""
     NO_LIMIT = "no_limit"
@@ -131,6 +133,7 @@ def _reason(child: ChildOrder) -> LeftOut | None:
     """Return why a child says nothing about fills; None if it is used."""
     checks = {
         LeftOut.FOREIGN: child.other_content is not None,
+        LeftOut.AUCTION: child.is_for_auction,
         LeftOut.EXTENDED_HOURS: child.extended_hours,
         LeftOut.NO_LIMIT: child.limit_price is None,
         LeftOut.NO_QUOTE: not _has_spread(child),

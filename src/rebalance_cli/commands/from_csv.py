@@ -20,7 +20,7 @@ from rebalance_cli.queries.plan_checks import validate_plan
 from rebalance_cli.views.tables import facts
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.market import ZERO
-from rebalance_executor.domain.plan import Urgency
+from rebalance_executor.domain.plan import ExecutionStyle, Urgency
 from rebalance_executor.domain.values import format_decimal
 from rebalance_executor.execution.ports import Broker
 
@@ -61,6 +61,9 @@ def from_csv(
     urgency: Annotated[
         Urgency, typer.Option("--urgency", help="How fast to work the orders; see docs/execution.md.")
     ] = Urgency.NORMAL,
+    style: Annotated[
+        ExecutionStyle, typer.Option("--style", help="Continuous trading (work), or an auction; see docs/execution.md.")
+    ] = ExecutionStyle.WORK,
     plan_id: Annotated[
         str | None, typer.Option("--plan-id", help="Plan ID (default: file name and timestamp).")
     ] = None,
@@ -78,7 +81,7 @@ def from_csv(
     total, values = _portfolio(session, rows, Decimal(str(portfolio_value)) if portfolio_value is not None else None)
     name = plan_id or f"{sheet.stem}-{now:%Y%m%dT%H%M%S}"
     document = plan_document(rows, values, total, name, now, min_trade=Decimal(str(min_trade)))
-    document["execution_urgency"] = urgency.value
+    document |= {"execution_urgency": urgency.value, "execution_style": style.value}
     verdict = validate_plan(document, ExecutionConfig(), now)
     if not verdict.valid:
         problems = "; ".join(f"{problem.path}: {problem.text}" for problem in verdict.problems)

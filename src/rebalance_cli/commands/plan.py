@@ -138,7 +138,7 @@ def _execute(session: CommandSession, ctx: CliContext, event: EventFile, seconds
     with show_progress(progress, session.console) as on_record:
         invocation = invoke(event, ctx.environment, log, seconds, on_record)
     session.out.print()
-    if invocation.response is None:
+    if invocation.response is None or invocation.response.get("status") == "in_progress":
         return _print_error(session, ctx, event, invocation, log)
     if session.as_json:
         typer.echo(json.dumps(invocation.response, indent=2))
@@ -162,9 +162,13 @@ def _print_error(
     error = invocation.error or {}
     code = error_types_exit_code(invocation.error_types)
     (plan,) = event.plans
+    pending = invocation.response
+    if pending is not None:  # it waits for an auction
+        error, code = {"code": str(pending["code"]), "errorMessage": str(pending["message"])}, Exit.IN_PROGRESS
     next_step = NEXT_STEPS[code]
     if code is Exit.IN_PROGRESS:
-        next_step = f"Continue: {ctx.command('apply', str(event.path))}"
+        after = f" after {pending['retry_at']}" if pending is not None else ""
+        next_step = f"Continue{after}: {ctx.command('apply', str(event.path))}"
     name = error.get("code") or error.get("errorType")
     message = _unfinished_text(ctx, plan, error.get("code")) or error.get("errorMessage")
     problem = CliError(f"{name}  {message}", next_step, code)

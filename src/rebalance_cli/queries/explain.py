@@ -22,6 +22,7 @@ from rebalance_cli.outputs import (
 )
 from rebalance_cli.queries.plans import LeaseHolder, PlanRecord, PlanRow
 from rebalance_executor.domain.journal import PlanState
+from rebalance_executor.domain.market import TimeInForce
 from rebalance_executor.domain.orders import ChildOrder, ParentOrder
 from rebalance_executor.domain.shortfall import of_parent
 from rebalance_executor.domain.values import cents, sum_of_cents
@@ -247,6 +248,8 @@ def _pricing(child: ChildOrder) -> str:
     text = ""
     if child.bid is not None and child.ask is not None:
         text = f"; quote {price(child.bid)} / {price(child.ask)}"
+    if child.is_for_auction:
+        text += f", for the {'opening' if child.time_in_force is TimeInForce.OPG else 'closing'} auction"
     if child.spread_fraction is not None:
         places = {Decimal(0): "at the near touch", Decimal(1): "at the far touch"}
         text += f", priced {places.get(child.spread_fraction, f'{percent(child.spread_fraction)} into the spread')}"

@@ -44,6 +44,7 @@ REASONS: Mapping[LeftOut, str] = {
     LeftOut.UNKNOWN: "without a definite answer",
     LeftOut.OPEN: "still open",
     LeftOut.FOREIGN: "with other content at the broker",
+    LeftOut.AUCTION: "for an auction",
     LeftOut.EXTENDED_HOURS: "for extended hours",
     LeftOut.NO_LIMIT: "without a limit",
     LeftOut.NO_QUOTE: "not priced from a quote",
