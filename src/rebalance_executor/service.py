@@ -140,8 +140,7 @@ class Service:
                 result = self._execute(plan.model_dump(mode="json"), context, None)
                 answers.append({**known, "status": result["status"]})
             except RebalanceError as error:
-                if not isinstance(error, AuctionPending):
-                    self.telemetry.error(error)
+                self.telemetry.error(error)
                 answers.append({**known, "status": "in_progress", "code": error.code, "message": str(error)})
             finally:
                 self.telemetry.unbind_plan()
@@ -150,7 +149,7 @@ class Service:
     def pending(self, pending: AuctionPending) -> dict[str, Any]:
         """Log that a plan waits for its auction; return its state as JSON."""
         plan = self.telemetry.bound_plan
-        self.telemetry.emit(LogEvent.PLAN_AWAITS_AUCTION, reason=str(pending), retry_at=pending.retry_at)
+        self.telemetry.error(pending)
         return {
             "status": "in_progress",
             "plan_id": plan.plan_id if plan is not None else None,

@@ -20,7 +20,7 @@ from aws_lambda_powertools import Logger, Metrics, Tracer
 from aws_lambda_powertools.metrics import MetricUnit
 
 from rebalance_executor.domain.codes import Code
-from rebalance_executor.domain.errors import InvalidInput, RebalanceError, Redeliver
+from rebalance_executor.domain.errors import AuctionPending, InvalidInput, RebalanceError, Redeliver
 from rebalance_executor.domain.journal import PlanState
 from rebalance_executor.domain.orders import Outcome
 from rebalance_executor.domain.plan import RebalancePlan
@@ -129,11 +129,13 @@ class Telemetry:
         self._record_metrics(event, fields)
 
     def error(self, error: BaseException) -> None:
-        """Log the error that ended a delivery as ``plan.invalid``, ``plan.redelivery_requested`` or ``plan.failed``."""
+        """Log the error that ended a delivery, by its family, as one of the events ``plan.*``."""
         if isinstance(error, RebalanceError):
             event = LogEvent.PLAN_FAILED
             if isinstance(error, InvalidInput):
                 event = LogEvent.PLAN_INVALID
+            elif isinstance(error, AuctionPending):
+                event = LogEvent.PLAN_AWAITS_AUCTION
             elif isinstance(error, Redeliver):
                 event = LogEvent.PLAN_REDELIVERY_REQUESTED
             context = {name: value for name, value in error.context.items() if name != "code"}

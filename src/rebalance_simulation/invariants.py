@@ -356,8 +356,7 @@ class InvariantChecker:
     def _lacks_cancels(self, order: Order) -> bool:
         """Return whether the order works although few cancels were tried: the broker may ignore one."""
         is_working = order.is_open and order.status != "pending_cancel"
-        if order.time_in_force != "day":
-            return False  # the broker refuses cancels after the cut-off, until the evening
+        is_working = is_working and order.time_in_force == "day"  # after a cut-off the broker refuses cancels
         return is_working and self._world.broker.record.cancels.get(order.id, 0) < _CANCELS
 
     def check_end(self) -> None:
