@@ -427,11 +427,11 @@ def test_parts_of_the_shortfall_add_up() -> None:
         result = world.deliver(plan(buy("AAA", 1000), sell("BBB", 500)))
 
         for entry in (*result["orders"], result):
-            dollars = [Decimal(entry[f"{part}_amount"]) for part in ("delay", "spread", "residual")]
-            points = [Decimal(entry[f"{part}_bps"]) for part in ("delay", "spread", "residual")]
+            dollars = [Decimal(entry[f"{part}_amount"]) for part in ("delay", "timing", "spread", "residual")]
+            points = [Decimal(entry[f"{part}_bps"]) for part in ("delay", "timing", "spread", "residual")]
             assert sum(dollars) == Decimal(entry["slippage_amount"])
             assert sum(points) == Decimal(entry["slippage_bps"])
-        assert Decimal(result["orders"][0]["delay_amount"]) > 0
+        assert Decimal(result["orders"][0]["timing_amount"]) > 0 == Decimal(result["orders"][0]["delay_amount"])
         assert sum(Decimal(order["slippage_amount"]) for order in result["orders"]) == Decimal(
             result["slippage_amount"]
         )

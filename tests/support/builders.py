@@ -218,6 +218,7 @@ def a_state(plan: RebalancePlan, *, runs: int = 1) -> PlanState:
         runs=runs,
         starting_funds=Decimal(10_000),
         broker=BrokerKind.PAPER,
+        urgency=plan.execution_urgency,
     )
 
 

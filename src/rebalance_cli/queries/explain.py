@@ -25,7 +25,7 @@ from rebalance_executor.domain.journal import PlanState
 from rebalance_executor.domain.market import TimeInForce
 from rebalance_executor.domain.orders import ChildOrder, ParentOrder
 from rebalance_executor.domain.shortfall import of_parent
-from rebalance_executor.domain.values import cents, sum_of_cents
+from rebalance_executor.domain.values import cents, parts_in_cents, sum_of_cents
 from rebalance_executor.execution.events import LogEvent, Severity
 
 _EVENTS = {event.value: event for event in LogEvent}
@@ -213,9 +213,8 @@ def _cost(parent: ParentOrder) -> str:
     if shortfall is None or not parent.filled_qty:
         return ""
     word = "better" if shortfall.total < 0 else "worse"
-    total, delay, spread = cents(shortfall.total), cents(shortfall.delay), cents(shortfall.spread)
-    parts = (("delay", delay), ("spread", spread), ("residual", total - delay - spread))
-    shown = ", ".join(f"{name} {dollars(amount)}" for name, amount in parts)
+    total, parts = cents(shortfall.total), parts_in_cents(shortfall.parts)
+    shown = ", ".join(f"{name} {dollars(amount)}" for name, amount in parts.items() if amount or name == "spread")
     return f"; ${dollars(abs(total))} {word} than arrival mid ({shown})"
 
 

@@ -195,10 +195,10 @@ def _waterfall(result: ExecutionResult) -> Markup | None:
     if result.slippage_bps is None:
         return None
     total = round(result.slippage_bps, 1)
-    if result.delay_bps is None or result.spread_bps is None:
-        return figures.waterfall([], Part("total", total))
-    delay, spread = round(result.delay_bps, 1), round(result.spread_bps, 1)
-    parts = [Part("delay", delay), Part("spread", spread), Part("residual", total - delay - spread)]
+    known = {"delay": result.delay_bps, "timing": result.timing_bps, "spread": result.spread_bps}
+    parts = [Part(name, round(bps, 1)) for name, bps in known.items() if bps is not None]
+    if parts:
+        parts.append(Part("residual", total - sum((part.bps for part in parts), ZERO)))
     return figures.waterfall(parts, Part("total", total))
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 
+from rebalance_executor.domain.benchmarks import Benchmarks
 from rebalance_executor.domain.market import BrokerKind
 from rebalance_executor.domain.orders import ParentOrder
-from rebalance_executor.domain.plan import RebalancePlan, SizeBy
+from rebalance_executor.domain.plan import RebalancePlan, SizeBy, Urgency
 from rebalance_executor.domain.result import ExecutionResult
 from rebalance_executor.domain.risk_state import Reservation
 
@@ -55,6 +56,8 @@ class PlanState:
     """Live equity in dollars when the items were sized; None if it is unknown, or if nothing was sized."""
     trading_day: date | None = None
     """The day whose session was open, or about to open, when the plan started; orders of the plan belong to it."""
+    urgency: Urgency = Urgency.NORMAL
+    """Urgency of the plan, which its costs are grouped by."""
     source: str | None = None
     """The object version in S3 that the plan was read from; None for a plan that was delivered inline."""
 
@@ -112,3 +115,5 @@ class PlanJournal:
     result: ExecutionResult | None = None
     published: frozenset[str] = frozenset()
     """Channels on which the result was published. Later deliveries of the plan do not publish it there again."""
+    benchmarks: Mapping[str, Benchmarks] = field(default_factory=dict)
+    """What was read later about the market of its orders, by symbol; orders that were not read yet are absent."""

@@ -86,7 +86,13 @@ class OrderResult(_Dto):
     )
     slippage_bps: Amount | None = Field(description="Implementation shortfall in basis points of the filled dollars.")
     delay_amount: Amount | None = Field(
-        default=None, description="Part of slippage_amount: from the arrival mid to the mid when each child was priced."
+        default=None,
+        description="Part of slippage_amount: from the arrival mid to the mid when the first child was priced.",
+    )
+    timing_amount: Amount | None = Field(
+        default=None,
+        description="Part of slippage_amount: from the mid when the first child was priced to that of each filled "
+        "child; contains the impact of earlier children.",
     )
     spread_amount: Amount | None = Field(
         default=None, description="Part of slippage_amount: half the spread when each child was priced."
@@ -95,8 +101,9 @@ class OrderResult(_Dto):
         default=None, description="Rest of slippage_amount: gain from waiting (negative) or cost of impact."
     )
     delay_bps: Amount | None = Field(default=None, description="delay_amount in basis points of the filled dollars.")
+    timing_bps: Amount | None = Field(default=None, description="timing_amount in basis points of the filled dollars.")
     spread_bps: Amount | None = Field(default=None, description="spread_amount in basis points of the filled dollars.")
-    residual_bps: Amount | None = Field(default=None, description="slippage_bps less delay_bps and spread_bps.")
+    residual_bps: Amount | None = Field(default=None, description="slippage_bps less the other parts.")
     execution_style: ExecutionStyle = Field(
         default=ExecutionStyle.WORK, description="Style of the item: its own, or that of the plan."
     )
@@ -166,13 +173,15 @@ class ExecutionResult(_Dto):
         default=None, description="Implementation shortfall in dollars, summed over the orders."
     )
     delay_amount: Amount | None = Field(
-        default=None, description="Delay in dollars, summed over the orders; spread and residual likewise."
+        default=None, description="Delay in dollars, summed over the orders; the other parts likewise."
     )
+    timing_amount: Amount | None = None
     spread_amount: Amount | None = None
     residual_amount: Amount | None = None
     delay_bps: Amount | None = Field(
-        default=None, description="Delay in basis points of the filled dollars; spread and residual likewise."
+        default=None, description="Delay in basis points of the filled dollars; the other parts likewise."
     )
+    timing_bps: Amount | None = None
     spread_bps: Amount | None = None
     residual_bps: Amount | None = None
     differences: tuple[DifferenceResult, ...] = Field(

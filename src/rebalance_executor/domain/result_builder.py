@@ -213,13 +213,17 @@ def _shortfall_fields(shortfall: Shortfall | None, filled_dollars: Decimal) -> d
     amounts = {
         "slippage_amount": shortfall.total,
         "delay_amount": shortfall.delay,
+        "timing_amount": shortfall.timing,
         "spread_amount": shortfall.spread,
         "residual_amount": shortfall.residual,
     }
     if not filled_dollars:
         return {**amounts, "slippage_bps": None}
-    total, delay, spread = (_bps(part, filled_dollars) for part in (shortfall.total, shortfall.delay, shortfall.spread))
-    parts = {"delay_bps": delay, "spread_bps": spread, "residual_bps": total - delay - spread}
+    total = _bps(shortfall.total, filled_dollars)
+    delay, timing = _bps(shortfall.delay, filled_dollars), _bps(shortfall.timing, filled_dollars)
+    spread = _bps(shortfall.spread, filled_dollars)
+    residual = total - delay - timing - spread
+    parts = {"delay_bps": delay, "timing_bps": timing, "spread_bps": spread, "residual_bps": residual}
     return {**amounts, "slippage_bps": total, **parts}
 
 

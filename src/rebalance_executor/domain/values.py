@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated
@@ -45,6 +45,19 @@ def sum_of_cents(amounts: Iterable[Decimal]) -> Decimal:
     A sum next to its parts is made with this: a reader who adds up what is shown gets the same cents.
     """
     return sum((cents(amount) for amount in amounts), Decimal(0))
+
+
+def parts_in_cents(parts: Mapping[str, Decimal]) -> dict[str, Decimal]:
+    """Return dollars by name, rounded so that they sum to the rounded total, each less than a cent off.
+
+    Each one is the difference of two rounded running sums; a part of zero stays zero.
+    """
+    rounded, running, before = {}, Decimal(0), Decimal("0.00")
+    for name, amount in parts.items():
+        running += amount
+        rounded[name] = cents(running) - before
+        before = cents(running)
+    return rounded
 
 
 def format_dollars(amount: Decimal) -> str:

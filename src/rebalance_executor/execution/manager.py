@@ -383,6 +383,7 @@ class ExecutionManager:
             total_trade_value=result.total_trade_value,
             slippage_bps=result.slippage_bps,
             delay_bps=result.delay_bps,
+            timing_bps=result.timing_bps,
             spread_bps=result.spread_bps,
             residual_bps=result.residual_bps,
             seconds=(now - result.started_at).total_seconds(),

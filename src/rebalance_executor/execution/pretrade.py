@@ -230,6 +230,7 @@ class PreTrade:
             broker=self._broker_kind,
             account_number=permission.account.account_number if permission is not None else None,
             trading_day=permission.trading_day if permission is not None else None,
+            urgency=plan.execution_urgency,
             source=source,
         )
 

@@ -14,6 +14,7 @@ from rebalance_executor.domain.market import Side
 from rebalance_executor.domain.orders import ChildState, Outcome
 from rebalance_executor.domain.result_builder import PlanEnd, build_result
 from rebalance_executor.domain.shortfall import Shortfall, of_parent, of_plan
+from rebalance_executor.domain.values import cents, parts_in_cents
 from tests.support.builders import BUY, NOW, SELL, a_child, a_filled_child, a_parent, a_plan, a_state, an_item
 from tests.support.properties import decimals, property_test, quotes, sides
 
@@ -44,7 +45,36 @@ def test_delay_spread_and_residual_of_one_fill(
 
 def test_fill_without_a_journalled_quote_is_all_residual() -> None:
     assert of_parent(a_parent(a_filled_child())) == Shortfall(Decimal("0.10"))
-    assert Shortfall(Decimal("0.10")).residual == Decimal("0.10")
+    assert Shortfall(Decimal("0.10")).unseparated == Decimal("0.10")
+
+
+def test_move_between_two_children_is_timing_and_not_delay() -> None:
+    """Arrival mid 10.00; the first child is priced at mid 10.02, the second, which fills at its ask, at mid 10.05."""
+    first = a_child(ChildState.CANCELED, bid=Decimal("10.01"), ask=Decimal("10.03"))
+    second = a_filled_child(price="10.07", attempt=2, bid=Decimal("10.04"), ask=Decimal("10.06"))
+    lost = of_parent(a_parent(first, second))
+
+    assert lost is not None
+    assert {name: str(round(amount, 2)) for name, amount in lost.parts.items()} == {
+        "delay": "0.20",
+        "timing": "0.30",
+        "spread": "0.10",
+        "waiting": "0.00",
+        "impact": "0.10",
+        "unseparated": "0.00",
+    }
+    assert lost.total == Decimal("0.70")
+
+
+@property_test
+@given(st.lists(decimals("-1000", "1000", 9), max_size=6))
+def test_parts_in_cents_sum_to_the_total_in_cents(amounts: list[Decimal]) -> None:
+    parts = {str(number): amount for number, amount in enumerate(amounts)}
+    rounded = parts_in_cents(parts)
+
+    assert sum(rounded.values()) == cents(sum(amounts, Decimal()))
+    assert all(abs(rounded[name] - amount) < Decimal("0.01") for name, amount in parts.items())
+    assert parts_in_cents({"a": Decimal("0.005"), "b": Decimal(0)})["b"] == 0
 
 
 @pytest.mark.parametrize(
@@ -82,8 +112,13 @@ def test_parts_add_up_in_dollars_and_in_basis_points(side: Side, arrival: Any, f
 
     shown: Any
     for shown in (result, *result.orders):
-        assert shown.delay_amount + shown.spread_amount + shown.residual_amount == shown.slippage_amount
-        assert shown.delay_bps + shown.spread_bps + shown.residual_bps == shown.slippage_bps
+        assert (
+            shown.delay_amount + shown.timing_amount + shown.spread_amount + shown.residual_amount
+            == shown.slippage_amount
+        )
+        assert shown.delay_bps + shown.timing_bps + shown.spread_bps + shown.residual_bps == shown.slippage_bps
     lost = of_parent(parent)
     assert lost is not None
-    assert of_plan([lost, lost]) == Shortfall(2 * lost.total, 2 * lost.delay, 2 * lost.spread)
+    assert sum(lost.parts.values()) == lost.total
+    assert lost.waiting <= 0 <= lost.impact
+    assert of_plan([lost, lost]).parts == {name: 2 * amount for name, amount in lost.parts.items()}

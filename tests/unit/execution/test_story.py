@@ -249,6 +249,7 @@ def test_every_step_is_logged() -> None:
                 "total_trade_value": Decimal("5000.10"),
                 "slippage_bps": Decimal(1),
                 "delay_bps": Decimal(0),
+                "timing_bps": Decimal(0),
                 "spread_bps": Decimal(1),
                 "residual_bps": Decimal(0),
                 "seconds": 0.0,
