@@ -14,9 +14,11 @@ from aws_lambda_powertools.utilities.idempotency import DynamoDBPersistenceLayer
 from rebalance_executor import health
 from rebalance_executor.adapters.alpaca.broker import AlpacaBrokers
 from rebalance_executor.adapters.alpaca.circuit_breaker import CircuitBreakerBroker
+from rebalance_executor.adapters.alpaca.history import AlpacaHistory
 from rebalance_executor.adapters.aws import bound_responses, client_config
 from rebalance_executor.adapters.clock import SystemClock, new_run_id
 from rebalance_executor.adapters.dynamodb.asset_cache import DynamoAssetCache
+from rebalance_executor.adapters.dynamodb.cost_store import DynamoCostStore
 from rebalance_executor.adapters.dynamodb.delivery_log import DynamoDeliveryLog
 from rebalance_executor.adapters.dynamodb.journal import DynamoJournal
 from rebalance_executor.adapters.dynamodb.plan_index import DynamoPlanIndex
@@ -32,6 +34,7 @@ from rebalance_executor.daily_check import DailyCheck
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.errors import ConfigurationError
 from rebalance_executor.domain.values import seconds
+from rebalance_executor.execution.cost_update import LOOK_BACK, CostUpdate, Update
 from rebalance_executor.execution.deadline import Deadline
 from rebalance_executor.execution.manager import ExecutionManager, lease_margin
 from rebalance_executor.execution.ports import Broker, Clock, PlanLog, Ports, ResultPublisher
@@ -39,6 +42,9 @@ from rebalance_executor.idempotency import IdempotencyGate
 from rebalance_executor.service import Service
 from rebalance_executor.settings import Settings, load_settings
 from rebalance_executor.telemetry import Telemetry
+
+_PART_OF_RATE_LIMIT, _FEWEST_REQUESTS = 4, 10
+"""Divisor of the rate limit for market data that no plan waits for, and its lower bound in requests per minute."""
 
 ClientFactory = Callable[[str], Any]
 """Returns an AWS client by the name of its service."""
@@ -105,11 +111,11 @@ def build(
 
     def check_day(deadline: Deadline) -> dict[str, Any]:
         """Run the daily check before the deadline and return its answer."""
-        return _daily_check(settings, config, database, ports, deadline).answer()
+        return _daily_check(settings, config, clients, ports, deadline).answer()
 
     def resume_plans(deadline: Deadline) -> dict[str, Any]:
         """Finish the plans that are left alone, before the deadline."""
-        return _daily_check(settings, config, database, ports, deadline).resume()
+        return _daily_check(settings, config, clients, ports, deadline).resume()
 
     return Service(
         account=settings.account,
@@ -183,15 +189,20 @@ def aws_client(name: str) -> Any:
 
 
 def _daily_check(
-    settings: Settings, config: ExecutionConfig, database: Any, ports: Ports, deadline: Deadline
+    settings: Settings, config: ExecutionConfig, clients: ClientFactory, ports: Ports, deadline: Deadline
 ) -> DailyCheck:
-    """Return the daily check with its collaborators. ``database`` is the DynamoDB client."""
-    manager = ExecutionManager(ports, config)
+    """Return the daily check with its collaborators."""
+    database, manager = clients("dynamodb"), ExecutionManager(ports, config)
 
     def finish(account: str) -> bool:
         """Finish the account's plan if it is left alone, in half of the time: the check itself needs some."""
         now = ports.clock.now()
         return manager.finish_left_alone(account, Deadline.after(now, (deadline.at - now) / 2), new_run_id())
+
+    def update_costs() -> Update:
+        """Read for half of the time that is left, so that the answer is never late."""
+        now, update = ports.clock.now(), cost_update(settings, config, ports, clients, deadline)
+        return update.run((now - LOOK_BACK).date(), now.date(), now + (deadline.stop_at - now) / 2)
 
     return DailyCheck(
         market_clock=lambda: ports.brokers(settings.account, deadline).clock(),
@@ -201,6 +212,30 @@ def _daily_check(
         log=ports.log,
         time_limit=seconds(config.plan_time_limit_minutes * 60),
         finish=finish,
+        update_costs=update_costs,
+    )
+
+
+def cost_update(
+    settings: Settings, config: ExecutionConfig, ports: Ports, clients: ClientFactory, deadline: Deadline
+) -> CostUpdate:
+    """Return what reads the market data for the costs of finished plans. Commands use it too.
+
+    Its requests take a fraction of the rate limit, which plans that run at the same time need more.
+    """
+    limit = max(_FEWEST_REQUESTS, config.rate_limit_per_minute // _PART_OF_RATE_LIMIT)
+    credentials = credentials_source(settings, lambda: clients("secretsmanager"))
+    slower = config.model_copy(update={"rate_limit_per_minute": limit})
+    brokers = AlpacaBrokers(settings, credentials, slower, ports.clock, on_request=lambda _path: None)
+    database, table = clients("dynamodb"), settings.execution_table
+    return CostUpdate(
+        plans_of=DynamoPlanIndex(database, table, ports.clock).plans_of,
+        load=ports.journal.load,
+        store=DynamoCostStore(database, table, ports.clock),
+        history=lambda account: AlpacaHistory(brokers.broker(account, deadline).market_data),
+        broker=settings.broker_kind,
+        clock=ports.clock,
+        log=ports.log,
     )
 
 

@@ -1,6 +1,7 @@
 """The daily check, ``{"watch": true}``: a trading day has a completed plan, and no plan is left unfinished.
 
-It starts no plan. It finishes those that no delivery may finish: after their auctions, or past their time limit.
+It starts no plan. It finishes those that no delivery may finish: after their auctions, or past their time limit. Last,
+it reads the market data for the costs of finished plans.
 """
 
 from __future__ import annotations
@@ -16,11 +17,15 @@ from rebalance_executor.domain.journal import UnfinishedPlan
 from rebalance_executor.domain.market import MarketClock
 from rebalance_executor.domain.result import ExecutionStatus
 from rebalance_executor.domain.values import format_utc
+from rebalance_executor.execution.cost_update import Update
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.ports import Clock, EventLog
 
 _COMPLETED = frozenset(ExecutionStatus) - {ExecutionStatus.FAILURE}
 """A plan with status ``failure`` did not rebalance anything and does not count as completed."""
+
+
+_COSTS = "costs"
 
 
 class HasStatus(Protocol):
@@ -66,6 +71,8 @@ class DailyCheck:
     """Time that a plan may take (``plan_time_limit_minutes``). Any run after it finishes the plan."""
     finish: Callable[[str], bool]
     """Finishes the unfinished plan of an account that is left alone (``ExecutionManager.finish_left_alone``)."""
+    update_costs: Callable[[], Update]
+    """Reads the market data for the costs of the finished plans of the last days."""
 
     def answer(self) -> dict[str, Any]:
         """Run the check, log the result and return it.
@@ -76,7 +83,7 @@ class DailyCheck:
         Returns:
             ``trading_day``; ``plans``, a count per status; ``overdue``, true on a trading day without a completed plan;
             ``unfinished``, every plan that was started and is not finished; and ``healthy`` and ``checks`` as in the
-            answer to a health request.
+            answer to a health request. Costs that could not be read are a warning there, and never unhealthy.
 
         Raises:
             Redeliver: the broker or the index could not be read.
@@ -95,7 +102,7 @@ class DailyCheck:
         plans = {"name": "unfinished plans", "ok": not abandoned, "detail": _detail(unfinished, abandoned)}
         return day | {
             "healthy": day["healthy"] and not abandoned,
-            "checks": [*day["checks"], plans],
+            "checks": [*day["checks"], plans, self._check_costs()],
             "unfinished": [
                 {
                     "account": plan.account,
@@ -174,12 +181,27 @@ class DailyCheck:
             "plans": dict(counts),
         }
 
+    def _check_costs(self) -> dict[str, Any]:
+        """Read what is missing for the costs of finished plans. No failure of it fails the daily check."""
+        try:
+            update = self.update_costs()
+        except Exception as error:  # noqa: BLE001 - the rest of the answer is more important than any fault of this part
+            self.log.emit(LogEvent.COSTS_READ_FAILED, reason=f"{type(error).__name__}: {error}")
+            return {"name": _COSTS, "ok": True, "warning": True, "detail": f"not read: {type(error).__name__}: {error}"}
+        return {"name": _COSTS, "ok": True, "warning": bool(update.failures), "detail": _costs_detail(update)}
+
     def _is_late(self, plan: UnfinishedPlan) -> bool:
         return self.clock.now() - plan.started_at > self.time_limit
 
     def _is_held(self, plan: UnfinishedPlan) -> bool:
         """Return whether a run is working on the account."""
         return plan.held_until is not None and plan.held_until > self.clock.now()
+
+
+def _costs_detail(update: Update) -> str:
+    parts = [f"{update.read} plans read", f"{update.not_due} not due", f"{update.left} left for the next check"]
+    parts += [f"{one.plan_id} of {one.account}: {one.reason}" for one in update.failures]
+    return "; ".join(parts)
 
 
 def _detail(unfinished: Sequence[UnfinishedPlan], abandoned: Sequence[UnfinishedPlan]) -> str:

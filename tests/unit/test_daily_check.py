@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from rebalance_executor.daily_check import DailyCheck, HasStatus
 from rebalance_executor.domain.errors import AuctionPending, BrokerUnavailable, PlanYielded
 from rebalance_executor.domain.journal import UnfinishedPlan
 from rebalance_executor.domain.market import MarketClock
+from rebalance_executor.execution.cost_update import ReadingFailure, Update
 from rebalance_executor.execution.events import LogEvent
 from rebalance_simulation.clock import SimulatedClock
 from tests.support.builders import NOW
@@ -50,8 +52,8 @@ class Plans:
         self.emitted.append((event, fields))
 
 
-def a_check(plans: Plans) -> DailyCheck:
-    return DailyCheck(lambda: CLOSED, plans, plans, SimulatedClock(NOW), plans, LIMIT, plans.finish)
+def a_check(plans: Plans, update_costs: Callable[[], Update] = Update) -> DailyCheck:
+    return DailyCheck(lambda: CLOSED, plans, plans, SimulatedClock(NOW), plans, LIMIT, plans.finish, update_costs)
 
 
 def unfinished(account: str, started_at: datetime, held_until: datetime | None = None) -> UnfinishedPlan:
@@ -81,6 +83,7 @@ def test_each_abandoned_plan_of_any_day_is_named_with_its_account_and_start() ->
     assert [(check["name"], check["ok"]) for check in answer["checks"]] == [
         ("plans of the day", True),
         ("unfinished plans", False),
+        ("costs", True),
     ]
 
 
@@ -116,7 +119,7 @@ def test_unfinished_plans_are_logged_although_the_broker_does_not_answer() -> No
         raise BrokerUnavailable("no answer")
 
     with pytest.raises(BrokerUnavailable):
-        DailyCheck(fails, plans, plans, SimulatedClock(NOW), plans, LIMIT, plans.finish).answer()
+        DailyCheck(fails, plans, plans, SimulatedClock(NOW), plans, LIMIT, plans.finish, Update).answer()
 
     assert len(lines(plans)) == 1
 
@@ -150,3 +153,39 @@ def test_resuming_finishes_plans_and_says_nothing_about_the_day() -> None:
     assert answer["healthy"] is False
     assert [one["account"] for one in answer["unfinished"]] == ["growth"]
     assert [check["name"] for check in answer["checks"]] == ["unfinished plans"]
+
+
+def costs_check(answer: dict[str, Any]) -> dict[str, Any]:
+    (check,) = (check for check in answer["checks"] if check["name"] == "costs")
+    return dict(check)
+
+
+def test_costs_that_were_read_are_counted() -> None:
+    check = costs_check(a_check(Plans([]), lambda: Update(read=3, not_due=1)).answer())
+    assert (check["ok"], check["warning"]) == (True, False)
+    assert check["detail"] == "3 plans read; 1 not due; 0 left for the next check"
+
+
+def test_costs_that_could_not_be_read_are_a_warning_and_not_unhealthy() -> None:
+    failed = ReadingFailure("main", "plan-1", "no answer", is_given_up=False)
+    answer = a_check(Plans([]), lambda: Update(failures=[failed])).answer()
+
+    assert answer["healthy"] is True
+    assert (costs_check(answer)["ok"], costs_check(answer)["warning"]) == (True, True)
+    assert "plan-1 of main: no answer" in costs_check(answer)["detail"]
+
+
+@pytest.mark.parametrize(
+    "error", [BrokerUnavailable("no answer"), ZeroDivisionError("a defect")], ids=["typed", "defect"]
+)
+def test_daily_check_answers_although_the_costs_raise(error: Exception) -> None:
+    def fails() -> Update:
+        raise error
+
+    plan = unfinished("main", YESTERDAY)
+    plans = Plans([plan], {"main": plan}, problems={"main": BrokerUnavailable("no answer")})
+    answer = a_check(plans, fails).answer()
+
+    assert (answer["healthy"], len(answer["unfinished"])) == (False, 1)
+    assert costs_check(answer)["warning"] is True
+    assert LogEvent.COSTS_READ_FAILED in [event for event, _ in plans.emitted]

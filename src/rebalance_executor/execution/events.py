@@ -207,4 +207,10 @@ class LogEvent(StrEnum):
         Severity.ERROR,
         "The daily check found a plan that is past its time limit and not finished, and no run that works on it.",
     )
+    COSTS_READ = "costs.read", Severity.INFO, "The market data for the costs of a finished plan was read completely."
+    COSTS_READ_FAILED = (
+        "costs.read_failed",
+        Severity.WARNING,
+        "The market data for the costs of a finished plan could not be read; the next daily check tries again.",
+    )
     HEALTH_CHECKED = "health.checked", Severity.INFO, "A health request was answered."

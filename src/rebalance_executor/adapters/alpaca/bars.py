@@ -12,7 +12,7 @@ because without it Alpaca chooses one by subscription and ``end``: where SIP is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime, time, timedelta
 
@@ -44,25 +44,39 @@ def read_daily_volumes(
         "end": _midnight(last + timedelta(days=1)),
         **_FIXED,
     }
-    volumes: dict[str, list[DailyVolume]] = {symbol: [] for symbol in symbols}
-    for _ in range(_MAX_PAGES):
-        page = data.get_once("/stocks/bars", query)
-        for symbol, rows in parsing.rows_by_symbol(page, "bars", volumes.keys()).items():
-            volumes[symbol] += _usable(rows)
+    rows = read_bars(data, symbols, query, _MAX_PAGES)
+    return {symbol: usable(rows[symbol], parsing.daily_volume) for symbol in symbols}
+
+
+def read_bars(
+    data: AlpacaTransport, symbols: Sequence[str], query: Mapping[str, str], max_pages: int
+) -> dict[str, list[object]]:
+    """Return the bars of these symbols as they are in the pages of the answer; one attempt per page.
+
+    Raises:
+        BrokerUnavailable, MalformedResponse: as for ``read_daily_volumes``.
+    """
+    bars: dict[str, list[object]] = {symbol: [] for symbol in symbols}
+    next_page: dict[str, str] = {}
+    for _ in range(max_pages):
+        page = data.get_once("/stocks/bars", {**query, **next_page})
+        for symbol, rows in parsing.rows_by_symbol(page, "bars", bars.keys()).items():
+            bars[symbol] += rows
         token = parsing.next_page_token(page)
         if token is None:
-            return volumes
-        query["page_token"] = token
-    raise BrokerUnavailable(f"the daily bars of {len(symbols)} symbols do not end within {_MAX_PAGES} pages")
+            return bars
+        next_page = {"page_token": token}
+    raise BrokerUnavailable(f"the bars of {len(symbols)} symbols do not end within {max_pages} pages")
 
 
 def _midnight(day: date) -> str:
     return datetime.combine(day, time(), UTC).isoformat()
 
 
-def _usable(rows: Iterable[object]) -> list[DailyVolume]:
-    usable: list[DailyVolume] = []
+def usable[T](rows: Iterable[object], parse: Callable[[object], T]) -> list[T]:
+    """Return the rows that can be parsed; the others are left out: too few rows are no average."""
+    parsed: list[T] = []
     for row in rows:
-        with suppress(parsing.MalformedResponse):  # too few rows are no average
-            usable.append(parsing.daily_volume(row))
-    return usable
+        with suppress(parsing.MalformedResponse):
+            parsed.append(parse(row))
+    return parsed

@@ -92,6 +92,11 @@ class AlpacaBroker:
         self._data.close()
 
     @property
+    def market_data(self) -> AlpacaTransport:
+        """The endpoint of the market data."""
+        return self._data
+
+    @property
     def expected_account_number(self) -> str | None:
         """The account number configured with the credentials, or None."""
         return self.credentials.account_number
@@ -153,7 +158,7 @@ class AlpacaBroker:
             try:
                 payload = self._data.get(f"/stocks/{kind}/latest", {"symbols": ",".join(chunk)})
             except BrokerUnavailable as error:
-                valid = _without_invalid_symbol(chunk, error)
+                valid = without_invalid_symbol(chunk, error)
                 if valid is None:
                     raise
                 latest |= self._latest(kind, valid, parse)
@@ -323,7 +328,7 @@ def _next_bound(page: Sequence[BrokerOrder]) -> tuple[str, str] | None:
     return "after", (max(times) - _TIME_RESOLUTION).isoformat()
 
 
-def _without_invalid_symbol(symbols: Sequence[str], error: BrokerUnavailable) -> list[str] | None:
+def without_invalid_symbol(symbols: Sequence[str], error: BrokerUnavailable) -> list[str] | None:
     """Return the symbols without the one that the error names as invalid; None if it does not name exactly one."""
     if error.context.get("http_status") not in _INVALID_SYMBOL_STATUSES:
         return None

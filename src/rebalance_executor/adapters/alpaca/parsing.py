@@ -6,10 +6,11 @@ Every function raises ``MalformedResponse`` if a required field is missing or in
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from rebalance_executor.domain.benchmarks import MinuteBar
 from rebalance_executor.domain.market import (
     ZERO,
     Account,
@@ -139,6 +140,21 @@ def daily_volume(payload: object) -> DailyVolume:
     return DailyVolume(_time(document, "t", "bar").date(), shares)
 
 
+def minute_bar(payload: object) -> MinuteBar:
+    """Parse the VWAP and the volume of a bar of one minute; its time is the start of the minute."""
+    document = _mapping(payload, "bar")
+    shares = _amount(document, "v", "bar")
+    if shares < 0:
+        raise MalformedResponse("bar", "v")
+    return MinuteBar(_time(document, "t", "bar"), _price(document, "vw", "bar"), shares)
+
+
+def daily_close(payload: object) -> tuple[date, Decimal]:
+    """Parse day and close of a daily bar; see ``daily_volume`` for its time."""
+    document = _mapping(payload, "bar")
+    return _time(document, "t", "bar").date(), _price(document, "c", "bar")
+
+
 def order(payload: object) -> BrokerOrder:
     """Parse an order in any status."""
     document = _mapping(payload, "order")
@@ -223,6 +239,13 @@ def _amount(document: Mapping[str, Any], field: str, kind: str) -> Decimal:
     if value is None:
         raise MalformedResponse(kind, field)
     return value
+
+
+def _price(document: Mapping[str, Any], field: str, kind: str) -> Decimal:
+    price = _amount(document, field, kind)
+    if price <= 0:
+        raise MalformedResponse(kind, field)
+    return price
 
 
 def _optional_amount(document: Mapping[str, Any], field: str, kind: str) -> Decimal | None:

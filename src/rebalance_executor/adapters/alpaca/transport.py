@@ -146,7 +146,9 @@ class AlpacaTransport:
         try:
             return self._api.get(path, params)
         except APIError as error:
-            raise BrokerUnavailable(f"{name}: {parse_error(error, self._secrets).text}") from None
+            response = parse_error(error, self._secrets)
+            text = f"{name}: {response.text}"
+            raise BrokerUnavailable(text, http_status=response.status, broker_message=response.message) from None
         except _NO_USABLE_RESPONSE as error:
             raise BrokerUnavailable(f"{name}: no usable response: {type(error).__name__}") from error
 

@@ -1,9 +1,9 @@
 """The journal on DynamoDB: one table, every write conditional on the account's lease.
 
 Items (``journal_items``): ``ACCOUNT#<account>/LEASE``, and per plan the partition ``PLAN#<account>#<plan_id>`` with
-the sort keys ``PLAN``, ``DOCUMENT#<number>``, ``PARENT#<symbol>``, ``RUN#<epoch>`` and ``RESULT#<number>``. None of
-them expires. The lease item names the account's unfinished plan, from the plan's first write until its result is
-published.
+the sort keys ``PLAN``, ``DOCUMENT#<number>``, ``PARENT#<symbol>``, ``RUN#<epoch>`` and ``RESULT#<number>``, and
+those of ``cost_store``. None of them expires. The lease item names the account's unfinished plan, from the plan's first
+write until its result is published.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, NoReturn
 
 from rebalance_executor.adapters.dynamodb import journal_actions, journal_items
+from rebalance_executor.adapters.dynamodb.cost_store import benchmarks_from
 from rebalance_executor.adapters.dynamodb.journal_actions import JournalActions
 from rebalance_executor.adapters.dynamodb.table import (
     ConditionFailed,
@@ -153,6 +154,7 @@ class DynamoJournal:
             document=journal_items.document_from(pieces),
             result=result,
             published=journal_items.published_channels(plan_item),
+            benchmarks=benchmarks_from(items),
         )
 
     def result(self, account: str, plan_id: str) -> ExecutionResult | None:

@@ -33,6 +33,8 @@ FINISH = f"{RELEASE} REMOVE plan_id, account, #day, #status, result_at"
 IS_FINISHED = "phase = :finished"
 PLAN_IS_WRITABLE = "attribute_not_exists(pk) OR (content_hash = :hash AND phase <> :finished)"
 IS_ABSENT = "attribute_not_exists(pk)"
+HAS_RESULT = f"content_hash = :hash AND {IS_FINISHED}"
+COSTS_ARE_INCOMPLETE = f"{IS_ABSENT} OR is_complete = :incomplete"
 
 
 class JournalActions:
@@ -109,6 +111,19 @@ class JournalActions:
     def put_result(self, item: Item) -> TransactionAction:
         """Put one piece of the result unless it exists: a result is never overwritten."""
         return self._action("result", "Put", {"Item": to_attributes(item)}, IS_ABSENT, {})
+
+    def check_finished(self, plan: PlanState) -> TransactionAction:
+        """Check that the plan has this content and its result."""
+        key = {"Key": to_attributes(journal_items.plan_key(plan.account, plan.plan_id))}
+        return self._action(PLAN, "ConditionCheck", key, HAS_RESULT, _plan_values(plan))
+
+    def put_costs(self, item: Item) -> TransactionAction:
+        """Put the benchmarks of one order unless they exist: they are written once."""
+        return self._action("costs", "Put", {"Item": to_attributes(item)}, IS_ABSENT, {})
+
+    def end_costs(self, item: Item) -> TransactionAction:
+        """Put the end of the reading of a plan's market data, unless it was complete before."""
+        return self._action("costs", "Put", {"Item": to_attributes(item)}, COSTS_ARE_INCOMPLETE, {":incomplete": 0})
 
     def put(self, name: str, item: Item) -> TransactionAction:
         """Put an item, whatever is stored."""

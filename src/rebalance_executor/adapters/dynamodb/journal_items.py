@@ -29,6 +29,7 @@ DOCUMENT = "DOCUMENT#"
 PARENT = "PARENT#"
 RUN = "RUN#"
 RESULT = "RESULT#"
+COSTS = "COSTS"
 
 RELEASED = ""
 """The lease's run ID after its release."""
