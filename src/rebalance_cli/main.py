@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import typer
 
-from rebalance_cli.commands import calibrate, dead_letters, from_csv, init, inspect, local, operations, plan
+from rebalance_cli.commands import calibrate, costs, dead_letters, from_csv, init, inspect, local, operations, plan
 
 app = typer.Typer(
     help="Execute portfolio rebalance plans on Alpaca: each plan once, no order twice, every outcome recorded.",
@@ -15,7 +15,7 @@ app = typer.Typer(
 )
 _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     "Plans": (plan.validate, plan.preview, plan.apply, plan.submit),
-    "Results": (inspect.status, inspect.watch, inspect.explain, inspect.report, calibrate.calibrate),
+    "Results": (inspect.status, inspect.watch, inspect.explain, inspect.report, costs.costs, calibrate.calibrate),
     "Operations": (
         *(init.init, operations.doctor, operations.halt, operations.resume),
         *(operations.bind, operations.reconcile),

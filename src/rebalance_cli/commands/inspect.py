@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.live import Live
 
 from rebalance_cli.context import CliContext
+from rebalance_cli.costs.sums import order_row, rung_sums
 from rebalance_cli.exit_codes import CliError, Exit, result_exit_code
 from rebalance_cli.options import CommandSession, PlanId, account_command
 from rebalance_cli.outputs import DayReport, KillSwitchAnswer, PlanDetails, StatusAnswer
@@ -34,9 +35,11 @@ from rebalance_cli.queries.plans import (
     read_unfinished,
     resolve_plan_id,
 )
+from rebalance_cli.views.costs import plan_costs_view
 from rebalance_cli.views.result import plan_view, result_facts, symbol_to_explain
 from rebalance_cli.views.status import account_view, explanation_view, plan_details_view, stage_text
 from rebalance_cli.views.tables import facts, print_next
+from rebalance_executor.domain.costs import order_costs
 from rebalance_executor.domain.orders import ParentOrder
 from rebalance_executor.domain.result import ExecutionResult, OrderResult
 
@@ -242,7 +245,7 @@ def report(
             of_day = DayReport(account=account, day=date.isoformat(), results=tuple(results), unfinished=unfinished)
             typer.echo((results[0] if plan is not None else of_day).model_dump_json(indent=2))
         elif html is None:
-            _print_results(ctx, results, unfinished, session.out)
+            _print_results(ctx, records, session.out)
         raise typer.Exit(_worst_exit_code(results, unfinished))
 
 
@@ -260,18 +263,22 @@ def _worst_exit_code(results: Sequence[ExecutionResult], unfinished: Sequence[st
     return max([*codes, *([Exit.IN_PROGRESS] if unfinished else [])], default=Exit.COMPLETE)
 
 
-def _print_results(
-    ctx: CliContext, results: Sequence[ExecutionResult], unfinished: Sequence[str], out: Console
-) -> None:
-    for result in results:
+def _print_results(ctx: CliContext, records: Sequence[PlanRecord], out: Console) -> None:
+    finished = [(record, record.journal.result) for record in records if record.journal.result is not None]
+    for record, result in finished:
         out.print(plan_view(result, out.width, None))
         out.print()
+        costs = order_costs(record.journal)
+        if costs:
+            out.print(plan_costs_view([order_row(cost) for cost in costs], rung_sums(costs), out.width))
+            out.print()
         _print_facts(ctx, result, out)
-        if len(results) > 1:
+        if len(finished) > 1:
             out.rule(style="dim")
+    unfinished = [record.plan.plan_id for record in records if record.journal.result is None]
     if unfinished:
         out.print(facts([("Unfinished", "  ".join(unfinished))]))
-    if not results and not unfinished:
+    if not records:
         out.print("No plan started on that day.")
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pydantic import BaseModel
 
 from rebalance_cli.calibration.answers import Calibration
+from rebalance_cli.costs.answers import Costs
 from rebalance_cli.outputs import (
     Answer,
     BindingAnswer,
@@ -56,6 +57,7 @@ ANSWERS: dict[str, type[Answer]] = {
     "switch": KillSwitchAnswer,
     "bind": BindingAnswer,
     "doctor": Diagnosis,
+    "costs": Costs,
     "calibrate": Calibration,
     "reconcile": Reconciliation,
     "dlq-list": DeadLetters,

@@ -11,6 +11,8 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from rebalance_cli.costs.answers import OrderCosts, Rung
+from rebalance_cli.costs.sums import order_row, rung_sums
 from rebalance_cli.enum_docs import code_meanings
 from rebalance_cli.formatting import NONE, basis_points, counted, dollars, duration, price, shares
 from rebalance_cli.queries.explain import in_execution_order
@@ -21,6 +23,7 @@ from rebalance_cli.views.styles import outcome_text, outcome_tone, status_tone
 from rebalance_executor.adapters.notification_text import MONEY, as_planned, requested
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.controls import ORDER_OF_CONTROLS
+from rebalance_executor.domain.costs import order_costs
 from rebalance_executor.domain.market import ZERO
 from rebalance_executor.domain.orders import ChildOrder, ParentOrder
 from rebalance_executor.domain.plan import Action
@@ -68,6 +71,8 @@ class Section:
     omitted_timelines: int
     controls: tuple[Control, ...]
     children: tuple[tuple[ParentOrder, ChildOrder], ...]
+    costs: tuple[OrderCosts, ...]
+    rungs: tuple[Rung, ...]
 
 
 def write_page(path: Path, title: str, records: Sequence[PlanRecord], unfinished: Sequence[str]) -> None:
@@ -80,7 +85,13 @@ def write_page(path: Path, title: str, records: Sequence[PlanRecord], unfinished
         unfinished: IDs of plans without a result, to be named on the page.
     """
     sections = [_section(record, record.journal.result) for record in records if record.journal.result is not None]
-    environment = Environment(
+    page = environment().get_template("page.html.j2")
+    path.write_text(page.render(title=title, sections=sections, unfinished=unfinished), encoding="utf-8")
+
+
+def environment() -> Environment:
+    """Return the templates of all pages, with their filters."""
+    templates = Environment(
         loader=PackageLoader("rebalance_cli.report", "."),
         autoescape=True,
         undefined=StrictUndefined,
@@ -94,9 +105,8 @@ def write_page(path: Path, title: str, records: Sequence[PlanRecord], unfinished
         "tone": outcome_tone,
         "word": lambda order: outcome_text(order)[0],
     }
-    environment.filters |= filters
-    page = environment.get_template("page.html.j2")
-    path.write_text(page.render(title=title, sections=sections, unfinished=unfinished), encoding="utf-8")
+    templates.filters |= filters
+    return templates
 
 
 def _section(record: PlanRecord, result: ExecutionResult) -> Section:
@@ -107,7 +117,7 @@ def _section(record: PlanRecord, result: ExecutionResult) -> Section:
         if (svg := figures.timeline(parent, record.plan.started_at))
     ]
     attempts = _dollars_by_attempt(parents)
-    gaps = list(_gaps(result))
+    gaps, costs = list(_gaps(result)), order_costs(record.journal)
     return Section(
         record=record,
         result=result,
@@ -122,6 +132,8 @@ def _section(record: PlanRecord, result: ExecutionResult) -> Section:
         omitted_timelines=max(0, sum(bool(parent.children) for parent in parents) - len(timelines)),
         controls=tuple(_controls(result.orders)),
         children=tuple((parent, child) for parent in parents for child in parent.children),
+        costs=tuple(order_row(cost) for cost in costs),
+        rungs=rung_sums(costs),
     )
 
 

@@ -17,7 +17,7 @@ from rebalance_executor.domain.benchmarks import Benchmarks, Horizon, markout
 from rebalance_executor.domain.journal import PlanJournal, PlanState
 from rebalance_executor.domain.market import ZERO, BrokerKind, OrderType, Side
 from rebalance_executor.domain.orders import ChildOrder, ParentOrder
-from rebalance_executor.domain.plan import Urgency
+from rebalance_executor.domain.plan import ExecutionStyle, Urgency
 from rebalance_executor.domain.pricing import shortfall
 from rebalance_executor.domain.session import new_york
 from rebalance_executor.domain.shortfall import Shortfall, of_parent
@@ -95,7 +95,7 @@ class OrderCost:
     urgency: Urgency
     symbol: str
     side: Side
-    style: OrderStyle
+    style: OrderStyle | ExecutionStyle
     shares: Decimal
     dollars: Decimal
     """Filled dollars, unsigned."""
@@ -142,8 +142,11 @@ def bps(amount: Decimal, dollars: Decimal) -> Decimal | None:
     return (amount / dollars * _BPS).quantize(_BPS_STEP, rounding=ROUND_HALF_EVEN) if dollars else None
 
 
-def style_of(parent: ParentOrder) -> OrderStyle:
-    """Return how an order was worked, as its children show it."""
+def style_of(parent: ParentOrder) -> OrderStyle | ExecutionStyle:
+    """Return how an order was worked: in its auction, or as its children show it."""
+    if parent.auction is not None:
+        limit_or_market = "limit" if parent.auction.is_limited else "market"
+        return ExecutionStyle(f"{limit_or_market}_on_{parent.auction.kind}")
     if any(child.spread_fraction is not None for child in parent.children):
         return OrderStyle.LADDER
     is_market = any(child.type is OrderType.MARKET for child in parent.children)
@@ -215,9 +218,9 @@ def _rungs(parent: ParentOrder) -> list[RungFills]:
 
 
 def _rung_fills(child: ChildOrder, side: Side) -> RungFills | None:
-    """Return the fills of a child against its quote at pricing; None without fills, price or quote."""
+    """Return the fills of a child against its quote at pricing; None if they have none, or in an auction."""
     qty, price, mid = child.filled_qty, child.filled_avg_price, child.mid
-    if not qty or price is None or mid is None or child.bid is None or child.ask is None:
+    if not qty or price is None or mid is None or child.bid is None or child.ask is None or child.is_for_auction:
         return None
     half_spread = qty * (child.ask - child.bid) / 2
     return RungFills(child.spread_fraction, qty, qty * price, half_spread, shortfall(side, mid, qty, qty * price))

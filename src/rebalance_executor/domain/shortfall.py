@@ -9,6 +9,8 @@ The parts are computed per child, from the mid and the far touch at pricing; a c
 
 The four sum exactly to fills against arrival mid, because the residual is the total less the other three.
 
+An auction has one price and no spread: of its fills, everything after the first pricing is timing.
+
 Timing contains the impact of the order's own earlier children. Nothing in one order separates that from the market's
 own move; only the mean of many orders does.
 """
@@ -83,9 +85,11 @@ def _of_child(child: ChildOrder, side: Side, arrival_mid: Decimal, first_mid: De
     """Return the shortfall of one child's fills. Without a journalled quote nothing of it is separated."""
     qty, price = child.filled_qty, child.filled_avg_price or ZERO
     total = shortfall(side, arrival_mid, qty, qty * price)
+    delay = shortfall(side, arrival_mid, qty, qty * first_mid)
+    if child.is_for_auction:
+        return Shortfall(total, delay, total - delay)
     if child.mid is None or child.bid is None or child.ask is None:
         return Shortfall(total)
-    delay = shortfall(side, arrival_mid, qty, qty * first_mid)
     timing = shortfall(side, first_mid, qty, qty * child.mid)
     spread = qty * (child.ask - child.bid) / 2
     residual = total - delay - timing - spread

@@ -11,9 +11,9 @@ import pytest
 from rebalance_executor.domain.benchmarks import Benchmarks, FillMids, Horizon
 from rebalance_executor.domain.costs import Benchmark, bps, is_due, order_costs, style_of, trading_day
 from rebalance_executor.domain.forecast import CostForecast
-from rebalance_executor.domain.market import OrderType
+from rebalance_executor.domain.market import Auction, AuctionKind, OrderType, TimeInForce
 from rebalance_executor.domain.orders import ChildState, ParentOrder
-from rebalance_executor.domain.plan import Urgency
+from rebalance_executor.domain.plan import ExecutionStyle, Urgency
 from rebalance_executor.domain.styles import OrderStyle
 from tests.support.builders import BUY, NOW, SELL, a_child, a_filled_child, a_parent, a_plan, a_state, an_item, later
 from tests.support.cost_journals import finished, generated
@@ -131,6 +131,32 @@ def test_style_is_what_the_children_show() -> None:
     assert market.type is OrderType.MARKET
     assert style_of(a_parent(rung("0.5", "10", 1), a_filled_child(attempt=2, limit=None))) is OrderStyle.LADDER
     assert style_of(a_parent(a_filled_child())) is OrderStyle.MARKETABLE_LIMIT
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_limited", "style"),
+    [
+        (AuctionKind.CLOSE, False, ExecutionStyle.MARKET_ON_CLOSE),
+        (AuctionKind.OPEN, True, ExecutionStyle.LIMIT_ON_OPEN),
+    ],
+)
+def test_style_of_an_order_for_an_auction_is_that_of_the_plan(
+    kind: AuctionKind, is_limited: bool, style: ExecutionStyle
+) -> None:
+    auction = Auction(kind, NOW, NOW, NOW, is_limited=is_limited)
+    assert style_of(a_parent(a_filled_child(), auction=auction)) is style
+
+
+def test_fill_in_an_auction_has_no_spread_and_everything_after_the_first_pricing_is_timing() -> None:
+    """Arrival mid 10.00, first priced at mid 10.02; ten shares fill in the auction at 10.05."""
+    worked = a_child(ChildState.CANCELED, bid=Decimal("10.01"), ask=Decimal("10.03"))
+    closing = a_filled_child(price="10.05", attempt=2, time_in_force=TimeInForce.CLS)
+    cost = cost_of(a_parent(worked, closing))
+
+    parts = cost.shortfall.parts
+    assert (parts.pop("delay"), parts.pop("timing")) == (Decimal("0.20"), Decimal("0.30"))
+    assert set(parts.values()) == {0}
+    assert cost.rungs == ()
 
 
 def test_cost_carries_urgency_side_and_trading_day() -> None:
