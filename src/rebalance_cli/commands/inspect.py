@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.live import Live
 
 from rebalance_cli.context import CliContext
-from rebalance_cli.costs.sums import order_row, rung_sums
+from rebalance_cli.costs.sums import cost_sum, order_row, rung_sums
 from rebalance_cli.exit_codes import CliError, Exit, result_exit_code
 from rebalance_cli.options import CommandSession, PlanId, account_command
 from rebalance_cli.outputs import DayReport, KillSwitchAnswer, PlanDetails, StatusAnswer
@@ -270,7 +270,8 @@ def _print_results(ctx: CliContext, records: Sequence[PlanRecord], out: Console)
         out.print()
         costs = order_costs(record.journal)
         if costs:
-            out.print(plan_costs_view([order_row(cost) for cost in costs], rung_sums(costs), out.width))
+            rows = [order_row(cost) for cost in costs]
+            out.print(plan_costs_view(rows, cost_sum("plan", costs), rung_sums(costs), out.width))
             out.print()
         _print_facts(ctx, result, out)
         if len(finished) > 1:

@@ -44,6 +44,8 @@ _DEFAULT = (Dimension.SYMBOL, Dimension.URGENCY, Dimension.SIZE, Dimension.STYLE
 """Tables that are shown unless one is chosen."""
 _COLUMNS = ("", "Orders", "Dollars", "Cost $", "bps", "Fcst", "Diff", "Inside", "Saved", "VWAP", "5 min")
 _OMITTED = ((), ("5 min",), ("5 min", "VWAP"), ("5 min", "VWAP", "Saved"), ("5 min", "VWAP", "Saved", "Inside"))
+_ALWAYS = frozenset({"Symbol", "Forecast", "Realised"})
+"""Columns of the orders of a plan that are shown even if no order has a value."""
 _MOST_ROWS = 40
 """Rows of a table; the page and the CSV have all of them."""
 
@@ -81,7 +83,7 @@ def _head(answer: Costs) -> Iterator[tuple[str, RenderableType]]:
 
 
 def _update(update: UpdateAnswer) -> Text:
-    text = f"{counted(update.read, 'plan')} read, {update.not_due} of today, {update.left} left"
+    text = f"{counted(update.read, 'plan')} read, {update.not_due} not due yet, {update.left} left"
     failures = "".join(f"\n{one.plan_id}: {one.reason}" for one in update.failed)
     return Text(text + failures, "yellow" if update.failed or update.left else "")
 
@@ -223,15 +225,15 @@ def rung_name(rung: Rung) -> str:
 # --- one plan --------------------------------------------------------------------------------------------
 
 
-def plan_costs_view(orders: Sequence[OrderCosts], rungs: Sequence[Rung], width: int) -> Group:
+def plan_costs_view(orders: Sequence[OrderCosts], total: CostSum, rungs: Sequence[Rung], width: int) -> Group:
     """Return forecast beside realised, benchmarks and markouts of the orders of one plan, in basis points."""
-    parts: list[RenderableType] = [_orders(orders, width)]
+    parts: list[RenderableType] = ["Basis points of filled dollars:", _orders(orders, width)]
     unread = [order.symbol for order in orders if not order.is_read]
     if unread:
         parts.append(Text(f"Benchmarks and markouts of {' '.join(unread)}: {NOT_READ}", "dim"))
     if rungs:
         parts += ["", rungs_table(rungs)]
-    return Group(*parts)
+    return Group(*parts, "", facts(sum_facts(total)))
 
 
 def _orders(orders: Sequence[OrderCosts], width: int) -> Table:
@@ -244,9 +246,10 @@ def _orders(orders: Sequence[OrderCosts], width: int) -> Table:
 def _orders_table(orders: Sequence[OrderCosts], without: Sequence[str]) -> Table:
     table = plain_table(gap=1)
     rows = [_order_cells(order) for order in orders]
-    columns = [column for column in rows[0] if column not in without] if rows else []
+    unknown = {column for column in rows[0] if all(row[column] in ("", NONE) for row in rows)} - _ALWAYS
+    columns = [column for column in rows[0] if column not in {*without, *unknown}]
     for column in columns:
-        table.add_column(column, justify="left" if column == "bps" else "right", no_wrap=True)
+        table.add_column(column, justify="left" if column == "Symbol" else "right", no_wrap=True)
     for row in rows:
         table.add_row(*(row[column] for column in columns))
     return table
@@ -256,7 +259,7 @@ def _order_cells(order: OrderCosts) -> dict[str, RenderableType]:
     forecast, realised = order.forecast, order.cost
     inside = "" if forecast is None else "inside" if forecast.is_inside else "outside"
     cells: dict[str, RenderableType] = {
-        "bps": Text(order.symbol, "bold"),
+        "Symbol": Text(order.symbol, "bold"),
         "Forecast": _bps(forecast.expected) if forecast is not None else NONE,
         "90 %": f"{_bps(forecast.low)} to {_bps(forecast.high)}" if forecast is not None else NONE,
         "Realised": cost(realised.amount, _bps(realised)) if realised is not None else NONE,

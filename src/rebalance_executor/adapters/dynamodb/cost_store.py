@@ -25,6 +25,17 @@ if TYPE_CHECKING:
 _BENCHMARKS: TypeAdapter[Benchmarks] = TypeAdapter(Benchmarks)
 
 
+def benchmarks_item(plan: PlanState, benchmarks: Benchmarks) -> Item:
+    """Return the item of what was read for one order."""
+    return journal_items.make_item(
+        journal_items.plan_pk(plan.account, plan.plan_id),
+        f"{journal_items.COSTS}#{benchmarks.symbol}",
+        symbol=benchmarks.symbol,
+        read_at=journal_items.iso(benchmarks.read_at),
+        benchmarks=_BENCHMARKS.dump_json(benchmarks).decode(),
+    )
+
+
 def benchmarks_from(items: Iterable[Item]) -> dict[str, Benchmarks]:
     """Return the benchmarks among a plan's items, by symbol.
 
@@ -69,14 +80,7 @@ class DynamoCostStore:
             JournalContradiction: the plan is not finished, or has other content.
             JournalUnavailable: the table did not answer.
         """
-        item = journal_items.make_item(
-            journal_items.plan_pk(plan.account, plan.plan_id),
-            f"{journal_items.COSTS}#{benchmarks.symbol}",
-            symbol=benchmarks.symbol,
-            read_at=journal_items.iso(benchmarks.read_at),
-            benchmarks=_BENCHMARKS.dump_json(benchmarks).decode(),
-        )
-        self._write(plan, self._actions.put_costs(item))
+        self._write(plan, self._actions.put_costs(benchmarks_item(plan, benchmarks)))
 
     def end(self, plan: PlanState, read: CostsRead) -> None:
         """Store that the reading of the plan has ended, unless it was complete before.
