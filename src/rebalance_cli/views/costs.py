@@ -131,8 +131,8 @@ def _forecast_text(total: CostSum) -> str:
         return "no order has one"
     inside = f"{found.inside} of {counted(found.orders, 'order')} inside the 90 % interval"
     return (
-        f"${dollars(found.expected.amount)} ({basis_points(found.expected.bps)} bps), realised "
-        f"${dollars(found.realised.amount)} ({basis_points(found.realised.bps)} bps); {inside}"
+        f"{_money(found.expected.amount)} ({basis_points(found.expected.bps)} bps), realised "
+        f"{_money(found.realised.amount)} ({basis_points(found.realised.bps)} bps); {inside}"
     )
 
 
@@ -142,7 +142,7 @@ def _patience_text(total: CostSum) -> str:
         return "no order was priced from a quote with a spread"
     word, amount = ("saved", spread.saved) if spread.saved >= 0 else ("lost", -spread.saved)
     text = f"{word} ${dollars(amount)} of ${dollars(spread.half_spread)} half-spreads ({percent(spread.saved_share)})"
-    return f"{text}; meanwhile the market moved by ${dollars(total.parts.timing)}"
+    return f"{text}; meanwhile the market cost {_money(total.parts.timing)}"
 
 
 def _benchmark_texts(total: CostSum) -> list[str]:
@@ -154,11 +154,15 @@ def _markout_texts(total: CostSum) -> list[str]:
 
 
 def _measured(found: Measured) -> str:
-    return f"{basis_points(found.bps, sign=True)} bps (${dollars(found.amount)})"
+    return f"{basis_points(found.bps, sign=True)} bps ({_money(found.amount)})"
+
+
+def _money(amount: Decimal) -> str:
+    return f"{'-' if amount < 0 else ''}${dollars(abs(amount))}"
 
 
 def _symbol(one: SymbolCost) -> str:
-    return f"{one.symbol} ${dollars(one.amount)} ({basis_points(one.bps)} bps)"
+    return f"{one.symbol} {_money(one.amount)} ({basis_points(one.bps)} bps)"
 
 
 # --- groups ----------------------------------------------------------------------------------------------
