@@ -14,9 +14,15 @@ from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
+from rebalance_cli.costs.answers import Costs, Dimension
+from rebalance_cli.costs.sums import kind_costs
 from rebalance_cli.report import figures
+from rebalance_cli.report.costs_page import write_costs_page
+from rebalance_executor.domain.costs import order_costs
+from rebalance_executor.domain.market import BrokerKind
 from tests.support.browser import browser, console, overflow, prefer, resize
 from tests.support.builders import NOW, a_child, a_parent, a_quote, later
+from tests.support.cost_journals import generated
 from tests.support.terminal import Terminal
 from tests.support.world import a_world, buy, hold, plan, sell
 
@@ -172,3 +178,22 @@ def test_light_and_dark_mode_have_different_colors(opened: Chrome) -> None:
 
     assert all(light != dark for light, dark in zip(shown["light"], shown["dark"], strict=True))
     assert all(background not in (ink, label) for background, ink, label in shown.values())
+
+
+def test_page_of_the_costs_fits_every_width_and_sorts_its_tables(driver: Chrome, tmp_path: Path) -> None:
+    costs = [cost for journal in generated(3, plans=3) for cost in order_costs(journal)]
+    kinds = (kind_costs(BrokerKind.PAPER, costs, Dimension),)
+    answer = Costs(account="main", first_day="2026-01-01", last_day="2026-01-31", kinds=kinds, unfinished=())
+    write_costs_page(tmp_path / "costs.html", answer)
+    for width in (1400, 500):
+        resize(driver, width)
+        driver.get((tmp_path / "costs.html").as_uri())
+        assert overflow(driver) == 0
+    assert driver.execute_script(_TEXTS_THAT_OVERLAP) == []
+    assert console(driver) == []
+
+    table = "document.querySelectorAll('#paper table')[1]"
+    driver.execute_script(f"{table}.querySelectorAll('th button')[2].click()")
+    shown = driver.execute_script(f"return [...{table}.tBodies[0].rows].map(r => Number(r.cells[2].dataset.v))")
+    assert shown == sorted(shown)
+    assert len(shown) > 1

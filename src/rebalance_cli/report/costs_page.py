@@ -13,7 +13,7 @@ from rebalance_cli.formatting import NONE, basis_points, counted, dollars, perce
 from rebalance_cli.report import figures
 from rebalance_cli.report.figures import Part
 from rebalance_cli.report.page import Tile, environment
-from rebalance_cli.views.costs import sum_facts
+from rebalance_cli.views.costs import kind_facts, money
 from rebalance_executor.adapters.notification_text import MONEY
 from rebalance_executor.domain.market import ZERO
 
@@ -46,7 +46,7 @@ def _section(kind: KindCosts) -> Section:
         summary=summary,
         tiles=tuple(_tiles(kind)),
         waterfall=_waterfall(kind),
-        facts=tuple((name, str(text)) for name, text in sum_facts(total)),
+        facts=tuple((name, str(text)) for name, text in kind_facts(kind)),
     )
 
 
@@ -54,24 +54,22 @@ def _tiles(kind: KindCosts) -> Iterator[Tile]:
     total = kind.total
     bps, forecast, share = total.cost.bps, total.forecast, total.spread.saved_share
     tone = "" if not bps else "bad" if bps > 0 else "good"
-    yield Tile(f"{basis_points(bps, sign=True)} bps", f"against arrival mid, ${dollars(total.cost.amount)}", tone)
+    yield Tile(f"{basis_points(bps, sign=True)} bps", f"against arrival mid, {money(total.cost.amount)}", tone)
     difference = f"{basis_points(forecast.difference.bps, sign=True)} bps" if forecast is not None else NONE
     yield Tile(difference, "realised less forecast")
     inside = f"{forecast.inside} of {forecast.orders}" if forecast is not None else NONE
     yield Tile(inside, "orders inside the 90 % interval of their forecast")
-    yield Tile(
-        percent(share) if share is not None else NONE, f"of the half-spreads saved, ${dollars(total.spread.saved)}"
-    )
+    yield Tile(percent(share) if share is not None else NONE, f"of the half-spreads saved, {money(total.spread.saved)}")
     yield Tile(f"{total.read} of {total.orders}", "orders with market data read")
 
 
 def _waterfall(kind: KindCosts) -> Markup | None:
-    """Draw the parts in basis points; each is rounded, and the last one with a cost takes the difference."""
+    """Draw the parts in basis points of the orders that have them, as the report of a plan does."""
     cost = kind.total.cost
     if cost.bps is None or not cost.dollars:
         return None
-    parts = kind.total.parts.model_dump()
-    exact = {name: amount / cost.dollars * 10_000 for name, amount in parts.items() if amount or name == "spread"}
-    rounded = [Part(name, round(bps, 1)) for name, bps in exact.items()]
-    total = sum((part.bps for part in rounded), ZERO)
-    return figures.waterfall(rounded, Part("total", total))
+    total, parts = round(cost.bps, 1), kind.total.parts
+    known = {"delay": parts.delay, "timing": parts.timing, "spread": parts.spread}
+    drawn = [Part(name, round(amount / cost.dollars * 10_000, 1)) for name, amount in known.items()]
+    drawn.append(Part("residual", total - sum((part.bps for part in drawn), ZERO)))
+    return figures.waterfall(drawn, Part("total", total))

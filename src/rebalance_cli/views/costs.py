@@ -96,7 +96,12 @@ def _sums(kind: KindCosts) -> Iterator[tuple[str, RenderableType]]:
     yield "Money", money_text(kind.broker)
     traded = f"${dollars(total.dollars)} in {counted(total.orders, 'order')} of {counted(total.plans, 'plan')}"
     yield "Traded", traded
-    yield from sum_facts(total)
+    yield from kind_facts(kind)
+
+
+def kind_facts(kind: KindCosts) -> Iterator[tuple[str, RenderableType]]:
+    """Return name and value of the facts about one kind of broker."""
+    yield from sum_facts(kind.total)
     if kind.best:
         yield "Best", "  ".join(map(_symbol, kind.best))
         yield "Worst", "  ".join(map(_symbol, kind.worst))
@@ -131,8 +136,8 @@ def _forecast_text(total: CostSum) -> str:
         return "no order has one"
     inside = f"{found.inside} of {counted(found.orders, 'order')} inside the 90 % interval"
     return (
-        f"{_money(found.expected.amount)} ({basis_points(found.expected.bps)} bps), realised "
-        f"{_money(found.realised.amount)} ({basis_points(found.realised.bps)} bps); {inside}"
+        f"{money(found.expected.amount)} ({basis_points(found.expected.bps)} bps), realised "
+        f"{money(found.realised.amount)} ({basis_points(found.realised.bps)} bps); {inside}"
     )
 
 
@@ -142,7 +147,7 @@ def _patience_text(total: CostSum) -> str:
         return "no order was priced from a quote with a spread"
     word, amount = ("saved", spread.saved) if spread.saved >= 0 else ("lost", -spread.saved)
     text = f"{word} ${dollars(amount)} of ${dollars(spread.half_spread)} half-spreads ({percent(spread.saved_share)})"
-    return f"{text}; meanwhile the market cost {_money(total.parts.timing)}"
+    return f"{text}; meanwhile the market cost {money(total.parts.timing)}"
 
 
 def _benchmark_texts(total: CostSum) -> list[str]:
@@ -154,15 +159,16 @@ def _markout_texts(total: CostSum) -> list[str]:
 
 
 def _measured(found: Measured) -> str:
-    return f"{basis_points(found.bps, sign=True)} bps ({_money(found.amount)})"
+    return f"{basis_points(found.bps, sign=True)} bps ({money(found.amount)})"
 
 
-def _money(amount: Decimal) -> str:
+def money(amount: Decimal) -> str:
+    """Return dollars with their sign before the dollar sign."""
     return f"{'-' if amount < 0 else ''}${dollars(abs(amount))}"
 
 
 def _symbol(one: SymbolCost) -> str:
-    return f"{one.symbol} {_money(one.amount)} ({basis_points(one.bps)} bps)"
+    return f"{one.symbol} {money(one.amount)} ({basis_points(one.bps)} bps)"
 
 
 # --- groups ----------------------------------------------------------------------------------------------

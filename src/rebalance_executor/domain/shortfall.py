@@ -1,4 +1,4 @@
-"""Implementation shortfall and its parts (Perold 1988; the split is that of transaction cost analysis).
+"""Implementation shortfall and its parts (Perold 1988; expanded as by Wagner and Edwards 1993 and Kissell 2006).
 
 The parts are computed per child, from the mid and the far touch at pricing; a cost is positive:
 
