@@ -7,6 +7,7 @@ the reading of the plan has ended. Neither changes what the plan's run has store
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter
@@ -22,7 +23,11 @@ from rebalance_executor.execution.ports import Clock
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-_BENCHMARKS: TypeAdapter[Benchmarks] = TypeAdapter(Benchmarks)
+
+@cache
+def _adapter() -> TypeAdapter[Benchmarks]:
+    """Return what converts benchmarks. It is built on first use: no plan needs it, and its building takes time."""
+    return TypeAdapter(Benchmarks)
 
 
 def benchmarks_item(plan: PlanState, benchmarks: Benchmarks) -> Item:
@@ -32,7 +37,7 @@ def benchmarks_item(plan: PlanState, benchmarks: Benchmarks) -> Item:
         f"{journal_items.COSTS}#{benchmarks.symbol}",
         symbol=benchmarks.symbol,
         read_at=journal_items.iso(benchmarks.read_at),
-        benchmarks=_BENCHMARKS.dump_json(benchmarks).decode(),
+        benchmarks=_adapter().dump_json(benchmarks).decode(),
     )
 
 
@@ -43,7 +48,7 @@ def benchmarks_from(items: Iterable[Item]) -> dict[str, Benchmarks]:
         JournalContradiction: an item cannot be read.
     """
     stored = [
-        journal_items.parse_item(item, lambda item: _BENCHMARKS.validate_json(str(item["benchmarks"])))
+        journal_items.parse_item(item, lambda item: _adapter().validate_json(str(item["benchmarks"])))
         for item in items
         if str(item["sk"]).startswith(f"{journal_items.COSTS}#")
     ]
