@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import date, datetime, timedelta
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
 from rebalance_executor import bootstrap
 from rebalance_executor.adapters.dynamodb.table import to_attributes
-from rebalance_executor.domain.benchmarks import DayClose, MinuteBar
 from rebalance_executor.domain.errors import BrokerUnavailable
 from rebalance_executor.domain.journal import PlanJournal
 from rebalance_executor.domain.market import BrokerKind
@@ -26,29 +24,14 @@ DAY_AND_MORE = 40 * 3600
 """Seconds after which the trading day of the always open market is over."""
 
 
-class MarketData:
-    """Market data of past days: every bar and every mid is $100, except for the previous close."""
+class NoMarketData:
+    """Market data that cannot be read."""
 
     def __init__(self, _endpoint: object) -> None:
         pass
 
-    def minutes(
-        self, symbols: Sequence[str], _day: date, _start: datetime, end: datetime
-    ) -> Mapping[str, Sequence[MinuteBar]]:
-        return {symbol: [MinuteBar(end, Decimal(100), Decimal(7))] for symbol in symbols}
-
-    def closes(self, symbols: Sequence[str], day: date) -> Mapping[str, Sequence[DayClose]]:
-        prices = {day - timedelta(days=1): Decimal(99), day: Decimal(100)}
-        return {symbol: [DayClose(on, price, price) for on, price in prices.items()] for symbol in symbols}
-
-    def mid_at(self, _symbol: str, _day: date, _at: datetime) -> Decimal:
-        return Decimal(100)
-
-
-class NoMarketData(MarketData):
-    """Market data that cannot be read."""
-
-    def closes(self, symbols: Sequence[str], day: date) -> Mapping[str, Sequence[DayClose]]:
+    def minutes(self, *_: object) -> NoReturn:
+        """Fail as a subscription without this data does."""
         raise BrokerUnavailable("not part of the subscription")
 
 
@@ -204,10 +187,8 @@ def test_page_names_the_kind_of_broker_of_every_section(terminal: Terminal) -> N
 # --- market data -----------------------------------------------------------------------------------------
 
 
-def test_update_reads_what_is_missing_and_the_report_shows_it(
-    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(bootstrap, "AlpacaHistory", MarketData)
+def test_update_reads_what_is_missing_and_the_report_shows_it(terminal: Terminal) -> None:
+    """The paper broker's market stands still at $99.99 to $100.01; ten shares fill at the ask."""
     terminal.world.deliver(plan(buy("AAA", "1000")))
     assert costs(terminal, "--update")["update"] == {"read": 0, "not_due": 1, "left": 0, "failed": []}
     assert "not read yet" in terminal.type("report", "plan-1").stdout
@@ -217,11 +198,9 @@ def test_update_reads_what_is_missing_and_the_report_shows_it(
 
     (order,) = answer["kinds"][0]["orders"]
     assert answer["update"]["read"] == 1
-    assert {name: one["amount"] for name, one in order["benchmarks"].items()} == {
-        "vwap": "0.1",
-        "close": "0.1",
-        "previous_close": "10.1",
-    }
+    assert (order["is_read"], order["missing"]) == (True, [])
+    assert set(order["benchmarks"]) == {"vwap", "close", "previous_close"}
+    assert {order["benchmarks"][name]["amount"] for name in ("vwap", "close")} == {"0.1"}
     assert {one["amount"] for one in order["markouts"].values()} == {"-0.1"}
     assert "not read yet" not in terminal.type("report", "plan-1").stdout
     assert costs(terminal, "--update")["update"]["read"] == 0
@@ -248,7 +227,7 @@ def test_daily_check_reads_the_plans_of_the_day_before(terminal: Terminal, monke
     world.advance(DAY_AND_MORE)
 
     failed = world.deliver({"watch": True})
-    monkeypatch.setattr(bootstrap, "AlpacaHistory", MarketData)
+    monkeypatch.undo()
     read = world.deliver({"watch": True})
 
     checks = [next(check for check in answer["checks"] if check["name"] == "costs") for answer in (failed, read)]
@@ -258,8 +237,7 @@ def test_daily_check_reads_the_plans_of_the_day_before(terminal: Terminal, monke
     assert costs(terminal)["kinds"][0]["total"]["read"] == 1
 
 
-def test_result_of_the_plan_is_not_changed_by_the_reading(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bootstrap, "AlpacaHistory", MarketData)
+def test_result_of_the_plan_is_not_changed_by_the_reading(terminal: Terminal) -> None:
     event = plan(buy("AAA", "1000"))
     result = terminal.world.deliver(event)
     terminal.world.advance(DAY_AND_MORE)
