@@ -12,7 +12,7 @@ from requests.exceptions import RequestException
 from rebalance_executor.adapters.alpaca import parsing, transport
 from rebalance_executor.adapters.alpaca.error_response import ErrorResponse
 from rebalance_executor.domain import controls, volume
-from rebalance_executor.domain.market import CENT, HALF_CENT, Asset, BrokerOrder, Quote
+from rebalance_executor.domain.market import CENT, HALF_CENT, Asset, BrokerOrder, Quote, SymbolSnapshot
 from rebalance_executor.domain.orders import _BY_STATUS, ORDER_LOOKBACK, ChildOrder, ChildState
 from rebalance_executor.domain.volume import average_volume, volume_window
 from rebalance_executor.execution import quotes, reconciliation
@@ -157,7 +157,9 @@ BROKER_BUGS: dict[str, list[Replacement]] = {
     "asset flags that say no are cached": [(Asset, "allows_every_order", lambda: property(lambda _: True))],
     "an unreadable asset cache stops a plan": [(PreTrade, "_asset_flags", _cache_required)],
     "an unreadable volume stops a plan": [(Volumes, "_averages", _volumes_required)],
-    "a stale volume counts": [(volume, "_MAX_AGE", lambda: timedelta(days=365))],
+    "a stale volume counts": [(volume, "LONGEST_CLOSURE", lambda: timedelta(days=365))],
+    "an unknown previous close is not missed": [(SymbolSnapshot, "is_close_unknown", lambda: property(_never))],
+    "the bar before the latest has the previous close": [(parsing, "_DAILY_BARS", lambda: ("prevDailyBar",))],
     "an impossible date is an untyped error": [(parsing, "_optional_time", lambda: _unchecked_time)],
     "an answer nested too deeply is an untyped error": [
         (transport, "_NO_USABLE_RESPONSE", lambda: (RequestException, OSError, ValueError))

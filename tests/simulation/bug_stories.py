@@ -233,6 +233,13 @@ def object_of_a_plan_is_deleted() -> World:
     return world
 
 
+def new_symbol_has_no_bars() -> World:
+    """Deliver a plan that buys a symbol of which market data have no daily bar."""
+    world = margin_world(quotes={"AAA": {"bid": "99.99", "ask": "100.01", "snapshot_bars": "none"}})
+    world.deliver(plan("plan-1", [item("AAA", "BUY", 1900)]))
+    return world
+
+
 STORIES: dict[str, Callable[[], World]] = {
     "cash is read once per run": lambda: person_trades_between_two_orders("buy"),
     "positions are read once per run": lambda: person_trades_between_two_orders("sell"),
@@ -257,6 +264,7 @@ STORIES: dict[str, Callable[[], World]] = {
     "an answer nested too deeply is an untyped error": market_clock_is_beyond_all_bounds,
     "the no-trade band is ignored": targets_are_close_and_far,
     "re-targeting has no bound": targets_are_close_and_far,
+    "an unknown previous close is not missed": new_symbol_has_no_bars,
     "a quote that must not price an order shows a tick": quotes_of_the_future_are_on_half_cents,
 }
 """By name of the bug: a story that the program without bugs survives."""

@@ -34,6 +34,7 @@ from rebalance_executor.domain.market import (
     Auction,
     BrokerOrder,
     MarketClock,
+    Position,
     Side,
     SymbolSnapshot,
 )
@@ -48,6 +49,7 @@ from rebalance_executor.domain.plan_controls import (
     plans_denial,
     session_denial,
 )
+from rebalance_executor.domain.previous_close import PreviousClose
 from rebalance_executor.domain.risk_state import Reservation, ReservedOrder, RiskState, StartedPlan
 from rebalance_executor.domain.sizing import blank_parent, round_whole_shares, size
 from rebalance_executor.domain.targets import SizingBasis
@@ -80,6 +82,17 @@ class TradingPermission:
     def trading_day(self) -> date | None:
         """The day whose session closes next; None if the account itself may not trade."""
         return _trading_day(self.clock) if self.clock is not None else None
+
+    @property
+    def session_day(self) -> date:
+        """The date of the session that is open, or of the next one: the same in UTC and in New York.
+
+        Raises:
+            AssertionError: the account itself may not trade.
+        """
+        if self.clock is None:
+            raise AssertionError("a permitted account has a market clock")
+        return (self.clock.now if self.clock.is_open else self.clock.next_open).date()
 
     def auction_of(self, plan: RebalancePlan, item: RebalancePlanItem, config: ExecutionConfig) -> Auction | None:
         """Return the auction that an item of the plan is for, if any; the account may trade."""
@@ -253,44 +266,59 @@ class PreTrade:
             run.work.update_state(starting_funds=self._holdings.starting_funds(account))
         basis = SizingBasis.of(run.plan, account, self._config)
         run.work.update_state(equity=basis.equity)
-        parents = self._reserve(run, self._size(run, permission, risk, others, basis), risk, account)
+        snapshots = self._snapshots(run, others, permission.session_day)
+        parents = self._reserve(run, self._size(run, permission, risk, snapshots, basis), risk, account)
         if run.plan.execution_urgency is Urgency.URGENT:
             return parents  # they are not sliced
-        # While the market is open, the date is the same in UTC and in New York.
-        return self._volumes.add_to(parents, permission.clock.now.date())
+        return self._volumes.add_to(parents, permission.session_day)
 
     def _deny_all(self, plan: RebalancePlan, denial: Denial) -> list[ParentOrder]:
         now = self._clock.now()
         self._log.emit(LogEvent.PLAN_DENIED, code=denial.code, reason=denial.message)
         return [blank_parent(item).denied(denial.code, denial.message, now) for item in plan.trades]
 
-    def _size(
-        self,
-        run: Run,
-        permission: TradingPermission,
-        risk: RiskState,
-        open_orders: Sequence[BrokerOrder],
-        basis: SizingBasis,
-    ) -> list[ParentOrder]:
+    def _snapshots(self, run: Run, open_orders: Sequence[BrokerOrder], today: date) -> Mapping[str, SymbolSnapshot]:
+        """Read what sizing needs of every symbol that the plan trades; the quotes last, because they age."""
         symbols = [item.symbol for item in run.plan.trades]
         positions = self._holdings.read_positions(symbols, ())
         assets = self._asset_flags(symbols)
         if positions and not assets:  # the broker holds shares of a symbol that it claims not to know
             raise BrokerUnavailable("the broker answers that no symbol of the plan exists, although it holds some")
         tradable = [symbol for symbol in symbols if asset_denial(symbol, assets.get(symbol)) is None]
+        closes = self._market_closes(tradable, positions, today)
         quotes = self._quotes.wait_until_usable(tradable, run.deadline.stop_at)
-        now = self._clock.now()
-        context = PlanContext(run.plan, risk, self._config, now)
-
-        snapshots = {
+        return {
             symbol: SymbolSnapshot(
                 asset=assets.get(symbol),
                 quote=quotes.get(symbol),
                 position=positions.get(symbol),
                 others=[order for order in open_orders if order.symbol == symbol],
+                market_close=closes.get(symbol),
             )
             for symbol in symbols
         }
+
+    def _market_closes(
+        self, symbols: Sequence[str], positions: Mapping[str, Position], today: date
+    ) -> Mapping[str, PreviousClose]:
+        """Read the previous closes of the symbols whose position has none; no request if there are no such symbols.
+
+        A failed read ends the run, as that of a quote does: nothing was sent, and the plan is redelivered.
+        """
+        held = {symbol for symbol, position in positions.items() if position.previous_close is not None}
+        missing = [symbol for symbol in symbols if symbol not in held]
+        return self._broker.previous_closes(missing, today) if missing else {}
+
+    def _size(
+        self,
+        run: Run,
+        permission: TradingPermission,
+        risk: RiskState,
+        snapshots: Mapping[str, SymbolSnapshot],
+        basis: SizingBasis,
+    ) -> list[ParentOrder]:
+        now = self._clock.now()
+        context = PlanContext(run.plan, risk, self._config, now)
         items = {item.symbol: item for item in run.plan.trades}
 
         def denied(parent: ParentOrder) -> Denial | None:
