@@ -19,22 +19,19 @@ from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.controls import (
     Denial,
     PlanContext,
-    asset_denial,
     conflicting,
     parent_denial,
     switch_denial,
 )
-from rebalance_executor.domain.errors import BrokerUnavailable, ConfigurationError, JournalUnavailable, NotFound
+from rebalance_executor.domain.errors import ConfigurationError
 from rebalance_executor.domain.journal import PlanPhase, PlanStart, PlanState, RunRecord
 from rebalance_executor.domain.limits import ConflictPolicy
 from rebalance_executor.domain.market import (
     ZERO,
     Account,
-    Asset,
     Auction,
     BrokerOrder,
     MarketClock,
-    Position,
     Side,
     SymbolSnapshot,
 )
@@ -49,7 +46,6 @@ from rebalance_executor.domain.plan_controls import (
     plans_denial,
     session_denial,
 )
-from rebalance_executor.domain.previous_close import PreviousClose
 from rebalance_executor.domain.risk_state import Reservation, ReservedOrder, RiskState, StartedPlan
 from rebalance_executor.domain.sizing import blank_parent, round_whole_shares, size
 from rebalance_executor.domain.targets import SizingBasis
@@ -60,6 +56,7 @@ from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.order_events import log_outcome, log_retargeted, log_scaled
 from rebalance_executor.execution.ports import Lease
 from rebalance_executor.execution.run import Run
+from rebalance_executor.execution.symbol_data import SymbolData
 from rebalance_executor.execution.unit_of_work import UnitOfWork
 from rebalance_executor.execution.volumes import Volumes
 
@@ -110,12 +107,11 @@ class PreTrade:
         self._account = access.account
         self._broker = access.broker
         self._broker_kind = access.ports.broker_kind
-        self._assets = access.ports.assets
         self._risk_store = access.ports.risk_store
         self._clock = access.clock
         self._log = access.log
-        self._quotes = access.quotes
         self._holdings = access.holdings
+        self._symbol_data = SymbolData(access)
         self._volumes = Volumes(access)
         self._kill_switch = access.kill_switch
         self._config = access.config
@@ -266,7 +262,7 @@ class PreTrade:
             run.work.update_state(starting_funds=self._holdings.starting_funds(account))
         basis = SizingBasis.of(run.plan, account, self._config)
         run.work.update_state(equity=basis.equity)
-        snapshots = self._snapshots(run, others, permission.session_day)
+        snapshots = self._symbol_data.read(run.plan, others, permission.session_day, run.deadline.stop_at)
         parents = self._reserve(run, self._size(run, permission, risk, snapshots, basis), risk, account)
         if run.plan.execution_urgency is Urgency.URGENT:
             return parents  # they are not sliced
@@ -276,38 +272,6 @@ class PreTrade:
         now = self._clock.now()
         self._log.emit(LogEvent.PLAN_DENIED, code=denial.code, reason=denial.message)
         return [blank_parent(item).denied(denial.code, denial.message, now) for item in plan.trades]
-
-    def _snapshots(self, run: Run, open_orders: Sequence[BrokerOrder], today: date) -> Mapping[str, SymbolSnapshot]:
-        """Read what sizing needs of every symbol that the plan trades; the quotes last, because they age."""
-        symbols = [item.symbol for item in run.plan.trades]
-        positions = self._holdings.read_positions(symbols, ())
-        assets = self._asset_flags(symbols)
-        if positions and not assets:  # the broker holds shares of a symbol that it claims not to know
-            raise BrokerUnavailable("the broker answers that no symbol of the plan exists, although it holds some")
-        tradable = [symbol for symbol in symbols if asset_denial(symbol, assets.get(symbol)) is None]
-        closes = self._market_closes(tradable, positions, today)
-        quotes = self._quotes.wait_until_usable(tradable, run.deadline.stop_at)
-        return {
-            symbol: SymbolSnapshot(
-                asset=assets.get(symbol),
-                quote=quotes.get(symbol),
-                position=positions.get(symbol),
-                others=[order for order in open_orders if order.symbol == symbol],
-                market_close=closes.get(symbol),
-            )
-            for symbol in symbols
-        }
-
-    def _market_closes(
-        self, symbols: Sequence[str], positions: Mapping[str, Position], today: date
-    ) -> Mapping[str, PreviousClose]:
-        """Read the previous closes of the symbols whose position has none; no request if there are no such symbols.
-
-        A failed read ends the run, as that of a quote does: nothing was sent, and the plan is redelivered.
-        """
-        held = {symbol for symbol, position in positions.items() if position.previous_close is not None}
-        missing = [symbol for symbol in symbols if symbol not in held]
-        return self._broker.previous_closes(missing, today) if missing else {}
 
     def _size(
         self,
@@ -379,33 +343,6 @@ class PreTrade:
             self._clock.sleep(_CANCEL_POLL_INTERVAL)
             others = self._broker.open_orders([item.symbol for item in plan.trades])
         return others
-
-    def _asset_flags(self, symbols: Sequence[str]) -> Mapping[str, Asset]:
-        """Return asset flags from the cache; read missing ones from the broker, one request per symbol.
-
-        A cache that cannot be read is bypassed: every symbol is read from the broker, and nothing is cached.
-        """
-        is_readable = True
-        cached: dict[str, Asset] = {}
-        try:
-            cached.update(self._assets.get(symbols, now=self._clock.now()))
-        except JournalUnavailable as error:
-            is_readable = False
-            self._log.emit(LogEvent.ASSET_CACHE_READ_FAILED, reason=str(error))
-        read: list[Asset] = []
-        for symbol in symbols:
-            if symbol in cached:
-                continue
-            try:
-                read.append(self._broker.asset(symbol))
-            except NotFound:
-                continue  # the item is denied as NOT_TRADABLE
-        if read and is_readable:
-            try:
-                self._assets.put(read, now=self._clock.now())
-            except JournalUnavailable as error:
-                self._log.emit(LogEvent.ASSET_CACHE_WRITE_FAILED, reason=str(error))
-        return cached | {asset.symbol: asset for asset in read}
 
     def _log_start(self, run: Run) -> None:
         parents = run.parents.values()
