@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel
 
+from rebalance_cli.answer import Answer
 from rebalance_cli.calibration.answers import Calibration
 from rebalance_cli.outputs import (
-    Answer,
     BindingAnswer,
     DayReport,
     DeadLetterDone,
