@@ -45,14 +45,15 @@ def test_new_symbol_is_bought_if_its_price_is_near_its_previous_close(
 
 
 def test_close_before_the_open_is_that_of_the_last_session_and_not_of_the_one_before() -> None:
-    """The collar of 0.5 % separates 100 from the 99 with which the simulated session before it ended."""
-    config = {"extended_hours": True, "previous_close_collar": "0.005"}
+    """The last session ended at the present price, the one before it at another one, which the collar excludes."""
+    config = {"extended_hours": True, "previous_close_collar": "0.0002"}
     with a_world(at=PRE_MARKET, sessions="nyse", config=config) as world:
         world.deliver(plan(buy("AAA", 500)) | {"timestamp": PRE_MARKET.isoformat()}, seconds=60)
 
         assert [order["symbol"] for order in world.orders] == ["AAA"]
         snapshot = world.broker.app.exchange.snapshots(["AAA"])["AAA"]
         assert [snapshot[bar]["t"][:10] for bar in ("dailyBar", "prevDailyBar")] == ["2026-01-23", "2026-01-22"]
+        assert abs(snapshot["prevDailyBar"]["c"] - 100) > 0.02
 
 
 def test_plan_of_held_symbols_takes_no_request() -> None:

@@ -84,6 +84,8 @@ class TradingPermission:
     def session_day(self) -> date:
         """The date of the session that is open, or of the next one: the same in UTC and in New York.
 
+        It is ``trading_day``, except in a simulated market that never closes: there the day is that of the clock.
+
         Raises:
             AssertionError: the account itself may not trade.
         """

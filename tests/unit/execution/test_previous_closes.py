@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
 
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.errors import BrokerUnavailable
+from rebalance_executor.domain.market import MarketClock
 from rebalance_executor.domain.orders import Outcome
 from rebalance_executor.domain.previous_close import NO_PREVIOUS_CLOSE, PreviousClose
 from tests.support.builders import NOW, a_plan, an_item
@@ -71,6 +73,20 @@ def test_answer_decides_about_its_item_alone(
 
     assert outcomes(fakes.execute(PLAN)) == {"AAA": FILLED, "BBB": outcome}
     assert fakes.parent("BBB").previous_close == kept
+
+
+def test_plan_for_the_next_open_is_compared_with_the_close_of_the_evening_before() -> None:
+    """19:30 in New York on 6 July, which is the same date in UTC; the session of the plan is that of 7 July."""
+    evening, opens_at = datetime(2026, 7, 6, 23, 30, tzinfo=UTC), datetime(2026, 7, 7, 13, 30, tzinfo=UTC)
+    fakes = FakePorts()
+    fakes.clock.advance(evening - NOW)
+    closes_at = opens_at + timedelta(hours=6, minutes=30)
+    fakes.broker.market = MarketClock(evening, is_open=False, next_open=opens_at, next_close=closes_at)
+    plan = a_plan(an_item("AAA"), execution_style="market_on_open", timestamp=evening.isoformat())
+
+    fakes.execute(plan)
+
+    assert asked(fakes) == [(["AAA"], date(2026, 7, 7))]
 
 
 def test_failed_read_sends_nothing_and_the_plan_is_redelivered() -> None:
