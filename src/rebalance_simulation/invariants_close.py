@@ -5,10 +5,19 @@ from __future__ import annotations
 from paper_broker.exchange import Exchange
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.orders import ParentOrder
+from rebalance_simulation.faults import Fault
+from rebalance_simulation.invariants_volume import check_volume
 from rebalance_simulation.violation import Violation
+from rebalance_simulation.world_view import WorldView
 
 
-def check_close(exchange: Exchange, parent: ParentOrder, *, may_be_damaged: bool) -> None:
+def check_market_data(world: WorldView, parent: ParentOrder) -> None:
+    """Check that the average volume and the previous close of a parent are those that the broker has."""
+    check_volume(world.exchange, parent)
+    _check_close(world.exchange, parent, may_be_damaged=world.faults.fault_counts[Fault.UNTYPED] > 0)
+
+
+def _check_close(exchange: Exchange, parent: ParentOrder, *, may_be_damaged: bool) -> None:
     """Check the previous close of a parent, and the denial of one whose close is unknown.
 
     Args:

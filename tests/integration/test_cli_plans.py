@@ -6,11 +6,9 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import pytest
 
-from rebalance_executor.adapters.alpaca.client import AlpacaApi
 from rebalance_executor.domain.errors import PlanYielded
 from rebalance_executor.domain.risk_state import TradingState
 from tests.support.builders import NOW
@@ -153,26 +151,19 @@ def test_preview_predicts_the_result_and_sends_nothing(terminal: Terminal) -> No
 
 
 def test_preview_names_a_split_of_the_day_and_what_it_means(terminal: Terminal) -> None:
-    split = {"symbol": "AAA", "old_rate": 1, "new_rate": 4, "ex_date": "2026-01-26", "process_date": "2026-01-26"}
-    queries: list[str] = []
+    split = {"symbol": "AAA", "old_rate": 1, "new_rate": 4, "ex_date": "2026-01-26"}
+    terminal.world.broker.change({"corporate_actions": {"forward_splits": [split]}})
+    path = terminal.file(PLAN)
 
-    def get(api: AlpacaApi, path: str, data: Any = None) -> object:
-        if path != "/corporate-actions":
-            return read(api, path, data)
-        queries.append(f"{api._api_version} {data['symbols']}")
-        return {"corporate_actions": {"forward_splits": [split]}, "next_page_token": None}
-
-    read, path = AlpacaApi.get, terminal.file(PLAN)
-    with patch.object(AlpacaApi, "get", get):
-        answer = terminal.json("cli/preview", "preview", path, code=3)["corporate_actions"]
-        shown = " ".join(terminal.type("preview", path).stdout.split())
+    answer = terminal.json("cli/preview", "preview", path, code=3)["corporate_actions"]
+    shown = " ".join(terminal.type("preview", path).stdout.split())
 
     assert [(one["symbol"], one["type"], one["day"]) for one in answer["actions"]] == [
         ("AAA", "forward_split", "2026-01-26")
     ]
     assert answer["problem"] is None
-    assert queries == ["v1 AAA,BBB,CCC,ZZZ"] * 2
     assert "AAA: forward split on 2026-01-26: 1 share of AAA becomes 4" in shown
+    assert "sized in dollars at today's price" in shown
 
 
 def test_preview_without_corporate_actions_says_so_and_is_otherwise_the_same(terminal: Terminal) -> None:
@@ -183,7 +174,7 @@ def test_preview_without_corporate_actions_says_so_and_is_otherwise_the_same(ter
     answer = terminal.json("cli/preview", "preview", path, code=3)
 
     assert answer["corporate_actions"]["actions"] == []
-    assert answer["corporate_actions"]["problem"].startswith("GET /corporate-actions: HTTP ")
+    assert answer["corporate_actions"]["problem"].startswith("GET /corporate-actions: HTTP 503")
     assert decisions(answer)["AAA"] == ("send", None)
     assert "Splits not known: GET /corporate-actions" in " ".join(terminal.type("preview", path).stdout.split())
 
