@@ -16,6 +16,7 @@ from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.market import Asset, Quote, SymbolSnapshot
 from rebalance_executor.domain.orders import ParentOrder
 from rebalance_executor.domain.plan import Action, RebalancePlanItem
+from rebalance_executor.domain.previous_close import NO_PREVIOUS_CLOSE
 from rebalance_executor.domain.sizing import floor_qty, round_whole_shares, size
 
 _NOW = datetime(2026, 1, 26, 15, tzinfo=UTC)
@@ -61,7 +62,8 @@ class Portfolio:
             priority=1,
         )
         asset = Asset(symbol, "active", tradable=True, fractionable=self.fractionable)
-        return size(item, SymbolSnapshot(asset, _quote(symbol, price), None), _CONFIG, _NOW)
+        snapshot = SymbolSnapshot(asset, _quote(symbol, price), None, market_close=NO_PREVIOUS_CLOSE)
+        return size(item, snapshot, _CONFIG, _NOW)
 
 
 def _symbol(number: int) -> str:

@@ -73,6 +73,18 @@ def count_readings(*, again: bool) -> Counter[str]:
         return Counter(world.broker.app.totals) - before
 
 
+def count_new_symbols(orders: int) -> int:
+    """Count how many more broker requests a plan of buys takes if none of its symbols is held."""
+    symbols = [f"S{i:02d}" for i in range(orders)]
+
+    def requests(positions: dict[str, str]) -> int:
+        value = 5000 if positions else 0
+        with a_world(prices=dict.fromkeys(symbols, "100"), positions=positions) as world:
+            return _requests(world, plan(*(buy(s, 500, current_value=value) for s in symbols)), orders)[0]
+
+    return requests({}) - requests(dict.fromkeys(symbols, "50"))
+
+
 def _requests(world: HandlerWorld, document: dict[str, object], orders: int) -> tuple[int, int]:
     """Execute the plan and return its requests to the broker and to DynamoDB."""
     broker, database = world.broker.app.totals.total(), _database(world)
@@ -99,6 +111,8 @@ def main(arguments: list[str]) -> int:
                 f"{c.orders:6d} {c.broker:8d} of {c.broker_allowed:3d} {c.database:12d} of {c.database_allowed:3d} "
                 f"{c.filling_the_cache:16d}"
             )
+        more = ", ".join(f"{count_new_symbols(size)} for {size}" for size in SIZES)
+        print(f"\nmore broker requests if no symbol is held, by orders: {more}")
         _print_readings(count_readings(again=False), count_readings(again=True))
     return 0 if all(c.is_within for c in counts) else 1
 

@@ -5,19 +5,15 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from rebalance_cli.answer import Answer
+from rebalance_cli.corporate_action_answers import CorporateActions
 from rebalance_executor.domain.market import BrokerKind
 from rebalance_executor.domain.plan import Action, SizeBy
 from rebalance_executor.domain.result import ExecutionResult, ExecutionStatus, OrderResult
 from rebalance_executor.domain.risk_state import KillSwitchRecord, TradingState
 from rebalance_executor.domain.values import Amount, Timestamp
-
-
-class Answer(BaseModel):
-    """Base class of all answers."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Failure(Answer):
@@ -253,6 +249,9 @@ class Preview(Answer):
     )
     ignored_fields: tuple[str, ...] = Field(
         default=(), description="Fields that the plan has and its schema does not, up to 20."
+    )
+    corporate_actions: CorporateActions | None = Field(
+        default=None, description="Splits and symbol changes of the day; null if the plan trades nothing."
     )
 
 

@@ -76,9 +76,12 @@ class SimulatedApi:
         self._faults = AnswerFaults(clock, broker.record, timeouts, observe)
 
     def get(self, path: str, data: Any = None) -> Any:
-        """Read account, market clock, assets, positions, orders, quotes, trades or daily bars."""
+        """Read account, market clock, assets, positions, orders, quotes, trades, snapshots or daily bars."""
         if path == "/stocks/bars":
             return self._request(BARS, lambda _: self._view.bars(data))
+        if path == "/stocks/snapshots":
+            symbols = data["symbols"].split(",")
+            return self._request(f"broker GET {path}", lambda _: self._exchange.snapshots(symbols))
         if path.startswith("/stocks/"):
             return self._market_data(path, data["symbols"].split(","))
 

@@ -12,16 +12,16 @@ from requests.exceptions import RequestException
 from rebalance_executor.adapters.alpaca import parsing, transport
 from rebalance_executor.adapters.alpaca.error_response import ErrorResponse
 from rebalance_executor.domain import controls, volume
-from rebalance_executor.domain.market import CENT, HALF_CENT, Asset, BrokerOrder, Quote
+from rebalance_executor.domain.market import CENT, HALF_CENT, Asset, BrokerOrder, Quote, SymbolSnapshot
 from rebalance_executor.domain.orders import _BY_STATUS, ORDER_LOOKBACK, ChildOrder, ChildState
 from rebalance_executor.domain.volume import average_volume, volume_window
 from rebalance_executor.execution import quotes, reconciliation
 from rebalance_executor.execution.outbox import Outbox
 from rebalance_executor.execution.ports import Broker
-from rebalance_executor.execution.pretrade import PreTrade
 from rebalance_executor.execution.quotes import QuoteFeed
 from rebalance_executor.execution.run import Run
 from rebalance_executor.execution.sender import Sender
+from rebalance_executor.execution.symbol_data import SymbolData
 from rebalance_executor.execution.volumes import Volumes
 from rebalance_simulation.bug_tools import Replacement
 
@@ -80,11 +80,11 @@ def _changed_is_canceled() -> Callable[..., ChildOrder]:
 
 
 def _cache_required() -> Callable[..., Any]:
-    flags = PreTrade._asset_flags  # noqa: SLF001 - a bug
+    flags = SymbolData._asset_flags  # noqa: SLF001 - a bug
 
-    def strict(pretrade: PreTrade, symbols: Any) -> Any:
-        pretrade._assets.get(symbols, now=pretrade._clock.now())  # noqa: SLF001 - a bug
-        return flags(pretrade, symbols)
+    def strict(data: SymbolData, symbols: Any) -> Any:
+        data._assets.get(symbols, now=data._clock.now())  # noqa: SLF001 - a bug
+        return flags(data, symbols)
 
     return strict
 
@@ -155,9 +155,11 @@ BROKER_BUGS: dict[str, list[Replacement]] = {
     "a missing path is a missing asset": [(ErrorResponse, "says_not_found", lambda: _any_404)],
     "any HTTP 400 or 422 is a missing asset": [(ErrorResponse, "says_invalid_symbol", lambda: _any_422)],
     "asset flags that say no are cached": [(Asset, "allows_every_order", lambda: property(lambda _: True))],
-    "an unreadable asset cache stops a plan": [(PreTrade, "_asset_flags", _cache_required)],
+    "an unreadable asset cache stops a plan": [(SymbolData, "_asset_flags", _cache_required)],
     "an unreadable volume stops a plan": [(Volumes, "_averages", _volumes_required)],
-    "a stale volume counts": [(volume, "_MAX_AGE", lambda: timedelta(days=365))],
+    "a stale volume counts": [(volume, "LONGEST_CLOSURE", lambda: timedelta(days=365))],
+    "an unknown previous close is not missed": [(SymbolSnapshot, "is_close_unknown", lambda: property(_never))],
+    "the bar before the latest has the previous close": [(parsing, "_DAILY_BARS", lambda: ("prevDailyBar",))],
     "an impossible date is an untyped error": [(parsing, "_optional_time", lambda: _unchecked_time)],
     "an answer nested too deeply is an untyped error": [
         (transport, "_NO_USABLE_RESPONSE", lambda: (RequestException, OSError, ValueError))

@@ -106,6 +106,7 @@ def scenario(seed: int, rng: Random, traits: Collection[Trait]) -> dict[str, Any
     """Draw a scenario of the paper broker: quotes, positions, account, hours, assets and fills."""
     quotes: dict[str, dict[str, object]] = {}
     positions, tick_sizes = [], dict.fromkeys(SYMBOLS, _CENT)
+    of_snapshots = Random(f"snapshots {seed}")  # noqa: S311 - reproducible on purpose
     for symbol in SYMBOLS:
         bid, tick = Decimal(rng.randint(10_000 if Trait.SUB_SHARE in traits else 100, 40_000)) / 100, _CENT
         if Trait.HALF_CENTS in traits and rng.random() < 0.5:
@@ -115,6 +116,7 @@ def scenario(seed: int, rng: Random, traits: Collection[Trait]) -> dict[str, Any
             bid, tick = Decimal(rng.randint(100, 9_990)) / 10_000, _CENT / 100
         spread = 1 if Trait.ONE_TICK in traits else rng.choice((1, 1, 3, 20))
         quotes[symbol] = {"bid": str(bid), "ask": str(bid + spread * tick)} | _sizes(rng)
+        quotes[symbol] |= {"snapshot_bars": of_snapshots.choice(_SNAPSHOT_BARS)}
         if Trait.LARGE in traits:
             quotes[symbol] |= {"bid_size": rng.choice(_SMALL_SIZES), "ask_size": rng.choice(_SMALL_SIZES)}
         if rng.random() < 0.8:
@@ -147,6 +149,10 @@ def scenario(seed: int, rng: Random, traits: Collection[Trait]) -> dict[str, Any
         "positions": positions,
         **fill_behaviours(rng, SYMBOLS, traits),
     }
+
+
+_SNAPSHOT_BARS = ("all",) * 8 + ("today", "none")
+"""Daily bars of a symbol's snapshot; few symbols were listed today, or have no bars."""
 
 
 def _sizes(rng: Random) -> dict[str, object]:

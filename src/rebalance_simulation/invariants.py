@@ -24,11 +24,11 @@ from rebalance_simulation.calls import Submission
 from rebalance_simulation.faults import CANCEL, OF_THE_PROCESS
 from rebalance_simulation.invariants_account import PREFIX, AccountInvariants, PlanKey
 from rebalance_simulation.invariants_auctions import AuctionInvariants
+from rebalance_simulation.invariants_close import check_market_data
 from rebalance_simulation.invariants_evidence import EvidenceInvariants
 from rebalance_simulation.invariants_journal import check_gate, check_listed, check_transition, exposure
 from rebalance_simulation.invariants_requests import RequestInvariants
 from rebalance_simulation.invariants_targets import TargetInvariants
-from rebalance_simulation.invariants_volume import check_volume
 from rebalance_simulation.invariants_working import WorkingInvariants, check_explained
 from rebalance_simulation.invocation import Invocation
 from rebalance_simulation.violation import Violation
@@ -113,7 +113,7 @@ class InvariantChecker:
                 self._intents.setdefault(child.client_order_id, (key, symbol))
             self._check_parent(parent)
             self._evidence.check_denial(parent)
-            check_volume(self._world.exchange, parent)
+            check_market_data(self._world, parent)
         self._check_money(key)
         self._check_result(key, journal.result)
         listed = self._world.ledger.unfinished(journal.plan.account)

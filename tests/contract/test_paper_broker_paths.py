@@ -198,6 +198,8 @@ def test_sdk_reads_snapshots(data: Sdk) -> None:
     snapshot = data.get_stock_snapshot(StockSnapshotRequest(symbol_or_symbols="ABC"))["ABC"]
 
     assert (snapshot.latest_quote.ask_price, snapshot.previous_daily_bar.close) == (10.02, 9.90)
+    bars = (snapshot.daily_bar, snapshot.previous_daily_bar)
+    assert [bar.timestamp.isoformat() for bar in bars] == ["2026-01-26T05:00:00+00:00", "2026-01-23T05:00:00+00:00"]
 
 
 def test_trading_numbers_are_strings_and_market_data_numbers_are_numbers(api: Api) -> None:

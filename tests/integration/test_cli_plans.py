@@ -150,6 +150,35 @@ def test_preview_predicts_the_result_and_sends_nothing(terminal: Terminal) -> No
     assert outcomes(result)["ZZZ"][1] == "NOT_TRADABLE"
 
 
+def test_preview_names_a_split_of_the_day_and_what_it_means(terminal: Terminal) -> None:
+    split = {"symbol": "AAA", "old_rate": 1, "new_rate": 4, "ex_date": "2026-01-26"}
+    terminal.world.broker.change({"corporate_actions": {"forward_splits": [split]}})
+    path = terminal.file(PLAN)
+
+    answer = terminal.json("cli/preview", "preview", path, code=3)["corporate_actions"]
+    shown = " ".join(terminal.type("preview", path).stdout.split())
+
+    assert [(one["symbol"], one["type"], one["day"]) for one in answer["actions"]] == [
+        ("AAA", "forward_split", "2026-01-26")
+    ]
+    assert answer["problem"] is None
+    assert "AAA: forward split on 2026-01-26: 1 share of AAA becomes 4" in shown
+    assert "sized in dollars at today's price" in shown
+
+
+def test_preview_without_corporate_actions_says_so_and_is_otherwise_the_same(terminal: Terminal) -> None:
+    fault = {"path": "corporate-actions", "kind": "status", "status": 503, "count": None}
+    terminal.world.broker.change({"faults": [fault]})
+    path = terminal.file(PLAN)
+
+    answer = terminal.json("cli/preview", "preview", path, code=3)
+
+    assert answer["corporate_actions"]["actions"] == []
+    assert answer["corporate_actions"]["problem"].startswith("GET /corporate-actions: HTTP 503")
+    assert decisions(answer)["AAA"] == ("send", None)
+    assert "Splits not known: GET /corporate-actions" in " ".join(terminal.type("preview", path).stdout.split())
+
+
 def test_preview_scales_buys_to_the_cash(terminal: Terminal) -> None:
     answer = terminal.json(
         "cli/preview", "preview", terminal.file(plan(buy("BBB", "2000"), buy("CCC", "900", priority=2))), code=3

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.request_counts import SIZES, count
+from benchmarks.request_counts import SIZES, count, count_new_symbols
 
 
 @pytest.mark.parametrize("orders", SIZES)
@@ -14,3 +14,8 @@ def test_plan_takes_one_broker_request_per_order_and_at_most_ten_more(orders: in
     assert counted.broker <= orders + 10
     assert counted.database <= 14
     assert counted.filling_the_cache <= orders
+
+
+@pytest.mark.parametrize("orders", SIZES)
+def test_symbols_that_are_not_held_take_one_more_request_for_all_of_them(orders: int) -> None:
+    assert count_new_symbols(orders) == 1

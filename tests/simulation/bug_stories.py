@@ -10,6 +10,7 @@ from typing import Any
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.risk_state import KillSwitchRecord, TradingState
 from rebalance_simulation.broker_view import ViewTraits
+from rebalance_simulation.clock import START
 from rebalance_simulation.config_generator import steady_config
 from rebalance_simulation.faults import SUBMIT, Fault, FaultInjector
 from rebalance_simulation.generators import item, plan
@@ -20,6 +21,7 @@ from rebalance_simulation.world import World
 
 _QUOTES = "broker GET /stocks/quotes/latest"
 _CLOCK = "broker GET /clock"
+_ASSET = "broker GET /assets/{symbol}"
 _RELEASE = "idempotency.delete"
 
 
@@ -233,6 +235,24 @@ def object_of_a_plan_is_deleted() -> World:
     return world
 
 
+def new_symbol_is_bought_before_the_open() -> World:
+    """Buy a symbol at 08:00 in New York, when the latest of its bars is that of the last session."""
+    config = steady_config().model_copy(update={"extended_hours": True})
+    market = {"clock": {"sessions": "nyse"}, "quotes": {"AAA": {"bid": "99.99", "ask": "100.01"}}}
+    start = START - timedelta(hours=2)
+    world = World(market, config, FaultInjector(), start)
+    world.deliver(plan("plan-1", [item("AAA", "BUY", 1900)], start))
+    return world
+
+
+def asset_path_is_missing_for_a_moment() -> World:
+    """Answer the first read of an asset with a missing path; the plan is delivered again."""
+    world = margin_world(FaultInjector(queued={_ASSET: [Fault.PATH_NOT_FOUND]}))
+    for _ in range(2):
+        world.deliver(plan("plan-1", [item("AAA", "BUY", 1900)]))
+    return world
+
+
 STORIES: dict[str, Callable[[], World]] = {
     "cash is read once per run": lambda: person_trades_between_two_orders("buy"),
     "positions are read once per run": lambda: person_trades_between_two_orders("sell"),
@@ -257,6 +277,8 @@ STORIES: dict[str, Callable[[], World]] = {
     "an answer nested too deeply is an untyped error": market_clock_is_beyond_all_bounds,
     "the no-trade band is ignored": targets_are_close_and_far,
     "re-targeting has no bound": targets_are_close_and_far,
+    "the bar before the latest has the previous close": new_symbol_is_bought_before_the_open,
+    "a missing path is a missing asset": asset_path_is_missing_for_a_moment,
     "a quote that must not price an order shows a tick": quotes_of_the_future_are_on_half_cents,
 }
 """By name of the bug: a story that the program without bugs survives."""

@@ -19,10 +19,12 @@ from rebalance_executor.domain.market import (
     Position,
     Quote,
     Side,
+    SymbolSnapshot,
     Trade,
 )
 from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome, ParentOrder
 from rebalance_executor.domain.plan import RebalancePlan, RebalancePlanItem
+from rebalance_executor.domain.previous_close import NO_PREVIOUS_CLOSE, PreviousClose
 
 NOW = datetime(2026, 1, 26, 15, tzinfo=UTC)
 """10:00 in New York; the market is open."""
@@ -117,6 +119,18 @@ def an_asset(*, fractionable: bool = True, tradable: bool = True, status: str = 
 def a_position(qty: str, available: str | None = None, *, symbol: str = "ABC") -> Position:
     """Build a position; all shares are available unless ``available`` is given."""
     return Position(symbol, Decimal(qty), Decimal(qty if available is None else available))
+
+
+def a_snapshot(
+    position: Position | None = None,
+    *,
+    quote: Quote | None = a_quote(),  # noqa: B008 - a frozen value
+    asset: Asset | None = an_asset(),  # noqa: B008 - a frozen value
+    market_close: PreviousClose | None = NO_PREVIOUS_CLOSE,
+    **fields: Any,
+) -> SymbolSnapshot:
+    """Build the data of a symbol that was listed today, so that its price is not compared with a previous close."""
+    return SymbolSnapshot(asset, quote, position, market_close=market_close, **fields)
 
 
 def an_account(cash: str = "10000", buying_power: str | None = None) -> Account:

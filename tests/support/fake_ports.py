@@ -31,6 +31,7 @@ from rebalance_executor.domain.market import (
 )
 from rebalance_executor.domain.orders import Outcome, ParentOrder
 from rebalance_executor.domain.plan import RebalancePlan
+from rebalance_executor.domain.previous_close import NO_PREVIOUS_CLOSE, PreviousClose
 from rebalance_executor.domain.result import ExecutionResult
 from rebalance_executor.domain.volume import DailyVolume
 from rebalance_executor.execution.deadline import Deadline
@@ -78,10 +79,14 @@ class FakeBroker:
         """Time of a symbol's quote, if it is not the current time."""
         self.trades: dict[str, Trade] = {}
         """Last trade by symbol."""
+        self.closes: dict[str, PreviousClose | None] = {}
+        """Previous closes in the market data by symbol, None if unknown; other symbols were listed today."""
         self.volumes = dict.fromkeys(self.prices, 1_000_000)
         """Shares of each day before today, by symbol."""
         self.assets = {symbol: Asset(symbol, "active", tradable=True, fractionable=True) for symbol in self.prices}
         self.shares: dict[str, Decimal] = {}
+        self.position_closes: dict[str, Decimal] = {}
+        """Previous close of the position by symbol, if the broker reports one."""
         self.orders_by_id: dict[str, BrokerOrder] = {}
         self.scripts: dict[str, list[SubmitBehaviour]] = {}
         self.errors: dict[str, list[Exception | None]] = {}
@@ -148,7 +153,8 @@ class FakeBroker:
 
     def positions(self, symbols: Collection[str]) -> Mapping[str, Position]:
         self._record_read("positions")
-        return {symbol: Position(symbol, qty, qty) for symbol, qty in self.shares.items() if qty and symbol in symbols}
+        held = {symbol: qty for symbol, qty in self.shares.items() if qty and symbol in symbols}
+        return {symbol: Position(symbol, qty, qty, self.position_closes.get(symbol)) for symbol, qty in held.items()}
 
     def asset(self, symbol: str) -> Asset:
         self._record_read("asset", symbol)
@@ -166,6 +172,11 @@ class FakeBroker:
     def last_trades(self, symbols: Sequence[str]) -> Mapping[str, Trade]:
         self._record_read("last_trades", list(symbols))
         return {symbol: self.trades[symbol] for symbol in symbols if symbol in self.trades}
+
+    def previous_closes(self, symbols: Sequence[str], today: date) -> Mapping[str, PreviousClose]:
+        self._record_read("previous_closes", (list(symbols), today))
+        closes = {symbol: self.closes.get(symbol, NO_PREVIOUS_CLOSE) for symbol in symbols}
+        return {symbol: close for symbol, close in closes.items() if close is not None}
 
     def daily_volumes(self, symbols: Sequence[str], first: date, last: date) -> Mapping[str, Sequence[DailyVolume]]:
         self._record_read("daily_volumes", (list(symbols), first, last))

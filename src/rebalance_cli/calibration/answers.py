@@ -9,10 +9,10 @@ from typing import Any
 
 from pydantic import Field
 
+from rebalance_cli.answer import Answer
 from rebalance_cli.calibration.estimates import ClassEstimate, Rate, RungEstimate, estimate
 from rebalance_cli.calibration.observations import LeftOut, Observations, OrderClass
 from rebalance_cli.calibration.proposals import Expected, LadderCost, Proposal, Verdict, propose
-from rebalance_cli.outputs import Answer
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.market import BrokerKind
 from rebalance_executor.domain.plan import Urgency

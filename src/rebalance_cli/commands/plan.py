@@ -21,6 +21,7 @@ from rebalance_cli.exit_codes import CliError, Exit, error_types_exit_code, resu
 from rebalance_cli.formatting import counted, dollars
 from rebalance_cli.options import AccountDigits, CommandSession, Hash, PlanFile, plain_command, target_command
 from rebalance_cli.outputs import Decision, Preview, Submission
+from rebalance_cli.queries.corporate_actions import corporate_actions_of
 from rebalance_cli.queries.explain import unfinished_answer
 from rebalance_cli.queries.plan_checks import validate_plan
 from rebalance_cli.queries.plans import read_lease_holder, read_unfinished
@@ -74,6 +75,8 @@ def validate(session: CommandSession, plan: PlanFile) -> None:
 def preview(session: CommandSession, plan: PlanFile) -> None:
     """Show what would be sent, denied and skipped, with estimates from live quotes. Sends nothing.
 
+    Names the splits and symbol changes that Alpaca knows for the plan's symbols, from the day of the plan until today.
+
     Exit codes: 0 everything would be traded as planned, 2 the plan has a result already, 3 some items denied or reduced
     for lack of cash, 4 nothing would be sent, 5 the plan has started and is not finished, 6 halted.
     """
@@ -85,7 +88,9 @@ def preview(session: CommandSession, plan: PlanFile) -> None:
         account = ctx.account_name(document.account)
         answer = preview_plan(ctx, document, account)
         unfinished = unfinished_answer(read_unfinished(ctx, account))
-        answer = answer.model_copy(update={"unfinished": unfinished, "ignored_fields": event.ignored_fields})
+        actions = corporate_actions_of(ctx, document, account) if document.trades else None
+        update = {"unfinished": unfinished, "ignored_fields": event.ignored_fields, "corporate_actions": actions}
+        answer = answer.model_copy(update=update)
         next_step = "nothing would be sent; docs/reference.md explains the codes"
         if answer.code is None and any(order.decision is Decision.SEND for order in answer.orders):
             next_step = ctx.command("apply", str(plan), "--hash", answer.content_hash[:HASH_LENGTH])

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from rebalance_cli.outputs import Answer
+from rebalance_cli.answer import Answer
 from rebalance_executor.domain.benchmarks import Horizon
 from rebalance_executor.domain.costs import Benchmark
 from rebalance_executor.domain.market import BrokerKind, Side

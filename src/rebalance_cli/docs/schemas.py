@@ -7,10 +7,10 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel
 
+from rebalance_cli.answer import Answer
 from rebalance_cli.calibration.answers import Calibration
 from rebalance_cli.costs.answers import Costs
 from rebalance_cli.outputs import (
-    Answer,
     BindingAnswer,
     DayReport,
     DeadLetterDone,

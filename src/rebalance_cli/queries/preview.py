@@ -35,6 +35,7 @@ from rebalance_executor.domain.market import (
 from rebalance_executor.domain.orders import Outcome, ParentOrder
 from rebalance_executor.domain.plan import Action, RebalancePlan, RebalancePlanItem
 from rebalance_executor.domain.plan_controls import check_fresh
+from rebalance_executor.domain.previous_close import PreviousClose
 from rebalance_executor.domain.pricing import far_touch
 from rebalance_executor.domain.result_builder import reaches_request
 from rebalance_executor.domain.risk_state import KillSwitchRecord, RiskState
@@ -88,6 +89,10 @@ class ReadOnlyBroker:
     def last_trades(self, symbols: Sequence[str]) -> Mapping[str, Trade]:
         """Return the last trades."""
         return self._broker.last_trades(symbols)
+
+    def previous_closes(self, symbols: Sequence[str], today: date) -> Mapping[str, PreviousClose]:
+        """Return the previous closes."""
+        return self._broker.previous_closes(symbols, today)
 
     def daily_volumes(self, symbols: Sequence[str], first: date, last: date) -> Mapping[str, Sequence[DailyVolume]]:
         """Return the daily volumes."""

@@ -63,7 +63,7 @@ def preview_view(preview: Preview, width: int) -> Group:
     if preview.size_by is not SizeBy.TRADE_AMOUNT:
         variants = [(_CELLS, 6), (_BY_TARGET, 6), (_BY_TARGET, 2), (_BY_TARGET_NARROW, 2)]
     table = first_fitting((_table(preview, columns, decimals) for columns, decimals in variants), width)
-    return Group(table, "", *_reasons(preview), facts(_totals(preview)))
+    return Group(table, "", *_reasons(preview), *_corporate_actions(preview), facts(_totals(preview)))
 
 
 def _table(preview: Preview, columns: Sequence[str], decimals: int) -> Table:
@@ -118,6 +118,17 @@ def _reasons(preview: Preview) -> list[RenderableType]:
     return [table, ""]
 
 
+def _corporate_actions(preview: Preview) -> list[RenderableType]:
+    """Return each split and symbol change, with what it means for the plan."""
+    if preview.corporate_actions is None or not preview.corporate_actions.actions:
+        return []
+    parts: list[RenderableType] = []
+    for action in preview.corporate_actions.actions:
+        kind = action.type.replace("_", " ")
+        parts += [Text(f"{action.symbol}: {kind} on {action.day}: {action.change}", "bold yellow"), action.meaning, ""]
+    return parts
+
+
 def _totals(preview: Preview) -> list[tuple[str, RenderableType]]:
     count = {decision: sum(order.decision is decision for order in preview.orders) for decision in Decision}
     short = sum(order.decision is Decision.SEND and not order.as_planned for order in preview.orders)
@@ -126,6 +137,7 @@ def _totals(preview: Preview) -> list[tuple[str, RenderableType]]:
     bps = f" ({basis_points(preview.estimated_cost / traded * 10_000)} bps)" if traded else ""
     ignored = ", ".join(preview.ignored_fields)
     equity = f", equity ${dollars(preview.equity)}" if preview.equity is not None else ""
+    splits = preview.corporate_actions
     by_target = preview.size_by is not SizeBy.TRADE_AMOUNT
     return [
         ("Plan", f"{preview.plan_id}  (account {preview.account})"),
@@ -136,6 +148,7 @@ def _totals(preview: Preview) -> list[tuple[str, RenderableType]]:
         ("Cash", f"${dollars(preview.cash)} now, about ${dollars(max(preview.cash_after, ZERO))} after"),
         *([("Sized by", f"{preview.size_by}{equity}")] if by_target else []),
         *([("Before", _before(preview.unfinished))] if preview.unfinished is not None else []),
+        *([("Splits", Text(f"not known: {splits.problem}", "yellow"))] if splits and splits.problem else []),
         *([("Ignored", Text(f"{ignored}: not fields of a plan", "yellow"))] if ignored else []),
         ("Hash", preview.content_hash[:HASH_LENGTH]),
     ]

@@ -64,6 +64,8 @@ class Code(StrEnum):
     """The order is below the minimum notional, or rounds down to zero shares."""
     QUOTE_UNUSABLE = "QUOTE_UNUSABLE"
     """No quote is two-sided, uncrossed, fresh and narrow within quote_wait_seconds."""
+    PREVIOUS_CLOSE_UNKNOWN = "PREVIOUS_CLOSE_UNKNOWN"
+    """Neither the position nor market data has the symbol's close of the last session to compare the price with."""
     PRICE_COLLAR = "PRICE_COLLAR"
     """The price is too far from the arrival mid, from the current mid or from the previous close."""
     CONFLICTING_ORDER = "CONFLICTING_ORDER"

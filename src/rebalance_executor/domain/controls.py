@@ -22,6 +22,7 @@ from rebalance_executor.domain.orders import ChildOrder, ChildState, ParentOrder
 from rebalance_executor.domain.plan import RebalancePlan, RebalancePlanItem
 from rebalance_executor.domain.pricing import time_problem
 from rebalance_executor.domain.risk_state import KillSwitchRecord, ReservedOrder, RiskState, TradingState
+from rebalance_executor.domain.session import LONGEST_CLOSURE
 from rebalance_executor.domain.values import format_decimal, format_dollars, format_utc, seconds
 
 
@@ -37,7 +38,7 @@ ORDER_OF_CONTROLS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Plan", (PlanExpired.code, Code.ACCOUNT_MISMATCH, Code.ACCOUNT_BLOCKED, Code.MARKET_CLOSED, Code.HALTED,
               Code.TOO_MANY_PLANS)),
     ("Item before sizing", (Code.RESTRICTED, Code.NOT_TRADABLE, Code.NO_POSITION, Code.CONFLICTING_ORDER,
-                            Code.QUOTE_UNUSABLE, Code.PRICE_COLLAR)),
+                            Code.QUOTE_UNUSABLE, Code.PREVIOUS_CLOSE_UNKNOWN, Code.PRICE_COLLAR)),
     ("Item during sizing", (Code.EQUITY_UNKNOWN, Code.POSITION_DRIFT, Code.SHARES_HELD, Code.BELOW_MINIMUM,
                             Code.NOT_FRACTIONABLE)),
     ("Item after sizing", (Code.HALTED, Code.REDUCING_ONLY, Code.POSITION_DRIFT, Code.ORDER_TOO_LARGE,
@@ -74,7 +75,7 @@ def switch_denial(switch: KillSwitchRecord, side: Side | None = None) -> Denial 
 def item_denial(
     side: Side, item: RebalancePlanItem, snapshot: SymbolSnapshot, limits: Limits, now: datetime
 ) -> Denial | None:
-    """Check the symbol: restricted list, asset, position, other open orders, quote."""
+    """Check the symbol: restricted list, asset, position, other open orders, quote, previous close."""
     return (
         _restricted(item.symbol, limits)
         or asset_denial(item.symbol, snapshot.asset)
@@ -129,6 +130,9 @@ def _bad_quote(snapshot: SymbolSnapshot, limits: Limits, now: datetime) -> Denia
     problem = quote_problem(snapshot.quote, limits, now)
     if problem is not None or snapshot.quote is None:
         return Denial(Code.QUOTE_UNUSABLE, problem or "no quote")
+    if snapshot.is_close_unknown:
+        text = f"neither a position nor the market data of the last {LONGEST_CLOSURE.days} days has a previous close"
+        return Denial(Code.PREVIOUS_CLOSE_UNKNOWN, f"{text}; previous_close_collar cannot be checked")
     return _far_from_close(snapshot.quote.mid, snapshot.previous_close, limits)
 
 
@@ -152,7 +156,7 @@ def _far_from_close(price: Decimal, previous_close: Decimal | None, limits: Limi
         return None
     prices = f"price {format_decimal(price)} is too far from the previous close {format_decimal(previous_close)}"
     text = f"{prices}; previous_close_collar is {format_decimal(limits.previous_close_collar)}"
-    return Denial(Code.PRICE_COLLAR, text)
+    return Denial(Code.PRICE_COLLAR, f"{text}; a split or a symbol change may be the reason")
 
 
 # --- an item, after it is sized --------------------------------------------------------------------------
@@ -257,7 +261,7 @@ def child_denial(parent: ParentOrder, child: ChildOrder, limits: Limits, collar:
     """Check size and price of one order before it is sent.
 
     The limit must be within the collars around the arrival mid (bounds the drift of a whole ladder), around the mid
-    at pricing, and around the previous close if that is known. For a market order, the mid is checked as its limit.
+    at pricing, and around the previous close if there was one. For a market order, the mid is checked as its limit.
 
     Args:
         parent: the order that the child works.

@@ -117,8 +117,8 @@ class Limits(BaseModel):
     previous_close_collar: Amount = Field(
         default=Decimal("0.4"),
         gt=0,
-        description="Fraction by which a price may differ from the previous close, if that is known: a larger change "
-        "is a split or a wrong price, and an operator must look.",
+        description="Fraction by which a price may differ from the previous close: a larger change is a split, a "
+        "symbol change or a wrong price, and an operator must look.",
     )
     duplicate_window_minutes: Amount = Field(
         default=Decimal(10),

@@ -8,6 +8,7 @@ from datetime import datetime
 from decimal import ROUND_DOWN, Decimal
 from enum import StrEnum
 
+from rebalance_executor.domain.previous_close import PreviousClose
 from rebalance_executor.domain.values import format_decimal
 
 ZERO = Decimal(0)
@@ -298,6 +299,8 @@ class SymbolSnapshot:
     position: Position | None
     others: Sequence[BrokerOrder] = field(default=())
     """Open orders on the symbol that are not part of this plan."""
+    market_close: PreviousClose | None = None
+    """Previous close from market data, asked for if the position has none; None if it is unknown."""
 
     @property
     def held(self) -> Decimal:
@@ -311,8 +314,15 @@ class SymbolSnapshot:
 
     @property
     def previous_close(self) -> Decimal | None:
-        """Dollars per share at the last close; None if unknown, as for every symbol without a position."""
-        return self.position.previous_close if self.position is not None else None
+        """Dollars per share at the close of the last session; None if it is unknown, or if there was none."""
+        if self.position is not None and self.position.previous_close is not None:
+            return self.position.previous_close
+        return self.market_close.price if self.market_close is not None else None
+
+    @property
+    def is_close_unknown(self) -> bool:
+        """True if neither the position nor market data says what the previous close is, or that there was none."""
+        return self.previous_close is None and self.market_close is None
 
 
 @dataclass(frozen=True, slots=True)

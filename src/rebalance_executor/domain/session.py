@@ -10,6 +10,9 @@ _SUNDAY = 6
 _BEFORE_OPEN = timedelta(minutes=3)
 """Time before the open: Alpaca rejected fractional orders from 09:27 on."""
 
+LONGEST_CLOSURE = timedelta(days=7)
+"""Age above which the latest data of a day is stale: longer than any closure of the market in decades."""
+
 EARLY_HOURS = timedelta(hours=5, minutes=30)
 """Time from 04:00 New York, when Alpaca's extended hours start, to the open."""
 

@@ -8,11 +8,10 @@ from datetime import date, timedelta
 from decimal import Decimal
 
 from rebalance_executor.domain.market import ZERO
+from rebalance_executor.domain.session import LONGEST_CLOSURE
 
 _WINDOW = timedelta(days=30)
 """Calendar days before the trading day whose volumes are averaged: about twenty trading days."""
-_MAX_AGE = timedelta(days=7)
-"""Age of the latest volume above which the average is stale: longer than any closure of the market in decades."""
 MIN_DAYS = 10
 """Fewest days of an average. A day without a trade has no volume at all, so fewer would say much too much."""
 _SHARE_STEP = Decimal(1)
@@ -61,7 +60,7 @@ def average_volume(symbol: str, volumes: Iterable[DailyVolume], today: date) -> 
     """
     first, last = volume_window(today)
     by_day = {volume.day: volume.shares for volume in volumes if first <= volume.day <= last}
-    if len(by_day) < MIN_DAYS or today - max(by_day) > _MAX_AGE:
+    if len(by_day) < MIN_DAYS or today - max(by_day) > LONGEST_CLOSURE:
         return None
     shares = (sum(by_day.values(), ZERO) / len(by_day)).quantize(_SHARE_STEP)
     return AverageVolume(symbol, shares, len(by_day), max(by_day)) if shares > 0 else None

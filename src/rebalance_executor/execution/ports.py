@@ -25,6 +25,7 @@ from rebalance_executor.domain.market import (
     Trade,
 )
 from rebalance_executor.domain.orders import ParentOrder
+from rebalance_executor.domain.previous_close import PreviousClose
 from rebalance_executor.domain.result import ExecutionResult
 from rebalance_executor.domain.risk_state import KillSwitchRecord, RiskState
 from rebalance_executor.domain.volume import AverageVolume, DailyVolume
@@ -83,6 +84,13 @@ class Broker(Protocol):
 
     def last_trades(self, symbols: Sequence[str]) -> Mapping[str, Trade]:
         """Read the last trades, in one request; a symbol without one is absent."""
+        ...
+
+    def previous_closes(self, symbols: Sequence[str], today: date) -> Mapping[str, PreviousClose]:
+        """Read the closes of the last session before this trading day, in one request.
+
+        A symbol whose close is unknown is absent; one that was listed today has ``NO_PREVIOUS_CLOSE``.
+        """
         ...
 
     def daily_volumes(self, symbols: Sequence[str], first: date, last: date) -> Mapping[str, Sequence[DailyVolume]]:

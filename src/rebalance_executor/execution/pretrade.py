@@ -19,18 +19,16 @@ from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.controls import (
     Denial,
     PlanContext,
-    asset_denial,
     conflicting,
     parent_denial,
     switch_denial,
 )
-from rebalance_executor.domain.errors import BrokerUnavailable, ConfigurationError, JournalUnavailable, NotFound
+from rebalance_executor.domain.errors import ConfigurationError
 from rebalance_executor.domain.journal import PlanPhase, PlanStart, PlanState, RunRecord
 from rebalance_executor.domain.limits import ConflictPolicy
 from rebalance_executor.domain.market import (
     ZERO,
     Account,
-    Asset,
     Auction,
     BrokerOrder,
     MarketClock,
@@ -58,6 +56,7 @@ from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.order_events import log_outcome, log_retargeted, log_scaled
 from rebalance_executor.execution.ports import Lease
 from rebalance_executor.execution.run import Run
+from rebalance_executor.execution.symbol_data import SymbolData
 from rebalance_executor.execution.unit_of_work import UnitOfWork
 from rebalance_executor.execution.volumes import Volumes
 
@@ -81,6 +80,19 @@ class TradingPermission:
         """The day whose session closes next; None if the account itself may not trade."""
         return _trading_day(self.clock) if self.clock is not None else None
 
+    @property
+    def session_day(self) -> date:
+        """The date of the session that is open, or of the next one: the same in UTC and in New York.
+
+        It is ``trading_day``, except in a simulated market that never closes: there the day is that of the clock.
+
+        Raises:
+            AssertionError: the account itself may not trade.
+        """
+        if self.clock is None:
+            raise AssertionError("a permitted account has a market clock")
+        return (self.clock.now if self.clock.is_open else self.clock.next_open).date()
+
     def auction_of(self, plan: RebalancePlan, item: RebalancePlanItem, config: ExecutionConfig) -> Auction | None:
         """Return the auction that an item of the plan is for, if any; the account may trade."""
         return auction_of(plan, item, self.clock, self.clock_lag, config) if self.clock is not None else None
@@ -97,12 +109,11 @@ class PreTrade:
         self._account = access.account
         self._broker = access.broker
         self._broker_kind = access.ports.broker_kind
-        self._assets = access.ports.assets
         self._risk_store = access.ports.risk_store
         self._clock = access.clock
         self._log = access.log
-        self._quotes = access.quotes
         self._holdings = access.holdings
+        self._symbol_data = SymbolData(access)
         self._volumes = Volumes(access)
         self._kill_switch = access.kill_switch
         self._config = access.config
@@ -254,11 +265,11 @@ class PreTrade:
             run.work.update_state(starting_funds=self._holdings.starting_funds(account))
         basis = SizingBasis.of(run.plan, account, self._config)
         run.work.update_state(equity=basis.equity)
-        parents = self._reserve(run, self._size(run, permission, risk, others, basis), risk, account)
+        snapshots = self._symbol_data.read(run.plan, others, permission.session_day, run.deadline.stop_at)
+        parents = self._reserve(run, self._size(run, permission, risk, snapshots, basis), risk, account)
         if run.plan.execution_urgency is Urgency.URGENT:
             return parents  # they are not sliced
-        # While the market is open, the date is the same in UTC and in New York.
-        return self._volumes.add_to(parents, permission.clock.now.date())
+        return self._volumes.add_to(parents, permission.session_day)
 
     def _deny_all(self, plan: RebalancePlan, denial: Denial) -> list[ParentOrder]:
         now = self._clock.now()
@@ -270,28 +281,11 @@ class PreTrade:
         run: Run,
         permission: TradingPermission,
         risk: RiskState,
-        open_orders: Sequence[BrokerOrder],
+        snapshots: Mapping[str, SymbolSnapshot],
         basis: SizingBasis,
     ) -> list[ParentOrder]:
-        symbols = [item.symbol for item in run.plan.trades]
-        positions = self._holdings.read_positions(symbols, ())
-        assets = self._asset_flags(symbols)
-        if positions and not assets:  # the broker holds shares of a symbol that it claims not to know
-            raise BrokerUnavailable("the broker answers that no symbol of the plan exists, although it holds some")
-        tradable = [symbol for symbol in symbols if asset_denial(symbol, assets.get(symbol)) is None]
-        quotes = self._quotes.wait_until_usable(tradable, run.deadline.stop_at)
         now = self._clock.now()
         context = PlanContext(run.plan, risk, self._config, now)
-
-        snapshots = {
-            symbol: SymbolSnapshot(
-                asset=assets.get(symbol),
-                quote=quotes.get(symbol),
-                position=positions.get(symbol),
-                others=[order for order in open_orders if order.symbol == symbol],
-            )
-            for symbol in symbols
-        }
         items = {item.symbol: item for item in run.plan.trades}
 
         def denied(parent: ParentOrder) -> Denial | None:
@@ -352,33 +346,6 @@ class PreTrade:
             self._clock.sleep(_CANCEL_POLL_INTERVAL)
             others = self._broker.open_orders([item.symbol for item in plan.trades])
         return others
-
-    def _asset_flags(self, symbols: Sequence[str]) -> Mapping[str, Asset]:
-        """Return asset flags from the cache; read missing ones from the broker, one request per symbol.
-
-        A cache that cannot be read is bypassed: every symbol is read from the broker, and nothing is cached.
-        """
-        is_readable = True
-        cached: dict[str, Asset] = {}
-        try:
-            cached.update(self._assets.get(symbols, now=self._clock.now()))
-        except JournalUnavailable as error:
-            is_readable = False
-            self._log.emit(LogEvent.ASSET_CACHE_READ_FAILED, reason=str(error))
-        read: list[Asset] = []
-        for symbol in symbols:
-            if symbol in cached:
-                continue
-            try:
-                read.append(self._broker.asset(symbol))
-            except NotFound:
-                continue  # the item is denied as NOT_TRADABLE
-        if read and is_readable:
-            try:
-                self._assets.put(read, now=self._clock.now())
-            except JournalUnavailable as error:
-                self._log.emit(LogEvent.ASSET_CACHE_WRITE_FAILED, reason=str(error))
-        return cached | {asset.symbol: asset for asset in read}
 
     def _log_start(self, run: Run) -> None:
         parents = run.parents.values()

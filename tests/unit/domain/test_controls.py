@@ -28,7 +28,7 @@ from rebalance_executor.domain.controls import (
     size_denial,
     switch_denial,
 )
-from rebalance_executor.domain.market import Account, Position, Quote, Side, SymbolSnapshot, Trade
+from rebalance_executor.domain.market import Account, Position, Quote, Side, Trade
 from rebalance_executor.domain.orders import ChildState, Outcome, ParentOrder
 from rebalance_executor.domain.plan_controls import (
     account_denial,
@@ -37,6 +37,7 @@ from rebalance_executor.domain.plan_controls import (
     plans_denial,
     runs_denial,
 )
+from rebalance_executor.domain.previous_close import NO_PREVIOUS_CLOSE, PreviousClose
 from rebalance_executor.domain.risk_state import (
     NEVER_SET,
     DailyUsage,
@@ -56,6 +57,7 @@ from tests.support.builders import (
     a_plan,
     a_position,
     a_quote,
+    a_snapshot,
     a_trade,
     an_account,
     an_asset,
@@ -180,15 +182,21 @@ def test_default_limits_allow_the_runs_and_plans_of_the_contract() -> None:
         (BUY, {"position": Position("ABC", Decimal(1), Decimal(1), Decimal("7.1"))}, {}, Code.PRICE_COLLAR),
         (BUY, {"position": Position("ABC", Decimal(1), Decimal(1), Decimal("17"))}, {}, Code.PRICE_COLLAR),
         (BUY, {"position": Position("ABC", Decimal(1), Decimal(1), Decimal("9.5"))}, {}, None),
+        (BUY, {"market_close": None}, {}, Code.PREVIOUS_CLOSE_UNKNOWN),
+        (BUY, {"market_close": None, "position": a_position("1")}, {}, Code.PREVIOUS_CLOSE_UNKNOWN),
+        (SELL, {"market_close": None, "position": a_position("1")}, {}, Code.PREVIOUS_CLOSE_UNKNOWN),
+        (BUY, {"market_close": PreviousClose(Decimal("7.1"))}, {}, Code.PRICE_COLLAR),
+        (BUY, {"market_close": PreviousClose(Decimal(20))}, {}, Code.PRICE_COLLAR),
+        (BUY, {"market_close": PreviousClose(Decimal("9.5"))}, {}, None),
+        (BUY, {"market_close": NO_PREVIOUS_CLOSE}, {}, None),
     ],
 )
 def test_item_is_denied_by_the_data_of_its_symbol(
     side: Side, data: dict[str, Any], config: dict[str, Any], denied: Code | None
 ) -> None:
-    fields: dict[str, Any] = {"asset": an_asset(), "quote": a_quote(), "position": None} | data
     item = an_item(action=side.name, amount="1000" if side is BUY else "-1000")
 
-    assert code(item_denial(side, item, SymbolSnapshot(**fields), limits(**config), NOW)) == denied
+    assert code(item_denial(side, item, a_snapshot(**data), limits(**config), NOW)) == denied
 
 
 @property_test
@@ -223,7 +231,7 @@ def denied_code(
 ) -> Code | None:
     config = fields.pop("config", CONFIG)
     item = an_item(current_value=fields.pop("current_value", "0"))
-    snapshot = SymbolSnapshot(an_asset(), fields.pop("quote", a_quote()), position)
+    snapshot = a_snapshot(position, quote=fields.pop("quote", a_quote()))
     return code(parent_denial(parent, item, snapshot, PlanContext(a_plan(item, **fields), risk, config, NOW)))
 
 

@@ -24,7 +24,7 @@ from rebalance_executor.domain.controls import (
     switch_denial,
 )
 from rebalance_executor.domain.errors import PlanExpired
-from rebalance_executor.domain.market import MarketClock, Side, SymbolSnapshot
+from rebalance_executor.domain.market import MarketClock, Side
 from rebalance_executor.domain.orders import ChildState, Outcome, ParentOrder
 from rebalance_executor.domain.plan_controls import (
     account_denial,
@@ -54,6 +54,7 @@ from tests.support.builders import (
     a_plan,
     a_position,
     a_quote,
+    a_snapshot,
     a_trade,
     an_account,
     an_asset,
@@ -80,15 +81,14 @@ def text(denial: Denial | None) -> str | None:
 
 
 def of_item(config: ExecutionConfig | None = None, side: Side = BUY, **data: Any) -> Denial | None:
-    fields: dict[str, Any] = {"asset": an_asset(), "quote": a_quote(), "position": None} | data
-    return item_denial(side, an_item(), SymbolSnapshot(**fields), config or limits(), NOW)
+    return item_denial(side, an_item(), a_snapshot(**data), config or limits(), NOW)
 
 
 def of_parent(
     parent: ParentOrder | None = None, *, risk: RiskState = RISK, current_value: str = "0", **fields: Any
 ) -> Denial | None:
     item = an_item(current_value=current_value)
-    snapshot = SymbolSnapshot(an_asset(), fields.pop("quote", a_quote()), fields.pop("position", None))
+    snapshot = a_snapshot(fields.pop("position", None), quote=fields.pop("quote", a_quote()))
     return parent_denial(parent or a_parent(), item, snapshot, PlanContext(a_plan(item), risk, limits(**fields), NOW))
 
 
@@ -146,7 +146,17 @@ def test_denial_of_a_plan_names_the_value_and_the_limit(check: Callable[[], Deni
         (lambda: of_item(quote=a_quote("9", "11")), "bid 9, ask 11: the spread is too wide; max_spread is 0.05 of mid"),
         (
             lambda: of_item(position=replace(a_position("1"), previous_close=D("7.1"))),
-            "price 10 is too far from the previous close 7.1; previous_close_collar is 0.4",
+            (
+                "price 10 is too far from the previous close 7.1; previous_close_collar is 0.4; "
+                "a split or a symbol change may be the reason"
+            ),
+        ),
+        (
+            lambda: of_item(market_close=None),
+            (
+                "neither a position nor the market data of the last 7 days has a previous close; "
+                "previous_close_collar cannot be checked"
+            ),
         ),
     ],
 )

@@ -26,6 +26,7 @@ from rebalance_executor.domain.market import Quote, SymbolSnapshot
 from rebalance_executor.domain.orders import ChildState
 from rebalance_executor.domain.plan import RebalancePlan, RebalancePlanItem, SizeBy
 from rebalance_executor.domain.plan_controls import day_limit_denial, plan_limit_denial
+from rebalance_executor.domain.previous_close import PreviousClose
 from rebalance_executor.domain.risk_state import (
     NEVER_SET,
     DailyUsage,
@@ -45,6 +46,7 @@ from tests.support.builders import (
     a_plan,
     a_position,
     a_quote,
+    a_snapshot,
     an_asset,
     an_item,
     an_order,
@@ -128,10 +130,11 @@ EVERY_ITEM_PROBLEM: dict[str, object] = {
 FIXES: list[dict[str, object]] = [
     {"config": ExecutionConfig()},
     {"asset": an_asset()},
-    {"position": replace(a_position("10"), previous_close=D(1))},
+    {"position": a_position("10")},
     {"others": []},
     {"quote": a_quote()},
-    {"position": a_position("10")},
+    {"market_close": PreviousClose(D(1))},
+    {"position": replace(a_position("10"), previous_close=D(10))},
 ]
 """Each removes the problem of one control, in the order of ``Item before sizing``."""
 
@@ -139,8 +142,8 @@ FIXES: list[dict[str, object]] = [
 def denial_of_item(fields: dict[str, object]) -> Denial | None:
     config, item = fields["config"], an_item("ABC", "SELL", "-1000")
     assert isinstance(config, ExecutionConfig)
-    snapshot = SymbolSnapshot(fields["asset"], fields["quote"], fields["position"], fields["others"])  # type: ignore[arg-type]
-    return item_denial(SELL, item, snapshot, config, NOW)
+    data = {name: value for name, value in fields.items() if name != "config"}
+    return item_denial(SELL, item, SymbolSnapshot(**data), config, NOW)  # type: ignore[arg-type]
 
 
 def test_item_with_every_problem_is_denied_in_the_listed_order() -> None:
@@ -164,7 +167,9 @@ def code_of_sizing(
     basis: SizingBasis = sizing.AS_PLANNED,
 ) -> str:
     """Return the code of an item of which ``available`` of ten held shares may be sold."""
-    snapshot = SymbolSnapshot(an_asset(fractionable=fractionable), quote or a_quote(), a_position("10", available))
+    snapshot = a_snapshot(
+        a_position("10", available), quote=quote or a_quote(), asset=an_asset(fractionable=fractionable)
+    )
     return str(sizing.size(item, snapshot, ExecutionConfig(), NOW, basis).code)
 
 
@@ -193,7 +198,7 @@ DUPLICATE = StartedPlan("other", later(-60), (ReservedOrder("ABC", BUY, D(10), D
 def test_sized_item_with_every_problem_is_denied_in_the_listed_order() -> None:
     def denied(switch: KillSwitchRecord, held: str, config: ExecutionConfig, *plans: StartedPlan) -> Code | None:
         item = an_item()
-        snapshot = SymbolSnapshot(an_asset(), a_quote(), a_position(held))
+        snapshot = a_snapshot(a_position(held))
         risk = RiskState(switch, DailyUsage(NOW.date()), plans)
         denial = parent_denial(a_parent(), item, snapshot, PlanContext(a_plan(item), risk, config, NOW))
         return denial.code if denial is not None else None

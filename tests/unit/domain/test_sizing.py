@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig
-from rebalance_executor.domain.market import ZERO, Arrival, Asset, BrokerOrder, Position, Quote, SymbolSnapshot
+from rebalance_executor.domain.market import ZERO, Arrival, Asset, BrokerOrder, Position, Quote
 from rebalance_executor.domain.orders import Outcome, ParentOrder
 from rebalance_executor.domain.plan import RebalancePlanItem
+from rebalance_executor.domain.previous_close import PreviousClose
 from rebalance_executor.domain.sizing import blank_parent, ceil_qty, floor_qty, size
 from tests.support.builders import (
     BUY,
@@ -22,6 +23,7 @@ from tests.support.builders import (
     SELL,
     a_position,
     a_quote,
+    a_snapshot,
     an_asset,
     an_exit,
     an_item,
@@ -41,7 +43,7 @@ def sized(
     others: Sequence[BrokerOrder] = (),
     config: ExecutionConfig = CONFIG,
 ) -> ParentOrder:
-    return size(item, SymbolSnapshot(asset, quote, position, others), config, NOW)
+    return size(item, a_snapshot(position, quote=quote, asset=asset, others=others), config, NOW)
 
 
 def sell(amount: str) -> RebalancePlanItem:
@@ -335,6 +337,13 @@ def test_parent_keeps_the_shares_held_and_the_previous_close() -> None:
     held = replace(a_position("12"), previous_close=Decimal("9.5"))
     parent = sized(sell("-20"), position=held)
     assert (parent.held_before, parent.previous_close) == (Decimal(12), Decimal("9.5"))
+
+
+def test_previous_close_of_market_data_counts_where_the_position_has_none() -> None:
+    item, close = an_item(), PreviousClose(Decimal("9.5"))
+    assert size(item, a_snapshot(market_close=close), CONFIG, NOW).previous_close == Decimal("9.5")
+    held = replace(a_position("1"), previous_close=Decimal(9))
+    assert size(item, a_snapshot(held, market_close=close), CONFIG, NOW).previous_close == Decimal(9)
 
 
 def test_missing_position_is_zero_shares_without_a_previous_close() -> None:

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from rebalance_executor.domain.codes import NO_TRADE_NEEDED, Code
 from rebalance_executor.domain.config import ExecutionConfig
-from rebalance_executor.domain.market import Quote, SymbolSnapshot
+from rebalance_executor.domain.market import Quote
 from rebalance_executor.domain.orders import Outcome, ParentOrder
 from rebalance_executor.domain.plan import RebalancePlanItem, SizeBy
 from rebalance_executor.domain.sizing import round_whole_shares, size
 from rebalance_executor.domain.targets import SizingBasis
-from tests.support.builders import NOW, a_plan, a_position, a_quote, an_account, an_asset, an_exit, an_item
+from tests.support.builders import NOW, a_plan, a_position, a_quote, a_snapshot, an_account, an_asset, an_exit, an_item
 from tests.support.properties import decimals, property_test
 
 D = Decimal
@@ -41,7 +41,9 @@ def sized(
     **settings: Any,
 ) -> ParentOrder:
     """Size an item at $10 a share unless there is another quote."""
-    snapshot = SymbolSnapshot(an_asset(fractionable=fractionable), quote or a_quote(), a_position(held, available))
+    snapshot = a_snapshot(
+        a_position(held, available), quote=quote or a_quote(), asset=an_asset(fractionable=fractionable)
+    )
     return size(item, snapshot, ExecutionConfig.model_validate(settings), NOW, on)
 
 
@@ -337,7 +339,7 @@ def test_order_reaches_its_target_on_the_side_of_the_plan(
 def test_plan_that_says_nothing_trades_its_dollars(amount: Decimal, target: Decimal, held: Decimal) -> None:
     """Targets, equity, tolerance and band play no part; only the full exit does."""
     item = an_item(action="SELL", amount=-amount, target_value=target, target_weight="0.1")
-    snapshot = SymbolSnapshot(an_asset(), a_quote(), a_position(str(held)))
+    snapshot = a_snapshot(a_position(str(held)))
     config = ExecutionConfig(no_trade_band=D("0.5"))
     on = SizingBasis(AMOUNT, D(1), D(0))
     assert size(item, snapshot, config, NOW, on) == size(item, snapshot, ExecutionConfig(), NOW)

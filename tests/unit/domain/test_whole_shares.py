@@ -12,16 +12,16 @@ from hypothesis import strategies as st
 
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig
-from rebalance_executor.domain.market import ZERO, Quote, SymbolSnapshot
+from rebalance_executor.domain.market import ZERO, Quote
 from rebalance_executor.domain.orders import Outcome, ParentOrder
 from rebalance_executor.domain.plan import RebalancePlanItem
 from rebalance_executor.domain.sizing import round_whole_shares, size
-from tests.support.builders import NOW, a_position, a_quote, an_asset, an_item
+from tests.support.builders import NOW, a_position, a_quote, a_snapshot, an_asset, an_item
 from tests.support.properties import decimals, property_test
 
 
 def sized(item: RebalancePlanItem, quote: Quote | None = None, *, fractionable: bool = False) -> ParentOrder:
-    snapshot = SymbolSnapshot(an_asset(fractionable=fractionable), quote or a_quote(), a_position("1000"))
+    snapshot = a_snapshot(a_position("1000"), quote=quote or a_quote(), asset=an_asset(fractionable=fractionable))
     return size(item, snapshot, ExecutionConfig(), NOW)
 
 

@@ -24,7 +24,7 @@ AT_ARRIVAL = Arrival(Decimal("99.99"), Decimal("100.01"), NOW, Decimal(100))
 def executed() -> FakePorts:
     """Execute a plan whose buys wait for the proceeds of its sells."""
     fakes = FakePorts(early_cash_fraction=0)
-    fakes.broker.shares = {"AAA": Decimal(20)}
+    fakes.broker.shares, fakes.broker.position_closes = {"AAA": Decimal(20)}, {"AAA": Decimal(99)}
     fakes.execute(PLAN)
     return fakes
 
@@ -36,8 +36,8 @@ def test_one_order_per_item_is_sent_sells_first() -> None:
     ]
 
 
-def test_plan_needs_ten_reads() -> None:
-    """Ten reads for two orders, all for the plan's own symbols."""
+def test_plan_needs_eleven_reads() -> None:
+    """Eleven reads for two orders, all for the plan's own symbols; the previous close only of the one not held."""
     assert executed().broker.reads == [
         ("account", None),
         ("clock", None),
@@ -45,6 +45,7 @@ def test_plan_needs_ten_reads() -> None:
         ("positions", None),
         ("asset", "AAA"),
         ("asset", "BBB"),
+        ("previous_closes", (["BBB"], NOW.date())),
         ("quotes", ["AAA", "BBB"]),
         ("account", None),  # the proceeds
         ("orders", (["AAA", "BBB"], NOW - timedelta(minutes=10))),  # after the trade

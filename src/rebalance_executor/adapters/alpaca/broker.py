@@ -28,6 +28,7 @@ from rebalance_executor.domain.market import (
     Quote,
     Trade,
 )
+from rebalance_executor.domain.previous_close import PreviousClose, previous_close
 from rebalance_executor.domain.values import format_decimal
 from rebalance_executor.domain.volume import DailyVolume
 from rebalance_executor.execution.deadline import Deadline
@@ -134,11 +135,17 @@ class AlpacaBroker:
 
     def quotes(self, symbols: Sequence[str]) -> Mapping[str, Quote]:
         """Return the latest quotes. A symbol without one is missing in the mapping."""
-        return self._latest("quotes", symbols, parsing.quote)
+        return self._latest("/stocks/quotes/latest", symbols, lambda page: _by_symbol(page, "quotes", parsing.quote))
 
     def last_trades(self, symbols: Sequence[str]) -> Mapping[str, Trade]:
         """Return the last trades. A symbol without one is missing in the mapping."""
-        return self._latest("trades", symbols, parsing.trade)
+        return self._latest("/stocks/trades/latest", symbols, lambda page: _by_symbol(page, "trades", parsing.trade))
+
+    def previous_closes(self, symbols: Sequence[str], today: date) -> Mapping[str, PreviousClose]:
+        """Return the closes of the last session before this trading day. An unknown one is missing in the mapping."""
+        bars = self._latest("/stocks/snapshots", symbols, parsing.daily_closes)
+        closes = {symbol: previous_close(of_symbol, today) for symbol, of_symbol in bars.items()}
+        return {symbol: close for symbol, close in closes.items() if close is not None}
 
     def daily_volumes(self, symbols: Sequence[str], first: date, last: date) -> Mapping[str, Sequence[DailyVolume]]:
         """Return the daily volumes from ``first`` to ``last``: one attempt, without a wait for the rate limit."""
@@ -147,7 +154,7 @@ class AlpacaBroker:
             volumes |= _parse(lambda: read_daily_volumes(self._data, chunk, first, last))  # noqa: B023 - called at once
         return volumes
 
-    def _latest[T](self, kind: str, symbols: Sequence[str], parse: Callable[[str, object], T]) -> dict[str, T]:
+    def _latest[T](self, path: str, symbols: Sequence[str], parse: Callable[[object], dict[str, T]]) -> dict[str, T]:
         """Return the latest market data of each symbol.
 
         An invalid symbol makes the market-data API fail the whole request, with that symbol in its message. The
@@ -156,14 +163,14 @@ class AlpacaBroker:
         latest: dict[str, T] = {}
         for chunk in _chunks(symbols):
             try:
-                payload = self._data.get(f"/stocks/{kind}/latest", {"symbols": ",".join(chunk)})
+                payload = self._data.get(path, {"symbols": ",".join(chunk)})
             except BrokerUnavailable as error:
                 valid = without_invalid_symbol(chunk, error)
                 if valid is None:
                     raise
-                latest |= self._latest(kind, valid, parse)
+                latest |= self._latest(path, valid, parse)
             else:
-                latest |= _parse(lambda: _by_symbol(payload, kind, parse))  # noqa: B023 - called at once
+                latest |= _parse(lambda: parse(payload))  # noqa: B023 - called at once
         return latest
 
     def open_orders(self, symbols: Sequence[str] | None = None) -> Sequence[BrokerOrder]:

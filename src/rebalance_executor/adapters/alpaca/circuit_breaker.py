@@ -23,6 +23,7 @@ from rebalance_executor.domain.market import (
     Quote,
     Trade,
 )
+from rebalance_executor.domain.previous_close import PreviousClose
 from rebalance_executor.domain.volume import DailyVolume
 from rebalance_executor.execution.ports import Broker
 
@@ -81,6 +82,10 @@ class CircuitBreakerBroker:
     def last_trades(self, symbols: Sequence[str]) -> Mapping[str, Trade]:
         """Return the last trades."""
         return self._call(lambda: self._broker.last_trades(symbols))
+
+    def previous_closes(self, symbols: Sequence[str], today: date) -> Mapping[str, PreviousClose]:
+        """Return the closes of the last session before this trading day."""
+        return self._call(lambda: self._broker.previous_closes(symbols, today))
 
     def daily_volumes(self, symbols: Sequence[str], first: date, last: date) -> Mapping[str, Sequence[DailyVolume]]:
         """Return the daily volumes. A failure does not count, because no order depends on them."""

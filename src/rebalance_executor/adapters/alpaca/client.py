@@ -167,15 +167,22 @@ class AlpacaApi(RESTClient):
 
     Args:
         keys: API key and secret key.
-        url: the endpoint, without ``/v2``.
+        url: the endpoint, without the version.
         timeouts: called before every request.
         observe: called with every response, for its headers.
+        version: version of the API, with which all paths start.
     """
 
     def __init__(
-        self, keys: tuple[str, str], url: str, timeouts: Timeouts, observe: Callable[[Response], None]
+        self,
+        keys: tuple[str, str],
+        url: str,
+        timeouts: Timeouts,
+        observe: Callable[[Response], None],
+        *,
+        version: str = "v2",
     ) -> None:
-        super().__init__(base_url=url, api_key=keys[0], secret_key=keys[1], api_version="v2", raw_data=True)
+        super().__init__(base_url=url, api_key=keys[0], secret_key=keys[1], api_version=version, raw_data=True)
         self._retry = 0
         self._session = _Session(timeouts, observe)
 

@@ -6,6 +6,7 @@ Every function raises ``MalformedResponse`` if a required field is missing or in
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -22,6 +23,7 @@ from rebalance_executor.domain.market import (
     Trade,
     cut_shares,
 )
+from rebalance_executor.domain.previous_close import DailyClose
 from rebalance_executor.domain.volume import DailyVolume
 
 _EQUITY_CLASS = "us_equity"
@@ -40,6 +42,8 @@ _CLOSING_TIMES = {
     "replaced": "replaced_at",
 }
 """Field with the time of each final status."""
+_DAILY_BARS = ("dailyBar", "prevDailyBar")
+"""Daily bars of a snapshot. Their times are midnight in New York, which is the same date in UTC."""
 _BLOCKING_FLAGS = ("trading_blocked", "account_blocked", "trade_suspended_by_user")
 
 
@@ -153,6 +157,30 @@ def daily_close(payload: object) -> tuple[date, Decimal]:
     """Parse day and close of a daily bar; see ``daily_volume`` for its time."""
     document = _mapping(payload, "bar")
     return _time(document, "t", "bar").date(), _price(document, "c", "bar")
+
+
+def daily_closes(payload: object) -> dict[str, list[DailyClose]]:
+    """Parse the closes of the daily bars in a response with snapshots, by symbol.
+
+    A symbol with a bar that cannot be used is left out: one of two bars would be taken for the only one.
+
+    Raises:
+        MalformedResponse: the response is not an object whose values are snapshots, or null for a symbol without one.
+    """
+    closes: dict[str, list[DailyClose]] = {}
+    for symbol, snapshot in _mapping(payload, "snapshots").items():
+        bars = [bar for name in _DAILY_BARS if (bar := _mapping(snapshot or {}, "snapshot").get(name)) is not None]
+        with suppress(MalformedResponse):
+            closes[symbol] = [_daily_close(bar) for bar in bars]
+    return closes
+
+
+def _daily_close(payload: object) -> DailyClose:
+    document = _mapping(payload, "bar")
+    price = _amount(document, "c", "bar")
+    if price <= 0:
+        raise MalformedResponse("bar", "c")
+    return DailyClose(_time(document, "t", "bar").date(), price)
 
 
 def order(payload: object) -> BrokerOrder:
