@@ -41,7 +41,7 @@ from rebalance_executor.domain.risk_state import KillSwitchRecord, RiskState
 from rebalance_executor.domain.slicing import slices_of
 from rebalance_executor.domain.strategy import decide
 from rebalance_executor.domain.values import cents
-from rebalance_executor.domain.volume import AverageVolume, DailyVolume
+from rebalance_executor.domain.volume import AverageVolume, DailyBar
 from rebalance_executor.execution.account_access import AccountAccess
 from rebalance_executor.execution.ports import Broker, Lease
 from rebalance_executor.execution.pretrade import PreTrade
@@ -89,9 +89,9 @@ class ReadOnlyBroker:
         """Return the last trades."""
         return self._broker.last_trades(symbols)
 
-    def daily_volumes(self, symbols: Sequence[str], first: date, last: date) -> Mapping[str, Sequence[DailyVolume]]:
-        """Return the daily volumes."""
-        return self._broker.daily_volumes(symbols, first, last)
+    def daily_bars(self, symbols: Sequence[str], first: date, last: date) -> Mapping[str, Sequence[DailyBar]]:
+        """Return the daily bars."""
+        return self._broker.daily_bars(symbols, first, last)
 
     def orders(self, symbols: Sequence[str], since: datetime) -> Sequence[BrokerOrder]:
         """Return the orders submitted since then."""

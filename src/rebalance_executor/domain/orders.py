@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
+from rebalance_executor.domain.forecast import CostForecast
 from rebalance_executor.domain.market import (
     ZERO,
     Arrival,
@@ -312,6 +313,8 @@ class ParentOrder:
     """The auction that it is for; None if it is worked in continuous trading."""
     average_volume: Decimal | None = None
     """Average shares traded per day before the plan; None if unknown, or not needed."""
+    forecast: CostForecast | None = None
+    """Forecast of its cost when the plan started; None if nothing was to be traded."""
 
     @property
     def filled_qty(self) -> Decimal:

@@ -36,8 +36,8 @@ def test_one_order_per_item_is_sent_sells_first() -> None:
     ]
 
 
-def test_plan_needs_ten_reads() -> None:
-    """Ten reads for two orders, all for the plan's own symbols."""
+def test_plan_needs_eleven_reads() -> None:
+    """Eleven reads for two orders, all for the plan's own symbols; the daily bars only once per day."""
     assert executed().broker.reads == [
         ("account", None),
         ("clock", None),
@@ -46,6 +46,7 @@ def test_plan_needs_ten_reads() -> None:
         ("asset", "AAA"),
         ("asset", "BBB"),
         ("quotes", ["AAA", "BBB"]),
+        ("daily_bars", (["AAA", "BBB"], NOW.date() - timedelta(days=30), NOW.date() - timedelta(days=1))),
         ("account", None),  # the proceeds
         ("orders", (["AAA", "BBB"], NOW - timedelta(minutes=10))),  # after the trade
         ("positions", None),
@@ -60,6 +61,8 @@ def test_each_wave_is_journalled_in_one_write_before_sending() -> None:
         "risk_store.load",
         "assets.get",
         "assets.put",
+        "volumes.get",
+        "volumes.put",
         "journal.write",
         "journal.write",
         "journal.finish",

@@ -1,4 +1,4 @@
-"""Daily volumes from Alpaca's bars: how many shares of a symbol traded on each of the last days.
+"""Daily bars from Alpaca: the shares that traded on each of the last days, and the range of the price.
 
 **Feed.** ``sip``, the consolidated tape: the bars of ``iex`` contain the trades of that exchange alone, 0.9 of 51.9
 million shares of AAPL on 2023-09-29. Without a subscription SIP data is available once it is 15 minutes old
@@ -19,17 +19,17 @@ from datetime import UTC, date, datetime, time, timedelta
 from rebalance_executor.adapters.alpaca import parsing
 from rebalance_executor.adapters.alpaca.transport import AlpacaTransport
 from rebalance_executor.domain.errors import BrokerUnavailable
-from rebalance_executor.domain.volume import DailyVolume
+from rebalance_executor.domain.volume import DailyBar
 
 _MAX_PAGES = 4
-"""Pages per request for volumes: a broker that sends shorter ones is followed so far."""
+"""Pages per request for bars: a broker that sends shorter ones is followed so far."""
 _FIXED = {"timeframe": "1Day", "adjustment": "split", "feed": "sip", "limit": "10000", "sort": "asc"}
 
 
-def read_daily_volumes(
+def read_daily_bars(
     data: AlpacaTransport, symbols: Sequence[str], first: date, last: date
-) -> dict[str, list[DailyVolume]]:
-    """Return the daily volumes of these symbols from ``first`` to ``last``, both included.
+) -> dict[str, list[DailyBar]]:
+    """Return the daily bars of these symbols from ``first`` to ``last``, both included.
 
     A symbol that Alpaca knows but does not list has none. Rows that cannot be used are left out.
 
@@ -44,14 +44,14 @@ def read_daily_volumes(
         "end": _midnight(last + timedelta(days=1)),
         **_FIXED,
     }
-    volumes: dict[str, list[DailyVolume]] = {symbol: [] for symbol in symbols}
+    bars: dict[str, list[DailyBar]] = {symbol: [] for symbol in symbols}
     for _ in range(_MAX_PAGES):
         page = data.get_once("/stocks/bars", query)
-        for symbol, rows in parsing.rows_by_symbol(page, "bars", volumes.keys()).items():
-            volumes[symbol] += _usable(rows)
+        for symbol, rows in parsing.rows_by_symbol(page, "bars", bars.keys()).items():
+            bars[symbol] += _usable(rows)
         token = parsing.next_page_token(page)
         if token is None:
-            return volumes
+            return bars
         query["page_token"] = token
     raise BrokerUnavailable(f"the daily bars of {len(symbols)} symbols do not end within {_MAX_PAGES} pages")
 
@@ -60,9 +60,9 @@ def _midnight(day: date) -> str:
     return datetime.combine(day, time(), UTC).isoformat()
 
 
-def _usable(rows: Iterable[object]) -> list[DailyVolume]:
-    usable: list[DailyVolume] = []
+def _usable(rows: Iterable[object]) -> list[DailyBar]:
+    usable: list[DailyBar] = []
     for row in rows:
         with suppress(parsing.MalformedResponse):  # too few rows are no average
-            usable.append(parsing.daily_volume(row))
+            usable.append(parsing.daily_bar(row))
     return usable

@@ -23,7 +23,7 @@ from rebalance_executor.domain.market import (
     Quote,
     Trade,
 )
-from rebalance_executor.domain.volume import DailyVolume
+from rebalance_executor.domain.volume import DailyBar
 from rebalance_executor.execution.ports import Broker
 
 _RESET_SECONDS = 86_400
@@ -82,9 +82,9 @@ class CircuitBreakerBroker:
         """Return the last trades."""
         return self._call(lambda: self._broker.last_trades(symbols))
 
-    def daily_volumes(self, symbols: Sequence[str], first: date, last: date) -> Mapping[str, Sequence[DailyVolume]]:
-        """Return the daily volumes. A failure does not count, because no order depends on them."""
-        return self._broker.daily_volumes(symbols, first, last)
+    def daily_bars(self, symbols: Sequence[str], first: date, last: date) -> Mapping[str, Sequence[DailyBar]]:
+        """Return the daily bars. A failure does not count, because no order depends on them."""
+        return self._broker.daily_bars(symbols, first, last)
 
     def open_orders(self, symbols: Sequence[str] | None = None) -> Sequence[BrokerOrder]:
         """Return every open order in these symbols."""

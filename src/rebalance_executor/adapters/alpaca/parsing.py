@@ -6,6 +6,7 @@ Every function raises ``MalformedResponse`` if a required field is missing or in
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -21,7 +22,7 @@ from rebalance_executor.domain.market import (
     Trade,
     cut_shares,
 )
-from rebalance_executor.domain.volume import DailyVolume
+from rebalance_executor.domain.volume import DailyBar
 
 _EQUITY_CLASS = "us_equity"
 """The only asset class whose quotes are requested. A symbol of another class would fail the request for all symbols."""
@@ -130,13 +131,19 @@ def trade(symbol: str, payload: object) -> Trade:
     return Trade(symbol, price=_amount(document, "p", "trade"), at=_time(document, "t", "trade"))
 
 
-def daily_volume(payload: object) -> DailyVolume:
-    """Parse the volume of a daily bar. Its time is midnight in New York, which is the same date in UTC."""
+def daily_bar(payload: object) -> DailyBar:
+    """Parse volume, high and low of a daily bar. Its time is midnight in New York, which is the same date in UTC.
+
+    A bar without readable prices still has its volume.
+    """
     document = _mapping(payload, "bar")
     shares = _amount(document, "v", "bar")
     if shares < 0:
         raise MalformedResponse("bar", "v")
-    return DailyVolume(_time(document, "t", "bar").date(), shares)
+    prices: list[Decimal | None] = [None, None]
+    with suppress(MalformedResponse):
+        prices = [_optional_amount(document, field, "bar") for field in ("h", "l")]
+    return DailyBar(_time(document, "t", "bar").date(), shares, *prices)
 
 
 def order(payload: object) -> BrokerOrder:
