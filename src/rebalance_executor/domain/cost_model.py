@@ -22,6 +22,8 @@ over a horizon add a third of it. Prices move by whole spreads, which adds a ste
 about 30 %, which widens the normal quantile from 1.645 to 1.86 (Student's t with 8 degrees of freedom). No order in one
 piece costs less than its first rung, so that its interval has all of its 10 % at the dear end.
 
+**Own history.** ``own_costs`` moves the mean by what the account's own orders paid beyond it, shrunk by their number.
+
 The method says why it does not know, instead of guessing. It uses floating-point numbers: nothing is traded on them.
 """
 
@@ -36,7 +38,7 @@ from math import erf, exp, pi, sqrt
 from rebalance_executor.domain.config import SESSION_MINUTES, ExecutionConfig
 from rebalance_executor.domain.forecast import CostForecast
 from rebalance_executor.domain.ladder import FAR, ONE_SHARE, WaveSchedule, rung_price
-from rebalance_executor.domain.market import Quote, Side
+from rebalance_executor.domain.market import BrokerKind, Quote, Side
 from rebalance_executor.domain.orders import ParentOrder
 from rebalance_executor.domain.pricing import far_touch, tick
 from rebalance_executor.domain.session import minutes_since_open
@@ -54,6 +56,8 @@ _LATENCY = 0.15
 """Seconds between the quote that an order is priced by and its arrival at the market."""
 _ONE_SIDED, _TWO_SIDED = 1.45, 1.86
 """Quantiles of an interval with 10 % at one end, and with 5 % at both: Student's t, scaled to the normal's variance."""
+_IMPACT_VARIES = 2.0
+"""Standard deviation of the impact of one order, as a multiple of its mean."""
 _NEVER = 6
 """Standard deviations that the price does not move in the time of a ladder."""
 _OF_EVEN_FILLS = 1 / 3
@@ -78,8 +82,8 @@ class Parameters:
     """Standard deviation, in half spreads, because prices move by whole spreads."""
 
 
-FITTED = Parameters(flow=0.5, moves=1.0, gain=0.9, impact=0.2, step=1.2)
-"""``python -m benchmarks.replay.forecast --fit`` estimates them."""
+FITTED = Parameters(flow=0.32, moves=0.74, gain=0.81, impact=0.16, step=0.7)
+"""``python -m benchmarks.replay.forecast --fit`` estimated them on one day of three names: see ``docs/costs.md``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +98,8 @@ class Conditions:
     """Standard deviation of a day's return, as a fraction; None if unknown."""
     unknown_reason: str | None = None
     """Why volume or volatility is unknown."""
+    broker: BrokerKind = BrokerKind.SIMULATED
+    """Kind of the broker, which decides whether the account's own history counts."""
 
 
 def forecast(
@@ -115,7 +121,8 @@ def forecast(
     reason = _unknown_reason(parent, conditions, schedule, config)
     if reason is not None:
         return CostForecast(reason=reason)
-    return WorkedOrder.of(parent, conditions, schedule, config).forecast(parameters)
+    own = config.own_costs.shift(conditions.broker) if config.own_costs is not None else 0.0
+    return WorkedOrder.of(parent, conditions, schedule, config).forecast(parameters, own)
 
 
 def _unknown_reason(
@@ -200,11 +207,11 @@ class WorkedOrder:
         """Return the expected cost."""
         return self.half_spread * (1 - self._saved(fitted)) + self._impact(fitted)
 
-    def forecast(self, fitted: Parameters) -> CostForecast:
-        """Return mean and interval."""
-        mean = self.mean(fitted)
+    def forecast(self, fitted: Parameters, own: float = 0.0) -> CostForecast:
+        """Return mean and interval, moved by ``own`` half spreads that the account's orders paid beyond it."""
+        mean = self.mean(fitted) + own * self.half_spread
         step = fitted.step * self.half_spread if self.rungs else 0.0
-        variance = self.volatility**2 * self._working_seconds() + step**2 + self._impact(fitted) ** 2
+        variance = self.volatility**2 * self._working_seconds() + step**2 + (_IMPACT_VARIES * self._impact(fitted)) ** 2
         if self.horizon is not None:
             risk = _TWO_SIDED * sqrt(variance + self.volatility**2 * self.horizon * _OF_EVEN_FILLS)
             return CostForecast.of(mean, mean - risk, mean + risk)

@@ -169,6 +169,7 @@ class PreTrade:
             volume=average.shares if average is not None else None,
             volatility=average.volatility if average is not None else None,
             unknown_reason=self._volumes.unknown_reason if average is None else None,
+            broker=self._broker_kind,
         )
         schedule = schedule or run.wave_schedule(parent.side)
         return forecast(parent, conditions, schedule, self._config.for_symbol(parent.symbol))

@@ -15,7 +15,7 @@ from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.cost_model import Conditions, Parameters, forecast
 from rebalance_executor.domain.forecast import CostForecast
 from rebalance_executor.domain.ladder import WaveSchedule
-from rebalance_executor.domain.market import Arrival, Quote, Side
+from rebalance_executor.domain.market import Arrival, BrokerKind, Quote, Side
 from rebalance_executor.domain.orders import ParentOrder
 from rebalance_executor.domain.plan import Urgency
 from tests.support.builders import BUY, NOW, later
@@ -169,6 +169,15 @@ def test_order_below_one_share_and_other_styles_cross_at_once() -> None:
 
     assert bps(a_forecast("0.5")) == urgent
     assert bps(a_forecast(config=ExecutionConfig.from_json('{"order_style": "market"}'))) == urgent
+
+
+def test_own_history_moves_mean_and_interval() -> None:
+    own = '{"own_costs": {"half_spreads": 0.5, "orders": 70, "broker": "live"}}'
+    market = conditions(broker=BrokerKind.LIVE)
+    fitted, moved = a_forecast(market=market), a_forecast(market=market, config=ExecutionConfig.from_json(own))
+
+    assert abs(bps(moved) - bps(fitted) - HALF_SPREAD / 4) <= Decimal("0.01")
+    assert abs(widths(moved)[1] - widths(fitted)[1]) <= Decimal("0.01")
 
 
 @given(
