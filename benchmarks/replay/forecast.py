@@ -19,6 +19,7 @@ from benchmarks.replay.fills import FillModel
 from benchmarks.replay.sizes import Size
 from benchmarks.replay.ticks import TickDataError, find
 from rebalance_executor.domain.cost_model import FITTED, Parameters
+from rebalance_executor.domain.plan import Urgency
 
 _OF_MEANS = ("flow", "moves", "gain", "impact")
 """Parameters that the means decide; the coverage of the intervals decides ``step``."""
@@ -127,32 +128,28 @@ def _verdict(cell: Sequence[Case], parameters: Parameters) -> Verdict:
 
 def as_markdown(title: str, verdicts: Sequence[Verdict]) -> str:
     """Return a table of all cells, and how many of them are within the bounds."""
-    lines = [
-        f"{title}:",
-        "",
-        "| symbol | size | urgency | orders | realised | forecast | error | covered | below | above |",
-        "|---|---|---|---:|---:|---:|---:|---:|---:|---:|",
-    ]
-    for one in verdicts:
-        error = f"{one.error:+.2f} ± {one.noise:.2f}{'' if one.is_mean_met else ' ✗'}"
-        covered = f"{one.covered:.0%}{'' if one.is_interval_met else ' ✗'}"
-        numbers = f"{one.orders} | {one.realised:.2f} | {one.forecast:.2f} | {error} | {covered}"
-        lines.append(
-            f"| {one.symbol} | {one.size} | {one.urgency} | {numbers} | {one.below:.0%} | {one.above:.0%} |".replace(
-                "-", "−"
-            )
-        )
-    met = sum(one.is_mean_met for one in verdicts), sum(one.is_interval_met for one in verdicts)
+    urgencies = list(dict.fromkeys(urgency for urgency in Urgency if any(one.urgency == urgency for one in verdicts)))
+    by_cell = {(one.symbol, one.size, one.urgency): one for one in verdicts}
+    lines = [f"{title}:", "", f"| | {' | '.join(urgencies)} |", "|---" + "|---" * len(urgencies) + "|"]
+    for symbol, size in dict.fromkeys((one.symbol, one.size) for one in verdicts):
+        cells = (by_cell.get((symbol, size, urgency)) for urgency in urgencies)
+        lines.append(f"| {symbol} {size} | {' | '.join('–' if one is None else _text(one) for one in cells)} |")
     orders = sum(one.orders for one in verdicts)
     mean_error = sum(one.error * one.orders for one in verdicts) / orders
     mean_covered = sum(one.covered * one.orders for one in verdicts) / orders
-    lines += [
-        "",
-        f"{len(verdicts)} cells, {orders} orders: mean error {mean_error:+.2f} bps, {mean_covered:.1%} covered. "
-        f"Error below {_MOST_ERROR} bps in {met[0]} cells; {_LEAST_COVERED:.0%} to {_MOST_COVERED:.0%} covered in "
-        f"{met[1]} cells.".replace("-", "−"),
-    ]
-    return "\n".join(lines)
+    met = sum(one.is_mean_met for one in verdicts), sum(one.is_interval_met for one in verdicts)
+    means = f"mean error {mean_error:+.2f} bps, {mean_covered:.1%} covered"
+    bounds = (
+        f"error below {_MOST_ERROR} bps in {met[0]}, {_LEAST_COVERED:.0%} to {_MOST_COVERED:.0%} covered in {met[1]}"
+    )
+    lines += ["", f"{len(verdicts)} cells, {orders:,} orders: {means}; {bounds} of them."]
+    return "\n".join(lines).replace(" -", " −")
+
+
+def _text(one: Verdict) -> str:
+    """Return realised cost, error and coverage; what misses its bound is marked."""
+    error = f"{one.error:+.2f} ± {one.noise:.2f}{'' if one.is_mean_met else ' ✗'}"
+    return f"{one.realised:.2f}, {error}, {one.covered:.0%}{'' if one.is_interval_met else ' ✗'}"
 
 
 def main(arguments: list[str]) -> int:

@@ -146,7 +146,7 @@ def test_preview_predicts_the_result_and_sends_nothing(terminal: Terminal) -> No
     }
     assert answer["orders"][1]["limit_price"] == "100.01"
     assert (answer["sells"], answer["buys"]) == ("1000", "2000")
-    assert answer["estimated_cost"] == str(
+    assert Decimal(answer["estimated_cost"]) == (
         (Decimal(3000) * Decimal(answer["forecast_bps"]) / 10_000).quantize(Decimal("0.01"))
     )
     assert Decimal(answer["cash_after"]) == Decimal(answer["cash"]) - 1000 - Decimal(answer["estimated_cost"])

@@ -3,7 +3,7 @@
 Half the spread is what a market order costs; waiting saves a part of it. ``docs/costs.md`` judges the method on days
 that it was not fitted to.
 
-**Mean.** A rung is a race between two events (competing exponential risks, as in Cont and Kukanov 2017): trades work
+**Mean.** A rung is a race between two events (as in Cont and de Larrard 2013, here with constant rates): trades work
 off the queue, and we save ``1 − place`` of the half spread, or the mid moves by a spread and the order is left behind.
 Their rates per second, with the half spread ``h`` and the volatility ``v`` in basis points::
 
@@ -13,13 +13,13 @@ Their rates per second, with the half spread ``h`` and the volatility ``v`` in b
     impact = impact · v · √(shares beyond the display / shares traded per second)
     cost   = h · (1 − saved) + impact
 
-The impact is the square-root law (Almgren et al. 2005, Tóth et al. 2011), of the shares that a child wants beyond the
-display. An order in slices is a child of one slice.
+The impact is the square-root law (Tóth et al. 2011; Almgren et al. 2005 find the power 0.6), of the shares that a child
+wants beyond the display. An order in slices is a child of one slice.
 
 **Interval.** The price risk is ``v · √seconds``, for the time until the price has first moved by ``h`` (first passage
 of a Brownian motion, as in Lo, MacKinlay and Zhang 2002) but no longer than the ladder. Slices that are filled evenly
 over a horizon add a third of it. Prices move by whole spreads, which adds a step; the volatility of a day is off by
-about 30 %, which widens the normal quantile from 1.645 to 1.86 (Student's t with 8 degrees of freedom). No order in one
+about 30 %, which widens the normal quantiles by 13 %. No order in one
 piece costs less than its first rung, so that its interval has all of its 10 % at the dear end.
 
 **Own history.** ``own_costs`` moves the mean by what the account's own orders paid beyond it, shrunk by their number.
@@ -55,7 +55,7 @@ _BPS = 10_000
 _LATENCY = 0.15
 """Seconds between the quote that an order is priced by and its arrival at the market."""
 _ONE_SIDED, _TWO_SIDED = 1.45, 1.86
-"""Quantiles of an interval with 10 % at one end, and with 5 % at both: Student's t, scaled to the normal's variance."""
+"""Quantiles of an interval with 10 % at one end, and with 5 % at both: the normal's, 1.28 and 1.645, times 1.13."""
 _IMPACT_VARIES = 2.0
 """Standard deviation of the impact of one order, as a multiple of its mean."""
 _NEVER = 6
