@@ -248,7 +248,7 @@ def _schedule(run: Run, side: Side, now: datetime) -> WaveSchedule:
 def _forecast(pretrade: PreTrade, run: Run, now: datetime) -> None:
     """Make the forecasts again, for the scaled buys and without the time of the function's runs."""
     for parent in run.unsettled():
-        one = pretrade.forecast(run, parent, _schedule(run, parent.side, now))
+        one = pretrade.forecasts.of(run, parent, _schedule(run, parent.side, now))
         run.work.update_parent(replace(parent, forecast=one))
 
 

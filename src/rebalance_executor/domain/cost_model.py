@@ -129,6 +129,8 @@ def _unknown_reason(
     parent: ParentOrder, conditions: Conditions, schedule: WaveSchedule, config: ExecutionConfig
 ) -> str | None:
     quote = conditions.quote
+    if parent.auction is not None:
+        return "the price of an auction is not forecast"
     if quote.is_trade or quote.problem is not None:
         return "there is no usable quote"
     if not 0 <= minutes_since_open(conditions.at) < SESSION_MINUTES:

@@ -24,11 +24,8 @@ from rebalance_executor.domain.controls import (
     parent_denial,
     switch_denial,
 )
-from rebalance_executor.domain.cost_model import Conditions, forecast
 from rebalance_executor.domain.errors import BrokerUnavailable, ConfigurationError, JournalUnavailable, NotFound
-from rebalance_executor.domain.forecast import CostForecast
 from rebalance_executor.domain.journal import PlanPhase, PlanStart, PlanState, RunRecord
-from rebalance_executor.domain.ladder import WaveSchedule
 from rebalance_executor.domain.limits import ConflictPolicy
 from rebalance_executor.domain.market import (
     ZERO,
@@ -58,6 +55,7 @@ from rebalance_executor.domain.values import seconds
 from rebalance_executor.execution.account_access import AccountAccess
 from rebalance_executor.execution.deadline import Deadline
 from rebalance_executor.execution.events import LogEvent
+from rebalance_executor.execution.forecasts import Forecasts
 from rebalance_executor.execution.order_events import log_outcome, log_retargeted, log_scaled
 from rebalance_executor.execution.ports import Lease
 from rebalance_executor.execution.run import Run
@@ -107,6 +105,7 @@ class PreTrade:
         self._quotes = access.quotes
         self._holdings = access.holdings
         self._volumes = Volumes(access)
+        self.forecasts = Forecasts(access, self._volumes)
         self._kill_switch = access.kill_switch
         self._config = access.config
 
@@ -134,8 +133,7 @@ class PreTrade:
                 run.work.update_parent(parent)
             run.plan_ends_at = self._ends_at(run.state, run.parents.values())
             self.set_trading_hours(run, permission)
-            for parent in run.unsettled():
-                run.work.update_parent(replace(parent, forecast=self.forecast(run, parent)))
+            self.forecasts.add_to(run)
         self._log_start(run)
         return run
 
@@ -153,26 +151,6 @@ class PreTrade:
 
     def _ends_at(self, state: PlanState, parents: Iterable[ParentOrder]) -> datetime:
         return plan_ends_at(parents, state.started_at, seconds(self._config.plan_time_limit_minutes * 60))
-
-    def forecast(self, run: Run, parent: ParentOrder, schedule: WaveSchedule | None = None) -> CostForecast:
-        """Return the forecast of a parent of a plan that starts now.
-
-        Args:
-            run: the run that sized the parent.
-            parent: the parent, without an outcome.
-            schedule: the schedule of its wave; by default that of the run.
-        """
-        average = self._volumes.known.get(parent.symbol)
-        conditions = Conditions(
-            quote=self._quotes.latest[parent.symbol],
-            at=self._clock.now(),
-            volume=average.shares if average is not None else None,
-            volatility=average.volatility if average is not None else None,
-            unknown_reason=self._volumes.unknown_reason if average is None else None,
-            broker=self._broker_kind,
-        )
-        schedule = schedule or run.wave_schedule(parent.side)
-        return forecast(parent, conditions, schedule, self._config.for_symbol(parent.symbol))
 
     # --- permission to trade -----------------------------------------------------------------------------
 
@@ -278,3 +256,145 @@ class PreTrade:
             run.work.update_state(starting_funds=self._holdings.starting_funds(account))
         basis = SizingBasis.of(run.plan, account, self._config)
         run.work.update_state(equity=basis.equity)
+        parents = self._reserve(run, self._size(run, permission, risk, others, basis), risk, account)
+        # While the market is open, the date is the same in UTC and in New York.
+        self._volumes.read(parents, permission.clock.now.date())
+        return self._volumes.add_to(parents, is_sliced=run.plan.execution_urgency is not Urgency.URGENT)
+
+    def _deny_all(self, plan: RebalancePlan, denial: Denial) -> list[ParentOrder]:
+        now = self._clock.now()
+        self._log.emit(LogEvent.PLAN_DENIED, code=denial.code, reason=denial.message)
+        return [blank_parent(item).denied(denial.code, denial.message, now) for item in plan.trades]
+
+    def _size(
+        self,
+        run: Run,
+        permission: TradingPermission,
+        risk: RiskState,
+        open_orders: Sequence[BrokerOrder],
+        basis: SizingBasis,
+    ) -> list[ParentOrder]:
+        symbols = [item.symbol for item in run.plan.trades]
+        positions = self._holdings.read_positions(symbols, ())
+        assets = self._asset_flags(symbols)
+        if positions and not assets:  # the broker holds shares of a symbol that it claims not to know
+            raise BrokerUnavailable("the broker answers that no symbol of the plan exists, although it holds some")
+        tradable = [symbol for symbol in symbols if asset_denial(symbol, assets.get(symbol)) is None]
+        quotes = self._quotes.wait_until_usable(tradable, run.deadline.stop_at)
+        now = self._clock.now()
+        context = PlanContext(run.plan, risk, self._config, now)
+
+        snapshots = {
+            symbol: SymbolSnapshot(
+                asset=assets.get(symbol),
+                quote=quotes.get(symbol),
+                position=positions.get(symbol),
+                others=[order for order in open_orders if order.symbol == symbol],
+            )
+            for symbol in symbols
+        }
+        items = {item.symbol: item for item in run.plan.trades}
+
+        def denied(parent: ParentOrder) -> Denial | None:
+            return parent_denial(parent, items[parent.symbol], snapshots[parent.symbol], context)
+
+        def sized(item: RebalancePlanItem) -> ParentOrder:
+            auction = permission.auction_of(run.plan, item, self._config)
+            snapshot = in_whole_shares(snapshots[item.symbol], auction, self._config)
+            parent = replace(size(item, snapshot, self._config, now, basis), auction=auction)
+            denial = denied(parent) if parent.outcome is None else None
+            return parent if denial is None else parent.denied(denial.code, denial.message, now)
+
+        def is_allowed(parent: ParentOrder) -> bool:
+            is_held = parent.side is Side.BUY or parent.qty <= snapshots[parent.symbol].available
+            return is_held and denied(parent) is None
+
+        return round_whole_shares([sized(item) for item in run.plan.trades], is_allowed)
+
+    def _reserve(self, run: Run, parents: list[ParentOrder], risk: RiskState, account: Account) -> list[ParentOrder]:
+        """Reserve the plan's share of the trading day, or deny all parents if a limit would be exceeded.
+
+        The reservation is written with the first journal write, before anything is sent.
+        """
+        open_parents = [parent for parent in parents if parent.outcome is None]
+        if not open_parents:
+            return parents
+        buys, sells = expected_notional(open_parents, self._holdings.funds(account))
+        equity = account.equity or run.plan.total_portfolio_value
+        after, now = risk.usage.plus(buys, sells), self._clock.now()
+        denial = plan_limit_denial(buys, sells, equity, self._config) or day_limit_denial(after, equity, self._config)
+        if denial is not None:
+            self._log.emit(LogEvent.PLAN_DENIED, code=denial.code, reason=denial.message)
+            return [parent.denied(denial.code, denial.message, now) for parent in parents]
+        orders = tuple(ReservedOrder(p.symbol, p.side, p.qty, abs(p.requested_amount)) for p in open_parents)
+        run.work.reserve(Reservation(risk.usage, after, StartedPlan(run.plan.plan_id, now, orders)))
+        return parents
+
+    # --- orders of others, assets ------------------------------------------------------------------------
+
+    def _conflicting(self, plan: RebalancePlan, others: Iterable[BrokerOrder]) -> list[BrokerOrder]:
+        sides = {item.symbol: blank_parent(item).side for item in plan.trades}
+        return [order for order in others if conflicting(sides[order.symbol], [order])]
+
+    def _cancel_others(
+        self, plan: RebalancePlan, others: Sequence[BrokerOrder], deadline: Deadline
+    ) -> Sequence[BrokerOrder]:
+        """Cancel conflicting orders of other clients and wait; return the orders that are still open afterwards."""
+        requested: set[str] = set()
+        until = min(self._clock.now() + seconds(self._config.cancel_wait_seconds), deadline.stop_at)
+        while conflicts := self._conflicting(plan, others):
+            for order in conflicts:
+                if order.id not in requested:
+                    requested.add(order.id)
+                    self._broker.cancel(order.id)
+                    self._log.emit(LogEvent.FOREIGN_CANCEL_REQUESTED, symbol=order.symbol, order_id=order.id)
+            if self._clock.now() + _CANCEL_POLL_INTERVAL > until:
+                break
+            self._clock.sleep(_CANCEL_POLL_INTERVAL)
+            others = self._broker.open_orders([item.symbol for item in plan.trades])
+        return others
+
+    def _asset_flags(self, symbols: Sequence[str]) -> Mapping[str, Asset]:
+        """Return asset flags from the cache; read missing ones from the broker, one request per symbol.
+
+        A cache that cannot be read is bypassed: every symbol is read from the broker, and nothing is cached.
+        """
+        is_readable = True
+        cached: dict[str, Asset] = {}
+        try:
+            cached.update(self._assets.get(symbols, now=self._clock.now()))
+        except JournalUnavailable as error:
+            is_readable = False
+            self._log.emit(LogEvent.ASSET_CACHE_READ_FAILED, reason=str(error))
+        read: list[Asset] = []
+        for symbol in symbols:
+            if symbol in cached:
+                continue
+            try:
+                read.append(self._broker.asset(symbol))
+            except NotFound:
+                continue  # the item is denied as NOT_TRADABLE
+        if read and is_readable:
+            try:
+                self._assets.put(read, now=self._clock.now())
+            except JournalUnavailable as error:
+                self._log.emit(LogEvent.ASSET_CACHE_WRITE_FAILED, reason=str(error))
+        return cached | {asset.symbol: asset for asset in read}
+
+    def _log_start(self, run: Run) -> None:
+        parents = run.parents.values()
+        self._log.emit(
+            LogEvent.PLAN_STARTED,
+            items=len(run.plan.items),
+            parents=len(run.parents),
+            denied=sum(parent.outcome is Outcome.DENIED for parent in parents),
+            urgency=run.plan.execution_urgency,
+            size_by=run.state.size_by,
+            equity=run.state.equity,
+            starting_funds=run.state.starting_funds,
+        )
+        for parent in parents:
+            log_outcome(self._log, parent)
+            log_retargeted(self._log, parent)
+            if parent.outcome is None and parent.code not in (None, Code.VOLUME_UNKNOWN):
+                log_scaled(self._log, parent)

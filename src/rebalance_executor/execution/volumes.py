@@ -38,16 +38,18 @@ class Volumes:
         """Why those that it did not find are unknown."""
 
     def read(self, parents: Iterable[ParentOrder], today: date) -> None:
-        """Read the averages of the symbols of all open parents."""
-        symbols = [parent.symbol for parent in parents if parent.outcome is None]
+        """Read the averages of the symbols of all open parents that are not for an auction."""
+        symbols = [parent.symbol for parent in parents if parent.outcome is None and parent.auction is None]
         self.known, failure = self._averages(symbols, today) if symbols else ({}, None)
         self.unknown_reason = _UNKNOWN + (failure or _NO_AVERAGE)
 
-    def add_to(self, parents: Sequence[ParentOrder]) -> list[ParentOrder]:
+    def add_to(self, parents: Sequence[ParentOrder], *, is_sliced: bool = True) -> list[ParentOrder]:
         """Return the parents with the average volumes of those that need it, or with the code ``VOLUME_UNKNOWN``.
 
-        An order that has a code already keeps it.
+        An order that has a code already keeps it. Without ``is_sliced``, as for URGENT orders, none needs its volume.
         """
+        if not is_sliced:
+            return list(parents)
         needed = [parent.symbol for parent in parents if needs_volume(parent, self._config)]
         unknown = [symbol for symbol in needed if symbol not in self.known]
         if unknown:

@@ -15,7 +15,7 @@ from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.cost_model import Conditions, Parameters, forecast
 from rebalance_executor.domain.forecast import CostForecast
 from rebalance_executor.domain.ladder import WaveSchedule
-from rebalance_executor.domain.market import Arrival, BrokerKind, Quote, Side
+from rebalance_executor.domain.market import Arrival, Auction, AuctionKind, BrokerKind, Quote, Side
 from rebalance_executor.domain.orders import ParentOrder
 from rebalance_executor.domain.plan import Urgency
 from tests.support.builders import BUY, NOW, later
@@ -155,6 +155,13 @@ def test_unknown_cost_has_no_number_but_a_reason(changed: dict[str, Any], reason
     assert (one.bps, one.low_bps, one.high_bps) == (None, None, None)
     assert one.reason is not None
     assert reason in one.reason
+
+
+def test_auction_is_not_forecast() -> None:
+    an_auction = Auction(AuctionKind.CLOSE, later(60), later(30), later(90))
+    parent = ParentOrder("ABC", BUY, 1, Decimal(0), Decimal(100), auction=an_auction)
+
+    assert forecast(parent, conditions(), WaveSchedule(), CONFIG).reason == "the price of an auction is not forecast"
 
 
 def test_ladder_that_rests_longer_than_any_that_was_fitted_is_unknown() -> None:
