@@ -1,9 +1,9 @@
 """Requests to the broker and to DynamoDB: for plans of immediately filled orders, and for orders that are replaced.
 
 Run with ``python -m benchmarks.request_counts [--json]``.
-The broker counts the requests that it receives, boto3 those that it sends. Asset flags are in the cache, as after the
-first plan of a day; filling it takes one request per symbol, shown separately. The second table shows what it costs to
-read cash and positions again before later orders.
+The broker counts the requests that it receives, boto3 those that it sends. Asset flags and daily bars are in the
+cache, as after the first plan of a day; filling it takes one request per symbol and one for all bars, shown
+separately. The second table shows what it costs to read cash and positions again before later orders.
 """
 
 from __future__ import annotations

@@ -84,11 +84,11 @@ def measure(source: Source, setup: Setup) -> list[Cell]:
         TickDataError: the files are malformed, or the session is too short for the time limit.
     """
     day = source.read()
-    tasks = [task for task in _tasks(day, setup) if _has_spread(task)]
+    tasks = tasks_of(day, setup)
     cells = []
     for model in setup.models:
         for one in strategies(setup.config, setup.rival, setup.schedule):
-            parents = tuple(_parent(task, work(one.make, task, model), day) for task in tasks)
+            parents = tuple(parent_of(task, work(one.make, task, model), day) for task in tasks)
             cells.append(Cell(day.symbol, model, one.name, one.rival, parents))
     return cells
 
@@ -103,8 +103,12 @@ def joined(days: Sequence[Sequence[Cell]]) -> list[Cell]:
     return list(merged.values())
 
 
-def _tasks(day: Day, setup: Setup) -> list[Task]:
-    """Return a buy and a sell for every arrival, so that the drift of the market cancels."""
+def tasks_of(day: Day, setup: Setup) -> list[Task]:
+    """Return a buy and a sell for every arrival with a spread, so that the drift of the market cancels.
+
+    Raises:
+        TickDataError: the session is too short for the time limit.
+    """
     first = max(_FIRST, day.quotes.times[0] + QUOTE_AGE)
     last = day.closes - max(_LAST_BEFORE_CLOSE, 1_000 * setup.seconds)
     if last <= first:
@@ -112,9 +116,10 @@ def _tasks(day: Day, setup: Setup) -> list[Task]:
     rng = random.Random(f"{setup.seed} {day.symbol} {day.day}")  # noqa: S311 (repeatable by its seed)
     starts = sorted(rng.randrange(first, last) for _ in range(setup.arrivals))
     tapes = [Tape.of(day, side) for side in Side]
-    return [
+    tasks = [
         Task(tape, at, setup.size.shares(day, tape, at - QUOTE_AGE), setup.seconds) for at in starts for tape in tapes
     ]
+    return [task for task in tasks if _has_spread(task)]
 
 
 def _has_spread(task: Task) -> bool:
@@ -122,7 +127,8 @@ def _has_spread(task: Task) -> bool:
     return quote is not None and quote.ask > quote.bid
 
 
-def _parent(task: Task, done: Done, day: Day) -> Parent:
+def parent_of(task: Task, done: Done, day: Day) -> Parent:
+    """Return what a parent cost that was worked to its end."""
     tape = task.tape
     state = tape.state_at(task.starts - QUOTE_AGE)
     bid, ask = tape.quotes.bids[state], tape.quotes.asks[state]

@@ -222,7 +222,14 @@ class PreviewOrder(Answer):
     bid: Amount | None
     ask: Amount | None
     estimated_amount: Amount = Field(description="Amount at the midpoint, in dollars, signed.")
-    estimated_cost: Amount = Field(description="Half the spread in dollars: the cost of trading immediately.")
+    estimated_cost: Amount | None = Field(default=None, description="The forecast in dollars; null if unknown.")
+    forecast_bps: Amount | None = Field(
+        default=None,
+        description="Forecast of the implementation shortfall, in basis points of the amount; null if unknown.",
+    )
+    forecast_low_bps: Amount | None = Field(default=None, description="Low end of its 90 % interval.")
+    forecast_high_bps: Amount | None = Field(default=None, description="High end of its 90 % interval.")
+    forecast_reason: str | None = Field(default=None, description="Reason why the forecast is unknown.")
 
 
 class Preview(Answer):
@@ -240,9 +247,18 @@ class Preview(Answer):
     orders: tuple[PreviewOrder, ...]
     sells: Amount = Field(description="Sells at the midpoint, in dollars.")
     buys: Amount = Field(description="Buys at the midpoint, in dollars, after scaling to the cash.")
-    estimated_cost: Amount = Field(description="Estimated cost of all orders, in dollars.")
+    estimated_cost: Amount | None = Field(
+        default=None, description="Forecast cost of all orders in dollars; null if that of one order is unknown."
+    )
+    forecast_bps: Amount | None = Field(
+        default=None,
+        description="Forecast of the implementation shortfall, in basis points of the amount; null if unknown.",
+    )
+    forecast_low_bps: Amount | None = Field(default=None, description="Low end of its 90 % interval.")
+    forecast_high_bps: Amount | None = Field(default=None, description="High end of its 90 % interval.")
+    forecast_reason: str | None = Field(default=None, description="Reason why the forecast is unknown.")
     cash: Amount = Field(description="Dollars available now, to the cent.")
-    cash_after: Amount = Field(description="Expected dollars afterwards.")
+    cash_after: Amount = Field(description="Expected dollars afterwards, without the cost if that is unknown.")
     buy_budget: Amount | None = Field(description="Dollars that the buys are scaled to; null without buys.")
     unfinished: UnfinishedAnswer | None = Field(
         default=None, description="Unfinished plan of the account. It is finished first, and may change this preview."

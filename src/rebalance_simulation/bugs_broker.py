@@ -91,7 +91,7 @@ def _cache_required() -> Callable[..., Any]:
 
 def _volumes_required() -> Callable[..., Any]:
     def strict(volumes: Volumes, symbols: Any, today: date) -> Any:
-        read = volumes._broker.daily_volumes(symbols, *volume_window(today))  # noqa: SLF001 - a bug
+        read = volumes._broker.daily_bars(symbols, *volume_window(today))  # noqa: SLF001 - a bug
         averages = (average_volume(symbol, read[symbol], today) for symbol in symbols)
         return {average.symbol: average for average in averages if average is not None}, None
 

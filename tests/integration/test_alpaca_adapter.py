@@ -121,10 +121,10 @@ def test_reads_return_values(bench: Bench) -> None:
         broker.asset("ZZZ")
 
 
-def test_daily_volumes_are_those_of_all_venues_and_end_the_day_before(bench: Bench) -> None:
+def test_daily_bars_are_those_of_all_venues_and_end_the_day_before(bench: Bench) -> None:
     bench.server.change({"quotes": {"AAA": {"volume": 50_000}, "BRK.B": {"volume": [7, "many"]}}})
 
-    volumes = bench.broker().daily_volumes(["AAA", "BRK.B", "ZZZ"], date(2026, 1, 12), date(2026, 1, 25))
+    volumes = bench.broker().daily_bars(["AAA", "BRK.B", "ZZZ"], date(2026, 1, 12), date(2026, 1, 25))
 
     assert {volume.shares for volume in volumes["AAA"]} == {Decimal(50_000)}
     assert [volume.day for volume in volumes["AAA"]] == [date(2026, 1, day) for day in range(12, 26)]
@@ -142,7 +142,7 @@ def test_failed_read_of_volumes_is_not_retried(bench: Bench, fault: dict[str, An
     bench.fault(**fault, count=None)
 
     with pytest.raises(BrokerUnavailable):
-        bench.broker().daily_volumes(["AAA"], date(2026, 1, 12), date(2026, 1, 25))
+        bench.broker().daily_bars(["AAA"], date(2026, 1, 12), date(2026, 1, 25))
 
     assert bench.requests.total() == 1
     assert bench.slept == timedelta()
@@ -151,7 +151,7 @@ def test_failed_read_of_volumes_is_not_retried(bench: Bench, fault: dict[str, An
 def test_empty_list_of_symbols_sends_no_request(bench: Bench) -> None:
     broker = bench.broker()
 
-    assert broker.daily_volumes([], date(2026, 1, 1), date(2026, 1, 25)) == {}
+    assert broker.daily_bars([], date(2026, 1, 1), date(2026, 1, 25)) == {}
     assert broker.quotes([]) == {}
     assert broker.last_trades([]) == {}
     assert list(broker.open_orders([])) == []

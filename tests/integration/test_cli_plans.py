@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +145,13 @@ def test_preview_predicts_the_result_and_sends_nothing(terminal: Terminal) -> No
         "CCC": ("skip", "HOLD"),
     }
     assert answer["orders"][1]["limit_price"] == "100.01"
-    assert (answer["sells"], answer["buys"], answer["estimated_cost"]) == ("1000", "2000", "0.3")
+    assert (answer["sells"], answer["buys"]) == ("1000", "2000")
+    assert Decimal(answer["estimated_cost"]) == (
+        (Decimal(3000) * Decimal(answer["forecast_bps"]) / 10_000).quantize(Decimal("0.01"))
+    )
+    assert Decimal(answer["cash_after"]) == Decimal(answer["cash"]) - 1000 - Decimal(answer["estimated_cost"])
+    costs = {order["symbol"]: (order["forecast_bps"], order["forecast_low_bps"]) for order in result["orders"]}
+    assert {o["symbol"]: (o["forecast_bps"], o["forecast_low_bps"]) for o in answer["orders"]} == costs
     done = {order["symbol"]: order["planned_shares"] for order in result["orders"]}
     assert {o["symbol"]: o["qty"] for o in answer["orders"]} == done
     assert outcomes(result)["ZZZ"][1] == "NOT_TRADABLE"

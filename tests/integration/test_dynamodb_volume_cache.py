@@ -25,8 +25,9 @@ TODAY = NOW.date()
 KEY: Any = {"pk": {"S": "VOLUME#AAPL"}, "sk": {"S": "VOLUME"}}
 
 
-def volume(symbol: str, shares: str = "51861083") -> AverageVolume:
-    return AverageVolume(symbol, Decimal(shares), days=20, until=date(2026, 1, 23))
+def volume(symbol: str, shares: str = "51861083", volatility: str | None = "0.0119") -> AverageVolume:
+    known = None if volatility is None else Decimal(volatility)
+    return AverageVolume(symbol, Decimal(shares), days=20, until=date(2026, 1, 23), volatility=known)
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def cache(tampered: Tampered) -> DynamoVolumeCache:
 
 
 def test_averages_are_valid_on_their_trading_day_only(cache: DynamoVolumeCache) -> None:
-    known = {"AAPL": volume("AAPL"), "BRK.B": volume("BRK.B", "3500000")}
+    known = {"AAPL": volume("AAPL"), "BRK.B": volume("BRK.B", "3500000", None)}
     cache.put(known.values(), today=TODAY)
 
     assert cache.get(["AAPL", "BRK.B", "NONE"], today=TODAY) == known
@@ -58,6 +59,7 @@ def test_item_has_the_time_to_live_attribute(cache: DynamoVolumeCache, client: D
         "symbol": {"S": "AAPL"},
         "shares": {"S": "51861083"},
         "days": {"N": "20"},
+        "volatility": {"S": "0.0119"},
         "until": {"S": "2026-01-23"},
         "today": {"S": "2026-01-26"},
         "expires_at": {"N": str(int((NOW + timedelta(hours=24)).timestamp()))},
@@ -74,6 +76,8 @@ def test_item_has_the_time_to_live_attribute(cache: DynamoVolumeCache, client: D
         ("days", {"S": "20"}),
         ("until", {"S": "yesterday"}),
         ("until", {"NULL": True}),
+        ("volatility", {"S": "much"}),
+        ("volatility", {"S": "0"}),
         ("symbol", {"N": "1"}),
         ("expires_at", {"N": "1"}),
     ],

@@ -1,4 +1,4 @@
-"""Average volumes of large orders, through the whole program."""
+"""Average volumes and volatilities, through the whole program."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def bought(world: HandlerWorld, plan_id: str, dollars: int = LARGE) -> tuple[str
     return outcomes(result)["AAA"]
 
 
-def test_volumes_are_read_once_per_day_and_for_large_orders_only() -> None:
+def test_volumes_are_read_once_per_day_for_orders_of_any_size() -> None:
     with a_world(config=OFTEN) as world:
         assert bought(world, "small", SMALL) == ("FILLED", None)
-        assert bars_read(world) == 0
+        assert bars_read(world) == 1
         assert bought(world, "large") == ("FILLED", None)
         assert bought(world, "again") == ("FILLED", None)
         assert bars_read(world) == 1

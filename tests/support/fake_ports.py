@@ -33,7 +33,7 @@ from rebalance_executor.domain.orders import Outcome, ParentOrder
 from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.domain.previous_close import NO_PREVIOUS_CLOSE, PreviousClose
 from rebalance_executor.domain.result import ExecutionResult
-from rebalance_executor.domain.volume import DailyVolume
+from rebalance_executor.domain.volume import DailyBar
 from rebalance_executor.execution.deadline import Deadline
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.manager import ExecutionManager
@@ -178,11 +178,15 @@ class FakeBroker:
         closes = {symbol: self.closes.get(symbol, NO_PREVIOUS_CLOSE) for symbol in symbols}
         return {symbol: close for symbol, close in closes.items() if close is not None}
 
-    def daily_volumes(self, symbols: Sequence[str], first: date, last: date) -> Mapping[str, Sequence[DailyVolume]]:
-        self._record_read("daily_volumes", (list(symbols), first, last))
+    def daily_bars(self, symbols: Sequence[str], first: date, last: date) -> Mapping[str, Sequence[DailyBar]]:
+        self._record_read("daily_bars", (list(symbols), first, last))
         days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
         known = {symbol: Decimal(self.volumes[symbol]) for symbol in symbols if symbol in self.volumes}
-        return {symbol: [DailyVolume(day, shares) for day in days] for symbol, shares in known.items()}
+        return {symbol: [self._bar(symbol, day, shares) for day in days] for symbol, shares in known.items()}
+
+    def _bar(self, symbol: str, day: date, shares: Decimal) -> DailyBar:
+        low = self.prices.get(symbol, (ZERO, ZERO))[0]
+        return DailyBar(day, shares, low * Decimal("1.02"), low)
 
     def open_orders(self, symbols: Sequence[str] | None = None) -> Sequence[BrokerOrder]:
         self._record_read("open_orders", None if symbols is None else list(symbols))

@@ -14,6 +14,7 @@ from rebalance_cli.calibration.observations import LeftOut, OrderClass, observe
 from rebalance_cli.views.calibration import CLASSES, REASONS, calibration_view
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.market import BrokerKind
+from rebalance_executor.domain.own_costs import OwnCosts
 from tests.support.synthetic_fills import Market, journals
 
 CONFIG = ExecutionConfig()
@@ -28,6 +29,17 @@ def shown(market: Market, width: int = 100, config: ExecutionConfig = CONFIG, **
     console = Console(width=width, file=StringIO())
     console.print(calibration_view(answer, width))
     return " ".join(str(cast("StringIO", console.file).getvalue()).split())
+
+
+def test_own_history_is_printed_as_a_setting() -> None:
+    scope = Scope("default", BrokerKind.LIVE, "2026-01-01", "2026-01-30", 0, {})
+    answer = calibration(scope, observe([], CONFIG), CONFIG, Decimal(1), {})
+    own = OwnCosts(half_spreads=Decimal("0.12"), orders=213, broker=BrokerKind.LIVE)
+    console = Console(width=200, file=StringIO())
+    console.print(calibration_view(answer.model_copy(update={"own_costs": own}), 200))
+    printed = str(cast("StringIO", console.file).getvalue())
+
+    assert f'"own_costs": {own.model_dump_json()}' in printed
 
 
 def test_every_class_and_reason_has_a_text() -> None:

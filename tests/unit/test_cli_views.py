@@ -455,6 +455,9 @@ def test_a_preview_fits_into_the_width_and_cuts_no_number(width: int, size_by: S
         ask="400.30",
         estimated_amount="-4450.50",
         estimated_cost="1.11",
+        forecast_bps="2.49",
+        forecast_low_bps="-2.62",
+        forecast_high_bps="21.31",
     )
     preview = Preview(
         plan_id="plan-1",
@@ -470,15 +473,24 @@ def test_a_preview_fits_into_the_width_and_cuts_no_number(width: int, size_by: S
         sells="4450.50",
         buys="0",
         estimated_cost="1.11",
+        forecast_bps="2.49",
+        forecast_low_bps="-2.62",
+        forecast_high_bps="21.31",
         cash="10",
         cash_after="4459.39",
         buy_budget=None,
     )
 
     shown = text(plan_views.preview_view(preview, width), width)
+    unknown = {"forecast_bps": None, "forecast_low_bps": None, "forecast_reason": "no bars"}
+    silent = preview.model_copy(update={**unknown, "orders": (order.model_copy(update=unknown),)})
+    shown_without = text(plan_views.preview_view(silent, width), width)
 
     assert max(map(len, shown.splitlines())) <= width
     assert "…" not in shown
+    assert "$1.11 against the midpoint: 2.5 bps, with 90 % between -2.6 and 21.3" in " ".join(shown.split())
+    assert "cost unknown BRK.B no bars" in " ".join(shown_without.split())
+    assert "Cost unknown" in " ".join(shown_without.split())
     for word in ("BRK.B", "send", "-4,450.50", "paper"):
         assert word in shown
     assert (size_by is SizeBy.TRADE_AMOUNT) == ("-1,500.00" not in shown)

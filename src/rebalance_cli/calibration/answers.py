@@ -15,6 +15,7 @@ from rebalance_cli.calibration.observations import LeftOut, Observations, OrderC
 from rebalance_cli.calibration.proposals import Expected, LadderCost, Proposal, Verdict, propose
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.market import BrokerKind
+from rebalance_executor.domain.own_costs import OwnCosts
 from rebalance_executor.domain.plan import Urgency
 from rebalance_executor.domain.styles import DEFAULT_LADDER, LadderSteps
 from rebalance_executor.domain.values import Amount
@@ -107,6 +108,9 @@ class Calibration(Answer):
     orders: int
     left_out: dict[LeftOut, int] = Field(description="Orders that say nothing about fills, by reason.")
     classes: tuple[ClassAnswer, ...]
+    own_costs: OwnCosts | None = Field(
+        default=None, description="own_costs for EXECUTION_CONFIG; null with fewer than 30 orders that have a forecast."
+    )
     execution_config: dict[str, Any] | None = Field(
         description="EXECUTION_CONFIG with the proposals; null without a proposal. Nothing is applied."
     )

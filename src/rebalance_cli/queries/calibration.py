@@ -12,6 +12,7 @@ from rebalance_cli.calibration.observations import observe
 from rebalance_cli.context import CliContext
 from rebalance_cli.queries.plans import load_journals
 from rebalance_executor.domain.market import BrokerKind
+from rebalance_executor.domain.own_costs import own_costs
 
 
 def calibrate_ladders(
@@ -32,4 +33,6 @@ def calibrate_ladders(
     used = [journal for journal in journals if journal.plan.broker is broker]
     scope = Scope(account, broker, first.isoformat(), last.isoformat(), len(used), others)
     configured = json.loads(ctx.settings.execution_config or "{}")
-    return calibration(scope, observe(used, ctx.config), ctx.config, patience, configured)
+    answer = calibration(scope, observe(used, ctx.config), ctx.config, patience, configured)
+    parents = (parent for journal in used for parent in journal.parents.values())
+    return answer.model_copy(update={"own_costs": own_costs(parents, broker, ctx.config.own_costs)})

@@ -19,7 +19,8 @@ from rebalance_executor.domain.codes import NO_TRADE_NEEDED, Code
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.decisions import DecisionContext, Place, Settle
 from rebalance_executor.domain.errors import PlanExpired
-from rebalance_executor.domain.ladder import cross_by
+from rebalance_executor.domain.forecast import CostForecast, Weighted, of_plan
+from rebalance_executor.domain.ladder import WaveSchedule, cross_by
 from rebalance_executor.domain.market import (
     ZERO,
     Account,
@@ -42,13 +43,14 @@ from rebalance_executor.domain.risk_state import KillSwitchRecord, RiskState
 from rebalance_executor.domain.slicing import slices_of
 from rebalance_executor.domain.strategy import decide
 from rebalance_executor.domain.values import cents
-from rebalance_executor.domain.volume import AverageVolume, DailyVolume
+from rebalance_executor.domain.volume import AverageVolume, DailyBar
 from rebalance_executor.execution.account_access import AccountAccess
 from rebalance_executor.execution.ports import Broker, Lease
 from rebalance_executor.execution.pretrade import PreTrade
 from rebalance_executor.execution.run import Run
 
 _CENT = Decimal("0.01")
+_BPS = 10_000
 
 
 class ReadOnlyBroker:
@@ -94,9 +96,9 @@ class ReadOnlyBroker:
         """Return the previous closes."""
         return self._broker.previous_closes(symbols, today)
 
-    def daily_volumes(self, symbols: Sequence[str], first: date, last: date) -> Mapping[str, Sequence[DailyVolume]]:
-        """Return the daily volumes."""
-        return self._broker.daily_volumes(symbols, first, last)
+    def daily_bars(self, symbols: Sequence[str], first: date, last: date) -> Mapping[str, Sequence[DailyBar]]:
+        """Return the daily bars."""
+        return self._broker.daily_bars(symbols, first, last)
 
     def orders(self, symbols: Sequence[str], since: datetime) -> Sequence[BrokerOrder]:
         """Return the orders submitted since then."""
@@ -194,10 +196,13 @@ def preview_plan(ctx: CliContext, plan: RebalancePlan, account: str) -> Preview:
     ports = replace(ctx.ports, risk_store=risk_store, assets=NoAssetCache(), volumes=NoVolumeCache(), publishers=())
     access = AccountAccess.create(account, broker, ports, config)
     lease = Lease(account=account, epoch=0, run_id="preview", expires_at=now + timedelta(minutes=1))
-    run = PreTrade(access).start(plan, lease, deadline)
+    pretrade = PreTrade(access)
+    run = pretrade.start(plan, lease, deadline)
     quotes = access.quotes.latest
     budget = _scale_buys(run, broker, quotes, config, now) if plan.trades else None
-    orders = tuple(_judged(_preview_item(item, run, quotes, config, now), run, config) for item in plan.items)
+    items = tuple(_preview_item(item, run, quotes, config, now) for item in plan.items)
+    _forecast(pretrade, run, now)
+    orders = tuple(_with_forecast(_judged(order, run, config), run) for order in items)
     return _summarize(run, orders, budget, expired or _common_denial(orders))
 
 
@@ -227,9 +232,7 @@ def _preview_item(
     if parent.outcome is not None:
         decision = Decision.SKIP if parent.outcome is Outcome.SKIPPED else Decision.DENY
         return _preview_order(item, parent, decision, parent.code, parent.message)
-    ends = min(end for end in (run.plan_ends_at, run.closes_at) if end is not None)
-    # The time of the function's runs is not known here, only that of the plan and of the session.
-    schedule = replace(run.wave_schedule(parent.side), plan_cross_by=cross_by(now, ends, buys_follow=False))
+    schedule = _schedule(run, parent.side, now)
     context = DecisionContext(now=now, quote=quotes.get(item.symbol), schedule=schedule)
     next_action = decide(parent, context, config)
     if isinstance(next_action, Settle):
@@ -239,6 +242,38 @@ def _preview_item(
     code = parent.code or (first.note if first is not None else None)
     message = parent.message or (f"in {slices}" if slices is not None else None)
     return _preview_order(item, parent, Decision.SEND, code, message, first=first)
+
+
+def _schedule(run: Run, side: Side, now: datetime) -> WaveSchedule:
+    """Return the schedule of a wave. The time of the function's runs is not known here, only plan and session."""
+    ends = min(end for end in (run.plan_ends_at, run.closes_at) if end is not None)
+    return replace(run.wave_schedule(side), plan_cross_by=cross_by(now, ends, buys_follow=False))
+
+
+def _forecast(pretrade: PreTrade, run: Run, now: datetime) -> None:
+    """Make the forecasts again, for the scaled buys and without the time of the function's runs."""
+    for parent in run.unsettled():
+        one = pretrade.forecasts.of(run, parent, _schedule(run, parent.side, now))
+        run.work.update_parent(replace(parent, forecast=one))
+
+
+def _with_forecast(order: PreviewOrder, run: Run) -> PreviewOrder:
+    """Return an order that would be sent with its forecast in basis points and dollars."""
+    parent = run.parents.get(order.symbol)
+    one = parent.forecast if parent is not None else None
+    if order.decision is not Decision.SEND or one is None:
+        return order
+    return order.model_copy(update=_cost_fields(one, abs(order.estimated_amount)))
+
+
+def _cost_fields(one: CostForecast, dollars: Decimal) -> dict[str, Decimal | str | None]:
+    return {
+        "forecast_bps": one.bps,
+        "forecast_low_bps": one.low_bps,
+        "forecast_high_bps": one.high_bps,
+        "forecast_reason": one.reason,
+        "estimated_cost": None if one.bps is None else (dollars * one.bps / _BPS).quantize(_CENT),
+    }
 
 
 def _judged(order: PreviewOrder, run: Run, config: ExecutionConfig) -> PreviewOrder:
@@ -260,10 +295,9 @@ def _preview_order(
 ) -> PreviewOrder:
     arrival = parent.arrival if parent is not None else None
     qty = parent.qty if parent is not None and decision is Decision.SEND else ZERO
-    amount, cost = ZERO, ZERO
+    amount = ZERO
     if arrival is not None:
         amount = (qty * arrival.mid).quantize(_CENT) * (-1 if item.action is Action.SELL else 1)
-        cost = (qty * (arrival.ask - arrival.bid) / 2).quantize(_CENT)
     return PreviewOrder(
         symbol=item.symbol,
         action=item.action,
@@ -279,7 +313,6 @@ def _preview_order(
         bid=arrival.bid if arrival is not None else None,
         ask=arrival.ask if arrival is not None else None,
         estimated_amount=amount,
-        estimated_cost=cost,
     )
 
 
@@ -300,7 +333,11 @@ def _summarize(
 ) -> Preview:
     sells = -sum((o.estimated_amount for o in orders if o.action is Action.SELL), ZERO)
     buys = sum((o.estimated_amount for o in orders if o.action is Action.BUY), ZERO)
-    cost = sum((o.estimated_cost for o in orders), ZERO)
+    dollars = {order.symbol: abs(order.estimated_amount) for order in orders if order.decision is Decision.SEND}
+    parents = [run.parents[symbol] for symbol in dollars]
+    one = of_plan(Weighted(p.symbol, p.side, dollars[p.symbol], p.forecast) for p in parents)
+    costs = _cost_fields(one or CostForecast(), sells + buys)
+    cost = costs["estimated_cost"]
     cash = cents(run.state.starting_funds)
     return Preview(
         plan_id=run.plan.plan_id,
@@ -315,8 +352,7 @@ def _summarize(
         orders=orders,
         sells=sells,
         buys=buys,
-        estimated_cost=cost,
         cash=cash,
-        cash_after=cash + sells - buys - cost,
+        cash_after=cash + sells - buys - (cost if isinstance(cost, Decimal) else ZERO),
         buy_budget=budget,
-    )
+    ).model_copy(update=costs)

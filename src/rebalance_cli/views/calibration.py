@@ -87,6 +87,8 @@ def _head(answer: Calibration) -> Iterator[tuple[str, RenderableType]]:
     yield "Money", money_text(answer.broker)
     yield "Plans", f"{answer.plans}, {answer.first_day} to {answer.last_day}" + _left_out(others)
     yield "Orders", f"{answer.orders:,}" + _left_out(left)
+    if answer.own_costs is not None:
+        yield "Forecast", f'"own_costs": {answer.own_costs.model_dump_json()} in EXECUTION_CONFIG adds the own history'
     if not answer.orders:
         yield "Classes", Text("none: no order of these plans rested at the broker", "yellow")
 

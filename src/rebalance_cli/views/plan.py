@@ -21,9 +21,9 @@ from rebalance_executor.domain.plan import SizeBy
 
 DECISIONS = {Decision.SEND: ("send", "green"), Decision.SKIP: ("skip", "dim"), Decision.DENY: ("DENY", "red")}
 """Word and style of each decision."""
-_ALL = ("Symbol", "Side", "Decision", "Shares", "Limit", "Bid", "Ask", "≈ Dollars", "≈ Cost")
+_ALL = ("Symbol", "Side", "Decision", "Shares", "Limit", "Bid", "Ask", "≈ Dollars", "≈ Cost, bps", "90 %")
 _CELLS = (*_ALL, "Plan $", "Target $")
-_WITHOUT_QUOTE = ("Symbol", "Side", "Decision", "Shares", "Limit", "≈ Dollars", "≈ Cost")
+_WITHOUT_QUOTE = ("Symbol", "Side", "Decision", "Shares", "Limit", "≈ Dollars", "≈ Cost, bps")
 _NARROW = ("Symbol", "Decision", "Shares", "≈ Dollars")
 _BY_TARGET = ("Symbol", "Side", "Decision", "Shares", "Limit", "Plan $", "Target $", "≈ Dollars")
 _BY_TARGET_NARROW = ("Symbol", "Decision", "Plan $", "Target $")
@@ -89,11 +89,18 @@ def _row(order: PreviewOrder, decimals: int) -> dict[str, RenderableType]:
         price(order.bid),
         price(order.ask),
         dollars(order.estimated_amount) if is_sent else NONE,
-        dollars(order.estimated_cost) if is_sent else NONE,
+        basis_points(order.forecast_bps),
+        _interval(order),
         dollars(order.planned_amount),
         dollars(order.requested_amount),
     )
     return dict(zip(_CELLS, cells, strict=True))
+
+
+def _interval(one: Preview | PreviewOrder) -> str:
+    if one.forecast_low_bps is None:
+        return NONE
+    return f"{basis_points(one.forecast_low_bps)} to {basis_points(one.forecast_high_bps)}"
 
 
 def _limit(order: PreviewOrder) -> str:
@@ -106,7 +113,11 @@ def _reasons(preview: Preview) -> list[RenderableType]:
     if preview.code is not None:
         return [Text.assemble((preview.code, "bold red"), f"  {preview.message}"), ""]
     orders = [order for order in preview.orders if order.message is not None and order.code != Code.HOLD]
-    if not orders:
+    unknown: dict[str, list[str]] = {}
+    for order in preview.orders:
+        if order.forecast_reason is not None:
+            unknown.setdefault(order.forecast_reason, []).append(order.symbol)
+    if not orders and not unknown:
         return []
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
@@ -115,6 +126,8 @@ def _reasons(preview: Preview) -> list[RenderableType]:
         table.add_row(
             Text(order.code or "sliced", "yellow"), Text.assemble((order.symbol, "bold"), f"  {order.message}")
         )
+    for reason, symbols in unknown.items():
+        table.add_row(Text("cost unknown", "yellow"), Text.assemble((", ".join(symbols), "bold"), f"  {reason}"))
     return [table, ""]
 
 
@@ -129,12 +142,17 @@ def _corporate_actions(preview: Preview) -> list[RenderableType]:
     return parts
 
 
+def _cost(preview: Preview) -> str:
+    if preview.forecast_bps is None:
+        return "unknown, see above" if preview.forecast_reason is not None else NONE
+    bps = f"{basis_points(preview.forecast_bps)} bps, with 90 % between {_interval(preview).replace(' to ', ' and ')}"
+    return f"about ${dollars(preview.estimated_cost)} against the midpoint: {bps}"
+
+
 def _totals(preview: Preview) -> list[tuple[str, RenderableType]]:
     count = {decision: sum(order.decision is decision for order in preview.orders) for decision in Decision}
     short = sum(order.decision is Decision.SEND and not order.as_planned for order in preview.orders)
     reduced = f" ({short} reduced)" if short else ""
-    traded = preview.sells + preview.buys
-    bps = f" ({basis_points(preview.estimated_cost / traded * 10_000)} bps)" if traded else ""
     ignored = ", ".join(preview.ignored_fields)
     equity = f", equity ${dollars(preview.equity)}" if preview.equity is not None else ""
     splits = preview.corporate_actions
@@ -144,7 +162,7 @@ def _totals(preview: Preview) -> list[tuple[str, RenderableType]]:
         ("Money", money_text(preview.broker)),
         ("Items", f"send {count[Decision.SEND]}{reduced}, skip {count[Decision.SKIP]}, deny {count[Decision.DENY]}"),
         ("Trades", f"sell ${dollars(preview.sells)}, buy ${dollars(preview.buys)}"),
-        ("Cost", f"about ${dollars(preview.estimated_cost)}{bps}: half the spread, to trade everything at once"),
+        ("Cost", _cost(preview)),
         ("Cash", f"${dollars(preview.cash)} now, about ${dollars(max(preview.cash_after, ZERO))} after"),
         *([("Sized by", f"{preview.size_by}{equity}")] if by_target else []),
         *([("Before", _before(preview.unfinished))] if preview.unfinished is not None else []),

@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, model_validator
 from rebalance_executor.domain.errors import ConfigurationError
 from rebalance_executor.domain.limits import Limits
 from rebalance_executor.domain.market import Destination, Display
+from rebalance_executor.domain.own_costs import OwnCosts
 from rebalance_executor.domain.plan import SizeBy, Symbol
 from rebalance_executor.domain.styles import (
     DEFAULT_LADDER,
@@ -172,6 +173,12 @@ class ExecutionConfig(Limits):
     display_destination: Destination | None = Field(
         default=None,
         description="Exchange to which limits with a display_qty are sent; usually set per symbol, where it is listed.",
+    )
+    own_costs: OwnCosts | None = Field(
+        default=None,
+        description="The account's own history for the forecast of costs, as `rebalance calibrate` prints it: "
+        "`half_spreads` paid beyond the forecast, `orders` and `broker`. It counts on that kind of broker only, the "
+        "more the more orders it has, and never on a simulated one.",
     )
     opening_wait_seconds: Amount = Field(
         default=Decimal(120),

@@ -184,9 +184,8 @@ class ChildOrder:
 
     def request(self, symbol: str, side: Side) -> OrderRequest:
         """Return the request of this child. Every submission of a child sends the same request."""
-        limit = self.limit_price
-        routing = (self.extended_hours, self.display, self.time_in_force)
-        return OrderRequest(self.client_order_id, symbol, side, self.type, self.qty, limit, *routing)
+        content = (self.type, self.qty, self.limit_price, self.extended_hours, self.display, self.time_in_force)
+        return OrderRequest(self.client_order_id, symbol, side, *content)
 
     def to_resend(self, now: datetime) -> ChildOrder:
         """Return this child, to be sent again with the same client order ID and content."""
@@ -314,7 +313,7 @@ class ParentOrder:
     average_volume: Decimal | None = None
     """Average shares traded per day before the plan; None if unknown, or not needed."""
     forecast: CostForecast | None = None
-    """What it was expected to cost when the plan started; None if no forecast was made."""
+    """Forecast of its cost when the plan started; None if nothing was to be traded."""
 
     @property
     def filled_qty(self) -> Decimal:

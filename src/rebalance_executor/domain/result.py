@@ -107,6 +107,13 @@ class OrderResult(_Dto):
     execution_style: ExecutionStyle = Field(
         default=ExecutionStyle.WORK, description="Style of the item: its own, or that of the plan."
     )
+    forecast_bps: Amount | None = Field(
+        default=None,
+        description="Forecast of the implementation shortfall when the plan started, in basis points; null if unknown.",
+    )
+    forecast_low_bps: Amount | None = Field(default=None, description="Low end of its 90 % interval.")
+    forecast_high_bps: Amount | None = Field(default=None, description="High end of its 90 % interval.")
+    forecast_reason: str | None = Field(default=None, description="Reason why the forecast is unknown.")
     order_type: str | None = None
     order_id: str | None = Field(default=None, description="The broker's ID of the last child order.")
     client_order_id: str | None = Field(default=None, description="Client order ID of the last child order.")
@@ -184,6 +191,15 @@ class ExecutionResult(_Dto):
     timing_bps: Amount | None = None
     spread_bps: Amount | None = None
     residual_bps: Amount | None = None
+    forecast_bps: Amount | None = Field(
+        default=None,
+        description="Forecast of the implementation shortfall of all orders, in basis points of the dollars ordered.",
+    )
+    forecast_low_bps: Amount | None = Field(default=None, description="Low end of its 90 % interval.")
+    forecast_high_bps: Amount | None = Field(default=None, description="High end of its 90 % interval.")
+    forecast_reason: str | None = Field(
+        default=None, description="Reason why the forecast is unknown: an order whose own is."
+    )
     differences: tuple[DifferenceResult, ...] = Field(
         default=(),
         description="Differences between broker and journal after the trade; each one makes the plan unresolved.",

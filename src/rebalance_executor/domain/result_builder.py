@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Decimal
+from typing import Any
 
 from rebalance_executor.domain.codes import Code
+from rebalance_executor.domain.forecast import CostForecast, Weighted
+from rebalance_executor.domain.forecast import of_plan as forecast_of_plan
 from rebalance_executor.domain.journal import PlanState
 from rebalance_executor.domain.market import ZERO, Side
 from rebalance_executor.domain.orders import ChildOrder, Outcome, ParentOrder
@@ -55,6 +58,7 @@ def build_result(
     orders = tuple(_order_result(item, parents.get(item.symbol), end, plan.style_of(item)) for item in plan.items)
     traded = sum((abs(order.trade_amount) for order in orders), ZERO)
     traded_parents = [parents[item.symbol] for item in plan.items if item.symbol in parents]
+    forecast = plan_forecast(traded_parents)
     shortfalls = [shortfall for parent in traded_parents if (shortfall := of_parent(parent)) is not None]
     status = plan_status(orders, end.differences)
     return ExecutionResult(
@@ -81,9 +85,21 @@ def build_result(
         execution_timestamp=end.at,
         runs=state.runs,
         **_shortfall_fields(of_plan(shortfalls) if shortfalls else None, traded),
+        **_forecast_fields(forecast),
         differences=tuple(DifferenceResult(symbol=d.symbol, problem=d.problem) for d in end.differences),
         carried_plan=end.carried,
         metadata={"content_hash": state.content_hash, "strategy_id": plan.strategy_id},
+    )
+
+
+def plan_forecast(parents: Iterable[ParentOrder]) -> CostForecast | None:
+    """Return the forecast of a plan's orders, weighted by their dollars at arrival; None if none was made.
+
+    Orders that were never sent, for example for lack of cash, do not count.
+    """
+    sent = [p for p in parents if p.outcome not in (Outcome.DENIED, Outcome.SKIPPED)]
+    return forecast_of_plan(
+        Weighted(p.symbol, p.side, p.qty * p.arrival.mid, p.forecast) for p in sent if p.arrival is not None
     )
 
 
@@ -131,6 +147,7 @@ def _order_result(
         requested_shares=parent.requested,
         price=_average(parent, filled, value) if priced else None,
         expected_price=mid,
+        **_forecast_fields(parent.forecast),
         **_shortfall_fields(of_parent(parent), value),
         execution_style=style,
         order_type=last.type if last is not None else None,
@@ -204,6 +221,12 @@ def _child_result(child: ChildOrder) -> ChildResult:
         filled_at=child.filled_at,
         closed_at=child.closed_at,
     )
+
+
+def _forecast_fields(forecast: CostForecast | None) -> dict[str, Any]:
+    if forecast is None:
+        return {}
+    return {f"forecast_{name}": value for name, value in asdict(forecast).items()}
 
 
 def _shortfall_fields(shortfall: Shortfall | None, filled_dollars: Decimal) -> dict[str, Decimal | None]:

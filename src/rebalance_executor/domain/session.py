@@ -38,6 +38,12 @@ def is_opening(at: datetime, duration: timedelta) -> bool:
     return bool(duration) and -_BEFORE_OPEN <= local - datetime.combine(local.date(), _OPEN) < duration
 
 
+def minutes_since_open(at: datetime) -> float:
+    """Return the minutes since 09:30 in New York; negative before it."""
+    local = new_york(at)
+    return (local - datetime.combine(local.date(), _OPEN)).total_seconds() / 60
+
+
 def _sunday(year: int, month: int, nth: int) -> datetime:
     first = datetime(year, month, 1)  # noqa: DTZ001 - local time
     return first + timedelta(days=(_SUNDAY - first.weekday()) % 7 + 7 * (nth - 1))

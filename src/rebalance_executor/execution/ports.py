@@ -28,7 +28,7 @@ from rebalance_executor.domain.orders import ParentOrder
 from rebalance_executor.domain.previous_close import PreviousClose
 from rebalance_executor.domain.result import ExecutionResult
 from rebalance_executor.domain.risk_state import KillSwitchRecord, RiskState
-from rebalance_executor.domain.volume import AverageVolume, DailyVolume
+from rebalance_executor.domain.volume import AverageVolume, DailyBar
 from rebalance_executor.execution.deadline import Deadline
 from rebalance_executor.execution.events import LogEvent
 
@@ -93,8 +93,8 @@ class Broker(Protocol):
         """
         ...
 
-    def daily_volumes(self, symbols: Sequence[str], first: date, last: date) -> Mapping[str, Sequence[DailyVolume]]:
-        """Read the shares traded per day, on all venues, from ``first`` to ``last``, both included.
+    def daily_bars(self, symbols: Sequence[str], first: date, last: date) -> Mapping[str, Sequence[DailyBar]]:
+        """Read volume and range of each day, on all venues, from ``first`` to ``last``, both included.
 
         In one request, without retries and without a wait for the rate limit: no plan may depend on it. Days without
         a readable volume are absent.

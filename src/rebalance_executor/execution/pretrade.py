@@ -53,6 +53,7 @@ from rebalance_executor.domain.values import seconds
 from rebalance_executor.execution.account_access import AccountAccess
 from rebalance_executor.execution.deadline import Deadline
 from rebalance_executor.execution.events import LogEvent
+from rebalance_executor.execution.forecasts import Forecasts
 from rebalance_executor.execution.order_events import log_outcome, log_retargeted, log_scaled
 from rebalance_executor.execution.ports import Lease
 from rebalance_executor.execution.run import Run
@@ -115,6 +116,7 @@ class PreTrade:
         self._holdings = access.holdings
         self._symbol_data = SymbolData(access)
         self._volumes = Volumes(access)
+        self.forecasts = Forecasts(access, self._volumes)
         self._kill_switch = access.kill_switch
         self._config = access.config
 
@@ -142,6 +144,7 @@ class PreTrade:
                 run.work.update_parent(parent)
             run.plan_ends_at = self._ends_at(run.state, run.parents.values())
             self.set_trading_hours(run, permission)
+            self.forecasts.add_to(run)
         self._log_start(run)
         return run
 
@@ -267,9 +270,8 @@ class PreTrade:
         run.work.update_state(equity=basis.equity)
         snapshots = self._symbol_data.read(run.plan, others, permission.session_day, run.deadline.stop_at)
         parents = self._reserve(run, self._size(run, permission, risk, snapshots, basis), risk, account)
-        if run.plan.execution_urgency is Urgency.URGENT:
-            return parents  # they are not sliced
-        return self._volumes.add_to(parents, permission.session_day)
+        self._volumes.read(parents, permission.session_day)
+        return self._volumes.add_to(parents, is_sliced=run.plan.execution_urgency is not Urgency.URGENT)
 
     def _deny_all(self, plan: RebalancePlan, denial: Denial) -> list[ParentOrder]:
         now = self._clock.now()

@@ -1,7 +1,8 @@
-"""The average daily volumes of the symbols whose parent orders are larger than what the market displays.
+"""The average daily volumes and volatilities of a plan's symbols: for the forecasts, and to work large orders.
 
-No plan depends on them: one request, once per plan. An order whose volume is unknown carries the code
-``VOLUME_UNKNOWN`` and is worked by the displayed size alone.
+No plan depends on them: one request, once per plan, for the symbols that are not in the day's cache. An order that is
+larger than the display and whose volume is unknown carries the code ``VOLUME_UNKNOWN`` and is worked by the displayed
+size alone.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from rebalance_executor.domain.volume import MIN_DAYS, AverageVolume, average_vo
 from rebalance_executor.execution.account_access import AccountAccess
 from rebalance_executor.execution.events import LogEvent
 
+_UNKNOWN = "the average daily volume is unknown: "
 _NO_AVERAGE = f"the broker has fewer than {MIN_DAYS} days of the last month, none of the last week, or no trades"
 
 
@@ -30,27 +32,38 @@ class Volumes:
         self._log = access.log
         self._config = access.config
 
-    def add_to(self, parents: Sequence[ParentOrder], today: date) -> list[ParentOrder]:
+        self.known: Mapping[str, AverageVolume] = {}
+        """The averages that the last call of ``read`` found."""
+        self.unknown_reason = _UNKNOWN + _NO_AVERAGE
+        """Why those that it did not find are unknown."""
+
+    def read(self, parents: Iterable[ParentOrder], today: date) -> None:
+        """Read the averages of the symbols of all open parents that are not for an auction."""
+        symbols = [parent.symbol for parent in parents if parent.outcome is None and parent.auction is None]
+        self.known, failure = self._averages(symbols, today) if symbols else ({}, None)
+        self.unknown_reason = _UNKNOWN + (failure or _NO_AVERAGE)
+
+    def add_to(self, parents: Sequence[ParentOrder], *, is_sliced: bool = True) -> list[ParentOrder]:
         """Return the parents with the average volumes of those that need it, or with the code ``VOLUME_UNKNOWN``.
 
-        An order that has a code already keeps it.
+        An order that has a code already keeps it. Without ``is_sliced``, as for URGENT orders, none needs its volume.
         """
-        symbols = [parent.symbol for parent in parents if needs_volume(parent, self._config)]
-        if not symbols:
+        if not is_sliced:
             return list(parents)
-        known, failure = self._averages(symbols, today)
-        unknown = [symbol for symbol in symbols if symbol not in known]
+        needed = [parent.symbol for parent in parents if needs_volume(parent, self._config)]
+        unknown = [symbol for symbol in needed if symbol not in self.known]
         if unknown:
-            self._log.emit(LogEvent.VOLUME_UNKNOWN, symbols=unknown, reason=failure or _NO_AVERAGE)
-        text = f"the average daily volume is unknown: {failure or _NO_AVERAGE}"
+            self._log.emit(LogEvent.VOLUME_UNKNOWN, symbols=unknown, reason=self.unknown_reason)
 
         def with_volume(parent: ParentOrder) -> ParentOrder:
             """Return the parent with its average volume, or with the code, unless it needs neither."""
-            if parent.symbol in known:
-                return replace(parent, average_volume=known[parent.symbol].shares)
-            if parent.symbol not in unknown or parent.code is not None:
+            if parent.symbol not in needed:
                 return parent
-            return replace(parent, code=Code.VOLUME_UNKNOWN, message=text)
+            if parent.symbol in self.known:
+                return replace(parent, average_volume=self.known[parent.symbol].shares)
+            if parent.code is not None:
+                return parent
+            return replace(parent, code=Code.VOLUME_UNKNOWN, message=self.unknown_reason)
 
         return [with_volume(parent) for parent in parents]
 
@@ -64,10 +77,10 @@ class Volumes:
         if not missing:
             return cached or {}, None
         try:
-            volumes = self._broker.daily_volumes(missing, *volume_window(today))
+            bars = self._broker.daily_bars(missing, *volume_window(today))
         except BrokerUnavailable as error:
             return cached or {}, str(error)
-        averages = (average_volume(symbol, volumes.get(symbol, ()), today) for symbol in missing)
+        averages = (average_volume(symbol, bars.get(symbol, ()), today) for symbol in missing)
         read = {average.symbol: average for average in averages if average is not None}
         if read and cached is not None:
             self._put(read.values(), today)

@@ -46,7 +46,7 @@ class ScriptedBroker:
             raise BrokerUnavailable("503")
         return an_account()
 
-    def daily_volumes(self, *_: object) -> Any:
+    def daily_bars(self, *_: object) -> Any:
         raise BrokerUnavailable("503")
 
     def cancel(self, order_id: str) -> bool:
@@ -115,6 +115,6 @@ def test_failed_reads_of_volumes_do_not_count() -> None:
     broker = with_breaker(script)
     for _ in range(3):
         with pytest.raises(BrokerUnavailable):
-            broker.daily_volumes(["ABC"], date(2026, 1, 1), date(2026, 1, 25))
+            broker.daily_bars(["ABC"], date(2026, 1, 1), date(2026, 1, 25))
 
     assert submit_all(broker, script) == ["sent"]

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from rebalance_executor.adapters.dynamodb import journal_items
 from rebalance_executor.adapters.dynamodb.table import Item, from_attributes, to_attributes
 from rebalance_executor.domain.errors import JournalContradiction
+from rebalance_executor.domain.forecast import CostForecast
 from rebalance_executor.domain.journal import PlanPhase, PlanState, RunEnd, RunRecord
 from rebalance_executor.domain.market import Arrival, OrderType, Side
 from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome, ParentOrder
@@ -68,6 +69,7 @@ parents = st.builds(
     code=optional_texts,
     message=optional_texts,
     settled_at=optional_times,
+    forecast=st.none() | st.builds(CostForecast, optional_amounts, optional_amounts, optional_amounts, optional_texts),
 )
 plans = st.builds(
     PlanState,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig
+from rebalance_executor.domain.forecast import CostForecast
 from rebalance_executor.domain.market import ZERO
 from rebalance_executor.domain.orders import ChildState, Outcome, ParentOrder
 from rebalance_executor.domain.plan import RebalancePlanItem
@@ -363,3 +365,30 @@ def test_average_price_is_rounded_half_to_even_at_nine_decimals() -> None:
         a_filled_child("1", "10.000000001"), a_filled_child("1", "10.000000002", attempt=2), outcome=Outcome.FILLED
     )
     assert order_of(parent).price == Decimal("10.000000002")
+
+
+# --- forecast --------------------------------------------------------------------------------------------
+
+
+def forecast_of(result: ExecutionResult | OrderResult) -> CostForecast:
+    numbers = (result.forecast_bps, result.forecast_low_bps, result.forecast_high_bps)
+    return CostForecast(*numbers, result.forecast_reason)
+
+
+def test_result_has_the_forecasts_of_orders_and_plan() -> None:
+    """SKIPPED and DENIED orders cost nothing, so that their forecasts do not count."""
+    full = replace(FILLED, forecast=CostForecast.of(2, -1, 6))
+    denied = replace(DENIED, forecast=CostForecast.of(50, 40, 60))
+
+    result = result_of(full, denied, holds=1)
+
+    assert [forecast_of(order) for order in result.orders] == [full.forecast, denied.forecast, CostForecast()]
+    assert forecast_of(result) == full.forecast
+
+
+def test_plan_with_an_order_of_unknown_cost_has_no_forecast() -> None:
+    unknown = replace(PARTLY, forecast=CostForecast(reason="no bars"))
+
+    result = result_of(replace(FILLED, forecast=CostForecast.of(2, -1, 6)), unknown)
+
+    assert forecast_of(result) == CostForecast(reason="the cost of PART is unknown: no bars")

@@ -37,7 +37,7 @@ def test_one_order_per_item_is_sent_sells_first() -> None:
 
 
 def test_plan_needs_eleven_reads() -> None:
-    """Eleven reads for two orders, all for the plan's own symbols; the previous close only of the one not held."""
+    """All for the plan's own symbols: previous closes only of those that are not held, daily bars once per day."""
     assert executed().broker.reads == [
         ("account", None),
         ("clock", None),
@@ -47,6 +47,7 @@ def test_plan_needs_eleven_reads() -> None:
         ("asset", "BBB"),
         ("previous_closes", (["BBB"], NOW.date())),
         ("quotes", ["AAA", "BBB"]),
+        ("daily_bars", (["AAA", "BBB"], NOW.date() - timedelta(days=30), NOW.date() - timedelta(days=1))),
         ("account", None),  # the proceeds
         ("orders", (["AAA", "BBB"], NOW - timedelta(minutes=10))),  # after the trade
         ("positions", None),
@@ -61,6 +62,8 @@ def test_each_wave_is_journalled_in_one_write_before_sending() -> None:
         "risk_store.load",
         "assets.get",
         "assets.put",
+        "volumes.get",
+        "volumes.put",
         "journal.write",
         "journal.write",
         "journal.finish",

@@ -1,4 +1,4 @@
-"""Average volumes of large orders: one request at most, never a reason for a plan to fail."""
+"""Average volumes and volatilities: one request at most, never a reason for a plan to fail."""
 
 from __future__ import annotations
 
@@ -29,30 +29,31 @@ def buys(plan_id: str = "plan-1", **shares: int) -> RebalancePlan:
 
 
 def volume_reads(fakes: FakePorts) -> list[object]:
-    return [argument for name, argument in fakes.broker.reads if name == "daily_volumes"]
+    return [argument for name, argument in fakes.broker.reads if name == "daily_bars"]
 
 
 def a_volume(symbol: str = "AAA", shares: int = 70_000) -> AverageVolume:
     return AverageVolume(symbol, Decimal(shares), 20, YESTERDAY)
 
 
-def test_small_orders_ask_for_no_volume() -> None:
+def test_small_orders_have_no_volume_and_need_none() -> None:
     fakes = FakePorts()
+    fakes.broker.volumes = {"AAA": 50_000}
 
     result = fakes.execute(buys(AAA=DISPLAYED, BBB=5))
 
     assert outcomes(result) == {"AAA": (Outcome.FILLED, None), "BBB": (Outcome.FILLED, None)}
-    assert volume_reads(fakes) == []
-    assert "volumes.get" not in fakes.database_calls
+    assert [fakes.parent(symbol).average_volume for symbol in ("AAA", "BBB")] == [None, None]
+    assert LogEvent.VOLUME_UNKNOWN not in fakes.events
 
 
-def test_volumes_of_large_orders_are_read_in_one_request_and_journalled() -> None:
+def test_volumes_are_read_in_one_request_and_journalled() -> None:
     fakes = FakePorts()
     fakes.broker.volumes = {"AAA": 50_000, "CCC": 90_000}
 
     result = fakes.execute(buys(AAA=150, BBB=5, CCC=200))
 
-    assert volume_reads(fakes) == [(["AAA", "CCC"], date(2025, 12, 27), YESTERDAY)]
+    assert volume_reads(fakes) == [(["AAA", "BBB", "CCC"], date(2025, 12, 27), YESTERDAY)]
     assert [fakes.parent(symbol).average_volume for symbol in ("AAA", "BBB", "CCC")] == [50_000, None, 90_000]
     assert {code for _, code in outcomes(result).values()} == {None}
 
@@ -99,7 +100,7 @@ def test_order_without_a_usable_volume_is_filled_with_a_remark(volumes: dict[str
 def test_failed_request_leaves_the_volumes_unknown_and_is_not_repeated(error: Exception) -> None:
     fakes = FakePorts()
     fakes.broker.volumes = {"AAA": 50_000}
-    fakes.broker.errors["daily_volumes"] = [error]
+    fakes.broker.errors["daily_bars"] = [error]
 
     result = fakes.execute(buys(AAA=150))
 
@@ -113,7 +114,7 @@ def test_failed_request_leaves_the_volumes_unknown_and_is_not_repeated(error: Ex
 def test_cached_volumes_count_while_the_broker_fails() -> None:
     fakes = FakePorts()
     fakes.volume_cache.cached[TODAY, "AAA"] = a_volume()
-    fakes.broker.errors["daily_volumes"] = [BrokerUnavailable("HTTP 503")]
+    fakes.broker.errors["daily_bars"] = [BrokerUnavailable("HTTP 503")]
 
     result = fakes.execute(buys(AAA=150, BBB=150))
 

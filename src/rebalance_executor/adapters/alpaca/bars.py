@@ -1,4 +1,4 @@
-"""Daily volumes from Alpaca's bars: how many shares of a symbol traded on each of the last days.
+"""Daily bars from Alpaca: the shares that traded on each of the last days, and the range of the price.
 
 **Feed.** ``sip``, the consolidated tape: the bars of ``iex`` contain the trades of that exchange alone, 0.9 of 51.9
 million shares of AAPL on 2023-09-29. Without a subscription SIP data is available once it is 15 minutes old
@@ -19,17 +19,17 @@ from datetime import UTC, date, datetime, time, timedelta
 from rebalance_executor.adapters.alpaca import parsing
 from rebalance_executor.adapters.alpaca.transport import AlpacaTransport
 from rebalance_executor.domain.errors import BrokerUnavailable
-from rebalance_executor.domain.volume import DailyVolume
+from rebalance_executor.domain.volume import DailyBar
 
 _MAX_PAGES = 4
-"""Pages per request for volumes: a broker that sends shorter ones is followed so far."""
+"""Pages per request for bars: a broker that sends shorter ones is followed so far."""
 _FIXED = {"timeframe": "1Day", "adjustment": "split", "feed": "sip", "limit": "10000", "sort": "asc"}
 
 
-def read_daily_volumes(
+def read_daily_bars(
     data: AlpacaTransport, symbols: Sequence[str], first: date, last: date
-) -> dict[str, list[DailyVolume]]:
-    """Return the daily volumes of these symbols from ``first`` to ``last``, both included.
+) -> dict[str, list[DailyBar]]:
+    """Return the daily bars of these symbols from ``first`` to ``last``, both included.
 
     A symbol that Alpaca knows but does not list has none. Rows that cannot be used are left out.
 
@@ -45,7 +45,7 @@ def read_daily_volumes(
         **_FIXED,
     }
     rows = read_bars(data, symbols, query, _MAX_PAGES)
-    return {symbol: usable(rows[symbol], parsing.daily_volume) for symbol in symbols}
+    return {symbol: usable(rows[symbol], parsing.daily_bar) for symbol in symbols}
 
 
 def read_bars(
@@ -54,7 +54,7 @@ def read_bars(
     """Return the bars of these symbols as they are in the pages of the answer; one attempt per page.
 
     Raises:
-        BrokerUnavailable, MalformedResponse: as for ``read_daily_volumes``.
+        BrokerUnavailable, MalformedResponse: as for ``read_daily_bars``.
     """
     bars: dict[str, list[object]] = {symbol: [] for symbol in symbols}
     next_page: dict[str, str] = {}

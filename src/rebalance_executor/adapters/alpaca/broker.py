@@ -12,7 +12,7 @@ from urllib.parse import quote as quote_url
 from requests import Response
 
 from rebalance_executor.adapters.alpaca import parsing
-from rebalance_executor.adapters.alpaca.bars import read_daily_volumes
+from rebalance_executor.adapters.alpaca.bars import read_daily_bars
 from rebalance_executor.adapters.alpaca.client import AlpacaApi, Timeouts
 from rebalance_executor.adapters.alpaca.credentials import Credentials, CredentialsSource
 from rebalance_executor.adapters.alpaca.transport import AlpacaTransport, RequestDeadline
@@ -30,7 +30,7 @@ from rebalance_executor.domain.market import (
 )
 from rebalance_executor.domain.previous_close import PreviousClose, previous_close
 from rebalance_executor.domain.values import format_decimal
-from rebalance_executor.domain.volume import DailyVolume
+from rebalance_executor.domain.volume import DailyBar
 from rebalance_executor.execution.deadline import Deadline
 from rebalance_executor.execution.ports import Clock
 from rebalance_executor.settings import Settings
@@ -147,12 +147,12 @@ class AlpacaBroker:
         closes = {symbol: previous_close(of_symbol, today) for symbol, of_symbol in bars.items()}
         return {symbol: close for symbol, close in closes.items() if close is not None}
 
-    def daily_volumes(self, symbols: Sequence[str], first: date, last: date) -> Mapping[str, Sequence[DailyVolume]]:
-        """Return the daily volumes from ``first`` to ``last``: one attempt, without a wait for the rate limit."""
-        volumes: dict[str, Sequence[DailyVolume]] = {}
+    def daily_bars(self, symbols: Sequence[str], first: date, last: date) -> Mapping[str, Sequence[DailyBar]]:
+        """Return the daily bars from ``first`` to ``last``: one attempt, without a wait for the rate limit."""
+        bars: dict[str, Sequence[DailyBar]] = {}
         for chunk in _chunks(symbols):
-            volumes |= _parse(lambda: read_daily_volumes(self._data, chunk, first, last))  # noqa: B023 - called at once
-        return volumes
+            bars |= _parse(lambda: read_daily_bars(self._data, chunk, first, last))  # noqa: B023 - called at once
+        return bars
 
     def _latest[T](self, path: str, symbols: Sequence[str], parse: Callable[[object], dict[str, T]]) -> dict[str, T]:
         """Return the latest market data of each symbol.

@@ -24,7 +24,7 @@ from rebalance_executor.domain.market import (
     Trade,
 )
 from rebalance_executor.domain.previous_close import PreviousClose
-from rebalance_executor.domain.volume import DailyVolume
+from rebalance_executor.domain.volume import DailyBar
 from rebalance_executor.execution.ports import Broker
 
 _RESET_SECONDS = 86_400
@@ -87,9 +87,9 @@ class CircuitBreakerBroker:
         """Return the closes of the last session before this trading day."""
         return self._call(lambda: self._broker.previous_closes(symbols, today))
 
-    def daily_volumes(self, symbols: Sequence[str], first: date, last: date) -> Mapping[str, Sequence[DailyVolume]]:
-        """Return the daily volumes. A failure does not count, because no order depends on them."""
-        return self._broker.daily_volumes(symbols, first, last)
+    def daily_bars(self, symbols: Sequence[str], first: date, last: date) -> Mapping[str, Sequence[DailyBar]]:
+        """Return the daily bars. A failure does not count, because no order depends on them."""
+        return self._broker.daily_bars(symbols, first, last)
 
     def open_orders(self, symbols: Sequence[str] | None = None) -> Sequence[BrokerOrder]:
         """Return every open order in these symbols."""

@@ -24,7 +24,7 @@ from rebalance_executor.domain.market import (
     cut_shares,
 )
 from rebalance_executor.domain.previous_close import DailyClose
-from rebalance_executor.domain.volume import DailyVolume
+from rebalance_executor.domain.volume import DailyBar
 
 _EQUITY_CLASS = "us_equity"
 """The only asset class whose quotes are requested. A symbol of another class would fail the request for all symbols."""
@@ -135,13 +135,19 @@ def trade(symbol: str, payload: object) -> Trade:
     return Trade(symbol, price=_amount(document, "p", "trade"), at=_time(document, "t", "trade"))
 
 
-def daily_volume(payload: object) -> DailyVolume:
-    """Parse the volume of a daily bar. Its time is midnight in New York, which is the same date in UTC."""
+def daily_bar(payload: object) -> DailyBar:
+    """Parse volume, high and low of a daily bar. Its time is midnight in New York, which is the same date in UTC.
+
+    A bar without readable prices still has its volume.
+    """
     document = _mapping(payload, "bar")
     shares = _amount(document, "v", "bar")
     if shares < 0:
         raise MalformedResponse("bar", "v")
-    return DailyVolume(_time(document, "t", "bar").date(), shares)
+    prices: list[Decimal | None] = [None, None]
+    with suppress(MalformedResponse):
+        prices = [_optional_amount(document, field, "bar") for field in ("h", "l")]
+    return DailyBar(_time(document, "t", "bar").date(), shares, *prices)
 
 
 def minute_bar(payload: object) -> MinuteBar:
@@ -154,7 +160,7 @@ def minute_bar(payload: object) -> MinuteBar:
 
 
 def daily_close(payload: object) -> tuple[date, Decimal]:
-    """Parse day and close of a daily bar; see ``daily_volume`` for its time."""
+    """Parse day and close of a daily bar; see ``daily_bar`` for its time."""
     document = _mapping(payload, "bar")
     return _time(document, "t", "bar").date(), _price(document, "c", "bar")
 

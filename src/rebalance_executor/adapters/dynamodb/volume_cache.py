@@ -54,21 +54,24 @@ class DynamoVolumeCache:
 
 
 def _item(volume: AverageVolume, today: date) -> Item:
-    return {
+    item: Item = {
         "shares": format_decimal(volume.shares),
         "days": volume.days,
         "until": volume.until.isoformat(),
         "today": today.isoformat(),
     }
+    return item if volume.volatility is None else {**item, "volatility": format_decimal(volume.volatility)}
 
 
 def _volume(symbol: str, item: Item) -> AverageVolume | None:
     """Return the average in an item; None if it cannot be read, so that the broker is asked again."""
-    shares, days, until = item.get("shares"), item.get("days"), item.get("until")
+    shares, days, until, volatility = (item.get(name) for name in ("shares", "days", "until", "volatility"))
     if not isinstance(shares, str) or not isinstance(days, int) or not isinstance(until, str):
         return None
     try:
-        volume = AverageVolume(symbol, Decimal(shares), days, date.fromisoformat(until))
+        known = None if volatility is None else Decimal(str(volatility))
+        volume = AverageVolume(symbol, Decimal(shares), days, date.fromisoformat(until), known)
     except (InvalidOperation, ValueError):
         return None
-    return volume if volume.shares.is_finite() and volume.shares > 0 else None
+    numbers = [number for number in (volume.shares, volume.volatility) if number is not None]
+    return volume if all(number.is_finite() and number > 0 for number in numbers) else None
