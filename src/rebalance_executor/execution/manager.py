@@ -202,8 +202,8 @@ class ExecutionManager:
         journal, now = self._load_unfinished(lease.account, lease.unfinished_plan_id or ""), self._ports.clock.now()
         self._check_auction(journal, kill_switch)
         parents, limit = journal.parents.values(), seconds(self._config.plan_time_limit_minutes * 60)
-        rests = resumes_at(parents, now) is not None  # on a halted account, whose orders are withdrawn
-        return rests or is_left_alone(parents, journal.plan.started_at, now, limit)
+        # Orders of a halted account that still rest are withdrawn.
+        return resumes_at(parents, now) is not None or is_left_alone(parents, journal.plan.started_at, now, limit)
 
     def _publish_earlier(self, lease: Lease, plan_id: str) -> None:
         """Publish the result of a plan whose run ended before it did.
