@@ -216,20 +216,6 @@ def test_halted_account_withdraws_its_orders_before_the_cut_off_and_not_after() 
         assert [order["status"] for order in world.orders] == ["filled"]
 
 
-def test_reducing_account_leaves_the_sells_in_the_auction_without_a_run() -> None:
-    with a_day(AT_1540, positions={"AAA": "10"}) as world:
-        event = a_plan(world, exit_of("AAA", 1000), buy("BBB", 500))
-        world.deliver(event)
-        world.set_kill_switch(TradingState.REDUCING)
-
-        for _ in range(25):
-            assert world.deliver(event)["code"] == "AUCTION_PENDING"
-
-        result = deliver_until_result(world, event)
-        assert outcomes(result) == {"AAA": ("FILLED", None), "BBB": ("UNFILLED", "REDUCING_ONLY")}
-        assert result["runs"] == 3
-
-
 def test_another_plan_waits_for_the_auction_and_costs_no_run() -> None:
     with a_day(AT_1540, positions={"AAA": "10"}) as world:
         event = a_plan(world, exit_of("AAA", 1000))
@@ -300,23 +286,6 @@ def test_plan_before_the_open_trades_in_the_opening_auction_and_works_the_rest_a
             ("AAA", "day"),
         ]
         assert not any(order["extended_hours"] for order in world.orders)
-
-
-def test_item_that_is_worked_after_the_open_outlasts_a_run_before_it() -> None:
-    """The account may only reduce since the plan started, so that a run withdraws the buy before the open."""
-    with a_day(AT_0900, positions={"AAA": "10"}, auctions=[{"accepts": False}]) as world:
-        items = exit_of("AAA", 1000, execution_style="work"), buy("BBB", 500), buy("CCC", 500, execution_style="work")
-        event = a_plan(world, *items, style=OPEN)
-        world.deliver(event)
-        world.set_kill_switch(TradingState.REDUCING)
-
-        result = deliver_until_result(world, event)
-
-        assert outcomes(result) == {
-            "AAA": ("FILLED", None),
-            "BBB": ("REJECTED", "AUCTION_REJECTED"),
-            "CCC": ("DENIED", "REDUCING_ONLY"),
-        }
 
 
 @pytest.mark.parametrize(("minutes", "code"), [(28, "AUCTION_CLOSED"), (60, "AUCTION_CLOSED")])
