@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from rebalance_executor.domain.risk_state import TradingState
 from tests.scenarios.test_auctions import AT_0900, AT_1540, OPEN, a_day, a_plan, deliver_until_result
 from tests.support.world import buy, exit_of, outcomes
@@ -48,3 +50,16 @@ def test_patient_item_has_its_time_after_the_open() -> None:
 
         worked = [order["limit_price"] for order in world.orders if order["time_in_force"] == "day"]
         assert worked == ["100.1", "100.08", "100.04", "99.98", "99.9"]
+
+
+@pytest.mark.parametrize("item", [exit_of("AAA", 50), buy("BBB", 50)])
+def test_item_below_a_share_is_worked_after_the_open(item: dict[str, object]) -> None:
+    with a_day(AT_0900, positions={"AAA": "0.5"}) as world:
+        event = a_plan(world, item, style=OPEN)
+
+        first = world.deliver(event)
+        result = deliver_until_result(world, event)
+
+        assert (first["code"], first["retry_at"]) == ("AUCTION_PENDING", "2026-01-26T14:31:00+00:00")
+        assert [(o["time_in_force"], o["filled_qty"]) for o in world.orders] == [("day", "0.5")]
+        assert result["status"] == "success"
