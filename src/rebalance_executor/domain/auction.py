@@ -212,10 +212,10 @@ def opens_at(parents: Iterable[ParentOrder], now: datetime) -> datetime | None:
 
 
 def is_sendable_before_open(parent: ParentOrder, now: datetime) -> bool:
-    """Return whether the parent's order for the opening auction may still be sent."""
+    """Return whether the parent's order for the opening auction may still be sent; a fraction is worked after it."""
     auction = parent.auction
     is_opening = auction is not None and auction.kind is AuctionKind.OPEN and now < auction.cutoff
-    return is_opening and auction_child(parent) is None
+    return is_opening and auction_child(parent) is None and parent.remaining >= 1
 
 
 def fraction_to_work(parent: ParentOrder, now: datetime, config: ExecutionConfig) -> Decimal:

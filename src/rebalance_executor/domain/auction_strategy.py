@@ -68,6 +68,8 @@ def before_continuous(parent: ParentOrder, context: DecisionContext, config: Exe
     if auction_child(parent) is not None:
         end = auction_end(parent) or unfinished(parent, Code.AUCTION_UNFILLED, "its order was withdrawn")
         return _continued(parent, auction, context, config, end)
+    if auction.kind is AuctionKind.OPEN and parent.remaining < 1 and is_worked_on(parent, config):
+        return Wait() if context.is_before_open or context.now < auction.at else None
     if context.now >= auction.cutoff:
         text = f"its orders are accepted until {format_utc(auction.cutoff)}"
         end = denied(parent, Code.AUCTION_CLOSED, f"too late for the auction at the {auction.kind}: {text}")

@@ -31,7 +31,6 @@ from rebalance_executor.domain.errors import (
     Redeliver,
 )
 from rebalance_executor.domain.journal import PlanJournal, PlanPhase, RunEnd
-from rebalance_executor.domain.market import Side
 from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.domain.plan_controls import check_fresh, runs_denial, trading_day_denial
 from rebalance_executor.domain.reconciliation import Difference
@@ -267,8 +266,10 @@ class ExecutionManager:
         Raises:
             AuctionPending: nothing needs a run before the auction.
         """
-        at = resumes_at(journal.parents.values(), self._ports.clock.now())
-        if at is not None and not any(kill_switch.denial(_RECENT, side) for side in Side):
+        parents = journal.parents.values()
+        at = resumes_at(parents, self._ports.clock.now())
+        sides = {parent.side for parent in parents if parent.outcome is None}  # sells may rest while reducing
+        if at is not None and not any(kill_switch.denial(_RECENT, side) for side in sides):
             raise AuctionPending.at(at)
 
     def _work(self, run: Run, access: AccountAccess) -> ExecutionResult:
@@ -303,7 +304,7 @@ class ExecutionManager:
             ConfigurationError: the broker, or the account of the credentials, is not the one that the plan started on.
         """
         state = run.state
-        is_for_open = any(is_for_opening(parent) for parent in run.unsettled())
+        is_for_open = run.is_before_open(self._ports.clock.now()) or any(map(is_for_opening, run.unsettled()))
         permission = pretrade.check_account(state, is_for_open=is_for_open)
         pretrade.set_trading_hours(run, permission)
         run.outbox.reissue_cancels(run.work)
@@ -352,9 +353,8 @@ class ExecutionManager:
             run.work.write_to(self._ports.journal, run.lease)
         except Redeliver as second:  # the next run reads the orders from the broker
             self._ports.log.emit(LogEvent.RUN_END_NOT_JOURNALLED, reason=str(second))
-        record = run.work.record
-        duration = (now - record.started_at).total_seconds()
-        self._ports.log.emit(LogEvent.RUN_ENDED, end=record.end, reason=record.reason, seconds=duration)
+        duration = (now - run.work.record.started_at).total_seconds()
+        self._ports.log.emit(LogEvent.RUN_ENDED, end=end, reason=run.work.record.reason, seconds=duration)
 
     def _finish(self, run: Run, differing: Sequence[Difference]) -> ExecutionResult:
         """Write the result, log it, publish it and release the lease."""
@@ -364,9 +364,8 @@ class ExecutionManager:
         end = PlanEnd(now, self._config.success_tolerance, differing, carried)
         result = build_result(run.plan, work.state, work.parents, end)
         to_publish = bool(self._ports.publishers)
-        self._ports.journal.finish(
-            run.lease, work.state, parents=work.changed_parents, result=result, to_publish=to_publish
-        )
+        changed = work.changed_parents
+        self._ports.journal.finish(run.lease, work.state, parents=changed, result=result, to_publish=to_publish)
         unresolved = result.status is ExecutionStatus.UNRESOLVED
         self._ports.log.emit(
             LogEvent.PLAN_UNRESOLVED if unresolved else LogEvent.PLAN_FINISHED,

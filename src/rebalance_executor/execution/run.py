@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from rebalance_executor.domain.auction import LAST_CALL, is_bound, is_for_close, opens_at
+from rebalance_executor.domain.auction import LAST_CALL, is_bound, is_for_close, is_for_opening, opens_at
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.controls import Denial
@@ -172,7 +172,8 @@ class Run:
         buys_follow = side is Side.SELL and any(parent.side is Side.BUY for parent in unsettled)
         starts, stops = self.work.record.started_at, self.deadline.stop_at
         plan_ends = min(end for end in (self.plan_ends_at, self.closes_at) if end is not None)
-        plan_starts = self.state.started_at
+        opened = (p.auction.at for p in self.parents.values() if p.auction is not None and is_for_opening(p))
+        plan_starts = max([self.state.started_at, *opened])  # nothing is worked before the open
         in_runs = plan_starts + _RUNS_OF_A_PATIENT_PLAN * (stops - starts)
         return WaveSchedule(
             urgency=self.plan.execution_urgency,

@@ -1,0 +1,65 @@
+"""Plans with auctions over their runs and days: beside other items, on a reducing account, carried, checked."""
+
+from __future__ import annotations
+
+import pytest
+
+from rebalance_executor.domain.risk_state import TradingState
+from tests.scenarios.test_auctions import AT_0900, AT_1540, OPEN, a_day, a_plan, deliver_until_result
+from tests.support.world import buy, exit_of, outcomes
+
+
+def test_reducing_account_leaves_the_sells_in_the_auction_without_a_run() -> None:
+    with a_day(AT_1540, positions={"AAA": "10"}) as world:
+        event = a_plan(world, exit_of("AAA", 1000), buy("BBB", 500))
+        world.deliver(event)
+        world.set_kill_switch(TradingState.REDUCING)
+
+        for _ in range(25):
+            assert world.deliver(event)["code"] == "AUCTION_PENDING"
+
+        result = deliver_until_result(world, event)
+        assert outcomes(result) == {"AAA": ("FILLED", None), "BBB": ("UNFILLED", "REDUCING_ONLY")}
+        assert result["runs"] == 3
+
+
+def test_item_that_is_worked_after_the_open_outlasts_a_run_before_it() -> None:
+    """The account may only reduce since the plan started, so that a run withdraws the buy before the open."""
+    with a_day(AT_0900, positions={"AAA": "10"}, auctions=[{"accepts": False}]) as world:
+        items = exit_of("AAA", 1000, execution_style="work"), buy("BBB", 500), buy("CCC", 500, execution_style="work")
+        event = a_plan(world, *items, style=OPEN)
+        world.deliver(event)
+        world.set_kill_switch(TradingState.REDUCING)
+
+        result = deliver_until_result(world, event)
+
+        assert outcomes(result) == {
+            "AAA": ("FILLED", None),
+            "BBB": ("REJECTED", "AUCTION_REJECTED"),
+            "CCC": ("DENIED", "REDUCING_ONLY"),
+        }
+
+
+def test_patient_item_has_its_time_after_the_open() -> None:
+    wide = {"AAA": {"bid": "99.90", "ask": "100.10", "volume": 1_000_000}}
+    config = {"order_style": "ladder", "auction_remainder": "work"}
+    with a_day(AT_0900, positions={"AAA": "10"}, auctions=[{"accepts": False}], quotes=wide, config=config) as world:
+        event = a_plan(world, exit_of("AAA", 1000), style=OPEN, execution_urgency="PATIENT")
+
+        deliver_until_result(world, event)
+
+        worked = [order["limit_price"] for order in world.orders if order["time_in_force"] == "day"]
+        assert worked == ["100.1", "100.08", "100.04", "99.98", "99.9"]
+
+
+@pytest.mark.parametrize("item", [exit_of("AAA", 50), buy("BBB", 50)])
+def test_item_below_a_share_is_worked_after_the_open(item: dict[str, object]) -> None:
+    with a_day(AT_0900, positions={"AAA": "0.5"}) as world:
+        event = a_plan(world, item, style=OPEN)
+
+        first = world.deliver(event)
+        result = deliver_until_result(world, event)
+
+        assert (first["code"], first["retry_at"]) == ("AUCTION_PENDING", "2026-01-26T14:31:00+00:00")
+        assert [(o["time_in_force"], o["filled_qty"]) for o in world.orders] == [("day", "0.5")]
+        assert result["status"] == "success"
