@@ -9,7 +9,7 @@ from pydantic import Field
 
 from rebalance_cli.answer import Answer
 from rebalance_cli.corporate_action_answers import CorporateActions
-from rebalance_executor.domain.market import BrokerKind
+from rebalance_executor.domain.market import BrokerKind, TimeInForce
 from rebalance_executor.domain.plan import Action, SizeBy
 from rebalance_executor.domain.result import ExecutionResult, ExecutionStatus, OrderResult
 from rebalance_executor.domain.risk_state import KillSwitchRecord, TradingState
@@ -218,6 +218,7 @@ class PreviewOrder(Answer):
         default=False, description="True if the order reaches what the plan asks for, or if no trade is needed."
     )
     type: str | None = Field(description="Type of the first order that would be sent.")
+    time_in_force: TimeInForce = Field(default=TimeInForce.DAY, description="opg or cls for an order in an auction.")
     limit_price: Amount | None
     bid: Amount | None
     ask: Amount | None

@@ -105,24 +105,24 @@ def test_key_that_appears_twice_is_named(terminal: Terminal) -> None:
 
 
 def test_fields_that_are_ignored_are_named(terminal: Terminal) -> None:
-    odd = plan(buy("AAA", "100") | {"limit_price": "95"}, buy("BBB", "100") | {"limit_price": "95"}, notes="x")
+    odd = plan(buy("AAA", "100") | {"stop_price": "95"}, buy("BBB", "100") | {"stop_price": "95"}, notes="x")
     path = terminal.file(odd)
 
     remarks = terminal.json("cli/validate", "validate", path)["remarks"]
     ignored = [remark["path"] for remark in remarks if "not a field of a plan" in remark["text"]]
     answer = terminal.json("cli/preview", "preview", path)
 
-    assert ignored == answer["ignored_fields"] == ["notes", "items.0.limit_price"]
-    assert "items.0.limit_price" in terminal.type("preview", path).stdout
+    assert ignored == answer["ignored_fields"] == ["notes", "items.0.stop_price"]
+    assert "items.0.stop_price" in terminal.type("preview", path).stdout
     assert terminal.json("cli/preview", "preview", terminal.file(PLAN), code=3)["ignored_fields"] == []
 
 
 def test_fields_that_are_ignored_are_logged_once(world: HandlerWorld) -> None:
-    world.deliver(plan(buy("BBB", "100") | {"limit_price": "95"}, plan_id="odd"))
+    world.deliver(plan(buy("BBB", "100") | {"stop_price": "95"}, plan_id="odd"))
     world.deliver(plan(buy("BBB", "100"), plan_id="usual"))
 
     (line,) = world.log_lines("plan.fields_ignored")
-    assert (line["fields"], line["plan_id"]) == (["items.0.limit_price"], "odd")
+    assert (line["fields"], line["plan_id"]) == (["items.0.stop_price"], "odd")
 
 
 # --- preview ---------------------------------------------------------------------------------------------
@@ -205,6 +205,19 @@ def test_preview_says_that_a_large_order_is_worked_in_slices(tmp_path: Path) -> 
 
     assert [(o["code"], o["message"]) for o in answer["orders"]] == [(None, "in 10 slices over 10 minutes")]
     assert "sliced  BBB  in 10 slices over 10 minutes" in shown.stdout
+
+
+def test_preview_names_the_auction_and_its_cut_off(tmp_path: Path) -> None:
+    with a_world(positions={"AAA": "10"}, cash="500", sessions="nyse") as world:
+        terminal = Terminal(world, tmp_path, {})
+        path = terminal.file(plan(sell("AAA", "900"), buy("BBB", "900"), execution_style="market_on_close"))
+        answer = terminal.json("cli/preview", "preview", path, code=3)
+        shown = " ".join(terminal.type("preview", path).stdout.split())
+
+    text = "in the auction at the close (2026-01-26 21:00:00 UTC), sent before 2026-01-26 20:50:00 UTC"
+    assert [(order["time_in_force"], order["qty"]) for order in answer["orders"]] == [("cls", "9"), ("cls", "4.737621")]
+    assert answer["orders"][0]["message"] == text
+    assert f"auction AAA {text}" in shown
 
 
 def test_preview_of_targets_shows_both_dollars_and_predicts_the_result(terminal: Terminal) -> None:

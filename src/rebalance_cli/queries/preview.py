@@ -14,6 +14,7 @@ from decimal import Decimal
 from rebalance_cli.context import CliContext
 from rebalance_cli.outputs import Decision, Preview, PreviewOrder
 from rebalance_executor.adapters.dynamodb.risk_store import DynamoRiskStore
+from rebalance_executor.domain.auction import time_in_force
 from rebalance_executor.domain.cash import buy_budget, buy_funds, funds, scale_to_budget
 from rebalance_executor.domain.codes import NO_TRADE_NEEDED, Code
 from rebalance_executor.domain.config import ExecutionConfig
@@ -31,6 +32,7 @@ from rebalance_executor.domain.market import (
     Position,
     Quote,
     Side,
+    TimeInForce,
     Trade,
 )
 from rebalance_executor.domain.orders import Outcome, ParentOrder
@@ -42,7 +44,7 @@ from rebalance_executor.domain.result_builder import reaches_request
 from rebalance_executor.domain.risk_state import KillSwitchRecord, RiskState
 from rebalance_executor.domain.slicing import slices_of
 from rebalance_executor.domain.strategy import decide
-from rebalance_executor.domain.values import cents
+from rebalance_executor.domain.values import cents, format_utc
 from rebalance_executor.domain.volume import AverageVolume, DailyBar
 from rebalance_executor.execution.account_access import AccountAccess
 from rebalance_executor.execution.ports import Broker, Lease
@@ -209,11 +211,11 @@ def preview_plan(ctx: CliContext, plan: RebalancePlan, account: str) -> Preview:
 def _scale_buys(
     run: Run, broker: ReadOnlyBroker, quotes: Mapping[str, Quote], config: ExecutionConfig, now: datetime
 ) -> Decimal | None:
-    """Scale the buys as if every sell had filled at the far touch; return their budget."""
+    """Scale the buys as if every sell outside of auctions had filled at the far touch; return their budget."""
     buys = run.unsettled(Side.BUY)
     if not buys:
         return None
-    sells = run.unsettled(Side.SELL)
+    sells = [sell for sell in run.unsettled(Side.SELL) if sell.auction is None]  # no buy uses those of an auction
     proceeds = sum((sell.qty * far_touch(Side.SELL, quotes[sell.symbol]) for sell in sells), ZERO)
     expected = run.state.starting_funds + proceeds
     account = replace(broker.account(), cash=expected, buying_power=expected)
@@ -240,8 +242,16 @@ def _preview_item(
     first = next_action if isinstance(next_action, Place) else None
     slices = slices_of(parent, schedule, now, config.for_symbol(item.symbol))
     code = parent.code or (first.note if first is not None else None)
-    message = parent.message or (f"in {slices}" if slices is not None else None)
+    message = parent.message or (f"in {slices}" if slices is not None else _auction_text(parent))
     return _preview_order(item, parent, Decision.SEND, code, message, first=first)
+
+
+def _auction_text(parent: ParentOrder) -> str | None:
+    """Return the auction of an order that is for one, and until when it can be sent."""
+    auction = parent.auction
+    if auction is None:
+        return None
+    return f"in the auction at the {auction.kind} ({format_utc(auction.at)}), sent before {format_utc(auction.cutoff)}"
 
 
 def _schedule(run: Run, side: Side, now: datetime) -> WaveSchedule:
@@ -309,6 +319,7 @@ def _preview_order(
         qty=qty,
         requested_qty=parent.requested if parent is not None else ZERO,
         type=first.type.value if first is not None else None,
+        time_in_force=TimeInForce.DAY if parent is None or parent.auction is None else time_in_force(parent.auction),
         limit_price=first.limit_price if first is not None else None,
         bid=arrival.bid if arrival is not None else None,
         ask=arrival.ask if arrival is not None else None,

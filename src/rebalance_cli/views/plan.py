@@ -16,7 +16,7 @@ from rebalance_cli.outputs import Decision, Preview, PreviewOrder, UnfinishedAns
 from rebalance_cli.views.styles import money_text
 from rebalance_cli.views.tables import facts, first_fitting, plain_table
 from rebalance_executor.domain.codes import Code
-from rebalance_executor.domain.market import ZERO
+from rebalance_executor.domain.market import ZERO, TimeInForce
 from rebalance_executor.domain.plan import SizeBy
 
 DECISIONS = {Decision.SEND: ("send", "green"), Decision.SKIP: ("skip", "dim"), Decision.DENY: ("DENY", "red")}
@@ -124,11 +124,16 @@ def _reasons(preview: Preview) -> list[RenderableType]:
     table.add_column()
     for order in orders:
         table.add_row(
-            Text(order.code or "sliced", "yellow"), Text.assemble((order.symbol, "bold"), f"  {order.message}")
+            Text(order.code or _worked(order), "yellow"), Text.assemble((order.symbol, "bold"), f"  {order.message}")
         )
     for reason, symbols in unknown.items():
         table.add_row(Text("cost unknown", "yellow"), Text.assemble((", ".join(symbols), "bold"), f"  {reason}"))
     return [table, ""]
+
+
+def _worked(order: PreviewOrder) -> str:
+    """Return in one word how an order without a code is worked."""
+    return "auction" if order.time_in_force is not TimeInForce.DAY else "sliced"
 
 
 def _corporate_actions(preview: Preview) -> list[RenderableType]:
