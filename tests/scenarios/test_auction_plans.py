@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 from rebalance_executor.domain.risk_state import TradingState
@@ -63,3 +65,21 @@ def test_item_below_a_share_is_worked_after_the_open(item: dict[str, object]) ->
         assert (first["code"], first["retry_at"]) == ("AUCTION_PENDING", "2026-01-26T14:31:00+00:00")
         assert [(o["time_in_force"], o["filled_qty"]) for o in world.orders] == [("day", "0.5")]
         assert result["status"] == "success"
+
+
+SUNDAY_AT_1930 = datetime(2026, 7, 5, 23, 30, tzinfo=UTC)
+"""In New York, in summer: not yet Monday in UTC."""
+
+
+def test_plan_of_the_evening_before_counts_on_its_trading_day_only() -> None:
+    with a_day(SUNDAY_AT_1930, positions={"AAA": "10"}) as world:
+        result = deliver_until_result(world, a_plan(world, exit_of("AAA", 1000), style=OPEN))
+        world.advance(6 * 3_600)
+
+        monday = world.deliver({"watch": True})
+        world.advance(24 * 3_600)
+        tuesday = world.deliver({"watch": True})
+
+        assert outcomes(result) == {"AAA": ("FILLED", None)}
+        assert (monday["overdue"], monday["plans"]) == (False, {"success": 1})
+        assert (tuesday["overdue"], tuesday["plans"]) == (True, {})
