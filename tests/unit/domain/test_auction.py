@@ -100,6 +100,27 @@ def test_limit_around_the_quote_is_not_worse_than_the_collar_of_the_arrival() ->
     assert decision.limit_price == Decimal("10.30")  # 3 % above 10.00, not 1 % above 10.25
 
 
+def test_limit_at_the_collar_is_on_tick() -> None:
+    """The collar itself is rounded to half a cent, 10.305, of which most symbols allow whole cents only."""
+    order = parent(auction=closing(is_limited=True), side=BUY, arrival=a_quote("10.00", "10.01"))
+    far = DecisionContext(later(0), quote=a_quote("10.25", "10.27"))
+
+    decision = decide(order, far, CONFIG)
+
+    assert isinstance(decision, Place)
+    assert decision.limit_price == Decimal("10.30")
+
+
+def test_order_that_the_auction_rejects_ends_as_rejected_whatever_follows() -> None:
+    order = parent(in_auction(ChildState.REJECTED))
+    closed = Concluding(Code.MARKET_CLOSED, "closed")
+
+    decision = decide(order, at(1_300, mode=closed), config(auction_remainder="work"))
+
+    assert isinstance(decision, Settle)
+    assert (decision.outcome, decision.code) == (Outcome.REJECTED, Code.AUCTION_REJECTED)
+
+
 @pytest.mark.parametrize(
     ("funds", "is_final", "seconds", "qty"),
     [
