@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, timedelta
 from typing import Any, Protocol
 
-from rebalance_executor.domain.errors import AuctionPending, LeaseHeld, RebalanceError
-from rebalance_executor.domain.journal import UnfinishedPlan
+from rebalance_executor.domain.errors import AuctionPending, JournalContradiction, LeaseHeld, RebalanceError
+from rebalance_executor.domain.journal import PlanJournal, UnfinishedPlan
 from rebalance_executor.domain.market import MarketClock
 from rebalance_executor.domain.result import ExecutionStatus
 from rebalance_executor.domain.values import format_utc
@@ -28,8 +29,22 @@ _COMPLETED = frozenset(ExecutionStatus) - {ExecutionStatus.FAILURE}
 _COSTS = "costs"
 
 
-class HasStatus(Protocol):
+_EVENINGS = 5
+"""Days back: the evening before a Tuesday's open can be that of the Friday before a long weekend."""
+
+
+class ListedPlan(Protocol):
     """A plan in the index."""
+
+    @property
+    def account(self) -> str:
+        """Name of its account."""
+        ...
+
+    @property
+    def plan_id(self) -> str:
+        """ID of the plan within its account."""
+        ...
 
     @property
     def status(self) -> str:
@@ -40,7 +55,7 @@ class HasStatus(Protocol):
 class PlanIndex(Protocol):
     """Index of the plans of all accounts. It may lag behind the journal."""
 
-    def plans_of(self, day: date) -> Iterable[HasStatus]:
+    def plans_of(self, day: date) -> Iterable[ListedPlan]:
         """Return the plans started on this day (UTC)."""
         ...
 
@@ -49,11 +64,19 @@ class PlanIndex(Protocol):
         ...
 
 
-class UnfinishedPlans(Protocol):
+class PlanJournals(Protocol):
     """The journal, which is read consistently."""
 
     def unfinished(self, account: str) -> UnfinishedPlan | None:
         """Return the account's unfinished plan, with the run that holds the account's lease."""
+        ...
+
+    def load(self, account: str, plan_id: str) -> PlanJournal | None:
+        """Return a plan of any day; None if it was never started.
+
+        Raises:
+            JournalContradiction: it cannot be read.
+        """
         ...
 
 
@@ -64,7 +87,7 @@ class DailyCheck:
     market_clock: Callable[[], MarketClock]
     """Reads the broker's clock."""
     index: PlanIndex
-    journal: UnfinishedPlans
+    journal: PlanJournals
     clock: Clock
     log: EventLog
     time_limit: timedelta
@@ -166,8 +189,11 @@ class DailyCheck:
     def _check_day(self, *, is_waiting: bool) -> dict[str, Any]:
         """Check that a plan of the day is completed if the market is open, or waits for an auction."""
         market = self.market_clock()
-        counts = Counter(plan.status for plan in self.index.plans_of(market.now.astimezone(UTC).date()))
-        completed = sum(counts[status.value] for status in _COMPLETED)
+        today = market.now.astimezone(UTC).date()
+        counts = Counter(plan.status for plan in self.index.plans_of(today))
+        if market.is_open and not _completed(counts):
+            counts += self._started_before(today, market.next_close.date())
+        completed = _completed(counts)
         overdue = market.is_open and not completed and not is_waiting
         event = LogEvent.DAILY_CHECK_OVERDUE if overdue else LogEvent.DAILY_CHECK_COMPLETED
         self.log.emit(event, trading_day=market.is_open, completed=completed, plans=dict(counts))
@@ -190,6 +216,17 @@ class DailyCheck:
             return {"name": _COSTS, "ok": True, "warning": True, "detail": f"not read: {type(error).__name__}: {error}"}
         return {"name": _COSTS, "ok": True, "warning": bool(update.failures), "detail": _costs_detail(update)}
 
+    def _started_before(self, today: date, trading_day: date) -> Counter[str]:
+        """Count the plans by status that were started on an earlier day for the opening auction of this one."""
+        counts = Counter[str]()
+        for back in range(1, _EVENINGS + 1):
+            for listed in self.index.plans_of(today - timedelta(days=back)):
+                with suppress(JournalContradiction):  # a plan that cannot be read completed nothing
+                    journal = self.journal.load(listed.account, listed.plan_id)
+                    if journal is not None and journal.plan.trading_day == trading_day:
+                        counts[listed.status] += 1
+        return counts
+
     def _is_late(self, plan: UnfinishedPlan) -> bool:
         return self.clock.now() - plan.started_at > self.time_limit
 
@@ -202,6 +239,10 @@ def _costs_detail(update: Update) -> str:
     parts = [f"{update.read} plans read", f"{update.not_due} not due", f"{update.left} left for the next check"]
     parts += [f"{one.plan_id} of {one.account}: {one.reason}" for one in update.failures]
     return "; ".join(parts)
+
+
+def _completed(counts: Counter[str]) -> int:
+    return sum(counts[status.value] for status in _COMPLETED)
 
 
 def _detail(unfinished: Sequence[UnfinishedPlan], abandoned: Sequence[UnfinishedPlan]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from rebalance_executor.domain.risk_state import TradingState
@@ -63,3 +65,38 @@ def test_item_below_a_share_is_worked_after_the_open(item: dict[str, object]) ->
         assert (first["code"], first["retry_at"]) == ("AUCTION_PENDING", "2026-01-26T14:31:00+00:00")
         assert [(o["time_in_force"], o["filled_qty"]) for o in world.orders] == [("day", "0.5")]
         assert result["status"] == "success"
+
+
+SUNDAY_AT_1930 = datetime(2026, 7, 5, 23, 30, tzinfo=UTC)
+"""In New York, in summer: not yet Monday in UTC."""
+
+
+def test_plan_of_the_evening_before_counts_on_its_trading_day_only() -> None:
+    with a_day(SUNDAY_AT_1930, positions={"AAA": "10"}) as world:
+        result = deliver_until_result(world, a_plan(world, exit_of("AAA", 1000), style=OPEN))
+        world.advance(6 * 3_600)
+
+        monday = world.deliver({"watch": True})
+        world.advance(24 * 3_600)
+        tuesday = world.deliver({"watch": True})
+
+        assert outcomes(result) == {"AAA": ("FILLED", None)}
+        assert (monday["overdue"], monday["plans"]) == (False, {"success": 1})
+        assert (tuesday["overdue"], tuesday["plans"]) == (True, {})
+
+
+def test_rest_of_the_open_is_carried_to_the_next_open() -> None:
+    config = {"auction_remainder": "carry"}
+    with a_day(AT_0900, positions={"AAA": "10"}, auctions=[{"fill_fraction": 0.4}], config=config) as world:
+        result = deliver_until_result(world, a_plan(world, exit_of("AAA", 1000), style=OPEN))
+        world.broker.change({"auctions": []})
+        world.advance((AT_0900 + timedelta(hours=23, minutes=35) - world.clock.now()).total_seconds())
+
+        started = world.deliver({"resume": True})["carried"]
+        world.advance(3_600)
+        world.deliver({"resume": True})
+
+        assert result["carried_plan"]["timestamp"] == "2026-01-27T13:30:00Z"
+        assert [(one["plan_id"], one["code"]) for one in started] == [("plan-1-carried", "AUCTION_PENDING")]
+        assert [(o["time_in_force"], o["filled_qty"]) for o in world.orders] == [("opg", "4"), ("opg", "6")]
+        assert outcomes(world.deliver(result["carried_plan"] | {"account": "default"})) == {"AAA": ("FILLED", None)}

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from rebalance_executor.daily_check import DailyCheck, HasStatus
+from rebalance_executor.daily_check import DailyCheck, ListedPlan
 from rebalance_executor.domain.errors import AuctionPending, BrokerUnavailable, PlanYielded
-from rebalance_executor.domain.journal import UnfinishedPlan
+from rebalance_executor.domain.journal import PlanJournal, UnfinishedPlan
 from rebalance_executor.domain.market import MarketClock
 from rebalance_executor.execution.cost_update import ReadingFailure, Update
 from rebalance_executor.execution.events import LogEvent
@@ -33,7 +33,7 @@ class Plans:
     problems: dict[str, Exception] = field(default_factory=dict)
     """Why the plan of an account cannot be finished."""
 
-    def plans_of(self, day: date) -> Iterable[HasStatus]:
+    def plans_of(self, day: date) -> Iterable[ListedPlan]:
         return []
 
     def unfinished_plans(self) -> Iterable[UnfinishedPlan]:
@@ -41,6 +41,9 @@ class Plans:
 
     def unfinished(self, account: str) -> UnfinishedPlan | None:
         return self.current.get(account)
+
+    def load(self, account: str, plan_id: str) -> PlanJournal | None:
+        return None
 
     def finish(self, account: str) -> bool:
         if account in self.problems:

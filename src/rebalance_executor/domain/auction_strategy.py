@@ -23,7 +23,7 @@ from rebalance_executor.domain.auction import (
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.decisions import Cancel, Concluding, Decision, DecisionContext, Place, Settle, Wait
-from rebalance_executor.domain.endings import denied, no_funds, no_position, unfinished, without_quote
+from rebalance_executor.domain.endings import denied, no_funds, no_position, rejected, unfinished, without_quote
 from rebalance_executor.domain.market import Auction, AuctionKind, OrderType, Quote, Side
 from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome, ParentOrder
 from rebalance_executor.domain.pricing import collar, far_touch, is_inside, market_price, to_tick
@@ -125,7 +125,7 @@ def _limit(parent: ParentOrder, auction: Auction, quote: Quote, worst: Decimal, 
         return to_tick(auction.limit_price, parent.side, quote.tick_size)
     against = config.limit_on_auction_collar * (1 if parent.side is Side.BUY else -1)
     limit = to_tick(quote.mid * (1 + against), parent.side, quote.tick_size)
-    return limit if is_inside(parent.side, limit, worst) else worst
+    return limit if is_inside(parent.side, limit, worst) else to_tick(worst, parent.side, quote.tick_size)
 
 
 def _sized(
@@ -153,6 +153,8 @@ def _left_by_auction(parent: ParentOrder, child: ChildOrder) -> Settle:
     """Return the end of a parent whose order for the auction is final and did not fill all of it."""
     rest = f"{format_decimal(parent.remaining)} of {format_decimal(parent.qty)} shares"
     kind = "open" if parent.auction is None else parent.auction.kind
+    if child.state is ChildState.REJECTED:
+        return rejected(parent, child)
     if child.state is ChildState.EXPIRED and not child.filled_qty:
         text = f"the broker let order {child.order_id} expire: the auction at the {kind} left {rest}"
         return unfinished(parent, Code.AUCTION_EXPIRED, text)

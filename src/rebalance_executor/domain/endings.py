@@ -5,7 +5,7 @@ from __future__ import annotations
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.decisions import Decision, DecisionContext, Settle, Wait
-from rebalance_executor.domain.orders import Outcome, ParentOrder
+from rebalance_executor.domain.orders import ChildOrder, Outcome, ParentOrder
 from rebalance_executor.domain.values import seconds
 
 
@@ -17,6 +17,13 @@ def denied(parent: ParentOrder, code: Code, message: str) -> Settle:
 def unfinished(parent: ParentOrder, code: Code, message: str) -> Settle:
     """Return PARTIALLY_FILLED or, without a fill, UNFILLED."""
     return Settle(Outcome.PARTIALLY_FILLED if parent.filled_qty else Outcome.UNFILLED, code, message)
+
+
+def rejected(parent: ParentOrder, child: ChildOrder) -> Settle:
+    """Return the end of a parent whose order the broker rejected, for an auction or not."""
+    code = Code.AUCTION_REJECTED if child.is_for_auction else Code.REJECTED
+    outcome = Outcome.PARTIALLY_FILLED if parent.filled_qty else Outcome.REJECTED
+    return Settle(outcome, code, child.error_message or "rejected by the broker after acceptance")
 
 
 def no_position(parent: ParentOrder) -> Settle:

@@ -26,7 +26,7 @@ from rebalance_executor.domain.decisions import (
     Working,
     Yielding,
 )
-from rebalance_executor.domain.endings import denied, no_funds, no_position, unfinished, without_quote
+from rebalance_executor.domain.endings import denied, no_funds, no_position, rejected, unfinished, without_quote
 from rebalance_executor.domain.ladder import WaveSchedule
 from rebalance_executor.domain.market import ZERO, OrderType, Quote, Side
 from rebalance_executor.domain.orders import ChildOrder, ChildPhase, Outcome, ParentOrder
@@ -194,9 +194,7 @@ def settled_at_broker(parent: ParentOrder, config: ExecutionConfig) -> Settle | 
         case ChildOrder(phase=ChildPhase.REJECTED) if is_fraction_rejected(parent):
             return None
         case ChildOrder(phase=ChildPhase.REJECTED) as child:
-            outcome = Outcome.PARTIALLY_FILLED if parent.filled_qty else Outcome.REJECTED
-            code = Code.AUCTION_REJECTED if child.is_for_auction else Code.REJECTED
-            return Settle(outcome, code, child.error_message or "rejected by the broker after acceptance")
+            return rejected(parent, child)
     return None
 
 

@@ -100,6 +100,27 @@ def test_limit_around_the_quote_is_not_worse_than_the_collar_of_the_arrival() ->
     assert decision.limit_price == Decimal("10.30")  # 3 % above 10.00, not 1 % above 10.25
 
 
+def test_limit_at_the_collar_is_on_tick() -> None:
+    """The collar itself is rounded to half a cent, 10.305, of which most symbols allow whole cents only."""
+    order = parent(auction=closing(is_limited=True), side=BUY, arrival=a_quote("10.00", "10.01"))
+    far = DecisionContext(later(0), quote=a_quote("10.25", "10.27"))
+
+    decision = decide(order, far, CONFIG)
+
+    assert isinstance(decision, Place)
+    assert decision.limit_price == Decimal("10.30")
+
+
+def test_order_that_the_auction_rejects_ends_as_rejected_whatever_follows() -> None:
+    order = parent(in_auction(ChildState.REJECTED))
+    closed = Concluding(Code.MARKET_CLOSED, "closed")
+
+    decision = decide(order, at(1_300, mode=closed), config(auction_remainder="work"))
+
+    assert isinstance(decision, Settle)
+    assert (decision.outcome, decision.code) == (Outcome.REJECTED, Code.AUCTION_REJECTED)
+
+
 @pytest.mark.parametrize(
     ("funds", "is_final", "seconds", "qty"),
     [
@@ -437,6 +458,39 @@ def test_carried_plan_has_the_rest_of_what_the_auction_left() -> None:
     assert RebalancePlan.parse(carried.model_dump(mode="json")) == carried
     assert carried_plan(carried, parents, TUESDAY_OPEN, CARRY) is None, "a plan is carried once"
     assert carried_plan(plan, parents, TUESDAY_OPEN, CONFIG) is None, "only by configuration"
+
+
+def carried_from(order: ParentOrder, starts: datetime = TUESDAY_OPEN, **fields: Any) -> RebalancePlan | None:
+    plan = a_plan(an_item("AAA", "SELL", "-100", target_weight="0"), **fields)
+    return carried_plan(plan, {"AAA": order.settled(Outcome.UNFILLED, Code.AUCTION_UNFILLED, None, NOW)}, starts, CARRY)
+
+
+@pytest.mark.parametrize("size_by", ["target_value", "trade_amount", None])
+def test_carried_plan_is_sized_as_the_plan(size_by: str | None) -> None:
+    """A weight of zero is a full exit, except in a plan by target values."""
+    carried = carried_from(parent(symbol="AAA"), execution_style="market_on_close", size_by=size_by)
+
+    assert carried is not None
+    assert carried.size_by == (size_by or CARRY.size_by)
+
+
+def test_plan_carried_to_the_open_starts_before_it() -> None:
+    carried = carried_from(parent(symbol="AAA", auction=opening()), execution_style="market_on_open")
+
+    assert carried is not None
+    assert carried.timestamp == TUESDAY_OPEN - timedelta(hours=1)
+
+
+def test_nothing_is_carried_to_the_same_auction() -> None:
+    order = parent(symbol="AAA", auction=opening())
+
+    assert carried_from(order, starts=AT, execution_style="market_on_open") is None
+
+
+def test_what_succeeded_is_not_carried() -> None:
+    filled = in_auction(ChildState.FILLED, qty="200", filled="200", price="10")
+
+    assert carried_from(parent(filled, qty="200.5", symbol="AAA"), execution_style="market_on_close") is None
 
 
 def test_ids_of_long_plans_stay_valid_and_different() -> None:
