@@ -80,8 +80,7 @@ class SimulatedApi:
         if path == "/stocks/bars":
             return self._request(BARS, lambda _: self._view.bars(data))
         if path == "/stocks/snapshots":
-            symbols = data["symbols"].split(",")
-            return self._request(f"broker GET {path}", lambda _: self._exchange.snapshots(symbols))
+            return self._request(f"broker GET {path}", lambda _: self._snapshots(data["symbols"].split(",")))
         if path.startswith("/stocks/"):
             return self._market_data(path, data["symbols"].split(","))
 
@@ -185,7 +184,7 @@ class SimulatedApi:
             case "/clock":
                 return exchange.clock()
             case "/positions":
-                return exchange.positions()
+                return self._positions()
             case "/orders":
                 return self._view.orders(query, self._clock.world())
             case "/orders:by_client_order_id":
@@ -193,6 +192,16 @@ class SimulatedApi:
         if path.startswith("/assets/"):
             return exchange.asset(unquote(path.removeprefix("/assets/")))
         raise AssertionError(f"{path} is not simulated")
+
+    def _snapshots(self, symbols: list[str]) -> dict[str, Any]:
+        snapshots = self._exchange.snapshots(symbols)
+        self._record.note_closes(snapshots, self._exchange.clock())
+        return snapshots
+
+    def _positions(self) -> list[dict[str, Any]]:
+        positions = self._exchange.positions()
+        self._record.note_positions(positions)
+        return positions
 
     def _order(self, client_order_id: str) -> dict[str, Any]:
         if not self._view.is_visible(client_order_id, self._clock.world()):

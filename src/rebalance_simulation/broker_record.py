@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -42,6 +42,9 @@ class BrokerRecord:
     quotes: dict[tuple[str, Decimal, Decimal], datetime] = field(default_factory=dict)
     """Time at which this quote (symbol, bid, ask) last reached the program, if it was of that moment."""
 
+    closes: set[tuple[str, Decimal]] = field(default_factory=set)
+    """Previous closes (symbol, price) that an answer contained when they were those of the last session."""
+
     def note_refusal(self, client_order_id: str, message: str) -> None:
         """Record that the exchange refused this order."""
         answer = SubmissionAnswer.REJECTED
@@ -60,6 +63,24 @@ class BrokerRecord:
         is_rejected = response["status"] == "rejected"
         answer = SubmissionAnswer.REJECTED if is_rejected else SubmissionAnswer.ACCEPTED
         self.answers[response["client_order_id"]] = answer
+
+    def note_closes(self, snapshots: Mapping[str, Mapping[str, Any]], clock: Mapping[str, Any]) -> None:
+        """Record the previous closes in these snapshots, which were answered at this time of the market's clock.
+
+        In a session it is that of ``prevDailyBar``, otherwise that of ``dailyBar``. Between the close and midnight it
+        depends on the session that the program has in mind.
+        """
+        for symbol, snapshot in snapshots.items():
+            daily, before = snapshot["dailyBar"], snapshot["prevDailyBar"]
+            is_of_today = daily is not None and daily["t"][:10] == clock["timestamp"][:10]
+            if daily is not None and not clock["is_open"]:
+                self.closes.add((symbol, Decimal(str(daily["c"]))))
+            if before is not None and (clock["is_open"] or is_of_today):
+                self.closes.add((symbol, Decimal(str(before["c"]))))
+
+    def note_positions(self, positions: Iterable[Mapping[str, Any]]) -> None:
+        """Record the previous closes of these positions."""
+        self.closes |= {(row["symbol"], Decimal(row["lastday_price"])) for row in positions if row["lastday_price"]}
 
     def note_quotes(self, quotes: Mapping[str, Mapping[str, Any]], at: datetime) -> None:
         """Record quotes, or trades, that reached the program and were of that moment."""

@@ -113,7 +113,7 @@ class InvariantChecker:
                 self._intents.setdefault(child.client_order_id, (key, symbol))
             self._check_parent(parent)
             self._evidence.check_denial(parent)
-            check_market_data(self._world, parent, before)
+            check_market_data(self._world, parent)
         self._check_money(key)
         self._check_result(key, journal.result)
         listed = self._world.ledger.unfinished(journal.plan.account)
