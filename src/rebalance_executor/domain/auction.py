@@ -17,6 +17,7 @@ from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.market import Auction, AuctionKind, MarketClock, SymbolSnapshot, TimeInForce
 from rebalance_executor.domain.orders import ChildOrder, ChildPhase, ChildState, ParentOrder
 from rebalance_executor.domain.plan import ExecutionStyle, RebalancePlan, RebalancePlanItem
+from rebalance_executor.domain.pricing import is_inside
 from rebalance_executor.domain.session import new_york
 from rebalance_executor.domain.styles import AuctionFraction, AuctionRemainder
 from rebalance_executor.domain.values import seconds
@@ -155,6 +156,17 @@ def plan_ends_at(parents: Iterable[ParentOrder], starts: datetime, limit: timede
     auctions = [parent.auction for parent in parents if parent.auction is not None]
     ends = (a.at + limit if a.kind is AuctionKind.OPEN else a.cutoff for a in auctions)
     return max(starts + limit, *ends) if auctions else starts + limit
+
+
+def is_within_limit(parent: ParentOrder, price: Decimal) -> bool:
+    """Return whether a price is not worse than the plan's own limit, which also holds for what is worked."""
+    limit = parent.auction.limit_price if parent.auction is not None else None
+    return limit is None or is_inside(parent.side, price, limit)
+
+
+def has_limit(parent: ParentOrder) -> bool:
+    """Return whether the plan has a limit of its own for the parent."""
+    return parent.auction is not None and parent.auction.limit_price is not None
 
 
 def whole(qty: Decimal) -> Decimal:

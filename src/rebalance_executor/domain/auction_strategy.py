@@ -16,6 +16,7 @@ from rebalance_executor.domain.auction import (
     auction_child,
     fraction_to_work,
     is_past_cutoff,
+    is_within_limit,
     is_worked_on,
     time_in_force,
     whole,
@@ -115,8 +116,8 @@ def _before_cutoff(
 def _is_sendable(
     parent: ParentOrder, fraction: Decimal, touch: Decimal, context: DecisionContext, config: ExecutionConfig
 ) -> bool:
-    is_covered = context.most(parent, touch) >= fraction
-    return is_covered and (parent.side is Side.SELL or fraction * touch >= config.minimum_notional)
+    is_allowed = is_within_limit(parent, touch) and context.most(parent, touch) >= fraction
+    return is_allowed and (parent.side is Side.SELL or fraction * touch >= config.minimum_notional)
 
 
 def _limit(parent: ParentOrder, auction: Auction, quote: Quote, worst: Decimal, config: ExecutionConfig) -> Decimal:

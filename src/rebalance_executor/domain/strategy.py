@@ -11,7 +11,14 @@ from dataclasses import replace
 from decimal import Decimal
 
 from rebalance_executor.domain import ladder
-from rebalance_executor.domain.auction import is_bound, is_fraction_over, is_fraction_rejected, is_worked_on
+from rebalance_executor.domain.auction import (
+    has_limit,
+    is_bound,
+    is_fraction_over,
+    is_fraction_rejected,
+    is_within_limit,
+    is_worked_on,
+)
 from rebalance_executor.domain.auction_strategy import auction_end, before_continuous, in_auction
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig
@@ -147,7 +154,8 @@ def _is_superseded(parent: ParentOrder, child: ChildOrder, context: DecisionCont
     if quote is None or quote.problem is not None or parent.arrival is None:
         return False
     worst = collar(parent.side, parent.arrival, config.price_collar)
-    if not is_inside(parent.side, far_touch(parent.side, quote), worst):
+    touch = far_touch(parent.side, quote)
+    if not is_inside(parent.side, touch, worst) or not is_within_limit(parent, touch):
         return False  # the next child would be denied; this one may still fill
     return ladder.is_worth_replacing(parent, quote, context.schedule, context.now, config)
 
@@ -212,9 +220,9 @@ def _next_child(parent: ParentOrder, context: DecisionContext, config: Execution
         return without_quote(parent, context, config)
     worst = collar(parent.side, parent.arrival, config.price_collar)
     touch = far_touch(parent.side, quote)
-    if not is_inside(parent.side, touch, worst):
-        text = f"the far touch {format_decimal(touch)} is outside the collar {format_decimal(worst)}"
-        return denied(parent, Code.PRICE_COLLAR, text)
+    if not is_inside(parent.side, touch, worst) or not is_within_limit(parent, touch):
+        bound = f"the collar {format_decimal(worst)}" if is_within_limit(parent, touch) else "the limit of the plan"
+        return denied(parent, Code.PRICE_COLLAR, f"the far touch {format_decimal(touch)} is outside {bound}")
     place = _place(parent, quote, context, config)
     if context.slices is not None and context.slices.is_shortened:
         place = replace(place, note=Code.HORIZON_SHORTENED)
@@ -290,12 +298,12 @@ def _place(parent: ParentOrder, quote: Quote, context: DecisionContext, config: 
     if quote.is_trade:  # a limit, whatever the style: nothing else bounds a price without a quote
         fraction = ladder.FAR if config.order_style is OrderStyle.LADDER else None
         return Place(OrderType.LIMIT, qty, far_touch(parent.side, quote), fraction)
-    if config.order_style is OrderStyle.MARKET:
+    if config.order_style is OrderStyle.MARKET and not has_limit(parent):
         return Place(OrderType.MARKET, qty, None)
-    if config.order_style is OrderStyle.MARKETABLE_LIMIT:
+    if config.order_style is not OrderStyle.LADDER:
         return Place(OrderType.LIMIT, qty, far_touch(parent.side, quote))
     fraction = ladder.next_spread_fraction(parent, quote, context.schedule, context.now, config)
-    if ladder.order_type(fraction, config) is OrderType.MARKET:
+    if ladder.order_type(fraction, config) is OrderType.MARKET and not has_limit(parent):
         return Place(OrderType.MARKET, qty, None, fraction)
     price = ladder.next_price(parent, quote, fraction)
     if parent.side is Side.BUY and qty * price < config.minimum_notional:

@@ -23,6 +23,7 @@ from rebalance_executor.domain.decisions import (
     Yielding,
 )
 from rebalance_executor.domain.errors import InvalidInput
+from rebalance_executor.domain.ladder import WaveSchedule
 from rebalance_executor.domain.market import Auction, AuctionKind, MarketClock, OrderType, TimeInForce
 from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome, ParentOrder
 from rebalance_executor.domain.plan import ExecutionStyle, RebalancePlan
@@ -165,6 +166,31 @@ def test_nothing_is_sent_from_the_cut_off_on(seconds: float, is_sent: bool) -> N
 )
 def test_fraction_is_worked_before_the_close(seconds: float, changes: dict[str, Any], expected: Place) -> None:
     assert decide(parent(qty="10.5"), at(seconds), config(**changes)) == expected
+
+
+LIMITED = closing(is_limited=True, limit_price=Decimal("10.10"))
+
+
+def test_fraction_is_left_while_the_market_is_beyond_the_limit_of_the_plan() -> None:
+    order = parent(qty="10.5", auction=LIMITED)
+
+    decision = decide(order, at(0), CONFIG)
+
+    assert decision == Place(OrderType.LIMIT, Decimal(10), Decimal("10.10"), time_in_force=TimeInForce.CLS)
+
+
+@pytest.mark.parametrize("style", ["market", "marketable_limit", "ladder"])
+def test_limit_of_the_plan_holds_for_what_is_worked(style: str) -> None:
+    worked = config(auction_remainder="work", order_style=style, last_rung_market=True)
+    late = at(700, schedule=WaveSchedule(cross_by=later(700)))
+
+    beyond = decide(parent(auction=LIMITED), late, worked)
+    within = decide(parent(auction=closing(is_limited=True, limit_price=Decimal("9.99"))), late, worked)
+
+    assert isinstance(beyond, Settle)
+    assert beyond.code is Code.PRICE_COLLAR
+    assert isinstance(within, Place)
+    assert (within.type, within.limit_price) == (OrderType.LIMIT, Decimal("9.99"))
 
 
 @pytest.mark.parametrize("state", [ChildState.CANCELED, ChildState.REJECTED, ChildState.EXPIRED])
