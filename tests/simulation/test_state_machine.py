@@ -115,7 +115,7 @@ class OneAccount(RuleBasedStateMachine):
     def every_invariant_holds(self) -> None:
         if hasattr(self, "world"):
             self.world.checker.check_exchange()
-            self.world.checker.check_end()
+            self.world.checker.check_end(runs_follow=True)
 
     def teardown(self) -> None:
         if not hasattr(self, "world") or self.world.violation is not None:
