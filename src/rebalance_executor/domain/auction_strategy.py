@@ -58,6 +58,15 @@ def auction_end(parent: ParentOrder) -> Settle | None:
     return _left_by_auction(parent, child)
 
 
+def auction_missed(parent: ParentOrder, context: DecisionContext) -> Settle | None:
+    """Return how a parent ends whose auction takes no orders any more and got none of it; None for any other."""
+    auction = parent.auction
+    if auction is None or auction_child(parent) is not None or not is_past_cutoff(auction, context.now):
+        return None
+    text = f"its orders are accepted until {format_utc(auction.cutoff)}"
+    return denied(parent, Code.AUCTION_CLOSED, f"too late for the auction at the {auction.kind}: {text}")
+
+
 def before_continuous(parent: ParentOrder, context: DecisionContext, config: ExecutionConfig) -> Decision | None:
     """Return the step that comes before continuous trading; None if the parent is worked in it now."""
     auction = parent.auction
@@ -71,10 +80,8 @@ def before_continuous(parent: ParentOrder, context: DecisionContext, config: Exe
         return _continued(parent, auction, context, config, end)
     if auction.kind is AuctionKind.OPEN and parent.remaining < 1 and is_worked_on(parent, config):
         return Wait() if context.is_before_open or context.now < auction.at else None
-    if context.now >= auction.cutoff:
-        text = f"its orders are accepted until {format_utc(auction.cutoff)}"
-        end = denied(parent, Code.AUCTION_CLOSED, f"too late for the auction at the {auction.kind}: {text}")
-        return _continued(parent, auction, context, config, end)
+    if (missed := auction_missed(parent, context)) is not None:
+        return _continued(parent, auction, context, config, missed)
     return _before_cutoff(parent, auction, context, config)
 
 

@@ -19,7 +19,7 @@ from rebalance_executor.domain.auction import (
     is_within_limit,
     is_worked_on,
 )
-from rebalance_executor.domain.auction_strategy import auction_end, before_continuous, in_auction
+from rebalance_executor.domain.auction_strategy import auction_end, auction_missed, before_continuous, in_auction
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.decisions import (
@@ -68,7 +68,8 @@ def decide(parent: ParentOrder, context: DecisionContext, config: ExecutionConfi
         case _, Yielding():
             return Wait()  # the next run continues
         case _, Concluding(code, message):
-            return auction_end(parent) or denied(parent, code, message)
+            missed = auction_missed(parent, context) if code is Code.MARKET_CLOSED else None
+            return auction_end(parent) or missed or denied(parent, code, message)
         case _:
             return before_continuous(parent, context, config) or _next_child(parent, context, config)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from rebalance_executor.domain import controls
+from rebalance_executor.domain.auction import is_cancelable
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.errors import (
     BrokerUnavailable,
@@ -157,12 +158,18 @@ class Sender:
     def cancel(self, symbol: str) -> bool:
         """Send a cancel for this symbol's open order; return whether the broker answered.
 
+        An order whose auction's cut-off has passed since the decision keeps resting: nothing is sent.
+
         Raises:
             CredentialsRejected: the broker rejected the keys.
         """
         run = self._run
         child = run.parents[symbol].open_child
         if child is None or child.order_id is None:
+            return True
+        if not is_cancelable(run.parents[symbol], self._clock.now()):
+            if child.client_order_id not in run.outbox.cancels_answered:
+                run.work.update_child(symbol, replace(child, cancel_requested_at=None))
             return True
         self._sent_at.append(self._clock.now())
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -19,12 +20,14 @@ from rebalance_executor.domain.errors import (
     RateLimited,
 )
 from rebalance_executor.domain.journal import RunEnd
-from rebalance_executor.domain.market import BrokerOrder, OrderRequest
+from rebalance_executor.domain.market import Auction, AuctionKind, BrokerOrder, OrderRequest, TimeInForce
 from rebalance_executor.domain.orders import ChildState, Outcome
 from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.domain.risk_state import PROGRAM, KillSwitchRecord, TradingState
+from rebalance_executor.execution.account_access import AccountAccess
 from rebalance_executor.execution.events import LogEvent
-from tests.support.builders import NOW, a_plan, an_exit, an_item, later
+from rebalance_executor.execution.sender import Sender
+from tests.support.builders import NOW, a_child, a_parent, a_plan, an_exit, an_item, later
 from tests.support.fake_ports import (
     ANSWER_LOST_FILLS,
     ANSWER_LOST_RESTS,
@@ -37,6 +40,7 @@ from tests.support.fake_ports import (
     outcomes,
     rejection,
 )
+from tests.support.runs import a_run
 
 
 def buys(*symbols: str, amount: str = "1000") -> RebalancePlan:
@@ -667,3 +671,21 @@ def test_old_reading_of_the_position_covers_no_order_even_if_its_quote_is_recent
     fakes.execute(a_plan(an_exit("AAA"), an_exit("BBB")))
 
     assert [request.qty for request in fakes.broker.sent] == [10, 4]
+
+
+@pytest.mark.parametrize(("minutes", "sent"), [(1, ["order-1"]), (0, []), (-1, [])])
+def test_cancel_that_the_cut_off_overtakes_is_not_sent(minutes: int, sent: list[str]) -> None:
+    """It was decided and journalled before the cut-off of its auction, with which the order keeps resting."""
+    cutoff = NOW + timedelta(minutes=minutes)
+    auction = Auction(AuctionKind.CLOSE, cutoff + timedelta(minutes=10), cutoff, cutoff + timedelta(minutes=20))
+    child = a_child(ChildState.LIVE, time_in_force=TimeInForce.CLS, limit=None, cancel_requested_at=NOW)
+    run, fakes = a_run(a_parent(child, auction=auction)), FakePorts()
+    sender = Sender(run, AccountAccess.create("main", fakes.broker, fakes.ports, fakes.config))
+
+    with suppress(KeyError):  # the fake broker does not know the order
+        sender.cancel("ABC")
+
+    resting = run.parents["ABC"].open_child
+    assert resting is not None
+    assert fakes.broker.cancel_requests == sent
+    assert bool(resting.cancel_requested_at) is bool(sent)
