@@ -207,7 +207,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--fit-days", nargs="+", default=["20131007"], help="days that are not judged (default: 20131007)")
     add("--fit", action="store_true", help="fit the parameters on --fit-days instead of using the program's")
     add("--leave-out", action="store_true", help="also judge each symbol with parameters fitted on the others")
-    add("--sizes", nargs="+", default=["100", "1x", "20x"], help="sizes of the parents (default: 100 1x 20x)")
+    add("--sizes", nargs="+", default=["100", "1x", "3x", "20x"], help="sizes of the parents (default: 100 1x 3x 20x)")
     add("--arrivals", type=int, default=150, help="arrivals per symbol, day and size (default: 150)")
     add("--large-arrivals", type=int, default=30, help="the same for sizes that are sliced (default: 30)")
     add("--seed", type=int, default=1, help="the same seed gives the same arrivals (default: 1)")

@@ -66,7 +66,7 @@ def test_verdict_names_what_is_not_met(invented: list[Case]) -> None:
     assert not any(one.is_mean_met for one in verdicts)
     assert all(one.covered == pytest.approx(1 - one.below - one.above) for one in verdicts)
     assert "+5.0" in table
-    assert "Error below 0.3 bps in 0 cells" in table
+    assert "error below 0.3 bps in 0," in table
 
 
 def test_daily_bars_are_read_in_leans_format(tmp_path: Path) -> None:

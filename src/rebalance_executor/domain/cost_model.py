@@ -10,17 +10,17 @@ Their rates per second, with the half spread ``h`` and the volatility ``v`` in b
     trades = flow · shares traded per second on one side / (shares ahead + own shares)
     moves  = moves · (v / 2h)²                                      the diffusion of the mid over a spread
     saved  = gain · Σ survival · trades / (trades + moves) · (1 − e^(−(trades + moves) · seconds)) · (1 − place)
-    impact = impact · v · √(shares beyond the display / shares traded per second)
+    impact = impact · v · √(shares beyond five times the display / shares traded per second)
     cost   = h · (1 − saved) + impact
 
 The impact is the square-root law (Tóth et al. 2011; Almgren et al. 2005 find the power 0.6), of the shares that a child
-wants beyond the display. An order in slices is a child of one slice.
+wants beyond what is displayed and soon filled up again. An order in slices is a child of one slice.
 
 **Interval.** The price risk is ``v · √seconds``, for the time until the price has first moved by ``h`` (first passage
 of a Brownian motion, as in Lo, MacKinlay and Zhang 2002) but no longer than the ladder. Slices that are filled evenly
 over a horizon add a third of it. Prices move by whole spreads, which adds a step; the volatility of a day is off by
-about 30 %, which widens the normal quantiles by 13 %. No order in one
-piece costs less than its first rung, so that its interval has all of its 10 % at the dear end.
+about 30 %, which widens the normal quantiles by 13 %. No order in one piece costs less than its first rung, so that
+its interval has all of its 10 % at the dear end.
 
 **Own history.** ``own_costs`` moves the mean by what the account's own orders paid beyond it, shrunk by their number.
 
@@ -56,6 +56,8 @@ _LATENCY = 0.15
 """Seconds between the quote that an order is priced by and its arrival at the market."""
 _ONE_SIDED, _TWO_SIDED = 1.45, 1.86
 """Quantiles of an interval with 10 % at one end, and with 5 % at both: the normal's, 1.28 and 1.645, times 1.13."""
+_REFILLED = 5
+"""Displayed sizes that trade at the touch while a child rests there, because it is filled up again."""
 _IMPACT_VARIES = 2.0
 """Standard deviation of the impact of one order, as a multiple of its mean."""
 _NEVER = 6
@@ -82,7 +84,7 @@ class Parameters:
     """Standard deviation, in half spreads, because prices move by whole spreads."""
 
 
-FITTED = Parameters(flow=0.32, moves=0.74, gain=0.81, impact=0.16, step=0.7)
+FITTED = Parameters(flow=0.31, moves=1.11, gain=0.90, impact=0.18, step=0.6)
 """``python -m benchmarks.replay.forecast --fit`` estimated them on one day of three names: see ``docs/costs.md``."""
 
 
@@ -222,7 +224,8 @@ class WorkedOrder:
         return CostForecast.of(mean, min(best, mean), mean + _ONE_SIDED * sqrt(variance))
 
     def _impact(self, fitted: Parameters) -> float:
-        return fitted.impact * self.volatility * sqrt(max(0.0, self.shares - self.displayed) / self.traded)
+        beyond = max(0.0, self.shares - _REFILLED * self.displayed)
+        return fitted.impact * self.volatility * sqrt(beyond / self.traded)
 
     def _saved(self, fitted: Parameters) -> float:
         """Return the part of the half spread that waiting saves."""

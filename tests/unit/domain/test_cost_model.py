@@ -109,9 +109,10 @@ def test_sell_waits_in_the_queue_of_the_ask() -> None:
     assert bps(buy) > bps(sell)
 
 
-def test_order_beyond_the_display_pays_the_square_root_of_it() -> None:
-    costs = [bps(a_forecast(qty, Urgency.URGENT)) for qty in ("400", "1400", "4400")]
+def test_order_beyond_five_displays_pays_the_square_root_of_it() -> None:
+    costs = [bps(a_forecast(qty, Urgency.URGENT)) for qty in ("2000", "3000", "6000")]
 
+    assert costs[0] == bps(a_forecast("100", Urgency.URGENT))
     assert abs((costs[2] - costs[0]) - 2 * (costs[1] - costs[0])) <= Decimal("0.02")
 
 
