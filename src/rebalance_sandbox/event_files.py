@@ -17,6 +17,7 @@ from rebalance_executor.triggers import (
     PlanPointer,
     QueueBatch,
     Request,
+    ResumeRequest,
     decode,
     read,
     unwrap,
@@ -69,7 +70,7 @@ def read_event(path: Path) -> EventFile:
         return _queue_event(path, event, request)
     pointers = (request,) if isinstance(request, PlanPointer) else ()
     plan = _parse_plan(request)[0]
-    is_health = isinstance(request, HealthRequest | DailyCheckRequest)
+    is_health = isinstance(request, HealthRequest | DailyCheckRequest | ResumeRequest)
     ignored = unknown_fields(request.body) if isinstance(request, PlanDocument) else ()
     plans = (plan,) if plan is not None else ()
     return EventFile(path, event, plans, pointers, None, is_health=is_health, ignored_fields=ignored)

@@ -55,9 +55,16 @@ class LocalRun:
     def results(self) -> list[ExecutionResult]:
         """Results of the event's plans; empty for a health request, and after an error."""
         documents = self.invocation.results
+        if self.is_pending:
+            return []
         if not self.is_batch and not self.event_file.is_health and self.invocation.response is not None:
             documents = [self.invocation.response]
         return [ExecutionResult.model_validate(document) for document in documents]
+
+    @property
+    def is_pending(self) -> bool:
+        """True if the plan waits for an auction."""
+        return self.response.get("status") == "in_progress"
 
     @property
     def is_batch(self) -> bool:
@@ -76,6 +83,8 @@ def exit_code_of(run: LocalRun) -> Exit:
         return error_types_exit_code(run.invocation.error_types)
     if run.is_batch:
         return batch_exit_code(run.results, len(run.event_file.messages or ()), len(run.failed_messages))
+    if run.is_pending:
+        return Exit.IN_PROGRESS
     if run.event_file.is_health:
         return Exit.COMPLETE if run.response.get("healthy") is True else Exit.BROKEN
     return result_exit_code(run.results[0])
@@ -84,9 +93,9 @@ def exit_code_of(run: LocalRun) -> Exit:
 def print_run(run: LocalRun, out: Console) -> None:
     """Print the outcome as text."""
     out.print()
-    if run.invocation.response is None:
+    if run.invocation.response is None or run.is_pending:
         error = run.response
-        title = f"{error.get('code') or error.get('errorType')}  {error.get('errorMessage')}"
+        title = f"{error.get('code') or error.get('errorType')}  {error.get('errorMessage') or error.get('message')}"
         print_error(out, title, NEXT_STEPS[exit_code_of(run)])
         out.print()
         out.print(facts(_footer_rows(run)))

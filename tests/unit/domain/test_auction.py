@@ -112,9 +112,7 @@ def test_limit_at_the_collar_is_on_tick() -> None:
     assert decision.limit_price == Decimal("10.30")
 
 
-@pytest.mark.parametrize(
-    ("code", "expected"), [(Code.MARKET_CLOSED, Code.AUCTION_CLOSED), (Code.HALTED, Code.HALTED)]
-)
+@pytest.mark.parametrize(("code", "expected"), [(Code.MARKET_CLOSED, Code.AUCTION_CLOSED), (Code.HALTED, Code.HALTED)])
 def test_order_that_no_run_sent_before_the_close_has_missed_its_auction(code: Code, expected: Code) -> None:
     decision = decide(parent(), at(1_300, mode=Concluding(code, "concluded")), CONFIG)
 
