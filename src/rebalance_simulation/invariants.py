@@ -39,8 +39,8 @@ _USUAL_RATE = 200
 """A rate limit that leaves requests for cancels."""
 _CANCELS = 2
 """Cancels without effect after which an order may keep working."""
-_MARKET_ORDER_TOLERANCE = Decimal("1.06")
-"""Factor by which market orders may exceed the buy funds: only the broker's own collar bounds their price."""
+_MARKET_ORDER_TOLERANCE, _ROUNDED_PRICE = Decimal("1.06"), Decimal("0.0001")
+"""Factor by which market orders may exceed the buy funds, and dollars by which a rounded average price may."""
 _LIMIT_TOLERANCE = Decimal("1.3")
 """Factor by which fills may exceed a dollar limit: limits are counted at arrival mid, and markets move."""
 
@@ -187,7 +187,7 @@ class InvariantChecker:
                 raise Violation(f"{key}: the buy budget {state.buy_budget} leaves no buffer of {funds}")
         own = (order for order in self.orders() if self._intents.get(order.client_order_id, (None, ""))[0] == key)
         is_bounded = all(order.type == "limit" for order in own)
-        if spent > funds * (1 if is_bounded else _MARKET_ORDER_TOLERANCE):
+        if spent > funds * (1 if is_bounded else _MARKET_ORDER_TOLERANCE) + _ROUNDED_PRICE:
             raise Violation(f"{key}: buys of {spent} exceed the buy funds {funds}")
 
     # --- requests: within the rate limit, submissions only with permission --------------------------------
