@@ -25,6 +25,20 @@ def test_reducing_account_leaves_the_sells_in_the_auction_without_a_run() -> Non
         assert result["runs"] == 3
 
 
+def test_halt_after_the_cut_off_starts_no_run_before_the_auction() -> None:
+    with a_day(AT_1540, positions={"AAA": "10"}) as world:
+        event = a_plan(world, exit_of("AAA", 1000))
+        world.deliver(event)
+        world.advance(11 * 60)
+        world.set_kill_switch(TradingState.HALTED)
+
+        for _ in range(25):
+            assert world.deliver(event)["code"] == "AUCTION_PENDING"
+
+        result = deliver_until_result(world, event)
+        assert (outcomes(result), result["runs"]) == ({"AAA": ("FILLED", None)}, 2)
+
+
 def test_item_that_is_worked_after_the_open_outlasts_a_run_before_it() -> None:
     """The account may only reduce since the plan started, so that a run withdraws the buy before the open."""
     with a_day(AT_0900, positions={"AAA": "10"}, auctions=[{"accepts": False}]) as world:

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
 
-from rebalance_executor.domain.auction import is_for_opening, is_left_alone, resumes_at
+from rebalance_executor.domain.auction import is_cancelable, is_for_opening, is_left_alone, resumes_at
 from rebalance_executor.domain.carrying import carried_plan
 from rebalance_executor.domain.cash import proceeds
 from rebalance_executor.domain.config import ExecutionConfig
@@ -261,14 +261,14 @@ class ExecutionManager:
         return self._work(run, access)
 
     def _check_auction(self, journal: PlanJournal, kill_switch: KillSwitch) -> None:
-        """Leave a plan alone whose orders rest until an auction, unless the account was halted since.
+        """Leave a plan alone whose orders rest until an auction, unless a halt can still withdraw some of them.
 
         Raises:
             AuctionPending: nothing needs a run before the auction.
         """
-        parents = journal.parents.values()
-        at = resumes_at(parents, self._ports.clock.now())
-        sides = {parent.side for parent in parents if parent.outcome is None}  # sells may rest while reducing
+        parents, now = journal.parents.values(), self._ports.clock.now()
+        at = resumes_at(parents, now)
+        sides = {parent.side for parent in parents if parent.outcome is None and is_cancelable(parent, now)}
         if at is not None and not any(kill_switch.denial(_RECENT, side) for side in sides):
             raise AuctionPending.at(at)
 
