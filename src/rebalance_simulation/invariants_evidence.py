@@ -150,7 +150,8 @@ class EvidenceInvariants:
 
     def check_submission(self, run: tuple[str, PlanKey], parent: ParentOrder, child: ChildOrder) -> None:
         """Check the price of an order and the rejects before it, as it is about to be sent."""
-        self._check_rejects_in_a_row(run, child.client_order_id)
+        if not child.is_for_auction:  # one per item: their rejects do not count
+            self._check_rejects_in_a_row(run, child.client_order_id)
         self._check_tick(parent, child)
         if not child.resent:
             self._check_price(parent.symbol, child)

@@ -159,6 +159,15 @@ def test_account_that_may_not_send_such_orders_gets_its_code() -> None:
         assert outcomes(answer) == {"AAA": ("REJECTED", "AUCTION_REJECTED")}
 
 
+def test_account_that_may_not_send_such_orders_is_not_halted() -> None:
+    prices = {f"S{number:02d}": "10" for number in range(12)}
+    with a_day(AT_1540, prices=prices, auctions=[{"accepts": False}]) as world:
+        answer = world.deliver(a_plan(world, *(buy(symbol, 100) for symbol in prices)))
+
+        assert set(outcomes(answer).values()) == {("REJECTED", "AUCTION_REJECTED")}
+        assert world.log_lines("kill_switch.tripped") == []
+
+
 def test_rejected_order_is_worked_before_the_close_by_configuration() -> None:
     config = {"auction_remainder": "work"}
     with a_day(AT_1540, positions={"AAA": "10"}, auctions=[{"accepts": False}], config=config) as world:

@@ -145,8 +145,11 @@ class Sender:
         return denial is None
 
     def count_reject(self, child: ChildOrder) -> None:
-        """Count a reject once, at its first sight. Too many consecutive ones halt the account."""
-        if child.client_order_id in self._counted:
+        """Count a reject once, at its first sight. Too many consecutive ones halt the account.
+
+        Those of auctions do not count: an item sends one such order, and an account may lack the permission for them.
+        """
+        if child.client_order_id in self._counted or child.is_for_auction:
             return
         self._counted.add(child.client_order_id)
         self._rejects += 1
@@ -266,7 +269,7 @@ class Sender:
             log_closed(self._log, parent.symbol, after)
         if after.status == "rejected":  # an answer of 200 can hold a reject
             self.count_reject(child)
-        else:
+        elif not child.is_for_auction:
             self._rejects = 0
 
     def _deferred(self, error: RateLimited | CircuitOpen) -> None:
