@@ -105,8 +105,10 @@ def dimensions(alarm: dict[str, Any]) -> dict[str, Any]:
     ("metric", "by"),
     [
         *((name, {"FunctionName": reference("RebalanceFunction")}) for name in ("Errors", "Throttles", "Duration")),
-        ("ApproximateAgeOfOldestMessage", {"QueueName": attribute("PlanQueue", "QueueName")}),
-        *(("ApproximateNumberOfMessagesVisible", {"QueueName": queue}) for queue in FAILURE_QUEUES),
+        *(
+            ("ApproximateNumberOfMessagesVisible", {"QueueName": queue})
+            for queue in (attribute("PlanQueue", "QueueName"), *FAILURE_QUEUES)
+        ),
         *((name, OURS) for name in ("PlansUnresolved", "DeliveryFailures", "KillSwitchTrips", "PublishFailures")),
         *((name, OURS) for name in ("OrdersDeniedHalted", "OrdersDenied", "OrdersRejected", "DailyCheckOverdue")),
         *((name, OURS) for name in ("PlansBlocked", "DailyCheckUnfinished")),
