@@ -37,7 +37,10 @@ def _day(*_: Any) -> TimeInForce:
 
 AUCTION_BUGS: dict[str, list[Replacement]] = {
     "orders for an auction are sent after its cut-off": [(pretrade, "auction_of", _without_cutoff)],
-    "orders for an auction are canceled after its cut-off": [(auction_strategy, "is_past_cutoff", lambda: _never)],
+    "orders for an auction are canceled after its cut-off": [
+        (auction, "is_past_cutoff", lambda: _never),
+        (auction_strategy, "is_past_cutoff", lambda: _never),
+    ],
     "an item is worked before its auction": [(auction_strategy, "fraction_to_work", lambda: _everything)],
     "orders for an auction are day orders": [(auction_strategy, "time_in_force", lambda: _day)],
 }

@@ -39,7 +39,7 @@ MESSAGES = {
 }
 """Samples of a queue that return an empty list of failures, with their plan ID."""
 
-OTHERS = {"sqs_partial", "health", "watch"}
+OTHERS = {"sqs_partial", "health", "watch", "resume"}
 """Samples with a separate test below."""
 
 
@@ -134,6 +134,13 @@ def test_daily_check_counts_the_plans_of_the_day_and_trades_nothing(stage: Stage
 
     assert isinstance(report.get("overdue"), bool), report
     assert sum(report["plans"].values()) >= 0
+
+
+def test_resume_request_finishes_plans_and_says_nothing_about_the_day(stage: Stage) -> None:
+    report = stage.send("resume")
+
+    assert report["carried"] == []
+    assert "overdue" not in report
 
 
 def test_health_request_checks_every_dependency_and_trades_nothing(stage: Stage) -> None:
