@@ -83,8 +83,10 @@ class AuctionInvariants:
             )
 
     def _was_too_late(self, parent: ParentOrder) -> bool:
-        kind = "opg" if parent.auction is not None and parent.auction.kind is AuctionKind.OPEN else "cls"
-        return self._is_late(kind, self._world.clock.world() + _TWO_CLOCKS)
+        now = self._world.clock.world() + _TWO_CLOCKS
+        if parent.auction is None or parent.auction.at.date() < now.date():  # of an earlier day
+            return True
+        return self._is_late("opg" if parent.auction.kind is AuctionKind.OPEN else "cls", now)
 
     def _is_late(self, time_in_force: str, now: datetime) -> bool:
         """Return whether orders of this kind are between a cut-off and 19:00, or not accepted for another reason."""

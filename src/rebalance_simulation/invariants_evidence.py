@@ -94,7 +94,9 @@ class EvidenceInvariants:
         report = duration(float(world.config.auction_report_minutes) * 60)
         rules = world.exchange._auctions.rules  # noqa: SLF001 - read only
         is_late = any(max(rule.delay, rule.unfilled_after or 0) >= report for rule in rules)
-        if is_late and any(order.time_in_force != "day" for order in orders):
+        symbols = {order.symbol for order in orders}
+        of_symbols = (order for order in world.exchange._orders.by_id.values() if order.symbol in symbols)  # noqa: SLF001
+        if is_late and any(order.time_in_force != "day" for order in of_symbols):  # also of an earlier plan
             yield Cause.LATE_AUCTION
         if any(order.behaviour.price_pending for order in orders):
             yield Cause.LATE_PRICE

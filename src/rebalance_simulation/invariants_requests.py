@@ -56,8 +56,8 @@ class RequestInvariants:
         account, _ = plan
         run_id, ledger = self._world.current.run_id, self._world.ledger
         is_extended = order.get("extended_hours") and self._world.config.extended_hours
-        is_for_open = order["time_in_force"] == "opg"  # its times are an invariant of their own
-        if not is_extended and not is_for_open and self._world.is_market_closed():
+        is_for_auction = order["time_in_force"] != "day"  # its times are an invariant of their own
+        if not is_extended and not is_for_auction and self._world.is_market_closed():
             raise Violation(f"{run_id} sends an order while the market is closed")
         lease = ledger.lease(account)
         if lease is None or lease.run_id != run_id:

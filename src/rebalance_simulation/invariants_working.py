@@ -244,7 +244,8 @@ class WorkingInvariants:
         """Return when the last slice is sent at the latest: before two runs, the session or the plan end."""
         world, started = self._world, state.started_at
         limit = started + seconds(world.config.plan_time_limit_minutes * 60)
-        close = world.exchange._lifecycle.sessions.clock(nanoseconds(world.clock.world()))["next_close"]  # noqa: SLF001
+        at = nanoseconds(started - world.clock.skew)  # the check may follow after the close
+        close = world.exchange._lifecycle.sessions.clock(at)["next_close"]  # noqa: SLF001
         limit = min(limit, datetime.fromisoformat(str(close)) + world.clock.skew - _CLOCK_READING)
         run_started_at, stop_at = self._run_started_at(state), world.current.stop_at
         if run_started_at is not None and stop_at is not None:
