@@ -119,7 +119,7 @@ def test_39_every_page_of_orders_is_read() -> None:
         ("Errors", reference("RebalanceFunction")),
         ("Throttles", reference("RebalanceFunction")),
         ("Duration", reference("RebalanceFunction")),
-        ("ApproximateAgeOfOldestMessage", attribute("PlanQueue", "QueueName")),
+        ("ApproximateNumberOfMessagesVisible", attribute("PlanQueue", "QueueName")),
         ("ApproximateNumberOfMessagesVisible", attribute("PlanDeadLetterQueue", "QueueName")),
     ],
 )
