@@ -13,6 +13,9 @@ from rebalance_executor.domain.previous_close import PreviousClose
 from rebalance_executor.execution.account_access import AccountAccess
 from rebalance_executor.execution.events import LogEvent
 
+_READINGS = 2
+"""Readings of previous closes before one counts as unknown."""
+
 
 class SymbolData:
     """Positions, asset flags, previous closes and quotes of one account's plans."""
@@ -61,10 +64,16 @@ class SymbolData:
     def _market_closes(
         self, symbols: Sequence[str], positions: Mapping[str, Position], today: date
     ) -> Mapping[str, PreviousClose]:
-        """Read the previous closes of the symbols whose position has none; no request if there are no such symbols."""
+        """Read the previous closes of the symbols whose position has none; no request if there are no such symbols.
+
+        What one answer does not tell is asked once more: an item is denied for a close that stays unknown.
+        """
         held = {symbol for symbol, position in positions.items() if position.previous_close is not None}
-        missing = [symbol for symbol in symbols if symbol not in held]
-        return self._broker.previous_closes(missing, today) if missing else {}
+        closes: dict[str, PreviousClose] = {}
+        for _ in range(_READINGS):
+            missing = [symbol for symbol in symbols if symbol not in held and symbol not in closes]
+            closes |= self._broker.previous_closes(missing, today) if missing else {}
+        return closes
 
     def _asset_flags(self, symbols: Sequence[str]) -> Mapping[str, Asset]:
         """Return asset flags from the cache; read missing ones from the broker, one request per symbol.
