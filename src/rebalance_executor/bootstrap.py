@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import boto3
@@ -109,14 +109,7 @@ def build(
         """Ask every dependency before the deadline and return the answer to a health request."""
         return health.check_health(health_checks(settings, clients, ports, deadline), telemetry)
 
-    def check_day(deadline: Deadline) -> dict[str, Any]:
-        """Run the daily check before the deadline and return its answer."""
-        return _daily_check(settings, config, clients, ports, deadline).answer()
-
-    def resume_plans(deadline: Deadline) -> dict[str, Any]:
-        """Finish the plans that are left alone, before the deadline."""
-        return _daily_check(settings, config, clients, ports, deadline).resume()
-
+    daily_check = partial(_daily_check, settings, config, clients, ports)
     return Service(
         account=settings.account,
         accounts=settings.accounts,
@@ -130,8 +123,8 @@ def build(
         telemetry=telemetry,
         new_run_id=new_run_id,
         check_health=check_health,
-        check_day=check_day,
-        resume_plans=resume_plans,
+        check_day=lambda deadline: daily_check(deadline).answer(),
+        resume_plans=lambda deadline: daily_check(deadline).resume(),
         carried_plans=CarriedPlans(index, ports.journal, clock, config.max_plan_age_minutes).due,
     )
 

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Protocol
 
 from rebalance_executor.domain.carrying import is_due
+from rebalance_executor.domain.journal import ListedPlan
 from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.domain.result import ExecutionResult, ExecutionStatus
 from rebalance_executor.execution.ports import Clock
@@ -18,29 +19,10 @@ _DAYS = 5
 _WITH_A_REST = frozenset({ExecutionStatus.PARTIAL_SUCCESS, ExecutionStatus.FAILURE})
 
 
-class Listed(Protocol):
-    """A plan in the index."""
-
-    @property
-    def account(self) -> str:
-        """Name of its account."""
-        ...
-
-    @property
-    def plan_id(self) -> str:
-        """ID of the plan within its account."""
-        ...
-
-    @property
-    def status(self) -> str:
-        """``in_progress``, or the status of its result."""
-        ...
-
-
 class PlanIndex(Protocol):
     """Index of the plans of all accounts."""
 
-    def plans_of(self, day: date) -> Iterable[Listed]:
+    def plans_of(self, day: date) -> Iterable[ListedPlan]:
         """Return the plans started on this day (UTC)."""
         ...
 

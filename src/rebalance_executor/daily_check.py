@@ -14,7 +14,7 @@ from datetime import UTC, date, timedelta
 from typing import Any, Protocol
 
 from rebalance_executor.domain.errors import AuctionPending, JournalContradiction, LeaseHeld, RebalanceError
-from rebalance_executor.domain.journal import PlanJournal, UnfinishedPlan
+from rebalance_executor.domain.journal import ListedPlan, PlanJournal, UnfinishedPlan
 from rebalance_executor.domain.market import MarketClock
 from rebalance_executor.domain.result import ExecutionStatus
 from rebalance_executor.domain.values import format_utc
@@ -31,25 +31,6 @@ _COSTS = "costs"
 
 _EVENINGS = 5
 """Days back: the evening before a Tuesday's open can be that of the Friday before a long weekend."""
-
-
-class ListedPlan(Protocol):
-    """A plan in the index."""
-
-    @property
-    def account(self) -> str:
-        """Name of its account."""
-        ...
-
-    @property
-    def plan_id(self) -> str:
-        """ID of the plan within its account."""
-        ...
-
-    @property
-    def status(self) -> str:
-        """``in_progress``, or the status of the plan's result."""
-        ...
 
 
 class PlanIndex(Protocol):

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from rebalance_executor.daily_check import DailyCheck, ListedPlan
+from rebalance_executor.daily_check import DailyCheck
 from rebalance_executor.domain.errors import AuctionPending, BrokerUnavailable, PlanYielded
-from rebalance_executor.domain.journal import PlanJournal, UnfinishedPlan
+from rebalance_executor.domain.journal import ListedPlan, PlanJournal, UnfinishedPlan
 from rebalance_executor.domain.market import MarketClock
 from rebalance_executor.execution.cost_update import ReadingFailure, Update
 from rebalance_executor.execution.events import LogEvent

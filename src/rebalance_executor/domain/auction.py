@@ -33,7 +33,6 @@ _KINDS = {
     ExecutionStyle.MARKET_ON_CLOSE: AuctionKind.CLOSE,
     ExecutionStyle.LIMIT_ON_CLOSE: AuctionKind.CLOSE,
 }
-_LIMITED = frozenset({ExecutionStyle.LIMIT_ON_OPEN, ExecutionStyle.LIMIT_ON_CLOSE})
 _BY_KIND = {AuctionKind.OPEN: TimeInForce.OPG, AuctionKind.CLOSE: TimeInForce.CLS}
 
 
@@ -82,7 +81,7 @@ def auction_of(
         at=at,
         cutoff=at - seconds(minutes * 60),
         reported_by=at + seconds(config.auction_report_minutes * 60),
-        is_limited=style in _LIMITED,
+        is_limited=style.has_limit,
         limit_price=item.limit_price,
     )
 
@@ -101,9 +100,7 @@ def is_past_cutoff(auction: Auction, now: datetime) -> bool:
 
 def is_cancelable(parent: ParentOrder, now: datetime) -> bool:
     """Return whether the parent's open child may be canceled now as far as its auction is concerned."""
-    child = parent.open_child
-    is_for_auction = child is not None and child.is_for_auction and parent.auction is not None
-    return not (is_for_auction and parent.auction is not None and is_past_cutoff(parent.auction, now))
+    return parent.open_child is None or is_sendable(parent, parent.open_child, now)
 
 
 def auction_child(parent: ParentOrder) -> ChildOrder | None:
@@ -121,14 +118,15 @@ def is_resting(parent: ParentOrder) -> bool:
 
 
 def is_sendable(parent: ParentOrder, child: ChildOrder, now: datetime) -> bool:
-    """Return whether a child may be sent now as far as its auction is concerned."""
-    return parent.auction is None or not child.is_for_auction or now < parent.auction.cutoff
+    """Return whether a child, or its cancel, may be sent now as far as its auction is concerned."""
+    return parent.auction is None or not child.is_for_auction or not is_past_cutoff(parent.auction, now)
 
 
 def send_by(parent: ParentOrder, child: ChildOrder, covered_until: datetime) -> datetime:
     """Return the latest time at which a child may be sent: while it is covered, and before its auction's cut-off."""
-    has_cutoff = child.is_for_auction and parent.auction is not None
-    return min(covered_until, parent.auction.cutoff) if has_cutoff and parent.auction else covered_until
+    if parent.auction is None or not child.is_for_auction:
+        return covered_until
+    return min(covered_until, parent.auction.cutoff)
 
 
 def is_bound(parent: ParentOrder, now: datetime) -> bool:

@@ -83,6 +83,16 @@ class UnfinishedPlan:
     """When the lease of the run that holds the account expires; None if no run holds it, or if it was not read."""
 
 
+@dataclass(frozen=True, slots=True)
+class ListedPlan:
+    """A plan in the index of the plans by day, which may lag behind the journal."""
+
+    account: str
+    plan_id: str
+    status: str
+    """``in_progress``, or the status of the plan's result."""
+
+
 class RunEnd(StrEnum):
     """The end of a run."""
 

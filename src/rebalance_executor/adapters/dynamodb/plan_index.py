@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import date
 
 from rebalance_executor.adapters.dynamodb.journal_items import UNFINISHED, unfinished_from
 from rebalance_executor.adapters.dynamodb.table import TableAdapter
-from rebalance_executor.domain.journal import UnfinishedPlan
+from rebalance_executor.domain.journal import ListedPlan, UnfinishedPlan
 
 INDEX = "plans-by-day"
 """Keys ``day`` and ``status``: of a plan, its UTC date of start and ``in_progress`` or the result's status; of a lease
 whose account has an unfinished plan, ``unfinished`` and the time at which that plan started."""
-
-
-@dataclass(frozen=True, slots=True)
-class ListedPlan:
-    """One entry of the index, which is eventually consistent with the table."""
-
-    account: str
-    plan_id: str
-    status: str
 
 
 class DynamoPlanIndex(TableAdapter):
