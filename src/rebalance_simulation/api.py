@@ -6,7 +6,7 @@ The real ``AlpacaBroker`` with its transport, rate limiting, retries and parsing
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from types import SimpleNamespace
@@ -19,6 +19,7 @@ from paper_broker.errors import BrokerError
 from paper_broker.exchange import Exchange
 from rebalance_executor.adapters.alpaca.broker import AlpacaBroker
 from rebalance_executor.adapters.alpaca.credentials import Credentials
+from rebalance_executor.adapters.alpaca.reads import AlpacaReads
 from rebalance_executor.adapters.alpaca.transport import AlpacaTransport, RequestDeadline
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_simulation.api_faults import IMPOSSIBLE_NUMBER, AnswerFaults, Timeouts
@@ -110,6 +111,22 @@ class SimulatedApi:
         self._record.cancel_requests.update([order_id])
         self._request(CANCEL, cancel)
         self._record.cancels[order_id] = self._record.cancels.get(order_id, 0) + 1
+
+    def ask(self, requests: Sequence[tuple[str, str, Any]]) -> Callable[[], list[Any | Exception]]:
+        """Send these requests one after the other; return what reads their answers.
+
+        Each has its own faults, and may be the last one before the process is killed.
+        """
+        send = {"GET": self.get, "POST": self.post, "DELETE": self.delete}
+
+        def outcome(method: str, path: str, data: Any) -> Any | Exception:
+            try:
+                return send[method](path, data)
+            except Exception as error:  # noqa: BLE001 - each answer has its own error
+                return error
+
+        answers = [outcome(*request) for request in requests]
+        return lambda: answers
 
     def close(self) -> None:
         """Do nothing: there is no connection to close."""
@@ -232,8 +249,11 @@ class SimulatedBroker(AlpacaBroker):
         self._deadline = RequestDeadline(
             clock, float(config.connect_timeout_seconds), float(config.read_timeout_seconds), until=clock.now()
         )
-        self._trading = AlpacaTransport(api, self._deadline, config.rate_limit_per_minute, on_request)
-        self._data = AlpacaTransport(api, self._deadline, config.rate_limit_per_minute, on_request)
+        AlpacaReads.__init__(
+            self,
+            AlpacaTransport(api, self._deadline, config.rate_limit_per_minute, on_request),
+            AlpacaTransport(api, self._deadline, config.rate_limit_per_minute, on_request),
+        )
 
 
 def _json(code: int | None, message: str) -> str:

@@ -37,7 +37,7 @@ from rebalance_executor.domain.volume import DailyBar
 from rebalance_executor.execution.deadline import Deadline
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.manager import ExecutionManager
-from rebalance_executor.execution.ports import Broker, Ports
+from rebalance_executor.execution.ports import Broker, EarlyAnswers, Ports, ReadSet
 from rebalance_simulation.clock import SimulatedClock
 from tests.support.builders import NOW, an_order_of
 from tests.support.fake_publisher import FakePublisher
@@ -94,6 +94,8 @@ class FakeBroker:
         self.sent: list[OrderRequest] = []
         self.cancel_requests: list[str] = []
         self.reads: list[tuple[str, object]] = []
+        self.asked: list[ReadSet] = []
+        """Reads that were sent together."""
         self.before_submit: Callable[[OrderRequest], None] = lambda _: None
         self.as_reported: Callable[[BrokerOrder], BrokerOrder] = lambda order: order
         """Changes an order in every response."""
@@ -140,6 +142,10 @@ class FakeBroker:
         self.orders_by_id[order_id] = replace(self.orders_by_id[order_id], status=status, closed_at=self._clock.now())
 
     # --- the port ----------------------------------------------------------------------------------------
+
+    def ask(self, reads: ReadSet) -> EarlyAnswers:
+        self.asked.append(reads)
+        return EarlyAnswers(self._clock.now(), self)
 
     def account(self) -> Account:
         self._record_read("account")

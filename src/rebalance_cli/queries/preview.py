@@ -47,7 +47,7 @@ from rebalance_executor.domain.strategy import decide
 from rebalance_executor.domain.values import cents, format_utc
 from rebalance_executor.domain.volume import AverageVolume, DailyBar
 from rebalance_executor.execution.account_access import AccountAccess
-from rebalance_executor.execution.ports import Broker, Lease
+from rebalance_executor.execution.ports import Broker, BrokerReads, EarlyAnswers, Lease, ReadSet
 from rebalance_executor.execution.pretrade import PreTrade
 from rebalance_executor.execution.run import Run
 
@@ -60,6 +60,7 @@ class ReadOnlyBroker:
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
+        self._reads: BrokerReads = broker
         self._account: Account | None = None
         self._canceled: set[str] = set()
 
@@ -68,51 +69,57 @@ class ReadOnlyBroker:
         """The configured account number, as in the real broker."""
         return self._broker.expected_account_number
 
+    def ask(self, reads: ReadSet) -> EarlyAnswers:
+        """Send these reads together; the reads of this broker take their answers."""
+        answers = self._broker.ask(reads)
+        self._reads = answers.reads
+        return replace(answers, reads=self)
+
     def account(self) -> Account:
         """Return the account; it is read once."""
         if self._account is None:
-            self._account = self._broker.account()
+            self._account = self._reads.account()
         return self._account
 
     def clock(self) -> MarketClock:
         """Return the market clock."""
-        return self._broker.clock()
+        return self._reads.clock()
 
     def positions(self, symbols: Collection[str]) -> Mapping[str, Position]:
         """Return the positions in these symbols."""
-        return self._broker.positions(symbols)
+        return self._reads.positions(symbols)
 
     def asset(self, symbol: str) -> Asset:
         """Return the flags of an asset."""
-        return self._broker.asset(symbol)
+        return self._reads.asset(symbol)
 
     def quotes(self, symbols: Sequence[str]) -> Mapping[str, Quote]:
         """Return the latest quotes."""
-        return self._broker.quotes(symbols)
+        return self._reads.quotes(symbols)
 
     def last_trades(self, symbols: Sequence[str]) -> Mapping[str, Trade]:
         """Return the last trades."""
-        return self._broker.last_trades(symbols)
+        return self._reads.last_trades(symbols)
 
     def previous_closes(self, symbols: Sequence[str], today: date) -> Mapping[str, PreviousClose]:
         """Return the previous closes."""
-        return self._broker.previous_closes(symbols, today)
+        return self._reads.previous_closes(symbols, today)
 
     def daily_bars(self, symbols: Sequence[str], first: date, last: date) -> Mapping[str, Sequence[DailyBar]]:
         """Return the daily bars."""
-        return self._broker.daily_bars(symbols, first, last)
+        return self._reads.daily_bars(symbols, first, last)
 
     def orders(self, symbols: Sequence[str], since: datetime) -> Sequence[BrokerOrder]:
         """Return the orders submitted since then."""
-        return self._broker.orders(symbols, since)
+        return self._reads.orders(symbols, since)
 
     def open_orders(self, symbols: Sequence[str] | None = None) -> Sequence[BrokerOrder]:
         """Return the open orders except those that the plan would cancel."""
-        return [order for order in self._broker.open_orders(symbols) if order.id not in self._canceled]
+        return [order for order in self._reads.open_orders(symbols) if order.id not in self._canceled]
 
     def order_by_client_id(self, client_order_id: str) -> BrokerOrder | None:
         """Return the order with this ID."""
-        return self._broker.order_by_client_id(client_order_id)
+        return self._reads.order_by_client_id(client_order_id)
 
     def wait_for_rate_limit(self, until: datetime, requests: int) -> int:
         """Do not wait: nothing is sent."""

@@ -44,7 +44,8 @@ def pass_gate(run: Run, access: AccountAccess) -> None:
     if buys:
         received = proceeds(parents)
         expected = run.state.starting_funds + received
-        shown = access.holdings.read_total(parents)
+        has_sells = any(parent.side is Side.SELL for parent in parents)  # whose proceeds the account may show by now
+        shown = access.holdings.read_total(parents) if has_sells else access.holdings.latest_total(parents)
         if not has_arrived(shown, expected) and access.clock.now() < _wait_ends(access, parents):
             access.log.emit(LogEvent.GATE_WAITING, shown=shown, expected=expected)
             return

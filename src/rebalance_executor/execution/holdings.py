@@ -103,26 +103,45 @@ class Holdings:
     def read_account(self, parents: Collection[ParentOrder]) -> Account:
         """Read the account and return it; ``parents`` are those of the plan, as the broker last reported them."""
         now, account = self._clock.now(), self._broker.account()
+        self.note_account(account, now, parents)
+        return account
+
+    def note_account(self, account: Account, asked_at: datetime, parents: Collection[ParentOrder] = ()) -> None:
+        """Note a reading of the account that was asked for at this time."""
         own = replace(account, cash=account.cash - self.reserved)
         if self.are_proceeds_due:
             self._cash = _Gauge()
-        self._cash.add(now, spendable(own, parents, self._config) + spent(parents), self._lag)
-        return account
+        self._cash.add(asked_at, spendable(own, parents, self._config) + spent(parents), self._lag)
 
     def read_total(self, parents: Collection[ParentOrder]) -> Decimal:
         """Read the account; return the dollars that it shows for all buys, what they have spent included."""
         self.read_account(parents)
         return self._cash.readings[-1][1]
 
+    def latest_total(self, parents: Collection[ParentOrder]) -> Decimal:
+        """Return the dollars of ``read_total`` by the latest reading; read the account if that is not recent."""
+        self.refresh_account(parents)
+        return self._cash.readings[-1][1]
+
     def read_positions(self, symbols: Collection[str], parents: Iterable[ParentOrder]) -> Mapping[str, Position]:
         """Read the positions in these symbols and return them; a symbol without a position is absent."""
         now, positions = self._clock.now(), self._broker.positions(symbols)
+        self.note_positions(positions, now, symbols, parents)
+        return positions
+
+    def note_positions(
+        self,
+        positions: Mapping[str, Position],
+        asked_at: datetime,
+        symbols: Collection[str],
+        parents: Iterable[ParentOrder] = (),
+    ) -> None:
+        """Note a reading of the positions in these symbols that was asked for at this time."""
         sold = {parent.symbol: parent.filled_qty for parent in parents}
         for symbol in symbols:
             position = positions.get(symbol)
             held = max(position.qty, ZERO) if position is not None else ZERO
-            self._shares.setdefault(symbol, _Gauge()).add(now, held + sold.get(symbol, ZERO), self._lag)
-        return positions
+            self._shares.setdefault(symbol, _Gauge()).add(asked_at, held + sold.get(symbol, ZERO), self._lag)
 
     def funds(self, account: Account) -> Decimal:
         """Return the dollars of an account that the plan may spend, without those that earlier orders may still."""

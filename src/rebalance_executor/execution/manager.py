@@ -305,7 +305,7 @@ class ExecutionManager:
         """
         state = run.state
         is_for_open = run.is_before_open(self._ports.clock.now()) or any(map(is_for_opening, run.unsettled()))
-        permission = pretrade.check_account(state, is_for_open=is_for_open)
+        permission = pretrade.check_resumed(state, is_for_open=is_for_open)
         pretrade.set_trading_hours(run, permission)
         run.outbox.reissue_cancels(run.work)
         self._ports.log.emit(LogEvent.PLAN_RESUMED, runs=state.runs, phase=state.phase)

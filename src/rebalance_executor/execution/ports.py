@@ -45,18 +45,12 @@ class Clock(Protocol):
         ...
 
 
-class Broker(Protocol):
-    """One account at the broker.
+class BrokerReads(Protocol):
+    """Reads of one account at the broker.
 
-    Reads and cancels raise ``BrokerUnavailable`` after their retries (``RateLimited`` for 429), and
-    ``CredentialsRejected`` for 401, and for 403 without the broker's code. A request for more symbols than fit into a
-    URL is split.
+    They raise ``BrokerUnavailable`` after their retries (``RateLimited`` for 429), and ``CredentialsRejected`` for 401,
+    and for 403 without the broker's code. A request for more symbols than fit into a URL is split.
     """
-
-    @property
-    def expected_account_number(self) -> str | None:
-        """The account number that is configured for the credentials, if any."""
-        ...
 
     def account(self) -> Account:
         """Read the account."""
@@ -114,6 +108,49 @@ class Broker(Protocol):
 
     def order_by_client_id(self, client_order_id: str) -> BrokerOrder | None:
         """Read one order; None if the broker answers that it does not know it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadSet:
+    """Reads that do not depend on each other, to be sent together."""
+
+    permission: bool = False
+    """Account and market clock."""
+    open_orders: bool = False
+    """The open orders of all symbols."""
+    positions: bool = False
+    quotes_of: Sequence[str] = ()
+    orders_of: Sequence[str] = ()
+    """Symbols whose orders are read, in any status, submitted after ``orders_after``."""
+    orders_after: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EarlyAnswers:
+    """Answers to reads that were sent together."""
+
+    asked_at: datetime
+    """Time before the first of them was sent: none of the answers is older."""
+    reads: BrokerReads
+    """Each read takes its early answer once, or raises that answer's error after its retries. A read that was not sent
+    early is sent now."""
+
+
+class Broker(BrokerReads, Protocol):
+    """One account at the broker. Cancels raise the same errors as reads."""
+
+    @property
+    def expected_account_number(self) -> str | None:
+        """The account number that is configured for the credentials, if any."""
+        ...
+
+    def ask(self, reads: ReadSet) -> EarlyAnswers:
+        """Send all of these reads, then read their answers: one round trip, without threads.
+
+        Raises:
+            RateLimited: the rate limit does not allow them before the run's deadline.
+        """
         ...
 
     def wait_for_rate_limit(self, until: datetime, requests: int) -> int:

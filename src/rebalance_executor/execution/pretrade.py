@@ -55,7 +55,7 @@ from rebalance_executor.execution.deadline import Deadline
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.forecasts import Forecasts
 from rebalance_executor.execution.order_events import log_outcome, log_retargeted, log_scaled
-from rebalance_executor.execution.ports import Lease
+from rebalance_executor.execution.ports import EarlyAnswers, Lease, ReadSet
 from rebalance_executor.execution.run import Run
 from rebalance_executor.execution.symbol_data import SymbolData
 from rebalance_executor.execution.unit_of_work import UnitOfWork
@@ -99,6 +99,11 @@ class TradingPermission:
         return auction_of(plan, item, self.clock, self.clock_lag, config) if self.clock is not None else None
 
 
+def _opening_reads(plan: RebalancePlan) -> ReadSet:
+    symbols = [item.symbol for item in plan.trades]
+    return ReadSet(permission=True, open_orders=True, positions=True, quotes_of=symbols)
+
+
 def _trading_day(clock: MarketClock) -> date:
     return clock.next_close.date()
 
@@ -137,10 +142,11 @@ class PreTrade:
         if not plan.trades:  # a plan of HOLDs needs nothing from the broker
             run = self.new_run(plan, lease, deadline, self._state(plan, lease, None, source), {})
         else:
-            permission = self.check_account(is_for_open=needs_opening_auction(plan))
+            early = self._broker.ask(_opening_reads(plan))
+            permission = self.check_account(early, is_for_open=needs_opening_auction(plan))
             run = self.new_run(plan, lease, deadline, self._state(plan, lease, permission, source), {})
             run.work.start = PlanStart(plan)
-            for parent in self._parents(run, permission):
+            for parent in self._parents(run, permission, early):
                 run.work.update_parent(parent)
             run.plan_ends_at = self._ends_at(run.state, run.parents.values())
             self.set_trading_hours(run, permission)
@@ -165,10 +171,21 @@ class PreTrade:
 
     # --- permission to trade -----------------------------------------------------------------------------
 
-    def check_account(self, started: PlanState | None = None, *, is_for_open: bool = False) -> TradingPermission:
-        """Read account and market clock; decide whether trading is allowed now.
+    def check_resumed(self, started: PlanState, *, is_for_open: bool) -> TradingPermission:
+        """Decide whether a plan that was started before may trade now.
+
+        Raises:
+            ConfigurationError, BrokerUnavailable: as for ``check_account``.
+        """
+        return self.check_account(self._broker.ask(ReadSet(permission=True)), started, is_for_open=is_for_open)
+
+    def check_account(
+        self, early: EarlyAnswers, started: PlanState | None = None, *, is_for_open: bool = False
+    ) -> TradingPermission:
+        """Take account and market clock from the early answers; decide whether trading is allowed now.
 
         Args:
+            early: answers that contain both.
             started: the plan that is resumed, if any.
             is_for_open: the plan has orders for the opening auction, and is permitted before it.
 
@@ -179,7 +196,7 @@ class PreTrade:
         if started is not None and started.broker is not self._broker_kind:
             text = f"the broker is {self._broker_kind}, but the plan started on one that is {started.broker}"
             raise ConfigurationError("ALPACA_PAPER", f"{text}; set it and ALPACA_TRADING_URL as before")
-        account = self._broker.account()
+        account = early.reads.account()
         number = started.account_number if started is not None else None
         if number is not None and account.account_number != number:  # before it is bound to this name
             text = f"the plan started on account {number}; the credentials now belong to another account"
@@ -187,12 +204,12 @@ class PreTrade:
         denial = account_denial(account, self._broker.expected_account_number) or self._binding_denial(account)
         if denial is not None:
             return TradingPermission(account, denial)
-        asked_at = self._clock.now()  # before the request: a slow answer must not move the close
-        clock = self._broker.clock()
+        clock = early.reads.clock()
         denial = session_denial(clock, extended_hours=self._config.extended_hours)
         if is_for_open and (started is not None or is_open_auction_ahead(clock, self._config)):
             denial = None  # a resumed plan that is of another day is denied for that
-        return TradingPermission(account, denial, clock, asked_at - clock.now)
+        # By the time before the requests: a slow answer must not move the close.
+        return TradingPermission(account, denial, clock, early.asked_at - clock.now)
 
     def _binding_denial(self, account: Account) -> Denial | None:
         """Bind the broker account to this account's name at its first use; deny if it is bound to another name."""
@@ -248,7 +265,7 @@ class PreTrade:
             source=source,
         )
 
-    def _parents(self, run: Run, permission: TradingPermission) -> Iterable[ParentOrder]:
+    def _parents(self, run: Run, permission: TradingPermission, early: EarlyAnswers) -> Iterable[ParentOrder]:
         if permission.denial is not None:
             return self._deny_all(run.plan, permission.denial)
         if permission.clock is None:
@@ -257,18 +274,19 @@ class PreTrade:
         denial = self._risk_denial(risk)
         if denial is not None:
             return self._deny_all(run.plan, denial)
-        account, others = permission.account, self._broker.open_orders()
+        account, others = permission.account, early.reads.open_orders()
         self._holdings.reserved = committed_by_others(others, child_order_prefix())
         run.work.update_state(starting_funds=self._holdings.starting_funds(account), reserved=self._holdings.reserved)
+        self._holdings.note_account(account, early.asked_at)
         symbols = {item.symbol for item in run.plan.trades}
         others = [order for order in others if order.symbol in symbols]
         if self._config.conflicting_orders is ConflictPolicy.CANCEL and self._conflicting(run.plan, others):
             others = self._cancel_others(run.plan, others, run.deadline)
-            account = self._broker.account()  # including the dollars that the canceled orders held
+            account = self._holdings.read_account(())  # including the dollars that the canceled orders held
             run.work.update_state(starting_funds=self._holdings.starting_funds(account))
         basis = SizingBasis.of(run.plan, account, self._config)
         run.work.update_state(equity=basis.equity)
-        snapshots = self._symbol_data.read(run.plan, others, permission.session_day, run.deadline.stop_at)
+        snapshots = self._symbol_data.read(run.plan, early, others, permission.session_day, run.deadline.stop_at)
         parents = self._reserve(run, self._size(run, permission, risk, snapshots, basis), risk, account)
         self._volumes.read(parents, permission.session_day)
         return self._volumes.add_to(parents, is_sliced=run.plan.execution_urgency is not Urgency.URGENT)

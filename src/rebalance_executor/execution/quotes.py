@@ -12,7 +12,7 @@ from rebalance_executor.domain.controls import quote_problem
 from rebalance_executor.domain.market import CENT, Quote
 from rebalance_executor.domain.styles import UnusableQuotePolicy
 from rebalance_executor.domain.values import seconds
-from rebalance_executor.execution.ports import Broker, Clock
+from rebalance_executor.execution.ports import Broker, Clock, EarlyAnswers
 
 _QUOTE_POLL_INTERVAL = timedelta(seconds=1)
 """Time between two reads while items wait for a usable quote."""
@@ -53,12 +53,14 @@ class QuoteFeed:
         """Return the time since which ``refresh`` finds no usable quote of this symbol, or None."""
         return self._missing_since.get(symbol)
 
-    def wait_until_usable(self, symbols: Sequence[str], stop_at: datetime) -> Mapping[str, Quote]:
+    def wait_until_usable(self, symbols: Sequence[str], stop_at: datetime, early: EarlyAnswers) -> Mapping[str, Quote]:
         """Read quotes for sizing; while some are unusable, read all of them again, so that all have the same age.
 
-        Wait up to ``quote_wait_seconds``, but not past ``stop_at``. Return the latest quotes, usable or not.
+        The first ones are the early answers, if they are recent. Wait up to ``quote_wait_seconds``, but not past
+        ``stop_at``. Return the latest quotes, usable or not.
         """
-        self._read(symbols)
+        is_recent = self._clock.now() - early.asked_at <= seconds(self._config.quote_refresh_seconds)
+        self._read(symbols, early if is_recent else None)
         until = min(self._clock.now() + seconds(self._config.quote_wait_seconds), stop_at)
         while unusable := self._unusable(symbols):
             if self._clock.now() + _QUOTE_POLL_INTERVAL > until:
@@ -99,12 +101,13 @@ class QuoteFeed:
     def _unusable(self, symbols: Sequence[str]) -> list[str]:
         return [symbol for symbol in symbols if self.problem(symbol) is not None]
 
-    def _read(self, symbols: Sequence[str]) -> None:
+    def _read(self, symbols: Sequence[str], early: EarlyAnswers | None = None) -> None:
         if not symbols:
             return
-        now = self._clock.now()  # before the request: a slow answer must not look younger than it is
+        # The time before the request: a slow answer must not look younger than it is.
+        now, reads = (self._clock.now(), self._broker) if early is None else (early.asked_at, early.reads)
         others = {symbol: quote for symbol, quote in self._quotes.items() if symbol not in symbols}
-        self._quotes = others | {s: self._with_tick_size(q, now) for s, q in self._broker.quotes(symbols).items()}
+        self._quotes = others | {s: self._with_tick_size(q, now) for s, q in reads.quotes(symbols).items()}
         self._read_at |= dict.fromkeys(symbols, now)
 
     def _with_tick_size(self, quote: Quote, now: datetime) -> Quote:

@@ -12,6 +12,7 @@ from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.domain.previous_close import PreviousClose
 from rebalance_executor.execution.account_access import AccountAccess
 from rebalance_executor.execution.events import LogEvent
+from rebalance_executor.execution.ports import EarlyAnswers
 
 _READINGS = 2
 """Readings of previous closes before one counts as unknown."""
@@ -29,12 +30,18 @@ class SymbolData:
         self._holdings = access.holdings
 
     def read(
-        self, plan: RebalancePlan, open_orders: Sequence[BrokerOrder], today: date, stop_at: datetime
+        self,
+        plan: RebalancePlan,
+        early: EarlyAnswers,
+        open_orders: Sequence[BrokerOrder],
+        today: date,
+        stop_at: datetime,
     ) -> Mapping[str, SymbolSnapshot]:
-        """Read the data of every symbol that the plan trades; the quotes last, because they age.
+        """Read the data of every symbol that the plan trades.
 
         Args:
             plan: the plan.
+            early: answers that contain the positions and the quotes.
             open_orders: open orders that are not part of it.
             today: the trading day.
             stop_at: end of the wait for usable quotes.
@@ -43,13 +50,14 @@ class SymbolData:
             BrokerUnavailable: a read failed; nothing was sent, and the plan is redelivered.
         """
         symbols = [item.symbol for item in plan.trades]
-        positions = self._holdings.read_positions(symbols, ())
+        positions = early.reads.positions(symbols)
+        self._holdings.note_positions(positions, early.asked_at, symbols)
         assets = self._asset_flags(symbols)
         if positions and not assets:  # the broker holds shares of a symbol that it claims not to know
             raise BrokerUnavailable("the broker answers that no symbol of the plan exists, although it holds some")
         tradable = [symbol for symbol in symbols if asset_denial(symbol, assets.get(symbol)) is None]
         closes = self._market_closes(tradable, positions, today)
-        quotes = self._quotes.wait_until_usable(tradable, stop_at)
+        quotes = self._quotes.wait_until_usable(tradable, stop_at, early)
         return {
             symbol: SymbolSnapshot(
                 asset=assets.get(symbol),

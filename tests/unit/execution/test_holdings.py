@@ -190,7 +190,7 @@ def test_recent_readings_are_not_repeated() -> None:
     fakes.broker.shares = {"AAA": Decimal(20)}
     fakes.execute(a_plan(an_exit("AAA", amount="-2000", current_value="2000"), an_item("BBB", amount="1000")))
 
-    assert reads(fakes, "account") == 2  # at the start and at the gate
+    assert reads(fakes, "account") == 1  # at the start
     assert reads(fakes, "positions") == 2  # at the start and after the trade
 
 
@@ -200,7 +200,7 @@ def test_later_order_costs_one_reading() -> None:
     fakes.execute(buy())
 
     assert len(fakes.broker.sent) == 3
-    assert reads(fakes, "account") == 4
+    assert reads(fakes, "account") == 3
 
 
 # --- readings as values ----------------------------------------------------------------------------------

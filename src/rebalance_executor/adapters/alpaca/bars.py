@@ -17,7 +17,7 @@ from contextlib import suppress
 from datetime import UTC, date, datetime, time, timedelta
 
 from rebalance_executor.adapters.alpaca import parsing
-from rebalance_executor.adapters.alpaca.transport import AlpacaTransport
+from rebalance_executor.adapters.alpaca.early import Reader
 from rebalance_executor.domain.errors import BrokerUnavailable
 from rebalance_executor.domain.volume import DailyBar
 
@@ -26,9 +26,7 @@ _MAX_PAGES = 4
 _FIXED = {"timeframe": "1Day", "adjustment": "split", "feed": "sip", "limit": "10000", "sort": "asc"}
 
 
-def read_daily_bars(
-    data: AlpacaTransport, symbols: Sequence[str], first: date, last: date
-) -> dict[str, list[DailyBar]]:
+def read_daily_bars(data: Reader, symbols: Sequence[str], first: date, last: date) -> dict[str, list[DailyBar]]:
     """Return the daily bars of these symbols from ``first`` to ``last``, both included.
 
     A symbol that Alpaca knows but does not list has none. Rows that cannot be used are left out.
@@ -49,7 +47,7 @@ def read_daily_bars(
 
 
 def read_bars(
-    data: AlpacaTransport, symbols: Sequence[str], query: Mapping[str, str], max_pages: int
+    data: Reader, symbols: Sequence[str], query: Mapping[str, str], max_pages: int
 ) -> dict[str, list[object]]:
     """Return the bars of these symbols as they are in the pages of the answer; one attempt per page.
 

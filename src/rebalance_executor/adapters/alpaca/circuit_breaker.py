@@ -25,13 +25,89 @@ from rebalance_executor.domain.market import (
 )
 from rebalance_executor.domain.previous_close import PreviousClose
 from rebalance_executor.domain.volume import DailyBar
-from rebalance_executor.execution.ports import Broker
+from rebalance_executor.execution.ports import Broker, BrokerReads, EarlyAnswers, ReadSet
 
 _RESET_SECONDS = 86_400
 """Time for which an open circuit stays open, in seconds: longer than any run."""
 
 
-class CircuitBreakerBroker:
+class _Circuit:
+    """Counts the failures of a run's requests."""
+
+    def __init__(self, max_failures: int) -> None:
+        self.max_failures = max_failures
+        self._breaker = CircuitBreaker(
+            fail_max=max_failures,
+            reset_timeout=_RESET_SECONDS,
+            exclude=[lambda error: not _is_failure(error)],
+            throw_new_error_on_trip=False,
+        )
+
+    @property
+    def is_open(self) -> bool:
+        return bool(self._breaker.current_state == STATE_OPEN)
+
+    def call[T](self, request: Callable[[], T]) -> T:
+        return request() if self.is_open else self._breaker.call(request)
+
+
+class _CountedReads:
+    """Implementation of ``BrokerReads`` that counts the failures of other ones."""
+
+    def __init__(self, reads: BrokerReads, circuit: _Circuit) -> None:
+        self._reads = reads
+        self._call = circuit.call
+
+    def account(self) -> Account:
+        """Return the account's funds and permissions."""
+        return self._call(self._reads.account)
+
+    def clock(self) -> MarketClock:
+        """Return the market clock."""
+        return self._call(self._reads.clock)
+
+    def positions(self, symbols: Collection[str]) -> Mapping[str, Position]:
+        """Return the positions in these symbols."""
+        return self._call(lambda: self._reads.positions(symbols))
+
+    def asset(self, symbol: str) -> Asset:
+        """Return the flags of one symbol.
+
+        Raises:
+            NotFound: the broker does not list it.
+        """
+        return self._call(lambda: self._reads.asset(symbol))
+
+    def quotes(self, symbols: Sequence[str]) -> Mapping[str, Quote]:
+        """Return the latest quotes."""
+        return self._call(lambda: self._reads.quotes(symbols))
+
+    def last_trades(self, symbols: Sequence[str]) -> Mapping[str, Trade]:
+        """Return the last trades."""
+        return self._call(lambda: self._reads.last_trades(symbols))
+
+    def previous_closes(self, symbols: Sequence[str], today: date) -> Mapping[str, PreviousClose]:
+        """Return the closes of the last session before this trading day."""
+        return self._call(lambda: self._reads.previous_closes(symbols, today))
+
+    def daily_bars(self, symbols: Sequence[str], first: date, last: date) -> Mapping[str, Sequence[DailyBar]]:
+        """Return the daily bars. A failure does not count, because no order depends on them."""
+        return self._reads.daily_bars(symbols, first, last)
+
+    def open_orders(self, symbols: Sequence[str] | None = None) -> Sequence[BrokerOrder]:
+        """Return every open order in these symbols."""
+        return self._call(lambda: self._reads.open_orders(symbols))
+
+    def orders(self, symbols: Sequence[str], after: datetime) -> Sequence[BrokerOrder]:
+        """Return every order in these symbols that was submitted after this time."""
+        return self._call(lambda: self._reads.orders(symbols, after))
+
+    def order_by_client_id(self, client_order_id: str) -> BrokerOrder | None:
+        """Return the order, or None if the broker does not know it."""
+        return self._call(lambda: self._reads.order_by_client_id(client_order_id))
+
+
+class CircuitBreakerBroker(_CountedReads):
     """Implementation of ``Broker`` that delegates to another one.
 
     Args:
@@ -42,66 +118,19 @@ class CircuitBreakerBroker:
     """
 
     def __init__(self, broker: Broker, max_failures: int) -> None:
+        self._circuit = _Circuit(max_failures)
+        super().__init__(broker, self._circuit)
         self._broker = broker
-        self._breaker = CircuitBreaker(
-            fail_max=max_failures,
-            reset_timeout=_RESET_SECONDS,
-            exclude=[lambda error: not _is_failure(error)],
-            throw_new_error_on_trip=False,
-        )
 
     @property
     def expected_account_number(self) -> str | None:
         """The account number configured with the credentials, or None."""
         return self._broker.expected_account_number
 
-    def account(self) -> Account:
-        """Return the account's funds and permissions."""
-        return self._call(self._broker.account)
-
-    def clock(self) -> MarketClock:
-        """Return the market clock."""
-        return self._call(self._broker.clock)
-
-    def positions(self, symbols: Collection[str]) -> Mapping[str, Position]:
-        """Return the positions in these symbols."""
-        return self._call(lambda: self._broker.positions(symbols))
-
-    def asset(self, symbol: str) -> Asset:
-        """Return the flags of one symbol.
-
-        Raises:
-            NotFound: the broker does not list it.
-        """
-        return self._call(lambda: self._broker.asset(symbol))
-
-    def quotes(self, symbols: Sequence[str]) -> Mapping[str, Quote]:
-        """Return the latest quotes."""
-        return self._call(lambda: self._broker.quotes(symbols))
-
-    def last_trades(self, symbols: Sequence[str]) -> Mapping[str, Trade]:
-        """Return the last trades."""
-        return self._call(lambda: self._broker.last_trades(symbols))
-
-    def previous_closes(self, symbols: Sequence[str], today: date) -> Mapping[str, PreviousClose]:
-        """Return the closes of the last session before this trading day."""
-        return self._call(lambda: self._broker.previous_closes(symbols, today))
-
-    def daily_bars(self, symbols: Sequence[str], first: date, last: date) -> Mapping[str, Sequence[DailyBar]]:
-        """Return the daily bars. A failure does not count, because no order depends on them."""
-        return self._broker.daily_bars(symbols, first, last)
-
-    def open_orders(self, symbols: Sequence[str] | None = None) -> Sequence[BrokerOrder]:
-        """Return every open order in these symbols."""
-        return self._call(lambda: self._broker.open_orders(symbols))
-
-    def orders(self, symbols: Sequence[str], after: datetime) -> Sequence[BrokerOrder]:
-        """Return every order in these symbols that was submitted after this time."""
-        return self._call(lambda: self._broker.orders(symbols, after))
-
-    def order_by_client_id(self, client_order_id: str) -> BrokerOrder | None:
-        """Return the order, or None if the broker does not know it."""
-        return self._call(lambda: self._broker.order_by_client_id(client_order_id))
+    def ask(self, reads: ReadSet) -> EarlyAnswers:
+        """Send these reads together. Their failures count when they are taken."""
+        answers = self._broker.ask(reads)
+        return EarlyAnswers(answers.asked_at, _CountedReads(answers.reads, self._circuit))
 
     def cancel(self, order_id: str) -> bool:
         """Request a cancel; return whether the broker accepted the request."""
@@ -122,16 +151,11 @@ class CircuitBreakerBroker:
             CircuitOpen: the circuit is open; nothing was sent.
             OrderRejected, DuplicateClientOrderId, RateLimited, CredentialsRejected, OutcomeUnknown: as in the port.
         """
-        if self._breaker.current_state == STATE_OPEN:
+        if self._circuit.is_open:
             raise CircuitOpen(
-                f"the broker failed {self._breaker.fail_max} times in a row; this run sends no more orders"
+                f"the broker failed {self._circuit.max_failures} times in a row; this run sends no more orders"
             )
         return self._call(lambda: self._broker.submit(request))
-
-    def _call[T](self, request: Callable[[], T]) -> T:
-        if self._breaker.current_state == STATE_OPEN:
-            return request()
-        return self._breaker.call(request)
 
 
 def _is_failure(error: BaseException) -> bool:

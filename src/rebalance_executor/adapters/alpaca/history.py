@@ -19,7 +19,7 @@ from itertools import islice
 
 from rebalance_executor.adapters.alpaca import parsing
 from rebalance_executor.adapters.alpaca.bars import read_bars, usable
-from rebalance_executor.adapters.alpaca.broker import without_invalid_symbol
+from rebalance_executor.adapters.alpaca.reads import without_invalid_symbol
 from rebalance_executor.adapters.alpaca.transport import AlpacaTransport
 from rebalance_executor.domain.benchmarks import DayClose, MinuteBar
 from rebalance_executor.domain.errors import BrokerUnavailable

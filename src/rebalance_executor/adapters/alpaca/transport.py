@@ -16,6 +16,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exp
 from urllib3.exceptions import HTTPError
 
 from rebalance_executor.adapters.alpaca.client import APIError, Timeouts
+from rebalance_executor.adapters.alpaca.early import Answer, EarlyReader, Query
 from rebalance_executor.adapters.alpaca.error_response import ErrorResponse, parse_error
 from rebalance_executor.adapters.alpaca.rate_limiter import RateLimiter
 from rebalance_executor.domain.errors import (
@@ -62,6 +63,8 @@ class Api(Protocol):
     def post(self, path: str, data: Any = None) -> Any: ...
 
     def delete(self, path: str, data: Any = None) -> Any: ...
+
+    def ask(self, requests: Sequence[tuple[str, str, Any]]) -> Callable[[], list[Any | Exception]]: ...
 
     def close(self) -> None: ...
 
@@ -129,10 +132,43 @@ class AlpacaTransport:
             CredentialsRejected: 401, or 403 without Alpaca's code.
             BrokerUnavailable: no usable response within the retries (``RateLimited`` for 429).
         """
+        return self.get_after(None, Query(path, params), template=template, kind=kind)
+
+    def get_after(
+        self, early: Answer | None, query: Query, *, template: str | None = None, kind: str | None = None
+    ) -> Any:
+        """Return the early answer to a read, or send it: if there is none, and again after a passing failure.
+
+        Raises:
+            NotFound, CredentialsRejected, BrokerUnavailable: as for ``get``.
+        """
+        name = f"GET {template or query.path}"
         for attempt in self._attempts:
             with attempt:
-                return self._read(lambda: self._api.get(path, params), f"GET {template or path}", kind)
+                answer, early = early, None
+                if answer is not None:
+                    return self._outcome(answer, name, kind)
+                return self._read(lambda: self._api.get(query.path, query.params), name, kind)
         raise AssertionError("unreachable: the last attempt raises")  # pragma: no cover
+
+    def wait_to_ask(self, queries: Sequence[Query]) -> None:
+        """Wait until the rate limit allows these reads, and count them.
+
+        Raises:
+            RateLimited: that would be after the run's deadline.
+        """
+        for query in queries:
+            self._acquire(f"GET {query.path}", self._deadline.until)
+
+    def ask(self, queries: Sequence[Query]) -> Callable[[], EarlyReader]:
+        """Send these reads, for which ``wait_to_ask`` has waited; return what waits for their answers."""
+        answers = self._api.ask([("GET", query.path, query.params) for query in queries])
+
+        def read() -> EarlyReader:
+            taken = {query.key: _early(answer) for query, answer in zip(queries, answers(), strict=True)}
+            return EarlyReader(self, taken)
+
+        return read
 
     def get_once(self, path: str, params: Mapping[str, str]) -> Any:
         """Send a read that no plan depends on: one attempt, without a wait for the rate limit.
@@ -203,8 +239,11 @@ class AlpacaTransport:
 
     def _read(self, send: Callable[[], Any], name: str, kind: str | None) -> Any:
         self._acquire(name, self._deadline.until)
+        return self._outcome(send, name, kind)
+
+    def _outcome(self, answer: Answer, name: str, kind: str | None) -> Any:
         try:
-            response = send()
+            response = answer()
         except APIError as error:
             raise self._read_error(parse_error(error, self._secrets), name, kind) from None
         except _NO_USABLE_RESPONSE as error:
@@ -264,6 +303,15 @@ class AlpacaTransport:
 
 class _NotCancelable(Exception):
     """HTTP 422 on a cancel: the order can no longer be canceled."""
+
+
+def _early(answer: Any | Exception) -> Answer:
+    def take() -> Any:
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    return take
 
 
 def _raise_final(state: RetryCallState) -> None:
