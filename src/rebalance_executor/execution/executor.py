@@ -18,7 +18,7 @@ from rebalance_executor.domain.cash import Allowance, allowances, child_cost, co
 from rebalance_executor.domain.decisions import Cancel, DecisionContext, Place, RunMode, Settle, Working, Yielding
 from rebalance_executor.domain.errors import AuctionPending, PlanYielded, RateLimited, Redeliver
 from rebalance_executor.domain.journal import PlanPhase
-from rebalance_executor.domain.market import ZERO, Side, TimeInForce
+from rebalance_executor.domain.market import ZERO, BrokerOrder, Side, TimeInForce
 from rebalance_executor.domain.order_ids import child_order_id
 from rebalance_executor.domain.orders import ChildOrder, ChildPhase, ParentOrder
 from rebalance_executor.domain.strategy import decide, may_start, needs_quote, settled_at_broker
@@ -100,6 +100,11 @@ class Executor:
                 self._end_before_auction()
             if not self._sender.send(actions) and run.unsettled():
                 self._sleep()
+
+    @property
+    def latest_look(self) -> Mapping[str, BrokerOrder]:
+        """The orders that the latest look listed, by client order ID."""
+        return self._reader.latest
 
     def withdraw(self) -> None:
         """Journal and send a cancel for every working order, as long as journal and broker answer.

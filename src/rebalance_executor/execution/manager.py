@@ -325,7 +325,7 @@ class ExecutionManager:
         executor = Executor(run, access)
         try:
             executor.work()
-            differing = reconcile(run, access)
+            differing = reconcile(run, access, executor.latest_look)
         except (Redeliver, OverfillGuard, JournalContradiction) as error:
             self._interrupt(run, executor, error)
             raise

@@ -33,6 +33,8 @@ class OrderReader:
         self._sender = sender
         self.started_at = self._clock.now()
         """Start of the latest reading: what it did not show may have happened since."""
+        self.latest: Mapping[str, BrokerOrder] = {}
+        """The orders of the latest list, by client order ID."""
 
     def read(self) -> dict[str, datetime]:
         """Apply the broker's reports to the open children of all unsettled parents.
@@ -49,7 +51,7 @@ class OrderReader:
         waiting = self._waiting()
         if not pairs and not waiting:
             return absent
-        by_client_id = self._list(pairs, waiting)
+        by_client_id = self.latest = self._list(pairs, waiting)
         for parent in waiting:
             if count_late_fills(run, self._access, parent.symbol, by_client_id):
                 run.outbox.withdraw_overfilled(run.work, parent.symbol)

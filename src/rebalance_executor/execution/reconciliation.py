@@ -6,41 +6,50 @@ from collections.abc import Mapping, Sequence
 
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.errors import PlanYielded
-from rebalance_executor.domain.market import BrokerOrder
+from rebalance_executor.domain.market import BrokerOrder, Position
 from rebalance_executor.domain.order_ids import child_order_prefix
-from rebalance_executor.domain.orders import ORDER_LOOKBACK
+from rebalance_executor.domain.orders import ORDER_LOOKBACK, ChildState, ParentOrder
 from rebalance_executor.domain.reconciliation import Difference, agrees, differences, was_sent, with_late_fills
 from rebalance_executor.domain.values import seconds
 from rebalance_executor.execution.account_access import AccountAccess
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.order_events import child_fields, log_outcome
-from rebalance_executor.execution.ports import Broker
+from rebalance_executor.execution.ports import Broker, ReadSet
 from rebalance_executor.execution.run import DEADLINE_REASON, Run
 
 
-def reconcile(run: Run, access: AccountAccess) -> list[Difference]:
+def reconcile(run: Run, access: AccountAccess, look: Mapping[str, BrokerOrder]) -> list[Difference]:
     """Return the differences that remain after a bounded wait; mark the parents they belong to as UNRESOLVED.
 
-    Every order is read again, also one that is final in the journal: late fills are counted and are no difference.
+    Every order is read again, also one that is final in the journal: late fills are counted and are no difference. Only
+    if the latest look shows that each one filled completely, which nothing can change, the positions suffice.
+
+    Args:
+        run: the run, whose parents are settled.
+        access: its account.
+        look: the orders that the latest look listed, by client order ID.
 
     Raises:
         BrokerUnavailable: the broker could not be read; the next run compares again.
         PlanYielded: the run had to stop before the wait was over.
     """
-    broker, clock, config = access.broker, access.clock, access.config
+    clock, config = access.clock, access.config
     parents = sorted((p for p in run.parents.values() if was_sent(p)), key=lambda parent: parent.symbol)
     if not parents:
         return []
     symbols = [parent.symbol for parent in parents]
     prefix = child_order_prefix(run.state.account, run.state.plan_id)
     confirmed: dict[str, BrokerOrder] = {}
+    listed = look if _is_filled(parents, look) else None
     while True:
-        orders = _read_orders(run, broker, symbols, confirmed)
+        orders, positions = _read(run, access, symbols, listed)
+        listed = None
+        _confirm(run, access.broker, symbols, orders, confirmed)
         for symbol in symbols:
             if count_late_fills(run, access, symbol, orders):
                 log_outcome(access.log, run.parents[symbol])
         parents = [run.parents[symbol] for symbol in symbols]
-        remaining = differences(parents, list(orders.values()), broker.positions(symbols), prefix)
+        remaining = differences(parents, list(orders.values()), positions, prefix)
         now = clock.now()
         settled_at = max(parent.settled_at or run.state.started_at for parent in parents)  # again after a late fill
         until = settled_at + seconds(config.reconcile_wait_seconds)
@@ -57,14 +66,36 @@ def reconcile(run: Run, access: AccountAccess) -> list[Difference]:
     return remaining
 
 
-def _read_orders(
-    run: Run, broker: Broker, symbols: Sequence[str], confirmed: dict[str, BrokerOrder]
-) -> dict[str, BrokerOrder]:
-    """Return the broker's orders by client order ID: those of the list, and by ID each that differs from the journal.
+def _is_filled(parents: Sequence[ParentOrder], orders: Mapping[str, BrokerOrder]) -> bool:
+    """Return whether these orders contain every child that was sent, each filled completely."""
+    children = [child for parent in parents for child in parent.children if child.state is not ChildState.NOT_SENT]
+    listed = [orders.get(child.client_order_id) for child in children]
+    return all(order is not None and order.filled_qty == order.qty for order in listed)
+
+
+def _read(
+    run: Run, access: AccountAccess, symbols: Sequence[str], listed: Mapping[str, BrokerOrder] | None
+) -> tuple[dict[str, BrokerOrder], Mapping[str, Position]]:
+    """Return the broker's orders by client order ID, unless they are ``listed``, and the positions."""
+    if listed is not None:
+        return dict(listed), access.broker.positions(symbols)
+    after = run.state.started_at - ORDER_LOOKBACK
+    early = access.broker.ask(ReadSet(positions=True, orders_of=symbols, orders_after=after))
+    orders = {order.client_order_id: order for order in early.reads.orders(symbols, after)}
+    return orders, early.reads.positions(symbols)
+
+
+def _confirm(
+    run: Run,
+    broker: Broker,
+    symbols: Sequence[str],
+    orders: dict[str, BrokerOrder],
+    confirmed: dict[str, BrokerOrder],
+) -> None:
+    """Read each order that differs from the journal by its ID, and replace it in ``orders``.
 
     A list can be late or incomplete. ``confirmed`` keeps the answers by ID that agree, so that each is read once.
     """
-    orders = {order.client_order_id: order for order in broker.orders(symbols, run.state.started_at - ORDER_LOOKBACK)}
     for parent in [run.parents[symbol] for symbol in symbols]:
         for child in parent.children:
             key = child.client_order_id
@@ -77,7 +108,6 @@ def _read_orders(
             orders[key] = order
             if agrees(parent, child, order):
                 confirmed[key] = order
-    return orders
 
 
 def count_late_fills(run: Run, access: AccountAccess, symbol: str, orders: Mapping[str, BrokerOrder]) -> bool:

@@ -18,7 +18,7 @@ from rebalance_executor.domain.market import BrokerOrder, OrderRequest, Position
 from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome, ParentOrder
 from rebalance_executor.execution.account_access import AccountAccess
 from rebalance_executor.execution.events import LogEvent
-from rebalance_executor.execution.ports import Broker, Ports
+from rebalance_executor.execution.ports import Broker, EarlyAnswers, Ports, ReadSet
 from rebalance_executor.execution.reconciliation import reconcile
 from rebalance_executor.execution.run import Run
 from rebalance_simulation.clock import SimulatedClock
@@ -57,6 +57,9 @@ class LateBroker:
     def orders(self, _symbols: Sequence[str], _after: datetime) -> list[BrokerOrder]:
         return self.listed
 
+    def ask(self, _reads: ReadSet) -> EarlyAnswers:
+        return EarlyAnswers(self.clock.now(), cast("Broker", self))
+
     def order_by_client_id(self, client_order_id: str) -> BrokerOrder | None:
         self.asked.append(client_order_id)
         return self.by_id.get(client_order_id)
@@ -67,7 +70,7 @@ class LateBroker:
     def compare(self, run: Run) -> list[Any]:
         ports = cast("Ports", SimpleNamespace(clock=self.clock, log=self, risk_store=None))
         access = AccountAccess.create("default", cast("Broker", self), ports, ExecutionConfig())
-        return list(reconcile(run, access))
+        return list(reconcile(run, access, {}))
 
     @property
     def events(self) -> list[LogEvent]:

@@ -18,7 +18,7 @@ from rebalance_executor.domain.order_ids import child_order_prefix
 from rebalance_executor.domain.orders import Outcome, ParentOrder
 from rebalance_executor.execution.account_access import AccountAccess
 from rebalance_executor.execution.events import LogEvent
-from rebalance_executor.execution.ports import Broker, Ports
+from rebalance_executor.execution.ports import Broker, EarlyAnswers, Ports, ReadSet
 from rebalance_executor.execution.reconciliation import reconcile
 from rebalance_executor.execution.run import Run
 from rebalance_simulation.clock import SimulatedClock
@@ -42,6 +42,9 @@ class Fixture:
     def emit(self, event: LogEvent, **fields: object) -> None:
         self.logged.append((event, fields))
 
+    def ask(self, _reads: ReadSet) -> EarlyAnswers:
+        return EarlyAnswers(self.clock.now(), cast("Broker", self))
+
     def orders(self, symbols: Sequence[str], after: datetime) -> list[BrokerOrder]:
         assert symbols == ["ABC"]
         assert after == NOW - timedelta(minutes=10)
@@ -58,7 +61,7 @@ class Fixture:
     def compare(self, run: Run) -> list[Any]:
         ports = cast("Ports", SimpleNamespace(clock=self.clock, log=self, risk_store=None))
         access = AccountAccess.create("default", cast("Broker", self), ports, ExecutionConfig())
-        return list(reconcile(run, access))
+        return list(reconcile(run, access, {}))
 
 
 def test_agreement_takes_two_requests() -> None:

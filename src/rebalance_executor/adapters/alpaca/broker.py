@@ -92,8 +92,8 @@ class AlpacaBroker(AlpacaReads):
             RateLimited: as in the port.
         """
         trading, data = early_queries(reads)
-        self._trading.wait_to_ask(trading)
-        self._data.wait_to_ask(data)
+        self._trading.wait_to_ask(len(trading))
+        self._data.wait_to_ask(len(data))
         asked_at = self._deadline.clock.now()
         answers = self._trading.ask(trading), self._data.ask(data)
         return EarlyAnswers(asked_at, AlpacaReads(*(read() for read in answers)))

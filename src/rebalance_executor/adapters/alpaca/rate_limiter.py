@@ -37,14 +37,25 @@ class RateLimiter:
         Raises:
             RateLimited: they are allowed only after ``until``; ``retry_at`` says when.
         """
-        enough = min(requests, max(_FEWEST, self._per_minute // _PART_OF_LIMIT))
-        while (opens_at := self._opens_at(enough)) > (now := self._clock.now()):
+        self.wait_for_all(until, min(requests, max(_FEWEST, self._per_minute // _PART_OF_LIMIT)))
+        return min(requests, self._per_minute - len(self._sent))
+
+    def wait_for_all(self, until: datetime, requests: int) -> None:
+        """Wait until all of these requests are allowed.
+
+        Raises:
+            RateLimited: as for ``wait``.
+        """
+        while (opens_at := self._opens_at(requests)) > (now := self._clock.now()):
             if opens_at > until:
                 raise RateLimited(
                     f"the rate limit of {self._per_minute} requests per minute is used up", retry_at=opens_at
                 )
             self._clock.sleep(opens_at - now)
-        return min(requests, self._per_minute - len(self._sent))
+
+    def count(self, requests: int) -> None:
+        """Count requests that were sent, by now."""
+        self._sent.extend([self._clock.now()] * requests)
 
     def acquire(self, until: datetime) -> None:
         """Wait until one more request is allowed, and count it.
@@ -52,8 +63,8 @@ class RateLimiter:
         Raises:
             RateLimited: as for ``wait``.
         """
-        self.wait(until)
-        self._sent.append(self._clock.now())
+        self.wait_for_all(until, 1)
+        self.count(1)
 
     def observe_headers(self, headers: Mapping[str, str], *, is_rate_limited: bool) -> None:
         """Update the broker's window from a response. Invalid headers are ignored.

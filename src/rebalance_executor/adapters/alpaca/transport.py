@@ -151,24 +151,26 @@ class AlpacaTransport:
                 return self._read(lambda: self._api.get(query.path, query.params), name, kind)
         raise AssertionError("unreachable: the last attempt raises")  # pragma: no cover
 
-    def wait_to_ask(self, queries: Sequence[Query]) -> None:
-        """Wait until the rate limit allows these reads, and count them.
+    def wait_to_ask(self, requests: int) -> None:
+        """Wait until the rate limit allows so many reads at once.
 
         Raises:
             RateLimited: that would be after the run's deadline.
         """
-        for query in queries:
-            self._acquire(f"GET {query.path}", self._deadline.until)
+        self._rate_limiter.wait_for_all(self._deadline.until, requests)
 
     def ask(self, queries: Sequence[Query]) -> Callable[[], EarlyReader]:
         """Send these reads, for which ``wait_to_ask`` has waited; return what waits for their answers."""
-        answers = self._api.ask([("GET", query.path, query.params) for query in queries])
+        for query in queries:
+            self._note(f"GET {query.path}")
+        read = self._api.ask([("GET", query.path, query.params) for query in queries])
 
-        def read() -> EarlyReader:
-            taken = {query.key: _early(answer) for query, answer in zip(queries, answers(), strict=True)}
-            return EarlyReader(self, taken)
+        def answers() -> EarlyReader:
+            early = [_early(answer) for answer in read()]
+            self._rate_limiter.count(len(queries))  # they count from their answers: none was sent later
+            return EarlyReader(self, dict(zip((query.key for query in queries), early, strict=True)))
 
-        return read
+        return answers
 
     def get_once(self, path: str, params: Mapping[str, str]) -> Any:
         """Send a read that no plan depends on: one attempt, without a wait for the rate limit.
@@ -232,6 +234,9 @@ class AlpacaTransport:
 
     def _acquire(self, name: str, until: datetime) -> None:
         self._rate_limiter.acquire(until)
+        self._note(name)
+
+    def _note(self, name: str) -> None:
         self._on_request(name.replace(" ", " /v2", 1))
 
     def _observe(self, response: Response) -> None:
