@@ -117,13 +117,35 @@ def rung_wait(
     parent: ParentOrder, quote: Quote, schedule: WaveSchedule, now: datetime, config: ExecutionConfig
 ) -> timedelta:
     """Return how long the last child rests before the next rung: less in a fast market or if time runs short."""
-    wait, last = config.ladder[schedule.urgency].wait_seconds, last_sent(parent)
-    if last is not None and is_fast(parent.side, last, quote, config):
-        wait = min(wait, max(wait * config.fast_market_wait, config.shortest_rung_seconds))
-    if last is None or schedule.cross_by is None:
-        return seconds(wait)
-    left = (schedule.cross_by - last.latest_send) / len(rungs_ahead(parent, schedule, now, config))
-    return max(timedelta(), min(seconds(wait), left))
+    wait, last = seconds(config.ladder[schedule.urgency].wait_seconds), last_sent(parent)
+    if last is None:
+        return wait
+    if is_fast(parent.side, last, quote, config):
+        wait = _fast_wait(schedule, config)
+    return min(wait, _share(parent, last, schedule, now, config))
+
+
+def _fast_wait(schedule: WaveSchedule, config: ExecutionConfig) -> timedelta:
+    wait = config.ladder[schedule.urgency].wait_seconds
+    return seconds(min(wait, max(wait * config.fast_market_wait, config.shortest_rung_seconds)))
+
+
+def _share(
+    parent: ParentOrder, child: ChildOrder, schedule: WaveSchedule, now: datetime, config: ExecutionConfig
+) -> timedelta:
+    """Return the share of a rung in the time that was left when it was sent."""
+    if schedule.cross_by is None:
+        return timedelta.max
+    left = (schedule.cross_by - child.latest_send) / len(rungs_ahead(parent, schedule, now, config))
+    return max(timedelta(), left)
+
+
+def may_be_replaced(
+    parent: ParentOrder, child: ChildOrder, schedule: WaveSchedule, now: datetime, config: ExecutionConfig
+) -> bool:
+    """Return whether a resting child has rested as long as a rung does in a fast market; before, no quote counts."""
+    wait = min(_fast_wait(schedule, config), _share(parent, child, schedule, now, config))
+    return _rested(child, now) >= wait
 
 
 def is_fast(side: Side, child: ChildOrder, quote: Quote, config: ExecutionConfig) -> bool:
@@ -169,9 +191,30 @@ def is_overdue(
     """
     if schedule.slices is not None and (schedule.plan_cross_by is None or now < schedule.plan_cross_by):
         return False
+    return _rested(child, now, since=child.fill_seen_at) >= _longest_rest(parent, child, schedule, now, config)
+
+
+def _longest_rest(
+    parent: ParentOrder, child: ChildOrder, schedule: WaveSchedule, now: datetime, config: ExecutionConfig
+) -> timedelta:
     waits = 0 if child.spread_fraction in (None, FAR) else len(rungs_ahead(parent, schedule, now, config))
-    bound = config.ladder[schedule.urgency].wait_seconds * waits + config.last_rung_seconds
-    return _rested(child, now, since=child.fill_seen_at) >= seconds(bound)
+    return seconds(config.ladder[schedule.urgency].wait_seconds * waits + config.last_rung_seconds)
+
+
+def next_step_at(
+    parent: ParentOrder, child: ChildOrder, schedule: WaveSchedule, now: datetime, config: ExecutionConfig
+) -> datetime | None:
+    """Return the next time at which a resting child's rung ends, or all of its time; None if both have passed.
+
+    In a fast market a rung can end earlier.
+    """
+    sent, filled = child.latest_send, child.fill_seen_at
+    wait = seconds(config.ladder[schedule.urgency].wait_seconds)
+    times = (
+        sent + min(wait, _share(parent, child, schedule, now, config)),
+        (sent if filled is None else max(sent, filled)) + _longest_rest(parent, child, schedule, now, config),
+    )
+    return min((time for time in times if time > now), default=None)
 
 
 def is_worth_replacing(

@@ -53,6 +53,10 @@ class Slices:
         """Return when the slice that is due now crosses: the last quarter of its interval belongs to the last rung."""
         return self.starts + (self.ends - self.starts) * (4 * self._started(now) - 1) / (4 * self.number)
 
+    def next_due(self, now: datetime) -> datetime:
+        """Return when the next slice falls due; the end if all are due."""
+        return self.starts + (self.ends - self.starts) * self._started(now) / self.number
+
     def _started(self, now: datetime) -> int:
         if now >= self.ends:
             return self.number

@@ -53,7 +53,7 @@ def decide(parent: ParentOrder, context: DecisionContext, config: ExecutionConfi
     if parent.outcome is not None:
         return Wait()
     config = config.for_symbol(parent.symbol)
-    context = _with_slices(parent, context, config)
+    context = with_slices(parent, context, config)
     match parent.last_child, context.mode:
         case ChildOrder(phase=ChildPhase.INTENDED | ChildPhase.UNKNOWN | ChildPhase.RESEND_REJECTED), _:
             return Wait()  # the executor looks it up; nothing is decided before the broker's answer
@@ -74,7 +74,7 @@ def decide(parent: ParentOrder, context: DecisionContext, config: ExecutionConfi
             return before_continuous(parent, context, config) or _next_child(parent, context, config)
 
 
-def _with_slices(parent: ParentOrder, context: DecisionContext, config: ExecutionConfig) -> DecisionContext:
+def with_slices(parent: ParentOrder, context: DecisionContext, config: ExecutionConfig) -> DecisionContext:
     """Return the context with the parent's slices, and with its own schedule instead of the wave's."""
     slices = slices_of(parent, context.schedule, context.now, config)
     last = ladder.last_sent(parent)
@@ -82,14 +82,17 @@ def _with_slices(parent: ParentOrder, context: DecisionContext, config: Executio
     return context if schedule is context.schedule else replace(context, schedule=schedule, slices=slices)
 
 
-def needs_quote(parent: ParentOrder, config: ExecutionConfig) -> bool:
+def needs_quote(parent: ParentOrder, context: DecisionContext, config: ExecutionConfig) -> bool:
     """Return whether the next decision may place a child or compare a resting one with the market."""
     config = config.for_symbol(parent.symbol)
+    context = with_slices(parent, context, config)
     last = parent.last_child
     if parent.outcome is not None or parent.remaining <= 0:
         return False
     if last is not None and last.is_open:
-        return config.order_style is OrderStyle.LADDER and last.phase is ChildPhase.WORKING and not last.is_for_auction
+        if config.order_style is not OrderStyle.LADDER or last.phase is not ChildPhase.WORKING or last.is_for_auction:
+            return False
+        return ladder.may_be_replaced(parent, last, context.schedule, context.now, config)
     has_ended = last is not None and last.phase in (ChildPhase.REJECTED, ChildPhase.REPLACED)
     may_follow = not has_ended or is_fraction_rejected(parent) or (last is not None and last.is_for_auction)
     return may_follow and (ladder.children_left(parent, WaveSchedule(), config) > 0 or is_large(parent, config))

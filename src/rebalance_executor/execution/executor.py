@@ -18,6 +18,7 @@ from rebalance_executor.domain.cash import Allowance, allowances, child_cost, co
 from rebalance_executor.domain.decisions import Cancel, DecisionContext, Place, RunMode, Settle, Working, Yielding
 from rebalance_executor.domain.errors import AuctionPending, PlanYielded, RateLimited, Redeliver
 from rebalance_executor.domain.journal import PlanPhase
+from rebalance_executor.domain.looks import next_look
 from rebalance_executor.domain.market import ZERO, BrokerOrder, Side, TimeInForce
 from rebalance_executor.domain.order_ids import child_order_id
 from rebalance_executor.domain.orders import ChildOrder, ChildPhase, ParentOrder
@@ -99,7 +100,7 @@ class Executor:
             if not actions.submits and not actions.cancels:
                 self._end_before_auction()
             if not self._sender.send(actions) and run.unsettled():
-                self._sleep()
+                self._sleep(has_sent=bool(actions.submits or actions.cancels))
 
     @property
     def latest_look(self) -> Mapping[str, BrokerOrder]:
@@ -206,7 +207,8 @@ class Executor:
         if has_buys:
             self._holdings.refresh_account(run.parents.values())
             self._cash = self._read_cash()
-        self._quotes.refresh([p.symbol for p in parents if needs_quote(p, self._config)])
+        contexts = {side: self._context(side, Working()) for side in Side}
+        self._quotes.refresh([p.symbol for p in parents if needs_quote(p, contexts[p.side], self._config)])
         if has_buys:
             shares = self._divide(self._cash.amount)
             self._allowances = {symbol: share for symbol, share in shares.items() if symbol not in waiting}
@@ -347,14 +349,26 @@ class Executor:
         self._run.work.update_parent(parent.settled(settle.outcome, settle.code, settle.message, self._clock.now()))
         log_outcome(self._log, self._run.parents[parent.symbol])
 
-    def _sleep(self) -> None:
-        """Wait for the next tick, or until sending is allowed again, but never past the time to stop."""
+    def _sleep(self, *, has_sent: bool) -> None:
+        """Wait for the next look, or until sending is allowed again, but never past a time at which the mode changes.
+
+        What was sent, or should have been, is looked at in the next tick.
+        """
         run, now = self._run, self._clock.now()
         mode = run.mode_at(now)  # evaluated again, because the run may have started to yield while it was sending
         if isinstance(mode, Yielding):
             self._clock.sleep(min(_STOPPING_TICK, mode.give_up_at - now))
             return
-        wait = seconds(self._config.tick_seconds)
+        tick = seconds(self._config.tick_seconds)
+        wait = tick if has_sent else self._next_look(mode)
         if self._sender.paused_until is not None:
-            wait = max(wait, self._sender.paused_until - now)
+            wait = max(wait, tick, self._sender.paused_until - now)
         self._clock.sleep(min(wait, run.deadline.stop_at - now))
+
+    def _next_look(self, mode: RunMode) -> timedelta:
+        """Return the time until the next look; a look follows the close, and the age of the kill switch, by a tick."""
+        run, now, tick = self._run, self._clock.now(), seconds(self._config.tick_seconds)
+        wait = next_look(run.unsettled(), {side: self._context(side, mode) for side in Side}, self._config)
+        ends = (run.plan_ends_at, run.closes_at, self._access.kill_switch.expires_at(WHILE_RESTING))
+        left = min(end - now for end in ends if end is not None)
+        return min(wait, max(tick, left))

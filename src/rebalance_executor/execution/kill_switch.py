@@ -45,8 +45,12 @@ class KillSwitch:
         return switch_denial(self._record, side)
 
     def is_fresh(self, max_age: timedelta) -> bool:
-        """Return whether the cached record is no older than ``max_age``, counted from the start of the read."""
-        return self._read_at is not None and self._clock.now() - self._read_at <= max_age
+        """Return whether the cached record is younger than ``max_age``, counted from the start of the read."""
+        return self._clock.now() < self.expires_at(max_age)
+
+    def expires_at(self, max_age: timedelta) -> datetime:
+        """Return when the cached record reaches ``max_age``; the current time if there is none."""
+        return self._clock.now() if self._read_at is None else self._read_at + max_age
 
     def trip(self, reason: str) -> None:
         """Halt the account until an operator resumes it. A failure to store the record is logged, not raised."""

@@ -51,7 +51,9 @@ class OrderReader:
         waiting = self._waiting()
         if not pairs and not waiting:
             return absent
-        by_client_id = self.latest = self._list(pairs, waiting)
+        # An order that has ended is read by its ID for the second time: it needs no list.
+        listed = [(parent, child) for parent, child in pairs if child.closed_since is None]
+        by_client_id = self.latest = self._list(listed, waiting) if listed or waiting else {}
         for parent in waiting:
             if count_late_fills(run, self._access, parent.symbol, by_client_id):
                 run.outbox.withdraw_overfilled(run.work, parent.symbol)

@@ -19,6 +19,7 @@ from rebalance_executor.domain.errors import (
     OverfillGuard,
     RateLimited,
 )
+from rebalance_executor.domain.ladder import FAR
 from rebalance_executor.domain.market import BrokerOrder, Side
 from rebalance_executor.domain.orders import ChildOrder, ChildState, ParentOrder
 from rebalance_executor.domain.values import seconds
@@ -94,7 +95,7 @@ class Sender:
         # Cancels first and without checks: no control may keep an order open.
         for symbol in actions.cancels:
             self.cancel(symbol)
-        has_answers = bool(actions.submits)
+        has_answers, is_due = True, False
         self._messages = controls.count_messages(run.parents.values())
         for number, symbol in enumerate(actions.submits):
             if run.is_over(self._clock.now()) or self.is_paused:
@@ -105,7 +106,8 @@ class Sender:
                 self.orders_per_tick = number or self.orders_per_tick
                 return True
             has_answers = self._submit(run.parents[symbol]) and has_answers
-        return has_answers
+            is_due = is_due or not _rests(run.parents[symbol])
+        return has_answers and is_due
 
     def pause(self, error: RateLimited) -> None:
         """Submit nothing until the rate limit allows it again."""
@@ -315,3 +317,9 @@ class Sender:
             self._assets.drop(symbol, now=self._clock.now())
         except JournalUnavailable as error:
             self._log.emit(LogEvent.ASSET_CACHE_WRITE_FAILED, symbol=symbol, reason=str(error))
+
+
+def _rests(parent: ParentOrder) -> bool:
+    """Return whether the parent's order is at the broker and does not cross the spread: no fill is expected at once."""
+    child = parent.open_child
+    return child is not None and child.spread_fraction is not None and child.spread_fraction < FAR

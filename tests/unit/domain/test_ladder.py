@@ -506,7 +506,7 @@ def test_symbol_may_have_another_order_style() -> None:
     own = {"ABC": SymbolOverride(order_style=OrderStyle.MARKETABLE_LIMIT)}
     config = CONFIG.model_copy(update={"per_symbol": own})
     assert decide(parent(), at(), config) == Place(OrderType.LIMIT, Decimal(10), Decimal("10.10"))
-    assert not needs_quote(parent(resting("10.05", "0.5")), config)
+    assert not needs_quote(parent(resting("10.05", "0.5")), at(10), config)
 
 
 @pytest.mark.parametrize(
@@ -519,11 +519,19 @@ def test_symbol_may_have_another_order_style() -> None:
     ids=["resting", "being canceled", "unknown"],
 )
 def test_resting_rung_needs_a_quote(child: ChildOrder, *, needed: bool) -> None:
-    assert needs_quote(parent(child), CONFIG) is needed
+    assert needs_quote(parent(child), at(10), CONFIG) is needed
+
+
+@pytest.mark.parametrize(("rested", "needed"), [(2.4, False), (2.5, True)])
+def test_rung_needs_no_quote_before_the_time_after_which_a_fast_market_replaces_it(
+    rested: float, *, needed: bool
+) -> None:
+    """A quarter of its ten seconds."""
+    assert needs_quote(parent(resting("10.05", "0.5")), at(rested), CONFIG) is needed
 
 
 def test_fraction_of_a_share_needs_a_quote_as_well() -> None:
-    assert needs_quote(parent(qty="0.5"), CONFIG)
+    assert needs_quote(parent(qty="0.5"), at(), CONFIG)
 
 
 # --- at the open -----------------------------------------------------------------------------------------

@@ -397,7 +397,7 @@ def test_concluding_run_gives_its_code(parent: ParentOrder, outcome: Outcome, re
     ],
 )
 def test_quote_is_needed_only_if_it_may_price_a_child(parent: ParentOrder, *, needed: bool) -> None:
-    assert needs_quote(parent, CONFIG) is needed
+    assert needs_quote(parent, DecisionContext(NOW), CONFIG) is needed
 
 
 def test_parent_without_arrival_is_never_priced() -> None:

@@ -617,8 +617,8 @@ def test_duration_of_a_plan_is_logged_in_seconds() -> None:
     fakes.after(1.3, lambda: fakes.broker.fill_order("order-1"))
     result = fakes.execute(BUY_ONE)
 
-    assert [fields["seconds"] for fields in fakes.fields(LogEvent.PLAN_FINISHED)] == [1.5]
-    assert result.execution_timestamp - result.started_at == timedelta(seconds=1.5)
+    assert [fields["seconds"] for fields in fakes.fields(LogEvent.PLAN_FINISHED)] == [2.0]
+    assert result.execution_timestamp - result.started_at == timedelta(seconds=2)
 
 
 # --- another plan or a person in between -----------------------------------------------------------------

@@ -1,0 +1,64 @@
+"""The time between two looks at the open orders: short after something happened, longer while orders rest.
+
+A fill is most likely, and a mistake most urgent, just after an order was sent. The longer an order has rested, the less
+a moment matters, so that the wait grows with the time since the last event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+
+from rebalance_executor.domain import ladder
+from rebalance_executor.domain.config import ExecutionConfig
+from rebalance_executor.domain.decisions import DecisionContext
+from rebalance_executor.domain.market import Side
+from rebalance_executor.domain.orders import ChildOrder, ChildPhase, ParentOrder
+from rebalance_executor.domain.slicing import slices_of
+from rebalance_executor.domain.strategy import is_between_slices, with_slices
+from rebalance_executor.domain.styles import OrderStyle
+from rebalance_executor.domain.values import seconds
+
+_MOST_TICKS = 5
+"""Longest wait, in ticks: 2.5 seconds by default."""
+
+
+def next_look(
+    parents: Iterable[ParentOrder], contexts: Mapping[Side, DecisionContext], config: ExecutionConfig
+) -> timedelta:
+    """Return the time until the next look: that of the parent which needs it first.
+
+    Args:
+        parents: the unsettled parents.
+        contexts: by side, the time and the schedule.
+        config: the length of a tick, and the times of the orders.
+    """
+    waits = (_wait(parent, contexts[parent.side], config.for_symbol(parent.symbol)) for parent in parents)
+    return min(waits, default=seconds(config.tick_seconds))
+
+
+def _wait(parent: ParentOrder, context: DecisionContext, config: ExecutionConfig) -> timedelta:
+    tick, now, child = seconds(config.tick_seconds), context.now, parent.open_child
+    if parent.auction is not None:
+        return tick
+    if child is None:
+        slices = slices_of(parent, context.schedule, now, config)
+        is_later = slices is not None and is_between_slices(parent, context, config)
+        return max(slices.next_due(now) - now, timedelta()) if slices is not None and is_later else tick
+    if child.phase is not ChildPhase.WORKING:
+        return tick
+    since = child.latest_send if child.fill_seen_at is None else max(child.latest_send, child.fill_seen_at)
+    wait, due = _growing(now - since, tick), _due(parent, child, context, config)
+    return wait if due is None else max(min(wait, due - now), timedelta())
+
+
+def _growing(age: timedelta, tick: timedelta) -> timedelta:
+    return min(max(age, tick), _MOST_TICKS * tick)
+
+
+def _due(parent: ParentOrder, child: ChildOrder, context: DecisionContext, config: ExecutionConfig) -> datetime | None:
+    """Return the next time at which a resting child is replaced or ends, if the market stays as it is."""
+    if config.order_style is not OrderStyle.LADDER:
+        at = child.latest_send + seconds(config.child_wait_seconds)
+        return at if at > context.now else None
+    return ladder.next_step_at(parent, child, with_slices(parent, context, config).schedule, context.now, config)
