@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from functools import partial
+from typing import NoReturn
 
 from rebalance_executor.adapters.dynamodb.journal import PARENTS_PER_TRANSACTION
 from rebalance_executor.domain.config import ExecutionConfig
@@ -92,6 +94,8 @@ class FakeBroker:
         self.errors: dict[str, list[Exception | None]] = {}
         """By method: the errors that its next calls raise; None lets a call succeed."""
         self.sent: list[OrderRequest] = []
+        self.sent_together: list[int] = []
+        """Numbers of orders that were sent together."""
         self.cancel_requests: list[str] = []
         self.reads: list[tuple[str, object]] = []
         self.asked: list[ReadSet] = []
@@ -239,6 +243,18 @@ class FakeBroker:
             raise OutcomeUnknown("no answer")
         return self.as_reported(order if behaviour == REJECTS_LATER else self.orders_by_id[order.id])
 
+    def submit_together(self, requests: Sequence[OrderRequest]) -> Sequence[Callable[[], BrokerOrder]]:
+        self.sent_together.append(len(requests))
+
+        def outcome(request: OrderRequest) -> Callable[[], BrokerOrder]:
+            try:
+                order = self.submit(request)
+            except Exception as error:  # noqa: BLE001 - each answer has its own error
+                return partial(_raise, error)
+            return lambda: order
+
+        return [outcome(request) for request in requests]
+
     def cancel(self, order_id: str) -> bool:
         self.cancel_requests.append(order_id)
         self._raise_scripted_error("cancel")
@@ -264,6 +280,10 @@ class FakeBroker:
         error = errors.pop(0) if errors else None
         if error is not None:
             raise error
+
+
+def _raise(error: Exception) -> NoReturn:
+    raise error
 
 
 class FakePorts:

@@ -6,7 +6,7 @@ sells at the bid, and ``decide`` prices the first order of each item. Nothing is
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -127,6 +127,10 @@ class ReadOnlyBroker:
         return requests
 
     def submit(self, request: OrderRequest) -> BrokerOrder:
+        """Raise ``AssertionError``: a preview must not submit orders."""
+        raise AssertionError("a preview must not submit orders")
+
+    def submit_together(self, requests: Sequence[OrderRequest]) -> Sequence[Callable[[], BrokerOrder]]:
         """Raise ``AssertionError``: a preview must not submit orders."""
         raise AssertionError("a preview must not submit orders")
 

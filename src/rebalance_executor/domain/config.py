@@ -340,6 +340,14 @@ class ExecutionConfig(Limits):
     rate_limit_per_minute: int = Field(
         default=200, ge=10, description="Requests per minute and account: Alpaca's published limit."
     )
+    submission_window: int = Field(
+        default=1,
+        ge=1,
+        le=4,
+        description="Orders that are sent before the answer to the first of them is read. More than one is faster; up "
+        "to three more orders then leave after a halt, after the reject that halts the account, or after an answer is "
+        "missing.",
+    )
     asset_cache_hours: Amount = Field(
         default=Decimal(12),
         gt=0,

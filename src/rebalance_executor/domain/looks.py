@@ -19,8 +19,8 @@ from rebalance_executor.domain.strategy import is_between_slices, with_slices
 from rebalance_executor.domain.styles import OrderStyle
 from rebalance_executor.domain.values import seconds
 
-_MOST_TICKS = 5
-"""Longest wait, in ticks: 2.5 seconds by default."""
+LONGEST_WAIT = timedelta(seconds=2.5)
+"""Longest wait while orders rest, unless a tick is longer."""
 
 
 def next_look(
@@ -53,7 +53,7 @@ def _wait(parent: ParentOrder, context: DecisionContext, config: ExecutionConfig
 
 
 def _growing(age: timedelta, tick: timedelta) -> timedelta:
-    return min(max(age, tick), _MOST_TICKS * tick)
+    return min(max(age, tick), max(LONGEST_WAIT, tick))
 
 
 def _due(parent: ParentOrder, child: ChildOrder, context: DecisionContext, config: ExecutionConfig) -> datetime | None:

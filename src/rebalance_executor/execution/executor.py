@@ -366,9 +366,9 @@ class Executor:
         self._clock.sleep(min(wait, run.deadline.stop_at - now))
 
     def _next_look(self, mode: RunMode) -> timedelta:
-        """Return the time until the next look; a look follows the close, and the age of the kill switch, by a tick."""
+        """Return the time until the next look: at most a tick after the end of the session or of the plan."""
         run, now, tick = self._run, self._clock.now(), seconds(self._config.tick_seconds)
         wait = next_look(run.unsettled(), {side: self._context(side, mode) for side in Side}, self._config)
-        ends = (run.plan_ends_at, run.closes_at, self._access.kill_switch.expires_at(WHILE_RESTING))
+        ends = (run.plan_ends_at, run.closes_at)
         left = min(end - now for end in ends if end is not None)
         return min(wait, max(tick, left))

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from rebalance_executor.domain.controls import Denial, switch_denial
 from rebalance_executor.domain.errors import JournalUnavailable
+from rebalance_executor.domain.looks import LONGEST_WAIT
 from rebalance_executor.domain.market import Side
 from rebalance_executor.domain.risk_state import PROGRAM, KillSwitchRecord, TradingState, operator_and_reason
 from rebalance_executor.execution.events import LogEvent
@@ -14,8 +15,8 @@ from rebalance_executor.execution.ports import Ports, RiskStore
 
 BEFORE_SENDING = timedelta(seconds=1)
 """Maximum age of the kill switch when an order is sent."""
-WHILE_RESTING = timedelta(seconds=5)
-"""Maximum age of the kill switch while orders are only open."""
+WHILE_RESTING = LONGEST_WAIT
+"""Maximum age of the kill switch at a look while orders are only open: with the wait for the look, it is twice that."""
 
 
 class KillSwitch:
@@ -45,12 +46,8 @@ class KillSwitch:
         return switch_denial(self._record, side)
 
     def is_fresh(self, max_age: timedelta) -> bool:
-        """Return whether the cached record is younger than ``max_age``, counted from the start of the read."""
-        return self._clock.now() < self.expires_at(max_age)
-
-    def expires_at(self, max_age: timedelta) -> datetime:
-        """Return when the cached record reaches ``max_age``; the current time if there is none."""
-        return self._clock.now() if self._read_at is None else self._read_at + max_age
+        """Return whether the cached record is no older than ``max_age``, counted from the start of the read."""
+        return self._read_at is not None and self._clock.now() - self._read_at <= max_age
 
     def trip(self, reason: str) -> None:
         """Halt the account until an operator resumes it. A failure to store the record is logged, not raised."""

@@ -173,6 +173,10 @@ class Broker(BrokerReads, Protocol):
         """
         ...
 
+    def submit_together(self, requests: Sequence[OrderRequest]) -> Sequence[Callable[[], BrokerOrder]]:
+        """Send these orders before the answer to any of them is read; return the answer of each, as of ``submit``."""
+        ...
+
     def cancel(self, order_id: str) -> bool:
         """Ask the broker to cancel an order; the order may still fill.
 

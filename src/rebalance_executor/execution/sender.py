@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
+from itertools import batched
+from typing import NoReturn
 
 from rebalance_executor.domain import controls
 from rebalance_executor.domain.auction import is_cancelable
@@ -18,9 +22,10 @@ from rebalance_executor.domain.errors import (
     OutcomeUnknown,
     OverfillGuard,
     RateLimited,
+    RebalanceError,
 )
 from rebalance_executor.domain.ladder import FAR
-from rebalance_executor.domain.market import BrokerOrder, Side
+from rebalance_executor.domain.market import BrokerOrder, OrderRequest, Side
 from rebalance_executor.domain.orders import ChildOrder, ChildState, ParentOrder
 from rebalance_executor.domain.values import seconds
 from rebalance_executor.execution.account_access import AccountAccess
@@ -52,6 +57,14 @@ class TickActions:
 
     submits: list[str] = field(default_factory=list)
     cancels: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Submission:
+    """A child that passed the last checks, with the time at which it is sent."""
+
+    parent: ParentOrder
+    child: ChildOrder
 
 
 class Sender:
@@ -95,19 +108,36 @@ class Sender:
         # Cancels first and without checks: no control may keep an order open.
         for symbol in actions.cancels:
             self.cancel(symbol)
-        has_answers, is_due = True, False
         self._messages = controls.count_messages(run.parents.values())
-        for number, symbol in enumerate(actions.submits):
-            if run.is_over(self._clock.now()) or self.is_paused:
-                return False
-            if run.denial is not None:
-                return True
-            if self._is_stale(run.parents[symbol]):  # the next tick prices it again, with all that follow
-                self.orders_per_tick = number or self.orders_per_tick
-                return True
-            has_answers = self._submit(run.parents[symbol]) and has_answers
-            is_due = is_due or not _rests(run.parents[symbol])
-        return has_answers and is_due
+        sent, has_answers = 0, True
+        for window in batched(actions.submits, self._config.submission_window):
+            ready: list[_Submission] = []
+            for symbol in window:
+                if (look_at_once := self._stops_before(symbol, sent + len(ready))) is not None:
+                    return self._submit(ready) and has_answers and look_at_once
+                prepared = self._prepare(run.parents[symbol])
+                if isinstance(prepared, _Submission):
+                    ready.append(prepared)
+                else:
+                    has_answers &= prepared
+            sent += len(ready)
+            has_answers &= self._submit(ready)
+        return has_answers and not all(_rests(run.parents[symbol]) for symbol in actions.submits)
+
+    def _stops_before(self, symbol: str, number: int) -> bool | None:
+        """Return None if this order may be the next one, which ``number`` were sent before in this tick.
+
+        Otherwise return whether the next look should follow at once.
+        """
+        run = self._run
+        if run.is_over(self._clock.now()) or self.is_paused:
+            return False
+        if run.denial is not None:
+            return True
+        if self._is_stale(run.parents[symbol]):  # the next tick prices it again, with all that follow
+            self.orders_per_tick = number or self.orders_per_tick
+            return True
+        return None
 
     def pause(self, error: RateLimited) -> None:
         """Submit nothing until the rate limit allows it again."""
@@ -188,10 +218,10 @@ class Sender:
         self._log.emit(LogEvent.ORDER_CANCEL_REQUESTED, symbol=symbol, **child_fields(child))
         return True
 
-    def _submit(self, parent: ParentOrder) -> bool:
-        """Send the parent's open child once, unless a check forbids it.
+    def _prepare(self, parent: ParentOrder) -> _Submission | bool:
+        """Check the parent's open child for the last time; return it as it is to be sent, unless a check forbids it.
 
-        Return False if the order could not be sent now or got no answer: the next look must not follow at once.
+        Otherwise return whether the next look may follow at once: not if it could only not be sent now.
         """
         run, child = self._run, parent.open_child
         if child is None:
@@ -201,12 +231,43 @@ class Sender:
             return True
         if run.is_over(self._clock.now()) or not self._kill_switch.is_fresh(BEFORE_SENDING) or self._is_stale(parent):
             return False  # after slow checks another run may hold the lease, or the market may have moved
-        send_by = run.outbox.unsent.pop(child.client_order_id)  # it may exist from here on, even if the run is killed
-        self._late_ticks = 0
         child = replace(child, sent_at=self._clock.now())
         self._sent_at.append(child.latest_send)
+        return _Submission(parent, child)
+
+    def _submit(self, submissions: Sequence[_Submission]) -> bool:
+        """Send these orders, together if there are more than one; return whether each one got an answer.
+
+        Raises:
+            CredentialsRejected: as for ``send``, after the answers to all of them are noted.
+        """
+        # They may exist from here on, even if the run is killed.
+        send_by = [self._run.outbox.unsent.pop(submission.child.client_order_id) for submission in submissions]
+        requests = [one.child.request(one.parent.symbol, one.parent.side) for one in submissions]
+        has_answers, refused = True, None
+        for submission, by, answer in zip(submissions, send_by, self._answers(requests), strict=True):
+            self._late_ticks = 0
+            try:
+                has_answers &= self._take(submission, by, answer)
+            except CredentialsRejected as error:
+                refused = error
+        if refused is not None:
+            raise refused
+        return has_answers
+
+    def _answers(self, requests: Sequence[OrderRequest]) -> Sequence[Callable[[], BrokerOrder]]:
+        if len(requests) == 1:
+            return [lambda: self._broker.submit(requests[0])]
         try:
-            order = self._broker.submit(child.request(parent.symbol, parent.side))
+            return self._broker.submit_together(requests) if requests else []
+        except (RateLimited, CircuitOpen) as error:  # none was sent
+            return [partial(_raise, error)] * len(requests)
+
+    def _take(self, submission: _Submission, send_by: datetime, answer: Callable[[], BrokerOrder]) -> bool:
+        """Note the broker's answer; return False if the order was not accepted for now, or got no answer."""
+        run, parent, child = self._run, submission.parent, submission.child
+        try:
+            order = answer()
         except (RateLimited, CircuitOpen) as error:  # certainly not accepted
             if child.resent:  # looked up again before the next attempt: its cover was checked for this moment
                 run.work.update_child(parent.symbol, replace(child, state=ChildState.UNKNOWN, sent_at=None))
@@ -323,3 +384,7 @@ def _rests(parent: ParentOrder) -> bool:
     """Return whether the parent's order is at the broker and does not cross the spread: no fill is expected at once."""
     child = parent.open_child
     return child is not None and child.spread_fraction is not None and child.spread_fraction < FAR
+
+
+def _raise(error: RebalanceError) -> NoReturn:
+    raise error

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from urllib.parse import quote as quote_url
 
 from requests import Response
@@ -11,6 +12,7 @@ from requests import Response
 from rebalance_executor.adapters.alpaca import parsing
 from rebalance_executor.adapters.alpaca.client import AlpacaApi, Timeouts
 from rebalance_executor.adapters.alpaca.credentials import Credentials, CredentialsSource
+from rebalance_executor.adapters.alpaca.early import Answer
 from rebalance_executor.adapters.alpaca.reads import AlpacaReads, early_queries
 from rebalance_executor.adapters.alpaca.transport import AlpacaTransport, RequestDeadline
 from rebalance_executor.domain.config import ExecutionConfig
@@ -20,6 +22,8 @@ from rebalance_executor.domain.values import format_decimal
 from rebalance_executor.execution.deadline import Deadline
 from rebalance_executor.execution.ports import Clock, EarlyAnswers, ReadSet
 from rebalance_executor.settings import Settings
+
+_ORDERS = "/orders"
 
 
 class AlpacaBroker(AlpacaReads):
@@ -114,32 +118,20 @@ class AlpacaBroker(AlpacaReads):
         Raises:
             OrderRejected, DuplicateClientOrderId, RateLimited, CredentialsRejected, OutcomeUnknown: as in the port.
         """
-        body: dict[str, object] = {
-            "client_order_id": request.client_order_id,
-            "symbol": request.symbol,
-            "side": request.side.value,
-            "type": request.type.value,
-            "qty": format_decimal(request.qty),
-            "time_in_force": request.time_in_force.value,
-        }
-        if request.limit_price is not None:
-            body["limit_price"] = format_decimal(request.limit_price)
-        if request.extended_hours:
-            body["extended_hours"] = True
-        if request.display is not None:
-            body["advanced_instructions"] = {
-                "algorithm": "DMA",
-                "destination": request.display.destination.value,
-                "display_qty": format_decimal(request.display.qty),
-            }
-        payload = self._trading.post("/orders", body)
-        try:
-            order = parsing.order(payload)
-        except parsing.MalformedResponse as error:
-            raise OutcomeUnknown(f"the response to the submission cannot be used: {error}") from None
-        if (order.client_order_id, order.symbol) != (request.client_order_id, request.symbol):
-            raise OutcomeUnknown(f"the response to the submission contains another order: {order.id}")
-        return order
+        return _accepted(self._trading.post(_ORDERS, _body(request)), request)
+
+    def submit_together(self, requests: Sequence[OrderRequest]) -> Sequence[Callable[[], BrokerOrder]]:
+        """Send these orders on connections of their own, then read the answers; return each, as of ``submit``.
+
+        Raises:
+            RateLimited: nothing was sent.
+        """
+        answers = self._trading.post_together(_ORDERS, [_body(request) for request in requests])
+
+        def result(answer: Answer, request: OrderRequest) -> BrokerOrder:
+            return _accepted(answer(), request)
+
+        return [partial(result, answer, request) for answer, request in zip(answers, requests, strict=True)]
 
     def cancel(self, order_id: str) -> bool:
         """Request a cancel; return whether the broker accepted it. It does not accept one for a closed order."""
@@ -197,3 +189,40 @@ class AlpacaBrokers:
             self._brokers.pop(next(iter(self._brokers))).close()
         broker.set_deadline(deadline.give_up_at)
         return broker
+
+
+def _body(request: OrderRequest) -> dict[str, object]:
+    body: dict[str, object] = {
+        "client_order_id": request.client_order_id,
+        "symbol": request.symbol,
+        "side": request.side.value,
+        "type": request.type.value,
+        "qty": format_decimal(request.qty),
+        "time_in_force": request.time_in_force.value,
+    }
+    if request.limit_price is not None:
+        body["limit_price"] = format_decimal(request.limit_price)
+    if request.extended_hours:
+        body["extended_hours"] = True
+    if request.display is not None:
+        body["advanced_instructions"] = {
+            "algorithm": "DMA",
+            "destination": request.display.destination.value,
+            "display_qty": format_decimal(request.display.qty),
+        }
+    return body
+
+
+def _accepted(payload: object, request: OrderRequest) -> BrokerOrder:
+    """Return the order in the answer to a submission.
+
+    Raises:
+        OutcomeUnknown: the answer is malformed, or contains another order.
+    """
+    try:
+        order = parsing.order(payload)
+    except parsing.MalformedResponse as error:
+        raise OutcomeUnknown(f"the response to the submission cannot be used: {error}") from None
+    if (order.client_order_id, order.symbol) != (request.client_order_id, request.symbol):
+        raise OutcomeUnknown(f"the response to the submission contains another order: {order.id}")
+    return order

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import date, datetime
+from functools import partial
 
 from pybreaker import STATE_OPEN, CircuitBreaker
 
@@ -151,11 +152,22 @@ class CircuitBreakerBroker(_CountedReads):
             CircuitOpen: the circuit is open; nothing was sent.
             OrderRejected, DuplicateClientOrderId, RateLimited, CredentialsRejected, OutcomeUnknown: as in the port.
         """
-        if self._circuit.is_open:
-            raise CircuitOpen(
-                f"the broker failed {self._circuit.max_failures} times in a row; this run sends no more orders"
-            )
+        self._check()
         return self._call(lambda: self._broker.submit(request))
+
+    def submit_together(self, requests: Sequence[OrderRequest]) -> Sequence[Callable[[], BrokerOrder]]:
+        """Send these orders before the answer to any of them is read.
+
+        Raises:
+            CircuitOpen: the circuit is open; nothing was sent.
+        """
+        self._check()
+        return [partial(self._call, answer) for answer in self._broker.submit_together(requests)]
+
+    def _check(self) -> None:
+        if self._circuit.is_open:
+            failures = self._circuit.max_failures
+            raise CircuitOpen(f"the broker failed {failures} times in a row; this run sends no more orders")
 
 
 def _is_failure(error: BaseException) -> bool:
