@@ -81,7 +81,7 @@ class SimulatedApi:
         if path == "/stocks/bars":
             return self._request(BARS, lambda _: self._view.bars(data))
         if path == "/stocks/snapshots":
-            return self._request(f"broker GET {path}", lambda _: self._snapshots(data["symbols"].split(",")))
+            return self._snapshots(path, data["symbols"].split(","))
         if path.startswith("/stocks/"):
             return self._market_data(path, data["symbols"].split(","))
 
@@ -113,7 +113,7 @@ class SimulatedApi:
         self._record.cancels[order_id] = self._record.cancels.get(order_id, 0) + 1
 
     def ask(self, requests: Sequence[tuple[str, str, Any]]) -> Callable[[], list[Any | Exception]]:
-        """Send these requests one after the other; return what reads their answers.
+        """Send these requests before any answer is awaited; return what reads their answers.
 
         Each has its own faults, and may be the last one before the process is killed.
         """
@@ -125,7 +125,8 @@ class SimulatedApi:
             except Exception as error:  # noqa: BLE001 - each answer has its own error
                 return error
 
-        answers = [outcome(*request) for request in requests]
+        with self._faults.together():
+            answers = [outcome(*request) for request in requests]
         return lambda: answers
 
     def close(self) -> None:
@@ -210,10 +211,23 @@ class SimulatedApi:
             return exchange.asset(unquote(path.removeprefix("/assets/")))
         raise AssertionError(f"{path} is not simulated")
 
-    def _snapshots(self, symbols: list[str]) -> dict[str, Any]:
-        snapshots = self._exchange.snapshots(symbols)
-        self._record.note_closes(snapshots, self._exchange.clock())
-        return snapshots
+    def _snapshots(self, path: str, symbols: list[str]) -> dict[str, Any]:
+        """Read snapshots. Their quotes are recorded as those of ``_market_data``."""
+        is_current = True
+
+        def read(_: Fault | None) -> Any:
+            nonlocal is_current
+            snapshots = self._exchange.snapshots(symbols)
+            self._record.note_closes(snapshots, self._exchange.clock())
+            answer, is_current = self._view.quotes("quotes", symbols, self._clock.world())
+            quotes = answer["quotes"]
+            return {s: {**row, "latestQuote": quotes.get(s, row["latestQuote"])} for s, row in snapshots.items()}
+
+        response: dict[str, Any] = self._request(f"broker GET {path}", read)
+        if is_current:
+            quotes = {s: row["latestQuote"] for s, row in response.items() if "latestQuote" in row}
+            self._record.note_quotes(quotes, self._clock.world())
+        return response
 
     def _positions(self) -> list[dict[str, Any]]:
         positions = self._exchange.positions()

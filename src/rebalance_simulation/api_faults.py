@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any, NoReturn
@@ -76,6 +77,25 @@ class AnswerFaults:
         self._record = record
         self._timeouts = timeouts
         self._observe = observe
+        self._longest: timedelta | None = None
+        """Longest wait for one of the answers that are awaited together; None while there is one request at a time."""
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Send all requests within before any answer is awaited: the waits pass at the same time, at the end."""
+        self._longest = timedelta()
+        try:
+            yield
+        finally:
+            longest, self._longest = self._longest, None
+            self._clock.advance(longest)
+
+    def _wait(self, seconds: float) -> None:
+        wait = timedelta(seconds=seconds)
+        if self._longest is None:
+            self._clock.advance(wait)
+        else:
+            self._longest = max(self._longest, wait)
 
     def before(self, fault: Fault) -> None:
         """Raise a fault that precedes the effect of the request."""
@@ -97,7 +117,7 @@ class AnswerFaults:
             damage = self._variant((_with_impossible_times, _with_impossible_numbers, _nested_too_deeply))
             return damage(response)
         if fault is Fault.SLOW:
-            self._clock.advance(timedelta(seconds=self._timeouts()[1] * 0.9))
+            self._wait(self._timeouts()[1] * 0.9)
         return response
 
     def cancel_without_effect(self) -> None:
@@ -107,7 +127,7 @@ class AnswerFaults:
 
     def time_out(self) -> NoReturn:
         """Wait for an answer until the request times out."""
-        self._clock.advance(timedelta(seconds=self._timeouts()[1]))
+        self._wait(self._timeouts()[1])
         raise ReadTimeout("no answer")
 
     def error(self, status: int, text: str, headers: Mapping[str, str] | None = None) -> SimulatedApiError:

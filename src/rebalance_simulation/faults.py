@@ -186,6 +186,7 @@ class Trait(StrEnum):
     SUB_SHARE = "orders below one share"
     SLICE_SETTINGS = "unusual settings of slices"
     AUCTIONS = "orders in auctions"
+    TOGETHER = "orders sent together"
 
 
 RARE = {

@@ -23,6 +23,9 @@ from rebalance_simulation.world import World
 
 _EVENT_DELAYS = (0.1, 0.3, 1, 3, 8, 30)
 """Seconds into a run after which an event happens."""
+_OWN_NUMBERS = {Trait.AUCTIONS, Trait.TOGETHER}
+"""Traits that are drawn from random numbers of their own."""
+_TOGETHER = 0.2
 _TRADE_DELAYS = (0.5, 1, 2, 3, 4.5, 7)
 """Seconds into a run after which a busy person trades."""
 
@@ -41,7 +44,9 @@ class History:
         rng = self._rng
         auctions = AuctionDraws(seed)
         drawn: set[Trait] = {Trait.AUCTIONS} if auctions.applies else set()
-        drawn |= {trait for trait in Trait if trait is not Trait.AUCTIONS and rng.random() < RARE.get(trait, 0.3)}
+        if Random(f"together {seed}").random() < _TOGETHER:  # noqa: S311 - reproducible on purpose
+            drawn.add(Trait.TOGETHER)
+        drawn |= {trait for trait in Trait if trait not in _OWN_NUMBERS and rng.random() < RARE.get(trait, 0.3)}
         workload: Workload = DrawnWorkload(seed, rng) if cases is None else CaseWorkload(seed, rng, cases(rng))
         self.traits = workload.traits(drawn)
         has_faults = Trait.NO_FAULTS not in self.traits

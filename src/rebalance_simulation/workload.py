@@ -35,6 +35,7 @@ _DRAWN_ONLY = {
     Trait.SUB_SHARE,
     Trait.SLICE_SETTINGS,
     Trait.AUCTIONS,
+    Trait.TOGETHER,
 }
 """Traits that change hours, configuration or plans, and apply only if these are drawn."""
 
@@ -99,7 +100,8 @@ class DrawnWorkload:
 
     def config(self, traits: Collection[Trait]) -> ExecutionConfig:
         """Draw execution settings."""
-        return config_generator.config(self._rng, traits)
+        drawn = config_generator.config(self._rng, traits)
+        return drawn.model_copy(update={"submission_window": 2 + self._seed % 3}) if Trait.TOGETHER in traits else drawn
 
     def messages(self, traits: Collection[Trait], start: datetime) -> list[Message]:
         """Draw one to three plans."""

@@ -14,9 +14,6 @@ from rebalance_executor.execution.account_access import AccountAccess
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.ports import EarlyAnswers
 
-_READINGS = 2
-"""Readings of previous closes before one counts as unknown."""
-
 
 class SymbolData:
     """Positions, asset flags, previous closes and quotes of one account's plans."""
@@ -56,7 +53,7 @@ class SymbolData:
         if positions and not assets:  # the broker holds shares of a symbol that it claims not to know
             raise BrokerUnavailable("the broker answers that no symbol of the plan exists, although it holds some")
         tradable = [symbol for symbol in symbols if asset_denial(symbol, assets.get(symbol)) is None]
-        closes = self._market_closes(tradable, positions, today)
+        closes = self._market_closes(tradable, positions, today, early)
         quotes = self._quotes.wait_until_usable(tradable, stop_at, early)
         return {
             symbol: SymbolSnapshot(
@@ -70,17 +67,17 @@ class SymbolData:
         }
 
     def _market_closes(
-        self, symbols: Sequence[str], positions: Mapping[str, Position], today: date
+        self, symbols: Sequence[str], positions: Mapping[str, Position], today: date, early: EarlyAnswers
     ) -> Mapping[str, PreviousClose]:
-        """Read the previous closes of the symbols whose position has none; no request if there are no such symbols.
+        """Read the previous closes of the symbols whose position has none.
 
         What one answer does not tell is asked once more: an item is denied for a close that stays unknown.
         """
         held = {symbol for symbol, position in positions.items() if position.previous_close is not None}
         closes: dict[str, PreviousClose] = {}
-        for _ in range(_READINGS):
+        for reads in (early.reads, self._broker):
             missing = [symbol for symbol in symbols if symbol not in held and symbol not in closes]
-            closes |= self._broker.previous_closes(missing, today) if missing else {}
+            closes |= reads.previous_closes(missing, today) if missing else {}
         return closes
 
     def _asset_flags(self, symbols: Sequence[str]) -> Mapping[str, Asset]:

@@ -13,7 +13,7 @@ from rebalance_executor.adapters.alpaca import parsing
 from rebalance_executor.adapters.alpaca.client import AlpacaApi, Timeouts
 from rebalance_executor.adapters.alpaca.credentials import Credentials, CredentialsSource
 from rebalance_executor.adapters.alpaca.early import Answer
-from rebalance_executor.adapters.alpaca.reads import AlpacaReads, early_queries
+from rebalance_executor.adapters.alpaca.reads import AlpacaReads, EarlyReads, early_queries
 from rebalance_executor.adapters.alpaca.transport import AlpacaTransport, RequestDeadline
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.errors import OutcomeUnknown
@@ -100,7 +100,8 @@ class AlpacaBroker(AlpacaReads):
         self._data.wait_to_ask(len(data))
         asked_at = self._deadline.clock.now()
         answers = self._trading.ask(trading), self._data.ask(data)
-        return EarlyAnswers(asked_at, AlpacaReads(*(read() for read in answers)))
+        of_trading, of_data = (read() for read in answers)
+        return EarlyAnswers(asked_at, EarlyReads(of_trading, of_data, reads.quotes_of))
 
     # --- writes ------------------------------------------------------------------------------------------
 

@@ -165,6 +165,24 @@ def daily_close(payload: object) -> tuple[date, Decimal]:
     return _time(document, "t", "bar").date(), _price(document, "c", "bar")
 
 
+def snapshots(payload: object) -> dict[str, object]:
+    """Return the snapshots in a response by symbol, not parsed; null for a symbol without one.
+
+    Raises:
+        MalformedResponse: the response is not an object.
+    """
+    return dict(_mapping(payload, "snapshots"))
+
+
+def snapshot_quotes(snapshots: Mapping[str, object]) -> dict[str, Quote]:
+    """Parse the latest quotes of snapshots. A symbol without a readable one is left out."""
+    quotes: dict[str, Quote] = {}
+    for symbol, snapshot in snapshots.items():
+        with suppress(MalformedResponse):
+            quotes[symbol] = quote(symbol, _mapping(snapshot, "snapshot").get("latestQuote"))
+    return quotes
+
+
 def daily_closes(payload: object) -> dict[str, list[DailyClose]]:
     """Parse the closes of the daily bars in a response with snapshots, by symbol.
 

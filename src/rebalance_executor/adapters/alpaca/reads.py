@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import date, datetime, timedelta
 from itertools import islice
@@ -14,7 +14,7 @@ from rebalance_executor.adapters.alpaca.bars import read_daily_bars
 from rebalance_executor.adapters.alpaca.early import Query, Reader
 from rebalance_executor.domain.errors import BrokerUnavailable, NotFound
 from rebalance_executor.domain.market import Account, Asset, BrokerOrder, MarketClock, Position, Quote, Trade
-from rebalance_executor.domain.previous_close import PreviousClose, previous_close
+from rebalance_executor.domain.previous_close import DailyClose, PreviousClose, previous_close
 from rebalance_executor.domain.volume import DailyBar
 from rebalance_executor.execution.ports import ReadSet
 
@@ -34,7 +34,7 @@ _INVALID_SYMBOL_STATUSES = (400, 422)
 
 ACCOUNT, CLOCK, POSITIONS = Query("/account"), Query("/clock"), Query("/positions")
 _ORDERS = "/orders"
-_QUOTES = "/stocks/quotes/latest"
+_QUOTES, _SNAPSHOTS = "/stocks/quotes/latest", "/stocks/snapshots"
 _OPEN = {"status": "open"}
 
 
@@ -48,7 +48,7 @@ def early_queries(reads: ReadSet) -> tuple[list[Query], list[Query]]:
     if reads.orders_after is not None:
         of_symbols = [_orders_query(chunk, _after(reads.orders_after)) for chunk in _chunks(reads.orders_of)]
         trading += [Query(_ORDERS, query) for query in of_symbols]
-    return trading, [Query(_QUOTES, _symbols(chunk)) for chunk in _chunks(reads.quotes_of)]
+    return trading, [Query(_SNAPSHOTS, _symbols(chunk)) for chunk in _chunks(reads.quotes_of)]
 
 
 class AlpacaReads:
@@ -97,9 +97,7 @@ class AlpacaReads:
 
     def previous_closes(self, symbols: Sequence[str], today: date) -> Mapping[str, PreviousClose]:
         """Return the closes of the last session before this trading day. An unknown one is missing in the mapping."""
-        bars = self._latest("/stocks/snapshots", symbols, parsing.daily_closes)
-        closes = {symbol: previous_close(of_symbol, today) for symbol, of_symbol in bars.items()}
-        return {symbol: close for symbol, close in closes.items() if close is not None}
+        return _closes(self._latest(_SNAPSHOTS, symbols, parsing.daily_closes), today)
 
     def daily_bars(self, symbols: Sequence[str], first: date, last: date) -> Mapping[str, Sequence[DailyBar]]:
         """Return the daily bars from ``first`` to ``last``: one attempt, without a wait for the rate limit."""
@@ -174,6 +172,50 @@ class AlpacaReads:
                 break
             query[bound[0]] = bound[1]
         raise BrokerUnavailable(f"the list of orders does not end within {_MAX_PAGES} pages")
+
+
+class EarlyReads(AlpacaReads):
+    """Reads that take early answers. Quotes and previous closes are in one answer, the snapshots.
+
+    Args:
+        trading: takes the early answers of the trading endpoint.
+        data: takes those of the market data.
+        snapshots_of: the symbols whose snapshots were asked for.
+    """
+
+    def __init__(self, trading: Reader, data: Reader, snapshots_of: Sequence[str]) -> None:
+        super().__init__(trading, data)
+        self._snapshots_of = snapshots_of
+        self._snapshots: Mapping[str, object] | None = None
+        self._has_taken_quotes = False
+
+    def quotes(self, symbols: Sequence[str]) -> Mapping[str, Quote]:
+        """Return the quotes of the snapshots, once; read those that are missing there."""
+        early: dict[str, Quote] = {}
+        if not self._has_taken_quotes:
+            self._has_taken_quotes = True
+            snapshots = self._read_snapshots()
+            early = parsing.snapshot_quotes({symbol: snapshots.get(symbol) for symbol in symbols})
+        missing = [symbol for symbol in symbols if symbol not in early]
+        return {**early, **super().quotes(missing)} if missing else early
+
+    def previous_closes(self, symbols: Sequence[str], today: date) -> Mapping[str, PreviousClose]:
+        """Return the closes in the snapshots. An unknown one is missing in the mapping."""
+        snapshots = self._read_snapshots()
+        bars = parsing.daily_closes({symbol: snapshots.get(symbol) for symbol in symbols if symbol in snapshots})
+        return _closes(bars, today)
+
+    def _read_snapshots(self) -> Mapping[str, object]:
+        """Return the snapshots by symbol; none if they cannot be read, because quotes alone suffice for most plans."""
+        if self._snapshots is None:
+            with suppress(BrokerUnavailable):
+                self._snapshots = self._latest(_SNAPSHOTS, self._snapshots_of, parsing.snapshots)
+        return self._snapshots or {}
+
+
+def _closes(bars: Mapping[str, Iterable[DailyClose]], today: date) -> dict[str, PreviousClose]:
+    closes = {symbol: previous_close(of_symbol, today) for symbol, of_symbol in bars.items()}
+    return {symbol: close for symbol, close in closes.items() if close is not None}
 
 
 def _next_bound(page: Sequence[BrokerOrder]) -> tuple[str, str] | None:
