@@ -96,6 +96,8 @@ class FakeBroker:
         self.sent: list[OrderRequest] = []
         self.sent_together: list[int] = []
         """Numbers of orders that were sent together."""
+        self.window_errors: list[RateLimited] = []
+        """The errors that the next windows raise; nothing of them is sent."""
         self.cancel_requests: list[str] = []
         self.reads: list[tuple[str, object]] = []
         self.asked: list[ReadSet] = []
@@ -245,6 +247,8 @@ class FakeBroker:
 
     def submit_together(self, requests: Sequence[OrderRequest]) -> Sequence[Callable[[], BrokerOrder]]:
         self.sent_together.append(len(requests))
+        if self.window_errors:
+            raise self.window_errors.pop(0)
 
         def outcome(request: OrderRequest) -> Callable[[], BrokerOrder]:
             try:

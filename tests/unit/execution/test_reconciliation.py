@@ -36,6 +36,7 @@ class Fixture:
         self.clock = SimulatedClock(NOW)
         self.others = others
         self.looks = 0
+        self.lists = 0
         self.agree_after = agree_after
         self.logged: list[tuple[LogEvent, dict[str, object]]] = []
 
@@ -46,6 +47,7 @@ class Fixture:
         return EarlyAnswers(self.clock.now(), cast("Broker", self))
 
     def orders(self, symbols: Sequence[str], after: datetime) -> list[BrokerOrder]:
+        self.lists += 1
         assert symbols == ["ABC"]
         assert after == NOW - timedelta(minutes=10)
         return [an_order("filled", filled="10", price="10.01"), *self.others]
@@ -58,16 +60,43 @@ class Fixture:
     def run(self, parent: ParentOrder = FILLED, seconds: float = 600) -> Run:
         return a_run(parent, seconds=seconds)
 
-    def compare(self, run: Run) -> list[Any]:
+    def compare(self, run: Run, look: Sequence[BrokerOrder] = ()) -> list[Any]:
         ports = cast("Ports", SimpleNamespace(clock=self.clock, log=self, risk_store=None))
         access = AccountAccess.create("default", cast("Broker", self), ports, ExecutionConfig())
-        return list(reconcile(run, access, {}))
+        return list(reconcile(run, access, {order.client_order_id: order for order in look}))
 
 
 def test_agreement_takes_two_requests() -> None:
     fixture, run = Fixture(), Fixture().run()
     assert fixture.compare(run) == []
     assert (fixture.looks, fixture.clock.slept, run.parents["ABC"]) == (1, [], FILLED)
+
+
+def test_look_in_which_every_order_filled_completely_is_not_repeated() -> None:
+    fixture = Fixture()
+    assert fixture.compare(fixture.run(), [an_order("filled", filled="10", price="10.01")]) == []
+    assert (fixture.lists, fixture.looks) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        [],
+        [an_order("canceled", filled="4", price="10.01")],
+        [replace(an_order("filled", filled="10"), client_order_id="other")],
+    ],
+    ids=["nothing", "a part", "another order"],
+)
+def test_any_other_look_is_followed_by_a_list(look: list[BrokerOrder]) -> None:
+    fixture = Fixture()
+    assert fixture.compare(fixture.run(), look) == []
+    assert (fixture.lists, fixture.looks) == (1, 1)
+
+
+def test_positions_that_contradict_the_look_are_read_again_with_the_orders() -> None:
+    fixture = Fixture(agree_after=1)
+    assert fixture.compare(fixture.run(), [an_order("filled", filled="10", price="10.01")]) == []
+    assert (fixture.lists, fixture.looks) == (1, 2)
 
 
 def test_reconciliation_waits_for_a_lagging_broker() -> None:

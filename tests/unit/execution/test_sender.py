@@ -689,3 +689,58 @@ def test_cancel_that_the_cut_off_overtakes_is_not_sent(minutes: int, sent: list[
     assert resting is not None
     assert fakes.broker.cancel_requests == sent
     assert bool(resting.cancel_requested_at) is bool(sent)
+
+
+# --- orders sent together --------------------------------------------------------------------------------
+
+SYMBOLS = ("AAA", "BBB", "CCC")
+
+
+def test_orders_are_sent_one_after_the_other_by_default() -> None:
+    fakes = FakePorts()
+    fakes.execute(buys(*SYMBOLS))
+
+    assert len(fakes.broker.sent) == 3
+    assert fakes.broker.sent_together == []
+
+
+def test_window_sends_its_orders_together() -> None:
+    fakes = FakePorts(submission_window=2)
+    result = fakes.execute(buys(*SYMBOLS))
+
+    assert fakes.broker.sent_together == [2]  # and the third alone
+    assert outcomes(result) == dict.fromkeys(SYMBOLS, (Outcome.FILLED, None))
+
+
+def test_halt_takes_effect_after_the_window() -> None:
+    fakes = FakePorts(submission_window=2, max_rejects_in_a_row=1)
+    fakes.broker.script("AAA", rejection())
+    result = fakes.execute(buys(*SYMBOLS))
+
+    assert outcomes(result) == {
+        "AAA": (Outcome.REJECTED, Code.REJECTED),
+        "BBB": (Outcome.FILLED, None),
+        "CCC": (Outcome.DENIED, Code.HALTED),
+    }
+
+
+def test_refused_credentials_leave_the_answers_to_the_other_orders_noted() -> None:
+    fakes = FakePorts(submission_window=3)
+    fakes.broker.script("AAA", CredentialsRejected("401"))
+    fakes.broker.script("BBB", RESTS)
+    with pytest.raises(CredentialsRejected):
+        fakes.execute(buys(*SYMBOLS))
+
+    states = {symbol: fakes.parent(symbol).children[-1].state for symbol in SYMBOLS}
+    assert states == {"AAA": ChildState.UNKNOWN, "BBB": ChildState.LIVE, "CCC": ChildState.FILLED}
+
+
+def test_window_beyond_the_rate_limit_sends_nothing_until_it_opens() -> None:
+    fakes = FakePorts(submission_window=3)
+    fakes.broker.window_errors = [RateLimited("slow down", retry_at=later(20))]
+    result = fakes.execute(buys(*SYMBOLS))
+
+    assert fakes.broker.sent_together == [3, 3]
+    assert len(fakes.broker.sent) == 3
+    assert outcomes(result) == dict.fromkeys(SYMBOLS, (Outcome.FILLED, None))
+    assert fakes.elapsed >= 20

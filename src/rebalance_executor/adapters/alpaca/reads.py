@@ -97,7 +97,8 @@ class AlpacaReads:
 
     def previous_closes(self, symbols: Sequence[str], today: date) -> Mapping[str, PreviousClose]:
         """Return the closes of the last session before this trading day. An unknown one is missing in the mapping."""
-        return _closes(self._latest(_SNAPSHOTS, symbols, parsing.daily_closes), today)
+        bars: dict[str, list[DailyClose]] = self._latest(_SNAPSHOTS, symbols, parsing.daily_closes)
+        return _closes(bars, today)
 
     def daily_bars(self, symbols: Sequence[str], first: date, last: date) -> Mapping[str, Sequence[DailyBar]]:
         """Return the daily bars from ``first`` to ``last``: one attempt, without a wait for the rate limit."""
