@@ -13,6 +13,7 @@ from rebalance_executor.domain import decisions, strategy
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.controls import quote_problem
 from rebalance_executor.domain.ladder import WaveSchedule
+from rebalance_executor.domain.looks import next_look
 from rebalance_executor.domain.market import Arrival, Quote
 from rebalance_executor.domain.orders import ChildOrder, ChildState, ParentOrder
 from rebalance_executor.domain.plan import Urgency
@@ -28,10 +29,14 @@ class Ours:
         self._qty = task.qty
         self._parent: ParentOrder | None = None
         self._missing_since: datetime | None = None
+        self._look_at: datetime | None = None
+        """Time of the next look at the order."""
 
     def act(self, now: Now) -> Action:
-        """Return the decision of ``strategy.decide``."""
+        """Return the decision of ``strategy.decide``, at the looks that the program takes."""
         at = self._tape.time(now.at)
+        if self._look_at is not None and at < self._look_at:
+            return None
         quote, tick_size = now.quote, self._config.tick_size
         if tick_size is not None:
             quote = replace(quote, known_tick_size=tick_size)
@@ -56,6 +61,7 @@ class Ours:
                 return Cancel()
             case decisions.Settle(outcome, code):
                 return Finish(str(code or outcome))
+        self._look_at = at + next_look([parent], {parent.side: context}, self._config)
         return None
 
     def _start(self, quote: Quote) -> ParentOrder:
