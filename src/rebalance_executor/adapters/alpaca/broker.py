@@ -9,11 +9,9 @@ from datetime import date, datetime, timedelta
 from itertools import islice
 from urllib.parse import quote as quote_url
 
-from requests import Response
-
 from rebalance_executor.adapters.alpaca import parsing
 from rebalance_executor.adapters.alpaca.bars import read_daily_bars
-from rebalance_executor.adapters.alpaca.client import AlpacaApi, Timeouts
+from rebalance_executor.adapters.alpaca.client import AlpacaApi, Response, Timeouts
 from rebalance_executor.adapters.alpaca.credentials import Credentials, CredentialsSource
 from rebalance_executor.adapters.alpaca.transport import AlpacaTransport, RequestDeadline
 from rebalance_executor.domain.config import ExecutionConfig
