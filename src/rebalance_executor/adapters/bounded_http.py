@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import socket
 import time
-from http.client import HTTPResponse
+from http.client import HTTPResponse, IncompleteRead
 from typing import Any
 
 MAX_RESPONSE_BYTES = 32 * 1024 * 1024
@@ -33,6 +33,8 @@ class _BoundedReader(io.RawIOBase):
         self._until = None if timeout is None else time.monotonic() + timeout
         self._bytes = 0
         self._is_complete = False
+        self.has_ended = False
+        """True once the end of the connection was read."""
 
     def allow(self, seconds: float) -> None:
         """Extend the time of the response: it ends in ``seconds`` at the earliest."""
@@ -62,6 +64,7 @@ class _BoundedReader(io.RawIOBase):
                 raise TimeoutError("the response took too long")
             self._sock.settimeout(left)
         count = self._raw.readinto(buffer)
+        self.has_ended = count == 0
         self._bytes += count or 0
         if self._bytes > MAX_RESPONSE_BYTES:
             raise ResponseTooLarge
@@ -100,6 +103,16 @@ class BoundedResponse(HTTPResponse):
         super().__init__(sock, *args, **kwargs)
         self._reader = _BoundedReader(self.fp.detach(), sock)
         self.fp = self._buffer = _Buffer(self._reader)
+
+    def begin(self) -> None:
+        """Read the status and the headers.
+
+        Raises:
+            IncompleteRead: the connection ended within the headers, which http.client takes for their end.
+        """
+        super().begin()
+        if self._reader.has_ended:
+            raise IncompleteRead(b"")
 
     def allow(self, seconds: float) -> None:
         """Extend the time of the response: it ends in ``seconds`` at the earliest."""

@@ -83,13 +83,13 @@ class HttpSession:
     """
 
     def __init__(self, url: str, headers: Mapping[str, str]) -> None:
+        self._kept: list[socket.socket] = []
         parts = urlsplit(url)
         self._is_secure = parts.scheme == "https"
         self._host = parts.hostname or ""
         self._port = parts.port or (443 if self._is_secure else 80)
         self._prefix = parts.path
         self._headers = {"Host": parts.netloc.rpartition("@")[2], **headers}
-        self._kept: list[socket.socket] = []
 
     def send(self, method: str, target: str, body: object, timeouts: tuple[float, float]) -> SentRequest:
         """Send one request over a connection that is used for nothing else until its response is read.
@@ -125,6 +125,10 @@ class HttpSession:
         """Close the kept connections."""
         while self._kept:
             self._kept.pop().close()
+
+    def __del__(self) -> None:
+        """Close the kept connections."""
+        self.close()
 
     def _message(self, method: str, target: str, body: object) -> bytes:
         line = f"{method} {self._prefix}{target} HTTP/1.1"
@@ -175,6 +179,12 @@ class SentRequest:
         self._session = session
         self._connection = connection
         self._response = BoundedResponse(connection, method=method)
+        self._is_read = False
+
+    def __del__(self) -> None:
+        """Close the connection if its response was never read."""
+        if not self._is_read:
+            self._connection.close()
 
     def read(self) -> Response:
         """Read the whole response, once.
@@ -182,6 +192,7 @@ class SentRequest:
         Raises:
             OSError: no complete response within the time (``UnusableResponse`` if it is not valid).
         """
+        self._is_read = True
         response, is_reusable = self._response, False
         try:
             response.allow(_MIN_READ_SECONDS)
