@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from threading import Barrier
 
 import pytest
@@ -166,3 +166,69 @@ def test_order_of_the_answers_is_that_of_the_requests(server: RawServer, api: Al
     server.respond = respond
 
     assert api.ask(READS)() == ["0", "1", "2", "3", "4"]
+
+
+class Traces:
+    """Records the traces of requests: which have started and how each one ended."""
+
+    def __init__(self) -> None:
+        self.started: list[tuple[str, str]] = []
+        self.ended: list[tuple[int, int | type[BaseException]]] = []
+
+    def __call__(self, method: str, url: str) -> Callable[[int | BaseException], None]:
+        number = len(self.started)
+        self.started.append((method, url.split("/", 3)[3]))
+        return lambda outcome: self.ended.append((number, outcome if isinstance(outcome, int) else type(outcome)))
+
+
+def test_every_request_is_traced_once_from_its_writing_to_its_end(server: RawServer) -> None:
+    failures = {
+        "/v2/account": http(b"{}", status="500 Error"),
+        "/v2/clock": (b"", End.CLOSE),
+        "/v2/positions": http(b"<"),
+    }
+    server.respond = lambda request: failures.get(request.line.partition(" ")[2]) or own_answer(request)
+    traces = Traces()
+    api = AlpacaApi(("key", "secret"), server.url, lambda: (2.0, 5.0), lambda _: None, trace=traces)
+
+    answers = api.ask(
+        [
+            ("GET", "/account", None),
+            ("GET", "/not\npossible", None),
+            ("GET", "/clock", None),
+            ("GET", "/positions", None),
+            ("DELETE", "/orders/61e69015-8549-4bfd-b9c3-01e75843f47d", None),
+            ("GET", "/assets/BRK.B", {"query": "value"}),
+        ]
+    )
+    started, ended = list(traces.started), list(traces.ended)
+    answers()
+
+    assert started == [
+        ("GET", "v2/account"),
+        ("GET", "v2/not\npossible"),
+        ("GET", "v2/clock"),
+        ("GET", "v2/positions"),
+        ("DELETE", "v2/orders/{id}"),
+        ("GET", "v2/assets/{symbol}"),
+    ]
+    assert ended == [(1, ValueError)]
+    assert traces.ended[1:] == [(0, 500), (2, UnusableResponse), (3, 200), (4, 200), (5, 200)]
+    assert traces.started == started
+    api.close()
+
+
+def test_single_requests_are_traced_like_those_sent_together(server: RawServer) -> None:
+    server.answer(http(), http(b"{}", status="422 Unprocessable Entity"))
+    traces = Traces()
+    api = AlpacaApi(("key", "secret"), server.url, lambda: (2.0, 5.0), lambda _: None, version="v1", trace=traces)
+
+    api.get("/stocks/quotes/latest", {"symbols": "AAA"})
+    with pytest.raises(APIError):
+        api.post("/orders", {"symbol": "AAA"})
+    with pytest.raises(ValueError, match="excludes"):
+        api.get("/not possible")
+
+    assert traces.started == [("GET", "v1/stocks/quotes/latest"), ("POST", "v1/orders"), ("GET", "v1/not possible")]
+    assert traces.ended == [(0, 200), (1, 422), (2, ValueError)]
+    api.close()

@@ -11,7 +11,7 @@ from urllib.parse import quote as quote_url
 
 from rebalance_executor.adapters.alpaca import parsing
 from rebalance_executor.adapters.alpaca.bars import read_daily_bars
-from rebalance_executor.adapters.alpaca.client import AlpacaApi, Response, Timeouts
+from rebalance_executor.adapters.alpaca.client import AlpacaApi, Response, Timeouts, Trace
 from rebalance_executor.adapters.alpaca.credentials import Credentials, CredentialsSource
 from rebalance_executor.adapters.alpaca.transport import AlpacaTransport, RequestDeadline
 from rebalance_executor.domain.config import ExecutionConfig
@@ -56,15 +56,17 @@ class AlpacaBroker:
         config: timeouts and the rate limit.
         clock: the source of time and of waiting.
         on_request: called with method and path of every request, without IDs.
+        trace: starts the trace of a request; None if requests are not traced.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one is an option
         self,
         credentials: Credentials,
         settings: Settings,
         config: ExecutionConfig,
         clock: Clock,
         on_request: Callable[[str], None],
+        trace: Trace | None = None,
     ) -> None:
         self.credentials = credentials
         self._deadline = RequestDeadline(
@@ -73,10 +75,10 @@ class AlpacaBroker:
         keys = (credentials.api_key, credentials.secret_key)
 
         def trading(timeouts: Timeouts, observe: Callable[[Response], None]) -> AlpacaApi:
-            return AlpacaApi(keys, settings.trading_url, timeouts, observe)
+            return AlpacaApi(keys, settings.trading_url, timeouts, observe, trace=trace)
 
         def data(timeouts: Timeouts, observe: Callable[[Response], None]) -> AlpacaApi:
-            return AlpacaApi(keys, settings.alpaca_data_url, timeouts, observe)
+            return AlpacaApi(keys, settings.alpaca_data_url, timeouts, observe, trace=trace)
 
         self._trading = AlpacaTransport(trading, self._deadline, config.rate_limit_per_minute, on_request, keys)
         self._data = AlpacaTransport(data, self._deadline, config.rate_limit_per_minute, on_request, keys)
@@ -283,21 +285,24 @@ class AlpacaBrokers:
         config: timeouts and the rate limit.
         clock: the source of time and of waiting.
         on_request: called with method and path of every request, without IDs.
+        trace: starts the trace of a request; None if requests are not traced.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one is an option
         self,
         settings: Settings,
         source: CredentialsSource,
         config: ExecutionConfig,
         clock: Clock,
         on_request: Callable[[str], None],
+        trace: Trace | None = None,
     ) -> None:
         self._settings = settings
         self._source = source
         self._config = config
         self._clock = clock
         self._on_request = on_request
+        self._trace = trace
         self._brokers: dict[str, AlpacaBroker] = {}
 
     def broker(self, account: str, deadline: Deadline) -> AlpacaBroker:
@@ -315,7 +320,7 @@ class AlpacaBrokers:
         if broker is None or broker.credentials != credentials:
             if broker is not None:
                 broker.close()
-            broker = AlpacaBroker(credentials, self._settings, self._config, self._clock, self._on_request)
+            broker = AlpacaBroker(credentials, self._settings, self._config, self._clock, self._on_request, self._trace)
         self._brokers[account] = broker
         while len(self._brokers) > MAX_BROKERS:
             self._brokers.pop(next(iter(self._brokers))).close()
