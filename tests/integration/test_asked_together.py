@@ -36,7 +36,7 @@ def own_answer(request: Request) -> bytes:
 def test_all_are_written_before_one_is_read(server: RawServer, api: AlpacaApi) -> None:
     all_arrived = Barrier(len(READS), timeout=5)
 
-    def respond(request: Request) -> bytes:
+    def respond(request: Request) -> Answer:
         all_arrived.wait()  # a client that read the first response now would wait forever
         return own_answer(request)
 
@@ -158,7 +158,7 @@ def test_closed_connections_are_replaced_before_anything_is_sent(server: RawServ
 def test_order_of_the_answers_is_that_of_the_requests(server: RawServer, api: AlpacaApi) -> None:
     last_arrived = Barrier(2, timeout=5)
 
-    def respond(request: Request) -> bytes:
+    def respond(request: Request) -> Answer:
         if request.connection in (0, 4):
             last_arrived.wait()  # the first response leaves after the last request has arrived
         return own_answer(request)
@@ -182,12 +182,19 @@ class Traces:
 
 
 def test_every_request_is_traced_once_from_its_writing_to_its_end(server: RawServer) -> None:
-    failures = {
+    failures: dict[str, Answer] = {
         "/v2/account": http(b"{}", status="500 Error"),
         "/v2/clock": (b"", End.CLOSE),
         "/v2/positions": http(b"<"),
     }
-    server.respond = lambda request: failures.get(request.line.partition(" ")[2]) or own_answer(request)
+
+    def respond(request: Request) -> Answer:
+        path = request.line.partition(" ")[2]
+        if path in failures:
+            return failures[path]
+        return own_answer(request)
+
+    server.respond = respond
     traces = Traces()
     api = AlpacaApi(("key", "secret"), server.url, lambda: (2.0, 5.0), lambda _: None, trace=traces)
 
