@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import socket
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -278,6 +279,46 @@ def test_connection_that_was_reset_while_idle_is_replaced_before_anything_is_sen
 
     assert server.lines == ["GET /v2/first", "POST /v2/orders"]
     assert [request.connection for request in server.requests] == [0, 1]
+
+
+def test_next_address_of_the_host_is_tried(server: RawServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    addresses = [
+        *socket.getaddrinfo("127.0.0.1", free_port(), type=socket.SOCK_STREAM),
+        *socket.getaddrinfo("127.0.0.1", server.port, type=socket.SOCK_STREAM),
+    ]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: addresses)
+    api = AlpacaApi(("key", "secret"), "http://broker.example", lambda: TIMEOUTS, lambda _: None)
+
+    assert api.ask([("GET", "/first", None), ("GET", "/second", None)])() == [{}, {}]
+    assert len(server.connections) == 2
+    api.close()
+
+
+@pytest.mark.parametrize("error", [socket.gaierror(-2, "unknown"), None], ids=["unknown", "no address"])
+def test_host_without_an_address_is_an_error(monkeypatch: pytest.MonkeyPatch, error: OSError | None) -> None:
+    def resolve(*_: object, **__: object) -> list[object]:
+        if error is not None:
+            raise error
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    api = AlpacaApi(("key", "secret"), "http://broker.example", lambda: TIMEOUTS, lambda _: None)
+
+    with pytest.raises(OSError, match=r"unknown|no address"):
+        api.post("/orders", ORDER)
+
+
+def test_connection_that_is_not_accepted_is_a_connect_timeout() -> None:
+    with socket.socket() as listener:  # its queue takes one connection, and nobody accepts it
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        with socket.create_connection(listener.getsockname()):
+            api = AlpacaApi(("key", "secret"), url, lambda: SHORT[::-1], lambda _: None)
+
+            answers = api.ask([("POST", "/orders", ORDER), ("GET", "/account", None)])()
+
+    assert [type(answer) for answer in answers] == [TimeoutError, TimeoutError]
 
 
 def test_timeouts_are_asked_for_before_every_request(server: RawServer) -> None:

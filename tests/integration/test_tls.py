@@ -6,11 +6,12 @@ import ssl
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
-from rebalance_executor.adapters.alpaca import http_session
+from rebalance_executor.adapters.alpaca import connection as connections
 from rebalance_executor.adapters.alpaca.client import AlpacaApi
 from tests.support.certificates import CertificateAuthority
 from tests.support.processes import LOOPBACK
@@ -23,10 +24,10 @@ ORDER = {"symbol": "SPY", "client_order_id": "one"}
 def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[CertificateAuthority]:
     """The only authority that the client trusts."""
     authority = CertificateAuthority(tmp_path)
-    monkeypatch.setattr(http_session, "DEFAULT_CA_BUNDLE_PATH", str(authority.bundle))
-    http_session._tls_context.cache_clear()
+    monkeypatch.setattr(connections, "DEFAULT_CA_BUNDLE_PATH", str(authority.bundle))
+    connections.tls_context.cache_clear()
     yield authority
-    http_session._tls_context.cache_clear()
+    connections.tls_context.cache_clear()
 
 
 def an_api(server: RawServer, *, url: str | None = None, connect_seconds: float = 5.0) -> AlpacaApi:
@@ -121,9 +122,22 @@ def test_order_after_a_closed_connection_is_sent_once_over_a_new_one(authority: 
 
 
 def test_default_trust_is_that_of_requests() -> None:
-    http_session._tls_context.cache_clear()
-    context, expected = http_session._tls_context(), ssl.create_default_context(cafile=DEFAULT_CA_BUNDLE_PATH)
+    connections.tls_context.cache_clear()
+    context, expected = connections.tls_context(), ssl.create_default_context(cafile=DEFAULT_CA_BUNDLE_PATH)
 
     assert context.get_ca_certs() == expected.get_ca_certs() != []
     assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
     assert context.verify_flags == expected.verify_flags
+
+
+def test_connections_that_are_needed_together_are_opened_together(authority: CertificateAuthority) -> None:
+    all_accepted = Barrier(3, timeout=5)
+    with raw_server(authority.server(LOOPBACK), before_tls=all_accepted.wait) as server:
+        api = an_api(server)
+        answers = api.ask(
+            [("GET", f"/{number}", None) for number in range(3)]
+        )()  # one by one, the first would time out
+        api.close()
+
+    assert answers == [{}, {}, {}]
+    assert sorted(server.lines) == ["GET /v2/0", "GET /v2/1", "GET /v2/2"]

@@ -65,10 +65,12 @@ class RawServer:
     Args:
         respond: returns the answer to each request.
         tls: the server's certificate; None for plain HTTP.
+        before_tls: called per connection, before its handshake.
     """
 
     respond: Callable[[Request], Answer] = lambda _: http()
     tls: ssl.SSLContext | None = None
+    before_tls: Callable[[], object] = lambda: None
     requests: list[Request] = field(default_factory=list)
     """In the order of their arrival."""
     connections: list[socket.socket] = field(default_factory=list)
@@ -108,6 +110,7 @@ class RawServer:
     def _serve(self, connection: socket.socket, number: int) -> None:
         with suppress(OSError):
             if self.tls is not None:
+                self.before_tls()
                 connection = self.connections[number] = self.tls.wrap_socket(connection, server_side=True)
             while content := _read(connection):
                 self.requests.append(request := Request(number, content))
@@ -143,10 +146,12 @@ def _close(connection: socket.socket, end: End) -> None:
 
 
 @contextmanager
-def raw_server(tls: ssl.SSLContext | None = None) -> Iterator[RawServer]:
+def raw_server(
+    tls: ssl.SSLContext | None = None, before_tls: Callable[[], object] = lambda: None
+) -> Iterator[RawServer]:
     """Run a server for the block."""
     with socket.create_server((LOOPBACK, 0)) as listener:
-        server = RawServer(tls=tls, port=listener.getsockname()[1])
+        server = RawServer(tls=tls, before_tls=before_tls, port=listener.getsockname()[1])
         thread = Thread(target=server.serve, args=(listener,), daemon=True)
         thread.start()
         try:

@@ -15,12 +15,16 @@ from urllib.parse import urlencode
 from alpaca.common.exceptions import APIError
 from alpaca.common.rest import RESTClient
 
-from rebalance_executor.adapters.alpaca.http_session import HttpSession, Response, SentRequest, UnusableResponse
+from rebalance_executor.adapters.alpaca.http_session import (
+    HttpSession,
+    Response,
+    SentRequest,
+    Timeouts,
+    UnusableResponse,
+)
 
 __all__ = ["APIError", "AlpacaApi", "Finish", "Response", "Timeouts", "Trace"]
 
-Timeouts = Callable[[], tuple[float, float]]
-"""Returns the timeouts of the next request, in seconds: to connect, and to read the whole response."""
 Finish = Callable[[int | BaseException], None]
 """Ends the trace of a request: called once, with the HTTP status or with the error."""
 Trace = Callable[[str, str], Finish]
@@ -93,9 +97,8 @@ class AlpacaApi(RESTClient):
     ) -> None:
         super().__init__(base_url=url, api_key=keys[0], secret_key=keys[1], api_version=version, raw_data=True)
         self._url = f"{url}/{version}"
-        self._timeouts = timeouts
         self._trace = trace
-        self._connections = HttpSession(self._url, _ACCEPT_HEADERS | self._get_default_headers())
+        self._connections = HttpSession(self._url, _ACCEPT_HEADERS | self._get_default_headers(), timeouts)
         self._session = cast("Any", _Responses(observe))
 
     def ask(self, requests: Sequence[tuple[str, str, Any]]) -> Callable[[], list[Any]]:
@@ -108,7 +111,7 @@ class AlpacaApi(RESTClient):
             A function, to be called once. It reads the responses in the order of the requests. An entry is what
             ``get`` would return, or the exception that it would raise; it does not depend on the other entries.
         """
-        sent = [self._send(*request) for request in requests]
+        sent = self._send(requests)
         return lambda: [each if isinstance(each, Exception) else self._answer(each) for each in sent]
 
     def close(self) -> None:
@@ -117,22 +120,24 @@ class AlpacaApi(RESTClient):
 
     def _request(self, method: str, path: str, data: Any = None, *_: Any) -> Any:
         """Send one request and return its decoded response; alpaca-py's methods call this one."""
-        sent = self._send(method, path, data)
+        (sent,) = self._send([(method, path, data)])
         if isinstance(sent, Exception):
             raise sent
         return self._one_request(method, path, {"sent": sent}, 0)
 
-    def _send(self, method: str, path: str, data: Any) -> _Sent | Exception:
-        """Send one request, or return the error that prevented it."""
-        finish = self._trace(method, self._url + _without_ids(path)) if self._trace is not None else None
-        try:
-            query, body = (data, None) if method in ("GET", "DELETE") else (None, data)
-            target = f"{path}?{urlencode(query, doseq=True)}" if query else path
-            return _Sent(self._connections.send(method, target, body, self._timeouts()), finish)
-        except Exception as error:  # noqa: BLE001 - it stands in place of the answer
-            if finish is not None:
-                finish(error)
-            return error
+    def _send(self, requests: Sequence[tuple[str, str, Any]]) -> list[_Sent | Exception]:
+        """Send requests; return the error in place of one that could not be sent."""
+        trace, prepared = self._trace, [_prepare(*request) for request in requests]
+        ends = [trace(method, self._url + _without_ids(path)) if trace else None for method, path, _ in requests]
+        results: list[_Sent | Exception] = []
+        for sent, finish in zip(self._connections.send(prepared), ends, strict=True):
+            if isinstance(sent, SentRequest):
+                results.append(_Sent(sent, finish))
+            else:
+                results.append(sent)
+                if finish is not None:
+                    finish(sent)
+        return results
 
     def _answer(self, sent: _Sent) -> Any:
         """Return the decoded response, or the error in its place."""
@@ -140,6 +145,13 @@ class AlpacaApi(RESTClient):
             return self._one_request("", "", {"sent": sent}, 0)
         except Exception as error:  # noqa: BLE001 - it stands in place of the answer
             return error
+
+
+def _prepare(method: str, path: str, data: Any) -> tuple[str, str, Any]:
+    """Return a request with its data where alpaca-py puts them: in the query of a GET or DELETE, else in the body."""
+    if method not in ("GET", "DELETE"):
+        return method, path, data
+    return method, f"{path}?{urlencode(data, doseq=True)}" if data else path, None
 
 
 def _without_ids(path: str) -> str:

@@ -12,20 +12,18 @@ from __future__ import annotations
 
 import json
 import re
-import select
 import socket
-import ssl
 import zlib
-from collections.abc import Mapping
-from functools import cache, cached_property
+from collections.abc import Callable, Generator, Mapping, Sequence
+from functools import cached_property
 from http import HTTPStatus
 from http.client import HTTPException
 from typing import Any, cast
 from urllib.parse import urlsplit
 
 from requests.exceptions import HTTPError
-from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
+from rebalance_executor.adapters.alpaca.connection import is_idle, opening
 from rebalance_executor.adapters.bounded_http import MAX_RESPONSE_BYTES, BoundedResponse, ResponseTooLarge
 
 MAX_KEPT = 8
@@ -33,6 +31,8 @@ MAX_KEPT = 8
 _MIN_READ_SECONDS = 0.2
 """Time to read a response that was sent long ago: others were read before it, while it may have arrived."""
 _CHUNK_BYTES = 65_536
+Timeouts = Callable[[], tuple[float, float]]
+"""Returns the timeouts of the next request, in seconds: to connect, and to read the whole response."""
 _REQUEST_LINE = re.compile(r'[A-Z]+ /[!"$-~]* HTTP/1\.1')
 _HEADER_VALUE = re.compile(r"[!-~]([ -~]*[!-~])?")
 
@@ -80,34 +80,53 @@ class HttpSession:
     Args:
         url: the endpoint; requests name their path and query only.
         headers: sent with every request.
+        timeouts: called before every request.
     """
 
-    def __init__(self, url: str, headers: Mapping[str, str]) -> None:
+    def __init__(self, url: str, headers: Mapping[str, str], timeouts: Timeouts) -> None:
         self._kept: list[socket.socket] = []
         parts = urlsplit(url)
         self._is_secure = parts.scheme == "https"
         self._host = parts.hostname or ""
         self._port = parts.port or (443 if self._is_secure else 80)
         self._prefix = parts.path
+        self._timeouts = timeouts
         self._headers = {"Host": parts.netloc.rpartition("@")[2], **headers}
 
-    def send(self, method: str, target: str, body: object, timeouts: tuple[float, float]) -> SentRequest:
-        """Send one request over a connection that is used for nothing else until its response is read.
+    def send(self, requests: Sequence[tuple[str, str, object]]) -> list[SentRequest | Exception]:
+        """Send each request over a connection that is used for nothing else until its response is read.
+
+        New connections are opened in the time of one. No response is waited for.
 
         Args:
-            method: HTTP method.
-            target: path and query.
-            body: sent as JSON; None for no body.
-            timeouts: in seconds: to connect, and to read the whole response.
+            requests: HTTP method; path and query; what is sent as JSON, or None.
 
-        Raises:
-            OSError: there is no connection, or the request could not be written.
-            ValueError: the target, a header or the body contains a character or a number that HTTP or JSON excludes.
+        Returns:
+            Per request, what reads its response, or the error that prevented it: ``OSError`` if there is no connection
+            or the request could not be written, ``ValueError`` if HTTP or JSON exclude a character or a number in it.
         """
+        results: dict[int, SentRequest | Exception] = {}
+        steps = [self._sending(*request) for request in requests]
+        while len(results) < len(steps):
+            for number, step in enumerate(steps):
+                if number not in results:
+                    try:
+                        next(step)
+                    except StopIteration as end:
+                        results[number] = end.value
+                    except Exception as error:  # noqa: BLE001 - it stands in place of the request
+                        results[number] = error
+        return [results[number] for number in range(len(steps))]
+
+    def _sending(self, method: str, target: str, body: object) -> Generator[None, None, SentRequest]:
+        """Send one request; yield while its connection is opened."""
         message = self._message(method, target, body)
-        connection = self._connection(timeouts[0])
+        connect_seconds, read_seconds = self._timeouts()
+        connection = self._take_kept()
+        if connection is None:
+            connection = yield from opening(self._host, self._port, connect_seconds, is_secure=self._is_secure)
         try:
-            connection.settimeout(timeouts[1])
+            connection.settimeout(read_seconds)
             connection.sendall(message)
             return SentRequest(self, connection, method)
         except BaseException:
@@ -148,22 +167,14 @@ class HttpSession:
                 raise ValueError(f"the value of the request header {name} contains a character that HTTP excludes")
         return "".join(f"{name}: {value}\r\n" for name, value in self._headers.items())
 
-    def _connection(self, seconds: float) -> socket.socket:
-        """Return the connection that was used last, if it is still usable, or a new one."""
+    def _take_kept(self) -> socket.socket | None:
+        """Return the connection that was used last and is still usable."""
         while self._kept:
             connection = self._kept.pop()
-            if _is_idle(connection):
+            if is_idle(connection):
                 return connection
             connection.close()
-        connection = socket.create_connection((self._host, self._port), seconds)
-        try:
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if self._is_secure:
-                return _tls_context().wrap_socket(connection, server_hostname=self._host.rstrip("."))
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+        return None
 
 
 class SentRequest:
@@ -205,24 +216,6 @@ class SentRequest:
             response.close()
             self._session.take_back(self._connection, is_reusable=is_reusable)
         return Response(response.status, cast("Mapping[str, str]", response.headers), body)
-
-
-def _is_idle(connection: socket.socket) -> bool:
-    """Return whether nothing has arrived on the connection: neither its end nor bytes that nobody asked for."""
-    if isinstance(connection, ssl.SSLSocket) and connection.pending():
-        return False
-    poll = select.poll()
-    poll.register(connection, select.POLLIN)
-    return not poll.poll(0)
-
-
-@cache
-def _tls_context() -> ssl.SSLContext:
-    """Return the context of all connections: it takes long to create. It trusts what ``requests`` trusts."""
-    context = ssl.create_default_context(cafile=DEFAULT_CA_BUNDLE_PATH)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
-    return context
 
 
 def _read_head(response: BoundedResponse) -> None:
