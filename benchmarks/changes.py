@@ -25,6 +25,7 @@ from tests.support.local_aws import EXECUTION_TABLE
 _POINT = "9 optimizations"
 _KEY = ("local", "local")
 _LEFT_OUT = ("pandas", "numpy", "pytz", "msgpack", "sseclient-py")
+_LATENCY, _READS = 0.04, 5
 _ITEMS = 34
 """Items written for a plan of 32 orders."""
 
@@ -41,6 +42,9 @@ def measure(pairs: int = 9, times: int = 300) -> Iterator[Row]:
     with stage(["S0"]) as scene:
         scene.reset(1)
         yield Row(_POINT, "our own session: CPU per broker request", *_sessions(scene, times))
+        scene.reset(1, faults=[{"kind": "latency", "seconds": _LATENCY, "count": None}])
+        yield Row(_POINT, f"{_READS} reads of 40 ms sent together: time", *_reads(scene, times // 10))
+        scene.reset(1)
         yield Row(_POINT, f"items not validated twice: CPU per write of {_ITEMS}", *_writes(times))
     models = _size_of("botocore", "data/")
     yield Row(_POINT, "models of used services only: uncompressed", _used_models(), "MB", models)
@@ -69,6 +73,21 @@ def _sessions(scene: Stage, times: int) -> tuple[float, str, float]:
     sdk = RESTClient(base_url=scene.broker.url, api_key=_KEY[0], secret_key=_KEY[1], api_version="v2", raw_data=True)
     first, second = _by_turns(times, lambda: ours.get("/clock"), lambda: sdk.get("/clock"))
     return first, "ms", second
+
+
+def _reads(scene: Stage, times: int) -> tuple[float, str, float]:
+    api = AlpacaApi(_KEY, scene.broker.url, lambda: (2.0, 5.0), lambda _: None)
+    reads = [("GET", "/clock", None)] * _READS
+    taken: list[tuple[float, float]] = []
+    for _ in range(times):
+        started = time.perf_counter()
+        api.ask(reads)()
+        together = time.perf_counter()
+        for _, path, query in reads:
+            api.get(path, query)
+        taken.append((1000 * (together - started), 1000 * (time.perf_counter() - together)))
+    api.close()
+    return statistics.median(first for first, _ in taken), "ms", statistics.median(second for _, second in taken)
 
 
 def _writes(times: int) -> tuple[float, str, float]:

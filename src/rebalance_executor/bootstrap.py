@@ -14,6 +14,7 @@ from aws_lambda_powertools.utilities.idempotency import DynamoDBPersistenceLayer
 from rebalance_executor import health
 from rebalance_executor.adapters.alpaca.broker import AlpacaBrokers
 from rebalance_executor.adapters.alpaca.circuit_breaker import CircuitBreakerBroker
+from rebalance_executor.adapters.alpaca.client import Trace
 from rebalance_executor.adapters.alpaca.history import AlpacaHistory
 from rebalance_executor.adapters.aws import bound_responses, client_config
 from rebalance_executor.adapters.clock import SystemClock, new_run_id
@@ -99,7 +100,8 @@ def build(
     clock = clock or SystemClock()
     clients = cache(clients or aws_client)
     config = ExecutionConfig.from_json(settings.execution_config)
-    ports = build_ports(settings, config, telemetry, clock=clock, clients=clients, on_request=telemetry.count_request)
+    on_request, trace = telemetry.count_request, telemetry.tracing.request
+    ports = build_ports(settings, config, telemetry, clock=clock, clients=clients, on_request=on_request, trace=trace)
     ports = replace(ports, stop_requested=stop_requested or ports.stop_requested)
     database = clients("dynamodb")
     index = DynamoPlanIndex(database, settings.execution_table, clock)
@@ -109,7 +111,8 @@ def build(
         """Ask every dependency before the deadline and return the answer to a health request."""
         return health.check_health(health_checks(settings, clients, ports, deadline), telemetry)
 
-    daily_check = partial(_daily_check, settings, config, clients, ports)
+    costs = partial(cost_update, settings, config, ports, clients, trace=trace)
+    daily_check = partial(_daily_check, settings, config, clients, ports, costs)
     return Service(
         account=settings.account,
         accounts=settings.accounts,
@@ -137,6 +140,7 @@ def build_ports(  # noqa: PLR0913 - half of them are options
     clock: Clock | None = None,
     clients: ClientFactory | None = None,
     on_request: Callable[[str], None] = lambda _path: None,
+    trace: Trace | None = None,
 ) -> Ports:
     """Build the ports with their adapters. Commands and scripts use them too.
 
@@ -147,6 +151,7 @@ def build_ports(  # noqa: PLR0913 - half of them are options
         clock: the source of time; the system clock by default.
         clients: creates AWS clients; ``aws_client`` by default.
         on_request: called with method and path of every request to the broker, without IDs.
+        trace: starts the trace of a request to the broker; None if requests are not traced.
 
     Raises:
         ConfigurationError: a setting is missing or invalid; the message names it.
@@ -155,7 +160,7 @@ def build_ports(  # noqa: PLR0913 - half of them are options
     clients = clients or cache(aws_client)
     database = clients("dynamodb")
     credentials = credentials_source(settings, lambda: clients("secretsmanager"))
-    brokers = AlpacaBrokers(settings, credentials, config, clock, on_request=on_request)
+    brokers = AlpacaBrokers(settings, credentials, config, clock, on_request, trace)
 
     def broker(account: str, deadline: Deadline) -> Broker:
         return CircuitBreakerBroker(brokers.broker(account, deadline), config.max_broker_failures)
@@ -181,8 +186,13 @@ def aws_client(name: str) -> Any:
     return bound_responses(boto3.client(name, config=client_config(validated=name != "dynamodb")))
 
 
-def _daily_check(
-    settings: Settings, config: ExecutionConfig, clients: ClientFactory, ports: Ports, deadline: Deadline
+def _daily_check(  # noqa: PLR0913 - all but the last are bound once
+    settings: Settings,
+    config: ExecutionConfig,
+    clients: ClientFactory,
+    ports: Ports,
+    costs: Callable[[Deadline], CostUpdate],
+    deadline: Deadline,
 ) -> DailyCheck:
     """Return the daily check with its collaborators."""
     database, manager = clients("dynamodb"), ExecutionManager(ports, config)
@@ -194,7 +204,7 @@ def _daily_check(
 
     def update_costs() -> Update:
         """Read for half of the time that is left, so that the answer is never late."""
-        now, update = ports.clock.now(), cost_update(settings, config, ports, clients, deadline)
+        now, update = ports.clock.now(), costs(deadline)
         return update.run((now - LOOK_BACK).date(), now.date(), now + (deadline.stop_at - now) / 2)
 
     return DailyCheck(
@@ -209,8 +219,14 @@ def _daily_check(
     )
 
 
-def cost_update(
-    settings: Settings, config: ExecutionConfig, ports: Ports, clients: ClientFactory, deadline: Deadline
+def cost_update(  # noqa: PLR0913 - one is an option
+    settings: Settings,
+    config: ExecutionConfig,
+    ports: Ports,
+    clients: ClientFactory,
+    deadline: Deadline,
+    *,
+    trace: Trace | None = None,
 ) -> CostUpdate:
     """Return what reads the market data for the costs of finished plans. Commands use it too.
 
@@ -219,7 +235,7 @@ def cost_update(
     limit = max(_FEWEST_REQUESTS, config.rate_limit_per_minute // _PART_OF_RATE_LIMIT)
     credentials = credentials_source(settings, lambda: clients("secretsmanager"))
     slower = config.model_copy(update={"rate_limit_per_minute": limit})
-    brokers = AlpacaBrokers(settings, credentials, slower, ports.clock, on_request=lambda _path: None)
+    brokers = AlpacaBrokers(settings, credentials, slower, ports.clock, lambda _path: None, trace)
     database, table = clients("dynamodb"), settings.execution_table
     return CostUpdate(
         plans_of=DynamoPlanIndex(database, table, ports.clock).plans_of,

@@ -26,6 +26,7 @@ from rebalance_executor.domain.orders import Outcome
 from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.domain.values import format_decimal
 from rebalance_executor.execution.events import LogEvent, Severity
+from rebalance_executor.tracing import Tracing
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -102,11 +103,12 @@ class Telemetry:
     """Implementation of ``EventLog`` with Powertools, one per container.
 
     Args:
-        logger, metrics, tracer: Powertools' objects; created by default.
+        logger, metrics: Powertools' objects; created by default.
+        tracing: traces invocations; with X-Ray by default.
     """
 
     def __init__(
-        self, *, logger: Logger | None = None, metrics: Metrics | None = None, tracer: Tracer | None = None
+        self, *, logger: Logger | None = None, metrics: Metrics | None = None, tracing: Tracing | None = None
     ) -> None:
         self._logger = logger or new_logger()
         self._write = {
@@ -116,7 +118,7 @@ class Telemetry:
             Severity.CRITICAL: self._logger.critical,
         }
         self._metrics = metrics or Metrics(namespace=NAMESPACE, service=SERVICE)
-        self._tracer = tracer or Tracer(service=SERVICE, patch_modules=("boto3", "requests"))
+        self.tracing = tracing or Tracing(Tracer(service=SERVICE, patch_modules=("boto3",)))
         self._is_cold = True
         self._plan: RebalancePlan | None = None
         """The plan whose IDs are added to every line."""
@@ -156,7 +158,7 @@ class Telemetry:
             self._metrics.add_metric("ColdStarts", MetricUnit.Count, 1)
             self._is_cold = False
         try:
-            with self._tracer.provider.in_subsegment("## rebalance"):
+            with self.tracing.invocation():
                 yield
         except Exception as error:
             self.error(error)
@@ -170,8 +172,8 @@ class Telemetry:
         """Add the plan's identity to every line until ``unbind_plan``."""
         self._plan = plan
         self._logger.append_keys(account=account, run=run_id, **_ids(plan))
-        self._tracer.put_annotation("plan_id", plan.plan_id)
-        self._tracer.put_annotation("correlation_id", plan.correlation_id)
+        self.tracing.annotate("plan_id", plan.plan_id)
+        self.tracing.annotate("correlation_id", plan.correlation_id)
 
     @property
     def bound_plan(self) -> RebalancePlan | None:

@@ -13,11 +13,10 @@ from types import SimpleNamespace
 from typing import Any
 from urllib.parse import unquote
 
-from requests import Response
-
 from paper_broker.errors import BrokerError
 from paper_broker.exchange import Exchange
 from rebalance_executor.adapters.alpaca.broker import AlpacaBroker
+from rebalance_executor.adapters.alpaca.client import Response
 from rebalance_executor.adapters.alpaca.credentials import Credentials
 from rebalance_executor.adapters.alpaca.reads import AlpacaReads
 from rebalance_executor.adapters.alpaca.transport import AlpacaTransport, RequestDeadline

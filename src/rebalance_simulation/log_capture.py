@@ -49,20 +49,16 @@ class SimulatedLogger:
         """Do nothing, as ``append_keys``."""
 
 
-class NoTracer:
-    """A tracer that records nothing."""
+class NoTracing:
+    """Tracing that records nothing."""
 
-    @property
-    def provider(self) -> NoTracer:
-        """The tracer itself."""
-        return self
+    request = None
 
-    def in_subsegment(self, name: str) -> AbstractContextManager[None]:
+    def invocation(self) -> AbstractContextManager[None]:
         """Return an empty context manager."""
-        del name
         return nullcontext()
 
-    def put_annotation(self, *_: object) -> None:
+    def annotate(self, *_: object) -> None:
         """Do nothing."""
 
 

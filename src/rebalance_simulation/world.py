@@ -42,7 +42,7 @@ from rebalance_simulation.idempotency_store import RecordTable, SimulatedRecords
 from rebalance_simulation.invariants import InvariantChecker
 from rebalance_simulation.invocation import Delivery, Invocation
 from rebalance_simulation.ledger import Ledger
-from rebalance_simulation.log_capture import CapturedLog, NoMetrics, NoTracer, SimulatedLogger
+from rebalance_simulation.log_capture import CapturedLog, NoMetrics, NoTracing, SimulatedLogger
 from rebalance_simulation.plan_store import SimulatedPlanStore
 from rebalance_simulation.violation import Violation
 
@@ -262,7 +262,7 @@ class World:
         telemetry = Telemetry(
             logger=cast("Any", SimulatedLogger(self.log, number)),
             metrics=cast("Any", NoMetrics()),
-            tracer=cast("Any", NoTracer()),
+            tracing=cast("Any", NoTracing()),
         )
         client = cast("Any", self.table)
         journal = DynamoJournal(client, _TABLE, self.clock, parents_per_transaction=self.parents_per_transaction)

@@ -16,7 +16,7 @@ import pytest
 from botocore.exceptions import BotoCoreError
 
 from rebalance_executor.adapters import bounded_http
-from rebalance_executor.adapters.alpaca import client
+from rebalance_executor.adapters.alpaca import http_session
 from rebalance_executor.adapters.alpaca.broker import AlpacaBroker
 from rebalance_executor.adapters.alpaca.credentials import Credentials
 from rebalance_executor.adapters.aws import bound_responses, client_config
@@ -136,7 +136,7 @@ def test_small_answer_that_unpacks_to_a_large_one_is_not_unpacked(
     error: type[Exception],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(client, "MAX_RESPONSE_BYTES", 100_000)
+    monkeypatch.setattr(http_session, "MAX_RESPONSE_BYTES", 100_000)
     server.answer = [http(gzip.compress(b" " * 1_000_000 + ACCOUNT), b"Content-Encoding: gzip")]
 
     with pytest.raises(error):

@@ -32,6 +32,7 @@ from rebalance_executor.handler import handle
 from rebalance_executor.service import Service
 from rebalance_executor.settings import Settings
 from rebalance_executor.telemetry import NAMESPACE, SERVICE, Telemetry, new_logger
+from rebalance_executor.tracing import Tracing
 from rebalance_simulation.clock import SimulatedClock
 from tests.support.aws import aws, create_execution_table, create_idempotency_table
 from tests.support.builders import NOW, a_plan_document, an_item_document
@@ -103,11 +104,12 @@ class HandlerWorld:
         """The service of the running container."""
         return cast("Service", self._service)
 
-    def restart(self) -> None:
+    def restart(self, tracing: Tracing | None = None) -> None:
         """Start a new container; what the old one held in memory is lost."""
         # Loggers of one name share their first stream, so each container's logger gets its own name.
         logger = new_logger(f"{SERVICE}-{next(_CONTAINERS)}", self.lines)
-        self._telemetry = Telemetry(logger=logger, metrics=Metrics(namespace=NAMESPACE, service=SERVICE))
+        metrics = Metrics(namespace=NAMESPACE, service=SERVICE)
+        self._telemetry = Telemetry(logger=logger, metrics=metrics, tracing=tracing)
         self._service = bootstrap.build(self.settings, self._telemetry, clock=self.clock, clients=self._client)
 
     @property

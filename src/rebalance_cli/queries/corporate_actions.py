@@ -13,11 +13,10 @@ from itertools import batched
 from typing import Any
 
 from pydantic import BaseModel, Field, ValidationError
-from requests import Response
 
 from rebalance_cli.context import CliContext
 from rebalance_cli.corporate_action_answers import CorporateActionAnswer, CorporateActions, CorporateActionType
-from rebalance_executor.adapters.alpaca.client import AlpacaApi, Timeouts
+from rebalance_executor.adapters.alpaca.client import AlpacaApi, Response, Timeouts
 from rebalance_executor.adapters.alpaca.transport import AlpacaTransport, RequestDeadline
 from rebalance_executor.adapters.secrets import credentials_source
 from rebalance_executor.domain.errors import BrokerUnavailable, RebalanceError

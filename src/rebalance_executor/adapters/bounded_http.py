@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import socket
 import time
-from http.client import HTTPResponse
+from http.client import HTTPResponse, IncompleteRead
 from typing import Any
 
 MAX_RESPONSE_BYTES = 32 * 1024 * 1024
@@ -32,6 +32,18 @@ class _BoundedReader(io.RawIOBase):
         timeout = sock.gettimeout()
         self._until = None if timeout is None else time.monotonic() + timeout
         self._bytes = 0
+        self._is_complete = False
+        self.has_ended = False
+        """True once the end of the connection was read."""
+
+    def allow(self, seconds: float) -> None:
+        """Extend the time of the response: it ends in ``seconds`` at the earliest."""
+        if self._until is not None:
+            self._until = max(self._until, time.monotonic() + seconds)
+
+    def complete(self) -> None:
+        """Read nothing more from the connection."""
+        self._is_complete = True
 
     def readable(self) -> bool:
         """Return True."""
@@ -44,12 +56,15 @@ class _BoundedReader(io.RawIOBase):
             TimeoutError: the time of the response is over.
             ResponseTooLarge: the response exceeds its maximum size.
         """
+        if self._is_complete:
+            return 0
         if self._until is not None:
             left = self._until - time.monotonic()
             if left <= 0:
                 raise TimeoutError("the response took too long")
             self._sock.settimeout(left)
         count = self._raw.readinto(buffer)
+        self.has_ended = count == 0
         self._bytes += count or 0
         if self._bytes > MAX_RESPONSE_BYTES:
             raise ResponseTooLarge
@@ -61,6 +76,23 @@ class _BoundedReader(io.RawIOBase):
         super().close()
 
 
+class _Buffer(io.BufferedReader):
+    """The buffer of a response. Once closed, it knows whether it held bytes that do not belong to the response."""
+
+    has_surplus = False
+
+    def __init__(self, reader: _BoundedReader) -> None:
+        super().__init__(reader)
+        self._reader = reader
+
+    def close(self) -> None:
+        """Close the buffer and the reader."""
+        if not self.closed:
+            self._reader.complete()
+            self.has_surplus = bool(self.peek(1))
+        super().close()
+
+
 class BoundedResponse(HTTPResponse):
     """A response that is bounded by its connection's read timeout and by ``MAX_RESPONSE_BYTES``.
 
@@ -69,4 +101,24 @@ class BoundedResponse(HTTPResponse):
 
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
-        self.fp = io.BufferedReader(_BoundedReader(self.fp.detach(), sock))
+        self._reader = _BoundedReader(self.fp.detach(), sock)
+        self.fp = self._buffer = _Buffer(self._reader)
+
+    def begin(self) -> None:
+        """Read the status and the headers.
+
+        Raises:
+            IncompleteRead: the connection ended within the headers, which http.client takes for their end.
+        """
+        super().begin()
+        if self._reader.has_ended:
+            raise IncompleteRead(b"")
+
+    def allow(self, seconds: float) -> None:
+        """Extend the time of the response: it ends in ``seconds`` at the earliest."""
+        self._reader.allow(seconds)
+
+    @property
+    def has_surplus(self) -> bool:
+        """True if the server sent more than the response. Valid once the body is read."""
+        return self._buffer.has_surplus

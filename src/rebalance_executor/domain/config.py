@@ -302,8 +302,8 @@ class ExecutionConfig(Limits):
         default=Decimal("0.5"),
         ge=_SHORTEST_TICK,
         le=DAY_SECONDS,
-        description="Seconds between two polls of the open orders after one was sent: 120 requests per minute leave room "
-        "below 200. While orders rest, the wait grows to 2.5 seconds.",
+        description="Seconds between two polls of the open orders after one was sent: 120 requests per minute leave "
+        "room below 200. While orders rest, the wait grows to 2.5 seconds.",
     )
     cancel_wait_seconds: Amount = Field(
         default=Decimal(60),

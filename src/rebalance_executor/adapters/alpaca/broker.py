@@ -7,10 +7,8 @@ from datetime import datetime
 from functools import partial
 from urllib.parse import quote as quote_url
 
-from requests import Response
-
 from rebalance_executor.adapters.alpaca import parsing
-from rebalance_executor.adapters.alpaca.client import AlpacaApi, Timeouts
+from rebalance_executor.adapters.alpaca.client import AlpacaApi, Response, Timeouts, Trace
 from rebalance_executor.adapters.alpaca.credentials import Credentials, CredentialsSource
 from rebalance_executor.adapters.alpaca.early import Answer
 from rebalance_executor.adapters.alpaca.reads import AlpacaReads, EarlyReads, early_queries
@@ -35,18 +33,20 @@ class AlpacaBroker(AlpacaReads):
         config: timeouts and the rate limit.
         clock: the source of time and of waiting.
         on_request: called with method and path of every request, without IDs.
+        trace: starts the trace of a request; None if requests are not traced.
     """
 
     _trading: AlpacaTransport
     _data: AlpacaTransport
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one is an option
         self,
         credentials: Credentials,
         settings: Settings,
         config: ExecutionConfig,
         clock: Clock,
         on_request: Callable[[str], None],
+        trace: Trace | None = None,
     ) -> None:
         self.credentials = credentials
         self._deadline = RequestDeadline(
@@ -55,10 +55,10 @@ class AlpacaBroker(AlpacaReads):
         keys = (credentials.api_key, credentials.secret_key)
 
         def trading(timeouts: Timeouts, observe: Callable[[Response], None]) -> AlpacaApi:
-            return AlpacaApi(keys, settings.trading_url, timeouts, observe)
+            return AlpacaApi(keys, settings.trading_url, timeouts, observe, trace=trace)
 
         def data(timeouts: Timeouts, observe: Callable[[Response], None]) -> AlpacaApi:
-            return AlpacaApi(keys, settings.alpaca_data_url, timeouts, observe)
+            return AlpacaApi(keys, settings.alpaca_data_url, timeouts, observe, trace=trace)
 
         super().__init__(
             AlpacaTransport(trading, self._deadline, config.rate_limit_per_minute, on_request, keys),
@@ -152,21 +152,24 @@ class AlpacaBrokers:
         config: timeouts and the rate limit.
         clock: the source of time and of waiting.
         on_request: called with method and path of every request, without IDs.
+        trace: starts the trace of a request; None if requests are not traced.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one is an option
         self,
         settings: Settings,
         source: CredentialsSource,
         config: ExecutionConfig,
         clock: Clock,
         on_request: Callable[[str], None],
+        trace: Trace | None = None,
     ) -> None:
         self._settings = settings
         self._source = source
         self._config = config
         self._clock = clock
         self._on_request = on_request
+        self._trace = trace
         self._brokers: dict[str, AlpacaBroker] = {}
 
     def broker(self, account: str, deadline: Deadline) -> AlpacaBroker:
@@ -184,7 +187,7 @@ class AlpacaBrokers:
         if broker is None or broker.credentials != credentials:
             if broker is not None:
                 broker.close()
-            broker = AlpacaBroker(credentials, self._settings, self._config, self._clock, self._on_request)
+            broker = AlpacaBroker(credentials, self._settings, self._config, self._clock, self._on_request, self._trace)
         self._brokers[account] = broker
         while len(self._brokers) > MAX_BROKERS:
             self._brokers.pop(next(iter(self._brokers))).close()

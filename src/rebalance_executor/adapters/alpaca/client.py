@@ -1,165 +1,76 @@
 """alpaca-py's client with bounded requests, without its own retries, and with plain JSON.
 
 alpaca-py 0.44.0 sets no timeouts and retries any request after a 504, including ``POST /v2/orders``. This module uses
-only the base class of its trading and data clients. Those import pandas, numpy and a WebSocket library for models and
-streams that this program does not use, which takes more than half of the import time of a naive handler.
+only the base class of its trading and data clients: their headers, their errors and the decoding of responses. Those
+clients import pandas, numpy and a WebSocket library for models and streams that this program does not use, which takes
+more than half of the import time of a naive handler.
 """
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Sequence
-from io import BytesIO
-from typing import Any
+from typing import Any, cast
+from urllib.parse import urlencode
 
 from alpaca.common.exceptions import APIError
 from alpaca.common.rest import RESTClient
-from requests import PreparedRequest, Response, Session
-from requests.adapters import HTTPAdapter
-from requests.exceptions import ConnectionError as BrokenConnection
-from requests.exceptions import ContentDecodingError, RequestException
-from requests.structures import CaseInsensitiveDict
-from urllib3 import BaseHTTPResponse, HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import HTTPError
 
-from rebalance_executor.adapters.bounded_http import MAX_RESPONSE_BYTES, BoundedResponse
+from rebalance_executor.adapters.alpaca.http_session import (
+    HttpSession,
+    Response,
+    SentRequest,
+    Timeouts,
+    UnusableResponse,
+)
 
-__all__ = ["APIError", "AlpacaApi", "Timeouts"]
+__all__ = ["APIError", "AlpacaApi", "Finish", "Response", "Timeouts", "Trace"]
 
-Timeouts = Callable[[], tuple[float, float]]
-"""Returns the timeouts of the next request, in seconds: to connect, and to read the whole response."""
-
-_CHUNK_BYTES = 65_536
-
-
-class _Connection(HTTPConnection):
-    response_class = BoundedResponse
-
-
-class _SecureConnection(HTTPSConnection):
-    response_class = BoundedResponse
-
-
-class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Connection
-
-
-class _SecurePool(HTTPSConnectionPool):
-    ConnectionCls = _SecureConnection
-
-
-class _TimeoutAdapter(HTTPAdapter):
-    """An HTTP adapter that sends every request with a timeout and without retries."""
-
-    def __init__(self, timeouts: Timeouts) -> None:
-        self._timeouts = timeouts
-        super().__init__(max_retries=0)
-        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
-
-    def send(self, request: PreparedRequest, *args: Any, **kwargs: Any) -> Response:
-        """Send the request with the current timeouts."""
-        kwargs["timeout"] = self._timeouts()
-        return super().send(request, *args, **kwargs)
-
-    def build_response(self, req: PreparedRequest, resp: BaseHTTPResponse) -> Response:
-        """Return the response without parsing cookies: requests authenticate with keys and never send cookies."""
-        response = Response()
-        response.status_code = resp.status
-        response.reason = str(resp.reason)
-        response.headers = CaseInsensitiveDict(resp.headers)
-        response.encoding = "utf-8"  # the encoding of JSON, whether or not the header names one
-        response.raw = resp
-        response.url = str(req.url)
-        response.request = req
-        return response
-
+Finish = Callable[[int | BaseException], None]
+"""Ends the trace of a request: called once, with the HTTP status or with the error."""
+Trace = Callable[[str, str], Finish]
+"""Starts the trace of a request, by its method and its URL without IDs and without a query."""
 
 _ACCEPT_HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip"}
+_NAMED_BY_PATH = {"assets": "{symbol}", "orders": "{id}", "positions": "{symbol}"}
+"""Lists of which a path can name one member, and how a trace names it."""
 
 
-class _Session(Session):
-    """The part of a session that alpaca-py uses, at half the processor time per order.
+class _Sent:
+    """A request in flight: what is needed to read its response and to end its trace."""
 
-    It ignores the machine's proxy and .netrc, so that the credentials reach only the endpoint. It keeps no cookies and
-    follows no redirects.
+    def __init__(self, request: SentRequest, finish: Finish | None) -> None:
+        self.request = request
+        self.finish = finish
+
+
+class _Responses:
+    """The session that alpaca-py's client uses: its requests are sent already.
+
+    Args:
+        observe: called with every response.
     """
 
-    def __init__(self, timeouts: Timeouts, observe: Callable[[Response], None]) -> None:
-        super().__init__()
-        self.trust_env = False
+    def __init__(self, observe: Callable[[Response], None]) -> None:
         self._observe = observe
-        self.mount("https://", _TimeoutAdapter(timeouts))
-        self.mount("http://", _TimeoutAdapter(timeouts))
 
-    def request(  # type: ignore[override]  # noqa: PLR0913 - as its base class has them
-        self,
-        method: str | bytes,
-        url: str | bytes,
-        *,
-        params: Any = None,
-        json: Any = None,
-        headers: Any = None,
-        allow_redirects: bool = False,
-    ) -> Response:
-        """Send one request, read the whole response and pass it to the observer.
-
-        Args:
-            method: HTTP method.
-            url: the complete URL.
-            params: the query parameters.
-            json: the body.
-            headers: request headers, including the credentials.
-            allow_redirects: must be false, as alpaca-py sets it.
+    def request(self, _method: str, _url: str, *, sent: _Sent) -> Response:
+        """Read the response of a request and pass it to the observer.
 
         Raises:
-            RequestException: no complete response within the timeouts, a redirect, or a body that is too large.
-            ValueError: ``allow_redirects`` is true.
+            OSError: no complete response within the timeouts, a redirect, or a body that is too large.
         """
-        if allow_redirects:
-            raise ValueError("redirects are not followed: they could send the credentials to another host")
-        prepared = PreparedRequest()
-        prepared.prepare_method(method)
-        prepared.prepare_url(url, params)
-        prepared.prepare_headers(_ACCEPT_HEADERS | headers)
-        prepared.prepare_body(None, None, json)
-        response = self.get_adapter(str(url)).send(prepared)
-        _read_body(response)  # read it here, so that the connection is free for the next request
+        try:
+            response = sent.request.read()
+        except BaseException as error:
+            if sent.finish is not None:
+                sent.finish(error)
+            raise
+        if sent.finish is not None:
+            sent.finish(response.status_code)
         self._observe(response)
         if 300 <= response.status_code < 400:  # it proves nothing about the request
-            raise RequestException(f"HTTP {response.status_code}: a redirect, which is not followed")
+            raise UnusableResponse(f"HTTP {response.status_code}: a redirect, which is not followed")
         return response
-
-
-def _read_body(response: Response) -> None:
-    """Read and unpack the whole body.
-
-    Raises:
-        RequestException: the body is incomplete, took too long, is too large or cannot be unpacked.
-    """
-    raw = response.raw
-    try:
-        body = b"".join(raw.stream(_CHUNK_BYTES, decode_content=False))
-        response.raw = BytesIO(_unpack(body, response.headers.get("Content-Encoding", "")))
-    except (HTTPError, OSError) as error:
-        raw.close()
-        raise BrokenConnection(f"the response cannot be read: {error}") from error
-
-
-def _unpack(body: bytes, encoding: str) -> bytes:
-    """Return the unpacked body. A small body can unpack to a very large one."""
-    if not body or encoding.strip().lower() in ("", "identity"):
-        return body
-    if encoding.strip().lower() != "gzip":
-        raise ContentDecodingError(f"the encoding {encoding[:20]!r} was not asked for")
-    unpacker = zlib.decompressobj(zlib.MAX_WBITS | 16)
-    try:
-        unpacked = unpacker.decompress(body, MAX_RESPONSE_BYTES)
-    except zlib.error as error:
-        raise ContentDecodingError("the response is not gzip") from error
-    if not unpacker.eof:
-        raise ContentDecodingError(f"the response is incomplete, or larger than {MAX_RESPONSE_BYTES} bytes")
-    return unpacked
 
 
 class AlpacaApi(RESTClient):
@@ -171,9 +82,10 @@ class AlpacaApi(RESTClient):
         timeouts: called before every request.
         observe: called with every response, for its headers.
         version: version of the API, with which all paths start.
+        trace: called before every request; None if requests are not traced.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - two of them are options
         self,
         keys: tuple[str, str],
         url: str,
@@ -181,23 +93,68 @@ class AlpacaApi(RESTClient):
         observe: Callable[[Response], None],
         *,
         version: str = "v2",
+        trace: Trace | None = None,
     ) -> None:
         super().__init__(base_url=url, api_key=keys[0], secret_key=keys[1], api_version=version, raw_data=True)
-        self._retry = 0
-        self._session = _Session(timeouts, observe)
+        self._url = f"{url}/{version}"
+        self._trace = trace
+        self._connections = HttpSession(self._url, _ACCEPT_HEADERS | self._get_default_headers(), timeouts)
+        self._session = cast("Any", _Responses(observe))
 
-    def ask(self, requests: Sequence[tuple[str, str, Any]]) -> Callable[[], list[Any | Exception]]:
-        """Send these requests; return what reads their answers, in the same order."""
-        send: dict[str, Callable[[str, Any], Any]] = {"GET": self.get, "POST": self.post, "DELETE": self.delete}
+    def ask(self, requests: Sequence[tuple[str, str, Any]]) -> Callable[[], list[Any]]:
+        """Send independent requests, each over its own connection, without waiting for any response.
 
-        def outcome(method: str, path: str, data: Any) -> Any | Exception:
-            try:
-                return send[method](path, data)
-            except Exception as error:  # noqa: BLE001 - each answer has its own error
-                return error
+        Args:
+            requests: method, path after the version, and query or body, as ``get`` and ``post`` take them.
 
-        return lambda: [outcome(*request) for request in requests]
+        Returns:
+            A function, to be called once. It reads the responses in the order of the requests. An entry is what
+            ``get`` would return, or the exception that it would raise; it does not depend on the other entries.
+        """
+        sent = self._send(requests)
+        return lambda: [each if isinstance(each, Exception) else self._answer(each) for each in sent]
 
     def close(self) -> None:
         """Close the connections."""
-        self._session.close()
+        self._connections.close()
+
+    def _request(self, method: str, path: str, data: Any = None, *_: Any) -> Any:
+        """Send one request and return its decoded response; alpaca-py's methods call this one."""
+        (sent,) = self._send([(method, path, data)])
+        if isinstance(sent, Exception):
+            raise sent
+        return self._one_request(method, path, {"sent": sent}, 0)
+
+    def _send(self, requests: Sequence[tuple[str, str, Any]]) -> list[_Sent | Exception]:
+        """Send requests; return the error in place of one that could not be sent."""
+        trace, prepared = self._trace, [_prepare(*request) for request in requests]
+        ends = [trace(method, self._url + _without_ids(path)) if trace else None for method, path, _ in requests]
+        results: list[_Sent | Exception] = []
+        for sent, finish in zip(self._connections.send(prepared), ends, strict=True):
+            if isinstance(sent, SentRequest):
+                results.append(_Sent(sent, finish))
+            else:
+                results.append(sent)
+                if finish is not None:
+                    finish(sent)
+        return results
+
+    def _answer(self, sent: _Sent) -> Any:
+        """Return the decoded response, or the error in its place."""
+        try:
+            return self._one_request("", "", {"sent": sent}, 0)
+        except Exception as error:  # noqa: BLE001 - it stands in place of the answer
+            return error
+
+
+def _prepare(method: str, path: str, data: Any) -> tuple[str, str, Any]:
+    """Return a request with its data where alpaca-py puts them: in the query of a GET or DELETE, else in the body."""
+    if method not in ("GET", "DELETE"):
+        return method, path, data
+    return method, f"{path}?{urlencode(data, doseq=True)}" if data else path, None
+
+
+def _without_ids(path: str) -> str:
+    """Return a path for traces, without the ID or symbol of an object."""
+    _, collection, *names = path.split("/")
+    return f"/{collection}/{_NAMED_BY_PATH[collection]}" if names and collection in _NAMED_BY_PATH else path

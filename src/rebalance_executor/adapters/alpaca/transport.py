@@ -11,12 +11,9 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Protocol
 
-from requests import Response
-from requests.exceptions import RequestException
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exponential
-from urllib3.exceptions import HTTPError
 
-from rebalance_executor.adapters.alpaca.client import APIError, Timeouts
+from rebalance_executor.adapters.alpaca.client import APIError, Response, Timeouts
 from rebalance_executor.adapters.alpaca.early import Answer, EarlyReader, Query
 from rebalance_executor.adapters.alpaca.error_response import ErrorResponse, parse_error
 from rebalance_executor.adapters.alpaca.rate_limiter import RateLimiter
@@ -32,7 +29,7 @@ from rebalance_executor.domain.errors import (
 from rebalance_executor.execution.ports import Clock
 
 _MAX_ATTEMPTS = 4
-_NO_USABLE_RESPONSE = (RequestException, HTTPError, OSError, ValueError, ArithmeticError, RecursionError)
+_NO_USABLE_RESPONSE = (OSError, ValueError, ArithmeticError, RecursionError)
 """No response, or one that is not JSON: cut, nested too deeply, or with a number that has too many digits."""
 _MIN_SECRET_LENGTH = 8
 """Shorter secrets are not redacted: a local broker's one-letter key occurs in every word. Alpaca's have 20 or more."""
