@@ -61,7 +61,7 @@ class Ours:
                 return Cancel()
             case decisions.Settle(outcome, code):
                 return Finish(str(code or outcome))
-        self._look_at = at + next_look([parent], {parent.side: context}, self._config)
+        self._look_at = next_look([parent], {parent.side: context}, at, self._config)
         return None
 
     def _start(self, quote: Quote) -> ParentOrder:

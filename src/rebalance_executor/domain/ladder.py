@@ -204,17 +204,18 @@ def _longest_rest(
 def next_step_at(
     parent: ParentOrder, child: ChildOrder, schedule: WaveSchedule, now: datetime, config: ExecutionConfig
 ) -> datetime | None:
-    """Return the next time at which a resting child's rung ends, or all of its time; None if both have passed.
+    """Return the next time at which the time of a rung ends, or all of a resting child's; None if they have passed.
 
-    In a fast market a rung can end earlier.
+    A child can rest through several rungs. In a fast market a rung can end earlier.
     """
     sent, filled = child.latest_send, child.fill_seen_at
-    wait = seconds(config.ladder[schedule.urgency].wait_seconds)
-    times = (
-        sent + min(wait, _share(parent, child, schedule, now, config)),
-        (sent if filled is None else max(sent, filled)) + _longest_rest(parent, child, schedule, now, config),
-    )
-    return min((time for time in times if time > now), default=None)
+    over_at = (sent if filled is None else max(sent, filled)) + _longest_rest(parent, child, schedule, now, config)
+    wait = min(seconds(config.ladder[schedule.urgency].wait_seconds), _share(parent, child, schedule, now, config))
+    passed = max(0, (now - sent) // wait) if wait > timedelta() else len(rungs_ahead(parent, schedule, now, config))
+    rung_ends = sent + (passed + 1) * wait
+    if passed < len(rungs_ahead(parent, schedule, now, config)):
+        return rung_ends if over_at <= now else min(rung_ends, over_at)
+    return over_at if over_at > now else None
 
 
 def is_worth_replacing(

@@ -24,36 +24,32 @@ LONGEST_WAIT = timedelta(seconds=2.5)
 
 
 def next_look(
-    parents: Iterable[ParentOrder], contexts: Mapping[Side, DecisionContext], config: ExecutionConfig
-) -> timedelta:
-    """Return the time until the next look: that of the parent which needs it first.
+    parents: Iterable[ParentOrder], contexts: Mapping[Side, DecisionContext], now: datetime, config: ExecutionConfig
+) -> datetime:
+    """Return the time of the next look: that of the parent which needs it first.
 
     Args:
         parents: the unsettled parents.
-        contexts: by side, the time and the schedule.
+        contexts: by side, the time of the latest look, and the schedule.
+        now: the current time, from which waits count. What fell due since the look is looked at now.
         config: the length of a tick, and the times of the orders.
     """
-    waits = (_wait(parent, contexts[parent.side], config.for_symbol(parent.symbol)) for parent in parents)
-    return min(waits, default=seconds(config.tick_seconds))
+    times = (_next_look(parent, contexts[parent.side], now, config.for_symbol(parent.symbol)) for parent in parents)
+    return min(times, default=now + seconds(config.tick_seconds))
 
 
-def _wait(parent: ParentOrder, context: DecisionContext, config: ExecutionConfig) -> timedelta:
-    tick, now, child = seconds(config.tick_seconds), context.now, parent.open_child
-    if parent.auction is not None:
-        return tick
-    if child is None:
-        slices = slices_of(parent, context.schedule, now, config)
-        is_later = slices is not None and is_between_slices(parent, context, config)
-        return max(slices.next_due(now) - now, timedelta()) if slices is not None and is_later else tick
-    if child.phase is not ChildPhase.WORKING:
-        return tick
+def _next_look(parent: ParentOrder, context: DecisionContext, now: datetime, config: ExecutionConfig) -> datetime:
+    tick, child = seconds(config.tick_seconds), parent.open_child
+    if child is None and parent.auction is None:
+        slices = slices_of(parent, context.schedule, context.now, config)
+        if slices is not None and is_between_slices(parent, context, config):
+            return max(slices.next_due(context.now), now)
+    if child is None or child.phase is not ChildPhase.WORKING or parent.auction is not None:
+        return now + tick
     since = child.latest_send if child.fill_seen_at is None else max(child.latest_send, child.fill_seen_at)
-    wait, due = _growing(now - since, tick), _due(parent, child, context, config)
-    return wait if due is None else max(min(wait, due - now), timedelta())
-
-
-def _growing(age: timedelta, tick: timedelta) -> timedelta:
-    return min(max(age, tick), max(LONGEST_WAIT, tick))
+    at = now + min(max(now - since, tick), max(LONGEST_WAIT, tick))
+    due = _due(parent, child, context, config)
+    return at if due is None else max(min(at, due), now)
 
 
 def _due(parent: ParentOrder, child: ChildOrder, context: DecisionContext, config: ExecutionConfig) -> datetime | None:

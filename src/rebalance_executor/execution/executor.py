@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from rebalance_executor.domain.auction import is_bound, is_cancelable, is_resting, resumes_at, send_by
@@ -360,15 +360,15 @@ class Executor:
             self._clock.sleep(min(_STOPPING_TICK, mode.give_up_at - now))
             return
         tick = seconds(self._config.tick_seconds)
-        wait = tick if has_sent else self._next_look(mode)
+        wait = tick if has_sent else self._next_look(mode) - now
         if self._sender.paused_until is not None:
             wait = max(wait, tick, self._sender.paused_until - now)
         self._clock.sleep(min(wait, run.deadline.stop_at - now))
 
-    def _next_look(self, mode: RunMode) -> timedelta:
-        """Return the time until the next look: at most a tick after the end of the session or of the plan."""
+    def _next_look(self, mode: RunMode) -> datetime:
+        """Return the time of the next look: at most a tick after the end of the session or of the plan."""
         run, now, tick = self._run, self._clock.now(), seconds(self._config.tick_seconds)
-        wait = next_look(run.unsettled(), {side: self._context(side, mode) for side in Side}, self._config)
-        ends = (run.plan_ends_at, run.closes_at)
-        left = min(end - now for end in ends if end is not None)
-        return min(wait, max(tick, left))
+        contexts = {side: replace(self._context(side, mode), now=self._reader.started_at) for side in Side}
+        at = next_look(run.unsettled(), contexts, now, self._config)
+        ends = (end for end in (run.plan_ends_at, run.closes_at) if end is not None)
+        return min(at, max(now + tick, min(ends)))

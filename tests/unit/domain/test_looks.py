@@ -24,7 +24,7 @@ PATIENT = WaveSchedule(urgency=Urgency.PATIENT)
 def wait(*parents: ParentOrder, at: float, config: ExecutionConfig = LADDER, schedule: WaveSchedule = PATIENT) -> float:
     """Return the seconds until the next look, at this many seconds after the orders were sent."""
     context = DecisionContext(later(at), schedule=schedule)
-    return next_look(parents, dict.fromkeys(Side, context), config).total_seconds()
+    return (next_look(parents, dict.fromkeys(Side, context), later(at), config) - later(at)).total_seconds()
 
 
 def resting(**fields: object) -> ParentOrder:
@@ -41,6 +41,8 @@ def test_wait_grows_with_the_time_since_the_order_was_sent(rested: float, second
 def test_look_is_not_later_than_the_end_of_the_rung() -> None:
     assert wait(resting(), at=58.5) == 1.5
     assert wait(resting(), at=60) == 2.5  # it was worth nothing: the order keeps its place
+    assert wait(resting(), at=119) == 1  # through the next rung
+    assert wait(resting(), at=400) == 2.5
 
 
 @pytest.mark.parametrize(("rested", "seconds"), [(3, 2), (4.9, 0.1), (5, 2.5)])
@@ -72,3 +74,8 @@ def test_fill_starts_the_wait_again() -> None:
     parent = resting()
     filled = replace(parent, children=(replace(parent.children[0], fill_seen_at=NOW + timedelta(seconds=29)),))
     assert wait(filled, at=30) == 1
+
+
+def test_rung_that_ended_since_the_look_is_looked_at_now() -> None:
+    looked_at = DecisionContext(later(59.9), schedule=PATIENT)
+    assert next_look([resting()], dict.fromkeys(Side, looked_at), later(60.1), LADDER) == later(60.1)
