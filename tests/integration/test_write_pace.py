@@ -157,7 +157,7 @@ def test_clock_that_is_set_back_makes_no_wait_longer(clock: SimulatedClock) -> N
 
 @pytest.mark.parametrize(("bytes_", "units"), [(1024, 2), (1025, 4), (10 * 1024, 20)])
 def test_each_started_kilobyte_of_an_item_takes_two_units(bytes_: int, units: int) -> None:
-    item = {"pk": {"S": "é"}, "n": {"N": "12"}, "b": {"B": b"x" * (bytes_ - 8)}}
+    item: dict[str, dict[str, Any]] = {"pk": {"S": "é"}, "n": {"N": "12"}, "b": {"B": b"x" * (bytes_ - 8)}}
 
     assert item_bytes(item) == bytes_
     assert action_units({"Put": {"Item": item}}) == units
