@@ -33,7 +33,7 @@ from rebalance_executor.domain.styles import (
     SymbolOverride,
     TickSize,
 )
-from rebalance_executor.domain.values import DAY_HOURS, DAY_MINUTES, DAY_SECONDS, Amount
+from rebalance_executor.domain.values import DAY_MINUTES, DAY_SECONDS, Amount
 
 SESSION_MINUTES = 390
 """Minutes of a regular session."""
@@ -340,11 +340,12 @@ class ExecutionConfig(Limits):
     rate_limit_per_minute: int = Field(
         default=200, ge=10, description="Requests per minute and account: Alpaca's published limit."
     )
-    asset_cache_hours: Amount = Field(
-        default=Decimal(12),
+    asset_cache_days: Amount = Field(
+        default=Decimal(30),
         gt=0,
-        le=DAY_HOURS,
-        description="Hours to cache asset flags; they change overnight.",
+        le=366,
+        description="Days to cache the flags of an asset that allow every order. A rejection that contradicts them "
+        "drops them.",
     )
 
     @model_validator(mode="after")

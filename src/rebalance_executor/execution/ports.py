@@ -116,6 +116,13 @@ class Broker(Protocol):
         """Read one order; None if the broker answers that it does not know it."""
         ...
 
+    def active_assets(self, symbols: Collection[str]) -> Mapping[str, Asset]:
+        """Read the flags of those of these symbols that are active, in one large request for all assets.
+
+        One attempt, without a wait for the rate limit. A symbol that is absent may exist: ``asset`` answers for it.
+        """
+        ...
+
     def wait_for_rate_limit(self, until: datetime, requests: int) -> int:
         """Wait until some of these requests are within the rate limit; return how many need no wait now.
 

@@ -12,6 +12,7 @@ from urllib.parse import quote as quote_url
 from requests import Response
 
 from rebalance_executor.adapters.alpaca import parsing
+from rebalance_executor.adapters.alpaca.asset_list import read_active_assets
 from rebalance_executor.adapters.alpaca.bars import read_daily_bars
 from rebalance_executor.adapters.alpaca.client import AlpacaApi, Timeouts
 from rebalance_executor.adapters.alpaca.credentials import Credentials, CredentialsSource
@@ -96,6 +97,10 @@ class AlpacaBroker:
     def market_data(self) -> AlpacaTransport:
         """The endpoint of the market data."""
         return self._data
+
+    def active_assets(self, symbols: Collection[str]) -> Mapping[str, Asset]:
+        """Return the flags of those of these symbols that are active, from the list of all assets: one attempt."""
+        return read_active_assets(self._trading, symbols)
 
     @property
     def expected_account_number(self) -> str | None:

@@ -107,6 +107,10 @@ class CircuitBreakerBroker:
         """Request a cancel; return whether the broker accepted the request."""
         return self._call(lambda: self._broker.cancel(order_id))
 
+    def active_assets(self, symbols: Collection[str]) -> Mapping[str, Asset]:
+        """Return the flags of those of these symbols that are active. A failure does not count: each can be asked."""
+        return self._broker.active_assets(symbols)
+
     def wait_for_rate_limit(self, until: datetime, requests: int) -> int:
         """Wait until some of these requests are within the rate limit; return how many are now.
 
