@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
 
 import boto3
+import botocore
 import pytest
 from botocore.exceptions import ConnectTimeoutError, EndpointConnectionError, NoCredentialsError, ReadTimeoutError
 
@@ -492,3 +493,17 @@ def test_client_is_limited_to_five_seconds_and_three_attempts() -> None:
     assert config.retries == {"mode": "standard", "total_max_attempts": 3}
     assert config.tcp_keepalive is True
     client.close()
+
+
+def test_aws_requests_name_the_program_and_the_sdk(client: DynamoDBClient) -> None:
+    sent: list[str] = []
+    client.meta.events.register(
+        "before-send.dynamodb.*", lambda request, **_: sent.append(request.headers["User-Agent"].decode())
+    )
+
+    client.scan(TableName=TABLE)
+
+    (header,) = sent
+    assert header.startswith("rebalance-executor Boto3/")
+    assert f"Botocore/{botocore.__version__}" in header
+    assert "Python" not in header  # nothing is made again for each request
