@@ -20,7 +20,6 @@ from random import Random
 from typing import Any
 
 from benchmarks.row import Row, orders_of
-from rebalance_executor.adapters.dynamodb.write_units import item_bytes, item_units
 from tests.support.world import HandlerWorld, a_world, buy, plan, sell
 
 SIZES = (1, 8, 32, 128, 500)
@@ -69,6 +68,17 @@ def request_units(request: Mapping[str, Any]) -> int:
         return max(map(item_units, _items([request])), default=1)
     tables = request.get("RequestItems", {}).values()
     return sum(map(item_units, _items(put["PutRequest"] for table in tables if "Keys" not in table for put in table)))
+
+
+def item_bytes(attributes: Mapping[str, Mapping[str, Any]]) -> int:
+    """Return the size of an item in DynamoDB's JSON: its names and values."""
+    values = [(name, value) for name, attribute in attributes.items() for value in attribute.values()]
+    return sum(len(name) + len(value if isinstance(value, bytes) else value.encode()) for name, value in values)
+
+
+def item_units(attributes: Mapping[str, Mapping[str, Any]]) -> int:
+    """Return the write units of an item, outside of transactions."""
+    return -(-item_bytes(attributes) // 1024)
 
 
 def _items(bodies: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

@@ -13,10 +13,10 @@ import botocore
 import pytest
 from botocore.exceptions import ConnectTimeoutError, EndpointConnectionError, NoCredentialsError, ReadTimeoutError
 
+from benchmarks.write_units import request_units
 from rebalance_executor.adapters.aws import client_config
 from rebalance_executor.adapters.dynamodb.journal import DynamoJournal
 from rebalance_executor.adapters.dynamodb.table import Table, TransactionAction, to_attributes
-from rebalance_executor.adapters.dynamodb.write_units import action_units
 from rebalance_executor.domain.errors import DayChanged, Fenced, JournalContradiction, JournalUnavailable
 from rebalance_executor.domain.journal import PlanJournal, PlanPhase, PlanStart, RunRecord
 from rebalance_executor.domain.risk_state import DailyUsage, Reservation, StartedPlan
@@ -127,7 +127,7 @@ def test_transactions_stay_below_the_size_limit() -> None:
 
     journal.write(lease, state(), parents=parents)
 
-    units = [sum(map(action_units, actions)) for actions in transactions(tampered)]
+    units = [request_units({"TransactItems": actions}) for actions in transactions(tampered)]
     assert len(units) > 1
     assert max(units) <= 410  # a partition accepts 1,000 per second
 
@@ -138,7 +138,7 @@ def test_large_result_is_stored_in_one_transaction(journal: DynamoJournal, lease
     journal.finish(lease, FINISHED, parents=(), result=large)
 
     (actions,) = transactions(tampered)
-    assert sum(map(action_units, actions)) < 500
+    assert request_units({"TransactItems": actions}) < 500
     assert journal.result(ACCOUNT, PLAN_ID) == large
 
 

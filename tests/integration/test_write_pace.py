@@ -13,7 +13,8 @@ import pytest
 
 from rebalance_executor.adapters.dynamodb import write_units
 from rebalance_executor.adapters.dynamodb.journal import DynamoJournal
-from rebalance_executor.adapters.dynamodb.write_units import WritePace, action_units, item_bytes
+from rebalance_executor.adapters.dynamodb.table import Item
+from rebalance_executor.adapters.dynamodb.write_units import WritePace, item_bytes, transaction_units
 from rebalance_executor.domain.errors import JournalUnavailable
 from rebalance_executor.domain.journal import PlanPhase, PlanStart, RunRecord
 from rebalance_executor.domain.plan import MAX_ITEMS
@@ -157,8 +158,7 @@ def test_clock_that_is_set_back_makes_no_wait_longer(clock: SimulatedClock) -> N
 
 @pytest.mark.parametrize(("bytes_", "units"), [(1024, 2), (1025, 4), (10 * 1024, 20)])
 def test_each_started_kilobyte_of_an_item_takes_two_units(bytes_: int, units: int) -> None:
-    item: dict[str, dict[str, Any]] = {"pk": {"S": "é"}, "n": {"N": "12"}, "b": {"B": b"x" * (bytes_ - 8)}}
+    item: Item = {"pk": "é", "n": 12, "b": b"x" * (bytes_ - 8)}
 
     assert item_bytes(item) == bytes_
-    assert action_units({"Put": {"Item": item}}) == units
-    assert action_units({"Update": {"Key": {"pk": {"S": "é"}}}}) == 2
+    assert transaction_units(item) == units

@@ -159,7 +159,7 @@ def test_field_without_default_must_be_present(name: str) -> None:
 def test_finished_parent_takes_one_kilobyte_at_most(children: int) -> None:
     item = journal_items.parent_item(state(content_hash="ab" * 32), realistic_parent(children=children))
 
-    assert item_bytes(to_attributes(item)) <= 1024
+    assert item_bytes(item) <= 1024
 
 
 @property_settings

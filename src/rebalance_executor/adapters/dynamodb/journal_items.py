@@ -14,8 +14,8 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from rebalance_executor.adapters.dynamodb.packing import pack, unpack
-from rebalance_executor.adapters.dynamodb.table import Item, Value, to_attributes
-from rebalance_executor.adapters.dynamodb.write_units import item_units
+from rebalance_executor.adapters.dynamodb.table import Item, Value
+from rebalance_executor.adapters.dynamodb.write_units import transaction_units
 from rebalance_executor.domain.errors import InvalidInput, JournalContradiction
 from rebalance_executor.domain.journal import PlanState, RunRecord, UnfinishedPlan
 from rebalance_executor.domain.orders import ParentOrder
@@ -163,7 +163,7 @@ def parent_batches(plan: PlanState, parents: Iterable[ParentOrder], limit: int) 
     units = 0
     for parent in latest.values():
         item = parent_item(plan, parent)
-        more = 2 * item_units(to_attributes(item))
+        more = transaction_units(item)
         if len(batches[-1]) == limit or units + more > _PARENT_UNITS_PER_TRANSACTION:
             batches.append([])
             units = 0

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from rebalance_executor.adapters.aws import error_code, error_text
-from rebalance_executor.adapters.dynamodb.write_units import WritePace, action_units
+from rebalance_executor.adapters.dynamodb.write_units import WritePace
 from rebalance_executor.domain.errors import JournalUnavailable
 from rebalance_executor.execution.ports import Clock
 
@@ -44,10 +44,13 @@ class TransactionAction:
     Args:
         name: identifies the action in ``ConditionFailed``.
         request: the action in DynamoDB's JSON: ``{"Put": {…}}``, ``{"Update": {…}}`` or ``{"ConditionCheck": {…}}``.
+        units: the write units of its item. An updated or checked item is a lease, a run or a plan, below 1 KB unless
+            its names are very long.
     """
 
     name: str
     request: Mapping[str, Any]
+    units: int = 2
 
 
 class ConditionFailed(Exception):
@@ -175,7 +178,7 @@ class Table:
         """
         request: Any = [action.request for action in actions]
         names = [action.name for action in actions]
-        self._pace.wait(sum(map(action_units, request)))
+        self._pace.wait(sum(action.units for action in actions))
         self._call(lambda: self._client.transact_write_items(TransactItems=request), names)
 
     def get_many(self, keys: Sequence[Item]) -> list[Item]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
 
 from rebalance_executor.execution.ports import Clock
 
@@ -20,27 +19,18 @@ _UNIT_BYTES = 1024
 _SECOND = timedelta(seconds=1)
 
 
-def item_bytes(attributes: Mapping[str, Mapping[str, Any]]) -> int:
-    """Return the size of an item in DynamoDB's JSON: its names and values. A number counts as its text."""
-    return sum(
-        len(name.encode()) + len(value if isinstance(value, bytes) else value.encode())
-        for name, attribute in attributes.items()
-        for value in attribute.values()
-    )
+def item_bytes(item: Mapping[str, str | int | bytes]) -> int:
+    """Return the size of an item: its names and values. A number counts as its text."""
+    size = 0
+    for name, value in item.items():
+        text = str(value) if isinstance(value, int) else value
+        size += len(name) + len(text if isinstance(text, bytes) or text.isascii() else text.encode())
+    return size
 
 
-def item_units(attributes: Mapping[str, Mapping[str, Any]]) -> int:
-    """Return the write units of an item, outside of transactions."""
-    return max(1, -(-item_bytes(attributes) // _UNIT_BYTES))
-
-
-def action_units(request: Mapping[str, Any]) -> int:
-    """Return the write units of one action of a transaction.
-
-    The items of updates and conditions are not known here. They are leases, runs and plans, which are below 1 KB
-    unless their names are very long.
-    """
-    return 2 * (item_units(request["Put"]["Item"]) if "Put" in request else 1)
+def transaction_units(item: Mapping[str, str | int | bytes]) -> int:
+    """Return the write units of an item that is put in a transaction."""
+    return 2 * -(-item_bytes(item) // _UNIT_BYTES)
 
 
 class WritePace:
