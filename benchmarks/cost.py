@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 from collections import Counter
 from contextlib import redirect_stdout
 from io import StringIO
 from typing import Any
 
+from benchmarks.write_units import INDEX_UNITS, request_units
 from tests.support.world import HandlerWorld, a_world, buy, plan, sell
 
 PRICES = {
@@ -60,7 +60,7 @@ def units(orders: int, seconds: float) -> dict[str, float]:
     return {
         "Lambda, GB-seconds (arm64)": seconds * MEMORY_GB,
         "Lambda, requests": 1,
-        "DynamoDB, write units": used["write"] + 3,  # for the index: one at the start, two when the status changes
+        "DynamoDB, write units": used["write"] + INDEX_UNITS,
         "DynamoDB, read units": used["read"],
         "SQS FIFO, requests": 4,  # send, receive, extend the visibility timeout, delete
         "EventBridge, events": 2,  # the plan, if it arrives as an event, and the result
@@ -82,17 +82,11 @@ def _deliver(world: HandlerWorld, document: dict[str, Any], orders: int) -> None
 
 def _dynamodb(request: dict[str, Any]) -> dict[str, int]:
     """Return the units of one request by its parameters; a read counts as one small item, a query as two."""
-    if "TransactItems" in request:
-        return {"write": sum(2 * _kilobytes(action) for action in request["TransactItems"])}
-    if "Item" in request or "UpdateExpression" in request or "ConditionExpression" in request:
-        return {"write": _kilobytes(request)}
+    if units := request_units(request):
+        return {"write": units}
     if "RequestItems" in request:
         return {"read": sum(len(table["Keys"]) for table in request["RequestItems"].values() if "Keys" in table)}
     return {"read": 2 if "KeyConditionExpression" in request else 1}
-
-
-def _kilobytes(value: object) -> int:
-    return max(1, math.ceil(len(json.dumps(value, default=str)) / 1024))
 
 
 def main() -> None:

@@ -34,7 +34,7 @@ from rebalance_executor.carried_plans import CarriedPlans
 from rebalance_executor.daily_check import DailyCheck
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.errors import ConfigurationError
-from rebalance_executor.domain.values import seconds
+from rebalance_executor.domain.values import DAY_SECONDS, seconds
 from rebalance_executor.execution.cost_update import LOOK_BACK, CostUpdate, Update
 from rebalance_executor.execution.deadline import Deadline
 from rebalance_executor.execution.manager import ExecutionManager, lease_margin
@@ -171,7 +171,7 @@ def build_ports(  # noqa: PLR0913 - half of them are options
         journal=DynamoJournal(database, settings.execution_table, clock),
         risk_store=DynamoRiskStore(database, settings.execution_table, clock),
         assets=DynamoAssetCache(
-            database, settings.execution_table, clock, ttl=seconds(config.asset_cache_hours * 3600)
+            database, settings.execution_table, clock, ttl=seconds(config.asset_cache_days * DAY_SECONDS)
         ),
         volumes=DynamoVolumeCache(database, settings.execution_table, clock),
         clock=clock,

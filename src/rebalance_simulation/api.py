@@ -206,6 +206,8 @@ class SimulatedApi:
                 return self._view.orders(query, self._clock.world())
             case "/orders:by_client_order_id":
                 return self._order(query["client_order_id"])
+        if path == "/assets":
+            return exchange.assets(query["status"])
         if path.startswith("/assets/"):
             return exchange.asset(unquote(path.removeprefix("/assets/")))
         raise AssertionError(f"{path} is not simulated")

@@ -266,12 +266,13 @@ class World:
         )
         client = cast("Any", self.table)
         journal = DynamoJournal(client, _TABLE, self.clock, parents_per_transaction=self.parents_per_transaction)
+        flags_live = timedelta(days=float(self.config.asset_cache_days))
         ports = Ports(
             brokers=self._brokers(telemetry, number),
             broker_kind=BrokerKind.SIMULATED,
             journal=journal,
             risk_store=DynamoRiskStore(client, _TABLE, self.clock),
-            assets=DynamoAssetCache(client, _TABLE, self.clock, ttl=timedelta(hours=24)),
+            assets=DynamoAssetCache(client, _TABLE, self.clock, ttl=flags_live),
             volumes=DynamoVolumeCache(client, _TABLE, self.clock),
             clock=self.clock,
             log=telemetry,

@@ -121,6 +121,37 @@ def test_reads_return_values(bench: Bench) -> None:
         broker.asset("ZZZ")
 
 
+def test_list_of_assets_has_the_flags_of_active_symbols(bench: Bench) -> None:
+    bench.server.change({"assets": [{"symbol": "OLD", "status": "inactive"}]})
+
+    found = bench.broker().active_assets(["AAA", "BRK.B", "OLD", "ZZZ"])
+
+    assert found == {symbol: bench.broker().asset(symbol) for symbol in ("AAA", "BRK.B")}
+    assert bench.requests["GET /v2/assets"] == 1
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"kind": "status", "status": 403},
+        {"kind": "status", "status": 503, "body": "html"},
+        {"kind": "drop"},
+        {"kind": "oversize", "megabytes": 64, "gzip": True},
+    ],
+    ids=["403", "503", "drop", "oversize"],
+)
+def test_list_of_assets_that_fails_is_tried_once(bench: Bench, fault: dict[str, Any]) -> None:
+    broker = bench.broker()
+    bench.server.change({"faults": [fault]})
+
+    with pytest.raises(BrokerUnavailable):
+        broker.active_assets(["AAA"])
+
+    assert bench.requests == {"GET /v2/assets": 1}
+    assert not broker.credentials_rejected
+    assert bench.slept == timedelta()
+
+
 def test_daily_bars_are_those_of_all_venues_and_end_the_day_before(bench: Bench) -> None:
     bench.server.change({"quotes": {"AAA": {"volume": 50_000}, "BRK.B": {"volume": [7, "many"]}}})
 

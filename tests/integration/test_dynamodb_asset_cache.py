@@ -158,14 +158,14 @@ def test_put_fails_after_its_retries(clock: SimulatedClock) -> None:
     with pytest.raises(JournalUnavailable):
         cache.put([asset("AAPL")], now=NOW)
 
-    assert len(clock.slept) == 4
+    assert len(clock.slept) == 5
 
 
 def test_get_returns_nothing_after_its_retries(clock: SimulatedClock) -> None:
     cache = DynamoAssetCache(cast("DynamoDBClient", ThrottledClient(processes_one=False)), TABLE, clock, ttl=TTL)
 
     assert cache.get(["AAPL"], now=NOW) == {}
-    assert len(clock.slept) == 4
+    assert len(clock.slept) == 5
 
 
 def test_time_out_makes_the_cache_unavailable(cache: DynamoAssetCache, tampered: Tampered) -> None:

@@ -16,7 +16,8 @@ OFTEN = {"duplicate_window_minutes": 0}
 
 def bought(world: HandlerWorld, plan_id: str, dollars: int = 1050) -> tuple[str, str | None]:
     """Deliver a plan that buys AAA; return the item's outcome and code."""
-    return outcomes(world.deliver(plan(buy("AAA", dollars), plan_id=plan_id)))["AAA"]
+    at = world.clock.now().isoformat()
+    return outcomes(world.deliver(plan(buy("AAA", dollars), plan_id=plan_id, timestamp=at)))["AAA"]
 
 
 def test_symbol_that_may_be_traded_again_is_traded_by_the_next_plan() -> None:
@@ -28,20 +29,31 @@ def test_symbol_that_may_be_traded_again_is_traded_by_the_next_plan() -> None:
         assert bought(world, "after") == ("FILLED", None)
 
 
+@pytest.mark.parametrize("days", [0, 1, 3], ids=["while cached", "overnight", "over a weekend"])
 @pytest.mark.parametrize(
     ("change", "later"),
     [({"fractionable": False}, ("FILLED", None)), ({"tradable": False}, ("DENIED", "NOT_TRADABLE"))],
     ids=["not fractionable", "not tradable"],
 )
 def test_rejection_that_contradicts_a_cached_flag_drops_it(
-    change: dict[str, bool], later: tuple[str, str | None]
+    change: dict[str, bool], later: tuple[str, str | None], days: int
 ) -> None:
     with a_world(config=OFTEN) as world:
         assert bought(world, "cached") == ("FILLED", None)
+        world.advance(days * 86_400)
         world.broker.change({"assets": [{"symbol": "AAA", **change}]})
 
         assert bought(world, "rejected")[0] == "REJECTED"
         assert bought(world, "asked again") == later
+
+
+def test_flags_are_asked_for_again_when_they_have_expired() -> None:
+    with a_world(config=OFTEN) as world:
+        assert bought(world, "cached") == ("FILLED", None)
+        world.advance(30 * 86_400)
+        world.broker.change({"assets": [{"symbol": "AAA", "tradable": False}]})
+
+        assert bought(world, "expired") == ("DENIED", "NOT_TRADABLE")
 
 
 def test_other_rejection_keeps_the_cached_flags() -> None:

@@ -86,6 +86,8 @@ class FakeBroker:
         self.volumes = dict.fromkeys(self.prices, 1_000_000)
         """Shares of each day before today, by symbol."""
         self.assets = {symbol: Asset(symbol, "active", tradable=True, fractionable=True) for symbol in self.prices}
+        self.unlisted: set[str] = set()
+        """Symbols that the list of all assets lacks."""
         self.shares: dict[str, Decimal] = {}
         self.position_closes: dict[str, Decimal] = {}
         """Previous close of the position by symbol, if the broker reports one."""
@@ -214,6 +216,10 @@ class FakeBroker:
         self._record_read("order_by_client_id", client_order_id)
         orders = (order for order in self.orders_by_id.values() if order.client_order_id == client_order_id)
         return next(map(self.as_reported, orders), None)
+
+    def active_assets(self, symbols: Collection[str]) -> Mapping[str, Asset]:
+        self._record_read("active_assets", list(symbols))
+        return {symbol: self.assets[symbol] for symbol in symbols if symbol not in self.unlisted}
 
     def wait_for_rate_limit(self, until: datetime, requests: int) -> int:
         self.waits_for_requests.append(requests)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import base64
+from datetime import datetime, timedelta
 from decimal import Decimal
+from random import Random
 from typing import Any
+from uuid import UUID
 
+from rebalance_executor.domain.forecast import CostForecast
 from rebalance_executor.domain.journal import PlanPhase, PlanState
 from rebalance_executor.domain.market import Arrival, BrokerKind, OrderType, Side
 from rebalance_executor.domain.order_ids import child_order_id
@@ -81,6 +85,59 @@ def filled_parent(symbol: str = "AAPL") -> ParentOrder:
     return parent(symbol, children=(filled_child(symbol),)).settled(Outcome.FILLED, None, None, NOW)
 
 
+def realistic_parent(symbol: str = "GOOGL", children: int = 1) -> ParentOrder:
+    """Return a finished parent with values as long as those of a real account: IDs, fractions and microseconds."""
+    numbers = Random(symbol)  # noqa: S311 - not for security
+
+    def at() -> datetime:
+        return NOW + timedelta(microseconds=numbers.randrange(10**8))
+
+    def amount(digits: int) -> Decimal:
+        return Decimal(numbers.randrange(10 ** (digits + 2), 10 ** (digits + 3))).scaleb(-digits)
+
+    orders = [
+        ChildOrder(
+            attempt=number,
+            client_order_id=child_order_id("default", "rebalance-2026-01-26-daily", symbol, number),
+            type=OrderType.LIMIT,
+            qty=amount(9),
+            limit_price=amount(2),
+            intended_at=at(),
+            sent_at=at(),
+            state=ChildState.FILLED,
+            order_id=str(UUID(int=numbers.getrandbits(128))),
+            status="filled",
+            filled_qty=amount(9),
+            filled_avg_price=amount(6),
+            submitted_at=at(),
+            filled_at=at(),
+            fill_seen_at=at(),
+            closed_at=at(),
+            spread_fraction=Decimal("0.50"),
+            bid=amount(2),
+            ask=amount(2),
+        )
+        for number in range(1, children + 1)
+    ]
+    return ParentOrder(
+        symbol=symbol,
+        side=Side.BUY,
+        priority=1,
+        planned_amount=amount(2),
+        qty=amount(9),
+        requested_qty=amount(9),
+        target_amount=amount(2),
+        arrival=Arrival(amount(2), amount(2), at(), Decimal(300)),
+        children=tuple(orders),
+        outcome=Outcome.FILLED,
+        settled_at=at(),
+        previous_close=amount(2),
+        held_before=amount(4),
+        average_volume=amount(1),
+        forecast=CostForecast(Decimal("3.21"), Decimal("-4.56"), Decimal("10.98")),
+    )
+
+
 def order_result(symbol: str = "AAPL", *, children: int = 1) -> OrderResult:
     """Return the result of a filled item."""
     return OrderResult(
@@ -142,3 +199,8 @@ def _child_result(symbol: str, attempt: int) -> ChildResult:
         submitted_at=NOW,
         closed_at=NOW,
     )
+
+
+def incompressible(length: int) -> str:
+    """Return a text of which packing saves a quarter at most."""
+    return base64.b64encode(Random(length).randbytes(length)).decode()[:length]  # noqa: S311 - not for security

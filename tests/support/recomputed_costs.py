@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from fractions import Fraction
@@ -44,9 +46,20 @@ def orders(items: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     listed = list(items)
     (plan,) = (item for item in listed if item["sk"] == "PLAN")
     read = {item["symbol"]: json.loads(item["benchmarks"]) for item in listed if item["sk"].startswith("COSTS#")}
-    parents = [json.loads(item["parent"]) for item in listed if item["sk"].startswith("PARENT#")]
+    parents = [_unpacked(item["parent"]) for item in listed if item["sk"].startswith("PARENT#")]
     found = [_order(plan, parent, read.get(parent["symbol"])) for parent in parents]
     return sorted((one for one in found if one is not None), key=lambda one: one["symbol"])
+
+
+def _unpacked(body: bytes) -> dict[str, Any]:
+    """Return a packed parent with the defaults of what is left out: no children, no shares, otherwise nothing."""
+    parent: dict[str, Any] = defaultdict(lambda: None, json.loads(gzip.decompress(body)))
+    children = [defaultdict(lambda: None, {"filled_qty": "0"} | child) for child in parent["children"] or ()]
+    return parent | {"children": children, "forecast": _optional(parent["forecast"])}
+
+
+def _optional(document: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    return None if document is None else defaultdict(lambda: None, document)
 
 
 def _number(text: str | None) -> Fraction:

@@ -121,6 +121,10 @@ class ReadOnlyBroker:
         """Return the order with this ID."""
         return self._reads.order_by_client_id(client_order_id)
 
+    def active_assets(self, symbols: Collection[str]) -> Mapping[str, Asset]:
+        """Return the flags of those of these symbols that are active."""
+        return self._reads.active_assets(symbols)
+
     def wait_for_rate_limit(self, until: datetime, requests: int) -> int:
         """Do not wait: nothing is sent."""
         del until

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+import boto3
+import botocore
 from botocore.awsrequest import (
     AWSHTTPConnection,
     AWSHTTPConnectionPool,
@@ -19,6 +21,10 @@ from rebalance_executor.adapters.bounded_http import BoundedResponse
 CONNECT_SECONDS = 2
 READ_SECONDS = 3
 ATTEMPTS = 3
+
+USER_AGENT = f"rebalance-executor Boto3/{boto3.__version__} Botocore/{botocore.__version__}"
+"""botocore makes its own header again for every request, from 20 parts: 4 to 6 % of the processor time of a plan of one
+order. With this one, AWS support does not see operating system, Python version, retry mode and used features."""
 
 logging.getLogger("botocore").setLevel(logging.INFO)  # at DEBUG it logs whole responses, also those with secrets
 
@@ -49,6 +55,7 @@ def client_config(
         retries={"mode": "standard", "total_max_attempts": attempts},
         tcp_keepalive=True,
         parameter_validation=validated,
+        user_agent=USER_AGENT,
     )
 
 

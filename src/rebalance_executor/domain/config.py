@@ -33,7 +33,7 @@ from rebalance_executor.domain.styles import (
     SymbolOverride,
     TickSize,
 )
-from rebalance_executor.domain.values import DAY_HOURS, DAY_MINUTES, DAY_SECONDS, Amount
+from rebalance_executor.domain.values import DAY_MINUTES, DAY_SECONDS, Amount
 
 SESSION_MINUTES = 390
 """Minutes of a regular session."""
@@ -349,11 +349,12 @@ class ExecutionConfig(Limits):
         "to three more orders then leave after a halt, after the reject that halts the account, or after an answer is "
         "missing.",
     )
-    asset_cache_hours: Amount = Field(
-        default=Decimal(12),
+    asset_cache_days: Amount = Field(
+        default=Decimal(30),
         gt=0,
-        le=DAY_HOURS,
-        description="Hours to cache asset flags; they change overnight.",
+        le=366,
+        description="Days to cache the flags of an asset that allow every order. A rejection that contradicts them "
+        "drops them.",
     )
 
     @model_validator(mode="after")

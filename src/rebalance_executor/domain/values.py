@@ -18,7 +18,6 @@ _SMALLEST_EXPONENT = -60
 
 DAY_SECONDS = 86_400
 DAY_MINUTES = 1_440
-DAY_HOURS = 24
 """One day, in the unit of the field that it bounds: the upper bound of most durations in the configuration."""
 
 _CENT = Decimal("0.01")

@@ -155,6 +155,11 @@ class LogEvent(StrEnum):
         Severity.WARNING,
         "Asset flags could not be cached, or not be dropped from the cache; trading continues.",
     )
+    ASSET_LIST_FAILED = (
+        "asset_list.failed",
+        Severity.WARNING,
+        "The list of all assets could not be read; the broker is asked about each symbol.",
+    )
     VOLUME_UNKNOWN = (
         "volume.unknown",
         Severity.WARNING,

@@ -110,6 +110,13 @@ class BrokerReads(Protocol):
         """Read one order; None if the broker answers that it does not know it."""
         ...
 
+    def active_assets(self, symbols: Collection[str]) -> Mapping[str, Asset]:
+        """Read the flags of those of these symbols that are active, in one large request for all assets.
+
+        One attempt, without a wait for the rate limit. A symbol that is absent may exist: ``asset`` answers for it.
+        """
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadSet:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import date, datetime
 
 from rebalance_executor.domain.controls import asset_denial
@@ -13,6 +14,9 @@ from rebalance_executor.domain.previous_close import PreviousClose
 from rebalance_executor.execution.account_access import AccountAccess
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.ports import EarlyAnswers
+
+SINGLE_REQUESTS = 20
+"""Symbols whose flags are read with one request each. The list of all assets takes about as long as these requests."""
 
 
 class SymbolData:
@@ -81,7 +85,7 @@ class SymbolData:
         return closes
 
     def _asset_flags(self, symbols: Sequence[str]) -> Mapping[str, Asset]:
-        """Return asset flags from the cache; read missing ones from the broker, one request per symbol.
+        """Return asset flags from the cache; read missing ones from the broker.
 
         A cache that cannot be read is bypassed: every symbol is read from the broker, and nothing is cached.
         """
@@ -92,17 +96,24 @@ class SymbolData:
         except JournalUnavailable as error:
             is_readable = False
             self._log.emit(LogEvent.ASSET_CACHE_READ_FAILED, reason=str(error))
-        read: list[Asset] = []
-        for symbol in symbols:
-            if symbol in cached:
-                continue
-            try:
-                read.append(self._broker.asset(symbol))
-            except NotFound:
-                continue  # the item is denied as NOT_TRADABLE
+        read = self._read_flags([symbol for symbol in symbols if symbol not in cached])
         if read and is_readable:
             try:
-                self._assets.put(read, now=self._clock.now())
+                self._assets.put(read.values(), now=self._clock.now())
             except JournalUnavailable as error:
                 self._log.emit(LogEvent.ASSET_CACHE_WRITE_FAILED, reason=str(error))
-        return cached | {asset.symbol: asset for asset in read}
+        return cached | read
+
+    def _read_flags(self, symbols: Sequence[str]) -> dict[str, Asset]:
+        """Read the flags of these symbols: many of them from one list, and each that it lacks with its own request."""
+        read: dict[str, Asset] = {}
+        if len(symbols) > SINGLE_REQUESTS:
+            try:
+                read |= self._broker.active_assets(symbols)
+            except BrokerUnavailable as error:
+                self._log.emit(LogEvent.ASSET_LIST_FAILED, reason=str(error))
+        for symbol in symbols:
+            if symbol not in read:
+                with suppress(NotFound):  # the item is denied as NOT_TRADABLE
+                    read[symbol] = self._broker.asset(symbol)
+        return read

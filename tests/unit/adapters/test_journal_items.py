@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
+import gzip
 import json
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import MISSING, fields, is_dataclass, replace
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
+from enum import StrEnum
+from types import NoneType, UnionType
+from typing import Any, cast, get_args, get_origin, get_type_hints
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rebalance_executor.adapters.dynamodb import journal_items
+from rebalance_executor.adapters.dynamodb.packing import MAX_UNPACKED_BYTES, pack
 from rebalance_executor.adapters.dynamodb.table import Item, from_attributes, to_attributes
+from rebalance_executor.adapters.dynamodb.write_units import item_bytes
 from rebalance_executor.domain.errors import JournalContradiction
-from rebalance_executor.domain.forecast import CostForecast
 from rebalance_executor.domain.journal import PlanPhase, PlanState, RunEnd, RunRecord
-from rebalance_executor.domain.market import Arrival, OrderType, Side
-from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome, ParentOrder
+from rebalance_executor.domain.orders import ParentOrder
 from rebalance_executor.domain.result import ExecutionStatus
 from tests.support.builders import NOW
-from tests.support.journalled import ACCOUNT, child, filled_parent, order_result, parent, result, state
+from tests.support.journalled import (
+    ACCOUNT,
+    child,
+    filled_parent,
+    incompressible,
+    order_result,
+    parent,
+    realistic_parent,
+    result,
+    state,
+)
 
 property_settings = settings(max_examples=60, deadline=None, derandomize=True, database=None)
 
@@ -31,46 +46,39 @@ optional_times = st.none() | times
 amounts = st.decimals(allow_nan=False, allow_infinity=False, min_value=Decimal("-1e16"), max_value=Decimal("1e16"))
 optional_amounts = st.none() | amounts
 
-children = st.builds(
-    ChildOrder,
-    attempt=st.integers(1, 50),
-    client_order_id=texts,
-    type=st.sampled_from(OrderType),
-    qty=amounts,
-    limit_price=optional_amounts,
-    intended_at=times,
-    state=st.sampled_from(ChildState),
-    resent=st.booleans(),
-    order_id=optional_texts,
-    status=optional_texts,
-    filled_qty=amounts,
-    filled_avg_price=optional_amounts,
-    submitted_at=optional_times,
-    filled_at=optional_times,
-    closed_at=optional_times,
-    cancel_requested_at=optional_times,
-    closed_since=optional_times,
-    reported_at=optional_times,
-    error_code=optional_texts,
-    error_message=optional_texts,
-)
-parents = st.builds(
-    ParentOrder,
-    symbol=texts,
-    side=st.sampled_from(Side),
-    priority=st.integers(1, 5),
-    planned_amount=amounts,
-    qty=amounts,
-    requested_qty=optional_amounts,
-    fractionable=st.booleans(),
-    arrival=st.none() | st.builds(Arrival, bid=amounts, ask=amounts, at=times),
-    children=st.lists(children, max_size=3).map(tuple),
-    outcome=st.none() | st.sampled_from(Outcome),
-    code=optional_texts,
-    message=optional_texts,
-    settled_at=optional_times,
-    forecast=st.none() | st.builds(CostForecast, optional_amounts, optional_amounts, optional_amounts, optional_texts),
-)
+SIMPLE: Mapping[object, st.SearchStrategy[Any]] = {
+    str: texts,
+    bool: st.booleans(),
+    int: st.integers(1, 50),
+    Decimal: amounts,
+    datetime: times,
+}
+
+
+def any_of(hint: Any) -> st.SearchStrategy[Any]:
+    """Return values of a type; raise ``KeyError`` for a type that no value of the journal has yet."""
+    if is_dataclass(hint):
+        return every_field(hint)
+    if isinstance(hint, type) and issubclass(hint, StrEnum):
+        return st.sampled_from(list(hint))
+    if get_origin(hint) is UnionType:
+        return st.one_of(*map(any_of, get_args(hint)))
+    if get_origin(hint) is tuple:
+        return st.lists(any_of(get_args(hint)[0]), max_size=3).map(tuple)
+    return st.none() if hint is NoneType else SIMPLE[hint]
+
+
+def every_field(kind: Any) -> st.SearchStrategy[Any]:
+    """Return instances of a dataclass: each field has its default, or any value of its type."""
+    hints = get_type_hints(kind)
+    return st.builds(kind, **{field.name: _with_default(field, any_of(hints[field.name])) for field in fields(kind)})
+
+
+def _with_default(field: Any, values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return values if field.default is MISSING else st.just(field.default) | values
+
+
+parents: st.SearchStrategy[ParentOrder] = every_field(ParentOrder)
 plans = st.builds(
     PlanState,
     account=texts,
@@ -99,7 +107,12 @@ runs = st.builds(
 
 def stored(item: Item) -> Item:
     """Return the item as it is read back from DynamoDB's JSON."""
-    return from_attributes(json.loads(json.dumps(to_attributes(item))))
+    return from_attributes(to_attributes(item))
+
+
+def unpacked(item: Item, name: str) -> Any:
+    """Return the JSON in an attribute of an item, as ``base64 -d | gunzip`` does."""
+    return json.loads(gzip.decompress(cast("bytes", item[name])))
 
 
 @property_settings
@@ -109,6 +122,44 @@ def test_parent_round_trips(order: ParentOrder) -> None:
 
     assert restored == order
     assert [str(c.qty) for c in restored.children] == [str(c.qty) for c in order.children]  # digit by digit
+
+
+def test_fields_with_their_default_are_not_stored() -> None:
+    item = journal_items.parent_item(state(), parent(children=(child(),)))
+
+    assert set(unpacked(item, "parent")) == {
+        "symbol",
+        "side",
+        "priority",
+        "planned_amount",
+        "qty",
+        "arrival",
+        "children",
+    }
+    assert set(unpacked(item, "parent")["children"][0]) == {
+        "attempt",
+        "client_order_id",
+        "type",
+        "qty",
+        "limit_price",
+        "intended_at",
+    }
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(ParentOrder) if field.default is MISSING])
+def test_field_without_default_must_be_present(name: str) -> None:
+    item = journal_items.parent_item(state(), parent())
+    document = {key: value for key, value in unpacked(item, "parent").items() if key != name}
+
+    with pytest.raises(JournalContradiction, match=name):
+        journal_items.parent_from(item | {"parent": pack(json.dumps(document).encode())})
+
+
+@pytest.mark.parametrize("children", [1, 2])
+def test_finished_parent_takes_one_kilobyte_at_most(children: int) -> None:
+    item = journal_items.parent_item(state(content_hash="ab" * 32), realistic_parent(children=children))
+
+    assert item_bytes(item) <= 1024
 
 
 @property_settings
@@ -185,42 +236,43 @@ def test_plan_item_has_the_attributes_of_lists() -> None:
     assert finished["finished_at"] == "2026-01-26T15:00:03.000005+00:00"
 
 
-def test_small_result_is_one_item_of_json() -> None:
+def test_small_result_is_one_item_of_packed_json() -> None:
     (item,) = journal_items.result_items(state(), result())
 
     assert item["sk"] == "RESULT#000"
-    assert json.loads(str(item["body"]))["plan_id"] == result().plan_id
+    assert unpacked(item, "body")["plan_id"] == result().plan_id
     assert journal_items.result_from([item]) == result()
 
 
-def test_result_above_the_item_limit_is_split_and_round_trips() -> None:
-    large = result(tuple(order_result(f"SÝM{n}", children=3) for n in range(500)))
+def test_largest_result_fits_into_one_transaction() -> None:
+    huge = result(tuple(order_result(f"SÝM{n}", children=20) for n in range(500)))
 
-    pieces = journal_items.result_items(state(), large)
+    pieces = journal_items.result_items(state(), huge)
 
-    assert len(pieces) > 1
-    assert all(len(str(item["body"])) <= journal_items.CHUNK_BYTES for item in pieces)
-    assert [item["sk"] for item in pieces] == [f"RESULT#{n:03d}" for n in range(len(pieces))]
-    assert journal_items.result_from(pieces) == large
+    assert sum(len(cast("bytes", item["body"])) for item in pieces) < 1_000_000
+    assert journal_items.result_from([stored(item) for item in pieces]) == huge
 
 
-def test_result_above_the_transaction_limit_is_compressed_and_round_trips() -> None:
-    huge = result(tuple(order_result(f"SYM{n}", children=20) for n in range(500)))
+def in_pieces(pieces: int) -> list[Item]:
+    """Return the items of a result that does not fit into fewer."""
+    text = incompressible(journal_items.CHUNK_BYTES * pieces)
+    return journal_items.result_items(state(), result(metadata={"text": text}))
 
-    compressed = journal_items.result_items(state(), huge)
 
-    assert sum(len(item["body"]) for item in compressed if isinstance(item["body"], bytes)) < 1_000_000
-    assert journal_items.result_from([from_attributes(to_attributes(item)) for item in compressed]) == huge
+def test_body_above_the_item_limit_is_split_and_round_trips() -> None:
+    pieces = in_pieces(3)
+
+    assert [item["sk"] for item in pieces] == [f"RESULT#{n:03d}" for n in range(3)]
+    assert all(len(cast("bytes", item["body"])) <= journal_items.CHUNK_BYTES for item in pieces)
+    assert journal_items.result_from(pieces) is not None
 
 
 def test_missing_piece_of_a_result_is_a_contradiction() -> None:
-    pieces = journal_items.result_items(state(), result(tuple(order_result(f"SYM{n}", children=3) for n in range(500))))
-
     with pytest.raises(JournalContradiction, match="found 2 of 3 pieces"):
-        journal_items.result_from(pieces[1:])
+        journal_items.result_from(in_pieces(3)[1:])
 
 
-@pytest.mark.parametrize("change", [{"parent": "{"}, {"parent": '{"symbol": "A"}'}, {"parent": 5}, None])
+@pytest.mark.parametrize("change", [{"parent": pack(b"{")}, {"parent": "{}"}, {"parent": 5}, None])
 def test_malformed_parent_item_is_named_in_the_error(change: Item | None) -> None:
     item = journal_items.parent_item(state(), parent())
     broken = item | change if change is not None else {name: item[name] for name in ("pk", "sk")}
@@ -229,11 +281,24 @@ def test_malformed_parent_item_is_named_in_the_error(change: Item | None) -> Non
         journal_items.parent_from(broken)
 
 
-def test_damaged_compressed_result_is_a_contradiction() -> None:
+@pytest.mark.parametrize(
+    "body",
+    [
+        "{}",
+        b"",
+        b"{}",
+        b"\x1f\x8bnot gzip",
+        pack(b"{}")[:-1],
+        pack(b"{}") + b"x",
+        pack(b" " * (MAX_UNPACKED_BYTES + 1)),
+    ],
+    ids=["text", "empty", "not packed", "damaged", "cut", "more follows", "too large"],
+)
+def test_body_that_cannot_be_unpacked_is_a_contradiction(body: bytes | str) -> None:
     (item,) = journal_items.result_items(state(), result())
 
-    with pytest.raises(JournalContradiction, match="cannot be read"):
-        journal_items.result_from([item | {"body": b"\x1f\x8bnot gzip"}])
+    with pytest.raises(JournalContradiction, match=r"RESULT#000 cannot be read \(ValueError: the packed body is"):
+        journal_items.result_from([item | {"body": body}])
 
 
 def test_unknown_attributes_are_ignored() -> None:

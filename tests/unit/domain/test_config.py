@@ -14,7 +14,7 @@ from rebalance_executor.domain.limits import Limits
 from rebalance_executor.domain.market import CENT, HALF_CENT
 from rebalance_executor.domain.plan import Urgency
 from rebalance_executor.domain.styles import LadderSteps, OrderStyle, SymbolOverride
-from rebalance_executor.domain.values import DAY_HOURS, DAY_MINUTES, DAY_SECONDS
+from rebalance_executor.domain.values import DAY_MINUTES, DAY_SECONDS
 
 
 @pytest.mark.parametrize("text", ["", "  \n", "{}"])
@@ -143,7 +143,7 @@ def test_every_field_has_a_description() -> None:
 
 # --- bounds of durations ---------------------------------------------------------------------------------
 
-DAYS = {"seconds": DAY_SECONDS, "minutes": DAY_MINUTES, "hours": DAY_HOURS}
+DAYS = {"seconds": DAY_SECONDS, "minutes": DAY_MINUTES}
 CENTURY_DAYS = 36_600
 DURATIONS = [
     (model, name, unit)
@@ -163,11 +163,10 @@ def test_duration_longer_than_a_day_in_its_own_unit_is_invalid(model: type[BaseM
 
 
 def test_one_day_is_the_same_time_in_every_unit() -> None:
-    assert timedelta(seconds=DAY_SECONDS) == timedelta(minutes=DAY_MINUTES) == timedelta(hours=DAY_HOURS)
-    assert timedelta(hours=DAY_HOURS) == timedelta(days=1)
+    assert timedelta(seconds=DAY_SECONDS) == timedelta(minutes=DAY_MINUTES) == timedelta(days=1)
 
 
-@pytest.mark.parametrize("name", ["plan_time_limit_minutes", "asset_cache_hours", "duplicate_window_minutes"])
+@pytest.mark.parametrize("name", ["plan_time_limit_minutes", "asset_cache_days", "duplicate_window_minutes"])
 def test_a_day_in_seconds_is_too_long_for_a_field_in_minutes_or_hours(name: str) -> None:
     with pytest.raises(ConfigurationError) as raised:
         ExecutionConfig.from_json(f'{{"{name}": 86400}}')

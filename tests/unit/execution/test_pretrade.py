@@ -16,8 +16,9 @@ from rebalance_executor.domain.market import Arrival, Destination, Display, Mark
 from rebalance_executor.domain.orders import Outcome
 from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.domain.risk_state import PROGRAM, KillSwitchRecord, TradingState
+from rebalance_executor.execution import symbol_data
 from rebalance_executor.execution.events import LogEvent
-from tests.support.builders import NOW, SELL, a_plan, an_exit, an_item, later
+from tests.support.builders import NOW, SELL, a_plan, an_asset, an_exit, an_item, later
 from tests.support.fake_ports import RESTS, FakeBroker, FakePorts, a_foreign_order, outcomes
 
 
@@ -190,6 +191,43 @@ def test_cache_that_cannot_be_read_is_bypassed() -> None:
     assert outcomes(result) == {"AAA": (Outcome.FILLED, None), "BBB": (Outcome.FILLED, None)}
     assert fakes.fields(LogEvent.ASSET_CACHE_READ_FAILED) == [{"reason": "the table does not answer"}]
     assert "assets.put" not in fakes.database_calls
+
+
+@pytest.fixture
+def listing(monkeypatch: pytest.MonkeyPatch) -> FakePorts:
+    """Return ports whose plans of two symbols read their flags from the list of all assets."""
+    monkeypatch.setattr(symbol_data, "SINGLE_REQUESTS", 1)
+    return FakePorts()
+
+
+def flag_reads(fakes: FakePorts) -> list[tuple[str, object]]:
+    return [(name, argument) for name, argument in fakes.broker.reads if name in ("asset", "active_assets")]
+
+
+def test_flags_of_many_symbols_are_read_from_one_list_and_cached(listing: FakePorts) -> None:
+    listing.broker.assets["BBB"] = an_asset(symbol="BBB", tradable=False)
+    result = listing.execute(buys("AAA", "BBB"))
+
+    assert outcomes(result) == {"AAA": (Outcome.FILLED, None), "BBB": (Outcome.DENIED, Code.NOT_TRADABLE)}
+    assert flag_reads(listing) == [("active_assets", ["AAA", "BBB"])]
+    assert set(listing.cached_assets) == {"AAA"}
+
+
+def test_symbol_that_the_list_lacks_is_asked_for_alone(listing: FakePorts) -> None:
+    listing.broker.unlisted.add("BBB")
+    result = listing.execute(buys("AAA", "BBB"))
+
+    assert outcomes(result) == {"AAA": (Outcome.FILLED, None), "BBB": (Outcome.FILLED, None)}
+    assert flag_reads(listing) == [("active_assets", ["AAA", "BBB"]), ("asset", "BBB")]
+
+
+def test_list_that_cannot_be_read_stops_no_plan(listing: FakePorts) -> None:
+    listing.broker.errors["active_assets"] = [BrokerUnavailable("the response took too long")]
+    result = listing.execute(buys("AAA", "BBB"))
+
+    assert outcomes(result) == {"AAA": (Outcome.FILLED, None), "BBB": (Outcome.FILLED, None)}
+    assert flag_reads(listing)[1:] == [("asset", "AAA"), ("asset", "BBB")]
+    assert listing.fields(LogEvent.ASSET_LIST_FAILED) == [{"reason": "the response took too long"}]
 
 
 # --- orders of others ------------------------------------------------------------------------------------

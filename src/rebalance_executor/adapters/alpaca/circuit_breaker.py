@@ -79,6 +79,10 @@ class _CountedReads:
         """
         return self._call(lambda: self._reads.asset(symbol))
 
+    def active_assets(self, symbols: Collection[str]) -> Mapping[str, Asset]:
+        """Return the flags of those of these symbols that are active. A failure does not count: each can be asked."""
+        return self._reads.active_assets(symbols)
+
     def quotes(self, symbols: Sequence[str]) -> Mapping[str, Quote]:
         """Return the latest quotes."""
         return self._call(lambda: self._reads.quotes(symbols))

@@ -10,6 +10,7 @@ from itertools import islice
 from urllib.parse import quote as quote_url
 
 from rebalance_executor.adapters.alpaca import parsing
+from rebalance_executor.adapters.alpaca.asset_list import read_active_assets
 from rebalance_executor.adapters.alpaca.bars import read_daily_bars
 from rebalance_executor.adapters.alpaca.early import Query, Reader
 from rebalance_executor.domain.errors import BrokerUnavailable, NotFound
@@ -86,6 +87,10 @@ class AlpacaReads:
         path = f"/assets/{quote_url(symbol, safe='')}"
         payload = self._trading.get(path, template="/assets/{symbol}", kind="asset")
         return _parse(lambda: parsing.asset(payload))
+
+    def active_assets(self, symbols: Collection[str]) -> Mapping[str, Asset]:
+        """Return the flags of those of these symbols that are active, from the list of all assets: one attempt."""
+        return read_active_assets(self._trading, symbols)
 
     def quotes(self, symbols: Sequence[str]) -> Mapping[str, Quote]:
         """Return the latest quotes. A symbol without one is missing in the mapping."""

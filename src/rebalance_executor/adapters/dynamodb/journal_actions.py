@@ -6,11 +6,13 @@ Every transaction starts with an action on the lease item, which makes it condit
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from rebalance_executor.adapters.dynamodb import journal_items, risk_items
 from rebalance_executor.adapters.dynamodb.table import Item, TransactionAction, Value, to_attributes
+from rebalance_executor.adapters.dynamodb.write_units import transaction_units
 from rebalance_executor.domain.journal import PlanPhase, PlanState, RunEnd
 from rebalance_executor.domain.result import ExecutionResult
 from rebalance_executor.domain.risk_state import Reservation
@@ -80,7 +82,7 @@ class JournalActions:
 
     def put_plan(self, plan: PlanState, item: Item) -> TransactionAction:
         """Put the plan's item unless the plan has other content or a result."""
-        return self._action(PLAN, "Put", {"Item": to_attributes(item)}, PLAN_IS_WRITABLE, _plan_values(plan))
+        return self._put(PLAN, item, PLAN_IS_WRITABLE, _plan_values(plan))
 
     def mark_published(self, account: str, plan_id: str, channels: Collection[str], at: datetime) -> TransactionAction:
         """Record in the plan's item, if the plan is finished, that these channels accepted the result."""
@@ -97,10 +99,10 @@ class JournalActions:
         values: dict[str, Value] = {":plan": reservation.plan.plan_id}
         if reservation.before.plans:
             values[":plans"] = reservation.before.plans
-        usage = {"Item": to_attributes(risk_items.usage_item(lease.account, reservation))}
+        usage = risk_items.usage_item(lease.account, reservation)
         started = risk_items.started_plan_item(lease.account, reservation.after.on, reservation.plan)
         return [
-            self._action(DAY, "Put", usage, f"{unchanged} OR last_plan = :plan", values),
+            self._put(DAY, usage, f"{unchanged} OR last_plan = :plan", values),
             self.put("started plan", started),
         ]
 
@@ -110,7 +112,7 @@ class JournalActions:
 
     def put_result(self, item: Item) -> TransactionAction:
         """Put one piece of the result unless it exists: a result is never overwritten."""
-        return self._action("result", "Put", {"Item": to_attributes(item)}, IS_ABSENT, {})
+        return self._put("result", item, IS_ABSENT, {})
 
     def check_finished(self, plan: PlanState) -> TransactionAction:
         """Check that the plan has this content and its result."""
@@ -119,15 +121,15 @@ class JournalActions:
 
     def put_costs(self, item: Item) -> TransactionAction:
         """Put the benchmarks of one order unless they exist: they are written once."""
-        return self._action("costs", "Put", {"Item": to_attributes(item)}, IS_ABSENT, {})
+        return self._put("costs", item, IS_ABSENT, {})
 
     def end_costs(self, item: Item) -> TransactionAction:
         """Put the end of the reading of a plan's market data, unless it was complete before."""
-        return self._action("costs", "Put", {"Item": to_attributes(item)}, COSTS_ARE_INCOMPLETE, {":incomplete": 0})
+        return self._put("costs", item, COSTS_ARE_INCOMPLETE, {":incomplete": 0})
 
     def put(self, name: str, item: Item) -> TransactionAction:
         """Put an item, whatever is stored."""
-        return self._action(name, "Put", {"Item": to_attributes(item)}, None, {})
+        return self._put(name, item, None, {})
 
     def complete_run(self, lease: Lease, plan: PlanState, result: ExecutionResult) -> TransactionAction:
         """Complete the run's record, or create it if the run wrote nothing before its result."""
@@ -144,6 +146,10 @@ class JournalActions:
         names = {"#end": "end"}  # a reserved word of DynamoDB
         update = {"Key": to_attributes(key), "UpdateExpression": expression, "ExpressionAttributeNames": names}
         return self._action("run", "Update", update, None, values)
+
+    def _put(self, name: str, item: Item, condition: str | None, values: Mapping[str, Value]) -> TransactionAction:
+        action = self._action(name, "Put", {"Item": to_attributes(item)}, condition, values)
+        return replace(action, units=transaction_units(item))
 
     def _action(
         self, name: str, kind: str, request: Mapping[str, Any], condition: str | None, values: Mapping[str, Value]

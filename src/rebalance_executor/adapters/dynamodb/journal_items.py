@@ -1,21 +1,21 @@
 """The journal's items: pure functions from values to items and back.
 
-An item shows what an operator needs as plain attributes; what must be restored exactly is stored as compact JSON.
-Readers ignore unknown attributes, so that an older version of the program can read items of a newer one.
+An item shows what an operator needs as plain attributes. What must be restored exactly is stored as packed JSON
+(``packing``). Readers ignore unknown attributes, so that an older version of the program can read items of a newer one.
 """
 
 from __future__ import annotations
 
-import gzip
 import json
-import zlib
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from rebalance_executor.adapters.dynamodb.packing import pack, unpack
 from rebalance_executor.adapters.dynamodb.table import Item, Value
+from rebalance_executor.adapters.dynamodb.write_units import transaction_units
 from rebalance_executor.domain.errors import InvalidInput, JournalContradiction
 from rebalance_executor.domain.journal import PlanState, RunRecord, UnfinishedPlan
 from rebalance_executor.domain.orders import ParentOrder
@@ -39,11 +39,8 @@ UNFINISHED = "unfinished"
 CHUNK_BYTES = 350_000
 """An item is limited to 400 KB."""
 
-_PARENT_BYTES_PER_TRANSACTION = 1_000_000
-"""A transaction is limited to 4 MB, of which a result takes up to 2.8 MB."""
-
-_MAX_UNCOMPRESSED_CHUNKS = 8
-"""A larger result is stored compressed, so that it still fits into one transaction of 4 MB."""
+_PARENT_UNITS_PER_TRANSACTION = 400
+"""Write units of a transaction's parents, at most: together with a result it must stay below ``UNITS_PER_SECOND``."""
 
 _PARENT: TypeAdapter[ParentOrder] = TypeAdapter(ParentOrder)
 _STATE: TypeAdapter[PlanState] = TypeAdapter(PlanState)
@@ -129,7 +126,7 @@ def published_channels(item: Item) -> frozenset[str]:
 
 
 def parent_item(state: PlanState, parent: ParentOrder) -> Item:
-    """Return the item of one parent with its children.
+    """Return the item of one parent with its children, without fields that have their default.
 
     ``content_hash`` ties the parent to its plan. Parents of an interrupted first write belong to no plan.
     """
@@ -146,7 +143,7 @@ def parent_item(state: PlanState, parent: ParentOrder) -> Item:
         children=len(parent.children),
         client_order_id=last.client_order_id if last is not None else None,
         order_id=last.order_id if last is not None else None,
-        parent=_PARENT.dump_json(parent).decode(),
+        parent=pack(_PARENT.dump_json(parent, exclude_defaults=True)),
     )
 
 
@@ -156,28 +153,23 @@ def parent_from(item: Item) -> ParentOrder:
     Raises:
         JournalContradiction: the item cannot be read.
     """
-    return parse_item(item, lambda item: _PARENT.validate_json(str(item["parent"])))
+    return parse_item(item, lambda item: _PARENT.validate_json(unpack([item["parent"]])))
 
 
 def parent_batches(plan: PlanState, parents: Iterable[ParentOrder], limit: int) -> list[list[Item]]:
     """Split the parents' items into batches of one transaction each: at least one batch; the last may be empty."""
     latest = {parent.symbol: parent for parent in parents}  # a transaction must not contain an item twice
     batches: list[list[Item]] = [[]]
-    size = 0
-    for item, item_size in _sized_items(plan, latest.values()):
-        if len(batches[-1]) == limit or size + item_size > _PARENT_BYTES_PER_TRANSACTION:
-            batches.append([])
-            size = 0
-        batches[-1].append(item)
-        size += item_size
-    return batches
-
-
-def _sized_items(plan: PlanState, parents: Iterable[ParentOrder]) -> Iterator[tuple[Item, int]]:
-    """Yield the parents' items with their sizes in bytes."""
-    for parent in parents:
+    units = 0
+    for parent in latest.values():
         item = parent_item(plan, parent)
-        yield item, sum(len(name) + len(str(value).encode()) for name, value in item.items())
+        more = transaction_units(item)
+        if len(batches[-1]) == limit or units + more > _PARENT_UNITS_PER_TRANSACTION:
+            batches.append([])
+            units = 0
+        batches[-1].append(item)
+        units += more
+    return batches
 
 
 # --- runs ------------------------------------------------------------------------------------------------
@@ -206,8 +198,8 @@ def run_from(item: Item) -> RunRecord:
 
 
 def document_items(state: PlanState, plan: RebalancePlan) -> list[Item]:
-    """Return the plan itself as JSON, split into items. It is compressed unless it fits into one item."""
-    return _pieces(plan_pk(state.account, state.plan_id), DOCUMENT, plan.model_dump_json(ensure_ascii=True), limit=1)
+    """Return the plan itself as packed JSON, split into items."""
+    return _pieces(plan_pk(state.account, state.plan_id), DOCUMENT, plan.model_dump_json(ensure_ascii=True))
 
 
 def document_from(items: Sequence[Item]) -> RebalancePlan | None:
@@ -220,9 +212,9 @@ def document_from(items: Sequence[Item]) -> RebalancePlan | None:
 
 
 def result_items(state: PlanState, result: ExecutionResult) -> list[Item]:
-    """Return the result as JSON, split into items. It is compressed only if it would not fit into one transaction."""
-    text, limit = result.model_dump_json(ensure_ascii=True), _MAX_UNCOMPRESSED_CHUNKS
-    return _pieces(plan_pk(state.account, state.plan_id), RESULT, text, limit=limit, status=result.status.value)
+    """Return the result as packed JSON, split into items."""
+    pk = plan_pk(state.account, state.plan_id)
+    return _pieces(pk, RESULT, result.model_dump_json(ensure_ascii=True), status=result.status.value)
 
 
 def result_from(items: Sequence[Item]) -> ExecutionResult | None:
@@ -234,9 +226,9 @@ def result_from(items: Sequence[Item]) -> ExecutionResult | None:
     return _joined(items, ExecutionResult.model_validate_json)
 
 
-def _pieces(pk: str, prefix: str, text: str, *, limit: int, **attributes: Value) -> list[Item]:
-    """Return an ASCII text as items of one transaction: as it is in up to ``limit`` items, otherwise compressed."""
-    body = text if len(text) <= CHUNK_BYTES * limit else gzip.compress(text.encode("ascii"), mtime=0)
+def _pieces(pk: str, prefix: str, text: str, **attributes: Value) -> list[Item]:
+    """Return an ASCII text, packed, as items of one transaction."""
+    body = pack(text.encode("ascii"))
     pieces = [body[start : start + CHUNK_BYTES] for start in range(0, len(body), CHUNK_BYTES)]
     return [
         make_item(pk, f"{prefix}{number:03d}", pieces=len(pieces), body=piece, **attributes)
@@ -244,7 +236,7 @@ def _pieces(pk: str, prefix: str, text: str, *, limit: int, **attributes: Value)
     ]
 
 
-def _joined[T](items: Sequence[Item], parse: Callable[[str | bytes], T]) -> T | None:
+def _joined[T](items: Sequence[Item], parse: Callable[[bytes], T]) -> T | None:
     """Return the value that ``parse`` makes of the items' joined text; None without items.
 
     All items are written in one transaction: if some are missing, they were deleted by hand.
@@ -257,14 +249,7 @@ def _joined[T](items: Sequence[Item], parse: Callable[[str | bytes], T]) -> T | 
             "restore the table's items before you continue"
         )
 
-    def joined(first: Item) -> T:
-        """Return the value that all pieces store together."""
-        bodies = [item["body"] for item in items]
-        if isinstance(first["body"], bytes):
-            return parse(gzip.decompress(b"".join(body for body in bodies if isinstance(body, bytes))))
-        return parse("".join(str(body) for body in bodies))
-
-    return parse_item(items[0], joined)
+    return parse_item(items[0], lambda _: parse(unpack([item["body"] for item in items])))
 
 
 def same_result(one: ExecutionResult, other: ExecutionResult) -> bool:
@@ -288,7 +273,7 @@ def parse_item[T](item: Item, parse: Callable[[Any], T]) -> T:
     """
     try:
         return parse(item)
-    except (InvalidInput, ValidationError, KeyError, ValueError, OSError, EOFError, zlib.error) as error:
+    except (InvalidInput, ValidationError, KeyError, ValueError) as error:
         raise JournalContradiction(
             f"journal item {_key_text(item)} cannot be read ({_problem(error)}); it was changed outside this program"
         ) from error

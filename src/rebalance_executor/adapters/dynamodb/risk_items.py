@@ -16,6 +16,7 @@ from datetime import date, datetime
 from pydantic import TypeAdapter
 
 from rebalance_executor.adapters.dynamodb.journal_items import iso, lease_key, make_item, parse_item
+from rebalance_executor.adapters.dynamodb.packing import pack, unpack
 from rebalance_executor.adapters.dynamodb.table import Item
 from rebalance_executor.domain.risk_state import (
     NEVER_SET,
@@ -83,9 +84,9 @@ def usage_item(account: str, reservation: Reservation) -> Item:
 
 
 def started_plan_item(account: str, day: date, plan: StartedPlan) -> Item:
-    """Return the item of one plan that was started on this day."""
+    """Return the item of one plan that was started on this day; its orders are packed."""
     sk = f"{day_sk(day)}#{iso(plan.at)}#{plan.plan_id}"
-    return make_item(account_pk(account), sk, plan_id=plan.plan_id, started_plan=_STARTED.dump_json(plan).decode())
+    return make_item(account_pk(account), sk, plan_id=plan.plan_id, started_plan=pack(_STARTED.dump_json(plan)))
 
 
 def kill_switch_items(account: str, switch: KillSwitchRecord, at: datetime) -> list[Item]:
@@ -115,5 +116,5 @@ def risk_state_from(day: date, items: Iterable[Item]) -> RiskState:
     return RiskState(
         kill_switch=kill_switch_from(by_sk.get(KILL_SWITCH)),
         usage=parse_item(usage, _USAGE.validate_python) if usage is not None else DailyUsage(day),
-        plans=[parse_item(item, lambda item: _STARTED.validate_json(str(item["started_plan"]))) for item in plans],
+        plans=[parse_item(item, lambda item: _STARTED.validate_json(unpack([item["started_plan"]]))) for item in plans],
     )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from rebalance_executor.adapters.aws import error_code, error_text
+from rebalance_executor.adapters.dynamodb.write_units import WritePace
 from rebalance_executor.domain.errors import JournalUnavailable
 from rebalance_executor.execution.ports import Clock
 
@@ -25,8 +26,9 @@ Item = dict[str, Value]
 AttributeMap = dict[str, Any]
 """An item in DynamoDB's JSON: ``{"pk": {"S": "…"}}``."""
 
-_BACKOFF = tuple(timedelta(milliseconds=ms) for ms in (50, 100, 200, 400))
-"""Delays between retries of a conflicting request or of an incomplete batch."""
+_BACKOFF = tuple(timedelta(milliseconds=ms) for ms in (50, 100, 200, 400, 800))
+"""Delays between retries of a conflicting or throttled transaction or of an incomplete batch. Together they outlast the
+second to which a partition's limit applies."""
 
 _RETRYABLE_REASONS = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
 """Reasons for which DynamoDB cancels a whole transaction without effect. boto3 does not retry these."""
@@ -42,10 +44,13 @@ class TransactionAction:
     Args:
         name: identifies the action in ``ConditionFailed``.
         request: the action in DynamoDB's JSON: ``{"Put": {…}}``, ``{"Update": {…}}`` or ``{"ConditionCheck": {…}}``.
+        units: the write units of its item. An updated or checked item is a lease, a run or a plan, below 1 KB unless
+            its names are very long.
     """
 
     name: str
     request: Mapping[str, Any]
+    units: int = 2
 
 
 class ConditionFailed(Exception):
@@ -100,6 +105,7 @@ class Table:
     def __init__(self, client: DynamoDBClient, name: str, clock: Clock) -> None:
         self._client = client
         self._clock = clock
+        self._pace = WritePace(clock)
         self.name = name
 
     def update(self, key: Item, expression: str, condition: str, values: Mapping[str, Value]) -> Item:
@@ -172,6 +178,7 @@ class Table:
         """
         request: Any = [action.request for action in actions]
         names = [action.name for action in actions]
+        self._pace.wait(sum(action.units for action in actions))
         self._call(lambda: self._client.transact_write_items(TransactItems=request), names)
 
     def get_many(self, keys: Sequence[Item]) -> list[Item]:
@@ -208,7 +215,7 @@ class Table:
                 self._clock.sleep(wait)
 
     def _call[T](self, request: Callable[[], T], names: Sequence[str] = ()) -> T:
-        """Send one request; retry it, within bounds, while it conflicts with another request on the same item."""
+        """Send one request; retry it, within bounds, while it conflicts with another one or is throttled."""
         for wait in (*_BACKOFF, None):
             try:
                 return request()
