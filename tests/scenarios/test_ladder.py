@@ -113,7 +113,7 @@ def test_short_invocation_has_short_rungs_and_completes() -> None:
 
 def test_rungs_that_elapsed_while_no_process_ran_are_skipped() -> None:
     with a_world(quotes=WIDE, config=LADDER) as world:
-        world.deliver_and_kill(plan(buy("AAA", 1000)), seconds=30)
+        world.deliver_and_kill(plan(buy("AAA", 1000)), after=0.8, seconds=30)  # after the first look
         assert [order["status"] for order in world.orders] == ["new"]
 
         result = world.deliver(plan(buy("AAA", 1000)))

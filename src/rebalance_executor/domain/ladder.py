@@ -206,13 +206,14 @@ def next_step_at(
 ) -> datetime | None:
     """Return the next time at which the time of a rung ends, or all of a resting child's; None if they have passed.
 
-    A child can rest through several rungs. In a fast market a rung can end earlier.
+    A child can rest through several rungs. In a fast market the first one ends earlier.
     """
     sent, filled = child.latest_send, child.fill_seen_at
     over_at = (sent if filled is None else max(sent, filled)) + _longest_rest(parent, child, schedule, now, config)
     wait = min(seconds(config.ladder[schedule.urgency].wait_seconds), _share(parent, child, schedule, now, config))
     passed = max(0, (now - sent) // wait) if wait > timedelta() else len(rungs_ahead(parent, schedule, now, config))
-    rung_ends = sent + (passed + 1) * wait
+    fast_at = sent + min(wait, _fast_wait(schedule, config))
+    rung_ends = fast_at if fast_at > now else sent + (passed + 1) * wait
     if passed < len(rungs_ahead(parent, schedule, now, config)):
         return rung_ends if over_at <= now else min(rung_ends, over_at)
     return over_at if over_at > now else None

@@ -177,10 +177,10 @@ class Executor:
             self._prepare([parent for parent in parents if isinstance(modes[parent.side], Working)])
         cancel_wait = seconds(self._config.cancel_wait_seconds)
         contexts = {side: self._context(side, mode) for side, mode in modes.items()}
-        for parent in parents:
+        for parent in sorted(parents, key=_has_no_open_child):  # cancels first: they use the rate limit as well
             may_cancel = is_cancelable(parent, self._clock.now())
             if may_cancel and run.outbox.take_cancel_retry(run.work, parent.symbol, self._clock.now(), cancel_wait):
-                actions.cancels.append(parent.symbol)
+                self._add_cancel(actions, parent)
             else:
                 self._carry_out(parent, self._for_parent(contexts[parent.side], parent), actions)
         actions.submits += [p.symbol for p in parents if run.outbox.holds(run.parents[p.symbol].open_child)]
@@ -262,7 +262,11 @@ class Executor:
             case Cancel() if parent.open_child is not None:
                 child = replace(parent.open_child, cancel_requested_at=self._clock.now())
                 self._run.work.update_child(parent.symbol, child)
-                actions.cancels.append(parent.symbol)
+                self._add_cancel(actions, parent)
+
+    def _add_cancel(self, actions: TickActions, parent: ParentOrder) -> None:
+        actions.cancels.append(parent.symbol)
+        self._places = max(0, self._places - 1)
 
     def _waiting_for_funds(self) -> set[str]:
         """Return the buys whose dollars do not suffice for an order yet: they need no request and no quote."""
@@ -372,3 +376,7 @@ class Executor:
         at = next_look(run.unsettled(), contexts, now, self._config)
         ends = (end for end in (run.plan_ends_at, run.closes_at) if end is not None)
         return min(at, max(now + tick, min(ends)))
+
+
+def _has_no_open_child(parent: ParentOrder) -> bool:
+    return parent.open_child is None
