@@ -209,12 +209,13 @@ def test_fractional_orders_wait_during_the_blackout_window_of_the_opening_auctio
         assert min(order["submitted_at"] for order in world.orders) >= "2026-01-26T14:32"
 
 
-def test_plan_of_100_items_stays_below_the_rate_limit() -> None:
+@pytest.mark.parametrize(("seconds", "orders"), [(600, 300), (300, 200)], ids=["all rungs fit", "one does not"])
+def test_plan_of_100_items_has_the_rungs_that_fit_below_the_rate_limit(seconds: float, orders: int) -> None:
     symbols = [f"S{n:02d}" for n in range(100)]
     quotes = {symbol: {"bid": "10.00", "ask": "10.10"} for symbol in symbols}
     with a_world(quotes=quotes, config=LADDER, rate_limit={"trading": 200, "data": 200}) as world:
-        result = world.deliver(plan(*(buy(symbol, 100) for symbol in symbols)))
+        result = world.deliver(plan(*(buy(symbol, 100) for symbol in symbols)), seconds=seconds)
 
         assert {outcome for outcome, _ in outcomes(result).values()} == {"FILLED"}
         assert not world.log_lines("broker.rate_limited")
-        assert 100 < len(world.orders) <= 300
+        assert 100 < len(world.orders) <= orders

@@ -17,6 +17,7 @@ from pydantic import BaseModel, Field, ValidationError
 from rebalance_cli.context import CliContext
 from rebalance_cli.corporate_action_answers import CorporateActionAnswer, CorporateActions, CorporateActionType
 from rebalance_executor.adapters.alpaca.client import AlpacaApi, Response, Timeouts
+from rebalance_executor.adapters.alpaca.early import Query
 from rebalance_executor.adapters.alpaca.transport import AlpacaTransport, RequestDeadline
 from rebalance_executor.adapters.secrets import credentials_source
 from rebalance_executor.domain.errors import BrokerUnavailable, RebalanceError
@@ -188,6 +189,6 @@ def _reader(ctx: CliContext, account: str) -> Read:
     transport = AlpacaTransport(api, deadline, config.rate_limit_per_minute, lambda _path: None, keys)
 
     def read(query: Mapping[str, str]) -> Any:
-        return transport.get_once(_PATH, query)
+        return transport.get_once(Query(_PATH, query))
 
     return read

@@ -14,13 +14,14 @@ from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.decisions import DecisionContext
 from rebalance_executor.domain.market import Side
 from rebalance_executor.domain.orders import ChildOrder, ChildPhase, ParentOrder
-from rebalance_executor.domain.slicing import slices_of
-from rebalance_executor.domain.strategy import is_between_slices, with_slices
+from rebalance_executor.domain.strategy import next_slice_at, with_slices
 from rebalance_executor.domain.styles import OrderStyle
 from rebalance_executor.domain.values import seconds
 
 LONGEST_WAIT = timedelta(seconds=2.5)
 """Longest wait while orders rest, unless a tick is longer."""
+_SHORTEST_WAIT = timedelta(milliseconds=10)
+"""Shortest wait: no error in a time that falls due may make the loop run without a pause."""
 
 
 def next_look(
@@ -35,21 +36,20 @@ def next_look(
         config: the length of a tick, and the times of the orders.
     """
     times = (_next_look(parent, contexts[parent.side], now, config.for_symbol(parent.symbol)) for parent in parents)
-    return min(times, default=now + seconds(config.tick_seconds))
+    return max(min(times, default=now + seconds(config.tick_seconds)), now + _SHORTEST_WAIT)
 
 
 def _next_look(parent: ParentOrder, context: DecisionContext, now: datetime, config: ExecutionConfig) -> datetime:
     tick, child = seconds(config.tick_seconds), parent.open_child
-    if child is None and parent.auction is None:
-        slices = slices_of(parent, context.schedule, context.now, config)
-        if slices is not None and is_between_slices(parent, context, config):
-            return max(slices.next_due(context.now), now)
+    longest = max(LONGEST_WAIT, tick)  # also between slices: the caller may ask the run to stop
+    if parent.auction is None and (slice_at := next_slice_at(parent, context, config)) is not None:
+        return min(slice_at, now + longest)
     if child is None or child.phase is not ChildPhase.WORKING or parent.auction is not None:
         return now + tick
     since = child.latest_send if child.fill_seen_at is None else max(child.latest_send, child.fill_seen_at)
-    at = now + min(max(now - since, tick), max(LONGEST_WAIT, tick))
+    at = now + min(max(now - since, tick), longest)
     due = _due(parent, child, context, config)
-    return at if due is None else max(min(at, due), now)
+    return at if due is None else min(at, due)
 
 
 def _due(parent: ParentOrder, child: ChildOrder, context: DecisionContext, config: ExecutionConfig) -> datetime | None:

@@ -8,6 +8,7 @@ quantity, and a new child only after the previous one is final at the broker.
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 from decimal import Decimal
 
 from rebalance_executor.domain import ladder
@@ -167,12 +168,17 @@ def _is_superseded(parent: ParentOrder, child: ChildOrder, context: DecisionCont
 # --- no open child ---------------------------------------------------------------------------------------
 
 
-def is_between_slices(parent: ParentOrder, context: DecisionContext, config: ExecutionConfig) -> bool:
-    """Return whether nothing of the parent is due before its next slice: it needs neither a request nor a quote."""
+def next_slice_at(parent: ParentOrder, context: DecisionContext, config: ExecutionConfig) -> datetime | None:
+    """Return when the next slice of the parent falls due, if nothing of it is due now: it needs no request until then.
+
+    None if it has an open child, if something is due, or if it is not worked in slices.
+    """
     if parent.open_child is not None:
-        return False
+        return None
     slices = slices_of(parent, context.schedule, context.now, config)
-    return slices is not None and slices.open_qty(parent, context.now) <= 0 and context.now < slices.ends
+    if slices is None or slices.open_qty(parent, context.now) > 0 or context.now >= slices.ends:
+        return None
+    return slices.next_due(context.now)
 
 
 def may_start(parent: ParentOrder, dollars: Decimal, context: DecisionContext, config: ExecutionConfig) -> bool:

@@ -15,7 +15,7 @@ from rebalance_executor.domain.ladder import WaveSchedule, cross_by
 from rebalance_executor.domain.market import Side
 from rebalance_executor.domain.orders import ParentOrder
 from rebalance_executor.domain.plan import RebalancePlan
-from rebalance_executor.domain.strategy import is_between_slices
+from rebalance_executor.domain.strategy import next_slice_at
 from rebalance_executor.execution.deadline import Deadline
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.outbox import Outbox
@@ -163,7 +163,7 @@ class Run:
         return {
             parent.symbol
             for parent in unsettled
-            if is_between_slices(parent, contexts[parent.side], config.for_symbol(parent.symbol))
+            if next_slice_at(parent, contexts[parent.side], config.for_symbol(parent.symbol)) is not None
         }
 
     def wave_schedule(self, side: Side) -> WaveSchedule:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 
@@ -11,7 +12,7 @@ from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.decisions import DecisionContext
 from rebalance_executor.domain.ladder import WaveSchedule
 from rebalance_executor.domain.looks import next_look
-from rebalance_executor.domain.market import Side
+from rebalance_executor.domain.market import Arrival, Side
 from rebalance_executor.domain.orders import ChildOrder, ChildState, ParentOrder
 from rebalance_executor.domain.plan import Urgency
 from tests.support.builders import NOW, a_child, a_parent, later
@@ -78,4 +79,18 @@ def test_fill_starts_the_wait_again() -> None:
 
 def test_rung_that_ended_since_the_look_is_looked_at_now() -> None:
     looked_at = DecisionContext(later(59.9), schedule=PATIENT)
-    assert next_look([resting()], dict.fromkeys(Side, looked_at), later(60.1), LADDER) == later(60.1)
+    assert next_look([resting()], dict.fromkeys(Side, looked_at), later(60.1), LADDER) == later(60.11)
+
+
+WAVE = WaveSchedule(urgency=Urgency.NORMAL)
+
+
+def test_parent_between_two_slices_waits_for_the_next_one_but_hears_a_request_to_stop() -> None:
+    """The slices of ten minutes are twenty seconds apart; the first ten shares are filled."""
+    filled = a_child(ChildState.FILLED, filled="10", price="10")
+    arrival = Arrival(Decimal("9.99"), Decimal("10.01"), NOW, displayed=Decimal(10))
+    parent = replace(a_parent(filled), qty=Decimal(300), arrival=arrival)
+
+    assert wait(parent, at=1, schedule=WAVE) == 2.5
+    assert wait(parent, at=19, schedule=WAVE) == 1
+    assert wait(parent, at=19.9999, schedule=WAVE) == 0.01  # never without a pause

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from rebalance_executor.adapters.alpaca import parsing
-from rebalance_executor.adapters.alpaca.early import Reader
+from rebalance_executor.adapters.alpaca.early import Query, Reader
 from rebalance_executor.domain.errors import BrokerUnavailable
 from rebalance_executor.domain.market import Asset
 
-_ACTIVE_STOCKS = {"status": "active", "asset_class": "us_equity"}
+_ACTIVE_STOCKS = Query("/assets", {"status": "active", "asset_class": "us_equity"})
 
 
 def read_active_assets(trading: Reader, symbols: Collection[str]) -> dict[str, Asset]:
@@ -22,7 +22,7 @@ def read_active_assets(trading: Reader, symbols: Collection[str]) -> dict[str, A
     Raises:
         BrokerUnavailable: no usable answer.
     """
-    payload = trading.get_once("/assets", _ACTIVE_STOCKS)
+    payload = trading.get_once(_ACTIVE_STOCKS)
     try:
         assets = [parsing.asset(entry) for entry in parsing.entries(payload, "asset", frozenset(symbols))]
     except parsing.MalformedResponse as error:

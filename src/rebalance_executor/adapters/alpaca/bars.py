@@ -17,7 +17,7 @@ from contextlib import suppress
 from datetime import UTC, date, datetime, time, timedelta
 
 from rebalance_executor.adapters.alpaca import parsing
-from rebalance_executor.adapters.alpaca.early import Reader
+from rebalance_executor.adapters.alpaca.early import Query, Reader
 from rebalance_executor.domain.errors import BrokerUnavailable
 from rebalance_executor.domain.volume import DailyBar
 
@@ -57,7 +57,7 @@ def read_bars(
     bars: dict[str, list[object]] = {symbol: [] for symbol in symbols}
     next_page: dict[str, str] = {}
     for _ in range(max_pages):
-        page = data.get_once("/stocks/bars", {**query, **next_page})
+        page = data.get_once(Query("/stocks/bars", {**query, **next_page}))
         for symbol, rows in parsing.rows_by_symbol(page, "bars", bars.keys()).items():
             bars[symbol] += rows
         token = parsing.next_page_token(page)

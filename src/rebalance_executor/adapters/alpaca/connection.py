@@ -20,8 +20,8 @@ _MIN_HANDSHAKE_SECONDS = 0.2
 def opening(host: str, port: int, seconds: float, *, is_secure: bool) -> Generator[None, None, socket.socket]:
     """Open a connection within ``seconds``.
 
-    Yields whenever the other end has to answer before the next step. Whoever takes these steps in turn for several
-    connections opens all of them in the time of one.
+    Yields each time the other end has to answer before the next step. A caller that takes these steps in turn for
+    several connections opens all of them in the time of one.
 
     Raises:
         OSError: there is no connection, or not to the right host.

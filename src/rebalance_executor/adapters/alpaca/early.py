@@ -12,15 +12,29 @@ Key = tuple[str, frozenset[tuple[str, str]]]
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A read: its path after ``/v2``, and its query parameters."""
+    """A read.
+
+    Args:
+        path: the path after ``/v2``.
+        params: the query parameters.
+        template: the path without IDs, for counts and messages; ``path`` by default.
+        kind: ``asset`` or ``order`` if the path names one; None for lists.
+    """
 
     path: str
     params: Mapping[str, str] | None = None
+    template: str | None = None
+    kind: str | None = None
 
     @property
     def key(self) -> Key:
         """What two equal reads have in common."""
         return self.path, frozenset((self.params or {}).items())
+
+    @property
+    def name(self) -> str:
+        """Method and path, without IDs."""
+        return f"GET {self.template or self.path}"
 
 
 Answer = Callable[[], Any]
@@ -30,33 +44,20 @@ Answer = Callable[[], Any]
 class Reader(Protocol):
     """Sends reads to one endpoint."""
 
-    def get(
-        self,
-        path: str,
-        params: Mapping[str, str] | None = None,
-        *,
-        template: str | None = None,
-        kind: str | None = None,
-    ) -> Any:
+    def get(self, query: Query) -> Any:
         """Send a read, with retries; return the decoded response."""
         ...
 
-    def get_once(self, path: str, params: Mapping[str, str]) -> Any:
+    def get_once(self, query: Query) -> Any:
         """Send a read that no plan depends on, without retries."""
         ...
 
 
-class Retrying(Protocol):
-    """The part of the transport that early answers need."""
+class RepeatingReader(Reader, Protocol):
+    """A reader that takes an early answer instead of its first attempt."""
 
-    def get_once(self, path: str, params: Mapping[str, str]) -> Any:
-        """Send a read that no plan depends on, without retries."""
-        ...
-
-    def get_after(
-        self, early: Answer | None, query: Query, *, template: str | None = None, kind: str | None = None
-    ) -> Any:
-        """Take ``early`` as the answer to the first attempt; send the read if it is None, or failed for a while."""
+    def get(self, query: Query, early: Answer | None = None) -> Any:
+        """Take the early answer, or send the read; send it again after a passing failure."""
         ...
 
 
@@ -64,26 +65,18 @@ class EarlyReader:
     """Implementation of ``Reader`` that takes early answers, each of them once, and sends every other read.
 
     Args:
-        transport: sends the other reads, and repeats those whose early answer is a passing failure.
+        reader: sends the other reads, and repeats those whose early answer is a passing failure.
         answers: the answers by the key of their query.
     """
 
-    def __init__(self, transport: Retrying, answers: Mapping[Key, Answer]) -> None:
-        self._transport = transport
+    def __init__(self, reader: RepeatingReader, answers: Mapping[Key, Answer]) -> None:
+        self._reader = reader
         self._answers = dict(answers)
 
-    def get(
-        self,
-        path: str,
-        params: Mapping[str, str] | None = None,
-        *,
-        template: str | None = None,
-        kind: str | None = None,
-    ) -> Any:
+    def get(self, query: Query) -> Any:
         """Return the early answer to this read, or send it."""
-        query = Query(path, params)
-        return self._transport.get_after(self._answers.pop(query.key, None), query, template=template, kind=kind)
+        return self._reader.get(query, self._answers.pop(query.key, None))
 
-    def get_once(self, path: str, params: Mapping[str, str]) -> Any:
+    def get_once(self, query: Query) -> Any:
         """Send the read: none of this kind is asked early."""
-        return self._transport.get_once(path, params)
+        return self._reader.get_once(query)

@@ -19,6 +19,7 @@ from itertools import islice
 
 from rebalance_executor.adapters.alpaca import parsing
 from rebalance_executor.adapters.alpaca.bars import read_bars, usable
+from rebalance_executor.adapters.alpaca.early import Query
 from rebalance_executor.adapters.alpaca.reads import without_invalid_symbol
 from rebalance_executor.adapters.alpaca.transport import AlpacaTransport
 from rebalance_executor.domain.benchmarks import DayClose, MinuteBar
@@ -71,7 +72,7 @@ class AlpacaHistory:
             "limit": _QUOTES,
         }
         try:
-            page = self._data.get_once("/stocks/quotes", query)
+            page = self._data.get_once(Query("/stocks/quotes", query))
         except BrokerUnavailable as error:
             if without_invalid_symbol([symbol], error) is None:
                 raise

@@ -66,15 +66,15 @@ class AlpacaReads:
 
     def account(self) -> Account:
         """Return the account's funds and permissions."""
-        return _parse(lambda: parsing.account(self._trading.get(ACCOUNT.path)))
+        return _parse(lambda: parsing.account(self._trading.get(ACCOUNT)))
 
     def clock(self) -> MarketClock:
         """Return the market clock."""
-        return _parse(lambda: parsing.clock(self._trading.get(CLOCK.path)))
+        return _parse(lambda: parsing.clock(self._trading.get(CLOCK)))
 
     def positions(self, symbols: Collection[str]) -> Mapping[str, Position]:
         """Return the positions in these symbols. Malformed data of other positions is ignored."""
-        payload = self._trading.get(POSITIONS.path)
+        payload = self._trading.get(POSITIONS)
         positions = _parse(lambda: [parsing.position(one) for one in parsing.entries(payload, "position", symbols)])
         return {position.symbol: position for position in positions}
 
@@ -85,7 +85,7 @@ class AlpacaReads:
             NotFound: the symbol is unknown or cannot be a symbol.
         """
         path = f"/assets/{quote_url(symbol, safe='')}"
-        payload = self._trading.get(path, template="/assets/{symbol}", kind="asset")
+        payload = self._trading.get(Query(path, template="/assets/{symbol}", kind="asset"))
         return _parse(lambda: parsing.asset(payload))
 
     def active_assets(self, symbols: Collection[str]) -> Mapping[str, Asset]:
@@ -121,7 +121,7 @@ class AlpacaReads:
         latest: dict[str, T] = {}
         for chunk in _chunks(symbols):
             try:
-                payload = self._data.get(path, _symbols(chunk))
+                payload = self._data.get(Query(path, _symbols(chunk)))
             except BrokerUnavailable as error:
                 valid = without_invalid_symbol(chunk, error)
                 if valid is None:
@@ -143,7 +143,7 @@ class AlpacaReads:
         """Return the order, or None if the broker responds that it does not know it."""
         query = {"client_order_id": client_order_id}
         try:
-            payload = self._trading.get("/orders:by_client_order_id", query, kind="order")
+            payload = self._trading.get(Query("/orders:by_client_order_id", query, kind="order"))
         except NotFound:
             return None
         return _parse(lambda: parsing.order(payload))
@@ -165,7 +165,7 @@ class AlpacaReads:
         """
         seen: set[str] = set()
         for _ in range(_MAX_PAGES):
-            payload = self._trading.get(_ORDERS, query)
+            payload = self._trading.get(Query(_ORDERS, query))
             page = _parse(lambda: [parsing.order(one) for one in parsing.entries(payload, "order", symbols)])  # noqa: B023 - called at once
             yield from page
             if len(payload) < _SHORT_PAGE:

@@ -109,44 +109,24 @@ class AlpacaTransport:
         self.credentials_rejected = False
         """True once the broker has rejected the credentials."""
 
-    def get(
-        self,
-        path: str,
-        params: Mapping[str, str] | None = None,
-        *,
-        template: str | None = None,
-        kind: str | None = None,
-    ) -> Any:
+    def get(self, query: Query, early: Answer | None = None) -> Any:
         """Send a read; return the decoded response.
 
         Args:
-            path: the path after ``/v2``.
-            params: the query parameters.
-            template: the path without IDs, for counts and messages; ``path`` by default.
-            kind: ``asset`` or ``order`` if the path names one; None for lists.
+            query: the read.
+            early: its answer, if it was sent already. The read is sent again only if that is a passing failure.
 
         Raises:
             NotFound: Alpaca says that the named object does not exist. Any other 404 is an outage.
             CredentialsRejected: 401, or 403 without Alpaca's code.
             BrokerUnavailable: no usable response within the retries (``RateLimited`` for 429).
         """
-        return self.get_after(None, Query(path, params), template=template, kind=kind)
-
-    def get_after(
-        self, early: Answer | None, query: Query, *, template: str | None = None, kind: str | None = None
-    ) -> Any:
-        """Return the early answer to a read, or send it: if there is none, and again after a passing failure.
-
-        Raises:
-            NotFound, CredentialsRejected, BrokerUnavailable: as for ``get``.
-        """
-        name = f"GET {template or query.path}"
         for attempt in self._attempts:
             with attempt:
                 answer, early = early, None
                 if answer is not None:
-                    return self._outcome(answer, name, kind)
-                return self._read(lambda: self._api.get(query.path, query.params), name, kind)
+                    return self._outcome(answer, query.name, query.kind)
+                return self._read(lambda: self._api.get(query.path, query.params), query.name, query.kind)
         raise AssertionError("unreachable: the last attempt raises")  # pragma: no cover
 
     def wait_to_ask(self, requests: int) -> None:
@@ -160,7 +140,7 @@ class AlpacaTransport:
     def ask(self, queries: Sequence[Query]) -> Callable[[], EarlyReader]:
         """Send these reads, for which ``wait_to_ask`` has waited; return what waits for their answers."""
         for query in queries:
-            self._note(f"GET {query.path}")
+            self._note(query.name)
         read = self._api.ask([("GET", query.path, query.params) for query in queries])
 
         def answers() -> EarlyReader:
@@ -170,17 +150,17 @@ class AlpacaTransport:
 
         return answers
 
-    def get_once(self, path: str, params: Mapping[str, str]) -> Any:
+    def get_once(self, query: Query) -> Any:
         """Send a read that no plan depends on: one attempt, without a wait for the rate limit.
 
         Raises:
             BrokerUnavailable: no usable response, whatever the reason. A 403 can mean that the subscription does not
                 include the data: it is not held against the credentials.
         """
-        name = f"GET {path}"
+        name = query.name
         self._acquire(name, until=self._deadline.clock.now())
         try:
-            return self._api.get(path, params)
+            return self._api.get(query.path, query.params)
         except APIError as error:
             response = parse_error(error, self._secrets)
             text = f"{name}: {response.text}"
