@@ -124,8 +124,12 @@ class SimulatedApi:
             except Exception as error:  # noqa: BLE001 - each answer has its own error
                 return error
 
-        with self._faults.together():
-            answers = [outcome(*request) for request in requests]
+        self._record.together = frozenset(data["client_order_id"] for method, _, data in requests if method == "POST")
+        try:
+            with self._faults.together():
+                answers = [outcome(*request) for request in requests]
+        finally:
+            self._record.together = frozenset()
         return lambda: answers
 
     def close(self) -> None:

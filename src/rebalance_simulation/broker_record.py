@@ -39,6 +39,8 @@ class BrokerRecord:
     """Number of cancels that the program requested, by order ID."""
     requests: int = 0
     """Number of requests so far; chooses between the variants of a fault, so that sweeps try them all."""
+    together: frozenset[str] = frozenset()
+    """Client order IDs of the submissions that are sent now, before the answer to any of them is read."""
     quotes: dict[tuple[str, Decimal, Decimal], datetime] = field(default_factory=dict)
     """Time at which this quote (symbol, bid, ask) last reached the program, if it was of that moment."""
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from rebalance_executor.adapters.alpaca.broker import AlpacaBroker
 from rebalance_executor.adapters.alpaca.rate_limiter import RateLimiter
+from rebalance_executor.adapters.alpaca.reads import AlpacaReads, EarlyReads
 from rebalance_executor.adapters.dynamodb import journal_actions
 from rebalance_executor.adapters.dynamodb.journal import DynamoJournal
 from rebalance_executor.adapters.dynamodb.table import Table
@@ -211,10 +212,16 @@ def _cancel_taken_as_done() -> Callable[..., Any]:
 
 
 def _wide_quotes() -> Callable[..., Any]:
-    quotes = AlpacaBroker.quotes
+    return _widened(AlpacaReads.quotes)
 
-    def with_prices(broker: AlpacaBroker, symbols: Any) -> Any:
-        answer = quotes(broker, symbols)
+
+def _wide_early_quotes() -> Callable[..., Any]:
+    return _widened(EarlyReads.quotes)
+
+
+def _widened(quotes: Callable[..., Any]) -> Callable[..., Any]:
+    def with_prices(reads: AlpacaReads, symbols: Any) -> Any:
+        answer = quotes(reads, symbols)
         return {s: replace(q, bid=q.bid or q.ask / 2, ask=q.ask * Decimal("1.5")) for s, q in answer.items()}
 
     return with_prices
@@ -306,7 +313,8 @@ _EXECUTION_BUGS: dict[str, list[Replacement]] = {
     "limit prices exceed the collar": [
         (strategy, "is_inside", lambda: lambda *_: True),
         (controls, "child_denial", lambda: nothing),
-        (AlpacaBroker, "quotes", _wide_quotes),
+        (AlpacaReads, "quotes", _wide_quotes),
+        (EarlyReads, "quotes", _wide_early_quotes),
     ],
     "the rate limit is ignored": [(RateLimiter, "acquire", lambda: nothing)],
     "a secret is logged": [(Telemetry, "emit", _secret_logged)],
@@ -330,7 +338,10 @@ _EXECUTION_BUGS: dict[str, list[Replacement]] = {
     "an expired plan is started": [(manager, "check_fresh", lambda: nothing)],
     "market hours are not checked": [(pretrade, "session_denial", lambda: nothing)],
     "the market close is not checked": [(pretrade.PreTrade, "set_trading_hours", lambda: nothing)],
-    "the kill switch is cached for 30 seconds": [(sender, "BEFORE_SENDING", lambda: timedelta(seconds=30))],
+    "the kill switch is cached for 30 seconds": [
+        (sender, "BEFORE_SENDING", lambda: timedelta(seconds=30)),
+        (executor, "WHILE_RESTING", lambda: timedelta(seconds=30)),
+    ],
     "only three items of a query are read": [(Table, "_query", _three_items)],
     "an unanswered write counts as written": [(Table, "transact", _unanswered_counts_as_written)],
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -13,17 +13,15 @@ from rebalance_executor.adapters.alpaca import parsing, transport
 from rebalance_executor.adapters.alpaca.error_response import ErrorResponse
 from rebalance_executor.domain import controls, volume
 from rebalance_executor.domain.market import CENT, HALF_CENT, Asset, BrokerOrder, Quote, SymbolSnapshot
-from rebalance_executor.domain.orders import _BY_STATUS, ORDER_LOOKBACK, ChildOrder, ChildState
+from rebalance_executor.domain.orders import _BY_STATUS, ChildOrder, ChildState
 from rebalance_executor.domain.volume import average_volume, volume_window
-from rebalance_executor.execution import quotes, reconciliation
+from rebalance_executor.execution import quotes, reconciliation, sender
 from rebalance_executor.execution.outbox import Outbox
-from rebalance_executor.execution.ports import Broker
 from rebalance_executor.execution.quotes import QuoteFeed
-from rebalance_executor.execution.run import Run
 from rebalance_executor.execution.sender import Sender
 from rebalance_executor.execution.symbol_data import SymbolData
 from rebalance_executor.execution.volumes import Volumes
-from rebalance_simulation.bug_tools import Replacement
+from rebalance_simulation.bug_tools import Replacement, nothing
 
 
 def _any_refusal(response: ErrorResponse) -> bool:
@@ -59,11 +57,6 @@ def _first_reading() -> Callable[..., ChildOrder]:
 
 def _unchanged(parent: Any, *_: Any) -> Any:
     return parent
-
-
-def _from_the_list(run: Run, broker: Broker, symbols: Any, _: Any) -> Mapping[str, BrokerOrder]:
-    listed = broker.orders(symbols, run.state.started_at - ORDER_LOOKBACK)
-    return {order.client_order_id: order for order in listed}
 
 
 def _all_decimals() -> Callable[..., Any]:
@@ -137,6 +130,10 @@ def _never(*_: Any) -> bool:
     return False
 
 
+def _in_one(symbols: Sequence[str], _: int) -> list[Sequence[str]]:
+    return [symbols]
+
+
 BROKER_BUGS: dict[str, list[Replacement]] = {
     "any HTTP 4xx rejects an order": [
         (ErrorResponse, "rejects_order", lambda: property(_any_refusal)),
@@ -149,7 +146,8 @@ BROKER_BUGS: dict[str, list[Replacement]] = {
     "a missing path rejects an order": [(ErrorResponse, "rejects_order", lambda: property(_coded_refusal))],
     "the first reading of a final status counts": [(ChildOrder, "with_report", _first_reading)],
     "late fills are not counted before the result": [(reconciliation, "with_late_fills", lambda: _unchanged)],
-    "the reconciliation trusts lists": [(reconciliation, "_read_orders", lambda: _from_the_list)],
+    "the reconciliation trusts lists": [(reconciliation, "_confirm", lambda: nothing)],
+    "all orders of a tick are sent together": [(sender, "batched", lambda: _in_one)],
     "a cancel without effect is not repeated": [(Outbox, "_has_no_effect", lambda: _never)],
     "a changed own order counts as canceled": [(ChildOrder, "with_other_content", _changed_is_canceled)],
     "a missing path is a missing asset": [(ErrorResponse, "says_not_found", lambda: _any_404)],

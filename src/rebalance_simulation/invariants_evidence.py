@@ -173,9 +173,13 @@ class EvidenceInvariants:
             raise Violation(f"{child.client_order_id} has the limit {child.limit_price}, worse than the touch {touch}")
 
     def _check_rejects_in_a_row(self, run: tuple[str, PlanKey], client_order_id: str) -> None:
-        answers, limit = self._world.broker.record.answers, self._world.config.max_rejects_in_a_row
+        record, limit = self._world.broker.record, self._world.config.max_rejects_in_a_row
+        answers, together, window = record.answers, record.together, self._world.config.submission_window
+        if len(together) > window:
+            raise Violation(f"{run[0]} sends {len(together)} orders together, the window is {window}")
         submitted, rejects = self._submitted.setdefault(run, []), 0
-        for earlier in dict.fromkeys(reversed(submitted)):  # an order that was sent twice is rejected once
+        known = (order for order in reversed(submitted) if order not in together)  # the others have no answer yet
+        for earlier in dict.fromkeys(known):  # an order that was sent twice is rejected once
             answer = answers.get(earlier)
             if answer is SubmissionAnswer.ACCEPTED:
                 break

@@ -57,16 +57,18 @@ def test_close_before_the_open_is_that_of_the_last_session_and_not_of_the_one_be
         assert abs(snapshot["prevDailyBar"]["c"] - 100) > 0.02
 
 
-def test_plan_of_held_symbols_takes_no_request() -> None:
-    with a_world(positions={"AAA": "10"}) as world:
-        result = world.deliver(plan(buy("AAA", 500, current_value=1000)))
+@pytest.mark.parametrize("positions", [{"AAA": "10"}, {}], ids=["held", "not held"])
+def test_previous_closes_take_no_request_besides_that_for_the_first_quotes(positions: dict[str, str]) -> None:
+    with a_world(positions=positions) as world:
+        result = world.deliver(plan(buy("AAA", 500, current_value=1000 if positions else 0)))
 
         assert outcomes(result) == {"AAA": FILLED}
-        assert world.broker.app.requests[PATH] == 0
+        assert world.broker.app.requests[PATH] == 1
+        assert world.broker.app.requests["GET /v2/stocks/quotes/latest"] == 0
 
 
 def test_plan_is_redelivered_while_snapshots_are_down_and_nothing_is_sent() -> None:
-    fault = {"path": "stocks/snapshots", "kind": "status", "status": 503, "count": 4}
+    fault = {"path": "stocks/snapshots", "kind": "status", "status": 503, "count": 8}
     with a_world() as world:
         world.broker.change({"faults": [fault]})
         with pytest.raises(BrokerUnavailable):

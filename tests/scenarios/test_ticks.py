@@ -56,7 +56,7 @@ def test_configured_half_cent_is_used_without_a_quote_that_shows_it() -> None:
 
 def test_later_run_that_knows_only_the_cent_continues_on_full_cents() -> None:
     with a_world(quotes=HALF_CENTS, assets=HALF_CENT_ASSET, config=LADDER) as world:
-        world.deliver_and_kill(plan(buy("AAA", 1000)), seconds=30)
+        world.deliver_and_kill(plan(buy("AAA", 1000)), after=0.8, seconds=30)  # after the first look
         world.change_after(0, {"quotes": CENTS})
         result = world.deliver(plan(buy("AAA", 1000)))
 

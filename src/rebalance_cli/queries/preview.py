@@ -218,7 +218,7 @@ def preview_plan(ctx: CliContext, plan: RebalancePlan, account: str) -> Preview:
     quotes = access.quotes.latest
     budget = _scale_buys(run, broker, quotes, config, now) if plan.trades else None
     items = tuple(_preview_item(item, run, quotes, config, now) for item in plan.items)
-    _forecast(pretrade, run, now)
+    _forecast(pretrade, run, config, now)
     orders = tuple(_with_forecast(_judged(order, run, config), run) for order in items)
     return _summarize(run, orders, budget, expired or _common_denial(orders))
 
@@ -249,7 +249,7 @@ def _preview_item(
     if parent.outcome is not None:
         decision = Decision.SKIP if parent.outcome is Outcome.SKIPPED else Decision.DENY
         return _preview_order(item, parent, decision, parent.code, parent.message)
-    schedule = _schedule(run, parent.side, now)
+    schedule = _schedule(run, parent.side, config, now)
     context = DecisionContext(now=now, quote=quotes.get(item.symbol), schedule=schedule)
     next_action = decide(parent, context, config)
     if isinstance(next_action, Settle):
@@ -269,16 +269,16 @@ def _auction_text(parent: ParentOrder) -> str | None:
     return f"in the auction at the {auction.kind} ({format_utc(auction.at)}), sent before {format_utc(auction.cutoff)}"
 
 
-def _schedule(run: Run, side: Side, now: datetime) -> WaveSchedule:
+def _schedule(run: Run, side: Side, config: ExecutionConfig, now: datetime) -> WaveSchedule:
     """Return the schedule of a wave. The time of the function's runs is not known here, only plan and session."""
     ends = min(end for end in (run.plan_ends_at, run.closes_at) if end is not None)
-    return replace(run.wave_schedule(side), plan_cross_by=cross_by(now, ends, buys_follow=False))
+    return replace(run.wave_schedule(side, config), plan_cross_by=cross_by(now, ends, buys_follow=False))
 
 
-def _forecast(pretrade: PreTrade, run: Run, now: datetime) -> None:
+def _forecast(pretrade: PreTrade, run: Run, config: ExecutionConfig, now: datetime) -> None:
     """Make the forecasts again, for the scaled buys and without the time of the function's runs."""
     for parent in run.unsettled():
-        one = pretrade.forecasts.of(run, parent, _schedule(run, parent.side, now))
+        one = pretrade.forecasts.of(run, parent, _schedule(run, parent.side, config, now))
         run.work.update_parent(replace(parent, forecast=one))
 
 

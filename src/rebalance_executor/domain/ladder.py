@@ -43,6 +43,8 @@ class WaveSchedule:
     """Time at which the run started; None if that is now."""
     slices: int | None = None
     """Slices of a large parent, each with as many children as another parent has in all; None if it is not sliced."""
+    large: int = 1
+    """Large parents of the plan, settled or not: they share the rate limit for the time of their slices."""
 
 
 def cross_by(starts: datetime, ends: datetime, *, buys_follow: bool) -> datetime:

@@ -99,7 +99,7 @@ def slices_of(parent: ParentOrder, schedule: WaveSchedule, now: datetime, config
         by_volume = per_second * Decimal((until - starts).total_seconds())
         # What is displayed may be taken at any time.
         qty = min(qty, max(by_volume, parent.displayed).to_integral_value(ROUND_FLOOR))
-    most = min(int(duration / config.slice_seconds), children_within_rate_limit(schedule.parents, duration, config))
+    most = min(int(duration / config.slice_seconds), children_within_rate_limit(schedule.large, duration, config))
     number = max(1, min(most, _number(parent, qty, most, config)))
     return Slices(starts, ends, number, qty, ends < whole)
 

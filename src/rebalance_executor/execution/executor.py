@@ -214,7 +214,7 @@ class Executor:
             self._allowances = {symbol: share for symbol, share in shares.items() if symbol not in waiting}
 
     def _context(self, side: Side, mode: RunMode) -> DecisionContext:
-        return DecisionContext(self._clock.now(), mode=mode, schedule=self._run.wave_schedule(side))
+        return DecisionContext(self._clock.now(), mode=mode, schedule=self._run.wave_schedule(side, self._config))
 
     def _for_parent(self, context: DecisionContext, parent: ParentOrder) -> DecisionContext:
         """Return the context with this parent's quote, and the cash or the shares that it may use, as of now.

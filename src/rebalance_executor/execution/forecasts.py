@@ -47,5 +47,5 @@ class Forecasts:
             unknown_reason=self._volumes.unknown_reason if average is None else None,
             broker=self._broker_kind,
         )
-        schedule = schedule or run.wave_schedule(parent.side)
+        schedule = schedule or run.wave_schedule(parent.side, self._config)
         return forecast(parent, conditions, schedule, self._config.for_symbol(parent.symbol))

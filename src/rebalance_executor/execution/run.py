@@ -15,6 +15,7 @@ from rebalance_executor.domain.ladder import WaveSchedule, cross_by
 from rebalance_executor.domain.market import Side
 from rebalance_executor.domain.orders import ParentOrder
 from rebalance_executor.domain.plan import RebalancePlan
+from rebalance_executor.domain.slicing import is_large
 from rebalance_executor.domain.strategy import next_slice_at
 from rebalance_executor.execution.deadline import Deadline
 from rebalance_executor.execution.events import LogEvent
@@ -158,7 +159,7 @@ class Run:
         """Return the parents of which nothing is due at this time: they need no request and no quote."""
         unsettled = self.unsettled()
         contexts = {
-            side: DecisionContext(at, schedule=self.wave_schedule(side)) for side in {p.side for p in unsettled}
+            side: DecisionContext(at, schedule=self.wave_schedule(side, config)) for side in {p.side for p in unsettled}
         }
         return {
             parent.symbol
@@ -166,7 +167,7 @@ class Run:
             if next_slice_at(parent, contexts[parent.side], config.for_symbol(parent.symbol)) is not None
         }
 
-    def wave_schedule(self, side: Side) -> WaveSchedule:
+    def wave_schedule(self, side: Side, config: ExecutionConfig) -> WaveSchedule:
         """Return the schedule of this side's orders, which ends before the deadline, the close and the time limit."""
         unsettled = self.unsettled()
         buys_follow = side is Side.SELL and any(parent.side is Side.BUY for parent in unsettled)
@@ -181,4 +182,5 @@ class Run:
             plan_cross_by=cross_by(plan_starts, min(in_runs, plan_ends), buys_follow=buys_follow),
             starts=starts,
             parents=sum(parent.side is side or parent.open_child is not None for parent in unsettled),
+            large=max(1, sum(is_large(parent, config.for_symbol(parent.symbol)) for parent in self.parents.values())),
         )

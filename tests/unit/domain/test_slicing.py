@@ -115,8 +115,8 @@ def test_slices_are_not_more_frequent_than_configured() -> None:
     assert slices.number == 600 / CONFIG.slice_seconds
 
 
-def test_slices_leave_requests_to_the_other_orders_of_the_plan() -> None:
-    slices = slices_of(large(), WaveSchedule(parents=100), NOW, CONFIG)
+def test_slices_leave_requests_to_the_other_large_orders_of_the_plan() -> None:
+    slices = slices_of(large(), WaveSchedule(large=100), NOW, CONFIG)
     assert slices is not None
     assert slices.number == 3  # (200 × 10.5 min − 1,200 polls) / 100 orders, three requests for each child
 

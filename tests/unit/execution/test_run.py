@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.ladder import WaveSchedule
 from rebalance_executor.domain.market import Side
 from rebalance_executor.domain.orders import ChildState, Outcome
@@ -171,7 +172,7 @@ def test_cancel_without_effect_is_sent_a_second_time_at_the_end_of_the_wait_at_t
 def test_last_rung_is_due_before_the_earliest_end(fields: dict[str, Any], ends: float, plan_ends: float) -> None:
     """Large and patient orders have the time of two runs."""
     run = a_run(a_parent(), plan=a_plan(execution_urgency="HIGH"), **fields)
-    schedule = run.wave_schedule(Side.BUY)
+    schedule = run.wave_schedule(Side.BUY, ExecutionConfig())
     crosses, plan_crosses = later(ends * 3 / 4), later(plan_ends * 3 / 4)
     assert schedule == WaveSchedule(Urgency.HIGH, crosses, parents=1, plan_cross_by=plan_crosses, starts=NOW)
 
@@ -179,8 +180,8 @@ def test_last_rung_is_due_before_the_earliest_end(fields: dict[str, Any], ends: 
 def test_sells_leave_half_of_the_time_to_buys() -> None:
     sells = [a_parent(side=SELL, symbol="AAA"), a_parent(side=SELL, symbol="BBB")]
     done = a_parent(side=SELL, symbol="DDD", outcome=Outcome.FILLED)
-    alone = a_run(*sells, done).wave_schedule(Side.SELL)
-    followed = a_run(*sells, done, a_parent(side=BUY, symbol="CCC")).wave_schedule(Side.SELL)
+    alone = a_run(*sells, done).wave_schedule(Side.SELL, ExecutionConfig())
+    followed = a_run(*sells, done, a_parent(side=BUY, symbol="CCC")).wave_schedule(Side.SELL, ExecutionConfig())
 
     assert (alone.parents, alone.cross_by) == (2, later(570 * 3 / 4))
     assert (followed.parents, followed.cross_by) == (2, later(570 / 2 * 3 / 4))

@@ -214,9 +214,10 @@ class EarlyReads(AlpacaReads):
     def _read_snapshots(self) -> Mapping[str, object]:
         """Return the snapshots by symbol; none if they cannot be read, because quotes alone suffice for most plans."""
         if self._snapshots is None:
+            self._snapshots = {}
             with suppress(BrokerUnavailable):
                 self._snapshots = self._latest(_SNAPSHOTS, self._snapshots_of, parsing.snapshots)
-        return self._snapshots or {}
+        return self._snapshots
 
 
 def _closes(bars: Mapping[str, Iterable[DailyClose]], today: date) -> dict[str, PreviousClose]:
