@@ -123,13 +123,15 @@ class SimulatedApi:
                 return send[method](path, data)
             except Exception as error:  # noqa: BLE001 - each answer has its own error
                 return error
+            finally:
+                self._record.is_within_group = True
 
         self._record.together = frozenset(data["client_order_id"] for method, _, data in requests if method == "POST")
         try:
             with self._faults.together():
                 answers = [outcome(*request) for request in requests]
         finally:
-            self._record.together = frozenset()
+            self._record.together, self._record.is_within_group = frozenset(), False
         return lambda: answers
 
     def close(self) -> None:

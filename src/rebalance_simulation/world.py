@@ -52,6 +52,8 @@ _PUBLISH_TIMEOUT = timedelta(seconds=3)
 """Duration of a publication that gets no answer."""
 _MOMENTS = (timedelta(), timedelta(seconds=1))
 _TABLE = "execution"
+_FREEZES = (Fault.ZOMBIE, Fault.INTERRUPT, Fault.PAUSE, Fault.DEADLINE)
+"""Faults that freeze a process for a while."""
 _PAUSES = (1, 5, 20, 90)
 """Seconds for which a process is frozen."""
 
@@ -218,6 +220,8 @@ class World:
         until = self.down_until.get("broker" if name.startswith("broker") else "database")
         if until is not None and until > self.clock.world() and fault not in KILLS:
             return Fault.NO_ANSWER
+        if fault in _FREEZES and self.broker.record.is_within_group:
+            return None
         if fault in (Fault.ZOMBIE, Fault.INTERRUPT) and (invocation.is_nested or self.on_interrupt is None):
             return None
         return fault
