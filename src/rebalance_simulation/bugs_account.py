@@ -45,7 +45,7 @@ def _bound_to_all(_: Any, account: str, *__: Any) -> str:
 def _read_once(reading: str) -> Callable[..., None]:
     def refresh(holdings: Holdings, parents: Any) -> None:
         parents = list(parents)
-        if reading == "cash" and not holdings._cash.readings:  # noqa: SLF001 - a bug
+        if reading == "cash" and holdings._cash.read_at is None:  # noqa: SLF001 - a bug
             holdings.read_account(parents)
         if reading == "positions" and not holdings._shares:  # noqa: SLF001 - a bug
             holdings.read_positions([parent.symbol for parent in parents], parents)

@@ -18,7 +18,6 @@ from rebalance_executor.domain.market import ZERO
 from rebalance_executor.domain.orders import Outcome, ParentOrder
 from rebalance_executor.domain.result import ExecutionResult
 from rebalance_executor.domain.risk_state import RiskState
-from rebalance_executor.execution.ports import Lease
 from rebalance_simulation.api import SECRET
 from rebalance_simulation.calls import Submission
 from rebalance_simulation.faults import CANCEL, OF_THE_PROCESS
@@ -27,6 +26,7 @@ from rebalance_simulation.invariants_auctions import AuctionInvariants
 from rebalance_simulation.invariants_close import check_market_data
 from rebalance_simulation.invariants_evidence import EvidenceInvariants
 from rebalance_simulation.invariants_journal import check_gate, check_listed, check_transition, exposure
+from rebalance_simulation.invariants_leases import LeaseInvariants
 from rebalance_simulation.invariants_requests import RequestInvariants
 from rebalance_simulation.invariants_targets import TargetInvariants
 from rebalance_simulation.invariants_working import WorkingInvariants, check_explained
@@ -61,8 +61,6 @@ class InvariantChecker:
         self._arrived: set[str] = set()
         """Client order IDs of this program that reached the exchange."""
         self._changes = -1
-        self._leases: dict[str, Lease] = {}
-        """The lease that was taken last, by account."""
         self._publishers: dict[PlanKey, Invocation] = {}
         """The invocation that published each result last."""
         self._attempted: set[PlanKey] = set()
@@ -77,6 +75,7 @@ class InvariantChecker:
         self._targets = TargetInvariants(world.config)
         self._working = WorkingInvariants(world)
         self._auctions = AuctionInvariants(world)
+        self._leases = LeaseInvariants()
 
     # --- journal: intents do not change, settled orders stay settled ---------------------------------------
 
@@ -123,12 +122,9 @@ class InvariantChecker:
         """Check kill switch and lease after a write: each lease has a higher epoch than all before it."""
         self._evidence.check_kill_switch(self._world.ledger.kill_switch(account), self.orders())
         self._check_unpublished(account)
-        lease, last = self._world.ledger.lease(account), self._leases.get(account)
-        if lease is None:
-            return
-        if last is not None and lease.run_id != last.run_id and lease.epoch <= last.epoch:
-            raise Violation(f"{lease.run_id} took the lease with epoch {lease.epoch}, the last epoch was {last.epoch}")
-        self._leases[account] = lease
+        lease = self._world.ledger.lease(account)
+        if lease is not None:
+            self._leases.check(account, lease)
 
     def _check_age(self, state: PlanState) -> None:
         """Check the plan's age at its start."""
@@ -262,6 +258,7 @@ class InvariantChecker:
         """Check that the stored result does not change and agrees with the journal's parent orders."""
         if result is None:
             return
+        self._leases.note_result(key)
         first = self.results.setdefault(key, result)
         if first != result:
             raise Violation(f"the stored result of {key} changed")
@@ -278,11 +275,12 @@ class InvariantChecker:
         if stored is None or stored.model_dump(mode="json") != answer:
             raise Violation(f"{answer['plan_id']} was answered with {answer}, the stored result is {stored}")
 
-    def check_pending(self, answer: dict[str, Any]) -> None:
-        """Check the answer of a plan that waits for its auction: it is started, and something waits for it."""
+    def check_pending(self, answer: dict[str, Any], run_id: str) -> None:
+        """Check the answer that a plan waits for its auction: it is started, and was not finished before this run."""
         key = (answer["account"], answer["plan_id"])
-        if key not in self._plans or key in self.results:
+        if key not in self._plans:
             raise Violation(f"{answer['plan_id']} was answered with {answer}")
+        self._leases.check_pending(key, run_id)
 
     def check_publish(self, result: ExecutionResult) -> None:
         """Check that a result is published again only after a fault."""
@@ -339,7 +337,7 @@ class InvariantChecker:
 
     def check_withdrawn(self, invocation: Invocation) -> None:
         """Check that an ended invocation leaves no order at work, if all its trading and journal requests succeeded."""
-        lease = self._leases.get(invocation.account)
+        lease = self._leases.latest(invocation.account)
         if lease is None or lease.run_id != invocation.run_id or not invocation.has_asked_broker:
             return  # it did not hold the lease, or not last, or it refused the plan
         config = self._world.config

@@ -117,7 +117,8 @@ class WorkingInvariants:
                 f"{child.client_order_id}: {sent} shares are sent, {most} are due with one slice: {horizon}"
             )
         by_volume = self._by_volume(parent, now - horizon.starts)
-        if by_volume is not None and sent > by_volume + horizon.slice:
+        # A parent for no more than is displayed is sent at once: as much of a larger one may be taken at any time.
+        if by_volume is not None and sent > max(by_volume + horizon.slice, parent.displayed):
             raise Violation(f"{child.client_order_id}: {sent} shares are sent, the volume allows {by_volume}")
         if now >= horizon.ends_at_the_latest + _ROUND_TRIP and sent < parent.qty and self._holds_all(parent, horizon):
             raise Violation(f"{child.client_order_id}: only {sent} of {parent.qty} shares after the horizon: {horizon}")

@@ -56,3 +56,5 @@ class Delivery:
     answer: dict[str, Any] | None = None
     error: RebalanceError | None = None
     was_killed: bool = False
+    run_id: str = ""
+    """The run that gave the answer, the last one of its invocation."""

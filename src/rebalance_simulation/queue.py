@@ -44,7 +44,7 @@ class MessageQueue:
             self._check_done(message, is_done=is_done and not is_invalid)
             message.done = message.done or is_invalid or is_done
         elif delivery.answer is not None and delivery.answer["status"] == "in_progress":
-            self.world.checker.check_pending(delivery.answer)
+            self.world.checker.check_pending(delivery.answer, delivery.run_id)
         elif delivery.answer is not None:
             self.world.checker.check_answer(delivery.answer)
             message.done = True

@@ -164,7 +164,7 @@ class World:
             if not invocation.is_dead and not self.stack:
                 self.checker.check_withdrawn(invocation)
         self._idle.append(process)
-        return Delivery(answer)
+        return Delivery(answer, run_id=invocation.run_id)
 
     @property
     def current(self) -> Invocation:

@@ -42,7 +42,8 @@ class WaveSchedule:
     starts: datetime | None = None
     """Time at which the run started; None if that is now."""
     slices: int | None = None
-    """Slices of a large parent, each with as many children as another parent has in all; None if it is not sliced."""
+    """Slices of a large parent over its whole horizon, each with as many children as another parent has in all; None if
+    it is not sliced."""
     large: int = 1
     """Large parents of the plan, settled or not: they share the rate limit for the time of their slices."""
 
@@ -72,10 +73,13 @@ def children_left(parent: ParentOrder, schedule: WaveSchedule, config: Execution
     """Return how many more children the parent may have.
 
     A child that fills completely, as a slice or for a part of the dollars, starts the count again; so does an auction.
+    A climb that is not at the far touch has one left, also if fewer are allowed than before: slices can become fewer.
     """
     climb = takewhile(lambda child: not _ends_climb(child), reversed(parent.children))
     sent = sum(child.state is not ChildState.NOT_SENT for child in climb)
-    return config.max_children * (schedule.slices or 1) - sent
+    left, last = config.max_children * (schedule.slices or 1) - sent, last_sent(parent)
+    is_at_far = last is None or last.spread_fraction is None or last.spread_fraction >= FAR
+    return left if is_at_far else max(left, 1)
 
 
 def rungs_ahead(

@@ -244,11 +244,10 @@ class ChildOrder:
             reported_at=None,
         )
 
-    def with_late_fill(self, order: BrokerOrder) -> ChildOrder:
+    def with_late_fill(self, order: BrokerOrder, now: datetime) -> ChildOrder:
         """Return this final child with the shares that the broker filled after its end was confirmed.
 
-        This is the only change of a child in a final phase, and it ends with the plan's result. A report without more
-        shares, without all details or of another order changes nothing.
+        The only change in a final phase. One without more shares or details, or of another order, changes nothing.
         """
         if self.is_open or order.id != self.order_id or not order.is_terminal or order.filled_qty <= self.filled_qty:
             return self
@@ -259,6 +258,7 @@ class ChildOrder:
             filled_qty=order.filled_qty,
             filled_avg_price=order.filled_avg_price,
             filled_at=order.filled_at or self.filled_at,
+            fill_seen_at=now,
             closed_at=order.closed_at or self.closed_at,
         )
         return after if after.is_complete else self

@@ -77,7 +77,7 @@ def with_late_fills(parent: ParentOrder, orders: Mapping[str, BrokerOrder], now:
         order = orders.get(child.client_order_id)
         if order is None or not order.is_for(parent.symbol, parent.side, child.qty):
             continue
-        late = child.with_late_fill(order)
+        late = child.with_late_fill(order, now)
         if late is not child:
             after = replace(after, children=tuple(late if c is child else c for c in after.children))
             more = format_decimal(late.filled_qty - child.filled_qty)

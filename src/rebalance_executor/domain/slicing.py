@@ -29,6 +29,8 @@ class Slices:
     """Shares of all slices: those of the parent, or what the participation limit allows until ``ends``."""
     is_shortened: bool = False
     """True if the run, the plan or the session ends before the configured horizon."""
+    at_most: int = 1
+    """Slices over the configured horizon: more than ``number`` if it is shortened, and the same in every run."""
 
     def __str__(self) -> str:
         """Return the number of slices and their minutes, for a person."""
@@ -101,7 +103,9 @@ def slices_of(parent: ParentOrder, schedule: WaveSchedule, now: datetime, config
         qty = min(qty, max(by_volume, parent.displayed).to_integral_value(ROUND_FLOOR))
     most = min(int(duration / config.slice_seconds), children_within_rate_limit(schedule.large, duration, config))
     number = max(1, min(most, _number(parent, qty, most, config)))
-    return Slices(starts, ends, number, qty, ends < whole)
+    in_time = int(Decimal(horizon.total_seconds()) / config.slice_seconds)
+    at_most = max(number, min(in_time, _number(parent, parent.qty, in_time, config)))
+    return Slices(starts, ends, number, qty, ends < whole, at_most)
 
 
 def own_schedule(schedule: WaveSchedule, slices: Slices | None, since: datetime) -> WaveSchedule:
@@ -110,7 +114,7 @@ def own_schedule(schedule: WaveSchedule, slices: Slices | None, since: datetime)
     The slice is the one of the last child of the climb, which was sent at ``since``, or the next one.
     """
     if slices is not None:
-        return replace(schedule, cross_by=slices.cross_by(since), slices=slices.number)
+        return replace(schedule, cross_by=slices.cross_by(since), slices=slices.at_most)
     if schedule.urgency is Urgency.PATIENT and schedule.plan_cross_by is not None:
         return replace(schedule, cross_by=schedule.plan_cross_by)
     return schedule

@@ -51,7 +51,6 @@ def pass_gate(run: Run, access: AccountAccess) -> None:
             return
         used = committed(parents, access.config.widest_collar)  # also if another user has spent the cash since
         _fix_budget(run, access, buys, buy_funds(max(used, shown), expected))
-        access.holdings.are_proceeds_due = False
     run.work.update_state(phase=PlanPhase.BUYS)
 
 

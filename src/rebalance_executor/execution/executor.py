@@ -65,7 +65,6 @@ class Executor:
         """True once a shortage of cash was logged."""
         # Of the wait in ``strategy``, which is two ticks longer than that for a cancel, three ticks are left.
         wait = seconds(self._config.cancel_wait_seconds - self._config.tick_seconds)
-        access.holdings.are_proceeds_due = run.state.phase is PlanPhase.SELLS
         run.work.extend_confirmations(self._clock.now(), max(wait, timedelta()))
 
     def work(self) -> None:

@@ -15,7 +15,6 @@ from datetime import timedelta
 
 from rebalance_executor.domain.auction import is_cancelable, is_for_opening, is_left_alone, resumes_at
 from rebalance_executor.domain.carrying import carried_plan
-from rebalance_executor.domain.cash import proceeds
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.errors import (
     AuctionPending,
@@ -329,8 +328,7 @@ class ExecutionManager:
         except (Redeliver, OverfillGuard, JournalContradiction) as error:
             self._interrupt(run, executor, error)
             raise
-        parents = run.parents.values()
-        access.holdings.end_plan(parents, run.state.starting_funds + proceeds(parents))
+        access.holdings.end_plan(run.state, run.parents.values())
         return self._finish(run, differing)
 
     def _interrupt(self, run: Run, executor: Executor, error: RebalanceError) -> None:

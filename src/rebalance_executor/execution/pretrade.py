@@ -277,13 +277,14 @@ class PreTrade:
         account, others = permission.account, early.reads.open_orders()
         self._holdings.reserved = committed_by_others(others, child_order_prefix())
         run.work.update_state(starting_funds=self._holdings.starting_funds(account), reserved=self._holdings.reserved)
-        self._holdings.note_account(account, early.asked_at)
         symbols = {item.symbol for item in run.plan.trades}
         others = [order for order in others if order.symbol in symbols]
         if self._config.conflicting_orders is ConflictPolicy.CANCEL and self._conflicting(run.plan, others):
             others = self._cancel_others(run.plan, others, run.deadline)
             account = self._holdings.read_account(())  # including the dollars that the canceled orders held
             run.work.update_state(starting_funds=self._holdings.starting_funds(account))
+        else:
+            self._holdings.note_account(account, early.asked_at)
         basis = SizingBasis.of(run.plan, account, self._config)
         run.work.update_state(equity=basis.equity)
         snapshots = self._symbol_data.read(run.plan, early, others, permission.session_day, run.deadline.stop_at)

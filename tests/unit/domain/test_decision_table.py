@@ -16,7 +16,7 @@ import pytest
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.decisions import Concluding, DecisionContext, RunMode, Settle, Working, Yielding
-from rebalance_executor.domain.ladder import WaveSchedule
+from rebalance_executor.domain.ladder import FAR, WaveSchedule
 from rebalance_executor.domain.orders import ChildOrder, ChildPhase, ChildState
 from rebalance_executor.domain.strategy import decide
 from tests.support.builders import a_child, a_filled_child, a_parent, a_quote, a_trade, later
@@ -82,7 +82,9 @@ STATES: dict[str, tuple[ChildOrder, ...]] = {
     "rejected": (closed(ChildState.REJECTED),),
     "replaced externally": (closed(ChildState.REPLACED),),
     "never sent": (closed(ChildState.NOT_SENT),),
-    "four orders unfilled": tuple(replace(closed(ChildState.CANCELED), attempt=n) for n in (1, 2, 3, 4)),
+    "four orders unfilled": tuple(
+        replace(closed(ChildState.CANCELED), attempt=n, spread_fraction=FAR) for n in (1, 2, 3, 4)
+    ),
 }
 
 TABLE = """

@@ -90,7 +90,7 @@ def test_urgent_order_is_not_sliced() -> None:
 
 def test_slices_have_the_displayed_size_and_fall_due_at_equal_intervals() -> None:
     slices = slices_of(large(), NORMAL, NOW, CONFIG)
-    assert slices == Slices(NOW, later(600), 20, Decimal(2000))
+    assert slices == Slices(NOW, later(600), 20, Decimal(2000), at_most=20)
     assert [slices.due(later(s)) for s in (0, 29.9, 30, 569.9, 570, 10_000)] == [100, 100, 200, 1900, 2000, 2000]
     assert [slices.cross_by(later(s)) for s in (0, 29, 30, 590)] == [later(s) for s in (22.5, 22.5, 52.5, 592.5)]
 
@@ -132,7 +132,7 @@ def test_horizon_ends_with_the_plan_and_says_so() -> None:
 
 def test_large_order_late_in_its_plan_has_the_time_of_a_last_rung() -> None:
     slices = slices_of(large(), WaveSchedule(plan_cross_by=later(-1)), NOW, CONFIG)
-    assert slices == Slices(NOW, later(30), 2, Decimal(2000), is_shortened=True)
+    assert slices == Slices(NOW, later(30), 2, Decimal(2000), is_shortened=True, at_most=20)
 
 
 def test_later_run_allows_the_share_of_the_volume_until_its_start() -> None:
@@ -209,6 +209,29 @@ def test_filled_slice_starts_the_count_of_children_again_also_when_the_order_is_
     children = [a_child(ChildState.CANCELED, qty="3"), a_filled_child("3", price="100", attempt=2)]
     order = parent(*children, qty="9")
     assert isinstance(decide(order, at(60), CONFIG.model_copy(update={"max_children": 2})), Place)
+
+
+@pytest.mark.parametrize(
+    ("qty", "fraction", "expected"),
+    [("2000", "0", "2000"), ("2000", "1", "2000"), ("300", "0.5", "300")],
+    ids=["a slice at the near touch", "a slice at the far touch", "no longer large"],
+)
+def test_order_is_not_given_up_when_fewer_slices_remain_before_all_was_offered_at_the_far_touch(
+    qty: str, fraction: str, expected: str
+) -> None:
+    """Seed 3182: a short later run had time for one slice, and one order had been sent before."""
+    last = a_child(ChildState.CANCELED, qty="100", limit="99.99", spread_fraction=Decimal(fraction))
+    config = CONFIG.model_copy(update={"max_children": 1})
+    place = decide(large(last, qty=qty), at(40, plan_cross_by=later(14)), config)
+    assert isinstance(place, Place)
+    assert (place.qty, place.spread_fraction) == (Decimal(expected), Decimal(1))
+
+
+def test_order_whose_last_child_was_at_the_far_touch_is_given_up() -> None:
+    last = a_child(ChildState.CANCELED, qty="300", limit="100.01", spread_fraction=Decimal(1))
+    settle = decide(parent(last, qty="300"), at(40), CONFIG.model_copy(update={"max_children": 1}))
+    assert isinstance(settle, Settle)
+    assert settle.code == Code.ATTEMPTS_EXHAUSTED
 
 
 # --- working the slices ----------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -16,7 +17,7 @@ from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.holdings import NOTHING, Holdings, Limit
 from rebalance_simulation.clock import SimulatedClock
-from tests.support.builders import NOW, a_filled_child, a_parent, a_plan, an_exit, an_item, later
+from tests.support.builders import NOW, a_filled_child, a_parent, a_plan, a_state, an_exit, an_item, later
 from tests.support.fake_ports import REQUEST_LOST, RESTS, FakeBroker, FakePorts, outcomes
 
 EXIT = a_plan(an_exit("AAA", amount="-2000", current_value="2000"))
@@ -219,11 +220,11 @@ def test_nothing_may_be_used_before_a_reading() -> None:
     assert account.shares(a_parent(side=Side.SELL)) == NOTHING
 
 
-def test_lowest_reading_counts_until_the_fields_have_caught_up() -> None:
+def test_reading_that_may_lack_a_buy_proves_no_cash() -> None:
     account, broker, clock = holdings(proceeds_wait_seconds=30)
     broker.cash = Decimal(100)
     account.read_account([])
-    bought = [a_parent(a_filled_child("10", price="10"), qty="10")]
+    bought = [a_parent(a_filled_child("10", price="10", fill_seen_at=later(5)), qty="10")]
     clock.advance(timedelta(seconds=5))
     account.read_account(bought)  # still 100 dollars, though the plan spent them
 
@@ -231,6 +232,92 @@ def test_lowest_reading_counts_until_the_fields_have_caught_up() -> None:
     clock.advance(timedelta(seconds=31))
     account.read_account(bought)
     assert account.cash(bought, ZERO).amount == 100
+
+
+SALE = a_parent(a_filled_child("16", price="100"), side=Side.SELL, symbol="AAA", qty="16")
+BUY = a_parent(a_filled_child("16", price="100", fill_seen_at=later(2)), symbol="BBB", qty="16")
+
+
+@pytest.mark.parametrize("before", ["2400", "400", "0"], ids=["all spent since", "some spent since", "nothing"])
+def test_reading_that_lacks_the_last_buy_is_not_taken_for_proceeds(before: str) -> None:
+    """Seed 211942: the account showed neither the fills of another plan at the start, nor the last buy at the end."""
+    account, broker, clock = holdings(proceeds_wait_seconds=12)
+    broker.cash = Decimal(before)
+    account.read_account([])
+    clock.advance(timedelta(seconds=1))
+    broker.cash = Decimal(1600)
+    account.read_account([SALE])
+    assert account.cash([SALE], ZERO).amount == 1600
+    clock.advance(timedelta(seconds=1))
+    account.read_account([SALE, BUY])  # still the 1,600 dollars that the buy has spent
+
+    assert account.cash([SALE, BUY], ZERO).amount == 0
+
+
+def test_proceeds_count_at_once_although_the_reading_may_lack_a_buy() -> None:
+    account, broker, clock = holdings(proceeds_wait_seconds=12)
+    broker.cash = Decimal(1600)
+    account.read_account([])
+    clock.advance(timedelta(seconds=3))
+    account.read_account([SALE, BUY])
+
+    assert account.cash([SALE, BUY], ZERO).amount == 1600
+
+
+def test_proceeds_that_were_shown_before_they_were_reported_count_once() -> None:
+    account, broker, clock = holdings(proceeds_wait_seconds=12)
+    account.read_account([])
+    broker.cash += 1600
+    clock.advance(timedelta(seconds=1))
+    account.read_account([])
+    shown = account.cash([], ZERO).amount
+    clock.advance(timedelta(seconds=1))
+    account.read_account([SALE, BUY])
+
+    assert account.cash([SALE, BUY], ZERO).amount == shown - 1600
+
+
+def test_plan_leaves_no_more_than_its_funds_and_proceeds() -> None:
+    account, broker, _ = holdings()
+    broker.cash = Decimal(5000)  # the account does not show the fills of the plan before
+    account.read_account([])
+    account.end_plan(replace(a_state(EXIT), starting_funds=Decimal(1000)), [SALE])
+
+    assert account.left == 2600
+
+
+def test_position_that_lacks_the_last_sale_proves_no_shares() -> None:
+    account, broker, clock = holdings(proceeds_wait_seconds=12)
+    broker.shares = {"AAA": Decimal(16)}
+    account.read_positions(["AAA"], [])
+    clock.advance(timedelta(seconds=2))
+    sale = a_parent(a_filled_child("10", fill_seen_at=later(2)), side=Side.SELL, symbol="AAA", qty="16")
+    account.read_positions(["AAA"], [sale])
+
+    assert account.shares(sale).amount == 6
+
+
+def test_buys_do_not_spend_what_others_have_spent_while_the_account_lacks_their_fills() -> None:
+    """A person spends the cash while the sell rests; the account shows each buy two seconds after its fill."""
+    fakes = FakePorts(proceeds_wait_seconds=12, early_cash_fraction=0)
+    broker = fakes.broker
+    broker.cash, broker.shares = Decimal(1000), {"AAA": Decimal(20)}
+    broker.script("AAA", RESTS)
+    fakes.after(2, lambda: setattr(broker, "cash", ZERO))
+    check = broker.before_submit
+
+    def submit(request: OrderRequest) -> None:
+        check(request)
+        if request.side is Side.BUY:
+            cost = request.qty * (request.limit_price or ZERO)
+            broker.hidden_cash -= cost
+            fakes.after(2, lambda: setattr(broker, "hidden_cash", broker.hidden_cash + cost))
+
+    broker.before_submit = submit
+    fakes.execute(a_plan(an_exit("AAA", amount="-2000", current_value="2000"), an_item("BBB", amount="2900")))
+
+    assert sum(request.side is Side.BUY for request in broker.sent) >= 1
+    assert broker.cash >= 0
 
 
 def test_shortage_is_confirmed_by_a_second_reading_a_tick_later() -> None:
