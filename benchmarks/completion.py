@@ -24,6 +24,8 @@ _NAIVE_UP_TO = 32
 """Orders; more would meet the rate limit, which the naive handler ignores."""
 _EARLIER = {"immediate": (8, 25.2), "never": (20, 75.2)}
 """Requests and seconds of the earlier system: one order that fills immediately, limits that never fill."""
+_WITH_QUOTES = ("/quotes/latest", "/snapshots")
+"""Ends of the paths whose answers contain quotes."""
 _LADDER_REQUESTS, _LADDER_SECONDS = 70, 46
 
 
@@ -90,7 +92,7 @@ def quote_ages(intended: list[dict[str, Any]], requests: list[dict[str, Any]]) -
     readings = [
         (_time(request["at"]), set(str(request["query"].get("symbols", "")).split(",")))
         for request in requests
-        if request["path"].endswith("/quotes/latest")
+        if request["path"].endswith(_WITH_QUOTES)
     ]
     ages = []
     for request in requests:

@@ -54,7 +54,7 @@ def test_age_counts_from_the_quote_that_the_limit_was_computed_from() -> None:
 def test_age_of_an_order_that_was_priced_again_counts_from_the_last_price() -> None:
     requests = [
         request(1, "/v2/stocks/quotes/latest", symbols="AAA"),
-        request(5, "/v2/stocks/quotes/latest", symbols="AAA"),
+        request(5, "/v2/stocks/snapshots", symbols="AAA"),
         request(7, "/v2/orders", order="a"),
     ]
 
