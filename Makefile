@@ -51,7 +51,7 @@ SEEDS ?= 1000
 simulate: .venv/.installed ## Simulate histories of the whole program under faults, on all cores (SEEDS=1000)
 	@$(BIN)/python -m rebalance_simulation --seeds $(SEEDS)
 
-bench: .venv/.installed ## Measure all figures of docs/performance.md: time, requests, memory, dollars, peers (a quarter of an hour)
+bench: .venv/.installed ## Measure all figures of docs/performance.md: time, requests, dollars, peers (a quarter of an hour)
 	@$(BIN)/python -m benchmarks --write docs/performance.md
 
 mutants: .venv/.installed ## Run mutation testing: thousands of code changes, and which of them the tests detect (fifteen minutes)
