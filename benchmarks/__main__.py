@@ -33,7 +33,7 @@ _LIBRARIES = ("alpaca-py", "boto3", "aws-lambda-powertools", "pydantic")
 POINTS: dict[str, Sequence[Callable[[], Iterator[Row]]]] = {
     "start": [start.measure],
     "artefact": [artefact.measure],
-    "time": [completion.measure],
+    "time": [completion.measure, completion.measure_window],
     "earlier": [completion.measure_earlier],
     "requests": [counts.measure],
     "processor": [warm.measure, warm.measure_memory],

@@ -54,6 +54,20 @@ def measure(sizes: tuple[int, ...] = (1, 8, 32, 128, 500)) -> Iterator[Row]:
         yield Row(POINT, f"oldest quote behind a limit, {orders_of(orders)}", age, "s", goal=_OLDEST_SECONDS)
 
 
+def measure_window(orders: int = 32, window: int = 4, rounds: int = 3) -> Iterator[Row]:
+    """Measure a wave whose orders are sent together, against one whose orders are sent one after the other."""
+    taken: tuple[list[float], list[float]] = ([], [])
+    with stage([f"S{i}" for i in range(orders)], limited=True) as scene:
+        for _ in range(rounds):
+            for size, samples in ((window, taken[0]), (1, taken[1])):
+                scene.configure(submission_window=size)
+                scene.warm(orders, faults=SLOW)
+                samples.append(_timed(scene, orders)[0])
+    first, second = map(statistics.median, taken)
+    what = f"{orders_of(orders)} at once, submission_window {window}, second plan"
+    yield Row(POINT, what, first, "s", second, note="compared with 1, the default")
+
+
 def measure_earlier() -> Iterator[Row]:
     """Measure the two cases of the earlier system."""
     for case, style, what in (

@@ -185,6 +185,11 @@ class Stage:
         if self.limited:  # the container waited for longer than a minute
             self.renew()
 
+    def configure(self, **fields: object) -> None:
+        """Change fields of ``ExecutionConfig`` from the next plan on."""
+        self.config |= fields
+        os.environ["EXECUTION_CONFIG"] = self.environment["EXECUTION_CONFIG"] = json.dumps(self.config)
+
     def renew(self) -> None:
         """Replace the service: its connections, and its count of the requests of this minute."""
         bootstrap.service.cache_clear()
