@@ -51,10 +51,10 @@ SEEDS ?= 1000
 simulate: .venv/.installed ## Simulate histories of the whole program under faults, on all cores (SEEDS=1000)
 	@$(BIN)/python -m rebalance_simulation --seeds $(SEEDS)
 
-bench: .venv/.installed ## Measure all figures of docs/performance.md: time, memory, requests, dollars (ten minutes)
+bench: .venv/.installed ## Measure all figures of docs/performance.md: time, requests, dollars, peers (a quarter of an hour)
 	@$(BIN)/python -m benchmarks --write docs/performance.md
 
-mutants: .venv/.installed ## Run mutation testing: thousands of code changes, and which of them the tests detect (ten minutes)
+mutants: .venv/.installed ## Run mutation testing: thousands of code changes, and which of them the tests detect (fifteen minutes)
 	@rm -rf mutants
 	@$(BIN)/mutmut run
 	@$(BIN)/python -m benchmarks.mutants
@@ -117,7 +117,7 @@ sam: .venv-sam/.installed ## Create or update .venv-sam with AWS SAM and cfn-lin
 
 UV_COMPILE = uv pip compile --quiet --python-version 3.12 --universal --generate-hashes --no-emit-index-url --no-header
 # alpaca-py depends on them (100 MB) for data frames, streams and its broker API, which the function does not use.
-LEFT_OUT = $(addprefix --no-emit-package ,pandas numpy pytz msgpack sseclient-py)
+LEFT_OUT = $(addprefix --no-emit-package ,pandas numpy pytz msgpack sseclient-py websockets)
 lock: ## Update the pinned requirements from requirements/*.in (needs uv)
 	@command -v uv > /dev/null || { echo "make lock needs uv: pip install uv, then try again." >&2; exit 1; }
 	@$(UV_COMPILE) requirements/dev.in -o requirements/dev.txt

@@ -1,8 +1,7 @@
-"""``python -m benchmarks``, or ``make bench``: eight points with their goals, and the effect of each optimization.
+"""``python -m benchmarks``, or ``make bench``: what the program takes, beside a naive handler and other programs.
 
-``--only 1 5`` measures some of them; the file of ``--json`` keeps the figures of the others. ``--write FILE`` writes
-all figures of that file as a table into a document, between two markers. ``--plans`` is the number of plans over which
-the memory is measured.
+``--only start time`` measures some points; the file of ``--json`` keeps the figures of the others. ``--write FILE``
+writes all figures of that file as a table into a document, between two markers.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import artefact, changes, cold_start, completion, counts, dollars, throughput, warm
+from benchmarks import artefact, changes, completion, counts, dollars, peers, start, throughput, warm, writes
 from benchmarks.row import Row
 
 _BEGIN, _END = "<!-- table: begin -->", "<!-- table: end -->"
@@ -31,30 +30,34 @@ _WIDTH = 150
 _LIBRARIES = ("alpaca-py", "boto3", "aws-lambda-powertools", "pydantic")
 
 
+POINTS: dict[str, Sequence[Callable[[], Iterator[Row]]]] = {
+    "start": [start.measure],
+    "artefact": [artefact.measure],
+    "time": [completion.measure, completion.measure_window],
+    "earlier": [completion.measure_earlier],
+    "requests": [counts.measure],
+    "processor": [warm.measure, warm.measure_memory],
+    "writes": [writes.measure],
+    "peers": [peers.measure],
+    "throughput": [throughput.measure],
+    "dollars": [dollars.measure],
+    "optimizations": [changes.measure],
+}
+"""What measures each point, in the order of the table."""
+
+
 def main() -> None:
     """Measure, print and store the figures."""
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
-    parser.add_argument("--only", nargs="+", default=list("123456789"), metavar="POINT")
-    parser.add_argument("--plans", type=int, default=10_000)
+    parser.add_argument("--only", nargs="+", choices=POINTS, default=list(POINTS), metavar="POINT")
     parser.add_argument("--json", type=Path, default=Path("build/bench.json"))
     parser.add_argument("--write", type=Path)
     arguments = parser.parse_args()
-    points: dict[str, Sequence[Callable[[], Iterator[Row]]]] = {
-        "1": [cold_start.measure],
-        "2": [artefact.measure],
-        "3": [warm.measure, lambda: warm.measure_memory(arguments.plans)],
-        "4": [counts.measure],
-        "5": [completion.measure],
-        "6": [completion.measure_earlier],
-        "7": [throughput.measure],
-        "8": [dollars.measure],
-        "9": [changes.measure],
-    }
     console = Console(width=_WIDTH if not sys.stdout.isatty() else None)
     for point in arguments.only:
         rows: list[Row] = []
-        for measure in points[point]:
-            with Console(stderr=True).status(f"Point {point} …"):
+        for measure in POINTS[point]:
+            with Console(stderr=True).status(f"{point} …"):
                 rows += measure()
         console.print(_table(rows))
         _store(arguments.json, point, rows)  # now, because a later point may fail
@@ -67,7 +70,9 @@ def _store(path: Path, point: str, rows: Sequence[Row]) -> None:
     stored = _load(path) if path.exists() else {}
     figures = {"on": _machine(), "rows": [asdict(row) | {"ratio": row.ratio, "met": row.met} for row in rows]}
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(dict(sorted((stored | {point: figures}).items())), indent=2) + "\n", encoding="utf-8")
+    stored |= {point: figures}
+    ordered = {name: stored[name] for name in POINTS if name in stored}
+    path.write_text(json.dumps(ordered, indent=2) + "\n", encoding="utf-8")
 
 
 def _load(path: Path) -> dict[str, Any]:
@@ -90,26 +95,20 @@ def _number(value: float | None) -> str:
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    goal = "" if row.goal is None else f"≤ {_number(row.goal)}"
+    goal = "" if row.goal is None else f"{_GOALS[row.goal_is]} {_number(row.goal)}"
     met = {None: "", True: "met", False: "missed"}[row.met]
-    return (
-        row.what,
-        f"{_number(row.value)} {row.unit}".strip(),
-        _number(row.compared),
-        _number(row.ratio),
-        goal,
-        met,
-        row.note,
-    )
+    measured = f"{_number(row.value)} {row.unit}".strip()
+    return row.what, _number(row.ratio), goal, met, measured, _number(row.compared), row.note
 
 
-_HEADS = ("", "measured", "compared", "ratio", "goal", "", "note")
+_HEADS = ("", "ratio", "goal", "", "measured", "compared", "note")
+_GOALS = {"most": "≤", "least": "≥", "ratio": "ratio ≤"}
 
 
 def _table(rows: Sequence[Row]) -> Table:
     table = Table(title=rows[0].point, title_justify="left", title_style="bold", expand=True)
     for name in _HEADS:
-        table.add_column(name, justify="right" if name in _HEADS[1:5] else "left")
+        table.add_column(name, justify="right" if name in ("ratio", "measured", "compared") else "left")
     for row in rows:
         table.add_row(*_cells(row), style="red" if row.met is False else None)
     return table
@@ -118,7 +117,7 @@ def _table(rows: Sequence[Row]) -> Table:
 def _write(path: Path, stored: dict[str, Any]) -> None:
     names = [field.name for field in fields(Row)]
     lines = [*dict.fromkeys(f"{point['on']}." for point in stored.values())]
-    lines += ["", f"| {' | '.join(_HEADS)} |", "|---|---:|---:|---:|---:|---|---|"]
+    lines += ["", f"| {' | '.join(_HEADS)} |", "|---|---:|---|---|---:|---:|---|"]
     for point in stored.values():
         rows = [Row(**{name: row[name] for name in names}) for row in point["rows"]]
         lines.append(f"| **{rows[0].point}** | | | | | | |")

@@ -1,12 +1,9 @@
-"""9. Optimizations: the same work with and without each of them."""
+"""Optimizations: the same work with and without each of them."""
 
 from __future__ import annotations
 
-import os
+import shutil
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from importlib.metadata import distribution
@@ -16,56 +13,77 @@ from typing import Any
 import boto3
 from alpaca.common.rest import RESTClient
 
+from benchmarks import built, start
 from benchmarks.row import Row
-from benchmarks.stage import Stage, stage
+from benchmarks.stage import LATENCY, Stage, stage
 from rebalance_executor.adapters.alpaca.client import AlpacaApi
 from rebalance_executor.adapters.aws import client_config
 from tests.support.local_aws import EXECUTION_TABLE
 
-_POINT = "9 optimizations"
+_POINT = "optimizations"
 _KEY = ("local", "local")
-_LEFT_OUT = ("pandas", "numpy", "pytz", "msgpack", "sseclient-py")
-_LATENCY, _READS = 0.04, 5
+_SERVICES = ("dynamodb", "events", "s3", "secretsmanager", "sns", "sqs")
+_SHARED_DATA = ("data/endpoints", "data/partitions", "data/sdk-default", "data/_retry")
+_READS = 5
 _ITEMS = 34
 """Items written for a plan of 32 orders."""
 
 
 def measure(pairs: int = 9, times: int = 300) -> Iterator[Row]:
-    """Measure medians of alternating turns: imports in new processes, requests in this one."""
-    sdk = "import rebalance_executor.adapters.alpaca.client"
-    everything = "import alpaca.trading.client, alpaca.data.historical.stock"
-    ours, without = _imports(pairs, sdk, everything)
-    yield Row(_POINT, "base client of the SDK, without models and streams: import", ours, "ms", without)
-    handler = "import rebalance_executor.handler"
-    ours, without = _imports(pairs, handler, handler, second_compiles=True)
-    yield Row(_POINT, "byte code in the artefact: import of the handler", ours, "ms", without)
+    """Measure medians of alternating turns: starts in new processes, requests in this one."""
     with stage(["S0"]) as scene:
+        yield from _starts(scene, pairs)
         scene.reset(1)
         yield Row(_POINT, "our own session: CPU per broker request", *_sessions(scene, times))
-        scene.reset(1, faults=[{"kind": "latency", "seconds": _LATENCY, "count": None}])
+        scene.reset(1, faults=[{"kind": "latency", "seconds": LATENCY, "count": None}])
         yield Row(_POINT, f"{_READS} reads of 40 ms sent together: time", *_reads(scene, times // 10))
         scene.reset(1)
         yield Row(_POINT, f"items not validated twice: CPU per write of {_ITEMS}", *_writes(times))
     models = _size_of("botocore", "data/")
     yield Row(_POINT, "models of used services only: uncompressed", _used_models(), "MB", models)
-    yield Row(_POINT, "unused packages left out: uncompressed", 0, "MB", sum(map(_size_of, _LEFT_OUT)))
+    yield Row(_POINT, "unused packages left out: uncompressed", 0, "MB", sum(map(_size_of, built.LEFT_OUT)))
 
 
-def _imports(pairs: int, first: str, second: str, *, second_compiles: bool = False) -> tuple[float, float]:
-    samples: tuple[list[float], list[float]] = ([], [])
-    with tempfile.TemporaryDirectory() as cache:
+def _starts(scene: Stage, pairs: int) -> Iterator[Row]:
+    """Measure what each change of the artefact and of the imports wins, as Lambda runs them."""
+    ours = built.ours()
+    whole, source, naive = _with_whole_data(ours), _without_byte_code(ours), built.naive_compiled()
+    base, clients = "alpaca.common.rest", "alpaca.trading.client alpaca.data.historical.stock"
+    collecting = "import gc; gc.disable = gc.freeze = lambda: None"
+    for what, first, second in (
+        ("garbage collection off during import", (ours, start.OURS, ""), (ours, start.OURS, collecting)),
+        ("service data of six services, without documentation", (ours, start.OURS, ""), (whole, start.OURS, "")),
+        ("byte code in the artefact", (ours, start.OURS, ""), (source, start.OURS, "")),
+        ("base client of the SDK, without models and streams", (naive, base, ""), (naive, clients, "")),
+    ):
+        taken: tuple[list[float], list[float]] = ([], [])
         for turn in range(pairs + 1):
-            for program, taken, compiles in ((first, samples[0], False), (second, samples[1], second_compiles)):
-                environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-                if compiles:  # as in a function without byte code, which cannot write any
-                    environment |= {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPYCACHEPREFIX": "/nonexistent"}
-                else:
-                    environment["PYTHONPYCACHEPREFIX"] = cache
-                text = f"import time; started = time.perf_counter(); {program}; print(time.perf_counter() - started)"
-                done = subprocess.run([sys.executable, "-c", text], env=environment, capture_output=True, check=True)
+            for (folder, modules, before), samples in zip((first, second), taken, strict=True):
+                cpu = start.run(folder, modules, scene.environment, before=before)["cpu"]
                 if turn:
-                    taken.append(1000 * float(done.stdout))
-    return statistics.median(samples[0]), statistics.median(samples[1])
+                    samples.append(1000 * cpu)
+        yield Row(_POINT, f"{what}: CPU of the start", *_row_of(taken))
+
+
+def _row_of(taken: tuple[list[float], list[float]]) -> tuple[float, str, float]:
+    return statistics.median(taken[0]), "ms", statistics.median(taken[1])
+
+
+def _with_whole_data(folder: Path) -> Path:
+    """Return a copy of the artefact with botocore's data as it was installed, of the same services."""
+    copy = built.copy_of(folder, "whole-data")
+    data = copy / "botocore" / "data"
+    shutil.rmtree(data)
+    for part in (*(f"botocore/data/{name}/" for name in _SERVICES), *_SHARED_DATA):
+        built.copy_package("botocore", copy, part)
+    return copy
+
+
+def _without_byte_code(folder: Path) -> Path:
+    copy = built.copy_of(folder, "no-byte-code")
+    for compiled in copy.rglob("__pycache__"):
+        shutil.rmtree(compiled)
+    return copy
 
 
 def _sessions(scene: Stage, times: int) -> tuple[float, str, float]:
@@ -124,5 +142,4 @@ def _size_of(package: str, part: str = "") -> float:
 
 
 def _used_models() -> float:
-    used = ("dynamodb", "events", "s3", "secretsmanager", "sns", "sqs")
-    return sum(_size_of("botocore", f"botocore/data/{name}/") for name in used)
+    return sum(path.stat().st_size for path in (built.ours() / "botocore" / "data").rglob("*.json")) / 1e6

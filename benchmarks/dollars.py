@@ -1,4 +1,4 @@
-"""8. Dollars per 1,000 plans, by memory size and component."""
+"""Dollars per 1,000 plans, by memory size and component."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from collections.abc import Iterator
 
 from benchmarks import cost
 from benchmarks.row import Row
-from benchmarks.stage import stage
+from benchmarks.stage import LATENCY, stage
 
 _ORDERS = 8
-_LATENCY = 0.04
 _WHOLE_CORE_MB = 1769
 """Memory size at which Lambda provides one full vCPU; below it, a proportional share."""
 _SIZES_MB = (256, 512, 1024, 1769, 3008)
@@ -23,7 +22,7 @@ def measure(rounds: int = 5) -> Iterator[Row]:
     Nothing here runs on AWS; a core there may be faster or slower than this one.
     """
     cpu, waited = _taken(rounds)
-    point = "8 dollars"
+    point = "dollars"
     per_size = {}
     for memory in _SIZES_MB:
         seconds = waited + cpu / min(1, memory / _WHOLE_CORE_MB)
@@ -43,10 +42,9 @@ def _taken(rounds: int) -> tuple[float, float]:
     """Return the median CPU and waiting seconds of one warm plan, with 40 ms per broker request."""
     cpus, waits = [], []
     with stage([f"S{i}" for i in range(_ORDERS)]) as scene:
-        scene.reset(_ORDERS)
-        scene.execute(scene.plan(_ORDERS))
+        scene.warm(_ORDERS)
         for _ in range(rounds):
-            scene.reset(_ORDERS, faults=[{"kind": "latency", "seconds": _LATENCY, "count": None}])
+            scene.reset(_ORDERS, faults=[{"kind": "latency", "seconds": LATENCY, "count": None}])
             cpu, wall = time.process_time(), time.perf_counter()
             scene.execute(scene.plan(_ORDERS))
             cpus.append(time.process_time() - cpu)

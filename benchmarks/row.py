@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 def orders_of(count: int) -> str:
@@ -15,29 +16,34 @@ class Row:
     """One line of the table.
 
     Attributes:
-        point: number and name of the measured point.
+        point: name of the measured point.
         what: label of the figure.
-        value: the median or the count.
+        value: the median or the count; None if it could not be measured.
         unit: unit of the value.
-        compared: the same figure of a naive implementation, measured in the same run, or of the earlier system.
-        goal: upper limit of the value.
-        note: remark, for example why a goal is missed.
+        compared: the same figure of the naive handler, measured in the same run, or of what the label says.
+        goal: limit of the value or of the ratio.
+        goal_is: ``most`` or ``least`` of the value, or ``ratio`` for the most of value divided by compared.
+        note: remark.
     """
 
     point: str
     what: str
-    value: float
+    value: float | None
     unit: str
     compared: float | None = None
     goal: float | None = None
+    goal_is: Literal["most", "least", "ratio"] = "most"
     note: str = ""
 
     @property
     def ratio(self) -> float | None:
         """Value divided by the compared figure."""
-        return self.value / self.compared if self.compared else None
+        return self.value / self.compared if self.compared and self.value is not None else None
 
     @property
     def met(self) -> bool | None:
         """True if the goal is met; None without a goal."""
-        return None if self.goal is None else self.value <= self.goal
+        measured = self.ratio if self.goal_is == "ratio" else self.value
+        if self.goal is None or measured is None:
+            return None
+        return measured >= self.goal if self.goal_is == "least" else measured <= self.goal

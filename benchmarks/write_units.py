@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass
 from datetime import timedelta
@@ -19,7 +19,6 @@ from io import StringIO
 from random import Random
 from typing import Any
 
-from benchmarks.row import Row, orders_of
 from tests.support.world import HandlerWorld, a_world, buy, plan, sell
 
 SIZES = (1, 8, 32, 128, 500)
@@ -126,18 +125,6 @@ def _deliver(world: HandlerWorld, document: dict[str, Any], orders: int) -> None
         result = world.deliver(document)
     if result["orders_succeeded"] != orders:
         raise AssertionError(f"not every order was filled, so the units are unknown: {result['status']}")
-
-
-def measure(sizes: Sequence[int] = SIZES) -> Iterator[Row]:
-    """Count for each size."""
-    for orders in sizes:
-        written = count(orders)
-        what = f"DynamoDB, {orders_of(orders)}"
-        note = f"{written.units} in all, {written.most_in_second} in the busiest second"
-        yield Row(
-            "4 writes", f"{what}: write units per order", written.units_per_order, "", goal=GOALS.get(orders), note=note
-        )
-        yield Row("4 writes", f"{what}: bytes per order", written.bytes_per_order, "")
 
 
 def main() -> None:

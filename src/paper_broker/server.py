@@ -151,6 +151,7 @@ class PaperBroker:
         """Count a request, check its keys and the rate limit, and select the fault that applies to it."""
         parameters = {**request.query, **request.body}
         entry: JsonObject = {
+            "at": self.app.clock().isoformat(),
             "method": request.method,
             "path": request.path,
             "query": dict(request.query),

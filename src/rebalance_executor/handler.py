@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+
+_collects = gc.isenabled()
+gc.disable()  # as in the package: collecting would find nothing
 
 from rebalance_executor import bootstrap
 from rebalance_executor.domain.errors import AuctionPending
@@ -79,3 +83,6 @@ def _answer_queue(service: Service, batch: QueueBatch, context: LambdaContext) -
 
 if "AWS_LAMBDA_INITIALIZATION_TYPE" in os.environ:
     bootstrap.warm_up()
+    gc.freeze()  # no collection during a plan visits what lives as long as the container
+if _collects:
+    gc.enable()

@@ -103,6 +103,7 @@ def test_requests_are_logged_with_fault_and_status(api: Api) -> None:
     log = api.admin("GET", "requests")["log"]
 
     assert log[0] == {
+        "at": "2026-01-26T15:00:00+00:00",
         "method": "POST",
         "path": "/v2/orders",
         "query": {},

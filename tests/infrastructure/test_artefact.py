@@ -74,7 +74,7 @@ def test_development_tools_are_not_deployed() -> None:
 
 def test_data_frames_and_streams_are_not_deployed() -> None:
     """Two thirds of what alpaca-py installs are packages that the function does not use."""
-    assert not pins("lambda").keys() & {"pandas", "numpy", "pytz", "msgpack", "sseclient-py"}
+    assert not pins("lambda").keys() & {"pandas", "numpy", "pytz", "msgpack", "sseclient-py", "websockets"}
 
 
 def test_artefact_is_a_copy_of_the_deployed_package(artefact: Path) -> None:

@@ -40,7 +40,7 @@ def test_script_is_executable(script: str) -> None:
     path = ROOT / script
 
     assert os.access(path, os.X_OK)
-    assert path.read_text(encoding="utf-8").startswith("#!/bin/sh\n")
+    assert path.read_text(encoding="utf-8").startswith(("#!/bin/sh\n", "#!/usr/bin/env python3\n"))
 
 
 def test_find_python_without_a_python_says_what_to_install(tmp_path: Path) -> None:

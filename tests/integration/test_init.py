@@ -27,10 +27,14 @@ UNUSED = {
     "sqlite3",
 }
 PROGRAM = """
-import json, sys
-from rebalance_executor import bootstrap
+import gc, json, sys
+collections = []
+gc.callbacks.append(lambda phase, info: phase == "start" and collections.append(info))
 from rebalance_executor.handler import lambda_handler
-print(json.dumps({"modules": sorted(sys.modules), "built": bootstrap.service.cache_info().currsize}))
+from rebalance_executor import bootstrap
+report = {"collections": len(collections), "collects": gc.isenabled(), "frozen": gc.get_freeze_count() > 0}
+report |= {"modules": sorted(sys.modules), "built": bootstrap.service.cache_info().currsize}
+print(json.dumps(report))
 """
 SETTINGS = {
     "EXECUTION_TABLE": "execution",
@@ -79,3 +83,19 @@ def test_import_outside_lambda_builds_nothing() -> None:
 
 def test_missing_setting_does_not_fail_the_init_phase() -> None:
     assert after_init(AWS_LAMBDA_INITIALIZATION_TYPE="on-demand")["built"] == 0
+
+
+def test_init_phase_collects_hardly_any_garbage_and_freezes_what_it_creates() -> None:
+    """Package and handler are imported without garbage collection; in between it may run."""
+    report = after_init(AWS_LAMBDA_INITIALIZATION_TYPE="on-demand", **SETTINGS)
+
+    assert report["collections"] <= 2
+    assert report["frozen"]
+    assert report["collects"]
+
+
+def test_import_outside_lambda_freezes_nothing() -> None:
+    report = after_init(**SETTINGS)
+
+    assert not report["frozen"]
+    assert report["collects"]

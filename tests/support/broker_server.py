@@ -36,6 +36,12 @@ class BrokerServer:
         """Return the number of requests to Alpaca's paths since the scenario was loaded."""
         return int(self._checked(self.session.get(f"{self.url}/admin/requests", timeout=_SECONDS)).json()["total"])
 
+    def request_log(self) -> list[dict[str, Any]]:
+        """Return the last thousand requests to Alpaca's paths, oldest first."""
+        response = self._checked(self.session.get(f"{self.url}/admin/requests", timeout=_SECONDS))
+        log: list[dict[str, Any]] = response.json()["log"]
+        return log
+
     def orders(self) -> list[dict[str, Any]]:
         """Return every order, in any status."""
         query = {"status": "all", "limit": "500"}
