@@ -321,6 +321,15 @@ def test_connection_that_is_not_accepted_is_a_connect_timeout() -> None:
     assert [type(answer) for answer in answers] == [TimeoutError, TimeoutError]
 
 
+def test_request_that_cannot_be_written_in_time_is_an_error() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:  # accepts nothing: the request fills the buffers
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        api = AlpacaApi(("key", "secret"), url, lambda: SHORT, lambda _: None)
+
+        with pytest.raises(TimeoutError):
+            api.post("/orders", {"text": "x" * 30_000_000})
+
+
 def test_timeouts_are_asked_for_before_every_request(server: RawServer) -> None:
     timeouts = iter([TIMEOUTS, SHORT])
     api = AlpacaApi(("key", "secret"), server.url, lambda: next(timeouts), lambda _: None)
