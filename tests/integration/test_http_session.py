@@ -13,6 +13,7 @@ import pytest
 from rebalance_executor.adapters import bounded_http
 from rebalance_executor.adapters.alpaca import http_session
 from rebalance_executor.adapters.alpaca.client import AlpacaApi, APIError
+from rebalance_executor.adapters.alpaca.connection import opening
 from rebalance_executor.adapters.alpaca.http_session import UnusableResponse
 from tests.support.processes import free_port
 from tests.support.raw_server import Answer, End, RawServer, http, raw_server
@@ -319,6 +320,25 @@ def test_connection_that_is_not_accepted_is_a_connect_timeout() -> None:
             answers = api.ask([("POST", "/orders", ORDER), ("GET", "/account", None)])()
 
     assert [type(answer) for answer in answers] == [TimeoutError, TimeoutError]
+
+
+def test_connection_that_is_not_needed_any_more_is_closed(server: RawServer) -> None:
+    steps = opening("127.0.0.1", server.port, 5, is_secure=False)
+    next(steps)
+
+    steps.close()
+
+    assert an_api(server).get("/first") == {}  # accepted after the other one
+    server.wait_for_end(0)
+
+
+def test_request_that_cannot_be_written_in_time_is_an_error() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:  # accepts nothing: the request fills the buffers
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        api = AlpacaApi(("key", "secret"), url, lambda: SHORT, lambda _: None)
+
+        with pytest.raises(TimeoutError):
+            api.post("/orders", {"text": "x" * 30_000_000})
 
 
 def test_timeouts_are_asked_for_before_every_request(server: RawServer) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -118,6 +119,21 @@ def test_order_after_a_closed_connection_is_sent_once_over_a_new_one(authority: 
         api.close()
 
     assert server.lines == ["GET /v2/clock", "POST /v2/orders"]
+    assert [request.connection for request in server.requests] == [0, 1]
+
+
+def test_connection_is_not_used_again_after_bytes_that_were_not_asked_for(authority: CertificateAuthority) -> None:
+    """They come in the record of the response and begin where the client's buffer ends."""
+    text = "x" * (io.DEFAULT_BUFFER_SIZE - len(http(b'""' + b" " * 8_000)) + 8_000)
+    answer = http(f'"{text}"'.encode())
+    with raw_server(authority.server(LOOPBACK)) as server:
+        server.answer(answer + http(b'{"false": true}'), http())
+        api = an_api(server)
+        assert api.get("/first") == text
+        assert api.post("/orders", ORDER) == {}
+        api.close()
+
+    assert len(answer) == io.DEFAULT_BUFFER_SIZE
     assert [request.connection for request in server.requests] == [0, 1]
 
 
