@@ -197,6 +197,8 @@ class Service:
                     status=journal.result.status,
                     answered_by="journal",
                 )
+                if not journal.published:  # an earlier run may have ended before it did
+                    self.manager.finish_left_alone(journal.plan.account, self._deadline(context), self.new_run_id())
                 return journal.result.model_dump(mode="json")
             if journal is None or journal.document is None:
                 raise

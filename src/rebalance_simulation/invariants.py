@@ -308,7 +308,7 @@ class InvariantChecker:
                 if not item.error_code or not item.error_message:
                     raise Violation(f"{item.symbol} is UNRESOLVED without a reason")
                 orders = self._orders_of(key, item.symbol)
-                fills = self._account.foreign_fills
+                fills = self._account.fills_beside(key, lambda k, s: self._parents[k][s].outcome is Outcome.UNRESOLVED)
                 self._evidence.check_unresolved(self._plans[key], item.symbol, item.error_code, orders, fills)
                 continue
             orders = self._orders_of(key, item.symbol)

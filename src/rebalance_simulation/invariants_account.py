@@ -64,6 +64,12 @@ class AccountInvariants:
         """Executions of others."""
         return (fill for fill in self._fills if fill.plan is None)
 
+    def fills_beside(self, plan: PlanKey, is_unresolved: Callable[[PlanKey, str], bool]) -> Iterable[Fill]:
+        """Return the executions of others, and of earlier orders of this program whose end was not known."""
+        for fill in self._fills:
+            if fill.plan is None or (fill.plan != plan and is_unresolved(fill.plan, fill.symbol)):
+                yield fill
+
     # --- exchange ----------------------------------------------------------------------------------------
 
     def check_arrival(self, account: str) -> None:

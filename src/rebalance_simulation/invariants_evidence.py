@@ -39,7 +39,7 @@ class Cause(StrEnum):
     LATE_POSITIONS = "the broker reports positions late"
     LATE_QUANTITY = "the broker reports the filled quantity late"
     CHANGED_ORDER = "the broker changed an own order"
-    FOREIGN_TRADE = "someone else traded the symbol"
+    FOREIGN_TRADE = "someone else traded the symbol, or an order of an earlier plan that could not be settled"
     LATE_AUCTION = "the broker reports an auction late"
     LOST_WRITE = "a run was killed, or the database failed, while the plan was written"
 

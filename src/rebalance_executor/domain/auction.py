@@ -55,7 +55,11 @@ def is_open_auction_ahead(clock: MarketClock, config: ExecutionConfig) -> bool:
 
 
 def auction_of(
-    plan: RebalancePlan, item: RebalancePlanItem, clock: MarketClock, lag: timedelta, config: ExecutionConfig
+    plan: RebalancePlan,
+    item: RebalancePlanItem,
+    clock: MarketClock,
+    lags: tuple[timedelta, timedelta],
+    config: ExecutionConfig,
 ) -> Auction | None:
     """Return the auction that an item is for, by this program's clock; None for an item that is worked.
 
@@ -63,7 +67,7 @@ def auction_of(
         plan: the plan.
         item: one of its items.
         clock: the broker's clock.
-        lag: the time by which that clock is behind this program's.
+        lags: the time by which that clock is behind this program's, at least and at most.
         config: the cut-off times.
     """
     style = plan.style_of(item)
@@ -75,12 +79,12 @@ def auction_of(
         at, minutes = clock.next_open, config.open_cutoff_minutes
         if not is_open_auction_ahead(clock, config):  # today's was missed; it is too early for the next one
             at, minutes = clock.now, Decimal(0)
-    at += lag
+    least, most = lags
     return Auction(
         kind=kind,
-        at=at,
-        cutoff=at - seconds(minutes * 60),
-        reported_by=at + seconds(config.auction_report_minutes * 60),
+        at=at + most,
+        cutoff=at + least - seconds(minutes * 60),
+        reported_by=at + most + seconds(config.auction_report_minutes * 60),
         is_limited=style.has_limit,
         limit_price=item.limit_price,
     )

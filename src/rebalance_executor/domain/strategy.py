@@ -13,6 +13,7 @@ from decimal import Decimal
 
 from rebalance_executor.domain import ladder
 from rebalance_executor.domain.auction import (
+    auction_child,
     has_limit,
     is_bound,
     is_fraction_over,
@@ -96,7 +97,12 @@ def needs_quote(parent: ParentOrder, context: DecisionContext, config: Execution
         return ladder.may_be_replaced(parent, last, context.schedule, context.now, config)
     has_ended = last is not None and last.phase in (ChildPhase.REJECTED, ChildPhase.REPLACED)
     may_follow = not has_ended or is_fraction_rejected(parent) or (last is not None and last.is_for_auction)
-    return may_follow and (ladder.children_left(parent, WaveSchedule(), config) > 0 or is_large(parent, config))
+    if not may_follow:
+        return False
+    is_order_for_auction_due = parent.auction is not None and auction_child(parent) is None
+    return (
+        is_order_for_auction_due or ladder.children_left(parent, WaveSchedule(), config) > 0 or is_large(parent, config)
+    )
 
 
 # --- an open child ---------------------------------------------------------------------------------------

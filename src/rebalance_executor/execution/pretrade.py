@@ -75,6 +75,8 @@ class TradingPermission:
     """The market clock; None if the account itself may not trade."""
     clock_lag: timedelta = timedelta()
     """Time by which the broker's clock is behind this program's; never overestimated."""
+    clock_lag_at_most: timedelta = timedelta()
+    """The same, never underestimated: what must not happen before a time is judged by it."""
 
     @property
     def trading_day(self) -> date | None:
@@ -96,7 +98,8 @@ class TradingPermission:
 
     def auction_of(self, plan: RebalancePlan, item: RebalancePlanItem, config: ExecutionConfig) -> Auction | None:
         """Return the auction that an item of the plan is for, if any; the account may trade."""
-        return auction_of(plan, item, self.clock, self.clock_lag, config) if self.clock is not None else None
+        lags = (self.clock_lag, self.clock_lag_at_most)
+        return auction_of(plan, item, self.clock, lags, config) if self.clock is not None else None
 
 
 def _opening_reads(plan: RebalancePlan) -> ReadSet:
@@ -208,8 +211,8 @@ class PreTrade:
         denial = session_denial(clock, extended_hours=self._config.extended_hours)
         if is_for_open and (started is not None or is_open_auction_ahead(clock, self._config)):
             denial = None  # a resumed plan that is of another day is denied for that
-        # By the time before the requests: a slow answer must not move the close.
-        return TradingPermission(account, denial, clock, early.asked_at - clock.now)
+        # By the time before the requests, a slow answer must not delay the close; by the time after, hasten the open.
+        return TradingPermission(account, denial, clock, early.asked_at - clock.now, self._clock.now() - clock.now)
 
     def _binding_denial(self, account: Account) -> Denial | None:
         """Bind the broker account to this account's name at its first use; deny if it is bound to another name."""
@@ -223,7 +226,7 @@ class PreTrade:
         if clock is None or permission.denial is not None:
             return
         run.closes_at = clock.next_close + permission.clock_lag
-        run.opens_at = None if clock.is_open else clock.next_open + permission.clock_lag
+        run.opens_at = None if clock.is_open else clock.next_open + permission.clock_lag_at_most
 
     def _load_risk_state(self, account: str, clock: MarketClock) -> RiskState:
         """Read kill switch and daily usage; the trading day is the one whose session closes next."""

@@ -129,10 +129,14 @@ class Run:
         return Working() if is_timed_out and not is_denied and is_bound(parent, now) else mode
 
     def awaits_more_funds(self, buy: ParentOrder, now: datetime) -> bool:
-        """Return whether dollars for a buy in an auction may still come: from parents that are worked before it."""
+        """Return whether dollars for a buy in an auction may still come: from parents that are worked before it.
+
+        A later buy, by priority and place, gets what this one leaves: it frees dollars only if it has an order.
+        """
         if buy.auction is None or now >= buy.auction.cutoff - LAST_CALL or self.is_before_open(now):
             return False
-        return any(parent.symbol != buy.symbol and not is_bound(parent, now) for parent in self.unsettled())
+        others = (p for p in self.unsettled() if p.symbol != buy.symbol and not is_bound(p, now))
+        return any(self._turn(p) < self._turn(buy) or p.open_child is not None for p in others)
 
     def sells_of_gate(self, now: datetime) -> list[ParentOrder]:
         """Return the sells that the cash gate waits for: the proceeds of a closing auction come after the last buy."""
@@ -153,7 +157,11 @@ class Run:
     def unsettled(self, side: Side | None = None) -> list[ParentOrder]:
         """Return the parents without an outcome, of both sides or of one: sells first, by priority and place."""
         open_parents = (p for p in self.parents.values() if p.outcome is None and side in (None, p.side))
-        return sorted(open_parents, key=lambda p: (p.side is Side.BUY, p.priority, self._places[p.symbol]))
+        return sorted(open_parents, key=self._turn)
+
+    def _turn(self, parent: ParentOrder) -> tuple[bool, int, int]:
+        """Return the parent's turn among all of the plan."""
+        return parent.side is Side.BUY, parent.priority, self._places[parent.symbol]
 
     def between_slices(self, at: datetime, config: ExecutionConfig) -> set[str]:
         """Return the parents of which nothing is due at this time: they need no request and no quote."""

@@ -362,18 +362,30 @@ def test_cut_off_follows_from_the_close_of_the_day(closes: str, cutoff: str) -> 
     at_broker = clock(close - timedelta(hours=1), is_open=True, opens=close + timedelta(hours=17), closes=close)
     plan = a_plan(an_item(), execution_style="market_on_close")
 
-    auction = auction_of(plan, plan.items[0], at_broker, timedelta(seconds=3), CONFIG)
+    auction = auction_of(plan, plan.items[0], at_broker, (timedelta(seconds=3), timedelta(seconds=3)), CONFIG)
 
     assert auction is not None
     assert auction.cutoff == datetime.fromisoformat(cutoff) + timedelta(seconds=3)
     assert auction.at == close + timedelta(seconds=3)
 
 
+def test_unknown_lag_of_the_clock_brings_the_cut_off_forward_and_puts_the_auction_back() -> None:
+    at_broker = clock(MONDAY_CLOSE - timedelta(hours=1), is_open=True, opens=TUESDAY_OPEN, closes=MONDAY_CLOSE)
+    plan = a_plan(an_item(), execution_style="market_on_close")
+
+    auction = auction_of(plan, plan.items[0], at_broker, (timedelta(minutes=-5), timedelta(seconds=1)), CONFIG)
+
+    assert auction is not None
+    assert auction.cutoff == MONDAY_CLOSE - timedelta(minutes=15)
+    assert auction.at == MONDAY_CLOSE + timedelta(seconds=1)
+    assert auction.reported_by == auction.at + timedelta(minutes=float(CONFIG.auction_report_minutes))
+
+
 def test_item_for_an_opening_auction_that_has_passed_is_too_late() -> None:
     at_broker = clock(MONDAY_OPEN + timedelta(hours=1), is_open=True, opens=TUESDAY_OPEN, closes=MONDAY_CLOSE)
     plan = a_plan(an_item(), execution_style="market_on_open")
 
-    auction = auction_of(plan, plan.items[0], at_broker, timedelta(), CONFIG)
+    auction = auction_of(plan, plan.items[0], at_broker, (timedelta(), timedelta()), CONFIG)
 
     assert auction is not None
     assert auction.cutoff == auction.at == at_broker.now

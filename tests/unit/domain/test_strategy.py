@@ -21,7 +21,7 @@ from rebalance_executor.domain.decisions import (
     Working,
     Yielding,
 )
-from rebalance_executor.domain.market import OrderType, Quote, Side
+from rebalance_executor.domain.market import Auction, AuctionKind, OrderType, Quote, Side
 from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome, ParentOrder
 from rebalance_executor.domain.strategy import decide, needs_quote
 from rebalance_executor.domain.styles import OrderStyle
@@ -384,6 +384,9 @@ def test_concluding_run_gives_its_code(parent: ParentOrder, outcome: Outcome, re
     assert verdict(decide(parent, context(mode=Concluding(reason, "a reason")), CONFIG)) == (outcome, reason)
 
 
+CLOSING = Auction(AuctionKind.CLOSE, later(1_200), later(600), later(1_800))
+
+
 @pytest.mark.parametrize(
     ("parent", "needed"),
     [
@@ -393,6 +396,7 @@ def test_concluding_run_gives_its_code(parent: ParentOrder, outcome: Outcome, re
         pytest.param(a_parent(a_child(ChildState.UNKNOWN)), False, id="one is unknown"),
         pytest.param(a_parent(a_filled_child()), False, id="filled"),
         pytest.param(a_parent(*THREE_CANCELLED), False, id="no attempt left"),
+        pytest.param(a_parent(*THREE_CANCELLED, auction=CLOSING), True, id="its auction is ahead"),
         pytest.param(a_parent(outcome=Outcome.DENIED), False, id="settled"),
     ],
 )

@@ -537,6 +537,23 @@ def test_slow_answer_does_not_move_the_close() -> None:
     assert 20 <= fakes.elapsed <= 21
 
 
+def test_slow_answer_does_not_hasten_the_open() -> None:
+    """Seed 365081: the run was frozen for minutes while the market clock was read."""
+    fakes = FakePorts(extended_hours=True)
+    fakes.broker.market = MarketClock(NOW, is_open=False, next_open=later(60), next_close=later(30_000))
+    answer = fakes.broker.clock
+
+    def slow() -> MarketClock:
+        answered = answer()
+        fakes.clock.sleep(timedelta(seconds=90))
+        return answered
+
+    fakes.broker.clock = slow  # type: ignore[method-assign]
+    fakes.execute(buys("AAA"))
+
+    assert [request.extended_hours for request in fakes.broker.sent] == [True]
+
+
 @pytest.mark.parametrize("turn", [20, 25])
 def test_order_delayed_past_the_close_is_not_sent(turn: float) -> None:
     """It was decided before the close and waited for the rate limit. Sent late, it would rest until the next open."""

@@ -10,12 +10,12 @@ import pytest
 
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.ladder import WaveSchedule
-from rebalance_executor.domain.market import Side
-from rebalance_executor.domain.orders import ChildState, Outcome
+from rebalance_executor.domain.market import Auction, AuctionKind, Side
+from rebalance_executor.domain.orders import ChildState, Outcome, ParentOrder
 from rebalance_executor.domain.plan import Urgency
 from rebalance_executor.execution.outbox import Outbox
 from rebalance_executor.execution.run import Run
-from tests.support.builders import BUY, NOW, SELL, a_child, a_parent, a_plan, later
+from tests.support.builders import BUY, NOW, SELL, a_child, a_parent, a_plan, an_item, later
 from tests.support.runs import a_run
 
 TEN_SECONDS = timedelta(seconds=10)
@@ -185,6 +185,25 @@ def test_sells_leave_half_of_the_time_to_buys() -> None:
 
     assert (alone.parents, alone.cross_by) == (2, later(570 * 3 / 4))
     assert (followed.parents, followed.cross_by) == (2, later(570 / 2 * 3 / 4))
+
+
+@pytest.mark.parametrize(
+    ("other", "expected"),
+    [
+        (a_parent(side=SELL, symbol="BBB"), True),
+        (a_parent(symbol="BBB", priority=1), True),
+        (a_parent(symbol="BBB", priority=2), False),
+        (a_parent(symbol="BBB", priority=3), False),
+        (a_parent(a_child(), symbol="BBB", priority=3), True),
+        (a_parent(symbol="BBB", priority=1, outcome=Outcome.FILLED), False),
+    ],
+    ids=["a sell", "a higher priority", "an equal one later", "a lower one", "a lower one with an order", "settled"],
+)
+def test_buy_in_an_auction_awaits_dollars_of_those_that_come_before_it(other: ParentOrder, *, expected: bool) -> None:
+    """Seed 314731: a buy of a lower priority waited for what was left, and neither was sent all day."""
+    auction = Auction(AuctionKind.CLOSE, later(1_200), later(600), later(1_800))
+    buy = a_parent(symbol="AAA", priority=2, auction=auction)
+    assert a_run(buy, other, plan=a_plan(an_item("AAA"), an_item("BBB"))).awaits_more_funds(buy, NOW) is expected
 
 
 @pytest.mark.parametrize(
