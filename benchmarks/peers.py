@@ -30,8 +30,10 @@ _SCRIPTS = Path(__file__).parent / "contenders"
 _TIMEOUT = 20
 """Seconds of an invocation of the handlers: a killed run keeps its lease, or its record, for about that time."""
 _KILLED_ORDERS = 8
-_STARTS = 3
-"""Times at most that a killed program is started again: the naive handler refuses until its record expires."""
+_STARTS = 5
+"""Times at most that a killed program is started again: until the dead run's lease, or its record, expires."""
+_PAUSE = 5
+"""Seconds at least between these starts."""
 OURS = "ours"
 _INSTALLED = {"alpaca-trade-api": "alpaca-trade-api==3.2.0", "msts-trader": "msts-trader==0.47.1"}
 """Requirement of each peer that needs an environment of its own."""
@@ -180,7 +182,7 @@ def _kill_and_start_again(scene: Stage, peer: Peer, folder: Path) -> Killed:
         starts += 1
         if _start(command, environment, folder / "output").wait() == 0:
             break
-        time.sleep(max(0, killed_at + _TIMEOUT + 1 - time.monotonic()))
+        time.sleep(max(_PAUSE, killed_at + _TIMEOUT + 1 - time.monotonic()))
     seconds = time.monotonic() - started
     doubled, missing = _wrong_orders(scene, _KILLED_ORDERS)
     return Killed(doubled, missing, starts, seconds)

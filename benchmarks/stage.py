@@ -96,9 +96,13 @@ class AwsUse:
     """Bytes of every item written to DynamoDB in a transaction."""
     other_actions: int = 0
     """Number of conditions and updates in transactions."""
+    is_on: bool = True
+    """False while processor time is measured: recording takes time of this process."""
 
     def record(self, model: Any, params: Any, **_: object) -> None:
         """Record a request that is about to be sent."""
+        if not self.is_on:
+            return
         self.requests[f"{model.service_model.service_name}.{model.name}"] += 1
         if model.name == "TransactWriteItems":
             for action in json.loads(params["body"])["TransactItems"]:

@@ -23,6 +23,7 @@ def measure(rounds: int = 5, sizes: tuple[int, ...] = SIZES) -> Iterator[Row]:
     """Measure the CPU time of this process, in alternating turns, with an immediate broker."""
     ours: dict[int, float] = {}
     with stage([f"S{i}" for i in range(max(sizes))]) as scene:
+        scene.use.is_on = False
         for orders in sizes:
             scene.warm(orders)
             taken: tuple[list[float], list[float]] = ([], [])

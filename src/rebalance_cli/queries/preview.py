@@ -278,7 +278,7 @@ def _schedule(run: Run, side: Side, config: ExecutionConfig, now: datetime) -> W
 def _forecast(pretrade: PreTrade, run: Run, config: ExecutionConfig, now: datetime) -> None:
     """Make the forecasts again, for the scaled buys and without the time of the function's runs."""
     for parent in run.unsettled():
-        one = pretrade.forecasts.of(run, parent, _schedule(run, parent.side, config, now))
+        one = pretrade.forecasts.of(parent, _schedule(run, parent.side, config, now))
         run.work.update_parent(replace(parent, forecast=one))
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from rebalance_executor.domain.cost_model import Conditions, forecast
 from rebalance_executor.domain.forecast import CostForecast
 from rebalance_executor.domain.ladder import WaveSchedule
+from rebalance_executor.domain.market import Side
 from rebalance_executor.domain.orders import ParentOrder
 from rebalance_executor.execution.account_access import AccountAccess
 from rebalance_executor.execution.run import Run
@@ -25,17 +26,12 @@ class Forecasts:
 
     def add_to(self, run: Run) -> None:
         """Give every parent of the run without an outcome its forecast."""
+        schedules = {side: run.wave_schedule(side, self._config) for side in Side}
         for parent in run.unsettled():
-            run.work.update_parent(replace(parent, forecast=self.of(run, parent)))
+            run.work.update_parent(replace(parent, forecast=self.of(parent, schedules[parent.side])))
 
-    def of(self, run: Run, parent: ParentOrder, schedule: WaveSchedule | None = None) -> CostForecast:
-        """Return the forecast of a parent without an outcome.
-
-        Args:
-            run: the run that sized the parent.
-            parent: the parent.
-            schedule: the schedule of its wave; by default that of the run.
-        """
+    def of(self, parent: ParentOrder, schedule: WaveSchedule) -> CostForecast:
+        """Return the forecast of a parent without an outcome that is worked by this schedule."""
         average, quote = self._volumes.known.get(parent.symbol), self._quotes.latest.get(parent.symbol)
         if quote is None:
             return CostForecast(reason="there is no quote")
@@ -47,5 +43,4 @@ class Forecasts:
             unknown_reason=self._volumes.unknown_reason if average is None else None,
             broker=self._broker_kind,
         )
-        schedule = schedule or run.wave_schedule(parent.side, self._config)
         return forecast(parent, conditions, schedule, self._config.for_symbol(parent.symbol))
