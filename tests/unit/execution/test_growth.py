@@ -13,9 +13,9 @@ from tests.support.builders import a_plan, an_item
 from tests.support.fake_ports import FakePorts
 
 
-def _calls(orders: int, **config: object) -> int:
+def _calls(orders: int, style: str) -> int:
     """Return the number of calls of the program's own functions that a plan with this many orders takes."""
-    fakes = FakePorts(rate_limit_per_minute=100_000, max_messages_per_minute=100_000, **config)
+    fakes = FakePorts(rate_limit_per_minute=100_000, max_messages_per_minute=100_000, order_style=style)
     fakes.broker.cash = Decimal(1_000_000)
     symbols = [f"S{n}" for n in range(orders)]
     fakes.broker.prices |= dict.fromkeys(symbols, fakes.broker.prices["AAA"])
@@ -36,5 +36,5 @@ def _calls(orders: int, **config: object) -> int:
 
 @pytest.mark.parametrize("style", ["ladder", "marketable_limit"])
 def test_calls_grow_linearly_with_orders(style: str) -> None:
-    few, many, most = (_calls(orders, order_style=style) for orders in (10, 40, 160))
+    few, many, most = (_calls(orders, style) for orders in (10, 40, 160))
     assert (most - many) / 120 <= 1.1 * (many - few) / 30
