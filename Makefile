@@ -66,9 +66,10 @@ template: .venv-sam/.installed .venv-scan/.installed ## Check template.yaml and 
 	@.venv-scan/bin/checkov -f template.yaml --framework cloudformation --skip-download --compact --quiet \
 		> .venv-scan/scan.log 2>&1 || { cat .venv-scan/scan.log; exit 1; }
 
-e2e: .venv/.installed .venv-sam/.installed ## Deploy template.yaml to a local AWS and test it end to end (with E2E_STACK=… also a stack in AWS)
+e2e: .venv/.installed .venv-sam/.installed ## Deploy template.yaml to a local AWS and test it end to end (with E2E_STACK=… also in AWS)
 	$(call say,"End to end")
 	@$(BIN)/pytest -q tests/e2e
+	@$(BIN)/python -m tests.e2e.account_day
 
 docs: .venv/.installed ## Build the documentation site in build/site; broken links are errors
 	$(call say,"Documentation")

@@ -70,6 +70,7 @@ def _with_fills_of(new: ChildOrder, old: ChildOrder) -> ChildOrder:
         filled_qty=new.filled_qty,
         filled_avg_price=new.filled_avg_price,
         filled_at=new.filled_at,
+        fill_seen_at=new.fill_seen_at,
         closed_at=new.closed_at,
     )
 

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import signal
 import subprocess
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 
+from tests.e2e.sam import TOOLS, Sam
 from tests.e2e.system import OTHER_SYMBOL, REGION, SYMBOL, System
 from tests.infrastructure.templates import read
 from tests.support.broker_server import BrokerServer, paper_broker
 from tests.support.processes import LOOPBACK, answers, clean_environment, free_port, server
 
-ROOT = Path(__file__).parents[2]
-TOOLS = ROOT / ".venv-sam" / "bin"
 STACK = "rebalance-e2e"
 SECONDS = 10
 """Timeout of the function: short, because one test waits for it."""
@@ -39,41 +38,66 @@ _WORLD = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class LocalCloud:
+    """A local AWS, the paper broker that its stacks trade at, and SAM for it."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    broker: BrokerServer
+    sam: Sam
+
+    def session(self) -> boto3.Session:
+        """Return a session with the keys of the local AWS."""
+        keys = self.sam.environment
+        return boto3.Session(keys["AWS_ACCESS_KEY_ID"], keys["AWS_SECRET_ACCESS_KEY"], region_name=REGION)
+
+    def put_secret(self, name: str, key: str) -> None:
+        """Store the broker credentials with this key; the paper broker has an account for each."""
+        secret = json.dumps({"api_key": f"key-{key}", "secret_key": "secret"})
+        client = self.session().client("secretsmanager", endpoint_url=self.url)
+        client.create_secret(Name=name, SecretString=secret)
+
+    def log(self) -> str:
+        """Return the end of the log of the local AWS."""
+        return (self.sam.folder / "aws.log").read_text(errors="replace")[-6000:]
+
+
+@contextmanager
+def local_cloud(folder: Path) -> Iterator[LocalCloud]:
+    """Start a local AWS and a paper broker, build the template, and stop both at the end."""
+    world = folder / "world.json"
+    world.write_text(json.dumps(_WORLD))
+    with paper_broker(folder, world) as broker, _local_aws(folder) as (url, process):
+        sam = Sam(_sam_environment(url), REGION, folder)
+        sam.build()
+        yield LocalCloud(url, process, broker, sam)
+
+
 @contextmanager
 def deployed_locally(folder: Path) -> Iterator[System]:
     """Build and deploy ``template.yaml`` to a local AWS with ``sam``; yield the system, then stop it."""
     if not (TOOLS / "sam").exists():
         pytest.skip("AWS SAM is missing: make sam")
-    world = folder / "world.json"
-    world.write_text(json.dumps(_WORLD))
-    with paper_broker(folder, world) as broker, _local_aws(folder) as (url, process):
-        environment = _sam_environment(url)
-        _sam(environment, folder, "build", "--build-dir", str(folder / "build"), "--config-env", "dev", *_overrides())
-        session = _session(environment)
+    with local_cloud(folder) as cloud:
         for account in ("default", "growth"):
-            _put_secret(session, url, account)
-        parameters = {
-            "AlpacaTradingUrl": broker.url,
-            "AlpacaDataUrl": broker.url,
-            "TimeoutSeconds": SECONDS,
-            "ExecutionConfig": json.dumps(json.dumps(CONFIG)),  # quoted twice, because sam parses it like a shell
-            "NotifyEmail": "operator@example.com",
-            "SavedQueries": "no",  # the local AWS has none
-        }
-        _deploy(environment, folder, parameters)
+            cloud.put_secret(f"alpaca/{account}", account)
+        parameters = local_parameters(cloud.broker)
+        cloud.sam.deploy(STACK, parameters)
         system = System(
             STACK,
-            session,
-            url,
-            broker,
-            freeze=lambda: _freeze(process.pid),
-            log=lambda: (folder / "aws.log").read_text(errors="replace")[-6000:],
-            artefact=folder / "build" / "RebalanceFunction",
+            cloud.session(),
+            cloud.url,
+            cloud.broker,
+            freeze=lambda: _freeze(cloud.process.pid),
+            log=cloud.log,
+            artefact=cloud.sam.artefact,
+            cloud=cloud,
         )
 
         def upgrade(**changed: object) -> None:
-            _deploy(environment, folder, parameters | changed)
-            _publish(system)  # the local AWS loses versions and alias on a stack update
+            cloud.sam.deploy(STACK, parameters | changed)
+            publish(system)  # the local AWS loses versions and alias on a stack update
 
         system.upgrade = upgrade
         _set_redrive_policy(system)  # the local AWS ignores the one in the template
@@ -83,13 +107,25 @@ def deployed_locally(folder: Path) -> Iterator[System]:
 
 @contextmanager
 def deployed_in_aws() -> Iterator[System]:
-    """Yield the stack named by ``E2E_STACK``, in the account and region of the environment, on Alpaca's paper API."""
-    stack = os.environ.get("E2E_STACK")
+    """Yield the stack named by ``E2E_DEPLOYED_STACK``, in the environment's account, on Alpaca's paper API."""
+    stack = os.environ.get("E2E_DEPLOYED_STACK")
     if not stack:
-        pytest.skip("no real AWS account: set E2E_STACK to a deployed paper stack, and the variables of AWS")
+        pytest.skip("no real AWS account: set E2E_DEPLOYED_STACK to a deployed paper stack, and the variables of AWS")
     system = System(stack, boto3.Session())
     with _listening(system):
         yield system
+
+
+def local_parameters(broker: BrokerServer) -> dict[str, object]:
+    """Return the parameters of a stack in the local AWS that trades at this paper broker."""
+    return {
+        "AlpacaTradingUrl": broker.url,
+        "AlpacaDataUrl": broker.url,
+        "TimeoutSeconds": SECONDS,
+        "ExecutionConfig": json.dumps(json.dumps(CONFIG)),  # quoted twice, because sam parses it like a shell
+        "NotifyEmail": "operator@example.com",
+        "SavedQueries": "no",  # the local AWS has none
+    }
 
 
 # --- local ------------------------------------------------------------------------------------------------
@@ -127,40 +163,6 @@ def _sam_environment(url: str) -> dict[str, str]:
     )
 
 
-def _overrides(**values: object) -> list[str]:
-    architecture = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
-    return ["--parameter-overrides", " ".join(f"{k}={v}" for k, v in ({"Architecture": architecture} | values).items())]
-
-
-def _deploy(environment: dict[str, str], folder: Path, parameters: dict[str, object]) -> None:
-    _sam(
-        environment,
-        folder,
-        *("deploy", "--template-file", str(folder / "build" / "template.yaml"), "--stack-name", STACK),
-        *("--region", REGION, "--resolve-s3", "--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset"),
-        *("--no-progressbar", "--no-fail-on-empty-changeset"),
-        *_overrides(**parameters),
-    )
-
-
-def _sam(environment: dict[str, str], folder: Path, *arguments: str) -> None:
-    completed = subprocess.run(
-        [str(TOOLS / "sam"), *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
-    )
-    output = f"{completed.stdout[-3000:]}\n{completed.stderr[-3000:]}"
-    (folder / f"sam-{arguments[0]}.log").write_text(output)
-    assert completed.returncode == 0, output
-
-
-def _session(environment: dict[str, str]) -> boto3.Session:
-    return boto3.Session(environment["AWS_ACCESS_KEY_ID"], environment["AWS_SECRET_ACCESS_KEY"], region_name=REGION)
-
-
-def _put_secret(session: boto3.Session, url: str, account: str) -> None:
-    secret = json.dumps({"api_key": f"key-{account}", "secret_key": "secret"})
-    session.client("secretsmanager", endpoint_url=url).create_secret(Name=f"alpaca/{account}", SecretString=secret)
-
-
 def _set_redrive_policy(system: System) -> None:
     declared = read("template.yaml")["Resources"]["PlanQueue"]["Properties"]["RedrivePolicy"]
     sqs, dead = system.client("sqs"), system.outputs["PlanDeadLetterQueueUrl"]
@@ -169,7 +171,7 @@ def _set_redrive_policy(system: System) -> None:
     sqs.set_queue_attributes(QueueUrl=system.outputs["PlanQueueUrl"], Attributes={"RedrivePolicy": policy})
 
 
-def _publish(system: System) -> None:
+def publish(system: System) -> None:
     client, function = system.client("lambda"), system.outputs["FunctionName"]
     version = client.publish_version(FunctionName=function)["Version"]
     client.create_alias(FunctionName=function, Name="live", FunctionVersion=version)
@@ -224,6 +226,3 @@ def _create_queue(sqs: Any, name: str) -> tuple[str, str]:
     policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
     sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
     return url, arn
-
-
-__all__ = ["BrokerServer", "deployed_in_aws", "deployed_locally"]

@@ -63,6 +63,7 @@ class System:
         log: returns the log of the local AWS, for failing tests.
         upgrade: deploys again with changed parameters; None for a real stack.
         artefact: folder with the built function; None for a real stack.
+        cloud: the ``LocalCloud`` of a local stack, where other stacks can be deployed beside it.
     """
 
     stack: str
@@ -73,6 +74,7 @@ class System:
     log: Callable[[], str] = lambda: ""
     upgrade: Callable[..., None] | None = None
     artefact: Path | None = None
+    cloud: Any = None
     published: PublishedMessages = field(default_factory=PublishedMessages)
     _clients: dict[str, Any] = field(default_factory=dict)
 

@@ -48,7 +48,8 @@ def test_only_named_services_stay_without_documentation(data: Path) -> None:
     assert files == ["endpoints.json", "sqs/2012-11-05/service-2.json"]
     assert json.loads((data / "sqs/2012-11-05/service-2.json").read_text()) == {
         "version": "2012-11-05",
-        "shapes": {"Page": {"members": {"documentation": {"shape": "Text"}}}},
+        "documentation": "",
+        "shapes": {"Page": {"members": {"documentation": {"shape": "Text", "documentation": ""}}}},
     }
     (partition,) = json.loads((data / "endpoints.json").read_text())["partitions"]
     assert partition["services"].keys() == {"sqs", "sts"}
