@@ -183,8 +183,10 @@ def shift_traffic(day: Day) -> str:
 
 def delete(day: Day) -> str:
     """Delete the stack; what the template retains must survive."""
-    if day.exists():
+    if day.exists() and day.endpoint is None:
         day.sam.delete(day.stack)
+    elif day.exists():  # sam delete needs a field that the local AWS does not return
+        day.system.client("cloudformation").delete_stack(StackName=day.stack)
     assert not day.exists(), f"{day.stack} still exists"
     return f"{len(retained(day.facts['resources']))} resources are retained"
 
