@@ -11,7 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rebalance_executor.adapters.aws import error_code, error_text
 from rebalance_executor.domain.errors import PublishFailed
 from rebalance_executor.domain.result import ExecutionResult
-from rebalance_executor.triggers import OWN_SOURCE
+from rebalance_executor.envelopes import OWN_SOURCE
 
 if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient
