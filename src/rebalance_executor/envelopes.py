@@ -85,7 +85,7 @@ def _value(document: object, path: str) -> object:
     return document
 
 
-_SEND = "send the plan to the plan queue or as an EventBridge event, or invoke the function with the plan itself"
+_SEND = "send the plan as an SQS message or an EventBridge event, or invoke the function with it"
 _NO_HTTP = f"the program has no HTTP endpoint: {_SEND}"
 _NO_STREAM = f"plans are not read from streams: {_SEND}"
 _NOT_A_PLAN = f"it contains no plan: remove this trigger of the function, or {_SEND}"

@@ -192,8 +192,8 @@ def test_problem_names_the_service_and_the_next_step() -> None:
 
     assert error_of(read, event).problem == (
         "this is an event of an AWS service (aws.ec2, EC2 Instance State-change Notification); only S3's "
-        "'Object Created' leads to a plan: narrow the rule that sent it, or send the plan to the plan queue or as an "
-        "EventBridge event, or invoke the function with the plan itself"
+        "'Object Created' leads to a plan: narrow the rule that sent it, or send the plan as an SQS message or an "
+        "EventBridge event, or invoke the function with it"
     )
 
 
