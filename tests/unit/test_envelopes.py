@@ -183,6 +183,17 @@ def test_object_without_a_plan_is_invalid_under_its_name_with_a_remedy(name: str
         assert shape.remedy in error.problem
 
 
+def test_generated_notification_and_message_with_a_plan_are_opened() -> None:
+    message = GENERATED["sam local generate-event sqs receive-message"]["Records"][0]
+    notification = GENERATED["sam local generate-event sns notification"]["Records"][0]["Sns"]
+    in_sns = json.dumps(notification | {"Message": json.dumps(PLAN)})
+
+    for body in (json.dumps(PLAN), in_sns):
+        batch = read({"Records": [message | {"body": body}]})
+        assert isinstance(batch, QueueBatch)
+        assert batch.messages[0].request() == PlanDocument(PLAN)
+
+
 def test_every_invalid_shape_has_an_example() -> None:
     assert {shape.name for shape in (*SHAPES, EMPTY) if not shape.trades} == {name for name, _ in INVALID}
 
