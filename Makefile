@@ -62,8 +62,8 @@ mutants: .venv/.installed ## Run mutation testing: thousands of code changes, an
 template: .venv-sam/.installed .venv-scan/.installed ## Check template.yaml and local/template.yaml: lint and policies
 	$(call say,"Template")
 	@$(SAM)/sam validate --lint > .venv-sam/validate.log 2>&1 || { cat .venv-sam/validate.log; exit 1; }
-	@$(SAM)/cfn-lint template.yaml local/template.yaml
-	@.venv-scan/bin/checkov -f template.yaml --framework cloudformation --skip-download --compact --quiet \
+	@$(SAM)/cfn-lint template.yaml local/template.yaml examples/s3-plans.yaml
+	@.venv-scan/bin/checkov -f template.yaml examples/s3-plans.yaml --framework cloudformation --skip-download --compact --quiet \
 		> .venv-scan/scan.log 2>&1 || { cat .venv-scan/scan.log; exit 1; }
 
 e2e: .venv/.installed .venv-sam/.installed ## Deploy template.yaml to a local AWS and test it end to end (with E2E_STACK=… also in AWS)

@@ -1,21 +1,18 @@
 """Conversion of Lambda events into requests, independent of what invoked the function.
 
-A document is the decoded JSON of a plan, or a pointer to one in S3. These events are accepted:
-
-* the document itself, or a mapping with the document under ``rebalance_plan``;
-* an EventBridge event with either of them as its ``detail``;
-* any of these as a Scheduler input or a direct invocation;
-* Lambda's record of a failed asynchronous invocation, so that it can be replayed unchanged;
-* SQS messages with any of these as their body.
+A document is the decoded JSON of a plan, or a pointer to one in S3. An event is a document in its envelopes, or a batch
+of SQS messages with one in each body. Envelopes can be nested; their table is in ``envelopes``.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from rebalance_executor import envelopes
 from rebalance_executor.domain.errors import InvalidInput
 from rebalance_executor.domain.json_text import decode_json
 
@@ -24,9 +21,6 @@ MAX_BYTES = 1024 * 1024
 
 DELIVERY_ATTRIBUTE = "delivery_id"
 """Message attribute of a replayed message: the ID of the message that was delivered first."""
-
-OWN_SOURCE = "rebalance-executor"
-"""Source of the events that this program publishes. It must never execute its own output."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +88,7 @@ class QueueMessage:
     """An SQS message. Its body is decoded when it is processed, so that an invalid message fails alone."""
 
     message_id: str
+    """Empty if the record has none. Lambda then delivers the whole batch again, which finished plans answer."""
     body: object
     """A JSON text; anything else is invalid."""
     group: str | None
@@ -167,49 +162,83 @@ def unwrap(document: object, delivery_id: str | None = None) -> Request:
     """Return the request inside the envelopes of a document; raise ``InvalidInput`` for an envelope without one."""
     if not isinstance(document, dict):
         return PlanDocument(document)  # the validation of plans raises the error
-    if document.keys() == {"health"} and document["health"] is True:
-        return HealthRequest()
-    if document.keys() == {"watch"} and document["watch"] is True:
-        return DailyCheckRequest()
-    if document.keys() == {"resume"} and document["resume"] is True:
-        return ResumeRequest()
-    if "requestPayload" in document and "requestContext" in document:
+    for command, request in _COMMANDS.items():
+        if document.keys() == {command} and document[command] is True:
+            return request
+    shape = envelopes.shape_of(document)
+    if shape is None or (shape.trades and not shape.opens):
+        return PlanDocument(document)
+    if not shape.trades:
+        raise InvalidInput(shape.field, shape.problem(document))
+    return _opened(document, shape.opens, delivery_id)
+
+
+_COMMANDS: dict[str, HealthRequest | DailyCheckRequest | ResumeRequest] = {
+    "health": HealthRequest(),
+    "watch": DailyCheckRequest(),
+    "resume": ResumeRequest(),
+}
+
+
+def _opened(document: dict[str, Any], key: str, delivery_id: str | None) -> Request:
+    """Return the request in the content of an accepted envelope."""
+    if key == "Message":
+        return unwrap(_json(document[key], key), delivery_id)
+    if key == "detail.object":
+        return _created_object(_mapping(document["detail"], "detail"), delivery_id)
+    content = _mapping(document[key], key)
+    if key == "plan_s3":
+        names = ("plan_s3.bucket", "plan_s3.key", "plan_s3.version_id")
+        return _pointer(names, (content.get("bucket"), content.get("key"), content.get("version_id")), delivery_id)
+    if key == "requestPayload":
         failed = _mapping(document["requestContext"], "requestContext").get("requestId")
-        return unwrap(_mapping(document["requestPayload"], "requestPayload"), str(failed or delivery_id))
-    if "detail" in document and ("detail-type" in document or "source" in document):
-        if document.get("source") == OWN_SOURCE:
-            raise InvalidInput(
-                "source", f"events of {OWN_SOURCE} are results, not plans; fix the rule that sent this event"
-            )
-        return unwrap(_mapping(document["detail"], "detail"), delivery_id)
-    if "rebalance_plan" in document:
-        return unwrap(_mapping(document["rebalance_plan"], "rebalance_plan"), delivery_id)
-    if "plan_s3" in document:
-        return _pointer(document["plan_s3"], delivery_id)
-    return PlanDocument(document)
+        return unwrap(content, str(failed or delivery_id))
+    return unwrap(content, delivery_id)
+
+
+def _created_object(detail: dict[str, Any], delivery_id: str | None) -> PlanPointer:
+    """Return the pointer in an S3 event of EventBridge, which, unlike a notification, does not URL-encode keys."""
+    bucket, created = _mapping(detail.get("bucket"), "detail.bucket"), _mapping(detail.get("object"), "detail.object")
+    names = ("detail.bucket.name", "detail.object.key", "detail.object.version-id")
+    return _pointer(names, (bucket.get("name"), created.get("key"), created.get("version-id")), delivery_id)
 
 
 def _queue_batch(event: dict[str, Any]) -> QueueBatch:
     records = event["Records"]
-    if not records or not all(isinstance(r, dict) and r.get("eventSource") == "aws:sqs" for r in records):
-        raise InvalidInput("Records", "are not SQS messages; only SQS may send records")
+    foreign = [r for r in records if not isinstance(r, dict) or r.get("eventSource") != "aws:sqs"]
+    if foreign or not records:
+        unwrap({"Records": foreign})  # raises: no shape with records is accepted
     return QueueBatch(tuple(_message(record) for record in records))
 
 
+class _Fields:
+    """Fields of one record. An invalid field is None and becomes the problem of its message alone."""
+
+    def __init__(self) -> None:
+        self.problem: tuple[str, str] | None = None
+
+    def read[T](self, parse: Callable[[], T]) -> T | None:
+        """Return what ``parse`` returns, or None if it raises ``InvalidInput``."""
+        try:
+            return parse()
+        except InvalidInput as error:
+            self.problem = self.problem or (error.field, error.problem)
+            return None
+
+
 def _message(record: dict[str, Any]) -> QueueMessage:
-    # Without Powertools' data classes, which would import those of every other service too.
-    message_id, body = record.get("messageId"), record.get("body")
-    if not isinstance(message_id, str):
-        raise InvalidInput("Records.messageId", "must be text: the answer names failed messages by it")
-    try:
-        receipt = _optional_text(record.get("receiptHandle"), "Records.receiptHandle")
-        attributes = _mapping(record.get("attributes", {}), "Records.attributes")
-        group = _optional_text(attributes.get("MessageGroupId"), "Records.attributes.MessageGroupId")
-        deliveries = _receive_count(attributes.get("ApproximateReceiveCount", "1"))
-        delivery_id = _replayed_id(record)
-    except InvalidInput as error:  # of this message alone: the others get their own answers
-        return QueueMessage(message_id, body, None, problem=(error.field, error.problem))
-    return QueueMessage(message_id, body, group, receipt, deliveries, delivery_id)
+    # Without Powertools' data classes, which would import those of every other service too. What is valid is kept: the
+    # group keeps its order and the message reaches the dead-letter queue soon, although another field is invalid.
+    fields = _Fields()
+    message_id = fields.read(lambda: _text(record.get("messageId"), "Records.messageId"))
+    receipt = fields.read(lambda: _optional_text(record.get("receiptHandle"), "Records.receiptHandle"))
+    attributes = fields.read(lambda: _mapping(record.get("attributes", {}), "Records.attributes")) or {}
+    group = fields.read(lambda: _optional_text(attributes.get("MessageGroupId"), "Records.attributes.MessageGroupId"))
+    deliveries = fields.read(lambda: _receive_count(attributes.get("ApproximateReceiveCount", "1")))
+    delivery_id = fields.read(lambda: _replayed_id(record))
+    return QueueMessage(
+        message_id or "", record.get("body"), group, receipt, deliveries or 1, delivery_id, problem=fields.problem
+    )
 
 
 def _replayed_id(record: dict[str, Any]) -> str | None:
@@ -231,15 +260,27 @@ def _mapping(value: object, field: str) -> dict[str, Any]:
     return value
 
 
-def _pointer(value: object, delivery_id: str | None) -> PlanPointer:
-    pointer = _mapping(value, "plan_s3")
-    bucket, key, version_id = (pointer.get(name) for name in ("bucket", "key", "version_id"))
+def _pointer(
+    names: tuple[str, str, str], values: tuple[object, object, object], delivery_id: str | None
+) -> PlanPointer:
+    """Return the pointer with a bucket, a key and a version, which have these names in their envelope.
+
+    ``null`` is S3's word for an object without a version: a later one may replace it.
+    """
+    bucket, key, version_id = values
     return PlanPointer(
-        bucket=_text(bucket, "plan_s3.bucket"),
-        key=_text(key, "plan_s3.key"),
-        version_id=_text(version_id, "plan_s3.version_id") if version_id is not None else None,
+        bucket=_text(bucket, names[0]),
+        key=_text(key, names[1]),
+        version_id=_text(version_id, names[2]) if version_id not in (None, "null") else None,
         delivery_id=delivery_id,
     )
+
+
+def _json(text: object, field: str) -> object:
+    try:
+        return decode_json(_text(text, field))
+    except InvalidInput as error:
+        raise InvalidInput(field, error.problem) from None
 
 
 def _optional_text(value: object, field: str) -> str | None:

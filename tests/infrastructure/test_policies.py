@@ -14,7 +14,7 @@ from moto.events.models import EventPattern  # EventBridge's pattern language, a
 from rebalance_executor.adapters.dynamodb.journal import DynamoJournal
 from rebalance_executor.adapters.dynamodb.plan_index import INDEX
 from rebalance_executor.domain.errors import RebalanceError
-from rebalance_executor.triggers import OWN_SOURCE
+from rebalance_executor.envelopes import OWN_SOURCE
 from tests.infrastructure.templates import ROOT, attribute, strings
 from tests.support.world import EXECUTION, IDEMPOTENCY, HandlerWorld, a_world, buy, plan
 

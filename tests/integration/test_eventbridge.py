@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
-from rebalance_executor.adapters.eventbridge import MAX_DETAIL_BYTES, EventBridgePublisher, detail
+from rebalance_executor.adapters.eventbridge import (
+    FORMER_ENTRY_BYTES,
+    MAX_ENTRY_BYTES,
+    EventBridgePublisher,
+    detail,
+)
 from rebalance_executor.domain.errors import InvalidInput, PublishFailed
 from rebalance_executor.domain.result import ExecutionResult
 from rebalance_executor.triggers import read
@@ -35,6 +40,19 @@ class Bus:
         if code is None:
             return {"FailedEntryCount": 0, "Entries": [{"EventId": "event-1"}]}
         return {"FailedEntryCount": 1, "Entries": [{"ErrorCode": code, "ErrorMessage": "set by the test"}]}
+
+
+class Limited:
+    """An EventBridge client that does not accept an entry above this size."""
+
+    def __init__(self, bus: Bus, max_bytes: int) -> None:
+        self._bus = bus
+        self._max_bytes = max_bytes
+
+    def put_events(self, Entries: list[Mapping[str, Any]]) -> dict[str, Any]:  # noqa: N803 - boto3's name
+        if any(entry_bytes(entry["Detail"]) > self._max_bytes for entry in Entries):
+            raise client_error("ValidationException")
+        return self._bus.put_events(Entries)
 
 
 def publish(bus: object, published: ExecutionResult) -> None:
@@ -128,35 +146,82 @@ def test_failed_request_is_publish_failed(tampered: Tampered, error: Exception) 
 # --- size of an event ------------------------------------------------------------------------------------
 
 
-def test_result_that_fits_is_not_marked_as_truncated() -> None:
-    assert "orders_truncated" not in json.loads(detail(result()))
+def entry_bytes(text: str) -> int:
+    """Return the size of an entry as EventBridge calculates it."""
+    return 14 + len("rebalance-executor") + len("RebalanceExecuted") + len(text.encode())
 
 
-def test_children_are_left_out_first() -> None:
-    large = result(tuple(order_result(f"SYM{n}", children=5) for n in range(200)))
+def with_entry_of(size: int) -> ExecutionResult:
+    """Return a result whose entry has this size."""
+    missing = size - entry_bytes(result(metadata={"note": ""}).model_dump_json())
+    return result(metadata={"note": "x" * missing})
+
+
+def test_result_of_the_largest_size_is_not_trimmed() -> None:
+    text = detail(with_entry_of(MAX_ENTRY_BYTES))
+
+    assert entry_bytes(text) == MAX_ENTRY_BYTES == 1_000_000
+    assert "orders_truncated" not in json.loads(text)
+
+
+def test_larger_result_is_trimmed() -> None:
+    text = detail(with_entry_of(MAX_ENTRY_BYTES + 1))
+
+    assert entry_bytes(text) <= MAX_ENTRY_BYTES
+    assert json.loads(text)["orders_truncated"] is True
+
+
+def test_result_of_500_orders_is_published_whole() -> None:
+    """It has about 700 KB and lost its children while the limit was 256 KB."""
+    large = result(tuple(order_result(f"SYM{n}", children=2) for n in range(500)))
 
     body = json.loads(detail(large))
 
-    assert len(detail(large).encode()) <= MAX_DETAIL_BYTES
+    assert len(body["orders"]) == 500
+    assert all(len(order["children"]) == 2 for order in body["orders"])
+    assert json.loads(detail(large, FORMER_ENTRY_BYTES))["orders_truncated"] is True
+
+
+def test_result_too_large_for_this_bus_is_trimmed_to_the_former_limit() -> None:
+    bus = Bus()
+
+    publish(Limited(bus, FORMER_ENTRY_BYTES), with_entry_of(FORMER_ENTRY_BYTES + 1))
+
+    (entry,) = bus.entries
+    assert entry_bytes(entry["Detail"]) <= FORMER_ENTRY_BYTES
+    assert json.loads(entry["Detail"])["orders_truncated"] is True
+
+
+def test_small_result_is_not_sent_again_after_a_validation_error() -> None:
+    with pytest.raises(PublishFailed, match="ValidationException"):
+        publish(Limited(Bus(), FORMER_ENTRY_BYTES - 1), with_entry_of(FORMER_ENTRY_BYTES))
+
+
+def test_children_are_left_out_first() -> None:
+    large = result(tuple(order_result(f"SYM{n}", children=5) for n in range(900)))
+
+    body = json.loads(detail(large))
+
+    assert entry_bytes(detail(large)) <= MAX_ENTRY_BYTES
     assert body["orders_truncated"] is True
-    assert body["orders_total"] == len(body["orders"]) == 200
+    assert body["orders_total"] == len(body["orders"]) == 900
     assert all(order["children"] == [] for order in body["orders"])
     assert body["total_trade_value"] == "733.57"
 
 
 def test_orders_are_left_out_next_and_totals_stay() -> None:
     long_message = order_result().model_copy(update={"error_message": "x" * 500})
-    large = result((long_message,) * 500)
+    large = result((long_message,) * 900)
 
     body = json.loads(detail(large))
 
-    assert (body["orders"], body["orders_total"], body["orders_truncated"]) == ([], 500, True)
-    assert body["orders_placed"] == 500
+    assert (body["orders"], body["orders_total"], body["orders_truncated"]) == ([], 900, True)
+    assert body["orders_placed"] == 900
     assert ExecutionResult.model_validate(body).plan_id == large.plan_id
 
 
 def test_metadata_is_left_out_last() -> None:
-    body = json.loads(detail(result(metadata={"note": "é" * MAX_DETAIL_BYTES})))
+    body = json.loads(detail(result(metadata={"note": "é" * MAX_ENTRY_BYTES})))
 
     assert body["metadata"] == {}
     assert body["orders_truncated"] is True

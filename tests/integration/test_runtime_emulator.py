@@ -28,6 +28,8 @@ PLANS = {
     "direct_plan": "sample-direct",
     "direct_pointer": "sample-pointed-at",
     "hold_only": "sample-hold-only",
+    "s3_object_created": "sample-uploaded",
+    "stepfunctions_input": "sample-stepfunctions",
 }
 """Samples that return a result, with the result's plan ID."""
 
@@ -36,6 +38,10 @@ MESSAGES = {
     "sqs_eventbridge": "sample-queued-event",
     "sqs_pointer": "sample-queued-pointer",
     "sqs_replayed": "sample-replayed",
+    "sqs_sns_plan": "sample-notified",
+    "sqs_sns_eventbridge": "sample-notified-event",
+    "sqs_sns_pointer": "sample-notified-pointer",
+    "sqs_s3_object_created": "sample-uploaded-queued",
 }
 """Samples of a queue that return an empty list of failures, with their plan ID."""
 

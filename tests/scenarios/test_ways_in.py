@@ -22,6 +22,17 @@ def queued(*bodies: object, group: str | None = None) -> dict[str, Any]:
     }
 
 
+def notified(document: object) -> dict[str, Any]:
+    """Build the SNS notification that a queue gets without raw delivery."""
+    return {"Type": "Notification", "TopicArn": "arn:aws:sns:us-east-1:1:plans", "Message": json.dumps(document)}
+
+
+def created(key: str, bucket: str = BUCKET, **fields: str) -> dict[str, Any]:
+    """Build the event of a new object that S3 sends to EventBridge."""
+    detail = {"bucket": {"name": bucket}, "object": {"key": key, **fields}}
+    return {"source": "aws.s3", "detail-type": "Object Created", "detail": detail}
+
+
 def failed(response: dict[str, Any]) -> list[str]:
     """Return the IDs of the messages to be redelivered."""
     return [entry["itemIdentifier"] for entry in response["batchItemFailures"]]
@@ -34,13 +45,82 @@ def test_one_plan_through_every_input_is_executed_once() -> None:
         world.session.client("s3").put_object(Bucket=BUCKET, Key="today.json", Body=json.dumps(document))
         pointer = {"plan_s3": {"bucket": BUCKET, "key": "today.json"}}
 
+        requests = (
+            *({"rebalance_plan": document}, event, pointer, created("today.json"), {"Input": document}),
+            *(notified(inner) for inner in (document, event, pointer, created("today.json"))),
+        )
         direct = world.deliver(document)
-        others = [world.deliver(request) for request in ({"rebalance_plan": document}, event, pointer)]
-        queue = world.deliver(queued(document, event, pointer))
+        others = [world.deliver(request) for request in requests]
+        queues = [world.deliver(queued(document, *requests, group=group)) for group in (None, "default")]
 
         assert all(other == direct for other in others)
-        assert queue == {"batchItemFailures": []}
+        assert queues == [{"batchItemFailures": []}] * 2
         assert len(world.orders) == 1
+
+
+def test_s3_event_executes_the_version_that_it_names() -> None:
+    first, second = (plan(buy(symbol, 1000), plan_id=symbol) for symbol in ("AAA", "BBB"))
+    with a_world() as world:
+        s3 = world.session.client("s3")
+        version = s3.put_object(Bucket=BUCKET, Key="week 5/a+b.json", Body=json.dumps(first))["VersionId"]
+        s3.put_object(Bucket=BUCKET, Key="week 5/a+b.json", Body=json.dumps(second))
+
+        result = world.deliver(created("week 5/a+b.json", **{"version-id": version}))
+
+        assert result["plan_id"] == "AAA"
+
+
+def test_s3_event_of_another_bucket_is_invalid() -> None:
+    with a_world() as world:
+        world.session.client("s3").create_bucket(Bucket="others")
+        world.session.client("s3").put_object(Bucket="others", Key="a.json", Body=json.dumps(plan(buy("AAA", 1000))))
+
+        with pytest.raises(InvalidInput, match="others"):
+            world.deliver(created("a.json", bucket="others"))
+        assert world.orders == []
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda result: {"source": "rebalance-executor", "detail-type": "RebalanceExecuted", "detail": result},
+        lambda result: result,
+        lambda result: {"requestContext": {"condition": "Success"}, "requestPayload": result["request"]},
+    ],
+    ids=["result event", "result", "destination"],
+)
+@pytest.mark.parametrize("around", [lambda event: event, notified, lambda event: {"Input": event}])
+def test_result_never_leads_to_another_run(wrap: Any, around: Any) -> None:
+    """Production failure 32: through any chain of services, the program must not answer its own output."""
+    document = plan(buy("AAA", 1000))
+    with a_world() as world:
+        result = world.deliver(document)
+        lines = len(world.log)
+
+        with pytest.raises(InvalidInput):
+            world.deliver(around(wrap({**result, "request": document})))
+        assert not [line for line in world.log[lines:] if line["message"] == "plan.received"]
+
+
+def test_message_without_an_id_lets_lambda_deliver_the_batch_again() -> None:
+    """The answer cannot name the message: an empty identifier fails the whole batch, and the other plan ran once."""
+    with a_world() as world:
+        event = queued(plan(buy("AAA", 1000)), plan(buy("BBB", 1000), plan_id="other"))
+        del event["Records"][1]["messageId"]
+
+        answers = [world.deliver(event) for _ in range(2)]
+
+        assert [failed(answer) for answer in answers] == [[""], [""]]
+        assert [order["symbol"] for order in world.orders] == ["AAA"]
+
+
+def test_malformed_message_holds_the_rest_of_its_group() -> None:
+    with a_world() as world:
+        event = queued(plan(buy("AAA", 1000)), plan(buy("BBB", 1000), plan_id="later"), group="default")
+        event["Records"][0]["attributes"] = {"MessageGroupId": "default", "ApproximateReceiveCount": "many"}
+
+        assert failed(world.deliver(event)) == ["0", "1"]
+        assert world.orders == []
 
 
 def test_invalid_message_in_a_batch_fails_alone() -> None:

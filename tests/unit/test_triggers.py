@@ -10,9 +10,9 @@ import pytest
 
 from rebalance_executor.domain.errors import InvalidInput
 from rebalance_executor.domain.plan import RebalancePlan
+from rebalance_executor.envelopes import OWN_SOURCE
 from rebalance_executor.triggers import (
     MAX_BYTES,
-    OWN_SOURCE,
     HealthRequest,
     PlanDocument,
     PlanPointer,
@@ -44,6 +44,19 @@ def an_event(detail: object, *, source: str = "portfolio.construction") -> dict[
     }
 
 
+def a_notification(message: object, **fields: object) -> dict[str, Any]:
+    """Return an SNS notification as SNS sends it to a queue without raw delivery."""
+    text = message if isinstance(message, str) else json.dumps(message)
+    topic = "arn:aws:sns:us-east-1:123456789012:plans"
+    return {"Type": "Notification", "MessageId": "n-1", "TopicArn": topic, "Message": text, **fields}
+
+
+def an_s3_event(**created: object) -> dict[str, Any]:
+    """Return an S3 event of EventBridge about an object in the bucket ``plans``, with these fields of the object."""
+    detail = {"version": "0", "bucket": {"name": "plans"}, "object": {"size": 5, "etag": "b1946ac9", **created}}
+    return an_event(detail, source="aws.s3") | {"detail-type": "Object Created"}
+
+
 def a_record(body: str, message_id: str = "m-1", **attributes: str) -> dict[str, Any]:
     """Return an SQS record."""
     return {"messageId": message_id, "body": body, "attributes": attributes, "eventSource": "aws:sqs"}
@@ -68,6 +81,13 @@ ENVELOPES = [
     pytest.param(an_event(an_event(PLAN)), id="event in an event"),
     pytest.param({"detail": PLAN, "source": "x"}, id="event reduced to source and detail"),
     pytest.param({"detail": PLAN, "detail-type": "x"}, id="event reduced to type and detail"),
+    pytest.param(an_event(PLAN, source="aws.events"), id="scheduled event with a plan"),
+    pytest.param(a_notification(PLAN), id="SNS"),
+    pytest.param(a_notification(PLAN, SequenceNumber="10000000000000000001"), id="SNS FIFO"),
+    pytest.param(a_notification(an_event({"rebalance_plan": PLAN})), id="event in SNS"),
+    pytest.param(an_event(a_notification(PLAN)), id="SNS in an event"),
+    pytest.param({"Input": PLAN}, id="Step Functions task input"),
+    pytest.param({"input": an_event(PLAN)}, id="event in a Step Functions input"),
 ]
 
 
@@ -85,9 +105,14 @@ def test_envelope_in_a_queue_message_contains_the_plan(event: object) -> None:
     assert batch.messages[0].request() == PlanDocument(PLAN)
 
 
-@pytest.mark.parametrize("wrap", [lambda x: x, an_event, lambda x: {"rebalance_plan": x}], ids=["bare", "event", "key"])
 @pytest.mark.parametrize(
-    ("version", "expected"), [({}, None), ({"version_id": "v7"}, "v7"), ({"version_id": None}, None)]
+    "wrap",
+    [lambda x: x, an_event, lambda x: {"rebalance_plan": x}, a_notification, lambda x: {"Input": x}],
+    ids=["bare", "event", "key", "SNS", "Step Functions"],
+)
+@pytest.mark.parametrize(
+    ("version", "expected"),
+    [({}, None), ({"version_id": "v7"}, "v7"), ({"version_id": None}, None), ({"version_id": "null"}, None)],
 )
 def test_envelope_contains_the_pointer(wrap: Any, version: dict[str, Any], expected: str | None) -> None:
     event = wrap({"plan_s3": POINTER["plan_s3"] | version})
@@ -112,6 +137,57 @@ def test_invalid_pointer_names_its_field(pointer: object, field: str) -> None:
     assert read_error({"plan_s3": pointer}).field == field
 
 
+@pytest.mark.parametrize("wrap", [lambda x: x, a_notification], ids=["event", "in SNS"])
+@pytest.mark.parametrize(
+    ("version", "expected"), [({}, None), ({"version-id": "v7"}, "v7"), ({"version-id": "null"}, None)]
+)
+@pytest.mark.parametrize("key", ["2026/01/26.json", "week 5/a+b%20c.json"], ids=["plain", "special characters"])
+def test_created_object_is_a_pointer(wrap: Any, version: dict[str, str], expected: str | None, key: str) -> None:
+    """EventBridge, unlike an S3 notification, does not URL-encode the key."""
+    event = wrap(an_s3_event(key=key, **version))
+
+    assert read(event) == decode(json.dumps(event)) == PlanPointer("plans", key, expected)
+
+
+@pytest.mark.parametrize(
+    ("event", "field"),
+    [
+        (an_s3_event(), "detail.object.key"),
+        (an_s3_event(key=""), "detail.object.key"),
+        (an_s3_event(key="a.json", **{"version-id": 7}), "detail.object.version-id"),
+        (an_s3_event() | {"detail": None}, "detail"),
+        (an_s3_event() | {"detail": {"object": {"key": "a.json"}}}, "detail.bucket"),
+        (an_s3_event() | {"detail": {"bucket": {}, "object": {"key": "a.json"}}}, "detail.bucket.name"),
+        (an_s3_event() | {"detail": {"bucket": {"name": "plans"}}}, "detail.object"),
+    ],
+)
+def test_malformed_s3_event_names_its_field(event: dict[str, Any], field: str) -> None:
+    assert read_error(event).field == field
+
+
+def test_pointer_of_a_message_has_the_id_of_the_message() -> None:
+    """All deliveries of the message execute the same version of the object."""
+    body = json.dumps(a_notification(an_s3_event(key="a.json")))
+    (pointer,) = requests_of({"Records": [a_record(body, "m-7")]})
+
+    assert isinstance(pointer, PlanPointer)
+    assert pointer.delivery_id == "m-7"
+
+
+@pytest.mark.parametrize(
+    "message", ["", "4 of 5 orders as planned", "{", '{"a": NaN}', '{"a": 1, "a": 2}', "[" * 100_000]
+)
+def test_notification_without_json_names_the_message(message: str) -> None:
+    """Also the text that this program publishes to its own topic."""
+    assert read_error(a_notification(message)).field == "Message"
+
+
+@pytest.mark.parametrize("key", ["Input", "input"])
+@pytest.mark.parametrize("content", [None, [], "plan", 7])
+def test_step_functions_input_that_is_no_object_names_its_key(key: str, content: object) -> None:
+    assert read_error({key: content}).field == key
+
+
 @pytest.mark.parametrize("event", [{"health": True}, an_event({"health": True})])
 def test_health_request_is_recognized(event: dict[str, Any]) -> None:
     assert read(event) == decode(json.dumps(event)) == HealthRequest()
@@ -128,8 +204,11 @@ def test_health_request_needs_the_value_true(value: object) -> None:
         an_event({"status": "success"}, source=OWN_SOURCE),
         an_event(PLAN, source=OWN_SOURCE),
         an_event(an_event(PLAN, source=OWN_SOURCE)),
+        a_notification(an_event(PLAN, source=OWN_SOURCE)),
+        {"Input": an_event(PLAN, source=OWN_SOURCE)},
+        {**PLAN, **an_event(PLAN, source=OWN_SOURCE)},
     ],
-    ids=["a result", "a plan", "inside another event"],
+    ids=["a result", "a plan", "inside another event", "in SNS", "in Step Functions", "beside a plan"],
 )
 def test_own_events_are_rejected(event: dict[str, Any]) -> None:
     """Production failure 32: the error event invoked the function again, in an endless loop."""
@@ -191,9 +270,28 @@ def test_message_needs_only_id_and_body() -> None:
 COUNTS: list[object] = ["many", None, [], -1, 1.5, "9" * 5000]
 
 
-def test_message_without_an_id_is_rejected() -> None:
-    """The answer could not name it."""
-    assert read_error({"Records": [a_record("{}") | {"messageId": None}]}).field == "Records.messageId"
+@pytest.mark.parametrize("message_id", [None, "", 7, []])
+def test_message_without_an_id_fails_alone_under_an_empty_name(message_id: object) -> None:
+    """Lambda delivers the whole batch again after an empty identifier: nothing is lost, and plans execute once."""
+    batch = read({"Records": [a_record("{}") | {"messageId": message_id}, a_record(json.dumps(PLAN), "m-2")]})
+
+    assert isinstance(batch, QueueBatch)
+    assert [message.message_id for message in batch.messages] == ["", "m-2"]
+    with pytest.raises(InvalidInput) as raised:
+        batch.messages[0].request()
+    assert raised.value.field == "Records.messageId"
+    assert batch.messages[1].request() == PlanDocument(PLAN)
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_malformed_message_keeps_what_is_valid(count: object) -> None:
+    """Its group stays in order, and its receipt lets it reach the dead-letter queue within seconds."""
+    attributes = {"MessageGroupId": "g", "ApproximateReceiveCount": count}
+    batch = read({"Records": [a_record("{}") | {"attributes": attributes, "receiptHandle": "r"}]})
+
+    assert isinstance(batch, QueueBatch)
+    (message,) = batch.messages
+    assert (message.message_id, message.group, message.receipt, message.deliveries) == ("m-1", "g", "r", 1)
 
 
 @pytest.mark.parametrize(
@@ -205,6 +303,9 @@ def test_message_without_an_id_is_rejected() -> None:
         ({"attributes": "none"}, "attributes"),
         ({"attributes": None}, "attributes"),
         ({"attributes": {"MessageGroupId": ["x"]}}, "attributes.MessageGroupId"),
+        ({"messageAttributes": "none"}, "messageAttributes"),
+        ({"messageAttributes": {"delivery_id": "m"}}, "messageAttributes.delivery_id"),
+        ({"messageAttributes": {"delivery_id": {"stringValue": 7}}}, "messageAttributes.delivery_id"),
         *(
             ({"attributes": {"ApproximateReceiveCount": count}}, "attributes.ApproximateReceiveCount")
             for count in COUNTS
@@ -302,6 +403,12 @@ def requests_of(event: object) -> list[Request]:
         ("eventbridge_detail_plan.json", PlanDocument),
         ("eventbridge_plan.json", PlanDocument),
         ("health.json", HealthRequest),
+        ("s3_object_created.json", PlanPointer),
+        ("sqs_s3_object_created.json", PlanPointer),
+        ("sqs_sns_eventbridge.json", PlanDocument),
+        ("sqs_sns_plan.json", PlanDocument),
+        ("sqs_sns_pointer.json", PlanPointer),
+        ("stepfunctions_input.json", PlanDocument),
         ("hold_only.json", PlanDocument),
         ("scheduler_plan.json", PlanDocument),
         ("scheduler_pointer.json", PlanPointer),

@@ -18,6 +18,7 @@ from rebalance_executor.domain import codes, errors, orders
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.controls import ORDER_OF_CONTROLS
 from rebalance_executor.domain.values import format_decimal
+from rebalance_executor.envelopes import EMPTY, SHAPES
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.settings import Settings
 from rebalance_executor.telemetry import METRICS
@@ -68,6 +69,7 @@ def _reference() -> str:
         _section("Errors", ("error", "code", "redelivered", "meaning"), _errors()),
         _section("Log events", ("event", "severity", "meaning"), ((f"`{e}`", e.severity, e.meaning) for e in LogEvent)),
         _section("Metrics", ("metric", "meaning"), ((f"`{name}`", text) for name, text in METRICS.items())),
+        _section("Events", ("JSON object", "executed", "samples in `events/`, or the next step"), _shapes()),
         _section("Schemas", ("schema", "of"), _schemas()),
     ]
     return "\n".join(parts)
@@ -107,6 +109,11 @@ def _errors() -> Iterator[tuple[str, str, str, str]]:
         if inspect.isclass(error) and issubclass(error, errors.RebalanceError) and error.__module__ == errors.__name__:
             redelivered = "yes" if issubclass(error, errors.Redeliver) else "no"
             yield f"`{name}`", f"`{error.code}`", redelivered, _summary(error)
+
+
+def _shapes() -> Iterator[tuple[str, str, str]]:
+    for shape in sorted((*SHAPES, EMPTY), key=lambda shape: not shape.trades):
+        yield shape.name, "yes" if shape.trades else "no", shape.remedy or _code_list(shape.samples)
 
 
 def _schemas() -> Iterator[tuple[str, str]]:

@@ -11,17 +11,27 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rebalance_executor.adapters.aws import error_code, error_text
 from rebalance_executor.domain.errors import PublishFailed
 from rebalance_executor.domain.result import ExecutionResult
-from rebalance_executor.triggers import OWN_SOURCE
+from rebalance_executor.envelopes import OWN_SOURCE
 
 if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient
 
 DETAIL_TYPE = "RebalanceExecuted"
 
-MAX_DETAIL_BYTES = 240_000
-"""EventBridge limits an entry, including its envelope, to 256 KB."""
+MAX_ENTRY_BYTES = 1_000_000
+"""EventBridge's limit of an entry: 1 MB since January 2026, read as the smaller of its two meanings.
+
+Source: AWS Compute Blog, "More room to build: serverless services now support payloads up to 1 MB",
+https://aws.amazon.com/blogs/compute/more-room-to-build-serverless-services-now-support-payloads-up-to-1-mb
+"""
+FORMER_ENTRY_BYTES = 256_000
+"""The limit before, which AWS's API reference still states: for a partition or a substitute of AWS that has it."""
+_ENVELOPE_BYTES = 14 + len(OWN_SOURCE) + len(DETAIL_TYPE)
+"""What EventBridge counts beside the detail: 14 bytes for the time, and both texts."""
 
 _MAX_ATTEMPTS = 3
+_TOO_LARGE = frozenset({"ValidationException", "RequestEntityTooLargeException"})
+"""Error codes of a request with an entry above the limit."""
 _TRANSIENT = frozenset({"InternalFailure", "InternalException", "ThrottlingException"})
 """Error codes of entries that were not published and are retried."""
 
@@ -46,12 +56,22 @@ class EventBridgePublisher:
         Raises:
             PublishFailed: EventBridge did not answer or did not accept the event.
         """
+        text = detail(result)
+        try:
+            self._send(result, text)
+        except PublishFailed as failure:
+            trimmed = detail(result, FORMER_ENTRY_BYTES)
+            if failure.context["aws_code"] not in _TOO_LARGE or trimmed == text:
+                raise
+            self._send(result, trimmed)
+
+    def _send(self, result: ExecutionResult, text: str) -> None:
         entry: Any = {
             "EventBusName": self._bus,
             "Source": OWN_SOURCE,
             "DetailType": DETAIL_TYPE,
             "Time": result.execution_timestamp,
-            "Detail": detail(result),
+            "Detail": text,
         }
         code = message = ""
         for _ in range(_MAX_ATTEMPTS):
@@ -76,17 +96,18 @@ class EventBridgePublisher:
             raise PublishFailed(f"EventBridge did not answer: {error}", aws_code=code) from error
 
 
-def detail(result: ExecutionResult) -> str:
+def detail(result: ExecutionResult, max_entry_bytes: int = MAX_ENTRY_BYTES) -> str:
     """Return the event's detail: the result as JSON, trimmed to the size limit of an event.
 
     A detail that is too large loses the children of its orders, then the orders, then the metadata, until it fits.
     """
+    max_bytes = max_entry_bytes - _ENVELOPE_BYTES
     text = result.model_dump_json()
-    if len(text.encode()) <= MAX_DETAIL_BYTES:
+    if len(text.encode()) <= max_bytes:
         return text
     body = result.model_dump(mode="json")
     for trim in _TRIMS:
-        if len(text.encode()) <= MAX_DETAIL_BYTES:
+        if len(text.encode()) <= max_bytes:
             return text
         body |= {**trim(body), "orders_truncated": True, "orders_total": len(result.orders)}
         text = _json(body)
