@@ -1,6 +1,8 @@
 """Errors that do not depend on the order: unknown paths, keys, bodies, queries and rate limits."""
 
 import http.client
+import json
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -15,8 +17,33 @@ def test_unknown_path_is_not_found(api: Api) -> None:
     assert (response.status_code, response.json()) == (404, {"code": 40410000, "message": "endpoint not found"})
 
 
-def test_unsupported_method_is_not_allowed(api: Api) -> None:
-    assert api("DELETE", "/v2/account").status_code == 405
+@pytest.mark.parametrize("method", ["DELETE", "PUT", "OPTIONS", "TRACE", "PROPFIND"])
+def test_unsupported_method_is_not_allowed(api: Api, method: str) -> None:
+    known, unknown = api(method, "/v2/account"), api(method, "/v2/weather")
+
+    assert (known.status_code, known.json()) == (405, {"code": 40510000, "message": "method not allowed"})
+    assert (unknown.status_code, unknown.json()["code"]) == (404, 40410000)
+
+
+def test_response_to_head_has_headers_alone(api: Api) -> None:
+    response = api("HEAD", "/v2/account")
+
+    assert (response.status_code, response.content) == (405, b"")
+    assert api("GET", "/v2/account").status_code == 200  # the connection stays usable
+
+
+@pytest.mark.parametrize(
+    ("line", "status"), [(b"GET /v2/clock HTTP/9.9", 505), (b"GET", 400), (b"GET /v2/clock of today HTTP/1.1", 400)]
+)
+def test_request_that_is_not_http_gets_a_json_error(broker: PaperBroker, line: bytes, status: int) -> None:
+    host, port = broker.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(line + b"\r\n\r\n")
+        response = http.client.HTTPResponse(connection)
+        response.begin()
+        body = json.loads(response.read())
+
+    assert (response.status, body["code"]) == (status, status * 100_000)
 
 
 @pytest.mark.parametrize("headers", [{}, {"APCA-API-KEY-ID": "key"}, {"APCA-API-SECRET-KEY": "secret"}])

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import requests
 
-from paper_broker.server import PaperBroker, _Handler
+from paper_broker.http_server import Handler
+from paper_broker.server import PaperBroker
 from tests.contract.sdk import KEYS, Api, APIError, Sdk, broker_world
 
 MEGABYTE = 1 << 20
@@ -170,7 +171,7 @@ def received(client: socket.socket) -> int:
 
 
 def test_client_that_reads_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_Handler, "stall_seconds", 0.1)
+    monkeypatch.setattr(Handler, "stall_seconds", 0.1)
     with PaperBroker(broker_world(faults=[{"kind": "oversize", "megabytes": 256}])) as broker:
         others = set(threading.enumerate())
         client = request_account(broker)
