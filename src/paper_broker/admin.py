@@ -6,12 +6,12 @@ Nothing below ``/admin`` exists at Alpaca. It needs no keys and is reachable fro
 from collections.abc import Callable
 from typing import Any
 
-from paper_broker.api import Request, Response
 from paper_broker.app import App
 from paper_broker.errors import BrokerError
 from paper_broker.fault_presets import FAULT_PRESETS
 from paper_broker.formats import JsonObject, timestamp
 from paper_broker.page import overview
+from paper_broker.routing import Request, Response
 
 _TERMINAL_STATUSES = {"cancel": "canceled", "expire": "expired", "reject": "rejected"}
 _ORDER_ACTIONS = {("POST", "orders", action) for action in ("fill", "change", *_TERMINAL_STATUSES)}

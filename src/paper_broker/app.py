@@ -15,7 +15,7 @@ from paper_broker.formats import JsonObject, parse_instant, to_datetime
 from paper_broker.scenario import check_keys, default_world
 from paper_broker.state_json import json_object, json_text
 
-_FORMAT = 5
+_FORMAT = 6
 _LOG_LENGTH = 1000
 """Number of requests kept in the log."""
 _MINUTE = 60

@@ -1,4 +1,4 @@
-"""Bars: ``GET /v2/stocks/bars``, of one day and of one minute."""
+"""Bars: ``GET /v2/stocks/bars``."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ from paper_broker.day_bars import DayBars, bar_time, volume_of
 from paper_broker.formats import JsonObject, parse_instant, to_datetime
 from paper_broker.market import Market
 from paper_broker.minute_bars import MinuteBars
+from paper_broker.timeframes import Timeframe
 
 _DAYS = timedelta(days=90)
 """How far back the bars go."""
-_TIMEFRAMES = {"1Day": "day", "1D": "day", "1Min": "minute", "1T": "minute"}
 _WITH_SPLITS = ("split", "all")
 _ADJUSTMENTS = ("raw", "split", "dividend", "spin-off", "all")
 
@@ -48,8 +48,7 @@ class Bars:
         Raises:
             BrokerError: 400 for an invalid parameter; 403 for SIP data of the last 15 minutes.
         """
-        if query.timeframe not in _TIMEFRAMES:
-            raise invalid("timeframe: this broker has 1Day and 1Min")
+        timeframe = Timeframe.parse(query.timeframe)
         if query.adjustment not in _ADJUSTMENTS:
             raise invalid(f"adjustment must be one of {_ADJUSTMENTS}")
         first, last = query.span(now)
@@ -59,12 +58,13 @@ class Bars:
             quote = self._market.quotes.get(symbol)
             if quote is None or quote.volume is None:
                 return ()
-            is_iex = query.feed == "iex"
-            if _TIMEFRAMES[query.timeframe] == "minute":
-                found = self._minutes.bars(symbol, start, end, now, is_iex=is_iex)
+            is_iex, until = query.feed == "iex", min(timeframe.end(timeframe.start(end)) - 1, now)
+            if timeframe.is_of_minutes:
+                found = self._minutes.bars(symbol, start, until, now, is_iex=is_iex)
             else:
-                found = self._daily(symbol, (start, end), now, is_iex=is_iex)
-            return self._adjusted(symbol, found, now) if query.adjustment in _WITH_SPLITS else found
+                found = self._daily(symbol, (start, until), now, is_iex=is_iex)
+            adjusted = self._adjusted(symbol, found, now) if query.adjustment in _WITH_SPLITS else found
+            return ((at, bar) for at, bar in timeframe.add_up(adjusted) if start <= at <= end)
 
         return page(query, "bars", span, rows)
 

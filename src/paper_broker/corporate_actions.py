@@ -3,7 +3,7 @@
 They are announcements, and adjust the bars of days before a split. Positions, orders and quotes stay as they are.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -75,7 +75,7 @@ class CorporateActions:
             (kind, row)
             for name, kind in _TYPES.items()
             if name in types
-            for row in sorted(self._rows.get(kind, ()), key=lambda row: str(row["process_date"]))
+            for row in sorted(self.of_kind(kind), key=lambda row: str(row["process_date"]))
             if first <= date.fromisoformat(row["process_date"]) <= last
             and (query.symbols is None or query.symbols & _symbols(row))
         ]
@@ -89,14 +89,14 @@ class CorporateActions:
     def price_factor(self, symbol: str, day: date, today: date) -> Decimal:
         """Return the number by which prices of a day are multiplied to be comparable with those of today."""
         factor = ONE
-        for row in self._splits():
+        for row in (*self.of_kind("forward_splits"), *self.of_kind("reverse_splits")):
             if row["symbol"] == symbol and day < date.fromisoformat(row["ex_date"]) <= today:
                 factor *= Decimal(str(row["old_rate"])) / Decimal(str(row["new_rate"]))
         return factor
 
-    def _splits(self) -> Iterator[JsonObject]:
-        yield from self._rows.get("forward_splits", ())
-        yield from self._rows.get("reverse_splits", ())
+    def of_kind(self, kind: str) -> Sequence[JsonObject]:
+        """Return all actions of a kind, as the API has them."""
+        return self._rows.get(kind, ())
 
     def dump(self) -> JsonObject:
         """Return the actions as :meth:`set` accepts them."""

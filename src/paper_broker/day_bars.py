@@ -158,6 +158,11 @@ class DayBars:
         *prices, prev_close = map(Decimal, recorded)
         return Prices(*prices), prev_close
 
+    def closes(self, day: date) -> dict[str, Decimal] | None:
+        """Return the closing prices of a session that the broker saw close, by symbol; None for other days."""
+        recorded = self._recorded.get(day.isoformat())
+        return None if recorded is None else {symbol: Decimal(prices[3]) for symbol, prices in recorded.items()}
+
     def latest_days(self, now: int) -> tuple[list[date], bool]:
         """Return the two latest days whose session has started, and whether the last one is today's."""
         days, has_today = self.days(now, self.today(now) - _LONGEST_CLOSURE)

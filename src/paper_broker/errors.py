@@ -59,7 +59,7 @@ def forbidden(message: str, extras: Mapping[str, Any] | None = None) -> BrokerEr
 
 
 def bad_request(message: str) -> BrokerError:
-    """Return a 400 for a body that is not a JSON object."""
+    """Return a 400 for a body or parameter that cannot be read."""
     return BrokerError(400, 40010000, message)
 
 

@@ -13,9 +13,11 @@ from typing import Any
 from paper_broker.admission import Admission, check_replaceable, read_ticket, replacement
 from paper_broker.auctions import AuctionRule, Auctions
 from paper_broker.blackout_windows import BlackoutWindow
+from paper_broker.data_pages import DataQuery, page
 from paper_broker.errors import BrokerError, already_in_status, malformed, not_found
 from paper_broker.fills import FillBehaviour, FillRule
-from paper_broker.formats import JsonObject, duration, format_decimal, nanoseconds, parse_date
+from paper_broker.formats import JsonObject, duration, format_decimal, nanoseconds
+from paper_broker.holdings import HoldingsHistory
 from paper_broker.intake import OrderIntake
 from paper_broker.ledger import Account, Ledger, Position, percentage_of
 from paper_broker.lifecycle import Lifecycle
@@ -24,10 +26,12 @@ from paper_broker.market_data import MarketData
 from paper_broker.order_lists import OrderLists
 from paper_broker.orders import Order, OrderQuery, OrderStore
 from paper_broker.past import Past
+from paper_broker.portfolio_history import HistoryQuery, PortfolioHistory
 from paper_broker.sessions import Auction, Sessions
 from paper_broker.state_json import StateJsonCache, json_object, json_text
+from paper_broker.trade_rows import trade_rows
+from paper_broker.watchlists import Watchlists
 
-_CALENDAR_START, _CALENDAR_END = "1970-01-01", "2029-12-31"
 _SESSION_KEYS = frozenset({"sessions", "holidays", "half_days"})
 
 
@@ -54,6 +58,9 @@ class Exchange(MarketData):
         self._admission = Admission(self._orders, self._ledger, self._market, self._auctions)
         self._lists = OrderLists(self._orders)
         self._past = Past(self._ledger, self._market, self._orders, self._lists)
+        self._holdings = HoldingsHistory()
+        self._history = PortfolioHistory(market, self._auctions, self._day_bars, self._holdings)
+        self.watchlists = Watchlists(self._seed, market, self._ledger)
         self._json_cache = StateJsonCache()
         self.merge(scenario)
 
@@ -76,6 +83,8 @@ class Exchange(MarketData):
             self._corporate_actions.set(world["corporate_actions"])
         self._market.merge(world, now)
         self._ledger.merge(world)
+        if not self._holdings.are_known or "cash" in world.get("account", {}) or "positions" in world:
+            self._holdings.mark(now, len(self._lifecycle.activities), self._ledger)
         plan.default, plan.rules = default, rules
         if "lists" in world:
             self._lists.set(world["lists"], now)
@@ -118,7 +127,7 @@ class Exchange(MarketData):
     @property
     def changes(self) -> int:
         """Counter that increases with every change of the state that :meth:`dump` returns."""
-        return self._lifecycle.changes
+        return self._lifecycle.changes + self.watchlists.revision
 
     def json_pieces(self) -> Iterator[str]:
         """Return the whole state as JSON text. Consume it before the next call."""
@@ -132,6 +141,7 @@ class Exchange(MarketData):
             **self._corporate_actions.dump(),
             **self._lists.dump(),
             **self._past.dump(),
+            **self._holdings.dump(),
             "clock": self._lifecycle.sessions.dump(),
             "blackout_windows": [window.dump() for window in self._admission.blackout_windows],
             "sequence": self._lifecycle.sequence,
@@ -139,7 +149,7 @@ class Exchange(MarketData):
         return json_object(
             {
                 **{name: json_text(value) for name, value in small.items()},
-                **self._json_cache.revisions(self._market, self._day_bars),
+                **self._json_cache.revisions(self._market, self._day_bars, self.watchlists),
                 "orders": self._json_cache.orders(self._orders.by_id.values()),
                 "events": json_text(sorted(e for e in self._lifecycle.events if not by_id[e[3]].is_settled)),
                 "activities": self._json_cache.activities(self._lifecycle.activities),
@@ -161,6 +171,8 @@ class Exchange(MarketData):
         exchange._auctions.load(state)
         exchange._lists.load(state)
         exchange._past.load(state)
+        exchange._holdings.load(state)
+        exchange.watchlists.load(state)
         exchange._lifecycle.events = [(due, nr, kind, order, arg) for due, nr, kind, order, arg in state["events"]]
         exchange._lifecycle.sequence = state["sequence"]
         exchange._lifecycle.activities = list(state["activities"])
@@ -168,7 +180,7 @@ class Exchange(MarketData):
         exchange._day_bars.load(state)
         return exchange
 
-    # Account, clock, assets
+    # Account
 
     def account(self, api_key: str = "") -> JsonObject:
         """Answer ``GET /v2/account`` to the client with this API key."""
@@ -179,28 +191,10 @@ class Exchange(MarketData):
         lag = settings.account_lag_seconds
         return body | self._past.spendable(now - duration(lag)) if lag else body
 
-    def clock(self) -> JsonObject:
-        """Answer ``GET /v2/clock``."""
-        return self._lifecycle.sessions.clock(self.advance())
-
-    def calendar(self, start: str | None = None, end: str | None = None) -> list[JsonObject]:
-        """Answer ``GET /v2/calendar``; dates are in New York, both included."""
-        try:
-            first, last = parse_date(start or _CALENDAR_START), parse_date(end or _CALENDAR_END)
-            return self._lifecycle.sessions.calendar(first, last)
-        except ValueError as error:
-            raise malformed("start and end must be dates like 2026-01-26") from error
-
-    def asset(self, symbol_or_id: str) -> JsonObject:
-        """Answer ``GET /v2/assets/{symbol_or_asset_id}``."""
-        if (asset := self._market.asset(symbol_or_id)) is None:
-            raise not_found(f"asset not found for {symbol_or_id}")
-        return asset.to_json()
-
-    def assets(self, status: str | None = None, exchange: str | None = None) -> list[JsonObject]:
-        """Answer ``GET /v2/assets``."""
-        known = sorted(self._market.assets.values(), key=lambda asset: (asset.exchange, asset.symbol))
-        return [a.to_json() for a in known if status in (None, a.status) and exchange in (None, a.exchange)]
+    def portfolio_history(self, query: HistoryQuery) -> JsonObject:
+        """Answer ``GET /v2/account/portfolio/history``."""
+        now = self.advance()
+        return self._history.find(query, self._lifecycle.activities, now)
 
     # Positions
 
@@ -326,6 +320,11 @@ class Exchange(MarketData):
         new.replaces = old.id
         self._lifecycle.request_replace(old, new, now)
         return new.to_json(now)
+
+    def trades(self, query: DataQuery) -> JsonObject:
+        """Answer ``GET /v2/stocks/trades``: the executions of this account, which are the only ones."""
+        span, activities = query.span(self.advance()), self._lifecycle.activities
+        return page(query, "trades", span, lambda symbol, *period: trade_rows(activities, symbol, period))
 
     def activities(self) -> list[JsonObject]:
         """Return all executions as ``GET /v2/account/activities`` lists them, but oldest first."""

@@ -15,11 +15,12 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast, override
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from paper_broker.api import Request, Response, find_route
+from paper_broker.api import find_route
 from paper_broker.errors import BrokerError, bad_request
 from paper_broker.fault_bodies import JSON, error_body, oversize_gzip, oversize_length, oversize_pieces
 from paper_broker.faults import Fault
 from paper_broker.page import HEADERS, check_origin, static_file
+from paper_broker.routing import Request, Response
 
 if TYPE_CHECKING:
     from paper_broker.server import PaperBroker, ReceivedRequest

@@ -184,6 +184,11 @@ class Ledger:
             "pending_proceeds": [[at, format_decimal(amount)] for at, amount in self.pending_proceeds],
         }
 
+    @property
+    def account_id(self) -> str:
+        """ID of the account, which follows from its number."""
+        return identifier("account", self.account.account_number)
+
     def qty(self, symbol: str) -> Decimal:
         """Return the shares held, negative if short."""
         position = self.positions.get(symbol)
@@ -254,7 +259,7 @@ class Ledger:
         last_value = sum((p.qty * _previous_price(p, quotes.get(p.symbol)) for p in self.positions.values()), ZERO)
         margin = format_decimal((long - short) / Decimal(account.multiplier))
         return {
-            "id": identifier("account", account.account_number),
+            "id": self.account_id,
             "account_number": account.account_number,
             "status": account.status,
             "currency": "USD",

@@ -129,12 +129,16 @@ class Quote:
 
     def snapshot_json(self, now: int) -> JsonObject:
         """Return one entry of ``GET /v2/stocks/snapshots``, without its daily bars."""
-        price, at = json_number(self.last), timestamp(now // MINUTE * MINUTE)
         return {
             "latestTrade": self.trade_json(now),
             "latestQuote": self.to_json(now),
-            "minuteBar": {"t": at, "o": price, "h": price, "l": price, "c": price, "v": 1000, "n": 10, "vw": price},
+            "minuteBar": self.minute_bar_json(now),
         }
+
+    def minute_bar_json(self, now: int) -> JsonObject:
+        """Return one entry of ``GET /v2/stocks/bars/latest``: the current minute, at the last price."""
+        price, at = json_number(self.last), timestamp(now // MINUTE * MINUTE)
+        return {"t": at, "o": price, "h": price, "l": price, "c": price, "v": 1000, "n": 10, "vw": price}
 
     def dump(self) -> JsonObject:
         """Return the quote as :meth:`parse` accepts it."""

@@ -12,13 +12,13 @@ from types import TracebackType
 from typing import Any, Self
 
 from paper_broker.admin import administer
-from paper_broker.api import Request, Response, Route
 from paper_broker.app import Allowance, App
 from paper_broker.errors import BrokerError, rate_limited
 from paper_broker.faults import Fault
 from paper_broker.formats import JsonObject, identifier
 from paper_broker.http_server import HttpServer
 from paper_broker.operator_buttons import OperatorButton
+from paper_broker.routing import Request, Response, Route
 from paper_broker.store import StateFile
 
 

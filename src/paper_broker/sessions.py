@@ -10,10 +10,17 @@ from paper_broker.formats import NEW_YORK, SECOND, JsonObject, nanoseconds, new_
 
 type Kind = Literal["nyse", "always_open", "always_closed"]
 
+FIRST_DAY, LAST_DAY = date(1970, 1, 1), date(2029, 12, 31)
+"""The days that Alpaca's calendar covers."""
 _DAY = timedelta(days=1)
 _HORIZON = 86_400 * SECOND
 """Nanoseconds until the next open and close that a market without hours reports."""
 _LONGEST_CLOSURE_DAYS = 40
+_LONGEST_SETTLEMENT = timedelta(days=15)
+_SETTLEMENT_DAYS = (
+    (date(2024, 5, 28), 1), (date(2017, 9, 5), 2), (date(1995, 6, 7), 3), (date.min, 5),
+)  # fmt: skip
+"""Business days between trade and settlement, by the first trading day of each rule (SEC Rule 15c6-1)."""
 _OPEN, _CLOSE, _EARLY_CLOSE = time(9, 30), time(16), time(13)
 _PRE_MARKET, _POST_MARKET, _EARLY_POST_MARKET = time(4), time(20), time(17)
 _QUEUE_OPENS = time(19)
@@ -98,7 +105,7 @@ class Sessions:
         """Return the session of the day in New York, open or not; None if there is none."""
         if self.kind != "nyse":
             return None
-        return self._on(to_datetime(now).astimezone(NEW_YORK).date(), extended=False)
+        return self.on(to_datetime(now).astimezone(NEW_YORK).date())
 
     def auctions(self, since: int, until: int | None) -> Iterator[Auction]:
         """Return the auctions after ``since`` up to ``until``, oldest first; without ``until`` there is no end."""
@@ -127,28 +134,69 @@ class Sessions:
             "next_close": new_york_timestamp(next_close),
         }
 
-    def calendar(self, start: date, end: date) -> list[JsonObject]:
+    def calendar(self, start: date, end: date, date_type: str = "TRADING") -> list[JsonObject]:
         """Return the body of ``GET /v2/calendar``: trading days from ``start`` to ``end``, both included.
 
-        Times are in New York, without an offset.
+        Times are in New York, without an offset. A market that is always open trades on every day.
+
+        Args:
+            start: first date.
+            end: last date.
+            date_type: the date that is compared with both: ``TRADING``, or ``SETTLEMENT``.
         """
-        if self.kind == "always_closed":
-            return []
+        by_settlement = date_type == "SETTLEMENT"
+        start, end = max(start, FIRST_DAY), min(end, LAST_DAY)
+        days = self.trading_days(start - _LONGEST_SETTLEMENT if by_settlement else start, end)
+        rows, bounds = map(self._calendar_day, days), (start.isoformat(), end.isoformat())
+        return [row for row in rows if not by_settlement or bounds[0] <= row["settlement_date"] <= bounds[1]]
+
+    def trading_days(self, start: date, end: date) -> Iterator[date]:
+        """Return the days with trading from ``start`` to ``end``, both included."""
         days = (start + _DAY * n for n in range((end - start).days + 1))
-        if self.kind == "always_open":
-            return [{"date": day.isoformat(), "open": "00:00", "close": "23:59"} for day in days]
-        sessions = (self._on(day, extended=False) for day in days)
-        return [_calendar_day(session) for session in sessions if session is not None]
+        return (day for day in days if self.is_trading_day(day))
+
+    def is_trading_day(self, day: date) -> bool:
+        """Return whether there is trading on a date in New York."""
+        return self.kind == "always_open" or (self.kind == "nyse" and self.on(day) is not None)
+
+    def settlement_date(self, day: date) -> date:
+        """Return the date on which executions of a trading day settle.
+
+        Trades do not settle on days without trading, nor when banks are closed.
+        """
+        left = next(days for since, days in _SETTLEMENT_DAYS if day >= since)
+        while left:
+            day += _DAY
+            left -= self.is_trading_day(day) and (self.kind == "always_open" or day not in bank_holidays(day.year))
+        return day
+
+    def _calendar_day(self, day: date) -> JsonObject:
+        session = self.on(day) if self.kind == "nyse" else None
+        if session is None:
+            hours = ("00:00", "23:59", "0000", "2359")
+        else:
+            closing = _EARLY_CLOSE if session.early else _CLOSE
+            evening = _EARLY_POST_MARKET if session.early else _POST_MARKET
+            hours = (f"{_OPEN:%H:%M}", f"{closing:%H:%M}", f"{_PRE_MARKET:%H%M}", f"{evening:%H%M}")
+        names = ("open", "close", "session_open", "session_close")
+        settlement = self.settlement_date(day).isoformat()
+        return {"date": day.isoformat(), **dict(zip(names, hours, strict=True)), "settlement_date": settlement}
 
     def _search(self, now: int, *, extended: bool) -> Session:
         day = to_datetime(now).astimezone(NEW_YORK).date()
         for n in range(_LONGEST_CLOSURE_DAYS):
-            session = self._on(day + _DAY * n, extended=extended)
+            session = self.on(day + _DAY * n, extended=extended)
             if session is not None and now < session.close:
                 return session
         raise ValueError(f"No session within {_LONGEST_CLOSURE_DAYS} days of {day}: too many holidays.")
 
-    def _on(self, day: date, *, extended: bool) -> Session | None:
+    def on(self, day: date, *, extended: bool = False) -> Session | None:
+        """Return the session of a date in a market with New York hours, or None if there is none.
+
+        Args:
+            day: the date in New York.
+            extended: include pre-market and after-hours, 04:00 to 20:00.
+        """
         if day.weekday() >= 5 or day in self._holidays or day in nyse_holidays(day.year):
             return None
         key = (day.toordinal(), extended)
@@ -163,18 +211,6 @@ class Sessions:
 
 def _instant(day: date, at: time) -> int:
     return nanoseconds(datetime.combine(day, at, NEW_YORK))
-
-
-def _calendar_day(session: Session) -> JsonObject:
-    closing = _EARLY_CLOSE if session.early else _CLOSE
-    evening = _EARLY_POST_MARKET if session.early else _POST_MARKET
-    return {
-        "date": session.day.isoformat(),
-        "open": f"{_OPEN:%H:%M}",
-        "close": f"{closing:%H:%M}",
-        "session_open": f"{_PRE_MARKET:%H%M}",
-        "session_close": f"{evening:%H%M}",
-    }
 
 
 @lru_cache
@@ -204,6 +240,13 @@ def nyse_half_days(year: int) -> frozenset[date]:
     days = {_nth_weekday(year, 11, 3, 4) + _DAY}
     days |= {day for day in (date(year, 7, 3), date(year, 12, 24)) if day.weekday() < 4}
     return frozenset(days)
+
+
+@lru_cache
+def bank_holidays(year: int) -> frozenset[date]:
+    """Return the trading days on which banks are closed and nothing settles: Columbus Day and Veterans Day."""
+    veterans = date(year, 11, 11)
+    return frozenset({_nth_weekday(year, 10, 0, 2), veterans + _DAY * (veterans.weekday() == 6)})
 
 
 def _nth_weekday(year: int, month: int, weekday: int, nth: int) -> date:

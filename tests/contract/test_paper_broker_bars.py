@@ -68,7 +68,8 @@ def test_sip_data_of_the_last_minutes_needs_a_subscription(data: Sdk) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"timeframe": "5Min"},
+        {"timeframe": "60Min"},
+        {"timeframe": "5Sec"},
         {"limit": "10001"},
         {"limit": "none"},
         {"start": "yesterday"},
