@@ -62,9 +62,7 @@ ACCOUNT = fields(
             "accrued_fees options_buying_power effective_buying_power position_market_value",
             DECIMAL,
         ),
-        **all_of(
-            "trading_blocked transfers_blocked account_blocked trade_suspended_by_user shorting_enabled", FLAG
-        ),
+        **all_of("trading_blocked transfers_blocked account_blocked trade_suspended_by_user shorting_enabled", FLAG),
         "created_at": TIME,
     }
 )
@@ -178,12 +176,17 @@ ANNOUNCEMENT = fields(
 TAPE = among("A", "B", "C", "N", "O")
 BAR = fields({"t": TIME, **all_of("o h l c vw", NUMBER), **all_of("v n", COUNT)})
 QUOTE = fields(
-    {"t": TIME, **all_of("bp ap", NUMBER), **all_of("bs as", COUNT), **all_of("bx ax", TEXT), "c": rows(TEXT), "z": TAPE}
+    {
+        "t": TIME,
+        **all_of("bp ap", NUMBER),
+        **all_of("bs as", COUNT),
+        **all_of("bx ax", TEXT),
+        "c": rows(TEXT),
+        "z": TAPE,
+    }
 )
 TRADE = fields({"t": TIME, "p": NUMBER, **all_of("s i", COUNT), "x": TEXT, "c": rows(TEXT), "z": TAPE})
-SNAPSHOT = fields(
-    {}, latestTrade=TRADE, latestQuote=QUOTE, **all_of("minuteBar dailyBar prevDailyBar", or_null(BAR))
-)
+SNAPSHOT = fields({}, latestTrade=TRADE, latestQuote=QUOTE, **all_of("minuteBar dailyBar prevDailyBar", or_null(BAR)))
 TOKEN = or_null(TEXT)
 CORPORATE_ACTION = fields({"id": UUID, "process_date": DATE}, **all_of("old_rate new_rate", NUMBER))
 ERROR = fields({"message": text(".")}, code={"type": "integer", "minimum": 40_000_000, "maximum": 50_599_999})
