@@ -32,7 +32,7 @@ class DataQuery:
     sort: str = "asc"
 
     def span(self, now: int) -> tuple[int, int]:
-        """Check the query and return its first and last time, in nanoseconds since the epoch.
+        """Check the query and return its first and last time, in nanoseconds since the epoch, from 1970 on.
 
         Raises:
             BrokerError: 400 for an invalid parameter; 403 for SIP data of the last 15 minutes.
@@ -47,7 +47,7 @@ class DataQuery:
         end = _instant("end", self.end, latest)
         if end > latest and self.feed == "sip":
             raise BrokerError(403, None, "subscription does not permit querying recent SIP data")
-        return start, min(end, now)
+        return max(start, 0), min(max(end, 0), now)
 
 
 def page(query: DataQuery, name: str, span: tuple[int, int], rows_of: Callable[[str, int, int], Rows]) -> JsonObject:

@@ -74,7 +74,7 @@ class HistoryQuery:
         length = _length(self.period or "1M")
         last = min(_instant("end", until, _DAY - 1), now) if until else now
         if not self.start:
-            return last - length, last
+            return max(last - length, 0), last
         first = _instant("start", self.start)
         return first, min(first + length, now) if self.period else last
 
@@ -255,6 +255,7 @@ def _length(period: str) -> int:
 def _instant(name: str, text: str, later: int = 0) -> int:
     """Parse a timestamp, or a date in New York to its start or ``later``."""
     try:
-        return midnight(parse_date(text)) + later if len(text) == len("2026-01-26") else parse_instant(text)
+        is_date = len(text) == len("2026-01-26")
+        return max(midnight(parse_date(text)) + later if is_date else parse_instant(text), 0)
     except (ValueError, OverflowError) as error:
         raise malformed(f"{name} is not a timestamp") from error

@@ -10,7 +10,10 @@ from paper_broker.app import App
 from paper_broker.routing import Request, Response, Route
 
 NAMES = ("ABC", "XYZ", "NONE")
-_TIMES = ("2026-01-20", "2026-01-26", "2026-01-26T14:40:00Z", "2026-01-26T14:50:00Z", "2026-02-03", "noon")
+_TIMES = (
+    "2026-01-20", "2026-01-26", "2026-01-26T14:40:00Z", "2026-01-26T14:50:00Z", "2026-02-03", "noon",
+    "0001-01-01T00:00:00Z", "9999-12-31",
+)  # fmt: skip
 _SYMBOLS = ("ABC", "ABC,XYZ", "XYZ,NONE")
 _VALUES: dict[str, tuple[str, ...]] = {
     "start": _TIMES,
@@ -23,7 +26,7 @@ _VALUES: dict[str, tuple[str, ...]] = {
     "time": _TIMES,
     "symbols": _SYMBOLS,
     "timeframe": ("1Min", "5Min", "15Min", "1H", "1Hour", "1D", "1Day", "1Week", "3Month", "7Day", "x"),
-    "period": ("1D", "1W", "1M", "2A", "x"),
+    "period": ("1D", "1W", "1M", "9999A", "x"),
     "intraday_reporting": ("market_hours", "extended_hours", "continuous", "x"),
     "pnl_reset": ("per_day", "no_reset", "x"),
     "limit": ("1", "7", "500", "10001", "x"),
@@ -77,9 +80,10 @@ _BODIES = st.one_of(
         },
     ),
 )
-_NEEDED: dict[str, tuple[str, ...]] = {
-    "GET /v2/calendar": ("start", "end"),  # sixty years are slow to check
-    "GET /v2/corporate_actions/announcements": ("ca_types", "since", "until"),
+_DAYS = ("2026-01-20", "2026-01-26", "2026-02-03", "noon")
+_NEEDED: dict[str, dict[str, tuple[str, ...]]] = {
+    "GET /v2/calendar": {"start": _DAYS, "end": _DAYS},  # sixty years are slow to check
+    "GET /v2/corporate_actions/announcements": {"ca_types": _VALUES["ca_types"], "since": _DAYS, "until": _DAYS},
 }
 
 
@@ -124,7 +128,9 @@ def requests(route: Route, known: World) -> st.SearchStrategy[Request]:
     """Return the strategy of requests for a route."""
     names = re.findall(r"\{(\w+)\}", route.template)
     arguments = st.tuples(*(st.sampled_from(known.ids.get(name, NAMES)) for name in names))
-    needed = st.fixed_dictionaries({name: st.sampled_from(_VALUES[name]) for name in _NEEDED.get(route.name, ())})
+    needed = st.fixed_dictionaries(
+        {name: st.sampled_from(values) for name, values in _NEEDED.get(route.name, {}).items()}
+    )
     return st.builds(
         lambda given, query, extra, body: Request(route.method, route.template, query | extra, {}, body, given),
         arguments,

@@ -34,7 +34,7 @@ def test_every_route_is_published() -> None:
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(data=st.data())
 def test_response_has_the_published_fields(known: World, route: Route, data: st.DataObject) -> None:
     response = answer(known, route, data.draw(requests(route, known)))

@@ -279,3 +279,33 @@ def test_market_without_sessions_has_bars_of_calendar_days(kind: str) -> None:
     days = {"always_open": ["2026-01-26", "2026-01-25"], "always_closed": ["2026-01-25", "2026-01-24"]}[kind]
     assert [snapshot[name]["t"][:10] for name in ("dailyBar", "prevDailyBar")] == days
     assert (snapshot["prevDailyBar"]["c"] == 9.9) == (kind == "always_open")
+
+
+# Trades
+
+
+@pytest.mark.parametrize("sort", ["asc", "desc"])
+def test_every_execution_is_one_trade_on_the_pages(sort: str) -> None:
+    harness = at("10:00", default_fill={"behaviour": "parts", "parts": [{"fraction": 0.2}, {"fraction": 0.8}]})
+    harness.order(qty="12.5")
+    harness.wait(minutes=1)
+    found, token = list[JsonObject](), None
+    for _ in range(2):
+        query = DataQuery(("ABC",), limit="1", feed="iex", sort=sort, page_token=token)
+        page = harness.exchange.trades(query)
+        found, token = found + page["trades"]["ABC"], page["next_page_token"]
+
+    assert token is None
+    assert [(row["t"][17:], row["s"], row["i"]) for row in found][:: 1 if sort == "asc" else -1] == [
+        ("00.000000000Z", 2, 1),
+        ("00.000000001Z", 10, 2),
+    ]
+
+
+def test_executions_below_one_share_and_of_other_symbols_are_no_trades() -> None:
+    harness = at("10:00", account={"cash": "20000"})
+    harness.order(qty="0.5")
+    harness.order(qty="1", symbol="WIDE", type="market")
+    harness.wait(minutes=1)
+
+    assert harness.exchange.trades(DataQuery(("ABC",), feed="iex"))["trades"] == {}
