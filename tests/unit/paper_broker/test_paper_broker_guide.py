@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from paper_broker.admin import ACTIONS
+from paper_broker.api import ROUTES
 from paper_broker.app import App
 from paper_broker.auctions import FIELDS as AUCTION_FIELDS
 from paper_broker.blackout_windows import BlackoutWindow
@@ -49,6 +50,10 @@ def test_guide_names_every_field(names: frozenset[str] | tuple[str, ...]) -> Non
 
 def test_guide_names_every_admin_path() -> None:
     assert [f"{method} {path}" for method, path in ACTIONS if f"`{method} /admin/{path}`" not in GUIDE] == []
+
+
+def test_guide_names_every_path() -> None:
+    assert [route.template for route in ROUTES if f"`{route.template}`" not in GUIDE] == []
 
 
 def test_exchange_imports_no_io_modules() -> None:
