@@ -90,6 +90,13 @@ class PlanDocument:
 
 
 @dataclass(frozen=True, slots=True)
+class DryRunRequest:
+    """A request to size and price a plan, not yet validated. It trades nothing."""
+
+    body: object
+
+
+@dataclass(frozen=True, slots=True)
 class QueueMessage:
     """An SQS message. Its body is decoded when it is processed, so that an invalid message fails alone."""
 
@@ -125,7 +132,7 @@ class QueueBatch:
     messages: tuple[QueueMessage, ...]
 
 
-Request = HealthRequest | DailyCheckRequest | ResumeRequest | PlanPointer | PlanDocument
+Request = HealthRequest | DailyCheckRequest | ResumeRequest | DryRunRequest | PlanPointer | PlanDocument
 
 
 def read(event: object) -> Request | QueueBatch:
@@ -167,12 +174,11 @@ def unwrap(document: object, delivery_id: str | None = None) -> Request:
     """Return the request inside the envelopes of a document; raise ``InvalidInput`` for an envelope without one."""
     if not isinstance(document, dict):
         return PlanDocument(document)  # the validation of plans raises the error
-    if document.keys() == {"health"} and document["health"] is True:
-        return HealthRequest()
-    if document.keys() == {"watch"} and document["watch"] is True:
-        return DailyCheckRequest()
-    if document.keys() == {"resume"} and document["resume"] is True:
-        return ResumeRequest()
+    for command, request in _COMMANDS.items():
+        if document.keys() == {command} and document[command] is True:
+            return request
+    if document.keys() == {"dry_run"}:
+        return DryRunRequest(document["dry_run"])
     if "requestPayload" in document and "requestContext" in document:
         failed = _mapping(document["requestContext"], "requestContext").get("requestId")
         return unwrap(_mapping(document["requestPayload"], "requestPayload"), str(failed or delivery_id))
@@ -187,6 +193,13 @@ def unwrap(document: object, delivery_id: str | None = None) -> Request:
     if "plan_s3" in document:
         return _pointer(document["plan_s3"], delivery_id)
     return PlanDocument(document)
+
+
+_COMMANDS: dict[str, HealthRequest | DailyCheckRequest | ResumeRequest] = {
+    "health": HealthRequest(),
+    "watch": DailyCheckRequest(),
+    "resume": ResumeRequest(),
+}
 
 
 def _queue_batch(event: dict[str, Any]) -> QueueBatch:
