@@ -77,7 +77,7 @@ class Settings(BaseModel):
         max_length=300,
         validation_alias="DEPLOYMENT",
         description="Name of this deployment, unique among those that could have keys of one broker account. Client "
-        "order IDs contain its hash.",
+        "order IDs contain its hash. Programs that share an execution table have one name.",
     )
     account: str = Field(
         default="default",
