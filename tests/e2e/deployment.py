@@ -81,7 +81,7 @@ def deployed_locally(folder: Path) -> Iterator[System]:
         pytest.skip("AWS SAM is missing: make sam")
     with local_cloud(folder) as cloud:
         for account in ("default", "growth"):
-            cloud.put_secret(f"alpaca/{account}", account)
+            cloud.put_secret(f"alpaca/{STACK}/{account}", account)
         parameters = local_parameters(cloud.broker)
         cloud.sam.deploy(STACK, parameters)
         system = System(
