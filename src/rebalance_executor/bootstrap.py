@@ -34,6 +34,7 @@ from rebalance_executor.carried_plans import CarriedPlans
 from rebalance_executor.daily_check import DailyCheck
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.errors import ConfigurationError
+from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.domain.values import DAY_SECONDS, seconds
 from rebalance_executor.execution.cost_update import LOOK_BACK, CostUpdate, Update
 from rebalance_executor.execution.deadline import Deadline
@@ -111,6 +112,13 @@ def build(
         """Ask every dependency before the deadline and return the answer to a health request."""
         return health.check_health(health_checks(settings, clients, ports, deadline), telemetry)
 
+    def dry_run(plan: RebalancePlan, deadline: Deadline) -> dict[str, Any]:
+        """Size and price a plan on read-only ports."""
+        from rebalance_executor.dry_run import dry_run  # deployments only: no plan waits for the import
+
+        binding = DynamoRiskStore(database, settings.execution_table, clock).binding
+        return dry_run(plan, deadline, ports, config, binding)
+
     costs = partial(cost_update, settings, config, ports, clients, trace=trace)
     daily_check = partial(_daily_check, settings, config, clients, ports, costs)
     return Service(
@@ -129,6 +137,7 @@ def build(
         check_day=lambda deadline: daily_check(deadline).answer(),
         resume_plans=lambda deadline: daily_check(deadline).resume(),
         carried_plans=CarriedPlans(index, ports.journal, clock, config.max_plan_age_minutes).due,
+        dry_run=dry_run,
     )
 
 
@@ -168,6 +177,7 @@ def build_ports(  # noqa: PLR0913 - half of them are options
     return Ports(
         brokers=broker,
         broker_kind=settings.broker_kind,
+        deployment=settings.deployment,
         journal=DynamoJournal(database, settings.execution_table, clock),
         risk_store=DynamoRiskStore(database, settings.execution_table, clock),
         assets=DynamoAssetCache(

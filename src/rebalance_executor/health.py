@@ -11,6 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.errors import RebalanceError
 from rebalance_executor.domain.market import Account, BrokerKind
+from rebalance_executor.domain.plan_controls import deployment_denial
 from rebalance_executor.domain.risk_state import AccountBinding
 from rebalance_executor.domain.values import format_decimal, format_utc
 from rebalance_executor.execution.events import LogEvent
@@ -34,7 +35,7 @@ class Unhealthy(RebalanceError):
 
 
 class BoundElsewhere(Unhealthy):
-    """The broker account belongs to another account name. Plans of this name are denied."""
+    """The broker account belongs to another account name or deployment. Plans of this name are denied."""
 
     code = Code.ACCOUNT_MISMATCH.value
 
@@ -74,7 +75,7 @@ def check_account(broker: Broker, binding: Callable[[str], AccountBinding | None
         settings: the environment, with the name of the account.
 
     Raises:
-        Unhealthy: another account, a broker account of another name, or trading is blocked.
+        Unhealthy: another account, a broker account of another name or deployment, or trading is blocked.
     """
     account = broker.account()
     expected = broker.expected_account_number
@@ -85,6 +86,9 @@ def check_account(broker: Broker, binding: Callable[[str], AccountBinding | None
     bound = binding(account.account_number)
     if bound is not None and bound.account != settings.account:
         raise BoundElsewhere(f"broker account {account.account_number} belongs to account {bound.account}")
+    denial = deployment_denial(broker.recent_orders(), bound, account.account_number, settings.deployment)
+    if denial is not None:
+        raise BoundElsewhere(denial.message)
     return f"account {account.account_number} is {account.status}"
 
 

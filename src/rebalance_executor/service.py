@@ -25,6 +25,7 @@ from rebalance_executor.telemetry import Telemetry
 from rebalance_executor.triggers import (
     DailyCheckRequest,
     DeliveredPlan,
+    DryRunRequest,
     HealthRequest,
     PlanDocument,
     PlanPointer,
@@ -107,6 +108,8 @@ class Service:
     """Answers a request to finish the plans that wait for no delivery any more."""
     carried_plans: Callable[[], Iterable[RebalancePlan]]
     """Returns the carried plans that may be started now."""
+    dry_run: Callable[[RebalancePlan, Deadline], dict[str, Any]]
+    """Sizes and prices a plan that names its account, see ``dry_run``."""
     accounts: Collection[str] = ()
     """Names of all accounts that plans may name; empty for every account that has credentials."""
 
@@ -124,9 +127,30 @@ class Service:
             return self.check_day(self._deadline(context))
         if isinstance(request, ResumeRequest):
             return self.resume_plans(self._deadline(context)) | {"carried": self._start_carried(context)}
+        if isinstance(request, DryRunRequest):
+            return self._answer_dry_run(request, context)
         if isinstance(request, PlanPointer):
             return self._answer_pointer(request, context)
         return self._execute(request.body, context, None)
+
+    def _answer_dry_run(self, request: DryRunRequest, context: LambdaContext) -> dict[str, Any]:
+        plan = RebalancePlan.parse(request.body)
+        account = self._served(plan)
+        answer = self.dry_run(plan.model_copy(update={"account": account}), self._deadline(context))
+        self.telemetry.emit(LogEvent.DRY_RUN_COMPLETED, items=len(answer["items"]))
+        return answer
+
+    def _served(self, plan: RebalancePlan) -> str:
+        """Return the name of the plan's account.
+
+        Raises:
+            UnknownAccount: this function does not serve it.
+        """
+        account = plan.account or self.account
+        if self.accounts and account not in self.accounts:
+            served = ", ".join(sorted(self.accounts))
+            raise UnknownAccount("account", f"{account!r} is not served here; ACCOUNTS names {served}")
+        return account
 
     def _start_carried(self, context: LambdaContext) -> list[dict[str, Any]]:
         """Start the plans that carry what auctions left; return what became known of each.
@@ -230,9 +254,7 @@ class Service:
         self.telemetry.emit(
             LogEvent.PLAN_RECEIVED, items=len(plan.items), content_hash=plan.content_hash, source=source
         )
-        if self.accounts and account not in self.accounts:
-            served = ", ".join(sorted(self.accounts))
-            raise UnknownAccount("account", f"{account!r} is not served here; ACCOUNTS names {served}")
+        self._served(plan)
         if ignored := unknown_fields(document):
             self.telemetry.emit(LogEvent.PLAN_FIELDS_IGNORED, fields=ignored)
         result = self.idempotency.run_once(

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 
 from rebalance_executor.domain.errors import ConfigurationError, LiveNotAllowed
 from rebalance_executor.domain.market import BrokerKind
+from rebalance_executor.domain.order_ids import LOCAL_DEPLOYMENT
 
 PAPER_URL = "https://paper-api.alpaca.markets"
 LIVE_URL = "https://api.alpaca.markets"
@@ -70,6 +71,13 @@ class Settings(BaseModel):
     )
     idempotency_table: str = Field(
         validation_alias="IDEMPOTENCY_TABLE", description="DynamoDB table of the idempotency records."
+    )
+    deployment: str = Field(
+        default=LOCAL_DEPLOYMENT,
+        max_length=300,
+        validation_alias="DEPLOYMENT",
+        description="Name of this deployment, unique among those that could have keys of one broker account. Client "
+        "order IDs contain its hash. Programs that share an execution table have one name.",
     )
     account: str = Field(
         default="default",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 SERVICE = "rebalance-executor"
 NAMESPACE = "RebalanceExecutor"
+"""Service of log lines, traces and metrics, and namespace of metrics, unless the environment has others."""
 
 METRICS = {
     "PlansFinished": "Plans with a result; `PlansSuccess`, `PlansFailure`, … count them by status.",
@@ -58,7 +60,7 @@ METRICS = {
     "OrdersDeniedHalted": "Plan items denied because the account is halted; part of `OrdersDenied`.",
     "OrdersFilled": "Plan items that were filled; `OrdersDenied`, `OrdersRejected`, … count the other outcomes.",
 }
-"""Metric names and what they count. The namespace is ``RebalanceExecutor``; the only dimension is ``service``."""
+"""Metric names and what they count. The only dimension is ``service``, the name of the stack."""
 
 _OUTCOME_METRIC = {outcome: "Orders" + outcome.title().replace("_", "") for outcome in Outcome}
 
@@ -82,15 +84,25 @@ _ENCODER = json.JSONEncoder(default=lambda value: str(to_log_value(value)), sepa
 """Created once: Powertools would create one per line."""
 
 
-def new_logger(service: str = SERVICE, stream: IO[str] | None = None) -> Logger:
+def service_name() -> str:
+    """Return the service in log lines, traces and metrics: in a deployed function the name of its stack."""
+    return os.environ.get("POWERTOOLS_SERVICE_NAME") or SERVICE
+
+
+def new_metrics() -> Metrics:
+    """Return Powertools' metrics with the namespace and the service of the environment."""
+    return Metrics(namespace=os.environ.get("POWERTOOLS_METRICS_NAMESPACE") or NAMESPACE, service=service_name())
+
+
+def new_logger(service: str | None = None, stream: IO[str] | None = None) -> Logger:
     """Return a Powertools logger with this program's options.
 
     Args:
-        service: the service name; loggers with the same name share their first stream.
+        service: the service; that of the environment by default. Loggers of one service share their first stream.
         stream: the output; standard output by default, which Lambda reads.
     """
     return Logger(
-        service=service,
+        service=service or service_name(),
         location=None,
         utc=True,
         stream=stream,
@@ -117,8 +129,8 @@ class Telemetry:
             Severity.ERROR: self._logger.error,
             Severity.CRITICAL: self._logger.critical,
         }
-        self._metrics = metrics or Metrics(namespace=NAMESPACE, service=SERVICE)
-        self.tracing = tracing or Tracing(Tracer(service=SERVICE, patch_modules=("boto3",)))
+        self._metrics = metrics or new_metrics()
+        self.tracing = tracing or Tracing(Tracer(service=service_name(), patch_modules=("boto3",)))
         self._is_cold = True
         self._plan: RebalancePlan | None = None
         """The plan whose IDs are added to every line."""

@@ -84,6 +84,13 @@ class PlanDocument:
 
 
 @dataclass(frozen=True, slots=True)
+class DryRunRequest:
+    """A request to size and price a plan, not yet validated. It trades nothing."""
+
+    body: object
+
+
+@dataclass(frozen=True, slots=True)
 class QueueMessage:
     """An SQS message. Its body is decoded when it is processed, so that an invalid message fails alone."""
 
@@ -120,7 +127,7 @@ class QueueBatch:
     messages: tuple[QueueMessage, ...]
 
 
-Request = HealthRequest | DailyCheckRequest | ResumeRequest | PlanPointer | PlanDocument
+Request = HealthRequest | DailyCheckRequest | ResumeRequest | DryRunRequest | PlanPointer | PlanDocument
 
 
 def read(event: object) -> Request | QueueBatch:
@@ -165,6 +172,8 @@ def unwrap(document: object, delivery_id: str | None = None) -> Request:
     for command, request in _COMMANDS.items():
         if document.keys() == {command} and document[command] is True:
             return request
+    if document.keys() == {"dry_run"}:
+        return DryRunRequest(document["dry_run"])
     shape = envelopes.shape_of(document)
     if shape is None or (shape.trades and not shape.opens):
         return PlanDocument(document)

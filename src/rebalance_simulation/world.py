@@ -24,6 +24,7 @@ from rebalance_executor.adapters.sqs import SqsPlanQueue
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.errors import PublishFailed, RebalanceError
 from rebalance_executor.domain.market import BrokerKind
+from rebalance_executor.domain.order_ids import LOCAL_DEPLOYMENT
 from rebalance_executor.domain.result import ExecutionResult
 from rebalance_executor.execution.deadline import Deadline
 from rebalance_executor.execution.manager import ExecutionManager
@@ -274,6 +275,7 @@ class World:
         ports = Ports(
             brokers=self._brokers(telemetry, number),
             broker_kind=BrokerKind.SIMULATED,
+            deployment=LOCAL_DEPLOYMENT,
             journal=journal,
             risk_store=DynamoRiskStore(client, _TABLE, self.clock),
             assets=DynamoAssetCache(client, _TABLE, self.clock, ttl=flags_live),
@@ -298,6 +300,7 @@ class World:
             check_day=lambda *_: {},
             resume_plans=lambda *_: {},
             carried_plans=lambda: (),
+            dry_run=lambda *_: {},
         )
         return Process(service, telemetry, number)
 

@@ -662,7 +662,7 @@ def test_journal_holds_the_plan_itself_until_it_is_finished(
 
 
 def test_broker_account_belongs_to_the_name_that_used_it_first(risk_store: RiskStore) -> None:
-    assert risk_store.bind_account("main", "PA1", NOW) == "main"
-    assert risk_store.bind_account("other", "PA1", NOW) == "main"
-    assert risk_store.bind_account("main", "PA1", NOW) == "main"
-    assert risk_store.bind_account("other", "PA2", NOW) == "other"
+    assert risk_store.bind_account("main", "PA1", NOW).account == "main"
+    assert risk_store.bind_account("other", "PA1", NOW).account == "main"
+    assert risk_store.bind_account("main", "PA1", NOW).account == "main"
+    assert risk_store.bind_account("other", "PA2", NOW).account == "other"

@@ -4,7 +4,8 @@
     E2E_STACK=rebalance-day make e2e      in the AWS account and region of the environment, about twenty minutes
 
 Each step is named. After a failure the same command continues with the failed step. Nothing is left behind, except
-for a KMS key that AWS deletes after a week. A stack of this name that this script did not deploy is never touched.
+for a KMS key that AWS deletes after a week. A stack of this name that this script did not deploy is never touched. In
+AWS the secret alpaca/STACK/default must exist (docs/deploy.md).
 """
 
 from __future__ import annotations
@@ -274,7 +275,7 @@ def in_aws(stack: str) -> Iterator[Day]:
 def on_local_aws() -> Iterator[Day]:
     """Yield the day of a stack in a local AWS with a paper broker, which both end with it."""
     with tempfile.TemporaryDirectory() as name, local_cloud(Path(name)) as cloud:
-        cloud.put_secret("alpaca/default", "default")
+        cloud.put_secret(f"alpaca/{_LOCAL_STACK}/default", "default")
         yield Day(_LOCAL_STACK, cloud.sam, local_parameters(cloud.broker), cloud.session(), cloud.url)
 
 

@@ -30,7 +30,7 @@ CONFIG = {"connect_timeout_seconds": "1", "read_timeout_seconds": "3", "duplicat
 
 No duplicate window, because several tests buy the same symbol.
 """
-_WORLD = {
+WORLD: dict[str, object] = {
     "account": {"cash": "100000", "number_by_key": {f"key-{name}": f"PA-{name}" for name in ("growth", "newcomer")}},
     "clock": {"sessions": "always_open"},
     "assets": [{"symbol": symbol, "fractionable": True} for symbol in (SYMBOL, OTHER_SYMBOL)],
@@ -67,7 +67,7 @@ class LocalCloud:
 def local_cloud(folder: Path) -> Iterator[LocalCloud]:
     """Start a local AWS and a paper broker, build the template, and stop both at the end."""
     world = folder / "world.json"
-    world.write_text(json.dumps(_WORLD))
+    world.write_text(json.dumps(WORLD))
     with paper_broker(folder, world) as broker, _local_aws(folder) as (url, process):
         sam = Sam(_sam_environment(url), REGION, folder)
         sam.build()
@@ -81,7 +81,7 @@ def deployed_locally(folder: Path) -> Iterator[System]:
         pytest.skip("AWS SAM is missing: make sam")
     with local_cloud(folder) as cloud:
         for account in ("default", "growth"):
-            cloud.put_secret(f"alpaca/{account}", account)
+            cloud.put_secret(f"alpaca/{STACK}/{account}", account)
         parameters = local_parameters(cloud.broker)
         cloud.sam.deploy(STACK, parameters)
         system = System(

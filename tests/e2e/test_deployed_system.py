@@ -163,7 +163,7 @@ def test_replayed_dead_letter_is_executed_after_its_cause_is_fixed(system: Syste
         system.queue(plan, "newcomer")
         system.wait(lambda: system.message_count("PlanDeadLetterQueueUrl") == 1, "no message in the dead-letter queue")
     secret = json.dumps({"api_key": "key-newcomer", "secret_key": "secret"})
-    system.client("secretsmanager").create_secret(Name="alpaca/newcomer", SecretString=secret)
+    system.client("secretsmanager").create_secret(Name=f"alpaca/{system.stack}/newcomer", SecretString=secret)
 
     system.queue(receive_only_message(system, "PlanDeadLetterQueueUrl"), "newcomer")
 

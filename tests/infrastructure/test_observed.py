@@ -11,17 +11,17 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
-from aws_lambda_powertools import Metrics
 
 from rebalance_executor.domain.errors import RebalanceError
 from rebalance_executor.domain.orders import Outcome
 from rebalance_executor.domain.result import ExecutionStatus
 from rebalance_executor.execution.events import LogEvent
-from rebalance_executor.telemetry import METRICS, NAMESPACE, SERVICE, Telemetry, new_logger
+from rebalance_executor.telemetry import METRICS, NAMESPACE, Telemetry, new_logger
 from tests.infrastructure.templates import ROOT, attribute, reference
 from tests.support.world import a_world, buy, plan, sell
 
-OURS = {"service": SERVICE}
+STACK = {"Ref": "AWS::StackName"}
+OURS = {"service": STACK}
 FAILURE_QUEUES = [
     attribute(name, "QueueName")
     for name in ("PlanDeadLetterQueue", "EventDeadLetterQueue", "ScheduleDeadLetterQueue", "FailureQueue")
@@ -41,13 +41,20 @@ class Metric(NamedTuple):
     dimensions: tuple[tuple[str, str], ...]
 
 
+def text_of(value: object) -> str:
+    """Return a value of the template as text: the name of the stack stays a reference to it."""
+    return "${AWS::StackName}" if value == STACK else str(value)
+
+
 @pytest.fixture(scope="module")
-def printed() -> set[Metric]:
-    """Return every metric that the program can print, as CloudWatch reads it from the log."""
+def printed(function: dict[str, Any]) -> set[Metric]:
+    """Return every metric that the function can print with its environment, as CloudWatch reads it from the log."""
     context: Any = SimpleNamespace(aws_request_id="request", function_name="rebalance")
-    telemetry = Telemetry(
-        logger=new_logger("observed", io.StringIO()), metrics=Metrics(namespace=NAMESPACE, service=SERVICE)
-    )
+    monkeypatch = pytest.MonkeyPatch()
+    for name in ("POWERTOOLS_SERVICE_NAME", "POWERTOOLS_METRICS_NAMESPACE"):
+        monkeypatch.setenv(name, text_of(function["Environment"]["Variables"][name]))
+    telemetry = Telemetry(logger=new_logger("observed", io.StringIO()))
+    monkeypatch.undo()
     figures = {"seconds": 1, "total_trade_value": 1, "slippage_bps": 1}
     with contextlib.redirect_stdout(io.StringIO()) as log, telemetry.invocation(context):
         telemetry.count_request("GET /v2/orders")
@@ -86,7 +93,8 @@ def test_documented_metrics_are_those_that_are_printed_with_one_dimension(printe
         "Orders" + one.title().replace("_", "") for one in Outcome
     }
     assert {metric.name for metric in printed} - by_status_or_outcome <= METRICS.keys()
-    assert {(metric.namespace, metric.dimensions) for metric in printed} == {(NAMESPACE, tuple(OURS.items()))}
+    of_the_stack = (("service", "${AWS::StackName}"),)
+    assert {(metric.namespace, metric.dimensions) for metric in printed} == {(NAMESPACE, of_the_stack)}
 
 
 # --- alarms -----------------------------------------------------------------------------------------------
@@ -125,7 +133,7 @@ def test_every_kind_of_failure_has_an_alarm(alarms: list[dict[str, Any]], metric
 def test_every_alarm_uses_an_existing_metric(alarms: list[dict[str, Any]], printed: set[Metric]) -> None:
     for alarm in alarms:
         ((name, value),) = dimensions(alarm).items()
-        ours = Metric(alarm["Namespace"], alarm["MetricName"], ((name, str(value)),)) in printed
+        ours = Metric(alarm["Namespace"], alarm["MetricName"], ((name, text_of(value)),)) in printed
         assert ours or (alarm["Namespace"], alarm["MetricName"], name) in AWS_METRICS, alarm["AlarmDescription"]
 
 
@@ -135,7 +143,7 @@ def test_every_alarm_uses_an_existing_metric(alarms: list[dict[str, Any]], print
 @pytest.fixture(scope="module")
 def widgets(resources: dict[str, Any]) -> list[dict[str, Any]]:
     body = resources["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"][0]
-    parsed: list[dict[str, Any]] = json.loads(re.sub(r"\$\{[A-Za-z:.]+\}", "1", body))["widgets"]
+    parsed: list[dict[str, Any]] = json.loads(re.sub(r"\$\{(?!AWS::StackName)[A-Za-z:.]+\}", "1", body))["widgets"]
     return [widget["properties"] for widget in parsed]
 
 

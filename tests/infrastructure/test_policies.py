@@ -29,7 +29,8 @@ def as_list(value: Any) -> list[Any]:
 @pytest.fixture(scope="module")
 def statements(resources: dict[str, Any]) -> list[dict[str, Any]]:
     policies = resources["FunctionRole"]["Properties"]["Policies"]
-    return [statement for policy in policies for statement in policy["PolicyDocument"]["Statement"]]
+    declared = [statement for policy in policies for statement in policy["PolicyDocument"]["Statement"]]
+    return [statement["Fn::If"][1] if "Fn::If" in statement else statement for statement in declared]
 
 
 def test_all_permissions_come_from_the_role_in_the_template(
@@ -66,24 +67,68 @@ def test_each_service_is_limited_to_resources_of_the_stack(statements: list[dict
         f"${{ExecutionTable.Arn}}/index/{INDEX}",
     }
     assert reached["sns"] - {"Ref"} == {"ResultTopic"}
-    assert reached["kms"] - {"Fn::GetAtt"} == {"DataKey.Arn"}
+    assert reached["kms"] - {"Fn::GetAtt", "Ref"} == {"DataKey.Arn", "SecretKeyArn", "PlanBucketKeyArn"}
     assert reached["sqs"] - {"Fn::GetAtt"} == {"PlanQueue.Arn", "FailureQueue.Arn"}
     assert reached["logs"] - {"Fn::GetAtt"} == {"FunctionLogs.Arn"}
     assert any(text.endswith("event-bus/${Bus}") for text in reached["events"])
-    assert any(text.endswith("secret:${AnyAccount}-??????") for text in reached["secretsmanager"])
+    assert any(text.endswith("${AlpacaSecretPrefix}/${AWS::StackName}/*-??????") for text in reached["secretsmanager"])
     assert any(text.endswith(":s3:::${Bucket}/*") for text in reached["s3"])
 
 
 def test_data_key_is_used_through_dynamodb_and_sns_only(
     statements: list[dict[str, Any]], resources: dict[str, Any]
 ) -> None:
-    (grant,) = [s for s in statements if as_list(s["Action"])[0].startswith("kms:")]
+    (grant,) = [s for s in statements if s["Resource"] == attribute("DataKey")]
     key = resources["DataKey"]
 
     services = grant["Condition"]["StringEquals"]["kms:ViaService"]
     assert [str(service["Fn::Sub"]).split(".")[0] for service in services] == ["dynamodb", "sns"]
     assert key["DeletionPolicy"] == "Retain"  # a retained table is lost without its key
     assert key["Properties"]["EnableKeyRotation"] is True
+
+
+@pytest.mark.parametrize(
+    ("parameter", "condition", "service"),
+    [("SecretKeyArn", "HasSecretKey", "secretsmanager"), ("PlanBucketKeyArn", "HasPlanBucketKey", "s3")],
+)
+def test_own_keys_of_secrets_and_bucket_are_used_through_their_service_only(
+    template: dict[str, Any], resources: dict[str, Any], parameter: str, condition: str, service: str
+) -> None:
+    declared = resources["FunctionRole"]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"]
+    granted = {statement["Fn::If"][0]: statement["Fn::If"] for statement in declared if "Fn::If" in statement}
+
+    _, grant, otherwise = granted[condition]
+    assert (grant["Action"], grant["Resource"], otherwise) == (
+        "kms:Decrypt",
+        {"Ref": parameter},
+        {"Ref": "AWS::NoValue"},
+    )
+    (via,) = grant["Condition"]["StringEquals"].values()
+    assert via["Fn::Sub"] == f"{service}.${{AWS::Region}}.${{AWS::URLSuffix}}"
+    assert template["Conditions"][condition] == {"Fn::Not": [{"Fn::Equals": [{"Ref": parameter}, ""]}]}
+
+
+def test_bucket_that_is_created_is_encrypted_with_the_own_key(resources: dict[str, Any]) -> None:
+    (rule,) = resources["PlanBucket"]["Properties"]["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+
+    condition, own, otherwise = rule["Fn::If"]
+    assert condition == "HasPlanBucketKey"
+    assert own["ServerSideEncryptionByDefault"] == {
+        "SSEAlgorithm": "aws:kms",
+        "KMSMasterKeyID": {"Ref": "PlanBucketKeyArn"},
+    }
+    assert otherwise["ServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
+
+
+def test_rollout_role_changes_this_alias_and_invokes_this_check_only(resources: dict[str, Any]) -> None:
+    (policy,) = resources["RolloutRole"]["Properties"]["Policies"]
+    granted = {s["Sid"]: s["Resource"] for s in policy["PolicyDocument"]["Statement"]}
+
+    assert set(strings(granted["Alias"])) - {"Fn::GetAtt", "Fn::Sub"} == {
+        "RebalanceFunction.Arn",
+        "${RebalanceFunction.Arn}:*",
+    }
+    assert granted["Hook"] == attribute("PreTrafficCheck")
 
 
 def test_pre_traffic_check_may_only_invoke_the_function_and_report_to_codedeploy(resources: dict[str, Any]) -> None:
@@ -134,9 +179,9 @@ def test_nothing_is_public(resources: dict[str, Any]) -> None:
     ],
 )
 def test_rule_matches_plans_but_never_our_own_output(
-    function: dict[str, Any], source: str, detail_type: str, matches: bool
+    resources: dict[str, Any], source: str, detail_type: str, matches: bool
 ) -> None:
-    rule = function["Events"]["PlanAnnounced"]["Properties"]["Pattern"]
+    rule = resources["PlanAnnounced"]["Properties"]["EventPattern"]
     pattern = EventPattern(raw_pattern="", pattern=rule)
 
     assert pattern.matches_event({"source": source, "detail-type": detail_type, "detail": {}}) is matches

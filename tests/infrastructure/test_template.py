@@ -13,7 +13,7 @@ from rebalance_executor.adapters.sqs import MAX_DELIVERIES
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.idempotency import EXPIRES_AFTER_SECONDS
 from rebalance_executor.settings import Settings
-from rebalance_executor.telemetry import NAMESPACE, SERVICE
+from rebalance_executor.telemetry import NAMESPACE
 from tests.infrastructure.templates import ROOT, attribute, read, reference, strings
 
 LOCAL_ONLY = {"ALPACA_API_KEY", "ALPACA_SECRET_KEY"}
@@ -52,7 +52,7 @@ def test_every_environment_variable_is_set_except_secrets(function: dict[str, An
     assert contract_variables() <= variables.keys()
     assert not variables.keys() & (LOCAL_ONLY | NEVER)
     assert {name for name in variables if not name.startswith("POWERTOOLS_")} == contract_variables()
-    assert variables["POWERTOOLS_SERVICE_NAME"] == SERVICE
+    assert variables["POWERTOOLS_SERVICE_NAME"] == reference("AWS::StackName")
     assert variables["POWERTOOLS_METRICS_NAMESPACE"] == NAMESPACE
 
 
@@ -74,13 +74,13 @@ def test_log_has_a_retention_time_and_traces_are_on(
     assert function["LoggingConfig"]["LogGroup"] == reference("FunctionLogs")
     assert logs["Properties"]["RetentionInDays"] == reference("LogRetentionDays")
     assert parameter(template, "LogRetentionDays") >= 365
-    assert logs["DeletionPolicy"] == "Retain"
+    assert logs["DeletionPolicy"] == "RetainExceptOnCreate"
     assert "LogGroupName" not in logs["Properties"]  # retained: a second stack could not create the same name
     assert function["Tracing"] == "Active"
 
 
 def test_no_account_id_and_no_fixed_name_prevents_a_second_stack(template: dict[str, Any]) -> None:
-    for resource in template["Resources"].values():
+    for resource in [one for one in template["Resources"].values() if one["Type"] != "AWS::Lambda::Permission"]:
         names = {"TableName", "QueueName", "BucketName", "FunctionName", "RoleName"} & resource["Properties"].keys()
         assert not [name for name in names if "${AWS::StackName}" not in str(resource["Properties"][name])]
         events = resource["Properties"].get("Events", {}).values()
@@ -165,8 +165,10 @@ def test_asynchronous_failures_are_retried_and_kept_per_hop(
     assert function["EventInvokeConfig"]["MaximumRetryAttempts"] == 2
     assert function["EventInvokeConfig"]["MaximumEventAgeInSeconds"] == 60 * ExecutionConfig().plan_time_limit_minutes
     assert function["EventInvokeConfig"]["DestinationConfig"] == {"OnFailure": {"Type": "SQS", "Destination": failed}}
-    for source, queue in (("PlanAnnounced", event), ("PlanScheduled", schedule), ("DailyCheck", schedule)):
-        assert function["Events"][source]["Properties"]["DeadLetterConfig"] == {"Arn": queue}
+    (target,) = resources["PlanAnnounced"]["Properties"]["Targets"]
+    assert target["DeadLetterConfig"] == {"Arn": event}
+    for source in ("PlanScheduled", "DailyCheck", "Resume"):
+        assert function["Events"][source]["Properties"]["DeadLetterConfig"] == {"Arn": schedule}
     for name in ASYNCHRONOUS:
         assert "FifoQueue" not in resources[name]["Properties"]  # their senders support standard queues only
         assert resources[name]["Properties"]["MessageRetentionPeriod"] == 14 * DAY
@@ -245,6 +247,10 @@ def test_function_has_an_alias_and_versions_that_start_from_a_snapshot(function:
     assert function["SnapStart"] == {"ApplyOn": reference("SnapStart")}
 
 
+def test_snapshots_are_off_by_default_because_each_version_costs_money(template: dict[str, Any]) -> None:
+    assert parameter(template, "SnapStart") == "None"
+
+
 def test_every_parameter_of_the_function_is_in_the_record_that_makes_a_new_version(
     template: dict[str, Any], function: dict[str, Any], resources: dict[str, Any]
 ) -> None:
@@ -253,6 +259,7 @@ def test_every_parameter_of_the_function_is_in_the_record_that_makes_a_new_versi
     conditions = {name: set(strings(condition)) for name, condition in template["Conditions"].items()}
     used = {text for name in properties for text in strings(function[name])}
     used |= {text for name in used & conditions.keys() for text in conditions[name]}
+    used |= {name for text in used for name in re.findall(r"\$\{(\w+)\}", text)}
     recorded = set(re.findall(r"\$\{(\w+)\}", resources["Configuration"]["Properties"]["Content"]["Fn::Sub"]))
 
     assert used & template["Parameters"].keys() == recorded
@@ -266,14 +273,14 @@ def test_defaults_can_be_deployed_in_small_accounts(template: dict[str, Any], fu
     assert function["ReservedConcurrentExecutions"]["Fn::If"][0] == "ReservesConcurrency"
 
 
-def test_codedeploy_checks_health_first_and_rolls_back_on_error_alarms(
+def test_codedeploy_checks_the_version_first_and_rolls_back_on_failed_deliveries(
     template: dict[str, Any], function: dict[str, Any]
 ) -> None:
     preference = function["DeploymentPreference"]
     rollouts = template["Mappings"]["Rollouts"]
 
     assert preference["Hooks"]["PreTraffic"]["Fn::If"][1] == reference("PreTrafficCheck")
-    assert preference["Alarms"] == [reference("FunctionErrorsAlarm"), reference("DeliveryFailuresAlarm")]
+    assert preference["Alarms"] == [reference("DeliveryFailuresAlarm")]  # a plan that yields is no failure
     assert rollouts.keys() == set(parameter(template, "Rollout", "AllowedValues"))
     assert [name for name, row in rollouts.items() if row["ByCodeDeploy"] == "false"] == ["AllAtOnce"]
 

@@ -62,7 +62,7 @@ def test_binding_moves_to_another_name_with_operator_reason_and_history(table: T
 
     table.risks.move_binding(MOVED, ACCOUNT)
     assert table.risks.binding("PA1") == MOVED
-    assert table.risks.bind_account(ACCOUNT, "PA1", NOW) == "other"
+    assert table.risks.bind_account(ACCOUNT, "PA1", NOW).account == "other"
 
     back = replace(MOVED, account=ACCOUNT, bound_at=NOW + timedelta(hours=2), by="grace", reason="a mistake")
     table.risks.move_binding(back, "other")
@@ -103,4 +103,4 @@ def test_binding_that_is_not_the_former_one_is_not_moved(table: Tables, former: 
 def test_broker_account_that_no_run_used_is_bound_by_an_operator(table: Tables) -> None:
     table.risks.move_binding(MOVED, None)
 
-    assert table.risks.bind_account(ACCOUNT, "PA1", NOW) == "other"
+    assert table.risks.bind_account(ACCOUNT, "PA1", NOW).account == "other"

@@ -241,7 +241,8 @@ def test_init_of_a_stack_reads_account_and_variables_of_the_live_version(
     """Otherwise ``rebalance halt`` would halt the account default instead of the stack's account."""
     outputs = {"FunctionAlias": "arn:f:live", "PlanQueueUrl": "https://queue/plans.fifo"}
     stack_outputs = [{"OutputKey": key, "OutputValue": value} for key, value in outputs.items()]
-    variables = {"ACCOUNT": "growth", "EXECUTION_TABLE": "execution", "RESULT_TOPIC": "arn:topic"}
+    copied = {"ACCOUNT": "growth", "EXECUTION_TABLE": "execution", "DEPLOYMENT": "000000000000/us-east-1/rebalance"}
+    variables = {**copied, "RESULT_TOPIC": "arn:topic"}
     versions = {"arn:f:live": {"Environment": {"Variables": variables}}}
     aws = SimpleNamespace(
         describe_stacks=lambda StackName: {"Stacks": [{"Outputs": stack_outputs}]},  # noqa: N803, ARG005 - boto3's names
@@ -252,7 +253,6 @@ def test_init_of_a_stack_reads_account_and_variables_of_the_live_version(
 
     assert terminal.type("init", "--stack", "rebalance", "--config", str(file)).exit_code == 0
     assert tomllib.loads(file.read_text())["environment"] == {
-        "ACCOUNT": "growth",
-        "EXECUTION_TABLE": "execution",
+        **copied,
         "PLAN_QUEUE_URL": "https://queue/plans.fifo",
     }

@@ -31,6 +31,7 @@ from rebalance_executor.domain.market import (
     Side,
     Trade,
 )
+from rebalance_executor.domain.order_ids import LOCAL_DEPLOYMENT
 from rebalance_executor.domain.orders import Outcome, ParentOrder
 from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.domain.previous_close import NO_PREVIOUS_CLOSE, PreviousClose
@@ -212,6 +213,10 @@ class FakeBroker:
         orders = [order for order in self.orders_by_id.values() if order.symbol in symbols]
         return [self.as_reported(order) for order in orders if order.submitted_at and order.submitted_at > after]
 
+    def recent_orders(self) -> Sequence[BrokerOrder]:
+        self._record_read("recent_orders")
+        return list(reversed(self.orders_by_id.values()))[:50]
+
     def order_by_client_id(self, client_order_id: str) -> BrokerOrder | None:
         self._record_read("order_by_client_id", client_order_id)
         orders = (order for order in self.orders_by_id.values() if order.client_order_id == client_order_id)
@@ -331,6 +336,7 @@ class FakePorts:
         return Ports(
             brokers=self._open_broker,
             broker_kind=self.broker_kind,
+            deployment=LOCAL_DEPLOYMENT,
             journal=self.journal,
             risk_store=self.journal.risk_store,
             assets=self,

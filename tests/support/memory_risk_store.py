@@ -10,6 +10,7 @@ from typing import Protocol
 from rebalance_executor.domain.errors import DayChanged
 from rebalance_executor.domain.risk_state import (
     NEVER_SET,
+    AccountBinding,
     DailyUsage,
     KillSwitchRecord,
     Reservation,
@@ -43,8 +44,8 @@ class InMemoryRiskStore:
     def __init__(self, call: DatabaseCall) -> None:
         self._call = call
         self._days: dict[tuple[str, date], _Day] = {}
-        self.bindings: dict[str, str] = {}
-        """Account name by broker account number. Not a port call."""
+        self.bindings: dict[str, AccountBinding] = {}
+        """Bindings by broker account number. Not a port call."""
         self.kill_switch_settings: dict[str, list[KillSwitchRecord]] = {}
         """Every setting of each account's kill switch; the last one applies. Not a port call."""
 
@@ -69,10 +70,10 @@ class InMemoryRiskStore:
             "risk_store.set_kill_switch", lambda: self.kill_switch_settings.setdefault(account, []).append(switch)
         )
 
-    def bind_account(self, account: str, account_number: str, at: datetime) -> str:
-        """Bind a broker account to this name unless it is bound; return the name that it is bound to."""
-        del at  # only the table stores the time
-        return self._call("risk_store.bind_account", lambda: self.bindings.setdefault(account_number, account))
+    def bind_account(self, account: str, account_number: str, at: datetime) -> AccountBinding:
+        """Bind a broker account to this name unless it is bound; return its binding."""
+        new = AccountBinding(account_number, account, at)
+        return self._call("risk_store.bind_account", lambda: self.bindings.setdefault(account_number, new))
 
     def reserved(self, account: str) -> list[tuple[DailyUsage, frozenset[str]]]:
         """Return each trading day's usage with the plans that reserved it. Not a port call."""

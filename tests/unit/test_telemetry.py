@@ -50,6 +50,25 @@ def metrics(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     return dict(json.loads(line))
 
 
+def test_metrics_of_two_stacks_are_two_metrics(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise a halt in one stack would raise the alarm of another."""
+    printed = []
+    for stack in ("rebalance-paper", "rebalance-live"):
+        monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", stack)
+        telemetry = Telemetry(logger=new_logger(f"test-{next(_NUMBERS)}", io.StringIO()))
+        with telemetry.invocation(CONTEXT):
+            telemetry.emit(LogEvent.KILL_SWITCH_TRIPPED)
+        printed.append(metrics(capsys))
+
+    assert [line["service"] for line in printed] == ["rebalance-paper", "rebalance-live"]
+    for line in printed:
+        (directive,) = line["_aws"]["CloudWatchMetrics"]
+        assert (directive["Namespace"], directive["Dimensions"]) == (NAMESPACE, [["service"]])
+        assert "KillSwitchTrips" in line
+
+
 def test_lines_have_the_identity_of_their_plan_until_it_is_unbound(captured: CapturedTelemetry) -> None:
     with captured.telemetry.invocation(CONTEXT):
         captured.telemetry.bind_plan(a_plan(), "main", "run-1")

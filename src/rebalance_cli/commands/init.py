@@ -17,6 +17,7 @@ from rebalance_cli.views.tables import facts
 from rebalance_executor.adapters.aws import client_config
 
 _FUNCTION_VARIABLES = (
+    "DEPLOYMENT",
     "ACCOUNT",
     "ACCOUNTS",
     "EXECUTION_TABLE",

@@ -30,6 +30,7 @@ from rebalance_executor.domain.errors import (
 from rebalance_executor.domain.market import BrokerKind
 from rebalance_executor.domain.order_ids import child_order_prefix
 from rebalance_executor.domain.orders import ORDER_LOOKBACK
+from rebalance_executor.domain.plan_controls import deployment_denial
 from rebalance_executor.domain.reconciliation import differences, was_sent
 from rebalance_executor.domain.risk_state import AccountBinding, KillSwitchRecord, TradingState, operator_and_reason
 from rebalance_executor.execution.kill_switch import set_by_operator
@@ -125,9 +126,10 @@ def bind(
     confirm_account: AccountDigits = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
 ) -> None:
-    """Move a broker account to this account name: the one that the keys of the account belong to.
+    """Move a broker account to this account name and deployment: the one that the keys of the account belong to.
 
-    A broker account belongs to the first name whose plan used it; plans of any other name are denied ACCOUNT_MISMATCH.
+    A broker account belongs to the first name whose plan used it, and to the deployment that sends its orders; plans of
+    any other are denied ACCOUNT_MISMATCH. Orders that another deployment sent before the move are ignored afterwards.
     It cannot be moved while a run or an unfinished plan of the former name exists.
     """
     with session.context() as ctx:
@@ -136,7 +138,9 @@ def bind(
         number = ctx.broker(account).account().account_number
         before = ctx.risk_store.binding(number)
         former = before.account if before is not None else None
-        if before is not None and former == account:
+        orders = ctx.broker(account).recent_orders()
+        is_traded_elsewhere = deployment_denial(orders, before, number, ctx.ports.deployment) is not None
+        if before is not None and former == account and not is_traded_elsewhere:
             after = before
         else:
             after = AccountBinding(number, account, ctx.now, *operator_and_reason(by or getpass.getuser(), reason))
@@ -292,7 +296,7 @@ def _reconciliation(ctx: CliContext, record: PlanRecord) -> Reconciliation:
         orders = broker.orders(symbols, plan.started_at - ORDER_LOOKBACK)
         later = symbols_traded_later(ctx, plan, symbols)
         compared = [replace(p, held_before=None) if p.symbol in later else p for p in parents]  # skips its position
-        prefix = child_order_prefix(plan.account, plan.plan_id)
+        prefix = child_order_prefix(plan.account, plan.plan_id, ctx.ports.deployment)
         differing = differences(compared, orders, broker.positions(symbols), prefix)
         answers = [DifferenceAnswer(symbol=one.symbol, problem=one.problem) for one in differing]
     return Reconciliation(

@@ -6,14 +6,13 @@ sells at the bid, and ``decide`` prices the first order of each item. Nothing is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from rebalance_cli.context import CliContext
 from rebalance_cli.outputs import Decision, Preview, PreviewOrder
-from rebalance_executor.adapters.dynamodb.risk_store import DynamoRiskStore
 from rebalance_executor.domain.auction import time_in_force
 from rebalance_executor.domain.cash import buy_budget, buy_funds, funds, scale_to_budget
 from rebalance_executor.domain.codes import NO_TRADE_NEEDED, Code
@@ -24,173 +23,26 @@ from rebalance_executor.domain.forecast import CostForecast, Weighted, of_plan
 from rebalance_executor.domain.ladder import WaveSchedule, cross_by
 from rebalance_executor.domain.market import (
     ZERO,
-    Account,
-    Asset,
-    BrokerOrder,
-    MarketClock,
-    OrderRequest,
-    Position,
     Quote,
     Side,
     TimeInForce,
-    Trade,
 )
 from rebalance_executor.domain.orders import Outcome, ParentOrder
 from rebalance_executor.domain.plan import Action, RebalancePlan, RebalancePlanItem
 from rebalance_executor.domain.plan_controls import check_fresh
-from rebalance_executor.domain.previous_close import PreviousClose
 from rebalance_executor.domain.pricing import far_touch
 from rebalance_executor.domain.result_builder import reaches_request
-from rebalance_executor.domain.risk_state import KillSwitchRecord, RiskState
 from rebalance_executor.domain.slicing import slices_of
 from rebalance_executor.domain.strategy import decide
 from rebalance_executor.domain.values import cents, format_utc
-from rebalance_executor.domain.volume import AverageVolume, DailyBar
 from rebalance_executor.execution.account_access import AccountAccess
-from rebalance_executor.execution.ports import Broker, BrokerReads, EarlyAnswers, Lease, ReadSet
+from rebalance_executor.execution.ports import Lease
 from rebalance_executor.execution.pretrade import PreTrade
+from rebalance_executor.execution.read_only import ReadOnlyBroker, read_only
 from rebalance_executor.execution.run import Run
 
 _CENT = Decimal("0.01")
 _BPS = 10_000
-
-
-class ReadOnlyBroker:
-    """Implementation of ``Broker`` that reads from the real one and sends nothing."""
-
-    def __init__(self, broker: Broker) -> None:
-        self._broker = broker
-        self._reads: BrokerReads = broker
-        self._account: Account | None = None
-        self._canceled: set[str] = set()
-
-    @property
-    def expected_account_number(self) -> str | None:
-        """The configured account number, as in the real broker."""
-        return self._broker.expected_account_number
-
-    def ask(self, reads: ReadSet) -> EarlyAnswers:
-        """Send these reads together; the reads of this broker take their answers."""
-        answers = self._broker.ask(reads)
-        self._reads = answers.reads
-        return replace(answers, reads=self)
-
-    def account(self) -> Account:
-        """Return the account; it is read once."""
-        if self._account is None:
-            self._account = self._reads.account()
-        return self._account
-
-    def clock(self) -> MarketClock:
-        """Return the market clock."""
-        return self._reads.clock()
-
-    def positions(self, symbols: Collection[str]) -> Mapping[str, Position]:
-        """Return the positions in these symbols."""
-        return self._reads.positions(symbols)
-
-    def asset(self, symbol: str) -> Asset:
-        """Return the flags of an asset."""
-        return self._reads.asset(symbol)
-
-    def quotes(self, symbols: Sequence[str]) -> Mapping[str, Quote]:
-        """Return the latest quotes."""
-        return self._reads.quotes(symbols)
-
-    def last_trades(self, symbols: Sequence[str]) -> Mapping[str, Trade]:
-        """Return the last trades."""
-        return self._reads.last_trades(symbols)
-
-    def previous_closes(self, symbols: Sequence[str], today: date) -> Mapping[str, PreviousClose]:
-        """Return the previous closes."""
-        return self._reads.previous_closes(symbols, today)
-
-    def daily_bars(self, symbols: Sequence[str], first: date, last: date) -> Mapping[str, Sequence[DailyBar]]:
-        """Return the daily bars."""
-        return self._reads.daily_bars(symbols, first, last)
-
-    def orders(self, symbols: Sequence[str], since: datetime) -> Sequence[BrokerOrder]:
-        """Return the orders submitted since then."""
-        return self._reads.orders(symbols, since)
-
-    def open_orders(self, symbols: Sequence[str] | None = None) -> Sequence[BrokerOrder]:
-        """Return the open orders except those that the plan would cancel."""
-        return [order for order in self._reads.open_orders(symbols) if order.id not in self._canceled]
-
-    def order_by_client_id(self, client_order_id: str) -> BrokerOrder | None:
-        """Return the order with this ID."""
-        return self._reads.order_by_client_id(client_order_id)
-
-    def active_assets(self, symbols: Collection[str]) -> Mapping[str, Asset]:
-        """Return the flags of those of these symbols that are active."""
-        return self._reads.active_assets(symbols)
-
-    def wait_for_rate_limit(self, until: datetime, requests: int) -> int:
-        """Do not wait: nothing is sent."""
-        del until
-        return requests
-
-    def submit(self, request: OrderRequest) -> BrokerOrder:
-        """Raise ``AssertionError``: a preview must not submit orders."""
-        raise AssertionError("a preview must not submit orders")
-
-    def submit_together(self, requests: Sequence[OrderRequest]) -> Sequence[Callable[[], BrokerOrder]]:
-        """Raise ``AssertionError``: a preview must not submit orders."""
-        raise AssertionError("a preview must not submit orders")
-
-    def cancel(self, order_id: str) -> bool:
-        """Send nothing; treat the order as canceled from now on."""
-        self._canceled.add(order_id)
-        return True
-
-
-class ReadOnlyRiskStore:
-    """Implementation of ``RiskStore`` that reads from the real one and changes nothing."""
-
-    def __init__(self, store: DynamoRiskStore) -> None:
-        self._store = store
-
-    def load(self, account: str, day: date) -> RiskState:
-        """Return the state of the controls."""
-        return self._store.load(account, day)
-
-    def kill_switch(self, account: str) -> KillSwitchRecord:
-        """Return the kill switch."""
-        return self._store.kill_switch(account)
-
-    def set_kill_switch(self, account: str, switch: KillSwitchRecord) -> None:
-        """Do nothing."""
-
-    def bind_account(self, account: str, account_number: str, at: datetime) -> str:
-        """Return the name that the broker account is bound to, or this one if it is not bound."""
-        del at
-        binding = self._store.binding(account_number)
-        return binding.account if binding is not None else account
-
-
-class NoAssetCache:
-    """Implementation of ``AssetCache`` without a cache: asset flags are always read from the broker."""
-
-    def get(self, symbols: Sequence[str], *, now: datetime) -> Mapping[str, Asset]:
-        """Return nothing."""
-        return {}
-
-    def put(self, assets: Iterable[Asset], *, now: datetime) -> None:
-        """Do nothing."""
-
-    def drop(self, symbol: str, *, now: datetime) -> None:
-        """Do nothing."""
-
-
-class NoVolumeCache:
-    """Implementation of ``VolumeCache`` without a cache: volumes are always read from the broker."""
-
-    def get(self, symbols: Sequence[str], *, today: date) -> Mapping[str, AverageVolume]:
-        """Return nothing."""
-        return {}
-
-    def put(self, volumes: Iterable[AverageVolume], *, today: date) -> None:
-        """Do nothing."""
 
 
 def preview_plan(ctx: CliContext, plan: RebalancePlan, account: str) -> Preview:
@@ -209,8 +61,7 @@ def preview_plan(ctx: CliContext, plan: RebalancePlan, account: str) -> Preview:
         expired = (error.code, str(error))
     deadline = ctx.deadline()
     broker = ReadOnlyBroker(ctx.ports.brokers(account, deadline))
-    risk_store = ReadOnlyRiskStore(ctx.risk_store)
-    ports = replace(ctx.ports, risk_store=risk_store, assets=NoAssetCache(), volumes=NoVolumeCache(), publishers=())
+    ports = read_only(ctx.ports, ctx.risk_store.binding)
     access = AccountAccess.create(account, broker, ports, config)
     lease = Lease(account=account, epoch=0, run_id="preview", expires_at=now + timedelta(minutes=1))
     pretrade = PreTrade(access)

@@ -5,6 +5,7 @@ Pure functions like those of ``domain.controls``, which lists the order of all c
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date, datetime
 from decimal import Decimal
 
@@ -12,9 +13,10 @@ from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.controls import Denial
 from rebalance_executor.domain.errors import PlanExpired
 from rebalance_executor.domain.limits import Limits
-from rebalance_executor.domain.market import Account, MarketClock
+from rebalance_executor.domain.market import Account, BrokerOrder, MarketClock
+from rebalance_executor.domain.order_ids import deployment_prefix, is_of_another_deployment
 from rebalance_executor.domain.plan import RebalancePlan
-from rebalance_executor.domain.risk_state import DailyUsage, RiskState
+from rebalance_executor.domain.risk_state import AccountBinding, DailyUsage, RiskState
 from rebalance_executor.domain.session import EARLY_HOURS
 from rebalance_executor.domain.values import format_decimal, format_dollars, format_utc, seconds
 
@@ -56,6 +58,27 @@ def binding_denial(account: str, bound_to: str, account_number: str) -> Denial |
     text = f"broker account {account_number} belongs to account {bound_to}; to move it to {account}: "
     text += f'rebalance bind --account {account} --reason "..."'
     return Denial(Code.ACCOUNT_MISMATCH, text)
+
+
+def deployment_denial(
+    recent: Iterable[BrokerOrder], binding: AccountBinding | None, account_number: str, deployment: str
+) -> Denial | None:
+    """Deny if another deployment of this program sent one of the account's recent orders.
+
+    Each deployment has a table of its own: neither knows the leases, limits and kill switch of the other. Orders from
+    before an operator moved the broker account here do not count.
+    """
+    own = deployment_prefix(deployment)
+    since = binding.bound_at if binding is not None and binding.by is not None else None
+    for order in recent:
+        is_later = since is None or order.submitted_at is None or order.submitted_at > since
+        if is_later and is_of_another_deployment(order.client_order_id, deployment):
+            text = f"another deployment trades on broker account {account_number}: it sent {order.client_order_id}"
+            text += f" at {format_utc(order.submitted_at)}" if order.submitted_at is not None else ""
+            text += f", and the IDs of this one start with {own}; use another broker account, or stop that deployment, "
+            text += "then: rebalance bind"
+            return Denial(Code.ACCOUNT_MISMATCH, text)
+    return None
 
 
 def trading_day_denial(started: date | None, now: date | None) -> Denial | None:

@@ -219,3 +219,4 @@ class LogEvent(StrEnum):
         "The market data for the costs of a finished plan could not be read; the next daily check tries again.",
     )
     HEALTH_CHECKED = "health.checked", Severity.INFO, "A health request was answered."
+    DRY_RUN_COMPLETED = "dry_run.completed", Severity.INFO, "A dry run was answered; nothing was sent or stored."

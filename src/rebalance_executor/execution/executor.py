@@ -314,13 +314,17 @@ class Executor:
             self._log.emit(LogEvent.GATE_BUDGET_REDUCED, budget_left=budget - used, cash_left=cash.amount)
         return cash
 
+    def _order_id(self, symbol: str, attempt: int) -> str:
+        state = self._run.state
+        return child_order_id(state.account, state.plan_id, symbol, attempt, self._ports.deployment)
+
     def _intend(self, parent: ParentOrder, place: Place) -> None:
         """Prepare a new child: it is journalled with the next write and sent after it."""
         run, now = self._run, self._clock.now()
         attempt, quote = len(parent.children) + 1, self._quotes.latest.get(parent.symbol)
         child = ChildOrder(
             attempt=attempt,
-            client_order_id=child_order_id(run.state.account, run.state.plan_id, parent.symbol, attempt),
+            client_order_id=self._order_id(parent.symbol, attempt),
             type=place.type,
             qty=place.qty,
             limit_price=place.limit_price,

@@ -27,7 +27,7 @@ from rebalance_executor.domain.market import (
 from rebalance_executor.domain.orders import ParentOrder
 from rebalance_executor.domain.previous_close import PreviousClose
 from rebalance_executor.domain.result import ExecutionResult
-from rebalance_executor.domain.risk_state import KillSwitchRecord, RiskState
+from rebalance_executor.domain.risk_state import AccountBinding, KillSwitchRecord, RiskState
 from rebalance_executor.domain.volume import AverageVolume, DailyBar
 from rebalance_executor.execution.deadline import Deadline
 from rebalance_executor.execution.events import LogEvent
@@ -106,6 +106,10 @@ class BrokerReads(Protocol):
         """Read the orders of these symbols submitted after that time, in any status. One request per page."""
         ...
 
+    def recent_orders(self) -> Sequence[BrokerOrder]:
+        """Read the last 50 orders of all symbols, in any status, of every client, newest first, in one request."""
+        ...
+
     def order_by_client_id(self, client_order_id: str) -> BrokerOrder | None:
         """Read one order; None if the broker answers that it does not know it."""
         ...
@@ -125,7 +129,7 @@ class ReadSet:
     permission: bool = False
     """Account and market clock."""
     open_orders: bool = False
-    """The open orders of all symbols."""
+    """The open orders of all symbols, and the recent orders."""
     positions: bool = False
     quotes_of: Sequence[str] = ()
     orders_of: Sequence[str] = ()
@@ -140,8 +144,7 @@ class EarlyAnswers:
     asked_at: datetime
     """Time before the first of them was sent: none of the answers is older."""
     reads: BrokerReads
-    """Each read takes its early answer once, or raises that answer's error after its retries. A read that was not sent
-    early is sent now."""
+    """Each read takes its early answer once, or raises that answer's error after its retries. Others are sent now."""
 
 
 class Broker(BrokerReads, Protocol):
@@ -304,8 +307,8 @@ class RiskStore(Protocol):
         """Set the kill switch; the history of settings is kept."""
         ...
 
-    def bind_account(self, account: str, account_number: str, at: datetime) -> str:
-        """Bind a broker account to this account name unless it is bound; return the name that it is bound to."""
+    def bind_account(self, account: str, account_number: str, at: datetime) -> AccountBinding:
+        """Bind a broker account to this account name unless it is bound; return its binding."""
         ...
 
 
@@ -376,10 +379,6 @@ class PlanLog(EventLog, Protocol):
         ...
 
 
-def _never() -> bool:
-    return False
-
-
 @dataclass(frozen=True, slots=True)
 class Ports:
     """Every external system that execution uses."""
@@ -388,6 +387,8 @@ class Ports:
     """Returns the broker of an account name; raises ``UnknownAccount``, ``ConfigurationError``, ``Redeliver``."""
     broker_kind: BrokerKind
     """What these brokers are; journalled with every plan that starts."""
+    deployment: str
+    """Name of this deployment; part of the client order IDs."""
     journal: Journal
     risk_store: RiskStore
     assets: AssetCache
@@ -395,5 +396,5 @@ class Ports:
     clock: Clock
     log: PlanLog
     publishers: Sequence[ResultPublisher] = ()
-    stop_requested: Callable[[], bool] = _never
+    stop_requested: Callable[[], bool] = lambda: False
     """Returns true once the caller asks the run to stop safely: the run then cancels open orders and yields."""

@@ -35,13 +35,14 @@ from rebalance_executor.domain.market import (
     Side,
     SymbolSnapshot,
 )
-from rebalance_executor.domain.order_ids import child_order_prefix
+from rebalance_executor.domain.order_ids import PREFIX
 from rebalance_executor.domain.orders import Outcome, ParentOrder
 from rebalance_executor.domain.plan import RebalancePlan, RebalancePlanItem, Urgency
 from rebalance_executor.domain.plan_controls import (
     account_denial,
     binding_denial,
     day_limit_denial,
+    deployment_denial,
     plan_limit_denial,
     plans_denial,
     session_denial,
@@ -55,7 +56,7 @@ from rebalance_executor.execution.deadline import Deadline
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.forecasts import Forecasts
 from rebalance_executor.execution.order_events import log_outcome, log_retargeted, log_scaled
-from rebalance_executor.execution.ports import EarlyAnswers, Lease, ReadSet
+from rebalance_executor.execution.ports import BrokerReads, EarlyAnswers, Lease, ReadSet
 from rebalance_executor.execution.run import Run
 from rebalance_executor.execution.symbol_data import SymbolData
 from rebalance_executor.execution.unit_of_work import UnitOfWork
@@ -118,6 +119,7 @@ class PreTrade:
         self._account = access.account
         self._broker = access.broker
         self._broker_kind = access.ports.broker_kind
+        self._deployment = access.ports.deployment
         self._risk_store = access.ports.risk_store
         self._clock = access.clock
         self._log = access.log
@@ -204,7 +206,8 @@ class PreTrade:
         if number is not None and account.account_number != number:  # before it is bound to this name
             text = f"the plan started on account {number}; the credentials now belong to another account"
             raise ConfigurationError("account_number", text)
-        denial = account_denial(account, self._broker.expected_account_number) or self._binding_denial(account)
+        reads = early.reads if started is None else None
+        denial = account_denial(account, self._broker.expected_account_number) or self._binding_denial(account, reads)
         if denial is not None:
             return TradingPermission(account, denial)
         clock = early.reads.clock()
@@ -214,10 +217,17 @@ class PreTrade:
         # By the time before the requests, a slow answer must not delay the close; by the time after, hasten the open.
         return TradingPermission(account, denial, clock, early.asked_at - clock.now, self._clock.now() - clock.now)
 
-    def _binding_denial(self, account: Account) -> Denial | None:
-        """Bind the broker account to this account's name at its first use; deny if it is bound to another name."""
-        bound_to = self._risk_store.bind_account(self._account, account.account_number, self._clock.now())
-        return binding_denial(self._account, bound_to, account.account_number)
+    def _binding_denial(self, account: Account, reads: BrokerReads | None) -> Denial | None:
+        """Bind the broker account to this account's name at its first use; deny if another name or deployment has it.
+
+        ``reads`` are those of a plan that starts; a resumed one finishes its orders, whoever else sends some.
+        """
+        number = account.account_number
+        binding = self._risk_store.bind_account(self._account, number, self._clock.now())
+        denial = binding_denial(self._account, binding.account, number)
+        if denial is not None or reads is None:
+            return denial
+        return deployment_denial(reads.recent_orders(), binding, number, self._deployment)
 
     def set_trading_hours(self, run: Run, permission: TradingPermission) -> None:
         """Set the times at which the session closes and, if it has not started, opens; both by our clock."""
@@ -278,7 +288,7 @@ class PreTrade:
         if denial is not None:
             return self._deny_all(run.plan, denial)
         account, others = permission.account, early.reads.open_orders()
-        self._holdings.reserved = committed_by_others(others, child_order_prefix())
+        self._holdings.reserved = committed_by_others(others, PREFIX)
         run.work.update_state(starting_funds=self._holdings.starting_funds(account), reserved=self._holdings.reserved)
         symbols = {item.symbol for item in run.plan.trades}
         others = [order for order in others if order.symbol in symbols]

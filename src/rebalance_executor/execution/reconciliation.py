@@ -38,7 +38,7 @@ def reconcile(run: Run, access: AccountAccess, look: Mapping[str, BrokerOrder]) 
     if not parents:
         return []
     symbols = [parent.symbol for parent in parents]
-    prefix = child_order_prefix(run.state.account, run.state.plan_id)
+    prefix = child_order_prefix(run.state.account, run.state.plan_id, access.ports.deployment)
     confirmed: dict[str, BrokerOrder] = {}
     listed = look if _is_filled(parents, look) else None
     while True:

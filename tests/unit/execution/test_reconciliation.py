@@ -14,7 +14,7 @@ import pytest
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.errors import PlanYielded
 from rebalance_executor.domain.market import BrokerOrder, Position
-from rebalance_executor.domain.order_ids import child_order_prefix
+from rebalance_executor.domain.order_ids import LOCAL_DEPLOYMENT, child_order_prefix
 from rebalance_executor.domain.orders import Outcome, ParentOrder
 from rebalance_executor.execution.account_access import AccountAccess
 from rebalance_executor.execution.events import LogEvent
@@ -61,7 +61,7 @@ class Fixture:
         return a_run(parent, seconds=seconds)
 
     def compare(self, run: Run, look: Sequence[BrokerOrder] = ()) -> list[Any]:
-        ports = cast("Ports", SimpleNamespace(clock=self.clock, log=self, risk_store=None))
+        ports = cast("Ports", SimpleNamespace(clock=self.clock, log=self, risk_store=None, deployment=LOCAL_DEPLOYMENT))
         access = AccountAccess.create("default", cast("Broker", self), ports, ExecutionConfig())
         return list(reconcile(run, access, {order.client_order_id: order for order in look}))
 

@@ -36,10 +36,11 @@ def test_one_order_per_item_is_sent_sells_first() -> None:
     ]
 
 
-def test_plan_needs_eleven_reads() -> None:
+def test_plan_needs_thirteen_reads() -> None:
     """All for the plan's own symbols: previous closes only of those that are not held, daily bars once per day."""
     assert executed().broker.reads == [
         ("account", None),
+        ("recent_orders", None),
         ("clock", None),
         ("open_orders", None),
         ("positions", None),

@@ -21,13 +21,14 @@ from rebalance_executor.domain.errors import (
     PlanYielded,
 )
 from rebalance_executor.domain.journal import PlanPhase
-from rebalance_executor.domain.market import MarketClock, OrderRequest
+from rebalance_executor.domain.market import BrokerOrder, MarketClock, OrderRequest, OrderType, Side
+from rebalance_executor.domain.order_ids import child_order_id
 from rebalance_executor.domain.orders import Outcome
 from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.domain.result import ExecutionStatus
-from rebalance_executor.domain.risk_state import TradingState
+from rebalance_executor.domain.risk_state import AccountBinding, TradingState
 from rebalance_executor.execution.events import LogEvent
-from tests.support.builders import NOW, a_plan, an_exit, an_item, later
+from tests.support.builders import NOW, a_plan, an_exit, an_item, an_order_of, later
 from tests.support.fake_ports import CANCEL_STUCK, RESTS, FakePorts, outcomes
 
 
@@ -249,18 +250,58 @@ def test_broker_account_is_bound_at_its_first_use() -> None:
     fakes = FakePorts()
     fakes.execute(FIRST)
 
-    assert fakes.journal.risk_store.bindings == {"PA1": "main"}
+    assert fakes.journal.risk_store.bindings["PA1"].account == "main"
 
 
 def test_another_name_for_the_same_broker_account_is_denied() -> None:
     fakes = FakePorts()
-    fakes.journal.risk_store.bindings["PA1"] = "other"
+    fakes.journal.risk_store.bindings["PA1"] = AccountBinding("PA1", "other", NOW)
 
     result = fakes.execute(FIRST)
 
     assert outcomes(result) == {"AAA": (Outcome.DENIED, Code.ACCOUNT_MISMATCH)}
     assert fakes.broker.sent == []
-    assert fakes.journal.risk_store.bindings == {"PA1": "other"}
+    assert fakes.journal.risk_store.bindings["PA1"].account == "other"
+
+
+OTHER_DEPLOYMENT = child_order_id("main", "plan-0", "BBB", 1, "000000000000/us-east-1/other-stack")
+
+
+def order_of_an_hour_ago(client_order_id: str = OTHER_DEPLOYMENT) -> BrokerOrder:
+    """Return a filled order of BBB, by default of another deployment of this program."""
+    request = OrderRequest(client_order_id, "BBB", Side.BUY, OrderType.MARKET, Decimal(1))
+    return an_order_of(request, id=client_order_id, status="filled", submitted_at=NOW - timedelta(hours=1))
+
+
+def test_second_deployment_with_the_same_broker_account_is_denied() -> None:
+    """Two stacks have two tables, so the binding of one cannot show the other: the broker's orders do."""
+    fakes = FakePorts()
+    fakes.broker.add_order(order_of_an_hour_ago())
+
+    result = fakes.execute(FIRST)
+
+    assert outcomes(result) == {"AAA": (Outcome.DENIED, Code.ACCOUNT_MISMATCH)}
+    assert fakes.broker.sent == []
+
+
+def test_orders_of_this_deployment_and_of_other_clients_deny_nothing() -> None:
+    fakes = FakePorts()
+    for order_id in (child_order_id("main", "plan-0", "BBB", 1), "made-by-hand", "rb1-of-no-deployment"):
+        fakes.broker.add_order(order_of_an_hour_ago(order_id))
+
+    assert outcomes(fakes.execute(FIRST)) == {"AAA": (Outcome.FILLED, None)}
+
+
+@pytest.mark.parametrize(("minutes", "outcome"), [(30, Outcome.FILLED), (90, Outcome.DENIED)])
+def test_operator_moves_a_broker_account_from_another_deployment(minutes: int, outcome: Outcome) -> None:
+    """Orders from before the move do not count; a deployment that still trades afterwards does."""
+    fakes = FakePorts()
+    moved_at = NOW - timedelta(minutes=minutes)
+    binding = AccountBinding("PA1", "main", moved_at, by="ada", reason="the other stack was deleted")
+    fakes.journal.risk_store.bindings["PA1"] = binding
+    fakes.broker.add_order(order_of_an_hour_ago())
+
+    assert outcomes(fakes.execute(FIRST))["AAA"][0] is outcome
 
 
 def test_account_that_is_not_the_configured_one_is_not_bound() -> None:
@@ -387,7 +428,7 @@ def test_keys_of_another_broker_account_are_not_bound_when_a_plan_is_resumed() -
     with pytest.raises(ConfigurationError):
         fakes.execute(FIRST, run_id="run-2")
 
-    assert fakes.journal.risk_store.bindings == {"PA1": "main"}
+    assert fakes.journal.risk_store.bindings["PA1"].account == "main"
 
 
 def test_nothing_is_sent_after_the_time_limit_of_the_plan() -> None:

@@ -107,6 +107,10 @@ class _CountedReads:
         """Return every order in these symbols that was submitted after this time."""
         return self._call(lambda: self._reads.orders(symbols, after))
 
+    def recent_orders(self) -> Sequence[BrokerOrder]:
+        """Return the last orders of all symbols."""
+        return self._call(self._reads.recent_orders)
+
     def order_by_client_id(self, client_order_id: str) -> BrokerOrder | None:
         """Return the order, or None if the broker does not know it."""
         return self._call(lambda: self._reads.order_by_client_id(client_order_id))

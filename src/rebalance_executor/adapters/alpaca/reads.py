@@ -11,7 +11,7 @@ from urllib.parse import quote as quote_url
 
 from rebalance_executor.adapters.alpaca import parsing
 from rebalance_executor.adapters.alpaca.asset_list import read_active_assets
-from rebalance_executor.adapters.alpaca.bars import read_daily_bars
+from rebalance_executor.adapters.alpaca.bars import read_daily_bars, usable
 from rebalance_executor.adapters.alpaca.early import Query, Reader
 from rebalance_executor.domain.errors import BrokerUnavailable, NotFound
 from rebalance_executor.domain.market import Account, Asset, BrokerOrder, MarketClock, Position, Quote, Trade
@@ -37,13 +37,14 @@ ACCOUNT, CLOCK, POSITIONS = Query("/account"), Query("/clock"), Query("/position
 _ORDERS = "/orders"
 _QUOTES, _SNAPSHOTS = "/stocks/quotes/latest", "/stocks/snapshots"
 _OPEN = {"status": "open"}
+_RECENT = Query(_ORDERS, {"status": "all", "direction": "desc", "nested": "false", "limit": "50"})
 
 
 def early_queries(reads: ReadSet) -> tuple[list[Query], list[Query]]:
     """Return the queries of these reads to the trading endpoint and to the market data: the first page of each."""
     trading = [ACCOUNT, CLOCK] if reads.permission else []
     if reads.open_orders:
-        trading.append(Query(_ORDERS, _orders_query(None, _OPEN)))
+        trading += [Query(_ORDERS, _orders_query(None, _OPEN)), _RECENT]
     if reads.positions:
         trading.append(POSITIONS)
     if reads.orders_after is not None:
@@ -138,6 +139,11 @@ class AlpacaReads:
     def orders(self, symbols: Sequence[str], after: datetime) -> Sequence[BrokerOrder]:
         """Return every order in these symbols that was submitted after this time, in any status."""
         return self._orders(symbols, _after(after))
+
+    def recent_orders(self) -> Sequence[BrokerOrder]:
+        """Return the last orders of all symbols, newest first. Malformed ones are not of this program."""
+        payload = self._trading.get(_RECENT)
+        return _parse(lambda: usable(parsing.entries(payload, "order", None), parsing.order))
 
     def order_by_client_id(self, client_order_id: str) -> BrokerOrder | None:
         """Return the order, or None if the broker responds that it does not know it."""

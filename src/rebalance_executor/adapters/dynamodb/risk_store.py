@@ -56,18 +56,19 @@ class DynamoRiskStore(TableAdapter):
         items = risk_items.kill_switch_items(account, switch, switch.at or datetime.min.replace(tzinfo=UTC))
         self._table.transact([self._action("kill switch", "Put", {"Item": to_attributes(item)}) for item in items])
 
-    def bind_account(self, account: str, account_number: str, at: datetime) -> str:
-        """Bind a broker account to this account name unless it is bound; return the name that it is bound to.
+    def bind_account(self, account: str, account_number: str, at: datetime) -> AccountBinding:
+        """Bind a broker account to this account name unless it is bound; return its binding.
 
         Raises:
+            JournalContradiction: its item cannot be read.
             JournalUnavailable: the table did not answer; the binding may or may not have been written.
         """
         values: dict[str, Value] = {":account": account, ":at": journal_items.iso(at)}
         try:
-            self._table.update(risk_items.binding_key(account_number), _BIND, _IS_UNBOUND_OR_OURS, values)
+            item = self._table.update(risk_items.binding_key(account_number), _BIND, _IS_UNBOUND_OR_OURS, values)
         except ConditionFailed as failure:
-            return str((failure.item or {}).get("account"))
-        return account
+            item = failure.item or {}
+        return risk_items.binding_from(account_number, item)
 
     def binding(self, account_number: str) -> AccountBinding | None:
         """Return the account name that a broker account is bound to, or None. Only the operators' commands read it.
