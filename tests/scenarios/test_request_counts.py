@@ -13,11 +13,11 @@ from rebalance_executor.execution.symbol_data import SINGLE_REQUESTS
 
 @pytest.mark.parametrize("apart", [WARM, NEXT_DAY, AFTER_WEEKEND], ids=["warm", "next day", "after a weekend"])
 @pytest.mark.parametrize("orders", SIZES)
-def test_plan_takes_one_broker_request_per_order_and_at_most_ten_more(orders: int, apart: timedelta) -> None:
+def test_plan_takes_one_broker_request_per_order_and_few_more(orders: int, apart: timedelta) -> None:
     counted = count(orders, apart)
 
     daily_bars = 0 if apart == WARM else 1
-    assert counted.broker <= orders + 10 + daily_bars
+    assert counted.broker == orders + 8 + daily_bars
     assert counted.database <= 14
 
 
