@@ -33,6 +33,8 @@ from tests.e2e.system import System, a_plan
 _LOCAL_STACK = "rebalance-day"
 _STATES = ROOT / "build" / "account-day"
 _CANARY = "Canary10Percent5Minutes"
+_QUEUE_NAME_SECONDS = 60
+"""Seconds after which SQS accepts the name of a deleted queue again."""
 
 
 @dataclass
@@ -186,6 +188,7 @@ def delete(day: Day) -> str:
     """Delete the stack; what the template retains must survive."""
     if day.exists() and day.endpoint is None:
         day.sam.delete(day.stack)
+        time.sleep(_QUEUE_NAME_SECONDS)
     elif day.exists():  # sam delete needs a field that the local AWS does not return
         day.system.client("cloudformation").delete_stack(StackName=day.stack)
     assert not day.exists(), f"{day.stack} still exists"
