@@ -184,6 +184,21 @@ def shift_traffic(day: Day) -> str:
     return f"deployment {last} succeeded"
 
 
+def prune(day: Day) -> str:
+    """Delete the published versions that no alias uses; the version in use must answer afterwards."""
+    command = [sys.executable, str(ROOT / "scripts" / "prune-versions"), day.system.outputs["FunctionName"]]
+    completed = subprocess.run(
+        [*command, "--keep", "2", "--delete"],
+        env=dict(day.sam.environment) | {"AWS_DEFAULT_REGION": day.sam.region},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert completed.returncode == 0, completed.stderr[-1000:]
+    check_health(day)
+    return ", ".join(completed.stdout.split("\n")[:-1])
+
+
 def delete(day: Day) -> str:
     """Delete the stack; what the template retains must survive."""
     if day.exists() and day.endpoint is None:
@@ -230,6 +245,7 @@ STEPS: Sequence[Step] = (
     Step("keep the version before", keep_version, "the local AWS loses versions and alias when a stack changes"),
     Step("roll back", roll_back, "the local AWS loses versions and alias when a stack changes"),
     Step("shift traffic by CodeDeploy", shift_traffic, "the local AWS has no CodeDeploy"),
+    Step("delete old versions", prune),
     Step("delete", delete),
     Step("deploy again", deploy_again),
     Step("leave nothing behind", leave_nothing),
