@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,27 @@ def test_find_python_skips_a_candidate_that_fails(tmp_path: Path) -> None:
 
     assert Path(completed.stdout.strip()) != shim
     assert os.access(completed.stdout.strip(), os.X_OK)
+
+
+def find_python(version: str) -> subprocess.CompletedProcess[str]:
+    command = [str(ROOT / "scripts" / "find-python"), version]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_find_python_of_a_version_returns_an_interpreter_of_this_version() -> None:
+    completed = find_python(f"{sys.version_info.major}.{sys.version_info.minor}")
+
+    assert completed.returncode == 0, completed.stderr
+    program = "import sys; print(*sys.version_info[:2])"
+    answer = subprocess.run([completed.stdout.strip(), "-c", program], capture_output=True, text=True, check=True)
+    assert answer.stdout.split() == [str(part) for part in sys.version_info[:2]]
+
+
+def test_find_python_of_a_version_that_is_missing_fails_instead_of_taking_another() -> None:
+    completed = find_python("3.99")
+
+    assert (completed.returncode, completed.stdout) == (1, "")
+    assert "3.99" in completed.stderr
 
 
 @pytest.mark.parametrize("name", ["LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "README.md"])
