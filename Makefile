@@ -80,7 +80,7 @@ e2e: .venv/.installed .venv-sam/.installed ## Deploy template.yaml to a local AW
 
 docs: .venv/.installed ## Build the documentation site in build/site; broken links are errors
 	$(call say,"Documentation")
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict > .venv/docs.log 2>&1 || { cat .venv/docs.log; exit 1; }
+	@$(BIN)/zensical build --strict --clean > .venv/docs.log 2>&1 || { cat .venv/docs.log; exit 1; }
 
 reference: .venv/.installed ## Generate reference, commands, order of controls and schemas in docs/ from the code
 	@$(BIN)/python -m rebalance_cli.docs.reference docs
@@ -136,7 +136,7 @@ lock: ## Update the pinned requirements from requirements/*.in (needs uv)
 
 clean: ## Delete environments, builds and caches; keep local data (.local)
 	@rm -rf .venv .venv-* .aws-sam build dist htmlcov .coverage .coverage.* src/*.egg-info
-	@rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	@rm -rf .cache .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	@find $(wildcard src tests benchmarks local) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- targets for sam build -------------------------------------------------------------------------------

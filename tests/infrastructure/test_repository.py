@@ -6,9 +6,12 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml  # type: ignore[import-untyped]
 
 from tests.infrastructure.templates import ROOT
 
@@ -118,6 +121,23 @@ def test_every_link_has_a_target(document: str) -> None:
     linked = re.findall(r"\]\((?!https?:)([^)#]*)", text)
 
     assert [target for target in linked if not ((ROOT / document).parent / target).exists()] == []
+
+
+def _pages(entry: Any) -> Iterator[str]:
+    """Return the pages of the site's navigation, or of a part of it."""
+    if isinstance(entry, str):
+        yield entry
+    else:
+        for part in entry.values() if isinstance(entry, dict) else entry:
+            yield from _pages(part)
+
+
+def test_every_page_is_in_the_navigation_of_the_site_once() -> None:
+    """The generator of the site reports neither a page that is not in the navigation nor an entry without a page."""
+    navigation = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))["nav"]
+
+    pages = sorted(path.relative_to(ROOT / "docs").as_posix() for path in ROOT.glob("docs/**/*.md"))
+    assert sorted(_pages(navigation)) == pages
 
 
 PLACES = [ROOT, ROOT / "src", ROOT / "src" / "rebalance_executor", ROOT / "tests", ROOT / "docs"]
