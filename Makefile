@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run test e2e lint format unit template docs reference simulate bench mutants setup sam build invoke lock clean
+.PHONY: help run test e2e lint format unit versions template docs reference simulate bench mutants setup sam build invoke lock clean
 
 EVENT ?= events/eventbridge_plan.json
 CONFIG ?= default
@@ -10,6 +10,8 @@ BIN := .venv/bin
 SAM := .venv-sam/bin
 # Errors only: pip's other messages are about settings of the machine, not about this project.
 PIP_INSTALL = -m pip -qq --disable-pip-version-check --no-input install
+# The files are complete. Without --no-deps, the pip of Python 3.12 wants a pin for the extra of coverage[toml], too.
+LOCKED = --require-hashes --no-deps -r
 NO_PACKAGES = { echo "The packages could not be installed. The first call needs the network; later ones do not." >&2; exit 1; }
 export SAM_CLI_TELEMETRY := 0
 export PYTHONDONTWRITEBYTECODE := 1
@@ -47,6 +49,11 @@ format: .venv/.installed ## Format the code
 unit: .venv/.installed ## Run the unit tests only
 	@$(BIN)/pytest -q tests/unit
 
+VERSIONS ?= 3.12 3.13 3.14
+versions: .venv/.installed ## Run the unit tests on every other Python version that this machine has (VERSIONS="3.12 3.14")
+	$(call say,"Other Python versions")
+	@scripts/test-versions $(VERSIONS)
+
 SEEDS ?= 1000
 simulate: .venv/.installed ## Simulate histories of the whole program under faults, on all cores (SEEDS=1000)
 	@$(BIN)/python -m rebalance_simulation --seeds $(SEEDS)
@@ -73,7 +80,7 @@ e2e: .venv/.installed .venv-sam/.installed ## Deploy template.yaml to a local AW
 
 docs: .venv/.installed ## Build the documentation site in build/site; broken links are errors
 	$(call say,"Documentation")
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict > .venv/docs.log 2>&1 || { cat .venv/docs.log; exit 1; }
+	@$(BIN)/zensical build --strict --clean > .venv/docs.log 2>&1 || { cat .venv/docs.log; exit 1; }
 
 reference: .venv/.installed ## Generate reference, commands, order of controls and schemas in docs/ from the code
 	@$(BIN)/python -m rebalance_cli.docs.reference docs
@@ -99,7 +106,7 @@ sam: .venv-sam/.installed ## Create or update .venv-sam with AWS SAM and cfn-lin
 .venv/.installed: requirements/dev.txt pyproject.toml
 	@scripts/make-venv .venv
 	$(call say,"Installing the project (.venv)")
-	@$(BIN)/python $(PIP_INSTALL) --require-hashes -r requirements/dev.txt || $(NO_PACKAGES)
+	@$(BIN)/python $(PIP_INSTALL) $(LOCKED) requirements/dev.txt || $(NO_PACKAGES)
 	@$(BIN)/python $(PIP_INSTALL) --no-deps --no-build-isolation -e .
 	@touch $@
 
@@ -107,13 +114,13 @@ sam: .venv-sam/.installed ## Create or update .venv-sam with AWS SAM and cfn-lin
 .venv-sam/.installed: requirements/sam.txt
 	@scripts/make-venv .venv-sam
 	$(call say,"Installing AWS SAM and cfn-lint (.venv-sam)")
-	@$(SAM)/python $(PIP_INSTALL) --require-hashes -r requirements/sam.txt || $(NO_PACKAGES)
+	@$(SAM)/python $(PIP_INSTALL) $(LOCKED) requirements/sam.txt || $(NO_PACKAGES)
 	@touch $@
 
 .venv-scan/.installed: requirements/scan.txt
 	@scripts/make-venv .venv-scan
 	$(call say,"Installing the policy scanner (.venv-scan)")
-	@.venv-scan/bin/python $(PIP_INSTALL) --require-hashes -r requirements/scan.txt || $(NO_PACKAGES)
+	@.venv-scan/bin/python $(PIP_INSTALL) $(LOCKED) requirements/scan.txt || $(NO_PACKAGES)
 	@touch $@
 
 UV_COMPILE = uv pip compile --quiet --python-version 3.12 --universal --generate-hashes --no-emit-index-url --no-header
@@ -128,8 +135,8 @@ lock: ## Update the pinned requirements from requirements/*.in (needs uv)
 	@$(UV_COMPILE) requirements/scan.in -o requirements/scan.txt
 
 clean: ## Delete environments, builds and caches; keep local data (.local)
-	@rm -rf .venv .venv-sam .venv-scan .aws-sam build dist htmlcov .coverage .coverage.* src/*.egg-info
-	@rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	@rm -rf .venv .venv-* .aws-sam build dist htmlcov .coverage .coverage.* src/*.egg-info
+	@rm -rf .cache .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	@find $(wildcard src tests benchmarks local) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- targets for sam build -------------------------------------------------------------------------------

@@ -58,7 +58,8 @@ def _answer_queue(service: Service, batch: QueueBatch, context: LambdaContext) -
     """Answer the messages in order; return the IDs of the messages to be redelivered.
 
     Whatever ends one message, the others are answered. In a FIFO queue, the messages of a group stay in order: after
-    one fails, the rest of its group is redelivered too.
+    one fails, the rest of its group is redelivered too. Powertools' batch processor does the same, but has no place for
+    the visibility timeouts around each message: ``docs/decisions/sqs-batches.md``.
     """
     failed: list[str] = []
     waiting_groups: set[str] = set()

@@ -17,7 +17,7 @@ from decimal import Decimal
 from enum import Enum
 from typing import IO, TYPE_CHECKING
 
-from aws_lambda_powertools import Logger, Metrics, Tracer
+from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
 from rebalance_executor.domain.codes import Code
@@ -27,7 +27,7 @@ from rebalance_executor.domain.orders import Outcome
 from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.domain.values import format_decimal
 from rebalance_executor.execution.events import LogEvent, Severity
-from rebalance_executor.tracing import Tracing
+from rebalance_executor.tracing import Tracing, new_tracing
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -116,7 +116,7 @@ class Telemetry:
 
     Args:
         logger, metrics: Powertools' objects; created by default.
-        tracing: traces invocations; with X-Ray by default.
+        tracing: traces invocations and requests; created by default.
     """
 
     def __init__(
@@ -130,7 +130,7 @@ class Telemetry:
             Severity.CRITICAL: self._logger.critical,
         }
         self._metrics = metrics or new_metrics()
-        self.tracing = tracing or Tracing(Tracer(service=service_name(), patch_modules=("boto3",)))
+        self.tracing = tracing or new_tracing()
         self._is_cold = True
         self._plan: RebalancePlan | None = None
         """The plan whose IDs are added to every line."""

@@ -1,6 +1,7 @@
 """Traces of invocations and of their requests to the broker, with X-Ray through Powertools.
 
-Only this module knows the tracing library. To use another one, replace the three public members of ``Tracing``.
+Only this module imports the tracing library. To use another one, replace ``new_tracing`` and the three public members
+of ``Tracing``. ``docs/decisions/tracing.md`` says which one will follow, and when.
 """
 
 from __future__ import annotations
@@ -11,6 +12,11 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 from aws_lambda_powertools import Tracer
+
+
+def new_tracing() -> Tracing:
+    """Return the tracing of a container: X-Ray, with the requests of boto3 as subsegments of their own."""
+    return Tracing(Tracer(patch_modules=("boto3",)))
 
 
 class Tracing:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -30,16 +31,18 @@ class QuietHandler(SimpleHTTPRequestHandler):
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the site as ``make docs`` does and return its folder."""
     folder = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--config-file", str(ROOT / "mkdocs.yml")]
+    shutil.copytree(ROOT / "docs", folder / "docs")
+    shutil.copy(ROOT / "mkdocs.yml", folder)
     completed = subprocess.run(
-        [*command, "--site-dir", str(folder)],
-        env=clean_environment(NO_MKDOCS_2_WARNING="1"),
+        [sys.executable, "-m", "zensical", "build", "--strict"],
+        cwd=folder,
+        env=clean_environment(),
         capture_output=True,
         text=True,
         check=False,
     )
     assert completed.returncode == 0, completed.stderr
-    return folder
+    return folder / "build" / "site"
 
 
 @pytest.fixture(scope="module")
@@ -64,9 +67,10 @@ def test_every_page_fits_the_screen_and_logs_nothing_to_the_console(
 ) -> None:
     resize(driver, width)
     problems = {}
-    for page in sorted(site.glob("*.html")):
-        driver.get(f"{address}/{page.name}")
-        problems[page.name] = (overflow(driver), console(driver))
+    for page in sorted(site.rglob("*.html")):
+        name = page.relative_to(site).as_posix()
+        driver.get(f"{address}/{name}")
+        problems[name] = (overflow(driver), console(driver))
 
     assert len(problems) > 10
     assert {name: problem for name, problem in problems.items() if problem != (0, [])} == {}

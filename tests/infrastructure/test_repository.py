@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml  # type: ignore[import-untyped]
 
 from tests.infrastructure.templates import ROOT
 
@@ -82,6 +86,27 @@ def test_find_python_skips_a_candidate_that_fails(tmp_path: Path) -> None:
     assert os.access(completed.stdout.strip(), os.X_OK)
 
 
+def find_python(version: str) -> subprocess.CompletedProcess[str]:
+    command = [str(ROOT / "scripts" / "find-python"), version]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_find_python_of_a_version_returns_an_interpreter_of_this_version() -> None:
+    completed = find_python(f"{sys.version_info.major}.{sys.version_info.minor}")
+
+    assert completed.returncode == 0, completed.stderr
+    program = "import sys; print(*sys.version_info[:2])"
+    answer = subprocess.run([completed.stdout.strip(), "-c", program], capture_output=True, text=True, check=True)
+    assert answer.stdout.split() == [str(part) for part in sys.version_info[:2]]
+
+
+def test_find_python_of_a_version_that_is_missing_fails_instead_of_taking_another() -> None:
+    completed = find_python("3.99")
+
+    assert (completed.returncode, completed.stdout) == (1, "")
+    assert "3.99" in completed.stderr
+
+
 @pytest.mark.parametrize("name", ["LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "README.md"])
 def test_standard_document_exists(name: str) -> None:
     assert (ROOT / name).stat().st_size > 0
@@ -96,6 +121,23 @@ def test_every_link_has_a_target(document: str) -> None:
     linked = re.findall(r"\]\((?!https?:)([^)#]*)", text)
 
     assert [target for target in linked if not ((ROOT / document).parent / target).exists()] == []
+
+
+def _pages(entry: Any) -> Iterator[str]:
+    """Return the pages of the site's navigation, or of a part of it."""
+    if isinstance(entry, str):
+        yield entry
+    else:
+        for part in entry.values() if isinstance(entry, dict) else entry:
+            yield from _pages(part)
+
+
+def test_every_page_is_in_the_navigation_of_the_site_once() -> None:
+    """The generator of the site reports neither a page that is not in the navigation nor an entry without a page."""
+    navigation = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))["nav"]
+
+    pages = sorted(path.relative_to(ROOT / "docs").as_posix() for path in ROOT.glob("docs/**/*.md"))
+    assert sorted(_pages(navigation)) == pages
 
 
 PLACES = [ROOT, ROOT / "src", ROOT / "src" / "rebalance_executor", ROOT / "tests", ROOT / "docs"]

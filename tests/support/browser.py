@@ -51,5 +51,8 @@ def console(driver: Chrome) -> list[str]:
 
 
 def overflow(driver: Chrome) -> int:
-    """Return the pixels by which the page is wider than its viewport."""
-    return int(driver.execute_script("const e = document.documentElement; return e.scrollWidth - e.clientWidth"))
+    """Return how many pixels the page can be scrolled to the right."""
+    script = (
+        "const e = document.scrollingElement; e.scrollLeft = 1e6; const x = e.scrollLeft; e.scrollLeft = 0; return x"
+    )
+    return int(driver.execute_script(script))
