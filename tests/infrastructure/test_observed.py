@@ -130,6 +130,14 @@ def test_every_kind_of_failure_has_an_alarm(alarms: list[dict[str, Any]], metric
     assert alarm["AlarmActions"] == [topic]
 
 
+def test_documented_cost_counts_every_alarm(alarms: list[dict[str, Any]]) -> None:
+    page = (ROOT / "docs" / "scale.md").read_text(encoding="utf-8")
+
+    assert (
+        f"| {len(alarms)} alarms at 0.10, 1 dashboard (3 per AWS account are free) | {len(alarms) / 10:.2f} |" in page
+    )
+
+
 def test_every_alarm_uses_an_existing_metric(alarms: list[dict[str, Any]], printed: set[Metric]) -> None:
     for alarm in alarms:
         ((name, value),) = dimensions(alarm).items()

@@ -99,6 +99,19 @@ def test_binding_is_shown_before_it_is_moved_and_kept_without_confirmation(growt
     assert "account growth, bound 2026-01-26" in " ".join(shown.stdout.split())
 
 
+def test_broker_account_of_another_deployment_is_moved_by_an_operator(world: HandlerWorld, tmp_path: Path) -> None:
+    world.deliver(plan(buy("AAA", "1000")))
+    other = Terminal(world, tmp_path, {"DEPLOYMENT": "000000000000/us-east-1/other"})
+
+    (failing,) = [check for check in other.json("cli/doctor", "doctor", code=1)["checks"] if not check["ok"]]
+    assert (failing["name"], failing["detail"].partition(":")[0]) == ("account", "ACCOUNT_MISMATCH")
+    assert "rebalance bind" in failing["fix"]
+
+    moved = other.json("cli/bind", "bind", "--reason", "the former stack was deleted", "--by", "ada", "--yes")
+    assert (moved["former"], moved["account"], moved["by"]) == ("default", "default", "ada")
+    assert other.json("cli/doctor", "doctor")["healthy"]
+
+
 def test_binding_needs_a_reason(growth: Terminal) -> None:
     failure = growth.json("cli/failure", "bind", "--account", "growth", "--reason", " ", "--yes", code=2)
     assert failure["error"].startswith("INVALID_INPUT  reason:")
