@@ -78,14 +78,15 @@ class BrokerView:
         symbols = frozenset(query["symbols"].split(",")) if "symbols" in query else None
         rows = self.exchange.list_orders(
             status=query["status"], after=query.get("after"), until=query.get("until"),
-            symbols=symbols, limit=MAX_PAGE_SIZE, direction="asc",
+            symbols=symbols, limit=MAX_PAGE_SIZE, direction=query.get("direction", "asc"),
         )  # fmt: skip
         traits = self.traits
         if self.hidden_until or self.changed:
             rows = [self._shown(row) for row in rows if self.is_visible(row["client_order_id"], now)]
             rows = [row for row in rows if symbols is None or row["symbol"] in symbols]
         if traits.has_rows_of_others and query["status"] == "all":
-            rows = [*self._rows_of_others(query), *rows]
+            others = self._rows_of_others(query)
+            rows = [*rows, *reversed(others)] if query.get("direction") == "desc" else [*others, *rows]
         if traits.is_reversed:
             rows.reverse()
         return rows[: min(int(query["limit"]), traits.page_size)]
@@ -129,11 +130,11 @@ class BrokerView:
         if not self._others:
             self._others = [self._row_of_others(number) for number in range(_ROWS_OF_OTHERS)]
         after, until = (datetime.fromisoformat(query[name]) if name in query else None for name in ("after", "until"))
-        symbols = query["symbols"].split(",")
+        symbols = query["symbols"].split(",") if "symbols" in query else None
         return [
             row
             for row in self._others
-            if row["symbol"] in symbols
+            if (symbols is None or row["symbol"] in symbols)
             and (after is None or datetime.fromisoformat(row["submitted_at"]) > after)
             and (until is None or datetime.fromisoformat(row["submitted_at"]) < until)
         ]
