@@ -123,10 +123,9 @@ class SimulatedApi:
                 return send[method](path, data)
             except Exception as error:  # noqa: BLE001 - each answer has its own error
                 return error
-            finally:
-                self._record.is_within_group = True
 
         self._record.together = frozenset(data["client_order_id"] for method, _, data in requests if method == "POST")
+        self._record.is_within_group = len(requests) > 1
         try:
             with self._faults.together():
                 answers = [outcome(*request) for request in requests]

@@ -42,7 +42,7 @@ class BrokerRecord:
     together: frozenset[str] = frozenset()
     """Client order IDs of the submissions that are sent now, before the answer to any of them is read."""
     is_within_group: bool = False
-    """True after the first of several requests that are sent at one moment: no process freezes between them."""
+    """True while several requests are sent at one moment: no process freezes between them."""
     quotes: dict[tuple[str, Decimal, Decimal], datetime] = field(default_factory=dict)
     """Time at which this quote (symbol, bid, ask) last reached the program, if it was of that moment."""
 

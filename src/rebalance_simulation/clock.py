@@ -41,13 +41,16 @@ class SimulatedClock:
         self.advance(duration)
 
     def advance(self, duration: timedelta) -> None:
-        """Advance time by ``duration`` and run every action that becomes due. A negative duration counts as zero."""
+        """Advance time by ``duration`` and run every action that becomes due. A negative duration counts as zero.
+
+        An action may advance time itself: it never goes back.
+        """
         until = self._now + max(duration, timedelta())
         while self._scheduled and self._scheduled[0][0] <= until:
             at, _, action = heappop(self._scheduled)
             self._now = max(self._now, at)
             action()
-        self._now = until
+        self._now = max(self._now, until)
 
     def call_later(self, delay: timedelta, action: Callable[[], object]) -> None:
         """Schedule ``action`` to run after ``delay``."""
