@@ -34,7 +34,7 @@ class ViewTraits:
     page_size: int = MAX_PAGE_SIZE
     """Longest page of a list, whatever was asked for."""
     is_reversed: bool = False
-    """True if lists are sorted newest first, whatever was asked for."""
+    """True if lists are sorted in the direction that was not asked for."""
     has_rows_of_others: bool = False
     """True if lists contain many orders that others submitted shortly before the history."""
     has_future_quotes: bool = False
@@ -76,17 +76,18 @@ class BrokerView:
     def orders(self, query: Mapping[str, str], now: datetime) -> list[Row]:
         """Return one page of a list of orders; without symbols in the query, of all."""
         symbols = frozenset(query["symbols"].split(",")) if "symbols" in query else None
+        direction = query.get("direction", "asc")
         rows = self.exchange.list_orders(
             status=query["status"], after=query.get("after"), until=query.get("until"),
-            symbols=symbols, limit=MAX_PAGE_SIZE, direction=query.get("direction", "asc"),
+            symbols=symbols, limit=MAX_PAGE_SIZE, direction=direction,
         )  # fmt: skip
         traits = self.traits
         if self.hidden_until or self.changed:
             rows = [self._shown(row) for row in rows if self.is_visible(row["client_order_id"], now)]
             rows = [row for row in rows if symbols is None or row["symbol"] in symbols]
         if traits.has_rows_of_others and query["status"] == "all":
-            others = self._rows_of_others(query)
-            rows = [*rows, *reversed(others)] if query.get("direction") == "desc" else [*others, *rows]
+            older = self._rows_of_others(query, symbols)
+            rows = [*older, *rows] if direction == "asc" else [*rows, *reversed(older)]
         if traits.is_reversed:
             rows.reverse()
         return rows[: min(int(query["limit"]), traits.page_size)]
@@ -126,11 +127,11 @@ class BrokerView:
         changed = self.changed.get(row["client_order_id"])
         return row if changed is None else row | changed
 
-    def _rows_of_others(self, query: Mapping[str, str]) -> list[Row]:
+    def _rows_of_others(self, query: Mapping[str, str], symbols: Collection[str] | None) -> list[Row]:
+        """Return the rows of others in the query's time and symbols, oldest first."""
         if not self._others:
             self._others = [self._row_of_others(number) for number in range(_ROWS_OF_OTHERS)]
         after, until = (datetime.fromisoformat(query[name]) if name in query else None for name in ("after", "until"))
-        symbols = query["symbols"].split(",") if "symbols" in query else None
         return [
             row
             for row in self._others
