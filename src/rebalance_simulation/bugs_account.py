@@ -14,6 +14,7 @@ from rebalance_executor.adapters.dynamodb.risk_store import DynamoRiskStore
 from rebalance_executor.domain import controls, sizing, targets
 from rebalance_executor.domain.errors import PlanChanged
 from rebalance_executor.domain.plan import SizeBy
+from rebalance_executor.domain.risk_state import AccountBinding
 from rebalance_executor.execution.executor import Executor
 from rebalance_executor.execution.holdings import Holdings
 from rebalance_executor.execution.lost_orders import LostOrders
@@ -38,8 +39,8 @@ def _released_only(self: ExecutionManager, _: Any, lease: Lease, __: Any) -> Non
     self._release_lease(lease)
 
 
-def _bound_to_all(_: Any, account: str, *__: Any) -> str:
-    return account
+def _bound_to_all(_: Any, account: str, account_number: str, at: datetime) -> AccountBinding:
+    return AccountBinding(account_number, account, at)
 
 
 def _read_once(reading: str) -> Callable[..., None]:

@@ -188,7 +188,8 @@ def market_clock_is_beyond_all_bounds() -> World:
     """Answer reads of the market clock with impossible dates and numbers, and with JSON that is nested too deeply."""
     world = margin_world(FaultInjector(queued={_CLOCK: [Fault.UNTYPED] * 6}))
     try:
-        for _ in range(6):
+        for number in range(6):
+            world.broker.record.requests = number  # another variant of the fault in each delivery
             world.deliver(plan("plan-1", [item("AAA", "BUY", 1900)]))
             world.clock.advance(timedelta(seconds=1))
     except (OverflowError, RecursionError) as error:
