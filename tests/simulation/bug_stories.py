@@ -189,8 +189,8 @@ def market_clock_is_beyond_all_bounds() -> World:
     world = margin_world(FaultInjector(queued={_CLOCK: [Fault.UNTYPED] * 6}))
     try:
         for number in range(6):
-            world.broker.record.requests = number  # another variant of the fault in each delivery
-            world.deliver(plan("plan-1", [item("AAA", "BUY", 1900)]))
+            world.broker.record.requests = number  # each plan meets another variant
+            world.deliver(plan(f"plan-{number}", [item("AAA", "BUY", 100)]))
             world.clock.advance(timedelta(seconds=1))
     except (OverflowError, RecursionError) as error:
         raise Violation("the program failed") from error
