@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from decimal import Decimal
+from typing import BinaryIO
 
 import boto3
 import pytest
@@ -73,11 +74,23 @@ class Server:
                 threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
-        with suppress(OSError), connection:
-            while connection.recv(65_536):
+        with suppress(OSError), connection, connection.makefile("rb") as requests:
+            while _read(requests):
                 for piece in self.answer:
                     time.sleep(self.pause)
                     connection.sendall(piece)
+
+
+def _read(requests: BinaryIO) -> bool:
+    """Read one whole request, which may arrive in parts; return False at the end of the connection."""
+    line, length = requests.readline(), 0
+    if not line:
+        return False
+    while (line := requests.readline()) not in (b"\r\n", b""):
+        name, _, value = line.partition(b":")
+        length = int(value) if name.lower() == b"content-length" else length
+    requests.read(length)
+    return True
 
 
 @pytest.fixture

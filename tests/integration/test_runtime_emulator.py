@@ -66,11 +66,17 @@ def event(sample: str) -> Any:
     return json.loads((EVENTS / f"{sample}.json").read_text(encoding="utf-8"))
 
 
+_UNLIMITED = {"rate_limit_per_minute": 100_000}
+"""One container executes all samples, more than its rate limit allows in a minute; the broker is reset for each."""
+
+
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     binary = needed_emulator()
     folder = tmp_path_factory.mktemp("servers")
     variables = event("env")["RebalanceFunction"] | {"ALPACA_SECRET_NAME": "alpaca/{account}"}
+    config = json.loads(variables.get("EXECUTION_CONFIG", "{}")) | _UNLIMITED
+    variables["EXECUTION_CONFIG"] = json.dumps(config)
     with local_aws(folder) as aws, paper_broker(folder, EVENTS / "world.json") as broker:
         aws.put_secret("alpaca/default", api_key="test", secret_key="test")
         for document in (EVENTS / "plans").glob("*.json"):
