@@ -108,17 +108,6 @@ def build(
     index = DynamoPlanIndex(database, settings.execution_table, clock)
     records = DynamoDBPersistenceLayer(settings.idempotency_table, boto3_client=database)
 
-    def check_health(deadline: Deadline) -> dict[str, Any]:
-        """Ask every dependency before the deadline and return the answer to a health request."""
-        return health.check_health(health_checks(settings, clients, ports, deadline), telemetry)
-
-    def dry_run(plan: RebalancePlan, deadline: Deadline) -> dict[str, Any]:
-        """Size and price a plan on read-only ports."""
-        from rebalance_executor.dry_run import dry_run  # deployments only: no plan waits for the import
-
-        binding = DynamoRiskStore(database, settings.execution_table, clock).binding
-        return dry_run(plan, deadline, ports, config, binding)
-
     costs = partial(cost_update, settings, config, ports, clients, trace=trace)
     daily_check = partial(_daily_check, settings, config, clients, ports, costs)
     return Service(
@@ -133,11 +122,11 @@ def build(
         clock=clock,
         telemetry=telemetry,
         new_run_id=new_run_id,
-        check_health=check_health,
+        check_health=lambda deadline: health.check_health(health_checks(settings, clients, ports, deadline), telemetry),
         check_day=lambda deadline: daily_check(deadline).answer(),
         resume_plans=lambda deadline: daily_check(deadline).resume(),
         carried_plans=CarriedPlans(index, ports.journal, clock, config.max_plan_age_minutes).due,
-        dry_run=dry_run,
+        dry_run=partial(_dry_run, ports, config, DynamoRiskStore(database, settings.execution_table, clock)),
     )
 
 
@@ -194,6 +183,15 @@ def aws_client(name: str) -> Any:
     """Return an AWS client with this program's timeouts, by the name of its service."""
     # Validation is slow: DynamoDB requests go without it, because this program builds all their items.
     return bound_responses(boto3.client(name, config=client_config(validated=name != "dynamodb")))
+
+
+def _dry_run(
+    ports: Ports, config: ExecutionConfig, bindings: DynamoRiskStore, plan: RebalancePlan, deadline: Deadline
+) -> dict[str, Any]:
+    """Size and price a plan on read-only ports."""
+    from rebalance_executor.dry_run import dry_run  # deployments only: no plan waits for the import
+
+    return dry_run(plan, deadline, ports, config, bindings.binding)
 
 
 def _daily_check(  # noqa: PLR0913 - all but the last are bound once

@@ -58,6 +58,7 @@ class Tracing:
         subsegment.put_http_meta("url", url)
 
         def finish(outcome: int | BaseException) -> None:
+            """End the subsegment with the HTTP status or the error."""
             if isinstance(outcome, int):
                 subsegment.put_http_meta("status", outcome)
             else:  # without its message, which can contain a value of the request

@@ -1,4 +1,4 @@
-"""The policy of whoever deploys covers every type of resource in the template, and nothing beside its stacks."""
+"""The policy for deployments covers every type of resource in the template, and nothing beside its stacks."""
 
 from __future__ import annotations
 

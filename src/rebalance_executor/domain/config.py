@@ -345,25 +345,18 @@ class ExecutionConfig(Limits):
         default=1,
         ge=1,
         le=4,
-        description="Orders that are sent before the answer to the first of them is read. More than one is faster; up "
-        "to three more orders then leave after a halt, after the reject that halts the account, or after an answer is "
-        "missing.",
+        description="Orders that are sent before the answer to the first is read. More than one is faster, but up to "
+        "three more orders leave after a halt, after the reject that causes it, or after a missing answer.",
     )
     asset_cache_days: Amount = Field(
-        default=Decimal(30),
-        gt=0,
-        le=366,
-        description="Days to cache the flags of an asset that allow every order. A rejection that contradicts them "
-        "drops them.",
+        default=Decimal(30), gt=0, le=366, description="Days to cache flags of assets, unless a rejection contradicts."
     )
 
     @model_validator(mode="after")
     def _fields_fit_together(self) -> Self:
         configs: list[ExecutionConfig] = [self, *(self.for_symbol(symbol) for symbol in self.per_symbol)]
         if self.extended_hours and any(c.order_style is OrderStyle.MARKET or c.last_rung_market for c in configs):
-            raise ValueError(
-                "extended_hours allows limit orders only; set neither order_style market nor last_rung_market"
-            )
+            raise ValueError("extended_hours allows only limits: set neither order_style market nor last_rung_market")
         if any((c.display_qty is None) != (c.display_destination is None) for c in configs):
             raise ValueError("display_qty and display_destination must be set together")
         if "slice_minutes" in self.model_fields_set and self.slice_minutes > self.plan_time_limit_minutes:

@@ -220,7 +220,7 @@ class PreTrade:
     def _binding_denial(self, account: Account, reads: BrokerReads | None) -> Denial | None:
         """Bind the broker account to this account's name at its first use; deny if another name or deployment has it.
 
-        ``reads`` are those of a plan that starts; a resumed one finishes its orders, whoever else sends some.
+        ``reads`` are those of a plan that starts. A resumed one finishes its orders in any case.
         """
         number = account.account_number
         binding = self._risk_store.bind_account(self._account, number, self._clock.now())
@@ -326,6 +326,7 @@ class PreTrade:
             return parent_denial(parent, items[parent.symbol], snapshots[parent.symbol], context)
 
         def sized(item: RebalancePlanItem) -> ParentOrder:
+            """Return the parent of an item, denied if a control refuses it."""
             auction = permission.auction_of(run.plan, item, self._config)
             snapshot = in_whole_shares(snapshots[item.symbol], auction, self._config)
             parent = replace(size(item, snapshot, self._config, now, basis), auction=auction)
