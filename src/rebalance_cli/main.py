@@ -6,7 +6,18 @@ from collections.abc import Callable
 
 import typer
 
-from rebalance_cli.commands import calibrate, costs, dead_letters, from_csv, init, inspect, local, operations, plan
+from rebalance_cli.commands import (
+    apply,
+    calibrate,
+    costs,
+    dead_letters,
+    from_csv,
+    init,
+    inspect,
+    local,
+    operations,
+    plan,
+)
 
 app = typer.Typer(
     help="Execute portfolio rebalance plans on Alpaca: each plan once, no order twice, every outcome recorded.",
@@ -14,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
-    "Plans": (plan.validate, plan.preview, plan.apply, plan.submit),
+    "Plans": (plan.validate, plan.preview, apply.apply, plan.submit),
     "Results": (inspect.status, inspect.watch, inspect.explain, inspect.report, costs.costs, calibrate.calibrate),
     "Operations": (
         *(init.init, operations.doctor, operations.halt, operations.resume),
