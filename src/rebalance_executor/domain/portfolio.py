@@ -98,6 +98,26 @@ def weights_document(
     }
 
 
+def amounts_document(
+    amounts: Mapping[str, Decimal], portfolio: Portfolio, strategy_id: str, timestamp: datetime, rules: WeightRules
+) -> dict[str, Any]:
+    """Return the plan document that trades these dollars by symbol, positive to buy.
+
+    Raises:
+        InvalidInput: the amounts lead out of the portfolio.
+    """
+    _check_positive("portfolio_value", portfolio.equity)
+    _check_positive("min_trade", rules.min_trade)
+    items = [amount_item(symbol, amount, portfolio, rules) for symbol, amount in amounts.items()]
+    total = sum((Decimal(item["target_value"]) for item in items), ZERO)
+    if total > portfolio.equity:
+        text = f"would be worth {format_dollars(total)}, more than the portfolio of {format_dollars(portfolio.equity)}"
+        raise InvalidInput("items", f"{text}; correct the amounts, or the portfolio value")
+    return plan_document(items, portfolio.equity, day_plan_id(strategy_id, timestamp), timestamp) | {
+        "strategy_id": strategy_id
+    }
+
+
 def day_plan_id(strategy_id: str, at: datetime) -> str:
     """Return the plan ID of a strategy on the New York day of ``at``: ``momentum-2026-11-30``."""
     return f"{strategy_id}-{new_york(at).date().isoformat()}"
@@ -132,7 +152,6 @@ def amount_item(symbol: str, amount: Decimal, portfolio: Portfolio, rules: Weigh
     Raises:
         InvalidInput: more is sold than held, or the target would be worth more than the portfolio.
     """
-    _check_positive("portfolio_value", portfolio.equity)
     value = cents(portfolio.value(symbol))
     target = value + amount
     if target < 0:
