@@ -13,7 +13,7 @@ from rebalance_executor.domain.market import BrokerKind
 from rebalance_executor.domain.orders import Outcome
 from rebalance_executor.domain.plan import SizeBy
 from rebalance_executor.domain.result import DifferenceResult, ExecutionResult, ExecutionStatus, OrderResult
-from rebalance_executor.domain.values import format_utc
+from rebalance_executor.domain.values import format_time
 from tests.support.journalled import order_result, result
 
 
@@ -146,8 +146,8 @@ def test_text_lists_totals_times_and_urgent_orders() -> None:
         "Orders      0 of 1 orders as planned; AAA unresolved",
         "Slippage    -1.3 bps against arrival mid",
         "Money       paper, its fills say nothing about live costs",
-        f"Started     {format_utc(unresolved.started_at)}",
-        f"Finished    {format_utc(unresolved.execution_timestamp)}",
+        f"Started     {format_time(unresolved.started_at)}",
+        f"Finished    {format_time(unresolved.execution_timestamp)}",
         "Runs        3",
         f"Correlation {unresolved.correlation_id}",
         "",
