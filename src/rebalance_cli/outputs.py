@@ -329,6 +329,16 @@ class Reconciliation(Answer):
     differences: tuple[DifferenceAnswer, ...]
 
 
+class Publication(Answer):
+    """``rebalance publish PLAN``: the channels that have the stored result of a plan."""
+
+    plan_id: str
+    account: str
+    published: tuple[str, ...] = Field(description="Channels that this command published the result on.")
+    earlier: tuple[str, ...] = Field(description="Channels that had received it before.")
+    failed: dict[str, str] = Field(description="Channels that did not accept it, with the reason.")
+
+
 class DeadLetter(Answer):
     """A message in a dead-letter queue."""
 
