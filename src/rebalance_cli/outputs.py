@@ -168,7 +168,8 @@ class DayReport(Answer):
 
     account: str
     day: str
-    results: tuple[ExecutionResult, ...]
+    need_attention: int = Field(description="Plans with a result that fell short of what they asked for.")
+    results: tuple[ExecutionResult, ...] = Field(description="Those that need attention first, the worst one first.")
     unfinished: tuple[str, ...] = Field(description="Plans that started on that day and have no result.")
 
 
