@@ -23,6 +23,7 @@ from rebalance_cli.outputs import (
     LocalUp,
     PlanDetails,
     Preview,
+    Publication,
     Reconciliation,
     StatusAnswer,
     Submission,
@@ -60,6 +61,7 @@ ANSWERS: dict[str, type[Answer]] = {
     "costs": Costs,
     "calibrate": Calibration,
     "reconcile": Reconciliation,
+    "publish": Publication,
     "dlq-list": DeadLetters,
     "dlq-done": DeadLetterDone,
 }
