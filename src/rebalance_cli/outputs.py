@@ -367,7 +367,7 @@ class DeadLetterDone(Answer):
 
 
 class Written(Answer):
-    """``rebalance init``, and ``rebalance plan from-csv`` with ``--output``: the file that was written."""
+    """``rebalance init``: the file that was written."""
 
     path: str
     next: str = Field(description="The next command.")
