@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run test e2e lint format unit versions template docs reference diagrams simulate bench mutants setup sam build invoke lock clean
+.PHONY: help run test e2e lint format unit versions template docs dist wheel reference diagrams simulate bench mutants setup sam build invoke lock clean
 
 EVENT ?= events/eventbridge_plan.json
 CONFIG ?= default
@@ -77,6 +77,14 @@ e2e: .venv/.installed .venv-sam/.installed ## Deploy template.yaml to a local AW
 	$(call say,"End to end")
 	@$(BIN)/pytest -q tests/e2e
 	@$(BIN)/python -m tests.e2e.account_day
+
+dist: .venv/.installed ## Build source distribution and wheel in dist
+	@rm -rf build/lib build/bdist.*
+	@$(BIN)/python scripts/build-dist dist > .venv/dist.log 2>&1 || { cat .venv/dist.log; exit 1; }
+
+wheel: dist ## Install the wheel into an empty environment, and run the tutorial with it (needs the network)
+	$(call say,"Wheel")
+	@$(BIN)/python -m tests.e2e.installed_wheel
 
 docs: .venv/.installed ## Build the documentation site in build/site; broken links are errors
 	$(call say,"Documentation")
