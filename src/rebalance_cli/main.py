@@ -17,6 +17,7 @@ from rebalance_cli.commands import (
     new_plans,
     operations,
     plan,
+    publish,
 )
 
 app = typer.Typer(
@@ -29,7 +30,7 @@ _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     "Results": (inspect.status, inspect.watch, inspect.explain, inspect.report, costs.costs, calibrate.calibrate),
     "Operations": (
         *(init.init, operations.doctor, operations.halt, operations.resume),
-        *(operations.bind, operations.reconcile),
+        *(operations.bind, operations.reconcile, publish.publish),
     ),
 }
 for panel, commands in _PANELS.items():

@@ -24,6 +24,7 @@ from rebalance_cli.outputs import (
     LocalUp,
     PlanDetails,
     Preview,
+    Publication,
     Reconciliation,
     StatusAnswer,
     Submission,
@@ -62,6 +63,7 @@ ANSWERS: dict[str, type[Answer]] = {
     "costs": Costs,
     "calibrate": Calibration,
     "reconcile": Reconciliation,
+    "publish": Publication,
     "dlq-list": DeadLetters,
     "dlq-done": DeadLetterDone,
 }
