@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run test e2e lint format unit versions template docs reference simulate bench mutants setup sam build invoke lock clean
+.PHONY: help run test e2e lint format unit versions template docs dist wheel reference diagrams simulate bench mutants setup sam build invoke lock clean
 
 EVENT ?= events/eventbridge_plan.json
 CONFIG ?= default
@@ -78,12 +78,26 @@ e2e: .venv/.installed .venv-sam/.installed ## Deploy template.yaml to a local AW
 	@$(BIN)/pytest -q tests/e2e
 	@$(BIN)/python -m tests.e2e.account_day
 
+dist: .venv/.installed ## Build source distribution and wheel in dist
+	@rm -rf build/lib build/bdist.*
+	@$(BIN)/python scripts/build-dist dist > .venv/dist.log 2>&1 || { cat .venv/dist.log; exit 1; }
+
+wheel: dist ## Install the wheel into an empty environment, and run the tutorial with it (needs the network)
+	$(call say,"Wheel")
+	@$(BIN)/python -m tests.e2e.installed_wheel
+
 docs: .venv/.installed ## Build the documentation site in build/site; broken links are errors
 	$(call say,"Documentation")
 	@$(BIN)/zensical build --strict --clean > .venv/docs.log 2>&1 || { cat .venv/docs.log; exit 1; }
 
 reference: .venv/.installed ## Generate reference, commands, order of controls and schemas in docs/ from the code
 	@$(BIN)/python -m rebalance_cli.docs.reference docs
+
+MERMAID := mermaid@11.17.2
+diagrams: .venv/.installed ## Render docs/diagrams/*.mmd to SVG (needs npm, the network and Chromium)
+	@scripts/get-browser
+	@mkdir -p build && npm install --silent --no-save --no-package-lock --ignore-scripts --prefix build $(MERMAID)
+	@$(BIN)/python scripts/render-diagrams build/node_modules/mermaid/dist
 
 build: .venv-sam/.installed ## Build the artefact to deploy (CONFIG=dev|paper|live) or to invoke on this machine (default)
 	@$(SAM)/sam build --config-env $(CONFIG)

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rebalance_cli.formatting import NONE, counted, date_and_time, utc_time
-from rebalance_cli.outputs import DeadLetter, DeadLetters, Diagnosis, KillSwitchAnswer, Reconciliation
+from rebalance_cli.outputs import DeadLetter, DeadLetters, Diagnosis, KillSwitchAnswer, Publication, Reconciliation
 from rebalance_cli.views.status import kill_switch_text
 from rebalance_cli.views.tables import facts
 from rebalance_executor.domain.risk_state import AccountBinding
@@ -68,6 +68,16 @@ def reconciliation_view(reconciliation: Reconciliation) -> Group:
         table.add_row(Text(difference.symbol, "bold"), difference.problem)
     title = Text.assemble(("Broker and journal differ", "bold red"), f": {compared}.")
     return Group(title, table, Text())
+
+
+def publication_view(publication: Publication) -> Table:
+    """Return each channel with what happened on it."""
+    channels = [
+        *((channel, Text("published now", "green")) for channel in publication.published),
+        *((channel, Text("has it already", "green")) for channel in publication.earlier),
+        *((channel, Text(f"failed: {reason}", "red")) for channel, reason in publication.failed.items()),
+    ]
+    return facts([("Plan", publication.plan_id), *((channel.capitalize(), text) for channel, text in channels)])
 
 
 def dead_letters_view(letters: DeadLetters) -> Group:
