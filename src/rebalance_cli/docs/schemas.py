@@ -25,6 +25,7 @@ from rebalance_cli.outputs import (
     Preview,
     Publication,
     Reconciliation,
+    Served,
     StatusAnswer,
     Submission,
     Validation,
@@ -62,6 +63,7 @@ ANSWERS: dict[str, type[Answer]] = {
     "calibrate": Calibration,
     "reconcile": Reconciliation,
     "publish": Publication,
+    "serve": Served,
     "dlq-list": DeadLetters,
     "dlq-done": DeadLetterDone,
 }
