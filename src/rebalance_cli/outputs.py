@@ -330,6 +330,13 @@ class Reconciliation(Answer):
     differences: tuple[DifferenceAnswer, ...]
 
 
+class Served(Answer):
+    """``rebalance serve``: the page that shows the account."""
+
+    account: str
+    url: str = Field(description="Address of the page on this machine.")
+
+
 class Publication(Answer):
     """``rebalance publish PLAN``: the channels that have the stored result of a plan."""
 

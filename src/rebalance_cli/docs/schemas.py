@@ -26,6 +26,7 @@ from rebalance_cli.outputs import (
     Preview,
     Publication,
     Reconciliation,
+    Served,
     StatusAnswer,
     Submission,
     Validation,
@@ -64,6 +65,7 @@ ANSWERS: dict[str, type[Answer]] = {
     "calibrate": Calibration,
     "reconcile": Reconciliation,
     "publish": Publication,
+    "serve": Served,
     "dlq-list": DeadLetters,
     "dlq-done": DeadLetterDone,
 }
