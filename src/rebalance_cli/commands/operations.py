@@ -6,6 +6,7 @@ import getpass
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
@@ -41,7 +42,7 @@ By = Annotated[str | None, typer.Option("--by", envvar="REBALANCE_OPERATOR", hel
 _FIX = {
     "configuration": "Correct the variable named above. docs/reference.md lists all variables.",
     "idempotency": "Check IDEMPOTENCY_TABLE and whether this role may read the table.",
-    "journal": "Check EXECUTION_TABLE and whether this role may read the table.",
+    "journal": "Check JOURNAL_FILE, or EXECUTION_TABLE and whether this role may read the table.",
     "account": "Check the account and its keys at Alpaca. New keys: docs/operations.md, Rotate credentials.",
     "clock": "Synchronize this machine's clock with a time server: it decides the age of plans and leases.",
     "quotes": "Check ALPACA_DATA_URL and the data subscription of the keys.",
@@ -219,8 +220,8 @@ def _fix(ctx: CliContext, account: str, name: str, detail: str) -> str:
 
 def _target(ctx: CliContext, account: str) -> str:
     money = "REAL MONEY" if ctx.settings.broker_kind is BrokerKind.LIVE else f"{ctx.settings.broker_kind} money"
-    place = "this machine" if ctx.is_local else "AWS"
-    return f"account {account}, {money}, on {place}"
+    place = "this machine" if ctx.is_local or ctx.settings.journal_file else "AWS"
+    return f"account {account}, {money}, on {place}, broker {urlsplit(ctx.settings.trading_url).netloc}"
 
 
 def _check_dead_letters(ctx: CliContext, queues: Sequence[Queue]) -> Check:
