@@ -38,13 +38,14 @@ test: lint docs template ## Run all checks of CI: lint, types, imports, document
 	@$(BIN)/pytest -q -n auto --dist worksteal --ignore=tests/e2e --cov=src/rebalance_executor --cov-report=term:skip-covered --cov-fail-under=90
 
 CHECK_SCHEMA = $(BIN)/check-jsonschema --quiet --builtin-schema
-lint: .venv/.installed ## Check style, types, the direction of imports, spelling and workflows
+lint: .venv/.installed ## Check style, types, the direction of imports, spelling, plain English and workflows
 	$(call say,"Lint")
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet . || { echo "Some files are not formatted: make format"; exit 1; }
 	@$(BIN)/mypy --no-error-summary src tests local rollout benchmarks examples
 	@$(BIN)/lint-imports > .venv/imports.log 2>&1 || { cat .venv/imports.log; exit 1; }
 	@$(BIN)/codespell
+	@$(BIN)/python scripts/check-prose
 	@$(CHECK_SCHEMA) vendor.github-workflows .github/workflows/*.yml
 	@$(CHECK_SCHEMA) vendor.github-issue-forms .github/ISSUE_TEMPLATE/bug.yml .github/ISSUE_TEMPLATE/feature.yml
 	@$(CHECK_SCHEMA) vendor.dependabot .github/dependabot.yml
