@@ -23,8 +23,12 @@ _PROMPT = "$ "
 _ANY = "…"
 _ID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|\b(?=[a-f]*\d)[0-9a-f]{8,64}\b"
 _NUMBER = r"[-−+]?\d[\d.,:]*"
-_TOKEN = re.compile(rf"(?P<id>{_ID})|(?P<number>{_NUMBER})|(?P<rule>─+)|(?P<any>{_ANY})|(?P<gap>\s+)")
-_LIKE = {"id": f"({_ID})", "number": _NUMBER, "rule": "─+", "any": ".*", "gap": r"\s+"}
+_NEW_YORK = r"\((?:[-\d]+ )?[:\d]+ New York\)"
+"""A time in New York, with its date in the hours in which that is not the date in UTC."""
+_TOKEN = re.compile(
+    rf"(?P<new_york>{_NEW_YORK})|(?P<id>{_ID})|(?P<number>{_NUMBER})|(?P<rule>─+)|(?P<any>{_ANY})|(?P<gap>\s+)"
+)
+_LIKE = {"new_york": _NEW_YORK, "id": f"({_ID})", "number": _NUMBER, "rule": "─+", "any": ".*", "gap": r"\s+"}
 """Pattern that each kind of token in a shown line matches."""
 _ENDED = "-- ended with "
 

@@ -25,6 +25,7 @@ from rebalance_executor.domain.errors import LeaseHeld, PlanYielded
 from rebalance_executor.domain.market import ZERO
 from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.domain.result import ExecutionResult
+from rebalance_executor.domain.values import format_clock
 from rebalance_sandbox.event_files import EventFile
 from rebalance_sandbox.invocation import InvocationResult, invoke
 
@@ -108,7 +109,9 @@ def _unfinished_text(ctx: CliContext, plan: RebalancePlan, code: str | None) -> 
     account = ctx.account_name(plan.account)
     if code == LeaseHeld.code:
         holder = read_lease_holder(ctx, account)
-        return f"Another run holds account {account} until {holder.until:%H:%M:%S} UTC." if holder is not None else None
+        if holder is None:
+            return None
+        return f"Another run holds account {account} until {format_clock(holder.until)}."
     journal = ctx.ports.journal.load(account, plan.plan_id) if code == PlanYielded.code else None
     if journal is None:
         return None

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from rebalance_cli.answer import Answer
 from rebalance_cli.calibration.answers import Calibration
 from rebalance_cli.costs.answers import Costs
+from rebalance_cli.new_plan_answers import NewPlan
 from rebalance_cli.outputs import (
     BindingAnswer,
     DayReport,
@@ -23,6 +24,7 @@ from rebalance_cli.outputs import (
     LocalUp,
     PlanDetails,
     Preview,
+    Publication,
     Reconciliation,
     StatusAnswer,
     Submission,
@@ -52,6 +54,7 @@ ANSWERS: dict[str, type[Answer]] = {
     "explain": Explanation,
     "report-day": DayReport,
     "validate": Validation,
+    "plan-new": NewPlan,
     "preview": Preview,
     "submit": Submission,
     "switch": KillSwitchAnswer,
@@ -60,6 +63,7 @@ ANSWERS: dict[str, type[Answer]] = {
     "costs": Costs,
     "calibrate": Calibration,
     "reconcile": Reconciliation,
+    "publish": Publication,
     "dlq-list": DeadLetters,
     "dlq-done": DeadLetterDone,
 }

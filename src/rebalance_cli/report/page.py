@@ -28,7 +28,7 @@ from rebalance_executor.domain.market import ZERO
 from rebalance_executor.domain.orders import ChildOrder, ParentOrder
 from rebalance_executor.domain.plan import Action
 from rebalance_executor.domain.result import ExecutionResult, ExecutionStatus, OrderResult
-from rebalance_executor.domain.values import sum_of_cents
+from rebalance_executor.domain.values import format_time, sum_of_cents
 
 _MAX_TIMELINES = 24
 """Timelines are drawn for the largest orders only: more of them make the page slow."""
@@ -101,6 +101,7 @@ def environment() -> Environment:
     filters: dict[str, Callable[..., str]] = {
         "dollars": dollars,
         "price": price,
+        "time": format_time,
         "shares": lambda quantity: shares(quantity, 6),
         "tone": outcome_tone,
         "word": lambda order: outcome_text(order)[0],

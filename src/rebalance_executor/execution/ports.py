@@ -60,8 +60,8 @@ class BrokerReads(Protocol):
         """Read the market clock."""
         ...
 
-    def positions(self, symbols: Collection[str]) -> Mapping[str, Position]:
-        """Read the positions in these symbols, in one request; a symbol without a position is absent."""
+    def positions(self, symbols: Collection[str] | None) -> Mapping[str, Position]:
+        """Read the positions in these symbols, or in all, in one request; a symbol without a position is absent."""
         ...
 
     def asset(self, symbol: str) -> Asset:
