@@ -386,7 +386,7 @@ class Ports:
     brokers: Callable[[str, Deadline], Broker]
     """Returns the broker of an account name; raises ``UnknownAccount``, ``ConfigurationError``, ``Redeliver``."""
     broker_kind: BrokerKind
-    """What these brokers are; journalled with every plan that starts."""
+    """Kind of these brokers; journalled with every plan that starts."""
     deployment: str
     """Name of this deployment; part of the client order IDs."""
     journal: Journal
