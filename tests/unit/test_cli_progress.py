@@ -163,7 +163,7 @@ def test_the_grid_shows_every_order_and_sells_first() -> None:
 @pytest.mark.parametrize("width", [40, 100])
 def test_the_grid_shows_fills_in_shares_and_dollars_and_the_cash_after_them(width: int) -> None:
     progress = RunProgress.of([plan({"AAA": "BUY", "BBB": "SELL"})], cash=Decimal("1000.50"))
-    first = {"client_order_id": "b-1", "filled_qty": "2", "filled_avg_price": "50.10"}
+    first: dict[str, Any] = {"client_order_id": "b-1", "filled_qty": "2", "filled_avg_price": "50.10"}
     progress.read(line("order.cancel_requested", "BBB", **first))
     progress.read(line("order.canceled", "BBB", **first | {"filled_qty": "3"}))  # replaces the line before it
     progress.read(line("order.filled", "BBB", client_order_id="b-2", filled_qty="1", filled_avg_price="50"))
