@@ -9,6 +9,7 @@ gc.disable()
 
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.plan import RebalancePlan, RebalancePlanItem
+from rebalance_executor.domain.portfolio import Holding, Portfolio, WeightRules
 from rebalance_executor.domain.result import ExecutionResult, OrderResult
 from rebalance_executor.execution.deadline import Deadline
 from rebalance_executor.execution.manager import PlanManager
@@ -25,12 +26,15 @@ __all__ = [
     "ExecutionConfig",
     "ExecutionManager",
     "ExecutionResult",
+    "Holding",
     "OrderResult",
     "PlanInterrupted",
     "PlanManager",
+    "Portfolio",
     "Ports",
     "RebalancePlan",
     "RebalancePlanItem",
+    "WeightRules",
 ]
 
 _OF_LIBRARY = frozenset({"ExecutionManager", "PlanInterrupted"})

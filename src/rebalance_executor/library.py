@@ -164,9 +164,8 @@ class ExecutionManager:
             "ALPACA_TRADING_URL": trading_url,
             "ALPACA_DATA_URL": data_url or trading_url,
         }
-        number = bootstrap.read_account(
-            parse_settings({**variables, "JOURNAL_FILE": "created later"}), keys
-        ).account_number
+        settings = parse_settings({**variables, "JOURNAL_FILE": "created later"})
+        number = bootstrap.read_account(settings, keys).account_number
         if account_number not in (None, number):
             raise ConfigurationError("account_number", f"is {account_number}, but the keys belong to account {number}")
         path = Path(journal if journal is not None else default_journal(number)).expanduser().absolute()

@@ -233,7 +233,7 @@ class Settings(BaseModel):
 
     @property
     def broker_kind(self) -> BrokerKind:
-        """What is behind the trading endpoint. Real money is what ``ALPACA_PAPER`` says, whatever the endpoint is."""
+        """Kind of account behind the endpoint. Real money is what ``ALPACA_PAPER`` says, whatever the endpoint is."""
         if not self.alpaca_paper:
             return BrokerKind.LIVE
         return BrokerKind.SIMULATED if _is_loopback(_host(self.trading_url)) else BrokerKind.PAPER

@@ -38,7 +38,7 @@ class Endpoints:
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where keys and journal are kept; by default in the user's directories, named by the account number."""
+    """Locations of keys and journal; by default in the user's directories, named by the account number."""
 
     keys: Path | None
     journal: Path | None
