@@ -62,7 +62,7 @@ def from_csv(
         Urgency, typer.Option("--urgency", help="How fast to work the orders; see docs/execution.md.")
     ] = Urgency.NORMAL,
     style: Annotated[
-        ExecutionStyle, typer.Option("--style", help="Continuous trading (work), or an auction; see docs/execution.md.")
+        ExecutionStyle, typer.Option("--style", help="Continuous trading (work), or an auction; see docs/auctions.md.")
     ] = ExecutionStyle.WORK,
     plan_id: Annotated[
         str | None, typer.Option("--plan-id", help="Plan ID (default: file name and timestamp).")
