@@ -85,7 +85,7 @@ class Parameters:
 
 
 FITTED = Parameters(flow=0.31, moves=1.11, gain=0.90, impact=0.18, step=0.6)
-"""``python -m benchmarks.replay.forecast --fit`` estimated them on one day of three names: see ``docs/evidence/forecast.md``."""
+"""``python -m benchmarks.replay.forecast --fit`` estimated them on one day: ``docs/evidence/forecast.md``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,9 +25,7 @@ RANK = {Working: 0, Concluding: 1, Yielding: 2}
 
 def documented() -> list[str]:
     """Return the modes in the table of ``docs/order-states.md``."""
-    rows = [
-        line.split("|")[1].strip(" `") for line in STATES_PAGE.read_text().splitlines() if line.startswith("| `")
-    ]
+    rows = [line.split("|")[1].strip(" `") for line in STATES_PAGE.read_text().splitlines() if line.startswith("| `")]
     return [name for name in rows if name in {mode.__name__ for mode in RANK}]
 
 
