@@ -46,7 +46,7 @@ _Strategy = Annotated[
 _Id = Annotated[str | None, typer.Option("--id", help="Plan ID (default: strategy and New York day).")]
 _Urgency = Annotated[Urgency, typer.Option("--urgency", help="How fast to work the orders; see docs/execution.md.")]
 _Style = Annotated[
-    ExecutionStyle, typer.Option("--style", help="Continuous trading (work), or an auction; see docs/execution.md.")
+    ExecutionStyle, typer.Option("--style", help="Continuous trading (work), or an auction; see docs/auctions.md.")
 ]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write the plan to this file (default: stdout).")]
 

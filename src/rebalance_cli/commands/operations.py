@@ -6,12 +6,14 @@ import getpass
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
 
 from rebalance_cli.commands.dead_letters import Queue
 from rebalance_cli.commands.plan import confirm_live
+from rebalance_cli.console import confirm
 from rebalance_cli.context import CliContext
 from rebalance_cli.exit_codes import CliError, Exit
 from rebalance_cli.formatting import counted
@@ -41,7 +43,7 @@ By = Annotated[str | None, typer.Option("--by", envvar="REBALANCE_OPERATOR", hel
 _FIX = {
     "configuration": "Correct the variable named above. docs/reference.md lists all variables.",
     "idempotency": "Check IDEMPOTENCY_TABLE and whether this role may read the table.",
-    "journal": "Check EXECUTION_TABLE and whether this role may read the table.",
+    "journal": "Check JOURNAL_FILE, or EXECUTION_TABLE and whether this role may read the table.",
     "account": "Check the account and its keys at Alpaca. New keys: docs/operations.md, Rotate credentials.",
     "clock": "Synchronize this machine's clock with a time server: it decides the age of plans and leases.",
     "quotes": "Check ALPACA_DATA_URL and the data subscription of the keys.",
@@ -144,8 +146,8 @@ def bind(
             after = AccountBinding(number, account, ctx.now, *operator_and_reason(by or getpass.getuser(), reason))
             if not yes:
                 session.console.print(binding_view(number, before, None))
-                if not typer.confirm(f"Move broker account {number} to account {account}?", err=True):
-                    raise CliError("Not confirmed; nothing moved.", ctx.command("doctor", account=account))
+                move = ctx.command("bind", "--reason", reason, "--yes", account=account)
+                confirm(f"Move broker account {number} to account {account}?", f"Move without asking: {move}")
             _move_binding(ctx, after, former)
         answer = BindingAnswer(former=former, **asdict(after))
         session.answer(answer, binding_view(number, before, after), ctx.command("doctor", account=account))
@@ -219,8 +221,8 @@ def _fix(ctx: CliContext, account: str, name: str, detail: str) -> str:
 
 def _target(ctx: CliContext, account: str) -> str:
     money = "REAL MONEY" if ctx.settings.broker_kind is BrokerKind.LIVE else f"{ctx.settings.broker_kind} money"
-    place = "this machine" if ctx.is_local else "AWS"
-    return f"account {account}, {money}, on {place}"
+    place = "this machine" if ctx.is_local or ctx.settings.journal_file else "AWS"
+    return f"account {account}, {money}, on {place}, broker {urlsplit(ctx.settings.trading_url).netloc}"
 
 
 def _check_dead_letters(ctx: CliContext, queues: Sequence[Queue]) -> Check:

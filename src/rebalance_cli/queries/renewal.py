@@ -44,7 +44,7 @@ class Named:
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """What a plan left."""
+    """The remainder of a plan."""
 
     rests: tuple[Rest, ...]
     fields: dict[str, Any]
