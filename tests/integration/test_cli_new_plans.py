@@ -11,7 +11,7 @@ import pytest
 from typer.testing import Result
 
 from tests.support.terminal import Terminal
-from tests.support.world import a_world
+from tests.support.world import a_world, buy, plan
 
 DAY = "2026-01-26"
 """New York day of the worlds' clock."""
@@ -107,6 +107,25 @@ def test_buys_that_do_not_fit_are_named_with_the_order_in_which_cash_is_used(ter
     shown = words_of(done.stderr)
     assert "$4,000.00 of the buys do not fit into cash and sales; priority 1 uses the cash first" in shown
     assert "CCC: " in shown
+
+
+def test_orders_that_would_be_denied_are_named(terminal: Terminal) -> None:
+    done = run(terminal, "symbol,weight\nBBB,25%\nAPPL,25%\n")
+
+    assert done.exit_code == 0
+    assert "Denied APPL: " in words_of(done.stderr)
+    assert "Denied BBB" not in words_of(done.stderr)
+
+
+@pytest.mark.parametrize("command", ["from-weights", "from-csv"])
+def test_unfinished_plan_is_finished_before_another_one_is_made(terminal: Terminal, command: str) -> None:
+    terminal.world.broker.change({"default_fill": {"behaviour": "never"}})
+    terminal.world.deliver_and_kill(plan(buy("CCC", 1000)), after=1)
+
+    done = run(terminal, "symbol,weight\nBBB,25%\n", command=command)
+
+    assert (done.exit_code, done.stdout) == (5, "")
+    assert "rebalance status plan-1" in done.stderr
 
 
 def test_strategy_account_and_id_can_be_chosen(terminal: Terminal) -> None:

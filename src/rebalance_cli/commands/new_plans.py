@@ -85,7 +85,7 @@ def from_weights(
         fields["plan_id"] = plan_id or day_plan_id(strategy_id, ctx.now)
         account = ctx.account_name(session.account)
         answer_if_started(session, ctx, account, str(fields["plan_id"]), output)
-        portfolio = read_portfolio(ctx.broker(account))
+        portfolio = read_portfolio(ctx, account)
         weights = {row.symbol: row.amount for row in source.rows}
         plan = _plan_of(source, portfolio, strategy_id, ctx.now, rules, fields)
         notes = source.notes
@@ -133,7 +133,7 @@ def from_csv(
         fields["plan_id"] = plan_id or day_plan_id(strategy_id, ctx.now)
         account = ctx.account_name(session.account)
         answer_if_started(session, ctx, account, str(fields["plan_id"]), output)
-        held = read_portfolio(ctx.broker(account))
+        held = read_portfolio(ctx, account)
         portfolio = Portfolio(held.equity if total is None else total, held.cash, held.holdings)
         plan = _plan_of(source, _with_values(source, portfolio), strategy_id, ctx.now, rules, fields)
         is_target = source.kind is Column.TARGET_WEIGHT

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from rebalance_cli.context import CliContext
-from rebalance_cli.exit_codes import CliError
+from rebalance_cli.exit_codes import CliError, Exit
 from rebalance_cli.new_plan_answers import Change, NewPlan, UnlistedHolding
-from rebalance_cli.outputs import Preview
+from rebalance_cli.outputs import Decision, Preview, PreviewOrder
+from rebalance_cli.queries.plans import read_unfinished
 from rebalance_cli.queries.preview import preview_plan
 from rebalance_executor.domain.cash import funds
 from rebalance_executor.domain.codes import Code
@@ -17,7 +18,6 @@ from rebalance_executor.domain.market import ZERO
 from rebalance_executor.domain.plan import Action, RebalancePlan
 from rebalance_executor.domain.portfolio import Holding, Portfolio
 from rebalance_executor.domain.targets import known_equity
-from rebalance_executor.execution.ports import Broker
 
 _CUT = frozenset({Code.SCALED_TO_CASH, Code.INSUFFICIENT_CASH})
 
@@ -34,12 +34,17 @@ class Made:
     notes: tuple[str, ...] = ()
 
 
-def read_portfolio(broker: Broker) -> Portfolio:
+def read_portfolio(ctx: CliContext, account_name: str) -> Portfolio:
     """Read equity, cash and all positions of an account; positions are valued at the midpoint.
 
     Raises:
-        CliError: the broker reports no positive equity.
+        CliError: the broker reports no positive equity, or an unfinished plan still changes the positions.
     """
+    unfinished = read_unfinished(ctx, account_name)
+    if unfinished is not None:
+        text = f"Plan {unfinished.plan_id} is unfinished: its trades still change the positions of the account."
+        raise CliError(text, ctx.command("status", unfinished.plan_id, account=account_name), Exit.IN_PROGRESS)
+    broker = ctx.broker(account_name)
     account, positions = broker.account(), broker.positions(None)
     equity = known_equity(account)
     if equity is None:
@@ -104,10 +109,15 @@ def _changes(plan: RebalancePlan, preview: Preview | None) -> tuple[Change, ...]
             trade_amount=item.trade_amount if item.action is not Action.HOLD else ZERO,
             estimated_cost=order.estimated_cost if order is not None else None,
             reduced=order.message if order is not None and order.code in _CUT else None,
+            denied=_denial(order) if preview is not None and preview.code is None else None,
         )
         for item in plan.items
         for order in [orders.get(item.symbol)]
     )
+
+
+def _denial(order: PreviewOrder | None) -> str | None:
+    return f"{order.code}  {order.message}" if order is not None and order.decision is Decision.DENY else None
 
 
 def _unlisted(made: Made) -> tuple[UnlistedHolding, ...]:

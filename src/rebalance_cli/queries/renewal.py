@@ -90,8 +90,8 @@ def renewed_plan(ctx: CliContext, old: Named, left: Left) -> Made:
     Raises:
         CliError: the rest does not fit the account as it is now.
     """
-    broker = ctx.broker(old.account)
-    portfolio, quotes = read_portfolio(broker), broker.quotes([rest.symbol for rest in left.rests])
+    portfolio = read_portfolio(ctx, old.account)
+    quotes = ctx.broker(old.account).quotes([rest.symbol for rest in left.rests])
     try:
         items = renewed_items(left.rests, portfolio, quotes)
         document = plan_document(items, portfolio.equity, old.new_id, ctx.now) | left.fields
