@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 
-from rebalance_executor.domain.values import format_decimal
+from rebalance_executor.domain.session import new_york
+from rebalance_executor.domain.values import format_decimal, format_time
 
 NONE = "–"
 """Placeholder for a missing value in a table."""
@@ -59,8 +60,18 @@ def counted(number: int, noun: str) -> str:
 
 
 def date_and_time(at: datetime | None) -> str:
-    """Format a UTC time to the second, without naming the time zone."""
-    return f"{at:%Y-%m-%d %H:%M:%S}" if at is not None else NONE
+    """Format a time as ``2026-01-26 20:45:00 UTC (15:45:00 New York)``."""
+    return format_time(at) if at is not None else NONE
+
+
+def utc_time(at: datetime) -> str:
+    """Format a time for a column whose title names UTC: ``2026-01-26 20:45:00``."""
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def new_york_time(at: datetime) -> str:
+    """Format a time for a column whose title names New York: ``15:45:00``."""
+    return f"{new_york(at):%H:%M:%S}"
 
 
 def duration(seconds: float) -> str:

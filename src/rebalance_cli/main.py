@@ -11,10 +11,10 @@ from rebalance_cli.commands import (
     calibrate,
     costs,
     dead_letters,
-    from_csv,
     init,
     inspect,
     local,
+    new_plans,
     operations,
     plan,
     publish,
@@ -45,7 +45,7 @@ _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
 for panel, commands in _PANELS.items():
     for command in commands:
         app.command(rich_help_panel=panel)(command)
-app.add_typer(from_csv.app, name="plan", rich_help_panel="Plans")
+app.add_typer(new_plans.app, name="plan", rich_help_panel="Plans")
 app.add_typer(dead_letters.app, name="dlq", rich_help_panel="Operations")
 app.add_typer(local.app, name="local", rich_help_panel="This machine")
 

@@ -374,9 +374,14 @@ class DeadLetterDone(Answer):
 
 
 class Written(Answer):
-    """``rebalance init``, and ``rebalance plan from-csv`` with ``--output``: the file that was written."""
+    """``rebalance init``: the file that was written."""
 
     path: str
+    account_number: str | None = Field(default=None, description="Number of the broker account, if it is your own.")
+    equity: Amount | None = Field(default=None, description="Cash and positions of this account in dollars.")
+    status: str | None = Field(default=None, description="The broker's status of this account.")
+    keys: str | None = Field(default=None, description="File or keyring entry that holds its keys.")
+    journal: str | None = Field(default=None, description="File of its journal.")
     next: str = Field(description="The next command.")
 
 

@@ -78,12 +78,18 @@ class MessageQueue:
             raise Violation(f"the message of {message.plan_id} is done, the plan has no result")
 
     def _has_invalid_plan(self, log_start: int) -> bool:
-        """Return whether the log since ``log_start`` reports an invalid plan. The queue learns only that it failed.
+        """Return whether the delivery whose log starts there reports an invalid plan.
+
+        The queue learns only that it failed. Lines of other processes belong to deliveries during an interruption.
 
         Raises:
             Violation: the log reports a failure of the program itself.
         """
-        for _, _, event, fields in self.world.log.lines[log_start:]:
+        lines = self.world.log.lines[log_start:]
+        own_process = lines[0][1]
+        for _, process, event, fields in lines:
+            if process != own_process:
+                continue
             if event == LogEvent.PLAN_FAILED:
                 raise Violation(f"the program failed: {fields}")
             if event == LogEvent.PLAN_INVALID and "error" in fields:

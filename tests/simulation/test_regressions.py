@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from datetime import timedelta
 from decimal import Decimal
+from random import Random
 
 import pytest
 
 from rebalance_simulation import sweep
 from rebalance_simulation.config_generator import steady_config
+from rebalance_simulation.environment import Environment
 from rebalance_simulation.faults import Fault, FaultInjector
-from rebalance_simulation.generators import item, plan
+from rebalance_simulation.generators import Message, item, plan
+from rebalance_simulation.queue import MessageQueue
 from rebalance_simulation.sweep import Story
 from rebalance_simulation.world import World
 
@@ -46,6 +49,26 @@ def test_next_run_spends_only_the_cash_that_is_left_after_a_kill_within_a_write(
     assert answer is not None
     bought = sum(Decimal(order["trade_amount"]) for order in answer["orders"] if order["action"] == "BUY")
     assert Decimal(200) < bought <= Decimal(150) + 100  # the cash that is left, and the proceeds
+
+
+def test_an_invalid_plan_delivered_during_an_interruption_does_not_end_the_interrupted_delivery() -> None:
+    """Seed 14311: the queue of the simulation used to take the log line of the nested delivery for the outer one."""
+    world = large_plan_world({})
+    changed = Message("large", plan("large", [item("AAA", "BUY", 300)]), "sqs")
+    interrupted = Message("next", plan("next", [item("AAA", "BUY", 100)]), "sqs")
+    queue = MessageQueue(world, Environment(world, Random(0), []))  # noqa: S311 - reproducible on purpose
+    script = world.faults.script = {len(world.faults.call_names) + 1: Fault.INTERRUPT}
+
+    def interrupt() -> None:
+        queue.deliver(changed, 60)
+        script[len(world.faults.call_names) + 1] = Fault.THROTTLED  # ends the interrupted delivery
+
+    world.on_interrupt = interrupt
+
+    queue.deliver(interrupted, 60)
+
+    assert changed.done
+    assert not interrupted.done
 
 
 LARGE_PLAN = plan("large", [item("DDD", "SELL", 100), *(item(symbol, "BUY", 300) for symbol in ("AAA", "BBB", "CCC"))])

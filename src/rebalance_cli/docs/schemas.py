@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from rebalance_cli.answer import Answer
 from rebalance_cli.calibration.answers import Calibration
 from rebalance_cli.costs.answers import Costs
+from rebalance_cli.new_plan_answers import NewPlan
 from rebalance_cli.outputs import (
     BindingAnswer,
     DayReport,
@@ -54,6 +55,7 @@ ANSWERS: dict[str, type[Answer]] = {
     "explain": Explanation,
     "report-day": DayReport,
     "validate": Validation,
+    "plan-new": NewPlan,
     "preview": Preview,
     "submit": Submission,
     "switch": KillSwitchAnswer,

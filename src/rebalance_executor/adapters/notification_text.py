@@ -14,7 +14,7 @@ from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.market import BrokerKind
 from rebalance_executor.domain.orders import Outcome
 from rebalance_executor.domain.result import ExecutionResult, ExecutionStatus, OrderResult
-from rebalance_executor.domain.values import format_decimal, format_utc
+from rebalance_executor.domain.values import format_decimal, format_time
 
 MAX_SUBJECT = 100
 """SNS limits a subject to 100 printable ASCII characters."""
@@ -148,8 +148,8 @@ def text(result: ExecutionResult) -> str:
     if result.slippage_bps is not None:
         lines.append(_line("Slippage", slippage(result)))
     lines += [
-        _line("Started", format_utc(result.started_at)),
-        _line("Finished", format_utc(result.execution_timestamp)),
+        _line("Started", format_time(result.started_at)),
+        _line("Finished", format_time(result.execution_timestamp)),
         _line("Runs", str(result.runs)),
         _line("Correlation", result.correlation_id),
     ]

@@ -21,7 +21,7 @@ from rebalance_executor.domain.market import BrokerKind
 from rebalance_executor.domain.orders import Outcome
 from rebalance_executor.domain.plan import SizeBy
 from rebalance_executor.domain.result import DifferenceResult, ExecutionResult, ExecutionStatus, OrderResult
-from rebalance_executor.domain.values import format_utc
+from rebalance_executor.domain.values import format_time
 from tests.support.builders import a_plan
 from tests.support.journalled import order_result, result
 
@@ -168,8 +168,8 @@ def test_text_lists_totals_times_and_urgent_orders() -> None:
         "Filled      $1,234,567.89 of $2,000,000.00 planned",
         "Orders      0 of 1 orders as planned; AAA unresolved",
         "Slippage    paid $1.10 less than at arrival prices (1.3 bps)",
-        f"Started     {format_utc(unresolved.started_at)}",
-        f"Finished    {format_utc(unresolved.execution_timestamp)}",
+        f"Started     {format_time(unresolved.started_at)}",
+        f"Finished    {format_time(unresolved.execution_timestamp)}",
         "Runs        3",
         f"Correlation {unresolved.correlation_id}",
     ]
