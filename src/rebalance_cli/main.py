@@ -18,6 +18,7 @@ from rebalance_cli.commands import (
     operations,
     plan,
     publish,
+    serve,
 )
 
 app = typer.Typer(
@@ -27,7 +28,15 @@ app = typer.Typer(
 )
 _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     "Plans": (plan.validate, plan.preview, apply.apply, plan.submit),
-    "Results": (inspect.status, inspect.watch, inspect.explain, inspect.report, costs.costs, calibrate.calibrate),
+    "Results": (
+        inspect.status,
+        inspect.watch,
+        inspect.explain,
+        inspect.report,
+        serve.serve,
+        costs.costs,
+        calibrate.calibrate,
+    ),
     "Operations": (
         *(init.init, operations.doctor, operations.halt, operations.resume),
         *(operations.bind, operations.reconcile, publish.publish),

@@ -330,6 +330,13 @@ class Reconciliation(Answer):
     differences: tuple[DifferenceAnswer, ...]
 
 
+class Served(Answer):
+    """``rebalance serve``: the page that shows the account."""
+
+    account: str
+    url: str = Field(description="Address of the page on this machine.")
+
+
 class Publication(Answer):
     """``rebalance publish PLAN``: the channels that have the stored result of a plan."""
 
@@ -370,6 +377,11 @@ class Written(Answer):
     """``rebalance init``: the file that was written."""
 
     path: str
+    account_number: str | None = Field(default=None, description="Number of the broker account, if it is your own.")
+    equity: Amount | None = Field(default=None, description="Cash and positions of this account in dollars.")
+    status: str | None = Field(default=None, description="The broker's status of this account.")
+    keys: str | None = Field(default=None, description="File or keyring entry that holds its keys.")
+    journal: str | None = Field(default=None, description="File of its journal.")
     next: str = Field(description="The next command.")
 
 

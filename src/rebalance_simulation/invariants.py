@@ -1,6 +1,6 @@
 """Invariants of every history. They are checked after each external call of the program, not only at the end.
 
-``docs/reliability.md`` lists the guarantees that they check.
+``docs/evidence/reliability.md`` lists the guarantees that they check.
 """
 
 from __future__ import annotations

@@ -27,6 +27,7 @@ from rebalance_cli.outputs import (
     Preview,
     Publication,
     Reconciliation,
+    Served,
     StatusAnswer,
     Submission,
     Validation,
@@ -66,6 +67,7 @@ ANSWERS: dict[str, type[Answer]] = {
     "calibrate": Calibration,
     "reconcile": Reconciliation,
     "publish": Publication,
+    "serve": Served,
     "dlq-list": DeadLetters,
     "dlq-done": DeadLetterDone,
 }

@@ -14,7 +14,7 @@ from markupsafe import Markup
 from rebalance_cli.costs.answers import OrderCosts, Rung
 from rebalance_cli.costs.sums import order_row, rung_sums
 from rebalance_cli.enum_docs import code_meanings
-from rebalance_cli.formatting import NONE, basis_points, counted, dollars, duration, price, shares
+from rebalance_cli.formatting import NONE, basis_points, counted, dollars, duration, fixed, price, shares
 from rebalance_cli.queries.explain import in_execution_order
 from rebalance_cli.queries.plans import PlanRecord
 from rebalance_cli.report import figures
@@ -102,7 +102,8 @@ def environment() -> Environment:
         "dollars": dollars,
         "price": price,
         "time": format_time,
-        "shares": lambda quantity: shares(quantity, 6),
+        "shares": lambda quantity: shares(quantity, 4),
+        "fixed": fixed,
         "tone": outcome_tone,
         "word": lambda order: outcome_text(order)[0],
     }
