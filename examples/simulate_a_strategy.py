@@ -13,6 +13,7 @@ from decimal import Decimal
 from random import Random
 
 from rebalance_executor import RebalancePlan, RebalancePlanItem
+from rebalance_executor.domain.plan import Action
 from rebalance_simulation import START, Case, play_seeds
 
 SYMBOLS = ("AAPL", "BND", "SPY", "TLT")
@@ -31,7 +32,7 @@ def equal_weight(prices: Mapping[str, Decimal], shares: Mapping[str, Decimal], c
         items.append(
             RebalancePlanItem(
                 symbol=symbol,
-                action="BUY" if amount > 0 else "SELL" if amount < 0 else "HOLD",
+                action=Action("BUY" if amount > 0 else "SELL" if amount < 0 else "HOLD"),
                 trade_amount=amount,
                 current_weight=weight,
                 target_weight=target,
@@ -46,7 +47,7 @@ def equal_weight(prices: Mapping[str, Decimal], shares: Mapping[str, Decimal], c
         correlation_id="equal-weight",
         causation_id="example",
         timestamp=START,
-        items=items,
+        items=tuple(items),
         total_portfolio_value=total,
         total_trade_value=sum((abs(item.trade_amount) for item in items), Decimal()),
     )

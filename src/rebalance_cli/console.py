@@ -6,9 +6,11 @@ and without control characters.
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import IO, cast
 
 import requests
 import typer
@@ -27,6 +29,7 @@ from rich.text import Text
 from rebalance_cli.command_line import TargetOptions
 from rebalance_cli.exit_codes import CliError, Exit, error_exit_code
 from rebalance_cli.outputs import Failure
+from rebalance_cli.streams import Output, OutputClosed, discard_all
 from rebalance_cli.views.tables import facts, print_error
 from rebalance_executor.domain.errors import InvalidInput, RebalanceError
 from rebalance_sandbox.errors import SandboxError, SandboxFailed, SandboxUnfinished
@@ -54,6 +57,14 @@ class SafeConsole(Console):
     Rich's own control sequences are not part of a text and still work.
     """
 
+    def on_broken_pipe(self) -> None:
+        """Let the command handle a closed output; Rich would end the process.
+
+        Raises:
+            OutputClosed: always.
+        """
+        raise OutputClosed(errno.EPIPE, "the output was closed")
+
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """Render without control characters; each becomes U+FFFD."""
         for segment in super().render(renderable, options):
@@ -78,8 +89,9 @@ def command(options: TargetOptions, *, as_json: bool, server_error_next: str) ->
     console = _console(stderr=True)
     try:
         yield console, _console(stderr=as_json)
-    except BrokenPipeError:
-        raise  # an OSError, but no problem to report: the reader closed the pipe
+    except BrokenPipeError:  # no problem to report: the reader has closed the output
+        discard_all()
+        raise typer.Exit(Exit.OUTPUT_CLOSED) from None
     except _EXPECTED_ERRORS as error:
         problem = _to_cli_error(error, options, server_error_next)
         if as_json:
@@ -92,7 +104,8 @@ def command(options: TargetOptions, *, as_json: bool, server_error_next: str) ->
 
 
 def _console(*, stderr: bool) -> Console:
-    return SafeConsole(stderr=stderr, markup=False, emoji=False)
+    output = cast("IO[str]", Output("stderr" if stderr else "stdout"))
+    return SafeConsole(file=output, stderr=stderr, markup=False, emoji=False)
 
 
 def failure(problem: CliError, code: str) -> Failure:

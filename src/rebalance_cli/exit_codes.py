@@ -37,6 +37,8 @@ class Exit(IntEnum):
     """An operator must check the broker's orders before anything else is done."""
     INTERRUPTED = 130
     """Stopped by Ctrl-C."""
+    OUTPUT_CLOSED = 141
+    """The reader of the output closed it, as in ``rebalance status | head -1``."""
 
 
 _BY_STATUS = {

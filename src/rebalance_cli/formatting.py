@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 
-from rebalance_executor.domain.values import format_decimal
+from rebalance_executor.domain.session import new_york
+from rebalance_executor.domain.values import format_decimal, format_time
 
 NONE = "–"
 """Placeholder for a missing value in a table."""
@@ -47,14 +48,30 @@ def basis_points(amount: Decimal | None, *, sign: bool = False) -> str:
     return "0.0" if not rounded else f"{rounded:+.1f}" if sign else f"{rounded:.1f}"
 
 
+def fixed(amount: Decimal | int, decimals: int) -> str:
+    """Format a number with thousands separators and this many decimals. A value that rounds to zero has no sign."""
+    rounded = round(Decimal(amount), decimals)
+    return f"{rounded or abs(rounded):,.{decimals}f}"
+
+
 def counted(number: int, noun: str) -> str:
     """Format a number with its noun: ``1 order``, ``2 orders``."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def date_and_time(at: datetime | None) -> str:
-    """Format a UTC time to the second, without naming the time zone."""
-    return f"{at:%Y-%m-%d %H:%M:%S}" if at is not None else NONE
+    """Format a time as ``2026-01-26 20:45:00 UTC (15:45:00 New York)``."""
+    return format_time(at) if at is not None else NONE
+
+
+def utc_time(at: datetime) -> str:
+    """Format a time for a column whose title names UTC: ``2026-01-26 20:45:00``."""
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def new_york_time(at: datetime) -> str:
+    """Format a time for a column whose title names New York: ``15:45:00``."""
+    return f"{new_york(at):%H:%M:%S}"
 
 
 def duration(seconds: float) -> str:

@@ -11,12 +11,14 @@ from rebalance_cli.commands import (
     calibrate,
     costs,
     dead_letters,
-    from_csv,
     init,
     inspect,
     local,
+    new_plans,
     operations,
     plan,
+    publish,
+    serve,
 )
 
 app = typer.Typer(
@@ -26,16 +28,24 @@ app = typer.Typer(
 )
 _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     "Plans": (plan.validate, plan.preview, apply.apply, plan.submit),
-    "Results": (inspect.status, inspect.watch, inspect.explain, inspect.report, costs.costs, calibrate.calibrate),
+    "Results": (
+        inspect.status,
+        inspect.watch,
+        inspect.explain,
+        inspect.report,
+        serve.serve,
+        costs.costs,
+        calibrate.calibrate,
+    ),
     "Operations": (
         *(init.init, operations.doctor, operations.halt, operations.resume),
-        *(operations.bind, operations.reconcile),
+        *(operations.bind, operations.reconcile, publish.publish),
     ),
 }
 for panel, commands in _PANELS.items():
     for command in commands:
         app.command(rich_help_panel=panel)(command)
-app.add_typer(from_csv.app, name="plan", rich_help_panel="Plans")
+app.add_typer(new_plans.app, name="plan", rich_help_panel="Plans")
 app.add_typer(dead_letters.app, name="dlq", rich_help_panel="Operations")
 app.add_typer(local.app, name="local", rich_help_panel="This machine")
 

@@ -168,7 +168,8 @@ class DayReport(Answer):
 
     account: str
     day: str
-    results: tuple[ExecutionResult, ...]
+    need_attention: int = Field(description="Plans with a result that fell short of what they asked for.")
+    results: tuple[ExecutionResult, ...] = Field(description="Those that need attention first, the worst one first.")
     unfinished: tuple[str, ...] = Field(description="Plans that started on that day and have no result.")
 
 
@@ -329,6 +330,23 @@ class Reconciliation(Answer):
     differences: tuple[DifferenceAnswer, ...]
 
 
+class Served(Answer):
+    """``rebalance serve``: the page that shows the account."""
+
+    account: str
+    url: str = Field(description="Address of the page on this machine.")
+
+
+class Publication(Answer):
+    """``rebalance publish PLAN``: the channels that have the stored result of a plan."""
+
+    plan_id: str
+    account: str
+    published: tuple[str, ...] = Field(description="Channels that this command published the result on.")
+    earlier: tuple[str, ...] = Field(description="Channels that had received it before.")
+    failed: dict[str, str] = Field(description="Channels that did not accept it, with the reason.")
+
+
 class DeadLetter(Answer):
     """A message in a dead-letter queue."""
 
@@ -356,9 +374,14 @@ class DeadLetterDone(Answer):
 
 
 class Written(Answer):
-    """``rebalance init``, and ``rebalance plan from-csv`` with ``--output``: the file that was written."""
+    """``rebalance init``: the file that was written."""
 
     path: str
+    account_number: str | None = Field(default=None, description="Number of the broker account, if it is your own.")
+    equity: Amount | None = Field(default=None, description="Cash and positions of this account in dollars.")
+    status: str | None = Field(default=None, description="The broker's status of this account.")
+    keys: str | None = Field(default=None, description="File or keyring entry that holds its keys.")
+    journal: str | None = Field(default=None, description="File of its journal.")
     next: str = Field(description="The next command.")
 
 

@@ -8,6 +8,7 @@ gc.disable()
 
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.plan import RebalancePlan, RebalancePlanItem
+from rebalance_executor.domain.portfolio import Holding, Portfolio, WeightRules
 from rebalance_executor.domain.result import ExecutionResult, OrderResult
 from rebalance_executor.execution.deadline import Deadline
 from rebalance_executor.execution.manager import ExecutionManager
@@ -21,8 +22,11 @@ __all__ = [
     "ExecutionConfig",
     "ExecutionManager",
     "ExecutionResult",
+    "Holding",
     "OrderResult",
+    "Portfolio",
     "Ports",
     "RebalancePlan",
     "RebalancePlanItem",
+    "WeightRules",
 ]

@@ -17,7 +17,7 @@ from rebalance_executor.domain.errors import AuctionPending, JournalContradictio
 from rebalance_executor.domain.journal import ListedPlan, PlanJournal, UnfinishedPlan
 from rebalance_executor.domain.market import MarketClock
 from rebalance_executor.domain.result import ExecutionStatus
-from rebalance_executor.domain.values import format_utc
+from rebalance_executor.domain.values import format_time
 from rebalance_executor.execution.cost_update import Update
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.ports import Clock, EventLog
@@ -111,7 +111,7 @@ class DailyCheck:
                 {
                     "account": plan.account,
                     "plan_id": plan.plan_id,
-                    "since": format_utc(plan.started_at),
+                    "since": format_time(plan.started_at),
                     "abandoned": plan in abandoned,
                 }
                 for plan in unfinished
@@ -129,7 +129,7 @@ class DailyCheck:
             "healthy": not problems,
             "checks": [{"name": "unfinished plans", "ok": not problems, "detail": detail}],
             "unfinished": [
-                {"account": plan.account, "plan_id": plan.plan_id, "since": format_utc(plan.started_at)}
+                {"account": plan.account, "plan_id": plan.plan_id, "since": format_time(plan.started_at)}
                 for plan in unfinished
             ],
         }
@@ -231,5 +231,5 @@ def _detail(unfinished: Sequence[UnfinishedPlan], abandoned: Sequence[Unfinished
         return "no plan is unfinished"
     if not abandoned:
         return f"{len(unfinished)} within the time limit, before an auction or being worked on"
-    names = ", ".join(f"{plan.plan_id} of {plan.account} since {format_utc(plan.started_at)}" for plan in abandoned)
+    names = ", ".join(f"{plan.plan_id} of {plan.account} since {format_time(plan.started_at)}" for plan in abandoned)
     return f"past the time limit, and could not be finished: {names}"

@@ -13,7 +13,7 @@ from rebalance_executor.domain.errors import RebalanceError
 from rebalance_executor.domain.market import Account, BrokerKind
 from rebalance_executor.domain.plan_controls import deployment_denial
 from rebalance_executor.domain.risk_state import AccountBinding
-from rebalance_executor.domain.values import format_decimal, format_utc
+from rebalance_executor.domain.values import format_decimal, format_time
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.ports import Broker, Clock, EventLog
 from rebalance_executor.settings import Settings
@@ -119,7 +119,7 @@ def check_clock(broker: Broker, clock: Clock) -> str:
         raise Unhealthy(
             f"our clock and the broker's differ by {skew.total_seconds():.0f} s; the limit is {limit:.0f} s"
         )
-    return "the market is open" if market.is_open else f"the market opens at {format_utc(market.next_open)}"
+    return "the market is open" if market.is_open else f"the market opens at {format_time(market.next_open)}"
 
 
 def check_quotes(broker: Broker) -> str:

@@ -238,7 +238,7 @@ class Service:
         return self._execute(_document(body), context, version.url)
 
     def _delivered(self, body: bytes, version: PlanVersion) -> DeliveredPlan:
-        """Return what was read. A document that is not a plan is recorded without one, and refused afterwards."""
+        """Return what was read. A document that is not a plan is recorded without one; it is invalid later."""
         try:
             plan = RebalancePlan.parse(_document(body))
         except InvalidInput:

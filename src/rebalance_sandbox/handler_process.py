@@ -7,6 +7,7 @@ one JSON object per line, and at the end one line ``{"invocation": …}`` with t
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 import time
@@ -68,9 +69,18 @@ def main(arguments: list[str]) -> None:
 
 @dataclass(slots=True)
 class _StopRequest:
-    """Ctrl-C: the first requests a safe stop, the second ends the invocation at once."""
+    """Ctrl-C: the first requests a safe stop, the second ends the invocation at once.
+
+    The end of the command requests a safe stop as well: a process without a watcher must not continue to trade.
+    """
 
     is_set: bool = False
+    command: int = field(default_factory=os.getppid)
+    """Process ID of the command, while it lives."""
+
+    def is_requested(self) -> bool:
+        """Return whether the run has to stop safely."""
+        return self.is_set or os.getppid() != self.command
 
     def on_signal(self, number: int, _frame: object) -> None:
         """Handle SIGINT."""
@@ -88,7 +98,7 @@ def _invoke(event: object, context: LocalContext, stop: _StopRequest) -> dict[st
     telemetry = bootstrap.telemetry()
 
     def service() -> Service:
-        return bootstrap.build(load_settings(), telemetry, stop_requested=lambda: stop.is_set)
+        return bootstrap.build(load_settings(), telemetry, stop_requested=stop.is_requested)
 
     try:
         return {"response": handle(event, cast("LambdaContext", context), telemetry, service)}

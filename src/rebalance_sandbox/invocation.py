@@ -8,11 +8,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rebalance_sandbox import stop_signals
 from rebalance_sandbox.errors import SandboxError, SandboxFailed, SandboxUnfinished
 from rebalance_sandbox.event_files import EventFile
 
@@ -42,7 +43,8 @@ def invoke(
 ) -> InvocationResult:
     """Run the handler on an event.
 
-    Like Lambda, this kills the process after the timeout, with some seconds for its start.
+    Like Lambda, this kills the process after the timeout, with some seconds for its start. Ctrl-C, SIGTERM, SIGHUP and
+    an output that its reader has closed (a ``BrokenPipeError`` of ``on_record``) stop it safely.
 
     Args:
         event_file: the event.
@@ -54,7 +56,8 @@ def invoke(
     Raises:
         SandboxUnfinished: the process was killed at the timeout.
         SandboxFailed: the process ended without a response.
-        KeyboardInterrupt: Ctrl-C, and the process ended without a response.
+        KeyboardInterrupt: Ctrl-C or a signal, and the process ended without a response.
+        BrokenPipeError: the output is closed, and the process ended without a response.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     plans = [(plan.account, plan.plan_id) for plan in event_file.plans if event_file.messages is not None]
@@ -83,12 +86,8 @@ def _wait(
 ) -> tuple[dict[str, Any] | None, int]:
     """Wait until the process ends, or kill it after ``seconds``; return its payload, if any, and its exit code."""
     try:
-        with _killed_after(child, seconds):
-            payload = _read_output(child, write, on_record)
-    except KeyboardInterrupt:
-        payload = _stop(child, write, on_record)
-        if payload is None:
-            raise
+        with stop_signals.as_interrupt():
+            payload = _read_or_stop(child, seconds, write, on_record)
     finally:
         child.kill()
         code = child.wait()
@@ -97,16 +96,35 @@ def _wait(
     return payload, code
 
 
+def _read_or_stop(
+    child: subprocess.Popen[str], seconds: float, write: Callable[[str], object], on_record: OnRecord
+) -> dict[str, Any] | None:
+    try:
+        with _killed_after(child, seconds):
+            return _read_output(child, write, on_record)
+    except (KeyboardInterrupt, BrokenPipeError):
+        stop_signals.ignore()
+        payload = _stop(child, write, on_record)
+        if payload is None:
+            raise
+        return payload
+
+
 def _stop(child: subprocess.Popen[str], write: Callable[[str], object], on_record: OnRecord) -> dict[str, Any] | None:
     """Forward Ctrl-C: once to stop safely, twice to stop at once. Return the invocation's payload, if any."""
+
+    def show(record: dict[str, Any]) -> None:
+        with suppress(BrokenPipeError):  # the log file has the line
+            on_record(record)
+
     child.send_signal(signal.SIGINT)
     try:
         with _killed_after(child, _STOP_SECONDS):
-            return _read_output(child, write, on_record)
+            return _read_output(child, write, show)
     except KeyboardInterrupt:
         child.send_signal(signal.SIGINT)
         with _killed_after(child, _END_SECONDS):
-            return _read_output(child, write, on_record)
+            return _read_output(child, write, show)
 
 
 def _read_output(

@@ -155,7 +155,7 @@ class Servers:
             if importlib.util.find_spec(spec.module) is None:
                 raise SandboxError(
                     f"The {spec.title} cannot start: the Python package {spec.module} is not installed.",
-                    "Run make setup and use the command of that environment: .venv/bin/rebalance",
+                    "Install it: pip install 'rebalance_executor[local]' (in a checkout: make setup)",
                 )
         for spec in missing:
             self._launch(spec)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from rebalance_sandbox import stop_signals
 from rebalance_sandbox.aws import LocalAwsClient
 from rebalance_sandbox.running import Sandbox
 from rebalance_sandbox.servers import Servers, exclusive_use
@@ -16,7 +16,7 @@ from rebalance_sandbox.servers import Servers, exclusive_use
 def started_sandbox(data_dir: Path, *, keep: bool = False) -> Iterator[Sandbox]:
     """Lock the data directory, start the servers that do not run, and stop those at the end of the block.
 
-    Until then SIGTERM has the effect of Ctrl-C, so that a terminated command stops its servers as well.
+    Until then SIGTERM and SIGHUP have the effect of Ctrl-C: a terminated command stops its servers as well.
 
     Args:
         data_dir: directory with data, logs and server records.
@@ -25,13 +25,13 @@ def started_sandbox(data_dir: Path, *, keep: bool = False) -> Iterator[Sandbox]:
     Raises:
         SandboxError: the servers cannot start, or another command holds the directory.
     """
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        with exclusive_use(data_dir), Servers.of(data_dir.resolve()).ready(keep=keep) as sandbox:
-            _provision(sandbox)
-            yield sandbox
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    with (
+        stop_signals.as_interrupt(),
+        exclusive_use(data_dir),
+        Servers.of(data_dir.resolve()).ready(keep=keep) as sandbox,
+    ):
+        _provision(sandbox)
+        yield sandbox
 
 
 def running_sandbox(data_dir: Path) -> Sandbox:

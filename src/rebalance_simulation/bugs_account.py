@@ -123,13 +123,15 @@ ACCOUNT_BUGS: dict[str, list[Replacement]] = {
     "an old quote prices an order": [(Outbox, "is_too_late", lambda: _never)],
     "orders keep working after an error": [(Executor, "withdraw", lambda: nothing)],
     "every delivery reads the latest version of a plan": [(DynamoDeliveryLog, "pin", lambda: _not_pinned)],
-    "a deleted object refuses a plan that was delivered before": [(DynamoDeliveryLog, "pinned", lambda: _none_pinned)],
+    "a deleted object makes a plan invalid that was delivered before": [
+        (DynamoDeliveryLog, "pinned", lambda: _none_pinned)
+    ],
     "targets are ignored": [(sizing, "request", _sized_by_amount)],
     "re-targeting has no bound": [
         (targets, "_beyond_tolerance", lambda: nothing),
         (controls, "_drifted", lambda: nothing),
     ],
     "the no-trade band is ignored": [(targets, "_within_band", lambda: nothing)],
-    "a claim with other content refuses a plan": [(_Execution, "run_unclaimed", _refused_by_a_claim)],
+    "a claim with other content makes a plan invalid": [(_Execution, "run_unclaimed", _refused_by_a_claim)],
 }
 """By name: what each bug replaces."""

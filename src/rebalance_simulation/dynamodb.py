@@ -10,34 +10,21 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, NoReturn
 
-from botocore.exceptions import ClientError, ReadTimeoutError
+from botocore.exceptions import ReadTimeoutError
 
-from rebalance_simulation import dynamodb_expressions
+from rebalance_executor.adapters.dynamodb_semantics import evaluation, expressions
+from rebalance_executor.adapters.dynamodb_semantics.evaluation import Item, Request, client_error
 from rebalance_simulation.calls import CallHook, call_directly, with_timeouts
 from rebalance_simulation.clock import SimulatedClock
 from rebalance_simulation.faults import Fault
 
-MAX_ACTIONS = 100
-"""Actions per transaction."""
-MAX_BYTES = 4 * 1024 * 1024
-"""Bytes per transaction."""
-MAX_ITEM_BYTES = 400 * 1024
 PAGE_SIZE = 50
 """Items per page of a query. DynamoDB limits a page to 1 MB, which no history reaches."""
 _TIMEOUT = timedelta(seconds=3)
 """Duration of a call that gets no answer."""
 
-Item = Mapping[str, Any]
-"""An item or a key in DynamoDB's notation: ``{"pk": {"S": "…"}}``."""
-Request = Mapping[str, Any]
 Answer = dict[str, Any]
 Effect = Callable[[], Answer]
-
-
-def client_error(code: str, text: str, **fields: Any) -> ClientError:
-    """Return the error that boto3 raises for a response other than 200."""
-    response: Any = {"Error": {"Code": code, "Message": text}, **fields}
-    return ClientError(response, "Simulated")
 
 
 class SimulatedDynamoDB:
@@ -79,10 +66,8 @@ class SimulatedDynamoDB:
 
         def update() -> dict[str, Any]:
             old = self._item(request["Key"])
-            if not _condition_holds(request, old):
-                existing = {"Item": old} if old is not None else {}
-                raise client_error("ConditionalCheckFailedException", "The conditional request failed", **existing)
-            new = _updated(request, old)
+            evaluation.check_condition(request, old)
+            new = evaluation.updated(request, old)
             self._store([new])
             return {"Attributes": new}
 
@@ -93,7 +78,7 @@ class SimulatedDynamoDB:
         actions = [next(iter(action.items())) for action in TransactItems]
 
         def transact() -> dict[str, Any]:
-            self._store(self._transaction_items(actions))
+            self._store([item for _, item in evaluation.transaction_items(actions, self._existing)])
             return {}
 
         def conflict() -> Any:
@@ -107,12 +92,12 @@ class SimulatedDynamoDB:
 
         def read() -> dict[str, Any]:
             values = request["ExpressionAttributeValues"]
-            condition = dynamodb_expressions.parse_condition(request["KeyConditionExpression"])
+            condition = expressions.parse_condition(request["KeyConditionExpression"])
             after = request.get("ExclusiveStartKey", {"sk": {"S": ""}})["sk"]["S"]
             partition = self._partitions.get(values[":pk"]["S"], {})
             items = [partition[sk] for sk in sorted(partition) if sk > after and condition.holds(partition[sk], values)]
             page = items[: self._page_size]
-            more = {"LastEvaluatedKey": _key(page[-1])} if len(items) > len(page) else {}
+            more = {"LastEvaluatedKey": evaluation.key_of(page[-1])} if len(items) > len(page) else {}
             return {"Items": page, **more}
 
         return self._request(call_name("query", request), read, _throttled, read)
@@ -169,34 +154,15 @@ class SimulatedDynamoDB:
     def _item(self, key: Item) -> Item | None:
         return self._partitions.get(key["pk"]["S"], {}).get(key["sk"]["S"])
 
+    def _existing(self, request: Request) -> Item | None:
+        return self._item(request.get("Item") or request["Key"])
+
     def _store(self, items: Sequence[Item]) -> None:
-        sizes = [_size(item) for item in items]
-        largest, total = max(sizes, default=0), sum(sizes)
-        if largest > MAX_ITEM_BYTES or total > MAX_BYTES:
-            raise client_error("ValidationException", f"too large: {largest} bytes per item, {total} bytes in all")
+        evaluation.check_sizes(items)
         for item in items:
             self._partitions.setdefault(item["pk"]["S"], {})[item["sk"]["S"]] = item
         if self._observe is not None:
             self._observe({item["pk"]["S"]: None for item in items})
-
-    def _transaction_items(self, actions: Sequence[tuple[str, Request]]) -> list[Item]:
-        """Return the items that a transaction writes.
-
-        Raises:
-            ClientError: DynamoDB would reject the transaction, or a condition fails.
-        """
-        keys = [tuple(part["S"] for part in _key(body.get("Item") or body["Key"]).values()) for _, body in actions]
-        if len(keys) > MAX_ACTIONS or len(set(keys)) < len(keys):
-            raise client_error("ValidationException", f"{len(keys)} actions on {len(set(keys))} items")
-        items, reasons = [], []
-        for kind, body in actions:
-            old = self._item(body.get("Item") or body["Key"])
-            reasons.append({"Code": "None" if _condition_holds(body, old) else "ConditionalCheckFailed"})
-            if kind != "ConditionCheck":
-                items.append(body["Item"] if kind == "Put" else _updated(body, old))
-        if any(reason["Code"] != "None" for reason in reasons):
-            raise client_error("TransactionCanceledException", "canceled", CancellationReasons=reasons)
-        return items
 
 
 def call_name(operation: str, request: Any) -> str:
@@ -223,37 +189,6 @@ def call_name(operation: str, request: Any) -> str:
 
 def _throttled() -> Any:
     raise client_error("ThrottlingException", "Throughput exceeds the current limits")
-
-
-def _key(item: Item) -> dict[str, Any]:
-    return {"pk": item["pk"], "sk": item["sk"]}
-
-
-def _size(item: Item) -> int:
-    """Return the size of an item in characters, which equals DynamoDB's size in bytes for ASCII."""
-    return sum([len(name) + len(value) for name, attribute in item.items() for value in attribute.values()])
-
-
-def _condition_holds(request: Request, old: Item | None) -> bool:
-    """Return whether the request's condition holds for the existing item.
-
-    Raises:
-        ClientError: a value of the request is used by none of its expressions, which DynamoDB rejects.
-    """
-    values, text = request.get("ExpressionAttributeValues", {}), request.get("ConditionExpression")
-    used = dynamodb_expressions.used_values(text, request.get("UpdateExpression"))
-    if used != values.keys():
-        raise client_error("ValidationException", f"the request has {sorted(values)}, its expressions {sorted(used)}")
-    return text is None or dynamodb_expressions.parse_condition(text).holds(old or {}, values)
-
-
-def _updated(request: Request, old: Item | None) -> dict[str, Any]:
-    names, values = request.get("ExpressionAttributeNames", {}), request.get("ExpressionAttributeValues", {})
-    before = old if old is not None else request["Key"]
-    update = dynamodb_expressions.parse_update(request["UpdateExpression"])
-    sets = {names.get(name, name): value(before, values) for name, value in update.sets}
-    removed = {names.get(name, name) for name in update.removes}
-    return {name: value for name, value in {**before, **sets}.items() if name not in removed}
 
 
 def _cache(item: Mapping[str, Any]) -> str:

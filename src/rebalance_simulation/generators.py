@@ -286,7 +286,7 @@ def messages(rng: Random, traits: Collection[Trait], start: datetime) -> list[Me
 
 
 _SIZES = (None, "trade_amount", "target_value", "target_value", "target_weight", "target_weight")
-"""What sizes a plan with ``Trait.TARGETS``; None leaves it to the configuration."""
+"""Values that size a plan with ``Trait.TARGETS``; None leaves it to the configuration."""
 
 
 def last_message(lost: Message, at: datetime) -> Message:

@@ -90,7 +90,7 @@ class World:
     page_size: int = PAGE_SIZE
     """Items per page of a DynamoDB query."""
     view: ViewTraits = field(default_factory=ViewTraits)
-    """How the broker's API shows the account."""
+    """View of the account that the broker's API gives."""
     has_cache: bool = True
     """False if no request to the caches of asset flags and volumes is permitted."""
     has_volumes: bool = True

@@ -1,8 +1,9 @@
-"""The limits of DynamoDB. The simulated table checks them as moto does, so that no history exceeds them."""
+"""The limits of DynamoDB. The simulated table and the SQLite file check them as moto does."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -10,15 +11,19 @@ from botocore.exceptions import ClientError
 
 from rebalance_simulation.dynamodb import SimulatedDynamoDB
 from tests.support.aws import TABLE, dynamodb, execution_table
+from tests.support.sqlite_table import sqlite_client
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 
-@pytest.fixture(params=["simulated", "moto"])
-def client(request: pytest.FixtureRequest) -> Iterator[DynamoDBClient]:
+@pytest.fixture(params=["simulated", "sqlite", "moto"])
+def client(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DynamoDBClient]:
     if request.param == "simulated":
         yield cast("DynamoDBClient", SimulatedDynamoDB())
+        return
+    if request.param == "sqlite":
+        yield sqlite_client(tmp_path)
         return
     with dynamodb() as account, execution_table(account):
         yield account

@@ -1,6 +1,6 @@
 """The contract of every journal: the one on DynamoDB and the in-memory one of the unit tests.
 
-The journal on DynamoDB runs on moto, ministack and the simulated table, so that these behave alike.
+The journal on DynamoDB runs on moto, ministack, the SQLite file and the simulated table, so that these behave alike.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 from uuid import uuid4
 
@@ -39,6 +40,7 @@ from tests.support.builders import NOW, a_plan
 from tests.support.journalled import ACCOUNT, PLAN_ID, child, filled_parent, parent, result, state
 from tests.support.local_aws import LocalAws, local_aws
 from tests.support.memory_journal import InMemoryJournal
+from tests.support.sqlite_table import sqlite_client
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -73,13 +75,16 @@ def moto() -> Iterator[DynamoDBClient]:
         yield client
 
 
-@pytest.fixture(params=["memory", "simulated", "moto", "ministack"])
-def journal(request: pytest.FixtureRequest) -> Iterator[ReadableJournal]:
+@pytest.fixture(params=["memory", "simulated", "sqlite", "moto", "ministack"])
+def journal(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ReadableJournal]:
     if request.param == "memory":
         yield InMemoryJournal()
         return
     if request.param == "simulated":
         yield TableJournal(cast("DynamoDBClient", SimulatedDynamoDB(page_size=7)), "simulated")
+        return
+    if request.param == "sqlite":
+        yield TableJournal(sqlite_client(tmp_path), "execution")
         return
     is_moto = request.param == "moto"
     client = request.getfixturevalue("moto") if is_moto else request.getfixturevalue("ministack").dynamodb

@@ -33,11 +33,12 @@ def lines(name: str) -> list[str]:
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 COMMANDS = names(PROJECT["optional-dependencies"]["cli"])
+SANDBOX = names(PROJECT["optional-dependencies"]["local"]) - names([PROJECT["name"]])
 DECLARED = {
     "Function": names(PROJECT["dependencies"]),
     "Commands": COMMANDS,
     "Development": names(lines("dev")) - COMMANDS,
-    "Tools in environments of their own": names([*lines("sam"), *lines("scan"), *lines("local")]),
+    "Tools in environments of their own": names([*lines("sam"), *lines("scan"), *lines("sbom"), *lines("local")]),
 }
 
 
@@ -46,8 +47,8 @@ def test_page_lists_every_declared_package_once(section: str) -> None:
     assert sorted(page(section)) == sorted(DECLARED[section])
 
 
-def test_packages_of_the_commands_are_installed_for_development() -> None:
-    assert names(lines("dev")) >= COMMANDS
+def test_packages_of_the_extras_are_installed_for_development() -> None:
+    assert names(lines("dev")) >= COMMANDS | SANDBOX
 
 
 def limits(text: str) -> list[str]:
@@ -64,9 +65,9 @@ def test_every_limit_of_a_version_has_its_reason_beside_it(path: object) -> None
 
 def test_every_limit_of_the_project_has_its_reason_beside_it() -> None:
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    (declared,) = re.findall(r"^dependencies = \[\n(.*?)^\]", text, re.MULTILINE | re.DOTALL)
+    declared = re.findall(r"^(?:dependencies|local) = \[\n(.*?)^\]", text, re.MULTILINE | re.DOTALL)
 
-    assert limits(declared) == []
+    assert [limits(block) for block in declared] == [[], []]
 
 
 @pytest.mark.parametrize("line", ["a==1.0", "b<16", "c>=1,<2", "d~=1.4"])

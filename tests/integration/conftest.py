@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support.aws import Tampered, dynamodb, execution_table
+from tests.support.sqlite_table import sqlite_client
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -20,9 +22,13 @@ def account() -> Iterator[DynamoDBClient]:
         yield made
 
 
-@pytest.fixture
-def client(account: DynamoDBClient) -> Iterator[DynamoDBClient]:
-    """Yield the client while an empty execution table exists."""
+@pytest.fixture(params=["moto", "sqlite"])
+def client(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DynamoDBClient]:
+    """Yield a client while an empty execution table exists: of DynamoDB, and of the SQLite journal."""
+    if request.param == "sqlite":
+        yield sqlite_client(tmp_path)
+        return
+    account: DynamoDBClient = request.getfixturevalue("account")
     with execution_table(account):
         yield account
 

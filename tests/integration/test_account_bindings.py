@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,7 @@ from rebalance_executor.domain.journal import PlanPhase
 from rebalance_executor.domain.risk_state import AccountBinding
 from rebalance_executor.execution.ports import Lease
 from rebalance_simulation.clock import SimulatedClock
-from tests.support.aws import TABLE, dynamodb, execution_table
+from tests.support.aws import TABLE
 from tests.support.builders import NOW
 from tests.support.journalled import ACCOUNT, result, state
 
@@ -48,9 +47,8 @@ class Tables:
 
 
 @pytest.fixture
-def table() -> Iterator[Tables]:
-    with dynamodb() as client, execution_table(client):
-        yield Tables(client)
+def table(client: DynamoDBClient) -> Tables:
+    return Tables(client)
 
 
 MOVED = AccountBinding("PA1", "other", NOW + timedelta(hours=1), by="ada", reason="renamed")

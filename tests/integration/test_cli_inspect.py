@@ -246,6 +246,11 @@ def test_report_of_a_day_contains_every_plan_and_ends_with_the_worst_exit_code(e
 
     assert [r["plan_id"] for r in answer["results"]] == ["plan-1", "plan-2"]
     assert answer["unfinished"] == []
+    assert answer["need_attention"] == 1
+    shown = executed.type("report", *DAY)
+    assert shown.exit_code == 3
+    assert shown.stdout.splitlines()[0] == "1 needs attention, 1 of 2 plans as planned"
+    assert "Next      rebalance explain plan-1 ZZZ" in shown.stdout.splitlines()
     assert executed.type("report").exit_code == 2, "neither a plan nor a day"
 
 

@@ -255,7 +255,7 @@ def test_init_of_a_stack_reads_account_and_variables_of_the_live_version(
     outputs = {"FunctionAlias": "arn:f:live", "PlanQueueUrl": "https://queue/plans.fifo"}
     stack_outputs = [{"OutputKey": key, "OutputValue": value} for key, value in outputs.items()]
     copied = {"ACCOUNT": "growth", "EXECUTION_TABLE": "execution", "DEPLOYMENT": "000000000000/us-east-1/rebalance"}
-    variables = {**copied, "RESULT_TOPIC": "arn:topic"}
+    variables = {**copied, "LIVE_TRADING": "yes"}
     versions = {"arn:f:live": {"Environment": {"Variables": variables}}}
     aws = SimpleNamespace(
         describe_stacks=lambda StackName: {"Stacks": [{"Outputs": stack_outputs}]},  # noqa: N803, ARG005 - boto3's names

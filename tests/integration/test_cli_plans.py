@@ -214,7 +214,8 @@ def test_preview_names_the_auction_and_its_cut_off(tmp_path: Path) -> None:
         answer = terminal.json("cli/preview", "preview", path, code=3)
         shown = " ".join(terminal.type("preview", path).stdout.split())
 
-    text = "in the auction at the close (2026-01-26 21:00:00 UTC), sent before 2026-01-26 20:50:00 UTC"
+    at, cutoff = "2026-01-26 21:00:00 UTC (16:00:00 New York)", "2026-01-26 20:50:00 UTC (15:50:00 New York)"
+    text = f"in the auction at the close, {at}, sent before {cutoff}"
     assert [(order["time_in_force"], order["qty"]) for order in answer["orders"]] == [("cls", "9"), ("cls", "4.737621")]
     assert answer["orders"][0]["message"] == text
     assert f"auction AAA {text}" in shown

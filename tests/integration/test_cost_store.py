@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -16,7 +15,7 @@ from rebalance_executor.adapters.dynamodb.journal import DynamoJournal
 from rebalance_executor.domain.benchmarks import Benchmarks, CostsRead, FillMids, Horizon
 from rebalance_executor.domain.errors import JournalContradiction, JournalUnavailable
 from rebalance_executor.domain.journal import PlanPhase
-from tests.support.aws import TABLE, Tampered, client_error, dynamodb, execution_table, once
+from tests.support.aws import TABLE, Tampered, client_error, once
 from tests.support.builders import NOW, later
 from tests.support.journalled import ACCOUNT, PLAN_ID, filled_parent, result, state
 
@@ -29,12 +28,6 @@ MIDS = {Horizon.ONE_SECOND: Decimal("101.495"), Horizon.FIVE_MINUTES: Decimal("1
 READ = Benchmarks(
     "AAPL", NOW, Decimal("101.4912345"), Decimal("102.5"), None, (FillMids(1, later(2), MIDS),), ("no previous close",)
 )
-
-
-@pytest.fixture
-def client() -> Iterator[DynamoDBClient]:
-    with dynamodb() as client, execution_table(client):
-        yield client
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from rebalance_sandbox.servers import Servers
-from tests.support.documents import Command, OutputDiffers, Shell, blocks, commands, compare, shell
+from tests.support.documents import FILE_LANGUAGES, OutputDiffers, blocks, commands, compare, run_all, shell
 from tests.support.processes import clean_environment
 
 ROOT = Path(__file__).parents[2]
@@ -22,8 +22,6 @@ DOCUMENTS = [ROOT / "README.md", ROOT / "docs" / "tutorial.md", ROOT / "docs" / 
 _CHECKOUT = ("Makefile", "pyproject.toml", "requirements", "scripts", "events", "examples")
 _SKIPPED_COMMAND = "make test"
 """The command that runs this test."""
-_FILE_LANGUAGES = ("csv",)
-"""Languages of the blocks that a reader saves as a file."""
 
 
 @pytest.fixture
@@ -45,42 +43,18 @@ def checkout(tmp_path: Path) -> Iterator[Path]:
         Servers.of(data_dir).stop()
 
 
-def run_all(document: Path, terminal: Shell) -> None:
-    """Write the document's files and run its commands; each must succeed and print what is shown."""
-    ids: dict[str, str] = {}
-    for block in blocks(document):
-        if block.language in _FILE_LANGUAGES:
-            terminal.run(f"cat > {block.title} <<'END'\n{block.text}END")
-        for command in commands(block) if block.language == "console" else ():
-            if command.text != _SKIPPED_COMMAND:
-                ids |= _run(command, terminal, ids, f"{document.name}:{command.line}")
-
-
-def _run(command: Command, terminal: Shell, ids: dict[str, str], where: str) -> dict[str, str]:
-    typed = command.text
-    for shown, real in ids.items():  # a reader copies the hash from the screen
-        typed = typed.replace(shown, real)
-    done = terminal.run(typed)
-    session = f"{where}: $ {typed}\n{done.output}"
-    assert done.code == 0, session
-    try:
-        return compare(command.expected, done.output)
-    except OutputDiffers as error:
-        raise OutputDiffers(f"{error}\n{session}") from None
-
-
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_every_command_succeeds_and_prints_what_is_shown(document: Path, checkout: Path) -> None:
     environment = clean_environment(PYTHONPATH=str(ROOT / "src"), NO_COLOR="1", COLUMNS="92")
     with shell(checkout, environment) as terminal:
-        run_all(document, terminal)
+        run_all(document, terminal, skipped=(_SKIPPED_COMMAND,))
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_commands_are_only_in_blocks_that_are_run(document: Path) -> None:
     all_blocks = blocks(document)
 
-    assert {block.language for block in all_blocks} <= {"console", "text", "python", *_FILE_LANGUAGES}
+    assert {block.language for block in all_blocks} <= {"console", "text", "python", *FILE_LANGUAGES}
     assert any(commands(block) for block in all_blocks if block.language == "console")
 
 

@@ -495,6 +495,7 @@ def test_client_is_limited_to_five_seconds_and_three_attempts() -> None:
     client.close()
 
 
+@pytest.mark.parametrize("client", ["moto"], indirect=True)
 def test_aws_requests_name_the_program_and_the_sdk(client: DynamoDBClient) -> None:
     sent: list[str] = []
     client.meta.events.register(

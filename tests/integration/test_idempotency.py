@@ -1,11 +1,15 @@
-"""The idempotency gate, on Powertools' DynamoDB layer and on the in-memory store of the simulation."""
+"""The idempotency gate, on Powertools' DynamoDB layer and on the in-memory store of the simulation.
+
+The layer works with DynamoDB and with the SQLite journal.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
+from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from aws_lambda_powertools.utilities.idempotency import DynamoDBPersistenceLayer
@@ -29,8 +33,12 @@ from rebalance_simulation.calls import Submission
 from rebalance_simulation.clock import SimulatedClock
 from rebalance_simulation.faults import Fault
 from rebalance_simulation.idempotency_store import RecordTable, SimulatedRecords
-from tests.support.aws import aws
+from tests.support.aws import Tampered, aws
 from tests.support.builders import NOW, a_plan, a_state, an_item
+from tests.support.sqlite_table import sqlite_client
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
 
 CONTEXT: Any = SimpleNamespace(get_remaining_time_in_millis=lambda: 60_000)
 EXPIRED: Any = SimpleNamespace(get_remaining_time_in_millis=lambda: -1000)
@@ -77,10 +85,31 @@ class Gate:
         return is_lost
 
 
-@pytest.fixture(params=["DynamoDB", "simulated"])
-def gate(request: pytest.FixtureRequest) -> Iterator[Gate]:
+def sqlite_gate(folder: Path) -> Gate:
+    """Return a gate with its records in the SQLite journal."""
+    client = sqlite_client(folder)
+    tampered = Tampered(client)
+    gate = Gate(DynamoDBPersistenceLayer("idempotency", boto3_client=cast("DynamoDBClient", tampered)))
+
+    def fail_if_down(_name: str, _request: Mapping[str, Any]) -> None:
+        if gate.is_down:
+            raise EndpointConnectionError(endpoint_url="http://localhost:1")
+
+    def repeat_if_lost(name: str, request: Mapping[str, Any]) -> None:
+        if gate.takes_acknowledgement():
+            getattr(client, name)(**request)
+
+    tampered.before, tampered.after = fail_if_down, repeat_if_lost
+    return gate
+
+
+@pytest.fixture(params=["DynamoDB", "sqlite", "simulated"])
+def gate(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Gate]:
     if request.param == "simulated":
         yield Gate()
+        return
+    if request.param == "sqlite":
+        yield sqlite_gate(tmp_path)
         return
     with aws() as session:
         client = session.client("dynamodb")

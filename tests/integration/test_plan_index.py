@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -13,18 +12,12 @@ from rebalance_executor.adapters.dynamodb.journal import DynamoJournal
 from rebalance_executor.adapters.dynamodb.plan_index import DynamoPlanIndex
 from rebalance_executor.domain.errors import JournalUnavailable
 from rebalance_executor.domain.journal import PlanPhase
-from tests.support.aws import TABLE, Tampered, client_error, dynamodb, execution_table, once
+from tests.support.aws import TABLE, Tampered, client_error, once
 from tests.support.builders import NOW
 from tests.support.journalled import ACCOUNT, PLAN_ID, filled_parent, result, state
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
-
-
-@pytest.fixture
-def client() -> Iterator[DynamoDBClient]:
-    with dynamodb() as client, execution_table(client):
-        yield client
 
 
 def test_index_follows_the_status_of_a_plan(client: DynamoDBClient) -> None:

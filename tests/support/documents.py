@@ -10,19 +10,25 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from markdown_it import MarkdownIt
 
+FILE_LANGUAGES = ("csv",)
+"""Languages of the blocks that a reader saves as a file."""
 _PROMPT = "$ "
 _ANY = "…"
 _ID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|\b(?=[a-f]*\d)[0-9a-f]{8,64}\b"
 _NUMBER = r"[-−+]?\d[\d.,:]*"
-_TOKEN = re.compile(rf"(?P<id>{_ID})|(?P<number>{_NUMBER})|(?P<rule>─+)|(?P<any>{_ANY})|(?P<gap>\s+)")
-_LIKE = {"id": f"({_ID})", "number": _NUMBER, "rule": "─+", "any": ".*", "gap": r"\s+"}
+_NEW_YORK = r"\((?:[-\d]+ )?[:\d]+ New York\)"
+"""A time in New York, with its date in the hours in which that is not the date in UTC."""
+_TOKEN = re.compile(
+    rf"(?P<new_york>{_NEW_YORK})|(?P<id>{_ID})|(?P<number>{_NUMBER})|(?P<rule>─+)|(?P<any>{_ANY})|(?P<gap>\s+)"
+)
+_LIKE = {"new_york": _NEW_YORK, "id": f"({_ID})", "number": _NUMBER, "rule": "─+", "any": ".*", "gap": r"\s+"}
 """Pattern that each kind of token in a shown line matches."""
 _ENDED = "-- ended with "
 
@@ -165,3 +171,31 @@ def shell(folder: Path, environment: Mapping[str, str]) -> Iterator[Shell]:
         text=True,
     ) as process:
         yield Shell(process)
+
+
+def run_all(document: Path, terminal: Shell, skipped: Collection[str] = ()) -> None:
+    """Write the document's files and run its commands, except the skipped ones.
+
+    Raises:
+        AssertionError: a command failed, or its output differs from what the document shows.
+    """
+    ids: dict[str, str] = {}
+    for block in blocks(document):
+        if block.language in FILE_LANGUAGES:
+            terminal.run(f"cat > {block.title} <<'END'\n{block.text}END")
+        for command in commands(block) if block.language == "console" else ():
+            if command.text not in skipped:
+                ids |= _run(command, terminal, ids, f"{document.name}:{command.line}")
+
+
+def _run(command: Command, terminal: Shell, ids: Mapping[str, str], where: str) -> dict[str, str]:
+    typed = command.text
+    for shown, real in ids.items():  # a reader copies the hash from the screen
+        typed = typed.replace(shown, real)
+    done = terminal.run(typed)
+    session = f"{where}: $ {typed}\n{done.output}"
+    assert done.code == 0, session
+    try:
+        return compare(command.expected, done.output)
+    except OutputDiffers as error:
+        raise OutputDiffers(f"{error}\n{session}") from None

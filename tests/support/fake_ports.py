@@ -166,9 +166,9 @@ class FakeBroker:
         self._record_read("clock")
         return self.market
 
-    def positions(self, symbols: Collection[str]) -> Mapping[str, Position]:
+    def positions(self, symbols: Collection[str] | None) -> Mapping[str, Position]:
         self._record_read("positions")
-        held = {symbol: qty for symbol, qty in self.shares.items() if qty and symbol in symbols}
+        held = {symbol: qty for symbol, qty in self.shares.items() if qty and (symbols is None or symbol in symbols)}
         return {symbol: Position(symbol, qty, qty, self.position_closes.get(symbol)) for symbol, qty in held.items()}
 
     def asset(self, symbol: str) -> Asset:

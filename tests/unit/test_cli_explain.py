@@ -54,7 +54,7 @@ def log_record(event: LogEvent, **fields: Any) -> dict[str, Any]:
         (
             LogEvent.BROKER_RATE_LIMITED,
             {"retry_at": "2026-01-26T15:00:30.5+00:00"},
-            "the broker answered 429; nothing is sent before 15:00:30 UTC",
+            "the broker answered 429; nothing is sent before 15:00:30 UTC (10:00:30 New York)",
         ),
         (LogEvent.ORDER_REJECTED, {"attempt": 1}, "attempt 1: rejected by the broker: unknown"),
     ],

@@ -88,7 +88,7 @@ def test_a_repeat_shows_the_stored_result_and_no_new_order() -> None:
     again.progress.read({"message": "plan.duplicate", "plan_id": "plan-1", "timestamp": "2026-01-26T15:00:00Z"})
 
     assert exit_code_of(again) is Exit.COMPLETE
-    assert "Already executed on 2026-01-26 at 15:00:03 UTC" in output(again)
+    assert "Already executed 2026-01-26 15:00:03 UTC (10:00:03 New York)" in output(again)
     assert "no new order (2 before, 2 after)" in output(again)
     assert "at the broker:" not in output(again)  # the cash of today is unrelated to the stored result
 

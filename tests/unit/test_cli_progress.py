@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from io import StringIO
 from typing import Any
 
+import pytest
 from rich.console import Console
 
 from rebalance_cli.views.progress import WAITING, LineReporter, RunProgress, grid
 from rebalance_executor.domain.plan import RebalancePlan
+
+STARTED = datetime(2026, 1, 26, 15, tzinfo=UTC)
 
 
 def plan(symbols: dict[str, str]) -> RebalancePlan:
@@ -143,11 +148,36 @@ def test_the_grid_shows_every_order_and_sells_first() -> None:
     progress.read(line("order.submitted", "BBB"))
     console = Console(width=80, file=StringIO(), color_system=None)
 
-    console.print(grid(progress))
+    console.print(grid(progress, STARTED, STARTED + timedelta(seconds=12)))
 
     assert isinstance(console.file, StringIO)
     shown = console.file.getvalue()
     assert shown.index("SELL") < shown.index("BUY")
     assert "BBB   submitted" in shown
     assert "AAA   waiting" in shown
-    assert "0 of 2 settled" in shown
+    assert "0 of 2 settled · 12.0 s" in shown
+    assert "15:00:12 UTC (10:00:12 New York)" in shown
+    assert "Cash" not in shown
+
+
+@pytest.mark.parametrize("width", [40, 100])
+def test_the_grid_shows_fills_in_shares_and_dollars_and_the_cash_after_them(width: int) -> None:
+    progress = RunProgress.of([plan({"AAA": "BUY", "BBB": "SELL"})], cash=Decimal("1000.50"))
+    first: dict[str, Any] = {"client_order_id": "b-1", "filled_qty": "2", "filled_avg_price": "50.10"}
+    progress.read(line("order.cancel_requested", "BBB", **first))
+    progress.read(line("order.canceled", "BBB", **first | {"filled_qty": "3"}))  # replaces the line before it
+    progress.read(line("order.filled", "BBB", client_order_id="b-2", filled_qty="1", filled_avg_price="50"))
+    progress.read(line("order.filled", "AAA", client_order_id="a-1", filled_qty="0.5", filled_avg_price="100"))
+    progress.read(line("order.submitted", "ZZZ", client_order_id="z-1", filled_qty="9", filled_avg_price="9"))
+    console = Console(width=width, file=StringIO(), color_system=None)
+
+    console.print(grid(progress, STARTED, STARTED + timedelta(seconds=100)))
+
+    assert isinstance(console.file, StringIO)
+    shown = console.file.getvalue()
+    assert "SELL  $200.30 filled" in shown
+    assert "BUY  $50.00 filled" in shown
+    assert "BBB   canceling 4" in shown
+    assert "AAA   waiting 0.5" in shown
+    assert "Cash  $1,150.80" in shown
+    assert "1.7 min" in shown

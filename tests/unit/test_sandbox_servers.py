@@ -52,7 +52,7 @@ def test_missing_package_is_named_with_the_next_step(tmp_path: Path) -> None:
     with pytest.raises(SandboxError, match="no_such_module_anywhere is not installed") as error:
         Servers(tmp_path, [ABSENT]).start()
 
-    assert "make setup" in error.value.next_step
+    assert "pip install 'rebalance_executor[local]'" in error.value.next_step
 
 
 def test_preferred_port_is_used_if_it_is_free() -> None:

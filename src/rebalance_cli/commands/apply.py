@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from rebalance_cli.command_line import display_path
 from rebalance_cli.commands.plan import check_hash, confirm_live, read_single_plan, seed_paper_account
@@ -16,17 +19,24 @@ from rebalance_cli.context import CliContext
 from rebalance_cli.exit_codes import CliError, Exit, error_types_exit_code, result_exit_code
 from rebalance_cli.formatting import counted, dollars
 from rebalance_cli.options import AccountDigits, CommandSession, Hash, PlanFile, target_command
-from rebalance_cli.queries.plans import read_lease_holder
+from rebalance_cli.queries.explain import plan_details
+from rebalance_cli.queries.plans import PlanRecord, load_plan, read_lease_holder
+from rebalance_cli.streams import OutputClosed, is_closed, write_line
 from rebalance_cli.views.local_run import NEXT_STEPS
 from rebalance_cli.views.progress import RunProgress, show_progress
 from rebalance_cli.views.result import Cash, result_facts, run_view, symbol_to_explain
+from rebalance_cli.views.status import orders_view
 from rebalance_cli.views.tables import facts, print_error, print_next
 from rebalance_executor.domain.errors import LeaseHeld, PlanYielded
-from rebalance_executor.domain.market import ZERO
+from rebalance_executor.domain.journal import PlanJournal
 from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.domain.result import ExecutionResult
+from rebalance_executor.domain.values import format_clock, sum_of_cents
 from rebalance_sandbox.event_files import EventFile
 from rebalance_sandbox.invocation import InvocationResult, invoke
+
+_OUTPUT_CLOSED = "command.output_closed"
+"""Message of the log line that replaces the printed end of a run if the output is closed."""
 
 
 @target_command
@@ -40,7 +50,8 @@ def apply(
 ) -> None:
     """Execute a plan on this machine and show its progress. Same program and same journal as the deployed function.
 
-    Ctrl-C stops safely: open orders are canceled, and the same command continues the plan later.
+    Ctrl-C, SIGTERM, a closed terminal and a closed pipe stop safely: open orders are canceled, and the same command
+    continues the plan later.
 
     Exit codes: 0 complete, 2 bad input, 3 partial, 4 denied, 5 in progress (run it again), 6 halted, 7 unresolved.
     """
@@ -57,15 +68,15 @@ def _execute(session: CommandSession, ctx: CliContext, event: EventFile, seconds
     (plan,) = event.plans
     account = ctx.account_name(plan.account)
     log = ctx.data_dir / "log" / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{event.path.stem}.jsonl"
-    progress = RunProgress.of(event.plans)
     cash_before = ctx.broker(account).account().cash if plan.trades else None
-    with show_progress(progress, session.console) as on_record:
+    progress = RunProgress.of(event.plans, cash_before)
+    invocation = None
+    with suppress(OutputClosed), show_progress(progress, session.console) as on_record:
         invocation = invoke(event, ctx.environment, log, seconds, on_record)
-    session.out.print()
+    if invocation is None:
+        raise OutputClosed
     if invocation.response is None or invocation.response.get("status") == "in_progress":
         return _print_error(session, ctx, event, invocation, log)
-    if session.as_json:
-        typer.echo(json.dumps(invocation.response, indent=2))
     result = ExecutionResult.model_validate(invocation.response)
     is_repeated = plan.plan_id in progress.repeated
     cash = None
@@ -73,11 +84,32 @@ def _execute(session: CommandSession, ctx: CliContext, event: EventFile, seconds
         cash = Cash(cash_before, ctx.broker(account).account().cash)
     symbol = symbol_to_explain(result)
     words = ["explain", plan.plan_id, symbol] if symbol else ["report", plan.plan_id, "--html", "report.html"]
-    session.out.print(run_view(result, session.out.width, cash, is_repeated=is_repeated))
-    session.out.print()
-    session.out.print(facts([*result_facts(result), ("Log", display_path(log))]))
-    print_next(session.out, ctx.command(*words, account=account))
+    next_step = ctx.command(*words, account=account)
+
+    def show(out: Console) -> None:
+        out.print(run_view(result, out.width, cash, is_repeated=is_repeated))
+        out.print()
+        out.print(facts([*result_facts(result), ("Log", display_path(log))]))
+        print_next(out, next_step)
+
+    _print(session, json.dumps(invocation.response, indent=2), show, log, f"{result.status}. Next: {next_step}")
     return result_exit_code(result)
+
+
+def _print(session: CommandSession, answer: str, show: Callable[[Console], None], log: Path, line: str) -> None:
+    """Print the end of a run: on stderr if stdout is closed, and as a line of the log if both are closed."""
+    for console in (session.out, session.console):
+        with suppress(OutputClosed):
+            if console is session.out:
+                console.print()
+                if session.as_json:
+                    write_line(answer)
+            show(console)
+            if not is_closed(console.file):
+                return
+    with log.open("a", encoding="utf-8") as file:
+        record = {"timestamp": datetime.now(UTC).isoformat(), "message": _OUTPUT_CLOSED, "reason": line}
+        file.write(json.dumps(record) + "\n")
 
 
 def _print_error(
@@ -94,26 +126,42 @@ def _print_error(
         after = f" after {pending['retry_at']}" if pending is not None else ""
         next_step = f"Continue{after}: {ctx.command('apply', str(event.path))}"
     name = error.get("code") or error.get("errorType")
-    message = _unfinished_text(ctx, plan, error.get("code")) or error.get("errorMessage")
+    stopped = _read_started(ctx, plan) if error.get("code") == PlanYielded.code else None
+    message = _lease_text(ctx, plan) if error.get("code") == LeaseHeld.code else None
+    message = message or (_stopped_text(stopped.journal) if stopped is not None else None) or error.get("errorMessage")
     problem = CliError(f"{name}  {message}", next_step, code)
-    if session.as_json:
-        typer.echo(failure(problem, str(error.get("code") or code.name)).model_dump_json())
-    print_error(session.out, problem.problem, problem.next_step)
-    session.out.print(facts([("Log", display_path(log))]))
+
+    def show(out: Console) -> None:
+        if stopped is not None and not session.as_json:
+            out.print(orders_view(plan_details(stopped).orders, out.width))
+            out.print()
+        print_error(out, problem.problem, problem.next_step)
+        out.print(facts([("Log", display_path(log))]))
+
+    answer = failure(problem, str(error.get("code") or code.name)).model_dump_json()
+    _print(session, answer, show, log, f"{problem.problem} {problem.next_step}")
     return code
 
 
-def _unfinished_text(ctx: CliContext, plan: RebalancePlan, code: str | None) -> str | None:
-    """Return the state of an unfinished plan for the operator, or None to print the error's own message."""
+def _lease_text(ctx: CliContext, plan: RebalancePlan) -> str | None:
     account = ctx.account_name(plan.account)
-    if code == LeaseHeld.code:
-        holder = read_lease_holder(ctx, account)
-        return f"Another run holds account {account} until {holder.until:%H:%M:%S} UTC." if holder is not None else None
-    journal = ctx.ports.journal.load(account, plan.plan_id) if code == PlanYielded.code else None
-    if journal is None:
+    holder = read_lease_holder(ctx, account)
+    if holder is None:
         return None
+    return f"Another run holds account {account} until {format_clock(holder.until)}."
+
+
+def _read_started(ctx: CliContext, plan: RebalancePlan) -> PlanRecord | None:
+    """Return the plan as it is journalled, or None if it did not start."""
+    try:
+        return load_plan(ctx, ctx.account_name(plan.account), plan.plan_id)
+    except CliError:
+        return None
+
+
+def _stopped_text(journal: PlanJournal) -> str:
     parents = journal.parents.values()
-    filled = sum((parent.filled_value for parent in parents), ZERO)
+    filled = sum_of_cents(parent.filled_value for parent in parents)
     with_fills = sum(parent.filled_qty > 0 for parent in parents)
     open_orders = sum(parent.open_child is not None for parent in parents)
     remaining = f"{counted(open_orders, 'order')} still open" if open_orders else "nothing left open"

@@ -9,7 +9,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -36,9 +37,11 @@ from rebalance_cli.queries.plans import (
     resolve_plan_id,
 )
 from rebalance_cli.views.costs import plan_costs_view
-from rebalance_cli.views.result import plan_view, result_facts, symbol_to_explain
+from rebalance_cli.views.day import by_attention, print_day
+from rebalance_cli.views.result import plan_view, result_facts
 from rebalance_cli.views.status import account_view, explanation_view, plan_details_view, stage_text
 from rebalance_cli.views.tables import facts, print_next
+from rebalance_executor.adapters.notification_text import next_steps
 from rebalance_executor.domain.costs import order_costs
 from rebalance_executor.domain.orders import ParentOrder
 from rebalance_executor.domain.result import ExecutionResult, OrderResult
@@ -224,28 +227,30 @@ def report(
     The exit code is that of the plan; for a day, that of the worst plan.
     """
     with session.context() as ctx:
-        account, date = ctx.account_name(session.account), parse_day(day, ctx.now)
+        account, on = ctx.account_name(session.account), parse_day(day, ctx.now)
         if (plan is None) == (day is None):
             raise CliError("Specify either a plan or --day.", f"List plans: {list_command(ctx, account)}")
         if plan is not None:
             records = [load_plan(ctx, account, resolve_plan_id(plan))]
         else:
-            records = load_plans_of_day(ctx, account, date)
+            records = load_plans_of_day(ctx, account, on)
         results = [record.journal.result for record in records if record.journal.result is not None]
         unfinished = tuple(record.plan.plan_id for record in records if record.journal.result is None)
         if plan is not None and not results:
             text = f"Plan {unfinished[0]} has no result yet."
             raise CliError(text, ctx.command("watch", unfinished[0], account=account), Exit.IN_PROGRESS)
         if html is not None:
-            title = records[0].plan.plan_id if plan is not None else f"{account}, {date.isoformat()}"
+            title = records[0].plan.plan_id if plan is not None else f"{account}, {on.isoformat()}"
             _write_html(session, html, title, records)
         if as_csv:
             sys.stdout.write(csv_rows(results))
         elif session.as_json:
-            of_day = DayReport(account=account, day=date.isoformat(), results=tuple(results), unfinished=unfinished)
+            of_day = _day_report(account, on, results, unfinished)
             typer.echo((results[0] if plan is not None else of_day).model_dump_json(indent=2))
+        elif html is None and plan is None:
+            print_day(session.out, results, unfinished, partial(_next_command, ctx))
         elif html is None:
-            _print_results(ctx, records, session.out)
+            _print_result(ctx, records[0], results[0], session.out)
         raise typer.Exit(_worst_exit_code(results, unfinished))
 
 
@@ -263,31 +268,36 @@ def _worst_exit_code(results: Sequence[ExecutionResult], unfinished: Sequence[st
     return max([*codes, *([Exit.IN_PROGRESS] if unfinished else [])], default=Exit.COMPLETE)
 
 
-def _print_results(ctx: CliContext, records: Sequence[PlanRecord], out: Console) -> None:
-    finished = [(record, record.journal.result) for record in records if record.journal.result is not None]
-    for record, result in finished:
-        out.print(plan_view(result, out.width, None))
+def _day_report(account: str, day: date, results: Sequence[ExecutionResult], unfinished: tuple[str, ...]) -> DayReport:
+    return DayReport(
+        account=account,
+        day=day.isoformat(),
+        need_attention=sum(not result.success for result in results),
+        results=tuple(by_attention(results)),
+        unfinished=unfinished,
+    )
+
+
+def _next_command(ctx: CliContext, result: ExecutionResult) -> str:
+    words = next(iter(next_steps(result)), ("report", result.plan_id))
+    return ctx.command(*words, account=result.account)
+
+
+def _print_result(ctx: CliContext, record: PlanRecord, result: ExecutionResult, out: Console) -> None:
+    out.print(plan_view(result, out.width, None))
+    out.print()
+    costs = order_costs(record.journal)
+    if costs:
+        rows = [order_row(cost) for cost in costs]
+        out.print(plan_costs_view(rows, cost_sum("plan", costs), rung_sums(costs), out.width))
         out.print()
-        costs = order_costs(record.journal)
-        if costs:
-            rows = [order_row(cost) for cost in costs]
-            out.print(plan_costs_view(rows, cost_sum("plan", costs), rung_sums(costs), out.width))
-            out.print()
-        _print_facts(ctx, result, out)
-        if len(finished) > 1:
-            out.rule(style="dim")
-    unfinished = [record.plan.plan_id for record in records if record.journal.result is None]
-    if unfinished:
-        out.print(facts([("Unfinished", "  ".join(unfinished))]))
-    if not records:
-        out.print("No plan started on that day.")
+    _print_facts(ctx, result, out)
 
 
 def _print_facts(ctx: CliContext, result: ExecutionResult, out: Console) -> None:
     out.print(facts(result_facts(result)))
-    symbol = symbol_to_explain(result)
-    if symbol is not None:
-        print_next(out, ctx.command("explain", result.plan_id, symbol, account=result.account))
+    for words in next_steps(result)[:1]:
+        print_next(out, ctx.command(*words, account=result.account))
 
 
 # --- CSV -------------------------------------------------------------------------------------------------

@@ -168,7 +168,7 @@ def _run_event(sandbox: Sandbox, event_file: EventFile, options: _RunOptions, co
         if not options.keep_paper_state:
             seed_plans(event_file.plans, sandbox.data_dir, broker, console)
         cash, orders = broker.cash(), broker.order_count()
-        progress = RunProgress.of(event_file.plans)
+        progress = RunProgress.of(event_file.plans, cash)
         log = sandbox.data_dir / "log" / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{event_file.path.stem}.jsonl"
         environment = function_environment(os.environ, server_variables(sandbox.aws.url, sandbox.broker.url))
         with show_progress(progress, console) as on_record:

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from rebalance_cli.answer import Answer
 from rebalance_cli.calibration.answers import Calibration
 from rebalance_cli.costs.answers import Costs
+from rebalance_cli.new_plan_answers import NewPlan
 from rebalance_cli.outputs import (
     BindingAnswer,
     DayReport,
@@ -23,7 +24,9 @@ from rebalance_cli.outputs import (
     LocalUp,
     PlanDetails,
     Preview,
+    Publication,
     Reconciliation,
+    Served,
     StatusAnswer,
     Submission,
     Validation,
@@ -52,6 +55,7 @@ ANSWERS: dict[str, type[Answer]] = {
     "explain": Explanation,
     "report-day": DayReport,
     "validate": Validation,
+    "plan-new": NewPlan,
     "preview": Preview,
     "submit": Submission,
     "switch": KillSwitchAnswer,
@@ -60,6 +64,8 @@ ANSWERS: dict[str, type[Answer]] = {
     "costs": Costs,
     "calibrate": Calibration,
     "reconcile": Reconciliation,
+    "publish": Publication,
+    "serve": Served,
     "dlq-list": DeadLetters,
     "dlq-done": DeadLetterDone,
 }

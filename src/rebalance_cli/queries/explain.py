@@ -25,7 +25,7 @@ from rebalance_executor.domain.journal import PlanState
 from rebalance_executor.domain.market import TimeInForce
 from rebalance_executor.domain.orders import ChildOrder, ParentOrder
 from rebalance_executor.domain.shortfall import of_parent
-from rebalance_executor.domain.values import cents, parts_in_cents, sum_of_cents
+from rebalance_executor.domain.values import cents, format_clock, parts_in_cents, sum_of_cents
 from rebalance_executor.execution.events import LogEvent, Severity
 
 _EVENTS = {event.value: event for event in LogEvent}
@@ -292,11 +292,11 @@ def _log_text(event: LogEvent, record: Mapping[str, Any]) -> str:
 
 
 class _Fields(dict[str, Any]):
-    """Fields of a log line as text: times in UTC to the second, and "unknown" for a missing field."""
+    """Fields of a log line as text: times to the second, and "unknown" for a missing field."""
 
     def __missing__(self, name: str) -> str:
         return "unknown"
 
     def __getitem__(self, name: str) -> str:
         text = str(super().__getitem__(name))
-        return f"{datetime.fromisoformat(text):%H:%M:%S} UTC" if name.endswith("_at") and text != "unknown" else text
+        return format_clock(datetime.fromisoformat(text)) if name.endswith("_at") and text != "unknown" else text

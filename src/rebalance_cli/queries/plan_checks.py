@@ -12,7 +12,7 @@ from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.errors import InvalidInput
 from rebalance_executor.domain.market import ZERO
 from rebalance_executor.domain.plan import Action, RebalancePlan, RebalancePlanItem, SizeBy, unknown_fields
-from rebalance_executor.domain.values import format_decimal, format_utc, seconds
+from rebalance_executor.domain.values import format_decimal, format_time, seconds
 
 _WEIGHT_TOLERANCE = Decimal("0.001")
 _DOLLAR_TOLERANCE = Decimal(1)
@@ -37,7 +37,7 @@ def _remarks(plan: RebalancePlan, config: ExecutionConfig, now: datetime) -> Ite
         limit = f"{format_decimal(config.max_plan_age_minutes)} minutes (max_plan_age_minutes)"
         yield "timestamp", f"older than {limit}; the plan would not start (PLAN_EXPIRED)"
     if plan.valid_until is not None and plan.valid_until < now:
-        yield "valid_until", f"passed at {format_utc(plan.valid_until)}; the plan would not start (PLAN_EXPIRED)"
+        yield "valid_until", f"passed at {format_time(plan.valid_until)}; the plan would not start (PLAN_EXPIRED)"
     traded = sum((abs(item.trade_amount) for item in plan.trades), ZERO)
     if abs(abs(plan.total_trade_value) - traded) > _DOLLAR_TOLERANCE:
         yield "total_trade_value", f"is ${dollars(plan.total_trade_value)}, but the items total ${dollars(traded)}"

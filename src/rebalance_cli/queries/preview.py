@@ -34,7 +34,7 @@ from rebalance_executor.domain.pricing import far_touch
 from rebalance_executor.domain.result_builder import reaches_request
 from rebalance_executor.domain.slicing import slices_of
 from rebalance_executor.domain.strategy import decide
-from rebalance_executor.domain.values import cents, format_utc
+from rebalance_executor.domain.values import cents, format_time
 from rebalance_executor.execution.account_access import AccountAccess
 from rebalance_executor.execution.ports import Lease
 from rebalance_executor.execution.pretrade import PreTrade
@@ -117,7 +117,8 @@ def _auction_text(parent: ParentOrder) -> str | None:
     auction = parent.auction
     if auction is None:
         return None
-    return f"in the auction at the {auction.kind} ({format_utc(auction.at)}), sent before {format_utc(auction.cutoff)}"
+    at, cutoff = format_time(auction.at), format_time(auction.cutoff)
+    return f"in the auction at the {auction.kind}, {at}, sent before {cutoff}"
 
 
 def _schedule(run: Run, side: Side, config: ExecutionConfig, now: datetime) -> WaveSchedule:

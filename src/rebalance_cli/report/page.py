@@ -14,7 +14,7 @@ from markupsafe import Markup
 from rebalance_cli.costs.answers import OrderCosts, Rung
 from rebalance_cli.costs.sums import order_row, rung_sums
 from rebalance_cli.enum_docs import code_meanings
-from rebalance_cli.formatting import NONE, basis_points, counted, dollars, duration, price, shares
+from rebalance_cli.formatting import NONE, basis_points, counted, dollars, duration, fixed, price, shares
 from rebalance_cli.queries.explain import in_execution_order
 from rebalance_cli.queries.plans import PlanRecord
 from rebalance_cli.report import figures
@@ -28,7 +28,7 @@ from rebalance_executor.domain.market import ZERO
 from rebalance_executor.domain.orders import ChildOrder, ParentOrder
 from rebalance_executor.domain.plan import Action
 from rebalance_executor.domain.result import ExecutionResult, ExecutionStatus, OrderResult
-from rebalance_executor.domain.values import sum_of_cents
+from rebalance_executor.domain.values import format_time, sum_of_cents
 
 _MAX_TIMELINES = 24
 """Timelines are drawn for the largest orders only: more of them make the page slow."""
@@ -101,7 +101,9 @@ def environment() -> Environment:
     filters: dict[str, Callable[..., str]] = {
         "dollars": dollars,
         "price": price,
-        "shares": lambda quantity: shares(quantity, 6),
+        "time": format_time,
+        "shares": lambda quantity: shares(quantity, 4),
+        "fixed": fixed,
         "tone": outcome_tone,
         "word": lambda order: outcome_text(order)[0],
     }

@@ -9,8 +9,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from rebalance_cli.formatting import counted, date_and_time
-from rebalance_cli.outputs import DeadLetter, DeadLetters, Diagnosis, KillSwitchAnswer, Reconciliation
+from rebalance_cli.formatting import NONE, counted, date_and_time, utc_time
+from rebalance_cli.outputs import DeadLetter, DeadLetters, Diagnosis, KillSwitchAnswer, Publication, Reconciliation
 from rebalance_cli.views.status import kill_switch_text
 from rebalance_cli.views.tables import facts
 from rebalance_executor.domain.risk_state import AccountBinding
@@ -35,7 +35,7 @@ def _binding_text(binding: AccountBinding | None) -> Text:
     if binding is None:
         return Text("bound to no account", "dim")
     author = f"by {binding.by}: {binding.reason}" if binding.by is not None else "by the first run that used it"
-    since = f", bound {date_and_time(binding.bound_at)} UTC {author}"
+    since = f", bound {date_and_time(binding.bound_at)} {author}"
     return Text.assemble((f"account {binding.account}", "bold"), (since, "default"))
 
 
@@ -70,6 +70,16 @@ def reconciliation_view(reconciliation: Reconciliation) -> Group:
     return Group(title, table, Text())
 
 
+def publication_view(publication: Publication) -> Table:
+    """Return each channel with what happened on it."""
+    channels = [
+        *((channel, Text("published now", "green")) for channel in publication.published),
+        *((channel, Text("has it already", "green")) for channel in publication.earlier),
+        *((channel, Text(f"failed: {reason}", "red")) for channel, reason in publication.failed.items()),
+    ]
+    return facts([("Plan", publication.plan_id), *((channel.capitalize(), text) for channel, text in channels)])
+
+
 def dead_letters_view(letters: DeadLetters) -> Group:
     """Return one line per message."""
     if not letters.messages:
@@ -79,7 +89,8 @@ def dead_letters_view(letters: DeadLetters) -> Group:
         table.add_column(name, justify="right" if name == "Deliveries" else "left")
     for letter in letters.messages:
         plan = Text(letter.plan_id) if letter.plan_id is not None else Text(letter.problem or "no plan", "red")
-        table.add_row(letter.message_id[:ID_LENGTH], plan, date_and_time(letter.sent_at), str(letter.deliveries))
+        sent = utc_time(letter.sent_at) if letter.sent_at is not None else NONE
+        table.add_row(letter.message_id[:ID_LENGTH], plan, sent, str(letter.deliveries))
     return Group(table, Text())
 
 
@@ -88,7 +99,7 @@ def dead_letter_view(letter: DeadLetter) -> Group:
     rows: list[tuple[str, RenderableType]] = [
         ("Message", letter.message_id),
         ("Plan", letter.plan_id or f"none: {letter.problem or 'a pointer to a plan'}"),
-        ("Sent", f"{date_and_time(letter.sent_at)} UTC"),
+        ("Sent", date_and_time(letter.sent_at)),
         ("Deliveries", str(letter.deliveries)),
     ]
     return Group(facts(rows), Text(), Text(letter.body), Text())

@@ -179,5 +179,5 @@ def _totals(preview: Preview) -> list[tuple[str, RenderableType]]:
 
 def _before(plan: UnfinishedAnswer) -> Text:
     since = date_and_time(plan.started_at)
-    text = f"plan {plan.plan_id} is unfinished since {since} UTC; it is finished first, and changes cash and shares"
+    text = f"plan {plan.plan_id} is unfinished since {since}; it is finished first, and changes cash and shares"
     return Text(text, "yellow")

@@ -10,7 +10,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from rich.columns import Columns
@@ -18,9 +19,11 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from rebalance_cli.formatting import dollars, duration, shares
 from rebalance_cli.views.styles import OUTCOMES
 from rebalance_executor.domain.orders import Outcome
 from rebalance_executor.domain.plan import Action, RebalancePlan
+from rebalance_executor.domain.values import format_clock
 from rebalance_executor.execution.events import LogEvent
 
 
@@ -34,6 +37,7 @@ class Stage(NamedTuple):
 
 
 _EVENTS = {event.value: event for event in LogEvent}
+_CELL_WIDTH, _SHARE_DECIMALS = 28, 4
 _MARKS = {
     Outcome.FILLED: "✓",
     Outcome.PARTIALLY_FILLED: "◐",
@@ -81,6 +85,16 @@ MILESTONES = {
 """Text for each event that concerns the plan as a whole and is displayed."""
 
 
+class Fill(NamedTuple):
+    """Filled part of one order at the broker."""
+
+    item: tuple[str, str]
+    """Plan ID and symbol."""
+    action: Action
+    shares: Decimal
+    dollars: Decimal
+
+
 @dataclass(slots=True)
 class RunProgress:
     """Stage of each item, and what the run as a whole does."""
@@ -96,18 +110,30 @@ class RunProgress:
     """IDs of the plans whose stored result was returned without any work."""
     first_at: datetime | None = None
     last_at: datetime | None = None
+    cash: Decimal | None = None
+    """Cash before the run in dollars, if it is known."""
+    fills: dict[str, Fill] = field(default_factory=dict)
+    """Fills of this run by client order ID, as far as they are logged."""
 
     @classmethod
-    def of(cls, plans: Iterable[RebalancePlan]) -> RunProgress:
+    def of(cls, plans: Iterable[RebalancePlan], cash: Decimal | None = None) -> RunProgress:
         """Return the progress before the first log line."""
         actions = {(p.plan_id, item.symbol): item.action for p in plans for item in p.trades}
         ordered = dict(sorted(actions.items(), key=lambda pair: (pair[0][0], pair[1] is Action.BUY)))
-        return cls(stages=dict.fromkeys(ordered, WAITING), sides=ordered)
+        return cls(stages=dict.fromkeys(ordered, WAITING), sides=ordered, cash=cash)
 
     @property
     def settled(self) -> int:
         """Number of items with an outcome."""
         return sum(stage.is_settled for stage in self.stages.values())
+
+    def filled(self, action: Action) -> Decimal:
+        """Return the dollars that sells or buys of this run have filled."""
+        return sum((fill.dollars for fill in self.fills.values() if fill.action is action), Decimal(0))
+
+    def filled_shares(self, plan_id: str, symbol: str) -> Decimal:
+        """Return the shares of an item that this run has filled."""
+        return sum((fill.shares for fill in self.fills.values() if fill.item == (plan_id, symbol)), Decimal(0))
 
     @property
     def seconds(self) -> float:
@@ -125,6 +151,7 @@ class RunProgress:
         item = (str(record.get("plan_id")), str(record.get("symbol")))
         if event in _STAGES and item in self.stages:
             self.stages[item] = _STAGES[event]
+        self._read_fill(item, record)
         if event in MILESTONES:
             self.now = MILESTONES[event]
         if event in (LogEvent.PLAN_STARTED, LogEvent.PLAN_RESUMED):
@@ -135,6 +162,13 @@ class RunProgress:
             self.broker_requests += int(record.get("total", 0))
         return event
 
+    def _read_fill(self, item: tuple[str, str], record: dict[str, Any]) -> None:
+        """Read the filled quantity of a child order; a later line of the same order replaces it."""
+        qty, price, order = (record.get(name) for name in ("filled_qty", "filled_avg_price", "client_order_id"))
+        if item in self.sides and order is not None and qty is not None and price is not None:
+            shares = Decimal(str(qty))
+            self.fills[str(order)] = Fill(item, self.sides[item], shares, shares * Decimal(str(price)))
+
     def _read_time(self, record: dict[str, Any]) -> None:
         try:
             at = datetime.fromisoformat(str(record.get("timestamp")))
@@ -144,34 +178,54 @@ class RunProgress:
         self.last_at = at
 
 
-def grid(progress: RunProgress) -> RenderableType:
-    """Return the stage of each item, sells above buys, and one line about the run."""
+def grid(progress: RunProgress, started_at: datetime, now: datetime) -> RenderableType:
+    """Return the stage and the fills of each item, sells above buys; then cash, clock, and one line about the run."""
     parts: list[RenderableType] = [""]
     for action in (Action.SELL, Action.BUY):
         cells = [
-            Text.assemble((f"{stage.mark} ", stage.style), (f"{symbol:<6}", "bold"), (stage.name, stage.style))
+            _cell(progress, plan_id, symbol, stage)
             for (plan_id, symbol), stage in progress.stages.items()
             if progress.sides[plan_id, symbol] is action
         ]
         if cells:
-            parts += [Text(action.value, style="bold"), Columns(cells, width=18, padding=(0, 1))]
-    summary = f"{progress.settled} of {len(progress.stages)} settled · {progress.seconds:.1f} s · {progress.now}"
-    return Group(*parts, Text(summary, "dim"))
+            title = Text.assemble((action.value, "bold"), f"  ${dollars(progress.filled(action))} filled")
+            parts += [title, Columns(cells, width=_CELL_WIDTH, padding=(0, 1))]
+    if progress.cash is not None:
+        cash = progress.cash + progress.filled(Action.SELL) - progress.filled(Action.BUY)
+        parts.append(
+            Text.assemble(("Cash", "bold"), f"  ${dollars(cash)}, from ${dollars(progress.cash)} and the fills")
+        )
+    elapsed = duration(max(0.0, (now - started_at).total_seconds()))
+    summary = f"{progress.settled} of {len(progress.stages)} settled · {elapsed} · {progress.now}"
+    return Group(*parts, Text(format_clock(now), "dim"), Text(summary, "dim"))
+
+
+def _cell(progress: RunProgress, plan_id: str, symbol: str, stage: Stage) -> Text:
+    filled = progress.filled_shares(plan_id, symbol)
+    text = Text.assemble((f"{stage.mark} ", stage.style), (f"{symbol:<6}", "bold"), (stage.name, stage.style))
+    return text.append(f" {shares(filled, _SHARE_DECIMALS)}") if filled else text
 
 
 @contextmanager
 def show_progress(progress: RunProgress, console: Console) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """Display the progress until the end of the block; a grid disappears then.
+    """Display the progress until the end of the block; a grid, with a clock that runs, disappears then.
 
     Yields:
         A function to call with each decoded log line.
     """
     if console.is_terminal:
-        with Live(grid(progress), console=console, transient=True) as live:
+        started_at = datetime.now(UTC)
+
+        def show() -> RenderableType:
+            return grid(progress, started_at, datetime.now(UTC))
+
+        with Live(
+            get_renderable=show, console=console, transient=True, redirect_stdout=False, redirect_stderr=False
+        ) as live:
 
             def draw(record: dict[str, Any]) -> None:
                 progress.read(record)
-                live.update(grid(progress))
+                live.refresh()
 
             yield draw
         return

@@ -20,7 +20,7 @@ from rebalance_executor.adapters.notification_text import as_planned, needs_atte
 from rebalance_executor.domain.codes import NO_TRADE_NEEDED
 from rebalance_executor.domain.plan import Action
 from rebalance_executor.domain.result import ExecutionResult, OrderResult
-from rebalance_executor.domain.values import cents, format_utc, sum_of_cents
+from rebalance_executor.domain.values import cents, format_time, sum_of_cents
 
 _COLUMNS = (
     "Symbol",
@@ -70,7 +70,7 @@ def result_facts(result: ExecutionResult) -> list[tuple[str, RenderableType]]:
         equity = f", equity ${dollars(result.equity)}" if result.equity is not None else ""
         rows.append(("Sized by", f"{result.size_by}{equity}"))
     seconds = (result.execution_timestamp - result.started_at).total_seconds()
-    finished = format_utc(result.execution_timestamp)
+    finished = format_time(result.execution_timestamp)
     return [*rows, ("Time", f"{seconds:.2f} s in {counted(result.runs, 'run')}, finished {finished}")]
 
 
@@ -102,8 +102,8 @@ def run_view(result: ExecutionResult, width: int, cash: Cash | None, *, is_repea
     """Return the plan as ``plan_view`` does, with a note above it if its stored result was returned."""
     if not is_repeated:
         return plan_view(result, width, cash)
-    at = f"{result.execution_timestamp:%Y-%m-%d at %H:%M:%S} UTC"
-    note = Text.assemble(("Already executed", "bold"), f" on {at}: this is the stored result.", style="cyan")
+    at = format_time(result.execution_timestamp)
+    note = Text.assemble(("Already executed", "bold"), f" {at}: this is the stored result.", style="cyan")
     return Group(note, "", plan_view(result, width, cash))
 
 

@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from rebalance_cli.formatting import NONE, counted, date_and_time, dollars, price, shares
+from rebalance_cli.formatting import NONE, counted, date_and_time, dollars, new_york_time, price, shares, utc_time
 from rebalance_cli.outputs import (
     Explanation,
     KillSwitchAnswer,
@@ -34,6 +34,13 @@ _STAGE_STYLES = {outcome.value.lower(): style for outcome, (_, style) in OUTCOME
     "waiting": "dim",
 }
 _SHARE_DECIMALS = 4
+_PLAN_COLUMNS = (
+    ("Status", "Started (UTC)", "New York", "Finished", "Runs"),
+    ("Status", "Started (UTC)", "New York"),
+    ("Status", "Started (UTC)"),
+    ("Status",),
+)
+"""Columns of a list of plans, after the plan's ID: the widest list that fits is shown."""
 
 
 def kill_switch_text(switch: KillSwitchAnswer) -> Text:
@@ -41,19 +48,19 @@ def kill_switch_text(switch: KillSwitchAnswer) -> Text:
     text = Text(switch.state.value, TRADING_STATES[switch.state])
     if switch.at is None:
         return text.append("  (default)", "dim")
-    return text.append(f"  by {switch.by} at {date_and_time(switch.at)} UTC: {switch.reason}", "default")
+    return text.append(f"  by {switch.by} at {date_and_time(switch.at)}: {switch.reason}", "default")
 
 
 def unfinished_text(plan: UnfinishedAnswer) -> Text:
     """Return an unfinished plan with its start, its phase and its runs."""
-    facts = f", unfinished since {date_and_time(plan.started_at)} UTC, phase {plan.phase}, {counted(plan.runs, 'run')}"
+    facts = f", unfinished since {date_and_time(plan.started_at)}, phase {plan.phase}, {counted(plan.runs, 'run')}"
     return Text.assemble((plan.plan_id, "yellow"), (facts, "default"))
 
 
 def account_view(answer: StatusAnswer, width: int) -> Group:
     """Return the state of an account with its plans."""
     lease = answer.lease
-    running = f"run {lease.run_id[:8]}…, until {date_and_time(lease.until)} UTC at the latest" if lease else "no"
+    running = f"run {lease.run_id[:8]}…, until {date_and_time(lease.until)} at the latest" if lease else "no"
     rows: list[tuple[str, RenderableType]] = [
         ("Account", answer.account),
         ("Switch", kill_switch_text(answer.switch)),
@@ -64,27 +71,25 @@ def account_view(answer: StatusAnswer, width: int) -> Group:
     head = facts(rows)
     if not answer.plans:
         return Group(head, "", Text("No plan started on these days.", "dim"))
-    table = first_fitting((_plans_table(answer, columns) for columns in (5, 3, 2)), width)
+    table = first_fitting((_plans_table(answer, columns) for columns in _PLAN_COLUMNS), width)
     return Group(head, "", table, *([""] if answer.unfinished is not None else []))
 
 
-def _plans_table(answer: StatusAnswer, columns: int) -> Table:
-    """Return a table with the first of its five columns."""
+def _plans_table(answer: StatusAnswer, columns: tuple[str, ...]) -> Table:
+    """Return a table with these columns, and that of the plan."""
     table = plain_table(gap=2)
     table.add_column("Plan", overflow="fold", style="bold")
-    for name in ("Status", "Started (UTC)", "Finished")[: columns - 1]:
-        table.add_column(name, no_wrap=True)
-    if columns > 4:
-        table.add_column("Runs", justify="right")
+    for name in columns:
+        table.add_column(name, no_wrap=True, justify="right" if name == "Runs" else "left")
     for plan in answer.plans:
-        cells: tuple[RenderableType, ...] = (
-            plan.plan_id,
-            Text(plan.status, _STATUS_STYLES.get(plan.status, "red")),
-            date_and_time(plan.started_at),
-            f"{plan.finished_at:%H:%M:%S}" if plan.finished_at is not None else NONE,
-            str(plan.runs),
-        )
-        table.add_row(*cells[:columns])
+        cells: dict[str, RenderableType] = {
+            "Status": Text(plan.status, _STATUS_STYLES.get(plan.status, "red")),
+            "Started (UTC)": utc_time(plan.started_at),
+            "New York": new_york_time(plan.started_at),
+            "Finished": f"{plan.finished_at:%H:%M:%S}" if plan.finished_at is not None else NONE,
+            "Runs": str(plan.runs),
+        }
+        table.add_row(plan.plan_id, *(cells[name] for name in columns))
     return table
 
 
@@ -103,7 +108,7 @@ def plan_details_view(answer: PlanDetails, width: int) -> Group:
         ("Money", money_text(answer.broker)),
         ("Status", status),
         ("Phase", answer.phase),
-        ("Started", f"{date_and_time(answer.started_at)} UTC"),
+        ("Started", date_and_time(answer.started_at)),
         ("Runs", Text(runs, "default")),
         ("Filled", f"${dollars(answer.filled_dollars)}"),
     ]
@@ -151,7 +156,7 @@ def explanation_view(answer: Explanation) -> Group:
     table.add_column(no_wrap=True, style="dim")
     table.add_column(overflow="fold")
     first = answer.steps[0].at if answer.steps else None
-    day = f"  {first:%Y-%m-%d}, times in UTC" if first is not None else ""
+    day = f"  {date_and_time(first)}; below in UTC" if first is not None else ""
     for step in answer.steps:
         source = "" if step.source == "journal" else "  (log)"
         table.add_row(f"{step.at:%H:%M:%S.%f}"[:-3], Text.assemble(step.text, (source, "dim")))

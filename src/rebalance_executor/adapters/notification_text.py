@@ -1,4 +1,4 @@
-"""Text of notifications: a one-line subject, and a body that lists the orders that need attention.
+"""Text of notifications: a one-line subject, and a body that starts with what needs attention and the next command.
 
 The sentences about orders that fell short of the plan, and about the money, are also those of the terminal and of the
 report.
@@ -6,14 +6,15 @@ report.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shlex
+from collections.abc import Iterator, Mapping
 from decimal import ROUND_FLOOR
 
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.market import BrokerKind
 from rebalance_executor.domain.orders import Outcome
-from rebalance_executor.domain.result import ExecutionResult, OrderResult
-from rebalance_executor.domain.values import format_decimal, format_utc
+from rebalance_executor.domain.result import ExecutionResult, ExecutionStatus, OrderResult
+from rebalance_executor.domain.values import format_decimal, format_time
 
 MAX_SUBJECT = 100
 """SNS limits a subject to 100 printable ASCII characters."""
@@ -86,54 +87,99 @@ def _shortfall(order: OrderResult) -> str:
             return outcome.value.lower()
 
 
+def slippage(result: ExecutionResult) -> str:
+    """Return the implementation shortfall in words, as in ``paid $1.20 more than at arrival prices``."""
+    if result.slippage_bps is None:
+        return "nothing was filled"
+    dollars, bps = result.slippage_dollars, abs(round(result.slippage_bps, 1))
+    if not dollars:
+        return f"paid the arrival prices ({bps:.1f} bps)"
+    return f"paid ${abs(dollars):,.2f} {'more' if dollars > 0 else 'less'} than at arrival prices ({bps:.1f} bps)"
+
+
+def next_steps(result: ExecutionResult) -> list[tuple[str, ...]]:
+    """Return the words of the next commands, most urgent first; none if the plan was executed as planned.
+
+    A plan for the rest comes last: its quantities depend on what the commands before it show. Nothing renews what is
+    carried to the next trading day.
+    """
+    urgent = needs_attention(result)
+    steps: list[tuple[str, ...]] = []
+    if result.status is ExecutionStatus.UNRESOLVED:
+        steps.append(("reconcile", result.plan_id))
+    if urgent:
+        steps.append(("explain", result.plan_id, urgent[0].symbol))
+        if result.carried_plan is None:
+            steps.append(("plan", "renew", result.plan_id, "--rest"))
+    return steps
+
+
 def subject(result: ExecutionResult) -> str:
-    """Return the subject: status, account and the number of orders that need attention."""
-    urgent, total = len(needs_attention(result)), len(result.orders)
-    summary = f"{urgent} of {total} orders need attention" if urgent else _NOTHING
-    if result.differences and not urgent:
-        summary = "broker and journal differ"
+    """Return the subject: status, account, the number of orders that need attention, and the plan."""
     broker = "" if result.broker is BrokerKind.LIVE else f" ({result.broker})"
-    text = f"Rebalance {result.status.value.replace('_', ' ').upper()}: {result.account}{broker}, {summary}"
+    status = result.status.value.replace("_", " ").upper()
+    text = f"Rebalance {status}: {result.account}{broker}, {_summary(result)}, plan {result.plan_id}"
     return "".join(letter if " " <= letter <= "~" else "?" for letter in text)[:MAX_SUBJECT]
 
 
+def _summary(result: ExecutionResult) -> str:
+    urgent = len(needs_attention(result))
+    if urgent:
+        return f"{urgent} of {len(result.orders)} orders need attention"
+    return "broker and journal differ" if result.differences else _NOTHING
+
+
 def text(result: ExecutionResult) -> str:
-    """Return the text: the totals and the orders that need attention."""
+    """Return the text: what needs attention, the next commands, then the facts about the plan."""
     lines = [
-        _line("Account", result.account),
+        *_attention(result),
+        *(
+            _line("Next", shlex.join(("rebalance", *words, "--account", result.account)))
+            for words in next_steps(result)
+        ),
+        "",
         _line("Plan", result.plan_id),
+        _line("Account", result.account),
+        _line("Money", MONEY[result.broker]),
         _line("Status", result.status.value),
         _line("Filled", f"${result.filled_dollars:,.2f} of {requested(result)}"),
         _line("Orders", as_planned(result)),
     ]
     if result.slippage_bps is not None:
-        lines.append(_line("Slippage", f"{result.slippage_bps:.1f} bps against arrival mid"))
+        lines.append(_line("Slippage", slippage(result)))
     lines += [
-        _line("Money", MONEY[result.broker]),
-        _line("Started", format_utc(result.started_at)),
-        _line("Finished", format_utc(result.execution_timestamp)),
+        _line("Started", format_time(result.started_at)),
+        _line("Finished", format_time(result.execution_timestamp)),
         _line("Runs", str(result.runs)),
         _line("Correlation", result.correlation_id),
-        "",
     ]
-    lines += [_line("Difference", f"{found.symbol} {found.problem}") for found in result.differences[:MAX_ORDERS]]
-    urgent = needs_attention(result)
-    if urgent:
-        lines.append("Orders that need attention:")
-    elif not result.differences:
-        lines.append(f"{_NOTHING.capitalize()}.")
-    lines += [_order(order) for order in urgent[:MAX_ORDERS]]
-    if len(urgent) > MAX_ORDERS:
-        lines.append(f"  and {len(urgent) - MAX_ORDERS} more, see the stored result")
     return "\n".join(lines) + "\n"
 
 
+def _attention(result: ExecutionResult) -> Iterator[str]:
+    summary = _summary(result)
+    yield f"{summary[0].upper()}{summary[1:]}{'.' if summary == _NOTHING else ':'}"
+    yield from (
+        f"  {found.symbol} broker and journal differ: {found.problem}" for found in result.differences[:MAX_ORDERS]
+    )
+    urgent = needs_attention(result)
+    yield from map(_order, urgent[:MAX_ORDERS])
+    if len(urgent) > MAX_ORDERS:
+        yield f"  and {len(urgent) - MAX_ORDERS} more, see the stored result"
+
+
 def _order(order: OrderResult) -> str:
+    done, asked = abs(order.trade_amount), abs(order.requested_trade_amount)
     shares = f"{format_decimal(order.shares)} of {format_decimal(order.requested_shares)} shares"
     reason = ": ".join(part for part in (order.error_code, order.error_message) if part)
     order_id = f" [{order.client_order_id}]" if order.outcome is Outcome.UNRESOLVED and order.client_order_id else ""
     suffix = f" - {reason}" if reason else ""
-    return f"  {order.symbol} {order.action.value} {order.outcome.value}, {shares}{order_id}{suffix}"
+    outcome = f"{order.symbol} {order.action.value} {order.outcome.value}"
+    return f"  {outcome}, ${done:,.2f} of ${asked:,.2f}, {shares}{order_id}{suffix}"
+
+
+def _command(*words: str) -> str:
+    return shlex.join(("rebalance", *words))
 
 
 def _line(name: str, value: str) -> str:

@@ -29,7 +29,7 @@ from rebalance_executor.domain.market import Auction, AuctionKind, OrderType, Qu
 from rebalance_executor.domain.orders import ChildOrder, ChildState, Outcome, ParentOrder
 from rebalance_executor.domain.pricing import collar, far_touch, is_inside, market_price, to_tick
 from rebalance_executor.domain.session import is_opening
-from rebalance_executor.domain.values import format_decimal, format_utc, seconds
+from rebalance_executor.domain.values import format_decimal, format_time, seconds
 
 
 def in_auction(parent: ParentOrder, child: ChildOrder, context: DecisionContext) -> Decision:
@@ -42,7 +42,7 @@ def in_auction(parent: ParentOrder, child: ChildOrder, context: DecisionContext)
     if auction is not None and context.now >= auction.reported_by:
         if child.other_content is not None:
             return Settle(Outcome.UNRESOLVED, Code.CLIENT_ORDER_ID_MISMATCH, child.other_content)
-        text = f"order {child.order_id} is still {child.status} at {format_utc(auction.reported_by)}"
+        text = f"order {child.order_id} is still {child.status} at {format_time(auction.reported_by)}"
         return Settle(Outcome.UNRESOLVED, Code.AUCTION_UNREPORTED, text)
     if auction is not None and is_past_cutoff(auction, context.now):
         return Wait()
@@ -63,7 +63,7 @@ def auction_missed(parent: ParentOrder, context: DecisionContext) -> Settle | No
     auction = parent.auction
     if auction is None or auction_child(parent) is not None or not is_past_cutoff(auction, context.now):
         return None
-    text = f"its orders are accepted until {format_utc(auction.cutoff)}"
+    text = f"its orders are accepted until {format_time(auction.cutoff)}"
     return denied(parent, Code.AUCTION_CLOSED, f"too late for the auction at the {auction.kind}: {text}")
 
 

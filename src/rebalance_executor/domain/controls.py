@@ -23,7 +23,7 @@ from rebalance_executor.domain.plan import RebalancePlan, RebalancePlanItem
 from rebalance_executor.domain.pricing import time_problem
 from rebalance_executor.domain.risk_state import KillSwitchRecord, ReservedOrder, RiskState, TradingState
 from rebalance_executor.domain.session import LONGEST_CLOSURE
-from rebalance_executor.domain.values import format_decimal, format_dollars, format_utc, seconds
+from rebalance_executor.domain.values import format_decimal, format_dollars, format_time, seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ first five when a later run resumes the plan.
 
 def switch_denial(switch: KillSwitchRecord, side: Side | None = None) -> Denial | None:
     """Deny everything while the kill switch is HALTED, and buys while it is REDUCING."""
-    at = f" at {format_utc(switch.at)}" if switch.at else ""
+    at = f" at {format_time(switch.at)}" if switch.at else ""
     origin = f"set by {switch.by}{at}: {switch.reason}"
     if switch.state is TradingState.HALTED:
         return Denial(Code.HALTED, f"the account is halted, {origin}")
@@ -227,7 +227,7 @@ def _duplicate(parent: ParentOrder, context: PlanContext) -> Denial | None:
             continue
         same = next((order for order in other.orders if _is_same(order, parent, context.limits)), None)
         if same is not None:
-            earlier = f"plan {other.plan_id} ordered {format_decimal(same.qty)} shares at {format_utc(other.at)}"
+            earlier = f"plan {other.plan_id} ordered {format_decimal(same.qty)} shares at {format_time(other.at)}"
             text = f"this plan orders {format_decimal(parent.qty)} within duplicate_window_minutes"
             return Denial(Code.DUPLICATE_ORDER, f"{earlier}; {text} ({format_decimal(window)})")
     return None

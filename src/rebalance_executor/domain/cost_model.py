@@ -99,7 +99,7 @@ class Conditions:
     volatility: Decimal | None
     """Standard deviation of a day's return, as a fraction; None if unknown."""
     unknown_reason: str | None = None
-    """Why volume or volatility is unknown."""
+    """Reason why volume or volatility is unknown."""
     broker: BrokerKind = BrokerKind.SIMULATED
     """Kind of the broker, which decides whether the account's own history counts."""
 

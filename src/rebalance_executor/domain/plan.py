@@ -10,7 +10,8 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from functools import cached_property
@@ -30,6 +31,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from rebalance_executor.domain.errors import InvalidInput
+from rebalance_executor.domain.portfolio import WEIGHT_TOLERANCE, Portfolio, WeightRules, weights_document
 from rebalance_executor.domain.values import DAY_MINUTES, Amount, Count, Name, Timestamp, format_decimal
 
 MAX_ITEMS = 500
@@ -103,7 +105,7 @@ class Urgency(StrEnum):
 
 
 class ExecutionStyle(StrEnum):
-    """When an item is traded."""
+    """Time at which an item is traded."""
 
     WORK = "work"
     """In continuous trading, as soon as the plan starts."""
@@ -131,10 +133,6 @@ class SizeBy(StrEnum):
     """The dollars from the position's value now to target_value."""
     TARGET_WEIGHT = "target_weight"
     """The dollars from the position's value now to target_weight of the account's live equity."""
-
-
-_WEIGHT_TOLERANCE = Decimal("0.000001")
-"""Amount by which the target weights of a plan may exceed 1: they are rounded."""
 
 
 class _Dto(BaseModel):
@@ -276,6 +274,33 @@ class RebalancePlan(_Dto):
         except ValidationError as error:
             raise _as_invalid_input(error, items) from None
 
+    @classmethod
+    def from_weights(
+        cls,
+        weights: Mapping[str, Decimal | float | str],
+        portfolio: Portfolio,
+        *,
+        strategy_id: str,
+        timestamp: datetime,
+        rules: WeightRules = WeightRules(),  # noqa: B008 - a frozen value
+        **fields: object,
+    ) -> RebalancePlan:
+        """Return the plan that leads a portfolio to target weights.
+
+        Args:
+            weights: fraction of the equity by symbol, 0 to 1; 0 sells everything. What they leave stays in cash.
+            portfolio: the account now.
+            strategy_id: name of the strategy. The plan ID is this name with the New York day of ``timestamp``, so that
+                the plans of one day are one plan, which is executed once.
+            timestamp: time of the plan, with time zone.
+            rules: minimum trade, unlisted holdings and priorities.
+            fields: further fields of the plan, such as ``account``; ``plan_id`` replaces the default.
+
+        Raises:
+            InvalidInput: a weight, the portfolio or a field is invalid.
+        """
+        return cls.parse(weights_document(weights, portfolio, strategy_id, timestamp, rules) | fields)
+
     def sized_by(self, default: SizeBy) -> SizeBy:
         """Return the field that sizes the items: the plan's, or the configured ``default`` if it names none."""
         return self.size_by or default
@@ -317,7 +342,7 @@ class RebalancePlan(_Dto):
 def _weight_problem(size_by: SizeBy | None, items: Iterable[RebalancePlanItem]) -> str | None:
     """Describe why a plan cannot be sized by its weights: those of all items, HOLDs included, are more than 1."""
     total = sum((item.target_weight for item in items), Decimal(0))
-    if size_by is not SizeBy.TARGET_WEIGHT or total <= 1 + _WEIGHT_TOLERANCE:
+    if size_by is not SizeBy.TARGET_WEIGHT or total <= 1 + WEIGHT_TOLERANCE:
         return None
     sums = f"the items' target weights sum to {format_decimal(total)}, more than 1"
     return f"{sums}; correct them, or size the plan by target_value"

@@ -18,7 +18,7 @@ from rebalance_executor.domain.order_ids import deployment_prefix, is_of_another
 from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.domain.risk_state import AccountBinding, DailyUsage, RiskState
 from rebalance_executor.domain.session import EARLY_HOURS
-from rebalance_executor.domain.values import format_decimal, format_dollars, format_utc, seconds
+from rebalance_executor.domain.values import format_decimal, format_dollars, format_time, seconds
 
 
 def check_fresh(plan: RebalancePlan, now: datetime, *, max_age_minutes: Decimal, max_skew_seconds: Decimal) -> None:
@@ -74,7 +74,7 @@ def deployment_denial(
         is_later = since is None or order.submitted_at is None or order.submitted_at > since
         if is_later and is_of_another_deployment(order.client_order_id, deployment):
             text = f"another deployment trades on broker account {account_number}: it sent {order.client_order_id}"
-            text += f" at {format_utc(order.submitted_at)}" if order.submitted_at is not None else ""
+            text += f" at {format_time(order.submitted_at)}" if order.submitted_at is not None else ""
             text += f", and the IDs of this one start with {own}; use another broker account, or stop that deployment, "
             text += "then: rebalance bind"
             return Denial(Code.ACCOUNT_MISMATCH, text)
@@ -92,7 +92,7 @@ def session_denial(clock: MarketClock, *, extended_hours: bool = False) -> Denia
     """Deny while the broker's clock shows a closed market; ``extended_hours`` also allows the hours before the open."""
     if clock.is_open or (extended_hours and clock.now >= clock.next_open - EARLY_HOURS):
         return None
-    return Denial(Code.MARKET_CLOSED, f"the market is closed; it opens at {format_utc(clock.next_open)}")
+    return Denial(Code.MARKET_CLOSED, f"the market is closed; it opens at {format_time(clock.next_open)}")
 
 
 def runs_denial(runs: int, limits: Limits) -> Denial | None:

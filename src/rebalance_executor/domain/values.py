@@ -10,6 +10,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, PlainSerializer, StringConstraints
 
+from rebalance_executor.domain.session import new_york
+
 _LARGEST_EXPONENT = 15
 """Limit of dollars and shares. 10^16 and more is a mistake, and its plain notation could exhaust the memory."""
 
@@ -70,9 +72,28 @@ def seconds(amount: Decimal | int) -> timedelta:
     return timedelta(microseconds=int(amount * 1_000_000))
 
 
-def format_utc(at: datetime) -> str:
-    """Return a time for people, to the second: ``2026-01-26 20:45:00 UTC``."""
-    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+def format_time(at: datetime) -> str:
+    """Return a time for people, to the second: ``2026-01-26 20:45:00 UTC (15:45:00 New York)``.
+
+    New York's date is added where it differs from that in UTC.
+    """
+    utc = at.astimezone(UTC)
+    return f"{utc:%Y-%m-%d %H:%M:%S} UTC{_in_new_york(utc)}"
+
+
+def format_clock(at: datetime) -> str:
+    """Return a time of day for people, next to a date that is known: ``20:45:00 UTC (15:45:00 New York)``."""
+    utc = at.astimezone(UTC)
+    return f"{utc:%H:%M:%S} UTC{_in_new_york(utc)}"
+
+
+def _in_new_york(utc: datetime) -> str:
+    try:
+        local = new_york(utc)
+    except OverflowError:  # the first hours of the year 1
+        return ""
+    date = "" if local.date() == utc.date() else f"{local:%Y-%m-%d} "
+    return f" ({date}{local:%H:%M:%S} New York)"
 
 
 def _bounded(value: Decimal) -> Decimal:

@@ -136,7 +136,7 @@ class ExecutionManager:
     # --- the plan ----------------------------------------------------------------------------------------
 
     def _finish_earlier(self, access: AccountAccess, lease: Lease, deadline: Deadline) -> None:
-        """Finish the account's unfinished plan, whose own delivery may never come again.
+        """Finish the account's unfinished plan, whose message may never be redelivered.
 
         Raises:
             EarlierPlanUnfinished: it is still unfinished; the plan that was delivered waits for it.

@@ -60,8 +60,8 @@ class BrokerReads(Protocol):
         """Read the market clock."""
         ...
 
-    def positions(self, symbols: Collection[str]) -> Mapping[str, Position]:
-        """Read the positions in these symbols, in one request; a symbol without a position is absent."""
+    def positions(self, symbols: Collection[str] | None) -> Mapping[str, Position]:
+        """Read the positions in these symbols, or in all, in one request; a symbol without a position is absent."""
         ...
 
     def asset(self, symbol: str) -> Asset:
@@ -386,7 +386,7 @@ class Ports:
     brokers: Callable[[str, Deadline], Broker]
     """Returns the broker of an account name; raises ``UnknownAccount``, ``ConfigurationError``, ``Redeliver``."""
     broker_kind: BrokerKind
-    """What these brokers are; journalled with every plan that starts."""
+    """Kind of these brokers; journalled with every plan that starts."""
     deployment: str
     """Name of this deployment; part of the client order IDs."""
     journal: Journal

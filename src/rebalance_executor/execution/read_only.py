@@ -62,8 +62,8 @@ class ReadOnlyBroker:
         clock = self._reads.clock()
         return replace(clock, is_open=True) if self._as_if_open else clock
 
-    def positions(self, symbols: Collection[str]) -> Mapping[str, Position]:
-        """Return the positions in these symbols."""
+    def positions(self, symbols: Collection[str] | None) -> Mapping[str, Position]:
+        """Return the positions in these symbols, or in all."""
         return self._reads.positions(symbols)
 
     def asset(self, symbol: str) -> Asset:

@@ -75,6 +75,22 @@ def test_malformed_entry_of_another_symbol_is_ignored(
     assert [order.id for order in broker.open_orders(["AAA", "BBB"])] == ["1"]
 
 
+def test_all_positions_can_be_read(broker: AlpacaBroker, monkeypatch: pytest.MonkeyPatch) -> None:
+    respond(broker, monkeypatch, [POSITION, {**POSITION, "symbol": "BBB"}])
+
+    assert broker.positions(None).keys() == {"AAA", "BBB"}
+
+
+@pytest.mark.parametrize("entry", [*OTHER_SYMBOL, *NO_SYMBOL], ids=str)
+def test_malformed_entry_fails_the_read_of_all_positions(
+    broker: AlpacaBroker, monkeypatch: pytest.MonkeyPatch, entry: object
+) -> None:
+    respond(broker, monkeypatch, [POSITION, entry])
+
+    with pytest.raises(BrokerUnavailable):
+        broker.positions(None)
+
+
 @pytest.mark.parametrize("entry", NO_SYMBOL, ids=str)
 def test_entry_without_symbol_fails_the_read(
     broker: AlpacaBroker, monkeypatch: pytest.MonkeyPatch, entry: object

@@ -7,13 +7,22 @@ from decimal import Decimal
 
 import pytest
 
-from rebalance_executor.adapters.notification_text import MAX_ORDERS, MAX_SUBJECT, needs_attention, subject, text
+from rebalance_executor.adapters.notification_text import (
+    MAX_ORDERS,
+    MAX_SUBJECT,
+    needs_attention,
+    next_steps,
+    slippage,
+    subject,
+    text,
+)
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.market import BrokerKind
 from rebalance_executor.domain.orders import Outcome
 from rebalance_executor.domain.plan import SizeBy
 from rebalance_executor.domain.result import DifferenceResult, ExecutionResult, ExecutionStatus, OrderResult
-from rebalance_executor.domain.values import format_utc
+from rebalance_executor.domain.values import format_time
+from tests.support.builders import a_plan
 from tests.support.journalled import order_result, result
 
 
@@ -48,8 +57,10 @@ def of(*outcomes: Outcome, status: ExecutionStatus = ExecutionStatus.PARTIAL_SUC
 def test_success_needs_no_attention() -> None:
     notification = notify(of(Outcome.FILLED, Outcome.SKIPPED, status=ExecutionStatus.SUCCESS_WITH_SKIPS))
 
-    assert notification.subject == f"Rebalance SUCCESS WITH SKIPS: {result().account} (paper), nothing needs attention"
-    assert notification.lines[-1] == "Nothing needs attention."
+    assert notification.subject == (
+        f"Rebalance SUCCESS WITH SKIPS: {result().account} (paper), nothing needs attention, plan {result().plan_id}"
+    )
+    assert notification.lines[:2] == ["Nothing needs attention.", ""], "no next command"
 
 
 def test_unresolved_orders_come_first() -> None:
@@ -62,10 +73,12 @@ def test_unresolved_orders_come_first() -> None:
         Outcome.DENIED,
         Outcome.UNFILLED,
     ]
-    assert notification.subject == f"Rebalance PARTIAL SUCCESS: {mixed.account} (paper), 3 of 4 orders need attention"
-    first = notification.lines[notification.lines.index("Orders that need attention:") + 1]
-    assert "S003" in first
-    assert "UNRESOLVED" in first
+    assert notification.subject == (
+        f"Rebalance PARTIAL SUCCESS: {mixed.account} (paper), 3 of 4 orders need attention, plan {mixed.plan_id}"
+    )
+    assert notification.lines[0] == "3 of 4 orders need attention:"
+    assert "S003" in notification.lines[1]
+    assert "UNRESOLVED" in notification.lines[1]
 
 
 def test_order_line_ends_with_code_and_reason() -> None:
@@ -79,12 +92,12 @@ def test_order_line_ends_with_code_and_reason() -> None:
         }
     )
 
-    line = notify(result().model_copy(update={"orders": (denied,)})).lines[-1]
+    line = notify(result().model_copy(update={"orders": (denied,)})).lines[1]
 
     assert line.endswith(f"0 of {denied.requested_shares} shares - NO_QUOTE: bid 0")
 
 
-def test_text_starts_with_account_and_plan() -> None:
+def test_text_names_account_and_plan() -> None:
     lines = notify(result()).lines
 
     assert f"Account     {result().account}" in lines
@@ -104,13 +117,14 @@ def test_subject_is_one_short_printable_ascii_line(account: str) -> None:
 def test_long_list_is_cut_with_the_number_of_omitted_orders() -> None:
     lines = notify(of(*[Outcome.REJECTED] * (MAX_ORDERS + 7))).lines
 
-    assert lines[-1] == "  and 7 more, see the stored result"
+    assert lines[MAX_ORDERS + 1] == "  and 7 more, see the stored result"
 
 
 def test_list_at_the_limit_is_complete() -> None:
     lines = notify(of(*[Outcome.REJECTED] * MAX_ORDERS)).lines
 
-    assert "REJECTED" in lines[-1]
+    assert "REJECTED" in lines[MAX_ORDERS]
+    assert lines[MAX_ORDERS + 1].startswith("Next")
 
 
 def test_text_lists_totals_times_and_urgent_orders() -> None:
@@ -120,12 +134,14 @@ def test_text_lists_totals_times_and_urgent_orders() -> None:
             "outcome": Outcome.UNRESOLVED,
             "success": False,
             "error_code": "CANCEL_UNCONFIRMED",
-            "error_message": "look",
+            "error_message": "?",
             "client_order_id": "rb1-x-AAA-1",
             "shares": Decimal("1.5"),
             "requested_shares": Decimal(4),
             "trade_amount": Decimal("-1234567.891"),
             "planned_trade_amount": Decimal(-2_000_000),
+            "requested_trade_amount": Decimal(-2_000_000),
+            "slippage_amount": Decimal("-1.104"),
         }
     )
     unresolved = result().model_copy(
@@ -139,21 +155,54 @@ def test_text_lists_totals_times_and_urgent_orders() -> None:
     )
 
     assert text(unresolved).splitlines() == [
-        f"Account     {unresolved.account}",
-        f"Plan        {unresolved.plan_id}",
+        "1 of 1 orders need attention:",
+        "  AAA SELL UNRESOLVED, $1,234,567.89 of $2,000,000.00, 1.5 of 4 shares [rb1-x-AAA-1] - CANCEL_UNCONFIRMED: ?",
+        "Next        rebalance reconcile plan-1 --account main",
+        "Next        rebalance explain plan-1 AAA --account main",
+        "Next        rebalance plan renew plan-1 --rest --account main",
+        "",
+        "Plan        plan-1",
+        "Account     main",
+        "Money       paper, its fills say nothing about live costs",
         "Status      unresolved",
         "Filled      $1,234,567.89 of $2,000,000.00 planned",
         "Orders      0 of 1 orders as planned; AAA unresolved",
-        "Slippage    -1.3 bps against arrival mid",
-        "Money       paper, its fills say nothing about live costs",
-        f"Started     {format_utc(unresolved.started_at)}",
-        f"Finished    {format_utc(unresolved.execution_timestamp)}",
+        "Slippage    paid $1.10 less than at arrival prices (1.3 bps)",
+        f"Started     {format_time(unresolved.started_at)}",
+        f"Finished    {format_time(unresolved.execution_timestamp)}",
         "Runs        3",
         f"Correlation {unresolved.correlation_id}",
-        "",
-        "Orders that need attention:",
-        f"  AAA {open_order.action.value} UNRESOLVED, 1.5 of 4 shares [rb1-x-AAA-1] - CANCEL_UNCONFIRMED: look",
     ]
+
+
+@pytest.mark.parametrize(
+    ("dollars", "bps", "words"),
+    [
+        ("1.204", "0.84", "paid $1.20 more than at arrival prices (0.8 bps)"),
+        ("-1.204", "-0.84", "paid $1.20 less than at arrival prices (0.8 bps)"),
+        ("0.004", "0.01", "paid the arrival prices (0.0 bps)"),
+        ("-0.004", "-0.04", "paid the arrival prices (0.0 bps)"),
+    ],
+)
+def test_direction_of_the_slippage_is_in_words(dollars: str, bps: str, words: str) -> None:
+    order = order_result().model_copy(update={"slippage_amount": Decimal(dollars)})
+    filled = result((order,)).model_copy(update={"slippage_bps": Decimal(bps)})
+
+    assert slippage(filled) == words
+
+
+def test_nothing_is_renewed_that_is_carried_to_the_next_day() -> None:
+    short = of(Outcome.UNFILLED)
+
+    assert next_steps(short) == [("explain", "plan-1", "S000"), ("plan", "renew", "plan-1", "--rest")]
+    carried = short.model_copy(update={"carried_plan": a_plan()})
+    assert next_steps(carried) == [("explain", "plan-1", "S000")]
+
+
+def test_names_are_quoted_for_the_shell() -> None:
+    odd = of(Outcome.UNFILLED).model_copy(update={"plan_id": "plan; rm -r x", "account": "a b"})
+
+    assert "Next        rebalance explain 'plan; rm -r x' S000 --account 'a b'" in notify(odd).lines
 
 
 @pytest.mark.parametrize(
@@ -199,10 +248,10 @@ def test_u4_order_cut_by_cash_needs_attention() -> None:
 
     notification = notify(cut)
 
-    assert notification.subject.endswith("1 of 2 orders need attention")
+    assert "1 of 2 orders need attention" in notification.subject
     assert "Filled      $1,467.14 of $2,233.58 planned" in notification.lines
     assert "Orders      1 of 2 orders as planned; SPY cut to 48 % by cash" in notification.lines
-    assert notification.lines[-1].endswith("SPY SELL FILLED, 7.2273576 of 15 shares - SCALED_TO_CASH")
+    assert notification.lines[1].endswith("7.2273576 of 15 shares - SCALED_TO_CASH")
 
 
 def test_order_skipped_for_lack_of_cash_needs_attention() -> None:
@@ -217,5 +266,9 @@ def test_difference_between_broker_and_journal_is_listed() -> None:
 
     notification = notify(differing)
 
-    assert notification.subject.endswith("broker and journal differ")
-    assert notification.lines[-1] == "Difference  AAA holds one share too many"
+    assert "broker and journal differ" in notification.subject
+    assert notification.lines[:3] == [
+        "Broker and journal differ:",
+        "  AAA broker and journal differ: holds one share too many",
+        "Next        rebalance reconcile plan-1 --account main",
+    ]

@@ -109,12 +109,18 @@ def of_child(limit: str = "10.01", bid: str | None = "9.99", ask: str = "10.01")
             lambda: account_denial(replace(an_account(), blocked_by="trading_blocked"), None),
             "the broker blocks trading on this account: trading_blocked",
         ),
-        (lambda: session_denial(CLOSED), "the market is closed; it opens at 2026-01-26 16:00:00 UTC"),
-        (lambda: switch_denial(HALT), "the account is halted, set by ada at 2026-01-26 15:00:00 UTC: drill"),
+        (
+            lambda: session_denial(CLOSED),
+            "the market is closed; it opens at 2026-01-26 16:00:00 UTC (11:00:00 New York)",
+        ),
+        (
+            lambda: switch_denial(HALT),
+            "the account is halted, set by ada at 2026-01-26 15:00:00 UTC (10:00:00 New York): drill",
+        ),
         (lambda: switch_denial(replace(HALT, at=None)), "the account is halted, set by ada: drill"),
         (
             lambda: switch_denial(REDUCE, BUY),
-            "the account allows sells only, set by ada at 2026-01-26 15:00:00 UTC: drill",
+            "the account allows sells only, set by ada at 2026-01-26 15:00:00 UTC (10:00:00 New York): drill",
         ),
         (lambda: runs_denial(21, limits()), "this is run 21 of the plan; max_runs is 20"),
         (
@@ -190,7 +196,7 @@ def test_conflict_names_up_to_five_other_orders() -> None:
         (
             lambda: of_parent(risk=RiskState(NEVER_SET, TODAY, [StartedPlan("other", later(-180), (SAME,))])),
             (
-                "plan other ordered 10 shares at 2026-01-26 14:57:00 UTC; "
+                "plan other ordered 10 shares at 2026-01-26 14:57:00 UTC (09:57:00 New York); "
                 "this plan orders 10 within duplicate_window_minutes (10)"
             ),
         ),

@@ -16,9 +16,10 @@ from rebalance_executor.domain.values import (
     Amount,
     Name,
     Timestamp,
+    format_clock,
     format_decimal,
     format_dollars,
-    format_utc,
+    format_time,
     seconds,
 )
 from tests.support.properties import property_test
@@ -138,10 +139,28 @@ def test_seconds_become_a_timedelta_exact_to_the_microsecond(text: str, microsec
     assert seconds(Decimal(text)) == timedelta(microseconds=microseconds)
 
 
-def test_time_is_shown_in_utc_to_the_second() -> None:
-    in_new_york = datetime.fromisoformat("2026-01-26T15:45:00.999-05:00")
+@pytest.mark.parametrize(
+    ("at", "text"),
+    [
+        ("2026-01-26T15:45:00.999-05:00", "2026-01-26 20:45:00 UTC (15:45:00 New York)"),
+        ("2026-07-26T20:45:00+00:00", "2026-07-26 20:45:00 UTC (16:45:00 New York)"),
+        ("2026-01-27T04:59:59+00:00", "2026-01-27 04:59:59 UTC (2026-01-26 23:59:59 New York)"),
+        ("0001-01-01T00:00:00+00:00", "1-01-01 00:00:00 UTC"),
+    ],
+)
+def test_time_is_shown_in_utc_and_in_new_york_to_the_second(at: str, text: str) -> None:
+    assert format_time(datetime.fromisoformat(at)).lstrip("0") == text
 
-    assert format_utc(in_new_york) == "2026-01-26 20:45:00 UTC"
+
+@pytest.mark.parametrize(
+    ("at", "text"),
+    [
+        ("2026-01-26T20:45:00+00:00", "20:45:00 UTC (15:45:00 New York)"),
+        ("2026-01-27T01:00:00+00:00", "01:00:00 UTC (2026-01-26 20:00:00 New York)"),
+    ],
+)
+def test_time_of_day_names_the_date_of_new_york_where_it_differs(at: str, text: str) -> None:
+    assert format_clock(datetime.fromisoformat(at)) == text
 
 
 @pytest.fixture
@@ -158,6 +177,6 @@ def in_tokyo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_time_zone_of_the_machine_changes_nothing() -> None:
     at = datetime(2026, 1, 26, 20, 45, tzinfo=UTC)
 
-    assert format_utc(at) == "2026-01-26 20:45:00 UTC"
+    assert format_time(at) == "2026-01-26 20:45:00 UTC (15:45:00 New York)"
     assert _Model.model_validate({"at": "2026-01-26T15:45:00-05:00"}).at == at
     assert _Model.model_validate({"at": "2026-01-26T15:45:00-05:00"}).model_dump(mode="json")["at"].endswith("Z")

@@ -54,7 +54,7 @@ def halted(fakes: FakePorts) -> None:
     [
         (blocked, Code.ACCOUNT_BLOCKED, "trading_blocked"),
         (of_another_account, Code.ACCOUNT_MISMATCH, "PA1"),
-        (closed, Code.MARKET_CLOSED, "2026-01-26 16:00:00 UTC"),
+        (closed, Code.MARKET_CLOSED, "2026-01-26 16:00:00 UTC (11:00:00 New York)"),
         (halted, Code.HALTED, "Ada"),
     ],
 )

@@ -67,8 +67,8 @@ class _CountedReads:
         """Return the market clock."""
         return self._call(self._reads.clock)
 
-    def positions(self, symbols: Collection[str]) -> Mapping[str, Position]:
-        """Return the positions in these symbols."""
+    def positions(self, symbols: Collection[str] | None) -> Mapping[str, Position]:
+        """Return the positions in these symbols, or in all."""
         return self._call(lambda: self._reads.positions(symbols))
 
     def asset(self, symbol: str) -> Asset:

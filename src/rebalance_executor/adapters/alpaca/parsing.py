@@ -104,6 +104,13 @@ def position(payload: object) -> Position:
     )
 
 
+def positions(payload: object, symbols: Collection[str] | None) -> list[Position]:
+    """Parse the positions in these symbols, or all: then none may be malformed, nor without a symbol."""
+    if symbols is None and isinstance(payload, list):
+        return [position(one) for one in payload]
+    return [position(one) for one in entries(payload, "position", symbols)]
+
+
 def asset(payload: object) -> Asset:
     """Parse an asset. Missing flags are false. For non-equities, ``status`` is the asset class: never tradable."""
     document = _mapping(payload, "asset")

@@ -73,10 +73,10 @@ class AlpacaReads:
         """Return the market clock."""
         return _parse(lambda: parsing.clock(self._trading.get(CLOCK)))
 
-    def positions(self, symbols: Collection[str]) -> Mapping[str, Position]:
-        """Return the positions in these symbols. Malformed data of other positions is ignored."""
+    def positions(self, symbols: Collection[str] | None) -> Mapping[str, Position]:
+        """Return the positions in these symbols, or in all. Malformed data of other positions is ignored."""
         payload = self._trading.get(POSITIONS)
-        positions = _parse(lambda: [parsing.position(one) for one in parsing.entries(payload, "position", symbols)])
+        positions = _parse(lambda: parsing.positions(payload, symbols))
         return {position.symbol: position for position in positions}
 
     def asset(self, symbol: str) -> Asset:

@@ -30,7 +30,7 @@ from rebalance_executor.domain.journal import (
 )
 from rebalance_executor.domain.orders import ParentOrder
 from rebalance_executor.domain.result import ExecutionResult
-from rebalance_executor.domain.values import format_utc
+from rebalance_executor.domain.values import format_time
 from rebalance_executor.execution.ports import Clock, Lease
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class DynamoJournal:
             item = failure.item or {}
             holder, until = str(item.get("run_id")), str(item.get("held_until"))
             if holder != run_id:
-                expiry = format_utc(datetime.fromisoformat(until))
+                expiry = format_time(datetime.fromisoformat(until))
                 raise LeaseHeld(
                     f"run {holder} holds account {account} until {expiry} at the latest; the plan is redelivered",
                     held_by=holder,

@@ -61,18 +61,8 @@ def parse_condition(text: str) -> Condition:
 def parse_update(text: str) -> Update:
     """Parse an update expression. Results are cached."""
     parser = _Parser(_TOKENS.findall(text))
-    parser.take("SET")
-    sets = [parser.assignment()]
-    while parser.next == ",":
-        parser.take(",")
-        sets.append(parser.assignment())
-    removes = []
-    if parser.next == "REMOVE":
-        parser.take()
-        removes.append(parser.take())
-        while parser.next == ",":
-            parser.take(",")
-            removes.append(parser.take())
+    sets = parser.listed("SET", parser.assignment)
+    removes = parser.listed("REMOVE", parser.take)
     parser.end()
     return Update(tuple(sets), tuple(removes), frozenset(parser.values))
 
@@ -97,6 +87,17 @@ class _Parser:
         if not self.tokens or expected not in (None, self.tokens[0]):
             raise UnsupportedExpression(f"expected {expected or 'more'} before {self.tokens}")
         return self.tokens.pop(0)
+
+    def listed[T](self, clause: str, parse: Callable[[], T]) -> list[T]:
+        """Parse a clause with its list, if it is there."""
+        if self.next != clause:
+            return []
+        self.take()
+        found = [parse()]
+        while self.next == ",":
+            self.take()
+            found.append(parse())
+        return found
 
     def end(self) -> None:
         if self.tokens:

@@ -1,0 +1,126 @@
+"""New plans: the portfolio they are made from, and the answer that shows what they change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from rebalance_cli.context import CliContext
+from rebalance_cli.exit_codes import CliError
+from rebalance_cli.new_plan_answers import Change, NewPlan, UnlistedHolding
+from rebalance_cli.outputs import Preview
+from rebalance_cli.queries.preview import preview_plan
+from rebalance_executor.domain.cash import funds
+from rebalance_executor.domain.codes import Code
+from rebalance_executor.domain.market import ZERO
+from rebalance_executor.domain.plan import Action, RebalancePlan
+from rebalance_executor.domain.portfolio import Holding, Portfolio
+from rebalance_executor.domain.targets import known_equity
+from rebalance_executor.execution.ports import Broker
+
+_CUT = frozenset({Code.SCALED_TO_CASH, Code.INSUFFICIENT_CASH})
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A new plan with what it was made from."""
+
+    plan: RebalancePlan
+    cash: Decimal | None = None
+    """Dollars available now; None if the account was not read."""
+    unlisted: Mapping[str, Holding] | None = None
+    """Holdings that the sheet does not list."""
+    notes: tuple[str, ...] = ()
+
+
+def read_portfolio(broker: Broker) -> Portfolio:
+    """Read equity, cash and all positions of an account; positions are valued at the midpoint.
+
+    Raises:
+        CliError: the broker reports no positive equity.
+    """
+    account, positions = broker.account(), broker.positions(None)
+    equity = known_equity(account)
+    if equity is None:
+        raise CliError("The broker reports no positive equity of this account.", "Check the account: rebalance doctor")
+    held = {symbol: position for symbol, position in positions.items() if position.qty}
+    quotes = broker.quotes(sorted(held)) if held else {}
+    holdings = {}
+    for symbol, position in held.items():
+        quote = quotes.get(symbol)
+        is_usable = quote is not None and quote.problem is None
+        holdings[symbol] = Holding(position.qty * quote.mid if quote is not None and is_usable else None, position.qty)
+    return Portfolio(equity, funds(account), holdings)
+
+
+def preview_of(ctx: CliContext, plan: RebalancePlan, account: str) -> Preview | None:
+    """Return the preview of a new plan; None if it trades nothing."""
+    return preview_plan(ctx, plan, account) if plan.trades else None
+
+
+def new_plan_answer(made: Made, preview: Preview | None, path: str | None, next_step: str) -> NewPlan:
+    """Return what a new plan changes, what it costs and what does not fit.
+
+    Args:
+        made: the plan.
+        preview: its preview; None if the account was not read.
+        path: the file that is written.
+        next_step: the next command.
+    """
+    plan = made.plan
+    amounts = [item.trade_amount for item in plan.trades]
+    sells = -sum((amount for amount in amounts if amount < 0), ZERO)
+    buys = sum((amount for amount in amounts if amount > 0), ZERO)
+    shortage = buys - sells - made.cash if made.cash is not None else ZERO
+    return NewPlan(
+        plan_id=plan.plan_id,
+        state="new",
+        content_hash=plan.content_hash,
+        path=path,
+        changes=_changes(plan, preview),
+        unlisted=_unlisted(made),
+        notes=made.notes,
+        sells=sells,
+        buys=buys,
+        cash=made.cash,
+        shortage=shortage if shortage > 0 else None,
+        estimated_cost=preview.estimated_cost if preview is not None else None,
+        cost_reason=_cost_reason(preview),
+        next=next_step,
+    )
+
+
+def _changes(plan: RebalancePlan, preview: Preview | None) -> tuple[Change, ...]:
+    orders = {order.symbol: order for order in preview.orders} if preview is not None else {}
+    return tuple(
+        Change(
+            symbol=item.symbol,
+            action=item.action,
+            current_weight=item.current_weight,
+            target_weight=item.target_weight,
+            current_value=item.current_value,
+            target_value=item.target_value,
+            trade_amount=item.trade_amount if item.action is not Action.HOLD else ZERO,
+            estimated_cost=order.estimated_cost if order is not None else None,
+            reduced=order.message if order is not None and order.code in _CUT else None,
+        )
+        for item in plan.items
+        for order in [orders.get(item.symbol)]
+    )
+
+
+def _unlisted(made: Made) -> tuple[UnlistedHolding, ...]:
+    traded = {item.symbol for item in made.plan.items}
+    return tuple(
+        UnlistedHolding(symbol=symbol, value=holding.value, is_sold=symbol in traded)
+        for symbol, holding in (made.unlisted or {}).items()
+    )
+
+
+def _cost_reason(preview: Preview | None) -> str | None:
+    if preview is None or preview.estimated_cost is not None:
+        return None
+    if preview.code is not None:
+        return f"{preview.code} now: {preview.message}"
+    return preview.forecast_reason or "no order would be sent now"
