@@ -35,7 +35,8 @@ run: .venv/.installed ## Execute a sample plan against a paper broker and a loca
 test: lint docs template ## Run all checks of CI: lint, types, imports, documents, template, tests with coverage
 	@scripts/get-browser
 	$(call say,"Tests")
-	@$(BIN)/pytest -q -n auto --dist worksteal --ignore=tests/e2e --cov=src/rebalance_executor --cov-report=term:skip-covered --cov-fail-under=90
+	@$(BIN)/pytest -q -n auto --dist worksteal --ignore=tests/e2e --cov --cov-report=json:build/coverage.json
+	@$(BIN)/python scripts/check-coverage build/coverage.json
 
 CHECK_SCHEMA = $(BIN)/check-jsonschema --quiet --builtin-schema
 lint: .venv/.installed ## Check style, types, the direction of imports, spelling, plain English and workflows

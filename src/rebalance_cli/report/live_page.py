@@ -14,6 +14,7 @@ from rebalance_cli.queries.explain import in_execution_order, plan_details
 from rebalance_cli.queries.live import LiveAccount
 from rebalance_cli.queries.plans import PlanRecord
 from rebalance_cli.report.page import Tile, environment
+from rebalance_cli.report.times import clock
 from rebalance_cli.views.status import stage_text
 from rebalance_cli.views.styles import status_tone, tone
 from rebalance_executor.adapters.notification_text import MONEY, as_planned, next_steps
@@ -21,7 +22,6 @@ from rebalance_executor.domain.journal import PlanState
 from rebalance_executor.domain.market import Side
 from rebalance_executor.domain.orders import ChildOrder, ParentOrder
 from rebalance_executor.domain.risk_state import TradingState
-from rebalance_executor.domain.session import new_york
 from rebalance_executor.domain.values import cents, sum_of_cents
 
 type Files = Mapping[str, tuple[str, str]]
@@ -111,11 +111,6 @@ def live_state(account: LiveAccount, command: Callable[..., str]) -> str:
 def error_state(problem: str, at: datetime) -> str:
     """Return the changing part of the page if the journal cannot be read."""
     return environment().get_template("live_error.html.j2").render(problem=problem, at=clock(at))
-
-
-def clock(at: datetime | None) -> str:
-    """Return the time of day in UTC and in New York."""
-    return f"{at:%H:%M:%S} UTC ({new_york(at):%H:%M:%S} New York)" if at is not None else NONE
 
 
 def _urgency(plan: Plan) -> tuple[bool, float]:
