@@ -16,7 +16,7 @@ from rebalance_cli.main import app
 
 _HEAD = """# Commands
 
-Made from the code by `make reference`; a test compares. The examples were printed by `make examples`. After `make setup`
+Made from the code by `make reference`; a test compares. `make examples` printed the examples. After `make setup`
 the command is `.venv/bin/rebalance`.
 Progress and errors go to stderr, the answer to stdout. With `--json`, stdout is one JSON document that follows a
 published [schema](reference.md#schemas); after an error it is a [failure](schemas/cli/failure.schema.json), which names
