@@ -27,6 +27,7 @@ from rebalance_executor.domain.values import seconds
 from rebalance_executor.execution.deadline import Deadline
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.manager import PlanManager
+from rebalance_executor.execution.portfolio import read_portfolio
 from rebalance_executor.settings import parse_settings
 from rebalance_executor.user_files import default_journal
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from rebalance_executor.domain.journal import PlanState
+    from rebalance_executor.domain.portfolio import Portfolio
     from rebalance_executor.domain.result import ExecutionResult
     from rebalance_executor.execution.ports import PlanLog, Ports
 
@@ -200,6 +202,18 @@ class ExecutionManager:
         if self._is_stopping:
             raise PlanInterrupted(parsed.plan_id, result)
         return result
+
+    def portfolio(self) -> Portfolio:
+        """Read equity, cash and all positions of the account, for ``RebalancePlan.from_weights``.
+
+        Raises:
+            InvalidInput: the broker reports no positive equity.
+            BrokerUnavailable: the broker did not answer.
+        """
+        if self._is_closed:
+            raise ConfigurationError("manager", "is closed; create a new one")
+        deadline = Deadline.after(self._ports.clock.now(), self._run_time)
+        return read_portfolio(self._ports.brokers(self._account, deadline))
 
     def _run(self, plan: RebalancePlan) -> ExecutionResult:
         """Execute the plan in one run after another, as the deployed function does."""
