@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from typer.testing import Result
 
+from tests.support.own_account import machine
 from tests.support.terminal import Terminal
 from tests.support.world import a_world, buy, plan
 
@@ -302,3 +303,27 @@ def test_account_without_equity_is_invalid(tmp_path: Path) -> None:
 
     assert done.exit_code == 2
     assert "no positive equity" in words_of(done.stderr)
+
+
+# --- an account of one's own, with its journal on this machine ---------------------------------------------
+
+
+def test_days_plan_of_an_own_account_is_executed_once(tmp_path: Path) -> None:
+    with machine(tmp_path) as own:
+        assert own.init().exit_code == 0
+        weights, target = tmp_path / "momentum.csv", tmp_path / "plan.json"
+        weights.write_text("symbol,weight\nAAPL,50%\nMSFT,30%\nCASH,20%\n")
+        make = ("plan", "from-weights", str(weights), "-o", str(target))
+
+        made = own.type(*make)
+        applied = own.type("apply", str(target))
+        weights.write_text("symbol,weight\nSPY,100%\n")
+        again = own.type(*make)
+        repeated = own.type("apply", str(target))
+
+        assert [done.exit_code for done in (made, applied, again, repeated)] == [0, 0, 0, 0], made.stderr
+        assert "it has started, so it is not made again" in again.stdout
+        assert "Already executed" in repeated.stdout
+        weights.write_text("symbol,weight\nMSFT,30%\n")
+        unlisted = own.type("plan", "from-weights", str(weights), "--strategy", "other")
+        assert "AAPL $5,000.00, not in the sheet: stays" in unlisted.stderr
