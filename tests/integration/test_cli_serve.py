@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -173,6 +174,16 @@ def test_journal_that_does_not_answer_is_named_on_the_page(terminal: Terminal) -
 
     assert "The journal cannot be read" in states[0]
     assert "rebalance doctor" in states[0]
+
+
+def test_port_that_is_in_use_is_an_error_with_the_next_command(terminal: Terminal) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = terminal.type("serve", "--port", str(port))
+
+    assert done.exit_code == 2
+    assert f"Port {port} cannot be used" in done.stderr
+    assert "rebalance serve --port 0" in done.stderr
 
 
 def test_day_that_is_none_is_a_usage_error(terminal: Terminal) -> None:
