@@ -19,7 +19,7 @@ from rebalance_cli.console import confirm, print_fact
 from rebalance_cli.context import start_sandbox
 from rebalance_cli.exit_codes import CliError
 from rebalance_cli.formatting import counted
-from rebalance_cli.options import CommandSession, local_command
+from rebalance_cli.options import CommandSession, NewWorld, local_command
 from rebalance_cli.outputs import LocalDone, LocalUp
 from rebalance_cli.views.local_run import LocalRun, exit_code_of, print_run
 from rebalance_cli.views.progress import RunProgress, show_progress
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Run the function on this machine, with a paper broker and a local AWS.", no_args_is_help=True)
 
 _ACTION_ORDER = (Action.SELL, Action.BUY, Action.HOLD)
+_SHOWN_DIFFERENCES = 3
 _TITLES = {"aws": "local AWS", "broker": "paper broker"}
 
 
@@ -53,6 +54,8 @@ class _RunOptions:
     """Timeout of the invocation."""
     keep_paper_state: bool
     """Leave the paper broker's prices, positions and cash unchanged."""
+    new_world: bool
+    """Set positions and cash as in the event's plans, although the paper broker has a world."""
     plan_file: Path | None
     """Plan to upload to the location that an S3 pointer refers to."""
 
@@ -71,6 +74,7 @@ def run(
         bool,
         typer.Option("--keep-paper-state", help="Leave the paper broker's prices, positions and cash unchanged."),
     ] = False,
+    new_world: NewWorld = False,
     plan: Annotated[
         Path | None, typer.Option("--plan", help="Plan to upload to the location that an S3 pointer refers to.")
     ] = None,
@@ -81,7 +85,7 @@ def run(
     again), 6 halted, 7 unresolved.
     """
     event_file = read_event(event)
-    options = _RunOptions(session.options, timeout, keep_paper_state, plan)
+    options = _RunOptions(session.options, timeout, keep_paper_state, new_world, plan)
     with start_sandbox(session.options.data_dir, session.console) as sandbox:
         local_run = _run_event(sandbox, event_file, options, session.console)
         if session.as_json:
@@ -171,7 +175,7 @@ def _run_event(sandbox: Sandbox, event_file: EventFile, options: _RunOptions, co
         if event_file.plans:
             _note_relaxed_controls(environment, console)
         if not options.keep_paper_state:
-            seed_plans(event_file.plans, sandbox.data_dir, broker, console)
+            seed_plans(event_file.plans, sandbox.data_dir, broker, console, new_world=options.new_world)
         cash, orders = broker.cash(), broker.order_count()
         progress = RunProgress.of(event_file.plans, cash)
         log = sandbox.data_dir / "log" / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{event_file.path.stem}.jsonl"
@@ -189,15 +193,32 @@ def _run_event(sandbox: Sandbox, event_file: EventFile, options: _RunOptions, co
         )
 
 
-def seed_plans(plans: Sequence[RebalancePlan], data_dir: Path, broker: PaperBrokerClient, console: Console) -> None:
-    """Seed the paper broker for new plans and print what was set; see ``rebalance_sandbox.seeding``."""
+def seed_plans(
+    plans: Sequence[RebalancePlan],
+    data_dir: Path,
+    broker: PaperBrokerClient,
+    console: Console,
+    *,
+    new_world: bool = False,
+    is_run: bool = True,
+) -> None:
+    """Prepare the paper broker for new plans and print what was set or differs; see ``rebalance_sandbox.seeding``."""
     from rebalance_sandbox import seeding  # imported late: needs running servers
 
-    world = seeding.seed_plans(plans, data_dir, broker)
-    if world is not None:
-        text = f"{counted(world.holdings, 'position')} and ${world.cash:,.2f} cash, as in the plan"
+    done = seeding.seed_plans(plans, data_dir, broker, new_world=new_world, is_run=is_run)
+    if done.world is not None:
+        text = f"{counted(done.world.holdings, 'position')} and ${done.world.cash:,.2f} cash, as in the plan"
         print_fact(console, "Broker", text)
         print_fact(console, "", "prices are invented; orders fill after one second", "dim")
+    if done.differences:
+        first = ", ".join(
+            f"{one.symbol} ${one.planned:,.2f} in the plan and ${one.held:,.2f} at the broker"
+            for one in done.differences[:_SHOWN_DIFFERENCES]
+        )
+        more = len(done.differences) - _SHOWN_DIFFERENCES
+        rest = f", and {more} more" if more > 0 else ""
+        print_fact(console, "Broker", f"the plan expects other holdings: {first}{rest}", "yellow")
+        print_fact(console, "", "to set the account up as in the plan, add --new-world", "yellow")
 
 
 def _upload_plans(event_file: EventFile, plan_file: Path | None, aws: LocalAwsClient, console: Console) -> EventFile:
