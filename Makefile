@@ -74,7 +74,8 @@ bench: .venv/.installed ## Measure all figures of docs/performance.md: time, req
 mutants: .venv/.installed ## Run mutation testing: thousands of code changes, and which of them the tests detect (fifteen minutes)
 	@rm -rf mutants
 	@$(BIN)/mutmut run
-	@$(BIN)/python -m benchmarks.mutants
+	@$(BIN)/python -m benchmarks.mutants --write docs/figures/mutants.json
+	@$(BIN)/python scripts/figures write
 
 template: .venv-sam/.installed .venv-scan/.installed ## Check template.yaml and local/template.yaml: lint and policies
 	$(call say,"Template")

@@ -7,13 +7,8 @@
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
@@ -22,6 +17,7 @@ from rich.table import Table
 
 from benchmarks import artefact, changes, completion, counts, dollars, peers, start, throughput, warm, writes
 from benchmarks.row import Row
+from benchmarks.sources import Columns, machine, write_source
 
 _WIDTH = 150
 """Columns of the output without a terminal."""
@@ -62,28 +58,16 @@ def main() -> None:
 
 
 def _store(folder: Path, point: str, rows: Sequence[Row]) -> None:
-    """Write the figures of a point in the format of ``scripts/figures``."""
     modules = dict.fromkeys(measure.__module__ for measure in POINTS[point])
-    source = {
-        "title": rows[0].point,
-        "date": f"{datetime.now(UTC):%Y-%m-%d}",
-        "machine": _machine(),
-        "command": "make bench",
-        "code": ["src/rebalance_executor", *(f"{module.replace('.', '/')}.py" for module in modules)],
-        "columns": _HEADS,
-        "align": _ALIGN,
-        "rows": [_cells(row) for row in rows],
-    }
-    folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(source, indent=2, ensure_ascii=False)
-    (folder / f"bench-{point}.json").write_text(text + "\n", encoding="utf-8")
-
-
-def _machine() -> str:
-    libraries = ", ".join(f"{name} {version(name)}" for name in _LIBRARIES)
-    cores = os.cpu_count()
-    machine = f"{cores} cores {platform.machine()}, Python {platform.python_version()}"
-    return f"{machine}, {libraries}"
+    write_source(
+        folder / f"bench-{point}.json",
+        rows[0].point,
+        _COLUMNS,
+        [_cells(row) for row in rows],
+        machine=machine(_LIBRARIES),
+        command="make bench",
+        code=["src/rebalance_executor", *(f"{module.replace('.', '/')}.py" for module in modules)],
+    )
 
 
 def _number(value: float | None) -> str:
@@ -100,15 +84,14 @@ def _cells(row: Row) -> tuple[str, ...]:
     return row.what, _number(row.ratio), goal, met, measured, _number(row.compared), row.note
 
 
-_HEADS = ("", "ratio", "goal", "", "measured", "compared", "note")
-_ALIGN = "lrllrrl"
+_COLUMNS = Columns(("", "ratio", "goal", "", "measured", "compared", "note"), "lrllrrl")
 _JUSTIFY: Mapping[str, Literal["left", "right"]] = {"l": "left", "r": "right"}
 _GOALS = {"most": "≤", "least": "≥", "ratio": "ratio ≤"}
 
 
 def _table(rows: Sequence[Row]) -> Table:
     table = Table(title=rows[0].point, title_justify="left", title_style="bold", expand=True)
-    for name, align in zip(_HEADS, _ALIGN, strict=True):
+    for name, align in zip(_COLUMNS.heads, _COLUMNS.align, strict=True):
         table.add_column(name, justify=_JUSTIFY[align])
     for row in rows:
         table.add_row(*_cells(row), style="red" if row.met is False else None)
