@@ -6,11 +6,13 @@ import re
 import runpy
 from collections.abc import Sequence
 from datetime import date
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from benchmarks.sources import Columns, machine, write_source
 from tests.infrastructure.templates import ROOT
 
 FIGURES = SimpleNamespace(**runpy.run_path(str(ROOT / "scripts" / "figures")))
@@ -52,6 +54,17 @@ def test_command_of_a_source_exists(name: str) -> None:
 
     assert targets
     assert [target for target in targets if f"\n{target}:" not in makefile] == []
+
+
+def test_benchmarks_write_complete_sources(tmp_path: Path) -> None:
+    columns = Columns(("", "time"), "lr")
+    origin = {"machine": machine(["pytest"]), "command": "make bench", "code": ["src"]}
+    write_source(tmp_path / "new" / "a.json", "start", columns, [("ready", "1 s")], **origin)
+
+    (one,) = FIGURES.sources(tmp_path / "new").values()
+    assert set(one) == set(FIGURES.FIELDS)
+    assert "pytest" in one["machine"]
+    assert FIGURES.block(["a"], {"a": one}).endswith("|  | time |\n|---|---:|\n| ready | 1 s |\n\n")
 
 
 def test_block_shows_its_sources_as_one_table() -> None:
