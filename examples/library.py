@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
-from rebalance_executor import Deadline, ExecutionConfig, ExecutionManager, ExecutionResult, RebalancePlan
+from rebalance_executor import Deadline, ExecutionConfig, ExecutionResult, PlanManager, RebalancePlan
 from rebalance_executor.adapters.clock import new_run_id
 from rebalance_executor.bootstrap import build_ports
 from rebalance_executor.domain.journal import PlanState
@@ -48,7 +48,7 @@ def execute(plan: RebalancePlan, limit: timedelta = timedelta(minutes=5)) -> Exe
     ports = build_ports(settings, config, PrintedLog())
     deadline = Deadline.after(ports.clock.now(), limit)
     account = plan.account or settings.account
-    return ExecutionManager(ports, config).execute(plan, account, deadline, run_id=new_run_id())
+    return PlanManager(ports, config).execute(plan, account, deadline, run_id=new_run_id())
 
 
 if __name__ == "__main__":

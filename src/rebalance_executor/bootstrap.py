@@ -41,7 +41,7 @@ from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.domain.values import DAY_SECONDS, seconds
 from rebalance_executor.execution.cost_update import LOOK_BACK, CostUpdate, Update
 from rebalance_executor.execution.deadline import Deadline
-from rebalance_executor.execution.manager import ExecutionManager, lease_margin
+from rebalance_executor.execution.manager import PlanManager, lease_margin
 from rebalance_executor.execution.ports import Broker, Clock, PlanLog, Ports, ResultPublisher
 from rebalance_executor.idempotency import IdempotencyGate
 from rebalance_executor.service import Service
@@ -123,7 +123,7 @@ def build(
         delivery_log=DynamoDeliveryLog(database, settings.execution_table, clock),
         idempotency=IdempotencyGate(records, telemetry),
         queue=SqsPlanQueue(settings.plan_queue_url, lambda: clients("sqs"), clock, lease_margin(config), telemetry),
-        manager=ExecutionManager(ports, config),
+        manager=PlanManager(ports, config),
         journal=ports.journal,
         clock=clock,
         telemetry=telemetry,
@@ -182,6 +182,7 @@ def build_ports(  # noqa: PLR0913 - half of them are options
         clock=clock,
         log=log,
         publishers=_publishers(settings, clients),
+        close=brokers.close,
     )
 
 
@@ -246,7 +247,7 @@ def _daily_check(  # noqa: PLR0913 - all but the last are bound once
     deadline: Deadline,
 ) -> DailyCheck:
     """Return the daily check with its collaborators."""
-    database, manager = clients("dynamodb"), ExecutionManager(ports, config)
+    database, manager = clients("dynamodb"), PlanManager(ports, config)
 
     def finish(account: str) -> bool:
         """Finish the account's plan if it is left alone, in half of the time: the check itself needs some."""

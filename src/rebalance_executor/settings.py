@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -245,8 +246,17 @@ def load_settings() -> Settings:
         ConfigurationError: a variable is missing or invalid; the message names it and never contains its value.
         LiveNotAllowed: real money without the explicit switches for it.
     """
+    return parse_settings(os.environ)
+
+
+def parse_settings(variables: Mapping[str, str | None]) -> Settings:
+    """Return the settings in these variables. An empty variable counts as unset.
+
+    Raises:
+        ConfigurationError, LiveNotAllowed: as for ``load_settings``.
+    """
     try:
-        return Settings.model_validate({name: value for name, value in os.environ.items() if value})
+        return Settings.model_validate({name: value for name, value in variables.items() if value})
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         variable = str(first["loc"][0]) if first["loc"] else "environment"

@@ -18,7 +18,7 @@ from rebalance_executor.domain.risk_state import AccountBinding
 from rebalance_executor.execution.executor import Executor
 from rebalance_executor.execution.holdings import Holdings
 from rebalance_executor.execution.lost_orders import LostOrders
-from rebalance_executor.execution.manager import ExecutionManager
+from rebalance_executor.execution.manager import PlanManager
 from rebalance_executor.execution.outbox import Outbox
 from rebalance_executor.execution.ports import Lease
 from rebalance_executor.idempotency import _Execution
@@ -35,7 +35,7 @@ def _without_unfinished() -> Callable[..., Lease]:
     return acquired
 
 
-def _released_only(self: ExecutionManager, _: Any, lease: Lease, __: Any) -> None:
+def _released_only(self: PlanManager, _: Any, lease: Lease, __: Any) -> None:
     self._release_lease(lease)
 
 
@@ -109,7 +109,7 @@ ACCOUNT_BUGS: dict[str, list[Replacement]] = {
     "an unfinished plan is not listed": [
         (journal_actions, "SET_UNFINISHED", lambda: journal_actions.SET_UNFINISHED.replace("#day =", "note =")),
     ],
-    "an earlier plan is not worked on": [(ExecutionManager, "_finish_earlier", lambda: _released_only)],
+    "an earlier plan is not worked on": [(PlanManager, "_finish_earlier", lambda: _released_only)],
     "two account names trade on one broker account": [(DynamoRiskStore, "bind_account", lambda: _bound_to_all)],
     "cash is read once per run": [
         (Holdings, "refresh_account", lambda: _read_once("cash")),

@@ -27,7 +27,7 @@ from rebalance_executor.domain.market import BrokerKind
 from rebalance_executor.domain.order_ids import LOCAL_DEPLOYMENT
 from rebalance_executor.domain.result import ExecutionResult
 from rebalance_executor.execution.deadline import Deadline
-from rebalance_executor.execution.manager import ExecutionManager
+from rebalance_executor.execution.manager import PlanManager
 from rebalance_executor.execution.ports import Broker, Ports
 from rebalance_executor.handler import handle
 from rebalance_executor.idempotency import IdempotencyGate
@@ -291,7 +291,7 @@ class World:
             delivery_log=DynamoDeliveryLog(client, _TABLE, self.clock),
             idempotency=IdempotencyGate(records, telemetry),
             queue=SqsPlanQueue(None, lambda: cast("Any", None), self.clock, timedelta(0), telemetry),
-            manager=ExecutionManager(ports, self.config),
+            manager=PlanManager(ports, self.config),
             journal=journal,
             clock=self.clock,
             telemetry=telemetry,

@@ -251,7 +251,7 @@ def report(
             raise CliError(text, ctx.command("watch", unfinished[0], account=account), Exit.IN_PROGRESS)
         if html is not None:
             title = records[0].plan.plan_id if plan is not None else f"{account}, {on.isoformat()}"
-            _write_html(session, html, title, records)
+            _write_html(session, ctx, html, title, records)
         if as_csv:
             sys.stdout.write(csv_rows(results))
         elif session.as_json:
@@ -264,12 +264,14 @@ def report(
         raise typer.Exit(_worst_exit_code(results, unfinished))
 
 
-def _write_html(session: CommandSession, path: Path, title: str, records: Sequence[PlanRecord]) -> None:
+def _write_html(
+    session: CommandSession, ctx: CliContext, path: Path, title: str, records: Sequence[PlanRecord]
+) -> None:
     from rebalance_cli.report import write_page  # imported late: the plot library takes a second
 
     finished = [record for record in records if record.journal.result is not None]
     unfinished = [record.plan.plan_id for record in records if record.journal.result is None]
-    write_page(path, title, finished, unfinished)
+    write_page(path, title, finished, unfinished, ctx.command)
     session.console.print(f"Written: {path}", soft_wrap=True, highlight=False)
 
 

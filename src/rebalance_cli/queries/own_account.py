@@ -16,7 +16,7 @@ from rebalance_executor.adapters.alpaca.credentials import Credentials, validate
 from rebalance_executor.adapters.sqlite import file as journal_file
 from rebalance_executor.domain.errors import BrokerUnavailable, CredentialsRejected
 from rebalance_executor.domain.market import Account
-from rebalance_executor.settings import Settings
+from rebalance_executor.settings import Settings, parse_settings
 from rebalance_executor.user_files import default_journal, default_keys_file
 from rebalance_sandbox.environment import DUMMY_KEY
 
@@ -52,7 +52,7 @@ def account_settings(target: str, endpoints: Endpoints) -> Settings:
         ConfigurationError: an address is invalid.
     """
     switches = {"ALPACA_PAPER": "true"} if target == ALPACA_PAPER else {"ALPACA_PAPER": "false", "LIVE_TRADING": "yes"}
-    return Settings.model_validate({"JOURNAL_FILE": "checked later", **switches, **endpoints.variables()})
+    return parse_settings({"JOURNAL_FILE": "created later", **switches, **endpoints.variables()})
 
 
 def find_keys(environment: Mapping[str, str], ask: Callable[[str], str] | None = None) -> Credentials:

@@ -140,7 +140,7 @@ def credentials_source(settings: Settings, client: Callable[[], SecretsManagerCl
 
     Raises:
         ConfigurationError: neither keys nor a secret are configured, or only one of the two keys.
-        LiveNotAllowed: keys are configured for live trading, which needs a secret with an account number.
+        LiveNotAllowed: keys are configured for live trading, which needs an account number.
     """
     api_key, secret_key = settings.alpaca_api_key, settings.alpaca_secret_key
     has_keys = api_key is not None or secret_key is not None
@@ -156,9 +156,10 @@ def credentials_source(settings: Settings, client: Callable[[], SecretsManagerCl
             )
         needs_number = not settings.alpaca_paper
         return SecretCredentials(client(), settings.alpaca_secret_name, settings.account, needs_number=needs_number)
-    if not settings.alpaca_paper:
+    if not settings.alpaca_paper and settings.alpaca_account_number is None:
         raise LiveNotAllowed(
-            "ALPACA_API_KEY", "is for paper trading only; live trading needs a secret with an account_number"
+            "ALPACA_API_KEY",
+            "is for paper trading only, unless ALPACA_ACCOUNT_NUMBER is set; live trading needs an account number",
         )
     credentials = Credentials(
         api_key=validate_header_value(api_key.get_secret_value() if api_key else None, "ALPACA_API_KEY"),

@@ -62,7 +62,7 @@ def lease_margin(config: ExecutionConfig) -> timedelta:
     return seconds(config.connect_timeout_seconds + config.read_timeout_seconds) + _LEASE_RESERVE
 
 
-class ExecutionManager:
+class PlanManager:
     """The entry point of execution: each plan once, no order twice, every outcome recorded."""
 
     def __init__(self, ports: Ports, config: ExecutionConfig) -> None:

@@ -398,3 +398,5 @@ class Ports:
     publishers: Sequence[ResultPublisher] = ()
     stop_requested: Callable[[], bool] = lambda: False
     """Returns true once the caller asks the run to stop safely: the run then cancels open orders and yields."""
+    close: Callable[[], None] = lambda: None
+    """Closes the connections to the brokers; they are opened again when they are needed."""
