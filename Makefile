@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run test e2e lint format unit versions template docs dist wheel sbom release reference diagrams simulate bench mutants setup sam build invoke lock clean
+.PHONY: help run test e2e lint format unit versions template docs dist wheel sbom release reference diagrams examples simulate bench mutants setup sam build invoke lock clean
 
 # The Python version of .venv, as in 3.14; by default the one that scripts/find-python prefers.
 VENV_PYTHON ?=
@@ -120,6 +120,10 @@ diagrams: .venv/.installed ## Render docs/diagrams/*.mmd to SVG (needs npm, the 
 	@scripts/get-browser
 	@mkdir -p build && npm install --silent --no-save --no-package-lock --ignore-scripts --prefix build $(MERMAID)
 	@$(BIN)/python scripts/render-diagrams build/node_modules/mermaid/dist
+
+examples: .venv/.installed ## Run every command and write its output to docs/examples and docs/commands.md
+	@PYTHONPATH=src $(BIN)/python -m rebalance_cli.docs.examples docs/examples
+	@$(BIN)/python -m rebalance_cli.docs.reference docs
 
 build: .venv-sam/.installed ## Build the artefact to deploy (CONFIG=dev|paper|live) or to invoke on this machine (default)
 	@$(SAM)/sam build --config-env $(CONFIG)

@@ -16,7 +16,7 @@ from rebalance_cli.report import figures, write_page
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.forecast import CostForecast
 from rebalance_executor.domain.journal import PlanJournal
-from rebalance_executor.domain.market import BrokerKind
+from rebalance_executor.domain.market import Arrival, BrokerKind
 from rebalance_executor.domain.orders import ChildState, Outcome, ParentOrder
 from rebalance_executor.domain.plan import SizeBy
 from rebalance_executor.domain.result_builder import PlanEnd, build_result
@@ -215,7 +215,7 @@ def test_page_of_a_day_starts_with_the_plan_that_needs_attention_and_folds_the_o
 @pytest.mark.parametrize("forecast", [True, False])
 def test_forecast_is_compared_with_the_cost_if_there_is_one(forecast: bool, tmp_path: Path) -> None:
     known = CostForecast(Decimal("2.04"), Decimal(-1), Decimal(5)) if forecast else None
-    arrival = a_quote("9.99", "10.01")
+    arrival = Arrival.of(CUT.side, a_quote("9.99", "10.01"))
     shown = page(tmp_path, replace(CUT, arrival=arrival, forecast=known))
 
     text = "Forecast 2.0 bps, realised 0.0 bps, inside the range of -1.0 to 5.0 that nine of ten plans stay in."

@@ -36,7 +36,7 @@ from rebalance_sandbox.event_files import read_event
 app = typer.Typer(help="Make plans.", no_args_is_help=True)
 
 _CORRECT = "Correct the sheet or the options; rebalance doctor checks the account."
-_OTHER_ID = "another plan needs another ID: --id"
+_OTHER_ID = "--id makes another plan"
 
 _SheetPath = Annotated[Path, typer.Argument(metavar="SHEET", help="CSV file; see docs/daily-plan.md#sheets.")]
 _MinTrade = Annotated[str, typer.Option("--min-trade", help="Items below this many dollars become a HOLD.")]
@@ -165,7 +165,7 @@ def renew(
         )
     with session.context() as ctx:
         old, skipped = named_plan(ctx, plan, session.account), {symbol.strip().upper() for symbol in skip or ()}
-        hint = f"the rest of what it left: {ctx.command('plan', 'renew', old.new_id, '--rest')}"
+        hint = f"for what it left: {ctx.command('plan', 'renew', old.new_id, '--rest')}"
         answer_if_started(session, ctx, old.account, old.new_id, output, hint)
         made = renewed_plan(ctx, old, left_of(ctx, old, skipped))
         answer_new(session, made, preview_of(ctx, made.plan, old.account), output)
@@ -267,7 +267,7 @@ def answer_if_started(
         buys=ZERO,
         next=ctx.command("status", plan_id, account=account),
     )
-    note = f"a plan of this ID has started, so it is not made again; {hint}"
+    note = f"it has started, so it is not made again; {hint}"
     if stored.document is not None and stored.result is None:
         _write(stored.document, output)
         code = Exit.COMPLETE

@@ -21,7 +21,6 @@ from rebalance_cli.queries.plans import PlanRecord
 from rebalance_cli.report import figures
 from rebalance_cli.report.figures import Gap, Part
 from rebalance_cli.report.portfolio import Cash, Weight, cash, weights
-from rebalance_cli.report.times import clock
 from rebalance_cli.views.day import attention_key, day_headline
 from rebalance_cli.views.styles import outcome_text, outcome_tone, status_tone
 from rebalance_executor.adapters.notification_text import (
@@ -39,7 +38,7 @@ from rebalance_executor.domain.market import ZERO
 from rebalance_executor.domain.orders import ChildOrder, ParentOrder
 from rebalance_executor.domain.plan import Action
 from rebalance_executor.domain.result import ExecutionResult, ExecutionStatus, OrderResult
-from rebalance_executor.domain.values import format_time, sum_of_cents
+from rebalance_executor.domain.values import format_clock, format_time, sum_of_cents
 
 _MAX_TIMELINES = 24
 """Timelines are drawn for the largest orders only: more of them make the page slow."""
@@ -140,7 +139,7 @@ def environment() -> Environment:
         "shares": lambda quantity: shares(quantity, 4),
         "fixed": fixed,
         "tone": outcome_tone,
-        "clock": clock,
+        "clock": format_clock,
         "word": lambda order: outcome_text(order)[0],
     }
     templates.filters |= filters
