@@ -14,7 +14,7 @@ from rebalance_cli.exit_codes import CliError, Exit, result_exit_code
 from rebalance_cli.new_plan_answers import NewPlan
 from rebalance_cli.options import CommandSession, PlanId, account_command
 from rebalance_cli.outputs import Preview
-from rebalance_cli.queries.new_plans import Made, new_plan_answer, preview_of, read_portfolio
+from rebalance_cli.queries.new_plans import Made, new_plan_answer, preview_of
 from rebalance_cli.queries.renewal import left_of, named_plan, renewed_plan
 from rebalance_cli.sheets.columns import Column
 from rebalance_cli.sheets.numbers import NumberError, parse_dollars
@@ -31,6 +31,7 @@ from rebalance_executor.domain.portfolio import (
     amounts_document,
     day_plan_id,
 )
+from rebalance_executor.execution.portfolio import read_portfolio
 from rebalance_sandbox.event_files import read_event
 
 app = typer.Typer(help="Make plans.", no_args_is_help=True)

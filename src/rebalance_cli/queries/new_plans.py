@@ -7,17 +7,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from rebalance_cli.context import CliContext
-from rebalance_cli.exit_codes import CliError
 from rebalance_cli.new_plan_answers import Change, NewPlan, UnlistedHolding
 from rebalance_cli.outputs import Preview
 from rebalance_cli.queries.preview import preview_plan
-from rebalance_executor.domain.cash import funds
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.market import ZERO
 from rebalance_executor.domain.plan import Action, RebalancePlan
-from rebalance_executor.domain.portfolio import Holding, Portfolio
-from rebalance_executor.domain.targets import known_equity
-from rebalance_executor.execution.ports import Broker
+from rebalance_executor.domain.portfolio import Holding
 
 _CUT = frozenset({Code.SCALED_TO_CASH, Code.INSUFFICIENT_CASH})
 
@@ -32,26 +28,6 @@ class Made:
     unlisted: Mapping[str, Holding] | None = None
     """Holdings that the sheet does not list."""
     notes: tuple[str, ...] = ()
-
-
-def read_portfolio(broker: Broker) -> Portfolio:
-    """Read equity, cash and all positions of an account; positions are valued at the midpoint.
-
-    Raises:
-        CliError: the broker reports no positive equity.
-    """
-    account, positions = broker.account(), broker.positions(None)
-    equity = known_equity(account)
-    if equity is None:
-        raise CliError("The broker reports no positive equity of this account.", "Check the account: rebalance doctor")
-    held = {symbol: position for symbol, position in positions.items() if position.qty}
-    quotes = broker.quotes(sorted(held)) if held else {}
-    holdings = {}
-    for symbol, position in held.items():
-        quote = quotes.get(symbol)
-        is_usable = quote is not None and quote.problem is None
-        holdings[symbol] = Holding(position.qty * quote.mid if quote is not None and is_usable else None, position.qty)
-    return Portfolio(equity, funds(account), holdings)
 
 
 def preview_of(ctx: CliContext, plan: RebalancePlan, account: str) -> Preview | None:

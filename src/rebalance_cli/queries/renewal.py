@@ -9,7 +9,7 @@ from typing import Any
 
 from rebalance_cli.context import CliContext
 from rebalance_cli.exit_codes import CliError, Exit
-from rebalance_cli.queries.new_plans import Made, read_portfolio
+from rebalance_cli.queries.new_plans import Made
 from rebalance_cli.queries.plans import PlanRecord, list_command, load_plan, resolve_plan_id, symbols_traded_later
 from rebalance_cli.queries.reconciliation import reconcile_plan
 from rebalance_executor.domain.carrying import derived_id
@@ -19,6 +19,7 @@ from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.domain.plan_controls import check_fresh
 from rebalance_executor.domain.portfolio import plan_document
 from rebalance_executor.domain.renewal import Rest, renewed_items, rest_of_plan, rest_of_result
+from rebalance_executor.execution.portfolio import read_portfolio
 from rebalance_sandbox.event_files import read_event
 
 RENEWED_FROM = "renewed_from"
