@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run test e2e lint format unit versions template docs dist wheel sbom release reference diagrams simulate bench mutants setup sam build invoke lock clean
+.PHONY: help run test e2e lint format unit versions template docs dist wheel sbom release reference diagrams examples simulate bench mutants setup sam build invoke lock clean
 
 # The Python version of .venv, as in 3.14; by default the one that scripts/find-python prefers.
 VENV_PYTHON ?=
@@ -35,7 +35,8 @@ run: .venv/.installed ## Execute a sample plan against a paper broker and a loca
 test: lint docs template ## Run all checks of CI: lint, types, imports, documents, template, tests with coverage
 	@scripts/get-browser
 	$(call say,"Tests")
-	@$(BIN)/pytest -q -n auto --dist worksteal --ignore=tests/e2e --cov=src/rebalance_executor --cov-report=term:skip-covered --cov-fail-under=90
+	@$(BIN)/pytest -q -n auto --dist worksteal --ignore=tests/e2e --cov --cov-report=json:build/coverage.json
+	@$(BIN)/python scripts/check-coverage build/coverage.json
 
 CHECK_SCHEMA = $(BIN)/check-jsonschema --quiet --builtin-schema
 lint: .venv/.installed ## Check style, types, the direction of imports, spelling, plain English and workflows
@@ -119,6 +120,10 @@ diagrams: .venv/.installed ## Render docs/diagrams/*.mmd to SVG (needs npm, the 
 	@scripts/get-browser
 	@mkdir -p build && npm install --silent --no-save --no-package-lock --ignore-scripts --prefix build $(MERMAID)
 	@$(BIN)/python scripts/render-diagrams build/node_modules/mermaid/dist
+
+examples: .venv/.installed ## Run every command and write its output to docs/examples and docs/commands.md
+	@PYTHONPATH=src $(BIN)/python -m rebalance_cli.docs.examples docs/examples
+	@$(BIN)/python -m rebalance_cli.docs.reference docs
 
 build: .venv-sam/.installed ## Build the artefact to deploy (CONFIG=dev|paper|live) or to invoke on this machine (default)
 	@$(SAM)/sam build --config-env $(CONFIG)

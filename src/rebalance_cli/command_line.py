@@ -39,6 +39,11 @@ class TargetOptions:
     data_dir: Path = DATA_DIR
     config_file: Path = CONFIG_FILE
 
+    @property
+    def is_config_named(self) -> bool:
+        """True if an option or the environment names the configuration file: it must exist."""
+        return self.config_file != CONFIG_FILE or CONFIG_VARIABLE in os.environ
+
     def command(self, *words: str) -> str:
         """Return a command on the same target; see ``command_line``."""
         data_dir = _typed("--data-dir", self.data_dir, DATA_DIR_VARIABLE, DATA_DIR)

@@ -108,6 +108,24 @@ def _console(*, stderr: bool) -> Console:
     return SafeConsole(file=output, stderr=stderr, markup=False, emoji=False)
 
 
+def confirm(question: str, otherwise: str) -> None:
+    """Ask a question on stderr.
+
+    Args:
+        question: question to answer with yes or no.
+        otherwise: next step to print if the answer is no, or if no person can answer.
+
+    Raises:
+        CliError: the answer is no, or there is none.
+    """
+    try:
+        if typer.confirm(question, err=True):
+            return
+    except typer.Abort:  # Ctrl-C, or the input has ended
+        typer.echo(err=True)
+    raise CliError("Not confirmed; nothing was done.", otherwise)
+
+
 def failure(problem: CliError, code: str) -> Failure:
     """Return the JSON answer of a command that ends with an error."""
     return Failure(error=problem.problem, code=code, next=problem.next_step, exit_code=problem.code)

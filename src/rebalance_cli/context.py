@@ -280,10 +280,13 @@ def _environment(environment: Mapping[str, str]) -> Iterator[None]:
 def _read_config(options: TargetOptions) -> tuple[str | None, dict[str, str]]:
     """Return target and variables of ``rebalance.toml``; (None, {}) if the file does not exist."""
     path = options.config_file
-    next_step = f"Correct the file, or write a new one: {options.command('init', '--help')}"
+    init = f"write a new one: {options.command('init', '--help')}"
+    next_step = f"Correct the file, or {init}"
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
+        if options.is_config_named:
+            raise CliError(f"The configuration file {path} does not exist.", f"Check its name, or {init}") from None
         return None, {}
     except (OSError, ValueError) as error:
         raise CliError(f"{path} cannot be read: {error}.", next_step) from None

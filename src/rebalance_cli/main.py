@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
@@ -21,11 +24,31 @@ from rebalance_cli.commands import (
     serve,
 )
 
+
+def _print_version(is_wanted: bool) -> None:
+    if is_wanted:
+        typer.echo(f"rebalance {version('rebalance_executor')} (Python {platform.python_version()})")
+        raise typer.Exit
+
+
 app = typer.Typer(
     help="Execute portfolio rebalance plans on Alpaca: each plan once, no order twice, every outcome recorded.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+
+
+@app.callback()
+def _root(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Options of the program itself."""
+
+
 _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     "Plans": (plan.validate, plan.preview, apply.apply, plan.submit),
     "Results": (

@@ -33,6 +33,7 @@ AccountDigits = Annotated[
     str | None,
     typer.Option("--confirm-account", help="Last digits of the broker's account number; required for real money."),
 ]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 
 _SHARED: dict[str, tuple[object, Any]] = {
     "account": (

@@ -385,6 +385,14 @@ class Written(Answer):
     next: str = Field(description="The next command.")
 
 
+class Bundle(Answer):
+    """``rebalance report --bundle``: the file for a bug report."""
+
+    path: str
+    files: tuple[str, ...] = Field(description="Names of the files in it.")
+    replaced: dict[str, int] = Field(description="Pseudonym in place of account data → number of places.")
+
+
 class LocalUp(Answer):
     """``rebalance local up``: addresses of the servers of this machine."""
 

@@ -6,6 +6,8 @@ import json
 import os
 from collections.abc import Mapping
 
+from rebalance_executor.domain.config import ExecutionConfig
+
 EXECUTION_TABLE = "rebalance-execution"
 IDEMPOTENCY_TABLE = "rebalance-idempotency"
 PLAN_BUCKET = "rebalance-plans"
@@ -82,6 +84,15 @@ def function_environment(inherited: Mapping[str, str], servers: Mapping[str, str
         "no_proxy": "127.0.0.1",
         "PYTHONUNBUFFERED": "1",
     }
+
+
+def relaxed_controls(config: ExecutionConfig) -> tuple[str, ...]:
+    """Return the names of the controls that ``execution_config`` has turned off."""
+    is_off = {
+        "max_plan_age_minutes": config.max_plan_age_minutes >= _ANY_AGE_MINUTES,
+        "duplicate_window_minutes": config.duplicate_window_minutes == 0,
+    }
+    return tuple(name for name, off in is_off.items() if off)
 
 
 def execution_config(configured: str) -> str:

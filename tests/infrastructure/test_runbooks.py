@@ -14,6 +14,8 @@ import typer
 
 from rebalance_cli.exit_codes import Exit
 from rebalance_cli.main import app
+from rebalance_executor.adapters.notification_text import text
+from rebalance_executor.domain.result import ExecutionResult
 from tests.infrastructure.templates import ROOT
 from tests.support.terminal import Terminal
 from tests.support.world import HandlerWorld, a_world, buy, plan, sell
@@ -45,9 +47,9 @@ def test_every_alarm_links_to_its_runbook_and_every_runbook_belongs_to_an_alarm(
     described = descriptions(resources)
 
     assert sorted(described) == [path.stem for path in RUNBOOKS]
-    for name, text in described.items():
-        assert text.endswith(f" Runbook: ${{RunbookUrl}}/{name}.md")
-        assert len(text) < MAX_DESCRIPTION - 200, "room for the address"
+    for name, description in described.items():
+        assert description.endswith(f" Runbook: ${{RunbookUrl}}/{name}.md")
+        assert len(description) < MAX_DESCRIPTION - 200, "room for the address"
 
 
 def test_default_address_is_the_folder_of_the_runbooks(template: dict[str, Any]) -> None:
@@ -122,7 +124,7 @@ def bury(desk: Terminal, queue: str) -> str:
 
 
 def typed(desk: Terminal, command: str) -> list[str]:
-    """Return the words of a command with values in place of PLAN, SYMBOL, MESSAGE and the file."""
+    """Return the words of a command with values in place of PLAN, SYMBOL, MESSAGE and the files."""
     words = shlex.split(command)[1:]
     queue = words[words.index("--queue") + 1] if "--queue" in words else "plans"
     values: dict[str, Callable[[], str]] = {
@@ -131,6 +133,7 @@ def typed(desk: Terminal, command: str) -> list[str]:
         "MESSAGE": lambda: bury(desk, queue),
     }
     values["plan.json"] = lambda: desk.file(plan(buy("AAA", "100"), plan_id="new"))
+    values["rest.json"] = values["plan.json"] if words[0] == "submit" else lambda: str(desk.folder / "rest.json")
     values["today"] = lambda: "2026-01-26"
     return [values[word]() if word in values else word for word in words]
 
@@ -161,6 +164,17 @@ def test_every_command_of_the_runbooks_runs(desk: Terminal, command: str) -> Non
     assert not problem, done.exception
     assert done.exit_code in set(Exit), done.output
     assert done.exit_code != Exit.USAGE, done.output
+
+
+def test_commands_of_a_notice_run(desk: Terminal) -> None:
+    lost = desk.json("execution-result", "report", "plan-1", code=3) | {"status": "unresolved"}
+    notice = text(ExecutionResult.model_validate(lost))
+    lines = [line.removeprefix("Next").strip() for line in notice.splitlines() if line.startswith("Next")]
+
+    assert [command.split()[1] for command in lines] == ["reconcile", "explain", "plan"]
+    for command in lines:
+        done = desk.type(*shlex.split(command)[1:], answers="n\n")
+        assert done.exit_code != Exit.USAGE, done.output
 
 
 def test_commands_are_found_in_blocks_and_in_sentences() -> None:

@@ -19,7 +19,7 @@ from rebalance_executor.domain.market import BrokerKind
 from rebalance_executor.domain.plan import Urgency
 from tests.support.builders import a_child, a_parent
 from tests.support.synthetic_fills import Market, journals
-from tests.support.terminal import Terminal
+from tests.support.terminal import CONFIG, Terminal
 from tests.support.world import EXECUTION, HandlerWorld, a_world, buy, plan
 
 WAITING_PAYS = Market(lambda _: 0.08, ticks=10, places=("0", "0.1", "0.3", "0.5", "1"))
@@ -147,4 +147,4 @@ def test_calibrate_writes_nothing(terminal: Terminal) -> None:
     before = client.scan(TableName=EXECUTION)["Items"]
     terminal.type("calibrate")
     assert client.scan(TableName=EXECUTION)["Items"] == before
-    assert not (terminal.folder / "none.toml").exists()
+    assert terminal.config.read_text() == CONFIG

@@ -383,7 +383,12 @@ def test_real_money_requires_the_last_digits_of_the_account_number(terminal: Ter
 
     without_terminal = live.type("submit", path)
     wrong = live.type("submit", path, "--confirm-account", "9999")
+    without_hash = live.type("apply", path, "--confirm-account", "0001")
+    by_script = live.type("apply", path, "--yes", "--confirm-account", "0001")
 
+    assert (without_hash.exit_code, by_script.exit_code) == (2, 2)
+    assert "needs --hash" in " ".join(without_hash.stderr.split())
+    assert f"rebalance preview {path}" in " ".join(by_script.stderr.split())
     assert (without_terminal.exit_code, wrong.exit_code) == (2, 2)
     assert "real money" in without_terminal.stderr
     assert "does not end with 9999" in " ".join(wrong.stderr.split())

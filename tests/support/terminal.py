@@ -16,6 +16,7 @@ from rebalance_cli import context
 from rebalance_cli.main import app
 from tests.support.world import HandlerWorld
 
+CONFIG = 'target = "aws"\n'
 SCHEMAS = Path(__file__).parents[2] / "docs" / "schemas"
 
 
@@ -26,6 +27,15 @@ class Terminal:
     world: HandlerWorld
     folder: Path
     variables: dict[str, str]
+
+    def __post_init__(self) -> None:
+        """Write a configuration that names a target and sets nothing."""
+        self.config.write_text(CONFIG)
+
+    @property
+    def config(self) -> Path:
+        """Path of the configuration file."""
+        return self.folder / "rebalance.toml"
 
     def type(self, *words: str, answers: str | None = None) -> Result:
         """Run a command and return its output and exit code."""
@@ -58,7 +68,7 @@ class Terminal:
             "PLAN_BUCKET": settings.plan_bucket or "",
             "RESULT_BUS": settings.result_bus or "",
             "REBALANCE_LOCAL_HOME": str(self.folder / "home"),
-            "REBALANCE_CONFIG": str(self.folder / "none.toml"),
+            "REBALANCE_CONFIG": str(self.config),
             "NO_COLOR": "1",
             "COLUMNS": "80",
         } | self.variables

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -13,16 +14,24 @@ import typer
 from rich.console import Console
 
 from rebalance_cli.command_line import display_path
-from rebalance_cli.commands.plan import check_hash, confirm_live, read_single_plan, seed_paper_account
-from rebalance_cli.console import failure
+from rebalance_cli.commands.plan import (
+    check_hash,
+    confirm_live,
+    note_relaxed_controls,
+    preview_answer,
+    read_single_plan,
+    seed_paper_account,
+)
+from rebalance_cli.console import confirm, failure
 from rebalance_cli.context import CliContext
 from rebalance_cli.exit_codes import CliError, Exit, error_types_exit_code, result_exit_code
 from rebalance_cli.formatting import counted, dollars
-from rebalance_cli.options import AccountDigits, CommandSession, Hash, PlanFile, target_command
+from rebalance_cli.options import AccountDigits, CommandSession, Hash, PlanFile, Yes, target_command
 from rebalance_cli.queries.explain import plan_details
 from rebalance_cli.queries.plans import PlanRecord, load_plan, read_lease_holder
 from rebalance_cli.streams import OutputClosed, is_closed, write_line
 from rebalance_cli.views.local_run import NEXT_STEPS
+from rebalance_cli.views.plan import HASH_LENGTH, preview_view
 from rebalance_cli.views.progress import RunProgress, show_progress
 from rebalance_cli.views.result import Cash, result_facts, run_view, symbol_to_explain
 from rebalance_cli.views.status import orders_view
@@ -46,9 +55,13 @@ def apply(
     *,
     hash_: Hash = None,
     confirm_account: AccountDigits = None,
+    yes: Yes = False,
     timeout: Annotated[float, typer.Option(help="Timeout of the run in seconds, as in Lambda.", min=1)] = 600,
 ) -> None:
     """Execute a plan on this machine and show its progress. Same program and same journal as the deployed function.
+
+    Without --hash it shows the preview and asks before it sends anything, if there is a terminal to ask on. With real
+    money and no terminal, --hash is required.
 
     Ctrl-C, SIGTERM, a closed terminal and a closed pipe stop safely: open orders are canceled, and the same command
     continues the plan later.
@@ -59,9 +72,41 @@ def apply(
     (document,) = event.plans
     check_hash(session, document, hash_, plan)
     with session.context() as ctx:
+        if hash_ is None:
+            _check_can_confirm(ctx, plan, yes=yes)
         confirm_live(ctx, ctx.account_name(document.account), confirm_account)
         seed_paper_account(ctx, event.plans, session.console)
+        note_relaxed_controls(ctx, session.console)
+        if hash_ is None and not yes and sys.stdin.isatty():
+            _confirm_plan(session, ctx, event)
         raise typer.Exit(_execute(session, ctx, event, timeout))
+
+
+def _check_can_confirm(ctx: CliContext, path: Path, *, yes: bool) -> None:
+    """Check that a person confirms a plan that trades real money, unless its hash does.
+
+    Raises:
+        CliError: the plan trades real money, and no person is asked.
+    """
+    if not ctx.settings.alpaca_paper and (yes or not sys.stdin.isatty()):
+        text = "Without a question on a terminal, a plan that trades real money needs --hash. Nothing was sent."
+        raise CliError(text, f"Show the hash: {ctx.command('preview', str(path))}")
+
+
+def _confirm_plan(session: CommandSession, ctx: CliContext, event: EventFile) -> None:
+    """Show the preview of a plan that has not started, and ask whether to execute it.
+
+    Raises:
+        CliError: the answer is no.
+    """
+    (plan,) = event.plans
+    if ctx.ports.journal.load(ctx.account_name(plan.account), plan.plan_id) is not None:
+        return  # it was confirmed when it started
+    answer = preview_answer(ctx, event)
+    session.console.print(preview_view(answer, session.console.width))
+    digits = answer.content_hash[:HASH_LENGTH]
+    execute = ctx.command("apply", str(event.path), "--hash", digits)
+    confirm("Execute this plan?", f"Execute it without a question: {execute}")
 
 
 def _execute(session: CommandSession, ctx: CliContext, event: EventFile, seconds: float) -> Exit:

@@ -14,6 +14,7 @@ import typer
 from pydantic import TypeAdapter, ValidationError
 
 from rebalance_cli.commands.plan import confirm_live
+from rebalance_cli.console import confirm
 from rebalance_cli.context import CliContext
 from rebalance_cli.exit_codes import CliError
 from rebalance_cli.formatting import counted
@@ -162,8 +163,9 @@ def discard(
             selected = _select(ctx, messages, message, queue)
             letter = selected.letter
             session.console.print(dead_letter_view(letter))
-            if not yes and not typer.confirm("Delete this message?", err=True):
-                raise CliError("Not confirmed; nothing deleted.", _command(ctx, queue, "list"))
+            if not yes:
+                delete = _command(ctx, queue, "discard", message, "--yes")
+                confirm("Delete this message?", f"Delete without asking: {delete}")
             _delete(ctx, url, selected)
         answer = DeadLetterDone(message_id=letter.message_id, plan_id=letter.plan_id, done="discarded")
         session.answer(answer, facts([("Discarded", letter.message_id)]))

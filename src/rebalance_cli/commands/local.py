@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from rebalance_cli.command_line import TargetOptions, display_path
-from rebalance_cli.console import print_fact
+from rebalance_cli.console import confirm, print_fact
 from rebalance_cli.context import start_sandbox
 from rebalance_cli.exit_codes import CliError
 from rebalance_cli.formatting import counted
@@ -26,9 +26,10 @@ from rebalance_cli.views.progress import RunProgress, show_progress
 from rebalance_cli.views.result import Cash
 from rebalance_cli.views.tables import facts
 from rebalance_executor.domain.config import ExecutionConfig
+from rebalance_executor.domain.errors import ConfigurationError
 from rebalance_executor.domain.plan import Action, RebalancePlan
 from rebalance_executor.triggers import PlanPointer
-from rebalance_sandbox.environment import PLAN_BUCKET, function_environment, server_variables
+from rebalance_sandbox.environment import PLAN_BUCKET, function_environment, relaxed_controls, server_variables
 from rebalance_sandbox.event_files import EventFile, document_for, plan_in, read_event, read_json, with_documents
 from rebalance_sandbox.invocation import invoke
 from rebalance_sandbox.running import RunningServer, Sandbox
@@ -143,9 +144,10 @@ def reset(
     from rebalance_sandbox.servers import Servers, delete_data, exclusive_use  # imported late, as in down
 
     data_dir = session.options.data_dir
-    if not yes and not typer.confirm(f"Delete the local tables, paper orders and logs in {data_dir}?", err=True):
+    if not yes:
         reset_now = session.options.command("local", "reset", "--yes")
-        raise CliError("Not confirmed; nothing deleted.", f"Delete without asking: {reset_now}")
+        question = f"Delete the local tables, paper orders and logs in {data_dir}?"
+        confirm(question, f"Delete without asking: {reset_now}")
     with exclusive_use(data_dir):
         stopped = Servers.of(data_dir.resolve()).stop()
         deleted = delete_data(data_dir)
@@ -165,12 +167,14 @@ def _run_event(sandbox: Sandbox, event_file: EventFile, options: _RunOptions, co
         print_fact(console, "Event", display_path(event_file.path))
         event_file = _upload_plans(event_file, options.plan_file, aws, console)
         _print_plans(event_file.plans, console)
+        environment = function_environment(os.environ, server_variables(sandbox.aws.url, sandbox.broker.url))
+        if event_file.plans:
+            _note_relaxed_controls(environment, console)
         if not options.keep_paper_state:
             seed_plans(event_file.plans, sandbox.data_dir, broker, console)
         cash, orders = broker.cash(), broker.order_count()
         progress = RunProgress.of(event_file.plans, cash)
         log = sandbox.data_dir / "log" / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{event_file.path.stem}.jsonl"
-        environment = function_environment(os.environ, server_variables(sandbox.aws.url, sandbox.broker.url))
         with show_progress(progress, console) as on_record:
             invocation = invoke(event_file, environment, log, options.seconds, on_record)
         return LocalRun(
@@ -221,10 +225,13 @@ def _print_plans(plans: Sequence[RebalancePlan], console: Console) -> None:
         counts = {action: sum(item.action is action for item in plan.items) for action in _ACTION_ORDER}
         items = ", ".join(counted(count, action.lower()) for action, count in counts.items() if count)
         print_fact(console, "Plan", f"{plan.plan_id}: {items}; portfolio ${plan.total_portfolio_value:,.2f}")
-    max_age = timedelta(minutes=float(ExecutionConfig().max_plan_age_minutes))
-    oldest = min((plan.timestamp for plan in plans), default=None)
-    if oldest is None or "max_plan_age_minutes" in os.environ.get("EXECUTION_CONFIG", ""):
-        return
-    if datetime.now(UTC) - oldest > max_age:
-        text = f"dated {oldest:%Y-%m-%d}; local runs raise max_plan_age_minutes, so its age is accepted"
-        print_fact(console, "", text, "dim")
+
+
+def _note_relaxed_controls(environment: Mapping[str, str], console: Console) -> None:
+    """Name the controls that are off on this machine unless they are configured."""
+    try:
+        names = relaxed_controls(ExecutionConfig.from_json(environment["EXECUTION_CONFIG"]))
+    except ConfigurationError:
+        return  # the function says what is wrong
+    if names:
+        print_fact(console, "Note", f"off on this machine: {', '.join(names)}", "dim")

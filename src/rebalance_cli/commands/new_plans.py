@@ -37,7 +37,7 @@ from rebalance_sandbox.event_files import read_event
 app = typer.Typer(help="Make plans.", no_args_is_help=True)
 
 _CORRECT = "Correct the sheet or the options; rebalance doctor checks the account."
-_OTHER_ID = "another plan needs another ID: --id"
+_OTHER_ID = "--id makes another plan"
 
 _SheetPath = Annotated[Path, typer.Argument(metavar="SHEET", help="CSV file; see docs/daily-plan.md#sheets.")]
 _MinTrade = Annotated[str, typer.Option("--min-trade", help="Items below this many dollars become a HOLD.")]
@@ -47,7 +47,7 @@ _Strategy = Annotated[
 _Id = Annotated[str | None, typer.Option("--id", help="Plan ID (default: strategy and New York day).")]
 _Urgency = Annotated[Urgency, typer.Option("--urgency", help="How fast to work the orders; see docs/execution.md.")]
 _Style = Annotated[
-    ExecutionStyle, typer.Option("--style", help="Continuous trading (work), or an auction; see docs/execution.md.")
+    ExecutionStyle, typer.Option("--style", help="Continuous trading (work), or an auction; see docs/auctions.md.")
 ]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write the plan to this file (default: stdout).")]
 
@@ -166,7 +166,7 @@ def renew(
         )
     with session.context() as ctx:
         old, skipped = named_plan(ctx, plan, session.account), {symbol.strip().upper() for symbol in skip or ()}
-        hint = f"the rest of what it left: {ctx.command('plan', 'renew', old.new_id, '--rest')}"
+        hint = f"for what it left: {ctx.command('plan', 'renew', old.new_id, '--rest')}"
         answer_if_started(session, ctx, old.account, old.new_id, output, hint)
         made = renewed_plan(ctx, old, left_of(ctx, old, skipped))
         answer_new(session, made, preview_of(ctx, made.plan, old.account), output)
@@ -268,7 +268,7 @@ def answer_if_started(
         buys=ZERO,
         next=ctx.command("status", plan_id, account=account),
     )
-    note = f"a plan of this ID has started, so it is not made again; {hint}"
+    note = f"it has started, so it is not made again; {hint}"
     if stored.document is not None and stored.result is None:
         _write(stored.document, output)
         code = Exit.COMPLETE

@@ -13,6 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from rebalance_cli.commands.dead_letters import Queue
 from rebalance_cli.commands.plan import confirm_live
+from rebalance_cli.console import confirm
 from rebalance_cli.context import CliContext
 from rebalance_cli.exit_codes import CliError, Exit
 from rebalance_cli.formatting import counted
@@ -145,8 +146,8 @@ def bind(
             after = AccountBinding(number, account, ctx.now, *operator_and_reason(by or getpass.getuser(), reason))
             if not yes:
                 session.console.print(binding_view(number, before, None))
-                if not typer.confirm(f"Move broker account {number} to account {account}?", err=True):
-                    raise CliError("Not confirmed; nothing moved.", ctx.command("doctor", account=account))
+                move = ctx.command("bind", "--reason", reason, "--yes", account=account)
+                confirm(f"Move broker account {number} to account {account}?", f"Move without asking: {move}")
             _move_binding(ctx, after, former)
         answer = BindingAnswer(former=former, **asdict(after))
         session.answer(answer, binding_view(number, before, after), ctx.command("doctor", account=account))

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from rebalance_cli.command_line import command_line
 from rebalance_cli.commands.local import seed_plans
+from rebalance_cli.console import print_fact
 from rebalance_cli.context import CliContext
 from rebalance_cli.exit_codes import CliError, Exit
 from rebalance_cli.formatting import counted
@@ -31,6 +32,7 @@ from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.errors import InvalidInput
 from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.triggers import PlanDocument
+from rebalance_sandbox.environment import relaxed_controls
 from rebalance_sandbox.event_files import EventFile, read_document, read_event
 
 _HASH_DIGITS = 8
@@ -77,17 +79,23 @@ def preview(session: CommandSession, plan: PlanFile) -> None:
     with session.context() as ctx:
         check_not_started(ctx, document)
         seed_paper_account(ctx, event.plans, session.console)
-        account = ctx.account_name(document.account)
-        answer = preview_plan(ctx, document, account)
-        unfinished = unfinished_answer(read_unfinished(ctx, account))
-        actions = corporate_actions_of(ctx, document, account) if document.trades else None
-        update = {"unfinished": unfinished, "ignored_fields": event.ignored_fields, "corporate_actions": actions}
-        answer = answer.model_copy(update=update)
+        note_relaxed_controls(ctx, session.console)
+        answer = preview_answer(ctx, event)
         next_step = "nothing would be sent; docs/reference.md explains the codes"
         if answer.code is None and any(order.decision is Decision.SEND for order in answer.orders):
             next_step = ctx.command("apply", str(plan), "--hash", answer.content_hash[:HASH_LENGTH])
         session.answer(answer, preview_view(answer, session.out.width), next_step)
         raise typer.Exit(preview_exit_code(answer))
+
+
+def preview_answer(ctx: CliContext, event: EventFile) -> Preview:
+    """Return the preview of the event's plan, which has not started."""
+    (document,) = event.plans
+    account = ctx.account_name(document.account)
+    unfinished = unfinished_answer(read_unfinished(ctx, account))
+    actions = corporate_actions_of(ctx, document, account) if document.trades else None
+    update = {"unfinished": unfinished, "ignored_fields": event.ignored_fields, "corporate_actions": actions}
+    return preview_plan(ctx, document, account).model_copy(update=update)
 
 
 def preview_exit_code(answer: Preview) -> Exit:
@@ -243,6 +251,13 @@ def check_digits(number: str, account: str, digits: str | None, next_step: str) 
     if len(digits) < _ACCOUNT_DIGITS or not number.endswith(digits):
         text = f"The account number does not end with {digits}, or that is less than {_ACCOUNT_DIGITS} digits."
         raise CliError(f"{text} Nothing was sent.", next_step)
+
+
+def note_relaxed_controls(ctx: CliContext, console: Console) -> None:
+    """Name the controls that are off on this machine unless they are configured."""
+    names = relaxed_controls(ctx.config) if ctx.is_local else ()
+    if names:
+        print_fact(console, "Note", f"off on this machine: {', '.join(names)}", "dim")
 
 
 def seed_paper_account(ctx: CliContext, plans: Sequence[RebalancePlan], console: Console) -> None:

@@ -21,8 +21,7 @@ from rebalance_executor.domain.journal import PlanState
 from rebalance_executor.domain.market import Side
 from rebalance_executor.domain.orders import ChildOrder, ParentOrder
 from rebalance_executor.domain.risk_state import TradingState
-from rebalance_executor.domain.session import new_york
-from rebalance_executor.domain.values import cents, sum_of_cents
+from rebalance_executor.domain.values import cents, format_clock, sum_of_cents
 
 type Files = Mapping[str, tuple[str, str]]
 """Content type and text by path."""
@@ -105,17 +104,16 @@ def live_state(account: LiveAccount, command: Callable[..., str]) -> str:
     """
     plans = sorted((_plan(record, command) for record in account.plans), key=_urgency)
     template = environment().get_template("live_state.html.j2")
-    return template.render(a=account, plans=plans, tiles=tuple(_tiles(account)), clock=clock)
+    return template.render(a=account, plans=plans, tiles=tuple(_tiles(account)), clock=_clock)
 
 
 def error_state(problem: str, at: datetime) -> str:
     """Return the changing part of the page if the journal cannot be read."""
-    return environment().get_template("live_error.html.j2").render(problem=problem, at=clock(at))
+    return environment().get_template("live_error.html.j2").render(problem=problem, at=format_clock(at))
 
 
-def clock(at: datetime | None) -> str:
-    """Return the time of day in UTC and in New York."""
-    return f"{at:%H:%M:%S} UTC ({new_york(at):%H:%M:%S} New York)" if at is not None else NONE
+def _clock(at: datetime | None) -> str:
+    return format_clock(at) if at is not None else NONE
 
 
 def _urgency(plan: Plan) -> tuple[bool, float]:
@@ -125,10 +123,10 @@ def _urgency(plan: Plan) -> tuple[bool, float]:
 
 def _tiles(account: LiveAccount) -> Iterator[Tile]:
     switch = account.switch
-    since = f"kill switch, by {switch.by} at {clock(switch.at)}: {switch.reason}" if switch.at else "kill switch"
+    since = f"kill switch, by {switch.by} at {_clock(switch.at)}: {switch.reason}" if switch.at else "kill switch"
     yield Tile(switch.state.value, since, _SWITCH_TONES[switch.state])
     lease = account.lease_holder
-    running = f"a run works on the account, until {clock(lease.until)} at the latest" if lease else "no run works now"
+    running = f"a run works on the account, until {_clock(lease.until)} at the latest" if lease else "no run works now"
     yield Tile("running" if lease else "idle", running, "good" if lease else "")
     yield _binding_tile(account)
     unfinished = sum(record.journal.result is None for record in account.plans)
