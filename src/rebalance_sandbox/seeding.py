@@ -1,4 +1,4 @@
-"""Seeding of the paper broker: its prices, positions and cash are set to those of a plan, once per plan.
+"""Seeding of the simulated broker: its prices, positions and cash are set to those of a plan, once per plan.
 
 Executing a seeded plan again leaves the positions and orders of its first execution unchanged.
 """
@@ -16,12 +16,12 @@ from rebalance_sandbox.paper_world import PaperWorld, world_for
 
 
 def seed_plans(plans: Sequence[RebalancePlan], data_dir: Path, broker: PaperBrokerClient) -> PaperWorld | None:
-    """Seed the paper broker for the plans that were not seeded before.
+    """Seed the simulated broker for the plans that were not seeded before.
 
     Args:
         plans: valid plans.
         data_dir: directory that records which plans were seeded.
-        broker: the paper broker of that directory.
+        broker: the simulated broker of that directory.
 
     Returns:
         What was set, or None if every plan was seeded before.

@@ -1,4 +1,4 @@
-"""``rebalance local``: run the function on this machine, with a paper broker and a local AWS."""
+"""``rebalance local``: run the function on this machine, with a simulated broker and a local AWS."""
 
 from __future__ import annotations
 
@@ -38,10 +38,12 @@ if TYPE_CHECKING:
     from rebalance_sandbox.aws import LocalAwsClient
     from rebalance_sandbox.paper_broker import PaperBrokerClient
 
-app = typer.Typer(help="Run the function on this machine, with a paper broker and a local AWS.", no_args_is_help=True)
+app = typer.Typer(
+    help="Run the function on this machine, with a simulated broker and a local AWS.", no_args_is_help=True
+)
 
 _ACTION_ORDER = (Action.SELL, Action.BUY, Action.HOLD)
-_TITLES = {"aws": "local AWS", "broker": "paper broker"}
+_TITLES = {"aws": "local AWS", "broker": "simulated broker"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +53,8 @@ class _RunOptions:
     target: TargetOptions
     seconds: float
     """Timeout of the invocation."""
-    keep_paper_state: bool
-    """Leave the paper broker's prices, positions and cash unchanged."""
+    keep_broker_state: bool
+    """Leave the simulated broker's prices, positions and cash unchanged."""
     plan_file: Path | None
     """Plan to upload to the location that an S3 pointer refers to."""
 
@@ -67,9 +69,9 @@ def run(
     event: Annotated[Path, typer.Argument(metavar="EVENT", help="JSON file with any event that the function accepts.")],
     *,
     timeout: Annotated[float, typer.Option(help="Timeout of the invocation in seconds, as in Lambda.", min=1)] = 300,
-    keep_paper_state: Annotated[
+    keep_broker_state: Annotated[
         bool,
-        typer.Option("--keep-paper-state", help="Leave the paper broker's prices, positions and cash unchanged."),
+        typer.Option("--keep-broker-state", help="Leave the simulated broker's prices, positions and cash unchanged."),
     ] = False,
     plan: Annotated[
         Path | None, typer.Option("--plan", help="Plan to upload to the location that an S3 pointer refers to.")
@@ -81,7 +83,7 @@ def run(
     again), 6 halted, 7 unresolved.
     """
     event_file = read_event(event)
-    options = _RunOptions(session.options, timeout, keep_paper_state, plan)
+    options = _RunOptions(session.options, timeout, keep_broker_state, plan)
     with start_sandbox(session.options.data_dir, session.console) as sandbox:
         local_run = _run_event(sandbox, event_file, options, session.console)
         if session.as_json:
@@ -93,7 +95,7 @@ def run(
 @app.command()
 @local_command
 def up(session: CommandSession) -> None:
-    """Start local AWS and the paper broker, and leave them running."""
+    """Start local AWS and the simulated broker, and leave them running."""
     with start_sandbox(session.options.data_dir, session.console, keep=True) as sandbox:
         variables = server_variables(sandbox.aws.url, sandbox.broker.url)
         page = f"{sandbox.broker.url}/"
@@ -140,13 +142,13 @@ def reset(
     *,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
 ) -> None:
-    """Stop the servers and delete tables, paper orders and logs."""
+    """Stop the servers and delete tables, simulated orders and logs."""
     from rebalance_sandbox.servers import Servers, delete_data, exclusive_use  # imported late, as in down
 
     data_dir = session.options.data_dir
     if not yes:
         reset_now = session.options.command("local", "reset", "--yes")
-        question = f"Delete the local tables, paper orders and logs in {data_dir}?"
+        question = f"Delete the local tables, simulated orders and logs in {data_dir}?"
         confirm(question, f"Delete without asking: {reset_now}")
     with exclusive_use(data_dir):
         stopped = Servers.of(data_dir.resolve()).stop()
@@ -170,7 +172,7 @@ def _run_event(sandbox: Sandbox, event_file: EventFile, options: _RunOptions, co
         environment = function_environment(os.environ, server_variables(sandbox.aws.url, sandbox.broker.url))
         if event_file.plans:
             _note_relaxed_controls(environment, console)
-        if not options.keep_paper_state:
+        if not options.keep_broker_state:
             seed_plans(event_file.plans, sandbox.data_dir, broker, console)
         cash, orders = broker.cash(), broker.order_count()
         progress = RunProgress.of(event_file.plans, cash)
@@ -190,7 +192,7 @@ def _run_event(sandbox: Sandbox, event_file: EventFile, options: _RunOptions, co
 
 
 def seed_plans(plans: Sequence[RebalancePlan], data_dir: Path, broker: PaperBrokerClient, console: Console) -> None:
-    """Seed the paper broker for new plans and print what was set; see ``rebalance_sandbox.seeding``."""
+    """Seed the simulated broker for new plans and print what was set; see ``rebalance_sandbox.seeding``."""
     from rebalance_sandbox import seeding  # imported late: needs running servers
 
     world = seeding.seed_plans(plans, data_dir, broker)

@@ -261,7 +261,7 @@ def note_relaxed_controls(ctx: CliContext, console: Console) -> None:
 
 
 def seed_paper_account(ctx: CliContext, plans: Sequence[RebalancePlan], console: Console) -> None:
-    """Seed the paper broker for new plans if the target is this machine; see ``rebalance_sandbox.seeding``."""
+    """Seed the simulated broker for new plans if the target is this machine; see ``rebalance_sandbox.seeding``."""
     if not ctx.is_local or ctx.broker_url is None:
         return
     from rebalance_sandbox.paper_broker import PaperBrokerClient  # imported late: only for the servers of this machine
