@@ -29,7 +29,7 @@ help: ## Show this list
 
 # --- targets for people ----------------------------------------------------------------------------------
 
-run: .venv/.installed ## Execute a sample plan against a paper broker and a local AWS (EVENT=events/….json)
+run: .venv/.installed ## Execute a sample plan against a simulated broker and a local AWS (EVENT=events/….json)
 	@$(BIN)/rebalance local run $(EVENT)
 
 test: lint docs template ## Run all checks of CI: lint, types, imports, documents, template, tests with coverage

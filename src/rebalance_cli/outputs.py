@@ -400,7 +400,7 @@ class LocalUp(Answer):
     environment: dict[str, str] = Field(description="Environment variables that point to the servers.")
     aws: str
     broker: str
-    page: str = Field(description="Address of the paper broker's page.")
+    page: str = Field(description="Address of the simulated broker's page.")
 
 
 class LocalDone(Answer):

@@ -262,7 +262,7 @@ def note_relaxed_controls(ctx: CliContext, console: Console) -> None:
 def seed_paper_account(
     ctx: CliContext, plan: RebalancePlan, console: Console, *, new_world: bool = False, is_run: bool = True
 ) -> None:
-    """Prepare the paper broker for a plan if the target is this machine; see ``rebalance_sandbox.seeding``.
+    """Prepare the simulated broker for a plan if the target is this machine; see ``rebalance_sandbox.seeding``.
 
     Raises:
         CliError: a new world is wanted, but the target has none, or a plan of the account is unfinished.
