@@ -19,6 +19,7 @@ import yaml  # type: ignore[import-untyped]
 
 from rebalance_sandbox.servers import Servers
 from tests.support.documents import blocks, run_all, shell
+from tests.support.own_account import KEYS, machine
 from tests.support.processes import clean_environment
 from tests.support.terminal import Terminal
 from tests.support.world import a_world
@@ -42,19 +43,21 @@ def environment(tmp_path: Path) -> dict[str, str]:
         (folder / name).write_text(f"#!/bin/sh\n{command}\n")
         (folder / name).chmod(0o755)
     path = f"{folder}:{os.environ['PATH']}"
-    return clean_environment(PYTHONPATH=str(ROOT / "src"), NO_COLOR="1", COLUMNS="92", PATH=path)
+    own = {"XDG_DATA_HOME": str(tmp_path / "data"), "XDG_CONFIG_HOME": str(tmp_path / "config")}
+    return clean_environment(PYTHONPATH=str(ROOT / "src"), NO_COLOR="1", COLUMNS="92", PATH=path, **own)
 
 
 @pytest.fixture
 def folder(tmp_path: Path, environment: dict[str, str]) -> Iterator[Path]:
-    """Provide a folder with the sheet, configured for the simulated broker; stop its servers."""
+    """Provide a folder with the sheet, configured for an own account; the broker stands in for Alpaca."""
     folder = tmp_path / "rebalance"
     folder.mkdir()
     (folder / "weights.csv").write_text((DAILY / "weights.csv").read_text())
-    for command in ("init --local", "local up"):
-        assert run(["rebalance", *command.split()], environment, folder).returncode == 0
-    yield folder
-    Servers.of(folder / ".local").stop()
+    with machine(tmp_path) as own:
+        init = ["rebalance", "init", "--alpaca-paper", "--trading-url", own.broker.url]
+        done = run(init, {**environment, **KEYS}, folder)
+        assert done.returncode == 0, done.stderr
+        yield folder
 
 
 def run(command: list[str], environment: dict[str, str], folder: Path) -> subprocess.CompletedProcess[str]:

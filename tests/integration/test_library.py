@@ -71,6 +71,20 @@ class OnEvent:
 # --- a plan ----------------------------------------------------------------------------------------------
 
 
+def test_plan_of_weights_is_made_from_the_accounts_portfolio(own: Machine) -> None:
+    with create(own) as manager:
+        before = manager.portfolio()
+        made = RebalancePlan.from_weights({"AAPL": 0.1}, before, strategy_id="tenth", timestamp=datetime.now(UTC))
+        result = manager.execute_rebalance_plan(made)
+        after = manager.portfolio()
+
+    assert result.status is ExecutionStatus.SUCCESS
+    bought = after.value("AAPL") - before.value("AAPL")
+    assert bought == pytest.approx(made.items[0].trade_amount, rel=Decimal("0.01"))
+    with pytest.raises(ConfigurationError, match="closed"):
+        manager.portfolio()
+
+
 def test_plan_is_executed_once_whatever_manager_gets_it(own: Machine) -> None:
     document = a_document()
     with create(own) as manager:

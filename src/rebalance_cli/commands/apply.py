@@ -26,7 +26,7 @@ from rebalance_cli.console import confirm, failure
 from rebalance_cli.context import CliContext
 from rebalance_cli.exit_codes import CliError, Exit, error_types_exit_code, result_exit_code
 from rebalance_cli.formatting import counted, dollars
-from rebalance_cli.options import AccountDigits, CommandSession, Hash, PlanFile, Yes, target_command
+from rebalance_cli.options import AccountDigits, CommandSession, Hash, NewWorld, PlanFile, Yes, target_command
 from rebalance_cli.queries.explain import plan_details
 from rebalance_cli.queries.plans import PlanRecord, load_plan, read_lease_holder
 from rebalance_cli.streams import OutputClosed, is_closed, write_line
@@ -56,6 +56,7 @@ def apply(
     hash_: Hash = None,
     confirm_account: AccountDigits = None,
     yes: Yes = False,
+    new_world: NewWorld = False,
     timeout: Annotated[float, typer.Option(help="Timeout of the run in seconds, as in Lambda.", min=1)] = 600,
 ) -> None:
     """Execute a plan on this machine and show its progress. Same program and same journal as the deployed function.
@@ -75,7 +76,7 @@ def apply(
         if hash_ is None:
             _check_can_confirm(ctx, plan, yes=yes)
         confirm_live(ctx, ctx.account_name(document.account), confirm_account)
-        seed_paper_account(ctx, event.plans, session.console)
+        seed_paper_account(ctx, document, session.console, new_world=new_world)
         note_relaxed_controls(ctx, session.console)
         if hash_ is None and not yes and sys.stdin.isatty():
             _confirm_plan(session, ctx, event)

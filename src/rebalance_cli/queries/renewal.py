@@ -9,7 +9,7 @@ from typing import Any
 
 from rebalance_cli.context import CliContext
 from rebalance_cli.exit_codes import CliError, Exit
-from rebalance_cli.queries.new_plans import Made, read_portfolio
+from rebalance_cli.queries.new_plans import Made, account_portfolio
 from rebalance_cli.queries.plans import PlanRecord, list_command, load_plan, resolve_plan_id, symbols_traded_later
 from rebalance_cli.queries.reconciliation import reconcile_plan
 from rebalance_executor.domain.carrying import derived_id
@@ -90,8 +90,8 @@ def renewed_plan(ctx: CliContext, old: Named, left: Left) -> Made:
     Raises:
         CliError: the rest does not fit the account as it is now.
     """
-    broker = ctx.broker(old.account)
-    portfolio, quotes = read_portfolio(broker), broker.quotes([rest.symbol for rest in left.rests])
+    portfolio = account_portfolio(ctx, old.account)
+    quotes = ctx.broker(old.account).quotes([rest.symbol for rest in left.rests])
     try:
         items = renewed_items(left.rests, portfolio, quotes)
         document = plan_document(items, portfolio.equity, old.new_id, ctx.now) | left.fields
