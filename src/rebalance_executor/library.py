@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
@@ -91,6 +92,32 @@ class LoggedEvents:
         return nullcontext()
 
 
+class _HarmlessLog:
+    """Implementation of ``PlanLog`` whose errors are printed, as those of ``logging`` are: they end no run.
+
+    Args:
+        log: receives the events.
+    """
+
+    def __init__(self, log: PlanLog) -> None:
+        self._log = log
+
+    def emit(self, event: LogEvent, **fields: object) -> None:
+        """Log one event."""
+        try:
+            self._log.emit(event, **fields)
+        except Exception:  # noqa: BLE001 - an order may be open, and its run must go on
+            traceback.print_exc()
+
+    def earlier_plan(self, plan: PlanState) -> AbstractContextManager[None]:
+        """Log everything within under this plan's IDs."""
+        try:
+            return self._log.earlier_plan(plan)
+        except Exception:  # noqa: BLE001 - as above
+            traceback.print_exc()
+            return nullcontext()
+
+
 class ExecutionManager:
     """Executes rebalance plans on one account at Alpaca: each plan once, no order twice, every outcome recorded.
 
@@ -149,7 +176,7 @@ class ExecutionManager:
             account_number: number of the broker account that the keys must belong to.
             trading_url: another broker in place of Alpaca, for tests.
             data_url: its market data; the same address by default.
-            log: receives every event; the logger ``rebalance_executor`` by default.
+            log: receives every event; the logger ``rebalance_executor`` by default. Its errors are printed.
 
         Raises:
             CredentialsRejected: the broker rejects the keys.
@@ -160,6 +187,11 @@ class ExecutionManager:
         """
         if not paper and account_number is None:
             raise LiveNotAllowed("account_number", "is missing; real money needs the number of the account")
+        given = {"account": account, "trading_url": trading_url, "data_url": data_url, "journal": journal}
+        if empty := next((name for name, value in given.items() if value == ""), None):
+            raise ConfigurationError(empty, "is empty; leave it out for the default")
+        if not isinstance(config, ExecutionConfig | None):
+            raise ConfigurationError("config", "is no ExecutionConfig; create one from the settings")
         keys = Credentials(validate_header_value(api_key, "api_key"), validate_header_value(secret_key, "secret_key"))
         variables: dict[str, str | None] = {
             "ACCOUNT": account,
@@ -178,7 +210,7 @@ class ExecutionManager:
         journal_file.create(path)
         settings = parse_settings({**variables, "ALPACA_ACCOUNT_NUMBER": number, "JOURNAL_FILE": str(path)})
         chosen = config or ExecutionConfig()
-        ports = bootstrap.build_ports(settings, chosen, log or LoggedEvents(), clock=SystemClock())
+        ports = bootstrap.build_ports(settings, chosen, _HarmlessLog(log or LoggedEvents()), clock=SystemClock())
         return cls(ports, chosen, account, account_number=number, journal=path)
 
     def execute_rebalance_plan(self, plan: RebalancePlan | Mapping[str, object]) -> ExecutionResult:

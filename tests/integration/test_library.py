@@ -135,6 +135,21 @@ def test_events_go_to_the_standard_logger(own: Machine, caplog: pytest.LogCaptur
     assert SECRET not in caplog.text
 
 
+def failing() -> None:
+    raise RuntimeError("the log is broken")
+
+
+def test_error_of_a_log_ends_no_run(own: Machine, capsys: pytest.CaptureFixture[str]) -> None:
+    """Given a log that raises after each submission, when a plan is executed, then it is finished and journalled."""
+    log = OnEvent(LogEvent.ORDER_SUBMITTED, failing)
+
+    with create(own, log=log) as manager:
+        result = manager.execute_rebalance_plan(a_document())
+
+    assert result.status is ExecutionStatus.SUCCESS
+    assert "RuntimeError: the log is broken" in capsys.readouterr().err
+
+
 # --- checked before anything else ------------------------------------------------------------------------
 
 
@@ -147,6 +162,9 @@ def test_events_go_to_the_standard_logger(own: Machine, caplog: pytest.LogCaptur
         ({"account_number": "PA9"}, ConfigurationError, f"belong to account {NUMBER}"),
         ({"paper": False}, LiveNotAllowed, "account_number"),
         ({"trading_url": "ftp://x"}, ConfigurationError, "ALPACA_TRADING_URL"),
+        ({"trading_url": ""}, ConfigurationError, "trading_url: is empty"),
+        ({"account": ""}, ConfigurationError, "account: is empty"),
+        ({"config": {"max_plan_age_minutes": 1}}, ConfigurationError, "config: is no ExecutionConfig"),
         ({"account": "x" * 101}, ConfigurationError, "ACCOUNT"),
         ({"trading_url": f"http://{LOOPBACK}:{free_port()}"}, BrokerUnavailable, ""),
     ],
