@@ -32,6 +32,8 @@ def replaced(*documents: Any) -> list[Any]:
         ),
         ("key PKABCDEFGHIJKLMNOPQR failed", "key key-1 failed"),
         ("arn:aws:sqs:eu-west-1:123456789012:plans", "arn:aws:sqs:eu-west-1:aws-account-1:plans"),
+        ("journal /home/ada/.local/x.sqlite is locked", "journal /home/user-1/.local/x.sqlite is locked"),
+        ("journal /Users/ada/x.sqlite is locked", "journal /Users/user-1/x.sqlite is locked"),
         ("read from s3://acme-plans/2026.json", "read from s3://bucket-1/2026.json"),
         (
             "halted, set by ana maria at 2026-01-26 14:00:00 UTC: drill",

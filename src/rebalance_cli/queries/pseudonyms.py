@@ -35,6 +35,7 @@ _PATTERNS: Sequence[tuple[str, re.Pattern[str]]] = (
     ("account", re.compile(r"(?<=\bbelongs to account )[^\s;,]+")),
     ("aws-account", re.compile(r"(?<![\d.])\d{12}(?![\d.])")),
     ("bucket", re.compile(r"(?<=\bs3://)[^/\s]+")),
+    ("user", re.compile(r"(?<=/home/)[^/\s]+|(?<=/Users/)[^/\s]+")),
     ("email", re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")),
     ("person", re.compile(r"(?<=\bset by ).+?(?= at \d{4}-\d\d-\d\d)")),
 )
