@@ -55,6 +55,13 @@ def test_status_of_a_day_without_plans_prints_that(executed: Terminal) -> None:
     assert executed.json("cli/status", "status", "--day", "2026-01-27", "--days", "2")["plans"]
 
 
+@pytest.mark.parametrize(
+    "words", [("--days", "999999999999"), ("--days", "3661"), ("--day", "0001-01-01"), ("--day", "9999-12-31")]
+)
+def test_status_of_days_that_no_calendar_needs_is_a_usage_error(executed: Terminal, words: tuple[str, ...]) -> None:
+    assert executed.type("status", *words).exit_code == 2
+
+
 def test_status_of_a_plan_ends_with_the_exit_code_of_its_result(executed: Terminal) -> None:
     answer = executed.json("cli/status-plan", "status", "plan-1", code=3)
 

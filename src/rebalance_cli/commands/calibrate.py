@@ -12,7 +12,7 @@ import typer
 
 from rebalance_cli.options import CommandSession, account_command
 from rebalance_cli.queries.calibration import calibrate_ladders
-from rebalance_cli.queries.plans import parse_day
+from rebalance_cli.queries.plans import MAX_DAYS, parse_day
 from rebalance_cli.views.calibration import calibration_view
 from rebalance_executor.domain.market import BrokerKind
 
@@ -24,7 +24,9 @@ def calibrate(
     day: Annotated[
         str | None, typer.Option("--day", help="Last day in UTC, as in 2026-01-26 (default: today).")
     ] = None,
-    days: Annotated[int, typer.Option("--days", min=1, help="Number of days, ending with that day.")] = 30,
+    days: Annotated[
+        int, typer.Option("--days", min=1, max=MAX_DAYS, help="Number of days, ending with that day.")
+    ] = 30,
     broker: Annotated[
         BrokerKind | None,
         typer.Option("--broker", help="Kind of broker whose fills are used (default: the configured one)."),

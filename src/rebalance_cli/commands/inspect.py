@@ -27,6 +27,7 @@ from rebalance_cli.queries.bundle import bundle_documents, write_bundle
 from rebalance_cli.queries.explain import explain_order, lease_answer, plan_details, plan_line, unfinished_answer
 from rebalance_cli.queries.logs import read_log_records
 from rebalance_cli.queries.plans import (
+    MAX_DAYS,
     PlanRecord,
     list_command,
     list_plans,
@@ -66,7 +67,7 @@ def status(
     ] = None,
     *,
     day: Annotated[str | None, typer.Option("--day", help="Day in UTC, as in 2026-01-26 (default: today).")] = None,
-    days: Annotated[int, typer.Option("--days", min=1, help="Number of days, ending with that day.")] = 1,
+    days: Annotated[int, typer.Option("--days", min=1, max=MAX_DAYS, help="Number of days, ending with that day.")] = 1,
 ) -> None:
     """Show an account with its unfinished plan and its plans for a day, or the status of one plan.
 

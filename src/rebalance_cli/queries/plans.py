@@ -20,6 +20,9 @@ from rebalance_sandbox.event_files import read_event
 
 _BATCH_KEYS = 100
 """Maximum number of keys in one BatchGetItem request, set by DynamoDB."""
+MAX_DAYS = 3660
+"""Most days of one command: it sends a request per day."""
+_YEARS = range(2000, 2100)
 _ONE_DAY = timedelta(days=1)
 
 
@@ -227,6 +230,9 @@ def parse_day(text: str | None, now: datetime) -> date:
     if text is None or text == "today":
         return now.astimezone(UTC).date()
     try:
-        return date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError:
         raise CliError(f"{text} is not a day.", "Write it as 2026-01-26.") from None
+    if day.year not in _YEARS:
+        raise CliError(f"{text} is not a day of the years 2000 to 2099.", "Write it as 2026-01-26.")
+    return day
