@@ -102,6 +102,28 @@ def test_unlisted_holdings_are_sold_on_request(terminal: Terminal) -> None:
     assert "AAA $5,000.00, not in the sheet: sold" in words_of(done.stderr)
 
 
+def test_unlisted_holding_below_the_smallest_trade_is_not_called_sold(terminal: Terminal) -> None:
+    done = run(terminal, "symbol,weight\nBBB,25%\n", "--sell-unlisted", "--min-trade", "6000")
+
+    assert "AAA $5,000.00, not in the sheet: stays; its sale is below --min-trade" in words_of(done.stderr)
+
+
+def test_short_position_is_not_offered_for_sale(tmp_path: Path) -> None:
+    with a_world(positions={"AAA": "-5"}, cash="5000") as world:
+        done = run(Terminal(world, tmp_path, {}), "symbol,weight\nBBB,25%\n")
+
+    assert "AAA -$500.00, not in the sheet: stays; it is a short position" in words_of(done.stderr)
+
+
+@pytest.mark.parametrize("option", ["--id", "--strategy"])
+@pytest.mark.parametrize("command", ["from-weights", "from-csv"])
+def test_empty_name_does_not_become_the_default(terminal: Terminal, command: str, option: str) -> None:
+    """Given an empty variable of a script as the ID, then no plan of another ID is made."""
+    done = run(terminal, "symbol,weight\nBBB,25%\n", option, "", command=command)
+
+    assert (done.exit_code, done.stdout) == (2, "")
+
+
 def test_buys_that_do_not_fit_are_named_with_the_order_in_which_cash_is_used(terminal: Terminal) -> None:
     done = run(terminal, "symbol,weight,priority\nBBB,50%,1\nCCC,40%,2\n")
 

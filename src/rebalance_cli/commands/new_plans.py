@@ -81,8 +81,8 @@ def from_weights(
     rules = _rules(source, min_trade, sell_unlisted=sell_unlisted)
     fields = _fields(session, "from-weights", urgency, style)
     with session.context() as ctx:
-        strategy_id = strategy or sheet.stem
-        fields["plan_id"] = plan_id or day_plan_id(strategy_id, ctx.now)
+        strategy_id = sheet.stem if strategy is None else strategy
+        fields["plan_id"] = day_plan_id(strategy_id, ctx.now) if plan_id is None else plan_id
         account = ctx.account_name(session.account)
         answer_if_started(session, ctx, account, str(fields["plan_id"]), output)
         portfolio = account_portfolio(ctx, account)
@@ -122,15 +122,15 @@ def from_csv(
     rules = _rules(source, min_trade)
     total = _dollars("--portfolio-value", portfolio_value) if portfolio_value is not None else None
     fields = _fields(session, "from-csv", urgency, style)
-    strategy_id = strategy or sheet.stem
+    strategy_id = sheet.stem if strategy is None else strategy
     if total is not None and not _needs_account(source):
         now = datetime.now(UTC)
-        fields["plan_id"] = plan_id or day_plan_id(strategy_id, now)
+        fields["plan_id"] = day_plan_id(strategy_id, now) if plan_id is None else plan_id
         plan = _plan_of(source, _with_values(source, Portfolio(total, ZERO)), strategy_id, now, rules, fields)
         answer_new(session, Made(plan, notes=source.notes), None, output)
         return
     with session.context() as ctx:
-        fields["plan_id"] = plan_id or day_plan_id(strategy_id, ctx.now)
+        fields["plan_id"] = day_plan_id(strategy_id, ctx.now) if plan_id is None else plan_id
         account = ctx.account_name(session.account)
         answer_if_started(session, ctx, account, str(fields["plan_id"]), output)
         held = account_portfolio(ctx, account)

@@ -112,7 +112,7 @@ def _denial(order: PreviewOrder | None) -> str | None:
 
 
 def _unlisted(made: Made) -> tuple[UnlistedHolding, ...]:
-    traded = {item.symbol for item in made.plan.items}
+    traded = {item.symbol for item in made.plan.trades}
     return tuple(
         UnlistedHolding(symbol=symbol, value=holding.value, is_sold=symbol in traded)
         for symbol, holding in (made.unlisted or {}).items()

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rebalance_cli.formatting import NONE, dollars, percent
-from rebalance_cli.new_plan_answers import Change, NewPlan
+from rebalance_cli.new_plan_answers import Change, NewPlan, UnlistedHolding
 from rebalance_cli.views.tables import facts, first_fitting, plain_table
 from rebalance_executor.domain.market import ZERO
 
@@ -89,8 +89,23 @@ def _remarks(plan: NewPlan) -> list[tuple[str, RenderableType]]:
         rows += [("", f"{change.symbol}: {change.reduced}") for change in cut]
     rows += [("Denied", Text(f"{c.symbol}: {c.denied}", "yellow")) for c in plan.changes if c.denied is not None]
     for holding in plan.unlisted:
-        value = f"${dollars(holding.value)}" if holding.value is not None else f"value {NONE}"
-        text = "sold" if holding.is_sold else "stays; plan from-weights --sell-unlisted sells it"
-        rows.append(("Unlisted", Text(f"{holding.symbol} {value}, not in the sheet: {text}", "yellow")))
+        rows.append(("Unlisted", Text(_unlisted_text(plan, holding), "yellow")))
     rows += [("Note", Text(note, "yellow")) for note in plan.notes]
     return rows
+
+
+def _unlisted_text(plan: NewPlan, holding: UnlistedHolding) -> str:
+    """Return what happens to a holding that the sheet does not list."""
+    value = f"value {NONE}"
+    if holding.value is not None:
+        value = f"{'-' if holding.value < 0 else ''}${dollars(abs(holding.value))}"
+    text = "stays; plan from-weights --sell-unlisted sells it"
+    if holding.is_sold:
+        text = "sold"
+    elif holding.value is None:
+        text = "stays; without a price it cannot be sold"
+    elif holding.value < 0:
+        text = "stays; it is a short position, which no plan can change"
+    elif holding.symbol in {change.symbol for change in plan.changes}:
+        text = "stays; its sale is below --min-trade"
+    return f"{holding.symbol} {value}, not in the sheet: {text}"
