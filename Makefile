@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run test e2e lint format unit versions template docs dist wheel sbom release reference diagrams examples simulate bench mutants setup sam build invoke lock clean
+.PHONY: help run test e2e lint format unit versions template docs dist wheel sbom release reference diagrams examples screenshots simulate bench mutants setup sam build invoke lock clean
 
 # The Python version of .venv, as in 3.14; by default the one that scripts/find-python prefers.
 VENV_PYTHON ?=
@@ -29,7 +29,7 @@ help: ## Show this list
 
 # --- targets for people ----------------------------------------------------------------------------------
 
-run: .venv/.installed ## Execute a sample plan against a paper broker and a local AWS (EVENT=events/….json)
+run: .venv/.installed ## Execute a sample plan against a simulated broker and a local AWS (EVENT=events/….json)
 	@$(BIN)/rebalance local run $(EVENT)
 
 test: lint docs template ## Run all checks of CI: lint, types, imports, documents, template, tests with coverage
@@ -68,12 +68,14 @@ simulate: .venv/.installed ## Simulate histories of the whole program under faul
 	@$(BIN)/python -m rebalance_simulation --seeds $(SEEDS)
 
 bench: .venv/.installed ## Measure all figures of docs/performance.md: time, requests, dollars, peers (a quarter of an hour)
-	@$(BIN)/python -m benchmarks --write docs/performance.md
+	@$(BIN)/python -m benchmarks --write docs/figures
+	@$(BIN)/python scripts/figures write
 
 mutants: .venv/.installed ## Run mutation testing: thousands of code changes, and which of them the tests detect (fifteen minutes)
 	@rm -rf mutants
 	@$(BIN)/mutmut run
-	@$(BIN)/python -m benchmarks.mutants
+	@$(BIN)/python -m benchmarks.mutants --write docs/figures/mutants.json
+	@$(BIN)/python scripts/figures write
 
 template: .venv-sam/.installed .venv-scan/.installed ## Check template.yaml and local/template.yaml: lint and policies
 	$(call say,"Template")
@@ -120,6 +122,10 @@ diagrams: .venv/.installed ## Render docs/diagrams/*.mmd to SVG (needs npm, the 
 	@scripts/get-browser
 	@mkdir -p build && npm install --silent --no-save --no-package-lock --ignore-scripts --prefix build $(MERMAID)
 	@$(BIN)/python scripts/render-diagrams build/node_modules/mermaid/dist
+
+screenshots: .venv/.installed ## Make the pictures of pages in docs/images (needs Chromium)
+	@scripts/get-browser
+	@$(BIN)/python scripts/make-screenshots
 
 examples: .venv/.installed ## Run every command and write its output to docs/examples and docs/commands.md
 	@PYTHONPATH=src $(BIN)/python -m rebalance_cli.docs.examples docs/examples

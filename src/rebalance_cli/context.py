@@ -76,7 +76,7 @@ class CliContext:
     is_local: bool = False
     """True if the target is the servers of this machine."""
     broker_url: str | None = None
-    """Address of the paper broker on this machine."""
+    """Address of the simulated broker on this machine."""
     event_log: EventRecorder = field(default_factory=EventRecorder)
 
     @property
@@ -258,7 +258,7 @@ def start_sandbox(data_dir: Path, console: Console, *, keep: bool = False) -> It
     """
     from rebalance_sandbox import startup  # imported late: on AWS no server is started
 
-    spinner = console.status("Starting local AWS and the paper broker …")
+    spinner = console.status("Starting local AWS and the simulated broker …")
     with spinner, startup.started_sandbox(data_dir, keep=keep) as sandbox:
         spinner.stop()
         yield sandbox

@@ -33,6 +33,10 @@ AccountDigits = Annotated[
     str | None,
     typer.Option("--confirm-account", help="Last digits of the broker's account number; required for real money."),
 ]
+NewWorld = Annotated[
+    bool,
+    typer.Option("--new-world", help="Set the simulated account up again, with the positions and cash of this plan."),
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 
 _SHARED: dict[str, tuple[object, Any]] = {

@@ -352,9 +352,10 @@ class DeadLetter(Answer):
 
     message_id: str
     plan_id: str | None
-    problem: str | None = Field(description="Why it contains no plan; null if it contains one, or a pointer to one.")
+    problem: str | None = Field(description="Why a replay would fail again; null if it may succeed.")
+    reason: str | None = Field(description="Why the deliveries failed, as far as queue, journal and message say.")
     sent_at: Timestamp | None
-    deliveries: int
+    attempts: int | None = Field(description="Calls of the function with it, without looks at it; null if unknown.")
     body: str
 
 
@@ -399,7 +400,7 @@ class LocalUp(Answer):
     environment: dict[str, str] = Field(description="Environment variables that point to the servers.")
     aws: str
     broker: str
-    page: str = Field(description="Address of the paper broker's page.")
+    page: str = Field(description="Address of the simulated broker's page.")
 
 
 class LocalDone(Answer):

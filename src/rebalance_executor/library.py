@@ -40,6 +40,10 @@ if TYPE_CHECKING:
     from rebalance_executor.execution.ports import PlanLog, Ports
 
 _SHORTEST_RUN = timedelta(minutes=5)
+_SHOWN = ("symbol", "side", "qty", "limit_price", "filled_qty", "filled_avg_price", "status", "code", "reason")
+"""Fields in the message of an event."""
+_READ_TIME = timedelta(minutes=1)
+"""Longest time to read the portfolio."""
 _RUNS_PER_PLAN = 10
 """Runs in the time limit of a plan, at most, which is below ``max_runs``. A killed process holds the account for the
 rest of one run."""
@@ -65,7 +69,7 @@ class PlanInterrupted(KeyboardInterrupt):
 class LoggedEvents:
     """Implementation of ``PlanLog`` that writes each event to a logger of the standard library.
 
-    The message is the event with its fields; the record has them as ``event`` and ``fields`` too.
+    The message is the event with its most important fields; the record has all of them as ``event`` and ``fields``.
 
     Args:
         logger: receives the events; ``rebalance_executor`` by default.
@@ -77,7 +81,7 @@ class LoggedEvents:
     def emit(self, event: LogEvent, **fields: object) -> None:
         """Log one event at its level. Fields that are None are left out."""
         known = {name: value for name, value in fields.items() if value is not None}
-        text = " ".join([event.value, *(f"{name}={value}" for name, value in known.items())])
+        text = " ".join([event.value, *(f"{name}={known[name]}" for name in _SHOWN if name in known)])
         level = logging.getLevelNamesMapping()[event.severity.value]
         self._logger.log(level, "%s", text, extra={"event": event, "fields": known})
 
@@ -192,8 +196,7 @@ class ExecutionManager:
             OverfillGuard, JournalContradiction: the program stopped itself; compare broker and journal.
             PlanInterrupted: Ctrl-C, after the safe stop.
         """
-        if self._is_closed:
-            raise ConfigurationError("manager", "is closed; create a new one")
+        self._check_open()
         document = plan.model_dump(mode="json") if isinstance(plan, RebalancePlan) else plan
         parsed = RebalancePlan.parse(document)
         self._is_stopping = False
@@ -210,10 +213,13 @@ class ExecutionManager:
             InvalidInput: the broker reports no positive equity.
             BrokerUnavailable: the broker did not answer.
         """
+        self._check_open()
+        deadline = Deadline.after(self._ports.clock.now(), _READ_TIME)
+        return read_portfolio(self._ports.brokers(self._account, deadline))
+
+    def _check_open(self) -> None:
         if self._is_closed:
             raise ConfigurationError("manager", "is closed; create a new one")
-        deadline = Deadline.after(self._ports.clock.now(), self._run_time)
-        return read_portfolio(self._ports.brokers(self._account, deadline))
 
     def _run(self, plan: RebalancePlan) -> ExecutionResult:
         """Execute the plan in one run after another, as the deployed function does."""

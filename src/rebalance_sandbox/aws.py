@@ -35,6 +35,8 @@ _PLANS_BY_DAY: Any = {
     "KeySchema": [{"AttributeName": "day", "KeyType": "HASH"}, {"AttributeName": "status", "KeyType": "RANGE"}],
     "Projection": {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["account", "plan_id"]},
 }
+_GENERATION = "sandbox-generation"
+"""Key of the item with the ID of the last start; no plan has such a key."""
 _INVOCATION_SECONDS = 600
 """Timeout of ``rebalance apply``. The queue's visibility timeout is six times as long, as AWS recommends."""
 
@@ -83,6 +85,18 @@ class LocalAwsClient:
             self._s3.put_bucket_versioning(Bucket=PLAN_BUCKET, VersioningConfiguration={"Status": "Enabled"})
         if not any(url.endswith(f"/{PLAN_QUEUE}") for url in self._sqs.list_queues().get("QueueUrls", [])):
             self._create_queues()
+
+    def generation(self) -> str | None:
+        """Return the ID of the last start that this state has seen; None if there was none."""
+        key = {"id": {"S": _GENERATION}}
+        item = self._dynamodb.get_item(TableName=IDEMPOTENCY_TABLE, Key=key, ConsistentRead=True).get("Item", {})
+        return item["start"]["S"] if item else None
+
+    def set_generation(self, generation: str) -> None:
+        """Store the ID of this start."""
+        self._dynamodb.put_item(
+            TableName=IDEMPOTENCY_TABLE, Item={"id": {"S": _GENERATION}, "start": {"S": generation}}
+        )
 
     def risk_store(self, clock: Clock) -> DynamoRiskStore:
         """Return the store of the kill switch and the daily usage."""

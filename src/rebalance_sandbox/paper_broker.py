@@ -1,8 +1,8 @@
-"""HTTP client of the paper broker: reads through Alpaca's API, changes the market through the admin API."""
+"""HTTP client of the simulated broker: reads through Alpaca's API, changes the market through the admin API."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from types import TracebackType
 from typing import Any, Self
@@ -11,14 +11,14 @@ import requests
 
 from rebalance_sandbox.environment import DUMMY_KEY
 from rebalance_sandbox.errors import SandboxFailed
-from rebalance_sandbox.paper_world import PaperWorld, SeedQuote
+from rebalance_sandbox.paper_world import PaperWorld, SeedQuote, quote_request
 
 _TIMEOUT_SECONDS = 10
 _KEYS = {"APCA-API-KEY-ID": DUMMY_KEY, "APCA-API-SECRET-KEY": DUMMY_KEY}
 
 
 class PaperBrokerClient:
-    """A paper broker on this machine; a context manager.
+    """A simulated broker on this machine; a context manager.
 
     Args:
         url: address of the broker.
@@ -57,9 +57,21 @@ class PaperBrokerClient:
         quotes = {s: SeedQuote(Decimal(str(q["bp"])), Decimal(str(q["ap"]))) for s, q in response["quotes"].items()}
         return {symbol: quote for symbol, quote in quotes.items() if quote.bid > 0 and quote.ask > 0}
 
+    def positions(self) -> dict[str, Decimal]:
+        """Return the shares that are held, by symbol."""
+        return {position["symbol"]: Decimal(str(position["qty"])) for position in self._get("/v2/positions")}
+
+    def add_quotes(self, quotes: Mapping[str, SeedQuote]) -> None:
+        """Add symbols with their quotes; positions and cash stay as they are."""
+        if quotes:
+            self._post({"quotes": {symbol: quote_request(symbol, quote) for symbol, quote in quotes.items()}})
+
     def set_world(self, world: PaperWorld) -> None:
         """Set quotes, positions and cash; orders stay as they are."""
-        self._check(self._session.post(self._url + "/admin/world", json=world.as_request(), timeout=_TIMEOUT_SECONDS))
+        self._post(world.as_request())
+
+    def _post(self, world: dict[str, object]) -> None:
+        self._check(self._session.post(self._url + "/admin/world", json=world, timeout=_TIMEOUT_SECONDS))
 
     def _get(self, path: str, query: dict[str, str] | None = None) -> Any:
         response = self._check(self._session.get(self._url + path, params=query, timeout=_TIMEOUT_SECONDS))
@@ -68,7 +80,7 @@ class PaperBrokerClient:
     def _check(self, response: requests.Response) -> requests.Response:
         if not response.ok:
             raise SandboxFailed(
-                f"The paper broker answered {response.status_code} to {response.request.method} "
+                f"The simulated broker answered {response.status_code} to {response.request.method} "
                 f"{response.request.path_url}: {response.text[:200]}",
                 "Delete the local data, then try again",
                 ("local", "reset"),

@@ -1,4 +1,4 @@
-"""Prices, positions and cash of the paper broker, derived from plans.
+"""Prices, positions and cash of the simulated broker, derived from plans.
 
 Pure: the same plans give the same values. A symbol that the broker does not know gets a price from a hash of its name:
 plausible, different for each symbol and the same on every day.
@@ -42,7 +42,7 @@ class SeedQuote:
 
 @dataclass(frozen=True, slots=True)
 class PaperWorld:
-    """State that the paper broker gets before plans run for the first time."""
+    """State that the simulated broker gets before plans run for the first time."""
 
     new_quotes: Mapping[str, SeedQuote]
     """Quotes of the symbols that the broker does not know."""
@@ -64,7 +64,7 @@ class PaperWorld:
             "account": {"cash": format_decimal(self.cash)},
             "clock": {"mode": "real", "sessions": "always_open"},
             "default_fill": DEFAULT_FILL,
-            "quotes": {symbol: _quote_request(symbol, quote) for symbol, quote in self.new_quotes.items()},
+            "quotes": {symbol: quote_request(symbol, quote) for symbol, quote in self.new_quotes.items()},
             "positions": [
                 {"symbol": symbol, "qty": format_decimal(qty), "avg_entry_price": format_decimal(self.prices[symbol])}
                 for symbol, qty in self.positions.items()
@@ -125,7 +125,8 @@ def plausible_quote(symbol: str) -> SeedQuote:
     return SeedQuote(bid=bid, ask=bid + max(spread, CENT))
 
 
-def _quote_request(symbol: str, quote: SeedQuote) -> dict[str, object]:
+def quote_request(symbol: str, quote: SeedQuote) -> dict[str, object]:
+    """Return the quote of a symbol as in ``POST /admin/world``."""
     move = Decimal(hashlib.sha256(symbol.encode()).digest()[5] - 128) / 6400  # the previous close is within ±2 %
     previous = (quote.bid * (1 - move)).quantize(CENT, rounding=ROUND_HALF_EVEN)
     return {

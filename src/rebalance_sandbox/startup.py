@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rebalance_sandbox import stop_signals
 from rebalance_sandbox.aws import LocalAwsClient
+from rebalance_sandbox.generation import start_generation
 from rebalance_sandbox.running import Sandbox
 from rebalance_sandbox.servers import Servers, exclusive_use
 
@@ -49,3 +50,5 @@ def running_sandbox(data_dir: Path) -> Sandbox:
 def _provision(sandbox: Sandbox) -> None:
     with LocalAwsClient(sandbox.aws.url) as aws:
         aws.provision()
+        if sandbox.aws.name in sandbox.started:
+            start_generation(sandbox.data_dir, aws)

@@ -73,7 +73,7 @@ class World:
     """The program and everything around it, for one history. Implements ``WorldView``.
 
     Args:
-        scenario: the paper broker's scenario.
+        scenario: the simulated broker's scenario.
         config: the program's execution settings.
         faults: decides which faults happen.
         start: when the history starts.

@@ -79,7 +79,7 @@ def test_message_that_cannot_be_read_hides_no_other_and_can_be_discarded(termina
 
     bad, good = listed(terminal)
 
-    assert (bad["plan_id"], bad["problem"] is None, good["plan_id"]) == (None, False, "plan-1")
+    assert (bad["problem"] is None, good["plan_id"]) == (False, "plan-1")
     terminal.json("cli/dlq-done", "dlq", "discard", bad["message_id"], "--yes")
     assert [message["plan_id"] for message in listed(terminal)] == ["plan-1"]
 
@@ -123,6 +123,68 @@ def test_undelivered_event_is_replayed_as_a_plan(terminal: Terminal) -> None:
     sqs, url = terminal.world.session.client("sqs"), terminal.variables["PLAN_QUEUE_URL"]
     (message,) = sqs.receive_message(QueueUrl=url)["Messages"]
     assert json.loads(message["Body"])["detail"]["plan_id"] == "plan-1"
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        (plan(buy("AAA", "-5")), "invalid plan: items.0.trade_amount"),
+        (plan(buy("AAA", "100"), timestamp="2026-01-24T15:00:00Z"), "too old: the plan is of 2026-01-24 15:00:00 UTC"),
+        (plan(buy("AAA", "100"), valid_until="2026-01-26T14:00:00Z"), "too old: the plan was valid until"),
+        ({"health": True}, "contains no plan"),
+        ("this is no plan", "no plan"),
+    ],
+    ids=["invalid", "old", "not valid any more", "health request", "text"],
+)
+def test_a_message_that_would_fail_again_is_shown_with_its_reason_and_not_sent(
+    terminal: Terminal, body: object, problem: str
+) -> None:
+    bury(terminal, body)
+    (message,) = listed(terminal)
+
+    rejected = terminal.type("dlq", "replay", message["message_id"])
+    shown = " ".join(terminal.type("dlq", "list").stdout.split())
+
+    if problem != "no plan":
+        assert message["reason"].startswith(problem)
+    assert message["reason"] in shown
+    assert rejected.exit_code == 2
+    assert "would fail again" in rejected.stderr
+    assert len(listed(terminal)) == 1
+    assert terminal.type("dlq", "replay", message["message_id"], "--anyway").exit_code == 0
+    assert listed(terminal) == []
+
+
+def test_reason_of_a_plan_that_started_is_that_of_the_journal(terminal: Terminal) -> None:
+    document = plan(buy("AAA", "100"))
+    terminal.world.deliver(document)
+    bury(terminal, document)
+
+    assert listed(terminal)[0]["reason"] == "the plan has its result by now: success"
+
+
+def test_attempts_are_those_of_the_function_and_not_the_looks_of_an_operator(terminal: Terminal) -> None:
+    bury(terminal, plan(buy("AAA", "100")))
+    sqs = terminal.world.session.client("sqs")
+    sqs.send_message(
+        QueueUrl=terminal.variables["EVENT_DEAD_LETTER_QUEUE_URL"],
+        MessageBody="{}",
+        MessageAttributes={
+            name: {"DataType": "String", "StringValue": value}
+            for name, value in {
+                "ERROR_CODE": "NO_PERMISSIONS",
+                "ERROR_MESSAGE": "denied by the policy",
+                "RETRY_ATTEMPTS": "3",
+            }.items()
+        },
+    )
+
+    for _ in range(8):
+        (letter,) = listed(terminal)
+        (event,) = listed_events(terminal)
+
+    assert letter["attempts"] == 6  # a plan is given up after six deliveries
+    assert (event["attempts"], event["reason"]) == (4, "NO_PERMISSIONS: denied by the policy")
 
 
 def test_show_prints_the_whole_message(terminal: Terminal) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import socket
+import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -20,6 +23,7 @@ from rebalance_cli.queries.live import LiveQuery
 from rebalance_cli.report import live_page
 from rebalance_executor.domain.errors import PlanYielded
 from rebalance_executor.domain.risk_state import TradingState
+from tests.support.own_account import machine
 from tests.support.terminal import Terminal
 from tests.support.world import HandlerWorld, a_world, buy, plan, sell
 
@@ -161,6 +165,32 @@ def test_command_prints_the_address_serves_and_ends_with_ctrl_c(world: HandlerWo
     assert "cut to" in str(states[0])
 
 
+def test_page_shows_the_journal_of_an_own_account_to_other_threads(tmp_path: Path) -> None:
+    """A journal in a file may be bound to the thread that opened it; requests are answered by other threads."""
+    keep_reading, states = LatestState.keep_reading, list[str | None]()
+
+    def ask_while_reading(state: LatestState) -> None:
+        def ask() -> None:
+            states.append(state.get())
+            state.close()
+
+        asker = threading.Thread(target=ask)
+        asker.start()
+        keep_reading(state)
+        asker.join()
+
+    with machine(tmp_path) as own, patch.object(LatestState, "keep_reading", ask_while_reading):
+        own.init()
+        document = plan(buy("AAPL", "900"), plan_id="first", timestamp=datetime.now(UTC).isoformat())
+        document |= {"total_portfolio_value": "10000", "total_trade_value": "900"}
+        assert own.type("apply", own.file(document, "first.json")).exit_code == 0
+        served = own.type("serve", "--port", "0")
+
+    assert served.exit_code == 0, served.stderr
+    assert "1 of 1 orders as planned" in str(states[0])
+    assert "bound to default" in str(states[0])
+
+
 def test_journal_that_does_not_answer_is_named_on_the_page(terminal: Terminal) -> None:
     states: list[str] = []
 
@@ -173,6 +203,16 @@ def test_journal_that_does_not_answer_is_named_on_the_page(terminal: Terminal) -
 
     assert "The journal cannot be read" in states[0]
     assert "rebalance doctor" in states[0]
+
+
+def test_port_that_is_in_use_is_an_error_with_the_next_command(terminal: Terminal) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = terminal.type("serve", "--port", str(port))
+
+    assert done.exit_code == 2
+    assert f"Port {port} cannot be used" in done.stderr
+    assert "rebalance serve --port 0" in done.stderr
 
 
 def test_day_that_is_none_is_a_usage_error(terminal: Terminal) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from rebalance_executor import RebalancePlan
 from tests.support.own_account import KEYS, NUMBER, Machine, machine
 from tests.support.processes import LOOPBACK, free_port
 from tests.support.world import buy, plan
@@ -332,7 +333,8 @@ def test_live_account_trades_only_with_its_switch_and_its_digits(own: Machine) -
     without_digits = own.type("apply", path, LIVE_TRADING="yes")
     assert own.broker.orders() == []
 
-    traded = own.type("apply", path, "--confirm-account", NUMBER[-4:], LIVE_TRADING="yes")
+    reviewed = RebalancePlan.parse(json.loads(Path(path).read_text())).content_hash
+    traded = own.type("apply", path, "--hash", reviewed, "--confirm-account", NUMBER[-4:], LIVE_TRADING="yes")
 
     assert init.exit_code == 0, init.stderr
     assert "REAL MONEY" in init.stdout

@@ -7,7 +7,9 @@ import os
 import pty
 import subprocess
 import sys
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import requests
 
@@ -88,11 +90,15 @@ class Desk:
             os.close(terminal)
         return process.returncode, out, err
 
-    def serve(self) -> None:
-        """Start the servers and let ZZC never fill; ZZA fills after a second."""
+    def up(self) -> None:
+        """Start the servers."""
         code, out, err = self.run("local", "up", "--json")
         assert code == 0, err
         self.broker = str(json.loads(out)["broker"])
+
+    def serve(self) -> None:
+        """Start the servers and let ZZC never fill; ZZA fills after a second."""
+        self.up()
         code, _, err = self.run("preview", str(self.plan))
         assert code == 0, err
         self._set_fills([{"symbol": "ZZC", "behaviour": "never"}])
@@ -106,9 +112,22 @@ class Desk:
 
     def orders(self, status: str) -> list[str]:
         """Return the symbols of the orders at the broker, of status ``open`` or ``all``."""
+        return [order["symbol"] for order in self.read(f"/v2/orders?status={status}")]
+
+    def holdings(self) -> dict[str, Decimal]:
+        """Return the dollars of each holding at the broker."""
+        return {one["symbol"]: Decimal(one["market_value"]) for one in self.read("/v2/positions")}
+
+    def read(self, path: str) -> Any:
+        """Return the broker's answer."""
         keys = {"APCA-API-KEY-ID": "local", "APCA-API-SECRET-KEY": "local"}
-        response = requests.get(f"{self.broker}/v2/orders?status={status}", headers=keys, timeout=SECONDS)
-        return [order["symbol"] for order in response.json()]
+        return requests.get(self.broker + path, headers=keys, timeout=SECONDS).json()
+
+    def file(self, name: str, document: object) -> str:
+        """Write a JSON file and return its path."""
+        path = self.plan.parent / name
+        path.write_text(json.dumps(document))
+        return str(path)
 
     def last_log_line(self) -> dict[str, str]:
         """Return the last line of the latest run's log."""

@@ -1,4 +1,4 @@
-"""A user's machine with an account at a broker: a second paper broker in place of Alpaca's, and its commands."""
+"""A user's machine with an account at a broker: a second simulated broker in place of Alpaca's, and its commands."""
 
 from __future__ import annotations
 

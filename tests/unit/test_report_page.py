@@ -138,7 +138,7 @@ def test_report_starts_with_what_was_cut_why_and_the_next_commands(tmp_path: Pat
     assert "TLT" not in attention
     assert "Next: rebalance explain plan-1 SPY --account default" in attention
     assert "then: rebalance plan renew plan-1 --rest --account default" in attention
-    assert shown.index("Needs attention") < shown.index("Cash and weights")
+    assert shown.index("Needs attention") < shown.index("Result and cost")
 
 
 def test_report_without_a_shortfall_has_no_such_part(tmp_path: Path) -> None:

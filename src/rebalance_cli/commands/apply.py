@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -26,7 +26,7 @@ from rebalance_cli.console import confirm, failure
 from rebalance_cli.context import CliContext
 from rebalance_cli.exit_codes import CliError, Exit, error_types_exit_code, result_exit_code
 from rebalance_cli.formatting import counted, dollars
-from rebalance_cli.options import AccountDigits, CommandSession, Hash, PlanFile, Yes, target_command
+from rebalance_cli.options import AccountDigits, CommandSession, Hash, NewWorld, PlanFile, Yes, target_command
 from rebalance_cli.queries.explain import plan_details
 from rebalance_cli.queries.plans import PlanRecord, load_plan, read_lease_holder
 from rebalance_cli.streams import OutputClosed, is_closed, write_line
@@ -40,7 +40,7 @@ from rebalance_executor.domain.errors import LeaseHeld, PlanYielded
 from rebalance_executor.domain.journal import PlanJournal
 from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.domain.result import ExecutionResult
-from rebalance_executor.domain.values import format_clock, sum_of_cents
+from rebalance_executor.domain.values import format_clock, format_time, sum_of_cents
 from rebalance_sandbox.event_files import EventFile
 from rebalance_sandbox.invocation import InvocationResult, invoke
 
@@ -56,6 +56,7 @@ def apply(
     hash_: Hash = None,
     confirm_account: AccountDigits = None,
     yes: Yes = False,
+    new_world: NewWorld = False,
     timeout: Annotated[float, typer.Option(help="Timeout of the run in seconds, as in Lambda.", min=1)] = 600,
 ) -> None:
     """Execute a plan on this machine and show its progress. Same program and same journal as the deployed function.
@@ -75,7 +76,7 @@ def apply(
         if hash_ is None:
             _check_can_confirm(ctx, plan, yes=yes)
         confirm_live(ctx, ctx.account_name(document.account), confirm_account)
-        seed_paper_account(ctx, event.plans, session.console)
+        seed_paper_account(ctx, document, session.console, new_world=new_world)
         note_relaxed_controls(ctx, session.console)
         if hash_ is None and not yes and sys.stdin.isatty():
             _confirm_plan(session, ctx, event)
@@ -168,11 +169,15 @@ def _print_error(
         error, code = {"code": str(pending["code"]), "errorMessage": str(pending["message"])}, Exit.IN_PROGRESS
     next_step = NEXT_STEPS[code]
     if code is Exit.IN_PROGRESS:
-        after = f" after {pending['retry_at']}" if pending is not None else ""
+        after = f" after {_retry_time(pending)}" if pending is not None else ""
         next_step = f"Continue{after}: {ctx.command('apply', str(event.path))}"
     name = error.get("code") or error.get("errorType")
     stopped = _read_started(ctx, plan) if error.get("code") == PlanYielded.code else None
-    message = _lease_text(ctx, plan) if error.get("code") == LeaseHeld.code else None
+    holder = read_lease_holder(ctx, ctx.account_name(plan.account)) if error.get("code") == LeaseHeld.code else None
+    message = None
+    if holder is not None:
+        message = f"Another run holds account {ctx.account_name(plan.account)} until {format_clock(holder.until)}."
+        next_step = f"Wait until then, or until that run ends: {ctx.command('apply', str(event.path))}"
     message = message or (_stopped_text(stopped.journal) if stopped is not None else None) or error.get("errorMessage")
     problem = CliError(f"{name}  {message}", next_step, code)
 
@@ -188,12 +193,8 @@ def _print_error(
     return code
 
 
-def _lease_text(ctx: CliContext, plan: RebalancePlan) -> str | None:
-    account = ctx.account_name(plan.account)
-    holder = read_lease_holder(ctx, account)
-    if holder is None:
-        return None
-    return f"Another run holds account {account} until {format_clock(holder.until)}."
+def _retry_time(pending: Mapping[str, Any]) -> str:
+    return format_time(datetime.fromisoformat(str(pending["retry_at"])))
 
 
 def _read_started(ctx: CliContext, plan: RebalancePlan) -> PlanRecord | None:

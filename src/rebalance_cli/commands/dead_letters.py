@@ -11,7 +11,6 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
-from pydantic import TypeAdapter, ValidationError
 
 from rebalance_cli.commands.plan import confirm_live
 from rebalance_cli.console import confirm
@@ -20,15 +19,12 @@ from rebalance_cli.exit_codes import CliError
 from rebalance_cli.formatting import counted
 from rebalance_cli.options import AccountDigits, CommandSession, target_command
 from rebalance_cli.outputs import DeadLetter, DeadLetterDone, DeadLetters
+from rebalance_cli.queries.dead_letters import LetterPlan, attempts, delivery_error, read_letter
 from rebalance_cli.views.operations import ID_LENGTH, dead_letter_view, dead_letters_view
 from rebalance_cli.views.tables import facts
-from rebalance_executor.domain.errors import InvalidInput
-from rebalance_executor.domain.values import Name
-from rebalance_executor.triggers import DELIVERY_ATTRIBUTE, PlanDocument, decode
+from rebalance_executor.triggers import DELIVERY_ATTRIBUTE
 
 app = typer.Typer(help="Inspect and replay dead-letter messages.", no_args_is_help=True)
-
-_NAME: TypeAdapter[str] = TypeAdapter(Name)
 
 _BATCH_SIZE = 10
 """Messages per request; the maximum of SQS."""
@@ -101,10 +97,12 @@ def list_(session: CommandSession, *, queue: QueueOption = Queue.PLANS) -> None:
     """List the messages without removing them: up to ten per account, and 100 in all."""
     with session.context() as ctx:
         url = _queue_url(ctx, queue)
-        with _received(ctx, url) as messages:
+        with _received(ctx, queue) as messages:
             answer = DeadLetters(queue=url, messages=tuple(message.letter for message in messages))
         ids = [letter.message_id[:ID_LENGTH] for letter in answer.messages]
-        session.answer(answer, dead_letters_view(answer), _command(ctx, queue, "show", ids[0]) if ids else None)
+        session.answer(
+            answer, dead_letters_view(answer, session.out.width), _command(ctx, queue, "show", ids[0]) if ids else None
+        )
 
 
 @app.command()
@@ -112,7 +110,7 @@ def list_(session: CommandSession, *, queue: QueueOption = Queue.PLANS) -> None:
 def show(session: CommandSession, message: MessageId, *, queue: QueueOption = Queue.PLANS) -> None:
     """Show a message with its body without removing it."""
     with session.context() as ctx:
-        with _received(ctx, _queue_url(ctx, queue)) as messages:
+        with _received(ctx, queue) as messages:
             letter = _select(ctx, messages, message, queue).letter
         action = "replay" if letter.problem is None else "discard"
         session.answer(letter, dead_letter_view(letter), _command(ctx, queue, action, message))
@@ -125,17 +123,23 @@ def replay(
     message: MessageId,
     *,
     confirm_account: AccountDigits = None,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Send it although it is invalid, too old or no plan.")
+    ] = False,
     queue: QueueOption = Queue.PLANS,
 ) -> None:
-    """Send a message to the plan queue again and delete it here. Safe to repeat: no plan executes twice."""
+    """Send a message to the plan queue again and delete it here. Safe to repeat: no plan executes twice.
+
+    A message that would fail again is not sent: an invalid plan, one that is too old, or an event that is no plan.
+    """
     with session.context() as ctx:
         url = _queue_url(ctx, queue)
         plan_queue = ctx.variable("PLAN_QUEUE_URL", "it is the address of the plan queue")
-        with _received(ctx, url) as messages:
+        with _received(ctx, queue) as messages:
             selected = _select(ctx, messages, message, queue)
             letter = selected.letter
-            if letter.problem is not None:
-                text = f"Message {letter.message_id} contains no plan and would fail again: {letter.problem}"
+            if letter.problem is not None and not anyway:
+                text = f"Message {letter.message_id} would fail again and was not sent: {letter.problem}"
                 raise CliError(text, f"Delete it: {_command(ctx, queue, 'discard', message)}")
             account = ctx.account_name(selected.account)
             confirm_live(ctx, account, confirm_account)
@@ -159,7 +163,7 @@ def discard(
     """Delete a message permanently. Prints its body first, so that it can be restored after a mistake."""
     with session.context() as ctx:
         url = _queue_url(ctx, queue)
-        with _received(ctx, url) as messages:
+        with _received(ctx, queue) as messages:
             selected = _select(ctx, messages, message, queue)
             letter = selected.letter
             session.console.print(dead_letter_view(letter))
@@ -184,9 +188,9 @@ def _command(ctx: CliContext, queue: Queue, *words: str) -> str:
 
 
 @contextmanager
-def _received(ctx: CliContext, url: str) -> Iterator[list[_Received]]:
+def _received(ctx: CliContext, queue: Queue) -> Iterator[list[_Received]]:
     """Receive the queue's messages; at the end of the block, release those that were not deleted."""
-    sqs = ctx.aws_client("sqs")
+    sqs, url = ctx.aws_client("sqs"), _queue_url(ctx, queue)
     received: dict[str, _Received] = {}
     try:
         while len(received) < _MAX_MESSAGES:
@@ -195,12 +199,12 @@ def _received(ctx: CliContext, url: str) -> Iterator[list[_Received]]:
                 MaxNumberOfMessages=_BATCH_SIZE,
                 VisibilityTimeout=_VISIBILITY_SECONDS,
                 AttributeNames=["All"],
-                MessageAttributeNames=[DELIVERY_ATTRIBUTE],
+                MessageAttributeNames=["All"],
             ).get("Messages", [])
-            new = [message for message in map(_parse, messages) if message.letter.message_id not in received]
+            new = [message for message in messages if message["MessageId"] not in received]
             if not new:
                 break
-            received |= {message.letter.message_id: message for message in new}
+            received |= {message["MessageId"]: _parse(ctx, queue, message) for message in new}
         yield list(received.values())
     finally:
         for message in received.values():
@@ -214,37 +218,37 @@ def _release(sqs: Any, url: str, message: _Received) -> None:
         return  # the message is deleted, or becomes visible by itself within a minute
 
 
-def _parse(message: dict[str, Any]) -> _Received:
+def _parse(ctx: CliContext, queue: Queue, message: dict[str, Any]) -> _Received:
     attributes, body = message.get("Attributes", {}), str(message["Body"])
-    plan_id, account, problem = _plan_in(body)
-    sent = attributes.get("SentTimestamp")
+    own: dict[str, Any] = message.get("MessageAttributes", {})
+    plan = read_letter(body, ctx.config, ctx.now)
+    sent, received = attributes.get("SentTimestamp"), int(attributes.get("ApproximateReceiveCount", 0))
     letter = DeadLetter(
         message_id=message["MessageId"],
-        plan_id=plan_id,
-        problem=problem,
+        plan_id=plan.plan_id,
+        problem=plan.problem,
+        reason=delivery_error(own, body) or plan.problem or _journalled_reason(ctx, plan),
         sent_at=datetime.fromtimestamp(int(sent) / 1000, UTC) if sent is not None else None,
-        deliveries=int(attributes.get("ApproximateReceiveCount", 0)),
+        attempts=attempts(own, body, received, from_plan_queue=queue is Queue.PLANS),
         body=body,
     )
-    replayed = message.get("MessageAttributes", {}).get(DELIVERY_ATTRIBUTE, {}).get("StringValue")
-    delivery_id = replayed or letter.message_id
-    return _Received(letter, message["ReceiptHandle"], attributes.get("MessageGroupId"), account, delivery_id)
+    delivery_id = own.get(DELIVERY_ATTRIBUTE, {}).get("StringValue") or letter.message_id
+    return _Received(letter, message["ReceiptHandle"], attributes.get("MessageGroupId"), plan.account, delivery_id)
 
 
-def _plan_in(body: str) -> tuple[str | None, str | None, str | None]:
-    """Return plan ID, account and problem of a message; all are None for a pointer to a plan."""
-    try:
-        request = decode(body)
-    except InvalidInput as error:
-        return None, None, str(error)
-    if not isinstance(request, PlanDocument):
-        return None, None, None
-    document = request.body if isinstance(request.body, dict) else {}
-    try:
-        account = document.get("account")
-        return _NAME.validate_python(document.get("plan_id")), _NAME.validate_python(account) if account else None, None
-    except ValidationError:
-        return None, None, "has no valid plan_id, or no valid account"
+def _journalled_reason(ctx: CliContext, plan: LetterPlan) -> str | None:
+    """Return how the plan's last run ended, or that the plan has a result; None if it never started."""
+    if plan.plan_id is None:
+        return None
+    account = ctx.account_name(plan.account)
+    stored = ctx.ports.journal.load(account, plan.plan_id)
+    if stored is None:
+        return None
+    if stored.result is not None:
+        return f"the plan has its result by now: {stored.result.status}"
+    run = ctx.journal.runs(account, plan.plan_id)[-1]
+    end = run.end.value.lower() if run.end is not None else "was killed"
+    return f"the plan started; its last run {end}" + (f": {run.reason}" if run.reason else "")
 
 
 def _select(ctx: CliContext, messages: list[_Received], prefix: str, queue: Queue) -> _Received:

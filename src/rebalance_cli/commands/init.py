@@ -89,7 +89,10 @@ def init(
     ] = None,
     keyring: Annotated[bool, typer.Option("--keyring", help="Store the keys in the system's keyring.")] = False,
     trading_url: Annotated[
-        str | None, typer.Option("--trading-url", help="Another broker in place of Alpaca, for a trial.")
+        str | None,
+        typer.Option(
+            "--trading-url", envvar="REBALANCE_TRADING_URL", help="Another broker in place of Alpaca, for a trial."
+        ),
     ] = None,
     data_url: Annotated[
         str | None, typer.Option("--data-url", help="Its market data (default: the same address).")

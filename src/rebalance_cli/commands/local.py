@@ -1,4 +1,4 @@
-"""``rebalance local``: run the function on this machine, with a paper broker and a local AWS."""
+"""``rebalance local``: run the function on this machine, with a simulated broker and a local AWS."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rebalance_cli.console import confirm, print_fact
 from rebalance_cli.context import start_sandbox
 from rebalance_cli.exit_codes import CliError
 from rebalance_cli.formatting import counted
-from rebalance_cli.options import CommandSession, local_command
+from rebalance_cli.options import CommandSession, NewWorld, local_command
 from rebalance_cli.outputs import LocalDone, LocalUp
 from rebalance_cli.views.local_run import LocalRun, exit_code_of, print_run
 from rebalance_cli.views.progress import RunProgress, show_progress
@@ -38,10 +38,13 @@ if TYPE_CHECKING:
     from rebalance_sandbox.aws import LocalAwsClient
     from rebalance_sandbox.paper_broker import PaperBrokerClient
 
-app = typer.Typer(help="Run the function on this machine, with a paper broker and a local AWS.", no_args_is_help=True)
+app = typer.Typer(
+    help="Run the function on this machine, with a simulated broker and a local AWS.", no_args_is_help=True
+)
 
 _ACTION_ORDER = (Action.SELL, Action.BUY, Action.HOLD)
-_TITLES = {"aws": "local AWS", "broker": "paper broker"}
+_SHOWN_DIFFERENCES = 3
+_TITLES = {"aws": "local AWS", "broker": "simulated broker"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,9 @@ class _RunOptions:
     seconds: float
     """Timeout of the invocation."""
     keep_paper_state: bool
-    """Leave the paper broker's prices, positions and cash unchanged."""
+    """Leave the simulated broker's prices, positions and cash unchanged."""
+    new_world: bool
+    """Set positions and cash as in the event's plans, although the simulated broker has a world."""
     plan_file: Path | None
     """Plan to upload to the location that an S3 pointer refers to."""
 
@@ -69,8 +74,9 @@ def run(
     timeout: Annotated[float, typer.Option(help="Timeout of the invocation in seconds, as in Lambda.", min=1)] = 300,
     keep_paper_state: Annotated[
         bool,
-        typer.Option("--keep-paper-state", help="Leave the paper broker's prices, positions and cash unchanged."),
+        typer.Option("--keep-paper-state", help="Leave the simulated broker's prices, positions and cash unchanged."),
     ] = False,
+    new_world: NewWorld = False,
     plan: Annotated[
         Path | None, typer.Option("--plan", help="Plan to upload to the location that an S3 pointer refers to.")
     ] = None,
@@ -81,7 +87,7 @@ def run(
     again), 6 halted, 7 unresolved.
     """
     event_file = read_event(event)
-    options = _RunOptions(session.options, timeout, keep_paper_state, plan)
+    options = _RunOptions(session.options, timeout, keep_paper_state, new_world, plan)
     with start_sandbox(session.options.data_dir, session.console) as sandbox:
         local_run = _run_event(sandbox, event_file, options, session.console)
         if session.as_json:
@@ -93,7 +99,7 @@ def run(
 @app.command()
 @local_command
 def up(session: CommandSession) -> None:
-    """Start local AWS and the paper broker, and leave them running."""
+    """Start local AWS and the simulated broker, and leave them running."""
     with start_sandbox(session.options.data_dir, session.console, keep=True) as sandbox:
         variables = server_variables(sandbox.aws.url, sandbox.broker.url)
         page = f"{sandbox.broker.url}/"
@@ -140,13 +146,13 @@ def reset(
     *,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
 ) -> None:
-    """Stop the servers and delete tables, paper orders and logs."""
+    """Stop the servers and delete tables, simulated orders and logs."""
     from rebalance_sandbox.servers import Servers, delete_data, exclusive_use  # imported late, as in down
 
     data_dir = session.options.data_dir
     if not yes:
         reset_now = session.options.command("local", "reset", "--yes")
-        question = f"Delete the local tables, paper orders and logs in {data_dir}?"
+        question = f"Delete the local tables, simulated orders and logs in {data_dir}?"
         confirm(question, f"Delete without asking: {reset_now}")
     with exclusive_use(data_dir):
         stopped = Servers.of(data_dir.resolve()).stop()
@@ -171,7 +177,7 @@ def _run_event(sandbox: Sandbox, event_file: EventFile, options: _RunOptions, co
         if event_file.plans:
             _note_relaxed_controls(environment, console)
         if not options.keep_paper_state:
-            seed_plans(event_file.plans, sandbox.data_dir, broker, console)
+            seed_plans(event_file.plans, sandbox.data_dir, broker, console, new_world=options.new_world)
         cash, orders = broker.cash(), broker.order_count()
         progress = RunProgress.of(event_file.plans, cash)
         log = sandbox.data_dir / "log" / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{event_file.path.stem}.jsonl"
@@ -189,15 +195,32 @@ def _run_event(sandbox: Sandbox, event_file: EventFile, options: _RunOptions, co
         )
 
 
-def seed_plans(plans: Sequence[RebalancePlan], data_dir: Path, broker: PaperBrokerClient, console: Console) -> None:
-    """Seed the paper broker for new plans and print what was set; see ``rebalance_sandbox.seeding``."""
+def seed_plans(
+    plans: Sequence[RebalancePlan],
+    data_dir: Path,
+    broker: PaperBrokerClient,
+    console: Console,
+    *,
+    new_world: bool = False,
+    is_run: bool = True,
+) -> None:
+    """Prepare the simulated broker for new plans; print what was set or differs. See ``rebalance_sandbox.seeding``."""
     from rebalance_sandbox import seeding  # imported late: needs running servers
 
-    world = seeding.seed_plans(plans, data_dir, broker)
-    if world is not None:
-        text = f"{counted(world.holdings, 'position')} and ${world.cash:,.2f} cash, as in the plan"
+    done = seeding.seed_plans(plans, data_dir, broker, new_world=new_world, is_run=is_run)
+    if done.world is not None:
+        text = f"{counted(done.world.holdings, 'position')} and ${done.world.cash:,.2f} cash, as in the plan"
         print_fact(console, "Broker", text)
         print_fact(console, "", "prices are invented; orders fill after one second", "dim")
+    if done.differences:
+        first = ", ".join(
+            f"{one.symbol} ${one.planned:,.2f} in the plan and ${one.held:,.2f} at the broker"
+            for one in done.differences[:_SHOWN_DIFFERENCES]
+        )
+        more = len(done.differences) - _SHOWN_DIFFERENCES
+        rest = f", and {more} more" if more > 0 else ""
+        print_fact(console, "Broker", f"the plan expects other holdings: {first}{rest}", "yellow")
+        print_fact(console, "", "to set the account up as in the plan, add --new-world", "yellow")
 
 
 def _upload_plans(event_file: EventFile, plan_file: Path | None, aws: LocalAwsClient, console: Console) -> EventFile:

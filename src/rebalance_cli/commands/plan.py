@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -18,7 +17,7 @@ from rebalance_cli.console import print_fact
 from rebalance_cli.context import CliContext
 from rebalance_cli.exit_codes import CliError, Exit
 from rebalance_cli.formatting import counted
-from rebalance_cli.options import AccountDigits, CommandSession, Hash, PlanFile, plain_command, target_command
+from rebalance_cli.options import AccountDigits, CommandSession, Hash, NewWorld, PlanFile, plain_command, target_command
 from rebalance_cli.outputs import Decision, Preview, Submission
 from rebalance_cli.queries.corporate_actions import corporate_actions_of
 from rebalance_cli.queries.explain import unfinished_answer
@@ -66,7 +65,7 @@ def validate(session: CommandSession, plan: PlanFile) -> None:
 
 
 @target_command
-def preview(session: CommandSession, plan: PlanFile) -> None:
+def preview(session: CommandSession, plan: PlanFile, *, new_world: NewWorld = False) -> None:
     """Show what would be sent, denied and skipped, with estimates from live quotes. Sends nothing.
 
     Names the splits and symbol changes that Alpaca knows for the plan's symbols, from the day of the plan until today.
@@ -78,7 +77,7 @@ def preview(session: CommandSession, plan: PlanFile) -> None:
     (document,) = event.plans
     with session.context() as ctx:
         check_not_started(ctx, document)
-        seed_paper_account(ctx, event.plans, session.console)
+        seed_paper_account(ctx, document, session.console, new_world=new_world, is_run=False)
         note_relaxed_controls(ctx, session.console)
         answer = preview_answer(ctx, event)
         next_step = "nothing would be sent; docs/reference.md explains the codes"
@@ -260,11 +259,23 @@ def note_relaxed_controls(ctx: CliContext, console: Console) -> None:
         print_fact(console, "Note", f"off on this machine: {', '.join(names)}", "dim")
 
 
-def seed_paper_account(ctx: CliContext, plans: Sequence[RebalancePlan], console: Console) -> None:
-    """Seed the paper broker for new plans if the target is this machine; see ``rebalance_sandbox.seeding``."""
+def seed_paper_account(
+    ctx: CliContext, plan: RebalancePlan, console: Console, *, new_world: bool = False, is_run: bool = True
+) -> None:
+    """Prepare the simulated broker for a plan if the target is this machine; see ``rebalance_sandbox.seeding``.
+
+    Raises:
+        CliError: a new world is wanted, but the target has none, or a plan of the account is unfinished.
+    """
     if not ctx.is_local or ctx.broker_url is None:
+        if new_world:
+            raise CliError("--new-world is for the simulated account of this machine.", "Leave it out.")
         return
     from rebalance_sandbox.paper_broker import PaperBrokerClient  # imported late: only for the servers of this machine
 
+    unfinished = read_unfinished(ctx, ctx.account_name(plan.account)) if new_world else None
+    if unfinished is not None:
+        text = f"Plan {unfinished.plan_id} is unfinished; a new world would contradict its orders."
+        raise CliError(text, "Finish it first: apply it again, or any plan without --new-world.", Exit.IN_PROGRESS)
     with PaperBrokerClient(ctx.broker_url) as broker:
-        seed_plans(plans, ctx.data_dir, broker, console)
+        seed_plans([plan], ctx.data_dir, broker, console, new_world=new_world, is_run=is_run)

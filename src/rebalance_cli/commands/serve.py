@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Annotated
 
 import typer
@@ -42,16 +43,18 @@ def serve(
         account = ctx.account_name(session.account)
         parse_day(day, ctx.now)
         state = LatestState(_reader(ctx, LiveQuery(ctx, account, day)))
-        try:
-            with page_server(live_page.page_files(), state, port) as url:
-                answer = Served(account=account, url=url)
-                session.answer(answer, facts([("Account", account), ("Page", url), ("Stop", "Ctrl-C")]))
+        with ExitStack() as stack:
+            try:
+                url = stack.enter_context(page_server(live_page.page_files(), state, port))
+            except OSError as error:
+                text = f"Port {port} cannot be used: {error.strerror or error}."
+                raise CliError(text, f"Another one: {ctx.command('serve', '--port', '0', account=account)}") from None
+            answer = Served(account=account, url=url)
+            session.answer(answer, facts([("Account", account), ("Page", url), ("Stop", "Ctrl-C")]))
+            try:
                 state.keep_reading()
-        except KeyboardInterrupt:
-            session.console.print("Stopped.")
-        except OSError as error:
-            text = f"Port {port} cannot be used: {error.strerror or error}."
-            raise CliError(text, ctx.command("serve", "--port", str(port + 1), account=account)) from None
+            except KeyboardInterrupt:
+                session.console.print("Stopped.")
 
 
 def _reader(ctx: CliContext, query: LiveQuery) -> Callable[[], str]:

@@ -15,7 +15,7 @@ from rebalance_cli.queries.live import LiveAccount
 from rebalance_cli.queries.plans import PlanRecord
 from rebalance_cli.report.page import Tile, environment
 from rebalance_cli.views.status import stage_text
-from rebalance_cli.views.styles import status_tone, tone
+from rebalance_cli.views.styles import status_tone, status_words, tone
 from rebalance_executor.adapters.notification_text import MONEY, as_planned, next_steps
 from rebalance_executor.domain.journal import PlanState
 from rebalance_executor.domain.market import Side
@@ -177,7 +177,7 @@ def _plan(record: PlanRecord, command: Callable[..., str]) -> Plan:
 def _status(record: PlanRecord) -> tuple[str, str]:
     result = record.journal.result
     if result is not None:
-        return result.status.value.replace("_", " "), status_tone(result.status)
+        return status_words(result.status), status_tone(result.status)
     return ("running", "accent") if record.is_running else ("waiting", "warn")
 
 

@@ -22,7 +22,7 @@ from rebalance_cli.report import figures
 from rebalance_cli.report.figures import Gap, Part
 from rebalance_cli.report.portfolio import Cash, Weight, cash, weights
 from rebalance_cli.views.day import attention_key, day_headline
-from rebalance_cli.views.styles import outcome_text, outcome_tone, status_tone
+from rebalance_cli.views.styles import outcome_text, outcome_tone, status_tone, status_words
 from rebalance_executor.adapters.notification_text import (
     MONEY,
     as_planned,
@@ -42,7 +42,6 @@ from rebalance_executor.domain.values import format_clock, format_time, sum_of_c
 
 _MAX_TIMELINES = 24
 """Timelines are drawn for the largest orders only: more of them make the page slow."""
-_STATUS_WORDS = {ExecutionStatus.SUCCESS_WITH_SKIPS: "success, some items needed no trade"}
 CONTROLS = tuple(dict.fromkeys(code for code in chain(*(codes for _, codes in ORDER_OF_CONTROLS)) if code in Code))
 """Codes with which a control denies an item, in order of evaluation. A code of several stages is listed once."""
 
@@ -160,7 +159,7 @@ def _section(record: PlanRecord, result: ExecutionResult, command: Callable[...,
         record=record,
         result=result,
         tone=status_tone(result.status),
-        status=_STATUS_WORDS.get(result.status, result.status.value.replace("_", " ")),
+        status=status_words(result.status),
         money=MONEY[result.broker],
         summary=_summary(result),
         steps=tuple(command(*words, account=result.account) for words in next_steps(result)),

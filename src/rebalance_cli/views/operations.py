@@ -9,14 +9,20 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from rebalance_cli.formatting import NONE, counted, date_and_time, utc_time
+from rebalance_cli.formatting import NONE, counted, date_and_time, new_york_time, utc_time
 from rebalance_cli.outputs import DeadLetter, DeadLetters, Diagnosis, KillSwitchAnswer, Publication, Reconciliation
 from rebalance_cli.views.status import kill_switch_text
-from rebalance_cli.views.tables import facts
+from rebalance_cli.views.tables import facts, first_fitting
 from rebalance_executor.domain.risk_state import AccountBinding
 
 ID_LENGTH = 8
 """Characters of a message ID that are printed; they identify the message."""
+_LETTER_COLUMNS = (
+    ("Message", "Plan", "Sent (UTC)", "New York", "Attempts"),
+    ("Message", "Plan", "Attempts"),
+    ("Message", "Plan"),
+)
+"""Columns of a list of dead letters: the widest list that fits is shown."""
 _PASSED, _WARNING, _FAILED = Text("ok", "green"), Text("!", "bold yellow"), Text("NO", "bold red")
 
 
@@ -80,26 +86,44 @@ def publication_view(publication: Publication) -> Table:
     return facts([("Plan", publication.plan_id), *((channel.capitalize(), text) for channel, text in channels)])
 
 
-def dead_letters_view(letters: DeadLetters) -> Group:
-    """Return one line per message."""
+def dead_letters_view(letters: DeadLetters, width: int) -> Group:
+    """Return one line per message, and below each the reason of its failure."""
     if not letters.messages:
         return Group(Text("No dead letters.", "green"))
+    table = first_fitting((_letters_table(letters, columns) for columns in _LETTER_COLUMNS), width)
+    reasons = [(letter.message_id[:ID_LENGTH], _reason_text(letter)) for letter in letters.messages]
+    return Group(table, "", facts(reasons), "")
+
+
+def _letters_table(letters: DeadLetters, columns: tuple[str, ...]) -> Table:
     table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0), pad_edge=False)
-    for name in ("Message", "Plan", "Sent (UTC)", "Deliveries"):
-        table.add_column(name, justify="right" if name == "Deliveries" else "left")
+    for name in columns:
+        table.add_column(name, justify="right" if name == "Attempts" else "left", no_wrap=name != "Plan")
     for letter in letters.messages:
-        plan = Text(letter.plan_id) if letter.plan_id is not None else Text(letter.problem or "no plan", "red")
-        sent = utc_time(letter.sent_at) if letter.sent_at is not None else NONE
-        table.add_row(letter.message_id[:ID_LENGTH], plan, sent, str(letter.deliveries))
-    return Group(table, Text())
+        cells = {
+            "Message": Text(letter.message_id[:ID_LENGTH]),
+            "Plan": Text(letter.plan_id) if letter.plan_id is not None else Text(NONE),
+            "Sent (UTC)": Text(utc_time(letter.sent_at) if letter.sent_at is not None else NONE),
+            "New York": Text(new_york_time(letter.sent_at) if letter.sent_at is not None else NONE),
+            "Attempts": Text(str(letter.attempts) if letter.attempts is not None else NONE),
+        }
+        table.add_row(*(cells[name] for name in columns))
+    return table
+
+
+def _reason_text(letter: DeadLetter) -> Text:
+    if letter.reason is None:
+        return Text("reason unknown: the plan never started; see the function's log", "yellow")
+    return Text(letter.reason, "red" if letter.problem is not None else "yellow")
 
 
 def dead_letter_view(letter: DeadLetter) -> Group:
     """Return one message with its whole body."""
     rows: list[tuple[str, RenderableType]] = [
         ("Message", letter.message_id),
-        ("Plan", letter.plan_id or f"none: {letter.problem or 'a pointer to a plan'}"),
+        ("Plan", letter.plan_id or "none that can be read here"),
+        ("Reason", _reason_text(letter)),
         ("Sent", date_and_time(letter.sent_at)),
-        ("Deliveries", str(letter.deliveries)),
+        ("Attempts", str(letter.attempts) if letter.attempts is not None else "unknown"),
     ]
     return Group(facts(rows), Text(), Text(letter.body), Text())

@@ -65,6 +65,13 @@ def outcome_tone(order: OrderResult) -> str:
     return tone(outcome_text(order)[1])
 
 
+def status_words(status: ExecutionStatus) -> str:
+    """Return a status in words for a page. Items that needed no trade do not make another success."""
+    if status is ExecutionStatus.SUCCESS_WITH_SKIPS:
+        status = ExecutionStatus.SUCCESS
+    return status.value.replace("_", " ")
+
+
 def status_tone(status: ExecutionStatus) -> str:
     """Return the CSS class of a status in the HTML report."""
     return tone(STATUSES[status][1])

@@ -51,7 +51,7 @@ class BrokerKind(StrEnum):
     PAPER = "paper"
     """Alpaca's paper trading."""
     SIMULATED = "simulated"
-    """A broker on this machine, such as the local paper broker."""
+    """A broker on this machine, such as the local simulated broker."""
 
 
 class OrderType(StrEnum):
