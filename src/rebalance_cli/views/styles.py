@@ -66,9 +66,9 @@ def outcome_tone(order: OrderResult) -> str:
 
 
 def status_words(status: ExecutionStatus) -> str:
-    """Return a status in words for a page."""
+    """Return a status in words for a page. Items that needed no trade do not make another success."""
     if status is ExecutionStatus.SUCCESS_WITH_SKIPS:
-        return "success, some items needed no trade"
+        status = ExecutionStatus.SUCCESS
     return status.value.replace("_", " ")
 
 
