@@ -143,6 +143,8 @@ def _to_cli_error(error: BaseException, options: TargetOptions, server_error_nex
         case SandboxError():
             command = f": {options.command(*error.command)}" if error.command else ""
             return CliError(error.problem, error.next_step + command, _sandbox_exit_code(error))
+        case InvalidInput() if error.field in ("by", "reason"):
+            return CliError(f"{error.code}  {error}", f"Give it with --{error.field}.")
         case InvalidInput():
             return CliError(f"{error.code}  {error}", "Correct the value named above, then try again.")
         case RebalanceError():

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 import threading
 from typing import IO, Any
 
+_TRAILING_BLANKS = re.compile(r" +(?=\n)")
 _CLOSED = (errno.EPIPE, errno.EIO)
 """Errors of a write without a reader: to a pipe, and to a terminal that hung up."""
 
@@ -43,7 +45,8 @@ class Output:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        """Write a text."""
+        """Write a text, without the blanks with which tables fill their lines."""
+        text = _TRAILING_BLANKS.sub("", text)
         try:
             return len(text) if self.is_closed else self._stream.write(text)
         except OSError as error:

@@ -326,3 +326,31 @@ def test_names_and_reasons_are_printed_literally(world: HandlerWorld, terminal: 
         assert done.exit_code == 0, done.exception
         assert name in done.stdout
     assert reason in terminal.type("doctor").stdout
+
+
+def test_status_of_an_account_that_does_not_exist_says_so(terminal: Terminal) -> None:
+    unknown, known = terminal.type("status", "--account", "nosuch"), terminal.type("status")
+
+    assert (unknown.exit_code, known.exit_code) == (2, 0)
+    assert "There is no account nosuch" in " ".join(unknown.stderr.split())
+    assert unknown.stdout == ""
+
+
+@pytest.mark.parametrize("width", ["40", "80", "120"])
+def test_no_line_ends_with_blanks(terminal: Terminal, width: str) -> None:
+    narrow = Terminal(terminal.world, terminal.folder, {"COLUMNS": width})
+
+    for words in (["status"], ["doctor"], ["halt", "--reason", "drill"]):
+        done = narrow.type(*words)
+        lines = (done.stdout + done.stderr).splitlines()
+        assert [line for line in lines if line != line.rstrip()] == []
+
+
+@pytest.mark.parametrize("option", ["--reason", "--by"])
+def test_a_missing_name_or_reason_of_a_halt_is_asked_for(terminal: Terminal, option: str) -> None:
+    words = {"--reason": "drill", "--by": "ada"} | {option: " "}
+
+    done = terminal.type("halt", *(word for pair in words.items() for word in pair))
+
+    assert done.exit_code == 2
+    assert f"Give it with {option}." in " ".join(done.stderr.split())

@@ -45,6 +45,26 @@ def test_validate_lists_every_problem_with_its_path(terminal: Terminal) -> None:
     assert "4 problems" in shown
 
 
+@pytest.mark.parametrize(
+    ("item", "text"),
+    [
+        ({"target_weight": "2"}, "must be at most 1"),
+        ({"priority": 0}, "must be at least 1"),
+        ({"priority": 6}, "must be at most 5"),
+        ({"action": "SHORT"}, "must be 'BUY', 'SELL' or 'HOLD'"),
+        ({"symbol": "A B"}, "contains characters that are not allowed"),
+    ],
+)
+def test_validate_says_what_a_value_must_be(terminal: Terminal, item: dict[str, Any], text: str) -> None:
+    done = terminal.type("validate", terminal.file(plan(buy("AAA", "5") | item)))
+
+    shown = " ".join(done.stdout.split())
+    assert done.exit_code == 2
+    assert text in shown
+    assert "Input should" not in shown
+    assert "String should" not in shown
+
+
 def test_validate_lists_thirty_problems_and_a_duplicate_symbol(terminal: Terminal) -> None:
     wrong = plan(*[buy(f"S{number}", "5", priority=9) for number in range(30)], buy(" s3 ", "5"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -15,6 +16,7 @@ from rebalance_cli.formatting import basis_points, dollars, percent, price, shar
 from rebalance_cli.outputs import (
     Decision,
     KillSwitchAnswer,
+    OrderLine,
     PlanLine,
     PlanProgress,
     Preview,
@@ -155,6 +157,49 @@ def test_a_narrow_screen_omits_columns_and_cuts_no_number(width: int) -> None:
     assert max(map(len, shown.splitlines())) <= width
     assert "…" not in shown
     for word in ("Symbol", "Outcome", "Dollars", "-1,893.53", "4.5/11.12", "Planned $", "7,795.08"):
+        assert word in shown
+
+
+CUT_NUMBER = re.compile(r"[\d,.-]…")
+
+
+@pytest.mark.parametrize("width", [40, 44, 50, 60, 80])
+@pytest.mark.parametrize("dollars", ["14200.10", "1234567.89", "98765432.10"])
+def test_no_width_cuts_a_number_of_a_result(width: int, dollars: str) -> None:
+    large = filled("GOOGL", "SELL", "1", dollars, dollars, "0") | {"planned_trade_amount": f"-{dollars}"}
+    other = filled("BRK.B", "BUY", "1", dollars, dollars, "0") | {"planned_trade_amount": dollars}
+
+    shown = text(plan_view(result(large, other), width, None), width)
+
+    assert max(map(len, shown.splitlines())) <= width
+    assert not CUT_NUMBER.search(shown), shown
+    assert f"{Decimal(dollars):,.2f}" in shown
+
+
+@pytest.mark.parametrize("width", [40, 60, 100])
+def test_orders_of_a_plan_keep_their_fills_and_codes_on_every_width(width: int) -> None:
+    orders = tuple(
+        OrderLine(
+            symbol=symbol,
+            side="sell",
+            stage="partially_filled",
+            qty="123456.1234",
+            requested_qty="123456.1234",
+            as_planned=False,
+            filled_qty="12345.1234",
+            attempts=3,
+            limit_price="1234.5678",
+            code="AUCTION_REJECTED",
+            message=None,
+        )
+        for symbol in ("GOOGL", "BRK.B")
+    )
+
+    shown = text(status.orders_view(orders, width), width)
+
+    assert max(map(len, shown.splitlines())) <= width
+    assert "…" not in shown
+    for word in ("GOOGL", "partially filled", "12345.1234", "AUCTION_REJECTED"):
         assert word in shown
 
 

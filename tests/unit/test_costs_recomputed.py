@@ -188,7 +188,9 @@ def test_best_and_worst_symbols_are_those_with_the_lowest_and_highest_cost() -> 
 
 def table_rows(html: str, heading: str) -> list[list[str]]:
     """Return the cells of the first table after a heading: exact values where the page has them, otherwise texts."""
-    table = html[html.index(f"<h3>{heading}</h3>") :]
+    found = re.search(rf"<h[23]>{re.escape(heading)}</h[23]>", html)
+    assert found is not None
+    table = html[found.end() :]
     body = table[table.index("<tbody>") : table.index("</tbody>")]
     rows = re.findall(r"<tr>(.*?)</tr>", body, re.DOTALL)
     cell = re.compile(r'<td[^>]*?(?:data-v="([^"]*)")?>(.*?)</td>', re.DOTALL)

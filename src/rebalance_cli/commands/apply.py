@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -40,7 +40,7 @@ from rebalance_executor.domain.errors import LeaseHeld, PlanYielded
 from rebalance_executor.domain.journal import PlanJournal
 from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.domain.result import ExecutionResult
-from rebalance_executor.domain.values import format_clock, sum_of_cents
+from rebalance_executor.domain.values import format_clock, format_time, sum_of_cents
 from rebalance_sandbox.event_files import EventFile
 from rebalance_sandbox.invocation import InvocationResult, invoke
 
@@ -169,11 +169,15 @@ def _print_error(
         error, code = {"code": str(pending["code"]), "errorMessage": str(pending["message"])}, Exit.IN_PROGRESS
     next_step = NEXT_STEPS[code]
     if code is Exit.IN_PROGRESS:
-        after = f" after {pending['retry_at']}" if pending is not None else ""
+        after = f" after {_retry_time(pending)}" if pending is not None else ""
         next_step = f"Continue{after}: {ctx.command('apply', str(event.path))}"
     name = error.get("code") or error.get("errorType")
     stopped = _read_started(ctx, plan) if error.get("code") == PlanYielded.code else None
-    message = _lease_text(ctx, plan) if error.get("code") == LeaseHeld.code else None
+    holder = read_lease_holder(ctx, ctx.account_name(plan.account)) if error.get("code") == LeaseHeld.code else None
+    message = None
+    if holder is not None:
+        message = f"Another run holds account {ctx.account_name(plan.account)} until {format_clock(holder.until)}."
+        next_step = f"Wait until then, or until that run ends: {ctx.command('apply', str(event.path))}"
     message = message or (_stopped_text(stopped.journal) if stopped is not None else None) or error.get("errorMessage")
     problem = CliError(f"{name}  {message}", next_step, code)
 
@@ -189,12 +193,8 @@ def _print_error(
     return code
 
 
-def _lease_text(ctx: CliContext, plan: RebalancePlan) -> str | None:
-    account = ctx.account_name(plan.account)
-    holder = read_lease_holder(ctx, account)
-    if holder is None:
-        return None
-    return f"Another run holds account {account} until {format_clock(holder.until)}."
+def _retry_time(pending: Mapping[str, Any]) -> str:
+    return format_time(datetime.fromisoformat(str(pending["retry_at"])))
 
 
 def _read_started(ctx: CliContext, plan: RebalancePlan) -> PlanRecord | None:

@@ -45,6 +45,7 @@ from rebalance_cli.views.status import account_view, explanation_view, plan_deta
 from rebalance_cli.views.tables import facts, print_next
 from rebalance_executor.adapters.notification_text import next_steps
 from rebalance_executor.domain.costs import order_costs
+from rebalance_executor.domain.errors import UnknownAccount
 from rebalance_executor.domain.orders import ParentOrder
 from rebalance_executor.domain.result import ExecutionResult, OrderResult
 from rebalance_sandbox.event_files import plan_in, read_json
@@ -86,9 +87,26 @@ def status(
             unfinished=unfinished_answer(read_unfinished(ctx, account)),
             plans=tuple(plan_line(row) for row in list_plans(ctx, account, last - timedelta(days=days - 1), last)),
         )
+        _check_account(ctx, account, listed)
         waiting = listed.unfinished if listed.lease is None else None
         next_step = ctx.command("status", waiting.plan_id, account=account) if waiting is not None else None
         session.answer(listed, account_view(listed, session.out.width), next_step)
+
+
+def _check_account(ctx: CliContext, account: str, answer: StatusAnswer) -> None:
+    """Check that an account about which nothing is stored exists: that it has credentials.
+
+    Raises:
+        CliError: there is no such account.
+    """
+    is_known = bool(answer.plans) or answer.unfinished is not None or answer.switch.at is not None
+    if is_known or account == ctx.settings.account:
+        return
+    try:
+        ctx.broker(account)
+    except UnknownAccount as error:
+        text = f"There is no account {account}: no plan is stored for it, and {error}."
+        raise CliError(text, f"Show the configured account: {ctx.command('status')}") from None
 
 
 def _plan_exit_code(record: PlanRecord) -> Exit:

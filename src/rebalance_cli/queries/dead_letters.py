@@ -29,9 +29,9 @@ class LetterPlan:
     plan_id: str | None = None
     account: str | None = None
     problem: str | None = None
-    """The reason why a replay would fail again; None if it may succeed."""
+    """Reason for which a replay would fail again; None if it may succeed."""
     age_problem: str | None = None
-    """The reason why the plan is too old to start; one that has started is resumed at any age."""
+    """Reason for which the plan is too old to start; one that has started is resumed at any age."""
 
 
 def read_letter(body: str, config: ExecutionConfig, now: datetime) -> LetterPlan:

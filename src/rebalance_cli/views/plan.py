@@ -25,8 +25,10 @@ _ALL = ("Symbol", "Side", "Decision", "Shares", "Limit", "Bid", "Ask", "≈ Doll
 _CELLS = (*_ALL, "Plan $", "Target $")
 _WITHOUT_QUOTE = ("Symbol", "Side", "Decision", "Shares", "Limit", "≈ Dollars", "≈ Cost, bps")
 _NARROW = ("Symbol", "Decision", "Shares", "≈ Dollars")
+_NARROWEST = ("Symbol", "Decision", "≈ Dollars")
 _BY_TARGET = ("Symbol", "Side", "Decision", "Shares", "Limit", "Plan $", "Target $", "≈ Dollars")
 _BY_TARGET_NARROW = ("Symbol", "Decision", "Plan $", "Target $")
+_BY_TARGET_NARROWEST = ("Symbol", "Decision", "Target $")
 HASH_LENGTH = 12
 """Characters of a hash that are printed."""
 
@@ -59,9 +61,9 @@ def validation_view(validation: Validation) -> Group:
 
 def preview_view(preview: Preview, width: int) -> Group:
     """Return what would be sent, skipped and denied, the reasons, and the totals."""
-    variants = [(_ALL, 6), (_ALL, 4), (_WITHOUT_QUOTE, 4), (_WITHOUT_QUOTE, 2), (_NARROW, 2)]
+    variants = [(_ALL, 6), (_ALL, 4), (_WITHOUT_QUOTE, 4), (_WITHOUT_QUOTE, 2), (_NARROW, 2), (_NARROWEST, 2)]
     if preview.size_by is not SizeBy.TRADE_AMOUNT:
-        variants = [(_CELLS, 6), (_BY_TARGET, 6), (_BY_TARGET, 2), (_BY_TARGET_NARROW, 2)]
+        variants = [(_CELLS, 6), (_BY_TARGET, 6), (_BY_TARGET, 2), (_BY_TARGET_NARROW, 2), (_BY_TARGET_NARROWEST, 2)]
     table = first_fitting((_table(preview, columns, decimals) for columns, decimals in variants), width)
     return Group(table, "", *_reasons(preview), *_corporate_actions(preview), facts(_totals(preview)))
 

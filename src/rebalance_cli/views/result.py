@@ -44,7 +44,8 @@ _COMBINED = ("Planned", "Filled")
 _FIRST_OMITTED = ("Arrival", "Slip $", "Side", "bps", "Price")
 """Columns in the order in which narrower tables leave them out. Numbers are never cut off."""
 _SUMS = ("Sum", "Items", "Filled", "Planned $", "Target $", "Filled $", "Filled %", "Slip $", "bps")
-_OMITTED_SUMS = ((), ("Filled %",), ("Filled %", "Slip $"), ("Filled %", "Slip $", "bps", "Filled"))
+_FIRST_OMITTED_SUMS = ("Filled %", "Slip $", "bps", "Filled", "Items", "Target $", "Planned $")
+"""Columns of the sums in the order in which narrower tables leave them out."""
 _PRICE_DECIMALS = 3
 
 
@@ -134,6 +135,7 @@ def orders_table(result: ExecutionResult, width: int) -> Table:
     omitted = [_FIRST_OMITTED[:count] for count in range(1, len(_FIRST_OMITTED) + 1)]
     variants += [_orders_table(result, (*_COMBINED, *hidden, *columns), decimals=2) for columns in omitted]
     variants.append(_orders_table(result, (*_COMBINED, *_TARGETS, *_FIRST_OMITTED), decimals=2))
+    variants.append(_orders_table(result, (*_COMBINED, *_TARGETS, *_FIRST_OMITTED, "Shares"), decimals=2))
     return first_fitting(variants, width)
 
 
@@ -193,7 +195,8 @@ def remarks(result: ExecutionResult) -> RenderableType | None:
 def sums_table(result: ExecutionResult, width: int) -> Table:
     """Return planned and filled dollars by side. Each item of the plan counts in exactly one row."""
     hidden = () if result.is_sized_by_target else ("Target $",)
-    return first_fitting((_sums_table(result, (*hidden, *without)) for without in _OMITTED_SUMS), width)
+    omitted = (_FIRST_OMITTED_SUMS[:count] for count in range(len(_FIRST_OMITTED_SUMS) + 1))
+    return first_fitting((_sums_table(result, (*hidden, *without)) for without in omitted), width)
 
 
 def _sums_table(result: ExecutionResult, without: Sequence[str]) -> Table:

@@ -34,6 +34,13 @@ _STAGE_STYLES = {outcome.value.lower(): style for outcome, (_, style) in OUTCOME
     "waiting": "dim",
 }
 _SHARE_DECIMALS = 4
+_ORDER_COLUMNS = (
+    ("Symbol", "Side", "Stage", "Filled", "Target", "Orders", "Limit", "Code"),
+    ("Symbol", "Stage", "Filled", "Target", "Code"),
+    ("Symbol", "Stage", "Filled", "Target"),
+    ("Symbol", "Stage", "Filled"),
+)
+"""Columns of a list of orders: the widest list that fits is shown."""
 _PLAN_COLUMNS = (
     ("Status", "Started (UTC)", "New York", "Finished", "Runs"),
     ("Status", "Started (UTC)", "New York"),
@@ -125,28 +132,34 @@ def stage_text(order: OrderLine) -> tuple[str, str]:
     return order.stage.replace("_", " "), style
 
 
-def orders_view(orders: tuple[OrderLine, ...], width: int) -> Table:
-    """Return the stage of each order; where there is room, also its side, number of child orders, and limit price."""
-    return first_fitting((_orders_table(orders, full=full) for full in (True, False)), width)
+def orders_view(orders: tuple[OrderLine, ...], width: int) -> RenderableType:
+    """Return the stage of each order; where there is room, also its side, number of child orders, limit and code.
+
+    On a narrow screen the codes are below the table.
+    """
+    table = first_fitting((_orders_table(orders, columns) for columns in _ORDER_COLUMNS), width)
+    coded = [(order.symbol, Text(order.code, "yellow")) for order in orders if order.code]
+    has_codes = len(table.columns) > len(_ORDER_COLUMNS[-2])
+    return table if has_codes or not coded else Group(table, "", facts(coded))
 
 
-def _orders_table(orders: tuple[OrderLine, ...], *, full: bool) -> Table:
+def _orders_table(orders: tuple[OrderLine, ...], columns: tuple[str, ...]) -> Table:
     table = plain_table(gap=2)
-    for name in ("Symbol", *(("Side",) if full else ()), "Stage"):
-        table.add_column(name, no_wrap=True)
-    for name in ("Filled", "Target", *(("Orders", "Limit") if full else ())):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("Code", overflow="fold")
+    for name in columns:
+        is_text = name in ("Symbol", "Side", "Stage", "Code")
+        table.add_column(name, justify="left" if is_text else "right", no_wrap=True)
     for order in orders:
-        table.add_row(
-            Text(order.symbol, "bold"),
-            *((order.side.upper(),) if full else ()),
-            Text(*stage_text(order)),
-            shares(order.filled_qty, _SHARE_DECIMALS),
-            shares(order.requested_qty, _SHARE_DECIMALS),
-            *((str(order.attempts), price(order.limit_price)) if full else ()),
-            Text(order.code or "", "yellow"),
-        )
+        cells: dict[str, RenderableType] = {
+            "Symbol": Text(order.symbol, "bold"),
+            "Side": order.side.upper(),
+            "Stage": Text(*stage_text(order)),
+            "Filled": shares(order.filled_qty, _SHARE_DECIMALS),
+            "Target": shares(order.requested_qty, _SHARE_DECIMALS),
+            "Orders": str(order.attempts),
+            "Limit": price(order.limit_price),
+            "Code": Text(order.code or "", "yellow"),
+        }
+        table.add_row(*(cells[name] for name in columns))
     return table
 
 

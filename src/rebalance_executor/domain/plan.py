@@ -28,7 +28,7 @@ from pydantic import (
     WithJsonSchema,
     field_validator,
 )
-from pydantic_core import PydanticCustomError
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from rebalance_executor.domain.errors import InvalidInput
 from rebalance_executor.domain.portfolio import WEIGHT_TOLERANCE, Portfolio, WeightRules, weights_document
@@ -381,8 +381,22 @@ _PLAIN_MESSAGES = {
     "missing": "is missing",
     "schema_version": _MAJOR_ONE_ONLY,
     "timezone_aware": "must have a time zone, like 2026-01-26T15:45:00-05:00",
+    "string_type": "must be a text",
+    "string_too_short": "must not be empty",
+    "string_too_long": "has more than {max_length} characters",
+    "string_pattern_mismatch": "contains characters that are not allowed; the pattern is {pattern}",
+    "enum": "must be {expected}",
+    "literal_error": "must be {expected}",
+    "less_than_equal": "must be at most {le}",
+    "greater_than_equal": "must be at least {ge}",
+    "greater_than": "must be above {gt}",
+    "model_type": "must be a JSON object",
+    "model_attributes_type": "must be a JSON object",
+    "dict_type": "must be a JSON object",
+    "int_from_float": "must be a whole number",
+    "finite_number": "must be a finite number",
 }
-"""Messages that replace those of pydantic."""
+"""Messages that replace those of pydantic; the placeholders are in the context of its error."""
 
 
 def _kind(value: object) -> str:
@@ -396,14 +410,19 @@ def _repeated(symbols: Iterable[str]) -> Iterator[str]:
             yield f"symbol {symbol} appears {'twice' if times == 2 else f'{times} times'}; merge its items"
 
 
+def _message(error: ErrorDetails) -> str:
+    plain = _PLAIN_MESSAGES.get(error["type"])
+    return plain.format(**error.get("ctx", {})) if plain is not None else error["msg"].removeprefix("Value error, ")
+
+
 def _as_invalid_input(error: ValidationError, items: object) -> InvalidInput:
-    errors = error.errors(include_url=False, include_context=False, include_input=False)
+    errors = error.errors(include_url=False, include_input=False)
     if len(errors) > 1:  # pydantic also counts an invalid item as missing
         errors = [e for e in errors if (e["loc"], e["type"]) != (("items",), "too_short")] or errors
     problems = [
         (
             ".".join(str(part) for part in e["loc"]) or "$",
-            _PLAIN_MESSAGES.get(e["type"], e["msg"].removeprefix("Value error, ")),
+            _message(e),
         )
         for e in errors
     ]
