@@ -2,8 +2,10 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run test e2e lint format unit versions template docs dist wheel reference diagrams simulate bench mutants setup sam build invoke lock clean
+.PHONY: help run test e2e lint format unit versions template docs dist wheel sbom release reference diagrams examples screenshots simulate bench mutants setup sam build invoke lock clean
 
+# The Python version of .venv, as in 3.14; by default the one that scripts/find-python prefers.
+VENV_PYTHON ?=
 EVENT ?= events/eventbridge_plan.json
 CONFIG ?= default
 BIN := .venv/bin
@@ -27,20 +29,27 @@ help: ## Show this list
 
 # --- targets for people ----------------------------------------------------------------------------------
 
-run: .venv/.installed ## Execute a sample plan against a paper broker and a local AWS (EVENT=events/….json)
+run: .venv/.installed ## Execute a sample plan against a simulated broker and a local AWS (EVENT=events/….json)
 	@$(BIN)/rebalance local run $(EVENT)
 
 test: lint docs template ## Run all checks of CI: lint, types, imports, documents, template, tests with coverage
 	@scripts/get-browser
 	$(call say,"Tests")
-	@$(BIN)/pytest -q -n auto --dist worksteal --ignore=tests/e2e --cov=src/rebalance_executor --cov-report=term:skip-covered --cov-fail-under=90
+	@$(BIN)/pytest -q -n auto --dist worksteal --ignore=tests/e2e --cov --cov-report=json:build/coverage.json
+	@$(BIN)/python scripts/check-coverage build/coverage.json
 
-lint: .venv/.installed ## Check style, types and the direction of imports
+CHECK_SCHEMA = $(BIN)/check-jsonschema --quiet --builtin-schema
+lint: .venv/.installed ## Check style, types, the direction of imports, spelling, plain English and workflows
 	$(call say,"Lint")
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet . || { echo "Some files are not formatted: make format"; exit 1; }
 	@$(BIN)/mypy --no-error-summary src tests local rollout benchmarks examples
 	@$(BIN)/lint-imports > .venv/imports.log 2>&1 || { cat .venv/imports.log; exit 1; }
+	@$(BIN)/codespell
+	@$(BIN)/python scripts/check-prose
+	@$(CHECK_SCHEMA) vendor.github-workflows .github/workflows/*.yml
+	@$(CHECK_SCHEMA) vendor.github-issue-forms .github/ISSUE_TEMPLATE/bug.yml .github/ISSUE_TEMPLATE/feature.yml
+	@$(CHECK_SCHEMA) vendor.dependabot .github/dependabot.yml
 
 format: .venv/.installed ## Format the code
 	@$(BIN)/ruff check --fix --quiet .
@@ -59,12 +68,14 @@ simulate: .venv/.installed ## Simulate histories of the whole program under faul
 	@$(BIN)/python -m rebalance_simulation --seeds $(SEEDS)
 
 bench: .venv/.installed ## Measure all figures of docs/performance.md: time, requests, dollars, peers (a quarter of an hour)
-	@$(BIN)/python -m benchmarks --write docs/performance.md
+	@$(BIN)/python -m benchmarks --write docs/figures
+	@$(BIN)/python scripts/figures write
 
 mutants: .venv/.installed ## Run mutation testing: thousands of code changes, and which of them the tests detect (fifteen minutes)
 	@rm -rf mutants
 	@$(BIN)/mutmut run
-	@$(BIN)/python -m benchmarks.mutants
+	@$(BIN)/python -m benchmarks.mutants --write docs/figures/mutants.json
+	@$(BIN)/python scripts/figures write
 
 template: .venv-sam/.installed .venv-scan/.installed ## Check template.yaml and local/template.yaml: lint and policies
 	$(call say,"Template")
@@ -82,9 +93,22 @@ dist: .venv/.installed ## Build source distribution and wheel in dist
 	@rm -rf build/lib build/bdist.*
 	@$(BIN)/python scripts/build-dist dist > .venv/dist.log 2>&1 || { cat .venv/dist.log; exit 1; }
 
+WHEEL_OPTIONS ?=
 wheel: dist ## Install the wheel into an empty environment, and run the tutorial with it (needs the network)
 	$(call say,"Wheel")
-	@$(BIN)/python -m tests.e2e.installed_wheel
+	@$(BIN)/python -m tests.e2e.installed_wheel $(WHEEL_OPTIONS)
+
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+NAME = dist/rebalance_executor-$(VERSION)
+sbom: .venv-sbom/.installed ## Write the software bill of materials of the deployed artefact in dist
+	@mkdir -p dist
+	@.venv-sbom/bin/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible \
+		-o $(NAME).cdx.json requirements/lambda.txt > .venv-sbom/sbom.log 2>&1 || { cat .venv-sbom/sbom.log; exit 1; }
+
+release: dist sbom .venv-sam/.installed ## Build all files of a release in dist: wheel, artefact for sam deploy, bill of materials
+	@$(SAM)/sam build --config-env live > .venv-sam/build.log 2>&1 || { cat .venv-sam/build.log; exit 1; }
+	@rm -f $(NAME)-sam.tar.gz && tar -C .aws-sam/build -czf $(NAME)-sam.tar.gz .
+	@cd dist && rm -f SHA256SUMS && sha256sum * > SHA256SUMS
 
 docs: .venv/.installed ## Build the documentation site in build/site; broken links are errors
 	$(call say,"Documentation")
@@ -98,6 +122,14 @@ diagrams: .venv/.installed ## Render docs/diagrams/*.mmd to SVG (needs npm, the 
 	@scripts/get-browser
 	@mkdir -p build && npm install --silent --no-save --no-package-lock --ignore-scripts --prefix build $(MERMAID)
 	@$(BIN)/python scripts/render-diagrams build/node_modules/mermaid/dist
+
+screenshots: .venv/.installed ## Make the pictures of pages in docs/images (needs Chromium)
+	@scripts/get-browser
+	@$(BIN)/python scripts/make-screenshots
+
+examples: .venv/.installed ## Run every command and write its output to docs/examples and docs/commands.md
+	@PYTHONPATH=src $(BIN)/python -m rebalance_cli.docs.examples docs/examples
+	@$(BIN)/python -m rebalance_cli.docs.reference docs
 
 build: .venv-sam/.installed ## Build the artefact to deploy (CONFIG=dev|paper|live) or to invoke on this machine (default)
 	@$(SAM)/sam build --config-env $(CONFIG)
@@ -118,7 +150,7 @@ sam: .venv-sam/.installed ## Create or update .venv-sam with AWS SAM and cfn-lin
 	@echo "Ready: $$($(SAM)/sam --version) in .venv-sam"
 
 .venv/.installed: requirements/dev.txt pyproject.toml
-	@scripts/make-venv .venv
+	@scripts/make-venv .venv $(VENV_PYTHON)
 	$(call say,"Installing the project (.venv)")
 	@$(BIN)/python $(PIP_INSTALL) $(LOCKED) requirements/dev.txt || $(NO_PACKAGES)
 	@$(BIN)/python $(PIP_INSTALL) --no-deps --no-build-isolation -e .
@@ -137,6 +169,12 @@ sam: .venv-sam/.installed ## Create or update .venv-sam with AWS SAM and cfn-lin
 	@.venv-scan/bin/python $(PIP_INSTALL) $(LOCKED) requirements/scan.txt || $(NO_PACKAGES)
 	@touch $@
 
+.venv-sbom/.installed: requirements/sbom.txt
+	@scripts/make-venv .venv-sbom
+	$(call say,"Installing the writer of the bill of materials (.venv-sbom)")
+	@.venv-sbom/bin/python $(PIP_INSTALL) $(LOCKED) requirements/sbom.txt || $(NO_PACKAGES)
+	@touch $@
+
 UV_COMPILE = uv pip compile --quiet --python-version 3.12 --universal --generate-hashes --no-emit-index-url --no-header
 # alpaca-py depends on them (100 MB) for data frames, streams and its broker API, which the function does not use.
 LEFT_OUT = $(addprefix --no-emit-package ,pandas numpy pytz msgpack sseclient-py websockets)
@@ -147,6 +185,7 @@ lock: ## Update the pinned requirements from requirements/*.in (needs uv)
 	@$(UV_COMPILE) -c requirements/dev.txt requirements/local.in -o requirements/local.txt
 	@$(UV_COMPILE) requirements/sam.in -o requirements/sam.txt
 	@$(UV_COMPILE) requirements/scan.in -o requirements/scan.txt
+	@$(UV_COMPILE) requirements/sbom.in -o requirements/sbom.txt
 
 clean: ## Delete environments, builds and caches; keep local data (.local)
 	@rm -rf .venv .venv-* .aws-sam build dist htmlcov .coverage .coverage.* src/*.egg-info

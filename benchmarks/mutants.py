@@ -8,14 +8,18 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mutmut.stats import status_by_exit_code
 
+from benchmarks.sources import Columns, machine, write_source
+
 _MUTANTS = Path("mutants")
 _CAUGHT = ("killed", "timeout")
+_COLUMNS = Columns(("module", "mutants", "caught", "survived", "untested", "score"), "lrrrrr")
+_CODE = ("src/rebalance_executor/domain", "src/rebalance_executor/execution")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,24 +55,36 @@ def modules(folder: Path = _MUTANTS) -> Iterator[Module]:
             yield Module(name, {mutant: status_by_exit_code[code] for mutant, code in codes.items()})
 
 
+def table(mutated: Sequence[Module]) -> list[tuple[str, ...]]:
+    """Return a row per module, and one of all."""
+    every = Module("all", {mutant: status for module in mutated for mutant, status in module.statuses.items()})
+    rows = []
+    for module in (*mutated, every):
+        untested = module.counts["no tests"]
+        survived = len(module.statuses) - module.caught - untested
+        counts = (len(module.statuses), module.caught, survived, untested)
+        rows.append((module.name, *map(str, counts), f"{module.score:.1f} %"))
+    return rows
+
+
 def main() -> None:
-    """Print the table, or with ``--survivors`` the mutants that no test caught."""
+    """Print the rows, or with ``--survivors`` the mutants that no test caught."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--survivors", action="store_true", help="list the surviving mutants, for: mutmut show NAME")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="write the rows as a source of scripts/figures")
+    arguments = parser.parse_args()
     mutated = list(modules())
-    if parser.parse_args().survivors:
+    if arguments.survivors:
         for module in mutated:
             for mutant in (mutant for mutant, status in module.statuses.items() if status not in _CAUGHT):
                 print(f"{module.statuses[mutant]:<12}{mutant}")
         return
-    every = Module("all", {mutant: status for module in mutated for mutant, status in module.statuses.items()})
-    print("| module | mutants | caught | survived | untested | score |\n|---|---:|---:|---:|---:|---:|")
-    for module in (*mutated, every):
-        counts = module.counts
-        untested = counts["no tests"]
-        survived = len(module.statuses) - module.caught - untested
-        figures = (module.name, len(module.statuses), module.caught, survived, untested, f"{module.score:.1f} %")
-        print(f"| {' | '.join(map(str, figures))} |")
+    rows = table(mutated)
+    for row in rows:
+        print("  ".join(row))
+    if arguments.write is not None:
+        origin: dict[str, str | Sequence[str]] = {"machine": machine(["mutmut"]), "command": "make mutants"}
+        write_source(arguments.write, "mutants", _COLUMNS, rows, **origin, code=_CODE)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Peers: other programs execute the same orders at the same paper broker, each as a process with byte code.
+"""Peers: other programs execute the same orders at the same simulated broker, each as a process with byte code.
 
 The broker takes 40 ms per request and allows 200 per minute. The programs take turns; ours executes its first plan of a
 day. Each is also killed when half of its orders are at the broker, and started again with the same command.

@@ -135,7 +135,7 @@ def _percent(part: Decimal) -> str:
 
 
 def main() -> None:
-    """Print the table of ``docs/execution.md``."""
+    """Print the table of ``docs/evidence/measured-plans.md``."""
     print("| portfolio | algorithm | stage | least of target | most of target | Σ\\|weight − target\\| | cash left |")
     print("|---|---|---|---:|---:|---:|---:|")
     for portfolio in _portfolios():

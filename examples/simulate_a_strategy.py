@@ -2,7 +2,7 @@
 
 Replace ``equal_weight`` with your own strategy. Each history draws a market and an account, lets the strategy make its
 plan for them, and executes it while the process is killed, answers are lost, orders fill in part or never, and others
-trade on the account. Every invariant of docs/reliability.md is checked after every external call.
+trade on the account. Every invariant of docs/evidence/reliability.md is checked after every external call.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Entry point of ``sam local invoke``: starts a paper broker and a local AWS in the function's container.
+"""Entry point of ``sam local invoke``: starts a simulated broker and a local AWS in the function's container.
 
 A container of sam cannot reach the loopback of this machine, and the function accepts plain http to its own loopback
 only. Therefore both servers run in the container. They start with the state of ``events/world.json`` and end with the

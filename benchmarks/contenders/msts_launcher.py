@@ -1,4 +1,4 @@
-"""Run msts-trader's command against the paper broker, at noon of a trading day: ``msts_launcher.py TARGETS.csv``."""
+"""Run msts-trader's command against the simulated broker at noon of a trading day: ``msts_launcher.py TARGETS.csv``."""
 
 from __future__ import annotations
 

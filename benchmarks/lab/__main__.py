@@ -25,7 +25,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--paths", type=int, default=4_000, help="paths per cell (default: 4000)")
     parser.add_argument("--seed", type=int, default=1, help="the same seed gives the same figures (default: 1)")
     parser.add_argument("--json", action="store_true", help="every figure as JSON")
-    parser.add_argument("--markdown", action="store_true", help="the tables of docs/execution.md")
+    parser.add_argument("--markdown", action="store_true", help="the tables of docs/evidence/execution-lab.md")
     parser.add_argument("--plot", type=Path, help="write the plot to this file (needs matplotlib)")
     parser.add_argument("--replay", type=Path, help="JSON of benchmarks.replay: its savings beside those of the lab")
     parser.add_argument("--config", default="", help="JSON object of EXECUTION_CONFIG to measure")

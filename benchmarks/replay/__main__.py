@@ -87,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--rival", default="", help="JSON object of EXECUTION_CONFIG to compare with it on the same arrivals")
     add("--jobs", type=_positive, help="processes (default: one per core)")
     add("--json", action="store_true", help="every figure as JSON")
-    add("--markdown", action="store_true", help="the tables of docs/execution.md")
+    add("--markdown", action="store_true", help="the tables of docs/evidence/execution-replay.md")
     add("--plot", type=Path, help="write the plot to this file (needs matplotlib)")
     return parser
 

@@ -1,4 +1,4 @@
-"""``python -m paper_broker``: run a paper broker on this machine until SIGTERM or SIGINT."""
+"""``python -m paper_broker``: run a simulated broker on this machine until SIGTERM or SIGINT."""
 
 import argparse
 import json
@@ -21,7 +21,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="paper_broker", description="A paper broker with Alpaca's API.")
+    parser = argparse.ArgumentParser(prog="paper_broker", description="A simulated broker with Alpaca's API.")
     parser.add_argument("--port", type=int, default=0, help="port to listen on (default 0: any free port)")
     parser.add_argument("--host", default="127.0.0.1", help="loopback address to listen on (default: %(default)s)")
     parser.add_argument("--state", type=Path, help="file to keep the state in; takes precedence over --scenario")

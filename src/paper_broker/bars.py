@@ -13,7 +13,7 @@ from paper_broker.minute_bars import MinuteBars
 from paper_broker.timeframes import Timeframe
 
 _DAYS = timedelta(days=90)
-"""How far back the bars go."""
+"""Age of the oldest bars."""
 _WITH_SPLITS = ("split", "all")
 _ADJUSTMENTS = ("raw", "split", "dividend", "spin-off", "all")
 

@@ -54,7 +54,7 @@ def _other_auction_rules(app: App) -> list[Mapping[str, Any]]:
 FAULT_PRESETS: Mapping[str, FaultPreset] = {
     "slow": _fault("Slow", "every response is delayed by 1.5 seconds", _SLOW),
     "down": _fault("Down", "every request fails with HTTP 503 and an HTML body", _DOWN),
-    "keys": _fault("Refuse keys", "every request fails with HTTP 403, as with refused API keys", _REFUSED_KEYS),
+    "keys": _fault("Reject keys", "every request fails with HTTP 403, as with invalid API keys", _REFUSED_KEYS),
     "reject": FaultPreset(
         "Reject",
         "every new order is rejected with HTTP 403",
@@ -63,7 +63,7 @@ FAULT_PRESETS: Mapping[str, FaultPreset] = {
         turn_off=lambda app: app.merge({"fills": _other_rules(app)}),
     ),
     "auctions": FaultPreset(
-        "Refuse auctions",
+        "Reject auctions",
         "every new order for an auction is rejected with HTTP 403",
         is_on=lambda app: _NO_AUCTIONS in app.exchange.auction_rules,
         turn_on=lambda app: app.merge({"auctions": [_NO_AUCTIONS, *_other_auction_rules(app)]}),

@@ -1,4 +1,4 @@
-"""What the account held at earlier times, from its executions and from the changes by scenario."""
+"""Positions and cash of the account at earlier times, from its executions and from the changes by scenario."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

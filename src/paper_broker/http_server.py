@@ -1,4 +1,4 @@
-"""HTTP in front of a paper broker: connections, requests, and what faults do to responses."""
+"""HTTP in front of a simulated broker: connections, requests, and what faults do to responses."""
 
 import contextlib
 import io

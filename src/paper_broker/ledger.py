@@ -61,7 +61,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """What the cash and buying power of one moment follow from, in dollars."""
+    """Amounts from which the cash and buying power of one moment follow, in dollars."""
 
     cash: Decimal
     pending_proceeds: tuple[tuple[int, Decimal], ...]

@@ -16,7 +16,7 @@ from paper_broker.market import Market
 _DAY = timedelta(days=1)
 _MINUTES_OF_A_DAY = 24 * 60
 _BUSIER_AT_THE_ENDS = 3
-"""How much more trades in the first and last minute than in the middle of the session, as a multiple."""
+"""Volume of the first and last minute as a multiple of that in the middle of the session."""
 
 
 class Hours(NamedTuple):

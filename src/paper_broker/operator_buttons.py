@@ -1,4 +1,4 @@
-"""Operator buttons: switches of the program under test, such as its kill switch, on the paper broker's page.
+"""Operator buttons: switches of the program under test, such as its kill switch, on the simulated broker's page.
 
 The broker knows only a name and a command. The command is fixed when the broker starts and runs without a shell. It is
 called with ``on``, ``off`` or ``state`` as its last argument and prints ``{"on": true, "text": "…"}``.

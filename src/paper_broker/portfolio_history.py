@@ -39,7 +39,7 @@ _LONGEST_INTRADAY = 30 * _DAY
 _FINEST = ((7 * _DAY, "1Min"), (30 * _DAY, "15Min"))
 """Default timeframes of periods shorter than these."""
 _KNOWN_INTRADAY = 5 * _DAY
-"""How far back quotes are known."""
+"""Age of the oldest known quotes."""
 
 
 @dataclass(frozen=True, slots=True)

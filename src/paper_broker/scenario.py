@@ -4,7 +4,7 @@ All keys are optional: ``seed``, ``account``, ``clock``, ``assets``, ``quotes``,
 ``fills``, ``auctions``, ``faults``, ``blackout_windows``, ``halted``, ``lists``, ``corporate_actions``, ``rate_limit``
 (requests per minute for ``trading`` and ``data``) and ``drift``. Dollars and shares are decimal strings, times are
 RFC 3339, durations are seconds.
-``docs/paper-broker.md`` describes every key.
+``docs/paper-broker-reference.md`` describes every key.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""A paper broker on one loopback port: trading and market data, with keys, rate limits and a state file."""
+"""A simulated broker on one loopback port: trading and market data, with keys, rate limits and a state file."""
 
 import contextlib
 import itertools
@@ -34,7 +34,7 @@ class ReceivedRequest:
 
 
 class PaperBroker:
-    """A paper broker on a loopback port; a context manager.
+    """A simulated broker on a loopback port; a context manager.
 
     Args:
         scenario: the initial scenario; None is the default scenario.
@@ -57,7 +57,7 @@ class PaperBroker:
         operator_buttons: Sequence[OperatorButton] = (),
     ) -> None:
         if not _is_loopback(host):
-            raise ValueError(f"{host} is not a loopback address; the paper broker listens on this machine only.")
+            raise ValueError(f"{host} is not a loopback address; the simulated broker listens on this machine only.")
         self._file = None if state is None else StateFile(state)
         saved = None if self._file is None else self._file.read()
         self.app = App(scenario) if saved is None else App.load(saved)

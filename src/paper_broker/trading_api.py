@@ -125,7 +125,7 @@ def _market_calendar(exchange: Exchange, request: Request) -> JsonObject:
 
 
 def _refuse_options(_: Exchange, __: Request) -> None:
-    """Refuse options as Alpaca does for an account without a level for them: this broker has none."""
+    """Reject options as Alpaca does for an account without a level for them: this broker has none."""
     raise forbidden("account not authorized to trade options")
 
 

@@ -58,7 +58,7 @@ class SafeConsole(Console):
     """
 
     def on_broken_pipe(self) -> None:
-        """Let the command handle an output that nobody reads; Rich would end the process.
+        """Let the command handle a closed output; Rich would end the process.
 
         Raises:
             OutputClosed: always.
@@ -89,7 +89,7 @@ def command(options: TargetOptions, *, as_json: bool, server_error_next: str) ->
     console = _console(stderr=True)
     try:
         yield console, _console(stderr=as_json)
-    except BrokenPipeError:  # no problem to report: nobody reads the output
+    except BrokenPipeError:  # no problem to report: the reader has closed the output
         discard_all()
         raise typer.Exit(Exit.OUTPUT_CLOSED) from None
     except _EXPECTED_ERRORS as error:

@@ -1,4 +1,4 @@
-"""Settings and ports of a command: of this machine's servers, or of an AWS account.
+"""Settings and ports of a command: of this machine's servers, of an own account at Alpaca, or of an AWS account.
 
 ``rebalance.toml`` (written by ``rebalance init``) selects the target and can set the variables of the deployed function
 (``docs/reference.md``). A variable in the environment overrides the file. The file never contains a secret.
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.text import Text
 
 from rebalance_cli.command_line import TargetOptions
 from rebalance_cli.exit_codes import CliError
@@ -30,9 +31,16 @@ from rebalance_executor.execution.deadline import Deadline
 from rebalance_executor.execution.events import LogEvent
 from rebalance_executor.execution.ports import Broker, Ports
 from rebalance_executor.settings import Settings, load_settings
-from rebalance_sandbox.environment import function_environment, queue_variables, server_variables
+from rebalance_sandbox.environment import DUMMY_KEY, function_environment, queue_variables, server_variables
 from rebalance_sandbox.running import SERVER_NAMES, Sandbox, running_servers
 
+ALPACA_PAPER, ALPACA_LIVE = "alpaca-paper", "alpaca-live"
+OWN_TARGETS = (ALPACA_PAPER, ALPACA_LIVE)
+"""Targets that are an own account at Alpaca, with a journal on this machine."""
+KEY_VARIABLES = ("APCA_API_KEY_ID", "APCA_API_SECRET_KEY", "ALPACA_API_KEY", "ALPACA_SECRET_KEY")
+"""Variables with keys of an own account: Alpaca's names, then the names of this program."""
+_OVERRIDABLE = {"ACCOUNT", "EXECUTION_CONFIG", "LIVE_TRADING"}
+"""Settings that the environment decides even for an own account at Alpaca."""
 _READ_TIMEOUT = timedelta(minutes=2)
 """Total time that a command waits for the broker."""
 
@@ -68,7 +76,7 @@ class CliContext:
     is_local: bool = False
     """True if the target is the servers of this machine."""
     broker_url: str | None = None
-    """Address of the paper broker on this machine."""
+    """Address of the simulated broker on this machine."""
     event_log: EventRecorder = field(default_factory=EventRecorder)
 
     @property
@@ -126,6 +134,10 @@ class CliContext:
             CliError: the variable is not set; contains the description.
         """
         value = self.environment.get(name)
+        if not value and self.settings.journal_file is not None:
+            apply = self.command("apply", "PLAN")
+            text = "This target has no queue: plans are executed on this machine, one at a time."
+            raise CliError(text, f"Execute a plan, or continue an unfinished one: {apply}")
         if not value:
             init = self.command("init", "--stack", "NAME", "--force")
             raise CliError(
@@ -149,7 +161,7 @@ def _build_context(environment: Mapping[str, str], options: TargetOptions, **fie
 
     settings = load_settings()
     config = ExecutionConfig.from_json(settings.execution_config)
-    aws_client, event_log = cache(bootstrap.aws_client), EventRecorder()
+    aws_client, event_log = cache(bootstrap.client_factory(settings)), EventRecorder()
     ports = bootstrap.build_ports(settings, config, event_log, clock=SystemClock(), clients=aws_client)
     return CliContext(settings, config, ports, aws_client, environment, options, event_log=event_log, **fields)
 
@@ -165,27 +177,60 @@ def cli_context(options: TargetOptions, console: Console) -> Iterator[CliContext
     target, variables = _read_config(options)
     if target == "local" or (target is None and not os.environ.get("EXECUTION_TABLE")):
         if target is None and not running_servers(options.data_dir.resolve()):
-            local, stack = options.command("init", "--local"), options.command("init", "--stack", "NAME")
+            local, paper = options.command("init", "--local"), options.command("init", "--alpaca-paper")
+            stack = options.command("init", "--stack", "NAME")
             raise CliError(
                 f"No target is configured: there is no {options.config_file}, and EXECUTION_TABLE is not set.",
-                f"For this machine: {local}; for a deployed stack: {stack}",
+                f"Simulated: {local}; your own account: {paper}; a deployed stack: {stack}",
             )
         with _local_context(options, variables, console) as ctx:
             yield ctx
         return
     environment = {**variables, **os.environ}
+    if target in OWN_TARGETS:
+        environment = own_environment(str(target), variables, os.environ)
     with _environment(environment):
         yield _build_context(environment, options)
 
 
+def own_environment(target: str, variables: Mapping[str, str], inherited: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment for an own account at Alpaca, with a journal on this machine.
+
+    The file alone decides on account, broker, keys and journal: a variable that is left over in a shell must not
+    redirect orders.
+
+    Args:
+        target: ``alpaca-paper`` or ``alpaca-live``.
+        variables: variables of ``rebalance.toml``.
+        inherited: environment of this process.
+    """
+    settings = {str(field.validation_alias) for field in Settings.model_fields.values()}
+    queues = {name for name in inherited if name.endswith("_QUEUE_URL")}
+    decided = (settings | queues | {"LOG_GROUP"}) - _OVERRIDABLE
+    kept = {name: value for name, value in inherited.items() if name not in decided}
+    paper = str(target == ALPACA_PAPER).lower()
+    fixed = {"ALPACA_PAPER": paper, "POWERTOOLS_TRACE_DISABLED": "true", "PYTHONUNBUFFERED": "1"}
+    return {**variables, **kept, **fixed}
+
+
 @contextmanager
 def _local_context(options: TargetOptions, variables: Mapping[str, str], console: Console) -> Iterator[CliContext]:
+    _note_ignored_keys(options, console)
     with _shared_sandbox(options.data_dir.resolve(), console) as sandbox:
         aws, broker = sandbox.aws.url, sandbox.broker.url
         servers = server_variables(aws, broker) | queue_variables(aws)
         environment = function_environment({**variables, **os.environ}, servers)
         with _environment(environment):
             yield _build_context(environment, options, is_local=True, broker_url=broker)
+
+
+def _note_ignored_keys(options: TargetOptions, console: Console) -> None:
+    """Print that keys of an own account are ignored by the simulated broker, if there are any."""
+    ignored = [name for name in KEY_VARIABLES if os.environ.get(name) not in (None, "", DUMMY_KEY)]
+    if ignored:
+        switch = options.command("init", "--alpaca-paper", "--force")
+        text = f"{' and '.join(ignored)} ignored: this target is the simulated broker. For your own account: {switch}"
+        console.print(Text(text, "yellow"), soft_wrap=True)
 
 
 @contextmanager
@@ -213,7 +258,7 @@ def start_sandbox(data_dir: Path, console: Console, *, keep: bool = False) -> It
     """
     from rebalance_sandbox import startup  # imported late: on AWS no server is started
 
-    spinner = console.status("Starting local AWS and the paper broker …")
+    spinner = console.status("Starting local AWS and the simulated broker …")
     with spinner, startup.started_sandbox(data_dir, keep=keep) as sandbox:
         spinner.stop()
         yield sandbox
@@ -246,8 +291,8 @@ def _read_config(options: TargetOptions) -> tuple[str | None, dict[str, str]]:
     except (OSError, ValueError) as error:
         raise CliError(f"{path} cannot be read: {error}.", next_step) from None
     target = document.get("target")
-    if target not in ("local", "aws"):
-        raise CliError(f'{path}: target must be "local" or "aws".', next_step)
+    if target not in ("local", "aws", *OWN_TARGETS):
+        raise CliError(f'{path}: target must be "local", "{ALPACA_PAPER}", "{ALPACA_LIVE}" or "aws".', next_step)
     return target, {name: _variable_text(value) for name, value in document.get("environment", {}).items()}
 
 

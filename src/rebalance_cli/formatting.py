@@ -48,6 +48,12 @@ def basis_points(amount: Decimal | None, *, sign: bool = False) -> str:
     return "0.0" if not rounded else f"{rounded:+.1f}" if sign else f"{rounded:.1f}"
 
 
+def fixed(amount: Decimal | int, decimals: int) -> str:
+    """Format a number with thousands separators and this many decimals. A value that rounds to zero has no sign."""
+    rounded = round(Decimal(amount), decimals)
+    return f"{rounded or abs(rounded):,.{decimals}f}"
+
+
 def counted(number: int, noun: str) -> str:
     """Format a number with its noun: ``1 order``, ``2 orders``."""
     return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -21,6 +21,7 @@ from rebalance_cli.commands import (
     operations,
     plan,
     publish,
+    serve,
 )
 
 
@@ -50,7 +51,15 @@ def _root(
 
 _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     "Plans": (plan.validate, plan.preview, apply.apply, plan.submit),
-    "Results": (inspect.status, inspect.watch, inspect.explain, inspect.report, costs.costs, calibrate.calibrate),
+    "Results": (
+        inspect.status,
+        inspect.watch,
+        inspect.explain,
+        inspect.report,
+        serve.serve,
+        costs.costs,
+        calibrate.calibrate,
+    ),
     "Operations": (
         *(init.init, operations.doctor, operations.halt, operations.resume),
         *(operations.bind, operations.reconcile, publish.publish),

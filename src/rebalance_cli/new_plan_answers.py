@@ -23,6 +23,7 @@ class Change(Answer):
     trade_amount: Amount = Field(description="Dollars to trade: positive to buy, negative to sell.")
     estimated_cost: Amount | None = Field(description="Forecast of the cost in dollars; null if unknown.")
     reduced: str | None = Field(description="How the order would be cut to the cash now; null if it fits.")
+    denied: str | None = Field(description="Code and reason if the order would be denied now.")
 
 
 class UnlistedHolding(Answer):

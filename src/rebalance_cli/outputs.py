@@ -330,6 +330,13 @@ class Reconciliation(Answer):
     differences: tuple[DifferenceAnswer, ...]
 
 
+class Served(Answer):
+    """``rebalance serve``: the page that shows the account."""
+
+    account: str
+    url: str = Field(description="Address of the page on this machine.")
+
+
 class Publication(Answer):
     """``rebalance publish PLAN``: the channels that have the stored result of a plan."""
 
@@ -371,7 +378,20 @@ class Written(Answer):
     """``rebalance init``: the file that was written."""
 
     path: str
+    account_number: str | None = Field(default=None, description="Number of the broker account, if it is your own.")
+    equity: Amount | None = Field(default=None, description="Cash and positions of this account in dollars.")
+    status: str | None = Field(default=None, description="The broker's status of this account.")
+    keys: str | None = Field(default=None, description="File or keyring entry that holds its keys.")
+    journal: str | None = Field(default=None, description="File of its journal.")
     next: str = Field(description="The next command.")
+
+
+class Bundle(Answer):
+    """``rebalance report --bundle``: the file for a bug report."""
+
+    path: str
+    files: tuple[str, ...] = Field(description="Names of the files in it.")
+    replaced: dict[str, int] = Field(description="Pseudonym in place of account data → number of places.")
 
 
 class LocalUp(Answer):
@@ -380,7 +400,7 @@ class LocalUp(Answer):
     environment: dict[str, str] = Field(description="Environment variables that point to the servers.")
     aws: str
     broker: str
-    page: str = Field(description="Address of the paper broker's page.")
+    page: str = Field(description="Address of the simulated broker's page.")
 
 
 class LocalDone(Answer):

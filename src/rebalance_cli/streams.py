@@ -15,7 +15,7 @@ _CLOSED = (errno.EPIPE, errno.EIO)
 
 
 class OutputClosed(BrokenPipeError):
-    """Nobody reads the output any more."""
+    """The reader has closed the output."""
 
 
 class Output:
@@ -71,7 +71,7 @@ class Output:
 
 
 def is_closed(stream: object) -> bool:
-    """Return whether nobody reads this output."""
+    """Return whether the reader has closed this output."""
     return isinstance(stream, Output) and stream.is_closed
 
 
@@ -79,7 +79,7 @@ def write_line(text: str) -> None:
     """Write a line to stdout.
 
     Raises:
-        OutputClosed: nobody reads stdout.
+        OutputClosed: the reader has closed stdout.
     """
     output = Output("stdout")
     output.write(text + "\n")

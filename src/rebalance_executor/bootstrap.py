@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from datetime import timedelta
 from functools import cache, partial
 from typing import Any
 
@@ -12,9 +13,10 @@ import boto3
 from aws_lambda_powertools.utilities.idempotency import DynamoDBPersistenceLayer
 
 from rebalance_executor import health
-from rebalance_executor.adapters.alpaca.broker import AlpacaBrokers
+from rebalance_executor.adapters.alpaca.broker import AlpacaBroker, AlpacaBrokers
 from rebalance_executor.adapters.alpaca.circuit_breaker import CircuitBreakerBroker
 from rebalance_executor.adapters.alpaca.client import Trace
+from rebalance_executor.adapters.alpaca.credentials import Credentials
 from rebalance_executor.adapters.alpaca.history import AlpacaHistory
 from rebalance_executor.adapters.aws import bound_responses, client_config
 from rebalance_executor.adapters.clock import SystemClock, new_run_id
@@ -34,11 +36,12 @@ from rebalance_executor.carried_plans import CarriedPlans
 from rebalance_executor.daily_check import DailyCheck
 from rebalance_executor.domain.config import ExecutionConfig
 from rebalance_executor.domain.errors import ConfigurationError
+from rebalance_executor.domain.market import Account
 from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.domain.values import DAY_SECONDS, seconds
 from rebalance_executor.execution.cost_update import LOOK_BACK, CostUpdate, Update
 from rebalance_executor.execution.deadline import Deadline
-from rebalance_executor.execution.manager import ExecutionManager, lease_margin
+from rebalance_executor.execution.manager import PlanManager, lease_margin
 from rebalance_executor.execution.ports import Broker, Clock, PlanLog, Ports, ResultPublisher
 from rebalance_executor.idempotency import IdempotencyGate
 from rebalance_executor.service import Service
@@ -47,6 +50,9 @@ from rebalance_executor.telemetry import Telemetry
 
 _PART_OF_RATE_LIMIT, _FEWEST_REQUESTS = 4, 10
 """Divisor of the rate limit for market data that no plan waits for, and its lower bound in requests per minute."""
+
+_KEY_CHECK = timedelta(seconds=20)
+"""Longest time of the check of new keys."""
 
 ClientFactory = Callable[[str], Any]
 """Returns an AWS client by the name of its service."""
@@ -92,14 +98,14 @@ def build(
         settings: the environment.
         telemetry: log and metrics.
         clock: the source of time; the system clock by default.
-        clients: creates AWS clients; ``aws_client`` by default.
+        clients: creates AWS clients; those of ``client_factory`` by default.
         stop_requested: polled during a run, which stops safely once it returns true. By default no run is stopped.
 
     Raises:
         ConfigurationError: a setting is missing or invalid; the message names it.
     """
     clock = clock or SystemClock()
-    clients = cache(clients or aws_client)
+    clients = cache(clients or client_factory(settings))
     config = ExecutionConfig.from_json(settings.execution_config)
     on_request, trace = telemetry.count_request, telemetry.tracing.request
     ports = build_ports(settings, config, telemetry, clock=clock, clients=clients, on_request=on_request, trace=trace)
@@ -117,7 +123,7 @@ def build(
         delivery_log=DynamoDeliveryLog(database, settings.execution_table, clock),
         idempotency=IdempotencyGate(records, telemetry),
         queue=SqsPlanQueue(settings.plan_queue_url, lambda: clients("sqs"), clock, lease_margin(config), telemetry),
-        manager=ExecutionManager(ports, config),
+        manager=PlanManager(ports, config),
         journal=ports.journal,
         clock=clock,
         telemetry=telemetry,
@@ -147,7 +153,7 @@ def build_ports(  # noqa: PLR0913 - half of them are options
         config: the execution settings.
         log: receives every log event.
         clock: the source of time; the system clock by default.
-        clients: creates AWS clients; ``aws_client`` by default.
+        clients: creates AWS clients; those of ``client_factory`` by default.
         on_request: called with method and path of every request to the broker, without IDs.
         trace: starts the trace of a request to the broker; None if requests are not traced.
 
@@ -155,7 +161,7 @@ def build_ports(  # noqa: PLR0913 - half of them are options
         ConfigurationError: a setting is missing or invalid; the message names it.
     """
     clock = clock or SystemClock()
-    clients = clients or cache(aws_client)
+    clients = clients or cache(client_factory(settings))
     database = clients("dynamodb")
     credentials = credentials_source(settings, lambda: clients("secretsmanager"))
     brokers = AlpacaBrokers(settings, credentials, config, clock, on_request, trace)
@@ -166,7 +172,7 @@ def build_ports(  # noqa: PLR0913 - half of them are options
     return Ports(
         brokers=broker,
         broker_kind=settings.broker_kind,
-        deployment=settings.deployment,
+        deployment=_deployment(settings, database),
         journal=DynamoJournal(database, settings.execution_table, clock),
         risk_store=DynamoRiskStore(database, settings.execution_table, clock),
         assets=DynamoAssetCache(
@@ -176,7 +182,45 @@ def build_ports(  # noqa: PLR0913 - half of them are options
         clock=clock,
         log=log,
         publishers=_publishers(settings, clients),
+        close=brokers.close,
     )
+
+
+def client_factory(settings: Settings) -> ClientFactory:
+    """Return what creates the clients that the settings name: of AWS, and of a journal file in place of DynamoDB.
+
+    The client of a journal file raises ``ConfigurationError`` when it is created if the file cannot be used.
+    """
+    path = settings.journal_file
+    if path is None:
+        return aws_client
+    from rebalance_executor.adapters.sqlite.client import SqliteDynamoDB  # never imported by the deployed function
+    from rebalance_executor.adapters.sqlite.file import JournalFile
+
+    return lambda name: SqliteDynamoDB(JournalFile(path)) if name == "dynamodb" else aws_client(name)
+
+
+def _deployment(settings: Settings, database: Any) -> str:
+    """Return the name of the deployment. Each journal file has one, so that two files never share a broker account."""
+    if settings.journal_file is None or "deployment" in settings.model_fields_set:
+        return settings.deployment
+    return f"journal {database.file.id}"
+
+
+def read_account(settings: Settings, credentials: Credentials) -> Account:
+    """Return the account that keys belong to, as the broker describes it. Reads no journal.
+
+    Raises:
+        CredentialsRejected: the broker rejects the keys.
+        BrokerUnavailable: the broker did not answer.
+    """
+    clock = SystemClock()
+    broker = AlpacaBroker(credentials, settings, ExecutionConfig(), clock, lambda _path: None)
+    try:
+        broker.set_deadline(clock.now() + _KEY_CHECK)
+        return broker.account()
+    finally:
+        broker.close()
 
 
 def aws_client(name: str) -> Any:
@@ -203,7 +247,7 @@ def _daily_check(  # noqa: PLR0913 - all but the last are bound once
     deadline: Deadline,
 ) -> DailyCheck:
     """Return the daily check with its collaborators."""
-    database, manager = clients("dynamodb"), ExecutionManager(ports, config)
+    database, manager = clients("dynamodb"), PlanManager(ports, config)
 
     def finish(account: str) -> bool:
         """Finish the account's plan if it is left alone, in half of the time: the check itself needs some."""
@@ -272,6 +316,8 @@ def health_checks(
     """Return the checks of a health request by name. Each one raises if its dependency does not answer."""
 
     bindings = DynamoRiskStore(clients("dynamodb"), settings.execution_table, ports.clock)
+    place = settings.journal_file or settings.execution_table
+    settings = settings.model_copy(update={"deployment": ports.deployment})
 
     def broker() -> Broker:
         return ports.brokers(settings.account, deadline)
@@ -282,7 +328,7 @@ def health_checks(
 
     def journal() -> str:
         ports.journal.result(settings.account, "health")
-        return f"{settings.execution_table} answers"
+        return f"{place} answers"
 
     def plans() -> str:
         clients("s3").head_bucket(Bucket=settings.plan_bucket)
@@ -293,7 +339,7 @@ def health_checks(
         return f"{settings.result_bus} exists"
 
     checks: dict[str, Callable[[], str]] = {
-        "idempotency": idempotency,
+        **({} if settings.journal_file else {"idempotency": idempotency}),
         "journal": journal,
         "account": lambda: health.check_account(broker(), bindings.binding, settings),
         "clock": lambda: health.check_clock(broker(), ports.clock),

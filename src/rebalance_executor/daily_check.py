@@ -74,7 +74,7 @@ class DailyCheck:
     time_limit: timedelta
     """Time that a plan may take (``plan_time_limit_minutes``). Any run after it finishes the plan."""
     finish: Callable[[str], bool]
-    """Finishes the unfinished plan of an account that is left alone (``ExecutionManager.finish_left_alone``)."""
+    """Finishes the unfinished plan of an account that is left alone (``PlanManager.finish_left_alone``)."""
     update_costs: Callable[[], Update]
     """Reads the market data for the costs of the finished plans of the last days."""
 

@@ -25,7 +25,7 @@ class Shape(NamedTuple):  # a dataclass adds 0.8 ms to a cold start
     marks: tuple[str, ...]
     """All of them must match."""
     remedy: str = ""
-    """What the sender should do instead. Empty if the object is accepted."""
+    """Next step for the sender. Empty if the object is accepted."""
     opens: str = ""
     """Path of an accepted object's content, with dots. Empty if the object is the content itself."""
     samples: tuple[str, ...] = ()

@@ -18,7 +18,7 @@ from rebalance_executor.domain.journal import PlanJournal
 from rebalance_executor.domain.plan import RebalancePlan, unknown_fields
 from rebalance_executor.execution.deadline import Deadline
 from rebalance_executor.execution.events import LogEvent
-from rebalance_executor.execution.manager import ExecutionManager
+from rebalance_executor.execution.manager import PlanManager
 from rebalance_executor.execution.ports import Clock, Journal
 from rebalance_executor.idempotency import IdempotencyGate
 from rebalance_executor.telemetry import Telemetry
@@ -95,7 +95,7 @@ class Service:
     delivery_log: DeliveryLog
     idempotency: IdempotencyGate
     queue: PlanQueue
-    manager: ExecutionManager
+    manager: PlanManager
     journal: Journal
     clock: Clock
     telemetry: Telemetry
@@ -238,7 +238,7 @@ class Service:
         return self._execute(_document(body), context, version.url)
 
     def _delivered(self, body: bytes, version: PlanVersion) -> DeliveredPlan:
-        """Return what was read. A document that is not a plan is recorded without one, and refused afterwards."""
+        """Return what was read. A document that is not a plan is recorded without one; it is invalid later."""
         try:
             plan = RebalancePlan.parse(_document(body))
         except InvalidInput:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-from typing import Self
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
@@ -22,6 +24,9 @@ ACCOUNT_PLACEHOLDER = "{account}"
 
 _PLAIN_AUTHORITY = re.compile(r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{0,5})?", re.ASCII)
 """Host and port. Other spellings of a host, such as full-width dots, would pass the comparison with the live host."""
+
+_FILE_TABLES = {"EXECUTION_TABLE": "execution", "IDEMPOTENCY_TABLE": "idempotency"}
+"""Names of the tables in a journal file."""
 
 _SECRET_PREFIX = re.compile(r"[^A-Za-z0-9]*[A-Za-z0-9]", re.ASCII)
 
@@ -72,6 +77,11 @@ class Settings(BaseModel):
     idempotency_table: str = Field(
         validation_alias="IDEMPOTENCY_TABLE", description="DynamoDB table of the idempotency records."
     )
+    journal_file: Path | None = Field(
+        default=None,
+        validation_alias="JOURNAL_FILE",
+        description="SQLite file that holds the journal instead of the two tables, for use without AWS.",
+    )
     deployment: str = Field(
         default=LOCAL_DEPLOYMENT,
         max_length=300,
@@ -103,6 +113,23 @@ class Settings(BaseModel):
     )
     alpaca_secret_key: SecretStr | None = Field(
         default=None, validation_alias="ALPACA_SECRET_KEY", description="Secret key that belongs to `ALPACA_API_KEY`."
+    )
+    alpaca_keys_file: Path | None = Field(
+        default=None,
+        validation_alias="ALPACA_KEYS_FILE",
+        description="File of mode 600 with the fields of the secret, instead of the secret.",
+    )
+    alpaca_keyring: str | None = Field(
+        default=None,
+        validation_alias="ALPACA_KEYRING",
+        description="Entry of the system's keyring with the fields of the secret, instead of the secret. Needs the "
+        "optional package `keyring`.",
+    )
+    alpaca_account_number: str | None = Field(
+        default=None,
+        validation_alias="ALPACA_ACCOUNT_NUMBER",
+        description="Number of the broker account that the keys on this machine must belong to. Plans are denied "
+        "`ACCOUNT_MISMATCH` if the keys belong to another one.",
     )
     alpaca_paper: bool = Field(
         default=True, validation_alias="ALPACA_PAPER", description="`true` for paper trading, `false` for real money."
@@ -145,6 +172,15 @@ class Settings(BaseModel):
         description="ARN of the SNS topic for a readable notification of each result.",
     )
     idempotency_disabled: str = Field(default="", validation_alias="POWERTOOLS_IDEMPOTENCY_DISABLED")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _tables_or_file(cls, variables: dict[str, Any]) -> dict[str, Any]:
+        if "JOURNAL_FILE" not in variables:
+            return variables
+        if tables := [name for name in _FILE_TABLES if name in variables]:
+            raise ConfigurationError("JOURNAL_FILE", f"replaces {' and '.join(tables)}; set one or the other")
+        return {**variables, **_FILE_TABLES}
 
     @field_validator("accounts", mode="before")
     @classmethod
@@ -197,7 +233,7 @@ class Settings(BaseModel):
 
     @property
     def broker_kind(self) -> BrokerKind:
-        """What is behind the trading endpoint. Real money is what ``ALPACA_PAPER`` says, whatever the endpoint is."""
+        """Kind of account behind the endpoint. Real money is what ``ALPACA_PAPER`` says, whatever the endpoint is."""
         if not self.alpaca_paper:
             return BrokerKind.LIVE
         return BrokerKind.SIMULATED if _is_loopback(_host(self.trading_url)) else BrokerKind.PAPER
@@ -210,8 +246,17 @@ def load_settings() -> Settings:
         ConfigurationError: a variable is missing or invalid; the message names it and never contains its value.
         LiveNotAllowed: real money without the explicit switches for it.
     """
+    return parse_settings(os.environ)
+
+
+def parse_settings(variables: Mapping[str, str | None]) -> Settings:
+    """Return the settings in these variables. An empty variable counts as unset.
+
+    Raises:
+        ConfigurationError, LiveNotAllowed: as for ``load_settings``.
+    """
     try:
-        return Settings.model_validate({name: value for name, value in os.environ.items() if value})
+        return Settings.model_validate({name: value for name, value in variables.items() if value})
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         variable = str(first["loc"][0]) if first["loc"] else "environment"

@@ -1,1 +1,1 @@
-"""The developer's sandbox: the function on this machine, with a paper broker and a local AWS."""
+"""The developer's sandbox: the function on this machine, with a simulated broker and a local AWS."""

@@ -1,7 +1,8 @@
 """Detection of a local AWS that lost data: it writes its state when it ends, and a killed process writes nothing.
 
 At each start a new ID is stored in the local AWS and in the data directory. A local AWS that was killed comes back with
-the state, and so with the ID, of an earlier start. The paper broker writes its state before it answers and loses none.
+the state, and so with the ID, of an earlier start. The simulated broker writes its state before it answers and
+loses none.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ def start_generation(data_dir: Path, aws: LocalAwsClient) -> None:
     if expected is not None and aws.generation() != expected:
         raise SandboxError(
             "The local AWS was killed. It lost the journal, the kill switch and the results since its last start; the "
-            "paper broker kept its orders. With half of the data a plan could be executed twice.",
+            "simulated broker kept its orders. With half of the data a plan could be executed twice.",
             "Delete both halves",
             ("local", "reset"),
         )

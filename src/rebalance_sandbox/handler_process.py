@@ -71,7 +71,7 @@ def main(arguments: list[str]) -> None:
 class _StopRequest:
     """Ctrl-C: the first requests a safe stop, the second ends the invocation at once.
 
-    The end of the command requests a safe stop as well: a process that nobody watches must not continue to trade.
+    The end of the command requests a safe stop as well: a process without a watcher must not continue to trade.
     """
 
     is_set: bool = False

@@ -44,7 +44,7 @@ def invoke(
     """Run the handler on an event.
 
     Like Lambda, this kills the process after the timeout, with some seconds for its start. Ctrl-C, SIGTERM, SIGHUP and
-    an output that nobody reads any more (a ``BrokenPipeError`` of ``on_record``) stop it safely.
+    an output that its reader has closed (a ``BrokenPipeError`` of ``on_record``) stop it safely.
 
     Args:
         event_file: the event.
@@ -57,7 +57,7 @@ def invoke(
         SandboxUnfinished: the process was killed at the timeout.
         SandboxFailed: the process ended without a response.
         KeyboardInterrupt: Ctrl-C or a signal, and the process ended without a response.
-        BrokenPipeError: nobody reads the output, and the process ended without a response.
+        BrokenPipeError: the output is closed, and the process ended without a response.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     plans = [(plan.account, plan.plan_id) for plan in event_file.plans if event_file.messages is not None]

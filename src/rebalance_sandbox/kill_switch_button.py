@@ -1,4 +1,4 @@
-"""The kill switch of the sandbox as a button on the paper broker's page.
+"""The kill switch of the sandbox as a button on the simulated broker's page.
 
 The page's server runs ``python -m rebalance_sandbox.kill_switch_button DATA_DIR`` followed by ``on``, ``off`` or
 ``state``. The program prints the state afterwards as one line of JSON. On means HALTED.
@@ -19,7 +19,7 @@ from rebalance_sandbox.aws import LocalAwsClient
 from rebalance_sandbox.running import running_servers
 
 _STATES = {"on": TradingState.HALTED, "off": TradingState.ACTIVE}
-_REASON = "pressed on the paper broker's page"
+_REASON = "pressed on the simulated broker's page"
 
 
 def press(data_dir: Path, action: str) -> dict[str, object]:

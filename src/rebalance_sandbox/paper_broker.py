@@ -1,4 +1,4 @@
-"""HTTP client of the paper broker: reads through Alpaca's API, changes the market through the admin API."""
+"""HTTP client of the simulated broker: reads through Alpaca's API, changes the market through the admin API."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _KEYS = {"APCA-API-KEY-ID": DUMMY_KEY, "APCA-API-SECRET-KEY": DUMMY_KEY}
 
 
 class PaperBrokerClient:
-    """A paper broker on this machine; a context manager.
+    """A simulated broker on this machine; a context manager.
 
     Args:
         url: address of the broker.
@@ -80,7 +80,7 @@ class PaperBrokerClient:
     def _check(self, response: requests.Response) -> requests.Response:
         if not response.ok:
             raise SandboxFailed(
-                f"The paper broker answered {response.status_code} to {response.request.method} "
+                f"The simulated broker answered {response.status_code} to {response.request.method} "
                 f"{response.request.path_url}: {response.text[:200]}",
                 "Delete the local data, then try again",
                 ("local", "reset"),

@@ -1,4 +1,4 @@
-"""Prices, positions and cash of the paper broker, derived from plans.
+"""Prices, positions and cash of the simulated broker, derived from plans.
 
 Pure: the same plans give the same values. A symbol that the broker does not know gets a price from a hash of its name:
 plausible, different for each symbol and the same on every day.
@@ -42,7 +42,7 @@ class SeedQuote:
 
 @dataclass(frozen=True, slots=True)
 class PaperWorld:
-    """State that the paper broker gets before plans run for the first time."""
+    """State that the simulated broker gets before plans run for the first time."""
 
     new_quotes: Mapping[str, SeedQuote]
     """Quotes of the symbols that the broker does not know."""

@@ -35,7 +35,7 @@ class RunningServer:
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """Local AWS and paper broker, both ready."""
+    """Local AWS and simulated broker, both ready."""
 
     data_dir: Path
     aws: RunningServer

@@ -1,4 +1,4 @@
-"""Seeding of the paper broker: the first plan sets its prices, positions and cash; later plans find what is there.
+"""Seeding of the simulated broker: the first plan sets its prices, positions and cash; later plans find what is there.
 
 A later plan only adds prices of symbols that the broker does not know, so that the plans of several days can be
 rehearsed one after the other. A new world is created on request only.
@@ -54,7 +54,7 @@ def seed_plans(
     Args:
         plans: valid plans.
         data_dir: directory that records which plans were seeded.
-        broker: the paper broker of that directory.
+        broker: the simulated broker of that directory.
         new_world: replace an existing world: its prices stay, its positions and its cash are set.
         is_run: the plans are executed next. Their holdings are compared until then only.
 

@@ -1,4 +1,4 @@
-"""The servers of the sandbox, local AWS and paper broker, as processes: start, find, stop."""
+"""The servers of the sandbox, local AWS and simulated broker, as processes: start, find, stop."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def aws_spec(data_dir: Path) -> ServerSpec:
 
 
 def broker_spec(data_dir: Path) -> ServerSpec:
-    """Return the spec of the paper broker.
+    """Return the spec of the simulated broker.
 
     It writes its state before it answers a request. Its page shows the kill switch of this data directory.
     """
@@ -98,7 +98,7 @@ def broker_spec(data_dir: Path) -> ServerSpec:
     options = ["--operator-button", "Kill switch", json.dumps(button)]
     return ServerSpec(
         name="broker",
-        title="paper broker",
+        title="simulated broker",
         module="paper_broker",
         health="/admin/health",
         arguments=lambda port: ["--port", str(port), "--state", str(state), *options],
@@ -116,7 +116,7 @@ class Servers:
 
     @classmethod
     def of(cls, data_dir: Path) -> Servers:
-        """Return local AWS and paper broker of a data directory."""
+        """Return local AWS and simulated broker of a data directory."""
         return cls(data_dir, (aws_spec(data_dir), broker_spec(data_dir)))
 
     @contextmanager

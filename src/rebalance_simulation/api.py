@@ -1,4 +1,4 @@
-"""Alpaca's API in the same process: the paper broker's exchange behind alpaca-py's client interface, with faults.
+"""Alpaca's API in the same process: the simulated broker's exchange behind alpaca-py's client interface, with faults.
 
 The real ``AlpacaBroker`` with its transport, rate limiting, retries and parsing runs on top.
 """

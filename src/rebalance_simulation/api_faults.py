@@ -42,7 +42,7 @@ _AFTER: Mapping[Fault, tuple[tuple[int, str], ...]] = {
 """Status and body of errors that come after the effect. Several are used in turn."""
 _IMPOSSIBLE_TIME = "0001-01-01T00:00:00+14:00"
 IMPOSSIBLE_NUMBER = "1e9999999999999999999"
-"""What every number of a damaged answer is replaced by: the program cannot use such an answer."""
+"""Replacement of every number of a damaged answer: the program cannot use such an answer."""
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT")
 _NUMBER = re.compile(r"-?\d+(\.\d+)?$")
 

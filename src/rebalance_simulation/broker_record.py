@@ -1,4 +1,4 @@
-"""What the simulated broker really answered, as evidence for the invariants."""
+"""Answers that the simulated broker really gave, as evidence for the invariants."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 _EXPLAINED = "insufficient buying power"
 """A rejection that the plan itself explains: it bought more than the account can pay."""
 _DUPLICATE = "client_order_id must be unique"
-"""Refusal of a repeated submission: the order exists, so it is no rejection."""
+"""Message for a repeated submission: the order exists, so it is no rejection."""
 
 
 class SubmissionAnswer(StrEnum):
@@ -22,7 +22,7 @@ class SubmissionAnswer(StrEnum):
     ACCEPTED = "accepted"
     REJECTED = "rejected"
     EXPLAINED = "rejected, explained by the plan"
-    DUPLICATE = "refused, because the order exists"
+    DUPLICATE = "not accepted again, because the order exists"
 
 
 @dataclass(slots=True)
@@ -30,7 +30,7 @@ class BrokerRecord:
     """Answers of one broker account to all processes."""
 
     refused: dict[str, SubmissionAnswer] = field(default_factory=dict)
-    """Orders that the exchange refused with Alpaca's code, by client order ID."""
+    """Orders that the exchange rejected with Alpaca's code, by client order ID."""
     answers: dict[str, SubmissionAnswer] = field(default_factory=dict)
     """The last answer to a submission that reached the program, by client order ID."""
     cancels: dict[str, int] = field(default_factory=dict)
@@ -50,7 +50,7 @@ class BrokerRecord:
     """Previous closes (symbol, price) that an answer contained when they were those of the last session."""
 
     def note_refusal(self, client_order_id: str, message: str) -> None:
-        """Record that the exchange refused this order."""
+        """Record that the exchange rejected this order."""
         answer = SubmissionAnswer.REJECTED
         if _EXPLAINED in message:
             answer = SubmissionAnswer.EXPLAINED
@@ -59,7 +59,7 @@ class BrokerRecord:
         self.refused[client_order_id] = answer
 
     def note_error(self, client_order_id: str) -> None:
-        """Record that the refusal of this order reached the program."""
+        """Record that the reject of this order reached the program."""
         self.answers[client_order_id] = self.refused[client_order_id]
 
     def note_answer(self, response: Any) -> None:

@@ -1,4 +1,4 @@
-"""How the API shows an account to its clients: pages and order of lists, rows of others, changed orders, odd quotes."""
+"""View of an account that the API gives: pages and order of lists, rows of others, changed orders, odd quotes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ROWS_OF_OTHERS = 60
 """All in one symbol: more than a short page."""
 _FUTURE = timedelta(minutes=45)
 _FUTURE_FACTOR = Decimal("1.02")
-"""Factor by which quotes of the future differ, so that a price tells from which quote it was made."""
+"""Factor by which quotes of the future differ, so that a price shows from which quote it was made."""
 _EVERY_NTH_IS_FUTURE = 4
 _CENT = Decimal("0.01")
 _HALF_CENT = Decimal("0.005")

@@ -88,7 +88,7 @@ def _limit_overwritten(after: ChildOrder, order: BrokerOrder) -> ChildOrder | No
 
 
 def _closed_made_unknown() -> Callable[..., Run]:
-    resume = manager.ExecutionManager._run_of  # noqa: SLF001 - a bug
+    resume = manager.PlanManager._run_of  # noqa: SLF001 - a bug
 
     def resumed(*args: Any) -> Run:
         run = resume(*args)
@@ -282,7 +282,7 @@ _EXECUTION_BUGS: dict[str, list[Replacement]] = {
         (ChildOrder, "with_report", lambda: _reported_as(_canceled_fills_dropped))
     ],
     "a journalled limit price is overwritten": [(ChildOrder, "with_report", lambda: _reported_as(_limit_overwritten))],
-    "closed child orders become unknown again": [(manager.ExecutionManager, "_run_of", _closed_made_unknown)],
+    "closed child orders become unknown again": [(manager.PlanManager, "_run_of", _closed_made_unknown)],
     "a fill without a price counts as zero shares": [
         (ChildOrder, "with_report", lambda: _reported_as(_unpriced_counts_as_zero))
     ],
@@ -331,7 +331,7 @@ _EXECUTION_BUGS: dict[str, list[Replacement]] = {
         (UnitOfWork, "mark_intended_unknown", lambda: _intended_marked_not_sent)
     ],
     "a cancel is sent for the previous order": [(AlpacaBroker, "cancel", _previous_order_canceled)],
-    "the lease is not released": [(manager.ExecutionManager, "_release_lease", lambda: nothing)],
+    "the lease is not released": [(manager.PlanManager, "_release_lease", lambda: nothing)],
     "the lease epoch does not increase": [
         (journal_actions, "ACQUIRE", lambda: journal_actions.ACQUIRE.replace(":none) + :one", ":one) + :none")),
     ],

@@ -18,7 +18,7 @@ from rebalance_executor.domain.risk_state import AccountBinding
 from rebalance_executor.execution.executor import Executor
 from rebalance_executor.execution.holdings import Holdings
 from rebalance_executor.execution.lost_orders import LostOrders
-from rebalance_executor.execution.manager import ExecutionManager
+from rebalance_executor.execution.manager import PlanManager
 from rebalance_executor.execution.outbox import Outbox
 from rebalance_executor.execution.ports import Lease
 from rebalance_executor.idempotency import _Execution
@@ -35,7 +35,7 @@ def _without_unfinished() -> Callable[..., Lease]:
     return acquired
 
 
-def _released_only(self: ExecutionManager, _: Any, lease: Lease, __: Any) -> None:
+def _released_only(self: PlanManager, _: Any, lease: Lease, __: Any) -> None:
     self._release_lease(lease)
 
 
@@ -109,7 +109,7 @@ ACCOUNT_BUGS: dict[str, list[Replacement]] = {
     "an unfinished plan is not listed": [
         (journal_actions, "SET_UNFINISHED", lambda: journal_actions.SET_UNFINISHED.replace("#day =", "note =")),
     ],
-    "an earlier plan is not worked on": [(ExecutionManager, "_finish_earlier", lambda: _released_only)],
+    "an earlier plan is not worked on": [(PlanManager, "_finish_earlier", lambda: _released_only)],
     "two account names trade on one broker account": [(DynamoRiskStore, "bind_account", lambda: _bound_to_all)],
     "cash is read once per run": [
         (Holdings, "refresh_account", lambda: _read_once("cash")),
@@ -123,13 +123,15 @@ ACCOUNT_BUGS: dict[str, list[Replacement]] = {
     "an old quote prices an order": [(Outbox, "is_too_late", lambda: _never)],
     "orders keep working after an error": [(Executor, "withdraw", lambda: nothing)],
     "every delivery reads the latest version of a plan": [(DynamoDeliveryLog, "pin", lambda: _not_pinned)],
-    "a deleted object refuses a plan that was delivered before": [(DynamoDeliveryLog, "pinned", lambda: _none_pinned)],
+    "a deleted object makes a plan invalid that was delivered before": [
+        (DynamoDeliveryLog, "pinned", lambda: _none_pinned)
+    ],
     "targets are ignored": [(sizing, "request", _sized_by_amount)],
     "re-targeting has no bound": [
         (targets, "_beyond_tolerance", lambda: nothing),
         (controls, "_drifted", lambda: nothing),
     ],
     "the no-trade band is ignored": [(targets, "_within_band", lambda: nothing)],
-    "a claim with other content refuses a plan": [(_Execution, "run_unclaimed", _refused_by_a_claim)],
+    "a claim with other content makes a plan invalid": [(_Execution, "run_unclaimed", _refused_by_a_claim)],
 }
 """By name: what each bug replaces."""

@@ -139,7 +139,7 @@ BROKER_BUGS: dict[str, list[Replacement]] = {
         (ErrorResponse, "rejects_order", lambda: property(_any_refusal)),
         (ErrorResponse, "rejects_credentials", lambda: property(_never)),
     ],
-    "refused keys with HTTP 403 reject an order": [
+    "invalid keys with HTTP 403 reject an order": [
         (ErrorResponse, "rejects_order", lambda: property(_any_refusal)),
         (ErrorResponse, "rejects_credentials", lambda: property(_only_401)),
     ],

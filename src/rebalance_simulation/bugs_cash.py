@@ -22,7 +22,7 @@ def _estimated_proceeds(parents: Iterable[ParentOrder]) -> Decimal:
 
 
 def _gate_passed_again() -> Callable[..., Run]:
-    resume = manager.ExecutionManager._run_of  # noqa: SLF001 - a bug
+    resume = manager.PlanManager._run_of  # noqa: SLF001 - a bug
 
     def resumed(*args: Any) -> Run:
         run = resume(*args)
@@ -45,6 +45,6 @@ CASH_BUGS: dict[str, list[Replacement]] = {
     "sale proceeds are estimated": [(cash_gate, "proceeds", lambda: _estimated_proceeds)],
     "buys use proceeds before the sells are filled": [(executor, "proceeds", lambda: _estimated_proceeds)],
     "early buys use more of the cash than is permitted": [(executor, "early_funds", lambda: _all_cash_early)],
-    "a resumed run passes the cash gate again": [(manager.ExecutionManager, "_run_of", _gate_passed_again)],
+    "a resumed run passes the cash gate again": [(manager.PlanManager, "_run_of", _gate_passed_again)],
 }
 """By name: what each bug replaces."""

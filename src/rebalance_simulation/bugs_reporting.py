@@ -19,7 +19,7 @@ from rebalance_executor.domain.journal import PlanPhase
 from rebalance_executor.domain.orders import Outcome, ParentOrder
 from rebalance_executor.domain.result import ExecutionResult
 from rebalance_executor.execution import manager, publishing
-from rebalance_executor.execution.manager import ExecutionManager
+from rebalance_executor.execution.manager import PlanManager
 from rebalance_executor.execution.ports import Lease
 from rebalance_executor.execution.run import Run
 from rebalance_executor.idempotency import IdempotencyGate, _Execution
@@ -65,7 +65,7 @@ def _different_publication() -> Callable[..., Any]:
     return lambda ports, lease, result, *published: publish(ports, lease, _one_more_run(result), *published)
 
 
-def _released_only(self: ExecutionManager, lease: Lease, plan_id: str) -> None:
+def _released_only(self: PlanManager, lease: Lease, plan_id: str) -> None:
     self._ports.journal.mark_published(lease, plan_id, (), self._ports.clock.now())
 
 
@@ -114,7 +114,7 @@ def _yield_recorded() -> Callable[..., Any]:
 
 
 def _final_outcomes_dropped() -> Callable[..., Any]:
-    finish = ExecutionManager._finish  # noqa: SLF001 - a bug
+    finish = PlanManager._finish  # noqa: SLF001 - a bug
 
     def finished(self: Any, run: Run, differing: Any) -> Any:
         run.work.changed.clear()
@@ -141,8 +141,8 @@ def _without_context() -> Callable[..., None]:
 REPORTING_BUGS: dict[str, list[Replacement]] = {
     "the result reports planned shares as filled": [(result_builder, "_order_result", _planned_shares_filled)],
     "a yield is recorded as a result": [(IdempotencyGate, "run_once", _yield_recorded)],
-    "final outcomes are not journalled": [(ExecutionManager, "_finish", _final_outcomes_dropped)],
-    "the result of a killed run is not published": [(ExecutionManager, "_publish_earlier", lambda: _released_only)],
+    "final outcomes are not journalled": [(PlanManager, "_finish", _final_outcomes_dropped)],
+    "the result of a killed run is not published": [(PlanManager, "_publish_earlier", lambda: _released_only)],
     "the account is released before its result is published": [
         (DynamoJournal, "finish", _published_after_its_release),
     ],

@@ -41,7 +41,7 @@ class Fault(StrEnum):
     HTML = "HTTP 502 with HTML after the effect"
     GARBLED = "response without its fields"
     UNAUTHORIZED = "HTTP 401"
-    FORBIDDEN = "HTTP 403 without a code: keys refused"
+    FORBIDDEN = "HTTP 403 without a code: keys not accepted"
     GATEWAY = "HTTP 4xx without Alpaca's code after the effect"
     FIREWALL = "HTTP 4xx that is not JSON"
     REQUEST_TIMEOUT = "HTTP 408 after the effect"

@@ -103,7 +103,7 @@ def start_time(rng: Random, traits: Collection[Trait]) -> datetime:
 
 
 def scenario(seed: int, rng: Random, traits: Collection[Trait]) -> dict[str, Any]:
-    """Draw a scenario of the paper broker: quotes, positions, account, hours, assets and fills."""
+    """Draw a scenario of the simulated broker: quotes, positions, account, hours, assets and fills."""
     quotes: dict[str, dict[str, object]] = {}
     positions, tick_sizes = [], dict.fromkeys(SYMBOLS, _CENT)
     of_snapshots = Random(f"snapshots {seed}")  # noqa: S311 - reproducible on purpose
@@ -206,7 +206,7 @@ _FILLS = ("marketable",) * 3 + (
     _REJECT_AT_ONCE,
     _REJECT_IN_ANSWER,
 )
-"""The paper broker's behaviours, and rejects in answer to the submission, with an error or with a rejected order."""
+"""The simulated broker's behaviours, and rejects in answer to the submission, with an error or a rejected order."""
 
 
 _FILLS_BY_TRAIT: Mapping[Trait, tuple[str, ...]] = {
@@ -286,7 +286,7 @@ def messages(rng: Random, traits: Collection[Trait], start: datetime) -> list[Me
 
 
 _SIZES = (None, "trade_amount", "target_value", "target_value", "target_weight", "target_weight")
-"""What sizes a plan with ``Trait.TARGETS``; None leaves it to the configuration."""
+"""Values that size a plan with ``Trait.TARGETS``; None leaves it to the configuration."""
 
 
 def last_message(lost: Message, at: datetime) -> Message:

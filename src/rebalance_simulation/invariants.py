@@ -1,6 +1,6 @@
 """Invariants of every history. They are checked after each external call of the program, not only at the end.
 
-``docs/reliability.md`` lists the guarantees that they check.
+``docs/evidence/reliability.md`` lists the guarantees that they check.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class InvariantChecker:
         self.results: dict[PlanKey, ExecutionResult] = {}
         """The stored results."""
         self.made_at: dict[str, datetime] = {}
-        """When a plan was made, by plan ID; by default at the start of the history."""
+        """Time at which a plan was made, by plan ID; by default at the start of the history."""
         self.requests = RequestInvariants(world)
         self._account = AccountInvariants(world, lambda order_id: self._intents.get(order_id, (None, ""))[0])
         self._evidence = EvidenceInvariants(world)
@@ -339,7 +339,7 @@ class InvariantChecker:
         """Check that an ended invocation leaves no order at work, if all its trading and journal requests succeeded."""
         lease = self._leases.latest(invocation.account)
         if lease is None or lease.run_id != invocation.run_id or not invocation.has_asked_broker:
-            return  # it did not hold the lease, or not last, or it refused the plan
+            return  # it did not hold the lease, or not last, or the plan was invalid
         config = self._world.config
         if config.rate_limit_per_minute < _USUAL_RATE or any("/stocks" not in name for name, _ in invocation.faults):
             return
@@ -354,7 +354,7 @@ class InvariantChecker:
     def _lacks_cancels(self, order: Order) -> bool:
         """Return whether the order works although few cancels were tried: the broker may ignore one."""
         is_working = order.is_open and order.status != "pending_cancel"
-        is_working = is_working and order.time_in_force == "day"  # after a cut-off the broker refuses cancels
+        is_working = is_working and order.time_in_force == "day"  # after a cut-off the broker rejects cancels
         return is_working and self._world.broker.record.cancels.get(order.id, 0) < _CANCELS
 
     def check_end(self, *, runs_follow: bool = False) -> None:

@@ -115,7 +115,7 @@ class AccountInvariants:
         self._note_fills()
         qty, client_order_id = Decimal(order["qty"]), order["client_order_id"]
         if client_order_id in self._world.exchange._orders.by_client_order_id:  # noqa: SLF001 - read only
-            return  # a repetition of an order that is there: the broker refuses it
+            return  # a repetition of an order that is there: the broker rejects it
         if order["side"] == Side.SELL:
             self._check_shares(order["symbol"], qty, client_order_id)
         elif order["type"] == "market":

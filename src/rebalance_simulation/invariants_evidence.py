@@ -23,7 +23,7 @@ from rebalance_simulation.violation import Violation
 from rebalance_simulation.world_view import WorldView
 
 _ROUND_TRIP = timedelta(seconds=2)
-"""Longest time between the answer with a quote and the order that it prices, besides ``quote_refresh_seconds``."""
+"""Longest time between the answer with a quote and the order that it prices, plus ``quote_refresh_seconds``."""
 _FLAGS_READ = timedelta(seconds=600)
 """Longest time between the reading of an asset's flags and the denial that follows from it."""
 _BEFORE_START = timedelta(seconds=30)
@@ -125,7 +125,7 @@ class EvidenceInvariants:
             raise Violation(f"{parent.symbol} is denied as {parent.code}; the broker lets it be traded")
 
     def check_rejects(self, parent: ParentOrder, orders: Mapping[str, Order]) -> None:
-        """Check that each REJECTED child was refused by the exchange, or is a rejected order there."""
+        """Check that each REJECTED child was rejected by the exchange, or is a rejected order there."""
         for child in parent.children:
             if child.state is not ChildState.REJECTED:
                 continue

@@ -71,7 +71,7 @@ class SimulatedPlanStore:
         """Check in these log lines that every delivery of an event executes the version of the first one.
 
         Raises:
-            Violation: a delivery executes another version, or is refused although that version exists.
+            Violation: a delivery executes another version, or is invalid although that version exists.
         """
         for _, _, event, fields in lines:
             if event == LogEvent.PLAN_INVALID and fields.get("field") == "plan_s3.key":
@@ -86,7 +86,7 @@ class SimulatedPlanStore:
         for key in self._refused:
             number = int(self._executed[f"s3://{BUCKET}/{key}"].removeprefix("versionId="))
             if self._versions[key][number - 1] is not None:
-                raise Violation(f"{key} is refused as deleted, version {number} was executed and exists")
+                raise Violation(f"{key} is reported as deleted, version {number} was executed and exists")
 
     def _time_out(self) -> NoReturn:
         self._clock.advance(_TIMEOUT)

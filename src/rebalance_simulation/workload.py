@@ -46,8 +46,8 @@ class Case:
 
     Args:
         plans: documents as they are delivered, each with its own plan ID, made at ``clock.START`` or shortly before.
-        scenario: the paper broker's scenario (``docs/paper-broker.md``), with a quote for every symbol. How orders
-            fill is drawn for each history, unless the scenario has ``default_fill`` or ``fills``.
+        scenario: the simulated broker's scenario (``docs/paper-broker-reference.md``), with a quote for every symbol.
+            How orders fill is drawn for each history, unless the scenario has ``default_fill`` or ``fills``.
         config: execution settings.
     """
 
@@ -71,7 +71,7 @@ class Workload(Protocol):
         ...
 
     def scenario(self, traits: Collection[Trait]) -> Mapping[str, Any]:
-        """Return the paper broker's scenario."""
+        """Return the simulated broker's scenario."""
         ...
 
     def config(self, traits: Collection[Trait]) -> ExecutionConfig:

@@ -27,7 +27,7 @@ from rebalance_executor.domain.market import BrokerKind
 from rebalance_executor.domain.order_ids import LOCAL_DEPLOYMENT
 from rebalance_executor.domain.result import ExecutionResult
 from rebalance_executor.execution.deadline import Deadline
-from rebalance_executor.execution.manager import ExecutionManager
+from rebalance_executor.execution.manager import PlanManager
 from rebalance_executor.execution.ports import Broker, Ports
 from rebalance_executor.handler import handle
 from rebalance_executor.idempotency import IdempotencyGate
@@ -73,7 +73,7 @@ class World:
     """The program and everything around it, for one history. Implements ``WorldView``.
 
     Args:
-        scenario: the paper broker's scenario.
+        scenario: the simulated broker's scenario.
         config: the program's execution settings.
         faults: decides which faults happen.
         start: when the history starts.
@@ -90,7 +90,7 @@ class World:
     page_size: int = PAGE_SIZE
     """Items per page of a DynamoDB query."""
     view: ViewTraits = field(default_factory=ViewTraits)
-    """How the broker's API shows the account."""
+    """View of the account that the broker's API gives."""
     has_cache: bool = True
     """False if no request to the caches of asset flags and volumes is permitted."""
     has_volumes: bool = True
@@ -291,7 +291,7 @@ class World:
             delivery_log=DynamoDeliveryLog(client, _TABLE, self.clock),
             idempotency=IdempotencyGate(records, telemetry),
             queue=SqsPlanQueue(None, lambda: cast("Any", None), self.clock, timedelta(0), telemetry),
-            manager=ExecutionManager(ports, self.config),
+            manager=PlanManager(ports, self.config),
             journal=journal,
             clock=self.clock,
             telemetry=telemetry,

@@ -1,4 +1,4 @@
-"""The paper broker's page in a real browser: live data, fault buttons, operator buttons."""
+"""The simulated broker's page in a real browser: live data, fault buttons, operator buttons."""
 
 from __future__ import annotations
 

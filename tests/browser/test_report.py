@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
-from selenium.webdriver import Chrome
+from selenium.webdriver import Chrome, Keys
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.wait import WebDriverWait
 
 from rebalance_cli.costs.answers import Costs, Dimension
 from rebalance_cli.costs.sums import kind_costs
@@ -20,7 +23,7 @@ from rebalance_cli.report import figures
 from rebalance_cli.report.costs_page import write_costs_page
 from rebalance_executor.domain.costs import order_costs
 from rebalance_executor.domain.market import BrokerKind
-from tests.support.browser import browser, console, overflow, prefer, resize
+from tests.support.browser import browser, console, contrast_below, overflow, prefer, resize
 from tests.support.builders import NOW, a_child, a_parent, a_quote, later
 from tests.support.cost_journals import generated
 from tests.support.terminal import Terminal
@@ -69,7 +72,7 @@ def opened(driver: Chrome, page: Path) -> Chrome:
 
 
 def children_table(driver: Chrome) -> WebElement:
-    return driver.find_element(By.XPATH, "//h3[.='Orders at the broker']/following::table[1]")
+    return driver.find_element(By.XPATH, "//h2[.='Orders at the broker']/following::table[1]")
 
 
 def column(table: WebElement, number: int) -> list[Any]:
@@ -86,13 +89,53 @@ def test_the_page_fits_the_screen_and_the_console_stays_empty(opened: Chrome, wi
     assert console(opened) == []
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_text_is_readable(opened: Chrome, scheme: str) -> None:
+    prefer(opened, scheme)
+    opened.execute_script("for (const d of document.querySelectorAll('details')) d.open = true")
+
+    assert contrast_below(opened, 4.5) == []
+
+
+def test_headings_descend_without_a_gap(opened: Chrome) -> None:
+    levels = [int(head.tag_name[1]) for head in opened.find_elements(By.CSS_SELECTOR, "h1, h2, h3, h4")]
+
+    assert levels[0] == 1
+    assert len(levels) > 5
+    assert all(after - before <= 1 for before, after in pairwise(levels))
+
+
+def test_keyboard_reaches_every_table_and_scrolls_it(opened: Chrome) -> None:
+    resize(opened, 400)
+    boxes = opened.find_elements(By.CSS_SELECTOR, ".scroll")
+    names = [box.get_attribute("aria-label") for box in boxes]
+
+    assert len(set(names)) == len(boxes) == len(opened.find_elements(By.TAG_NAME, "table"))
+    assert {(box.get_attribute("role"), box.get_attribute("tabindex")) for box in boxes} == {("region", "0")}
+    orders = opened.find_element(By.CSS_SELECTOR, "#plan-1-orders-table")
+    for _ in range(100):
+        orders.send_keys(Keys.ARROW_RIGHT)
+    is_at_end = "const b = arguments[0]; return b.scrollLeft + b.clientWidth >= b.scrollWidth - 2"
+    WebDriverWait(opened, 10).until(lambda page: page.execute_script(is_at_end, orders))
+
+
+def test_text_of_a_chart_states_its_content(opened: Chrome) -> None:
+    charts = [str(svg.get_attribute("aria-label")) for svg in opened.find_elements(By.CSS_SELECTOR, "figure svg")]
+
+    assert all(re.search(r"\d", text) for text in charts)
+    assert any(re.search(r"spread [+-]?\d.*total [+-]?\d", text) for text in charts)
+    timeline = r"BBB over time: \d+ orders? with (the limit|limits from) .*, filled 24 of 24 shares \d"
+    assert any(re.match(timeline, text) for text in charts), charts
+
+
 def test_a_printed_page_shows_whole_tables_and_every_control(opened: Chrome) -> None:
     resize(opened, 1047)  # A4 in landscape without its margins
     opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
     hidden_width = "return [...document.querySelectorAll('.scroll')].map((box) => box.scrollWidth - box.clientWidth)"
 
     over = opened.execute_script(hidden_width)
-    named = opened.find_element(By.XPATH, "//h3[.='Controls']/following::p[2]").is_displayed()
+    names = opened.find_element(By.XPATH, "//h2[.='Controls']/following::p[1]")
+    named = names.rect["height"] > 0 and "NOT_TRADABLE" in str(names.get_attribute("textContent"))
     opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
 
     assert (set(over), named) == ({0}, True)

@@ -1,4 +1,4 @@
-"""Arbitrary requests to a paper broker without HTTP: valid and invalid values for every parameter of every route."""
+"""Arbitrary requests to a simulated broker without HTTP: valid and invalid values for all parameters of all routes."""
 
 import re
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Fixtures: a paper broker per test, and its clients."""
+"""Fixtures: a simulated broker per test, and its clients."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Clients for a paper broker: Alpaca's own Python SDK, and plain HTTP requests."""
+"""Clients for a simulated broker: Alpaca's own Python SDK, and plain HTTP requests."""
 
 import json
 import warnings

@@ -1,4 +1,4 @@
-"""Daily bars of the paper broker, read by Alpaca's own SDK and by plain requests."""
+"""Daily bars of the simulated broker, read by Alpaca's own SDK and by plain requests."""
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime

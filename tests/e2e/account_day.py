@@ -292,7 +292,7 @@ def in_aws(stack: str) -> Iterator[Day]:
 
 @contextmanager
 def on_local_aws() -> Iterator[Day]:
-    """Yield the day of a stack in a local AWS with a paper broker, which both end with it."""
+    """Yield the day of a stack in a local AWS with a simulated broker, which both end with it."""
     with tempfile.TemporaryDirectory() as name, local_cloud(Path(name)) as cloud:
         cloud.put_secret(f"alpaca/{_LOCAL_STACK}/default", "default")
         yield Day(_LOCAL_STACK, cloud.sam, local_parameters(cloud.broker), cloud.session(), cloud.url)

@@ -1,4 +1,4 @@
-"""Deployments: the template built and deployed to a local AWS with a paper broker, or a stack in a real account."""
+"""Deployments: the template built and deployed to a local AWS with a simulated broker, or a stack in a real account."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ WORLD: dict[str, object] = {
 
 @dataclass(frozen=True, slots=True)
 class LocalCloud:
-    """A local AWS, the paper broker that its stacks trade at, and SAM for it."""
+    """A local AWS, the simulated broker that its stacks trade at, and SAM for it."""
 
     url: str
     process: subprocess.Popen[bytes]
@@ -53,7 +53,7 @@ class LocalCloud:
         return boto3.Session(keys["AWS_ACCESS_KEY_ID"], keys["AWS_SECRET_ACCESS_KEY"], region_name=REGION)
 
     def put_secret(self, name: str, key: str) -> None:
-        """Store the broker credentials with this key; the paper broker has an account for each."""
+        """Store the broker credentials with this key; the simulated broker has an account for each."""
         secret = json.dumps({"api_key": f"key-{key}", "secret_key": "secret"})
         client = self.session().client("secretsmanager", endpoint_url=self.url)
         client.create_secret(Name=name, SecretString=secret)
@@ -65,7 +65,7 @@ class LocalCloud:
 
 @contextmanager
 def local_cloud(folder: Path) -> Iterator[LocalCloud]:
-    """Start a local AWS and a paper broker, build the template, and stop both at the end."""
+    """Start a local AWS and a simulated broker, build the template, and stop both at the end."""
     world = folder / "world.json"
     world.write_text(json.dumps(WORLD))
     with paper_broker(folder, world) as broker, _local_aws(folder) as (url, process):
@@ -117,7 +117,7 @@ def deployed_in_aws() -> Iterator[System]:
 
 
 def local_parameters(broker: BrokerServer) -> dict[str, object]:
-    """Return the parameters of a stack in the local AWS that trades at this paper broker."""
+    """Return the parameters of a stack in the local AWS that trades at this simulated broker."""
     return {
         "AlpacaTradingUrl": broker.url,
         "AlpacaDataUrl": broker.url,

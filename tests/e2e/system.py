@@ -58,7 +58,7 @@ class System:
         stack: name of the stack.
         session: session of the AWS account.
         endpoint: URL of the local AWS; None for the real AWS.
-        broker: the paper broker; None if the stack uses Alpaca's paper API.
+        broker: the simulated broker; None if the stack uses Alpaca's paper API.
         freeze: stops the function's processes, like a hung call; None if that is impossible.
         log: returns the log of the local AWS, for failing tests.
         upgrade: deploys again with changed parameters; None for a real stack.

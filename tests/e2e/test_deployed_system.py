@@ -175,7 +175,7 @@ def test_replayed_dead_letter_is_executed_after_its_cause_is_fixed(system: Syste
 def test_plan_of_a_timed_out_function_is_resumed_by_the_next_delivery(system: System) -> None:
     if system.broker is None or system.freeze is None:
         pytest.skip("a function in AWS cannot be made to hang")
-    # HIGH has two rungs: the resumed run replaces the first, which the paper broker never fills, by the second.
+    # HIGH has two rungs: the resumed run replaces the first, which the simulated broker never fills, by the second.
     plan = a_plan("60", execution_urgency="HIGH")
     _set_default_fill(system, {"behaviour": "never"})
     before = {order["id"] for order in system.broker.orders()}
@@ -202,7 +202,7 @@ def test_plans_of_two_accounts_run_at_the_same_time(system: System) -> None:
     if system.broker is not None:
         _set_default_fill(system, {"behaviour": "later", "after_seconds": 2})
     other = "growth"
-    # The paper broker has one account, in which two plans of the same symbol would see each other's trades.
+    # The simulated broker has one account, in which two plans of the same symbol would see each other's trades.
     plans = {"default": a_plan("30", account="default"), other: a_plan("30", OTHER_SYMBOL, account=other)}
     # The local AWS runs one process per version and one invocation at a time in it, so two versions run in parallel.
     versions = ["live", "$LATEST"] if system.endpoint else ["live", "live"]

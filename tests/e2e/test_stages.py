@@ -23,7 +23,7 @@ STAGE = "rebalance-e2e-paper"
 
 @pytest.fixture(scope="module")
 def other(system: System, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """Yield a second stack beside the first, with a paper broker of its own."""
+    """Yield a second stack beside the first, with a simulated broker of its own."""
     if system.cloud is None:
         pytest.skip("a second stack is deployed to the local AWS only")
     cloud: LocalCloud = system.cloud

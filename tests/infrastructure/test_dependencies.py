@@ -38,7 +38,7 @@ DECLARED = {
     "Function": names(PROJECT["dependencies"]),
     "Commands": COMMANDS,
     "Development": names(lines("dev")) - COMMANDS,
-    "Tools in environments of their own": names([*lines("sam"), *lines("scan"), *lines("local")]),
+    "Tools in environments of their own": names([*lines("sam"), *lines("scan"), *lines("sbom"), *lines("local")]),
 }
 
 

@@ -1,4 +1,4 @@
-"""The tables of the reliability page: every test and every name of the simulation in them exists."""
+"""The tables of situations: every test and every name of the simulation in them exists."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rebalance_simulation.invariants_requests import RequestInvariants
 from rebalance_simulation.invariants_working import WorkingInvariants
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "evidence" / "situations.md").read_text(encoding="utf-8")
 ROWS = {match[1]: match[0] for match in re.finditer(r"^\| ([A-H]\d+) \|.*$", PAGE, re.MULTILINE)}
 TESTS = sorted(set(re.findall(r"`([a-z_0-9/]+\.py)::(test_[a-z_0-9]+)`", PAGE)))
 CLASSES = {

@@ -131,7 +131,7 @@ def test_every_kind_of_failure_has_an_alarm(alarms: list[dict[str, Any]], metric
 
 
 def test_documented_cost_counts_every_alarm(alarms: list[dict[str, Any]]) -> None:
-    page = (ROOT / "docs" / "scale.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
 
     assert (
         f"| {len(alarms)} alarms at 0.10, 1 dashboard (3 per AWS account are free) | {len(alarms) / 10:.2f} |" in page

@@ -16,8 +16,15 @@ from rebalance_executor.settings import Settings
 from rebalance_executor.telemetry import NAMESPACE
 from tests.infrastructure.templates import ROOT, attribute, read, reference, strings
 
-LOCAL_ONLY = {"ALPACA_API_KEY", "ALPACA_SECRET_KEY"}
-"""Secrets, which the deployed function reads from Secrets Manager only."""
+LOCAL_ONLY = {
+    "ALPACA_API_KEY",
+    "ALPACA_SECRET_KEY",
+    "ALPACA_KEYS_FILE",
+    "ALPACA_KEYRING",
+    "ALPACA_ACCOUNT_NUMBER",
+    "JOURNAL_FILE",
+}
+"""Keys, which the deployed function reads from Secrets Manager only, and the journal that replaces its tables."""
 NEVER = {"POWERTOOLS_IDEMPOTENCY_DISABLED"}
 DAY = 24 * 60 * 60
 

@@ -1,4 +1,4 @@
-"""The Alpaca adapter with the real alpaca-py on the paper broker: responses, missing responses and rate limits."""
+"""The Alpaca adapter with the real alpaca-py on the simulated broker: responses, missing responses and rate limits."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ WORLD = {
 
 @dataclass
 class Bench:
-    """A paper broker, and Alpaca adapters that are connected to it."""
+    """A simulated broker, and Alpaca adapters that are connected to it."""
 
     server: PaperBroker
     clock: SimulatedClock

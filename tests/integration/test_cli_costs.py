@@ -188,7 +188,7 @@ def test_page_names_the_kind_of_broker_of_every_section(terminal: Terminal) -> N
 
 
 def test_update_reads_what_is_missing_and_the_report_shows_it(terminal: Terminal) -> None:
-    """The paper broker's market stands still at $99.99 to $100.01; ten shares fill at the ask."""
+    """The simulated broker's market stands still at $99.99 to $100.01; ten shares fill at the ask."""
     terminal.world.deliver(plan(buy("AAA", "1000")))
     assert costs(terminal, "--update")["update"] == {"read": 0, "not_due": 1, "left": 0, "failed": []}
     assert "not read yet" in terminal.type("report", "plan-1").stdout

@@ -163,5 +163,5 @@ def test_kill_switch_on_the_broker_page_halts_local_runs(terminal: LocalTerminal
     assert (halted["on"], released["on"]) == (True, False)
     assert str(halted["text"]).startswith("HALTED by ")
     assert denied.exit_code in (4, 6), denied.stdout + denied.stderr
-    assert "the paper broker's page" in denied.stdout
+    assert "the simulated broker's page" in denied.stdout
     assert "no new order" in denied.stdout

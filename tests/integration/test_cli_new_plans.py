@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from typer.testing import Result
 
+from tests.support.own_account import machine
 from tests.support.terminal import Terminal
-from tests.support.world import a_world
+from tests.support.world import a_world, buy, plan
 
 DAY = "2026-01-26"
 """New York day of the worlds' clock."""
@@ -107,6 +108,25 @@ def test_buys_that_do_not_fit_are_named_with_the_order_in_which_cash_is_used(ter
     shown = words_of(done.stderr)
     assert "$4,000.00 of the buys do not fit into cash and sales; priority 1 uses the cash first" in shown
     assert "CCC: " in shown
+
+
+def test_orders_that_would_be_denied_are_named(terminal: Terminal) -> None:
+    done = run(terminal, "symbol,weight\nBBB,25%\nAPPL,25%\n")
+
+    assert done.exit_code == 0
+    assert "Denied APPL: " in words_of(done.stderr)
+    assert "Denied BBB" not in words_of(done.stderr)
+
+
+@pytest.mark.parametrize("command", ["from-weights", "from-csv"])
+def test_unfinished_plan_is_finished_before_another_one_is_made(terminal: Terminal, command: str) -> None:
+    terminal.world.broker.change({"default_fill": {"behaviour": "never"}})
+    terminal.world.deliver_and_kill(plan(buy("CCC", 1000)), after=1)
+
+    done = run(terminal, "symbol,weight\nBBB,25%\n", command=command)
+
+    assert (done.exit_code, done.stdout) == (5, "")
+    assert "rebalance status plan-1" in done.stderr
 
 
 def test_strategy_account_and_id_can_be_chosen(terminal: Terminal) -> None:
@@ -283,3 +303,27 @@ def test_account_without_equity_is_invalid(tmp_path: Path) -> None:
 
     assert done.exit_code == 2
     assert "no positive equity" in words_of(done.stderr)
+
+
+# --- an account of one's own, with its journal on this machine ---------------------------------------------
+
+
+def test_days_plan_of_an_own_account_is_executed_once(tmp_path: Path) -> None:
+    with machine(tmp_path) as own:
+        assert own.init().exit_code == 0
+        weights, target = tmp_path / "momentum.csv", tmp_path / "plan.json"
+        weights.write_text("symbol,weight\nAAPL,50%\nMSFT,30%\nCASH,20%\n")
+        make = ("plan", "from-weights", str(weights), "-o", str(target))
+
+        made = own.type(*make)
+        applied = own.type("apply", str(target))
+        weights.write_text("symbol,weight\nSPY,100%\n")
+        again = own.type(*make)
+        repeated = own.type("apply", str(target))
+
+        assert [done.exit_code for done in (made, applied, again, repeated)] == [0, 0, 0, 0], made.stderr
+        assert "it has started, so it is not made again" in again.stdout
+        assert "Already executed" in repeated.stdout
+        weights.write_text("symbol,weight\nMSFT,30%\n")
+        unlisted = own.type("plan", "from-weights", str(weights), "--strategy", "other")
+        assert "AAPL $5,000.00, not in the sheet: stays" in unlisted.stderr

@@ -45,7 +45,8 @@ def checkout(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_every_command_succeeds_and_prints_what_is_shown(document: Path, checkout: Path) -> None:
-    environment = clean_environment(PYTHONPATH=str(ROOT / "src"), NO_COLOR="1", COLUMNS="92")
+    data = str(checkout.parent / "data")  # no journal of the user of this machine
+    environment = clean_environment(PYTHONPATH=str(ROOT / "src"), NO_COLOR="1", COLUMNS="92", XDG_DATA_HOME=data)
     with shell(checkout, environment) as terminal:
         run_all(document, terminal, skipped=(_SKIPPED_COMMAND,))
 

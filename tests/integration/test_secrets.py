@@ -6,6 +6,7 @@ import json
 import logging
 import traceback
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -13,11 +14,17 @@ from botocore.exceptions import ReadTimeoutError
 
 from rebalance_executor.adapters.alpaca.credentials import Credentials
 from rebalance_executor.adapters.secrets import (
-    EnvironmentCredentials,
+    LocalCredentials,
     SecretCredentials,
     credentials_source,
 )
-from rebalance_executor.domain.errors import ConfigurationError, PlanSourceUnavailable, UnknownAccount
+from rebalance_executor.adapters.stored_keys import write_keys_file
+from rebalance_executor.domain.errors import (
+    ConfigurationError,
+    LiveNotAllowed,
+    PlanSourceUnavailable,
+    UnknownAccount,
+)
 from rebalance_executor.settings import Settings, load_settings
 from tests.support.aws import Tampered, aws, client_error, once
 
@@ -208,7 +215,7 @@ def test_environment_keys_belong_to_the_deployed_account(
 
 
 def test_cleared_cache_keeps_environment_keys() -> None:
-    keys = EnvironmentCredentials("main", Credentials("PK-env", SECRET))
+    keys = LocalCredentials("main", lambda: Credentials("PK-env", SECRET))
 
     keys.clear_cache()
 
@@ -255,3 +262,78 @@ def test_live_trading_requires_an_account_number_in_the_secret(
 
     with pytest.raises(ConfigurationError, match="account_number"):
         secrets.credentials("main")
+
+
+# --- keys on this machine --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def keys_file(tmp_path: Path) -> Path:
+    path = tmp_path / "keys.json"
+    write_keys_file(path, Credentials("PK-file", SECRET, "PA1"))
+    return path
+
+
+def test_keys_file_belongs_to_the_configured_account(monkeypatch: pytest.MonkeyPatch, keys_file: Path) -> None:
+    keys = credentials_source(settings(monkeypatch, ALPACA_KEYS_FILE=str(keys_file)), no_client)
+
+    assert keys.credentials("main") == Credentials("PK-file", SECRET, "PA1")
+    with pytest.raises(UnknownAccount):
+        keys.credentials("other")
+
+
+def test_replaced_keys_are_read_after_the_cache_is_cleared(monkeypatch: pytest.MonkeyPatch, keys_file: Path) -> None:
+    keys = credentials_source(settings(monkeypatch, ALPACA_KEYS_FILE=str(keys_file)), no_client)
+    keys.credentials("main")
+    write_keys_file(keys_file, Credentials("PK-new", SECRET, "PA1"))
+
+    assert keys.credentials("main").api_key == "PK-file"
+    keys.clear_cache()
+    assert keys.credentials("main").api_key == "PK-new"
+
+
+@pytest.mark.parametrize(("number", "is_valid"), [("PA1", True), ("PA2", False)])
+def test_expected_account_number_must_be_that_of_the_stored_keys(
+    monkeypatch: pytest.MonkeyPatch, keys_file: Path, number: str, is_valid: bool
+) -> None:
+    configured = settings(monkeypatch, ALPACA_KEYS_FILE=str(keys_file), ALPACA_ACCOUNT_NUMBER=number)
+    keys = credentials_source(configured, no_client)
+
+    if is_valid:
+        assert keys.credentials("main").account_number == number
+        return
+    with pytest.raises(ConfigurationError, match="ALPACA_ACCOUNT_NUMBER"):
+        keys.credentials("main")
+
+
+def test_expected_account_number_counts_for_keys_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    configured = settings(monkeypatch, ALPACA_API_KEY="PK", ALPACA_SECRET_KEY=SECRET, ALPACA_ACCOUNT_NUMBER="PA1")
+
+    assert credentials_source(configured, no_client).credentials("main").account_number == "PA1"
+
+
+@pytest.mark.parametrize(
+    "sources",
+    [
+        {"ALPACA_KEYS_FILE": "keys.json", "ALPACA_API_KEY": "PK", "ALPACA_SECRET_KEY": SECRET},
+        {"ALPACA_KEYRING": "PA1", "ALPACA_API_KEY": "PK", "ALPACA_SECRET_KEY": SECRET},
+        {"ALPACA_KEYRING": "PA1", "ALPACA_KEYS_FILE": "keys.json"},
+    ],
+)
+def test_two_sources_of_keys_are_an_error(monkeypatch: pytest.MonkeyPatch, sources: dict[str, str]) -> None:
+    with pytest.raises(ConfigurationError, match="keep one source"):
+        credentials_source(settings(monkeypatch, **sources), no_client)
+
+
+def test_live_trading_accepts_stored_keys_with_an_account_number_only(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, keys_file: Path
+) -> None:
+    live = {"ALPACA_PAPER": "false", "LIVE_TRADING": "yes"}
+    unnumbered = tmp_path / "unnumbered.json"
+    write_keys_file(unnumbered, Credentials("PK", SECRET))
+
+    keys = credentials_source(settings(monkeypatch, ALPACA_KEYS_FILE=str(keys_file), **live), no_client)
+    assert keys.credentials("main").account_number == "PA1"
+    keys = credentials_source(settings(monkeypatch, ALPACA_KEYS_FILE=str(unnumbered), **live), no_client)
+    with pytest.raises(LiveNotAllowed, match="ALPACA_ACCOUNT_NUMBER"):
+        keys.credentials("main")

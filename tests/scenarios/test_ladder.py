@@ -1,4 +1,4 @@
-"""Ladder orders, executed by the whole program on the paper broker."""
+"""Ladder orders, executed by the whole program on the simulated broker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Orders larger than their market shows, below one share, and in one-tick spreads, on the paper broker (M1 to M4)."""
+"""Orders larger than their market shows, below one share, and in one-tick spreads (M1 to M4)."""
 
 from __future__ import annotations
 

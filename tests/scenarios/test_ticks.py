@@ -1,4 +1,4 @@
-"""Symbols with a half-cent tick (P7), executed by the whole program on the paper broker."""
+"""Symbols with a half-cent tick (P7), executed by the whole program on the simulated broker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The paper broker as a process."""
+"""The simulated broker as a process."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SECONDS = 10
 
 @dataclass(frozen=True, slots=True)
 class BrokerServer:
-    """A running paper broker."""
+    """A running simulated broker."""
 
     url: str
     session: requests.Session
@@ -63,7 +63,7 @@ class BrokerServer:
 
 @contextmanager
 def paper_broker(folder: Path, scenario: Path) -> Iterator[BrokerServer]:
-    """Run a paper broker with this scenario for the block."""
+    """Run a simulated broker with this scenario for the block."""
     port = free_port()
     url = f"http://{LOOPBACK}:{port}"
     command = [sys.executable, "-m", "paper_broker", "--port", str(port), "--scenario", str(scenario)]

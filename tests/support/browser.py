@@ -56,3 +56,38 @@ def overflow(driver: Chrome) -> int:
         "const e = document.scrollingElement; e.scrollLeft = 1e6; const x = e.scrollLeft; e.scrollLeft = 0; return x"
     )
     return int(driver.execute_script(script))
+
+
+_CONTRAST = """
+const limit = arguments[0], found = [];
+const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+const rgba = (color) => {
+  canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = color; canvas.fillRect(0, 0, 1, 1);
+  return [...canvas.getImageData(0, 0, 1, 1).data];
+};
+const light = ([r, g, b]) => [r, g, b].map((c) => c / 255)
+  .map((c) => c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
+  .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+const behind = (element) => {
+  for (let e = element; e; e = e.parentElement) {
+    const color = rgba(getComputedStyle(e).backgroundColor);
+    if (color[3] === 255) return color;
+  }
+  return [255, 255, 255];
+};
+const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+while (texts.nextNode()) {
+  const element = texts.currentNode.parentElement;
+  if (!texts.currentNode.textContent.trim() || element.closest("svg, script, noscript")) continue;
+  if (!element.checkVisibility()) continue;
+  const [a, b] = [light(rgba(getComputedStyle(element).color)), light(behind(element))].sort((x, y) => y - x);
+  const ratio = (a + 0.05) / (b + 0.05);
+  if (ratio < limit) found.push([texts.currentNode.textContent.trim().slice(0, 40), Math.round(ratio * 100) / 100]);
+}
+return found;
+"""
+
+
+def contrast_below(driver: Chrome, limit: float) -> list[tuple[str, float]]:
+    """Return the visible texts outside drawings whose contrast with their background is below ``limit``."""
+    return [tuple(found) for found in driver.execute_script(_CONTRAST, limit)]

@@ -39,7 +39,7 @@ from rebalance_executor.domain.result import ExecutionResult
 from rebalance_executor.domain.volume import DailyBar
 from rebalance_executor.execution.deadline import Deadline
 from rebalance_executor.execution.events import LogEvent
-from rebalance_executor.execution.manager import ExecutionManager
+from rebalance_executor.execution.manager import PlanManager
 from rebalance_executor.execution.ports import Broker, EarlyAnswers, Ports, ReadSet
 from rebalance_simulation.clock import SimulatedClock
 from tests.support.builders import NOW, an_order_of
@@ -350,7 +350,7 @@ class FakePorts:
     def execute(self, plan: RebalancePlan, *, seconds: float = 600, run_id: str = "run-1") -> ExecutionResult:
         """Execute the plan in one run that has ``seconds``."""
         deadline = Deadline.after(self.clock.now(), timedelta(seconds=seconds))
-        return ExecutionManager(self.ports, self.config).execute(plan, "main", deadline, run_id)
+        return PlanManager(self.ports, self.config).execute(plan, "main", deadline, run_id)
 
     def plan_journal(self, plan_id: str = "plan-1") -> PlanJournal:
         """Return what the journal holds of a plan."""

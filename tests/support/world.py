@@ -1,6 +1,6 @@
-"""The whole program in one process: the real handler, moto for AWS and the paper broker over HTTP, on one clock.
+"""The whole program in one process: the real handler, moto for AWS and the simulated broker over HTTP, on one clock.
 
-Time is simulated. When the program waits, the clock advances at once, and the paper broker reads the same clock.
+Time is simulated. When the program waits, the clock advances at once, and the simulated broker reads the same clock.
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ class HandlerWorld:
         self.clock.call_later(timedelta(seconds=seconds), action)
 
     def change_after(self, seconds: float, change: dict[str, Any]) -> None:
-        """Change the paper broker's scenario in ``seconds`` seconds."""
+        """Change the simulated broker's scenario in ``seconds`` seconds."""
         self.after(seconds, lambda: self.broker.change(change))
 
     @property
@@ -206,10 +206,10 @@ def a_world(
         prices: mid price by symbol, quoted one cent to either side. AAA, BBB and CCC at $100 by default.
         whole_shares: symbols that are not fractionable.
         at: the time at which the world starts.
-        sessions: the paper broker's trading hours: ``nyse``, ``always_open`` or ``always_closed``.
+        sessions: the simulated broker's trading hours: ``nyse``, ``always_open`` or ``always_closed``.
         config: fields of ``ExecutionConfig``. The default order style is marketable limits, because most scenarios
             are about what happens to an order and not about its price.
-        scenario: further keys of the paper broker's scenario.
+        scenario: further keys of the simulated broker's scenario.
     """
     mids = {name: Decimal(price) for name, price in (prices or dict.fromkeys(("AAA", "BBB", "CCC"), "100")).items()}
     full_scenario = {
@@ -245,7 +245,7 @@ def _quote(mid: Decimal) -> dict[str, object]:
 
 @contextmanager
 def paper_broker_on(clock: SimulatedClock, scenario: Mapping[str, Any]) -> Iterator[PaperBroker]:
-    """Yield a paper broker in this process that reads ``clock``."""
+    """Yield a simulated broker in this process that reads ``clock``."""
     with PaperBroker({}) as broker:
         broker.app = App(scenario, clock.now)
         yield broker

@@ -54,3 +54,26 @@ def test_command_names_the_account_unless_it_is_the_configured_one(
     with context.cli_context(options, Console()) as ctx:
         assert ctx.command("watch", "plan-1", account="main") == "rebalance watch plan-1"
         assert ctx.command("watch", "plan-1", account="growth") == "rebalance watch plan-1 --account growth"
+
+
+@pytest.mark.parametrize("name", context.KEY_VARIABLES)
+def test_simulated_broker_names_the_keys_that_it_ignores_and_how_to_switch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    monkeypatch.setattr(context, "_shared_sandbox", _sandbox)
+    for variable in context.KEY_VARIABLES:
+        monkeypatch.delenv(variable, raising=False)
+    options = TargetOptions(tmp_path, tmp_path / "rebalance.toml")
+    options.config_file.write_text('target = "local"\n')
+
+    def printed(value: str) -> str:
+        monkeypatch.setenv(name, value)
+        with context.cli_context(options, Console(stderr=True, width=1000)) as ctx:
+            assert ctx.environment["ALPACA_API_KEY"] == "local"
+        return capsys.readouterr().err
+
+    assert printed("local") == printed("") == ""  # what ``rebalance local up`` exports
+    (line,) = printed("PK-own").splitlines()
+    assert line.startswith(f"{name} ignored: this target is the simulated broker.")
+    assert "rebalance init --alpaca-paper --force" in line
+    assert "PK-own" not in line

@@ -6,7 +6,6 @@ mypy checks the annotations themselves; it accepts ``Any`` and names that inheri
 from __future__ import annotations
 
 import inspect
-import typing
 from collections.abc import Iterator
 from pathlib import Path
 from types import FunctionType, ModuleType
@@ -22,6 +21,8 @@ import rebalance_simulation
 
 LIBRARIES = (rebalance_executor, rebalance_simulation)
 PACKAGES = (*LIBRARIES, rebalance_cli, rebalance_sandbox, paper_broker)
+_UNKNOWN = (Any, "Any")
+"""Annotations that say nothing; annotations are texts where their evaluation is postponed."""
 PUBLIC = [(library, name) for library in LIBRARIES for name in library.__all__]
 
 
@@ -38,9 +39,9 @@ def functions(owner: type) -> Iterator[tuple[str, FunctionType]]:
 
 def untyped(function: FunctionType, name: str) -> list[str]:
     """Return the parameters, and ``return``, of a function that have no type or the type ``Any``."""
-    hints = typing.get_type_hints(function)
+    types = inspect.get_annotations(function)
     own = [one for one in inspect.signature(function).parameters if one not in {"self", "cls"}]
-    return [f"{name}: {one}" for one in [*own, "return"] if hints.get(one, Any) is Any]
+    return [f"{name}: {one}" for one in [*own, "return"] if types.get(one, Any) in _UNKNOWN]
 
 
 def problems(value: object, name: str) -> list[str]:
@@ -49,7 +50,8 @@ def problems(value: object, name: str) -> list[str]:
         return untyped(value, name)
     if not isinstance(value, type):
         return []
-    fields = [f"{name}.{field}" for field, hint in typing.get_type_hints(value).items() if hint is Any]
+    annotations = [pair for base in value.__mro__ for pair in inspect.get_annotations(base).items()]
+    fields = [f"{name}.{field}" for field, annotation in annotations if annotation in _UNKNOWN and field[0] != "_"]
     return fields + [problem for member, function in functions(value) for problem in untyped(function, member)]
 
 

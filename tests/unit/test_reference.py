@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -17,9 +18,9 @@ DOCS = Path(__file__).parents[2] / "docs"
 PUBLISHED = DOCS / "schemas"
 
 
-@pytest.mark.parametrize("name", documents())
+@pytest.mark.parametrize("name", documents(DOCS))
 def test_every_published_document_is_made_from_the_code(name: str) -> None:
-    assert (DOCS / name).read_text(encoding="utf-8") == documents()[name], "run make reference"
+    assert (DOCS / name).read_text(encoding="utf-8") == documents(DOCS)[name], "run make reference"
 
 
 def test_the_published_order_of_controls_is_made_from_the_code() -> None:
@@ -49,7 +50,7 @@ def test_the_report_lists_every_control_once_in_the_order_of_evaluation() -> Non
 
 def test_no_other_schema_is_published() -> None:
     published = {f"schemas/{file.relative_to(PUBLISHED)}" for file in PUBLISHED.rglob("*.json")}
-    assert published == {name for name in documents() if name.startswith("schemas/")}
+    assert published == {name for name in documents(DOCS) if name.startswith("schemas/")}
 
 
 def test_every_schema_names_its_dialect_and_its_fields() -> None:
@@ -74,3 +75,11 @@ def test_the_schema_of_plans_requires_the_fields_of_the_contract() -> None:
     optional = {"strategy_id", "execution_style", "limit_price"}
     assert set(item["required"]) == set(RebalancePlanItem.model_fields) - optional
     assert set(schema["properties"]) == set(RebalancePlan.model_fields)
+
+
+def test_every_command_has_an_example() -> None:
+    page = (DOCS / "commands.md").read_text(encoding="utf-8")
+
+    sections = re.split(r"^## (?=rebalance )", page, flags=re.MULTILINE)[1:]
+
+    assert [section.splitlines()[0] for section in sections if "```console\n$ rebalance " not in section] == []

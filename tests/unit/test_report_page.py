@@ -10,15 +10,28 @@ from typing import Any
 
 import pytest
 
+from rebalance_cli.formatting import fixed
 from rebalance_cli.queries.plans import PlanRecord
 from rebalance_cli.report import figures, write_page
 from rebalance_executor.domain.codes import Code
+from rebalance_executor.domain.forecast import CostForecast
 from rebalance_executor.domain.journal import PlanJournal
-from rebalance_executor.domain.market import BrokerKind
+from rebalance_executor.domain.market import Arrival, BrokerKind
 from rebalance_executor.domain.orders import ChildState, Outcome, ParentOrder
 from rebalance_executor.domain.plan import SizeBy
 from rebalance_executor.domain.result_builder import PlanEnd, build_result
-from tests.support.builders import NOW, SELL, a_child, a_filled_child, a_parent, a_plan, a_state, an_item, later
+from tests.support.builders import (
+    NOW,
+    SELL,
+    a_child,
+    a_filled_child,
+    a_parent,
+    a_plan,
+    a_quote,
+    a_state,
+    an_item,
+    later,
+)
 
 FULL = a_parent(a_filled_child("1", "11999.316"), symbol="TLT", side=SELL, qty="1", outcome=Outcome.FILLED)
 CUT = a_parent(
@@ -54,7 +67,7 @@ def test_u4_report_names_the_order_that_was_cut_by_cash(tmp_path: Path) -> None:
     assert "partial success" in shown
     assert "1 of 2 orders as planned; SPY cut to 48 % by cash." in shown
     assert "1 of 2 orders filled as planned" in shown
-    assert "SPY BUY cut 2.8000 5.8000" in shown
+    assert "SPY BUY cut 2.8 5.8" in shown
     assert '<b class="warn">1 of 2</b>' in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
@@ -111,3 +124,99 @@ def test_u6_limit_is_drawn_from_its_submission_to_its_end(
 
     ((start, filled, end),) = drawn
     assert ((start, end), filled) == (line, fill)
+
+
+def html(folder: Path) -> str:
+    return (folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_report_starts_with_what_was_cut_why_and_the_next_commands(tmp_path: Path) -> None:
+    shown = page(tmp_path, FULL, CUT)
+
+    attention = shown[shown.index("Needs attention") : shown.index("filled, ")]
+    assert "SPY BUY cut : $28.00 of $100.00, 2.8 of 5.8 shares. SCALED_TO_CASH" in attention
+    assert "TLT" not in attention
+    assert "Next: rebalance explain plan-1 SPY --account default" in attention
+    assert "then: rebalance plan renew plan-1 --rest --account default" in attention
+    assert shown.index("Needs attention") < shown.index("Result and cost")
+
+
+def test_report_without_a_shortfall_has_no_such_part(tmp_path: Path) -> None:
+    shown = page(tmp_path, FULL)
+
+    assert "Needs attention" not in shown
+    assert "Next:" not in shown
+
+
+def test_cash_before_and_after_adds_up_to_the_cent(tmp_path: Path) -> None:
+    one = replace(FULL, symbol="AAPL", children=(a_filled_child("1", "5000.196"),))
+    shown = page(tmp_path, FULL, one, CUT, starting_funds=Decimal("100.004"))
+
+    assert "Cash before $100.00 + sold $16,999.52 − bought $28.00 = after $17,071.52" in shown
+
+
+def test_weights_are_shown_before_and_after_with_their_distance_from_the_target(tmp_path: Path) -> None:
+    shown = page(tmp_path, CUT)
+    total = a_plan(an_item("SPY", "BUY", "58.004")).total_portfolio_value
+
+    weights = shown[shown.index("Off target") : shown.index("Items of the plan")]
+    symbol, before, target, after, gap = weights.split()[2:7]
+    assert symbol == "SPY"
+    assert Decimal(after) - Decimal(before) == pytest.approx(Decimal("28") / total * 100, abs=Decimal("0.02"))
+    assert Decimal(after) - Decimal(target) == pytest.approx(Decimal(gap), abs=Decimal("0.02"))
+    assert "Cash" in weights
+
+
+@pytest.mark.parametrize(
+    ("value", "decimals", "text"),
+    [("-0.04", 1, "0.0"), ("-0.05", 1, "0.0"), ("-0.06", 1, "-0.1"), ("0", 2, "0.00"), ("-1234.5", 0, "-1,234")],
+)
+def test_number_that_rounds_to_zero_has_no_sign(value: str, decimals: int, text: str) -> None:
+    assert fixed(Decimal(value), decimals) == text
+
+
+def test_u15_items_show_no_needless_digits_and_no_zeros_for_what_was_not_traded(tmp_path: Path) -> None:
+    """Reproduction U15: "-0.0" bps, "255.410", and rows of zeros for what was denied or held."""
+    denied = a_parent(symbol="ZZZ", qty="0", arrival=None, outcome=Outcome.DENIED, code=Code.NOT_TRADABLE)
+    shown = page(tmp_path, FULL, denied)
+
+    assert re.search(r">-0\.0+<", html(tmp_path)) is None
+    assert "ZZZ BUY denied – – – – – – – NOT_TRADABLE" in shown
+    assert "TLT SELL filled 1 1 11,999.316" in shown
+
+
+def test_passed_checks_are_folded(tmp_path: Path) -> None:
+    page(tmp_path, FULL)
+
+    (folded,) = re.findall(r"<details class=\"checks\">(.*?)</details>", html(tmp_path), flags=re.DOTALL)
+    assert re.search(r"All \d+ checks passed", folded)
+    assert "In order of evaluation" in folded
+
+
+def test_page_of_a_day_starts_with_the_plan_that_needs_attention_and_folds_the_others(tmp_path: Path) -> None:
+    records = []
+    for plan_id, parent in (("good", FULL), ("cut", CUT)):
+        plan = a_plan(
+            an_item(parent.symbol, "SELL" if parent.side is SELL else "BUY", "-58" if parent.side is SELL else "58"),
+            plan_id=plan_id,
+        )
+        state = a_state(plan)
+        result = build_result(plan, state, {parent.symbol: parent}, PlanEnd(later(30), Decimal("0.01")))
+        records.append(PlanRecord(PlanJournal(state, {parent.symbol: parent}, result=result), [], None))
+
+    write_page(tmp_path / "report.html", "default, 2026-01-26", records, ["running"])
+
+    text = html(tmp_path)
+    assert "1 needs attention, 1 unfinished, 1 of 3 plans as planned. Unfinished: running" in text
+    assert re.findall(r"<h2>(.*?)</h2>", text) == ["cut", "good"]
+    assert re.findall(r"<summary>Details of (.*?)</summary>", text) == ["good"]
+
+
+@pytest.mark.parametrize("forecast", [True, False])
+def test_forecast_is_compared_with_the_cost_if_there_is_one(forecast: bool, tmp_path: Path) -> None:
+    known = CostForecast(Decimal("2.04"), Decimal(-1), Decimal(5)) if forecast else None
+    arrival = Arrival.of(CUT.side, a_quote("9.99", "10.01"))
+    shown = page(tmp_path, replace(CUT, arrival=arrival, forecast=known))
+
+    text = "Forecast 2.0 bps, realised 0.0 bps, inside the range of -1.0 to 5.0 that nine of ten plans stay in."
+    assert (text in shown) is forecast

@@ -1,4 +1,4 @@
-"""State of the paper broker derived from plans."""
+"""State of the simulated broker derived from plans."""
 
 from __future__ import annotations
 

@@ -248,3 +248,22 @@ def test_served_accounts_contain_the_account_of_plans_that_name_none(load: Load,
 
 def test_other_variables_are_ignored(load: Load) -> None:
     assert load(AWS_REGION="us-east-1", execution_table="another").execution_table == "execution"
+
+
+# --- journal file ----------------------------------------------------------------------------------------
+
+
+def test_journal_file_replaces_the_tables(load: Load) -> None:
+    settings = load(EXECUTION_TABLE=None, IDEMPOTENCY_TABLE=None, JOURNAL_FILE="/data/journal.sqlite")
+
+    assert str(settings.journal_file) == "/data/journal.sqlite"
+    assert settings.execution_table != settings.idempotency_table
+
+
+@pytest.mark.parametrize("missing", ["EXECUTION_TABLE", "IDEMPOTENCY_TABLE", None])
+def test_journal_file_and_a_table_contradict_each_other(load: Load, missing: str | None) -> None:
+    variables = {missing: None} if missing is not None else {}
+
+    with pytest.raises(ConfigurationError, match="set one or the other") as raised:
+        load(JOURNAL_FILE="/data/journal.sqlite", **variables)
+    assert raised.value.field == "JOURNAL_FILE"

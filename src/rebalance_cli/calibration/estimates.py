@@ -88,7 +88,7 @@ class RungEstimate:
 
     @property
     def missing(self) -> str | None:
-        """What is missing for a proposal; None if nothing is."""
+        """Data that a proposal lacks; None if it lacks none."""
         has = ((self.orders, MIN_ORDERS, "orders"), (self.fills, MIN_FILLS, "fills"), (self.plans, MIN_PLANS, "plans"))
         short = [f"{math.floor(number)} of {least} {what}" for number, least, what in has if number < least]
         if not short and (self.drift is None or self.drifts < MIN_DRIFTS):

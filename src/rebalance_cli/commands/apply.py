@@ -45,7 +45,7 @@ from rebalance_sandbox.event_files import EventFile
 from rebalance_sandbox.invocation import InvocationResult, invoke
 
 _OUTPUT_CLOSED = "command.output_closed"
-"""Message of the log line that replaces the printed end of a run if nobody reads the output."""
+"""Message of the log line that replaces the printed end of a run if the output is closed."""
 
 
 @target_command
@@ -143,7 +143,7 @@ def _execute(session: CommandSession, ctx: CliContext, event: EventFile, seconds
 
 
 def _print(session: CommandSession, answer: str, show: Callable[[Console], None], log: Path, line: str) -> None:
-    """Print the end of a run: on stderr if nobody reads stdout, and as a line of the log if nobody reads either."""
+    """Print the end of a run: on stderr if stdout is closed, and as a line of the log if both are closed."""
     for console in (session.out, session.console):
         with suppress(OutputClosed):
             if console is session.out:

@@ -38,7 +38,7 @@ def calibrate(
 ) -> None:
     """Estimate from the account's own orders how fast they fill, and propose ladders with their expected cost.
 
-    Applies nothing: it prints an EXECUTION_CONFIG that you may set. docs/execution.md explains the estimates.
+    Applies nothing: it prints an EXECUTION_CONFIG that you may set. docs/calibration.md explains the estimates.
     """
     with session.context() as ctx:
         account, last = ctx.account_name(session.account), parse_day(day, ctx.now)

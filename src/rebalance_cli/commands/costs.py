@@ -50,7 +50,8 @@ def costs(
 ) -> None:
     """Show what the orders of a period cost: forecast against realised, benchmarks, markouts, and spread captured.
 
-    Market data is read after the trading day, by the daily check or with --update. docs/costs.md defines every figure.
+    Market data is read after the trading day, by the daily check or with --update. Every figure is defined in
+    docs/realised-costs.md.
     """
     with session.context() as ctx:
         account, days = ctx.account_name(session.account), _days(ctx, first, last)

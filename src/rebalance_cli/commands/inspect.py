@@ -22,7 +22,8 @@ from rebalance_cli.context import CliContext
 from rebalance_cli.costs.sums import cost_sum, order_row, rung_sums
 from rebalance_cli.exit_codes import CliError, Exit, result_exit_code
 from rebalance_cli.options import CommandSession, PlanId, account_command
-from rebalance_cli.outputs import DayReport, KillSwitchAnswer, PlanDetails, StatusAnswer
+from rebalance_cli.outputs import Bundle, DayReport, KillSwitchAnswer, PlanDetails, StatusAnswer
+from rebalance_cli.queries.bundle import bundle_documents, write_bundle
 from rebalance_cli.queries.explain import explain_order, lease_answer, plan_details, plan_line, unfinished_answer
 from rebalance_cli.queries.logs import read_log_records
 from rebalance_cli.queries.plans import (
@@ -36,6 +37,7 @@ from rebalance_cli.queries.plans import (
     read_unfinished,
     resolve_plan_id,
 )
+from rebalance_cli.views.bundle import bundle_view
 from rebalance_cli.views.costs import plan_costs_view
 from rebalance_cli.views.day import by_attention, print_day
 from rebalance_cli.views.result import plan_view, result_facts
@@ -46,6 +48,7 @@ from rebalance_executor.domain.costs import order_costs
 from rebalance_executor.domain.errors import UnknownAccount
 from rebalance_executor.domain.orders import ParentOrder
 from rebalance_executor.domain.result import ExecutionResult, OrderResult
+from rebalance_sandbox.event_files import plan_in, read_json
 
 type _OnChange = Callable[[PlanDetails | None], None]
 """Receives the state of a plan after each change; None while the plan has not started."""
@@ -239,13 +242,20 @@ def report(
     as_csv: Annotated[
         bool, typer.Option("--csv", help="Print CSV on stdout: one row per order at the broker.")
     ] = False,
+    bundle: Annotated[
+        Path | None,
+        typer.Option("--bundle", help="Write a ZIP file for a bug report, with account data replaced. Needs a PLAN."),
+    ] = None,
 ) -> None:
     """Report how a plan, or all plans of a day, executed: as text, JSON, CSV or an HTML page.
 
-    The exit code is that of the plan; for a day, that of the worst plan.
+    The exit code is that of the plan; for a day, that of the worst plan. With --bundle it is 0 if the file was written.
     """
     with session.context() as ctx:
         account, on = ctx.account_name(session.account), parse_day(day, ctx.now)
+        if bundle is not None:
+            _write_bundle(session, ctx, account, plan, bundle)
+            return
         if (plan is None) == (day is None):
             raise CliError("Specify either a plan or --day.", f"List plans: {list_command(ctx, account)}")
         if plan is not None:
@@ -259,7 +269,7 @@ def report(
             raise CliError(text, ctx.command("watch", unfinished[0], account=account), Exit.IN_PROGRESS)
         if html is not None:
             title = records[0].plan.plan_id if plan is not None else f"{account}, {on.isoformat()}"
-            _write_html(session, html, title, records)
+            _write_html(session, ctx, html, title, records)
         if as_csv:
             sys.stdout.write(csv_rows(results))
         elif session.as_json:
@@ -272,13 +282,28 @@ def report(
         raise typer.Exit(_worst_exit_code(results, unfinished))
 
 
-def _write_html(session: CommandSession, path: Path, title: str, records: Sequence[PlanRecord]) -> None:
+def _write_html(
+    session: CommandSession, ctx: CliContext, path: Path, title: str, records: Sequence[PlanRecord]
+) -> None:
     from rebalance_cli.report import write_page  # imported late: the plot library takes a second
 
     finished = [record for record in records if record.journal.result is not None]
     unfinished = [record.plan.plan_id for record in records if record.journal.result is None]
-    write_page(path, title, finished, unfinished)
+    write_page(path, title, finished, unfinished, ctx.command)
     session.console.print(f"Written: {path}", soft_wrap=True, highlight=False)
+
+
+def _write_bundle(session: CommandSession, ctx: CliContext, account: str, plan: str | None, path: Path) -> None:
+    if plan is None:
+        raise CliError("A bundle is of one plan.", f"List plans: {list_command(ctx, account)}")
+    record = load_plan(ctx, account, resolve_plan_id(plan))
+    result = record.journal.result
+    until = result.execution_timestamp if result is not None else ctx.now
+    lines = read_log_records(ctx, record.plan.plan_id, record.plan.started_at, until, ())
+    document = plan_in(read_json(Path(plan))) if Path(plan).is_file() else None
+    files, replaced = write_bundle(path, bundle_documents(record, lines, document))
+    answer = Bundle(path=str(path), files=tuple(files), replaced=replaced)
+    session.answer(answer, bundle_view(answer))
 
 
 def _worst_exit_code(results: Sequence[ExecutionResult], unfinished: Sequence[str]) -> Exit:

@@ -1,4 +1,4 @@
-"""``rebalance local``: run the function on this machine, with a paper broker and a local AWS."""
+"""``rebalance local``: run the function on this machine, with a simulated broker and a local AWS."""
 
 from __future__ import annotations
 
@@ -38,11 +38,13 @@ if TYPE_CHECKING:
     from rebalance_sandbox.aws import LocalAwsClient
     from rebalance_sandbox.paper_broker import PaperBrokerClient
 
-app = typer.Typer(help="Run the function on this machine, with a paper broker and a local AWS.", no_args_is_help=True)
+app = typer.Typer(
+    help="Run the function on this machine, with a simulated broker and a local AWS.", no_args_is_help=True
+)
 
 _ACTION_ORDER = (Action.SELL, Action.BUY, Action.HOLD)
 _SHOWN_DIFFERENCES = 3
-_TITLES = {"aws": "local AWS", "broker": "paper broker"}
+_TITLES = {"aws": "local AWS", "broker": "simulated broker"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +55,9 @@ class _RunOptions:
     seconds: float
     """Timeout of the invocation."""
     keep_paper_state: bool
-    """Leave the paper broker's prices, positions and cash unchanged."""
+    """Leave the simulated broker's prices, positions and cash unchanged."""
     new_world: bool
-    """Set positions and cash as in the event's plans, although the paper broker has a world."""
+    """Set positions and cash as in the event's plans, although the simulated broker has a world."""
     plan_file: Path | None
     """Plan to upload to the location that an S3 pointer refers to."""
 
@@ -72,7 +74,7 @@ def run(
     timeout: Annotated[float, typer.Option(help="Timeout of the invocation in seconds, as in Lambda.", min=1)] = 300,
     keep_paper_state: Annotated[
         bool,
-        typer.Option("--keep-paper-state", help="Leave the paper broker's prices, positions and cash unchanged."),
+        typer.Option("--keep-paper-state", help="Leave the simulated broker's prices, positions and cash unchanged."),
     ] = False,
     new_world: NewWorld = False,
     plan: Annotated[
@@ -97,7 +99,7 @@ def run(
 @app.command()
 @local_command
 def up(session: CommandSession) -> None:
-    """Start local AWS and the paper broker, and leave them running."""
+    """Start local AWS and the simulated broker, and leave them running."""
     with start_sandbox(session.options.data_dir, session.console, keep=True) as sandbox:
         variables = server_variables(sandbox.aws.url, sandbox.broker.url)
         page = f"{sandbox.broker.url}/"
@@ -144,13 +146,13 @@ def reset(
     *,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
 ) -> None:
-    """Stop the servers and delete tables, paper orders and logs."""
+    """Stop the servers and delete tables, simulated orders and logs."""
     from rebalance_sandbox.servers import Servers, delete_data, exclusive_use  # imported late, as in down
 
     data_dir = session.options.data_dir
     if not yes:
         reset_now = session.options.command("local", "reset", "--yes")
-        question = f"Delete the local tables, paper orders and logs in {data_dir}?"
+        question = f"Delete the local tables, simulated orders and logs in {data_dir}?"
         confirm(question, f"Delete without asking: {reset_now}")
     with exclusive_use(data_dir):
         stopped = Servers.of(data_dir.resolve()).stop()
@@ -202,7 +204,7 @@ def seed_plans(
     new_world: bool = False,
     is_run: bool = True,
 ) -> None:
-    """Prepare the paper broker for new plans and print what was set or differs; see ``rebalance_sandbox.seeding``."""
+    """Prepare the simulated broker for new plans; print what was set or differs. See ``rebalance_sandbox.seeding``."""
     from rebalance_sandbox import seeding  # imported late: needs running servers
 
     done = seeding.seed_plans(plans, data_dir, broker, new_world=new_world, is_run=is_run)

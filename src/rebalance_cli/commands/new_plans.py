@@ -1,4 +1,4 @@
-"""``rebalance plan from-weights | from-csv``: make a plan without a portfolio system."""
+"""``rebalance plan from-weights | from-csv | renew``: make a plan without a portfolio system."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ import typer
 from rebalance_cli.context import CliContext
 from rebalance_cli.exit_codes import CliError, Exit, result_exit_code
 from rebalance_cli.new_plan_answers import NewPlan
-from rebalance_cli.options import CommandSession, account_command
+from rebalance_cli.options import CommandSession, PlanId, account_command
 from rebalance_cli.outputs import Preview
-from rebalance_cli.queries.new_plans import Made, new_plan_answer, preview_of, read_portfolio
+from rebalance_cli.queries.new_plans import Made, account_portfolio, new_plan_answer, preview_of
+from rebalance_cli.queries.renewal import left_of, named_plan, renewed_plan
 from rebalance_cli.sheets.columns import Column
 from rebalance_cli.sheets.numbers import NumberError, parse_dollars
 from rebalance_cli.sheets.reader import Sheet, read_sheet
@@ -35,6 +36,7 @@ from rebalance_sandbox.event_files import read_event
 app = typer.Typer(help="Make plans.", no_args_is_help=True)
 
 _CORRECT = "Correct the sheet or the options; rebalance doctor checks the account."
+_OTHER_ID = "--id makes another plan"
 
 _SheetPath = Annotated[Path, typer.Argument(metavar="SHEET", help="CSV file; see docs/daily-plan.md#sheets.")]
 _MinTrade = Annotated[str, typer.Option("--min-trade", help="Items below this many dollars become a HOLD.")]
@@ -44,7 +46,7 @@ _Strategy = Annotated[
 _Id = Annotated[str | None, typer.Option("--id", help="Plan ID (default: strategy and New York day).")]
 _Urgency = Annotated[Urgency, typer.Option("--urgency", help="How fast to work the orders; see docs/execution.md.")]
 _Style = Annotated[
-    ExecutionStyle, typer.Option("--style", help="Continuous trading (work), or an auction; see docs/execution.md.")
+    ExecutionStyle, typer.Option("--style", help="Continuous trading (work), or an auction; see docs/auctions.md.")
 ]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write the plan to this file (default: stdout).")]
 
@@ -83,7 +85,7 @@ def from_weights(
         fields["plan_id"] = plan_id or day_plan_id(strategy_id, ctx.now)
         account = ctx.account_name(session.account)
         answer_if_started(session, ctx, account, str(fields["plan_id"]), output)
-        portfolio = read_portfolio(ctx.broker(account))
+        portfolio = account_portfolio(ctx, account)
         weights = {row.symbol: row.amount for row in source.rows}
         plan = _plan_of(source, portfolio, strategy_id, ctx.now, rules, fields)
         notes = source.notes
@@ -131,13 +133,42 @@ def from_csv(
         fields["plan_id"] = plan_id or day_plan_id(strategy_id, ctx.now)
         account = ctx.account_name(session.account)
         answer_if_started(session, ctx, account, str(fields["plan_id"]), output)
-        held = read_portfolio(ctx.broker(account))
+        held = account_portfolio(ctx, account)
         portfolio = Portfolio(held.equity if total is None else total, held.cash, held.holdings)
         plan = _plan_of(source, _with_values(source, portfolio), strategy_id, ctx.now, rules, fields)
         is_target = source.kind is Column.TARGET_WEIGHT
         unlisted = held.unlisted({row.symbol: row.amount for row in source.rows}) if is_target else {}
         made = Made(plan, held.cash, unlisted, source.notes)
         answer_new(session, made, preview_of(ctx, plan, account), output)
+
+
+@app.command("renew")
+@account_command
+def renew(
+    session: CommandSession,
+    plan: PlanId,
+    *,
+    rest: Annotated[bool, typer.Option("--rest", help="Only what the plan left; required.")] = False,
+    skip: Annotated[list[str] | None, typer.Option("--skip", help="Leave this symbol out; can be repeated.")] = None,
+    output: Output = None,
+) -> None:
+    """Make a new plan of what a denied, expired, partial or unresolved plan left.
+
+    The new plan has an ID and a time of its own, and never exceeds what is left in dollars and shares. The rest of a
+    symbol must be certain: broker and journal agree, and no later plan has traded it.
+
+    Exit codes: 0 the plan is written, 5 the old plan is not finished, 7 the rest of a symbol is not certain.
+    """
+    if not rest:
+        raise CliError(
+            "Only the rest of a plan can be renewed.", session.options.command("plan", "renew", plan, "--rest")
+        )
+    with session.context() as ctx:
+        old, skipped = named_plan(ctx, plan, session.account), {symbol.strip().upper() for symbol in skip or ()}
+        hint = f"for what it left: {ctx.command('plan', 'renew', old.new_id, '--rest')}"
+        answer_if_started(session, ctx, old.account, old.new_id, output, hint)
+        made = renewed_plan(ctx, old, left_of(ctx, old, skipped))
+        answer_new(session, made, preview_of(ctx, made.plan, old.account), output)
 
 
 # --- from a sheet to a plan ------------------------------------------------------------------------------
@@ -218,7 +249,7 @@ def _plan_of(
 
 
 def answer_if_started(
-    session: CommandSession, ctx: CliContext, account: str, plan_id: str, output: Path | None
+    session: CommandSession, ctx: CliContext, account: str, plan_id: str, output: Path | None, hint: str = _OTHER_ID
 ) -> None:
     """End the command if the plan of this ID has started: write its stored plan, or name its result.
 
@@ -236,7 +267,7 @@ def answer_if_started(
         buys=ZERO,
         next=ctx.command("status", plan_id, account=account),
     )
-    note = "a plan of this ID has started, so it is not made again; another plan needs another ID: --id"
+    note = f"it has started, so it is not made again; {hint}"
     if stored.document is not None and stored.result is None:
         _write(stored.document, output)
         code = Exit.COMPLETE

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import getpass
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
@@ -17,8 +18,9 @@ from rebalance_cli.context import CliContext
 from rebalance_cli.exit_codes import CliError, Exit
 from rebalance_cli.formatting import counted
 from rebalance_cli.options import AccountDigits, CommandSession, PlanId, account_command
-from rebalance_cli.outputs import BindingAnswer, Check, Diagnosis, DifferenceAnswer, KillSwitchAnswer, Reconciliation
-from rebalance_cli.queries.plans import PlanRecord, load_plan, resolve_plan_id, symbols_traded_later
+from rebalance_cli.outputs import BindingAnswer, Check, Diagnosis, KillSwitchAnswer
+from rebalance_cli.queries.plans import load_plan, resolve_plan_id
+from rebalance_cli.queries.reconciliation import reconcile_plan
 from rebalance_cli.views.operations import binding_view, diagnosis_view, kill_switch_view, reconciliation_view
 from rebalance_executor.domain.errors import (
     BrokerUnavailable,
@@ -29,10 +31,7 @@ from rebalance_executor.domain.errors import (
     UnknownAccount,
 )
 from rebalance_executor.domain.market import BrokerKind
-from rebalance_executor.domain.order_ids import child_order_prefix
-from rebalance_executor.domain.orders import ORDER_LOOKBACK
 from rebalance_executor.domain.plan_controls import deployment_denial
-from rebalance_executor.domain.reconciliation import differences, was_sent
 from rebalance_executor.domain.risk_state import AccountBinding, KillSwitchRecord, TradingState, operator_and_reason
 from rebalance_executor.execution.kill_switch import set_by_operator
 from rebalance_executor.health import BoundElsewhere, account_warnings, check_health
@@ -44,7 +43,7 @@ By = Annotated[str | None, typer.Option("--by", envvar="REBALANCE_OPERATOR", hel
 _FIX = {
     "configuration": "Correct the variable named above. docs/reference.md lists all variables.",
     "idempotency": "Check IDEMPOTENCY_TABLE and whether this role may read the table.",
-    "journal": "Check EXECUTION_TABLE and whether this role may read the table.",
+    "journal": "Check JOURNAL_FILE, or EXECUTION_TABLE and whether this role may read the table.",
     "account": "Check the account and its keys at Alpaca. New keys: docs/operations.md, Rotate credentials.",
     "clock": "Synchronize this machine's clock with a time server: it decides the age of plans and leases.",
     "quotes": "Check ALPACA_DATA_URL and the data subscription of the keys.",
@@ -222,8 +221,8 @@ def _fix(ctx: CliContext, account: str, name: str, detail: str) -> str:
 
 def _target(ctx: CliContext, account: str) -> str:
     money = "REAL MONEY" if ctx.settings.broker_kind is BrokerKind.LIVE else f"{ctx.settings.broker_kind} money"
-    place = "this machine" if ctx.is_local else "AWS"
-    return f"account {account}, {money}, on {place}"
+    place = "this machine" if ctx.is_local or ctx.settings.journal_file else "AWS"
+    return f"account {account}, {money}, on {place}, broker {urlsplit(ctx.settings.trading_url).netloc}"
 
 
 def _check_dead_letters(ctx: CliContext, queues: Sequence[Queue]) -> Check:
@@ -280,30 +279,8 @@ def reconcile(session: CommandSession, plan: PlanId) -> None:
         if record.journal.result is None:
             text = f"Plan {plan_id} is not finished, so there is nothing to compare yet."
             raise CliError(text, ctx.command("watch", plan_id, account=account), Exit.IN_PROGRESS)
-        answer = _reconciliation(ctx, record)
+        answer = reconcile_plan(ctx, record)
         symbols = [difference.symbol for difference in answer.differences]
         next_step = ctx.command("explain", plan_id, symbols[0], account=account) if symbols else None
         session.answer(answer, reconciliation_view(answer), next_step)
         raise typer.Exit(Exit.COMPLETE if answer.agrees else Exit.UNRESOLVED)
-
-
-def _reconciliation(ctx: CliContext, record: PlanRecord) -> Reconciliation:
-    plan = record.plan
-    parents = [parent for parent in record.journal.parents.values() if was_sent(parent)]
-    answers: list[DifferenceAnswer] = []
-    if parents:
-        broker = ctx.broker(plan.account)
-        symbols = sorted(parent.symbol for parent in parents)
-        orders = broker.orders(symbols, plan.started_at - ORDER_LOOKBACK)
-        later = symbols_traded_later(ctx, plan, symbols)
-        compared = [replace(p, held_before=None) if p.symbol in later else p for p in parents]  # skips its position
-        prefix = child_order_prefix(plan.account, plan.plan_id, ctx.ports.deployment)
-        differing = differences(compared, orders, broker.positions(symbols), prefix)
-        answers = [DifferenceAnswer(symbol=one.symbol, problem=one.problem) for one in differing]
-    return Reconciliation(
-        plan_id=plan.plan_id,
-        account=plan.account,
-        agrees=not answers,
-        compared=sum(parent.attempts for parent in parents),
-        differences=tuple(answers),
-    )

@@ -230,6 +230,15 @@ def confirm_live(ctx: CliContext, account: str, digits: str | None) -> None:
     if ctx.settings.alpaca_paper:
         return
     number = ctx.broker(account).account().account_number
+    check_digits(number, account, digits, f"Show the account: {ctx.command('doctor', account=account)}")
+
+
+def check_digits(number: str, account: str, digits: str | None, next_step: str) -> None:
+    """Require the last digits of a broker's account number for real money; ask on a terminal.
+
+    Raises:
+        CliError: the digits are wrong, or they are missing and there is no terminal to ask on.
+    """
     if digits is None:
         if not sys.stdin.isatty():
             raise CliError(
@@ -240,7 +249,7 @@ def confirm_live(ctx: CliContext, account: str, digits: str | None) -> None:
         digits = str(typer.prompt(prompt, err=True))
     if len(digits) < _ACCOUNT_DIGITS or not number.endswith(digits):
         text = f"The account number does not end with {digits}, or that is less than {_ACCOUNT_DIGITS} digits."
-        raise CliError(f"{text} Nothing was sent.", f"Show the account: {ctx.command('doctor', account=account)}")
+        raise CliError(f"{text} Nothing was sent.", next_step)
 
 
 def note_relaxed_controls(ctx: CliContext, console: Console) -> None:
@@ -253,7 +262,7 @@ def note_relaxed_controls(ctx: CliContext, console: Console) -> None:
 def seed_paper_account(
     ctx: CliContext, plan: RebalancePlan, console: Console, *, new_world: bool = False, is_run: bool = True
 ) -> None:
-    """Prepare the paper broker for a plan if the target is this machine; see ``rebalance_sandbox.seeding``.
+    """Prepare the simulated broker for a plan if the target is this machine; see ``rebalance_sandbox.seeding``.
 
     Raises:
         CliError: a new world is wanted, but the target has none, or a plan of the account is unfinished.

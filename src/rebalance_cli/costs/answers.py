@@ -20,7 +20,7 @@ from rebalance_executor.domain.values import Amount
 
 
 class Dimension(StrEnum):
-    """What orders are grouped by."""
+    """Property by which orders are grouped."""
 
     SYMBOL = "symbol"
     URGENCY = "urgency"

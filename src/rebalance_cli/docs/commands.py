@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import typer
@@ -16,7 +16,8 @@ from rebalance_cli.main import app
 
 _HEAD = """# Commands
 
-Made from the code by `make reference`; a test compares. After `make setup` the command is `.venv/bin/rebalance`.
+Made from the code by `make reference`; a test compares. `make examples` printed the examples. After `make setup`
+the command is `.venv/bin/rebalance`.
 Progress and errors go to stderr, the answer to stdout. With `--json`, stdout is one JSON document that follows a
 published [schema](reference.md#schemas); after an error it is a [failure](schemas/cli/failure.schema.json), which names
 the next step. An environment variable in brackets is another way to set the option.
@@ -32,8 +33,12 @@ def markdown_table(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) ->
     return "\n".join(lines) + "\n"
 
 
-def commands_page() -> str:
-    """Return the page."""
+def commands_page(examples: Mapping[str, str]) -> str:
+    """Return the page.
+
+    Args:
+        examples: full name of a command, without ``rebalance`` → its command line and output.
+    """
     commands = dict(_commands("rebalance", typer.main.get_command(app)))
     options = {name: _options(name, command) for name, command in commands.items()}
     uses = Counter(option for rows in options.values() for option in rows)
@@ -45,7 +50,10 @@ def commands_page() -> str:
             markdown_table(("code", "name", "meaning"), _exit_codes()),
             "## Common options\n",
             markdown_table(("", "meaning"), common),
-            *(_section(name, command, options[name], common) for name, command in commands.items()),
+            *(
+                _section(name, command, options[name], common, examples.get(name.removeprefix("rebalance "), ""))
+                for name, command in commands.items()
+            ),
         ]
     )
 
@@ -72,7 +80,9 @@ def _options(name: str, command: Any) -> list[tuple[str, str]]:
     return [(f"`{record[0]}`", _as_code(" ".join(record[1].split()))) for record in records if record is not None]
 
 
-def _section(name: str, command: Any, options: list[tuple[str, str]], common: list[tuple[str, str]]) -> str:
+def _section(
+    name: str, command: Any, options: list[tuple[str, str]], common: list[tuple[str, str]], example: str
+) -> str:
     arguments = [_argument(p) for p in command.params if p.param_type_name == "argument"]
     usage = " ".join([name, "[OPTIONS]", *arguments])
     parts = [f"## {name}\n", f"```text\n{usage}\n```\n", f"{_as_code(inspect.cleandoc(command.help or ''))}\n"]
@@ -82,6 +92,8 @@ def _section(name: str, command: Any, options: list[tuple[str, str]], common: li
     used = [option[0].split()[0].strip("`,") for option in options if option in common]
     if used:
         parts.append(f"Common options: {', '.join(f'`{option}`' for option in used)}.\n")
+    if example:
+        parts.append(f"```console\n{example}```\n")
     return "\n".join(parts)
 
 

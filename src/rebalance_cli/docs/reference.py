@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from rebalance_cli.docs.commands import commands_page, markdown_table
+from rebalance_cli.docs.examples import read_examples
 from rebalance_cli.docs.schemas import ANSWERS, SCHEMAS, schema_text, schemas
 from rebalance_cli.enum_docs import member_docs
 from rebalance_executor.domain import codes, errors, orders
@@ -32,13 +33,21 @@ _CONTROLS_START = "<!-- order of controls, made from the code by make reference 
 _CONTROLS_END = "\n<!-- end -->\n"
 
 
-def documents() -> dict[str, str]:
-    """Return path below ``docs`` → text of each document that is made from the code as a whole."""
+def documents(folder: Path) -> dict[str, str]:
+    """Return path below ``docs`` → text of each document that is made from the code as a whole.
+
+    Args:
+        folder: the folder ``docs``, which has the examples of the commands.
+    """
     published = {f"schemas/{name}": text for name, text in schemas().items()}
     answers = {
         f"schemas/cli/{name}.schema.json": schema_text(answer, is_input=False) for name, answer in ANSWERS.items()
     }
-    return published | answers | {"reference.md": _reference(), "commands.md": commands_page()}
+    return (
+        published
+        | answers
+        | {"reference.md": _reference(), "commands.md": commands_page(read_examples(folder / "examples"))}
+    )
 
 
 def with_order_of_controls(page: str) -> str:
@@ -133,7 +142,7 @@ def _members(module: object, enum: str) -> Iterator[tuple[str, str]]:
 
 def main(folder: str) -> None:
     """Write all documents below ``folder``."""
-    for name, text in documents().items():
+    for name, text in documents(Path(folder)).items():
         target = Path(folder) / name
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, encoding="utf-8")

@@ -13,6 +13,7 @@ from rebalance_cli.costs.answers import Costs
 from rebalance_cli.new_plan_answers import NewPlan
 from rebalance_cli.outputs import (
     BindingAnswer,
+    Bundle,
     DayReport,
     DeadLetterDone,
     DeadLetters,
@@ -26,6 +27,7 @@ from rebalance_cli.outputs import (
     Preview,
     Publication,
     Reconciliation,
+    Served,
     StatusAnswer,
     Submission,
     Validation,
@@ -53,6 +55,7 @@ ANSWERS: dict[str, type[Answer]] = {
     "status-plan": PlanDetails,
     "explain": Explanation,
     "report-day": DayReport,
+    "report-bundle": Bundle,
     "validate": Validation,
     "plan-new": NewPlan,
     "preview": Preview,
@@ -64,6 +67,7 @@ ANSWERS: dict[str, type[Answer]] = {
     "calibrate": Calibration,
     "reconcile": Reconciliation,
     "publish": Publication,
+    "serve": Served,
     "dlq-list": DeadLetters,
     "dlq-done": DeadLetterDone,
 }

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from rebalance_cli.context import CliContext
-from rebalance_cli.exit_codes import CliError
+from rebalance_cli.exit_codes import CliError, Exit
 from rebalance_cli.new_plan_answers import Change, NewPlan, UnlistedHolding
-from rebalance_cli.outputs import Preview
+from rebalance_cli.outputs import Decision, Preview, PreviewOrder
+from rebalance_cli.queries.plans import read_unfinished
 from rebalance_cli.queries.preview import preview_plan
-from rebalance_executor.domain.cash import funds
 from rebalance_executor.domain.codes import Code
+from rebalance_executor.domain.errors import InvalidInput
 from rebalance_executor.domain.market import ZERO
 from rebalance_executor.domain.plan import Action, RebalancePlan
 from rebalance_executor.domain.portfolio import Holding, Portfolio
-from rebalance_executor.domain.targets import known_equity
-from rebalance_executor.execution.ports import Broker
+from rebalance_executor.execution.portfolio import read_portfolio
 
 _CUT = frozenset({Code.SCALED_TO_CASH, Code.INSUFFICIENT_CASH})
 
@@ -34,24 +34,20 @@ class Made:
     notes: tuple[str, ...] = ()
 
 
-def read_portfolio(broker: Broker) -> Portfolio:
-    """Read equity, cash and all positions of an account; positions are valued at the midpoint.
+def account_portfolio(ctx: CliContext, account: str) -> Portfolio:
+    """Read the portfolio of an account; see ``read_portfolio``.
 
     Raises:
-        CliError: the broker reports no positive equity.
+        CliError: the broker reports no positive equity, or an unfinished plan still changes the positions.
     """
-    account, positions = broker.account(), broker.positions(None)
-    equity = known_equity(account)
-    if equity is None:
-        raise CliError("The broker reports no positive equity of this account.", "Check the account: rebalance doctor")
-    held = {symbol: position for symbol, position in positions.items() if position.qty}
-    quotes = broker.quotes(sorted(held)) if held else {}
-    holdings = {}
-    for symbol, position in held.items():
-        quote = quotes.get(symbol)
-        is_usable = quote is not None and quote.problem is None
-        holdings[symbol] = Holding(position.qty * quote.mid if quote is not None and is_usable else None, position.qty)
-    return Portfolio(equity, funds(account), holdings)
+    unfinished = read_unfinished(ctx, account)
+    if unfinished is not None:
+        text = f"Plan {unfinished.plan_id} is unfinished: its trades still change the positions of the account."
+        raise CliError(text, ctx.command("status", unfinished.plan_id, account=account), Exit.IN_PROGRESS)
+    try:
+        return read_portfolio(ctx.broker(account))
+    except InvalidInput as error:
+        raise CliError(f"{error}.", f"Check the account: {ctx.command('doctor', account=account)}") from None
 
 
 def preview_of(ctx: CliContext, plan: RebalancePlan, account: str) -> Preview | None:
@@ -104,10 +100,15 @@ def _changes(plan: RebalancePlan, preview: Preview | None) -> tuple[Change, ...]
             trade_amount=item.trade_amount if item.action is not Action.HOLD else ZERO,
             estimated_cost=order.estimated_cost if order is not None else None,
             reduced=order.message if order is not None and order.code in _CUT else None,
+            denied=_denial(order) if preview is not None and preview.code is None else None,
         )
         for item in plan.items
         for order in [orders.get(item.symbol)]
     )
+
+
+def _denial(order: PreviewOrder | None) -> str | None:
+    return f"{order.code}  {order.message}" if order is not None and order.decision is Decision.DENY else None
 
 
 def _unlisted(made: Made) -> tuple[UnlistedHolding, ...]:

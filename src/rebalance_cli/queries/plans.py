@@ -88,7 +88,7 @@ def load_plan(ctx: CliContext, account: str, plan_id: str) -> PlanRecord:
     Raises:
         CliError: the account has no such plan.
     """
-    record = _load(ctx, account, plan_id, read_lease_holder(ctx, account))
+    record = load_record(ctx, account, plan_id, read_lease_holder(ctx, account))
     if record is None:
         text = f"Plan {plan_id} has not started on account {account}."
         raise CliError(text, f"List started plans: {list_command(ctx, account)}")
@@ -100,7 +100,8 @@ def list_command(ctx: CliContext, account: str) -> str:
     return ctx.command("status", "--days", "30", account=account)
 
 
-def _load(ctx: CliContext, account: str, plan_id: str, lease_holder: LeaseHolder | None) -> PlanRecord | None:
+def load_record(ctx: CliContext, account: str, plan_id: str, lease_holder: LeaseHolder | None) -> PlanRecord | None:
+    """Read one plan with consistent reads; return None if the account has no such plan."""
     journal = ctx.ports.journal.load(account, plan_id)
     return PlanRecord(journal, ctx.journal.runs(account, plan_id), lease_holder) if journal is not None else None
 
@@ -145,7 +146,7 @@ def list_plans(ctx: CliContext, account: str, first: date, last: date) -> list[P
 def load_plans_of_day(ctx: CliContext, account: str, day: date) -> list[PlanRecord]:
     """Read all plans of the account that started on a day (UTC), earliest first; see ``list_plans`` for delays."""
     lease_holder = read_lease_holder(ctx, account)
-    loaded = (_load(ctx, account, plan_id, lease_holder) for plan_id in _plan_ids(ctx, account, day))
+    loaded = (load_record(ctx, account, plan_id, lease_holder) for plan_id in _plan_ids(ctx, account, day))
     return sorted((one for one in loaded if one is not None), key=lambda record: record.plan.started_at)
 
 

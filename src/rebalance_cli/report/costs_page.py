@@ -71,5 +71,5 @@ def _waterfall(kind: KindCosts) -> Markup | None:
     total, parts = round(cost.bps, 1), kind.total.parts
     known = {"delay": parts.delay, "timing": parts.timing, "spread": parts.spread}
     drawn = [Part(name, round(amount / cost.dollars * 10_000, 1)) for name, amount in known.items()]
-    drawn.append(Part("residual", total - sum((part.bps for part in drawn), ZERO)))
+    drawn.append(Part("rest", total - sum((part.bps for part in drawn), ZERO)))
     return figures.waterfall(drawn, Part("total", total))

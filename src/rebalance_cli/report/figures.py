@@ -16,7 +16,7 @@ from markupsafe import Markup, escape
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rebalance_cli.formatting import basis_points
+from rebalance_cli.formatting import basis_points, counted, duration, fixed, price, shares
 from rebalance_executor.domain.orders import ChildOrder, ParentOrder
 
 mpl.use("svg")  # no display, no window
@@ -91,7 +91,8 @@ def waterfall(parts: Sequence[Part], total: Part) -> Markup:
         axes.set_ylabel("bps of filled dollars")
         axes.use_sticky_edges = False  # otherwise no margin is left for the label of a bar that starts at the limit
         axes.margins(y=0.28)
-        return _svg(figure, "Waterfall of the implementation shortfall")
+        bars = ", ".join(f"{part.name} {basis_points(part.bps, sign=True)}" for part in (*parts, total))
+        return _svg(figure, f"Cost against the arrival prices in basis points, positive is a cost: {bars}")
 
 
 def _bar(axes: Axes, position: int, start: float, height: float, part: Part) -> None:
@@ -134,7 +135,8 @@ def by_attempt(dollars: Sequence[Decimal]) -> Markup:
         axes.set_ylabel("filled dollars")
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
         axes.margins(y=0.2)
-        return _svg(figure, "Filled dollars by attempt")
+        parts = ", ".join(f"attempt {number} {height / total:.0%}" for number, height in enumerate(heights, 1))
+        return _svg(figure, f"Share of the filled dollars by attempt: {parts}")
 
 
 def drift(gaps: Sequence[Gap]) -> Markup:
@@ -152,7 +154,8 @@ def drift(gaps: Sequence[Gap]) -> Markup:
         axes.tick_params(axis="y", length=0)
         axes.set_ylim(0.3, len(shown) + 0.7)
         axes.set_xlabel("percentage points from target")
-        return _svg(figure, "Drift before and after")
+        moves = "; ".join(f"{gap.symbol} from {fixed(gap.before, 2)} to {fixed(gap.after, 2)}" for gap in shown)
+        return _svg(figure, f"Percentage points from the target, before and after: {moves}")
 
 
 def timeline(parent: ParentOrder, started_at: datetime) -> Markup | None:
@@ -168,8 +171,8 @@ def timeline(parent: ParentOrder, started_at: datetime) -> Markup | None:
         def seconds(at: datetime) -> float:
             return (at - started_at).total_seconds()
 
-        def bps(price: Decimal) -> float:
-            return float((price - mid) / mid * 10_000)
+        def bps(at: Decimal) -> float:
+            return float((at - mid) / mid * 10_000)
 
         first, last = seconds(_start(parent.children[0])), max(seconds(_end(parent, c)) for c in parent.children)
         times = [0.0, *(seconds(_start(c)) for c in priced), last]
@@ -185,7 +188,16 @@ def timeline(parent: ParentOrder, started_at: datetime) -> Markup | None:
         axes.set_xlabel("seconds since the plan started")
         axes.set_ylabel("bps from arrival")
         axes.margins(y=0.15)
-        return _svg(figure, f"Orders of {parent.symbol} against its quotes")
+        return _svg(figure, _timeline_text(parent, last))
+
+
+def _timeline_text(parent: ParentOrder, last: float) -> str:
+    limits = [child.limit_price for child in parent.children if child.limit_price is not None]
+    at = f" with limits from {price(min(limits))} to {price(max(limits))}" if len(set(limits)) > 1 else ""
+    at = f" with the limit {price(limits[0])}" if len(set(limits)) == 1 else at
+    filled = f"filled {shares(parent.filled_qty, 4)} of {shares(parent.requested, 4)} shares"
+    orders = counted(len(parent.children), "order")
+    return f"{parent.symbol} over time: {orders}{at}, {filled} {duration(last)} after the plan started"
 
 
 def _start(child: ChildOrder) -> datetime:

@@ -11,16 +11,26 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from rebalance_cli.command_line import command_line
 from rebalance_cli.costs.answers import OrderCosts, Rung
 from rebalance_cli.costs.sums import order_row, rung_sums
 from rebalance_cli.enum_docs import code_meanings
-from rebalance_cli.formatting import NONE, basis_points, counted, dollars, duration, price, shares
+from rebalance_cli.formatting import NONE, basis_points, counted, dollars, duration, fixed, price, shares
 from rebalance_cli.queries.explain import in_execution_order
 from rebalance_cli.queries.plans import PlanRecord
 from rebalance_cli.report import figures
 from rebalance_cli.report.figures import Gap, Part
-from rebalance_cli.views.styles import outcome_text, outcome_tone, status_tone
-from rebalance_executor.adapters.notification_text import MONEY, as_planned, requested
+from rebalance_cli.report.portfolio import Cash, Weight, cash, weights
+from rebalance_cli.views.day import attention_key, day_headline
+from rebalance_cli.views.styles import outcome_text, outcome_tone, status_tone, status_words
+from rebalance_executor.adapters.notification_text import (
+    MONEY,
+    as_planned,
+    needs_attention,
+    next_steps,
+    requested,
+    slippage,
+)
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.controls import ORDER_OF_CONTROLS
 from rebalance_executor.domain.costs import order_costs
@@ -28,7 +38,7 @@ from rebalance_executor.domain.market import ZERO
 from rebalance_executor.domain.orders import ChildOrder, ParentOrder
 from rebalance_executor.domain.plan import Action
 from rebalance_executor.domain.result import ExecutionResult, ExecutionStatus, OrderResult
-from rebalance_executor.domain.values import format_time, sum_of_cents
+from rebalance_executor.domain.values import format_clock, format_time, sum_of_cents
 
 _MAX_TIMELINES = 24
 """Timelines are drawn for the largest orders only: more of them make the page slow."""
@@ -61,9 +71,17 @@ class Section:
     record: PlanRecord
     result: ExecutionResult
     tone: str
+    status: str
     money: str
     summary: str
+    steps: tuple[str, ...]
+    """Commands to type next."""
+    short: tuple[OrderResult, ...]
+    """Orders that need attention, most urgent first."""
     tiles: tuple[Tile, ...]
+    forecast: str
+    cash: Cash
+    weights: tuple[Weight, ...]
     waterfall: Markup | None
     by_attempt: Markup | None
     drift: Markup | None
@@ -75,18 +93,33 @@ class Section:
     rungs: tuple[Rung, ...]
 
 
-def write_page(path: Path, title: str, records: Sequence[PlanRecord], unfinished: Sequence[str]) -> None:
-    """Write one self-contained page about these plans.
+def write_page(
+    path: Path,
+    title: str,
+    records: Sequence[PlanRecord],
+    unfinished: Sequence[str],
+    command: Callable[..., str] | None = None,
+) -> None:
+    """Write one self-contained page about these plans, the one that most needs attention first.
 
     Args:
         path: the file.
         title: heading of the page.
         records: plans; those without a result are left out.
         unfinished: IDs of plans without a result, to be named on the page.
+        command: returns a command for the reader to type, given its words and ``account``.
     """
-    sections = [_section(record, record.journal.result) for record in records if record.journal.result is not None]
+    finished = [(record, record.journal.result) for record in records if record.journal.result is not None]
+    finished.sort(key=lambda one: attention_key(one[1]))
+    sections = [_section(record, result, command or _command) for record, result in finished]
     page = environment().get_template("page.html.j2")
-    path.write_text(page.render(title=title, sections=sections, unfinished=unfinished), encoding="utf-8")
+    headline = day_headline([result for _, result in finished], unfinished)
+    text = page.render(title=title, sections=sections, unfinished=unfinished, headline=headline)
+    path.write_text(text, encoding="utf-8")
+
+
+def _command(*words: str, account: str) -> str:
+    return command_line(*words, "--account", account)
 
 
 def environment() -> Environment:
@@ -102,15 +135,17 @@ def environment() -> Environment:
         "dollars": dollars,
         "price": price,
         "time": format_time,
-        "shares": lambda quantity: shares(quantity, 6),
+        "shares": lambda quantity: shares(quantity, 4),
+        "fixed": fixed,
         "tone": outcome_tone,
+        "clock": format_clock,
         "word": lambda order: outcome_text(order)[0],
     }
     templates.filters |= filters
     return templates
 
 
-def _section(record: PlanRecord, result: ExecutionResult) -> Section:
+def _section(record: PlanRecord, result: ExecutionResult, command: Callable[..., str]) -> Section:
     parents = in_execution_order(record.journal.parents)
     timelines = [
         (parent, svg)
@@ -119,13 +154,20 @@ def _section(record: PlanRecord, result: ExecutionResult) -> Section:
     ]
     attempts = _dollars_by_attempt(parents)
     gaps, costs = list(_gaps(result)), order_costs(record.journal)
+    money = cash(result, record.plan.starting_funds)
     return Section(
         record=record,
         result=result,
         tone=status_tone(result.status),
+        status=status_words(result.status),
         money=MONEY[result.broker],
         summary=_summary(result),
+        steps=tuple(command(*words, account=result.account) for words in next_steps(result)),
+        short=tuple(needs_attention(result)),
         tiles=tuple(_tiles(result)),
+        forecast=_forecast(result),
+        cash=money,
+        weights=weights(result, money),
         waterfall=_waterfall(result),
         by_attempt=figures.by_attempt(attempts) if attempts else None,
         drift=figures.drift(gaps) if gaps else None,
@@ -150,25 +192,28 @@ def _summary(result: ExecutionResult) -> str:
         return f"Nothing was traded: {codes or 'no order filled'}."
     sold = -sum_of_cents(order.trade_amount for order in traded if order.action is Action.SELL)
     bought = sum_of_cents(order.trade_amount for order in traded if order.action is Action.BUY)
+    words = slippage(result)
     sentences = [
         f"Sold ${dollars(sold)} and bought ${dollars(bought)} in {duration(_seconds(result))}.",
         f"{as_planned(result)}.",
-        *_shortfall(result),
+        *([f"{words[0].upper()}{words[1:]}."] if result.slippage_bps is not None else []),
     ]
     if result.status is ExecutionStatus.UNRESOLVED:
         sentences.append("An operator must check the orders at the broker.")
     return " ".join(sentences)
 
 
-def _shortfall(result: ExecutionResult) -> Iterator[str]:
-    if result.slippage_bps is None:
-        return
-    bps = f"({basis_points(abs(result.slippage_bps))} bps)"
-    if not result.slippage_dollars:
-        yield f"No difference from the arrival prices {bps}."
-    else:
-        word = "worse" if result.slippage_dollars > 0 else "better"
-        yield f"${dollars(abs(result.slippage_dollars))} {word} than the arrival prices {bps}."
+def _forecast(result: ExecutionResult) -> str:
+    """Return the forecast of the cost beside what it was; empty if there is none."""
+    expected, realised = result.forecast_bps, result.slippage_bps
+    if expected is None or realised is None:
+        return ""
+    interval = ""
+    if result.forecast_low_bps is not None and result.forecast_high_bps is not None:
+        low, high = result.forecast_low_bps, result.forecast_high_bps
+        place = "inside" if low <= realised <= high else "outside"
+        interval = f", {place} the range of {basis_points(low)} to {basis_points(high)} that nine of ten plans stay in"
+    return f"Forecast {basis_points(expected)} bps, realised {basis_points(realised)} bps{interval}."
 
 
 def _tiles(result: ExecutionResult) -> Iterator[Tile]:
@@ -186,15 +231,15 @@ def _shortfall_tile(bps: Decimal | None) -> Tile:
     rounded = round(bps or ZERO, 1)
     tone = "" if not rounded else "bad" if rounded > 0 else "good"
     value = f"{basis_points(bps, sign=True)} bps" if bps is not None else NONE
-    return Tile(value, "implementation shortfall (positive is a cost)", tone)
+    return Tile(value, "cost against the arrival prices (minus is a gain)", tone)
 
 
 def _reconciliation_tile(result: ExecutionResult) -> Tile:
-    name = "broker against journal"
+    name = "broker and journal compared"
     if result.differences:
         return Tile(counted(len(result.differences), "difference"), name, "bad")
     was_sent = any(order.children for order in result.orders)
-    return Tile("agrees" if was_sent else "nothing sent", name, "good")
+    return Tile("agree" if was_sent else "nothing sent", name, "good")
 
 
 def _seconds(result: ExecutionResult) -> float:
@@ -211,7 +256,7 @@ def _waterfall(result: ExecutionResult) -> Markup | None:
     known = {"delay": result.delay_bps, "timing": result.timing_bps, "spread": result.spread_bps}
     parts = [Part(name, round(bps, 1)) for name, bps in known.items() if bps is not None]
     if parts:
-        parts.append(Part("residual", total - sum((part.bps for part in parts), ZERO)))
+        parts.append(Part("rest", total - sum((part.bps for part in parts), ZERO)))
     return figures.waterfall(parts, Part("total", total))
 
 

@@ -48,7 +48,7 @@ class Sheet:
     cash_weight: Decimal | None
     """Weight of the CASH row; None without one."""
     notes: tuple[str, ...]
-    """What the sheet contains and the plan does not."""
+    """Parts of the sheet that are not in the plan."""
 
 
 def read_sheet(path: Path) -> Sheet:

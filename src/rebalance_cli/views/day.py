@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 
 from rich.console import Console, RenderableType
 from rich.table import Table
@@ -25,7 +26,12 @@ _URGENCY = (
 
 def by_attention(results: Sequence[ExecutionResult]) -> list[ExecutionResult]:
     """Return the results with the one that most needs attention first; equal ones by the time of their start."""
-    return sorted(results, key=lambda result: (_URGENCY.index(result.status), result.started_at))
+    return sorted(results, key=attention_key)
+
+
+def attention_key(result: ExecutionResult) -> tuple[int, datetime]:
+    """Return the place of a result among those of a day."""
+    return _URGENCY.index(result.status), result.started_at
 
 
 def day_headline(results: Sequence[ExecutionResult], unfinished: Sequence[str]) -> str:

@@ -87,6 +87,7 @@ def _remarks(plan: NewPlan) -> list[tuple[str, RenderableType]]:
         text = "; ".join(part for part in (short, CASH_ORDER) if part)
         rows.append(("Short", Text(text, "yellow")))
         rows += [("", f"{change.symbol}: {change.reduced}") for change in cut]
+    rows += [("Denied", Text(f"{c.symbol}: {c.denied}", "yellow")) for c in plan.changes if c.denied is not None]
     for holding in plan.unlisted:
         value = f"${dollars(holding.value)}" if holding.value is not None else f"value {NONE}"
         text = "sold" if holding.is_sold else "stays; plan from-weights --sell-unlisted sells it"

@@ -43,7 +43,7 @@ TRADING_STATES: Mapping[TradingState, str] = {
 }
 """Style of each state of the kill switch."""
 
-_TONES = {"green": "good", "yellow": "warn", "red": "bad", "dim": "dim"}
+_TONES = {"green": "good", "yellow": "warn", "red": "bad", "dim": "dim", "blue": "accent"}
 
 
 def money_text(broker: BrokerKind) -> Text:
@@ -62,13 +62,21 @@ def outcome_text(order: OrderResult) -> tuple[str, str]:
 
 def outcome_tone(order: OrderResult) -> str:
     """Return the CSS class of an order's outcome in the HTML report."""
-    return _tone(outcome_text(order)[1])
+    return tone(outcome_text(order)[1])
+
+
+def status_words(status: ExecutionStatus) -> str:
+    """Return a status in words for a page."""
+    if status is ExecutionStatus.SUCCESS_WITH_SKIPS:
+        return "success, some items needed no trade"
+    return status.value.replace("_", " ")
 
 
 def status_tone(status: ExecutionStatus) -> str:
     """Return the CSS class of a status in the HTML report."""
-    return _tone(STATUSES[status][1])
+    return tone(STATUSES[status][1])
 
 
-def _tone(style: str) -> str:
+def tone(style: str) -> str:
+    """Return the CSS class of a style of the terminal."""
     return _TONES[style.removeprefix("bold ")]

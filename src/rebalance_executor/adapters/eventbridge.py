@@ -27,7 +27,7 @@ https://aws.amazon.com/blogs/compute/more-room-to-build-serverless-services-now-
 FORMER_ENTRY_BYTES = 256_000
 """The limit before, which AWS's API reference still states: for a partition or a substitute of AWS that has it."""
 _ENVELOPE_BYTES = 14 + len(OWN_SOURCE) + len(DETAIL_TYPE)
-"""What EventBridge counts beside the detail: 14 bytes for the time, and both texts."""
+"""Bytes that EventBridge counts beside the detail: 14 for the time, and both texts."""
 
 _MAX_ATTEMPTS = 3
 _TOO_LARGE = frozenset({"ValidationException", "RequestEntityTooLargeException"})

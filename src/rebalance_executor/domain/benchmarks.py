@@ -79,7 +79,7 @@ class FillMids:
 
 @dataclass(frozen=True, slots=True)
 class Benchmarks:
-    """What was read about the market of one order. Dollars per share; None if the market data has no such price."""
+    """Market data of one order. Dollars per share; None if the market data has no such price."""
 
     symbol: str
     read_at: datetime
@@ -88,7 +88,7 @@ class Benchmarks:
     previous_close: Decimal | None = None
     fills: tuple[FillMids, ...] = ()
     missing: tuple[str, ...] = ()
-    """What the market data does not have, for people."""
+    """Missing market data, for people."""
 
     def mid_after(self, attempt: int, horizon: Horizon) -> Decimal | None:
         """Return the price of the market at this time after a child's latest fill; None if it is unknown."""
@@ -103,7 +103,7 @@ class CostsRead:
 
     read_at: datetime
     reason: str | None = None
-    """Why the rest can never be read; None if everything was."""
+    """Reason why the rest can never be read; None if everything was."""
 
     @property
     def is_complete(self) -> bool:

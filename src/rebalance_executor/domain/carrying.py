@@ -45,7 +45,7 @@ def carried_plan(
         return None
     carried = plan.model_copy(
         update={
-            "plan_id": _carried_id(plan.plan_id),
+            "plan_id": derived_id(plan.plan_id, _SUFFIX),
             "causation_id": plan.plan_id,
             "timestamp": starts,
             "items": tuple(items),
@@ -76,12 +76,12 @@ def _rest(item: RebalancePlanItem, parent: ParentOrder) -> RebalancePlanItem:
     )
 
 
-def _carried_id(plan_id: str) -> str:
-    """Return the ID of the carried plan; a long one is cut, and made unique by a digest."""
-    if len(plan_id) + len(_SUFFIX) <= _LONGEST_ID:
-        return plan_id + _SUFFIX
+def derived_id(plan_id: str, suffix: str) -> str:
+    """Return the ID of a plan that follows from another one; a long one is cut, and made unique by a digest."""
+    if len(plan_id) + len(suffix) <= _LONGEST_ID:
+        return plan_id + suffix
     digest = hashlib.sha256(plan_id.encode()).hexdigest()[:12]
-    return f"{plan_id[: _LONGEST_ID - len(_SUFFIX) - 13]}-{digest}{_SUFFIX}"
+    return f"{plan_id[: _LONGEST_ID - len(suffix) - 13]}-{digest}{suffix}"
 
 
 def is_due(carried: RebalancePlan, now: datetime, max_age_minutes: Decimal) -> bool:

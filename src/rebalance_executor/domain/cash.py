@@ -266,7 +266,7 @@ def _same_fraction(costs: Mapping[str, Decimal], used: Mapping[str, Decimal], po
 def _in_whole_shares(
     buys: Iterable[ParentOrder], dollars: Mapping[str, Decimal], prices: Mapping[str, Decimal]
 ) -> dict[str, Decimal]:
-    """Return the dollars of buys in whole shares: a part of a share serves nobody, so the largest are rounded up."""
+    """Return the dollars of buys in whole shares: a part of a share buys nothing, so the largest are rounded up."""
     short = {b.symbol: dollars[b.symbol] for b in buys if 0 < dollars[b.symbol] < b.remaining * prices[b.symbol]}
     return {symbol: qty * prices[symbol] for symbol, qty in in_whole_shares(short, prices).items()}
 

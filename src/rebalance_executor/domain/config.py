@@ -44,7 +44,7 @@ _SHORTEST_TICK = Decimal("0.05")
 
 
 class TradeTo(StrEnum):
-    """Where a trade ends that starts outside the no-trade band."""
+    """Position to which a trade leads that starts outside the no-trade band."""
 
     TARGET = "target"
     """At the target."""

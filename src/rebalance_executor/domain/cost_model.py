@@ -1,7 +1,7 @@
 """Forecast of what a parent order costs against its arrival mid, with a 90 % interval, before it is sent.
 
-Half the spread is what a market order costs; waiting saves a part of it. ``docs/costs.md`` judges the method on days
-that it was not fitted to.
+Half the spread is what a market order costs; waiting saves a part of it. ``docs/evidence/forecast.md`` judges the
+method on days that it was not fitted to.
 
 **Mean.** A rung is a race between two events (as in Cont and de Larrard 2013, here with constant rates): trades work
 off the queue, and we save ``1 − place`` of the half spread, or the mid moves by a spread and the order is left behind.
@@ -85,7 +85,7 @@ class Parameters:
 
 
 FITTED = Parameters(flow=0.31, moves=1.11, gain=0.90, impact=0.18, step=0.6)
-"""``python -m benchmarks.replay.forecast --fit`` estimated them on one day of three names: see ``docs/costs.md``."""
+"""``python -m benchmarks.replay.forecast --fit`` estimated them on one day: ``docs/evidence/forecast.md``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ class Conditions:
     volatility: Decimal | None
     """Standard deviation of a day's return, as a fraction; None if unknown."""
     unknown_reason: str | None = None
-    """Why volume or volatility is unknown."""
+    """Reason why volume or volatility is unknown."""
     broker: BrokerKind = BrokerKind.SIMULATED
     """Kind of the broker, which decides whether the account's own history counts."""
 

@@ -111,7 +111,7 @@ class OrderCost:
     is_read: bool
     """True if the market data of the order was read."""
     missing: tuple[str, ...] = ()
-    """What the market data does not have."""
+    """Missing market data."""
 
     @property
     def markouts(self) -> dict[Horizon, Decimal]:

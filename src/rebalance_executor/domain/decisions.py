@@ -98,7 +98,7 @@ class Place:
     """The rung of the ladder, journalled with the child; None for other styles."""
     time_in_force: TimeInForce = TimeInForce.DAY
     note: Code | None = None
-    """What limits the working of the parent, for its result."""
+    """Limit on the working of the parent, for its result."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""How a parent order ends: the outcome that follows from what was sent and filled, with its code and its message."""
+"""End of a parent order: the outcome that follows from what was sent and filled, with its code and its message."""
 
 from __future__ import annotations
 

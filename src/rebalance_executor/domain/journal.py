@@ -64,7 +64,7 @@ class PlanState:
 
 @dataclass(frozen=True, slots=True)
 class PlanStart:
-    """What the first write of a plan stores in addition to its state, all in one transaction."""
+    """Values that the first write of a plan stores in addition to its state, in one transaction."""
 
     document: RebalancePlan
     """The plan itself."""
@@ -80,7 +80,7 @@ class UnfinishedPlan:
     plan_id: str
     started_at: datetime
     held_until: datetime | None = None
-    """When the lease of the run that holds the account expires; None if no run holds it, or if it was not read."""
+    """End of the lease of the run that holds the account; None if no run holds it, or if it was not read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,4 +126,4 @@ class PlanJournal:
     published: frozenset[str] = frozenset()
     """Channels on which the result was published. Later deliveries of the plan do not publish it there again."""
     benchmarks: Mapping[str, Benchmarks] = field(default_factory=dict)
-    """What was read later about the market of its orders, by symbol; orders that were not read yet are absent."""
+    """Market data of its orders that was read later, by symbol; orders that were not read yet are absent."""

@@ -44,14 +44,14 @@ class Side(StrEnum):
 
 
 class BrokerKind(StrEnum):
-    """What is behind the broker's endpoint. Only live fills have a real cost."""
+    """Kind of account behind the broker's endpoint. Only live fills have a real cost."""
 
     LIVE = "live"
     """Real money at Alpaca."""
     PAPER = "paper"
     """Alpaca's paper trading."""
     SIMULATED = "simulated"
-    """A broker on this machine, such as the local paper broker."""
+    """A broker on this machine, such as the local simulated broker."""
 
 
 class OrderType(StrEnum):
@@ -62,7 +62,7 @@ class OrderType(StrEnum):
 
 
 class TimeInForce(StrEnum):
-    """How long an order may be filled. Values as Alpaca spells them."""
+    """Time for which an order may be filled. Values as Alpaca spells them."""
 
     DAY = "day"
     """Until the close of the session."""
@@ -338,5 +338,5 @@ class OrderRequest:
     extended_hours: bool = False
     """True if the order may also fill before the open; Alpaca accepts only DAY limits for that."""
     display: Display | None = None
-    """What its exchange shows of it; None leaves the routing to the broker."""
+    """Part of it that its exchange shows; None leaves the routing to the broker."""
     time_in_force: TimeInForce = TimeInForce.DAY

@@ -139,7 +139,7 @@ class ChildOrder:
     extended_hours: bool = False
     """True if it may also be filled before the open."""
     display: Display | None = None
-    """What its exchange shows of it; None leaves the routing to the broker."""
+    """Part of it that its exchange shows; None leaves the routing to the broker."""
     time_in_force: TimeInForce = TimeInForce.DAY
     bid: Decimal | None = None
     """Best bid when it was priced."""
@@ -199,7 +199,7 @@ class ChildOrder:
 
     @property
     def is_complete(self) -> bool:
-        """True if the fills and their average price are reported in full, as far as the status tells."""
+        """True if the fills and their average price are reported in full, as far as the status shows."""
         has_all_fills = self.status != "filled" or self.filled_qty >= self.qty  # the status can precede the quantity
         return has_all_fills and (self.filled_qty == 0 or self.filled_avg_price is not None)
 

@@ -17,4 +17,4 @@ NEXT_PHASES: Mapping[ChildPhase, frozenset[ChildPhase]] = {
     _P.PENDING_CANCEL: _REPORTED,
     _P.CLOSED_UNCONFIRMED: _BROKER_FINAL | {_P.WORKING, _P.PENDING_CANCEL},
 } | dict.fromkeys((*_BROKER_FINAL, _P.NOT_SENT), frozenset())
-"""The phases that may follow each phase; a final phase has none. ``docs/execution.md`` shows the same table."""
+"""The phases that may follow each phase; a final phase has none. ``docs/order-states.md`` shows the same table."""

@@ -105,7 +105,7 @@ class Urgency(StrEnum):
 
 
 class ExecutionStyle(StrEnum):
-    """When an item is traded."""
+    """Time at which an item is traded."""
 
     WORK = "work"
     """In continuous trading, as soon as the plan starts."""

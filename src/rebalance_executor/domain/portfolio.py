@@ -31,7 +31,7 @@ class Holding:
 
 @dataclass(frozen=True, slots=True)
 class Portfolio:
-    """What an account holds."""
+    """Holdings of an account."""
 
     equity: Decimal
     """Cash and positions in dollars: what a weight is a fraction of."""

@@ -1,4 +1,4 @@
-"""What daily bars say of a symbol: how many shares trade per day, and how much the price moves in a session.
+"""Volume and volatility of a symbol from its daily bars: shares per day, and price moves within a session.
 
 The volatility is Parkinson's (1980), the mean squared logarithm of high / low over 4 ln 2. It is that of the session
 alone, as an order needs it; closes would add the night, and need five times as many days.

@@ -119,7 +119,7 @@ class ReadingFailure:
 
 @dataclass(slots=True)
 class Update:
-    """What one update did."""
+    """Counts of one update."""
 
     read: int = 0
     """Plans whose market data is now read completely."""

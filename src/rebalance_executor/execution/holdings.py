@@ -38,7 +38,7 @@ NOTHING = Limit(ZERO, is_confirmed=False)
 
 @dataclass(slots=True)
 class _Gauge:
-    """What the readings of cash or of one position prove, with what this plan had used before added back.
+    """Amount that the readings of cash or of one position prove, with what this plan used before added back.
 
     Without trades of others it grows by proceeds alone. A reading that lacks an own fill is too high, and so is every
     later one that lacks the next: a rise counts as far as new proceeds explain it, or the reading cannot lack a fill.

@@ -62,7 +62,7 @@ def lease_margin(config: ExecutionConfig) -> timedelta:
     return seconds(config.connect_timeout_seconds + config.read_timeout_seconds) + _LEASE_RESERVE
 
 
-class ExecutionManager:
+class PlanManager:
     """The entry point of execution: each plan once, no order twice, every outcome recorded."""
 
     def __init__(self, ports: Ports, config: ExecutionConfig) -> None:
@@ -136,7 +136,7 @@ class ExecutionManager:
     # --- the plan ----------------------------------------------------------------------------------------
 
     def _finish_earlier(self, access: AccountAccess, lease: Lease, deadline: Deadline) -> None:
-        """Finish the account's unfinished plan, whose own delivery may never come again.
+        """Finish the account's unfinished plan, whose message may never be redelivered.
 
         Raises:
             EarlierPlanUnfinished: it is still unfinished; the plan that was delivered waits for it.

@@ -386,7 +386,7 @@ class Ports:
     brokers: Callable[[str, Deadline], Broker]
     """Returns the broker of an account name; raises ``UnknownAccount``, ``ConfigurationError``, ``Redeliver``."""
     broker_kind: BrokerKind
-    """What these brokers are; journalled with every plan that starts."""
+    """Kind of these brokers; journalled with every plan that starts."""
     deployment: str
     """Name of this deployment; part of the client order IDs."""
     journal: Journal
@@ -398,3 +398,5 @@ class Ports:
     publishers: Sequence[ResultPublisher] = ()
     stop_requested: Callable[[], bool] = lambda: False
     """Returns true once the caller asks the run to stop safely: the run then cancels open orders and yields."""
+    close: Callable[[], None] = lambda: None
+    """Closes the connections to the brokers; they are opened again when they are needed."""

@@ -326,7 +326,7 @@ class PreTrade:
             return parent_denial(parent, items[parent.symbol], snapshots[parent.symbol], context)
 
         def sized(item: RebalancePlanItem) -> ParentOrder:
-            """Return the parent of an item, denied if a control refuses it."""
+            """Return the parent of an item, denied if a control denies it."""
             auction = permission.auction_of(run.plan, item, self._config)
             snapshot = in_whole_shares(snapshots[item.symbol], auction, self._config)
             parent = replace(size(item, snapshot, self._config, now, basis), auction=auction)

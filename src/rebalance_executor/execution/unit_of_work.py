@@ -23,7 +23,7 @@ class UnitOfWork:
     changed: set[str] = field(default_factory=set)
     """Symbols of the parents that changed since the last write."""
     start: PlanStart | None = None
-    """What the first write of a plan stores in addition; None in a resumed plan, and after that write."""
+    """Values that the first write of a plan stores in addition; None in a resumed plan, and after that write."""
     is_state_changed: bool = True
     """True while the journal lacks the latest ``state`` or ``record``."""
 

@@ -35,7 +35,7 @@ class Volumes:
         self.known: Mapping[str, AverageVolume] = {}
         """The averages that the last call of ``read`` found."""
         self.unknown_reason = _UNKNOWN + _NO_AVERAGE
-        """Why those that it did not find are unknown."""
+        """Reason why those that it did not find are unknown."""
 
     def read(self, parents: Iterable[ParentOrder], today: date) -> None:
         """Read the averages of the symbols of all open parents that are not for an auction."""

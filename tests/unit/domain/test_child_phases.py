@@ -12,7 +12,7 @@ from rebalance_executor.domain.orders import ChildOrder, ChildPhase, ChildState
 from rebalance_executor.domain.phases import NEXT_PHASES
 from tests.support.builders import NOW, a_child, an_order, later
 
-EXECUTION_PAGE = Path(__file__).parents[3] / "docs" / "execution.md"
+STATES_PAGE = Path(__file__).parents[3] / "docs" / "order-states.md"
 TICK = timedelta(seconds=1)
 FINAL = (
     ChildPhase.FILLED,
@@ -25,10 +25,10 @@ FINAL = (
 
 
 def documented() -> dict[str, set[str]]:
-    """Return phase → next phases, as the table in ``docs/execution.md`` shows them."""
+    """Return phase → next phases, as the table in ``docs/order-states.md`` shows them."""
     names = {phase.value for phase in ChildPhase}
     table = {}
-    for line in EXECUTION_PAGE.read_text().splitlines():
+    for line in STATES_PAGE.read_text().splitlines():
         cells = [cell.strip() for cell in line.split("|")]
         if len(cells) == 5 and cells[1].strip("`") in names:
             table[cells[1].strip("`")] = set(re.findall(r"`([A-Z_]+)`", cells[3])) & names

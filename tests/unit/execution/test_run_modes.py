@@ -18,16 +18,14 @@ from tests.support.builders import NOW, later
 from tests.support.fake_ports import FakePorts
 from tests.support.runs import a_run
 
-EXECUTION_PAGE = Path(__file__).parents[3] / "docs" / "execution.md"
+STATES_PAGE = Path(__file__).parents[3] / "docs" / "order-states.md"
 DENIAL = Denial(Code.HALTED, "the account is halted")
 RANK = {Working: 0, Concluding: 1, Yielding: 2}
 
 
 def documented() -> list[str]:
-    """Return the modes in the table of ``docs/execution.md``."""
-    rows = [
-        line.split("|")[1].strip(" `") for line in EXECUTION_PAGE.read_text().splitlines() if line.startswith("| `")
-    ]
+    """Return the modes in the table of ``docs/order-states.md``."""
+    rows = [line.split("|")[1].strip(" `") for line in STATES_PAGE.read_text().splitlines() if line.startswith("| `")]
     return [name for name in rows if name in {mode.__name__ for mode in RANK}]
 
 

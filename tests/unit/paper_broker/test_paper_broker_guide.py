@@ -1,4 +1,4 @@
-"""The guide describes every scenario field and admin path, its example is valid, and the exchange does no I/O."""
+"""The reference describes every scenario field and admin path, its example is valid, and the exchange does no I/O."""
 
 import json
 import re
@@ -19,7 +19,7 @@ from paper_broker.ledger import Account
 from paper_broker.market import Asset, Quote
 from paper_broker.scenario import CLOCK_KEYS, KEYS
 
-GUIDE = (Path(__file__).parents[3] / "docs" / "paper-broker.md").read_text()
+GUIDE = (Path(__file__).parents[3] / "docs" / "paper-broker-reference.md").read_text()
 INTERNAL = {"match_count", "start"}
 """Fields that are a counter, or have another name in a scenario."""
 

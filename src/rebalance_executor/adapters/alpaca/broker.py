@@ -194,6 +194,11 @@ class AlpacaBrokers:
         broker.set_deadline(deadline.give_up_at)
         return broker
 
+    def close(self) -> None:
+        """Close the connections of all brokers."""
+        while self._brokers:
+            self._brokers.popitem()[1].close()
+
 
 def _body(request: OrderRequest) -> dict[str, object]:
     body: dict[str, object] = {

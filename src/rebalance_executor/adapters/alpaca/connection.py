@@ -46,7 +46,7 @@ def opening(host: str, port: int, seconds: float, *, is_secure: bool) -> Generat
 
 
 def is_idle(connection: socket.socket) -> bool:
-    """Return whether nothing has arrived on the connection: neither its end nor bytes that nobody asked for."""
+    """Return whether nothing has arrived on the connection: neither its end nor unrequested bytes."""
     if isinstance(connection, ssl.SSLSocket) and connection.pending():
         return False
     return not _is_ready(connection, select.POLLIN, 0)

@@ -28,7 +28,7 @@ class Query:
 
     @property
     def key(self) -> Key:
-        """What two equal reads have in common."""
+        """Path and parameters, by which two equal reads are recognised."""
         return self.path, frozenset((self.params or {}).items())
 
     @property

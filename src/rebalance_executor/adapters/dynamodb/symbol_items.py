@@ -1,4 +1,4 @@
-"""What is cached of each symbol in the journal's table: one item per symbol, with a time to live."""
+"""Cached data of each symbol in the journal's table: one item per symbol, with a time to live."""
 
 from __future__ import annotations
 
