@@ -29,7 +29,7 @@ class LetterPlan:
     plan_id: str | None = None
     account: str | None = None
     problem: str | None = None
-    """Why a replay would fail again; None if it may succeed."""
+    """Reason why a replay would fail again; None if it may succeed."""
 
 
 def read_letter(body: str, config: ExecutionConfig, now: datetime) -> LetterPlan:
