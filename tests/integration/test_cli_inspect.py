@@ -255,8 +255,9 @@ def test_report_of_a_day_contains_every_plan_and_ends_with_the_worst_exit_code(e
 
 
 def test_command_without_a_target_names_rebalance_init(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     with a_world() as world:
-        without_target = Terminal(world, tmp_path, {"EXECUTION_TABLE": ""})
+        without_target = Terminal(world, tmp_path, {"EXECUTION_TABLE": "", "REBALANCE_CONFIG": "rebalance.toml"})
 
         done = without_target.type("status")
 
