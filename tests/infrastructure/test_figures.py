@@ -119,8 +119,8 @@ def test_source_older_than_its_code_is_stale(changed: str, stale: list[str]) -> 
 
 FIGURE = re.compile(r"(?<![\w.])\d[\d,.]*\s?(?:ms|s|minutes|hours|MB|KB|MiB|GiB|bps|%)(?!\w)")
 SOURCE = re.compile(
-    r"make [a-z0-9-]+`|`time |::test_|-m (?:benchmarks|rebalance_simulation|rebalance_cli)|pytest|-X importtime|^\$ |Sources?:"
-    r"|\]\([./]*(?:evidence|performance)",
+    r"make [a-z0-9-]+`|`time |::test_|-m (?:benchmarks|rebalance_simulation|rebalance_cli)|pytest|-X importtime"
+    r"|^\$ |Sources?:|\]\([./]*(?:evidence|performance)",
     re.MULTILINE,
 )
 """What names the origin of figures: a command that prints them, a source, or a link to the page that measures them."""

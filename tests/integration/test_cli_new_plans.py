@@ -118,6 +118,14 @@ def test_orders_that_would_be_denied_are_named(terminal: Terminal) -> None:
     assert "Denied BBB" not in words_of(done.stderr)
 
 
+def test_closed_market_is_named(tmp_path: Path) -> None:
+    with a_world(sessions="always_closed") as world:
+        done = run(Terminal(world, tmp_path, {}), "symbol,weight\nBBB,25%\n")
+
+    assert done.exit_code == 0
+    assert "Denied now: MARKET_CLOSED" in words_of(done.stderr)
+
+
 @pytest.mark.parametrize("command", ["from-weights", "from-csv"])
 def test_unfinished_plan_is_finished_before_another_one_is_made(terminal: Terminal, command: str) -> None:
     terminal.world.broker.change({"default_fill": {"behaviour": "never"}})
@@ -305,7 +313,7 @@ def test_account_without_equity_is_invalid(tmp_path: Path) -> None:
     assert "no positive equity" in words_of(done.stderr)
 
 
-# --- an account of one's own, with its journal on this machine ---------------------------------------------
+# --- the user's account, with its journal on this machine -------------------------------------------------
 
 
 def test_days_plan_of_an_own_account_is_executed_once(tmp_path: Path) -> None:

@@ -154,7 +154,7 @@ def renew(
 ) -> None:
     """Make a new plan of what a denied, expired, partial or unresolved plan left.
 
-    The new plan has an ID and a time of its own, and never exceeds what is left in dollars and shares. The rest of a
+    The new plan has a new ID and a new time, and never exceeds what is left in dollars and shares. The rest of a
     symbol must be certain: broker and journal agree, and no later plan has traded it.
 
     Exit codes: 0 the plan is written, 5 the old plan is not finished, 7 the rest of a symbol is not certain.
@@ -177,7 +177,7 @@ def renew(
 def _read(sheet: Path, output: Path | None) -> Sheet:
     source = read_sheet(sheet)
     if output is not None and output.exists() and output.samefile(sheet):
-        raise CliError(f"The output {output} is the sheet itself.", "Give the plan a file of its own, like plan.json.")
+        raise CliError(f"The output {output} is the sheet itself.", "Write the plan to another file, like plan.json.")
     return source
 
 

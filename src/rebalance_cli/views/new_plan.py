@@ -81,6 +81,8 @@ def _totals(plan: NewPlan) -> list[tuple[str, RenderableType]]:
 
 def _remarks(plan: NewPlan) -> list[tuple[str, RenderableType]]:
     rows: list[tuple[str, RenderableType]] = []
+    if plan.denied is not None:
+        rows.append(("Denied", Text(f"now: {plan.denied}", "yellow")))
     cut = [change for change in plan.changes if change.reduced is not None]
     if plan.shortage is not None or cut:
         short = f"${dollars(plan.shortage)} of the buys do not fit into cash and sales" if plan.shortage else ""
