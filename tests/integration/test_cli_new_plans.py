@@ -139,7 +139,7 @@ def test_unfinished_plan_is_finished_before_another_one_is_made(terminal: Termin
 
 def test_strategy_account_and_id_can_be_chosen(terminal: Terminal) -> None:
     assert made(terminal, "symbol,weight\nBBB,25%\n", "--strategy", "value")["plan_id"] == f"value-{DAY}"
-    plan = made(terminal, "symbol,weight\nBBB,25%\n", "--id", "mine", "--account", "default", "--urgency", "HIGH")
+    plan = made(terminal, "symbol,weight\nBBB,25%\n", "--plan-id", "mine", "--account", "default", "--urgency", "HIGH")
     assert (plan["plan_id"], plan["account"], plan["execution_urgency"]) == ("mine", "default", "HIGH")
 
 
@@ -213,7 +213,7 @@ def test_trade_amounts_are_used_unchanged_and_read_missing_values_from_the_accou
     plan = made(
         terminal,
         'Symbol,Trade Amount,Priority\nAAA,-500,2\nBBB,"$1,500.50",\n',
-        *("--portfolio-value", "10000", "--id", "mine"),
+        *("--portfolio-value", "10000", "--plan-id", "mine"),
         command="from-csv",
     )
 

@@ -36,14 +36,14 @@ from rebalance_sandbox.event_files import read_event
 app = typer.Typer(help="Make plans.", no_args_is_help=True)
 
 _CORRECT = "Correct the sheet or the options; rebalance doctor checks the account."
-_OTHER_ID = "--id makes another plan"
+_OTHER_ID = "--plan-id makes another plan"
 
 _SheetPath = Annotated[Path, typer.Argument(metavar="SHEET", help="CSV file; see docs/daily-plan.md#sheets.")]
 _MinTrade = Annotated[str, typer.Option("--min-trade", help="Items below this many dollars become a HOLD.")]
 _Strategy = Annotated[
     str | None, typer.Option("--strategy", help="Name of the strategy (default: the name of the file).")
 ]
-_Id = Annotated[str | None, typer.Option("--id", help="Plan ID (default: strategy and New York day).")]
+_Id = Annotated[str | None, typer.Option("--plan-id", help="Plan ID (default: strategy and New York day).")]
 _Urgency = Annotated[Urgency, typer.Option("--urgency", help="How fast to work the orders; see docs/execution.md.")]
 _Style = Annotated[
     ExecutionStyle, typer.Option("--style", help="Continuous trading (work), or an auction; see docs/auctions.md.")

@@ -46,7 +46,7 @@ STEPS: tuple[str, ...] = (
     "rebalance costs",
     "rebalance calibrate",
     "rebalance serve --port 0",
-    "rebalance plan from-csv orders.csv --strategy growth --id second --output second.json",
+    "rebalance plan from-csv orders.csv --strategy growth --plan-id second --output second.json",
     'rebalance halt --reason "prices look wrong" --by ana',
     "hidden apply second.json --yes",
     'rebalance resume --reason "checked" --by ana',
