@@ -107,7 +107,7 @@ def write_examples(folder: Path, samples: Path) -> None:
 def _run(place: Path, words: Sequence[str]) -> str:
     """Run one command, and return what it printed; ``serve`` is stopped as soon as it has printed its address."""
     environment = {"PATH": os.environ["PATH"], "HOME": str(place), "COLUMNS": str(COLUMNS), "TERM": "dumb"}
-    environment |= {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
+    environment["PYTHONPATH"] = str(Path(__file__).resolve().parents[2])  # this checkout, in another folder too
     with subprocess.Popen(
         [sys.executable, "-m", "rebalance_cli.main", *words],
         cwd=place,
