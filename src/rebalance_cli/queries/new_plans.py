@@ -123,5 +123,6 @@ def _cost_reason(preview: Preview | None) -> str | None:
     if preview is None or preview.estimated_cost is not None:
         return None
     if preview.code is not None:
-        return f"{preview.code} now: {preview.message}"
-    return preview.forecast_reason or "no order would be sent now"
+        return preview.message
+    reasons = dict.fromkeys(order.forecast_reason for order in preview.orders if order.forecast_reason is not None)
+    return "; ".join(reasons) or "no order would be sent now"
