@@ -82,7 +82,11 @@ def test_answer_as_json_follows_its_schema(terminal: Terminal) -> None:
     answer = terminal.json("cli/plan-new", "plan", "from-weights", path, "-o", str(target))
 
     assert (answer["state"], answer["sells"], answer["buys"], answer["cash"]) == ("new", "3000", "0", "5000")
-    assert answer["notes"] == ["Name: not read", "CASH: 5% stays in cash; no order is sent for it"]
+    assert answer["notes"] == [
+        "Name: not read",
+        "CASH: 5% stays in cash; no order is sent for it",
+        "the weights sum to 25%; the other 75% stays in cash, or in holdings that are not in the sheet",
+    ]
     assert answer["changes"][0]["estimated_cost"] is not None
 
 

@@ -123,4 +123,5 @@ def _unlisted(made: Made) -> tuple[UnlistedHolding, ...]:
 def _cost_reason(preview: Preview | None) -> str | None:
     if preview is None or preview.code is not None or preview.estimated_cost is not None:
         return None
-    return preview.forecast_reason or "no order would be sent now"
+    reasons = dict.fromkeys(order.forecast_reason for order in preview.orders if order.forecast_reason is not None)
+    return "; ".join(reasons) or "no order would be sent now"

@@ -92,7 +92,7 @@ def _remarks(plan: NewPlan) -> list[tuple[str, RenderableType]]:
     rows += [("Denied", Text(f"{c.symbol}: {c.denied}", "yellow")) for c in plan.changes if c.denied is not None]
     for holding in plan.unlisted:
         value = f"${dollars(holding.value)}" if holding.value is not None else f"value {NONE}"
-        text = "sold" if holding.is_sold else "stays; plan from-weights --sell-unlisted sells it"
+        text = "sold" if holding.is_sold else "stays; --sell-unlisted sells it"
         rows.append(("Unlisted", Text(f"{holding.symbol} {value}, not in the sheet: {text}", "yellow")))
     rows += [("Note", Text(note, "yellow")) for note in plan.notes]
     return rows

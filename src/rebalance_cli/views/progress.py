@@ -102,7 +102,7 @@ class RunProgress:
     stages: dict[tuple[str, str], Stage]
     """By plan ID and symbol; sells before buys within each plan."""
     sides: dict[tuple[str, str], Action]
-    now: str = "starting the function"
+    now: str = "starting"
     broker_requests: int = 0
     worked: set[str] = field(default_factory=set)
     """IDs of the plans that this invocation started or resumed."""
