@@ -1,7 +1,8 @@
 """The process that ``invocation.invoke`` starts: the real handler on one event.
 
-``python -m rebalance_sandbox.handler_process EVENT SECONDS PLANS`` prints the log lines that CloudWatch would receive,
-one JSON object per line, and at the end one line ``{"invocation": …}`` with the fields of ``InvocationResult``.
+``python -m rebalance_sandbox.handler_process SECONDS PLANS`` reads the event from stdin and prints the log lines that
+CloudWatch would receive, one JSON object per line, and at the end one line ``{"invocation": …}`` with the fields of
+``InvocationResult``.
 """
 
 from __future__ import annotations
@@ -14,11 +15,10 @@ import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from rebalance_executor.domain.errors import RebalanceError
-from rebalance_sandbox.event_files import read_json
+from rebalance_executor.domain.json_text import decode_json
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -56,12 +56,12 @@ class LocalContext:
 
 
 def main(arguments: list[str]) -> None:
-    """Invoke the handler with an event file; print the payload, with the stored results of ``PLANS``."""
-    path, seconds, plans = arguments
+    """Invoke the handler with the event on stdin; print the payload, with the stored results of ``PLANS``."""
+    seconds, plans = arguments
     stop = _StopRequest()
     signal.signal(signal.SIGINT, stop.on_signal)
     context = LocalContext(deadline=time.monotonic() + float(seconds))
-    payload = _invoke(read_json(Path(path)), context, stop)
+    payload = _invoke(decode_json(sys.stdin.buffer.read()), context, stop)
     if "response" in payload:
         payload["results"] = _stored_results(json.loads(plans))
     print(json.dumps({"invocation": payload}), flush=True)

@@ -6,12 +6,13 @@ import json
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from rebalance_sandbox import stop_signals
 from rebalance_sandbox.errors import SandboxError, SandboxFailed, SandboxUnfinished
@@ -54,19 +55,24 @@ def invoke(
         on_record: receives every log line, decoded.
 
     Raises:
-        SandboxUnfinished: the process was killed at the timeout.
+        SandboxUnfinished: the process was killed at the timeout, or stopped safely as the log cannot be written.
         SandboxFailed: the process ended without a response.
         KeyboardInterrupt: Ctrl-C or a signal, and the process ended without a response.
         BrokenPipeError: the output is closed, and the process ended without a response.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     plans = [(plan.account, plan.plan_id) for plan in event_file.plans if event_file.messages is not None]
-    arguments = [str(event_file.path), str(seconds), json.dumps(plans)]
+    arguments = [str(seconds), json.dumps(plans)]
     error_path = log.with_suffix(".stderr")
-    with log.open("w", encoding="utf-8") as log_file, error_path.open("w", encoding="utf-8") as error_file:
+    with (
+        log.open("w", encoding="utf-8") as log_file,
+        error_path.open("w", encoding="utf-8") as error_file,
+        _event_input(event_file) as event,
+    ):
         child = subprocess.Popen(
             [sys.executable, "-m", "rebalance_sandbox.handler_process", *arguments],
             env=dict(environment),
+            stdin=event,
             stdout=subprocess.PIPE,
             stderr=error_file,
             text=True,
@@ -79,6 +85,15 @@ def invoke(
     if payload is None:
         raise _no_response(code, errors, error_path)
     return InvocationResult(**payload)
+
+
+@contextmanager
+def _event_input(event_file: EventFile) -> Iterator[IO[bytes]]:
+    """Provide the event as it was read and confirmed: the file may contain another plan by now."""
+    with tempfile.TemporaryFile() as event:
+        event.write(json.dumps(event_file.event).encode())
+        event.seek(0)
+        yield event
 
 
 def _wait(
@@ -108,6 +123,13 @@ def _read_or_stop(
         if payload is None:
             raise
         return payload
+    except Exception as error:  # killed at once, the process would leave its orders open
+        stop_signals.ignore()
+        _stop(child, lambda _line: None, lambda _record: None)
+        if isinstance(error, OSError):
+            problem = f"The log of the run cannot be written: {error.strerror}. The run was stopped."
+            raise SandboxUnfinished(problem, "Free some space, then run the same command again to continue.") from error
+        raise
 
 
 def _stop(child: subprocess.Popen[str], write: Callable[[str], object], on_record: OnRecord) -> dict[str, Any] | None:

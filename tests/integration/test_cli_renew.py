@@ -34,6 +34,14 @@ def trades(document: dict[str, Any]) -> dict[str, Decimal]:
     return {item["symbol"]: Decimal(item["trade_amount"]) for item in document["items"]}
 
 
+def order_by_hand(world: HandlerWorld, symbol: str) -> None:
+    """Buy one share as a person does, not through this program."""
+    world.broker.app.exchange.submit_order(
+        {"symbol": symbol, "side": "buy", "qty": "1", "type": "limit", "limit_price": "101", "time_in_force": "day"}
+    )
+    world.advance(1)
+
+
 # --- what is left ----------------------------------------------------------------------------------------
 
 
@@ -196,6 +204,69 @@ def test_symbol_that_a_later_plan_traded_is_not_renewed(tmp_path: Path) -> None:
 
         assert (code, "AAA: a later plan traded it" in text) == (7, True)
         assert trades(renewed(world, tmp_path, "--skip", "aaa")) == {"BBB": Decimal(1000)}
+
+
+@pytest.mark.parametrize("is_started", [True, False])
+def test_symbol_that_a_person_traded_since_is_not_renewed(tmp_path: Path, *, is_started: bool) -> None:
+    """Given a denied or an expired plan and an order by hand, when it is renewed, then the trade is not repeated."""
+    document = plan(buy("AAA", 1000), buy("BBB", 1000))
+    path = tmp_path / "old.json"
+    path.write_text(json.dumps(document))
+    with a_world() as world:
+        if is_started:
+            world.set_kill_switch(TradingState.HALTED)
+            world.deliver(document)
+            world.set_kill_switch(TradingState.ACTIVE)
+        world.advance(3600)
+        order_by_hand(world, "AAA")
+
+        code, text = denied(world, tmp_path, "--rest", name=str(path))
+
+        assert (code, "AAA: another order" in text, "BBB:" in text) == (7, True, False)
+        assert trades(renewed(world, tmp_path, "--skip", "AAA", name=str(path))) == {"BBB": Decimal(1000)}
+
+
+def test_orders_before_the_plan_do_not_matter(tmp_path: Path) -> None:
+    with a_world() as world:
+        order_by_hand(world, "AAA")
+        world.advance(60)
+        world.set_kill_switch(TradingState.HALTED)
+        world.deliver(plan(buy("AAA", 1000)))
+        world.set_kill_switch(TradingState.ACTIVE)
+
+        assert trades(renewed(world, tmp_path)) == {"AAA": Decimal(1000)}
+
+
+def test_expired_plan_whose_trades_another_plan_made_is_not_renewed(tmp_path: Path) -> None:
+    with a_world() as world:
+        path = tmp_path / "old.json"
+        path.write_text(json.dumps(plan(buy("AAA", 1000))))
+        world.advance(60)
+        world.deliver(plan(buy("AAA", 1000), plan_id="plan-2"))
+        world.advance(3600)
+
+        assert denied(world, tmp_path, "--rest", name=str(path))[0] == 7
+
+
+def test_item_whose_position_was_another_than_planned_is_not_renewed(tmp_path: Path) -> None:
+    with a_world(positions={"AAA": "100"}) as world:
+        world.deliver(plan(buy("AAA", 1000), max_drift_tolerance="0.05"))
+
+        code, text = denied(world, tmp_path, "--rest")
+
+        assert (code, "POSITION_DRIFT" in text) == (7, True)
+
+
+def test_duplicate_of_a_filled_order_is_not_renewed(tmp_path: Path) -> None:
+    with a_world() as world:
+        world.deliver(plan(buy("AAA", 1000), plan_id="plan-0"))
+        world.advance(300)
+        world.deliver(plan(buy("AAA", 1000)))
+        world.advance(3600)
+
+        code, text = denied(world, tmp_path, "--rest")
+
+        assert (code, "AAA: another order" in text) == (7, True)
 
 
 def test_unresolved_item_is_renewed_only_after_the_broker_agrees(tmp_path: Path) -> None:

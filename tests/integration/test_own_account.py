@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import stat
 import sys
@@ -14,7 +15,10 @@ from typing import Any
 
 import pytest
 
+from rebalance_cli.commands import apply
 from rebalance_executor import RebalancePlan
+from rebalance_sandbox import invocation
+from rebalance_sandbox.event_files import EventFile
 from tests.support.own_account import KEYS, NUMBER, Machine, machine
 from tests.support.processes import LOOPBACK, free_port
 from tests.support.world import buy, plan
@@ -31,6 +35,11 @@ def own(tmp_path: Path) -> Iterator[Machine]:
 def a_plan_file(own: Machine, plan_id: str = "first") -> str:
     document = plan(buy("AAPL", "900"), plan_id=plan_id, timestamp=datetime.now(UTC).isoformat())
     return own.file(document | {"total_portfolio_value": "10000", "total_trade_value": "900"}, f"{plan_id}.json")
+
+
+def fill_orders(own: Machine, behaviour: str) -> None:
+    fills = {"fills": [{"symbol": "AAPL", "behaviour": behaviour}]}
+    own.broker.session.post(f"{own.broker.url}/admin/world", json=fills, timeout=5).raise_for_status()
 
 
 def nothing_written(own: Machine) -> bool:
@@ -369,3 +378,53 @@ def test_journal_that_disappeared_stops_every_command(own: Machine) -> None:
     assert f"JOURNAL_FILE: {own.journal} does not exist" in done.stderr
     assert not own.journal.exists()
     assert len(own.broker.orders()) == 1
+
+
+# --- the run ---------------------------------------------------------------------------------------------
+
+
+def test_plan_that_was_confirmed_is_executed_even_if_its_file_changes(
+    own: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given a checked hash, when another program replaces the file, then the checked plan trades."""
+    own.init()
+    path = Path(a_plan_file(own))
+    checked = RebalancePlan.parse(json.loads(path.read_text()))
+
+    def replaced_first(*arguments: Any) -> invocation.InvocationResult:
+        own.file(json.loads(path.read_text().replace("AAPL", "MSFT")), path.name)
+        return invocation.invoke(*arguments)
+
+    monkeypatch.setattr(apply, "invoke", replaced_first)
+    applied = own.type("apply", str(path), "--hash", checked.content_hash)
+
+    assert applied.exit_code == 0, applied.stderr
+    assert [order["symbol"] for order in own.broker.orders()] == ["AAPL"]
+
+
+def test_log_that_cannot_be_written_stops_the_run_safely(own: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given an open order, when the disk is full, then the order is canceled and the plan can be continued."""
+    own.init()
+    path = a_plan_file(own)
+    fill_orders(own, "never")
+
+    def on_full_disk(
+        event: EventFile, environment: dict[str, str], log: Path, seconds: float, on_record: invocation.OnRecord
+    ) -> invocation.InvocationResult:
+        def full(record: dict[str, Any]) -> None:
+            on_record(record)
+            if record.get("message") == "order.submitted":
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+        return invocation.invoke(event, environment, log, seconds, full)
+
+    monkeypatch.setattr(apply, "invoke", on_full_disk)
+    stopped = own.type("apply", path)
+    monkeypatch.undo()
+    open_orders = [order for order in own.broker.orders() if order["status"] not in ("canceled", "filled")]
+    fill_orders(own, "immediate")
+    continued = own.type("apply", path)
+
+    assert (stopped.exit_code, open_orders) == (5, [])
+    assert "No space left on device" in stopped.stderr
+    assert continued.exit_code == 0, continued.stderr

@@ -155,7 +155,7 @@ def renew(
     """Make a new plan of what a denied, expired, partial or unresolved plan left.
 
     The new plan has a new ID and a new time, and never exceeds what is left in dollars and shares. The rest of a
-    symbol must be certain: broker and journal agree, and no later plan has traded it.
+    symbol must be certain: broker and journal agree, and no other order has traded it since.
 
     Exit codes: 0 the plan is written, 5 the old plan is not finished, 7 the rest of a symbol is not certain.
     """

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,23 @@ from rebalance_cli.queries.reconciliation import reconcile_plan
 from rebalance_executor.domain.carrying import derived_id
 from rebalance_executor.domain.codes import Code
 from rebalance_executor.domain.errors import InvalidInput, PlanExpired
+from rebalance_executor.domain.order_ids import child_order_prefix
+from rebalance_executor.domain.orders import ORDER_LOOKBACK
 from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.domain.plan_controls import check_fresh
 from rebalance_executor.domain.portfolio import plan_document
 from rebalance_executor.domain.renewal import Rest, renewed_items, rest_of_plan, rest_of_result
+from rebalance_executor.domain.values import format_decimal, seconds
 from rebalance_sandbox.event_files import read_event
 
 RENEWED_FROM = "renewed_from"
 """Key in the metadata of a new plan: the ID of the plan whose rest it is."""
 _SUFFIX = "-rest"
+_UNCERTAIN: dict[str, str] = {
+    Code.JOURNAL_INCOMPLETE: "the journal has no order for it",
+    Code.POSITION_DRIFT: "the position was not the one that the plan was made for (POSITION_DRIFT)",
+}
+"""Code of an item → why its rest does not follow from the plan: trading it could repeat a trade of others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +81,7 @@ def left_of(ctx: CliContext, old: Named, skipped: Collection[str]) -> Left:
             raise CliError(text, ctx.command("plan", "renew", old.plan_id, "--rest", account=old.account))
         left = _of_finished(ctx, load_plan(ctx, old.account, old.plan_id), skipped)
     elif old.document is not None:
-        left = _of_expired(ctx, old, old.document)
+        left = _of_expired(ctx, old, old.document, skipped)
     else:
         text = f"Plan {old.plan_id} has not started on account {old.account}."
         raise CliError(text, f"Name its file, or list started plans: {list_command(ctx, old.account)}")
@@ -120,15 +129,8 @@ def _of_finished(ctx: CliContext, record: PlanRecord, skipped: Collection[str]) 
         raise CliError(text, "It starts by itself (auction_remainder carry).")
     rests = tuple(rest_of_result(result, record.journal.parents))
     problems = dict(_contradictions(ctx, record, {rest.symbol for rest in rests} - set(skipped)))
-    if problems:
-        text = "; ".join(f"{symbol}: {problem}" for symbol, problem in problems.items())
-        reconcile = ctx.command("reconcile", plan.plan_id, account=plan.account)
-        skip = " ".join(f"--skip {symbol}" for symbol in problems)
-        raise CliError(
-            f"The rest of plan {plan.plan_id} is not certain. {text}.",
-            f"Settle it at the broker until this agrees: {reconcile}; or leave it out: {skip}",
-            Exit.UNRESOLVED,
-        )
+    reconcile = ctx.command("reconcile", plan.plan_id, account=plan.account)
+    _check_certain(plan.plan_id, problems, f"Settle it at the broker until this agrees: {reconcile}; or leave it out")
     fields = {
         "account": plan.account,
         "causation_id": plan.plan_id,
@@ -140,11 +142,25 @@ def _of_finished(ctx: CliContext, record: PlanRecord, skipped: Collection[str]) 
     return Left(rests, fields)
 
 
+def _check_certain(plan_id: str, problems: Mapping[str, str], fix: str) -> None:
+    """Raise ``CliError`` if the rest of a symbol is not certain."""
+    if problems:
+        text = "; ".join(f"{symbol}: {problem}" for symbol, problem in problems.items())
+        skip = " ".join(f"--skip {symbol}" for symbol in problems)
+        raise CliError(f"The rest of plan {plan_id} is not certain. {text}.", f"{fix}: {skip}", Exit.UNRESOLVED)
+
+
 def _contradictions(ctx: CliContext, record: PlanRecord, symbols: Collection[str]) -> Iterator[tuple[str, str]]:
     """Yield the symbols whose rest does not follow from the journal, with the reason."""
-    for order in record.journal.result.orders if record.journal.result is not None else ():
-        if order.symbol in symbols and order.error_code == Code.JOURNAL_INCOMPLETE:
-            yield order.symbol, "the journal has no order for it"
+    plan = record.plan
+    codes = {order.symbol: order.error_code for order in record.journal.result.orders} if record.journal.result else {}
+    for symbol in sorted(symbols):
+        if (problem := _UNCERTAIN.get(codes.get(symbol) or "")) is not None:
+            yield symbol, problem
+    yield from _traded_by_others(ctx, plan.account, plan.plan_id, symbols, plan.started_at)
+    duplicates = {symbol for symbol in symbols if codes.get(symbol) == Code.DUPLICATE_ORDER}
+    window = seconds(ctx.config.duplicate_window_minutes * 60)
+    yield from _traded_by_others(ctx, plan.account, plan.plan_id, duplicates, plan.started_at - window)
     for symbol in sorted(symbols_traded_later(ctx, record.plan, symbols)) if symbols else ():
         yield symbol, "a later plan traded it"
     for difference in reconcile_plan(ctx, record).differences:
@@ -152,8 +168,32 @@ def _contradictions(ctx: CliContext, record: PlanRecord, symbols: Collection[str
             yield difference.symbol, difference.problem
 
 
-def _of_expired(ctx: CliContext, old: Named, plan: RebalancePlan) -> Left:
-    """Return what a plan left that never started and cannot start any more: everything."""
+def _traded_by_others(
+    ctx: CliContext, account: str, plan_id: str, symbols: Collection[str], since: datetime
+) -> Iterator[tuple[str, str]]:
+    """Yield the symbols that other orders at the broker have traded since then, or may still trade.
+
+    The journal does not know orders of people and of other programs, and a plan that never traded has no position to
+    compare with.
+    """
+    if not symbols:
+        return
+    own = child_order_prefix(account, plan_id, ctx.ports.deployment)
+    for order in ctx.broker(account).orders(sorted(symbols), since - ORDER_LOOKBACK):
+        is_since = not order.is_terminal or order.filled_at is None or order.filled_at >= since
+        if not order.client_order_id.startswith(own) and is_since and (order.filled_qty or not order.is_terminal):
+            state = f"filled {format_decimal(order.filled_qty)} shares" if order.is_terminal else "is still open"
+            yield (
+                order.symbol,
+                f"another order, {order.id} ({order.description}), {state} after this plan, or minutes before it",
+            )
+
+
+def _of_expired(ctx: CliContext, old: Named, plan: RebalancePlan, skipped: Collection[str]) -> Left:
+    """Return what a plan left that never started and cannot start any more: everything.
+
+    Its amounts are those of the positions at its time, so that no later trade of the symbols may have changed them.
+    """
     apply = ctx.command("apply", old.argument)
     try:
         config = ctx.config
@@ -165,6 +205,10 @@ def _of_expired(ctx: CliContext, old: Named, plan: RebalancePlan) -> Left:
             raise CliError(f"Plan {plan.plan_id} has not started, and can start later: {error}.", apply) from None
     else:
         raise CliError(f"Plan {plan.plan_id} has not started and has not expired: there is no rest yet.", apply)
+    rests = tuple(rest_of_plan(plan, config.size_by))
+    symbols = {rest.symbol for rest in rests} - set(skipped)
+    problems = dict(_traded_by_others(ctx, old.account, plan.plan_id, symbols, plan.timestamp))
+    _check_certain(plan.plan_id, problems, "Make a new plan from the positions now; or leave it out")
     fields = {
         "account": old.account,
         "causation_id": plan.plan_id,
@@ -173,4 +217,4 @@ def _of_expired(ctx: CliContext, old: Named, plan: RebalancePlan) -> Left:
         "strategy_id": plan.strategy_id,
         "size_by": "trade_amount",
     }
-    return Left(tuple(rest_of_plan(plan, config.size_by)), fields)
+    return Left(rests, fields)

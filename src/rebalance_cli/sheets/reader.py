@@ -20,7 +20,8 @@ from rebalance_executor.domain.values import format_decimal
 CASH = "CASH"
 """Symbol of the row with the part of the portfolio that stays in cash."""
 _SUMS = frozenset({"TOTAL", "TOTALS", "SUM", "SUBTOTAL", "GRAND TOTAL"})
-_TICKER = re.compile(r"[A-Z0-9][A-Z0-9./_-]{0,49}")
+_TICKER = re.compile(r"[A-Za-z0-9][A-Za-z0-9./_-]{0,49}")
+"""As a cell spells it: in upper case, letters such as the dotless i become those of another symbol."""
 _MOST_NAMED = 10
 
 
@@ -92,7 +93,7 @@ def _row(place: Place, kind: Column, lines: Lines, cells: dict[Column, tuple[str
     symbol = cell.upper()
     if symbol in _SUMS:
         raise SheetError(place, f"{cell} is a sum, not a symbol", "Delete the line.")
-    if not _TICKER.fullmatch(symbol):
+    if not _TICKER.fullmatch(cell):
         at = Place(place.path, place.line, name)
         raise SheetError(at, f"{cell!r} is not a symbol" if cell else "the symbol is missing", EXAMPLE)
 

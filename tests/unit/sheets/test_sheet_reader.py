@@ -127,6 +127,8 @@ def test_other_columns_are_named(tmp_path: Path) -> None:
         (",5", "line 2, column symbol: the symbol is missing"),
         ("A B,5", "line 2, column symbol: 'A B' is not a symbol"),
         ("=A1,5", "line 2, column symbol: '=A1' is not a symbol"),
+        ("\u0131bm,5", "line 2, column symbol: '\u0131bm' is not a symbol"),
+        ("stra\u00dfe,5", "line 2, column symbol: 'stra\u00dfe' is not a symbol"),
         ("Total,55", "line 2: Total is a sum"),
         ("sum,55", "line 2: sum is a sum"),
         ("CASH,5", "line 2: cash is what the trades leave"),
