@@ -65,6 +65,10 @@ def test_version_is_printed() -> None:
     assert re.fullmatch(r"rebalance \d+\.\d+\.\S+ \(Python 3\.\S+\)\n", done.stdout)
 
 
+WIDE = {"COLUMNS": "500"}
+"""A terminal on which no path is folded."""
+
+
 @pytest.mark.parametrize("words", [["preview", "plan.json"], ["status"], ["doctor"]])
 @pytest.mark.parametrize("by_option", [True, False])
 def test_a_named_configuration_file_that_does_not_exist_is_an_error(
@@ -74,7 +78,7 @@ def test_a_named_configuration_file_that_does_not_exist_is_an_error(
     words = [str(desk.plan) if word == "plan.json" else word for word in words]
     option, variables = (["--config", named], {}) if by_option else ([], {"REBALANCE_CONFIG": named})
 
-    done = CliRunner().invoke(app, [*words, "--data-dir", str(desk.data_dir), *option], env=variables)
+    done = CliRunner().invoke(app, [*words, "--data-dir", str(desk.data_dir), *option], env=variables | WIDE)
 
     assert done.exit_code == 2
     assert "nope.toml does not exist" in " ".join(done.stderr.split())
