@@ -11,6 +11,8 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import IO, Any
 
@@ -39,6 +41,18 @@ class InvocationResult:
     """Stored results of the plans of a queue event, whose response names only the failed messages."""
 
 
+def new_log(folder: Path, name: str) -> Path:
+    """Create the log file of a run, named by its time. Two runs that start in the same second have one each."""
+    folder.mkdir(parents=True, exist_ok=True)
+    stem = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{name}"
+    for number in count(1):
+        path = folder / (f"{stem}.jsonl" if number == 1 else f"{stem}-{number}.jsonl")
+        with suppress(FileExistsError):
+            path.touch(exist_ok=False)
+            return path
+    raise AssertionError("unreachable: count never ends")
+
+
 def invoke(
     event_file: EventFile, environment: Mapping[str, str], log: Path, seconds: float, on_record: OnRecord
 ) -> InvocationResult:
@@ -60,7 +74,6 @@ def invoke(
         KeyboardInterrupt: Ctrl-C or a signal, and the process ended without a response.
         BrokenPipeError: the output is closed, and the process ended without a response.
     """
-    log.parent.mkdir(parents=True, exist_ok=True)
     plans = [(plan.account, plan.plan_id) for plan in event_file.plans if event_file.messages is not None]
     arguments = [str(seconds), json.dumps(plans)]
     error_path = log.with_suffix(".stderr")

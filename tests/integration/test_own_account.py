@@ -7,7 +7,7 @@ import json
 import stat
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
@@ -428,3 +428,33 @@ def test_log_that_cannot_be_written_stops_the_run_safely(own: Machine, monkeypat
     assert (stopped.exit_code, open_orders) == (5, [])
     assert "No space left on device" in stopped.stderr
     assert continued.exit_code == 0, continued.stderr
+
+
+@pytest.mark.parametrize(
+    "damage", [Path.unlink, lambda path: path.write_bytes(b"x" * 9000)], ids=["deleted", "damaged"]
+)
+def test_journal_that_is_lost_during_a_run_leaves_the_plan_unfinished(
+    own: Machine, monkeypatch: pytest.MonkeyPatch, damage: Callable[[Path], object]
+) -> None:
+    """Given an open order, when the journal is lost, then no text says that nothing was sent."""
+    own.init()
+    path = a_plan_file(own)
+    fill_orders(own, "never")
+
+    def on_loss(
+        event: EventFile, environment: dict[str, str], log: Path, seconds: float, on_record: invocation.OnRecord
+    ) -> invocation.InvocationResult:
+        def lose(record: dict[str, Any]) -> None:
+            on_record(record)
+            if record.get("message") == "order.submitted":
+                damage(own.journal)
+
+        return invocation.invoke(event, environment, log, seconds, lose)
+
+    monkeypatch.setattr(apply, "invoke", on_loss)
+    stopped = own.type("apply", path)
+
+    assert stopped.exit_code == 5, stopped.stderr
+    assert "JOURNAL_UNAVAILABLE" in stopped.stderr + stopped.stdout
+    assert "orders may be open at the broker" in stopped.stderr + stopped.stdout
+    assert "Nothing was sent" not in stopped.stderr + stopped.stdout

@@ -255,7 +255,7 @@ def test_newer_format_is_denied_while_the_program_runs(path: Path) -> None:
     with JournalFile(path).writing() as database:
         database.execute("PRAGMA user_version = 2")
 
-    with pytest.raises(ConfigurationError, match="format 2"):
+    with pytest.raises(JournalUnavailable, match="format 2"):
         table.put_item(TableName="execution", Item=KEY)
 
 
@@ -305,7 +305,7 @@ def test_journal_that_disappears_is_an_error(path: Path) -> None:
     table = client(path)
     path.unlink()
 
-    with pytest.raises(ConfigurationError, match="does not exist"):
+    with pytest.raises(JournalUnavailable, match="does not exist; restore the file"):
         table.put_item(TableName="execution", Item=KEY)
     assert not path.exists()
 

@@ -1,14 +1,16 @@
-"""Requests to stop a run on this machine."""
+"""Runs on this machine: requests to stop them, and their logs."""
 
 from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
 from rebalance_sandbox import stop_signals
 from rebalance_sandbox.handler_process import Interrupted, _StopRequest
+from rebalance_sandbox.invocation import new_log
 
 
 def test_the_first_interrupt_requests_a_safe_stop_and_the_second_ends_the_run() -> None:
@@ -50,3 +52,10 @@ def test_a_signal_that_is_ignored_stays_ignored() -> None:
             assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def test_runs_that_start_at_the_same_time_have_a_log_each(tmp_path: Path) -> None:
+    logs = [new_log(tmp_path / "log", "plan") for _ in range(20)]
+
+    assert len(set(logs)) == 20
+    assert all(log.is_file() and log.suffix == ".jsonl" for log in logs)

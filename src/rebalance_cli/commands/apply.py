@@ -36,13 +36,13 @@ from rebalance_cli.views.progress import RunProgress, show_progress
 from rebalance_cli.views.result import Cash, result_facts, run_view, symbol_to_explain
 from rebalance_cli.views.status import orders_view
 from rebalance_cli.views.tables import facts, print_error, print_next
-from rebalance_executor.domain.errors import LeaseHeld, PlanYielded
+from rebalance_executor.domain.errors import JournalUnavailable, LeaseHeld, PlanYielded
 from rebalance_executor.domain.journal import PlanJournal
 from rebalance_executor.domain.plan import RebalancePlan
 from rebalance_executor.domain.result import ExecutionResult
 from rebalance_executor.domain.values import format_clock, format_time, sum_of_cents
 from rebalance_sandbox.event_files import EventFile
-from rebalance_sandbox.invocation import InvocationResult, invoke
+from rebalance_sandbox.invocation import InvocationResult, invoke, new_log
 
 _OUTPUT_CLOSED = "command.output_closed"
 """Message of the log line that replaces the printed end of a run if the output is closed."""
@@ -113,7 +113,7 @@ def _confirm_plan(session: CommandSession, ctx: CliContext, event: EventFile) ->
 def _execute(session: CommandSession, ctx: CliContext, event: EventFile, seconds: float) -> Exit:
     (plan,) = event.plans
     account = ctx.account_name(plan.account)
-    log = ctx.data_dir / "log" / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{event.path.stem}.jsonl"
+    log = new_log(ctx.data_dir / "log", event.path.stem)
     cash_before = ctx.broker(account).account().cash if plan.trades else None
     progress = RunProgress.of(event.plans, cash_before)
     invocation = None
@@ -161,7 +161,7 @@ def _print(session: CommandSession, answer: str, show: Callable[[Console], None]
 def _print_error(
     session: CommandSession, ctx: CliContext, event: EventFile, invocation: InvocationResult, log: Path
 ) -> Exit:
-    error = invocation.error or {}
+    error = dict(invocation.error or {})
     code = error_types_exit_code(invocation.error_types)
     (plan,) = event.plans
     pending = invocation.response
@@ -172,6 +172,8 @@ def _print_error(
         after = f" after {_retry_time(pending)}" if pending is not None else ""
         next_step = f"Continue{after}: {ctx.command('apply', str(event.path))}"
     name = error.get("code") or error.get("errorType")
+    if code is Exit.IN_PROGRESS and name == JournalUnavailable.code:  # without a journal, no cancel is sent
+        error["errorMessage"] += ". Until the plan is continued, orders may be open at the broker."
     stopped = _read_started(ctx, plan) if error.get("code") == PlanYielded.code else None
     holder = read_lease_holder(ctx, ctx.account_name(plan.account)) if error.get("code") == LeaseHeld.code else None
     message = None

@@ -6,7 +6,6 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,7 +30,7 @@ from rebalance_executor.domain.plan import Action, RebalancePlan
 from rebalance_executor.triggers import PlanPointer
 from rebalance_sandbox.environment import PLAN_BUCKET, function_environment, relaxed_controls, server_variables
 from rebalance_sandbox.event_files import EventFile, document_for, plan_in, read_event, read_json, with_documents
-from rebalance_sandbox.invocation import invoke
+from rebalance_sandbox.invocation import invoke, new_log
 from rebalance_sandbox.running import RunningServer, Sandbox
 
 if TYPE_CHECKING:
@@ -180,7 +179,7 @@ def _run_event(sandbox: Sandbox, event_file: EventFile, options: _RunOptions, co
             seed_plans(event_file.plans, sandbox.data_dir, broker, console, new_world=options.new_world)
         cash, orders = broker.cash(), broker.order_count()
         progress = RunProgress.of(event_file.plans, cash)
-        log = sandbox.data_dir / "log" / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{event_file.path.stem}.jsonl"
+        log = new_log(sandbox.data_dir / "log", event_file.path.stem)
         with show_progress(progress, console) as on_record:
             invocation = invoke(event_file, environment, log, options.seconds, on_record)
         return LocalRun(

@@ -25,8 +25,7 @@ class SqliteDynamoDB:
     Tables need not be created. Their keys are ``pk`` and ``sk``, or ``id``. Conditions, transactions, limits and error
     codes are those of DynamoDB; a response holds all items, without pages. Every write is one transaction of SQLite.
 
-    Every method raises ``JournalUnavailable`` if the file cannot be used at this time, and ``ConfigurationError`` if it
-    is missing, damaged or of a newer format.
+    Every method raises ``JournalUnavailable`` if the file cannot be used, for example because it was deleted.
 
     Args:
         file: the journal.

@@ -59,22 +59,24 @@ class JournalFile:
     def __init__(self, path: Path, connect: Connect = connect) -> None:
         self.path = path.absolute()
         self._connect = connect
+        self._was_usable = False
         with self.reading() as database:
             (self.id,) = database.execute("SELECT id FROM journal").fetchone()
         if not (os.access(self.path, os.W_OK) and os.access(self.path.parent, os.W_OK)):
             raise self._invalid("cannot be written; give this user write permission for the file and its directory")
+        self._was_usable = True
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """Provide the open file.
 
         Raises:
-            ConfigurationError: as for the class.
-            JournalUnavailable: the file cannot be read at this time.
+            JournalUnavailable: the file cannot be read at this time, or has become unusable.
         """
         if not self.path.is_file():
             missing = "is not a file" if self.path.exists() else "does not exist"
-            raise self._invalid(f"{missing}; correct the path, restore the file, or create it with rebalance init")
+            fix = "correct the path, restore the file, or create it with rebalance init"
+            raise self._invalid(f"{missing}; {'restore the file' if self._was_usable else fix}")
         try:
             with closing(self._connect(f"{self.path.as_uri()}?mode=rw")) as database:
                 self._check_format(database)
@@ -87,7 +89,7 @@ class JournalFile:
         """Provide the open file in a transaction, which is committed at the end of the block, or has no effect.
 
         Raises:
-            ConfigurationError, JournalUnavailable: as for ``reading``; nothing was written.
+            JournalUnavailable: as for ``reading``; nothing was written.
         """
         with self.reading() as database:
             database.execute("PRAGMA synchronous = EXTRA")
@@ -121,7 +123,13 @@ class JournalFile:
             problem = f"cannot be used: {error} ({name}); check its disk and its permissions"
         return JournalUnavailable(f"journal {self.path} {problem}", journal=str(self.path), sqlite_code=name)
 
-    def _invalid(self, problem: str) -> ConfigurationError:
+    def _invalid(self, problem: str) -> ConfigurationError | JournalUnavailable:
+        """Return the error for a file that cannot be used.
+
+        Once it could be used, orders may be open: the plan is not finished, and is not simply invalid.
+        """
+        if self._was_usable:
+            return JournalUnavailable(f"journal {self.path} {problem}", journal=str(self.path))
         return ConfigurationError(VARIABLE, f"{self.path} {problem}")
 
 
