@@ -128,7 +128,7 @@ screenshots: .venv/.installed ## Make the pictures of pages in docs/images (need
 	@$(BIN)/python scripts/make-screenshots
 
 examples: .venv/.installed ## Run every command and write its output to docs/examples and docs/commands.md
-	@PYTHONPATH=src $(BIN)/python -m rebalance_cli.docs.examples docs/examples
+	@$(BIN)/python -m rebalance_cli.docs.examples docs/examples
 	@$(BIN)/python -m rebalance_cli.docs.reference docs
 
 build: .venv-sam/.installed ## Build the artefact to deploy (CONFIG=dev|paper|live) or to invoke on this machine (default)

@@ -10,8 +10,8 @@ from rebalance_executor import ExecutionManager
 
 logging.basicConfig(level=logging.INFO, format="%(message)s")
 with ExecutionManager.create_with_config(
-    api_key=os.environ["ALPACA_API_KEY"],
-    secret_key=os.environ["ALPACA_SECRET_KEY"],
+    api_key=os.environ["APCA_API_KEY_ID"],
+    secret_key=os.environ["APCA_API_SECRET_KEY"],
     trading_url=os.environ.get("ALPACA_TRADING_URL"),  # not set: Alpaca
 ) as manager:
     result = manager.execute_rebalance_plan(json.loads(Path(sys.argv[1]).read_text("utf-8")))

@@ -26,6 +26,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--host", default="127.0.0.1", help="loopback address to listen on (default: %(default)s)")
     parser.add_argument("--state", type=Path, help="file to keep the state in; takes precedence over --scenario")
     parser.add_argument("--scenario", type=Path, help="JSON file with the initial scenario")
+    parser.add_argument("--always-open", action="store_true", help="start with a market that never closes")
     parser.add_argument("--seed", type=int, help="seed for IDs, random fills and price drift")
     parser.add_argument(
         "--operator-button",
@@ -50,6 +51,8 @@ def main(arguments: list[str] | None = None) -> int:
         signal.signal(number, lambda *_: stop.set())
     try:
         scenario = default_world() if options.scenario is None else _read(options.scenario)
+        if options.always_open:
+            scenario["clock"] = scenario.get("clock", {}) | {"sessions": "always_open"}
         if options.seed is not None:
             scenario["seed"] = options.seed
         buttons = [OperatorButton.parse(*values) for values in options.operator_button]

@@ -55,4 +55,7 @@ class NewPlan(Answer):
     )
     estimated_cost: Amount | None = Field(default=None, description="Forecast cost in dollars; null if unknown.")
     cost_reason: str | None = Field(default=None, description="Reason why the cost is unknown.")
+    denied: str | None = Field(
+        default=None, description="Code and reason if the plan as a whole would be denied now, such as a closed market."
+    )
     next: str = Field(description="The next command.")

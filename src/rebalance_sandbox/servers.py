@@ -91,7 +91,8 @@ def aws_spec(data_dir: Path) -> ServerSpec:
 def broker_spec(data_dir: Path) -> ServerSpec:
     """Return the spec of the simulated broker.
 
-    It writes its state before it answers a request. Its page shows the kill switch of this data directory.
+    It writes its state before it answers a request. Its page shows the kill switch of this data directory. Its market
+    is always open: a rehearsal must work in the evening and on a weekend.
     """
     state = data_dir / "broker" / "state.json"
     button = [sys.executable, "-m", "rebalance_sandbox.kill_switch_button", str(data_dir)]
@@ -101,7 +102,7 @@ def broker_spec(data_dir: Path) -> ServerSpec:
         title="simulated broker",
         module="paper_broker",
         health="/admin/health",
-        arguments=lambda port: ["--port", str(port), "--state", str(state), *options],
+        arguments=lambda port: ["--port", str(port), "--state", str(state), "--always-open", *options],
         environment=lambda _port: {},
     )
 

@@ -53,10 +53,11 @@ def world() -> Iterator[HandlerWorld]:
 @pytest.fixture
 def page(world: HandlerWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Yield the address of the page; its state is read in a thread that stands for the command's."""
-    for name, value in Terminal(world, tmp_path, {})._environment().items():
+    terminal = Terminal(world, tmp_path, {})
+    for name, value in terminal._environment().items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(context, "SystemClock", lambda: world.clock)
-    with cli_context(TargetOptions(config_file=tmp_path / "none.toml"), Console()) as ctx:
+    with cli_context(TargetOptions(config_file=terminal.config), Console()) as ctx:
         query = LiveQuery(ctx, "default")
         state = LatestState(lambda: live_page.live_state(query.read(), ctx.command), fresh_seconds=0.1)
         with page_server(live_page.page_files(), state, 0) as url:

@@ -74,6 +74,13 @@ def test_state_takes_precedence_over_the_scenario(tmp_path: Path, scenario: Path
         assert api("GET", "/v2/account").json()["cash"] == "42"
 
 
+@pytest.mark.parametrize("has_scenario", [False, True])
+def test_market_that_never_closes_is_open_at_any_hour(scenario: Path, *, has_scenario: bool) -> None:
+    with running("--always-open", *(["--scenario", str(scenario)] if has_scenario else [])) as (_, api):
+        assert api("GET", "/v2/clock").json()["is_open"] is True
+        assert api.admin("GET", "state")["exchange"]["clock"]["sessions"] == "always_open"
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signal_stops_the_process_despite_an_open_connection(number: signal.Signals) -> None:
     with running() as (process, api):

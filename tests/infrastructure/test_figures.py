@@ -115,3 +115,51 @@ def test_source_older_than_its_code_is_stale(changed: str, stale: list[str]) -> 
     assert [name for name, _ in found] == stale
     assert all("make bench" in reason for _, reason in found)
     assert asked == [["src"]]
+
+
+FIGURE = re.compile(r"(?<![\w.])\d[\d,.]*\s?(?:ms|s|minutes|hours|MB|KB|MiB|GiB|bps|%)(?!\w)")
+SOURCE = re.compile(
+    r"make [a-z0-9-]+`|`time |::test_|-m (?:benchmarks|rebalance_simulation|rebalance_cli)|pytest|-X importtime"
+    r"|^\$ |Sources?:|\]\([./]*(?:evidence|performance)",
+    re.MULTILINE,
+)
+"""What names the origin of figures: a command that prints them, a source, or a link to the page that measures them."""
+MEASURED = [
+    path
+    for path in PAGES
+    if path.parent.name in ("evidence", "decisions")
+    or path.name
+    in ("performance.md", "costs.md", "calibration.md", "execution.md", "whole-stack.md", "dependencies.md")
+]
+
+
+def sections_without_source(page: str) -> list[str]:
+    """Return the headings of sections whose tables have figures, without a source there or in a section above."""
+    parts = re.split(r"^(#+ .*)$", page, flags=re.MULTILINE)[1:]
+    above: dict[int, str] = {}
+    found = []
+    for heading, body in zip(parts[::2], parts[1::2], strict=True):
+        level = len(heading) - len(heading.lstrip("#"))
+        above = {depth: text for depth, text in above.items() if depth < level} | {level: body}
+        has_figures = any(line.startswith("|") and FIGURE.search(line) for line in body.splitlines())
+        if has_figures and not any(SOURCE.search(text) for text in above.values()):
+            found.append(heading)
+    return found
+
+
+@pytest.mark.parametrize("path", MEASURED, ids=lambda path: path.stem)
+def test_every_table_of_figures_names_its_source(path: Path) -> None:
+    assert sections_without_source(PAGES[path]) == []
+
+
+@pytest.mark.parametrize(
+    ("page", "found"),
+    [
+        ("# A\n\n| 5 s |\n", ["# A"]),
+        ("# A\n\n`make bench` prints:\n\n## B\n\n| 1.5 % |\n", []),
+        ("# A\n\n## B\n\nUse `make bench`.\n\n## C\n\n| 3 MB |\n", ["## C"]),
+        ("# A\n\nIt takes 5 s. `make` is a program.\n\n| 3 orders |\n", []),
+    ],
+)
+def test_a_table_of_figures_without_a_source_is_found(page: str, found: list[str]) -> None:
+    assert sections_without_source(page) == found

@@ -13,9 +13,10 @@ from rebalance_cli.main import app
 from tests.support.desk import Desk
 
 
-@pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    desk = Desk(tmp_path_factory.mktemp("desk"))
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    """Yield a desk whose servers run, with a plan that no test has executed."""
+    desk = Desk(tmp_path)
     desk.serve()
     yield desk
     desk.close()
@@ -49,6 +50,7 @@ def test_apply_executes_after_a_yes_and_does_not_ask_for_a_plan_that_has_started
 
 @pytest.mark.parametrize("words", [["--yes"], []], ids=["terminal with --yes", "no terminal"])
 def test_apply_does_not_ask_a_script_about_simulated_money(desk: Desk, words: list[str]) -> None:
+    desk.fill_all()
     run = desk.answer if words else lambda _text, *typed: desk.run(*typed)
 
     code, out, errors = run("", "apply", str(desk.plan), *words)
@@ -65,16 +67,21 @@ def test_version_is_printed() -> None:
     assert re.fullmatch(r"rebalance \d+\.\d+\.\S+ \(Python 3\.\S+\)\n", done.stdout)
 
 
+WIDE = {"COLUMNS": "500"}
+"""A terminal on which no path is folded."""
+
+
 @pytest.mark.parametrize("words", [["preview", "plan.json"], ["status"], ["doctor"]])
 @pytest.mark.parametrize("by_option", [True, False])
 def test_a_named_configuration_file_that_does_not_exist_is_an_error(
-    desk: Desk, tmp_path: Path, words: list[str], *, by_option: bool
+    tmp_path: Path, words: list[str], *, by_option: bool
 ) -> None:
+    desk = Desk(tmp_path)
     named = str(tmp_path / "nope.toml")
     words = [str(desk.plan) if word == "plan.json" else word for word in words]
     option, variables = (["--config", named], {}) if by_option else ([], {"REBALANCE_CONFIG": named})
 
-    done = CliRunner().invoke(app, [*words, "--data-dir", str(desk.data_dir), *option], env=variables)
+    done = CliRunner().invoke(app, [*words, "--data-dir", str(desk.data_dir), *option], env=variables | WIDE)
 
     assert done.exit_code == 2
     assert "nope.toml does not exist" in " ".join(done.stderr.split())

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from rebalance_executor.domain.errors import PlanYielded
 from tests.support.terminal import Terminal
 from tests.support.world import HandlerWorld, a_world, buy, plan
 
@@ -161,6 +162,24 @@ def test_reason_of_a_plan_that_started_is_that_of_the_journal(terminal: Terminal
     bury(terminal, document)
 
     assert listed(terminal)[0]["reason"] == "the plan has its result by now: success"
+
+
+@pytest.mark.parametrize("started", [True, False])
+def test_old_plan_is_replayed_only_if_it_has_started(terminal: Terminal, *, started: bool) -> None:
+    """A started plan is resumed at any age: its orders may be open."""
+    if started:
+        terminal.world.broker.change({"fills": [{"symbol": "AAA", "behaviour": "never"}]})
+        with pytest.raises(PlanYielded):
+            terminal.world.deliver(plan(buy("AAA", "100")), seconds=8)
+    terminal.world.advance(3600)
+    bury(terminal, plan(buy("AAA", "100")))
+
+    (letter,) = listed(terminal)
+    done = terminal.type("dlq", "replay", letter["message_id"])
+
+    assert (letter["problem"] is None) is started
+    assert done.exit_code == (0 if started else 2)
+    assert len(listed(terminal)) == (0 if started else 1)
 
 
 def test_attempts_are_those_of_the_function_and_not_the_looks_of_an_operator(terminal: Terminal) -> None:

@@ -10,8 +10,10 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pytest
+from typer.testing import CliRunner
 
 from rebalance_cli.enum_docs import code_meanings
+from rebalance_cli.main import app
 from rebalance_executor.domain.errors import PlanYielded
 from tests.support.terminal import Terminal
 from tests.support.world import BUCKET, HandlerWorld, a_world, buy, hold, plan, sell
@@ -262,10 +264,10 @@ def test_report_of_a_day_contains_every_plan_and_ends_with_the_worst_exit_code(e
 
 
 def test_command_without_a_target_names_rebalance_init(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with a_world() as world:
-        without_target = Terminal(world, tmp_path, {"EXECUTION_TABLE": ""})
+    monkeypatch.chdir(tmp_path)
+    unset = dict.fromkeys(("REBALANCE_CONFIG", "REBALANCE_LOCAL_HOME", "EXECUTION_TABLE"))
 
-        done = without_target.type("status")
+    done = CliRunner().invoke(app, ["status"], env=unset)
 
     assert done.exit_code == 2
     assert "rebalance init --local" in done.stderr

@@ -82,7 +82,11 @@ def test_answer_as_json_follows_its_schema(terminal: Terminal) -> None:
     answer = terminal.json("cli/plan-new", "plan", "from-weights", path, "-o", str(target))
 
     assert (answer["state"], answer["sells"], answer["buys"], answer["cash"]) == ("new", "3000", "0", "5000")
-    assert answer["notes"] == ["Name: not read", "CASH: 5% stays in cash; no order is sent for it"]
+    assert answer["notes"] == [
+        "Name: not read",
+        "CASH: 5% stays in cash; no order is sent for it",
+        "the weights sum to 25%; the other 75% stays in cash, or in holdings that are not in the sheet",
+    ]
     assert answer["changes"][0]["estimated_cost"] is not None
 
 
@@ -140,6 +144,14 @@ def test_orders_that_would_be_denied_are_named(terminal: Terminal) -> None:
     assert "Denied BBB" not in words_of(done.stderr)
 
 
+def test_closed_market_is_named(tmp_path: Path) -> None:
+    with a_world(sessions="always_closed") as world:
+        done = run(Terminal(world, tmp_path, {}), "symbol,weight\nBBB,25%\n")
+
+    assert done.exit_code == 0
+    assert "Denied now: MARKET_CLOSED" in words_of(done.stderr)
+
+
 @pytest.mark.parametrize("command", ["from-weights", "from-csv"])
 def test_unfinished_plan_is_finished_before_another_one_is_made(terminal: Terminal, command: str) -> None:
     terminal.world.broker.change({"default_fill": {"behaviour": "never"}})
@@ -153,7 +165,7 @@ def test_unfinished_plan_is_finished_before_another_one_is_made(terminal: Termin
 
 def test_strategy_account_and_id_can_be_chosen(terminal: Terminal) -> None:
     assert made(terminal, "symbol,weight\nBBB,25%\n", "--strategy", "value")["plan_id"] == f"value-{DAY}"
-    plan = made(terminal, "symbol,weight\nBBB,25%\n", "--id", "mine", "--account", "default", "--urgency", "HIGH")
+    plan = made(terminal, "symbol,weight\nBBB,25%\n", "--plan-id", "mine", "--account", "default", "--urgency", "HIGH")
     assert (plan["plan_id"], plan["account"], plan["execution_urgency"]) == ("mine", "default", "HIGH")
 
 
@@ -227,7 +239,7 @@ def test_trade_amounts_are_used_unchanged_and_read_missing_values_from_the_accou
     plan = made(
         terminal,
         'Symbol,Trade Amount,Priority\nAAA,-500,2\nBBB,"$1,500.50",\n',
-        *("--portfolio-value", "10000", "--id", "mine"),
+        *("--portfolio-value", "10000", "--plan-id", "mine"),
         command="from-csv",
     )
 
@@ -327,7 +339,7 @@ def test_account_without_equity_is_invalid(tmp_path: Path) -> None:
     assert "no positive equity" in words_of(done.stderr)
 
 
-# --- an account of one's own, with its journal on this machine ---------------------------------------------
+# --- the user's account, with its journal on this machine -------------------------------------------------
 
 
 def test_days_plan_of_an_own_account_is_executed_once(tmp_path: Path) -> None:

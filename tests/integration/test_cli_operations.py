@@ -235,7 +235,7 @@ def test_trade_by_a_later_plan_is_not_a_difference(world: HandlerWorld, terminal
 
 
 def test_init_writes_a_file_once(terminal: Terminal, tmp_path: Path) -> None:
-    file = tmp_path / "rebalance.toml"
+    file = tmp_path / "new.toml"
 
     assert terminal.type("init", "--local", "--config", str(file)).exit_code == 0
     assert tomllib.loads(file.read_text()) == {"target": "local"}
@@ -262,7 +262,7 @@ def test_init_of_a_stack_reads_account_and_variables_of_the_live_version(
         get_function_configuration=lambda FunctionName: versions[FunctionName],  # noqa: N803
     )
     monkeypatch.setattr(boto3, "client", lambda *_, **__: aws)
-    file = tmp_path / "rebalance.toml"
+    file = tmp_path / "new.toml"
 
     assert terminal.type("init", "--stack", "rebalance", "--config", str(file)).exit_code == 0
     assert tomllib.loads(file.read_text())["environment"] == {

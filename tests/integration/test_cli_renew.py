@@ -171,6 +171,16 @@ def test_plan_without_a_rest_is_named(tmp_path: Path, name: str, words: tuple[st
     assert text in problem
 
 
+def test_file_with_other_content_than_the_plan_that_started_is_not_renewed(tmp_path: Path) -> None:
+    with a_world(default_fill={"behaviour": "reject"}) as world:
+        world.deliver(plan(buy("AAA", 1000)))
+        path = Terminal(world, tmp_path, {}).file(plan(buy("AAA", 2000)))
+
+        code, text = denied(world, tmp_path, "--rest", name=path)
+
+    assert (code, "its content differs" in text) == (2, True)
+
+
 def test_rest_is_renewed_once(tmp_path: Path) -> None:
     with a_world(default_fill={"behaviour": "reject"}) as world:
         world.deliver(plan(buy("AAA", 1000)))

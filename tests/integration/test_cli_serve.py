@@ -47,7 +47,7 @@ def ctx(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> Iterator[CliCont
     for name, value in terminal._environment().items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(context, "SystemClock", lambda: terminal.world.clock)
-    with cli_context(TargetOptions(config_file=terminal.folder / "none.toml"), Console()) as ctx:
+    with cli_context(TargetOptions(config_file=terminal.config), Console()) as ctx:
         yield ctx
 
 

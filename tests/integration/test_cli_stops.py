@@ -34,6 +34,8 @@ def test_a_signal_cancels_the_open_order_and_says_how_to_continue(desk: Desk, nu
     assert "Stopped. Fills in 1 of 2 orders ($2,0" in " ".join(out.split())
     assert f"Continue: rebalance apply {desk.plan}" in out
     assert [word for word in out.split() if word in ("ZZA", "ZZC")] == ["ZZA", "ZZC"]
+    _, orders, _ = desk.run("status", "stopped")
+    assert "working" not in orders
     _, status, _ = desk.run("status")
     assert "Running   no" in status
 

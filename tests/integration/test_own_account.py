@@ -95,6 +95,16 @@ def test_every_command_works_on_the_journal_of_an_own_account(own: Machine) -> N
     assert "lunch" in done["doctor"].stdout
 
 
+def test_publish_says_where_the_result_is_without_a_channel(own: Machine) -> None:
+    own.init()
+    own.type("apply", a_plan_file(own), "--yes")
+
+    done = own.type("publish", "first")
+
+    assert done.exit_code == 2
+    assert "rebalance report first" in done.stderr
+
+
 @pytest.mark.parametrize("words", [("submit",), ("dlq", "list")])
 def test_commands_of_queues_say_that_there_is_none(own: Machine, words: tuple[str, ...]) -> None:
     own.init()

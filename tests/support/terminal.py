@@ -35,7 +35,7 @@ class Terminal:
     @property
     def config(self) -> Path:
         """Path of the configuration file."""
-        return self.folder / "rebalance.toml"
+        return self.folder / "target.toml"
 
     def type(self, *words: str, answers: str | None = None) -> Result:
         """Run a command and return its output and exit code."""

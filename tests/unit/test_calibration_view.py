@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from rich.console import Console
 
-from rebalance_cli.calibration.answers import Scope, calibration
+from rebalance_cli.calibration.answers import Calibration, Scope, calibration
 from rebalance_cli.calibration.estimates import MIN_PLANS
 from rebalance_cli.calibration.observations import LeftOut, OrderClass, observe
 from rebalance_cli.views.calibration import CLASSES, REASONS, calibration_view
@@ -21,13 +21,17 @@ CONFIG = ExecutionConfig()
 FILLING = Market(lambda place: 0.05 + 0.15 * place)
 
 
-def shown(market: Market, width: int = 100, config: ExecutionConfig = CONFIG, **drawn: Any) -> str:
-    """Return what the command prints about these journals."""
+def calibration_of(market: Market, config: ExecutionConfig = CONFIG, **drawn: Any) -> Calibration:
+    """Return the calibration from drawn journals."""
     drawn_journals = journals(market, **drawn)
     scope = Scope("default", BrokerKind.LIVE, "2026-01-01", "2026-01-30", len(drawn_journals), {})
-    answer = calibration(scope, observe(drawn_journals, config), config, Decimal(1), {})
+    return calibration(scope, observe(drawn_journals, config), config, Decimal(1), {})
+
+
+def shown(market: Market, width: int = 100, config: ExecutionConfig = CONFIG, **drawn: Any) -> str:
+    """Return what the command prints about these journals."""
     console = Console(width=width, file=StringIO())
-    console.print(calibration_view(answer, width))
+    console.print(calibration_view(calibration_of(market, config, **drawn), width))
     return " ".join(str(cast("StringIO", console.file).getvalue()).split())
 
 

@@ -160,6 +160,17 @@ def test_the_grid_shows_every_order_and_sells_first() -> None:
     assert "Cash" not in shown
 
 
+def test_the_grid_of_a_plan_that_has_its_result_shows_no_waiting_order() -> None:
+    progress = RunProgress.of([plan({"AAA": "BUY", "BBB": "SELL"})], cash=Decimal(1000))
+    progress.read(line("plan.duplicate"))
+    console = Console(width=80, file=StringIO(), color_system=None)
+
+    console.print(grid(progress, STARTED, STARTED + timedelta(seconds=2)))
+
+    assert isinstance(console.file, StringIO)
+    assert console.file.getvalue().strip() == "2.0 s · already executed: returned the stored result"
+
+
 @pytest.mark.parametrize("width", [40, 100])
 def test_the_grid_shows_fills_in_shares_and_dollars_and_the_cash_after_them(width: int) -> None:
     progress = RunProgress.of([plan({"AAA": "BUY", "BBB": "SELL"})], cash=Decimal("1000.50"))

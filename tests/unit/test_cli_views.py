@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from rich.console import Console, RenderableType
 
+from rebalance_cli.costs.answers import Rung
 from rebalance_cli.formatting import basis_points, dollars, percent, price, shares
 from rebalance_cli.outputs import (
     Decision,
@@ -26,6 +27,7 @@ from rebalance_cli.outputs import (
 )
 from rebalance_cli.views import plan as plan_views
 from rebalance_cli.views import progress, status, styles
+from rebalance_cli.views.costs import rungs_table
 from rebalance_cli.views.local_run import MessageRow, batch_summary, batch_table, health_table
 from rebalance_cli.views.result import (
     Cash,
@@ -201,6 +203,26 @@ def test_orders_of_a_plan_keep_their_fills_and_codes_on_every_width(width: int) 
     assert "…" not in shown
     for word in ("GOOGL", "partially filled", "12345.1234", "AUCTION_REJECTED"):
         assert word in shown
+
+
+@pytest.mark.parametrize("width", [40, 50, 60, 80])
+@pytest.mark.parametrize("amount", ["2.38", "105002.49"])
+def test_rungs_keep_what_was_saved_on_every_width(width: int, amount: str) -> None:
+    rung = Rung(
+        spread_fraction=Decimal("0.1"),
+        shares=Decimal("93.7"),
+        dollars=Decimal(amount),
+        half_spread=Decimal("4.41"),
+        paid=Decimal("-1.10"),
+        saved=Decimal("5.51"),
+        saved_share=Decimal("1.25"),
+    )
+
+    shown = text(rungs_table((rung,), width), width)
+
+    assert max(map(len, shown.splitlines())) <= width
+    assert "…" not in shown
+    assert {"0.1", f"{Decimal(amount):,}", "5.51", "125%"} <= set(shown.split())
 
 
 def test_large_numbers_lose_decimals_of_shares_before_anything_is_cut_off() -> None:

@@ -222,12 +222,14 @@ def _parse(ctx: CliContext, queue: Queue, message: dict[str, Any]) -> _Received:
     attributes, body = message.get("Attributes", {}), str(message["Body"])
     own: dict[str, Any] = message.get("MessageAttributes", {})
     plan = read_letter(body, ctx.config, ctx.now)
+    started = _journalled_reason(ctx, plan)
+    problem = plan.problem or (plan.age_problem if started is None else None)
     sent, received = attributes.get("SentTimestamp"), int(attributes.get("ApproximateReceiveCount", 0))
     letter = DeadLetter(
         message_id=message["MessageId"],
         plan_id=plan.plan_id,
-        problem=plan.problem,
-        reason=delivery_error(own, body) or plan.problem or _journalled_reason(ctx, plan),
+        problem=problem,
+        reason=delivery_error(own, body) or problem or started,
         sent_at=datetime.fromtimestamp(int(sent) / 1000, UTC) if sent is not None else None,
         attempts=attempts(own, body, received, from_plan_queue=queue is Queue.PLANS),
         body=body,

@@ -36,14 +36,14 @@ from rebalance_sandbox.event_files import read_event
 app = typer.Typer(help="Make plans.", no_args_is_help=True)
 
 _CORRECT = "Correct the sheet or the options; rebalance doctor checks the account."
-_OTHER_ID = "--id makes another plan"
+_OTHER_ID = "--plan-id makes another plan"
 
 _SheetPath = Annotated[Path, typer.Argument(metavar="SHEET", help="CSV file; see docs/daily-plan.md#sheets.")]
 _MinTrade = Annotated[str, typer.Option("--min-trade", help="Items below this many dollars become a HOLD.")]
 _Strategy = Annotated[
     str | None, typer.Option("--strategy", help="Name of the strategy (default: the name of the file).")
 ]
-_Id = Annotated[str | None, typer.Option("--id", help="Plan ID (default: strategy and New York day).")]
+_Id = Annotated[str | None, typer.Option("--plan-id", help="Plan ID (default: strategy and New York day).")]
 _Urgency = Annotated[Urgency, typer.Option("--urgency", help="How fast to work the orders; see docs/execution.md.")]
 _Style = Annotated[
     ExecutionStyle, typer.Option("--style", help="Continuous trading (work), or an auction; see docs/auctions.md.")
@@ -154,7 +154,7 @@ def renew(
 ) -> None:
     """Make a new plan of what a denied, expired, partial or unresolved plan left.
 
-    The new plan has an ID and a time of its own, and never exceeds what is left in dollars and shares. The rest of a
+    The new plan has a new ID and a new time, and never exceeds what is left in dollars and shares. The rest of a
     symbol must be certain: broker and journal agree, and no other order has traded it since.
 
     Exit codes: 0 the plan is written, 5 the old plan is not finished, 7 the rest of a symbol is not certain.
@@ -177,7 +177,7 @@ def renew(
 def _read(sheet: Path, output: Path | None) -> Sheet:
     source = read_sheet(sheet)
     if output is not None and output.exists() and output.samefile(sheet):
-        raise CliError(f"The output {output} is the sheet itself.", "Give the plan a file of its own, like plan.json.")
+        raise CliError(f"The output {output} is the sheet itself.", "Write the plan to another file, like plan.json.")
     return source
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -64,6 +65,12 @@ def validate(session: CommandSession, plan: PlanFile) -> None:
     raise typer.Exit(Exit.COMPLETE if verdict.valid else Exit.USAGE)
 
 
+_NOTHING_SENT: Mapping[str | None, str] = {
+    Code.MARKET_CLOSED: "make the plan again while the market is open",
+}
+"""Next step after a preview that sends nothing, by the code of the plan."""
+
+
 @target_command
 def preview(session: CommandSession, plan: PlanFile, *, new_world: NewWorld = False) -> None:
     """Show what would be sent, denied and skipped, with estimates from live quotes. Sends nothing.
@@ -80,7 +87,7 @@ def preview(session: CommandSession, plan: PlanFile, *, new_world: NewWorld = Fa
         seed_paper_account(ctx, document, session.console, new_world=new_world, is_run=False)
         note_relaxed_controls(ctx, session.console)
         answer = preview_answer(ctx, event)
-        next_step = "nothing would be sent; docs/reference.md explains the codes"
+        next_step = f"nothing would be sent; {_NOTHING_SENT.get(answer.code, 'docs/reference.md explains the codes')}"
         if answer.code is None and any(order.decision is Decision.SEND for order in answer.orders):
             next_step = ctx.command("apply", str(plan), "--hash", answer.content_hash[:HASH_LENGTH])
         session.answer(answer, preview_view(answer, session.out.width), next_step)

@@ -39,7 +39,10 @@ def publish(
             raise CliError(text, ctx.command("watch", plan_id, account=account), Exit.IN_PROGRESS)
         if not ctx.ports.publishers:
             text = "No channel is configured: neither RESULT_BUS nor RESULT_TOPIC is set."
-            raise CliError(text, f"Set one of them, or read them: {ctx.command('init', '--stack', 'NAME', '--force')}")
+            next_step = f"Set one of them, or read them: {ctx.command('init', '--stack', 'NAME', '--force')}"
+            if ctx.settings.journal_file is not None:
+                next_step = f"Without AWS there is none; the result: {ctx.command('report', plan_id, account=account)}"
+            raise CliError(text, next_step)
         answer = _publish(ctx, result, again=again)
         command = ctx.command("publish", plan_id, account=account)
         session.answer(answer, publication_view(answer), command if answer.failed else None)

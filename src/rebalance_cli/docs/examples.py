@@ -46,7 +46,7 @@ STEPS: tuple[str, ...] = (
     "rebalance costs",
     "rebalance calibrate",
     "rebalance serve --port 0",
-    "rebalance plan from-csv orders.csv --strategy growth --id second --output second.json",
+    "rebalance plan from-csv orders.csv --strategy growth --plan-id second --output second.json",
     'rebalance halt --reason "prices look wrong" --by ana',
     "hidden apply second.json --yes",
     'rebalance resume --reason "checked" --by ana',
@@ -107,7 +107,7 @@ def write_examples(folder: Path, samples: Path) -> None:
 def _run(place: Path, words: Sequence[str]) -> str:
     """Run one command, and return what it printed; ``serve`` is stopped as soon as it has printed its address."""
     environment = {"PATH": os.environ["PATH"], "HOME": str(place), "COLUMNS": str(COLUMNS), "TERM": "dumb"}
-    environment |= {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
+    environment["PYTHONPATH"] = str(Path(__file__).resolve().parents[2])  # this checkout, in another folder too
     with subprocess.Popen(
         [sys.executable, "-m", "rebalance_cli.main", *words],
         cwd=place,

@@ -1,4 +1,4 @@
-"""Facts about a dead letter: its plan, why a replay would fail again, and why its deliveries failed."""
+"""Facts about a dead letter: its plan, the reason why a replay would fail again, and why its deliveries failed."""
 
 from __future__ import annotations
 
@@ -30,10 +30,12 @@ class LetterPlan:
     account: str | None = None
     problem: str | None = None
     """Reason for which a replay would fail again; None if it may succeed."""
+    age_problem: str | None = None
+    """Reason for which the plan is too old to start; one that has started is resumed at any age."""
 
 
 def read_letter(body: str, config: ExecutionConfig, now: datetime) -> LetterPlan:
-    """Return the plan in a message; one that is invalid, too old or no plan has a problem."""
+    """Return the plan in a message; one that is invalid or no plan has a problem."""
     try:
         request = decode(body)
     except InvalidInput as error:
@@ -44,7 +46,9 @@ def read_letter(body: str, config: ExecutionConfig, now: datetime) -> LetterPlan
         return LetterPlan(problem=f"contains no plan but a {type(request).__name__}, which the function does not queue")
     document = request.body if isinstance(request.body, dict) else {}
     plan_id, account = _name(document.get("plan_id")), _name(document.get("account"))
-    return LetterPlan(plan_id, account, _plan_problem(request.body, config, now))
+    problem = _plan_problem(request.body, config, now)
+    age_problem = _age_problem(request.body, config, now) if problem is None else None
+    return LetterPlan(plan_id, account, problem, age_problem)
 
 
 def _name(value: object) -> str | None:
@@ -60,6 +64,10 @@ def _plan_problem(document: object, config: ExecutionConfig, now: datetime) -> s
         first = checked.problems[0]
         more = f", and {counted(len(checked.problems) - 1, 'problem')} more" if len(checked.problems) > 1 else ""
         return f"invalid plan: {first.path}: {first.text}{more}"
+    return None
+
+
+def _age_problem(document: object, config: ExecutionConfig, now: datetime) -> str | None:
     plan = RebalancePlan.parse(document)
     if now - plan.timestamp > seconds(config.max_plan_age_minutes * 60):
         limit = f"max_plan_age_minutes is {format_decimal(config.max_plan_age_minutes)}"

@@ -105,7 +105,10 @@ def plan_details(record: PlanRecord) -> PlanDetails:
             )
             for run in record.runs
         ),
-        orders=tuple(_order_line(parent, successes) for parent in in_execution_order(record.journal.parents)),
+        orders=tuple(
+            _order_line(parent, successes, is_running=record.is_running)
+            for parent in in_execution_order(record.journal.parents)
+        ),
     )
 
 
@@ -114,8 +117,9 @@ def in_execution_order(parents: Mapping[str, ParentOrder]) -> list[ParentOrder]:
     return sorted(parents.values(), key=lambda parent: (parent.side.value != "sell", parent.priority, parent.symbol))
 
 
-def _order_line(parent: ParentOrder, successes: Mapping[str, bool]) -> OrderLine:
-    stage = "working" if parent.children else "waiting"
+def _order_line(parent: ParentOrder, successes: Mapping[str, bool], *, is_running: bool) -> OrderLine:
+    is_worked = parent.open_child is not None or (is_running and bool(parent.children))
+    stage = "working" if is_worked else "waiting"
     return OrderLine(
         symbol=parent.symbol,
         side=parent.side.value,

@@ -83,6 +83,7 @@ def new_plan_answer(made: Made, preview: Preview | None, path: str | None, next_
         shortage=shortage if shortage > 0 else None,
         estimated_cost=preview.estimated_cost if preview is not None else None,
         cost_reason=_cost_reason(preview),
+        denied=f"{preview.code}  {preview.message}" if preview is not None and preview.code is not None else None,
         next=next_step,
     )
 
@@ -120,8 +121,7 @@ def _unlisted(made: Made) -> tuple[UnlistedHolding, ...]:
 
 
 def _cost_reason(preview: Preview | None) -> str | None:
-    if preview is None or preview.estimated_cost is not None:
+    if preview is None or preview.code is not None or preview.estimated_cost is not None:
         return None
-    if preview.code is not None:
-        return f"{preview.code} now: {preview.message}"
-    return preview.forecast_reason or "no order would be sent now"
+    reasons = dict.fromkeys(order.forecast_reason for order in preview.orders if order.forecast_reason is not None)
+    return "; ".join(reasons) or "no order would be sent now"

@@ -74,7 +74,11 @@ def left_of(ctx: CliContext, old: Named, skipped: Collection[str]) -> Left:
     Raises:
         CliError: the plan is not finished, or left nothing, or something contradicts the rest of a symbol.
     """
-    if ctx.ports.journal.load(old.account, old.plan_id) is not None:
+    stored = ctx.ports.journal.load(old.account, old.plan_id)
+    if stored is not None:
+        if old.document is not None and old.document.content_hash != stored.plan.content_hash:
+            text = f"{old.argument} is not the plan {old.plan_id} that has started: its content differs."
+            raise CliError(text, ctx.command("plan", "renew", old.plan_id, "--rest", account=old.account))
         left = _of_finished(ctx, load_plan(ctx, old.account, old.plan_id), skipped)
     elif old.document is not None:
         left = _of_expired(ctx, old, old.document, skipped)

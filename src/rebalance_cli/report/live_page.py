@@ -126,7 +126,9 @@ def _tiles(account: LiveAccount) -> Iterator[Tile]:
     since = f"kill switch, by {switch.by} at {_clock(switch.at)}: {switch.reason}" if switch.at else "kill switch"
     yield Tile(switch.state.value, since, _SWITCH_TONES[switch.state])
     lease = account.lease_holder
-    running = f"a run works on the account, until {_clock(lease.until)} at the latest" if lease else "no run works now"
+    running = (
+        f"a run works on the account, until {_clock(lease.until)} at the latest" if lease else "no run in progress"
+    )
     yield Tile("running" if lease else "idle", running, "good" if lease else "")
     yield _binding_tile(account)
     unfinished = sum(record.journal.result is None for record in account.plans)

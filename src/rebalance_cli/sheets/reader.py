@@ -75,9 +75,7 @@ def read_sheet(path: Path) -> Sheet:
     if not rows:
         raise SheetError(path, "the sheet has no row with a symbol", EXAMPLE)
     if kind is Column.TARGET_WEIGHT:
-        _check_sum(path, [*rows.values(), *([cash] if cash is not None else [])])
-    if cash is not None:
-        notes.append(f"{CASH}: {percent(cash.amount)} stays in cash; no order is sent for it")
+        notes += _notes_on_the_sum(_sum(path, [*rows.values(), *([cash] if cash is not None else [])]), cash)
     return Sheet(path, kind, tuple(rows.values()), cash.amount if cash is not None else None, tuple(notes))
 
 
@@ -134,9 +132,18 @@ def _cash_row(rows: dict[str, Row], kind: Column) -> Row | None:
     return cash
 
 
-def _check_sum(path: Path, rows: list[Row]) -> None:
+def _notes_on_the_sum(total: Decimal, cash: Row | None) -> list[str]:
+    """Say which part of the portfolio the sheet leaves in cash, or does not name."""
+    notes = [f"{CASH}: {percent(cash.amount)} stays in cash; no order is sent for it"] if cash is not None else []
+    if (rest := 1 - total) > WEIGHT_TOLERANCE:
+        rest_stays = f"the other {percent(rest)} stays in cash, or in holdings that are not in the sheet"
+        notes.append(f"the weights sum to {percent(total)}; {rest_stays}")
+    return notes
+
+
+def _sum(path: Path, rows: list[Row]) -> Decimal:
     total = sum((row.amount for row in rows), ZERO)
     if total <= 1 + WEIGHT_TOLERANCE:
-        return
+        return total
     problem = f"the weights sum to {format_decimal(total)}, more than the portfolio"
     raise SheetError(path, problem, "Correct them: with the cash they are at most 100%.")

@@ -64,7 +64,7 @@ _RUNG_COLUMNS = (
     "In a NORMAL rung",
     "Drift per minute",
 )
-_OPTIONAL = ("Plans", "At risk, s", "Drift per minute", "Orders")
+_OPTIONAL = ("Plans", "At risk, s", "Drift per minute", "Orders", "In a NORMAL rung")
 """Columns in the order in which narrower tables leave them out."""
 _LADDER_COLUMNS = ("Urgency", "", "Ladder", "Cost", "bps", "Seconds")
 
@@ -142,14 +142,15 @@ def _rung_row(rung: RungAnswer) -> dict[str, str]:
 
 
 def _ladders(one: ClassAnswer, width: int) -> Table:
-    return first_fitting((_ladders_table(one, columns) for columns in (6, 5, 4)), width)
+    variants = (_ladders_table(one, columns) for columns in (6, 5, 4))
+    return first_fitting((*variants, _ladders_table(one, 4, wrap=True)), width)
 
 
-def _ladders_table(one: ClassAnswer, columns: int) -> Table:
-    """Return a table with the first of its six columns."""
+def _ladders_table(one: ClassAnswer, columns: int, *, wrap: bool = False) -> Table:
+    """Return a table with the first of its six columns, whose cells may take several lines if ``wrap`` is true."""
     table = plain_table(gap=2)
     for column in _LADDER_COLUMNS[:columns]:
-        table.add_column(column, justify="right" if column in ("bps", "Seconds") else "left", no_wrap=True)
+        table.add_column(column, justify="right" if column in ("bps", "Seconds") else "left", no_wrap=not wrap)
     for proposal in one.proposals:
         if proposal.present is None:
             continue

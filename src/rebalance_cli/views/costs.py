@@ -43,7 +43,10 @@ _SHORT = {Benchmark.VWAP: "VWAP", Benchmark.CLOSE: "Close", Benchmark.PREVIOUS_C
 _DEFAULT = (Dimension.SYMBOL, Dimension.URGENCY, Dimension.SIZE, Dimension.STYLE)
 """Tables that are shown unless one is chosen."""
 _COLUMNS = ("", "Orders", "Dollars", "Cost $", "bps", "Fcst", "Diff", "Inside", "Saved", "VWAP", "5 min")
-_OMITTED = ((), ("5 min",), ("5 min", "VWAP"), ("5 min", "VWAP", "Saved"), ("5 min", "VWAP", "Saved", "Inside"))
+_FIRST_OMITTED = ("5 min", "VWAP", "Saved", "Inside", "Fcst", "Orders", "Diff", "Cost $")
+"""Columns in the order in which narrower tables leave them out. Numbers are never cut off."""
+_RUNG_COLUMNS = ("Rung", "Shares", "Dollars", "Half-spread $", "Paid $", "Saved $", "Saved")
+_FIRST_OMITTED_RUNGS = ("Half-spread $", "Shares", "Paid $", "Saved")
 _ALWAYS = frozenset({"Symbol", "Forecast", "Realised"})
 """Columns of the orders of a plan that are shown even if no order has a value."""
 _MOST_ROWS = 40
@@ -63,7 +66,7 @@ def costs_view(answer: Costs, width: int, by: Dimension | None) -> Group:
             if len(rows) > _MOST_ROWS:
                 parts.append(Text(f"{len(rows) - _MOST_ROWS} more in --json, --csv and --html", "dim"))
         if kind.rungs:
-            parts += ["", rungs_table(kind.rungs)]
+            parts += ["", rungs_table(kind.rungs, width)]
     if answer.kinds:
         text = (
             "Costs are positive, in basis points of filled dollars. Fcst: forecast; Diff: realised less forecast; "
@@ -175,7 +178,8 @@ def _symbol(one: SymbolCost) -> str:
 
 
 def _groups(dimension: Dimension, rows: Sequence[CostSum], width: int) -> Table:
-    return first_fitting((_groups_table(dimension, rows, without) for without in _OMITTED), width)
+    omitted = (_FIRST_OMITTED[:count] for count in range(len(_FIRST_OMITTED) + 1))
+    return first_fitting((_groups_table(dimension, rows, without) for without in omitted), width)
 
 
 def _groups_table(dimension: Dimension, rows: Sequence[CostSum], without: Sequence[str]) -> Table:
@@ -209,13 +213,19 @@ def _group_row(row: CostSum) -> dict[str, RenderableType]:
     return dict(zip(_COLUMNS, cells, strict=True))
 
 
-def rungs_table(rungs: Sequence[Rung]) -> Table:
+def rungs_table(rungs: Sequence[Rung], width: int) -> Table:
     """Return what each rung filled, and its part of the half-spread that was saved."""
+    omitted = (_FIRST_OMITTED_RUNGS[:count] for count in range(len(_FIRST_OMITTED_RUNGS) + 1))
+    return first_fitting((_rungs_table(rungs, without) for without in omitted), width)
+
+
+def _rungs_table(rungs: Sequence[Rung], without: Sequence[str]) -> Table:
     table = plain_table(gap=2)
-    for column in ("Rung", "Shares", "Dollars", "Half-spread $", "Paid $", "Saved $", "Saved"):
+    columns = [column for column in _RUNG_COLUMNS if column not in without]
+    for column in columns:
         table.add_column(column, justify="left" if column == "Rung" else "right", no_wrap=True)
     for rung in rungs:
-        table.add_row(
+        cells = (
             rung_name(rung),
             shares(rung.shares, 2),
             dollars(rung.dollars),
@@ -224,6 +234,8 @@ def rungs_table(rungs: Sequence[Rung]) -> Table:
             dollars(rung.saved),
             percent(rung.saved_share) if rung.saved_share is not None else NONE,
         )
+        named = dict(zip(_RUNG_COLUMNS, cells, strict=True))
+        table.add_row(*(named[column] for column in columns))
     return table
 
 
@@ -242,7 +254,7 @@ def plan_costs_view(orders: Sequence[OrderCosts], total: CostSum, rungs: Sequenc
     if unread:
         parts.append(Text(f"Benchmarks and markouts of {' '.join(unread)}: {NOT_READ}", "dim"))
     if rungs:
-        parts += ["", rungs_table(rungs)]
+        parts += ["", rungs_table(rungs, width)]
     return Group(*parts, "", facts(sum_facts(total)))
 
 
@@ -250,7 +262,8 @@ def _orders(orders: Sequence[OrderCosts], width: int) -> Table:
     markouts = [horizon.value for horizon in Horizon]
     against = list(_SHORT.values())
     variants = (_orders_table(orders, hidden) for hidden in ((), against[1:], [*against[1:], *markouts[1:2]]))
-    return first_fitting((*variants, _orders_table(orders, [*against, *markouts])), width)
+    narrow = (_orders_table(orders, [*against, *markouts, *hidden]) for hidden in ((), ("90 %",)))
+    return first_fitting((*variants, *narrow), width)
 
 
 def _orders_table(orders: Sequence[OrderCosts], without: Sequence[str]) -> Table:

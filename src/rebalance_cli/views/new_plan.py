@@ -81,6 +81,8 @@ def _totals(plan: NewPlan) -> list[tuple[str, RenderableType]]:
 
 def _remarks(plan: NewPlan) -> list[tuple[str, RenderableType]]:
     rows: list[tuple[str, RenderableType]] = []
+    if plan.denied is not None:
+        rows.append(("Denied", Text(f"now: {plan.denied}", "yellow")))
     cut = [change for change in plan.changes if change.reduced is not None]
     if plan.shortage is not None or cut:
         short = f"${dollars(plan.shortage)} of the buys do not fit into cash and sales" if plan.shortage else ""
@@ -99,7 +101,7 @@ def _unlisted_text(plan: NewPlan, holding: UnlistedHolding) -> str:
     value = f"value {NONE}"
     if holding.value is not None:
         value = f"{'-' if holding.value < 0 else ''}${dollars(abs(holding.value))}"
-    text = "stays; plan from-weights --sell-unlisted sells it"
+    text = "stays; --sell-unlisted sells it"
     if holding.is_sold:
         text = "sold"
     elif holding.value is None:

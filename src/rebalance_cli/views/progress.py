@@ -102,7 +102,7 @@ class RunProgress:
     stages: dict[tuple[str, str], Stage]
     """By plan ID and symbol; sells before buys within each plan."""
     sides: dict[tuple[str, str], Action]
-    now: str = "starting the function"
+    now: str = "starting"
     broker_requests: int = 0
     worked: set[str] = field(default_factory=set)
     """IDs of the plans that this invocation started or resumed."""
@@ -179,8 +179,14 @@ class RunProgress:
 
 
 def grid(progress: RunProgress, started_at: datetime, now: datetime) -> RenderableType:
-    """Return the stage and the fills of each item, sells above buys; then cash, clock, and one line about the run."""
+    """Return the stage and the fills of each item, sells above buys; then cash, clock, and one line about the run.
+
+    If every plan has its result already, only that line: no item is waiting.
+    """
     parts: list[RenderableType] = [""]
+    elapsed = duration(max(0.0, (now - started_at).total_seconds()))
+    if progress.repeated and progress.repeated >= {plan_id for plan_id, _ in progress.stages}:
+        return Group(*parts, Text(f"{elapsed} · {progress.now}", "dim"))
     for action in (Action.SELL, Action.BUY):
         cells = [
             _cell(progress, plan_id, symbol, stage)
@@ -195,7 +201,6 @@ def grid(progress: RunProgress, started_at: datetime, now: datetime) -> Renderab
         parts.append(
             Text.assemble(("Cash", "bold"), f"  ${dollars(cash)}, from ${dollars(progress.cash)} and the fills")
         )
-    elapsed = duration(max(0.0, (now - started_at).total_seconds()))
     summary = f"{progress.settled} of {len(progress.stages)} settled · {elapsed} · {progress.now}"
     return Group(*parts, Text(format_clock(now), "dim"), Text(summary, "dim"))
 

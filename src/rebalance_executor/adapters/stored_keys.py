@@ -6,7 +6,8 @@ import importlib
 import json
 import os
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -55,17 +56,33 @@ def read_keyring(entry: str, keyring: Keyring) -> Credentials:
     """Return the keys in an entry of the keyring.
 
     Raises:
-        ConfigurationError: the entry is missing or malformed.
+        ConfigurationError: the entry is missing or malformed, or the keyring cannot be opened.
     """
-    text = keyring.get_password(_SERVICE, entry)
+    with _typed_errors():
+        text = keyring.get_password(_SERVICE, entry)
     if text is None:
         raise ConfigurationError(KEYRING_VARIABLE, f"the keyring has no entry {entry}; store the keys with init")
     return Credentials.parse(_decoded(text), f"keyring entry {entry}")
 
 
 def write_keyring(entry: str, credentials: Credentials, keyring: Keyring) -> None:
-    """Store the keys in an entry of the keyring; an existing entry is replaced."""
-    keyring.set_password(_SERVICE, entry, _document(credentials))
+    """Store the keys in an entry of the keyring; an existing entry is replaced.
+
+    Raises:
+        ConfigurationError: the keyring cannot be opened.
+    """
+    with _typed_errors():
+        keyring.set_password(_SERVICE, entry, _document(credentials))
+
+
+@contextmanager
+def _typed_errors() -> Iterator[None]:
+    """Raise the errors of the keyring, whose types belong to an optional package, as ``ConfigurationError``."""
+    try:
+        yield
+    except Exception as error:
+        problem = f"the keyring cannot be used: {type(error).__name__}; unlock it, or store the keys in a file"
+        raise ConfigurationError(KEYRING_VARIABLE, problem) from error
 
 
 def read_keys_file(path: Path) -> Credentials:

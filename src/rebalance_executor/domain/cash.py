@@ -16,7 +16,7 @@ from rebalance_executor.domain.orders import Outcome, ParentOrder
 from rebalance_executor.domain.pricing import collar, far_touch, market_price
 from rebalance_executor.domain.sizing import ceil_qty
 from rebalance_executor.domain.styles import OrderStyle
-from rebalance_executor.domain.values import format_decimal, format_dollars
+from rebalance_executor.domain.values import format_decimal, format_dollars, format_shares
 
 _CENT = Decimal("0.01")
 
@@ -163,13 +163,13 @@ def _fit(
     unspent = left - sum((qty * prices[buy.symbol] for buy, qty in zip(buys, shares, strict=True)), ZERO)
     resized = []
     for buy, share in zip(buys, shares, strict=True):
-        planned, qty = format_decimal(buy.qty), max(share, buy.exposure)
+        planned, qty = format_shares(buy.qty), max(share, buy.exposure)
         if buy.exposure and share - buy.exposure < _smallest(buy, prices[buy.symbol], config) and qty < buy.qty:
             qty = buy.exposure  # the rest would be too small to be sent
         if qty == buy.qty:
             resized.append(buy)
         elif qty > 0:
-            text = f"reduced from {planned} to {format_decimal(qty)} shares to fit the buy budget"
+            text = f"reduced from {planned} to {format_shares(qty)} shares to fit the buy budget"
             resized.append(replace(buy, qty=qty, code=Code.SCALED_TO_CASH, message=text))
         else:
             remaining = format_dollars(unspent.quantize(_CENT, rounding=ROUND_FLOOR))

@@ -9,8 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -28,9 +27,16 @@ from pydantic import (
     WithJsonSchema,
     field_validator,
 )
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_core import PydanticCustomError
 
 from rebalance_executor.domain.errors import InvalidInput
+from rebalance_executor.domain.plan_problems import (
+    MAJOR_ONE_ONLY,
+    MAX_LOGGED_PROBLEMS,
+    as_invalid_input,
+    kind_of,
+    repeated_symbols,
+)
 from rebalance_executor.domain.portfolio import WEIGHT_TOLERANCE, Portfolio, WeightRules, weights_document
 from rebalance_executor.domain.values import DAY_MINUTES, Amount, Count, Name, Timestamp, format_decimal
 
@@ -54,12 +60,9 @@ Symbol = Annotated[
 """A ticker, trimmed and upper case."""
 
 
-_MAJOR_ONE_ONLY = "must be a 1.x version"
-
-
 def _major_one(value: str) -> str:
     if not re.fullmatch(r"1(\.[0-9]{1,5}){0,2}", value):
-        raise PydanticCustomError("schema_version", _MAJOR_ONE_ONLY)
+        raise PydanticCustomError("schema_version", MAJOR_ONE_ONLY)
     return value
 
 
@@ -228,7 +231,7 @@ class RebalancePlan(_Dto):
     @field_validator("items")
     @classmethod
     def _no_symbol_twice(cls, items: tuple[RebalancePlanItem, ...]) -> tuple[RebalancePlanItem, ...]:
-        for problem in _repeated(item.symbol for item in items):
+        for problem in repeated_symbols(item.symbol for item in items):
             raise ValueError(problem)
         return items
 
@@ -265,14 +268,14 @@ class RebalancePlan(_Dto):
                 contains all of them, and ``context["problems"]`` the first 20, for the log.
         """
         if not isinstance(document, dict):
-            raise InvalidInput("$", f"must be a JSON object that contains a plan, is {_kind(document)}")
+            raise InvalidInput("$", f"must be a JSON object that contains a plan, is {kind_of(document)}")
         items = document.get("items")
         if isinstance(items, list) and len(items) > MAX_ITEMS:  # before 10,000 of them are validated
             raise InvalidInput("items", f"has {len(items)} items, at most {MAX_ITEMS} are accepted; split the plan")
         try:
             return cls.model_validate(document)
         except ValidationError as error:
-            raise _as_invalid_input(error, items) from None
+            raise as_invalid_input(error, items) from None
 
     @classmethod
     def from_weights(
@@ -361,7 +364,7 @@ def unknown_fields(document: object) -> tuple[str, ...]:
         for name in item if isinstance(item, dict) else ():
             if name not in RebalancePlanItem.model_fields:
                 paths.setdefault(("items", name), f"items.{number}.{_shown(name)}")
-    return tuple(paths.values())[:_MAX_LOGGED_PROBLEMS]
+    return tuple(paths.values())[:MAX_LOGGED_PROBLEMS]
 
 
 def _shown(name: str) -> str:
@@ -371,68 +374,3 @@ def _shown(name: str) -> str:
 
 _MAX_SHOWN_CHARACTERS = 60
 """Limit of an unknown field's name."""
-
-_MAX_LOGGED_PROBLEMS = 20
-"""Limit of problems per log line."""
-
-_PLAIN_MESSAGES = {
-    "tuple_type": "must be a list",
-    "too_short": "must have at least one item",
-    "missing": "is missing",
-    "schema_version": _MAJOR_ONE_ONLY,
-    "timezone_aware": "must have a time zone, like 2026-01-26T15:45:00-05:00",
-    "string_type": "must be a text",
-    "string_too_short": "must not be empty",
-    "string_too_long": "has more than {max_length} characters",
-    "string_pattern_mismatch": "contains characters that are not allowed; the pattern is {pattern}",
-    "enum": "must be {expected}",
-    "literal_error": "must be {expected}",
-    "less_than_equal": "must be at most {le}",
-    "greater_than_equal": "must be at least {ge}",
-    "greater_than": "must be above {gt}",
-    "model_type": "must be a JSON object",
-    "model_attributes_type": "must be a JSON object",
-    "dict_type": "must be a JSON object",
-    "int_from_float": "must be a whole number",
-    "finite_number": "must be a finite number",
-}
-"""Messages that replace those of pydantic; the placeholders are in the context of its error."""
-
-
-def _kind(value: object) -> str:
-    names = {type(None): "null", list: "a list", str: "text", bool: "a boolean"}
-    return names.get(type(value), "a number" if isinstance(value, int | float | Decimal) else type(value).__name__)
-
-
-def _repeated(symbols: Iterable[str]) -> Iterator[str]:
-    for symbol, times in Counter(symbols).items():
-        if times > 1:
-            yield f"symbol {symbol} appears {'twice' if times == 2 else f'{times} times'}; merge its items"
-
-
-def _message(error: ErrorDetails) -> str:
-    plain = _PLAIN_MESSAGES.get(error["type"])
-    return plain.format(**error.get("ctx", {})) if plain is not None else error["msg"].removeprefix("Value error, ")
-
-
-def _as_invalid_input(error: ValidationError, items: object) -> InvalidInput:
-    errors = error.errors(include_url=False, include_input=False)
-    if len(errors) > 1:  # pydantic also counts an invalid item as missing
-        errors = [e for e in errors if (e["loc"], e["type"]) != (("items",), "too_short")] or errors
-    problems = [
-        (
-            ".".join(str(part) for part in e["loc"]) or "$",
-            _message(e),
-        )
-        for e in errors
-    ]
-    if isinstance(items, list):  # the model does not compare its items if one of them is invalid
-        named = (item.get("symbol") for item in items if isinstance(item, dict))
-        repeated = _repeated(name.strip().upper() for name in named if isinstance(name, str) and name.strip())
-        problems += [("items", text) for text in repeated if ("items", text) not in problems]
-    field, problem = problems[0]
-    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    logged = [f"{path}: {text}" for path, text in problems[:_MAX_LOGGED_PROBLEMS]]
-    invalid = InvalidInput(field, problem + more, problems=logged)
-    invalid.problems = tuple(problems)
-    return invalid

@@ -61,6 +61,12 @@ def parts_in_cents(parts: Mapping[str, Decimal]) -> dict[str, Decimal]:
     return rounded
 
 
+def format_shares(quantity: Decimal) -> str:
+    """Return shares for a message, with up to four decimals, or with all of them if those would be zero."""
+    rounded = round(quantity, 4)
+    return format_decimal(rounded or quantity)
+
+
 def format_dollars(amount: Decimal) -> str:
     """Return dollars rounded to the cent, without cents if they are zero: ``1234.5`` → ``$1,234.50``."""
     text = f"{abs(amount):,.2f}".removesuffix(".00")

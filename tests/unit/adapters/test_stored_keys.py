@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rebalance_executor.adapters.alpaca.credentials import Credentials
-from rebalance_executor.adapters.stored_keys import read_keys_file, write_keys_file
+from rebalance_executor.adapters.stored_keys import read_keyring, read_keys_file, write_keyring, write_keys_file
 from rebalance_executor.domain.errors import ConfigurationError
 
 SECRET = "very-secret"
@@ -81,3 +81,21 @@ def test_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigurationError, match=r"keys\.json cannot be written"):
         write_keys_file(tmp_path / "file" / "keys.json", KEYS)
+
+
+class LockedKeyring:
+    """A keyring that the user did not unlock."""
+
+    def get_password(self, service: str, username: str) -> str | None:
+        raise RuntimeError(f"{service}/{username} is locked")
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        raise RuntimeError(f"{service}/{username} is locked: {password}")
+
+
+def test_locked_keyring_is_a_typed_error_without_the_keys() -> None:
+    with pytest.raises(ConfigurationError, match="cannot be used: RuntimeError"):
+        read_keyring("PA1", LockedKeyring())
+    with pytest.raises(ConfigurationError, match="ALPACA_KEYRING") as raised:
+        write_keyring("PA1", KEYS, LockedKeyring())
+    assert SECRET not in str(raised.value)

@@ -19,6 +19,7 @@ from rebalance_executor.domain.values import (
     format_clock,
     format_decimal,
     format_dollars,
+    format_shares,
     format_time,
     seconds,
 )
@@ -161,6 +162,14 @@ def test_time_is_shown_in_utc_and_in_new_york_to_the_second(at: str, text: str) 
 )
 def test_time_of_day_names_the_date_of_new_york_where_it_differs(at: str, text: str) -> None:
     assert format_clock(datetime.fromisoformat(at)) == text
+
+
+@pytest.mark.parametrize(
+    ("quantity", "text"),
+    [("5.802391846", "5.8024"), ("2.10", "2.1"), ("3", "3"), ("0.000012", "0.000012"), ("0", "0")],
+)
+def test_shares_in_messages_have_four_decimals_unless_those_are_zero(quantity: str, text: str) -> None:
+    assert format_shares(Decimal(quantity)) == text
 
 
 @pytest.fixture

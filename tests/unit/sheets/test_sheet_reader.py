@@ -257,6 +257,23 @@ def test_cash_row_is_what_stays_and_no_item(tmp_path: Path) -> None:
     assert sheet.notes == ("CASH: 5% stays in cash; no order is sent for it",)
 
 
+@pytest.mark.parametrize(
+    ("rows", "total", "rest"),
+    [("AAA,30%\nBBB,35%\nCASH,5%", "70%", "30%"), ("AAA,0.5", "50%", "50%"), ("AAA,0", "0%", "100%")],
+)
+def test_note_names_the_part_of_the_portfolio_that_the_sheet_leaves_out(
+    tmp_path: Path, rows: str, total: str, rest: str
+) -> None:
+    note = read(tmp_path, f"symbol,weight\n{rows}\n").notes[-1]
+
+    assert note.startswith(f"the weights sum to {total}; the other {rest} stays in cash")
+
+
+@pytest.mark.parametrize("rows", ["AAA,100%", "AAA,95%\nCASH,5%", "AAA,0.3333333\nBBB,0.6666666"])
+def test_no_note_about_the_sum_of_a_complete_sheet(tmp_path: Path, rows: str) -> None:
+    assert [note for note in read(tmp_path, f"symbol,weight\n{rows}\n").notes if "sum" in note] == []
+
+
 @pytest.mark.parametrize("priority", ["0", "6", "2.5", "1e10", "high"])
 def test_priority_is_from_1_to_5(tmp_path: Path, priority: str) -> None:
     found = problem(tmp_path, f"symbol,trade_amount,priority\nAAA,1,{priority}\n")[0]
