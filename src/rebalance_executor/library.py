@@ -106,7 +106,7 @@ class _HarmlessLog:
         """Log one event."""
         try:
             self._log.emit(event, **fields)
-        except Exception:  # noqa: BLE001 - an order may be open, and its run must go on
+        except Exception:  # noqa: BLE001 - an order may be open, and its run must continue
             traceback.print_exc()
 
     def earlier_plan(self, plan: PlanState) -> AbstractContextManager[None]:
