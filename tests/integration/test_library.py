@@ -221,6 +221,14 @@ def test_closed_manager_executes_nothing(own: Machine) -> None:
 # --- Ctrl-C ----------------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def _ctrl_c() -> Iterator[None]:
+    """Handle Ctrl-C as a Python process does that a person started; the workers of a parallel test run ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def interrupt() -> None:
     signal.raise_signal(signal.SIGINT)
 
@@ -255,6 +263,7 @@ def test_interrupt_at_the_end_keeps_the_result(own: Machine) -> None:
     assert again.status is ExecutionStatus.SUCCESS
 
 
+@pytest.mark.usefixtures("_ctrl_c")
 def test_second_interrupt_stops_at_once_and_the_plan_can_be_continued(own: Machine) -> None:
     def twice() -> None:
         interrupt()
