@@ -16,8 +16,9 @@ from rebalance_simulation.invariants_requests import RequestInvariants
 from rebalance_simulation.invariants_working import WorkingInvariants
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "evidence" / "situations.md").read_text(encoding="utf-8")
-ROWS = {match[1]: match[0] for match in re.finditer(r"^\| ([A-H]\d+) \|.*$", PAGE, re.MULTILINE)}
+EVIDENCE = ROOT / "docs" / "evidence"
+PAGE = "\n".join((EVIDENCE / name).read_text(encoding="utf-8") for name in ("situations.md", "use.md"))
+ROWS = {match[1]: match[0] for match in re.finditer(r"^\| ([A-HU]\d+) \|.*$", PAGE, re.MULTILINE)}
 TESTS = sorted(set(re.findall(r"`([a-z_0-9/]+\.py)::(test_[a-z_0-9]+)`", PAGE)))
 CLASSES = {
     cls.__name__: cls
@@ -33,7 +34,7 @@ CLASSES = {
     )
 }
 NAMES = sorted(set(re.findall(rf"`({'|'.join(CLASSES)})\.([A-Za-z_]+)`", PAGE)))
-NUMBERS = {"A": 5, "B": 15, "C": 5, "D": 8, "E": 4, "F": 3, "G": 4, "H": 28}
+NUMBERS = {"A": 5, "B": 15, "C": 5, "D": 8, "E": 4, "F": 3, "G": 4, "H": 28, "U": 28}
 """Number of rows by letter."""
 
 
