@@ -13,7 +13,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast, override
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from paper_broker.api import find_route
 from paper_broker.errors import BrokerError, bad_request
@@ -130,7 +130,7 @@ class Handler(BaseHTTPRequestHandler):
             raise bad_request("request body format is invalid")
         return Request(
             method=self.command,
-            path=unquote(parts.path),
+            path=parts.path,
             query=dict(parse_qsl(parts.query)),
             headers={name.lower(): value for name, value in self.headers.items()},
             body=body,

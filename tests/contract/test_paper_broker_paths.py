@@ -75,6 +75,13 @@ def test_sdk_reads_assets_by_symbol_and_by_id(trading: Sdk) -> None:
     assert trading.get("/assets", {"status": "inactive"}) == []
 
 
+def test_slash_within_a_symbol_is_encoded_in_the_path(api: Api) -> None:
+    api.admin("POST", "world", {"assets": [{"symbol": "BTC/USD", "tradable": False}]})
+
+    assert api("GET", "/v2/assets/BTC%2FUSD").json()["symbol"] == "BTC/USD"
+    assert api("GET", "/v2/assets/ETH%2FUSD").json()["code"] == 40410000, "an unknown asset, not an unknown path"
+
+
 def test_assets_can_be_filtered(trading: Sdk, api: Api) -> None:
     api.admin("POST", "world", {"assets": [{"symbol": "XYZ", "exchange": "NYSE", "attributes": ["has_options"]}]})
 
