@@ -230,11 +230,13 @@ def test_keys_file_that_others_can_read_is_an_error(own: Machine) -> None:
     own.init()
     own.keys_file.chmod(0o644)
 
-    done = own.type("apply", a_plan_file(own))
+    done, doctor = own.type("apply", a_plan_file(own)), own.type("doctor")
 
     assert done.exit_code == 2
     assert f"chmod 600 {own.keys_file}" in done.stdout + done.stderr
     assert own.broker.orders() == []
+    assert f"chmod 600 {own.keys_file}" in doctor.stdout
+    assert "ALPACA_DATA_URL" not in doctor.stdout, "the message has the fix"
 
 
 def test_keys_of_another_account_than_expected_are_an_error(own: Machine) -> None:

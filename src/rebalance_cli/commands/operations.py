@@ -58,6 +58,7 @@ _FIX_BY_CODE = {
     BrokerUnavailable.code: "Check that Alpaca is up and reachable from here: ALPACA_TRADING_URL, ALPACA_DATA_URL.",
     UnknownAccount.code: _FIX["account"],
     CredentialsRejected.code: _FIX["account"],
+    ConfigurationError.code: "Do what the message says, then run this command again.",
 }
 """Fix for a check that fails with this code, which may have nothing to do with the name of the check."""
 
