@@ -32,12 +32,14 @@ def terminal(world: HandlerWorld, tmp_path: Path) -> Terminal:
     return Terminal(world, tmp_path, urls)
 
 
-def bury(terminal: Terminal, *bodies: object, queue: str = "PLAN_DEAD_LETTER_QUEUE_URL") -> None:
+def bury(
+    terminal: Terminal, *bodies: object, queue: str = "PLAN_DEAD_LETTER_QUEUE_URL", group: str = "default"
+) -> None:
     sqs, url = terminal.world.session.client("sqs"), terminal.variables[queue]
-    group = {"MessageGroupId": "default"} if queue.startswith("PLAN") else {}
+    groups = {"MessageGroupId": group} if queue.startswith("PLAN") else {}
     for body in bodies:
         text = body if isinstance(body, str) else json.dumps(body)
-        sqs.send_message(QueueUrl=url, MessageBody=text, **group)
+        sqs.send_message(QueueUrl=url, MessageBody=text, **groups)
 
 
 def listed(terminal: Terminal) -> list[dict[str, Any]]:
@@ -228,6 +230,15 @@ def test_replay_moves_a_plan_to_the_plan_queue(terminal: Terminal) -> None:
     )["Messages"]
     assert json.loads(sent["Body"])["plan_id"] == "plan-1"
     assert terminal.world.deliver(json.loads(sent["Body"]) | {"account": "default"})["status"] == "success"
+
+
+def test_account_of_a_pointer_is_its_message_group(terminal: Terminal) -> None:
+    bury(terminal, {"plan_s3": {"bucket": "plans", "key": "plans/today.json"}}, group="growth")
+    (message,) = listed(terminal)
+
+    done = terminal.type("dlq", "replay", message["message_id"])
+
+    assert "on account growth" in done.stdout
 
 
 def test_message_without_a_plan_is_not_replayed(terminal: Terminal) -> None:

@@ -141,7 +141,9 @@ def replay(
             if letter.problem is not None and not anyway:
                 text = f"Message {letter.message_id} would fail again and was not sent: {letter.problem}"
                 raise CliError(text, f"Delete it: {_command(ctx, queue, 'discard', message)}")
-            account = ctx.account_name(selected.account)
+            # a pointer does not say the account; its message group does, by the rule for senders
+            group = selected.group if letter.plan_id is None else None
+            account = ctx.account_name(selected.account or group)
             confirm_live(ctx, account, confirm_account)
             _send(ctx, plan_queue, selected, account)
             _delete(ctx, url, selected)
