@@ -80,7 +80,8 @@ def test_event_on_the_bus_is_executed_published_listed_and_notified(system: Syst
     assert Decimal(result["orders"][0]["shares"]) > 0
     notification = system.notification(plan["plan_id"])
     assert result["broker"] in ("paper", "simulated")
-    assert notification["Subject"] == f"Rebalance SUCCESS: default ({result['broker']}), nothing needs attention"
+    subject = f"Rebalance SUCCESS: default ({result['broker']}), nothing needs attention, plan {plan['plan_id']}"
+    assert notification["Subject"] == subject[:100], "SNS limits a subject to 100 characters"
     assert notification["MessageAttributes"]["status"]["Value"] == "success"
     system.wait(lambda: system.listed(plan["plan_id"]) == ["success"], "plan is not in the index of the day")
 
