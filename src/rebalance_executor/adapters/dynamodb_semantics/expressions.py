@@ -201,6 +201,7 @@ def _or(first: Test, second: Test) -> Test:
 
 def _compared(compare: Callable[[Any, Any], bool], left: _Operand, right: _Operand) -> Test:
     def holds(item: Item, values: Item) -> bool:
+        """Return whether both attributes exist, have one type, and compare."""
         first, second = left(item, values), right(item, values)
         if first is None or second is None or first.keys() != second.keys():
             return False  # DynamoDB: a comparison with a missing attribute or another type is false
